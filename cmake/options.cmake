@@ -1,0 +1,29 @@
+# Compiler options as an interface target, and the two helpers that define a room.
+
+add_library(fr_options INTERFACE)
+target_include_directories(fr_options INTERFACE ${PROJECT_SOURCE_DIR}/src)
+target_link_libraries(fr_options INTERFACE m)
+target_compile_options(fr_options INTERFACE
+    -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes
+    -Wmissing-prototypes -Wvla -Wundef -Wwrite-strings -Wpointer-arith
+    -Wdouble-promotion -Wcast-qual -Wformat=2 -fno-common -ffp-contract=off)
+if(FORERUN_SANITIZE)
+    target_compile_options(fr_options INTERFACE
+        -fsanitize=${FORERUN_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+    target_link_options(fr_options INTERFACE -fsanitize=${FORERUN_SANITIZE})
+endif()
+
+# fr_room(NAME LINKS target...): static library fr_NAME from src/NAME/**.c
+function(fr_room name)
+    cmake_parse_arguments(ROOM "" "" "LINKS" ${ARGN})
+    file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${name}/*.c)
+    add_library(fr_${name} STATIC ${sources})
+    target_link_libraries(fr_${name} PUBLIC ${ROOM_LINKS} PRIVATE fr_options)
+endfunction()
+
+# Kernels named *_avx2.c are compiled for that instruction set; the device picks them at run time.
+function(fr_isa_sources)
+    file(GLOB_RECURSE avx2 CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/device/*_avx2.c)
+    set_source_files_properties(${avx2} PROPERTIES COMPILE_OPTIONS
+        "-mavx2;-mfma;-mf16c;-ffp-contract=fast")
+endfunction()

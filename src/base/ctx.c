@@ -1,0 +1,130 @@
+#include "base/ctx.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ERROR_BYTES = 4096, PLACE_BYTES = 128 };
+
+struct fr_ctx {
+    int rank;
+    int n_ranks;
+    bool all_ranks_log;
+    fr_log_level log_level;
+    fr_status error_status;
+    char error[ERROR_BYTES];
+    char place[PLACE_BYTES];
+};
+
+static fr_log_level parse_log_level(const char *text)
+{
+    static const char *const NAMES[] = {"error", "warn", "info", "debug"};
+    for (int i = 0; text != NULL && i < 4; i++) {
+        if (strcmp(text, NAMES[i]) == 0) {
+            return (fr_log_level)i;
+        }
+    }
+    return FR_LOG_INFO;
+}
+
+fr_ctx *fr_ctx_create(void)
+{
+    fr_ctx *ctx = calloc(1, sizeof *ctx);
+    if (ctx == NULL) {
+        return NULL;
+    }
+    const char *ranks = getenv("FORERUN_LOG_RANKS");
+    ctx->n_ranks = 1;
+    ctx->log_level = parse_log_level(getenv("FORERUN_LOG"));
+    ctx->all_ranks_log = ranks != NULL && strcmp(ranks, "all") == 0;
+    return ctx;
+}
+
+void fr_ctx_destroy(fr_ctx **ctx)
+{
+    free(*ctx);
+    *ctx = NULL;
+}
+
+void fr_ctx_set_rank(fr_ctx *ctx, int rank, int n_ranks)
+{
+    ctx->rank = rank;
+    ctx->n_ranks = n_ranks;
+}
+
+int fr_ctx_rank(const fr_ctx *ctx)
+{
+    return ctx->rank;
+}
+
+fr_status fr_fail_at(fr_ctx *ctx, fr_status status, const char *file, int line,
+                     const char *format, ...)
+{
+    if (ctx->error_status != FR_OK) {
+        return status;
+    }
+    const char *slash = strrchr(file, '/');
+    ctx->error_status = status;
+    (void)snprintf(ctx->place, sizeof ctx->place, "%s:%d",
+                   slash != NULL ? slash + 1 : file, line);
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(ctx->error, sizeof ctx->error, format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+fr_status fr_check_memory(fr_ctx *ctx, bool allocated, size_t bytes)
+{
+    if (allocated) {
+        return FR_OK;
+    }
+    return FR_FAIL(ctx, FR_ERR_NO_MEMORY,
+                   "could not allocate %zu bytes; use more ranks, a smaller "
+                   "microbatch_tokens or precision bf16",
+                   bytes);
+}
+
+const char *fr_ctx_error(const fr_ctx *ctx)
+{
+    return ctx->error;
+}
+
+const char *fr_ctx_error_place(const fr_ctx *ctx)
+{
+    return ctx->place;
+}
+
+fr_status fr_ctx_error_status(const fr_ctx *ctx)
+{
+    return ctx->error_status;
+}
+
+void fr_ctx_clear_error(fr_ctx *ctx)
+{
+    ctx->error_status = FR_OK;
+    ctx->error[0] = '\0';
+    ctx->place[0] = '\0';
+}
+
+void fr_log(const fr_ctx *ctx, fr_log_level level, const char *format, ...)
+{
+    bool speaks = ctx->rank == 0 || ctx->all_ranks_log || level <= FR_LOG_WARN;
+    if (level > ctx->log_level || !speaks) {
+        return;
+    }
+    char line[ERROR_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    const char *label = level == FR_LOG_ERROR  ? "error: "
+                        : level == FR_LOG_WARN ? "warning: "
+                                               : "";
+    if (ctx->n_ranks > 1 && (ctx->rank != 0 || ctx->all_ranks_log)) {
+        (void)fprintf(stderr, "[rank %d] %s%s\n", ctx->rank, label, line);
+    } else {
+        (void)fprintf(stderr, "%s%s\n", label, line);
+    }
+}

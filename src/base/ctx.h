@@ -1,0 +1,63 @@
+/*
+ * ctx.h - what other programs keep global: the error trail, the log, the environment settings.
+ *
+ * Layer L0. One context a process, created by `main` (or a test) and passed as first argument
+ * to every function that can fail. Owned by one thread; OpenMP regions never touch it.
+ *
+ * Environment (read once, in fr_ctx_create; never changes results):
+ *   FORERUN_LOG        error | warn | info (default) | debug
+ *   FORERUN_LOG_RANKS  0 (default: rank 0 alone logs) | all
+ */
+#ifndef FR_BASE_CTX_H
+#define FR_BASE_CTX_H
+
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct fr_ctx fr_ctx;
+
+typedef enum fr_log_level {
+    FR_LOG_ERROR,
+    FR_LOG_WARN,
+    FR_LOG_INFO,
+    FR_LOG_DEBUG
+} fr_log_level;
+
+/** Create a context for rank 0 of 1; NULL only when out of memory. */
+fr_ctx *fr_ctx_create(void);
+
+/** Destroy; accepts NULL inside, nulls the pointer. */
+void fr_ctx_destroy(fr_ctx **ctx);
+
+/** Tell the context which rank it is (for log lines and for who prints). */
+void fr_ctx_set_rank(fr_ctx *ctx, int rank, int n_ranks);
+int fr_ctx_rank(const fr_ctx *ctx);
+
+/**
+ * Record a failure where it is detected; returns `status`. The message says what, the value
+ * found, the values allowed, and the remedy. A later call before fr_ctx_clear_error keeps the
+ * first message (the cause) and ignores the new one.
+ */
+fr_status fr_fail_at(fr_ctx *ctx, fr_status status, const char *file, int line,
+                     const char *format, ...) __attribute__((format(printf, 5, 6)));
+#define FR_FAIL(ctx, status, ...)                                                      \
+    fr_fail_at((ctx), (status), __FILE__, __LINE__, __VA_ARGS__)
+
+/** FR_OK if `allocated` (pass the pointer), else FR_ERR_NO_MEMORY with a message. */
+FR_MUST_CHECK fr_status fr_check_memory(fr_ctx *ctx, bool allocated, size_t bytes);
+
+/** Message of the recorded failure ("" if none); valid until the next fail or clear. */
+const char *fr_ctx_error(const fr_ctx *ctx);
+/** "file.c:123" of the recorded failure, "" if none. */
+const char *fr_ctx_error_place(const fr_ctx *ctx);
+fr_status fr_ctx_error_status(const fr_ctx *ctx);
+void fr_ctx_clear_error(fr_ctx *ctx);
+
+/** Write one line to stderr if the level is on and this rank logs. Warnings and errors of
+ * every rank are printed with the rank in front. */
+void fr_log(const fr_ctx *ctx, fr_log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif

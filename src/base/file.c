@@ -1,0 +1,204 @@
+#define _POSIX_C_SOURCE 200809L
+#include "base/file.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static fr_status fail_open(fr_ctx *ctx, const char *path)
+{
+    return FR_FAIL(ctx, FR_ERR_DATA, "%s: %s; check the path", path, strerror(errno));
+}
+
+static fr_status fail_io(fr_ctx *ctx, const char *action, const char *path)
+{
+    const char *hint = errno == ENOSPC ? "free space or choose another folder"
+                                       : "check the folder and its permissions";
+    return FR_FAIL(ctx, FR_ERR_IO, "cannot %s %s: %s; %s", action, path,
+                   strerror(errno), hint);
+}
+
+fr_status fr_map_open(fr_ctx *ctx, const char *path, fr_map *out)
+{
+    fr_status status = FR_OK;
+    struct stat info;
+    *out = (fr_map){NULL, 0};
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) {
+        return fail_open(ctx, path);
+    }
+    if (fstat(file, &info) != 0) {
+        status = fail_open(ctx, path);
+    } else if (!S_ISREG(info.st_mode)) {
+        status = FR_FAIL(ctx, FR_ERR_DATA, "%s: not a regular file", path);
+    } else if (info.st_size > 0) {
+        void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_SHARED, file, 0);
+        if (data == MAP_FAILED) {
+            status = fail_open(ctx, path);
+        } else {
+            *out = (fr_map){data, (size_t)info.st_size};
+        }
+    }
+    (void)close(file);
+    return status;
+}
+
+void fr_map_close(fr_map *map)
+{
+    if (map->data != NULL) {
+        (void)munmap((void *)(uintptr_t)map->data, map->bytes);
+    }
+    *map = (fr_map){NULL, 0};
+}
+
+fr_status fr_file_read(fr_ctx *ctx, const char *path, char **out, size_t *out_bytes)
+{
+    fr_map map;
+    *out = NULL;
+    FR_TRY(fr_map_open(ctx, path, &map));
+    *out = malloc(map.bytes + 1);
+    fr_status status = fr_check_memory(ctx, *out != NULL, map.bytes + 1);
+    if (status == FR_OK) {
+        if (map.bytes > 0) {
+            memcpy(*out, map.data, map.bytes);
+        }
+        (*out)[map.bytes] = '\0';
+        *out_bytes = map.bytes;
+    }
+    fr_map_close(&map);
+    return status;
+}
+
+static int sync_folder_of(const char *path)
+{
+    char *copy = strdup(path);
+    if (copy == NULL) {
+        return -1;
+    }
+    int folder = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    free(copy);
+    if (folder < 0) {
+        return -1;
+    }
+    int result = fsync(folder);
+    (void)close(folder);
+    return result;
+}
+
+fr_status fr_file_commit(fr_ctx *ctx, const char *temporary, const char *path)
+{
+    fr_status status = FR_OK;
+    int file = open(temporary, O_RDWR | O_CLOEXEC);
+    if (file < 0 || fsync(file) != 0) {
+        status = fail_io(ctx, "sync", temporary);
+    }
+    if (file >= 0 && close(file) != 0 && status == FR_OK) {
+        status = fail_io(ctx, "close", temporary);
+    }
+    if (status == FR_OK && rename(temporary, path) != 0) {
+        status = fail_io(ctx, "rename to", path);
+    }
+    if (status != FR_OK) {
+        (void)unlink(temporary);
+        return status;
+    }
+    return sync_folder_of(path) == 0 ? FR_OK : fail_io(ctx, "sync the folder of", path);
+}
+
+static fr_status write_all(fr_ctx *ctx, const char *path, const void *data,
+                           size_t bytes)
+{
+    const uint8_t *next = data;
+    int file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (file < 0) {
+        return fail_io(ctx, "create", path);
+    }
+    fr_status status = FR_OK;
+    while (bytes > 0 && status == FR_OK) {
+        ssize_t written = write(file, next, bytes);
+        if (written < 0 && errno != EINTR) {
+            status = fail_io(ctx, "write", path);
+        } else if (written > 0) {
+            next += written;
+            bytes -= (size_t)written;
+        }
+    }
+    if (close(file) != 0 && status == FR_OK) {
+        status = fail_io(ctx, "close", path);
+    }
+    return status;
+}
+
+fr_status fr_file_replace(fr_ctx *ctx, const char *path, const void *data, size_t bytes)
+{
+    enum { SUFFIX_BYTES = 32 };
+    size_t name_bytes = strlen(path) + SUFFIX_BYTES;
+    char *temporary = malloc(name_bytes);
+    FR_TRY(fr_check_memory(ctx, temporary != NULL, name_bytes));
+    (void)snprintf(temporary, name_bytes, "%s.tmp.%ld", path, (long)getpid());
+    fr_status status = write_all(ctx, temporary, data, bytes);
+    if (status == FR_OK) {
+        status = fr_file_commit(ctx, temporary, path);
+    } else {
+        (void)unlink(temporary);
+    }
+    free(temporary);
+    return status;
+}
+
+fr_status fr_make_folder(fr_ctx *ctx, const char *path)
+{
+    char *copy = NULL;
+    FR_TRY(fr_copy_string(ctx, path, &copy));
+    fr_status status = FR_OK;
+    for (char *end = copy + 1; status == FR_OK && *copy != '\0'; end++) {
+        char saved = *end;
+        if (saved != '/' && saved != '\0') {
+            continue;
+        }
+        *end = '\0';
+        if (mkdir(copy, 0777) != 0 && errno != EEXIST) {
+            status = fail_io(ctx, "create the folder", copy);
+        }
+        *end = saved;
+        if (saved == '\0') {
+            break;
+        }
+    }
+    free(copy);
+    if (status == FR_OK && !fr_is_folder(path)) {
+        status = FR_FAIL(ctx, FR_ERR_IO, "%s exists and is not a folder", path);
+    }
+    return status;
+}
+
+bool fr_file_exists(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISREG(info.st_mode);
+}
+
+bool fr_is_folder(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+fr_status fr_join_path(fr_ctx *ctx, const char *folder, const char *name, char **out)
+{
+    size_t length = strlen(folder);
+    bool slash = length > 0 && folder[length - 1] == '/';
+    size_t bytes = length + strlen(name) + 2;
+    *out = malloc(bytes);
+    FR_TRY(fr_check_memory(ctx, *out != NULL, bytes));
+    (void)snprintf(*out, bytes, "%s%s%s", folder, slash ? "" : "/", name);
+    return FR_OK;
+}

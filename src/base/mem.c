@@ -1,0 +1,41 @@
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool fr_mul_i64(int64_t a, int64_t b, int64_t *out)
+{
+    if (a < 0 || b < 0 || (b != 0 && a > INT64_MAX / b)) {
+        return false;
+    }
+    *out = a * b;
+    return true;
+}
+
+fr_status fr_alloc(fr_ctx *ctx, int64_t count, size_t size, void *out)
+{
+    enum { ALIGNMENT = 64 };
+    void *memory = NULL;
+    int64_t bytes = 0;
+    memcpy(out, &memory, sizeof memory);
+    if (!fr_mul_i64(count, (int64_t)size, &bytes) || bytes > INT64_MAX - ALIGNMENT) {
+        return FR_FAIL(ctx, FR_ERR_NO_MEMORY,
+                       "allocation of %lld elements of %zu bytes overflows",
+                       (long long)count, size);
+    }
+    size_t padded = ((size_t)bytes / ALIGNMENT + 1) * ALIGNMENT;
+    memory = aligned_alloc(ALIGNMENT, padded);
+    FR_TRY(fr_check_memory(ctx, memory != NULL, padded));
+    memset(memory, 0, padded);
+    memcpy(out, &memory, sizeof memory);
+    return FR_OK;
+}
+
+fr_status fr_copy_string(fr_ctx *ctx, const char *text, char **out)
+{
+    size_t bytes = strlen(text) + 1;
+    *out = malloc(bytes);
+    FR_TRY(fr_check_memory(ctx, *out != NULL, bytes));
+    memcpy(*out, text, bytes);
+    return FR_OK;
+}

@@ -1,0 +1,6 @@
+#include "base/ctx.h"
+
+int main(void)
+{
+    return 2;
+}

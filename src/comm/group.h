@@ -1,0 +1,84 @@
+/*
+ * group.h - a set of ranks that talk: collectives and point-to-point messages.
+ *
+ * Layer L2; uses base. Kinds: self (one rank, no MPI) and mpi (host buffers). Callers have no
+ * special case for one rank. Not thread-safe. After FR_ERR_COMM a handle is good only for destroy.
+ */
+#ifndef FR_COMM_GROUP_H
+#define FR_COMM_GROUP_H
+
+#include "base/ctx.h"
+
+#include <stdint.h>
+
+typedef struct fr_group fr_group;
+
+typedef enum fr_reduce { FR_SUM, FR_MIN, FR_MAX } fr_reduce;
+
+/** The one-rank group. */
+FR_MUST_CHECK fr_status fr_group_create_self(fr_ctx *ctx, fr_group **out);
+
+/**
+ * Collective over all processes of the mpirun. Initialises MPI (thread level FUNNELED at least) and
+ * wraps a duplicate of the world with errors returned; sets the context's rank. The group so made
+ * finalises MPI in its destroy: destroy it last, on every rank.
+ * `fr_group_launched_by_mpi` tells from the environment whether this process was started by mpirun
+ * or srun with PMIx; callers create the self kind otherwise.
+ */
+FR_MUST_CHECK fr_status fr_group_create_world(fr_ctx *ctx, int *argc, char ***argv,
+                                              fr_group **out);
+bool fr_group_launched_by_mpi(void);
+
+/** Collective. Ranks with the same `color` form a new group, ordered by `key`. */
+FR_MUST_CHECK fr_status fr_group_split(fr_group *group, int color, int key,
+                                       fr_group **out);
+
+/** Collective (for mpi). Accepts NULL inside, nulls the pointer. */
+void fr_group_destroy(fr_group **group);
+
+int fr_group_rank(const fr_group *group);
+int fr_group_size(const fr_group *group);
+
+/** Ranks on this rank's node and this rank's place among them (1 and 0 for self). Local. */
+int fr_group_node_size(const fr_group *group);
+int fr_group_node_rank(const fr_group *group);
+
+/** Collective. */
+FR_MUST_CHECK fr_status fr_group_barrier(fr_group *group);
+/** Collective; in place on int64. Integer sums are exact, so any algorithm gives the same bits. */
+FR_MUST_CHECK fr_status fr_group_allreduce(fr_group *group, fr_reduce op,
+                                           int64_t *values, int64_t n);
+/** Collective; `bytes` equal on all ranks. */
+FR_MUST_CHECK fr_status fr_group_broadcast(fr_group *group, int root, void *data,
+                                           int64_t bytes);
+
+/** Blocking message of exactly `bytes` to/from rank `peer` with `tag` (0 .. 30000). */
+FR_MUST_CHECK fr_status fr_group_send(fr_group *group, int peer, int tag,
+                                      const void *data, int64_t bytes);
+FR_MUST_CHECK fr_status fr_group_receive(fr_group *group, int peer, int tag, void *data,
+                                         int64_t bytes);
+
+/** A message under way; the buffer must live until wait. One request struct per message. */
+typedef struct fr_request {
+    void *handle; /* NULL: nothing under way */
+} fr_request;
+FR_MUST_CHECK fr_status fr_group_send_begin(fr_group *group, int peer, int tag,
+                                            const void *data, int64_t bytes,
+                                            fr_request *request);
+FR_MUST_CHECK fr_status fr_group_receive_begin(fr_group *group, int peer, int tag,
+                                               void *data, int64_t bytes,
+                                               fr_request *request);
+/** Wait and release; FR_OK at once for a request with nothing under way. */
+FR_MUST_CHECK fr_status fr_group_wait(fr_group *group, fr_request *request);
+/** Drive all messages of this process forward without blocking (MPI moves nothing unless polled). */
+void fr_group_poll(fr_group *group);
+
+/**
+ * Collective phase end: every rank brings its own status and all leave with the same verdict. If any
+ * rank failed, the lowest failing rank's status and message are spread: on the others the context's
+ * error becomes that message with "rank R on HOST: " in front, and so does the failing rank's own.
+ * @return FR_OK if all brought FR_OK, else the failing rank's status on every rank
+ */
+FR_MUST_CHECK fr_status fr_group_agree(fr_group *group, fr_status mine);
+
+#endif

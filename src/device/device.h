@@ -1,0 +1,228 @@
+/*
+ * device.h - the compute device and every operator that the transformer is made of.
+ *
+ * Layer L1; uses base. CPU backend (src/device/cpu). One device a rank; operators run on its
+ * threads and return when the result is there. Not thread-safe: one thread per handle.
+ *
+ * Repeatable: every operator gives a row (or a unit) the same bits whatever else is in the call,
+ * wherever the row lies in the buffer, and for any number of threads. Sums run in a fixed order.
+ * The bits depend on the instruction set alone (fr_device_isa).
+ *
+ * Shape letters: T token rows of a packed buffer, D model width, F feed-forward width, V vocabulary,
+ * R rows that carry a target, H query heads, G key/value heads, K head width, P prefix slots,
+ * U units (one source with its targets), M N K matrix sizes. Buffers are row-major f32, dense
+ * unless a stride is named. Arguments are valid by contract (checked by the caller).
+ */
+#ifndef FR_DEVICE_DEVICE_H
+#define FR_DEVICE_DEVICE_H
+
+#include "base/ctx.h"
+
+#include <stdint.h>
+
+typedef enum fr_dtype { FR_F32, FR_BF16 } fr_dtype;
+
+/** Bytes of one element. */
+size_t fr_dtype_bytes(fr_dtype dtype);
+
+/** Instruction sets in ascending order; a rank may be limited to a lower one than it has. */
+typedef enum fr_isa {
+    FR_ISA_GENERIC,
+    FR_ISA_AVX2,
+    FR_ISA_AVX512,
+    FR_ISA_AVX512_BF16
+} fr_isa;
+
+/** Highest instruction set of this processor. */
+fr_isa fr_isa_detect(void);
+const char *fr_isa_name(fr_isa isa);
+
+typedef struct fr_device fr_device;
+
+typedef struct fr_device_params {
+    int n_threads; /* >= 1 */
+    fr_isa isa;    /* <= fr_isa_detect() */
+} fr_device_params;
+
+FR_MUST_CHECK fr_status fr_device_create(fr_ctx *ctx, const fr_device_params *params,
+                                         fr_device **out);
+void fr_device_destroy(fr_device **device);
+fr_isa fr_device_isa(const fr_device *device);
+int fr_device_threads(const fr_device *device);
+
+/* ---- linear maps (gemm) ---------------------------------------------------------------- */
+
+/** A frozen weight matrix [n_out, n_in], row-major, borrowed. One copy serves both directions. */
+typedef struct fr_matrix {
+    const void *data;
+    fr_dtype dtype;
+    int64_t n_out;
+    int64_t n_in;
+} fr_matrix;
+
+/**
+ * y_MN = x_MK W_NK^T, or y += ... with `accumulate`.
+ * W in bf16: x is rounded to bf16 (nearest even) first, products and sums are f32.
+ *
+ * @param m  rows of x and y, >= 0
+ * @param x  [m, w->n_in]   @param y  [m, w->n_out], does not overlap x
+ * @return FR_OK; FR_ERR_NO_MEMORY (scratch); FR_ERR_INTERNAL (library)
+ */
+FR_MUST_CHECK fr_status fr_linear(fr_device *device, int64_t m, const float *x,
+                                  const fr_matrix *w, bool accumulate, float *y);
+
+/** dx_MK = dy_MN W_NK, or dx += ... with `accumulate`; same precision rule on dy. */
+FR_MUST_CHECK fr_status fr_linear_back(fr_device *device, int64_t m, const float *dy,
+                                       const fr_matrix *w, bool accumulate, float *dx);
+
+/* ---- row-wise operators ---------------------------------------------------------------- */
+
+/** y = x * rstd * w, rstd = 1 / sqrt(mean(x^2) + eps). rstd_T may be NULL. */
+void fr_rmsnorm(fr_device *device, int64_t n_tokens, int64_t width, const float *x_TD,
+                const float *w_D, float eps, float *y_TD, float *rstd_T);
+
+/** dx += d(rmsnorm)/dx^T dy, from the saved x and rstd. */
+void fr_rmsnorm_back(fr_device *device, int64_t n_tokens, int64_t width,
+                     const float *x_TD, const float *w_D, const float *rstd_T,
+                     const float *dy_TD, float *dx_TD);
+
+/** y = (x - mean) * rstd * w + b. stats_T2 (mean, rstd per row) may be NULL. */
+void fr_layernorm(fr_device *device, int64_t n_tokens, int64_t width, const float *x_TD,
+                  const float *w_D, const float *b_D, float eps, float *y_TD,
+                  float *stats_T2);
+
+/** dx += d(layernorm)/dx^T dy, from the saved x and stats. */
+void fr_layernorm_back(fr_device *device, int64_t n_tokens, int64_t width,
+                       const float *x_TD, const float *w_D, const float *stats_T2,
+                       const float *dy_TD, float *dx_TD);
+
+/** x[t, :] += b for each of n_tokens rows; rows lie `stride` floats apart. */
+void fr_add_bias(fr_device *device, int64_t n_tokens, int64_t width, int64_t stride,
+                 const float *b, float *x);
+
+/**
+ * Rotate head vectors in place, pairing element i with i + K/2 (Hugging Face's order):
+ * angle(i) = position * frequency[i], i < K/2. `inverse` rotates back (the backward pass).
+ *
+ * @param table  [max_position, K/2, 2] cos and sin  @param x  n_heads*K floats a row, `stride` apart
+ */
+void fr_rope(fr_device *device, int64_t n_tokens, int64_t n_heads, int64_t head_dim,
+             int64_t stride, const int32_t *positions_T, const float *table,
+             bool inverse, float *x);
+
+/** y = silu(gate) * up; gate_up_T2F holds gate then up in each row. */
+void fr_swiglu(fr_device *device, int64_t n_tokens, int64_t width,
+               const float *gate_up_T2F, float *y_TF);
+
+/** dgate_up from dy and the saved gate_up; dgate_up may be gate_up itself. */
+void fr_swiglu_back(fr_device *device, int64_t n_tokens, int64_t width,
+                    const float *gate_up_T2F, const float *dy_TF, float *dgate_up_T2F);
+
+/** y = gelu(x), tanh approximation (GPT-2's gelu_new). y may be x. */
+void fr_gelu(fr_device *device, int64_t n_tokens, int64_t width, const float *x_TF,
+             float *y_TF);
+
+/** dx = gelu'(x) * dy; dx may be x or dy. */
+void fr_gelu_back(fr_device *device, int64_t n_tokens, int64_t width, const float *x_TF,
+                  const float *dy_TF, float *dx_TF);
+
+/** Store n floats as `dtype`; for bf16 also replace x by the rounded values, so that forward and
+ * backward see the same numbers. */
+void fr_save(fr_device *device, int64_t n, fr_dtype dtype, float *x, void *saved);
+
+/** Read back what fr_save stored. */
+void fr_restore(fr_device *device, int64_t n, fr_dtype dtype, const void *saved,
+                float *x);
+
+/** y[t, :] = row ids[t] of the table [V, D] in `dtype`, widened. */
+void fr_gather_rows(fr_device *device, int64_t n_tokens, int64_t width,
+                    const int32_t *ids, fr_dtype dtype, const void *table, float *y_TD);
+
+/** y[i, :] += x[i, :]. */
+void fr_add(fr_device *device, int64_t n, const float *x, float *y);
+
+/**
+ * Softmax cross-entropy of R rows: nll[r] = log sum exp(logits[r]) - logits[r, target[r]], in nats.
+ * With `want_gradient` the logits are overwritten by d nll / d logits = softmax - onehot.
+ */
+void fr_cross_entropy(fr_device *device, int64_t n_rows, int64_t vocab,
+                      float *logits_RV, const int32_t *targets_R, bool want_gradient,
+                      double *nll_R);
+
+/**
+ * Exact sum: sum[i] += llrint(g[u, i] * 2^exponent) over the units u.
+ * @return the number of values that are not finite or have |g| >= 2^17 (they are not added)
+ */
+int64_t fr_exact_add(fr_device *device, int64_t n_units, int64_t n, int exponent,
+                     const float *g_Un, int64_t *sum_n);
+
+/* ---- attention over spans --------------------------------------------------------------- */
+
+enum { FR_MAX_SPANS = 3 };
+
+/** Rows [first, first + count) of the key/value buffers. */
+typedef struct fr_span {
+    int64_t first;
+    int64_t count;
+} fr_span;
+
+/**
+ * A run of query rows [q_first, q_first + q_count) that sees, in this order: the prefix (if
+ * sees_prefix), each of its spans whole, and itself causally: query i (from 0) sees own keys
+ * own_first .. own_first + i. In generation the cached keys of the same sequence are a span.
+ * Segments of one unit are neighbours in the list, a source before its targets; spans name rows of
+ * segments of the same unit (training) or of the cache (generation).
+ */
+typedef struct fr_segment {
+    int64_t q_first;
+    int64_t q_count;
+    int64_t own_first; /* key row of query q_first */
+    int64_t unit;      /* ascending from 0, for the prefix gradient */
+    bool sees_prefix;
+    int n_spans;
+    fr_span spans[FR_MAX_SPANS];
+} fr_segment;
+
+typedef struct fr_attention_params {
+    int64_t n_heads;    /* H */
+    int64_t n_kv_heads; /* G, divides H; query head h uses key head h / (H/G) */
+    int64_t head_dim;   /* K */
+    int64_t q_stride;   /* floats between query rows; heads lie side by side in a row */
+    int64_t kv_stride;  /* floats between rows of k and of v */
+    int64_t n_tokens;   /* query rows in all: rows of o and lse */
+    int64_t prefix_length; /* P, may be 0 */
+    const float *prefix_k_PGK;
+    const float *prefix_v_PGK;
+    int64_t n_segments;
+    const fr_segment *segments;
+} fr_attention_params;
+
+/**
+ * o = softmax(q [P_K; spans; own]^T / sqrt(K)) [P_V; spans; own]. The T x T scores are never
+ * materialised. o_THK is dense [n_tokens, H*K]; lse_TH = log-sum-exp of the scaled scores (may be
+ * NULL). Rows that no segment covers are left alone.
+ */
+FR_MUST_CHECK fr_status fr_attention(fr_device *device,
+                                     const fr_attention_params *params, const float *q,
+                                     const float *k, const float *v, float *o_THK,
+                                     float *lse_TH);
+
+/** Gradients of fr_attention. With dq NULL only the prefix gradient is computed (first layer). */
+typedef struct fr_attention_gradients {
+    float *
+        dq; /* rows q_stride apart, overwritten; NULL: not wanted (then dk, dv NULL too) */
+    float *dk; /* rows kv_stride apart, overwritten for rows of the segments */
+    float *dv;
+    float *dprefix_k_UPGK; /* per unit, overwritten; NULL when prefix_length is 0 */
+    float *dprefix_v_UPGK;
+    int64_t n_units;
+} fr_attention_gradients;
+
+FR_MUST_CHECK fr_status fr_attention_back(fr_device *device,
+                                          const fr_attention_params *params,
+                                          const float *q, const float *k,
+                                          const float *v, const float *o_THK,
+                                          const float *lse_TH, const float *do_THK,
+                                          const fr_attention_gradients *gradients);
+
+#endif

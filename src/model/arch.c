@@ -1,0 +1,56 @@
+#include "model/arch.h"
+
+const char *fr_family_name(fr_family family)
+{
+    return family == FR_GPT2 ? "gpt2" : "llama";
+}
+
+static fr_status check_range(fr_ctx *ctx, const char *path, const char *name,
+                             int64_t value, int64_t highest)
+{
+    if (value >= 1 && value <= highest) {
+        return FR_OK;
+    }
+    return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: %s is %lld, must be 1 to %lld", path, name,
+                   (long long)value, (long long)highest);
+}
+
+fr_status fr_arch_check(fr_ctx *ctx, const char *path, const fr_arch *arch)
+{
+    /* Bounds far above any published model; products of two of them fit int64. */
+    static const int64_t MOST_LAYERS = 10000;
+    static const int64_t MOST_WIDTH = 1 << 24;
+    FR_TRY(check_range(ctx, path, "number of layers", arch->n_layers, MOST_LAYERS));
+    FR_TRY(check_range(ctx, path, "model width", arch->d_model, MOST_WIDTH));
+    FR_TRY(check_range(ctx, path, "feed-forward width", arch->d_ff, MOST_WIDTH));
+    FR_TRY(check_range(ctx, path, "number of heads", arch->n_heads, MOST_WIDTH));
+    FR_TRY(check_range(ctx, path, "number of key/value heads", arch->n_kv_heads,
+                       arch->n_heads));
+    FR_TRY(check_range(ctx, path, "head width", arch->head_dim, MOST_WIDTH));
+    FR_TRY(check_range(ctx, path, "vocabulary size", arch->vocab_size, MOST_WIDTH));
+    FR_TRY(check_range(ctx, path, "context length", arch->context_length, INT32_MAX));
+    if (arch->n_heads % arch->n_kv_heads != 0) {
+        return FR_FAIL(ctx, FR_ERR_FORMAT,
+                       "%s: %lld heads are not a multiple of %lld key/value heads",
+                       path, (long long)arch->n_heads, (long long)arch->n_kv_heads);
+    }
+    if (arch->head_dim % 2 != 0) {
+        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: head width %lld is odd", path,
+                       (long long)arch->head_dim);
+    }
+    if (!(arch->norm_eps > 0.0 && arch->norm_eps < 1.0)) {
+        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: norm epsilon %g, must be in (0, 1)",
+                       path, arch->norm_eps);
+    }
+    if (arch->family == FR_LLAMA &&
+        !(arch->rope_theta >= 1.0 && arch->rope_theta < 1e12)) {
+        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: rope_theta %g, must be in [1, 1e12)",
+                       path, arch->rope_theta);
+    }
+    return FR_OK;
+}
+
+int64_t fr_arch_prefix_elements(const fr_arch *arch, int64_t length)
+{
+    return length * arch->n_kv_heads * arch->head_dim;
+}

@@ -1,0 +1,127 @@
+/*
+ * checkpoint.h - the HDF5 file that holds prefixes, moments and everything a resume needs.
+ *
+ * Layer L4; uses base (h5 wrapper, digest, file). Knows layers, not ranks. One process writes; any
+ * process reads. Layout: design in ARCHITECTURE.md, "Checkpoints". Schema version FR_CHECKPOINT_SCHEMA.
+ */
+#ifndef FR_TRAIN_CHECKPOINT_H
+#define FR_TRAIN_CHECKPOINT_H
+
+#include "base/ctx.h"
+#include "base/digest.h"
+
+#include <stdint.h>
+
+enum { FR_CHECKPOINT_SCHEMA = 1 };
+
+/** Per layer arrays [n_layers][length * kv_heads * head_dim], each layer one dataset. */
+typedef struct fr_prefix_state {
+    float *k; /* post-RoPE, halves order */
+    float *v;
+    float *m_k; /* first moments; NULL in a prefix for inference (all four) */
+    float *m_v;
+    float *s_k; /* second moments */
+    float *s_v;
+} fr_prefix_state;
+
+typedef struct fr_checkpoint_task {
+    char *name;
+    int64_t length; /* prefix slots P */
+    int64_t n_layers;
+    int64_t n_kv_heads;
+    int64_t head_dim;
+    uint64_t seed;
+    int64_t step;     /* updates done */
+    int64_t cursor;   /* next global example index */
+    bool stopped;     /* ended early (limit of non-finite steps or its step count) */
+    double best_loss; /* INFINITY: none yet */
+    int64_t best_step;
+    double last_loss; /* training loss of the last step */
+    int64_t skipped;  /* non-finite steps skipped so far */
+    int64_t skipped_in_row;
+    char *template_text; /* NULL: none */
+    bool chat;
+    bool eos;
+    bool special;
+    bool
+        leading_bos; /* rows carry the base's BOS (false when the prefix text opened with it) */
+    char *init; /* how the prefix was initialised, for people */
+    uint8_t data_digest[FR_DIGEST_BYTES];
+    fr_prefix_state state;
+} fr_checkpoint_task;
+
+typedef struct fr_checkpoint {
+    char *config;     /* resolved YAML; NULL in hand-made files */
+    char *base_shape; /* shape fingerprint text, see model/identity.h */
+    char *base_path;
+    uint8_t base_digest[FR_DIGEST_BYTES]; /* of the weights */
+    char *isa;                            /* instruction set of the run */
+    char *version;                        /* of Forerun */
+    char *layout; /* "2x1 threads 1": how the run was laid out, for people */
+    int64_t n_tasks;
+    fr_checkpoint_task *tasks;
+} fr_checkpoint;
+
+/** Allocate an empty checkpoint with room for n_tasks (zeroed). */
+FR_MUST_CHECK fr_status fr_checkpoint_create(fr_ctx *ctx, int64_t n_tasks,
+                                             fr_checkpoint **out);
+/** Allocate a task's arrays for its length, n_layers, n_kv_heads, head_dim. */
+FR_MUST_CHECK fr_status fr_checkpoint_task_alloc(fr_ctx *ctx, fr_checkpoint_task *task,
+                                                 bool with_moments);
+void fr_checkpoint_destroy(fr_checkpoint **checkpoint);
+
+/**
+ * Write atomically: core driver under a temporary name, read back, SHA-256 into the user block, fsync,
+ * rename, fsync the folder.
+ * @return FR_OK; FR_ERR_IO (full disk and the like: the old file stays, no temporary is left)
+ */
+FR_MUST_CHECK fr_status fr_checkpoint_write(fr_ctx *ctx, const char *path,
+                                            const fr_checkpoint *checkpoint);
+
+/**
+ * Read and verify: the digest before the library sees a byte.
+ * @return FR_OK; FR_ERR_CHECKPOINT (missing, damaged, not ours, another schema version: both named)
+ */
+FR_MUST_CHECK fr_status fr_checkpoint_read(fr_ctx *ctx, const char *path,
+                                           fr_checkpoint **out);
+
+/** Whether the file starts like one of ours (HDF5 after our user block). */
+bool fr_checkpoint_is_ours(const char *path);
+
+/* ---- the run folder ---------------------------------------------------------------------- */
+
+/** Write `folder`/checkpoint-STEP.h5, then `latest` (a text file with its name), then drop all but the
+ * newest `keep`. */
+FR_MUST_CHECK fr_status fr_checkpoint_save(fr_ctx *ctx, const char *folder,
+                                           int64_t step, int64_t keep,
+                                           const fr_checkpoint *checkpoint);
+
+/**
+ * Load the newest usable checkpoint of a run folder: `latest`, else the highest step, falling back one by
+ * one with a warning that names the damaged file.
+ * @param[out] path  name of the file used, caller frees; NULL with *out NULL if the folder has none
+ * @return FR_OK (also when there is none); FR_ERR_CHECKPOINT if there are some and none is usable
+ */
+FR_MUST_CHECK fr_status fr_checkpoint_load_latest(fr_ctx *ctx, const char *folder,
+                                                  fr_checkpoint **out, char **path);
+
+/** Index of a task by name (NULL: the only task); FR_ERR_CHECKPOINT listing the names otherwise. */
+FR_MUST_CHECK fr_status fr_checkpoint_find_task(fr_ctx *ctx,
+                                                const fr_checkpoint *checkpoint,
+                                                const char *path, const char *name,
+                                                int64_t *index);
+
+/** What `compare` found. */
+typedef struct fr_difference {
+    bool identical;
+    double
+        largest; /* largest |a - b| over all arrays compared (INFINITY: not comparable) */
+    char place[256]; /* where, or what differs (task, layer, array, step, cursor) */
+} fr_difference;
+
+/** Compare K, V, moments (when both have them), step and cursor, bit for bit. */
+FR_MUST_CHECK fr_status fr_checkpoint_compare(fr_ctx *ctx, const fr_checkpoint *a,
+                                              const fr_checkpoint *b,
+                                              fr_difference *out);
+
+#endif

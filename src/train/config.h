@@ -1,0 +1,122 @@
+/*
+ * config.h - the run's configuration: one schema from which parsing, --help-config and
+ * configs/README.md come.
+ *
+ * Layer L4; uses base. YAML by libyaml. Every field below has one row in the schema table of
+ * config_schema.c: key, type, unit, default, range, help text, and whether it is `identity` (must match
+ * on resume) or `free`.
+ */
+#ifndef FR_TRAIN_CONFIG_H
+#define FR_TRAIN_CONFIG_H
+
+#include "base/ctx.h"
+
+#include <stdint.h>
+#include <stdio.h>
+
+enum { FR_AUTO = 0 }; /* integer keys that accept `auto` */
+
+typedef enum fr_precision { FR_PRECISION_F32, FR_PRECISION_BF16 } fr_precision;
+typedef enum fr_init_kind {
+    FR_INIT_TEXT,
+    FR_INIT_RANDOM,
+    FR_INIT_ZERO,
+    FR_INIT_FILE
+} fr_init_kind;
+typedef enum fr_optimizer_kind { FR_ADAMW, FR_SGD } fr_optimizer_kind;
+typedef enum fr_schedule {
+    FR_SCHEDULE_CONSTANT,
+    FR_SCHEDULE_LINEAR,
+    FR_SCHEDULE_COSINE
+} fr_schedule;
+typedef enum fr_long_rows { FR_LONG_DROP, FR_LONG_CUT } fr_long_rows;
+
+typedef struct fr_task_config {
+    char *name;             /* [A-Za-z0-9._-]+, unique */
+    char *train;            /* JSONL path */
+    char *valid;            /* NULL: none */
+    char *template_text;    /* NULL: pre-tokenised rows or chat */
+    bool chat;              /* rows are `messages` in the base's chat template */
+    bool eos;               /* default true */
+    bool special;           /* parse special tokens in data fields; default false */
+    bool loss_last;         /* chat: `loss: last` instead of `all` */
+    fr_long_rows long_rows; /* drop (default) | cut */
+    int64_t max_tokens;     /* longest row; auto: the base's context less the prefix */
+    int64_t valid_rows;     /* auto: all */
+    int64_t steps;          /* auto: run.steps */
+    struct {
+        fr_init_kind
+            init;   /* {text: ...} | {random: STD} | {zero: true} | {file: F[:TASK]} */
+        char *text; /* text or file */
+        double random_std;
+        int64_t length;    /* auto: the tokens of the text (or of the file) */
+        bool freeze_first; /* keep slot 0 (attention sink) */
+    } prefix;
+    struct {
+        fr_optimizer_kind kind; /* adamw (default) | sgd */
+        double lr;              /* default 5e-3 */
+        int64_t warmup;         /* steps */
+        fr_schedule schedule;   /* constant (default) | linear | cosine */
+        double weight_decay;    /* default 0 */
+        double clip;            /* global norm; default 1.0; 0: none */
+        double beta1, beta2, eps;
+    } optimizer;
+    struct {
+        int64_t examples;          /* examples a step */
+        int64_t microbatch_tokens; /* free; upper bound of a microbatch */
+    } batch;
+} fr_task_config;
+
+typedef struct fr_config {
+    struct {
+        char *path;    /* GGUF file or Hugging Face folder */
+        char *weights; /* auto (only value yet) */
+    } base;
+    struct {
+        char *dir;
+        uint64_t seed;
+        int64_t steps;
+        fr_precision precision;
+        int64_t stages;          /* auto */
+        int64_t replicas;        /* auto */
+        int64_t threads;         /* auto */
+        char *device;            /* auto | cpu */
+        int64_t save_every;      /* steps; default 50; also at the end */
+        int64_t keep;            /* checkpoints kept; default 2 */
+        int64_t valid_every;     /* steps; default 50; 0: only at the end */
+        int64_t log_every;       /* steps between metric lines; default 1 */
+        int64_t nonfinite_limit; /* skipped steps in a row before exit 4; default 5 */
+    } run;
+    int64_t n_tasks;
+    fr_task_config *tasks;
+    char *source_path;
+} fr_config;
+
+/**
+ * Read and check a config file. `sets` are "a.b=c" overrides (`tasks.NAME.optimizer.lr=1e-2`), applied
+ * after the file, checked by the same schema. Relative paths are taken as they are (from the working
+ * folder).
+ * @return FR_OK; FR_ERR_CONFIG: one line "FILE:LINE: ..." naming the key, the value, what is allowed and,
+ *         for an unknown key, the nearest known one. FR_ERR_DATA if the file is missing.
+ */
+FR_MUST_CHECK fr_status fr_config_read(fr_ctx *ctx, const char *path,
+                                       const char *const *sets, int64_t n_sets,
+                                       fr_config **out);
+void fr_config_destroy(fr_config **config);
+
+/** The resolved config as YAML that fr_config_read accepts; the caller frees *out. */
+FR_MUST_CHECK fr_status fr_config_write(fr_ctx *ctx, const fr_config *config,
+                                        char **out);
+
+/**
+ * Compare two configs for resume: FR_ERR_CHECKPOINT naming the first differing identity key and both
+ * values. `run.steps` and `tasks[].steps` may grow when no task's schedule uses them (constant), else
+ * they are identity. Tasks are matched by name.
+ */
+FR_MUST_CHECK fr_status fr_config_check_resume(fr_ctx *ctx, const fr_config *saved,
+                                               const fr_config *now);
+
+/** The schema as a Markdown reference (configs/README.md is exactly this). */
+void fr_config_print_help(FILE *out);
+
+#endif

@@ -1,0 +1,83 @@
+/*
+ * data.h - JSONL rows, tokenised once into a cache that all ranks of a node map.
+ *
+ * Layer L4; uses base, tokenizer, chat, jansson. Immutable after open.
+ *
+ * Row forms: {"source", "target"} (target: string or list of strings), {"source_ids", "target_ids"}
+ * (target_ids: list of ids or list of lists), {"messages": [...]}. Tokenised as the README's "Data" says.
+ *
+ * A row is one source and its targets; an example is one (row, target). A token is `counted` if its
+ * prediction is in the loss; the first token of a sequence has no predecessor and is never counted.
+ */
+#ifndef FR_TRAIN_DATA_H
+#define FR_TRAIN_DATA_H
+
+#include "base/digest.h"
+#include "model/tokenizer.h"
+
+#include <stdint.h>
+
+typedef struct fr_dataset fr_dataset;
+
+typedef struct fr_sequence {
+    const int32_t *ids;
+    const uint8_t *counted; /* 0 or 1, in step with ids */
+    int64_t count;
+} fr_sequence;
+
+typedef struct fr_data_params {
+    const char *path;
+    const fr_tokenizer *tokenizer; /* NULL: only pre-tokenised rows can be read */
+    int64_t vocab_size;            /* ids must lie below */
+    const char
+        *template_text; /* must hold {target} once, {source} at most once; NULL: none */
+    bool chat;
+    bool eos;
+    int32_t eos_id; /* used when tokenizer is NULL; -1: none known */
+    bool special;
+    bool loss_last;
+    bool cut_long_rows;       /* else they are dropped */
+    bool without_bos;         /* the prefix text carries the BOS */
+    int64_t max_tokens;       /* longest source + one target */
+    int64_t max_rows;         /* read only the first rows; 0: all */
+    const char *cache_folder; /* where the cache lies; NULL: in memory only */
+} fr_data_params;
+
+typedef struct fr_data_stats {
+    int64_t n_rows;          /* kept */
+    int64_t n_examples;      /* kept (row, target) pairs */
+    int64_t n_dropped;       /* examples longer than max_tokens, dropped */
+    int64_t n_cut;           /* examples cut to max_tokens */
+    int64_t n_source_tokens; /* each row's source once */
+    int64_t n_target_tokens; /* counted tokens */
+    int64_t longest;         /* tokens of the longest kept source + target */
+} fr_data_stats;
+
+/**
+ * Map the cache if its digest (data bytes, tokenizer, every option above) fits, else tokenise, write the
+ * cache atomically, and map it. A cache folder that cannot be written is a warning, not an error.
+ * `cut`: a long source loses tokens at its end first, then the target at its end.
+ *
+ * @return FR_OK; FR_ERR_DATA with "FILE:LINE: ..." (broken JSON, wrong type, missing field, empty target,
+ *         target that tokenises to nothing, id out of range), "FILE: is empty", missing file, no tokenizer
+ *         for text rows, no end-of-sequence id although eos is asked; no row left after dropping
+ */
+FR_MUST_CHECK fr_status fr_dataset_open(fr_ctx *ctx, const fr_data_params *params,
+                                        fr_dataset **out);
+void fr_dataset_close(fr_dataset **dataset);
+
+const fr_data_stats *fr_dataset_stats(const fr_dataset *dataset);
+/** Row and target number of example e, 0 <= e < n_examples. */
+void fr_dataset_example(const fr_dataset *dataset, int64_t example, int64_t *row,
+                        int64_t *target);
+int64_t fr_dataset_n_targets(const fr_dataset *dataset, int64_t row);
+/** Number of the row's first example; the row's targets are neighbours. */
+int64_t fr_dataset_first_example(const fr_dataset *dataset, int64_t row);
+fr_sequence fr_dataset_source(const fr_dataset *dataset, int64_t row);
+fr_sequence fr_dataset_target(const fr_dataset *dataset, int64_t row, int64_t target);
+/** Line of the file that the row came from, from 1. */
+int64_t fr_dataset_line(const fr_dataset *dataset, int64_t row);
+/** SHA-256 of the data file. */
+void fr_dataset_digest(const fr_dataset *dataset, uint8_t out[FR_DIGEST_BYTES]);
+
+#endif
