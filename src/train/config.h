@@ -102,6 +102,9 @@ typedef struct fr_config {
 FR_MUST_CHECK fr_status fr_config_read(fr_ctx *ctx, const char *path,
                                        const char *const *sets, int64_t n_sets,
                                        fr_config **out);
+/** The same from text already in memory; `name` stands for the file in messages. */
+FR_MUST_CHECK fr_status fr_config_parse(fr_ctx *ctx, const char *name, const char *text,
+                                        fr_config **out);
 void fr_config_destroy(fr_config **config);
 
 /** The resolved config as YAML that fr_config_read accepts; the caller frees *out. */

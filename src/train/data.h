@@ -13,17 +13,12 @@
 #define FR_TRAIN_DATA_H
 
 #include "base/digest.h"
+#include "model/batch.h"
 #include "model/tokenizer.h"
 
 #include <stdint.h>
 
 typedef struct fr_dataset fr_dataset;
-
-typedef struct fr_sequence {
-    const int32_t *ids;
-    const uint8_t *counted; /* 0 or 1, in step with ids */
-    int64_t count;
-} fr_sequence;
 
 typedef struct fr_data_params {
     const char *path;

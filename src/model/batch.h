@@ -1,0 +1,55 @@
+/*
+ * batch.h - a packed microbatch: the tokens of some units side by side, without padding.
+ *
+ * Layer L3; uses device (segments). A unit is one source with those of its targets that are in the step.
+ * The source is computed once; each target sees it as a span. A target's last token is predicted but
+ * never read, so it takes no row. Positions start at `first_position` (the prefix length) in each unit.
+ */
+#ifndef FR_MODEL_BATCH_H
+#define FR_MODEL_BATCH_H
+
+#include "device/device.h"
+
+/** Tokens and which of them are predicted in the loss (NULL: none). Borrowed. */
+typedef struct fr_sequence {
+    const int32_t *ids;
+    const uint8_t *counted;
+    int64_t count;
+} fr_sequence;
+
+/** Predictions in the loss: counted tokens, without the first unless something stands before it. */
+int64_t fr_sequence_predictions(const fr_sequence *sequence, bool has_predecessor);
+
+typedef struct fr_batch {
+    int64_t n_tokens; /* T: rows of the packed buffer */
+    int64_t n_segments;
+    int64_t n_units;   /* U */
+    int64_t n_targets; /* R: predictions in the loss */
+    int32_t *ids_T;
+    int32_t *positions_T;
+    fr_segment *segments;
+    int32_t *target_rows_R; /* row whose hidden state predicts ... */
+    int32_t *target_ids_R;  /* ... this token */
+    int64_t token_room;
+    int64_t segment_room;
+    int64_t target_room;
+} fr_batch;
+
+/** Empty a batch for reuse; keeps its memory. A zeroed struct is an empty batch. */
+void fr_batch_clear(fr_batch *batch);
+void fr_batch_fini(fr_batch *batch);
+
+/** Rows that a unit takes: its source, and each target less its last token. */
+int64_t fr_unit_rows(const fr_sequence *source, const fr_sequence *targets,
+                     int64_t n_targets);
+
+/**
+ * Append a unit.
+ * @param first_position  position of the unit's first token: the prefix length
+ * @return FR_OK; FR_ERR_NO_MEMORY
+ */
+FR_MUST_CHECK fr_status fr_batch_add(fr_ctx *ctx, fr_batch *batch,
+                                     int64_t first_position, const fr_sequence *source,
+                                     const fr_sequence *targets, int64_t n_targets);
+
+#endif

@@ -1,0 +1,41 @@
+/*
+ * identity.h - which base a prefix belongs to: a shape fingerprint and a digest of the weights.
+ *
+ * Layer L3; uses weights, tokenizer, comm.
+ */
+#ifndef FR_MODEL_IDENTITY_H
+#define FR_MODEL_IDENTITY_H
+
+#include "comm/group.h"
+#include "model/tokenizer.h"
+#include "model/weights.h"
+
+/**
+ * One line that two bases share iff a prefix of one has a meaning in the other: family, layers, widths,
+ * heads, head width, RoPE, and the vocabulary's digest ("-" without a tokenizer).
+ * @param tokenizer  may be NULL   @param[out] out  caller frees
+ */
+FR_MUST_CHECK fr_status fr_identity_shape(fr_ctx *ctx, const fr_weights *weights,
+                                          const fr_tokenizer *tokenizer, char **out);
+
+/**
+ * Collective over `pipeline`, whose ranks hash the layers [first, first + n) each (together all, each once;
+ * the first rank also what lies outside layers): SHA-256 over the layers' digests in order.
+ */
+FR_MUST_CHECK fr_status fr_identity_digest(fr_ctx *ctx, const fr_weights *weights,
+                                           fr_group *pipeline, int64_t first, int64_t n,
+                                           uint8_t out[FR_DIGEST_BYTES]);
+
+/**
+ * Compare a checkpoint's base with the one at hand. Another shape is refused, both named. Other weights of
+ * the same shape: refused with `strict`, else a warning.
+ * @return FR_OK; FR_ERR_CHECKPOINT
+ */
+FR_MUST_CHECK fr_status fr_identity_check(fr_ctx *ctx, const char *file,
+                                          const char *saved_shape,
+                                          const uint8_t saved_digest[FR_DIGEST_BYTES],
+                                          const char *shape,
+                                          const uint8_t digest[FR_DIGEST_BYTES],
+                                          bool strict);
+
+#endif

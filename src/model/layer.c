@@ -1,0 +1,243 @@
+/* Shape letters: see layer.h. One pass reads top to bottom like the block's formula. */
+#include "model/layer.h"
+
+#include <string.h>
+
+/* y = norm(x) by the family's norm; statistics kept for the backward pass. */
+static void norm_forward(const fr_layer_context *c, int64_t n_tokens, const float *x,
+                         const float *w, const float *b, float *y, float *statistics)
+{
+    float eps = (float)c->arch->norm_eps;
+    if (c->arch->family == FR_LLAMA) {
+        fr_rmsnorm(c->device, n_tokens, c->arch->d_model, x, w, eps, y, statistics);
+    } else {
+        fr_layernorm(c->device, n_tokens, c->arch->d_model, x, w, b, eps, y,
+                     statistics);
+    }
+}
+
+static void norm_backward(const fr_layer_context *c, int64_t n_tokens, const float *x,
+                          const float *w, const float *statistics, const float *dy,
+                          float *dx)
+{
+    if (c->arch->family == FR_LLAMA) {
+        fr_rmsnorm_back(c->device, n_tokens, c->arch->d_model, x, w, statistics, dy,
+                        dx);
+    } else {
+        fr_layernorm_back(c->device, n_tokens, c->arch->d_model, x, w, statistics, dy,
+                          dx);
+    }
+}
+
+static void add_bias(const fr_layer_context *c, int64_t n_tokens, int64_t width,
+                     const float *bias, float *x)
+{
+    if (bias != NULL) {
+        fr_add_bias(c->device, n_tokens, width, width, bias, x);
+    }
+}
+
+/* In f32 an operator writes straight into the saved buffer; in bf16 into scratch, saved afterwards. */
+static float *work_buffer(const fr_layer_context *c, void *saved, float *scratch)
+{
+    return c->dtype == FR_F32 ? saved : scratch;
+}
+
+static void keep(const fr_layer_context *c, int64_t n, float *work, void *saved)
+{
+    if (c->dtype != FR_F32) {
+        fr_save(c->device, n, c->dtype, work, saved);
+    }
+}
+
+static float *bring_back(const fr_layer_context *c, int64_t n, void *saved,
+                         float *scratch)
+{
+    if (c->dtype == FR_F32) {
+        return saved;
+    }
+    fr_restore(c->device, n, c->dtype, saved, scratch);
+    return scratch;
+}
+
+static void rotate(const fr_layer_context *c, const fr_batch *batch, bool inverse,
+                   float *qkv)
+{
+    if (c->rope_table != NULL) {
+        /* q and k lie side by side in a row, heads of one width: one call turns both */
+        fr_rope(c->device, batch->n_tokens, c->arch->n_heads + c->arch->n_kv_heads,
+                c->arch->head_dim, fr_arch_qkv_width(c->arch), batch->positions_T,
+                c->rope_table, inverse, qkv);
+    }
+}
+
+static fr_attention_params attention_params(const fr_layer_context *c,
+                                            const fr_batch *batch,
+                                            const fr_layer_prefix *prefix)
+{
+    const fr_arch *arch = c->arch;
+    return (fr_attention_params){.n_heads = arch->n_heads,
+                                 .n_kv_heads = arch->n_kv_heads,
+                                 .head_dim = arch->head_dim,
+                                 .q_stride = fr_arch_qkv_width(arch),
+                                 .kv_stride = fr_arch_qkv_width(arch),
+                                 .n_tokens = batch->n_tokens,
+                                 .prefix_length = prefix->length,
+                                 .prefix_k_PGK = prefix->k_PGK,
+                                 .prefix_v_PGK = prefix->v_PGK,
+                                 .n_segments = batch->n_segments,
+                                 .segments = batch->segments};
+}
+
+static void append_to_cache(const fr_layer_context *c, int64_t n_tokens,
+                            const float *qkv, fr_layer_cache *cache)
+{
+    int64_t q = fr_arch_q_width(c->arch);
+    int64_t kv = fr_arch_kv_width(c->arch);
+    for (int64_t t = 0; t < n_tokens; t++) {
+        const float *row = qkv + t * (q + 2 * kv);
+        memcpy(cache->k + (cache->past + t) * kv, row + q, (size_t)kv * sizeof(float));
+        memcpy(cache->v + (cache->past + t) * kv, row + q + kv,
+               (size_t)kv * sizeof(float));
+    }
+}
+
+/* o = attention(rope(norm(x1) Wqkv)); fills norm1, qkv, o, lse of `saved`; returns o in *o_out. */
+static fr_status attend(const fr_layer_context *c, const fr_layer *layer,
+                        const fr_batch *batch, const fr_layer_prefix *prefix,
+                        fr_layer_cache *cache, fr_saved *saved, float **o_out)
+{
+    int64_t n = batch->n_tokens;
+    int64_t q_width = fr_arch_q_width(c->arch);
+    int64_t kv_width = fr_arch_kv_width(c->arch);
+    int64_t width = fr_arch_qkv_width(c->arch);
+    float *h = c->workspace->h_TD;
+    float *qkv = work_buffer(c, saved->qkv_TW, c->workspace->qkv_TW);
+    float *o = work_buffer(c, saved->o_TQ, c->workspace->o_TQ);
+    norm_forward(c, n, saved->x1_TD, layer->attn_norm, layer->attn_norm_bias, h,
+                 saved->norm1);
+    FR_TRY(fr_linear(c->device, n, h, &layer->qkv, false, qkv));
+    add_bias(c, n, width, layer->qkv_bias, qkv);
+    rotate(c, batch, false, qkv);
+    keep(c, n * width, qkv, saved->qkv_TW);
+    fr_attention_params params = attention_params(c, batch, prefix);
+    const float *k = qkv + q_width;
+    const float *v = qkv + q_width + kv_width;
+    if (cache != NULL) {
+        append_to_cache(c, n, qkv, cache);
+        params.kv_stride = kv_width;
+        k = cache->k;
+        v = cache->v;
+    }
+    FR_TRY(fr_attention(c->device, &params, qkv, k, v, o, saved->lse_TH));
+    keep(c, n * q_width, o, saved->o_TQ);
+    *o_out = o;
+    return FR_OK;
+}
+
+/* y = x2 + W_down act(W_up norm(x2)); fills norm2 and up of `saved`. */
+static fr_status feed_forward(const fr_layer_context *c, const fr_layer *layer,
+                              int64_t n_tokens, fr_saved *saved, float *y_TD)
+{
+    int64_t up_width = fr_arch_up_width(c->arch);
+    float *h = c->workspace->h_TD;
+    float *up = work_buffer(c, saved->up_TU, c->workspace->up_TU);
+    float *act = c->workspace->act_TF;
+    norm_forward(c, n_tokens, saved->x2_TD, layer->mlp_norm, layer->mlp_norm_bias, h,
+                 saved->norm2);
+    FR_TRY(fr_linear(c->device, n_tokens, h, &layer->up, false, up));
+    add_bias(c, n_tokens, up_width, layer->up_bias, up);
+    keep(c, n_tokens * up_width, up, saved->up_TU);
+    if (c->arch->family == FR_LLAMA) {
+        fr_swiglu(c->device, n_tokens, c->arch->d_ff, up, act);
+    } else {
+        fr_gelu(c->device, n_tokens, c->arch->d_ff, up, act);
+    }
+    memcpy(y_TD, saved->x2_TD, (size_t)(n_tokens * c->arch->d_model) * sizeof(float));
+    FR_TRY(fr_linear(c->device, n_tokens, act, &layer->down, true, y_TD));
+    add_bias(c, n_tokens, c->arch->d_model, layer->down_bias, y_TD);
+    return FR_OK;
+}
+
+fr_status fr_layer_forward(const fr_layer_context *context, const fr_layer *layer,
+                           const fr_batch *batch, const fr_layer_prefix *prefix,
+                           fr_layer_cache *cache, fr_saved *saved, float *y_TD)
+{
+    int64_t n = batch->n_tokens;
+    int64_t width = context->arch->d_model;
+    float *o = NULL;
+    FR_TRY(attend(context, layer, batch, prefix, cache, saved, &o));
+    memcpy(saved->x2_TD, saved->x1_TD, (size_t)(n * width) * sizeof(float));
+    FR_TRY(fr_linear(context->device, n, o, &layer->o, true, saved->x2_TD));
+    add_bias(context, n, width, layer->o_bias, saved->x2_TD);
+    return feed_forward(context, layer, n, saved, y_TD);
+}
+
+/* dx += d(feed-forward half)/dx2^T dx. */
+static fr_status feed_forward_back(const fr_layer_context *c, const fr_layer *layer,
+                                   int64_t n_tokens, const fr_saved *saved,
+                                   float *dx_TD)
+{
+    int64_t width = c->arch->d_ff;
+    float *dh = c->workspace->h_TD;
+    float *dact = c->workspace->act_TF;
+    float *dup = c->workspace->up_TU;
+    float *up = bring_back(c, n_tokens * fr_arch_up_width(c->arch), saved->up_TU, dup);
+    FR_TRY(fr_linear_back(c->device, n_tokens, dx_TD, &layer->down, false, dact));
+    if (c->arch->family == FR_LLAMA) {
+        fr_swiglu_back(c->device, n_tokens, width, up, dact, dup);
+    } else {
+        fr_gelu_back(c->device, n_tokens, width, up, dact, dup);
+    }
+    FR_TRY(fr_linear_back(c->device, n_tokens, dup, &layer->up, false, dh));
+    norm_backward(c, n_tokens, saved->x2_TD, layer->mlp_norm, saved->norm2, dh, dx_TD);
+    return FR_OK;
+}
+
+/* Fills dqkv and dprefix of the workspace from do = dx Wo. */
+static fr_status attend_back(const fr_layer_context *c, const fr_layer *layer,
+                             const fr_batch *batch, const fr_layer_prefix *prefix,
+                             const fr_saved *saved, bool prefix_only,
+                             const float *dx_TD)
+{
+    int64_t n = batch->n_tokens;
+    int64_t q_width = fr_arch_q_width(c->arch);
+    int64_t kv_width = fr_arch_kv_width(c->arch);
+    fr_workspace *w = c->workspace;
+    float *qkv =
+        bring_back(c, n * fr_arch_qkv_width(c->arch), saved->qkv_TW, w->qkv_TW);
+    float *o = bring_back(c, n * q_width, saved->o_TQ, w->o_TQ);
+    /* the feed-forward scratch is free by now and at least as large as [T, Q] (checked at set-up) */
+    float *d_o = w->up_TU;
+    FR_TRY(fr_linear_back(c->device, n, dx_TD, &layer->o, false, d_o));
+    fr_attention_params params = attention_params(c, batch, prefix);
+    fr_attention_gradients gradients = {.dprefix_k_UPGK = w->dprefix_k_UP,
+                                        .dprefix_v_UPGK = w->dprefix_v_UP,
+                                        .n_units = batch->n_units};
+    if (!prefix_only) {
+        gradients.dq = w->dqkv_TW;
+        gradients.dk = w->dqkv_TW + q_width;
+        gradients.dv = w->dqkv_TW + q_width + kv_width;
+    }
+    return fr_attention_back(c->device, &params, qkv, qkv + q_width,
+                             qkv + q_width + kv_width, o, saved->lse_TH, d_o,
+                             &gradients);
+}
+
+fr_status fr_layer_backward(const fr_layer_context *context, const fr_layer *layer,
+                            const fr_batch *batch, const fr_layer_prefix *prefix,
+                            const fr_saved *saved, bool prefix_only, float *dx_TD)
+{
+    int64_t n = batch->n_tokens;
+    float *dqkv = context->workspace->dqkv_TW;
+    float *dh = context->workspace->h_TD;
+    FR_TRY(feed_forward_back(context, layer, n, saved, dx_TD));
+    FR_TRY(attend_back(context, layer, batch, prefix, saved, prefix_only, dx_TD));
+    if (prefix_only) {
+        return FR_OK;
+    }
+    rotate(context, batch, true, dqkv);
+    FR_TRY(fr_linear_back(context->device, n, dqkv, &layer->qkv, false, dh));
+    norm_backward(context, n, saved->x1_TD, layer->attn_norm, saved->norm1, dh, dx_TD);
+    return FR_OK;
+}

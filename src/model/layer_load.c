@@ -1,0 +1,154 @@
+#include "base/mem.h"
+#include "model/layer.h"
+
+#include <stdlib.h>
+
+int64_t fr_arch_q_width(const fr_arch *arch)
+{
+    return arch->n_heads * arch->head_dim;
+}
+
+int64_t fr_arch_kv_width(const fr_arch *arch)
+{
+    return arch->n_kv_heads * arch->head_dim;
+}
+
+int64_t fr_arch_qkv_width(const fr_arch *arch)
+{
+    return fr_arch_q_width(arch) + 2 * fr_arch_kv_width(arch);
+}
+
+int64_t fr_arch_up_width(const fr_arch *arch)
+{
+    return arch->family == FR_LLAMA ? 2 * arch->d_ff : arch->d_ff;
+}
+
+/* One place to read layer `index` of a model into memory that `layer` owns. */
+typedef struct loader {
+    fr_ctx *ctx;
+    const fr_weights *weights;
+    int64_t index;
+    fr_layer *layer;
+} loader;
+
+static fr_status own_memory(const loader *l, int64_t count, size_t size, void **out)
+{
+    FR_TRY(fr_alloc(l->ctx, count, size, out));
+    l->layer->storage[l->layer->n_storage++] = *out;
+    return FR_OK;
+}
+
+/* Stack the rows of some roles into one matrix, so that one GEMM serves them all. */
+static fr_status load_matrix(const loader *l, const fr_weight *roles, int n_roles,
+                             fr_dtype dtype, fr_matrix *out)
+{
+    int64_t rows[3] = {0};
+    int64_t total = 0;
+    int64_t columns = 0;
+    for (int i = 0; i < n_roles; i++) {
+        fr_weights_shape(l->weights, roles[i], l->index, &rows[i], &columns);
+        total += rows[i];
+    }
+    void *memory = NULL;
+    FR_TRY(own_memory(l, total * columns, fr_dtype_bytes(dtype), &memory));
+    char *next = memory;
+    for (int i = 0; i < n_roles; i++) {
+        FR_TRY(fr_weights_read(l->ctx, l->weights, roles[i], l->index, dtype, next));
+        next += (size_t)(rows[i] * columns) * fr_dtype_bytes(dtype);
+    }
+    *out = (fr_matrix){memory, dtype, total, columns};
+    return FR_OK;
+}
+
+/* Stack vectors in step with load_matrix; NULL if the model has none of them. */
+static fr_status load_vector(const loader *l, const fr_weight *roles,
+                             const int64_t *lengths, int n_roles, float **out)
+{
+    int64_t total = 0;
+    bool any = false;
+    for (int i = 0; i < n_roles; i++) {
+        total += lengths[i];
+        any = any || fr_weights_has(l->weights, roles[i], l->index);
+    }
+    *out = NULL;
+    if (!any) {
+        return FR_OK;
+    }
+    void *memory = NULL;
+    FR_TRY(own_memory(l, total, sizeof(float), &memory));
+    *out = memory;
+    float *next = memory;
+    for (int i = 0; i < n_roles; i++) {
+        if (fr_weights_has(l->weights, roles[i], l->index)) {
+            FR_TRY(
+                fr_weights_read(l->ctx, l->weights, roles[i], l->index, FR_F32, next));
+        }
+        next += lengths[i];
+    }
+    return FR_OK;
+}
+
+static fr_status load_one_vector(const loader *l, fr_weight role, int64_t length,
+                                 float **out)
+{
+    return load_vector(l, &role, &length, 1, out);
+}
+
+static fr_status load_matrices(const loader *l, const fr_arch *arch, fr_dtype dtype)
+{
+    static const fr_weight QKV[] = {FR_W_Q, FR_W_K, FR_W_V};
+    static const fr_weight GATE_UP[] = {FR_W_GATE, FR_W_UP};
+    static const fr_weight UP[] = {FR_W_UP};
+    static const fr_weight O[] = {FR_W_O};
+    static const fr_weight DOWN[] = {FR_W_DOWN};
+    bool gated = arch->family == FR_LLAMA;
+    FR_TRY(load_matrix(l, QKV, 3, dtype, &l->layer->qkv));
+    FR_TRY(load_matrix(l, O, 1, dtype, &l->layer->o));
+    FR_TRY(load_matrix(l, gated ? GATE_UP : UP, gated ? 2 : 1, dtype, &l->layer->up));
+    return load_matrix(l, DOWN, 1, dtype, &l->layer->down);
+}
+
+static fr_status load_vectors(const loader *l, const fr_arch *arch)
+{
+    static const fr_weight QKV[] = {FR_W_Q_BIAS, FR_W_K_BIAS, FR_W_V_BIAS};
+    static const fr_weight GATE_UP[] = {FR_W_GATE_BIAS, FR_W_UP_BIAS};
+    fr_layer *layer = l->layer;
+    int64_t width = arch->d_model;
+    int64_t kv = fr_arch_kv_width(arch);
+    const int64_t qkv_lengths[] = {fr_arch_q_width(arch), kv, kv};
+    const int64_t up_lengths[] = {arch->d_ff, arch->d_ff};
+    bool gated = arch->family == FR_LLAMA;
+    FR_TRY(load_vector(l, QKV, qkv_lengths, 3, &layer->qkv_bias));
+    FR_TRY(load_vector(l, gated ? GATE_UP : GATE_UP + 1, up_lengths, gated ? 2 : 1,
+                       &layer->up_bias));
+    FR_TRY(load_one_vector(l, FR_W_ATTN_NORM, width, &layer->attn_norm));
+    FR_TRY(load_one_vector(l, FR_W_ATTN_NORM_BIAS, width, &layer->attn_norm_bias));
+    FR_TRY(load_one_vector(l, FR_W_O_BIAS, width, &layer->o_bias));
+    FR_TRY(load_one_vector(l, FR_W_MLP_NORM, width, &layer->mlp_norm));
+    FR_TRY(load_one_vector(l, FR_W_MLP_NORM_BIAS, width, &layer->mlp_norm_bias));
+    return load_one_vector(l, FR_W_DOWN_BIAS, width, &layer->down_bias);
+}
+
+fr_status fr_layer_load(fr_ctx *ctx, const fr_weights *weights, int64_t index,
+                        fr_dtype dtype, fr_layer *out)
+{
+    const fr_arch *arch = fr_weights_arch(weights);
+    *out = (fr_layer){0};
+    loader l = {ctx, weights, index, out};
+    fr_status status = load_matrices(&l, arch, dtype);
+    if (status == FR_OK) {
+        status = load_vectors(&l, arch);
+    }
+    if (status != FR_OK) {
+        fr_layer_fini(out);
+    }
+    return status;
+}
+
+void fr_layer_fini(fr_layer *layer)
+{
+    for (int i = 0; i < layer->n_storage; i++) {
+        free(layer->storage[i]);
+    }
+    *layer = (fr_layer){0};
+}

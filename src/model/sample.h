@@ -1,0 +1,36 @@
+/*
+ * sample.h - choose the next token from logits.
+ *
+ * Layer L3. Pure: the choice is a function of the logits, the options and one uniform number.
+ */
+#ifndef FR_MODEL_SAMPLE_H
+#define FR_MODEL_SAMPLE_H
+
+#include "base/ctx.h"
+
+#include <stdint.h>
+
+typedef struct fr_sample_params {
+    double temperature; /* 0: greedy (the lowest id among equals) */
+    int64_t top_k;      /* keep the k likeliest; 0: all */
+    double top_p;       /* keep the smallest set with this much probability; 1: all */
+    uint64_t seed;
+} fr_sample_params;
+
+/** FR_ERR_ARG naming the option that is out of range. */
+FR_MUST_CHECK fr_status fr_sample_check(fr_ctx *ctx, const fr_sample_params *params);
+
+/** One candidate; scratch of fr_sample. */
+typedef struct fr_candidate {
+    int32_t id;
+    float logit;
+} fr_candidate;
+
+/**
+ * @param uniform     in [0, 1): picks from the kept distribution
+ * @param scratch_V   room for `vocab` candidates
+ */
+int32_t fr_sample(const float *logits_V, int64_t vocab, const fr_sample_params *params,
+                  double uniform, fr_candidate *scratch_V);
+
+#endif

@@ -1,0 +1,110 @@
+/*
+ * stage.h - a contiguous run of frozen layers on this rank, with the embedding or the head where
+ * they belong.
+ *
+ * Layer L3; uses layer, head. The first stage embeds, the last one owns the final norm and the
+ * vocabulary. Not thread-safe. Shape letters as in device.h.
+ */
+#ifndef FR_MODEL_STAGE_H
+#define FR_MODEL_STAGE_H
+
+#include "model/layer.h"
+
+typedef struct fr_stage fr_stage;
+
+typedef struct fr_stage_params {
+    const fr_weights *weights; /* only read during create */
+    fr_device *device;         /* borrowed */
+    fr_dtype dtype;            /* of weights and saved activations */
+    int64_t first_layer;
+    int64_t n_layers;
+    int64_t max_position; /* positions 0 .. max_position - 1 may occur */
+} fr_stage_params;
+
+/** Load this stage's weights. FR_ERR_CONFIG if max_position exceeds what learned positions offer. */
+FR_MUST_CHECK fr_status fr_stage_create(fr_ctx *ctx, const fr_stage_params *params,
+                                        fr_stage **out);
+void fr_stage_destroy(fr_stage **stage);
+
+const fr_arch *fr_stage_arch(const fr_stage *stage);
+int64_t fr_stage_first_layer(const fr_stage *stage);
+int64_t fr_stage_n_layers(const fr_stage *stage);
+/** Positions 0 .. this - 1 may occur. */
+int64_t fr_stage_max_position(const fr_stage *stage);
+bool fr_stage_is_first(const fr_stage *stage);
+bool fr_stage_is_last(const fr_stage *stage);
+
+/** The prefix of one task for the layers of this stage (one entry a layer, borrowed). */
+typedef struct fr_stage_prefix {
+    int64_t length;
+    const float *k; /* [n_layers, P, G, K] */
+    const float *v;
+} fr_stage_prefix;
+
+/** Saved activations of one microbatch in flight. With `keep` all layers are kept for a backward
+ * pass; without, one layer's memory is reused. */
+typedef struct fr_slot fr_slot;
+
+FR_MUST_CHECK fr_status fr_slot_create(fr_stage *stage, bool keep, fr_slot **out);
+void fr_slot_destroy(fr_slot **slot);
+/** Bytes that this slot and the stage's scratch hold for n_tokens rows, by formula. */
+int64_t fr_slot_bytes(const fr_stage *stage, int64_t n_tokens, bool keep);
+
+/** Make room for a batch (grows, never shrinks); call before input is written. */
+FR_MUST_CHECK fr_status fr_slot_prepare(fr_stage *stage, fr_slot *slot,
+                                        const fr_batch *batch);
+/** Where the input [T, D] of this stage goes (received from the stage before). */
+float *fr_slot_input(fr_slot *slot);
+/** The output [T, D] after forward. */
+float *fr_slot_output(fr_slot *slot);
+/** d loss / d output [T, D]: written by the next stage or the head, turned into d loss / d input. */
+float *fr_slot_gradient(fr_slot *slot);
+
+/** Caches for generation, one entry a layer of this stage; NULL in training. */
+typedef struct fr_cache {
+    int64_t n_layers;
+    int64_t room;
+    fr_layer_cache *layers;
+} fr_cache;
+FR_MUST_CHECK fr_status fr_cache_init(fr_ctx *ctx, const fr_stage *stage, int64_t room,
+                                      fr_cache *out);
+void fr_cache_fini(fr_cache *cache);
+
+/** Output of this stage from its input; the first stage embeds the batch's tokens instead. With a
+ * cache the rows are appended to it and its `past` moves on. */
+FR_MUST_CHECK fr_status fr_stage_forward(fr_stage *stage, const fr_batch *batch,
+                                         const fr_stage_prefix *prefix, fr_cache *cache,
+                                         fr_slot *slot);
+
+/** Where one layer's unit gradients go, as exact integers (device.h, fr_exact_add). */
+typedef struct fr_exact_sum {
+    int64_t *k; /* [n_layers, P, G, K] */
+    int64_t *v;
+    int exponent;
+    int64_t
+        n_bad; /* values that were not finite or too large, counted over all calls */
+} fr_exact_sum;
+
+/** Backward through the stage: fr_slot_gradient in, fr_slot_gradient out; adds every unit's prefix
+ * gradient to `sum`. */
+FR_MUST_CHECK fr_status fr_stage_backward(fr_stage *stage, const fr_batch *batch,
+                                          const fr_stage_prefix *prefix, fr_slot *slot,
+                                          fr_exact_sum *sum);
+
+/**
+ * Last stage: nats of each target of the batch from fr_slot_output.
+ * @param want_gradient  also write d (sum of nats) / d output into fr_slot_gradient
+ */
+FR_MUST_CHECK fr_status fr_stage_loss(fr_stage *stage, const fr_batch *batch,
+                                      fr_slot *slot, bool want_gradient, double *nll_R);
+
+/** Last stage: logits [V] of one row of fr_slot_output. */
+FR_MUST_CHECK fr_status fr_stage_logits(fr_stage *stage, fr_slot *slot, int64_t row,
+                                        float *logits_V);
+
+/** Keys (after RoPE) and values that a kept forward pass computed for rows [0, n) of local layer
+ * `layer`, as f32 [n, G, K]: the prefix that stands for that text. */
+void fr_stage_copy_keys(fr_stage *stage, const fr_slot *slot, int64_t layer, int64_t n,
+                        float *k, float *v);
+
+#endif

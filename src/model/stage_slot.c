@@ -1,0 +1,193 @@
+/* Memory of a stage: the slots' saved activations and the scratch that layers share. */
+#include "base/mem.h"
+#include "model/stage_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Carve `bytes` (rounded up to a cache line) off an arena; with base NULL only count. */
+static void *carve(char *base, int64_t *used, int64_t bytes)
+{
+    enum { LINE = 64 };
+    void *place = base != NULL ? base + *used : NULL;
+    *used += (bytes + LINE - 1) / LINE * LINE;
+    return place;
+}
+
+/* Lay out one layer's saved activations for T rows but for x1, which the slot's chain holds. */
+static void carve_saved(const fr_stage *s, char *base, int64_t *used, int64_t n_tokens,
+                        fr_saved *out)
+{
+    const fr_arch *a = &s->arch;
+    int64_t float_row = n_tokens * (int64_t)sizeof(float);
+    int64_t kept_row = n_tokens * (int64_t)fr_dtype_bytes(s->dtype);
+    out->x2_TD = carve(base, used, float_row * a->d_model);
+    out->norm1 = carve(base, used, float_row * 2);
+    out->norm2 = carve(base, used, float_row * 2);
+    out->lse_TH = carve(base, used, float_row * a->n_heads);
+    out->qkv_TW = carve(base, used, kept_row * fr_arch_qkv_width(a));
+    out->o_TQ = carve(base, used, kept_row * fr_arch_q_width(a));
+    out->up_TU = carve(base, used, kept_row * fr_arch_up_width(a));
+}
+
+/* Views of a whole slot in `base`, or with base NULL just its size. */
+static int64_t lay_out_slot(fr_slot *slot, const fr_stage *s, char *base,
+                            int64_t n_tokens)
+{
+    int64_t used = 0;
+    int64_t row = n_tokens * s->arch.d_model * (int64_t)sizeof(float);
+    int64_t n_x = slot->keep ? s->n_layers + 1 : 2;
+    for (int64_t i = 0; i <= s->n_layers; i++) {
+        slot->x[i] = i < n_x ? carve(base, &used, row) : slot->x[i % 2];
+    }
+    for (int64_t i = 0; i < s->n_layers; i++) {
+        if (i == 0 || slot->keep) {
+            carve_saved(s, base, &used, n_tokens, &slot->saved[i]);
+        } else {
+            slot->saved[i] = slot->saved[0];
+        }
+    }
+    slot->gradient_TD = slot->keep ? carve(base, &used, row) : NULL;
+    return used;
+}
+
+fr_status fr_slot_create(fr_stage *stage, bool keep, fr_slot **out)
+{
+    fr_slot *slot = NULL;
+    FR_TRY(fr_alloc(stage->ctx, 1, sizeof *slot, &slot));
+    slot->stage = stage;
+    slot->keep = keep;
+    fr_status status =
+        fr_alloc(stage->ctx, stage->n_layers, sizeof *slot->saved, &slot->saved);
+    if (status == FR_OK) {
+        status = fr_alloc(stage->ctx, stage->n_layers + 1, sizeof *slot->x, &slot->x);
+    }
+    if (status != FR_OK) {
+        fr_slot_destroy(&slot);
+    }
+    *out = slot;
+    return status;
+}
+
+void fr_slot_destroy(fr_slot **slot)
+{
+    if (*slot != NULL) {
+        free((*slot)->saved);
+        free((*slot)->x);
+        free((*slot)->arena);
+        free(*slot);
+        *slot = NULL;
+    }
+}
+
+/* The workspace's seven buffers in one arena; returns bytes. */
+static int64_t lay_out_workspace(const fr_stage *s, char *base, int64_t n_tokens,
+                                 fr_workspace *w)
+{
+    const fr_arch *a = &s->arch;
+    int64_t row = n_tokens * (int64_t)sizeof(float);
+    int64_t used = 0;
+    int64_t q = fr_arch_q_width(a);
+    int64_t up = fr_arch_up_width(a);
+    w->h_TD = carve(base, &used, row * a->d_model);
+    w->qkv_TW = carve(base, &used, row * fr_arch_qkv_width(a));
+    w->o_TQ = carve(base, &used, row * q);
+    w->up_TU = carve(base, &used, row * (up > q ? up : q));
+    w->act_TF = carve(base, &used, row * a->d_ff);
+    w->dqkv_TW = carve(base, &used, row * fr_arch_qkv_width(a));
+    return used;
+}
+
+static fr_status reserve_tokens(fr_stage *s, int64_t n_tokens)
+{
+    if (n_tokens <= s->workspace_tokens) {
+        return FR_OK;
+    }
+    fr_workspace w = s->workspace;
+    int64_t bytes = lay_out_workspace(s, NULL, n_tokens, &w);
+    free(s->arena);
+    s->arena = NULL;
+    s->workspace_tokens = 0;
+    FR_TRY(fr_alloc(s->ctx, bytes, 1, &s->arena));
+    (void)lay_out_workspace(s, (char *)s->arena, n_tokens, &s->workspace);
+    s->workspace_tokens = n_tokens;
+    return FR_OK;
+}
+
+fr_status fr_stage_reserve(fr_stage *stage, int64_t n_tokens, int64_t prefix_floats)
+{
+    FR_TRY(reserve_tokens(stage, n_tokens));
+    if (prefix_floats > stage->workspace_prefix) {
+        fr_workspace *w = &stage->workspace;
+        free(w->dprefix_k_UP);
+        free(w->dprefix_v_UP);
+        w->dprefix_k_UP = NULL;
+        w->dprefix_v_UP = NULL;
+        stage->workspace_prefix = 0;
+        FR_TRY(fr_alloc(stage->ctx, prefix_floats, sizeof(float), &w->dprefix_k_UP));
+        FR_TRY(fr_alloc(stage->ctx, prefix_floats, sizeof(float), &w->dprefix_v_UP));
+        stage->workspace_prefix = prefix_floats;
+    }
+    return FR_OK;
+}
+
+fr_status fr_slot_prepare(fr_stage *stage, fr_slot *slot, const fr_batch *batch)
+{
+    FR_TRY(fr_stage_reserve(stage, batch->n_tokens, 0));
+    if (batch->n_tokens <= slot->room) {
+        return FR_OK;
+    }
+    int64_t bytes = lay_out_slot(slot, stage, NULL, batch->n_tokens);
+    free(slot->arena);
+    slot->arena = NULL;
+    slot->room = 0;
+    FR_TRY(fr_alloc(stage->ctx, bytes, 1, &slot->arena));
+    (void)lay_out_slot(slot, stage, slot->arena, batch->n_tokens);
+    slot->room = batch->n_tokens;
+    return FR_OK;
+}
+
+int64_t fr_slot_bytes(const fr_stage *stage, int64_t n_tokens, bool keep)
+{
+    fr_workspace w;
+    fr_saved saved;
+    int64_t scratch = lay_out_workspace(stage, NULL, n_tokens, &w);
+    int64_t layer = 0;
+    carve_saved(stage, NULL, &layer, n_tokens, &saved);
+    int64_t row = n_tokens * stage->arch.d_model * (int64_t)sizeof(float);
+    int64_t n = stage->n_layers;
+    return scratch + (keep ? n * layer + (n + 2) * row : layer + 2 * row);
+}
+
+float *fr_slot_input(fr_slot *slot)
+{
+    return slot->x[0];
+}
+
+float *fr_slot_output(fr_slot *slot)
+{
+    return slot->x[slot->stage->n_layers];
+}
+
+float *fr_slot_gradient(fr_slot *slot)
+{
+    return slot->gradient_TD;
+}
+
+void fr_stage_copy_keys(fr_stage *stage, const fr_slot *slot, int64_t layer, int64_t n,
+                        float *k, float *v)
+{
+    int64_t q = fr_arch_q_width(&stage->arch);
+    int64_t kv = fr_arch_kv_width(&stage->arch);
+    int64_t width = q + 2 * kv;
+    float *qkv = slot->saved[layer].qkv_TW;
+    if (stage->dtype != FR_F32) {
+        qkv = stage->workspace.qkv_TW;
+        fr_restore(stage->device, slot->n_tokens * width, stage->dtype,
+                   slot->saved[layer].qkv_TW, qkv);
+    }
+    for (int64_t t = 0; t < n; t++) {
+        memcpy(k + t * kv, qkv + t * width + q, (size_t)kv * sizeof(float));
+        memcpy(v + t * kv, qkv + t * width + q + kv, (size_t)kv * sizeof(float));
+    }
+}

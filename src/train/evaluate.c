@@ -1,0 +1,106 @@
+#include "base/mem.h"
+#include "train/step.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Examples planned at a time: enough to fill microbatches on every replica. */
+enum { CHUNK_EXAMPLES = 256 };
+
+/* The running sums of an evaluation. */
+typedef struct tally {
+    int64_t loss_sum;
+    int64_t n_bad;
+    int exponent;
+    double *chunk_nll; /* [CHUNK_EXAMPLES] of this rank, or NULL */
+} tally;
+
+/* Where the examples of a plan's units lie: plan->targets order -> example number. */
+static void spread_examples(const fr_dataset *dataset, const fr_step_plan *plan,
+                            const double *chunk_nll, double *example_nll)
+{
+    for (int64_t u = 0; u < plan->n_units; u++) {
+        const fr_unit *unit = &plan->units[u];
+        int64_t first = fr_dataset_first_example(dataset, unit->row);
+        for (int64_t t = 0; t < unit->n_targets; t++) {
+            int64_t place = unit->first_target + t;
+            example_nll[first + plan->targets[place]] = chunk_nll[place];
+        }
+    }
+}
+
+static fr_status run_chunks(const fr_task_env *env, fr_grid *grid, fr_engine *engine,
+                            fr_pass *pass, int64_t microbatch_tokens, tally *t,
+                            double *example_nll)
+{
+    fr_step_plan plan = {0};
+    fr_status status = FR_OK;
+    int64_t n = fr_dataset_stats(pass->dataset)->n_examples;
+    pass->plan = &plan;
+    for (int64_t first = 0; first < n && status == FR_OK; first += CHUNK_EXAMPLES) {
+        int64_t count = n - first < CHUNK_EXAMPLES ? n - first : CHUNK_EXAMPLES;
+        if (t->chunk_nll != NULL) {
+            memset(t->chunk_nll, 0, CHUNK_EXAMPLES * sizeof *t->chunk_nll);
+        }
+        status = fr_plan_rows(env->ctx, pass->dataset, first, count, microbatch_tokens,
+                              grid->n_replicas, &plan);
+        if (status == FR_OK) {
+            status = fr_engine_run(engine, pass);
+        }
+        if (status == FR_OK) {
+            t->loss_sum += pass->loss_sum;
+            t->n_bad += pass->n_bad;
+            if (example_nll != NULL) {
+                spread_examples(pass->dataset, &plan, t->chunk_nll, example_nll);
+            }
+        }
+    }
+    fr_step_plan_fini(&plan);
+    return status;
+}
+
+/* Every example's nats lie on one rank and are zero elsewhere: adding the bits gathers them. */
+static fr_status gather_nll(fr_grid *grid, double *example_nll, int64_t n)
+{
+    int64_t *bits = NULL;
+    _Static_assert(sizeof *bits == sizeof *example_nll, "one word an example");
+    memcpy(&bits, &example_nll, sizeof(bits));
+    return fr_group_allreduce(grid->world, FR_SUM, bits, n);
+}
+
+fr_status fr_evaluate(const fr_task_env *env, fr_grid *grid, fr_engine *engine,
+                      const fr_dataset *dataset, const fr_stage_prefix *prefix,
+                      int64_t microbatch_tokens, double *example_nll,
+                      fr_evaluation *out)
+{
+    const fr_data_stats *stats = fr_dataset_stats(dataset);
+    tally t = {.exponent = fr_exact_exponent(stats->n_target_tokens)};
+    fr_status status = FR_OK;
+    if (example_nll != NULL) {
+        memset(example_nll, 0, (size_t)stats->n_examples * sizeof *example_nll);
+        status = fr_alloc(env->ctx, CHUNK_EXAMPLES, sizeof *t.chunk_nll, &t.chunk_nll);
+    }
+    fr_pass pass = {.dataset = dataset,
+                    .prefix = prefix,
+                    .example_nll = t.chunk_nll,
+                    .loss_exponent = t.exponent};
+    if (status == FR_OK) {
+        status =
+            run_chunks(env, grid, engine, &pass, microbatch_tokens, &t, example_nll);
+    }
+    free(t.chunk_nll);
+    if (status != FR_OK) {
+        return status;
+    }
+    int64_t words[2] = {t.loss_sum, t.n_bad};
+    FR_TRY(fr_group_allreduce(grid->world, FR_SUM, words, 2));
+    if (example_nll != NULL) {
+        FR_TRY(gather_nll(grid, example_nll, stats->n_examples));
+    }
+    out->n_targets = stats->n_target_tokens;
+    out->n_examples = stats->n_examples;
+    double nats = fr_exact_value(words[0], t.exponent);
+    out->loss = words[1] == 0 ? nats / (double)out->n_targets : (double)NAN;
+    return FR_OK;
+}

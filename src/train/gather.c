@@ -1,0 +1,255 @@
+#include "train/gather.h"
+
+#include "base/mem.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TAG_GATHER = 10, N_ARRAYS = 6 };
+
+/* The arrays of a state in file order; the first two alone for a prefix for inference. */
+static void list_arrays(const fr_prefix_state *state, float *arrays[N_ARRAYS])
+{
+    float *const all[N_ARRAYS] = {state->k,   state->v,   state->m_k,
+                                  state->m_v, state->s_k, state->s_v};
+    memcpy(arrays, all, sizeof all);
+}
+
+static fr_status copy_optional(fr_ctx *ctx, const char *text, char **out)
+{
+    return text != NULL ? fr_copy_string(ctx, text, out) : FR_OK;
+}
+
+static fr_status describe_init(fr_ctx *ctx, const fr_task_config *config, char **out)
+{
+    enum { TEXT_BYTES = 1024 };
+    char text[TEXT_BYTES];
+    switch (config->prefix.init) {
+    case FR_INIT_TEXT:
+        (void)snprintf(text, sizeof text, "text: %s", config->prefix.text);
+        break;
+    case FR_INIT_FILE:
+        (void)snprintf(text, sizeof text, "file: %s", config->prefix.text);
+        break;
+    case FR_INIT_RANDOM:
+        (void)snprintf(text, sizeof text, "random: %g", config->prefix.random_std);
+        break;
+    case FR_INIT_ZERO:
+    default:
+        (void)snprintf(text, sizeof text, "zero");
+        break;
+    }
+    return fr_copy_string(ctx, text, out);
+}
+
+static fr_status describe_task(const fr_task_env *env, const fr_task *task,
+                               bool with_moments, fr_checkpoint_task *out)
+{
+    const fr_task_config *c = task->config;
+    out->length = task->length;
+    out->n_layers = env->arch->n_layers;
+    out->n_kv_heads = env->arch->n_kv_heads;
+    out->head_dim = env->arch->head_dim;
+    out->seed = env->config->run.seed;
+    out->step = task->step;
+    out->cursor = task->cursor;
+    out->stopped = task->stopped;
+    out->best_loss = task->best_loss;
+    out->best_step = task->best_step;
+    out->last_loss = task->last_loss;
+    out->skipped = task->skipped;
+    out->skipped_in_row = task->skipped_in_row;
+    out->chat = c->chat;
+    out->eos = c->eos;
+    out->special = c->special;
+    out->leading_bos = task->leading_bos;
+    fr_dataset_digest(task->train, out->data_digest);
+    FR_TRY(fr_copy_string(env->ctx, c->name, &out->name));
+    FR_TRY(copy_optional(env->ctx, c->template_text, &out->template_text));
+    FR_TRY(describe_init(env->ctx, c, &out->init));
+    return fr_checkpoint_task_alloc(env->ctx, out, with_moments);
+}
+
+static fr_status describe_run(const fr_task_env *env, const fr_run_identity *identity,
+                              fr_checkpoint *out)
+{
+    FR_TRY(copy_optional(env->ctx, identity->config, &out->config));
+    FR_TRY(copy_optional(env->ctx, identity->shape, &out->base_shape));
+    FR_TRY(copy_optional(env->ctx, env->config->base.path, &out->base_path));
+    FR_TRY(copy_optional(env->ctx, identity->isa, &out->isa));
+    FR_TRY(copy_optional(env->ctx, identity->version, &out->version));
+    memcpy(out->base_digest, identity->digest, FR_DIGEST_BYTES);
+    return copy_optional(env->ctx, identity->layout, &out->layout);
+}
+
+/* The stages of replica 0 send their layers in turn; stage 0 is rank 0 and copies its own. */
+static fr_status collect_array(fr_grid *grid, const fr_task *task, const float *local,
+                               float *whole)
+{
+    int64_t bytes = task->n_local * (int64_t)sizeof(float);
+    if (grid->stage != 0) {
+        return fr_group_send(grid->pipeline, 0, TAG_GATHER, local, bytes);
+    }
+    memcpy(whole, local, (size_t)bytes);
+    return FR_OK;
+}
+
+static fr_status receive_array(fr_grid *grid, const fr_task *task, int stage,
+                               const int64_t *bounds, float *whole)
+{
+    int64_t layers = bounds[stage + 1] - bounds[stage];
+    return fr_group_receive(grid->pipeline, stage, TAG_GATHER,
+                            whole + bounds[stage] * task->layer_floats,
+                            layers * task->layer_floats * (int64_t)sizeof(float));
+}
+
+static fr_status collect_task(fr_grid *grid, const fr_task *task,
+                              const fr_prefix_state *source, int n_arrays,
+                              const int64_t *bounds, const fr_prefix_state *whole)
+{
+    float *local[N_ARRAYS];
+    float *target[N_ARRAYS] = {NULL};
+    list_arrays(source, local);
+    if (whole != NULL) {
+        list_arrays(whole, target);
+    }
+    for (int i = 0; i < n_arrays; i++) {
+        FR_TRY(collect_array(grid, task, local[i], target[i]));
+        for (int s = 1; grid->stage == 0 && s < grid->n_stages; s++) {
+            FR_TRY(receive_array(grid, task, s, bounds, target[i]));
+        }
+    }
+    return FR_OK;
+}
+
+/* First layer of every stage, known to all: a sum of one-hot contributions. */
+static fr_status find_bounds(const fr_task_env *env, fr_grid *grid, const fr_task *task,
+                             int64_t *bounds)
+{
+    memset(bounds, 0, (size_t)(grid->n_stages + 1) * sizeof *bounds);
+    bounds[grid->stage + 1] = task->n_local / task->layer_floats;
+    FR_TRY(fr_group_allreduce(grid->pipeline, FR_SUM, bounds, grid->n_stages + 1));
+    for (int s = 0; s < grid->n_stages; s++) {
+        bounds[s + 1] += bounds[s];
+    }
+    return bounds[grid->n_stages] == env->arch->n_layers
+               ? FR_OK
+               : FR_FAIL(env->ctx, FR_ERR_INTERNAL, "stages hold %lld of %lld layers",
+                         (long long)bounds[grid->n_stages],
+                         (long long)env->arch->n_layers);
+}
+
+static fr_status fill_tasks(const fr_task_env *env, fr_grid *grid, fr_task *tasks,
+                            int64_t n_tasks, bool best, bool with_moments,
+                            fr_checkpoint *out)
+{
+    int64_t *bounds = NULL;
+    fr_status status = fr_alloc(env->ctx, grid->n_stages + 1, sizeof *bounds, &bounds);
+    for (int64_t i = 0; status == FR_OK && i < n_tasks; i++) {
+        bool has_best = best && isfinite(tasks[i].best_loss);
+        const fr_prefix_state *source = has_best ? &tasks[i].best : &tasks[i].state;
+        const fr_prefix_state *whole = out != NULL ? &out->tasks[i].state : NULL;
+        status = find_bounds(env, grid, &tasks[i], bounds);
+        if (status == FR_OK) {
+            status = collect_task(grid, &tasks[i], source, with_moments ? N_ARRAYS : 2,
+                                  bounds, whole);
+        }
+    }
+    free(bounds);
+    return status;
+}
+
+fr_status fr_gather(const fr_task_env *env, fr_grid *grid,
+                    const fr_run_identity *identity, fr_task *tasks, int64_t n_tasks,
+                    bool best, bool with_moments, fr_checkpoint **out)
+{
+    fr_checkpoint *checkpoint = NULL;
+    fr_status status = FR_OK;
+    *out = NULL;
+    if (fr_group_rank(grid->world) == 0) {
+        status = fr_checkpoint_create(env->ctx, n_tasks, &checkpoint);
+        if (status == FR_OK) {
+            status = describe_run(env, identity, checkpoint);
+        }
+        for (int64_t i = 0; status == FR_OK && i < n_tasks; i++) {
+            status = describe_task(env, &tasks[i], with_moments, &checkpoint->tasks[i]);
+        }
+    }
+    status = fr_group_agree(grid->world, status);
+    if (status == FR_OK && grid->replica == 0) {
+        status = fill_tasks(env, grid, tasks, n_tasks, best, with_moments, checkpoint);
+    }
+    if (status != FR_OK) {
+        fr_checkpoint_destroy(&checkpoint);
+    }
+    *out = checkpoint;
+    return status;
+}
+
+static fr_status check_fit(const fr_task_env *env, const char *path,
+                           const fr_checkpoint_task *saved, const fr_task *task)
+{
+    uint8_t digest[FR_DIGEST_BYTES];
+    fr_dataset_digest(task->train, digest);
+    if (saved->length != task->length || saved->n_layers != env->arch->n_layers ||
+        saved->n_kv_heads != env->arch->n_kv_heads ||
+        saved->head_dim != env->arch->head_dim) {
+        return FR_FAIL(
+            env->ctx, FR_ERR_CHECKPOINT,
+            "%s: task %s has a prefix of %lld slots x %lld layers, the run wants "
+            "%lld x %lld; resume with the config it was started with",
+            path, saved->name, (long long)saved->length, (long long)saved->n_layers,
+            (long long)task->length, (long long)env->arch->n_layers);
+    }
+    if (saved->state.m_k == NULL) {
+        return FR_FAIL(
+            env->ctx, FR_ERR_CHECKPOINT,
+            "%s is a prefix for inference and holds no optimizer state; resume "
+            "from a checkpoint-STEP.h5, or start anew with prefix.init file",
+            path);
+    }
+    if (memcmp(saved->data_digest, digest, sizeof digest) != 0) {
+        return FR_FAIL(
+            env->ctx, FR_ERR_CHECKPOINT,
+            "%s: task %s was trained on other data than %s now holds; restore "
+            "the file or start a new run folder",
+            path, saved->name, task->config->train);
+    }
+    return FR_OK;
+}
+
+fr_status fr_restore_task(const fr_task_env *env, const char *path,
+                          const fr_checkpoint *checkpoint, int64_t first_layer,
+                          int64_t n_layers, fr_task *task, bool *found)
+{
+    const fr_checkpoint_task *saved = NULL;
+    for (int64_t i = 0; i < checkpoint->n_tasks; i++) {
+        if (strcmp(checkpoint->tasks[i].name, task->config->name) == 0) {
+            saved = &checkpoint->tasks[i];
+        }
+    }
+    *found = saved != NULL;
+    if (saved == NULL) {
+        return FR_OK;
+    }
+    FR_TRY(check_fit(env, path, saved, task));
+    float *from[N_ARRAYS];
+    float *to[N_ARRAYS];
+    list_arrays(&saved->state, from);
+    list_arrays(&task->state, to);
+    for (int i = 0; i < N_ARRAYS; i++) {
+        memcpy(to[i], from[i] + first_layer * task->layer_floats,
+               (size_t)(n_layers * task->layer_floats) * sizeof(float));
+    }
+    task->step = saved->step;
+    task->cursor = saved->cursor;
+    task->stopped = saved->stopped && saved->step >= task->n_steps;
+    task->best_loss = saved->best_loss;
+    task->best_step = saved->best_step;
+    task->last_loss = saved->last_loss;
+    task->skipped = saved->skipped;
+    task->skipped_in_row = saved->skipped_in_row;
+    return FR_OK;
+}

@@ -1,0 +1,135 @@
+#include "train/layout.h"
+
+double fr_head_cost(const fr_arch *arch, double target_share)
+{
+    double d = (double)arch->d_model;
+    double q = (double)(arch->n_heads * arch->head_dim);
+    double kv = (double)(arch->n_kv_heads * arch->head_dim);
+    double f = (double)arch->d_ff * (arch->family == FR_LLAMA ? 3.0 : 2.0);
+    double layer = d * (2.0 * q + 2.0 * kv + f);
+    return target_share * d * (double)arch->vocab_size / layer;
+}
+
+/* Stages needed if none may cost more than `limit`; fills bounds greedily from the front. */
+static int fill_stages(int64_t n_layers, double head_cost, double limit, int n_stages,
+                       int64_t *bounds)
+{
+    int64_t next = 0;
+    for (int s = 0; s < n_stages; s++) {
+        int64_t left_after = n_stages - 1 - s; /* each later stage needs a layer */
+        double room = s == n_stages - 1 ? limit - head_cost : limit;
+        int64_t take = room < 1.0 ? 1 : (int64_t)room;
+        if (take > n_layers - next - left_after) {
+            take = n_layers - next - left_after;
+        }
+        bounds[s] = next;
+        next += take;
+    }
+    bounds[n_stages] = n_layers;
+    return next == n_layers;
+}
+
+static double costliest(double head_cost, int n_stages, const int64_t *bounds)
+{
+    double worst = 0.0;
+    for (int s = 0; s < n_stages; s++) {
+        double cost = (double)(bounds[s + 1] - bounds[s]);
+        cost += s == n_stages - 1 ? head_cost : 0.0;
+        worst = cost > worst ? cost : worst;
+    }
+    return worst;
+}
+
+void fr_split_layers(int64_t n_layers, double head_cost, int n_stages, int64_t *bounds)
+{
+    /* The optimum is a whole number of layers, or a whole number of layers beside the head. */
+    double best = (double)n_layers + head_cost;
+    int64_t fewest = n_stages > 1 ? 1 : n_layers;
+    for (int64_t last = fewest; last <= n_layers - (n_stages - 1); last++) {
+        int64_t others = n_stages > 1 ? n_layers - last : 0;
+        int64_t widest = n_stages > 1 ? (others + n_stages - 2) / (n_stages - 1) : 0;
+        double cost = (double)last + head_cost;
+        cost = (double)widest > cost ? (double)widest : cost;
+        best = cost < best ? cost : best;
+    }
+    static const double SLACK = 1e-9;
+    if (!fill_stages(n_layers, head_cost, best + SLACK, n_stages, bounds) ||
+        costliest(head_cost, n_stages, bounds) > best + 1.0) {
+        for (int s = 0; s <= n_stages; s++) {
+            bounds[s] = n_layers * s / n_stages;
+        }
+    }
+}
+
+static fr_status check_layout(fr_ctx *ctx, const fr_config *config, const fr_arch *arch,
+                              int n_ranks, const fr_layout *layout)
+{
+    if ((int64_t)layout->n_stages * layout->n_replicas != n_ranks) {
+        return FR_FAIL(
+            ctx, FR_ERR_CONFIG,
+            "run.stages %d x run.replicas %d is not the number of ranks %d; set "
+            "one of them to auto or start another number of ranks",
+            layout->n_stages, layout->n_replicas, n_ranks);
+    }
+    if (layout->n_stages > arch->n_layers) {
+        return FR_FAIL(ctx, FR_ERR_CONFIG,
+                       "%d stages, the model has %lld layers; use fewer ranks or more "
+                       "replicas",
+                       layout->n_stages, (long long)arch->n_layers);
+    }
+    for (int64_t i = 0; i < config->n_tasks; i++) {
+        const fr_task_config *task = &config->tasks[i];
+        if (task->batch.examples < layout->n_replicas) {
+            return FR_FAIL(
+                ctx, FR_ERR_CONFIG,
+                "tasks.%s.batch.examples is %lld, fewer than the %d replicas; "
+                "raise it or set run.replicas to at most %lld",
+                task->name, (long long)task->batch.examples, layout->n_replicas,
+                (long long)task->batch.examples);
+        }
+    }
+    return FR_OK;
+}
+
+static int64_t fewest_examples(const fr_config *config)
+{
+    int64_t fewest = INT64_MAX;
+    for (int64_t i = 0; i < config->n_tasks; i++) {
+        int64_t examples = config->tasks[i].batch.examples;
+        fewest = examples < fewest ? examples : fewest;
+    }
+    return fewest;
+}
+
+/* The fewest stages whose share of the weights fits into a rank's memory. */
+static fr_layout choose_both(const fr_config *config, const fr_arch *arch, int n_ranks,
+                             int64_t weight_bytes, int64_t rank_memory)
+{
+    int64_t examples = fewest_examples(config);
+    for (int stages = 1; stages <= n_ranks; stages++) {
+        int replicas = n_ranks / stages;
+        if (n_ranks % stages == 0 && replicas <= examples && stages <= arch->n_layers &&
+            weight_bytes / stages <= rank_memory / 2) {
+            return (fr_layout){stages, replicas};
+        }
+    }
+    return (fr_layout){n_ranks, 1};
+}
+
+fr_status fr_layout_resolve(fr_ctx *ctx, const fr_config *config, const fr_arch *arch,
+                            int n_ranks, int64_t weight_bytes, int64_t rank_memory,
+                            fr_layout *out)
+{
+    int stages = (int)config->run.stages;
+    int replicas = (int)config->run.replicas;
+    if (stages == FR_AUTO && replicas == FR_AUTO) {
+        *out = choose_both(config, arch, n_ranks, weight_bytes, rank_memory);
+    } else if (stages == FR_AUTO) {
+        *out = (fr_layout){replicas <= n_ranks ? n_ranks / replicas : 1, replicas};
+    } else if (replicas == FR_AUTO) {
+        *out = (fr_layout){stages, stages <= n_ranks ? n_ranks / stages : 1};
+    } else {
+        *out = (fr_layout){stages, replicas};
+    }
+    return check_layout(ctx, config, arch, n_ranks, out);
+}

@@ -1,0 +1,216 @@
+#define _POSIX_C_SOURCE 200809L
+#include "train/metrics.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+struct fr_metrics {
+    fr_ctx *ctx;
+    FILE *file; /* NULL on ranks that stay silent */
+    char *path;
+    bool terminal;
+    int64_t first_step; /* steps done before this process, of all tasks */
+    int64_t done_steps;
+    int64_t total_steps;
+    int64_t useful_tokens;
+    double started;
+    double last_step;
+    double last_shown;
+};
+
+double fr_now(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static int64_t step_of_line(const char *line, size_t bytes)
+{
+    int64_t step = -1;
+    json_t *object = json_loadb(line, bytes, 0, NULL);
+    json_t *value = json_object_get(object, "step");
+    if (json_is_integer(value)) {
+        step = (int64_t)json_integer_value(value);
+    }
+    json_decref(object);
+    return step;
+}
+
+/* Rewrite the file with only the whole lines of steps <= resume_step. */
+static fr_status drop_later_lines(fr_ctx *ctx, const char *path, int64_t resume_step)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    size_t kept = 0;
+    if (!fr_file_exists(path)) {
+        return FR_OK;
+    }
+    FR_TRY(fr_file_read(ctx, path, &text, &bytes));
+    for (size_t at = 0; at < bytes;) {
+        const char *end = memchr(text + at, '\n', bytes - at);
+        if (end == NULL) {
+            break;
+        }
+        size_t length = (size_t)(end - (text + at)) + 1;
+        int64_t step = step_of_line(text + at, length);
+        if (step >= 0 && step <= resume_step) {
+            memmove(text + kept, text + at, length);
+            kept += length;
+        }
+        at += length;
+    }
+    fr_status status = fr_file_replace(ctx, path, text, kept);
+    free(text);
+    return status;
+}
+
+static fr_status open_file(fr_metrics *m, const char *folder, int64_t resume_step)
+{
+    FR_TRY(fr_join_path(m->ctx, folder, "metrics.jsonl", &m->path));
+    FR_TRY(drop_later_lines(m->ctx, m->path, resume_step));
+    m->file = fopen(m->path, "a");
+    if (m->file == NULL) {
+        return FR_FAIL(m->ctx, FR_ERR_IO, "cannot append to %s: %s", m->path,
+                       strerror(errno));
+    }
+    return FR_OK;
+}
+
+fr_status fr_metrics_open(fr_ctx *ctx, const char *folder, int64_t resume_step,
+                          int64_t done_steps, int64_t total_steps, fr_metrics **out)
+{
+    fr_metrics *m = NULL;
+    *out = NULL;
+    FR_TRY(fr_alloc(ctx, 1, sizeof *m, &m));
+    m->ctx = ctx;
+    m->first_step = m->done_steps = done_steps;
+    m->total_steps = total_steps;
+    m->started = m->last_step = m->last_shown = fr_now();
+    m->terminal = isatty(STDERR_FILENO) == 1;
+    fr_status status = FR_OK;
+    if (fr_ctx_rank(ctx) == 0) {
+        status = open_file(m, folder, resume_step);
+    }
+    if (status != FR_OK) {
+        fr_metrics_close(&m);
+    }
+    *out = m;
+    return status;
+}
+
+void fr_metrics_close(fr_metrics **metrics)
+{
+    if (*metrics != NULL) {
+        if ((*metrics)->file != NULL) {
+            (void)fclose((*metrics)->file);
+        }
+        free((*metrics)->path);
+        free(*metrics);
+        *metrics = NULL;
+    }
+}
+
+static fr_status write_line(fr_metrics *m, json_t *object)
+{
+    char *text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    bool written =
+        text != NULL && fprintf(m->file, "%s\n", text) > 0 && fflush(m->file) == 0;
+    free(text);
+    json_decref(object);
+    if (!written) {
+        return FR_FAIL(m->ctx, FR_ERR_IO, "cannot write to %s: %s; free space", m->path,
+                       strerror(errno));
+    }
+    return FR_OK;
+}
+
+/* JSON has no NaN: such a value is null. */
+static json_t *real_or_null(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static void show_progress(fr_metrics *m, const char *task, int64_t step,
+                          const fr_step_result *result, double now)
+{
+    enum { WIDTH = 24 };
+    static const double PLAIN_LINE_SECONDS = 5.0;
+    double elapsed = now - m->started;
+    int64_t done = m->done_steps - m->first_step;
+    double left = elapsed / (double)done * (double)(m->total_steps - m->done_steps);
+    double rate = (double)m->useful_tokens / elapsed;
+    if (m->terminal) {
+        char bar[WIDTH + 1];
+        int64_t full =
+            WIDTH * m->done_steps / (m->total_steps > 0 ? m->total_steps : 1);
+        for (int64_t i = 0; i < WIDTH; i++) {
+            bar[i] = i < full ? '#' : '.';
+        }
+        bar[WIDTH] = '\0';
+        (void)fprintf(stderr,
+                      "\r[%s] %s step %lld loss %.4f %.0f tokens/s ETA %.0f s  ", bar,
+                      task, (long long)step, result->loss, rate, left);
+        if (m->done_steps == m->total_steps) {
+            (void)fputc('\n', stderr);
+        }
+    } else if (now - m->last_shown >= PLAIN_LINE_SECONDS || done == 1 ||
+               m->done_steps == m->total_steps) {
+        m->last_shown = now;
+        fr_log(m->ctx, FR_LOG_INFO,
+               "%s step %lld/%lld loss %.4f %.0f tokens/s ETA %.0f s", task,
+               (long long)m->done_steps, (long long)m->total_steps, result->loss, rate,
+               left);
+    }
+}
+
+fr_status fr_metrics_step(fr_metrics *metrics, const char *task, int64_t step,
+                          int64_t log_every, const fr_step_result *result)
+{
+    if (metrics->file == NULL) {
+        return FR_OK;
+    }
+    double now = fr_now();
+    double seconds = now - metrics->last_step;
+    metrics->last_step = now;
+    metrics->done_steps++;
+    metrics->useful_tokens += result->n_useful;
+    show_progress(metrics, task, step, result, now);
+    if (step % log_every != 0) {
+        return FR_OK;
+    }
+    json_t *line = json_pack(
+        "{s:s, s:I, s:o, s:f, s:o, s:I, s:I, s:f, s:f, s:b}", "task", task, "step",
+        (json_int_t)step, "loss", real_or_null(result->loss), "lr",
+        result->learning_rate, "gradient_norm", real_or_null(result->gradient_norm),
+        "target_tokens", (json_int_t)result->n_counted, "tokens",
+        (json_int_t)result->n_useful, "seconds", seconds, "tokens_per_second",
+        (double)result->n_useful / seconds, "skipped", (int)result->skipped);
+    return write_line(metrics, line);
+}
+
+fr_status fr_metrics_validation(fr_metrics *metrics, const char *task, int64_t step,
+                                const fr_evaluation *result, bool best)
+{
+    if (metrics->file == NULL) {
+        return FR_OK;
+    }
+    metrics->last_step = fr_now();
+    fr_log(metrics->ctx, FR_LOG_INFO, "%s%s step %lld: validation loss %.4f%s",
+           metrics->terminal ? "\n" : "", task, (long long)step, result->loss,
+           best ? " (best)" : "");
+    json_t *line =
+        json_pack("{s:s, s:I, s:o, s:I, s:b}", "task", task, "step", (json_int_t)step,
+                  "valid_loss", real_or_null(result->loss), "valid_target_tokens",
+                  (json_int_t)result->n_targets, "best", (int)best);
+    return write_line(metrics, line);
+}

@@ -1,0 +1,36 @@
+/*
+ * metrics.h - what a run tells: JSON lines in the run folder, a progress bar or plain lines on stderr.
+ *
+ * Layer L4. Rank 0 alone; on other ranks every call does nothing.
+ */
+#ifndef FR_TRAIN_METRICS_H
+#define FR_TRAIN_METRICS_H
+
+#include "train/step.h"
+
+typedef struct fr_metrics fr_metrics;
+
+/**
+ * Open `folder`/metrics.jsonl for appending; lines of steps after `resume_step` are dropped first, so that a
+ * resumed run leaves one line a step.
+ * @param total_steps  of all tasks, for the estimate of the time left
+ */
+FR_MUST_CHECK fr_status fr_metrics_open(fr_ctx *ctx, const char *folder,
+                                        int64_t resume_step, int64_t done_steps,
+                                        int64_t total_steps, fr_metrics **out);
+void fr_metrics_close(fr_metrics **metrics);
+
+/** One update: a line every `log_every` steps and the progress display. */
+FR_MUST_CHECK fr_status fr_metrics_step(fr_metrics *metrics, const char *task,
+                                        int64_t step, int64_t log_every,
+                                        const fr_step_result *result);
+
+/** One validation. */
+FR_MUST_CHECK fr_status fr_metrics_validation(fr_metrics *metrics, const char *task,
+                                              int64_t step, const fr_evaluation *result,
+                                              bool best);
+
+/** Seconds of a monotonic clock. */
+double fr_now(void);
+
+#endif

@@ -1,0 +1,272 @@
+#define _POSIX_C_SOURCE 200809L
+#include "train/run_impl.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+
+#include <dirent.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool folder_is_used(const char *path)
+{
+    DIR *folder = opendir(path);
+    bool used = false;
+    for (struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;) {
+        used = used ||
+               (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0);
+    }
+    if (folder != NULL) {
+        (void)closedir(folder);
+    }
+    return used;
+}
+
+/* Rank 0: create the run folder; refuse one in use unless the run resumes. */
+static fr_status make_run_folder(fr_run_state *run)
+{
+    const char *folder = run->config->run.dir;
+    char *log = NULL;
+    if (!run->options->resume && folder_is_used(folder)) {
+        return FR_FAIL(
+            run->ctx, FR_ERR_CONFIG,
+            "run.dir %s is not empty; pass --resume to go on with that run, or "
+            "choose another folder",
+            folder);
+    }
+    FR_TRY(fr_join_path(run->ctx, folder, "log", &log));
+    fr_status status = fr_make_folder(run->ctx, log);
+    free(log);
+    return status;
+}
+
+/* Every rank reads the checkpoint for itself: it is small and read once. */
+static fr_status load_checkpoint(fr_run_state *run)
+{
+    const char *file = run->options->resume_file;
+    if (!run->options->resume) {
+        return FR_OK;
+    }
+    if (file == NULL || strcmp(file, "latest") == 0) {
+        return fr_checkpoint_load_latest(run->ctx, run->config->run.dir, &run->resumed,
+                                         &run->resumed_path);
+    }
+    FR_TRY(fr_checkpoint_read(run->ctx, file, &run->resumed));
+    return fr_copy_string(run->ctx, file, &run->resumed_path);
+}
+
+/* Check the saved run's identity keys against the config at hand. */
+static fr_status check_config(fr_run_state *run)
+{
+    enum { NAME_BYTES = 32 };
+    fr_config *saved = NULL;
+    if (run->resumed == NULL || run->resumed->config == NULL) {
+        return FR_OK;
+    }
+    FR_TRY(fr_config_parse(run->ctx, run->resumed_path, run->resumed->config, &saved));
+    fr_status status = fr_config_check_resume(run->ctx, saved, run->config);
+    fr_config_destroy(&saved);
+    return status;
+}
+
+static fr_status open_resume(fr_run_state *run)
+{
+    fr_status status = FR_OK;
+    if (fr_group_rank(run->world) == 0) {
+        status = make_run_folder(run);
+    }
+    FR_TRY(fr_group_agree(run->world, status));
+    status = load_checkpoint(run);
+    if (status == FR_OK) {
+        status = check_config(run);
+    }
+    FR_TRY(fr_group_agree(run->world, status));
+    if (run->options->resume) {
+        fr_log(run->ctx, FR_LOG_INFO, "resuming from %s",
+               run->resumed_path != NULL ? run->resumed_path
+                                         : "nothing: starting at step 0");
+    }
+    return FR_OK;
+}
+
+static fr_status open_tasks(fr_run_state *run)
+{
+    for (int64_t i = 0; i < run->n_tasks; i++) {
+        FR_TRY(fr_task_open(&run->env, &run->config->tasks[i], &run->tasks[i]));
+    }
+    return FR_OK;
+}
+
+/* The first rank of each node tokenises and fills the cache; the others then map it. */
+static fr_status open_tasks_by_turns(fr_run_state *run)
+{
+    bool first = fr_group_node_rank(run->world) == 0;
+    fr_status status =
+        fr_alloc(run->ctx, run->n_tasks, sizeof *run->tasks, &run->tasks);
+    if (status == FR_OK && first) {
+        status = open_tasks(run);
+    }
+    FR_TRY(fr_group_agree(run->world, status));
+    if (!first) {
+        status = open_tasks(run);
+    }
+    return fr_group_agree(run->world, status);
+}
+
+/* Share of all token rows that carry a target. */
+static double target_share(const fr_run_state *run)
+{
+    double targets = 0.0;
+    double rows = 1.0;
+    for (int64_t i = 0; i < run->n_tasks; i++) {
+        const fr_data_stats *s = fr_dataset_stats(run->tasks[i].train);
+        targets += (double)s->n_target_tokens;
+        rows += (double)(s->n_source_tokens + s->n_target_tokens);
+    }
+    return fmin(1.0, targets / rows);
+}
+
+static int64_t last_position(const fr_run_state *run)
+{
+    int64_t most = 1;
+    for (int64_t i = 0; i < run->n_tasks; i++) {
+        int64_t own = fr_task_max_position(&run->tasks[i]);
+        /* the text that a prefix starts from is at most this long as well */
+        most = own > most ? own : most;
+    }
+    return most;
+}
+
+static fr_status load_session(fr_run_state *run)
+{
+    fr_session *s = &run->session;
+    fr_session_params params = {.precision = run->config->run.precision,
+                                .threads = run->config->run.threads,
+                                .max_position = last_position(run),
+                                .target_share = target_share(run)};
+    int64_t memory = 0;
+    FR_TRY(fr_session_rank_memory(s, &memory));
+    fr_status status = fr_layout_resolve(
+        run->ctx, run->config, run->env.arch, fr_group_size(run->world),
+        fr_session_weight_bytes(s, params.precision), memory, &params.layout);
+    FR_TRY(fr_group_agree(run->world, status));
+    return fr_session_load(s, &params);
+}
+
+/* The best prefixes so far, so that a later best.h5 still holds every task's. */
+static void restore_best(fr_run_state *run, fr_task *task)
+{
+    char *path = NULL;
+    fr_checkpoint *best = NULL;
+    fr_status status = fr_join_path(run->ctx, run->config->run.dir, "best.h5", &path);
+    if (status == FR_OK) {
+        status = fr_checkpoint_read(run->ctx, path, &best);
+    }
+    for (int64_t i = 0; status == FR_OK && i < best->n_tasks; i++) {
+        const fr_checkpoint_task *saved = &best->tasks[i];
+        if (strcmp(saved->name, task->config->name) == 0 &&
+            saved->length == task->length &&
+            saved->n_layers == run->env.arch->n_layers) {
+            int64_t from = run->session.first_layer * task->layer_floats;
+            size_t bytes = (size_t)task->n_local * sizeof(float);
+            memcpy(task->best.k, saved->state.k + from, bytes);
+            memcpy(task->best.v, saved->state.v + from, bytes);
+        }
+    }
+    if (status != FR_OK) {
+        fr_log(run->ctx, FR_LOG_INFO, "no earlier best prefix: %s",
+               fr_ctx_error(run->ctx));
+        fr_ctx_clear_error(run->ctx);
+    }
+    fr_checkpoint_destroy(&best);
+    free(path);
+}
+
+/* From the checkpoint if it holds the task, else as its init says. */
+static fr_status start_task(fr_run_state *run, fr_task *task)
+{
+    const fr_session *s = &run->session;
+    bool found = false;
+    fr_status status = fr_task_alloc(&run->env, s->n_layers, task);
+    if (status == FR_OK && run->resumed != NULL) {
+        status = fr_restore_task(&run->env, run->resumed_path, run->resumed,
+                                 s->first_layer, s->n_layers, task, &found);
+    }
+    FR_TRY(fr_group_agree(run->world, status));
+    if (found) {
+        if (isfinite(task->best_loss)) {
+            restore_best(run, task);
+        }
+        return FR_OK;
+    }
+    return fr_group_agree(
+        run->world,
+        fr_task_init_prefix(&run->env, s->engine, s->first_layer, s->n_layers, task));
+}
+
+static fr_status check_base(fr_run_state *run)
+{
+    const fr_checkpoint *saved = run->resumed;
+    if (saved == NULL) {
+        return FR_OK;
+    }
+    const char *isa = fr_isa_name(fr_device_isa(run->session.device));
+    if (saved->isa != NULL && strcmp(saved->isa, isa) != 0) {
+        fr_log(
+            run->ctx, FR_LOG_INFO,
+            "warning: the run was started with %s, this machine computes with %s: the "
+            "last bits will differ from an uninterrupted run",
+            saved->isa, isa);
+    }
+    return fr_identity_check(run->ctx, run->resumed_path, saved->base_shape,
+                             saved->base_digest, run->session.shape,
+                             run->session.digest, !run->options->force);
+}
+
+static fr_status write_config(fr_run_state *run)
+{
+    char *path = NULL;
+    FR_TRY(fr_join_path(run->ctx, run->config->run.dir, "config.yaml", &path));
+    fr_status status =
+        fr_file_replace(run->ctx, path, run->config_text, strlen(run->config_text));
+    free(path);
+    return status;
+}
+
+static fr_status start_files(fr_run_state *run)
+{
+    int64_t total = 0;
+    int64_t done = 0;
+    for (int64_t i = 0; i < run->n_tasks; i++) {
+        total += run->tasks[i].n_steps;
+        done += run->tasks[i].step;
+    }
+    run->saved_step = run->resumed != NULL ? fr_run_step(run) : -1;
+    if (fr_group_rank(run->world) == 0) {
+        FR_TRY(write_config(run));
+    }
+    return fr_metrics_open(run->ctx, run->config->run.dir, fr_run_step(run), done,
+                           total, &run->metrics);
+}
+
+fr_status fr_run_prepare(fr_run_state *run)
+{
+    run->n_tasks = run->config->n_tasks;
+    FR_TRY(fr_group_agree(run->world,
+                          fr_config_write(run->ctx, run->config, &run->config_text)));
+    FR_TRY(
+        fr_session_open(run->ctx, run->world, run->config->base.path, &run->session));
+    run->env = (fr_task_env){.ctx = run->ctx,
+                             .config = run->config,
+                             .tokenizer = run->session.tokenizer,
+                             .arch = fr_weights_arch(run->session.weights)};
+    FR_TRY(open_resume(run));
+    FR_TRY(open_tasks_by_turns(run));
+    FR_TRY(load_session(run));
+    FR_TRY(fr_group_agree(run->world, check_base(run)));
+    for (int64_t i = 0; i < run->n_tasks; i++) {
+        FR_TRY(start_task(run, &run->tasks[i]));
+    }
+    return fr_group_agree(run->world, start_files(run));
+}

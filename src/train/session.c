@@ -1,0 +1,153 @@
+#define _GNU_SOURCE /* sched_getaffinity: processors this rank may use */
+#include "train/session.h"
+
+#include "base/mem.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static fr_status open_files(fr_ctx *ctx, const char *model, fr_session *s)
+{
+    FR_TRY(fr_weights_open(ctx, model, &s->weights));
+    fr_status status = fr_tokenizer_open(ctx, model, &s->tokenizer);
+    if (status == FR_ERR_DATA) {
+        /* no tokenizer is fine until a text comes: pre-tokenised rows need none */
+        fr_ctx_clear_error(ctx);
+        s->tokenizer = NULL;
+        status = FR_OK;
+    }
+    if (status == FR_OK) {
+        status = fr_identity_shape(ctx, s->weights, s->tokenizer, &s->shape);
+    }
+    return status;
+}
+
+fr_status fr_session_open(fr_ctx *ctx, fr_group *world, const char *model,
+                          fr_session *out)
+{
+    *out = (fr_session){.ctx = ctx, .world = world};
+    fr_status status = fr_group_agree(world, open_files(ctx, model, out));
+    if (status != FR_OK) {
+        fr_session_close(out);
+    }
+    return status;
+}
+
+static int own_processors(void)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    return n > 0 ? n : 1;
+}
+
+/* Every rank computes with the lowest instruction set among them, so that all get the same bits. */
+static fr_status make_device(fr_session *s, int64_t threads)
+{
+    int64_t isa = (int64_t)fr_isa_detect();
+    FR_TRY(fr_group_allreduce(s->world, FR_MIN, &isa, 1));
+    int share = own_processors() / fr_group_node_size(s->world);
+    fr_device_params params = {.n_threads = share > 1 ? share : 1, .isa = (fr_isa)isa};
+    if (threads != FR_AUTO) {
+        params.n_threads = (int)threads;
+    }
+    (void)snprintf(s->layout, sizeof s->layout, "%dx%d, %d thread%s a rank",
+                   s->grid.n_stages, s->grid.n_replicas, params.n_threads,
+                   params.n_threads == 1 ? "" : "s");
+    return fr_group_agree(s->world, fr_device_create(s->ctx, &params, &s->device));
+}
+
+static fr_status choose_layers(fr_session *s, double target_share)
+{
+    const fr_arch *arch = fr_weights_arch(s->weights);
+    int64_t *bounds = NULL;
+    FR_TRY(fr_alloc(s->ctx, s->grid.n_stages + 1, sizeof *bounds, &bounds));
+    fr_split_layers(arch->n_layers, fr_head_cost(arch, target_share), s->grid.n_stages,
+                    bounds);
+    s->first_layer = bounds[s->grid.stage];
+    s->n_layers = bounds[s->grid.stage + 1] - s->first_layer;
+    free(bounds);
+    return FR_OK;
+}
+
+static fr_status load_stage(fr_session *s, const fr_session_params *params)
+{
+    fr_dtype dtype = params->precision == FR_PRECISION_BF16 ? FR_BF16 : FR_F32;
+    fr_stage_params stage = {.weights = s->weights,
+                             .device = s->device,
+                             .dtype = dtype,
+                             .first_layer = s->first_layer,
+                             .n_layers = s->n_layers,
+                             .max_position = params->max_position};
+    FR_TRY(fr_stage_create(s->ctx, &stage, &s->stage));
+    fr_engine_params engine = {.grid = &s->grid, .stage = s->stage};
+    return fr_engine_create(s->ctx, &engine, &s->engine);
+}
+
+fr_status fr_session_load(fr_session *session, const fr_session_params *params)
+{
+    fr_session *s = session;
+    FR_TRY(
+        fr_group_agree(s->world, fr_grid_init(s->ctx, s->world, params->layout.n_stages,
+                                              params->layout.n_replicas, &s->grid)));
+    FR_TRY(make_device(s, params->threads));
+    FR_TRY(choose_layers(s, params->target_share));
+    FR_TRY(fr_group_agree(s->world, load_stage(s, params)));
+    FR_TRY(fr_identity_digest(s->ctx, s->weights, s->grid.pipeline, s->first_layer,
+                              s->n_layers, s->digest));
+    fr_log(s->ctx, FR_LOG_INFO, "base %s: %s", fr_weights_path(s->weights), s->shape);
+    fr_log(s->ctx, FR_LOG_INFO, "layout %s (stages x replicas), %s, %s", s->layout,
+           params->precision == FR_PRECISION_BF16 ? "bf16" : "f32",
+           fr_isa_name(fr_device_isa(s->device)));
+    return FR_OK;
+}
+
+void fr_session_close(fr_session *session)
+{
+    fr_engine_destroy(&session->engine);
+    fr_stage_destroy(&session->stage);
+    fr_device_destroy(&session->device);
+    fr_grid_fini(&session->grid);
+    fr_tokenizer_close(&session->tokenizer);
+    fr_weights_close(&session->weights);
+    free(session->shape);
+    session->shape = NULL;
+}
+
+int64_t fr_session_weight_bytes(const fr_session *session, fr_precision precision)
+{
+    const fr_arch *a = fr_weights_arch(session->weights);
+    int64_t q = a->n_heads * a->head_dim;
+    int64_t kv = a->n_kv_heads * a->head_dim;
+    int64_t f = a->d_ff * (a->family == FR_LLAMA ? 3 : 2);
+    int64_t ends = a->vocab_size * a->d_model * (a->tied_head ? 1 : 2);
+    int64_t parameters = a->n_layers * a->d_model * (2 * q + 2 * kv + f) + ends;
+    return parameters * (precision == FR_PRECISION_BF16 ? 2 : 4);
+}
+
+/* MemAvailable of the kernel; all of the memory where the line is missing. */
+static int64_t available_memory(void)
+{
+    int64_t bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * (int64_t)sysconf(_SC_PAGESIZE);
+    FILE *file = fopen("/proc/meminfo", "r");
+    char line[128];
+    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+        long long kib = 0;
+        if (sscanf(line, "MemAvailable: %lld", &kib) == 1) {
+            bytes = (int64_t)kib * 1024;
+        }
+    }
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    return bytes;
+}
+
+fr_status fr_session_rank_memory(fr_session *session, int64_t *out)
+{
+    *out = available_memory() / fr_group_node_size(session->world);
+    return fr_group_allreduce(session->world, FR_MIN, out, 1);
+}

@@ -1,0 +1,54 @@
+/*
+ * session.h - a base spread over the ranks, ready to run: device, weights, tokenizer, grid, stage, engine.
+ *
+ * Layer L4; uses comm, model, engine. `train`, `eval` and `generate` all stand on one session.
+ * Collective: every call, on all ranks of the world; all leave with the same status.
+ */
+#ifndef FR_TRAIN_SESSION_H
+#define FR_TRAIN_SESSION_H
+
+#include "model/identity.h"
+#include "train/engine.h"
+#include "train/layout.h"
+
+typedef struct fr_session {
+    fr_ctx *ctx;
+    fr_group *world; /* borrowed */
+    fr_weights *weights;
+    fr_tokenizer *tokenizer; /* NULL: the model carries none */
+    fr_device *device;
+    fr_grid grid;
+    fr_stage *stage;
+    fr_engine *engine;
+    char *shape; /* fingerprint of the base */
+    uint8_t digest[FR_DIGEST_BYTES];
+    int64_t first_layer;
+    int64_t n_layers; /* of this rank's stage */
+    char layout[64];  /* "2x1, 1 thread" for people */
+} fr_session;
+
+/** Open the model's files; no weights are read yet. */
+FR_MUST_CHECK fr_status fr_session_open(fr_ctx *ctx, fr_group *world, const char *model,
+                                        fr_session *out);
+
+typedef struct fr_session_params {
+    fr_layout layout;
+    fr_precision precision;
+    int64_t threads; /* FR_AUTO: this rank's share of the node's processors */
+    int64_t max_position;
+    double target_share; /* share of rows with a target, for the split of layers */
+} fr_session_params;
+
+/** Choose the split, load this rank's layers, agree on the instruction set, hash the base. */
+FR_MUST_CHECK fr_status fr_session_load(fr_session *session,
+                                        const fr_session_params *params);
+
+void fr_session_close(fr_session *session);
+
+/** Bytes of the model's weights in a precision. */
+int64_t fr_session_weight_bytes(const fr_session *session, fr_precision precision);
+/** Memory that this run may take on each rank: the node's available share, the least of all ranks.
+ * Collective. */
+FR_MUST_CHECK fr_status fr_session_rank_memory(fr_session *session, int64_t *out);
+
+#endif

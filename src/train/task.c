@@ -1,0 +1,323 @@
+#include "train/task.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/rng.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Split "FILE[:TASK]"; the caller frees both. A colon counts only if the text before it is a file. */
+static fr_status split_reference(fr_ctx *ctx, const char *reference, char **file,
+                                 char **task)
+{
+    *task = NULL;
+    FR_TRY(fr_copy_string(ctx, reference, file));
+    char *colon = strrchr(*file, ':');
+    if (colon == NULL || fr_file_exists(*file)) {
+        return FR_OK;
+    }
+    *colon = '\0';
+    return fr_copy_string(ctx, colon + 1, task);
+}
+
+/* Open the checkpoint that `prefix.init: {file: ...}` names and find its task. */
+static fr_status open_init_file(fr_ctx *ctx, const char *reference, fr_checkpoint **out,
+                                int64_t *index)
+{
+    char *file = NULL;
+    char *name = NULL;
+    fr_status status = split_reference(ctx, reference, &file, &name);
+    if (status == FR_OK) {
+        status = fr_checkpoint_read(ctx, file, out);
+    }
+    if (status == FR_OK) {
+        status = fr_checkpoint_find_task(ctx, *out, file, name, index);
+    }
+    free(file);
+    free(name);
+    return status;
+}
+
+/* Ids of the init text; a base that wants a BOS gets it here, and rows then carry none. */
+static fr_status encode_init_text(const fr_task_env *env, const fr_task_config *config,
+                                  fr_ids *ids)
+{
+    if (env->tokenizer == NULL) {
+        return FR_FAIL(env->ctx, FR_ERR_CONFIG,
+                       "tasks.%s.prefix.init.text needs a tokenizer, which %s does not "
+                       "carry; use init random or zero",
+                       config->name, env->config->base.path);
+    }
+    int32_t bos = fr_tokenizer_leading_bos(env->tokenizer);
+    if (bos >= 0) {
+        FR_TRY(fr_ids_add(env->ctx, ids, bos));
+    }
+    return fr_tokenizer_encode(env->ctx, env->tokenizer, config->prefix.text,
+                               strlen(config->prefix.text), true, ids);
+}
+
+static fr_status length_from_text(const fr_task_env *env, const fr_task_config *config,
+                                  int64_t *length)
+{
+    fr_ids ids = {0};
+    fr_status status = encode_init_text(env, config, &ids);
+    int64_t wanted = config->prefix.length;
+    if (status == FR_OK && wanted == FR_AUTO) {
+        wanted = ids.count;
+    }
+    if (status == FR_OK && (wanted > ids.count || wanted < 1)) {
+        status =
+            FR_FAIL(env->ctx, FR_ERR_CONFIG,
+                    "tasks.%s.prefix.length is %lld, its init text has %lld tokens; "
+                    "write a longer text or set a smaller length",
+                    config->name, (long long)wanted, (long long)ids.count);
+    }
+    fr_ids_fini(&ids);
+    *length = wanted;
+    return status;
+}
+
+static fr_status length_from_file(const fr_task_env *env, const fr_task_config *config,
+                                  int64_t *length)
+{
+    fr_checkpoint *checkpoint = NULL;
+    int64_t index = 0;
+    fr_status status =
+        open_init_file(env->ctx, config->prefix.text, &checkpoint, &index);
+    if (status == FR_OK) {
+        int64_t found = checkpoint->tasks[index].length;
+        *length = config->prefix.length == FR_AUTO ? found : config->prefix.length;
+        if (*length > found) {
+            status = FR_FAIL(env->ctx, FR_ERR_CONFIG,
+                             "tasks.%s.prefix.length is %lld, %s has %lld slots",
+                             config->name, (long long)*length, config->prefix.text,
+                             (long long)found);
+        }
+    }
+    fr_checkpoint_destroy(&checkpoint);
+    return status;
+}
+
+static fr_status find_length(const fr_task_env *env, const fr_task_config *config,
+                             int64_t *length)
+{
+    switch (config->prefix.init) {
+    case FR_INIT_TEXT:
+        return length_from_text(env, config, length);
+    case FR_INIT_FILE:
+        return length_from_file(env, config, length);
+    case FR_INIT_RANDOM:
+    case FR_INIT_ZERO:
+    default:
+        *length = config->prefix.length;
+        return FR_OK;
+    }
+}
+
+static fr_status open_rows(const fr_task_env *env, const fr_task *task,
+                           const char *path, int64_t max_rows, fr_dataset **out)
+{
+    const fr_task_config *c = task->config;
+    int64_t most = env->arch->context_length - task->length;
+    if (most < 2) {
+        return FR_FAIL(
+            env->ctx, FR_ERR_CONFIG,
+            "tasks.%s.prefix.length %lld leaves no room in the context of %lld",
+            c->name, (long long)task->length, (long long)env->arch->context_length);
+    }
+    if (c->max_tokens != FR_AUTO && c->max_tokens < most) {
+        most = c->max_tokens;
+    }
+    fr_data_params params = {
+        .path = path,
+        .tokenizer = env->tokenizer,
+        .vocab_size = env->arch->vocab_size,
+        .template_text = c->template_text,
+        .chat = c->chat,
+        .eos = c->eos,
+        .eos_id = env->tokenizer != NULL ? fr_tokenizer_eos(env->tokenizer) : -1,
+        .special = c->special,
+        .loss_last = c->loss_last,
+        .cut_long_rows = c->long_rows == FR_LONG_CUT,
+        .without_bos = !task->leading_bos,
+        .max_tokens = most,
+        .max_rows = max_rows,
+        .cache_folder = env->config->run.dir};
+    return fr_dataset_open(env->ctx, &params, out);
+}
+
+static void report_rows(const fr_task_env *env, const fr_task *task)
+{
+    const fr_data_stats *s = fr_dataset_stats(task->train);
+    fr_log(env->ctx, FR_LOG_INFO,
+           "task %s: %lld rows, %lld examples, %lld target tokens, prefix of %lld",
+           task->config->name, (long long)s->n_rows, (long long)s->n_examples,
+           (long long)s->n_target_tokens, (long long)task->length);
+    if (s->n_dropped + s->n_cut > 0) {
+        fr_log(env->ctx, FR_LOG_INFO,
+               "task %s: %lld too long examples dropped, %lld cut", task->config->name,
+               (long long)s->n_dropped, (long long)s->n_cut);
+    }
+}
+
+fr_status fr_task_open(const fr_task_env *env, const fr_task_config *config,
+                       fr_task *out)
+{
+    *out = (fr_task){.config = config, .best_loss = INFINITY};
+    bool has_bos =
+        env->tokenizer != NULL && fr_tokenizer_leading_bos(env->tokenizer) >= 0;
+    out->leading_bos = has_bos && config->prefix.init != FR_INIT_TEXT;
+    out->n_steps = config->steps != FR_AUTO ? config->steps : env->config->run.steps;
+    fr_status status = find_length(env, config, &out->length);
+    if (status == FR_OK) {
+        status = open_rows(env, out, config->train, 0, &out->train);
+    }
+    if (status == FR_OK && config->valid != NULL) {
+        status = open_rows(env, out, config->valid, config->valid_rows, &out->valid);
+    }
+    if (status == FR_OK) {
+        int64_t n = fr_dataset_stats(out->train)->n_examples;
+        status = fr_sampler_init(env->ctx, env->config->run.seed, n, &out->sampler);
+        report_rows(env, out);
+    }
+    if (status != FR_OK) {
+        fr_task_close(out);
+    }
+    return status;
+}
+
+static void free_state(fr_prefix_state *state)
+{
+    free(state->k);
+    free(state->v);
+    free(state->m_k);
+    free(state->m_v);
+    free(state->s_k);
+    free(state->s_v);
+    *state = (fr_prefix_state){0};
+}
+
+void fr_task_close(fr_task *task)
+{
+    fr_dataset_close(&task->train);
+    fr_dataset_close(&task->valid);
+    fr_sampler_fini(&task->sampler);
+    fr_step_plan_fini(&task->plan);
+    free_state(&task->state);
+    free_state(&task->best);
+    free(task->sum);
+    free(task->gradient);
+    *task = (fr_task){0};
+}
+
+fr_status fr_task_alloc(const fr_task_env *env, int64_t n_layers, fr_task *task)
+{
+    task->layer_floats = fr_arch_prefix_elements(env->arch, task->length);
+    int64_t n = task->n_local = n_layers * task->layer_floats;
+    float **arrays[] = {&task->state.k,   &task->state.v,   &task->state.m_k,
+                        &task->state.m_v, &task->state.s_k, &task->state.s_v,
+                        &task->best.k,    &task->best.v};
+    for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++) {
+        FR_TRY(fr_alloc(env->ctx, n, sizeof(float), arrays[i]));
+    }
+    FR_TRY(fr_alloc(env->ctx, 2 * n, sizeof *task->sum, &task->sum));
+    return fr_alloc(env->ctx, 2 * n, sizeof *task->gradient, &task->gradient);
+}
+
+static fr_status init_from_text(const fr_task_env *env, fr_engine *engine,
+                                fr_task *task)
+{
+    fr_ids ids = {0};
+    fr_status status = encode_init_text(env, task->config, &ids);
+    if (status == FR_OK) {
+        status = fr_engine_keys_of_text(engine, ids.data, task->length, task->state.k,
+                                        task->state.v);
+    }
+    fr_ids_fini(&ids);
+    return status;
+}
+
+static fr_status init_from_file(const fr_task_env *env, int64_t first_layer,
+                                int64_t n_layers, fr_task *task)
+{
+    fr_checkpoint *checkpoint = NULL;
+    int64_t index = 0;
+    const char *reference = task->config->prefix.text;
+    fr_status status = open_init_file(env->ctx, reference, &checkpoint, &index);
+    if (status == FR_OK) {
+        const fr_checkpoint_task *t = &checkpoint->tasks[index];
+        const fr_arch *a = env->arch;
+        if (t->n_layers != a->n_layers || t->n_kv_heads != a->n_kv_heads ||
+            t->head_dim != a->head_dim) {
+            status =
+                FR_FAIL(env->ctx, FR_ERR_CHECKPOINT,
+                        "%s: prefix of %lld layers x %lld heads x %lld, the base has "
+                        "%lld x %lld x %lld",
+                        reference, (long long)t->n_layers, (long long)t->n_kv_heads,
+                        (long long)t->head_dim, (long long)a->n_layers,
+                        (long long)a->n_kv_heads, (long long)a->head_dim);
+        } else {
+            int64_t stride = t->length * t->n_kv_heads * t->head_dim;
+            size_t bytes = (size_t)task->layer_floats * sizeof(float);
+            for (int64_t i = 0; i < n_layers; i++) {
+                int64_t to = i * task->layer_floats;
+                int64_t from = (first_layer + i) * stride;
+                memcpy(task->state.k + to, t->state.k + from, bytes);
+                memcpy(task->state.v + to, t->state.v + from, bytes);
+            }
+        }
+    }
+    fr_checkpoint_destroy(&checkpoint);
+    return status;
+}
+
+static void init_random(const fr_task_env *env, int64_t first_layer, int64_t n_layers,
+                        fr_task *task)
+{
+    uint64_t seed = env->config->run.seed;
+    double std = task->config->prefix.random_std;
+    for (int64_t i = 0; i < n_layers; i++) {
+        uint64_t layer = (uint64_t)(first_layer + i);
+        for (int64_t j = 0; j < task->layer_floats; j++) {
+            int64_t at = i * task->layer_floats + j;
+            uint64_t element = (uint64_t)j;
+            task->state.k[at] =
+                (float)(std * fr_rng_normal(seed, FR_RNG_INIT_K, layer, element));
+            task->state.v[at] =
+                (float)(std * fr_rng_normal(seed, FR_RNG_INIT_V, layer, element));
+        }
+    }
+}
+
+fr_status fr_task_init_prefix(const fr_task_env *env, fr_engine *engine,
+                              int64_t first_layer, int64_t n_layers, fr_task *task)
+{
+    switch (task->config->prefix.init) {
+    case FR_INIT_TEXT:
+        return init_from_text(env, engine, task);
+    case FR_INIT_FILE:
+        return init_from_file(env, first_layer, n_layers, task);
+    case FR_INIT_RANDOM:
+        init_random(env, first_layer, n_layers, task);
+        return FR_OK;
+    case FR_INIT_ZERO:
+    default:
+        return FR_OK;
+    }
+}
+
+fr_stage_prefix fr_task_prefix(const fr_task *task)
+{
+    return (fr_stage_prefix){task->length, task->state.k, task->state.v};
+}
+
+int64_t fr_task_max_position(const fr_task *task)
+{
+    int64_t longest = fr_dataset_stats(task->train)->longest;
+    if (task->valid != NULL && fr_dataset_stats(task->valid)->longest > longest) {
+        longest = fr_dataset_stats(task->valid)->longest;
+    }
+    return task->length + longest;
+}

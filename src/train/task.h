@@ -1,0 +1,69 @@
+/*
+ * task.h - one task of a run as this rank holds it: data, the prefix of its own layers, moments, place.
+ *
+ * Layer L4; uses config, data, plan, checkpoint, engine.
+ */
+#ifndef FR_TRAIN_TASK_H
+#define FR_TRAIN_TASK_H
+
+#include "train/checkpoint.h"
+#include "train/config.h"
+#include "train/engine.h"
+
+typedef struct fr_task {
+    const fr_task_config *config; /* borrowed */
+    fr_dataset *train;            /* owned */
+    fr_dataset *valid;            /* owned; NULL: none */
+    fr_sampler sampler;
+    fr_step_plan plan;
+    int64_t length;        /* P */
+    int64_t n_local;       /* floats of K (and of V) on this rank: layers * P * G * K */
+    int64_t layer_floats;  /* P * G * K */
+    fr_prefix_state state; /* local layers; moments zero for SGD */
+    int64_t *sum;          /* [2 n_local] exact gradient, K then V */
+    float *gradient;       /* [2 n_local] */
+    fr_prefix_state best;  /* k and v at the best validation; NULL before */
+    int64_t n_steps;
+    int64_t step;
+    int64_t cursor;
+    bool stopped;
+    bool leading_bos;
+    double best_loss;
+    int64_t best_step;
+    double last_loss;
+    int64_t skipped;
+    int64_t skipped_in_row;
+} fr_task;
+
+/** What all tasks of a run share. Borrowed. */
+typedef struct fr_task_env {
+    fr_ctx *ctx;
+    const fr_config *config;
+    const fr_tokenizer *tokenizer; /* NULL: the model has none */
+    const fr_arch *arch;
+} fr_task_env;
+
+/**
+ * Read what does not need the model's weights: the prefix length (from text, file or config) and the rows.
+ * Rank 0 of the node fills the cache first: call once on it, barrier, then on the others.
+ */
+FR_MUST_CHECK fr_status fr_task_open(const fr_task_env *env,
+                                     const fr_task_config *config, fr_task *out);
+void fr_task_close(fr_task *task);
+
+/** Allocate the arrays for this stage's layers. */
+FR_MUST_CHECK fr_status fr_task_alloc(const fr_task_env *env, int64_t n_layers,
+                                      fr_task *task);
+
+/** Collective over the pipeline: fill the prefix as `prefix.init` says (design: 4.7). */
+FR_MUST_CHECK fr_status fr_task_init_prefix(const fr_task_env *env, fr_engine *engine,
+                                            int64_t first_layer, int64_t n_layers,
+                                            fr_task *task);
+
+/** The prefix of this rank's layers as a view. */
+fr_stage_prefix fr_task_prefix(const fr_task *task);
+
+/** Longest position that any row of this task takes, prefix included. */
+int64_t fr_task_max_position(const fr_task *task);
+
+#endif
