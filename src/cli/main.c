@@ -1,6 +1,156 @@
-#include "base/ctx.h"
+/* The program: choose the command, make the world, print the trail once, choose the exit code. */
+#include "cli/commands.h"
+#include "train/config.h"
 
-int main(void)
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A subcommand's table row. */
+typedef struct entry {
+    const fr_command *command;
+    fr_status (*run)(const fr_cli *cli);
+    bool on_ranks; /* works on all ranks of an mpirun */
+} entry;
+
+static const entry ENTRIES[] = {
+    {&FR_TRAIN_COMMAND, fr_cmd_train, true},
+    {&FR_EVAL_COMMAND, fr_cmd_eval, true},
+    {&FR_GENERATE_COMMAND, fr_cmd_generate, true},
+    {&FR_INSPECT_COMMAND, fr_cmd_inspect, false},
+    {&FR_COMPARE_COMMAND, fr_cmd_compare, false},
+    {&FR_TOKENIZE_COMMAND, fr_cmd_tokenize, false},
+};
+enum { N_ENTRIES = sizeof ENTRIES / sizeof ENTRIES[0] };
+
+static void print_usage(FILE *out)
 {
-    return 2;
+    (void)fprintf(out, "forerun " FORERUN_VERSION
+                       ": tune prefixes over a frozen transformer\n\n"
+                       "usage: forerun COMMAND [options]\n\ncommands:\n");
+    for (int i = 0; i < N_ENTRIES; i++) {
+        (void)fprintf(out, "  %-10s %s\n", ENTRIES[i].command->name,
+                      ENTRIES[i].command->summary);
+    }
+    (void)fprintf(out, "\nforerun COMMAND --help    options of a command\n"
+                       "forerun --help-config     every key of a training config\n"
+                       "forerun --version\n");
+}
+
+static const entry *find_entry(const char *name)
+{
+    for (int i = 0; i < N_ENTRIES; i++) {
+        if (strcmp(ENTRIES[i].command->name, name) == 0) {
+            return &ENTRIES[i];
+        }
+    }
+    return NULL;
+}
+
+/* Options that stand alone; -1 if `word` is none of them. */
+static int run_simple(const char *word)
+{
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+        print_usage(stdout);
+        return 0;
+    }
+    if (strcmp(word, "--help-config") == 0) {
+        fr_config_print_help(stdout);
+        return 0;
+    }
+    if (strcmp(word, "--version") == 0) {
+        (void)printf("forerun " FORERUN_VERSION "\n");
+        return 0;
+    }
+    return -1;
+}
+
+/* Print the failure once: it is the same on all ranks that agreed. */
+static void report(const fr_ctx *ctx, fr_status status)
+{
+    const char *message = fr_ctx_error(ctx);
+    if (fr_ctx_rank(ctx) != 0) {
+        return;
+    }
+    if (status == FR_ERR_STOPPED) {
+        fr_log(ctx, FR_LOG_INFO, "%s", message);
+    } else {
+        fr_log(ctx, FR_LOG_ERROR, "%s [%s, %s]",
+               message[0] != '\0' ? message : fr_status_text(status),
+               fr_status_text(status), fr_ctx_error_place(ctx));
+    }
+}
+
+static fr_status make_world(fr_ctx *ctx, const entry *entry, int *argc, char ***argv,
+                            fr_group **world)
+{
+    if (entry->on_ranks && fr_group_launched_by_mpi()) {
+        return fr_group_create_world(ctx, argc, argv, world);
+    }
+    return fr_group_create_self(ctx, world);
+}
+
+/* Results must have reached standard output: a full disk behind it is an error too. */
+static fr_status flush_output(fr_ctx *ctx)
+{
+    if (fflush(stdout) != 0 || ferror(stdout) != 0) {
+        return FR_FAIL(ctx, FR_ERR_IO,
+                       "cannot write to standard output; is the disk full?");
+    }
+    return FR_OK;
+}
+
+static int run_command(fr_ctx *ctx, const entry *entry, int argc, char **argv)
+{
+    fr_group *world = NULL;
+    fr_options *options = NULL;
+    int exit_code = 0;
+    fr_status status = make_world(ctx, entry, &argc, &argv, &world);
+    if (status == FR_OK) {
+        status = fr_options_parse(ctx, entry->command, argc, argv, &options);
+    }
+    if (status == FR_OK && fr_options_help(options)) {
+        if (fr_ctx_rank(ctx) == 0) {
+            fr_command_help(entry->command, stdout);
+        }
+    } else if (status == FR_OK) {
+        fr_cli cli = {ctx, world, options, &exit_code};
+        status = entry->run(&cli);
+    }
+    if (status == FR_OK) {
+        status = flush_output(ctx);
+    }
+    if (status != FR_OK) {
+        report(ctx, status);
+        exit_code = fr_status_exit_code(status);
+    }
+    fr_options_destroy(&options);
+    fr_group_destroy(&world);
+    return exit_code;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_usage(stderr);
+        return fr_status_exit_code(FR_ERR_ARG);
+    }
+    int simple = run_simple(argv[1]);
+    if (simple >= 0) {
+        return simple;
+    }
+    fr_ctx *ctx = fr_ctx_create();
+    if (ctx == NULL) {
+        return fr_status_exit_code(FR_ERR_NO_MEMORY);
+    }
+    const entry *entry = find_entry(argv[1]);
+    int exit_code = fr_status_exit_code(FR_ERR_ARG);
+    if (entry != NULL) {
+        exit_code = run_command(ctx, entry, argc - 1, argv + 1);
+    } else {
+        fr_log(ctx, FR_LOG_ERROR, "unknown command %s; forerun --help lists them",
+               argv[1]);
+    }
+    fr_ctx_destroy(&ctx);
+    return exit_code;
 }

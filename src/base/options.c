@@ -1,0 +1,285 @@
+#include "base/options.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One option as it was given. */
+typedef struct given {
+    const fr_option *option;
+    const char *value;
+} given;
+
+struct fr_options {
+    bool help;
+    int64_t n_given;
+    given *given;
+    int n_positionals;
+    char **positionals;
+};
+
+/* Levenshtein distance by one row; words longer than the row are "far". */
+static size_t edit_distance(const char *a, const char *b)
+{
+    enum { LONGEST = 63 };
+    size_t row[LONGEST + 1];
+    size_t n = strlen(b);
+    if (n > LONGEST) {
+        return SIZE_MAX;
+    }
+    for (size_t j = 0; j <= n; j++) {
+        row[j] = j;
+    }
+    for (size_t i = 0; a[i] != '\0'; i++) {
+        size_t diagonal = row[0];
+        row[0] = i + 1;
+        for (size_t j = 0; j < n; j++) {
+            size_t change = diagonal + (a[i] != b[j]);
+            size_t shorter = (row[j] < row[j + 1] ? row[j] : row[j + 1]) + 1;
+            diagonal = row[j + 1];
+            row[j + 1] = change < shorter ? change : shorter;
+        }
+    }
+    return row[n];
+}
+
+const char *fr_nearest_word(const char *word, const void *candidates, size_t count,
+                            size_t stride)
+{
+    const char *best = NULL;
+    size_t least = strlen(word) / 2 + 2;
+    for (size_t i = 0; i < count; i++) {
+        const char *candidate = NULL;
+        memcpy(&candidate, (const char *)candidates + i * stride, sizeof candidate);
+        size_t distance = edit_distance(word, candidate);
+        if (distance < least) {
+            least = distance;
+            best = candidate;
+        }
+    }
+    return best;
+}
+
+static size_t count_options(const fr_command *command)
+{
+    size_t n = 0;
+    while (command->options[n].name != NULL) {
+        n++;
+    }
+    return n;
+}
+
+static fr_status fail_unknown(fr_ctx *ctx, const fr_command *command,
+                              const char *argument)
+{
+    const char *nearest = fr_nearest_word(argument + 2, command->options,
+                                          count_options(command), sizeof(fr_option));
+    if (nearest != NULL) {
+        return FR_FAIL(ctx, FR_ERR_ARG, "unknown option %s; did you mean --%s?",
+                       argument, nearest);
+    }
+    return FR_FAIL(ctx, FR_ERR_ARG, "unknown option %s; forerun %s --help lists all",
+                   argument, command->name);
+}
+
+static const fr_option *find_option(const fr_command *command, const char *name,
+                                    size_t length)
+{
+    for (const fr_option *o = command->options; o->name != NULL; o++) {
+        if (strlen(o->name) == length && strncmp(o->name, name, length) == 0) {
+            return o;
+        }
+    }
+    return NULL;
+}
+
+/* One "--name..." argument; *next is the argument after it and moves on if it is taken as value. */
+static fr_status add_option(fr_ctx *ctx, const fr_command *command, char **argv,
+                            int argc, int *next, fr_options *options)
+{
+    const char *argument = argv[*next - 1];
+    const char *equals = strchr(argument, '=');
+    size_t length =
+        equals != NULL ? (size_t)(equals - argument) - 2 : strlen(argument) - 2;
+    const fr_option *option = find_option(command, argument + 2, length);
+    const char *value = equals != NULL ? equals + 1 : NULL;
+    if (option == NULL) {
+        return fail_unknown(ctx, command, argument);
+    }
+    if (option->value == NULL && value != NULL) {
+        return FR_FAIL(ctx, FR_ERR_ARG, "--%s takes no value, got %s", option->name,
+                       value);
+    }
+    bool needs_value = option->value != NULL && option->value[0] != '[';
+    if (needs_value && value == NULL) {
+        if (*next >= argc) {
+            return FR_FAIL(ctx, FR_ERR_ARG, "--%s needs a value (%s)", option->name,
+                           option->value);
+        }
+        value = argv[(*next)++];
+    }
+    options->given[options->n_given++] = (given){option, value};
+    return FR_OK;
+}
+
+static fr_status parse_all(fr_ctx *ctx, const fr_command *command, int argc,
+                           char **argv, fr_options *options)
+{
+    bool only_positionals = false;
+    for (int next = 1; next < argc;) {
+        char *argument = argv[next++];
+        if (only_positionals || strncmp(argument, "--", 2) != 0) {
+            options->positionals[options->n_positionals++] = argument;
+        } else if (argument[2] == '\0') {
+            only_positionals = true;
+        } else if (strcmp(argument, "--help") == 0) {
+            options->help = true;
+        } else {
+            FR_TRY(add_option(ctx, command, argv, argc, &next, options));
+        }
+    }
+    if (!options->help && options->n_positionals != command->n_positionals) {
+        return FR_FAIL(
+            ctx, FR_ERR_ARG,
+            "forerun %s takes %d argument%s (%s), got %d; see forerun %s --help",
+            command->name, command->n_positionals,
+            command->n_positionals == 1 ? "" : "s", command->positionals,
+            options->n_positionals, command->name);
+    }
+    return FR_OK;
+}
+
+fr_status fr_options_parse(fr_ctx *ctx, const fr_command *command, int argc,
+                           char **argv, fr_options **out)
+{
+    fr_options *options = NULL;
+    *out = NULL;
+    FR_TRY(fr_alloc(ctx, 1, sizeof *options, &options));
+    fr_status status = fr_alloc(ctx, argc, sizeof *options->given, &options->given);
+    if (status == FR_OK) {
+        status =
+            fr_alloc(ctx, argc, sizeof *options->positionals, &options->positionals);
+    }
+    if (status == FR_OK) {
+        status = parse_all(ctx, command, argc, argv, options);
+    }
+    if (status != FR_OK) {
+        fr_options_destroy(&options);
+    }
+    *out = options;
+    return status;
+}
+
+void fr_options_destroy(fr_options **options)
+{
+    if (*options != NULL) {
+        free((*options)->given);
+        free((*options)->positionals);
+        free(*options);
+        *options = NULL;
+    }
+}
+
+bool fr_options_help(const fr_options *options)
+{
+    return options->help;
+}
+
+void fr_command_help(const fr_command *command, FILE *out)
+{
+    enum { COLUMN = 26 };
+    (void)fprintf(out, "usage: forerun %s %s%s[options]\n\n%s\n\noptions:\n",
+                  command->name, command->positionals,
+                  command->positionals[0] != '\0' ? " " : "", command->summary);
+    for (const fr_option *o = command->options; o->name != NULL; o++) {
+        bool optional = o->value != NULL && o->value[0] == '[';
+        int used = fprintf(out, "  --%s%s%s", o->name,
+                           o->value == NULL ? ""
+                           : optional       ? ""
+                                            : " ",
+                           o->value == NULL ? "" : o->value);
+        (void)fprintf(out, "%*s%s\n", used < COLUMN ? COLUMN - used : 1, "", o->help);
+    }
+    (void)fprintf(out, "  --help%*sprint this text\n", COLUMN - 8, "");
+}
+
+const char *fr_options_nth(const fr_options *options, const char *name, int64_t index)
+{
+    for (int64_t i = 0; i < options->n_given; i++) {
+        if (strcmp(options->given[i].option->name, name) == 0 && index-- == 0) {
+            return options->given[i].value;
+        }
+    }
+    return NULL;
+}
+
+bool fr_options_has(const fr_options *options, const char *name)
+{
+    for (int64_t i = 0; i < options->n_given; i++) {
+        if (strcmp(options->given[i].option->name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *fr_options_text(const fr_options *options, const char *name)
+{
+    for (int64_t i = options->n_given - 1; i >= 0; i--) {
+        if (strcmp(options->given[i].option->name, name) == 0) {
+            return options->given[i].value;
+        }
+    }
+    return NULL;
+}
+
+const char *fr_options_positional(const fr_options *options, int index)
+{
+    return index < options->n_positionals ? options->positionals[index] : NULL;
+}
+
+fr_status fr_options_need(fr_ctx *ctx, const fr_options *options, const char *name,
+                          const char **out)
+{
+    *out = fr_options_text(options, name);
+    return *out != NULL ? FR_OK : FR_FAIL(ctx, FR_ERR_ARG, "--%s is missing", name);
+}
+
+fr_status fr_options_int(fr_ctx *ctx, const fr_options *options, const char *name,
+                         int64_t lowest, int64_t highest, int64_t *out)
+{
+    const char *text = fr_options_text(options, name);
+    if (text == NULL) {
+        return FR_OK;
+    }
+    char *end = NULL;
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    if (end == text || *end != '\0' || errno != 0 || value < lowest ||
+        value > highest) {
+        return FR_FAIL(ctx, FR_ERR_ARG,
+                       "--%s %s, must be a whole number from %lld to %lld", name, text,
+                       (long long)lowest, (long long)highest);
+    }
+    *out = value;
+    return FR_OK;
+}
+
+fr_status fr_options_real(fr_ctx *ctx, const fr_options *options, const char *name,
+                          double *out)
+{
+    const char *text = fr_options_text(options, name);
+    if (text == NULL) {
+        return FR_OK;
+    }
+    char *end = NULL;
+    double value = strtod(text, &end);
+    if (end == text || *end != '\0' || !isfinite(value)) {
+        return FR_FAIL(ctx, FR_ERR_ARG, "--%s %s, must be a number", name, text);
+    }
+    *out = value;
+    return FR_OK;
+}

@@ -1,0 +1,35 @@
+/*
+ * commands.h - the subcommands of forerun, one file each.
+ *
+ * Layer L5. Collective over the world where the command works on ranks; the others run on rank 0 alone.
+ */
+#ifndef FR_CLI_COMMANDS_H
+#define FR_CLI_COMMANDS_H
+
+#include "base/options.h"
+#include "comm/group.h"
+
+/** What a command gets. */
+typedef struct fr_cli {
+    fr_ctx *ctx;
+    fr_group *world;
+    const fr_options *options;
+    int *
+        exit_code; /* set for a result that is no error, such as `compare` finding a difference */
+} fr_cli;
+
+fr_status fr_cmd_train(const fr_cli *cli);
+fr_status fr_cmd_eval(const fr_cli *cli);
+fr_status fr_cmd_generate(const fr_cli *cli);
+fr_status fr_cmd_inspect(const fr_cli *cli);
+fr_status fr_cmd_compare(const fr_cli *cli);
+fr_status fr_cmd_tokenize(const fr_cli *cli);
+
+extern const fr_command FR_TRAIN_COMMAND;
+extern const fr_command FR_EVAL_COMMAND;
+extern const fr_command FR_GENERATE_COMMAND;
+extern const fr_command FR_INSPECT_COMMAND;
+extern const fr_command FR_COMPARE_COMMAND;
+extern const fr_command FR_TOKENIZE_COMMAND;
+
+#endif

@@ -1,0 +1,116 @@
+#include "model/batch.h"
+#include "support/suite.h"
+
+static fr_batch make_batch(int64_t position)
+{
+    static const int32_t SOURCE[] = {10, 11, 12};
+    static const int32_t FIRST[] = {20, 21};
+    static const int32_t SECOND[] = {30, 31, 32};
+    static const uint8_t COUNTED[] = {1, 1, 1};
+    fr_batch batch = {0};
+    fr_sequence source = {SOURCE, NULL, 3};
+    fr_sequence targets[] = {{FIRST, COUNTED, 2}, {SECOND, COUNTED, 3}};
+    FR_ASSERT_OK(fr_batch_add(fr_test_ctx(), &batch, position, &source, targets, 2));
+    return batch;
+}
+
+static void a_shared_source_takes_its_rows_once(void)
+{
+    fr_batch batch = make_batch(4);
+    CU_ASSERT_EQUAL(batch.n_tokens, 3 + 1 + 2);
+    CU_ASSERT_EQUAL(batch.n_segments, 3);
+    CU_ASSERT_EQUAL(batch.n_units, 1);
+    CU_ASSERT_EQUAL(batch.segments[1].n_spans, 1);
+    CU_ASSERT_EQUAL(batch.segments[1].spans[0].first, 0);
+    CU_ASSERT_EQUAL(batch.segments[1].spans[0].count, 3);
+    CU_ASSERT_EQUAL(batch.segments[2].q_first, 4);
+    fr_batch_fini(&batch);
+}
+
+static void every_target_starts_at_the_position_after_the_source(void)
+{
+    static const int32_t POSITIONS[] = {4, 5, 6, 7, 7, 8};
+    fr_batch batch = make_batch(4);
+    fr_assert_same_bytes("positions", batch.positions_T, POSITIONS, sizeof POSITIONS);
+    fr_batch_fini(&batch);
+}
+
+static void the_last_source_row_predicts_the_first_token_of_each_target(void)
+{
+    static const int32_t ROWS[] = {2, 3, 2, 4, 5};
+    static const int32_t IDS[] = {20, 21, 30, 31, 32};
+    fr_batch batch = make_batch(0);
+    CU_ASSERT_EQUAL_FATAL(batch.n_targets, 5);
+    fr_assert_same_bytes("rows", batch.target_rows_R, ROWS, sizeof ROWS);
+    fr_assert_same_bytes("ids", batch.target_ids_R, IDS, sizeof IDS);
+    fr_batch_fini(&batch);
+}
+
+static void without_a_source_the_first_token_is_not_counted(void)
+{
+    static const int32_t IDS[] = {7, 8, 9};
+    static const uint8_t COUNTED[] = {1, 1, 1};
+    fr_batch batch = {0};
+    fr_sequence source = {NULL, NULL, 0};
+    fr_sequence target = {IDS, COUNTED, 3};
+    FR_ASSERT_OK(fr_batch_add(fr_test_ctx(), &batch, 0, &source, &target, 1));
+    CU_ASSERT_EQUAL(batch.n_tokens, 2);
+    CU_ASSERT_EQUAL(batch.n_segments, 1);
+    CU_ASSERT_EQUAL(batch.n_targets, 2);
+    CU_ASSERT_EQUAL(batch.target_ids_R[0], 8);
+    CU_ASSERT_EQUAL(fr_sequence_predictions(&target, false), 2);
+    CU_ASSERT_EQUAL(fr_sequence_predictions(&target, true), 3);
+    fr_batch_fini(&batch);
+}
+
+static void counted_source_tokens_are_predicted_inside_the_source(void)
+{
+    static const int32_t IDS[] = {1, 2, 3, 4};
+    static const uint8_t COUNTED[] = {1, 0, 1, 0};
+    static const int32_t TARGET[] = {5};
+    static const uint8_t ONE[] = {1};
+    fr_batch batch = {0};
+    fr_sequence source = {IDS, COUNTED, 4};
+    fr_sequence target = {TARGET, ONE, 1};
+    FR_ASSERT_OK(fr_batch_add(fr_test_ctx(), &batch, 0, &source, &target, 1));
+    CU_ASSERT_EQUAL_FATAL(batch.n_targets, 2);
+    CU_ASSERT_EQUAL(batch.target_rows_R[0], 1);
+    CU_ASSERT_EQUAL(batch.target_ids_R[0], 3);
+    CU_ASSERT_EQUAL(batch.target_rows_R[1], 3);
+    CU_ASSERT_EQUAL(batch.target_ids_R[1], 5);
+    fr_batch_fini(&batch);
+}
+
+static void many_units_keep_what_came_before(void)
+{
+    fr_batch batch = {0};
+    int32_t ids[] = {0, 1, 2};
+    uint8_t counted[] = {1, 1, 1};
+    for (int32_t u = 0; u < 100; u++) {
+        ids[0] = u;
+        fr_sequence source = {ids, NULL, 1};
+        fr_sequence target = {ids, counted, 3};
+        FR_ASSERT_OK(fr_batch_add(fr_test_ctx(), &batch, 0, &source, &target, 1));
+    }
+    CU_ASSERT_EQUAL(batch.n_units, 100);
+    CU_ASSERT_EQUAL(batch.n_tokens, 300);
+    CU_ASSERT_EQUAL(batch.ids_T[3 * 57], 57);
+    CU_ASSERT_EQUAL(batch.segments[2 * 99].unit, 99);
+    fr_batch_clear(&batch);
+    CU_ASSERT_EQUAL(batch.n_tokens, 0);
+    fr_batch_fini(&batch);
+}
+
+static const fr_case CASES[] = {
+    FR_CASE(a_shared_source_takes_its_rows_once),
+    FR_CASE(every_target_starts_at_the_position_after_the_source),
+    FR_CASE(the_last_source_row_predicts_the_first_token_of_each_target),
+    FR_CASE(without_a_source_the_first_token_is_not_counted),
+    FR_CASE(counted_source_tokens_are_predicted_inside_the_source),
+    FR_CASE(many_units_keep_what_came_before),
+};
+
+int main(int argc, char **argv)
+{
+    return fr_suite_main("batch", CASES, FR_N_CASES(CASES), argc, argv);
+}

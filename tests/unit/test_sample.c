@@ -1,0 +1,81 @@
+#include "model/sample.h"
+#include "support/suite.h"
+
+#include <math.h>
+
+enum { VOCAB = 5 };
+
+static const float LOGITS[VOCAB] = {0.0f, 3.0f, 1.0f, 3.0f, 2.0f};
+
+static int32_t pick(double temperature, int64_t top_k, double top_p, double uniform)
+{
+    fr_candidate scratch[VOCAB];
+    fr_sample_params params = {temperature, top_k, top_p, 1};
+    return fr_sample(LOGITS, VOCAB, &params, uniform, scratch);
+}
+
+static void greedy_takes_the_lowest_id_of_the_likeliest(void)
+{
+    CU_ASSERT_EQUAL(pick(0.0, 0, 1.0, 0.99), 1);
+}
+
+static void top_k_one_is_greedy(void)
+{
+    CU_ASSERT_EQUAL(pick(1.0, 1, 1.0, 0.999), 1);
+}
+
+static void top_k_keeps_only_k(void)
+{
+    CU_ASSERT_EQUAL(pick(1.0, 2, 1.0, 0.0), 1);
+    CU_ASSERT_EQUAL(pick(1.0, 2, 1.0, 0.999), 3);
+}
+
+static void top_p_keeps_the_smallest_set(void)
+{
+    CU_ASSERT_EQUAL(pick(1.0, 0, 0.5, 0.999), 3);
+    CU_ASSERT_EQUAL(pick(1.0, 0, 0.1, 0.999), 1);
+}
+
+static void frequencies_follow_the_distribution(void)
+{
+    int counts[VOCAB] = {0};
+    double total = 0.0;
+    enum { N = 10000 };
+    for (int i = 0; i < N; i++) {
+        counts[pick(2.0, 0, 1.0, (i + 0.5) / N)]++;
+    }
+    for (int i = 0; i < VOCAB; i++) {
+        total += exp((double)LOGITS[i] / 2.0);
+    }
+    for (int i = 0; i < VOCAB; i++) {
+        double wanted = exp((double)LOGITS[i] / 2.0) / total;
+        CU_ASSERT_DOUBLE_EQUAL((double)counts[i] / N, wanted, 2.0 / N);
+    }
+}
+
+static void bad_options_are_named(void)
+{
+    fr_sample_params params = {-1.0, 0, 1.0, 0};
+    FR_ASSERT_FAILS(fr_sample_check(fr_test_ctx(), &params), FR_ERR_ARG,
+                    "--temperature");
+    params = (fr_sample_params){1.0, -1, 1.0, 0};
+    FR_ASSERT_FAILS(fr_sample_check(fr_test_ctx(), &params), FR_ERR_ARG, "--top-k");
+    params = (fr_sample_params){1.0, 0, 0.0, 0};
+    FR_ASSERT_FAILS(fr_sample_check(fr_test_ctx(), &params), FR_ERR_ARG, "--top-p");
+    params = (fr_sample_params){1.0, 0, (double)NAN, 0};
+    FR_ASSERT_FAILS(fr_sample_check(fr_test_ctx(), &params), FR_ERR_ARG, "--top-p");
+}
+
+static const fr_case CASES[] = {
+    FR_CASE(greedy_takes_the_lowest_id_of_the_likeliest),
+    FR_CASE(top_k_one_is_greedy),
+    FR_CASE(top_k_keeps_only_k),
+    FR_CASE(top_p_keeps_the_smallest_set),
+    FR_CASE(frequencies_follow_the_distribution),
+    FR_CASE(bad_options_are_named),
+};
+
+int main(int argc, char **argv)
+{
+    return fr_suite_main("sample", CASES, FR_N_CASES(CASES), argc, argv);
+}
