@@ -81,10 +81,10 @@ static void report(const fr_ctx *ctx, fr_status status)
     }
 }
 
-static fr_status make_world(fr_ctx *ctx, const entry *entry, int *argc, char ***argv,
+static fr_status make_world(fr_ctx *ctx, const entry *chosen, int *argc, char ***argv,
                             fr_group **world)
 {
-    if (entry->on_ranks && fr_group_launched_by_mpi()) {
+    if (chosen->on_ranks && fr_group_launched_by_mpi()) {
         return fr_group_create_world(ctx, argc, argv, world);
     }
     return fr_group_create_self(ctx, world);
@@ -100,22 +100,22 @@ static fr_status flush_output(fr_ctx *ctx)
     return FR_OK;
 }
 
-static int run_command(fr_ctx *ctx, const entry *entry, int argc, char **argv)
+static int run_command(fr_ctx *ctx, const entry *chosen, int argc, char **argv)
 {
     fr_group *world = NULL;
     fr_options *options = NULL;
     int exit_code = 0;
-    fr_status status = make_world(ctx, entry, &argc, &argv, &world);
+    fr_status status = make_world(ctx, chosen, &argc, &argv, &world);
     if (status == FR_OK) {
-        status = fr_options_parse(ctx, entry->command, argc, argv, &options);
+        status = fr_options_parse(ctx, chosen->command, argc, argv, &options);
     }
     if (status == FR_OK && fr_options_help(options)) {
         if (fr_ctx_rank(ctx) == 0) {
-            fr_command_help(entry->command, stdout);
+            fr_command_help(chosen->command, stdout);
         }
     } else if (status == FR_OK) {
         fr_cli cli = {ctx, world, options, &exit_code};
-        status = entry->run(&cli);
+        status = chosen->run(&cli);
     }
     if (status == FR_OK) {
         status = flush_output(ctx);
@@ -143,10 +143,10 @@ int main(int argc, char **argv)
     if (ctx == NULL) {
         return fr_status_exit_code(FR_ERR_NO_MEMORY);
     }
-    const entry *entry = find_entry(argv[1]);
+    const entry *chosen = find_entry(argv[1]);
     int exit_code = fr_status_exit_code(FR_ERR_ARG);
-    if (entry != NULL) {
-        exit_code = run_command(ctx, entry, argc - 1, argv + 1);
+    if (chosen != NULL) {
+        exit_code = run_command(ctx, chosen, argc - 1, argv + 1);
     } else {
         fr_log(ctx, FR_LOG_ERROR, "unknown command %s; forerun --help lists them",
                argv[1]);

@@ -1,0 +1,164 @@
+#include "base/mem.h"
+#include "cli/commands.h"
+#include "cli/inference_options.h"
+#include "train/step.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const fr_option OPTIONS[] = {
+    FR_INFERENCE_OPTIONS,
+    {"data", "FILE.jsonl", "rows to evaluate"},
+    {"max-rows", "N", "only the first N rows"},
+    {"no-eos", NULL, "targets end without the end-of-sequence id"},
+    {"stages", "N", "pipeline stages under mpirun (default: as few as memory allows)"},
+    {"microbatch-tokens", "N", "token rows computed at a time (default 1024)"},
+    {"rows-out", "FILE", "one JSON line an example: row, target, line, nats"},
+    {"json", NULL, "print one JSON object"},
+    {NULL, NULL, NULL},
+};
+
+const fr_command FR_EVAL_COMMAND = {
+    "eval", "", 0, "loss and perplexity of a base, with or without a prefix", OPTIONS};
+
+/* What one evaluation holds between its phases. */
+typedef struct evaluation {
+    const fr_cli *cli;
+    fr_inference_params params;
+    char *template_text;
+    int64_t max_rows;
+    int64_t microbatch_tokens;
+    fr_inference inference;
+    fr_dataset *dataset;
+    double *example_nll; /* NULL unless --rows-out */
+    fr_evaluation result;
+} evaluation;
+
+static fr_status read_options(evaluation *e)
+{
+    fr_ctx *ctx = e->cli->ctx;
+    const fr_options *options = e->cli->options;
+    e->microbatch_tokens = 1024;
+    FR_TRY(fr_inference_options(ctx, options, &e->params));
+    FR_TRY(fr_template_option(ctx, options, &e->template_text));
+    e->params.template_text = e->template_text;
+    FR_TRY(fr_options_int(ctx, options, "max-rows", 1, INT64_MAX, &e->max_rows));
+    FR_TRY(fr_options_int(ctx, options, "stages", 1, 4096, &e->params.stages));
+    return fr_options_int(ctx, options, "microbatch-tokens", 1, INT32_MAX,
+                          &e->microbatch_tokens);
+}
+
+static fr_status open_rows(evaluation *e)
+{
+    const char *path = NULL;
+    FR_TRY(fr_options_need(e->cli->ctx, e->cli->options, "data", &path));
+    fr_data_params params = fr_inference_data(&e->inference, path);
+    params.max_rows = e->max_rows;
+    if (fr_options_has(e->cli->options, "no-eos")) {
+        params.eos = false;
+    }
+    FR_TRY(fr_dataset_open(e->cli->ctx, &params, &e->dataset));
+    if (fr_options_has(e->cli->options, "rows-out")) {
+        return fr_alloc(e->cli->ctx, fr_dataset_stats(e->dataset)->n_examples,
+                        sizeof *e->example_nll, &e->example_nll);
+    }
+    return FR_OK;
+}
+
+static fr_status compute(evaluation *e)
+{
+    const fr_data_stats *stats = fr_dataset_stats(e->dataset);
+    fr_session *s = &e->inference.session;
+    double rows = (double)(stats->n_source_tokens + stats->n_target_tokens);
+    FR_TRY(fr_inference_load(&e->inference, &e->params,
+                             e->inference.length + stats->longest,
+                             fmin(1.0, (double)stats->n_target_tokens / (rows + 1.0))));
+    fr_task_env env = {.ctx = e->cli->ctx, .arch = fr_weights_arch(s->weights)};
+    fr_stage_prefix prefix = fr_inference_prefix(&e->inference);
+    return fr_evaluate(&env, &s->grid, s->engine, e->dataset, &prefix,
+                       e->microbatch_tokens, e->example_nll, &e->result);
+}
+
+static fr_status write_rows(const evaluation *e)
+{
+    const char *path = fr_options_text(e->cli->options, "rows-out");
+    if (path == NULL || fr_ctx_rank(e->cli->ctx) != 0) {
+        return FR_OK;
+    }
+    FILE *file = fopen(path, "w");
+    bool good = file != NULL;
+    for (int64_t i = 0; good && i < e->result.n_examples; i++) {
+        int64_t row = 0;
+        int64_t target = 0;
+        fr_dataset_example(e->dataset, i, &row, &target);
+        good = fprintf(file, "{\"line\": %lld, \"target\": %lld, \"nats\": %.9g}\n",
+                       (long long)fr_dataset_line(e->dataset, row), (long long)target,
+                       e->example_nll[i]) > 0;
+    }
+    if (file != NULL) {
+        good = fclose(file) == 0 && good;
+    }
+    return good ? FR_OK
+                : FR_FAIL(e->cli->ctx, FR_ERR_IO, "cannot write %s: %s", path,
+                          strerror(errno));
+}
+
+static void print_result(const evaluation *e)
+{
+    const fr_data_stats *stats = fr_dataset_stats(e->dataset);
+    double loss = e->result.loss;
+    if (fr_ctx_rank(e->cli->ctx) != 0) {
+        return;
+    }
+    if (fr_options_has(e->cli->options, "json")) {
+        (void)printf("{\"loss\": %.9g, \"perplexity\": %.9g, \"target_tokens\": %lld, "
+                     "\"rows\": %lld, \"examples\": %lld, \"dropped\": %lld}\n",
+                     loss, exp(loss), (long long)e->result.n_targets,
+                     (long long)stats->n_rows, (long long)e->result.n_examples,
+                     (long long)stats->n_dropped);
+        return;
+    }
+    (void)printf("loss           %.6f nats per target token\n", loss);
+    (void)printf("perplexity     %.4f\n", exp(loss));
+    (void)printf("target tokens  %lld\n", (long long)e->result.n_targets);
+    (void)printf("rows           %lld (%lld examples, %lld too long and dropped)\n",
+                 (long long)stats->n_rows, (long long)e->result.n_examples,
+                 (long long)stats->n_dropped);
+}
+
+static fr_status check_finite(const evaluation *e)
+{
+    return isfinite(e->result.loss)
+               ? FR_OK
+               : FR_FAIL(
+                     e->cli->ctx, FR_ERR_NUMERIC,
+                     "the loss is not finite; look at the prefix and the model file");
+}
+
+static fr_status run(evaluation *e)
+{
+    fr_group *world = e->cli->world;
+    FR_TRY(fr_group_agree(world, read_options(e)));
+    FR_TRY(fr_inference_open(e->cli->ctx, world, &e->params, &e->inference));
+    FR_TRY(fr_group_agree(world, open_rows(e)));
+    FR_TRY(compute(e));
+    FR_TRY(check_finite(e));
+    FR_TRY(fr_group_agree(world, write_rows(e)));
+    print_result(e);
+    return FR_OK;
+}
+
+fr_status fr_cmd_eval(const fr_cli *cli)
+{
+    evaluation e = {.cli = cli};
+    fr_status status = run(&e);
+    fr_dataset_close(&e.dataset);
+    fr_inference_close(&e.inference);
+    free(e.example_nll);
+    free(e.template_text);
+    return status;
+}

@@ -1,0 +1,87 @@
+#include "support/tiny_model.h"
+
+#include "base/mem.h"
+#include "support/suite.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+void fr_tiny_open(const char *path, fr_dtype dtype, int64_t max_position, fr_tiny *out)
+{
+    fr_ctx *ctx = fr_test_ctx();
+    fr_device_params device = {.n_threads = 2, .isa = fr_isa_detect()};
+    *out = (fr_tiny){0};
+    FR_ASSERT_OK(fr_weights_open(ctx, path, &out->weights));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(out->weights);
+    out->arch = fr_weights_arch(out->weights);
+    FR_ASSERT_OK(fr_device_create(ctx, &device, &out->device));
+    fr_stage_params params = {.weights = out->weights,
+                              .device = out->device,
+                              .dtype = dtype,
+                              .n_layers = out->arch->n_layers,
+                              .max_position = max_position};
+    FR_ASSERT_OK(fr_stage_create(ctx, &params, &out->stage));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(out->stage);
+    FR_ASSERT_OK(fr_slot_create(out->stage, true, &out->slot));
+}
+
+void fr_tiny_close(fr_tiny *tiny)
+{
+    fr_batch_fini(&tiny->batch);
+    fr_slot_destroy(&tiny->slot);
+    fr_stage_destroy(&tiny->stage);
+    fr_device_destroy(&tiny->device);
+    fr_weights_close(&tiny->weights);
+}
+
+static void read_gradient(const fr_exact_sum *sum, int64_t n, double *gradient)
+{
+    for (int64_t i = 0; i < n; i++) {
+        gradient[i] = ldexp((double)sum->k[i], -sum->exponent);
+        gradient[n + i] = ldexp((double)sum->v[i], -sum->exponent);
+    }
+}
+
+double fr_tiny_loss(fr_tiny *tiny, const fr_stage_prefix *prefix, double *gradient)
+{
+    enum { EXPONENT = 40 };
+    fr_ctx *ctx = fr_test_ctx();
+    double *nll = NULL;
+    double sum = 0.0;
+    int64_t n =
+        tiny->arch->n_layers * fr_arch_prefix_elements(tiny->arch, prefix->length);
+    fr_exact_sum exact = {.exponent = EXPONENT};
+    FR_ASSERT_OK(fr_alloc(ctx, tiny->batch.n_targets, sizeof *nll, &nll));
+    FR_ASSERT_OK(fr_alloc(ctx, n, sizeof *exact.k, &exact.k));
+    FR_ASSERT_OK(fr_alloc(ctx, n, sizeof *exact.v, &exact.v));
+    FR_ASSERT_OK(fr_stage_forward(tiny->stage, &tiny->batch, prefix, NULL, tiny->slot));
+    FR_ASSERT_OK(
+        fr_stage_loss(tiny->stage, &tiny->batch, tiny->slot, gradient != NULL, nll));
+    for (int64_t r = 0; r < tiny->batch.n_targets; r++) {
+        sum += nll[r];
+    }
+    if (gradient != NULL) {
+        FR_ASSERT_OK(
+            fr_stage_backward(tiny->stage, &tiny->batch, prefix, tiny->slot, &exact));
+        CU_ASSERT_EQUAL(exact.n_bad, 0);
+        read_gradient(&exact, n, gradient);
+    }
+    free(exact.k);
+    free(exact.v);
+    free(nll);
+    return sum;
+}
+
+void fr_tiny_one_row(fr_tiny *tiny, int64_t prefix_length, const int32_t *ids,
+                     int64_t n)
+{
+    enum { MOST = 256 };
+    uint8_t counted[MOST];
+    memset(counted, 1, sizeof counted);
+    fr_sequence source = {ids, NULL, 1};
+    fr_sequence target = {ids + 1, counted, n - 1};
+    fr_batch_clear(&tiny->batch);
+    FR_ASSERT_OK(
+        fr_batch_add(fr_test_ctx(), &tiny->batch, prefix_length, &source, &target, 1));
+}

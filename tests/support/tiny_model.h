@@ -1,0 +1,30 @@
+/*
+ * tiny_model.h - a whole model on one rank for tests, and what is measured on it.
+ */
+#ifndef FR_TESTS_TINY_MODEL_H
+#define FR_TESTS_TINY_MODEL_H
+
+#include "model/stage.h"
+
+/** A model in one stage with everything to run a batch; owned. */
+typedef struct fr_tiny {
+    fr_weights *weights;
+    fr_device *device;
+    fr_stage *stage;
+    fr_slot *slot;
+    fr_batch batch;
+    const fr_arch *arch;
+} fr_tiny;
+
+/** Open a model file or folder; fails the test otherwise. */
+void fr_tiny_open(const char *path, fr_dtype dtype, int64_t max_position, fr_tiny *out);
+void fr_tiny_close(fr_tiny *tiny);
+
+/** Sum of nats of the batch under a prefix; with gradients (K then V, [2 layers*P*G*K], f64) unless NULL. */
+double fr_tiny_loss(fr_tiny *tiny, const fr_stage_prefix *prefix, double *gradient);
+
+/** Empty the batch and add one unit whose first token is the source and whose rest is the target. */
+void fr_tiny_one_row(fr_tiny *tiny, int64_t prefix_length, const int32_t *ids,
+                     int64_t n);
+
+#endif

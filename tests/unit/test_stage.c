@@ -1,0 +1,279 @@
+/* Properties of a whole model with a prefix, on the tiny models of tests/golden. */
+#include "base/mem.h"
+#include "base/rng.h"
+#include "support/suite.h"
+#include "support/tiny_model.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LENGTH = 3, N_IDS = 12 };
+
+static const int32_t IDS[N_IDS] = {5, 17, 99, 3, 64, 21, 7, 120, 33, 2, 90, 11};
+static const uint8_t ALL[N_IDS] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+static const char *const MODELS[] = {"golden/tiny_llama", "golden/tiny_gpt2"};
+
+/* A random prefix for a tiny model: K then V in one array. */
+typedef struct random_prefix {
+    int64_t n;
+    float *values;
+    fr_stage_prefix view;
+} random_prefix;
+
+static random_prefix make_prefix(const fr_arch *arch)
+{
+    random_prefix p = {.n = arch->n_layers * fr_arch_prefix_elements(arch, LENGTH)};
+    FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 2 * p.n, sizeof *p.values, &p.values));
+    for (int64_t i = 0; i < 2 * p.n; i++) {
+        p.values[i] = (float)fr_rng_normal(1, FR_RNG_TEST, 0, (uint64_t)i);
+    }
+    p.view = (fr_stage_prefix){LENGTH, p.values, p.values + p.n};
+    return p;
+}
+
+/* Loss at prefix + step * direction. */
+static double loss_along(fr_tiny *tiny, random_prefix *p, const double *direction,
+                         double step)
+{
+    float *saved = NULL;
+    size_t bytes = (size_t)(2 * p->n) * sizeof(float);
+    FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 2 * p->n, sizeof *saved, &saved));
+    memcpy(saved, p->values, bytes);
+    for (int64_t i = 0; i < 2 * p->n; i++) {
+        p->values[i] = (float)((double)p->values[i] + step * direction[i]);
+    }
+    double loss = fr_tiny_loss(tiny, &p->view, NULL);
+    memcpy(p->values, saved, bytes);
+    free(saved);
+    return loss;
+}
+
+static void check_direction(fr_tiny *tiny, random_prefix *p, uint64_t stream)
+{
+    static const double STEP = 2e-2;
+    double *gradient = NULL;
+    double *direction = NULL;
+    double wanted = 0.0;
+    double norm = 0.0;
+    FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 2 * p->n, sizeof *gradient, &gradient));
+    FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 2 * p->n, sizeof *direction, &direction));
+    (void)fr_tiny_loss(tiny, &p->view, gradient);
+    for (int64_t i = 0; i < 2 * p->n; i++) {
+        direction[i] = fr_rng_normal(2, FR_RNG_TEST, stream, (uint64_t)i) / 16.0;
+        wanted += direction[i] * gradient[i];
+        norm += gradient[i] * gradient[i];
+    }
+    double got =
+        (loss_along(tiny, p, direction, STEP) - loss_along(tiny, p, direction, -STEP)) /
+        (2.0 * STEP);
+    CU_ASSERT_DOUBLE_EQUAL(got, wanted, 5e-3 * (sqrt(norm) + fabs(wanted)));
+    CU_ASSERT(norm > 1e-6);
+    free(gradient);
+    free(direction);
+}
+
+static void gradients_match_finite_differences(void)
+{
+    for (size_t m = 0; m < 2; m++) {
+        fr_tiny tiny;
+        fr_tiny_open(fr_test_data(MODELS[m]), FR_F32, 64, &tiny);
+        random_prefix p = make_prefix(tiny.arch);
+        fr_sequence source = {IDS, NULL, 5};
+        fr_sequence targets[] = {{IDS + 5, ALL, 4}, {IDS + 9, ALL, 3}};
+        FR_ASSERT_OK(
+            fr_batch_add(fr_test_ctx(), &tiny.batch, LENGTH, &source, targets, 2));
+        FR_ASSERT_OK(
+            fr_batch_add(fr_test_ctx(), &tiny.batch, LENGTH, &targets[0], targets, 1));
+        for (uint64_t stream = 0; stream < 4; stream++) {
+            check_direction(&tiny, &p, stream);
+        }
+        free(p.values);
+        fr_tiny_close(&tiny);
+    }
+}
+
+/* Loss and gradient of the batch, the gradient as f32 for comparing. */
+static double loss_and_gradient(fr_tiny *tiny, const random_prefix *p, float *gradient)
+{
+    double *exact = NULL;
+    FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 2 * p->n, sizeof *exact, &exact));
+    double loss = fr_tiny_loss(tiny, &p->view, exact);
+    for (int64_t i = 0; i < 2 * p->n; i++) {
+        gradient[i] += (float)exact[i];
+    }
+    free(exact);
+    return loss;
+}
+
+static void a_shared_source_gives_the_sum_of_its_rows(void)
+{
+    for (size_t m = 0; m < 2; m++) {
+        fr_tiny tiny;
+        float *shared = NULL;
+        float *apart = NULL;
+        fr_tiny_open(fr_test_data(MODELS[m]), FR_F32, 64, &tiny);
+        random_prefix p = make_prefix(tiny.arch);
+        FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 2 * p.n, sizeof *shared, &shared));
+        FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 2 * p.n, sizeof *apart, &apart));
+        fr_sequence source = {IDS, NULL, 5};
+        fr_sequence targets[] = {{IDS + 5, ALL, 4}, {IDS + 9, ALL, 3}};
+        FR_ASSERT_OK(
+            fr_batch_add(fr_test_ctx(), &tiny.batch, LENGTH, &source, targets, 2));
+        double together = loss_and_gradient(&tiny, &p, shared);
+        double sum = 0.0;
+        for (int t = 0; t < 2; t++) {
+            fr_batch_clear(&tiny.batch);
+            FR_ASSERT_OK(fr_batch_add(fr_test_ctx(), &tiny.batch, LENGTH, &source,
+                                      &targets[t], 1));
+            sum += loss_and_gradient(&tiny, &p, apart);
+        }
+        CU_ASSERT_DOUBLE_EQUAL(together, sum, 1e-4);
+        fr_assert_close("gradient", shared, apart, 2 * p.n, 1e-4);
+        free(shared);
+        free(apart);
+        free(p.values);
+        fr_tiny_close(&tiny);
+    }
+}
+
+/* The exact sum of a unit must not depend on what else is in the batch. */
+static void packing_does_not_change_a_bit(void)
+{
+    for (int d = 0; d < 2; d++) {
+        fr_tiny tiny;
+        double *alone = NULL;
+        double *packed = NULL;
+        double *others = NULL;
+        fr_tiny_open(fr_test_data(MODELS[0]), d == 0 ? FR_F32 : FR_BF16, 64, &tiny);
+        random_prefix p = make_prefix(tiny.arch);
+        FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 2 * p.n, sizeof *alone, &alone));
+        FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 2 * p.n, sizeof *packed, &packed));
+        FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 2 * p.n, sizeof *others, &others));
+        fr_sequence source = {IDS, NULL, 5};
+        fr_sequence target = {IDS + 5, ALL, 7};
+        fr_sequence other = {IDS + 3, ALL, 6};
+        FR_ASSERT_OK(
+            fr_batch_add(fr_test_ctx(), &tiny.batch, LENGTH, &source, &target, 1));
+        (void)fr_tiny_loss(&tiny, &p.view, alone);
+        fr_batch_clear(&tiny.batch);
+        FR_ASSERT_OK(
+            fr_batch_add(fr_test_ctx(), &tiny.batch, LENGTH, &other, &other, 1));
+        (void)fr_tiny_loss(&tiny, &p.view, others);
+        FR_ASSERT_OK(
+            fr_batch_add(fr_test_ctx(), &tiny.batch, LENGTH, &source, &target, 1));
+        (void)fr_tiny_loss(&tiny, &p.view, packed);
+        for (int64_t i = 0; i < 2 * p.n; i++) {
+            others[i] +=
+                alone[i]; /* multiples of 2^-40 far below 2^13: the sum is exact */
+        }
+        fr_assert_same_bytes("gradient", packed, others,
+                             (size_t)(2 * p.n) * sizeof *packed);
+        free(alone);
+        free(packed);
+        free(others);
+        free(p.values);
+        fr_tiny_close(&tiny);
+    }
+}
+
+/* Keys and values of a text as prefix, against the same text in front of the row. */
+static void a_prefix_from_text_equals_the_prompted_model(void)
+{
+    enum { TEXT = 4 };
+    static const fr_stage_prefix NONE = {0};
+    for (size_t m = 0; m < 2; m++) {
+        fr_tiny tiny;
+        double nll[N_IDS];
+        double prompted = 0.0;
+        fr_tiny_open(fr_test_data(MODELS[m]), FR_F32, 64, &tiny);
+        fr_tiny_one_row(&tiny, 0, IDS, N_IDS);
+        (void)fr_tiny_loss(&tiny, &NONE, NULL);
+        FR_ASSERT_OK(fr_stage_loss(tiny.stage, &tiny.batch, tiny.slot, false, nll));
+        for (int64_t r = TEXT; r < N_IDS - 1; r++) {
+            prompted += nll[r]; /* predictions of the tokens after IDS[TEXT] */
+        }
+        fr_sequence text = {IDS, NULL, TEXT};
+        fr_batch_clear(&tiny.batch);
+        FR_ASSERT_OK(fr_batch_add(fr_test_ctx(), &tiny.batch, 0, &text, NULL, 0));
+        FR_ASSERT_OK(fr_stage_forward(tiny.stage, &tiny.batch, &NONE, NULL, tiny.slot));
+        int64_t layer = fr_arch_prefix_elements(tiny.arch, TEXT);
+        float *values = NULL;
+        int64_t n = tiny.arch->n_layers * layer;
+        FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 2 * n, sizeof *values, &values));
+        for (int64_t l = 0; l < tiny.arch->n_layers; l++) {
+            fr_stage_copy_keys(tiny.stage, tiny.slot, l, TEXT, values + l * layer,
+                               values + n + l * layer);
+        }
+        fr_stage_prefix prefix = {TEXT, values, values + n};
+        fr_tiny_one_row(&tiny, TEXT, IDS + TEXT, N_IDS - TEXT);
+        double with_prefix = fr_tiny_loss(&tiny, &prefix, NULL);
+        CU_ASSERT_DOUBLE_EQUAL(with_prefix, prompted, 1e-4);
+        free(values);
+        fr_tiny_close(&tiny);
+    }
+}
+
+static void bf16_stays_near_f32(void)
+{
+    double loss[2];
+    for (int d = 0; d < 2; d++) {
+        fr_tiny tiny;
+        fr_tiny_open(fr_test_data(MODELS[0]), d == 0 ? FR_F32 : FR_BF16, 64, &tiny);
+        random_prefix p = make_prefix(tiny.arch);
+        fr_tiny_one_row(&tiny, LENGTH, IDS, N_IDS);
+        loss[d] = fr_tiny_loss(&tiny, &p.view, NULL);
+        free(p.values);
+        fr_tiny_close(&tiny);
+    }
+    CU_ASSERT_DOUBLE_EQUAL(loss[0], loss[1], 0.02 * loss[0]);
+    CU_ASSERT(loss[0] < loss[1] || loss[0] > loss[1]);
+}
+
+static void the_memory_of_a_token_follows_the_formula(void)
+{
+    fr_tiny tiny;
+    fr_tiny_open(fr_test_data(MODELS[0]), FR_BF16, 64, &tiny);
+    const fr_arch *a = tiny.arch;
+    int64_t q = a->n_heads * a->head_dim;
+    int64_t kv = a->n_kv_heads * a->head_dim;
+    int64_t layer = 8 * a->d_model + 4 * q + 4 * kv + 4 * a->d_ff + 4 * a->n_heads + 16;
+    int64_t ends = 2 * 4 * a->d_model; /* the last output and its gradient */
+    enum { T = 1024 };
+    int64_t scratch = fr_slot_bytes(tiny.stage, T, false) -
+                      (T * (layer - 4 * a->d_model) + 2 * T * 4 * a->d_model);
+    int64_t kept = fr_slot_bytes(tiny.stage, T, true) - scratch;
+    CU_ASSERT_EQUAL(kept, T * (a->n_layers * layer + ends));
+    fr_tiny_close(&tiny);
+}
+
+static void too_many_positions_for_learned_ones_are_refused(void)
+{
+    fr_weights *weights = NULL;
+    fr_device *device = NULL;
+    fr_stage *stage = NULL;
+    fr_device_params params = {1, FR_ISA_GENERIC};
+    FR_ASSERT_OK(fr_weights_open(fr_test_ctx(), fr_test_data(MODELS[1]), &weights));
+    FR_ASSERT_OK(fr_device_create(fr_test_ctx(), &params, &device));
+    fr_stage_params stage_params = {
+        .weights = weights, .device = device, .n_layers = 2, .max_position = 1 << 20};
+    FR_ASSERT_FAILS(fr_stage_create(fr_test_ctx(), &stage_params, &stage),
+                    FR_ERR_CONFIG, "positions");
+    fr_device_destroy(&device);
+    fr_weights_close(&weights);
+}
+
+static const fr_case CASES[] = {
+    FR_CASE(gradients_match_finite_differences),
+    FR_CASE(a_shared_source_gives_the_sum_of_its_rows),
+    FR_CASE(packing_does_not_change_a_bit),
+    FR_CASE(a_prefix_from_text_equals_the_prompted_model),
+    FR_CASE(bf16_stays_near_f32),
+    FR_CASE(the_memory_of_a_token_follows_the_formula),
+    FR_CASE(too_many_positions_for_learned_ones_are_refused),
+};
+
+int main(int argc, char **argv)
+{
+    return fr_suite_main("stage", CASES, FR_N_CASES(CASES), argc, argv);
+}
