@@ -3,7 +3,25 @@
 set(FR_TEST_ENVIRONMENT
     "OMP_WAIT_POLICY=passive" "OMPI_ALLOW_RUN_AS_ROOT=1" "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"
     "OMPI_MCA_rmaps_base_oversubscribe=1" "OMPI_MCA_mpi_yield_when_idle=1"
-    "OMPI_MCA_hwloc_base_binding_policy=none" "OMPI_MCA_btl_base_warn_component_unused=0")
+    "OMPI_MCA_hwloc_base_binding_policy=none" "OMPI_MCA_btl_base_warn_component_unused=0"
+    "OMPI_MCA_btl_vader_single_copy_mechanism=none")
+
+# Sanitizers and Open MPI: its plugins are unloaded before the leak check, so leak stacks lose their names
+# (keep_plugins.c), they are built without frame pointers, and they keep memory to the end (lsan.supp).
+set(FR_KEEP_PLUGINS ${CMAKE_CURRENT_LIST_DIR}/../tests/support/keep_plugins.c)
+cmake_path(NORMAL_PATH FR_KEEP_PLUGINS)
+if(FORERUN_SANITIZE)
+    target_sources(fr_support INTERFACE ${FR_KEEP_PLUGINS})
+    target_link_options(fr_support INTERFACE "LINKER:--export-dynamic-symbol=dlclose")
+    target_sources(forerun PRIVATE ${FR_KEEP_PLUGINS})
+    target_link_options(forerun PRIVATE "LINKER:--export-dynamic-symbol=dlclose")
+    list(APPEND FR_TEST_ENVIRONMENT
+        "ASAN_OPTIONS=fast_unwind_on_malloc=0:allocator_may_return_null=1:detect_stack_use_after_return=1"
+        "LSAN_OPTIONS=suppressions='${CMAKE_CURRENT_SOURCE_DIR}/support/lsan.supp':print_suppressions=0"
+        "UBSAN_OPTIONS=print_stacktrace=1")
+else()
+    set_source_files_properties(${FR_KEEP_PLUGINS} PROPERTIES HEADER_FILE_ONLY ON)
+endif()
 
 function(fr_test_properties test kind processors)
     set(timeout_unit 60)
@@ -29,6 +47,16 @@ function(fr_test kind source)
     fr_test_properties(${kind}.${name} ${kind} 1)
 endfunction()
 
+# fr_fault_test(FILE): like fr_test, with the allocations of statically linked code redirected to fault.c.
+function(fr_fault_test source)
+    fr_test(fault ${source})
+    get_filename_component(name ${source} NAME_WE)
+    string(REGEX REPLACE "^test_" "" name ${name})
+    foreach(wrapped malloc calloc realloc aligned_alloc strdup free)
+        target_link_options(fault_${name} PRIVATE "LINKER:--wrap=${wrapped}")
+    endforeach()
+endfunction()
+
 # fr_mpi_test(FILE RANKS...): build once, register once per rank count; the binary gets the count.
 function(fr_mpi_test source)
     get_filename_component(name ${source} NAME_WE)
@@ -42,7 +70,7 @@ function(fr_mpi_test source)
     endforeach()
 endfunction()
 
-# fr_script_test(KIND NAME SCRIPT [ARGS...]): a shell script that gets FORERUN and TESTS in its environment.
+# fr_script_test(KIND NAME SCRIPT [ARGS...]): a shell script that gets FORERUN (the binary) and SOURCE in its environment.
 function(fr_script_test kind name script)
     add_test(NAME ${kind}.${name} COMMAND bash ${script} ${ARGN})
     fr_test_properties(${kind}.${name} ${kind} 2)

@@ -1,6 +1,4 @@
 #define _POSIX_C_SOURCE 200809L
-#include "comm/group.h"
-
 #include "comm/group_impl.h"
 
 #include <stdio.h>
@@ -8,12 +6,23 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { MAX_TAG = 30000, HOST_BYTES = 256, PLACE_BYTES = 128, MESSAGE_BYTES = 4096 };
+
+/* What the failing rank tells the others; one broadcast, so plain bytes of fixed size. */
+typedef struct verdict {
+    int64_t status;
+    int64_t line;
+    char file[PLACE_BYTES];
+    char message[MESSAGE_BYTES];
+} verdict;
+
 bool fr_group_launched_by_mpi(void)
 {
     static const char *const NAMES[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK",
                                         "PMI_RANK"};
     for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
-        if (getenv(NAMES[i]) != NULL) {
+        const char *value = getenv(NAMES[i]);
+        if (value != NULL && value[0] != '\0') {
             return true;
         }
     }
@@ -23,6 +32,10 @@ bool fr_group_launched_by_mpi(void)
 fr_status fr_group_split(fr_group *group, int color, int key, fr_group **out)
 {
     *out = NULL;
+    if (color < 0) {
+        return FR_FAIL(group->ctx, FR_ERR_INTERNAL,
+                       "color %d of a group split is negative", color);
+    }
     return group->ops->split(group, color, key, out);
 }
 
@@ -56,33 +69,55 @@ int fr_group_node_rank(const fr_group *group)
 
 fr_status fr_group_barrier(fr_group *group)
 {
-    return group->ops->barrier(group);
+    return group->size == 1 ? FR_OK : group->ops->barrier(group);
 }
 
 fr_status fr_group_allreduce(fr_group *group, fr_reduce op, int64_t *values, int64_t n)
 {
-    return group->ops->allreduce(group, op, values, n);
+    if (n < 0 || (op != FR_SUM && op != FR_MIN && op != FR_MAX)) {
+        return FR_FAIL(group->ctx, FR_ERR_INTERNAL,
+                       "reduction %d of %lld values; allowed are sum, min and max of "
+                       "at least 0 values",
+                       (int)op, (long long)n);
+    }
+    return group->size == 1 || n == 0 ? FR_OK
+                                      : group->ops->allreduce(group, op, values, n);
 }
 
 fr_status fr_group_broadcast(fr_group *group, int root, void *data, int64_t bytes)
 {
-    return group->ops->broadcast(group, root, data, bytes);
+    if (root < 0 || root >= group->size || bytes < 0) {
+        return FR_FAIL(group->ctx, FR_ERR_INTERNAL,
+                       "broadcast of %lld bytes from rank %d of %d", (long long)bytes,
+                       root, group->size);
+    }
+    return group->size == 1 || bytes == 0
+               ? FR_OK
+               : group->ops->broadcast(group, root, data, bytes);
 }
 
-static fr_status check_peer(fr_group *group, int peer)
+static fr_status check_message(fr_group *group, int peer, int tag, int64_t bytes)
 {
-    if (peer >= 0 && peer < group->size && peer != group->rank) {
-        return FR_OK;
+    if (peer < 0 || peer >= group->size || peer == group->rank) {
+        return FR_FAIL(group->ctx, FR_ERR_INTERNAL,
+                       "message between rank %d and rank %d of %d; the peer must be "
+                       "another rank of the group",
+                       group->rank, peer, group->size);
     }
-    return FR_FAIL(group->ctx, FR_ERR_INTERNAL, "rank %d of %d has no peer %d",
-                   group->rank, group->size, peer);
+    if (tag < 0 || tag > MAX_TAG || bytes < 0) {
+        return FR_FAIL(group->ctx, FR_ERR_INTERNAL,
+                       "message of %lld bytes with tag %d; allowed are at least 0 "
+                       "bytes and tags 0 to %d",
+                       (long long)bytes, tag, (int)MAX_TAG);
+    }
+    return FR_OK;
 }
 
 fr_status fr_group_send_begin(fr_group *group, int peer, int tag, const void *data,
                               int64_t bytes, fr_request *request)
 {
     request->handle = NULL;
-    FR_TRY(check_peer(group, peer));
+    FR_TRY(check_message(group, peer, tag, bytes));
     return group->ops->send_begin(group, peer, tag, data, bytes, request);
 }
 
@@ -90,13 +125,15 @@ fr_status fr_group_receive_begin(fr_group *group, int peer, int tag, void *data,
                                  int64_t bytes, fr_request *request)
 {
     request->handle = NULL;
-    FR_TRY(check_peer(group, peer));
+    FR_TRY(check_message(group, peer, tag, bytes));
     return group->ops->receive_begin(group, peer, tag, data, bytes, request);
 }
 
 fr_status fr_group_wait(fr_group *group, fr_request *request)
 {
-    return request->handle == NULL ? FR_OK : group->ops->wait(group, request);
+    void *handle = request->handle;
+    request->handle = NULL;
+    return handle == NULL ? FR_OK : group->ops->wait(group, handle);
 }
 
 fr_status fr_group_send(fr_group *group, int peer, int tag, const void *data,
@@ -117,25 +154,45 @@ fr_status fr_group_receive(fr_group *group, int peer, int tag, void *data,
 
 void fr_group_poll(fr_group *group)
 {
-    group->ops->poll(group);
+    if (group->size > 1) {
+        group->ops->poll(group);
+    }
 }
 
-/* What the failing rank tells the others. */
-typedef struct verdict {
-    int32_t status;
-    char message[1024];
-    char place[128];
-} verdict;
-
-static void fill_verdict(const fr_group *group, fr_status mine, verdict *out)
+/* An agreement inside an agreement must not name a rank twice: the first name is the culprit. */
+static bool names_a_rank(const char *message)
 {
-    char host[64] = "?";
+    int rank = 0;
+    int used = 0;
+    return sscanf(message, "rank %d on %n", &rank, &used) == 1 && used > 0 &&
+           strstr(message + used, ": ") != NULL;
+}
+
+/* The failing rank's own error: message with its name in front, and the place of detection. */
+static void describe_failure(const fr_group *group, fr_status mine, verdict *out)
+{
+    char host[HOST_BYTES] = "";
     const char *message = fr_ctx_error(group->ctx);
-    (void)gethostname(host, sizeof host - 1);
-    out->status = (int32_t)mine;
+    const char *place = fr_ctx_error_place(group->ctx);
+    const char *colon = strrchr(place, ':');
+    out->status = (int64_t)mine;
+    if (message[0] == '\0') {
+        message = fr_status_text(mine);
+    }
+    if (colon != NULL) {
+        (void)snprintf(out->file, sizeof out->file, "%.*s", (int)(colon - place),
+                       place);
+        out->line = strtol(colon + 1, NULL, 10);
+    }
+    if (names_a_rank(message)) {
+        (void)snprintf(out->message, sizeof out->message, "%s", message);
+        return;
+    }
+    if (gethostname(host, sizeof host - 1) != 0 || host[0] == '\0') {
+        (void)snprintf(host, sizeof host, "unknown host");
+    }
     (void)snprintf(out->message, sizeof out->message, "rank %d on %s: %s", group->rank,
-                   host, message[0] != '\0' ? message : fr_status_text(mine));
-    (void)snprintf(out->place, sizeof out->place, "%s", fr_ctx_error_place(group->ctx));
+                   host, message);
 }
 
 fr_status fr_group_agree(fr_group *group, fr_status mine)
@@ -143,24 +200,22 @@ fr_status fr_group_agree(fr_group *group, fr_status mine)
     if (group->size == 1) {
         return mine;
     }
-    int64_t first_failing = mine == FR_OK ? group->size : group->rank;
-    FR_TRY(fr_group_allreduce(group, FR_MIN, &first_failing, 1));
-    if (first_failing == group->size) {
+    int64_t failing = mine == FR_OK ? group->size : group->rank;
+    verdict shared = {0};
+    fr_status status = fr_group_allreduce(group, FR_MIN, &failing, 1);
+    if (status == FR_OK && failing == group->size) {
         return FR_OK;
     }
-    verdict shared;
-    memset(&shared, 0, sizeof shared);
-    if (first_failing == group->rank) {
-        fill_verdict(group, mine, &shared);
+    if (status == FR_OK) {
+        if (failing == group->rank) {
+            describe_failure(group, mine, &shared);
+        }
+        status = fr_group_broadcast(group, (int)failing, &shared, sizeof shared);
     }
-    FR_TRY(
-        fr_group_broadcast(group, (int)first_failing, &shared, (int64_t)sizeof shared));
-    char *colon = strrchr(shared.place, ':');
-    int line = colon != NULL ? atoi(colon + 1) : 0;
-    if (colon != NULL) {
-        *colon = '\0';
+    if (status != FR_OK) {
+        return mine != FR_OK ? mine : status;
     }
     fr_ctx_clear_error(group->ctx);
-    return fr_fail_at(group->ctx, (fr_status)shared.status, shared.place, line, "%s",
-                      shared.message);
+    return fr_fail_at(group->ctx, (fr_status)shared.status, shared.file,
+                      (int)shared.line, "%s", shared.message);
 }

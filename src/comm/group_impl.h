@@ -1,14 +1,18 @@
 /*
- * group_impl.h - what a kind of group implements.
+ * group_impl.h - what group.c and the kinds of group share; callers include group.h only.
  *
- * Layer L2. Arguments are checked by group.c; an implementation may assume them valid.
+ * Layer L2. A kind embeds fr_group as its first member and fills in the operations.
  */
 #ifndef FR_COMM_GROUP_IMPL_H
 #define FR_COMM_GROUP_IMPL_H
 
 #include "comm/group.h"
 
-/** All operations are required. */
+/**
+ * Operations of a kind. group.c has checked the arguments: ranks and tags are in range, a peer is
+ * another rank, counts are not negative. `split` and `destroy` are required. The others are called
+ * only where there is more than one rank, so the self kind leaves them NULL.
+ */
 typedef struct fr_group_ops {
     fr_status (*split)(fr_group *group, int color, int key, fr_group **out);
     void (*destroy)(fr_group *group);
@@ -19,18 +23,18 @@ typedef struct fr_group_ops {
                             int64_t bytes, fr_request *request);
     fr_status (*receive_begin)(fr_group *group, int peer, int tag, void *data,
                                int64_t bytes, fr_request *request);
-    fr_status (*wait)(fr_group *group, fr_request *request);
+    /** Called with a live handle; leaves it released whatever the result. */
+    fr_status (*wait)(fr_group *group, void *handle);
     void (*poll)(fr_group *group);
 } fr_group_ops;
 
 struct fr_group {
     const fr_group_ops *ops;
-    fr_ctx *ctx;
+    fr_ctx *ctx; /* borrowed */
     int rank;
     int size;
     int node_rank;
     int node_size;
-    void *data; /* of the kind */
 };
 
 #endif

@@ -1,179 +1,269 @@
-/* Groups over MPI with host buffers; the only file that includes mpi.h. */
 #define _POSIX_C_SOURCE 200809L
-#include "base/mem.h"
 #include "comm/group_impl.h"
+
+#include "base/mem.h"
 
 #include <mpi.h>
 #include <sched.h>
 #include <stdlib.h>
 
-/* Messages are cut into pieces that an int count can name. */
-static const int64_t PIECE_BYTES = 1 << 30;
+/*
+ * Counts of MPI are int. A message longer than one block is one element of a datatype made of
+ * blocks and a rest (up to 2^31 blocks); a longer reduction goes in pieces.
+ */
+enum { BLOCK_BYTES = 1 << 20, PIECE_VALUES = 1 << 22 };
 
-typedef struct mpi_data {
+/* A message or collective under way. Released ones wait in the group's list of spares, so a step
+ * allocates nothing once as many are known as are ever under way together. */
+typedef struct slot {
+    MPI_Request request;
+    int64_t wanted_bytes; /* of a receive; -1 otherwise */
+    struct slot *next;
+} slot;
+
+typedef struct mpi_group {
+    fr_group base;
     MPI_Comm comm;
-    bool finalises; /* the world group ends MPI */
-} mpi_data;
+    struct mpi_group *world; /* of the split that made it; itself for the world */
+    slot *spares;
+    bool owns_mpi;
+    bool is_broken; /* of the world: some call of any of its groups failed */
+} mpi_group;
 
-/* All pieces of one message. */
-typedef struct mpi_message {
-    int n_pieces;
-    MPI_Request pieces[];
-} mpi_message;
-
-static MPI_Comm comm_of(const fr_group *group)
+static mpi_group *from_base(fr_group *group)
 {
-    const mpi_data *data = group->data;
-    return data->comm;
+    return (mpi_group *)(void *)group;
 }
 
-static fr_status check_mpi(fr_ctx *ctx, int code, const char *what)
+static fr_status fail_mpi(fr_ctx *ctx, const char *what, int code)
 {
-    char text[MPI_MAX_ERROR_STRING] = "";
+    char text[MPI_MAX_ERROR_STRING] = "unknown error";
     int length = 0;
-    if (code == MPI_SUCCESS) {
-        return FR_OK;
-    }
     (void)MPI_Error_string(code, text, &length);
-    return FR_FAIL(ctx, FR_ERR_COMM, "%s failed: %s; a rank or its network is lost",
+    return FR_FAIL(ctx, FR_ERR_COMM,
+                   "%s failed: %s; see whether every rank and its network are alive",
                    what, text);
 }
 
-static void mpi_destroy(fr_group *group)
+static fr_status check(mpi_group *group, const char *what, int code)
 {
-    mpi_data *data = group->data;
-    if (data != NULL) {
-        (void)MPI_Comm_free(&data->comm);
-        if (data->finalises) {
-            (void)MPI_Finalize();
+    if (code == MPI_SUCCESS) {
+        return FR_OK;
+    }
+    group->world->is_broken = true;
+    return fail_mpi(group->base.ctx, what, code);
+}
+
+static fr_status take_slot(mpi_group *group, int64_t wanted_bytes, slot **out)
+{
+    *out = group->spares;
+    if (*out != NULL) {
+        group->spares = (*out)->next;
+    } else {
+        FR_TRY(fr_alloc(group->base.ctx, 1, sizeof **out, out));
+    }
+    **out = (slot){.request = MPI_REQUEST_NULL, .wanted_bytes = wanted_bytes};
+    return FR_OK;
+}
+
+static void return_slot(mpi_group *group, slot *used)
+{
+    used->next = group->spares;
+    group->spares = used;
+}
+
+/* Give the core away between tests: ranks may share cores with each other and with threads that
+ * compute, where a wait inside MPI would spin for its whole time slice. */
+static int finish(MPI_Request *request, MPI_Status *result)
+{
+    int is_done = 0;
+    int code = MPI_Test(request, &is_done, result);
+    while (code == MPI_SUCCESS && !is_done) {
+        (void)sched_yield();
+        code = MPI_Test(request, &is_done, result);
+    }
+    return code;
+}
+
+static int make_long_type(int64_t bytes, MPI_Datatype *out)
+{
+    int counts[2] = {(int)(bytes / BLOCK_BYTES), (int)(bytes % BLOCK_BYTES)};
+    MPI_Aint places[2] = {0, (MPI_Aint)(bytes - bytes % BLOCK_BYTES)};
+    MPI_Datatype types[2] = {MPI_DATATYPE_NULL, MPI_BYTE};
+    int code = MPI_Type_contiguous(BLOCK_BYTES, MPI_BYTE, &types[0]);
+    if (code == MPI_SUCCESS) {
+        code = MPI_Type_create_struct(2, counts, places, types, out);
+        (void)MPI_Type_free(&types[0]);
+    }
+    if (code == MPI_SUCCESS) {
+        code = MPI_Type_commit(out);
+    }
+    return code;
+}
+
+/* `count` elements of `type` cover `bytes`; to be given back by end_layout after the call that
+ * uses it began (MPI keeps a freed type until its messages are done). */
+static int begin_layout(int64_t bytes, MPI_Datatype *type, int *count)
+{
+    if (bytes <= BLOCK_BYTES) {
+        *type = MPI_BYTE;
+        *count = (int)bytes;
+        return MPI_SUCCESS;
+    }
+    *count = 1;
+    return make_long_type(bytes, type);
+}
+
+static void end_layout(MPI_Datatype *type)
+{
+    if (*type != MPI_BYTE && *type != MPI_DATATYPE_NULL) {
+        (void)MPI_Type_free(type);
+    }
+}
+
+static fr_status mpi_barrier(fr_group *base)
+{
+    mpi_group *group = from_base(base);
+    MPI_Request request = MPI_REQUEST_NULL;
+    int code = MPI_Ibarrier(group->comm, &request);
+    if (code == MPI_SUCCESS) {
+        code = finish(&request, MPI_STATUS_IGNORE);
+    }
+    return check(group, "barrier", code);
+}
+
+static fr_status mpi_allreduce(fr_group *base, fr_reduce op, int64_t *values, int64_t n)
+{
+    mpi_group *group = from_base(base);
+    MPI_Op how = op == FR_SUM ? MPI_SUM : op == FR_MIN ? MPI_MIN : MPI_MAX;
+    int code = MPI_SUCCESS;
+    for (int64_t done = 0; done < n && code == MPI_SUCCESS; done += PIECE_VALUES) {
+        int64_t rest = n - done;
+        int count = (int)(rest < PIECE_VALUES ? rest : PIECE_VALUES);
+        MPI_Request request = MPI_REQUEST_NULL;
+        code = MPI_Iallreduce(MPI_IN_PLACE, values + done, count, MPI_INT64_T, how,
+                              group->comm, &request);
+        if (code == MPI_SUCCESS) {
+            code = finish(&request, MPI_STATUS_IGNORE);
         }
-        free(data);
     }
-    free(group);
+    return check(group, "reduction over the ranks", code);
 }
 
-static fr_status mpi_barrier(fr_group *group)
+static fr_status mpi_broadcast(fr_group *base, int root, void *data, int64_t bytes)
 {
-    return check_mpi(group->ctx, MPI_Barrier(comm_of(group)), "barrier");
-}
-
-static MPI_Op op_of(fr_reduce op)
-{
-    return op == FR_SUM ? MPI_SUM : op == FR_MIN ? MPI_MIN : MPI_MAX;
-}
-
-static fr_status mpi_allreduce(fr_group *group, fr_reduce op, int64_t *values,
-                               int64_t n)
-{
-    const int64_t most = PIECE_BYTES / (int64_t)sizeof *values;
-    for (int64_t at = 0; at < n; at += most) {
-        int count = (int)(n - at < most ? n - at : most);
-        FR_TRY(check_mpi(group->ctx,
-                         MPI_Allreduce(MPI_IN_PLACE, values + at, count, MPI_INT64_T,
-                                       op_of(op), comm_of(group)),
-                         "allreduce"));
+    mpi_group *group = from_base(base);
+    MPI_Datatype type = MPI_DATATYPE_NULL;
+    MPI_Request request = MPI_REQUEST_NULL;
+    int count = 0;
+    int code = begin_layout(bytes, &type, &count);
+    if (code == MPI_SUCCESS) {
+        code = MPI_Ibcast(data, count, type, root, group->comm, &request);
     }
-    return FR_OK;
-}
-
-static fr_status mpi_broadcast(fr_group *group, int root, void *data, int64_t bytes)
-{
-    char *next = data;
-    for (int64_t at = 0; at < bytes; at += PIECE_BYTES) {
-        int count = (int)(bytes - at < PIECE_BYTES ? bytes - at : PIECE_BYTES);
-        FR_TRY(check_mpi(group->ctx,
-                         MPI_Bcast(next + at, count, MPI_BYTE, root, comm_of(group)),
-                         "broadcast"));
+    if (code == MPI_SUCCESS) {
+        code = finish(&request, MPI_STATUS_IGNORE);
     }
-    return FR_OK;
+    end_layout(&type);
+    return check(group, "broadcast", code);
 }
 
-static fr_status message_create(fr_ctx *ctx, int64_t bytes, mpi_message **out)
-{
-    int64_t pieces = bytes / PIECE_BYTES + 1;
-    size_t size = sizeof **out + (size_t)pieces * sizeof(MPI_Request);
-    FR_TRY(fr_alloc(ctx, 1, size, out));
-    (*out)->n_pieces = (int)pieces;
-    for (int i = 0; i < (*out)->n_pieces; i++) {
-        (*out)->pieces[i] = MPI_REQUEST_NULL;
-    }
-    return FR_OK;
-}
-
-static int piece_size(int64_t bytes, int64_t at)
-{
-    return (int)(bytes - at < PIECE_BYTES ? bytes - at : PIECE_BYTES);
-}
-
-static fr_status mpi_send_begin(fr_group *group, int peer, int tag, const void *data,
+static fr_status mpi_send_begin(fr_group *base, int peer, int tag, const void *data,
                                 int64_t bytes, fr_request *request)
 {
-    mpi_message *message = NULL;
-    fr_status status = message_create(group->ctx, bytes, &message);
-    for (int i = 0; status == FR_OK && i < message->n_pieces; i++) {
-        int64_t at = i * PIECE_BYTES;
-        status = check_mpi(group->ctx,
-                           MPI_Isend((const char *)data + at, piece_size(bytes, at),
-                                     MPI_BYTE, peer, tag, comm_of(group),
-                                     &message->pieces[i]),
-                           "send");
+    mpi_group *group = from_base(base);
+    MPI_Datatype type = MPI_DATATYPE_NULL;
+    slot *used = NULL;
+    int count = 0;
+    FR_TRY(take_slot(group, -1, &used));
+    int code = begin_layout(bytes, &type, &count);
+    if (code == MPI_SUCCESS) {
+        code = MPI_Isend(data, count, type, peer, tag, group->comm, &used->request);
     }
-    if (status != FR_OK) {
-        free(message);
-        message = NULL;
+    end_layout(&type);
+    if (code != MPI_SUCCESS) {
+        return_slot(group, used);
+        return check(group, "send", code);
     }
-    request->handle = message;
-    return status;
+    request->handle = used;
+    return FR_OK;
 }
 
-static fr_status mpi_receive_begin(fr_group *group, int peer, int tag, void *data,
+static fr_status mpi_receive_begin(fr_group *base, int peer, int tag, void *data,
                                    int64_t bytes, fr_request *request)
 {
-    mpi_message *message = NULL;
-    fr_status status = message_create(group->ctx, bytes, &message);
-    for (int i = 0; status == FR_OK && i < message->n_pieces; i++) {
-        int64_t at = i * PIECE_BYTES;
-        status = check_mpi(group->ctx,
-                           MPI_Irecv((char *)data + at, piece_size(bytes, at), MPI_BYTE,
-                                     peer, tag, comm_of(group), &message->pieces[i]),
-                           "receive");
+    mpi_group *group = from_base(base);
+    MPI_Datatype type = MPI_DATATYPE_NULL;
+    slot *used = NULL;
+    int count = 0;
+    FR_TRY(take_slot(group, bytes, &used));
+    int code = begin_layout(bytes, &type, &count);
+    if (code == MPI_SUCCESS) {
+        code = MPI_Irecv(data, count, type, peer, tag, group->comm, &used->request);
     }
-    if (status != FR_OK) {
-        free(message);
-        message = NULL;
+    end_layout(&type);
+    if (code != MPI_SUCCESS) {
+        return_slot(group, used);
+        return check(group, "receive", code);
     }
-    request->handle = message;
-    return status;
+    request->handle = used;
+    return FR_OK;
 }
 
-/* Polling keeps every message of this process moving; yielding lets a peer on the same core work. */
-static fr_status mpi_wait(fr_group *group, fr_request *request)
+static fr_status mpi_wait(fr_group *base, void *handle)
 {
-    mpi_message *message = request->handle;
-    fr_status status = FR_OK;
-    int done = 0;
-    while (status == FR_OK && !done) {
-        status = check_mpi(
-            group->ctx,
-            MPI_Testall(message->n_pieces, message->pieces, &done, MPI_STATUSES_IGNORE),
-            "message");
-        if (!done) {
-            (void)sched_yield();
-        }
+    mpi_group *group = from_base(base);
+    slot *used = handle;
+    int64_t wanted = used->wanted_bytes;
+    MPI_Count got = 0;
+    MPI_Status result;
+    int code = finish(&used->request, &result);
+    return_slot(group, used);
+    if (code == MPI_SUCCESS && wanted >= 0) {
+        code = MPI_Get_elements_x(&result, MPI_BYTE, &got);
     }
-    free(message);
-    request->handle = NULL;
-    return status;
+    FR_TRY(check(group, wanted >= 0 ? "receive" : "send", code));
+    if (wanted >= 0 && got != wanted) {
+        group->world->is_broken = true;
+        return FR_FAIL(base->ctx, FR_ERR_COMM,
+                       "rank %d sent %lld bytes with tag %d where rank %d expects "
+                       "%lld; start every rank from the same program and config",
+                       result.MPI_SOURCE, (long long)got, result.MPI_TAG, base->rank,
+                       (long long)wanted);
+    }
+    return FR_OK;
 }
 
-static void mpi_poll(fr_group *group)
+/* A probe that finds a message returns without driving anything, so look where none ever is:
+ * nobody sends over MPI_COMM_SELF. */
+static void mpi_poll(fr_group *base)
 {
-    int flag = 0;
-    (void)MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, comm_of(group), &flag,
-                     MPI_STATUS_IGNORE);
+    (void)base;
+    int found = 0;
+    (void)MPI_Iprobe(0, 0, MPI_COMM_SELF, &found, MPI_STATUS_IGNORE);
 }
 
-static fr_status mpi_split(fr_group *group, int color, int key, fr_group **out);
+static fr_status mpi_split(fr_group *base, int color, int key, fr_group **out);
+
+static void mpi_destroy(fr_group *base)
+{
+    mpi_group *group = from_base(base);
+    bool is_broken = group->world->is_broken;
+    bool finalises = group->owns_mpi;
+    while (group->spares != NULL) {
+        slot *next = group->spares->next;
+        free(group->spares);
+        group->spares = next;
+    }
+    /* With a rank lost, finalising would wait for it for ever; a process that ends without
+     * makes the launcher end the others. */
+    if (!is_broken) {
+        (void)MPI_Comm_free(&group->comm);
+    }
+    free(group);
+    if (finalises && !is_broken) {
+        (void)MPI_Finalize();
+    }
+}
 
 static const fr_group_ops MPI_OPS = {
     .split = mpi_split,
@@ -187,70 +277,104 @@ static const fr_group_ops MPI_OPS = {
     .poll = mpi_poll,
 };
 
-/* Rank and size of the group and of its part on this node. */
-static fr_status find_places(fr_ctx *ctx, MPI_Comm comm, fr_group *group)
+static int find_node(MPI_Comm comm, fr_group *out)
 {
     MPI_Comm node = MPI_COMM_NULL;
-    FR_TRY(check_mpi(ctx, MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN), "set-up"));
-    FR_TRY(check_mpi(ctx, MPI_Comm_rank(comm, &group->rank), "rank"));
-    FR_TRY(check_mpi(ctx, MPI_Comm_size(comm, &group->size), "size"));
-    FR_TRY(check_mpi(
-        ctx, MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node),
-        "node split"));
-    fr_status status = check_mpi(ctx, MPI_Comm_rank(node, &group->node_rank), "rank");
-    if (status == FR_OK) {
-        status = check_mpi(ctx, MPI_Comm_size(node, &group->node_size), "size");
+    int code = MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
+    if (code == MPI_SUCCESS) {
+        (void)MPI_Comm_rank(node, &out->node_rank);
+        (void)MPI_Comm_size(node, &out->node_size);
+        code = MPI_Comm_free(&node);
     }
-    (void)MPI_Comm_free(&node);
-    return status;
+    return code;
 }
 
-/* Wrap a communicator, which the group then owns (also on failure, where it is freed). */
-static fr_status wrap(fr_ctx *ctx, MPI_Comm comm, bool finalises, fr_group **out)
+/* Takes over `comm`, also on failure. Collective calls come before what can fail on one rank alone,
+ * so that such a rank strands nobody. */
+static fr_status wrap(fr_ctx *ctx, MPI_Comm comm, mpi_group *world, mpi_group **out)
 {
-    fr_group *group = NULL;
-    mpi_data *data = NULL;
-    fr_status status = fr_alloc(ctx, 1, sizeof *group, &group);
-    if (status == FR_OK) {
-        status = fr_alloc(ctx, 1, sizeof *data, &data);
-    }
-    if (status == FR_OK) {
-        *data = (mpi_data){comm, finalises};
-        *group = (fr_group){.ops = &MPI_OPS, .ctx = ctx, .data = data};
-        status = find_places(ctx, comm, group);
-    }
+    fr_group base = {.ops = &MPI_OPS, .ctx = ctx};
+    (void)MPI_Comm_rank(comm, &base.rank);
+    (void)MPI_Comm_size(comm, &base.size);
+    int code = find_node(comm, &base);
+    fr_status status = code == MPI_SUCCESS
+                           ? fr_alloc(ctx, 1, sizeof **out, out)
+                           : fail_mpi(ctx, "finding the ranks of this node", code);
     if (status != FR_OK) {
-        free(data);
-        free(group);
-        group = NULL;
         (void)MPI_Comm_free(&comm);
+        return status;
     }
-    *out = group;
-    return status;
+    **out = (mpi_group){.base = base, .comm = comm};
+    (*out)->world = world != NULL ? world : *out;
+    return FR_OK;
 }
 
-static fr_status mpi_split(fr_group *group, int color, int key, fr_group **out)
+static fr_status mpi_split(fr_group *base, int color, int key, fr_group **out)
 {
+    mpi_group *group = from_base(base);
+    mpi_group *part = NULL;
     MPI_Comm comm = MPI_COMM_NULL;
-    FR_TRY(check_mpi(group->ctx, MPI_Comm_split(comm_of(group), color, key, &comm),
-                     "split"));
-    return wrap(group->ctx, comm, false, out);
+    FR_TRY(check(group, "splitting the ranks",
+                 MPI_Comm_split(group->comm, color, key, &comm)));
+    FR_TRY(wrap(base->ctx, comm, group->world, &part));
+    *out = &part->base;
+    return FR_OK;
+}
+
+static fr_status start_mpi(fr_ctx *ctx, int *argc, char ***argv, bool *owns_mpi)
+{
+    int is_running = 0;
+    int level = MPI_THREAD_SINGLE;
+    int code = MPI_Initialized(&is_running);
+    if (code == MPI_SUCCESS && !is_running) {
+        code = MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &level);
+    } else if (code == MPI_SUCCESS) {
+        code = MPI_Query_thread(&level);
+    }
+    if (code != MPI_SUCCESS) {
+        return fail_mpi(ctx, "starting MPI", code);
+    }
+    *owns_mpi = !is_running;
+    if (level < MPI_THREAD_FUNNELED) {
+        return FR_FAIL(ctx, FR_ERR_COMM,
+                       "MPI offers thread level %d, but FUNNELED (%d) is needed; use "
+                       "an MPI built with threads",
+                       level, MPI_THREAD_FUNNELED);
+    }
+    return FR_OK;
 }
 
 fr_status fr_group_create_world(fr_ctx *ctx, int *argc, char ***argv, fr_group **out)
 {
-    int initialised = 0;
-    int level = 0;
+    bool owns_mpi = false;
+    mpi_group *world = NULL;
     MPI_Comm comm = MPI_COMM_NULL;
     *out = NULL;
-    FR_TRY(check_mpi(ctx, MPI_Initialized(&initialised), "MPI"));
-    if (!initialised) {
-        FR_TRY(check_mpi(ctx, MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &level),
-                         "MPI_Init"));
+    fr_status status = start_mpi(ctx, argc, argv, &owns_mpi);
+    if (status != FR_OK) {
+        goto out;
     }
-    FR_TRY(
-        check_mpi(ctx, MPI_Comm_dup(MPI_COMM_WORLD, &comm), "duplicating the world"));
-    FR_TRY(wrap(ctx, comm, !initialised, out));
-    fr_ctx_set_rank(ctx, (*out)->rank, (*out)->size);
-    return FR_OK;
+    if (owns_mpi) {
+        /* calls without a communicator of their own report to these two */
+        (void)MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+        (void)MPI_Comm_set_errhandler(MPI_COMM_SELF, MPI_ERRORS_RETURN);
+    }
+    int code = MPI_Comm_dup(MPI_COMM_WORLD, &comm);
+    if (code != MPI_SUCCESS) {
+        status = fail_mpi(ctx, "duplicating the world", code);
+        goto out;
+    }
+    (void)MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN);
+    status = wrap(ctx, comm, NULL, &world);
+    if (status != FR_OK) {
+        goto out;
+    }
+    world->owns_mpi = owns_mpi;
+    fr_ctx_set_rank(ctx, world->base.rank, world->base.size);
+    *out = &world->base;
+out:
+    if (status != FR_OK && owns_mpi) {
+        (void)MPI_Finalize();
+    }
+    return status;
 }

@@ -1,44 +1,12 @@
 #include "train/task.h"
 
-#include "base/file.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "train/prefix_file.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Split "FILE[:TASK]"; the caller frees both. A colon counts only if the text before it is a file. */
-static fr_status split_reference(fr_ctx *ctx, const char *reference, char **file,
-                                 char **task)
-{
-    *task = NULL;
-    FR_TRY(fr_copy_string(ctx, reference, file));
-    char *colon = strrchr(*file, ':');
-    if (colon == NULL || fr_file_exists(*file)) {
-        return FR_OK;
-    }
-    *colon = '\0';
-    return fr_copy_string(ctx, colon + 1, task);
-}
-
-/* Open the checkpoint that `prefix.init: {file: ...}` names and find its task. */
-static fr_status open_init_file(fr_ctx *ctx, const char *reference, fr_checkpoint **out,
-                                int64_t *index)
-{
-    char *file = NULL;
-    char *name = NULL;
-    fr_status status = split_reference(ctx, reference, &file, &name);
-    if (status == FR_OK) {
-        status = fr_checkpoint_read(ctx, file, out);
-    }
-    if (status == FR_OK) {
-        status = fr_checkpoint_find_task(ctx, *out, file, name, index);
-    }
-    free(file);
-    free(name);
-    return status;
-}
 
 /* Ids of the init text; a base that wants a BOS gets it here, and rows then carry none. */
 static fr_status encode_init_text(const fr_task_env *env, const fr_task_config *config,
@@ -85,7 +53,7 @@ static fr_status length_from_file(const fr_task_env *env, const fr_task_config *
     fr_checkpoint *checkpoint = NULL;
     int64_t index = 0;
     fr_status status =
-        open_init_file(env->ctx, config->prefix.text, &checkpoint, &index);
+        fr_prefix_file_open(env->ctx, config->prefix.text, &checkpoint, &index);
     if (status == FR_OK) {
         int64_t found = checkpoint->tasks[index].length;
         *length = config->prefix.length == FR_AUTO ? found : config->prefix.length;
@@ -245,20 +213,11 @@ static fr_status init_from_file(const fr_task_env *env, int64_t first_layer,
     fr_checkpoint *checkpoint = NULL;
     int64_t index = 0;
     const char *reference = task->config->prefix.text;
-    fr_status status = open_init_file(env->ctx, reference, &checkpoint, &index);
+    fr_status status = fr_prefix_file_open(env->ctx, reference, &checkpoint, &index);
     if (status == FR_OK) {
         const fr_checkpoint_task *t = &checkpoint->tasks[index];
-        const fr_arch *a = env->arch;
-        if (t->n_layers != a->n_layers || t->n_kv_heads != a->n_kv_heads ||
-            t->head_dim != a->head_dim) {
-            status =
-                FR_FAIL(env->ctx, FR_ERR_CHECKPOINT,
-                        "%s: prefix of %lld layers x %lld heads x %lld, the base has "
-                        "%lld x %lld x %lld",
-                        reference, (long long)t->n_layers, (long long)t->n_kv_heads,
-                        (long long)t->head_dim, (long long)a->n_layers,
-                        (long long)a->n_kv_heads, (long long)a->head_dim);
-        } else {
+        status = fr_prefix_file_check(env->ctx, reference, t, env->arch);
+        if (status == FR_OK) {
             int64_t stride = t->length * t->n_kv_heads * t->head_dim;
             size_t bytes = (size_t)task->layer_floats * sizeof(float);
             for (int64_t i = 0; i < n_layers; i++) {

@@ -1,5 +1,6 @@
 #include "support/tiny_model.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "support/suite.h"
 
@@ -84,4 +85,13 @@ void fr_tiny_one_row(fr_tiny *tiny, int64_t prefix_length, const int32_t *ids,
     fr_batch_clear(&tiny->batch);
     FR_ASSERT_OK(
         fr_batch_add(fr_test_ctx(), &tiny->batch, prefix_length, &source, &target, 1));
+}
+
+const char *fr_real_model(void)
+{
+    const char *path = getenv("FORERUN_MODEL");
+    if (path == NULL) {
+        path = fr_test_data("../models/smollm2-135m-instruct.gguf");
+    }
+    return fr_file_exists(path) ? path : NULL;
 }

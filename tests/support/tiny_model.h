@@ -27,4 +27,7 @@ double fr_tiny_loss(fr_tiny *tiny, const fr_stage_prefix *prefix, double *gradie
 void fr_tiny_one_row(fr_tiny *tiny, int64_t prefix_length, const int32_t *ids,
                      int64_t n);
 
+/** Path of SmolLM2-135M-Instruct (FORERUN_MODEL, else models/ of the source tree); NULL if it is not there. */
+const char *fr_real_model(void);
+
 #endif

@@ -1,0 +1,333 @@
+#define _POSIX_C_SOURCE 200809L
+#include "base/file.h"
+#include "base/mem.h"
+#include "cli/commands.h"
+#include "cli/inference_options.h"
+#include "model/chat.h"
+#include "model/generate.h"
+#include "train/text.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const fr_option OPTIONS[] = {
+    FR_INFERENCE_OPTIONS,
+    {"prompt", "TEXT", "the source text (or the user's turn of a dialogue)"},
+    {"input", "FILE.jsonl", "rows with \"source\", \"source_ids\" or \"messages\""},
+    {"output", "FILE.jsonl",
+     "where the rows go, with \"generated\" (default: standard output)"},
+    {"max-new-tokens", "N", "most tokens a text (default 128)"},
+    {"temperature", "T", "0 (default): greedy"},
+    {"top-k", "K", "sample among the K likeliest (default 0: all)"},
+    {"top-p", "P", "sample within this probability mass (default 1)"},
+    {"seed", "N", "of the sampling (default 1)"},
+    {NULL, NULL, NULL},
+};
+
+const fr_command FR_GENERATE_COMMAND = {
+    "generate", "", 0, "texts from a base, with or without a prefix; runs under mpirun",
+    OPTIONS};
+
+/* What a generation holds between its phases. */
+typedef struct generation {
+    const fr_cli *cli;
+    fr_ctx *ctx;
+    fr_inference_params params;
+    char *template_text;
+    fr_template parts; /* of the template in use; unused without one */
+    fr_generate_params options;
+    fr_inference inference;
+    fr_generator *generator;
+    json_t *rows; /* array of objects */
+    FILE *output;
+} generation;
+
+static fr_status read_options(generation *g)
+{
+    const fr_options *o = g->cli->options;
+    int64_t seed = 1;
+    g->options = (fr_generate_params){.sample = {.top_p = 1.0}, .max_new_tokens = 128};
+    FR_TRY(fr_inference_options(g->ctx, o, &g->params));
+    FR_TRY(fr_template_option(g->ctx, o, &g->template_text));
+    g->params.template_text = g->template_text;
+    g->params.one_pipeline = true;
+    FR_TRY(fr_options_int(g->ctx, o, "max-new-tokens", 1, INT32_MAX,
+                          &g->options.max_new_tokens));
+    FR_TRY(fr_options_real(g->ctx, o, "temperature", &g->options.sample.temperature));
+    FR_TRY(fr_options_int(g->ctx, o, "top-k", 0, INT32_MAX, &g->options.sample.top_k));
+    FR_TRY(fr_options_real(g->ctx, o, "top-p", &g->options.sample.top_p));
+    FR_TRY(fr_options_int(g->ctx, o, "seed", 0, INT64_MAX, &seed));
+    g->options.sample.seed = (uint64_t)seed;
+    if (fr_options_has(o, "prompt") == fr_options_has(o, "input")) {
+        return FR_FAIL(g->ctx, FR_ERR_ARG, "give either --prompt or --input");
+    }
+    return fr_sample_check(g->ctx, &g->options.sample);
+}
+
+static fr_status add_row(generation *g, json_t *row)
+{
+    if (json_array_append_new(g->rows, row) != 0) {
+        return fr_check_memory(g->ctx, false, 1);
+    }
+    return FR_OK;
+}
+
+static fr_status read_lines(generation *g, const char *path, const char *text,
+                            size_t bytes)
+{
+    int64_t line = 0;
+    while (bytes > 0) {
+        const char *end = memchr(text, '\n', bytes);
+        size_t length = end != NULL ? (size_t)(end - text) + 1 : bytes;
+        json_error_t error;
+        line++;
+        if (strspn(text, " \t\r\n") < length) {
+            json_t *row = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
+            if (!json_is_object(row)) {
+                const char *why =
+                    row != NULL ? "a row must be a JSON object" : error.text;
+                json_decref(row);
+                return FR_FAIL(g->ctx, FR_ERR_DATA, "%s:%lld: %s", path,
+                               (long long)line, why);
+            }
+            FR_TRY(add_row(g, row));
+        }
+        text += length;
+        bytes -= length;
+    }
+    return json_array_size(g->rows) > 0
+               ? FR_OK
+               : FR_FAIL(g->ctx, FR_ERR_DATA, "%s: is empty", path);
+}
+
+static fr_status read_rows(generation *g)
+{
+    const char *prompt = fr_options_text(g->cli->options, "prompt");
+    const char *path = fr_options_text(g->cli->options, "input");
+    char *text = NULL;
+    size_t bytes = 0;
+    g->rows = json_array();
+    if (prompt != NULL) {
+        json_t *row = json_pack("{s:s}", "source", prompt);
+        return row != NULL ? add_row(g, row)
+                           : FR_FAIL(g->ctx, FR_ERR_ARG, "--prompt is not UTF-8 text");
+    }
+    FR_TRY(fr_file_read(g->ctx, path, &text, &bytes));
+    fr_status status = read_lines(g, path, text, bytes);
+    free(text);
+    return status;
+}
+
+static fr_status open_output(generation *g)
+{
+    const char *path = fr_options_text(g->cli->options, "output");
+    g->output = stdout;
+    if (path != NULL && fr_ctx_rank(g->ctx) == 0) {
+        g->output = fopen(path, "w");
+        if (g->output == NULL) {
+            return FR_FAIL(g->ctx, FR_ERR_IO, "cannot write %s: %s", path,
+                           strerror(errno));
+        }
+    }
+    return FR_OK;
+}
+
+static fr_status encode_ids(generation *g, const json_t *array, fr_ids *ids)
+{
+    int64_t vocab = fr_weights_arch(g->inference.session.weights)->vocab_size;
+    for (size_t i = 0; i < json_array_size(array); i++) {
+        const json_t *item = json_array_get(array, i);
+        json_int_t id = json_is_integer(item) ? json_integer_value(item) : -1;
+        if (id < 0 || id >= vocab) {
+            return FR_FAIL(g->ctx, FR_ERR_DATA,
+                           "an id is no whole number within the vocabulary");
+        }
+        FR_TRY(fr_ids_add(g->ctx, ids, (int32_t)id));
+    }
+    return FR_OK;
+}
+
+static fr_status encode_messages(generation *g, const json_t *array, fr_ids *ids)
+{
+    fr_message *messages = NULL;
+    fr_ids counted = {0};
+    int64_t n = (int64_t)json_array_size(array);
+    FR_TRY(fr_alloc(g->ctx, n, sizeof *messages, &messages));
+    fr_status status = FR_OK;
+    for (int64_t i = 0; i < n && status == FR_OK; i++) {
+        const json_t *one = json_array_get(array, (size_t)i);
+        messages[i] = (fr_message){json_string_value(json_object_get(one, "role")),
+                                   json_string_value(json_object_get(one, "content"))};
+        if (messages[i].role == NULL || messages[i].content == NULL) {
+            status =
+                FR_FAIL(g->ctx, FR_ERR_DATA,
+                        "every message needs \"role\" and \"content\", both strings");
+        }
+    }
+    if (status == FR_OK) {
+        status = fr_chat_encode(g->ctx, g->inference.session.tokenizer, messages, n,
+                                false, true, g->inference.special, ids, &counted);
+    }
+    fr_ids_fini(&counted);
+    free(messages);
+    return status;
+}
+
+static fr_status encode_text(generation *g, const char *source, fr_ids *ids)
+{
+    const fr_inference *inference = &g->inference;
+    const fr_tokenizer *tokenizer = inference->session.tokenizer;
+    int32_t bos = fr_tokenizer_leading_bos(tokenizer);
+    if (inference->leading_bos && bos >= 0) {
+        FR_TRY(fr_ids_add(g->ctx, ids, bos));
+    }
+    if (inference->template_text == NULL) {
+        return fr_tokenizer_encode(g->ctx, tokenizer, source, strlen(source), true,
+                                   ids);
+    }
+    return fr_text_encode_source(g->ctx, tokenizer, &g->parts, source, strlen(source),
+                                 inference->special, ids);
+}
+
+static fr_status encode_row(generation *g, const json_t *row, fr_ids *ids)
+{
+    const json_t *messages = json_object_get(row, "messages");
+    const json_t *source_ids = json_object_get(row, "source_ids");
+    const char *source = json_string_value(json_object_get(row, "source"));
+    if (json_is_array(source_ids)) {
+        return encode_ids(g, source_ids, ids);
+    }
+    if (g->inference.session.tokenizer == NULL) {
+        return FR_FAIL(g->ctx, FR_ERR_DATA,
+                       "%s carries no tokenizer; give rows of \"source_ids\"",
+                       g->params.model);
+    }
+    if (json_is_array(messages)) {
+        return encode_messages(g, messages, ids);
+    }
+    if (source == NULL) {
+        return FR_FAIL(g->ctx, FR_ERR_DATA,
+                       "a row needs \"source\", \"source_ids\" or \"messages\"");
+    }
+    if (g->inference.chat) {
+        json_t *turn = json_pack("[{s:s, s:s}]", "role", "user", "content", source);
+        fr_status status = encode_messages(g, turn, ids);
+        json_decref(turn);
+        return status;
+    }
+    return encode_text(g, source, ids);
+}
+
+static json_t *ids_to_json(const fr_ids *ids)
+{
+    json_t *array = json_array();
+    for (int64_t i = 0; i < ids->count; i++) {
+        (void)json_array_append_new(array, json_integer(ids->data[i]));
+    }
+    return array;
+}
+
+/* The row as it came with "generated" (text) and "generated_ids". */
+static fr_status write_row(generation *g, json_t *row, const fr_ids *ids)
+{
+    const fr_tokenizer *tokenizer = g->inference.session.tokenizer;
+    char *text = NULL;
+    size_t bytes = 0;
+    if (fr_ctx_rank(g->ctx) != 0) {
+        return FR_OK;
+    }
+    if (tokenizer != NULL) {
+        FR_TRY(fr_tokenizer_decode(g->ctx, tokenizer, ids->data, ids->count, true,
+                                   &text, &bytes));
+    }
+    if (fr_options_has(g->cli->options, "prompt")) {
+        (void)fprintf(g->output, "%s\n", text != NULL ? text : "");
+        free(text);
+        return FR_OK;
+    }
+    json_t *generated = text != NULL ? json_stringn(text, bytes) : NULL;
+    if (generated != NULL) {
+        (void)json_object_set_new(row, "generated", generated);
+    }
+    (void)json_object_set_new(row, "generated_ids", ids_to_json(ids));
+    int failed = json_dumpf(row, g->output, JSON_COMPACT);
+    failed = failed != 0 || fputc('\n', g->output) == EOF;
+    free(text);
+    return failed ? FR_FAIL(g->ctx, FR_ERR_IO, "cannot write the output: %s",
+                            strerror(errno))
+                  : FR_OK;
+}
+
+static fr_status generate_row(generation *g, size_t index)
+{
+    json_t *row = json_array_get(g->rows, index);
+    fr_stage_prefix prefix = fr_inference_prefix(&g->inference);
+    fr_ids prompt = {0};
+    fr_ids out = {0};
+    g->options.row = index;
+    fr_status status = encode_row(g, row, &prompt);
+    status = fr_group_agree(g->cli->world, status);
+    if (status == FR_OK) {
+        status = fr_generate(g->generator, &prefix, prompt.data, prompt.count,
+                             &g->options, &out);
+    }
+    if (status == FR_OK) {
+        status = write_row(g, row, &out);
+    }
+    fr_ids_fini(&prompt);
+    fr_ids_fini(&out);
+    return fr_group_agree(g->cli->world, status);
+}
+
+/* Load the weights and everything that depends on the prefix. */
+static fr_status prepare(generation *g)
+{
+    const fr_session *s = &g->inference.session;
+    FR_TRY(fr_inference_load(&g->inference, &g->params,
+                             fr_weights_arch(s->weights)->context_length, 0.0));
+    fr_status status =
+        fr_generator_create(g->ctx, s->grid.pipeline, s->stage, &g->generator);
+    if (status == FR_OK && g->inference.template_text != NULL) {
+        status = fr_template_parse(g->ctx, g->inference.template_text, &g->parts);
+    }
+    g->options.stop[0] = s->tokenizer != NULL ? fr_tokenizer_eos(s->tokenizer) : -1;
+    g->options.stop[1] = s->tokenizer != NULL ? fr_chat_end_token(s->tokenizer) : -1;
+    if (status == FR_OK) {
+        status = open_output(g);
+    }
+    return fr_group_agree(g->cli->world, status);
+}
+
+static fr_status run(generation *g)
+{
+    fr_status status = read_options(g);
+    if (status == FR_OK) {
+        status = read_rows(g);
+    }
+    FR_TRY(fr_group_agree(g->cli->world, status));
+    FR_TRY(fr_inference_open(g->ctx, g->cli->world, &g->params, &g->inference));
+    FR_TRY(prepare(g));
+    for (size_t i = 0; i < json_array_size(g->rows); i++) {
+        FR_TRY(generate_row(g, i));
+    }
+    return FR_OK;
+}
+
+fr_status fr_cmd_generate(const fr_cli *cli)
+{
+    generation g = {.cli = cli, .ctx = cli->ctx};
+    fr_status status = run(&g);
+    if (g.output != NULL && g.output != stdout && fclose(g.output) != 0 &&
+        status == FR_OK) {
+        status = FR_FAIL(cli->ctx, FR_ERR_IO, "cannot write the output: %s",
+                         strerror(errno));
+    }
+    fr_generator_destroy(&g.generator);
+    fr_inference_close(&g.inference);
+    json_decref(g.rows);
+    free(g.template_text);
+    return status;
+}

@@ -1,0 +1,98 @@
+/*
+ * attention_impl.h - how attention is cut into tiles, shared by its two directions.
+ *
+ * Layer L1, for attention*.c alone. A query tile is up to FR_TILE_ROWS rows (token, head) of one
+ * segment whose heads share one key/value head; tokens count from the segment's first query. Its keys
+ * are runs (prefix, each span, own keys) in that order, each cut into key tiles from the run's own
+ * first key. So a row's sums run in an order that its segment's structure alone fixes.
+ *
+ * Scores are kept in units of log 2: q is scaled by log2(e) / sqrt(K) when its tile is packed.
+ */
+#ifndef FR_DEVICE_CPU_ATTENTION_IMPL_H
+#define FR_DEVICE_CPU_ATTENTION_IMPL_H
+
+#include "device/cpu/kernels.h"
+#include "device/device_impl.h"
+
+/* Both score tiles, one packed key tile and one packed query tile fit the 32 KiB of a small L1 cache
+ * panel by panel; 48 rows are a whole number of 6-row blocks and of groups of 1, 2, 3, 4, 6, 8. */
+enum { FR_TILE_ROWS = 48, FR_TILE_KEYS = 64, FR_MAX_RUNS = FR_MAX_SPANS + 2 };
+
+/** Keys and values of one key/value head that lie one after the other. */
+typedef struct fr_key_run {
+    const float *k;
+    const float *v;
+    int64_t stride;
+    int64_t count;
+    bool causal; /* query i sees keys 0 .. i */
+    float *dk;   /* gradients, rows `stride` apart; NULL in the forward pass */
+    float *dv;
+} fr_key_run;
+
+/** One call, as every tile sees it. */
+typedef struct fr_attention_call {
+    const fr_kernels *kernels;
+    const fr_attention_params *params;
+    const float *q;
+    const float *k;
+    const float *v;
+    int64_t padded_dim;     /* head_dim up to a multiple of 16: floats a packed row */
+    int64_t group;          /* query heads that share a key/value head */
+    int64_t heads_per_tile; /* of one group */
+    int64_t tokens_per_tile;
+    int64_t n_chunks; /* head chunks of a group */
+} fr_attention_call;
+
+typedef struct fr_query_tile {
+    const fr_segment *segment;
+    int64_t kv_head;
+    int64_t first_head; /* among the query heads */
+    int64_t n_heads;
+    int64_t first_token; /* within the segment */
+    int64_t n_tokens;
+    int64_t n_rows; /* n_tokens * n_heads, token-major */
+} fr_query_tile;
+
+fr_attention_call fr_attention_call_make(const fr_device *device,
+                                         const fr_attention_params *params,
+                                         const float *q, const float *k,
+                                         const float *v);
+
+/** Query tiles of a segment, for one head chunk. */
+int64_t fr_attention_tiles(const fr_attention_call *call, const fr_segment *segment);
+
+fr_query_tile fr_attention_tile(const fr_attention_call *call,
+                                const fr_segment *segment, int64_t kv_head,
+                                int64_t chunk, int64_t index);
+
+/** Element 0 of row `row` of the tile in a buffer of query rows `stride` apart. */
+int64_t fr_attention_row_offset(const fr_attention_call *call,
+                                const fr_query_tile *tile, int64_t row, int64_t stride);
+
+/** The runs that the tile sees, empty ones left out, without gradients; returns their number. */
+int fr_attention_runs(const fr_attention_call *call, const fr_query_tile *tile,
+                      fr_key_run runs[FR_MAX_RUNS]);
+
+/** Keys of the key tile at `start` of the run that row `row` sees, at most n_keys. */
+int64_t fr_attention_visible(const fr_query_tile *tile, const fr_key_run *run,
+                             int64_t row, int64_t start, int64_t n_keys);
+
+/** Copy the tile's rows, scaled, to `packed` rows of padded_dim floats. */
+void fr_attention_pack(const fr_attention_call *call, const fr_query_tile *tile,
+                       const float *rows, int64_t stride, float factor, float *packed);
+
+/**
+ * Rows of K or V as the right side of a product over keys: in place if their width allows it, else
+ * padded into `buffer` [FR_TILE_KEYS, padded_dim].
+ */
+const float *fr_attention_key_rows(const fr_attention_call *call, const float *rows,
+                                   int64_t stride, int64_t n_keys, float *buffer,
+                                   int64_t *ld);
+
+/** log2(e) / sqrt(K) */
+float fr_attention_scale(const fr_attention_call *call);
+
+/** Threads that the call is worth. */
+int fr_attention_threads(const fr_device *device, const fr_attention_params *params);
+
+#endif

@@ -1,0 +1,147 @@
+#include "device/cpu/attention_impl.h"
+
+#include <math.h>
+#include <stddef.h>
+
+static int64_t ceil_div(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+fr_attention_call fr_attention_call_make(const fr_device *device,
+                                         const fr_attention_params *params,
+                                         const float *q, const float *k, const float *v)
+{
+    fr_attention_call call = {.params = params, .q = q, .k = k, .v = v};
+    call.kernels = fr_kernels_select(device->isa);
+    call.padded_dim = ceil_div(params->head_dim, 16) * 16;
+    call.group = params->n_heads / params->n_kv_heads;
+    call.heads_per_tile = call.group < FR_TILE_ROWS ? call.group : FR_TILE_ROWS;
+    call.tokens_per_tile = FR_TILE_ROWS / call.heads_per_tile;
+    call.n_chunks = ceil_div(call.group, call.heads_per_tile);
+    return call;
+}
+
+int64_t fr_attention_tiles(const fr_attention_call *call, const fr_segment *segment)
+{
+    return ceil_div(segment->q_count, call->tokens_per_tile);
+}
+
+static int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+fr_query_tile fr_attention_tile(const fr_attention_call *call,
+                                const fr_segment *segment, int64_t kv_head,
+                                int64_t chunk, int64_t index)
+{
+    fr_query_tile tile = {.segment = segment, .kv_head = kv_head};
+    int64_t head = chunk * call->heads_per_tile;
+    tile.first_head = kv_head * call->group + head;
+    tile.n_heads = smaller(call->heads_per_tile, call->group - head);
+    tile.first_token = index * call->tokens_per_tile;
+    tile.n_tokens = smaller(call->tokens_per_tile, segment->q_count - tile.first_token);
+    tile.n_rows = tile.n_tokens * tile.n_heads;
+    return tile;
+}
+
+int64_t fr_attention_row_offset(const fr_attention_call *call,
+                                const fr_query_tile *tile, int64_t row, int64_t stride)
+{
+    int64_t token = tile->segment->q_first + tile->first_token + row / tile->n_heads;
+    int64_t head = tile->first_head + row % tile->n_heads;
+    return token * stride + head * call->params->head_dim;
+}
+
+int fr_attention_runs(const fr_attention_call *call, const fr_query_tile *tile,
+                      fr_key_run runs[FR_MAX_RUNS])
+{
+    const fr_attention_params *params = call->params;
+    const fr_segment *segment = tile->segment;
+    int64_t head = tile->kv_head * params->head_dim;
+    int n_runs = 0;
+    if (segment->sees_prefix && params->prefix_length > 0) {
+        runs[n_runs++] = (fr_key_run){.k = params->prefix_k_PGK + head,
+                                      .v = params->prefix_v_PGK + head,
+                                      .stride = params->n_kv_heads * params->head_dim,
+                                      .count = params->prefix_length};
+    }
+    for (int s = 0; s <= segment->n_spans; s++) {
+        bool own = s == segment->n_spans;
+        fr_span span = {segment->own_first, tile->first_token + tile->n_tokens};
+        if (!own) {
+            span = segment->spans[s];
+        }
+        int64_t offset = span.first * params->kv_stride + head;
+        if (span.count > 0) {
+            runs[n_runs++] = (fr_key_run){.k = call->k + offset,
+                                          .v = call->v + offset,
+                                          .stride = params->kv_stride,
+                                          .count = span.count,
+                                          .causal = own};
+        }
+    }
+    return n_runs;
+}
+
+int64_t fr_attention_visible(const fr_query_tile *tile, const fr_key_run *run,
+                             int64_t row, int64_t start, int64_t n_keys)
+{
+    if (!run->causal) {
+        return n_keys;
+    }
+    int64_t seen = tile->first_token + row / tile->n_heads + 1 - start;
+    return seen < 0 ? 0 : smaller(seen, n_keys);
+}
+
+void fr_attention_pack(const fr_attention_call *call, const fr_query_tile *tile,
+                       const float *rows, int64_t stride, float factor, float *packed)
+{
+    for (int64_t row = 0; row < tile->n_rows; row++) {
+        call->kernels->copy_scaled(call->params->head_dim, call->padded_dim, factor,
+                                   rows +
+                                       fr_attention_row_offset(call, tile, row, stride),
+                                   packed + row * call->padded_dim);
+    }
+}
+
+const float *fr_attention_key_rows(const fr_attention_call *call, const float *rows,
+                                   int64_t stride, int64_t n_keys, float *buffer,
+                                   int64_t *ld)
+{
+    if (call->padded_dim == call->params->head_dim) {
+        *ld = stride;
+        return rows;
+    }
+    for (int64_t j = 0; j < n_keys; j++) {
+        call->kernels->copy_scaled(call->params->head_dim, call->padded_dim, 1.0F,
+                                   rows + j * stride, buffer + j * call->padded_dim);
+    }
+    *ld = call->padded_dim;
+    return buffer;
+}
+
+float fr_attention_scale(const fr_attention_call *call)
+{
+    static const double LOG2E = 1.44269504088896340736;
+    return (float)(LOG2E / sqrt((double)call->params->head_dim));
+}
+
+int fr_attention_threads(const fr_device *device, const fr_attention_params *params)
+{
+    enum { PRODUCTS_PER_ELEMENT = 16 }; /* a multiply-add against a row-wise element */
+    int64_t scores = 0;
+    for (int64_t s = 0; s < params->n_segments; s++) {
+        const fr_segment *segment = params->segments + s;
+        int64_t keys = segment->sees_prefix ? params->prefix_length : 0;
+        keys += segment->q_count / 2;
+        for (int i = 0; i < segment->n_spans; i++) {
+            keys += segment->spans[i].count;
+        }
+        scores += segment->q_count * keys;
+    }
+    return fr_kernels_threads(device->n_threads, scores * params->n_heads *
+                                                     params->head_dim /
+                                                     PRODUCTS_PER_ELEMENT);
+}

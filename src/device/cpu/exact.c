@@ -1,0 +1,25 @@
+/* The exact sum: integers, so any order of units gives the same bits. */
+#include "device/cpu/kernels.h"
+#include "device/device_impl.h"
+
+#include <math.h>
+
+enum { CHUNK = 2048 };
+
+int64_t fr_exact_add(fr_device *device, int64_t n_units, int64_t n, int exponent,
+                     const float *g_Un, int64_t *sum_n)
+{
+    const fr_kernels *kernels = fr_kernels_select(device->isa);
+    int threads = fr_kernels_threads(device->n_threads, n_units * n);
+    double scale = ldexp(1.0, exponent);
+    int64_t n_bad = 0;
+#pragma omp parallel for num_threads(threads) schedule(static) reduction(+ : n_bad)
+    for (int64_t start = 0; start < n; start += CHUNK) {
+        int64_t length = n - start < CHUNK ? n - start : CHUNK;
+        for (int64_t unit = 0; unit < n_units; unit++) {
+            n_bad += kernels->exact_add(length, scale, g_Un + unit * n + start,
+                                        sum_n + start);
+        }
+    }
+    return n_bad;
+}

@@ -1,0 +1,386 @@
+/*
+ * Blocking: rows of `left` in parts that stay in the caches, depth in sections of several blocks (the
+ * copied part of `left` is what the threads share), columns in panels of FR_GEMM_COLUMNS. A thread packs
+ * a panel for one depth block into its own memory, small enough for the first cache, and uses it at once
+ * for all row tiles; while it multiplies, the weights of the next panel are fetched.
+ */
+#include "device/cpu/gemm.h"
+
+#include "device/cpu/gemm_onednn.h"
+#include "device/device_impl.h"
+
+#include <omp.h>
+#include <string.h>
+
+enum {
+    DEPTH_BLOCK = 320,        /* upper bound */
+    DEPTH_UNIT = 16,          /* blocks are multiples of it */
+    ROW_PART = 256,           /* upper bound of a part of the rows */
+    LEFT_FLOATS = 1 << 18,    /* aim for a copied part of `left`: 1 MiB */
+    SERIAL_PRODUCTS = 1 << 17 /* below, waking threads costs more than it brings */
+};
+
+typedef struct gemm_plan {
+    const fr_product *product;
+    const fr_gemm_kernel *kernel;
+    int n_threads;
+    int64_t block; /* depth of a block */
+    int64_t n_blocks;
+    int64_t section; /* blocks in a section */
+    int64_t rows;    /* of a part, a multiple of the kernel's rows */
+    int64_t n_panels;
+    int64_t group;      /* panels in a work item */
+    int64_t row_splits; /* work items side by side in a row part */
+    float *left;
+    float *right;
+} gemm_plan;
+
+/* What is under way: a part of the rows and a section of the depth. */
+typedef struct gemm_part {
+    int64_t row;
+    int64_t n_rows;
+    int64_t block; /* first block of the section */
+    int64_t n_blocks;
+} gemm_part;
+
+static int64_t divide_up(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static int64_t round_up(int64_t a, int64_t b)
+{
+    return divide_up(a, b) * b;
+}
+
+static int64_t min_i64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t clamp_i64(int64_t a, int64_t low, int64_t high)
+{
+    return a < low ? low : min_i64(a, high);
+}
+
+const fr_gemm_kernel *fr_gemm_kernel_select(fr_isa isa)
+{
+    return isa >= FR_ISA_AVX2 ? &fr_gemm_kernel_avx2 : &fr_gemm_kernel_generic;
+}
+
+int64_t fr_gemm_depth_block(int64_t depth)
+{
+    int64_t n_blocks = divide_up(depth, DEPTH_BLOCK);
+    return round_up(divide_up(depth, n_blocks), DEPTH_UNIT);
+}
+
+static int64_t block_depth(const gemm_plan *plan, int64_t block)
+{
+    return min_i64(plan->block, plan->product->depth - block * plan->block);
+}
+
+/* Where a block of the current section starts in the copy of `left`: [block][row][depth]. */
+static float *left_block(const gemm_plan *plan, const gemm_part *part, int64_t block)
+{
+    return plan->left + (block - part->block) * plan->block * part->n_rows;
+}
+
+/* What a thread takes at a time: rows of the part, and panels. */
+typedef struct gemm_item {
+    int64_t row;
+    int64_t row_end;
+    int64_t panel;
+    int64_t n_panels;
+} gemm_item;
+
+typedef struct panel_place {
+    int64_t panel;
+    int64_t block;
+} panel_place;
+
+/* ---- one thread's share ------------------------------------------------------------------- */
+
+static fr_gemm_panel panel_at(const gemm_plan *plan, panel_place place)
+{
+    const fr_matrix *w = plan->product->weights;
+    bool transposed = plan->product->transposed;
+    int64_t column = place.panel * FR_GEMM_COLUMNS;
+    fr_gemm_panel found = {
+        .dtype = w->dtype,
+        .depth = block_depth(plan, place.block),
+        .columns = min_i64(FR_GEMM_COLUMNS, plan->product->columns - column),
+        .depth_step = transposed ? 1 : w->n_in,
+        .column_step = transposed ? w->n_in : 1,
+    };
+    int64_t at =
+        place.block * plan->block * found.depth_step + column * found.column_step;
+    found.source = (const char *)w->data + (size_t)at * fr_dtype_bytes(w->dtype);
+    return found;
+}
+
+/* Let the i-th tile of a panel fetch its part of the next one: two columns as long as the depth
+ * (forward), or the lines of an eighth of the depth (backward). */
+static void set_prefetch(const fr_gemm_panel *next, int64_t i, fr_gemm_tile *tile)
+{
+    int64_t bytes = (int64_t)fr_dtype_bytes(next->dtype);
+    int64_t run = next->depth_step == 1 ? 1 : next->depth / FR_GEMM_PREFETCH;
+    int64_t step = next->depth_step == 1 ? next->column_step : next->depth_step;
+    int64_t limit = next->depth_step == 1 ? next->columns : next->depth;
+    for (int64_t k = 0; k < 2; k++) {
+        int64_t index = min_i64((2 * i + k) * run, limit - 1);
+        tile->prefetch[k] = (const char *)next->source + index * step * bytes;
+    }
+    tile->prefetch_step = next->depth_step * bytes;
+    if (next->depth_step == 1) {
+        tile->prefetch_step = FR_GEMM_PREFETCH * bytes;
+    }
+}
+
+static fr_gemm_tile tile_at(const gemm_plan *plan, const gemm_part *part,
+                            panel_place place, int64_t row, int64_t n_rows)
+{
+    const fr_product *product = plan->product;
+    int64_t column = place.panel * FR_GEMM_COLUMNS;
+    int64_t depth = block_depth(plan, place.block);
+    fr_gemm_tile tile = {
+        .rows = n_rows,
+        .columns = min_i64(FR_GEMM_COLUMNS, product->columns - column),
+        .depth = depth,
+        .left = left_block(plan, part, place.block) + row * depth,
+        .out = product->out + (part->row + row) * product->columns + column,
+        .out_stride = product->columns,
+        .add = product->accumulate || place.block > 0,
+    };
+    return tile;
+}
+
+/* With more rows packing pays: it is dearer to transpose four bytes an element than two. */
+static bool is_narrow(const gemm_plan *plan, const gemm_item *item,
+                      const fr_gemm_panel *panel)
+{
+    enum { MOST_ROWS_F32 = 8, MOST_ROWS_BF16 = 4 };
+    int64_t most = panel->dtype == FR_BF16 ? MOST_ROWS_BF16 : MOST_ROWS_F32;
+    return plan->kernel->multiply_narrow != NULL && plan->product->transposed &&
+           panel->columns == FR_GEMM_COLUMNS && item->row_end - item->row <= most;
+}
+
+/* The next panel of transposed weights is one run of memory: this block's share of it. */
+static const char *run_after(const gemm_plan *plan, panel_place at)
+{
+    const fr_matrix *w = plan->product->weights;
+    if (!plan->product->transposed) {
+        return NULL;
+    }
+    bool is_last = (at.panel + 2) * FR_GEMM_COLUMNS > w->n_out;
+    int64_t row = (at.panel + (is_last ? 0 : 1)) * FR_GEMM_COLUMNS;
+    int64_t element = row * w->n_in + at.block * plan->block * FR_GEMM_COLUMNS;
+    return (const char *)w->data + (size_t)element * fr_dtype_bytes(w->dtype);
+}
+
+static void multiply_panel(const gemm_plan *plan, const gemm_part *part,
+                           const gemm_item *item, panel_place at, panel_place after,
+                           float *right)
+{
+    enum { FETCHING_TILES = 8 }; /* that fetch a whole panel: see set_prefetch */
+    fr_gemm_panel panel = panel_at(plan, at);
+    fr_gemm_panel next = panel_at(plan, after);
+    bool narrow = is_narrow(plan, item, &panel);
+    if (item->row_end - item->row < FETCHING_TILES * plan->kernel->rows) {
+        panel.next = run_after(plan, at);
+    }
+    int64_t rows = narrow ? FR_GEMM_NARROW_ROWS : plan->kernel->rows;
+    int64_t i = 0;
+    if (!narrow) {
+        plan->kernel->pack_right(&panel, right);
+    }
+    for (int64_t row = item->row; row < item->row_end; row += rows) {
+        fr_gemm_tile tile =
+            tile_at(plan, part, at, row, min_i64(rows, item->row_end - row));
+        if (narrow) {
+            plan->kernel->multiply_narrow(&tile, &panel);
+            continue;
+        }
+        tile.right = right;
+        set_prefetch(&next, i, &tile);
+        plan->kernel->multiply(&tile);
+        i++;
+    }
+}
+
+/* The k-th panel of an item in the order in which the weights lie in memory: along the depth first if they
+ * are transposed, else along the columns. */
+static panel_place place_at(const gemm_plan *plan, const gemm_part *part,
+                            const gemm_item *item, int64_t k)
+{
+    panel_place place;
+    k = min_i64(k, item->n_panels * part->n_blocks - 1);
+    if (plan->product->transposed) {
+        place.panel = item->panel + k / part->n_blocks;
+        place.block = part->block + k % part->n_blocks;
+    } else {
+        place.panel = item->panel + k % item->n_panels;
+        place.block = part->block + k / item->n_panels;
+    }
+    return place;
+}
+
+static void multiply_item(const gemm_plan *plan, const gemm_part *part, int64_t index,
+                          float *right)
+{
+    int64_t split_rows =
+        round_up(divide_up(part->n_rows, plan->row_splits), plan->kernel->rows);
+    gemm_item item = {.row = index % plan->row_splits * split_rows,
+                      .panel = index / plan->row_splits * plan->group};
+    item.row_end = min_i64(item.row + split_rows, part->n_rows);
+    item.n_panels = min_i64(plan->group, plan->n_panels - item.panel);
+    for (int64_t k = 0; item.row < item.row_end && k < item.n_panels * part->n_blocks;
+         k++) {
+        multiply_panel(plan, part, &item, place_at(plan, part, &item, k),
+                       place_at(plan, part, &item, k + 1), right);
+    }
+}
+
+static void copy_row(const gemm_plan *plan, const gemm_part *part, int64_t row)
+{
+    const fr_product *product = plan->product;
+    const float *x = product->left + (part->row + row) * product->depth;
+    bool round = product->weights->dtype == FR_BF16;
+    for (int64_t b = part->block; b < part->block + part->n_blocks; b++) {
+        int64_t depth = block_depth(plan, b);
+        plan->kernel->copy_left(depth, round, x + b * plan->block,
+                                left_block(plan, part, b) + row * depth);
+    }
+}
+
+/* Called by every thread of the team. Each loop ends with a barrier: nobody reads the copy before it is
+ * whole, or overwrites it while it is read. */
+static void multiply_part(const gemm_plan *plan, const gemm_part *part, float *right)
+{
+    int64_t n_items = divide_up(plan->n_panels, plan->group) * plan->row_splits;
+#pragma omp for schedule(static)
+    for (int64_t row = 0; row < part->n_rows; row++) {
+        copy_row(plan, part, row);
+    }
+#pragma omp for schedule(dynamic, 1)
+    for (int64_t i = 0; i < n_items; i++) {
+        multiply_item(plan, part, i, right);
+    }
+}
+
+static void multiply_all(const gemm_plan *plan, float *right)
+{
+    for (int64_t row = 0; row < plan->product->m; row += plan->rows) {
+        for (int64_t block = 0; block < plan->n_blocks; block += plan->section) {
+            gemm_part part = {
+                .row = row,
+                .n_rows = min_i64(plan->rows, plan->product->m - row),
+                .block = block,
+                .n_blocks = min_i64(plan->section, plan->n_blocks - block),
+            };
+            multiply_part(plan, &part, right);
+        }
+    }
+}
+
+/* ---- the call ----------------------------------------------------------------------------- */
+
+static void plan_blocks(gemm_plan *plan)
+{
+    const fr_product *product = plan->product;
+    plan->block = fr_gemm_depth_block(product->depth);
+    plan->n_blocks = divide_up(product->depth, plan->block);
+    plan->rows = divide_up(product->m, divide_up(product->m, ROW_PART));
+    plan->rows = round_up(plan->rows, plan->kernel->rows);
+    int64_t fitting =
+        clamp_i64(LEFT_FLOATS / (plan->rows * plan->block), 1, plan->n_blocks);
+    plan->section = divide_up(plan->n_blocks, divide_up(plan->n_blocks, fitting));
+}
+
+/* Work items: several a thread, so that a thread that is held up holds up nobody; if the panels are too
+ * few for that, the rows are split too (each split packs the panel again). */
+static void plan_items(gemm_plan *plan)
+{
+    enum { ITEMS_A_THREAD = 8, MAX_GROUP = 16, MIN_SPLIT_TILES = 4 };
+    int64_t wanted =
+        plan->n_threads == 1 ? 1 : (int64_t)plan->n_threads * ITEMS_A_THREAD;
+    plan->n_panels = divide_up(plan->product->columns, FR_GEMM_COLUMNS);
+    plan->group = clamp_i64(plan->n_panels / wanted, 1, MAX_GROUP);
+    int64_t most = divide_up(plan->rows, plan->kernel->rows * MIN_SPLIT_TILES);
+    plan->row_splits = 1;
+    if (plan->n_panels < wanted) {
+        plan->row_splits = clamp_i64(wanted / plan->n_panels, 1, most);
+    }
+}
+
+fr_status fr_gemm_multiply(fr_device *device, const fr_product *product)
+{
+    gemm_plan plan = {.product = product, .kernel = device->gemm};
+    int64_t products = product->m * product->columns * product->depth;
+    plan.n_threads = products < SERIAL_PRODUCTS ? 1 : device->n_threads;
+    plan_blocks(&plan);
+    plan_items(&plan);
+    int64_t left = min_i64(plan.rows, product->m) * plan.section * plan.block;
+    int64_t right = plan.block * FR_GEMM_COLUMNS;
+    FR_TRY(fr_device_scratch(device, FR_SCRATCH_GEMM_LEFT, left, &plan.left));
+    FR_TRY(fr_device_scratch(device, FR_SCRATCH_GEMM_RIGHT, right * device->n_threads,
+                             &plan.right));
+#pragma omp parallel num_threads(plan.n_threads)
+    {
+        multiply_all(&plan, plan.right + right * omp_get_thread_num());
+    }
+    return FR_OK;
+}
+
+/* ---- the operators ------------------------------------------------------------------------ */
+
+/* By the device's instruction set, not the processor's: ranks that agreed on a lower one agree on bits. */
+static bool is_by_library(const fr_device *device, fr_dtype dtype)
+{
+    return device->onednn != NULL &&
+           (dtype == FR_F32 || device->isa >= FR_ISA_AVX512_BF16);
+}
+
+static fr_status multiply(fr_device *device, const fr_product *product)
+{
+    if (product->m == 0 || product->columns == 0) {
+        return FR_OK;
+    }
+    if (product->depth == 0) {
+        if (!product->accumulate) {
+            memset(product->out, 0,
+                   (size_t)(product->m * product->columns) * sizeof *product->out);
+        }
+        return FR_OK;
+    }
+    if (is_by_library(device, product->weights->dtype)) {
+        return fr_onednn_multiply(device, product);
+    }
+    return fr_gemm_multiply(device, product);
+}
+
+fr_status fr_linear(fr_device *device, int64_t m, const float *x, const fr_matrix *w,
+                    bool accumulate, float *y)
+{
+    fr_product product = {.m = m,
+                          .columns = w->n_out,
+                          .depth = w->n_in,
+                          .left = x,
+                          .weights = w,
+                          .transposed = true,
+                          .accumulate = accumulate,
+                          .out = y};
+    return multiply(device, &product);
+}
+
+fr_status fr_linear_back(fr_device *device, int64_t m, const float *dy,
+                         const fr_matrix *w, bool accumulate, float *dx)
+{
+    fr_product product = {.m = m,
+                          .columns = w->n_in,
+                          .depth = w->n_out,
+                          .left = dy,
+                          .weights = w,
+                          .accumulate = accumulate,
+                          .out = dx};
+    return multiply(device, &product);
+}

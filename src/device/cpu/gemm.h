@@ -1,0 +1,85 @@
+/*
+ * gemm.h - matrix products with a fixed order of summation, blocked for the caches.
+ *
+ * out[m, j] (+)= sum over d of left[m, d] * right[d, j]. The weights W [n_out, n_in] are `right` as
+ * they lie for the backward map (d over n_out) and transposed for the forward map (d over n_in).
+ *
+ * Order of summation, the same for every element wherever it lies: the depth is cut into equal
+ * blocks by its own length alone (fr_gemm_depth_block); within a block the products are added one
+ * by one in ascending d, starting from nothing; blocks are added to `out` in ascending order.
+ */
+#ifndef FR_DEVICE_CPU_GEMM_H
+#define FR_DEVICE_CPU_GEMM_H
+
+#include "device/device.h"
+
+enum {
+    FR_GEMM_COLUMNS = 16,    /* of a panel of packed weights */
+    FR_GEMM_NARROW_ROWS = 4, /* multiplied without packing the weights */
+    FR_GEMM_PREFETCH = 16    /* depths between two fetched cache lines */
+};
+
+/** A run of weights to pack: `depth` x `columns`, one of the two steps is 1. */
+typedef struct fr_gemm_panel {
+    const void *source; /* element of the first depth and column */
+    fr_dtype dtype;
+    int64_t depth;
+    int64_t columns;     /* 1 .. FR_GEMM_COLUMNS */
+    int64_t depth_step;  /* elements between neighbours in depth */
+    int64_t column_step; /* elements between neighbouring columns */
+    const char
+        *next; /* a run as long as the panel, worth fetching meanwhile; or NULL */
+} fr_gemm_panel;
+
+/** One product of a row tile with a packed panel. */
+typedef struct fr_gemm_tile {
+    int64_t rows;       /* 1 .. the kernel's rows */
+    int64_t columns;    /* 1 .. FR_GEMM_COLUMNS */
+    int64_t depth;      /* >= 1 */
+    const float *left;  /* [rows, depth], dense */
+    const float *right; /* [depth, FR_GEMM_COLUMNS], packed */
+    float *out;
+    int64_t out_stride;
+    bool add; /* to what is in `out` */
+    /* Two runs of memory to fetch meanwhile, a cache line every FR_GEMM_PREFETCH depths. */
+    const char *prefetch[2];
+    int64_t prefetch_step; /* bytes */
+} fr_gemm_tile;
+
+/** What an instruction set brings. */
+typedef struct fr_gemm_kernel {
+    int64_t rows; /* of a full tile */
+    /** Copy n activations; `round` to bf16 (nearest even). */
+    void (*copy_left)(int64_t n, bool round, const float *x, float *out);
+    /** Widen and order weights as [depth, FR_GEMM_COLUMNS]; absent columns become 0. */
+    void (*pack_right)(const fr_gemm_panel *panel, float *out);
+    void (*multiply)(const fr_gemm_tile *tile);
+    /** The same bits from weights that are transposed and not packed (`right` is not read), at most
+     * FR_GEMM_NARROW_ROWS rows and all columns. NULL: the kernel has none. */
+    void (*multiply_narrow)(const fr_gemm_tile *tile, const fr_gemm_panel *panel);
+} fr_gemm_kernel;
+
+extern const fr_gemm_kernel fr_gemm_kernel_generic;
+extern const fr_gemm_kernel fr_gemm_kernel_avx2;
+
+/** The kernel of the highest instruction set up to `isa`. */
+const fr_gemm_kernel *fr_gemm_kernel_select(fr_isa isa);
+
+/** Length of the blocks of a sum of `depth` products (the last one may be shorter). */
+int64_t fr_gemm_depth_block(int64_t depth);
+
+/** A whole product, for fr_linear and fr_linear_back. */
+typedef struct fr_product {
+    int64_t m;
+    int64_t columns; /* of out */
+    int64_t depth;
+    const float *left; /* [m, depth] */
+    const fr_matrix *weights;
+    bool transposed; /* forward: right[d, j] = W[j, d] */
+    bool accumulate;
+    float *out; /* [m, columns] */
+} fr_product;
+
+FR_MUST_CHECK fr_status fr_gemm_multiply(fr_device *device, const fr_product *product);
+
+#endif

@@ -1,0 +1,29 @@
+/*
+ * gemm_onednn.h - matrix products by oneDNN, for processors where its results keep the device's promise:
+ * a row's bits depend neither on the other rows of the call nor on the threads. Measured to hold from
+ * AVX-512 on; on AVX2 it does not hold (and there is no bf16).
+ */
+#ifndef FR_DEVICE_CPU_GEMM_ONEDNN_H
+#define FR_DEVICE_CPU_GEMM_ONEDNN_H
+
+#include "device/cpu/gemm.h"
+
+typedef struct fr_onednn fr_onednn;
+
+/**
+ * Open the library, limited to AVX-512 with bf16: matrix tiles (AMX) add in another order.
+ *
+ * @return FR_OK; FR_ERR_NO_MEMORY; FR_ERR_INTERNAL (library)
+ */
+FR_MUST_CHECK fr_status fr_onednn_create(fr_ctx *ctx, fr_onednn **out);
+void fr_onednn_destroy(fr_onednn **onednn);
+
+/** Whether the library has instructions for this type on this processor. */
+bool fr_onednn_has(const fr_onednn *onednn, fr_dtype dtype);
+
+/** Like fr_gemm_multiply, by device->onednn; m, columns and depth >= 1. A primitive is made for a
+ * shape's first call and kept. */
+FR_MUST_CHECK fr_status fr_onednn_multiply(fr_device *device,
+                                           const fr_product *product);
+
+#endif

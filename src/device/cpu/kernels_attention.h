@@ -1,0 +1,158 @@
+/*
+ * kernels_attention.h - bodies of the tile kernels of attention.
+ *
+ * Included after kernels_math.h. Every element of a product is one chain of multiply-adds over k in
+ * ascending order, whichever block it falls into: blocks of fewer rows or columns change nothing.
+ */
+#ifndef FR_DEVICE_CPU_KERNELS_ATTENTION_H
+#define FR_DEVICE_CPU_KERNELS_ATTENTION_H
+
+#define FR_ALWAYS_INLINE static inline __attribute__((always_inline))
+
+/* `rows` and `unit_step` are constants at each call, so the loops unroll into registers. */
+FR_ALWAYS_INLINE void product_block(const fr_tile_product *p, const int rows,
+                                    const bool unit_step, int64_t row, int64_t column)
+{
+    const int64_t step = unit_step ? 1 : p->a_step;
+    const int64_t a_row = unit_step ? p->a_row : 1;
+    const float *a = p->a + row * a_row;
+    const float *b = p->b + column;
+    float *c = p->c + row * p->ldc + column;
+    const int64_t lanes = p->n - column;
+    v8 left[V8_BLOCK_ROWS];
+    v8 right[V8_BLOCK_ROWS];
+    for (int r = 0; r < rows; r++) {
+        bool loads = p->accumulate;
+        left[r] = loads ? v8_load_first(c + r * p->ldc, lanes) : v8_set(0);
+        right[r] = loads && lanes > 8 ? v8_load_first(c + r * p->ldc + 8, lanes - 8)
+                                      : v8_set(0);
+    }
+    for (int64_t k = 0; k < p->depth; k++) {
+        v8 b0 = v8_load(b);
+        v8 b1 = v8_load(b + 8);
+        for (int r = 0; r < rows; r++) {
+            v8 value = v8_set(a[r * a_row]);
+            left[r] = v8_fma(value, b0, left[r]);
+            right[r] = v8_fma(value, b1, right[r]);
+        }
+        a += step;
+        b += p->ldb;
+    }
+    for (int r = 0; r < rows; r++) {
+        v8_store_first(c + r * p->ldc, left[r], lanes);
+        if (lanes > 8) {
+            v8_store_first(c + r * p->ldc + 8, right[r], lanes - 8);
+        }
+    }
+}
+
+FR_ALWAYS_INLINE void product_column(const fr_tile_product *p, const bool unit_step,
+                                     int64_t column)
+{
+    int64_t row = 0;
+    for (; row + V8_BLOCK_ROWS <= p->n_rows; row += V8_BLOCK_ROWS) {
+        product_block(p, V8_BLOCK_ROWS, unit_step, row, column);
+    }
+    for (; row + 2 <= p->n_rows; row += 2) {
+        product_block(p, 2, unit_step, row, column);
+    }
+    if (row < p->n_rows) {
+        product_block(p, 1, unit_step, row, column);
+    }
+}
+
+static void tile_product(const fr_tile_product *p)
+{
+    for (int64_t column = 0; column < p->n; column += 16) {
+        if (p->a_step == 1) {
+            product_column(p, true, column);
+        } else {
+            product_column(p, false, column);
+        }
+    }
+}
+
+static void transpose(int64_t n_rows, int64_t width, const float *src, int64_t stride,
+                      int64_t ld, float *dst)
+{
+    int64_t padded = (n_rows + 15) / 16 * 16;
+    for (int64_t j = 0; j < padded; j += 8) {
+        for (int64_t k = 0; k < width; k += 8) {
+            v8 block[8];
+            for (int r = 0; r < 8; r++) {
+                block[r] = j + r < n_rows
+                               ? v8_load_first(src + (j + r) * stride + k, width - k)
+                               : v8_set(0);
+            }
+            v8_transpose(block);
+            for (int r = 0; r < 8 && k + r < width; r++) {
+                v8_store(dst + (k + r) * ld + j, block[r]);
+            }
+        }
+    }
+}
+
+static void copy_scaled(int64_t width, int64_t padded, float factor, const float *src,
+                        float *dst)
+{
+    for (int64_t i = 0; i < padded; i += 8) {
+        v8 x = i < width ? v8_load_first(src + i, width - i) : v8_set(0);
+        v8_store_first(dst + i, v8_fma(x, v8_set(factor), v8_set(0)), padded - i);
+    }
+}
+
+static float dot(int64_t width, const float *a, const float *b)
+{
+    v8 sum = v8_set(0);
+    for (int64_t i = 0; i < width; i += 8) {
+        sum = v8_fma(v8_load_first(a + i, width - i), v8_load_first(b + i, width - i),
+                     sum);
+    }
+    return v8_sum(sum);
+}
+
+static float softmax_row(int64_t n_visible, int64_t n, float *score, float *stats)
+{
+    v8 largest = v8_set(stats[0]);
+    for (int64_t j = 0; j < n_visible; j += 8) {
+        v8 s = v8_keep_first(v8_load(score + j), n_visible - j, -INFINITY);
+        largest = v8_max(largest, s);
+    }
+    float max = v8_largest(largest);
+    v8 correction = v8_exp2(v8_set(stats[0] - max));
+    v8 sum = v8_set(0);
+    for (int64_t j = 0; j < n; j += 8) {
+        v8 e = v8_set(0);
+        if (j < n_visible) {
+            e = v8_exp2(v8_sub(v8_load(score + j), v8_set(max)));
+            e = v8_keep_first(e, n_visible - j, 0);
+            sum = v8_add(sum, e);
+        }
+        v8_store(score + j, e);
+    }
+    float lane[8];
+    v8_store(lane, correction);
+    stats[0] = max;
+    stats[1] = stats[1] * lane[0] + v8_sum(sum);
+    return lane[0];
+}
+
+static void score_row_back(const fr_score_row *row)
+{
+    static const float LN2 = 0.69314718F;
+    for (int64_t j = 0; j < row->n; j += 8) {
+        v8 p = v8_set(0);
+        v8 d = v8_set(0);
+        if (j < row->n_visible) {
+            p = v8_exp2(v8_sub(v8_load(row->score + j), v8_set(row->lse)));
+            d = v8_sub(v8_load(row->gradient + j), v8_set(row->delta));
+            d = v8_mul(v8_mul(p, v8_set(LN2)), d);
+            p = v8_keep_first(p, row->n_visible - j, 0);
+            d = v8_keep_first(d, row->n_visible - j, 0);
+        }
+        v8_store(row->score + j, p);
+        v8_store(row->gradient + j, d);
+    }
+}
+
+#endif

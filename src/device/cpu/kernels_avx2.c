@@ -1,0 +1,5 @@
+#include "device/cpu/kernels_simd_avx2.h"
+
+#include "device/cpu/kernels_table.h"
+
+const fr_kernels fr_kernels_avx2 = FR_KERNEL_TABLE;

@@ -1,0 +1,87 @@
+/* Norms, bias and rotation: one kernel call a row, rows shared among the threads. */
+#include "device/cpu/kernels.h"
+#include "device/device_impl.h"
+
+#include <stddef.h>
+
+void fr_rmsnorm(fr_device *device, int64_t n_tokens, int64_t width, const float *x_TD,
+                const float *w_D, float eps, float *y_TD, float *rstd_T)
+{
+    const fr_kernels *kernels = fr_kernels_select(device->isa);
+    int threads = fr_kernels_threads(device->n_threads, n_tokens * width);
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t t = 0; t < n_tokens; t++) {
+        float rstd = 0;
+        kernels->rmsnorm(width, x_TD + t * width, w_D, eps, y_TD + t * width, &rstd);
+        if (rstd_T != NULL) {
+            rstd_T[t] = rstd;
+        }
+    }
+}
+
+void fr_rmsnorm_back(fr_device *device, int64_t n_tokens, int64_t width,
+                     const float *x_TD, const float *w_D, const float *rstd_T,
+                     const float *dy_TD, float *dx_TD)
+{
+    const fr_kernels *kernels = fr_kernels_select(device->isa);
+    int threads = fr_kernels_threads(device->n_threads, n_tokens * width);
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t t = 0; t < n_tokens; t++) {
+        int64_t row = t * width;
+        kernels->rmsnorm_back(width, x_TD + row, w_D, rstd_T[t], dy_TD + row,
+                              dx_TD + row);
+    }
+}
+
+void fr_layernorm(fr_device *device, int64_t n_tokens, int64_t width, const float *x_TD,
+                  const float *w_D, const float *b_D, float eps, float *y_TD,
+                  float *stats_T2)
+{
+    const fr_kernels *kernels = fr_kernels_select(device->isa);
+    int threads = fr_kernels_threads(device->n_threads, n_tokens * width);
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t t = 0; t < n_tokens; t++) {
+        float unused[2];
+        float *stats = stats_T2 == NULL ? unused : stats_T2 + 2 * t;
+        kernels->layernorm(width, x_TD + t * width, w_D, b_D, eps, y_TD + t * width,
+                           stats);
+    }
+}
+
+void fr_layernorm_back(fr_device *device, int64_t n_tokens, int64_t width,
+                       const float *x_TD, const float *w_D, const float *stats_T2,
+                       const float *dy_TD, float *dx_TD)
+{
+    const fr_kernels *kernels = fr_kernels_select(device->isa);
+    int threads = fr_kernels_threads(device->n_threads, n_tokens * width);
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t t = 0; t < n_tokens; t++) {
+        int64_t row = t * width;
+        kernels->layernorm_back(width, x_TD + row, w_D, stats_T2 + 2 * t, dy_TD + row,
+                                dx_TD + row);
+    }
+}
+
+void fr_add_bias(fr_device *device, int64_t n_tokens, int64_t width, int64_t stride,
+                 const float *b, float *x)
+{
+    const fr_kernels *kernels = fr_kernels_select(device->isa);
+    int threads = fr_kernels_threads(device->n_threads, n_tokens * width);
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t t = 0; t < n_tokens; t++) {
+        kernels->add(width, b, x + t * stride);
+    }
+}
+
+void fr_rope(fr_device *device, int64_t n_tokens, int64_t n_heads, int64_t head_dim,
+             int64_t stride, const int32_t *positions_T, const float *table,
+             bool inverse, float *x)
+{
+    const fr_kernels *kernels = fr_kernels_select(device->isa);
+    int threads = fr_kernels_threads(device->n_threads, n_tokens * n_heads * head_dim);
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t t = 0; t < n_tokens; t++) {
+        kernels->rope(n_heads, head_dim, table + positions_T[t] * head_dim, inverse,
+                      x + t * stride);
+    }
+}

@@ -1,0 +1,82 @@
+#include "device/device_impl.h"
+
+#include "base/mem.h"
+#include "device/cpu/gemm.h"
+#include "device/cpu/gemm_onednn.h"
+
+#include <stdlib.h>
+
+static fr_status check_params(fr_ctx *ctx, const fr_device_params *params)
+{
+    fr_isa best = fr_isa_detect();
+    if (params->n_threads < 1) {
+        return FR_FAIL(ctx, FR_ERR_ARG,
+                       "device with %d threads; allowed: 1 or more; set run.threads",
+                       params->n_threads);
+    }
+    if (params->isa > best) {
+        return FR_FAIL(ctx, FR_ERR_UNSUPPORTED,
+                       "instruction set %s wanted, this processor has %s; choose that "
+                       "or a lower one",
+                       fr_isa_name(params->isa), fr_isa_name(best));
+    }
+    return FR_OK;
+}
+
+fr_status fr_device_create(fr_ctx *ctx, const fr_device_params *params, fr_device **out)
+{
+    fr_status status = FR_OK;
+    fr_device *device = NULL;
+    *out = NULL;
+    FR_TRY(check_params(ctx, params));
+    FR_TRY(fr_alloc(ctx, 1, sizeof *device, &device));
+    device->ctx = ctx;
+    device->n_threads = params->n_threads;
+    device->isa = params->isa;
+    device->gemm = fr_gemm_kernel_select(params->isa);
+    if (params->isa >= FR_ISA_AVX512) {
+        status = fr_onednn_create(ctx, &device->onednn);
+    }
+    if (status != FR_OK) {
+        fr_device_destroy(&device);
+    }
+    *out = device;
+    return status;
+}
+
+void fr_device_destroy(fr_device **device)
+{
+    if (*device == NULL) {
+        return;
+    }
+    fr_onednn_destroy(&(*device)->onednn);
+    for (int slot = 0; slot < FR_SCRATCH_SLOTS; slot++) {
+        free((*device)->scratch[slot].data);
+    }
+    free(*device);
+    *device = NULL;
+}
+
+fr_isa fr_device_isa(const fr_device *device)
+{
+    return device->isa;
+}
+
+int fr_device_threads(const fr_device *device)
+{
+    return device->n_threads;
+}
+
+fr_status fr_device_scratch(fr_device *device, fr_scratch_slot slot, int64_t count,
+                            float **out)
+{
+    fr_scratch *scratch = &device->scratch[slot];
+    if (count > scratch->count || scratch->data == NULL) {
+        free(scratch->data);
+        scratch->count = 0;
+        FR_TRY(fr_alloc(device->ctx, count, sizeof *scratch->data, &scratch->data));
+        scratch->count = count;
+    }
+    *out = scratch->data;
+    return FR_OK;
+}

@@ -1,0 +1,47 @@
+/*
+ * device_impl.h - what a device is made of, for the sources of src/device alone.
+ */
+#ifndef FR_DEVICE_DEVICE_IMPL_H
+#define FR_DEVICE_DEVICE_IMPL_H
+
+#include "device/device.h"
+
+/** One growing buffer per purpose; an operator uses only its own slots. */
+typedef enum fr_scratch_slot {
+    FR_SCRATCH_GEMM_LEFT,  /* packed activations, or their bf16 copy */
+    FR_SCRATCH_GEMM_RIGHT, /* packed weights, one part a thread */
+    FR_SCRATCH_ATTENTION,
+    FR_SCRATCH_ATTENTION_BACK,
+    FR_SCRATCH_LOSS,
+    FR_SCRATCH_SLOTS
+} fr_scratch_slot;
+
+typedef struct fr_scratch {
+    float *data;
+    int64_t count; /* floats */
+} fr_scratch;
+
+struct fr_gemm_kernel;
+struct fr_onednn;
+
+struct fr_device {
+    fr_ctx *ctx; /* borrowed */
+    int n_threads;
+    fr_isa isa;
+    fr_scratch scratch[FR_SCRATCH_SLOTS];
+    const struct fr_gemm_kernel
+        *gemm;                /* the micro-kernel; unused while onednn is set */
+    struct fr_onednn *onednn; /* NULL unless the library does the products */
+};
+
+/**
+ * A buffer of at least `count` floats, 64-byte aligned, kept until the device ends: only a larger count
+ * than before allocates. Contents are undefined. Valid until the next call for the same slot.
+ * To be called outside parallel regions; for per-thread parts ask for n_threads times the part.
+ *
+ * @return FR_OK; FR_ERR_NO_MEMORY (*out = NULL)
+ */
+FR_MUST_CHECK fr_status fr_device_scratch(fr_device *device, fr_scratch_slot slot,
+                                          int64_t count, float **out);
+
+#endif

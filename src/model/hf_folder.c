@@ -1,0 +1,253 @@
+#include "base/file.h"
+#include "base/mem.h"
+#include "model/hf_config.h"
+#include "model/hf_json.h"
+#include "model/names.h"
+#include "model/weights_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const fr_scheme LLAMA = {
+    .layer_prefix = "model.layers.",
+    .names =
+        {
+            [FR_W_TOKENS] = "model.embed_tokens.weight",
+            [FR_W_FINAL_NORM] = "model.norm.weight",
+            [FR_W_HEAD] = "lm_head.weight",
+            [FR_W_ATTN_NORM] = "input_layernorm.weight",
+            [FR_W_Q] = "self_attn.q_proj.weight",
+            [FR_W_Q_BIAS] = "self_attn.q_proj.bias",
+            [FR_W_K] = "self_attn.k_proj.weight",
+            [FR_W_K_BIAS] = "self_attn.k_proj.bias",
+            [FR_W_V] = "self_attn.v_proj.weight",
+            [FR_W_V_BIAS] = "self_attn.v_proj.bias",
+            [FR_W_O] = "self_attn.o_proj.weight",
+            [FR_W_O_BIAS] = "self_attn.o_proj.bias",
+            [FR_W_MLP_NORM] = "post_attention_layernorm.weight",
+            [FR_W_GATE] = "mlp.gate_proj.weight",
+            [FR_W_GATE_BIAS] = "mlp.gate_proj.bias",
+            [FR_W_UP] = "mlp.up_proj.weight",
+            [FR_W_UP_BIAS] = "mlp.up_proj.bias",
+            [FR_W_DOWN] = "mlp.down_proj.weight",
+            [FR_W_DOWN_BIAS] = "mlp.down_proj.bias",
+        },
+};
+
+/* Conv1D keeps its matrices as [n_in, n_out]. */
+static const fr_scheme GPT2 = {
+    .layer_prefix = "h.",
+    .fused_qkv = true,
+    .transposed = true,
+    .names =
+        {
+            [FR_W_TOKENS] = "wte.weight",         [FR_W_POSITIONS] = "wpe.weight",
+            [FR_W_FINAL_NORM] = "ln_f.weight",    [FR_W_FINAL_NORM_BIAS] = "ln_f.bias",
+            [FR_W_HEAD] = "lm_head.weight",       [FR_W_ATTN_NORM] = "ln_1.weight",
+            [FR_W_ATTN_NORM_BIAS] = "ln_1.bias",  [FR_W_Q] = "attn.c_attn.weight",
+            [FR_W_Q_BIAS] = "attn.c_attn.bias",   [FR_W_K] = "attn.c_attn.weight",
+            [FR_W_K_BIAS] = "attn.c_attn.bias",   [FR_W_V] = "attn.c_attn.weight",
+            [FR_W_V_BIAS] = "attn.c_attn.bias",   [FR_W_O] = "attn.c_proj.weight",
+            [FR_W_O_BIAS] = "attn.c_proj.bias",   [FR_W_MLP_NORM] = "ln_2.weight",
+            [FR_W_MLP_NORM_BIAS] = "ln_2.bias",   [FR_W_UP] = "mlp.c_fc.weight",
+            [FR_W_UP_BIAS] = "mlp.c_fc.bias",     [FR_W_DOWN] = "mlp.c_proj.weight",
+            [FR_W_DOWN_BIAS] = "mlp.c_proj.bias",
+        },
+};
+
+static const fr_quant_type *type_of(const fr_safetensor *tensor)
+{
+    if (strcmp(tensor->dtype, "F32") == 0) {
+        return fr_quant_find(FR_QUANT_F32);
+    }
+    if (strcmp(tensor->dtype, "F16") == 0) {
+        return fr_quant_find(FR_QUANT_F16);
+    }
+    return strcmp(tensor->dtype, "BF16") == 0 ? fr_quant_find(FR_QUANT_BF16) : NULL;
+}
+
+static void add_source(fr_weights *weights, const fr_safetensor *tensor)
+{
+    fr_source *source = &weights->sources[weights->n_sources++];
+    source->name = tensor->name;
+    source->type_name = tensor->dtype;
+    source->type = type_of(tensor);
+    source->n_dims = tensor->n_dims;
+    memcpy(source->shape, tensor->shape, sizeof source->shape);
+    source->data = tensor->data;
+    source->bytes = tensor->bytes;
+}
+
+/* Open a file of the folder as the next shard. */
+static fr_status open_shard(fr_ctx *ctx, fr_weights *weights, const char *name,
+                            fr_safetensors **out)
+{
+    char *path = NULL;
+    *out = NULL;
+    fr_status status = fr_join_path(ctx, weights->path, name, &path);
+    if (status == FR_OK) {
+        status = fr_safetensors_open(ctx, path, out);
+    }
+    if (status == FR_OK) {
+        weights->shards[weights->n_shards++] = *out;
+    }
+    free(path);
+    return status;
+}
+
+static fr_status load_single(fr_ctx *ctx, fr_weights *weights, const char *name)
+{
+    fr_safetensors *file = NULL;
+    FR_TRY(fr_alloc(ctx, 1, sizeof(fr_safetensors *), &weights->shards));
+    FR_TRY(open_shard(ctx, weights, name, &file));
+    int64_t n = fr_safetensors_n_tensors(file);
+    FR_TRY(fr_alloc(ctx, n, sizeof *weights->sources, &weights->sources));
+    for (int64_t i = 0; i < n; i++) {
+        add_source(weights, fr_safetensors_tensor_at(file, i));
+    }
+    return FR_OK;
+}
+
+/* The open shard of that file name; NULL if it is not open yet. */
+static fr_safetensors *find_shard(const fr_weights *weights, const char *name)
+{
+    size_t length = strlen(name);
+    for (int64_t i = weights->n_shards - 1; i >= 0; i--) {
+        const char *path = fr_safetensors_path(weights->shards[i]);
+        size_t bytes = strlen(path);
+        if (bytes > length && path[bytes - length - 1] == '/' &&
+            strcmp(path + bytes - length, name) == 0) {
+            return weights->shards[i];
+        }
+    }
+    return NULL;
+}
+
+/* One line of the index: `name` lies in the file `place` of the same folder. */
+static fr_status add_indexed(fr_ctx *ctx, fr_weights *weights, const char *index_path,
+                             const char *name, const char *place)
+{
+    if (place == NULL || place[0] == '\0' || strchr(place, '/') != NULL ||
+        strcmp(place, "..") == 0 || strcmp(place, ".") == 0) {
+        return FR_FAIL(ctx, FR_ERR_FORMAT,
+                       "%s: tensor %s is in '%s', must be a file of the same folder",
+                       index_path, fr_show(fr_text_of(name)).text,
+                       place != NULL ? fr_show(fr_text_of(place)).text : "no text");
+    }
+    fr_safetensors *shard = find_shard(weights, place);
+    if (shard == NULL) {
+        FR_TRY(open_shard(ctx, weights, place, &shard));
+    }
+    const fr_safetensor *tensor = fr_safetensors_find(shard, name);
+    if (tensor == NULL) {
+        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: tensor %s is not in %s", index_path,
+                       fr_show(fr_text_of(name)).text, fr_safetensors_path(shard));
+    }
+    add_source(weights, tensor);
+    return FR_OK;
+}
+
+static fr_status load_indexed(fr_ctx *ctx, fr_weights *weights, const char *index_path,
+                              const json_t *root)
+{
+    json_t *map = json_object_get(root, "weight_map");
+    const char *name = NULL;
+    json_t *place = NULL;
+    if (!json_is_object(map)) {
+        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: lacks the object weight_map",
+                       index_path);
+    }
+    int64_t n = (int64_t)json_object_size(map);
+    FR_TRY(fr_alloc(ctx, n, sizeof(fr_safetensors *), &weights->shards));
+    FR_TRY(fr_alloc(ctx, n, sizeof *weights->sources, &weights->sources));
+    json_object_foreach(map, name, place)
+    {
+        FR_TRY(add_indexed(ctx, weights, index_path, name, json_string_value(place)));
+    }
+    return FR_OK;
+}
+
+static fr_status load_shards(fr_ctx *ctx, fr_weights *weights, const char *index_path)
+{
+    json_t *root = NULL;
+    FR_TRY(fr_hf_load(ctx, index_path, &root));
+    fr_status status = load_indexed(ctx, weights, index_path, root);
+    json_decref(root);
+    return status;
+}
+
+static fr_status load_tensors(fr_ctx *ctx, fr_weights *weights)
+{
+    static const char SINGLE[] = "model.safetensors";
+    char *single = NULL;
+    char *index = NULL;
+    fr_status status = fr_join_path(ctx, weights->path, SINGLE, &single);
+    if (status == FR_OK) {
+        status =
+            fr_join_path(ctx, weights->path, "model.safetensors.index.json", &index);
+    }
+    if (status != FR_OK) {
+        goto out;
+    }
+    if (fr_file_exists(single)) {
+        status = load_single(ctx, weights, SINGLE);
+    } else if (fr_file_exists(index)) {
+        status = load_shards(ctx, weights, index);
+    } else {
+        status = FR_FAIL(ctx, FR_ERR_DATA,
+                         "%s: has neither model.safetensors nor "
+                         "model.safetensors.index.json; convert other formats first",
+                         weights->path);
+    }
+out:
+    free(single);
+    free(index);
+    return status;
+}
+
+static fr_status load_config(fr_ctx *ctx, fr_weights *weights, fr_hf_config *config)
+{
+    char *path = NULL;
+    fr_status status = fr_join_path(ctx, weights->path, "config.json", &path);
+    if (status == FR_OK) {
+        status = fr_hf_config_read(ctx, path, config);
+    }
+    free(path);
+    return status;
+}
+
+static void set_needs(fr_weights *weights, const fr_hf_config *config)
+{
+    const fr_arch *arch = &config->arch;
+    fr_need attention = arch->attention_bias ? FR_NEED_ALL : FR_NEED_NONE;
+    fr_need mlp = arch->mlp_bias ? FR_NEED_ALL : FR_NEED_NONE;
+    for (int role = 0; role < FR_W_COUNT; role++) {
+        weights->needs[role] = FR_NEED_ALL;
+    }
+    weights->needs[FR_W_HEAD] = arch->tied_head ? FR_NEED_NONE : FR_NEED_ALL;
+    weights->needs[FR_W_Q_BIAS] = attention;
+    weights->needs[FR_W_K_BIAS] = attention;
+    weights->needs[FR_W_V_BIAS] = attention;
+    weights->needs[FR_W_O_BIAS] = config->o_bias ? FR_NEED_ALL : FR_NEED_NONE;
+    weights->needs[FR_W_GATE_BIAS] = mlp;
+    weights->needs[FR_W_UP_BIAS] = mlp;
+    weights->needs[FR_W_DOWN_BIAS] = mlp;
+}
+
+fr_status fr_weights_load_folder(fr_ctx *ctx, fr_weights *weights)
+{
+    fr_hf_config config;
+    FR_TRY(load_config(ctx, weights, &config));
+    weights->arch = config.arch;
+    FR_TRY(load_tensors(ctx, weights));
+    FR_TRY(fr_weights_index(ctx, weights));
+    bool gpt2 = config.arch.family == FR_GPT2;
+    weights->scheme = gpt2 ? &GPT2 : &LLAMA;
+    weights->supported_types = "F32, F16, BF16";
+    weights->prefix = "";
+    if (gpt2 && fr_weights_find_source(weights, "transformer.wte.weight") != NULL) {
+        weights->prefix = "transformer.";
+    }
+    set_needs(weights, &config);
+    return fr_weights_bind(ctx, weights);
+}

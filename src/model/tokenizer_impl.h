@@ -1,0 +1,81 @@
+/*
+ * tokenizer_impl.h - the body of a tokenizer, and the draft that the readers of the two file formats
+ * hand to the one builder. Shared by tokenizer*.c.
+ */
+#ifndef FR_MODEL_TOKENIZER_IMPL_H
+#define FR_MODEL_TOKENIZER_IMPL_H
+
+#include "model/bpe.h"
+#include "model/gguf.h"
+#include "model/pretokenize.h"
+#include "model/text_map.h"
+#include "model/tokenizer.h"
+
+enum { FR_N_BYTES = 256 };
+
+typedef enum fr_token_kind {
+    FR_TOKEN_MISSING, /* no entry has this id */
+    FR_TOKEN_NORMAL,  /* written in the characters of byte_table.h */
+    FR_TOKEN_SPECIAL, /* control or user defined: written as it is, found only on request */
+    FR_TOKEN_UNUSED /* fills up the vocabulary; written as it is, never found */
+} fr_token_kind;
+
+/** The merge of two tokens, as written in the file. */
+typedef struct fr_merge_text {
+    fr_text left;
+    fr_text right;
+} fr_merge_text;
+
+/** What a file says, not yet checked as a whole. Texts are views that must outlive the draft. */
+typedef struct fr_token_draft {
+    const char *path; /* borrowed, for messages */
+    int64_t n_tokens;
+    fr_text *texts; /* owned, [n_tokens], as written */
+    uint8_t *kinds; /* owned, [n_tokens], fr_token_kind */
+    int64_t n_merges;
+    fr_merge_text *merges; /* owned, [n_merges] in rank order */
+    fr_split_rule rule;
+    int64_t bos; /* -1: none named; else to be checked */
+    int64_t eos;
+    bool add_bos;
+    char *chat_template; /* owned; NULL: none. Moves to the tokenizer */
+} fr_token_draft;
+
+void fr_token_draft_fini(fr_token_draft *draft);
+
+/** Check a draft and build its tokenizer. @return FR_OK; FR_ERR_FORMAT; FR_ERR_NO_MEMORY */
+FR_MUST_CHECK fr_status fr_tokenizer_build(fr_ctx *ctx, fr_token_draft *draft,
+                                           fr_tokenizer **out);
+
+FR_MUST_CHECK fr_status fr_tokenizer_open_gguf(fr_ctx *ctx, const char *path,
+                                               fr_tokenizer **out);
+FR_MUST_CHECK fr_status fr_tokenizer_open_hf(fr_ctx *ctx, const char *folder,
+                                             fr_tokenizer **out);
+
+/** NUL-terminated copy of a text that the caller frees. */
+FR_MUST_CHECK fr_status fr_copy_text(fr_ctx *ctx, fr_text text, char **out);
+
+/** A token as it decodes. */
+typedef struct fr_token {
+    const char *text; /* into fr_tokenizer.arena */
+    int32_t bytes;
+    uint8_t kind;
+} fr_token;
+
+struct fr_tokenizer {
+    int64_t n_tokens;
+    fr_token *tokens;
+    char *arena;
+    int32_t byte_ids[FR_N_BYTES]; /* id of each byte's own token, -1: none */
+    int32_t *specials; /* ids, by first byte, of equals the longest text first */
+    int64_t n_specials;
+    int64_t first_special[FR_N_BYTES + 1]; /* where those with first byte b begin */
+    fr_splitter *splitter;
+    fr_bpe *bpe;
+    int32_t eos;
+    int32_t leading_bos;
+    char *chat_template;
+    uint8_t digest[FR_DIGEST_BYTES];
+};
+
+#endif

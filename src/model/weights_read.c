@@ -1,0 +1,142 @@
+#include "base/mem.h"
+#include "model/weights_impl.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Elements widened at a time on the way to bf16 (a multiple of every block), side of a transposed
+ * tile, and the size from which threads pay. */
+enum { CHUNK = 8 * FR_QUANT_MAX_BLOCK, TILE = 32, PARALLEL_ELEMENTS = 1 << 18 };
+
+/* Where converted elements go. */
+typedef struct sink {
+    fr_dtype dtype;
+    uint8_t *out;
+} sink;
+
+static void put_floats(sink to, int64_t index, const float *values, int64_t n)
+{
+    uint8_t *at = to.out + (size_t)index * fr_dtype_bytes(to.dtype);
+    if (to.dtype == FR_F32) {
+        memcpy(at, values, (size_t)n * sizeof(float));
+        return;
+    }
+    uint16_t *rounded = (uint16_t *)(void *)at;
+    fr_quant_round_bf16(values, n, rounded);
+}
+
+/* n elements of whole blocks at `data` to elements index, index + 1, ... of the sink. */
+static void convert(const fr_quant_type *type, const uint8_t *data, int64_t n, sink to,
+                    int64_t index)
+{
+    if (to.dtype == FR_F32) {
+        float *out = (float *)(void *)to.out + index;
+        fr_quant_widen(type, data, n, out);
+        return;
+    }
+    if (type->number == FR_QUANT_BF16) {
+        size_t bytes = (size_t)n * sizeof(uint16_t);
+        memcpy(to.out + (size_t)index * sizeof(uint16_t), data, bytes);
+        return;
+    }
+    float chunk[CHUNK];
+    for (int64_t i = 0; i < n; i += CHUNK) {
+        int64_t count = n - i < CHUNK ? n - i : CHUNK;
+        fr_quant_widen(type, data + fr_quant_bytes(type, i), count, chunk);
+        put_floats(to, index + i, chunk, count);
+    }
+}
+
+/* Row of the tensor that holds row r of the weight. A head of K rows with RoPE pairs adjacent holds
+ * element i of the first half in row 2i and of the second half in row 2i + 1. */
+static int64_t stored_row(const fr_weight_slot *slot, int64_t head_dim, int64_t r)
+{
+    if (slot->layout != FR_LAYOUT_PAIRS) {
+        return slot->first + r;
+    }
+    int64_t half = head_dim / 2;
+    int64_t within = r % head_dim;
+    return r - within + 2 * (within % half) + within / half;
+}
+
+static void read_rows(const fr_weight_slot *slot, int64_t head_dim, sink to)
+{
+    const fr_quant_type *type = slot->source->type;
+    size_t row_bytes = fr_quant_bytes(type, slot->n_in);
+    bool large = slot->n_out > PARALLEL_ELEMENTS / slot->n_in;
+#pragma omp parallel for schedule(static) if (large)
+    for (int64_t r = 0; r < slot->n_out; r++) {
+        size_t row = (size_t)stored_row(slot, head_dim, r);
+        convert(type, slot->source->data + row * row_bytes, slot->n_in, to,
+                r * slot->n_in);
+    }
+}
+
+/* Columns [c, c + TILE) of a transposed weight: [n_in, n_stored] -> rows c, ... of [n_out, n_in]. */
+static void read_column_tile(const fr_weight_slot *slot, int64_t c, sink to)
+{
+    float tile[TILE][TILE];
+    float row[TILE];
+    const fr_quant_type *type = slot->source->type;
+    int64_t n_stored = slot->source->shape[slot->source->n_dims - 1];
+    int64_t width = slot->n_out - c < TILE ? slot->n_out - c : TILE;
+    for (int64_t i = 0; i < slot->n_in; i += TILE) {
+        int64_t height = slot->n_in - i < TILE ? slot->n_in - i : TILE;
+        for (int64_t y = 0; y < height; y++) {
+            int64_t element = (i + y) * n_stored + slot->first + c;
+            fr_quant_widen(type, slot->source->data + fr_quant_bytes(type, element),
+                           width, tile[y]);
+        }
+        for (int64_t x = 0; x < width; x++) {
+            for (int64_t y = 0; y < height; y++) {
+                row[y] = tile[y][x];
+            }
+            put_floats(to, (c + x) * slot->n_in + i, row, height);
+        }
+    }
+}
+
+static void read_columns(const fr_weight_slot *slot, sink to)
+{
+    assert(slot->source->type->block == 1);
+    bool large = slot->n_out > PARALLEL_ELEMENTS / slot->n_in;
+#pragma omp parallel for schedule(static) if (large)
+    for (int64_t c = 0; c < slot->n_out; c += TILE) {
+        read_column_tile(slot, c, to);
+    }
+}
+
+/* A vector is one row of its tensor, from which a part may be taken or reordered. */
+static fr_status read_vector(fr_ctx *ctx, const fr_weight_slot *slot, int64_t head_dim,
+                             sink to)
+{
+    float *whole = NULL;
+    const fr_source *source = slot->source;
+    int64_t n = source->shape[source->n_dims - 1];
+    FR_TRY(fr_alloc(ctx, n, sizeof *whole, &whole));
+    fr_quant_widen(source->type, source->data, n, whole);
+    for (int64_t i = 0; i < slot->n_out; i++) {
+        put_floats(to, i, &whole[stored_row(slot, head_dim, i)], 1);
+    }
+    free(whole);
+    return FR_OK;
+}
+
+fr_status fr_weights_read(fr_ctx *ctx, const fr_weights *weights, fr_weight role,
+                          int64_t layer, fr_dtype dtype, void *out)
+{
+    const fr_weight_slot *slot = fr_weights_slot(weights, role, layer);
+    sink to = {dtype, out};
+    int64_t head_dim = weights->arch.head_dim;
+    assert(slot->source != NULL);
+    if (slot->is_vector) {
+        return read_vector(ctx, slot, head_dim, to);
+    }
+    if (slot->layout == FR_LAYOUT_COLUMNS) {
+        read_columns(slot, to);
+    } else {
+        read_rows(slot, head_dim, to);
+    }
+    return FR_OK;
+}

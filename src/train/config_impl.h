@@ -1,0 +1,63 @@
+/*
+ * config_impl.h - what the config_*.c files share beside the schema.
+ *
+ * Layer L4; private to config_*.c.
+ */
+#ifndef FR_TRAIN_CONFIG_IMPL_H
+#define FR_TRAIN_CONFIG_IMPL_H
+
+#include "train/config_schema.h"
+
+enum { FR_PLACE_BYTES = 1024, FR_LINE_SET = -1 };
+
+/** Where the keys of one struct were given: a line, FR_LINE_SET for --set, 0 for not at all. */
+typedef struct fr_key_lines {
+    int64_t start; /* line where the task (or the file) starts */
+    int64_t of[FR_MOST_KEYS];
+} fr_key_lines;
+
+/** A config on its way from text to checked struct. */
+typedef struct fr_config_state {
+    fr_ctx *ctx;
+    const char *name; /* of the file, in messages */
+    fr_config *config;
+    fr_key_lines lines;       /* keys of base and run */
+    fr_key_lines *task_lines; /* [n_tasks] */
+} fr_config_state;
+
+/** One value as it stands in YAML or after the '=' of --set. */
+typedef struct fr_scalar {
+    const char *text; /* NUL-terminated */
+    size_t bytes;
+    bool quoted; /* never a number, a bool or `auto` */
+} fr_scalar;
+
+/** Read YAML into state->config and the lines; defaults are already there. */
+FR_MUST_CHECK fr_status fr_config_load(fr_config_state *state, const char *text,
+                                       size_t bytes);
+/** Apply one "a.b=c". */
+FR_MUST_CHECK fr_status fr_config_apply_set(fr_config_state *state, const char *set);
+/** Rules over several keys: required ones, unique names, exclusive ones. */
+FR_MUST_CHECK fr_status fr_config_check(const fr_config_state *state);
+
+/** Set all defaults of fr_config (sections base and run) or of one task. */
+FR_MUST_CHECK fr_status fr_config_set_defaults(fr_ctx *ctx, bool task, void *object);
+/** Check and store a value; `where` opens the message ("FILE:LINE: tasks[0].steps"). */
+FR_MUST_CHECK fr_status fr_config_set_value(fr_ctx *ctx, const fr_config_key *key,
+                                            const char *where, const fr_scalar *value,
+                                            void *object);
+/** FR_ERR_CONFIG naming what is allowed under `section` and the nearest of it. */
+fr_status fr_config_fail_unknown(fr_ctx *ctx, const char *where, fr_section_id section,
+                                 const char *word);
+
+/** Whether a key has a value to write: not an unset text, number or another init. */
+bool fr_config_has_value(const fr_config_key *key, const void *object);
+/** The value as a YAML scalar. */
+void fr_config_print_value(FILE *out, const fr_config_key *key, const void *object);
+/** What a key allows, in words. */
+void fr_config_allowed(const fr_config_key *key, char out[FR_ALLOWED_BYTES]);
+
+/** Length of the UTF-8 character at `text` (of `bytes` > 0) and its code point; 0 if it is broken. */
+size_t fr_utf8_next(const char *text, size_t bytes, uint32_t *code);
+
+#endif

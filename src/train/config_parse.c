@@ -1,0 +1,320 @@
+#define _POSIX_C_SOURCE 200809L
+#include "train/config_impl.h"
+
+#include "base/mem.h"
+#include "base/options.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <yaml.h>
+
+/* libyaml's time grows with the square of the nesting of [ and {; the schema needs six levels. */
+enum { MOST_NESTING = 64, MOST_TASKS = 4096, SHOWN_WORD = 80 };
+
+/* One struct being filled, and how its keys are called in messages. */
+typedef struct scope {
+    const char *path; /* "" or e.g. "tasks[0].optimizer" */
+    void *object;
+    fr_key_lines *lines;
+} scope;
+
+typedef struct reader {
+    fr_config_state *state;
+    yaml_document_t *document;
+} reader;
+
+static fr_status read_section(const reader *r, fr_section_id section, yaml_node_t *node,
+                              const scope *into);
+
+fr_status fr_config_fail_unknown(fr_ctx *ctx, const char *where, fr_section_id section,
+                                 const char *word)
+{
+    enum { LIST_BYTES = 400 };
+    const char *known[FR_MOST_KEYS + FR_SECTION_COUNT];
+    char list[LIST_BYTES] = "";
+    size_t n = 0;
+    for (int i = 0; i < FR_CONFIG_N_KEYS; i++) {
+        if (FR_CONFIG_KEYS[i].section == section) {
+            known[n++] = FR_CONFIG_KEYS[i].name;
+        }
+    }
+    for (fr_section_id s = FR_SECTION_BASE; s < FR_SECTION_COUNT; s++) {
+        if (FR_CONFIG_SECTIONS[s].parent == section) {
+            known[n++] = FR_CONFIG_SECTIONS[s].name;
+        }
+    }
+    const char *nearest = fr_nearest_word(word, known, n, sizeof known[0]);
+    if (nearest != NULL) {
+        return FR_FAIL(ctx, FR_ERR_CONFIG, "%s; did you mean %s?", where, nearest);
+    }
+    size_t used = 0;
+    for (size_t i = 0; i < n && used < LIST_BYTES; i++) {
+        used += (size_t)snprintf(list + used, LIST_BYTES - used, "%s%s",
+                                 i > 0 ? ", " : "", known[i]);
+    }
+    return FR_FAIL(ctx, FR_ERR_CONFIG, "%s; known there: %s", where, list);
+}
+
+static long long line_of(const yaml_node_t *node)
+{
+    return (long long)node->start_mark.line + 1;
+}
+
+static const char *kind_of(const yaml_node_t *node)
+{
+    switch (node->type) {
+    case YAML_MAPPING_NODE:
+        return "a map";
+    case YAML_SEQUENCE_NODE:
+        return "a list";
+    case YAML_SCALAR_NODE:
+        return "a single value";
+    case YAML_NO_NODE:
+    default:
+        return "nothing";
+    }
+}
+
+static fr_status check_kind(const reader *r, const yaml_node_t *node,
+                            yaml_node_type_t wanted, const char *path,
+                            const char *wanted_text)
+{
+    static const char *const TAGS[] = {YAML_STR_TAG, YAML_MAP_TAG, YAML_SEQ_TAG};
+    if (node->type != wanted) {
+        return FR_FAIL(r->state->ctx, FR_ERR_CONFIG, "%s:%lld: %s is %s, want %s",
+                       r->state->name, line_of(node), path, kind_of(node), wanted_text);
+    }
+    const char *tag = (const char *)node->tag;
+    for (size_t i = 0; i < sizeof TAGS / sizeof TAGS[0]; i++) {
+        if (strcmp(tag, TAGS[i]) == 0) {
+            return FR_OK;
+        }
+    }
+    return FR_FAIL(r->state->ctx, FR_ERR_CONFIG,
+                   "%s:%lld: %s has the tag %.*s; tags are not known here, remove it",
+                   r->state->name, line_of(node), path, SHOWN_WORD, tag);
+}
+
+static fr_status read_key(const reader *r, int index, const yaml_node_t *node,
+                          const char *path, const scope *into)
+{
+    char where[FR_PLACE_BYTES];
+    char allowed[FR_ALLOWED_BYTES];
+    const fr_config_key *key = &FR_CONFIG_KEYS[index];
+    fr_config_allowed(key, allowed);
+    FR_TRY(check_kind(r, node, YAML_SCALAR_NODE, path, allowed));
+    (void)snprintf(where, sizeof where, "%s:%lld: %s", r->state->name, line_of(node),
+                   path);
+    fr_scalar value = {(const char *)node->data.scalar.value, node->data.scalar.length,
+                       node->data.scalar.style != YAML_PLAIN_SCALAR_STYLE};
+    into->lines->of[index] = line_of(node);
+    return fr_config_set_value(r->state->ctx, key, where, &value, into->object);
+}
+
+static fr_status read_tasks(const reader *r, yaml_node_t *node)
+{
+    fr_config_state *state = r->state;
+    FR_TRY(check_kind(r, node, YAML_SEQUENCE_NODE, "tasks", "a list of tasks"));
+    int64_t n = node->data.sequence.items.top - node->data.sequence.items.start;
+    if (n < 1 || n > MOST_TASKS) {
+        return FR_FAIL(state->ctx, FR_ERR_CONFIG,
+                       "%s:%lld: tasks has %lld entries, want 1 to %d", state->name,
+                       line_of(node), (long long)n, MOST_TASKS);
+    }
+    fr_config *config = state->config;
+    FR_TRY(fr_alloc(state->ctx, n, sizeof *config->tasks, &config->tasks));
+    config->n_tasks = n;
+    FR_TRY(fr_alloc(state->ctx, n, sizeof *state->task_lines, &state->task_lines));
+    for (int64_t i = 0; i < n; i++) {
+        char path[FR_PLACE_BYTES];
+        (void)snprintf(path, sizeof path, "tasks[%lld]", (long long)i);
+        yaml_node_t *item =
+            yaml_document_get_node(r->document, node->data.sequence.items.start[i]);
+        scope into = {path, &config->tasks[i], &state->task_lines[i]};
+        into.lines->start = line_of(item);
+        FR_TRY(fr_config_set_defaults(state->ctx, true, into.object));
+        FR_TRY(read_section(r, FR_SECTION_TASK, item, &into));
+    }
+    return FR_OK;
+}
+
+static fr_status read_subsection(const reader *r, fr_section_id section,
+                                 yaml_node_t *node, const char *path,
+                                 const scope *parent)
+{
+    scope into = {path, parent->object, parent->lines};
+    if (section == FR_SECTION_TASK) {
+        return read_tasks(r, node);
+    }
+    if (section == FR_SECTION_INIT && node->type == YAML_MAPPING_NODE) {
+        long long n = node->data.mapping.pairs.top - node->data.mapping.pairs.start;
+        if (n != 1) {
+            return FR_FAIL(
+                r->state->ctx, FR_ERR_CONFIG,
+                "%s:%lld: %s has %lld keys, want exactly one of text, random, zero, "
+                "file",
+                r->state->name, line_of(node), path, n);
+        }
+    }
+    return read_section(r, section, node, &into);
+}
+
+/* One "key: value" of a section; `seen` has a bit for each of its subsections. */
+static fr_status read_pair(const reader *r, fr_section_id section,
+                           const yaml_node_pair_t *pair, const scope *into,
+                           unsigned *seen)
+{
+    char path[FR_PLACE_BYTES];
+    char where[FR_PLACE_BYTES + SHOWN_WORD];
+    fr_config_state *state = r->state;
+    yaml_node_t *name_node = yaml_document_get_node(r->document, pair->key);
+    yaml_node_t *node = yaml_document_get_node(r->document, pair->value);
+    if (name_node->type != YAML_SCALAR_NODE) {
+        return FR_FAIL(state->ctx, FR_ERR_CONFIG,
+                       "%s:%lld: a key is %s, want a word; write texts with braces or "
+                       "brackets in quotes",
+                       state->name, line_of(name_node), kind_of(name_node));
+    }
+    const char *name = (const char *)name_node->data.scalar.value;
+    (void)snprintf(path, sizeof path, "%s%s%.*s", into->path,
+                   into->path[0] != '\0' ? "." : "", SHOWN_WORD, name);
+    int key = fr_config_find_key(section, name);
+    fr_section_id below = fr_config_find_section(section, name);
+    if (key < 0 && below == FR_SECTION_COUNT) {
+        (void)snprintf(where, sizeof where, "%s:%lld: unknown key %s", state->name,
+                       line_of(name_node), path);
+        return fr_config_fail_unknown(state->ctx, where, section, name);
+    }
+    bool twice = key >= 0 ? into->lines->of[key] != 0 : (*seen >> below & 1U) != 0;
+    if (twice) {
+        return FR_FAIL(state->ctx, FR_ERR_CONFIG,
+                       "%s:%lld: %s is given twice; keep one", state->name,
+                       line_of(name_node), path);
+    }
+    if (key >= 0) {
+        return read_key(r, key, node, path, into);
+    }
+    *seen |= 1U << below;
+    return read_subsection(r, below, node, path, into);
+}
+
+static fr_status read_section(const reader *r, fr_section_id section, yaml_node_t *node,
+                              const scope *into)
+{
+    unsigned seen = 0;
+    FR_TRY(check_kind(r, node, YAML_MAPPING_NODE,
+                      into->path[0] != '\0' ? into->path : "the config",
+                      "a map of keys"));
+    for (const yaml_node_pair_t *pair = node->data.mapping.pairs.start;
+         pair < node->data.mapping.pairs.top; pair++) {
+        FR_TRY(read_pair(r, section, pair, into, &seen));
+    }
+    return FR_OK;
+}
+
+static fr_status fail_yaml(const fr_config_state *state, const yaml_parser_t *parser,
+                           const char *text, size_t bytes)
+{
+    long long line = (long long)parser->problem_mark.line + 1;
+    if (parser->error == YAML_MEMORY_ERROR) {
+        return fr_check_memory(state->ctx, false, bytes);
+    }
+    if (parser->error == YAML_READER_ERROR) {
+        /* broken characters come with an offset instead of a mark */
+        line = 1;
+        for (size_t i = 0; i < parser->problem_offset && i < bytes; i++) {
+            line += text[i] == '\n';
+        }
+    }
+    return FR_FAIL(state->ctx, FR_ERR_CONFIG, "%s:%lld: broken YAML: %s%s%s",
+                   state->name, line,
+                   parser->problem != NULL ? parser->problem : "unreadable",
+                   parser->context != NULL ? ", " : "",
+                   parser->context != NULL ? parser->context : "");
+}
+
+static void set_input(yaml_parser_t *parser, const char *text, size_t bytes)
+{
+    yaml_parser_set_encoding(parser, YAML_UTF8_ENCODING);
+    yaml_parser_set_input_string(parser, (const unsigned char *)text, bytes);
+}
+
+/* Walk all events: one document at most, no deep nesting, YAML without errors. */
+static fr_status scan_events(const fr_config_state *state, yaml_parser_t *parser,
+                             const char *text, size_t bytes)
+{
+    int depth = 0;
+    int n_documents = 0;
+    for (bool more = true; more;) {
+        yaml_event_t event;
+        if (yaml_parser_parse(parser, &event) == 0) {
+            return fail_yaml(state, parser, text, bytes);
+        }
+        yaml_event_type_t type = event.type;
+        long long line = (long long)event.start_mark.line + 1;
+        yaml_event_delete(&event);
+        more = type != YAML_STREAM_END_EVENT;
+        depth += type == YAML_MAPPING_START_EVENT || type == YAML_SEQUENCE_START_EVENT;
+        depth -= type == YAML_MAPPING_END_EVENT || type == YAML_SEQUENCE_END_EVENT;
+        n_documents += type == YAML_DOCUMENT_START_EVENT;
+        if (n_documents > 1) {
+            return FR_FAIL(state->ctx, FR_ERR_CONFIG,
+                           "%s:%lld: a second document starts here; a config is one",
+                           state->name, line);
+        }
+        if (depth > MOST_NESTING) {
+            return FR_FAIL(state->ctx, FR_ERR_CONFIG,
+                           "%s:%lld: nested deeper than %d levels", state->name, line,
+                           MOST_NESTING);
+        }
+    }
+    return FR_OK;
+}
+
+static fr_status check_events(const fr_config_state *state, const char *text,
+                              size_t bytes)
+{
+    yaml_parser_t parser;
+    if (yaml_parser_initialize(&parser) == 0) {
+        return fr_check_memory(state->ctx, false, sizeof parser);
+    }
+    set_input(&parser, text, bytes);
+    fr_status status = scan_events(state, &parser, text, bytes);
+    yaml_parser_delete(&parser);
+    return status;
+}
+
+static fr_status read_document(fr_config_state *state, yaml_document_t *document)
+{
+    yaml_node_t *root = yaml_document_get_root_node(document);
+    reader r = {state, document};
+    scope into = {"", state->config, &state->lines};
+    if (root == NULL) {
+        return FR_FAIL(state->ctx, FR_ERR_CONFIG,
+                       "%s: is empty; it needs base, run and tasks (forerun "
+                       "--help-config)",
+                       state->name);
+    }
+    state->lines.start = line_of(root);
+    return read_section(&r, FR_SECTION_TOP, root, &into);
+}
+
+fr_status fr_config_load(fr_config_state *state, const char *text, size_t bytes)
+{
+    yaml_parser_t parser;
+    yaml_document_t document;
+    FR_TRY(check_events(state, text, bytes));
+    if (yaml_parser_initialize(&parser) == 0) {
+        return fr_check_memory(state->ctx, false, sizeof parser);
+    }
+    set_input(&parser, text, bytes);
+    fr_status status = FR_OK;
+    if (yaml_parser_load(&parser, &document) == 0) {
+        status = fail_yaml(state, &parser, text, bytes);
+    } else {
+        status = read_document(state, &document);
+        yaml_document_delete(&document);
+    }
+    yaml_parser_delete(&parser);
+    return status;
+}

@@ -1,0 +1,211 @@
+#include "train/config_schema.h"
+
+#include <string.h>
+
+#define IN_CONFIG(member)                                                              \
+    .offset = offsetof(fr_config, member), .bytes = sizeof(((fr_config *)NULL)->member)
+#define IN_TASK(member)                                                                \
+    .offset = offsetof(fr_task_config, member),                                        \
+    .bytes = sizeof(((fr_task_config *)NULL)->member)
+
+/* Counts that no sensible run reaches, so that products of two of them fit into int64_t. */
+#define MANY 1e9
+
+const fr_config_section FR_CONFIG_SECTIONS[FR_SECTION_COUNT] = {
+    [FR_SECTION_TOP] = {"", "", FR_SECTION_TOP, ""},
+    [FR_SECTION_BASE] = {"base", "base", FR_SECTION_TOP,
+                         "The frozen model. On resume its weights' digest must match, "
+                         "wherever the file lies."},
+    [FR_SECTION_RUN] = {"run", "run", FR_SECTION_TOP,
+                        "What all tasks share: where results go, how long, on which "
+                        "layout."},
+    [FR_SECTION_TASK] = {"tasks", "tasks[]", FR_SECTION_TOP,
+                         "A list of at least one task; each trains a prefix of its "
+                         "own."},
+    [FR_SECTION_PREFIX] = {"prefix", "tasks[].prefix", FR_SECTION_TASK,
+                           "The trained keys and values."},
+    [FR_SECTION_INIT] = {"init", "tasks[].prefix.init", FR_SECTION_PREFIX,
+                         "What the prefix starts from: exactly one of these keys, "
+                         "required."},
+    [FR_SECTION_OPTIMIZER] = {"optimizer", "tasks[].optimizer", FR_SECTION_TASK,
+                              "How the prefix is updated."},
+    [FR_SECTION_BATCH] = {"batch", "tasks[].batch", FR_SECTION_TASK,
+                          "How many examples make a step, and how they are packed."},
+};
+
+const fr_config_key FR_CONFIG_KEYS[] = {
+    {"path", FR_SECTION_BASE, FR_KEY_TEXT, FR_RESUME_FREE, .required = true,
+     IN_CONFIG(base.path), .help = "GGUF file or Hugging Face folder"},
+    {"weights", FR_SECTION_BASE, FR_KEY_TEXT, FR_RESUME_FREE, .default_text = "auto",
+     .choices = {"auto"}, IN_CONFIG(base.weights),
+     .help = "how the weights are held: as mapped where the type fits, else converted "
+             "once"},
+
+    {"dir", FR_SECTION_RUN, FR_KEY_TEXT, FR_RESUME_FREE, .required = true,
+     IN_CONFIG(run.dir),
+     .help = "run folder for checkpoints, metrics, caches and logs"},
+    {"seed", FR_SECTION_RUN, FR_KEY_SEED, FR_RESUME_IDENTITY, .default_text = "1",
+     IN_CONFIG(run.seed), .help = "seed of the example order and of random inits"},
+    {"steps", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_GROWS, "steps", .low = 1,
+     .high = MANY, IN_CONFIG(run.steps),
+     .help = "optimizer updates of each task; required unless every task has its own"},
+    {"precision", FR_SECTION_RUN, FR_KEY_CHOICE, FR_RESUME_IDENTITY,
+     .default_text = "bf16", .choices = {"f32", "bf16"}, IN_CONFIG(run.precision),
+     .help = "type of the inputs of matrix products; sums, prefix and moments are "
+             "always f32 or wider"},
+    {"stages", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "ranks",
+     .default_text = "auto", .automatic = true, .low = 1, .high = 1e6,
+     IN_CONFIG(run.stages), .help = "pipeline stages the layers are spread over"},
+    {"replicas", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "pipelines",
+     .default_text = "auto", .automatic = true, .low = 1, .high = 1e6,
+     IN_CONFIG(run.replicas), .help = "pipelines that share each step's examples"},
+    {"threads", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "threads",
+     .default_text = "auto", .automatic = true, .low = 1, .high = 4096,
+     IN_CONFIG(run.threads),
+     .help = "threads of a rank; auto: the node's cores shared by its ranks"},
+    {"device", FR_SECTION_RUN, FR_KEY_TEXT, FR_RESUME_FREE, .default_text = "auto",
+     .choices = {"auto", "cpu"}, IN_CONFIG(run.device), .help = "where to compute"},
+    {"save_every", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "steps",
+     .default_text = "50", .low = 1, .high = MANY, IN_CONFIG(run.save_every),
+     .help = "steps between checkpoints; one more is written at the end"},
+    {"keep", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "files", .default_text = "2",
+     .low = 1, .high = MANY, IN_CONFIG(run.keep),
+     .help = "newest checkpoints that are kept"},
+    {"valid_every", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "steps",
+     .default_text = "50", .low = 0, .high = MANY, IN_CONFIG(run.valid_every),
+     .help = "steps between validations; 0: only at the end"},
+    {"log_every", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "steps",
+     .default_text = "1", .low = 1, .high = MANY, IN_CONFIG(run.log_every),
+     .help = "steps between lines of metrics.jsonl"},
+    {"nonfinite_limit", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "steps",
+     .default_text = "5", .low = 1, .high = MANY, IN_CONFIG(run.nonfinite_limit),
+     .help = "skipped non-finite steps in a row before the run ends with exit code 4"},
+
+    {"name", FR_SECTION_TASK, FR_KEY_TEXT, FR_RESUME_IDENTITY, .required = true,
+     IN_TASK(name), .help = "letters, digits, `.`, `_` and `-`; unique"},
+    {"train", FR_SECTION_TASK, FR_KEY_TEXT, FR_RESUME_FREE, .required = true,
+     IN_TASK(train),
+     .help = "JSONL file of training rows; on resume the digest of its content must "
+             "match, wherever it lies"},
+    {"valid", FR_SECTION_TASK, FR_KEY_TEXT, FR_RESUME_FREE, IN_TASK(valid),
+     .help = "JSONL file of validation rows"},
+    {"valid_rows", FR_SECTION_TASK, FR_KEY_INT, FR_RESUME_FREE, "rows",
+     .default_text = "auto", .automatic = true, .low = 1, .high = MANY,
+     IN_TASK(valid_rows), .help = "first rows of `valid` that are used; auto: all"},
+    {"template", FR_SECTION_TASK, FR_KEY_TEXT, FR_RESUME_IDENTITY,
+     IN_TASK(template_text),
+     .help =
+         "text around a row's fields: `{target}` once, `{source}` before it at most "
+         "once; needed by rows of text"},
+    {"chat", FR_SECTION_TASK, FR_KEY_BOOL, FR_RESUME_IDENTITY, .default_text = "false",
+     IN_TASK(chat),
+     .help = "rows are `messages` in the base's own chat template; excludes "
+             "`template`"},
+    {"eos", FR_SECTION_TASK, FR_KEY_BOOL, FR_RESUME_IDENTITY, .default_text = "true",
+     IN_TASK(eos),
+     .help = "close each target with the end-of-sequence id (chat turns have their own "
+             "end)"},
+    {"special", FR_SECTION_TASK, FR_KEY_BOOL, FR_RESUME_IDENTITY,
+     .default_text = "false", IN_TASK(special),
+     .help = "parse special tokens in data fields; in the template they always are"},
+    {"loss", FR_SECTION_TASK, FR_KEY_CHOICE, FR_RESUME_IDENTITY, .default_text = "all",
+     .choices = {"all", "last"}, IN_TASK(loss_last),
+     .help = "assistant turns whose tokens are in the loss; `last` needs `chat: true`"},
+    {"long_rows", FR_SECTION_TASK, FR_KEY_CHOICE, FR_RESUME_IDENTITY,
+     .default_text = "drop", .choices = {"drop", "cut"}, IN_TASK(long_rows),
+     .help = "what happens to examples longer than `max_tokens`; `cut` shortens the "
+             "source first, then the target, both at their end"},
+    {"max_tokens", FR_SECTION_TASK, FR_KEY_INT, FR_RESUME_IDENTITY, "tokens",
+     .default_text = "auto", .automatic = true, .low = 2, .high = MANY,
+     IN_TASK(max_tokens),
+     .help = "longest source with one target; auto: the base's context less the "
+             "prefix"},
+    {"steps", FR_SECTION_TASK, FR_KEY_INT, FR_RESUME_GROWS, "steps",
+     .default_text = "auto", .automatic = true, .low = 1, .high = MANY, IN_TASK(steps),
+     .help = "optimizer updates of this task; auto: `run.steps`"},
+
+    {"length", FR_SECTION_PREFIX, FR_KEY_INT, FR_RESUME_IDENTITY, "slots",
+     .default_text = "auto", .automatic = true, .low = 1, .high = 1e6,
+     IN_TASK(prefix.length),
+     .help = "slots of the prefix; auto: the tokens of the init text or the length of "
+             "the init file; needed by `random` and `zero`"},
+    {"freeze_first", FR_SECTION_PREFIX, FR_KEY_BOOL, FR_RESUME_IDENTITY,
+     .default_text = "false", IN_TASK(prefix.freeze_first),
+     .help = "keep slot 0 as it starts (attention sink)"},
+
+    {"text", FR_SECTION_INIT, FR_KEY_TEXT, FR_RESUME_IDENTITY, .init = FR_INIT_TEXT,
+     IN_TASK(prefix.text),
+     .help = "keys and values of this text: step 0 equals the model prompted with it"},
+    {"random", FR_SECTION_INIT, FR_KEY_REAL, FR_RESUME_IDENTITY, .low = 0, .high = 1e3,
+     .open_ends = FR_OPEN_LOW, .init = FR_INIT_RANDOM, IN_TASK(prefix.random_std),
+     .help = "normal numbers with this standard deviation"},
+    {"zero", FR_SECTION_INIT, FR_KEY_TRUE, FR_RESUME_IDENTITY, .init = FR_INIT_ZERO,
+     .help = "all zero"},
+    {"file", FR_SECTION_INIT, FR_KEY_TEXT, FR_RESUME_IDENTITY, .init = FR_INIT_FILE,
+     IN_TASK(prefix.text),
+     .help = "`FILE` or `FILE:TASK`: the prefix in a prefix file or checkpoint"},
+
+    {"kind", FR_SECTION_OPTIMIZER, FR_KEY_CHOICE, FR_RESUME_IDENTITY,
+     .default_text = "adamw", .choices = {"adamw", "sgd"}, IN_TASK(optimizer.kind),
+     .help = "update rule"},
+    {"lr", FR_SECTION_OPTIMIZER, FR_KEY_REAL, FR_RESUME_IDENTITY,
+     .default_text = "5.0e-3", .low = 0, .high = 1e3, IN_TASK(optimizer.lr),
+     .help = "learning rate after the warm-up"},
+    {"warmup", FR_SECTION_OPTIMIZER, FR_KEY_INT, FR_RESUME_IDENTITY, "steps",
+     .default_text = "0", .low = 0, .high = MANY, IN_TASK(optimizer.warmup),
+     .help = "steps over which the rate rises from 0"},
+    {"schedule", FR_SECTION_OPTIMIZER, FR_KEY_CHOICE, FR_RESUME_IDENTITY,
+     .default_text = "constant", .choices = {"constant", "linear", "cosine"},
+     IN_TASK(optimizer.schedule),
+     .help = "course of the rate after the warm-up; linear and cosine fall to 0 at the "
+             "last step"},
+    {"weight_decay", FR_SECTION_OPTIMIZER, FR_KEY_REAL, FR_RESUME_IDENTITY,
+     .default_text = "0", .low = 0, .high = 1e3, IN_TASK(optimizer.weight_decay),
+     .help = "decoupled weight decay"},
+    {"clip", FR_SECTION_OPTIMIZER, FR_KEY_REAL, FR_RESUME_IDENTITY,
+     .default_text = "1.0", .low = 0, .high = MANY, IN_TASK(optimizer.clip),
+     .help = "largest norm of the task's gradient; 0: no clipping"},
+    {"beta1", FR_SECTION_OPTIMIZER, FR_KEY_REAL, FR_RESUME_IDENTITY,
+     .default_text = "0.9", .low = 0, .high = 1, .open_ends = FR_OPEN_HIGH,
+     IN_TASK(optimizer.beta1), .help = "AdamW: decay of the first moment"},
+    {"beta2", FR_SECTION_OPTIMIZER, FR_KEY_REAL, FR_RESUME_IDENTITY,
+     .default_text = "0.999", .low = 0, .high = 1, .open_ends = FR_OPEN_HIGH,
+     IN_TASK(optimizer.beta2), .help = "AdamW: decay of the second moment"},
+    {"eps", FR_SECTION_OPTIMIZER, FR_KEY_REAL, FR_RESUME_IDENTITY,
+     .default_text = "1.0e-8", .low = 0, .high = 1, .open_ends = FR_OPEN_LOW,
+     IN_TASK(optimizer.eps), .help = "AdamW: added to the root of the second moment"},
+
+    {"examples", FR_SECTION_BATCH, FR_KEY_INT, FR_RESUME_IDENTITY, "examples",
+     .default_text = "16", .low = 1, .high = MANY, IN_TASK(batch.examples),
+     .help = "examples (a source with one target) a step"},
+    {"microbatch_tokens", FR_SECTION_BATCH, FR_KEY_INT, FR_RESUME_FREE, "tokens",
+     .default_text = "1024", .low = 1, .high = MANY, IN_TASK(batch.microbatch_tokens),
+     .help = "upper bound of a packed microbatch: memory and speed, never results; a "
+             "longer row travels alone"},
+};
+
+enum { N_KEYS = sizeof FR_CONFIG_KEYS / sizeof FR_CONFIG_KEYS[0] };
+const int FR_CONFIG_N_KEYS = N_KEYS;
+_Static_assert((int)N_KEYS <= (int)FR_MOST_KEYS, "fr_key_lines holds one line a key");
+
+int fr_config_find_key(fr_section_id section, const char *name)
+{
+    for (int i = 0; i < N_KEYS; i++) {
+        const fr_config_key *key = &FR_CONFIG_KEYS[i];
+        if (key->section == section && strcmp(key->name, name) == 0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+fr_section_id fr_config_find_section(fr_section_id parent, const char *name)
+{
+    for (fr_section_id s = FR_SECTION_BASE; s < FR_SECTION_COUNT; s++) {
+        const fr_config_section *section = &FR_CONFIG_SECTIONS[s];
+        if (section->parent == parent && strcmp(section->name, name) == 0) {
+            return s;
+        }
+    }
+    return FR_SECTION_COUNT;
+}

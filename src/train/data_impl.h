@@ -1,0 +1,94 @@
+/*
+ * data_impl.h - what the data_*.c files share: rows on their way into the table, and the table itself.
+ *
+ * Layer L4; private to data*.c.
+ */
+#ifndef FR_TRAIN_DATA_IMPL_H
+#define FR_TRAIN_DATA_IMPL_H
+
+#include "base/file.h"
+#include "train/data.h"
+#include "train/text.h"
+
+/** One row of a file as token sequences; targets lie one after the other in `ids`. */
+typedef struct fr_row {
+    fr_ids source;
+    fr_ids source_counted;
+    int64_t n_targets;
+    fr_ids target_ends; /* end of each target in target_ids */
+    fr_ids target_ids;
+} fr_row;
+
+void fr_row_clear(fr_row *row);
+void fr_row_fini(fr_row *row);
+
+/** Everything that reading a row needs. */
+typedef struct fr_row_reader {
+    fr_ctx *ctx;
+    const fr_data_params *params;
+    fr_template template_parts;
+    int64_t line;
+} fr_row_reader;
+
+/** Parse one JSON line into `row`; FR_ERR_DATA "FILE:LINE: ...". */
+FR_MUST_CHECK fr_status fr_row_read(const fr_row_reader *reader, const char *line,
+                                    size_t bytes, fr_row *row);
+
+/* The table: a header and four arrays in one block of memory, the same in a cache file. */
+enum { FR_TABLE_VERSION = 1 };
+
+typedef struct fr_table_header {
+    char magic[8];
+    int64_t version;
+    int64_t n_ids;
+    fr_data_stats stats;
+    uint8_t key[FR_DIGEST_BYTES];     /* of everything that decides the content */
+    uint8_t data[FR_DIGEST_BYTES];    /* of the data file */
+    uint8_t content[FR_DIGEST_BYTES]; /* of the arrays */
+} fr_table_header;
+
+typedef struct fr_table_row {
+    int64_t source;
+    int64_t n_source;
+    int64_t first_example;
+    int64_t n_targets;
+    int64_t line;
+} fr_table_row;
+
+typedef struct fr_table_example {
+    int64_t row;
+    int64_t first;
+    int64_t n;
+} fr_table_example;
+
+/** Views of the arrays in a block. */
+typedef struct fr_table {
+    const fr_table_header *header;
+    const fr_table_row *rows;
+    const fr_table_example *examples;
+    const int32_t *ids;
+    const uint8_t *counted;
+} fr_table;
+
+/** Bytes of a block with these counts. */
+size_t fr_table_bytes(int64_t n_rows, int64_t n_examples, int64_t n_ids);
+/** Lay the views over a block whose header is filled. */
+fr_table fr_table_view(const uint8_t *block);
+
+/** Tokenise the whole file into one block; the caller frees. */
+FR_MUST_CHECK fr_status fr_table_build(fr_ctx *ctx, const fr_data_params *params,
+                                       const fr_map *file, uint8_t **out);
+
+/** Digest of data, tokenizer and options: names a cache. */
+FR_MUST_CHECK fr_status fr_table_key(fr_ctx *ctx, const fr_data_params *params,
+                                     const uint8_t data[FR_DIGEST_BYTES],
+                                     uint8_t out[FR_DIGEST_BYTES]);
+
+/** Map a cache of this key; *out stays empty if there is none or it is damaged. */
+FR_MUST_CHECK fr_status fr_cache_open(fr_ctx *ctx, const char *folder,
+                                      const uint8_t key[FR_DIGEST_BYTES], fr_map *out);
+/** Write a cache; a folder that cannot be written is a warning. */
+void fr_cache_write(fr_ctx *ctx, const char *folder, const uint8_t key[FR_DIGEST_BYTES],
+                    const uint8_t *block, size_t bytes);
+
+#endif

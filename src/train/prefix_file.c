@@ -1,0 +1,56 @@
+#include "train/prefix_file.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+fr_status fr_prefix_file_open(fr_ctx *ctx, const char *reference, fr_checkpoint **out,
+                              int64_t *index)
+{
+    char *file = NULL;
+    const char *task = NULL;
+    *out = NULL;
+    FR_TRY(fr_copy_string(ctx, reference, &file));
+    char *colon = strrchr(file, ':');
+    if (colon != NULL && !fr_file_exists(file)) {
+        *colon = '\0';
+        task = colon + 1;
+    }
+    fr_status status = fr_checkpoint_read(ctx, file, out);
+    if (status == FR_OK) {
+        status = fr_checkpoint_find_task(ctx, *out, file, task, index);
+    }
+    if (status != FR_OK) {
+        fr_checkpoint_destroy(out);
+    }
+    free(file);
+    return status;
+}
+
+fr_status fr_prefix_file_check(fr_ctx *ctx, const char *reference,
+                               const fr_checkpoint_task *task, const fr_arch *arch)
+{
+    if (task->n_layers == arch->n_layers && task->n_kv_heads == arch->n_kv_heads &&
+        task->head_dim == arch->head_dim) {
+        return FR_OK;
+    }
+    return FR_FAIL(
+        ctx, FR_ERR_CHECKPOINT,
+        "%s: prefix for %lld layers x %lld key/value heads x %lld, the base has "
+        "%lld x %lld x %lld; use the model it was made for",
+        reference, (long long)task->n_layers, (long long)task->n_kv_heads,
+        (long long)task->head_dim, (long long)arch->n_layers,
+        (long long)arch->n_kv_heads, (long long)arch->head_dim);
+}
+
+fr_stage_prefix fr_prefix_file_view(const fr_checkpoint_task *task, int64_t first_layer)
+{
+    if (task == NULL) {
+        return (fr_stage_prefix){0};
+    }
+    int64_t offset = first_layer * task->length * task->n_kv_heads * task->head_dim;
+    return (fr_stage_prefix){task->length, task->state.k + offset,
+                             task->state.v + offset};
+}

@@ -1,0 +1,180 @@
+/* A unit's attention has the same bits wherever its rows lie, whatever else is in the call, and for any
+ * number of threads; a query row's do not depend on the queries after it. */
+#include "support/attention_case.h"
+#include "support/devices.h"
+#include "support/suite.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { UNIT_SEGMENTS = 3, UNIT_ROWS = 113, MAX_THREADS = 4 };
+
+/* A source with two targets from row `first` on, as unit `unit`. */
+static void add_unit(int64_t first, int64_t unit, fr_segment segments[UNIT_SEGMENTS])
+{
+    static const int64_t COUNTS[UNIT_SEGMENTS] = {69, 13, 31};
+    int64_t row = first;
+    for (int i = 0; i < UNIT_SEGMENTS; i++) {
+        segments[i] = (fr_segment){.q_first = row,
+                                   .q_count = COUNTS[i],
+                                   .own_first = row,
+                                   .unit = unit,
+                                   .sees_prefix = true,
+                                   .n_spans = i == 0 ? 0 : 1,
+                                   .spans = {{first, COUNTS[0]}}};
+        row += COUNTS[i];
+    }
+}
+
+/* `rows` rows of each buffer from `first` on, taken over from the case `from` at its row 0. */
+static void copy_inputs(const fr_attention_case *from, fr_attention_case *to,
+                        int64_t first, int64_t rows)
+{
+    const fr_attention_params *p = &to->params;
+    int64_t width = p->n_heads * p->head_dim;
+    size_t q_bytes = (size_t)(rows * p->q_stride) * sizeof(float);
+    size_t key_bytes = (size_t)(rows * p->kv_stride) * sizeof(float);
+    memcpy(to->q + first * p->q_stride, from->q, q_bytes);
+    memcpy(to->k + first * p->kv_stride, from->k, key_bytes);
+    memcpy(to->v + first * p->kv_stride, from->v, key_bytes);
+    memcpy(to->d_o + first * width, from->d_o, (size_t)(rows * width) * sizeof(float));
+}
+
+static void run(fr_isa isa, int n_threads, fr_attention_case *c)
+{
+    fr_device *device = fr_test_device(isa, n_threads);
+    fr_attention_case_forward(device, c);
+    fr_attention_case_backward(device, c, false);
+    fr_device_destroy(&device);
+}
+
+static void compare_rows(const char *what, const float *got, int64_t first,
+                         const float *wanted, int64_t rows, int64_t stride)
+{
+    fr_assert_same_bytes(what, got + first * stride, wanted,
+                         (size_t)(rows * stride) * sizeof(float));
+}
+
+/* Rows `first`... of `got`, unit `unit`, against the case that holds the unit alone. */
+static void compare_unit(const fr_attention_case *got, int64_t first, int64_t unit,
+                         const fr_attention_case *alone)
+{
+    const fr_attention_params *p = &got->params;
+    int64_t prefix_count = fr_attention_case_prefix_count(got);
+    compare_rows("o", got->o, first, alone->o, UNIT_ROWS, p->n_heads * p->head_dim);
+    compare_rows("lse", got->lse, first, alone->lse, UNIT_ROWS, p->n_heads);
+    compare_rows("dq", got->dq, first, alone->dq, UNIT_ROWS, p->q_stride);
+    compare_rows("dk", got->dk, first, alone->dk, UNIT_ROWS, p->kv_stride);
+    compare_rows("dv", got->dv, first, alone->dv, UNIT_ROWS, p->kv_stride);
+    compare_rows("dprefix k", got->dprefix_k, unit, alone->dprefix_k, 1, prefix_count);
+    compare_rows("dprefix v", got->dprefix_v, unit, alone->dprefix_v, 1, prefix_count);
+}
+
+/* The unit alone at row 0 on one thread, then as units 0, 2 and 3 of four at odd places. */
+static void check_placement(fr_isa isa, const fr_attention_shape *shape)
+{
+    static const int64_t FIRST[] = {3, 139, 252};
+    static const int64_t UNITS[] = {0, 2, 3};
+    fr_segment alone_segments[UNIT_SEGMENTS];
+    fr_segment segments[3 * UNIT_SEGMENTS + 1];
+    add_unit(0, 0, alone_segments);
+    add_unit(FIRST[0], UNITS[0], segments);
+    segments[3] = (fr_segment){120, 19, 120, 1, true, 0, {{0, 0}}};
+    add_unit(FIRST[1], UNITS[1], segments + 4);
+    add_unit(FIRST[2], UNITS[2], segments + 7);
+    fr_attention_case *alone =
+        fr_attention_case_create(shape, UNIT_SEGMENTS, alone_segments);
+    fr_attention_case *packed =
+        fr_attention_case_create(shape, FR_N_CASES(segments), segments);
+    run(isa, 1, alone);
+    for (int i = 0; i < 3; i++) {
+        copy_inputs(alone, packed, FIRST[i], UNIT_ROWS);
+    }
+    for (int n_threads = 1; n_threads <= MAX_THREADS; n_threads++) {
+        run(isa, n_threads, packed);
+        for (int i = 0; i < 3; i++) {
+            compare_unit(packed, FIRST[i], UNITS[i], alone);
+        }
+    }
+    fr_attention_case_destroy(&alone);
+    fr_attention_case_destroy(&packed);
+}
+
+static void unit_keeps_its_bits_in_any_company(void)
+{
+    for (int isa = FR_ISA_GENERIC; isa <= (int)fr_isa_detect(); isa++) {
+        for (int s = 0; s < FR_ATTENTION_SHAPES; s++) {
+            check_placement((fr_isa)isa, &fr_attention_shapes[s]);
+        }
+    }
+}
+
+/* Queries 0 .. count-1 of one long segment against a segment of `count`. */
+static void check_prefix_of_queries(fr_device *device, void *user)
+{
+    static const int64_t COUNTS[] = {1, 2, 5, 16, 17, 48, 63, 64, 65, 100};
+    static const fr_segment WHOLE = {5, 131, 75, 0, true, 2, {{0, 66}, {66, 9}}};
+    const fr_attention_shape *shape = user;
+    fr_attention_case *whole = fr_attention_case_create(shape, 1, &WHOLE);
+    int64_t width = shape->n_heads * shape->head_dim;
+    fr_attention_case_forward(device, whole);
+    for (int i = 0; i < FR_N_CASES(COUNTS); i++) {
+        fr_attention_case *part = fr_attention_case_create(shape, 1, &WHOLE);
+        part->segments[0].q_count = COUNTS[i];
+        fr_attention_case_forward(device, part);
+        fr_assert_same_bytes("o", part->o + WHOLE.q_first * width,
+                             whole->o + WHOLE.q_first * width,
+                             (size_t)(COUNTS[i] * width) * sizeof(float));
+        fr_assert_same_bytes("lse", part->lse + WHOLE.q_first * shape->n_heads,
+                             whole->lse + WHOLE.q_first * shape->n_heads,
+                             (size_t)(COUNTS[i] * shape->n_heads) * sizeof(float));
+        fr_attention_case_destroy(&part);
+    }
+    fr_attention_case_destroy(&whole);
+}
+
+static void row_does_not_depend_on_later_queries(void)
+{
+    for (int s = 0; s < FR_ATTENTION_SHAPES; s++) {
+        fr_attention_shape shape = fr_attention_shapes[s];
+        fr_test_each_isa(check_prefix_of_queries, &shape);
+    }
+}
+
+/* One device for calls of growing and shrinking size: scratch contents must not matter. */
+static void check_reuse(fr_device *device, void *user)
+{
+    (void)user;
+    static const int ORDER[] = {3, 0, 4, 2, 5, 1, 0};
+    fr_segment segments[UNIT_SEGMENTS];
+    add_unit(0, 0, segments);
+    for (int i = 0; i < FR_N_CASES(ORDER); i++) {
+        const fr_attention_shape *shape = &fr_attention_shapes[ORDER[i]];
+        fr_attention_case *used =
+            fr_attention_case_create(shape, UNIT_SEGMENTS, segments);
+        fr_attention_case *fresh =
+            fr_attention_case_create(shape, UNIT_SEGMENTS, segments);
+        fr_attention_case_forward(device, used);
+        fr_attention_case_backward(device, used, false);
+        run(fr_device_isa(device), 1, fresh);
+        compare_unit(used, 0, 0, fresh);
+        fr_attention_case_destroy(&used);
+        fr_attention_case_destroy(&fresh);
+    }
+}
+
+static void earlier_calls_leave_no_trace(void)
+{
+    fr_test_each_isa(check_reuse, NULL);
+}
+
+static const fr_case CASES[] = {
+    FR_CASE(unit_keeps_its_bits_in_any_company),
+    FR_CASE(row_does_not_depend_on_later_queries),
+    FR_CASE(earlier_calls_leave_no_trace),
+};
+
+int main(int argc, char **argv)
+{
+    return fr_suite_main("attention_bits", CASES, FR_N_CASES(CASES), argc, argv);
+}

@@ -1,0 +1,139 @@
+#include "model/tokenizer.h"
+#include "model/weights.h"
+#include "support/fault.h"
+#include "support/gguf_writer.h"
+#include "support/model_files.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static fr_status read_weights(fr_ctx *ctx, void *path)
+{
+    uint8_t digest[FR_DIGEST_BYTES];
+    char line[256];
+    float *values = NULL;
+    int64_t rows = 0;
+    int64_t columns = 0;
+    fr_weights *weights = NULL;
+    fr_status status = fr_weights_open(ctx, path, &weights);
+    if (status == FR_OK) {
+        fr_weights_shape(weights, FR_W_Q, 0, &rows, &columns);
+        values = calloc((size_t)(rows * columns), sizeof *values);
+        status = fr_check_memory(ctx, values != NULL, (size_t)(rows * columns));
+    }
+    if (status == FR_OK) {
+        status = fr_weights_read(ctx, weights, FR_W_Q, 0, FR_F32, values);
+    }
+    if (status == FR_OK) {
+        status = fr_weights_digest(ctx, weights, 0, digest);
+    }
+    if (status == FR_OK) {
+        status = fr_weights_describe(ctx, weights, 0, line, sizeof line);
+    }
+    free(values);
+    fr_weights_close(&weights);
+    return status;
+}
+
+static fr_status use_tokenizer(fr_ctx *ctx, void *path)
+{
+    static const char TEXT[] = "ab abab<end>b";
+    fr_ids ids = {NULL, 0, 0};
+    char *text = NULL;
+    size_t bytes = 0;
+    fr_tokenizer *tokenizer = NULL;
+    fr_status status = fr_tokenizer_open(ctx, path, &tokenizer);
+    if (status == FR_OK) {
+        status = fr_tokenizer_encode(ctx, tokenizer, TEXT, sizeof TEXT - 1, true, &ids);
+    }
+    if (status == FR_OK) {
+        status = fr_tokenizer_decode(ctx, tokenizer, ids.data, ids.count, true, &text,
+                                     &bytes);
+    }
+    free(text);
+    fr_ids_fini(&ids);
+    fr_tokenizer_close(&tokenizer);
+    return status;
+}
+
+/* A path that an action may take as its argument; the suite's ring of paths is too short-lived. */
+static char *keep_path(const char *path)
+{
+    size_t bytes = strlen(path) + 1;
+    char *copy = fr_test_memory(malloc(bytes));
+    memcpy(copy, path, bytes);
+    return copy;
+}
+
+static void sweep_weights(const char *what, const char *path)
+{
+    char *kept = keep_path(path);
+    CU_ASSERT_TRUE(fr_fault_sweep(what, read_weights, kept) >= 5);
+    free(kept);
+}
+
+static void model_folders_survive_each_failed_allocation(void)
+{
+    sweep_weights("llama folder", fr_test_data("golden/tiny_llama"));
+    sweep_weights("gpt2 folder", fr_test_data("golden/tiny_gpt2"));
+}
+
+static void gguf_model_survives_each_failed_allocation(void)
+{
+    const char *path = fr_test_path(fr_test_folder(), "model.gguf");
+    fr_gguf_writer *writer = fr_gguf_writer_create();
+    fr_gguf_writer_add_folder(writer, fr_test_data("golden/tiny_llama"));
+    fr_gguf_writer_write(writer, path);
+    fr_gguf_writer_destroy(&writer);
+    sweep_weights("llama gguf", path);
+}
+
+static void gguf_tokenizer_survives_each_failed_allocation(void)
+{
+    /* U+0120 stands for a space in byte-level vocabularies */
+    static const char *const TOKENS[] = {"a", "b", "\xc4\xa0", "ab", "abab", "<end>"};
+    static const char *const MERGES[] = {"a b", "ab ab"};
+    static const int32_t TYPES[] = {1, 1, 1, 1, 1, 3};
+    char *path = keep_path(fr_test_path(fr_test_folder(), "tokenizer.gguf"));
+    fr_gguf_writer *writer = fr_gguf_writer_create();
+    fr_gguf_writer_set_text(writer, "general.architecture", "llama");
+    fr_gguf_writer_set_text(writer, "tokenizer.ggml.model", "gpt2");
+    fr_gguf_writer_set_text(writer, "tokenizer.ggml.pre", "smollm");
+    fr_gguf_writer_set_texts(writer, "tokenizer.ggml.tokens", TOKENS, 6);
+    fr_gguf_writer_set_texts(writer, "tokenizer.ggml.merges", MERGES, 2);
+    fr_gguf_writer_set_ints(writer, "tokenizer.ggml.token_type", TYPES, 6);
+    fr_gguf_writer_set_u32(writer, "tokenizer.ggml.eos_token_id", 5);
+    fr_gguf_writer_write(writer, path);
+    fr_gguf_writer_destroy(&writer);
+    CU_ASSERT_TRUE(fr_fault_sweep("gguf tokenizer", use_tokenizer, path) >= 10);
+    free(path);
+}
+
+static void folder_tokenizer_survives_each_failed_allocation(void)
+{
+    const char *folder = fr_test_folder();
+    char *path = keep_path(folder);
+    fr_test_write_text(
+        fr_test_path(folder, "tokenizer.json"),
+        "{\"added_tokens\": [{\"id\": 5, \"content\": \"<end>\", \"special\": true}],"
+        " \"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false,"
+        " \"use_regex\": true}, \"decoder\": {\"type\": \"ByteLevel\"},"
+        " \"model\": {\"type\": \"BPE\", \"merges\": [\"a b\", \"ab ab\"],"
+        " \"vocab\": {\"a\": 0, \"b\": 1, \"\\u0120\": 2, \"ab\": 3, \"abab\": 4}}}");
+    fr_test_write_text(fr_test_path(folder, "tokenizer_config.json"),
+                       "{\"eos_token\": \"<end>\", \"chat_template\": \"x\"}");
+    CU_ASSERT_TRUE(fr_fault_sweep("folder tokenizer", use_tokenizer, path) >= 10);
+    free(path);
+}
+
+static const fr_case CASES[] = {
+    FR_CASE(model_folders_survive_each_failed_allocation),
+    FR_CASE(gguf_model_survives_each_failed_allocation),
+    FR_CASE(gguf_tokenizer_survives_each_failed_allocation),
+    FR_CASE(folder_tokenizer_survives_each_failed_allocation),
+};
+
+int main(int argc, char **argv)
+{
+    return fr_suite_main("fault_model", CASES, FR_N_CASES(CASES), argc, argv);
+}

@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# selftest.sh COMPILER: each lint finds the fault planted for it, and nothing in a clean tree.
+set -euo pipefail
+
+compiler=${1:-cc}
+here=$(cd "$(dirname "$0")" && pwd)
+area=$(mktemp -d)
+trap 'rm -rf "$area"' EXIT
+failed=0
+
+# A small clean tree with the lints in it.
+clean_tree() {
+    rm -rf "${area:?}/tree"
+    mkdir -p "$area/tree/tests/lint" "$area/tree/src/base" "$area/tree/src/model"
+    cp "$here"/*.py "$here"/*.sh "$area/tree/tests/lint/"
+    cp "$here/../../.clang-format" "$area/tree/"
+    printf '#include <math.h>\n' >"$area/tree/src/base/a.h"
+    printf '#include "base/a.h"\nint f(void)\n{\n    return 1;\n}\n' >"$area/tree/src/model/b.c"
+}
+
+# expect NAME STATUS TEXT COMMAND...: the command leaves with the status and prints the text.
+expect() {
+    local name=$1 wanted=$2 text=$3 status=0 output
+    shift 3
+    output=$(cd "$area/tree" && "$@" 2>&1) || status=$?
+    if [ "$status" -ne "$wanted" ] || [[ $output != *"$text"* ]]; then
+        echo "FAILED $name: status $status, wanted $wanted with '$text'; output:"
+        echo "$output"
+        failed=1
+    fi
+}
+
+python() {
+    expect "$1" "$2" "$3" python3 -B "tests/lint/$4.py"
+}
+
+repeat() {
+    for ((i = 0; i < $1; i++)); do
+        echo "$2"
+    done
+}
+
+clean_tree
+python "clean tree" 0 "0 problems" layers
+python "clean tree" 0 "0 problems" sizes
+python "clean tree" 0 "0 problems" paths
+
+echo '#include "model/b.h"' >"$area/tree/src/base/a.h"
+python "upward include" 1 "room base must not use model" layers
+echo '#include <mpi.h>' >"$area/tree/src/base/a.h"
+python "foreign header" 1 "mpi.h belongs in" layers
+echo '#include "a.h"' >"$area/tree/src/base/a.h"
+python "include without a room" 1 "by its path under src/" layers
+echo '#include "base/x_impl.h"' >"$area/tree/src/model/b.c"
+python "private header" 1 "private to room base" layers
+
+clean_tree
+repeat 251 "" >"$area/tree/src/base/a.h"
+python "long header" 1 "251 lines, limit 250" sizes
+{ printf 'int f(void)\n{\n' && repeat 61 "    g();" && echo "}"; } >"$area/tree/src/model/b.c"
+python "long function" 1 "function body of 61 lines" sizes
+{ printf 'int f(void)\n{\n' && repeat 5 "if (1) {" && repeat 5 " }" && echo "}"; } \
+    >"$area/tree/src/model/b.c"
+python "deep function" 1 "5 nested blocks" sizes
+
+clean_tree
+echo "/* see /ro""ot/notes */" >"$area/tree/src/base/a.h"
+python "machine path" 1 "path of one machine" paths
+echo "/* TO""DO */" >"$area/tree/src/base/a.h"
+python "leftover" 1 "leftover" paths
+
+clean_tree
+printf '#!/bin/sh\nif true; then\n' >"$area/tree/tests/broken.sh"
+expect "broken script" 1 "broken.sh" bash tests/lint/shell.sh
+
+symbols() {
+    echo "$3" >"$area/tree/x.c"
+    "$compiler" -w -O0 -c "$area/tree/x.c" -o "$area/tree/x.c.o"
+    rm -f "$area/tree/libx.a"
+    ar rc "$area/tree/libx.a" "$area/tree/x.c.o"
+    expect "$1" "$2" "$4" bash tests/lint/symbols.sh libx.a
+}
+symbols "clean object" 0 "static const int t[] = {1}; const int *f(void) { return t; }" "0 problems"
+symbols "global" 1 "int counter;" "writable object counter"
+symbols "static" 1 "int f(void) { static int n = 3; return ++n; }" "writable object n"
+symbols "exit" 1 "void exit(int); void f(void) { exit(1); }" "ends the process by exit"
+symbols "printf" 1 'int puts(const char *); void f(void) { puts("x"); }' "prints by puts"
+
+exit "$failed"

@@ -1,0 +1,284 @@
+#define _POSIX_C_SOURCE 200809L
+#include "base/file.h"
+#include "base/mem.h"
+#include "support/checkpoints.h"
+#include "train/checkpoint_impl.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { PATH_BYTES = 4096 };
+
+static void round_trip(const fr_checkpoint *checkpoint)
+{
+    char path[PATH_BYTES];
+    fr_checkpoint *read = NULL;
+    fr_fixture_path(fr_test_folder(), "a.h5", path);
+    FR_ASSERT_OK(fr_checkpoint_write(fr_test_ctx(), path, checkpoint));
+    CU_ASSERT_TRUE(fr_checkpoint_is_ours(path));
+    FR_ASSERT_OK(fr_checkpoint_read(fr_test_ctx(), path, &read));
+    fr_fixture_assert_equal(read, checkpoint);
+    fr_checkpoint_destroy(&read);
+    CU_ASSERT_PTR_NULL(read);
+}
+
+static void several_tasks_round_trip_in_their_order(void)
+{
+    fr_checkpoint *checkpoint = fr_fixture_checkpoint(4, true, 12);
+    round_trip(checkpoint);
+    fr_checkpoint_task first = checkpoint->tasks[0];
+    checkpoint->tasks[0] = checkpoint->tasks[3];
+    checkpoint->tasks[3] = first;
+    round_trip(checkpoint);
+    fr_checkpoint_destroy(&checkpoint);
+}
+
+static void prefix_for_inference_has_no_moments(void)
+{
+    fr_checkpoint *checkpoint = fr_fixture_checkpoint(1, false, 3);
+    CU_ASSERT_FALSE(fr_state_has_moments(&checkpoint->tasks[0].state));
+    round_trip(checkpoint);
+    fr_checkpoint_destroy(&checkpoint);
+}
+
+static void file_without_texts_round_trips(void)
+{
+    fr_checkpoint *checkpoint = fr_fixture_checkpoint(1, false, 3);
+    char **texts[] = {&checkpoint->config,    &checkpoint->base_shape,
+                      &checkpoint->base_path, &checkpoint->isa,
+                      &checkpoint->version,   &checkpoint->layout};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        free(*texts[i]);
+        *texts[i] = NULL;
+    }
+    round_trip(checkpoint);
+    fr_checkpoint_destroy(&checkpoint);
+}
+
+/* Longer than an HDF5 object header can hold: such attributes are stored in another way. */
+static void config_of_a_megabyte_round_trips(void)
+{
+    enum { BYTES = 1 << 20 };
+    fr_checkpoint *checkpoint = fr_fixture_checkpoint(1, false, 3);
+    free(checkpoint->config);
+    checkpoint->config = malloc(BYTES + 1);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(checkpoint->config);
+    for (int i = 0; i < BYTES; i++) {
+        checkpoint->config[i] = (char)(unsigned char)(1 + i % 255);
+    }
+    checkpoint->config[BYTES] = '\0';
+    round_trip(checkpoint);
+    fr_checkpoint_destroy(&checkpoint);
+}
+
+static void values_that_are_no_numbers_keep_their_bits(void)
+{
+    static const uint32_t BITS[] = {0x7fc00000, 0x7fa00001, 0xffc12345, 0x7f800000,
+                                    0xff800000, 0x80000000, 0x00000001};
+    fr_checkpoint *checkpoint = fr_fixture_checkpoint(1, true, 3);
+    memcpy(checkpoint->tasks[0].state.v, BITS, sizeof BITS);
+    memcpy(checkpoint->tasks[0].state.s_k, BITS, sizeof BITS);
+    checkpoint->tasks[0].last_loss = (double)NAN;
+    round_trip(checkpoint);
+    fr_checkpoint_destroy(&checkpoint);
+}
+
+static void write_and_read_bytes(const fr_checkpoint *checkpoint, const char *name,
+                                 char **bytes, size_t *n)
+{
+    char path[PATH_BYTES];
+    fr_fixture_path(fr_test_folder(), name, path);
+    FR_ASSERT_OK(fr_checkpoint_write(fr_test_ctx(), path, checkpoint));
+    FR_ASSERT_OK(fr_file_read(fr_test_ctx(), path, bytes, n));
+}
+
+/* The pause makes a stored time of second resolution differ. */
+static void same_content_gives_the_same_bytes(void)
+{
+    const struct timespec pause = {1, 100000000};
+    char *bytes[2] = {NULL, NULL};
+    size_t n[2] = {0, 0};
+    fr_checkpoint *a = fr_fixture_checkpoint(3, true, 5);
+    fr_checkpoint *b = fr_fixture_checkpoint(3, true, 5);
+    write_and_read_bytes(a, "first.h5", &bytes[0], &n[0]);
+    (void)nanosleep(&pause, NULL);
+    write_and_read_bytes(b, "second-name.h5", &bytes[1], &n[1]);
+    CU_ASSERT_EQUAL_FATAL(n[0], n[1]);
+    CU_ASSERT_TRUE(n[0] > FR_H5_USER_BLOCK);
+    fr_assert_same_bytes("file", bytes[0], bytes[1], n[0]);
+    free(bytes[0]);
+    free(bytes[1]);
+    fr_checkpoint_destroy(&a);
+    fr_checkpoint_destroy(&b);
+}
+
+static void user_block_shows_the_digest_as_text(void)
+{
+    char *bytes = NULL;
+    size_t n = 0;
+    uint8_t digest[FR_DIGEST_BYTES];
+    char hex[FR_DIGEST_HEX];
+    char wanted[FR_H5_USER_BLOCK] = "";
+    fr_checkpoint *checkpoint = fr_fixture_checkpoint(1, true, 5);
+    write_and_read_bytes(checkpoint, "a.h5", &bytes, &n);
+    CU_ASSERT_TRUE_FATAL(n > FR_H5_USER_BLOCK);
+    FR_ASSERT_OK(fr_digest_of(fr_test_ctx(), bytes + FR_H5_USER_BLOCK,
+                              n - FR_H5_USER_BLOCK, digest));
+    fr_digest_hex(digest, hex);
+    (void)snprintf(wanted, sizeof wanted, "Forerun checkpoint\nsha256 %s\n", hex);
+    fr_assert_same_bytes("user block", bytes, wanted, sizeof wanted);
+    free(bytes);
+    fr_checkpoint_destroy(&checkpoint);
+}
+
+static void name_that_is_no_single_path_part_is_refused(void)
+{
+    static const char *const BAD[] = {"",  ".",    "...", "a/b",
+                                      "/", "a\nb", "a b", "\xc3\xa9"};
+    char path[PATH_BYTES];
+    const char *folder = fr_test_folder();
+    fr_checkpoint *checkpoint = fr_fixture_checkpoint(1, false, 1);
+    char *good = checkpoint->tasks[0].name;
+    fr_fixture_path(folder, "a.h5", path);
+    for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
+        char bad[8];
+        (void)snprintf(bad, sizeof bad, "%s", BAD[i]);
+        checkpoint->tasks[0].name = bad;
+        FR_ASSERT_FAILS(fr_checkpoint_write(fr_test_ctx(), path, checkpoint),
+                        FR_ERR_ARG, "task name");
+    }
+    checkpoint->tasks[0].name = good;
+    CU_ASSERT_EQUAL(fr_fixture_count(folder, ""), 0);
+    fr_checkpoint_destroy(&checkpoint);
+}
+
+static void two_tasks_of_one_name_are_refused(void)
+{
+    char path[PATH_BYTES];
+    fr_checkpoint *checkpoint = fr_fixture_checkpoint(2, false, 1);
+    fr_fixture_path(fr_test_folder(), "a.h5", path);
+    free(checkpoint->tasks[1].name);
+    checkpoint->tasks[1].name = NULL;
+    FR_ASSERT_OK(fr_copy_string(fr_test_ctx(), "alpha", &checkpoint->tasks[1].name));
+    FR_ASSERT_FAILS(fr_checkpoint_write(fr_test_ctx(), path, checkpoint), FR_ERR_ARG,
+                    "two tasks are named alpha");
+    fr_checkpoint_destroy(&checkpoint);
+}
+
+static void impossible_sizes_are_refused(void)
+{
+    static const int64_t BAD[] = {0, -1, INT64_MAX, INT64_C(1) << 40};
+    for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
+        fr_checkpoint_task task = {
+            .length = BAD[i], .n_layers = 1 << 20, .n_kv_heads = 8, .head_dim = 64};
+        fr_status status = fr_checkpoint_task_alloc(fr_test_ctx(), &task, true);
+        CU_ASSERT_TRUE(status == FR_ERR_SHAPE || status == FR_ERR_NO_MEMORY);
+        CU_ASSERT_PTR_NULL(task.state.k);
+    }
+    fr_ctx_clear_error(fr_test_ctx());
+}
+
+static void tasks_are_found_by_name(void)
+{
+    int64_t index = -1;
+    fr_checkpoint *one = fr_fixture_checkpoint(1, false, 1);
+    fr_checkpoint *three = fr_fixture_checkpoint(3, false, 1);
+    FR_ASSERT_OK(fr_checkpoint_find_task(fr_test_ctx(), one, "f.h5", NULL, &index));
+    CU_ASSERT_EQUAL(index, 0);
+    FR_ASSERT_OK(
+        fr_checkpoint_find_task(fr_test_ctx(), three, "f.h5", "gamma", &index));
+    CU_ASSERT_EQUAL(index, 2);
+    FR_ASSERT_FAILS(
+        fr_checkpoint_find_task(fr_test_ctx(), three, "f.h5", "gamm", &index),
+        FR_ERR_CHECKPOINT, "f.h5 holds no task gamm; it holds alpha, beta, gamma");
+    FR_ASSERT_FAILS(fr_checkpoint_find_task(fr_test_ctx(), three, "f.h5", NULL, &index),
+                    FR_ERR_CHECKPOINT, "(alpha, beta, gamma)");
+    FR_ASSERT_FAILS(fr_checkpoint_find_task(fr_test_ctx(), one, "f.h5", "x", &index),
+                    FR_ERR_CHECKPOINT, "alpha");
+    fr_checkpoint_destroy(&one);
+    fr_checkpoint_destroy(&three);
+}
+
+static void many_names_are_listed_shortly(void)
+{
+    enum { N = 100 };
+    int64_t index = 0;
+    fr_checkpoint *many = NULL;
+    FR_ASSERT_OK(fr_checkpoint_create(fr_test_ctx(), N, &many));
+    for (int i = 0; i < N; i++) {
+        FR_ASSERT_OK(fr_copy_string(fr_test_ctx(), "a-rather-long-task-name",
+                                    &many->tasks[i].name));
+    }
+    FR_ASSERT_FAILS(fr_checkpoint_find_task(fr_test_ctx(), many, "f.h5", NULL, &index),
+                    FR_ERR_CHECKPOINT, "task-name, ...)");
+    fr_checkpoint_destroy(&many);
+}
+
+static void missing_folder_is_an_io_error(void)
+{
+    char path[PATH_BYTES];
+    fr_checkpoint *checkpoint = fr_fixture_checkpoint(1, false, 1);
+    fr_fixture_path(fr_test_folder(), "none/a.h5", path);
+    FR_ASSERT_FAILS(fr_checkpoint_write(fr_test_ctx(), path, checkpoint), FR_ERR_IO,
+                    "a.h5");
+    fr_checkpoint_destroy(&checkpoint);
+}
+
+/* A full disk as every user can make it: files may not grow beyond a limit. Tried many times, since a
+ * library that fails to close its file would run out of names or descriptors. */
+static void full_disk_keeps_the_old_file_and_leaves_nothing(void)
+{
+    char path[PATH_BYTES];
+    struct rlimit saved;
+    const char *folder = fr_test_folder();
+    fr_checkpoint *old = fr_fixture_checkpoint(2, true, 1);
+    fr_checkpoint *next = fr_fixture_checkpoint(2, true, 2);
+    fr_checkpoint *read = NULL;
+    fr_fixture_path(folder, "a.h5", path);
+    FR_ASSERT_OK(fr_checkpoint_write(fr_test_ctx(), path, old));
+    CU_ASSERT_EQUAL_FATAL(getrlimit(RLIMIT_FSIZE, &saved), 0);
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    for (rlim_t limit = 0; limit < 8192; limit += 256) {
+        struct rlimit small = {limit, saved.rlim_max};
+        CU_ASSERT_EQUAL(setrlimit(RLIMIT_FSIZE, &small), 0);
+        fr_status status = fr_checkpoint_write(fr_test_ctx(), path, next);
+        CU_ASSERT_EQUAL(setrlimit(RLIMIT_FSIZE, &saved), 0);
+        FR_ASSERT_FAILS(status, FR_ERR_IO, ";");
+        CU_ASSERT_EQUAL(fr_fixture_count(folder, ""), 1);
+    }
+    (void)signal(SIGXFSZ, handler);
+    FR_ASSERT_OK(fr_checkpoint_read(fr_test_ctx(), path, &read));
+    fr_fixture_assert_equal(read, old);
+    fr_checkpoint_destroy(&read);
+    FR_ASSERT_OK(fr_checkpoint_write(fr_test_ctx(), path, next));
+    fr_checkpoint_destroy(&old);
+    fr_checkpoint_destroy(&next);
+}
+
+static const fr_case CASES[] = {
+    FR_CASE(several_tasks_round_trip_in_their_order),
+    FR_CASE(prefix_for_inference_has_no_moments),
+    FR_CASE(file_without_texts_round_trips),
+    FR_CASE(config_of_a_megabyte_round_trips),
+    FR_CASE(values_that_are_no_numbers_keep_their_bits),
+    FR_CASE(same_content_gives_the_same_bytes),
+    FR_CASE(user_block_shows_the_digest_as_text),
+    FR_CASE(name_that_is_no_single_path_part_is_refused),
+    FR_CASE(two_tasks_of_one_name_are_refused),
+    FR_CASE(impossible_sizes_are_refused),
+    FR_CASE(tasks_are_found_by_name),
+    FR_CASE(many_names_are_listed_shortly),
+    FR_CASE(missing_folder_is_an_io_error),
+    FR_CASE(full_disk_keeps_the_old_file_and_leaves_nothing),
+};
+
+int main(int argc, char **argv)
+{
+    return fr_suite_main("checkpoint", CASES, FR_N_CASES(CASES), argc, argv);
+}

@@ -1,0 +1,166 @@
+#include "base/mem.h"
+#include "support/checkpoints.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Two equal checkpoints of 2 tasks that a case then makes differ. */
+static fr_checkpoint *a;
+static fr_checkpoint *b;
+
+static void make_pair(void)
+{
+    a = fr_fixture_checkpoint(2, true, 7);
+    b = fr_fixture_checkpoint(2, true, 7);
+}
+
+static void drop_pair(void)
+{
+    fr_checkpoint_destroy(&a);
+    fr_checkpoint_destroy(&b);
+}
+
+static fr_difference compare(void)
+{
+    fr_difference difference;
+    FR_ASSERT_OK(fr_checkpoint_compare(fr_test_ctx(), a, b, &difference));
+    return difference;
+}
+
+static void assert_different(double largest, const char *place)
+{
+    fr_difference d = compare();
+    CU_ASSERT_FALSE(d.identical);
+    CU_ASSERT_EQUAL(d.largest, largest);
+    CU_ASSERT_STRING_EQUAL(d.place, place);
+}
+
+static void equal_content_is_identical(void)
+{
+    make_pair();
+    fr_difference d = compare();
+    CU_ASSERT_TRUE(d.identical);
+    CU_ASSERT_EQUAL(d.largest, 0.0);
+    CU_ASSERT_STRING_EQUAL(d.place, "");
+    drop_pair();
+}
+
+static void where_and_how_the_run_was_laid_out_does_not_matter(void)
+{
+    make_pair();
+    free(b->config);
+    b->config = NULL;
+    FR_ASSERT_OK(fr_copy_string(fr_test_ctx(), "2x2", &b->layout));
+    b->isa[0] = 'x';
+    b->tasks[0].last_loss = 99;
+    fr_checkpoint_task first = b->tasks[0];
+    b->tasks[0] = b->tasks[1];
+    b->tasks[1] = first;
+    CU_ASSERT_TRUE(compare().identical);
+    drop_pair();
+}
+
+/* Layer 1, slot 2, head 1, element 3: 24 + 2 * 8 + 1 * 4 + 3 */
+static void largest_difference_is_named_with_its_place(void)
+{
+    make_pair();
+    a->tasks[1].state.k[5] = 1.0f;
+    b->tasks[1].state.k[5] = 1.25f;
+    a->tasks[1].state.s_v[47] = 2.0f;
+    b->tasks[1].state.s_v[47] = -1.0f;
+    a->tasks[1].state.s_v[0] = 0.5f;
+    b->tasks[1].state.s_v[0] = 0.0f;
+    assert_different(3.0, "task beta layer 1 s_v[2, 1, 3]: 2 against -1");
+    drop_pair();
+}
+
+static void signs_of_zero_differ_in_bits(void)
+{
+    make_pair();
+    a->tasks[0].state.v[8] = 0.0f;
+    b->tasks[0].state.v[8] = -0.0f;
+    assert_different(0.0, "task alpha layer 0 v[1, 0, 0]: 0 against -0");
+    drop_pair();
+}
+
+static void values_that_are_no_numbers_are_compared_by_bits(void)
+{
+    make_pair();
+    a->tasks[0].state.k[0] = NAN;
+    b->tasks[0].state.k[0] = NAN;
+    a->tasks[0].state.k[1] = INFINITY;
+    b->tasks[0].state.k[1] = INFINITY;
+    CU_ASSERT_TRUE(compare().identical);
+    b->tasks[0].state.k[0] = 1.0f;
+    fr_difference d = compare();
+    CU_ASSERT_FALSE(d.identical);
+    CU_ASSERT_TRUE(isinf(d.largest));
+    CU_ASSERT_PTR_NOT_NULL(strstr(d.place, "task alpha layer 0 k[0, 0, 0]"));
+    drop_pair();
+}
+
+static void moments_count_only_where_both_have_them(void)
+{
+    make_pair();
+    b->tasks[0].state.m_v[3] += 1.0f;
+    CU_ASSERT_FALSE(compare().identical);
+    fr_checkpoint_destroy(&b);
+    b = fr_fixture_checkpoint(2, false, 7);
+    memcpy(b->tasks[0].state.k, a->tasks[0].state.k, 4);
+    CU_ASSERT_TRUE(compare().identical);
+    drop_pair();
+}
+
+static void step_and_cursor_count(void)
+{
+    make_pair();
+    b->tasks[1].cursor = 1;
+    assert_different(0.0, "task beta: cursor 113 against 1");
+    b->tasks[1].step = 9;
+    assert_different(0.0, "task beta: step 7 against 9");
+    a->tasks[0].state.k[0] = 1.0f;
+    b->tasks[0].state.k[0] = 1.5f;
+    assert_different(0.5, "task beta: step 7 against 9; task alpha layer 0 k[0, 0, 0]: "
+                          "1 against 1.5");
+    drop_pair();
+}
+
+static void other_tasks_are_not_comparable(void)
+{
+    make_pair();
+    fr_checkpoint_destroy(&b);
+    b = fr_fixture_checkpoint(1, true, 7);
+    assert_different((double)INFINITY, "task beta is only in the first file");
+    fr_checkpoint *swapped = a;
+    a = b;
+    b = swapped;
+    assert_different((double)INFINITY, "task beta is only in the second file");
+    drop_pair();
+}
+
+static void other_shapes_are_not_comparable(void)
+{
+    make_pair();
+    b->tasks[0].length = 2;
+    assert_different((double)INFINITY,
+                     "task alpha: shape 2 x 3 x 2 x 4 against 2 x 2 x 2 x 4");
+    drop_pair();
+}
+
+static const fr_case CASES[] = {
+    FR_CASE(equal_content_is_identical),
+    FR_CASE(where_and_how_the_run_was_laid_out_does_not_matter),
+    FR_CASE(largest_difference_is_named_with_its_place),
+    FR_CASE(signs_of_zero_differ_in_bits),
+    FR_CASE(values_that_are_no_numbers_are_compared_by_bits),
+    FR_CASE(moments_count_only_where_both_have_them),
+    FR_CASE(step_and_cursor_count),
+    FR_CASE(other_tasks_are_not_comparable),
+    FR_CASE(other_shapes_are_not_comparable),
+};
+
+int main(int argc, char **argv)
+{
+    return fr_suite_main("checkpoint_compare", CASES, FR_N_CASES(CASES), argc, argv);
+}

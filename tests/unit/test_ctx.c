@@ -1,0 +1,169 @@
+#define _POSIX_C_SOURCE 200809L
+#include "support/suite.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { CAPTURE_BYTES = 8192 };
+
+/* What one fr_log call with these settings writes to stderr. */
+static const char *logged(const char *level_setting, const char *ranks_setting,
+                          int rank, int n_ranks, fr_log_level level, const char *text,
+                          char capture[CAPTURE_BYTES])
+{
+    capture[0] = '\0';
+    FILE *file = tmpfile();
+    int saved = dup(STDERR_FILENO);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    (void)(level_setting != NULL ? setenv("FORERUN_LOG", level_setting, 1)
+                                 : unsetenv("FORERUN_LOG"));
+    (void)(ranks_setting != NULL ? setenv("FORERUN_LOG_RANKS", ranks_setting, 1)
+                                 : unsetenv("FORERUN_LOG_RANKS"));
+    fr_ctx *ctx = fr_ctx_create();
+    CU_ASSERT_PTR_NOT_NULL_FATAL(ctx);
+    fr_ctx_set_rank(ctx, rank, n_ranks);
+    (void)fflush(stderr);
+    (void)dup2(fileno(file), STDERR_FILENO);
+    fr_log(ctx, level, "%s", text);
+    (void)fflush(stderr);
+    (void)dup2(saved, STDERR_FILENO);
+    (void)close(saved);
+    fr_ctx_destroy(&ctx);
+    rewind(file);
+    capture[fread(capture, 1, CAPTURE_BYTES - 1, file)] = '\0';
+    (void)fclose(file);
+    return capture;
+}
+
+static void starts_without_error_as_rank_0(void)
+{
+    fr_ctx *ctx = fr_ctx_create();
+    CU_ASSERT_PTR_NOT_NULL_FATAL(ctx);
+    CU_ASSERT_EQUAL(fr_ctx_rank(ctx), 0);
+    CU_ASSERT_EQUAL(fr_ctx_error_status(ctx), FR_OK);
+    CU_ASSERT_STRING_EQUAL(fr_ctx_error(ctx), "");
+    CU_ASSERT_STRING_EQUAL(fr_ctx_error_place(ctx), "");
+    fr_ctx_destroy(&ctx);
+    CU_ASSERT_PTR_NULL(ctx);
+    fr_ctx_destroy(&ctx);
+}
+
+static void failure_records_message_and_place(void)
+{
+    fr_ctx *ctx = fr_test_ctx();
+    int line = __LINE__ + 1;
+    fr_status status = FR_FAIL(ctx, FR_ERR_CONFIG, "lr is %d; allowed is %s", 7, "> 0");
+    char place[64];
+    (void)snprintf(place, sizeof place, "test_ctx.c:%d", line);
+    CU_ASSERT_EQUAL(status, FR_ERR_CONFIG);
+    CU_ASSERT_EQUAL(fr_ctx_error_status(ctx), FR_ERR_CONFIG);
+    CU_ASSERT_STRING_EQUAL(fr_ctx_error(ctx), "lr is 7; allowed is > 0");
+    CU_ASSERT_STRING_EQUAL(fr_ctx_error_place(ctx), place);
+}
+
+static void later_failure_keeps_the_first_message(void)
+{
+    fr_ctx *ctx = fr_test_ctx();
+    CU_ASSERT_EQUAL(FR_FAIL(ctx, FR_ERR_IO, "cause"), FR_ERR_IO);
+    CU_ASSERT_EQUAL(FR_FAIL(ctx, FR_ERR_DATA, "consequence"), FR_ERR_DATA);
+    CU_ASSERT_EQUAL(fr_ctx_error_status(ctx), FR_ERR_IO);
+    CU_ASSERT_STRING_EQUAL(fr_ctx_error(ctx), "cause");
+}
+
+static void clearing_makes_room_for_the_next_failure(void)
+{
+    fr_ctx *ctx = fr_test_ctx();
+    (void)FR_FAIL(ctx, FR_ERR_IO, "first");
+    fr_ctx_clear_error(ctx);
+    CU_ASSERT_EQUAL(fr_ctx_error_status(ctx), FR_OK);
+    CU_ASSERT_STRING_EQUAL(fr_ctx_error(ctx), "");
+    CU_ASSERT_STRING_EQUAL(fr_ctx_error_place(ctx), "");
+    (void)FR_FAIL(ctx, FR_ERR_DATA, "second");
+    CU_ASSERT_STRING_EQUAL(fr_ctx_error(ctx), "second");
+}
+
+static void long_message_is_cut_not_overrun(void)
+{
+    enum { LONG = 20000 };
+    fr_ctx *ctx = fr_test_ctx();
+    char *text = malloc(LONG + 1);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(text);
+    memset(text, 'x', LONG);
+    text[LONG] = '\0';
+    (void)FR_FAIL(ctx, FR_ERR_DATA, "%s", text);
+    size_t length = strlen(fr_ctx_error(ctx));
+    CU_ASSERT_TRUE(length >= 1000 && length < LONG);
+    char capture[CAPTURE_BYTES];
+    const char *line = logged(NULL, NULL, 0, 1, FR_LOG_INFO, text, capture);
+    CU_ASSERT_TRUE(strlen(line) >= 1000 && strlen(line) < LONG);
+    CU_ASSERT_EQUAL(line[strlen(line) - 1], '\n');
+    free(text);
+}
+
+static void missing_memory_is_reported_with_its_size(void)
+{
+    FR_ASSERT_OK(fr_check_memory(fr_test_ctx(), true, 5));
+    FR_ASSERT_FAILS(fr_check_memory(fr_test_ctx(), false, 123456), FR_ERR_NO_MEMORY,
+                    "123456 bytes");
+}
+
+static void default_level_is_info(void)
+{
+    char out[CAPTURE_BYTES];
+    CU_ASSERT_STRING_EQUAL(logged(NULL, NULL, 0, 1, FR_LOG_INFO, "hello", out),
+                           "hello\n");
+    CU_ASSERT_STRING_EQUAL(logged(NULL, NULL, 0, 1, FR_LOG_DEBUG, "hello", out), "");
+    CU_ASSERT_STRING_EQUAL(logged("nonsense", NULL, 0, 1, FR_LOG_INFO, "a", out),
+                           "a\n");
+}
+
+static void level_setting_filters(void)
+{
+    char out[CAPTURE_BYTES];
+    CU_ASSERT_STRING_EQUAL(logged("debug", NULL, 0, 1, FR_LOG_DEBUG, "a", out), "a\n");
+    CU_ASSERT_STRING_EQUAL(logged("warn", NULL, 0, 1, FR_LOG_INFO, "a", out), "");
+    CU_ASSERT_STRING_EQUAL(logged("warn", NULL, 0, 1, FR_LOG_WARN, "a", out),
+                           "warning: a\n");
+    CU_ASSERT_STRING_EQUAL(logged("error", NULL, 0, 1, FR_LOG_WARN, "a", out), "");
+    CU_ASSERT_STRING_EQUAL(logged("error", NULL, 0, 1, FR_LOG_ERROR, "a", out),
+                           "error: a\n");
+}
+
+static void other_ranks_are_quiet_except_for_warnings(void)
+{
+    char out[CAPTURE_BYTES];
+    CU_ASSERT_STRING_EQUAL(logged(NULL, NULL, 3, 4, FR_LOG_INFO, "a", out), "");
+    CU_ASSERT_STRING_EQUAL(logged(NULL, NULL, 3, 4, FR_LOG_WARN, "a", out),
+                           "[rank 3] warning: a\n");
+    CU_ASSERT_STRING_EQUAL(logged(NULL, NULL, 0, 4, FR_LOG_INFO, "a", out), "a\n");
+}
+
+static void all_ranks_log_when_asked(void)
+{
+    char out[CAPTURE_BYTES];
+    CU_ASSERT_STRING_EQUAL(logged(NULL, "all", 3, 4, FR_LOG_INFO, "a", out),
+                           "[rank 3] a\n");
+    CU_ASSERT_STRING_EQUAL(logged(NULL, "all", 0, 4, FR_LOG_INFO, "a", out),
+                           "[rank 0] a\n");
+    CU_ASSERT_STRING_EQUAL(logged(NULL, "0", 3, 4, FR_LOG_INFO, "a", out), "");
+}
+
+static const fr_case CASES[] = {
+    FR_CASE(starts_without_error_as_rank_0),
+    FR_CASE(failure_records_message_and_place),
+    FR_CASE(later_failure_keeps_the_first_message),
+    FR_CASE(clearing_makes_room_for_the_next_failure),
+    FR_CASE(long_message_is_cut_not_overrun),
+    FR_CASE(missing_memory_is_reported_with_its_size),
+    FR_CASE(default_level_is_info),
+    FR_CASE(level_setting_filters),
+    FR_CASE(other_ranks_are_quiet_except_for_warnings),
+    FR_CASE(all_ranks_log_when_asked),
+};
+
+int main(int argc, char **argv)
+{
+    return fr_suite_main("ctx", CASES, FR_N_CASES(CASES), argc, argv);
+}

@@ -1,0 +1,266 @@
+#define _POSIX_C_SOURCE 200809L
+#include "base/file.h"
+#include "support/suite.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { PATH_BYTES = 4096 };
+
+static const char *path_in(const char *folder, const char *name, char out[PATH_BYTES])
+{
+    (void)snprintf(out, PATH_BYTES, "%s/%s", folder, name);
+    return out;
+}
+
+static int count_entries(const char *folder)
+{
+    DIR *directory = opendir(folder);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(directory);
+    int n = 0;
+    for (struct dirent *entry = readdir(directory); entry != NULL;
+         entry = readdir(directory)) {
+        n += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+    }
+    (void)closedir(directory);
+    return n;
+}
+
+static void check_content(const char *path, const char *wanted)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FR_ASSERT_OK(fr_file_read(fr_test_ctx(), path, &text, &bytes));
+    CU_ASSERT_EQUAL(bytes, strlen(wanted));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(text);
+    CU_ASSERT_STRING_EQUAL(text, wanted);
+    free(text);
+}
+
+static void replace_creates_then_replaces(void)
+{
+    char path[PATH_BYTES];
+    const char *folder = fr_test_folder();
+    path_in(folder, "a file", path);
+    FR_ASSERT_OK(fr_file_replace(fr_test_ctx(), path, "old content", 11));
+    check_content(path, "old content");
+    FR_ASSERT_OK(fr_file_replace(fr_test_ctx(), path, "new", 3));
+    check_content(path, "new");
+    FR_ASSERT_OK(fr_file_replace(fr_test_ctx(), path, NULL, 0));
+    check_content(path, "");
+    CU_ASSERT_EQUAL(count_entries(folder), 1);
+}
+
+static void open_reader_keeps_the_old_content(void)
+{
+    char path[PATH_BYTES];
+    path_in(fr_test_folder(), "f", path);
+    fr_map map;
+    FR_ASSERT_OK(fr_file_replace(fr_test_ctx(), path, "before", 6));
+    FR_ASSERT_OK(fr_map_open(fr_test_ctx(), path, &map));
+    FR_ASSERT_OK(fr_file_replace(fr_test_ctx(), path, "behind", 6));
+    CU_ASSERT_EQUAL(map.bytes, 6);
+    fr_assert_same_bytes("mapped", map.data, "before", 6);
+    fr_map_close(&map);
+    CU_ASSERT_PTR_NULL(map.data);
+    check_content(path, "behind");
+}
+
+/* The temporary name is made to lead to /dev/full, which refuses every write with ENOSPC. */
+static void full_disk_leaves_the_old_file(void)
+{
+    char path[PATH_BYTES];
+    char temporary[PATH_BYTES + 32];
+    const char *folder = fr_test_folder();
+    path_in(folder, "kept", path);
+    if (access("/dev/full", W_OK) != 0) {
+        fr_skip("no /dev/full");
+        return;
+    }
+    FR_ASSERT_OK(fr_file_replace(fr_test_ctx(), path, "kept", 4));
+    (void)snprintf(temporary, sizeof temporary, "%s.tmp.%ld", path, (long)getpid());
+    CU_ASSERT_EQUAL_FATAL(symlink("/dev/full", temporary), 0);
+    FR_ASSERT_FAILS(fr_file_replace(fr_test_ctx(), path, "lost", 4), FR_ERR_IO,
+                    "free space");
+    check_content(path, "kept");
+    CU_ASSERT_EQUAL(count_entries(folder), 1);
+}
+
+static void unwritable_folder_leaves_the_old_file(void)
+{
+    enum { NOBODY = 65534 };
+    char path[PATH_BYTES];
+    const char *folder = fr_test_folder();
+    path_in(folder, "kept", path);
+    FR_ASSERT_OK(fr_file_replace(fr_test_ctx(), path, "kept", 4));
+    bool is_root = geteuid() == 0;
+    CU_ASSERT_EQUAL(chmod(folder, 0555), 0);
+    if (is_root && seteuid(NOBODY) != 0) {
+        fr_skip("root may write anywhere and cannot become another user");
+        return;
+    }
+    fr_status status = fr_file_replace(fr_test_ctx(), path, "lost", 4);
+    if (is_root) {
+        CU_ASSERT_EQUAL_FATAL(seteuid(0), 0);
+    }
+    FR_ASSERT_FAILS(status, FR_ERR_IO, "ermission");
+    CU_ASSERT_EQUAL(chmod(folder, 0755), 0);
+    check_content(path, "kept");
+    CU_ASSERT_EQUAL(count_entries(folder), 1);
+}
+
+static void missing_folder_is_named(void)
+{
+    char path[PATH_BYTES];
+    path_in(fr_test_folder(), "no/such/f", path);
+    FR_ASSERT_FAILS(fr_file_replace(fr_test_ctx(), path, "x", 1), FR_ERR_IO,
+                    "no/such/f");
+}
+
+static void failed_rename_removes_the_temporary(void)
+{
+    char path[PATH_BYTES];
+    char inner[PATH_BYTES];
+    char temporary[PATH_BYTES];
+    const char *folder = fr_test_folder();
+    path_in(folder, "taken", path);
+    path_in(folder, "taken/inner", inner);
+    path_in(folder, "ready", temporary);
+    FR_ASSERT_OK(fr_make_folder(fr_test_ctx(), inner));
+    FR_ASSERT_FAILS(fr_file_replace(fr_test_ctx(), path, "x", 1), FR_ERR_IO, "rename");
+    CU_ASSERT_EQUAL(count_entries(folder), 1);
+    FR_ASSERT_OK(fr_file_replace(fr_test_ctx(), temporary, "x", 1));
+    FR_ASSERT_FAILS(fr_file_commit(fr_test_ctx(), temporary, path), FR_ERR_IO, "taken");
+    CU_ASSERT_EQUAL(count_entries(folder), 1);
+}
+
+static void commit_moves_the_temporary(void)
+{
+    char path[PATH_BYTES];
+    char temporary[PATH_BYTES];
+    const char *folder = fr_test_folder();
+    path_in(folder, "final", path);
+    path_in(folder, "part", temporary);
+    FR_ASSERT_OK(fr_file_replace(fr_test_ctx(), temporary, "done", 4));
+    FR_ASSERT_OK(fr_file_commit(fr_test_ctx(), temporary, path));
+    check_content(path, "done");
+    CU_ASSERT_FALSE(fr_file_exists(temporary));
+    FR_ASSERT_FAILS(fr_file_commit(fr_test_ctx(), temporary, path), FR_ERR_IO, "part");
+    check_content(path, "done");
+}
+
+static void bad_inputs_are_data_errors_with_the_path(void)
+{
+    char missing[PATH_BYTES];
+    const char *folder = fr_test_folder();
+    char *text = NULL;
+    size_t bytes = 0;
+    fr_map map;
+    path_in(folder, "missing", missing);
+    FR_ASSERT_FAILS(fr_map_open(fr_test_ctx(), missing, &map), FR_ERR_DATA, missing);
+    CU_ASSERT_PTR_NULL(map.data);
+    FR_ASSERT_FAILS(fr_file_read(fr_test_ctx(), missing, &text, &bytes), FR_ERR_DATA,
+                    missing);
+    CU_ASSERT_PTR_NULL(text);
+    FR_ASSERT_FAILS(fr_map_open(fr_test_ctx(), folder, &map), FR_ERR_DATA,
+                    "not a regular file");
+    FR_ASSERT_FAILS(fr_map_open(fr_test_ctx(), "/dev/null", &map), FR_ERR_DATA,
+                    "not a regular file");
+}
+
+static void empty_file_maps_to_nothing(void)
+{
+    char path[PATH_BYTES];
+    fr_map map = {(const uint8_t *)"x", 1};
+    path_in(fr_test_folder(), "empty", path);
+    FR_ASSERT_OK(fr_file_replace(fr_test_ctx(), path, "", 0));
+    FR_ASSERT_OK(fr_map_open(fr_test_ctx(), path, &map));
+    CU_ASSERT_PTR_NULL(map.data);
+    CU_ASSERT_EQUAL(map.bytes, 0);
+    fr_map_close(&map);
+}
+
+static void read_keeps_inner_nul_bytes(void)
+{
+    char path[PATH_BYTES];
+    char *text = NULL;
+    size_t bytes = 0;
+    path_in(fr_test_folder(), "nul", path);
+    FR_ASSERT_OK(fr_file_replace(fr_test_ctx(), path, "a\0b", 3));
+    FR_ASSERT_OK(fr_file_read(fr_test_ctx(), path, &text, &bytes));
+    CU_ASSERT_EQUAL_FATAL(bytes, 3);
+    fr_assert_same_bytes("content and final NUL", text, "a\0b", 4);
+    free(text);
+}
+
+static void folders_are_made_with_their_parents(void)
+{
+    char deep[PATH_BYTES];
+    char file[PATH_BYTES];
+    const char *folder = fr_test_folder();
+    path_in(folder, "a//b/c/", deep);
+    FR_ASSERT_OK(fr_make_folder(fr_test_ctx(), deep));
+    CU_ASSERT_TRUE(fr_is_folder(deep));
+    FR_ASSERT_OK(fr_make_folder(fr_test_ctx(), deep));
+    path_in(folder, "a/file", file);
+    FR_ASSERT_OK(fr_file_replace(fr_test_ctx(), file, "x", 1));
+    FR_ASSERT_FAILS(fr_make_folder(fr_test_ctx(), file), FR_ERR_IO, "not a folder");
+    path_in(folder, "a/file/below", deep);
+    FR_ASSERT_FAILS(fr_make_folder(fr_test_ctx(), deep), FR_ERR_IO, "a/file");
+    FR_ASSERT_FAILS(fr_make_folder(fr_test_ctx(), ""), FR_ERR_IO, "");
+}
+
+static void existence_tells_files_from_folders(void)
+{
+    char path[PATH_BYTES];
+    const char *folder = fr_test_folder();
+    path_in(folder, "f", path);
+    CU_ASSERT_FALSE(fr_file_exists(path));
+    CU_ASSERT_FALSE(fr_is_folder(path));
+    FR_ASSERT_OK(fr_file_replace(fr_test_ctx(), path, "x", 1));
+    CU_ASSERT_TRUE(fr_file_exists(path));
+    CU_ASSERT_FALSE(fr_is_folder(path));
+    CU_ASSERT_FALSE(fr_file_exists(folder));
+    CU_ASSERT_TRUE(fr_is_folder(folder));
+}
+
+static void check_join(const char *folder, const char *name, const char *wanted)
+{
+    char *path = NULL;
+    FR_ASSERT_OK(fr_join_path(fr_test_ctx(), folder, name, &path));
+    CU_ASSERT_STRING_EQUAL(path, wanted);
+    free(path);
+}
+
+static void join_uses_one_slash(void)
+{
+    check_join("a", "b", "a/b");
+    check_join("a/", "b", "a/b");
+    check_join("/", "b", "/b");
+    check_join("a b", "c d", "a b/c d");
+}
+
+static const fr_case CASES[] = {
+    FR_CASE(replace_creates_then_replaces),
+    FR_CASE(open_reader_keeps_the_old_content),
+    FR_CASE(full_disk_leaves_the_old_file),
+    FR_CASE(unwritable_folder_leaves_the_old_file),
+    FR_CASE(missing_folder_is_named),
+    FR_CASE(failed_rename_removes_the_temporary),
+    FR_CASE(commit_moves_the_temporary),
+    FR_CASE(bad_inputs_are_data_errors_with_the_path),
+    FR_CASE(empty_file_maps_to_nothing),
+    FR_CASE(read_keeps_inner_nul_bytes),
+    FR_CASE(folders_are_made_with_their_parents),
+    FR_CASE(existence_tells_files_from_folders),
+    FR_CASE(join_uses_one_slash),
+};
+
+int main(int argc, char **argv)
+{
+    return fr_suite_main("file", CASES, FR_N_CASES(CASES), argc, argv);
+}

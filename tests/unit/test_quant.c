@@ -1,0 +1,256 @@
+#include "model/quant.h"
+#include "model/safetensors.h"
+#include "support/suite.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_VALUES = 1024, HALVES = 1 << 16 };
+
+static const char *const SUPPORTED[] = {"F16",  "BF16", "Q4_0", "Q4_1", "Q5_0",
+                                        "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K"};
+
+static const fr_quant_type *type_named(const char *name)
+{
+    for (uint32_t number = 0; number < 64; number++) {
+        const fr_quant_type *type = fr_quant_find(number);
+        if (type != NULL && strcmp(type->name, name) == 0) {
+            return type;
+        }
+    }
+    return NULL;
+}
+
+static void check_against_file(const fr_safetensors *file, const char *name)
+{
+    char key[64];
+    float got[MOST_VALUES];
+    float wanted[MOST_VALUES];
+    const fr_quant_type *type = type_named(name);
+    (void)snprintf(key, sizeof key, "%s.blocks", name);
+    const fr_safetensor *blocks = fr_safetensors_find(file, key);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(blocks);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(type);
+    int64_t n = (int64_t)blocks->bytes / type->bytes * type->block;
+    CU_ASSERT_FATAL(n > 0 && n <= MOST_VALUES);
+    (void)snprintf(key, sizeof key, "%s.values", name);
+    FR_ASSERT_OK(fr_safetensors_copy(fr_test_ctx(), file, key, "F32", n, wanted));
+    fr_quant_widen(type, blocks->data, n, got);
+    fr_assert_same_bytes(name, got, wanted, (size_t)n * sizeof *got);
+}
+
+static void every_type_matches_the_reference_bit_for_bit(void)
+{
+    fr_safetensors *file = NULL;
+    FR_ASSERT_OK(fr_safetensors_open(
+        fr_test_ctx(), fr_test_data("golden/quant/blocks.safetensors"), &file));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    for (int i = 0; i < FR_N_CASES(SUPPORTED); i++) {
+        check_against_file(file, SUPPORTED[i]);
+    }
+    fr_safetensors_close(&file);
+}
+
+/* A block may start at any byte of a mapped file. */
+static void blocks_need_no_alignment(void)
+{
+    uint8_t bytes[1 + 3 * 256];
+    float straight[256];
+    float shifted[256];
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (uint8_t)(i * 37 % 120);
+    }
+    for (int i = 0; i < FR_N_CASES(SUPPORTED); i++) {
+        const fr_quant_type *type = type_named(SUPPORTED[i]);
+        uint8_t copy[3 * 256];
+        memcpy(copy, bytes + 1, sizeof copy);
+        fr_quant_widen(type, copy, 256, straight);
+        fr_quant_widen(type, bytes + 1, 256, shifted);
+        fr_assert_same_bytes(SUPPORTED[i], shifted, straight, sizeof straight);
+    }
+}
+
+static void hand_made_q4_0_block_decodes(void)
+{
+    /* d = 0.5 (0x3800); byte j holds j in its low and 15 - j in its high nibble. */
+    uint8_t block[18] = {0x00, 0x38};
+    float out[32];
+    for (int j = 0; j < 16; j++) {
+        block[2 + j] = (uint8_t)(j | (15 - j) << 4);
+    }
+    fr_quant_widen(fr_quant_find(FR_QUANT_Q4_0), block, 32, out);
+    for (int j = 0; j < 16; j++) {
+        CU_ASSERT_EQUAL(out[j], 0.5F * (float)(j - 8));
+        CU_ASSERT_EQUAL(out[j + 16], 0.5F * (float)(7 - j));
+    }
+}
+
+static void hand_made_q5_1_block_uses_the_fifth_bits(void)
+{
+    /* d = 1, m = -2 (0xc000); nibbles 3; the fifth bit is set for elements 1 and 31. */
+    uint8_t block[24] = {0x00, 0x3c, 0x00, 0xc0, 0x02, 0x00, 0x00, 0x80};
+    float out[32];
+    memset(block + 8, 0x33, 16);
+    fr_quant_widen(fr_quant_find(FR_QUANT_Q5_1), block, 32, out);
+    for (int j = 0; j < 32; j++) {
+        CU_ASSERT_EQUAL(out[j], j == 1 || j == 31 ? 17.0F : 1.0F);
+    }
+}
+
+static void hand_made_q4_k_block_uses_scale_of_its_run(void)
+{
+    /* d = 1, m = 1; run r has scale r + 1 and offset 2r, all nibbles 1: x = r + 1 - 2r. */
+    uint8_t block[144] = {0x00, 0x3c, 0x00, 0x3c};
+    float out[256];
+    for (int r = 0; r < 4; r++) {
+        int scale = r + 5;
+        int offset = 2 * (r + 4);
+        block[4 + r] = (uint8_t)((r + 1) | (scale >> 4) << 6);
+        block[8 + r] = (uint8_t)(2 * r | (offset >> 4) << 6);
+        block[12 + r] = (uint8_t)((scale & 15) | (offset & 15) << 4);
+    }
+    memset(block + 16, 0x11, 128);
+    fr_quant_widen(fr_quant_find(FR_QUANT_Q4_K), block, 256, out);
+    for (int i = 0; i < 256; i++) {
+        CU_ASSERT_EQUAL(out[i], (float)(1 - i / 32));
+    }
+}
+
+static void hand_made_q6_k_block_covers_its_range(void)
+{
+    /* d = 1, scales 1: lower nibble 0 with upper bits 0 is -32; 15 and 3 are 31. */
+    uint8_t block[210] = {0};
+    float out[256];
+    memset(block + 192, 1, 16);
+    block[192 + 15] = 0xff;
+    block[208] = 0x00;
+    block[209] = 0x3c;
+    memset(block + 64, 0xff, 64);
+    memset(block + 160, 0xff, 32);
+    fr_quant_widen(fr_quant_find(FR_QUANT_Q6_K), block, 256, out);
+    for (int i = 0; i < 256; i++) {
+        CU_ASSERT_EQUAL(out[i], i < 128 ? -32.0F : i < 240 ? 31.0F : -31.0F);
+    }
+}
+
+static float half_by_arithmetic(uint16_t half)
+{
+    int exponent = (half >> 10) & 31;
+    double fraction = half & 1023;
+    double value = exponent == 0    ? ldexp(fraction, -24)
+                   : exponent == 31 ? (fraction == 0.0 ? (double)INFINITY : (double)NAN)
+                                    : ldexp(1024.0 + fraction, exponent - 25);
+    return (float)((half & 0x8000) != 0 ? -value : value);
+}
+
+static void all_halves_widen_exactly(void)
+{
+    int n_wrong = 0;
+    for (int bits = 0; bits < HALVES; bits++) {
+        float got = fr_quant_half((uint16_t)bits);
+        float wanted = half_by_arithmetic((uint16_t)bits);
+        bool same = isnan(wanted) ? isnan(got)
+                                  : got == wanted && signbit(got) == signbit(wanted);
+        n_wrong += same ? 0 : 1;
+    }
+    CU_ASSERT_EQUAL(n_wrong, 0);
+}
+
+static uint16_t bf16_of_bits(uint32_t bits)
+{
+    float value = 0.0F;
+    uint16_t out = 0;
+    memcpy(&value, &bits, sizeof value);
+    fr_quant_round_bf16(&value, 1, &out);
+    return out;
+}
+
+static void bf16_rounds_to_nearest_even(void)
+{
+    CU_ASSERT_EQUAL(bf16_of_bits(0x3f800000U), 0x3f80);
+    CU_ASSERT_EQUAL(bf16_of_bits(0x3f807fffU), 0x3f80);
+    CU_ASSERT_EQUAL(bf16_of_bits(0x3f808000U), 0x3f80);
+    CU_ASSERT_EQUAL(bf16_of_bits(0x3f808001U), 0x3f81);
+    CU_ASSERT_EQUAL(bf16_of_bits(0x3f818000U), 0x3f82);
+    CU_ASSERT_EQUAL(bf16_of_bits(0xbf818000U), 0xbf82);
+    CU_ASSERT_EQUAL(bf16_of_bits(0x80000000U), 0x8000);
+    CU_ASSERT_EQUAL(bf16_of_bits(0x00008001U), 0x0001);
+}
+
+static void bf16_keeps_infinity_and_nan(void)
+{
+    CU_ASSERT_EQUAL(bf16_of_bits(0x7f800000U), 0x7f80);
+    CU_ASSERT_EQUAL(bf16_of_bits(0xff800000U), 0xff80);
+    CU_ASSERT_EQUAL(bf16_of_bits(0x7f7fffffU), 0x7f80);
+    CU_ASSERT_EQUAL(bf16_of_bits(0x7fc00000U), 0x7fc0);
+    CU_ASSERT_EQUAL(bf16_of_bits(0x7f800001U), 0x7fc0);
+    CU_ASSERT_EQUAL(bf16_of_bits(0xffffffffU), 0xffff);
+}
+
+static void bf16_widened_and_rounded_is_unchanged(void)
+{
+    int n_wrong = 0;
+    for (int bits = 0; bits < HALVES; bits++) {
+        uint16_t half = (uint16_t)bits;
+        uint8_t raw[2];
+        float value = 0.0F;
+        uint16_t back = 0;
+        memcpy(raw, &half, sizeof raw);
+        fr_quant_widen(fr_quant_find(FR_QUANT_BF16), raw, 1, &value);
+        fr_quant_round_bf16(&value, 1, &back);
+        n_wrong += back == half || (isnan(value) && back == (half | 0x40)) ? 0 : 1;
+    }
+    CU_ASSERT_EQUAL(n_wrong, 0);
+}
+
+static void supported_list_names_exactly_the_types_that_widen(void)
+{
+    const char *list = fr_quant_supported();
+    for (uint32_t number = 0; number < 64; number++) {
+        const fr_quant_type *type = fr_quant_find(number);
+        if (type != NULL) {
+            char item[32];
+            char padded[128];
+            (void)snprintf(item, sizeof item, " %s,", type->name);
+            (void)snprintf(padded, sizeof padded, " %s,", list);
+            CU_ASSERT_EQUAL(strstr(padded, item) != NULL, type->widen != NULL);
+        }
+    }
+    CU_ASSERT_PTR_NULL(fr_quant_find(4));
+    CU_ASSERT_PTR_NULL(fr_quant_find(UINT32_MAX));
+}
+
+static void block_lengths_divide_the_longest(void)
+{
+    for (uint32_t number = 0; number < 64; number++) {
+        const fr_quant_type *type = fr_quant_find(number);
+        if (type != NULL) {
+            CU_ASSERT_EQUAL(type->number, number);
+            CU_ASSERT_EQUAL(FR_QUANT_MAX_BLOCK % type->block, 0);
+            CU_ASSERT_EQUAL(fr_quant_bytes(type, 512),
+                            (size_t)(512 / type->block * type->bytes));
+        }
+    }
+}
+
+static const fr_case CASES[] = {
+    FR_CASE(every_type_matches_the_reference_bit_for_bit),
+    FR_CASE(blocks_need_no_alignment),
+    FR_CASE(hand_made_q4_0_block_decodes),
+    FR_CASE(hand_made_q5_1_block_uses_the_fifth_bits),
+    FR_CASE(hand_made_q4_k_block_uses_scale_of_its_run),
+    FR_CASE(hand_made_q6_k_block_covers_its_range),
+    FR_CASE(all_halves_widen_exactly),
+    FR_CASE(bf16_rounds_to_nearest_even),
+    FR_CASE(bf16_keeps_infinity_and_nan),
+    FR_CASE(bf16_widened_and_rounded_is_unchanged),
+    FR_CASE(supported_list_names_exactly_the_types_that_widen),
+    FR_CASE(block_lengths_divide_the_longest),
+};
+
+int main(int argc, char **argv)
+{
+    return fr_suite_main("quant", CASES, FR_N_CASES(CASES), argc, argv);
+}
