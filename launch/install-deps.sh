@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# install-deps.sh [build] [test] [check]: install the Debian packages that are missing.
+# install-deps.sh [build] [test] [check] [model]: install the Debian packages that are missing.
 #
 #   build  what compiles and runs forerun (default)
 #   test   what ctest needs on top
 #   check  a second compiler and the linters
+#   model  what launch/fetch-model.sh needs
 #
 # Nothing is called but dpkg-query when all is there, so it works offline then. Otherwise needs root or sudo.
 set -euo pipefail
@@ -13,16 +14,18 @@ declare -A sets=(
              libdnnl-dev libjansson-dev libpcre2-dev libssl-dev libyaml-dev python3"
     [test]="libcunit1-dev binutils"
     [check]="clang libomp-dev"
+    [model]="python3-pip ca-certificates"
 )
 # Linters that are skipped visibly where they are absent.
 declare -A extras=(
     [build]=""
     [test]="clang-format-14 shellcheck"
     [check]="clang-tidy git"
+    [model]=""
 )
 
 usage() {
-    sed -n '2,8s/^# \{0,1\}//p' "$0"
+    sed -n '2,9s/^# \{0,1\}//p' "$0"
 }
 
 is_installed() {
@@ -45,7 +48,7 @@ for name in "$@"; do
         ;;
     esac
     if [ -z "${sets[$name]:-}" ]; then
-        echo "install-deps: unknown set '$name'; allowed: build, test, check" >&2
+        echo "install-deps: unknown set '$name'; allowed: build, test, check, model" >&2
         exit 2
     fi
     read -ra part <<<"$(tr '\n' ' ' <<<"${sets[$name]}")"

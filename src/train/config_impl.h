@@ -8,7 +8,7 @@
 
 #include "train/config_schema.h"
 
-enum { FR_PLACE_BYTES = 1024, FR_LINE_SET = -1 };
+enum { FR_PLACE_BYTES = 1024, FR_PATH_BYTES = 256, FR_LINE_SET = -1 };
 
 /** Where the keys of one struct were given: a line, FR_LINE_SET for --set, 0 for not at all. */
 typedef struct fr_key_lines {

@@ -126,7 +126,7 @@ static fr_status read_tasks(const reader *r, yaml_node_t *node)
     config->n_tasks = n;
     FR_TRY(fr_alloc(state->ctx, n, sizeof *state->task_lines, &state->task_lines));
     for (int64_t i = 0; i < n; i++) {
-        char path[FR_PLACE_BYTES];
+        char path[FR_PATH_BYTES];
         (void)snprintf(path, sizeof path, "tasks[%lld]", (long long)i);
         yaml_node_t *item =
             yaml_document_get_node(r->document, node->data.sequence.items.start[i]);
@@ -164,8 +164,8 @@ static fr_status read_pair(const reader *r, fr_section_id section,
                            const yaml_node_pair_t *pair, const scope *into,
                            unsigned *seen)
 {
-    char path[FR_PLACE_BYTES];
-    char where[FR_PLACE_BYTES + SHOWN_WORD];
+    char path[FR_PATH_BYTES];
+    char where[FR_PLACE_BYTES];
     fr_config_state *state = r->state;
     yaml_node_t *name_node = yaml_document_get_node(r->document, pair->key);
     yaml_node_t *node = yaml_document_get_node(r->document, pair->value);
@@ -176,7 +176,7 @@ static fr_status read_pair(const reader *r, fr_section_id section,
                        state->name, line_of(name_node), kind_of(name_node));
     }
     const char *name = (const char *)name_node->data.scalar.value;
-    (void)snprintf(path, sizeof path, "%s%s%.*s", into->path,
+    (void)snprintf(path, sizeof path, "%.100s%s%.*s", into->path,
                    into->path[0] != '\0' ? "." : "", SHOWN_WORD, name);
     int key = fr_config_find_key(section, name);
     fr_section_id below = fr_config_find_section(section, name);

@@ -69,7 +69,8 @@ static fr_status walk(fr_ctx *ctx, const char *where, char *path,
         *dot = '\0';
         fr_section_id below = fr_config_find_section(*section, part);
         if (below == FR_SECTION_COUNT || below == FR_SECTION_TASK) {
-            (void)snprintf(unknown, sizeof unknown, "%s: unknown key %s", where, part);
+            (void)snprintf(unknown, sizeof unknown, "%.250s: unknown key %.80s", where,
+                           part);
             return fr_config_fail_unknown(ctx, unknown, *section, part);
         }
         *section = below;
@@ -107,7 +108,8 @@ static fr_status set_path(fr_config_state *state, const char *where, char *path,
     FR_TRY(walk(state->ctx, where, path + (rest - path), &section, &name));
     int key = fr_config_find_key(section, name);
     if (key < 0) {
-        (void)snprintf(unknown, sizeof unknown, "%s: unknown key %s", where, name);
+        (void)snprintf(unknown, sizeof unknown, "%.250s: unknown key %.80s", where,
+                       name);
         return fr_config_fail_unknown(state->ctx, unknown, section, name);
     }
     if (section == FR_SECTION_INIT) {
@@ -121,7 +123,7 @@ static fr_status set_path(fr_config_state *state, const char *where, char *path,
 
 fr_status fr_config_apply_set(fr_config_state *state, const char *set)
 {
-    char where[FR_PLACE_BYTES];
+    char where[FR_PATH_BYTES];
     char *path = NULL;
     const char *equals = strchr(set, '=');
     if (equals == NULL || equals == set) {

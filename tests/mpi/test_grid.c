@@ -9,8 +9,7 @@ static char ***given_argv;
 static fr_group *make_world(void)
 {
     fr_group *world = NULL;
-    FR_ASSERT_OK(
-        fr_group_create_world(fr_test_ctx(), given_argc, given_argv, &world));
+    FR_ASSERT_OK(fr_group_create_world(fr_test_ctx(), given_argc, given_argv, &world));
     CU_ASSERT_PTR_NOT_NULL_FATAL(world);
     return world;
 }
@@ -89,7 +88,8 @@ static void last_stage_talks_to_the_first_of_its_replica(void)
             fr_group_receive(grid.pipeline, n_stages - 1, 3, &word, sizeof word));
         CU_ASSERT_EQUAL(word, 100 + grid.replica);
     }
-    CU_ASSERT_EQUAL(total(grid.pipeline, word), n_stages > 1 ? 2 * (100 + grid.replica) : 0);
+    CU_ASSERT_EQUAL(total(grid.pipeline, word),
+                    n_stages > 1 ? 2 * (100 + grid.replica) : 0);
     fr_grid_fini(&grid);
     fr_group_destroy(&world);
 }

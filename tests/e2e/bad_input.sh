@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# Every bad input ends with one clear line, the right exit code, on two ranks as on one, and never hangs.
+. "$(dirname "$0")/common.sh"
+
+make_tiny
+make_config 4 4 f32
+
+# bad CODE TEXT [ARGUMENTS...]: on one rank and on two, the run must end so and leave no checkpoint.
+bad() {
+    local code=$1 text=$2
+    shift 2
+    for ranks in 1 2; do
+        rm -rf "$work/run"
+        expect "$code" timeout 60 mpirun -n $ranks "$FORERUN" train "$work/c.yaml" "$@"
+        says "$text"
+        [ "$(grep -c '^error: ' "$work/err")" = 1 ] || fail "more than one error line for: $text"
+        ! ls "$work"/run/checkpoint-*.h5 >/dev/null 2>&1 || fail "a checkpoint was written"
+    done
+}
+
+bad 2 "examples" --set tasks.t.batch.exampels=4
+bad 2 "steps" --set run.steps=many
+bad 2 "ranks" --set run.stages=5 --set run.replicas=1
+bad 3 "nowhere.jsonl" --set "tasks.t.train=$work/nowhere.jsonl"
+: >"$work/empty.jsonl"
+bad 3 "is empty" --set "tasks.t.train=$work/empty.jsonl"
+printf '{"source_ids": [1], "target_ids": [2]}\n{"source_ids": [1], "target_ids"\n' >"$work/broken.jsonl"
+bad 3 "broken.jsonl:2:" --set "tasks.t.train=$work/broken.jsonl"
+printf '{"source_ids": [1], "target_ids": []}\n' >"$work/none.jsonl"
+bad 3 "none.jsonl:1:" --set "tasks.t.train=$work/none.jsonl"
+printf '{"source": "a", "target": "b"}\n' >"$work/text.jsonl"
+bad 3 "tokenizer" --set "tasks.t.train=$work/text.jsonl" --set 'tasks.t.template={source}{target}'
+printf '{"source_ids": [1], "target_ids": [500]}\n' >"$work/high.jsonl"
+bad 3 "high.jsonl:1:" --set "tasks.t.train=$work/high.jsonl"
+bad 3 "nowhere" --set "base.path=$work/nowhere"
+head -c 3000 "$work/tiny/model.safetensors" >"$work/cut"
+mkdir "$work/damaged"
+cp "$work/tiny/config.json" "$work/damaged/"
+mv "$work/cut" "$work/damaged/model.safetensors"
+bad 3 "model.safetensors" --set "base.path=$work/damaged"
+
+# more stages than layers, fewer examples than replicas
+rm -rf "$work/run"
+expect 2 mpirun -n 5 "$FORERUN" train "$work/c.yaml" --set run.stages=5
+says "4 layers"
+rm -rf "$work/run"
+expect 2 mpirun -n 3 "$FORERUN" train "$work/c.yaml" --set run.replicas=3 --set tasks.t.batch.examples=2
+says "fewer than the 3 replicas"
+
+# long rows are dropped and counted, or cut and counted
+expect 0 "$FORERUN" train "$work/c.yaml" --set run.dir="$work/dropped" --set tasks.t.max_tokens=20
+says "too long examples dropped"
+expect 0 "$FORERUN" train "$work/c.yaml" --set run.dir="$work/cut-rows" --set tasks.t.max_tokens=20 --set tasks.t.long_rows=cut
+says " cut"
+
+# usage
+expect 2 "$FORERUN"
+expect 2 "$FORERUN" frobnicate
+expect 2 "$FORERUN" train
+expect 2 "$FORERUN" train "$work/c.yaml" --resumed
+says "did you mean --resume"
+expect 2 "$FORERUN" eval
+says "--model is missing"
+for command in train eval generate inspect compare tokenize; do
+    expect 0 "$FORERUN" $command --help
+done
+expect 0 "$FORERUN" --help-config
+
+# checkpoints that are none, and of another base
+train good 1 1 2>"$work/err" || fail "$(cat "$work/err")"
+expect 6 "$FORERUN" compare "$work/good/prefix.h5" "$rows"
+says "rows.jsonl"
+expect 6 "$FORERUN" eval --model "$SOURCE/tests/golden/tiny_llama" --prefix "$work/good/prefix.h5" --data "$rows"
+says "prefix"
+cp -r "$work/tiny" "$work/other"
+printf '\x3f' | dd of="$work/other/model.safetensors" bs=1 seek=9000 conv=notrunc 2>/dev/null
+expect 0 "$FORERUN" eval --model "$work/other" --prefix "$work/good/prefix.h5" --data "$rows" --no-eos --json
+says "other weights"
+expect 6 "$FORERUN" train "$work/c.yaml" --set run.dir="$work/good" --set "base.path=$work/other" --resume
+says "--force"
+
+# numbers that are not finite: skipped, counted, ended after the limit
+expect 4 mpirun -n 2 "$FORERUN" train "$work/c.yaml" --set run.dir="$work/wild" --set run.steps=20 \
+    --set tasks.t.prefix.init.random=1e30 --set run.nonfinite_limit=3
+says "3 steps in a row"
+
+# a folder that is full: the run ends with the cause
+if [ "$(id -u)" = 0 ] && mkdir "$work/small" && mount -t tmpfs -o size=96k none "$work/small" 2>/dev/null; then
+    trap 'umount "$work/small" || true; rm -rf "$work"' EXIT
+    expect 1 mpirun -n 2 "$FORERUN" train "$work/c.yaml" --set run.dir="$work/small/run" --set tasks.t.prefix.length=64
+    says "space"
+    ! ls "$work"/small/run/*.tmp* >/dev/null 2>&1 || fail "a temporary file was left"
+fi
+echo "all bad inputs ended as they should"

@@ -1,0 +1,74 @@
+# Shared by the end-to-end tests: FORERUN (program) and SOURCE (tree) come from ctest.
+set -euo pipefail
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/forerun test.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+. "$SOURCE/launch/mpi-env.sh"
+
+fail() {
+    echo "FAILED: $*" >&2
+    exit 1
+}
+
+# expect CODE COMMAND...: run with output in $work/out and $work/err; the exit code must be CODE.
+expect() {
+    local wanted=$1 code=0
+    shift
+    "$@" >"$work/out" 2>"$work/err" </dev/null || code=$?
+    if [ "$code" != "$wanted" ]; then
+        cat "$work/out" "$work/err" >&2
+        fail "exit code $code, wanted $wanted: $*"
+    fi
+}
+
+# says TEXT: the last command's standard error holds the text, on one line.
+says() {
+    grep -qF -- "$1" "$work/err" || {
+        cat "$work/err" >&2
+        fail "no line says: $1"
+    }
+}
+
+# The real model's path in $model, or the test is skipped.
+need_model() {
+    model=${FORERUN_MODEL:-$SOURCE/models/smollm2-135m-instruct.gguf}
+    if [ ! -f "$model" ]; then
+        echo "SmolLM2 is not there: launch/fetch-model.sh gets it"
+        exit 77
+    fi
+}
+
+# A tiny random Llama of four layers at $model and 40 pre-tokenised rows at $rows.
+make_tiny() {
+    model=$work/tiny
+    rows=$work/rows.jsonl
+    python3 "$SOURCE/tests/support/make_tiny.py" "$model" "$rows" "${1:-128}"
+}
+
+# A config at $work/c.yaml; arguments: steps, examples a step, precision.
+make_config() {
+    cat >"$work/c.yaml" <<YAML
+base: {path: "$model"}
+run: {dir: "$work/run", seed: 3, steps: $1, precision: $3, save_every: 1000, threads: 1}
+tasks:
+  - name: t
+    train: "$rows"
+    eos: false
+    prefix: {init: {random: 0.5}, length: 5}
+    optimizer: {lr: 1.0e-2, warmup: 2, schedule: cosine}
+    batch: {examples: $2, microbatch_tokens: 64}
+YAML
+}
+
+# train NAME STAGES REPLICAS [ARGUMENTS...]: into $work/NAME.
+train() {
+    local name=$1 stages=$2 replicas=$3
+    shift 3
+    mpirun -n $((stages * replicas)) "$FORERUN" train "$work/c.yaml" --set "run.dir=$work/$name" \
+        --set "run.stages=$stages" --set "run.replicas=$replicas" "$@"
+}
+
+# same A B: two checkpoints are bit-identical.
+same() {
+    "$FORERUN" compare "$1" "$2" >"$work/out" || fail "$(cat "$work/out") ($1 $2)"
+}

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Every layout trains the same prefix, bit for bit: K, V, moments, step and cursor; also with other threads and
+# microbatch sizes. usage: layouts.sh tiny|smollm2
+. "$(dirname "$0")/common.sh"
+
+if [ "$1" = tiny ]; then
+    make_tiny
+    steps=6
+    examples=7
+else
+    need_model
+    rows=$work/rows.jsonl
+    python3 "$SOURCE/tests/support/make_tiny.py" "$work/unused" "$rows" 40000
+    steps=2
+    examples=4
+fi
+for precision in f32 bf16; do
+    make_config $steps $examples $precision
+    reference="$work/$precision-1x1/checkpoint-$steps.h5"
+    train $precision-1x1 1 1 2>"$work/err" || fail "$(cat "$work/err")"
+    for layout in "2 1" "1 2" "1 3" "3 1" "2 2" "4 1"; do
+        read -r stages replicas <<<"$layout"
+        name=$precision-${stages}x$replicas
+        train "$name" "$stages" "$replicas" 2>"$work/err" || fail "$(cat "$work/err")"
+        same "$reference" "$work/$name/checkpoint-$steps.h5"
+        echo "$1 $name: identical"
+    done
+    train $precision-threads 1 1 --set run.threads=2 2>"$work/err" || fail "$(cat "$work/err")"
+    same "$reference" "$work/$precision-threads/checkpoint-$steps.h5"
+    train $precision-threads-2x1 2 1 --set run.threads=2 2>"$work/err" || fail "$(cat "$work/err")"
+    same "$reference" "$work/$precision-threads-2x1/checkpoint-$steps.h5"
+    train $precision-quarter 2 1 --set tasks.t.batch.microbatch_tokens=16 2>"$work/err" || fail "$(cat "$work/err")"
+    same "$reference" "$work/$precision-quarter/checkpoint-$steps.h5"
+    echo "$1 $precision: identical with two threads and with a quarter of the microbatch"
+done
+# the comparison itself can tell a difference
+train other 1 1 --set run.seed=4 2>"$work/err" || fail "$(cat "$work/err")"
+expect 1 "$FORERUN" compare "$reference" "$work/other/checkpoint-$steps.h5"
