@@ -188,8 +188,9 @@ fr_status fr_h5_finish(fr_h5 *h5, uint8_t **image, size_t *bytes)
 {
     *image = NULL;
     *bytes = 0;
-    /* a failed close leaves the library with a half-dismantled file: whatever can fail does so in the flush */
-    if (H5Fflush(h5->file, H5F_SCOPE_GLOBAL) < 0) {
+    /* a failed close leaves the library with a half-dismantled file: whatever can fail does so in the flush;
+     * a lack of memory counts even where the library went on after it */
+    if (H5Fflush(h5->file, H5F_SCOPE_GLOBAL) < 0 || h5->out_of_memory) {
         return fr_h5_fail(h5, "write", "the image");
     }
     hid_t file = h5->file;
@@ -294,8 +295,8 @@ fr_status fr_h5_make_group(fr_h5 *h5, const char *path)
     }
     fr_status status = group >= 0 ? FR_OK : fr_h5_fail(h5, "make group", path);
     (void)H5Pclose(creation);
-    if (group >= 0) {
-        (void)H5Gclose(group);
+    if (group >= 0 && H5Gclose(group) < 0) {
+        status = fr_h5_fail(h5, "close group", path);
     }
     return status;
 }

@@ -62,8 +62,9 @@ fr_status fr_h5_write_f32(fr_h5 *h5, const char *path, const int64_t *shape, int
     bool done = array >= 0 && H5Dwrite(array, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL,
                                        H5P_DEFAULT, data) >= 0;
     fr_status status = done ? FR_OK : fr_h5_fail(h5, "write array", path);
-    if (array >= 0) {
-        (void)H5Dclose(array);
+    /* closing writes what is left in the library's cache */
+    if (array >= 0 && H5Dclose(array) < 0 && done) {
+        status = fr_h5_fail(h5, "close array", path);
     }
     (void)H5Sclose(space);
     (void)H5Pclose(creation);
@@ -172,8 +173,8 @@ static fr_status write_attribute(fr_h5 *h5, const char *object, const char *name
     bool done = attribute >= 0 && H5Awrite(attribute, memory_type, data) >= 0;
     name_place(object, name, place);
     fr_status status = done ? FR_OK : fr_h5_fail(h5, "write", place);
-    if (attribute >= 0) {
-        (void)H5Aclose(attribute);
+    if (attribute >= 0 && H5Aclose(attribute) < 0 && done) {
+        status = fr_h5_fail(h5, "close", place);
     }
     (void)H5Sclose(space);
     return status;

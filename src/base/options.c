@@ -72,17 +72,22 @@ static size_t count_options(const fr_command *command)
     return n;
 }
 
-static fr_status fail_unknown(fr_ctx *ctx, const fr_command *command,
-                              const char *argument)
+/* `length` bytes of `name`, so that a value after "=" does not count as part of a misspelt name. */
+static fr_status fail_unknown(fr_ctx *ctx, const fr_command *command, const char *name,
+                              size_t length)
 {
-    const char *nearest = fr_nearest_word(argument + 2, command->options,
+    enum { NAME_BYTES = 64 };
+    char word[NAME_BYTES];
+    (void)snprintf(word, sizeof word, "%.*s",
+                   (int)(length < sizeof word ? length : sizeof word - 1), name);
+    const char *nearest = fr_nearest_word(word, command->options,
                                           count_options(command), sizeof(fr_option));
     if (nearest != NULL) {
-        return FR_FAIL(ctx, FR_ERR_ARG, "unknown option %s; did you mean --%s?",
-                       argument, nearest);
+        return FR_FAIL(ctx, FR_ERR_ARG, "unknown option --%s; did you mean --%s?", word,
+                       nearest);
     }
-    return FR_FAIL(ctx, FR_ERR_ARG, "unknown option %s; forerun %s --help lists all",
-                   argument, command->name);
+    return FR_FAIL(ctx, FR_ERR_ARG, "unknown option --%s; forerun %s --help lists all",
+                   word, command->name);
 }
 
 static const fr_option *find_option(const fr_command *command, const char *name,
@@ -107,7 +112,7 @@ static fr_status add_option(fr_ctx *ctx, const fr_command *command, char **argv,
     const fr_option *option = find_option(command, argument + 2, length);
     const char *value = equals != NULL ? equals + 1 : NULL;
     if (option == NULL) {
-        return fail_unknown(ctx, command, argument);
+        return fail_unknown(ctx, command, argument + 2, length);
     }
     if (option->value == NULL && value != NULL) {
         return FR_FAIL(ctx, FR_ERR_ARG, "--%s takes no value, got %s", option->name,

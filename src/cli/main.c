@@ -1,6 +1,7 @@
 /* The program: choose the command, make the world, print the trail once, choose the exit code. */
 #include "cli/commands.h"
 #include "train/config.h"
+#include "train/run.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,15 +12,16 @@ typedef struct entry {
     const fr_command *command;
     fr_status (*run)(const fr_cli *cli);
     bool on_ranks; /* works on all ranks of an mpirun */
+    bool stops;    /* answers signals between steps */
 } entry;
 
 static const entry ENTRIES[] = {
-    {&FR_TRAIN_COMMAND, fr_cmd_train, true},
-    {&FR_EVAL_COMMAND, fr_cmd_eval, true},
-    {&FR_GENERATE_COMMAND, fr_cmd_generate, true},
-    {&FR_INSPECT_COMMAND, fr_cmd_inspect, false},
-    {&FR_COMPARE_COMMAND, fr_cmd_compare, false},
-    {&FR_TOKENIZE_COMMAND, fr_cmd_tokenize, false},
+    {&FR_TRAIN_COMMAND, fr_cmd_train, true, true},
+    {&FR_EVAL_COMMAND, fr_cmd_eval, true, false},
+    {&FR_GENERATE_COMMAND, fr_cmd_generate, true, false},
+    {&FR_INSPECT_COMMAND, fr_cmd_inspect, false, false},
+    {&FR_COMPARE_COMMAND, fr_cmd_compare, false, false},
+    {&FR_TOKENIZE_COMMAND, fr_cmd_tokenize, false, false},
 };
 enum { N_ENTRIES = sizeof ENTRIES / sizeof ENTRIES[0] };
 
@@ -105,6 +107,9 @@ static int run_command(fr_ctx *ctx, const entry *chosen, int argc, char **argv)
     fr_group *world = NULL;
     fr_options *options = NULL;
     int exit_code = 0;
+    if (chosen->stops) {
+        fr_run_block_signals();
+    }
     fr_status status = make_world(ctx, chosen, &argc, &argv, &world);
     if (status == FR_OK) {
         status = fr_options_parse(ctx, chosen->command, argc, argv, &options);

@@ -21,9 +21,17 @@ static fr_status build(fr_ctx *ctx, const fr_data_params *params, const fr_map *
     memcpy(header->key, key, sizeof header->key);
     memcpy(header->data, data, sizeof header->data);
     const fr_data_stats *s = &header->stats;
-    if (params->cache_folder != NULL && fr_is_folder(params->cache_folder)) {
-        fr_cache_write(ctx, params->cache_folder, key, dataset->block,
-                       fr_table_bytes(s->n_rows, s->n_examples, header->n_ids));
+    size_t bytes = fr_table_bytes(s->n_rows, s->n_examples, header->n_ids);
+    FR_TRY(fr_table_digest(ctx, dataset->block, bytes, header->content));
+    if (params->cache_folder == NULL) {
+        return FR_OK;
+    }
+    fr_cache_write(ctx, params->cache_folder, key, dataset->block, bytes);
+    /* from here on the pages are shared with the node's other ranks */
+    FR_TRY(fr_cache_open(ctx, params->cache_folder, key, &dataset->cache));
+    if (dataset->cache.data != NULL) {
+        free(dataset->block);
+        dataset->block = NULL;
     }
     return FR_OK;
 }
@@ -54,6 +62,10 @@ fr_status fr_dataset_open(fr_ctx *ctx, const fr_data_params *params, fr_dataset 
     fr_map file;
     fr_dataset *dataset = NULL;
     *out = NULL;
+    if (params->max_tokens < 2) {
+        return FR_FAIL(ctx, FR_ERR_ARG, "max_tokens is %lld, want at least 2",
+                       (long long)params->max_tokens);
+    }
     FR_TRY(fr_map_open(ctx, params->path, &file));
     fr_status status = fr_alloc(ctx, 1, sizeof *dataset, &dataset);
     if (status == FR_OK) {

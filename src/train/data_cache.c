@@ -2,28 +2,38 @@
 
 #include "base/mem.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static fr_status add_text(fr_ctx *ctx, fr_digest *digest, const char *text)
+{
+    int64_t bytes = text != NULL ? (int64_t)strlen(text) : -1;
+    FR_TRY(fr_digest_add(ctx, digest, &bytes, sizeof bytes));
+    return bytes > 0 ? fr_digest_add(ctx, digest, text, (size_t)bytes) : FR_OK;
+}
+
+/* What the tokenizer's own digest leaves out, since it decides no ids of plain text. */
+static fr_status add_frame(fr_ctx *ctx, fr_digest *digest, const fr_data_params *params)
+{
+    const fr_tokenizer *t = params->tokenizer;
+    const int64_t ends[] = {t != NULL ? fr_tokenizer_eos(t) : params->eos_id,
+                            t != NULL ? fr_tokenizer_leading_bos(t) : -1};
+    FR_TRY(fr_digest_add(ctx, digest, ends, sizeof ends));
+    return add_text(ctx, digest,
+                    t != NULL && params->chat ? fr_tokenizer_chat_template(t) : NULL);
+}
 
 fr_status fr_table_key(fr_ctx *ctx, const fr_data_params *params,
                        const uint8_t data[FR_DIGEST_BYTES],
                        uint8_t out[FR_DIGEST_BYTES])
 {
-    const char *text = params->template_text != NULL ? params->template_text : "";
-    const int64_t options[] = {FR_TABLE_VERSION,
-                               params->template_text != NULL,
-                               params->vocab_size,
-                               params->chat,
-                               params->eos,
-                               params->eos_id,
-                               params->special,
-                               params->loss_last,
-                               params->cut_long_rows,
-                               params->without_bos,
-                               params->max_tokens,
-                               params->max_rows,
-                               params->tokenizer != NULL};
+    const int64_t options[] = {
+        FR_TABLE_VERSION,      params->vocab_size,       params->chat,
+        params->eos,           params->special,          params->loss_last,
+        params->cut_long_rows, params->without_bos,      params->max_tokens,
+        params->max_rows,      params->tokenizer != NULL};
     uint8_t tokenizer[FR_DIGEST_BYTES] = {0};
     fr_digest *digest = NULL;
     if (params->tokenizer != NULL) {
@@ -40,7 +50,28 @@ fr_status fr_table_key(fr_ctx *ctx, const fr_data_params *params,
         status = fr_digest_add(ctx, digest, options, sizeof options);
     }
     if (status == FR_OK) {
-        status = fr_digest_add(ctx, digest, text, strlen(text));
+        status = add_frame(ctx, digest, params);
+    }
+    if (status == FR_OK) {
+        status = add_text(ctx, digest, params->template_text);
+    }
+    if (status == FR_OK) {
+        status = fr_digest_end(ctx, digest, out);
+    }
+    fr_digest_destroy(&digest);
+    return status;
+}
+
+fr_status fr_table_digest(fr_ctx *ctx, const uint8_t *block, size_t bytes,
+                          uint8_t out[FR_DIGEST_BYTES])
+{
+    const size_t before = offsetof(fr_table_header, content);
+    const size_t after = before + FR_DIGEST_BYTES;
+    fr_digest *digest = NULL;
+    FR_TRY(fr_digest_create(ctx, &digest));
+    fr_status status = fr_digest_add(ctx, digest, block, before);
+    if (status == FR_OK) {
+        status = fr_digest_add(ctx, digest, block + after, bytes - after);
     }
     if (status == FR_OK) {
         status = fr_digest_end(ctx, digest, out);
@@ -75,8 +106,7 @@ static bool is_good(fr_ctx *ctx, const fr_map *map, const uint8_t key[FR_DIGEST_
         fr_table_bytes(h->stats.n_rows, h->stats.n_examples, h->n_ids) != map->bytes) {
         return false;
     }
-    return fr_digest_of(ctx, map->data + sizeof *h, map->bytes - sizeof *h, content) ==
-               FR_OK &&
+    return fr_table_digest(ctx, map->data, map->bytes, content) == FR_OK &&
            memcmp(content, h->content, sizeof content) == 0;
 }
 

@@ -44,7 +44,7 @@ typedef struct fr_table_header {
     fr_data_stats stats;
     uint8_t key[FR_DIGEST_BYTES];     /* of everything that decides the content */
     uint8_t data[FR_DIGEST_BYTES];    /* of the data file */
-    uint8_t content[FR_DIGEST_BYTES]; /* of the arrays */
+    uint8_t content[FR_DIGEST_BYTES]; /* of all the block but this field */
 } fr_table_header;
 
 typedef struct fr_table_row {
@@ -75,7 +75,7 @@ size_t fr_table_bytes(int64_t n_rows, int64_t n_examples, int64_t n_ids);
 /** Lay the views over a block whose header is filled. */
 fr_table fr_table_view(const uint8_t *block);
 
-/** Tokenise the whole file into one block; the caller frees. */
+/** Tokenise the whole file into one block without digests; the caller frees. */
 FR_MUST_CHECK fr_status fr_table_build(fr_ctx *ctx, const fr_data_params *params,
                                        const fr_map *file, uint8_t **out);
 
@@ -83,6 +83,10 @@ FR_MUST_CHECK fr_status fr_table_build(fr_ctx *ctx, const fr_data_params *params
 FR_MUST_CHECK fr_status fr_table_key(fr_ctx *ctx, const fr_data_params *params,
                                      const uint8_t data[FR_DIGEST_BYTES],
                                      uint8_t out[FR_DIGEST_BYTES]);
+
+/** Digest of a block less the field that holds it: header, statistics and arrays. */
+FR_MUST_CHECK fr_status fr_table_digest(fr_ctx *ctx, const uint8_t *block, size_t bytes,
+                                        uint8_t out[FR_DIGEST_BYTES]);
 
 /** Map a cache of this key; *out stays empty if there is none or it is damaged. */
 FR_MUST_CHECK fr_status fr_cache_open(fr_ctx *ctx, const char *folder,

@@ -3,6 +3,7 @@
 #include "train/data_impl.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,6 +31,27 @@ static fr_status fail_row(const fr_row_reader *r, int line, const char *what,
 {
     return fr_fail_at(r->ctx, FR_ERR_DATA, __FILE__, line, "%s:%lld: %s%s",
                       r->params->path, (long long)r->line, what, detail);
+}
+
+static fr_status check_id(const fr_row_reader *r, int64_t id)
+{
+    if (id < 0 || id >= r->params->vocab_size) {
+        return FR_FAIL(r->ctx, FR_ERR_DATA,
+                       "%s:%lld: the id %lld is outside the model's vocabulary, 0 to "
+                       "%lld",
+                       r->params->path, (long long)r->line, (long long)id,
+                       (long long)r->params->vocab_size - 1);
+    }
+    return FR_OK;
+}
+
+/* A tokenizer may know more tokens than the model. */
+static fr_status check_ids(const fr_row_reader *r, const fr_ids *ids)
+{
+    for (int64_t i = 0; i < ids->count; i++) {
+        FR_TRY(check_id(r, ids->data[i]));
+    }
+    return FR_OK;
 }
 
 static fr_status end_target(const fr_row_reader *r, fr_row *row, int64_t began)
@@ -123,10 +145,11 @@ static fr_status read_ids(const fr_row_reader *r, const json_t *array, fr_ids *i
     }
     for (size_t i = 0; i < json_array_size(array); i++) {
         const json_t *item = json_array_get(array, i);
-        json_int_t id = json_is_integer(item) ? json_integer_value(item) : -1;
-        if (id < 0 || id >= r->params->vocab_size) {
-            return FAIL_ROW(r, "an id is no whole number within the vocabulary", "");
+        json_int_t id = json_integer_value(item);
+        if (!json_is_integer(item)) {
+            return FAIL_ROW(r, "an id is no whole number", "");
         }
+        FR_TRY(check_id(r, id));
         FR_TRY(fr_ids_add(r->ctx, ids, (int32_t)id));
     }
     return FR_OK;
@@ -178,17 +201,24 @@ static fr_status split_dialogue(const fr_row_reader *r, const fr_ids *ids,
 static fr_status read_messages(const fr_row_reader *r, const json_t *array,
                                fr_message *messages)
 {
+    bool empty = false;
     for (size_t i = 0; i < json_array_size(array); i++) {
         const json_t *one = json_array_get(array, i);
+        const json_t *text = json_object_get(one, "content");
         const char *role = json_string_value(json_object_get(one, "role"));
-        const char *content = json_string_value(json_object_get(one, "content"));
+        const char *content = json_string_value(text);
         if (role == NULL || content == NULL) {
             return FAIL_ROW(
                 r, "every message needs \"role\" and \"content\", both strings", "");
         }
+        if (strlen(content) != json_string_length(text)) {
+            return FAIL_ROW(r, "a message holds a NUL character; remove it", "");
+        }
         messages[i] = (fr_message){role, content};
+        empty = strcmp(role, "assistant") == 0 ? content[0] == '\0' : empty;
     }
-    return FR_OK;
+    return empty ? FAIL_ROW(r, "the last assistant turn is empty; remove the row", "")
+                 : FR_OK;
 }
 
 static fr_status read_chat_row(const fr_row_reader *r, const json_t *object,
@@ -214,15 +244,6 @@ static fr_status read_chat_row(const fr_row_reader *r, const json_t *object,
     if (status == FR_OK) {
         status = fr_chat_encode(r->ctx, p->tokenizer, messages, n, p->loss_last, false,
                                 p->special, &ids, &counted);
-        if (status == FR_ERR_DATA) {
-            char why[512];
-            size_t length = strlen(fr_ctx_error(r->ctx));
-            length = length < sizeof why - 1 ? length : sizeof why - 1;
-            memcpy(why, fr_ctx_error(r->ctx), length);
-            why[length] = '\0';
-            fr_ctx_clear_error(r->ctx);
-            status = FAIL_ROW(r, "", why);
-        }
     }
     if (status == FR_OK) {
         status = split_dialogue(r, &ids, &counted, row);
@@ -257,6 +278,20 @@ static fr_status read_object(const fr_row_reader *r, const json_t *object, fr_ro
     return read_text_row(r, object, row);
 }
 
+/* The tokenizer knows no lines: put this row's before what it said. */
+static void add_place(const fr_row_reader *r)
+{
+    enum { WHY_BYTES = 1024 };
+    char why[WHY_BYTES];
+    size_t length = strlen(r->params->path);
+    const char *said = fr_ctx_error(r->ctx);
+    if (strncmp(said, r->params->path, length) != 0 || said[length] != ':') {
+        (void)snprintf(why, sizeof why, "%s", said);
+        fr_ctx_clear_error(r->ctx);
+        (void)FAIL_ROW(r, "", why);
+    }
+}
+
 fr_status fr_row_read(const fr_row_reader *reader, const char *line, size_t bytes,
                       fr_row *row)
 {
@@ -264,12 +299,24 @@ fr_status fr_row_read(const fr_row_reader *reader, const char *line, size_t byte
     fr_row_clear(row);
     json_t *object =
         json_loadb(line, bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    if (object == NULL && json_error_code(&error) == json_error_out_of_memory) {
+        return fr_check_memory(reader->ctx, false, bytes);
+    }
     if (object == NULL) {
         return FAIL_ROW(reader, "broken JSON: ", error.text);
     }
     fr_status status = read_object(reader, object, row);
     if (status == FR_OK && row->n_targets == 0) {
         status = FAIL_ROW(reader, "the row has no target", "");
+    }
+    if (status == FR_OK) {
+        status = check_ids(reader, &row->source);
+    }
+    if (status == FR_OK) {
+        status = check_ids(reader, &row->target_ids);
+    }
+    if (status == FR_ERR_DATA) {
+        add_place(reader);
     }
     json_decref(object);
     return status;

@@ -175,6 +175,7 @@ static fr_status read_lines(builder *b, fr_row_reader *reader, const fr_map *fil
     const char *next = (const char *)file->data;
     size_t left = file->bytes;
     fr_row row = {0};
+    int64_t n_read = 0;
     fr_status status = FR_OK;
     if (left >= 3 && memcmp(next, "\xef\xbb\xbf", 3) == 0) {
         next += 3;
@@ -185,6 +186,7 @@ static fr_status read_lines(builder *b, fr_row_reader *reader, const fr_map *fil
         size_t bytes = end != NULL ? (size_t)(end - next) + 1 : left;
         reader->line++;
         if (!is_blank(next, bytes)) {
+            n_read++;
             status = fr_row_read(reader, next, bytes, &row);
             if (status == FR_OK) {
                 status = add_row(b, &row, reader->line);
@@ -192,7 +194,7 @@ static fr_status read_lines(builder *b, fr_row_reader *reader, const fr_map *fil
         }
         next += bytes;
         left -= bytes;
-        if (b->params->max_rows > 0 && b->stats.n_rows >= b->params->max_rows) {
+        if (b->params->max_rows > 0 && n_read == b->params->max_rows) {
             break;
         }
     }
@@ -202,8 +204,14 @@ static fr_status read_lines(builder *b, fr_row_reader *reader, const fr_map *fil
 
 static fr_status check_result(const builder *b)
 {
-    if (b->stats.n_rows > 0) {
+    if (b->stats.n_target_tokens > 0) {
         return FR_OK;
+    }
+    if (b->stats.n_rows > 0) {
+        return FR_FAIL(b->ctx, FR_ERR_DATA,
+                       "%s: no token is in the loss: every target is one token with "
+                       "nothing before it",
+                       b->params->path);
     }
     if (b->stats.n_dropped > 0) {
         return FR_FAIL(
@@ -236,8 +244,7 @@ static fr_status make_block(const builder *b, uint8_t **out)
     for (int64_t i = 0; i < b->counted.count; i++) {
         next[i] = (uint8_t)b->counted.data[i];
     }
-    return fr_digest_of(b->ctx, *out + sizeof *header, bytes - sizeof *header,
-                        header->content);
+    return FR_OK;
 }
 
 fr_status fr_table_build(fr_ctx *ctx, const fr_data_params *params, const fr_map *file,

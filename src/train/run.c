@@ -28,6 +28,13 @@ static void stop_signals(sigset_t *set)
     (void)sigaddset(set, SIGUSR1);
 }
 
+void fr_run_block_signals(void)
+{
+    sigset_t wanted;
+    stop_signals(&wanted);
+    (void)sigprocmask(SIG_BLOCK, &wanted, NULL);
+}
+
 /* The signals stay blocked and are looked at between steps: nothing happens inside a handler. */
 static bool stop_wanted(fr_run_state *run)
 {
@@ -191,15 +198,14 @@ fr_status fr_run(fr_ctx *ctx, fr_group *world, const fr_config *config,
                         .options = options,
                         .saved_step = -1};
     sigset_t wanted;
-    sigset_t before;
     stop_signals(&wanted);
-    (void)sigprocmask(SIG_BLOCK, &wanted, &before);
+    fr_run_block_signals();
     fr_status status = fr_run_prepare(&run);
     if (status == FR_OK) {
         status = run_steps(&run);
     }
     close_run(&run);
     consume_signals(&wanted);
-    (void)sigprocmask(SIG_SETMASK, &before, NULL);
+    (void)sigprocmask(SIG_UNBLOCK, &wanted, NULL);
     return status;
 }

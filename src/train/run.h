@@ -19,6 +19,10 @@ typedef struct fr_run_options {
     const char *version;
 } fr_run_options;
 
+/** Block the signals that fr_run answers. Call before MPI starts its threads: a signal that one of them took would
+ * end the process. */
+void fr_run_block_signals(void);
+
 /**
  * Train every task of the config. SIGINT, SIGTERM and SIGUSR1, or a file STOP in the run folder, stop all
  * ranks after the same step with a checkpoint.

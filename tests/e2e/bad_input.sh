@@ -80,8 +80,11 @@ expect 6 "$FORERUN" train "$work/c.yaml" --set run.dir="$work/good" --set "base.
 says "--force"
 
 # numbers that are not finite: skipped, counted, ended after the limit
+cp -r "$work/tiny" "$work/nan"
+size=$(stat -c %s "$work/nan/model.safetensors")
+printf '\x00\x00\xc0\x7f' | dd of="$work/nan/model.safetensors" bs=1 seek=$((size - 400)) conv=notrunc 2>/dev/null
 expect 4 mpirun -n 2 "$FORERUN" train "$work/c.yaml" --set run.dir="$work/wild" --set run.steps=20 \
-    --set tasks.t.prefix.init.random=1e30 --set run.nonfinite_limit=3
+    --set "base.path=$work/nan" --set run.nonfinite_limit=3
 says "3 steps in a row"
 
 # a folder that is full: the run ends with the cause

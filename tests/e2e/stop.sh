@@ -9,7 +9,7 @@ train whole 1 1 2>"$work/err" || fail "$(cat "$work/err")"
 
 wait_for_steps() {
     for _ in $(seq 200); do
-        [ "$(wc -l <"$1/metrics.jsonl" 2>/dev/null || echo 0)" -ge 3 ] && return
+        [ "$(cat "$1/metrics.jsonl" 2>/dev/null | wc -l)" -ge 3 ] && return
         sleep 0.05
     done
     fail "no steps in $1"

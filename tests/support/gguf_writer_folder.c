@@ -49,10 +49,10 @@ static const rename_rule GPT2[] = {
     {"mlp.c_fc.bias", "ffn_up.bias", KEEP},
     {"mlp.c_proj.weight", "ffn_down.weight", TRANSPOSE},
     {"mlp.c_proj.bias", "ffn_down.bias", KEEP},
-    {"transformer.wte.weight", "token_embd.weight", KEEP},
-    {"transformer.wpe.weight", "position_embd.weight", KEEP},
-    {"transformer.ln_f.weight", "output_norm.weight", KEEP},
-    {"transformer.ln_f.bias", "output_norm.bias", KEEP},
+    {"wte.weight", "token_embd.weight", KEEP},
+    {"wpe.weight", "position_embd.weight", KEEP},
+    {"ln_f.weight", "output_norm.weight", KEEP},
+    {"ln_f.bias", "output_norm.bias", KEEP},
 };
 
 static void set_count(fr_gguf_writer *writer, const char *family, const char *name,
@@ -156,18 +156,19 @@ static void add_tensors(fr_gguf_writer *writer, const fr_arch *arch,
 {
     bool llama = arch->family == FR_LLAMA;
     const rename_rule *rules = llama ? LLAMA : GPT2;
-    const char *prefix = llama ? "model.layers." : "transformer.h.";
+    const char *prefix = llama ? "model.layers." : "h.";
     size_t n_rules = llama ? sizeof LLAMA / sizeof *LLAMA : sizeof GPT2 / sizeof *GPT2;
     char name[NAME_BYTES];
     for (int64_t i = 0; i < fr_safetensors_n_tensors(file); i++) {
         const fr_safetensor *tensor = fr_safetensors_tensor_at(file, i);
+        const char *full = tensor->name.data;
+        const char *plain = strncmp(full, "transformer.", 12) == 0 ? full + 12 : full;
         size_t rule = 0;
-        while (rule < n_rules &&
-               !apply_rule(tensor->name.data, &rules[rule], prefix, name)) {
+        while (rule < n_rules && !apply_rule(plain, &rules[rule], prefix, name)) {
             rule++;
         }
         if (rule == n_rules) {
-            fr_test_give_up("gguf_writer: no rule for tensor", tensor->name.data);
+            fr_test_give_up("gguf_writer: no rule for tensor", full);
         }
         add_tensor(writer, arch, tensor, &rules[rule], name);
     }

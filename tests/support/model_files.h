@@ -6,6 +6,7 @@
 #ifndef FR_TESTS_MODEL_FILES_H
 #define FR_TESTS_MODEL_FILES_H
 
+#include "model/arch.h"
 #include "model/safetensors.h"
 #include "support/suite.h"
 
@@ -32,5 +33,12 @@ void fr_test_write_tensors(const char *path, const fr_safetensor *const *tensors
  * JSON text `changes` (an object; NULL for none), and whose model.safetensors is a link to the model's.
  */
 const char *fr_test_model_folder(const char *model, const char *changes);
+
+/**
+ * A fresh folder with a model of a few kilobytes whose sizes are no multiples of anything: llama with
+ * biases and a head width of its own, or gpt2 without the "transformer." prefix; 2 layers, random
+ * weights of dtype F32, F16 or BF16.
+ */
+const char *fr_test_micro_folder(fr_family family, const char *dtype);
 
 #endif

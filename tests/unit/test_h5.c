@@ -48,7 +48,7 @@ static void numbers_round_trip(void)
     static const int64_t INTEGERS[] = {0, -1, INT64_MIN, INT64_MAX};
     static const uint64_t NATURALS[] = {0, 1, UINT64_MAX, UINT64_C(1) << 63};
     const double reals[] = {-0.0, 0.1, (double)INFINITY, (double)NAN};
-    char name[8];
+    char name[16];
     fr_h5 *h5 = begin(0);
     FR_ASSERT_OK(fr_h5_make_group(h5, "/a"));
     for (int i = 0; i < 4; i++) {
@@ -81,7 +81,7 @@ static void numbers_round_trip(void)
 static void texts_of_any_bytes_and_length_round_trip(void)
 {
     static const size_t LENGTHS[] = {0, 1, 2, 65535, 65536, 70000, 3000000};
-    char name[8];
+    char name[16];
     for (size_t i = 0; i < sizeof LENGTHS / sizeof LENGTHS[0]; i++) {
         char *text = malloc(LENGTHS[i] + 1);
         char *read = NULL;
@@ -264,7 +264,8 @@ static void bytes_that_are_no_hdf5_fail_silently(void)
     int saved = dup(STDERR_FILENO);
     CU_ASSERT_PTR_NOT_NULL_FATAL(freopen(path, "w", stderr));
     fr_status garbage = fr_h5_open(fr_test_ctx(), "g.h5", GARBAGE, sizeof GARBAGE, &h5);
-    FR_ASSERT_FAILS(garbage, FR_ERR_CHECKPOINT, "g.h5: cannot open it as HDF5: ");
+    FR_ASSERT_FAILS(garbage, FR_ERR_CHECKPOINT,
+                    "g.h5: cannot open it as HDF5: file signature not found");
     FR_ASSERT_FAILS(fr_h5_open(fr_test_ctx(), "e.h5", GARBAGE, 0, &h5),
                     FR_ERR_CHECKPOINT, "e.h5: the image is empty");
     CU_ASSERT_PTR_NULL(h5);
