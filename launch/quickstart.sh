@@ -2,12 +2,12 @@
 # From a bare Debian 12 to a tuned prefix: install, build, fetch a model, build a task, tune on two ranks, then
 # show the loss on rows it has not seen and five answers side by side. Start it again and it goes on where it was.
 #
-#   QUICKSTART_STEPS=N  steps of tuning (default 48)
+#   QUICKSTART_STEPS=N  steps of tuning (default 40)
 #   FORERUN_HOME=DIR    where build, models, data and runs go (default: this folder, if it can be written)
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
-steps=${QUICKSTART_STEPS:-48}
+steps=${QUICKSTART_STEPS:-40}
 home=${FORERUN_HOME:-$root}
 [ -w "$home" ] || home=$PWD
 build="$home/build/release"
@@ -26,7 +26,7 @@ say "packages"
 bash "$root/launch/install-deps.sh" build model
 say "build"
 cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=OFF >/dev/null
-cmake --build "$build" --target forerun
+cmake --build "$build" --target forerun >&2
 say "model"
 bash "$root/launch/fetch-model.sh" "$home/models"
 say "task"

@@ -19,7 +19,11 @@ elif [ -z "$build" ]; then
     trap 'rm -rf "$build"' EXIT
 fi
 
-bash launch/install-deps.sh build test ||
+sets=(build test)
+if [ "${FORERUN_FETCH:-0}" = 1 ]; then
+    sets+=(model)
+fi
+bash launch/install-deps.sh "${sets[@]}" ||
     echo "run.sh: going on; cmake names what is missing" >&2
 
 # A cache that was made for another place of the source tree is of no use.

@@ -297,9 +297,12 @@ static fr_status wrap(fr_ctx *ctx, MPI_Comm comm, mpi_group *world, mpi_group **
     (void)MPI_Comm_rank(comm, &base.rank);
     (void)MPI_Comm_size(comm, &base.size);
     int code = find_node(comm, &base);
-    fr_status status = code == MPI_SUCCESS
-                           ? fr_alloc(ctx, 1, sizeof **out, out)
-                           : fail_mpi(ctx, "finding the ranks of this node", code);
+    if (code != MPI_SUCCESS) {
+        (void)MPI_Comm_free(&comm);
+        (void)fail_mpi(ctx, "finding the ranks of this node", code);
+        return FR_ERR_COMM;
+    }
+    fr_status status = fr_alloc(ctx, 1, sizeof **out, out);
     if (status != FR_OK) {
         (void)MPI_Comm_free(&comm);
         return status;

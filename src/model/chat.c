@@ -1,166 +1,147 @@
 #include "model/chat.h"
 
 #include "base/mem.h"
+#include "model/chat_template.h"
 
+#include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char START[] = "<|im_start|>";
-static const char END[] = "<|im_end|>";
-
-/* Where a dialogue goes while it is written. */
-typedef struct writer {
+/* One call of fr_chat_encode. */
+typedef struct dialogue {
     fr_ctx *ctx;
     const fr_tokenizer *tokenizer;
+    int32_t start; /* <|im_start|> */
+    int32_t end;   /* <|im_end|> */
+    bool special_in_content;
     fr_ids *ids;
     fr_ids *counted;
-} writer;
+} dialogue;
 
-static bool is_chatml(const fr_tokenizer *tokenizer)
+/* Bring the flags in step with the ids. */
+static fr_status flag(const dialogue *job, bool counted)
 {
-    const char *template_text = fr_tokenizer_chat_template(tokenizer);
-    return template_text != NULL && strstr(template_text, START) != NULL &&
-           strstr(template_text, END) != NULL &&
-           fr_tokenizer_special(tokenizer, START) >= 0 &&
-           fr_tokenizer_special(tokenizer, END) >= 0;
+    while (job->counted->count < job->ids->count) {
+        FR_TRY(fr_ids_add(job->ctx, job->counted, counted ? 1 : 0));
+    }
+    return FR_OK;
+}
+
+static fr_status add_marker(const dialogue *job, int32_t id, bool counted)
+{
+    FR_TRY(fr_ids_add(job->ctx, job->ids, id));
+    return flag(job, counted);
+}
+
+static fr_status add_text(const dialogue *job, const char *text, bool special,
+                          bool counted)
+{
+    FR_TRY(fr_tokenizer_encode(job->ctx, job->tokenizer, text, strlen(text), special,
+                               job->ids));
+    return flag(job, counted);
+}
+
+/* Role line and content as one text, as a rendered dialogue has them. */
+static fr_status add_body(const dialogue *job, const fr_message *message)
+{
+    char *text = NULL;
+    size_t bytes = strlen(message->role) + strlen(message->content) + 2;
+    FR_TRY(fr_alloc(job->ctx, (int64_t)bytes, 1, &text));
+    (void)snprintf(text, bytes, "%s\n%s", message->role, message->content);
+    fr_status status = add_text(job, text, job->special_in_content, false);
+    free(text);
+    return status;
+}
+
+/* The role line of an assistant turn is tokenised alone: so it is when a turn is opened for generation,
+ * and training must see the ids that generation continues. The two ways differ only where white space of
+ * the content would join the role line's newline. */
+static fr_status open_turn(const dialogue *job)
+{
+    FR_TRY(add_marker(job, job->start, false));
+    return add_text(job, "assistant\n", false, false);
+}
+
+static bool is_assistant(const fr_message *message)
+{
+    return strcmp(message->role, "assistant") == 0;
+}
+
+static fr_status add_turn(const dialogue *job, const fr_message *message, bool counted)
+{
+    if (is_assistant(message)) {
+        FR_TRY(open_turn(job));
+        FR_TRY(add_text(job, message->content, job->special_in_content, counted));
+    } else {
+        FR_TRY(add_marker(job, job->start, false));
+        FR_TRY(add_body(job, message));
+    }
+    FR_TRY(add_marker(job, job->end, counted));
+    return add_text(job, "\n", false, false);
+}
+
+static fr_status add_default_system(const dialogue *job)
+{
+    char *content = NULL;
+    FR_TRY(fr_template_default_system(
+        job->ctx, fr_tokenizer_chat_template(job->tokenizer), &content));
+    if (content == NULL) {
+        return FR_OK;
+    }
+    fr_message message = {"system", content};
+    fr_status status = add_turn(job, &message, false);
+    free(content);
+    return status;
+}
+
+static fr_status add_all(const dialogue *job, const fr_message *messages, int64_t n,
+                         int64_t first_counted, bool open_assistant)
+{
+    if (strcmp(messages[0].role, "system") != 0) {
+        FR_TRY(add_default_system(job));
+    }
+    for (int64_t i = 0; i < n; i++) {
+        bool counted = is_assistant(&messages[i]) && i >= first_counted;
+        FR_TRY(add_turn(job, &messages[i], counted));
+    }
+    return open_assistant ? open_turn(job) : FR_OK;
+}
+
+/* Check the roles; *last is the last assistant turn, -1 if there is none. */
+static fr_status check_messages(fr_ctx *ctx, const fr_message *messages, int64_t n,
+                                bool open_assistant, int64_t *last)
+{
+    *last = -1;
+    if (n < 1) {
+        return FR_FAIL(ctx, FR_ERR_DATA,
+                       "a dialogue without messages; at least one is needed");
+    }
+    for (int64_t i = 0; i < n; i++) {
+        const char *role = messages[i].role;
+        if (is_assistant(&messages[i])) {
+            *last = i;
+        } else if (strcmp(role, "system") != 0 && strcmp(role, "user") != 0) {
+            return FR_FAIL(ctx, FR_ERR_DATA,
+                           "message %lld has the role '%.40s'; allowed: system, user, "
+                           "assistant",
+                           (long long)i + 1, role);
+        }
+    }
+    if (*last < 0 && !open_assistant) {
+        return FR_FAIL(
+            ctx, FR_ERR_DATA,
+            "a dialogue without an assistant turn has nothing to learn from; "
+            "add a message with the role assistant");
+    }
+    return FR_OK;
 }
 
 int32_t fr_chat_end_token(const fr_tokenizer *tokenizer)
 {
-    return is_chatml(tokenizer) ? fr_tokenizer_special(tokenizer, END) : -1;
-}
-
-/* Bring the flags to the number of ids. */
-static fr_status mark(const writer *w, bool counted)
-{
-    while (w->counted->count < w->ids->count) {
-        FR_TRY(fr_ids_add(w->ctx, w->counted, counted));
-    }
-    return FR_OK;
-}
-
-static fr_status write_text(const writer *w, const char *text, bool special,
-                            bool counted)
-{
-    FR_TRY(
-        fr_tokenizer_encode(w->ctx, w->tokenizer, text, strlen(text), special, w->ids));
-    return mark(w, counted);
-}
-
-static fr_status write_special(const writer *w, const char *token, bool counted)
-{
-    FR_TRY(fr_ids_add(w->ctx, w->ids, fr_tokenizer_special(w->tokenizer, token)));
-    return mark(w, counted);
-}
-
-/* "<|im_start|>role\n": header and content are tokenised apart, so that a turn's first counted token never
- * depends on how its text would merge with the header's line end. */
-static fr_status open_turn(const writer *w, const char *role)
-{
-    FR_TRY(write_special(w, START, false));
-    FR_TRY(write_text(w, role, false, false));
-    return write_text(w, "\n", false, false);
-}
-
-static fr_status write_turn(const writer *w, const fr_message *message, bool special,
-                            bool counted)
-{
-    FR_TRY(open_turn(w, message->role));
-    FR_TRY(write_text(w, message->content, special, counted));
-    FR_TRY(write_special(w, END, counted));
-    return write_text(w, "\n", false, false);
-}
-
-/* Skip a line end, written out or as the two characters of a Jinja string. */
-static const char *skip_line_end(const char *text)
-{
-    if (text[0] == '\n') {
-        return text + 1;
-    }
-    return text[0] == '\\' && text[1] == 'n' ? text + 2 : NULL;
-}
-
-/* Copy a piece of a Jinja string, \n and \" undone. */
-static void unescape(const char *from, size_t bytes, char *to)
-{
-    for (size_t i = 0; i < bytes; i++) {
-        if (from[i] == '\\' && i + 1 < bytes) {
-            i++;
-            *to++ = from[i] == 'n' ? '\n' : from[i];
-        } else {
-            *to++ = from[i];
-        }
-    }
-    *to = '\0';
-}
-
-/* The system message that the template writes by itself; NULL in *out if it has none. */
-static fr_status default_system(const writer *w, char **out)
-{
-    static const char HEADER[] = "<|im_start|>system";
-    const char *text = fr_tokenizer_chat_template(w->tokenizer);
-    *out = NULL;
-    for (const char *at = strstr(text, HEADER); at != NULL;
-         at = strstr(at + 1, HEADER)) {
-        const char *first = skip_line_end(at + strlen(HEADER));
-        const char *end = first != NULL ? strstr(first, END) : NULL;
-        /* a quote in between means that the message is an expression, not a text */
-        if (end != NULL && memchr(first, '\'', (size_t)(end - first)) == NULL) {
-            FR_TRY(fr_alloc(w->ctx, end - first + 1, 1, out));
-            unescape(first, (size_t)(end - first), *out);
-            return FR_OK;
-        }
-    }
-    return FR_OK;
-}
-
-static fr_status check_messages(fr_ctx *ctx, const fr_message *messages, int64_t n,
-                                bool open_assistant)
-{
-    static const char *const ROLES[] = {"system", "user", "assistant"};
-    bool answered = open_assistant;
-    if (n == 0) {
-        return FR_FAIL(ctx, FR_ERR_DATA, "the dialogue has no messages");
-    }
-    for (int64_t i = 0; i < n; i++) {
-        bool known = false;
-        for (int r = 0; r < 3; r++) {
-            known = known || strcmp(messages[i].role, ROLES[r]) == 0;
-        }
-        if (!known) {
-            return FR_FAIL(ctx, FR_ERR_DATA,
-                           "role \"%s\", allowed: system, user, assistant",
-                           messages[i].role);
-        }
-        answered = answered || strcmp(messages[i].role, "assistant") == 0;
-    }
-    return answered ? FR_OK
-                    : FR_FAIL(ctx, FR_ERR_DATA, "the dialogue has no assistant turn");
-}
-
-static int64_t last_assistant(const fr_message *messages, int64_t n)
-{
-    int64_t last = -1;
-    for (int64_t i = 0; i < n; i++) {
-        last = strcmp(messages[i].role, "assistant") == 0 ? i : last;
-    }
-    return last;
-}
-
-static fr_status write_system(const writer *w, const fr_message *first)
-{
-    char *text = NULL;
-    if (strcmp(first->role, "system") == 0) {
-        return FR_OK;
-    }
-    FR_TRY(default_system(w, &text));
-    fr_status status = FR_OK;
-    if (text != NULL) {
-        fr_message message = {"system", text};
-        status = write_turn(w, &message, false, false);
-    }
-    free(text);
-    return status;
+    return fr_template_is_chatml(fr_tokenizer_chat_template(tokenizer))
+               ? fr_tokenizer_special(tokenizer, FR_CHATML_END)
+               : -1;
 }
 
 fr_status fr_chat_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
@@ -168,20 +149,28 @@ fr_status fr_chat_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
                          bool open_assistant, bool special_in_content, fr_ids *ids,
                          fr_ids *counted)
 {
-    writer w = {ctx, tokenizer, ids, counted};
-    if (!is_chatml(tokenizer)) {
-        return FR_FAIL(
-            ctx, FR_ERR_UNSUPPORTED,
-            "the model has no chat template in ChatML (<|im_start|>, "
-            "<|im_end|>), the only one supported; use source and target rows");
+    assert(ids->count == counted->count);
+    int64_t last = -1;
+    int64_t n_before = ids->count;
+    dialogue job = {ctx,
+                    tokenizer,
+                    fr_tokenizer_special(tokenizer, FR_CHATML_START),
+                    fr_chat_end_token(tokenizer),
+                    special_in_content,
+                    ids,
+                    counted};
+    if (job.start < 0 || job.end < 0) {
+        return FR_FAIL(ctx, FR_ERR_UNSUPPORTED,
+                       "the model has no ChatML template (a chat template with the "
+                       "special tokens " FR_CHATML_START " and " FR_CHATML_END
+                       "); give source and target with a template instead of messages");
     }
-    FR_TRY(check_messages(ctx, messages, n_messages, open_assistant));
-    FR_TRY(write_system(&w, &messages[0]));
-    int64_t last = last_assistant(messages, n_messages);
-    for (int64_t i = 0; i < n_messages; i++) {
-        bool assistant = strcmp(messages[i].role, "assistant") == 0;
-        FR_TRY(write_turn(&w, &messages[i], special_in_content,
-                          assistant && (!last_only || i == last)));
+    FR_TRY(check_messages(ctx, messages, n_messages, open_assistant, &last));
+    fr_status status =
+        add_all(&job, messages, n_messages, last_only ? last : 0, open_assistant);
+    if (status != FR_OK) {
+        ids->count = n_before;
+        counted->count = n_before;
     }
-    return open_assistant ? open_turn(&w, "assistant") : FR_OK;
+    return status;
 }

@@ -1,6 +1,7 @@
 #include "model/tokenizer.h"
 
 #include "base/file.h"
+#include "base/mem.h"
 #include "model/tokenizer_impl.h"
 
 #include <stdlib.h>
@@ -13,7 +14,9 @@ fr_status fr_ids_add(fr_ctx *ctx, fr_ids *ids, int32_t id)
         int64_t capacity = ids->capacity > 0 ? 2 * ids->capacity : SMALLEST;
         size_t bytes = (size_t)capacity * sizeof *ids->data;
         int32_t *grown = realloc(ids->data, bytes);
-        FR_TRY(fr_check_memory(ctx, grown != NULL, bytes));
+        if (grown == NULL) {
+            return fr_check_memory(ctx, false, bytes);
+        }
         ids->data = grown;
         ids->capacity = capacity;
     }
@@ -203,8 +206,7 @@ fr_status fr_tokenizer_decode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
     *out = NULL;
     *out_bytes = 0;
     FR_TRY(measure(ctx, tokenizer, ids, n, skip_special, &bytes));
-    *out = malloc(bytes + 1);
-    FR_TRY(fr_check_memory(ctx, *out != NULL, bytes + 1));
+    FR_TRY(fr_alloc(ctx, (int64_t)bytes + 1, 1, out));
     char *next = *out;
     for (int64_t i = 0; i < n; i++) {
         const fr_token *token = &tokenizer->tokens[ids[i]];
@@ -213,7 +215,6 @@ fr_status fr_tokenizer_decode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
             next += token->bytes;
         }
     }
-    *next = '\0';
     *out_bytes = bytes;
     return FR_OK;
 }

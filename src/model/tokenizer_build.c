@@ -17,10 +17,8 @@ void fr_token_draft_fini(fr_token_draft *draft)
 
 fr_status fr_copy_text(fr_ctx *ctx, fr_text text, char **out)
 {
-    *out = malloc(text.bytes + 1);
-    FR_TRY(fr_check_memory(ctx, *out != NULL, text.bytes + 1));
+    FR_TRY(fr_alloc(ctx, (int64_t)text.bytes + 1, 1, out));
     memcpy(*out, text.data, text.bytes);
-    (*out)[text.bytes] = '\0';
     return FR_OK;
 }
 

@@ -92,14 +92,17 @@ static bool id_of(const json_t *config, const char *key, const json_t **out)
     return *out != NULL && !json_is_null(*out);
 }
 
+/* Names of one of the two tokens in the files. */
+typedef struct end_keys {
+    const char *text; /* in tokenizer_config.json */
+    const char *id;   /* in the other two */
+} end_keys;
+
 /* The text in tokenizer_config.json wins; then the ids of generation_config.json and config.json. */
-static fr_status read_end(fr_ctx *ctx, const hf_files *files, const char *name,
+static fr_status read_end(fr_ctx *ctx, const hf_files *files, end_keys keys,
                           const fr_token_draft *draft, int64_t *out)
 {
-    enum { KEY_BYTES = 32 };
-    char key[KEY_BYTES] = "";
-    (void)strncat(strncat(key, name, KEY_BYTES / 2), "_id", 4);
-    const json_t *named = json_object_get(files->tokenizer_config, name);
+    const json_t *named = json_object_get(files->tokenizer_config, keys.text);
     const json_t *id = NULL;
     named = json_is_object(named) ? json_object_get(named, "content") : named;
     *out = -1;
@@ -109,14 +112,15 @@ static fr_status read_end(fr_ctx *ctx, const hf_files *files, const char *name,
                          : FR_FAIL(ctx, FR_ERR_FORMAT,
                                    "%s/tokenizer_config.json: %s names no token of the "
                                    "vocabulary",
-                                   files->folder, name);
+                                   files->folder, keys.text);
     }
-    if (!id_of(files->generation_config, key, &id) && !id_of(files->config, key, &id)) {
+    if (!id_of(files->generation_config, keys.id, &id) &&
+        !id_of(files->config, keys.id, &id)) {
         return FR_OK;
     }
     if (!json_is_integer(id) || json_integer_value(id) < 0) {
         return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: %s is not a token id", files->folder,
-                       key);
+                       keys.id);
     }
     *out = json_integer_value(id);
     return FR_OK;
@@ -168,14 +172,16 @@ static fr_status read_template(fr_ctx *ctx, const hf_files *files, char **out)
 
 fr_status fr_tokenizer_open_hf(fr_ctx *ctx, const char *folder, fr_tokenizer **out)
 {
+    static const end_keys BOS = {"bos_token", "bos_token_id"};
+    static const end_keys EOS = {"eos_token", "eos_token_id"};
     hf_files files = {0};
     fr_token_draft draft = {0};
     fr_status status = open_files(ctx, folder, &files);
     draft.path = files.path;
     if (status != FR_OK ||
         (status = fr_tokenizer_read_json(ctx, files.tokenizer, &draft)) != FR_OK ||
-        (status = read_end(ctx, &files, "bos_token", &draft, &draft.bos)) != FR_OK ||
-        (status = read_end(ctx, &files, "eos_token", &draft, &draft.eos)) != FR_OK ||
+        (status = read_end(ctx, &files, BOS, &draft, &draft.bos)) != FR_OK ||
+        (status = read_end(ctx, &files, EOS, &draft, &draft.eos)) != FR_OK ||
         (status = read_add_bos(ctx, &files, &draft.add_bos)) != FR_OK ||
         (status = read_template(ctx, &files, &draft.chat_template)) != FR_OK) {
         goto out;

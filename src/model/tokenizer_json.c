@@ -159,7 +159,7 @@ static fr_status add_special(fr_ctx *ctx, const json_t *added, int64_t room,
                      FR_TOKEN_SPECIAL);
 }
 
-static fr_status read_tokens(fr_ctx *ctx, const json_t *root, const json_t *vocab,
+static fr_status read_tokens(fr_ctx *ctx, const json_t *root, json_t *vocab,
                              fr_token_draft *draft)
 {
     const json_t *added = json_object_get(root, "added_tokens");
@@ -171,16 +171,13 @@ static fr_status read_tokens(fr_ctx *ctx, const json_t *root, const json_t *voca
     int64_t room = (int64_t)(json_object_size(vocab) + json_array_size(added));
     FR_TRY(fr_alloc(ctx, room, sizeof *draft->texts, &draft->texts));
     FR_TRY(fr_alloc(ctx, room, 1, &draft->kinds));
-    /* jansson's iterators take the object as mutable, though reading changes nothing. */
-    json_t *walked = json_incref((json_t *)(uintptr_t)vocab);
     fr_status status = FR_OK;
-    for (void *at = json_object_iter(walked); at != NULL && status == FR_OK;
-         at = json_object_iter_next(walked, at)) {
+    for (void *at = json_object_iter(vocab); at != NULL && status == FR_OK;
+         at = json_object_iter_next(vocab, at)) {
         const char *key = json_object_iter_key(at);
         status = set_token(ctx, draft, room, json_object_iter_value(at),
                            (fr_text){key, strlen(key)}, FR_TOKEN_NORMAL);
     }
-    json_decref(walked);
     for (size_t i = 0; status == FR_OK && i < json_array_size(added); i++) {
         status = add_special(ctx, json_array_get(added, i), room, draft);
     }

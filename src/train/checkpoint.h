@@ -71,9 +71,10 @@ FR_MUST_CHECK fr_status fr_checkpoint_task_alloc(fr_ctx *ctx, fr_checkpoint_task
 void fr_checkpoint_destroy(fr_checkpoint **checkpoint);
 
 /**
- * Write atomically: core driver under a temporary name, read back, SHA-256 into the user block, fsync,
- * rename, fsync the folder.
- * @return FR_OK; FR_ERR_IO (full disk and the like: the old file stays, no temporary is left)
+ * Write atomically: the HDF5 image is made in memory and sealed by a SHA-256 in its user block, then
+ * written under a temporary name, fsync, rename, fsync the folder. Same content, same bytes.
+ * @return FR_OK; FR_ERR_ARG (a task name that is no single path part, or twice); FR_ERR_SHAPE;
+ *         FR_ERR_IO (full disk and the like: the old file stays, no temporary is left)
  */
 FR_MUST_CHECK fr_status fr_checkpoint_write(fr_ctx *ctx, const char *path,
                                             const fr_checkpoint *checkpoint);

@@ -14,7 +14,7 @@ FOREIGN = {
     "hdf5.h": ["src/base/h5", "tests/unit/", "tests/fuzz/"],
     "dnnl": ["src/device/cpu/"],
     "oneapi/": ["src/device/cpu/"],
-    "omp.h": ["src/device/cpu/"],
+    "omp.h": ["src/device/cpu/", "tests/"],
     "yaml.h": ["src/train/config"],
     "jansson.h": ["src/model/", "src/train/", "src/cli/", "tests/"],
     "pcre2.h": ["src/model/"],

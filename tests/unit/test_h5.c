@@ -123,14 +123,14 @@ static void bytes_round_trip_and_must_have_their_length(void)
 /* 300,000 rows of 3 floats do not divide into chunks of a mebibyte; NaN keeps its bits. */
 static void arrays_of_one_and_many_chunks_round_trip(void)
 {
-    enum { ROWS = 300000 };
+    enum { ROWS = 300000, FLOATS = 3 * ROWS };
     static const int64_t SHAPE[] = {ROWS, 1, 3};
     static const int64_t ONE[] = {1};
     static const uint32_t NAN_BITS = 0xffa00001;
-    float *data = malloc(3 * ROWS * sizeof *data);
-    float *read = calloc(3 * ROWS, sizeof *read);
+    float *data = malloc(FLOATS * sizeof *data);
+    float *read = calloc(FLOATS, sizeof *read);
     CU_ASSERT_TRUE_FATAL(data != NULL && read != NULL);
-    for (int i = 0; i < 3 * ROWS; i++) {
+    for (int i = 0; i < FLOATS; i++) {
         data[i] = (float)i;
     }
     memcpy(data, &NAN_BITS, sizeof NAN_BITS);
@@ -140,7 +140,7 @@ static void arrays_of_one_and_many_chunks_round_trip(void)
     FR_ASSERT_OK(fr_h5_write_f32(h5, "/y", ONE, 1, data));
     h5 = turn_round(h5);
     FR_ASSERT_OK(fr_h5_read_f32(h5, "/g/x", SHAPE, 3, read));
-    fr_assert_same_bytes("array", read, data, 3 * ROWS * sizeof *data);
+    fr_assert_same_bytes("array", read, data, FLOATS * sizeof *data);
     read[0] = 0;
     FR_ASSERT_OK(fr_h5_read_f32(h5, "/y", ONE, 1, read));
     fr_assert_same_bytes("one value", read, data, sizeof *data);

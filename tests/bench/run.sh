@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Training speed and memory on the real model: SmolLM2-135M, batch 8, prefix of 32, 2 threads.
+#
+#   usage: tests/bench/run.sh [--data DIR] [--steps N] [--precision f32|bf16]
+#
+# DIR holds train.jsonl with source and target (default: the Debian task of launch/build-debdesc.sh). Prints useful
+# (source + target) tokens a second as minimum, median and maximum over the steps, CPU seconds beside wall seconds,
+# and peak memory, beside what Hugging Face PEFT 0.21.2 reached elsewhere (its E2E rows, a 2-core machine with bf16
+# instructions, same batch and prefix): not the same machine, so a ratio to it is only a hint.
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/../.." && pwd)
+data=$root/data/debdesc steps=8 precision=bf16
+while [ $# -gt 0 ]; do
+    case $1 in
+    --data) data=$2 ;;
+    --steps) steps=$2 ;;
+    --precision) precision=$2 ;;
+    *)
+        sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
+        exit 2
+        ;;
+    esac
+    shift 2
+done
+bash "$root/launch/fetch-model.sh"
+if [ "$data" = "$root/data/debdesc" ]; then
+    bash "$root/launch/build-debdesc.sh"
+fi
+cmake --preset release -S "$root" -B "$root/build/release" >/dev/null
+cmake --build "$root/build/release" --target forerun >/dev/null
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cat >"$work/bench.yaml" <<YAML
+base: {path: "$root/models/smollm2-135m-instruct.gguf"}
+run: {dir: "$work/run", steps: $steps, precision: $precision, threads: 2, save_every: 1000}
+tasks:
+  - name: bench
+    train: "$data/train.jsonl"
+    template: "{source}\n{target}"
+    prefix: {init: {random: 0.02}, length: 32}
+    optimizer: {lr: 1.0e-2}
+    batch: {examples: 8, microbatch_tokens: 1024}
+YAML
+echo "load before: $(cut -d ' ' -f 1-3 /proc/loadavg), $(nproc) processors, $(grep -m 1 'model name' /proc/cpuinfo | cut -d : -f 2)"
+export OMP_WAIT_POLICY=passive
+python3 - "$root/build/release/forerun" "$work" "$precision" <<'PY'
+import json, resource, statistics, subprocess, sys
+
+program, work, precision = sys.argv[1:4]
+subprocess.run([program, "train", work + "/bench.yaml"], check=True, stderr=subprocess.DEVNULL)
+usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+steps = [json.loads(line) for line in open(work + "/run/metrics.jsonl")][1:]
+rates = [step["tokens_per_second"] for step in steps]
+wall = sum(step["seconds"] for step in steps)
+peers = [("PEFT, f32, sdpa", 169, 3086), ("PEFT, bf16, sdpa", 241, 2369), ("PEFT, bf16, eager (its fastest)", 297, 2463)]
+median, memory = statistics.median(rates), usage.ru_maxrss / 1024
+print("%-34s %9s %9s %9s %10s" % ("", "min tok/s", "median", "max", "peak MiB"))
+print("%-34s %9.0f %9.0f %9.0f %10.0f" % ("Forerun, " + precision, min(rates), median, max(rates), memory))
+for name, rate, peak in peers:
+    print("%-34s %9s %9d %9s %10d" % (name, "", rate, "", peak))
+print("ratio to the peer's fastest: %.2f of its tokens/s, %.2f of its memory" % (median / 297, memory / 2463))
+print("wall %.1f s over %d steps; CPU %.1f s in all, start-up included" % (wall, len(steps), usage.ru_utime + usage.ru_stime))
+print(json.dumps({"precision": precision, "tokens_per_second": [min(rates), median, max(rates)], "peak_mib": memory}))
+PY

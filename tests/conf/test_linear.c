@@ -1,0 +1,353 @@
+/* Linear maps against an f64 reference, on every instruction set, and what enters and leaves them. */
+#include "device/cpu/gemm_onednn.h"
+#include "device/device_impl.h"
+#include "support/approx.h"
+#include "support/devices.h"
+#include "support/linear_case.h"
+#include "support/suite.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct map_shape {
+    int64_t n_out;
+    int64_t n_in;
+} map_shape;
+
+/* Around tiles of 4 and 6 rows, panels of 16 columns, transpositions of 4 and 8 depths, blocks of up to
+ * 576 depths; the tiny model's and SmolLM2's shapes. */
+static const map_shape SHAPES[] = {
+    {1, 1},   {1, 7},   {16, 1},   {15, 9},   {17, 4},    {33, 19},   {48, 31},
+    {80, 48}, {64, 64}, {37, 576}, {19, 577}, {1153, 23}, {131, 640}, {48, 1200},
+};
+static const int64_t ROWS[] = {0, 1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 29};
+enum { MOST_ROWS = 29 };
+
+static fr_approx_operator approx_of(bool back)
+{
+    return back ? FR_APPROX_LINEAR_BACK : FR_APPROX_LINEAR;
+}
+
+/* ---- against the reference ------------------------------------------------------------------- */
+
+typedef struct reference_case {
+    const fr_linear_case *linear;
+    bool back;
+    bool accumulate;
+} reference_case;
+
+static void check_rows(fr_device *device, const reference_case *c, const float *left,
+                       int64_t m)
+{
+    int64_t n = m * fr_linear_case_columns(c->linear, c->back);
+    float *wanted = fr_test_numbers(n + 1, 11, 1.0);
+    float *got = fr_test_numbers(n + 1, 11, 1.0);
+    char what[160];
+    (void)snprintf(what, sizeof what, "%s %s %s %lldx%lld m %lld %s",
+                   fr_isa_name(fr_device_isa(device)),
+                   c->linear->w.dtype == FR_BF16 ? "bf16" : "f32",
+                   c->back ? "backward" : "forward", (long long)c->linear->w.n_out,
+                   (long long)c->linear->w.n_in, (long long)m,
+                   c->accumulate ? "accumulating" : "");
+    fr_linear_case_reference(c->linear, c->back, m, left, c->accumulate, wanted);
+    FR_ASSERT_OK(
+        fr_linear_case_run(device, c->linear, c->back, m, left, c->accumulate, got));
+    if (m > 0) {
+        fr_assert_close(what, got, wanted, n,
+                        fr_approx(approx_of(c->back), c->linear->w.dtype));
+    }
+    CU_ASSERT_EQUAL(got[n], wanted[n]);
+    free(wanted);
+    free(got);
+}
+
+static void check_shape(fr_device *device, const reference_case *c)
+{
+    int64_t depth = fr_linear_case_depth(c->linear, c->back);
+    float *left = fr_test_numbers(MOST_ROWS * depth, 5, 1.0);
+    for (size_t i = 0; i < sizeof ROWS / sizeof *ROWS; i++) {
+        check_rows(device, c, left, ROWS[i]);
+    }
+    free(left);
+}
+
+static void check_shapes(fr_device *device, bool back)
+{
+    for (size_t s = 0; s < sizeof SHAPES / sizeof *SHAPES; s++) {
+        for (int dtype = FR_F32; dtype <= FR_BF16; dtype++) {
+            fr_linear_case linear =
+                fr_linear_case_init(SHAPES[s].n_out, SHAPES[s].n_in, (fr_dtype)dtype);
+            check_shape(device, &(reference_case){&linear, back, false});
+            check_shape(device, &(reference_case){&linear, back, true});
+            fr_linear_case_fini(&linear);
+        }
+    }
+}
+
+static void check_forward(fr_device *device, void *user)
+{
+    (void)user;
+    check_shapes(device, false);
+}
+
+static void check_backward(fr_device *device, void *user)
+{
+    (void)user;
+    check_shapes(device, true);
+}
+
+static void forward_is_close_to_the_reference(void)
+{
+    fr_test_each_isa(check_forward, NULL);
+}
+
+static void backward_is_close_to_the_reference(void)
+{
+    fr_test_each_isa(check_backward, NULL);
+}
+
+/* More rows than a part, more depth than a section. */
+static void check_many_rows(fr_device *device, void *user)
+{
+    enum { M = 523, N_OUT = 1300, N_IN = 20 };
+    (void)user;
+    for (int back = 0; back < 2; back++) {
+        fr_linear_case linear = fr_linear_case_init(N_OUT, N_IN, FR_F32);
+        reference_case c = {&linear, back != 0, true};
+        float *left =
+            fr_test_numbers(M * fr_linear_case_depth(&linear, c.back), 5, 1.0);
+        check_rows(device, &c, left, M);
+        free(left);
+        fr_linear_case_fini(&linear);
+    }
+}
+
+static void many_rows_are_close_to_the_reference(void)
+{
+    fr_test_each_isa(check_many_rows, NULL);
+}
+
+/* ---- what enters ----------------------------------------------------------------------------- */
+
+/* W = 1: y is x as it entered. */
+static void check_rounding(fr_device *device, void *user)
+{
+    static const float VALUES[] = {
+        1.0F,         0x1.01p0F,   0x1.03p0F,    0x1.010002p0F, -0x1.01p0F,
+        0x1.fffp3F,   0x1.ffp127F, -0x1.ffp127F, 0x1.fep127F,   0x1p-126F,
+        0x1.01p-130F, 0x1.8p-134F, 0x1p-134F,    0x1.8p-133F,   0.0F,
+        INFINITY,     -INFINITY,   0x1.234568p5F};
+    enum { M = sizeof VALUES / sizeof *VALUES };
+    float y[M];
+    fr_linear_case linear = fr_linear_case_init(1, 1, FR_BF16);
+    (void)user;
+    fr_linear_case_set(&linear, 0, 0, 1.0F);
+    for (int back = 0; back < 2; back++) {
+        FR_ASSERT_OK(
+            fr_linear_case_run(device, &linear, back != 0, M, VALUES, false, y));
+        for (int i = 0; i < M; i++) {
+            CU_ASSERT_EQUAL(y[i], fr_linear_case_round(FR_BF16, VALUES[i]));
+        }
+    }
+    fr_linear_case_fini(&linear);
+}
+
+static void bf16_rounds_the_activations_to_nearest_even(void)
+{
+    fr_test_each_isa(check_rounding, NULL);
+}
+
+enum { BAD_M = 13, BAD_OUT = 21, BAD_IN = 35, BAD_ROW = 7, BAD_COLUMN = 20 };
+
+/* A NaN whose payload lies below bf16's bits must not become infinity. */
+static float low_nan(void)
+{
+    const uint32_t bits = 0x7f800001U;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static void check_bad_activation(fr_device *device, fr_dtype dtype, bool back,
+                                 float bad)
+{
+    fr_linear_case linear = fr_linear_case_init(BAD_OUT, BAD_IN, dtype);
+    int64_t depth = fr_linear_case_depth(&linear, back);
+    int64_t columns = fr_linear_case_columns(&linear, back);
+    float *left = fr_test_numbers(BAD_M * depth, 5, 1.0);
+    float *clean = fr_test_zeros(BAD_M * columns);
+    float *y = fr_test_zeros(BAD_M * columns);
+    FR_ASSERT_OK(fr_linear_case_run(device, &linear, back, BAD_M, left, false, clean));
+    left[BAD_ROW * depth + depth - 1] = bad;
+    FR_ASSERT_OK(fr_linear_case_run(device, &linear, back, BAD_M, left, false, y));
+    for (int64_t j = 0; j < columns; j++) {
+        float value = y[BAD_ROW * columns + j];
+        CU_ASSERT(isnan(bad) ? isnan(value) : !isfinite(value));
+    }
+    memcpy(y + BAD_ROW * columns, clean + BAD_ROW * columns,
+           (size_t)columns * sizeof *y);
+    fr_assert_same_bytes("other rows", y, clean, (size_t)(BAD_M * columns) * sizeof *y);
+    free(left);
+    free(clean);
+    free(y);
+    fr_linear_case_fini(&linear);
+}
+
+static void check_bad_activations(fr_device *device, void *user)
+{
+    (void)user;
+    for (int i = 0; i < 4; i++) {
+        fr_dtype dtype = i % 2 == 0 ? FR_F32 : FR_BF16;
+        check_bad_activation(device, dtype, i / 2 == 1, NAN);
+        check_bad_activation(device, dtype, i / 2 == 1, low_nan());
+        check_bad_activation(device, dtype, i / 2 == 1, INFINITY);
+    }
+}
+
+static void a_bad_activation_spoils_its_whole_row_alone(void)
+{
+    fr_test_each_isa(check_bad_activations, NULL);
+}
+
+static void check_bad_weight(fr_device *device, fr_dtype dtype, float bad)
+{
+    fr_linear_case linear = fr_linear_case_init(BAD_OUT, BAD_IN, dtype);
+    float *x = fr_test_numbers(BAD_M * BAD_IN, 5, 1.0);
+    float *y = fr_test_zeros(BAD_M * BAD_OUT);
+    fr_linear_case_set(&linear, BAD_COLUMN, BAD_IN - 1, bad);
+    FR_ASSERT_OK(fr_linear_case_run(device, &linear, false, BAD_M, x, false, y));
+    for (int64_t i = 0; i < BAD_M * BAD_OUT; i++) {
+        CU_ASSERT_EQUAL(!isfinite(y[i]), i % BAD_OUT == BAD_COLUMN);
+    }
+    free(x);
+    free(y);
+    fr_linear_case_fini(&linear);
+}
+
+static void check_bad_weights(fr_device *device, void *user)
+{
+    (void)user;
+    check_bad_weight(device, FR_F32, NAN);
+    check_bad_weight(device, FR_F32, INFINITY);
+    check_bad_weight(device, FR_BF16, NAN);
+    check_bad_weight(device, FR_BF16, -INFINITY);
+}
+
+static void a_bad_weight_spoils_its_column_alone(void)
+{
+    fr_test_each_isa(check_bad_weights, NULL);
+}
+
+static void check_no_depth(fr_device *device, void *user)
+{
+    fr_matrix no_inputs = {"", FR_F32, 3, 0};
+    fr_matrix no_outputs = {"", FR_F32, 0, 3};
+    float y[6] = {1, 2, 3, 4, 5, 6};
+    (void)user;
+    FR_ASSERT_OK(fr_linear(device, 2, y, &no_inputs, true, y));
+    CU_ASSERT_EQUAL(y[5], 6.0F);
+    FR_ASSERT_OK(fr_linear(device, 2, y, &no_outputs, false, y));
+    CU_ASSERT_EQUAL(y[5], 6.0F);
+    FR_ASSERT_OK(fr_linear(device, 2, y, &no_inputs, false, y));
+    CU_ASSERT_EQUAL(y[0], 0.0F);
+    CU_ASSERT_EQUAL(y[5], 0.0F);
+}
+
+static void a_sum_of_nothing_is_zero(void)
+{
+    fr_test_each_isa(check_no_depth, NULL);
+}
+
+/* ---- the device and the library ----------------------------------------------------------------- */
+
+static void a_repeated_call_allocates_nothing(void)
+{
+    enum { M = 40 };
+    fr_device *device = fr_test_device(FR_ISA_GENERIC, 2);
+    fr_linear_case linear = fr_linear_case_init(80, 48, FR_BF16);
+    float *x = fr_test_numbers(M * 80, 5, 1.0);
+    float *y = fr_test_zeros(M * 80);
+    FR_ASSERT_OK(fr_linear(device, M, x, &linear.w, false, y));
+    FR_ASSERT_OK(fr_linear_back(device, M, x, &linear.w, false, y));
+    fr_scratch left = device->scratch[FR_SCRATCH_GEMM_LEFT];
+    fr_scratch right = device->scratch[FR_SCRATCH_GEMM_RIGHT];
+    FR_ASSERT_OK(fr_linear(device, M, x, &linear.w, true, y));
+    FR_ASSERT_OK(fr_linear_back(device, M - 9, x, &linear.w, false, y));
+    CU_ASSERT_PTR_EQUAL(left.data, device->scratch[FR_SCRATCH_GEMM_LEFT].data);
+    CU_ASSERT_PTR_EQUAL(right.data, device->scratch[FR_SCRATCH_GEMM_RIGHT].data);
+    CU_ASSERT(left.count > 0 && right.count > 0);
+    free(x);
+    free(y);
+    fr_linear_case_fini(&linear);
+    fr_device_destroy(&device);
+}
+
+static void a_device_refuses_what_it_cannot_be(void)
+{
+    fr_device *device = NULL;
+    fr_device_params none = {.n_threads = 0, .isa = FR_ISA_GENERIC};
+    fr_device_params beyond = {.n_threads = 1,
+                               .isa = (fr_isa)((int)fr_isa_detect() + 1)};
+    FR_ASSERT_FAILS(fr_device_create(fr_test_ctx(), &none, &device), FR_ERR_ARG,
+                    "0 threads");
+    CU_ASSERT_PTR_NULL(device);
+    if (beyond.isa <= FR_ISA_AVX512_BF16) {
+        FR_ASSERT_FAILS(fr_device_create(fr_test_ctx(), &beyond, &device),
+                        FR_ERR_UNSUPPORTED, fr_isa_name(beyond.isa));
+        CU_ASSERT_PTR_NULL(device);
+    }
+    fr_device_destroy(&device);
+}
+
+/* The library's own products, whether or not the device would choose them here. */
+static void check_library(fr_dtype dtype)
+{
+    fr_device *device = fr_test_device(FR_ISA_GENERIC, 2);
+    fr_ctx *ctx = fr_test_ctx();
+    FR_ASSERT_OK(fr_onednn_create(ctx, &device->onednn));
+    if (device->onednn != NULL && !fr_onednn_has(device->onednn, dtype)) {
+        fr_skip("oneDNN has no bf16 on this processor");
+    } else if (device->onednn != NULL) {
+        device->isa = dtype == FR_BF16 ? FR_ISA_AVX512_BF16 : FR_ISA_AVX512;
+        for (size_t s = 0; s < sizeof SHAPES / sizeof *SHAPES; s++) {
+            fr_linear_case linear =
+                fr_linear_case_init(SHAPES[s].n_out, SHAPES[s].n_in, dtype);
+            for (int i = 0; i < 4; i++) {
+                check_shape(device, &(reference_case){&linear, i % 2 == 1, i / 2 == 1});
+            }
+            fr_linear_case_fini(&linear);
+        }
+    }
+    fr_device_destroy(&device);
+}
+
+static void the_library_is_close_to_the_reference_f32(void)
+{
+    check_library(FR_F32);
+}
+
+static void the_library_is_close_to_the_reference_bf16(void)
+{
+    check_library(FR_BF16);
+}
+
+static const fr_case CASES[] = {
+    FR_CASE(forward_is_close_to_the_reference),
+    FR_CASE(backward_is_close_to_the_reference),
+    FR_CASE(many_rows_are_close_to_the_reference),
+    FR_CASE(bf16_rounds_the_activations_to_nearest_even),
+    FR_CASE(a_bad_activation_spoils_its_whole_row_alone),
+    FR_CASE(a_bad_weight_spoils_its_column_alone),
+    FR_CASE(a_sum_of_nothing_is_zero),
+    FR_CASE(a_repeated_call_allocates_nothing),
+    FR_CASE(a_device_refuses_what_it_cannot_be),
+    FR_CASE(the_library_is_close_to_the_reference_f32),
+    FR_CASE(the_library_is_close_to_the_reference_bf16),
+};
+
+int main(int argc, char **argv)
+{
+    return fr_suite_main("linear", CASES, FR_N_CASES(CASES), argc, argv);
+}

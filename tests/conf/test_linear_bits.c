@@ -1,0 +1,201 @@
+/* A row's bits depend neither on its neighbours nor on the threads, and the order of summation is the
+ * documented one. */
+#include "device/cpu/gemm.h"
+#include "support/devices.h"
+#include "support/linear_case.h"
+#include "support/suite.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { M = 75, MAX_THREADS = 4 };
+
+typedef struct map_shape {
+    int64_t n_out;
+    int64_t n_in;
+} map_shape;
+
+static const map_shape TINY[] = {{64, 64}, {128, 64}, {64, 128}, {80, 48}, {96, 64}};
+static const map_shape SMOLLM2[] = {{960, 576}, {576, 576}, {3072, 576}, {576, 1536}};
+static const map_shape HEAD[] = {{5000, 576}};
+
+/* Runs of rows that a call may hold: single rows, tails of tiles, other offsets in a tile. */
+static const int64_t RUNS[][2] = {{0, 1},  {74, 1}, {1, 2}, {11, 3}, {20, 4},  {7, 5},
+                                  {40, 6}, {3, 7},  {9, 8}, {2, 13}, {31, 30}, {5, 70}};
+
+typedef struct bits_case {
+    fr_linear_case linear;
+    bool back;
+    int64_t depth;
+    int64_t columns;
+    float *left;
+    float *whole; /* all rows in one call, on one thread */
+    float *got;
+} bits_case;
+
+static bits_case bits_case_init(fr_device *device, map_shape shape, fr_dtype dtype,
+                                bool back)
+{
+    bits_case c = {.linear = fr_linear_case_init(shape.n_out, shape.n_in, dtype),
+                   .back = back};
+    c.depth = fr_linear_case_depth(&c.linear, back);
+    c.columns = fr_linear_case_columns(&c.linear, back);
+    c.left = fr_test_numbers(M * c.depth, 3, 2.0);
+    c.whole = fr_test_numbers(M * c.columns, 4, 1.0);
+    c.got = fr_test_zeros(M * c.columns);
+    FR_ASSERT_OK(fr_linear_case_run(device, &c.linear, back, M, c.left, true, c.whole));
+    return c;
+}
+
+static void bits_case_fini(bits_case *c)
+{
+    fr_linear_case_fini(&c->linear);
+    free(c->left);
+    free(c->whole);
+    free(c->got);
+}
+
+static void check_run(fr_device *device, bits_case *c, int64_t first, int64_t count)
+{
+    char what[160];
+    int64_t n = count * c->columns;
+    float *start = fr_test_numbers(M * c->columns, 4, 1.0);
+    memcpy(c->got, start + first * c->columns, (size_t)n * sizeof *start);
+    FR_ASSERT_OK(fr_linear_case_run(device, &c->linear, c->back, count,
+                                    c->left + first * c->depth, true, c->got));
+    (void)snprintf(what, sizeof what, "%s %s %s %lldx%lld rows %lld + %lld, %d threads",
+                   fr_isa_name(fr_device_isa(device)),
+                   c->linear.w.dtype == FR_BF16 ? "bf16" : "f32",
+                   c->back ? "backward" : "forward", (long long)c->linear.w.n_out,
+                   (long long)c->linear.w.n_in, (long long)first, (long long)count,
+                   fr_device_threads(device));
+    fr_assert_same_bytes(what, c->got, c->whole + first * c->columns,
+                         (size_t)n * sizeof *start);
+    free(start);
+}
+
+static void check_case(fr_device *devices[MAX_THREADS], bits_case *c)
+{
+    for (size_t i = 0; i < sizeof RUNS / sizeof *RUNS; i++) {
+        check_run(devices[i % MAX_THREADS], c, RUNS[i][0], RUNS[i][1]);
+    }
+    for (int t = 0; t < MAX_THREADS; t++) {
+        check_run(devices[t], c, 0, M);
+    }
+}
+
+static void check_shapes(fr_isa isa, const map_shape *shapes, size_t n_shapes)
+{
+    fr_device *devices[MAX_THREADS];
+    for (int t = 0; t < MAX_THREADS; t++) {
+        devices[t] = fr_test_device(isa, t + 1);
+    }
+    for (size_t i = 0; i < 4 * n_shapes; i++) {
+        bits_case c = bits_case_init(devices[0], shapes[i / 4],
+                                     i % 2 == 0 ? FR_F32 : FR_BF16, i / 2 % 2 == 1);
+        check_case(devices, &c);
+        bits_case_fini(&c);
+    }
+    for (int t = 0; t < MAX_THREADS; t++) {
+        fr_device_destroy(&devices[t]);
+    }
+}
+
+static void rows_of_the_tiny_model_keep_their_bits(void)
+{
+    for (int isa = FR_ISA_GENERIC; isa <= (int)fr_isa_detect(); isa++) {
+        check_shapes((fr_isa)isa, TINY, sizeof TINY / sizeof *TINY);
+    }
+}
+
+static void rows_of_smollm2_keep_their_bits(void)
+{
+    check_shapes(fr_isa_detect(), SMOLLM2, sizeof SMOLLM2 / sizeof *SMOLLM2);
+}
+
+static void rows_of_a_wide_head_keep_their_bits(void)
+{
+    check_shapes(fr_isa_detect(), HEAD, sizeof HEAD / sizeof *HEAD);
+}
+
+/* ---- the order of summation ----------------------------------------------------------------------- */
+
+static float add_product(fr_isa isa, float x, float w, float sum)
+{
+    return isa >= FR_ISA_AVX2 ? fmaf(x, w, sum) : sum + x * w;
+}
+
+static float sum_in_order(fr_isa isa, const bits_case *c, int64_t row, int64_t column)
+{
+    int64_t block = fr_gemm_depth_block(c->depth);
+    int64_t depth_step = c->back ? c->linear.w.n_in : 1;
+    int64_t column_step = c->back ? 1 : c->linear.w.n_in;
+    float total = 0.0F;
+    for (int64_t first = 0; first < c->depth; first += block) {
+        float sum = 0.0F;
+        for (int64_t d = first; d < c->depth && d < first + block; d++) {
+            float x =
+                fr_linear_case_round(c->linear.w.dtype, c->left[row * c->depth + d]);
+            sum = add_product(
+                isa, x, c->linear.wide[d * depth_step + column * column_step], sum);
+        }
+        total = first == 0 ? sum : total + sum;
+    }
+    return total;
+}
+
+static void check_order(fr_isa isa, map_shape shape, fr_dtype dtype, bool back)
+{
+    enum { ROWS = 11 };
+    fr_device *device = fr_test_device(isa, 1);
+    bits_case c = bits_case_init(device, shape, dtype, back);
+    float *wanted = fr_test_zeros(ROWS * c.columns);
+    for (int64_t i = 0; i < ROWS * c.columns; i++) {
+        wanted[i] = sum_in_order(isa, &c, i / c.columns, i % c.columns);
+    }
+    FR_ASSERT_OK(
+        fr_linear_case_run(device, &c.linear, back, ROWS, c.left, false, c.got));
+    fr_assert_same_bytes("ordered sums", c.got, wanted,
+                         (size_t)(ROWS * c.columns) * sizeof *wanted);
+    free(wanted);
+    bits_case_fini(&c);
+    fr_device_destroy(&device);
+}
+
+/* Below AVX-512, where the products are the project's own. */
+static void products_are_added_in_the_documented_order(void)
+{
+    static const map_shape LONG[] = {{37, 1301}, {1301, 37}, {48, 64}};
+    for (int isa = FR_ISA_GENERIC; isa <= (int)FR_ISA_AVX2; isa++) {
+        for (size_t i = 0; isa <= (int)fr_isa_detect() && i < 12; i++) {
+            check_order((fr_isa)isa, LONG[i / 4], i % 2 == 0 ? FR_F32 : FR_BF16,
+                        i / 2 % 2 == 1);
+        }
+    }
+}
+
+static void blocks_of_the_depth_depend_on_the_depth_alone_and_cover_it(void)
+{
+    enum { LONGEST = 576, UNIT = 16 };
+    for (int64_t depth = 1; depth < 5000; depth++) {
+        int64_t block = fr_gemm_depth_block(depth);
+        int64_t n_blocks = (depth + block - 1) / block;
+        CU_ASSERT(block % UNIT == 0 && block <= LONGEST);
+        CU_ASSERT_EQUAL(n_blocks, (depth + LONGEST - 1) / LONGEST);
+    }
+}
+
+static const fr_case CASES[] = {
+    FR_CASE(rows_of_the_tiny_model_keep_their_bits),
+    FR_CASE(rows_of_smollm2_keep_their_bits),
+    FR_CASE(rows_of_a_wide_head_keep_their_bits),
+    FR_CASE(products_are_added_in_the_documented_order),
+    FR_CASE(blocks_of_the_depth_depend_on_the_depth_alone_and_cover_it),
+};
+
+int main(int argc, char **argv)
+{
+    return fr_suite_main("linear_bits", CASES, FR_N_CASES(CASES), argc, argv);
+}

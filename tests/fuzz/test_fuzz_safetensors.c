@@ -1,0 +1,139 @@
+#include "base/file.h"
+#include "model/safetensors.h"
+#include "model/weights.h"
+#include "support/model_files.h"
+#include "support/mutate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { N_PARSED = 20000, N_OPENED = 3000, N_CONFIGS = 3000 };
+
+static const char HEADER[] =
+    "{\"__metadata__\":{\"format\":\"pt\"},"
+    "\"a\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[0,24]},"
+    "\"b\":{\"dtype\":\"BF16\",\"shape\":[5],\"data_offsets\":[24,34]},"
+    "\"c\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[34,42]}}";
+
+static fr_status parse(fr_ctx *ctx, const uint8_t *bytes, size_t n_bytes)
+{
+    fr_safetensors *file = NULL;
+    fr_status status = fr_safetensors_parse(ctx, "x", bytes, n_bytes, &file);
+    uint64_t sum = 1;
+    for (int64_t i = 0; status == FR_OK && i < fr_safetensors_n_tensors(file); i++) {
+        const fr_safetensor *tensor = fr_safetensors_tensor_at(file, i);
+        sum += fr_test_sum(tensor->data, tensor->bytes);
+        sum += fr_test_sum(tensor->name.data, tensor->name.bytes);
+    }
+    fr_safetensors_close(&file);
+    return sum == 0 ? FR_ERR_INTERNAL : status;
+}
+
+static bool is_clear_refusal(const fr_ctx *ctx, fr_status status)
+{
+    return (status == FR_ERR_FORMAT || status == FR_ERR_UNSUPPORTED) &&
+           strlen(fr_ctx_error(ctx)) > 0;
+}
+
+static void mutated_files_are_parsed_or_refused(void)
+{
+    uint8_t data[42] = {1, 2, 3};
+    int n_accepted = 0;
+    int n_unclear = 0;
+    size_t n_bytes = 0;
+    uint8_t *bytes = fr_test_safetensors(HEADER, data, sizeof data, &n_bytes);
+    FR_ASSERT_OK(parse(fr_test_ctx(), bytes, n_bytes));
+    for (uint64_t round = 0; round < N_PARSED; round++) {
+        fr_ctx *ctx = fr_test_ctx();
+        size_t n_mutated = 0;
+        uint8_t *mutated = fr_test_mutate(bytes, n_bytes, round, &n_mutated);
+        fr_status status = parse(ctx, mutated, n_mutated);
+        n_accepted += status == FR_OK ? 1 : 0;
+        n_unclear += status == FR_OK || is_clear_refusal(ctx, status) ? 0 : 1;
+        free(mutated);
+    }
+    CU_ASSERT_EQUAL(n_unclear, 0);
+    CU_ASSERT(n_accepted > N_PARSED / 100 && n_accepted < N_PARSED - N_PARSED / 10);
+    free(bytes);
+}
+
+static void read_all(const fr_weights *weights)
+{
+    const fr_arch *arch = fr_weights_arch(weights);
+    for (int64_t layer = 0; layer < arch->n_layers; layer++) {
+        for (int role = 0; role < FR_W_COUNT; role++) {
+            int64_t n_out = 0;
+            int64_t n_in = 0;
+            if (!fr_weights_has(weights, (fr_weight)role, layer)) {
+                continue;
+            }
+            fr_weights_shape(weights, (fr_weight)role, layer, &n_out, &n_in);
+            fr_dtype dtype = role % 2 == 0 ? FR_F32 : FR_BF16;
+            size_t bytes = (size_t)(n_out * n_in) * fr_dtype_bytes(dtype);
+            void *out = fr_test_memory(malloc(bytes));
+            FR_ASSERT_OK(fr_weights_read(fr_test_ctx(), weights, (fr_weight)role, layer,
+                                         dtype, out));
+            free(out);
+        }
+    }
+}
+
+/* Damage one file of a folder, round after round; count what is accepted. */
+static int open_mutated(const char *folder, const char *name, uint64_t rounds)
+{
+    char *bytes = NULL;
+    size_t n_bytes = 0;
+    int n_accepted = 0;
+    int n_unclear = 0;
+    const char *path = fr_test_path(folder, name);
+    FR_ASSERT_OK(fr_file_read(fr_test_ctx(), path, &bytes, &n_bytes));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(bytes);
+    for (uint64_t round = 0; round < rounds; round++) {
+        fr_ctx *ctx = fr_test_ctx();
+        fr_weights *weights = NULL;
+        size_t n_mutated = 0;
+        uint8_t *mutated =
+            fr_test_mutate((const uint8_t *)bytes, n_bytes, round, &n_mutated);
+        fr_test_write(path, mutated, n_mutated);
+        free(mutated);
+        fr_status status = fr_weights_open(ctx, folder, &weights);
+        n_unclear += status == FR_OK || is_clear_refusal(ctx, status) ? 0 : 1;
+        if (status == FR_OK) {
+            read_all(weights);
+            n_accepted++;
+        }
+        fr_weights_close(&weights);
+    }
+    CU_ASSERT_EQUAL(n_unclear, 0);
+    free(bytes);
+    return n_accepted;
+}
+
+static void mutated_folders_are_opened_or_refused(void)
+{
+    const char *llama = fr_test_micro_folder(FR_LLAMA, "BF16");
+    const char *gpt2 = fr_test_micro_folder(FR_GPT2, "F16");
+    int accepted = open_mutated(llama, "model.safetensors", N_OPENED);
+    accepted += open_mutated(gpt2, "model.safetensors", N_OPENED);
+    CU_ASSERT(accepted > 0 && accepted < 2 * N_OPENED);
+}
+
+static void mutated_configs_are_read_or_refused(void)
+{
+    const char *llama = fr_test_micro_folder(FR_LLAMA, "F32");
+    const char *gpt2 = fr_test_micro_folder(FR_GPT2, "F32");
+    int accepted = open_mutated(llama, "config.json", N_CONFIGS);
+    accepted += open_mutated(gpt2, "config.json", N_CONFIGS);
+    CU_ASSERT(accepted > 0 && accepted < 2 * N_CONFIGS);
+}
+
+static const fr_case CASES[] = {
+    FR_CASE(mutated_files_are_parsed_or_refused),
+    FR_CASE(mutated_folders_are_opened_or_refused),
+    FR_CASE(mutated_configs_are_read_or_refused),
+};
+
+int main(int argc, char **argv)
+{
+    return fr_suite_main("fuzz_safetensors", CASES, FR_N_CASES(CASES), argc, argv);
+}
