@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Elements widened at a time on the way to bf16 (a multiple of every block), side of a transposed
- * tile, and the size from which threads pay. */
-enum { CHUNK = 8 * FR_QUANT_MAX_BLOCK, TILE = 32, PARALLEL_ELEMENTS = 1 << 18 };
+/* Elements widened at a time on the way to bf16 (a multiple of every block), and the side of a
+ * transposed tile. */
+enum { CHUNK = 8 * FR_QUANT_MAX_BLOCK, TILE = 32 };
 
 /* Where converted elements go. */
 typedef struct sink {
@@ -64,8 +64,6 @@ static void read_rows(const fr_weight_slot *slot, int64_t head_dim, sink to)
 {
     const fr_quant_type *type = slot->source->type;
     size_t row_bytes = fr_quant_bytes(type, slot->n_in);
-    bool large = slot->n_out > PARALLEL_ELEMENTS / slot->n_in;
-#pragma omp parallel for schedule(static) if (large)
     for (int64_t r = 0; r < slot->n_out; r++) {
         size_t row = (size_t)stored_row(slot, head_dim, r);
         convert(type, slot->source->data + row * row_bytes, slot->n_in, to,
@@ -100,8 +98,6 @@ static void read_column_tile(const fr_weight_slot *slot, int64_t c, sink to)
 static void read_columns(const fr_weight_slot *slot, sink to)
 {
     assert(slot->source->type->block == 1);
-    bool large = slot->n_out > PARALLEL_ELEMENTS / slot->n_in;
-#pragma omp parallel for schedule(static) if (large)
     for (int64_t c = 0; c < slot->n_out; c += TILE) {
         read_column_tile(slot, c, to);
     }

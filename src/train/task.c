@@ -133,7 +133,7 @@ static void report_rows(const fr_task_env *env, const fr_task *task)
 fr_status fr_task_open(const fr_task_env *env, const fr_task_config *config,
                        fr_task *out)
 {
-    *out = (fr_task){.config = config, .best_loss = INFINITY};
+    *out = (fr_task){.config = config, .best_loss = (double)INFINITY};
     bool has_bos =
         env->tokenizer != NULL && fr_tokenizer_leading_bos(env->tokenizer) >= 0;
     out->leading_bos = has_bos && config->prefix.init != FR_INIT_TEXT;

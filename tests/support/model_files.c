@@ -41,8 +41,11 @@ const char *fr_test_path(const char *folder, const char *name)
     static char ring[RING][PATH_BYTES];
     static int next = 0;
     char *path = ring[next];
+    char joined[PATH_BYTES];
     next = (next + 1) % RING;
-    (void)snprintf(path, PATH_BYTES, "%s/%s", folder, name);
+    /* `folder` may itself lie in the ring. */
+    (void)snprintf(joined, sizeof joined, "%s/%s", folder, name);
+    memcpy(path, joined, sizeof joined);
     return path;
 }
 

@@ -7,7 +7,6 @@
 #include "support/gguf_writer.h"
 #include "support/model_files.h"
 
-#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -395,38 +394,6 @@ static void tensors_are_described(void)
     fr_weights_close(&weights);
 }
 
-/* Large enough for the parallel loop. */
-static void threads_do_not_change_what_is_read(void)
-{
-    enum { ROWS = 8192, WIDTH = 64 };
-    const char *path = fr_test_path(fr_test_folder(), "model.gguf");
-    size_t bytes = (size_t)ROWS * WIDTH * sizeof(float);
-    float *data = fr_test_memory(malloc(bytes));
-    for (int64_t i = 0; i < ROWS * WIDTH; i++) {
-        data[i] = (float)fr_rng_normal(5, FR_RNG_TEST, 0, (uint64_t)i);
-    }
-    fr_gguf_writer *writer = fr_gguf_writer_create();
-    fr_gguf_writer_add_folder(writer, fr_test_data("golden/tiny_llama"));
-    fr_gguf_writer_set_tensor(writer, "token_embd.weight", FR_QUANT_F32, ROWS, WIDTH,
-                              data);
-    fr_gguf_writer_set_tensor(writer, "output.weight", FR_QUANT_F32, ROWS, WIDTH, data);
-    fr_gguf_writer_write(writer, path);
-    fr_weights *weights = open_weights(path);
-    int threads = omp_get_max_threads();
-    for (int n_threads = 1; n_threads <= 3; n_threads++) {
-        int64_t n = 0;
-        omp_set_num_threads(n_threads);
-        float *got = read_weight(weights, FR_W_TOKENS, 0, FR_F32, &n);
-        CU_ASSERT_EQUAL_FATAL(n, ROWS * WIDTH);
-        fr_assert_same_bytes("tokens", got, data, bytes);
-        free(got);
-    }
-    omp_set_num_threads(threads);
-    fr_weights_close(&weights);
-    fr_gguf_writer_destroy(&writer);
-    free(data);
-}
-
 static const fr_case CASES[] = {
     FR_CASE(llama_folder_gives_its_settings),
     FR_CASE(gpt2_folder_gives_its_settings),
@@ -440,7 +407,6 @@ static const fr_case CASES[] = {
     FR_CASE(sharded_folder_gives_the_same_bytes),
     FR_CASE(digest_covers_each_tensor_once_in_role_order),
     FR_CASE(tensors_are_described),
-    FR_CASE(threads_do_not_change_what_is_read),
 };
 
 int main(int argc, char **argv)
