@@ -145,8 +145,7 @@ static void rope_theta_is_found_in_each_of_its_places(void)
         "{\"rope_parameters\":null,\"rope_theta\":500000.0}",
         "{\"rope_parameters\":null,\"rope_theta\":500000}",
         "{\"rope_parameters\":{\"rope_theta\":500000.0},\"rope_theta\":7}",
-        "{\"rope_parameters\":null,\"rope_scaling\":{\"rope_type\":\"default\","
-        "\"rope_theta\":500000.0}}",
+        "{\"rope_parameters\":null,\"rope_scaling\":{\"rope_theta\":500000.0}}",
     };
     for (int i = 0; i < FR_N_CASES(CHANGES); i++) {
         fr_weights *weights = NULL;
