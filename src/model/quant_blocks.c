@@ -18,7 +18,7 @@
  *   Q6_K  128 bytes of low nibbles, 64 of upper bit pairs, 16 signed scales, d
  *                                             x = (d s) (q - 32), s per run of 16
  */
-enum { SHORT = 32, LONG = 256, RUNS = 8 };
+enum { SHORT = 32, PAIR = 2 * SHORT, LONG = 256, RUNS = 8 };
 
 static float load_half(const uint8_t *at)
 {
@@ -125,7 +125,7 @@ void fr_quant_widen_q4_k(const uint8_t *blocks, int64_t n, float *out)
         float offset[RUNS];
         const uint8_t *q = blocks + 16;
         unpack_scales(blocks, scale, offset);
-        for (int run = 0; run < RUNS; run += 2, q += SHORT, out += 2 * SHORT) {
+        for (int run = 0; run < RUNS; run += 2, q += SHORT, out += PAIR) {
             for (int j = 0; j < SHORT; j++) {
                 out[j] = scale[run] * (float)(q[j] & 15) - offset[run];
                 out[j + SHORT] = scale[run + 1] * (float)(q[j] >> 4) - offset[run + 1];
@@ -142,7 +142,7 @@ void fr_quant_widen_q5_k(const uint8_t *blocks, int64_t n, float *out)
         const uint8_t *fifth = blocks + 16;
         const uint8_t *q = blocks + 48;
         unpack_scales(blocks, scale, offset);
-        for (int run = 0; run < RUNS; run += 2, q += SHORT, out += 2 * SHORT) {
+        for (int run = 0; run < RUNS; run += 2, q += SHORT, out += PAIR) {
             for (int j = 0; j < SHORT; j++) {
                 int low = (q[j] & 15) | (((fifth[j] >> run) & 1) << 4);
                 int high = (q[j] >> 4) | (((fifth[j] >> (run + 1)) & 1) << 4);
@@ -157,14 +157,14 @@ void fr_quant_widen_q5_k(const uint8_t *blocks, int64_t n, float *out)
 static void widen_six_bits(const uint8_t *lower, const uint8_t *upper,
                            const int8_t *scales, float d, float *out)
 {
-    for (int run = 0; run < 4; run++) {
-        const uint8_t *nibbles = lower + (run & 1) * SHORT;
+    for (int run = 0; run < 4; run++, scales += 2, out += SHORT) {
+        const uint8_t *nibbles = run % 2 == 0 ? lower : lower + SHORT;
         int nibble_shift = run < 2 ? 0 : 4;
-        float scale[2] = {d * (float)scales[2 * run], d * (float)scales[2 * run + 1]};
+        float scale[2] = {d * (float)scales[0], d * (float)scales[1]};
         for (int j = 0; j < SHORT; j++) {
             int q = ((nibbles[j] >> nibble_shift) & 15) |
                     (((upper[j] >> (2 * run)) & 3) << 4);
-            out[run * SHORT + j] = scale[j / 16] * (float)(q - 32);
+            out[j] = scale[j / 16] * (float)(q - 32);
         }
     }
 }

@@ -36,7 +36,8 @@ static fr_status compare_key(fr_ctx *ctx, const fr_config_key *key, const char *
     if (status == FR_OK) {
         status = value_text(ctx, key, now, &now_text);
     }
-    if (status == FR_OK && strcmp(saved_text, now_text) != 0) {
+    if (status == FR_OK && saved_text != NULL && now_text != NULL &&
+        strcmp(saved_text, now_text) != 0) {
         status = FR_FAIL(ctx, FR_ERR_CHECKPOINT,
                          "%s.%s was %s in the run that is resumed, now it is %s; "
                          "restore it or start another run.dir",

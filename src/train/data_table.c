@@ -48,7 +48,9 @@ static fr_status grow(fr_ctx *ctx, void **array, size_t size, int64_t used,
     }
     int64_t wanted = *room == 0 ? 1024 : 2 * *room;
     void *fresh = realloc(*array, (size_t)wanted * size);
-    FR_TRY(fr_check_memory(ctx, fresh != NULL, (size_t)wanted * size));
+    if (fresh == NULL) {
+        return fr_check_memory(ctx, false, (size_t)wanted * size);
+    }
     *array = fresh;
     *room = wanted;
     return FR_OK;
@@ -224,6 +226,15 @@ static fr_status check_result(const builder *b)
     return FR_FAIL(b->ctx, FR_ERR_DATA, "%s: holds no rows", b->params->path);
 }
 
+/* Copy an array, NULL if it is empty; returns the place behind it. */
+static uint8_t *append(uint8_t *to, const void *from, size_t bytes)
+{
+    if (from != NULL) {
+        memcpy(to, from, bytes);
+    }
+    return to + bytes;
+}
+
 /* Copy the grown arrays into one block. */
 static fr_status make_block(const builder *b, uint8_t **out)
 {
@@ -235,12 +246,9 @@ static fr_status make_block(const builder *b, uint8_t **out)
     header->n_ids = b->ids.count;
     header->stats = b->stats;
     uint8_t *next = *out + sizeof *header;
-    memcpy(next, b->rows, (size_t)b->stats.n_rows * sizeof *b->rows);
-    next += (size_t)b->stats.n_rows * sizeof *b->rows;
-    memcpy(next, b->examples, (size_t)b->stats.n_examples * sizeof *b->examples);
-    next += (size_t)b->stats.n_examples * sizeof *b->examples;
-    memcpy(next, b->ids.data, (size_t)b->ids.count * sizeof *b->ids.data);
-    next += (size_t)b->ids.count * sizeof *b->ids.data;
+    next = append(next, b->rows, (size_t)b->stats.n_rows * sizeof *b->rows);
+    next = append(next, b->examples, (size_t)b->stats.n_examples * sizeof *b->examples);
+    next = append(next, b->ids.data, (size_t)b->ids.count * sizeof *b->ids.data);
     for (int64_t i = 0; i < b->counted.count; i++) {
         next[i] = (uint8_t)b->counted.data[i];
     }

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N_ROUNDS = 4000, MOST_BYTES = 4096, SEED = 20 };
+enum { N_ROUNDS = 1000, MOST_BYTES = 4096, SEED = 20 };
 
 static const char WHOLE[] =
     "base: {path: m.gguf, weights: auto}\n"

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N_ROUNDS = 1500, N_CACHE_ROUNDS = 300, MOST_BYTES = 4096, SEED = 21 };
+enum { N_ROUNDS = 600, N_CACHE_ROUNDS = 100, MOST_BYTES = 4096, SEED = 21 };
 
 static const char IDS[] = "{\"source_ids\":[5,6,7],\"target_ids\":[[8],[9,10,11]]}\n"
                           "{\"source_ids\":[],\"target_ids\":[1,2]}\n"

@@ -34,7 +34,11 @@ static void append(buffer *to, const void *data, size_t bytes)
 {
     if (to->bytes + bytes > to->room) {
         to->room = 2 * (to->bytes + bytes);
-        to->data = fr_test_memory(realloc(to->data, to->room));
+        uint8_t *grown = realloc(to->data, to->room);
+        if (grown == NULL) {
+            fr_test_give_up("gguf_writer: out of", "memory");
+        }
+        to->data = grown;
     }
     if (bytes > 0) {
         memcpy(to->data + to->bytes, data, bytes);
@@ -201,7 +205,6 @@ void fr_gguf_writer_remove(fr_gguf_writer *writer, const char *name)
     entry *e = find_entry(writer, name);
     if (e == NULL) {
         fr_test_give_up("gguf_writer: nothing to remove", name);
-        return;
     }
     size_t after = (size_t)(writer->entries + writer->n_entries - (e + 1));
     clear_entry(e);

@@ -11,7 +11,7 @@
 #include "support/suite.h"
 
 /** Print "what name" and end the program. */
-void fr_test_give_up(const char *what, const char *name);
+_Noreturn void fr_test_give_up(const char *what, const char *name);
 /** The pointer, or give up if it is NULL. */
 void *fr_test_memory(void *pointer);
 

@@ -170,14 +170,16 @@ static void reals_are_written_shortest_and_exact(void)
 {
     static const char *const REALS[] = {"0.1", "1e-300", "0.30000000000000004", "999"};
     for (size_t i = 0; i < sizeof REALS / sizeof REALS[0]; i++) {
-        char set[64] = "tasks.t.optimizer.lr=";
-        char line[64] = "lr: ";
+        char set[64];
+        char line[64];
         char *text = NULL;
-        const char *sets[] = {strcat(set, REALS[i])};
+        const char *sets[] = {set};
+        (void)snprintf(set, sizeof set, "tasks.t.optimizer.lr=%s", REALS[i]);
+        (void)snprintf(line, sizeof line, "lr: %s\n", REALS[i]);
         fr_config *config = read_with(HEAD TASK, sets, 1);
         FR_ASSERT_OK(fr_config_write(fr_test_ctx(), config, &text));
         CU_ASSERT_PTR_NOT_NULL_FATAL(text);
-        CU_ASSERT_PTR_NOT_NULL(strstr(text, strcat(strcat(line, REALS[i]), "\n")));
+        CU_ASSERT_PTR_NOT_NULL(strstr(text, line));
         fr_config_destroy(&config);
         free(text);
     }

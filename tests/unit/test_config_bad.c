@@ -67,9 +67,9 @@ static void whole_numbers_are_strict(void)
         "0",   "-1",    "1.0", "1e3",   "0x10", "010",  "+3",
         "3 4", "\"3\"", "ten", "1_000", "yes",  ".inf", "99999999999999999999"};
     for (size_t i = 0; i < sizeof VALUES / sizeof VALUES[0]; i++) {
-        char key[64] = "steps: ";
-        refuses_task(strcat(key, VALUES[i]),
-                     "want a whole number from 1 to 1000000000, or auto");
+        char key[64];
+        (void)snprintf(key, sizeof key, "steps: %s", VALUES[i]);
+        refuses_task(key, "want a whole number from 1 to 1000000000, or auto");
     }
     refuses_task("batch: {examples: auto}",
                  "tasks[0].batch.examples is auto, want a whole number");
@@ -99,8 +99,9 @@ static void bools_are_true_or_false(void)
     static const char *const VALUES[] = {"yes",   "no", "on",       "True",
                                          "FALSE", "1",  "\"true\"", "auto"};
     for (size_t i = 0; i < sizeof VALUES / sizeof VALUES[0]; i++) {
-        char key[64] = "eos: ";
-        refuses_task(strcat(key, VALUES[i]), "want true or false");
+        char key[64];
+        (void)snprintf(key, sizeof key, "eos: %s", VALUES[i]);
+        refuses_task(key, "want true or false");
     }
     refuses_task("eos: yes", "yes, no, on and off are not known");
 }

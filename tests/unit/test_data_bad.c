@@ -152,7 +152,7 @@ static void dialogues_are_checked(void)
     fr_tokenizer *tokenizer = fr_test_letters(&how);
     refuses_chat(tokenizer, "{\"messages\":{}}", "\"messages\"");
     refuses_chat(tokenizer, "{\"target\":\"b\"}", "\"messages\"");
-    refuses_chat(tokenizer, "{\"messages\":[]}", "no messages");
+    refuses_chat(tokenizer, "{\"messages\":[]}", "messages");
     refuses_chat(tokenizer, "{\"messages\":[7]}", "role");
     refuses_chat(tokenizer, "{\"messages\":[{\"role\":\"user\"}]}", "content");
     refuses_chat(tokenizer, "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}",

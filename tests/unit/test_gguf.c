@@ -300,6 +300,21 @@ static void giant_string_and_array_lengths_are_refused(void)
     }
 }
 
+/* Three items of eight bytes in twenty bytes: more bytes than items, but not room for them. */
+static void arrays_that_end_outside_the_file_are_refused(void)
+{
+    static const uint32_t ITEMS[] = {FR_GGUF_U64, FR_GGUF_F64, FR_GGUF_STRING};
+    for (int i = 0; i < 3; i++) {
+        raw_file f = start(3, 0, 1);
+        put_text(&f, "key");
+        put_u32(&f, FR_GGUF_ARRAY);
+        put_u32(&f, ITEMS[i]);
+        put_u64(&f, 3);
+        put(&f, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 20);
+        refuses(&f, FR_ERR_FORMAT, "has 3 items of at least 8 bytes, but 20 bytes");
+    }
+}
+
 static void unknown_value_types_are_refused(void)
 {
     raw_file f = start(3, 0, 1);
@@ -445,6 +460,7 @@ static const fr_case CASES[] = {
     FR_CASE(other_files_and_versions_are_refused),
     FR_CASE(giant_counts_are_refused),
     FR_CASE(giant_string_and_array_lengths_are_refused),
+    FR_CASE(arrays_that_end_outside_the_file_are_refused),
     FR_CASE(unknown_value_types_are_refused),
     FR_CASE(double_names_are_refused),
     FR_CASE(bad_tensor_places_are_refused),

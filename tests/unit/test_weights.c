@@ -312,7 +312,8 @@ static const char *shard(const char *source)
         }
         fr_test_write_tensors(fr_test_path(folder, FILES[part]), chosen, n_chosen);
     }
-    (void)strcat(index, "}}");
+    size_t end = strlen(index);
+    (void)snprintf(index + end, sizeof index - end, "}}");
     fr_test_write_text(fr_test_path(folder, "model.safetensors.index.json"), index);
     fr_safetensors_close(&file);
     return folder;

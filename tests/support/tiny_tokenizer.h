@@ -1,0 +1,54 @@
+/*
+ * tiny_tokenizer.h - a byte-level tokenizer.json of a few hundred tokens, to be changed and opened by tests.
+ *
+ * A failed write or allocation ends the program: it is no failure of what is tested.
+ */
+#ifndef FR_TESTS_TINY_TOKENIZER_H
+#define FR_TESTS_TINY_TOKENIZER_H
+
+#include "model/tokenizer.h"
+#include "support/gguf_writer.h"
+
+#include <jansson.h>
+
+/** Ids: the bytes 0 to 255 are their own ids, the merged tokens follow, the special tokens come last. */
+enum {
+    FR_TINY_HE =
+        256, /* "he", then "ll", "hell", "hello", " w", two line ends, two spaces, "12" */
+    FR_TINY_LL,
+    FR_TINY_HELL,
+    FR_TINY_HELLO,
+    FR_TINY_SPACE_W,
+    FR_TINY_LINES,
+    FR_TINY_SPACES,
+    FR_TINY_TWELVE,
+    FR_TINY_END, /* <|endoftext|> */
+    FR_TINY_IM_START,
+    FR_TINY_IM_END,
+    FR_TINY_VOCABULARY
+};
+
+/** A new tokenizer.json with the gpt-2 rule; json_decref it. */
+json_t *fr_tiny_json(void);
+
+/** The same tokenizer as metadata of a GGUF file (architecture gpt2), without bos, eos and template. */
+fr_gguf_writer *fr_tiny_gguf(void);
+
+/** The pre_tokenizer of the smollm rule; a new value. */
+json_t *fr_tiny_smollm_rule(void);
+
+/** Write a folder with this tokenizer.json and, unless NULL, the text of a tokenizer_config.json. */
+const char *fr_tiny_folder(const json_t *tokenizer, const char *config);
+
+/** Write and open; fails the test unless that works. The caller closes it. */
+fr_tokenizer *fr_tiny_tokenizer(const json_t *tokenizer, const char *config);
+
+/** Assert that the ids of `bytes` bytes of text are the first n of `wanted`. */
+void fr_assert_encodes(const fr_tokenizer *tokenizer, const char *text, size_t bytes,
+                       bool parse_special, const int32_t *wanted, int64_t n);
+
+/** Assert that encoding (special tokens not parsed) and decoding gives the same bytes. */
+void fr_assert_round_trip(const fr_tokenizer *tokenizer, const char *text,
+                          size_t bytes);
+
+#endif
