@@ -25,15 +25,19 @@ endif()
 
 function(fr_test_properties test kind processors)
     set(timeout_unit 60)
-    set(timeout_conf 120)
+    set(timeout_conf 300)
     set(timeout_golden 120)
-    set(timeout_fuzz 120)
+    set(timeout_fuzz 300)
     set(timeout_mpi 120)
     set(timeout_e2e 600)
     set(timeout_fault 300)
     set(timeout_lint 60)
+    set(timeout ${timeout_${kind}})
+    if(FORERUN_SANITIZE) # several times slower, more on a busy machine
+        math(EXPR timeout "5 * ${timeout}")
+    endif()
     set_tests_properties(${test} PROPERTIES
-        LABELS ${kind} TIMEOUT ${timeout_${kind}} PROCESSORS ${processors}
+        LABELS ${kind} TIMEOUT ${timeout} PROCESSORS ${processors}
         SKIP_RETURN_CODE 77 ENVIRONMENT "${FR_TEST_ENVIRONMENT}")
 endfunction()
 

@@ -15,6 +15,8 @@ if [ -f "$done_mark" ] && (cd "$folder" && sha256sum --quiet --check .complete) 
     exit 0
 fi
 mkdir -p "$folder"
+folder=$(cd "$folder" && pwd) # apt puts relative paths under its own folders
+done_mark="$folder/.complete"
 work=$(mktemp -d "$folder/.build.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/lists/partial" "$work/cache/archives/partial"

@@ -13,6 +13,14 @@
 enum { LEAST_PAIR_BYTES = 13, LEAST_TENSOR_BYTES = 32, DEFAULT_ALIGNMENT = 32 };
 enum { MOST_ALIGNMENT = 1 << 20, MOST_DIMS = 4 };
 
+/*
+ * File: magic, u32 version, u64 tensors, u64 pairs; the pairs (key, u32 type, value); the directory
+ * (name, u32 dimensions, u64 each, u32 type, u64 offset); padding to the alignment; tensor data.
+ * A string is a u64 length and its bytes; an array is a u32 item type, a u64 count and the items.
+ * Every length is compared with what is left of the file, as `length > bytes - at`, which cannot
+ * overflow, before it is used or anything is allocated for it.
+ */
+
 /* Reading position in a file; `at` never exceeds `bytes`. */
 typedef struct cursor {
     fr_ctx *ctx;
@@ -35,6 +43,7 @@ size_t fr_gguf_item_bytes(fr_gguf_type type)
     return BYTES[type];
 }
 
+/* `what` names the part of the file that is cut off. */
 static fr_status fail_short(const cursor *c, const char *what)
 {
     return FR_FAIL(c->ctx, FR_ERR_FORMAT,
@@ -52,6 +61,7 @@ static fr_status read_bytes(cursor *c, void *out, size_t bytes, const char *what
     return FR_OK;
 }
 
+/* A view into the file. */
 static fr_status read_text(cursor *c, const char *what, fr_text *out)
 {
     uint64_t length = 0;
@@ -105,6 +115,7 @@ static fr_status skip_items(cursor *c, fr_gguf_type type, uint64_t count, fr_tex
     return FR_OK;
 }
 
+/* No known file nests arrays, and refusing them keeps the walk free of recursion. */
 static fr_status read_array(cursor *c, fr_text key, fr_gguf_value *value)
 {
     size_t place = c->at;
@@ -138,6 +149,7 @@ static fr_status read_value(cursor *c, fr_text key, fr_gguf_value *value)
     return FR_OK;
 }
 
+/* With two entries of one name it would depend on the reader which of them counts. */
 static fr_status check_names(const cursor *c, const char *what,
                              const fr_text *const *index, int64_t count)
 {
@@ -176,6 +188,7 @@ static fr_status fail_tensor(const cursor *c, const fr_gguf_tensor *tensor,
                    fr_show(tensor->name).text, place, what);
 }
 
+/* Dimensions beyond n_dims stay 1, so that sizes are products of all four. */
 static fr_status read_dims(cursor *c, size_t place, fr_gguf_tensor *tensor)
 {
     uint32_t n_dims = 0;
@@ -315,6 +328,7 @@ static int compare_places(const void *a, const void *b)
     return ((*x)->data > (*y)->data) - ((*x)->data < (*y)->data);
 }
 
+/* Bytes that two tensors share are a sign of damage: no writer makes them. */
 static fr_status check_overlap(const cursor *c, const fr_gguf *gguf)
 {
     const fr_gguf_tensor **sorted = NULL;
@@ -361,6 +375,7 @@ static fr_status read_directory(cursor *c, uint64_t count, fr_gguf *gguf)
     return status;
 }
 
+/* Version 1 has 32-bit lengths. A version with its bytes swapped is a big-endian file. */
 static fr_status read_header(cursor *c, uint64_t *n_tensors, uint64_t *n_pairs)
 {
     char magic[4] = {0};

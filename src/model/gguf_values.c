@@ -60,6 +60,7 @@ static bool load_integer(fr_gguf_type type, const uint8_t *at, int64_t *out)
     uint64_t bits = 0;
     size_t bytes = fr_gguf_item_bytes(type);
     memcpy(&bits, at, bytes);
+    /* Flipping the sign bit and subtracting it extends the sign over the upper bytes. */
     uint64_t sign = (uint64_t)1 << (8 * bytes - 1);
     if (!is_signed(type)) {
         *out = (int64_t)(bits & INT64_MAX);
@@ -147,6 +148,7 @@ fr_status fr_gguf_get_texts(fr_ctx *ctx, const fr_gguf *gguf, const char *key,
     if (value == NULL || value->item_type != FR_GGUF_STRING) {
         return fail_array(ctx, gguf, key, "strings");
     }
+    /* Parsing has stepped over every string, so count and lengths hold. */
     FR_TRY(fr_alloc(ctx, (int64_t)value->count, sizeof **out, out));
     const uint8_t *at = value->data;
     for (uint64_t i = 0; i < value->count; i++) {

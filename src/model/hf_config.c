@@ -9,6 +9,12 @@
 
 typedef fr_hf_fields fields;
 
+/*
+ * Defaults are those of the library's configuration classes. A key that would change the arithmetic is
+ * accepted only with the value that leaves it as it is here; keys about training, dropout, caches and
+ * token ids have no effect and are not looked at.
+ */
+
 static fr_status refuse_count(const fields *f, const char *name, int64_t found,
                               const char *supported)
 {
@@ -107,6 +113,7 @@ static fr_status check_window(const fields *f, bool mistral, int64_t context)
     return FR_OK;
 }
 
+/* Newer files list the kind of attention of each layer. */
 static fr_status check_layer_types(const fields *f)
 {
     const json_t *types = fr_hf_get(f, "layer_types");
@@ -132,6 +139,7 @@ static fr_status default_head_width(const fields *f, fr_arch *arch)
     return FR_OK;
 }
 
+/* mistral never has biases and qwen2 always has those of q, k and v, whatever their files say. */
 static fr_status read_llama(const fields *f, const char *type, fr_hf_config *out)
 {
     fr_arch *arch = &out->arch;
@@ -166,6 +174,7 @@ static fr_status read_llama(const fields *f, const char *type, fr_hf_config *out
     return FR_OK;
 }
 
+/* Heads divide the width; n_inner null means four times the width; the head is tied by default. */
 static fr_status read_gpt2(const fields *f, fr_hf_config *out)
 {
     fr_arch *arch = &out->arch;

@@ -55,6 +55,7 @@ static const fr_scheme GPT2 = {
         },
 };
 
+/* NULL for types that are no weights. */
 static const fr_quant_type *type_of(const fr_safetensor *tensor)
 {
     if (strcmp(tensor->dtype, "F32") == 0) {
@@ -95,6 +96,7 @@ static fr_status open_shard(fr_ctx *ctx, fr_weights *weights, const char *name,
     return status;
 }
 
+/* Tensors that no role reads are ignored, as the library does: buffers such as attn.bias. */
 static fr_status load_single(fr_ctx *ctx, fr_weights *weights, const char *name)
 {
     fr_safetensors *file = NULL;
@@ -147,6 +149,7 @@ static fr_status add_indexed(fr_ctx *ctx, fr_weights *weights, const char *index
     return FR_OK;
 }
 
+/* There are at most as many files as names. */
 static fr_status load_indexed(fr_ctx *ctx, fr_weights *weights, const char *index_path,
                               const json_t *root)
 {
@@ -216,6 +219,7 @@ static fr_status load_config(fr_ctx *ctx, fr_weights *weights, fr_hf_config *con
     return status;
 }
 
+/* A tied head is not looked for: files may hold a stale lm_head, which the library ignores too. */
 static void set_needs(fr_weights *weights, const fr_hf_config *config)
 {
     const fr_arch *arch = &config->arch;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Names in a damaged or hostile file can hold control sequences that a terminal would obey. */
 fr_shown fr_show(fr_text name)
 {
     static const char CUT[] = "...";
@@ -26,6 +27,7 @@ fr_text fr_text_of(const char *string)
     return (fr_text){string, strlen(string)};
 }
 
+/* Order of bytes; a shorter text comes before its continuations. */
 static int compare_texts(const fr_text *a, const fr_text *b)
 {
     size_t common = a->bytes < b->bytes ? a->bytes : b->bytes;

@@ -33,6 +33,7 @@ typedef struct item_type {
     size_t bytes;
 } item_type;
 
+/* The library's names; those that cannot be weights are read by other files (token ids, masks). */
 static const item_type *find_type(const char *name)
 {
     static const item_type TYPES[] = {
@@ -48,6 +49,7 @@ static const item_type *find_type(const char *name)
     return NULL;
 }
 
+/* `what` goes on from "tensor NAME". */
 static fr_status fail_tensor(const reader *r, const fr_safetensor *tensor,
                              const char *what)
 {
@@ -72,6 +74,7 @@ static fr_status read_dtype(const reader *r, const json_t *entry, fr_safetensor 
     return FR_OK;
 }
 
+/* JSON integers are int64 here; larger ones are a parse error. */
 static fr_status read_shape(const reader *r, const json_t *entry, fr_safetensor *out)
 {
     const json_t *shape = json_object_get(entry, "shape");
@@ -99,6 +102,7 @@ static fr_status read_shape(const reader *r, const json_t *entry, fr_safetensor 
     return FR_OK;
 }
 
+/* The span must be inside the data and exactly as long as shape and dtype say. */
 static fr_status read_offsets(const reader *r, const json_t *entry, fr_safetensor *out)
 {
     const json_t *pair = json_object_get(entry, "data_offsets");
@@ -182,6 +186,7 @@ static fr_status check_places(const reader *r, const fr_safetensor *tensors, int
     return status;
 }
 
+/* The count of entries is bounded by the header's length, so the table may be allocated at once. */
 static fr_status read_directory(const reader *r, fr_safetensors *file)
 {
     const char *name = NULL;
@@ -225,6 +230,7 @@ static fr_status read_length(fr_ctx *ctx, const char *path, const uint8_t *data,
     return FR_OK;
 }
 
+/* The parser bounds the nesting and refuses bad UTF-8, NUL in names and a name twice. */
 static fr_status parse_header(fr_ctx *ctx, const char *path, const uint8_t *data,
                               size_t bytes, json_t **out)
 {

@@ -110,6 +110,7 @@ int64_t fr_weights_n_tensors(const fr_weights *weights)
     return weights->n_sources;
 }
 
+/* Names come from the file, so they are shown in printable form. */
 fr_status fr_weights_describe(fr_ctx *ctx, const fr_weights *weights, int64_t index,
                               char *line, size_t line_bytes)
 {

@@ -37,6 +37,7 @@ fr_shape_text fr_source_shape(const fr_source *source)
     return shape;
 }
 
+/* Shards can repeat a name even though each file has it once. */
 fr_status fr_weights_index(fr_ctx *ctx, fr_weights *weights)
 {
     FR_TRY(fr_names_sort(ctx, weights->sources, weights->n_sources,
@@ -84,6 +85,7 @@ static void role_shape(const fr_arch *arch, fr_weight role, fr_weight_slot *slot
     slot->n_in = shapes[role][1];
 }
 
+/* Every role but the matrices, which are the embeddings, the head and seven in a layer. */
 static bool is_vector(fr_weight role)
 {
     return role == FR_W_FINAL_NORM || role == FR_W_FINAL_NORM_BIAS ||
@@ -150,6 +152,8 @@ static bool same_shape(const fr_source *a, const fr_source *b)
     return true;
 }
 
+/* The bytes of a source are already known to be in its file and to match its shape and type, so a
+ * source of the wanted shape can be read without further checks. */
 static fr_status check_source(fr_ctx *ctx, const fr_weights *weights,
                               const fr_source *source, const fr_source *wanted)
 {
@@ -181,6 +185,7 @@ static void role_name(const fr_weights *weights, fr_weight role, int64_t layer,
     }
 }
 
+/* A role that the files lack keeps an empty slot, which is what fr_weights_has tells. */
 static fr_status bind_role(fr_ctx *ctx, const fr_weights *weights, fr_weight role,
                            int64_t layer)
 {

@@ -6,6 +6,7 @@
 
 enum { KEY_BYTES = 96 };
 
+/* The converter stores Q and K of llama with each head's rows in adjacent RoPE pairs. */
 static const fr_scheme LLAMA = {
     .layer_prefix = "blk.",
     .rope_pairs = true,
@@ -33,6 +34,7 @@ static const fr_scheme LLAMA = {
         },
 };
 
+/* The converter has already transposed Conv1D's matrices to [n_out, n_in]. */
 static const fr_scheme GPT2 = {
     .layer_prefix = "blk.",
     .fused_qkv = true,
@@ -144,6 +146,7 @@ static fr_status check_count(fr_ctx *ctx, const fr_weights *weights, const char 
     return FR_OK;
 }
 
+/* A factor counts only where no type is given, as in files from before the type existed. */
 static fr_status check_rope_scaling(fr_ctx *ctx, const fr_weights *weights)
 {
     static const char *const FACTORS[] = {"rope.scale_linear", "rope.scaling.factor"};
@@ -201,6 +204,7 @@ static fr_status check_plain_llama(fr_ctx *ctx, const fr_weights *weights)
     return FR_OK;
 }
 
+/* Llama's heads may have a width of their own; GPT-2's divide the model width. */
 static fr_status read_head_width(fr_ctx *ctx, fr_weights *weights)
 {
     fr_arch *arch = &weights->arch;
@@ -218,6 +222,7 @@ static fr_status read_head_width(fr_ctx *ctx, fr_weights *weights)
     return read_optional_count(ctx, weights, "attention.key_length", &arch->head_dim);
 }
 
+/* The embedding says how many tokens there are; the vocab_size key is often absent. */
 static fr_status read_vocabulary(fr_ctx *ctx, fr_weights *weights)
 {
     const fr_gguf_tensor *tokens =
@@ -263,6 +268,7 @@ static fr_status read_arch(fr_ctx *ctx, fr_weights *weights)
     return fr_arch_check(ctx, weights->path, arch);
 }
 
+/* Nothing in a llama file says whether it has biases but the tensors themselves. */
 static void set_needs(fr_weights *weights)
 {
     bool llama = weights->arch.family == FR_LLAMA;

@@ -49,7 +49,8 @@ static fr_status grow(fr_ctx *ctx, void **array, size_t size, int64_t used,
     int64_t wanted = *room == 0 ? 1024 : 2 * *room;
     void *fresh = realloc(*array, (size_t)wanted * size);
     if (fresh == NULL) {
-        return fr_check_memory(ctx, false, (size_t)wanted * size);
+        fr_status status = fr_check_memory(ctx, false, (size_t)wanted * size);
+        return status != FR_OK ? status : FR_ERR_NO_MEMORY;
     }
     *array = fresh;
     *room = wanted;

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N_PARSED = 20000, N_OPENED = 3000 };
+enum { N_PARSED = 20000, N_OPENED = 2000 };
 
 /* Use everything that an accepted file hands out. */
 static uint64_t touch_values(const fr_gguf *gguf)

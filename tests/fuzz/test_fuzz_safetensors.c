@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N_PARSED = 20000, N_OPENED = 3000, N_CONFIGS = 3000 };
+enum { N_PARSED = 20000, N_OPENED = 2000, N_CONFIGS = 2000 };
 
 static const char HEADER[] =
     "{\"__metadata__\":{\"format\":\"pt\"},"

@@ -72,7 +72,8 @@ static void clear_entry(entry *e)
     free(e->name);
     free(e->head.data);
     free(e->data.data);
-    *e = (entry){0};
+    e->head.data = NULL;
+    e->data.data = NULL;
 }
 
 void fr_gguf_writer_destroy(fr_gguf_writer **writer)

@@ -25,6 +25,8 @@ void *fr_test_memory(void *pointer)
 
 void fr_test_write(const char *path, const void *data, size_t bytes)
 {
+    /* A file of its own: one written over would be flushed to disk, and a link followed. */
+    (void)remove(path);
     FILE *file = fopen(path, "wb");
     if (file == NULL || fwrite(data, 1, bytes, file) != bytes || fclose(file) != 0) {
         fr_test_give_up("cannot write", path);

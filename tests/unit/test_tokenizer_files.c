@@ -106,7 +106,6 @@ static void unused_ids_are_never_found_and_not_digested(void)
 {
     fr_tokenizer *folder = open_with_config(NULL);
     fr_tokenizer *gguf = NULL;
-    json_t *root = fr_tiny_json();
     enum { N = FR_TINY_VOCABULARY + 1, UNUSED = 5 };
     fr_gguf *file = NULL;
     fr_text *texts = NULL;
@@ -140,7 +139,6 @@ static void unused_ids_are_never_found_and_not_digested(void)
     fr_gguf_close(&file);
     free(texts);
     free(types);
-    json_decref(root);
     fr_tokenizer_close(&folder);
     fr_tokenizer_close(&gguf);
 }

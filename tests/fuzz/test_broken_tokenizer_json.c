@@ -1,0 +1,187 @@
+/* A tokenizer.json or a configuration that is wrong in one place: refused, with that place in the message. */
+#include "support/model_files.h"
+#include "support/tiny_tokenizer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One value of the file set to the JSON text `value` (NULL: removed), and what must come of it. */
+typedef struct change {
+    const char *place; /* names and positions with '/' between */
+    const char *value;
+    fr_status wanted;
+    const char *part;
+} change;
+
+static void set_at(json_t *root, const char *place, const char *value)
+{
+    char path[64];
+    json_t *at = root;
+    (void)snprintf(path, sizeof path, "%s", place);
+    char *name = path;
+    for (char *slash = strchr(name, '/'); slash != NULL; slash = strchr(name, '/')) {
+        *slash = '\0';
+        at = json_is_array(at) ? json_array_get(at, strtoul(name, NULL, 10))
+                               : json_object_get(at, name);
+        name = slash + 1;
+    }
+    json_t *made = value != NULL ? json_loads(value, JSON_DECODE_ANY, NULL) : NULL;
+    CU_ASSERT_TRUE_FATAL(value == NULL || made != NULL);
+    int failed = json_is_array(at)
+                     ? json_array_set_new(at, strtoul(name, NULL, 10), made)
+                 : made != NULL ? json_object_set_new(at, name, made)
+                                : json_object_del(at, name);
+    CU_ASSERT_EQUAL(failed, 0);
+}
+
+#define REFUSED FR_ERR_UNSUPPORTED
+static const change JSON_CHANGES[] = {
+    {"model", NULL, FR_ERR_FORMAT, "no object 'model'"},
+    {"model", "[]", FR_ERR_FORMAT, "no object 'model'"},
+    {"model/type", "\"WordPiece\"", REFUSED, "model 'WordPiece'"},
+    {"model/type", "1", REFUSED, "supported: BPE"},
+    {"model/dropout", "0.1", REFUSED, "dropout"},
+    {"model/byte_fallback", "true", REFUSED, "byte_fallback"},
+    {"model/ignore_merges", "true", REFUSED, "ignore_merges"},
+    {"model/end_of_word_suffix", "\"</w>\"", REFUSED, "end_of_word_suffix"},
+    {"model/continuing_subword_prefix", "\"##\"", REFUSED, "continuing_subword"},
+    {"model/dropout", "0.0", FR_OK, NULL},
+    {"model/end_of_word_suffix", "\"\"", FR_OK, NULL},
+    {"model/type", NULL, FR_OK, NULL},
+    {"normalizer", "{\"type\": \"NFC\"}", REFUSED, "normalizer 'NFC'"},
+    {"normalizer", NULL, FR_OK, NULL},
+    {"post_processor", "{\"type\": \"TemplateProcessing\"}", REFUSED,
+     "post_processor 'TemplateProcessing'"},
+    {"post_processor", "{\"type\": \"ByteLevel\"}", FR_OK, NULL},
+    {"pre_tokenizer", NULL, REFUSED, "pre_tokenizer"},
+    {"pre_tokenizer", "null", REFUSED, "pre_tokenizer"},
+    {"pre_tokenizer/type", "\"Metaspace\"", REFUSED, "pre_tokenizer 'Metaspace'"},
+    {"pre_tokenizer/add_prefix_space", "true", REFUSED, "add_prefix_space false"},
+    {"pre_tokenizer/add_prefix_space", NULL, REFUSED, "add_prefix_space false"},
+    {"pre_tokenizer/use_regex", "false", REFUSED, "use_regex true"},
+    {"pre_tokenizer/use_regex", NULL, FR_OK, NULL},
+    {"pre_tokenizer", "{\"type\": \"Sequence\", \"pretokenizers\": []}", REFUSED,
+     "pre_tokenizer 'Sequence'"},
+    {"pre_tokenizer",
+     "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Digits\", "
+     "\"individual_digits\": false}, {\"type\": \"ByteLevel\", "
+     "\"add_prefix_space\": false}]}",
+     REFUSED, "individual_digits"},
+    {"model/vocab", NULL, FR_ERR_FORMAT, "model.vocab must be an object"},
+    {"model/vocab", "[\"a\"]", FR_ERR_FORMAT, "model.vocab must be an object"},
+    {"model/vocab", "{}", FR_ERR_FORMAT, ""},
+    {"model/vocab/A", "\"65\"", FR_ERR_FORMAT, "whole number"},
+    {"model/vocab/A", "65.5", FR_ERR_FORMAT, "whole number"},
+    {"model/vocab/A", "-1", FR_ERR_FORMAT, "whole number"},
+    {"model/vocab/A", "267", FR_ERR_FORMAT, "whole number from 0 to 266"},
+    {"model/vocab/A", "9223372036854775807", FR_ERR_FORMAT, "whole number"},
+    {"model/vocab/A", "66", FR_ERR_FORMAT, "the id 66 is given to"},
+    {"model/vocab/A", NULL, FR_ERR_FORMAT, ""},
+    {"model/vocab/he", NULL, FR_ERR_FORMAT, ""},
+    {"model/vocab/a b", "267", FR_ERR_FORMAT, "token 267 holds a character"},
+    {"model/vocab/\xE2\x82\xAC", "267", FR_ERR_FORMAT, "token 267 holds a character"},
+    {"model/vocab/", "267", FR_ERR_FORMAT, "token 267 has 0 bytes"},
+    {"model/merges", NULL, FR_ERR_FORMAT, "model.merges must be a list"},
+    {"model/merges", "{}", FR_ERR_FORMAT, "model.merges must be a list"},
+    {"model/merges", "[]", FR_OK, NULL},
+    {"model/merges/1", "\"ll\"", FR_ERR_FORMAT, "model.merges[1]"},
+    {"model/merges/1", "\"l l l\"", FR_ERR_FORMAT, "model.merges[1]"},
+    {"model/merges/1", "7", FR_ERR_FORMAT, "model.merges[1]"},
+    {"model/merges/1", "[\"l\"]", FR_ERR_FORMAT, "model.merges[1]"},
+    {"model/merges/1", "[\"l\", 7]", FR_ERR_FORMAT, "model.merges[1]"},
+    {"model/merges/1", "[\"l\", \"l\", \"l\"]", FR_ERR_FORMAT, "model.merges[1]"},
+    {"model/merges/1", "\"l q\"", FR_ERR_FORMAT, "merge 1 names 'lq'"},
+    {"model/merges/1", "\"xyz l\"", FR_ERR_FORMAT, "merge 1 names 'xyz'"},
+    {"model/merges/1", "\"l xyz\"", FR_ERR_FORMAT, "merge 1 names 'xyz'"},
+    {"model/merges/1", "\" l\"", FR_ERR_FORMAT, "merge 1 names ''"},
+    {"model/merges/1", "\"h e\"", FR_ERR_FORMAT, "merges 0 and 1"},
+    {"added_tokens", NULL, FR_OK, NULL},
+    {"added_tokens", "{}", FR_ERR_FORMAT, "added_tokens a list"},
+    {"added_tokens/0", "7", FR_ERR_FORMAT, "no string 'content'"},
+    {"added_tokens/0/content", NULL, FR_ERR_FORMAT, "no string 'content'"},
+    {"added_tokens/0/content", "\"\"", FR_ERR_FORMAT, "has 0 bytes"},
+    {"added_tokens/0/content", "\"<|im_end|>\"", FR_ERR_FORMAT, "have the same text"},
+    {"added_tokens/0/content", "\"he\"", FR_ERR_FORMAT, "have the same text"},
+    {"added_tokens/0/id", NULL, FR_ERR_FORMAT, "whole number"},
+    {"added_tokens/0/id", "267", FR_ERR_FORMAT, "whole number"},
+    {"added_tokens/0/id", "265", FR_ERR_FORMAT, "the id 265 is given to"},
+    {"added_tokens/0/id", "65", FR_ERR_FORMAT, "the id 65 is given to"},
+    {"added_tokens/0/lstrip", "true", REFUSED, "has lstrip"},
+    {"added_tokens/0/rstrip", "true", REFUSED, "has rstrip"},
+    {"added_tokens/0/single_word", "true", REFUSED, "has single_word"},
+};
+
+static void check_folder(const char *folder, const change *one)
+{
+    fr_tokenizer *tokenizer = NULL;
+    fr_status status = fr_tokenizer_open(fr_test_ctx(), folder, &tokenizer);
+    if (one->wanted != FR_OK && (status != one->wanted || tokenizer != NULL)) {
+        (void)printf("    %s = %s\n", one->place,
+                     one->value != NULL ? one->value : "-");
+    }
+    fr_assert_status(status, one->wanted, one->part, one->place, 0);
+    CU_ASSERT_EQUAL(tokenizer != NULL, one->wanted == FR_OK);
+    fr_tokenizer_close(&tokenizer);
+}
+
+static void each_wrong_part_of_tokenizer_json_is_named(void)
+{
+    for (int i = 0; i < FR_N_CASES(JSON_CHANGES); i++) {
+        json_t *root = fr_tiny_json();
+        set_at(root, JSON_CHANGES[i].place, JSON_CHANGES[i].value);
+        check_folder(fr_tiny_folder(root, NULL), &JSON_CHANGES[i]);
+        json_decref(root);
+    }
+}
+
+static void each_wrong_part_of_the_configuration_is_named(void)
+{
+    static const change CONFIGS[] = {
+        {"", "{\"eos_token\": 7}", FR_ERR_FORMAT, "eos_token names no token"},
+        {"", "{\"eos_token\": \"<none>\"}", FR_ERR_FORMAT, "eos_token names no token"},
+        {"", "{\"bos_token\": {\"text\": 1}, \"eos_token\": []}", FR_ERR_FORMAT,
+         "eos_token names no token"},
+        {"", "{\"add_bos_token\": true}", FR_ERR_FORMAT, "no begin-of-sequence token"},
+        {"", "{\"add_bos_token\": 1}", FR_ERR_FORMAT, "add_bos_token is not a boolean"},
+        {"", "[]", FR_ERR_FORMAT, "not a JSON object"},
+        {"", "{", FR_ERR_FORMAT, "tokenizer_config.json:1"},
+        {"", "", FR_ERR_FORMAT, "tokenizer_config.json:1"},
+    };
+    static const change ENDS[] = {
+        {"", "{\"eos_token_id\": \"2\"}", FR_ERR_FORMAT, "eos_token_id is not a token"},
+        {"", "{\"eos_token_id\": [-1]}", FR_ERR_FORMAT, "eos_token_id is not a token"},
+        {"", "{\"eos_token_id\": 267}", FR_ERR_FORMAT, "end-of-sequence id is 267"},
+        {"", "{\"bos_token_id\": 4000000000}", FR_ERR_FORMAT, "id is 4000000000"},
+    };
+    json_t *root = fr_tiny_json();
+    for (int i = 0; i < FR_N_CASES(CONFIGS); i++) {
+        check_folder(fr_tiny_folder(root, CONFIGS[i].value), &CONFIGS[i]);
+    }
+    for (int i = 0; i < FR_N_CASES(ENDS); i++) {
+        const char *folder = fr_tiny_folder(root, NULL);
+        fr_test_write_text(fr_test_path(folder, "config.json"), ENDS[i].value);
+        check_folder(folder, &ENDS[i]);
+    }
+    json_decref(root);
+}
+
+static void a_text_given_twice_in_the_file_is_refused(void)
+{
+    static const change TWICE = {"", "", FR_ERR_FORMAT, "duplicate"};
+    json_t *root = fr_tiny_json();
+    const char *folder = fr_tiny_folder(root, NULL);
+    fr_test_write_text(fr_test_path(folder, "tokenizer.json"),
+                       "{\"model\": {\"vocab\": {\"a\": 0, \"a\": 1}}}");
+    check_folder(folder, &TWICE);
+    json_decref(root);
+}
+
+static const fr_case CASES[] = {FR_CASE(each_wrong_part_of_tokenizer_json_is_named),
+                                FR_CASE(each_wrong_part_of_the_configuration_is_named),
+                                FR_CASE(a_text_given_twice_in_the_file_is_refused)};
+
+int main(int argc, char **argv)
+{
+    return fr_suite_main("broken_tokenizer_json", CASES, FR_N_CASES(CASES), argc, argv);
+}
