@@ -72,8 +72,6 @@ static void clear_entry(entry *e)
     free(e->name);
     free(e->head.data);
     free(e->data.data);
-    e->head.data = NULL;
-    e->data.data = NULL;
 }
 
 void fr_gguf_writer_destroy(fr_gguf_writer **writer)
@@ -99,7 +97,7 @@ static entry *find_entry(const fr_gguf_writer *writer, const char *name)
     return NULL;
 }
 
-/* An empty entry of that name, new or in the place of the old one. */
+/* An empty entry of that name, new or in the place (and memory) of the old one. */
 static entry *fresh_entry(fr_gguf_writer *writer, const char *name, bool is_tensor)
 {
     entry *e = find_entry(writer, name);
@@ -107,10 +105,11 @@ static entry *fresh_entry(fr_gguf_writer *writer, const char *name, bool is_tens
         size_t bytes = (writer->n_entries + 1) * sizeof *writer->entries;
         writer->entries = fr_test_memory(realloc(writer->entries, bytes));
         e = &writer->entries[writer->n_entries++];
-    } else {
-        clear_entry(e);
+        *e = (entry){.name = fr_test_memory(strdup(name))};
     }
-    *e = (entry){.name = fr_test_memory(strdup(name)), .is_tensor = is_tensor};
+    e->head.bytes = 0;
+    e->data.bytes = 0;
+    e->is_tensor = is_tensor;
     return e;
 }
 

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { N_KEYS = 5000, KEY_BYTES = 8 };
+enum { N_KEYS = 5000, KEY_BYTES = 16 };
 
 static fr_text view(const char *text)
 {
