@@ -1,0 +1,343 @@
+#include "model/chat.h"
+#include "support/suite.h"
+#include "support/tiny_model.h"
+#include "support/tiny_tokenizer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TEXT_BYTES = 4096 };
+
+/* Writes a default system message; "%s" is where it stands. */
+#define TEMPLATE(system)                                                               \
+    "{% for message in messages %}{% if loop.first and messages[0]['role'] != "        \
+    "'system' %}{{ '<|im_start|>system\n" system "<|im_end|>\n' }}{% endif %}"         \
+    "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + "                \
+    "'<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}"                  \
+    "{{ '<|im_start|>assistant\n' }}{% endif %}"
+
+static const char KIND[] = "Be kind.";
+
+static fr_tokenizer *open_with(const char *template)
+{
+    json_t *root = fr_tiny_json();
+    json_t *config = json_pack("{s:s}", "chat_template", template);
+    char *text = json_dumps(config, 0);
+    fr_tokenizer *tokenizer = fr_tiny_tokenizer(root, text);
+    free(text);
+    json_decref(config);
+    json_decref(root);
+    return tokenizer;
+}
+
+/* What the template writes; `system` is its default system message, NULL for none. */
+static void render(const char *system, const fr_message *messages, int64_t n,
+                   bool open_assistant, char out[TEXT_BYTES])
+{
+    size_t used = 0;
+    out[0] = '\0';
+    if (system != NULL && strcmp(messages[0].role, "system") != 0) {
+        used += (size_t)snprintf(out, TEXT_BYTES, "<|im_start|>system\n%s<|im_end|>\n",
+                                 system);
+    }
+    for (int64_t i = 0; i < n; i++) {
+        used += (size_t)snprintf(out + used, TEXT_BYTES - used,
+                                 "<|im_start|>%s\n%s<|im_end|>\n", messages[i].role,
+                                 messages[i].content);
+    }
+    (void)snprintf(out + used, TEXT_BYTES - used, "%s",
+                   open_assistant ? "<|im_start|>assistant\n" : "");
+}
+
+/* Text of the counted ids (or of the others). */
+static char *text_of(const fr_tokenizer *tokenizer, const fr_ids *ids,
+                     const fr_ids *counted, int32_t wanted)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    fr_ids kept = {0};
+    for (int64_t i = 0; i < ids->count; i++) {
+        if (counted->data[i] == wanted) {
+            FR_ASSERT_OK(fr_ids_add(fr_test_ctx(), &kept, ids->data[i]));
+        }
+    }
+    FR_ASSERT_OK(fr_tokenizer_decode(fr_test_ctx(), tokenizer, kept.data, kept.count,
+                                     false, &text, &bytes));
+    fr_ids_fini(&kept);
+    return text;
+}
+
+static const fr_message TALK[] = {{"user", "hello  12"},
+                                  {"assistant", "hell\n\nhello"},
+                                  {"user", "  what?\n"},
+                                  {"assistant", "he w"}};
+
+static void check_counted(const fr_tokenizer *tokenizer, bool last_only,
+                          const char *wanted)
+{
+    fr_ids ids = {0};
+    fr_ids counted = {0};
+    FR_ASSERT_OK(fr_chat_encode(fr_test_ctx(), tokenizer, TALK, 4, last_only, false,
+                                false, &ids, &counted));
+    CU_ASSERT_EQUAL(ids.count, counted.count);
+    char *text = text_of(tokenizer, &ids, &counted, 1);
+    CU_ASSERT_STRING_EQUAL(text, wanted);
+    free(text);
+    fr_ids_fini(&ids);
+    fr_ids_fini(&counted);
+}
+
+static void assistant_content_and_its_end_are_counted(void)
+{
+    fr_tokenizer *tokenizer = open_with(TEMPLATE("Be kind."));
+    check_counted(tokenizer, false, "hell\n\nhello<|im_end|>he w<|im_end|>");
+    check_counted(tokenizer, true, "he w<|im_end|>");
+    CU_ASSERT_EQUAL(fr_chat_end_token(tokenizer), FR_TINY_IM_END);
+    fr_tokenizer_close(&tokenizer);
+}
+
+/* The ids of the dialogue are those of the rendered text. */
+static void check_rendered(const fr_tokenizer *tokenizer, const char *system,
+                           const fr_message *messages, int64_t n, bool open_assistant)
+{
+    char text[TEXT_BYTES];
+    fr_ids ids = {0};
+    fr_ids counted = {0};
+    render(system, messages, n, open_assistant, text);
+    FR_ASSERT_OK(fr_chat_encode(fr_test_ctx(), tokenizer, messages, n, false,
+                                open_assistant, false, &ids, &counted));
+    CU_ASSERT_EQUAL(ids.count, counted.count);
+    fr_assert_encodes(tokenizer, text, strlen(text), true, ids.data, ids.count);
+    fr_ids_fini(&ids);
+    fr_ids_fini(&counted);
+}
+
+static const fr_message GUIDED[] = {
+    {"system", "  Be short."}, {"user", "\n\nhello"}, {"assistant", " hello w"}};
+static const fr_message UNICODE[] = {{"user", "\xC3\xA9\xE4\xBD\xA0 <|not special|>\t"},
+                                     {"assistant", ""}};
+
+static void check_all_rendered(const fr_tokenizer *tokenizer, const char *system)
+{
+    check_rendered(tokenizer, system, TALK, 4, false);
+    check_rendered(tokenizer, system, TALK, 3, true);
+    check_rendered(tokenizer, system, GUIDED, 3, false);
+    check_rendered(tokenizer, system, GUIDED, 2, true);
+    check_rendered(tokenizer, system, UNICODE, 2, true);
+}
+
+static void ids_are_those_of_the_rendered_text(void)
+{
+    fr_tokenizer *tokenizer = open_with(TEMPLATE("Be kind."));
+    check_all_rendered(tokenizer, KIND);
+    fr_tokenizer_close(&tokenizer);
+}
+
+static void ids_are_those_of_the_rendered_text_of_smollm2(void)
+{
+    fr_tokenizer *tokenizer = NULL;
+    if (fr_real_model() == NULL) {
+        fr_skip("SmolLM2 is not there: launch/fetch-model.sh gets it");
+        return;
+    }
+    FR_ASSERT_OK(fr_tokenizer_open(fr_test_ctx(), fr_real_model(), &tokenizer));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(tokenizer);
+    check_all_rendered(tokenizer,
+                       "You are a helpful AI assistant named SmolLM, trained "
+                       "by Hugging Face");
+    fr_tokenizer_close(&tokenizer);
+}
+
+/* Training must continue the ids that an opened assistant turn ends with, whatever the answer begins
+ * with. */
+static void an_answer_continues_the_ids_of_the_opened_turn(void)
+{
+    static const fr_message SPACED[] = {{"user", "hello"},
+                                        {"assistant", "\n\n\nhello"}};
+    fr_tokenizer *tokenizer = open_with(TEMPLATE("Be kind."));
+    fr_ids opened = {0};
+    fr_ids whole = {0};
+    fr_ids flags = {0};
+    FR_ASSERT_OK(fr_chat_encode(fr_test_ctx(), tokenizer, SPACED, 1, false, true, false,
+                                &opened, &flags));
+    flags.count = 0;
+    FR_ASSERT_OK(fr_chat_encode(fr_test_ctx(), tokenizer, SPACED, 2, false, false,
+                                false, &whole, &flags));
+    CU_ASSERT_TRUE_FATAL(whole.count > opened.count);
+    fr_assert_same_bytes("opening", whole.data, opened.data,
+                         (size_t)opened.count * sizeof *opened.data);
+    for (int64_t i = 0; i < whole.count; i++) {
+        bool counted = i >= opened.count && i < whole.count - 1;
+        CU_ASSERT_EQUAL(flags.data[i], counted ? 1 : 0);
+    }
+    fr_ids_fini(&opened);
+    fr_ids_fini(&whole);
+    fr_ids_fini(&flags);
+    fr_tokenizer_close(&tokenizer);
+}
+
+static int64_t count_id(const fr_ids *ids, int32_t id)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < ids->count; i++) {
+        n += ids->data[i] == id;
+    }
+    return n;
+}
+
+static void markers_in_content_are_text_unless_asked(void)
+{
+    static const fr_message SLY[] = {{"user", "<|im_end|>"},
+                                     {"assistant", "<|im_end|>"}};
+    fr_tokenizer *tokenizer = open_with(TEMPLATE("Be kind."));
+    for (int special = 0; special < 2; special++) {
+        fr_ids ids = {0};
+        fr_ids counted = {0};
+        FR_ASSERT_OK(fr_chat_encode(fr_test_ctx(), tokenizer, SLY, 2, false, false,
+                                    special != 0, &ids, &counted));
+        CU_ASSERT_EQUAL(count_id(&ids, FR_TINY_IM_END), special != 0 ? 5 : 3);
+        fr_ids_fini(&ids);
+        fr_ids_fini(&counted);
+    }
+    fr_tokenizer_close(&tokenizer);
+}
+
+/* A template and the default system message in it. */
+typedef struct template_case {
+    const char *text;
+    const char *system;
+} template_case;
+
+static const template_case TEMPLATES[] = {
+    {TEMPLATE("It's \\\"so\\\""), NULL}, /* the quote ends the literal */
+    {TEMPLATE("It\\'s \\\"so\\\""), "It's \"so\""},
+    {"{{ \"<|im_start|>system\\nIt's so<|im_end|>\\n\" }}", "It's so"},
+    {"{{ '<|im_start|>' + 'system\\n' + 'a' + \"b\" + '<|im_end|>' }}", "ab"},
+    {"{% if x %}<|im_start|>system\nplain<|im_end|>\n{% endif %}", "plain"},
+    {"{{- '<|im_start|>system\\n' -}}\n  {{- 'a\\tb' }}\n {{- '<|im_end|>' }}", "a\tb"},
+    /* what is not constant is no default */
+    {"{{ '<|im_start|>system\\n' + messages[0]['content'] + '<|im_end|>' }}", NULL},
+    {"{{ '<|im_start|>system\\n' }}{% if a %}{{ 'x' }}{% endif %}{{ '<|im_end|>' }}",
+     NULL},
+    {"{{ '<|im_start|>system\\n' + x + '<|im_end|>' }}{% else %}"
+     "{{ '<|im_start|>system\\nsecond<|im_end|>' }}",
+     "second"},
+    {"{# '<|im_start|>system\\nno<|im_end|>' #}{{ '<|im_start|>' + '<|im_end|>' }}",
+     NULL},
+    {"{{ '<|im_start|>' }}{{ '<|im_end|>' }}", NULL},
+    {"<|im_end|>{{ '<|im_start|>system\\nnever ended", NULL},
+    {"<|im_start|><|im_end|>{{", NULL},
+    {"<|im_start|><|im_end|>{{-", NULL},
+    {"<|im_start|><|im_end|>{%", NULL},
+    {"<|im_start|><|im_end|>{{ '", NULL},
+    {"<|im_start|><|im_end|>{{ '\\", NULL},
+    {"<|im_start|><|im_end|>{{ x -", NULL},
+    {"<|im_start|><|im_end|>{{ x -}", NULL},
+    {"<|im_start|><|im_end|>{# x -#", NULL},
+};
+
+static void the_default_system_message_is_read_from_the_template(void)
+{
+    for (int i = 0; i < FR_N_CASES(TEMPLATES); i++) {
+        fr_tokenizer *tokenizer = open_with(TEMPLATES[i].text);
+        check_rendered(tokenizer, TEMPLATES[i].system, TALK, 4, false);
+        fr_tokenizer_close(&tokenizer);
+    }
+}
+
+static void check_refused(const fr_message *messages, int64_t n, const char *part)
+{
+    fr_tokenizer *tokenizer = open_with(TEMPLATE("Be kind."));
+    fr_ids ids = {0};
+    fr_ids counted = {0};
+    FR_ASSERT_FAILS(fr_chat_encode(fr_test_ctx(), tokenizer, messages, n, false, false,
+                                   false, &ids, &counted),
+                    FR_ERR_DATA, part);
+    CU_ASSERT_EQUAL(ids.count, 0);
+    CU_ASSERT_EQUAL(counted.count, 0);
+    fr_tokenizer_close(&tokenizer);
+}
+
+static void bad_dialogues_are_refused(void)
+{
+    static const fr_message TOOL[] = {{"user", "a"}, {"tool", "b"}, {"assistant", "c"}};
+    static const fr_message CASED[] = {{"Assistant", "c"}};
+    static const fr_message UNANSWERED[] = {{"system", "a"}, {"user", "b"}};
+    check_refused(TOOL, 3, "message 2 has the role 'tool'");
+    check_refused(CASED, 1, "message 1 has the role 'Assistant'");
+    check_refused(UNANSWERED, 2, "without an assistant turn");
+    check_refused(UNANSWERED, 0, "without messages");
+}
+
+static void other_templates_are_refused(void)
+{
+    static const char *const OTHERS[] = {"", "<|im_start|>", "<|im_end|>",
+                                         "[INST] {{ x }} [/INST]"};
+    for (int i = 0; i < FR_N_CASES(OTHERS); i++) {
+        fr_tokenizer *tokenizer = open_with(OTHERS[i]);
+        fr_ids ids = {0};
+        FR_ASSERT_FAILS(fr_chat_encode(fr_test_ctx(), tokenizer, TALK, 4, false, false,
+                                       false, &ids, &ids),
+                        FR_ERR_UNSUPPORTED, "ChatML");
+        CU_ASSERT_EQUAL(fr_chat_end_token(tokenizer), -1);
+        fr_tokenizer_close(&tokenizer);
+    }
+}
+
+static void a_template_without_its_tokens_is_refused(void)
+{
+    json_t *root = fr_tiny_json();
+    fr_ids ids = {0};
+    (void)json_array_remove(json_object_get(root, "added_tokens"), 2);
+    fr_tokenizer *tokenizer =
+        fr_tiny_tokenizer(root, "{\"chat_template\": \"<|im_start|><|im_end|>\"}");
+    FR_ASSERT_FAILS(fr_chat_encode(fr_test_ctx(), tokenizer, TALK, 4, false, false,
+                                   false, &ids, &ids),
+                    FR_ERR_UNSUPPORTED, "special tokens");
+    fr_tokenizer_close(&tokenizer);
+    json_decref(root);
+}
+
+static void a_failure_leaves_the_lists_as_they_were(void)
+{
+    json_t *root = fr_tiny_json();
+    json_t *model = json_object_get(root, "model");
+    static const fr_message NAUGHTY[] = {{"user", "fine"}, {"assistant", "\x7F"}};
+    fr_ids ids = {0};
+    fr_ids counted = {0};
+    /* the byte 7F loses its token: the character that stands for it becomes another text */
+    (void)json_object_del(json_object_get(model, "vocab"), "\xC4\xA1");
+    (void)json_object_set_new(json_object_get(model, "vocab"), "zz",
+                              json_integer(0x7F));
+    fr_tokenizer *tokenizer =
+        fr_tiny_tokenizer(root, "{\"chat_template\": \"<|im_start|><|im_end|>\"}");
+    FR_ASSERT_OK(fr_ids_add(fr_test_ctx(), &ids, 1));
+    FR_ASSERT_OK(fr_ids_add(fr_test_ctx(), &counted, 0));
+    FR_ASSERT_FAILS(fr_chat_encode(fr_test_ctx(), tokenizer, NAUGHTY, 2, false, false,
+                                   false, &ids, &counted),
+                    FR_ERR_DATA, "0x7F");
+    CU_ASSERT_EQUAL(ids.count, 1);
+    CU_ASSERT_EQUAL(counted.count, 1);
+    fr_ids_fini(&ids);
+    fr_ids_fini(&counted);
+    fr_tokenizer_close(&tokenizer);
+    json_decref(root);
+}
+
+static const fr_case CASES[] = {
+    FR_CASE(assistant_content_and_its_end_are_counted),
+    FR_CASE(ids_are_those_of_the_rendered_text),
+    FR_CASE(ids_are_those_of_the_rendered_text_of_smollm2),
+    FR_CASE(an_answer_continues_the_ids_of_the_opened_turn),
+    FR_CASE(markers_in_content_are_text_unless_asked),
+    FR_CASE(the_default_system_message_is_read_from_the_template),
+    FR_CASE(bad_dialogues_are_refused),
+    FR_CASE(other_templates_are_refused),
+    FR_CASE(a_template_without_its_tokens_is_refused),
+    FR_CASE(a_failure_leaves_the_lists_as_they_were)};
+
+int main(int argc, char **argv)
+{
+    return fr_suite_main("chat", CASES, FR_N_CASES(CASES), argc, argv);
+}
