@@ -57,6 +57,7 @@ static fr_status run_chunks(const fr_task_env *env, fr_grid *grid, fr_engine *en
         }
     }
     fr_step_plan_fini(&plan);
+    pass->plan = NULL;
     return status;
 }
 

@@ -10,13 +10,18 @@
 /* The word that every rank agrees on in a step; the squared norm of each layer follows. */
 enum { WORD_LOSS, WORD_BAD, WORD_STOP, WORD_NORMS };
 
+/* Floats at the start of each layer's K (and V) that are never updated: the first slot, if frozen. */
+static int64_t frozen_floats(const fr_arch *arch, const fr_task *task)
+{
+    return task->config->prefix.freeze_first ? fr_arch_prefix_elements(arch, 1) : 0;
+}
+
 /* g = exact sum / (2^E * target tokens), the gradient of the mean loss; a frozen slot has none. */
 static void to_gradient(const fr_arch *arch, fr_task *task, int exponent,
                         int64_t n_counted)
 {
     double scale = ldexp(1.0, -exponent) / (double)n_counted;
-    int64_t frozen =
-        task->config->prefix.freeze_first ? arch->n_kv_heads * arch->head_dim : 0;
+    int64_t frozen = frozen_floats(arch, task);
     for (int64_t i = 0; i < 2 * task->n_local; i++) {
         bool is_frozen = i % task->layer_floats < frozen;
         task->gradient[i] = is_frozen ? 0.0f : (float)((double)task->sum[i] * scale);
@@ -59,8 +64,7 @@ static double add_norms(int64_t n_layers, const int64_t *words)
 static void update_prefix(const fr_arch *arch, fr_task *task, double learning_rate,
                           double scale)
 {
-    int64_t frozen =
-        task->config->prefix.freeze_first ? arch->n_kv_heads * arch->head_dim : 0;
+    int64_t frozen = frozen_floats(arch, task);
     fr_prefix_state *s = &task->state;
     for (int64_t at = frozen; at < task->n_local; at += task->layer_floats) {
         int64_t n = task->layer_floats - frozen;
