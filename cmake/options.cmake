@@ -21,9 +21,12 @@ function(fr_room name)
     target_link_libraries(fr_${name} PUBLIC ${ROOM_LINKS} PRIVATE fr_options)
 endfunction()
 
-# Kernels named *_avx2.c are compiled for that instruction set; the device picks them at run time.
+# Kernels named *_avx2.c and *_avx512.c are compiled for that instruction set; the device picks them at run time.
 function(fr_isa_sources)
     file(GLOB_RECURSE avx2 CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/device/*_avx2.c)
     set_source_files_properties(${avx2} PROPERTIES COMPILE_OPTIONS
         "-mavx2;-mfma;-mf16c;-ffp-contract=fast")
+    file(GLOB_RECURSE avx512 CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/device/*_avx512.c)
+    set_source_files_properties(${avx512} PROPERTIES COMPILE_OPTIONS
+        "-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mfma;-mf16c;-ffp-contract=fast")
 endfunction()

@@ -34,7 +34,7 @@ fr_status fr_device_create(fr_ctx *ctx, const fr_device_params *params, fr_devic
     device->n_threads = params->n_threads;
     device->isa = params->isa;
     device->gemm = fr_gemm_kernel_select(params->isa);
-    if (params->isa >= FR_ISA_AVX512) {
+    if (params->isa >= FR_ISA_AVX512_BF16) {
         status = fr_onednn_create(ctx, &device->onednn);
     }
     if (status != FR_OK) {

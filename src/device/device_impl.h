@@ -29,8 +29,8 @@ struct fr_device {
     int n_threads;
     fr_isa isa;
     fr_scratch scratch[FR_SCRATCH_SLOTS];
-    const struct fr_gemm_kernel *gemm; /* for the types that onednn does not do */
-    struct fr_onednn *onednn;          /* NULL below AVX-512 */
+    const struct fr_gemm_kernel *gemm; /* for what onednn does not do */
+    struct fr_onednn *onednn; /* bf16 products; NULL without instructions for them */
 };
 
 /**

@@ -164,14 +164,16 @@ static void check_order(fr_isa isa, map_shape shape, fr_dtype dtype, bool back)
     fr_device_destroy(&device);
 }
 
-/* Below AVX-512, where the products are the project's own. */
+/* All but the library's bf16. From AVX2 on the sums are fused, so AVX2 and AVX-512 give the same bits. */
 static void products_are_added_in_the_documented_order(void)
 {
     static const map_shape LONG[] = {{37, 1301}, {1301, 37}, {48, 64}};
-    for (int isa = FR_ISA_GENERIC; isa <= (int)FR_ISA_AVX2; isa++) {
-        for (size_t i = 0; isa <= (int)fr_isa_detect() && i < 12; i++) {
-            check_order((fr_isa)isa, LONG[i / 4], i % 2 == 0 ? FR_F32 : FR_BF16,
-                        i / 2 % 2 == 1);
+    for (int isa = FR_ISA_GENERIC; isa <= (int)fr_isa_detect(); isa++) {
+        for (size_t i = 0; i < 12; i++) {
+            fr_dtype dtype = i % 2 == 0 ? FR_F32 : FR_BF16;
+            if (dtype == FR_F32 || isa < (int)FR_ISA_AVX512_BF16) {
+                check_order((fr_isa)isa, LONG[i / 4], dtype, i / 2 % 2 == 1);
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 /*
  * Blocking: rows of `left` in parts that stay in the caches, depth in sections of several blocks (the
- * copied part of `left` is what the threads share), columns in panels of FR_GEMM_COLUMNS. A thread packs
+ * copied part of `left` is what the threads share), columns in panels of the kernel's width. A thread packs
  * a panel for one depth block into its own memory, small enough for the first cache, and uses it at once
  * for all row tiles; while it multiplies, the weights of the next panel are fetched.
  */
@@ -13,10 +13,10 @@
 #include <string.h>
 
 enum {
-    DEPTH_BLOCK = 320,        /* upper bound */
-    DEPTH_UNIT = 16,          /* blocks are multiples of it */
-    ROW_PART = 256,           /* upper bound of a part of the rows */
-    LEFT_FLOATS = 1 << 18,    /* aim for a copied part of `left`: 1 MiB */
+    DEPTH_BLOCK = 320, /* upper bound */
+    DEPTH_UNIT = 16,   /* blocks are multiples of it */
+    LEFT_DEPTH =
+        1024, /* aim for a copied part of `left`: the kernel's part of the rows, this deep */
     SERIAL_PRODUCTS = 1 << 17 /* below, waking threads costs more than it brings */
 };
 
@@ -65,6 +65,9 @@ static int64_t clamp_i64(int64_t a, int64_t low, int64_t high)
 
 const fr_gemm_kernel *fr_gemm_kernel_select(fr_isa isa)
 {
+    if (isa >= FR_ISA_AVX512) {
+        return &fr_gemm_kernel_avx512;
+    }
     return isa >= FR_ISA_AVX2 ? &fr_gemm_kernel_avx2 : &fr_gemm_kernel_generic;
 }
 
@@ -104,11 +107,12 @@ static fr_gemm_panel panel_at(const gemm_plan *plan, panel_place place)
 {
     const fr_matrix *w = plan->product->weights;
     bool transposed = plan->product->transposed;
-    int64_t column = place.panel * FR_GEMM_COLUMNS;
+    int64_t width = plan->kernel->columns;
+    int64_t column = place.panel * width;
     fr_gemm_panel found = {
         .dtype = w->dtype,
         .depth = block_depth(plan, place.block),
-        .columns = min_i64(FR_GEMM_COLUMNS, plan->product->columns - column),
+        .columns = min_i64(width, plan->product->columns - column),
         .depth_step = transposed ? 1 : w->n_in,
         .column_step = transposed ? w->n_in : 1,
     };
@@ -140,11 +144,12 @@ static fr_gemm_tile tile_at(const gemm_plan *plan, const gemm_part *part,
                             panel_place place, int64_t row, int64_t n_rows)
 {
     const fr_product *product = plan->product;
-    int64_t column = place.panel * FR_GEMM_COLUMNS;
+    int64_t width = plan->kernel->columns;
+    int64_t column = place.panel * width;
     int64_t depth = block_depth(plan, place.block);
     fr_gemm_tile tile = {
         .rows = n_rows,
-        .columns = min_i64(FR_GEMM_COLUMNS, product->columns - column),
+        .columns = min_i64(width, product->columns - column),
         .depth = depth,
         .left = left_block(plan, part, place.block) + row * depth,
         .out = product->out + (part->row + row) * product->columns + column,
@@ -161,7 +166,7 @@ static bool is_narrow(const gemm_plan *plan, const gemm_item *item,
     enum { MOST_ROWS_F32 = 8, MOST_ROWS_BF16 = 4 };
     int64_t most = panel->dtype == FR_BF16 ? MOST_ROWS_BF16 : MOST_ROWS_F32;
     return plan->kernel->multiply_narrow != NULL && plan->product->transposed &&
-           panel->columns == FR_GEMM_COLUMNS && item->row_end - item->row <= most;
+           panel->columns == plan->kernel->columns && item->row_end - item->row <= most;
 }
 
 /* The next panel of transposed weights is one run of memory: this block's share of it. */
@@ -171,9 +176,10 @@ static const char *run_after(const gemm_plan *plan, panel_place at)
     if (!plan->product->transposed) {
         return NULL;
     }
-    bool is_last = (at.panel + 2) * FR_GEMM_COLUMNS > w->n_out;
-    int64_t row = (at.panel + (is_last ? 0 : 1)) * FR_GEMM_COLUMNS;
-    int64_t element = row * w->n_in + at.block * plan->block * FR_GEMM_COLUMNS;
+    int64_t width = plan->kernel->columns;
+    bool is_last = (at.panel + 2) * width > w->n_out;
+    int64_t row = (at.panel + (is_last ? 0 : 1)) * width;
+    int64_t element = row * w->n_in + at.block * plan->block * width;
     return (const char *)w->data + (size_t)element * fr_dtype_bytes(w->dtype);
 }
 
@@ -289,10 +295,11 @@ static void plan_blocks(gemm_plan *plan)
     const fr_product *product = plan->product;
     plan->block = fr_gemm_depth_block(product->depth);
     plan->n_blocks = divide_up(product->depth, plan->block);
-    plan->rows = divide_up(product->m, divide_up(product->m, ROW_PART));
+    int64_t most = plan->kernel->row_part;
+    plan->rows = divide_up(product->m, divide_up(product->m, most));
     plan->rows = round_up(plan->rows, plan->kernel->rows);
     int64_t fitting =
-        clamp_i64(LEFT_FLOATS / (plan->rows * plan->block), 1, plan->n_blocks);
+        clamp_i64(LEFT_DEPTH * most / (plan->rows * plan->block), 1, plan->n_blocks);
     plan->section = divide_up(plan->n_blocks, divide_up(plan->n_blocks, fitting));
 }
 
@@ -303,7 +310,7 @@ static void plan_items(gemm_plan *plan)
     enum { ITEMS_A_THREAD = 8, MAX_GROUP = 16, MIN_SPLIT_TILES = 4 };
     int64_t wanted =
         plan->n_threads == 1 ? 1 : (int64_t)plan->n_threads * ITEMS_A_THREAD;
-    plan->n_panels = divide_up(plan->product->columns, FR_GEMM_COLUMNS);
+    plan->n_panels = divide_up(plan->product->columns, plan->kernel->columns);
     plan->group = clamp_i64(plan->n_panels / wanted, 1, MAX_GROUP);
     int64_t most = divide_up(plan->rows, plan->kernel->rows * MIN_SPLIT_TILES);
     plan->row_splits = 1;
@@ -320,7 +327,7 @@ fr_status fr_gemm_multiply(fr_device *device, const fr_product *product)
     plan_blocks(&plan);
     plan_items(&plan);
     int64_t left = min_i64(plan.rows, product->m) * plan.section * plan.block;
-    int64_t right = plan.block * FR_GEMM_COLUMNS;
+    int64_t right = plan.block * plan.kernel->columns;
     FR_TRY(fr_device_scratch(device, FR_SCRATCH_GEMM_LEFT, left, &plan.left));
     FR_TRY(fr_device_scratch(device, FR_SCRATCH_GEMM_RIGHT, right * device->n_threads,
                              &plan.right));
@@ -336,8 +343,8 @@ fr_status fr_gemm_multiply(fr_device *device, const fr_product *product)
 /* By the device's instruction set, not the processor's: ranks that agreed on a lower one agree on bits. */
 static bool is_by_library(const fr_device *device, fr_dtype dtype)
 {
-    return device->onednn != NULL &&
-           (dtype == FR_F32 || device->isa >= FR_ISA_AVX512_BF16);
+    return device->onednn != NULL && dtype == FR_BF16 &&
+           device->isa >= FR_ISA_AVX512_BF16;
 }
 
 static fr_status multiply(fr_device *device, const fr_product *product)

@@ -14,7 +14,7 @@
 #include "device/device.h"
 
 enum {
-    FR_GEMM_COLUMNS = 16,    /* of a panel of packed weights */
+    FR_GEMM_COLUMNS = 16,    /* of a panel of packed weights, but for AVX-512's */
     FR_GEMM_NARROW_ROWS = 4, /* multiplied without packing the weights */
     FR_GEMM_PREFETCH = 16    /* depths between two fetched cache lines */
 };
@@ -24,7 +24,7 @@ typedef struct fr_gemm_panel {
     const void *source; /* element of the first depth and column */
     fr_dtype dtype;
     int64_t depth;
-    int64_t columns;     /* 1 .. FR_GEMM_COLUMNS */
+    int64_t columns;     /* 1 .. the kernel's columns */
     int64_t depth_step;  /* elements between neighbours in depth */
     int64_t column_step; /* elements between neighbouring columns */
     const char
@@ -34,10 +34,10 @@ typedef struct fr_gemm_panel {
 /** One product of a row tile with a packed panel. */
 typedef struct fr_gemm_tile {
     int64_t rows;       /* 1 .. the kernel's rows */
-    int64_t columns;    /* 1 .. FR_GEMM_COLUMNS */
+    int64_t columns;    /* 1 .. the kernel's columns */
     int64_t depth;      /* >= 1 */
     const float *left;  /* [rows, depth], dense */
-    const float *right; /* [depth, FR_GEMM_COLUMNS], packed */
+    const float *right; /* [depth, the kernel's columns], packed */
     float *out;
     int64_t out_stride;
     bool add; /* to what is in `out` */
@@ -48,10 +48,13 @@ typedef struct fr_gemm_tile {
 
 /** What an instruction set brings. */
 typedef struct fr_gemm_kernel {
-    int64_t rows; /* of a full tile */
+    int64_t rows;    /* of a full tile */
+    int64_t columns; /* of a panel */
+    int64_t
+        row_part; /* most rows that share a packed panel: what the second cache holds */
     /** Copy n activations; `round` to bf16 (nearest even). */
     void (*copy_left)(int64_t n, bool round, const float *x, float *out);
-    /** Widen and order weights as [depth, FR_GEMM_COLUMNS]; absent columns become 0. */
+    /** Widen and order weights as [depth, columns]; absent columns become 0. */
     void (*pack_right)(const fr_gemm_panel *panel, float *out);
     void (*multiply)(const fr_gemm_tile *tile);
     /** The same bits from weights that are transposed and not packed (`right` is not read), at most
@@ -61,6 +64,7 @@ typedef struct fr_gemm_kernel {
 
 extern const fr_gemm_kernel fr_gemm_kernel_generic;
 extern const fr_gemm_kernel fr_gemm_kernel_avx2;
+extern const fr_gemm_kernel fr_gemm_kernel_avx512; /* the bits of avx2 */
 
 /** The kernel of the highest instruction set up to `isa`. */
 const fr_gemm_kernel *fr_gemm_kernel_select(fr_isa isa);

@@ -117,8 +117,16 @@ FR_INLINE void fr_avx2_fetch(const fr_gemm_panel *panel, int64_t depth)
     }
 }
 
-/** Any part of a panel, element by element: depths from `first` on to out[first, :] .... */
-void fr_avx2_pack_slowly(const fr_gemm_panel *panel, int64_t first, float *out);
+/** Any part of a panel of at most FR_GEMM_COLUMNS columns, element by element: depths from `first` on to
+ * out[first, :] ..., whose rows lie `pitch` floats apart; absent columns become 0. */
+void fr_avx2_pack_slowly(const fr_gemm_panel *panel, int64_t first, int64_t pitch,
+                         float *out);
+
+/** A whole panel of at most FR_GEMM_COLUMNS columns (also none) to rows `pitch` floats apart. */
+void fr_avx2_pack(const fr_gemm_panel *panel, int64_t pitch, float *out);
+
+/** The kernel's copy_left. */
+void fr_avx2_copy_left(int64_t n, bool round, const float *x, float *out);
 
 /** Multiply rows (1 .. FR_GEMM_NARROW_ROWS) with a whole transposed panel where it lies. */
 void fr_avx2_multiply_narrow(const fr_gemm_tile *tile, const fr_gemm_panel *panel);

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { ROWS = 6, WIDTH = FR_AVX2_WIDTH, COLUMNS = FR_GEMM_COLUMNS };
+enum { ROWS = 6, WIDTH = FR_AVX2_WIDTH, COLUMNS = FR_GEMM_COLUMNS, ROW_PART = 256 };
 
 /* x to bf16, nearest even, kept as f32; NaN stays NaN (its quiet bit is set). */
 static __m256 round_bf16(__m256 x)
@@ -18,7 +18,7 @@ static __m256 round_bf16(__m256 x)
     return _mm256_and_ps(_mm256_blendv_ps(rounded, quiet, is_nan), high);
 }
 
-static void copy_left(int64_t n, bool round, const float *x, float *out)
+void fr_avx2_copy_left(int64_t n, bool round, const float *x, float *out)
 {
     int64_t i = 0;
     if (!round) {
@@ -46,7 +46,8 @@ static float widen(uint16_t bits)
     return value;
 }
 
-void fr_avx2_pack_slowly(const fr_gemm_panel *panel, int64_t first, float *out)
+void fr_avx2_pack_slowly(const fr_gemm_panel *panel, int64_t first, int64_t pitch,
+                         float *out)
 {
     const float *f32 = panel->source;
     const uint16_t *bf16 = panel->source;
@@ -57,33 +58,35 @@ void fr_avx2_pack_slowly(const fr_gemm_panel *panel, int64_t first, float *out)
             if (j < panel->columns) {
                 value = panel->dtype == FR_BF16 ? widen(bf16[at]) : f32[at];
             }
-            out[d * COLUMNS + j] = value;
+            out[d * pitch + j] = value;
         }
     }
 }
 
-static int64_t pack_transposed_f32(const fr_gemm_panel *panel, float *out)
+static int64_t pack_transposed_f32(const fr_gemm_panel *panel, int64_t pitch,
+                                   float *out)
 {
     const float *w = panel->source;
     int64_t stride = panel->column_step;
     int64_t d = 0;
     for (; d + 4 <= panel->depth; d += 4) {
-        float *at = out + d * COLUMNS;
+        float *at = out + d * pitch;
         fr_avx2_quad low = fr_avx2_transpose_f32(w + d, stride);
         fr_avx2_quad high = fr_avx2_transpose_f32(w + WIDTH * stride + d, stride);
         _mm256_store_ps(at, low.depth0);
         _mm256_store_ps(at + WIDTH, high.depth0);
-        _mm256_store_ps(at + COLUMNS, low.depth1);
-        _mm256_store_ps(at + COLUMNS + WIDTH, high.depth1);
-        _mm256_store_ps(at + 2 * COLUMNS, low.depth2);
-        _mm256_store_ps(at + 2 * COLUMNS + WIDTH, high.depth2);
-        _mm256_store_ps(at + 3 * COLUMNS, low.depth3);
-        _mm256_store_ps(at + 3 * COLUMNS + WIDTH, high.depth3);
+        _mm256_store_ps(at + pitch, low.depth1);
+        _mm256_store_ps(at + pitch + WIDTH, high.depth1);
+        _mm256_store_ps(at + 2 * pitch, low.depth2);
+        _mm256_store_ps(at + 2 * pitch + WIDTH, high.depth2);
+        _mm256_store_ps(at + 3 * pitch, low.depth3);
+        _mm256_store_ps(at + 3 * pitch + WIDTH, high.depth3);
     }
     return d;
 }
 
-static int64_t pack_transposed_bf16(const fr_gemm_panel *panel, float *out)
+static int64_t pack_transposed_bf16(const fr_gemm_panel *panel, int64_t pitch,
+                                    float *out)
 {
     const uint16_t *w = panel->source;
     int64_t d = 0;
@@ -92,20 +95,20 @@ static int64_t pack_transposed_bf16(const fr_gemm_panel *panel, float *out)
         fr_avx2_octet octet = fr_avx2_transpose_bf16(w + d, panel->column_step);
         for (int i = 0; i < 8; i++) {
             fr_avx2_row row = fr_avx2_widen(octet.depth[i]);
-            _mm256_store_ps(out + (d + i) * COLUMNS, row.low);
-            _mm256_store_ps(out + (d + i) * COLUMNS + WIDTH, row.high);
+            _mm256_store_ps(out + (d + i) * pitch, row.low);
+            _mm256_store_ps(out + (d + i) * pitch + WIDTH, row.high);
         }
     }
     return d;
 }
 
-static int64_t pack_plain(const fr_gemm_panel *panel, float *out)
+static int64_t pack_plain(const fr_gemm_panel *panel, int64_t pitch, float *out)
 {
     const float *f32 = panel->source;
     const uint16_t *bf16 = panel->source;
     for (int64_t d = 0; d < panel->depth; d++) {
         int64_t at = d * panel->depth_step;
-        float *to = out + d * COLUMNS;
+        float *to = out + d * pitch;
         if (panel->dtype == FR_F32) {
             _mm256_store_ps(to, _mm256_loadu_ps(f32 + at));
             _mm256_store_ps(to + WIDTH, _mm256_loadu_ps(f32 + at + WIDTH));
@@ -120,17 +123,22 @@ static int64_t pack_plain(const fr_gemm_panel *panel, float *out)
     return panel->depth;
 }
 
-static void pack_right(const fr_gemm_panel *panel, float *out)
+void fr_avx2_pack(const fr_gemm_panel *panel, int64_t pitch, float *out)
 {
     int64_t done = 0;
     if (panel->columns == COLUMNS && panel->depth_step != 1) {
-        done = pack_plain(panel, out);
+        done = pack_plain(panel, pitch, out);
     } else if (panel->columns == COLUMNS && panel->dtype == FR_F32) {
-        done = pack_transposed_f32(panel, out);
+        done = pack_transposed_f32(panel, pitch, out);
     } else if (panel->columns == COLUMNS) {
-        done = pack_transposed_bf16(panel, out);
+        done = pack_transposed_bf16(panel, pitch, out);
     }
-    fr_avx2_pack_slowly(panel, done, out);
+    fr_avx2_pack_slowly(panel, done, pitch, out);
+}
+
+static void pack_right(const fr_gemm_panel *panel, float *out)
+{
+    fr_avx2_pack(panel, COLUMNS, out);
 }
 
 /* ---- the product -------------------------------------------------------------------------- */
@@ -278,5 +286,10 @@ static void multiply(const fr_gemm_tile *tile)
     }
 }
 
-const fr_gemm_kernel fr_gemm_kernel_avx2 = {ROWS, copy_left, pack_right, multiply,
+const fr_gemm_kernel fr_gemm_kernel_avx2 = {ROWS,
+                                            COLUMNS,
+                                            ROW_PART,
+                                            fr_avx2_copy_left,
+                                            pack_right,
+                                            multiply,
                                             fr_avx2_multiply_narrow};

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { ROWS = 4, COLUMNS = FR_GEMM_COLUMNS };
+enum { ROWS = 4, COLUMNS = FR_GEMM_COLUMNS, ROW_PART = 256 };
 
 static float float_of_bits(uint32_t bits)
 {
@@ -76,5 +76,5 @@ static void multiply(const fr_gemm_tile *tile)
     }
 }
 
-const fr_gemm_kernel fr_gemm_kernel_generic = {ROWS, copy_left, pack_right, multiply,
-                                               NULL};
+const fr_gemm_kernel fr_gemm_kernel_generic = {
+    ROWS, COLUMNS, ROW_PART, copy_left, pack_right, multiply, NULL};

@@ -86,7 +86,7 @@ FR_INLINE void sum_rest(int rows, const fr_gemm_tile *tile, const fr_gemm_panel 
     part.source =
         (const char *)panel->source + (size_t)done * fr_dtype_bytes(panel->dtype);
     part.depth = tile->depth - done;
-    fr_avx2_pack_slowly(&part, 0, rest);
+    fr_avx2_pack_slowly(&part, 0, COLUMNS, rest);
     for (int64_t d = 0; d < part.depth; d++) {
         const float *left = tile->left + done + d;
         step(rows, left, tile->depth, _mm256_loadu_ps(rest + d * COLUMNS), &sum->low);

@@ -15,7 +15,6 @@ typedef struct shape_key {
     int64_t m;
     int64_t columns;
     int64_t depth;
-    fr_dtype dtype;
     bool transposed;
     bool accumulate;
 } shape_key;
@@ -113,11 +112,10 @@ void fr_onednn_destroy(fr_onednn **onednn)
     *onednn = NULL;
 }
 
-bool fr_onednn_has(const fr_onednn *onednn, fr_dtype dtype)
+bool fr_onednn_has_bf16(void)
 {
     const unsigned wanted = dnnl_cpu_isa_avx512_core_bf16;
-    return onednn != NULL &&
-           (dtype == FR_F32 || (dnnl_get_effective_cpu_isa() & wanted) == wanted);
+    return (dnnl_get_effective_cpu_isa() & wanted) == wanted;
 }
 
 /* ---- primitives, one a shape --------------------------------------------------------------- */
@@ -125,7 +123,7 @@ bool fr_onednn_has(const fr_onednn *onednn, fr_dtype dtype)
 static dnnl_status_t describe(const shape_key *key,
                               dnnl_memory_desc_t description[OPERANDS])
 {
-    dnnl_data_type_t type = key->dtype == FR_BF16 ? dnnl_bf16 : dnnl_f32;
+    const dnnl_data_type_t type = dnnl_bf16;
     const dnnl_dims_t left = {key->m, key->depth};
     const dnnl_dims_t right = {key->depth, key->columns};
     const dnnl_dims_t out = {key->m, key->columns};
@@ -217,8 +215,7 @@ static fr_status fill_entry(fr_ctx *ctx, dnnl_engine_t engine, const shape_key *
 static bool is_same_shape(const shape_key *a, const shape_key *b)
 {
     return a->m == b->m && a->columns == b->columns && a->depth == b->depth &&
-           a->dtype == b->dtype && a->transposed == b->transposed &&
-           a->accumulate == b->accumulate;
+           a->transposed == b->transposed && a->accumulate == b->accumulate;
 }
 
 static fr_status find_entry(fr_ctx *ctx, fr_onednn *onednn, const shape_key *key,
@@ -247,16 +244,13 @@ static uint16_t to_bf16(float x)
     return (uint16_t)((x != x ? bits | 0x00400000U : rounded) >> 16);
 }
 
-/* The left operand in the type of the weights. */
+/* The left operand in bf16. */
 static fr_status convert_left(fr_device *device, const fr_product *product,
                               const void **out)
 {
     int64_t count = product->m * product->depth;
     float *scratch = NULL;
-    *out = product->left;
-    if (product->weights->dtype == FR_F32) {
-        return FR_OK;
-    }
+    *out = NULL;
     FR_TRY(fr_device_scratch(device, FR_SCRATCH_GEMM_LEFT, (count + 1) / 2, &scratch));
     uint16_t *rounded = (uint16_t *)(void *)scratch;
     const float *left = product->left;
@@ -308,9 +302,8 @@ static fr_status multiply(fr_device *device, const shape_key *key, const void *l
 
 fr_status fr_onednn_multiply(fr_device *device, const fr_product *product)
 {
-    shape_key key = {product->m,          product->columns,
-                     product->depth,      product->weights->dtype,
-                     product->transposed, product->accumulate};
+    shape_key key = {product->m, product->columns, product->depth, product->transposed,
+                     product->accumulate};
     const void *left = NULL;
     FR_TRY(convert_left(device, product, &left));
     int n_threads = omp_get_max_threads();
