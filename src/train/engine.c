@@ -1,6 +1,7 @@
 #include "train/engine.h"
 
 #include "base/mem.h"
+#include "train/schedule.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -264,18 +265,29 @@ static int64_t count_own(const fr_engine *e, const fr_step_plan *plan)
 
 static fr_status run_training(fr_engine *e, fr_pass *pass, int64_t m)
 {
-    int n_stages = e->grid->n_stages;
-    int stage = e->grid->stage;
-    for (int64_t i = 0; i < 2 * m; i++) {
-        fr_schedule_slot now = fr_schedule_at(m, n_stages, stage, i);
-        flight *f = &e->flights[now.index % e->n_flights];
-        if (now.forward) {
-            FR_TRY(run_forward(e, pass, own_microbatch(e, pass->plan, now.index), f));
+    fr_schedule order;
+    fr_status status = fr_schedule_init(e->ctx, 1, e->n_flights, &order);
+    while (status == FR_OK) {
+        fr_action next = fr_schedule_next(&order);
+        flight *f = &e->flights[next.flight];
+        if (next.act == FR_ACT_END) {
+            break;
+        }
+        if (next.act == FR_ACT_ROUND && order.forwards > 0) {
+            fr_schedule_end(&order);
+        } else if (next.act == FR_ACT_ROUND) {
+            fr_schedule_begin_round(&order);
+        } else if (next.act == FR_ACT_OPEN) {
+            fr_schedule_open(&order, m, true);
+        } else if (next.act == FR_ACT_FORWARD) {
+            status =
+                run_forward(e, pass, own_microbatch(e, pass->plan, next.microbatch), f);
         } else {
-            FR_TRY(run_backward(e, pass, f));
+            status = run_backward(e, pass, f);
         }
     }
-    return FR_OK;
+    fr_schedule_fini(&order);
+    return status;
 }
 
 static fr_status wait_all(fr_engine *e, flight *flights, int64_t n)
@@ -292,7 +304,7 @@ fr_status fr_engine_run(fr_engine *engine, fr_pass *pass)
     int64_t m = count_own(engine, pass->plan);
     pass->loss_sum = 0;
     pass->n_bad = 0;
-    if (pass->sum != NULL) {
+    if (pass->sum != NULL && m > 0) {
         FR_TRY(run_training(engine, pass, m));
         return wait_all(engine, engine->flights, engine->n_flights);
     }

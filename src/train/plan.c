@@ -257,25 +257,3 @@ fr_status fr_plan_rows(fr_ctx *ctx, const fr_dataset *dataset, int64_t first,
     return plan_from(ctx, dataset, (source){NULL, first}, n_examples, microbatch_tokens,
                      n_replicas, plan);
 }
-
-fr_schedule_slot fr_schedule_at(int64_t m, int n_stages, int stage, int64_t i)
-{
-    int64_t warmup = n_stages - 1 - stage;
-    warmup = warmup < m ? warmup : m;
-    int64_t steady = 2 * (m - warmup);
-    if (i < warmup) {
-        return (fr_schedule_slot){true, i};
-    }
-    if (i - warmup < steady) {
-        int64_t pair = (i - warmup) / 2;
-        bool forward = (i - warmup) % 2 == 0;
-        return (fr_schedule_slot){forward, forward ? warmup + pair : pair};
-    }
-    return (fr_schedule_slot){false, i - m};
-}
-
-int64_t fr_schedule_in_flight(int64_t m, int n_stages, int stage)
-{
-    int64_t depth = n_stages - stage;
-    return m < depth ? m : depth;
-}

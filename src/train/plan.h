@@ -2,7 +2,7 @@
  * plan.h - what a step computes: a pure function of (data, seed, step), the same on every rank.
  *
  * Layer L4; no communication. Which examples a step takes, which of them form a unit, which units form
- * which microbatch, which replica runs it, and the static 1F1B order of a stage.
+ * which microbatch, and which replica runs it. In which order: schedule.h.
  */
 #ifndef FR_TRAIN_PLAN_H
 #define FR_TRAIN_PLAN_H
@@ -70,20 +70,5 @@ FR_MUST_CHECK fr_status fr_plan_rows(fr_ctx *ctx, const fr_dataset *dataset,
                                      int64_t first, int64_t n_examples,
                                      int64_t microbatch_tokens, int n_replicas,
                                      fr_step_plan *plan);
-
-/** One slot of a stage's static order: forward or backward of local microbatch `index`. */
-typedef struct fr_schedule_slot {
-    bool forward;
-    int64_t index;
-} fr_schedule_slot;
-
-/**
- * Slot `i` (0 <= i < 2 m) of 1F1B (Narayanan et al., SC 2021) for `stage` of `n_stages` with m
- * microbatches: min(m, n_stages - 1 - stage) forwards, then one forward one backward, then backwards.
- */
-fr_schedule_slot fr_schedule_at(int64_t m, int n_stages, int stage, int64_t i);
-
-/** Microbatches in flight at most: min(m, n_stages - stage). */
-int64_t fr_schedule_in_flight(int64_t m, int n_stages, int stage);
 
 #endif

@@ -157,35 +157,12 @@ static void targets_of_one_row_share_a_unit(void)
     fr_dataset_close(&rows);
 }
 
-static void every_microbatch_goes_forward_then_backward_within_the_bound(void)
-{
-    for (int stages = 1; stages <= 8; stages++) {
-        for (int stage = 0; stage < stages; stage++) {
-            for (int64_t m = 1; m <= 16; m++) {
-                int64_t forwards = 0;
-                int64_t backwards = 0;
-                for (int64_t i = 0; i < 2 * m; i++) {
-                    fr_schedule_slot slot = fr_schedule_at(m, stages, stage, i);
-                    int64_t wanted = slot.forward ? forwards++ : backwards++;
-                    CU_ASSERT_EQUAL(slot.index, wanted);
-                    CU_ASSERT(backwards <= forwards);
-                    CU_ASSERT(forwards - backwards <=
-                              fr_schedule_in_flight(m, stages, stage));
-                }
-                CU_ASSERT_EQUAL(forwards, m);
-                CU_ASSERT_EQUAL(backwards, m);
-            }
-        }
-    }
-}
-
 static const fr_case CASES[] = {
     FR_CASE(every_epoch_is_a_permutation_of_its_own),
     FR_CASE(a_sample_does_not_depend_on_where_reading_began),
     FR_CASE(packing_keeps_every_unit_and_the_limit),
     FR_CASE(units_do_not_depend_on_the_layout),
     FR_CASE(targets_of_one_row_share_a_unit),
-    FR_CASE(every_microbatch_goes_forward_then_backward_within_the_bound),
 };
 
 int main(int argc, char **argv)
