@@ -269,6 +269,7 @@ static fr_status run_training(fr_engine *e, fr_pass *pass, int64_t m)
     for (int64_t i = 0; i < 2 * m; i++) {
         fr_schedule_slot now = fr_schedule_at(m, n_stages, stage, i);
         flight *f = &e->flights[now.index % e->n_flights];
+        fr_watch_microbatch(fr_group_watch(e->grid->world), now.index);
         if (now.forward) {
             FR_TRY(run_forward(e, pass, own_microbatch(e, pass->plan, now.index), f));
         } else {
@@ -297,6 +298,7 @@ fr_status fr_engine_run(fr_engine *engine, fr_pass *pass)
         return wait_all(engine, engine->flights, engine->n_flights);
     }
     for (int64_t i = 0; i < m; i++) {
+        fr_watch_microbatch(fr_group_watch(engine->grid->world), i);
         FR_TRY(run_forward(engine, pass, own_microbatch(engine, pass->plan, i),
                            &engine->forward[i % 2]));
     }
