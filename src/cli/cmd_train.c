@@ -47,7 +47,9 @@ fr_status fr_cmd_train(const fr_cli *cli)
     fr_run_options options = {.resume = fr_options_has(cli->options, "resume"),
                               .resume_file = fr_options_text(cli->options, "resume"),
                               .force = fr_options_has(cli->options, "force"),
-                              .version = FORERUN_VERSION};
+                              .version = FORERUN_VERSION,
+                              .leave = fr_leave,
+                              .watch = cli->watch};
     fr_status status = fr_options_int(cli->ctx, cli->options, "stop-after", 1,
                                       INT64_MAX, &options.stop_after);
     if (status == FR_OK) {

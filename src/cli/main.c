@@ -105,6 +105,7 @@ static fr_status flush_output(fr_ctx *ctx)
 static int run_command(fr_ctx *ctx, const entry *chosen, int argc, char **argv)
 {
     fr_group *world = NULL;
+    fr_watch *watch = NULL;
     fr_options *options = NULL;
     int exit_code = 0;
     if (chosen->stops) {
@@ -119,7 +120,7 @@ static int run_command(fr_ctx *ctx, const entry *chosen, int argc, char **argv)
             fr_command_help(chosen->command, stdout);
         }
     } else if (status == FR_OK) {
-        fr_cli cli = {ctx, world, options, &exit_code};
+        fr_cli cli = {ctx, world, options, &watch, &exit_code};
         status = chosen->run(&cli);
     }
     if (status == FR_OK) {
@@ -131,6 +132,7 @@ static int run_command(fr_ctx *ctx, const entry *chosen, int argc, char **argv)
     }
     fr_options_destroy(&options);
     fr_group_destroy(&world);
+    fr_watch_destroy(&watch);
     return exit_code;
 }
 

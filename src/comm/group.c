@@ -29,6 +29,16 @@ bool fr_group_launched_by_mpi(void)
     return false;
 }
 
+void fr_group_set_watch(fr_group *world, fr_watch *watch)
+{
+    world->root->watch = watch;
+}
+
+fr_watch *fr_group_watch(const fr_group *group)
+{
+    return group->root->watch;
+}
+
 fr_status fr_group_split(fr_group *group, int color, int key, fr_group **out)
 {
     *out = NULL;

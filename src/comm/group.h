@@ -8,6 +8,7 @@
 #define FR_COMM_GROUP_H
 
 #include "base/ctx.h"
+#include "comm/watch.h"
 
 #include <stdint.h>
 
@@ -28,6 +29,14 @@ FR_MUST_CHECK fr_status fr_group_create_self(fr_ctx *ctx, fr_group **out);
 FR_MUST_CHECK fr_status fr_group_create_world(fr_ctx *ctx, int *argc, char ***argv,
                                               fr_group **out);
 bool fr_group_launched_by_mpi(void);
+
+/**
+ * Tell `watch` (borrowed, NULL: none) of every wait of this world and of all groups split from it, before or
+ * after this call. It must outlive the world's destroy, which waits too. Local.
+ */
+void fr_group_set_watch(fr_group *world, fr_watch *watch);
+/** The watch of this group's world; NULL: none. Local. */
+fr_watch *fr_group_watch(const fr_group *group);
 
 /** Collective. Ranks with the same `color` form a new group, ordered by `key`. */
 FR_MUST_CHECK fr_status fr_group_split(fr_group *group, int color, int key,

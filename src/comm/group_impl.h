@@ -35,6 +35,9 @@ struct fr_group {
     int size;
     int node_rank;
     int node_size;
+    struct fr_group
+        *root;       /* the group that the splits began with; itself if it is that */
+    fr_watch *watch; /* of the root: borrowed; NULL: nothing is watched */
 };
 
 #endif

@@ -86,6 +86,7 @@ typedef struct fr_config {
         int64_t valid_every;     /* steps; default 50; 0: only at the end */
         int64_t log_every;       /* steps between metric lines; default 1 */
         int64_t nonfinite_limit; /* skipped steps in a row before exit 4; default 5 */
+        int64_t timeout;         /* seconds without progress; default 600; 0: never */
     } run;
     int64_t n_tasks;
     fr_task_config *tasks;

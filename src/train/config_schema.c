@@ -80,6 +80,10 @@ const fr_config_key FR_CONFIG_KEYS[] = {
     {"nonfinite_limit", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "steps",
      .default_text = "5", .low = 1, .high = MANY, IN_CONFIG(run.nonfinite_limit),
      .help = "skipped non-finite steps in a row before the run ends with exit code 4"},
+    {"timeout", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "seconds",
+     .default_text = "600", .low = 0, .high = MANY, IN_CONFIG(run.timeout),
+     .help = "longest wait for a rank that gives no sign of life before all leave with "
+             "exit code 5; 0: never; FORERUN_TIMEOUT in the environment wins"},
 
     {"name", FR_SECTION_TASK, FR_KEY_TEXT, FR_RESUME_IDENTITY, .required = true,
      IN_TASK(name), .help = "letters, digits, `.`, `_` and `-`; unique"},

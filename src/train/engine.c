@@ -309,6 +309,7 @@ fr_status fr_engine_run(fr_engine *engine, fr_pass *pass)
         return wait_all(engine, engine->flights, engine->n_flights);
     }
     for (int64_t i = 0; i < m; i++) {
+        fr_watch_microbatch(fr_group_watch(engine->grid->world), i);
         FR_TRY(run_forward(engine, pass, own_microbatch(engine, pass->plan, i),
                            &engine->forward[i % 2]));
     }

@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 int64_t fr_run_step(const fr_run_state *run)
 {
@@ -35,18 +34,11 @@ void fr_run_block_signals(void)
     (void)sigprocmask(SIG_BLOCK, &wanted, NULL);
 }
 
-/* The signals stay blocked and are looked at between steps: nothing happens inside a handler. */
+/* The signals stay blocked; the watch takes them, and its word is looked at between steps: nothing happens
+ * inside a handler. */
 static bool stop_wanted(fr_run_state *run)
 {
-    sigset_t wanted;
-    sigset_t pending;
-    bool stop = false;
-    stop_signals(&wanted);
-    if (sigpending(&pending) == 0) {
-        stop = sigismember(&pending, SIGINT) == 1 ||
-               sigismember(&pending, SIGTERM) == 1 ||
-               sigismember(&pending, SIGUSR1) == 1;
-    }
+    bool stop = fr_watch_stop_wanted(run->watch);
     if (fr_group_rank(run->world) == 0 && !stop) {
         char *path = NULL;
         if (fr_join_path(run->ctx, run->config->run.dir, "STOP", &path) == FR_OK) {
@@ -55,14 +47,6 @@ static bool stop_wanted(fr_run_state *run)
         free(path);
     }
     return stop;
-}
-
-/* Take what was answered by a checkpoint off the queue, so that unblocking does not kill. */
-static void consume_signals(const sigset_t *wanted)
-{
-    static const struct timespec NOW = {0, 0};
-    while (sigtimedwait(wanted, NULL, &NOW) > 0) {
-    }
 }
 
 /* Keep the prefix of the best validation beside the current one. */
@@ -115,6 +99,7 @@ static fr_status check_numeric(fr_run_state *run, const fr_task *task)
 static fr_status step_task(fr_run_state *run, fr_task *task, bool stop, bool *stopping)
 {
     fr_step_result result;
+    fr_watch_at(run->watch, task->step + 1, task->config->name, -1);
     FR_TRY(fr_step_run(&run->env, &run->session.grid, run->session.engine, task, stop,
                        &result));
     *stopping = *stopping || result.stop_requested;
@@ -197,15 +182,16 @@ fr_status fr_run(fr_ctx *ctx, fr_group *world, const fr_config *config,
                         .config = config,
                         .options = options,
                         .saved_step = -1};
-    sigset_t wanted;
-    stop_signals(&wanted);
+    *options->watch = NULL;
     fr_run_block_signals();
     fr_status status = fr_run_prepare(&run);
     if (status == FR_OK) {
         status = run_steps(&run);
     }
+    if (status != FR_OK && status != FR_ERR_STOPPED) {
+        fr_watch_fail(run.watch);
+    }
+    fr_watch_busy(run.watch, "closing");
     close_run(&run);
-    consume_signals(&wanted);
-    (void)sigprocmask(SIG_UNBLOCK, &wanted, NULL);
     return status;
 }

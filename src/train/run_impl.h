@@ -23,6 +23,7 @@ typedef struct fr_run_state {
     fr_checkpoint *resumed; /* NULL: from step 0 */
     char *resumed_path;
     int64_t saved_step; /* step of the newest checkpoint; -1: none */
+    fr_watch *watch;    /* borrowed from options->watch; NULL: not there yet */
 } fr_run_state;
 
 /** Everything before the first step; collective. */

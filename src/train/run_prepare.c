@@ -37,7 +37,29 @@ static fr_status make_run_folder(fr_run_state *run)
     }
     FR_TRY(fr_join_path(run->ctx, folder, "log", &log));
     fr_status status = fr_make_folder(run->ctx, log);
+    if (status == FR_OK) {
+        status = fr_watch_clear(run->ctx, log);
+    }
     free(log);
+    return status;
+}
+
+/* The folder is there on all ranks. */
+static fr_status start_watch(fr_run_state *run)
+{
+    char *log = NULL;
+    fr_watch_params params = {.rank = fr_group_rank(run->world),
+                              .n_ranks = fr_group_size(run->world),
+                              .takes_signals = true,
+                              .leave = run->options->leave};
+    FR_TRY(fr_ctx_timeout(run->ctx, run->config->run.timeout, &params.timeout_seconds));
+    FR_TRY(fr_join_path(run->ctx, run->config->run.dir, "log", &log));
+    params.folder = log;
+    fr_status status = fr_watch_create(run->ctx, &params, run->options->watch);
+    free(log);
+    run->watch = *run->options->watch;
+    fr_group_set_watch(run->world, run->watch);
+    fr_watch_busy(run->watch, "loading");
     return status;
 }
 
@@ -77,6 +99,7 @@ static fr_status open_resume(fr_run_state *run)
         status = make_run_folder(run);
     }
     FR_TRY(fr_group_agree(run->world, status));
+    FR_TRY(fr_group_agree(run->world, start_watch(run)));
     status = load_checkpoint(run);
     if (status == FR_OK) {
         status = check_config(run);
@@ -262,7 +285,9 @@ fr_status fr_run_prepare(fr_run_state *run)
                              .tokenizer = run->session.tokenizer,
                              .arch = fr_weights_arch(run->session.weights)};
     FR_TRY(open_resume(run));
+    fr_watch_busy(run->watch, "tokenising");
     FR_TRY(open_tasks_by_turns(run));
+    fr_watch_busy(run->watch, "loading");
     FR_TRY(load_session(run));
     FR_TRY(fr_group_agree(run->world, check_base(run)));
     for (int64_t i = 0; i < run->n_tasks; i++) {

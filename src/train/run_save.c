@@ -24,6 +24,7 @@ fr_status fr_run_save(fr_run_state *run)
         return FR_OK;
     }
     fr_run_identify(run, &identity);
+    fr_watch_busy(run->watch, "saving");
     fr_status status = fr_gather(&run->env, &run->session.grid, &identity, run->tasks,
                                  run->n_tasks, false, true, &checkpoint);
     if (status == FR_OK && checkpoint != NULL) {
@@ -32,7 +33,9 @@ fr_status fr_run_save(fr_run_state *run)
     }
     fr_checkpoint_destroy(&checkpoint);
     run->saved_step = step;
-    return fr_group_agree(run->world, status);
+    status = fr_group_agree(run->world, status);
+    fr_watch_busy(run->watch, NULL);
+    return status;
 }
 
 /* Write a prefix for inference into the run folder. */
@@ -42,6 +45,7 @@ static fr_status save_prefix_file(fr_run_state *run, const char *name, bool best
     char *path = NULL;
     fr_run_identity identity;
     fr_run_identify(run, &identity);
+    fr_watch_busy(run->watch, "saving");
     fr_status status = fr_gather(&run->env, &run->session.grid, &identity, run->tasks,
                                  run->n_tasks, best, false, &checkpoint);
     if (status == FR_OK && checkpoint != NULL) {
@@ -52,7 +56,9 @@ static fr_status save_prefix_file(fr_run_state *run, const char *name, bool best
     }
     free(path);
     fr_checkpoint_destroy(&checkpoint);
-    return fr_group_agree(run->world, status);
+    status = fr_group_agree(run->world, status);
+    fr_watch_busy(run->watch, NULL);
+    return status;
 }
 
 fr_status fr_run_save_prefixes(fr_run_state *run)

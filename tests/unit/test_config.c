@@ -44,6 +44,7 @@ static void defaults_are_those_of_the_reference(void)
     CU_ASSERT_EQUAL(c->run.valid_every, 50);
     CU_ASSERT_EQUAL(c->run.log_every, 1);
     CU_ASSERT_EQUAL(c->run.nonfinite_limit, 5);
+    CU_ASSERT_EQUAL(c->run.timeout, 600);
     CU_ASSERT_EQUAL(c->n_tasks, 1);
     CU_ASSERT_PTR_NULL(t->valid);
     CU_ASSERT_PTR_NULL(t->template_text);
@@ -77,7 +78,7 @@ static const char FULL[] =
     "run:\n"
     "  {dir: out, seed: 18446744073709551615, steps: 60, precision: f32, stages: 2,\n"
     "   replicas: auto, threads: 3, device: cpu, save_every: 7, keep: 4,\n"
-    "   valid_every: 0, log_every: 9, nonfinite_limit: 11}\n"
+    "   valid_every: 0, log_every: 9, nonfinite_limit: 11, timeout: 0}\n"
     "tasks:\n"
     "  - name: first.task-1\n"
     "    train: t.jsonl\n"
@@ -108,6 +109,7 @@ static void check_full(const fr_config *c)
     CU_ASSERT_STRING_EQUAL(c->run.device, "cpu");
     CU_ASSERT_EQUAL(c->run.valid_every, 0);
     CU_ASSERT_EQUAL(c->run.nonfinite_limit, 11);
+    CU_ASSERT_EQUAL(c->run.timeout, 0);
     CU_ASSERT_EQUAL_FATAL(c->n_tasks, 3);
     CU_ASSERT_STRING_EQUAL(t->name, "first.task-1");
     CU_ASSERT_STRING_EQUAL(t->valid, "v.jsonl");

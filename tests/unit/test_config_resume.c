@@ -70,6 +70,7 @@ static void free_keys_may_change(void)
                                        "run.valid_every=3",
                                        "run.log_every=2",
                                        "run.nonfinite_limit=1",
+                                       "run.timeout=9",
                                        "tasks.a.train=moved.jsonl",
                                        "tasks.a.valid=v.jsonl",
                                        "tasks.a.valid_rows=10",
