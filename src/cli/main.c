@@ -67,11 +67,12 @@ static int run_simple(const char *word)
     return -1;
 }
 
-/* Print the failure once: it is the same on all ranks that agreed. */
-static void report(const fr_ctx *ctx, fr_status status)
+/* Print the failure once: it is the same on all ranks that agreed; one that had to leave them speaks for itself. */
+static void report(const fr_ctx *ctx, const fr_group *world, fr_status status)
 {
     const char *message = fr_ctx_error(ctx);
-    if (fr_ctx_rank(ctx) != 0) {
+    bool is_alone = world != NULL && fr_group_is_abandoned(world);
+    if (fr_ctx_rank(ctx) != 0 && !is_alone) {
         return;
     }
     if (status == FR_ERR_STOPPED) {
@@ -127,7 +128,7 @@ static int run_command(fr_ctx *ctx, const entry *chosen, int argc, char **argv)
         status = flush_output(ctx);
     }
     if (status != FR_OK) {
-        report(ctx, status);
+        report(ctx, world, status);
         exit_code = fr_status_exit_code(status);
     }
     fr_options_destroy(&options);

@@ -109,6 +109,7 @@ static int finish(mpi_group *group, MPI_Request *request, MPI_Status *result,
             fr_watch_wait_begin(fr_group_watch(&group->base), what,
                                 world_rank(group, peer));
         }
+        fr_group_progress(&group->base);
         (void)sched_yield();
         code = MPI_Test(request, &is_done, result);
     }
@@ -165,17 +166,21 @@ static fr_status mpi_barrier(fr_group *base)
     return check(group, "barrier", code);
 }
 
+static MPI_Op op_of(fr_reduce op)
+{
+    return op == FR_SUM ? MPI_SUM : op == FR_MIN ? MPI_MIN : MPI_MAX;
+}
+
 static fr_status mpi_allreduce(fr_group *base, fr_reduce op, int64_t *values, int64_t n)
 {
     mpi_group *group = from_base(base);
-    MPI_Op how = op == FR_SUM ? MPI_SUM : op == FR_MIN ? MPI_MIN : MPI_MAX;
     int code = MPI_SUCCESS;
     for (int64_t done = 0; done < n && code == MPI_SUCCESS; done += PIECE_VALUES) {
         int64_t rest = n - done;
         int count = (int)(rest < PIECE_VALUES ? rest : PIECE_VALUES);
         MPI_Request request = MPI_REQUEST_NULL;
-        code = MPI_Iallreduce(MPI_IN_PLACE, values + done, count, MPI_INT64_T, how,
-                              group->comm, &request);
+        code = MPI_Iallreduce(MPI_IN_PLACE, values + done, count, MPI_INT64_T,
+                              op_of(op), group->comm, &request);
         if (code == MPI_SUCCESS) {
             code = finish(group, &request, MPI_STATUS_IGNORE, "reduction", ALL_RANKS);
         }
@@ -243,28 +248,67 @@ static fr_status mpi_receive_begin(fr_group *base, int peer, int tag, void *data
     return FR_OK;
 }
 
+static const char *kind_of(const slot *used)
+{
+    return used->peer == ALL_RANKS   ? "reduction"
+           : used->wanted_bytes >= 0 ? "receive"
+                                     : "send";
+}
+
+/* MPI is done with a request; `code` and `result` are what it said. */
+static fr_status release(mpi_group *group, slot *used, int code, MPI_Status *result)
+{
+    int64_t wanted = used->wanted_bytes;
+    MPI_Count got = 0;
+    return_slot(group, used);
+    if (code == MPI_SUCCESS && wanted >= 0) {
+        code = MPI_Get_elements_x(result, MPI_BYTE, &got);
+    }
+    FR_TRY(check(group, kind_of(used), code));
+    if (wanted >= 0 && got != wanted) {
+        group->world->is_broken = true;
+        return FR_FAIL(group->base.ctx, FR_ERR_COMM,
+                       "rank %d sent %lld bytes with tag %d where rank %d expects "
+                       "%lld; start every rank from the same program and config",
+                       result->MPI_SOURCE, (long long)got, result->MPI_TAG,
+                       group->base.rank, (long long)wanted);
+    }
+    return FR_OK;
+}
+
 static fr_status mpi_wait(fr_group *base, void *handle)
 {
     mpi_group *group = from_base(base);
     slot *used = handle;
-    int64_t wanted = used->wanted_bytes;
-    MPI_Count got = 0;
     MPI_Status result;
-    int code = finish(group, &used->request, &result, wanted >= 0 ? "receive" : "send",
-                      used->peer);
-    return_slot(group, used);
-    if (code == MPI_SUCCESS && wanted >= 0) {
-        code = MPI_Get_elements_x(&result, MPI_BYTE, &got);
+    int code = finish(group, &used->request, &result, kind_of(used), used->peer);
+    return release(group, used, code, &result);
+}
+
+static fr_status mpi_test(fr_group *base, void *handle, bool *is_done)
+{
+    mpi_group *group = from_base(base);
+    slot *used = handle;
+    MPI_Status result;
+    int done = 0;
+    int code = MPI_Test(&used->request, &done, &result);
+    *is_done = done != 0 || code != MPI_SUCCESS;
+    return *is_done ? release(group, used, code, &result) : FR_OK;
+}
+
+static fr_status mpi_allreduce_begin(fr_group *base, fr_reduce op, int64_t *values,
+                                     int64_t n, fr_request *request)
+{
+    mpi_group *group = from_base(base);
+    slot *used = NULL;
+    FR_TRY(take_slot(group, ALL_RANKS, -1, &used));
+    int code = MPI_Iallreduce(MPI_IN_PLACE, values, (int)n, MPI_INT64_T, op_of(op),
+                              group->comm, &used->request);
+    if (code != MPI_SUCCESS) {
+        return_slot(group, used);
+        return check(group, "reduction over the ranks", code);
     }
-    FR_TRY(check(group, wanted >= 0 ? "receive" : "send", code));
-    if (wanted >= 0 && got != wanted) {
-        group->world->is_broken = true;
-        return FR_FAIL(base->ctx, FR_ERR_COMM,
-                       "rank %d sent %lld bytes with tag %d where rank %d expects "
-                       "%lld; start every rank from the same program and config",
-                       result.MPI_SOURCE, (long long)got, result.MPI_TAG, base->rank,
-                       (long long)wanted);
-    }
+    request->handle = used;
     return FR_OK;
 }
 
@@ -282,7 +326,7 @@ static fr_status mpi_split(fr_group *base, int color, int key, fr_group **out);
 static void mpi_destroy(fr_group *base)
 {
     mpi_group *group = from_base(base);
-    bool is_broken = group->world->is_broken;
+    bool is_broken = group->world->is_broken || fr_group_is_abandoned(base);
     bool finalises = group->owns_mpi;
     fr_watch *watch = fr_group_watch(base);
     while (group->spares != NULL) {
@@ -308,10 +352,12 @@ static const fr_group_ops MPI_OPS = {
     .destroy = mpi_destroy,
     .barrier = mpi_barrier,
     .allreduce = mpi_allreduce,
+    .allreduce_begin = mpi_allreduce_begin,
     .broadcast = mpi_broadcast,
     .send_begin = mpi_send_begin,
     .receive_begin = mpi_receive_begin,
     .wait = mpi_wait,
+    .test = mpi_test,
     .poll = mpi_poll,
 };
 

@@ -84,8 +84,8 @@ void fr_schedule_begin_round(fr_schedule *schedule);
 void fr_schedule_drain(fr_schedule *schedule);
 /** No round follows. */
 void fr_schedule_end(fr_schedule *schedule);
-/** The block has n microbatches on this replica; 0: none, it counts as finished. `live` is false for a task that
- * has ended. */
+/** The block has n microbatches on this replica; without any it is finished with the blocks before it. `live` is
+ * false for a task that has ended: it has no block. */
 void fr_schedule_open(fr_schedule *schedule, int64_t n, bool live);
 /** The caller cannot answer yet: the next action is a backward. Only where `must` is false. */
 void fr_schedule_defer(fr_schedule *schedule);
