@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static const fr_option OPTIONS[] = {
@@ -47,7 +48,8 @@ fr_status fr_cmd_train(const fr_cli *cli)
     fr_run_options options = {.resume = fr_options_has(cli->options, "resume"),
                               .resume_file = fr_options_text(cli->options, "resume"),
                               .force = fr_options_has(cli->options, "force"),
-                              .version = FORERUN_VERSION};
+                              .version = FORERUN_VERSION,
+                              .results = stdout};
     fr_status status = fr_options_int(cli->ctx, cli->options, "stop-after", 1,
                                       INT64_MAX, &options.stop_after);
     if (status == FR_OK) {

@@ -4,9 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The value as YAML, "(not set)" if there is none; the caller frees. */
-static fr_status value_text(fr_ctx *ctx, const fr_config_key *key, const void *object,
-                            char **out)
+fr_status fr_config_value_text(fr_ctx *ctx, const fr_config_key *key,
+                               const void *object, char **out)
 {
     size_t bytes = 0;
     *out = NULL;
@@ -32,9 +31,9 @@ static fr_status compare_key(fr_ctx *ctx, const fr_config_key *key, const char *
 {
     char *saved_text = NULL;
     char *now_text = NULL;
-    fr_status status = value_text(ctx, key, saved, &saved_text);
+    fr_status status = fr_config_value_text(ctx, key, saved, &saved_text);
     if (status == FR_OK) {
-        status = value_text(ctx, key, now, &now_text);
+        status = fr_config_value_text(ctx, key, now, &now_text);
     }
     if (status == FR_OK && saved_text != NULL && now_text != NULL &&
         strcmp(saved_text, now_text) != 0) {
