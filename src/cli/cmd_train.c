@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static const fr_option OPTIONS[] = {
@@ -49,7 +50,8 @@ fr_status fr_cmd_train(const fr_cli *cli)
                               .force = fr_options_has(cli->options, "force"),
                               .version = FORERUN_VERSION,
                               .leave = fr_leave,
-                              .watch = cli->watch};
+                              .watch = cli->watch,
+                              .results = stdout};
     fr_status status = fr_options_int(cli->ctx, cli->options, "stop-after", 1,
                                       INT64_MAX, &options.stop_after);
     if (status == FR_OK) {

@@ -33,12 +33,15 @@ typedef struct fr_checkpoint_task {
     uint64_t seed;
     int64_t step;     /* updates done */
     int64_t cursor;   /* next global example index */
-    bool stopped;     /* ended early (limit of non-finite steps or its step count) */
+    bool stopped;     /* by its step count or another rule, see stopping.h */
     double best_loss; /* INFINITY: none yet */
     int64_t best_step;
     double last_loss; /* training loss of the last step */
     int64_t skipped;  /* non-finite steps skipped so far */
     int64_t skipped_in_row;
+    int64_t stale_validations; /* in a row without a better loss; 0 in older files */
+    double
+        valid_loss; /* of the last validation; INFINITY: none yet, or an older file */
     char *template_text; /* NULL: none */
     bool chat;
     bool eos;
@@ -124,5 +127,10 @@ typedef struct fr_difference {
 FR_MUST_CHECK fr_status fr_checkpoint_compare(fr_ctx *ctx, const fr_checkpoint *a,
                                               const fr_checkpoint *b,
                                               fr_difference *out);
+/** The same for one task of each, whatever their names. */
+FR_MUST_CHECK fr_status fr_checkpoint_compare_task(fr_ctx *ctx,
+                                                   const fr_checkpoint_task *a,
+                                                   const fr_checkpoint_task *b,
+                                                   fr_difference *out);
 
 #endif

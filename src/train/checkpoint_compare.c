@@ -111,21 +111,33 @@ static void compare_all(const fr_checkpoint *a, const fr_checkpoint *b, finding 
     }
 }
 
+static void conclude(const finding *found, fr_difference *out)
+{
+    const char *note = found->note;
+    const char *place = found->incomparable || !found->differs ? "" : found->place;
+    *out = (fr_difference){
+        .identical = !found->differs && !found->incomparable && note[0] == '\0',
+        .largest = found->incomparable ? (double)INFINITY : found->largest};
+    (void)snprintf(out->place, sizeof out->place, "%.100s%s%.150s", note,
+                   note[0] != '\0' && place[0] != '\0' ? "; " : "", place);
+}
+
 fr_status fr_checkpoint_compare(fr_ctx *ctx, const fr_checkpoint *a,
                                 const fr_checkpoint *b, fr_difference *out)
 {
     finding found = {.differs = false};
     (void)ctx;
     compare_all(a, b, &found);
-    *out = (fr_difference){
-        .identical = !found.differs && !found.incomparable && found.note[0] == '\0',
-        .largest = found.incomparable ? (double)INFINITY : found.largest};
-    const char *note = found.note;
-    const char *place = found.place;
-    if (found.incomparable || !found.differs) {
-        place = "";
-    }
-    (void)snprintf(out->place, sizeof out->place, "%.100s%s%.150s", note,
-                   note[0] != '\0' && place[0] != '\0' ? "; " : "", place);
+    conclude(&found, out);
+    return FR_OK;
+}
+
+fr_status fr_checkpoint_compare_task(fr_ctx *ctx, const fr_checkpoint_task *a,
+                                     const fr_checkpoint_task *b, fr_difference *out)
+{
+    finding found = {.differs = false};
+    (void)ctx;
+    compare_tasks(a, b, &found);
+    conclude(&found, out);
     return FR_OK;
 }

@@ -28,6 +28,7 @@ typedef struct fr_field {
     fr_field_kind kind;
     size_t offset;
     int64_t least; /* FR_FIELD_I64: smallest value a file may hold */
+    bool optional; /* files of earlier versions lack it: the member keeps what it has */
 } fr_field;
 
 /** An attribute that every file of this schema has with this text. */
@@ -44,7 +45,7 @@ typedef struct fr_state_array {
 
 enum {
     FR_N_FILE_FIELDS = 7,
-    FR_N_TASK_FIELDS = 20,
+    FR_N_TASK_FIELDS = 22,
     FR_N_CONVENTIONS = 3,
     FR_N_STATE_ARRAYS = 6,
     FR_N_PREFIX_ARRAYS = 2 /* the first ones; the others are moments */

@@ -48,6 +48,9 @@ static fr_status read_field(const reader *r, const char *object, const fr_field 
                             void *owner)
 {
     void *member = (char *)owner + field->offset;
+    if (field->optional && !fr_h5_has_attribute(r->h5, object, field->name)) {
+        return FR_OK;
+    }
     switch (field->kind) {
     case FR_FIELD_I64:
         return read_integer(r, object, field->name, field->least, INT64_MAX, member);

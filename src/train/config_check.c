@@ -142,6 +142,25 @@ static fr_status check_template(const subject *s)
     return FR_OK;
 }
 
+/* Rules on validations need validations before the end. */
+static fr_status check_stopping(const subject *s)
+{
+    char place[FR_PLACE_BYTES];
+    const fr_config *config = s->state->config;
+    const fr_task_config *task = &config->tasks[s->index];
+    const char *key = task->patience > 0     ? "patience"
+                      : task->stop_below > 0 ? "stop_below"
+                                             : NULL;
+    if (key == NULL || (task->valid != NULL && config->run.valid_every > 0)) {
+        return FR_OK;
+    }
+    return FR_FAIL(
+        s->state->ctx, FR_ERR_CONFIG,
+        "%s needs validations, but %s; set it or remove %s",
+        place_of(s, FR_SECTION_TASK, key, place),
+        task->valid == NULL ? "the task has no valid" : "run.valid_every is 0", key);
+}
+
 static fr_status check_task(const subject *s)
 {
     char place[FR_PLACE_BYTES];
@@ -156,6 +175,7 @@ static fr_status check_task(const subject *s)
                        "%s: last concerns dialogues; set chat: true or remove it",
                        place_of(s, FR_SECTION_TASK, "loss", place));
     }
+    FR_TRY(check_stopping(s));
     if (task->steps == FR_AUTO && config->run.steps == 0) {
         return FR_FAIL(s->state->ctx, FR_ERR_CONFIG,
                        "%s is auto, and run.steps is missing; set one of them",

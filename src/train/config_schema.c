@@ -45,7 +45,7 @@ const fr_config_key FR_CONFIG_KEYS[] = {
      IN_CONFIG(run.dir),
      .help = "run folder for checkpoints, metrics, caches and logs"},
     {"seed", FR_SECTION_RUN, FR_KEY_SEED, FR_RESUME_IDENTITY, .default_text = "1",
-     IN_CONFIG(run.seed), .help = "seed of the example order and of random inits"},
+     IN_CONFIG(run.seed), .help = "seed of the tasks that have none of their own"},
     {"steps", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_GROWS, "steps", .low = 1,
      .high = MANY, IN_CONFIG(run.steps),
      .help = "optimizer updates of each task; required unless every task has its own"},
@@ -79,7 +79,13 @@ const fr_config_key FR_CONFIG_KEYS[] = {
      .help = "steps between lines of metrics.jsonl"},
     {"nonfinite_limit", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "steps",
      .default_text = "5", .low = 1, .high = MANY, IN_CONFIG(run.nonfinite_limit),
-     .help = "skipped non-finite steps in a row before the run ends with exit code 4"},
+     .help = "skipped non-finite steps in a row before a task stops; the others go on, "
+             "and the run ends with exit code 4"},
+    {"warmup_depth", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "microbatches",
+     .default_text = "1", .low = 1, .high = 2, IN_CONFIG(run.warmup_depth),
+     .help =
+         "how many microbatches a stage runs ahead for each later stage; 2 hides the "
+         "latency of slow links at the price of memory"},
     {"timeout", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "seconds",
      .default_text = "600", .low = 0, .high = MANY, IN_CONFIG(run.timeout),
      .help = "longest wait for a rank that gives no sign of life before all leave with "
@@ -127,6 +133,20 @@ const fr_config_key FR_CONFIG_KEYS[] = {
     {"steps", FR_SECTION_TASK, FR_KEY_INT, FR_RESUME_GROWS, "steps",
      .default_text = "auto", .automatic = true, .low = 1, .high = MANY, IN_TASK(steps),
      .help = "optimizer updates of this task; auto: `run.steps`"},
+    {"seed", FR_SECTION_TASK, FR_KEY_SEED, FR_RESUME_IDENTITY, .default_text = "auto",
+     .automatic = true, IN_TASK(seed),
+     .help = "seed of this task's example order and random init, whatever tasks stand "
+             "beside it; auto: `run.seed`"},
+    {"patience", FR_SECTION_TASK, FR_KEY_INT, FR_RESUME_FREE, "validations",
+     .default_text = "auto", .automatic = true, .low = 0, .high = MANY,
+     IN_TASK(patience),
+     .help = "validations in a row without a better loss after which the task stops; "
+             "auto or 0: never. A task so stopped stays so on resume, unless this is "
+             "raised"},
+    {"stop_below", FR_SECTION_TASK, FR_KEY_REAL, FR_RESUME_FREE, "nats",
+     .default_text = "0", .low = 0, .high = 1e3, IN_TASK(stop_below),
+     .help = "the task stops when a validation loss is below this; 0: never. A task so "
+             "stopped stays so on resume, unless this is lowered"},
 
     {"length", FR_SECTION_PREFIX, FR_KEY_INT, FR_RESUME_IDENTITY, "slots",
      .default_text = "auto", .automatic = true, .low = 1, .high = 1e6,

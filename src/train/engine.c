@@ -335,16 +335,16 @@ static fr_status run_forward(fr_engine *e, fr_pass *pass,
 }
 
 fr_status fr_engine_forward(fr_engine *engine, fr_pass *pass, int64_t index,
-                            int64_t flight)
+                            int64_t place)
 {
     return run_forward(engine, pass, own_microbatch(engine, pass->plan, index),
-                       &engine->flights[flight]);
+                       &engine->flights[place]);
 }
 
-fr_status fr_engine_backward(fr_engine *engine, fr_pass *pass, int64_t flight)
+fr_status fr_engine_backward(fr_engine *engine, fr_pass *pass, int64_t place)
 {
     fr_engine *e = engine;
-    struct flight *f = &e->flights[flight];
+    flight *f = &e->flights[place];
     float *gradient = fr_slot_gradient(f->slot);
     FR_TRY(await(e, &f->gradient_coming, &pass->traffic.backward_wait_ns));
     FR_TRY(fr_stage_backward(e->stage, &f->batch, pass->prefix, f->slot, pass->sum));

@@ -80,14 +80,14 @@ int64_t fr_engine_count(const fr_engine *engine, const fr_step_plan *plan);
 FR_MUST_CHECK fr_status fr_engine_expect(fr_engine *engine, const fr_pass *pass,
                                          int64_t index);
 
-/** Forward of microbatch `index` of this replica, kept in `flight` (0 .. n_flights - 1) until its backward; on
- * the last stage its loss too. The flight's last backward is done. */
+/** Forward of microbatch `index` of this replica, kept at `place` (0 .. n_flights - 1) until its backward; on
+ * the last stage its loss too. The backward of what was kept there is done. */
 FR_MUST_CHECK fr_status fr_engine_forward(fr_engine *engine, fr_pass *pass,
-                                          int64_t index, int64_t flight);
+                                          int64_t index, int64_t place);
 
-/** Backward of what `flight` keeps: adds to pass->sum. */
+/** Backward of what is kept at `place`: adds to pass->sum. */
 FR_MUST_CHECK fr_status fr_engine_backward(fr_engine *engine, fr_pass *pass,
-                                           int64_t flight);
+                                           int64_t place);
 
 /** Wait until everything sent has left. */
 FR_MUST_CHECK fr_status fr_engine_settle(fr_engine *engine);

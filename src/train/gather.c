@@ -1,6 +1,7 @@
 #include "train/gather.h"
 
 #include "base/mem.h"
+#include "train/stopping.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -52,7 +53,7 @@ static fr_status describe_task(const fr_task_env *env, const fr_task *task,
     out->n_layers = env->arch->n_layers;
     out->n_kv_heads = env->arch->n_kv_heads;
     out->head_dim = env->arch->head_dim;
-    out->seed = env->config->run.seed;
+    out->seed = c->seed;
     out->step = task->step;
     out->cursor = task->cursor;
     out->stopped = task->stopped;
@@ -61,6 +62,8 @@ static fr_status describe_task(const fr_task_env *env, const fr_task *task,
     out->last_loss = task->last_loss;
     out->skipped = task->skipped;
     out->skipped_in_row = task->skipped_in_row;
+    out->stale_validations = task->stale_validations;
+    out->valid_loss = task->valid_loss;
     out->chat = c->chat;
     out->eos = c->eos;
     out->special = c->special;
@@ -245,11 +248,13 @@ fr_status fr_restore_task(const fr_task_env *env, const char *path,
     }
     task->step = saved->step;
     task->cursor = saved->cursor;
-    task->stopped = saved->stopped && saved->step >= task->n_steps;
     task->best_loss = saved->best_loss;
     task->best_step = saved->best_step;
     task->last_loss = saved->last_loss;
     task->skipped = saved->skipped;
     task->skipped_in_row = saved->skipped_in_row;
+    task->stale_validations = saved->stale_validations;
+    task->valid_loss = saved->valid_loss;
+    (void)fr_task_decide(task, env->config->run.nonfinite_limit);
     return FR_OK;
 }

@@ -214,3 +214,15 @@ fr_status fr_metrics_validation(fr_metrics *metrics, const char *task, int64_t s
                   (json_int_t)result->n_targets, "best", (int)best);
     return write_line(metrics, line);
 }
+
+fr_status fr_metrics_stopped(fr_metrics *metrics, const char *task, int64_t step,
+                             int64_t steps_left, const char *reason)
+{
+    if (metrics->file == NULL) {
+        return FR_OK;
+    }
+    metrics->total_steps -= steps_left;
+    json_t *line = json_pack("{s:s, s:I, s:s}", "task", task, "step", (json_int_t)step,
+                             "stopped", reason);
+    return write_line(metrics, line);
+}

@@ -10,6 +10,8 @@
 #include "comm/watch.h"
 #include "train/config.h"
 
+#include <stdio.h>
+
 typedef struct fr_run_options {
     bool
         resume; /* go on from the newest checkpoint of the run folder; without one start at 0 */
@@ -22,6 +24,7 @@ typedef struct fr_run_options {
     fr_watch **
         watch; /* out: the run's watch, watching the world from then on; NULL if the run ended before
                               its folder was there. The caller destroys it after the world. */
+    FILE *results; /* rank 0 prints the table of a sweep here; NULL: nowhere */
 } fr_run_options;
 
 /** Block the signals that fr_run answers. Call before MPI starts its threads: a signal that one of them took would
@@ -34,8 +37,8 @@ void fr_run_block_signals(void);
  * moment the run folder is there, ranks that do not come within run.timeout (or FORERUN_TIMEOUT) end the others.
  *
  * @return FR_OK; FR_ERR_STOPPED (checkpoint written, start again with --resume); FR_ERR_CONFIG (also: a run
- *         folder in use without resume); FR_ERR_DATA; FR_ERR_NUMERIC (more than nonfinite_limit skipped steps
- *         in a row); FR_ERR_CHECKPOINT; FR_ERR_IO; FR_ERR_COMM
+ *         folder in use without resume); FR_ERR_DATA; FR_ERR_NUMERIC (nonfinite_limit skipped steps in a row: of
+ *         the only task, at once; of one among several, after the others are done and written); FR_ERR_CHECKPOINT; FR_ERR_IO; FR_ERR_COMM
  */
 FR_MUST_CHECK fr_status fr_run(fr_ctx *ctx, fr_group *world, const fr_config *config,
                                const fr_run_options *options);

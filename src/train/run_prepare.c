@@ -167,6 +167,7 @@ static fr_status load_session(fr_run_state *run)
     fr_session_params params = {.precision = run->config->run.precision,
                                 .threads = run->config->run.threads,
                                 .max_position = last_position(run),
+                                .warmup_depth = run->config->run.warmup_depth,
                                 .target_share = target_share(run)};
     int64_t memory = 0;
     FR_TRY(fr_session_rank_memory(s, &memory));
@@ -218,6 +219,7 @@ static fr_status start_task(fr_run_state *run, fr_task *task)
     }
     FR_TRY(fr_group_agree(run->world, status));
     if (found) {
+        fr_run_tell_stopped(run, task);
         if (isfinite(task->best_loss)) {
             restore_best(run, task);
         }
@@ -262,10 +264,11 @@ static fr_status start_files(fr_run_state *run)
     int64_t total = 0;
     int64_t done = 0;
     for (int64_t i = 0; i < run->n_tasks; i++) {
-        total += run->tasks[i].n_steps;
+        const fr_task *task = &run->tasks[i];
+        total += task->stopped ? task->step : task->n_steps;
         done += run->tasks[i].step;
     }
-    run->saved_step = run->resumed != NULL ? fr_run_step(run) : -1;
+    run->saved_total = run->resumed != NULL ? fr_run_total(run) : -1;
     if (fr_group_rank(run->world) == 0) {
         FR_TRY(write_config(run));
     }

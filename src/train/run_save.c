@@ -20,7 +20,7 @@ fr_status fr_run_save(fr_run_state *run)
     fr_checkpoint *checkpoint = NULL;
     fr_run_identity identity;
     int64_t step = fr_run_step(run);
-    if (step == run->saved_step) {
+    if (fr_run_total(run) == run->saved_total) {
         return FR_OK;
     }
     fr_run_identify(run, &identity);
@@ -32,7 +32,7 @@ fr_status fr_run_save(fr_run_state *run)
                                     run->config->run.keep, checkpoint);
     }
     fr_checkpoint_destroy(&checkpoint);
-    run->saved_step = step;
+    run->saved_total = fr_run_total(run);
     status = fr_group_agree(run->world, status);
     fr_watch_busy(run->watch, NULL);
     return status;

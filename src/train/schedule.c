@@ -50,6 +50,7 @@ static fr_action forward(fr_schedule *s, fr_block *block)
                         .flight = s->forwards % s->cap};
     block->forwards++;
     s->forwards++;
+    action.closes = block->forwards == block->n;
     return action;
 }
 

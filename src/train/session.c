@@ -2,6 +2,7 @@
 #include "train/session.h"
 
 #include "base/mem.h"
+#include "train/schedule.h"
 
 #include <sched.h>
 #include <stdio.h>
@@ -83,7 +84,12 @@ static fr_status load_stage(fr_session *s, const fr_session_params *params)
                              .n_layers = s->n_layers,
                              .max_position = params->max_position};
     FR_TRY(fr_stage_create(s->ctx, &stage, &s->stage));
-    fr_engine_params engine = {.grid = &s->grid, .stage = s->stage};
+    fr_engine_params engine = {
+        .grid = &s->grid,
+        .stage = s->stage,
+        .device = s->device,
+        .n_flights =
+            fr_schedule_cap(s->grid.n_stages, s->grid.stage, params->warmup_depth)};
     return fr_engine_create(s->ctx, &engine, &s->engine);
 }
 

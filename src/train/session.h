@@ -36,7 +36,8 @@ typedef struct fr_session_params {
     fr_precision precision;
     int64_t threads; /* FR_AUTO: this rank's share of the node's processors */
     int64_t max_position;
-    double target_share; /* share of rows with a target, for the split of layers */
+    double target_share;  /* share of rows with a target, for the split of layers */
+    int64_t warmup_depth; /* 0: no backward pass will be run */
 } fr_session_params;
 
 /** Choose the split, load this rank's layers, agree on the instruction set, hash the base. */

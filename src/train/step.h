@@ -27,7 +27,8 @@ typedef struct fr_step_result {
     bool stop_requested;  /* some rank asked to stop; the same answer on all ranks */
     bool failed;          /* some rank has failed aside of the step, likewise */
     int n_edges;          /* stages less one */
-    const fr_traffic *edges; /* between stage e and e + 1, all replicas; until the task's next begin */
+    const fr_traffic *
+        edges; /* between stage e and e + 1, all replicas; until the task's next begin */
 } fr_step_result;
 
 typedef struct fr_steps fr_steps;

@@ -133,7 +133,9 @@ static void report_rows(const fr_task_env *env, const fr_task *task)
 fr_status fr_task_open(const fr_task_env *env, const fr_task_config *config,
                        fr_task *out)
 {
-    *out = (fr_task){.config = config, .best_loss = (double)INFINITY};
+    *out = (fr_task){.config = config,
+                     .best_loss = (double)INFINITY,
+                     .valid_loss = (double)INFINITY};
     bool has_bos =
         env->tokenizer != NULL && fr_tokenizer_leading_bos(env->tokenizer) >= 0;
     out->leading_bos = has_bos && config->prefix.init != FR_INIT_TEXT;
@@ -147,7 +149,7 @@ fr_status fr_task_open(const fr_task_env *env, const fr_task_config *config,
     }
     if (status == FR_OK) {
         int64_t n = fr_dataset_stats(out->train)->n_examples;
-        status = fr_sampler_init(env->ctx, env->config->run.seed, n, &out->sampler);
+        status = fr_sampler_init(env->ctx, config->seed, n, &out->sampler);
         report_rows(env, out);
     }
     if (status != FR_OK) {
@@ -232,10 +234,9 @@ static fr_status init_from_file(const fr_task_env *env, int64_t first_layer,
     return status;
 }
 
-static void init_random(const fr_task_env *env, int64_t first_layer, int64_t n_layers,
-                        fr_task *task)
+static void init_random(int64_t first_layer, int64_t n_layers, fr_task *task)
 {
-    uint64_t seed = env->config->run.seed;
+    uint64_t seed = task->config->seed;
     double std = task->config->prefix.random_std;
     for (int64_t i = 0; i < n_layers; i++) {
         uint64_t layer = (uint64_t)(first_layer + i);
@@ -259,7 +260,7 @@ fr_status fr_task_init_prefix(const fr_task_env *env, fr_engine *engine,
     case FR_INIT_FILE:
         return init_from_file(env, first_layer, n_layers, task);
     case FR_INIT_RANDOM:
-        init_random(env, first_layer, n_layers, task);
+        init_random(first_layer, n_layers, task);
         return FR_OK;
     case FR_INIT_ZERO:
     default:

@@ -33,6 +33,8 @@ typedef struct fr_task {
     double last_loss;
     int64_t skipped;
     int64_t skipped_in_row;
+    int64_t stale_validations; /* in a row without a better loss */
+    double valid_loss;         /* of the last validation; INFINITY: none yet */
 } fr_task;
 
 /** What all tasks of a run share. Borrowed. */

@@ -5,6 +5,8 @@ fr_script_test(e2e layouts_smollm2 ${CMAKE_CURRENT_SOURCE_DIR}/e2e/layouts.sh sm
 fr_script_test(e2e resume_tiny ${CMAKE_CURRENT_SOURCE_DIR}/e2e/resume.sh tiny)
 fr_script_test(e2e resume_smollm2 ${CMAKE_CURRENT_SOURCE_DIR}/e2e/resume.sh smollm2)
 fr_script_test(e2e bad_input ${CMAKE_CURRENT_SOURCE_DIR}/e2e/bad_input.sh)
+fr_script_test(e2e multitask ${CMAKE_CURRENT_SOURCE_DIR}/e2e/multitask.sh)
+fr_script_test(e2e sweep ${CMAKE_CURRENT_SOURCE_DIR}/e2e/sweep.sh)
 fr_script_test(e2e stop ${CMAKE_CURRENT_SOURCE_DIR}/e2e/stop.sh)
 fr_script_test(e2e commands ${CMAKE_CURRENT_SOURCE_DIR}/e2e/commands.sh)
 fr_script_test(e2e launch_fetch_model ${CMAKE_CURRENT_SOURCE_DIR}/e2e/launch_fetch_model.sh)

@@ -35,6 +35,8 @@ static void fill_task(fr_checkpoint_task *task, int64_t index, bool moments,
     task->last_loss = 0.1;
     task->skipped = 3;
     task->skipped_in_row = 1;
+    task->stale_validations = 4 + index;
+    task->valid_loss = index == 0 ? (double)INFINITY : 2.5;
     task->chat = index == 1;
     task->eos = true;
     task->special = index == 2;

@@ -6,6 +6,7 @@
 #include "train/checkpoint_impl.h"
 
 #include <hdf5.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -264,6 +265,8 @@ static const change CHANGES[] = {
     {set_integer, A, "n_layers", 1 << 20, NULL, "more than the file holds"},
     {set_integer, A, "step", -1, NULL, "step of /tasks/alpha is -1"},
     {set_integer, A, "cursor", -1, NULL, "cursor of /tasks/alpha is -1"},
+    {set_integer, A, "stale_validations", -1, NULL,
+     "stale_validations of /tasks/alpha is -1"},
     {set_integer, A, "chat", 2, NULL, "chat of /tasks/alpha is 2, must be 0 to 1"},
     {set_integer, A, "moments", -1, NULL, "moments of /tasks/alpha is -1"},
     {drop_attribute, A, "moments", 0, NULL, "moments of /tasks/alpha is missing"},
@@ -327,6 +330,34 @@ static void file_opened_and_sealed_again_loads(void)
     fr_checkpoint_destroy(&wanted);
 }
 
+/* Files written before a task's validations were counted: as if there had been none. */
+static void file_of_an_earlier_version_loads(void)
+{
+    static const change DROPS[] = {
+        {NULL, "/tasks/alpha", "stale_validations", 0, NULL, NULL},
+        {NULL, "/tasks/alpha", "valid_loss", 0, NULL, NULL},
+        {NULL, "/tasks/beta", "valid_loss", 0, NULL, NULL}};
+    char path[PATH_BYTES];
+    char *bytes = NULL;
+    size_t n = 0;
+    fr_checkpoint *read = NULL;
+    make_good(path, &bytes, &n);
+    free(bytes);
+    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+    CU_ASSERT_TRUE_FATAL(file >= 0);
+    for (size_t i = 0; i < sizeof DROPS / sizeof DROPS[0]; i++) {
+        drop_attribute(file, &DROPS[i]);
+    }
+    CU_ASSERT_TRUE(H5Fclose(file) >= 0);
+    seal(path);
+    FR_ASSERT_OK(fr_checkpoint_read(fr_test_ctx(), path, &read));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(read);
+    CU_ASSERT_EQUAL(read->tasks[0].stale_validations, 0);
+    CU_ASSERT_EQUAL(read->tasks[1].stale_validations, 5);
+    CU_ASSERT_TRUE(isinf(read->tasks[1].valid_loss));
+    fr_checkpoint_destroy(&read);
+}
+
 static void sealed_garbage_is_refused(void)
 {
     static uint8_t garbage[4096];
@@ -347,6 +378,7 @@ static const fr_case CASES[] = {
     FR_CASE(files_of_other_kinds_are_refused),
     FR_CASE(wrong_content_under_a_right_digest_is_refused),
     FR_CASE(file_opened_and_sealed_again_loads),
+    FR_CASE(file_of_an_earlier_version_loads),
     FR_CASE(sealed_garbage_is_refused),
 };
 

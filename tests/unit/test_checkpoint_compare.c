@@ -148,6 +148,27 @@ static void other_shapes_are_not_comparable(void)
     drop_pair();
 }
 
+static void one_task_is_compared_with_one_whatever_the_names(void)
+{
+    fr_difference d;
+    make_pair();
+    free(b->tasks[0].name);
+    b->tasks[0].name = NULL;
+    FR_ASSERT_OK(fr_copy_string(fr_test_ctx(), "other", &b->tasks[0].name));
+    FR_ASSERT_OK(
+        fr_checkpoint_compare_task(fr_test_ctx(), &a->tasks[0], &b->tasks[0], &d));
+    CU_ASSERT_TRUE(d.identical);
+    FR_ASSERT_OK(
+        fr_checkpoint_compare_task(fr_test_ctx(), &a->tasks[0], &b->tasks[1], &d));
+    CU_ASSERT_FALSE(d.identical);
+    b->tasks[0].state.k[0] += 1.0f;
+    FR_ASSERT_OK(
+        fr_checkpoint_compare_task(fr_test_ctx(), &a->tasks[0], &b->tasks[0], &d));
+    CU_ASSERT_FALSE(d.identical);
+    CU_ASSERT_PTR_NOT_NULL(strstr(d.place, "task alpha layer 0 k[0, 0, 0]"));
+    drop_pair();
+}
+
 static const fr_case CASES[] = {
     FR_CASE(equal_content_is_identical),
     FR_CASE(where_and_how_the_run_was_laid_out_does_not_matter),
@@ -158,6 +179,7 @@ static const fr_case CASES[] = {
     FR_CASE(step_and_cursor_count),
     FR_CASE(other_tasks_are_not_comparable),
     FR_CASE(other_shapes_are_not_comparable),
+    FR_CASE(one_task_is_compared_with_one_whatever_the_names),
 };
 
 int main(int argc, char **argv)

@@ -202,6 +202,42 @@ static void steps_may_stand_with_the_tasks(void)
     free(text);
 }
 
+static void a_task_has_its_own_seed_or_the_runs(void)
+{
+    static const char *const SETS[] = {"run.seed=18446744073709551615",
+                                       "tasks.t.seed=auto"};
+    fr_config *c = read_with(
+        HEAD TASK "  - {name: u, train: a, seed: 0, prefix: {init: {text: x}}}\n", SETS,
+        2);
+    fr_config *again = NULL;
+    char *text = NULL;
+    CU_ASSERT_EQUAL(c->tasks[0].seed, UINT64_MAX);
+    CU_ASSERT_EQUAL(c->tasks[1].seed, 0);
+    FR_ASSERT_OK(fr_config_write(fr_test_ctx(), c, &text));
+    again = parse(text);
+    CU_ASSERT_EQUAL(again->tasks[0].seed, UINT64_MAX);
+    CU_ASSERT_EQUAL(again->tasks[1].seed, 0);
+    fr_config_destroy(&again);
+    fr_config_destroy(&c);
+    free(text);
+}
+
+static void stopping_rules_are_read(void)
+{
+    static const char *const SETS[] = {"tasks.t.valid=v", "tasks.t.patience=3",
+                                       "tasks.t.stop_below=1.25", "run.warmup_depth=2"};
+    static const char *const NONE[] = {"tasks.t.patience=auto", "tasks.t.stop_below=0"};
+    fr_config *c = read_with(HEAD TASK, SETS, 4);
+    CU_ASSERT_EQUAL(c->tasks[0].patience, 3);
+    CU_ASSERT_DOUBLE_EQUAL(c->tasks[0].stop_below, 1.25, 0.0);
+    CU_ASSERT_EQUAL(c->run.warmup_depth, 2);
+    fr_config_destroy(&c);
+    c = read_with(HEAD TASK, NONE, 2);
+    CU_ASSERT_EQUAL(c->tasks[0].patience, 0);
+    CU_ASSERT_EQUAL(c->run.warmup_depth, 1);
+    fr_config_destroy(&c);
+}
+
 static void sets_override_the_file(void)
 {
     static const char *const SETS[] = {"run.steps=70",
@@ -270,7 +306,8 @@ static void comments_markers_and_line_ends_are_fine(void)
 static void shipped_configs_are_valid(void)
 {
     static const char *const NAMES[] = {
-        "../configs/debdesc.yaml", "../configs/tiny_cpu.yaml", "../configs/chat.yaml"};
+        "../configs/debdesc.yaml", "../configs/tiny_cpu.yaml", "../configs/chat.yaml",
+        "../configs/sweep.yaml", "../configs/multitask.yaml"};
     for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
         fr_config *c = NULL;
         FR_ASSERT_OK(
@@ -306,6 +343,8 @@ static const fr_case CASES[] = {
     FR_CASE(written_config_reads_back_the_same),
     FR_CASE(reals_are_written_shortest_and_exact),
     FR_CASE(steps_may_stand_with_the_tasks),
+    FR_CASE(a_task_has_its_own_seed_or_the_runs),
+    FR_CASE(stopping_rules_are_read),
     FR_CASE(sets_override_the_file),
     FR_CASE(sets_give_what_the_file_lacks),
     FR_CASE(sets_find_tasks_with_dots),

@@ -259,6 +259,26 @@ static void bad_sets_are_named(void)
     refuses_set("run.steps.more=5", "unknown key steps");
 }
 
+static void task_seeds_and_stopping_rules_are_checked(void)
+{
+    refuses_task("seed: -1", "tasks[0].seed is -1, want a whole number from 0 to "
+                             "18446744073709551614, or auto");
+    refuses_task("seed: 18446744073709551615", "tasks[0].seed is 18446744073709551615");
+    refuses("run: {seed: auto}", "run.seed is auto, want a whole number from 0 to "
+                                 "18446744073709551615");
+    refuses("run: {warmup_depth: 3}", "run.warmup_depth is 3, want a whole number from "
+                                      "1 to 2");
+    refuses_task("patience: -1", "tasks[0].patience is -1, want a whole number from 0");
+    refuses_task("stop_below: -0.5",
+                 "tasks[0].stop_below is -0.5, want a number from 0");
+    refuses_task("patience: 2", "tasks[0].patience needs validations, but the task has "
+                                "no valid");
+    refuses_task("stop_below: 2", "tasks[0].stop_below needs validations");
+    refuses("base: {path: m}\nrun: {dir: o, steps: 1, valid_every: 0}\ntasks:\n"
+            "- {name: t, train: a, valid: v, " INIT ", patience: 1}\n",
+            "x.yaml:4: tasks[0].patience needs validations, but run.valid_every is 0");
+}
+
 static void missing_file_is_bad_data(void)
 {
     fr_config *config = NULL;
@@ -284,6 +304,7 @@ static const fr_case CASES[] = {
     FR_CASE(hostile_nesting_ends_soon),
     FR_CASE(aliases_neither_loop_nor_explode),
     FR_CASE(bad_sets_are_named),
+    FR_CASE(task_seeds_and_stopping_rules_are_checked),
     FR_CASE(missing_file_is_bad_data),
 };
 

@@ -11,7 +11,8 @@ static const char BASE[] =
     "- {name: a, train: a.jsonl, template: \"{target}\", prefix: {init: {text: "
     "hello}}}\n"
     "- {name: b, train: b.jsonl, chat: true, prefix: {init: {zero: true}, length: 8},\n"
-    "   optimizer: {schedule: cosine}, steps: 20}\n";
+    "   optimizer: {schedule: cosine}, steps: 20}\n"
+    "- {name: c, train: c, valid: v, prefix: {init: {text: x}}}\n";
 
 static fr_config *read_with(const char *set)
 {
@@ -71,6 +72,9 @@ static void free_keys_may_change(void)
                                        "run.log_every=2",
                                        "run.nonfinite_limit=1",
                                        "run.timeout=9",
+                                       "run.warmup_depth=2",
+                                       "tasks.c.patience=1",
+                                       "tasks.c.stop_below=1.5",
                                        "tasks.a.train=moved.jsonl",
                                        "tasks.a.valid=v.jsonl",
                                        "tasks.a.valid_rows=10",
@@ -88,6 +92,7 @@ static void identity_keys_must_match(void)
     } CASES[] = {
         {"run.seed=2", "run.seed was 1 in the run that is resumed, now it is 2"},
         {"run.precision=f32", "run.precision was bf16"},
+        {"tasks.a.seed=2", "tasks.a.seed was 1 in the run"},
         {"tasks.a.template={target}!",
          "tasks.a.template was \"{target}\" in the run that is resumed, now it is "
          "\"{target}!\""},
@@ -121,6 +126,7 @@ static void equal_numbers_may_be_written_differently(void)
 {
     resume("tasks.a.optimizer.lr=1.0e-2", "tasks.a.optimizer.lr=0.01", NULL);
     resume("tasks.a.optimizer.lr=-0", "tasks.a.optimizer.lr=0", NULL);
+    resume(NULL, "tasks.a.seed=1", NULL);
     /* task a has its 50 steps from run.steps */
     resume(NULL, "tasks.a.steps=50", NULL);
 }
@@ -150,7 +156,8 @@ static void tasks_are_matched_by_name(void)
         "8},\n"
         "   optimizer: {schedule: cosine}, steps: 20}\n"
         "- {name: a, train: a, template: \"{target}\", prefix: {init: {text: "
-        "hello}}}\n";
+        "hello}}}\n"
+        "- {name: c, train: c, valid: v, prefix: {init: {text: x}}}\n";
     fr_config *saved = read_with(NULL);
     fr_config *now = NULL;
     FR_ASSERT_OK(fr_config_parse(fr_test_ctx(), "y.yaml", REORDERED, &now));
