@@ -7,6 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A written config then names the rate that was used, whatever `auto` means to its reader. */
+static void resolve_rates(fr_config *config)
+{
+    for (int64_t i = 0; i < config->n_tasks; i++) {
+        fr_task_config *task = &config->tasks[i];
+        if (task->optimizer.lr < 0.0) {
+            task->optimizer.lr = task->prefix.mlp_hidden > 0 ? FR_LR_MLP : FR_LR_DIRECT;
+        }
+    }
+}
+
 static fr_status fill(fr_config_state *state, const char *text, size_t bytes,
                       const char *const *sets, int64_t n_sets)
 {
@@ -16,7 +27,9 @@ static fr_status fill(fr_config_state *state, const char *text, size_t bytes,
     for (int64_t i = 0; i < n_sets; i++) {
         FR_TRY(fr_config_apply_set(state, sets[i]));
     }
-    return fr_config_check(state);
+    FR_TRY(fr_config_check(state));
+    resolve_rates(state->config);
+    return FR_OK;
 }
 
 static fr_status parse(fr_config_state *state, const char *text, size_t bytes,

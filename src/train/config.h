@@ -16,6 +16,10 @@
 
 enum { FR_AUTO = 0 }; /* integer keys that accept `auto` */
 
+/** What optimizer.lr: auto stands for. */
+#define FR_LR_DIRECT 5e-3
+#define FR_LR_MLP 5e-5
+
 typedef enum fr_precision { FR_PRECISION_F32, FR_PRECISION_BF16 } fr_precision;
 typedef enum fr_init_kind {
     FR_INIT_TEXT,
@@ -49,16 +53,19 @@ typedef struct fr_task_config {
             init;   /* {text: ...} | {random: STD} | {zero: true} | {file: F[:TASK]} */
         char *text; /* text or file */
         double random_std;
-        int64_t length;    /* auto: the tokens of the text (or of the file) */
-        bool freeze_first; /* keep slot 0 (attention sink) */
+        int64_t length;     /* auto: the tokens of the text (or of the file) */
+        bool freeze_first;  /* keep slot 0 (attention sink) */
+        int64_t mlp_hidden; /* 0 (default): keys and values are trained directly */
+        int64_t mlp_width;  /* auto: the base's d_model */
     } prefix;
     struct {
         fr_optimizer_kind kind; /* adamw (default) | sgd */
-        double lr;              /* default 5e-3 */
-        int64_t warmup;         /* steps */
-        fr_schedule schedule;   /* constant (default) | linear | cosine */
-        double weight_decay;    /* default 0 */
-        double clip;            /* global norm; default 1.0; 0: none */
+        double
+            lr; /* auto: FR_LR_DIRECT, with prefix.mlp FR_LR_MLP; resolved when read */
+        int64_t warmup;       /* steps */
+        fr_schedule schedule; /* constant (default) | linear | cosine */
+        double weight_decay;  /* default 0 */
+        double clip;          /* global norm; default 1.0; 0: none */
         double beta1, beta2, eps;
     } optimizer;
     struct {
