@@ -37,20 +37,28 @@ static double squared_norm(const float *values, int64_t n)
     return sum;
 }
 
+static double layer_norm(const fr_task *task, int64_t layer)
+{
+    int64_t at = layer * task->layer_floats;
+    return task->reparam != NULL
+               ? fr_reparam_layer_norm(task->reparam, layer)
+               : squared_norm(task->gradient + at, task->layer_floats) +
+                     squared_norm(task->gradient + task->n_local + at,
+                                  task->layer_floats);
+}
+
 /* Each layer's squared norm as bits at its place: one replica contributes, so a sum is a gather. */
 static void put_norms(const fr_task *task, int64_t first_layer, int64_t *words)
 {
     int64_t n_layers = task->n_local / task->layer_floats;
     for (int64_t i = 0; i < n_layers; i++) {
-        int64_t at = i * task->layer_floats;
-        double norm =
-            squared_norm(task->gradient + at, task->layer_floats) +
-            squared_norm(task->gradient + task->n_local + at, task->layer_floats);
+        double norm = layer_norm(task, i);
         memcpy(&words[first_layer + i], &norm, sizeof norm);
     }
 }
 
-static double add_norms(int64_t n_layers, const int64_t *words)
+/* Layers in order, then what a reparam shares between them. */
+static double add_norms(const fr_task *task, int64_t n_layers, const int64_t *words)
 {
     double sum = 0.0;
     for (int64_t i = 0; i < n_layers; i++) {
@@ -58,12 +66,19 @@ static double add_norms(int64_t n_layers, const int64_t *words)
         memcpy(&norm, &words[i], sizeof norm);
         sum += norm;
     }
+    if (task->reparam != NULL) {
+        sum += fr_reparam_shared_norm(task->reparam);
+    }
     return sqrt(sum);
 }
 
-static void update_prefix(const fr_arch *arch, fr_task *task, double learning_rate,
-                          double scale)
+static fr_status update_prefix(const fr_arch *arch, fr_task *task, double learning_rate,
+                               double scale)
 {
+    if (task->reparam != NULL) {
+        return fr_reparam_update(task->reparam, task->step, learning_rate, scale,
+                                 &task->state);
+    }
     int64_t frozen = frozen_floats(arch, task);
     fr_prefix_state *s = &task->state;
     for (int64_t at = frozen; at < task->n_local; at += task->layer_floats) {
@@ -74,6 +89,7 @@ static void update_prefix(const fr_arch *arch, fr_task *task, double learning_ra
         fr_optimizer_update(task->config, task->step, learning_rate, scale, &k);
         fr_optimizer_update(task->config, task->step, learning_rate, scale, &v);
     }
+    return FR_OK;
 }
 
 /* Forward and backward of the step's microbatches, then the exact sum over the replicas. */
@@ -94,6 +110,10 @@ static fr_status gradient_of_step(const fr_task_env *env, fr_grid *grid,
     pass->n_bad += sum.n_bad;
     FR_TRY(fr_group_allreduce(grid->replicas, FR_SUM, task->sum, 2 * task->n_local));
     to_gradient(env->arch, task, sum.exponent, task->plan.n_counted);
+    if (task->reparam != NULL) {
+        return fr_reparam_backward(task->reparam, grid->pipeline, task->gradient,
+                                   &pass->n_bad);
+    }
     return FR_OK;
 }
 
@@ -106,8 +126,9 @@ static fr_status agree_on_word(fr_grid *grid, const fr_task *task, int64_t first
     return fr_group_allreduce(grid->world, FR_SUM, words, WORD_NORMS + n_layers);
 }
 
-static void finish_step(const fr_task_env *env, fr_task *task, const int64_t *words,
-                        int loss_exponent, fr_step_result *out)
+static fr_status finish_step(const fr_task_env *env, fr_task *task,
+                             const int64_t *words, int loss_exponent,
+                             fr_step_result *out)
 {
     double nats = fr_exact_value(words[WORD_LOSS], loss_exponent);
     out->n_counted = task->plan.n_counted;
@@ -121,14 +142,15 @@ static void finish_step(const fr_task_env *env, fr_task *task, const int64_t *wo
         task->skipped++;
         task->skipped_in_row++;
     } else {
-        out->gradient_norm = add_norms(env->arch->n_layers, words + WORD_NORMS);
+        out->gradient_norm = add_norms(task, env->arch->n_layers, words + WORD_NORMS);
         double scale = fr_clip_factor(out->gradient_norm, task->config->optimizer.clip);
-        update_prefix(env->arch, task, out->learning_rate, scale);
+        FR_TRY(update_prefix(env->arch, task, out->learning_rate, scale));
         task->skipped_in_row = 0;
         task->last_loss = out->loss;
     }
     task->step++;
     task->cursor += task->config->batch.examples;
+    return FR_OK;
 }
 
 fr_status fr_step_run(const fr_task_env *env, fr_grid *grid, fr_engine *engine,
@@ -149,7 +171,7 @@ fr_status fr_step_run(const fr_task_env *env, fr_grid *grid, fr_engine *engine,
     words[WORD_STOP] = stop;
     fr_status status = agree_on_word(grid, task, first_layer, n_layers, words);
     if (status == FR_OK) {
-        finish_step(env, task, words, pass.loss_exponent, out);
+        status = finish_step(env, task, words, pass.loss_exponent, out);
     }
     free(words);
     return status;
