@@ -170,6 +170,7 @@ void fr_checkpoint_destroy(fr_checkpoint **checkpoint)
         for (int i = 0; i < FR_N_STATE_ARRAYS; i++) {
             free(fr_state_array_get(&task->state, i));
         }
+        fr_mlp_fini(&task->mlp);
         free_texts(task, FR_TASK_FIELDS, FR_N_TASK_FIELDS);
         free(task->name);
     }

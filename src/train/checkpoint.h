@@ -9,6 +9,7 @@
 
 #include "base/ctx.h"
 #include "base/digest.h"
+#include "train/mlp_state.h"
 
 #include <stdint.h>
 
@@ -50,7 +51,9 @@ typedef struct fr_checkpoint_task {
         leading_bos; /* rows carry the base's BOS (false when the prefix text opened with it) */
     char *init; /* how the prefix was initialised, for people */
     uint8_t data_digest[FR_DIGEST_BYTES];
-    fr_prefix_state state;
+    fr_prefix_state state; /* the prefix in effect, also where an MLP makes it */
+    fr_mlp_state mlp; /* checkpoints of a reparametrised prefix: what a resume needs,
+                              in place of the state's moments */
 } fr_checkpoint_task;
 
 typedef struct fr_checkpoint {
@@ -123,7 +126,7 @@ typedef struct fr_difference {
     char place[256]; /* where, or what differs (task, layer, array, step, cursor) */
 } fr_difference;
 
-/** Compare K, V, moments (when both have them), step and cursor, bit for bit. */
+/** Compare K, V, moments and MLP (when both have them), step and cursor, bit for bit. */
 FR_MUST_CHECK fr_status fr_checkpoint_compare(fr_ctx *ctx, const fr_checkpoint *a,
                                               const fr_checkpoint *b,
                                               fr_difference *out);

@@ -69,6 +69,16 @@ bool fr_task_name_is_valid(const char *name);
 /** floats of one layer's array, length * kv_heads * head_dim; false if a size is below 1 or too large. */
 bool fr_layer_floats(const fr_checkpoint_task *task, int64_t *out);
 
+/** Attributes mlp_hidden and mlp_width of the task, its MLP's arrays beside those of each layer, and the group
+ * shared; nothing if the task has no MLP. */
+FR_MUST_CHECK fr_status fr_checkpoint_write_mlp(fr_h5 *h5,
+                                                const fr_checkpoint_task *task);
+
+/** Read what fr_checkpoint_write_mlp wrote, if it did. @param left  bytes of the file that no task has claimed
+ * yet, lowered; FR_ERR_CHECKPOINT naming `path` where sizes do not fit the file. */
+FR_MUST_CHECK fr_status fr_checkpoint_read_mlp(fr_ctx *ctx, const char *path, fr_h5 *h5,
+                                               int64_t *left, fr_checkpoint_task *task);
+
 /** Fill the user block of an image: a line that names the format, one with the SHA-256 of all that
  * follows the block, then zeros. */
 FR_MUST_CHECK fr_status fr_checkpoint_seal(fr_ctx *ctx, uint8_t *image, size_t bytes);

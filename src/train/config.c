@@ -17,6 +17,17 @@ static void resolve_seeds(fr_config *config)
     }
 }
 
+/* A written config then names the rate that was used, whatever `auto` means to its reader. */
+static void resolve_rates(fr_config *config)
+{
+    for (int64_t i = 0; i < config->n_tasks; i++) {
+        fr_task_config *task = &config->tasks[i];
+        if (task->optimizer.lr < 0.0) {
+            task->optimizer.lr = task->prefix.mlp_hidden > 0 ? FR_LR_MLP : FR_LR_DIRECT;
+        }
+    }
+}
+
 static fr_status fill(fr_config_state *state, const char *text, size_t bytes,
                       const char *const *sets, int64_t n_sets)
 {
@@ -29,6 +40,7 @@ static fr_status fill(fr_config_state *state, const char *text, size_t bytes,
     FR_TRY(fr_sweep_expand(state));
     FR_TRY(fr_config_check(state));
     resolve_seeds(state->config);
+    resolve_rates(state->config);
     return FR_OK;
 }
 

@@ -18,6 +18,10 @@ enum { FR_AUTO = 0 };           /* integer keys that accept `auto` */
 enum { FR_MOST_SWEPT = 8 };     /* keys that a sweep can vary */
 #define FR_SEED_AUTO UINT64_MAX /* seeds that accept `auto` stop one below */
 
+/** What optimizer.lr: auto stands for. */
+#define FR_LR_DIRECT 5e-3
+#define FR_LR_MLP 5e-5
+
 typedef enum fr_precision { FR_PRECISION_F32, FR_PRECISION_BF16 } fr_precision;
 typedef enum fr_init_kind {
     FR_INIT_TEXT,
@@ -55,12 +59,15 @@ typedef struct fr_task_config {
             init;   /* {text: ...} | {random: STD} | {zero: true} | {file: F[:TASK]} */
         char *text; /* text or file */
         double random_std;
-        int64_t length;    /* auto: the tokens of the text (or of the file) */
-        bool freeze_first; /* keep slot 0 (attention sink) */
+        int64_t length;     /* auto: the tokens of the text (or of the file) */
+        bool freeze_first;  /* keep slot 0 (attention sink) */
+        int64_t mlp_hidden; /* 0 (default): keys and values are trained directly */
+        int64_t mlp_width;  /* auto: the base's d_model */
     } prefix;
     struct {
-        fr_optimizer_kind kind;    /* adamw (default) | sgd */
-        double lr;                 /* default 5e-3 */
+        fr_optimizer_kind kind; /* adamw (default) | sgd */
+        double
+            lr; /* auto: FR_LR_DIRECT, with prefix.mlp FR_LR_MLP; resolved when read */
         int64_t warmup;            /* steps */
         fr_rate_schedule schedule; /* constant (default) | linear | cosine */
         double weight_decay;       /* default 0 */

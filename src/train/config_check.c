@@ -113,6 +113,20 @@ static fr_status check_init(const subject *s)
     return FR_OK;
 }
 
+static fr_status check_mlp(const subject *s)
+{
+    char place[FR_PLACE_BYTES];
+    const fr_task_config *task = &s->state->config->tasks[s->index];
+    if (task->prefix.mlp_hidden == 0 && task->prefix.mlp_width != FR_AUTO) {
+        return FR_FAIL(s->state->ctx, FR_ERR_CONFIG,
+                       "%s is %lld, but mlp.hidden is 0 and there is no MLP; set "
+                       "mlp.hidden, e.g. to 512, or remove the width",
+                       place_of(s, FR_SECTION_MLP, "width", place),
+                       (long long)task->prefix.mlp_width);
+    }
+    return FR_OK;
+}
+
 static fr_status check_template(const subject *s)
 {
     char place[FR_PLACE_BYTES];
@@ -169,6 +183,7 @@ static fr_status check_task(const subject *s)
     FR_TRY(check_required(s));
     FR_TRY(check_name(s));
     FR_TRY(check_init(s));
+    FR_TRY(check_mlp(s));
     FR_TRY(check_template(s));
     if (task->loss_last && !task->chat) {
         return FR_FAIL(s->state->ctx, FR_ERR_CONFIG,

@@ -27,6 +27,12 @@ const fr_config_section FR_CONFIG_SECTIONS[FR_SECTION_COUNT] = {
     [FR_SECTION_INIT] = {"init", "tasks[].prefix.init", FR_SECTION_PREFIX,
                          "What the prefix starts from: exactly one of these keys, "
                          "required."},
+    [FR_SECTION_MLP] = {"mlp", "tasks[].prefix.mlp", FR_SECTION_PREFIX,
+                        "Reparametrisation: the prefix is what it starts from plus the "
+                        "output of a two-layer network (tanh) over trained embeddings "
+                        "of its slots, which starts at zero and is trained in the "
+                        "prefix's place. Files for inference hold the resulting keys "
+                        "and values alone."},
     [FR_SECTION_OPTIMIZER] = {"optimizer", "tasks[].optimizer", FR_SECTION_TASK,
                               "How the prefix is updated."},
     [FR_SECTION_BATCH] = {"batch", "tasks[].batch", FR_SECTION_TASK,
@@ -169,12 +175,22 @@ const fr_config_key FR_CONFIG_KEYS[] = {
      IN_TASK(prefix.text),
      .help = "`FILE` or `FILE:TASK`: the prefix in a prefix file or checkpoint"},
 
+    {"hidden", FR_SECTION_MLP, FR_KEY_INT, FR_RESUME_IDENTITY, "units",
+     .default_text = "0", .low = 0, .high = 1e6, IN_TASK(prefix.mlp_hidden),
+     .help = "width of the hidden layer, e.g. 512; 0: keys and values are trained "
+             "directly"},
+    {"width", FR_SECTION_MLP, FR_KEY_INT, FR_RESUME_IDENTITY, "numbers",
+     .default_text = "auto", .automatic = true, .low = 1, .high = 1e6,
+     IN_TASK(prefix.mlp_width),
+     .help = "width of a slot's embedding; auto: the base's model width"},
+
     {"kind", FR_SECTION_OPTIMIZER, FR_KEY_CHOICE, FR_RESUME_IDENTITY,
      .default_text = "adamw", .choices = {"adamw", "sgd"}, IN_TASK(optimizer.kind),
      .help = "update rule"},
     {"lr", FR_SECTION_OPTIMIZER, FR_KEY_REAL, FR_RESUME_IDENTITY,
-     .default_text = "5.0e-3", .low = 0, .high = 1e3, IN_TASK(optimizer.lr),
-     .help = "learning rate after the warm-up"},
+     .default_text = "auto", .automatic = true, .low = 0, .high = 1e3,
+     IN_TASK(optimizer.lr),
+     .help = "learning rate after the warm-up; auto: 5e-3, with `prefix.mlp` 5e-5"},
     {"warmup", FR_SECTION_OPTIMIZER, FR_KEY_INT, FR_RESUME_IDENTITY, "steps",
      .default_text = "0", .low = 0, .high = MANY, IN_TASK(optimizer.warmup),
      .help = "steps over which the rate rises from 0"},

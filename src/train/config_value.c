@@ -25,9 +25,10 @@ static int count_choices(const fr_config_key *key)
 
 static void describe_real(const fr_config_key *key, char out[FR_ALLOWED_BYTES])
 {
-    (void)snprintf(out, FR_ALLOWED_BYTES, "a number %s %g and %s %g",
+    (void)snprintf(out, FR_ALLOWED_BYTES, "a number %s %g and %s %g%s",
                    (key->open_ends & FR_OPEN_LOW) != 0 ? "above" : "from", key->low,
-                   (key->open_ends & FR_OPEN_HIGH) != 0 ? "below" : "up to", key->high);
+                   (key->open_ends & FR_OPEN_HIGH) != 0 ? "below" : "up to", key->high,
+                   key->automatic ? ", or auto" : "");
 }
 
 static void describe_choices(const fr_config_key *key, char out[FR_ALLOWED_BYTES])
@@ -150,6 +151,10 @@ static bool is_decimal(const char *text)
 
 static bool parse_real(const fr_config_key *key, const char *text, double *out)
 {
+    if (key->automatic && strcmp(text, "auto") == 0) {
+        *out = FR_AUTO_REAL;
+        return true;
+    }
     if (!is_decimal(text)) {
         return false;
     }

@@ -292,6 +292,7 @@ fr_status fr_run_prepare(fr_run_state *run)
     FR_TRY(open_tasks_by_turns(run));
     fr_watch_busy(run->watch, "loading");
     FR_TRY(load_session(run));
+    run->env.device = run->session.device;
     FR_TRY(fr_group_agree(run->world, check_base(run)));
     for (int64_t i = 0; i < run->n_tasks; i++) {
         FR_TRY(start_task(run, &run->tasks[i]));

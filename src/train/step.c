@@ -16,6 +16,8 @@ typedef enum phase {
     PHASE_COMPUTING,
     PHASE_CLOSED,
     PHASE_REDUCING,
+    PHASE_SCALING, /* with a reparam: its two reductions over the stages */
+    PHASE_ADDING,
     PHASE_AGREEING
 } phase;
 
@@ -25,6 +27,7 @@ typedef struct step {
     fr_exact_sum sum;
     fr_pass pass;
     int64_t *words;
+    int64_t largest;    /* of the reparam's contributions */
     fr_request request; /* the reduction or the agreement under way */
     fr_step_result result;
 } step;
@@ -70,19 +73,27 @@ static double squared_norm(const float *values, int64_t n)
 }
 
 /* Each layer's squared norm as bits at its place: one replica contributes, so a sum is a gather. */
+static double layer_norm(const fr_task *task, int64_t layer)
+{
+    int64_t at = layer * task->layer_floats;
+    return task->reparam != NULL
+               ? fr_reparam_layer_norm(task->reparam, layer)
+               : squared_norm(task->gradient + at, task->layer_floats) +
+                     squared_norm(task->gradient + task->n_local + at,
+                                  task->layer_floats);
+}
+
 static void put_norms(const fr_task *task, int64_t first_layer, int64_t *words)
 {
     int64_t n_layers = task->n_local / task->layer_floats;
     for (int64_t i = 0; i < n_layers; i++) {
-        int64_t at = i * task->layer_floats;
-        double norm =
-            squared_norm(task->gradient + at, task->layer_floats) +
-            squared_norm(task->gradient + task->n_local + at, task->layer_floats);
+        double norm = layer_norm(task, i);
         memcpy(&words[first_layer + i], &norm, sizeof norm);
     }
 }
 
-static double add_norms(int64_t n_layers, const int64_t *words)
+/* Layers in order, then what a reparam shares between them. */
+static double add_norms(const fr_task *task, int64_t n_layers, const int64_t *words)
 {
     double sum = 0.0;
     for (int64_t i = 0; i < n_layers; i++) {
@@ -90,12 +101,19 @@ static double add_norms(int64_t n_layers, const int64_t *words)
         memcpy(&norm, &words[i], sizeof norm);
         sum += norm;
     }
+    if (task->reparam != NULL) {
+        sum += fr_reparam_shared_norm(task->reparam);
+    }
     return sqrt(sum);
 }
 
-static void update_prefix(const fr_arch *arch, fr_task *task, double learning_rate,
-                          double scale)
+static fr_status update_prefix(const fr_arch *arch, fr_task *task, double learning_rate,
+                               double scale)
 {
+    if (task->reparam != NULL) {
+        return fr_reparam_update(task->reparam, task->step, learning_rate, scale,
+                                 &task->state);
+    }
     int64_t frozen = frozen_floats(arch, task);
     fr_prefix_state *s = &task->state;
     for (int64_t at = frozen; at < task->n_local; at += task->layer_floats) {
@@ -106,6 +124,7 @@ static void update_prefix(const fr_arch *arch, fr_task *task, double learning_ra
         fr_optimizer_update(task->config, task->step, learning_rate, scale, &k);
         fr_optimizer_update(task->config, task->step, learning_rate, scale, &v);
     }
+    return FR_OK;
 }
 
 /* ---- words ---------------------------------------------------------------------------------- */
@@ -141,7 +160,7 @@ static void fill_words(fr_steps *s, const fr_task *task, step *now)
 }
 
 /* All ranks hold the same words: update and count alike. */
-static void finish_step(fr_steps *s, fr_task *task, step *now)
+static fr_status finish_step(fr_steps *s, fr_task *task, step *now)
 {
     const fr_task_env *env = s->env;
     const int64_t *words = now->words;
@@ -161,50 +180,99 @@ static void finish_step(fr_steps *s, fr_task *task, step *now)
         task->skipped++;
         task->skipped_in_row++;
     } else {
-        out->gradient_norm = add_norms(env->arch->n_layers, words + first_norm(s));
+        out->gradient_norm =
+            add_norms(task, env->arch->n_layers, words + first_norm(s));
         double scale = fr_clip_factor(out->gradient_norm, task->config->optimizer.clip);
-        update_prefix(env->arch, task, out->learning_rate, scale);
+        FR_TRY(update_prefix(env->arch, task, out->learning_rate, scale));
         task->skipped_in_row = 0;
         task->last_loss = out->loss;
     }
     task->step++;
     task->cursor += task->config->batch.examples;
+    return FR_OK;
 }
 
 /* ---- phases --------------------------------------------------------------------------------- */
 
-/* Both reductions are begun in the order of begin, which all ranks share: `limit` is how far the step before has
- * come. Returns whether the step moved on. */
+/* Each part below runs when the reduction before it is over, and begins the next one. */
+
+static fr_status begin_agreeing(fr_steps *s, fr_task *task, step *now)
+{
+    fill_words(s, task, now);
+    now->phase = PHASE_AGREEING;
+    return fr_group_allreduce_begin(s->grid->world, FR_SUM, now->words, s->n_words,
+                                    &now->request);
+}
+
+static fr_status leave_reducing(fr_steps *s, fr_task *task, step *now)
+{
+    to_gradient(s->env->arch, task, now->sum.exponent, task->plan.n_counted);
+    if (task->reparam == NULL) {
+        return begin_agreeing(s, task, now);
+    }
+    FR_TRY(fr_reparam_contribute(task->reparam, task->gradient, &now->largest));
+    now->phase = PHASE_SCALING;
+    return fr_group_allreduce_begin(s->grid->pipeline, FR_MAX, &now->largest, 1,
+                                    &now->request);
+}
+
+static fr_status leave_scaling(fr_steps *s, fr_task *task, step *now)
+{
+    int64_t *sum = NULL;
+    int64_t n = 0;
+    fr_reparam_scale(task->reparam, now->largest, &sum, &n);
+    now->phase = PHASE_ADDING;
+    return fr_group_allreduce_begin(s->grid->pipeline, FR_SUM, sum, n, &now->request);
+}
+
+static fr_status leave_adding(fr_steps *s, fr_task *task, step *now)
+{
+    FR_TRY(fr_reparam_complete(task->reparam, &now->pass.n_bad));
+    return begin_agreeing(s, task, now);
+}
+
+static fr_status leave_phase(fr_steps *s, fr_task *task, step *now)
+{
+    switch (now->phase) {
+    case PHASE_CLOSED:
+        now->phase = PHASE_REDUCING;
+        return fr_group_allreduce_begin(s->grid->replicas, FR_SUM, task->sum,
+                                        2 * task->n_local, &now->request);
+    case PHASE_REDUCING:
+        return leave_reducing(s, task, now);
+    case PHASE_SCALING:
+        return leave_scaling(s, task, now);
+    case PHASE_ADDING:
+        return leave_adding(s, task, now);
+    case PHASE_AGREEING:
+    case PHASE_COMPUTING:
+    case PHASE_DONE:
+    default:
+        now->phase = PHASE_DONE;
+        return finish_step(s, task, now);
+    }
+}
+
+static fr_group *group_of(const fr_steps *s, phase now)
+{
+    return now == PHASE_REDUCING   ? s->grid->replicas
+           : now == PHASE_AGREEING ? s->grid->world
+                                   : s->grid->pipeline;
+}
+
+/* Reductions are begun in the order of begin, which all ranks share: `limit` is the phase of the step before. So a
+ * step reduces only once that one does, and agrees only once that one does. */
 static fr_status move_on(fr_steps *s, int64_t index, phase limit, bool *moved)
 {
-    fr_task *task = &s->tasks[index];
     step *now = &s->steps[index];
-    bool is_complete = false;
-    *moved = false;
-    if (now->phase == PHASE_CLOSED && limit >= PHASE_REDUCING) {
-        FR_TRY(fr_group_allreduce_begin(s->grid->replicas, FR_SUM, task->sum,
-                                        2 * task->n_local, &now->request));
-        now->phase = PHASE_REDUCING;
-        *moved = true;
-    } else if (now->phase == PHASE_REDUCING && limit >= PHASE_AGREEING) {
-        FR_TRY(fr_group_test(s->grid->replicas, &now->request, &is_complete));
-        if (is_complete) {
-            to_gradient(s->env->arch, task, now->sum.exponent, task->plan.n_counted);
-            fill_words(s, task, now);
-            FR_TRY(fr_group_allreduce_begin(s->grid->world, FR_SUM, now->words,
-                                            s->n_words, &now->request));
-            now->phase = PHASE_AGREEING;
-            *moved = true;
-        }
-    } else if (now->phase == PHASE_AGREEING) {
-        FR_TRY(fr_group_test(s->grid->world, &now->request, &is_complete));
-        if (is_complete) {
-            finish_step(s, task, now);
-            now->phase = PHASE_DONE;
-            *moved = true;
-        }
+    *moved = now->phase == PHASE_CLOSED
+                 ? limit >= PHASE_REDUCING
+                 : now->phase == PHASE_AGREEING ||
+                       (now->phase >= PHASE_REDUCING && limit == PHASE_AGREEING);
+    if (*moved && now->phase != PHASE_CLOSED) {
+        FR_TRY(fr_group_test(group_of(s, now->phase), &now->request, moved));
     }
-    return FR_OK;
+    return *moved ? leave_phase(s, &s->tasks[index], now) : FR_OK;
 }
 
 static void drop_done(fr_steps *s)

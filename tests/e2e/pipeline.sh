@@ -15,7 +15,7 @@ tasks:
   - {name: a, train: "$rows", eos: false, steps: 4, prefix: {init: {random: 0.5}, length: 5}, optimizer: {lr: 1.0e-2}, batch: {examples: 12, microbatch_tokens: 64}}
 YAML
     if [ "$1" -ge 2 ]; then
-        echo "  - {name: b, train: \"$rows\", eos: false, steps: 3, seed: 9, prefix: {init: {random: 0.1}, length: 3}, batch: {examples: 6, microbatch_tokens: 200}}" >>"$work/c.yaml"
+        echo "  - {name: b, train: \"$rows\", eos: false, steps: 3, seed: 9, prefix: {init: {random: 0.1}, length: 3, mlp: {hidden: 8}}, batch: {examples: 6, microbatch_tokens: 200}}" >>"$work/c.yaml"
     fi
     if [ "$1" -ge 3 ]; then
         echo "  - {name: c, train: \"$rows\", eos: false, steps: 5, seed: 4, prefix: {init: {zero: true}, length: 6}, batch: {examples: 7, microbatch_tokens: 40}}" >>"$work/c.yaml"

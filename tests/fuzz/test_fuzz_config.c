@@ -25,7 +25,7 @@ static const char WHOLE[] =
     "    template: \"{source}\\nSynopsis:{target} \\u00e9\"\n"
     "    eos: false\n"
     "    max_tokens: 99\n"
-    "    prefix: {init: {random: 0.02}, length: 16}\n"
+    "    prefix: {init: {random: 0.02}, length: 16, mlp: {hidden: 8, width: 4}}\n"
     "    optimizer: {lr: 1e-2, warmup: 10, schedule: cosine, clip: 0}\n"
     "    batch:\n"
     "      examples: 3\n"

@@ -13,10 +13,11 @@
 
 enum { PATH_BYTES = 4096, N_FLIPS = 500 };
 
-/* A good file of two tasks with moments, and its bytes. */
+/* A good file of two tasks, one with moments and one with an MLP, and its bytes. */
 static void make_good(char *path, char **bytes, size_t *n)
 {
     fr_checkpoint *checkpoint = fr_fixture_checkpoint(2, true, 5);
+    fr_fixture_add_mlp(&checkpoint->tasks[1]);
     fr_fixture_path(fr_test_folder(), "victim.h5", path);
     FR_ASSERT_OK(fr_checkpoint_write(fr_test_ctx(), path, checkpoint));
     FR_ASSERT_OK(fr_file_read(fr_test_ctx(), path, bytes, n));
@@ -231,6 +232,7 @@ static void repeat_task(hid_t file, const change *c)
 }
 
 #define A "/tasks/alpha"
+#define B "/tasks/beta"
 static const change CHANGES[] = {
     {set_integer, "/", "schema_version", 2, NULL,
      "schema version 2, this Forerun reads version 1"},
@@ -286,8 +288,25 @@ static const change CHANGES[] = {
     {replace_by_external_link, A "/layers", NULL, 0, "/tasks/beta/layers",
      "/tasks/alpha/layers is missing (or a link)"},
     {repeat_task, A, NULL, 0, NULL, "more than the file holds"},
+    {set_integer, B, "mlp_hidden", 0, NULL, "an MLP of 0 hidden units"},
+    {set_integer, B, "mlp_hidden", -3, NULL, "an MLP of -3 hidden units"},
+    {set_integer, B, "mlp_hidden", INT64_MAX, NULL, "more than the file holds"},
+    {set_integer, B, "mlp_width", 1 << 19, NULL, "more than the file holds"},
+    {set_integer, B, "mlp_hidden", 4, NULL,
+     "layers/0/w2 must be an f32 array of shape"},
+    {set_integer, B, "mlp_width", 7, NULL,
+     "shared/e must be an f32 array of shape 3 7"},
+    {set_text, B, "mlp_hidden", 0, "5", "mlp_hidden of /tasks/beta"},
+    {drop_attribute, B, "mlp_width", 0, NULL, "mlp_width of /tasks/beta is missing"},
+    {drop_link, B "/shared", NULL, 0, NULL, "/tasks/beta/shared/e is missing"},
+    {drop_link, B "/shared/m_w1", NULL, 0, NULL, "shared/m_w1 is missing"},
+    {drop_link, B "/layers/1/p0_v", NULL, 0, NULL, "layers/1/p0_v is missing"},
+    {drop_link, B "/layers/0/s_b2", NULL, 0, NULL, "layers/0/s_b2 is missing"},
+    {replace_array, B "/layers/1/w2", NULL, 0, NULL, "layers/1/w2 must be an f32"},
+    {replace_array, B "/shared/b1", NULL, 5, NULL, "shared/b1 must be an f32 array of"},
 };
 #undef A
+#undef B
 
 static void wrong_content_under_a_right_digest_is_refused(void)
 {
@@ -317,6 +336,7 @@ static void file_opened_and_sealed_again_loads(void)
     size_t n = 0;
     fr_checkpoint *read = NULL;
     fr_checkpoint *wanted = fr_fixture_checkpoint(2, true, 5);
+    fr_fixture_add_mlp(&wanted->tasks[1]);
     make_good(path, &bytes, &n);
     free(bytes);
     hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);

@@ -58,6 +58,8 @@ static void defaults_are_those_of_the_reference(void)
     CU_ASSERT_EQUAL(t->steps, FR_AUTO);
     CU_ASSERT_EQUAL(t->prefix.length, FR_AUTO);
     CU_ASSERT_FALSE(t->prefix.freeze_first);
+    CU_ASSERT_EQUAL(t->prefix.mlp_hidden, 0);
+    CU_ASSERT_EQUAL(t->prefix.mlp_width, FR_AUTO);
     CU_ASSERT_EQUAL(t->optimizer.kind, FR_ADAMW);
     CU_ASSERT_DOUBLE_EQUAL(t->optimizer.lr, 5e-3, 0.0);
     CU_ASSERT_EQUAL(t->optimizer.warmup, 0);
@@ -91,7 +93,8 @@ static const char FULL[] =
     "    long_rows: cut\n"
     "    max_tokens: 99\n"
     "    steps: 13\n"
-    "    prefix: {init: {random: 0.02}, length: 16, freeze_first: true}\n"
+    "    prefix: {init: {random: 0.02}, length: 16, freeze_first: true,\n"
+    "             mlp: {hidden: 512, width: 48}}\n"
     "    optimizer: {kind: sgd, lr: 1e-2, warmup: 10, schedule: cosine, clip: 0,\n"
     "                weight_decay: .5, beta1: 0, beta2: 0.98, eps: 1.0e-6}\n"
     "    batch: {examples: 3, microbatch_tokens: 77}\n"
@@ -126,6 +129,8 @@ static void check_full(const fr_config *c)
     CU_ASSERT_DOUBLE_EQUAL(t->prefix.random_std, 0.02, 0.0);
     CU_ASSERT_EQUAL(t->prefix.length, 16);
     CU_ASSERT_TRUE(t->prefix.freeze_first);
+    CU_ASSERT_EQUAL(t->prefix.mlp_hidden, 512);
+    CU_ASSERT_EQUAL(t->prefix.mlp_width, 48);
     CU_ASSERT_EQUAL(t->optimizer.kind, FR_SGD);
     CU_ASSERT_DOUBLE_EQUAL(t->optimizer.lr, 0.01, 0.0);
     CU_ASSERT_EQUAL(t->optimizer.schedule, FR_SCHEDULE_COSINE);
@@ -259,6 +264,32 @@ static void sets_override_the_file(void)
     fr_config_destroy(&c);
 }
 
+/* The rate in effect, and written and read again, under two settings. */
+static void check_rate(const char *first, const char *second, double wanted)
+{
+    const char *sets[] = {first, second};
+    fr_config *c = read_with(HEAD TASK, sets, 2);
+    char *text = NULL;
+    CU_ASSERT_DOUBLE_EQUAL(c->tasks[0].optimizer.lr, wanted, 0.0);
+    FR_ASSERT_OK(fr_config_write(fr_test_ctx(), c, &text));
+    fr_config_destroy(&c);
+    c = parse(text);
+    CU_ASSERT_DOUBLE_EQUAL(c->tasks[0].optimizer.lr, wanted, 0.0);
+    fr_config_destroy(&c);
+    free(text);
+}
+
+static void rate_of_itself_depends_on_the_mlp(void)
+{
+    static const char HIDDEN[] = "tasks.t.prefix.mlp.hidden=8";
+    static const char NONE[] = "tasks.t.prefix.mlp.hidden=0";
+    check_rate(NONE, "tasks.t.optimizer.lr=auto", 5e-3);
+    check_rate(HIDDEN, "run.steps=3", 5e-5);
+    check_rate("tasks.t.optimizer.lr=auto", HIDDEN, 5e-5);
+    check_rate(HIDDEN, "tasks.t.optimizer.lr=2e-4", 2e-4);
+    check_rate(HIDDEN, "tasks.t.optimizer.lr=0", 0.0);
+}
+
 static void sets_give_what_the_file_lacks(void)
 {
     static const char *const SETS[] = {"base.path=m", "run.dir=o", "run.steps=2",
@@ -346,6 +377,7 @@ static const fr_case CASES[] = {
     FR_CASE(a_task_has_its_own_seed_or_the_runs),
     FR_CASE(stopping_rules_are_read),
     FR_CASE(sets_override_the_file),
+    FR_CASE(rate_of_itself_depends_on_the_mlp),
     FR_CASE(sets_give_what_the_file_lacks),
     FR_CASE(sets_find_tasks_with_dots),
     FR_CASE(anchors_and_block_texts_are_fine),

@@ -83,12 +83,13 @@ static void reals_are_strict(void)
 {
     static const char *const VALUES[] = {"-1",    "nan",   ".nan",  "inf", "0x1p3",
                                          "1e",    ".",     "1.2.3", "e5",  "2e3",
-                                         "1e999", "\"1\"", "1 2",   "auto"};
+                                         "1e999", "\"1\"", "1 2",   "Auto"};
     for (size_t i = 0; i < sizeof VALUES / sizeof VALUES[0]; i++) {
         char key[64];
         (void)snprintf(key, sizeof key, "optimizer: {lr: %s}", VALUES[i]);
-        refuses_task(key, "want a number from 0 and up to 1000");
+        refuses_task(key, "want a number from 0 and up to 1000, or auto");
     }
+    refuses_task("optimizer: {clip: auto}", "want a number from 0 and up to 1e+09");
     refuses_task("optimizer: {beta1: 1}", "want a number from 0 and below 1");
     refuses_task("optimizer: {eps: 0}", "want a number above 0");
     refuses_prefix("{init: {random: 0}, length: 4}", "want a number above 0");
@@ -178,6 +179,19 @@ static void inits_are_exactly_one(void)
     refuses_prefix("{init: {random: 1}}", "but the init random has no length");
     refuses_prefix("{init: {text: a}, length: 1, freeze_first: true}", "freeze_first");
     refuses_prefix("{length: 4}", "tasks[0].prefix.init is missing");
+}
+
+static void mlp_sizes_are_checked(void)
+{
+    refuses_prefix("{init: {text: a}, mlp: {hidden: -1}}",
+                   "tasks[0].prefix.mlp.hidden is -1, want a whole number from 0 to");
+    refuses_prefix("{init: {text: a}, mlp: {hidden: auto}}", "hidden is auto, want");
+    refuses_prefix("{init: {text: a}, mlp: {hidden: 4, width: 0}}",
+                   "width is 0, want a whole number from 1 to 1000000, or auto");
+    refuses_prefix("{init: {text: a}, mlp: {width: 8}}",
+                   "mlp.width is 8, but mlp.hidden is 0");
+    refuses_prefix("{init: {text: a}, mlp: 512}", "mlp is a single value, want a map");
+    refuses_prefix("{init: {text: a}, mlp: {hiden: 4}}", "did you mean hidden?");
 }
 
 static void names_are_plain(void)
@@ -298,6 +312,7 @@ static const fr_case CASES[] = {
     FR_CASE(duplicates_are_refused),
     FR_CASE(missing_keys_are_named),
     FR_CASE(inits_are_exactly_one),
+    FR_CASE(mlp_sizes_are_checked),
     FR_CASE(names_are_plain),
     FR_CASE(templates_are_checked),
     FR_CASE(broken_yaml_is_named_by_line),

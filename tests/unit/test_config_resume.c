@@ -103,6 +103,7 @@ static void identity_keys_must_match(void)
         {"tasks.a.max_tokens=64", "tasks.a.max_tokens was auto"},
         {"tasks.a.prefix.length=2", "tasks.a.prefix.length was auto"},
         {"tasks.b.prefix.freeze_first=true", "tasks.b.prefix.freeze_first was false"},
+        {"tasks.a.prefix.mlp.hidden=8", "tasks.a.prefix.mlp.hidden was 0"},
         {"tasks.a.prefix.init.text=bye", "tasks.a.prefix.init.text was \"hello\""},
         {"tasks.b.prefix.init.random=1", "tasks.b.prefix.init.random was (not set)"},
         {"tasks.b.prefix.init.file=x.h5", "tasks.b.prefix.init.zero was true"},
@@ -120,6 +121,23 @@ static void identity_keys_must_match(void)
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         resume(NULL, CASES[i].set, CASES[i].part);
     }
+}
+
+static void width_of_the_mlp_must_match(void)
+{
+    const char *sets[2][2] = {
+        {"tasks.a.prefix.mlp.hidden=8", "tasks.a.eos=true"},
+        {"tasks.a.prefix.mlp.hidden=8", "tasks.a.prefix.mlp.width=16"}};
+    fr_config *both[2] = {NULL, NULL};
+    const char *path = fr_test_path(fr_test_folder(), "x.yaml");
+    fr_test_write_text(path, BASE);
+    for (int i = 0; i < 2; i++) {
+        FR_ASSERT_OK(fr_config_read(fr_test_ctx(), path, sets[i], 2, &both[i]));
+    }
+    FR_ASSERT_FAILS(fr_config_check_resume(fr_test_ctx(), both[0], both[1]),
+                    FR_ERR_CHECKPOINT, "tasks.a.prefix.mlp.width was auto");
+    fr_config_destroy(&both[0]);
+    fr_config_destroy(&both[1]);
 }
 
 static void equal_numbers_may_be_written_differently(void)
@@ -174,6 +192,7 @@ static const fr_case CASES[] = {
     FR_CASE(written_config_resumes),
     FR_CASE(free_keys_may_change),
     FR_CASE(identity_keys_must_match),
+    FR_CASE(width_of_the_mlp_must_match),
     FR_CASE(equal_numbers_may_be_written_differently),
     FR_CASE(steps_grow_with_a_constant_schedule),
     FR_CASE(steps_are_identity_where_the_schedule_uses_them),
