@@ -3,6 +3,7 @@
 #   stopped STAGES REPLICAS RANK  the others leave in time with exit code 5 and one table that names the rank
 #   hanging   the same where the stopped rank's slot file cannot be opened: the others leave in time all the same
 #   slow      a rank stopped for less than the timeout trips nobody; the run ends with an undisturbed run's bits
+#   busy      ranks wait for longer than the timeout for one that tokenises, and nobody leaves
 #   signals   a second SIGTERM or SIGINT leaves at once, and what is saved is whole
 . "$(dirname "$0")/../e2e/common.sh"
 
@@ -168,6 +169,31 @@ slow)
     expect 0 "$FORERUN" train "$work/c.yaml"
     same "$run/checkpoint-1200.h5" "$work/disturbed/checkpoint-1200.h5"
     echo "stopped for 4 s of 8: the same bits"
+    ;;
+busy)
+    export FORERUN_TIMEOUT=1
+    make_config 5 7 f32
+    cp "$rows" "$work/many.jsonl"
+    for _ in $(seq 13); do # 2^13 times the rows
+        cat "$work/many.jsonl" "$work/many.jsonl" >"$work/more.jsonl"
+        mv "$work/more.jsonl" "$work/many.jsonl"
+    done
+    mpirun -n 2 "$FORERUN" train "$work/c.yaml" --set "tasks.t.train=$work/many.jsonl" \
+        >"$work/out" 2>"$work/err" </dev/null &
+    launcher=$!
+    since=$(now_ms)
+    longest=0
+    while kill -0 "$launcher" 2>/dev/null; do
+        if [ "$(slot 1 state 2>/dev/null)" = waiting ] && [ "$(slot 0 state)" = tokenising ]; then
+            waited=$(("$(slot 1 beat | tr -d .)" - "$(slot 1 since | tr -d .)"))
+            longest=$((waited > longest ? waited : longest))
+        fi
+        sleep 0.2
+    done
+    ends_with 0
+    [ "$longest" -gt 2500 ] || fail "rank 1 waited for $longest ms only: the test needs more rows"
+    [ ! -e "$run/log/timeout.txt" ] || fail "a table was written"
+    echo "rank 1 waited $longest ms for rank 0 to tokenise"
     ;;
 signals)
     export FORERUN_TIMEOUT=0

@@ -11,4 +11,5 @@ fr_script_test(fault stop_rank.n3 ${CMAKE_CURRENT_LIST_DIR}/stop_rank.sh stopped
 fr_script_test(fault stop_rank.n4 ${CMAKE_CURRENT_LIST_DIR}/stop_rank.sh stopped 2 2 3)
 fr_script_test(fault stop_rank.hanging ${CMAKE_CURRENT_LIST_DIR}/stop_rank.sh hanging)
 fr_script_test(fault stop_rank.slow ${CMAKE_CURRENT_LIST_DIR}/stop_rank.sh slow)
+fr_script_test(fault stop_rank.busy ${CMAKE_CURRENT_LIST_DIR}/stop_rank.sh busy)
 fr_script_test(fault stop_rank.signals ${CMAKE_CURRENT_LIST_DIR}/stop_rank.sh signals)
