@@ -104,6 +104,7 @@ static void leave_silently(fr_watch *w)
     static const struct timespec PAUSE = {OTHERS_FIRST_S, 0};
     atomic_store(&w->has_failed, true);
     (void)fr_watch_write_slot(w, FR_SLOT_FAILED);
+    atomic_store(&w->looked_ms, fr_watch_monotonic_ms());
     (void)nanosleep(&PAUSE, NULL);
     w->leave(w->argument, EXIT_TIMEOUT, "");
 }

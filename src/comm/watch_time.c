@@ -12,8 +12,8 @@
 enum {
     TICK_MS = 100,
     MOST_TICK_MS = 1000, /* a longer gap means that this process was stopped */
-    GRACE_MS = 3500,     /* after the timeout: what the other thread has to decide in */
-    BLIND_MS = 3000,     /* files not readable for so long: it hangs */
+    GRACE_MS = 2500,     /* after the timeout: what the other thread has to decide in */
+    LEAST_BLIND_MS = 2500,
     TEXT_BYTES = 1024,
     EXIT_TIMEOUT = 5,
     EXIT_SIGNAL = 128
@@ -50,13 +50,21 @@ static bool take_signals(fr_watch *w, int *n_ends)
     return false;
 }
 
-/* The hard end of a rank whose folder cannot be read or written. */
+/* Files that could not be read or written for so long hang for good. A folder that is merely slow for a while must
+ * not end a run whose ranks wait for one that loads. */
+static int64_t blind_ms(int64_t timeout_ms)
+{
+    int64_t half = timeout_ms / 2;
+    return half > LEAST_BLIND_MS ? half : LEAST_BLIND_MS;
+}
+
+/* The hard end of a rank whose folder hangs. */
 static bool leave_blind(fr_watch *w, const fr_position *position, int64_t waited_ms)
 {
     char text[TEXT_BYTES];
     int64_t blind = fr_watch_monotonic_ms() - (int64_t)atomic_load(&w->looked_ms);
     if (w->timeout_ms == 0 || waited_ms < w->timeout_ms + GRACE_MS ||
-        blind < BLIND_MS) {
+        blind < blind_ms(w->timeout_ms)) {
         return false;
     }
     (void)snprintf(text, sizeof text,
