@@ -60,3 +60,8 @@ wait_for_file() {
     done
     fail "no file $1 after 30 s"
 }
+
+# A process that has ended but waits to be collected does not run.
+is_running() {
+    [ -e "/proc/$1/stat" ] && ! grep -q '^State:[[:space:]]*Z' "/proc/$1/status" 2>/dev/null
+}

@@ -167,6 +167,6 @@ kill -TERM "$launched"
 finish 143 "deaf dir"
 [ $((SECONDS - asked)) -le 6 ] || fail "the second signal took $((SECONDS - asked)) s"
 sleep 0.3
-! kill -0 "$deaf" 2>/dev/null || fail "rank 1 is still there"
+! is_running "$deaf" || fail "rank 1 is still there"
 [ ! -e "$work/deaf dir/STOP" ] || fail "STOP was left behind"
 echo "a second signal ends at once"
