@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 enum { TAG = 78, NAME_BYTES = 64, TOKEN_BYTES = 32 };
-static const double HASH_BUDGET_S = 25.0;
+static const double HASH_BUDGET_S = 15.0;
 /* A shared folder may show a new file of another node only some seconds later. */
 static const double SIGHT_BUDGET_S = 4.0;
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# launch/preflight on one host with three ranks, and on four hosts: it names the one with a slow link, another base
-# file, a run folder of its own or too little memory. usage: preflight.sh one|hosts
+# launch/preflight on one host with three ranks, and on several hosts: it names the one with a slow link, another base
+# file, a run folder of its own, too little memory, or no answer. usage: preflight.sh one|hosts|silent
 . "$(dirname "$0")/common.sh"
 . "$(dirname "$0")/hosts.sh"
 if [ "$1" = one ]; then
@@ -32,6 +32,18 @@ if [ "$1" = one ]; then
     exit 0
 fi
 
+if [ "$1" = silent ]; then
+    hosts_up 3
+    printf 'h%d\n' 0 1 2 >"$work/hosts"
+    tell "cut 2 0"
+    started=$SECONDS
+    expect 5 on h0 "${preflight[@]}" --hostfile "$work/hosts" --site "$HOSTS_FOLDER/site.env" "$work/c.yaml"
+    [ $((SECONDS - started)) -le 62 ] || fail "took $((SECONDS - started)) s"
+    says "ODD h2: nothing can be started there"
+    [ "$(grep -c ODD "$work/err")" = 1 ] || fail "$(cat "$work/err")"
+    echo "a host that does not answer is named after $((SECONDS - started)) s"
+    exit 0
+fi
 hosts_up 4 1000 200
 printf 'h%d\n' 0 1 2 3 >"$work/hosts"
 
