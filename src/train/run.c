@@ -1,15 +1,10 @@
 #define _POSIX_C_SOURCE 200809L
 #include "train/run.h"
 
-#include "base/file.h"
-#include "base/mem.h"
 #include "train/run_impl.h"
-#include "train/stopping.h"
 
-#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 
 int64_t fr_run_step(const fr_run_state *run)
 {
