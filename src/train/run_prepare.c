@@ -6,16 +6,21 @@
 
 #include <dirent.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define LOCK_NAME "lock"
+
+/* Whether it holds anything but a lock. */
 static bool folder_is_used(const char *path)
 {
     DIR *folder = opendir(path);
     bool used = false;
     for (struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;) {
         used = used ||
-               (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0);
+               (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+                strcmp(entry->d_name, LOCK_NAME) != 0);
     }
     if (folder != NULL) {
         (void)closedir(folder);
@@ -23,18 +28,42 @@ static bool folder_is_used(const char *path)
     return used;
 }
 
-/* Rank 0: create the run folder; refuse one in use unless the run resumes. */
+static fr_status check_unused(const fr_run_state *run)
+{
+    if (run->options->resume || !folder_is_used(run->config->run.dir)) {
+        return FR_OK;
+    }
+    return FR_FAIL(run->ctx, FR_ERR_CONFIG,
+                   "run.dir %s is not empty; pass --resume to go on with that run, or "
+                   "choose another folder",
+                   run->config->run.dir);
+}
+
+/* A rank lives and writes for about a second after its mpirun is killed, and a killed rank's mpirun takes two to end:
+ * a restart waits for them. */
+static fr_status lock_run_folder(fr_run_state *run)
+{
+    enum { WAIT_SECONDS = 10, WHAT_BYTES = 512 };
+    char what[WHAT_BYTES];
+    char *path = NULL;
+    FR_TRY(fr_join_path(run->ctx, run->config->run.dir, LOCK_NAME, &path));
+    (void)snprintf(what, sizeof what, "run folder %s", run->config->run.dir);
+    fr_status status = fr_lock_take(run->ctx, path, what, WAIT_SECONDS, &run->lock);
+    free(path);
+    return status;
+}
+
+/* Rank 0, which writes all that lasts: create the run folder, be alone in it; refuse one in use unless the run
+ * resumes. */
 static fr_status make_run_folder(fr_run_state *run)
 {
     const char *folder = run->config->run.dir;
     char *log = NULL;
-    if (!run->options->resume && folder_is_used(folder)) {
-        return FR_FAIL(
-            run->ctx, FR_ERR_CONFIG,
-            "run.dir %s is not empty; pass --resume to go on with that run, or "
-            "choose another folder",
-            folder);
-    }
+    FR_TRY(check_unused(run));
+    FR_TRY(fr_make_folder(run->ctx, folder));
+    FR_TRY(lock_run_folder(run));
+    FR_TRY(check_unused(run)); /* a run may have come and gone since */
+    FR_TRY(fr_checkpoint_tidy(run->ctx, folder));
     FR_TRY(fr_join_path(run->ctx, folder, "log", &log));
     fr_status status = fr_make_folder(run->ctx, log);
     free(log);
