@@ -229,10 +229,10 @@ static fr_status read_latest(fr_ctx *ctx, const char *folder, int64_t *step)
             *step = parse_name(text, strcspn(text, "\r\n"));
         }
         if (status == FR_ERR_DATA) {
+            fr_log(ctx, FR_LOG_WARN, "%s; trying the highest step", fr_ctx_error(ctx));
             fr_ctx_clear_error(ctx);
             status = FR_OK;
-        }
-        if (status == FR_OK && *step < 0) {
+        } else if (status == FR_OK && *step < 0) {
             fr_log(ctx, FR_LOG_WARN, "%s names no checkpoint; trying the highest step",
                    path);
         }

@@ -99,6 +99,26 @@ static fr_status check_config(fr_run_state *run)
     return status;
 }
 
+/* Ranks fall back from a damaged checkpoint each for itself, and a folder that is not shared shows each node another
+ * content: they must have come to the same step. */
+static fr_status agree_on_checkpoint(fr_run_state *run)
+{
+    int64_t range[2] = {-1, 0}; /* highest step, and the lowest negated */
+    for (int64_t i = 0; run->resumed != NULL && i < run->resumed->n_tasks; i++) {
+        int64_t step = run->resumed->tasks[i].step;
+        range[0] = step > range[0] ? step : range[0];
+    }
+    range[1] = -range[0];
+    FR_TRY(fr_group_allreduce(run->world, FR_MAX, range, 2));
+    if (range[0] == -range[1]) {
+        return FR_OK;
+    }
+    return FR_FAIL(run->ctx, FR_ERR_CHECKPOINT,
+                   "the ranks read checkpoints of different steps from %s: %lld and "
+                   "%lld (-1: none); every rank needs the same, readable run folder",
+                   run->config->run.dir, (long long)-range[1], (long long)range[0]);
+}
+
 static fr_status open_resume(fr_run_state *run)
 {
     fr_status status = FR_OK;
@@ -111,6 +131,7 @@ static fr_status open_resume(fr_run_state *run)
         status = check_config(run);
     }
     FR_TRY(fr_group_agree(run->world, status));
+    FR_TRY(agree_on_checkpoint(run));
     if (run->options->resume) {
         fr_log(run->ctx, FR_LOG_INFO, "resuming from %s",
                run->resumed_path != NULL ? run->resumed_path
@@ -183,11 +204,12 @@ static fr_status load_session(fr_run_state *run)
     return fr_session_load(s, &params);
 }
 
-/* The best prefixes so far, so that a later best.h5 still holds every task's. */
-static void restore_best(fr_run_state *run, fr_task *task)
+/* Local: take the task's best prefix so far from best.h5. */
+static fr_status read_best(const fr_run_state *run, fr_task *task, bool *found)
 {
     char *path = NULL;
     fr_checkpoint *best = NULL;
+    *found = false;
     fr_status status = fr_join_path(run->ctx, run->config->run.dir, "best.h5", &path);
     if (status == FR_OK) {
         status = fr_checkpoint_read(run->ctx, path, &best);
@@ -201,15 +223,32 @@ static void restore_best(fr_run_state *run, fr_task *task)
             size_t bytes = (size_t)task->n_local * sizeof(float);
             memcpy(task->best.k, saved->state.k + from, bytes);
             memcpy(task->best.v, saved->state.v + from, bytes);
+            *found = true;
         }
-    }
-    if (status != FR_OK) {
-        fr_log(run->ctx, FR_LOG_INFO, "no earlier best prefix: %s",
-               fr_ctx_error(run->ctx));
-        fr_ctx_clear_error(run->ctx);
     }
     fr_checkpoint_destroy(&best);
     free(path);
+    return status;
+}
+
+/* The best prefix so far, so that a later best.h5 still holds every task's. Where a rank cannot read it, the best
+ * validation is forgotten on all of them: the next one counts as the best and is kept. */
+static fr_status restore_best(fr_run_state *run, fr_task *task)
+{
+    bool found = false;
+    fr_status status = read_best(run, task, &found);
+    int64_t n_found = found ? 1 : 0;
+    if (status != FR_OK || !found) {
+        fr_log(run->ctx, FR_LOG_WARN, "task %s: its best prefix so far is lost%s%s",
+               task->config->name, status != FR_OK ? ": " : "", fr_ctx_error(run->ctx));
+        fr_ctx_clear_error(run->ctx);
+    }
+    FR_TRY(fr_group_allreduce(run->world, FR_MIN, &n_found, 1));
+    if (n_found == 0) {
+        task->best_loss = (double)INFINITY;
+        task->best_step = -1;
+    }
+    return FR_OK;
 }
 
 /* From the checkpoint if it holds the task, else as its init says. */
@@ -224,10 +263,7 @@ static fr_status start_task(fr_run_state *run, fr_task *task)
     }
     FR_TRY(fr_group_agree(run->world, status));
     if (found) {
-        if (isfinite(task->best_loss)) {
-            restore_best(run, task);
-        }
-        return FR_OK;
+        return isfinite(task->best_loss) ? restore_best(run, task) : FR_OK;
     }
     return fr_group_agree(
         run->world,
