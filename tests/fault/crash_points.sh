@@ -184,5 +184,5 @@ for pid in "${pids[@]}"; do
     wait "$pid" || failures=1
 done
 [ $failures = 0 ] || fail "see above"
-points=$(($(paste -sd+ "$work"/lane-*/points)))
+points=$(($(cat "$work"/lane-*/points | paste -sd+)))
 echo "$points crash points: each ends as it must, and a resume ends with the uninterrupted run's bytes"
