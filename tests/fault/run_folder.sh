@@ -19,6 +19,7 @@ wait_for() {
 # a second run on the folder of a living one is refused, with its process and host
 "$FORERUN" train "$work/c.yaml" --set "run.dir=$work/busy" 2>"$work/first.err" &
 first=$!
+trap 'kill -KILL $first 2>/dev/null || true; rm -rf "$work"' EXIT
 wait_for "$work/busy/latest"
 kill -STOP $first
 expect 1 train busy 2 1 --resume
