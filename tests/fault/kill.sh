@@ -14,6 +14,7 @@ rounds=$1
 seed=${2:-$((RANDOM * 32768 + RANDOM))}
 lanes=${3:-3}
 steps=30
+TOLD=9
 events=$work/events
 : >"$events"
 exec {pause}<> <(:)
@@ -34,7 +35,7 @@ failed() {
     echo "FAILED: round of seed $round_seed: $* (folder kept: $dir)" >&2
     tail -n 5 "$dir".err* >&2
     [ ! -d "/proc/${launcher:-none}" ] || kill -KILL "$launcher" || true
-    exit 1
+    exit $TOLD
 }
 
 # The living processes of the round but for mpirun, in $ranks.
@@ -56,10 +57,12 @@ launch() {
         >"$dir.out" 2>"$dir.err$starts" </dev/null &
     launcher=$!
     n_ranks=$((stages * replicas))
+    ranks=()
 }
 
 is_running() {
-    kill -0 "$launcher" 2>/dev/null && [[ $(<"/proc/$launcher/stat") != *") Z "* ]]
+    local stat=''
+    kill -0 "$launcher" && read -r stat <"/proc/$launcher/stat" && [[ $stat != *") Z "* ]]
 } 2>/dev/null
 
 # Wait for the moment to kill.
@@ -190,10 +193,12 @@ run_round() {
 
 # run_lane LANE: every LANES-th round.
 run_lane() {
-    local round
+    local round code
     for ((round = $1; round < rounds; round += lanes)); do
         # shellcheck disable=SC2030 # each round draws from its own seed
-        (RANDOM=$((seed + round)) && run_round $((seed + round))) || true
+        code=0
+        (RANDOM=$((seed + round)) && run_round $((seed + round))) || code=$?
+        [ $code = 0 ] || [ $code = $TOLD ] || echo "FAILED: round of seed $((seed + round)) ended with $code" >&2
     done
 }
 
