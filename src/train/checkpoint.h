@@ -98,7 +98,8 @@ bool fr_checkpoint_is_ours(const char *path);
 /* ---- the run folder ---------------------------------------------------------------------- */
 
 /** Write `folder`/checkpoint-STEP.h5, then `latest` (a text file with its name), then drop all but the
- * newest `keep`. */
+ * newest `keep` and tidy. After a failure, or a kill at any moment, `latest` names a whole checkpoint: this one or
+ * the one before. */
 FR_MUST_CHECK fr_status fr_checkpoint_save(fr_ctx *ctx, const char *folder,
                                            int64_t step, int64_t keep,
                                            const fr_checkpoint *checkpoint);
@@ -111,6 +112,9 @@ FR_MUST_CHECK fr_status fr_checkpoint_save(fr_ctx *ctx, const char *folder,
  */
 FR_MUST_CHECK fr_status fr_checkpoint_load_latest(fr_ctx *ctx, const char *folder,
                                                   fr_checkpoint **out, char **path);
+
+/** Remove the temporary files that killed processes left of this folder's run files. The caller alone writes there. */
+FR_MUST_CHECK fr_status fr_checkpoint_tidy(fr_ctx *ctx, const char *folder);
 
 /** Index of a task by name (NULL: the only task); FR_ERR_CHECKPOINT listing the names otherwise. */
 FR_MUST_CHECK fr_status fr_checkpoint_find_task(fr_ctx *ctx,

@@ -58,6 +58,7 @@ static void close_run(fr_run_state *run)
     free(run->resumed_path);
     fr_checkpoint_destroy(&run->resumed);
     fr_session_close(&run->session);
+    fr_lock_release(&run->lock);
 }
 
 fr_status fr_run(fr_ctx *ctx, fr_group *world, const fr_config *config,

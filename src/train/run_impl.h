@@ -4,6 +4,7 @@
 #ifndef FR_TRAIN_RUN_IMPL_H
 #define FR_TRAIN_RUN_IMPL_H
 
+#include "base/lock.h"
 #include "train/gather.h"
 #include "train/metrics.h"
 #include "train/run.h"
@@ -20,6 +21,7 @@ typedef struct fr_run_state {
     int64_t n_tasks;
     fr_task *tasks;
     fr_metrics *metrics;
+    fr_lock *lock;          /* of the run folder, on rank 0; NULL elsewhere */
     char *config_text;      /* resolved */
     fr_checkpoint *resumed; /* NULL: from step 0 */
     char *resumed_path;
