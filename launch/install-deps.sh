@@ -32,9 +32,10 @@ is_installed() {
     [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
 
-# A version of the package in the archive's index that could be installed?
+# A version of the package in the archive's index that could be installed? (grep reads to the end: one that
+# leaves early makes apt-cache, and with it the pipe, fail.)
 is_offered() {
-    apt-cache policy "$1" 2>/dev/null | grep -q 'Candidate: [^(]'
+    apt-cache policy "$1" 2>/dev/null | grep 'Candidate: [^(]' >/dev/null
 }
 
 wanted=()
