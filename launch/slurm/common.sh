@@ -118,7 +118,8 @@ build_command() {
     local tasks=$1 config=$2 common_words
     shift 2
     if [ "$launcher" = srun ]; then
-        command=(srun "--ntasks=$tasks" --mpi=pmix --kill-on-bad-exit=1
+        # Not --kill-on-bad-exit: the first rank to leave with 75 would have the others killed, and 143 come out.
+        command=(srun "--ntasks=$tasks" --mpi=pmix --kill-on-bad-exit=0 --wait=30
             "${forerun:-$ROOT/build/release/forerun}" train "$config" --resume "$@")
         return
     fi
