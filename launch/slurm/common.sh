@@ -18,7 +18,7 @@ quoted() {
 
 # parse_common "$@": options that submit and the batch scripts share, into variables; the number of words
 # taken is in $taken (0: not one of them).
-forerun=${FORERUN:-}
+forerun=
 site=
 restarts=
 launcher=mpirun
@@ -120,7 +120,7 @@ build_command() {
     if [ "$launcher" = srun ]; then
         # Not --kill-on-bad-exit: the first rank to leave with 75 would have the others killed, and 143 come out.
         command=(srun "--ntasks=$tasks" --mpi=pmix --kill-on-bad-exit=0 --wait=30
-            "${forerun:-$ROOT/build/release/forerun}" train "$config" --resume "$@")
+            "${forerun:-${FORERUN:-$ROOT/build/release/forerun}}" train "$config" --resume "$@")
         return
     fi
     common_words

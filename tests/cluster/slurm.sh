@@ -17,7 +17,7 @@ processes_of() {
     done
 }
 
-# slurm_clean DIR: end them all, then remove the folder.
+# slurm_clean DIR WORK: end them all, then remove both folders.
 slurm_clean() {
     local ids round
     for ((round = 0; round < 50; round++)); do
@@ -30,15 +30,15 @@ slurm_clean() {
         fi
         sleep 0.2
     done
-    rm -rf "$1"
+    rm -rf "$1" "$2"
 }
 
-# slurm.sh --guard PID DIR: clean up once the test PID is gone, however it went.
+# slurm.sh --guard PID DIR WORK: clean up once the test PID is gone, however it went.
 if [ "${1:-}" = --guard ]; then
     while kill -0 "$2" 2>/dev/null; do
         sleep 0.5
     done
-    slurm_clean "$3"
+    slurm_clean "$3" "$4"
     exit 0
 fi
 
@@ -150,9 +150,9 @@ slurm_start() {
         slurm=$(mktemp -d /tmp/forerun-slurm.XXXXXX)
         ;;
     esac
-    trap 'slurm_clean "$slurm"; rm -rf "$work"' EXIT
+    trap 'slurm_clean "$slurm" "$work"' EXIT
     trap 'exit 143' TERM INT HUP
-    (setsid bash "$SOURCE/tests/cluster/slurm.sh" --guard $$ "$slurm" </dev/null >/dev/null 2>&1 &)
+    (setsid bash "$SOURCE/tests/cluster/slurm.sh" --guard $$ "$slurm" "$work" </dev/null >/dev/null 2>&1 &)
     export SLURM_CONF=$slurm/slurm.conf
     start_daemons "$nodes"
     for ((i = 0; i < 150; i++)); do
