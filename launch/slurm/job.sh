@@ -129,6 +129,11 @@ finish() {
         cancel_rest
         exit 0
     fi
+    if [ "$signalled" = TERM ] && ! still_running; then
+        say "$(date '+%F %T') Slurm ended the job (cancelled, preempted or out of time) at step $step: it does not requeue" \
+            "itself; submit the same again to go on"
+        exit "$code"
+    fi
     if [ "$code" != 75 ] && [ "$code" != 5 ] && [ "$code" -lt 128 ]; then
         say "exit code $code: starting again would not help; see the messages above"
         cancel_rest
@@ -153,10 +158,6 @@ start_again() {
     fi
     if [ -n "$chain" ]; then
         say "the next job of the chain goes on, if there is one"
-        exit "$code"
-    fi
-    if ! still_running; then
-        say "the job was cancelled or preempted: it does not requeue itself"
         exit "$code"
     fi
     if ! scontrol requeue "$SLURM_JOB_ID"; then
