@@ -5,7 +5,7 @@
 slurm_start 2
 srun --mpi=list 2>&1 | grep pmix >"$work/out" || slurm_skip "its srun has no pmix"
 make_tiny
-steps=3000
+steps=1500
 make_config $steps 2 f32
 train whole 1 1 2>"$work/err" || fail "$(cat "$work/err")"
 
