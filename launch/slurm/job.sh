@@ -142,8 +142,9 @@ finish() {
         exit "$code"
     fi
     say "$(date '+%F %T') exit code $code at step $step"
-    if [ -z "$signalled" ] && [ -e "$folder/STOP" ]; then
-        say "$folder/STOP asks for an end; remove it and submit again to go on"
+    # Nobody signalled: somebody made a STOP file, which an answering run removes.
+    if [ -z "$signalled" ] && { [ "$code" = 75 ] || [ -e "$folder/STOP" ]; }; then
+        say "a STOP file asked for an end; submit again to go on"
         cancel_rest
         exit "$code"
     fi

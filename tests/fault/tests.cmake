@@ -1,4 +1,3 @@
-# Allocation-failure sweeps (every test_*.c here is one CUnit binary), and scripts that stop and lose ranks.
 # Every test_*.c here is one CUnit binary, an allocation-failure sweep. The scripts kill runs and let their system
 # calls fail; kill.sh takes any number of rounds, crash_points.sh an `all`.
 
