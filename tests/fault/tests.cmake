@@ -1,5 +1,5 @@
 # Every test_*.c here is one CUnit binary, an allocation-failure sweep. The scripts kill runs and let their system
-# calls fail; kill.sh takes any number of rounds, crash_points.sh an `all`.
+# calls fail; kill.sh takes any number of rounds, soak.sh of steps, crash_points.sh an `all`.
 
 file(GLOB FAULT_SOURCES CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/test_*.c)
 foreach(source ${FAULT_SOURCES})
@@ -18,6 +18,7 @@ fr_script_test(fault launch_run ${CMAKE_CURRENT_LIST_DIR}/launch_run.sh)
 fr_script_test(fault launch_run_user ${CMAKE_CURRENT_LIST_DIR}/launch_run.sh user)
 set_property(TEST fault.launch_run fault.launch_run_user PROPERTY RESOURCE_LOCK cluster)
 fr_script_test(fault kill ${CMAKE_CURRENT_LIST_DIR}/kill.sh 5)
+fr_script_test(fault soak ${CMAKE_CURRENT_LIST_DIR}/soak.sh 1500)
 fr_script_test(fault run_folder ${CMAKE_CURRENT_LIST_DIR}/run_folder.sh)
 fr_script_test(fault full_disk ${CMAKE_CURRENT_LIST_DIR}/full_disk.sh)
 
