@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static const fr_option OPTIONS[] = {
@@ -11,6 +12,8 @@ static const fr_option OPTIONS[] = {
      "override a config key (repeatable), e.g. tasks.NAME.optimizer.lr=1e-2"},
     {"force", NULL, "resume over other weights of the same shape"},
     {"stop-after", "N", "stop with a checkpoint (exit 75) after step N"},
+    {"print-dir", NULL,
+     "print the run folder (run.dir) that these arguments give; end"},
     {NULL, NULL, NULL},
 };
 
@@ -54,7 +57,11 @@ fr_status fr_cmd_train(const fr_cli *cli)
         status = read_config(cli, &config);
     }
     status = fr_group_agree(cli->world, status);
-    if (status == FR_OK) {
+    if (status == FR_OK && fr_options_has(cli->options, "print-dir")) {
+        if (fr_ctx_rank(cli->ctx) == 0) {
+            (void)printf("%s\n", config->run.dir);
+        }
+    } else if (status == FR_OK) {
         status = fr_run(cli->ctx, cli->world, config, &options);
     }
     fr_config_destroy(&config);

@@ -5,11 +5,13 @@
 #include "base/mem.h"
 #include "train/run_impl.h"
 
+#include <errno.h>
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 int64_t fr_run_step(const fr_run_state *run)
 {
@@ -35,6 +37,23 @@ void fr_run_block_signals(void)
     (void)sigprocmask(SIG_BLOCK, &wanted, NULL);
 }
 
+/* Whether a file STOP lies in the run folder; `remove` takes it away. */
+static bool stop_file(fr_run_state *run, bool remove)
+{
+    char *path = NULL;
+    bool found = false;
+    if (fr_join_path(run->ctx, run->config->run.dir, "STOP", &path) == FR_OK) {
+        found = fr_file_exists(path);
+    }
+    if (found && remove && unlink(path) != 0) {
+        fr_log(run->ctx, FR_LOG_WARN,
+               "warning: cannot remove %s (%s); remove it before the next start", path,
+               strerror(errno));
+    }
+    free(path);
+    return found;
+}
+
 /* The signals stay blocked and are looked at between steps: nothing happens inside a handler. */
 static bool stop_wanted(fr_run_state *run)
 {
@@ -48,11 +67,7 @@ static bool stop_wanted(fr_run_state *run)
                sigismember(&pending, SIGUSR1) == 1;
     }
     if (fr_group_rank(run->world) == 0 && !stop) {
-        char *path = NULL;
-        if (fr_join_path(run->ctx, run->config->run.dir, "STOP", &path) == FR_OK) {
-            stop = fr_file_exists(path);
-        }
-        free(path);
+        stop = stop_file(run, false);
     }
     return stop;
 }
@@ -165,6 +180,10 @@ static fr_status run_steps(fr_run_state *run)
         if (due || !live || stopping) {
             FR_TRY(fr_run_save(run));
         }
+    }
+    if (fr_group_rank(run->world) == 0) {
+        /* answered by the checkpoint: the next start must not stop for it again */
+        (void)stop_file(run, true);
     }
     if (!live) {
         return fr_run_save_prefixes(run);

@@ -25,7 +25,7 @@ void fr_run_block_signals(void);
 
 /**
  * Train every task of the config. SIGINT, SIGTERM and SIGUSR1, or a file STOP in the run folder, stop all
- * ranks after the same step with a checkpoint.
+ * ranks after the same step with a checkpoint; the file is removed once that checkpoint is committed.
  *
  * @return FR_OK; FR_ERR_STOPPED (checkpoint written, start again with --resume); FR_ERR_CONFIG (also: a run
  *         folder in use without resume); FR_ERR_DATA; FR_ERR_NUMERIC (more than nonfinite_limit skipped steps
