@@ -120,7 +120,7 @@ build_command() {
     if [ "$launcher" = srun ]; then
         # Not --kill-on-bad-exit: the first rank to leave with 75 would have the others killed, and 143 come out.
         command=(srun "--ntasks=$tasks" --mpi=pmix --kill-on-bad-exit=0 --wait=30
-            "${forerun:-${FORERUN:-$ROOT/build/release/forerun}}" train "$config" --resume "$@")
+            "${forerun:-$ROOT/build/release/forerun}" train "$config" --resume "$@")
         return
     fi
     common_words

@@ -222,8 +222,12 @@ job_ranks() {
     done
 }
 
-# A forerun of another kind for jobs: the script on standard input, at $work/NAME.
+# A forerun of another kind for jobs: the shell commands on standard input, at $work/NAME. It trains in no way of
+# its own, but says where the run is, like the program.
 fake_forerun() {
-    cat >"$work/$1"
+    {
+        printf '#!/usr/bin/env bash\ncase " $* " in *" --print-dir "*) exec %q "$@" ;; esac\n' "$FORERUN"
+        cat
+    } >"$work/$1"
     chmod +x "$work/$1"
 }

@@ -9,7 +9,6 @@ train whole 1 1 2>"$work/err" || fail "$(cat "$work/err")"
 
 # Stops a hundred steps after where it began.
 fake_forerun hundred <<SH
-#!/usr/bin/env bash
 newest=\$(ls "$work/run" 2>/dev/null | sed -n 's/^checkpoint-\([0-9]*\).h5/\1/p' | sort -n | tail -n 1)
 exec "$FORERUN" "\$@" --stop-after \$((\${newest:-0} + 100))
 SH

@@ -18,7 +18,6 @@ fake_forerun unusable <<<'exit 6'
 fake_forerun asked <<<'touch "$work/run asked/STOP"; exit 75'
 fake_forerun cancelled <<<'trap "exit 75" TERM USR1; touch "$work/run cancelled/runs"; sleep 60 & wait'
 export work
-sed -i '1i #!/bin/sh' "$work"/{lost,stopped,unusable,asked,cancelled}
 for kind in lost stopped unusable asked cancelled; do
     "$submit" --requeue --restarts 0 --forerun "$work/$kind" "$work/c.yaml" -- --set "run.dir=$work/run $kind" \
         >"$work/$kind.id"
