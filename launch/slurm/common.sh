@@ -67,37 +67,9 @@ check_train_arguments() {
     done
 }
 
-# run_dir CONFIG [TRAIN ARGUMENT...]: run.dir as the program sees it: the last --set, else the config's.
+# run_dir CONFIG [TRAIN ARGUMENT...]: the run folder that these give, asked of the program, which checks them all.
 run_dir() {
-    python3 - "$@" <<'PY'
-import json
-import re
-import sys
-
-found = None
-words = sys.argv[2:]
-for before, word in zip([""] + words, words):
-    for text in ([word] if before == "--set" else []) + ([word[6:]] if word.startswith("--set=") else []):
-        if text.startswith("run.dir="):
-            found = text[len("run.dir="):]
-if found is None:
-    try:
-        with open(sys.argv[1], encoding="utf-8") as file:
-            text = file.read()
-    except OSError as error:
-        sys.exit("forerun-slurm: %s" % error)
-    section = re.search(r"^run:(.*(?:\n(?:[ \t}#].*)?)*)", text, re.M)
-    value = section and re.search(
-        r"""(?:^|[{,])[ \t]*dir:[ \t]+("(?:[^"\\\n]|\\.)*"|'(?:[^'\n]|'')*'|[^,}\n]*)""", section.group(1), re.M)
-    found = re.sub(r"[ \t]#.*", "", value.group(1)).strip() if value else ""
-    if found.startswith('"'):
-        found = json.loads(value.group(1))
-    elif found.startswith("'"):
-        found = value.group(1)[1:-1].replace("''", "'")
-if not found:
-    sys.exit("forerun-slurm: found no run.dir in %s; set it there or with -- --set run.dir=FOLDER" % sys.argv[1])
-print(found)
-PY
+    "${forerun:-$ROOT/build/release/forerun}" train "$@" --print-dir
 }
 
 # newest_step DIR: step of its newest checkpoint, 0 where there is none.

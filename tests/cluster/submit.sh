@@ -6,6 +6,8 @@
 # The tree at a path with a space, and an sbatch, scontrol and scancel that write down how they are called.
 mkdir "$work/the tree" "$work/bin"
 cp -r "$SOURCE/launch" "$work/the tree/"
+mkdir -p "$work/the tree/build/release"
+ln -s "$FORERUN" "$work/the tree/build/release/forerun"
 rm -f "$work/the tree/launch/site.env"
 submit="$work/the tree/launch/slurm/submit"
 export calls="$work/calls"
@@ -21,6 +23,7 @@ fi
 SH
     chmod +x "$work/bin/$program"
 done
+ln -s "$FORERUN" "$work/a forerun"
 export PATH="$work/bin:$PATH"
 cd "$work"
 cat >"a config.yaml" <<'YAML'
@@ -31,6 +34,11 @@ run:
   # dir: nor this
   dir: "runs/of mine" # but this
   steps: 5
+tasks:
+  - name: t
+    train: rows.jsonl
+    eos: false
+    prefix: {init: {random: 0.5}, length: 5}
 YAML
 
 # dry ARGUMENTS...: what --dry-run prints, in $work/out; nothing is submitted.
@@ -79,13 +87,13 @@ as_submitted "a config.yaml"
 
 form=(--nodes 2 --ntasks 4 --time 2:00:00 --partition long --signal-before 600 --requeue --restarts 3
     --forerun "$work/a forerun" --sbatch --mem=4G --sbatch "--comment=two words" "a config.yaml" --
-    --set "tasks.t.template=it's {source}")
+    --set "tasks.t.template=it's {source}{target}")
 dry "${form[@]}"
 own=(--restarts 3 --forerun "$work/a forerun")
 prints sbatch --parsable --nodes=2 --ntasks=4 --signal=B:USR1@600 --time=2:00:00 --partition=long --mem=4G \
     "--comment=two words" "$batch/requeue.sbatch" "${root[@]}" "${own[@]}" "a config.yaml" -- \
-    --set "tasks.t.template=it's {source}"
-prints "$work/the tree/launch/run" -n 4 "${own[@]}" "a config.yaml" -- --set "tasks.t.template=it's {source}"
+    --set "tasks.t.template=it's {source}{target}"
+prints "$work/the tree/launch/run" -n 4 "${own[@]}" "a config.yaml" -- --set "tasks.t.template=it's {source}{target}"
 shows requeue.sbatch
 as_submitted "${form[@]}"
 
@@ -171,21 +179,13 @@ refuses "foreign, entry 1: cannot read the config none.yaml" --array foreign "a 
 echo '--set "run.dir=$(touch evaluated)"' >hostile
 expect 0 "$submit" --dry-run --array hostile "a config.yaml"
 [ ! -e evaluated ] || fail "a list is evaluated by the shell"
-echo 'base: {path: x}' >bare.yaml
-refuses "found no run.dir in bare.yaml" bare.yaml
+# what the program would refuse is refused before it waits in the queue
+grep -v 'dir:' "a config.yaml" >bare.yaml
+refuses "run.dir" bare.yaml
 expect 0 "$submit" --dry-run bare.yaml -- --set run.dir=x
+refuses "run.stepps" "a config.yaml" -- --set run.stepps=3
+echo '--set run.dir=x --set tasks.other.optimizer.lr=1' >unknown
+refuses "other" --array unknown "a config.yaml"
+refuses "no program" --forerun none "a config.yaml"
 
-# every way to write run.dir
-names() {
-    printf '%s\n' "$2" >form.yaml
-    echo '--set run.steps=1' >one
-    expect 0 "$submit" --dry-run --array one form.yaml
-    grep -qF -- "run.dir=$(printf %q "$1/1")" "$work/out" || fail "not $1: $2: $(cat "$work/out")"
-}
-names runs/a 'run: {dir: runs/a, steps: 3}'
-names runs/a 'run: {steps: 3, dir: runs/a}'
-names runs/a $'run:  {steps: 3,\n  dir: runs/a,\n  keep: 1\n}'
-names runs/a $'base: {path: x}\nrun:\n    dir: runs/a\n    steps: 3\ntasks:\n  - name: a'
-names 'a{b' "run: {dir: 'a{b', steps: 3}"
-names runs/b $'run:\n  steps: 3\n\n  dir: "runs/b"\n'
 echo "submit: every form is shown as it is submitted; what can't work is refused"
