@@ -129,7 +129,7 @@ int64_t fr_session_weight_bytes(const fr_session *session, fr_precision precisio
 }
 
 /* MemAvailable of the kernel; all of the memory where the line is missing. */
-static int64_t available_memory(void)
+int64_t fr_session_node_memory(void)
 {
     int64_t bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * (int64_t)sysconf(_SC_PAGESIZE);
     FILE *file = fopen("/proc/meminfo", "r");
@@ -148,6 +148,6 @@ static int64_t available_memory(void)
 
 fr_status fr_session_rank_memory(fr_session *session, int64_t *out)
 {
-    *out = available_memory() / fr_group_node_size(session->world);
+    *out = fr_session_node_memory() / fr_group_node_size(session->world);
     return fr_group_allreduce(session->world, FR_MIN, out, 1);
 }

@@ -5,7 +5,7 @@
 slurm_start 2
 srun --mpi=list 2>&1 | grep pmix >"$work/out" || slurm_skip "its srun has no pmix"
 make_tiny
-steps=3000
+steps=1500
 make_config $steps 2 f32
 train whole 1 1 2>"$work/err" || fail "$(cat "$work/err")"
 
@@ -29,6 +29,14 @@ scancel --batch --signal=USR1 "$job"
 wait_job "$job" 30 FAILED 75
 again=$(sed -n 's/.*exit code 75 at step \([0-9]*\).*/\1/p' "$work/slurm-$job.out")
 [ "$again" -gt "$stopped" ] && [ "$again" -lt "$steps" ] || fail "stopped at step $again after $stopped"
+
+# The first rank to leave with 75 must not have the others ended, whose code would hide it.
+fake_forerun uneven <<'SH'
+sleep $((3 * SLURM_PROCID))
+exit 75
+SH
+job=$("$submit" --srun --nodes 2 --ntasks 2 --forerun "$work/uneven" "$work/c.yaml" -- --set "run.dir=$work/uneven run")
+wait_job "$job" 30 FAILED 75
 
 # A lost rank must not leave the other waiting for ever.
 job=$(begin)

@@ -120,15 +120,23 @@ mkdir -p "$work/five/log"
 now=$(date +%s)
 {
     echo "rank=0 host=h0 pid=11 status=running state=waiting what=forward peer=1 step=12 task=t microbatch=3 since=$now.1 beat=$((now + 9)).456"
-    echo "rank=1 host=h1 pid=12 status=running state=computing what=backward peer=- step=12 task=t microbatch=3 since=$now.1 beat=$((now + 4)).456"
-    echo "rank=2 host=h2 pid=13 status=running state=computing what=backward peer=- step=1 task=t microbatch=3 since=1.0 beat=1000.0"
+    echo "rank=1 host=h1 pid=12 status=running state=computing what=backward peer=-1 step=12 task=t microbatch=3 since=$now.1 beat=$((now + 4)).456"
+    echo "rank=2 host=h2 pid=13 status=running state=computing what=backward peer=-1 step=1 task=t microbatch=3 since=1.0 beat=1000.0"
+    echo "rank=3 host=h3 pid=14 status=ended state=closing what=- peer=-1 step=1 task=t microbatch=3 since=1.0 beat=$now.0"
 } >"$work/five/all"
-for r in 0 1 2; do
+for r in 0 1 2 3; do
     sed -n "$((r + 1))p" "$work/five/all" >"$work/five/log/rank-000$r.slot"
 done
 expect 5 "${launch[@]}" --forerun "$work/dies" -n 1 --restarts 0 "$work/c.yaml" -- --set "run.dir=$work/five"
 says "rank 0 on $(uname -n) left with exit code 5"
 says "rank 1 on h1 (pid 12) was heard of last, 5.0 s before the others: computing backward, task t, step 12"
+# the ranks' own table says more; one of an earlier start says nothing
+sed -i 's/^sleep 1;/sleep 1; [ -n "$QUIET" ] || { echo "error: rank 2 on h2 has stopped"; echo "rank host"; } >"$FORERUN_LOG_DIR\/timeout.txt";/' "$work/dies"
+expect 5 "${launch[@]}" --forerun "$work/dies" -n 1 --restarts 0 "$work/c.yaml" -- --set "run.dir=$work/five"
+says "left with exit code 5; error: rank 2 on h2 has stopped"
+touch -d '1 minute ago' "$work/five/log/timeout.txt"
+QUIET=1 FORERUN_EXPORT=QUIET expect 5 "${launch[@]}" --forerun "$work/dies" -n 1 --restarts 0 "$work/c.yaml" -- --set "run.dir=$work/five"
+! grep -q 'rank 2 on h2' "$work/err" || fail "an old table was told: $(cat "$work/err")"
 echo "giving up after the restarts with 5 and the reason; 4 is passed on"
 
 # one signal: a checkpoint and 75; the next start goes on; a leftover STOP file is no obstacle

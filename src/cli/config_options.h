@@ -1,0 +1,15 @@
+/*
+ * config_options.h - the config of a command line: CONFIG and its --set overrides.
+ *
+ * Layer L5.
+ */
+#ifndef FR_CLI_CONFIG_OPTIONS_H
+#define FR_CLI_CONFIG_OPTIONS_H
+
+#include "cli/commands.h"
+#include "train/config.h"
+
+/** Read the first positional with every `set` applied; the caller destroys *out. */
+FR_MUST_CHECK fr_status fr_cli_read_config(const fr_cli *cli, fr_config **out);
+
+#endif
