@@ -45,15 +45,18 @@ common_words() {
     [ -z "$site" ] || common_words+=(--site "$site")
 }
 
-# Settings of the site: --site FILE, else launch/site.env where there is one.
+# Settings of the site: --site FILE, else launch/site.env where there is one; every variable is exported.
 load_site() {
     local file=${site:-$ROOT/launch/site.env}
     if [ -n "$site" ] && [ ! -r "$site" ]; then
         usage_error "cannot read the site file $site"
     fi
+    case $file in */*) ;; *) file=./$file ;; esac
     if [ -r "$file" ]; then
+        set -a
         # shellcheck source=/dev/null
         . "$file"
+        set +a
     fi
 }
 

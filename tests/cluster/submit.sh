@@ -140,8 +140,8 @@ echo "account $SBATCH_ACCOUNT"
 SH
 expect 0 "$submit" "a config.yaml"
 grep -qx 'account site' "$work/out" || fail "site.env is not read"
-echo 'export SBATCH_ACCOUNT=other' >"$work/other site"
-expect 0 "$submit" --site "$work/other site" "a config.yaml"
+echo 'SBATCH_ACCOUNT=other' >"$work/other site"
+expect 0 "$submit" --site "other site" "a config.yaml"
 grep -qx 'account other' "$work/out" || fail "--site is not read"
 
 # refused: exit code 2 and the reason
