@@ -1,12 +1,12 @@
 # Shared by the batch scripts and submit; sourced with ROOT set to the source tree.
 
-say() {
-    echo "forerun-slurm: $*" >&2
-}
+root=$ROOT
+program=forerun-slurm
+# shellcheck source=../mpi-lib.sh
+. "$root/launch/mpi-lib.sh"
 
 usage_error() {
-    say "$*"
-    exit 2
+    die 2 "$@"
 }
 
 # quoted WORD...: one line that a shell reads back as these words.
@@ -21,7 +21,7 @@ quoted() {
 forerun=
 site=
 restarts=
-launcher=mpirun
+starter=mpirun
 parse_common() {
     taken=2
     case $1 in
@@ -29,7 +29,7 @@ parse_common() {
     --site) site=${2:?--site needs a file} ;;
     --restarts) restarts=${2:?--restarts needs a number} ;;
     --srun)
-        launcher=srun
+        starter=srun
         taken=1
         ;;
     *) taken=0 ;;
@@ -39,25 +39,10 @@ parse_common() {
 # The same options again as words, in $common_words.
 common_words() {
     common_words=()
-    [ "$launcher" = mpirun ] || common_words+=(--srun)
+    [ "$starter" = mpirun ] || common_words+=(--srun)
     [ -z "$restarts" ] || common_words+=(--restarts "$restarts")
     [ -z "$forerun" ] || common_words+=(--forerun "$forerun")
     [ -z "$site" ] || common_words+=(--site "$site")
-}
-
-# Settings of the site: --site FILE, else launch/site.env where there is one; every variable is exported.
-load_site() {
-    local file=${site:-$ROOT/launch/site.env}
-    if [ -n "$site" ] && [ ! -r "$site" ]; then
-        usage_error "cannot read the site file $site"
-    fi
-    case $file in */*) ;; *) file=./$file ;; esac
-    if [ -r "$file" ]; then
-        set -a
-        # shellcheck source=/dev/null
-        . "$file"
-        set +a
-    fi
 }
 
 # check_train_arguments WORD...: what every attempt must decide for itself is refused.
@@ -92,7 +77,7 @@ newest_step() {
 build_command() {
     local tasks=$1 config=$2 common_words
     shift 2
-    if [ "$launcher" = srun ]; then
+    if [ "$starter" = srun ]; then
         # Not --kill-on-bad-exit: the first rank to leave with 75 would have the others killed, and 143 come out.
         command=(srun "--ntasks=$tasks" --mpi=pmix --kill-on-bad-exit=0 --wait=30
             "${forerun:-$ROOT/build/release/forerun}" train "$config" --resume "$@")

@@ -7,7 +7,7 @@ run_job() {
     shift
     list=
     parse_job "$@"
-    load_site
+    read_site
     if [ -n "$list" ]; then
         read_entry "$list" "${SLURM_ARRAY_TASK_ID:?this script runs as a job array: sbatch --array=1-N}" \
             "$config" "${train_arguments[@]}"
@@ -15,7 +15,7 @@ run_job() {
         train_arguments=("${entry_arguments[@]}")
     fi
     folder=$(run_dir "$config" "${train_arguments[@]}") || exit 2
-    if [ "$launcher" = srun ]; then
+    if [ "$starter" = srun ]; then
         . "$ROOT/launch/mpi-env.sh"
     fi
     build_command "${SLURM_NTASKS:-1}" "$config" "${train_arguments[@]}"
