@@ -7,14 +7,11 @@
 # processes_of DIR: ids of every process that was started with the private Slurm in DIR. Job steps detach
 # themselves from their daemon, but all inherit its settings.
 processes_of() {
-    local environment id
-    for environment in /proc/[0-9]*/environ; do
-        id=${environment#/proc/}
-        id=${id%/environ}
-        if [ "$id" != $$ ] && grep -qzF "SLURM_CONF=$1/" "$environment" 2>/dev/null; then
-            echo "$id"
-        fi
-    done
+    local environment
+    grep -lzF "SLURM_CONF=$1/" /proc/[0-9]*/environ 2>/dev/null | while IFS= read -r environment; do
+        environment=${environment#/proc/}
+        [ "${environment%/environ}" = $$ ] || echo "${environment%/environ}"
+    done || true
 }
 
 # slurm_clean DIR WORK: end them all, then remove both folders.
@@ -180,8 +177,8 @@ slurm_show() {
 
 # wait_job JOB SECONDS STATE [EXIT]: the job gets into the state, with this exit code, in time.
 wait_job() {
-    local state='' i
-    for ((i = 0; i < $2 * 5; i++)); do
+    local state='' end=$((SECONDS + $2))
+    while [ "$SECONDS" -le "$end" ]; do
         state=$(job_field "$1" JobState)
         [ "$state" != "$3" ] || break
         case $state in
@@ -205,8 +202,8 @@ job_says() {
 
 # wait_steps DIR N: its run has written N lines of metrics.
 wait_steps() {
-    local i
-    for ((i = 0; i < 200; i++)); do
+    local end=$((SECONDS + 30))
+    while [ "$SECONDS" -le "$end" ]; do
         [ "$(cat "$1/metrics.jsonl" 2>/dev/null | wc -l)" -lt "$2" ] || return 0
         sleep 0.1
     done
