@@ -300,7 +300,7 @@ fr_status fr_preflight_measure(fr_ctx *ctx, fr_group *world, const fr_config *co
         status = fr_alloc(ctx, out->n_ranks, sizeof *unseen, &unseen);
     }
     status = fr_group_agree(world, status);
-    if (status == FR_OK) {
+    if (status == FR_OK && unseen != NULL) {
         status = measure(&s, unseen, out);
     }
     fr_session_close(&s.session);

@@ -140,7 +140,7 @@ static void best_links(const fr_preflight_report *report, const int *node_of_ran
 {
     double out = 0.0;
     double in = 0.0;
-    double latency = INFINITY;
+    double latency = HUGE_VAL;
     for (int64_t a = 0; a < report->n_ranks; a++) {
         for (int64_t b = 0; b < report->n_ranks; b++) {
             const fr_preflight_link *link = &report->links[a * report->n_ranks + b];

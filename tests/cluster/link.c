@@ -270,18 +270,20 @@ int main(int argc, char **argv)
     if (net.ports == NULL) {
         return 1;
     }
-    for (int i = 0; i < net.n_ports; i++) {
+    bool is_up = true;
+    for (int i = 0; i < net.n_ports && is_up; i++) {
         port *p = &net.ports[i];
-        if (!set_port(p, "rate", atof(argv[3])) ||
-            !set_port(p, "delay", atof(argv[4])) ||
-            !set_port(p, "loss", atof(argv[5])) || !open_port(p, argv[1], i)) {
-            perror("link: cannot make a TAP device");
-            return 1;
-        }
+        is_up = set_port(p, "rate", atof(argv[3])) &&
+                set_port(p, "delay", atof(argv[4])) &&
+                set_port(p, "loss", atof(argv[5])) && open_port(p, argv[1], i);
     }
-    (void)printf("ready\n");
-    (void)fflush(stdout);
-    run(&net);
+    if (is_up) {
+        (void)printf("ready\n");
+        (void)fflush(stdout);
+        run(&net);
+    } else {
+        perror("link: a number is out of range or a TAP device cannot be made");
+    }
     free(net.ports);
-    return 0;
+    return is_up ? 0 : 1;
 }
