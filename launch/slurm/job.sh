@@ -80,7 +80,9 @@ give_up() {
     exit "$1"
 }
 
-# The signals reach this shell alone: mpirun and srun take USR1 as the request to stop, TERM kills them.
+# USR1, and a TERM to the batch shell, come here alone: mpirun and srun take USR1 as the request to stop, TERM kills
+# them. When Slurm ends the job, its TERM goes to every process, mpirun among them, which is then past stopping; this
+# is launch/run's second signal then, and has it end at once.
 pass_on() {
     signalled=$1
     interrupted=1

@@ -95,7 +95,7 @@ SelectTypeParameters=CR_Core
 SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=1,bf_interval=2,batch_sched_delay=0
 MpiDefault=none
-KillWait=5
+KillWait=30
 SlurmdTimeout=60
 ReturnToService=2
 SwitchType=switch/none
@@ -192,12 +192,15 @@ wait_job() {
     fi
 }
 
-# job_says JOB TEXT: its output holds the text.
+# job_says JOB TEXT: its output holds the text, soon: a job that Slurm ends may still be writing.
 job_says() {
-    grep -qF -- "$2" "$work/slurm-$1.out" || {
-        slurm_show
-        fail "job $1 does not say: $2"
-    }
+    local end=$((SECONDS + 10))
+    while [ "$SECONDS" -le "$end" ]; do
+        ! grep -qF -- "$2" "$work/slurm-$1.out" || return 0
+        sleep 0.2
+    done
+    slurm_show
+    fail "job $1 does not say: $2"
 }
 
 # wait_steps DIR N: its run has written N lines of metrics.
