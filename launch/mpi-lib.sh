@@ -3,12 +3,12 @@
 # (the source tree). Nothing here runs anything on its own.
 #
 #   hostfile, ranks, forerun, site   options as given, empty where not
-#   slots, per_host                  of the host file: ranks in all, most ranks on one host
+#   slots, per_host, host_list       of the host file: ranks in all, most ranks on one host, NAME:SLOTS,NAME:SLOTS
 #   launcher                         array: mpirun and its options, up to the program
 #   shown                            array: names of the environment that the command depends on
 
 : "${program:?}" "${root:?}"
-slots=0 per_host=1
+slots=0 per_host=1 host_list=''
 
 say() {
     printf '%s: %s\n' "$program" "$*" >&2
@@ -46,36 +46,42 @@ find_program() {
     forerun=$(cd "$(dirname "$forerun")" && pwd)/$(basename "$forerun")
 }
 
-# read_hosts COPY: count the host file's slots and write it to COPY with one `slots=` a line (1 where none is
-# given), so that what mpirun maps is what was counted.
+# Count the host file's slots (1 a line where none are given) and put the hosts into one word for mpirun, so that what
+# it maps is what was counted.
 read_hosts() {
     [ -r "$hostfile" ] || die 2 "cannot read the host file $hostfile"
     local counted
-    counted=$(awk -v copy="$1" '
+    counted=$(awk '
         { sub(/#.*/, "") }
         NF == 0 { next }
         {
             n = 1
-            rest = ""
             for (i = 2; i <= NF; i++) {
-                if ($i ~ /^(slots|cpu|count)=[0-9]+$/) { n = $i; sub(/.*=/, "", n) }
-                else { rest = rest " " $i }
+                if ($i ~ /^slots=[1-9][0-9]*$/) { n = substr($i, 7) }
+                else { bad = bad " " $i }
             }
-            host[$1] += n
+            if (!($1 in slots)) { order[++n_hosts] = $1 }
+            slots[$1] += n
             total += n
-            if (host[$1] > most) { most = host[$1] }
-            if (copy != "") { print $1 " slots=" n rest > copy }
+            if (slots[$1] > most) { most = slots[$1] }
         }
-        END { print total + 0, most + 0 }' "$hostfile")
-    read -r slots per_host <<<"$counted"
-    [ "$slots" -ge 1 ] || die 2 "the host file $hostfile names no host"
+        END {
+            if (bad != "") { print "bad" bad; exit }
+            for (i = 1; i <= n_hosts; i++) { list = list (i > 1 ? "," : "") order[i] ":" slots[order[i]] }
+            print total + 0, most + 0, list
+        }' "$hostfile")
+    case $counted in
+    bad*) die 2 "the host file $hostfile says '${counted#bad }'; a line is: NAME slots=N" ;;
+    "0 0 ") die 2 "the host file $hostfile names no host" ;;
+    esac
+    read -r slots per_host host_list <<<"$counted"
 }
 
-# How many ranks, and how many of them on the fullest host. usage: count_ranks COPY_OF_HOSTFILE
+# How many ranks, and how many of them on the fullest host.
 count_ranks() {
     slots=0
     if [ -n "$hostfile" ]; then
-        read_hosts "$1"
+        read_hosts
         n_ranks=${ranks:-$slots}
     else
         n_ranks=${ranks:-${SLURM_NTASKS:-$(nproc)}}
@@ -105,12 +111,12 @@ set_environment() {
     fi
 }
 
-# make_launcher HOSTS: fill `launcher` and `shown`. The keepalives let the daemons notice a host that vanished
+# Fill `launcher` and `shown`. The keepalives let the daemons notice a host that vanished
 # without a word: without them mpirun waits for ever.
 make_launcher() {
     local name keepalive extra
     launcher=("${FORERUN_MPIRUN:-mpirun}" -n "$n_ranks")
-    [ -z "$hostfile" ] || launcher+=(--hostfile "$1")
+    [ -z "$hostfile" ] || launcher+=(--host "$host_list")
     read -ra keepalive <<<"${FORERUN_KEEPALIVE:-2 1 3}"
     [ ${#keepalive[@]} -eq 3 ] || die 2 "FORERUN_KEEPALIVE '${FORERUN_KEEPALIVE:-}' must be three numbers:" \
         "idle seconds, seconds between probes, probes"

@@ -60,7 +60,10 @@ expect 0 "${launch[@]}" --help
 grep -q -- --restarts "$work/out" || fail "--help does not list --restarts"
 printf 'one slots=2\n\ntwo # a note\n' >"$work/host file"
 expect 0 "${launch[@]}" --hostfile "$work/host file" "$work/c.yaml" --dry-run
-grep -q -- ' -n 3 ' "$work/out" || fail "three slots gave: $(cat "$work/out")"
+grep -q -- '-n 3 --host one:2\\,two:1 ' "$work/out" || fail "three slots gave: $(cat "$work/out")"
+printf 'one slot=2\n' >"$work/bad hosts"
+expect 2 "${launch[@]}" --hostfile "$work/bad hosts" "$work/c.yaml" --dry-run
+says "says 'slot=2'"
 expect 2 "${launch[@]}" --hostfile "$work/host file" -n 4 "$work/c.yaml" --dry-run
 says "3 slots"
 expect 2 "${launch[@]}" "$work/c.yaml" -- --set run.nonsense=1
