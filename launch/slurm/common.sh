@@ -1,12 +1,12 @@
 # Shared by the batch scripts and submit; sourced with ROOT set to the source tree.
 
-say() {
-    echo "forerun-slurm: $*" >&2
-}
+root=$ROOT
+program=forerun-slurm
+# shellcheck source=../mpi-lib.sh
+. "$root/launch/mpi-lib.sh"
 
 usage_error() {
-    say "$*"
-    exit 2
+    die 2 "$@"
 }
 
 # quoted WORD...: one line that a shell reads back as these words.
@@ -45,21 +45,6 @@ common_words() {
     [ -z "$site" ] || common_words+=(--site "$site")
 }
 
-# Settings of the site: --site FILE, else launch/site.env where there is one; every variable is exported.
-read_site() {
-    local file=${site:-$ROOT/launch/site.env}
-    if [ -n "$site" ] && [ ! -r "$site" ]; then
-        usage_error "cannot read the site file $site"
-    fi
-    case $file in */*) ;; *) file=./$file ;; esac
-    if [ -r "$file" ]; then
-        set -a
-        # shellcheck source=/dev/null
-        . "$file"
-        set +a
-    fi
-}
-
 # check_train_arguments WORD...: what every attempt must decide for itself is refused.
 check_train_arguments() {
     local word
@@ -70,7 +55,7 @@ check_train_arguments() {
     done
 }
 
-# run_dir CONFIG [TRAIN ARGUMENT...]: run.dir as the program sees it.
+# run_dir CONFIG [TRAIN ARGUMENT...]: the run folder that these give, asked of the program, which checks them all.
 run_dir() {
     "${forerun:-$ROOT/build/release/forerun}" train "$@" --print-dir
 }

@@ -6,7 +6,6 @@
 # The tree at a path with a space, and an sbatch, scontrol and scancel that write down how they are called.
 mkdir "$work/the tree" "$work/bin"
 cp -r "$SOURCE/launch" "$work/the tree/"
-ln -s "$FORERUN" "$work/a forerun"
 mkdir -p "$work/the tree/build/release"
 ln -s "$FORERUN" "$work/the tree/build/release/forerun"
 rm -f "$work/the tree/launch/site.env"
@@ -24,6 +23,7 @@ fi
 SH
     chmod +x "$work/bin/$program"
 done
+ln -s "$FORERUN" "$work/a forerun"
 export PATH="$work/bin:$PATH"
 cd "$work"
 cat >"a config.yaml" <<'YAML'
@@ -35,7 +35,10 @@ run:
   dir: "runs/of mine" # but this
   steps: 5
 tasks:
-  - {name: t, train: rows.jsonl, eos: false, prefix: {init: {random: 0.5}, length: 5}}
+  - name: t
+    train: rows.jsonl
+    eos: false
+    prefix: {init: {random: 0.5}, length: 5}
 YAML
 
 # dry ARGUMENTS...: what --dry-run prints, in $work/out; nothing is submitted.
@@ -176,7 +179,13 @@ refuses "foreign, entry 1: cannot read the config none.yaml" --array foreign "a 
 echo '--set "run.dir=$(touch evaluated)"' >hostile
 expect 0 "$submit" --dry-run --array hostile "a config.yaml"
 [ ! -e evaluated ] || fail "a list is evaluated by the shell"
-echo 'run: {steps: 2}' >bare.yaml
-refuses "bare.yaml:1: base.path is missing" bare.yaml
-expect 0 "$submit" --dry-run "a config.yaml" -- --set run.dir=x
+# what the program would refuse is refused before it waits in the queue
+grep -v 'dir:' "a config.yaml" >bare.yaml
+refuses "run.dir" bare.yaml
+expect 0 "$submit" --dry-run bare.yaml -- --set run.dir=x
+refuses "run.stepps" "a config.yaml" -- --set run.stepps=3
+echo '--set run.dir=x --set tasks.other.optimizer.lr=1' >unknown
+refuses "other" --array unknown "a config.yaml"
+refuses "no program" --forerun none "a config.yaml"
+
 echo "submit: every form is shown as it is submitted; what can't work is refused"
