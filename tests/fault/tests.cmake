@@ -28,3 +28,7 @@ if(NOT FORERUN_SANITIZE)
     target_link_libraries(fr_crash_shim PRIVATE fr_options ${CMAKE_DL_LIBS})
     fr_script_test(fault crash_points ${CMAKE_CURRENT_LIST_DIR}/crash_points.sh $<TARGET_FILE:fr_crash_shim>)
 endif()
+
+add_executable(fault_abandon ${CMAKE_CURRENT_LIST_DIR}/abandon.c)
+target_link_libraries(fault_abandon PRIVATE fr_comm fr_options)
+fr_script_test(fault abandon ${CMAKE_CURRENT_LIST_DIR}/abandon.sh $<TARGET_FILE:fault_abandon>)
