@@ -142,8 +142,8 @@ finish() {
         exit "$code"
     fi
     say "$(date '+%F %T') exit code $code at step $step"
-    # Nobody signalled: somebody made a STOP file, which an answering run removes.
-    if [ -z "$signalled" ] && { [ "$code" = 75 ] || [ -e "$folder/STOP" ]; }; then
+    # Nobody signalled: somebody made a STOP file, which an answering run renames.
+    if [ -z "$signalled" ] && { [ -e "$folder/STOP" ] || [ -e "$folder/STOPPED" ]; }; then
         say "a STOP file asked for an end; submit again to go on"
         cancel_rest
         exit "$code"

@@ -1,4 +1,3 @@
-#define _POSIX_C_SOURCE 200809L
 /* The training loop: this stage's part of the schedule, and what happens between rounds. While microbatches are in
  * flight nothing collective may wait: decisions are pure functions of words that all ranks agreed on, and what
  * fails on one rank alone is told with the next word. Validation, saving and agreeing wait until the
@@ -10,10 +9,8 @@
 #include "train/schedule.h"
 #include "train/stopping.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* A task's last step as this rank sees it. */
 typedef struct progress {
@@ -40,18 +37,13 @@ static fr_status leave_alone(const rounds *r, fr_status status)
 
 /* ---- stop requests ---------------------------------------------------------------------------- */
 
-/* Whether a file STOP lies in the run folder; `remove` takes it away. */
-static bool stop_file(const fr_run_state *run, bool remove)
+/* Whether a file STOP lies in the run folder. */
+static bool stop_file(const fr_run_state *run)
 {
     char *path = NULL;
     bool found = false;
     if (fr_join_path(run->ctx, run->config->run.dir, "STOP", &path) == FR_OK) {
         found = fr_file_exists(path);
-    }
-    if (found && remove && unlink(path) != 0) {
-        fr_log(run->ctx, FR_LOG_WARN,
-               "warning: cannot remove %s (%s); remove it before the next start", path,
-               strerror(errno));
     }
     free(path);
     return found;
@@ -60,7 +52,7 @@ static bool stop_file(const fr_run_state *run, bool remove)
 static bool stop_wanted(const fr_run_state *run)
 {
     return fr_watch_stop_wanted(run->watch) ||
-           (fr_group_rank(run->world) == 0 && stop_file(run, false));
+           (fr_group_rank(run->world) == 0 && stop_file(run));
 }
 
 /* ---- results ---------------------------------------------------------------------------------- */
@@ -353,11 +345,6 @@ fr_status fr_run_rounds(fr_run_state *run)
     fr_status status = fr_group_agree(run->world, rounds_init(run, &r));
     if (status == FR_OK) {
         status = run_rounds(&r);
-    }
-    if ((status == FR_OK || status == FR_ERR_STOPPED) &&
-        fr_group_rank(run->world) == 0) {
-        /* answered by the checkpoint: the next start must not stop for it again */
-        (void)stop_file(run, true);
     }
     fr_steps_destroy(&r.steps);
     fr_schedule_fini(&r.schedule);

@@ -41,7 +41,12 @@ void fr_run_block_signals(void)
 
 static fr_status run_steps(fr_run_state *run)
 {
-    FR_TRY(fr_run_rounds(run));
+    fr_status status = fr_run_rounds(run);
+    if ((status == FR_OK || status == FR_ERR_STOPPED) &&
+        fr_group_rank(run->world) == 0) {
+        fr_run_answer_stop(run);
+    }
+    FR_TRY(status);
     FR_TRY(fr_run_save_prefixes(run));
     FR_TRY(fr_run_report_sweep(run));
     return fr_run_verdict(run);

@@ -34,7 +34,7 @@ void fr_run_block_signals(void);
 /**
  * Train every task of the config. SIGINT, SIGTERM and SIGUSR1, or a file STOP in the run folder, stop all
  * ranks after the same step with a checkpoint; a second SIGINT or SIGTERM ends the rank at once (watch.h). The
- * file is removed once that checkpoint is committed. From the moment the run folder is there, ranks that do not come within run.timeout (or FORERUN_TIMEOUT) end the others.
+ * file is renamed to STOPPED once that checkpoint is committed. From the moment the run folder is there, ranks that do not come within run.timeout (or FORERUN_TIMEOUT) end the others.
  *
  * @return FR_OK; FR_ERR_STOPPED (checkpoint written, start again with --resume); FR_ERR_CONFIG (also: a run
  *         folder in use without resume); FR_ERR_DATA; FR_ERR_NUMERIC (nonfinite_limit skipped steps in a row: of

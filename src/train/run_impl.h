@@ -42,6 +42,12 @@ FR_MUST_CHECK fr_status fr_run_save_prefixes(fr_run_state *run);
 /** Write best.h5, each task's best prefix by validation; collective. */
 FR_MUST_CHECK fr_status fr_run_save_best(fr_run_state *run);
 
+/** Rank 0, after the checkpoint is committed: a file STOP becomes STOPPED, so that the next start does not stop for it
+ * again and whoever started this run can see that it was asked. */
+void fr_run_answer_stop(fr_run_state *run);
+/** Rank 0, at the start: remove STOPPED. */
+void fr_run_forget_stop(fr_run_state *run);
+
 /** Largest step of all tasks. */
 int64_t fr_run_step(const fr_run_state *run);
 /** Steps of all tasks together: after a resume with other rules or tasks they stand at different steps. */

@@ -64,6 +64,7 @@ static fr_status make_run_folder(fr_run_state *run)
     FR_TRY(lock_run_folder(run));
     FR_TRY(check_unused(run)); /* a run may have come and gone since */
     FR_TRY(fr_checkpoint_tidy(run->ctx, folder));
+    fr_run_forget_stop(run);
     FR_TRY(fr_join_path(run->ctx, folder, "log", &log));
     fr_status status = fr_make_folder(run->ctx, log);
     if (status == FR_OK) {

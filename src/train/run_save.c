@@ -1,9 +1,13 @@
+#define _POSIX_C_SOURCE 200809L
 #include "train/run_impl.h"
 
 #include "base/file.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 void fr_run_identify(const fr_run_state *run, fr_run_identity *out)
 {
@@ -69,4 +73,30 @@ fr_status fr_run_save_prefixes(fr_run_state *run)
 fr_status fr_run_save_best(fr_run_state *run)
 {
     return save_prefix_file(run, "best.h5", true);
+}
+
+void fr_run_answer_stop(fr_run_state *run)
+{
+    char *asked = NULL;
+    char *answered = NULL;
+    fr_status status = fr_join_path(run->ctx, run->config->run.dir, "STOP", &asked);
+    if (status == FR_OK) {
+        status = fr_join_path(run->ctx, run->config->run.dir, "STOPPED", &answered);
+    }
+    if (status == FR_OK && fr_file_exists(asked) && rename(asked, answered) != 0) {
+        fr_log(run->ctx, FR_LOG_WARN,
+               "warning: cannot rename %s (%s); remove it before the next start", asked,
+               strerror(errno));
+    }
+    free(asked);
+    free(answered);
+}
+
+void fr_run_forget_stop(fr_run_state *run)
+{
+    char *path = NULL;
+    if (fr_join_path(run->ctx, run->config->run.dir, "STOPPED", &path) == FR_OK) {
+        (void)unlink(path);
+    }
+    free(path);
 }

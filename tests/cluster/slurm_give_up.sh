@@ -15,7 +15,7 @@ attempts() {
 fake_forerun lost <<<'exit 5'
 fake_forerun stopped <<<'exit 75'
 fake_forerun unusable <<<'exit 6'
-fake_forerun asked <<<'touch "$work/run asked/STOP"; exit 75'
+fake_forerun asked <<<'touch "$work/run asked/STOPPED"; exit 75'
 fake_forerun cancelled <<<'trap "exit 75" TERM USR1; touch "$work/run cancelled/runs"; sleep 60 & wait'
 export work
 for kind in lost stopped unusable asked cancelled; do
@@ -45,7 +45,7 @@ job_says "$job" "exit code 6: starting again would not help"
 job=$(<"$work/asked.id")
 wait_job "$job" 10 FAILED 75
 [ "$(attempts "$job")" = 1 ] || fail "STOP: $(attempts "$job") attempts, wanted 1"
-job_says "$job" "STOP asks for an end"
+job_says "$job" "a STOP file asked for an end"
 job=$(<"$work/cancelled.id")
 wait_job "$job" 10 CANCELLED
 [ "$(attempts "$job")" = 1 ] || fail "cancelled: $(attempts "$job") attempts, wanted 1"

@@ -50,6 +50,7 @@ echo "run folder: a restart waits for orphans"
 
 # a node that does not see the run folder must not start at step 0 beside one that goes on
 train here 1 1 --stop-after 5 2>"$work/err" || true
+mkdir -p "$work/there/log"
 expect 6 mpirun -n 1 "$FORERUN" train "$work/c.yaml" --set "run.dir=$work/here" --resume : \
     -n 1 "$FORERUN" train "$work/c.yaml" --set "run.dir=$work/there" --resume
 says "the ranks read checkpoints of different steps"

@@ -40,7 +40,7 @@ while os.path.exists("/proc/%d" % launcher) and open("/proc/%d/stat" % launcher)
             samples[pid].append((step, resident(pid), len(os.listdir("/proc/%d/fd" % pid))))
         except (FileNotFoundError, ProcessLookupError):
             pass
-    time.sleep(0.2)
+    time.sleep(0.02)
 if len(samples) != 4:
     sys.exit("FAILED: saw %d ranks, wanted 4" % len(samples))
 for pid, seen in sorted(samples.items()):

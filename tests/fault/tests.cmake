@@ -18,7 +18,7 @@ fr_script_test(fault launch_run ${CMAKE_CURRENT_LIST_DIR}/launch_run.sh)
 fr_script_test(fault launch_run_user ${CMAKE_CURRENT_LIST_DIR}/launch_run.sh user)
 set_property(TEST fault.launch_run fault.launch_run_user PROPERTY RESOURCE_LOCK cluster)
 fr_script_test(fault kill ${CMAKE_CURRENT_LIST_DIR}/kill.sh 5)
-fr_script_test(fault soak ${CMAKE_CURRENT_LIST_DIR}/soak.sh 1500)
+fr_script_test(fault soak ${CMAKE_CURRENT_LIST_DIR}/soak.sh 12000)
 fr_script_test(fault run_folder ${CMAKE_CURRENT_LIST_DIR}/run_folder.sh)
 fr_script_test(fault full_disk ${CMAKE_CURRENT_LIST_DIR}/full_disk.sh)
 
