@@ -45,8 +45,8 @@ FR_MUST_CHECK fr_status fr_session_load(fr_session *session,
 
 void fr_session_close(fr_session *session);
 
-/** Bytes of the model's weights in a precision. */
-int64_t fr_session_weight_bytes(const fr_session *session, fr_precision precision);
+/** MemAvailable of this machine's kernel; all of its memory where the line is missing. */
+int64_t fr_available_memory(void);
 /** Memory that this run may take on each rank: the node's available share, the least of all ranks.
  * Collective. */
 FR_MUST_CHECK fr_status fr_session_rank_memory(fr_session *session, int64_t *out);
