@@ -19,6 +19,7 @@ typedef struct fr_cli {
 } fr_cli;
 
 fr_status fr_cmd_train(const fr_cli *cli);
+fr_status fr_cmd_plan(const fr_cli *cli);
 fr_status fr_cmd_eval(const fr_cli *cli);
 fr_status fr_cmd_generate(const fr_cli *cli);
 fr_status fr_cmd_inspect(const fr_cli *cli);
@@ -26,6 +27,7 @@ fr_status fr_cmd_compare(const fr_cli *cli);
 fr_status fr_cmd_tokenize(const fr_cli *cli);
 
 extern const fr_command FR_TRAIN_COMMAND;
+extern const fr_command FR_PLAN_COMMAND;
 extern const fr_command FR_EVAL_COMMAND;
 extern const fr_command FR_GENERATE_COMMAND;
 extern const fr_command FR_INSPECT_COMMAND;

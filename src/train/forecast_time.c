@@ -1,7 +1,6 @@
 /* Time of a round: the timeline of one replica in its steady state. */
+#include "train/forecast_time.h"
 #include "base/mem.h"
-#include "train/forecast.h"
-#include "train/timeline.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -76,7 +75,8 @@ static void script_fini(script *s)
 }
 
 static fr_status script_init(fr_ctx *ctx, const fr_forecast_params *p,
-                             const fr_stage_forecast *stages, script *s)
+                             const fr_stage_forecast *stages, int64_t n_rounds,
+                             script *s)
 {
     FR_TRY(fr_alloc(ctx, p->n_tasks, sizeof *s->n_microbatches, &s->n_microbatches));
     FR_TRY(fr_alloc(ctx, p->n_tasks, sizeof *s->n_steps, &s->n_steps));
@@ -87,7 +87,7 @@ static fr_status script_init(fr_ctx *ctx, const fr_forecast_params *p,
         int64_t n = p->tasks[t].n_microbatches;
         s->n_microbatches[t] = n < share ? n : share;
         s->left_out += n - s->n_microbatches[t];
-        s->n_steps[t] = ROUNDS;
+        s->n_steps[t] = n_rounds;
     }
     for (int i = 0; i < p->n_stages; i++) {
         s->forward[i] = stages[i].forward_seconds;
@@ -106,31 +106,41 @@ static double slowest_stage(const fr_forecast *f)
     return slowest;
 }
 
-static fr_status play(fr_ctx *ctx, const fr_forecast_params *p, fr_forecast *f)
+fr_status fr_forecast_play(fr_ctx *ctx, const fr_forecast_params *params,
+                           const fr_forecast *forecast, int64_t n_rounds,
+                           fr_timeline *out, int64_t *n_left_out)
 {
+    const fr_forecast_params *p = params;
     script s = {0};
-    fr_timeline timeline = {0};
-    fr_status status = script_init(ctx, p, f->stages, &s);
-    fr_timeline_params params = {.n_stages = p->n_stages,
-                                 .warmup_depth = p->warmup_depth,
-                                 .n_tasks = p->n_tasks,
-                                 .n_microbatches = s.n_microbatches,
-                                 .n_steps = s.n_steps,
-                                 .forward = s.forward,
-                                 .backward = s.backward,
-                                 .hop = f->message_seconds,
-                                 .update = f->update_seconds};
+    *out = (fr_timeline){0};
+    fr_status status = script_init(ctx, p, forecast->stages, n_rounds, &s);
+    fr_timeline_params timeline = {.n_stages = p->n_stages,
+                                   .warmup_depth = p->warmup_depth,
+                                   .n_tasks = p->n_tasks,
+                                   .n_microbatches = s.n_microbatches,
+                                   .n_steps = s.n_steps,
+                                   .forward = s.forward,
+                                   .backward = s.backward,
+                                   .hop = forecast->message_seconds,
+                                   .update = forecast->update_seconds};
     if (status == FR_OK) {
-        status = fr_timeline_run(ctx, &params, &timeline);
+        status = fr_timeline_run(ctx, &timeline, out);
     }
-    if (status == FR_OK) {
-        double played = round_end(&timeline, TO) - round_end(&timeline, FROM);
-        f->round_seconds = played / (TO - FROM) + (double)s.left_out * slowest_stage(f);
-        f->n_simulated = timeline.n_spans;
-    }
-    fr_timeline_fini(&timeline);
+    *n_left_out = s.left_out;
     script_fini(&s);
     return status;
+}
+
+static fr_status steady_round(fr_ctx *ctx, const fr_forecast_params *p, fr_forecast *f)
+{
+    fr_timeline timeline;
+    int64_t left_out = 0;
+    FR_TRY(fr_forecast_play(ctx, p, f, ROUNDS, &timeline, &left_out));
+    double played = round_end(&timeline, TO) - round_end(&timeline, FROM);
+    f->round_seconds = played / (TO - FROM) + (double)left_out * slowest_stage(f);
+    f->n_simulated = timeline.n_spans;
+    fr_timeline_fini(&timeline);
+    return FR_OK;
 }
 
 /* ---- messages --------------------------------------------------------------------------------- */
@@ -241,7 +251,7 @@ fr_status fr_forecast_run(fr_ctx *ctx, const fr_forecast_params *params,
         return FR_OK;
     }
     count_messages(params, &r, out);
-    fr_status status = play(ctx, params, out);
+    fr_status status = steady_round(ctx, params, out);
     if (status == FR_OK) {
         judge(params, &r, out);
     } else {
