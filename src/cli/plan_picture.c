@@ -39,9 +39,9 @@ fr_status fr_plan_draw(fr_ctx *ctx, const fr_plan_picture *picture, FILE *out)
     fr_timeline timeline;
     int64_t left_out = 0;
     FR_TRY(fr_forecast_play(ctx, p, f, ROUNDS, &timeline, &left_out));
-    (void)snprintf(title, sizeof title, "%d stage%s, one of %d replica%s", p->n_stages,
-                   p->n_stages == 1 ? "" : "s", p->n_replicas,
-                   p->n_replicas == 1 ? "" : "s");
+    (void)snprintf(title, sizeof title, "%d stage%s, %s%d replica%s", p->n_stages,
+                   p->n_stages == 1 ? "" : "s", p->n_replicas == 1 ? "" : "one of ",
+                   p->n_replicas, p->n_replicas == 1 ? "" : "s");
     (void)snprintf(subtitle, sizeof subtitle,
                    "idle %.1f %% in the steady state (formula for even stages without "
                    "links %.1f %%) · a step of every task takes %.3g s%s",

@@ -74,7 +74,7 @@ typedef struct fr_rank_memory {
     int64_t workspace;   /* scratch of the layers */
     int64_t head;        /* scratch of logits */
     int64_t tasks;       /* prefixes, moments, sums and gradients of all tasks */
-    int64_t process;     /* the program and its libraries, measured once */
+    int64_t process;     /* the program and its libraries */
     int64_t total;
 } fr_rank_memory;
 

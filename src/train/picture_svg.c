@@ -154,15 +154,16 @@ static void write_rows(const sheet *s)
     double size = s->row >= 20.0 ? 13.0 : 10.0;
     for (int i = 0; i < p->n_stages; i++) {
         double y = TOP + s->row * i;
-        (void)fprintf(s->out,
-                      "<rect x=\"%d\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" "
-                      "fill=\"#edf0f4\"/>\n"
-                      "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\" "
-                      "font-size=\"%.0f\">stage %d<tspan fill=\"#718096\"> · layers "
-                      "%lld–%lld</tspan></text>\n",
-                      (int)LEFT, y + 1.0, x_of(s, end) - LEFT, s->row - 2.0,
-                      (int)LEFT - 10, y + s->row / 2.0 + size * 0.36, size, i,
-                      (long long)p->bounds[i], (long long)p->bounds[i + 1] - 1);
+        (void)fprintf(
+            s->out,
+            "<rect x=\"%d\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" "
+            "fill=\"#edf0f4\"/>\n"
+            "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\" "
+            "font-size=\"%.0f\">stage %d<tspan fill=\"#718096\">&#160;· layers "
+            "%lld–%lld</tspan></text>\n",
+            (int)LEFT, y + 1.0, x_of(s, end) - LEFT, s->row - 2.0, (int)LEFT - 10,
+            y + s->row / 2.0 + size * 0.36, size, i, (long long)p->bounds[i],
+            (long long)p->bounds[i + 1] - 1);
     }
 }
 
