@@ -22,11 +22,11 @@ static json_t *memory_of(const fr_rank_memory *m)
                      "process", (json_int_t)m->process, "total", (json_int_t)m->total);
 }
 
-static json_t *stage_of(const fr_stage_forecast *s)
+static json_t *stage_of(const fr_stage_forecast *s, double cost)
 {
-    return json_pack("{s:I, s:I, s:I, s:f, s:f, s:I, s:o}", "first_layer",
+    return json_pack("{s:I, s:I, s:f, s:I, s:f, s:f, s:I, s:o}", "first_layer",
                      (json_int_t)s->first_layer, "layers", (json_int_t)s->n_layers,
-                     "in_flight", (json_int_t)s->cap, "forward_seconds",
+                     "cost", cost, "in_flight", (json_int_t)s->cap, "forward_seconds",
                      s->forward_seconds, "backward_seconds", s->backward_seconds,
                      "reduction_bytes", (json_int_t)s->reduction_bytes, "memory",
                      memory_of(&s->memory));
@@ -51,11 +51,12 @@ static json_t *candidates_of(const fr_plan_report *r)
     return list;
 }
 
-static json_t *stages_of(const fr_forecast *f)
+static json_t *stages_of(const fr_plan_report *r)
 {
     json_t *list = json_array();
-    for (int i = 0; i < f->n_stages; i++) {
-        (void)json_array_append_new(list, stage_of(&f->stages[i]));
+    for (int i = 0; i < r->forecast->n_stages; i++) {
+        (void)json_array_append_new(
+            list, stage_of(&r->forecast->stages[i], fr_plan_stage_cost(r, i)));
     }
     return list;
 }
@@ -91,7 +92,7 @@ static json_t *report_of(const fr_plan_report *r)
         f->tokens_per_second, "bubble", f->bubble, "bubble_formula", f->bubble_formula,
         "balance", f->balance, "simulated_passes", (json_int_t)f->n_simulated);
     json_t *lists = json_pack("{s:o, s:o, s:o}", "tasks", tasks_of(r), "candidates",
-                              candidates_of(r), "stage", stages_of(f));
+                              candidates_of(r), "stage", stages_of(r));
     if (layout == NULL || time == NULL || lists == NULL ||
         json_object_update(layout, time) != 0 ||
         json_object_update(layout, lists) != 0) {

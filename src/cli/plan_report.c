@@ -134,29 +134,39 @@ static void print_memory(const fr_stage_forecast *s, FILE *out)
     (void)fprintf(out, "\n");
 }
 
+static double head_cost(const fr_plan_report *r)
+{
+    double share =
+        fr_load_target_share(r->problem->sources, r->problem->config->n_tasks);
+    return fr_head_cost(r->problem->arch, share);
+}
+
+double fr_plan_stage_cost(const fr_plan_report *report, int stage)
+{
+    bool last = stage == report->forecast->n_stages - 1;
+    return (double)report->forecast->stages[stage].n_layers +
+           (last ? head_cost(report) : 0.0);
+}
+
 static void print_stages(const fr_plan_report *r, FILE *out)
 {
     const fr_forecast *f = r->forecast;
-    double share =
-        fr_load_target_share(r->problem->sources, r->problem->config->n_tasks);
-    double head = fr_head_cost(r->problem->arch, share);
     (void)fprintf(
         out,
         "\nstages     the head costs as much as %.2f layers; %s of each total "
         "are the program\n"
         " stage     layers   cost flight     weights activations       edges  "
         "validation   workspace        head       tasks       total\n",
-        head, size_of((double)f->stages[0].memory.process).text);
+        head_cost(r), size_of((double)f->stages[0].memory.process).text);
     for (int i = 0; i < f->n_stages; i++) {
         const fr_stage_forecast *s = &f->stages[i];
         if (!is_shown(f, i)) {
             continue;
         }
-        double cost = (double)s->n_layers + (i == f->n_stages - 1 ? head : 0.0);
         (void)fprintf(out, "%c %4d %5lld-%-5lld %5.2f %6lld",
                       i == f->largest ? '*' : ' ', i, (long long)s->first_layer,
-                      (long long)(s->first_layer + s->n_layers - 1), cost,
-                      (long long)s->cap);
+                      (long long)(s->first_layer + s->n_layers - 1),
+                      fr_plan_stage_cost(r, i), (long long)s->cap);
         print_memory(s, out);
     }
     (void)fprintf(out, "  * takes the most: %s of %s a rank\n",

@@ -36,6 +36,9 @@ typedef struct fr_plan_report {
     const fr_forecast *forecast;
 } fr_plan_report;
 
+/** Cost of a stage in layers, the head counted on the last one. */
+double fr_plan_stage_cost(const fr_plan_report *report, int stage);
+
 void fr_plan_print(const fr_plan_report *report, FILE *out);
 
 /** One line. FR_ERR_NO_MEMORY. */

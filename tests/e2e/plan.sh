@@ -54,6 +54,7 @@ plan "${large[@]}" --json
 [ "$(wc -l <"$work/out")" = 1 ] || fail "more than the object is printed"
 json 'o["stages"] * o["replicas"] == 1024 and o["fits"]'
 json 'sum(s["layers"] for s in o["stage"]) == 80 and len(o["stage"]) == o["stages"]'
+json 'abs(o["stage"][-1]["cost"] - o["stage"][-1]["layers"] - 0.25 * 8192 * 128256 / 855638016) < 1e-9'
 json 'o["edge_bytes"] == (4096 + 2048) * 512 * 8192 * 4'
 json 'all(s["reduction_bytes"] == 2 * s["layers"] * (11 + 128) * 8 * 128 * 8 for s in o["stage"])'
 json 'o["largest_bytes"] == max(s["memory"]["total"] for s in o["stage"]) <= 0.9 * o["rank_memory"]'
@@ -109,9 +110,9 @@ json 'o["stage"][0]["reduction_bytes"] == 2 * o["stage"][0]["layers"] * 5 * 2 * 
 
 # ---- train chooses the same, with few examples and many, and loads the same layers
 
-for examples in 1 2 3 8; do
+for examples in 1 3 8; do
     make_config 1 $examples f32
-    for ranks in 1 2 4; do
+    for ranks in 2 4; do
         rm -rf "$work/run"
         expect 0 mpirun -n $ranks "$FORERUN" train "$work/c.yaml"
         trained=$(sed -n 's/.*layout \([0-9]*x[0-9]*\),.*/\1/p' "$work/err")
