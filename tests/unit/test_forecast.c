@@ -138,6 +138,21 @@ static void slow_links_bound_the_round(void)
     fr_forecast_fini(&f);
 }
 
+/* With more in flight latency hides and only the bandwidth is left: 16 messages of 100 passes. */
+static void the_bandwidth_bounds_a_deep_warm_up(void)
+{
+    fr_task_load loads[] = {load_of(8), load_of(8)};
+    fr_forecast_params p = even_stages(loads, 2);
+    fr_forecast f;
+    double pass = fr_pass_seconds(&p, 0, true, 10.0, 0.0);
+    p.warmup_depth = 2;
+    p.machine.link_bytes = 2560.0 / (100.0 * pass);
+    FR_ASSERT_OK(fr_forecast_run(fr_test_ctx(), &p, &f));
+    CU_ASSERT(f.link_bound);
+    CU_ASSERT_DOUBLE_EQUAL(f.round_seconds / pass, 1600.0, 1e-6);
+    fr_forecast_fini(&f);
+}
+
 /* The sum of 2 2 6 32 numbers over 4 replicas travels 2 3/4 times and passes 2 log2 4 latencies; the word goes over
  * 16 ranks. */
 static void the_reduction_is_in_the_step(void)
@@ -232,6 +247,45 @@ static void a_slot_is_what_the_formula_says(void)
     layer += 2 * (64 + 64 + 64 + 256);
     CU_ASSERT_EQUAL(fr_stage_slot_bytes(&shape, TOKENS, true),
                     TOKENS * (LAYERS * layer + 2 * 4 * 64));
+}
+
+static int64_t weight_bytes(const fr_arch *arch, fr_dtype dtype, int64_t first,
+                            int64_t n)
+{
+    fr_stage_shape shape = {arch, dtype, first, n, 20};
+    return fr_stage_weight_bytes(&shape);
+}
+
+/* GPT-2: D 8, Q 8, W 24, F 16; a layer has 8 (24 + 8 + 16 + 16) matrix elements and vectors of 4 8 for norms,
+ * 24 + 8 for attention, 16 + 8 for the MLP. Llama: KV 4, W 16, gate and up 32, two norms, RoPE of 20 4. */
+static void weights_follow_the_shape(void)
+{
+    fr_arch a = {.family = FR_GPT2,
+                 .n_layers = 3,
+                 .d_model = 8,
+                 .d_ff = 16,
+                 .n_heads = 2,
+                 .n_kv_heads = 2,
+                 .head_dim = 4,
+                 .vocab_size = 10,
+                 .context_length = 12,
+                 .attention_bias = true,
+                 .mlp_bias = true,
+                 .tied_head = true};
+    int64_t layer = 2 * 8 * 64 + 4 * (32 + 32 + 24);
+    CU_ASSERT_EQUAL(weight_bytes(&a, FR_BF16, 1, 1), layer);
+    CU_ASSERT_EQUAL(weight_bytes(&a, FR_BF16, 0, 2),
+                    2 * layer + 2 * 10 * 8 + 4 * 12 * 8);
+    CU_ASSERT_EQUAL(weight_bytes(&a, FR_BF16, 2, 1), layer + 2 * 10 * 8 + 4 * 16);
+    CU_ASSERT_EQUAL(weight_bytes(&a, FR_BF16, 0, 3),
+                    3 * layer + 2 * 10 * 8 + 4 * (12 * 8 + 16));
+    a.family = FR_LLAMA;
+    a.n_kv_heads = 1;
+    a.attention_bias = a.mlp_bias = a.tied_head = false;
+    layer = 4 * (8 * (16 + 8 + 32 + 16) + 16);
+    CU_ASSERT_EQUAL(weight_bytes(&a, FR_F32, 1, 1), layer + 4 * 20 * 4);
+    CU_ASSERT_EQUAL(weight_bytes(&a, FR_F32, 0, 3),
+                    3 * layer + 4 * (20 * 4 + 2 * 10 * 8 + 8));
 }
 
 static int64_t allocated(void)
@@ -414,10 +468,12 @@ static const fr_case CASES[] = {
     FR_CASE(one_task_takes_the_formulas_time),
     FR_CASE(two_tasks_fill_each_others_bubble),
     FR_CASE(slow_links_bound_the_round),
+    FR_CASE(the_bandwidth_bounds_a_deep_warm_up),
     FR_CASE(the_reduction_is_in_the_step),
     FR_CASE(what_is_simulated_is_bounded),
     FR_CASE(caps_and_kinds_add_up),
     FR_CASE(a_slot_is_what_the_formula_says),
+    FR_CASE(weights_follow_the_shape),
     FR_CASE(a_real_stage_holds_what_was_forecast),
     FR_CASE(loads_of_numbers_are_packed),
     FR_CASE(loads_of_equal_rows_agree_with_numbers),
