@@ -159,7 +159,7 @@ static void write_rows(const sheet *s)
             "<rect x=\"%d\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" "
             "fill=\"#edf0f4\"/>\n"
             "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\" "
-            "font-size=\"%.0f\">stage %d<tspan fill=\"#718096\">&#160;· layers "
+            "font-size=\"%.0f\">stage %d<tspan dx=\"5\" fill=\"#718096\">· layers "
             "%lld–%lld</tspan></text>\n",
             (int)LEFT, y + 1.0, x_of(s, end) - LEFT, s->row - 2.0, (int)LEFT - 10,
             y + s->row / 2.0 + size * 0.36, size, i, (long long)p->bounds[i],
