@@ -31,6 +31,7 @@ function(fr_test_properties test kind processors)
     set(timeout_mpi 120)
     set(timeout_e2e 600)
     set(timeout_fault 300)
+    set(timeout_cluster 180)
     set(timeout_lint 60)
     set(timeout ${timeout_${kind}})
     if(FORERUN_SANITIZE) # several times slower, more on a busy machine

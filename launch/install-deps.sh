@@ -11,15 +11,15 @@ set -euo pipefail
 
 declare -A sets=(
     [build]="gcc libc6-dev cmake ninja-build pkg-config libopenmpi-dev openmpi-bin libhdf5-dev
-             libdnnl-dev libjansson-dev libpcre2-dev libssl-dev libyaml-dev python3"
-    [test]="libcunit1-dev binutils"
+             libdnnl-dev libjansson-dev libpcre2-dev libssl-dev libyaml-dev python3 procps"
+    [test]="libcunit1-dev binutils iproute2 util-linux"
     [check]="clang libomp-dev"
     [model]="python3-pip ca-certificates"
 )
-# Linters that are skipped visibly where they are absent.
+# Linters, and the Slurm that the cluster tests start for themselves: skipped visibly where they are absent.
 declare -A extras=(
     [build]=""
-    [test]="clang-format-14 shellcheck"
+    [test]="clang-format-14 shellcheck munge slurmctld slurmd slurm-client"
     [check]="clang-tidy git"
     [model]=""
 )
@@ -32,9 +32,10 @@ is_installed() {
     [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
 
-# A version of the package in the archive's index that could be installed?
+# A version of the package in the archive's index that could be installed? (grep reads to the end: one that
+# leaves early makes apt-cache, and with it the pipe, fail.)
 is_offered() {
-    apt-cache policy "$1" 2>/dev/null | grep -q 'Candidate: [^(]'
+    apt-cache policy "$1" 2>/dev/null | grep 'Candidate: [^(]' >/dev/null
 }
 
 wanted=()
@@ -93,6 +94,25 @@ apt() {
         -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 "$@" >&2
 }
 
+# Daemons that come with a package stay off, now and at the next boot: the tests start their own.
+policy=/usr/sbin/policy-rc.d
+keep_services_off() {
+    if [ ! -e "$policy" ]; then
+        trap '"${as_root[@]}" rm -f "$policy"' EXIT
+        printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" install -m 755 /dev/stdin "$policy"
+    fi
+}
+
+disable_services() {
+    local package
+    [ -d /run/systemd/system ] || return 0
+    for package in "$@"; do
+        case $package in
+        munge | slurmctld | slurmd) "${as_root[@]}" systemctl disable --now "$package" >&2 || true ;;
+        esac
+    done
+}
+
 echo "install-deps: installing ${missing[*]} ${missing_optional[*]}" >&2
 apt update || echo "install-deps: no fresh package index; trying the one at hand" >&2
 for package in "${missing_optional[@]}"; do
@@ -103,5 +123,7 @@ for package in "${missing_optional[@]}"; do
     fi
 done
 if [ ${#missing[@]} -gt 0 ]; then
+    keep_services_off
     apt install -y --no-install-recommends "${missing[@]}"
+    disable_services "${missing[@]}"
 fi

@@ -12,6 +12,7 @@ struct fr_ctx {
     int n_ranks;
     bool all_ranks_log;
     fr_log_level log_level;
+    const char *timeout; /* as in the environment; NULL: not set */
     fr_status error_status;
     char error[ERROR_BYTES];
     char place[PLACE_BYTES];
@@ -37,6 +38,7 @@ fr_ctx *fr_ctx_create(void)
     const char *ranks = getenv("FORERUN_LOG_RANKS");
     ctx->n_ranks = 1;
     ctx->log_level = parse_log_level(getenv("FORERUN_LOG"));
+    ctx->timeout = getenv("FORERUN_TIMEOUT");
     ctx->all_ranks_log = ranks != NULL && strcmp(ranks, "all") == 0;
     return ctx;
 }
@@ -56,6 +58,28 @@ void fr_ctx_set_rank(fr_ctx *ctx, int rank, int n_ranks)
 int fr_ctx_rank(const fr_ctx *ctx)
 {
     return ctx->rank;
+}
+
+fr_status fr_ctx_timeout(fr_ctx *ctx, int64_t fallback, int64_t *out)
+{
+    enum { MOST_SECONDS = 1000000000, MOST_DIGITS = 10 };
+    const char *text = ctx->timeout;
+    *out = fallback;
+    if (text == NULL || text[0] == '\0') {
+        return FR_OK;
+    }
+    size_t n_digits = strspn(text, "0123456789");
+    if (text[n_digits] == '\0' && n_digits <= MOST_DIGITS) {
+        *out = strtoll(text, NULL, 10);
+    }
+    if (text[n_digits] != '\0' || n_digits > MOST_DIGITS || *out > MOST_SECONDS) {
+        return FR_FAIL(
+            ctx, FR_ERR_ARG,
+            "FORERUN_TIMEOUT is \"%s\"; allowed is a whole number of seconds "
+            "from 0 (never) to %d",
+            text, (int)MOST_SECONDS);
+    }
+    return FR_OK;
 }
 
 fr_status fr_fail_at(fr_ctx *ctx, fr_status status, const char *file, int line,

@@ -7,6 +7,7 @@
  * Environment (read once, in fr_ctx_create; never changes results):
  *   FORERUN_LOG        error | warn | info (default) | debug
  *   FORERUN_LOG_RANKS  0 (default: rank 0 alone logs) | all
+ *   FORERUN_TIMEOUT    seconds without progress until a run ends; 0: never; default: config key run.timeout
  */
 #ifndef FR_BASE_CTX_H
 #define FR_BASE_CTX_H
@@ -15,6 +16,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct fr_ctx fr_ctx;
 
@@ -34,6 +36,12 @@ void fr_ctx_destroy(fr_ctx **ctx);
 /** Tell the context which rank it is (for log lines and for who prints). */
 void fr_ctx_set_rank(fr_ctx *ctx, int rank, int n_ranks);
 int fr_ctx_rank(const fr_ctx *ctx);
+
+/**
+ * FORERUN_TIMEOUT, or `fallback` if it is not set.
+ * @return FR_OK; FR_ERR_ARG if it is not a whole number of seconds from 0 to 1000000000
+ */
+FR_MUST_CHECK fr_status fr_ctx_timeout(fr_ctx *ctx, int64_t fallback, int64_t *out);
 
 /**
  * Record a failure where it is detected; returns `status`. The message says what, the value

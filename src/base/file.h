@@ -25,13 +25,14 @@ void fr_map_close(fr_map *map);
 FR_MUST_CHECK fr_status fr_file_read(fr_ctx *ctx, const char *path, char **out,
                                      size_t *out_bytes);
 
-/** Write `bytes` under a temporary name in the same folder, fsync, rename over `path`, fsync the
- * folder: readers see the old or the new content, never a part. FR_ERR_IO on any failure, with the
- * old file untouched and the temporary one removed. */
+/** Write `bytes` under a temporary name (`path`.tmp.PID), fsync, rename over `path`, fsync the folder: readers see
+ * the old or the new content, never a part. FR_OK: the new content is there to stay. FR_ERR_IO: the temporary file
+ * is removed and `path` holds the old content, or the new one if only the folder's fsync failed; so a caller may
+ * report the failure, but assume neither. A process that is killed may leave its temporary file. */
 FR_MUST_CHECK fr_status fr_file_replace(fr_ctx *ctx, const char *path, const void *data,
                                         size_t bytes);
 
-/** fsync `temporary`, rename it to `path`, fsync the folder. Removes `temporary` on failure. */
+/** The last part of fr_file_replace: fsync `temporary`, rename it to `path`, fsync the folder; failures alike. */
 FR_MUST_CHECK fr_status fr_file_commit(fr_ctx *ctx, const char *temporary,
                                        const char *path);
 

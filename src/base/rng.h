@@ -15,6 +15,8 @@ typedef enum fr_rng_purpose {
     FR_RNG_INIT_K = 2,
     FR_RNG_INIT_V = 3,
     FR_RNG_SAMPLE = 4,
+    FR_RNG_MLP_E = 5,
+    FR_RNG_MLP_W1 = 6,
     FR_RNG_TEST = 99
 } fr_rng_purpose;
 

@@ -1,5 +1,6 @@
+#include "base/mem.h"
 #include "cli/commands.h"
-#include "train/checkpoint.h"
+#include "train/prefix_file.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -12,8 +13,46 @@ static const fr_option OPTIONS[] = {
 };
 
 const fr_command FR_COMPARE_COMMAND = {
-    "compare", "A.h5 B.h5", 2,
-    "exit 0 if prefixes, moments, step and cursor are bit-identical, else 1", OPTIONS};
+    "compare", "A.h5[:TASK] B.h5[:TASK]", 2,
+    "exit 0 if prefixes, moments, step and cursor are bit-identical, else 1; with a "
+    "TASK, one task with one, whatever their names",
+    OPTIONS};
+
+/* One side: a whole file, or the one task of it that the reference names. */
+typedef struct side {
+    char *file;
+    const char *task; /* in `file`; NULL: none named */
+    fr_checkpoint *checkpoint;
+    int64_t index;
+} side;
+
+static fr_status open_side(const fr_cli *cli, int position, side *out)
+{
+    FR_TRY(fr_copy_string(cli->ctx, fr_options_positional(cli->options, position),
+                          &out->file));
+    fr_prefix_file_split(out->file, &out->task);
+    return fr_checkpoint_read(cli->ctx, out->file, &out->checkpoint);
+}
+
+static void close_side(side *s)
+{
+    fr_checkpoint_destroy(&s->checkpoint);
+    free(s->file);
+}
+
+/* A task named on one side alone is compared with the only task of the other file. */
+static fr_status compare_sides(const fr_cli *cli, side *a, side *b, fr_difference *out)
+{
+    if (a->task == NULL && b->task == NULL) {
+        return fr_checkpoint_compare(cli->ctx, a->checkpoint, b->checkpoint, out);
+    }
+    FR_TRY(
+        fr_checkpoint_find_task(cli->ctx, a->checkpoint, a->file, a->task, &a->index));
+    FR_TRY(
+        fr_checkpoint_find_task(cli->ctx, b->checkpoint, b->file, b->task, &b->index));
+    return fr_checkpoint_compare_task(cli->ctx, &a->checkpoint->tasks[a->index],
+                                      &b->checkpoint->tasks[b->index], out);
+}
 
 static fr_status print_json(const fr_cli *cli, const fr_difference *difference)
 {
@@ -50,23 +89,21 @@ static fr_status print_difference(const fr_cli *cli, const fr_difference *differ
 
 fr_status fr_cmd_compare(const fr_cli *cli)
 {
-    fr_checkpoint *a = NULL;
-    fr_checkpoint *b = NULL;
+    side a = {0};
+    side b = {0};
     fr_difference difference;
-    fr_status status =
-        fr_checkpoint_read(cli->ctx, fr_options_positional(cli->options, 0), &a);
+    fr_status status = open_side(cli, 0, &a);
     if (status == FR_OK) {
-        status =
-            fr_checkpoint_read(cli->ctx, fr_options_positional(cli->options, 1), &b);
+        status = open_side(cli, 1, &b);
     }
     if (status == FR_OK) {
-        status = fr_checkpoint_compare(cli->ctx, a, b, &difference);
+        status = compare_sides(cli, &a, &b, &difference);
     }
     if (status == FR_OK) {
         *cli->exit_code = difference.identical ? 0 : 1;
         status = print_difference(cli, &difference);
     }
-    fr_checkpoint_destroy(&a);
-    fr_checkpoint_destroy(&b);
+    close_side(&a);
+    close_side(&b);
     return status;
 }

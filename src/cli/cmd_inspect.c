@@ -26,6 +26,11 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
+static bool can_resume(const fr_checkpoint_task *task)
+{
+    return task->state.m_k != NULL || fr_mlp_is_there(&task->mlp);
+}
+
 static void print_task(const fr_checkpoint_task *task)
 {
     char digest[FR_DIGEST_HEX];
@@ -53,9 +58,13 @@ static void print_task(const fr_checkpoint_task *task)
     (void)printf("  last loss    %.6f, %lld steps skipped\n", task->last_loss,
                  (long long)task->skipped);
     (void)printf("  data         sha256 %s\n", digest);
-    (void)printf("  optimizer    %s\n", task->state.m_k != NULL
-                                            ? "state kept (can be resumed)"
-                                            : "no state (for inference)");
+    if (fr_mlp_is_there(&task->mlp)) {
+        (void)printf("  mlp          %lld hidden units over embeddings of %lld\n",
+                     (long long)task->mlp.shape.hidden,
+                     (long long)task->mlp.shape.width);
+    }
+    (void)printf("  optimizer    %s\n", can_resume(task) ? "state kept (can be resumed)"
+                                                         : "no state (for inference)");
 }
 
 static fr_status inspect_checkpoint(const fr_cli *cli, const char *path)
@@ -64,10 +73,10 @@ static fr_status inspect_checkpoint(const fr_cli *cli, const char *path)
     char digest[FR_DIGEST_HEX];
     FR_TRY(fr_checkpoint_read(cli->ctx, path, &c));
     fr_digest_hex(c->base_digest, digest);
-    (void)printf(
-        "Forerun %s, schema version %d, written by %s\n",
-        c->n_tasks > 0 && c->tasks[0].state.m_k != NULL ? "checkpoint" : "prefix",
-        (int)FR_CHECKPOINT_SCHEMA, c->version != NULL ? c->version : "unknown");
+    (void)printf("Forerun %s, schema version %d, written by %s\n",
+                 c->n_tasks > 0 && can_resume(&c->tasks[0]) ? "checkpoint" : "prefix",
+                 (int)FR_CHECKPOINT_SCHEMA,
+                 c->version != NULL ? c->version : "unknown");
     (void)printf("base           %s\n", c->base_shape);
     (void)printf("base file      %s, weights sha256 %s\n",
                  c->base_path != NULL ? c->base_path : "unknown", digest);

@@ -89,7 +89,7 @@ static fr_status read_ranks(const fr_cli *cli, fr_plan_report *report,
     const char *wanted = NULL;
     int64_t ranks = 0;
     report->ranks_per_node = 1;
-    report->node_memory = fr_available_memory();
+    report->node_memory = fr_session_node_memory();
     report->memory_is_here = !fr_options_has(cli->options, "node-memory");
     FR_TRY(fr_options_need(cli->ctx, cli->options, "ranks", &wanted));
     FR_TRY(fr_options_int(cli->ctx, cli->options, "ranks", 1, MOST_RANKS, &ranks));
@@ -211,7 +211,7 @@ static fr_status plan(const fr_cli *cli, const fr_config *config)
 fr_status fr_cmd_plan(const fr_cli *cli)
 {
     fr_config *config = NULL;
-    FR_TRY(fr_cli_config(cli, &config));
+    FR_TRY(fr_cli_read_config(cli, &config));
     fr_status status = plan(cli, config);
     fr_config_destroy(&config);
     return status;

@@ -2,12 +2,16 @@
 #include "cli/config_options.h"
 #include "train/run.h"
 
+#include <stdio.h>
+
 static const fr_option OPTIONS[] = {
     {"resume", "[=FILE]", "go on from the newest checkpoint of run.dir, or from FILE"},
     {"set", "a.b=c",
      "override a config key (repeatable), e.g. tasks.NAME.optimizer.lr=1e-2"},
     {"force", NULL, "resume over other weights of the same shape"},
     {"stop-after", "N", "stop with a checkpoint (exit 75) after step N"},
+    {"print-dir", NULL,
+     "print the run folder (run.dir) that these arguments give; end"},
     {NULL, NULL, NULL},
 };
 
@@ -21,14 +25,21 @@ fr_status fr_cmd_train(const fr_cli *cli)
     fr_run_options options = {.resume = fr_options_has(cli->options, "resume"),
                               .resume_file = fr_options_text(cli->options, "resume"),
                               .force = fr_options_has(cli->options, "force"),
-                              .version = FORERUN_VERSION};
+                              .version = FORERUN_VERSION,
+                              .leave = fr_leave,
+                              .watch = cli->watch,
+                              .results = stdout};
     fr_status status = fr_options_int(cli->ctx, cli->options, "stop-after", 1,
                                       INT64_MAX, &options.stop_after);
     if (status == FR_OK) {
-        status = fr_cli_config(cli, &config);
+        status = fr_cli_read_config(cli, &config);
     }
     status = fr_group_agree(cli->world, status);
-    if (status == FR_OK) {
+    if (status == FR_OK && fr_options_has(cli->options, "print-dir")) {
+        if (fr_ctx_rank(cli->ctx) == 0) {
+            (void)printf("%s\n", config->run.dir);
+        }
+    } else if (status == FR_OK) {
         status = fr_run(cli->ctx, cli->world, config, &options);
     }
     fr_config_destroy(&config);

@@ -14,20 +14,26 @@ typedef struct fr_cli {
     fr_ctx *ctx;
     fr_group *world;
     const fr_options *options;
+    fr_watch **watch; /* out: outlives the world, destroyed by `main`; may stay NULL */
     int *
         exit_code; /* set for a result that is no error, such as `compare` finding a difference */
 } fr_cli;
 
 fr_status fr_cmd_train(const fr_cli *cli);
 fr_status fr_cmd_plan(const fr_cli *cli);
+fr_status fr_cmd_preflight(const fr_cli *cli);
 fr_status fr_cmd_eval(const fr_cli *cli);
 fr_status fr_cmd_generate(const fr_cli *cli);
 fr_status fr_cmd_inspect(const fr_cli *cli);
 fr_status fr_cmd_compare(const fr_cli *cli);
 fr_status fr_cmd_tokenize(const fr_cli *cli);
 
+/** A fr_watch_leave: `text` to standard error without ever blocking for long, then the end of the process. */
+_Noreturn void fr_leave(void *argument, int exit_code, const char *text);
+
 extern const fr_command FR_TRAIN_COMMAND;
 extern const fr_command FR_PLAN_COMMAND;
+extern const fr_command FR_PREFLIGHT_COMMAND;
 extern const fr_command FR_EVAL_COMMAND;
 extern const fr_command FR_GENERATE_COMMAND;
 extern const fr_command FR_INSPECT_COMMAND;

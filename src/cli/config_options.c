@@ -13,7 +13,7 @@ static int64_t count_sets(const fr_options *options)
     return n;
 }
 
-fr_status fr_cli_config(const fr_cli *cli, fr_config **out)
+fr_status fr_cli_read_config(const fr_cli *cli, fr_config **out)
 {
     const char **sets = NULL;
     int64_t n = count_sets(cli->options);

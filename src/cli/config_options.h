@@ -1,5 +1,5 @@
 /*
- * config_options.h - the CONFIG of a command with its --set overrides.
+ * config_options.h - the config of a command line: CONFIG and its --set overrides.
  *
  * Layer L5.
  */
@@ -9,7 +9,7 @@
 #include "cli/commands.h"
 #include "train/config.h"
 
-/** Read the first positional as fr_config_read does, with every --set. */
-FR_MUST_CHECK fr_status fr_cli_config(const fr_cli *cli, fr_config **out);
+/** Read the first positional with every `set` applied; the caller destroys *out. */
+FR_MUST_CHECK fr_status fr_cli_read_config(const fr_cli *cli, fr_config **out);
 
 #endif

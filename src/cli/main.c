@@ -18,6 +18,7 @@ typedef struct entry {
 static const entry ENTRIES[] = {
     {&FR_TRAIN_COMMAND, fr_cmd_train, true, true},
     {&FR_PLAN_COMMAND, fr_cmd_plan, false, false},
+    {&FR_PREFLIGHT_COMMAND, fr_cmd_preflight, true, false},
     {&FR_EVAL_COMMAND, fr_cmd_eval, true, false},
     {&FR_GENERATE_COMMAND, fr_cmd_generate, true, false},
     {&FR_INSPECT_COMMAND, fr_cmd_inspect, false, false},
@@ -68,11 +69,12 @@ static int run_simple(const char *word)
     return -1;
 }
 
-/* Print the failure once: it is the same on all ranks that agreed. */
-static void report(const fr_ctx *ctx, fr_status status)
+/* Print the failure once: it is the same on all ranks that agreed; one that had to leave them speaks for itself. */
+static void report(const fr_ctx *ctx, const fr_group *world, fr_status status)
 {
     const char *message = fr_ctx_error(ctx);
-    if (fr_ctx_rank(ctx) != 0) {
+    bool is_alone = world != NULL && fr_group_is_abandoned(world);
+    if (fr_ctx_rank(ctx) != 0 && !is_alone) {
         return;
     }
     if (status == FR_ERR_STOPPED) {
@@ -106,6 +108,7 @@ static fr_status flush_output(fr_ctx *ctx)
 static int run_command(fr_ctx *ctx, const entry *chosen, int argc, char **argv)
 {
     fr_group *world = NULL;
+    fr_watch *watch = NULL;
     fr_options *options = NULL;
     int exit_code = 0;
     if (chosen->stops) {
@@ -120,18 +123,19 @@ static int run_command(fr_ctx *ctx, const entry *chosen, int argc, char **argv)
             fr_command_help(chosen->command, stdout);
         }
     } else if (status == FR_OK) {
-        fr_cli cli = {ctx, world, options, &exit_code};
+        fr_cli cli = {ctx, world, options, &watch, &exit_code};
         status = chosen->run(&cli);
     }
     if (status == FR_OK) {
         status = flush_output(ctx);
     }
     if (status != FR_OK) {
-        report(ctx, status);
+        report(ctx, world, status);
         exit_code = fr_status_exit_code(status);
     }
     fr_options_destroy(&options);
     fr_group_destroy(&world);
+    fr_watch_destroy(&watch);
     return exit_code;
 }
 

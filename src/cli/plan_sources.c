@@ -6,58 +6,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Without rows: half of the tokens are targets, and English text has about four bytes a token. */
-static const double TARGET_SHARE = 0.5;
-enum { BYTES_PER_TOKEN = 4 };
-
 static bool needs_tokenizer(const fr_task_config *config)
 {
     return config->chat || config->template_text != NULL ||
            config->prefix.init == FR_INIT_TEXT;
 }
 
-/* Slots of a prefix that cannot be read. */
-static int64_t assumed_length(const fr_task_config *config)
-{
-    if (config->prefix.length != FR_AUTO) {
-        return config->prefix.length;
-    }
-    int64_t bytes = config->prefix.text != NULL && config->prefix.init == FR_INIT_TEXT
-                        ? (int64_t)strlen(config->prefix.text)
-                        : 0;
-    int64_t length = (bytes + BYTES_PER_TOKEN - 1) / BYTES_PER_TOKEN;
-    return length > 0 ? length : 32;
-}
-
-/* Tokens of an example: the longest that the config speaks of, at most a microbatch. */
-static int64_t assumed_tokens(const fr_arch *arch, const fr_task_config *config,
-                              int64_t length)
-{
-    int64_t tokens = config->batch.microbatch_tokens;
-    int64_t room = arch->context_length - length;
-    if (config->max_tokens != FR_AUTO && config->max_tokens < tokens) {
-        tokens = config->max_tokens;
-    }
-    tokens = tokens < room ? tokens : room;
-    return tokens > 1 ? tokens : 1;
-}
-
-static void assume(const fr_arch *arch, const fr_task_config *config,
-                   const fr_plan_assumed *assumed, const char *why, int64_t length,
+/* *source holds what the config suggests. */
+static void assume(const fr_plan_assumed *assumed, const char *why,
                    fr_load_source *source, fr_plan_task *task)
 {
-    int64_t tokens = assumed->tokens_per_example > 0
-                         ? assumed->tokens_per_example
-                         : assumed_tokens(arch, config, length);
-    double share = assumed->target_share >= 0.0 ? assumed->target_share : TARGET_SHARE;
-    fr_load_from_numbers(length, tokens, share, source);
+    bool given = assumed->tokens_per_example > 0;
+    int64_t tokens = given ? assumed->tokens_per_example : source->longest;
+    double share =
+        assumed->target_share >= 0.0 ? assumed->target_share : source->target_share;
+    fr_load_from_numbers(source->length, tokens, share, source);
     (void)snprintf(
         task->source, sizeof task->source,
         "sizes are assumed (%s): %lld tokens an example (%s), %.0f %% with a "
         "target (%s)",
         why, (long long)tokens,
-        assumed->tokens_per_example > 0 ? "as given"
-                                        : "the config's longest; --tokens-per-example",
+        given ? "as given" : "the config's longest; --tokens-per-example",
         100.0 * share, assumed->target_share >= 0.0 ? "as given" : "--target-share");
 }
 
@@ -100,17 +69,17 @@ static fr_status open_task(const fr_task_env *env, const fr_plan_assumed *assume
     task->name = config->name;
     task->length_assumed = why != NULL && !length_is_readable(s, config);
     task->from_rows = why == NULL;
-    int64_t length = assumed_length(config);
+    fr_load_from_config(env->arch, config, &s->sources[i]);
     if (!task->length_assumed) {
         FR_TRY(fr_task_open_sample(env, config, why == NULL ? FR_LOAD_LINES : 0,
                                    &s->opened[i]));
-        length = s->opened[i].length;
+        s->sources[i].length = s->opened[i].length;
     }
     if (why != NULL) {
-        assume(env->arch, config, assumed, why, length, &s->sources[i], task);
+        assume(assumed, why, &s->sources[i], task);
         return FR_OK;
     }
-    fr_load_from_rows(s->opened[i].train, length, &s->sources[i]);
+    fr_load_from_rows(s->opened[i].train, s->opened[i].length, &s->sources[i]);
     (void)snprintf(task->source, sizeof task->source,
                    "sizes are those of the first %lld examples of %.150s",
                    (long long)s->sources[i].n_examples, config->train);

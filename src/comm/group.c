@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "comm/group_impl.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,38 @@ bool fr_group_launched_by_mpi(void)
         }
     }
     return false;
+}
+
+void fr_group_set_watch(fr_group *world, fr_watch *watch)
+{
+    world->root->watch = watch;
+}
+
+fr_watch *fr_group_watch(const fr_group *group)
+{
+    return group->root->watch;
+}
+
+void fr_group_set_progress(fr_group *world, void (*progress)(void *argument),
+                           void *argument)
+{
+    world->root->progress = progress;
+    world->root->progress_argument = argument;
+}
+
+void fr_group_progress(fr_group *group)
+{
+    fr_group *root = group->root;
+    if (root->progress != NULL && !root->in_progress) {
+        root->in_progress = true;
+        root->progress(root->progress_argument);
+        root->in_progress = false;
+    }
+}
+
+bool fr_group_is_abandoned(const fr_group *group)
+{
+    return group->root->is_abandoned;
 }
 
 fr_status fr_group_split(fr_group *group, int color, int key, fr_group **out)
@@ -84,6 +117,21 @@ fr_status fr_group_allreduce(fr_group *group, fr_reduce op, int64_t *values, int
                                       : group->ops->allreduce(group, op, values, n);
 }
 
+fr_status fr_group_allreduce_begin(fr_group *group, fr_reduce op, int64_t *values,
+                                   int64_t n, fr_request *request)
+{
+    request->handle = NULL;
+    if (n < 0 || n > INT32_MAX || (op != FR_SUM && op != FR_MIN && op != FR_MAX)) {
+        return FR_FAIL(group->ctx, FR_ERR_INTERNAL,
+                       "reduction %d of %lld values; allowed are sum, min and max of 0 "
+                       "to %d values",
+                       (int)op, (long long)n, (int)INT32_MAX);
+    }
+    return group->size == 1 || n == 0
+               ? FR_OK
+               : group->ops->allreduce_begin(group, op, values, n, request);
+}
+
 fr_status fr_group_broadcast(fr_group *group, int root, void *data, int64_t bytes)
 {
     if (root < 0 || root >= group->size || bytes < 0) {
@@ -134,6 +182,37 @@ fr_status fr_group_wait(fr_group *group, fr_request *request)
     void *handle = request->handle;
     request->handle = NULL;
     return handle == NULL ? FR_OK : group->ops->wait(group, handle);
+}
+
+fr_status fr_group_test(fr_group *group, fr_request *request, bool *is_done)
+{
+    *is_done = true;
+    if (request->handle == NULL) {
+        return FR_OK;
+    }
+    fr_status status = group->ops->test(group, request->handle, is_done);
+    if (*is_done || status != FR_OK) {
+        request->handle = NULL;
+    }
+    return status;
+}
+
+void fr_group_wait_until(fr_group *group, const char *what,
+                         bool (*is_over)(void *argument), void *argument)
+{
+    enum { UNTOLD_TURNS = 200, ALL_RANKS = -1 };
+    fr_watch *watch = fr_group_watch(group);
+    int turns = 0;
+    while (!is_over(argument)) {
+        if (turns < UNTOLD_TURNS && ++turns == UNTOLD_TURNS) {
+            fr_watch_wait_begin(watch, what, ALL_RANKS);
+        }
+        fr_group_poll(group);
+        (void)sched_yield();
+    }
+    if (turns == UNTOLD_TURNS) {
+        fr_watch_wait_end(watch);
+    }
 }
 
 fr_status fr_group_send(fr_group *group, int peer, int tag, const void *data,
@@ -218,4 +297,13 @@ fr_status fr_group_agree(fr_group *group, fr_status mine)
     fr_ctx_clear_error(group->ctx);
     return fr_fail_at(group->ctx, (fr_status)shared.status, shared.file,
                       (int)shared.line, "%s", shared.message);
+}
+
+fr_status fr_group_abandon(fr_group *group, fr_status mine)
+{
+    verdict own = {0};
+    describe_failure(group, mine, &own);
+    group->root->is_abandoned = true;
+    fr_ctx_clear_error(group->ctx);
+    return fr_fail_at(group->ctx, mine, own.file, (int)own.line, "%s", own.message);
 }

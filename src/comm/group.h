@@ -8,6 +8,7 @@
 #define FR_COMM_GROUP_H
 
 #include "base/ctx.h"
+#include "comm/watch.h"
 
 #include <stdint.h>
 
@@ -28,6 +29,14 @@ FR_MUST_CHECK fr_status fr_group_create_self(fr_ctx *ctx, fr_group **out);
 FR_MUST_CHECK fr_status fr_group_create_world(fr_ctx *ctx, int *argc, char ***argv,
                                               fr_group **out);
 bool fr_group_launched_by_mpi(void);
+
+/**
+ * Tell `watch` (borrowed, NULL: none) of every wait of this world and of all groups split from it, before or
+ * after this call. It must outlive the world's destroy, which waits too. Local.
+ */
+void fr_group_set_watch(fr_group *world, fr_watch *watch);
+/** The watch of this group's world; NULL: none. Local. */
+fr_watch *fr_group_watch(const fr_group *group);
 
 /** Collective. Ranks with the same `color` form a new group, ordered by `key`. */
 FR_MUST_CHECK fr_status fr_group_split(fr_group *group, int color, int key,
@@ -70,6 +79,42 @@ FR_MUST_CHECK fr_status fr_group_receive_begin(fr_group *group, int peer, int ta
                                                fr_request *request);
 /** Wait and release; FR_OK at once for a request with nothing under way. */
 FR_MUST_CHECK fr_status fr_group_wait(fr_group *group, fr_request *request);
+/** Whether it is over; if so the request is released as by wait. Never blocks. */
+FR_MUST_CHECK fr_status fr_group_test(fr_group *group, fr_request *request,
+                                      bool *is_done);
+
+/**
+ * Collective; like fr_group_allreduce, under way until wait or test say so. All ranks of a group begin their
+ * reductions in the same order. n <= INT32_MAX.
+ */
+FR_MUST_CHECK fr_status fr_group_allreduce_begin(fr_group *group, fr_reduce op,
+                                                 int64_t *values, int64_t n,
+                                                 fr_request *request);
+
+/**
+ * Call `progress` again and again during every wait of this world and of the groups split from it: what one rank
+ * waits for may hang on a reduction that this one has yet to begin. It must not block; it may begin and
+ * test, and is not called from within itself. NULL: none. Local.
+ */
+void fr_group_set_progress(fr_group *world, void (*progress)(void *argument),
+                           void *argument);
+
+/**
+ * Wait until `is_over` says so, which is asked again and again and drives what it waits for; messages move meanwhile.
+ * @param what  one word, a constant, for the watch
+ */
+void fr_group_wait_until(fr_group *group, const char *what,
+                         bool (*is_over)(void *argument), void *argument);
+
+/**
+ * This rank cannot go on and the others may be waiting for it in the middle of their work: the context's error gets
+ * "rank R on HOST: " in front, and no destroy of this world's groups waits for anybody any more, so that the
+ * process ends and the launcher ends the others. Returns `mine`. Local.
+ */
+fr_status fr_group_abandon(fr_group *group, fr_status mine);
+/** Whether this rank abandoned its world: its message is then its own to print. */
+bool fr_group_is_abandoned(const fr_group *group);
+
 /** Drive all messages of this process forward without blocking (MPI moves nothing unless polled). */
 void fr_group_poll(fr_group *group);
 

@@ -23,8 +23,12 @@ typedef struct fr_group_ops {
                             int64_t bytes, fr_request *request);
     fr_status (*receive_begin)(fr_group *group, int peer, int tag, void *data,
                                int64_t bytes, fr_request *request);
+    fr_status (*allreduce_begin)(fr_group *group, fr_reduce op, int64_t *values,
+                                 int64_t n, fr_request *request);
     /** Called with a live handle; leaves it released whatever the result. */
     fr_status (*wait)(fr_group *group, void *handle);
+    /** Called with a live handle; released where it is done or fails. */
+    fr_status (*test)(fr_group *group, void *handle, bool *is_done);
     void (*poll)(fr_group *group);
 } fr_group_ops;
 
@@ -35,6 +39,17 @@ struct fr_group {
     int size;
     int node_rank;
     int node_size;
+    struct fr_group
+        *root; /* the group that the splits began with; itself if it is that */
+    /* Of the root alone: */
+    fr_watch *watch;          /* borrowed; NULL: nothing is watched */
+    void (*progress)(void *); /* see fr_group_set_progress */
+    void *progress_argument;
+    bool in_progress;
+    bool is_abandoned;
 };
+
+/** One call of the root's progress function, unless it is running. */
+void fr_group_progress(fr_group *group);
 
 #endif

@@ -13,11 +13,15 @@
  */
 enum { BLOCK_BYTES = 1 << 20, PIECE_VALUES = 1 << 22 };
 
+/* A wait that is over after fewer tests is none that anybody needs to hear of. */
+enum { UNTOLD_TESTS = 200, ALL_RANKS = -1 };
+
 /* A message or collective under way. Released ones wait in the group's list of spares, so a step
  * allocates nothing once as many are known as are ever under way together. */
 typedef struct slot {
     MPI_Request request;
     int64_t wanted_bytes; /* of a receive; -1 otherwise */
+    int peer;
     struct slot *next;
 } slot;
 
@@ -54,7 +58,7 @@ static fr_status check(mpi_group *group, const char *what, int code)
     return fail_mpi(group->base.ctx, what, code);
 }
 
-static fr_status take_slot(mpi_group *group, int64_t wanted_bytes, slot **out)
+static fr_status take_slot(mpi_group *group, int peer, int64_t wanted_bytes, slot **out)
 {
     *out = group->spares;
     if (*out != NULL) {
@@ -62,7 +66,8 @@ static fr_status take_slot(mpi_group *group, int64_t wanted_bytes, slot **out)
     } else {
         FR_TRY(fr_alloc(group->base.ctx, 1, sizeof **out, out));
     }
-    **out = (slot){.request = MPI_REQUEST_NULL, .wanted_bytes = wanted_bytes};
+    **out =
+        (slot){.request = MPI_REQUEST_NULL, .wanted_bytes = wanted_bytes, .peer = peer};
     return FR_OK;
 }
 
@@ -72,15 +77,44 @@ static void return_slot(mpi_group *group, slot *used)
     group->spares = used;
 }
 
+/* The number in the world of a rank of this group. */
+static int world_rank(const mpi_group *group, int rank)
+{
+    MPI_Group own = MPI_GROUP_NULL;
+    MPI_Group all = MPI_GROUP_NULL;
+    int out = rank;
+    if (rank == ALL_RANKS || group->world == group ||
+        MPI_Comm_group(group->comm, &own) != MPI_SUCCESS) {
+        return rank;
+    }
+    if (MPI_Comm_group(group->world->comm, &all) == MPI_SUCCESS) {
+        (void)MPI_Group_translate_ranks(own, 1, &rank, all, &out);
+        (void)MPI_Group_free(&all);
+    }
+    (void)MPI_Group_free(&own);
+    return out;
+}
+
 /* Give the core away between tests: ranks may share cores with each other and with threads that
- * compute, where a wait inside MPI would spin for its whole time slice. */
-static int finish(MPI_Request *request, MPI_Status *result)
+ * compute, where a wait inside MPI would spin for its whole time slice. `what` and `peer` (of this
+ * group, or ALL_RANKS) are for the watch. */
+static int finish(mpi_group *group, MPI_Request *request, MPI_Status *result,
+                  const char *what, int peer)
 {
     int is_done = 0;
+    int n_tests = 1;
     int code = MPI_Test(request, &is_done, result);
     while (code == MPI_SUCCESS && !is_done) {
+        if (n_tests < UNTOLD_TESTS && ++n_tests == UNTOLD_TESTS) {
+            fr_watch_wait_begin(fr_group_watch(&group->base), what,
+                                world_rank(group, peer));
+        }
+        fr_group_progress(&group->base);
         (void)sched_yield();
         code = MPI_Test(request, &is_done, result);
+    }
+    if (n_tests == UNTOLD_TESTS) {
+        fr_watch_wait_end(fr_group_watch(&group->base));
     }
     return code;
 }
@@ -127,24 +161,28 @@ static fr_status mpi_barrier(fr_group *base)
     MPI_Request request = MPI_REQUEST_NULL;
     int code = MPI_Ibarrier(group->comm, &request);
     if (code == MPI_SUCCESS) {
-        code = finish(&request, MPI_STATUS_IGNORE);
+        code = finish(group, &request, MPI_STATUS_IGNORE, "barrier", ALL_RANKS);
     }
     return check(group, "barrier", code);
+}
+
+static MPI_Op op_of(fr_reduce op)
+{
+    return op == FR_SUM ? MPI_SUM : op == FR_MIN ? MPI_MIN : MPI_MAX;
 }
 
 static fr_status mpi_allreduce(fr_group *base, fr_reduce op, int64_t *values, int64_t n)
 {
     mpi_group *group = from_base(base);
-    MPI_Op how = op == FR_SUM ? MPI_SUM : op == FR_MIN ? MPI_MIN : MPI_MAX;
     int code = MPI_SUCCESS;
     for (int64_t done = 0; done < n && code == MPI_SUCCESS; done += PIECE_VALUES) {
         int64_t rest = n - done;
         int count = (int)(rest < PIECE_VALUES ? rest : PIECE_VALUES);
         MPI_Request request = MPI_REQUEST_NULL;
-        code = MPI_Iallreduce(MPI_IN_PLACE, values + done, count, MPI_INT64_T, how,
-                              group->comm, &request);
+        code = MPI_Iallreduce(MPI_IN_PLACE, values + done, count, MPI_INT64_T,
+                              op_of(op), group->comm, &request);
         if (code == MPI_SUCCESS) {
-            code = finish(&request, MPI_STATUS_IGNORE);
+            code = finish(group, &request, MPI_STATUS_IGNORE, "reduction", ALL_RANKS);
         }
     }
     return check(group, "reduction over the ranks", code);
@@ -161,7 +199,8 @@ static fr_status mpi_broadcast(fr_group *base, int root, void *data, int64_t byt
         code = MPI_Ibcast(data, count, type, root, group->comm, &request);
     }
     if (code == MPI_SUCCESS) {
-        code = finish(&request, MPI_STATUS_IGNORE);
+        code = finish(group, &request, MPI_STATUS_IGNORE, "broadcast",
+                      root == base->rank ? ALL_RANKS : root);
     }
     end_layout(&type);
     return check(group, "broadcast", code);
@@ -174,7 +213,7 @@ static fr_status mpi_send_begin(fr_group *base, int peer, int tag, const void *d
     MPI_Datatype type = MPI_DATATYPE_NULL;
     slot *used = NULL;
     int count = 0;
-    FR_TRY(take_slot(group, -1, &used));
+    FR_TRY(take_slot(group, peer, -1, &used));
     int code = begin_layout(bytes, &type, &count);
     if (code == MPI_SUCCESS) {
         code = MPI_Isend(data, count, type, peer, tag, group->comm, &used->request);
@@ -195,7 +234,7 @@ static fr_status mpi_receive_begin(fr_group *base, int peer, int tag, void *data
     MPI_Datatype type = MPI_DATATYPE_NULL;
     slot *used = NULL;
     int count = 0;
-    FR_TRY(take_slot(group, bytes, &used));
+    FR_TRY(take_slot(group, peer, bytes, &used));
     int code = begin_layout(bytes, &type, &count);
     if (code == MPI_SUCCESS) {
         code = MPI_Irecv(data, count, type, peer, tag, group->comm, &used->request);
@@ -209,27 +248,67 @@ static fr_status mpi_receive_begin(fr_group *base, int peer, int tag, void *data
     return FR_OK;
 }
 
+static const char *kind_of(const slot *used)
+{
+    return used->peer == ALL_RANKS   ? "reduction"
+           : used->wanted_bytes >= 0 ? "receive"
+                                     : "send";
+}
+
+/* MPI is done with a request; `code` and `result` are what it said. */
+static fr_status release(mpi_group *group, slot *used, int code, MPI_Status *result)
+{
+    int64_t wanted = used->wanted_bytes;
+    MPI_Count got = 0;
+    return_slot(group, used);
+    if (code == MPI_SUCCESS && wanted >= 0) {
+        code = MPI_Get_elements_x(result, MPI_BYTE, &got);
+    }
+    FR_TRY(check(group, kind_of(used), code));
+    if (wanted >= 0 && got != wanted) {
+        group->world->is_broken = true;
+        return FR_FAIL(group->base.ctx, FR_ERR_COMM,
+                       "rank %d sent %lld bytes with tag %d where rank %d expects "
+                       "%lld; start every rank from the same program and config",
+                       result->MPI_SOURCE, (long long)got, result->MPI_TAG,
+                       group->base.rank, (long long)wanted);
+    }
+    return FR_OK;
+}
+
 static fr_status mpi_wait(fr_group *base, void *handle)
 {
     mpi_group *group = from_base(base);
     slot *used = handle;
-    int64_t wanted = used->wanted_bytes;
-    MPI_Count got = 0;
     MPI_Status result;
-    int code = finish(&used->request, &result);
-    return_slot(group, used);
-    if (code == MPI_SUCCESS && wanted >= 0) {
-        code = MPI_Get_elements_x(&result, MPI_BYTE, &got);
+    int code = finish(group, &used->request, &result, kind_of(used), used->peer);
+    return release(group, used, code, &result);
+}
+
+static fr_status mpi_test(fr_group *base, void *handle, bool *is_done)
+{
+    mpi_group *group = from_base(base);
+    slot *used = handle;
+    MPI_Status result;
+    int done = 0;
+    int code = MPI_Test(&used->request, &done, &result);
+    *is_done = done != 0 || code != MPI_SUCCESS;
+    return *is_done ? release(group, used, code, &result) : FR_OK;
+}
+
+static fr_status mpi_allreduce_begin(fr_group *base, fr_reduce op, int64_t *values,
+                                     int64_t n, fr_request *request)
+{
+    mpi_group *group = from_base(base);
+    slot *used = NULL;
+    FR_TRY(take_slot(group, ALL_RANKS, -1, &used));
+    int code = MPI_Iallreduce(MPI_IN_PLACE, values, (int)n, MPI_INT64_T, op_of(op),
+                              group->comm, &used->request);
+    if (code != MPI_SUCCESS) {
+        return_slot(group, used);
+        return check(group, "reduction over the ranks", code);
     }
-    FR_TRY(check(group, wanted >= 0 ? "receive" : "send", code));
-    if (wanted >= 0 && got != wanted) {
-        group->world->is_broken = true;
-        return FR_FAIL(base->ctx, FR_ERR_COMM,
-                       "rank %d sent %lld bytes with tag %d where rank %d expects "
-                       "%lld; start every rank from the same program and config",
-                       result.MPI_SOURCE, (long long)got, result.MPI_TAG, base->rank,
-                       (long long)wanted);
-    }
+    request->handle = used;
     return FR_OK;
 }
 
@@ -247,13 +326,15 @@ static fr_status mpi_split(fr_group *base, int color, int key, fr_group **out);
 static void mpi_destroy(fr_group *base)
 {
     mpi_group *group = from_base(base);
-    bool is_broken = group->world->is_broken;
+    bool is_broken = group->world->is_broken || fr_group_is_abandoned(base);
     bool finalises = group->owns_mpi;
+    fr_watch *watch = fr_group_watch(base);
     while (group->spares != NULL) {
         slot *next = group->spares->next;
         free(group->spares);
         group->spares = next;
     }
+    fr_watch_wait_begin(watch, finalises ? "finalising" : "freeing", ALL_RANKS);
     /* With a rank lost, finalising would wait for it for ever; a process that ends without
      * makes the launcher end the others. */
     if (!is_broken) {
@@ -263,6 +344,7 @@ static void mpi_destroy(fr_group *base)
     if (finalises && !is_broken) {
         (void)MPI_Finalize();
     }
+    fr_watch_wait_end(watch);
 }
 
 static const fr_group_ops MPI_OPS = {
@@ -270,10 +352,12 @@ static const fr_group_ops MPI_OPS = {
     .destroy = mpi_destroy,
     .barrier = mpi_barrier,
     .allreduce = mpi_allreduce,
+    .allreduce_begin = mpi_allreduce_begin,
     .broadcast = mpi_broadcast,
     .send_begin = mpi_send_begin,
     .receive_begin = mpi_receive_begin,
     .wait = mpi_wait,
+    .test = mpi_test,
     .poll = mpi_poll,
 };
 
@@ -309,6 +393,7 @@ static fr_status wrap(fr_ctx *ctx, MPI_Comm comm, mpi_group *world, mpi_group **
     }
     **out = (mpi_group){.base = base, .comm = comm};
     (*out)->world = world != NULL ? world : *out;
+    (*out)->base.root = &(*out)->world->base;
     return FR_OK;
 }
 
@@ -317,11 +402,15 @@ static fr_status mpi_split(fr_group *base, int color, int key, fr_group **out)
     mpi_group *group = from_base(base);
     mpi_group *part = NULL;
     MPI_Comm comm = MPI_COMM_NULL;
-    FR_TRY(check(group, "splitting the ranks",
-                 MPI_Comm_split(group->comm, color, key, &comm)));
-    FR_TRY(wrap(base->ctx, comm, group->world, &part));
-    *out = &part->base;
-    return FR_OK;
+    fr_watch_wait_begin(fr_group_watch(base), "splitting", ALL_RANKS);
+    fr_status status = check(group, "splitting the ranks",
+                             MPI_Comm_split(group->comm, color, key, &comm));
+    if (status == FR_OK) {
+        status = wrap(base->ctx, comm, group->world, &part);
+    }
+    fr_watch_wait_end(fr_group_watch(base));
+    *out = part != NULL ? &part->base : NULL;
+    return status;
 }
 
 static fr_status start_mpi(fr_ctx *ctx, int *argc, char ***argv, bool *owns_mpi)

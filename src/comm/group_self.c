@@ -8,7 +8,9 @@ static fr_status self_split(fr_group *group, int color, int key, fr_group **out)
 {
     (void)color;
     (void)key;
-    return fr_group_create_self(group->ctx, out);
+    FR_TRY(fr_group_create_self(group->ctx, out));
+    (*out)->root = group->root;
+    return FR_OK;
 }
 
 static void self_destroy(fr_group *group)
@@ -27,5 +29,6 @@ fr_status fr_group_create_self(fr_ctx *ctx, fr_group **out)
         .size = 1,
         .node_size = 1,
     };
+    (*out)->root = *out;
     return FR_OK;
 }

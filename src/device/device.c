@@ -67,6 +67,20 @@ int fr_device_threads(const fr_device *device)
     return device->n_threads;
 }
 
+void fr_device_set_progress(fr_device *device, void (*progress)(void *argument),
+                            void *argument)
+{
+    device->progress = progress;
+    device->progress_argument = argument;
+}
+
+void fr_device_progress(const fr_device *device)
+{
+    if (device->progress != NULL) {
+        device->progress(device->progress_argument);
+    }
+}
+
 fr_status fr_device_scratch(fr_device *device, fr_scratch_slot slot, int64_t count,
                             float **out)
 {

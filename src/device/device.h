@@ -50,6 +50,13 @@ void fr_device_destroy(fr_device **device);
 fr_isa fr_device_isa(const fr_device *device);
 int fr_device_threads(const fr_device *device);
 
+/**
+ * Call `progress` on the calling thread every few milliseconds while matrix products are computed: messages
+ * under way move only when somebody looks at them. It must be short and must not use the device. NULL: none.
+ */
+void fr_device_set_progress(fr_device *device, void (*progress)(void *argument),
+                            void *argument);
+
 /* ---- linear maps (gemm) ---------------------------------------------------------------- */
 
 /** A frozen weight matrix [n_out, n_in], row-major, borrowed. One copy serves both directions. */

@@ -29,9 +29,14 @@ struct fr_device {
     int n_threads;
     fr_isa isa;
     fr_scratch scratch[FR_SCRATCH_SLOTS];
+    void (*progress)(void *); /* see fr_device_set_progress */
+    void *progress_argument;
     const struct fr_gemm_kernel *gemm; /* for what onednn does not do */
     struct fr_onednn *onednn; /* bf16 products; NULL without instructions for them */
 };
+
+/** One call of the progress function, if there is one; on the thread that called the operator. */
+void fr_device_progress(const fr_device *device);
 
 /**
  * A buffer of at least `count` floats, 64-byte aligned, kept until the device ends: only a larger count

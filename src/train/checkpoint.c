@@ -2,17 +2,22 @@
 
 #include "base/mem.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define FILE_FIELD(name, kind)                                                         \
     {                                                                                  \
-#name, kind, offsetof(fr_checkpoint, name), 0                                  \
+#name, kind, offsetof(fr_checkpoint, name), 0, false                           \
     }
 #define TASK_FIELD(name, kind, least)                                                  \
     {                                                                                  \
-#name, kind, offsetof(fr_checkpoint_task, name), least                         \
+#name, kind, offsetof(fr_checkpoint_task, name), least, false                  \
+    }
+#define TASK_FIELD_ADDED(name, kind, least)                                            \
+    {                                                                                  \
+#name, kind, offsetof(fr_checkpoint_task, name), least, true                   \
     }
 #define STATE_ARRAY(name)                                                              \
     {                                                                                  \
@@ -40,6 +45,8 @@ const fr_field FR_TASK_FIELDS[FR_N_TASK_FIELDS] = {
     TASK_FIELD(last_loss, FR_FIELD_F64, 0),
     TASK_FIELD(skipped, FR_FIELD_I64, 0),
     TASK_FIELD(skipped_in_row, FR_FIELD_I64, 0),
+    TASK_FIELD_ADDED(stale_validations, FR_FIELD_I64, 0),
+    TASK_FIELD_ADDED(valid_loss, FR_FIELD_F64, 0),
     TASK_FIELD(template_text, FR_FIELD_TEXT, 0),
     TASK_FIELD(chat, FR_FIELD_BOOL, 0),
     TASK_FIELD(eos, FR_FIELD_BOOL, 0),
@@ -108,6 +115,9 @@ fr_status fr_checkpoint_create(fr_ctx *ctx, int64_t n_tasks, fr_checkpoint **out
         fr_alloc(ctx, n_tasks, sizeof *checkpoint->tasks, &checkpoint->tasks);
     if (status == FR_OK) {
         checkpoint->n_tasks = n_tasks;
+        for (int64_t i = 0; i < n_tasks; i++) {
+            checkpoint->tasks[i].valid_loss = (double)INFINITY;
+        }
     } else {
         fr_checkpoint_destroy(&checkpoint);
     }
@@ -160,6 +170,7 @@ void fr_checkpoint_destroy(fr_checkpoint **checkpoint)
         for (int i = 0; i < FR_N_STATE_ARRAYS; i++) {
             free(fr_state_array_get(&task->state, i));
         }
+        fr_mlp_fini(&task->mlp);
         free_texts(task, FR_TASK_FIELDS, FR_N_TASK_FIELDS);
         free(task->name);
     }

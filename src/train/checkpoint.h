@@ -9,6 +9,7 @@
 
 #include "base/ctx.h"
 #include "base/digest.h"
+#include "train/mlp_state.h"
 
 #include <stdint.h>
 
@@ -33,12 +34,15 @@ typedef struct fr_checkpoint_task {
     uint64_t seed;
     int64_t step;     /* updates done */
     int64_t cursor;   /* next global example index */
-    bool stopped;     /* ended early (limit of non-finite steps or its step count) */
+    bool stopped;     /* by its step count or another rule, see stopping.h */
     double best_loss; /* INFINITY: none yet */
     int64_t best_step;
     double last_loss; /* training loss of the last step */
     int64_t skipped;  /* non-finite steps skipped so far */
     int64_t skipped_in_row;
+    int64_t stale_validations; /* in a row without a better loss; 0 in older files */
+    double
+        valid_loss; /* of the last validation; INFINITY: none yet, or an older file */
     char *template_text; /* NULL: none */
     bool chat;
     bool eos;
@@ -47,7 +51,9 @@ typedef struct fr_checkpoint_task {
         leading_bos; /* rows carry the base's BOS (false when the prefix text opened with it) */
     char *init; /* how the prefix was initialised, for people */
     uint8_t data_digest[FR_DIGEST_BYTES];
-    fr_prefix_state state;
+    fr_prefix_state state; /* the prefix in effect, also where an MLP makes it */
+    fr_mlp_state mlp; /* checkpoints of a reparametrised prefix: what a resume needs,
+                              in place of the state's moments */
 } fr_checkpoint_task;
 
 typedef struct fr_checkpoint {
@@ -92,7 +98,8 @@ bool fr_checkpoint_is_ours(const char *path);
 /* ---- the run folder ---------------------------------------------------------------------- */
 
 /** Write `folder`/checkpoint-STEP.h5, then `latest` (a text file with its name), then drop all but the
- * newest `keep`. */
+ * newest `keep` and tidy. After a failure, or a kill at any moment, `latest` names a whole checkpoint: this one or
+ * the one before. */
 FR_MUST_CHECK fr_status fr_checkpoint_save(fr_ctx *ctx, const char *folder,
                                            int64_t step, int64_t keep,
                                            const fr_checkpoint *checkpoint);
@@ -105,6 +112,9 @@ FR_MUST_CHECK fr_status fr_checkpoint_save(fr_ctx *ctx, const char *folder,
  */
 FR_MUST_CHECK fr_status fr_checkpoint_load_latest(fr_ctx *ctx, const char *folder,
                                                   fr_checkpoint **out, char **path);
+
+/** Remove the temporary files that killed processes left of this folder's run files. The caller alone writes there. */
+FR_MUST_CHECK fr_status fr_checkpoint_tidy(fr_ctx *ctx, const char *folder);
 
 /** Index of a task by name (NULL: the only task); FR_ERR_CHECKPOINT listing the names otherwise. */
 FR_MUST_CHECK fr_status fr_checkpoint_find_task(fr_ctx *ctx,
@@ -120,9 +130,14 @@ typedef struct fr_difference {
     char place[256]; /* where, or what differs (task, layer, array, step, cursor) */
 } fr_difference;
 
-/** Compare K, V, moments (when both have them), step and cursor, bit for bit. */
+/** Compare K, V, moments and MLP (when both have them), step and cursor, bit for bit. */
 FR_MUST_CHECK fr_status fr_checkpoint_compare(fr_ctx *ctx, const fr_checkpoint *a,
                                               const fr_checkpoint *b,
                                               fr_difference *out);
+/** The same for one task of each, whatever their names. */
+FR_MUST_CHECK fr_status fr_checkpoint_compare_task(fr_ctx *ctx,
+                                                   const fr_checkpoint_task *a,
+                                                   const fr_checkpoint_task *b,
+                                                   fr_difference *out);
 
 #endif

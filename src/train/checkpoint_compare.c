@@ -43,7 +43,23 @@ static void note_missing(finding *found, const char *task, const char *where)
                    task, where);
 }
 
-/* Bits decide: NaN equals itself, 0 differs from -0. A difference that is no number counts as infinite. */
+/* Bits decide: NaN equals itself, 0 differs from -0. A difference that is no number counts as infinite.
+ * @return whether a and b differ by more than all before: its place is then to be noted */
+static bool is_largest(float a, float b, finding *found)
+{
+    if (memcmp(&a, &b, sizeof a) == 0) {
+        return false;
+    }
+    double difference = fabs((double)a - (double)b);
+    difference = isfinite(difference) ? difference : (double)INFINITY;
+    if (found->differs && difference <= found->largest) {
+        return false;
+    }
+    found->differs = true;
+    found->largest = difference;
+    return true;
+}
+
 static void compare_values(const fr_checkpoint_task *task, int array, const float *a,
                            const float *b, finding *found)
 {
@@ -51,20 +67,49 @@ static void compare_values(const fr_checkpoint_task *task, int array, const floa
     (void)fr_layer_floats(task, &floats);
     int64_t slot = task->n_kv_heads * task->head_dim;
     for (int64_t i = 0; i < floats * task->n_layers; i++) {
-        if (memcmp(&a[i], &b[i], sizeof a[i]) == 0) {
-            continue;
-        }
-        double difference = fabs((double)a[i] - (double)b[i]);
-        difference = isfinite(difference) ? difference : (double)INFINITY;
-        if (!found->differs || difference > found->largest) {
-            found->differs = true;
-            found->largest = difference;
+        if (is_largest(a[i], b[i], found)) {
             (void)snprintf(
                 found->place, sizeof found->place,
                 "task %.64s layer %lld %s[%lld, %lld, %lld]: %.9g against %.9g",
                 task->name, (long long)(i / floats), FR_STATE_ARRAYS[array].name,
                 (long long)(i % floats / slot), (long long)(i % slot / task->head_dim),
                 (long long)(i % task->head_dim), (double)a[i], (double)b[i]);
+        }
+    }
+}
+
+static void compare_mlp_array(const fr_checkpoint_task *task, int array, const float *a,
+                              const float *b, finding *found)
+{
+    fr_mlp_array what = fr_mlp_describe(&task->mlp.shape, array);
+    int64_t n = what.floats * (what.shared ? 1 : task->n_layers);
+    char where[32] = "shared";
+    for (int64_t i = 0; i < n; i++) {
+        if (!is_largest(a[i], b[i], found)) {
+            continue;
+        }
+        if (!what.shared) {
+            (void)snprintf(where, sizeof where, "layer %lld",
+                           (long long)(i / what.floats));
+        }
+        (void)snprintf(found->place, sizeof found->place,
+                       "task %.64s %s %s element %lld: %.9g against %.9g", task->name,
+                       where, what.name, (long long)(i % what.floats), (double)a[i],
+                       (double)b[i]);
+    }
+}
+
+static void compare_mlps(const fr_checkpoint_task *a, const fr_checkpoint_task *b,
+                         finding *found)
+{
+    if (!fr_mlp_is_there(&a->mlp) || !fr_mlp_is_there(&b->mlp)) {
+        return;
+    }
+    note_count(found, a->name, "mlp.hidden", a->mlp.shape.hidden, b->mlp.shape.hidden);
+    note_count(found, a->name, "mlp.width", a->mlp.shape.width, b->mlp.shape.width);
+    if (fr_mlp_same_shape(&a->mlp.shape, &b->mlp.shape)) {
+        for (int i = 0; i < FR_MLP_ARRAYS; i++) {
+            compare_mlp_array(a, i, a->mlp.arrays[i], b->mlp.arrays[i], found);
         }
     }
 }
@@ -92,6 +137,7 @@ static void compare_tasks(const fr_checkpoint_task *a, const fr_checkpoint_task 
         compare_values(a, i, fr_state_array_get(&a->state, i),
                        fr_state_array_get(&b->state, i), found);
     }
+    compare_mlps(a, b, found);
 }
 
 static void compare_all(const fr_checkpoint *a, const fr_checkpoint *b, finding *found)
@@ -111,21 +157,33 @@ static void compare_all(const fr_checkpoint *a, const fr_checkpoint *b, finding 
     }
 }
 
+static void conclude(const finding *found, fr_difference *out)
+{
+    const char *note = found->note;
+    const char *place = found->incomparable || !found->differs ? "" : found->place;
+    *out = (fr_difference){
+        .identical = !found->differs && !found->incomparable && note[0] == '\0',
+        .largest = found->incomparable ? (double)INFINITY : found->largest};
+    (void)snprintf(out->place, sizeof out->place, "%.100s%s%.150s", note,
+                   note[0] != '\0' && place[0] != '\0' ? "; " : "", place);
+}
+
 fr_status fr_checkpoint_compare(fr_ctx *ctx, const fr_checkpoint *a,
                                 const fr_checkpoint *b, fr_difference *out)
 {
     finding found = {.differs = false};
     (void)ctx;
     compare_all(a, b, &found);
-    *out = (fr_difference){
-        .identical = !found.differs && !found.incomparable && found.note[0] == '\0',
-        .largest = found.incomparable ? (double)INFINITY : found.largest};
-    const char *note = found.note;
-    const char *place = found.place;
-    if (found.incomparable || !found.differs) {
-        place = "";
-    }
-    (void)snprintf(out->place, sizeof out->place, "%.100s%s%.150s", note,
-                   note[0] != '\0' && place[0] != '\0' ? "; " : "", place);
+    conclude(&found, out);
+    return FR_OK;
+}
+
+fr_status fr_checkpoint_compare_task(fr_ctx *ctx, const fr_checkpoint_task *a,
+                                     const fr_checkpoint_task *b, fr_difference *out)
+{
+    finding found = {.differs = false};
+    (void)ctx;
+    compare_tasks(a, b, &found);
+    conclude(&found, out);
     return FR_OK;
 }

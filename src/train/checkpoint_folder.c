@@ -48,18 +48,30 @@ static int64_t parse_name(const char *name, size_t length)
     return strtoll(name + before, NULL, 10);
 }
 
-/* What fr_file_replace leaves of a checkpoint or of `latest` when the process is killed in it. */
+/* Whether a run replaces files of this name (its first `length` bytes): only those leave temporary ones. */
+static bool is_run_file(const char *name, size_t length)
+{
+    static const char *const NAMES[] = {LATEST, "prefix.h5", "best.h5", "metrics.jsonl",
+                                        "config.yaml"};
+    static const char CACHE[] = "tokens-";
+    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
+        if (strlen(NAMES[i]) == length && strncmp(name, NAMES[i], length) == 0) {
+            return true;
+        }
+    }
+    return strncmp(name, CACHE, sizeof CACHE - 1) == 0 || parse_name(name, length) >= 0;
+}
+
+/* What fr_file_replace leaves of a run's file when the process is killed in it. */
 static bool is_left_over(const char *name)
 {
     const char *end = strstr(name, TEMPORARY);
     if (end == NULL) {
         return false;
     }
-    size_t length = (size_t)(end - name);
     const char *id = end + sizeof TEMPORARY - 1;
     bool numbered = id[0] != '\0' && id[strspn(id, "0123456789")] == '\0';
-    bool is_latest = length == sizeof LATEST - 1 && strncmp(name, LATEST, length) == 0;
-    return numbered && (is_latest || parse_name(name, length) >= 0);
+    return numbered && is_run_file(name, (size_t)(end - name));
 }
 
 static fr_status add_step(fr_ctx *ctx, step_list *list, int64_t step)
@@ -152,7 +164,7 @@ static fr_status drop_old(fr_ctx *ctx, const char *folder, int64_t saved, int64_
     return status;
 }
 
-static fr_status drop_left_overs(fr_ctx *ctx, const char *folder)
+fr_status fr_checkpoint_tidy(fr_ctx *ctx, const char *folder)
 {
     fr_status status = FR_OK;
     DIR *entries = opendir(folder);
@@ -199,7 +211,7 @@ fr_status fr_checkpoint_save(fr_ctx *ctx, const char *folder, int64_t step,
     if (status == FR_OK) {
         status = drop_old(ctx, folder, step, keep);
     }
-    return status == FR_OK ? drop_left_overs(ctx, folder) : status;
+    return status == FR_OK ? fr_checkpoint_tidy(ctx, folder) : status;
 }
 
 /* Step that `latest` names; -1 with a warning where it names none, -1 without where it is not there. */
@@ -217,10 +229,10 @@ static fr_status read_latest(fr_ctx *ctx, const char *folder, int64_t *step)
             *step = parse_name(text, strcspn(text, "\r\n"));
         }
         if (status == FR_ERR_DATA) {
+            fr_log(ctx, FR_LOG_WARN, "%s; trying the highest step", fr_ctx_error(ctx));
             fr_ctx_clear_error(ctx);
             status = FR_OK;
-        }
-        if (status == FR_OK && *step < 0) {
+        } else if (status == FR_OK && *step < 0) {
             fr_log(ctx, FR_LOG_WARN, "%s names no checkpoint; trying the highest step",
                    path);
         }

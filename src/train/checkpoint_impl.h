@@ -28,6 +28,7 @@ typedef struct fr_field {
     fr_field_kind kind;
     size_t offset;
     int64_t least; /* FR_FIELD_I64: smallest value a file may hold */
+    bool optional; /* files of earlier versions lack it: the member keeps what it has */
 } fr_field;
 
 /** An attribute that every file of this schema has with this text. */
@@ -44,7 +45,7 @@ typedef struct fr_state_array {
 
 enum {
     FR_N_FILE_FIELDS = 7,
-    FR_N_TASK_FIELDS = 20,
+    FR_N_TASK_FIELDS = 22,
     FR_N_CONVENTIONS = 3,
     FR_N_STATE_ARRAYS = 6,
     FR_N_PREFIX_ARRAYS = 2 /* the first ones; the others are moments */
@@ -67,6 +68,16 @@ bool fr_task_name_is_valid(const char *name);
 
 /** floats of one layer's array, length * kv_heads * head_dim; false if a size is below 1 or too large. */
 bool fr_layer_floats(const fr_checkpoint_task *task, int64_t *out);
+
+/** Attributes mlp_hidden and mlp_width of the task, its MLP's arrays beside those of each layer, and the group
+ * shared; nothing if the task has no MLP. */
+FR_MUST_CHECK fr_status fr_checkpoint_write_mlp(fr_h5 *h5,
+                                                const fr_checkpoint_task *task);
+
+/** Read what fr_checkpoint_write_mlp wrote, if it did. @param left  bytes of the file that no task has claimed
+ * yet, lowered; FR_ERR_CHECKPOINT naming `path` where sizes do not fit the file. */
+FR_MUST_CHECK fr_status fr_checkpoint_read_mlp(fr_ctx *ctx, const char *path, fr_h5 *h5,
+                                               int64_t *left, fr_checkpoint_task *task);
 
 /** Fill the user block of an image: a line that names the format, one with the SHA-256 of all that
  * follows the block, then zeros. */

@@ -48,6 +48,9 @@ static fr_status read_field(const reader *r, const char *object, const fr_field 
                             void *owner)
 {
     void *member = (char *)owner + field->offset;
+    if (field->optional && !fr_h5_has_attribute(r->h5, object, field->name)) {
+        return FR_OK;
+    }
     switch (field->kind) {
     case FR_FIELD_I64:
         return read_integer(r, object, field->name, field->least, INT64_MAX, member);
@@ -151,7 +154,8 @@ static fr_status read_task(reader *r, fr_checkpoint_task *task)
     int n_arrays = moments ? FR_N_STATE_ARRAYS : FR_N_PREFIX_ARRAYS;
     FR_TRY(claim_size(r, path, task, n_arrays));
     FR_TRY(fr_checkpoint_task_alloc(r->ctx, task, moments));
-    return read_layers(r, task, n_arrays);
+    FR_TRY(read_layers(r, task, n_arrays));
+    return fr_checkpoint_read_mlp(r->ctx, r->path, r->h5, &r->left, task);
 }
 
 static int64_t count_names(const char *names)

@@ -85,7 +85,7 @@ static fr_status write_task(fr_h5 *h5, const fr_checkpoint_task *task)
         FR_TRY(write_layer(h5, task, layer, floats,
                            moments ? FR_N_STATE_ARRAYS : FR_N_PREFIX_ARRAYS));
     }
-    return FR_OK;
+    return fr_checkpoint_write_mlp(h5, task);
 }
 
 /* The names in run order, one a line: links in a group have an order of their own. */
@@ -143,6 +143,17 @@ static fr_status check_task(fr_ctx *ctx, const fr_checkpoint *checkpoint, int64_
                        "task %s has no prefix of %lld slots x %lld layers to store",
                        task->name, (long long)task->length, (long long)task->n_layers);
     }
+    const fr_mlp_shape *mlp = &task->mlp.shape;
+    if (fr_mlp_is_there(&task->mlp) &&
+        (mlp->length != task->length || mlp->n_kv_heads != task->n_kv_heads ||
+         mlp->head_dim != task->head_dim || task->mlp.n_layers != task->n_layers)) {
+        return FR_FAIL(
+            ctx, FR_ERR_SHAPE,
+            "task %s has a prefix of %lld slots x %lld layers and an MLP for "
+            "%lld x %lld",
+            task->name, (long long)task->length, (long long)task->n_layers,
+            (long long)mlp->length, (long long)task->mlp.n_layers);
+    }
     return FR_OK;
 }
 
@@ -158,6 +169,11 @@ static int64_t expect_bytes(const fr_checkpoint *checkpoint)
         (void)fr_layer_floats(task, &floats);
         bytes += PER_TASK + task->n_layers * FR_N_STATE_ARRAYS *
                                 (PER_ARRAY + floats * (int64_t)sizeof(float));
+        if (fr_mlp_is_there(&task->mlp)) {
+            (void)fr_mlp_floats(&task->mlp.shape, task->n_layers, &floats);
+            bytes += task->n_layers * FR_MLP_ARRAYS * PER_ARRAY +
+                     floats * (int64_t)sizeof(float);
+        }
     }
     return bytes;
 }

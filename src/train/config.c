@@ -7,6 +7,27 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A task's seed is its own from here on: nothing later asks the run's. */
+static void resolve_seeds(fr_config *config)
+{
+    for (int64_t i = 0; i < config->n_tasks; i++) {
+        if (config->tasks[i].seed == FR_SEED_AUTO) {
+            config->tasks[i].seed = config->run.seed;
+        }
+    }
+}
+
+/* A written config then names the rate that was used, whatever `auto` means to its reader. */
+static void resolve_rates(fr_config *config)
+{
+    for (int64_t i = 0; i < config->n_tasks; i++) {
+        fr_task_config *task = &config->tasks[i];
+        if (task->optimizer.lr < 0.0) {
+            task->optimizer.lr = task->prefix.mlp_hidden > 0 ? FR_LR_MLP : FR_LR_DIRECT;
+        }
+    }
+}
+
 static fr_status fill(fr_config_state *state, const char *text, size_t bytes,
                       const char *const *sets, int64_t n_sets)
 {
@@ -16,7 +37,11 @@ static fr_status fill(fr_config_state *state, const char *text, size_t bytes,
     for (int64_t i = 0; i < n_sets; i++) {
         FR_TRY(fr_config_apply_set(state, sets[i]));
     }
-    return fr_config_check(state);
+    FR_TRY(fr_sweep_expand(state));
+    FR_TRY(fr_config_check(state));
+    resolve_seeds(state->config);
+    resolve_rates(state->config);
+    return FR_OK;
 }
 
 static fr_status parse(fr_config_state *state, const char *text, size_t bytes,
@@ -26,6 +51,7 @@ static fr_status parse(fr_config_state *state, const char *text, size_t bytes,
     FR_TRY(fr_alloc(state->ctx, 1, sizeof *state->config, &state->config));
     fr_status status = fill(state, text, bytes, sets, n_sets);
     free(state->task_lines);
+    fr_sweep_fini(&state->sweep);
     if (status != FR_OK) {
         fr_config_destroy(&state->config);
     }
@@ -53,7 +79,7 @@ fr_status fr_config_parse(fr_ctx *ctx, const char *name, const char *text,
     return parse(&state, text, strlen(text), NULL, 0, out);
 }
 
-static void free_texts(bool task, void *object)
+void fr_config_free_texts(bool task, void *object)
 {
     for (int i = 0; i < FR_CONFIG_N_KEYS; i++) {
         const fr_config_key *key = &FR_CONFIG_KEYS[i];
@@ -74,9 +100,9 @@ void fr_config_destroy(fr_config **config)
         return;
     }
     for (int64_t i = 0; i < c->n_tasks; i++) {
-        free_texts(true, &c->tasks[i]);
+        fr_config_free_texts(true, &c->tasks[i]);
     }
-    free_texts(false, c);
+    fr_config_free_texts(false, c);
     free(c->tasks);
     free(c->source_path);
     free(c);

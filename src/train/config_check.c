@@ -113,6 +113,20 @@ static fr_status check_init(const subject *s)
     return FR_OK;
 }
 
+static fr_status check_mlp(const subject *s)
+{
+    char place[FR_PLACE_BYTES];
+    const fr_task_config *task = &s->state->config->tasks[s->index];
+    if (task->prefix.mlp_hidden == 0 && task->prefix.mlp_width != FR_AUTO) {
+        return FR_FAIL(s->state->ctx, FR_ERR_CONFIG,
+                       "%s is %lld, but mlp.hidden is 0 and there is no MLP; set "
+                       "mlp.hidden, e.g. to 512, or remove the width",
+                       place_of(s, FR_SECTION_MLP, "width", place),
+                       (long long)task->prefix.mlp_width);
+    }
+    return FR_OK;
+}
+
 static fr_status check_template(const subject *s)
 {
     char place[FR_PLACE_BYTES];
@@ -142,6 +156,25 @@ static fr_status check_template(const subject *s)
     return FR_OK;
 }
 
+/* Rules on validations need validations before the end. */
+static fr_status check_stopping(const subject *s)
+{
+    char place[FR_PLACE_BYTES];
+    const fr_config *config = s->state->config;
+    const fr_task_config *task = &config->tasks[s->index];
+    const char *key = task->patience > 0     ? "patience"
+                      : task->stop_below > 0 ? "stop_below"
+                                             : NULL;
+    if (key == NULL || (task->valid != NULL && config->run.valid_every > 0)) {
+        return FR_OK;
+    }
+    return FR_FAIL(
+        s->state->ctx, FR_ERR_CONFIG,
+        "%s needs validations, but %s; set it or remove %s",
+        place_of(s, FR_SECTION_TASK, key, place),
+        task->valid == NULL ? "the task has no valid" : "run.valid_every is 0", key);
+}
+
 static fr_status check_task(const subject *s)
 {
     char place[FR_PLACE_BYTES];
@@ -150,12 +183,14 @@ static fr_status check_task(const subject *s)
     FR_TRY(check_required(s));
     FR_TRY(check_name(s));
     FR_TRY(check_init(s));
+    FR_TRY(check_mlp(s));
     FR_TRY(check_template(s));
     if (task->loss_last && !task->chat) {
         return FR_FAIL(s->state->ctx, FR_ERR_CONFIG,
                        "%s: last concerns dialogues; set chat: true or remove it",
                        place_of(s, FR_SECTION_TASK, "loss", place));
     }
+    FR_TRY(check_stopping(s));
     if (task->steps == FR_AUTO && config->run.steps == 0) {
         return FR_FAIL(s->state->ctx, FR_ERR_CONFIG,
                        "%s is auto, and run.steps is missing; set one of them",

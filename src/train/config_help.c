@@ -41,6 +41,35 @@ static void print_section(FILE *out, fr_section_id section)
     }
 }
 
+static void print_sweep(FILE *out)
+{
+    (void)fprintf(
+        out,
+        "\n## sweep\n\n"
+        "Optional. Lists of values for keys of one task; every combination becomes a "
+        "task of its own, all trained in one run over one base. The first key listed "
+        "varies slowest. The task that is the pattern is not trained itself; `task` "
+        "names it where there are several. A made task is called by the pattern's name "
+        "and its values, e.g. `mine.length-8.lr-0.005`; at most %d are made. `--set` "
+        "changes the pattern. The run's `config.yaml` lists the made tasks and no "
+        "sweep. At the end a table of results, best first, goes to standard output "
+        "and, as JSON lines, into `sweep.jsonl`.\n\n"
+        "```yaml\n"
+        "sweep:\n"
+        "  task: mine\n"
+        "  prefix.length: [8, 16, 32]\n"
+        "  prefix.init: [{random: 0.02}, {random: 0.1}]\n"
+        "  optimizer.lr: [1.0e-3, 5.0e-3]\n"
+        "  seed: [1, 2]\n"
+        "```\n\n"
+        "Keys: `task`",
+        FR_MOST_MADE);
+    for (int i = 0; fr_sweep_kind_path(i) != NULL; i++) {
+        (void)fprintf(out, ", `%s`", fr_sweep_kind_path(i));
+    }
+    (void)fputs(". Values are checked as in the task.\n", out);
+}
+
 void fr_config_print_help(FILE *out)
 {
     (void)fputs(
@@ -73,4 +102,5 @@ void fr_config_print_help(FILE *out)
     for (fr_section_id s = FR_SECTION_BASE; s < FR_SECTION_COUNT; s++) {
         print_section(out, s);
     }
+    print_sweep(out);
 }

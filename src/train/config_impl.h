@@ -8,6 +8,7 @@
 
 #include "train/config_schema.h"
 
+enum { FR_PART_BYTES = 48, FR_MOST_MADE = 256 };
 enum { FR_PLACE_BYTES = 1024, FR_PATH_BYTES = 256, FR_LINE_SET = -1 };
 
 /** Where the keys of one struct were given: a line, FR_LINE_SET for --set, 0 for not at all. */
@@ -16,6 +17,35 @@ typedef struct fr_key_lines {
     int64_t of[FR_MOST_KEYS];
 } fr_key_lines;
 
+/** One value of a swept key. */
+typedef struct fr_sweep_value {
+    int key; /* in FR_CONFIG_KEYS */
+    int64_t line;
+    char *text; /* owned, as it stands in the file */
+    size_t bytes;
+    bool quoted;
+    char *shown; /* owned, as written to YAML: equal values are shown alike */
+    char part[FR_PART_BYTES]; /* of a made task's name, unique within the key */
+} fr_sweep_value;
+
+/** A swept key with its values. */
+typedef struct fr_sweep_axis {
+    int kind; /* in the table of fr_sweep_kind_* */
+    int64_t line;
+    int64_t n_values;
+    fr_sweep_value *values;
+} fr_sweep_axis;
+
+/** The section `sweep` as read. */
+typedef struct fr_sweep {
+    int64_t line; /* 0: there is none */
+    char *task;   /* NULL: not named */
+    int64_t task_line;
+    int n_axes;
+    int64_t n_made; /* product of the axes' values */
+    fr_sweep_axis axes[FR_MOST_SWEPT];
+} fr_sweep;
+
 /** A config on its way from text to checked struct. */
 typedef struct fr_config_state {
     fr_ctx *ctx;
@@ -23,6 +53,7 @@ typedef struct fr_config_state {
     fr_config *config;
     fr_key_lines lines;       /* keys of base and run */
     fr_key_lines *task_lines; /* [n_tasks] */
+    fr_sweep sweep;
 } fr_config_state;
 
 /** One value as it stands in YAML or after the '=' of --set. */
@@ -37,6 +68,16 @@ FR_MUST_CHECK fr_status fr_config_load(fr_config_state *state, const char *text,
                                        size_t bytes);
 /** Apply one "a.b=c". */
 FR_MUST_CHECK fr_status fr_config_apply_set(fr_config_state *state, const char *set);
+/** Replace the sweep's pattern by the tasks made from it, in its place. The first key listed varies slowest.
+ * FR_ERR_CONFIG: no or no such pattern, a bad value, a value listed twice. */
+FR_MUST_CHECK fr_status fr_sweep_expand(fr_config_state *state);
+void fr_sweep_fini(fr_sweep *sweep);
+/** Path of kind number `kind` below a task ("prefix.init"); NULL past the last. */
+const char *fr_sweep_kind_path(int kind);
+/** The kind with this path; -1 if there is none. */
+int fr_sweep_find_kind(const char *path);
+/** The key of a kind; for prefix.init (`init` names which) one of its section. -1 if there is none. */
+int fr_sweep_find_key(int kind, const char *init);
 /** Rules over several keys: required ones, unique names, exclusive ones. */
 FR_MUST_CHECK fr_status fr_config_check(const fr_config_state *state);
 
@@ -54,6 +95,13 @@ fr_status fr_config_fail_unknown(fr_ctx *ctx, const char *where, fr_section_id s
 bool fr_config_has_value(const fr_config_key *key, const void *object);
 /** The value as a YAML scalar. */
 void fr_config_print_value(FILE *out, const fr_config_key *key, const void *object);
+/** The same as a string, "(not set)" if there is none; the caller frees. */
+FR_MUST_CHECK fr_status fr_config_value_text(fr_ctx *ctx, const fr_config_key *key,
+                                             const void *object, char **out);
+/** Free the texts of one task, or of the sections base and run. */
+void fr_config_free_texts(bool task, void *object);
+/** Forget which init was given: another takes its place. */
+void fr_config_clear_inits(fr_key_lines *lines);
 /** What a key allows, in words. */
 void fr_config_allowed(const fr_config_key *key, char out[FR_ALLOWED_BYTES]);
 

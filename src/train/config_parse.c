@@ -1,12 +1,11 @@
 #define _POSIX_C_SOURCE 200809L
-#include "train/config_impl.h"
+#include "train/config_yaml.h"
 
 #include "base/mem.h"
 #include "base/options.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <yaml.h>
 
 /* libyaml's time grows with the square of the nesting of [ and {; the schema needs six levels. */
 enum { MOST_NESTING = 64, MOST_TASKS = 4096, SHOWN_WORD = 80 };
@@ -18,19 +17,14 @@ typedef struct scope {
     fr_key_lines *lines;
 } scope;
 
-typedef struct reader {
-    fr_config_state *state;
-    yaml_document_t *document;
-} reader;
-
-static fr_status read_section(const reader *r, fr_section_id section, yaml_node_t *node,
-                              const scope *into);
+static fr_status read_section(const fr_yaml_reader *r, fr_section_id section,
+                              yaml_node_t *node, const scope *into);
 
 fr_status fr_config_fail_unknown(fr_ctx *ctx, const char *where, fr_section_id section,
                                  const char *word)
 {
     enum { LIST_BYTES = 400 };
-    const char *known[FR_MOST_KEYS + FR_SECTION_COUNT];
+    const char *known[FR_MOST_KEYS + FR_SECTION_COUNT + 1];
     char list[LIST_BYTES] = "";
     size_t n = 0;
     for (int i = 0; i < FR_CONFIG_N_KEYS; i++) {
@@ -42,6 +36,9 @@ fr_status fr_config_fail_unknown(fr_ctx *ctx, const char *where, fr_section_id s
         if (FR_CONFIG_SECTIONS[s].parent == section) {
             known[n++] = FR_CONFIG_SECTIONS[s].name;
         }
+    }
+    if (section == FR_SECTION_TOP) {
+        known[n++] = "sweep";
     }
     const char *nearest = fr_nearest_word(word, known, n, sizeof known[0]);
     if (nearest != NULL) {
@@ -55,12 +52,12 @@ fr_status fr_config_fail_unknown(fr_ctx *ctx, const char *where, fr_section_id s
     return FR_FAIL(ctx, FR_ERR_CONFIG, "%s; known there: %s", where, list);
 }
 
-static long long line_of(const yaml_node_t *node)
+long long fr_yaml_line(const yaml_node_t *node)
 {
     return (long long)node->start_mark.line + 1;
 }
 
-static const char *kind_of(const yaml_node_t *node)
+const char *fr_yaml_kind(const yaml_node_t *node)
 {
     switch (node->type) {
     case YAML_MAPPING_NODE:
@@ -75,14 +72,15 @@ static const char *kind_of(const yaml_node_t *node)
     }
 }
 
-static fr_status check_kind(const reader *r, const yaml_node_t *node,
-                            yaml_node_type_t wanted, const char *path,
-                            const char *wanted_text)
+fr_status fr_yaml_check_kind(const fr_yaml_reader *r, const yaml_node_t *node,
+                             yaml_node_type_t wanted, const char *path,
+                             const char *wanted_text)
 {
     static const char *const TAGS[] = {YAML_STR_TAG, YAML_MAP_TAG, YAML_SEQ_TAG};
     if (node->type != wanted) {
         return FR_FAIL(r->state->ctx, FR_ERR_CONFIG, "%s:%lld: %s is %s, want %s",
-                       r->state->name, line_of(node), path, kind_of(node), wanted_text);
+                       r->state->name, fr_yaml_line(node), path, fr_yaml_kind(node),
+                       wanted_text);
     }
     const char *tag = (const char *)node->tag;
     for (size_t i = 0; i < sizeof TAGS / sizeof TAGS[0]; i++) {
@@ -92,34 +90,34 @@ static fr_status check_kind(const reader *r, const yaml_node_t *node,
     }
     return FR_FAIL(r->state->ctx, FR_ERR_CONFIG,
                    "%s:%lld: %s has the tag %.*s; tags are not known here, remove it",
-                   r->state->name, line_of(node), path, SHOWN_WORD, tag);
+                   r->state->name, fr_yaml_line(node), path, SHOWN_WORD, tag);
 }
 
-static fr_status read_key(const reader *r, int index, const yaml_node_t *node,
+static fr_status read_key(const fr_yaml_reader *r, int index, const yaml_node_t *node,
                           const char *path, const scope *into)
 {
     char where[FR_PLACE_BYTES];
     char allowed[FR_ALLOWED_BYTES];
     const fr_config_key *key = &FR_CONFIG_KEYS[index];
     fr_config_allowed(key, allowed);
-    FR_TRY(check_kind(r, node, YAML_SCALAR_NODE, path, allowed));
-    (void)snprintf(where, sizeof where, "%s:%lld: %s", r->state->name, line_of(node),
-                   path);
+    FR_TRY(fr_yaml_check_kind(r, node, YAML_SCALAR_NODE, path, allowed));
+    (void)snprintf(where, sizeof where, "%s:%lld: %s", r->state->name,
+                   fr_yaml_line(node), path);
     fr_scalar value = {(const char *)node->data.scalar.value, node->data.scalar.length,
                        node->data.scalar.style != YAML_PLAIN_SCALAR_STYLE};
-    into->lines->of[index] = line_of(node);
+    into->lines->of[index] = fr_yaml_line(node);
     return fr_config_set_value(r->state->ctx, key, where, &value, into->object);
 }
 
-static fr_status read_tasks(const reader *r, yaml_node_t *node)
+static fr_status read_tasks(const fr_yaml_reader *r, yaml_node_t *node)
 {
     fr_config_state *state = r->state;
-    FR_TRY(check_kind(r, node, YAML_SEQUENCE_NODE, "tasks", "a list of tasks"));
+    FR_TRY(fr_yaml_check_kind(r, node, YAML_SEQUENCE_NODE, "tasks", "a list of tasks"));
     int64_t n = node->data.sequence.items.top - node->data.sequence.items.start;
     if (n < 1 || n > MOST_TASKS) {
         return FR_FAIL(state->ctx, FR_ERR_CONFIG,
                        "%s:%lld: tasks has %lld entries, want 1 to %d", state->name,
-                       line_of(node), (long long)n, MOST_TASKS);
+                       fr_yaml_line(node), (long long)n, MOST_TASKS);
     }
     fr_config *config = state->config;
     FR_TRY(fr_alloc(state->ctx, n, sizeof *config->tasks, &config->tasks));
@@ -131,14 +129,14 @@ static fr_status read_tasks(const reader *r, yaml_node_t *node)
         yaml_node_t *item =
             yaml_document_get_node(r->document, node->data.sequence.items.start[i]);
         scope into = {path, &config->tasks[i], &state->task_lines[i]};
-        into.lines->start = line_of(item);
+        into.lines->start = fr_yaml_line(item);
         FR_TRY(fr_config_set_defaults(state->ctx, true, into.object));
         FR_TRY(read_section(r, FR_SECTION_TASK, item, &into));
     }
     return FR_OK;
 }
 
-static fr_status read_subsection(const reader *r, fr_section_id section,
+static fr_status read_subsection(const fr_yaml_reader *r, fr_section_id section,
                                  yaml_node_t *node, const char *path,
                                  const scope *parent)
 {
@@ -153,14 +151,14 @@ static fr_status read_subsection(const reader *r, fr_section_id section,
                 r->state->ctx, FR_ERR_CONFIG,
                 "%s:%lld: %s has %lld keys, want exactly one of text, random, zero, "
                 "file",
-                r->state->name, line_of(node), path, n);
+                r->state->name, fr_yaml_line(node), path, n);
         }
     }
     return read_section(r, section, node, &into);
 }
 
 /* One "key: value" of a section; `seen` has a bit for each of its subsections. */
-static fr_status read_pair(const reader *r, fr_section_id section,
+static fr_status read_pair(const fr_yaml_reader *r, fr_section_id section,
                            const yaml_node_pair_t *pair, const scope *into,
                            unsigned *seen)
 {
@@ -173,23 +171,26 @@ static fr_status read_pair(const reader *r, fr_section_id section,
         return FR_FAIL(state->ctx, FR_ERR_CONFIG,
                        "%s:%lld: a key is %s, want a word; write texts with braces or "
                        "brackets in quotes",
-                       state->name, line_of(name_node), kind_of(name_node));
+                       state->name, fr_yaml_line(name_node), fr_yaml_kind(name_node));
     }
     const char *name = (const char *)name_node->data.scalar.value;
     (void)snprintf(path, sizeof path, "%.100s%s%.*s", into->path,
                    into->path[0] != '\0' ? "." : "", SHOWN_WORD, name);
+    if (section == FR_SECTION_TOP && strcmp(name, "sweep") == 0) {
+        return fr_sweep_read(r, node);
+    }
     int key = fr_config_find_key(section, name);
     fr_section_id below = fr_config_find_section(section, name);
     if (key < 0 && below == FR_SECTION_COUNT) {
         (void)snprintf(where, sizeof where, "%s:%lld: unknown key %s", state->name,
-                       line_of(name_node), path);
+                       fr_yaml_line(name_node), path);
         return fr_config_fail_unknown(state->ctx, where, section, name);
     }
     bool twice = key >= 0 ? into->lines->of[key] != 0 : (*seen >> below & 1U) != 0;
     if (twice) {
         return FR_FAIL(state->ctx, FR_ERR_CONFIG,
                        "%s:%lld: %s is given twice; keep one", state->name,
-                       line_of(name_node), path);
+                       fr_yaml_line(name_node), path);
     }
     if (key >= 0) {
         return read_key(r, key, node, path, into);
@@ -198,13 +199,13 @@ static fr_status read_pair(const reader *r, fr_section_id section,
     return read_subsection(r, below, node, path, into);
 }
 
-static fr_status read_section(const reader *r, fr_section_id section, yaml_node_t *node,
-                              const scope *into)
+static fr_status read_section(const fr_yaml_reader *r, fr_section_id section,
+                              yaml_node_t *node, const scope *into)
 {
     unsigned seen = 0;
-    FR_TRY(check_kind(r, node, YAML_MAPPING_NODE,
-                      into->path[0] != '\0' ? into->path : "the config",
-                      "a map of keys"));
+    FR_TRY(fr_yaml_check_kind(r, node, YAML_MAPPING_NODE,
+                              into->path[0] != '\0' ? into->path : "the config",
+                              "a map of keys"));
     for (const yaml_node_pair_t *pair = node->data.mapping.pairs.start;
          pair < node->data.mapping.pairs.top; pair++) {
         FR_TRY(read_pair(r, section, pair, into, &seen));
@@ -287,7 +288,7 @@ static fr_status check_events(const fr_config_state *state, const char *text,
 static fr_status read_document(fr_config_state *state, yaml_document_t *document)
 {
     yaml_node_t *root = yaml_document_get_root_node(document);
-    reader r = {state, document};
+    fr_yaml_reader r = {state, document};
     scope into = {"", state->config, &state->lines};
     if (root == NULL) {
         return FR_FAIL(state->ctx, FR_ERR_CONFIG,
@@ -295,7 +296,7 @@ static fr_status read_document(fr_config_state *state, yaml_document_t *document
                        "--help-config)",
                        state->name);
     }
-    state->lines.start = line_of(root);
+    state->lines.start = fr_yaml_line(root);
     return read_section(&r, FR_SECTION_TOP, root, &into);
 }
 

@@ -4,9 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The value as YAML, "(not set)" if there is none; the caller frees. */
-static fr_status value_text(fr_ctx *ctx, const fr_config_key *key, const void *object,
-                            char **out)
+fr_status fr_config_value_text(fr_ctx *ctx, const fr_config_key *key,
+                               const void *object, char **out)
 {
     size_t bytes = 0;
     *out = NULL;
@@ -32,9 +31,9 @@ static fr_status compare_key(fr_ctx *ctx, const fr_config_key *key, const char *
 {
     char *saved_text = NULL;
     char *now_text = NULL;
-    fr_status status = value_text(ctx, key, saved, &saved_text);
+    fr_status status = fr_config_value_text(ctx, key, saved, &saved_text);
     if (status == FR_OK) {
-        status = value_text(ctx, key, now, &now_text);
+        status = fr_config_value_text(ctx, key, now, &now_text);
     }
     if (status == FR_OK && saved_text != NULL && now_text != NULL &&
         strcmp(saved_text, now_text) != 0) {
@@ -66,7 +65,7 @@ static int64_t steps_of(const fr_config *config, const fr_task_config *task)
 }
 
 static fr_status compare_steps(fr_ctx *ctx, const char *path, int64_t saved,
-                               int64_t now, fr_schedule schedule)
+                               int64_t now, fr_rate_schedule schedule)
 {
     if (schedule != FR_SCHEDULE_CONSTANT && now != saved) {
         return FR_FAIL(ctx, FR_ERR_CHECKPOINT,

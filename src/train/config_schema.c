@@ -27,6 +27,12 @@ const fr_config_section FR_CONFIG_SECTIONS[FR_SECTION_COUNT] = {
     [FR_SECTION_INIT] = {"init", "tasks[].prefix.init", FR_SECTION_PREFIX,
                          "What the prefix starts from: exactly one of these keys, "
                          "required."},
+    [FR_SECTION_MLP] = {"mlp", "tasks[].prefix.mlp", FR_SECTION_PREFIX,
+                        "Reparametrisation: the prefix is what it starts from plus the "
+                        "output of a two-layer network (tanh) over trained embeddings "
+                        "of its slots, which starts at zero and is trained in the "
+                        "prefix's place. Files for inference hold the resulting keys "
+                        "and values alone."},
     [FR_SECTION_OPTIMIZER] = {"optimizer", "tasks[].optimizer", FR_SECTION_TASK,
                               "How the prefix is updated."},
     [FR_SECTION_BATCH] = {"batch", "tasks[].batch", FR_SECTION_TASK,
@@ -45,7 +51,7 @@ const fr_config_key FR_CONFIG_KEYS[] = {
      IN_CONFIG(run.dir),
      .help = "run folder for checkpoints, metrics, caches and logs"},
     {"seed", FR_SECTION_RUN, FR_KEY_SEED, FR_RESUME_IDENTITY, .default_text = "1",
-     IN_CONFIG(run.seed), .help = "seed of the example order and of random inits"},
+     IN_CONFIG(run.seed), .help = "seed of the tasks that have none of their own"},
     {"steps", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_GROWS, "steps", .low = 1,
      .high = MANY, IN_CONFIG(run.steps),
      .help = "optimizer updates of each task; required unless every task has its own"},
@@ -79,7 +85,17 @@ const fr_config_key FR_CONFIG_KEYS[] = {
      .help = "steps between lines of metrics.jsonl"},
     {"nonfinite_limit", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "steps",
      .default_text = "5", .low = 1, .high = MANY, IN_CONFIG(run.nonfinite_limit),
-     .help = "skipped non-finite steps in a row before the run ends with exit code 4"},
+     .help = "skipped non-finite steps in a row before a task stops; the others go on, "
+             "and the run ends with exit code 4"},
+    {"warmup_depth", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "microbatches",
+     .default_text = "1", .low = 1, .high = 2, IN_CONFIG(run.warmup_depth),
+     .help =
+         "how many microbatches a stage runs ahead for each later stage; 2 hides the "
+         "latency of slow links at the price of memory"},
+    {"timeout", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "seconds",
+     .default_text = "600", .low = 0, .high = MANY, IN_CONFIG(run.timeout),
+     .help = "longest wait for a rank that gives no sign of life before all leave with "
+             "exit code 5; 0: never; FORERUN_TIMEOUT in the environment wins"},
 
     {"name", FR_SECTION_TASK, FR_KEY_TEXT, FR_RESUME_IDENTITY, .required = true,
      IN_TASK(name), .help = "letters, digits, `.`, `_` and `-`; unique"},
@@ -123,6 +139,20 @@ const fr_config_key FR_CONFIG_KEYS[] = {
     {"steps", FR_SECTION_TASK, FR_KEY_INT, FR_RESUME_GROWS, "steps",
      .default_text = "auto", .automatic = true, .low = 1, .high = MANY, IN_TASK(steps),
      .help = "optimizer updates of this task; auto: `run.steps`"},
+    {"seed", FR_SECTION_TASK, FR_KEY_SEED, FR_RESUME_IDENTITY, .default_text = "auto",
+     .automatic = true, IN_TASK(seed),
+     .help = "seed of this task's example order and random init, whatever tasks stand "
+             "beside it; auto: `run.seed`"},
+    {"patience", FR_SECTION_TASK, FR_KEY_INT, FR_RESUME_FREE, "validations",
+     .default_text = "auto", .automatic = true, .low = 0, .high = MANY,
+     IN_TASK(patience),
+     .help = "validations in a row without a better loss after which the task stops; "
+             "auto or 0: never. A task so stopped stays so on resume, unless this is "
+             "raised"},
+    {"stop_below", FR_SECTION_TASK, FR_KEY_REAL, FR_RESUME_FREE, "nats",
+     .default_text = "0", .low = 0, .high = 1e3, IN_TASK(stop_below),
+     .help = "the task stops when a validation loss is below this; 0: never. A task so "
+             "stopped stays so on resume, unless this is lowered"},
 
     {"length", FR_SECTION_PREFIX, FR_KEY_INT, FR_RESUME_IDENTITY, "slots",
      .default_text = "auto", .automatic = true, .low = 1, .high = 1e6,
@@ -145,12 +175,22 @@ const fr_config_key FR_CONFIG_KEYS[] = {
      IN_TASK(prefix.text),
      .help = "`FILE` or `FILE:TASK`: the prefix in a prefix file or checkpoint"},
 
+    {"hidden", FR_SECTION_MLP, FR_KEY_INT, FR_RESUME_IDENTITY, "units",
+     .default_text = "0", .low = 0, .high = 1e6, IN_TASK(prefix.mlp_hidden),
+     .help = "width of the hidden layer, e.g. 512; 0: keys and values are trained "
+             "directly"},
+    {"width", FR_SECTION_MLP, FR_KEY_INT, FR_RESUME_IDENTITY, "numbers",
+     .default_text = "auto", .automatic = true, .low = 1, .high = 1e6,
+     IN_TASK(prefix.mlp_width),
+     .help = "width of a slot's embedding; auto: the base's model width"},
+
     {"kind", FR_SECTION_OPTIMIZER, FR_KEY_CHOICE, FR_RESUME_IDENTITY,
      .default_text = "adamw", .choices = {"adamw", "sgd"}, IN_TASK(optimizer.kind),
      .help = "update rule"},
     {"lr", FR_SECTION_OPTIMIZER, FR_KEY_REAL, FR_RESUME_IDENTITY,
-     .default_text = "5.0e-3", .low = 0, .high = 1e3, IN_TASK(optimizer.lr),
-     .help = "learning rate after the warm-up"},
+     .default_text = "auto", .automatic = true, .low = 0, .high = 1e3,
+     IN_TASK(optimizer.lr),
+     .help = "learning rate after the warm-up; auto: 5e-3, with `prefix.mlp` 5e-5"},
     {"warmup", FR_SECTION_OPTIMIZER, FR_KEY_INT, FR_RESUME_IDENTITY, "steps",
      .default_text = "0", .low = 0, .high = MANY, IN_TASK(optimizer.warmup),
      .help = "steps over which the rate rises from 0"},

@@ -17,6 +17,7 @@ typedef enum fr_section_id {
     FR_SECTION_TASK, /* a list; this and all below lie in fr_task_config */
     FR_SECTION_PREFIX,
     FR_SECTION_INIT, /* exactly one of its keys is given */
+    FR_SECTION_MLP,
     FR_SECTION_OPTIMIZER,
     FR_SECTION_BATCH,
     FR_SECTION_COUNT
@@ -30,10 +31,11 @@ typedef struct fr_config_section {
 } fr_config_section;
 
 typedef enum fr_key_type {
-    FR_KEY_TEXT,   /* char *; with choices: one of them */
-    FR_KEY_INT,    /* int64_t in [low, high]; FR_AUTO where `automatic` */
-    FR_KEY_SEED,   /* uint64_t */
-    FR_KEY_REAL,   /* double in [low, high] less the ends named by `open_ends` */
+    FR_KEY_TEXT, /* char *; with choices: one of them */
+    FR_KEY_INT,  /* int64_t in [low, high]; FR_AUTO where `automatic` */
+    FR_KEY_SEED, /* uint64_t */
+    FR_KEY_REAL, /* double in [low, high] less the ends named by `open_ends`; FR_AUTO_REAL where
+                      `automatic`, until fr_config_check has passed */
     FR_KEY_BOOL,   /* bool */
     FR_KEY_TRUE,   /* `true` alone; stored nowhere */
     FR_KEY_CHOICE, /* an enum or a bool: the index among the choices */
@@ -46,6 +48,9 @@ typedef enum fr_key_resume {
 } fr_key_resume;
 
 enum { FR_OPEN_LOW = 1, FR_OPEN_HIGH = 2 };
+
+/** A real key that was given as `auto`: below what any such key allows. */
+#define FR_AUTO_REAL (-1.0)
 enum { FR_MOST_CHOICES = 4, FR_ALLOWED_BYTES = 160, FR_MOST_KEYS = 64 };
 
 typedef struct fr_config_key {

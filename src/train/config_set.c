@@ -78,7 +78,7 @@ static fr_status walk(fr_ctx *ctx, const char *where, char *path,
     }
 }
 
-static void clear_inits(fr_key_lines *lines)
+void fr_config_clear_inits(fr_key_lines *lines)
 {
     for (int i = 0; i < FR_CONFIG_N_KEYS; i++) {
         if (FR_CONFIG_KEYS[i].section == FR_SECTION_INIT) {
@@ -105,6 +105,12 @@ static fr_status set_path(fr_config_state *state, const char *where, char *path,
         object = &state->config->tasks[task];
         lines = &state->task_lines[task];
     }
+    if (strncmp(path, "sweep", 5) == 0 && (path[5] == '.' || path[5] == '\0')) {
+        return FR_FAIL(state->ctx, FR_ERR_CONFIG,
+                       "%s: a sweep is set in the file; --set changes the task that is "
+                       "its pattern",
+                       where);
+    }
     FR_TRY(walk(state->ctx, where, path + (rest - path), &section, &name));
     int key = fr_config_find_key(section, name);
     if (key < 0) {
@@ -113,7 +119,7 @@ static fr_status set_path(fr_config_state *state, const char *where, char *path,
         return fr_config_fail_unknown(state->ctx, unknown, section, name);
     }
     if (section == FR_SECTION_INIT) {
-        clear_inits(lines);
+        fr_config_clear_inits(lines);
     }
     lines->of[key] = FR_LINE_SET;
     fr_scalar scalar = {value, strlen(value), false};

@@ -25,9 +25,10 @@ static int count_choices(const fr_config_key *key)
 
 static void describe_real(const fr_config_key *key, char out[FR_ALLOWED_BYTES])
 {
-    (void)snprintf(out, FR_ALLOWED_BYTES, "a number %s %g and %s %g",
+    (void)snprintf(out, FR_ALLOWED_BYTES, "a number %s %g and %s %g%s",
                    (key->open_ends & FR_OPEN_LOW) != 0 ? "above" : "from", key->low,
-                   (key->open_ends & FR_OPEN_HIGH) != 0 ? "below" : "up to", key->high);
+                   (key->open_ends & FR_OPEN_HIGH) != 0 ? "below" : "up to", key->high,
+                   key->automatic ? ", or auto" : "");
 }
 
 static void describe_choices(const fr_config_key *key, char out[FR_ALLOWED_BYTES])
@@ -48,8 +49,9 @@ void fr_config_allowed(const fr_config_key *key, char out[FR_ALLOWED_BYTES])
                        key->low, key->high, key->automatic ? ", or auto" : "");
         break;
     case FR_KEY_SEED:
-        (void)snprintf(out, FR_ALLOWED_BYTES, "a whole number from 0 to %llu",
-                       (unsigned long long)UINT64_MAX);
+        (void)snprintf(out, FR_ALLOWED_BYTES, "a whole number from 0 to %llu%s",
+                       (unsigned long long)UINT64_MAX - key->automatic,
+                       key->automatic ? ", or auto" : "");
         break;
     case FR_KEY_REAL:
         describe_real(key, out);
@@ -112,14 +114,18 @@ static bool parse_int(const fr_config_key *key, const char *text, int64_t *out)
     return errno == 0 && (double)*out >= key->low && (double)*out <= key->high;
 }
 
-static bool parse_seed(const char *text, uint64_t *out)
+static bool parse_seed(const fr_config_key *key, const char *text, uint64_t *out)
 {
+    if (key->automatic && strcmp(text, "auto") == 0) {
+        *out = FR_SEED_AUTO;
+        return true;
+    }
     if (!is_whole(text)) {
         return false;
     }
     errno = 0;
     *out = strtoull(text, NULL, 10);
-    return errno == 0;
+    return errno == 0 && !(key->automatic && *out == FR_SEED_AUTO);
 }
 
 /* Sign, digits with at most one point, exponent: neither hex nor inf nor nan. */
@@ -145,6 +151,10 @@ static bool is_decimal(const char *text)
 
 static bool parse_real(const fr_config_key *key, const char *text, double *out)
 {
+    if (key->automatic && strcmp(text, "auto") == 0) {
+        *out = FR_AUTO_REAL;
+        return true;
+    }
     if (!is_decimal(text)) {
         return false;
     }
@@ -172,7 +182,7 @@ static void store_choice(const fr_config_key *key, int choice, void *field)
     unsigned as_enum = (unsigned)choice;
     bool as_bool = choice != 0;
     _Static_assert(sizeof(fr_precision) == sizeof as_enum &&
-                       sizeof(fr_schedule) == sizeof as_enum &&
+                       sizeof(fr_rate_schedule) == sizeof as_enum &&
                        sizeof(fr_optimizer_kind) == sizeof as_enum &&
                        sizeof(fr_long_rows) == sizeof as_enum,
                    "choices are stored as unsigned int");
@@ -243,7 +253,7 @@ static bool set_plain(const fr_config_key *key, const fr_scalar *value, void *fi
     case FR_KEY_INT:
         return !value->quoted && parse_int(key, value->text, field);
     case FR_KEY_SEED:
-        return !value->quoted && parse_seed(value->text, field);
+        return !value->quoted && parse_seed(key, value->text, field);
     case FR_KEY_REAL:
         return !value->quoted && parse_real(key, value->text, field);
     case FR_KEY_BOOL:
@@ -382,7 +392,11 @@ void fr_config_print_value(FILE *out, const fr_config_key *key, const void *obje
         }
         break;
     case FR_KEY_SEED:
-        (void)fprintf(out, "%llu", (unsigned long long)*(const uint64_t *)field);
+        if (key->automatic && *(const uint64_t *)field == FR_SEED_AUTO) {
+            (void)fputs("auto", out);
+        } else {
+            (void)fprintf(out, "%llu", (unsigned long long)*(const uint64_t *)field);
+        }
         break;
     case FR_KEY_REAL:
         print_real(out, *(const double *)field);

@@ -1,10 +1,12 @@
+#define _POSIX_C_SOURCE 200809L
 #include "train/engine.h"
 
 #include "base/mem.h"
-#include "train/schedule.h"
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
 /* Messages between neighbours keep their order, so one tag a direction is enough. */
 enum { TAG_FORWARD = 1, TAG_BACKWARD = 2 };
@@ -15,7 +17,16 @@ typedef struct flight {
     fr_batch batch;
     fr_request output_sent;
     fr_request gradient_sent;
+    fr_request gradient_coming;
 } flight;
+
+/* The input of the forward that comes next, on its way before its flight is free. */
+typedef struct ahead {
+    fr_request coming;
+    bool is_expected;
+    float *input; /* [T, D] */
+    int64_t room; /* bytes */
+} ahead;
 
 struct fr_engine {
     fr_ctx *ctx;
@@ -25,7 +36,8 @@ struct fr_engine {
     flight *flights; /* for training: kept activations */
     flight
         forward[2]; /* for forward-only passes: one computes while the other is sent */
-    double *nll;    /* scratch for one microbatch */
+    ahead ahead;
+    double *nll; /* scratch for one microbatch */
     int64_t nll_room;
     fr_sequence *targets; /* scratch for one unit */
     int64_t target_room;
@@ -67,6 +79,11 @@ static void flight_fini(flight *f)
     fr_batch_fini(&f->batch);
 }
 
+static void poll_messages(void *world)
+{
+    fr_group_poll(world);
+}
+
 fr_status fr_engine_create(fr_ctx *ctx, const fr_engine_params *params, fr_engine **out)
 {
     fr_engine *e = NULL;
@@ -75,10 +92,10 @@ fr_status fr_engine_create(fr_ctx *ctx, const fr_engine_params *params, fr_engin
     e->ctx = ctx;
     e->grid = params->grid;
     e->stage = params->stage;
-    int64_t depth = e->grid->n_stages - e->grid->stage;
-    fr_status status = fr_alloc(ctx, depth, sizeof *e->flights, &e->flights);
-    e->n_flights = status == FR_OK ? depth : 0;
-    for (int64_t i = 0; status == FR_OK && i < depth; i++) {
+    fr_status status =
+        fr_alloc(ctx, params->n_flights, sizeof *e->flights, &e->flights);
+    e->n_flights = status == FR_OK ? params->n_flights : 0;
+    for (int64_t i = 0; status == FR_OK && i < e->n_flights; i++) {
         status = flight_init(e->stage, true, &e->flights[i]);
     }
     for (int i = 0; status == FR_OK && i < 2; i++) {
@@ -86,6 +103,8 @@ fr_status fr_engine_create(fr_ctx *ctx, const fr_engine_params *params, fr_engin
     }
     if (status != FR_OK) {
         fr_engine_destroy(&e);
+    } else {
+        fr_device_set_progress(params->device, poll_messages, e->grid->world);
     }
     *out = e;
     return status;
@@ -104,6 +123,7 @@ void fr_engine_destroy(fr_engine **engine)
         flight_fini(&e->forward[i]);
     }
     free(e->flights);
+    free(e->ahead.input);
     free(e->nll);
     free(e->targets);
     free(e);
@@ -115,9 +135,31 @@ int64_t fr_engine_first_layer(const fr_engine *engine)
     return fr_stage_first_layer(engine->stage);
 }
 
-static int64_t edge_bytes(const fr_engine *e, const fr_batch *batch)
+/* A message of n token rows. */
+static int64_t edge_bytes(const fr_engine *e, int64_t n_tokens)
 {
-    return batch->n_tokens * fr_stage_arch(e->stage)->d_model * (int64_t)sizeof(float);
+    return n_tokens * fr_stage_arch(e->stage)->d_model * (int64_t)sizeof(float);
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* Wait for a message from a neighbour and add the time to *waited. */
+static fr_status await(fr_engine *e, fr_request *request, int64_t *waited)
+{
+    bool is_done = false;
+    FR_TRY(fr_group_test(e->grid->pipeline, request, &is_done));
+    if (is_done) {
+        return FR_OK;
+    }
+    int64_t began = now_ns();
+    fr_status status = fr_group_wait(e->grid->pipeline, request);
+    *waited += now_ns() - began;
+    return status;
 }
 
 static fr_status reserve_targets(fr_engine *e, int64_t n)
@@ -203,45 +245,6 @@ static fr_status compute_loss(fr_engine *e, fr_pass *pass,
     return FR_OK;
 }
 
-static fr_status run_forward(fr_engine *e, fr_pass *pass,
-                             const fr_microbatch *microbatch, flight *f)
-{
-    fr_group *pipeline = e->grid->pipeline;
-    int stage = e->grid->stage;
-    FR_TRY(fr_group_wait(pipeline, &f->output_sent));
-    FR_TRY(fr_group_wait(pipeline, &f->gradient_sent));
-    FR_TRY(build_batch(e, pass, microbatch, &f->batch));
-    FR_TRY(fr_slot_prepare(e->stage, f->slot, &f->batch));
-    if (!fr_stage_is_first(e->stage)) {
-        FR_TRY(fr_group_receive(pipeline, stage - 1, TAG_FORWARD,
-                                fr_slot_input(f->slot), edge_bytes(e, &f->batch)));
-    }
-    FR_TRY(fr_stage_forward(e->stage, &f->batch, pass->prefix, NULL, f->slot));
-    if (fr_stage_is_last(e->stage)) {
-        return compute_loss(e, pass, microbatch, f);
-    }
-    return fr_group_send_begin(pipeline, stage + 1, TAG_FORWARD,
-                               fr_slot_output(f->slot), edge_bytes(e, &f->batch),
-                               &f->output_sent);
-}
-
-static fr_status run_backward(fr_engine *e, fr_pass *pass, flight *f)
-{
-    fr_group *pipeline = e->grid->pipeline;
-    int stage = e->grid->stage;
-    float *gradient = fr_slot_gradient(f->slot);
-    if (!fr_stage_is_last(e->stage)) {
-        FR_TRY(fr_group_receive(pipeline, stage + 1, TAG_BACKWARD, gradient,
-                                edge_bytes(e, &f->batch)));
-    }
-    FR_TRY(fr_stage_backward(e->stage, &f->batch, pass->prefix, f->slot, pass->sum));
-    if (fr_stage_is_first(e->stage)) {
-        return FR_OK;
-    }
-    return fr_group_send_begin(pipeline, stage - 1, TAG_BACKWARD, gradient,
-                               edge_bytes(e, &f->batch), &f->gradient_sent);
-}
-
 /* The i-th microbatch of this replica. */
 static const fr_microbatch *own_microbatch(const fr_engine *e, const fr_step_plan *plan,
                                            int64_t i)
@@ -254,40 +257,104 @@ static const fr_microbatch *own_microbatch(const fr_engine *e, const fr_step_pla
     return NULL;
 }
 
-static int64_t count_own(const fr_engine *e, const fr_step_plan *plan)
+int64_t fr_engine_count(const fr_engine *engine, const fr_step_plan *plan)
 {
     int64_t n = 0;
     for (int64_t b = 0; b < plan->n_microbatches; b++) {
-        n += plan->microbatches[b].replica == e->grid->replica;
+        n += plan->microbatches[b].replica == engine->grid->replica;
     }
     return n;
 }
 
-static fr_status run_training(fr_engine *e, fr_pass *pass, int64_t m)
+fr_status fr_engine_expect(fr_engine *engine, const fr_pass *pass, int64_t index)
 {
-    fr_schedule order;
-    fr_status status = fr_schedule_init(e->ctx, 1, e->n_flights, &order);
-    while (status == FR_OK) {
-        fr_action next = fr_schedule_next(&order);
-        flight *f = &e->flights[next.flight];
-        if (next.act == FR_ACT_END) {
-            break;
-        }
-        if (next.act == FR_ACT_ROUND && order.forwards > 0) {
-            fr_schedule_end(&order);
-        } else if (next.act == FR_ACT_ROUND) {
-            fr_schedule_begin_round(&order);
-        } else if (next.act == FR_ACT_OPEN) {
-            fr_schedule_open(&order, m, true);
-        } else if (next.act == FR_ACT_FORWARD) {
-            status =
-                run_forward(e, pass, own_microbatch(e, pass->plan, next.microbatch), f);
-        } else {
-            status = run_backward(e, pass, f);
-        }
+    ahead *next = &engine->ahead;
+    const fr_microbatch *microbatch = own_microbatch(engine, pass->plan, index);
+    if (fr_stage_is_first(engine->stage) || next->is_expected) {
+        return FR_OK;
     }
-    fr_schedule_fini(&order);
-    return status;
+    int64_t bytes = edge_bytes(engine, microbatch->n_rows);
+    if (bytes > next->room) {
+        free(next->input);
+        next->room = 0;
+        FR_TRY(fr_alloc(engine->ctx, bytes, 1, &next->input));
+        next->room = bytes;
+    }
+    next->is_expected = true;
+    return fr_group_receive_begin(engine->grid->pipeline, engine->grid->stage - 1,
+                                  TAG_FORWARD, next->input, bytes, &next->coming);
+}
+
+/* The input of the microbatch whose batch is built. */
+static fr_status take_input(fr_engine *e, fr_pass *pass, flight *f)
+{
+    fr_request coming = {NULL};
+    int64_t bytes = edge_bytes(e, f->batch.n_tokens);
+    if (e->ahead.is_expected) {
+        FR_TRY(await(e, &e->ahead.coming, &pass->traffic.forward_wait_ns));
+        memcpy(fr_slot_input(f->slot), e->ahead.input, (size_t)bytes);
+        e->ahead.is_expected = false;
+        return FR_OK;
+    }
+    FR_TRY(fr_group_receive_begin(e->grid->pipeline, e->grid->stage - 1, TAG_FORWARD,
+                                  fr_slot_input(f->slot), bytes, &coming));
+    return await(e, &coming, &pass->traffic.forward_wait_ns);
+}
+
+/* Send the output on and, where a backward follows, expect its gradient. */
+static fr_status pass_on(fr_engine *e, fr_pass *pass, flight *f)
+{
+    fr_group *pipeline = e->grid->pipeline;
+    int next = e->grid->stage + 1;
+    int64_t bytes = edge_bytes(e, f->batch.n_tokens);
+    pass->traffic.forward_bytes += bytes;
+    FR_TRY(fr_group_send_begin(pipeline, next, TAG_FORWARD, fr_slot_output(f->slot),
+                               bytes, &f->output_sent));
+    if (pass->sum == NULL) {
+        return FR_OK;
+    }
+    return fr_group_receive_begin(pipeline, next, TAG_BACKWARD,
+                                  fr_slot_gradient(f->slot), bytes,
+                                  &f->gradient_coming);
+}
+
+static fr_status run_forward(fr_engine *e, fr_pass *pass,
+                             const fr_microbatch *microbatch, flight *f)
+{
+    fr_group *pipeline = e->grid->pipeline;
+    FR_TRY(fr_group_wait(pipeline, &f->output_sent));
+    FR_TRY(fr_group_wait(pipeline, &f->gradient_sent));
+    FR_TRY(build_batch(e, pass, microbatch, &f->batch));
+    FR_TRY(fr_slot_prepare(e->stage, f->slot, &f->batch));
+    if (!fr_stage_is_first(e->stage)) {
+        FR_TRY(take_input(e, pass, f));
+    }
+    FR_TRY(fr_stage_forward(e->stage, &f->batch, pass->prefix, NULL, f->slot));
+    return fr_stage_is_last(e->stage) ? compute_loss(e, pass, microbatch, f)
+                                      : pass_on(e, pass, f);
+}
+
+fr_status fr_engine_forward(fr_engine *engine, fr_pass *pass, int64_t index,
+                            int64_t place)
+{
+    return run_forward(engine, pass, own_microbatch(engine, pass->plan, index),
+                       &engine->flights[place]);
+}
+
+fr_status fr_engine_backward(fr_engine *engine, fr_pass *pass, int64_t place)
+{
+    fr_engine *e = engine;
+    flight *f = &e->flights[place];
+    float *gradient = fr_slot_gradient(f->slot);
+    FR_TRY(await(e, &f->gradient_coming, &pass->traffic.backward_wait_ns));
+    FR_TRY(fr_stage_backward(e->stage, &f->batch, pass->prefix, f->slot, pass->sum));
+    if (fr_stage_is_first(e->stage)) {
+        return FR_OK;
+    }
+    int64_t bytes = edge_bytes(e, f->batch.n_tokens);
+    pass->traffic.backward_bytes += bytes;
+    return fr_group_send_begin(e->grid->pipeline, e->grid->stage - 1, TAG_BACKWARD,
+                               gradient, bytes, &f->gradient_sent);
 }
 
 static fr_status wait_all(fr_engine *e, flight *flights, int64_t n)
@@ -299,16 +366,18 @@ static fr_status wait_all(fr_engine *e, flight *flights, int64_t n)
     return FR_OK;
 }
 
+fr_status fr_engine_settle(fr_engine *engine)
+{
+    return wait_all(engine, engine->flights, engine->n_flights);
+}
+
 fr_status fr_engine_run(fr_engine *engine, fr_pass *pass)
 {
-    int64_t m = count_own(engine, pass->plan);
+    int64_t m = fr_engine_count(engine, pass->plan);
     pass->loss_sum = 0;
     pass->n_bad = 0;
-    if (pass->sum != NULL && m > 0) {
-        FR_TRY(run_training(engine, pass, m));
-        return wait_all(engine, engine->flights, engine->n_flights);
-    }
     for (int64_t i = 0; i < m; i++) {
+        fr_watch_microbatch(fr_group_watch(engine->grid->world), i);
         FR_TRY(run_forward(engine, pass, own_microbatch(engine, pass->plan, i),
                            &engine->forward[i % 2]));
     }
@@ -329,12 +398,13 @@ fr_status fr_engine_keys_of_text(fr_engine *engine, const int32_t *ids, int64_t 
     FR_TRY(fr_slot_prepare(engine->stage, f->slot, &f->batch));
     if (!fr_stage_is_first(engine->stage)) {
         FR_TRY(fr_group_receive(pipeline, stage - 1, TAG_FORWARD,
-                                fr_slot_input(f->slot), edge_bytes(engine, &f->batch)));
+                                fr_slot_input(f->slot),
+                                edge_bytes(engine, f->batch.n_tokens)));
     }
     FR_TRY(fr_stage_forward(engine->stage, &f->batch, &NONE, NULL, f->slot));
     if (!fr_stage_is_last(engine->stage)) {
         FR_TRY(fr_group_send(pipeline, stage + 1, TAG_FORWARD, fr_slot_output(f->slot),
-                             edge_bytes(engine, &f->batch)));
+                             edge_bytes(engine, f->batch.n_tokens)));
     }
     for (int64_t i = 0; i < fr_stage_n_layers(engine->stage); i++) {
         fr_stage_copy_keys(engine->stage, f->slot, i, n, k + i * n * width,

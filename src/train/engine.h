@@ -1,8 +1,14 @@
 /*
- * engine.h - run the microbatches of a plan through this rank's stage, forward and backward.
+ * engine.h - run the microbatches of plans through this rank's stage, forward and backward.
  *
  * Layer L4; uses comm, model, plan. One engine a rank, used by training, validation, evaluation and by
- * initialising a prefix from text. Owns the slots for microbatches in flight.
+ * initialising a prefix from text. Owns the memory of microbatches in flight. In which order forwards and
+ * backwards come is the caller's (schedule.h); messages are matched by that order, which is the same on all
+ * stages.
+ *
+ * Messages are begun as early as possible and move while the stage computes: outputs and gradients are sent
+ * without waiting; the gradient of a microbatch is expected from the end of its forward on; the input of the
+ * next forward from the moment that the caller announces it (fr_engine_expect).
  */
 #ifndef FR_TRAIN_ENGINE_H
 #define FR_TRAIN_ENGINE_H
@@ -14,8 +20,11 @@
 typedef struct fr_engine fr_engine;
 
 typedef struct fr_engine_params {
-    fr_grid *grid;   /* borrowed */
-    fr_stage *stage; /* borrowed */
+    fr_grid *grid;     /* borrowed */
+    fr_stage *stage;   /* borrowed */
+    fr_device *device; /* borrowed; the stage's */
+    int64_t
+        n_flights; /* microbatches whose activations may be kept at once: fr_schedule_cap */
 } fr_engine_params;
 
 FR_MUST_CHECK fr_status fr_engine_create(fr_ctx *ctx, const fr_engine_params *params,
@@ -25,19 +34,30 @@ void fr_engine_destroy(fr_engine **engine);
 /** First layer of this rank's stage. */
 int64_t fr_engine_first_layer(const fr_engine *engine);
 
+/** What went over the two edges of a stage in a pass, and how long the stage waited there. Bytes are counted by the
+ * sender, waiting by the receiver. */
+typedef struct fr_traffic {
+    int64_t forward_bytes;    /* sent to the next stage */
+    int64_t backward_bytes;   /* sent to the stage before */
+    int64_t forward_wait_ns;  /* for the stage before */
+    int64_t backward_wait_ns; /* for the next stage */
+} fr_traffic;
+
 /** One pass over a plan. */
 typedef struct fr_pass {
     const fr_dataset *dataset;
     const fr_step_plan *plan;
     const fr_stage_prefix *prefix; /* this stage's layers */
     fr_exact_sum *sum;             /* prefix gradients; NULL: forward only */
-    double *
-        example_nll; /* last stage: nats of each example of the plan, in the order of plan->targets,
-                            written for this replica's examples only; NULL: not wanted */
-    int64_t
-        loss_sum; /* out, last stage: exact sum of nats of this replica, times 2^loss_exponent */
-    int loss_exponent; /* in: fr_exact_exponent(target tokens of the whole sum) */
-    int64_t n_bad;     /* out: nats that were not finite or too large */
+    double
+        *example_nll;   /* last stage: nats of each example of the plan, in the order of
+                            plan->targets, written for this replica's examples only;
+                            NULL: not wanted */
+    int64_t loss_sum;   /* out, last stage: exact sum of nats of this replica, times
+                         2^loss_exponent */
+    int loss_exponent;  /* in: fr_exact_exponent(target tokens of the whole sum) */
+    int64_t n_bad;      /* out: nats that were not finite or too large */
+    fr_traffic traffic; /* out; added to */
 } fr_pass;
 
 /**
@@ -50,9 +70,33 @@ void fr_exact_add_one(double x, int exponent, int64_t *sum, int64_t *n_bad);
 /** The sum's value. */
 double fr_exact_value(int64_t sum, int exponent);
 
+/** Microbatches of a plan that this rank's replica runs. */
+int64_t fr_engine_count(const fr_engine *engine, const fr_step_plan *plan);
+
+/* ---- one microbatch at a time ---------------------------------------------------------------- */
+
+/** The next forward will be microbatch `index` (of this replica) of this pass: begin to receive its input. At most one
+ * at a time; never needed. */
+FR_MUST_CHECK fr_status fr_engine_expect(fr_engine *engine, const fr_pass *pass,
+                                         int64_t index);
+
+/** Forward of microbatch `index` of this replica, kept at `place` (0 .. n_flights - 1) until its backward; on
+ * the last stage its loss too. The backward of what was kept there is done. */
+FR_MUST_CHECK fr_status fr_engine_forward(fr_engine *engine, fr_pass *pass,
+                                          int64_t index, int64_t place);
+
+/** Backward of what is kept at `place`: adds to pass->sum. */
+FR_MUST_CHECK fr_status fr_engine_backward(fr_engine *engine, fr_pass *pass,
+                                           int64_t place);
+
+/** Wait until everything sent has left. */
+FR_MUST_CHECK fr_status fr_engine_settle(fr_engine *engine);
+
+/* ---- whole passes ------------------------------------------------------------------------------ */
+
 /**
- * Collective over the pipeline of this replica; other replicas run their own microbatches.
- * Loss and gradients are sums of nats (not means). FR_ERR_COMM, FR_ERR_NO_MEMORY, FR_ERR_INTERNAL.
+ * Collective over the pipeline of this replica, forward only; other replicas run their own microbatches. Nothing
+ * may be in flight. The loss is a sum of nats (not a mean). FR_ERR_COMM, FR_ERR_NO_MEMORY, FR_ERR_INTERNAL.
  */
 FR_MUST_CHECK fr_status fr_engine_run(fr_engine *engine, fr_pass *pass);
 

@@ -22,10 +22,11 @@ int64_t fr_reduction_bytes(const fr_arch *arch, int64_t n_layers, int64_t length
            (int64_t)sizeof(int64_t);
 }
 
-int64_t fr_word_bytes(const fr_arch *arch)
+int64_t fr_word_bytes(const fr_arch *arch, int n_stages)
 {
-    enum { BEFORE_NORMS = 3 };
-    return (BEFORE_NORMS + arch->n_layers) * (int64_t)sizeof(int64_t);
+    enum { ALWAYS = 4, AN_EDGE = 4 };
+    int64_t words = ALWAYS + AN_EDGE * (int64_t)(n_stages - 1) + arch->n_layers;
+    return words * (int64_t)sizeof(int64_t);
 }
 
 int64_t fr_task_bytes(const fr_arch *arch, int64_t n_layers, int64_t length)
@@ -82,7 +83,7 @@ void fr_forecast_memory(const fr_forecast_params *params, int stage,
     *out = (fr_rank_memory){.weights = fr_stage_weight_bytes(&shape),
                             .head = fr_stage_head_bytes(&shape),
                             .process = PROCESS_BYTES};
-    out->edges = cap * 2 * message;
+    out->edges = (cap * 2 + (stage > 0)) * message;
     out->activations = cap * (fr_stage_slot_bytes(&shape, rows, true) - 2 * message);
     out->forward = 2 * fr_stage_slot_bytes(&shape, rows, false);
     out->workspace =

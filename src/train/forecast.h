@@ -20,8 +20,8 @@ int64_t fr_edge_bytes(const fr_arch *arch, int64_t n_rows);
  * `length` slots as int64. */
 int64_t fr_reduction_bytes(const fr_arch *arch, int64_t n_layers, int64_t length);
 
-/** Bytes of the word that all ranks agree on in a step: loss, bad values, stop, and a norm a layer. */
-int64_t fr_word_bytes(const fr_arch *arch);
+/** Bytes of the word that all ranks agree on in a step (step.c): four numbers, four an edge, a norm a layer. */
+int64_t fr_word_bytes(const fr_arch *arch, int n_stages);
 
 /** Bytes of a task on a rank with n_layers: prefix, moments and the best prefix (8 f32 arrays of K or V), exact
  * sum (int64) and gradient (f32) of both: 56 a number of K. */
@@ -69,12 +69,13 @@ typedef struct fr_forecast_params {
 typedef struct fr_rank_memory {
     int64_t weights;
     int64_t activations; /* kept by microbatches in flight: cap x slot */
-    int64_t edges;       /* where their messages lie: input and gradient of each slot */
-    int64_t forward;     /* two slots of passes without backward (validation) */
-    int64_t workspace;   /* scratch of the layers */
-    int64_t head;        /* scratch of logits */
-    int64_t tasks;       /* prefixes, moments, sums and gradients of all tasks */
-    int64_t process;     /* the program and its libraries */
+    int64_t
+        edges; /* where their messages lie: input and gradient of each slot, and the next input */
+    int64_t forward;   /* two slots of passes without backward (validation) */
+    int64_t workspace; /* scratch of the layers */
+    int64_t head;      /* scratch of logits */
+    int64_t tasks;     /* prefixes, moments, sums and gradients of all tasks */
+    int64_t process;   /* the program and its libraries */
     int64_t total;
 } fr_rank_memory;
 

@@ -1,6 +1,7 @@
 #include "train/gather.h"
 
 #include "base/mem.h"
+#include "train/stopping.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -52,7 +53,7 @@ static fr_status describe_task(const fr_task_env *env, const fr_task *task,
     out->n_layers = env->arch->n_layers;
     out->n_kv_heads = env->arch->n_kv_heads;
     out->head_dim = env->arch->head_dim;
-    out->seed = env->config->run.seed;
+    out->seed = c->seed;
     out->step = task->step;
     out->cursor = task->cursor;
     out->stopped = task->stopped;
@@ -61,6 +62,8 @@ static fr_status describe_task(const fr_task_env *env, const fr_task *task,
     out->last_loss = task->last_loss;
     out->skipped = task->skipped;
     out->skipped_in_row = task->skipped_in_row;
+    out->stale_validations = task->stale_validations;
+    out->valid_loss = task->valid_loss;
     out->chat = c->chat;
     out->eos = c->eos;
     out->special = c->special;
@@ -69,7 +72,12 @@ static fr_status describe_task(const fr_task_env *env, const fr_task *task,
     FR_TRY(fr_copy_string(env->ctx, c->name, &out->name));
     FR_TRY(copy_optional(env->ctx, c->template_text, &out->template_text));
     FR_TRY(describe_init(env->ctx, c, &out->init));
-    return fr_checkpoint_task_alloc(env->ctx, out, with_moments);
+    bool direct = task->reparam == NULL;
+    FR_TRY(fr_checkpoint_task_alloc(env->ctx, out, with_moments && direct));
+    return with_moments && !direct
+               ? fr_mlp_init(env->ctx, &fr_reparam_state(task->reparam)->shape,
+                             env->arch->n_layers, &out->mlp)
+               : FR_OK;
 }
 
 static fr_status describe_run(const fr_task_env *env, const fr_run_identity *identity,
@@ -84,25 +92,23 @@ static fr_status describe_run(const fr_task_env *env, const fr_run_identity *ide
     return copy_optional(env->ctx, identity->layout, &out->layout);
 }
 
-/* The stages of replica 0 send their layers in turn; stage 0 is rank 0 and copies its own. */
-static fr_status collect_array(fr_grid *grid, const fr_task *task, const float *local,
-                               float *whole)
+/* The stages of replica 0 send their layers of an array in turn, `floats` a layer; stage 0 is rank 0 and copies
+ * its own. */
+static fr_status collect_array(fr_grid *grid, int64_t floats, const int64_t *bounds,
+                               const float *local, float *whole)
 {
-    int64_t bytes = task->n_local * (int64_t)sizeof(float);
+    int64_t bytes = floats * (int64_t)sizeof(float);
+    int64_t n_own = bounds[grid->stage + 1] - bounds[grid->stage];
     if (grid->stage != 0) {
-        return fr_group_send(grid->pipeline, 0, TAG_GATHER, local, bytes);
+        return fr_group_send(grid->pipeline, 0, TAG_GATHER, local, n_own * bytes);
     }
-    memcpy(whole, local, (size_t)bytes);
+    memcpy(whole, local, (size_t)(n_own * bytes));
+    for (int s = 1; s < grid->n_stages; s++) {
+        FR_TRY(fr_group_receive(grid->pipeline, s, TAG_GATHER,
+                                whole + bounds[s] * floats,
+                                (bounds[s + 1] - bounds[s]) * bytes));
+    }
     return FR_OK;
-}
-
-static fr_status receive_array(fr_grid *grid, const fr_task *task, int stage,
-                               const int64_t *bounds, float *whole)
-{
-    int64_t layers = bounds[stage + 1] - bounds[stage];
-    return fr_group_receive(grid->pipeline, stage, TAG_GATHER,
-                            whole + bounds[stage] * task->layer_floats,
-                            layers * task->layer_floats * (int64_t)sizeof(float));
 }
 
 static fr_status collect_task(fr_grid *grid, const fr_task *task,
@@ -116,9 +122,22 @@ static fr_status collect_task(fr_grid *grid, const fr_task *task,
         list_arrays(whole, target);
     }
     for (int i = 0; i < n_arrays; i++) {
-        FR_TRY(collect_array(grid, task, local[i], target[i]));
-        for (int s = 1; grid->stage == 0 && s < grid->n_stages; s++) {
-            FR_TRY(receive_array(grid, task, s, bounds, target[i]));
+        FR_TRY(collect_array(grid, task->layer_floats, bounds, local[i], target[i]));
+    }
+    return FR_OK;
+}
+
+/* What is shared is the same on every rank: rank 0 has it already. */
+static fr_status collect_mlp(fr_grid *grid, const fr_mlp_state *local,
+                             const int64_t *bounds, const fr_mlp_state *whole)
+{
+    for (int i = 0; i < FR_MLP_ARRAYS; i++) {
+        fr_mlp_array array = fr_mlp_describe(&local->shape, i);
+        float *target = whole != NULL ? whole->arrays[i] : NULL;
+        if (!array.shared) {
+            FR_TRY(collect_array(grid, array.floats, bounds, local->arrays[i], target));
+        } else if (whole != NULL) {
+            memcpy(target, local->arrays[i], (size_t)array.floats * sizeof *target);
         }
     }
     return FR_OK;
@@ -148,13 +167,18 @@ static fr_status fill_tasks(const fr_task_env *env, fr_grid *grid, fr_task *task
     int64_t *bounds = NULL;
     fr_status status = fr_alloc(env->ctx, grid->n_stages + 1, sizeof *bounds, &bounds);
     for (int64_t i = 0; status == FR_OK && i < n_tasks; i++) {
+        bool direct = tasks[i].reparam == NULL;
         bool has_best = best && isfinite(tasks[i].best_loss);
         const fr_prefix_state *source = has_best ? &tasks[i].best : &tasks[i].state;
         const fr_prefix_state *whole = out != NULL ? &out->tasks[i].state : NULL;
         status = find_bounds(env, grid, &tasks[i], bounds);
         if (status == FR_OK) {
-            status = collect_task(grid, &tasks[i], source, with_moments ? N_ARRAYS : 2,
-                                  bounds, whole);
+            status = collect_task(grid, &tasks[i], source,
+                                  with_moments && direct ? N_ARRAYS : 2, bounds, whole);
+        }
+        if (status == FR_OK && with_moments && !direct) {
+            status = collect_mlp(grid, fr_reparam_state(tasks[i].reparam), bounds,
+                                 out != NULL ? &out->tasks[i].mlp : NULL);
         }
     }
     free(bounds);
@@ -188,6 +212,23 @@ fr_status fr_gather(const fr_task_env *env, fr_grid *grid,
     return status;
 }
 
+static fr_status check_mlp(const fr_task_env *env, const char *path,
+                           const fr_checkpoint_task *saved, const fr_task *task)
+{
+    static const fr_mlp_shape NONE = {0};
+    const fr_mlp_shape *have = fr_mlp_is_there(&saved->mlp) ? &saved->mlp.shape : &NONE;
+    const fr_mlp_shape *want =
+        task->reparam != NULL ? &fr_reparam_state(task->reparam)->shape : &NONE;
+    if (fr_mlp_same_shape(have, want)) {
+        return FR_OK;
+    }
+    return FR_FAIL(env->ctx, FR_ERR_CHECKPOINT,
+                   "%s: task %s has an MLP of %lld hidden units x %lld (0: none), the "
+                   "run wants %lld x %lld; resume with the config it was started with",
+                   path, saved->name, (long long)have->hidden, (long long)have->width,
+                   (long long)want->hidden, (long long)want->width);
+}
+
 static fr_status check_fit(const fr_task_env *env, const char *path,
                            const fr_checkpoint_task *saved, const fr_task *task)
 {
@@ -203,13 +244,15 @@ static fr_status check_fit(const fr_task_env *env, const char *path,
             path, saved->name, (long long)saved->length, (long long)saved->n_layers,
             (long long)task->length, (long long)env->arch->n_layers);
     }
-    if (saved->state.m_k == NULL) {
+    bool with_mlp = fr_mlp_is_there(&saved->mlp);
+    if (!with_mlp && saved->state.m_k == NULL) {
         return FR_FAIL(
             env->ctx, FR_ERR_CHECKPOINT,
             "%s is a prefix for inference and holds no optimizer state; resume "
             "from a checkpoint-STEP.h5, or start anew with prefix.init file",
             path);
     }
+    FR_TRY(check_mlp(env, path, saved, task));
     if (memcmp(saved->data_digest, digest, sizeof digest) != 0) {
         return FR_FAIL(
             env->ctx, FR_ERR_CHECKPOINT,
@@ -218,6 +261,32 @@ static fr_status check_fit(const fr_task_env *env, const char *path,
             path, saved->name, task->config->train);
     }
     return FR_OK;
+}
+
+static void restore_state(const fr_prefix_state *saved, int64_t first_layer,
+                          int64_t n_layers, fr_task *task)
+{
+    float *from[N_ARRAYS];
+    float *to[N_ARRAYS];
+    list_arrays(saved, from);
+    list_arrays(&task->state, to);
+    for (int i = 0; i < (task->reparam == NULL ? N_ARRAYS : 2); i++) {
+        memcpy(to[i], from[i] + first_layer * task->layer_floats,
+               (size_t)(n_layers * task->layer_floats) * sizeof(float));
+    }
+}
+
+static fr_status restore_mlp(const fr_mlp_state *saved, int64_t first_layer,
+                             fr_reparam *reparam)
+{
+    fr_mlp_state *local = fr_reparam_state(reparam);
+    for (int i = 0; i < FR_MLP_ARRAYS; i++) {
+        fr_mlp_array array = fr_mlp_describe(&local->shape, i);
+        int64_t skipped = array.shared ? 0 : first_layer * array.floats;
+        int64_t n = array.floats * (array.shared ? 1 : local->n_layers);
+        memcpy(local->arrays[i], saved->arrays[i] + skipped, (size_t)n * sizeof(float));
+    }
+    return fr_reparam_hidden(reparam);
 }
 
 fr_status fr_restore_task(const fr_task_env *env, const char *path,
@@ -235,21 +304,19 @@ fr_status fr_restore_task(const fr_task_env *env, const char *path,
         return FR_OK;
     }
     FR_TRY(check_fit(env, path, saved, task));
-    float *from[N_ARRAYS];
-    float *to[N_ARRAYS];
-    list_arrays(&saved->state, from);
-    list_arrays(&task->state, to);
-    for (int i = 0; i < N_ARRAYS; i++) {
-        memcpy(to[i], from[i] + first_layer * task->layer_floats,
-               (size_t)(n_layers * task->layer_floats) * sizeof(float));
+    restore_state(&saved->state, first_layer, n_layers, task);
+    if (task->reparam != NULL) {
+        FR_TRY(restore_mlp(&saved->mlp, first_layer, task->reparam));
     }
     task->step = saved->step;
     task->cursor = saved->cursor;
-    task->stopped = saved->stopped && saved->step >= task->n_steps;
     task->best_loss = saved->best_loss;
     task->best_step = saved->best_step;
     task->last_loss = saved->last_loss;
     task->skipped = saved->skipped;
     task->skipped_in_row = saved->skipped_in_row;
+    task->stale_validations = saved->stale_validations;
+    task->valid_loss = saved->valid_loss;
+    (void)fr_task_decide(task, env->config->run.nonfinite_limit);
     return FR_OK;
 }

@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Planning sorts a step's units by insertion: beyond this many examples the mean is as good and at once there. */
 enum { MOST_PLANNED = 4096 };
@@ -44,6 +45,37 @@ void fr_load_from_numbers(int64_t length, int64_t tokens_per_example,
                             .longest = tokens_per_example};
 }
 
+static int64_t divide_up(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static int64_t suggested_length(const fr_task_config *config)
+{
+    enum { BYTES_PER_TOKEN = 4, ANY = 32 };
+    if (config->prefix.length != FR_AUTO) {
+        return config->prefix.length;
+    }
+    if (config->prefix.init != FR_INIT_TEXT || config->prefix.text == NULL) {
+        return ANY;
+    }
+    int64_t bytes = (int64_t)strlen(config->prefix.text);
+    return bytes > 0 ? divide_up(bytes, BYTES_PER_TOKEN) : 1;
+}
+
+void fr_load_from_config(const fr_arch *arch, const fr_task_config *config,
+                         fr_load_source *out)
+{
+    int64_t length = suggested_length(config);
+    int64_t tokens = config->batch.microbatch_tokens;
+    int64_t room = arch->context_length - length;
+    if (config->max_tokens != FR_AUTO && config->max_tokens < tokens) {
+        tokens = config->max_tokens;
+    }
+    tokens = tokens < room ? tokens : room;
+    fr_load_from_numbers(length, tokens > 1 ? tokens : 1, 0.5, out);
+}
+
 double fr_load_target_share(const fr_load_source *sources, int64_t n_tasks)
 {
     double targets = 0.0;
@@ -63,11 +95,6 @@ int64_t fr_load_max_position(const fr_load_source *sources, int64_t n_tasks)
         most = own > most ? own : most;
     }
     return most;
-}
-
-static int64_t divide_up(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
 }
 
 /* Equal examples, each a unit, packed as fr_plan_step packs. */

@@ -30,6 +30,11 @@ void fr_load_from_rows(const fr_dataset *dataset, int64_t length, fr_load_source
 void fr_load_from_numbers(int64_t length, int64_t tokens_per_example,
                           double target_share, fr_load_source *out);
 
+/** What a config suggests where neither rows nor the init text can be read: examples as long as max_tokens or a
+ * microbatch allow, half of their tokens targets, an init text of four bytes a token. */
+void fr_load_from_config(const fr_arch *arch, const fr_task_config *config,
+                         fr_load_source *out);
+
 /** Share of all tasks' rows that carry a target; 1 without a task. */
 double fr_load_target_share(const fr_load_source *sources, int64_t n_tasks);
 

@@ -140,6 +140,23 @@ static json_t *real_or_null(double value)
     return isfinite(value) ? json_real(value) : json_null();
 }
 
+/* One object an edge between stages: bytes of all replicas, and seconds that its receivers waited, added up. */
+static json_t *traffic_of(const fr_step_result *result)
+{
+    static const double NS = 1e-9;
+    json_t *edges = json_array();
+    for (int e = 0; e < result->n_edges; e++) {
+        const fr_traffic *edge = &result->edges[e];
+        (void)json_array_append_new(
+            edges, json_pack("{s:I, s:I, s:f, s:f}", "forward_bytes",
+                             (json_int_t)edge->forward_bytes, "backward_bytes",
+                             (json_int_t)edge->backward_bytes, "forward_wait",
+                             NS * (double)edge->forward_wait_ns, "backward_wait",
+                             NS * (double)edge->backward_wait_ns));
+    }
+    return edges;
+}
+
 static void show_progress(fr_metrics *m, const char *task, int64_t step,
                           const fr_step_result *result, double now)
 {
@@ -189,12 +206,13 @@ fr_status fr_metrics_step(fr_metrics *metrics, const char *task, int64_t step,
         return FR_OK;
     }
     json_t *line = json_pack(
-        "{s:s, s:I, s:o, s:f, s:o, s:I, s:I, s:f, s:f, s:b}", "task", task, "step",
+        "{s:s, s:I, s:o, s:f, s:o, s:I, s:I, s:f, s:f, s:b, s:o}", "task", task, "step",
         (json_int_t)step, "loss", real_or_null(result->loss), "lr",
         result->learning_rate, "gradient_norm", real_or_null(result->gradient_norm),
         "target_tokens", (json_int_t)result->n_counted, "tokens",
         (json_int_t)result->n_useful, "seconds", seconds, "tokens_per_second",
-        (double)result->n_useful / seconds, "skipped", (int)result->skipped);
+        (double)result->n_useful / seconds, "skipped", (int)result->skipped, "edges",
+        traffic_of(result));
     return write_line(metrics, line);
 }
 
@@ -212,5 +230,17 @@ fr_status fr_metrics_validation(fr_metrics *metrics, const char *task, int64_t s
         json_pack("{s:s, s:I, s:o, s:I, s:b}", "task", task, "step", (json_int_t)step,
                   "valid_loss", real_or_null(result->loss), "valid_target_tokens",
                   (json_int_t)result->n_targets, "best", (int)best);
+    return write_line(metrics, line);
+}
+
+fr_status fr_metrics_stopped(fr_metrics *metrics, const char *task, int64_t step,
+                             int64_t steps_left, const char *reason)
+{
+    if (metrics->file == NULL) {
+        return FR_OK;
+    }
+    metrics->total_steps -= steps_left;
+    json_t *line = json_pack("{s:s, s:I, s:s}", "task", task, "step", (json_int_t)step,
+                             "stopped", reason);
     return write_line(metrics, line);
 }

@@ -30,6 +30,11 @@ FR_MUST_CHECK fr_status fr_metrics_validation(fr_metrics *metrics, const char *t
                                               int64_t step, const fr_evaluation *result,
                                               bool best);
 
+/** A task stopped before its last step; `steps_left` no longer count in the estimate of the time left. */
+FR_MUST_CHECK fr_status fr_metrics_stopped(fr_metrics *metrics, const char *task,
+                                           int64_t step, int64_t steps_left,
+                                           const char *reason);
+
 /** Seconds of a monotonic clock. */
 double fr_now(void);
 

@@ -6,6 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+void fr_prefix_file_split(char *reference, const char **task)
+{
+    char *colon = strrchr(reference, ':');
+    *task = NULL;
+    if (colon != NULL && !fr_file_exists(reference)) {
+        *colon = '\0';
+        *task = colon + 1;
+    }
+}
+
 fr_status fr_prefix_file_open(fr_ctx *ctx, const char *reference, fr_checkpoint **out,
                               int64_t *index)
 {
@@ -13,11 +23,7 @@ fr_status fr_prefix_file_open(fr_ctx *ctx, const char *reference, fr_checkpoint 
     const char *task = NULL;
     *out = NULL;
     FR_TRY(fr_copy_string(ctx, reference, &file));
-    char *colon = strrchr(file, ':');
-    if (colon != NULL && !fr_file_exists(file)) {
-        *colon = '\0';
-        task = colon + 1;
-    }
+    fr_prefix_file_split(file, &task);
     fr_status status = fr_checkpoint_read(ctx, file, out);
     if (status == FR_OK) {
         status = fr_checkpoint_find_task(ctx, *out, file, task, index);

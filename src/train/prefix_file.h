@@ -9,9 +9,12 @@
 #include "model/stage.h"
 #include "train/checkpoint.h"
 
+/** Split "FILE[:TASK]" in place: the colon becomes NUL and *task what follows it, or NULL if no task is named. A
+ * colon belongs to the file's name if a file of the whole name exists. */
+void fr_prefix_file_split(char *reference, const char **task);
+
 /**
- * Read the file and find the task; without TASK the file must hold one. A colon belongs to the file's name if a
- * file of the whole name exists.
+ * Read the file and find the task; without TASK the file must hold one. Split by fr_prefix_file_split.
  * @param[out] out  caller destroys   @param[out] index  task within it
  * @return FR_OK; FR_ERR_CHECKPOINT (missing, damaged, no such task: the names are listed)
  */

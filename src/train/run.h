@@ -7,7 +7,10 @@
 #define FR_TRAIN_RUN_H
 
 #include "comm/group.h"
+#include "comm/watch.h"
 #include "train/config.h"
+
+#include <stdio.h>
 
 typedef struct fr_run_options {
     bool
@@ -17,6 +20,11 @@ typedef struct fr_run_options {
     int64_t
         stop_after; /* stop with a checkpoint once every task has done this many steps; 0: never */
     const char *version;
+    fr_watch_leave *leave; /* how this rank ends at once */
+    fr_watch **
+        watch; /* out: the run's watch, watching the world from then on; NULL if the run ended before
+                              its folder was there. The caller destroys it after the world. */
+    FILE *results; /* rank 0 prints the table of a sweep here; NULL: nowhere */
 } fr_run_options;
 
 /** Block the signals that fr_run answers. Call before MPI starts its threads: a signal that one of them took would
@@ -25,11 +33,12 @@ void fr_run_block_signals(void);
 
 /**
  * Train every task of the config. SIGINT, SIGTERM and SIGUSR1, or a file STOP in the run folder, stop all
- * ranks after the same step with a checkpoint.
+ * ranks after the same step with a checkpoint; a second SIGINT or SIGTERM ends the rank at once (watch.h). The
+ * file is removed once that checkpoint is committed. From the moment the run folder is there, ranks that do not come within run.timeout (or FORERUN_TIMEOUT) end the others.
  *
  * @return FR_OK; FR_ERR_STOPPED (checkpoint written, start again with --resume); FR_ERR_CONFIG (also: a run
- *         folder in use without resume); FR_ERR_DATA; FR_ERR_NUMERIC (more than nonfinite_limit skipped steps
- *         in a row); FR_ERR_CHECKPOINT; FR_ERR_IO; FR_ERR_COMM
+ *         folder in use without resume); FR_ERR_DATA; FR_ERR_NUMERIC (nonfinite_limit skipped steps in a row: of
+ *         the only task, at once; of one among several, after the others are done and written); FR_ERR_CHECKPOINT; FR_ERR_IO; FR_ERR_COMM
  */
 FR_MUST_CHECK fr_status fr_run(fr_ctx *ctx, fr_group *world, const fr_config *config,
                                const fr_run_options *options);

@@ -6,16 +6,21 @@
 
 #include <dirent.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define LOCK_NAME "lock"
+
+/* Whether it holds anything but a lock. */
 static bool folder_is_used(const char *path)
 {
     DIR *folder = opendir(path);
     bool used = false;
     for (struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;) {
         used = used ||
-               (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0);
+               (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+                strcmp(entry->d_name, LOCK_NAME) != 0);
     }
     if (folder != NULL) {
         (void)closedir(folder);
@@ -23,21 +28,67 @@ static bool folder_is_used(const char *path)
     return used;
 }
 
-/* Rank 0: create the run folder; refuse one in use unless the run resumes. */
+static fr_status check_unused(const fr_run_state *run)
+{
+    if (run->options->resume || !folder_is_used(run->config->run.dir)) {
+        return FR_OK;
+    }
+    return FR_FAIL(run->ctx, FR_ERR_CONFIG,
+                   "run.dir %s is not empty; pass --resume to go on with that run, or "
+                   "choose another folder",
+                   run->config->run.dir);
+}
+
+/* A rank lives and writes for about a second after its mpirun is killed, and a killed rank's mpirun takes two to end:
+ * a restart waits for them. */
+static fr_status lock_run_folder(fr_run_state *run)
+{
+    enum { WAIT_SECONDS = 10, WHAT_BYTES = 512 };
+    char what[WHAT_BYTES];
+    char *path = NULL;
+    FR_TRY(fr_join_path(run->ctx, run->config->run.dir, LOCK_NAME, &path));
+    (void)snprintf(what, sizeof what, "run folder %s", run->config->run.dir);
+    fr_status status = fr_lock_take(run->ctx, path, what, WAIT_SECONDS, &run->lock);
+    free(path);
+    return status;
+}
+
+/* Rank 0, which writes all that lasts: create the run folder, be alone in it; refuse one in use unless the run
+ * resumes. */
 static fr_status make_run_folder(fr_run_state *run)
 {
     const char *folder = run->config->run.dir;
     char *log = NULL;
-    if (!run->options->resume && folder_is_used(folder)) {
-        return FR_FAIL(
-            run->ctx, FR_ERR_CONFIG,
-            "run.dir %s is not empty; pass --resume to go on with that run, or "
-            "choose another folder",
-            folder);
-    }
+    FR_TRY(check_unused(run));
+    FR_TRY(fr_make_folder(run->ctx, folder));
+    FR_TRY(lock_run_folder(run));
+    FR_TRY(check_unused(run)); /* a run may have come and gone since */
+    FR_TRY(fr_checkpoint_tidy(run->ctx, folder));
     FR_TRY(fr_join_path(run->ctx, folder, "log", &log));
     fr_status status = fr_make_folder(run->ctx, log);
+    if (status == FR_OK) {
+        status = fr_watch_clear(run->ctx, log);
+    }
     free(log);
+    return status;
+}
+
+/* The folder is there on all ranks. */
+static fr_status start_watch(fr_run_state *run)
+{
+    char *log = NULL;
+    fr_watch_params params = {.rank = fr_group_rank(run->world),
+                              .n_ranks = fr_group_size(run->world),
+                              .takes_signals = true,
+                              .leave = run->options->leave};
+    FR_TRY(fr_ctx_timeout(run->ctx, run->config->run.timeout, &params.timeout_seconds));
+    FR_TRY(fr_join_path(run->ctx, run->config->run.dir, "log", &log));
+    params.folder = log;
+    fr_status status = fr_watch_create(run->ctx, &params, run->options->watch);
+    free(log);
+    run->watch = *run->options->watch;
+    fr_group_set_watch(run->world, run->watch);
+    fr_watch_busy(run->watch, "loading");
     return status;
 }
 
@@ -70,6 +121,26 @@ static fr_status check_config(fr_run_state *run)
     return status;
 }
 
+/* Ranks fall back from a damaged checkpoint each for itself, and a folder that is not shared shows each node another
+ * content: they must have come to the same step. */
+static fr_status agree_on_checkpoint(fr_run_state *run)
+{
+    int64_t range[2] = {-1, 0}; /* highest step, and the lowest negated */
+    for (int64_t i = 0; run->resumed != NULL && i < run->resumed->n_tasks; i++) {
+        int64_t step = run->resumed->tasks[i].step;
+        range[0] = step > range[0] ? step : range[0];
+    }
+    range[1] = -range[0];
+    FR_TRY(fr_group_allreduce(run->world, FR_MAX, range, 2));
+    if (range[0] == -range[1]) {
+        return FR_OK;
+    }
+    return FR_FAIL(run->ctx, FR_ERR_CHECKPOINT,
+                   "the ranks read checkpoints of different steps from %s: %lld and "
+                   "%lld (-1: none); every rank needs the same, readable run folder",
+                   run->config->run.dir, (long long)-range[1], (long long)range[0]);
+}
+
 static fr_status open_resume(fr_run_state *run)
 {
     fr_status status = FR_OK;
@@ -77,11 +148,13 @@ static fr_status open_resume(fr_run_state *run)
         status = make_run_folder(run);
     }
     FR_TRY(fr_group_agree(run->world, status));
+    FR_TRY(fr_group_agree(run->world, start_watch(run)));
     status = load_checkpoint(run);
     if (status == FR_OK) {
         status = check_config(run);
     }
     FR_TRY(fr_group_agree(run->world, status));
+    FR_TRY(agree_on_checkpoint(run));
     if (run->options->resume) {
         fr_log(run->ctx, FR_LOG_INFO, "resuming from %s",
                run->resumed_path != NULL ? run->resumed_path
@@ -151,18 +224,20 @@ static fr_status load_session(fr_run_state *run)
     fr_session *s = &run->session;
     fr_session_params params = {.precision = run->config->run.precision,
                                 .threads = run->config->run.threads,
-                                .max_position = last_position(run)};
+                                .max_position = last_position(run),
+                                .warmup_depth = run->config->run.warmup_depth};
     int64_t memory = 0;
     FR_TRY(fr_session_rank_memory(s, &memory));
     FR_TRY(fr_group_agree(run->world, choose_layout(run, memory, &params)));
     return fr_session_load(s, &params);
 }
 
-/* The best prefixes so far, so that a later best.h5 still holds every task's. */
-static void restore_best(fr_run_state *run, fr_task *task)
+/* Local: take the task's best prefix so far from best.h5. */
+static fr_status read_best(const fr_run_state *run, fr_task *task, bool *found)
 {
     char *path = NULL;
     fr_checkpoint *best = NULL;
+    *found = false;
     fr_status status = fr_join_path(run->ctx, run->config->run.dir, "best.h5", &path);
     if (status == FR_OK) {
         status = fr_checkpoint_read(run->ctx, path, &best);
@@ -176,15 +251,32 @@ static void restore_best(fr_run_state *run, fr_task *task)
             size_t bytes = (size_t)task->n_local * sizeof(float);
             memcpy(task->best.k, saved->state.k + from, bytes);
             memcpy(task->best.v, saved->state.v + from, bytes);
+            *found = true;
         }
-    }
-    if (status != FR_OK) {
-        fr_log(run->ctx, FR_LOG_INFO, "no earlier best prefix: %s",
-               fr_ctx_error(run->ctx));
-        fr_ctx_clear_error(run->ctx);
     }
     fr_checkpoint_destroy(&best);
     free(path);
+    return status;
+}
+
+/* The best prefix so far, so that a later best.h5 still holds every task's. Where a rank cannot read it, the best
+ * validation is forgotten on all of them: the next one counts as the best and is kept. */
+static fr_status restore_best(fr_run_state *run, fr_task *task)
+{
+    bool found = false;
+    fr_status status = read_best(run, task, &found);
+    int64_t n_found = found ? 1 : 0;
+    if (status != FR_OK || !found) {
+        fr_log(run->ctx, FR_LOG_WARN, "task %s: its best prefix so far is lost%s%s",
+               task->config->name, status != FR_OK ? ": " : "", fr_ctx_error(run->ctx));
+        fr_ctx_clear_error(run->ctx);
+    }
+    FR_TRY(fr_group_allreduce(run->world, FR_MIN, &n_found, 1));
+    if (n_found == 0) {
+        task->best_loss = (double)INFINITY;
+        task->best_step = -1;
+    }
+    return FR_OK;
 }
 
 /* From the checkpoint if it holds the task, else as its init says. */
@@ -199,10 +291,8 @@ static fr_status start_task(fr_run_state *run, fr_task *task)
     }
     FR_TRY(fr_group_agree(run->world, status));
     if (found) {
-        if (isfinite(task->best_loss)) {
-            restore_best(run, task);
-        }
-        return FR_OK;
+        fr_run_tell_stopped(run, task);
+        return isfinite(task->best_loss) ? restore_best(run, task) : FR_OK;
     }
     return fr_group_agree(
         run->world,
@@ -243,10 +333,11 @@ static fr_status start_files(fr_run_state *run)
     int64_t total = 0;
     int64_t done = 0;
     for (int64_t i = 0; i < run->n_tasks; i++) {
-        total += run->tasks[i].n_steps;
+        const fr_task *task = &run->tasks[i];
+        total += task->stopped ? task->step : task->n_steps;
         done += run->tasks[i].step;
     }
-    run->saved_step = run->resumed != NULL ? fr_run_step(run) : -1;
+    run->saved_total = run->resumed != NULL ? fr_run_total(run) : -1;
     if (fr_group_rank(run->world) == 0) {
         FR_TRY(write_config(run));
     }
@@ -266,8 +357,11 @@ fr_status fr_run_prepare(fr_run_state *run)
                              .tokenizer = run->session.tokenizer,
                              .arch = fr_weights_arch(run->session.weights)};
     FR_TRY(open_resume(run));
+    fr_watch_busy(run->watch, "tokenising");
     FR_TRY(open_tasks_by_turns(run));
+    fr_watch_busy(run->watch, "loading");
     FR_TRY(load_session(run));
+    run->env.device = run->session.device;
     FR_TRY(fr_group_agree(run->world, check_base(run)));
     for (int64_t i = 0; i < run->n_tasks; i++) {
         FR_TRY(start_task(run, &run->tasks[i]));

@@ -20,10 +20,11 @@ fr_status fr_run_save(fr_run_state *run)
     fr_checkpoint *checkpoint = NULL;
     fr_run_identity identity;
     int64_t step = fr_run_step(run);
-    if (step == run->saved_step) {
+    if (fr_run_total(run) == run->saved_total) {
         return FR_OK;
     }
     fr_run_identify(run, &identity);
+    fr_watch_busy(run->watch, "saving");
     fr_status status = fr_gather(&run->env, &run->session.grid, &identity, run->tasks,
                                  run->n_tasks, false, true, &checkpoint);
     if (status == FR_OK && checkpoint != NULL) {
@@ -31,8 +32,10 @@ fr_status fr_run_save(fr_run_state *run)
                                     run->config->run.keep, checkpoint);
     }
     fr_checkpoint_destroy(&checkpoint);
-    run->saved_step = step;
-    return fr_group_agree(run->world, status);
+    run->saved_total = fr_run_total(run);
+    status = fr_group_agree(run->world, status);
+    fr_watch_busy(run->watch, NULL);
+    return status;
 }
 
 /* Write a prefix for inference into the run folder. */
@@ -42,6 +45,7 @@ static fr_status save_prefix_file(fr_run_state *run, const char *name, bool best
     char *path = NULL;
     fr_run_identity identity;
     fr_run_identify(run, &identity);
+    fr_watch_busy(run->watch, "saving");
     fr_status status = fr_gather(&run->env, &run->session.grid, &identity, run->tasks,
                                  run->n_tasks, best, false, &checkpoint);
     if (status == FR_OK && checkpoint != NULL) {
@@ -52,7 +56,9 @@ static fr_status save_prefix_file(fr_run_state *run, const char *name, bool best
     }
     free(path);
     fr_checkpoint_destroy(&checkpoint);
-    return fr_group_agree(run->world, status);
+    status = fr_group_agree(run->world, status);
+    fr_watch_busy(run->watch, NULL);
+    return status;
 }
 
 fr_status fr_run_save_prefixes(fr_run_state *run)

@@ -50,7 +50,17 @@ static fr_action forward(fr_schedule *s, fr_block *block)
                         .flight = s->forwards % s->cap};
     block->forwards++;
     s->forwards++;
+    action.closes = block->forwards == block->n;
     return action;
+}
+
+/* Blocks end in the order in which they were opened, empty ones too. */
+static void drop_finished(fr_schedule *s)
+{
+    while (s->n_open > 0 && block_at(s, 0)->backwards == block_at(s, 0)->n) {
+        s->first = (s->first + 1) % s->n_tasks;
+        s->n_open--;
+    }
 }
 
 /* The oldest in flight belongs to the oldest open block. */
@@ -63,11 +73,8 @@ static fr_action backward(fr_schedule *s)
                         .flight = s->backwards % s->cap};
     block->backwards++;
     s->backwards++;
-    if (block->backwards == block->n) {
-        action.closes = true;
-        s->first = (s->first + 1) % s->n_tasks;
-        s->n_open--;
-    }
+    action.closes = block->backwards == block->n;
+    drop_finished(s);
     s->deferred = false;
     return action;
 }
@@ -130,9 +137,10 @@ void fr_schedule_open(fr_schedule *schedule, int64_t n, bool live)
     if (live && s->lead < 0) {
         s->lead = task;
     }
-    if (n > 0) {
+    if (live) {
         s->n_open++;
         *block_at(s, s->n_open - 1) = (fr_block){.task = task, .n = n};
+        drop_finished(s);
     }
 }
 

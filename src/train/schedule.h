@@ -33,7 +33,7 @@ typedef enum fr_act {
     FR_ACT_ROUND, /* a round may begin: answer with fr_schedule_begin_round, _drain or _end */
     FR_ACT_OPEN,     /* the block of `task` is next: answer with fr_schedule_open */
     FR_ACT_FORWARD,  /* of `microbatch` of `task`, kept in `flight` */
-    FR_ACT_BACKWARD, /* likewise; `closes` if it is the last of its block */
+    FR_ACT_BACKWARD, /* likewise */
     FR_ACT_END       /* nothing is left */
 } fr_act;
 
@@ -42,7 +42,7 @@ typedef struct fr_action {
     int64_t task;
     int64_t microbatch; /* of this replica, within the block */
     int64_t flight;     /* 0 .. cap - 1 */
-    bool closes;
+    bool closes;        /* the last forward, or backward, of its block */
     bool
         must; /* FR_ACT_ROUND, FR_ACT_OPEN: nothing else can be done; else fr_schedule_defer may be answered */
 } fr_action;
@@ -84,8 +84,8 @@ void fr_schedule_begin_round(fr_schedule *schedule);
 void fr_schedule_drain(fr_schedule *schedule);
 /** No round follows. */
 void fr_schedule_end(fr_schedule *schedule);
-/** The block has n microbatches on this replica; 0: none, it counts as finished. `live` is false for a task that
- * has ended. */
+/** The block has n microbatches on this replica; without any it is finished with the blocks before it. `live` is
+ * false for a task that has ended: it has no block. */
 void fr_schedule_open(fr_schedule *schedule, int64_t n, bool live);
 /** The caller cannot answer yet: the next action is a backward. Only where `must` is false. */
 void fr_schedule_defer(fr_schedule *schedule);

@@ -2,6 +2,7 @@
 #include "train/session.h"
 
 #include "base/mem.h"
+#include "train/schedule.h"
 
 #include <sched.h>
 #include <stdio.h>
@@ -83,7 +84,12 @@ static fr_status load_stage(fr_session *s, const fr_session_params *params)
                              .n_layers = s->n_layers,
                              .max_position = params->max_position};
     FR_TRY(fr_stage_create(s->ctx, &stage, &s->stage));
-    fr_engine_params engine = {.grid = &s->grid, .stage = s->stage};
+    fr_engine_params engine = {
+        .grid = &s->grid,
+        .stage = s->stage,
+        .device = s->device,
+        .n_flights =
+            fr_schedule_cap(s->grid.n_stages, s->grid.stage, params->warmup_depth)};
     return fr_engine_create(s->ctx, &engine, &s->engine);
 }
 
@@ -117,7 +123,8 @@ void fr_session_close(fr_session *session)
     session->shape = NULL;
 }
 
-int64_t fr_available_memory(void)
+/* MemAvailable of the kernel; all of the memory where the line is missing. */
+int64_t fr_session_node_memory(void)
 {
     int64_t bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * (int64_t)sysconf(_SC_PAGESIZE);
     FILE *file = fopen("/proc/meminfo", "r");
@@ -136,6 +143,6 @@ int64_t fr_available_memory(void)
 
 fr_status fr_session_rank_memory(fr_session *session, int64_t *out)
 {
-    *out = fr_available_memory() / fr_group_node_size(session->world);
+    *out = fr_session_node_memory() / fr_group_node_size(session->world);
     return fr_group_allreduce(session->world, FR_MIN, out, 1);
 }

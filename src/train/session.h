@@ -36,7 +36,8 @@ typedef struct fr_session_params {
     fr_precision precision;
     int64_t threads; /* FR_AUTO: this rank's share of the node's processors */
     int64_t max_position;
-    double target_share; /* share of rows with a target, for the split of layers */
+    double target_share;  /* share of rows with a target, for the split of layers */
+    int64_t warmup_depth; /* 0: no backward pass will be run */
 } fr_session_params;
 
 /** Choose the split, load this rank's layers, agree on the instruction set, hash the base. */
@@ -45,8 +46,8 @@ FR_MUST_CHECK fr_status fr_session_load(fr_session *session,
 
 void fr_session_close(fr_session *session);
 
-/** MemAvailable of this machine's kernel; all of its memory where the line is missing. */
-int64_t fr_available_memory(void);
+/** Bytes of memory that this node can give now. */
+int64_t fr_session_node_memory(void);
 /** Memory that this run may take on each rank: the node's available share, the least of all ranks.
  * Collective. */
 FR_MUST_CHECK fr_status fr_session_rank_memory(fr_session *session, int64_t *out);

@@ -136,7 +136,9 @@ static void report_rows(const fr_task_env *env, const fr_task *task)
 static fr_status begin_open(const fr_task_env *env, const fr_task_config *config,
                             fr_task *out)
 {
-    *out = (fr_task){.config = config, .best_loss = (double)INFINITY};
+    *out = (fr_task){.config = config,
+                     .best_loss = (double)INFINITY,
+                     .valid_loss = (double)INFINITY};
     bool has_bos =
         env->tokenizer != NULL && fr_tokenizer_leading_bos(env->tokenizer) >= 0;
     out->leading_bos = has_bos && config->prefix.init != FR_INIT_TEXT;
@@ -170,7 +172,7 @@ fr_status fr_task_open(const fr_task_env *env, const fr_task_config *config,
     }
     if (status == FR_OK) {
         int64_t n = fr_dataset_stats(out->train)->n_examples;
-        status = fr_sampler_init(env->ctx, env->config->run.seed, n, &out->sampler);
+        status = fr_sampler_init(env->ctx, config->seed, n, &out->sampler);
         report_rows(env, out);
     }
     if (status != FR_OK) {
@@ -198,20 +200,43 @@ void fr_task_close(fr_task *task)
     fr_step_plan_fini(&task->plan);
     free_state(&task->state);
     free_state(&task->best);
+    fr_reparam_destroy(&task->reparam);
     free(task->sum);
     free(task->gradient);
     *task = (fr_task){0};
 }
 
+static fr_status alloc_reparam(const fr_task_env *env, int64_t n_layers, fr_task *task)
+{
+    const fr_task_config *c = task->config;
+    int64_t width =
+        c->prefix.mlp_width != FR_AUTO ? c->prefix.mlp_width : env->arch->d_model;
+    fr_reparam_params params = {.device = env->device,
+                                .config = c,
+                                .shape = {.length = task->length,
+                                          .n_kv_heads = env->arch->n_kv_heads,
+                                          .head_dim = env->arch->head_dim,
+                                          .hidden = c->prefix.mlp_hidden,
+                                          .width = width},
+                                .n_layers = n_layers,
+                                .n_all_layers = env->arch->n_layers};
+    return fr_reparam_create(env->ctx, &params, &task->reparam);
+}
+
 fr_status fr_task_alloc(const fr_task_env *env, int64_t n_layers, fr_task *task)
 {
+    bool direct = task->config->prefix.mlp_hidden == 0;
     task->layer_floats = fr_arch_prefix_elements(env->arch, task->length);
     int64_t n = task->n_local = n_layers * task->layer_floats;
-    float **arrays[] = {&task->state.k,   &task->state.v,   &task->state.m_k,
-                        &task->state.m_v, &task->state.s_k, &task->state.s_v,
-                        &task->best.k,    &task->best.v};
-    for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++) {
+    float **arrays[] = {&task->state.k,   &task->state.v,   &task->best.k,
+                        &task->best.v,    &task->state.m_k, &task->state.m_v,
+                        &task->state.s_k, &task->state.s_v};
+    size_t n_arrays = direct ? sizeof arrays / sizeof arrays[0] : 4;
+    for (size_t i = 0; i < n_arrays; i++) {
         FR_TRY(fr_alloc(env->ctx, n, sizeof(float), arrays[i]));
+    }
+    if (!direct) {
+        FR_TRY(alloc_reparam(env, n_layers, task));
     }
     FR_TRY(fr_alloc(env->ctx, 2 * n, sizeof *task->sum, &task->sum));
     return fr_alloc(env->ctx, 2 * n, sizeof *task->gradient, &task->gradient);
@@ -255,10 +280,9 @@ static fr_status init_from_file(const fr_task_env *env, int64_t first_layer,
     return status;
 }
 
-static void init_random(const fr_task_env *env, int64_t first_layer, int64_t n_layers,
-                        fr_task *task)
+static void init_random(int64_t first_layer, int64_t n_layers, fr_task *task)
 {
-    uint64_t seed = env->config->run.seed;
+    uint64_t seed = task->config->seed;
     double std = task->config->prefix.random_std;
     for (int64_t i = 0; i < n_layers; i++) {
         uint64_t layer = (uint64_t)(first_layer + i);
@@ -273,8 +297,8 @@ static void init_random(const fr_task_env *env, int64_t first_layer, int64_t n_l
     }
 }
 
-fr_status fr_task_init_prefix(const fr_task_env *env, fr_engine *engine,
-                              int64_t first_layer, int64_t n_layers, fr_task *task)
+static fr_status init_keys(const fr_task_env *env, fr_engine *engine,
+                           int64_t first_layer, int64_t n_layers, fr_task *task)
 {
     switch (task->config->prefix.init) {
     case FR_INIT_TEXT:
@@ -282,12 +306,21 @@ fr_status fr_task_init_prefix(const fr_task_env *env, fr_engine *engine,
     case FR_INIT_FILE:
         return init_from_file(env, first_layer, n_layers, task);
     case FR_INIT_RANDOM:
-        init_random(env, first_layer, n_layers, task);
+        init_random(first_layer, n_layers, task);
         return FR_OK;
     case FR_INIT_ZERO:
     default:
         return FR_OK;
     }
+}
+
+fr_status fr_task_init_prefix(const fr_task_env *env, fr_engine *engine,
+                              int64_t first_layer, int64_t n_layers, fr_task *task)
+{
+    FR_TRY(init_keys(env, engine, first_layer, n_layers, task));
+    return task->reparam != NULL
+               ? fr_reparam_start(task->reparam, env->config->run.seed, &task->state)
+               : FR_OK;
 }
 
 fr_stage_prefix fr_task_prefix(const fr_task *task)

@@ -9,6 +9,7 @@
 #include "train/checkpoint.h"
 #include "train/config.h"
 #include "train/engine.h"
+#include "train/reparam.h"
 
 typedef struct fr_task {
     const fr_task_config *config; /* borrowed */
@@ -19,7 +20,8 @@ typedef struct fr_task {
     int64_t length;        /* P */
     int64_t n_local;       /* floats of K (and of V) on this rank: layers * P * G * K */
     int64_t layer_floats;  /* P * G * K */
-    fr_prefix_state state; /* local layers; moments zero for SGD */
+    fr_prefix_state state; /* local layers; moments zero for SGD, NULL with a reparam */
+    fr_reparam *reparam;   /* owned; NULL: K and V are trained directly */
     int64_t *sum;          /* [2 n_local] exact gradient, K then V */
     float *gradient;       /* [2 n_local] */
     fr_prefix_state best;  /* k and v at the best validation; NULL before */
@@ -33,6 +35,8 @@ typedef struct fr_task {
     double last_loss;
     int64_t skipped;
     int64_t skipped_in_row;
+    int64_t stale_validations; /* in a row without a better loss */
+    double valid_loss;         /* of the last validation; INFINITY: none yet */
 } fr_task;
 
 /** What all tasks of a run share. Borrowed. */
@@ -41,6 +45,8 @@ typedef struct fr_task_env {
     const fr_config *config;
     const fr_tokenizer *tokenizer; /* NULL: the model has none */
     const fr_arch *arch;
+    fr_device
+        *device; /* for reparametrised prefixes; may be NULL where no task is trained */
 } fr_task_env;
 
 /**
@@ -55,11 +61,11 @@ FR_MUST_CHECK fr_status fr_task_open_sample(const fr_task_env *env,
                                             int64_t max_rows, fr_task *out);
 void fr_task_close(fr_task *task);
 
-/** Allocate the arrays for this stage's layers. */
+/** Allocate the arrays for this stage's layers, and the MLP of a reparametrised prefix. */
 FR_MUST_CHECK fr_status fr_task_alloc(const fr_task_env *env, int64_t n_layers,
                                       fr_task *task);
 
-/** Collective over the pipeline: fill the prefix as `prefix.init` says (design: 4.7). */
+/** Collective over the pipeline: fill the prefix as `prefix.init` says; a reparam starts from it. */
 FR_MUST_CHECK fr_status fr_task_init_prefix(const fr_task_env *env, fr_engine *engine,
                                             int64_t first_layer, int64_t n_layers,
                                             fr_task *task);

@@ -134,7 +134,7 @@ static bool play_pass(player *p, int stage, stage_state *s, const fr_action *act
     s->now = start + (forward ? t->forward[stage] : t->backward[stage]);
     *(forward ? &s->forward_end[pass] : &s->backward_end[pass]) = s->now;
     add_span(s, action, stage, start);
-    if (action->closes) {
+    if (!forward && action->closes) {
         close_step(p, s, action->task);
     }
     return true;

@@ -45,7 +45,7 @@ touch "$work/three/STOP"
 code=0
 wait $pid || code=$?
 [ $code = 75 ] || fail "STOP gave exit code $code: $(cat "$work/err")"
-rm "$work/three/STOP"
+[ ! -e "$work/three/STOP" ] || fail "an answered STOP file is still there and would stop the next start"
 train three 3 1 --resume 2>"$work/err" || fail "$(cat "$work/err")"
 same "$work/whole/checkpoint-400.h5" "$work/three/checkpoint-400.h5"
 echo "signals and STOP: exit 75, finished with the same bits"

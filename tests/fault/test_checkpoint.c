@@ -63,6 +63,7 @@ static void growing_image_survives_each_failed_allocation(void)
 static void run_folder_survives_each_failed_allocation(void)
 {
     fr_checkpoint *checkpoint = fr_fixture_checkpoint(2, true, 1);
+    fr_fixture_add_mlp(&checkpoint->tasks[1]);
     place at = {fr_test_folder(), checkpoint, 0};
     FR_ASSERT_OK(save(fr_test_ctx(), &at));
     CU_ASSERT_TRUE(fr_fault_sweep("save", save, &at) >= 10);

@@ -11,6 +11,8 @@
 static const char CONFIG[] =
     "base: {path: base.gguf}\n"
     "run: {dir: runs/x, seed: 7, steps: 20}\n"
+    "sweep: {task: second, prefix.length: [2, 3], prefix.init: [{zero: true}, {text: "
+    "a}]}\n"
     "tasks:\n"
     "  - name: first\n"
     "    train: data/train.jsonl\n"

@@ -3,3 +3,8 @@
 fr_mpi_test(mpi/test_group.c 2 3 4)
 fr_mpi_test(mpi/test_agree.c 2 3)
 fr_mpi_test(mpi/test_grid.c 1 2 3 4 6)
+fr_mpi_test(mpi/test_watch.c 2 3)
+fr_mpi_test(mpi/test_reparam.c 1 2 3 4)
+# Timed, so alone and with stages that sleep instead of computing.
+fr_mpi_test(mpi/test_bubble.c 2 4)
+set_tests_properties(mpi.bubble.n2 mpi.bubble.n4 PROPERTIES RUN_SERIAL TRUE)

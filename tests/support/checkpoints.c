@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { PATH_BYTES = 4096, MAX_TASKS = 4 };
@@ -35,6 +36,8 @@ static void fill_task(fr_checkpoint_task *task, int64_t index, bool moments,
     task->last_loss = 0.1;
     task->skipped = 3;
     task->skipped_in_row = 1;
+    task->stale_validations = 4 + index;
+    task->valid_loss = index == 0 ? (double)INFINITY : 2.5;
     task->chat = index == 1;
     task->eos = true;
     task->special = index == 2;
@@ -70,6 +73,24 @@ fr_checkpoint *fr_fixture_checkpoint(int64_t n_tasks, bool moments, int64_t step
         fill_task(&checkpoint->tasks[i], i, moments, step);
     }
     return checkpoint;
+}
+
+void fr_fixture_add_mlp(fr_checkpoint_task *task)
+{
+    const fr_mlp_shape shape = {task->length, task->n_kv_heads, task->head_dim, 5, 6};
+    for (int a = FR_N_PREFIX_ARRAYS; a < FR_N_STATE_ARRAYS; a++) {
+        free(fr_state_array_get(&task->state, a));
+        fr_state_array_set(&task->state, a, NULL);
+    }
+    FR_ASSERT_OK(fr_mlp_init(fr_test_ctx(), &shape, task->n_layers, &task->mlp));
+    for (int a = 0; a < FR_MLP_ARRAYS; a++) {
+        fr_mlp_array array = fr_mlp_describe(&shape, a);
+        for (int64_t i = 0; i < array.floats * (array.shared ? 1 : task->n_layers);
+             i++) {
+            task->mlp.arrays[a][i] = (float)fr_rng_normal(
+                (uint64_t)task->step, FR_RNG_TEST, 100 + (uint64_t)a, (uint64_t)i);
+        }
+    }
 }
 
 void fr_fixture_path(const char *folder, const char *name, char *out)
@@ -134,6 +155,22 @@ static void assert_same_fields(const fr_field *fields, int n, const void *got,
     }
 }
 
+static void assert_same_mlp(const fr_mlp_state *got, const fr_mlp_state *wanted)
+{
+    CU_ASSERT_EQUAL_FATAL(fr_mlp_is_there(got), fr_mlp_is_there(wanted));
+    if (!fr_mlp_is_there(wanted)) {
+        return;
+    }
+    CU_ASSERT_TRUE_FATAL(fr_mlp_same_shape(&got->shape, &wanted->shape));
+    CU_ASSERT_EQUAL_FATAL(got->n_layers, wanted->n_layers);
+    for (int i = 0; i < FR_MLP_ARRAYS; i++) {
+        fr_mlp_array array = fr_mlp_describe(&wanted->shape, i);
+        int64_t n = array.floats * (array.shared ? 1 : wanted->n_layers);
+        fr_assert_same_bytes(array.name, got->arrays[i], wanted->arrays[i],
+                             (size_t)n * sizeof(float));
+    }
+}
+
 static void assert_same_task(const fr_checkpoint_task *got,
                              const fr_checkpoint_task *wanted)
 {
@@ -150,6 +187,7 @@ static void assert_same_task(const fr_checkpoint_task *got,
                                  (size_t)(floats * wanted->n_layers) * sizeof *b);
         }
     }
+    assert_same_mlp(&got->mlp, &wanted->mlp);
 }
 
 void fr_fixture_assert_equal(const fr_checkpoint *got, const fr_checkpoint *wanted)

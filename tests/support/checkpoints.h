@@ -15,6 +15,9 @@ enum { FR_FIXTURE_SLOTS = 3, FR_FIXTURE_LAYERS = 2, FR_FIXTURE_FLOATS = 24 };
  */
 fr_checkpoint *fr_fixture_checkpoint(int64_t n_tasks, bool moments, int64_t step);
 
+/** Turn a task of a fixture into one with an MLP of 5 hidden units over embeddings of 6, in place of moments. */
+void fr_fixture_add_mlp(fr_checkpoint_task *task);
+
 /** Join into `out` (4096 bytes). */
 void fr_fixture_path(const char *folder, const char *name, char *out);
 

@@ -1,6 +1,6 @@
 """A tiny random Llama (four layers, grouped-query attention) as a Hugging Face folder, and pre-tokenised rows.
 
-usage: make_tiny.py FOLDER ROWS.jsonl VOCABULARY
+usage: make_tiny.py FOLDER ROWS.jsonl VOCABULARY [LAYERS]
 """
 import json
 import os
@@ -8,7 +8,8 @@ import random
 import struct
 import sys
 
-LAYERS, WIDTH, FF, HEADS, KV_HEADS, HEAD = 4, 32, 48, 4, 2, 8
+WIDTH, FF, HEADS, KV_HEADS, HEAD = 32, 48, 4, 2, 8
+LAYERS = int(sys.argv[4]) if len(sys.argv) > 4 else 4
 
 
 def tensors(vocabulary):

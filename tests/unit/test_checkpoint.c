@@ -47,6 +47,20 @@ static void prefix_for_inference_has_no_moments(void)
     fr_checkpoint_destroy(&checkpoint);
 }
 
+static void mlp_for_another_prefix_is_not_written(void)
+{
+    char path[PATH_BYTES];
+    const char *folder = fr_test_folder();
+    fr_checkpoint *checkpoint = fr_fixture_checkpoint(1, false, 1);
+    fr_fixture_add_mlp(&checkpoint->tasks[0]);
+    checkpoint->tasks[0].mlp.shape.length = 2;
+    fr_fixture_path(folder, "a.h5", path);
+    FR_ASSERT_FAILS(fr_checkpoint_write(fr_test_ctx(), path, checkpoint), FR_ERR_SHAPE,
+                    "3 slots x 2 layers and an MLP for 2 x 2");
+    CU_ASSERT_EQUAL(fr_fixture_count(folder, ""), 0);
+    fr_checkpoint_destroy(&checkpoint);
+}
+
 static void file_without_texts_round_trips(void)
 {
     fr_checkpoint *checkpoint = fr_fixture_checkpoint(1, false, 3);
@@ -96,6 +110,23 @@ static void write_and_read_bytes(const fr_checkpoint *checkpoint, const char *na
     fr_fixture_path(fr_test_folder(), name, path);
     FR_ASSERT_OK(fr_checkpoint_write(fr_test_ctx(), path, checkpoint));
     FR_ASSERT_OK(fr_file_read(fr_test_ctx(), path, bytes, n));
+}
+
+static void mlp_round_trips_beside_other_tasks(void)
+{
+    char *bytes[2] = {NULL, NULL};
+    size_t n[2] = {0, 0};
+    fr_checkpoint *checkpoint = fr_fixture_checkpoint(3, true, 6);
+    fr_fixture_add_mlp(&checkpoint->tasks[1]);
+    round_trip(checkpoint);
+    write_and_read_bytes(checkpoint, "with.h5", &bytes[0], &n[0]);
+    fr_mlp_fini(&checkpoint->tasks[1].mlp);
+    round_trip(checkpoint);
+    write_and_read_bytes(checkpoint, "without.h5", &bytes[1], &n[1]);
+    CU_ASSERT_TRUE(n[1] < n[0]);
+    free(bytes[0]);
+    free(bytes[1]);
+    fr_checkpoint_destroy(&checkpoint);
 }
 
 /* The pause makes a stored time of second resolution differ. */
@@ -264,6 +295,8 @@ static void full_disk_keeps_the_old_file_and_leaves_nothing(void)
 static const fr_case CASES[] = {
     FR_CASE(several_tasks_round_trip_in_their_order),
     FR_CASE(prefix_for_inference_has_no_moments),
+    FR_CASE(mlp_round_trips_beside_other_tasks),
+    FR_CASE(mlp_for_another_prefix_is_not_written),
     FR_CASE(file_without_texts_round_trips),
     FR_CASE(config_of_a_megabyte_round_trips),
     FR_CASE(values_that_are_no_numbers_keep_their_bits),

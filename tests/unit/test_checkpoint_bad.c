@@ -6,16 +6,18 @@
 #include "train/checkpoint_impl.h"
 
 #include <hdf5.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { PATH_BYTES = 4096, N_FLIPS = 500 };
 
-/* A good file of two tasks with moments, and its bytes. */
+/* A good file of two tasks, one with moments and one with an MLP, and its bytes. */
 static void make_good(char *path, char **bytes, size_t *n)
 {
     fr_checkpoint *checkpoint = fr_fixture_checkpoint(2, true, 5);
+    fr_fixture_add_mlp(&checkpoint->tasks[1]);
     fr_fixture_path(fr_test_folder(), "victim.h5", path);
     FR_ASSERT_OK(fr_checkpoint_write(fr_test_ctx(), path, checkpoint));
     FR_ASSERT_OK(fr_file_read(fr_test_ctx(), path, bytes, n));
@@ -230,6 +232,7 @@ static void repeat_task(hid_t file, const change *c)
 }
 
 #define A "/tasks/alpha"
+#define B "/tasks/beta"
 static const change CHANGES[] = {
     {set_integer, "/", "schema_version", 2, NULL,
      "schema version 2, this Forerun reads version 1"},
@@ -264,6 +267,8 @@ static const change CHANGES[] = {
     {set_integer, A, "n_layers", 1 << 20, NULL, "more than the file holds"},
     {set_integer, A, "step", -1, NULL, "step of /tasks/alpha is -1"},
     {set_integer, A, "cursor", -1, NULL, "cursor of /tasks/alpha is -1"},
+    {set_integer, A, "stale_validations", -1, NULL,
+     "stale_validations of /tasks/alpha is -1"},
     {set_integer, A, "chat", 2, NULL, "chat of /tasks/alpha is 2, must be 0 to 1"},
     {set_integer, A, "moments", -1, NULL, "moments of /tasks/alpha is -1"},
     {drop_attribute, A, "moments", 0, NULL, "moments of /tasks/alpha is missing"},
@@ -283,8 +288,25 @@ static const change CHANGES[] = {
     {replace_by_external_link, A "/layers", NULL, 0, "/tasks/beta/layers",
      "/tasks/alpha/layers is missing (or a link)"},
     {repeat_task, A, NULL, 0, NULL, "more than the file holds"},
+    {set_integer, B, "mlp_hidden", 0, NULL, "an MLP of 0 hidden units"},
+    {set_integer, B, "mlp_hidden", -3, NULL, "an MLP of -3 hidden units"},
+    {set_integer, B, "mlp_hidden", INT64_MAX, NULL, "more than the file holds"},
+    {set_integer, B, "mlp_width", 1 << 19, NULL, "more than the file holds"},
+    {set_integer, B, "mlp_hidden", 4, NULL,
+     "layers/0/w2 must be an f32 array of shape"},
+    {set_integer, B, "mlp_width", 7, NULL,
+     "shared/e must be an f32 array of shape 3 7"},
+    {set_text, B, "mlp_hidden", 0, "5", "mlp_hidden of /tasks/beta"},
+    {drop_attribute, B, "mlp_width", 0, NULL, "mlp_width of /tasks/beta is missing"},
+    {drop_link, B "/shared", NULL, 0, NULL, "/tasks/beta/shared/e is missing"},
+    {drop_link, B "/shared/m_w1", NULL, 0, NULL, "shared/m_w1 is missing"},
+    {drop_link, B "/layers/1/p0_v", NULL, 0, NULL, "layers/1/p0_v is missing"},
+    {drop_link, B "/layers/0/s_b2", NULL, 0, NULL, "layers/0/s_b2 is missing"},
+    {replace_array, B "/layers/1/w2", NULL, 0, NULL, "layers/1/w2 must be an f32"},
+    {replace_array, B "/shared/b1", NULL, 5, NULL, "shared/b1 must be an f32 array of"},
 };
 #undef A
+#undef B
 
 static void wrong_content_under_a_right_digest_is_refused(void)
 {
@@ -314,6 +336,7 @@ static void file_opened_and_sealed_again_loads(void)
     size_t n = 0;
     fr_checkpoint *read = NULL;
     fr_checkpoint *wanted = fr_fixture_checkpoint(2, true, 5);
+    fr_fixture_add_mlp(&wanted->tasks[1]);
     make_good(path, &bytes, &n);
     free(bytes);
     hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
@@ -325,6 +348,34 @@ static void file_opened_and_sealed_again_loads(void)
     fr_fixture_assert_equal(read, wanted);
     fr_checkpoint_destroy(&read);
     fr_checkpoint_destroy(&wanted);
+}
+
+/* Files written before a task's validations were counted: as if there had been none. */
+static void file_of_an_earlier_version_loads(void)
+{
+    static const change DROPS[] = {
+        {NULL, "/tasks/alpha", "stale_validations", 0, NULL, NULL},
+        {NULL, "/tasks/alpha", "valid_loss", 0, NULL, NULL},
+        {NULL, "/tasks/beta", "valid_loss", 0, NULL, NULL}};
+    char path[PATH_BYTES];
+    char *bytes = NULL;
+    size_t n = 0;
+    fr_checkpoint *read = NULL;
+    make_good(path, &bytes, &n);
+    free(bytes);
+    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+    CU_ASSERT_TRUE_FATAL(file >= 0);
+    for (size_t i = 0; i < sizeof DROPS / sizeof DROPS[0]; i++) {
+        drop_attribute(file, &DROPS[i]);
+    }
+    CU_ASSERT_TRUE(H5Fclose(file) >= 0);
+    seal(path);
+    FR_ASSERT_OK(fr_checkpoint_read(fr_test_ctx(), path, &read));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(read);
+    CU_ASSERT_EQUAL(read->tasks[0].stale_validations, 0);
+    CU_ASSERT_EQUAL(read->tasks[1].stale_validations, 5);
+    CU_ASSERT_TRUE(isinf(read->tasks[1].valid_loss));
+    fr_checkpoint_destroy(&read);
 }
 
 static void sealed_garbage_is_refused(void)
@@ -347,6 +398,7 @@ static const fr_case CASES[] = {
     FR_CASE(files_of_other_kinds_are_refused),
     FR_CASE(wrong_content_under_a_right_digest_is_refused),
     FR_CASE(file_opened_and_sealed_again_loads),
+    FR_CASE(file_of_an_earlier_version_loads),
     FR_CASE(sealed_garbage_is_refused),
 };
 

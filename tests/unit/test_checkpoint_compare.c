@@ -2,6 +2,7 @@
 #include "support/checkpoints.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -148,7 +149,74 @@ static void other_shapes_are_not_comparable(void)
     drop_pair();
 }
 
+static void one_task_is_compared_with_one_whatever_the_names(void)
+{
+    fr_difference d;
+    make_pair();
+    free(b->tasks[0].name);
+    b->tasks[0].name = NULL;
+    FR_ASSERT_OK(fr_copy_string(fr_test_ctx(), "other", &b->tasks[0].name));
+    FR_ASSERT_OK(
+        fr_checkpoint_compare_task(fr_test_ctx(), &a->tasks[0], &b->tasks[0], &d));
+    CU_ASSERT_TRUE(d.identical);
+    FR_ASSERT_OK(
+        fr_checkpoint_compare_task(fr_test_ctx(), &a->tasks[0], &b->tasks[1], &d));
+    CU_ASSERT_FALSE(d.identical);
+    b->tasks[0].state.k[0] += 1.0f;
+    FR_ASSERT_OK(
+        fr_checkpoint_compare_task(fr_test_ctx(), &a->tasks[0], &b->tasks[0], &d));
+    CU_ASSERT_FALSE(d.identical);
+    CU_ASSERT_PTR_NOT_NULL(strstr(d.place, "task alpha layer 0 k[0, 0, 0]"));
+    drop_pair();
+}
+
+static void every_array_of_an_mlp_is_compared(void)
+{
+    static const char *const PLACES[FR_MLP_ARRAYS] = {
+        "layer 1 p0_k", "layer 1 p0_v", "layer 1 w2",   "layer 1 m_w2", "layer 1 s_w2",
+        "layer 1 b2",   "layer 1 m_b2", "layer 1 s_b2", "shared e",     "shared m_e",
+        "shared s_e",   "shared w1",    "shared m_w1",  "shared s_w1",  "shared b1",
+        "shared m_b1",  "shared s_b1"};
+    for (int i = 0; i < FR_MLP_ARRAYS; i++) {
+        char place[256];
+        make_pair();
+        fr_fixture_add_mlp(&a->tasks[1]);
+        fr_fixture_add_mlp(&b->tasks[1]);
+        CU_ASSERT_TRUE(compare().identical);
+        fr_mlp_array array = fr_mlp_describe(&a->tasks[1].mlp.shape, i);
+        int64_t at = 1 + (array.shared ? 0 : array.floats);
+        a->tasks[1].mlp.arrays[i][at] = 2.0f;
+        b->tasks[1].mlp.arrays[i][at] = 2.5f;
+        (void)snprintf(place, sizeof place, "task beta %s element 1: 2 against 2.5",
+                       PLACES[i]);
+        assert_different(0.5, place);
+        drop_pair();
+    }
+}
+
+static void mlps_of_other_sizes_are_not_identical(void)
+{
+    make_pair();
+    fr_fixture_add_mlp(&a->tasks[1]);
+    fr_fixture_add_mlp(&b->tasks[1]);
+    b->tasks[1].mlp.shape.width = 4;
+    assert_different(0.0, "task beta: mlp.width 6 against 4");
+    drop_pair();
+}
+
+/* As with moments: a prefix for inference equals the checkpoint that it was made from. */
+static void mlp_in_one_file_alone_does_not_matter(void)
+{
+    make_pair();
+    fr_fixture_add_mlp(&a->tasks[1]);
+    CU_ASSERT_TRUE(compare().identical);
+    drop_pair();
+}
+
 static const fr_case CASES[] = {
+    FR_CASE(every_array_of_an_mlp_is_compared),
+    FR_CASE(mlps_of_other_sizes_are_not_identical),
+    FR_CASE(mlp_in_one_file_alone_does_not_matter),
     FR_CASE(equal_content_is_identical),
     FR_CASE(where_and_how_the_run_was_laid_out_does_not_matter),
     FR_CASE(largest_difference_is_named_with_its_place),
@@ -158,6 +226,7 @@ static const fr_case CASES[] = {
     FR_CASE(step_and_cursor_count),
     FR_CASE(other_tasks_are_not_comparable),
     FR_CASE(other_shapes_are_not_comparable),
+    FR_CASE(one_task_is_compared_with_one_whatever_the_names),
 };
 
 int main(int argc, char **argv)

@@ -109,7 +109,8 @@ static void other_files_are_left_alone(void)
     static const char *const OTHERS[] = {
         "checkpoint-3.h5.bak", "checkpoint-03.h5", "checkpoint-x.h5",
         "checkpoint-.h5",      "prefix.h5",        "metrics.jsonl",
-        "checkpoint--1.h5",    "notes.tmp.12",     "checkpoint-7.h5.tmp.x"};
+        "checkpoint--1.h5",    "notes.tmp.12",     "checkpoint-7.h5.tmp.x",
+        "my-prefix.h5.tmp.1"};
     const int n = sizeof OTHERS / sizeof OTHERS[0];
     const char *folder = fr_test_folder();
     for (int i = 0; i < n; i++) {
@@ -128,6 +129,14 @@ static void left_overs_of_killed_writers_are_removed(void)
     const char *folder = fr_test_folder();
     write_file(folder, "checkpoint-7.h5.tmp.4711", "half");
     write_file(folder, "latest.tmp.4711", "half");
+    write_file(folder, "prefix.h5.tmp.4711", "half");
+    write_file(folder, "best.h5.tmp.1", "half");
+    write_file(folder, "metrics.jsonl.tmp.12", "half");
+    write_file(folder, "config.yaml.tmp.3", "half");
+    write_file(folder, "tokens-07ea1328144e0a0a.cache.tmp.3", "half");
+    FR_ASSERT_OK(fr_checkpoint_tidy(fr_test_ctx(), folder));
+    CU_ASSERT_EQUAL(fr_fixture_count(folder, ""), 0);
+    write_file(folder, "checkpoint-7.h5.tmp.4711", "half");
     FR_ASSERT_OK(save(folder, 8, 1));
     CU_ASSERT_EQUAL(fr_fixture_count(folder, ".tmp."), 0);
     assert_loads(folder, "checkpoint-8.h5", 8);

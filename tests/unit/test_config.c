@@ -44,6 +44,7 @@ static void defaults_are_those_of_the_reference(void)
     CU_ASSERT_EQUAL(c->run.valid_every, 50);
     CU_ASSERT_EQUAL(c->run.log_every, 1);
     CU_ASSERT_EQUAL(c->run.nonfinite_limit, 5);
+    CU_ASSERT_EQUAL(c->run.timeout, 600);
     CU_ASSERT_EQUAL(c->n_tasks, 1);
     CU_ASSERT_PTR_NULL(t->valid);
     CU_ASSERT_PTR_NULL(t->template_text);
@@ -57,6 +58,8 @@ static void defaults_are_those_of_the_reference(void)
     CU_ASSERT_EQUAL(t->steps, FR_AUTO);
     CU_ASSERT_EQUAL(t->prefix.length, FR_AUTO);
     CU_ASSERT_FALSE(t->prefix.freeze_first);
+    CU_ASSERT_EQUAL(t->prefix.mlp_hidden, 0);
+    CU_ASSERT_EQUAL(t->prefix.mlp_width, FR_AUTO);
     CU_ASSERT_EQUAL(t->optimizer.kind, FR_ADAMW);
     CU_ASSERT_DOUBLE_EQUAL(t->optimizer.lr, 5e-3, 0.0);
     CU_ASSERT_EQUAL(t->optimizer.warmup, 0);
@@ -77,7 +80,7 @@ static const char FULL[] =
     "run:\n"
     "  {dir: out, seed: 18446744073709551615, steps: 60, precision: f32, stages: 2,\n"
     "   replicas: auto, threads: 3, device: cpu, save_every: 7, keep: 4,\n"
-    "   valid_every: 0, log_every: 9, nonfinite_limit: 11}\n"
+    "   valid_every: 0, log_every: 9, nonfinite_limit: 11, timeout: 0}\n"
     "tasks:\n"
     "  - name: first.task-1\n"
     "    train: t.jsonl\n"
@@ -90,7 +93,8 @@ static const char FULL[] =
     "    long_rows: cut\n"
     "    max_tokens: 99\n"
     "    steps: 13\n"
-    "    prefix: {init: {random: 0.02}, length: 16, freeze_first: true}\n"
+    "    prefix: {init: {random: 0.02}, length: 16, freeze_first: true,\n"
+    "             mlp: {hidden: 512, width: 48}}\n"
     "    optimizer: {kind: sgd, lr: 1e-2, warmup: 10, schedule: cosine, clip: 0,\n"
     "                weight_decay: .5, beta1: 0, beta2: 0.98, eps: 1.0e-6}\n"
     "    batch: {examples: 3, microbatch_tokens: 77}\n"
@@ -108,6 +112,7 @@ static void check_full(const fr_config *c)
     CU_ASSERT_STRING_EQUAL(c->run.device, "cpu");
     CU_ASSERT_EQUAL(c->run.valid_every, 0);
     CU_ASSERT_EQUAL(c->run.nonfinite_limit, 11);
+    CU_ASSERT_EQUAL(c->run.timeout, 0);
     CU_ASSERT_EQUAL_FATAL(c->n_tasks, 3);
     CU_ASSERT_STRING_EQUAL(t->name, "first.task-1");
     CU_ASSERT_STRING_EQUAL(t->valid, "v.jsonl");
@@ -124,6 +129,8 @@ static void check_full(const fr_config *c)
     CU_ASSERT_DOUBLE_EQUAL(t->prefix.random_std, 0.02, 0.0);
     CU_ASSERT_EQUAL(t->prefix.length, 16);
     CU_ASSERT_TRUE(t->prefix.freeze_first);
+    CU_ASSERT_EQUAL(t->prefix.mlp_hidden, 512);
+    CU_ASSERT_EQUAL(t->prefix.mlp_width, 48);
     CU_ASSERT_EQUAL(t->optimizer.kind, FR_SGD);
     CU_ASSERT_DOUBLE_EQUAL(t->optimizer.lr, 0.01, 0.0);
     CU_ASSERT_EQUAL(t->optimizer.schedule, FR_SCHEDULE_COSINE);
@@ -200,6 +207,42 @@ static void steps_may_stand_with_the_tasks(void)
     free(text);
 }
 
+static void a_task_has_its_own_seed_or_the_runs(void)
+{
+    static const char *const SETS[] = {"run.seed=18446744073709551615",
+                                       "tasks.t.seed=auto"};
+    fr_config *c = read_with(
+        HEAD TASK "  - {name: u, train: a, seed: 0, prefix: {init: {text: x}}}\n", SETS,
+        2);
+    fr_config *again = NULL;
+    char *text = NULL;
+    CU_ASSERT_EQUAL(c->tasks[0].seed, UINT64_MAX);
+    CU_ASSERT_EQUAL(c->tasks[1].seed, 0);
+    FR_ASSERT_OK(fr_config_write(fr_test_ctx(), c, &text));
+    again = parse(text);
+    CU_ASSERT_EQUAL(again->tasks[0].seed, UINT64_MAX);
+    CU_ASSERT_EQUAL(again->tasks[1].seed, 0);
+    fr_config_destroy(&again);
+    fr_config_destroy(&c);
+    free(text);
+}
+
+static void stopping_rules_are_read(void)
+{
+    static const char *const SETS[] = {"tasks.t.valid=v", "tasks.t.patience=3",
+                                       "tasks.t.stop_below=1.25", "run.warmup_depth=2"};
+    static const char *const NONE[] = {"tasks.t.patience=auto", "tasks.t.stop_below=0"};
+    fr_config *c = read_with(HEAD TASK, SETS, 4);
+    CU_ASSERT_EQUAL(c->tasks[0].patience, 3);
+    CU_ASSERT_DOUBLE_EQUAL(c->tasks[0].stop_below, 1.25, 0.0);
+    CU_ASSERT_EQUAL(c->run.warmup_depth, 2);
+    fr_config_destroy(&c);
+    c = read_with(HEAD TASK, NONE, 2);
+    CU_ASSERT_EQUAL(c->tasks[0].patience, 0);
+    CU_ASSERT_EQUAL(c->run.warmup_depth, 1);
+    fr_config_destroy(&c);
+}
+
 static void sets_override_the_file(void)
 {
     static const char *const SETS[] = {"run.steps=70",
@@ -219,6 +262,32 @@ static void sets_override_the_file(void)
     CU_ASSERT_EQUAL(c->tasks[0].prefix.length, 4);
     CU_ASSERT_STRING_EQUAL(c->tasks[0].template_text, "{source} {target}");
     fr_config_destroy(&c);
+}
+
+/* The rate in effect, and written and read again, under two settings. */
+static void check_rate(const char *first, const char *second, double wanted)
+{
+    const char *sets[] = {first, second};
+    fr_config *c = read_with(HEAD TASK, sets, 2);
+    char *text = NULL;
+    CU_ASSERT_DOUBLE_EQUAL(c->tasks[0].optimizer.lr, wanted, 0.0);
+    FR_ASSERT_OK(fr_config_write(fr_test_ctx(), c, &text));
+    fr_config_destroy(&c);
+    c = parse(text);
+    CU_ASSERT_DOUBLE_EQUAL(c->tasks[0].optimizer.lr, wanted, 0.0);
+    fr_config_destroy(&c);
+    free(text);
+}
+
+static void rate_of_itself_depends_on_the_mlp(void)
+{
+    static const char HIDDEN[] = "tasks.t.prefix.mlp.hidden=8";
+    static const char NONE[] = "tasks.t.prefix.mlp.hidden=0";
+    check_rate(NONE, "tasks.t.optimizer.lr=auto", 5e-3);
+    check_rate(HIDDEN, "run.steps=3", 5e-5);
+    check_rate("tasks.t.optimizer.lr=auto", HIDDEN, 5e-5);
+    check_rate(HIDDEN, "tasks.t.optimizer.lr=2e-4", 2e-4);
+    check_rate(HIDDEN, "tasks.t.optimizer.lr=0", 0.0);
 }
 
 static void sets_give_what_the_file_lacks(void)
@@ -268,7 +337,8 @@ static void comments_markers_and_line_ends_are_fine(void)
 static void shipped_configs_are_valid(void)
 {
     static const char *const NAMES[] = {
-        "../configs/debdesc.yaml", "../configs/tiny_cpu.yaml", "../configs/chat.yaml"};
+        "../configs/debdesc.yaml", "../configs/tiny_cpu.yaml", "../configs/chat.yaml",
+        "../configs/sweep.yaml", "../configs/multitask.yaml"};
     for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
         fr_config *c = NULL;
         FR_ASSERT_OK(
@@ -304,7 +374,10 @@ static const fr_case CASES[] = {
     FR_CASE(written_config_reads_back_the_same),
     FR_CASE(reals_are_written_shortest_and_exact),
     FR_CASE(steps_may_stand_with_the_tasks),
+    FR_CASE(a_task_has_its_own_seed_or_the_runs),
+    FR_CASE(stopping_rules_are_read),
     FR_CASE(sets_override_the_file),
+    FR_CASE(rate_of_itself_depends_on_the_mlp),
     FR_CASE(sets_give_what_the_file_lacks),
     FR_CASE(sets_find_tasks_with_dots),
     FR_CASE(anchors_and_block_texts_are_fine),

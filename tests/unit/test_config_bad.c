@@ -83,12 +83,13 @@ static void reals_are_strict(void)
 {
     static const char *const VALUES[] = {"-1",    "nan",   ".nan",  "inf", "0x1p3",
                                          "1e",    ".",     "1.2.3", "e5",  "2e3",
-                                         "1e999", "\"1\"", "1 2",   "auto"};
+                                         "1e999", "\"1\"", "1 2",   "Auto"};
     for (size_t i = 0; i < sizeof VALUES / sizeof VALUES[0]; i++) {
         char key[64];
         (void)snprintf(key, sizeof key, "optimizer: {lr: %s}", VALUES[i]);
-        refuses_task(key, "want a number from 0 and up to 1000");
+        refuses_task(key, "want a number from 0 and up to 1000, or auto");
     }
+    refuses_task("optimizer: {clip: auto}", "want a number from 0 and up to 1e+09");
     refuses_task("optimizer: {beta1: 1}", "want a number from 0 and below 1");
     refuses_task("optimizer: {eps: 0}", "want a number above 0");
     refuses_prefix("{init: {random: 0}, length: 4}", "want a number above 0");
@@ -180,6 +181,19 @@ static void inits_are_exactly_one(void)
     refuses_prefix("{length: 4}", "tasks[0].prefix.init is missing");
 }
 
+static void mlp_sizes_are_checked(void)
+{
+    refuses_prefix("{init: {text: a}, mlp: {hidden: -1}}",
+                   "tasks[0].prefix.mlp.hidden is -1, want a whole number from 0 to");
+    refuses_prefix("{init: {text: a}, mlp: {hidden: auto}}", "hidden is auto, want");
+    refuses_prefix("{init: {text: a}, mlp: {hidden: 4, width: 0}}",
+                   "width is 0, want a whole number from 1 to 1000000, or auto");
+    refuses_prefix("{init: {text: a}, mlp: {width: 8}}",
+                   "mlp.width is 8, but mlp.hidden is 0");
+    refuses_prefix("{init: {text: a}, mlp: 512}", "mlp is a single value, want a map");
+    refuses_prefix("{init: {text: a}, mlp: {hiden: 4}}", "did you mean hidden?");
+}
+
 static void names_are_plain(void)
 {
     static const char *const NAMES[] = {"a/b", "a b", "\"\\u00e9\"", ".", "..", "a:b"};
@@ -259,6 +273,26 @@ static void bad_sets_are_named(void)
     refuses_set("run.steps.more=5", "unknown key steps");
 }
 
+static void task_seeds_and_stopping_rules_are_checked(void)
+{
+    refuses_task("seed: -1", "tasks[0].seed is -1, want a whole number from 0 to "
+                             "18446744073709551614, or auto");
+    refuses_task("seed: 18446744073709551615", "tasks[0].seed is 18446744073709551615");
+    refuses("run: {seed: auto}", "run.seed is auto, want a whole number from 0 to "
+                                 "18446744073709551615");
+    refuses("run: {warmup_depth: 3}", "run.warmup_depth is 3, want a whole number from "
+                                      "1 to 2");
+    refuses_task("patience: -1", "tasks[0].patience is -1, want a whole number from 0");
+    refuses_task("stop_below: -0.5",
+                 "tasks[0].stop_below is -0.5, want a number from 0");
+    refuses_task("patience: 2", "tasks[0].patience needs validations, but the task has "
+                                "no valid");
+    refuses_task("stop_below: 2", "tasks[0].stop_below needs validations");
+    refuses("base: {path: m}\nrun: {dir: o, steps: 1, valid_every: 0}\ntasks:\n"
+            "- {name: t, train: a, valid: v, " INIT ", patience: 1}\n",
+            "x.yaml:4: tasks[0].patience needs validations, but run.valid_every is 0");
+}
+
 static void missing_file_is_bad_data(void)
 {
     fr_config *config = NULL;
@@ -278,12 +312,14 @@ static const fr_case CASES[] = {
     FR_CASE(duplicates_are_refused),
     FR_CASE(missing_keys_are_named),
     FR_CASE(inits_are_exactly_one),
+    FR_CASE(mlp_sizes_are_checked),
     FR_CASE(names_are_plain),
     FR_CASE(templates_are_checked),
     FR_CASE(broken_yaml_is_named_by_line),
     FR_CASE(hostile_nesting_ends_soon),
     FR_CASE(aliases_neither_loop_nor_explode),
     FR_CASE(bad_sets_are_named),
+    FR_CASE(task_seeds_and_stopping_rules_are_checked),
     FR_CASE(missing_file_is_bad_data),
 };
 

@@ -11,7 +11,8 @@ static const char BASE[] =
     "- {name: a, train: a.jsonl, template: \"{target}\", prefix: {init: {text: "
     "hello}}}\n"
     "- {name: b, train: b.jsonl, chat: true, prefix: {init: {zero: true}, length: 8},\n"
-    "   optimizer: {schedule: cosine}, steps: 20}\n";
+    "   optimizer: {schedule: cosine}, steps: 20}\n"
+    "- {name: c, train: c, valid: v, prefix: {init: {text: x}}}\n";
 
 static fr_config *read_with(const char *set)
 {
@@ -70,6 +71,10 @@ static void free_keys_may_change(void)
                                        "run.valid_every=3",
                                        "run.log_every=2",
                                        "run.nonfinite_limit=1",
+                                       "run.timeout=9",
+                                       "run.warmup_depth=2",
+                                       "tasks.c.patience=1",
+                                       "tasks.c.stop_below=1.5",
                                        "tasks.a.train=moved.jsonl",
                                        "tasks.a.valid=v.jsonl",
                                        "tasks.a.valid_rows=10",
@@ -87,6 +92,7 @@ static void identity_keys_must_match(void)
     } CASES[] = {
         {"run.seed=2", "run.seed was 1 in the run that is resumed, now it is 2"},
         {"run.precision=f32", "run.precision was bf16"},
+        {"tasks.a.seed=2", "tasks.a.seed was 1 in the run"},
         {"tasks.a.template={target}!",
          "tasks.a.template was \"{target}\" in the run that is resumed, now it is "
          "\"{target}!\""},
@@ -97,6 +103,7 @@ static void identity_keys_must_match(void)
         {"tasks.a.max_tokens=64", "tasks.a.max_tokens was auto"},
         {"tasks.a.prefix.length=2", "tasks.a.prefix.length was auto"},
         {"tasks.b.prefix.freeze_first=true", "tasks.b.prefix.freeze_first was false"},
+        {"tasks.a.prefix.mlp.hidden=8", "tasks.a.prefix.mlp.hidden was 0"},
         {"tasks.a.prefix.init.text=bye", "tasks.a.prefix.init.text was \"hello\""},
         {"tasks.b.prefix.init.random=1", "tasks.b.prefix.init.random was (not set)"},
         {"tasks.b.prefix.init.file=x.h5", "tasks.b.prefix.init.zero was true"},
@@ -116,10 +123,28 @@ static void identity_keys_must_match(void)
     }
 }
 
+static void width_of_the_mlp_must_match(void)
+{
+    const char *sets[2][2] = {
+        {"tasks.a.prefix.mlp.hidden=8", "tasks.a.eos=true"},
+        {"tasks.a.prefix.mlp.hidden=8", "tasks.a.prefix.mlp.width=16"}};
+    fr_config *both[2] = {NULL, NULL};
+    const char *path = fr_test_path(fr_test_folder(), "x.yaml");
+    fr_test_write_text(path, BASE);
+    for (int i = 0; i < 2; i++) {
+        FR_ASSERT_OK(fr_config_read(fr_test_ctx(), path, sets[i], 2, &both[i]));
+    }
+    FR_ASSERT_FAILS(fr_config_check_resume(fr_test_ctx(), both[0], both[1]),
+                    FR_ERR_CHECKPOINT, "tasks.a.prefix.mlp.width was auto");
+    fr_config_destroy(&both[0]);
+    fr_config_destroy(&both[1]);
+}
+
 static void equal_numbers_may_be_written_differently(void)
 {
     resume("tasks.a.optimizer.lr=1.0e-2", "tasks.a.optimizer.lr=0.01", NULL);
     resume("tasks.a.optimizer.lr=-0", "tasks.a.optimizer.lr=0", NULL);
+    resume(NULL, "tasks.a.seed=1", NULL);
     /* task a has its 50 steps from run.steps */
     resume(NULL, "tasks.a.steps=50", NULL);
 }
@@ -149,7 +174,8 @@ static void tasks_are_matched_by_name(void)
         "8},\n"
         "   optimizer: {schedule: cosine}, steps: 20}\n"
         "- {name: a, train: a, template: \"{target}\", prefix: {init: {text: "
-        "hello}}}\n";
+        "hello}}}\n"
+        "- {name: c, train: c, valid: v, prefix: {init: {text: x}}}\n";
     fr_config *saved = read_with(NULL);
     fr_config *now = NULL;
     FR_ASSERT_OK(fr_config_parse(fr_test_ctx(), "y.yaml", REORDERED, &now));
@@ -166,6 +192,7 @@ static const fr_case CASES[] = {
     FR_CASE(written_config_resumes),
     FR_CASE(free_keys_may_change),
     FR_CASE(identity_keys_must_match),
+    FR_CASE(width_of_the_mlp_must_match),
     FR_CASE(equal_numbers_may_be_written_differently),
     FR_CASE(steps_grow_with_a_constant_schedule),
     FR_CASE(steps_are_identity_where_the_schedule_uses_them),

@@ -150,6 +150,40 @@ static void all_ranks_log_when_asked(void)
     CU_ASSERT_STRING_EQUAL(logged(NULL, "0", 3, 4, FR_LOG_INFO, "a", out), "");
 }
 
+/* FORERUN_TIMEOUT as the context takes it, with 600 for nothing. */
+static fr_status timeout_of(const char *setting, int64_t *out)
+{
+    (void)(setting != NULL ? setenv("FORERUN_TIMEOUT", setting, 1)
+                           : unsetenv("FORERUN_TIMEOUT"));
+    fr_ctx *ctx = fr_ctx_create();
+    CU_ASSERT_PTR_NOT_NULL_FATAL(ctx);
+    fr_status status = fr_ctx_timeout(ctx, 600, out);
+    if (status != FR_OK) {
+        CU_ASSERT_PTR_NOT_NULL(strstr(fr_ctx_error(ctx), "FORERUN_TIMEOUT is \""));
+    }
+    fr_ctx_destroy(&ctx);
+    (void)unsetenv("FORERUN_TIMEOUT");
+    return status;
+}
+
+static void timeout_of_the_environment_wins_where_it_is_a_number(void)
+{
+    static const char *const BAD[] = {
+        "-1", "x", "3s", " 3", "1.5", "1000000001", "99999999999999999999"};
+    int64_t seconds = 0;
+    CU_ASSERT_EQUAL(timeout_of(NULL, &seconds), FR_OK);
+    CU_ASSERT_EQUAL(seconds, 600);
+    CU_ASSERT_EQUAL(timeout_of("", &seconds), FR_OK);
+    CU_ASSERT_EQUAL(seconds, 600);
+    CU_ASSERT_EQUAL(timeout_of("0", &seconds), FR_OK);
+    CU_ASSERT_EQUAL(seconds, 0);
+    CU_ASSERT_EQUAL(timeout_of("1000000000", &seconds), FR_OK);
+    CU_ASSERT_EQUAL(seconds, 1000000000);
+    for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
+        CU_ASSERT_EQUAL(timeout_of(BAD[i], &seconds), FR_ERR_ARG);
+    }
+}
+
 static const fr_case CASES[] = {
     FR_CASE(starts_without_error_as_rank_0),
     FR_CASE(failure_records_message_and_place),
@@ -161,6 +195,7 @@ static const fr_case CASES[] = {
     FR_CASE(level_setting_filters),
     FR_CASE(other_ranks_are_quiet_except_for_warnings),
     FR_CASE(all_ranks_log_when_asked),
+    FR_CASE(timeout_of_the_environment_wins_where_it_is_a_number),
 };
 
 int main(int argc, char **argv)

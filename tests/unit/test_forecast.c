@@ -30,7 +30,7 @@ static void bytes_follow_the_formulas(void)
 {
     CU_ASSERT_EQUAL(fr_edge_bytes(&ARCH, 10), 10 * 64 * 4);
     CU_ASSERT_EQUAL(fr_reduction_bytes(&ARCH, 3, 5), 2 * 3 * 5 * 2 * 16 * 8);
-    CU_ASSERT_EQUAL(fr_word_bytes(&ARCH), (3 + 8) * 8);
+    CU_ASSERT_EQUAL(fr_word_bytes(&ARCH, 4), (4 + 3 * 4 + 8) * 8);
     CU_ASSERT_EQUAL(fr_task_bytes(&ARCH, 3, 5), 3 * 5 * 2 * 16 * 56);
 }
 
@@ -165,7 +165,7 @@ static void the_reduction_is_in_the_step(void)
     p.machine.link_seconds = 0.5;
     FR_ASSERT_OK(fr_forecast_run(fr_test_ctx(), &p, &f));
     double bytes = 2.0 * 2 * 6 * 32 * 8;
-    double word = 11.0 * 8.0;
+    double word = (4 + 3 * 4 + 8) * 8.0;
     CU_ASSERT_DOUBLE_EQUAL(f.update_seconds,
                            2.0 * bytes * 0.75 / 1000.0 + 4 * 0.5 +
                                2.0 * word * 15.0 / 16.0 / 1000.0 + 8 * 0.5,
@@ -223,8 +223,10 @@ static void caps_and_kinds_add_up(void)
                                 .max_position = 32};
         int64_t slot = fr_stage_slot_bytes(&shape, 20, true);
         CU_ASSERT_EQUAL(f.stages[i].cap, 4 - i);
-        CU_ASSERT_EQUAL(m->activations + m->edges, (4 - i) * slot);
-        CU_ASSERT_EQUAL(m->edges, (4 - i) * 2 * fr_edge_bytes(&ARCH, 20));
+        int64_t message = fr_edge_bytes(&ARCH, 20);
+        int64_t ahead = i > 0 ? message : 0;
+        CU_ASSERT_EQUAL(m->activations + m->edges, (4 - i) * slot + ahead);
+        CU_ASSERT_EQUAL(m->edges, (4 - i) * 2 * message + ahead);
         CU_ASSERT_EQUAL(m->tasks,
                         fr_task_bytes(&ARCH, 2, 6) + fr_task_bytes(&ARCH, 2, 9));
         CU_ASSERT_EQUAL(m->total, m->weights + m->activations + m->edges + m->forward +

@@ -23,6 +23,7 @@ enum {
 typedef struct gemm_plan {
     const fr_product *product;
     const fr_gemm_kernel *kernel;
+    const fr_device *device;
     int n_threads;
     int64_t block; /* depth of a block */
     int64_t n_blocks;
@@ -270,6 +271,9 @@ static void multiply_part(const gemm_plan *plan, const gemm_part *part, float *r
 #pragma omp for schedule(dynamic, 1)
     for (int64_t i = 0; i < n_items; i++) {
         multiply_item(plan, part, i, right);
+        if (omp_get_thread_num() == 0) {
+            fr_device_progress(plan->device);
+        }
     }
 }
 
@@ -321,7 +325,7 @@ static void plan_items(gemm_plan *plan)
 
 fr_status fr_gemm_multiply(fr_device *device, const fr_product *product)
 {
-    gemm_plan plan = {.product = product, .kernel = device->gemm};
+    gemm_plan plan = {.product = product, .kernel = device->gemm, .device = device};
     int64_t products = product->m * product->columns * product->depth;
     plan.n_threads = products < SERIAL_PRODUCTS ? 1 : device->n_threads;
     plan_blocks(&plan);
@@ -360,7 +364,9 @@ static fr_status multiply(fr_device *device, const fr_product *product)
         return FR_OK;
     }
     if (is_by_library(device, product->weights->dtype)) {
-        return fr_onednn_multiply(device, product);
+        FR_TRY(fr_onednn_multiply(device, product));
+        fr_device_progress(device);
+        return FR_OK;
     }
     return fr_gemm_multiply(device, product);
 }

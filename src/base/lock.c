@@ -1,0 +1,120 @@
+#define _POSIX_C_SOURCE 200809L
+#include "base/lock.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { HOLDER_BYTES = 160, HOST_BYTES = 128 };
+
+struct fr_lock {
+    int file;
+};
+
+static bool is_held_by_another(int error)
+{
+    return error == EACCES || error == EAGAIN;
+}
+
+/* 0, or the error number. */
+static int try_lock(int file)
+{
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    int result = fcntl(file, F_SETLK, &whole);
+    while (result != 0 && errno == EINTR) {
+        result = fcntl(file, F_SETLK, &whole);
+    }
+    return result == 0 ? 0 : errno;
+}
+
+/* Tries again until the time is over, since a killed launcher's processes may live a moment longer. */
+static int try_for(fr_ctx *ctx, int file, const char *what, double wait_seconds)
+{
+    static const double PAUSE_SECONDS = 0.02;
+    static const struct timespec PAUSE = {0, 20 * 1000 * 1000};
+    int error = try_lock(file);
+    if (is_held_by_another(error) && wait_seconds > 0) {
+        fr_log(ctx, FR_LOG_INFO, "the %s is in use; waiting up to %.0f s", what,
+               wait_seconds);
+    }
+    for (double waited = 0; is_held_by_another(error) && waited < wait_seconds;
+         waited += PAUSE_SECONDS) {
+        (void)nanosleep(&PAUSE, NULL);
+        error = try_lock(file);
+    }
+    return error;
+}
+
+/* For people alone: what cannot be written is left out. */
+static void write_holder(int file)
+{
+    char text[HOLDER_BYTES];
+    char host[HOST_BYTES] = "?";
+    (void)gethostname(host, sizeof host - 1);
+    int length = snprintf(text, sizeof text, "pid %ld on %s\n", (long)getpid(), host);
+    if (ftruncate(file, 0) != 0 || pwrite(file, text, (size_t)length, 0) != length) {
+        return;
+    }
+}
+
+static void read_holder(int file, char out[HOLDER_BYTES])
+{
+    ssize_t length = pread(file, out, HOLDER_BYTES - 1, 0);
+    out[length > 0 ? length : 0] = '\0';
+    out[strcspn(out, "\n")] = '\0';
+    if (out[0] == '\0') {
+        (void)snprintf(out, HOLDER_BYTES, "unknown pid");
+    }
+}
+
+fr_status fr_lock_take(fr_ctx *ctx, const char *path, const char *what,
+                       double wait_seconds, fr_lock **out)
+{
+    char holder[HOLDER_BYTES];
+    *out = NULL;
+    int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (file < 0) {
+        return FR_FAIL(ctx, FR_ERR_IO,
+                       "cannot create %s: %s; check the folder and its permissions",
+                       path, strerror(errno));
+    }
+    fr_status status = FR_OK;
+    int error = try_for(ctx, file, what, wait_seconds);
+    if (error == 0) {
+        write_holder(file);
+    } else if (is_held_by_another(error)) {
+        read_holder(file, holder);
+        status = FR_FAIL(ctx, FR_ERR_IO,
+                         "another run (%s) is writing to the %s; wait for its end, "
+                         "stop it, or choose another folder",
+                         holder, what);
+    } else {
+        fr_log(ctx, FR_LOG_WARN,
+               "cannot lock %s: %s; see to it that no other run uses the %s", path,
+               strerror(error), what);
+    }
+    if (status == FR_OK) {
+        status = fr_alloc(ctx, 1, sizeof **out, out);
+    }
+    if (status != FR_OK) {
+        (void)close(file);
+        return status;
+    }
+    (*out)->file = file;
+    return FR_OK;
+}
+
+void fr_lock_release(fr_lock **lock)
+{
+    if (*lock != NULL) {
+        (void)close((*lock)->file);
+        free(*lock);
+        *lock = NULL;
+    }
+}

@@ -1,0 +1,110 @@
+#include "cli/commands.h"
+#include "cli/config_options.h"
+#include "train/preflight.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const fr_option OPTIONS[] = {
+    {"set", "a.b=c", "override a config key (repeatable), as in train"},
+    {NULL, NULL, NULL},
+};
+
+const fr_command FR_PREFLIGHT_COMMAND = {
+    "preflight", "CONFIG", 1,
+    "look at memory, run folder, base file, clocks and links of all nodes; under "
+    "mpirun",
+    OPTIONS};
+
+static const double MIB = 1024.0 * 1024.0;
+
+static void print_nodes(const fr_preflight_report *report,
+                        const fr_preflight_node *nodes, int n_nodes)
+{
+    (void)printf("%-16s %5s %5s %10s %12s %12s %9s %10s %9s  %s\n", "node", "ranks",
+                 "procs", "free MiB", "weights MiB", "base layers", "clock ms",
+                 "latency us", "MB/s", "state");
+    for (int i = 0; i < n_nodes; i++) {
+        const fr_preflight_node *node = &nodes[i];
+        (void)printf(
+            "%-16s %5lld %5lld %10.0f %12.1f %5lld of %3lld %9.1f %10.0f %9.1f  %s\n",
+            node->host, (long long)node->n_ranks, (long long)node->n_processors,
+            (double)node->memory_bytes / MIB, (double)node->need_bytes / MIB,
+            (long long)node->n_hashed, (long long)report->n_digests,
+            1e3 * node->clock_s, node->latency_us, node->mb_per_s,
+            node->finding[0] != '\0' ? "ODD" : "fine");
+    }
+}
+
+/* The slowest pair: with many ranks the matrix is too much to read. */
+static void print_pairs(const fr_preflight_report *report)
+{
+    int64_t n = report->n_ranks;
+    int64_t slowest = -1;
+    int64_t n_pairs = 0;
+    for (int64_t i = 0; i < n * n; i++) {
+        double rate = report->links[i].mb_per_s;
+        n_pairs += rate > 0.0;
+        if (rate > 0.0 && (slowest < 0 || rate < report->links[slowest].mb_per_s)) {
+            slowest = i;
+        }
+    }
+    if (slowest >= 0) {
+        (void)printf("slowest of %lld links between ranks: %lld (%s) to %lld (%s), "
+                     "%.1f MB/s%s\n",
+                     (long long)n_pairs, (long long)(slowest / n),
+                     report->ranks[slowest / n].host, (long long)(slowest % n),
+                     report->ranks[slowest % n].host, report->links[slowest].mb_per_s,
+                     report->all_links ? "" : "; not all were measured, for time");
+    }
+}
+
+static void print_findings(const fr_preflight_node *nodes, int n_nodes, int *exit_code)
+{
+    int odd = 0;
+    for (int i = 0; i < n_nodes; i++) {
+        if (nodes[i].finding[0] != '\0') {
+            odd++;
+            (void)printf("ODD %s (rank %d): %s\n", nodes[i].host, nodes[i].first_rank,
+                         nodes[i].finding);
+        }
+    }
+    (void)printf("preflight: %d nodes, %d odd\n", n_nodes, odd);
+    *exit_code = odd > 0 ? 1 : 0;
+}
+
+/* Rank 0 judges and prints; every rank leaves with its verdict. */
+static fr_status conclude(const fr_cli *cli, const fr_preflight_report *report)
+{
+    fr_preflight_node *nodes = NULL;
+    int n_nodes = 0;
+    fr_status status = FR_OK;
+    if (fr_ctx_rank(cli->ctx) == 0) {
+        status = fr_preflight_judge(cli->ctx, report, &nodes, &n_nodes);
+        if (status == FR_OK) {
+            print_nodes(report, nodes, n_nodes);
+            print_pairs(report);
+            print_findings(nodes, n_nodes, cli->exit_code);
+            (void)fflush(stdout);
+        }
+    }
+    free(nodes);
+    FR_TRY(fr_group_agree(cli->world, status));
+    return fr_group_broadcast(cli->world, 0, cli->exit_code, sizeof *cli->exit_code);
+}
+
+fr_status fr_cmd_preflight(const fr_cli *cli)
+{
+    fr_config *config = NULL;
+    fr_preflight_report report = {.n_ranks = 0};
+    fr_status status = fr_group_agree(cli->world, fr_cli_read_config(cli, &config));
+    if (status == FR_OK) {
+        status = fr_preflight_measure(cli->ctx, cli->world, config, &report);
+    }
+    if (status == FR_OK) {
+        status = conclude(cli, &report);
+    }
+    fr_preflight_fini(&report);
+    fr_config_destroy(&config);
+    return status;
+}

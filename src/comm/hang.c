@@ -1,0 +1,241 @@
+#include "comm/hang.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Beats come every half second. One that is this late is in doubt: neither alive nor yet silent. */
+enum { DOUBT_MS = 1500, LEAST_SILENCE_MS = 3000 };
+
+enum { HEAD_BYTES = 4096, ROW_BYTES = 512, MOST_NAMED = 8, CLOCK_BYTES = 24 };
+
+/* A text that grows in memory of fixed size. */
+typedef struct sheet {
+    char *text;
+    size_t bytes;
+    size_t used;
+} sheet;
+
+__attribute__((format(printf, 2, 3))) static void add(sheet *s, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int n = vsnprintf(s->text + s->used, s->bytes - s->used, format, arguments);
+    va_end(arguments);
+    size_t left = s->bytes - s->used - 1;
+    s->used += n < 0 ? 0 : (size_t)n < left ? (size_t)n : left;
+}
+
+int64_t fr_hang_silence_ms(int64_t timeout_ms)
+{
+    int64_t half = timeout_ms / 2;
+    return half > LEAST_SILENCE_MS ? half : LEAST_SILENCE_MS;
+}
+
+static bool is_waiting(const fr_slot *slot)
+{
+    return strcmp(slot->state, "waiting") == 0;
+}
+
+static bool is_computing(const fr_slot *slot)
+{
+    return strcmp(slot->state, "computing") == 0;
+}
+
+/* How long the state lasts, by the rank's own clock. */
+static int64_t span_ms(const fr_slot *slot)
+{
+    return slot->beat_ms - slot->since_ms;
+}
+
+static bool is_running(const fr_sighting *rank)
+{
+    return !rank->is_known || rank->slot.status == FR_SLOT_RUNNING;
+}
+
+bool fr_hang_is_culprit(fr_hang hang, const fr_sighting *rank, int64_t timeout_ms)
+{
+    switch (hang) {
+    case FR_HANG_SILENT:
+        return is_running(rank) && rank->silent_ms >= fr_hang_silence_ms(timeout_ms);
+    case FR_HANG_LEFT:
+        return !is_running(rank);
+    case FR_HANG_COMPUTING:
+        return rank->is_known && is_computing(&rank->slot) &&
+               span_ms(&rank->slot) >= timeout_ms;
+    case FR_HANG_ALL_WAIT:
+        return rank->is_known && is_waiting(&rank->slot) &&
+               span_ms(&rank->slot) >= timeout_ms;
+    case FR_HANG_NONE:
+        break;
+    }
+    return false;
+}
+
+static int count_culprits(fr_hang hang, const fr_sighting *ranks, int n_ranks,
+                          int64_t timeout_ms)
+{
+    int n = 0;
+    for (int r = 0; r < n_ranks; r++) {
+        n += fr_hang_is_culprit(hang, &ranks[r], timeout_ms);
+    }
+    return n;
+}
+
+static bool is_in_doubt(const fr_sighting *rank)
+{
+    return !rank->is_known || !rank->is_beating || rank->silent_ms > DOUBT_MS;
+}
+
+fr_hang fr_hang_judge(const fr_sighting *ranks, int n_ranks, int64_t timeout_ms)
+{
+    if (count_culprits(FR_HANG_SILENT, ranks, n_ranks, timeout_ms) > 0) {
+        return FR_HANG_SILENT;
+    }
+    if (count_culprits(FR_HANG_LEFT, ranks, n_ranks, timeout_ms) > 0) {
+        return FR_HANG_LEFT;
+    }
+    for (int r = 0; r < n_ranks; r++) {
+        if (is_in_doubt(&ranks[r])) {
+            return FR_HANG_NONE;
+        }
+    }
+    if (count_culprits(FR_HANG_COMPUTING, ranks, n_ranks, timeout_ms) > 0) {
+        return FR_HANG_COMPUTING;
+    }
+    int n_waiting = count_culprits(FR_HANG_ALL_WAIT, ranks, n_ranks, timeout_ms);
+    return n_waiting == n_ranks ? FR_HANG_ALL_WAIT : FR_HANG_NONE;
+}
+
+/* Time of day; no calendar of the C library, which may take locks and memory. */
+static const char *clock_of(int64_t wall_ms, char out[CLOCK_BYTES])
+{
+    int second = (int)(wall_ms / 1000 % 86400);
+    (void)snprintf(out, CLOCK_BYTES, "%02d:%02d:%02d UTC", second / 3600,
+                   second / 60 % 60, second % 60);
+    return out;
+}
+
+static void add_seconds(sheet *s, int64_t ms)
+{
+    add(s, "%lld.%lld s", (long long)(ms / 1000), (long long)(ms % 1000 / 100));
+}
+
+static void add_name(sheet *s, const fr_sighting *rank)
+{
+    if (rank->is_known) {
+        add(s, "rank %d on %s", rank->slot.rank, rank->slot.host);
+    } else {
+        add(s, "rank %d (no slot file of it can be read)", rank->slot.rank);
+    }
+}
+
+static void add_reason(sheet *s, fr_hang hang, const fr_sighting *rank)
+{
+    char clock[CLOCK_BYTES];
+    if (hang == FR_HANG_SILENT && rank->is_known) {
+        add(s, " has stopped or been cut off: no sign of life since %s, ",
+            clock_of(rank->slot.beat_ms, clock));
+        add_seconds(s, rank->silent_ms);
+    } else if (hang == FR_HANG_SILENT) {
+        add(s, " has stopped, never started, or does not share the run folder, ");
+        add_seconds(s, rank->silent_ms);
+    } else if (hang == FR_HANG_LEFT) {
+        add(s, " has left (%s) since %s", fr_slot_status_name(rank->slot.status),
+            clock_of(rank->slot.beat_ms, clock));
+    } else if (hang == FR_HANG_COMPUTING) {
+        add(s, " computes without a message since %s, ",
+            clock_of(rank->slot.since_ms, clock));
+        add_seconds(s, span_ms(&rank->slot));
+    }
+}
+
+static void add_culprits(sheet *s, fr_hang hang, const fr_sighting *ranks, int n_ranks,
+                         int64_t timeout_ms)
+{
+    int n = 0;
+    for (int r = 0; r < n_ranks; r++) {
+        if (!fr_hang_is_culprit(hang, &ranks[r], timeout_ms)) {
+            continue;
+        }
+        if (n < MOST_NAMED) {
+            add(s, "%s", n > 0 ? "; " : "");
+            add_name(s, &ranks[r]);
+            add_reason(s, hang, &ranks[r]);
+        }
+        n++;
+    }
+    if (n > MOST_NAMED) {
+        add(s, "; and %d more", n - MOST_NAMED);
+    }
+}
+
+/* All wait: the wait that began last closed the circle. */
+static void add_deadlock(sheet *s, const fr_sighting *ranks, int n_ranks)
+{
+    char clock[CLOCK_BYTES];
+    const fr_sighting *last = &ranks[0];
+    for (int r = 1; r < n_ranks; r++) {
+        last = span_ms(&ranks[r].slot) < span_ms(&last->slot) ? &ranks[r] : last;
+    }
+    add(s, "all ranks are alive and wait, a deadlock or a broken network: the last to "
+           "wait is ");
+    add_name(s, last);
+    add(s, " since %s, ", clock_of(last->slot.since_ms, clock));
+    add_seconds(s, span_ms(&last->slot));
+}
+
+static void add_row(sheet *s, const fr_sighting *rank, bool is_culprit)
+{
+    const fr_slot *slot = &rank->slot;
+    char peer[16] = "-";
+    char clock[CLOCK_BYTES];
+    if (!rank->is_known) {
+        add(s, "%4d  ?%s\n", slot->rank, is_culprit ? "  <--" : "");
+        return;
+    }
+    if (slot->peer >= 0) {
+        (void)snprintf(peer, sizeof peer, "%d", slot->peer);
+    } else if (is_waiting(slot)) {
+        (void)snprintf(peer, sizeof peer, "all");
+    }
+    add(s, "%4d  %-16s %8lld  %-9s  %-12s  %4s  %5lld  %-16s  %10lld  %s, ", slot->rank,
+        slot->host, (long long)slot->pid,
+        slot->status == FR_SLOT_RUNNING ? slot->state
+                                        : fr_slot_status_name(slot->status),
+        slot->what, peer, (long long)slot->step, slot->task,
+        (long long)slot->microbatch, clock_of(slot->since_ms, clock));
+    add_seconds(s, span_ms(slot) + rank->silent_ms);
+    add(s, "%s\n", is_culprit ? "  <--" : "");
+}
+
+size_t fr_hang_report_bytes(int n_ranks)
+{
+    return (size_t)HEAD_BYTES + (size_t)n_ranks * ROW_BYTES;
+}
+
+size_t fr_hang_report(fr_hang hang, const fr_sighting *ranks, int n_ranks,
+                      int64_t timeout_ms, char *text, size_t bytes)
+{
+    sheet s = {text, bytes, 0};
+    text[0] = '\0';
+    add(&s, "error: no progress within run.timeout (");
+    add_seconds(&s, timeout_ms);
+    add(&s, "): ");
+    if (hang == FR_HANG_ALL_WAIT) {
+        add_deadlock(&s, ranks, n_ranks);
+    } else {
+        add_culprits(&s, hang, ranks, n_ranks, timeout_ms);
+    }
+    add(&s, "; start again with --resume\n");
+    add(&s,
+        "who waits for whom:\nrank  %-16s %8s  %-9s  %-12s  %4s  %5s  %-16s  %10s  "
+        "since\n",
+        "host", "pid", "state", "what", "peer", "step", "task", "microbatch");
+    for (int r = 0; r < n_ranks; r++) {
+        bool marked =
+            hang != FR_HANG_ALL_WAIT && fr_hang_is_culprit(hang, &ranks[r], timeout_ms);
+        add_row(&s, &ranks[r], marked);
+    }
+    return s.used;
+}

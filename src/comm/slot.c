@@ -1,0 +1,113 @@
+#define _POSIX_C_SOURCE 200809L
+#include "comm/slot.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *const STATUS_NAMES[] = {"running", "ended", "failed"};
+
+const char *fr_slot_status_name(fr_slot_status status)
+{
+    return STATUS_NAMES[status];
+}
+
+void fr_slot_word(const char *word, char *field, int bytes)
+{
+    int n = 0;
+    for (; word != NULL && word[n] != '\0' && n < bytes - 1; n++) {
+        field[n] = word[n] > ' ' && word[n] <= '~' ? word[n] : '_';
+    }
+    if (n == 0) {
+        field[n++] = '-';
+    }
+    field[n] = '\0';
+}
+
+void fr_slot_format(const fr_slot *slot, char line[FR_SLOT_BYTES])
+{
+    int n = snprintf(
+        line, FR_SLOT_BYTES,
+        "rank=%d host=%s pid=%lld status=%s state=%s what=%s peer=%d step=%lld "
+        "task=%s microbatch=%lld since=%lld.%03lld beat=%lld.%03lld",
+        slot->rank, slot->host, (long long)slot->pid, STATUS_NAMES[slot->status],
+        slot->state, slot->what, slot->peer, (long long)slot->step, slot->task,
+        (long long)slot->microbatch, (long long)(slot->since_ms / 1000),
+        (long long)(slot->since_ms % 1000), (long long)(slot->beat_ms / 1000),
+        (long long)(slot->beat_ms % 1000));
+    n = n < 0 ? 0 : n < FR_SLOT_BYTES ? n : FR_SLOT_BYTES - 1;
+    memset(line + n, ' ', (size_t)(FR_SLOT_BYTES - n));
+    line[FR_SLOT_BYTES - 1] = '\n';
+}
+
+static bool parse_status(const char *name, fr_slot_status *out)
+{
+    for (int i = FR_SLOT_RUNNING; i <= FR_SLOT_FAILED; i++) {
+        if (strcmp(name, STATUS_NAMES[i]) == 0) {
+            *out = (fr_slot_status)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool fr_slot_parse(const char line[FR_SLOT_BYTES], fr_slot *out)
+{
+    enum { FIELDS = 14 };
+    char text[FR_SLOT_BYTES];
+    char status[FR_SLOT_WORD_BYTES];
+    long long pid = 0;
+    long long step = 0;
+    long long microbatch = 0;
+    long long since[2] = {0, 0};
+    long long beat[2] = {0, 0};
+    int used = 0;
+    fr_slot slot = {0};
+    if (line[FR_SLOT_BYTES - 1] != '\n') {
+        return false;
+    }
+    memcpy(text, line, sizeof text);
+    text[FR_SLOT_BYTES - 1] = '\0';
+    int n = sscanf(
+        text,
+        "rank=%d host=%63s pid=%lld status=%23s state=%23s what=%23s peer=%d "
+        "step=%lld task=%127s microbatch=%lld since=%lld.%3lld beat=%lld.%3lld%n",
+        &slot.rank, slot.host, &pid, status, slot.state, slot.what, &slot.peer, &step,
+        slot.task, &microbatch, &since[0], &since[1], &beat[0], &beat[1], &used);
+    if (n != FIELDS || strspn(text + used, " ") != (size_t)(FR_SLOT_BYTES - 1 - used) ||
+        !parse_status(status, &slot.status)) {
+        return false;
+    }
+    slot.pid = pid;
+    slot.step = step;
+    slot.microbatch = microbatch;
+    slot.since_ms = since[0] * 1000 + since[1];
+    slot.beat_ms = beat[0] * 1000 + beat[1];
+    *out = slot;
+    return true;
+}
+
+bool fr_slot_write(const char *path, const fr_slot *slot)
+{
+    char line[FR_SLOT_BYTES];
+    fr_slot_format(slot, line);
+    int file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    if (file < 0) {
+        return false;
+    }
+    bool written = pwrite(file, line, sizeof line, 0) == (ssize_t)sizeof line;
+    return close(file) == 0 && written;
+}
+
+bool fr_slot_read(const char *path, fr_slot *out)
+{
+    char line[FR_SLOT_BYTES];
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) {
+        return false;
+    }
+    bool whole = pread(file, line, sizeof line, 0) == (ssize_t)sizeof line;
+    (void)close(file);
+    return whole && fr_slot_parse(line, out);
+}

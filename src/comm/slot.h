@@ -1,0 +1,64 @@
+/*
+ * slot.h - a rank's line in the run folder: where it is and when it last gave a sign of life.
+ *
+ * Layer L2. A slot file holds one line of key=value pairs, padded with spaces to one size, so that it is
+ * rewritten in place by one write:
+ *
+ *   rank=3 host=node2 pid=1234 status=running state=waiting what=forward peer=2 step=12 task=debdesc
+ *   microbatch=3 since=1732488000.123 beat=1732488010.456
+ *
+ * Values hold no spaces; an unknown number is -1 and an unknown word `-`. Times are seconds of the rank's
+ * own wall clock. Used by threads, so nothing here takes a context, allocates, or keeps anything.
+ */
+#ifndef FR_COMM_SLOT_H
+#define FR_COMM_SLOT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    FR_SLOT_BYTES = 512, /* with the newline */
+    FR_SLOT_HOST_BYTES = 64,
+    FR_SLOT_WORD_BYTES = 24,
+    FR_SLOT_TASK_BYTES = 128
+};
+
+typedef enum fr_slot_status {
+    FR_SLOT_RUNNING,
+    FR_SLOT_ENDED, /* left as it should */
+    FR_SLOT_FAILED /* left with an error */
+} fr_slot_status;
+
+typedef struct fr_slot {
+    int rank;
+    char host[FR_SLOT_HOST_BYTES];
+    int64_t pid;
+    fr_slot_status status;
+    char state[FR_SLOT_WORD_BYTES]; /* computing, waiting, or a phase such as saving */
+    char what[FR_SLOT_WORD_BYTES];  /* what is waited for */
+    int peer;                       /* world rank; -1: all, or nobody */
+    int64_t step;
+    char task[FR_SLOT_TASK_BYTES];
+    int64_t microbatch;
+    int64_t since_ms; /* begin of this state */
+    int64_t beat_ms;  /* last sign of life */
+} fr_slot;
+
+/** "running", "ended" or "failed". */
+const char *fr_slot_status_name(fr_slot_status status);
+
+/** Copy a word into a field: cut to its size, what is no printable character replaced, "-" for nothing. */
+void fr_slot_word(const char *word, char *field, int bytes);
+
+/** The line: FR_SLOT_BYTES - 1 characters and a newline; no closing zero. */
+void fr_slot_format(const fr_slot *slot, char line[FR_SLOT_BYTES]);
+/** False if it is no whole line, for instance one that is just being rewritten. */
+bool fr_slot_parse(const char line[FR_SLOT_BYTES], fr_slot *out);
+
+/** Opens and closes the file each time: on a network folder that is what shows it to other nodes.
+ * @return false, with errno, if the file could not be written */
+bool fr_slot_write(const char *path, const fr_slot *slot);
+/** False if the file is missing or holds no whole line. */
+bool fr_slot_read(const char *path, fr_slot *out);
+
+#endif

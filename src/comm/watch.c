@@ -1,0 +1,319 @@
+#define _POSIX_C_SOURCE 200809L
+#include "comm/watch_impl.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Longest that destroy waits for a thread that may hang in the folder. */
+enum { PATIENCE_MS = 3000 };
+
+static const char CLAIM_NAME[] = "timeout.txt";
+
+static int64_t read_clock(clockid_t clock)
+{
+    struct timespec now = {0, 0};
+    (void)clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int64_t fr_watch_monotonic_ms(void)
+{
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+int64_t fr_watch_wall_ms(void)
+{
+    return read_clock(CLOCK_REALTIME);
+}
+
+void fr_watch_slot_path(const fr_watch *watch, int rank, char *path)
+{
+    (void)snprintf(path, watch->path_bytes, "%s/rank-%04d.slot", watch->folder, rank);
+}
+
+static bool is_slot_name(const char *name)
+{
+    static const char HEAD[] = "rank-";
+    const char *end = strrchr(name, '.');
+    return strncmp(name, HEAD, sizeof HEAD - 1) == 0 && end != NULL &&
+           strcmp(end, ".slot") == 0;
+}
+
+fr_status fr_watch_clear(fr_ctx *ctx, const char *folder)
+{
+    fr_status status = FR_OK;
+    DIR *open_folder = opendir(folder);
+    if (open_folder == NULL) {
+        return FR_FAIL(ctx, FR_ERR_IO, "cannot open the folder %s: %s; check it",
+                       folder, strerror(errno));
+    }
+    for (struct dirent *entry;
+         status == FR_OK && (entry = readdir(open_folder)) != NULL;) {
+        if (is_slot_name(entry->d_name) || strcmp(entry->d_name, CLAIM_NAME) == 0) {
+            if (unlinkat(dirfd(open_folder), entry->d_name, 0) != 0) {
+                status = FR_FAIL(ctx, FR_ERR_IO, "cannot remove %s/%s: %s; remove it",
+                                 folder, entry->d_name, strerror(errno));
+            }
+        }
+    }
+    (void)closedir(open_folder);
+    return status;
+}
+
+/* Everything that the threads need, so that they allocate nothing. */
+static fr_status reserve(fr_ctx *ctx, const fr_watch_params *params, fr_watch *w)
+{
+    enum { NAME_BYTES = 32 };
+    w->path_bytes = strlen(params->folder) + NAME_BYTES;
+    w->report_bytes = fr_hang_report_bytes(params->n_ranks);
+    FR_TRY(fr_copy_string(ctx, params->folder, &w->folder));
+    FR_TRY(fr_join_path(ctx, params->folder, CLAIM_NAME, &w->claim_path));
+    FR_TRY(fr_alloc(ctx, (int64_t)w->path_bytes, 1, &w->own_path));
+    FR_TRY(fr_alloc(ctx, (int64_t)w->path_bytes, 1, &w->peer_path));
+    FR_TRY(fr_alloc(ctx, (int64_t)w->report_bytes, 1, &w->report));
+    return fr_alloc(ctx, params->n_ranks, sizeof *w->ranks, &w->ranks);
+}
+
+static void describe_self(const fr_watch_params *params, fr_watch *w)
+{
+    char host[FR_SLOT_HOST_BYTES] = "";
+    (void)gethostname(host, sizeof host - 1);
+    w->own.rank = params->rank;
+    w->own.pid = (int64_t)getpid();
+    fr_slot_word(host, w->own.host, FR_SLOT_HOST_BYTES);
+    w->position = (fr_position){.step = -1,
+                                .microbatch = -1,
+                                .peer = -1,
+                                .since_ms = fr_watch_wall_ms(),
+                                .phase = "starting",
+                                .task = "-"};
+    fr_place_init(&w->place, &w->position);
+    fr_watch_slot_path(w, params->rank, w->own_path);
+}
+
+static fr_status init_locks(fr_ctx *ctx, fr_watch *w)
+{
+    pthread_condattr_t attributes;
+    int code = pthread_condattr_init(&attributes);
+    if (code == 0) {
+        (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+        code = pthread_cond_init(&w->wake, &attributes);
+        (void)pthread_condattr_destroy(&attributes);
+    }
+    if (code == 0) {
+        code = pthread_mutex_init(&w->mutex, NULL);
+        if (code != 0) {
+            (void)pthread_cond_destroy(&w->wake);
+        }
+    }
+    return code == 0 ? FR_OK
+                     : FR_FAIL(ctx, FR_ERR_INTERNAL,
+                               "cannot make the watch's locks: %s", strerror(code));
+}
+
+static void release(fr_watch *w)
+{
+    free(w->folder);
+    free(w->own_path);
+    free(w->claim_path);
+    free(w->peer_path);
+    free(w->report);
+    free(w->ranks);
+    free(w);
+}
+
+static void tell_to_end(fr_watch *w)
+{
+    (void)pthread_mutex_lock(&w->mutex);
+    w->is_ending = true;
+    (void)pthread_cond_broadcast(&w->wake);
+    (void)pthread_mutex_unlock(&w->mutex);
+}
+
+/* No signal is ever handled by the watch's threads: they inherit a mask that blocks all. */
+static fr_status start_threads(fr_ctx *ctx, fr_watch *w)
+{
+    sigset_t all;
+    sigset_t before;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    int code = pthread_create(&w->time_thread, NULL, fr_watch_keep_time, w);
+    if (code == 0) {
+        code = pthread_create(&w->file_thread, NULL, fr_watch_keep_files, w);
+        if (code != 0) {
+            tell_to_end(w);
+            (void)pthread_join(w->time_thread, NULL);
+        }
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return code == 0 ? FR_OK
+                     : FR_FAIL(ctx, FR_ERR_INTERNAL,
+                               "cannot start the watch's threads: %s; see ulimit -u",
+                               strerror(code));
+}
+
+static fr_status start(fr_ctx *ctx, fr_watch *w)
+{
+    if (!fr_watch_write_slot(w, FR_SLOT_RUNNING)) {
+        return FR_FAIL(ctx, FR_ERR_IO,
+                       "cannot write %s: %s; the run folder must be one that every "
+                       "rank can write to",
+                       w->own_path, strerror(errno));
+    }
+    FR_TRY(init_locks(ctx, w));
+    fr_status status = start_threads(ctx, w);
+    if (status != FR_OK) {
+        (void)pthread_mutex_destroy(&w->mutex);
+        (void)pthread_cond_destroy(&w->wake);
+    }
+    return status;
+}
+
+fr_status fr_watch_create(fr_ctx *ctx, const fr_watch_params *params, fr_watch **out)
+{
+    fr_watch *w = NULL;
+    *out = NULL;
+    FR_TRY(fr_alloc(ctx, 1, sizeof *w, &w));
+    w->n_ranks = params->n_ranks;
+    w->timeout_ms = params->timeout_seconds * 1000;
+    w->takes_signals = params->takes_signals;
+    w->leave = params->leave;
+    w->argument = params->argument;
+    atomic_init(&w->looked_ms, fr_watch_monotonic_ms());
+    fr_status status = reserve(ctx, params, w);
+    if (status == FR_OK) {
+        describe_self(params, w);
+        status = start(ctx, w);
+    }
+    if (status != FR_OK) {
+        release(w);
+        return status;
+    }
+    *out = w;
+    return FR_OK;
+}
+
+static struct timespec monotonic_after(int64_t ms)
+{
+    int64_t at = fr_watch_monotonic_ms() + ms;
+    return (struct timespec){.tv_sec = (time_t)(at / 1000),
+                             .tv_nsec = (long)(at % 1000) * 1000000};
+}
+
+bool fr_watch_rest(fr_watch *watch, int64_t ms)
+{
+    struct timespec until = monotonic_after(ms);
+    int code = 0;
+    (void)pthread_mutex_lock(&watch->mutex);
+    while (!watch->is_ending && code == 0) {
+        code = pthread_cond_timedwait(&watch->wake, &watch->mutex, &until);
+    }
+    bool is_ending = watch->is_ending;
+    (void)pthread_mutex_unlock(&watch->mutex);
+    return is_ending;
+}
+
+static bool wait_for_files(fr_watch *w)
+{
+    struct timespec until = monotonic_after(PATIENCE_MS);
+    int code = 0;
+    (void)pthread_mutex_lock(&w->mutex);
+    while (!w->files_are_done && code == 0) {
+        code = pthread_cond_timedwait(&w->wake, &w->mutex, &until);
+    }
+    bool are_done = w->files_are_done;
+    (void)pthread_mutex_unlock(&w->mutex);
+    return are_done;
+}
+
+void fr_watch_destroy(fr_watch **watch)
+{
+    fr_watch *w = *watch;
+    *watch = NULL;
+    if (w == NULL) {
+        return;
+    }
+    tell_to_end(w);
+    (void)pthread_join(w->time_thread, NULL);
+    if (!wait_for_files(w)) {
+        /* the thread still uses the watch, so its memory stays */
+        (void)pthread_detach(w->file_thread);
+        return;
+    }
+    (void)pthread_join(w->file_thread, NULL);
+    (void)pthread_mutex_destroy(&w->mutex);
+    (void)pthread_cond_destroy(&w->wake);
+    release(w);
+}
+
+void fr_watch_fail(fr_watch *watch)
+{
+    if (watch != NULL) {
+        atomic_store(&watch->has_failed, true);
+    }
+}
+
+static void publish(fr_watch *watch)
+{
+    watch->position.since_ms = fr_watch_wall_ms();
+    fr_place_set(&watch->place, &watch->position);
+}
+
+void fr_watch_at(fr_watch *watch, int64_t step, const char *task, int64_t microbatch)
+{
+    if (watch != NULL) {
+        watch->position.step = step;
+        fr_slot_word(task, watch->position.task, FR_PLACE_TASK_BYTES);
+        watch->position.microbatch = microbatch;
+        watch->position.phase = NULL;
+        publish(watch);
+    }
+}
+
+void fr_watch_microbatch(fr_watch *watch, int64_t microbatch)
+{
+    if (watch != NULL) {
+        watch->position.microbatch = microbatch;
+        publish(watch);
+    }
+}
+
+void fr_watch_busy(fr_watch *watch, const char *phase)
+{
+    if (watch != NULL) {
+        watch->position.phase = phase;
+        publish(watch);
+    }
+}
+
+void fr_watch_wait_begin(fr_watch *watch, const char *what, int peer)
+{
+    if (watch != NULL) {
+        watch->position.wait = what;
+        watch->position.peer = peer;
+        publish(watch);
+    }
+}
+
+void fr_watch_wait_end(fr_watch *watch)
+{
+    if (watch != NULL) {
+        watch->position.wait = NULL;
+        watch->position.peer = -1;
+        publish(watch);
+    }
+}
+
+bool fr_watch_stop_wanted(const fr_watch *watch)
+{
+    return watch != NULL && atomic_load(&watch->stop_wanted);
+}

@@ -1,0 +1,260 @@
+/*
+ * crash_shim.c - preloaded into a program, disturbs one of its system calls on the files of a folder.
+ *
+ * Environment:
+ *   CRASH_FOLDER  the folder: it, and every path that starts with it and a slash
+ *   CRASH_LOG     a file outside that gets a line "NUMBER CALL PATH" for each call met
+ *   CRASH_AT      number of the call to disturb, from 1; 0: only count
+ *   CRASH_MODE    enospc, eio  the call fails and does nothing (a close closes all the same)
+ *                 full         the call and every later one that takes space fail with ENOSPC
+ *                 short        a write takes half of its bytes
+ *                 kill         SIGKILL before the call; before call k + 1 is after call k
+ *                 torn         a write takes half of its bytes, then SIGKILL
+ *
+ * The C library's own calls do not come by here: streams are replaced by ones that write through this file.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum { N_FILES = 256, PATH_BYTES = 1024, LINE_BYTES = PATH_BYTES + 64 };
+
+typedef enum action { PASS, FAIL, HALVE, TEAR } action;
+
+/* What this process did so far. */
+typedef struct record {
+    long met;
+    char paths[N_FILES][PATH_BYTES]; /* of open descriptors, "" for others */
+} record;
+
+static record done;
+
+static bool is_under(const char *path)
+{
+    const char *folder = getenv("CRASH_FOLDER");
+    size_t length = folder != NULL ? strlen(folder) : 0;
+    return length > 0 && strncmp(path, folder, length) == 0 &&
+           (path[length] == '/' || path[length] == '\0');
+}
+
+static const char *path_of(int file)
+{
+    return file >= 0 && file < N_FILES ? done.paths[file] : "";
+}
+
+static bool is_met(int file)
+{
+    return path_of(file)[0] != '\0';
+}
+
+static void log_call(const char *call, const char *path)
+{
+    const char *name = getenv("CRASH_LOG");
+    char line[LINE_BYTES];
+    int bytes = snprintf(line, sizeof line, "%ld %s %s\n", done.met, call, path);
+    long log = name != NULL ? syscall(SYS_openat, AT_FDCWD, name,
+                                      O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666)
+                            : -1;
+    if (log >= 0) {
+        (void)syscall(SYS_write, log, line, (size_t)bytes);
+        (void)syscall(SYS_close, log);
+    }
+}
+
+/* Count a call and say what is to happen to it; errno is set for FAIL. */
+static action meet(const char *call, const char *path, bool takes_space)
+{
+    const char *at = getenv("CRASH_AT");
+    const char *mode = getenv("CRASH_MODE");
+    long number = at != NULL ? strtol(at, NULL, 10) : 0;
+    bool is_write = strstr(call, "write") != NULL;
+    done.met++;
+    log_call(call, path);
+    if (mode == NULL || number <= 0 || done.met < number) {
+        return PASS;
+    }
+    if (strcmp(mode, "full") == 0 && takes_space) {
+        errno = ENOSPC;
+        return FAIL;
+    }
+    if (done.met > number) {
+        return PASS;
+    }
+    if (strcmp(mode, "kill") == 0) {
+        (void)kill(getpid(), SIGKILL);
+    }
+    if (strcmp(mode, "enospc") == 0 || strcmp(mode, "eio") == 0) {
+        errno = strcmp(mode, "eio") == 0 ? EIO : ENOSPC;
+        return FAIL;
+    }
+    return strcmp(mode, "short") == 0 && is_write  ? HALVE
+           : strcmp(mode, "torn") == 0 && is_write ? TEAR
+                                                   : PASS;
+}
+
+static int open_met(const char *path, int flags, mode_t mode)
+{
+    if (meet((flags & O_CREAT) != 0 ? "create" : "open", path,
+             (flags & O_CREAT) != 0) == FAIL) {
+        return -1;
+    }
+    int file = (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+    if (file >= 0 && file < N_FILES) {
+        (void)snprintf(done.paths[file], PATH_BYTES, "%s", path);
+    }
+    return file;
+}
+
+int open(const char *path, int flags, ...)
+{
+    mode_t mode = 0;
+    if ((flags & O_CREAT) != 0) {
+        va_list rest;
+        va_start(rest, flags);
+        mode = va_arg(rest, mode_t);
+        va_end(rest);
+    }
+    return is_under(path) ? open_met(path, flags, mode)
+                          : (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+}
+
+int close(int file)
+{
+    action what = PASS;
+    if (is_met(file)) {
+        what = meet("close", path_of(file), false);
+        done.paths[file][0] = '\0';
+    }
+    int error = errno;
+    int result = (int)syscall(SYS_close, file);
+    if (what == FAIL) {
+        errno = error;
+        return -1;
+    }
+    return result;
+}
+
+/* One write at an offset, or at the file's own where that is negative. */
+static ssize_t write_met(const char *call, int file, const void *data, size_t bytes,
+                         off_t offset)
+{
+    action what = is_met(file) ? meet(call, path_of(file), true) : PASS;
+    if (what == FAIL) {
+        return -1;
+    }
+    if (what != PASS && bytes > 1) {
+        bytes /= 2;
+    }
+    ssize_t written = offset < 0
+                          ? (ssize_t)syscall(SYS_write, file, data, bytes)
+                          : (ssize_t)syscall(SYS_pwrite64, file, data, bytes, offset);
+    if (what == TEAR) {
+        (void)kill(getpid(), SIGKILL);
+    }
+    return written;
+}
+
+ssize_t write(int file, const void *data, size_t bytes)
+{
+    return write_met("write", file, data, bytes, -1);
+}
+
+ssize_t pwrite(int file, const void *data, size_t bytes, off_t offset)
+{
+    return write_met("pwrite", file, data, bytes, offset);
+}
+
+ssize_t writev(int file, const struct iovec *parts, int n_parts)
+{
+    return is_met(file) && n_parts > 0
+               ? write_met("writev", file, parts[0].iov_base, parts[0].iov_len, -1)
+               : (ssize_t)syscall(SYS_writev, file, parts, n_parts);
+}
+
+int fsync(int file)
+{
+    return is_met(file) && meet("fsync", path_of(file), true) == FAIL
+               ? -1
+               : (int)syscall(SYS_fsync, file);
+}
+
+int fdatasync(int file)
+{
+    return is_met(file) && meet("fdatasync", path_of(file), true) == FAIL
+               ? -1
+               : (int)syscall(SYS_fdatasync, file);
+}
+
+int ftruncate(int file, off_t bytes)
+{
+    return is_met(file) && meet("ftruncate", path_of(file), false) == FAIL
+               ? -1
+               : (int)syscall(SYS_ftruncate, file, bytes);
+}
+
+int rename(const char *from, const char *to)
+{
+    return is_under(to) && meet("rename", to, false) == FAIL
+               ? -1
+               : (int)syscall(SYS_renameat, AT_FDCWD, from, AT_FDCWD, to);
+}
+
+int unlink(const char *path)
+{
+    return is_under(path) && meet("unlink", path, false) == FAIL
+               ? -1
+               : (int)syscall(SYS_unlinkat, AT_FDCWD, path, 0);
+}
+
+int mkdir(const char *path, mode_t mode)
+{
+    return is_under(path) && meet("mkdir", path, true) == FAIL
+               ? -1
+               : (int)syscall(SYS_mkdirat, AT_FDCWD, path, mode);
+}
+
+/* A stream's buffer goes out as the C library's own does: until all is written or a write fails. */
+static ssize_t write_stream(void *cookie, const char *data, size_t bytes)
+{
+    size_t written = 0;
+    while (written < bytes) {
+        ssize_t part = write((int)(intptr_t)cookie, data + written, bytes - written);
+        if (part < 0) {
+            break;
+        }
+        written += (size_t)part;
+    }
+    return (ssize_t)written;
+}
+
+static int close_stream(void *cookie)
+{
+    return close((int)(intptr_t)cookie);
+}
+
+/* Streams for appending alone are counted; others are only read. */
+FILE *fopen(const char *path, const char *mode)
+{
+    static const cookie_io_functions_t CALLS = {.write = write_stream,
+                                                .close = close_stream};
+    void *symbol = dlsym(RTLD_NEXT, "fopen");
+    FILE *(*next)(const char *, const char *) = NULL;
+    memcpy(&next, &symbol, sizeof next);
+    if (!is_under(path) || mode[0] != 'a') {
+        return next(path, mode);
+    }
+    int file = open_met(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    return file >= 0 ? fopencookie((void *)(intptr_t)file, mode, CALLS) : NULL;
+}

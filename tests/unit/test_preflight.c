@@ -1,0 +1,176 @@
+#include "support/suite.h"
+#include "train/preflight.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { N_RANKS = 8, N_NODES = 4, N_DIGESTS = 3 };
+
+/* Four healthy nodes with two ranks each; cases spoil one thing. */
+typedef struct fixture {
+    fr_preflight_rank ranks[N_RANKS];
+    fr_preflight_link links[N_RANKS * N_RANKS];
+    uint8_t digests[N_RANKS * N_DIGESTS * FR_DIGEST_BYTES];
+    fr_preflight_report report;
+} fixture;
+
+static void make_healthy(fixture *f)
+{
+    memset(f, 0, sizeof *f);
+    f->report = (fr_preflight_report){.n_ranks = N_RANKS,
+                                      .n_stages = 2,
+                                      .n_digests = N_DIGESTS,
+                                      .all_links = true,
+                                      .ranks = f->ranks,
+                                      .links = f->links,
+                                      .digests = f->digests};
+    for (int r = 0; r < N_RANKS; r++) {
+        fr_preflight_rank *rank = &f->ranks[r];
+        (void)snprintf(rank->host, sizeof rank->host, "n%d", r / 2);
+        rank->node_ranks = 2;
+        rank->node_rank = r % 2;
+        rank->n_processors = 4;
+        rank->memory_bytes = 1000;
+        rank->weight_bytes = 900;
+        for (int o = 0; o < N_RANKS; o++) {
+            bool same_node = r / 2 == o / 2;
+            f->links[r * N_RANKS + o] =
+                (fr_preflight_link){.latency_us = r == o      ? 0.0
+                                                  : same_node ? 1.0
+                                                              : 50.0,
+                                    .mb_per_s = r == o      ? 0.0
+                                                : same_node ? 5000.0
+                                                            : 100.0};
+        }
+        for (int d = r % 2; d < N_DIGESTS; d += 2) {
+            memset(f->digests + (r * N_DIGESTS + d) * FR_DIGEST_BYTES, d + 1,
+                   FR_DIGEST_BYTES);
+        }
+    }
+}
+
+/* Every link of a node to others, in one or both directions. */
+static void set_links(fixture *f, int node, bool out, bool in, double mb, double us)
+{
+    for (int r = 0; r < N_RANKS; r++) {
+        for (int o = 0; o < N_RANKS; o++) {
+            bool leaves = r / 2 == node && o / 2 != node;
+            bool comes = r / 2 != node && o / 2 == node;
+            if ((leaves && out) || (comes && in)) {
+                f->links[r * N_RANKS + o] = (fr_preflight_link){us, mb};
+            }
+        }
+    }
+}
+
+/* Only `odd` has a finding, and it holds `text`; -1: none has. */
+static void expect_odd(const fixture *f, int odd, const char *text)
+{
+    fr_preflight_node *nodes = NULL;
+    int n_nodes = 0;
+    FR_ASSERT_OK(fr_preflight_judge(fr_test_ctx(), &f->report, &nodes, &n_nodes));
+    CU_ASSERT_EQUAL_FATAL(n_nodes, N_NODES);
+    for (int i = 0; i < n_nodes; i++) {
+        CU_ASSERT_EQUAL(nodes[i].finding[0] != '\0', i == odd);
+        if (nodes[i].finding[0] != '\0' && i != odd) {
+            printf("%s: %s\n", nodes[i].host, nodes[i].finding);
+        }
+        if (i == odd) {
+            CU_ASSERT_PTR_NOT_NULL(strstr(nodes[i].finding, text));
+        }
+    }
+    free(nodes);
+}
+
+static void healthy_nodes_are_fine(void)
+{
+    fixture f;
+    fr_preflight_node *nodes = NULL;
+    int n_nodes = 0;
+    make_healthy(&f);
+    expect_odd(&f, -1, "");
+    FR_ASSERT_OK(fr_preflight_judge(fr_test_ctx(), &f.report, &nodes, &n_nodes));
+    for (int i = 0; i < n_nodes; i++) {
+        CU_ASSERT_EQUAL(nodes[i].first_rank, 2 * i);
+        CU_ASSERT_EQUAL(nodes[i].n_ranks, 2);
+        CU_ASSERT_EQUAL(nodes[i].need_bytes, 900);
+        CU_ASSERT_EQUAL(nodes[i].n_hashed, N_DIGESTS);
+        CU_ASSERT_EQUAL(nodes[i].mb_per_s, 100.0);
+        CU_ASSERT_EQUAL(nodes[i].latency_us, 50.0);
+    }
+    free(nodes);
+}
+
+static void a_slow_link_is_its_nodes(void)
+{
+    fixture f;
+    make_healthy(&f);
+    set_links(&f, 2, true, true, 49.0, 50.0);
+    expect_odd(&f, 2, "slow link: 49.0 MB/s");
+    make_healthy(&f);
+    set_links(&f, 3, true, false, 10.0, 50.0); /* only what it sends */
+    expect_odd(&f, 3, "slow link");
+    make_healthy(&f);
+    set_links(&f, 0, true, true, 51.0, 50.0);
+    expect_odd(&f, -1, "");
+}
+
+static void one_slow_pair_is_nobodys(void)
+{
+    fixture f;
+    make_healthy(&f);
+    f.links[1 * N_RANKS + 6].mb_per_s = 1.0;
+    f.links[6 * N_RANKS + 1].mb_per_s = 1.0;
+    expect_odd(&f, -1, "");
+}
+
+static void a_slow_answer_is_odd(void)
+{
+    fixture f;
+    make_healthy(&f);
+    set_links(&f, 1, true, true, 100.0, 260.0);
+    expect_odd(&f, 1, "slow to answer: 260 us");
+    set_links(&f, 1, true, true, 100.0, 240.0);
+    expect_odd(&f, -1, "");
+}
+
+static void another_base_is_odd_in_any_of_a_nodes_ranks(void)
+{
+    fixture f;
+    make_healthy(&f);
+    f.digests[(5 * N_DIGESTS + 1) * FR_DIGEST_BYTES] ^= 1; /* rank 5 is on n2 */
+    expect_odd(&f, 2, "layer 0 differs");
+    make_healthy(&f);
+    f.digests[0] ^= 1; /* the first node is as likely to be wrong */
+    expect_odd(&f, 0, "outside layers");
+}
+
+static void memory_clock_and_own_problems_are_odd(void)
+{
+    fixture f;
+    make_healthy(&f);
+    f.ranks[6].memory_bytes = 899;
+    f.ranks[7].memory_bytes = 899;
+    expect_odd(&f, 3, "too little memory");
+    make_healthy(&f);
+    f.ranks[2].clock_s = -1.5;
+    expect_odd(&f, 1, "clock is -1.5 s");
+    make_healthy(&f);
+    (void)snprintf(f.ranks[3].problem, FR_FINDING_BYTES, "no such file");
+    expect_odd(&f, 1, "no such file");
+}
+
+int main(int argc, char **argv)
+{
+    static const fr_case CASES[] = {
+        FR_CASE(healthy_nodes_are_fine),
+        FR_CASE(a_slow_link_is_its_nodes),
+        FR_CASE(one_slow_pair_is_nobodys),
+        FR_CASE(a_slow_answer_is_odd),
+        FR_CASE(another_base_is_odd_in_any_of_a_nodes_ranks),
+        FR_CASE(memory_clock_and_own_problems_are_odd),
+    };
+    return fr_suite_main("preflight", CASES, sizeof CASES / sizeof CASES[0], argc,
+                         argv);
+}

@@ -1,0 +1,169 @@
+#define _POSIX_C_SOURCE 200809L
+#include "comm/slot.h"
+#include "support/suite.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static fr_slot example(void)
+{
+    fr_slot slot = {.rank = 3,
+                    .pid = 1234,
+                    .status = FR_SLOT_RUNNING,
+                    .peer = 2,
+                    .step = 12,
+                    .microbatch = 3,
+                    .since_ms = 1732488000123,
+                    .beat_ms = 1732488010456};
+    fr_slot_word("node2", slot.host, FR_SLOT_HOST_BYTES);
+    fr_slot_word("waiting", slot.state, FR_SLOT_WORD_BYTES);
+    fr_slot_word("forward", slot.what, FR_SLOT_WORD_BYTES);
+    fr_slot_word("debdesc", slot.task, FR_SLOT_TASK_BYTES);
+    return slot;
+}
+
+static const char EXAMPLE[] =
+    "rank=3 host=node2 pid=1234 status=running state=waiting what=forward peer=2 "
+    "step=12 "
+    "task=debdesc microbatch=3 since=1732488000.123 beat=1732488010.456";
+
+static void the_line_is_exactly_this_text_padded_to_512(void)
+{
+    char line[FR_SLOT_BYTES];
+    fr_slot slot = example();
+    fr_slot_format(&slot, line);
+    fr_assert_same_bytes("text", line, EXAMPLE, sizeof EXAMPLE - 1);
+    for (size_t i = sizeof EXAMPLE - 1; i < FR_SLOT_BYTES - 1; i++) {
+        CU_ASSERT_EQUAL_FATAL(line[i], ' ');
+    }
+    CU_ASSERT_EQUAL(line[FR_SLOT_BYTES - 1], '\n');
+}
+
+static void expect_same(const fr_slot *got, const fr_slot *wanted)
+{
+    CU_ASSERT_EQUAL(got->rank, wanted->rank);
+    CU_ASSERT_STRING_EQUAL(got->host, wanted->host);
+    CU_ASSERT_EQUAL(got->pid, wanted->pid);
+    CU_ASSERT_EQUAL(got->status, wanted->status);
+    CU_ASSERT_STRING_EQUAL(got->state, wanted->state);
+    CU_ASSERT_STRING_EQUAL(got->what, wanted->what);
+    CU_ASSERT_EQUAL(got->peer, wanted->peer);
+    CU_ASSERT_EQUAL(got->step, wanted->step);
+    CU_ASSERT_STRING_EQUAL(got->task, wanted->task);
+    CU_ASSERT_EQUAL(got->microbatch, wanted->microbatch);
+    CU_ASSERT_EQUAL(got->since_ms, wanted->since_ms);
+    CU_ASSERT_EQUAL(got->beat_ms, wanted->beat_ms);
+}
+
+static void what_is_written_is_read(void)
+{
+    char path[512];
+    fr_slot got;
+    fr_slot slot = example();
+    (void)snprintf(path, sizeof path, "%s/rank-0003.slot", fr_test_folder());
+    CU_ASSERT_FALSE(fr_slot_read(path, &got));
+    for (int status = FR_SLOT_RUNNING; status <= FR_SLOT_FAILED; status++) {
+        slot.status = (fr_slot_status)status;
+        slot.since_ms = 1732488000000 + status; /* milliseconds that begin with zeros */
+        CU_ASSERT_TRUE(fr_slot_write(path, &slot));
+        CU_ASSERT_TRUE(fr_slot_read(path, &got));
+        expect_same(&got, &slot);
+    }
+    CU_ASSERT_FALSE(fr_slot_write("/no such folder/rank-0003.slot", &slot));
+}
+
+static void unknown_values_are_minus_one_and_a_dash(void)
+{
+    char line[FR_SLOT_BYTES];
+    fr_slot slot = example();
+    fr_slot got;
+    slot.peer = -1;
+    slot.step = -1;
+    slot.microbatch = -1;
+    fr_slot_word(NULL, slot.what, FR_SLOT_WORD_BYTES);
+    fr_slot_word("", slot.task, FR_SLOT_TASK_BYTES);
+    fr_slot_format(&slot, line);
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(line, " what=- peer=-1 step=-1 task=- microbatch=-1 since="));
+    CU_ASSERT_TRUE(fr_slot_parse(line, &got));
+    expect_same(&got, &slot);
+}
+
+static void words_are_cut_and_hold_no_spaces(void)
+{
+    char field[8];
+    fr_slot_word("a b\nc", field, sizeof field);
+    CU_ASSERT_STRING_EQUAL(field, "a_b_c");
+    fr_slot_word("a\xc3\xa9", field, sizeof field);
+    CU_ASSERT_STRING_EQUAL(field, "a__");
+    fr_slot_word("0123456789", field, sizeof field);
+    CU_ASSERT_STRING_EQUAL(field, "0123456");
+}
+
+static void the_longest_values_fit(void)
+{
+    char line[FR_SLOT_BYTES];
+    char word[256];
+    fr_slot slot = {.rank = INT32_MIN,
+                    .pid = INT64_MIN,
+                    .status = FR_SLOT_RUNNING,
+                    .peer = INT32_MIN,
+                    .step = INT64_MIN,
+                    .microbatch = INT64_MIN,
+                    .since_ms = INT64_MAX,
+                    .beat_ms = INT64_MAX};
+    fr_slot got;
+    memset(word, 'w', sizeof word - 1);
+    word[sizeof word - 1] = '\0';
+    fr_slot_word(word, slot.host, FR_SLOT_HOST_BYTES);
+    fr_slot_word(word, slot.state, FR_SLOT_WORD_BYTES);
+    fr_slot_word(word, slot.what, FR_SLOT_WORD_BYTES);
+    fr_slot_word(word, slot.task, FR_SLOT_TASK_BYTES);
+    fr_slot_format(&slot, line);
+    CU_ASSERT_TRUE(fr_slot_parse(line, &got));
+    expect_same(&got, &slot);
+}
+
+static void what_is_no_whole_line_is_refused(void)
+{
+    static const char *const BAD[] = {
+        "",
+        "rank=3 host=node2 pid=1234 status=running",
+        "rank=x host=node2 pid=1234 status=running state=waiting what=forward peer=2 "
+        "step=12 task=debdesc microbatch=3 since=1732488000.123 beat=1732488010.456",
+        "rank=3 host=node2 pid=1234 status=walking state=waiting what=forward peer=2 "
+        "step=12 task=debdesc microbatch=3 since=1732488000.123 beat=1732488010.456",
+        "rank=3 host=node2 pid=1234 status=running state=waiting what=forward peer=2 "
+        "step=12 task=debdesc microbatch=3 since=1732488000.123 beat=1732488010.4567",
+        "rank=3 host=node2 pid=1234 status=running state=waiting what=forward peer=2 "
+        "step=12 task=debdesc microbatch=3 since=1732488000.123 beat=1732488010.456 6",
+    };
+    char line[FR_SLOT_BYTES];
+    fr_slot got;
+    for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
+        memset(line, ' ', sizeof line);
+        line[FR_SLOT_BYTES - 1] = '\n';
+        memcpy(line, BAD[i], strlen(BAD[i]));
+        CU_ASSERT_FALSE(fr_slot_parse(line, &got));
+    }
+    fr_slot slot = example();
+    fr_slot_format(&slot, line);
+    CU_ASSERT_TRUE(fr_slot_parse(line, &got));
+    line[FR_SLOT_BYTES - 1] = ' ';
+    CU_ASSERT_FALSE(fr_slot_parse(line, &got));
+}
+
+static const fr_case CASES[] = {
+    FR_CASE(the_line_is_exactly_this_text_padded_to_512),
+    FR_CASE(what_is_written_is_read),
+    FR_CASE(unknown_values_are_minus_one_and_a_dash),
+    FR_CASE(words_are_cut_and_hold_no_spaces),
+    FR_CASE(the_longest_values_fit),
+    FR_CASE(what_is_no_whole_line_is_refused),
+};
+
+int main(int argc, char **argv)
+{
+    return fr_suite_main("slot", CASES, FR_N_CASES(CASES), argc, argv);
+}
