@@ -2,6 +2,7 @@
 #include "train/forecast.h"
 
 #include "model/layer.h"
+#include "train/mlp_state.h"
 #include "train/schedule.h"
 
 #include <math.h>
@@ -35,6 +36,32 @@ int64_t fr_task_bytes(const fr_arch *arch, int64_t n_layers, int64_t length)
     int64_t n = n_layers * fr_arch_prefix_elements(arch, length);
     int64_t sum = 2 * n * (int64_t)sizeof(int64_t);
     return (ARRAYS + 2) * n * (int64_t)sizeof(float) + sum;
+}
+
+int64_t fr_mlp_task_bytes(const fr_arch *arch, int64_t n_layers, int64_t length,
+                          int64_t hidden, int64_t width)
+{
+    fr_mlp_shape shape = {length, arch->n_kv_heads, arch->head_dim, hidden, width};
+    int64_t n = n_layers * fr_arch_prefix_elements(arch, length);
+    int64_t slots = length * 2 * fr_arch_kv_width(arch);
+    int64_t floats = 0;
+    if (!fr_mlp_floats(&shape, n_layers, &floats)) {
+        return 0;
+    }
+    int64_t gradients = (floats - 2 * n) / 3; /* P0 has none; values and two moments */
+    int64_t scratch = (3 + n_layers) * length * hidden + 2 * slots;
+    floats += gradients + scratch + 4 * n + 2 * n;
+    return floats * (int64_t)sizeof(float) +
+           (2 * n + length * hidden) * (int64_t)sizeof(int64_t);
+}
+
+static int64_t bytes_of_task(const fr_arch *arch, int64_t n_layers,
+                             const fr_task_load *task)
+{
+    int64_t width = task->mlp_width > 0 ? task->mlp_width : arch->d_model;
+    return task->mlp_hidden > 0 ? fr_mlp_task_bytes(arch, n_layers, task->length,
+                                                    task->mlp_hidden, width)
+                                : fr_task_bytes(arch, n_layers, task->length);
 }
 
 fr_machine fr_machine_assumed(void)
@@ -89,7 +116,7 @@ void fr_forecast_memory(const fr_forecast_params *params, int stage,
     out->workspace =
         fr_stage_workspace_bytes(&shape, rows) + largest_gradient(p, &shape);
     for (int64_t t = 0; t < p->n_tasks; t++) {
-        out->tasks += fr_task_bytes(p->arch, shape.n_layers, p->tasks[t].length);
+        out->tasks += bytes_of_task(p->arch, shape.n_layers, &p->tasks[t]);
     }
     out->total = out->weights + out->activations + out->edges + out->forward +
                  out->workspace + out->head + out->tasks + out->process;

@@ -27,11 +27,18 @@ int64_t fr_word_bytes(const fr_arch *arch, int n_stages);
  * sum (int64) and gradient (f32) of both: 56 a number of K. */
 int64_t fr_task_bytes(const fr_arch *arch, int64_t n_layers, int64_t length);
 
+/** The same of a task whose prefix comes from an MLP of `hidden` units and embeddings of `width`: prefix, best
+ * prefix, sum and gradient; the MLP's arrays (mlp_state.h), gradients and scratch. 0 for a shape that is refused. */
+int64_t fr_mlp_task_bytes(const fr_arch *arch, int64_t n_layers, int64_t length,
+                          int64_t hidden, int64_t width);
+
 /* ---- what is forecast ------------------------------------------------------------------------- */
 
 /** A step of one task; rows are token rows, means over the steps that were looked at. */
 typedef struct fr_task_load {
     int64_t length;         /* slots of the prefix */
+    int64_t mlp_hidden;     /* units of its MLP; 0: none */
+    int64_t mlp_width;      /* 0: the model's */
     double step_rows;       /* of all replicas */
     double useful_tokens;   /* of all replicas */
     double counted_tokens;  /* of all replicas: rows that the head sees */

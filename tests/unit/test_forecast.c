@@ -34,6 +34,17 @@ static void bytes_follow_the_formulas(void)
     CU_ASSERT_EQUAL(fr_task_bytes(&ARCH, 3, 5), 3 * 5 * 2 * 16 * 56);
 }
 
+/* 2 layers, P 3, N 2 2 16 = 64, M 5, D 7: W2 64 5 and B2 64 a layer, E 3 7, W1 5 7, B1 5, three times and a gradient;
+ * P0, prefix, best prefix and gradient 64 3 a layer each; scratch 5 3 5 and 2 3 64; sums 2 3 64 and 3 5. */
+static void bytes_of_an_mlp_follow_its_shape(void)
+{
+    int64_t tensors = 2 * (64 * 5 + 64) + 3 * 7 + 5 * 7 + 5;
+    int64_t prefix = 2 * 3 * 64;
+    int64_t floats = 4 * tensors + 4 * prefix + 5 * 3 * 5 + 2 * 3 * 64;
+    CU_ASSERT_EQUAL(fr_mlp_task_bytes(&ARCH, 2, 3, 5, 7),
+                    4 * floats + 8 * (prefix + 3 * 5));
+}
+
 /* ---- time --------------------------------------------------------------------------------- */
 
 static const int64_t EVEN[] = {0, 2, 4, 6, 8};
@@ -466,6 +477,7 @@ static void a_sample_gives_the_load_of_the_whole_file(void)
 
 static const fr_case CASES[] = {
     FR_CASE(bytes_follow_the_formulas),
+    FR_CASE(bytes_of_an_mlp_follow_its_shape),
     FR_CASE(a_pass_takes_its_flop),
     FR_CASE(one_task_takes_the_formulas_time),
     FR_CASE(two_tasks_fill_each_others_bubble),
