@@ -20,6 +20,7 @@ typedef struct fr_cli {
 } fr_cli;
 
 fr_status fr_cmd_train(const fr_cli *cli);
+fr_status fr_cmd_plan(const fr_cli *cli);
 fr_status fr_cmd_preflight(const fr_cli *cli);
 fr_status fr_cmd_eval(const fr_cli *cli);
 fr_status fr_cmd_generate(const fr_cli *cli);
@@ -31,6 +32,7 @@ fr_status fr_cmd_tokenize(const fr_cli *cli);
 _Noreturn void fr_leave(void *argument, int exit_code, const char *text);
 
 extern const fr_command FR_TRAIN_COMMAND;
+extern const fr_command FR_PLAN_COMMAND;
 extern const fr_command FR_PREFLIGHT_COMMAND;
 extern const fr_command FR_EVAL_COMMAND;
 extern const fr_command FR_GENERATE_COMMAND;

@@ -17,6 +17,7 @@ typedef struct entry {
 
 static const entry ENTRIES[] = {
     {&FR_TRAIN_COMMAND, fr_cmd_train, true, true},
+    {&FR_PLAN_COMMAND, fr_cmd_plan, false, false},
     {&FR_PREFLIGHT_COMMAND, fr_cmd_preflight, true, false},
     {&FR_EVAL_COMMAND, fr_cmd_eval, true, false},
     {&FR_GENERATE_COMMAND, fr_cmd_generate, true, false},

@@ -36,6 +36,13 @@ const char *fr_family_name(fr_family family);
 FR_MUST_CHECK fr_status fr_arch_check(fr_ctx *ctx, const char *path,
                                       const fr_arch *arch);
 
+/**
+ * Read only what a model is: the header of a GGUF file, or config.json of a Hugging Face folder, which need not
+ * hold anything else.
+ * @return as fr_weights_open
+ */
+FR_MUST_CHECK fr_status fr_arch_read(fr_ctx *ctx, const char *path, fr_arch *out);
+
 /** Prefix elements a layer: length * n_kv_heads * head_dim. */
 int64_t fr_arch_prefix_elements(const fr_arch *arch, int64_t length);
 

@@ -5,9 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Enough rows to keep the matrix product at its full rate, few enough that [rows, V] stays small. */
-enum { CHUNK_ROWS = 128 };
-
 static fr_status load_vocabulary(fr_ctx *ctx, const fr_weights *weights, fr_dtype dtype,
                                  const void *shared, fr_head *head)
 {
@@ -38,7 +35,7 @@ static fr_status load_norm(fr_ctx *ctx, const fr_weights *weights, fr_head *head
 
 static fr_status alloc_chunk(fr_ctx *ctx, const fr_arch *arch, fr_head *head)
 {
-    int64_t rows = CHUNK_ROWS;
+    int64_t rows = FR_HEAD_CHUNK_ROWS;
     head->chunk_rows = rows;
     FR_TRY(fr_alloc(ctx, rows * arch->d_model, sizeof(float), &head->x));
     FR_TRY(fr_alloc(ctx, rows * arch->d_model, sizeof(float), &head->h));

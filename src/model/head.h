@@ -8,6 +8,9 @@
 
 #include "model/layer.h"
 
+/** Enough rows to keep the matrix product at its full rate, few enough that [rows, V] stays small. */
+enum { FR_HEAD_CHUNK_ROWS = 128 };
+
 typedef struct fr_head {
     fr_matrix
         vocabulary;   /* [V, D], owned unless it is the embedding of the same stage */

@@ -1,5 +1,5 @@
 /*
- * hf_config.h - a Hugging Face config.json as an architecture; private to hf_folder.c.
+ * hf_config.h - a Hugging Face config.json as an architecture; used by hf_folder.c and arch_read.c.
  *
  * Layer L3; uses base, arch. Everything that would change the arithmetic and is not in fr_arch is
  * refused by name.

@@ -319,11 +319,16 @@ static fr_status check_all_used(fr_ctx *ctx, const fr_weights *weights)
     return FR_OK;
 }
 
-fr_status fr_weights_load_gguf(fr_ctx *ctx, fr_weights *weights)
+fr_status fr_weights_open_gguf(fr_ctx *ctx, fr_weights *weights)
 {
     FR_TRY(fr_gguf_open(ctx, weights->path, &weights->gguf));
     FR_TRY(read_family(ctx, weights));
-    FR_TRY(read_arch(ctx, weights));
+    return read_arch(ctx, weights);
+}
+
+fr_status fr_weights_load_gguf(fr_ctx *ctx, fr_weights *weights)
+{
+    FR_TRY(fr_weights_open_gguf(ctx, weights));
     FR_TRY(list_sources(ctx, weights));
     weights->prefix = "";
     weights->supported_types = fr_quant_supported();

@@ -69,6 +69,9 @@ struct fr_weights {
     fr_weight_slot *slots; /* roles outside layers, then those of each layer */
 };
 
+/** Open the GGUF file at weights->path and read its architecture, no tensor. */
+FR_MUST_CHECK fr_status fr_weights_open_gguf(fr_ctx *ctx, fr_weights *weights);
+
 /** Fill `weights` from the GGUF file at weights->path. */
 FR_MUST_CHECK fr_status fr_weights_load_gguf(fr_ctx *ctx, fr_weights *weights);
 

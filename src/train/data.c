@@ -23,7 +23,7 @@ static fr_status build(fr_ctx *ctx, const fr_data_params *params, const fr_map *
     const fr_data_stats *s = &header->stats;
     size_t bytes = fr_table_bytes(s->n_rows, s->n_examples, header->n_ids);
     FR_TRY(fr_table_digest(ctx, dataset->block, bytes, header->content));
-    if (params->cache_folder == NULL) {
+    if (params->cache_folder == NULL || params->sample) {
         return FR_OK;
     }
     fr_cache_write(ctx, params->cache_folder, key, dataset->block, bytes);
@@ -39,14 +39,16 @@ static fr_status build(fr_ctx *ctx, const fr_data_params *params, const fr_map *
 static fr_status open_file(fr_ctx *ctx, const fr_data_params *params,
                            const fr_map *file, fr_dataset *dataset)
 {
-    uint8_t data[FR_DIGEST_BYTES];
+    uint8_t data[FR_DIGEST_BYTES] = {0};
     uint8_t key[FR_DIGEST_BYTES];
     if (file->bytes == 0) {
         return FR_FAIL(ctx, FR_ERR_DATA, "%s: is empty", params->path);
     }
-    FR_TRY(fr_digest_of(ctx, file->data, file->bytes, data));
+    if (!params->sample) {
+        FR_TRY(fr_digest_of(ctx, file->data, file->bytes, data));
+    }
     FR_TRY(fr_table_key(ctx, params, data, key));
-    if (params->cache_folder != NULL) {
+    if (params->cache_folder != NULL && !params->sample) {
         FR_TRY(fr_cache_open(ctx, params->cache_folder, key, &dataset->cache));
     }
     if (dataset->cache.data == NULL) {

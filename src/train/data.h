@@ -31,10 +31,12 @@ typedef struct fr_data_params {
     int32_t eos_id; /* used when tokenizer is NULL; -1: none known */
     bool special;
     bool loss_last;
-    bool cut_long_rows;       /* else they are dropped */
-    bool without_bos;         /* the prefix text carries the BOS */
-    int64_t max_tokens;       /* longest source + one target */
-    int64_t max_rows;         /* read only the first rows; 0: all */
+    bool cut_long_rows; /* else they are dropped */
+    bool without_bos;   /* the prefix text carries the BOS */
+    int64_t max_tokens; /* longest source + one target */
+    int64_t max_rows;   /* read only the first rows; 0: all */
+    bool
+        sample; /* a look at max_rows rows: the file is not hashed (its digest is then zero) and no cache is used */
     const char *cache_folder; /* where the cache lies; NULL: in memory only */
 } fr_data_params;
 

@@ -68,13 +68,14 @@ fr_status fr_inference_load(fr_inference *inference, const fr_inference_params *
                                  .threads = params->threads,
                                  .max_position = max_position,
                                  .target_share = target_share};
-    int64_t memory = 0;
-    FR_TRY(fr_session_rank_memory(s, &memory));
+    config.run.precision = params->precision;
+    fr_layout_problem problem = {.config = &config,
+                                 .arch = fr_weights_arch(s->weights),
+                                 .n_ranks = n_ranks,
+                                 .machine = fr_machine_assumed()};
+    FR_TRY(fr_session_rank_memory(s, &problem.rank_memory));
     FR_TRY(fr_group_agree(
-        s->world,
-        fr_layout_resolve(inference->ctx, &config, fr_weights_arch(s->weights), n_ranks,
-                          fr_session_weight_bytes(s, params->precision), memory,
-                          &session.layout)));
+        s->world, fr_layout_resolve(inference->ctx, &problem, &session.layout)));
     FR_TRY(fr_session_load(s, &session));
     return fr_group_agree(s->world, check_identity(inference, params));
 }

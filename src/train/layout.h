@@ -8,6 +8,8 @@
 
 #include "model/arch.h"
 #include "train/config.h"
+#include "train/forecast.h"
+#include "train/load.h"
 
 typedef struct fr_layout {
     int n_stages;
@@ -28,18 +30,61 @@ double fr_head_cost(const fr_arch *arch, double target_share);
  */
 void fr_split_layers(int64_t n_layers, double head_cost, int n_stages, int64_t *bounds);
 
+/** What a layout is chosen for. */
+typedef struct fr_layout_problem {
+    const fr_config *config;
+    const fr_arch *arch;
+    int n_ranks;
+    int64_t rank_memory; /* bytes of memory this run may take a rank */
+    const fr_load_source
+        *sources;       /* [config->n_tasks]; no tasks: weights alone count */
+    fr_machine machine; /* `train` chooses for fr_machine_assumed */
+} fr_layout_problem;
+
+/** One way to use the ranks. */
+typedef struct fr_layout_candidate {
+    fr_layout layout;
+    bool
+        possible; /* as stages <= layers, replicas <= examples, and the config's own wishes */
+    bool fits; /* possible, and the memory of the largest rank suffices */
+    int64_t largest_bytes;
+    int64_t largest_stage;
+    double seconds; /* of a round; 0 without tasks */
+    int64_t n_simulated;
+    char reason[128]; /* why it is not possible or does not fit; "" if it does */
+} fr_layout_candidate;
+
+/** Share of a rank's memory that a layout may fill by forecast. */
+double fr_layout_memory_share(void);
+
 /**
- * Resolve `auto`: as many replicas as memory holds whole pipelines (weights per rank against the node's
- * memory), the rest stages.
+ * Every stages x replicas with that many ranks, best first: those that fit by time of a round (ties: fewer
+ * stages), then those that are possible by memory, then the rest. The first is what fr_layout_resolve takes.
+ * @param out  [*n], the caller frees
+ */
+FR_MUST_CHECK fr_status fr_layout_list(fr_ctx *ctx, const fr_layout_problem *problem,
+                                       fr_layout_candidate **out, int64_t *n);
+
+/**
+ * Resolve `auto`: a pure function of the problem, the same on all ranks and in `plan`. Where nothing fits, the
+ * layout that takes the least memory.
  *
- * @param weight_bytes  of the whole model in the run's precision
- * @param rank_memory   bytes of memory this run may take a rank
  * @return FR_OK; FR_ERR_CONFIG: stages x replicas is not n_ranks, more stages than layers, or fewer
  *         examples a step than replicas (task named); each message has both numbers
  */
-FR_MUST_CHECK fr_status fr_layout_resolve(fr_ctx *ctx, const fr_config *config,
-                                          const fr_arch *arch, int n_ranks,
-                                          int64_t weight_bytes, int64_t rank_memory,
+FR_MUST_CHECK fr_status fr_layout_resolve(fr_ctx *ctx, const fr_layout_problem *problem,
                                           fr_layout *out);
+
+/** The parameters of a forecast of `layout`; owns what they point to. */
+typedef struct fr_layout_forecast {
+    fr_forecast_params params;
+    int64_t *bounds;
+    fr_task_load *tasks;
+} fr_layout_forecast;
+FR_MUST_CHECK fr_status fr_layout_forecast_init(fr_ctx *ctx,
+                                                const fr_layout_problem *problem,
+                                                const fr_layout *layout,
+                                                fr_layout_forecast *out);
+void fr_layout_forecast_fini(fr_layout_forecast *forecast);
 
 #endif

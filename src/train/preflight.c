@@ -55,6 +55,35 @@ static void look_at_node(state *s)
     s->is_first = s->mine.node_rank == 0;
 }
 
+static int64_t model_bytes(const fr_arch *arch, fr_precision precision)
+{
+    fr_stage_shape whole = {.arch = arch,
+                            .dtype = precision == FR_PRECISION_BF16 ? FR_BF16 : FR_F32,
+                            .n_layers = arch->n_layers};
+    return fr_stage_weight_bytes(&whole);
+}
+
+/* The layout of train, but for what its rows would say. */
+static fr_status likely_layout(state *s, int64_t memory, fr_layout *out)
+{
+    const fr_config *config = s->config;
+    const fr_arch *arch = fr_weights_arch(s->session.weights);
+    fr_load_source *sources = NULL;
+    FR_TRY(fr_alloc(s->ctx, config->n_tasks, sizeof *sources, &sources));
+    for (int64_t i = 0; i < config->n_tasks; i++) {
+        fr_load_from_config(arch, &config->tasks[i], &sources[i]);
+    }
+    fr_layout_problem problem = {.config = config,
+                                 .arch = arch,
+                                 .n_ranks = fr_group_size(s->world),
+                                 .rank_memory = memory,
+                                 .sources = sources,
+                                 .machine = fr_machine_assumed()};
+    fr_status status = fr_layout_resolve(s->ctx, &problem, out);
+    free(sources);
+    return status;
+}
+
 /* A missing or damaged model is this node's problem; the others go on. */
 static fr_status look_at_model(state *s, fr_preflight_report *out)
 {
@@ -64,7 +93,7 @@ static fr_status look_at_model(state *s, fr_preflight_report *out)
     int64_t n_layers = 0;
     if (s->session.weights != NULL) {
         s->mine.weight_bytes =
-            fr_session_weight_bytes(&s->session, s->config->run.precision);
+            model_bytes(fr_weights_arch(s->session.weights), s->config->run.precision);
         n_layers = fr_weights_arch(s->session.weights)->n_layers;
     }
     int64_t memory = 0;
@@ -74,9 +103,7 @@ static fr_status look_at_model(state *s, fr_preflight_report *out)
     fr_layout layout = {0, 0};
     status = FR_OK;
     if (s->session.weights != NULL) {
-        status = fr_layout_resolve(
-            s->ctx, s->config, fr_weights_arch(s->session.weights),
-            fr_group_size(s->world), s->mine.weight_bytes, memory, &layout);
+        status = likely_layout(s, memory, &layout);
     }
     FR_TRY(fr_group_agree(s->world, status));
     int64_t n_stages = layout.n_stages;

@@ -188,19 +188,6 @@ static fr_status open_tasks_by_turns(fr_run_state *run)
     return fr_group_agree(run->world, status);
 }
 
-/* Share of all token rows that carry a target. */
-static double target_share(const fr_run_state *run)
-{
-    double targets = 0.0;
-    double rows = 1.0;
-    for (int64_t i = 0; i < run->n_tasks; i++) {
-        const fr_data_stats *s = fr_dataset_stats(run->tasks[i].train);
-        targets += (double)s->n_target_tokens;
-        rows += (double)(s->n_source_tokens + s->n_target_tokens);
-    }
-    return fmin(1.0, targets / rows);
-}
-
 static int64_t last_position(const fr_run_state *run)
 {
     int64_t most = 1;
@@ -212,20 +199,37 @@ static int64_t last_position(const fr_run_state *run)
     return most;
 }
 
+/* The layout, and the share of rows with a target that its split of layers stands on. */
+static fr_status choose_layout(fr_run_state *run, int64_t memory,
+                               fr_session_params *params)
+{
+    fr_load_source *sources = NULL;
+    FR_TRY(fr_alloc(run->ctx, run->n_tasks, sizeof *sources, &sources));
+    for (int64_t i = 0; i < run->n_tasks; i++) {
+        fr_load_from_rows(run->tasks[i].train, run->tasks[i].length, &sources[i]);
+    }
+    fr_layout_problem problem = {.config = run->config,
+                                 .arch = run->env.arch,
+                                 .n_ranks = fr_group_size(run->world),
+                                 .rank_memory = memory,
+                                 .sources = sources,
+                                 .machine = fr_machine_assumed()};
+    fr_status status = fr_layout_resolve(run->ctx, &problem, &params->layout);
+    params->target_share = fr_load_target_share(sources, run->n_tasks);
+    free(sources);
+    return status;
+}
+
 static fr_status load_session(fr_run_state *run)
 {
     fr_session *s = &run->session;
     fr_session_params params = {.precision = run->config->run.precision,
                                 .threads = run->config->run.threads,
                                 .max_position = last_position(run),
-                                .warmup_depth = run->config->run.warmup_depth,
-                                .target_share = target_share(run)};
+                                .warmup_depth = run->config->run.warmup_depth};
     int64_t memory = 0;
     FR_TRY(fr_session_rank_memory(s, &memory));
-    fr_status status = fr_layout_resolve(
-        run->ctx, run->config, run->env.arch, fr_group_size(run->world),
-        fr_session_weight_bytes(s, params.precision), memory, &params.layout);
-    FR_TRY(fr_group_agree(run->world, status));
+    FR_TRY(fr_group_agree(run->world, choose_layout(run, memory, &params)));
     return fr_session_load(s, &params);
 }
 

@@ -123,17 +123,6 @@ void fr_session_close(fr_session *session)
     session->shape = NULL;
 }
 
-int64_t fr_session_weight_bytes(const fr_session *session, fr_precision precision)
-{
-    const fr_arch *a = fr_weights_arch(session->weights);
-    int64_t q = a->n_heads * a->head_dim;
-    int64_t kv = a->n_kv_heads * a->head_dim;
-    int64_t f = a->d_ff * (a->family == FR_LLAMA ? 3 : 2);
-    int64_t ends = a->vocab_size * a->d_model * (a->tied_head ? 1 : 2);
-    int64_t parameters = a->n_layers * a->d_model * (2 * q + 2 * kv + f) + ends;
-    return parameters * (precision == FR_PRECISION_BF16 ? 2 : 4);
-}
-
 /* MemAvailable of the kernel; all of the memory where the line is missing. */
 int64_t fr_session_node_memory(void)
 {

@@ -46,8 +46,6 @@ FR_MUST_CHECK fr_status fr_session_load(fr_session *session,
 
 void fr_session_close(fr_session *session);
 
-/** Bytes of the model's weights in a precision. */
-int64_t fr_session_weight_bytes(const fr_session *session, fr_precision precision);
 /** Bytes of memory that this node can give now. */
 int64_t fr_session_node_memory(void);
 /** Memory that this run may take on each rank: the node's available share, the least of all ranks.

@@ -85,7 +85,8 @@ static fr_status find_length(const fr_task_env *env, const fr_task_config *confi
 }
 
 static fr_status open_rows(const fr_task_env *env, const fr_task *task,
-                           const char *path, int64_t max_rows, fr_dataset **out)
+                           const char *path, int64_t max_rows, bool sample,
+                           fr_dataset **out)
 {
     const fr_task_config *c = task->config;
     int64_t most = env->arch->context_length - task->length;
@@ -112,6 +113,7 @@ static fr_status open_rows(const fr_task_env *env, const fr_task *task,
         .without_bos = !task->leading_bos,
         .max_tokens = most,
         .max_rows = max_rows,
+        .sample = sample,
         .cache_folder = env->config->run.dir};
     return fr_dataset_open(env->ctx, &params, out);
 }
@@ -130,8 +132,9 @@ static void report_rows(const fr_task_env *env, const fr_task *task)
     }
 }
 
-fr_status fr_task_open(const fr_task_env *env, const fr_task_config *config,
-                       fr_task *out)
+/* What a task is before its rows. */
+static fr_status begin_open(const fr_task_env *env, const fr_task_config *config,
+                            fr_task *out)
 {
     *out = (fr_task){.config = config,
                      .best_loss = (double)INFINITY,
@@ -140,12 +143,32 @@ fr_status fr_task_open(const fr_task_env *env, const fr_task_config *config,
         env->tokenizer != NULL && fr_tokenizer_leading_bos(env->tokenizer) >= 0;
     out->leading_bos = has_bos && config->prefix.init != FR_INIT_TEXT;
     out->n_steps = config->steps != FR_AUTO ? config->steps : env->config->run.steps;
-    fr_status status = find_length(env, config, &out->length);
+    return find_length(env, config, &out->length);
+}
+
+fr_status fr_task_open_sample(const fr_task_env *env, const fr_task_config *config,
+                              int64_t max_rows, fr_task *out)
+{
+    fr_status status = begin_open(env, config, out);
+    if (status == FR_OK && max_rows > 0) {
+        status = open_rows(env, out, config->train, max_rows, true, &out->train);
+    }
+    if (status != FR_OK) {
+        fr_task_close(out);
+    }
+    return status;
+}
+
+fr_status fr_task_open(const fr_task_env *env, const fr_task_config *config,
+                       fr_task *out)
+{
+    fr_status status = begin_open(env, config, out);
     if (status == FR_OK) {
-        status = open_rows(env, out, config->train, 0, &out->train);
+        status = open_rows(env, out, config->train, 0, false, &out->train);
     }
     if (status == FR_OK && config->valid != NULL) {
-        status = open_rows(env, out, config->valid, config->valid_rows, &out->valid);
+        status =
+            open_rows(env, out, config->valid, config->valid_rows, false, &out->valid);
     }
     if (status == FR_OK) {
         int64_t n = fr_dataset_stats(out->train)->n_examples;

@@ -55,6 +55,10 @@ typedef struct fr_task_env {
  */
 FR_MUST_CHECK fr_status fr_task_open(const fr_task_env *env,
                                      const fr_task_config *config, fr_task *out);
+/** A look at a task: its prefix length and the first max_rows rows of `train` (0: none), without a cache. */
+FR_MUST_CHECK fr_status fr_task_open_sample(const fr_task_env *env,
+                                            const fr_task_config *config,
+                                            int64_t max_rows, fr_task *out);
 void fr_task_close(fr_task *task);
 
 /** Allocate the arrays for this stage's layers, and the MLP of a reparametrised prefix. */

@@ -61,7 +61,7 @@ expect 2 "$FORERUN" train "$work/c.yaml" --resumed
 says "did you mean --resume"
 expect 2 "$FORERUN" eval
 says "--model is missing"
-for command in train eval generate inspect compare tokenize; do
+for command in train plan eval generate inspect compare tokenize; do
     expect 0 "$FORERUN" $command --help
 done
 expect 0 "$FORERUN" --help-config

@@ -1,6 +1,7 @@
 #include "support/suite.h"
 #include "train/layout.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static double cost_of(const int64_t *bounds, int n_stages, double head)
@@ -68,50 +69,174 @@ static const fr_arch ARCH = {.family = FR_LLAMA,
                              .vocab_size = 128,
                              .context_length = 64};
 
-static fr_status resolve(int64_t stages, int64_t replicas, int64_t examples, int ranks,
-                         int64_t memory, fr_layout *out)
+/* Rows of 10 tokens, 40 to a microbatch, a prefix of 4: examples a step decide how many microbatches there are. */
+typedef struct choice {
+    int64_t stages;
+    int64_t replicas;
+    int64_t examples;
+    int ranks;
+    int64_t memory;
+} choice;
+
+enum { PLENTY = 1 << 30 };
+
+typedef struct problem {
+    fr_task_config task;
+    fr_config config;
+    fr_load_source source;
+    fr_layout_problem problem;
+} problem;
+
+static void make_problem(const choice *c, problem *out)
 {
-    fr_task_config task = {.name = (char *)(uintptr_t) "t"};
-    fr_config config = {.n_tasks = 1, .tasks = &task};
-    task.batch.examples = examples;
-    config.run.stages = stages;
-    config.run.replicas = replicas;
-    return fr_layout_resolve(fr_test_ctx(), &config, &ARCH, ranks, 1000, memory, out);
+    *out = (problem){.task.name = (char *)(uintptr_t) "t"};
+    out->task.batch.examples = c->examples;
+    out->task.batch.microbatch_tokens = 40;
+    out->config.n_tasks = 1;
+    out->config.tasks = &out->task;
+    out->config.run.stages = c->stages;
+    out->config.run.replicas = c->replicas;
+    fr_load_from_numbers(4, 10, 0.5, &out->source);
+    out->problem = (fr_layout_problem){.config = &out->config,
+                                       .arch = &ARCH,
+                                       .n_ranks = c->ranks,
+                                       .rank_memory = c->memory,
+                                       .sources = &out->source,
+                                       .machine = fr_machine_assumed()};
+    out->problem.machine.flops = 1e6; /* links cost nothing beside computing */
+}
+
+static fr_status resolve(const choice *c, fr_layout *out)
+{
+    problem p;
+    make_problem(c, &p);
+    return fr_layout_resolve(fr_test_ctx(), &p.problem, out);
+}
+
+static void check_choice(const choice *c, int stages, int replicas)
+{
+    fr_layout layout = {0};
+    FR_ASSERT_OK(resolve(c, &layout));
+    CU_ASSERT_EQUAL(layout.n_stages, stages);
+    CU_ASSERT_EQUAL(layout.n_replicas, replicas);
+}
+
+/* Bytes of the largest rank of a layout, out of the list. */
+static int64_t bytes_of(int stages, int replicas)
+{
+    problem p;
+    fr_layout_candidate *list = NULL;
+    int64_t n = 0;
+    int64_t bytes = 0;
+    make_problem(&(choice){0, 0, 8, stages * replicas, PLENTY}, &p);
+    FR_ASSERT_OK(fr_layout_list(fr_test_ctx(), &p.problem, &list, &n));
+    for (int64_t i = 0; i < n; i++) {
+        bytes = list[i].layout.n_stages == stages ? list[i].largest_bytes : bytes;
+    }
+    free(list);
+    return bytes;
 }
 
 static void auto_prefers_replicas_while_memory_lasts(void)
 {
+    double share = fr_layout_memory_share();
+    int64_t enough = (int64_t)((double)bytes_of(1, 4) / share) + 2;
+    check_choice(&(choice){0, 0, 8, 4, PLENTY}, 1, 4);
+    check_choice(&(choice){0, 0, 8, 4, enough}, 1, 4);
+    check_choice(&(choice){0, 0, 8, 4, enough - 4}, 2, 2);
+}
+
+static void where_nothing_fits_the_smallest_is_taken(void)
+{
+    CU_ASSERT(bytes_of(4, 1) < bytes_of(2, 2));
+    check_choice(&(choice){0, 0, 8, 4, 1000}, 4, 1);
+}
+
+static void too_few_examples_make_stages(void)
+{
+    check_choice(&(choice){0, 0, 2, 4, PLENTY}, 2, 2);
+    check_choice(&(choice){0, 0, 1, 4, PLENTY}, 4, 1);
+}
+
+/* Five examples on four replicas leave three idle half of the time; on two they are three to two. */
+static void an_uneven_number_of_examples_counts(void)
+{
+    problem p;
+    fr_layout_candidate *list = NULL;
+    int64_t n = 0;
+    make_problem(&(choice){0, 0, 5, 4, PLENTY}, &p);
+    p.task.batch.microbatch_tokens = 10;
+    FR_ASSERT_OK(fr_layout_list(fr_test_ctx(), &p.problem, &list, &n));
+    CU_ASSERT_EQUAL(n, 3);
+    for (int64_t i = 1; i < n; i++) {
+        CU_ASSERT(list[i - 1].fits && list[i].fits);
+        CU_ASSERT(list[i - 1].seconds <= list[i].seconds);
+    }
+    fr_layout chosen;
+    FR_ASSERT_OK(fr_layout_resolve(fr_test_ctx(), &p.problem, &chosen));
+    CU_ASSERT_EQUAL(chosen.n_stages, list[0].layout.n_stages);
+    free(list);
+}
+
+static void others_say_why_not(void)
+{
+    problem p;
+    fr_layout_candidate *list = NULL;
+    int64_t n = 0;
+    make_problem(&(choice){0, 0, 3, 8, 1000}, &p);
+    FR_ASSERT_OK(fr_layout_list(fr_test_ctx(), &p.problem, &list, &n));
+    CU_ASSERT_EQUAL(n, 4);
+    CU_ASSERT(list[0].possible && !list[0].fits);
+    CU_ASSERT_PTR_NOT_NULL(strstr(list[0].reason, "GiB"));
+    CU_ASSERT_EQUAL(list[1].layout.n_stages, 1);
+    CU_ASSERT_STRING_EQUAL(list[1].reason, "8 replicas, task t has 3 examples a step");
+    CU_ASSERT_EQUAL(list[2].layout.n_stages, 2);
+    CU_ASSERT_STRING_EQUAL(list[3].reason, "8 stages, the model has 4 layers");
+    free(list);
+}
+
+/* Without tasks (inference) the weights decide. */
+static void without_tasks_the_fewest_stages_that_fit_are_taken(void)
+{
+    problem p;
     fr_layout layout;
-    FR_ASSERT_OK(resolve(0, 0, 8, 4, 1 << 20, &layout));
+    make_problem(&(choice){0, 0, 8, 4, PLENTY}, &p);
+    p.config.n_tasks = 0;
+    FR_ASSERT_OK(fr_layout_resolve(fr_test_ctx(), &p.problem, &layout));
     CU_ASSERT_EQUAL(layout.n_stages, 1);
-    CU_ASSERT_EQUAL(layout.n_replicas, 4);
-    FR_ASSERT_OK(resolve(0, 0, 8, 4, 1000, &layout));
-    CU_ASSERT_EQUAL(layout.n_stages, 2);
-    CU_ASSERT_EQUAL(layout.n_replicas, 2);
+    p.problem.rank_memory = 1000;
+    FR_ASSERT_OK(fr_layout_resolve(fr_test_ctx(), &p.problem, &layout));
+    CU_ASSERT_EQUAL(layout.n_stages, 4);
 }
 
 static void one_given_side_fixes_the_other(void)
 {
-    fr_layout layout;
-    FR_ASSERT_OK(resolve(2, 0, 8, 4, 1 << 20, &layout));
-    CU_ASSERT_EQUAL(layout.n_replicas, 2);
-    FR_ASSERT_OK(resolve(0, 1, 8, 4, 1 << 20, &layout));
-    CU_ASSERT_EQUAL(layout.n_stages, 4);
+    check_choice(&(choice){2, 0, 8, 4, PLENTY}, 2, 2);
+    check_choice(&(choice){0, 1, 8, 4, PLENTY}, 4, 1);
 }
 
 static void impossible_layouts_name_both_numbers(void)
 {
     fr_layout layout;
-    FR_ASSERT_FAILS(resolve(2, 2, 8, 3, 1 << 20, &layout), FR_ERR_CONFIG, "ranks 3");
-    FR_ASSERT_FAILS(resolve(5, 1, 8, 5, 1 << 20, &layout), FR_ERR_CONFIG, "4 layers");
-    FR_ASSERT_FAILS(resolve(1, 4, 3, 4, 1 << 20, &layout), FR_ERR_CONFIG,
+    FR_ASSERT_FAILS(resolve(&(choice){2, 2, 8, 3, PLENTY}, &layout), FR_ERR_CONFIG,
+                    "ranks 3");
+    FR_ASSERT_FAILS(resolve(&(choice){5, 1, 8, 5, PLENTY}, &layout), FR_ERR_CONFIG,
+                    "4 layers");
+    FR_ASSERT_FAILS(resolve(&(choice){1, 4, 3, 4, PLENTY}, &layout), FR_ERR_CONFIG,
                     "fewer than the 4 replicas");
+    FR_ASSERT_FAILS(resolve(&(choice){0, 0, 3, 7, PLENTY}, &layout), FR_ERR_CONFIG,
+                    "7 stages, the model has 4 layers");
 }
 
 static const fr_case CASES[] = {
     FR_CASE(every_layer_has_one_stage_and_the_split_is_optimal),
     FR_CASE(an_uneven_split_keeps_all_thirty_layers),
     FR_CASE(auto_prefers_replicas_while_memory_lasts),
+    FR_CASE(where_nothing_fits_the_smallest_is_taken),
+    FR_CASE(too_few_examples_make_stages),
+    FR_CASE(an_uneven_number_of_examples_counts),
+    FR_CASE(others_say_why_not),
+    FR_CASE(without_tasks_the_fewest_stages_that_fit_are_taken),
     FR_CASE(one_given_side_fixes_the_other),
     FR_CASE(impossible_layouts_name_both_numbers),
 };

@@ -1,0 +1,218 @@
+#include "base/mem.h"
+#include "cli/commands.h"
+#include "cli/config_options.h"
+#include "cli/plan_picture.h"
+#include "cli/plan_report.h"
+#include "cli/plan_sources.h"
+#include "train/session.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const fr_option OPTIONS[] = {
+    {"ranks", "N", "ranks that the run would have"},
+    {"node-memory", "BYTES", "memory of a node, e.g. 40G (default: what is free here)"},
+    {"ranks-per-node", "K", "ranks that share it (default 1)"},
+    {"link-gbps", "X",
+     "speed of a link between two ranks, Gbit/s one way (default 10)"},
+    {"link-us", "L", "its latency in microseconds (default 20)"},
+    {"flops", "X", "sustained FLOP/s of a rank (default 1e11, a core with AVX2)"},
+    {"tokens-per-example", "N", "assume this size instead of looking at the rows"},
+    {"target-share", "X", "share of tokens with a target where no row is looked at"},
+    {"svg", "FILE", "draw the schedule into this file"},
+    {"json", NULL, "one JSON object on the last line instead of tables"},
+    {"set", "a.b=c", "override a config key (repeatable)"},
+    {NULL, NULL, NULL},
+};
+
+const fr_command FR_PLAN_COMMAND = {
+    "plan", "CONFIG", 1,
+    "layout, memory, bytes and time of a run, from the model's header alone", OPTIONS};
+
+enum { MOST_RANKS = 1000000 };
+
+/* 1e9, 40G, 1.5T: powers of 1024. */
+static fr_status read_bytes(const fr_cli *cli, const char *name, int64_t *out)
+{
+    static const char LETTERS[] = "KMGT";
+    const char *text = fr_options_text(cli->options, name);
+    if (text == NULL) {
+        return FR_OK;
+    }
+    char *end = NULL;
+    double value = strtod(text, &end);
+    const char *letter = *end != '\0' ? strchr(LETTERS, *end) : NULL;
+    if (letter != NULL) {
+        value = ldexp(value, 10 * (int)(letter - LETTERS + 1));
+        end++;
+    }
+    if (end == text || *end != '\0' || !(value >= 1.0 && value < 0x1p60)) {
+        return FR_FAIL(
+            cli->ctx, FR_ERR_ARG,
+            "--%s is %s, must be a number of bytes, with K, M, G or T behind "
+            "it if wanted",
+            name, text);
+    }
+    *out = (int64_t)value;
+    return FR_OK;
+}
+
+static fr_status read_positive(const fr_cli *cli, const char *name, double *out)
+{
+    FR_TRY(fr_options_real(cli->ctx, cli->options, name, out));
+    if (fr_options_has(cli->options, name) && !(*out > 0.0)) {
+        return FR_FAIL(cli->ctx, FR_ERR_ARG, "--%s is %g, must be above 0", name, *out);
+    }
+    return FR_OK;
+}
+
+static fr_status read_machine(const fr_cli *cli, fr_plan_report *report,
+                              fr_machine *out)
+{
+    double gbps = out->link_bytes * 8e-9;
+    double latency_us = out->link_seconds * 1e6;
+    FR_TRY(read_positive(cli, "flops", &out->flops));
+    FR_TRY(read_positive(cli, "link-gbps", &gbps));
+    FR_TRY(read_positive(cli, "link-us", &latency_us));
+    out->link_bytes = gbps * 1e9 / 8.0;
+    out->link_seconds = latency_us * 1e-6;
+    report->flops_assumed = !fr_options_has(cli->options, "flops");
+    report->link_assumed = !fr_options_has(cli->options, "link-gbps") &&
+                           !fr_options_has(cli->options, "link-us");
+    return FR_OK;
+}
+
+static fr_status read_ranks(const fr_cli *cli, fr_plan_report *report,
+                            fr_layout_problem *problem)
+{
+    const char *wanted = NULL;
+    int64_t ranks = 0;
+    report->ranks_per_node = 1;
+    report->node_memory = fr_session_node_memory();
+    report->memory_is_here = !fr_options_has(cli->options, "node-memory");
+    FR_TRY(fr_options_need(cli->ctx, cli->options, "ranks", &wanted));
+    FR_TRY(fr_options_int(cli->ctx, cli->options, "ranks", 1, MOST_RANKS, &ranks));
+    FR_TRY(fr_options_int(cli->ctx, cli->options, "ranks-per-node", 1, MOST_RANKS,
+                          &report->ranks_per_node));
+    FR_TRY(read_bytes(cli, "node-memory", &report->node_memory));
+    problem->n_ranks = (int)ranks;
+    problem->rank_memory = report->node_memory / report->ranks_per_node;
+    return FR_OK;
+}
+
+static fr_status read_assumed(const fr_cli *cli, fr_plan_assumed *out)
+{
+    *out = (fr_plan_assumed){.target_share = -1.0};
+    FR_TRY(fr_options_int(cli->ctx, cli->options, "tokens-per-example", 1, INT32_MAX,
+                          &out->tokens_per_example));
+    FR_TRY(fr_options_real(cli->ctx, cli->options, "target-share", &out->target_share));
+    if (fr_options_has(cli->options, "target-share") &&
+        !(out->target_share >= 0.0 && out->target_share <= 1.0)) {
+        return FR_FAIL(cli->ctx, FR_ERR_ARG, "--target-share is %g, must be 0 to 1",
+                       out->target_share);
+    }
+    return FR_OK;
+}
+
+static fr_status draw(const fr_cli *cli, const fr_plan_report *report)
+{
+    const char **names = NULL;
+    int64_t n = report->problem->config->n_tasks;
+    bool json = fr_options_has(cli->options, "json");
+    FILE *out = json ? NULL : stdout;
+    FR_TRY(fr_alloc(cli->ctx, n, sizeof *names, &names));
+    for (int64_t i = 0; i < n; i++) {
+        names[i] = report->tasks[i].name;
+    }
+    fr_plan_picture picture = {.params = &report->input->params,
+                               .forecast = report->forecast,
+                               .task_names = names,
+                               .svg = fr_options_text(cli->options, "svg")};
+    fr_status status = FR_OK;
+    if (out != NULL || picture.svg != NULL) {
+        status = fr_plan_draw(cli->ctx, &picture, out);
+    }
+    free(names);
+    return status;
+}
+
+static fr_status print(const fr_cli *cli, const fr_plan_report *report)
+{
+    if (!fr_options_has(cli->options, "json")) {
+        fr_plan_print(report, stdout);
+    }
+    FR_TRY(draw(cli, report));
+    if (fr_options_has(cli->options, "json")) {
+        return fr_plan_print_json(cli->ctx, report, stdout);
+    }
+    return FR_OK;
+}
+
+static fr_status forecast_chosen(const fr_cli *cli, fr_plan_report *report)
+{
+    fr_layout_forecast input = {0};
+    fr_forecast forecast = {0};
+    fr_status status = fr_layout_forecast_init(cli->ctx, report->problem,
+                                               &report->chosen->layout, &input);
+    if (status == FR_OK) {
+        status = fr_forecast_run(cli->ctx, &input.params, &forecast);
+    }
+    report->input = &input;
+    report->forecast = &forecast;
+    if (status == FR_OK) {
+        status = print(cli, report);
+    }
+    fr_forecast_fini(&forecast);
+    fr_layout_forecast_fini(&input);
+    return status;
+}
+
+/* What `train` takes: it knows nothing of the speeds that were given here. */
+static fr_status choose(const fr_cli *cli, fr_plan_report *report)
+{
+    fr_layout_problem of_train = *report->problem;
+    fr_layout_candidate *list = NULL;
+    fr_layout layout;
+    of_train.machine = fr_machine_assumed();
+    FR_TRY(fr_layout_resolve(cli->ctx, &of_train, &layout));
+    FR_TRY(fr_layout_list(cli->ctx, report->problem, &list, &report->n_candidates));
+    report->candidates = list;
+    for (int64_t i = 0; i < report->n_candidates; i++) {
+        if (list[i].layout.n_stages == layout.n_stages) {
+            report->chosen = &list[i];
+        }
+    }
+    fr_status status = forecast_chosen(cli, report);
+    free(list);
+    return status;
+}
+
+static fr_status plan(const fr_cli *cli, const fr_config *config)
+{
+    fr_arch arch;
+    fr_plan_assumed assumed;
+    fr_plan_sources sources;
+    fr_layout_problem problem = {
+        .config = config, .arch = &arch, .machine = fr_machine_assumed()};
+    fr_plan_report report = {.problem = &problem, .model = config->base.path};
+    FR_TRY(read_ranks(cli, &report, &problem));
+    FR_TRY(read_machine(cli, &report, &problem.machine));
+    FR_TRY(read_assumed(cli, &assumed));
+    FR_TRY(fr_arch_read(cli->ctx, config->base.path, &arch));
+    FR_TRY(fr_plan_sources_open(cli->ctx, config, &arch, &assumed, &sources));
+    problem.sources = sources.sources;
+    report.tasks = sources.tasks;
+    fr_status status = choose(cli, &report);
+    fr_plan_sources_close(&sources);
+    return status;
+}
+
+fr_status fr_cmd_plan(const fr_cli *cli)
+{
+    fr_config *config = NULL;
+    FR_TRY(fr_cli_read_config(cli, &config));
+    fr_status status = plan(cli, config);
+    fr_config_destroy(&config);
+    return status;
+}

@@ -1,0 +1,118 @@
+#include "cli/plan_report.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+
+static json_t *candidate_of(const fr_layout_candidate *c)
+{
+    return json_pack("{s:i, s:i, s:b, s:b, s:I, s:f, s:s}", "stages",
+                     c->layout.n_stages, "replicas", c->layout.n_replicas, "possible",
+                     (int)c->possible, "fits", (int)c->fits, "largest_bytes",
+                     (json_int_t)c->largest_bytes, "step_seconds", c->seconds, "reason",
+                     c->reason);
+}
+
+static json_t *memory_of(const fr_rank_memory *m)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "weights",
+                     (json_int_t)m->weights, "activations", (json_int_t)m->activations,
+                     "edges", (json_int_t)m->edges, "validation",
+                     (json_int_t)m->forward, "workspace", (json_int_t)m->workspace,
+                     "head", (json_int_t)m->head, "tasks", (json_int_t)m->tasks,
+                     "process", (json_int_t)m->process, "total", (json_int_t)m->total);
+}
+
+static json_t *stage_of(const fr_stage_forecast *s, double cost)
+{
+    return json_pack("{s:I, s:I, s:f, s:I, s:f, s:f, s:I, s:o}", "first_layer",
+                     (json_int_t)s->first_layer, "layers", (json_int_t)s->n_layers,
+                     "cost", cost, "in_flight", (json_int_t)s->cap, "forward_seconds",
+                     s->forward_seconds, "backward_seconds", s->backward_seconds,
+                     "reduction_bytes", (json_int_t)s->reduction_bytes, "memory",
+                     memory_of(&s->memory));
+}
+
+static json_t *task_of(const fr_plan_task *task, const fr_task_load *l)
+{
+    return json_pack(
+        "{s:s, s:b, s:s, s:I, s:b, s:f, s:f, s:I, s:I}", "name", task->name,
+        "from_rows", (int)task->from_rows, "source", task->source, "prefix_length",
+        (json_int_t)l->length, "length_assumed", (int)task->length_assumed, "rows",
+        l->step_rows, "target_rows", l->counted_tokens, "microbatches_a_replica",
+        (json_int_t)l->n_microbatches, "largest_microbatch", (json_int_t)l->most_rows);
+}
+
+static json_t *candidates_of(const fr_plan_report *r)
+{
+    json_t *list = json_array();
+    for (int64_t i = 0; i < r->n_candidates; i++) {
+        (void)json_array_append_new(list, candidate_of(&r->candidates[i]));
+    }
+    return list;
+}
+
+static json_t *stages_of(const fr_plan_report *r)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < r->forecast->n_stages; i++) {
+        (void)json_array_append_new(
+            list, stage_of(&r->forecast->stages[i], fr_plan_stage_cost(r, i)));
+    }
+    return list;
+}
+
+static json_t *tasks_of(const fr_plan_report *r)
+{
+    json_t *list = json_array();
+    for (int64_t i = 0; i < r->problem->config->n_tasks; i++) {
+        (void)json_array_append_new(list, task_of(&r->tasks[i], &r->input->tasks[i]));
+    }
+    return list;
+}
+
+static json_t *report_of(const fr_plan_report *r)
+{
+    const fr_forecast *f = r->forecast;
+    const fr_machine *m = &r->problem->machine;
+    json_t *layout = json_pack(
+        "{s:i, s:i, s:i, s:b, s:I, s:i, s:I, s:f, s:f, s:f, s:b, s:b}", "ranks",
+        r->problem->n_ranks, "stages", r->chosen->layout.n_stages, "replicas",
+        r->chosen->layout.n_replicas, "fits", (int)r->chosen->fits, "rank_memory",
+        (json_int_t)r->problem->rank_memory, "largest_stage", f->largest,
+        "largest_bytes", (json_int_t)f->stages[f->largest].memory.total, "flops",
+        m->flops, "link_bytes_a_second", m->link_bytes, "link_seconds", m->link_seconds,
+        "flops_assumed", (int)r->flops_assumed, "link_assumed", (int)r->link_assumed);
+    json_t *time = json_pack(
+        "{s:I, s:I, s:I, s:f, s:f, s:b, s:b, s:f, s:f, s:f, s:f, s:f, s:I}",
+        "edge_bytes", (json_int_t)f->edge_bytes, "word_bytes",
+        (json_int_t)f->word_bytes, "message_bytes", (json_int_t)f->message_bytes,
+        "message_seconds", f->message_seconds, "shortest_pass_seconds",
+        f->shortest_pass, "link_hides", (int)f->link_hides, "link_bound",
+        (int)f->link_bound, "step_seconds", f->round_seconds, "tokens_per_second",
+        f->tokens_per_second, "bubble", f->bubble, "bubble_formula", f->bubble_formula,
+        "balance", f->balance, "simulated_passes", (json_int_t)f->n_simulated);
+    json_t *lists = json_pack("{s:o, s:o, s:o}", "tasks", tasks_of(r), "candidates",
+                              candidates_of(r), "stage", stages_of(r));
+    if (layout == NULL || time == NULL || lists == NULL ||
+        json_object_update(layout, time) != 0 ||
+        json_object_update(layout, lists) != 0) {
+        json_decref(layout);
+        layout = NULL;
+    }
+    json_decref(time);
+    json_decref(lists);
+    return layout;
+}
+
+fr_status fr_plan_print_json(fr_ctx *ctx, const fr_plan_report *report, FILE *out)
+{
+    json_t *object = report_of(report);
+    char *text = object != NULL ? json_dumps(object, JSON_COMPACT) : NULL;
+    json_decref(object);
+    if (text == NULL) {
+        return FR_FAIL(ctx, FR_ERR_NO_MEMORY, "no memory for the JSON object");
+    }
+    (void)fprintf(out, "%s\n", text);
+    free(text);
+    return FR_OK;
+}

@@ -1,0 +1,228 @@
+#include "cli/plan_report.h"
+
+#include "train/forecast.h"
+
+typedef struct size_text {
+    char text[32];
+} size_text;
+
+static size_text size_of(double bytes)
+{
+    static const char *const UNITS[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+    enum { N_UNITS = sizeof UNITS / sizeof UNITS[0] };
+    size_text out;
+    int unit = 0;
+    while (bytes >= 1024.0 && unit < N_UNITS - 1) {
+        bytes /= 1024.0;
+        unit++;
+    }
+    (void)snprintf(out.text, sizeof out.text, unit == 0 ? "%.0f %s" : "%.2f %s", bytes,
+                   UNITS[unit]);
+    return out;
+}
+
+static const char *size_column(int64_t bytes, size_text *out)
+{
+    *out = size_of((double)bytes);
+    return out->text;
+}
+
+static const char *plural(int64_t n)
+{
+    return n == 1 ? "" : "s";
+}
+
+static void print_head(const fr_plan_report *r, FILE *out)
+{
+    const fr_arch *a = r->problem->arch;
+    const fr_machine *m = &r->problem->machine;
+    bool bf16 = r->problem->config->run.precision == FR_PRECISION_BF16;
+    (void)fprintf(
+        out,
+        "model      %s: %s, %lld layers, width %lld, feed-forward %lld, %lld/%lld "
+        "heads of %lld, vocabulary %lld, %s\n",
+        r->model, fr_family_name(a->family), (long long)a->n_layers,
+        (long long)a->d_model, (long long)a->d_ff, (long long)a->n_heads,
+        (long long)a->n_kv_heads, (long long)a->head_dim, (long long)a->vocab_size,
+        bf16 ? "bf16" : "f32");
+    (void)fprintf(out, "ranks      %d, %lld a node, %s of memory a rank (%s)\n",
+                  r->problem->n_ranks, (long long)r->ranks_per_node,
+                  size_of((double)r->problem->rank_memory).text,
+                  r->memory_is_here ? "this machine's available memory; --node-memory"
+                                    : "--node-memory");
+    (void)fprintf(out,
+                  "speed      %.3g FLOP/s a rank (%s), links %.3g Gbit/s and %.3g us "
+                  "(%s)\n",
+                  m->flops, r->flops_assumed ? "assumed; --flops" : "--flops",
+                  m->link_bytes * 8e-9, m->link_seconds * 1e6,
+                  r->link_assumed ? "assumed; --link-gbps, --link-us" : "as given");
+}
+
+static void print_tasks(const fr_plan_report *r, FILE *out)
+{
+    (void)fprintf(out, "\ntasks (a step, all replicas)\n");
+    for (int64_t i = 0; i < r->problem->config->n_tasks; i++) {
+        const fr_task_load *l = &r->input->tasks[i];
+        (void)fprintf(out,
+                      "  %s: prefix of %lld%s, %lld examples, %.0f rows, %.0f with a "
+                      "target; a replica runs %lld microbatch%s of at most %lld rows\n"
+                      "    %s\n",
+                      r->tasks[i].name, (long long)l->length,
+                      r->tasks[i].length_assumed ? " (assumed)" : "",
+                      (long long)r->problem->config->tasks[i].batch.examples,
+                      l->step_rows, l->counted_tokens, (long long)l->n_microbatches,
+                      l->n_microbatches == 1 ? "" : "es", (long long)l->most_rows,
+                      r->tasks[i].source);
+    }
+}
+
+static void print_candidate(const fr_plan_report *r, const fr_layout_candidate *c,
+                            FILE *out)
+{
+    (void)fprintf(out, "%s %5d x %-6d", c == r->chosen ? "->" : "  ",
+                  c->layout.n_stages, c->layout.n_replicas);
+    if (c->possible) {
+        (void)fprintf(out, "  %10.4g s  %12s", c->seconds,
+                      size_of((double)c->largest_bytes).text);
+    } else {
+        (void)fprintf(out, "  %10s    %12s", "-", "-");
+    }
+    (void)fprintf(out, "  %s%s\n", c->fits ? "fits" : "no: ", c->reason);
+}
+
+static void print_candidates(const fr_plan_report *r, FILE *out)
+{
+    enum { MOST = 16 };
+    (void)fprintf(out, "\nlayouts    stages x replicas, -> is what train chooses\n"
+                       "  stages x replicas    a step       a rank      memory\n");
+    for (int64_t i = 0; i < r->n_candidates; i++) {
+        if (i < MOST || &r->candidates[i] == r->chosen) {
+            print_candidate(r, &r->candidates[i], out);
+        }
+    }
+    if (r->n_candidates > MOST) {
+        (void)fprintf(out, "   (%lld in all)\n", (long long)r->n_candidates);
+    }
+    if (!r->chosen->fits) {
+        (void)fprintf(out, "   no layout fits: more ranks, more memory, a smaller "
+                           "batch.microbatch_tokens or bf16 would help\n");
+    } else if (r->chosen != &r->candidates[0]) {
+        const fr_layout *best = &r->candidates[0].layout;
+        (void)fprintf(out,
+                      "   at these speeds another layout is faster: run.stages=%d "
+                      "run.replicas=%d\n",
+                      best->n_stages, best->n_replicas);
+    }
+}
+
+/* The first stages, the last ones, and the one with the most memory. */
+static bool is_shown(const fr_forecast *f, int stage)
+{
+    enum { EACH = 8 };
+    return stage < EACH || stage >= f->n_stages - EACH || stage == f->largest;
+}
+
+static void print_memory(const fr_stage_forecast *s, FILE *out)
+{
+    const fr_rank_memory *m = &s->memory;
+    const int64_t kinds[] = {m->weights,   m->activations, m->edges, m->forward,
+                             m->workspace, m->head,        m->tasks, m->total};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        size_text text;
+        (void)fprintf(out, " %11s", size_column(kinds[i], &text));
+    }
+    (void)fprintf(out, "\n");
+}
+
+static double head_cost(const fr_plan_report *r)
+{
+    double share =
+        fr_load_target_share(r->problem->sources, r->problem->config->n_tasks);
+    return fr_head_cost(r->problem->arch, share);
+}
+
+double fr_plan_stage_cost(const fr_plan_report *report, int stage)
+{
+    bool last = stage == report->forecast->n_stages - 1;
+    return (double)report->forecast->stages[stage].n_layers +
+           (last ? head_cost(report) : 0.0);
+}
+
+static void print_stages(const fr_plan_report *r, FILE *out)
+{
+    const fr_forecast *f = r->forecast;
+    (void)fprintf(
+        out,
+        "\nstages     the head costs as much as %.2f layers; %s of each total "
+        "are the program\n"
+        " stage     layers   cost flight     weights activations       edges  "
+        "validation   workspace        head       tasks       total\n",
+        head_cost(r), size_of((double)f->stages[0].memory.process).text);
+    for (int i = 0; i < f->n_stages; i++) {
+        const fr_stage_forecast *s = &f->stages[i];
+        if (!is_shown(f, i)) {
+            continue;
+        }
+        (void)fprintf(out, "%c %4d %5lld-%-5lld %5.2f %6lld",
+                      i == f->largest ? '*' : ' ', i, (long long)s->first_layer,
+                      (long long)(s->first_layer + s->n_layers - 1),
+                      fr_plan_stage_cost(r, i), (long long)s->cap);
+        print_memory(s, out);
+    }
+    (void)fprintf(out, "  * takes the most: %s of %s a rank\n",
+                  size_of((double)f->stages[f->largest].memory.total).text,
+                  size_of((double)r->problem->rank_memory).text);
+}
+
+static void print_bytes(const fr_plan_report *r, FILE *out)
+{
+    const fr_forecast *f = r->forecast;
+    int64_t most = 0;
+    for (int i = 0; i < f->n_stages; i++) {
+        most =
+            f->stages[i].reduction_bytes > most ? f->stages[i].reduction_bytes : most;
+    }
+    (void)fprintf(out, "\nbytes      of a step of every task\n");
+    (void)fprintf(out,
+                  "  each of %d edge%s: %lld forward and as many backward, over all "
+                  "replicas\n",
+                  f->n_stages - 1, plural(f->n_stages - 1), (long long)f->edge_bytes);
+    (void)fprintf(
+        out,
+        "  reduction: %lld a rank of the largest stage over %d replica%s; the "
+        "step's word: %lld a rank\n",
+        (long long)most, r->chosen->layout.n_replicas,
+        plural(r->chosen->layout.n_replicas), (long long)f->word_bytes);
+    if (f->n_stages > 1) {
+        (void)fprintf(out,
+                      "  a message of %lld takes %.3g s, the shortest pass %.3g s: the "
+                      "link %s\n",
+                      (long long)f->message_bytes, f->message_seconds, f->shortest_pass,
+                      f->link_hides ? "can hide behind computing"
+                                    : "is slower than computing");
+    }
+}
+
+static void print_time(const fr_plan_report *r, FILE *out)
+{
+    const fr_forecast *f = r->forecast;
+    int64_t n_tasks = r->problem->config->n_tasks;
+    (void)fprintf(out,
+                  "\ntime\n  a step of %s: %.4g s%s, %.1f useful tokens/s\n"
+                  "  idle: %.1f %% played through, %.1f %% by formula for even stages "
+                  "without links; balance of stages %.2f\n\n",
+                  n_tasks == 1 ? "the task" : "every task", f->round_seconds,
+                  f->link_bound ? " (as long as its messages take)" : "",
+                  f->tokens_per_second, 100.0 * f->bubble, 100.0 * f->bubble_formula,
+                  f->balance);
+}
+
+void fr_plan_print(const fr_plan_report *report, FILE *out)
+{
+    print_head(report, out);
+    print_tasks(report, out);
+    print_candidates(report, out);
+    print_stages(report, out);
+    print_bytes(report, out);
+    print_time(report, out);
+}

@@ -1,0 +1,154 @@
+/* Bytes and memory. */
+#include "train/forecast.h"
+
+#include "model/layer.h"
+#include "train/mlp_state.h"
+#include "train/schedule.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* What the formulas leave out: a rank of one thread was measured to hold 6 MiB more than they say; the rest is for
+ * pages of libraries and the stacks of more threads. */
+static const int64_t PROCESS_BYTES = 32 << 20;
+
+int64_t fr_edge_bytes(const fr_arch *arch, int64_t n_rows)
+{
+    return n_rows * arch->d_model * (int64_t)sizeof(float);
+}
+
+int64_t fr_reduction_bytes(const fr_arch *arch, int64_t n_layers, int64_t length)
+{
+    return 2 * n_layers * fr_arch_prefix_elements(arch, length) *
+           (int64_t)sizeof(int64_t);
+}
+
+int64_t fr_word_bytes(const fr_arch *arch, int n_stages)
+{
+    enum { ALWAYS = 4, AN_EDGE = 4 };
+    int64_t words = ALWAYS + AN_EDGE * (int64_t)(n_stages - 1) + arch->n_layers;
+    return words * (int64_t)sizeof(int64_t);
+}
+
+int64_t fr_task_bytes(const fr_arch *arch, int64_t n_layers, int64_t length)
+{
+    enum { ARRAYS = 8 }; /* K and V of prefix, two moments and best prefix */
+    int64_t n = n_layers * fr_arch_prefix_elements(arch, length);
+    int64_t sum = 2 * n * (int64_t)sizeof(int64_t);
+    return (ARRAYS + 2) * n * (int64_t)sizeof(float) + sum;
+}
+
+int64_t fr_mlp_task_bytes(const fr_arch *arch, int64_t n_layers, int64_t length,
+                          int64_t hidden, int64_t width)
+{
+    fr_mlp_shape shape = {length, arch->n_kv_heads, arch->head_dim, hidden, width};
+    int64_t n = n_layers * fr_arch_prefix_elements(arch, length);
+    int64_t slots = length * 2 * fr_arch_kv_width(arch);
+    int64_t floats = 0;
+    if (!fr_mlp_floats(&shape, n_layers, &floats)) {
+        return 0;
+    }
+    int64_t gradients = (floats - 2 * n) / 3; /* P0 has none; values and two moments */
+    int64_t scratch = (3 + n_layers) * length * hidden + 2 * slots;
+    floats += gradients + scratch + 4 * n + 2 * n;
+    return floats * (int64_t)sizeof(float) +
+           (2 * n + length * hidden) * (int64_t)sizeof(int64_t);
+}
+
+static int64_t bytes_of_task(const fr_arch *arch, int64_t n_layers,
+                             const fr_task_load *task)
+{
+    int64_t width = task->mlp_width > 0 ? task->mlp_width : arch->d_model;
+    return task->mlp_hidden > 0 ? fr_mlp_task_bytes(arch, n_layers, task->length,
+                                                    task->mlp_hidden, width)
+                                : fr_task_bytes(arch, n_layers, task->length);
+}
+
+fr_machine fr_machine_assumed(void)
+{
+    return (fr_machine){.flops = 1e11, .link_bytes = 10e9 / 8.0, .link_seconds = 20e-6};
+}
+
+static fr_stage_shape shape_of(const fr_forecast_params *p, int stage)
+{
+    return (fr_stage_shape){.arch = p->arch,
+                            .dtype = p->dtype,
+                            .first_layer = p->bounds[stage],
+                            .n_layers = p->bounds[stage + 1] - p->bounds[stage],
+                            .max_position = p->max_position};
+}
+
+static int64_t largest_gradient(const fr_forecast_params *p,
+                                const fr_stage_shape *shape)
+{
+    int64_t most = 0;
+    for (int64_t t = 0; t < p->n_tasks; t++) {
+        int64_t bytes =
+            fr_stage_gradient_bytes(shape, p->tasks[t].most_units, p->tasks[t].length);
+        most = bytes > most ? bytes : most;
+    }
+    return most;
+}
+
+static int64_t most_rows(const fr_forecast_params *p)
+{
+    int64_t most = 0;
+    for (int64_t t = 0; t < p->n_tasks; t++) {
+        most = p->tasks[t].most_rows > most ? p->tasks[t].most_rows : most;
+    }
+    return most;
+}
+
+void fr_forecast_memory(const fr_forecast_params *params, int stage,
+                        fr_rank_memory *out)
+{
+    const fr_forecast_params *p = params;
+    fr_stage_shape shape = shape_of(p, stage);
+    int64_t rows = most_rows(p);
+    int64_t cap = fr_schedule_cap(p->n_stages, stage, p->warmup_depth);
+    int64_t message = fr_edge_bytes(p->arch, rows);
+    *out = (fr_rank_memory){.weights = fr_stage_weight_bytes(&shape),
+                            .head = fr_stage_head_bytes(&shape),
+                            .process = PROCESS_BYTES};
+    out->edges = (cap * 2 + (stage > 0)) * message;
+    out->activations = cap * (fr_stage_slot_bytes(&shape, rows, true) - 2 * message);
+    out->forward = 2 * fr_stage_slot_bytes(&shape, rows, false);
+    out->workspace =
+        fr_stage_workspace_bytes(&shape, rows) + largest_gradient(p, &shape);
+    for (int64_t t = 0; t < p->n_tasks; t++) {
+        out->tasks += bytes_of_task(p->arch, shape.n_layers, &p->tasks[t]);
+    }
+    out->total = out->weights + out->activations + out->edges + out->forward +
+                 out->workspace + out->head + out->tasks + out->process;
+}
+
+/* Keys that a row sees on average: the prefix and half of its unit. */
+static double mean_keys(const fr_forecast_params *p)
+{
+    double keys = 0.0;
+    double rows = 0.0;
+    for (int64_t t = 0; t < p->n_tasks; t++) {
+        const fr_task_load *load = &p->tasks[t];
+        keys += load->step_rows * ((double)load->length + load->unit_rows / 2.0);
+        rows += load->step_rows;
+    }
+    return rows > 0.0 ? keys / rows : 0.0;
+}
+
+double fr_pass_seconds(const fr_forecast_params *params, int stage, bool forward,
+                       double n_rows, double head_rows)
+{
+    const fr_forecast_params *p = params;
+    const fr_arch *a = p->arch;
+    double q = (double)fr_arch_q_width(a);
+    double weights =
+        (double)a->d_model * ((double)fr_arch_qkv_width(a) + q +
+                              (double)fr_arch_up_width(a) + (double)a->d_ff);
+    double attention = 4.0 * q * mean_keys(p) * (forward ? 1.0 : 2.5);
+    double layers = (double)(p->bounds[stage + 1] - p->bounds[stage]);
+    double flop = n_rows * layers * (2.0 * weights + attention);
+    if (stage == p->n_stages - 1) {
+        flop += 2.0 * head_rows * (double)a->d_model * (double)a->vocab_size;
+    }
+    return flop / p->machine.flops;
+}
