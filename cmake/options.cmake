@@ -28,5 +28,5 @@ function(fr_isa_sources)
         "-mavx2;-mfma;-mf16c;-ffp-contract=fast")
     file(GLOB_RECURSE avx512 CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/device/*_avx512.c)
     set_source_files_properties(${avx512} PROPERTIES COMPILE_OPTIONS
-        "-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mfma;-mf16c;-ffp-contract=fast")
+        "-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mfma;-mf16c;-mprefer-vector-width=512;-ffp-contract=fast")
 endfunction()

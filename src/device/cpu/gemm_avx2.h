@@ -125,9 +125,6 @@ void fr_avx2_pack_slowly(const fr_gemm_panel *panel, int64_t first, int64_t pitc
 /** A whole panel of at most FR_GEMM_COLUMNS columns (also none) to rows `pitch` floats apart. */
 void fr_avx2_pack(const fr_gemm_panel *panel, int64_t pitch, float *out);
 
-/** The kernel's copy_left. */
-void fr_avx2_copy_left(int64_t n, bool round, const float *x, float *out);
-
 /** Multiply rows (1 .. FR_GEMM_NARROW_ROWS) with a whole transposed panel where it lies. */
 void fr_avx2_multiply_narrow(const fr_gemm_tile *tile, const fr_gemm_panel *panel);
 

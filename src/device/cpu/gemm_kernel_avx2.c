@@ -18,7 +18,7 @@ static __m256 round_bf16(__m256 x)
     return _mm256_and_ps(_mm256_blendv_ps(rounded, quiet, is_nan), high);
 }
 
-void fr_avx2_copy_left(int64_t n, bool round, const float *x, float *out)
+static void copy_left(int64_t n, bool round, const float *x, float *out)
 {
     int64_t i = 0;
     if (!round) {
@@ -286,10 +286,5 @@ static void multiply(const fr_gemm_tile *tile)
     }
 }
 
-const fr_gemm_kernel fr_gemm_kernel_avx2 = {ROWS,
-                                            COLUMNS,
-                                            ROW_PART,
-                                            fr_avx2_copy_left,
-                                            pack_right,
-                                            multiply,
-                                            fr_avx2_multiply_narrow};
+const fr_gemm_kernel fr_gemm_kernel_avx2 = {
+    ROWS, COLUMNS, ROW_PART, copy_left, pack_right, multiply, fr_avx2_multiply_narrow};

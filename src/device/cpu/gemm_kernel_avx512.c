@@ -17,8 +17,62 @@ static fr_gemm_panel half_of(const fr_gemm_panel *panel, int64_t half)
     return part;
 }
 
+FR_INLINE __mmask16 first_columns(int64_t n)
+{
+    return n >= WIDTH ? (__mmask16)0xffff : (__mmask16)((1U << (n > 0 ? n : 0)) - 1);
+}
+
+/* x to bf16, nearest even, kept as f32; NaN stays NaN (its quiet bit is set). */
+static __m512 round_bf16(__m512 x)
+{
+    __m512i bits = _mm512_castps_si512(x);
+    __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    __m512i half = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
+    __m512i rounded = _mm512_add_epi32(bits, half);
+    __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x00400000));
+    __mmask16 is_nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
+    __m512i high = _mm512_set1_epi32((int)0xffff0000U);
+    return _mm512_castsi512_ps(
+        _mm512_and_si512(_mm512_mask_blend_epi32(is_nan, rounded, quiet), high));
+}
+
+static void copy_left(int64_t n, bool round, const float *x, float *out)
+{
+    for (int64_t i = 0; i < n; i += WIDTH) {
+        __mmask16 mask = first_columns(n - i);
+        __m512 value = _mm512_maskz_loadu_ps(mask, x + i);
+        _mm512_mask_storeu_ps(out + i, mask, round ? round_bf16(value) : value);
+    }
+}
+
+/* Weights that lie as they are multiplied: widened row by row. */
+static void pack_plain(const fr_gemm_panel *panel, float *out)
+{
+    const float *f32 = panel->source;
+    const uint16_t *bf16 = panel->source;
+    for (int64_t d = 0; d < panel->depth; d++) {
+        for (int64_t half = 0; half < HALVES; half++) {
+            int64_t at = d * panel->depth_step + half * WIDTH;
+            __m512 row;
+            if (panel->dtype == FR_F32) {
+                row = _mm512_loadu_ps(f32 + at);
+            } else {
+                __m256i words =
+                    _mm256_loadu_si256((const __m256i *)(const void *)(bf16 + at));
+                row = _mm512_castsi512_ps(
+                    _mm512_slli_epi32(_mm512_cvtepu16_epi32(words), 16));
+            }
+            _mm512_store_ps(out + d * COLUMNS + half * WIDTH, row);
+        }
+    }
+}
+
 static void pack_right(const fr_gemm_panel *panel, float *out)
 {
+    if (panel->columns == COLUMNS && panel->column_step == 1) {
+        pack_plain(panel, out);
+        return;
+    }
     for (int64_t half = 0; half < HALVES; half++) {
         fr_gemm_panel part = half_of(panel, half);
         fr_avx2_pack(&part, COLUMNS, out + half * FR_GEMM_COLUMNS);
@@ -71,11 +125,6 @@ FR_INLINE void sum_products(int rows, const fr_gemm_tile *tile, tile_sum *sum)
     for (; d < tile->depth; d++) {
         step(rows, left + d, stride, right + d * COLUMNS, sum);
     }
-}
-
-FR_INLINE __mmask16 first_columns(int64_t n)
-{
-    return n >= WIDTH ? (__mmask16)0xffff : (__mmask16)((1U << (n > 0 ? n : 0)) - 1);
 }
 
 FR_INLINE void store(const fr_gemm_tile *tile, __mmask16 mask, __m512 sum, float *out)
@@ -140,4 +189,4 @@ static void multiply_narrow(const fr_gemm_tile *tile, const fr_gemm_panel *panel
 }
 
 const fr_gemm_kernel fr_gemm_kernel_avx512 = {
-    ROWS, COLUMNS, ROW_PART, fr_avx2_copy_left, pack_right, multiply, multiply_narrow};
+    ROWS, COLUMNS, ROW_PART, copy_left, pack_right, multiply, multiply_narrow};

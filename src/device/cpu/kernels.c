@@ -4,6 +4,9 @@
 
 const fr_kernels *fr_kernels_select(fr_isa isa)
 {
+    if (isa >= FR_ISA_AVX512) {
+        return &fr_kernels_avx512;
+    }
     return isa >= FR_ISA_AVX2 ? &fr_kernels_avx2 : &fr_kernels_generic;
 }
 

@@ -93,6 +93,7 @@ typedef struct fr_kernels {
 
 extern const fr_kernels fr_kernels_generic;
 extern const fr_kernels fr_kernels_avx2;
+extern const fr_kernels fr_kernels_avx512; /* the bits of avx2 */
 
 /** The best table that `isa` allows. */
 const fr_kernels *fr_kernels_select(fr_isa isa);

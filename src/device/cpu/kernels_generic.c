@@ -2,4 +2,6 @@
 
 #include "device/cpu/kernels_table.h"
 
-const fr_kernels fr_kernels_generic = FR_KERNEL_TABLE;
+#include "device/cpu/kernels_product.h"
+
+const fr_kernels fr_kernels_generic = FR_KERNEL_TABLE(tile_product);
