@@ -63,3 +63,20 @@ done
 echo "$runs runs: each task has one set of bits; the edges carry the same bytes on every layout"
 same "$work/3-6x1-2/checkpoint-5.h5" "$work/all/checkpoint-5.h5"
 expect 1 "$FORERUN" compare "$work/all/prefix.h5:a" "$work/all/prefix.h5:c"
+
+# a step of all 79 examples has the same rows each time: what `plan` says is what the edges carried, to the byte
+config 1
+set_all=(--set tasks.a.batch.examples=79)
+train planned 3 2 "${set_all[@]}" 2>"$work/err" || fail "$(cat "$work/err")"
+"$FORERUN" plan "$work/c.yaml" --ranks 6 --set run.stages=3 --set run.replicas=2 "${set_all[@]}" --json >"$work/plan.json"
+python3 - "$work/plan.json" "$work/planned/metrics.jsonl" <<'PY' || fail "plan and metrics differ"
+import json, sys
+
+planned = json.loads(open(sys.argv[1]).readlines()[-1])["edge_bytes"]
+steps = [json.loads(line) for line in open(sys.argv[2])]
+edges = [edge for step in steps for edge in step["edges"]]
+assert len(steps) == 4 and len(edges) == 8, (len(steps), len(edges))
+for edge in edges:
+    assert edge["forward_bytes"] == edge["backward_bytes"] == planned, (edge, planned)
+print("each edge carried the planned %d bytes each way in every step" % planned)
+PY
