@@ -6,17 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static int *given_argc;
-static char ***given_argv;
-
-static fr_group *make_world(void)
-{
-    fr_group *world = NULL;
-    FR_ASSERT_OK(fr_group_create_world(fr_test_ctx(), given_argc, given_argv, &world));
-    CU_ASSERT_PTR_NOT_NULL_FATAL(world);
-    return world;
-}
-
 /* All ranks of these tests share one host, so each of them knows the whole message. */
 static void expect_message(const fr_ctx *ctx, int rank, const char *text)
 {
@@ -39,7 +28,7 @@ static void expect_group_works(fr_group *world)
 static void nobody_failing_is_ok_and_leaves_no_error(void)
 {
     fr_ctx *ctx = fr_test_ctx();
-    fr_group *world = make_world();
+    fr_group *world = fr_test_world();
     for (int i = 0; i < 50; i++) {
         FR_ASSERT_OK(fr_group_agree(world, FR_OK));
     }
@@ -50,7 +39,7 @@ static void nobody_failing_is_ok_and_leaves_no_error(void)
 
 static void one_failing_rank_ends_all_with_its_message(void)
 {
-    fr_group *world = make_world();
+    fr_group *world = fr_test_world();
     for (int culprit = 0; culprit < fr_group_size(world); culprit++) {
         fr_ctx *ctx = fr_test_ctx();
         fr_status mine = FR_OK;
@@ -71,7 +60,7 @@ static void one_failing_rank_ends_all_with_its_message(void)
 static void place_of_detection_is_spread(void)
 {
     fr_ctx *ctx = fr_test_ctx();
-    fr_group *world = make_world();
+    fr_group *world = fr_test_world();
     fr_status mine = FR_OK;
     if (fr_group_rank(world) == 1) {
         mine = fr_fail_at(ctx, FR_ERR_FORMAT, "/some/folder/gguf.c", 321, "bad magic");
@@ -85,7 +74,7 @@ static void of_several_failing_the_lowest_rank_speaks(void)
 {
     static const fr_status KINDS[] = {FR_ERR_CONFIG, FR_ERR_NO_MEMORY, FR_ERR_NUMERIC};
     fr_ctx *ctx = fr_test_ctx();
-    fr_group *world = make_world();
+    fr_group *world = fr_test_world();
     int rank = fr_group_rank(world);
     fr_status mine = FR_FAIL(ctx, KINDS[rank % 3], "rank number %d complains", rank);
     CU_ASSERT_EQUAL(fr_group_agree(world, mine), FR_ERR_CONFIG);
@@ -104,7 +93,7 @@ static void of_several_failing_the_lowest_rank_speaks(void)
 static void an_agreement_within_an_agreement_names_the_culprit_once(void)
 {
     fr_ctx *ctx = fr_test_ctx();
-    fr_group *world = make_world();
+    fr_group *world = fr_test_world();
     fr_status mine = FR_OK;
     if (fr_group_rank(world) == 1) {
         mine = FR_FAIL(ctx, FR_ERR_IO, "disk full");
@@ -119,7 +108,7 @@ static void an_agreement_within_an_agreement_names_the_culprit_once(void)
 static void a_status_without_a_message_is_described(void)
 {
     fr_ctx *ctx = fr_test_ctx();
-    fr_group *world = make_world();
+    fr_group *world = fr_test_world();
     fr_status mine = fr_group_rank(world) == 1 ? FR_ERR_STOPPED : FR_OK;
     CU_ASSERT_EQUAL(fr_group_agree(world, mine), FR_ERR_STOPPED);
     expect_message(ctx, 1, fr_status_text(FR_ERR_STOPPED));
@@ -130,7 +119,7 @@ static void a_long_message_is_cut_not_overrun(void)
 {
     char text[4000];
     fr_ctx *ctx = fr_test_ctx();
-    fr_group *world = make_world();
+    fr_group *world = fr_test_world();
     memset(text, 'x', sizeof text - 1);
     text[sizeof text - 1] = '\0';
     fr_status mine = FR_OK;
@@ -146,7 +135,7 @@ static void a_long_message_is_cut_not_overrun(void)
 static void an_agreement_of_a_part_leaves_the_others_alone(void)
 {
     fr_ctx *ctx = fr_test_ctx();
-    fr_group *world = make_world();
+    fr_group *world = fr_test_world();
     fr_group *part = NULL;
     int rank = fr_group_rank(world);
     FR_ASSERT_OK(fr_group_split(world, rank == 0 ? 0 : 1, 0, &part));
@@ -173,7 +162,5 @@ static const fr_case CASES[] = {
 
 int main(int argc, char **argv)
 {
-    given_argc = &argc;
-    given_argv = &argv;
     return fr_suite_main_mpi("agree", CASES, FR_N_CASES(CASES), 0, &argc, &argv);
 }

@@ -11,17 +11,6 @@
 
 enum { ATTEMPTS = 5, MOST_TASKS = 4, PASS_MS = 8, TAG_FORWARD = 1, TAG_BACKWARD = 2 };
 
-static int *given_argc;
-static char ***given_argv;
-
-static fr_group *make_world(void)
-{
-    fr_group *world = NULL;
-    FR_ASSERT_OK(fr_group_create_world(fr_test_ctx(), given_argc, given_argv, &world));
-    CU_ASSERT_PTR_NOT_NULL_FATAL(world);
-    return world;
-}
-
 typedef struct trial {
     fr_group *world;
     fr_schedule schedule;
@@ -147,7 +136,7 @@ static double best_of(fr_group *world, int64_t n_tasks, int64_t m, int64_t n_ste
 static void one_task_idles_as_the_formula_says(void)
 {
     enum { M = 8, STEPS = 5 };
-    fr_group *world = make_world();
+    fr_group *world = fr_test_world();
     double wanted = fr_bubble_formula(1, M, fr_group_size(world));
     double got = best_of(world, 1, M, STEPS, wanted + 0.01);
     CU_ASSERT(fabs(got - wanted) < 0.02);
@@ -158,7 +147,7 @@ static void one_task_idles_as_the_formula_says(void)
 static void enough_tasks_leave_no_idle_time(void)
 {
     enum { M = 4, STEPS = 12, TASKS = 3 };
-    fr_group *world = make_world();
+    fr_group *world = fr_test_world();
     double ends = (fr_group_size(world) - 1.0) / (TASKS * M * STEPS);
     double got = best_of(world, TASKS, M, STEPS, ends + 0.01);
     CU_ASSERT(got - ends < 0.02);
@@ -172,7 +161,5 @@ static const fr_case CASES[] = {
 
 int main(int argc, char **argv)
 {
-    given_argc = &argc;
-    given_argv = &argv;
     return fr_suite_main_mpi("bubble", CASES, FR_N_CASES(CASES), 0, &argc, &argv);
 }

@@ -3,17 +3,6 @@
 
 #include <stdio.h>
 
-static int *given_argc;
-static char ***given_argv;
-
-static fr_group *make_world(void)
-{
-    fr_group *world = NULL;
-    FR_ASSERT_OK(fr_group_create_world(fr_test_ctx(), given_argc, given_argv, &world));
-    CU_ASSERT_PTR_NOT_NULL_FATAL(world);
-    return world;
-}
-
 /* What the ranks of `group` bring, added over the group. */
 static int64_t total(fr_group *group, int64_t mine)
 {
@@ -51,7 +40,7 @@ static void check_members(const fr_grid *grid, fr_group *world)
 
 static void stages_of_a_replica_are_neighbours_in_every_layout(void)
 {
-    fr_group *world = make_world();
+    fr_group *world = fr_test_world();
     int size = fr_group_size(world);
     int n_layouts = 0;
     for (int n_stages = 1; n_stages <= size; n_stages++) {
@@ -74,7 +63,7 @@ static void stages_of_a_replica_are_neighbours_in_every_layout(void)
 
 static void last_stage_talks_to_the_first_of_its_replica(void)
 {
-    fr_group *world = make_world();
+    fr_group *world = fr_test_world();
     int size = fr_group_size(world);
     int n_stages = size % 2 == 0 ? 2 : size;
     fr_grid grid;
@@ -109,7 +98,7 @@ static void check_refused(fr_group *world, int n_stages, int n_replicas)
 
 static void wrong_product_names_both_numbers(void)
 {
-    fr_group *world = make_world();
+    fr_group *world = fr_test_world();
     int size = fr_group_size(world);
     check_refused(world, size + 1, 1);
     check_refused(world, size, 2);
@@ -130,7 +119,5 @@ static const fr_case CASES[] = {
 
 int main(int argc, char **argv)
 {
-    given_argc = &argc;
-    given_argv = &argv;
     return fr_suite_main_mpi("grid", CASES, FR_N_CASES(CASES), 0, &argc, &argv);
 }

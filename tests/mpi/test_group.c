@@ -10,17 +10,6 @@
 /* Longer than one block of group_mpi.c, and not a multiple of it. */
 enum { LONG_BYTES = (5 << 20) + 12345, POLL_SECONDS = 20 };
 
-static int *given_argc;
-static char ***given_argv;
-
-static fr_group *make_world(void)
-{
-    fr_group *world = NULL;
-    FR_ASSERT_OK(fr_group_create_world(fr_test_ctx(), given_argc, given_argv, &world));
-    CU_ASSERT_PTR_NOT_NULL_FATAL(world);
-    return world;
-}
-
 static unsigned char *make_bytes(int64_t bytes)
 {
     unsigned char *data = NULL;
@@ -54,7 +43,7 @@ static void world_gives_the_context_its_rank(void)
 {
     fr_ctx *ctx = fr_test_ctx();
     fr_ctx_set_rank(ctx, 77, 78);
-    fr_group *world = make_world();
+    fr_group *world = fr_test_world();
     int rank = fr_group_rank(world);
     CU_ASSERT_EQUAL(fr_ctx_rank(ctx), rank);
     CU_ASSERT_TRUE(fr_group_launched_by_mpi());
@@ -70,7 +59,7 @@ static void world_gives_the_context_its_rank(void)
 
 static void reductions_are_exact_on_large_integers(void)
 {
-    fr_group *world = make_world();
+    fr_group *world = fr_test_world();
     int size = fr_group_size(world);
     int rank = fr_group_rank(world);
     const int64_t large = ((int64_t)1 << 60) + 1; /* not a double, 4 of them fit */
@@ -93,7 +82,7 @@ static void reductions_are_exact_on_large_integers(void)
 static void a_reduction_of_several_pieces_adds_every_value(void)
 {
     enum { VALUES = (1 << 22) + 3 };
-    fr_group *world = make_world();
+    fr_group *world = fr_test_world();
     int64_t size = fr_group_size(world);
     int64_t rank = fr_group_rank(world);
     int64_t *values = (int64_t *)(void *)make_bytes(VALUES * (int64_t)sizeof *values);
@@ -113,7 +102,7 @@ static void a_reduction_of_several_pieces_adds_every_value(void)
 static void every_root_broadcasts_short_and_long_data(void)
 {
     static const int64_t SIZES[] = {1, 4096, LONG_BYTES};
-    fr_group *world = make_world();
+    fr_group *world = fr_test_world();
     unsigned char *data = make_bytes(LONG_BYTES);
     for (int root = 0; root < fr_group_size(world); root++) {
         for (int i = 0; i < FR_N_CASES(SIZES); i++) {
@@ -137,7 +126,7 @@ static int64_t now_ns(void)
 /* The ranks share one clock: leaving must come after the entering of the rank that is late. */
 static void nobody_passes_a_barrier_before_all_are_there(void)
 {
-    fr_group *world = make_world();
+    fr_group *world = fr_test_world();
     for (int late = 0; late < fr_group_size(world); late++) {
         if (fr_group_rank(world) == late) {
             struct timespec pause = {0, 50 * 1000 * 1000};
@@ -156,7 +145,7 @@ static void nobody_passes_a_barrier_before_all_are_there(void)
 static void all_pairs_exchange_long_messages_at_once(void)
 {
     enum { MOST_RANKS = 8 };
-    fr_group *world = make_world();
+    fr_group *world = fr_test_world();
     int size = fr_group_size(world);
     int rank = fr_group_rank(world);
     unsigned char *mine = make_bytes(LONG_BYTES);
@@ -191,7 +180,7 @@ static void all_pairs_exchange_long_messages_at_once(void)
 /* Same tag: order of sending. Different tags: order of asking. */
 static void messages_match_by_tag_and_keep_their_order(void)
 {
-    fr_group *world = make_world();
+    fr_group *world = fr_test_world();
     int64_t words[4] = {10, 11, 12, 13};
     int64_t got[4] = {0};
     const int tags[4] = {5, 5, 6, 0};
@@ -212,7 +201,7 @@ static void messages_match_by_tag_and_keep_their_order(void)
 
 static void an_empty_message_arrives(void)
 {
-    fr_group *world = make_world();
+    fr_group *world = fr_test_world();
     if (fr_group_rank(world) == 0) {
         FR_ASSERT_OK(fr_group_send(world, 1, 1, NULL, 0));
     } else if (fr_group_rank(world) == 1) {
@@ -231,7 +220,7 @@ static bool is_in_time(time_t start)
  * can only arrive if polling moves the long message. */
 static void polling_alone_brings_a_long_message_over(void)
 {
-    fr_group *world = make_world();
+    fr_group *world = fr_test_world();
     unsigned char *data = make_bytes(LONG_BYTES);
     volatile unsigned char *last = data + LONG_BYTES - 1;
     fr_request request = {NULL};
@@ -264,7 +253,7 @@ static void polling_alone_brings_a_long_message_over(void)
 
 static void split_orders_by_key_and_separates_the_parts(void)
 {
-    fr_group *world = make_world();
+    fr_group *world = fr_test_world();
     fr_group *part = NULL;
     int size = fr_group_size(world);
     int rank = fr_group_rank(world);
@@ -288,7 +277,7 @@ static void split_orders_by_key_and_separates_the_parts(void)
 
 static void wrong_arguments_fail_before_anything_is_sent(void)
 {
-    fr_group *world = make_world();
+    fr_group *world = fr_test_world();
     int size = fr_group_size(world);
     int rank = fr_group_rank(world);
     int peer = (rank + 1) % size;
@@ -314,8 +303,8 @@ static void wrong_arguments_fail_before_anything_is_sent(void)
 /* Each on a world of its own: after FR_ERR_COMM a group is good for destroy alone. */
 static void expect_length_error(int64_t sent, int64_t asked, const char *part)
 {
-    fr_group *judge = make_world();
-    fr_group *world = make_world();
+    fr_group *judge = fr_test_world();
+    fr_group *world = fr_test_world();
     int64_t words[4] = {0};
     if (fr_group_rank(world) == 0) {
         FR_ASSERT_OK(fr_group_send(world, 1, 9, words, sent));
@@ -360,8 +349,6 @@ int main(int argc, char **argv)
     fr_ctx *ctx = fr_ctx_create();
     fr_group *outer = NULL;
     int result = EXIT_FAILURE;
-    given_argc = &argc;
-    given_argv = &argv;
     if (ctx != NULL && fr_group_create_world(ctx, &argc, &argv, &outer) == FR_OK) {
         result = fr_suite_main_mpi("group", CASES, FR_N_CASES(CASES), 0, &argc, &argv);
     }

@@ -9,17 +9,6 @@
 
 enum { LAYERS = 7 };
 
-static int *given_argc;
-static char ***given_argv;
-
-static fr_group *make_world(void)
-{
-    fr_group *world = NULL;
-    FR_ASSERT_OK(fr_group_create_world(fr_test_ctx(), given_argc, given_argv, &world));
-    CU_ASSERT_PTR_NOT_NULL_FATAL(world);
-    return world;
-}
-
 /* The first layer of a stage: uneven where the stages do not divide the layers. */
 static int64_t first_of(const fr_group *world, int stage)
 {
@@ -47,7 +36,7 @@ static void every_split_of_the_layers_gives_the_same_bits(void)
     fr_reparam_case part;
     fr_reparam_case whole;
     fr_group *self = NULL;
-    fr_group *world = make_world();
+    fr_group *world = fr_test_world();
     fr_device *device = fr_test_device(fr_isa_detect(), 1);
     int64_t first = first_of(world, fr_group_rank(world));
     int64_t n = first_of(world, fr_group_rank(world) + 1) - first;
@@ -80,7 +69,7 @@ static void bad_number_of_one_stage_counts_on_all(void)
 {
     static const float BAD[] = {INFINITY, NAN, 1e9f};
     fr_reparam_case c;
-    fr_group *world = make_world();
+    fr_group *world = fr_test_world();
     fr_device *device = fr_test_device(fr_isa_detect(), 1);
     float *gradient = fr_reparam_case_gradient(0, 1, 1.0);
     int last = fr_group_size(world) - 1;
@@ -106,7 +95,5 @@ static const fr_case CASES[] = {
 
 int main(int argc, char **argv)
 {
-    given_argc = &argc;
-    given_argv = &argv;
     return fr_suite_main_mpi("reparam", CASES, FR_N_CASES(CASES), 0, &argc, &argv);
 }

@@ -10,9 +10,6 @@
 
 enum { FOLDER_BYTES = 512, WAIT_MS = 1500, FOREVER_S = 3600 };
 
-static int *given_argc;
-static char ***given_argv;
-
 /* What all cases need; one folder that all ranks know. */
 typedef struct stage {
     fr_group *world;
@@ -31,9 +28,7 @@ static void never_leave(void *argument, int exit_code, const char *text)
 static void open_stage(stage *s)
 {
     *s = (stage){0};
-    FR_ASSERT_OK(
-        fr_group_create_world(fr_test_ctx(), given_argc, given_argv, &s->world));
-    CU_ASSERT_PTR_NOT_NULL_FATAL(s->world);
+    s->world = fr_test_world();
     CU_ASSERT_PTR_NULL(fr_group_watch(s->world));
     if (fr_group_rank(s->world) == 0) {
         (void)snprintf(s->folder, sizeof s->folder, "%s", fr_test_folder());
@@ -186,7 +181,5 @@ static const fr_case CASES[] = {
 
 int main(int argc, char **argv)
 {
-    given_argc = &argc;
-    given_argv = &argv;
     return fr_suite_main_mpi("watch", CASES, FR_N_CASES(CASES), 0, &argc, &argv);
 }

@@ -28,6 +28,10 @@ int fr_suite_main(const char *name, const fr_case *cases, int n_cases, int argc,
 int fr_suite_main_mpi(const char *name, const fr_case *cases, int n_cases, int n_ranks,
                       int *argc, char ***argv);
 
+/** The world's group, to be destroyed by the caller; ends the case if there is none. Only under
+ * fr_suite_main_mpi, which has started MPI. */
+struct fr_group *fr_test_world(void);
+
 /** Mark the running case as skipped, with the reason. */
 void fr_skip(const char *reason);
 

@@ -1,3 +1,4 @@
+#include "comm/group.h"
 #include "support/suite_impl.h"
 
 #include <limits.h>
@@ -70,4 +71,14 @@ int fr_suite_main_mpi(const char *name, const fr_case *cases, int n_cases, int n
         MPI_Finalize();
     }
     return fr_suite_exit_code((fr_verdict)verdict);
+}
+
+fr_group *fr_test_world(void)
+{
+    int argc = 0;
+    char **argv = NULL;
+    fr_group *world = NULL;
+    FR_ASSERT_OK(fr_group_create_world(fr_test_ctx(), &argc, &argv, &world));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(world);
+    return world;
 }
