@@ -34,20 +34,25 @@ double fr_now(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-static int64_t step_of_line(const char *line, size_t bytes)
+/* The line tells of a step that its task has done. */
+static bool is_of_the_past(const char *line, size_t bytes, const fr_task *tasks,
+                           int64_t n_tasks)
 {
-    int64_t step = -1;
+    bool past = false;
     json_t *object = json_loadb(line, bytes, 0, NULL);
-    json_t *value = json_object_get(object, "step");
-    if (json_is_integer(value)) {
-        step = (int64_t)json_integer_value(value);
+    json_t *step = json_object_get(object, "step");
+    const char *name = json_string_value(json_object_get(object, "task"));
+    for (int64_t i = 0; i < n_tasks && name != NULL && json_is_integer(step); i++) {
+        past = past || (strcmp(tasks[i].config->name, name) == 0 &&
+                        json_integer_value(step) <= (json_int_t)tasks[i].step);
     }
     json_decref(object);
-    return step;
+    return past;
 }
 
-/* Rewrite the file with only the whole lines of steps <= resume_step. */
-static fr_status drop_later_lines(fr_ctx *ctx, const char *path, int64_t resume_step)
+/* Rewrite the file with only the whole lines of steps done. */
+static fr_status drop_later_lines(fr_ctx *ctx, const char *path, const fr_task *tasks,
+                                  int64_t n_tasks)
 {
     char *text = NULL;
     size_t bytes = 0;
@@ -62,8 +67,7 @@ static fr_status drop_later_lines(fr_ctx *ctx, const char *path, int64_t resume_
             break;
         }
         size_t length = (size_t)(end - (text + at)) + 1;
-        int64_t step = step_of_line(text + at, length);
-        if (step >= 0 && step <= resume_step) {
+        if (is_of_the_past(text + at, length, tasks, n_tasks)) {
             memmove(text + kept, text + at, length);
             kept += length;
         }
@@ -74,10 +78,11 @@ static fr_status drop_later_lines(fr_ctx *ctx, const char *path, int64_t resume_
     return status;
 }
 
-static fr_status open_file(fr_metrics *m, const char *folder, int64_t resume_step)
+static fr_status open_file(fr_metrics *m, const char *folder, const fr_task *tasks,
+                           int64_t n_tasks)
 {
     FR_TRY(fr_join_path(m->ctx, folder, "metrics.jsonl", &m->path));
-    FR_TRY(drop_later_lines(m->ctx, m->path, resume_step));
+    FR_TRY(drop_later_lines(m->ctx, m->path, tasks, n_tasks));
     m->file = fopen(m->path, "a");
     if (m->file == NULL) {
         return FR_FAIL(m->ctx, FR_ERR_IO, "cannot append to %s: %s", m->path,
@@ -86,20 +91,23 @@ static fr_status open_file(fr_metrics *m, const char *folder, int64_t resume_ste
     return FR_OK;
 }
 
-fr_status fr_metrics_open(fr_ctx *ctx, const char *folder, int64_t resume_step,
-                          int64_t done_steps, int64_t total_steps, fr_metrics **out)
+fr_status fr_metrics_open(fr_ctx *ctx, const char *folder, const fr_task *tasks,
+                          int64_t n_tasks, int64_t total_steps, fr_metrics **out)
 {
     fr_metrics *m = NULL;
     *out = NULL;
     FR_TRY(fr_alloc(ctx, 1, sizeof *m, &m));
     m->ctx = ctx;
-    m->first_step = m->done_steps = done_steps;
+    for (int64_t i = 0; i < n_tasks; i++) {
+        m->done_steps += tasks[i].step;
+    }
+    m->first_step = m->done_steps;
     m->total_steps = total_steps;
     m->started = m->last_step = m->last_shown = fr_now();
     m->terminal = isatty(STDERR_FILENO) == 1;
     fr_status status = FR_OK;
     if (fr_ctx_rank(ctx) == 0) {
-        status = open_file(m, folder, resume_step);
+        status = open_file(m, folder, tasks, n_tasks);
     }
     if (status != FR_OK) {
         fr_metrics_close(&m);

@@ -11,12 +11,13 @@
 typedef struct fr_metrics fr_metrics;
 
 /**
- * Open `folder`/metrics.jsonl for appending; lines of steps after `resume_step` are dropped first, so that a
- * resumed run leaves one line a step.
+ * Open `folder`/metrics.jsonl for appending; lines of steps that a task has yet to do are dropped first (each task
+ * may stand at a step of its own), so that a resumed run leaves one line a step.
+ * @param tasks        their names and steps done; read during the call alone
  * @param total_steps  of all tasks, for the estimate of the time left
  */
 FR_MUST_CHECK fr_status fr_metrics_open(fr_ctx *ctx, const char *folder,
-                                        int64_t resume_step, int64_t done_steps,
+                                        const fr_task *tasks, int64_t n_tasks,
                                         int64_t total_steps, fr_metrics **out);
 void fr_metrics_close(fr_metrics **metrics);
 

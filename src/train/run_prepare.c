@@ -332,17 +332,15 @@ static fr_status write_config(fr_run_state *run)
 static fr_status start_files(fr_run_state *run)
 {
     int64_t total = 0;
-    int64_t done = 0;
     for (int64_t i = 0; i < run->n_tasks; i++) {
         const fr_task *task = &run->tasks[i];
         total += task->stopped ? task->step : task->n_steps;
-        done += run->tasks[i].step;
     }
     run->saved_total = run->resumed != NULL ? fr_run_total(run) : -1;
     if (fr_group_rank(run->world) == 0) {
         FR_TRY(write_config(run));
     }
-    return fr_metrics_open(run->ctx, run->config->run.dir, fr_run_step(run), done,
+    return fr_metrics_open(run->ctx, run->config->run.dir, run->tasks, run->n_tasks,
                            total, &run->metrics);
 }
 

@@ -42,6 +42,25 @@ for run in abc abc-2x1 cba-1x2; do
     echo "$run: each task as alone"
 done
 
+# tasks that are added on resume stand behind the others, and still train to the bits they have alone; one line a step
+config a
+expect 75 train added 1 1 --stop-after 4
+config c a b
+expect 75 train added 2 1 --resume --stop-after 5
+printf '{"task":"b","step":3,"loss":1}\n{"task":"b","st' >>"$work/added/metrics.jsonl"
+expect 0 train added 1 2 --resume
+for name in a b c; do
+    same "$work/added/prefix.h5:$name" "$work/alone-$name/prefix.h5"
+done
+python3 - "$work/added/metrics.jsonl" <<'PY' || fail "metrics.jsonl has not one line a step"
+import collections, json, sys
+steps = [json.loads(line) for line in open(sys.argv[1])]
+seen = collections.Counter((step["task"], step["step"]) for step in steps if "lr" in step)
+assert sorted(seen) == [(t, i) for t, n in (("a", 6), ("b", 4), ("c", 6)) for i in range(1, n + 1)], seen
+assert set(seen.values()) == {1}, seen
+PY
+echo "added on resume: each task as alone"
+
 # the comparison of one task with one tells tasks, seeds and names apart
 expect 1 "$FORERUN" compare "$work/abc/prefix.h5:a" "$work/abc/prefix.h5:b"
 expect 6 "$FORERUN" compare "$work/abc/prefix.h5:d" "$work/alone-a/prefix.h5"
