@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Training speed and memory on the real model: SmolLM2-135M, batch 8, prefix of 32, 2 threads.
+# Training speed and memory on the real model: SmolLM2-135M, batch 8, prefix of 32, two threads: of one rank, and of
+# two ranks that each run half of the microbatches.
 #
 #   usage: tests/bench/run.sh [--data DIR] [--steps N] [--precision f32|bf16] [--peer PYTHON]
 #
@@ -19,7 +20,7 @@ while [ $# -gt 0 ]; do
     --precision) precision=$2 ;;
     --peer) peer=$2 ;;
     *)
-        sed -n '2,12s/^# \{0,1\}//p' "$0" >&2
+        sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
         exit 2
         ;;
     esac
@@ -35,7 +36,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cat >"$work/bench.yaml" <<YAML
 base: {path: "$root/models/smollm2-135m-instruct.gguf"}
-run: {dir: "$work/run", steps: $steps, precision: $precision, threads: 2, save_every: 1000}
+run: {dir: "$work/run", steps: $steps, precision: $precision, save_every: 1000}
 tasks:
   - name: bench
     train: "$data/train.jsonl"
@@ -45,27 +46,8 @@ tasks:
     batch: {examples: 8, microbatch_tokens: 1024}
 YAML
 echo "load before: $(cut -d ' ' -f 1-3 /proc/loadavg), $(nproc) processors, $(grep -m 1 'model name' /proc/cpuinfo | cut -d : -f 2)"
-# One process that has the machine to itself: threads stay on their cores and do not sleep between operators.
-export OMP_WAIT_POLICY=active OMP_PROC_BIND=true
-python3 - "$root/build/release/forerun" "$work" "$precision" <<'PY'
-import json, resource, statistics, subprocess, sys
-
-program, work, precision = sys.argv[1:4]
-subprocess.run([program, "train", work + "/bench.yaml"], check=True, stderr=subprocess.DEVNULL)
-usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-steps = [json.loads(line) for line in open(work + "/run/metrics.jsonl")][1:]
-rates = [step["tokens_per_second"] for step in steps]
-wall = sum(step["seconds"] for step in steps)
-peers = [("PEFT, f32, sdpa", 169, 3086), ("PEFT, bf16, sdpa", 241, 2369), ("PEFT, bf16, eager (its fastest)", 297, 2463)]
-median, memory = statistics.median(rates), usage.ru_maxrss / 1024
-print("%-34s %9s %9s %9s %10s" % ("", "min tok/s", "median", "max", "peak MiB"))
-print("%-34s %9.0f %9.0f %9.0f %10.0f" % ("Forerun, " + precision, min(rates), median, max(rates), memory))
-for name, rate, peak in peers:
-    print("%-34s %9s %9d %9s %10d" % (name, "", rate, "", peak))
-print("ratio to the peer's fastest: %.2f of its tokens/s, %.2f of its memory" % (median / 297, memory / 2463))
-print("wall %.1f s over %d steps; CPU %.1f s in all, start-up included" % (wall, len(steps), usage.ru_utime + usage.ru_stime))
-print(json.dumps({"precision": precision, "tokens_per_second": [min(rates), median, max(rates)], "peak_mib": memory}))
-PY
+. "$root/launch/mpi-env.sh"
+python3 "$(dirname "$0")/measure.py" "$root/build/release/forerun" "$work" "$precision"
 [ -n "$peer" ] || exit 0
 model="$root/models/smollm2-135m-instruct.gguf"
 forerun="$root/build/release/forerun"
