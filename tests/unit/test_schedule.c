@@ -212,6 +212,23 @@ static void orders_of_four_unequal_tasks_are_right(void)
     }
 }
 
+/* All sizes from 1 to 16 of four tasks, a million cases; by default every 997th. FORERUN_EXHAUSTIVE=1: all of them, in
+ * minutes. */
+static void orders_of_four_tasks_of_any_sizes_are_right(void)
+{
+    enum { SIZES_OF_FOUR = 1 << 16, STRIDE = 997 };
+    int stride = getenv("FORERUN_EXHAUSTIVE") != NULL ? 1 : STRIDE;
+    for (int i = 0; i < SIZES_OF_FOUR * MOST_STAGES * 2; i += stride) {
+        int sizes = i % SIZES_OF_FOUR;
+        check_order(&(order_case){1 + i / SIZES_OF_FOUR % MOST_STAGES,
+                                  1 + i / SIZES_OF_FOUR / MOST_STAGES,
+                                  MOST_TASKS,
+                                  {1 + sizes % 16, 1 + sizes / 16 % 16,
+                                   1 + sizes / 256 % 16, 1 + sizes / 4096},
+                                  {2, STEPS, 2, 1}});
+    }
+}
+
 /* ---- idle time ------------------------------------------------------------------------------ */
 
 static double measured_bubble(int stages, int64_t depth, int64_t tasks, int64_t m,
@@ -331,6 +348,7 @@ static const fr_case CASES[] = {
     FR_CASE(every_order_of_equal_tasks_is_right),
     FR_CASE(every_order_of_two_unequal_tasks_is_right),
     FR_CASE(orders_of_four_unequal_tasks_are_right),
+    FR_CASE(orders_of_four_tasks_of_any_sizes_are_right),
     FR_CASE(idle_time_follows_the_formula),
     FR_CASE(a_deeper_warm_up_hides_the_links),
     FR_CASE(a_stage_keeps_as_many_as_its_cap),
