@@ -91,6 +91,10 @@ FR_MUST_CHECK fr_status fr_config_set_value(fr_ctx *ctx, const fr_config_key *ke
 fr_status fr_config_fail_unknown(fr_ctx *ctx, const char *where, fr_section_id section,
                                  const char *word);
 
+/** The task's name that is nearest to `word`, borrowed from the config; NULL: none is near. */
+FR_MUST_CHECK fr_status fr_config_nearest_task(const fr_config_state *state,
+                                               const char *word, const char **out);
+
 /** Whether a key has a value to write: not an unset text, number or another init. */
 bool fr_config_has_value(const fr_config_key *key, const void *object);
 /** The value as a YAML scalar. */

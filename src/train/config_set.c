@@ -28,31 +28,38 @@ static int64_t find_task(const fr_config *config, const char *path, const char *
     return found;
 }
 
-static fr_status fail_task(const fr_config_state *state, const char *where,
-                           const char *path)
+fr_status fr_config_nearest_task(const fr_config_state *state, const char *word,
+                                 const char **out)
 {
     const fr_config *config = state->config;
-    const char *nearest = NULL;
-    char word[SHOWN_SET];
-    size_t n = strcspn(path, ".");
-    (void)snprintf(word, sizeof word, "%.*s", (int)(n < sizeof word ? n : sizeof word),
-                   path);
     const char **names = NULL;
     int64_t n_names = 0;
+    *out = NULL;
     FR_TRY(fr_alloc(state->ctx, config->n_tasks, sizeof *names, &names));
     for (int64_t i = 0; i < config->n_tasks; i++) {
         if (config->tasks[i].name != NULL) {
             names[n_names++] = config->tasks[i].name;
         }
     }
-    nearest = fr_nearest_word(word, names, (size_t)n_names, sizeof names[0]);
-    fr_status status = FR_FAIL(
+    *out = fr_nearest_word(word, names, (size_t)n_names, sizeof names[0]);
+    free(names);
+    return FR_OK;
+}
+
+static fr_status fail_task(const fr_config_state *state, const char *where,
+                           const char *path)
+{
+    const char *nearest = NULL;
+    char word[SHOWN_SET];
+    size_t n = strcspn(path, ".");
+    (void)snprintf(word, sizeof word, "%.*s", (int)(n < sizeof word ? n : sizeof word),
+                   path);
+    FR_TRY(fr_config_nearest_task(state, word, &nearest));
+    return FR_FAIL(
         state->ctx, FR_ERR_CONFIG,
         "%s: no task '%s' with a key behind it%s%s%s; write tasks.NAME.KEY=VALUE",
         where, word, nearest != NULL ? "; did you mean '" : "",
         nearest != NULL ? nearest : "", nearest != NULL ? "'?" : "");
-    free(names);
-    return status;
 }
 
 /* Walk the sections named by the dotted `path` from *section on; *name is its last part. */

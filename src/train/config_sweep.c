@@ -279,25 +279,13 @@ static void replace_tasks(fr_config_state *state, int64_t pattern,
 
 static fr_status fail_pattern(const fr_config_state *state, const char *wanted)
 {
-    const fr_config *config = state->config;
     const char *nearest = NULL;
-    const char **names = NULL;
-    int64_t n_names = 0;
-    FR_TRY(fr_alloc(state->ctx, config->n_tasks, sizeof *names, &names));
-    for (int64_t i = 0; i < config->n_tasks; i++) {
-        if (config->tasks[i].name != NULL) {
-            names[n_names++] = config->tasks[i].name;
-        }
-    }
-    nearest = fr_nearest_word(wanted, names, (size_t)n_names, sizeof names[0]);
-    fr_status status =
-        FR_FAIL(state->ctx, FR_ERR_CONFIG,
-                "%s:%lld: sweep.task is '%.100s', but no task has this name%s%s%s",
-                state->name, (long long)state->sweep.task_line, wanted,
-                nearest != NULL ? "; did you mean '" : "",
-                nearest != NULL ? nearest : "", nearest != NULL ? "'?" : "");
-    free(names);
-    return status;
+    FR_TRY(fr_config_nearest_task(state, wanted, &nearest));
+    return FR_FAIL(state->ctx, FR_ERR_CONFIG,
+                   "%s:%lld: sweep.task is '%.100s', but no task has this name%s%s%s",
+                   state->name, (long long)state->sweep.task_line, wanted,
+                   nearest != NULL ? "; did you mean '" : "",
+                   nearest != NULL ? nearest : "", nearest != NULL ? "'?" : "");
 }
 
 static fr_status find_pattern(const fr_config_state *state, int64_t *out)

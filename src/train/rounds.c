@@ -323,7 +323,7 @@ static fr_status run_rounds(rounds *r)
     return status;
 }
 
-/* All tasks have at least one step's result behind them, or none under way. */
+/* No step is under way, so none is left to report. */
 static fr_status rounds_init(fr_run_state *run, rounds *r)
 {
     *r = (rounds){.run = run};

@@ -85,7 +85,7 @@ void fr_run_answer_stop(fr_run_state *run)
     }
     if (status == FR_OK && fr_file_exists(asked) && rename(asked, answered) != 0) {
         fr_log(run->ctx, FR_LOG_WARN,
-               "warning: cannot rename %s (%s); remove it before the next start", asked,
+               "cannot rename %s (%s); remove it before the next start", asked,
                strerror(errno));
     }
     free(asked);

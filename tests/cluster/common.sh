@@ -53,14 +53,6 @@ end_children() {
     done
 }
 
-wait_for_file() {
-    for _ in $(seq 600); do
-        [ ! -e "$1" ] || return 0
-        sleep 0.05
-    done
-    fail "no file $1 after 30 s"
-}
-
 # A process that has ended but waits to be collected does not run.
 is_running() {
     [ -e "/proc/$1/stat" ] && ! grep -q '^State:[[:space:]]*Z' "/proc/$1/status" 2>/dev/null

@@ -72,3 +72,12 @@ train() {
 same() {
     "$FORERUN" compare "$1" "$2" >"$work/out" || fail "$(cat "$work/out") ($1 $2)"
 }
+
+# wait_for_file FILE: until it is there, half a minute at most.
+wait_for_file() {
+    for _ in $(seq 600); do
+        [ ! -e "$1" ] || return 0
+        sleep 0.05
+    done
+    fail "no file $1 after 30 s"
+}

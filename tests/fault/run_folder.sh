@@ -8,19 +8,11 @@ make_config 300 7 f32
 sed -i "s|^    train:.*|&\n    valid: \"$rows\"|; s|save_every: 1000|save_every: 1, valid_every: 50|" "$work/c.yaml"
 train whole 1 1 2>"$work/err" || fail "$(cat "$work/err")"
 
-wait_for() {
-    for _ in $(seq 600); do
-        [ ! -e "$1" ] || return 0
-        sleep 0.05
-    done
-    fail "no $1"
-}
-
 # a second run on the folder of a living one is refused, with its process and host
 "$FORERUN" train "$work/c.yaml" --set "run.dir=$work/busy" 2>"$work/first.err" &
 first=$!
 trap 'kill -KILL $first 2>/dev/null || true; rm -rf "$work"' EXIT
-wait_for "$work/busy/latest"
+wait_for_file "$work/busy/latest"
 kill -STOP $first
 expect 1 train busy 2 1 --resume
 says "another run (pid $first on $(uname -n)) is writing to the run folder $work/busy"
@@ -41,7 +33,7 @@ echo "run folder: one writer at a time"
 # ranks live and save for about a second after their mpirun is killed; the restart's steps are not mixed with theirs
 mpirun -n 2 "$FORERUN" train "$work/c.yaml" --set "run.dir=$work/orphans" 2>"$work/err" </dev/null &
 launcher=$!
-wait_for "$work/orphans/latest"
+wait_for_file "$work/orphans/latest"
 kill -KILL $launcher
 train orphans 1 1 --resume 2>"$work/err" || fail "$(cat "$work/err")"
 wait $launcher 2>/dev/null || true
