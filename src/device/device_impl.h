@@ -5,6 +5,7 @@
 #define FR_DEVICE_DEVICE_IMPL_H
 
 #include "device/device.h"
+#include "device/profile.h"
 
 /** One growing buffer per purpose; an operator uses only its own slots. */
 typedef enum fr_scratch_slot {
@@ -33,10 +34,17 @@ struct fr_device {
     void *progress_argument;
     const struct fr_gemm_kernel *gemm; /* for what onednn does not do */
     struct fr_onednn *onednn; /* bf16 products; NULL without instructions for them */
+    bool is_profiled;
+    fr_operator_time times[FR_OPERATORS];
 };
 
 /** One call of the progress function, if there is one; on the thread that called the operator. */
 void fr_device_progress(const fr_device *device);
+
+/** Around the body of an operator: what fr_operator_begin gave goes to fr_operator_end. */
+int64_t fr_operator_begin(const fr_device *device);
+void fr_operator_end(fr_device *device, fr_operator which, int64_t began,
+                     int64_t flops);
 
 /**
  * A buffer of at least `count` floats, 64-byte aligned, kept until the device ends: only a larger count

@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "train/run.h"
 
+#include "device/profile.h"
 #include "train/run_impl.h"
 
 #include <signal.h>
@@ -41,12 +42,20 @@ void fr_run_block_signals(void)
 
 static fr_status run_steps(fr_run_state *run)
 {
+    double began = fr_now();
+    if (run->options->profile) {
+        fr_device_profile_start(run->session.device);
+    }
     fr_status status = fr_run_rounds(run);
+    double seconds = fr_now() - began;
     if ((status == FR_OK || status == FR_ERR_STOPPED) &&
         fr_group_rank(run->world) == 0) {
         fr_run_answer_stop(run);
     }
     FR_TRY(status);
+    if (run->options->profile) {
+        FR_TRY(fr_run_report_profile(run, seconds));
+    }
     FR_TRY(fr_run_save_prefixes(run));
     FR_TRY(fr_run_report_sweep(run));
     return fr_run_verdict(run);

@@ -19,6 +19,7 @@ typedef struct fr_run_options {
     bool force;              /* resume over other weights of the same shape */
     int64_t
         stop_after; /* stop with a checkpoint once every task has done this many steps; 0: never */
+    bool profile; /* tell at the end where the time of the steps went */
     const char *version;
     fr_watch_leave *leave; /* how this rank ends at once */
     fr_watch **

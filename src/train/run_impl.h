@@ -72,6 +72,8 @@ void fr_run_tell_stopped(const fr_run_state *run, fr_task *task);
 /** After the last step of a run with a sweep: write sweep.jsonl and print the table, best first; without a sweep
  * nothing. Collective over the world. */
 FR_MUST_CHECK fr_status fr_run_report_sweep(fr_run_state *run);
+/** Tell what each operator took of the `seconds` that this rank's steps took, summed over the ranks. Collective. */
+FR_MUST_CHECK fr_status fr_run_report_profile(fr_run_state *run, double seconds);
 /** After the last step and fr_run_save_prefixes: FR_ERR_NUMERIC naming the tasks that non-finite steps stopped,
  * else FR_OK. The same on all ranks. */
 FR_MUST_CHECK fr_status fr_run_verdict(fr_run_state *run);

@@ -29,6 +29,9 @@ loss() {
     "$@" --json 2>"$work/err" | python3 -c 'import json, sys; print("%.9f" % json.loads(sys.stdin.readlines()[-1])["loss"])'
 }
 
+mpirun -n 2 "$FORERUN" train "$work/c.yaml" --set "run.dir=$work/profiled" --profile 2>"$work/profile" >/dev/null || fail "$(cat "$work/profile")"
+grep -q '^linear  .* [0-9.]* %  *[0-9.]*$' "$work/profile" && grep -q '^all else ' "$work/profile" || fail "no profile: $(cat "$work/profile")"
+
 # learning rate 0: the prefix stays what the text gave; the prompted base is the same text in the template
 train run 2 1 2>"$work/err" || fail "$(cat "$work/err")"
 ours=$(loss "$FORERUN" eval --model "$model" --prefix "$work/run/prefix.h5" --data "$rows" --precision f32)

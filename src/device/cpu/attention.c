@@ -184,10 +184,12 @@ fr_status fr_attention(fr_device *device, const fr_attention_params *params,
                        const float *q, const float *k, const float *v, float *o_THK,
                        float *lse_TH)
 {
+    int64_t began = fr_operator_begin(device);
     fr_attention_call call = fr_attention_call_make(device, params, q, k, v);
     float *scratch = NULL;
     FR_TRY(fr_device_scratch(device, FR_SCRATCH_ATTENTION,
                              device->n_threads * scratch_floats(&call), &scratch));
     run_all(&call, fr_attention_threads(device, params), scratch, o_THK, lse_TH);
+    fr_operator_end(device, FR_OP_ATTENTION, began, 0);
     return FR_OK;
 }

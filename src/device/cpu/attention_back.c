@@ -288,6 +288,7 @@ fr_status fr_attention_back(fr_device *device, const fr_attention_params *params
                             const float *do_THK,
                             const fr_attention_gradients *gradients)
 {
+    int64_t began = fr_operator_begin(device);
     backward_call call = {.base = fr_attention_call_make(device, params, q, k, v),
                           .o_THK = o_THK,
                           .lse_TH = lse_TH,
@@ -308,5 +309,6 @@ fr_status fr_attention_back(fr_device *device, const fr_attention_params *params
             }
         }
     }
+    fr_operator_end(device, FR_OP_ATTENTION_BACK, began, 0);
     return FR_OK;
 }

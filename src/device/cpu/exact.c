@@ -9,6 +9,7 @@ enum { CHUNK = 2048 };
 int64_t fr_exact_add(fr_device *device, int64_t n_units, int64_t n, int exponent,
                      const float *g_Un, int64_t *sum_n)
 {
+    int64_t began = fr_operator_begin(device);
     const fr_kernels *kernels = fr_kernels_select(device->isa);
     int threads = fr_kernels_threads(device->n_threads, n_units * n);
     double scale = ldexp(1.0, exponent);
@@ -21,5 +22,6 @@ int64_t fr_exact_add(fr_device *device, int64_t n_units, int64_t n, int exponent
                                         sum_n + start);
         }
     }
+    fr_operator_end(device, FR_OP_EXACT, began, 0);
     return n_bad;
 }

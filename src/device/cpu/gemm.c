@@ -351,7 +351,7 @@ static bool is_by_library(const fr_device *device, fr_dtype dtype)
            device->isa >= FR_ISA_AVX512_BF16;
 }
 
-static fr_status multiply(fr_device *device, const fr_product *product)
+static fr_status multiply_by_any(fr_device *device, const fr_product *product)
 {
     if (product->m == 0 || product->columns == 0) {
         return FR_OK;
@@ -369,6 +369,15 @@ static fr_status multiply(fr_device *device, const fr_product *product)
         return FR_OK;
     }
     return fr_gemm_multiply(device, product);
+}
+
+static fr_status multiply(fr_device *device, const fr_product *product)
+{
+    int64_t began = fr_operator_begin(device);
+    fr_status status = multiply_by_any(device, product);
+    fr_operator_end(device, product->transposed ? FR_OP_LINEAR : FR_OP_LINEAR_BACK,
+                    began, 2 * product->m * product->columns * product->depth);
+    return status;
 }
 
 fr_status fr_linear(fr_device *device, int64_t m, const float *x, const fr_matrix *w,

@@ -24,6 +24,7 @@ void fr_cross_entropy(fr_device *device, int64_t n_rows, int64_t vocab,
                       float *logits_RV, const int32_t *targets_R, bool want_gradient,
                       double *nll_R)
 {
+    int64_t began = fr_operator_begin(device);
     const fr_kernels *kernels = fr_kernels_select(device->isa);
     int threads = fr_kernels_threads(device->n_threads, n_rows * vocab);
 #pragma omp parallel for num_threads(threads) schedule(static)
@@ -31,4 +32,5 @@ void fr_cross_entropy(fr_device *device, int64_t n_rows, int64_t vocab,
         nll_R[r] = row_loss(kernels, vocab, logits_RV + r * vocab, targets_R[r],
                             want_gradient);
     }
+    fr_operator_end(device, FR_OP_LOSS, began, 0);
 }

@@ -7,6 +7,7 @@
 void fr_rmsnorm(fr_device *device, int64_t n_tokens, int64_t width, const float *x_TD,
                 const float *w_D, float eps, float *y_TD, float *rstd_T)
 {
+    int64_t began = fr_operator_begin(device);
     const fr_kernels *kernels = fr_kernels_select(device->isa);
     int threads = fr_kernels_threads(device->n_threads, n_tokens * width);
 #pragma omp parallel for num_threads(threads) schedule(static)
@@ -17,12 +18,14 @@ void fr_rmsnorm(fr_device *device, int64_t n_tokens, int64_t width, const float 
             rstd_T[t] = rstd;
         }
     }
+    fr_operator_end(device, FR_OP_NORM, began, 0);
 }
 
 void fr_rmsnorm_back(fr_device *device, int64_t n_tokens, int64_t width,
                      const float *x_TD, const float *w_D, const float *rstd_T,
                      const float *dy_TD, float *dx_TD)
 {
+    int64_t began = fr_operator_begin(device);
     const fr_kernels *kernels = fr_kernels_select(device->isa);
     int threads = fr_kernels_threads(device->n_threads, n_tokens * width);
 #pragma omp parallel for num_threads(threads) schedule(static)
@@ -31,12 +34,14 @@ void fr_rmsnorm_back(fr_device *device, int64_t n_tokens, int64_t width,
         kernels->rmsnorm_back(width, x_TD + row, w_D, rstd_T[t], dy_TD + row,
                               dx_TD + row);
     }
+    fr_operator_end(device, FR_OP_NORM_BACK, began, 0);
 }
 
 void fr_layernorm(fr_device *device, int64_t n_tokens, int64_t width, const float *x_TD,
                   const float *w_D, const float *b_D, float eps, float *y_TD,
                   float *stats_T2)
 {
+    int64_t began = fr_operator_begin(device);
     const fr_kernels *kernels = fr_kernels_select(device->isa);
     int threads = fr_kernels_threads(device->n_threads, n_tokens * width);
 #pragma omp parallel for num_threads(threads) schedule(static)
@@ -46,12 +51,14 @@ void fr_layernorm(fr_device *device, int64_t n_tokens, int64_t width, const floa
         kernels->layernorm(width, x_TD + t * width, w_D, b_D, eps, y_TD + t * width,
                            stats);
     }
+    fr_operator_end(device, FR_OP_NORM, began, 0);
 }
 
 void fr_layernorm_back(fr_device *device, int64_t n_tokens, int64_t width,
                        const float *x_TD, const float *w_D, const float *stats_T2,
                        const float *dy_TD, float *dx_TD)
 {
+    int64_t began = fr_operator_begin(device);
     const fr_kernels *kernels = fr_kernels_select(device->isa);
     int threads = fr_kernels_threads(device->n_threads, n_tokens * width);
 #pragma omp parallel for num_threads(threads) schedule(static)
@@ -60,23 +67,27 @@ void fr_layernorm_back(fr_device *device, int64_t n_tokens, int64_t width,
         kernels->layernorm_back(width, x_TD + row, w_D, stats_T2 + 2 * t, dy_TD + row,
                                 dx_TD + row);
     }
+    fr_operator_end(device, FR_OP_NORM_BACK, began, 0);
 }
 
 void fr_add_bias(fr_device *device, int64_t n_tokens, int64_t width, int64_t stride,
                  const float *b, float *x)
 {
+    int64_t began = fr_operator_begin(device);
     const fr_kernels *kernels = fr_kernels_select(device->isa);
     int threads = fr_kernels_threads(device->n_threads, n_tokens * width);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t t = 0; t < n_tokens; t++) {
         kernels->add(width, b, x + t * stride);
     }
+    fr_operator_end(device, FR_OP_STORAGE, began, 0);
 }
 
 void fr_rope(fr_device *device, int64_t n_tokens, int64_t n_heads, int64_t head_dim,
              int64_t stride, const int32_t *positions_T, const float *table,
              bool inverse, float *x)
 {
+    int64_t began = fr_operator_begin(device);
     const fr_kernels *kernels = fr_kernels_select(device->isa);
     int threads = fr_kernels_threads(device->n_threads, n_tokens * n_heads * head_dim);
 #pragma omp parallel for num_threads(threads) schedule(static)
@@ -84,4 +95,5 @@ void fr_rope(fr_device *device, int64_t n_tokens, int64_t n_heads, int64_t head_
         kernels->rope(n_heads, head_dim, table + positions_T[t] * head_dim, inverse,
                       x + t * stride);
     }
+    fr_operator_end(device, FR_OP_ROPE, began, 0);
 }

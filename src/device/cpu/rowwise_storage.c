@@ -14,6 +14,7 @@ static int64_t chunk_length(int64_t n, int64_t start)
 
 void fr_save(fr_device *device, int64_t n, fr_dtype dtype, float *x, void *saved)
 {
+    int64_t began = fr_operator_begin(device);
     const fr_kernels *kernels = fr_kernels_select(device->isa);
     int threads = fr_kernels_threads(device->n_threads, n);
 #pragma omp parallel for num_threads(threads) schedule(static)
@@ -25,11 +26,13 @@ void fr_save(fr_device *device, int64_t n, fr_dtype dtype, float *x, void *saved
             memcpy((float *)saved + start, x + start, (size_t)length * sizeof *x);
         }
     }
+    fr_operator_end(device, FR_OP_STORAGE, began, 0);
 }
 
 void fr_restore(fr_device *device, int64_t n, fr_dtype dtype, const void *saved,
                 float *x)
 {
+    int64_t began = fr_operator_begin(device);
     const fr_kernels *kernels = fr_kernels_select(device->isa);
     int threads = fr_kernels_threads(device->n_threads, n);
 #pragma omp parallel for num_threads(threads) schedule(static)
@@ -41,11 +44,13 @@ void fr_restore(fr_device *device, int64_t n, fr_dtype dtype, const void *saved,
             memcpy(x + start, (const float *)saved + start, (size_t)length * sizeof *x);
         }
     }
+    fr_operator_end(device, FR_OP_STORAGE, began, 0);
 }
 
 void fr_gather_rows(fr_device *device, int64_t n_tokens, int64_t width,
                     const int32_t *ids, fr_dtype dtype, const void *table, float *y_TD)
 {
+    int64_t began = fr_operator_begin(device);
     const fr_kernels *kernels = fr_kernels_select(device->isa);
     int threads = fr_kernels_threads(device->n_threads, n_tokens * width);
 #pragma omp parallel for num_threads(threads) schedule(static)
@@ -58,14 +63,17 @@ void fr_gather_rows(fr_device *device, int64_t n_tokens, int64_t width,
             memcpy(y, (const float *)table + row, (size_t)width * sizeof *y);
         }
     }
+    fr_operator_end(device, FR_OP_STORAGE, began, 0);
 }
 
 void fr_add(fr_device *device, int64_t n, const float *x, float *y)
 {
+    int64_t began = fr_operator_begin(device);
     const fr_kernels *kernels = fr_kernels_select(device->isa);
     int threads = fr_kernels_threads(device->n_threads, n);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t start = 0; start < n; start += CHUNK) {
         kernels->add(chunk_length(n, start), x + start, y + start);
     }
+    fr_operator_end(device, FR_OP_STORAGE, began, 0);
 }
