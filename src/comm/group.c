@@ -5,9 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { MAX_TAG = 30000, HOST_BYTES = 256, PLACE_BYTES = 128, MESSAGE_BYTES = 4096 };
+
+/* Of fr_group_turn: some hundred microseconds, and a millisecond or so. */
+enum { UNTOLD_TURNS = 200, SLEEPLESS_TURNS = 1000 };
 
 /* What the failing rank tells the others; one broadcast, so plain bytes of fixed size. */
 typedef struct verdict {
@@ -197,20 +201,36 @@ fr_status fr_group_test(fr_group *group, fr_request *request, bool *is_done)
     return status;
 }
 
+bool fr_group_turn(int *turns)
+{
+    static const struct timespec MOMENT = {.tv_nsec = 20000};
+    if (*turns < SLEEPLESS_TURNS) {
+        (*turns)++;
+        (void)sched_yield();
+    } else {
+        (void)nanosleep(&MOMENT, NULL);
+    }
+    return *turns == UNTOLD_TURNS;
+}
+
+bool fr_group_is_told(int turns)
+{
+    return turns >= UNTOLD_TURNS;
+}
+
 void fr_group_wait_until(fr_group *group, const char *what,
                          bool (*is_over)(void *argument), void *argument)
 {
-    enum { UNTOLD_TURNS = 200, ALL_RANKS = -1 };
+    enum { ALL_RANKS = -1 };
     fr_watch *watch = fr_group_watch(group);
     int turns = 0;
     while (!is_over(argument)) {
-        if (turns < UNTOLD_TURNS && ++turns == UNTOLD_TURNS) {
+        fr_group_poll(group);
+        if (fr_group_turn(&turns)) {
             fr_watch_wait_begin(watch, what, ALL_RANKS);
         }
-        fr_group_poll(group);
-        (void)sched_yield();
     }
-    if (turns == UNTOLD_TURNS) {
+    if (fr_group_is_told(turns)) {
         fr_watch_wait_end(watch);
     }
 }

@@ -49,6 +49,17 @@ struct fr_group {
     bool is_abandoned;
 };
 
+/**
+ * One turn of a wait in which the caller looks again and again: the core goes to whoever wants it, and after about a
+ * millisecond sleeps for a moment, so that a long wait costs no processor time and a short one no delay.
+ *
+ * @param turns  0 before the first turn
+ * @return true on the turn from which the wait is long enough to be told to the watch
+ */
+bool fr_group_turn(int *turns);
+/** Whether some turn said so. */
+bool fr_group_is_told(int turns);
+
 /** One call of the root's progress function, unless it is running. */
 void fr_group_progress(fr_group *group);
 

@@ -4,7 +4,6 @@
 #include "base/mem.h"
 
 #include <mpi.h>
-#include <sched.h>
 #include <stdlib.h>
 
 /*
@@ -14,7 +13,7 @@
 enum { BLOCK_BYTES = 1 << 20, PIECE_VALUES = 1 << 22 };
 
 /* A wait that is over after fewer tests is none that anybody needs to hear of. */
-enum { UNTOLD_TESTS = 200, ALL_RANKS = -1 };
+enum { ALL_RANKS = -1 };
 
 /* A message or collective under way. Released ones wait in the group's list of spares, so a step
  * allocates nothing once as many are known as are ever under way together. */
@@ -102,18 +101,17 @@ static int finish(mpi_group *group, MPI_Request *request, MPI_Status *result,
                   const char *what, int peer)
 {
     int is_done = 0;
-    int n_tests = 1;
+    int turns = 0;
     int code = MPI_Test(request, &is_done, result);
     while (code == MPI_SUCCESS && !is_done) {
-        if (n_tests < UNTOLD_TESTS && ++n_tests == UNTOLD_TESTS) {
+        fr_group_progress(&group->base);
+        if (fr_group_turn(&turns)) {
             fr_watch_wait_begin(fr_group_watch(&group->base), what,
                                 world_rank(group, peer));
         }
-        fr_group_progress(&group->base);
-        (void)sched_yield();
         code = MPI_Test(request, &is_done, result);
     }
-    if (n_tests == UNTOLD_TESTS) {
+    if (fr_group_is_told(turns)) {
         fr_watch_wait_end(fr_group_watch(&group->base));
     }
     return code;

@@ -142,6 +142,25 @@ static void nobody_passes_a_barrier_before_all_are_there(void)
 }
 
 /* Every rank sends to all others before it receives: only possible with messages under way. */
+static void a_long_wait_sleeps(void)
+{
+    static const struct timespec WHILE = {.tv_nsec = 500000000};
+    struct timespec began;
+    struct timespec ended;
+    fr_group *world = fr_test_world();
+    FR_ASSERT_OK(fr_group_barrier(world));
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &began);
+    if (fr_group_rank(world) == fr_group_size(world) - 1) {
+        (void)nanosleep(&WHILE, NULL);
+    }
+    FR_ASSERT_OK(fr_group_barrier(world));
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ended);
+    double used = (double)(ended.tv_sec - began.tv_sec) +
+                  1e-9 * (double)(ended.tv_nsec - began.tv_nsec);
+    CU_ASSERT_TRUE(used < 0.25); /* of half a second */
+    fr_group_destroy(&world);
+}
+
 static void all_pairs_exchange_long_messages_at_once(void)
 {
     enum { MOST_RANKS = 8 };
@@ -333,6 +352,7 @@ static const fr_case CASES[] = {
     FR_CASE(a_reduction_of_several_pieces_adds_every_value),
     FR_CASE(every_root_broadcasts_short_and_long_data),
     FR_CASE(nobody_passes_a_barrier_before_all_are_there),
+    FR_CASE(a_long_wait_sleeps),
     FR_CASE(all_pairs_exchange_long_messages_at_once),
     FR_CASE(messages_match_by_tag_and_keep_their_order),
     FR_CASE(an_empty_message_arrives),
