@@ -41,7 +41,7 @@ static void every_epoch_is_a_permutation_of_its_own(void)
     fr_sampler sampler = {0};
     int differs = 0;
     int64_t first_epoch[N_ROWS];
-    FR_ASSERT_OK(fr_sampler_init(fr_test_ctx(), 7, N_ROWS, &sampler));
+    FR_ASSERT_OK(fr_sampler_init(fr_test_ctx(), 7, N_ROWS, NULL, &sampler));
     for (int64_t epoch = 0; epoch < 3; epoch++) {
         int seen[N_ROWS] = {0};
         for (int64_t i = 0; i < N_ROWS; i++) {
@@ -63,8 +63,8 @@ static void a_sample_does_not_depend_on_where_reading_began(void)
 {
     fr_sampler a = {0};
     fr_sampler b = {0};
-    FR_ASSERT_OK(fr_sampler_init(fr_test_ctx(), 7, N_ROWS, &a));
-    FR_ASSERT_OK(fr_sampler_init(fr_test_ctx(), 7, N_ROWS, &b));
+    FR_ASSERT_OK(fr_sampler_init(fr_test_ctx(), 7, N_ROWS, NULL, &a));
+    FR_ASSERT_OK(fr_sampler_init(fr_test_ctx(), 7, N_ROWS, NULL, &b));
     for (int64_t g = 0; g < 100; g++) {
         (void)fr_sampler_get(&a, g);
     }
