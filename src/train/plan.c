@@ -55,24 +55,28 @@ static void separate(const fr_dataset *dataset, fr_step_plan *plan)
 /* Group the drawn examples by source. Quadratic in the examples of a step, which are few. */
 static void group_by_source(const fr_dataset *dataset, fr_step_plan *plan)
 {
+    int64_t *rows = plan->order; /* scratch until the units are ordered */
     int64_t filled = 0;
     plan->n_sources = 0;
     for (int64_t i = 0; i < plan->n_examples; i++) {
-        int64_t row = fr_dataset_source_row(dataset, plan->drawn[i]);
+        rows[i] = fr_dataset_source_row(dataset, plan->drawn[i]);
+    }
+    for (int64_t i = 0; i < plan->n_examples; i++) {
         bool seen = false;
         for (int64_t s = 0; s < plan->n_sources && !seen; s++) {
-            seen = plan->sources[s].row == row;
+            seen = plan->sources[s].row == rows[i];
         }
         if (seen) {
             continue;
         }
         int64_t first = filled;
         for (int64_t j = i; j < plan->n_examples; j++) {
-            if (fr_dataset_source_row(dataset, plan->drawn[j]) == row) {
+            if (rows[j] == rows[i]) {
                 plan->examples[filled++] = plan->drawn[j];
             }
         }
-        plan->sources[plan->n_sources++] = (fr_plan_source){row, first, filled - first};
+        plan->sources[plan->n_sources++] =
+            (fr_plan_source){rows[i], first, filled - first};
     }
 }
 

@@ -71,8 +71,8 @@ typedef struct fr_evaluation {
 } fr_evaluation;
 
 /**
- * Mean loss over all rows of a dataset, the same bits on every layout. Collective over the world; nothing may be in
- * flight.
+ * Mean loss over all rows of a dataset, the same bits on every layout. Equal sources are computed once, whatever the
+ * config says: that changes no bit of a forward pass. Collective over the world; nothing may be in flight.
  * @param microbatch_tokens  upper bound of a microbatch
  * @param example_nll        NULL, or [n_examples]: nats of each example, on every rank
  */
