@@ -35,10 +35,11 @@ static json_t *stage_of(const fr_stage_forecast *s, double cost)
 static json_t *task_of(const fr_plan_task *task, const fr_task_load *l)
 {
     return json_pack(
-        "{s:s, s:b, s:s, s:I, s:b, s:f, s:f, s:I, s:I}", "name", task->name,
+        "{s:s, s:b, s:s, s:I, s:b, s:f, s:f, s:f, s:f, s:I, s:I}", "name", task->name,
         "from_rows", (int)task->from_rows, "source", task->source, "prefix_length",
         (json_int_t)l->length, "length_assumed", (int)task->length_assumed, "rows",
-        l->step_rows, "target_rows", l->counted_tokens, "microbatches_a_replica",
+        l->step_rows, "unshared_rows", l->unshared_rows, "useful_tokens",
+        l->useful_tokens, "target_rows", l->counted_tokens, "microbatches_a_replica",
         (json_int_t)l->n_microbatches, "largest_microbatch", (json_int_t)l->most_rows);
 }
 

@@ -2,6 +2,8 @@
 
 #include "train/forecast.h"
 
+#include <math.h>
+
 typedef struct size_text {
     char text[32];
 } size_text;
@@ -64,13 +66,16 @@ static void print_tasks(const fr_plan_report *r, FILE *out)
     for (int64_t i = 0; i < r->problem->config->n_tasks; i++) {
         const fr_task_load *l = &r->input->tasks[i];
         (void)fprintf(out,
-                      "  %s: prefix of %lld%s, %lld examples, %.0f rows, %.0f with a "
-                      "target; a replica runs %lld microbatch%s of at most %lld rows\n"
+                      "  %s: prefix of %lld%s, %lld examples, %.0f useful tokens, %.0f "
+                      "rows (%.0f %% saved by sharing), %.0f with a target; a replica "
+                      "runs %lld microbatch%s of at most %lld rows\n"
                       "    %s\n",
                       r->tasks[i].name, (long long)l->length,
                       r->tasks[i].length_assumed ? " (assumed)" : "",
                       (long long)r->problem->config->tasks[i].batch.examples,
-                      l->step_rows, l->counted_tokens, (long long)l->n_microbatches,
+                      l->useful_tokens, l->step_rows,
+                      100.0 * (1.0 - l->step_rows / fmax(1.0, l->unshared_rows)),
+                      l->counted_tokens, (long long)l->n_microbatches,
                       l->n_microbatches == 1 ? "" : "es", (long long)l->most_rows,
                       r->tasks[i].source);
     }

@@ -102,22 +102,32 @@ static fr_status reserve_segments(fr_ctx *ctx, fr_batch *b, int64_t extra)
     return FR_OK;
 }
 
-/* Append `count` rows as one segment of the unit under construction. */
-static fr_segment *add_rows(fr_batch *b, const int32_t *ids, int64_t count,
-                            int64_t position)
+static bool is_empty(fr_span span)
+{
+    return span.count == 0;
+}
+
+/* Append rows as one segment of the unit under construction, which sees those of the two spans that are not empty. */
+static void add_rows(fr_batch *b, fr_sequence tokens, int64_t position, fr_span shared,
+                     fr_span source)
 {
     fr_segment *segment = &b->segments[b->n_segments++];
     *segment = (fr_segment){.q_first = b->n_tokens,
-                            .q_count = count,
+                            .q_count = tokens.count,
                             .own_first = b->n_tokens,
                             .unit = b->n_units,
                             .sees_prefix = true};
-    for (int64_t i = 0; i < count; i++) {
-        b->ids_T[b->n_tokens + i] = ids[i];
+    if (!is_empty(shared)) {
+        segment->spans[segment->n_spans++] = shared;
+    }
+    if (!is_empty(source)) {
+        segment->spans[segment->n_spans++] = source;
+    }
+    for (int64_t i = 0; i < tokens.count; i++) {
+        b->ids_T[b->n_tokens + i] = tokens.ids[i];
         b->positions_T[b->n_tokens + i] = (int32_t)(position + i);
     }
-    b->n_tokens += count;
-    return segment;
+    b->n_tokens += tokens.count;
 }
 
 /* Token i of a sequence is predicted by row `first_row` + i - 1; token 0 by `row_before`, if any. */
@@ -134,39 +144,76 @@ static void add_predictions(fr_batch *b, const fr_sequence *sequence, int64_t fi
     }
 }
 
-static int64_t predictions_at_most(const fr_sequence *source,
-                                   const fr_sequence *targets, int64_t n_targets)
+/* The sequence less its first n tokens. */
+static fr_sequence rest_of(const fr_sequence *s, int64_t n)
 {
-    int64_t count = source->count;
-    for (int64_t t = 0; t < n_targets; t++) {
-        count += targets[t].count;
+    return (fr_sequence){s->count > n ? s->ids + n : NULL,
+                         s->count > n && s->counted != NULL ? s->counted + n : NULL,
+                         s->count - n};
+}
+
+static void add_branch(fr_batch *b, int64_t position, fr_span shared,
+                       const fr_branch *branch)
+{
+    static const fr_span NONE = {0, 0};
+    fr_sequence rest = rest_of(&branch->source, shared.count);
+    fr_span rest_span = {b->n_tokens, rest.count};
+    int64_t last_shared = is_empty(shared) ? -1 : shared.first + shared.count - 1;
+    int64_t last_row = is_empty(rest_span) ? -1 : rest_span.first + rest_span.count - 1;
+    if (!is_empty(rest_span)) {
+        add_rows(b, rest, position + shared.count, shared, NONE);
     }
-    return count;
+    for (int64_t t = 0; t < branch->n_targets; t++) {
+        const fr_sequence *target = &branch->targets[t];
+        fr_sequence read = {target->ids, NULL, target_rows(target)};
+        add_predictions(b, &rest, rest_span.first, last_shared);
+        add_predictions(b, target, b->n_tokens, last_row);
+        add_rows(b, read, position + branch->source.count, shared, rest_span);
+    }
+}
+
+/* Room for a unit; more than it takes where tokens are shared. */
+static fr_status reserve(fr_ctx *ctx, fr_batch *batch, const fr_branch *branches,
+                         int64_t n_branches)
+{
+    int64_t rows = 0;
+    int64_t segments = 1;
+    int64_t predictions = 0;
+    for (int64_t i = 0; i < n_branches; i++) {
+        const fr_branch *b = &branches[i];
+        rows += fr_unit_rows(&b->source, b->targets, b->n_targets);
+        segments += 1 + b->n_targets;
+        for (int64_t t = 0; t < b->n_targets; t++) {
+            predictions += b->source.count + b->targets[t].count;
+        }
+    }
+    FR_TRY(reserve_tokens(ctx, batch, rows));
+    FR_TRY(reserve_segments(ctx, batch, segments));
+    return reserve_targets(ctx, batch, predictions);
+}
+
+fr_status fr_batch_add_branches(fr_ctx *ctx, fr_batch *batch, int64_t first_position,
+                                int64_t n_shared, const fr_branch *branches,
+                                int64_t n_branches)
+{
+    static const fr_span NONE = {0, 0};
+    fr_span shared = {batch->n_tokens, n_shared};
+    FR_TRY(reserve(ctx, batch, branches, n_branches));
+    if (n_shared > 0) {
+        fr_sequence tokens = {branches[0].source.ids, NULL, n_shared};
+        add_rows(batch, tokens, first_position, NONE, NONE);
+    }
+    for (int64_t i = 0; i < n_branches; i++) {
+        add_branch(batch, first_position, shared, &branches[i]);
+    }
+    batch->n_units++;
+    return FR_OK;
 }
 
 fr_status fr_batch_add(fr_ctx *ctx, fr_batch *batch, int64_t first_position,
                        const fr_sequence *source, const fr_sequence *targets,
                        int64_t n_targets)
 {
-    FR_TRY(reserve_tokens(ctx, batch, fr_unit_rows(source, targets, n_targets)));
-    FR_TRY(reserve_segments(ctx, batch, n_targets + 1));
-    FR_TRY(
-        reserve_targets(ctx, batch, predictions_at_most(source, targets, n_targets)));
-    fr_span source_span = {batch->n_tokens, source->count};
-    int64_t last_source_row =
-        source->count > 0 ? batch->n_tokens + source->count - 1 : -1;
-    if (source->count > 0) {
-        add_predictions(batch, source, batch->n_tokens, -1);
-        add_rows(batch, source->ids, source->count, first_position);
-    }
-    for (int64_t t = 0; t < n_targets; t++) {
-        add_predictions(batch, &targets[t], batch->n_tokens, last_source_row);
-        fr_segment *segment = add_rows(batch, targets[t].ids, target_rows(&targets[t]),
-                                       first_position + source->count);
-        if (source->count > 0) {
-            segment->spans[segment->n_spans++] = source_span;
-        }
-    }
-    batch->n_units++;
-    return FR_OK;
+    fr_branch branch = {*source, targets, n_targets};
+    return fr_batch_add_branches(ctx, batch, first_position, 0, &branch, 1);
 }

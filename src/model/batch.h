@@ -1,9 +1,10 @@
 /*
  * batch.h - a packed microbatch: the tokens of some units side by side, without padding.
  *
- * Layer L3; uses device (segments). A unit is one source with those of its targets that are in the step.
- * The source is computed once; each target sees it as a span. A target's last token is predicted but
- * never read, so it takes no row. Positions start at `first_position` (the prefix length) in each unit.
+ * Layer L3; uses device (segments). A unit is one source with those of its targets that are in the step, or some
+ * such sources that begin with the same tokens. What is common is computed once; a source sees the common beginning
+ * as a span, a target sees that and the rest of its source. A target's last token is predicted but never read, so it
+ * takes no row. Positions start at `first_position` (the prefix length) in each unit.
  */
 #ifndef FR_MODEL_BATCH_H
 #define FR_MODEL_BATCH_H
@@ -19,6 +20,13 @@ typedef struct fr_sequence {
 
 /** Predictions in the loss: counted tokens, without the first unless something stands before it. */
 int64_t fr_sequence_predictions(const fr_sequence *sequence, bool has_predecessor);
+
+/** A source and the targets that follow it. Borrowed. */
+typedef struct fr_branch {
+    fr_sequence source;
+    const fr_sequence *targets;
+    int64_t n_targets;
+} fr_branch;
 
 typedef struct fr_batch {
     int64_t n_tokens; /* T: rows of the packed buffer */
@@ -44,10 +52,19 @@ int64_t fr_unit_rows(const fr_sequence *source, const fr_sequence *targets,
                      int64_t n_targets);
 
 /**
- * Append a unit.
+ * Append a unit. Its predictions come branch by branch, target by target: those in the source, once for each target
+ * (so that each weighs what it does in a unit of its own), then those in the target.
  * @param first_position  position of the unit's first token: the prefix length
+ * @param n_shared        leading tokens that all sources have in common: fewer than the shortest has, none of them
+ *                        counted; 0 with one branch
  * @return FR_OK; FR_ERR_NO_MEMORY
  */
+FR_MUST_CHECK fr_status fr_batch_add_branches(fr_ctx *ctx, fr_batch *batch,
+                                              int64_t first_position, int64_t n_shared,
+                                              const fr_branch *branches,
+                                              int64_t n_branches);
+
+/** The same with one source. */
 FR_MUST_CHECK fr_status fr_batch_add(fr_ctx *ctx, fr_batch *batch,
                                      int64_t first_position, const fr_sequence *source,
                                      const fr_sequence *targets, int64_t n_targets);

@@ -35,6 +35,7 @@ typedef enum fr_rate_schedule {
     FR_SCHEDULE_LINEAR,
     FR_SCHEDULE_COSINE
 } fr_rate_schedule;
+typedef enum fr_order { FR_ORDER_SHUFFLED, FR_ORDER_BY_SOURCE } fr_order;
 typedef enum fr_long_rows { FR_LONG_DROP, FR_LONG_CUT } fr_long_rows;
 
 typedef struct fr_task_config {
@@ -76,6 +77,9 @@ typedef struct fr_task_config {
     } optimizer;
     struct {
         int64_t examples;          /* examples a step */
+        fr_order order;            /* shuffled (default) | by_source */
+        bool share_sources;        /* default true */
+        int64_t share_prompt;      /* default 1: no prompt is shared */
         int64_t microbatch_tokens; /* free; upper bound of a microbatch */
     } batch;
 } fr_task_config;

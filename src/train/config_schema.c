@@ -218,10 +218,25 @@ const fr_config_key FR_CONFIG_KEYS[] = {
     {"examples", FR_SECTION_BATCH, FR_KEY_INT, FR_RESUME_IDENTITY, "examples",
      .default_text = "16", .low = 1, .high = MANY, IN_TASK(batch.examples),
      .help = "examples (a source with one target) a step"},
+    {"order", FR_SECTION_BATCH, FR_KEY_CHOICE, FR_RESUME_IDENTITY,
+     .default_text = "shuffled", .choices = {"shuffled", "by_source"},
+     IN_TASK(batch.order),
+     .help = "each epoch shuffles all examples; or it shuffles the sources, each "
+             "followed by all its examples, so that a step shares more and sees fewer "
+             "sources: another training run"},
+    {"share_sources", FR_SECTION_BATCH, FR_KEY_BOOL, FR_RESUME_IDENTITY,
+     .default_text = "true", IN_TASK(batch.share_sources),
+     .help = "compute a source once for all its examples in the step, also those of "
+             "other rows; the gradient differs in rounding only"},
+    {"share_prompt", FR_SECTION_BATCH, FR_KEY_INT, FR_RESUME_IDENTITY, "sources",
+     .default_text = "1", .low = 1, .high = MANY, IN_TASK(batch.share_prompt),
+     .help = "compute the tokens with which so many sources in a row begin alike once, "
+             "e.g. a system prompt (8 or more tokens that are not in the loss); they "
+             "are packed together; the gradient differs in rounding only"},
     {"microbatch_tokens", FR_SECTION_BATCH, FR_KEY_INT, FR_RESUME_FREE, "tokens",
      .default_text = "1024", .low = 1, .high = MANY, IN_TASK(batch.microbatch_tokens),
      .help = "upper bound of a packed microbatch: memory and speed, never results; a "
-             "longer row travels alone"},
+             "longer unit (what shares tokens) travels alone"},
 };
 
 enum { N_KEYS = sizeof FR_CONFIG_KEYS / sizeof FR_CONFIG_KEYS[0] };

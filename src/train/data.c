@@ -108,9 +108,9 @@ int64_t fr_dataset_n_targets(const fr_dataset *dataset, int64_t row)
     return dataset->table.rows[row].n_targets;
 }
 
-int64_t fr_dataset_first_example(const fr_dataset *dataset, int64_t row)
+int64_t fr_dataset_source_row(const fr_dataset *dataset, int64_t example)
 {
-    return dataset->table.rows[row].first_example;
+    return dataset->table.rows[dataset->table.examples[example].row].source_row;
 }
 
 static fr_sequence sequence_at(const fr_table *t, int64_t first, int64_t n)
@@ -126,8 +126,13 @@ fr_sequence fr_dataset_source(const fr_dataset *dataset, int64_t row)
 
 fr_sequence fr_dataset_target(const fr_dataset *dataset, int64_t row, int64_t target)
 {
-    const fr_table_row *r = &dataset->table.rows[row];
-    const fr_table_example *e = &dataset->table.examples[r->first_example + target];
+    return fr_dataset_example_target(dataset,
+                                     dataset->table.rows[row].first_example + target);
+}
+
+fr_sequence fr_dataset_example_target(const fr_dataset *dataset, int64_t example)
+{
+    const fr_table_example *e = &dataset->table.examples[example];
     return sequence_at(&dataset->table, e->first, e->n);
 }
 

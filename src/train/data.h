@@ -6,7 +6,8 @@
  * Row forms: {"source", "target"} (target: string or list of strings), {"source_ids", "target_ids"}
  * (target_ids: list of ids or list of lists), {"messages": [...]}. Tokenised as the README's "Data" says.
  *
- * A row is one source and its targets; an example is one (row, target). A token is `counted` if its
+ * A row is one source and its targets; an example is one (row, target). Rows may have equal sources: the same
+ * ids, and the same of them in the loss. A token is `counted` if its
  * prediction is in the loss; the first token of a sequence has no predecessor and is never counted.
  */
 #ifndef FR_TRAIN_DATA_H
@@ -68,10 +69,12 @@ const fr_data_stats *fr_dataset_stats(const fr_dataset *dataset);
 void fr_dataset_example(const fr_dataset *dataset, int64_t example, int64_t *row,
                         int64_t *target);
 int64_t fr_dataset_n_targets(const fr_dataset *dataset, int64_t row);
-/** Number of the row's first example; the row's targets are neighbours. */
-int64_t fr_dataset_first_example(const fr_dataset *dataset, int64_t row);
+/** First row whose source equals that of example e; an empty source equals none but its own. */
+int64_t fr_dataset_source_row(const fr_dataset *dataset, int64_t example);
 fr_sequence fr_dataset_source(const fr_dataset *dataset, int64_t row);
 fr_sequence fr_dataset_target(const fr_dataset *dataset, int64_t row, int64_t target);
+/** Target of example e. */
+fr_sequence fr_dataset_example_target(const fr_dataset *dataset, int64_t example);
 /** Line of the file that the row came from, from 1. */
 int64_t fr_dataset_line(const fr_dataset *dataset, int64_t row);
 /** SHA-256 of the data file. */

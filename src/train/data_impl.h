@@ -35,7 +35,7 @@ FR_MUST_CHECK fr_status fr_row_read(const fr_row_reader *reader, const char *lin
                                     size_t bytes, fr_row *row);
 
 /* The table: a header and four arrays in one block of memory, the same in a cache file. */
-enum { FR_TABLE_VERSION = 1 };
+enum { FR_TABLE_VERSION = 2 };
 
 typedef struct fr_table_header {
     char magic[8];
@@ -53,6 +53,7 @@ typedef struct fr_table_row {
     int64_t first_example;
     int64_t n_targets;
     int64_t line;
+    int64_t source_row; /* first row with the same source; itself where that is empty */
 } fr_table_row;
 
 typedef struct fr_table_example {
@@ -74,6 +75,9 @@ typedef struct fr_table {
 size_t fr_table_bytes(int64_t n_rows, int64_t n_examples, int64_t n_ids);
 /** Lay the views over a block whose header is filled. */
 fr_table fr_table_view(const uint8_t *block);
+
+/** Set source_row of all rows of a block. */
+FR_MUST_CHECK fr_status fr_table_find_sources(fr_ctx *ctx, uint8_t *block);
 
 /** Tokenise the whole file into one block without digests; the caller frees. */
 FR_MUST_CHECK fr_status fr_table_build(fr_ctx *ctx, const fr_data_params *params,

@@ -147,7 +147,7 @@ static fr_status add_row(builder *b, const fr_row *row, int64_t line)
     b->rows = array;
     int64_t first_id = b->ids.count;
     b->rows[b->stats.n_rows] =
-        (fr_table_row){first_id, n_source, b->stats.n_examples, 0, line};
+        (fr_table_row){first_id, n_source, b->stats.n_examples, 0, line, 0};
     const int32_t *counted =
         row->source_counted.count > 0 ? row->source_counted.data : NULL;
     FR_TRY(add_tokens(b, row->source.data, counted, false, n_source));
@@ -274,6 +274,9 @@ fr_status fr_table_build(fr_ctx *ctx, const fr_data_params *params, const fr_map
     }
     if (status == FR_OK) {
         status = make_block(&b, out);
+    }
+    if (status == FR_OK) {
+        status = fr_table_find_sources(ctx, *out);
     }
     if (status != FR_OK) {
         free(*out);

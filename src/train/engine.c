@@ -39,7 +39,8 @@ struct fr_engine {
     ahead ahead;
     double *nll; /* scratch for one microbatch */
     int64_t nll_room;
-    fr_sequence *targets; /* scratch for one unit */
+    fr_branch *branches; /* scratch for one unit */
+    fr_sequence *targets;
     int64_t target_room;
 };
 
@@ -125,6 +126,7 @@ void fr_engine_destroy(fr_engine **engine)
     free(e->flights);
     free(e->ahead.input);
     free(e->nll);
+    free(e->branches);
     free(e->targets);
     free(e);
     *engine = NULL;
@@ -162,16 +164,37 @@ static fr_status await(fr_engine *e, fr_request *request, int64_t *waited)
     return status;
 }
 
-static fr_status reserve_targets(fr_engine *e, int64_t n)
+/* Scratch for units of n examples, and so of at most as many sources. */
+static fr_status reserve_unit(fr_engine *e, int64_t n)
 {
     if (n <= e->target_room) {
         return FR_OK;
     }
+    free(e->branches);
     free(e->targets);
+    e->targets = NULL;
     e->target_room = 0;
+    FR_TRY(fr_alloc(e->ctx, n, sizeof *e->branches, &e->branches));
     FR_TRY(fr_alloc(e->ctx, n, sizeof *e->targets, &e->targets));
     e->target_room = n;
     return FR_OK;
+}
+
+static fr_status add_unit(fr_engine *e, const fr_pass *pass, const fr_unit *unit,
+                          fr_batch *batch)
+{
+    fr_sequence *next = e->targets;
+    for (int64_t s = 0; s < unit->n_sources; s++) {
+        const fr_plan_source *source = &pass->plan->sources[unit->first_source + s];
+        const int64_t *examples = pass->plan->examples + source->first_example;
+        e->branches[s] = (fr_branch){fr_dataset_source(pass->dataset, source->row),
+                                     next, source->n_examples};
+        for (int64_t i = 0; i < source->n_examples; i++) {
+            *next++ = fr_dataset_example_target(pass->dataset, examples[i]);
+        }
+    }
+    return fr_batch_add_branches(e->ctx, batch, pass->prefix->length, unit->n_shared,
+                                 e->branches, unit->n_sources);
 }
 
 static fr_status build_batch(fr_engine *e, const fr_pass *pass,
@@ -179,16 +202,10 @@ static fr_status build_batch(fr_engine *e, const fr_pass *pass,
 {
     const fr_step_plan *plan = pass->plan;
     fr_batch_clear(batch);
+    FR_TRY(reserve_unit(e, plan->n_examples));
     for (int64_t i = 0; i < microbatch->n_units; i++) {
-        const fr_unit *unit = &plan->units[plan->order[microbatch->first_unit + i]];
-        fr_sequence source = fr_dataset_source(pass->dataset, unit->row);
-        FR_TRY(reserve_targets(e, unit->n_targets));
-        for (int64_t t = 0; t < unit->n_targets; t++) {
-            e->targets[t] = fr_dataset_target(pass->dataset, unit->row,
-                                              plan->targets[unit->first_target + t]);
-        }
-        FR_TRY(fr_batch_add(e->ctx, batch, pass->prefix->length, &source, e->targets,
-                            unit->n_targets));
+        int64_t unit = plan->order[microbatch->first_unit + i];
+        FR_TRY(add_unit(e, pass, &plan->units[unit], batch));
     }
     return FR_OK;
 }
@@ -202,25 +219,32 @@ static double add_up(const double *values, int64_t n)
     return sum;
 }
 
-/* Nats of each example; what a source predicts itself (earlier turns of a dialogue) goes to the first. */
+/* Nats of each example of a source, what the source predicts itself (earlier turns of a dialogue) included, from
+ * its predictions on; returns what comes behind them. */
+static const double *spread_source(const fr_pass *pass, const fr_plan_source *from,
+                                   const double *nll)
+{
+    fr_sequence source = fr_dataset_source(pass->dataset, from->row);
+    int64_t n_source = fr_sequence_predictions(&source, false);
+    for (int64_t i = 0; i < from->n_examples; i++) {
+        int64_t place = from->first_example + i;
+        fr_sequence target =
+            fr_dataset_example_target(pass->dataset, pass->plan->examples[place]);
+        int64_t n = fr_sequence_predictions(&target, source.count > 0);
+        pass->example_nll[place] = add_up(nll, n_source) + add_up(nll + n_source, n);
+        nll += n_source + n;
+    }
+    return nll;
+}
+
 static void spread_nll(const fr_pass *pass, const fr_microbatch *microbatch,
                        const double *nll)
 {
     const fr_step_plan *plan = pass->plan;
     for (int64_t i = 0; i < microbatch->n_units; i++) {
         const fr_unit *unit = &plan->units[plan->order[microbatch->first_unit + i]];
-        fr_sequence source = fr_dataset_source(pass->dataset, unit->row);
-        int64_t of_source = fr_sequence_predictions(&source, false);
-        double before = add_up(nll, of_source);
-        nll += of_source;
-        for (int64_t t = 0; t < unit->n_targets; t++) {
-            int64_t place = unit->first_target + t;
-            fr_sequence target =
-                fr_dataset_target(pass->dataset, unit->row, plan->targets[place]);
-            int64_t n = fr_sequence_predictions(&target, source.count > 0);
-            pass->example_nll[place] = before + add_up(nll, n);
-            before = 0.0;
-            nll += n;
+        for (int64_t s = 0; s < unit->n_sources; s++) {
+            nll = spread_source(pass, &plan->sources[unit->first_source + s], nll);
         }
     }
 }

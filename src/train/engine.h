@@ -51,7 +51,7 @@ typedef struct fr_pass {
     fr_exact_sum *sum;             /* prefix gradients; NULL: forward only */
     double
         *example_nll;   /* last stage: nats of each example of the plan, in the order of
-                            plan->targets, written for this replica's examples only;
+                            plan->examples, written for this replica's examples only;
                             NULL: not wanted */
     int64_t loss_sum;   /* out, last stage: exact sum of nats of this replica, times
                          2^loss_exponent */

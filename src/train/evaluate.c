@@ -16,24 +16,15 @@ typedef struct tally {
     double *chunk_nll; /* [CHUNK_EXAMPLES] of this rank, or NULL */
 } tally;
 
-/* Where the examples of a plan's units lie: plan->targets order -> example number. */
-static void spread_examples(const fr_dataset *dataset, const fr_step_plan *plan,
-                            const double *chunk_nll, double *example_nll)
-{
-    for (int64_t u = 0; u < plan->n_units; u++) {
-        const fr_unit *unit = &plan->units[u];
-        int64_t first = fr_dataset_first_example(dataset, unit->row);
-        for (int64_t t = 0; t < unit->n_targets; t++) {
-            int64_t place = unit->first_target + t;
-            example_nll[first + plan->targets[place]] = chunk_nll[place];
-        }
-    }
-}
-
 static fr_status run_chunks(const fr_task_env *env, fr_grid *grid, fr_engine *engine,
                             fr_pass *pass, int64_t microbatch_tokens, tally *t,
                             double *example_nll)
 {
+    /* a shared source changes no bit of a forward pass, a shared prompt would */
+    fr_plan_params how = {.dataset = pass->dataset,
+                          .share_sources = true,
+                          .microbatch_tokens = microbatch_tokens,
+                          .n_replicas = grid->n_replicas};
     fr_step_plan plan = {0};
     fr_status status = FR_OK;
     int64_t n = fr_dataset_stats(pass->dataset)->n_examples;
@@ -43,16 +34,15 @@ static fr_status run_chunks(const fr_task_env *env, fr_grid *grid, fr_engine *en
         if (t->chunk_nll != NULL) {
             memset(t->chunk_nll, 0, CHUNK_EXAMPLES * sizeof *t->chunk_nll);
         }
-        status = fr_plan_rows(env->ctx, pass->dataset, first, count, microbatch_tokens,
-                              grid->n_replicas, &plan);
+        status = fr_plan_rows(env->ctx, &how, first, count, &plan);
         if (status == FR_OK) {
             status = fr_engine_run(engine, pass);
         }
         if (status == FR_OK) {
             t->loss_sum += pass->loss_sum;
             t->n_bad += pass->n_bad;
-            if (example_nll != NULL) {
-                spread_examples(pass->dataset, &plan, t->chunk_nll, example_nll);
+            for (int64_t i = 0; example_nll != NULL && i < count; i++) {
+                example_nll[plan.examples[i]] = t->chunk_nll[i];
             }
         }
     }

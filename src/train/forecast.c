@@ -122,14 +122,14 @@ void fr_forecast_memory(const fr_forecast_params *params, int stage,
                  out->workspace + out->head + out->tasks + out->process;
 }
 
-/* Keys that a row sees on average: the prefix and half of its unit. */
+/* Keys that a row sees on average. */
 static double mean_keys(const fr_forecast_params *p)
 {
     double keys = 0.0;
     double rows = 0.0;
     for (int64_t t = 0; t < p->n_tasks; t++) {
         const fr_task_load *load = &p->tasks[t];
-        keys += load->step_rows * ((double)load->length + load->unit_rows / 2.0);
+        keys += load->step_rows * ((double)load->length + load->row_keys);
         rows += load->step_rows;
     }
     return rows > 0.0 ? keys / rows : 0.0;

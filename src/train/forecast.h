@@ -40,13 +40,14 @@ typedef struct fr_task_load {
     int64_t mlp_hidden;     /* units of its MLP; 0: none */
     int64_t mlp_width;      /* 0: the model's */
     double step_rows;       /* of all replicas */
+    double unshared_rows;   /* likewise, had each example its own source */
     double useful_tokens;   /* of all replicas */
     double counted_tokens;  /* of all replicas: rows that the head sees */
     double replica_rows;    /* of the busiest replica */
     int64_t n_microbatches; /* of the busiest replica */
     int64_t most_rows;      /* of a microbatch */
     int64_t most_units;     /* of a microbatch */
-    double unit_rows;       /* mean */
+    double row_keys;        /* keys that a row sees beside the prefix; mean */
 } fr_task_load;
 
 /** Speeds that are assumed. */

@@ -60,13 +60,20 @@ void fr_layout_forecast_fini(fr_layout_forecast *forecast)
 
 /* ---- one candidate ------------------------------------------------------------------------------ */
 
-/* The task with the fewest examples a step; NULL without tasks. */
+/* Units that a step has for sure where no two of its sources are equal. */
+static int64_t units_of(const fr_task_config *task)
+{
+    int64_t group = task->batch.share_prompt > 1 ? task->batch.share_prompt : 1;
+    return (task->batch.examples + group - 1) / group;
+}
+
+/* The task with the fewest units a step; NULL without tasks. */
 static const fr_task_config *smallest_task(const fr_config *config)
 {
     const fr_task_config *smallest = NULL;
     for (int64_t i = 0; i < config->n_tasks; i++) {
         const fr_task_config *task = &config->tasks[i];
-        if (smallest == NULL || task->batch.examples < smallest->batch.examples) {
+        if (smallest == NULL || units_of(task) < units_of(smallest)) {
             smallest = task;
         }
     }
@@ -83,11 +90,11 @@ static void judge_shape(const fr_layout_problem *problem, fr_layout_candidate *c
         (void)snprintf(c->reason, sizeof c->reason,
                        "%d stages, the model has %lld layers", l->n_stages,
                        (long long)problem->arch->n_layers);
-    } else if (smallest != NULL && smallest->batch.examples < l->n_replicas) {
+    } else if (smallest != NULL && units_of(smallest) < l->n_replicas) {
         (void)snprintf(c->reason, sizeof c->reason,
-                       "%d replicas, task %.40s has %lld examples a step",
-                       l->n_replicas, smallest->name,
-                       (long long)smallest->batch.examples);
+                       "%d replicas, task %.40s has %lld %s a step", l->n_replicas,
+                       smallest->name, (long long)units_of(smallest),
+                       smallest->batch.share_prompt > 1 ? "groups" : "examples");
     } else if (config->run.stages != FR_AUTO && config->run.stages != l->n_stages) {
         (void)snprintf(c->reason, sizeof c->reason, "run.stages is %lld",
                        (long long)config->run.stages);
@@ -231,6 +238,16 @@ static fr_status check_layout(fr_ctx *ctx, const fr_layout_problem *problem,
                        layout->n_stages, (long long)problem->arch->n_layers);
     }
     const fr_task_config *task = smallest_task(problem->config);
+    if (task != NULL && task->batch.share_prompt > 1 &&
+        units_of(task) < layout->n_replicas) {
+        return FR_FAIL(ctx, FR_ERR_CONFIG,
+                       "tasks.%s.batch.examples %lld by share_prompt %lld are %lld "
+                       "units, fewer than the %d replicas; lower share_prompt or set "
+                       "run.replicas to at most %lld",
+                       task->name, (long long)task->batch.examples,
+                       (long long)task->batch.share_prompt, (long long)units_of(task),
+                       layout->n_replicas, (long long)units_of(task));
+    }
     if (task != NULL && task->batch.examples < layout->n_replicas) {
         return FR_FAIL(ctx, FR_ERR_CONFIG,
                        "tasks.%s.batch.examples is %lld, fewer than the %d replicas; "

@@ -109,13 +109,14 @@ static void by_proportion(const fr_task_config *config, const fr_load_source *so
     n = n > n_replicas ? n : n_replicas;
     n = n < examples ? n : examples;
     out->step_rows = each * (double)examples;
+    out->unshared_rows = out->step_rows;
     out->useful_tokens = out->step_rows;
     out->counted_tokens = out->step_rows * source->target_share;
     out->n_microbatches = divide_up(n, n_replicas);
     out->replica_rows = out->step_rows * (double)out->n_microbatches / (double)n;
     out->most_units = divide_up(examples, n);
     out->most_rows = (int64_t)ceil(each * (double)out->most_units);
-    out->unit_rows = each;
+    out->row_keys = each / 2.0;
 }
 
 /* Add one planned step to the sums in *out. */
@@ -142,9 +143,10 @@ static fr_status add_step(fr_ctx *ctx, const fr_step_plan *plan, int n_replicas,
     }
     out->replica_rows += (double)busiest;
     out->n_microbatches = most > out->n_microbatches ? most : out->n_microbatches;
-    out->unit_rows += (double)plan->n_units;
+    out->row_keys += (double)plan->n_keys;
     out->counted_tokens += (double)plan->n_counted;
     out->useful_tokens += (double)plan->n_useful;
+    out->unshared_rows += (double)(plan->n_useful - plan->n_examples);
     free(rows);
     free(count);
     return status;
@@ -157,23 +159,25 @@ static fr_status by_plan(fr_ctx *ctx, const fr_task_config *config, uint64_t see
     fr_sampler sampler;
     fr_step_plan plan = {0};
     int64_t examples = config->batch.examples;
-    FR_TRY(fr_sampler_init(ctx, seed, source->n_examples, &sampler));
+    fr_plan_params how = fr_plan_of_task(config, source->dataset, n_replicas);
+    bool by_source = config->batch.order == FR_ORDER_BY_SOURCE;
+    FR_TRY(fr_sampler_init(ctx, seed, source->n_examples,
+                           by_source ? source->dataset : NULL, &sampler));
     fr_status status = FR_OK;
     for (int64_t step = 0; status == FR_OK && step < FR_LOAD_STEPS; step++) {
-        status = fr_plan_step(ctx, source->dataset, &sampler, step * examples, examples,
-                              config->batch.microbatch_tokens, n_replicas, &plan);
+        status = fr_plan_step(ctx, &how, &sampler, step * examples, examples, &plan);
         if (status == FR_OK) {
             status = add_step(ctx, &plan, n_replicas, out);
         }
     }
     fr_step_plan_fini(&plan);
     fr_sampler_fini(&sampler);
-    double units = fmax(1.0, out->unit_rows);
-    out->unit_rows = out->step_rows / units;
+    out->row_keys /= fmax(1.0, out->step_rows);
     out->step_rows /= FR_LOAD_STEPS;
     out->replica_rows /= FR_LOAD_STEPS;
     out->counted_tokens /= FR_LOAD_STEPS;
     out->useful_tokens /= FR_LOAD_STEPS;
+    out->unshared_rows /= FR_LOAD_STEPS;
     return status;
 }
 

@@ -214,13 +214,15 @@ fr_status fr_metrics_step(fr_metrics *metrics, const char *task, int64_t step,
         return FR_OK;
     }
     json_t *line = json_pack(
-        "{s:s, s:I, s:o, s:f, s:o, s:I, s:I, s:f, s:f, s:b, s:o}", "task", task, "step",
-        (json_int_t)step, "loss", real_or_null(result->loss), "lr",
-        result->learning_rate, "gradient_norm", real_or_null(result->gradient_norm),
-        "target_tokens", (json_int_t)result->n_counted, "tokens",
-        (json_int_t)result->n_useful, "seconds", seconds, "tokens_per_second",
-        (double)result->n_useful / seconds, "skipped", (int)result->skipped, "edges",
-        traffic_of(result));
+        "{s:s, s:I, s:o, s:f, s:o, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:b, s:o}",
+        "task", task, "step", (json_int_t)step, "loss", real_or_null(result->loss),
+        "lr", result->learning_rate, "gradient_norm",
+        real_or_null(result->gradient_norm), "target_tokens",
+        (json_int_t)result->n_counted, "tokens", (json_int_t)result->n_useful,
+        "examples", (json_int_t)result->n_examples, "rows", (json_int_t)result->n_rows,
+        "seconds", seconds, "tokens_per_second", (double)result->n_useful / seconds,
+        "examples_per_second", (double)result->n_examples / seconds, "skipped",
+        (int)result->skipped, "edges", traffic_of(result));
     return write_line(metrics, line);
 }
 

@@ -1,63 +1,27 @@
 #include "train/plan.h"
 
 #include "base/mem.h"
-#include "base/rng.h"
 
 #include <stdlib.h>
 
-fr_status fr_sampler_init(fr_ctx *ctx, uint64_t seed, int64_t n_examples,
-                          fr_sampler *out)
+fr_plan_params fr_plan_of_task(const fr_task_config *config, const fr_dataset *dataset,
+                               int n_replicas)
 {
-    *out = (fr_sampler){.seed = seed, .n_examples = n_examples, .epoch = -1};
-    return fr_alloc(ctx, n_examples, sizeof *out->order, &out->order);
-}
-
-void fr_sampler_fini(fr_sampler *sampler)
-{
-    free(sampler->order);
-    *sampler = (fr_sampler){0};
-}
-
-/* Uniform in [0, n) without bias worth naming: the high half of a 64 x 64 bit product. */
-static int64_t below(uint64_t word, int64_t n)
-{
-    uint64_t high = word >> 32;
-    uint64_t low = word & 0xffffffffu;
-    uint64_t bound = (uint64_t)n; /* < 2^32 rows, checked by the reader of the data */
-    return (int64_t)((high * bound + ((low * bound) >> 32)) >> 32);
-}
-
-static void shuffle_epoch(fr_sampler *s, int64_t epoch)
-{
-    for (int64_t i = 0; i < s->n_examples; i++) {
-        s->order[i] = i;
-    }
-    for (int64_t i = s->n_examples - 1; i > 0; i--) {
-        uint64_t word =
-            fr_rng_u64(s->seed, FR_RNG_SHUFFLE, (uint64_t)epoch, (uint64_t)i);
-        int64_t j = below(word, i + 1);
-        int64_t held = s->order[i];
-        s->order[i] = s->order[j];
-        s->order[j] = held;
-    }
-    s->epoch = epoch;
-}
-
-int64_t fr_sampler_get(fr_sampler *sampler, int64_t g)
-{
-    int64_t epoch = g / sampler->n_examples;
-    if (epoch != sampler->epoch) {
-        shuffle_epoch(sampler, epoch);
-    }
-    return sampler->order[g % sampler->n_examples];
+    return (fr_plan_params){.dataset = dataset,
+                            .share_sources = config->batch.share_sources,
+                            .share_prompt = config->batch.share_prompt,
+                            .microbatch_tokens = config->batch.microbatch_tokens,
+                            .n_replicas = n_replicas};
 }
 
 void fr_step_plan_fini(fr_step_plan *plan)
 {
+    free(plan->sources);
     free(plan->units);
-    free(plan->targets);
+    free(plan->examples);
     free(plan->order);
     free(plan->microbatches);
+    free(plan->drawn);
     *plan = (fr_step_plan){0};
 }
 
@@ -67,58 +31,122 @@ static fr_status reserve(fr_ctx *ctx, fr_step_plan *plan, int64_t n)
         return FR_OK;
     }
     fr_step_plan_fini(plan);
+    FR_TRY(fr_alloc(ctx, n, sizeof *plan->sources, &plan->sources));
     FR_TRY(fr_alloc(ctx, n, sizeof *plan->units, &plan->units));
-    FR_TRY(fr_alloc(ctx, n, sizeof *plan->targets, &plan->targets));
+    FR_TRY(fr_alloc(ctx, n, sizeof *plan->examples, &plan->examples));
     FR_TRY(fr_alloc(ctx, n, sizeof *plan->order, &plan->order));
     FR_TRY(fr_alloc(ctx, n, sizeof *plan->microbatches, &plan->microbatches));
+    FR_TRY(fr_alloc(ctx, n, sizeof *plan->drawn, &plan->drawn));
     plan->room = n;
     return FR_OK;
 }
 
-/* Group the (row, target) pairs in plan->units/targets by row; on entry one unit a pair, in order of
- * appearance. Quadratic in the examples of a step, which are few. */
-static void merge_units(fr_step_plan *plan, const int64_t *rows, const int64_t *targets,
-                        int64_t n)
+/* Each drawn example with a source of its own. */
+static void separate(const fr_dataset *dataset, fr_step_plan *plan)
 {
+    plan->n_sources = plan->n_examples;
+    for (int64_t i = 0; i < plan->n_examples; i++) {
+        plan->examples[i] = plan->drawn[i];
+        plan->sources[i] =
+            (fr_plan_source){fr_dataset_source_row(dataset, plan->drawn[i]), i, 1};
+    }
+}
+
+/* Group the drawn examples by source. Quadratic in the examples of a step, which are few. */
+static void group_by_source(const fr_dataset *dataset, fr_step_plan *plan)
+{
+    int64_t *rows = plan->order; /* scratch until the units are ordered */
     int64_t filled = 0;
-    plan->n_units = 0;
-    for (int64_t i = 0; i < n; i++) {
+    plan->n_sources = 0;
+    for (int64_t i = 0; i < plan->n_examples; i++) {
+        rows[i] = fr_dataset_source_row(dataset, plan->drawn[i]);
+    }
+    for (int64_t i = 0; i < plan->n_examples; i++) {
         bool seen = false;
-        for (int64_t u = 0; u < plan->n_units && !seen; u++) {
-            seen = plan->units[u].row == rows[i];
+        for (int64_t s = 0; s < plan->n_sources && !seen; s++) {
+            seen = plan->sources[s].row == rows[i];
         }
         if (seen) {
             continue;
         }
-        fr_unit *unit = &plan->units[plan->n_units++];
-        *unit = (fr_unit){.row = rows[i], .first_target = filled};
-        for (int64_t j = i; j < n; j++) {
+        int64_t first = filled;
+        for (int64_t j = i; j < plan->n_examples; j++) {
             if (rows[j] == rows[i]) {
-                plan->targets[filled++] = targets[j];
+                plan->examples[filled++] = plan->drawn[j];
             }
         }
-        unit->n_targets = filled - unit->first_target;
+        plan->sources[plan->n_sources++] =
+            (fr_plan_source){rows[i], first, filled - first};
     }
-    plan->n_targets = filled;
 }
 
-/* Rows, counted and useful tokens of every unit. */
+/* Leading tokens that n sources share, none of them in the loss and none a whole source; 0 where they are too few
+ * to pay. */
+static int64_t common_tokens(const fr_dataset *dataset, const fr_plan_source *sources,
+                             int64_t n)
+{
+    enum { WORTHWHILE = 8 };
+    fr_sequence first = fr_dataset_source(dataset, sources[0].row);
+    int64_t common = n > 1 ? first.count : 0;
+    for (int64_t s = 0; s < n; s++) {
+        fr_sequence source = fr_dataset_source(dataset, sources[s].row);
+        common = common < source.count ? common : source.count - 1;
+        for (int64_t i = 0; i < common; i++) {
+            if (source.ids[i] != first.ids[i] || source.counted[i] != 0) {
+                common = i;
+            }
+        }
+    }
+    return common >= WORTHWHILE ? common : 0;
+}
+
+static void form_units(const fr_plan_params *params, fr_step_plan *plan)
+{
+    int64_t most = params->share_prompt > 1 ? params->share_prompt : 1;
+    plan->n_units = 0;
+    for (int64_t s = 0; s < plan->n_sources; s += most) {
+        int64_t left = plan->n_sources - s;
+        int64_t n = left < most ? left : most;
+        int64_t shared = common_tokens(params->dataset, &plan->sources[s], n);
+        int64_t each = shared > 0 ? n : 1;
+        for (int64_t i = 0; i < n; i += each) {
+            plan->units[plan->n_units++] =
+                (fr_unit){.first_source = s + i, .n_sources = each, .n_shared = shared};
+        }
+    }
+}
+
+/* `n` rows that see `before` keys and themselves causally. */
+static void add_rows(fr_step_plan *plan, fr_unit *unit, int64_t n, int64_t before)
+{
+    unit->n_rows += n;
+    plan->n_rows += n;
+    plan->n_keys += n * before + n * (n + 1) / 2;
+}
+
+static void measure_source(const fr_dataset *dataset, const fr_plan_source *from,
+                           fr_step_plan *plan, fr_unit *unit)
+{
+    fr_sequence source = fr_dataset_source(dataset, from->row);
+    add_rows(plan, unit, source.count - unit->n_shared, unit->n_shared);
+    for (int64_t i = 0; i < from->n_examples; i++) {
+        fr_sequence target =
+            fr_dataset_example_target(dataset, plan->examples[from->first_example + i]);
+        add_rows(plan, unit, target.count - 1, source.count);
+        plan->n_counted += fr_sequence_predictions(&source, false) +
+                           fr_sequence_predictions(&target, source.count > 0);
+        plan->n_useful += source.count + target.count;
+    }
+}
+
 static void measure_units(const fr_dataset *dataset, fr_step_plan *plan)
 {
-    plan->n_counted = 0;
-    plan->n_useful = 0;
+    plan->n_counted = plan->n_useful = plan->n_rows = plan->n_keys = 0;
     for (int64_t u = 0; u < plan->n_units; u++) {
         fr_unit *unit = &plan->units[u];
-        fr_sequence source = fr_dataset_source(dataset, unit->row);
-        unit->n_rows = source.count;
-        plan->n_counted += fr_sequence_predictions(&source, false);
-        plan->n_useful += source.count * unit->n_targets;
-        for (int64_t t = 0; t < unit->n_targets; t++) {
-            fr_sequence target = fr_dataset_target(
-                dataset, unit->row, plan->targets[unit->first_target + t]);
-            unit->n_rows += target.count > 0 ? target.count - 1 : 0;
-            plan->n_counted += fr_sequence_predictions(&target, source.count > 0);
-            plan->n_useful += target.count;
+        add_rows(plan, unit, unit->n_shared, 0);
+        for (int64_t s = 0; s < unit->n_sources; s++) {
+            measure_source(dataset, &plan->sources[unit->first_source + s], plan, unit);
         }
     }
 }
@@ -154,11 +182,7 @@ static int64_t emptiest(const fr_step_plan *plan, int64_t n_rows, int64_t limit)
 static void assign_units(fr_step_plan *plan, int64_t limit, int n_replicas,
                          int64_t *home)
 {
-    int64_t total = 0;
-    for (int64_t u = 0; u < plan->n_units; u++) {
-        total += plan->units[u].n_rows;
-    }
-    int64_t wanted = (total + limit - 1) / limit;
+    int64_t wanted = (plan->n_rows + limit - 1) / limit;
     wanted = wanted > n_replicas ? wanted : n_replicas;
     wanted = wanted > 1 ? wanted : 1;
     plan->n_microbatches = wanted < plan->n_units ? wanted : plan->n_units;
@@ -195,65 +219,41 @@ static void order_units(fr_step_plan *plan, int n_replicas, const int64_t *home)
     }
 }
 
-static fr_status pack(fr_ctx *ctx, const fr_dataset *dataset, int64_t microbatch_tokens,
-                      int n_replicas, fr_step_plan *plan)
+/* Plan the drawn examples. */
+static void plan_drawn(const fr_plan_params *params, fr_step_plan *plan)
 {
-    int64_t *home = NULL;
-    FR_TRY(fr_alloc(ctx, plan->n_units, sizeof *home, &home));
-    measure_units(dataset, plan);
+    if (params->share_sources) {
+        group_by_source(params->dataset, plan);
+    } else {
+        separate(params->dataset, plan);
+    }
+    form_units(params, plan);
+    measure_units(params->dataset, plan);
     sort_units(plan);
-    assign_units(plan, microbatch_tokens, n_replicas, home);
-    order_units(plan, n_replicas, home);
-    free(home);
+    assign_units(plan, params->microbatch_tokens, params->n_replicas, plan->drawn);
+    order_units(plan, params->n_replicas, plan->drawn);
+}
+
+fr_status fr_plan_step(fr_ctx *ctx, const fr_plan_params *params, fr_sampler *sampler,
+                       int64_t cursor, int64_t n_examples, fr_step_plan *plan)
+{
+    FR_TRY(reserve(ctx, plan, n_examples));
+    plan->n_examples = n_examples;
+    for (int64_t i = 0; i < n_examples; i++) {
+        plan->drawn[i] = fr_sampler_get(sampler, cursor + i);
+    }
+    plan_drawn(params, plan);
     return FR_OK;
 }
 
-/* Where the examples of a plan come from: a sampler, or file order from `first`. */
-typedef struct source {
-    fr_sampler *sampler;
-    int64_t first;
-} source;
-
-static fr_status plan_from(fr_ctx *ctx, const fr_dataset *dataset, source from,
-                           int64_t n_examples, int64_t microbatch_tokens,
-                           int n_replicas, fr_step_plan *plan)
+fr_status fr_plan_rows(fr_ctx *ctx, const fr_plan_params *params, int64_t first,
+                       int64_t n_examples, fr_step_plan *plan)
 {
-    int64_t *rows = NULL;
-    int64_t *targets = NULL;
-    fr_status status = reserve(ctx, plan, n_examples);
-    if (status == FR_OK) {
-        status = fr_alloc(ctx, n_examples, sizeof *rows, &rows);
+    FR_TRY(reserve(ctx, plan, n_examples));
+    plan->n_examples = n_examples;
+    for (int64_t i = 0; i < n_examples; i++) {
+        plan->drawn[i] = first + i;
     }
-    if (status == FR_OK) {
-        status = fr_alloc(ctx, n_examples, sizeof *targets, &targets);
-    }
-    if (status == FR_OK) {
-        for (int64_t i = 0; i < n_examples; i++) {
-            int64_t g = from.first + i;
-            int64_t example =
-                from.sampler != NULL ? fr_sampler_get(from.sampler, g) : g;
-            fr_dataset_example(dataset, example, &rows[i], &targets[i]);
-        }
-        merge_units(plan, rows, targets, n_examples);
-        status = pack(ctx, dataset, microbatch_tokens, n_replicas, plan);
-    }
-    free(rows);
-    free(targets);
-    return status;
-}
-
-fr_status fr_plan_step(fr_ctx *ctx, const fr_dataset *dataset, fr_sampler *sampler,
-                       int64_t cursor, int64_t n_examples, int64_t microbatch_tokens,
-                       int n_replicas, fr_step_plan *plan)
-{
-    return plan_from(ctx, dataset, (source){sampler, cursor}, n_examples,
-                     microbatch_tokens, n_replicas, plan);
-}
-
-fr_status fr_plan_rows(fr_ctx *ctx, const fr_dataset *dataset, int64_t first,
-                       int64_t n_examples, int64_t microbatch_tokens, int n_replicas,
-                       fr_step_plan *plan)
-{
-    return plan_from(ctx, dataset, (source){NULL, first}, n_examples, microbatch_tokens,
-                     n_replicas, plan);
+    plan_drawn(params, plan);
+    return FR_OK;
 }

@@ -168,6 +168,8 @@ static fr_status finish_step(fr_steps *s, fr_task *task, step *now)
     double nats = fr_exact_value(words[WORD_LOSS], now->pass.loss_exponent);
     out->n_counted = task->plan.n_counted;
     out->n_useful = task->plan.n_useful;
+    out->n_examples = task->plan.n_examples;
+    out->n_rows = task->plan.n_rows;
     out->learning_rate = fr_learning_rate(task->config, task->step, task->n_steps);
     out->skipped = words[WORD_BAD] != 0;
     out->stop_requested = words[WORD_STOP] != 0;
@@ -357,9 +359,9 @@ fr_status fr_step_begin(fr_steps *steps, int64_t task, int64_t *n_own)
     fr_task *t = &s->tasks[task];
     step *now = &s->steps[task];
     FR_TRY(s->status);
-    FR_TRY(fr_plan_step(s->env->ctx, t->train, &t->sampler, t->cursor,
-                        t->config->batch.examples, t->config->batch.microbatch_tokens,
-                        s->grid->n_replicas, &t->plan));
+    fr_plan_params how = fr_plan_of_task(t->config, t->train, s->grid->n_replicas);
+    FR_TRY(fr_plan_step(s->env->ctx, &how, &t->sampler, t->cursor,
+                        t->config->batch.examples, &t->plan));
     memset(t->sum, 0, (size_t)(2 * t->n_local) * sizeof *t->sum);
     memset(now->words, 0, (size_t)s->n_words * sizeof *now->words);
     now->prefix = fr_task_prefix(t);

@@ -22,11 +22,13 @@ typedef struct fr_step_result {
     double learning_rate;
     double gradient_norm; /* of the mean loss, before clipping */
     int64_t n_counted;    /* target tokens */
-    int64_t n_useful;     /* source and target tokens */
-    bool skipped;         /* non-finite: nothing was updated */
-    bool stop_requested;  /* some rank asked to stop; the same answer on all ranks */
-    bool failed;          /* some rank has failed aside of the step, likewise */
-    int n_edges;          /* stages less one */
+    int64_t n_useful;     /* source and target tokens of every example */
+    int64_t n_examples;
+    int64_t n_rows; /* token rows that were computed: fewer where tokens are shared */
+    bool skipped;   /* non-finite: nothing was updated */
+    bool stop_requested; /* some rank asked to stop; the same answer on all ranks */
+    bool failed;         /* some rank has failed aside of the step, likewise */
+    int n_edges;         /* stages less one */
     const fr_traffic *
         edges; /* between stage e and e + 1, all replicas; until the task's next begin */
 } fr_step_result;
@@ -69,8 +71,8 @@ typedef struct fr_evaluation {
 } fr_evaluation;
 
 /**
- * Mean loss over all rows of a dataset, the same bits on every layout. Collective over the world; nothing may be in
- * flight.
+ * Mean loss over all rows of a dataset, the same bits on every layout. Equal sources are computed once, whatever the
+ * config says: that changes no bit of a forward pass. Collective over the world; nothing may be in flight.
  * @param microbatch_tokens  upper bound of a microbatch
  * @param example_nll        NULL, or [n_examples]: nats of each example, on every rank
  */

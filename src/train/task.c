@@ -172,7 +172,9 @@ fr_status fr_task_open(const fr_task_env *env, const fr_task_config *config,
     }
     if (status == FR_OK) {
         int64_t n = fr_dataset_stats(out->train)->n_examples;
-        status = fr_sampler_init(env->ctx, config->seed, n, &out->sampler);
+        bool by_source = config->batch.order == FR_ORDER_BY_SOURCE;
+        status = fr_sampler_init(env->ctx, config->seed, n,
+                                 by_source ? out->train : NULL, &out->sampler);
         report_rows(env, out);
     }
     if (status != FR_OK) {

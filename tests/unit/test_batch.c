@@ -81,6 +81,56 @@ static void counted_source_tokens_are_predicted_inside_the_source(void)
     fr_batch_fini(&batch);
 }
 
+/* Sources 1 2 3 and 1 2 4* with two tokens in common; the second has two targets. */
+static void a_common_beginning_takes_its_rows_once(void)
+{
+    static const int32_t FIRST[] = {1, 2, 3};
+    static const int32_t SECOND[] = {1, 2, 4};
+    static const uint8_t LAST[] = {0, 0, 1};
+    static const int32_t TARGET[] = {20, 21};
+    static const uint8_t COUNTED[] = {1, 1};
+    static const int32_t IDS[] = {1, 2, 3, 20, 4, 20, 20};
+    static const int32_t POSITIONS[] = {5, 6, 7, 8, 7, 8, 8};
+    static const int32_t ROWS[] = {2, 3, 1, 4, 5, 1, 4, 6};
+    static const int32_t PREDICTED[] = {20, 21, 4, 20, 21, 4, 20, 21};
+    fr_batch batch = {0};
+    fr_sequence targets[] = {{TARGET, COUNTED, 2}, {TARGET, COUNTED, 2}};
+    fr_branch branches[] = {{{FIRST, NULL, 3}, targets, 1},
+                            {{SECOND, LAST, 3}, targets, 2}};
+    FR_ASSERT_OK(fr_batch_add_branches(fr_test_ctx(), &batch, 5, 2, branches, 2));
+    CU_ASSERT_EQUAL(batch.n_units, 1);
+    CU_ASSERT_EQUAL_FATAL(batch.n_tokens, 7);
+    CU_ASSERT_EQUAL_FATAL(batch.n_segments, 6);
+    CU_ASSERT_EQUAL_FATAL(batch.n_targets, 8);
+    fr_assert_same_bytes("ids", batch.ids_T, IDS, sizeof IDS);
+    fr_assert_same_bytes("positions", batch.positions_T, POSITIONS, sizeof POSITIONS);
+    fr_assert_same_bytes("rows", batch.target_rows_R, ROWS, sizeof ROWS);
+    fr_assert_same_bytes("predicted", batch.target_ids_R, PREDICTED, sizeof PREDICTED);
+    CU_ASSERT_EQUAL(batch.segments[0].n_spans, 0);
+    CU_ASSERT_EQUAL(batch.segments[3].n_spans, 1);
+    CU_ASSERT_EQUAL(batch.segments[3].spans[0].count, 2);
+    CU_ASSERT_EQUAL(batch.segments[5].n_spans, 2);
+    CU_ASSERT_EQUAL(batch.segments[5].spans[0].first, 0);
+    CU_ASSERT_EQUAL(batch.segments[5].spans[1].first, 4);
+    CU_ASSERT_EQUAL(batch.segments[5].spans[1].count, 1);
+    fr_batch_fini(&batch);
+}
+
+/* Or sharing would lower the weight of a dialogue's earlier turns. */
+static void a_source_is_predicted_once_for_each_target(void)
+{
+    static const int32_t IDS[] = {1, 2};
+    static const uint8_t COUNTED[] = {0, 1};
+    static const int32_t ROWS[] = {0, 1, 0, 1};
+    fr_batch batch = {0};
+    fr_sequence source = {IDS, COUNTED, 2};
+    fr_sequence targets[] = {{IDS + 1, COUNTED + 1, 1}, {IDS + 1, COUNTED + 1, 1}};
+    FR_ASSERT_OK(fr_batch_add(fr_test_ctx(), &batch, 0, &source, targets, 2));
+    CU_ASSERT_EQUAL_FATAL(batch.n_targets, 4);
+    fr_assert_same_bytes("rows", batch.target_rows_R, ROWS, sizeof ROWS);
+    fr_batch_fini(&batch);
+}
+
 static void many_units_keep_what_came_before(void)
 {
     fr_batch batch = {0};
@@ -107,6 +157,8 @@ static const fr_case CASES[] = {
     FR_CASE(the_last_source_row_predicts_the_first_token_of_each_target),
     FR_CASE(without_a_source_the_first_token_is_not_counted),
     FR_CASE(counted_source_tokens_are_predicted_inside_the_source),
+    FR_CASE(a_common_beginning_takes_its_rows_once),
+    FR_CASE(a_source_is_predicted_once_for_each_target),
     FR_CASE(many_units_keep_what_came_before),
 };
 

@@ -70,6 +70,9 @@ static void defaults_are_those_of_the_reference(void)
     CU_ASSERT_DOUBLE_EQUAL(t->optimizer.beta2, 0.999, 0.0);
     CU_ASSERT_DOUBLE_EQUAL(t->optimizer.eps, 1e-8, 0.0);
     CU_ASSERT_EQUAL(t->batch.examples, 16);
+    CU_ASSERT_EQUAL(t->batch.order, FR_ORDER_SHUFFLED);
+    CU_ASSERT_TRUE(t->batch.share_sources);
+    CU_ASSERT_EQUAL(t->batch.share_prompt, 1);
     CU_ASSERT_EQUAL(t->batch.microbatch_tokens, 1024);
     fr_config_destroy(&c);
     CU_ASSERT_PTR_NULL(c);
@@ -97,7 +100,8 @@ static const char FULL[] =
     "             mlp: {hidden: 512, width: 48}}\n"
     "    optimizer: {kind: sgd, lr: 1e-2, warmup: 10, schedule: cosine, clip: 0,\n"
     "                weight_decay: .5, beta1: 0, beta2: 0.98, eps: 1.0e-6}\n"
-    "    batch: {examples: 3, microbatch_tokens: 77}\n"
+    "    batch: {examples: 3, microbatch_tokens: 77, order: by_source,\n"
+    "            share_sources: false, share_prompt: 4}\n"
     "  - {name: b, train: t, chat: true, loss: last, prefix: {init: {file: p.h5:b}}}\n"
     "  - {name: c, train: t, prefix: {init: {zero: true}, length: 1}}\n";
 
@@ -137,6 +141,9 @@ static void check_full(const fr_config *c)
     CU_ASSERT_DOUBLE_EQUAL(t->optimizer.weight_decay, 0.5, 0.0);
     CU_ASSERT_DOUBLE_EQUAL(t->optimizer.eps, 1e-6, 0.0);
     CU_ASSERT_EQUAL(t->batch.examples, 3);
+    CU_ASSERT_EQUAL(t->batch.order, FR_ORDER_BY_SOURCE);
+    CU_ASSERT_FALSE(t->batch.share_sources);
+    CU_ASSERT_EQUAL(t->batch.share_prompt, 4);
     CU_ASSERT_EQUAL(t->batch.microbatch_tokens, 77);
     CU_ASSERT_TRUE(c->tasks[1].chat);
     CU_ASSERT_TRUE(c->tasks[1].loss_last);

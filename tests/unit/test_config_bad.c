@@ -73,6 +73,8 @@ static void whole_numbers_are_strict(void)
     }
     refuses_task("batch: {examples: auto}",
                  "tasks[0].batch.examples is auto, want a whole number");
+    refuses_task("batch: {share_prompt: 0}",
+                 "tasks[0].batch.share_prompt is 0, want a whole number from 1");
     refuses_task("steps: \"3\"", "write it without quotes");
     refuses("run: {seed: -1}", "run.seed is -1, want a whole number from 0 to");
     refuses("run: {seed: 18446744073709551616}", "run.seed is 18446744073709551616");

@@ -117,6 +117,9 @@ static void identity_keys_must_match(void)
         {"tasks.a.optimizer.beta2=0.5", "tasks.a.optimizer.beta2 was 0.999"},
         {"tasks.a.optimizer.eps=1e-6", "tasks.a.optimizer.eps was 1e-08"},
         {"tasks.a.batch.examples=8", "tasks.a.batch.examples was 16"},
+        {"tasks.a.batch.order=by_source", "tasks.a.batch.order was shuffled"},
+        {"tasks.a.batch.share_sources=false", "tasks.a.batch.share_sources was true"},
+        {"tasks.a.batch.share_prompt=2", "tasks.a.batch.share_prompt was 1"},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         resume(NULL, CASES[i].set, CASES[i].part);

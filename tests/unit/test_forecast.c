@@ -73,7 +73,7 @@ static fr_task_load load_of(int64_t n_microbatches)
                           .n_microbatches = n_microbatches,
                           .most_rows = 10,
                           .most_units = 1,
-                          .unit_rows = 10.0};
+                          .row_keys = 5.0};
 }
 
 /* 2 FLOP a weight: 64 (64 + 2 32 + 64 + 3 128) in a layer; 4 64 a key, 6 + 5 keys a row; 2 layers; backward 2.5
@@ -437,7 +437,40 @@ static void loads_of_equal_rows_agree_with_numbers(void)
     CU_ASSERT_EQUAL(loads[0].most_rows, loads[1].most_rows);
     CU_ASSERT_DOUBLE_EQUAL(loads[0].step_rows, loads[1].step_rows, 1e-9);
     CU_ASSERT_DOUBLE_EQUAL(loads[0].counted_tokens, loads[1].counted_tokens, 1e-9);
-    CU_ASSERT_DOUBLE_EQUAL(loads[0].unit_rows, 4.0, 1e-9);
+    CU_ASSERT_DOUBLE_EQUAL(loads[0].row_keys, 10.0 / 4.0, 1e-9);
+    fr_dataset_close(&rows);
+}
+
+/* 20 sources of 9 tokens, one after the other with 2 targets of 2: 11 rows a source instead of 10 an example. */
+static void loads_of_shared_sources_count_them_once(void)
+{
+    char text[40 * 96] = "";
+    size_t at = 0;
+    for (int i = 0; i < 40; i++) {
+        at += (size_t)snprintf(text + at, sizeof text - at,
+                               "{\"source_ids\":[1,2,3,4,5,6,7,8,%d],"
+                               "\"target_ids\":[4,5]}\n",
+                               i / 2);
+    }
+    fr_data_params params = fr_test_id_params(fr_test_rows(text));
+    fr_dataset *rows = NULL;
+    fr_load_source source;
+    fr_task_load load;
+    fr_task_config task = batch_of(10, 1000);
+    FR_ASSERT_OK(fr_dataset_open(fr_test_ctx(), &params, &rows));
+    fr_load_from_rows(rows, 5, &source);
+    FR_ASSERT_OK(fr_load_of_task(fr_test_ctx(), &task, 1, &source, 1, &load));
+    CU_ASSERT_DOUBLE_EQUAL(load.step_rows, 100.0, 1e-9);
+    task.batch.share_sources = true;
+    task.batch.order = FR_ORDER_BY_SOURCE;
+    FR_ASSERT_OK(fr_load_of_task(fr_test_ctx(), &task, 1, &source, 1, &load));
+    CU_ASSERT_DOUBLE_EQUAL(load.step_rows, 5.0 * 11.0, 1e-9);
+    CU_ASSERT_DOUBLE_EQUAL(load.unshared_rows, 100.0, 1e-9);
+    CU_ASSERT_DOUBLE_EQUAL(load.useful_tokens, 110.0, 1e-9);
+    CU_ASSERT_DOUBLE_EQUAL(load.row_keys, (45.0 + 2.0 * 10.0) / 11.0, 1e-9);
+    task.batch.share_prompt = 5;
+    FR_ASSERT_OK(fr_load_of_task(fr_test_ctx(), &task, 1, &source, 1, &load));
+    CU_ASSERT_DOUBLE_EQUAL(load.step_rows, 8.0 + 5.0 * 3.0, 1e-9);
     fr_dataset_close(&rows);
 }
 
@@ -491,6 +524,7 @@ static const fr_case CASES[] = {
     FR_CASE(a_real_stage_holds_what_was_forecast),
     FR_CASE(loads_of_numbers_are_packed),
     FR_CASE(loads_of_equal_rows_agree_with_numbers),
+    FR_CASE(loads_of_shared_sources_count_them_once),
     FR_CASE(a_sample_gives_the_load_of_the_whole_file),
 };
 

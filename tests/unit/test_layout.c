@@ -228,6 +228,26 @@ static void impossible_layouts_name_both_numbers(void)
                     "7 stages, the model has 4 layers");
 }
 
+/* Sources that share a prompt stay on one replica. */
+static void groups_of_sources_limit_the_replicas(void)
+{
+    problem p;
+    fr_layout layout;
+    fr_layout_candidate *list = NULL;
+    int64_t n = 0;
+    make_problem(&(choice){1, 4, 10, 4, PLENTY}, &p);
+    p.task.batch.share_prompt = 3;
+    FR_ASSERT_OK(fr_layout_resolve(fr_test_ctx(), &p.problem, &layout));
+    p.task.batch.share_prompt = 4;
+    FR_ASSERT_FAILS(fr_layout_resolve(fr_test_ctx(), &p.problem, &layout),
+                    FR_ERR_CONFIG, "examples 10 by share_prompt 4 are 3 units");
+    p.config.run.stages = p.config.run.replicas = FR_AUTO;
+    FR_ASSERT_OK(fr_layout_list(fr_test_ctx(), &p.problem, &list, &n));
+    CU_ASSERT_EQUAL_FATAL(n, 3);
+    CU_ASSERT_STRING_EQUAL(list[2].reason, "4 replicas, task t has 3 groups a step");
+    free(list);
+}
+
 static const fr_case CASES[] = {
     FR_CASE(every_layer_has_one_stage_and_the_split_is_optimal),
     FR_CASE(an_uneven_split_keeps_all_thirty_layers),
@@ -239,6 +259,7 @@ static const fr_case CASES[] = {
     FR_CASE(without_tasks_the_fewest_stages_that_fit_are_taken),
     FR_CASE(one_given_side_fixes_the_other),
     FR_CASE(impossible_layouts_name_both_numbers),
+    FR_CASE(groups_of_sources_limit_the_replicas),
 };
 
 int main(int argc, char **argv)

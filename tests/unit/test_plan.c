@@ -1,4 +1,4 @@
-#include "support/suite.h"
+#include "support/rows.h"
 #include "train/plan.h"
 
 #include <stdio.h>
@@ -36,44 +36,6 @@ static fr_dataset *open_rows(void)
     return dataset;
 }
 
-static void every_epoch_is_a_permutation_of_its_own(void)
-{
-    fr_sampler sampler = {0};
-    int differs = 0;
-    int64_t first_epoch[N_ROWS];
-    FR_ASSERT_OK(fr_sampler_init(fr_test_ctx(), 7, N_ROWS, &sampler));
-    for (int64_t epoch = 0; epoch < 3; epoch++) {
-        int seen[N_ROWS] = {0};
-        for (int64_t i = 0; i < N_ROWS; i++) {
-            int64_t e = fr_sampler_get(&sampler, epoch * N_ROWS + i);
-            CU_ASSERT_FATAL(e >= 0 && e < N_ROWS);
-            seen[e]++;
-            differs += epoch > 0 && e != first_epoch[i];
-            first_epoch[i] = epoch == 0 ? e : first_epoch[i];
-        }
-        for (int64_t i = 0; i < N_ROWS; i++) {
-            CU_ASSERT_EQUAL(seen[i], 1);
-        }
-    }
-    CU_ASSERT(differs > N_ROWS);
-    fr_sampler_fini(&sampler);
-}
-
-static void a_sample_does_not_depend_on_where_reading_began(void)
-{
-    fr_sampler a = {0};
-    fr_sampler b = {0};
-    FR_ASSERT_OK(fr_sampler_init(fr_test_ctx(), 7, N_ROWS, &a));
-    FR_ASSERT_OK(fr_sampler_init(fr_test_ctx(), 7, N_ROWS, &b));
-    for (int64_t g = 0; g < 100; g++) {
-        (void)fr_sampler_get(&a, g);
-    }
-    CU_ASSERT_EQUAL(fr_sampler_get(&a, 101), fr_sampler_get(&b, 101));
-    CU_ASSERT_EQUAL(fr_sampler_get(&a, 3), fr_sampler_get(&b, 3));
-    fr_sampler_fini(&a);
-    fr_sampler_fini(&b);
-}
-
 /* Check that microbatches hold every unit once, within the limit, and count the replicas used. */
 static int check_packing(const fr_step_plan *plan, int64_t limit, int n_replicas)
 {
@@ -106,14 +68,15 @@ static void packing_keeps_every_unit_and_the_limit(void)
     fr_step_plan plan = {0};
     fr_sampler sampler = {0};
     int64_t n = fr_dataset_stats(rows)->n_examples;
-    FR_ASSERT_OK(fr_sampler_init(fr_test_ctx(), 1, n, &sampler));
+    FR_ASSERT_OK(fr_sampler_init(fr_test_ctx(), 1, n, NULL, &sampler));
     for (int replicas = 1; replicas <= 4; replicas++) {
         for (int64_t limit = 1; limit < 200; limit = limit * 2 + 3) {
-            FR_ASSERT_OK(fr_plan_step(fr_test_ctx(), rows, &sampler, 5 * limit, 16,
-                                      limit, replicas, &plan));
+            fr_plan_params how = {rows, true, 1, limit, replicas};
+            FR_ASSERT_OK(
+                fr_plan_step(fr_test_ctx(), &how, &sampler, 5 * limit, 16, &plan));
             int wanted = plan.n_units < replicas ? (int)plan.n_units : replicas;
             CU_ASSERT_EQUAL(check_packing(&plan, limit, replicas), wanted);
-            CU_ASSERT_EQUAL(plan.n_targets, 16);
+            CU_ASSERT_EQUAL(plan.n_examples, 16);
         }
     }
     fr_step_plan_fini(&plan);
@@ -121,36 +84,172 @@ static void packing_keeps_every_unit_and_the_limit(void)
     fr_dataset_close(&rows);
 }
 
+static void check_same_units(const fr_plan_params *a, const fr_plan_params *b)
+{
+    fr_step_plan one = {0};
+    fr_step_plan two = {0};
+    fr_sampler sampler = {0};
+    FR_ASSERT_OK(fr_sampler_init(
+        fr_test_ctx(), 3, fr_dataset_stats(a->dataset)->n_examples, NULL, &sampler));
+    FR_ASSERT_OK(fr_plan_step(fr_test_ctx(), a, &sampler, 16, 16, &one));
+    FR_ASSERT_OK(fr_plan_step(fr_test_ctx(), b, &sampler, 16, 16, &two));
+    CU_ASSERT_EQUAL_FATAL(one.n_units, two.n_units);
+    CU_ASSERT_EQUAL_FATAL(one.n_sources, two.n_sources);
+    CU_ASSERT_EQUAL(one.n_counted, two.n_counted);
+    fr_assert_same_bytes("units", one.units, two.units,
+                         (size_t)one.n_units * sizeof *one.units);
+    fr_assert_same_bytes("sources", one.sources, two.sources,
+                         (size_t)one.n_sources * sizeof *one.sources);
+    fr_assert_same_bytes("examples", one.examples, two.examples,
+                         (size_t)one.n_examples * sizeof *one.examples);
+    fr_step_plan_fini(&one);
+    fr_step_plan_fini(&two);
+    fr_sampler_fini(&sampler);
+}
+
 static void units_do_not_depend_on_the_layout(void)
 {
     fr_dataset *rows = open_rows();
-    fr_step_plan one = {0};
-    fr_step_plan four = {0};
-    fr_sampler sampler = {0};
-    FR_ASSERT_OK(fr_sampler_init(fr_test_ctx(), 3, fr_dataset_stats(rows)->n_examples,
-                                 &sampler));
-    FR_ASSERT_OK(fr_plan_step(fr_test_ctx(), rows, &sampler, 16, 16, 1000, 1, &one));
-    FR_ASSERT_OK(fr_plan_step(fr_test_ctx(), rows, &sampler, 16, 16, 9, 4, &four));
-    CU_ASSERT_EQUAL_FATAL(one.n_units, four.n_units);
-    CU_ASSERT_EQUAL(one.n_counted, four.n_counted);
-    fr_assert_same_bytes("units", one.units, four.units,
-                         (size_t)one.n_units * sizeof *one.units);
-    fr_assert_same_bytes("targets", one.targets, four.targets,
-                         (size_t)one.n_targets * sizeof *one.targets);
-    fr_step_plan_fini(&one);
-    fr_step_plan_fini(&four);
-    fr_sampler_fini(&sampler);
+    for (int share = 0; share < 2; share++) {
+        fr_plan_params a = {rows, share == 1, 3, 1000, 1};
+        fr_plan_params b = {rows, share == 1, 3, 9, 4};
+        check_same_units(&a, &b);
+    }
     fr_dataset_close(&rows);
+}
+
+static void plan_all(const fr_dataset *data, bool share_sources, int64_t share_prompt,
+                     fr_step_plan *plan)
+{
+    fr_plan_params how = {data, share_sources, share_prompt, 1000, 1};
+    *plan = (fr_step_plan){0};
+    FR_ASSERT_OK(
+        fr_plan_rows(fr_test_ctx(), &how, 0, fr_dataset_stats(data)->n_examples, plan));
+}
+
+static fr_dataset *open_text(const char *text)
+{
+    fr_data_params params = fr_test_id_params(fr_test_rows(text));
+    fr_dataset *data = NULL;
+    FR_ASSERT_OK(fr_dataset_open(fr_test_ctx(), &params, &data));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(data);
+    return data;
+}
+
+/* Source 1 2 in three rows and four examples, apart from each other; 1 in one; two without a source. */
+static const char EQUAL[] = "{\"source_ids\":[1,2],\"target_ids\":[7,8]}\n"
+                            "{\"source_ids\":[1],\"target_ids\":[2,7,8]}\n"
+                            "{\"source_ids\":[1,2],\"target_ids\":[[7,8],[9]]}\n"
+                            "{\"source_ids\":[],\"target_ids\":[7,8]}\n"
+                            "{\"source_ids\":[],\"target_ids\":[7,8]}\n"
+                            "{\"source_ids\":[1,2],\"target_ids\":[7,8]}\n";
+
+static void equal_sources_of_any_rows_are_one_unit(void)
+{
+    static const int64_t EXAMPLES[] = {0, 2, 3, 6, 1, 4, 5};
+    fr_dataset *data = open_text(EQUAL);
+    fr_step_plan plan;
+    plan_all(data, true, 1, &plan);
+    CU_ASSERT_EQUAL_FATAL(plan.n_units, 4);
+    CU_ASSERT_EQUAL(plan.sources[0].n_examples, 4);
+    CU_ASSERT_EQUAL(plan.units[0].n_rows, 2 + 1 + 1 + 0 + 1);
+    CU_ASSERT_EQUAL(plan.n_rows, 5 + (1 + 2) + 1 + 1);
+    CU_ASSERT_EQUAL(plan.n_keys, (1 + 2 + 3 + 3 + 3) + (1 + 2 + 3) + 1 + 1);
+    CU_ASSERT_EQUAL(plan.n_counted, (2 + 2 + 1 + 2) + 3 + 1 + 1);
+    CU_ASSERT_EQUAL(plan.n_useful, (4 + 4 + 3 + 4) + 4 + 2 + 2);
+    fr_assert_same_bytes("examples", plan.examples, EXAMPLES, sizeof EXAMPLES);
+    fr_step_plan_fini(&plan);
+    fr_dataset_close(&data);
+}
+
+static void without_sharing_every_example_is_a_unit(void)
+{
+    fr_dataset *data = open_text(EQUAL);
+    fr_step_plan plan;
+    plan_all(data, false, 1, &plan);
+    CU_ASSERT_EQUAL_FATAL(plan.n_units, 7);
+    CU_ASSERT_EQUAL(plan.units[3].n_rows, 2);
+    CU_ASSERT_EQUAL(plan.n_rows, plan.n_useful - plan.n_examples);
+    for (int64_t i = 0; i < plan.n_examples; i++) {
+        CU_ASSERT_EQUAL(plan.examples[i], i);
+    }
+    fr_step_plan_fini(&plan);
+    fr_dataset_close(&data);
+}
+
+/* Sources 0-2 have 9 tokens in common, 3-5 only 7, 6 is alone in its group. */
+static const char ALIKE[] =
+    "{\"source_ids\":[1,2,3,4,5,6,7,8,9,10],\"target_ids\":[1,2]}\n"
+    "{\"source_ids\":[1,2,3,4,5,6,7,8,9,11,12],\"target_ids\":[1]}\n"
+    "{\"source_ids\":[1,2,3,4,5,6,7,8,9,13],\"target_ids\":[[1],[2,3]]}\n"
+    "{\"source_ids\":[1,2,3,4,5,6,7,8],\"target_ids\":[1]}\n"
+    "{\"source_ids\":[1,2,3,4,5,6,7,8,9],\"target_ids\":[1]}\n"
+    "{\"source_ids\":[1,2,3,4,5,6,7,8,9,14],\"target_ids\":[1]}\n"
+    "{\"source_ids\":[1,2,3,4,5,6,7,8,9,15],\"target_ids\":[1]}\n";
+
+static void neighbours_that_begin_alike_are_one_unit(void)
+{
+    fr_dataset *data = open_text(ALIKE);
+    fr_step_plan plan;
+    plan_all(data, true, 3, &plan);
+    CU_ASSERT_EQUAL_FATAL(plan.n_units, 5);
+    CU_ASSERT_EQUAL(plan.units[0].n_sources, 3);
+    CU_ASSERT_EQUAL(plan.units[0].n_shared, 9);
+    CU_ASSERT_EQUAL(plan.units[0].n_rows, 9 + (1 + 1) + 2 + (1 + 1));
+    CU_ASSERT_EQUAL(plan.units[1].n_sources, 1);
+    CU_ASSERT_EQUAL(plan.units[1].n_shared, 0);
+    CU_ASSERT_EQUAL(plan.units[4].first_source, 6);
+    CU_ASSERT_EQUAL(plan.n_rows, 15 + 8 + 9 + 10 + 10);
+    CU_ASSERT_EQUAL(plan.n_keys,
+                    45 + (10 + 11) + (10 + 11) + (10 + 11) + 36 + 45 + 55 + 55);
+    fr_step_plan_fini(&plan);
+    fr_dataset_close(&data);
+}
+
+/* Two dialogues that part behind an answer: what is shared ends where the answer, which is in the loss, begins. */
+static void a_common_beginning_ends_before_the_loss(void)
+{
+#define DIALOGUE(last)                                                                 \
+    "{\"messages\":[{\"role\":\"user\",\"content\":\"u\"},"                            \
+    "{\"role\":\"assistant\",\"content\":\"abc\"},"                                    \
+    "{\"role\":\"user\",\"content\":\"" last "\"},"                                    \
+    "{\"role\":\"assistant\",\"content\":\"c\"}]}\n"
+    fr_letters how = {.chat_template = FR_TEST_CHATML};
+    fr_tokenizer *tokenizer = fr_test_letters(&how);
+    fr_data_params params =
+        fr_test_text_params(fr_test_rows(DIALOGUE("v") DIALOGUE("w")), tokenizer);
+    params.template_text = NULL;
+    params.chat = true;
+    for (int last = 0; last < 2; last++) {
+        fr_dataset *data = NULL;
+        fr_step_plan plan;
+        params.loss_last = last == 1;
+        FR_ASSERT_OK(fr_dataset_open(fr_test_ctx(), &params, &data));
+        plan_all(data, true, 2, &plan);
+        fr_sequence source = fr_dataset_source(data, 0);
+        int64_t shared = plan.units[0].n_shared;
+        int64_t first_counted = 0;
+        while (first_counted < source.count && source.counted[first_counted] == 0) {
+            first_counted++;
+        }
+        CU_ASSERT_EQUAL(plan.n_units, 1);
+        CU_ASSERT(shared >= 8);
+        CU_ASSERT(last == 1 ? source.count - shared < 24 : shared == first_counted);
+        fr_step_plan_fini(&plan);
+        fr_dataset_close(&data);
+    }
+    fr_tokenizer_close(&tokenizer);
 }
 
 static void targets_of_one_row_share_a_unit(void)
 {
     fr_dataset *rows = open_rows();
     fr_step_plan plan = {0};
-    FR_ASSERT_OK(fr_plan_rows(fr_test_ctx(), rows, 0, 6, 1000, 1, &plan));
+    fr_plan_params how = {rows, true, 1, 1000, 1};
+    FR_ASSERT_OK(fr_plan_rows(fr_test_ctx(), &how, 0, 6, &plan));
     /* rows 0, 1, 2 have 1, 2, 3 targets */
     CU_ASSERT_EQUAL_FATAL(plan.n_units, 3);
-    CU_ASSERT_EQUAL(plan.units[2].n_targets, 3);
+    CU_ASSERT_EQUAL(plan.sources[2].n_examples, 3);
     CU_ASSERT_EQUAL(plan.units[2].n_rows, 3 + 1 + 2 + 2);
     CU_ASSERT_EQUAL(plan.n_counted, 2 + (2 + 3) + (2 + 3 + 3));
     fr_step_plan_fini(&plan);
@@ -158,11 +257,13 @@ static void targets_of_one_row_share_a_unit(void)
 }
 
 static const fr_case CASES[] = {
-    FR_CASE(every_epoch_is_a_permutation_of_its_own),
-    FR_CASE(a_sample_does_not_depend_on_where_reading_began),
     FR_CASE(packing_keeps_every_unit_and_the_limit),
     FR_CASE(units_do_not_depend_on_the_layout),
     FR_CASE(targets_of_one_row_share_a_unit),
+    FR_CASE(equal_sources_of_any_rows_are_one_unit),
+    FR_CASE(without_sharing_every_example_is_a_unit),
+    FR_CASE(neighbours_that_begin_alike_are_one_unit),
+    FR_CASE(a_common_beginning_ends_before_the_loss),
 };
 
 int main(int argc, char **argv)

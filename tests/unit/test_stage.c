@@ -137,6 +137,73 @@ static void a_shared_source_gives_the_sum_of_its_rows(void)
     }
 }
 
+/* Two sources with three tokens in common and a token of the first in the loss; three targets. */
+typedef struct two_branches {
+    uint8_t counted[N_IDS];
+    fr_sequence targets[3];
+    fr_branch branches[2];
+} two_branches;
+
+static void make_branches(two_branches *b)
+{
+    static const int32_t OTHER[] = {5, 17, 99, 40, 41, 42};
+    *b = (two_branches){
+        .counted = {[4] = 1},
+        .targets = {{IDS + 6, ALL, 3}, {IDS + 8, ALL, 4}, {IDS + 2, ALL, 2}}};
+    b->branches[0] = (fr_branch){{IDS, b->counted, 6}, b->targets, 2};
+    b->branches[1] = (fr_branch){{OTHER, NULL, 6}, b->targets + 2, 1};
+}
+
+static void gradients_through_a_common_beginning_match_finite_differences(void)
+{
+    for (size_t m = 0; m < 2; m++) {
+        fr_tiny tiny;
+        two_branches b;
+        make_branches(&b);
+        fr_tiny_open(fr_test_data(MODELS[m]), FR_F32, 64, &tiny);
+        random_prefix p = make_prefix(tiny.arch);
+        FR_ASSERT_OK(fr_batch_add_branches(fr_test_ctx(), &tiny.batch, LENGTH, 3,
+                                           b.branches, 2));
+        for (uint64_t stream = 0; stream < 4; stream++) {
+            check_direction(&tiny, &p, stream);
+        }
+        free(p.values);
+        fr_tiny_close(&tiny);
+    }
+}
+
+static void a_common_beginning_gives_the_sum_of_its_examples(void)
+{
+    for (size_t m = 0; m < 2; m++) {
+        fr_tiny tiny;
+        two_branches b;
+        float *shared = NULL;
+        float *apart = NULL;
+        double sum = 0.0;
+        make_branches(&b);
+        fr_tiny_open(fr_test_data(MODELS[m]), FR_F32, 64, &tiny);
+        random_prefix p = make_prefix(tiny.arch);
+        FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 2 * p.n, sizeof *shared, &shared));
+        FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 2 * p.n, sizeof *apart, &apart));
+        FR_ASSERT_OK(fr_batch_add_branches(fr_test_ctx(), &tiny.batch, LENGTH, 3,
+                                           b.branches, 2));
+        double together = loss_and_gradient(&tiny, &p, shared);
+        for (int t = 0; t < 3; t++) {
+            const fr_branch *branch = &b.branches[t / 2];
+            fr_batch_clear(&tiny.batch);
+            FR_ASSERT_OK(fr_batch_add(fr_test_ctx(), &tiny.batch, LENGTH,
+                                      &branch->source, &b.targets[t], 1));
+            sum += loss_and_gradient(&tiny, &p, apart);
+        }
+        CU_ASSERT_DOUBLE_EQUAL(together, sum, 1e-4);
+        fr_assert_close("gradient", shared, apart, 2 * p.n, 1e-4);
+        free(shared);
+        free(apart);
+        free(p.values);
+        fr_tiny_close(&tiny);
+    }
+}
+
 /* The exact sum of a unit must not depend on what else is in the batch. */
 static void packing_does_not_change_a_bit(void)
 {
@@ -266,6 +333,8 @@ static void too_many_positions_for_learned_ones_are_refused(void)
 static const fr_case CASES[] = {
     FR_CASE(gradients_match_finite_differences),
     FR_CASE(a_shared_source_gives_the_sum_of_its_rows),
+    FR_CASE(gradients_through_a_common_beginning_match_finite_differences),
+    FR_CASE(a_common_beginning_gives_the_sum_of_its_examples),
     FR_CASE(packing_does_not_change_a_bit),
     FR_CASE(a_prefix_from_text_equals_the_prompted_model),
     FR_CASE(bf16_stays_near_f32),
