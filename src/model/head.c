@@ -6,18 +6,18 @@
 #include <string.h>
 
 static fr_status load_vocabulary(fr_ctx *ctx, const fr_weights *weights, fr_dtype dtype,
-                                 const void *shared, fr_head *head)
+                                 const fr_matrix *shared, fr_head *head)
 {
     const fr_arch *arch = fr_weights_arch(weights);
-    const void *data = shared;
-    if (shared == NULL) {
-        FR_TRY(fr_alloc(ctx, arch->vocab_size * arch->d_model, fr_dtype_bytes(dtype),
-                        &head->owned));
-        FR_TRY(fr_weights_read(ctx, weights, FR_W_HEAD, -1, dtype, head->owned));
-        data = head->owned;
+    if (shared != NULL) {
+        head->vocabulary = *shared;
+        return FR_OK;
     }
-    head->vocabulary = (fr_matrix){data, dtype, arch->vocab_size, arch->d_model};
-    return FR_OK;
+    FR_TRY(fr_alloc(ctx, arch->vocab_size * arch->d_model, fr_dtype_bytes(dtype),
+                    &head->owned));
+    head->vocabulary =
+        (fr_matrix){head->owned, dtype, arch->vocab_size, arch->d_model, NULL};
+    return fr_weights_read(ctx, weights, FR_W_HEAD, -1, dtype, head->owned);
 }
 
 static fr_status load_norm(fr_ctx *ctx, const fr_weights *weights, fr_head *head)
@@ -45,7 +45,7 @@ static fr_status alloc_chunk(fr_ctx *ctx, const fr_arch *arch, fr_head *head)
 }
 
 fr_status fr_head_load(fr_ctx *ctx, const fr_weights *weights, fr_dtype dtype,
-                       const void *shared_embedding, fr_head *out)
+                       const fr_matrix *shared_embedding, fr_head *out)
 {
     *out = (fr_head){0};
     fr_status status = load_vocabulary(ctx, weights, dtype, shared_embedding, out);

@@ -56,7 +56,7 @@ static fr_status load_matrix(const loader *l, const fr_weight *roles, int n_role
         FR_TRY(fr_weights_read(l->ctx, l->weights, roles[i], l->index, dtype, next));
         next += (size_t)(rows[i] * columns) * fr_dtype_bytes(dtype);
     }
-    *out = (fr_matrix){memory, dtype, total, columns};
+    *out = (fr_matrix){memory, dtype, total, columns, NULL};
     return FR_OK;
 }
 

@@ -47,14 +47,18 @@ static fr_status load_ends(fr_stage *s, const fr_weights *weights)
 {
     if (fr_stage_is_first(s)) {
         FR_TRY(fr_alloc(s->ctx, s->arch.vocab_size * s->arch.d_model,
-                        fr_dtype_bytes(s->dtype), &s->tokens));
-        FR_TRY(fr_weights_read(s->ctx, weights, FR_W_TOKENS, -1, s->dtype, s->tokens));
+                        fr_dtype_bytes(s->dtype), &s->tokens_owned));
+        FR_TRY(fr_weights_read(s->ctx, weights, FR_W_TOKENS, -1, s->dtype,
+                               s->tokens_owned));
+        s->tokens = (fr_matrix){s->tokens_owned, s->dtype, s->arch.vocab_size,
+                                s->arch.d_model, NULL};
         if (s->arch.family == FR_GPT2) {
             FR_TRY(load_positions(s, weights));
         }
     }
     if (fr_stage_is_last(s)) {
-        const void *shared = s->arch.tied_head ? s->tokens : NULL;
+        bool shares = s->arch.tied_head && fr_stage_is_first(s);
+        const fr_matrix *shared = shares ? &s->tokens : NULL;
         FR_TRY(fr_head_load(s->ctx, weights, s->dtype, shared, &s->head));
     }
     return FR_OK;
@@ -108,7 +112,7 @@ void fr_stage_destroy(fr_stage **stage)
     fr_head_fini(&s->head);
     free(s->layers);
     free(s->rope_table);
-    free(s->tokens);
+    free(s->tokens_owned);
     free(s->positions);
     free(s->arena);
     free(s->workspace.dprefix_k_UP);
@@ -185,15 +189,15 @@ void fr_cache_fini(fr_cache *cache)
 }
 
 /* x = token embedding (+ learned position). */
-static void embed(fr_stage *s, const fr_batch *batch, float *x_TD)
+static fr_status embed(fr_stage *s, const fr_batch *batch, float *x_TD)
 {
     int64_t width = s->arch.d_model;
-    fr_gather_rows(s->device, batch->n_tokens, width, batch->ids_T, s->dtype, s->tokens,
-                   x_TD);
+    FR_TRY(fr_gather_rows(s->device, batch->n_tokens, batch->ids_T, &s->tokens, x_TD));
     for (int64_t t = 0; s->positions != NULL && t < batch->n_tokens; t++) {
         fr_add(s->device, width, s->positions + batch->positions_T[t] * width,
                x_TD + t * width);
     }
+    return FR_OK;
 }
 
 static fr_layer_prefix layer_prefix(const fr_stage *s, const fr_stage_prefix *prefix,
@@ -213,7 +217,7 @@ fr_status fr_stage_forward(fr_stage *stage, const fr_batch *batch,
     FR_TRY(fr_slot_prepare(stage, slot, batch));
     fr_layer_context context = fr_stage_context(stage);
     if (fr_stage_is_first(stage)) {
-        embed(stage, batch, slot->x[0]);
+        FR_TRY(embed(stage, batch, slot->x[0]));
     }
     slot->n_tokens = batch->n_tokens;
     for (int64_t i = 0; i < stage->n_layers; i++) {
