@@ -1,5 +1,6 @@
 #include "support/approx.h"
 #include "support/devices.h"
+#include "support/linear_case.h"
 #include "support/suite.h"
 
 #include <math.h>
@@ -122,6 +123,17 @@ static void check_gather(fr_device *device, void *user)
     for (int t = 0; t < TOKENS; t++) {
         fr_assert_same_bytes("gathered bf16", y + t * *width, table + ids[t] * *width,
                              row_bytes);
+    }
+    floats.read = fr_test_copy_rows;
+    halves.read = fr_test_copy_rows;
+    for (int i = 0; i < 2; i++) {
+        memset(y, 0, TOKENS * row_bytes);
+        FR_ASSERT_OK(
+            fr_gather_rows(device, TOKENS, ids, i == 0 ? &floats : &halves, y));
+        for (int t = 0; t < TOKENS; t++) {
+            fr_assert_same_bytes("gathered on demand", y + t * *width,
+                                 table + ids[t] * *width, row_bytes);
+        }
     }
     free(table);
     free(y);

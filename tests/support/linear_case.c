@@ -61,6 +61,13 @@ void fr_linear_case_fini(fr_linear_case *linear)
     memset(linear, 0, sizeof *linear);
 }
 
+void fr_test_copy_rows(const fr_matrix *w, int64_t first, int64_t count, void *out)
+{
+    size_t row_bytes = (size_t)w->n_in * fr_dtype_bytes(w->dtype);
+    memcpy(out, (const char *)w->data + (size_t)first * row_bytes,
+           (size_t)count * row_bytes);
+}
+
 int64_t fr_linear_case_depth(const fr_linear_case *linear, bool back)
 {
     return back ? linear->w.n_out : linear->w.n_in;
