@@ -32,7 +32,7 @@ static void defaults_are_those_of_the_reference(void)
 {
     fr_config *c = parse(HEAD TASK);
     const fr_task_config *t = &c->tasks[0];
-    CU_ASSERT_STRING_EQUAL(c->base.weights, "auto");
+    CU_ASSERT_FALSE(c->base.quantised);
     CU_ASSERT_EQUAL(c->run.seed, 1);
     CU_ASSERT_EQUAL(c->run.precision, FR_PRECISION_BF16);
     CU_ASSERT_EQUAL(c->run.stages, FR_AUTO);
