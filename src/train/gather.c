@@ -153,9 +153,8 @@ static int list_parts(const fr_gather *g, int64_t index, part parts[MOST_PARTS])
         const fr_mlp_state *mlp = fr_reparam_state(task->reparam);
         for (int i = 0; i < FR_MLP_ARRAYS; i++) {
             fr_mlp_array array = fr_mlp_describe(&mlp->shape, i);
-            parts[n++] =
-                (part){mlp->arrays[i], out != NULL ? out->mlp.arrays[i] : NULL,
-                       array.floats, array.shared};
+            parts[n++] = (part){mlp->arrays[i], out != NULL ? out->mlp.arrays[i] : NULL,
+                                array.floats, array.shared};
         }
     }
     return n;
@@ -173,7 +172,8 @@ static fr_status find_bounds(const fr_gather *g, int64_t index)
     }
     return bounds[grid->n_stages] == g->env->arch->n_layers
                ? FR_OK
-               : FR_FAIL(g->env->ctx, FR_ERR_INTERNAL, "stages hold %lld of %lld layers",
+               : FR_FAIL(g->env->ctx, FR_ERR_INTERNAL,
+                         "stages hold %lld of %lld layers",
                          (long long)bounds[grid->n_stages],
                          (long long)g->env->arch->n_layers);
 }
@@ -183,8 +183,8 @@ static fr_status alloc_messages(fr_gather *g)
     fr_ctx *ctx = g->env->ctx;
     const fr_grid *grid = g->grid;
     int64_t n_messages = 0;
-    FR_TRY(
-        fr_alloc(ctx, g->n_tasks * (grid->n_stages + 1), sizeof *g->bounds, &g->bounds));
+    FR_TRY(fr_alloc(ctx, g->n_tasks * (grid->n_stages + 1), sizeof *g->bounds,
+                    &g->bounds));
     FR_TRY(fr_alloc(ctx, g->n_tasks, sizeof *g->copies, &g->copies));
     for (int64_t i = 0; i < g->n_tasks; i++) {
         part parts[MOST_PARTS];

@@ -22,7 +22,7 @@ typedef struct fr_run_identity {
 typedef enum fr_gather_what {
     FR_GATHER_ALL,    /* all that a resume needs */
     FR_GATHER_PREFIX, /* the prefix alone, for inference */
-    FR_GATHER_BEST    /* its best one by validation; the current one of a task without a validation yet */
+    FR_GATHER_BEST /* its best one by validation; the current one of a task without a validation yet */
 } fr_gather_what;
 
 /**

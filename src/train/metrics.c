@@ -46,8 +46,8 @@ static bool is_of_the_past(const char *line, size_t bytes, const fr_task *tasks,
     for (int64_t i = 0; i < n_tasks && json_is_integer(step); i++) {
         bool is_told =
             saved || (name != NULL && strcmp(tasks[i].config->name, name) == 0);
-        past = past || (is_told &&
-                        json_integer_value(step) <= (json_int_t)tasks[i].step);
+        past =
+            past || (is_told && json_integer_value(step) <= (json_int_t)tasks[i].step);
     }
     json_decref(object);
     return past;
@@ -264,10 +264,9 @@ fr_status fr_metrics_saved(fr_metrics *metrics, const fr_write *write, double bl
         return FR_OK;
     }
     (void)snprintf(name, sizeof name, "checkpoint-%lld.h5", (long long)write->step);
-    json_t *line = json_pack("{s:s, s:I, s:f, s:f, s:f}", "saved",
-                             write->name != NULL ? write->name : name, "step",
-                             (json_int_t)write->step, "blocked_seconds", blocked,
-                             "writer_seconds", write->seconds, "writer_cpu_seconds",
-                             write->cpu_seconds);
+    json_t *line = json_pack(
+        "{s:s, s:I, s:f, s:f, s:f}", "saved", write->name != NULL ? write->name : name,
+        "step", (json_int_t)write->step, "blocked_seconds", blocked, "writer_seconds",
+        write->seconds, "writer_cpu_seconds", write->cpu_seconds);
     return write_line(metrics, line);
 }

@@ -69,7 +69,8 @@ static void *run_writer(void *argument)
 {
     enum { NICENESS = 5 }; /* a quarter of a busy core: a write is over within a step */
     fr_writer *w = argument;
-    (void)!nice(NICENESS); /* of this thread alone on Linux; without it the writer is only less polite */
+    (void)!nice(
+        NICENESS); /* of this thread alone on Linux; without it the writer is only less polite */
     (void)pthread_mutex_lock(&w->mutex);
     while (true) {
         while (w->written == w->added && !w->is_ending) {

@@ -17,8 +17,9 @@ typedef struct fr_writer fr_writer;
 
 /** One write, as it is added and as it comes back. */
 typedef struct fr_write {
-    const char *name; /* of the file, a constant; NULL: checkpoint-STEP.h5, `latest`, and drop old ones */
-    int64_t step;     /* for its name */
+    const char *
+        name; /* of the file, a constant; NULL: checkpoint-STEP.h5, `latest`, and drop old ones */
+    int64_t step;              /* for its name */
     fr_checkpoint *checkpoint; /* the writer's from add to take */
     double seconds;            /* of the writer: filled in, as is the next */
     double cpu_seconds;
