@@ -5,6 +5,7 @@ fr_script_test(e2e layouts_smollm2 ${CMAKE_CURRENT_SOURCE_DIR}/e2e/layouts.sh sm
 fr_script_test(e2e pipeline ${CMAKE_CURRENT_SOURCE_DIR}/e2e/pipeline.sh)
 fr_script_test(e2e resume_tiny ${CMAKE_CURRENT_SOURCE_DIR}/e2e/resume.sh tiny)
 fr_script_test(e2e resume_smollm2 ${CMAKE_CURRENT_SOURCE_DIR}/e2e/resume.sh smollm2)
+fr_script_test(e2e saves ${CMAKE_CURRENT_SOURCE_DIR}/e2e/saves.sh)
 fr_script_test(e2e bad_input ${CMAKE_CURRENT_SOURCE_DIR}/e2e/bad_input.sh)
 fr_script_test(e2e multitask ${CMAKE_CURRENT_SOURCE_DIR}/e2e/multitask.sh)
 fr_script_test(e2e sweep ${CMAKE_CURRENT_SOURCE_DIR}/e2e/sweep.sh)
