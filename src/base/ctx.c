@@ -132,6 +132,16 @@ void fr_ctx_clear_error(fr_ctx *ctx)
     ctx->place[0] = '\0';
 }
 
+fr_status fr_ctx_pass_error(const fr_ctx *from, fr_ctx *to)
+{
+    if (to->error_status == FR_OK) {
+        to->error_status = from->error_status;
+        memcpy(to->error, from->error, sizeof to->error);
+        memcpy(to->place, from->place, sizeof to->place);
+    }
+    return from->error_status;
+}
+
 void fr_log(const fr_ctx *ctx, fr_log_level level, const char *format, ...)
 {
     bool speaks = ctx->rank == 0 || ctx->all_ranks_log || level <= FR_LOG_WARN;

@@ -1,8 +1,8 @@
 /*
  * ctx.h - what other programs keep global: the error trail, the log, the environment settings.
  *
- * Layer L0. One context a process, created by `main` (or a test) and passed as first argument
- * to every function that can fail. Owned by one thread; OpenMP regions never touch it.
+ * Layer L0. Created by `main` (or a test) and passed as first argument to every function that
+ * can fail. Owned by one thread, and a thread that writes files has one of its own; OpenMP regions never touch it.
  *
  * Environment (read once, in fr_ctx_create; never changes results):
  *   FORERUN_LOG        error | warn | info (default) | debug
@@ -62,6 +62,9 @@ const char *fr_ctx_error(const fr_ctx *ctx);
 const char *fr_ctx_error_place(const fr_ctx *ctx);
 fr_status fr_ctx_error_status(const fr_ctx *ctx);
 void fr_ctx_clear_error(fr_ctx *ctx);
+/** Record in `to` the failure that `from` holds, as fr_fail_at would; the context of one thread to that of another, neither
+ * of which may use its own meanwhile. @return status of that failure */
+fr_status fr_ctx_pass_error(const fr_ctx *from, fr_ctx *to);
 
 /** Write one line to stderr if the level is on and this rank logs. Warnings and errors of
  * every rank are printed with the rank in front. */

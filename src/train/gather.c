@@ -45,15 +45,9 @@ static fr_status describe_init(fr_ctx *ctx, const fr_task_config *config, char *
     return fr_copy_string(ctx, text, out);
 }
 
-static fr_status describe_task(const fr_task_env *env, const fr_task *task,
-                               bool with_moments, fr_checkpoint_task *out)
+/* What changes from step to step. */
+static void describe_progress(const fr_task *task, fr_checkpoint_task *out)
 {
-    const fr_task_config *c = task->config;
-    out->length = task->length;
-    out->n_layers = env->arch->n_layers;
-    out->n_kv_heads = env->arch->n_kv_heads;
-    out->head_dim = env->arch->head_dim;
-    out->seed = c->seed;
     out->step = task->step;
     out->cursor = task->cursor;
     out->stopped = task->stopped;
@@ -64,6 +58,17 @@ static fr_status describe_task(const fr_task_env *env, const fr_task *task,
     out->skipped_in_row = task->skipped_in_row;
     out->stale_validations = task->stale_validations;
     out->valid_loss = task->valid_loss;
+}
+
+static fr_status describe_task(const fr_task_env *env, const fr_task *task,
+                               bool with_moments, fr_checkpoint_task *out)
+{
+    const fr_task_config *c = task->config;
+    out->length = task->length;
+    out->n_layers = env->arch->n_layers;
+    out->n_kv_heads = env->arch->n_kv_heads;
+    out->head_dim = env->arch->head_dim;
+    out->seed = c->seed;
     out->chat = c->chat;
     out->eos = c->eos;
     out->special = c->special;
@@ -92,125 +97,264 @@ static fr_status describe_run(const fr_task_env *env, const fr_run_identity *ide
     return copy_optional(env->ctx, identity->layout, &out->layout);
 }
 
-/* The stages of replica 0 send their layers of an array in turn, `floats` a layer; stage 0 is rank 0 and copies
- * its own. */
-static fr_status collect_array(fr_grid *grid, int64_t floats, const int64_t *bounds,
-                               const float *local, float *whole)
+/* ---- layers on their way to rank 0 ------------------------------------------------------------ */
+
+enum { MOST_PARTS = N_ARRAYS + FR_MLP_ARRAYS };
+
+/* One array of a task: this stage's layers, all layers (rank 0), floats of one layer. */
+typedef struct part {
+    const float *local;
+    float *whole;
+    int64_t floats;
+    bool shared; /* the same on every rank: rank 0 has it already */
+} part;
+
+struct fr_gather {
+    const fr_task_env *env;
+    fr_grid *grid;
+    fr_task *tasks;
+    int64_t n_tasks;
+    fr_gather_what what;
+    int64_t *bounds; /* [n_tasks][n_stages + 1] first layer of every stage */
+    float **copies;  /* [n_tasks] layers being sent; NULL on rank 0 */
+    fr_checkpoint *into;
+    int64_t n_missing; /* tasks yet to be taken */
+    fr_request *requests;
+    int64_t n_requests; /* under way */
+};
+
+static bool takes_part(const fr_gather *g)
 {
-    int64_t bytes = floats * (int64_t)sizeof(float);
-    int64_t n_own = bounds[grid->stage + 1] - bounds[grid->stage];
-    if (grid->stage != 0) {
-        return fr_group_send(grid->pipeline, 0, TAG_GATHER, local, n_own * bytes);
-    }
-    memcpy(whole, local, (size_t)(n_own * bytes));
-    for (int s = 1; s < grid->n_stages; s++) {
-        FR_TRY(fr_group_receive(grid->pipeline, s, TAG_GATHER,
-                                whole + bounds[s] * floats,
-                                (bounds[s + 1] - bounds[s]) * bytes));
-    }
-    return FR_OK;
+    return g->grid->replica == 0;
 }
 
-static fr_status collect_task(fr_grid *grid, const fr_task *task,
-                              const fr_prefix_state *source, int n_arrays,
-                              const int64_t *bounds, const fr_prefix_state *whole)
+static const int64_t *bounds_of(const fr_gather *g, int64_t task)
 {
+    return g->bounds + task * (g->grid->n_stages + 1);
+}
+
+static int list_parts(const fr_gather *g, int64_t index, part parts[MOST_PARTS])
+{
+    const fr_task *task = &g->tasks[index];
+    const fr_checkpoint_task *out = g->into != NULL ? &g->into->tasks[index] : NULL;
+    bool has_best = g->what == FR_GATHER_BEST && isfinite(task->best_loss);
+    bool resumable = g->what == FR_GATHER_ALL;
+    int n = resumable && task->reparam == NULL ? N_ARRAYS : 2;
     float *local[N_ARRAYS];
-    float *target[N_ARRAYS] = {NULL};
-    list_arrays(source, local);
-    if (whole != NULL) {
-        list_arrays(whole, target);
+    float *whole[N_ARRAYS] = {NULL};
+    list_arrays(has_best ? &task->best : &task->state, local);
+    if (out != NULL) {
+        list_arrays(&out->state, whole);
     }
-    for (int i = 0; i < n_arrays; i++) {
-        FR_TRY(collect_array(grid, task->layer_floats, bounds, local[i], target[i]));
+    for (int i = 0; i < n; i++) {
+        parts[i] = (part){local[i], whole[i], task->layer_floats, false};
     }
-    return FR_OK;
-}
-
-/* What is shared is the same on every rank: rank 0 has it already. */
-static fr_status collect_mlp(fr_grid *grid, const fr_mlp_state *local,
-                             const int64_t *bounds, const fr_mlp_state *whole)
-{
-    for (int i = 0; i < FR_MLP_ARRAYS; i++) {
-        fr_mlp_array array = fr_mlp_describe(&local->shape, i);
-        float *target = whole != NULL ? whole->arrays[i] : NULL;
-        if (!array.shared) {
-            FR_TRY(collect_array(grid, array.floats, bounds, local->arrays[i], target));
-        } else if (whole != NULL) {
-            memcpy(target, local->arrays[i], (size_t)array.floats * sizeof *target);
+    if (resumable && task->reparam != NULL) {
+        const fr_mlp_state *mlp = fr_reparam_state(task->reparam);
+        for (int i = 0; i < FR_MLP_ARRAYS; i++) {
+            fr_mlp_array array = fr_mlp_describe(&mlp->shape, i);
+            parts[n++] = (part){mlp->arrays[i], out != NULL ? out->mlp.arrays[i] : NULL,
+                                array.floats, array.shared};
         }
     }
-    return FR_OK;
+    return n;
 }
 
 /* First layer of every stage, known to all: a sum of one-hot contributions. */
-static fr_status find_bounds(const fr_task_env *env, fr_grid *grid, const fr_task *task,
-                             int64_t *bounds)
+static fr_status find_bounds(const fr_gather *g, int64_t index)
 {
-    memset(bounds, 0, (size_t)(grid->n_stages + 1) * sizeof *bounds);
-    bounds[grid->stage + 1] = task->n_local / task->layer_floats;
+    const fr_grid *grid = g->grid;
+    int64_t *bounds = g->bounds + index * (grid->n_stages + 1);
+    bounds[grid->stage + 1] = g->tasks[index].n_local / g->tasks[index].layer_floats;
     FR_TRY(fr_group_allreduce(grid->pipeline, FR_SUM, bounds, grid->n_stages + 1));
     for (int s = 0; s < grid->n_stages; s++) {
         bounds[s + 1] += bounds[s];
     }
-    return bounds[grid->n_stages] == env->arch->n_layers
+    return bounds[grid->n_stages] == g->env->arch->n_layers
                ? FR_OK
-               : FR_FAIL(env->ctx, FR_ERR_INTERNAL, "stages hold %lld of %lld layers",
+               : FR_FAIL(g->env->ctx, FR_ERR_INTERNAL,
+                         "stages hold %lld of %lld layers",
                          (long long)bounds[grid->n_stages],
-                         (long long)env->arch->n_layers);
+                         (long long)g->env->arch->n_layers);
 }
 
-static fr_status fill_tasks(const fr_task_env *env, fr_grid *grid, fr_task *tasks,
-                            int64_t n_tasks, bool best, bool with_moments,
-                            fr_checkpoint *out)
+static fr_status alloc_messages(fr_gather *g)
 {
-    int64_t *bounds = NULL;
-    fr_status status = fr_alloc(env->ctx, grid->n_stages + 1, sizeof *bounds, &bounds);
-    for (int64_t i = 0; status == FR_OK && i < n_tasks; i++) {
-        bool direct = tasks[i].reparam == NULL;
-        bool has_best = best && isfinite(tasks[i].best_loss);
-        const fr_prefix_state *source = has_best ? &tasks[i].best : &tasks[i].state;
-        const fr_prefix_state *whole = out != NULL ? &out->tasks[i].state : NULL;
-        status = find_bounds(env, grid, &tasks[i], bounds);
-        if (status == FR_OK) {
-            status = collect_task(grid, &tasks[i], source,
-                                  with_moments && direct ? N_ARRAYS : 2, bounds, whole);
+    fr_ctx *ctx = g->env->ctx;
+    const fr_grid *grid = g->grid;
+    int64_t n_messages = 0;
+    FR_TRY(fr_alloc(ctx, g->n_tasks * (grid->n_stages + 1), sizeof *g->bounds,
+                    &g->bounds));
+    FR_TRY(fr_alloc(ctx, g->n_tasks, sizeof *g->copies, &g->copies));
+    for (int64_t i = 0; i < g->n_tasks; i++) {
+        part parts[MOST_PARTS];
+        int n_parts = list_parts(g, i, parts);
+        int64_t floats = 0;
+        for (int p = 0; p < n_parts; p++) {
+            floats += parts[p].shared ? 0 : parts[p].floats;
         }
-        if (status == FR_OK && with_moments && !direct) {
-            status = collect_mlp(grid, fr_reparam_state(tasks[i].reparam), bounds,
-                                 out != NULL ? &out->tasks[i].mlp : NULL);
+        n_messages += n_parts;
+        if (grid->stage != 0) {
+            int64_t n_own = g->tasks[i].n_local / g->tasks[i].layer_floats;
+            FR_TRY(fr_alloc(ctx, n_own * floats, sizeof(float), &g->copies[i]));
         }
     }
-    free(bounds);
-    return status;
+    n_messages *= grid->stage != 0 ? 1 : grid->n_stages - 1;
+    return fr_alloc(ctx, n_messages, sizeof *g->requests, &g->requests);
 }
 
-fr_status fr_gather(const fr_task_env *env, fr_grid *grid,
-                    const fr_run_identity *identity, fr_task *tasks, int64_t n_tasks,
-                    bool best, bool with_moments, fr_checkpoint **out)
+fr_status fr_gather_create(const fr_task_env *env, fr_grid *grid, fr_task *tasks,
+                           int64_t n_tasks, fr_gather_what what, fr_gather **out)
 {
-    fr_checkpoint *checkpoint = NULL;
-    fr_status status = FR_OK;
-    *out = NULL;
-    if (fr_group_rank(grid->world) == 0) {
-        status = fr_checkpoint_create(env->ctx, n_tasks, &checkpoint);
-        if (status == FR_OK) {
-            status = describe_run(env, identity, checkpoint);
-        }
-        for (int64_t i = 0; status == FR_OK && i < n_tasks; i++) {
-            status = describe_task(env, &tasks[i], with_moments, &checkpoint->tasks[i]);
-        }
+    fr_gather *g = NULL;
+    fr_status status = fr_alloc(env->ctx, 1, sizeof *g, &g);
+    if (status == FR_OK) {
+        *g = (fr_gather){
+            .env = env, .grid = grid, .tasks = tasks, .n_tasks = n_tasks, .what = what};
+        status = takes_part(g) ? alloc_messages(g) : FR_OK;
     }
     status = fr_group_agree(grid->world, status);
-    if (status == FR_OK && grid->replica == 0) {
-        status = fill_tasks(env, grid, tasks, n_tasks, best, with_moments, checkpoint);
+    for (int64_t i = 0; status == FR_OK && takes_part(g) && i < n_tasks; i++) {
+        status = find_bounds(g, i);
     }
     if (status != FR_OK) {
-        fr_checkpoint_destroy(&checkpoint);
+        fr_gather_destroy(&g);
     }
-    *out = checkpoint;
+    *out = g;
     return status;
 }
+
+void fr_gather_destroy(fr_gather **gather)
+{
+    fr_gather *g = *gather;
+    *gather = NULL;
+    if (g == NULL) {
+        return;
+    }
+    for (int64_t i = 0; g->copies != NULL && i < g->n_tasks; i++) {
+        free(g->copies[i]);
+    }
+    free(g->copies);
+    free(g->bounds);
+    free(g->requests);
+    free(g);
+}
+
+fr_status fr_gather_describe(const fr_gather *gather, const fr_run_identity *identity,
+                             fr_checkpoint **out)
+{
+    const fr_task_env *env = gather->env;
+    FR_TRY(fr_checkpoint_create(env->ctx, gather->n_tasks, out));
+    fr_status status = describe_run(env, identity, *out);
+    for (int64_t i = 0; status == FR_OK && i < gather->n_tasks; i++) {
+        status = describe_task(env, &gather->tasks[i], gather->what == FR_GATHER_ALL,
+                               &(*out)->tasks[i]);
+    }
+    if (status != FR_OK) {
+        fr_checkpoint_destroy(out);
+    }
+    return status;
+}
+
+/* A tag a task: its arrays come in order, tasks in any. */
+static fr_status expect_task(fr_gather *g, int64_t index)
+{
+    const int64_t *bounds = bounds_of(g, index);
+    part parts[MOST_PARTS];
+    int n = list_parts(g, index, parts);
+    for (int p = 0; p < n; p++) {
+        for (int s = 1; s < g->grid->n_stages; s++) {
+            int64_t layers = parts[p].shared ? 0 : bounds[s + 1] - bounds[s];
+            float *place = parts[p].whole + bounds[s] * parts[p].floats;
+            int64_t bytes = layers * parts[p].floats * (int64_t)sizeof *place;
+            if (bytes > 0) {
+                FR_TRY(fr_group_receive_begin(g->grid->pipeline, s,
+                                              TAG_GATHER + (int)index, place, bytes,
+                                              &g->requests[g->n_requests++]));
+            }
+        }
+    }
+    return FR_OK;
+}
+
+fr_status fr_gather_begin(fr_gather *gather, fr_checkpoint *into)
+{
+    if (!takes_part(gather)) {
+        return FR_OK;
+    }
+    FR_TRY(fr_gather_wait(gather));
+    gather->into = into;
+    gather->n_missing = gather->n_tasks;
+    for (int64_t i = 0; into != NULL && i < gather->n_tasks; i++) {
+        FR_TRY(expect_task(gather, i));
+    }
+    return FR_OK;
+}
+
+static fr_status send_parts(fr_gather *g, int64_t index, const part *parts, int n)
+{
+    const int64_t *bounds = bounds_of(g, index);
+    int64_t n_own = bounds[g->grid->stage + 1] - bounds[g->grid->stage];
+    float *copy = g->copies[index];
+    for (int p = 0; p < n; p++) {
+        int64_t floats = parts[p].shared ? 0 : n_own * parts[p].floats;
+        if (floats > 0) {
+            memcpy(copy, parts[p].local, (size_t)floats * sizeof *copy);
+            FR_TRY(fr_group_send_begin(g->grid->pipeline, 0, TAG_GATHER + (int)index,
+                                       copy, floats * (int64_t)sizeof *copy,
+                                       &g->requests[g->n_requests++]));
+            copy += floats;
+        }
+    }
+    return FR_OK;
+}
+
+fr_status fr_gather_task(fr_gather *gather, int64_t task)
+{
+    part parts[MOST_PARTS];
+    if (!takes_part(gather)) {
+        return FR_OK;
+    }
+    int n = list_parts(gather, task, parts);
+    gather->n_missing--;
+    if (gather->grid->stage != 0) {
+        return send_parts(gather, task, parts, n);
+    }
+    describe_progress(&gather->tasks[task], &gather->into->tasks[task]);
+    for (int p = 0; p < n; p++) {
+        int64_t layers = parts[p].shared ? 1 : bounds_of(gather, task)[1];
+        memcpy(parts[p].whole, parts[p].local,
+               (size_t)(layers * parts[p].floats) * sizeof(float));
+    }
+    return FR_OK;
+}
+
+fr_status fr_gather_test(fr_gather *gather, bool *is_done)
+{
+    int64_t kept = 0;
+    fr_status status = FR_OK;
+    for (int64_t i = 0; status == FR_OK && i < gather->n_requests; i++) {
+        bool over = false;
+        status = fr_group_test(gather->grid->pipeline, &gather->requests[i], &over);
+        if (!over) {
+            gather->requests[kept++] = gather->requests[i];
+        }
+    }
+    gather->n_requests = kept;
+    *is_done = kept == 0 && gather->n_missing == 0;
+    return status;
+}
+
+fr_status fr_gather_wait(fr_gather *gather)
+{
+    for (; gather->n_requests > 0; gather->n_requests--) {
+        FR_TRY(fr_group_wait(gather->grid->pipeline,
+                             &gather->requests[gather->n_requests - 1]));
+    }
+    return FR_OK;
+}
+
+/* ---- back to the ranks ------------------------------------------------------------------------ */
 
 static fr_status check_mlp(const fr_task_env *env, const char *path,
                            const fr_checkpoint_task *saved, const fr_task *task)

@@ -18,17 +18,45 @@ typedef struct fr_run_identity {
     const char *config; /* resolved YAML */
 } fr_run_identity;
 
+/** What of the tasks is gathered. */
+typedef enum fr_gather_what {
+    FR_GATHER_ALL,    /* all that a resume needs */
+    FR_GATHER_PREFIX, /* the prefix alone, for inference */
+    FR_GATHER_BEST /* its best one by validation; the current one of a task without a validation yet */
+} fr_gather_what;
+
 /**
- * Collective over the world: collect every task's layers on rank 0.
- * @param best  take each task's best prefix instead of the current one (tasks without a validation yet give
- *              the current one)
- * @param with_moments  false for a prefix for inference
- * @param[out] out  on rank 0 a checkpoint to destroy; NULL elsewhere
+ * The way of the tasks' layers to rank 0, which may be gone many times, one after another:
+ *
+ *   begin    all ranks, before the first task
+ *   task     each task, as it is at that moment: its layers are copied and leave; in any order
+ *   test     until they have arrived
+ *
+ * Nothing waits, so it may go on while microbatches are in flight. The stages of replica 0 take part; on other ranks
+ * every call does nothing. Errors but those of create and describe are FR_ERR_COMM.
  */
-FR_MUST_CHECK fr_status fr_gather(const fr_task_env *env, fr_grid *grid,
-                                  const fr_run_identity *identity, fr_task *tasks,
-                                  int64_t n_tasks, bool best, bool with_moments,
-                                  fr_checkpoint **out);
+typedef struct fr_gather fr_gather;
+
+/** Collective over the world; everything is borrowed. Allocates what is sent. */
+FR_MUST_CHECK fr_status fr_gather_create(const fr_task_env *env, fr_grid *grid,
+                                         fr_task *tasks, int64_t n_tasks,
+                                         fr_gather_what what, fr_gather **out);
+/** Local. Nothing may be under way, unless the group is abandoned or broken. */
+void fr_gather_destroy(fr_gather **gather);
+
+/** Local, rank 0: a checkpoint of these tasks with room for their layers; the caller destroys it. */
+FR_MUST_CHECK fr_status fr_gather_describe(const fr_gather *gather,
+                                           const fr_run_identity *identity,
+                                           fr_checkpoint **out);
+
+/** Waits for what this rank still sends of the time before. @param into  rank 0: made by describe; NULL elsewhere */
+FR_MUST_CHECK fr_status fr_gather_begin(fr_gather *gather, fr_checkpoint *into);
+/** Take this rank's layers of a task, once each after begin. */
+FR_MUST_CHECK fr_status fr_gather_task(fr_gather *gather, int64_t task);
+/** Whether all tasks are taken and nothing of them is under way on this rank. */
+FR_MUST_CHECK fr_status fr_gather_test(fr_gather *gather, bool *is_done);
+/** Wait for what is under way. */
+FR_MUST_CHECK fr_status fr_gather_wait(fr_gather *gather);
 
 /** Local: take this rank's layers and the task's place from a checkpoint. Tasks are matched by name; a task
  * that the checkpoint lacks keeps what it has and *found is false. FR_ERR_CHECKPOINT if shapes, data or

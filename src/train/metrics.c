@@ -42,9 +42,12 @@ static bool is_of_the_past(const char *line, size_t bytes, const fr_task *tasks,
     json_t *object = json_loadb(line, bytes, 0, NULL);
     json_t *step = json_object_get(object, "step");
     const char *name = json_string_value(json_object_get(object, "task"));
-    for (int64_t i = 0; i < n_tasks && name != NULL && json_is_integer(step); i++) {
-        past = past || (strcmp(tasks[i].config->name, name) == 0 &&
-                        json_integer_value(step) <= (json_int_t)tasks[i].step);
+    bool saved = json_object_get(object, "saved") != NULL; /* of all tasks */
+    for (int64_t i = 0; i < n_tasks && json_is_integer(step); i++) {
+        bool is_told =
+            saved || (name != NULL && strcmp(tasks[i].config->name, name) == 0);
+        past =
+            past || (is_told && json_integer_value(step) <= (json_int_t)tasks[i].step);
     }
     json_decref(object);
     return past;
@@ -252,5 +255,20 @@ fr_status fr_metrics_stopped(fr_metrics *metrics, const char *task, int64_t step
     metrics->total_steps -= steps_left;
     json_t *line = json_pack("{s:s, s:I, s:s}", "task", task, "step", (json_int_t)step,
                              "stopped", reason);
+    return write_line(metrics, line);
+}
+
+fr_status fr_metrics_saved(fr_metrics *metrics, const fr_write *write, double blocked)
+{
+    enum { NAME_BYTES = 64 };
+    char name[NAME_BYTES];
+    if (metrics->file == NULL) {
+        return FR_OK;
+    }
+    (void)snprintf(name, sizeof name, "checkpoint-%lld.h5", (long long)write->step);
+    json_t *line = json_pack(
+        "{s:s, s:I, s:f, s:f, s:f}", "saved", write->name != NULL ? write->name : name,
+        "step", (json_int_t)write->step, "blocked_seconds", blocked, "writer_seconds",
+        write->seconds, "writer_cpu_seconds", write->cpu_seconds);
     return write_line(metrics, line);
 }

@@ -7,6 +7,7 @@
 #define FR_TRAIN_METRICS_H
 
 #include "train/step.h"
+#include "train/writer.h"
 
 typedef struct fr_metrics fr_metrics;
 
@@ -35,6 +36,13 @@ FR_MUST_CHECK fr_status fr_metrics_validation(fr_metrics *metrics, const char *t
 FR_MUST_CHECK fr_status fr_metrics_stopped(fr_metrics *metrics, const char *task,
                                            int64_t step, int64_t steps_left,
                                            const char *reason);
+
+/**
+ * A file was committed: a line {"saved": its name, "step", "blocked_seconds", "writer_seconds", "writer_cpu_seconds"}.
+ * @param blocked  seconds for which training stood still for files since the line before
+ */
+FR_MUST_CHECK fr_status fr_metrics_saved(fr_metrics *metrics, const fr_write *write,
+                                         double blocked);
 
 /** Seconds of a monotonic clock. */
 double fr_now(void);

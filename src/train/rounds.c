@@ -1,7 +1,7 @@
 /* The training loop: this stage's part of the schedule, and what happens between rounds. While microbatches are in
  * flight nothing collective may wait: decisions are pure functions of words that all ranks agreed on, and what
- * fails on one rank alone is told with the next word. Validation, saving and agreeing wait until the
- * stage has drained. */
+ * fails on one rank alone is told with the next word. Validation and agreeing wait until the stage has drained; a
+ * checkpoint does not: each task's layers leave for it right after the task's own step. */
 #include "train/run_impl.h"
 
 #include "base/file.h"
@@ -17,6 +17,7 @@ typedef struct progress {
     bool stepped;  /* in the latest round */
     bool reported; /* its result is in the metrics and its stopping rules are decided */
     bool untold;   /* a rule has stopped it, and nobody has been told why */
+    bool unsaved;  /* the checkpoint that was begun waits for it */
 } progress;
 
 typedef struct rounds {
@@ -62,7 +63,16 @@ static void note_failure(rounds *r, fr_status status)
     r->failure = r->failure == FR_OK ? status : r->failure;
 }
 
-/* Finish the task's step if it is under way, once: metrics, stopping rules. */
+static fr_status save_task(rounds *r, int64_t index)
+{
+    if (!r->tasks[index].unsaved) {
+        return FR_OK;
+    }
+    r->tasks[index].unsaved = false;
+    return leave_alone(r, fr_run_save_task(r->run, index));
+}
+
+/* Finish the task's step if it is under way, once: metrics, stopping rules, its part of a checkpoint. */
 static fr_status report_step(rounds *r, int64_t index)
 {
     fr_run_state *run = r->run;
@@ -84,7 +94,7 @@ static fr_status report_step(rounds *r, int64_t index)
                                     run->config->run.log_every, &result));
     fr_stop_reason reason = fr_task_decide(task, run->config->run.nonfinite_limit);
     r->tasks[index].untold = reason != FR_STOP_NONE;
-    return FR_OK;
+    return save_task(r, index);
 }
 
 /* ---- between rounds --------------------------------------------------------------------------- */
@@ -145,11 +155,29 @@ static bool save_due(const rounds *r)
     return false;
 }
 
+/* A checkpoint of the round that nothing else ends: tasks whose step is still under way follow when it is done. */
+static fr_status begin_save(rounds *r)
+{
+    fr_run_state *run = r->run;
+    int64_t total = 0;
+    for (int64_t i = 0; i < run->n_tasks; i++) {
+        total += planned_step(r, i);
+        r->tasks[i].unsaved = true;
+    }
+    FR_TRY(leave_alone(r, fr_run_begin_save(run, total)));
+    for (int64_t i = 0; i < run->n_tasks; i++) {
+        if (r->tasks[i].reported) {
+            FR_TRY(save_task(r, i));
+        }
+    }
+    return FR_OK;
+}
+
 /* Something between this round and the next needs all tasks' steps done. */
 static bool pause_due(const rounds *r)
 {
     const fr_run_state *run = r->run;
-    bool due = r->stop || r->failed || !fr_run_is_live(run) || save_due(r);
+    bool due = r->stop || r->failed || !fr_run_is_live(run);
     for (int64_t i = 0; i < run->n_tasks; i++) {
         bool ends = planned_step(r, i) >= run->tasks[i].n_steps;
         due = due || r->tasks[i].untold || (r->tasks[i].stepped && ends) ||
@@ -187,6 +215,8 @@ static fr_status pause_round(rounds *r)
         FR_TRY(report_step(r, i));
     }
     FR_TRY(leave_alone(r, fr_engine_settle(run->session.engine)));
+    FR_TRY(leave_alone(r, fr_run_settle_saves(run)));
+    note_failure(r, run->saves.failure);
     fr_status untold = r->failure;
     r->failure = FR_OK;
     FR_TRY(fr_group_agree(run->world, untold));
@@ -195,7 +225,10 @@ static fr_status pause_round(rounds *r)
     bool live = fr_run_is_live(run);
     r->stop = r->stop || (stop_after > 0 && fr_run_step(run) >= stop_after);
     if (save || !live || r->stop) {
-        FR_TRY(fr_run_save(run));
+        FR_TRY(leave_alone(r, fr_run_save(run)));
+    }
+    if (!live || r->stop) {
+        FR_TRY(fr_run_finish_saves(run));
     }
     if (live && r->stop) {
         return FR_FAIL(
@@ -224,6 +257,8 @@ static fr_status answer_round(rounds *r, const fr_action *action)
             return FR_OK;
         }
         FR_TRY(pause_round(r));
+    } else if (save_due(r)) {
+        FR_TRY(begin_save(r));
     }
     if (!fr_run_is_live(run)) {
         fr_schedule_end(&r->schedule);
@@ -287,6 +322,8 @@ static fr_status run_microbatch(rounds *r, const fr_action *action)
     const fr_task *task = &run->tasks[action->task];
     fr_watch_at(run->watch, task->step + 1, task->config->name, action->microbatch);
     fr_steps_progress(r->steps);
+    FR_TRY(leave_alone(r, fr_run_progress_saves(run)));
+    note_failure(r, run->saves.failure);
     if (action->act == FR_ACT_FORWARD) {
         return leave_alone(r, run_forward(r, action));
     }

@@ -63,6 +63,7 @@ static fr_status run_steps(fr_run_state *run)
 
 static void close_run(fr_run_state *run)
 {
+    fr_run_close_saves(run);
     fr_metrics_close(&run->metrics);
     for (int64_t i = 0; run->tasks != NULL && i < run->n_tasks; i++) {
         fr_task_close(&run->tasks[i]);
@@ -82,7 +83,7 @@ fr_status fr_run(fr_ctx *ctx, fr_group *world, const fr_config *config,
                         .world = world,
                         .config = config,
                         .options = options,
-                        .saved_total = -1};
+                        .saves = {.total = -1}};
     *options->watch = NULL;
     fr_run_block_signals();
     fr_status status = fr_run_prepare(&run);

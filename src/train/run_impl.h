@@ -10,6 +10,20 @@
 #include "train/run.h"
 #include "train/session.h"
 #include "train/step.h"
+#include "train/writer.h"
+
+/* Files that are saved while training goes on (run_save.c). On ranks other than 0 only the gather is there. */
+typedef struct fr_saves {
+    fr_gather *gather;
+    fr_writer *writer;
+    fr_checkpoint *spares[FR_WRITER_PLACES]; /* buffers that nobody uses */
+    int n_spares;
+    int n_buffers;          /* allocated, in use or not */
+    fr_checkpoint *filling; /* layers are on their way into it; NULL: none */
+    double blocked;         /* seconds for which training stood still, yet untold */
+    int64_t total;          /* steps of all tasks in the newest checkpoint; -1: none */
+    fr_status failure;      /* of a write, the first one */
+} fr_saves;
 
 typedef struct fr_run_state {
     fr_ctx *ctx;
@@ -25,8 +39,8 @@ typedef struct fr_run_state {
     char *config_text;      /* resolved */
     fr_checkpoint *resumed; /* NULL: from step 0 */
     char *resumed_path;
-    int64_t saved_total; /* fr_run_total at the newest checkpoint; -1: none */
-    fr_watch *watch;     /* borrowed from options->watch; NULL: not there yet */
+    fr_saves saves;
+    fr_watch *watch; /* borrowed from options->watch; NULL: not there yet */
 } fr_run_state;
 
 /** Everything before the first step; collective. */
@@ -35,11 +49,38 @@ FR_MUST_CHECK fr_status fr_run_prepare(fr_run_state *run);
 /** What checkpoints of this run say about it; strings borrowed from the run. */
 void fr_run_identify(const fr_run_state *run, fr_run_identity *out);
 
-/** Write checkpoint-STEP.h5; collective. */
+/** Start what saves need; collective over the world. */
+FR_MUST_CHECK fr_status fr_run_open_saves(fr_run_state *run);
+/** Wait for the writer and drop everything. */
+void fr_run_close_saves(fr_run_state *run);
+
+/**
+ * A checkpoint while microbatches are in flight, in three parts that every rank goes through alike. Each waits for nobody
+ * who waits for this rank. A failed write is told by saves.failure, and fr_run_finish_saves; what else fails is of
+ * this rank alone.
+ *
+ *   begin     once the steps are decided that it holds; waits if two checkpoints are still being written
+ *   task      right after each task's own step, or at once where it made none
+ *   progress  now and then: layers that have arrived go to the writer
+ *
+ * @param total  fr_run_total once the steps under way are done
+ */
+FR_MUST_CHECK fr_status fr_run_begin_save(fr_run_state *run, int64_t total);
+FR_MUST_CHECK fr_status fr_run_save_task(fr_run_state *run, int64_t task);
+FR_MUST_CHECK fr_status fr_run_progress_saves(fr_run_state *run);
+
+/** Wait until the layers of a checkpoint begun are with the writer; every task is done. */
+FR_MUST_CHECK fr_status fr_run_settle_saves(fr_run_state *run);
+
+/** The whole of a checkpoint, where no step is under way; nothing if the newest one is of the same steps. */
 FR_MUST_CHECK fr_status fr_run_save(fr_run_state *run);
-/** Write prefix.h5; collective. */
+
+/** Wait until all that was saved is committed; collective. */
+FR_MUST_CHECK fr_status fr_run_finish_saves(fr_run_state *run);
+
+/** Write prefix.h5 and wait for it; collective. */
 FR_MUST_CHECK fr_status fr_run_save_prefixes(fr_run_state *run);
-/** Write best.h5, each task's best prefix by validation; collective. */
+/** Hand best.h5, each task's best prefix by validation, to the writer; collective. */
 FR_MUST_CHECK fr_status fr_run_save_best(fr_run_state *run);
 
 /** Rank 0, after the checkpoint is committed: a file STOP becomes STOPPED, so that the next start does not stop for it

@@ -338,7 +338,7 @@ static fr_status start_files(fr_run_state *run)
         const fr_task *task = &run->tasks[i];
         total += task->stopped ? task->step : task->n_steps;
     }
-    run->saved_total = run->resumed != NULL ? fr_run_total(run) : -1;
+    run->saves.total = run->resumed != NULL ? fr_run_total(run) : -1;
     if (fr_group_rank(run->world) == 0) {
         FR_TRY(write_config(run));
     }
@@ -367,5 +367,6 @@ fr_status fr_run_prepare(fr_run_state *run)
     for (int64_t i = 0; i < run->n_tasks; i++) {
         FR_TRY(start_task(run, &run->tasks[i]));
     }
-    return fr_group_agree(run->world, start_files(run));
+    FR_TRY(fr_group_agree(run->world, start_files(run)));
+    return fr_run_open_saves(run);
 }

@@ -23,7 +23,7 @@ for ((stop = 1; stop < steps; stop++)); do
     says "--resume"
     train "part-$stop" "$s2" "$r2" --resume 2>"$work/err" || fail "$(cat "$work/err")"
     same "$work/whole/checkpoint-$steps.h5" "$work/part-$stop/checkpoint-$steps.h5"
-    lines=$(wc -l <"$work/part-$stop/metrics.jsonl")
+    lines=$(grep -c '"lr"' "$work/part-$stop/metrics.jsonl")
     [ "$lines" = "$steps" ] || fail "$lines metric lines for $steps steps"
     echo "$1 stopped after $stop on ${s1}x$r1, finished on ${s2}x$r2: identical"
 done

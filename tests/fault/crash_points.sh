@@ -2,7 +2,8 @@
 # crash_points.sh SHIM [all]: each system call of a small run on its folder fails, or is the run's last.
 #
 # Two runs are counted by the preloaded SHIM (crash_shim.c): one from the start, and the resume of one that was killed in
-# a save. Then for each of their calls, in each mode: a killed run is dead, a failing call ends the run with exit code
+# a save. The main thread's calls (m1, m2, ...) and those of the thread that writes checkpoints (w1, ...) are counted apart:
+# each comes in the same order in every run, while the other is anywhere. Then for each of their calls, in each mode: a killed run is dead, a failing call ends the run with exit code
 # 1 and a message that names file and reason; only what can be done without (caches, the lock's text, removing old
 # files) may fail unnoticed. Afterwards `latest` can be read, and a resume ends with the uninterrupted run's bytes
 # and no temporary file. Without `all`, modes eio, full and short take every fourth call.
@@ -13,9 +14,10 @@ shim=$1
 extent=${2:-some}
 steps=2
 lanes=2
+declare -A calls names
 dir=run # relative, so that the files of both lanes and of the reference have the same bytes
 
-# run_disturbed NUMBER MODE [ARGUMENTS...]: exit code in $code, messages in err, calls in log.
+# run_disturbed ID MODE [ARGUMENTS...]: exit code in $code, messages in err, calls in log.
 run_disturbed() {
     local number=$1 mode=$2
     shift 2
@@ -43,7 +45,7 @@ is_dispensable() {
 # broken TEXT: the point at hand is not as it must be.
 broken() {
     cat err >&2
-    fail "$scenario run, mode $mode at call $number (${calls[number]:-} ${names[number]:-}): $*"
+    fail "$scenario run, mode $mode at call $number (${calls[$number]:-} ${names[$number]:-}): $*"
 }
 
 check_resume() {
@@ -75,7 +77,7 @@ check_failure() {
     local file reason="No space left on device"
     local wanted=1
     [ "$mode" != eio ] || reason="Input/output error"
-    case $mode:${calls[number]}:${names[number]} in
+    case $mode:${calls[$number]}:${names[$number]} in
     full:*) ;; # what fails is a later call
     *:open:checkpoint-*.h5) wanted=6 reason="none of its 1 checkpoints can be used" ;;
     *:open:metrics.jsonl) wanted=3 ;;
@@ -87,17 +89,18 @@ check_failure() {
     done
 }
 
-# Whether the disturbed run must end with an error.
+# Whether the disturbed run must end with an error. The last thing that takes space is the main thread's line about the
+# last file that the writer wrote.
 must_fail() {
     if [ "$mode" = full ]; then
-        [ "$number" -le "$last_space" ]
+        [[ $number = w* || ${number#m} -le $last_space ]]
     else
-        ! is_dispensable "${calls[number]}" "${names[number]}"
+        ! is_dispensable "${calls[$number]}" "${names[$number]}"
     fi
 }
 
 try_point() {
-    case $mode:${calls[number]} in
+    case $mode:${calls[$number]} in
     torn:*write | short:*write) ;;
     torn:* | short:*) return 0 ;;
     esac
@@ -116,41 +119,44 @@ try_point() {
     check_resume
 }
 
-# Learn the scenario's calls: number to call and file, and the last that takes space and is needed.
+# Learn the scenario's calls: id to call and file, and the main thread's last that takes space and is needed.
 count_calls() {
-    local at call path renamed=''
-    calls=() names=() last_space=0
+    local at call path
+    local -A renamed=()
+    ids=() calls=() names=() last_space=0
     lay "$scenario"
-    run_disturbed 0 kill "${arguments[@]}"
+    run_disturbed "" kill "${arguments[@]}"
     [ $code = 0 ] || fail "counting ended with $code: $(cat err)"
     while read -r at call path; do
         path=${path##*/}
         case $call:$path in
-        rename:*) renamed=$path ;;
-        open:run | fsync:run) path=$renamed/ ;; # the folder is synced for the sake of the file renamed in it
+        rename:*) renamed[${at:0:1}]=$path ;;
+        open:run | fsync:run) path=${renamed[${at:0:1}]}/ ;; # the folder is synced for the sake of the file renamed in it
         esac
-        calls[at]=$call
-        names[at]=$path
-        case $call in
-        create | *write | fsync | mkdir) is_dispensable "$call" "$path" || last_space=$at ;;
+        ids+=("$at")
+        calls[$at]=$call
+        names[$at]=$path
+        case $at:$call in
+        m*:create | m*:*write | m*:fsync | m*:mkdir) is_dispensable "$call" "$path" || last_space=${at#m} ;;
         esac
     done <log
 }
 
 # The points of both scenarios that fall to a lane, in a folder of its own.
 run_lane() {
-    local lane=$1 turn=0 points=0 stride
+    local lane=$1 turn=0 points=0 stride i
     mkdir "$work/lane-$lane"
     cd "$work/lane-$lane"
     for scenario in start resume; do
         arguments=()
         [ $scenario = start ] || arguments=(--resume)
         count_calls
-        [ "$lane" != 0 ] || echo "$scenario: ${#calls[@]} calls"
+        [ "$lane" != 0 ] || echo "$scenario: ${#ids[@]} calls, $(printf '%s\n' "${ids[@]}" | grep -c w) of the writer"
         for mode in kill torn enospc eio full short; do
             stride=1
             [[ $extent = all || $mode =~ ^(kill|torn|enospc)$ ]] || stride=4
-            for ((number = 1; number <= ${#calls[@]}; number += stride)); do
+            for ((i = 0; i < ${#ids[@]}; i += stride)); do
+                number=${ids[i]}
                 [ $((turn++ % lanes)) != "$lane" ] || try_point
             done
         done

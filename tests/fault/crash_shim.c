@@ -3,12 +3,14 @@
  *
  * Environment:
  *   CRASH_FOLDER  the folder: it, and every path that starts with it and a slash
- *   CRASH_LOG     a file outside that gets a line "NUMBER CALL PATH" for each call met
- *   CRASH_AT      number of the call to disturb, from 1; 0: only count
+ *   CRASH_LOG     a file outside that gets a line "CALL_ID CALL PATH" for each call met; the id is m1, m2, ... for
+ *                 calls of the main thread and w1, w2, ... for those of the one that writes checkpoints: each
+ *                 thread's calls come in the same order in every run, whatever the other does
+ *   CRASH_AT      id of the call to disturb; empty: only count
  *   CRASH_MODE    enospc, eio  the call fails and does nothing (a close closes all the same)
- *                 full         the call and every later one that takes space fail with ENOSPC
+ *                 full         the call and every later one of any thread that takes space fail with ENOSPC
  *                 short        a write takes half of its bytes
- *                 kill         SIGKILL before the call; before call k + 1 is after call k
+ *                 kill         SIGKILL before the call; before a thread's call k + 1 is after its call k
  *                 torn         a write takes half of its bytes, then SIGKILL
  *
  * The C library's own calls do not come by here: streams are replaced by ones that write through this file.
@@ -19,6 +21,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -29,13 +32,15 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { N_FILES = 256, PATH_BYTES = 1024, LINE_BYTES = PATH_BYTES + 64 };
+enum { N_FILES = 256, PATH_BYTES = 1024, LINE_BYTES = PATH_BYTES + 64, ID_BYTES = 24 };
 
 typedef enum action { PASS, FAIL, HALVE, TEAR } action;
 
-/* What this process did so far. */
+/* What this process did so far; each count belongs to its thread. */
 typedef struct record {
-    long met;
+    long met_by_main;
+    long met_by_writer;
+    atomic_bool is_full;
     char paths[N_FILES][PATH_BYTES]; /* of open descriptors, "" for others */
 } record;
 
@@ -66,11 +71,11 @@ static bool is_met(int file)
     return path_of(file)[0] != '\0';
 }
 
-static void log_call(const char *call, const char *path)
+static void log_call(const char *id, const char *call, const char *path)
 {
     const char *name = getenv("CRASH_LOG");
     char line[LINE_BYTES];
-    int bytes = snprintf(line, sizeof line, "%ld %s %s\n", done.met, call, path);
+    int bytes = snprintf(line, sizeof line, "%s %s %s\n", id, call, path);
     long log = name != NULL ? syscall(SYS_openat, AT_FDCWD, name,
                                       O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666)
                             : -1;
@@ -85,18 +90,21 @@ static action meet(const char *call, const char *path, bool takes_space)
 {
     const char *at = getenv("CRASH_AT");
     const char *mode = getenv("CRASH_MODE");
-    long number = at != NULL ? strtol(at, NULL, 10) : 0;
+    bool is_main = syscall(SYS_gettid) == getpid();
+    long *met = is_main ? &done.met_by_main : &done.met_by_writer;
     bool is_write = strstr(call, "write") != NULL;
-    done.met++;
-    log_call(call, path);
-    if (mode == NULL || number <= 0 || done.met < number) {
-        return PASS;
+    char id[ID_BYTES];
+    (void)snprintf(id, sizeof id, "%c%ld", is_main ? 'm' : 'w', ++*met);
+    log_call(id, call, path);
+    bool is_chosen = mode != NULL && at != NULL && strcmp(at, id) == 0;
+    if (is_chosen && strcmp(mode, "full") == 0) {
+        atomic_store(&done.is_full, true);
     }
-    if (strcmp(mode, "full") == 0 && takes_space) {
+    if (atomic_load(&done.is_full) && takes_space) {
         errno = ENOSPC;
         return FAIL;
     }
-    if (done.met > number) {
+    if (!is_chosen) {
         return PASS;
     }
     if (strcmp(mode, "kill") == 0) {

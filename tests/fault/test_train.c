@@ -3,6 +3,7 @@
 #include "support/fault.h"
 #include "train/checkpoint.h"
 #include "train/config.h"
+#include "train/writer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -131,10 +132,27 @@ static void checkpoint_survives_each_failed_allocation(void)
     fr_checkpoint_destroy(&checkpoint);
 }
 
+static fr_status run_writer(fr_ctx *ctx, void *argument)
+{
+    const place *at = argument;
+    fr_writer *writer = NULL;
+    fr_status status = fr_writer_create(ctx, at->path, 1, &writer);
+    fr_writer_destroy(&writer);
+    return status;
+}
+
+static void starting_a_writer_survives_each_failed_allocation(void)
+{
+    place at = {.checkpoint = NULL};
+    (void)snprintf(at.path, sizeof at.path, "%s", fr_test_folder());
+    CU_ASSERT_TRUE(fr_fault_sweep("writer", run_writer, &at) >= 3);
+}
+
 static const fr_case CASES[] = {
     FR_CASE(config_survives_each_failed_allocation),
     FR_CASE(building_a_checkpoint_survives_each_failed_allocation),
     FR_CASE(checkpoint_survives_each_failed_allocation),
+    FR_CASE(starting_a_writer_survives_each_failed_allocation),
 };
 
 int main(int argc, char **argv)
