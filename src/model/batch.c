@@ -20,6 +20,7 @@ void fr_batch_clear(fr_batch *batch)
     batch->n_segments = 0;
     batch->n_units = 0;
     batch->n_targets = 0;
+    batch->n_read = 0;
 }
 
 void fr_batch_fini(fr_batch *batch)
@@ -27,7 +28,8 @@ void fr_batch_fini(fr_batch *batch)
     free(batch->ids_T);
     free(batch->positions_T);
     free(batch->segments);
-    free(batch->target_rows_R);
+    free(batch->read_rows_S);
+    free(batch->target_reads_R);
     free(batch->target_ids_R);
     *batch = (fr_batch){0};
 }
@@ -83,8 +85,9 @@ static fr_status reserve_targets(fr_ctx *ctx, fr_batch *b, int64_t extra)
         return FR_OK;
     }
     needed += needed / 2;
+    FR_TRY(grow(ctx, &b->read_rows_S, sizeof *b->read_rows_S, b->n_read, needed));
     FR_TRY(
-        grow(ctx, &b->target_rows_R, sizeof *b->target_rows_R, b->n_targets, needed));
+        grow(ctx, &b->target_reads_R, sizeof *b->target_reads_R, b->n_targets, needed));
     FR_TRY(grow(ctx, &b->target_ids_R, sizeof *b->target_ids_R, b->n_targets, needed));
     b->target_room = needed;
     return FR_OK;
@@ -120,17 +123,32 @@ static fr_segment *add_rows(fr_batch *b, const int32_t *ids, int64_t count,
     return segment;
 }
 
-/* Token i of a sequence is predicted by row `first_row` + i - 1; token 0 by `row_before`, if any. */
+/* The row before all targets of a unit: the last one of the source. */
+typedef struct common_row {
+    int64_t row;  /* -1: none */
+    int64_t read; /* its place in read_rows_S; -1: not there yet */
+} common_row;
+
+/* Token i of a sequence is predicted by row `first_row` + i - 1; token 0 by the common row, if any. */
 static void add_predictions(fr_batch *b, const fr_sequence *sequence, int64_t first_row,
-                            int64_t row_before)
+                            common_row *before)
 {
     for (int64_t i = 0; sequence->counted != NULL && i < sequence->count; i++) {
-        int64_t row = i == 0 ? row_before : first_row + i - 1;
-        if (sequence->counted[i] != 0 && row >= 0) {
-            b->target_rows_R[b->n_targets] = (int32_t)row;
-            b->target_ids_R[b->n_targets] = sequence->ids[i];
-            b->n_targets++;
+        int64_t row = i == 0 ? before->row : first_row + i - 1;
+        if (sequence->counted[i] == 0 || row < 0) {
+            continue;
         }
+        int64_t read = i == 0 ? before->read : -1;
+        if (read < 0) {
+            read = b->n_read++;
+            b->read_rows_S[read] = (int32_t)row;
+        }
+        if (i == 0) {
+            before->read = read;
+        }
+        b->target_reads_R[b->n_targets] = (int32_t)read;
+        b->target_ids_R[b->n_targets] = sequence->ids[i];
+        b->n_targets++;
     }
 }
 
@@ -153,14 +171,14 @@ fr_status fr_batch_add(fr_ctx *ctx, fr_batch *batch, int64_t first_position,
     FR_TRY(
         reserve_targets(ctx, batch, predictions_at_most(source, targets, n_targets)));
     fr_span source_span = {batch->n_tokens, source->count};
-    int64_t last_source_row =
-        source->count > 0 ? batch->n_tokens + source->count - 1 : -1;
+    common_row before = {-1, -1};
     if (source->count > 0) {
-        add_predictions(batch, source, batch->n_tokens, -1);
+        add_predictions(batch, source, batch->n_tokens, &before);
+        before.row = batch->n_tokens + source->count - 1;
         add_rows(batch, source->ids, source->count, first_position);
     }
     for (int64_t t = 0; t < n_targets; t++) {
-        add_predictions(batch, &targets[t], batch->n_tokens, last_source_row);
+        add_predictions(batch, &targets[t], batch->n_tokens, &before);
         fr_segment *segment = add_rows(batch, targets[t].ids, target_rows(&targets[t]),
                                        first_position + source->count);
         if (source->count > 0) {

@@ -105,30 +105,30 @@ static fr_status chunk_back(const fr_layer_context *c, fr_head *head, int64_t n_
 }
 
 fr_status fr_head_loss(const fr_layer_context *context, fr_head *head,
-                       const fr_batch *batch, const float *x_TD, double *nll_R,
-                       float *dx_TD)
+                       const fr_batch *batch, const float *x_SD, double *nll_R,
+                       float *dx_SD)
 {
     int64_t width = context->arch->d_model;
     size_t row_bytes = (size_t)width * sizeof(float);
     for (int64_t first = 0; first < batch->n_targets; first += head->chunk_rows) {
         int64_t left = batch->n_targets - first;
         int64_t n = left < head->chunk_rows ? left : head->chunk_rows;
-        const int32_t *rows = batch->target_rows_R + first;
+        const int32_t *rows = batch->target_reads_R + first;
         for (int64_t r = 0; r < n; r++) {
-            memcpy(head->x + r * width, x_TD + rows[r] * width, row_bytes);
+            memcpy(head->x + r * width, x_SD + rows[r] * width, row_bytes);
         }
         final_norm(context, head, n, head->x, head->h, head->statistics);
         FR_TRY(fr_linear(context->device, n, head->h, &head->vocabulary, false,
                          head->logits));
         fr_cross_entropy(context->device, n, context->arch->vocab_size, head->logits,
-                         batch->target_ids_R + first, dx_TD != NULL, nll_R + first);
-        if (dx_TD == NULL) {
+                         batch->target_ids_R + first, dx_SD != NULL, nll_R + first);
+        if (dx_SD == NULL) {
             continue;
         }
         FR_TRY(chunk_back(context, head, n));
         for (int64_t r = 0; r < n; r++) {
             fr_add(context->device, width, head->dx + r * width,
-                   dx_TD + rows[r] * width);
+                   dx_SD + rows[r] * width);
         }
     }
     return FR_OK;

@@ -32,12 +32,12 @@ FR_MUST_CHECK fr_status fr_head_load(fr_ctx *ctx, const fr_weights *weights,
 void fr_head_fini(fr_head *head);
 
 /**
- * nll_R of the batch's targets from the hidden states x_TD; with dx_TD not NULL also adds
- * d (sum of nll) / dx to it, target by target in their order.
+ * nll_R of the batch's targets from the hidden states x_SD of the rows that are read; with dx_SD not NULL also
+ * adds d (sum of nll) / dx to it, target by target in their order.
  */
 FR_MUST_CHECK fr_status fr_head_loss(const fr_layer_context *context, fr_head *head,
-                                     const fr_batch *batch, const float *x_TD,
-                                     double *nll_R, float *dx_TD);
+                                     const fr_batch *batch, const float *x_SD,
+                                     double *nll_R, float *dx_SD);
 
 /** Logits of one row. */
 FR_MUST_CHECK fr_status fr_head_logits(const fr_layer_context *context, fr_head *head,

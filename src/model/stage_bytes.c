@@ -53,8 +53,10 @@ int64_t fr_stage_head_bytes(const fr_stage_shape *shape)
 /* A stage that knows its sizes and holds nothing. */
 static fr_stage empty_stage(const fr_stage_shape *shape, int64_t n_layers)
 {
-    return (fr_stage){
-        .arch = *shape->arch, .dtype = shape->dtype, .n_layers = n_layers};
+    return (fr_stage){.arch = *shape->arch,
+                      .dtype = shape->dtype,
+                      .recompute = shape->recompute,
+                      .n_layers = n_layers};
 }
 
 /* The chain's output and the gradient that a slot of no layers would still have. */

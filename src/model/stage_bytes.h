@@ -9,6 +9,7 @@
 
 #include "device/device.h"
 #include "model/arch.h"
+#include "model/recompute.h"
 
 typedef struct fr_stage_shape {
     const fr_arch *arch; /* borrowed */
@@ -16,6 +17,7 @@ typedef struct fr_stage_shape {
     int64_t first_layer;
     int64_t n_layers;
     int64_t max_position; /* as in fr_stage_params */
+    fr_recompute recompute;
 } fr_stage_shape;
 
 /** Frozen weights: matrices in dtype, vectors and tables in f32; with the embedding on the first stage and the
@@ -32,8 +34,9 @@ int64_t fr_stage_workspace_bytes(const fr_stage_shape *shape, int64_t n_tokens);
 int64_t fr_stage_gradient_bytes(const fr_stage_shape *shape, int64_t n_units,
                                 int64_t length);
 
-/** One slot: with `keep` n (8D + 4Q + 4KV + 4F + 4H + 16) a token in bf16 for n layers of a Llama (fr_saved) and
- * 8D for the output and the gradient; without, one layer's and two rows of the chain. */
+/** One slot: with `keep` n (8D + 4Q + 4KV + 4F + 4H + 16) a token in bf16 for n layers of a Llama (fr_saved; less 4F
+ * with FR_RECOMPUTE_MLP, 4D alone with _LAYER) and 8D for the output and the gradient; without, 8D. Should every row be
+ * read: of the model's last layer fewer may be used. */
 int64_t fr_stage_slot_bytes(const fr_stage_shape *shape, int64_t n_tokens, bool keep);
 
 #endif
