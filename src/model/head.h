@@ -11,18 +11,23 @@
 /** Enough rows to keep the matrix product at its full rate, few enough that [rows, V] stays small. */
 enum { FR_HEAD_CHUNK_ROWS = 128 };
 
+/** Rows projected at a time. */
+int64_t fr_head_chunk(int64_t n_targets);
+
 typedef struct fr_head {
+    fr_ctx *ctx; /* borrowed */
     fr_matrix
         vocabulary;   /* [V, D], owned unless it is the embedding of the same stage */
     float *norm;      /* [D] */
     float *norm_bias; /* [D] or NULL */
     void *owned;
-    int64_t chunk_rows; /* rows projected at a time */
-    float *x;           /* [chunk, D] */
-    float *h;           /* [chunk, D] */
-    float *dx;          /* [chunk, D] */
-    float *statistics;  /* [chunk, 2] */
-    float *logits;      /* [chunk, V] */
+    /* rows that the scratch below has room for: those of a chunk, or fewer where no batch had as many */
+    int64_t room;
+    float *x;          /* [room, D] */
+    float *h;          /* [room, D] */
+    float *dx;         /* [room, D] */
+    float *statistics; /* [room, 2] */
+    float *logits;     /* [room, V] */
 } fr_head;
 
 /** @param shared_embedding  the token embedding of this rank if the head is tied and it is here, else NULL */

@@ -30,6 +30,7 @@ static fr_status load_layers(fr_stage *s, const fr_weights *weights)
     for (int64_t i = 0; i < s->n_layers; i++) {
         FR_TRY(fr_layer_load(s->ctx, weights, s->first_layer + i, s->dtype,
                              &s->layers[i]));
+        fr_weights_release(weights); /* file and copy are never whole in memory */
     }
     return FR_OK;
 }
@@ -73,7 +74,9 @@ static fr_status load_stage(fr_stage *s, const fr_weights *weights)
     if (s->arch.family == FR_LLAMA) {
         FR_TRY(make_rope_table(s->ctx, &s->arch, s->max_position, &s->rope_table));
     }
-    return load_ends(s, weights);
+    FR_TRY(load_ends(s, weights));
+    fr_weights_release(weights);
+    return FR_OK;
 }
 
 fr_status fr_stage_create(fr_ctx *ctx, const fr_stage_params *params, fr_stage **out)

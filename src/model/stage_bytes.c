@@ -43,11 +43,11 @@ int64_t fr_stage_weight_bytes(const fr_stage_shape *shape)
     return bytes + floats * (int64_t)sizeof(float);
 }
 
-int64_t fr_stage_head_bytes(const fr_stage_shape *shape)
+int64_t fr_stage_head_bytes(const fr_stage_shape *shape, int64_t n_targets)
 {
     const fr_arch *a = shape->arch;
     int64_t row = 3 * a->d_model + 2 + a->vocab_size;
-    return is_last(shape) ? FR_HEAD_CHUNK_ROWS * row * (int64_t)sizeof(float) : 0;
+    return is_last(shape) ? fr_head_chunk(n_targets) * row * (int64_t)sizeof(float) : 0;
 }
 
 /* A stage that knows its sizes and holds nothing. */

@@ -24,8 +24,8 @@ typedef struct fr_stage_shape {
  * vocabulary on the last (once where both are one and tied). */
 int64_t fr_stage_weight_bytes(const fr_stage_shape *shape);
 
-/** The head's scratch for one chunk of rows; 0 but on the last stage. */
-int64_t fr_stage_head_bytes(const fr_stage_shape *shape);
+/** The head's scratch for batches with n_targets predictions; 0 but on the last stage. */
+int64_t fr_stage_head_bytes(const fr_stage_shape *shape, int64_t n_targets);
 
 /** Scratch that the layers share for microbatches of n_tokens rows. */
 int64_t fr_stage_workspace_bytes(const fr_stage_shape *shape, int64_t n_tokens);

@@ -109,7 +109,8 @@ void fr_forecast_memory(const fr_forecast_params *params, int stage,
     int64_t cap = fr_schedule_cap(p->n_stages, stage, p->warmup_depth);
     int64_t message = fr_edge_bytes(p->arch, rows);
     *out = (fr_rank_memory){.weights = fr_stage_weight_bytes(&shape),
-                            .head = fr_stage_head_bytes(&shape),
+                            /* a target of n tokens takes n - 1 rows */
+                            .head = fr_stage_head_bytes(&shape, 2 * rows),
                             .process = PROCESS_BYTES};
     out->edges = (cap * 2 + (stage > 0)) * message;
     out->activations = cap * (fr_stage_slot_bytes(&shape, rows, true) - 2 * message);

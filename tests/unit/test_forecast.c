@@ -365,9 +365,7 @@ static void check_stage(const fr_tiny *tiny, fr_dtype dtype, fr_recompute recomp
     int64_t before = allocated();
     FR_ASSERT_OK(fr_stage_create(ctx, &params, &stage));
     int64_t created = allocated();
-    check_near("weights and head", created - before,
-               fr_stage_weight_bytes(&shape) + fr_stage_head_bytes(&shape),
-               14 * n + 16);
+    check_near("weights", created - before, fr_stage_weight_bytes(&shape), 14 * n + 16);
     FR_ASSERT_OK(fr_slot_create(stage, true, &slot));
     FR_ASSERT_OK(fr_slot_prepare(stage, slot, &tiny->batch));
     check_near("slot and workspace", allocated() - created,
@@ -379,8 +377,18 @@ static void check_stage(const fr_tiny *tiny, fr_dtype dtype, fr_recompute recomp
                             fr_stage_workspace_bytes(&shape, ROWS),
                         fr_slot_bytes(stage, ROWS, keep != 0));
     }
+    if (fr_stage_is_last(stage)) {
+        double nll[12];
+        FR_ASSERT_OK(fr_stage_loss(stage, &tiny->batch, slot, true, nll));
+    }
     fr_slot_destroy(&slot);
+    int64_t in_the_end = allocated();
     fr_stage_destroy(&stage);
+    check_near("stage", in_the_end - allocated(),
+               fr_stage_weight_bytes(&shape) +
+                   fr_stage_head_bytes(&shape, tiny->batch.n_targets) +
+                   fr_stage_workspace_bytes(&shape, tiny->batch.n_tokens),
+               14 * n + 24);
 }
 
 static void a_real_stage_holds_what_was_forecast(void)
