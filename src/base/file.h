@@ -20,6 +20,8 @@ typedef struct fr_map {
 /** Map a regular file. @return FR_OK; FR_ERR_DATA (missing, not a file, no permission). */
 FR_MUST_CHECK fr_status fr_map_open(fr_ctx *ctx, const char *path, fr_map *out);
 void fr_map_close(fr_map *map);
+/** Take the pages that were read out of this process's memory; they are read from the file again when needed. */
+void fr_map_release(const fr_map *map);
 
 /** Read a whole file into a NUL-terminated buffer that the caller frees. */
 FR_MUST_CHECK fr_status fr_file_read(fr_ctx *ctx, const char *path, char **out,

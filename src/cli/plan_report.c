@@ -114,8 +114,9 @@ static void print_candidates(const fr_plan_report *r, FILE *out)
         (void)fprintf(out, "   (%lld in all)\n", (long long)r->n_candidates);
     }
     if (!r->chosen->fits) {
-        (void)fprintf(out, "   no layout fits: more ranks, more memory, a smaller "
-                           "batch.microbatch_tokens or bf16 would help\n");
+        (void)fprintf(out,
+                      "   no layout fits: more ranks, more memory, a smaller "
+                      "batch.microbatch_tokens, run.recompute or bf16 would help\n");
     } else if (r->chosen != &r->candidates[0]) {
         const fr_layout *best = &r->candidates[0].layout;
         (void)fprintf(out,

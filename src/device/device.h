@@ -146,7 +146,7 @@ void fr_gelu_back(fr_device *device, int64_t n_tokens, int64_t width, const floa
                   const float *dy_TF, float *dx_TF);
 
 /** Store n floats as `dtype`; for bf16 also replace x by the rounded values, so that forward and
- * backward see the same numbers. */
+ * backward see the same numbers. With `saved` NULL nothing is stored, only x rounded. */
 void fr_save(fr_device *device, int64_t n, fr_dtype dtype, float *x, void *saved);
 
 /** Read back what fr_save stored. */

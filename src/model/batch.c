@@ -20,6 +20,7 @@ void fr_batch_clear(fr_batch *batch)
     batch->n_segments = 0;
     batch->n_units = 0;
     batch->n_targets = 0;
+    batch->n_read = 0;
 }
 
 void fr_batch_fini(fr_batch *batch)
@@ -27,7 +28,8 @@ void fr_batch_fini(fr_batch *batch)
     free(batch->ids_T);
     free(batch->positions_T);
     free(batch->segments);
-    free(batch->target_rows_R);
+    free(batch->read_rows_S);
+    free(batch->target_reads_R);
     free(batch->target_ids_R);
     *batch = (fr_batch){0};
 }
@@ -83,8 +85,9 @@ static fr_status reserve_targets(fr_ctx *ctx, fr_batch *b, int64_t extra)
         return FR_OK;
     }
     needed += needed / 2;
+    FR_TRY(grow(ctx, &b->read_rows_S, sizeof *b->read_rows_S, b->n_read, needed));
     FR_TRY(
-        grow(ctx, &b->target_rows_R, sizeof *b->target_rows_R, b->n_targets, needed));
+        grow(ctx, &b->target_reads_R, sizeof *b->target_reads_R, b->n_targets, needed));
     FR_TRY(grow(ctx, &b->target_ids_R, sizeof *b->target_ids_R, b->n_targets, needed));
     b->target_room = needed;
     return FR_OK;
@@ -130,18 +133,46 @@ static void add_rows(fr_batch *b, fr_sequence tokens, int64_t position, fr_span 
     b->n_tokens += tokens.count;
 }
 
-/* Token i of a sequence is predicted by row `first_row` + i - 1; token 0 by `row_before`, if any. */
-static void add_predictions(fr_batch *b, const fr_sequence *sequence, int64_t first_row,
-                            int64_t row_before)
+/* A row that several sequences follow. */
+typedef struct common_row {
+    int64_t row;  /* -1: none */
+    int64_t read; /* its place in read_rows_S; -1: not there yet */
+} common_row;
+
+static int64_t read_row(fr_batch *b, int64_t row)
 {
+    b->read_rows_S[b->n_read] = (int32_t)row;
+    return b->n_read++;
+}
+
+/*
+ * Token i of a sequence is predicted by row `first_row` + i - 1; token 0 by the common row, if any.
+ * `again`: where in read_rows_S those rows begin if the sequence was added before; -1: it was not.
+ * Returns that place.
+ */
+static int64_t add_predictions(fr_batch *b, const fr_sequence *sequence,
+                               int64_t first_row, common_row *before, int64_t again)
+{
+    int64_t first_read = again;
     for (int64_t i = 0; sequence->counted != NULL && i < sequence->count; i++) {
-        int64_t row = i == 0 ? row_before : first_row + i - 1;
-        if (sequence->counted[i] != 0 && row >= 0) {
-            b->target_rows_R[b->n_targets] = (int32_t)row;
-            b->target_ids_R[b->n_targets] = sequence->ids[i];
-            b->n_targets++;
+        int64_t read = 0;
+        if (sequence->counted[i] == 0 || (i == 0 && before->row < 0)) {
+            continue;
         }
+        if (i == 0) {
+            before->read = before->read < 0 ? read_row(b, before->row) : before->read;
+            read = before->read;
+        } else if (again >= 0) {
+            read = again++;
+        } else {
+            read = read_row(b, first_row + i - 1);
+            first_read = first_read < 0 ? read : first_read;
+        }
+        b->target_reads_R[b->n_targets] = (int32_t)read;
+        b->target_ids_R[b->n_targets] = sequence->ids[i];
+        b->n_targets++;
     }
+    return first_read;
 }
 
 /* The sequence less its first n tokens. */
@@ -153,21 +184,21 @@ static fr_sequence rest_of(const fr_sequence *s, int64_t n)
 }
 
 static void add_branch(fr_batch *b, int64_t position, fr_span shared,
-                       const fr_branch *branch)
+                       common_row *last_shared, const fr_branch *branch)
 {
     static const fr_span NONE = {0, 0};
     fr_sequence rest = rest_of(&branch->source, shared.count);
     fr_span rest_span = {b->n_tokens, rest.count};
-    int64_t last_shared = is_empty(shared) ? -1 : shared.first + shared.count - 1;
-    int64_t last_row = is_empty(rest_span) ? -1 : rest_span.first + rest_span.count - 1;
+    common_row last = {rest.count > 0 ? b->n_tokens + rest.count - 1 : -1, -1};
+    int64_t reads = -1;
     if (!is_empty(rest_span)) {
         add_rows(b, rest, position + shared.count, shared, NONE);
     }
     for (int64_t t = 0; t < branch->n_targets; t++) {
         const fr_sequence *target = &branch->targets[t];
         fr_sequence read = {target->ids, NULL, target_rows(target)};
-        add_predictions(b, &rest, rest_span.first, last_shared);
-        add_predictions(b, target, b->n_tokens, last_row);
+        reads = add_predictions(b, &rest, rest_span.first, last_shared, reads);
+        (void)add_predictions(b, target, b->n_tokens, &last, -1);
         add_rows(b, read, position + branch->source.count, shared, rest_span);
     }
 }
@@ -198,13 +229,14 @@ fr_status fr_batch_add_branches(fr_ctx *ctx, fr_batch *batch, int64_t first_posi
 {
     static const fr_span NONE = {0, 0};
     fr_span shared = {batch->n_tokens, n_shared};
+    common_row last = {n_shared > 0 ? batch->n_tokens + n_shared - 1 : -1, -1};
     FR_TRY(reserve(ctx, batch, branches, n_branches));
     if (n_shared > 0) {
         fr_sequence tokens = {branches[0].source.ids, NULL, n_shared};
         add_rows(batch, tokens, first_position, NONE, NONE);
     }
     for (int64_t i = 0; i < n_branches; i++) {
-        add_branch(batch, first_position, shared, &branches[i]);
+        add_branch(batch, first_position, shared, &last, &branches[i]);
     }
     batch->n_units++;
     return FR_OK;

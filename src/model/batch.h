@@ -36,8 +36,10 @@ typedef struct fr_batch {
     int32_t *ids_T;
     int32_t *positions_T;
     fr_segment *segments;
-    int32_t *target_rows_R; /* row whose hidden state predicts ... */
-    int32_t *target_ids_R;  /* ... this token */
+    int64_t n_read; /* S: rows whose hidden states are read, each once */
+    int32_t *read_rows_S;
+    int32_t *target_reads_R; /* which of them predicts ... */
+    int32_t *target_ids_R;   /* ... this token */
     int64_t token_room;
     int64_t segment_room;
     int64_t target_room;

@@ -451,3 +451,8 @@ void fr_gguf_close(fr_gguf **gguf)
     free(g);
     *gguf = NULL;
 }
+
+void fr_gguf_release(const fr_gguf *gguf)
+{
+    fr_map_release(&gguf->map);
+}

@@ -57,6 +57,8 @@ typedef struct fr_gguf_tensor {
 
 FR_MUST_CHECK fr_status fr_gguf_open(fr_ctx *ctx, const char *path, fr_gguf **out);
 void fr_gguf_close(fr_gguf **gguf);
+/** As fr_map_release; nothing where the bytes are borrowed. */
+void fr_gguf_release(const fr_gguf *gguf);
 
 int64_t fr_gguf_n_values(const fr_gguf *gguf);
 const fr_gguf_value *fr_gguf_value_at(const fr_gguf *gguf, int64_t index, fr_text *key);

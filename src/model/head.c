@@ -29,27 +29,40 @@ static fr_status load_norm(fr_ctx *ctx, const fr_weights *weights, fr_head *head
     return FR_OK;
 }
 
-static fr_status alloc_chunk(fr_ctx *ctx, const fr_arch *arch, fr_head *head)
+static void free_scratch(fr_head *head)
 {
-    int64_t rows = FR_HEAD_CHUNK_ROWS;
-    head->chunk_rows = rows;
+    free(head->x);
+    free(head->h);
+    free(head->dx);
+    free(head->statistics);
+    free(head->logits);
+    head->x = head->h = head->dx = head->statistics = head->logits = NULL;
+    head->room = 0;
+}
+
+static fr_status reserve(fr_head *head, const fr_arch *arch, int64_t rows)
+{
+    fr_ctx *ctx = head->ctx;
+    if (rows <= head->room) {
+        return FR_OK;
+    }
+    free_scratch(head);
     FR_TRY(fr_alloc(ctx, rows * arch->d_model, sizeof(float), &head->x));
     FR_TRY(fr_alloc(ctx, rows * arch->d_model, sizeof(float), &head->h));
     FR_TRY(fr_alloc(ctx, rows * arch->d_model, sizeof(float), &head->dx));
     FR_TRY(fr_alloc(ctx, rows * 2, sizeof(float), &head->statistics));
-    return fr_alloc(ctx, rows * arch->vocab_size, sizeof(float), &head->logits);
+    FR_TRY(fr_alloc(ctx, rows * arch->vocab_size, sizeof(float), &head->logits));
+    head->room = rows;
+    return FR_OK;
 }
 
 fr_status fr_head_load(fr_ctx *ctx, const fr_holding *holding,
                        const fr_matrix *shared_embedding, fr_head *out)
 {
-    *out = (fr_head){0};
+    *out = (fr_head){.ctx = ctx};
     fr_status status = load_vocabulary(ctx, holding, shared_embedding, out);
     if (status == FR_OK) {
         status = load_norm(ctx, holding->weights, out);
-    }
-    if (status == FR_OK) {
-        status = alloc_chunk(ctx, fr_weights_arch(holding->weights), out);
     }
     if (status != FR_OK) {
         fr_head_fini(out);
@@ -62,12 +75,13 @@ void fr_head_fini(fr_head *head)
     free(head->owned);
     free(head->norm);
     free(head->norm_bias);
-    free(head->x);
-    free(head->h);
-    free(head->dx);
-    free(head->statistics);
-    free(head->logits);
+    free_scratch(head);
     *head = (fr_head){0};
+}
+
+int64_t fr_head_chunk(int64_t n_targets)
+{
+    return n_targets < FR_HEAD_CHUNK_ROWS ? n_targets : FR_HEAD_CHUNK_ROWS;
 }
 
 static void final_norm(const fr_layer_context *c, const fr_head *head, int64_t n_rows,
@@ -101,30 +115,31 @@ static fr_status chunk_back(const fr_layer_context *c, fr_head *head, int64_t n_
 }
 
 fr_status fr_head_loss(const fr_layer_context *context, fr_head *head,
-                       const fr_batch *batch, const float *x_TD, double *nll_R,
-                       float *dx_TD)
+                       const fr_batch *batch, const float *x_SD, double *nll_R,
+                       float *dx_SD)
 {
     int64_t width = context->arch->d_model;
     size_t row_bytes = (size_t)width * sizeof(float);
-    for (int64_t first = 0; first < batch->n_targets; first += head->chunk_rows) {
-        int64_t left = batch->n_targets - first;
-        int64_t n = left < head->chunk_rows ? left : head->chunk_rows;
-        const int32_t *rows = batch->target_rows_R + first;
+    int64_t chunk = fr_head_chunk(batch->n_targets);
+    FR_TRY(reserve(head, context->arch, chunk));
+    for (int64_t first = 0; first < batch->n_targets; first += chunk) {
+        int64_t n = fr_head_chunk(batch->n_targets - first);
+        const int32_t *rows = batch->target_reads_R + first;
         for (int64_t r = 0; r < n; r++) {
-            memcpy(head->x + r * width, x_TD + rows[r] * width, row_bytes);
+            memcpy(head->x + r * width, x_SD + rows[r] * width, row_bytes);
         }
         final_norm(context, head, n, head->x, head->h, head->statistics);
         FR_TRY(fr_linear(context->device, n, head->h, &head->vocabulary, false,
                          head->logits));
         fr_cross_entropy(context->device, n, context->arch->vocab_size, head->logits,
-                         batch->target_ids_R + first, dx_TD != NULL, nll_R + first);
-        if (dx_TD == NULL) {
+                         batch->target_ids_R + first, dx_SD != NULL, nll_R + first);
+        if (dx_SD == NULL) {
             continue;
         }
         FR_TRY(chunk_back(context, head, n));
         for (int64_t r = 0; r < n; r++) {
             fr_add(context->device, width, head->dx + r * width,
-                   dx_TD + rows[r] * width);
+                   dx_SD + rows[r] * width);
         }
     }
     return FR_OK;
@@ -133,6 +148,7 @@ fr_status fr_head_loss(const fr_layer_context *context, fr_head *head,
 fr_status fr_head_logits(const fr_layer_context *context, fr_head *head,
                          const float *x_D, float *logits_V)
 {
+    FR_TRY(reserve(head, context->arch, 1));
     final_norm(context, head, 1, x_D, head->h, head->statistics);
     return fr_linear(context->device, 1, head->h, &head->vocabulary, false, logits_V);
 }

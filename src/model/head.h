@@ -11,18 +11,23 @@
 /** Enough rows to keep the matrix product at its full rate, few enough that [rows, V] stays small. */
 enum { FR_HEAD_CHUNK_ROWS = 128 };
 
+/** Rows projected at a time. */
+int64_t fr_head_chunk(int64_t n_targets);
+
 typedef struct fr_head {
+    fr_ctx *ctx; /* borrowed */
     fr_matrix
         vocabulary;   /* [V, D], owned unless it is the embedding of the same stage */
     float *norm;      /* [D] */
     float *norm_bias; /* [D] or NULL */
     void *owned;
-    int64_t chunk_rows; /* rows projected at a time */
-    float *x;           /* [chunk, D] */
-    float *h;           /* [chunk, D] */
-    float *dx;          /* [chunk, D] */
-    float *statistics;  /* [chunk, 2] */
-    float *logits;      /* [chunk, V] */
+    /* rows that the scratch below has room for: those of a chunk, or fewer where no batch had as many */
+    int64_t room;
+    float *x;          /* [room, D] */
+    float *h;          /* [room, D] */
+    float *dx;         /* [room, D] */
+    float *statistics; /* [room, 2] */
+    float *logits;     /* [room, V] */
 } fr_head;
 
 /** @param shared_embedding  the token embedding of this rank if the head is tied and it is here, else NULL */
@@ -31,12 +36,12 @@ FR_MUST_CHECK fr_status fr_head_load(fr_ctx *ctx, const fr_holding *holding,
 void fr_head_fini(fr_head *head);
 
 /**
- * nll_R of the batch's targets from the hidden states x_TD; with dx_TD not NULL also adds
- * d (sum of nll) / dx to it, target by target in their order.
+ * nll_R of the batch's targets from the hidden states x_SD of the rows that are read; with dx_SD not NULL also
+ * adds d (sum of nll) / dx to it, target by target in their order.
  */
 FR_MUST_CHECK fr_status fr_head_loss(const fr_layer_context *context, fr_head *head,
-                                     const fr_batch *batch, const float *x_TD,
-                                     double *nll_R, float *dx_TD);
+                                     const fr_batch *batch, const float *x_SD,
+                                     double *nll_R, float *dx_SD);
 
 /** Logits of one row. */
 FR_MUST_CHECK fr_status fr_head_logits(const fr_layer_context *context, fr_head *head,

@@ -43,10 +43,12 @@ static fr_status gather_digests(fr_ctx *ctx, const fr_weights *weights,
     if (first == 0) {
         FR_TRY(fr_weights_digest(ctx, weights, -1, digest));
         memcpy(words, digest, sizeof digest);
+        fr_weights_release(weights);
     }
     for (int64_t i = first; i < first + n; i++) {
         FR_TRY(fr_weights_digest(ctx, weights, i, digest));
         memcpy(words + (i + 1) * WORDS, digest, sizeof digest);
+        fr_weights_release(weights);
     }
     return fr_group_allreduce(pipeline, FR_SUM, words, (n_layers + 1) * WORDS);
 }

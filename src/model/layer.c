@@ -37,12 +37,13 @@ static void add_bias(const fr_layer_context *c, int64_t n_tokens, int64_t width,
     }
 }
 
-/* In f32 an operator writes straight into the saved buffer; in bf16 into scratch, saved afterwards. */
+/* In f32 an operator writes straight into the saved buffer; in bf16, or if it is not kept, into scratch. */
 static float *work_buffer(const fr_layer_context *c, void *saved, float *scratch)
 {
-    return c->dtype == FR_F32 ? saved : scratch;
+    return c->dtype == FR_F32 && saved != NULL ? saved : scratch;
 }
 
+/* What is not kept is rounded all the same: it must not differ from what is. */
 static void keep(const fr_layer_context *c, int64_t n, float *work, void *saved)
 {
     if (c->dtype != FR_F32) {
@@ -53,12 +54,56 @@ static void keep(const fr_layer_context *c, int64_t n, float *work, void *saved)
 static float *bring_back(const fr_layer_context *c, int64_t n, void *saved,
                          float *scratch)
 {
-    if (c->dtype == FR_F32) {
-        return saved;
+    if (c->dtype != FR_F32 && saved != NULL) {
+        fr_restore(c->device, n, c->dtype, saved, scratch);
     }
-    fr_restore(c->device, n, c->dtype, saved, scratch);
-    return scratch;
+    return work_buffer(c, saved, scratch);
 }
+
+/* The views of a layer that keeps only its input, completed by the workspace's. */
+static fr_saved complete(const fr_layer_context *c, const fr_saved *saved)
+{
+    const fr_workspace *w = c->workspace;
+    fr_saved all = *saved;
+    if (all.x2_TD == NULL) {
+        all.x2_TD = w->x2_TD;
+        all.norm1 = w->norm1;
+        all.norm2 = w->norm2;
+        all.lse_TH = w->lse_TH;
+    }
+    return all;
+}
+
+/* ---- rows that go past attention ---------------------------------------------------------- */
+
+static int64_t rows_past(const fr_batch *batch, const fr_saved *saved)
+{
+    return saved->only_read ? batch->n_read : batch->n_tokens;
+}
+
+/* y = the rows of x that go past attention. */
+static fr_status gather(const fr_layer_context *c, const fr_batch *batch,
+                        const fr_saved *saved, int64_t width, const float *x, float *y)
+{
+    if (saved->only_read) {
+        fr_matrix rows = {x, FR_F32, batch->n_tokens, width, NULL};
+        return fr_gather_rows(c->device, batch->n_read, batch->read_rows_S, &rows, y);
+    }
+    memcpy(y, x, (size_t)(batch->n_tokens * width) * sizeof *y);
+    return FR_OK;
+}
+
+/* The way back of the rows that are read; the others are zero. */
+static void scatter(const fr_batch *batch, int64_t width, const float *x_S, float *y_T)
+{
+    memset(y_T, 0, (size_t)(batch->n_tokens * width) * sizeof *y_T);
+    for (int64_t s = 0; s < batch->n_read; s++) {
+        memcpy(y_T + batch->read_rows_S[s] * width, x_S + s * width,
+               (size_t)width * sizeof *y_T);
+    }
+}
+
+/* ---- forward -------------------------------------------------------------------------------- */
 
 static void rotate(const fr_layer_context *c, const fr_batch *batch, bool inverse,
                    float *qkv)
@@ -105,7 +150,7 @@ static void append_to_cache(const fr_layer_context *c, int64_t n_tokens,
 /* o = attention(rope(norm(x1) Wqkv)); fills norm1, qkv, o, lse of `saved`; returns o in *o_out. */
 static fr_status attend(const fr_layer_context *c, const fr_layer *layer,
                         const fr_batch *batch, const fr_layer_prefix *prefix,
-                        fr_layer_cache *cache, fr_saved *saved, float **o_out)
+                        fr_layer_cache *cache, const fr_saved *saved, float **o_out)
 {
     int64_t n = batch->n_tokens;
     int64_t q_width = fr_arch_q_width(c->arch);
@@ -135,25 +180,52 @@ static fr_status attend(const fr_layer_context *c, const fr_layer *layer,
     return FR_OK;
 }
 
-/* y = x2 + W_down act(W_up norm(x2)); fills norm2 and up of `saved`. */
-static fr_status feed_forward(const fr_layer_context *c, const fr_layer *layer,
-                              int64_t n_tokens, fr_saved *saved, float *y_TD)
+/* x2 = x1 + o Wo of the rows that go past attention. */
+static fr_status add_attention(const fr_layer_context *c, const fr_layer *layer,
+                               const fr_batch *batch, const fr_saved *saved,
+                               const float *o)
+{
+    int64_t n = rows_past(batch, saved);
+    int64_t width = c->arch->d_model;
+    FR_TRY(gather(c, batch, saved, width, saved->x1_TD, saved->x2_TD));
+    if (saved->only_read) {
+        float *o_SQ = c->workspace->up_TU; /* large enough: checked at set-up */
+        FR_TRY(gather(c, batch, saved, fr_arch_q_width(c->arch), o, o_SQ));
+        o = o_SQ;
+    }
+    FR_TRY(fr_linear(c->device, n, o, &layer->o, true, saved->x2_TD));
+    add_bias(c, n, width, layer->o_bias, saved->x2_TD);
+    return FR_OK;
+}
+
+/* up = W_up norm(x2); fills norm2 and up of `saved`; returns up in *up_out. */
+static fr_status project_up(const fr_layer_context *c, const fr_layer *layer,
+                            int64_t n_tokens, const fr_saved *saved, float **up_out)
 {
     int64_t up_width = fr_arch_up_width(c->arch);
     float *h = c->workspace->h_TD;
     float *up = work_buffer(c, saved->up_TU, c->workspace->up_TU);
-    float *act = c->workspace->act_TF;
     norm_forward(c, n_tokens, saved->x2_TD, layer->mlp_norm, layer->mlp_norm_bias, h,
                  saved->norm2);
     FR_TRY(fr_linear(c->device, n_tokens, h, &layer->up, false, up));
     add_bias(c, n_tokens, up_width, layer->up_bias, up);
     keep(c, n_tokens * up_width, up, saved->up_TU);
+    *up_out = up;
+    return FR_OK;
+}
+
+/* y = x2 + W_down act(up). */
+static fr_status project_down(const fr_layer_context *c, const fr_layer *layer,
+                              int64_t n_tokens, const float *x2, const float *up,
+                              float *y_TD)
+{
+    float *act = c->workspace->act_TF;
     if (c->arch->family == FR_LLAMA) {
         fr_swiglu(c->device, n_tokens, c->arch->d_ff, up, act);
     } else {
         fr_gelu(c->device, n_tokens, c->arch->d_ff, up, act);
     }
-    memcpy(y_TD, saved->x2_TD, (size_t)(n_tokens * c->arch->d_model) * sizeof(float));
+    memcpy(y_TD, x2, (size_t)(n_tokens * c->arch->d_model) * sizeof(float));
     FR_TRY(fr_linear(c->device, n_tokens, act, &layer->down, true, y_TD));
     add_bias(c, n_tokens, c->arch->d_model, layer->down_bias, y_TD);
     return FR_OK;
@@ -161,16 +233,35 @@ static fr_status feed_forward(const fr_layer_context *c, const fr_layer *layer,
 
 fr_status fr_layer_forward(const fr_layer_context *context, const fr_layer *layer,
                            const fr_batch *batch, const fr_layer_prefix *prefix,
-                           fr_layer_cache *cache, fr_saved *saved, float *y_TD)
+                           fr_layer_cache *cache, const fr_saved *saved, float *y_TD)
 {
-    int64_t n = batch->n_tokens;
-    int64_t width = context->arch->d_model;
+    fr_saved all = complete(context, saved);
+    int64_t n = rows_past(batch, saved);
     float *o = NULL;
-    FR_TRY(attend(context, layer, batch, prefix, cache, saved, &o));
-    memcpy(saved->x2_TD, saved->x1_TD, (size_t)(n * width) * sizeof(float));
-    FR_TRY(fr_linear(context->device, n, o, &layer->o, true, saved->x2_TD));
-    add_bias(context, n, width, layer->o_bias, saved->x2_TD);
-    return feed_forward(context, layer, n, saved, y_TD);
+    float *up = NULL;
+    FR_TRY(attend(context, layer, batch, prefix, cache, &all, &o));
+    FR_TRY(add_attention(context, layer, batch, &all, o));
+    FR_TRY(project_up(context, layer, n, &all, &up));
+    return project_down(context, layer, n, all.x2_TD, up, y_TD);
+}
+
+/* ---- backward ------------------------------------------------------------------------------- */
+
+/* What was not kept, into the workspace: the forward pass less its down projection. */
+static fr_status recompute(const fr_layer_context *c, const fr_layer *layer,
+                           const fr_batch *batch, const fr_layer_prefix *prefix,
+                           const fr_saved *saved, const fr_saved *all)
+{
+    float *o = NULL;
+    float *up = NULL;
+    if (saved->x2_TD == NULL) {
+        FR_TRY(attend(c, layer, batch, prefix, NULL, all, &o));
+        FR_TRY(add_attention(c, layer, batch, all, o));
+    }
+    if (saved->up_TU == NULL) {
+        FR_TRY(project_up(c, layer, rows_past(batch, saved), all, &up));
+    }
+    return FR_OK;
 }
 
 /* dx += d(feed-forward half)/dx2^T dx. */
@@ -194,6 +285,21 @@ static fr_status feed_forward_back(const fr_layer_context *c, const fr_layer *la
     return FR_OK;
 }
 
+/* do = dx Wo for all rows, in the feed-forward scratch: it is free by now and at least as large as [T, Q]. */
+static fr_status attention_gradient(const fr_layer_context *c, const fr_layer *layer,
+                                    const fr_batch *batch, const fr_saved *saved,
+                                    const float *dx_TD)
+{
+    float *d_o = c->workspace->up_TU;
+    if (!saved->only_read) {
+        return fr_linear_back(c->device, batch->n_tokens, dx_TD, &layer->o, false, d_o);
+    }
+    float *d_o_SQ = c->workspace->dqkv_TW; /* filled later */
+    FR_TRY(fr_linear_back(c->device, batch->n_read, dx_TD, &layer->o, false, d_o_SQ));
+    scatter(batch, fr_arch_q_width(c->arch), d_o_SQ, d_o);
+    return FR_OK;
+}
+
 /* Fills dqkv and dprefix of the workspace from do = dx Wo. */
 static fr_status attend_back(const fr_layer_context *c, const fr_layer *layer,
                              const fr_batch *batch, const fr_layer_prefix *prefix,
@@ -207,9 +313,7 @@ static fr_status attend_back(const fr_layer_context *c, const fr_layer *layer,
     float *qkv =
         bring_back(c, n * fr_arch_qkv_width(c->arch), saved->qkv_TW, w->qkv_TW);
     float *o = bring_back(c, n * q_width, saved->o_TQ, w->o_TQ);
-    /* the feed-forward scratch is free by now and at least as large as [T, Q] (checked at set-up) */
-    float *d_o = w->up_TU;
-    FR_TRY(fr_linear_back(c->device, n, dx_TD, &layer->o, false, d_o));
+    FR_TRY(attention_gradient(c, layer, batch, saved, dx_TD));
     fr_attention_params params = attention_params(c, batch, prefix);
     fr_attention_gradients gradients = {.dprefix_k_UPGK = w->dprefix_k_UP,
                                         .dprefix_v_UPGK = w->dprefix_v_UP,
@@ -220,7 +324,7 @@ static fr_status attend_back(const fr_layer_context *c, const fr_layer *layer,
         gradients.dv = w->dqkv_TW + q_width + kv_width;
     }
     return fr_attention_back(c->device, &params, qkv, qkv + q_width,
-                             qkv + q_width + kv_width, o, saved->lse_TH, d_o,
+                             qkv + q_width + kv_width, o, saved->lse_TH, w->up_TU,
                              &gradients);
 }
 
@@ -229,15 +333,22 @@ fr_status fr_layer_backward(const fr_layer_context *context, const fr_layer *lay
                             const fr_saved *saved, bool prefix_only, float *dx_TD)
 {
     int64_t n = batch->n_tokens;
+    int64_t width = context->arch->d_model;
     float *dqkv = context->workspace->dqkv_TW;
     float *dh = context->workspace->h_TD;
-    FR_TRY(feed_forward_back(context, layer, n, saved, dx_TD));
-    FR_TRY(attend_back(context, layer, batch, prefix, saved, prefix_only, dx_TD));
+    fr_saved all = complete(context, saved);
+    FR_TRY(recompute(context, layer, batch, prefix, saved, &all));
+    FR_TRY(feed_forward_back(context, layer, rows_past(batch, saved), &all, dx_TD));
+    FR_TRY(attend_back(context, layer, batch, prefix, &all, prefix_only, dx_TD));
     if (prefix_only) {
         return FR_OK;
     }
+    if (saved->only_read) {
+        memcpy(dh, dx_TD, (size_t)(batch->n_read * width) * sizeof *dh);
+        scatter(batch, width, dh, dx_TD);
+    }
     rotate(context, batch, true, dqkv);
     FR_TRY(fr_linear_back(context->device, n, dqkv, &layer->qkv, false, dh));
-    norm_backward(context, n, saved->x1_TD, layer->attn_norm, saved->norm1, dh, dx_TD);
+    norm_backward(context, n, all.x1_TD, layer->attn_norm, all.norm1, dh, dx_TD);
     return FR_OK;
 }

@@ -33,8 +33,12 @@ FR_MUST_CHECK fr_status fr_layer_load(fr_ctx *ctx, const fr_holding *holding,
                                       int64_t index, fr_layer *out);
 void fr_layer_fini(fr_layer *layer);
 
-/** What the backward pass of one layer needs, for T token rows. Q, K, V, O, gate and up in the run's
- * precision, the residual stream in f32. Bytes a token in bf16: 8D + 4Q + 4KV + 4F + 4H + 16. */
+/**
+ * What the backward pass of one layer needs, for T token rows. Q, K, V, O, gate and up in the run's
+ * precision, the residual stream in f32. Bytes a token in bf16: 8D + 4Q + 4KV + 4F + 4H + 16.
+ * up NULL, or all but x1 NULL: not kept; the forward pass leaves it in the workspace and the backward pass
+ * computes it again.
+ */
 typedef struct fr_saved {
     float *x1_TD; /* layer input */
     float *x2_TD; /* input of the feed-forward half */
@@ -44,6 +48,8 @@ typedef struct fr_saved {
     void *o_TQ;
     void *up_TU; /* gate and up (Llama, U = 2F) or up (GPT-2, U = F) */
     float *lse_TH;
+    bool only_read; /* past attention only the S rows that the batch reads are computed:
+                       x2, norm2, up and the layer's output hold these alone */
 } fr_saved;
 
 /** Scratch that all layers of a stage share, for T token rows, f32. */
@@ -53,7 +59,11 @@ typedef struct fr_workspace {
     float *o_TQ;
     float *up_TU;
     float *act_TF;
-    float *dqkv_TW;
+    float *dqkv_TW; /* the same memory as act */
+    float *x2_TD;   /* this and below: of a layer that keeps nothing */
+    float *norm1;
+    float *norm2;
+    float *lse_TH;
     float *dprefix_k_UP; /* [units, P*KV] */
     float *dprefix_v_UP;
 } fr_workspace;
@@ -65,7 +75,8 @@ typedef struct fr_layer_prefix {
     int64_t length;
 } fr_layer_prefix;
 
-/** Key/value cache of one layer for generation: rows [0, past) are filled. */
+/** Key/value cache of one layer: rows [0, past) are filled, keys after RoPE. For generation, and to get the prefix that
+ * stands for a text. */
 typedef struct fr_layer_cache {
     float *k; /* [room, KV] */
     float *v;
@@ -82,19 +93,19 @@ typedef struct fr_layer_context {
 } fr_layer_context;
 
 /**
- * y = layer(saved->x1). Reads saved->x1_TD, fills the rest of `saved`, writes y_TD (another buffer).
+ * y = layer(saved->x1). Reads saved->x1_TD, fills what `saved` keeps, writes y_TD (another buffer).
  * @param cache  NULL in training; else this call's keys and values are appended (past is not moved) and the
  *               segments name cache rows
  */
 FR_MUST_CHECK fr_status fr_layer_forward(const fr_layer_context *context,
                                          const fr_layer *layer, const fr_batch *batch,
                                          const fr_layer_prefix *prefix,
-                                         fr_layer_cache *cache, fr_saved *saved,
+                                         fr_layer_cache *cache, const fr_saved *saved,
                                          float *y_TD);
 
 /**
- * Backward: dx_TD holds d loss / d y on entry and d loss / d x1 on return; the workspace's dprefix_*
- * hold the prefix gradient of each unit.
+ * Backward: dx_TD holds d loss / d y on entry (S rows with saved->only_read) and d loss / d x1 on return; the
+ * workspace's dprefix_* hold the prefix gradient of each unit.
  * @param prefix_only  first layer of the model: stop at its attention (dx_TD is then undefined)
  */
 FR_MUST_CHECK fr_status fr_layer_backward(const fr_layer_context *context,

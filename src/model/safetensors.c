@@ -297,6 +297,11 @@ void fr_safetensors_close(fr_safetensors **file)
     *file = NULL;
 }
 
+void fr_safetensors_release(const fr_safetensors *file)
+{
+    fr_map_release(&file->map);
+}
+
 const char *fr_safetensors_path(const fr_safetensors *file)
 {
     return file->path;

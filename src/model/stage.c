@@ -29,6 +29,8 @@ static fr_status load_layers(fr_stage *s, const fr_holding *holding)
     FR_TRY(fr_alloc(s->ctx, s->n_layers, sizeof *s->layers, &s->layers));
     for (int64_t i = 0; i < s->n_layers; i++) {
         FR_TRY(fr_layer_load(s->ctx, holding, s->first_layer + i, &s->layers[i]));
+        fr_weights_release(
+            holding->weights); /* file and copy are never whole in memory */
     }
     return FR_OK;
 }
@@ -73,7 +75,9 @@ static fr_status load_stage(fr_stage *s, const fr_holding *holding)
     if (s->arch.family == FR_LLAMA) {
         FR_TRY(make_rope_table(s->ctx, &s->arch, s->max_position, &s->rope_table));
     }
-    return load_ends(s, holding);
+    FR_TRY(load_ends(s, holding));
+    fr_weights_release(holding->weights);
+    return FR_OK;
 }
 
 fr_status fr_stage_create(fr_ctx *ctx, const fr_stage_params *params, fr_stage **out)
@@ -85,6 +89,7 @@ fr_status fr_stage_create(fr_ctx *ctx, const fr_stage_params *params, fr_stage *
     s->device = params->device;
     s->arch = *fr_weights_arch(params->weights);
     s->dtype = params->dtype;
+    s->recompute = params->recompute;
     s->first_layer = params->first_layer;
     s->n_layers = params->n_layers;
     s->max_position = params->max_position;
@@ -216,11 +221,12 @@ fr_status fr_stage_forward(fr_stage *stage, const fr_batch *batch,
     if (fr_stage_is_first(stage)) {
         FR_TRY(embed(stage, batch, slot->x[0]));
     }
-    slot->n_tokens = batch->n_tokens;
     for (int64_t i = 0; i < stage->n_layers; i++) {
         fr_layer_prefix own = layer_prefix(stage, prefix, i);
         fr_layer_cache *layer_cache = cache != NULL ? &cache->layers[i] : NULL;
+        bool is_top = stage->first_layer + i == stage->arch.n_layers - 1;
         slot->saved[i].x1_TD = slot->x[i];
+        slot->saved[i].only_read = is_top && cache == NULL;
         FR_TRY(fr_layer_forward(&context, &stage->layers[i], batch, &own, layer_cache,
                                 &slot->saved[i], slot->x[i + 1]));
         if (layer_cache != NULL) {
@@ -259,7 +265,7 @@ fr_status fr_stage_loss(fr_stage *stage, const fr_batch *batch, fr_slot *slot,
     if (want_gradient) {
         gradient = slot->gradient_TD;
         memset(gradient, 0,
-               (size_t)(batch->n_tokens * stage->arch.d_model) * sizeof(float));
+               (size_t)(batch->n_read * stage->arch.d_model) * sizeof(float));
     }
     return fr_head_loss(&context, &stage->head, batch, fr_slot_output(slot), nll_R,
                         gradient);

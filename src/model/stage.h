@@ -9,14 +9,16 @@
 #define FR_MODEL_STAGE_H
 
 #include "model/layer.h"
+#include "model/recompute.h"
 
 typedef struct fr_stage fr_stage;
 
 typedef struct fr_stage_params {
     const fr_weights *
         weights; /* only read during create; with in_file used by the stage to its end */
-    fr_device *device; /* borrowed */
-    fr_dtype dtype;    /* of weights and saved activations */
+    fr_device *device;      /* borrowed */
+    fr_dtype dtype;         /* of weights and saved activations */
+    fr_recompute recompute; /* what slots keep */
     int64_t first_layer;
     int64_t n_layers;
     int64_t max_position; /* positions 0 .. max_position - 1 may occur */
@@ -44,8 +46,8 @@ typedef struct fr_stage_prefix {
     const float *v;
 } fr_stage_prefix;
 
-/** Saved activations of one microbatch in flight. With `keep` all layers are kept for a backward
- * pass; without, one layer's memory is reused. */
+/** Saved activations of one microbatch in flight. With `keep` they serve a backward pass (what is kept of each
+ * layer is the stage's `recompute`); without, only the residual stream is there. */
 typedef struct fr_slot fr_slot;
 
 FR_MUST_CHECK fr_status fr_slot_create(fr_stage *stage, bool keep, fr_slot **out);
@@ -58,9 +60,11 @@ FR_MUST_CHECK fr_status fr_slot_prepare(fr_stage *stage, fr_slot *slot,
                                         const fr_batch *batch);
 /** Where the input [T, D] of this stage goes (received from the stage before). */
 float *fr_slot_input(fr_slot *slot);
-/** The output [T, D] after forward. */
+/** The output after forward: [T, D]; on the last stage, of a pass without a cache, [S, D]: the rows that the batch
+ * reads. */
 float *fr_slot_output(fr_slot *slot);
-/** d loss / d output [T, D]: written by the next stage or the head, turned into d loss / d input. */
+/** d loss / d output, of the output's shape: written by the next stage or the head, turned into d loss / d input
+ * [T, D]. */
 float *fr_slot_gradient(fr_slot *slot);
 
 /** Caches for generation, one entry a layer of this stage; NULL in training. */
@@ -104,10 +108,5 @@ FR_MUST_CHECK fr_status fr_stage_loss(fr_stage *stage, const fr_batch *batch,
 /** Last stage: logits [V] of one row of fr_slot_output. */
 FR_MUST_CHECK fr_status fr_stage_logits(fr_stage *stage, fr_slot *slot, int64_t row,
                                         float *logits_V);
-
-/** Keys (after RoPE) and values that a kept forward pass computed for rows [0, n) of local layer
- * `layer`, as f32 [n, G, K]: the prefix that stands for that text. */
-void fr_stage_copy_keys(fr_stage *stage, const fr_slot *slot, int64_t layer, int64_t n,
-                        float *k, float *v);
 
 #endif

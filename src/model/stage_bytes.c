@@ -83,18 +83,20 @@ int64_t fr_stage_reading_bytes(const fr_stage_shape *shape)
     return shape->dtype == FR_BF16 || bytes < FR_SLICE_BYTES ? bytes : FR_SLICE_BYTES;
 }
 
-int64_t fr_stage_head_bytes(const fr_stage_shape *shape)
+int64_t fr_stage_head_bytes(const fr_stage_shape *shape, int64_t n_targets)
 {
     const fr_arch *a = shape->arch;
     int64_t row = 3 * a->d_model + 2 + a->vocab_size;
-    return is_last(shape) ? FR_HEAD_CHUNK_ROWS * row * (int64_t)sizeof(float) : 0;
+    return is_last(shape) ? fr_head_chunk(n_targets) * row * (int64_t)sizeof(float) : 0;
 }
 
 /* A stage that knows its sizes and holds nothing. */
 static fr_stage empty_stage(const fr_stage_shape *shape, int64_t n_layers)
 {
-    return (fr_stage){
-        .arch = *shape->arch, .dtype = shape->dtype, .n_layers = n_layers};
+    return (fr_stage){.arch = *shape->arch,
+                      .dtype = shape->dtype,
+                      .recompute = shape->recompute,
+                      .n_layers = n_layers};
 }
 
 /* The chain's output and the gradient that a slot of no layers would still have. */

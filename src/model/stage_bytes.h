@@ -7,6 +7,7 @@
 #ifndef FR_MODEL_STAGE_BYTES_H
 #define FR_MODEL_STAGE_BYTES_H
 
+#include "model/recompute.h"
 #include "model/weights.h"
 
 typedef struct fr_stage_shape {
@@ -17,6 +18,7 @@ typedef struct fr_stage_shape {
     int64_t max_position; /* as in fr_stage_params */
     const fr_weights
         *in_file; /* NULL, or matrices stay in this model's file (borrowed) */
+    fr_recompute recompute;
 } fr_stage_shape;
 
 /** Frozen weights: matrices in dtype or as in the file, vectors and tables in f32; with the embedding on the first stage and the
@@ -27,8 +29,8 @@ int64_t fr_stage_weight_bytes(const fr_stage_shape *shape);
  * processors with bf16 instructions take whole. */
 int64_t fr_stage_reading_bytes(const fr_stage_shape *shape);
 
-/** The head's scratch for one chunk of rows; 0 but on the last stage. */
-int64_t fr_stage_head_bytes(const fr_stage_shape *shape);
+/** The head's scratch for batches with n_targets predictions; 0 but on the last stage. */
+int64_t fr_stage_head_bytes(const fr_stage_shape *shape, int64_t n_targets);
 
 /** Scratch that the layers share for microbatches of n_tokens rows. */
 int64_t fr_stage_workspace_bytes(const fr_stage_shape *shape, int64_t n_tokens);
@@ -37,8 +39,9 @@ int64_t fr_stage_workspace_bytes(const fr_stage_shape *shape, int64_t n_tokens);
 int64_t fr_stage_gradient_bytes(const fr_stage_shape *shape, int64_t n_units,
                                 int64_t length);
 
-/** One slot: with `keep` n (8D + 4Q + 4KV + 4F + 4H + 16) a token in bf16 for n layers of a Llama (fr_saved) and
- * 8D for the output and the gradient; without, one layer's and two rows of the chain. */
+/** One slot: with `keep` n (8D + 4Q + 4KV + 4F + 4H + 16) a token in bf16 for n layers of a Llama (fr_saved; less 4F
+ * with FR_RECOMPUTE_MLP, 4D alone with _LAYER) and 8D for the output and the gradient; without, 8D. Should every row be
+ * read: of the model's last layer fewer may be used. */
 int64_t fr_stage_slot_bytes(const fr_stage_shape *shape, int64_t n_tokens, bool keep);
 
 #endif

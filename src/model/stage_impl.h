@@ -12,6 +12,7 @@ struct fr_stage {
     fr_device *device;
     fr_arch arch;
     fr_dtype dtype;
+    fr_recompute recompute;
     int64_t first_layer;
     int64_t n_layers;
     int64_t max_position;
@@ -31,11 +32,10 @@ struct fr_slot {
     fr_stage *stage;
     bool keep;
     int64_t room;    /* token rows */
-    fr_saved *saved; /* one a layer; without keep they all view the same memory */
+    fr_saved *saved; /* one a layer */
     float **x; /* n_layers + 1 stage inputs/outputs; without keep two take turns */
     float *gradient_TD;
     void *arena;
-    int64_t n_tokens; /* of the last forward */
 };
 
 /** The context that layer functions take. */

@@ -14,20 +14,26 @@ static void *carve(char *base, int64_t *used, int64_t bytes)
     return place;
 }
 
-/* Lay out one layer's saved activations for T rows but for x1, which the slot's chain holds. */
+/* Lay out what is kept of one layer for T rows but for x1, which the slot's chain holds. */
 static void carve_saved(const fr_stage *s, char *base, int64_t *used, int64_t n_tokens,
                         fr_saved *out)
 {
     const fr_arch *a = &s->arch;
     int64_t float_row = n_tokens * (int64_t)sizeof(float);
     int64_t kept_row = n_tokens * (int64_t)fr_dtype_bytes(s->dtype);
+    *out = (fr_saved){0};
+    if (s->recompute == FR_RECOMPUTE_LAYER) {
+        return;
+    }
     out->x2_TD = carve(base, used, float_row * a->d_model);
     out->norm1 = carve(base, used, float_row * 2);
     out->norm2 = carve(base, used, float_row * 2);
     out->lse_TH = carve(base, used, float_row * a->n_heads);
     out->qkv_TW = carve(base, used, kept_row * fr_arch_qkv_width(a));
     out->o_TQ = carve(base, used, kept_row * fr_arch_q_width(a));
-    out->up_TU = carve(base, used, kept_row * fr_arch_up_width(a));
+    if (s->recompute == FR_RECOMPUTE_NONE) {
+        out->up_TU = carve(base, used, kept_row * fr_arch_up_width(a));
+    }
 }
 
 /* Views of a whole slot in `base`, or with base NULL just its size. */
@@ -40,12 +46,8 @@ static int64_t lay_out_slot(fr_slot *slot, const fr_stage *s, char *base,
     for (int64_t i = 0; i <= s->n_layers; i++) {
         slot->x[i] = i < n_x ? carve(base, &used, row) : slot->x[i % 2];
     }
-    for (int64_t i = 0; i < s->n_layers; i++) {
-        if (i == 0 || slot->keep) {
-            carve_saved(s, base, &used, n_tokens, &slot->saved[i]);
-        } else {
-            slot->saved[i] = slot->saved[0];
-        }
+    for (int64_t i = 0; slot->keep && i < s->n_layers; i++) {
+        carve_saved(s, base, &used, n_tokens, &slot->saved[i]);
     }
     slot->gradient_TD = slot->keep ? carve(base, &used, row) : NULL;
     return used;
@@ -80,7 +82,7 @@ void fr_slot_destroy(fr_slot **slot)
     }
 }
 
-/* The workspace's seven buffers in one arena; returns bytes. */
+/* The workspace's buffers in one arena; returns bytes. */
 static int64_t lay_out_workspace(const fr_stage *s, char *base, int64_t n_tokens,
                                  fr_workspace *w)
 {
@@ -89,12 +91,18 @@ static int64_t lay_out_workspace(const fr_stage *s, char *base, int64_t n_tokens
     int64_t used = 0;
     int64_t q = fr_arch_q_width(a);
     int64_t up = fr_arch_up_width(a);
+    int64_t width = fr_arch_qkv_width(a);
     w->h_TD = carve(base, &used, row * a->d_model);
-    w->qkv_TW = carve(base, &used, row * fr_arch_qkv_width(a));
+    w->qkv_TW = carve(base, &used, row * width);
     w->o_TQ = carve(base, &used, row * q);
     w->up_TU = carve(base, &used, row * (up > q ? up : q));
-    w->act_TF = carve(base, &used, row * a->d_ff);
-    w->dqkv_TW = carve(base, &used, row * fr_arch_qkv_width(a));
+    /* the feed-forward half is done before attention's gradients come */
+    w->act_TF = carve(base, &used, row * (a->d_ff > width ? a->d_ff : width));
+    w->dqkv_TW = w->act_TF;
+    w->x2_TD = carve(base, &used, row * a->d_model);
+    w->norm1 = carve(base, &used, row * 2);
+    w->norm2 = carve(base, &used, row * 2);
+    w->lse_TH = carve(base, &used, row * a->n_heads);
     return used;
 }
 
@@ -156,7 +164,7 @@ int64_t fr_slot_bytes(const fr_stage *stage, int64_t n_tokens, bool keep)
     carve_saved(stage, NULL, &layer, n_tokens, &saved);
     int64_t row = n_tokens * stage->arch.d_model * (int64_t)sizeof(float);
     int64_t n = stage->n_layers;
-    return scratch + (keep ? n * layer + (n + 2) * row : layer + 2 * row);
+    return scratch + (keep ? n * layer + (n + 2) * row : 2 * row);
 }
 
 float *fr_slot_input(fr_slot *slot)
@@ -172,22 +180,4 @@ float *fr_slot_output(fr_slot *slot)
 float *fr_slot_gradient(fr_slot *slot)
 {
     return slot->gradient_TD;
-}
-
-void fr_stage_copy_keys(fr_stage *stage, const fr_slot *slot, int64_t layer, int64_t n,
-                        float *k, float *v)
-{
-    int64_t q = fr_arch_q_width(&stage->arch);
-    int64_t kv = fr_arch_kv_width(&stage->arch);
-    int64_t width = q + 2 * kv;
-    float *qkv = slot->saved[layer].qkv_TW;
-    if (stage->dtype != FR_F32) {
-        qkv = stage->workspace.qkv_TW;
-        fr_restore(stage->device, slot->n_tokens * width, stage->dtype,
-                   slot->saved[layer].qkv_TW, qkv);
-    }
-    for (int64_t t = 0; t < n; t++) {
-        memcpy(k + t * kv, qkv + t * width + q, (size_t)kv * sizeof(float));
-        memcpy(v + t * kv, qkv + t * width + q + kv, (size_t)kv * sizeof(float));
-    }
 }

@@ -45,6 +45,16 @@ void fr_weights_close(fr_weights **weights)
     *weights = NULL;
 }
 
+void fr_weights_release(const fr_weights *weights)
+{
+    if (weights->gguf != NULL) {
+        fr_gguf_release(weights->gguf);
+    }
+    for (int64_t i = 0; i < weights->n_shards; i++) {
+        fr_safetensors_release(weights->shards[i]);
+    }
+}
+
 const fr_arch *fr_weights_arch(const fr_weights *weights)
 {
     return &weights->arch;

@@ -53,6 +53,8 @@ typedef enum fr_weight {
 FR_MUST_CHECK fr_status fr_weights_open(fr_ctx *ctx, const char *path,
                                         fr_weights **out);
 void fr_weights_close(fr_weights **weights);
+/** Take what was read so far out of this process's memory (fr_map_release). */
+void fr_weights_release(const fr_weights *weights);
 
 const fr_arch *fr_weights_arch(const fr_weights *weights);
 const char *fr_weights_path(const fr_weights *weights);

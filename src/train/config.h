@@ -2,7 +2,7 @@
  * config.h - the run's configuration: one schema from which parsing, --help-config and
  * configs/README.md come.
  *
- * Layer L4; uses base. YAML by libyaml. Every field below has one row in the schema table of
+ * Layer L4; uses base, recompute. YAML by libyaml. Every field below has one row in the schema table of
  * config_schema.c: key, type, unit, default, range, help text, and whether it is `identity` (must match
  * on resume) or `free`.
  */
@@ -10,6 +10,7 @@
 #define FR_TRAIN_CONFIG_H
 
 #include "base/ctx.h"
+#include "model/recompute.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -105,6 +106,7 @@ typedef struct fr_config {
         int64_t nonfinite_limit; /* skipped steps in a row before exit 4; default 5 */
         int64_t timeout;         /* seconds without progress; default 600; 0: never */
         int64_t warmup_depth;    /* 1 (default) | 2 */
+        fr_recompute recompute;  /* none (default) | mlp | layer */
     } run;
     int64_t n_tasks; /* a sweep's pattern is replaced by the tasks made from it */
     fr_task_config *tasks;

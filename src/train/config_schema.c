@@ -93,6 +93,12 @@ const fr_config_key FR_CONFIG_KEYS[] = {
      .help =
          "how many microbatches a stage runs ahead for each later stage; 2 hides the "
          "latency of slow links at the price of memory"},
+    {"recompute", FR_SECTION_RUN, FR_KEY_CHOICE, FR_RESUME_FREE, .default_text = "none",
+     .choices = {"none", "mlp", "layer"}, IN_CONFIG(run.recompute),
+     .help =
+         "what the backward pass computes again instead of keeping it: nothing, the "
+         "up (and gate) projection, or all but a layer's input: memory and speed, "
+         "never results"},
     {"timeout", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "seconds",
      .default_text = "600", .low = 0, .high = MANY, IN_CONFIG(run.timeout),
      .help = "longest wait for a rank that gives no sign of life before all leave with "

@@ -398,41 +398,51 @@ fr_status fr_engine_settle(fr_engine *engine)
 fr_status fr_engine_run(fr_engine *engine, fr_pass *pass)
 {
     int64_t m = fr_engine_count(engine, pass->plan);
+    bool is_last = fr_stage_is_last(engine->stage); /* sends nothing */
     pass->loss_sum = 0;
     pass->n_bad = 0;
     for (int64_t i = 0; i < m; i++) {
         fr_watch_microbatch(fr_group_watch(engine->grid->world), i);
         FR_TRY(run_forward(engine, pass, own_microbatch(engine, pass->plan, i),
-                           &engine->forward[i % 2]));
+                           &engine->forward[is_last ? 0 : i % 2]));
     }
     return wait_all(engine, engine->forward, 2);
 }
 
+static fr_status run_text(fr_engine *e, const int32_t *ids, int64_t n, fr_cache *cache)
+{
+    static const fr_stage_prefix NONE = {0};
+    fr_group *pipeline = e->grid->pipeline;
+    int stage = e->grid->stage;
+    flight *f = &e->forward[0];
+    fr_sequence text = {ids, NULL, n};
+    int64_t bytes = edge_bytes(e, n);
+    fr_batch_clear(&f->batch);
+    FR_TRY(fr_batch_add(e->ctx, &f->batch, 0, &text, NULL, 0));
+    FR_TRY(fr_slot_prepare(e->stage, f->slot, &f->batch));
+    if (!fr_stage_is_first(e->stage)) {
+        FR_TRY(fr_group_receive(pipeline, stage - 1, TAG_FORWARD,
+                                fr_slot_input(f->slot), bytes));
+    }
+    FR_TRY(fr_stage_forward(e->stage, &f->batch, &NONE, cache, f->slot));
+    if (!fr_stage_is_last(e->stage)) {
+        FR_TRY(fr_group_send(pipeline, stage + 1, TAG_FORWARD, fr_slot_output(f->slot),
+                             bytes));
+    }
+    return FR_OK;
+}
+
+/* The text's cache is the prefix. */
 fr_status fr_engine_keys_of_text(fr_engine *engine, const int32_t *ids, int64_t n,
                                  float *k, float *v)
 {
-    static const fr_stage_prefix NONE = {0};
-    fr_group *pipeline = engine->grid->pipeline;
-    int stage = engine->grid->stage;
-    flight *f = &engine->flights[0];
-    fr_sequence text = {ids, NULL, n};
-    int64_t width = fr_arch_kv_width(fr_stage_arch(engine->stage));
-    fr_batch_clear(&f->batch);
-    FR_TRY(fr_batch_add(engine->ctx, &f->batch, 0, &text, NULL, 0));
-    FR_TRY(fr_slot_prepare(engine->stage, f->slot, &f->batch));
-    if (!fr_stage_is_first(engine->stage)) {
-        FR_TRY(fr_group_receive(pipeline, stage - 1, TAG_FORWARD,
-                                fr_slot_input(f->slot),
-                                edge_bytes(engine, f->batch.n_tokens)));
+    int64_t layer = fr_arch_prefix_elements(fr_stage_arch(engine->stage), n);
+    fr_cache cache = {.n_layers = fr_stage_n_layers(engine->stage), .room = n};
+    FR_TRY(fr_alloc(engine->ctx, cache.n_layers, sizeof *cache.layers, &cache.layers));
+    for (int64_t i = 0; i < cache.n_layers; i++) {
+        cache.layers[i] = (fr_layer_cache){.k = k + i * layer, .v = v + i * layer};
     }
-    FR_TRY(fr_stage_forward(engine->stage, &f->batch, &NONE, NULL, f->slot));
-    if (!fr_stage_is_last(engine->stage)) {
-        FR_TRY(fr_group_send(pipeline, stage + 1, TAG_FORWARD, fr_slot_output(f->slot),
-                             edge_bytes(engine, f->batch.n_tokens)));
-    }
-    for (int64_t i = 0; i < fr_stage_n_layers(engine->stage); i++) {
-        fr_stage_copy_keys(engine->stage, f->slot, i, n, k + i * n * width,
-                           v + i * n * width);
-    }
-    return FR_OK;
+    fr_status status = run_text(engine, ids, n, &cache);
+    free(cache.layers);
+    return status;
 }

@@ -74,6 +74,7 @@ static fr_stage_shape shape_of(const fr_forecast_params *p, int stage)
     return (fr_stage_shape){.arch = p->arch,
                             .dtype = p->dtype,
                             .in_file = p->in_file,
+                            .recompute = p->recompute,
                             .first_layer = p->bounds[stage],
                             .n_layers = p->bounds[stage + 1] - p->bounds[stage],
                             .max_position = p->max_position};
@@ -109,11 +110,13 @@ void fr_forecast_memory(const fr_forecast_params *params, int stage,
     int64_t cap = fr_schedule_cap(p->n_stages, stage, p->warmup_depth);
     int64_t message = fr_edge_bytes(p->arch, rows);
     *out = (fr_rank_memory){.weights = fr_stage_weight_bytes(&shape),
-                            .head = fr_stage_head_bytes(&shape),
+                            /* a target of n tokens takes n - 1 rows */
+                            .head = fr_stage_head_bytes(&shape, 2 * rows),
                             .process = PROCESS_BYTES};
     out->edges = (cap * 2 + (stage > 0)) * message;
     out->activations = cap * (fr_stage_slot_bytes(&shape, rows, true) - 2 * message);
-    out->forward = 2 * fr_stage_slot_bytes(&shape, rows, false);
+    out->forward =
+        (stage < p->n_stages - 1 ? 2 : 1) * fr_stage_slot_bytes(&shape, rows, false);
     out->workspace = fr_stage_workspace_bytes(&shape, rows) +
                      fr_stage_reading_bytes(&shape) + largest_gradient(p, &shape);
     for (int64_t t = 0; t < p->n_tasks; t++) {
@@ -142,12 +145,18 @@ double fr_pass_seconds(const fr_forecast_params *params, int stage, bool forward
     const fr_forecast_params *p = params;
     const fr_arch *a = p->arch;
     double q = (double)fr_arch_q_width(a);
+    double up = (double)a->d_model * (double)fr_arch_up_width(a);
     double weights =
-        (double)a->d_model * ((double)fr_arch_qkv_width(a) + q +
-                              (double)fr_arch_up_width(a) + (double)a->d_ff);
-    double attention = 4.0 * q * mean_keys(p) * (forward ? 1.0 : 2.5);
+        (double)a->d_model * ((double)fr_arch_qkv_width(a) + q + (double)a->d_ff) + up;
+    double attention = 4.0 * q * mean_keys(p);
+    double row = 2.0 * weights + attention * (forward ? 1.0 : 2.5);
+    if (!forward && p->recompute == FR_RECOMPUTE_MLP) {
+        row += 2.0 * up;
+    } else if (!forward && p->recompute == FR_RECOMPUTE_LAYER) {
+        row += 2.0 * (weights - (double)a->d_model * (double)a->d_ff) + attention;
+    }
     double layers = (double)(p->bounds[stage + 1] - p->bounds[stage]);
-    double flop = n_rows * layers * (2.0 * weights + attention);
+    double flop = n_rows * layers * row;
     if (stage == p->n_stages - 1) {
         flop += 2.0 * head_rows * (double)a->d_model * (double)a->vocab_size;
     }

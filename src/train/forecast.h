@@ -64,6 +64,7 @@ typedef struct fr_forecast_params {
     const fr_arch *arch;
     fr_dtype dtype;
     const fr_weights *in_file; /* see fr_stage_shape */
+    fr_recompute recompute;
     int n_stages;
     int n_replicas;
     const int64_t *bounds; /* [n_stages + 1] as fr_split_layers */
@@ -80,7 +81,8 @@ typedef struct fr_rank_memory {
     int64_t activations; /* kept by microbatches in flight: cap x slot */
     int64_t
         edges; /* where their messages lie: input and gradient of each slot, and the next input */
-    int64_t forward;   /* two slots of passes without backward (validation) */
+    int64_t forward; /* slots of passes without backward (validation): two where outputs
+                          are sent on, else one */
     int64_t workspace; /* scratch of the layers */
     int64_t head;      /* scratch of logits */
     int64_t tasks;     /* prefixes, moments, sums and gradients of all tasks */
@@ -136,7 +138,8 @@ void fr_forecast_memory(const fr_forecast_params *params, int stage,
 
 /** Seconds of a forward or backward of n_rows rows on a stage, `keys` keys a row, `head_rows` of them with a
  * target. Products count 2 FLOP a weight both ways (no weight gradient exists), attention 4 Q a key forward and
- * 2.5 times that backward. */
+ * 2.5 times that backward, which also does again what `recompute` names. That the last layer computes fewer rows is
+ * left out. */
 double fr_pass_seconds(const fr_forecast_params *params, int stage, bool forward,
                        double n_rows, double head_rows);
 

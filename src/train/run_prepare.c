@@ -228,7 +228,8 @@ static fr_status load_session(fr_run_state *run)
                                 .quantised = run->config->base.quantised,
                                 .threads = run->config->run.threads,
                                 .max_position = last_position(run),
-                                .warmup_depth = run->config->run.warmup_depth};
+                                .warmup_depth = run->config->run.warmup_depth,
+                                .recompute = run->config->run.recompute};
     int64_t memory = 0;
     FR_TRY(fr_session_rank_memory(s, &memory));
     FR_TRY(fr_group_agree(run->world, choose_layout(run, memory, &params)));

@@ -80,6 +80,7 @@ static fr_status load_stage(fr_session *s, const fr_session_params *params)
     fr_stage_params stage = {.weights = s->weights,
                              .device = s->device,
                              .dtype = dtype,
+                             .recompute = params->recompute,
                              .first_layer = s->first_layer,
                              .n_layers = s->n_layers,
                              .max_position = params->max_position,

@@ -39,6 +39,7 @@ typedef struct fr_session_params {
     int64_t max_position;
     double target_share;  /* share of rows with a target, for the split of layers */
     int64_t warmup_depth; /* 0: no backward pass will be run */
+    fr_recompute recompute;
 } fr_session_params;
 
 /** Choose the split, load this rank's layers, agree on the instruction set, hash the base. */

@@ -8,13 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-void fr_tiny_open(const char *path, fr_dtype dtype, int64_t max_position, fr_tiny *out)
-{
-    fr_tiny_open_held(path, dtype, false, max_position, out);
-}
-
-void fr_tiny_open_held(const char *path, fr_dtype dtype, bool in_file,
-                       int64_t max_position, fr_tiny *out)
+static void open_tiny(const char *path, fr_dtype dtype, bool in_file,
+                      int64_t max_position, fr_recompute recompute, fr_tiny *out)
 {
     fr_ctx *ctx = fr_test_ctx();
     fr_device_params device = {.n_threads = 2, .isa = fr_isa_detect()};
@@ -26,12 +21,30 @@ void fr_tiny_open_held(const char *path, fr_dtype dtype, bool in_file,
     fr_stage_params params = {.weights = out->weights,
                               .device = out->device,
                               .dtype = dtype,
+                              .recompute = recompute,
                               .n_layers = out->arch->n_layers,
                               .max_position = max_position,
                               .in_file = in_file};
     FR_ASSERT_OK(fr_stage_create(ctx, &params, &out->stage));
     CU_ASSERT_PTR_NOT_NULL_FATAL(out->stage);
     FR_ASSERT_OK(fr_slot_create(out->stage, true, &out->slot));
+}
+
+void fr_tiny_open(const char *path, fr_dtype dtype, int64_t max_position, fr_tiny *out)
+{
+    open_tiny(path, dtype, false, max_position, FR_RECOMPUTE_NONE, out);
+}
+
+void fr_tiny_open_held(const char *path, fr_dtype dtype, bool in_file,
+                       int64_t max_position, fr_tiny *out)
+{
+    open_tiny(path, dtype, in_file, max_position, FR_RECOMPUTE_NONE, out);
+}
+
+void fr_tiny_open_lean(const char *path, fr_dtype dtype, fr_recompute recompute,
+                       fr_tiny *out)
+{
+    open_tiny(path, dtype, false, 64, recompute, out);
 }
 
 void fr_tiny_close(fr_tiny *tiny)

@@ -21,6 +21,9 @@ void fr_tiny_open(const char *path, fr_dtype dtype, int64_t max_position, fr_tin
 /** The same; with `in_file` its weights stay in the file. */
 void fr_tiny_open_held(const char *path, fr_dtype dtype, bool in_file,
                        int64_t max_position, fr_tiny *out);
+/** The same with a stage that keeps less. */
+void fr_tiny_open_lean(const char *path, fr_dtype dtype, fr_recompute recompute,
+                       fr_tiny *out);
 void fr_tiny_close(fr_tiny *tiny);
 
 /** Sum of nats of the batch under a prefix; with gradients (K then V, [2 layers*P*G*K], f64) unless NULL. */

@@ -37,12 +37,38 @@ static void every_target_starts_at_the_position_after_the_source(void)
 
 static void the_last_source_row_predicts_the_first_token_of_each_target(void)
 {
-    static const int32_t ROWS[] = {2, 3, 2, 4, 5};
+    static const int32_t ROWS[] = {2, 3, 4, 5};
+    static const int32_t READS[] = {0, 1, 0, 2, 3};
     static const int32_t IDS[] = {20, 21, 30, 31, 32};
     fr_batch batch = make_batch(0);
     CU_ASSERT_EQUAL_FATAL(batch.n_targets, 5);
-    fr_assert_same_bytes("rows", batch.target_rows_R, ROWS, sizeof ROWS);
+    CU_ASSERT_EQUAL_FATAL(batch.n_read, 4);
+    fr_assert_same_bytes("rows", batch.read_rows_S, ROWS, sizeof ROWS);
+    fr_assert_same_bytes("reads", batch.target_reads_R, READS, sizeof READS);
     fr_assert_same_bytes("ids", batch.target_ids_R, IDS, sizeof IDS);
+    fr_batch_fini(&batch);
+}
+
+/* Whichever target is the first to count its first token. */
+static void the_last_source_row_is_read_once(void)
+{
+    static const int32_t IDS[] = {7, 8};
+    static const uint8_t COUNTED[][2] = {{0, 1}, {1, 1}, {1, 0}};
+    static const int32_t ROWS[] = {2, 1, 3, 5, 6};
+    static const int32_t READS[] = {0, 1, 2, 1, 3, 4, 3};
+    fr_batch batch = {0};
+    fr_sequence source = {IDS, NULL, 2};
+    fr_sequence targets[3];
+    for (int t = 0; t < 3; t++) {
+        targets[t] = (fr_sequence){IDS, COUNTED[t], 2};
+    }
+    FR_ASSERT_OK(fr_batch_add(fr_test_ctx(), &batch, 0, &source, targets, 3));
+    source.count = 1;
+    FR_ASSERT_OK(fr_batch_add(fr_test_ctx(), &batch, 0, &source, targets + 1, 2));
+    CU_ASSERT_EQUAL_FATAL(batch.n_read, 5);
+    CU_ASSERT_EQUAL_FATAL(batch.n_targets, 7);
+    fr_assert_same_bytes("rows", batch.read_rows_S, ROWS, sizeof ROWS);
+    fr_assert_same_bytes("reads", batch.target_reads_R, READS, sizeof READS);
     fr_batch_fini(&batch);
 }
 
@@ -74,11 +100,25 @@ static void counted_source_tokens_are_predicted_inside_the_source(void)
     fr_sequence target = {TARGET, ONE, 1};
     FR_ASSERT_OK(fr_batch_add(fr_test_ctx(), &batch, 0, &source, &target, 1));
     CU_ASSERT_EQUAL_FATAL(batch.n_targets, 2);
-    CU_ASSERT_EQUAL(batch.target_rows_R[0], 1);
+    CU_ASSERT_EQUAL_FATAL(batch.n_read, 2);
+    CU_ASSERT_EQUAL(batch.read_rows_S[batch.target_reads_R[0]], 1);
     CU_ASSERT_EQUAL(batch.target_ids_R[0], 3);
-    CU_ASSERT_EQUAL(batch.target_rows_R[1], 3);
+    CU_ASSERT_EQUAL(batch.read_rows_S[batch.target_reads_R[1]], 3);
     CU_ASSERT_EQUAL(batch.target_ids_R[1], 5);
     fr_batch_fini(&batch);
+}
+
+/* Each target is predicted by its row, and no row is read twice. */
+static void check_rows(const fr_batch *batch, const int32_t *rows)
+{
+    for (int64_t r = 0; r < batch->n_targets; r++) {
+        CU_ASSERT_EQUAL(batch->read_rows_S[batch->target_reads_R[r]], rows[r]);
+    }
+    for (int64_t a = 0; a < batch->n_read; a++) {
+        for (int64_t b = 0; b < a; b++) {
+            CU_ASSERT_NOT_EQUAL(batch->read_rows_S[a], batch->read_rows_S[b]);
+        }
+    }
 }
 
 /* Sources 1 2 3 and 1 2 4* with two tokens in common; the second has two targets. */
@@ -104,7 +144,7 @@ static void a_common_beginning_takes_its_rows_once(void)
     CU_ASSERT_EQUAL_FATAL(batch.n_targets, 8);
     fr_assert_same_bytes("ids", batch.ids_T, IDS, sizeof IDS);
     fr_assert_same_bytes("positions", batch.positions_T, POSITIONS, sizeof POSITIONS);
-    fr_assert_same_bytes("rows", batch.target_rows_R, ROWS, sizeof ROWS);
+    check_rows(&batch, ROWS);
     fr_assert_same_bytes("predicted", batch.target_ids_R, PREDICTED, sizeof PREDICTED);
     CU_ASSERT_EQUAL(batch.segments[0].n_spans, 0);
     CU_ASSERT_EQUAL(batch.segments[3].n_spans, 1);
@@ -127,7 +167,7 @@ static void a_source_is_predicted_once_for_each_target(void)
     fr_sequence targets[] = {{IDS + 1, COUNTED + 1, 1}, {IDS + 1, COUNTED + 1, 1}};
     FR_ASSERT_OK(fr_batch_add(fr_test_ctx(), &batch, 0, &source, targets, 2));
     CU_ASSERT_EQUAL_FATAL(batch.n_targets, 4);
-    fr_assert_same_bytes("rows", batch.target_rows_R, ROWS, sizeof ROWS);
+    check_rows(&batch, ROWS);
     fr_batch_fini(&batch);
 }
 
@@ -155,6 +195,7 @@ static const fr_case CASES[] = {
     FR_CASE(a_shared_source_takes_its_rows_once),
     FR_CASE(every_target_starts_at_the_position_after_the_source),
     FR_CASE(the_last_source_row_predicts_the_first_token_of_each_target),
+    FR_CASE(the_last_source_row_is_read_once),
     FR_CASE(without_a_source_the_first_token_is_not_counted),
     FR_CASE(counted_source_tokens_are_predicted_inside_the_source),
     FR_CASE(a_common_beginning_takes_its_rows_once),

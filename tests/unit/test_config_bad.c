@@ -282,6 +282,7 @@ static void task_seeds_and_stopping_rules_are_checked(void)
     refuses_task("seed: 18446744073709551615", "tasks[0].seed is 18446744073709551615");
     refuses("run: {seed: auto}", "run.seed is auto, want a whole number from 0 to "
                                  "18446744073709551615");
+    refuses("run: {recompute: all}", "run.recompute is all, want none, mlp, layer");
     refuses("run: {warmup_depth: 3}", "run.warmup_depth is 3, want a whole number from "
                                       "1 to 2");
     refuses_task("patience: -1", "tasks[0].patience is -1, want a whole number from 0");

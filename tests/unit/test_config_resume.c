@@ -73,6 +73,7 @@ static void free_keys_may_change(void)
                                        "run.nonfinite_limit=1",
                                        "run.timeout=9",
                                        "run.warmup_depth=2",
+                                       "run.recompute=layer",
                                        "tasks.c.patience=1",
                                        "tasks.c.stop_below=1.5",
                                        "tasks.a.train=moved.jsonl",

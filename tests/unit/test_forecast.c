@@ -92,6 +92,22 @@ static void a_pass_takes_its_flop(void)
                            2.0 * 4.0 * 64.0 * 100.0, 1e-6);
 }
 
+/* Only backward passes compute again: what is no longer kept. */
+static void recomputing_takes_its_flop(void)
+{
+    fr_task_load load = load_of(3);
+    fr_forecast_params p = even_stages(&load, 1);
+    double forward = fr_pass_seconds(&p, 1, true, 10.0, 0.0);
+    double backward = fr_pass_seconds(&p, 1, false, 10.0, 0.0);
+    p.recompute = FR_RECOMPUTE_MLP;
+    CU_ASSERT_DOUBLE_EQUAL(fr_pass_seconds(&p, 1, true, 10.0, 0.0), forward, 0.0);
+    CU_ASSERT_DOUBLE_EQUAL(fr_pass_seconds(&p, 1, false, 10.0, 0.0) - backward,
+                           10.0 * 2.0 * 2.0 * 64.0 * 256.0, 1e-6);
+    p.recompute = FR_RECOMPUTE_LAYER;
+    CU_ASSERT_DOUBLE_EQUAL(fr_pass_seconds(&p, 1, false, 10.0, 0.0) - backward,
+                           forward - 10.0 * 2.0 * 2.0 * 64.0 * 128.0, 1e-6);
+}
+
 static void one_task_takes_the_formulas_time(void)
 {
     static const int64_t COUNTS[] = {1, 3, 16, 17, 1000};
@@ -260,12 +276,20 @@ static void a_slot_is_what_the_formula_says(void)
     layer += 2 * (64 + 64 + 64 + 256);
     CU_ASSERT_EQUAL(fr_stage_slot_bytes(&shape, TOKENS, true),
                     TOKENS * (LAYERS * layer + 2 * 4 * 64));
+    shape.recompute = FR_RECOMPUTE_MLP;
+    CU_ASSERT_EQUAL(fr_stage_slot_bytes(&shape, TOKENS, true),
+                    TOKENS * (LAYERS * (layer - 4 * 256) + 2 * 4 * 64));
+    shape.recompute = FR_RECOMPUTE_LAYER;
+    CU_ASSERT_EQUAL(fr_stage_slot_bytes(&shape, TOKENS, true),
+                    TOKENS * (LAYERS + 2) * 4 * 64);
 }
 
 static int64_t weight_bytes(const fr_arch *arch, fr_dtype dtype, int64_t first,
                             int64_t n)
 {
-    fr_stage_shape shape = {arch, dtype, first, n, 20, NULL};
+    fr_stage_shape shape = {
+        .arch = arch, .dtype = dtype, .first_layer = first, .n_layers = n};
+    shape.max_position = 20;
     return fr_stage_weight_bytes(&shape);
 }
 
@@ -328,21 +352,25 @@ static void check_near(const char *what, int64_t got, int64_t wanted, int64_t n_
     CU_ASSERT(near);
 }
 
-static void check_stage(const fr_tiny *tiny, fr_dtype dtype, int64_t first, int64_t n)
+static void check_stage(const fr_tiny *tiny, fr_dtype dtype, fr_recompute recompute,
+                        int64_t first, int64_t n)
 {
     enum { ROWS = 11, LENGTH = 3, POSITIONS = 48 };
     fr_ctx *ctx = fr_test_ctx();
-    fr_stage_shape shape = {tiny->arch, dtype, first, n, POSITIONS, NULL};
-    fr_stage_params params = {tiny->weights, tiny->device, dtype, first, n,
-                              POSITIONS,     false};
+    fr_stage_shape shape = {tiny->arch, dtype, first, n, POSITIONS, NULL, recompute};
+    fr_stage_params params = {.weights = tiny->weights,
+                              .device = tiny->device,
+                              .dtype = dtype,
+                              .recompute = recompute,
+                              .first_layer = first,
+                              .n_layers = n,
+                              .max_position = POSITIONS};
     fr_stage *stage = NULL;
     fr_slot *slot = NULL;
     int64_t before = allocated();
     FR_ASSERT_OK(fr_stage_create(ctx, &params, &stage));
     int64_t created = allocated();
-    check_near("weights and head", created - before,
-               fr_stage_weight_bytes(&shape) + fr_stage_head_bytes(&shape),
-               14 * n + 16);
+    check_near("weights", created - before, fr_stage_weight_bytes(&shape), 14 * n + 16);
     FR_ASSERT_OK(fr_slot_create(stage, true, &slot));
     FR_ASSERT_OK(fr_slot_prepare(stage, slot, &tiny->batch));
     check_near("slot and workspace", allocated() - created,
@@ -354,8 +382,18 @@ static void check_stage(const fr_tiny *tiny, fr_dtype dtype, int64_t first, int6
                             fr_stage_workspace_bytes(&shape, ROWS),
                         fr_slot_bytes(stage, ROWS, keep != 0));
     }
+    if (fr_stage_is_last(stage)) {
+        double nll[12];
+        FR_ASSERT_OK(fr_stage_loss(stage, &tiny->batch, slot, true, nll));
+    }
     fr_slot_destroy(&slot);
+    int64_t in_the_end = allocated();
     fr_stage_destroy(&stage);
+    check_near("stage", in_the_end - allocated(),
+               fr_stage_weight_bytes(&shape) +
+                   fr_stage_head_bytes(&shape, tiny->batch.n_targets) +
+                   fr_stage_workspace_bytes(&shape, tiny->batch.n_tokens),
+               14 * n + 24);
 }
 
 static void a_real_stage_holds_what_was_forecast(void)
@@ -373,9 +411,9 @@ static void a_real_stage_holds_what_was_forecast(void)
         fr_tiny_one_row(&tiny, 3, IDS, 12);
         for (size_t t = 0; t < 2; t++) {
             int64_t n = tiny.arch->n_layers;
-            check_stage(&tiny, TYPES[t], 0, n);
-            check_stage(&tiny, TYPES[t], 0, 1);
-            check_stage(&tiny, TYPES[t], n - 1, 1);
+            check_stage(&tiny, TYPES[t], FR_RECOMPUTE_NONE, 0, n);
+            check_stage(&tiny, TYPES[t], FR_RECOMPUTE_MLP, 0, 1);
+            check_stage(&tiny, TYPES[t], FR_RECOMPUTE_LAYER, n - 1, 1);
         }
         fr_tiny_close(&tiny);
     }
@@ -513,6 +551,7 @@ static const fr_case CASES[] = {
     FR_CASE(bytes_follow_the_formulas),
     FR_CASE(bytes_of_an_mlp_follow_its_shape),
     FR_CASE(a_pass_takes_its_flop),
+    FR_CASE(recomputing_takes_its_flop),
     FR_CASE(one_task_takes_the_formulas_time),
     FR_CASE(two_tasks_fill_each_others_bubble),
     FR_CASE(slow_links_bound_the_round),

@@ -14,6 +14,9 @@ enum { LENGTH = 3, N_IDS = 12 };
 static const int32_t IDS[N_IDS] = {5, 17, 99, 3, 64, 21, 7, 120, 33, 2, 90, 11};
 static const uint8_t ALL[N_IDS] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
 static const char *const MODELS[] = {"golden/tiny_llama", "golden/tiny_gpt2"};
+static const fr_recompute MODES[] = {FR_RECOMPUTE_NONE, FR_RECOMPUTE_MLP,
+                                     FR_RECOMPUTE_LAYER};
+enum { N_MODES = sizeof MODES / sizeof MODES[0] };
 
 /* A random prefix for a tiny model: K then V in one array. */
 typedef struct random_prefix {
@@ -76,9 +79,10 @@ static void check_direction(fr_tiny *tiny, random_prefix *p, uint64_t stream)
 
 static void gradients_match_finite_differences(void)
 {
-    for (size_t m = 0; m < 2; m++) {
+    for (size_t i = 0; i < 2 * N_MODES; i++) {
         fr_tiny tiny;
-        fr_tiny_open(fr_test_data(MODELS[m]), FR_F32, 64, &tiny);
+        fr_tiny_open_lean(fr_test_data(MODELS[i / N_MODES]), FR_F32, MODES[i % N_MODES],
+                          &tiny);
         random_prefix p = make_prefix(tiny.arch);
         fr_sequence source = {IDS, NULL, 5};
         fr_sequence targets[] = {{IDS + 5, ALL, 4}, {IDS + 9, ALL, 3}};
@@ -245,6 +249,84 @@ static void packing_does_not_change_a_bit(void)
     }
 }
 
+/* A dialogue's source that predicts two of its own tokens, and two targets that share its last row: 7 of the 10 rows
+ * are read. */
+static void add_dialogue(fr_batch *batch)
+{
+    static const uint8_t SOME[] = {0, 0, 1, 1, 0};
+    static const uint8_t FEW[] = {1, 0, 1};
+    fr_sequence source = {IDS, SOME, 5};
+    fr_sequence targets[] = {{IDS + 5, FEW, 3}, {IDS + 8, ALL, 4}};
+    FR_ASSERT_OK(fr_batch_add(fr_test_ctx(), batch, LENGTH, &source, targets, 2));
+}
+
+/* Rows that nobody predicts with are read as well: what the last layer leaves out is then computed. */
+static void read_all_rows(fr_batch *batch)
+{
+    for (int32_t row = 0; row < batch->n_tokens; row++) {
+        bool is_read = false;
+        for (int64_t s = 0; s < batch->n_read; s++) {
+            is_read = is_read || batch->read_rows_S[s] == row;
+        }
+        if (!is_read) { /* there is room for a prediction of every token */
+            batch->read_rows_S[batch->n_read++] = row;
+        }
+    }
+}
+
+/* Loss, then the gradient, of a dialogue and a plain row; the caller frees. */
+static double *results_of(size_t model, fr_dtype dtype, fr_recompute mode, bool all)
+{
+    fr_tiny tiny;
+    double *results = NULL;
+    fr_sequence source = {IDS + 2, NULL, 4};
+    fr_sequence target = {IDS, ALL, 5};
+    fr_tiny_open_lean(fr_test_data(MODELS[model]), dtype, mode, &tiny);
+    random_prefix p = make_prefix(tiny.arch);
+    FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 2 * p.n + 1, sizeof *results, &results));
+    add_dialogue(&tiny.batch);
+    FR_ASSERT_OK(fr_batch_add(fr_test_ctx(), &tiny.batch, LENGTH, &source, &target, 1));
+    CU_ASSERT_EQUAL(tiny.batch.n_tokens, 10 + 8);
+    CU_ASSERT_EQUAL(tiny.batch.n_read, 7 + 5);
+    if (all) {
+        read_all_rows(&tiny.batch);
+        CU_ASSERT_EQUAL(tiny.batch.n_read, tiny.batch.n_tokens);
+    }
+    results[0] = fr_tiny_loss(&tiny, &p.view, results + 1);
+    free(p.values);
+    fr_tiny_close(&tiny);
+    return results;
+}
+
+static void check_same_results(bool all, fr_recompute mode)
+{
+    for (size_t i = 0; i < 4; i++) {
+        fr_tiny tiny;
+        fr_dtype dtype = i / 2 == 0 ? FR_F32 : FR_BF16;
+        fr_tiny_open(fr_test_data(MODELS[i % 2]), dtype, 64, &tiny);
+        int64_t n = tiny.arch->n_layers * fr_arch_prefix_elements(tiny.arch, LENGTH);
+        fr_tiny_close(&tiny);
+        double *wanted = results_of(i % 2, dtype, FR_RECOMPUTE_NONE, false);
+        double *got = results_of(i % 2, dtype, mode, all);
+        fr_assert_same_bytes("loss and gradient", got, wanted,
+                             (size_t)(2 * n + 1) * sizeof *got);
+        free(wanted);
+        free(got);
+    }
+}
+
+static void recomputing_does_not_change_a_bit(void)
+{
+    check_same_results(false, FR_RECOMPUTE_MLP);
+    check_same_results(false, FR_RECOMPUTE_LAYER);
+}
+
+static void rows_that_are_not_read_do_not_change_a_bit(void)
+{
+    check_same_results(true, FR_RECOMPUTE_NONE);
+    check_same_results(true, FR_RECOMPUTE_LAYER);
+}
+
 /* Keys and values of a text as prefix, against the same text in front of the row. */
 static void a_prefix_from_text_equals_the_prompted_model(void)
 {
@@ -264,15 +346,20 @@ static void a_prefix_from_text_equals_the_prompted_model(void)
         fr_sequence text = {IDS, NULL, TEXT};
         fr_batch_clear(&tiny.batch);
         FR_ASSERT_OK(fr_batch_add(fr_test_ctx(), &tiny.batch, 0, &text, NULL, 0));
-        FR_ASSERT_OK(fr_stage_forward(tiny.stage, &tiny.batch, &NONE, NULL, tiny.slot));
+        fr_cache cache;
+        FR_ASSERT_OK(fr_cache_init(fr_test_ctx(), tiny.stage, TEXT, &cache));
+        FR_ASSERT_OK(
+            fr_stage_forward(tiny.stage, &tiny.batch, &NONE, &cache, tiny.slot));
         int64_t layer = fr_arch_prefix_elements(tiny.arch, TEXT);
         float *values = NULL;
         int64_t n = tiny.arch->n_layers * layer;
         FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 2 * n, sizeof *values, &values));
         for (int64_t l = 0; l < tiny.arch->n_layers; l++) {
-            fr_stage_copy_keys(tiny.stage, tiny.slot, l, TEXT, values + l * layer,
-                               values + n + l * layer);
+            size_t bytes = (size_t)layer * sizeof *values;
+            memcpy(values + l * layer, cache.layers[l].k, bytes);
+            memcpy(values + n + l * layer, cache.layers[l].v, bytes);
         }
+        fr_cache_fini(&cache);
         fr_stage_prefix prefix = {TEXT, values, values + n};
         fr_tiny_one_row(&tiny, TEXT, IDS + TEXT, N_IDS - TEXT);
         double with_prefix = fr_tiny_loss(&tiny, &prefix, NULL);
@@ -306,13 +393,16 @@ static void the_memory_of_a_token_follows_the_formula(void)
     int64_t q = a->n_heads * a->head_dim;
     int64_t kv = a->n_kv_heads * a->head_dim;
     int64_t layer = 8 * a->d_model + 4 * q + 4 * kv + 4 * a->d_ff + 4 * a->n_heads + 16;
-    int64_t ends = 2 * 4 * a->d_model; /* the last output and its gradient */
+    const int64_t layers[] = {layer, layer - 4 * a->d_ff, 4 * a->d_model};
     enum { T = 1024 };
-    int64_t scratch = fr_slot_bytes(tiny.stage, T, false) -
-                      (T * (layer - 4 * a->d_model) + 2 * T * 4 * a->d_model);
-    int64_t kept = fr_slot_bytes(tiny.stage, T, true) - scratch;
-    CU_ASSERT_EQUAL(kept, T * (a->n_layers * layer + ends));
     fr_tiny_close(&tiny);
+    for (size_t m = 0; m < N_MODES; m++) {
+        fr_tiny_open_lean(fr_test_data(MODELS[0]), FR_BF16, MODES[m], &tiny);
+        int64_t kept =
+            fr_slot_bytes(tiny.stage, T, true) - fr_slot_bytes(tiny.stage, T, false);
+        CU_ASSERT_EQUAL(kept, T * tiny.arch->n_layers * layers[m]);
+        fr_tiny_close(&tiny);
+    }
 }
 
 /* Loss and gradient of the model at `path`, K then V: [1 + n]. */
@@ -380,6 +470,8 @@ static const fr_case CASES[] = {
     FR_CASE(gradients_through_a_common_beginning_match_finite_differences),
     FR_CASE(a_common_beginning_gives_the_sum_of_its_examples),
     FR_CASE(packing_does_not_change_a_bit),
+    FR_CASE(recomputing_does_not_change_a_bit),
+    FR_CASE(rows_that_are_not_read_do_not_change_a_bit),
     FR_CASE(a_prefix_from_text_equals_the_prompted_model),
     FR_CASE(bf16_stays_near_f32),
     FR_CASE(the_memory_of_a_token_follows_the_formula),

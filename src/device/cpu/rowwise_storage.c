@@ -20,10 +20,12 @@ void fr_save(fr_device *device, int64_t n, fr_dtype dtype, float *x, void *saved
     int threads = fr_kernels_threads(device->n_threads, n);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t start = 0; start < n; start += CHUNK) {
+        uint16_t unused[CHUNK];
         int64_t length = chunk_length(n, start);
         if (dtype == FR_BF16) {
-            kernels->save_bf16(length, x + start, (uint16_t *)saved + start);
-        } else {
+            kernels->save_bf16(length, x + start,
+                               saved != NULL ? (uint16_t *)saved + start : unused);
+        } else if (saved != NULL) {
             memcpy((float *)saved + start, x + start, (size_t)length * sizeof *x);
         }
     }
