@@ -39,7 +39,7 @@ same "$work/run-auto/checkpoint-$steps.h5" "$work/run-mixed/checkpoint-$steps.h5
 
 # evaluation and generation: the same output
 for precision in f32 bf16; do
-    both=(--model "$model" --prefix "$work/run-auto/prefix.h5" --precision $precision)
+    both=(--model "$model" --prefix "$work/run-auto/prefix.h5" --precision "$precision")
     for weights in auto quantised; do
         expect 0 "$FORERUN" eval "${both[@]}" --data "$rows" --json --weights $weights
         grep -o '"loss":[^,]*' "$work/out" >"$work/loss-$weights"
