@@ -1,5 +1,5 @@
+#include "model/stage.h"
 #include "model/tokenizer.h"
-#include "model/weights.h"
 #include "support/fault.h"
 #include "support/gguf_writer.h"
 #include "support/model_files.h"
@@ -54,6 +54,57 @@ static fr_status use_tokenizer(fr_ctx *ctx, void *path)
     fr_ids_fini(&ids);
     fr_tokenizer_close(&tokenizer);
     return status;
+}
+
+/* A device and a stage whose weights stay in the file, and a forward pass over two rows. */
+static fr_status run_stage_in_file(fr_ctx *ctx, void *argument)
+{
+    static const int32_t IDS[] = {5, 17, 99};
+    static const uint8_t COUNTED[] = {1, 1};
+    fr_stage_prefix none = {0};
+    fr_sequence source = {IDS, NULL, 1};
+    fr_sequence target = {IDS + 1, COUNTED, 2};
+    fr_batch batch = {0};
+    fr_slot *slot = NULL;
+    fr_stage *stage = NULL;
+    double nll[2];
+    fr_device_params device = {.n_threads = 1, .isa = fr_isa_detect()};
+    fr_stage_params params = {.weights = argument,
+                              .dtype = FR_BF16,
+                              .n_layers = fr_weights_arch(argument)->n_layers,
+                              .max_position = 4,
+                              .in_file = true};
+    fr_status status = fr_device_create(ctx, &device, &params.device);
+    if (status == FR_OK) {
+        status = fr_stage_create(ctx, &params, &stage);
+    }
+    if (status == FR_OK) {
+        status = fr_slot_create(stage, true, &slot);
+    }
+    if (status == FR_OK) {
+        status = fr_batch_add(ctx, &batch, 0, &source, &target, 1);
+    }
+    if (status == FR_OK) {
+        status = fr_stage_forward(stage, &batch, &none, NULL, slot);
+    }
+    if (status == FR_OK) {
+        status = fr_stage_loss(stage, &batch, slot, true, nll);
+    }
+    fr_batch_fini(&batch);
+    fr_slot_destroy(&slot);
+    fr_stage_destroy(&stage);
+    fr_device_destroy(&params.device);
+    return status;
+}
+
+static void stage_in_the_file_survives_each_failed_allocation(void)
+{
+    fr_weights *weights = NULL;
+    FR_ASSERT_OK(
+        fr_weights_open(fr_test_ctx(), fr_test_data("golden/tiny_llama"), &weights));
+    CU_ASSERT_TRUE(fr_fault_sweep("stage in the file", run_stage_in_file, weights) >=
+                   30);
+    fr_weights_close(&weights);
 }
 
 /* A path that an action may take as its argument; the suite's ring of paths is too short-lived. */
@@ -129,6 +180,7 @@ static void folder_tokenizer_survives_each_failed_allocation(void)
 static const fr_case CASES[] = {
     FR_CASE(model_folders_survive_each_failed_allocation),
     FR_CASE(gguf_model_survives_each_failed_allocation),
+    FR_CASE(stage_in_the_file_survives_each_failed_allocation),
     FR_CASE(gguf_tokenizer_survives_each_failed_allocation),
     FR_CASE(folder_tokenizer_survives_each_failed_allocation),
 };

@@ -1,6 +1,7 @@
 /* Matrices that stay in the file have the values of those that are converted once, whatever run of rows is read. */
+#include "model/layer.h"
 #include "model/quant.h"
-#include "model/weights.h"
+#include "model/stage_bytes.h"
 #include "support/gguf_writer.h"
 #include "support/model_files.h"
 
@@ -140,6 +141,27 @@ static void bytes_are_those_of_the_file(void)
     fr_weights_close(&weights);
 }
 
+/* Folders of half precision: bytes of the tensors instead of the device's, and scratch to read them. */
+static void weights_in_the_file_count_as_they_lie_there(void)
+{
+    fr_weights *weights = NULL;
+    FR_ASSERT_OK(fr_weights_open(fr_test_ctx(), fr_test_micro_folder(FR_LLAMA, "F16"),
+                                 &weights));
+    const fr_arch *a = fr_weights_arch(weights);
+    fr_stage_shape shape = {.arch = a, .dtype = FR_BF16, .n_layers = a->n_layers};
+    int64_t halves = fr_stage_weight_bytes(&shape);
+    CU_ASSERT_EQUAL(fr_stage_reading_bytes(&shape), 0);
+    shape.dtype = FR_F32;
+    CU_ASSERT(fr_stage_weight_bytes(&shape) > halves);
+    shape.in_file = weights;
+    CU_ASSERT_EQUAL(fr_stage_weight_bytes(&shape), halves);
+    CU_ASSERT_EQUAL(fr_stage_reading_bytes(&shape),
+                    (fr_arch_qkv_width(a) > fr_arch_up_width(a) ? fr_arch_qkv_width(a)
+                                                                : fr_arch_up_width(a)) *
+                        a->d_model * 4);
+    fr_weights_close(&weights);
+}
+
 /* GPT-2's matrices lie transposed in folders: they are converted whatever is wanted. */
 static void transposed_tensors_are_converted(void)
 {
@@ -175,6 +197,7 @@ static const fr_case CASES[] = {
     FR_CASE(every_type_is_read_from_the_file_as_it_is_converted),
     FR_CASE(folders_are_read_as_they_are_converted),
     FR_CASE(bytes_are_those_of_the_file),
+    FR_CASE(weights_in_the_file_count_as_they_lie_there),
     FR_CASE(transposed_tensors_are_converted),
     FR_CASE(ready_rows_are_used_where_they_lie),
 };
