@@ -50,7 +50,7 @@ def run(program, work, ranks, environment):
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     with open(work + "/run/metrics.jsonl") as file:
-        steps = [json.loads(line) for line in file][1:]
+        steps = [step for step in map(json.loads, file) if "lr" in step][1:]
     return steps, peak / 1024, cpu
 
 
