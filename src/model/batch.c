@@ -176,18 +176,21 @@ static int64_t add_predictions(fr_batch *b, const fr_sequence *sequence,
 }
 
 /* The sequence less its first n tokens. */
-static fr_sequence rest_of(const fr_sequence *s, int64_t n)
+static fr_sequence rest_of(fr_sequence s, int64_t n)
 {
-    return (fr_sequence){s->count > n ? s->ids + n : NULL,
-                         s->count > n && s->counted != NULL ? s->counted + n : NULL,
-                         s->count - n};
+    if (n > 0) {
+        s.ids += n;
+        s.counted = s.counted != NULL ? s.counted + n : NULL;
+        s.count -= n;
+    }
+    return s;
 }
 
 static void add_branch(fr_batch *b, int64_t position, fr_span shared,
                        common_row *last_shared, const fr_branch *branch)
 {
     static const fr_span NONE = {0, 0};
-    fr_sequence rest = rest_of(&branch->source, shared.count);
+    fr_sequence rest = rest_of(branch->source, shared.count);
     fr_span rest_span = {b->n_tokens, rest.count};
     common_row last = {rest.count > 0 ? b->n_tokens + rest.count - 1 : -1, -1};
     int64_t reads = -1;
