@@ -5,21 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static fr_status load_vocabulary(fr_ctx *ctx, const fr_weights *weights, fr_dtype dtype,
-                                 const void *shared, fr_head *head)
-{
-    const fr_arch *arch = fr_weights_arch(weights);
-    const void *data = shared;
-    if (shared == NULL) {
-        FR_TRY(fr_alloc(ctx, arch->vocab_size * arch->d_model, fr_dtype_bytes(dtype),
-                        &head->owned));
-        FR_TRY(fr_weights_read(ctx, weights, FR_W_HEAD, -1, dtype, head->owned));
-        data = head->owned;
-    }
-    head->vocabulary = (fr_matrix){data, dtype, arch->vocab_size, arch->d_model};
-    return FR_OK;
-}
-
 static fr_status load_norm(fr_ctx *ctx, const fr_weights *weights, fr_head *head)
 {
     int64_t width = fr_weights_arch(weights)->d_model;
@@ -45,15 +30,14 @@ static fr_status alloc_chunk(fr_ctx *ctx, const fr_arch *arch, fr_head *head)
 }
 
 fr_status fr_head_load(fr_ctx *ctx, const fr_weights *weights, fr_dtype dtype,
-                       const void *shared_embedding, fr_head *out)
+                       const void *vocabulary, fr_head *out)
 {
-    *out = (fr_head){0};
-    fr_status status = load_vocabulary(ctx, weights, dtype, shared_embedding, out);
+    const fr_arch *arch = fr_weights_arch(weights);
+    *out =
+        (fr_head){.vocabulary = {vocabulary, dtype, arch->vocab_size, arch->d_model}};
+    fr_status status = load_norm(ctx, weights, out);
     if (status == FR_OK) {
-        status = load_norm(ctx, weights, out);
-    }
-    if (status == FR_OK) {
-        status = alloc_chunk(ctx, fr_weights_arch(weights), out);
+        status = alloc_chunk(ctx, arch, out);
     }
     if (status != FR_OK) {
         fr_head_fini(out);
@@ -63,7 +47,6 @@ fr_status fr_head_load(fr_ctx *ctx, const fr_weights *weights, fr_dtype dtype,
 
 void fr_head_fini(fr_head *head)
 {
-    free(head->owned);
     free(head->norm);
     free(head->norm_bias);
     free(head->x);

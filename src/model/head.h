@@ -12,22 +12,20 @@
 enum { FR_HEAD_CHUNK_ROWS = 128 };
 
 typedef struct fr_head {
-    fr_matrix
-        vocabulary;   /* [V, D], owned unless it is the embedding of the same stage */
-    float *norm;      /* [D] */
-    float *norm_bias; /* [D] or NULL */
-    void *owned;
-    int64_t chunk_rows; /* rows projected at a time */
-    float *x;           /* [chunk, D] */
-    float *h;           /* [chunk, D] */
-    float *dx;          /* [chunk, D] */
-    float *statistics;  /* [chunk, 2] */
-    float *logits;      /* [chunk, V] */
+    fr_matrix vocabulary; /* [V, D], borrowed */
+    float *norm;          /* [D] */
+    float *norm_bias;     /* [D] or NULL */
+    int64_t chunk_rows;   /* rows projected at a time */
+    float *x;             /* [chunk, D] */
+    float *h;             /* [chunk, D] */
+    float *dx;            /* [chunk, D] */
+    float *statistics;    /* [chunk, 2] */
+    float *logits;        /* [chunk, V] */
 } fr_head;
 
-/** @param shared_embedding  the token embedding of this rank if the head is tied and it is here, else NULL */
+/** @param vocabulary  [V, D] in dtype; borrowed as long as the head lives */
 FR_MUST_CHECK fr_status fr_head_load(fr_ctx *ctx, const fr_weights *weights,
-                                     fr_dtype dtype, const void *shared_embedding,
+                                     fr_dtype dtype, const void *vocabulary,
                                      fr_head *out);
 void fr_head_fini(fr_head *head);
 

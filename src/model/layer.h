@@ -8,7 +8,7 @@
 #define FR_MODEL_LAYER_H
 
 #include "model/batch.h"
-#include "model/weights.h"
+#include "model/frozen.h"
 
 /** Frozen weights of one layer in memory; matrices in the run's precision, vectors f32. */
 typedef struct fr_layer {
@@ -22,14 +22,16 @@ typedef struct fr_layer {
     float *o_bias;         /* [D] or NULL */
     float *mlp_norm;
     float *mlp_norm_bias;
-    float *up_bias;    /* [2F] or [F], or NULL */
-    float *down_bias;  /* [D] or NULL */
-    void *storage[12]; /* owned memory behind the views above */
+    float *up_bias;   /* [2F] or [F], or NULL */
+    float *down_bias; /* [D] or NULL */
+    void *storage[8]; /* owned memory behind the vectors above */
     int n_storage;
 } fr_layer;
 
+/** @param frozen  holds the matrices in `dtype`; borrowed as long as the layer lives */
 FR_MUST_CHECK fr_status fr_layer_load(fr_ctx *ctx, const fr_weights *weights,
-                                      int64_t index, fr_dtype dtype, fr_layer *out);
+                                      const fr_frozen *frozen, int64_t index,
+                                      fr_dtype dtype, fr_layer *out);
 void fr_layer_fini(fr_layer *layer);
 
 /** What the backward pass of one layer needs, for T token rows. Q, K, V, O, gate and up in the run's

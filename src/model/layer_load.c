@@ -23,44 +23,38 @@ int64_t fr_arch_up_width(const fr_arch *arch)
     return arch->family == FR_LLAMA ? 2 * arch->d_ff : arch->d_ff;
 }
 
-/* One place to read layer `index` of a model into memory that `layer` owns. */
+/* One place to read layer `index` of a model: matrices from `frozen`, vectors into memory that `layer` owns. */
 typedef struct loader {
     fr_ctx *ctx;
     const fr_weights *weights;
+    const fr_frozen *frozen;
     int64_t index;
     fr_layer *layer;
 } loader;
 
-static fr_status own_memory(const loader *l, int64_t count, size_t size, void **out)
+static fr_status own_floats(const loader *l, int64_t count, float **out)
 {
-    FR_TRY(fr_alloc(l->ctx, count, size, out));
+    FR_TRY(fr_alloc(l->ctx, count, sizeof **out, out));
     l->layer->storage[l->layer->n_storage++] = *out;
     return FR_OK;
 }
 
-/* Stack the rows of some roles into one matrix, so that one GEMM serves them all. */
-static fr_status load_matrix(const loader *l, const fr_weight *roles, int n_roles,
-                             fr_dtype dtype, fr_matrix *out)
+/* The rows of some roles as one matrix, so that one GEMM serves them all. */
+static fr_matrix find_matrix(const loader *l, const fr_weight *roles, int n_roles,
+                             fr_dtype dtype)
 {
-    int64_t rows[3] = {0};
     int64_t total = 0;
     int64_t columns = 0;
     for (int i = 0; i < n_roles; i++) {
-        fr_weights_shape(l->weights, roles[i], l->index, &rows[i], &columns);
-        total += rows[i];
+        int64_t rows = 0;
+        fr_weights_shape(l->weights, roles[i], l->index, &rows, &columns);
+        total += rows;
     }
-    void *memory = NULL;
-    FR_TRY(own_memory(l, total * columns, fr_dtype_bytes(dtype), &memory));
-    char *next = memory;
-    for (int i = 0; i < n_roles; i++) {
-        FR_TRY(fr_weights_read(l->ctx, l->weights, roles[i], l->index, dtype, next));
-        next += (size_t)(rows[i] * columns) * fr_dtype_bytes(dtype);
-    }
-    *out = (fr_matrix){memory, dtype, total, columns};
-    return FR_OK;
+    return (fr_matrix){fr_frozen_matrix(l->frozen, roles[0], l->index), dtype, total,
+                       columns};
 }
 
-/* Stack vectors in step with load_matrix; NULL if the model has none of them. */
+/* Stack vectors in step with find_matrix; NULL if the model has none of them. */
 static fr_status load_vector(const loader *l, const fr_weight *roles,
                              const int64_t *lengths, int n_roles, float **out)
 {
@@ -74,10 +68,8 @@ static fr_status load_vector(const loader *l, const fr_weight *roles,
     if (!any) {
         return FR_OK;
     }
-    void *memory = NULL;
-    FR_TRY(own_memory(l, total, sizeof(float), &memory));
-    *out = memory;
-    float *next = memory;
+    FR_TRY(own_floats(l, total, out));
+    float *next = *out;
     for (int i = 0; i < n_roles; i++) {
         if (fr_weights_has(l->weights, roles[i], l->index)) {
             FR_TRY(
@@ -94,18 +86,17 @@ static fr_status load_one_vector(const loader *l, fr_weight role, int64_t length
     return load_vector(l, &role, &length, 1, out);
 }
 
-static fr_status load_matrices(const loader *l, const fr_arch *arch, fr_dtype dtype)
+static void find_matrices(const loader *l, const fr_arch *arch, fr_dtype dtype)
 {
     static const fr_weight QKV[] = {FR_W_Q, FR_W_K, FR_W_V};
     static const fr_weight GATE_UP[] = {FR_W_GATE, FR_W_UP};
-    static const fr_weight UP[] = {FR_W_UP};
     static const fr_weight O[] = {FR_W_O};
     static const fr_weight DOWN[] = {FR_W_DOWN};
     bool gated = arch->family == FR_LLAMA;
-    FR_TRY(load_matrix(l, QKV, 3, dtype, &l->layer->qkv));
-    FR_TRY(load_matrix(l, O, 1, dtype, &l->layer->o));
-    FR_TRY(load_matrix(l, gated ? GATE_UP : UP, gated ? 2 : 1, dtype, &l->layer->up));
-    return load_matrix(l, DOWN, 1, dtype, &l->layer->down);
+    l->layer->qkv = find_matrix(l, QKV, 3, dtype);
+    l->layer->o = find_matrix(l, O, 1, dtype);
+    l->layer->up = find_matrix(l, gated ? GATE_UP : GATE_UP + 1, gated ? 2 : 1, dtype);
+    l->layer->down = find_matrix(l, DOWN, 1, dtype);
 }
 
 static fr_status load_vectors(const loader *l, const fr_arch *arch)
@@ -129,16 +120,14 @@ static fr_status load_vectors(const loader *l, const fr_arch *arch)
     return load_one_vector(l, FR_W_DOWN_BIAS, width, &layer->down_bias);
 }
 
-fr_status fr_layer_load(fr_ctx *ctx, const fr_weights *weights, int64_t index,
-                        fr_dtype dtype, fr_layer *out)
+fr_status fr_layer_load(fr_ctx *ctx, const fr_weights *weights, const fr_frozen *frozen,
+                        int64_t index, fr_dtype dtype, fr_layer *out)
 {
     const fr_arch *arch = fr_weights_arch(weights);
     *out = (fr_layer){0};
-    loader l = {ctx, weights, index, out};
-    fr_status status = load_matrices(&l, arch, dtype);
-    if (status == FR_OK) {
-        status = load_vectors(&l, arch);
-    }
+    loader l = {ctx, weights, frozen, index, out};
+    find_matrices(&l, arch, dtype);
+    fr_status status = load_vectors(&l, arch);
     if (status != FR_OK) {
         fr_layer_fini(out);
     }

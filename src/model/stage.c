@@ -28,7 +28,7 @@ static fr_status load_layers(fr_stage *s, const fr_weights *weights)
 {
     FR_TRY(fr_alloc(s->ctx, s->n_layers, sizeof *s->layers, &s->layers));
     for (int64_t i = 0; i < s->n_layers; i++) {
-        FR_TRY(fr_layer_load(s->ctx, weights, s->first_layer + i, s->dtype,
+        FR_TRY(fr_layer_load(s->ctx, weights, s->frozen, s->first_layer + i, s->dtype,
                              &s->layers[i]));
     }
     return FR_OK;
@@ -46,21 +46,43 @@ static fr_status load_positions(fr_stage *s, const fr_weights *weights)
 static fr_status load_ends(fr_stage *s, const fr_weights *weights)
 {
     if (fr_stage_is_first(s)) {
-        FR_TRY(fr_alloc(s->ctx, s->arch.vocab_size * s->arch.d_model,
-                        fr_dtype_bytes(s->dtype), &s->tokens));
-        FR_TRY(fr_weights_read(s->ctx, weights, FR_W_TOKENS, -1, s->dtype, s->tokens));
+        s->tokens = fr_frozen_matrix(s->frozen, FR_W_TOKENS, -1);
         if (s->arch.family == FR_GPT2) {
             FR_TRY(load_positions(s, weights));
         }
     }
     if (fr_stage_is_last(s)) {
-        const void *shared = s->arch.tied_head ? s->tokens : NULL;
-        FR_TRY(fr_head_load(s->ctx, weights, s->dtype, shared, &s->head));
+        fr_weight role = s->arch.tied_head ? FR_W_TOKENS : FR_W_HEAD;
+        FR_TRY(fr_head_load(s->ctx, weights, s->dtype,
+                            fr_frozen_matrix(s->frozen, role, -1), &s->head));
     }
     return FR_OK;
 }
 
-static fr_status load_stage(fr_stage *s, const fr_weights *weights)
+static fr_status agree(fr_group *node, fr_status mine)
+{
+    return node != NULL ? fr_group_agree(node, mine) : mine;
+}
+
+static fr_status convert_weights(fr_stage *s, const fr_stage_params *params)
+{
+    fr_group *alone = NULL;
+    fr_frozen_params frozen = {.weights = params->weights,
+                               .node = params->node,
+                               .n_threads = fr_device_threads(s->device),
+                               .dtype = s->dtype,
+                               .first_layer = s->first_layer,
+                               .n_layers = s->n_layers};
+    if (params->node == NULL) {
+        FR_TRY(fr_group_create_self(s->ctx, &alone));
+        frozen.node = alone;
+    }
+    fr_status status = fr_frozen_create(s->ctx, &frozen, &s->frozen);
+    fr_group_destroy(&alone);
+    return status;
+}
+
+static fr_status check_positions(const fr_stage *s, const fr_weights *weights)
 {
     if (s->arch.family == FR_GPT2 && s->max_position > s->arch.context_length) {
         return FR_FAIL(s->ctx, FR_ERR_CONFIG,
@@ -69,6 +91,12 @@ static fr_status load_stage(fr_stage *s, const fr_weights *weights)
                        (long long)s->max_position, fr_weights_path(weights),
                        (long long)s->arch.context_length);
     }
+    return FR_OK;
+}
+
+/* What this rank has for itself. */
+static fr_status load_own(fr_stage *s, const fr_weights *weights)
+{
     FR_TRY(load_layers(s, weights));
     if (s->arch.family == FR_LLAMA) {
         FR_TRY(make_rope_table(s->ctx, &s->arch, s->max_position, &s->rope_table));
@@ -80,15 +108,24 @@ fr_status fr_stage_create(fr_ctx *ctx, const fr_stage_params *params, fr_stage *
 {
     fr_stage *s = NULL;
     *out = NULL;
-    FR_TRY(fr_alloc(ctx, 1, sizeof *s, &s));
-    s->ctx = ctx;
-    s->device = params->device;
-    s->arch = *fr_weights_arch(params->weights);
-    s->dtype = params->dtype;
-    s->first_layer = params->first_layer;
-    s->n_layers = params->n_layers;
-    s->max_position = params->max_position;
-    fr_status status = load_stage(s, params->weights);
+    fr_status status = fr_alloc(ctx, 1, sizeof *s, &s);
+    if (status == FR_OK) {
+        s->ctx = ctx;
+        s->device = params->device;
+        s->arch = *fr_weights_arch(params->weights);
+        s->dtype = params->dtype;
+        s->first_layer = params->first_layer;
+        s->n_layers = params->n_layers;
+        s->max_position = params->max_position;
+        status = check_positions(s, params->weights);
+    }
+    status = agree(params->node, status);
+    if (status == FR_OK) {
+        status = convert_weights(s, params);
+    }
+    if (status == FR_OK) {
+        status = agree(params->node, load_own(s, params->weights));
+    }
     if (status != FR_OK) {
         fr_stage_destroy(&s);
     }
@@ -106,9 +143,9 @@ void fr_stage_destroy(fr_stage **stage)
         fr_layer_fini(&s->layers[i]);
     }
     fr_head_fini(&s->head);
+    fr_frozen_destroy(&s->frozen);
     free(s->layers);
     free(s->rope_table);
-    free(s->tokens);
     free(s->positions);
     free(s->arena);
     free(s->workspace.dprefix_k_UP);

@@ -15,11 +15,12 @@ struct fr_stage {
     int64_t first_layer;
     int64_t n_layers;
     int64_t max_position;
+    fr_frozen *frozen; /* matrices of the layers and the ends */
     fr_layer *layers;
     float *rope_table;
-    void *tokens;     /* [V, D] in dtype; first stage */
-    float *positions; /* [max_position, D]; first stage, GPT-2 */
-    fr_head head;     /* last stage */
+    const void *tokens; /* [V, D] in dtype; first stage */
+    float *positions;   /* [max_position, D]; first stage, GPT-2 */
+    fr_head head;       /* last stage */
     fr_workspace workspace;
     int64_t workspace_tokens; /* rows that the workspace has room for */
     int64_t workspace_prefix; /* floats of dprefix_k_UP */

@@ -72,6 +72,10 @@ FR_MUST_CHECK fr_status fr_weights_read(fr_ctx *ctx, const fr_weights *weights,
                                         fr_weight role, int64_t layer, fr_dtype dtype,
                                         void *out);
 
+/** Rows [first, first + count) of a matrix, as fr_weights_read gives them. Any number of threads at a time. */
+void fr_weights_read_rows(const fr_weights *weights, fr_weight role, int64_t layer,
+                          fr_dtype dtype, int64_t first, int64_t count, void *out);
+
 /** SHA-256 over the raw bytes of all tensors of one layer, or (layer -1) of those outside layers. */
 FR_MUST_CHECK fr_status fr_weights_digest(fr_ctx *ctx, const fr_weights *weights,
                                           int64_t layer, uint8_t out[FR_DIGEST_BYTES]);
