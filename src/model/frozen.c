@@ -145,7 +145,8 @@ fr_status fr_frozen_create(fr_ctx *ctx, const fr_frozen_params *params, fr_froze
     FR_TRY(fr_group_agree(params->node, fr_alloc(ctx, 1, sizeof *f, &f)));
     fr_status status = agree_on_pieces(ctx, params, f);
     if (status == FR_OK) {
-        status = fr_node_memory_init(ctx, params->node, f->bytes, "/proc", &f->memory);
+        const char *proc = params->proc != NULL ? params->proc : "/proc";
+        status = fr_node_memory_init(ctx, params->node, f->bytes, proc, &f->memory);
     }
     if (status == FR_OK) {
         convert(params, f);

@@ -20,6 +20,7 @@ typedef struct fr_frozen_params {
     int64_t first_layer; /* what this rank needs: these layers, */
     int64_t
         n_layers; /* and the embedding before the first or the vocabulary after the last of the model */
+    const char *proc; /* see node.h; NULL: "/proc" */
 } fr_frozen_params;
 
 /** Collective over the node, whose ranks divide the conversion among them. All leave with the same status: FR_OK;
