@@ -20,6 +20,10 @@
  */
 FR_MUST_CHECK fr_status fr_alloc(fr_ctx *ctx, int64_t count, size_t size, void *out);
 
+/** Like fr_alloc without zeroing, for what is large and soon overwritten: pages come with the first write, on the
+ * thread that writes, and huge ones where the system offers them. */
+FR_MUST_CHECK fr_status fr_alloc_large(fr_ctx *ctx, int64_t bytes, void *out);
+
 /** Copy a string; FR_ERR_NO_MEMORY on failure. */
 FR_MUST_CHECK fr_status fr_copy_string(fr_ctx *ctx, const char *text, char **out);
 

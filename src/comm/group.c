@@ -76,6 +76,11 @@ fr_status fr_group_split(fr_group *group, int color, int key, fr_group **out)
     return group->ops->split(group, color, key, out);
 }
 
+fr_status fr_group_split_node(fr_group *group, fr_group **out)
+{
+    return fr_group_split(group, group->node_leader, group->rank, out);
+}
+
 void fr_group_destroy(fr_group **group)
 {
     if (*group != NULL) {

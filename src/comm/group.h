@@ -42,6 +42,9 @@ fr_watch *fr_group_watch(const fr_group *group);
 FR_MUST_CHECK fr_status fr_group_split(fr_group *group, int color, int key,
                                        fr_group **out);
 
+/** Collective. The ranks of each node form a new group, in their order here. */
+FR_MUST_CHECK fr_status fr_group_split_node(fr_group *group, fr_group **out);
+
 /** Collective (for mpi). Accepts NULL inside, nulls the pointer. */
 void fr_group_destroy(fr_group **group);
 

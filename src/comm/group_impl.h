@@ -39,6 +39,7 @@ struct fr_group {
     int size;
     int node_rank;
     int node_size;
+    int node_leader; /* the lowest rank of this group on this node */
     struct fr_group
         *root; /* the group that the splits began with; itself if it is that */
     /* Of the root alone: */

@@ -366,6 +366,10 @@ static int find_node(MPI_Comm comm, fr_group *out)
     if (code == MPI_SUCCESS) {
         (void)MPI_Comm_rank(node, &out->node_rank);
         (void)MPI_Comm_size(node, &out->node_size);
+        out->node_leader = out->rank;
+        code = MPI_Bcast(&out->node_leader, 1, MPI_INT, 0, node);
+    }
+    if (code == MPI_SUCCESS) {
         code = MPI_Comm_free(&node);
     }
     return code;

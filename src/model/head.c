@@ -5,17 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static fr_status load_vocabulary(fr_ctx *ctx, const fr_holding *holding,
-                                 const fr_matrix *shared, fr_head *head)
-{
-    static const fr_stack HEAD = {{FR_W_HEAD}, 1};
-    if (shared != NULL) {
-        head->vocabulary = *shared;
-        return FR_OK;
-    }
-    return fr_weights_stack(ctx, holding, &HEAD, -1, &head->vocabulary, &head->owned);
-}
-
 static fr_status load_norm(fr_ctx *ctx, const fr_weights *weights, fr_head *head)
 {
     int64_t width = fr_weights_arch(weights)->d_model;
@@ -56,13 +45,12 @@ static fr_status reserve(fr_head *head, const fr_arch *arch, int64_t rows)
     return FR_OK;
 }
 
-fr_status fr_head_load(fr_ctx *ctx, const fr_holding *holding,
-                       const fr_matrix *shared_embedding, fr_head *out)
+fr_status fr_head_load(fr_ctx *ctx, const fr_weights *weights,
+                       const fr_matrix *vocabulary, fr_head *out)
 {
-    *out = (fr_head){.ctx = ctx};
-    fr_status status = load_vocabulary(ctx, holding, shared_embedding, out);
-    if (status == FR_OK) {
-        status = load_norm(ctx, holding->weights, out);
+    *out = (fr_head){.ctx = ctx, .vocabulary = *vocabulary};
+    fr_status status = load_norm(ctx, weights, out);
+    if (status != FR_OK) {
     }
     if (status != FR_OK) {
         fr_head_fini(out);
@@ -72,7 +60,6 @@ fr_status fr_head_load(fr_ctx *ctx, const fr_holding *holding,
 
 void fr_head_fini(fr_head *head)
 {
-    free(head->owned);
     free(head->norm);
     free(head->norm_bias);
     free_scratch(head);

@@ -15,12 +15,10 @@ enum { FR_HEAD_CHUNK_ROWS = 128 };
 int64_t fr_head_chunk(int64_t n_targets);
 
 typedef struct fr_head {
-    fr_ctx *ctx; /* borrowed */
-    fr_matrix
-        vocabulary;   /* [V, D], owned unless it is the embedding of the same stage */
-    float *norm;      /* [D] */
-    float *norm_bias; /* [D] or NULL */
-    void *owned;
+    fr_ctx *ctx;          /* borrowed */
+    fr_matrix vocabulary; /* [V, D], what is behind it is borrowed */
+    float *norm;          /* [D] */
+    float *norm_bias;     /* [D] or NULL */
     /* rows that the scratch below has room for: those of a chunk, or fewer where no batch had as many */
     int64_t room;
     float *x;          /* [room, D] */
@@ -30,9 +28,9 @@ typedef struct fr_head {
     float *logits;     /* [room, V] */
 } fr_head;
 
-/** @param shared_embedding  the token embedding of this rank if the head is tied and it is here, else NULL */
-FR_MUST_CHECK fr_status fr_head_load(fr_ctx *ctx, const fr_holding *holding,
-                                     const fr_matrix *shared_embedding, fr_head *out);
+/** @param vocabulary  [V, D]; what it reads is borrowed as long as the head lives */
+FR_MUST_CHECK fr_status fr_head_load(fr_ctx *ctx, const fr_weights *weights,
+                                     const fr_matrix *vocabulary, fr_head *out);
 void fr_head_fini(fr_head *head);
 
 /**

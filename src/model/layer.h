@@ -8,7 +8,7 @@
 #define FR_MODEL_LAYER_H
 
 #include "model/batch.h"
-#include "model/weights.h"
+#include "model/frozen.h"
 
 /** Frozen weights of one layer; matrices in the run's precision or read from the file, vectors f32. */
 typedef struct fr_layer {
@@ -22,15 +22,15 @@ typedef struct fr_layer {
     float *o_bias;         /* [D] or NULL */
     float *mlp_norm;
     float *mlp_norm_bias;
-    float *up_bias;    /* [2F] or [F], or NULL */
-    float *down_bias;  /* [D] or NULL */
-    void *storage[12]; /* owned memory behind the views above */
+    float *up_bias;   /* [2F] or [F], or NULL */
+    float *down_bias; /* [D] or NULL */
+    void *storage[8]; /* owned memory behind the vectors above */
     int n_storage;
 } fr_layer;
 
-/** With `in_file` the weights must outlive the layer. */
-FR_MUST_CHECK fr_status fr_layer_load(fr_ctx *ctx, const fr_holding *holding,
-                                      int64_t index, fr_layer *out);
+/** @param frozen  holds the matrices; borrowed as long as the layer lives */
+FR_MUST_CHECK fr_status fr_layer_load(fr_ctx *ctx, const fr_weights *weights,
+                                      fr_frozen *frozen, int64_t index, fr_layer *out);
 void fr_layer_fini(fr_layer *layer);
 
 /**

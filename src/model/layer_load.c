@@ -23,30 +23,20 @@ int64_t fr_arch_up_width(const fr_arch *arch)
     return arch->family == FR_LLAMA ? 2 * arch->d_ff : arch->d_ff;
 }
 
-/* One place to read layer `index` of a model into memory that `layer` owns. */
+/* One place to read layer `index` of a model: matrices from `frozen`, vectors into memory that `layer` owns. */
 typedef struct loader {
     fr_ctx *ctx;
-    const fr_holding *holding;
-    const fr_weights *weights; /* the holding's */
+    const fr_weights *weights;
+    fr_frozen *frozen;
     int64_t index;
     fr_layer *layer;
 } loader;
 
-static fr_status own_memory(const loader *l, int64_t count, size_t size, void **out)
+static fr_status own_floats(const loader *l, int64_t count, float **out)
 {
-    FR_TRY(fr_alloc(l->ctx, count, size, out));
+    FR_TRY(fr_alloc(l->ctx, count, sizeof **out, out));
     l->layer->storage[l->layer->n_storage++] = *out;
     return FR_OK;
-}
-
-/* Stack the rows of some roles into one matrix, so that one GEMM serves them all. */
-static fr_status load_matrix(const loader *l, const fr_stack *stack, fr_matrix *out)
-{
-    void *memory = NULL;
-    fr_status status =
-        fr_weights_stack(l->ctx, l->holding, stack, l->index, out, &memory);
-    l->layer->storage[l->layer->n_storage++] = memory;
-    return status;
 }
 
 /* Stack vectors in step with load_matrix; NULL if the model has none of them. */
@@ -63,10 +53,8 @@ static fr_status load_vector(const loader *l, const fr_weight *roles,
     if (!any) {
         return FR_OK;
     }
-    void *memory = NULL;
-    FR_TRY(own_memory(l, total, sizeof(float), &memory));
-    *out = memory;
-    float *next = memory;
+    FR_TRY(own_floats(l, total, out));
+    float *next = *out;
     for (int i = 0; i < n_roles; i++) {
         if (fr_weights_has(l->weights, roles[i], l->index)) {
             FR_TRY(
@@ -83,17 +71,18 @@ static fr_status load_one_vector(const loader *l, fr_weight role, int64_t length
     return load_vector(l, &role, &length, 1, out);
 }
 
+static fr_status load_matrix(const loader *l, const fr_stack *stack, fr_matrix *out)
+{
+    return fr_frozen_matrix(l->ctx, l->frozen, stack, l->index, out);
+}
+
 static fr_status load_matrices(const loader *l, const fr_arch *arch)
 {
-    static const fr_stack QKV = {{FR_W_Q, FR_W_K, FR_W_V}, 3};
-    static const fr_stack GATE_UP = {{FR_W_GATE, FR_W_UP}, 2};
-    static const fr_stack UP = {{FR_W_UP}, 1};
-    static const fr_stack O = {{FR_W_O}, 1};
-    static const fr_stack DOWN = {{FR_W_DOWN}, 1};
-    FR_TRY(load_matrix(l, &QKV, &l->layer->qkv));
-    FR_TRY(load_matrix(l, &O, &l->layer->o));
-    FR_TRY(load_matrix(l, arch->family == FR_LLAMA ? &GATE_UP : &UP, &l->layer->up));
-    return load_matrix(l, &DOWN, &l->layer->down);
+    bool gated = arch->family == FR_LLAMA;
+    FR_TRY(load_matrix(l, &FR_STACK_QKV, &l->layer->qkv));
+    FR_TRY(load_matrix(l, &FR_STACK_O, &l->layer->o));
+    FR_TRY(load_matrix(l, gated ? &FR_STACK_GATE_UP : &FR_STACK_UP, &l->layer->up));
+    return load_matrix(l, &FR_STACK_DOWN, &l->layer->down);
 }
 
 static fr_status load_vectors(const loader *l, const fr_arch *arch)
@@ -117,12 +106,12 @@ static fr_status load_vectors(const loader *l, const fr_arch *arch)
     return load_one_vector(l, FR_W_DOWN_BIAS, width, &layer->down_bias);
 }
 
-fr_status fr_layer_load(fr_ctx *ctx, const fr_holding *holding, int64_t index,
-                        fr_layer *out)
+fr_status fr_layer_load(fr_ctx *ctx, const fr_weights *weights, fr_frozen *frozen,
+                        int64_t index, fr_layer *out)
 {
-    const fr_arch *arch = fr_weights_arch(holding->weights);
+    const fr_arch *arch = fr_weights_arch(weights);
     *out = (fr_layer){0};
-    loader l = {ctx, holding, holding->weights, index, out};
+    loader l = {ctx, weights, frozen, index, out};
     fr_status status = load_matrices(&l, arch);
     if (status == FR_OK) {
         status = load_vectors(&l, arch);

@@ -24,13 +24,12 @@ static fr_status make_rope_table(fr_ctx *ctx, const fr_arch *arch, int64_t n_pos
     return FR_OK;
 }
 
-static fr_status load_layers(fr_stage *s, const fr_holding *holding)
+static fr_status load_layers(fr_stage *s, const fr_weights *weights)
 {
     FR_TRY(fr_alloc(s->ctx, s->n_layers, sizeof *s->layers, &s->layers));
     for (int64_t i = 0; i < s->n_layers; i++) {
-        FR_TRY(fr_layer_load(s->ctx, holding, s->first_layer + i, &s->layers[i]));
-        fr_weights_release(
-            holding->weights); /* file and copy are never whole in memory */
+        FR_TRY(fr_layer_load(s->ctx, weights, s->frozen, s->first_layer + i,
+                             &s->layers[i]));
     }
     return FR_OK;
 }
@@ -44,39 +43,65 @@ static fr_status load_positions(fr_stage *s, const fr_weights *weights)
     return fr_weights_read(s->ctx, weights, FR_W_POSITIONS, -1, FR_F32, s->positions);
 }
 
-static fr_status load_ends(fr_stage *s, const fr_holding *holding)
+static fr_status load_ends(fr_stage *s, const fr_weights *weights)
 {
-    static const fr_stack TOKENS = {{FR_W_TOKENS}, 1};
     if (fr_stage_is_first(s)) {
-        FR_TRY(fr_weights_stack(s->ctx, holding, &TOKENS, -1, &s->tokens,
-                                &s->tokens_owned));
+        FR_TRY(fr_frozen_matrix(s->ctx, s->frozen, &FR_STACK_TOKENS, -1, &s->tokens));
         if (s->arch.family == FR_GPT2) {
-            FR_TRY(load_positions(s, holding->weights));
+            FR_TRY(load_positions(s, weights));
         }
     }
     if (fr_stage_is_last(s)) {
-        bool shares = s->arch.tied_head && fr_stage_is_first(s);
-        const fr_matrix *shared = shares ? &s->tokens : NULL;
-        FR_TRY(fr_head_load(s->ctx, holding, shared, &s->head));
+        fr_matrix vocabulary;
+        FR_TRY(fr_frozen_matrix(s->ctx, s->frozen, &FR_STACK_HEAD, -1, &vocabulary));
+        FR_TRY(fr_head_load(s->ctx, weights, &vocabulary, &s->head));
     }
     return FR_OK;
 }
 
-static fr_status load_stage(fr_stage *s, const fr_holding *holding)
+static fr_status agree(fr_group *node, fr_status mine)
+{
+    return node != NULL ? fr_group_agree(node, mine) : mine;
+}
+
+static fr_status convert_weights(fr_stage *s, const fr_stage_params *params)
+{
+    fr_group *alone = NULL;
+    fr_frozen_params frozen = {.holding = {params->weights, s->dtype, params->in_file},
+                               .node = params->node,
+                               .n_threads = fr_device_threads(s->device),
+                               .first_layer = s->first_layer,
+                               .n_layers = s->n_layers};
+    if (params->node == NULL) {
+        FR_TRY(fr_group_create_self(s->ctx, &alone));
+        frozen.node = alone;
+    }
+    fr_status status = fr_frozen_create(s->ctx, &frozen, &s->frozen);
+    fr_group_destroy(&alone);
+    return status;
+}
+
+static fr_status check_positions(const fr_stage *s, const fr_weights *weights)
 {
     if (s->arch.family == FR_GPT2 && s->max_position > s->arch.context_length) {
         return FR_FAIL(s->ctx, FR_ERR_CONFIG,
                        "prefix and rows take %lld positions, %s has %lld; shorten the "
                        "prefix or set max_tokens",
-                       (long long)s->max_position, fr_weights_path(holding->weights),
+                       (long long)s->max_position, fr_weights_path(weights),
                        (long long)s->arch.context_length);
     }
-    FR_TRY(load_layers(s, holding));
+    return FR_OK;
+}
+
+/* What this rank has for itself. */
+static fr_status load_own(fr_stage *s, const fr_weights *weights)
+{
+    FR_TRY(load_layers(s, weights));
     if (s->arch.family == FR_LLAMA) {
         FR_TRY(make_rope_table(s->ctx, &s->arch, s->max_position, &s->rope_table));
     }
-    FR_TRY(load_ends(s, holding));
-    fr_weights_release(holding->weights);
+    FR_TRY(load_ends(s, weights));
+    fr_weights_release(weights);
     return FR_OK;
 }
 
@@ -84,17 +109,25 @@ fr_status fr_stage_create(fr_ctx *ctx, const fr_stage_params *params, fr_stage *
 {
     fr_stage *s = NULL;
     *out = NULL;
-    FR_TRY(fr_alloc(ctx, 1, sizeof *s, &s));
-    s->ctx = ctx;
-    s->device = params->device;
-    s->arch = *fr_weights_arch(params->weights);
-    s->dtype = params->dtype;
-    s->recompute = params->recompute;
-    s->first_layer = params->first_layer;
-    s->n_layers = params->n_layers;
-    s->max_position = params->max_position;
-    fr_holding holding = {params->weights, params->dtype, params->in_file};
-    fr_status status = load_stage(s, &holding);
+    fr_status status = fr_alloc(ctx, 1, sizeof *s, &s);
+    if (status == FR_OK) {
+        s->ctx = ctx;
+        s->device = params->device;
+        s->arch = *fr_weights_arch(params->weights);
+        s->dtype = params->dtype;
+        s->recompute = params->recompute;
+        s->first_layer = params->first_layer;
+        s->n_layers = params->n_layers;
+        s->max_position = params->max_position;
+        status = check_positions(s, params->weights);
+    }
+    status = agree(params->node, status);
+    if (status == FR_OK) {
+        status = convert_weights(s, params);
+    }
+    if (status == FR_OK) {
+        status = agree(params->node, load_own(s, params->weights));
+    }
     if (status != FR_OK) {
         fr_stage_destroy(&s);
     }
@@ -112,9 +145,9 @@ void fr_stage_destroy(fr_stage **stage)
         fr_layer_fini(&s->layers[i]);
     }
     fr_head_fini(&s->head);
+    fr_frozen_destroy(&s->frozen);
     free(s->layers);
     free(s->rope_table);
-    free(s->tokens_owned);
     free(s->positions);
     free(s->arena);
     free(s->workspace.dprefix_k_UP);

@@ -24,9 +24,11 @@ typedef struct fr_stage_params {
     int64_t max_position; /* positions 0 .. max_position - 1 may occur */
     bool
         in_file; /* matrices stay in the file as they are and are converted whenever they are used */
+    fr_group
+        *node; /* the ranks of this node, that all create a stage; NULL: this alone */
 } fr_stage_params;
 
-/** Load this stage's weights. FR_ERR_CONFIG if max_position exceeds what learned positions offer. */
+/** Load this stage's weights. Collective over the node's ranks, which share them, and all leave alike. FR_ERR_CONFIG if max_position exceeds what learned positions offer. */
 FR_MUST_CHECK fr_status fr_stage_create(fr_ctx *ctx, const fr_stage_params *params,
                                         fr_stage **out);
 void fr_stage_destroy(fr_stage **stage);

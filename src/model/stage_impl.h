@@ -16,10 +16,10 @@ struct fr_stage {
     int64_t first_layer;
     int64_t n_layers;
     int64_t max_position;
+    fr_frozen *frozen; /* matrices of the layers and the ends */
     fr_layer *layers;
     float *rope_table;
     fr_matrix tokens; /* [V, D]; first stage */
-    void *tokens_owned;
     float *positions; /* [max_position, D]; first stage, GPT-2 */
     fr_head head;     /* last stage */
     fr_workspace workspace;

@@ -74,6 +74,10 @@ FR_MUST_CHECK fr_status fr_weights_read(fr_ctx *ctx, const fr_weights *weights,
                                         fr_weight role, int64_t layer, fr_dtype dtype,
                                         void *out);
 
+/** Rows [first, first + count) of a matrix, as fr_weights_read gives them. Any number of threads at a time. */
+void fr_weights_read_rows(const fr_weights *weights, fr_weight role, int64_t layer,
+                          fr_dtype dtype, int64_t first, int64_t count, void *out);
+
 /** What matrices come from and how they are held. */
 typedef struct fr_holding {
     const fr_weights *weights;
@@ -89,13 +93,23 @@ typedef struct fr_stack {
     int n_roles;
 } fr_stack;
 
+/** What products use as one matrix. The head's is the embedding where they are tied. */
+extern const fr_stack FR_STACK_QKV;
+extern const fr_stack FR_STACK_O;
+extern const fr_stack FR_STACK_GATE_UP; /* Llama */
+extern const fr_stack FR_STACK_UP;      /* GPT-2 */
+extern const fr_stack FR_STACK_DOWN;
+extern const fr_stack FR_STACK_TOKENS;
+extern const fr_stack FR_STACK_HEAD;
+
+/** Whether a stack that the model has stays in the file: transposed tensors are converted in any case. */
+bool fr_weights_stay(const fr_holding *holding, const fr_stack *stack, int64_t layer);
+
 /**
- * A stack as a matrix for the device; the same values with and without `in_file`. Transposed tensors are
- * converted once in any case.
- *
- * @param owned  memory behind *out for the caller to free, or NULL; with `in_file` the weights must outlive *out
+ * A stack that stays, as a matrix for the device with the values that a converted one has.
+ * @param owned  memory behind *out for the caller to free, or NULL; the weights must outlive *out
  */
-FR_MUST_CHECK fr_status fr_weights_stack(fr_ctx *ctx, const fr_holding *holding,
+FR_MUST_CHECK fr_status fr_weights_leave(fr_ctx *ctx, const fr_holding *holding,
                                          const fr_stack *stack, int64_t layer,
                                          fr_matrix *out, void **owned);
 

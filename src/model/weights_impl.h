@@ -91,10 +91,6 @@ fr_source *fr_weights_find_source(const fr_weights *weights, const char *name);
 fr_weight_slot *fr_weights_slot(const fr_weights *weights, fr_weight role,
                                 int64_t layer);
 
-/** Rows [first, first + count) of a matrix whose layout is not FR_LAYOUT_COLUMNS. */
-void fr_weights_read_rows(const fr_weight_slot *slot, int64_t head_dim, int64_t first,
-                          int64_t count, fr_dtype dtype, void *out);
-
 /** "[2, 3]" of a source's shape. */
 typedef struct fr_shape_text {
     char text[128];

@@ -60,27 +60,27 @@ static int64_t stored_row(const fr_weight_slot *slot, int64_t head_dim, int64_t 
     return r - within + 2 * (within % half) + within / half;
 }
 
-void fr_weights_read_rows(const fr_weight_slot *slot, int64_t head_dim, int64_t first,
-                          int64_t count, fr_dtype dtype, void *out)
+/* Here and below: rows [first, end) of the weight, the first of them to the start of the sink. */
+static void read_rows(const fr_weight_slot *slot, int64_t head_dim, int64_t first,
+                      int64_t end, sink to)
 {
     const fr_quant_type *type = slot->source->type;
     size_t row_bytes = fr_quant_bytes(type, slot->n_in);
-    sink to = {dtype, out};
-    for (int64_t r = 0; r < count; r++) {
-        size_t row = (size_t)stored_row(slot, head_dim, first + r);
+    for (int64_t r = first; r < end; r++) {
+        size_t row = (size_t)stored_row(slot, head_dim, r);
         convert(type, slot->source->data + row * row_bytes, slot->n_in, to,
-                r * slot->n_in);
+                (r - first) * slot->n_in);
     }
 }
 
-/* Columns [c, c + TILE) of a transposed weight: [n_in, n_stored] -> rows c, ... of [n_out, n_in]. */
-static void read_column_tile(const fr_weight_slot *slot, int64_t c, sink to)
+/* Columns [c, c + width) of a transposed weight, at most TILE: [n_in, n_stored] -> rows row_out, ... of the sink. */
+static void read_column_tile(const fr_weight_slot *slot, int64_t c, int64_t width,
+                             int64_t row_out, sink to)
 {
     float tile[TILE][TILE];
     float row[TILE];
     const fr_quant_type *type = slot->source->type;
     int64_t n_stored = slot->source->shape[slot->source->n_dims - 1];
-    int64_t width = slot->n_out - c < TILE ? slot->n_out - c : TILE;
     for (int64_t i = 0; i < slot->n_in; i += TILE) {
         int64_t height = slot->n_in - i < TILE ? slot->n_in - i : TILE;
         for (int64_t y = 0; y < height; y++) {
@@ -92,16 +92,18 @@ static void read_column_tile(const fr_weight_slot *slot, int64_t c, sink to)
             for (int64_t y = 0; y < height; y++) {
                 row[y] = tile[y][x];
             }
-            put_floats(to, (c + x) * slot->n_in + i, row, height);
+            put_floats(to, (row_out + x) * slot->n_in + i, row, height);
         }
     }
 }
 
-static void read_columns(const fr_weight_slot *slot, sink to)
+static void read_columns(const fr_weight_slot *slot, int64_t first, int64_t end,
+                         sink to)
 {
     assert(slot->source->type->block == 1);
-    for (int64_t c = 0; c < slot->n_out; c += TILE) {
-        read_column_tile(slot, c, to);
+    for (int64_t c = first; c < end; c += TILE) {
+        int64_t width = end - c < TILE ? end - c : TILE;
+        read_column_tile(slot, c, width, c - first, to);
     }
 }
 
@@ -121,20 +123,27 @@ static fr_status read_vector(fr_ctx *ctx, const fr_weight_slot *slot, int64_t he
     return FR_OK;
 }
 
+void fr_weights_read_rows(const fr_weights *weights, fr_weight role, int64_t layer,
+                          fr_dtype dtype, int64_t first, int64_t count, void *out)
+{
+    const fr_weight_slot *slot = fr_weights_slot(weights, role, layer);
+    sink to = {dtype, out};
+    assert(slot->source != NULL && !slot->is_vector);
+    if (slot->layout == FR_LAYOUT_COLUMNS) {
+        read_columns(slot, first, first + count, to);
+    } else {
+        read_rows(slot, weights->arch.head_dim, first, first + count, to);
+    }
+}
+
 fr_status fr_weights_read(fr_ctx *ctx, const fr_weights *weights, fr_weight role,
                           int64_t layer, fr_dtype dtype, void *out)
 {
     const fr_weight_slot *slot = fr_weights_slot(weights, role, layer);
-    sink to = {dtype, out};
-    int64_t head_dim = weights->arch.head_dim;
     assert(slot->source != NULL);
     if (slot->is_vector) {
-        return read_vector(ctx, slot, head_dim, to);
+        return read_vector(ctx, slot, weights->arch.head_dim, (sink){dtype, out});
     }
-    if (slot->layout == FR_LAYOUT_COLUMNS) {
-        read_columns(slot, to);
-    } else {
-        fr_weights_read_rows(slot, head_dim, 0, slot->n_out, dtype, out);
-    }
+    fr_weights_read_rows(weights, role, layer, dtype, 0, slot->n_out, out);
     return FR_OK;
 }

@@ -1,13 +1,20 @@
-/* Matrices for the device: converted once, or read from the file whenever they are used. */
+/* Matrices whose rows stay in the file and are read whenever they are used. */
 #include "base/mem.h"
 #include "model/weights_impl.h"
 
-#include <string.h>
+const fr_stack FR_STACK_QKV = {{FR_W_Q, FR_W_K, FR_W_V}, 3};
+const fr_stack FR_STACK_O = {{FR_W_O}, 1};
+const fr_stack FR_STACK_GATE_UP = {{FR_W_GATE, FR_W_UP}, 2};
+const fr_stack FR_STACK_UP = {{FR_W_UP}, 1};
+const fr_stack FR_STACK_DOWN = {{FR_W_DOWN}, 1};
+const fr_stack FR_STACK_TOKENS = {{FR_W_TOKENS}, 1};
+const fr_stack FR_STACK_HEAD = {{FR_W_HEAD}, 1};
 
 /* Behind a matrix whose rows stay in the file. */
 typedef struct file_rows {
-    int64_t head_dim;
-    const fr_weight_slot *parts[FR_STACK_MOST]; /* one below the other */
+    const fr_weights *weights;
+    fr_stack stack;
+    int64_t layer;
 } file_rows;
 
 static void read_stack(const fr_matrix *w, int64_t first, int64_t count, void *out)
@@ -15,16 +22,17 @@ static void read_stack(const fr_matrix *w, int64_t first, int64_t count, void *o
     const file_rows *rows = w->data;
     char *to = out;
     for (int i = 0; count > 0; i++) {
-        const fr_weight_slot *part = rows->parts[i];
-        int64_t left = part->n_out - first;
-        int64_t n = left < count ? left : count;
+        fr_weight role = rows->stack.roles[i];
+        int64_t n_out = fr_weights_slot(rows->weights, role, rows->layer)->n_out;
+        int64_t n = n_out - first < count ? n_out - first : count;
         if (n > 0) {
-            fr_weights_read_rows(part, rows->head_dim, first, n, w->dtype, to);
+            fr_weights_read_rows(rows->weights, role, rows->layer, w->dtype, first, n,
+                                 to);
             to += (size_t)(n * w->n_in) * fr_dtype_bytes(w->dtype);
             count -= n;
             first += n;
         }
-        first -= part->n_out;
+        first -= n_out;
     }
 }
 
@@ -45,58 +53,39 @@ static const void *ready_rows(const fr_holding *holding, const fr_weight_slot *s
     return ready ? rows : NULL;
 }
 
-static fr_status leave_in_file(fr_ctx *ctx, const fr_holding *holding,
-                               const fr_weight_slot *const *parts, int n_parts,
-                               fr_matrix *out, void **owned)
+fr_status fr_weights_leave(fr_ctx *ctx, const fr_holding *holding,
+                           const fr_stack *stack, int64_t layer, fr_matrix *out,
+                           void **owned)
 {
     file_rows *rows = NULL;
-    out->data = n_parts == 1 ? ready_rows(holding, parts[0]) : NULL;
+    const fr_weight_slot *slot = NULL;
+    *owned = NULL;
+    *out = (fr_matrix){.dtype = holding->dtype};
+    for (int i = 0; i < stack->n_roles; i++) {
+        slot = fr_weights_slot(holding->weights, stack->roles[i], layer);
+        out->n_out += slot->n_out;
+        out->n_in = slot->n_in;
+    }
+    out->data = stack->n_roles == 1 ? ready_rows(holding, slot) : NULL;
     if (out->data != NULL) {
         return FR_OK;
     }
     FR_TRY(fr_alloc(ctx, 1, sizeof *rows, &rows));
-    rows->head_dim = holding->weights->arch.head_dim;
-    memcpy(rows->parts, parts, (size_t)n_parts * sizeof *parts);
+    *rows = (file_rows){holding->weights, *stack, layer};
     out->data = rows;
     out->read = read_stack;
     *owned = rows;
     return FR_OK;
 }
 
-static fr_status convert_all(fr_ctx *ctx, const fr_holding *holding,
-                             const fr_stack *stack, int64_t layer, fr_matrix *out,
-                             void **owned)
+bool fr_weights_stay(const fr_holding *holding, const fr_stack *stack, int64_t layer)
 {
-    size_t size = fr_dtype_bytes(holding->dtype);
-    FR_TRY(fr_alloc(ctx, out->n_out * out->n_in, size, owned));
-    out->data = *owned;
-    char *next = *owned;
+    bool all = true;
     for (int i = 0; i < stack->n_roles; i++) {
-        const fr_weight_slot *slot =
-            fr_weights_slot(holding->weights, stack->roles[i], layer);
-        FR_TRY(fr_weights_read(ctx, holding->weights, stack->roles[i], layer,
-                               holding->dtype, next));
-        next += (size_t)(slot->n_out * slot->n_in) * size;
+        all = all &&
+              stays(holding, fr_weights_slot(holding->weights, stack->roles[i], layer));
     }
-    return FR_OK;
-}
-
-fr_status fr_weights_stack(fr_ctx *ctx, const fr_holding *holding,
-                           const fr_stack *stack, int64_t layer, fr_matrix *out,
-                           void **owned)
-{
-    const fr_weight_slot *parts[FR_STACK_MOST];
-    bool all_stay = true;
-    *owned = NULL;
-    *out = (fr_matrix){.dtype = holding->dtype};
-    for (int i = 0; i < stack->n_roles; i++) {
-        parts[i] = fr_weights_slot(holding->weights, stack->roles[i], layer);
-        out->n_out += parts[i]->n_out;
-        out->n_in = parts[i]->n_in;
-        all_stay = all_stay && stays(holding, parts[i]);
-    }
-    return all_stay ? leave_in_file(ctx, holding, parts, stack->n_roles, out, owned)
-                    : convert_all(ctx, holding, stack, layer, out, owned);
+    return all;
 }
 
 int64_t fr_weights_held_bytes(const fr_holding *holding, fr_weight role, int64_t layer)

@@ -74,7 +74,8 @@ static fr_status choose_layers(fr_session *s, double target_share)
     return FR_OK;
 }
 
-static fr_status load_stage(fr_session *s, const fr_session_params *params)
+static fr_status load_stage(fr_session *s, const fr_session_params *params,
+                            fr_group *node)
 {
     fr_dtype dtype = params->precision == FR_PRECISION_BF16 ? FR_BF16 : FR_F32;
     fr_stage_params stage = {.weights = s->weights,
@@ -84,7 +85,8 @@ static fr_status load_stage(fr_session *s, const fr_session_params *params)
                              .first_layer = s->first_layer,
                              .n_layers = s->n_layers,
                              .max_position = params->max_position,
-                             .in_file = params->quantised};
+                             .in_file = params->quantised,
+                             .node = node};
     FR_TRY(fr_stage_create(s->ctx, &stage, &s->stage));
     fr_engine_params engine = {
         .grid = &s->grid,
@@ -95,6 +97,16 @@ static fr_status load_stage(fr_session *s, const fr_session_params *params)
     return fr_engine_create(s->ctx, &engine, &s->engine);
 }
 
+/* The ranks of a node share their weights. */
+static fr_status load_weights(fr_session *s, const fr_session_params *params)
+{
+    fr_group *node = NULL;
+    FR_TRY(fr_group_agree(s->world, fr_group_split_node(s->world, &node)));
+    fr_status status = fr_group_agree(s->world, load_stage(s, params, node));
+    fr_group_destroy(&node);
+    return status;
+}
+
 fr_status fr_session_load(fr_session *session, const fr_session_params *params)
 {
     fr_session *s = session;
@@ -103,7 +115,7 @@ fr_status fr_session_load(fr_session *session, const fr_session_params *params)
                                               params->layout.n_replicas, &s->grid)));
     FR_TRY(make_device(s, params->threads));
     FR_TRY(choose_layers(s, params->target_share));
-    FR_TRY(fr_group_agree(s->world, load_stage(s, params)));
+    FR_TRY(load_weights(s, params));
     FR_TRY(fr_identity_digest(s->ctx, s->weights, s->grid.pipeline, s->first_layer,
                               s->n_layers, s->digest));
     fr_log(s->ctx, FR_LOG_INFO, "base %s: %s", fr_weights_path(s->weights), s->shape);

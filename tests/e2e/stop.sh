@@ -7,14 +7,6 @@ make_tiny
 make_config 400 7 f32
 train whole 1 1 2>"$work/err" || fail "$(cat "$work/err")"
 
-wait_for_steps() {
-    for _ in $(seq 200); do
-        [ "$(cat "$1/metrics.jsonl" 2>/dev/null | wc -l)" -ge 3 ] && return
-        sleep 0.05
-    done
-    fail "no steps in $1"
-}
-
 # one process, SIGTERM
 "$FORERUN" train "$work/c.yaml" --set "run.dir=$work/one" 2>"$work/err" &
 pid=$!

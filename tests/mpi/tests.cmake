@@ -3,6 +3,8 @@
 fr_mpi_test(mpi/test_group.c 2 3 4)
 fr_mpi_test(mpi/test_agree.c 2 3)
 fr_mpi_test(mpi/test_grid.c 1 2 3 4 6)
+fr_mpi_test(mpi/test_node.c 2 3)
+fr_mpi_test(mpi/test_frozen.c 1 2 3)
 fr_mpi_test(mpi/test_watch.c 2 3)
 fr_mpi_test(mpi/test_reparam.c 1 2 3 4)
 # Timed, so alone and with stages that sleep instead of computing.

@@ -1,4 +1,5 @@
 /* Matrices that stay in the file have the values of those that are converted once, whatever run of rows is read. */
+#include "model/frozen.h"
 #include "model/layer.h"
 #include "model/quant.h"
 #include "model/stage_bytes.h"
@@ -15,11 +16,6 @@ static const uint32_t TYPES[] = {FR_QUANT_F32,  FR_QUANT_F16,  FR_QUANT_BF16,
                                  FR_QUANT_Q4_0, FR_QUANT_Q4_1, FR_QUANT_Q5_0,
                                  FR_QUANT_Q5_1, FR_QUANT_Q8_0, FR_QUANT_Q4_K,
                                  FR_QUANT_Q5_K, FR_QUANT_Q6_K};
-
-static const fr_stack QKV = {{FR_W_Q, FR_W_K, FR_W_V}, 3};
-static const fr_stack GATE_UP = {{FR_W_GATE, FR_W_UP}, 2};
-static const fr_stack DOWN = {{FR_W_DOWN}, 1};
-static const fr_stack TOKENS = {{FR_W_TOKENS}, 1};
 
 /* Bytes that are finite numbers in every type. */
 static void add_matrix(fr_gguf_writer *writer, const char *name, uint32_t type,
@@ -67,18 +63,32 @@ static fr_weights *open_file_of(uint32_t type)
     return weights;
 }
 
+/* All layers of the model for a lone rank. */
+static fr_frozen *hold(const fr_holding *holding)
+{
+    fr_ctx *ctx = fr_test_ctx();
+    fr_frozen_params params = {.holding = *holding, .n_threads = 2};
+    fr_frozen *frozen = NULL;
+    params.n_layers = fr_weights_arch(holding->weights)->n_layers;
+    FR_ASSERT_OK(fr_group_create_self(ctx, &params.node));
+    FR_ASSERT_OK(fr_frozen_create(ctx, &params, &frozen));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(frozen);
+    fr_group_destroy(&params.node);
+    return frozen;
+}
+
 /* The whole, single rows at the seams between tensors, and runs over them. */
 static void check_stack(const fr_holding *in_file, const fr_stack *stack, int64_t layer)
 {
     static const int64_t RUNS[][2] = {{0, 1},     {255, 1}, {256, 1}, {383, 2},
                                       {250, 200}, {7, 16},  {511, 1}};
     fr_holding in_memory = {in_file->weights, in_file->dtype, false};
-    void *owned[2];
+    fr_frozen *converted = hold(&in_memory);
+    fr_frozen *left = hold(in_file);
     fr_matrix wanted;
     fr_matrix w;
-    FR_ASSERT_OK(
-        fr_weights_stack(fr_test_ctx(), &in_memory, stack, layer, &wanted, &owned[0]));
-    FR_ASSERT_OK(fr_weights_stack(fr_test_ctx(), in_file, stack, layer, &w, &owned[1]));
+    FR_ASSERT_OK(fr_frozen_matrix(fr_test_ctx(), converted, stack, layer, &wanted));
+    FR_ASSERT_OK(fr_frozen_matrix(fr_test_ctx(), left, stack, layer, &w));
     CU_ASSERT_EQUAL_FATAL(w.n_out, wanted.n_out);
     CU_ASSERT_EQUAL_FATAL(w.n_in, wanted.n_in);
     size_t row = (size_t)w.n_in * fr_dtype_bytes(w.dtype);
@@ -94,8 +104,8 @@ static void check_stack(const fr_holding *in_file, const fr_stack *stack, int64_
         }
     }
     free(got);
-    free(owned[0]);
-    free(owned[1]);
+    fr_frozen_destroy(&converted);
+    fr_frozen_destroy(&left);
 }
 
 static void every_type_is_read_from_the_file_as_it_is_converted(void)
@@ -104,10 +114,10 @@ static void every_type_is_read_from_the_file_as_it_is_converted(void)
         fr_weights *weights = open_file_of(TYPES[t]);
         for (int d = 0; d < 2; d++) {
             fr_holding in_file = {weights, d == 0 ? FR_F32 : FR_BF16, true};
-            check_stack(&in_file, &QKV, 0);
-            check_stack(&in_file, &GATE_UP, 0);
-            check_stack(&in_file, &DOWN, 0);
-            check_stack(&in_file, &TOKENS, -1);
+            check_stack(&in_file, &FR_STACK_QKV, 0);
+            check_stack(&in_file, &FR_STACK_GATE_UP, 0);
+            check_stack(&in_file, &FR_STACK_DOWN, 0);
+            check_stack(&in_file, &FR_STACK_TOKENS, -1);
         }
         fr_weights_close(&weights);
     }
@@ -122,10 +132,10 @@ static void folders_are_read_as_they_are_converted(void)
         const char *folder = fr_test_micro_folder(FR_LLAMA, HALVES[i / 2]);
         FR_ASSERT_OK(fr_weights_open(fr_test_ctx(), folder, &weights));
         fr_holding in_file = {weights, i % 2 == 0 ? FR_F32 : FR_BF16, true};
-        check_stack(&in_file, &QKV, 1);
-        check_stack(&in_file, &GATE_UP, 0);
-        check_stack(&in_file, &DOWN, 1);
-        check_stack(&in_file, &TOKENS, -1);
+        check_stack(&in_file, &FR_STACK_QKV, 1);
+        check_stack(&in_file, &FR_STACK_GATE_UP, 0);
+        check_stack(&in_file, &FR_STACK_DOWN, 1);
+        check_stack(&in_file, &FR_STACK_TOKENS, -1);
         fr_weights_close(&weights);
     }
 }
@@ -167,16 +177,16 @@ static void transposed_tensors_are_converted(void)
 {
     fr_weights *weights = NULL;
     fr_matrix w;
-    void *owned = NULL;
     FR_ASSERT_OK(
         fr_weights_open(fr_test_ctx(), fr_test_data("golden/tiny_gpt2"), &weights));
     fr_holding in_file = {weights, FR_BF16, true};
-    check_stack(&in_file, &QKV, 1);
-    FR_ASSERT_OK(fr_weights_stack(fr_test_ctx(), &in_file, &DOWN, 1, &w, &owned));
+    check_stack(&in_file, &FR_STACK_QKV, 1);
+    fr_frozen *frozen = hold(&in_file);
+    FR_ASSERT_OK(fr_frozen_matrix(fr_test_ctx(), frozen, &FR_STACK_DOWN, 1, &w));
     CU_ASSERT_PTR_NULL(w.read);
     CU_ASSERT_EQUAL(fr_weights_held_bytes(&in_file, FR_W_DOWN, 1),
                     w.n_out * w.n_in * 2);
-    free(owned);
+    fr_frozen_destroy(&frozen);
     fr_weights_close(&weights);
 }
 
@@ -185,11 +195,11 @@ static void ready_rows_are_used_where_they_lie(void)
 {
     fr_weights *weights = open_file_of(FR_QUANT_BF16);
     fr_matrix w;
-    void *owned = NULL;
     fr_holding in_file = {weights, FR_BF16, true};
-    FR_ASSERT_OK(fr_weights_stack(fr_test_ctx(), &in_file, &DOWN, 0, &w, &owned));
+    fr_frozen *frozen = hold(&in_file);
+    FR_ASSERT_OK(fr_frozen_matrix(fr_test_ctx(), frozen, &FR_STACK_DOWN, 0, &w));
     CU_ASSERT_PTR_NULL(w.read);
-    CU_ASSERT_PTR_NULL(owned);
+    fr_frozen_destroy(&frozen);
     fr_weights_close(&weights);
 }
 
