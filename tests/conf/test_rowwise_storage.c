@@ -72,6 +72,9 @@ static void check_save(fr_device *device, void *user)
     }
     CU_ASSERT_EQUAL(n_wrong, 0);
     fr_assert_same_bytes("restored", back, x, sizeof x);
+    memcpy(back, copy, sizeof back);
+    fr_save(device, N_VALUES, FR_BF16, back, NULL);
+    fr_assert_same_bytes("only rounded", back, x, sizeof x);
     fr_save(device, N_VALUES, FR_F32, copy, back);
     fr_assert_same_bytes("saved as f32", back, copy, sizeof back);
     memset(x, 0, sizeof x);

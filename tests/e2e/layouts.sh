@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Every layout trains the same prefix, bit for bit: K, V, moments, step and cursor; also with other threads and
-# microbatch sizes. usage: layouts.sh tiny|smollm2
+# microbatch sizes, and whatever the backward pass computes again. usage: layouts.sh tiny|smollm2
 . "$(dirname "$0")/common.sh"
 
 if [ "$1" = tiny ]; then
@@ -31,7 +31,13 @@ for precision in f32 bf16; do
     same "$reference" "$work/$precision-threads-2x1/checkpoint-$steps.h5"
     train $precision-quarter 2 1 --set tasks.t.batch.microbatch_tokens=16 2>"$work/err" || fail "$(cat "$work/err")"
     same "$reference" "$work/$precision-quarter/checkpoint-$steps.h5"
-    echo "$1 $precision: identical with two threads and with a quarter of the microbatch"
+    for lean in "mlp 1" "layer 1" "layer 2"; do
+        read -r mode stages <<<"$lean"
+        name=$precision-$mode-${stages}x1
+        train "$name" "$stages" 1 --set "run.recompute=$mode" 2>"$work/err" || fail "$(cat "$work/err")"
+        same "$reference" "$work/$name/checkpoint-$steps.h5"
+    done
+    echo "$1 $precision: identical with two threads, with a quarter of the microbatch and when layers are recomputed"
 done
 # the comparison itself can tell a difference
 train other 1 1 --set run.seed=4 2>"$work/err" || fail "$(cat "$work/err")"

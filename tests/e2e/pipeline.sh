@@ -62,6 +62,9 @@ for layout in "1 1" "1 2" "1 3" "1 4" "1 5" "1 6" "2 1" "2 2" "2 3" "3 1" "3 2" 
 done
 echo "$runs runs: each task has one set of bits; the edges carry the same bytes on every layout"
 same "$work/3-6x1-2/checkpoint-5.h5" "$work/all/checkpoint-5.h5"
+config 3
+train layer 3 1 --set run.warmup_depth=2 --set run.recompute=layer 2>"$work/err" || fail "$(cat "$work/err")"
+same "$work/layer/checkpoint-5.h5" "$work/all/checkpoint-5.h5"
 expect 1 "$FORERUN" compare "$work/all/prefix.h5:a" "$work/all/prefix.h5:c"
 
 # a step of all 79 examples has the same rows each time: what `plan` says is what the edges carried, to the byte

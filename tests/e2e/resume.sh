@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stop at any step, go on with another layout: the bits of an uninterrupted run. usage: resume.sh tiny|smollm2
+# Stop at any step, go on with another layout and keeping less: the bits of an uninterrupted run. usage: resume.sh tiny|smollm2
 . "$(dirname "$0")/common.sh"
 
 if [ "$1" = tiny ]; then
@@ -21,7 +21,7 @@ for ((stop = 1; stop < steps; stop++)); do
     read -r s2 r2 <<<"${layouts[(stop + 2) % 6]}"
     expect 75 train "part-$stop" "$s1" "$r1" --stop-after $stop
     says "--resume"
-    train "part-$stop" "$s2" "$r2" --resume 2>"$work/err" || fail "$(cat "$work/err")"
+    train "part-$stop" "$s2" "$r2" --resume --set run.recompute=layer 2>"$work/err" || fail "$(cat "$work/err")"
     same "$work/whole/checkpoint-$steps.h5" "$work/part-$stop/checkpoint-$steps.h5"
     lines=$(grep -c '"lr"' "$work/part-$stop/metrics.jsonl")
     [ "$lines" = "$steps" ] || fail "$lines metric lines for $steps steps"

@@ -1,0 +1,216 @@
+/* What a stage holds: by hand on small numbers, and against a real one. */
+#define _GNU_SOURCE /* mallinfo2 */
+#include "model/stage_bytes.h"
+
+#include "base/mem.h"
+#include "support/suite.h"
+#include "support/tiny_model.h"
+
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const fr_arch ARCH = {.family = FR_LLAMA,
+                             .n_layers = 8,
+                             .d_model = 64,
+                             .d_ff = 128,
+                             .n_heads = 4,
+                             .n_kv_heads = 2,
+                             .head_dim = 16,
+                             .vocab_size = 100,
+                             .context_length = 64};
+
+/* A slot keeps 8D + (Q + KV + KV + U) kept bytes + 4H + 16 a token and layer, and two more rows. */
+static void a_slot_is_what_the_formula_says(void)
+{
+    enum { TOKENS = 64, LAYERS = 3 };
+    fr_stage_shape shape = {.arch = &ARCH, .dtype = FR_BF16, .n_layers = LAYERS};
+    int64_t layer = 8 * 64 + 2 * (64 + 64 + 64 + 256) + 4 * 4 + 16;
+    CU_ASSERT_EQUAL(fr_stage_slot_bytes(&shape, TOKENS, true),
+                    TOKENS * (LAYERS * layer + 2 * 4 * 64));
+    shape.dtype = FR_F32;
+    layer += 2 * (64 + 64 + 64 + 256);
+    CU_ASSERT_EQUAL(fr_stage_slot_bytes(&shape, TOKENS, true),
+                    TOKENS * (LAYERS * layer + 2 * 4 * 64));
+    shape.recompute = FR_RECOMPUTE_MLP;
+    CU_ASSERT_EQUAL(fr_stage_slot_bytes(&shape, TOKENS, true),
+                    TOKENS * (LAYERS * (layer - 4 * 256) + 2 * 4 * 64));
+    shape.recompute = FR_RECOMPUTE_LAYER;
+    CU_ASSERT_EQUAL(fr_stage_slot_bytes(&shape, TOKENS, true),
+                    TOKENS * (LAYERS + 2) * 4 * 64);
+}
+
+static int64_t weight_bytes(const fr_arch *arch, fr_dtype dtype, int64_t first,
+                            int64_t n)
+{
+    fr_stage_shape shape = {
+        .arch = arch, .dtype = dtype, .first_layer = first, .n_layers = n};
+    shape.max_position = 20;
+    return fr_stage_weight_bytes(&shape);
+}
+
+/* GPT-2: D 8, Q 8, W 24, F 16; a layer has 8 (24 + 8 + 16 + 16) matrix elements and vectors of 4 8 for norms,
+ * 24 + 8 for attention, 16 + 8 for the MLP. Llama: KV 4, W 16, gate and up 32, two norms, RoPE of 20 4. */
+static void weights_follow_the_shape(void)
+{
+    fr_arch a = {.family = FR_GPT2,
+                 .n_layers = 3,
+                 .d_model = 8,
+                 .d_ff = 16,
+                 .n_heads = 2,
+                 .n_kv_heads = 2,
+                 .head_dim = 4,
+                 .vocab_size = 10,
+                 .context_length = 12,
+                 .attention_bias = true,
+                 .mlp_bias = true,
+                 .tied_head = true};
+    int64_t layer = 2 * 8 * 64 + 4 * (32 + 32 + 24);
+    CU_ASSERT_EQUAL(weight_bytes(&a, FR_BF16, 1, 1), layer);
+    CU_ASSERT_EQUAL(weight_bytes(&a, FR_BF16, 0, 2),
+                    2 * layer + 2 * 10 * 8 + 4 * 12 * 8);
+    CU_ASSERT_EQUAL(weight_bytes(&a, FR_BF16, 2, 1), layer + 2 * 10 * 8 + 4 * 16);
+    CU_ASSERT_EQUAL(weight_bytes(&a, FR_BF16, 0, 3),
+                    3 * layer + 2 * 10 * 8 + 4 * (12 * 8 + 16));
+    a.family = FR_LLAMA;
+    a.n_kv_heads = 1;
+    a.attention_bias = a.mlp_bias = a.tied_head = false;
+    layer = 4 * (8 * (16 + 8 + 32 + 16) + 16);
+    CU_ASSERT_EQUAL(weight_bytes(&a, FR_F32, 1, 1), layer + 4 * 20 * 4);
+    CU_ASSERT_EQUAL(weight_bytes(&a, FR_F32, 0, 3),
+                    3 * layer + 4 * (20 * 4 + 2 * 10 * 8 + 8));
+}
+
+static int64_t allocated(void)
+{
+    struct mallinfo2 info = mallinfo2();
+    return (int64_t)(info.uordblks + info.hblkhd);
+}
+
+static bool allocations_are_counted(void)
+{
+    int64_t before = allocated();
+    char *block = NULL;
+    FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 1 << 20, 1, &block));
+    int64_t after = allocated();
+    free(block);
+    return after - before >= 1 << 20;
+}
+
+/* Every allocation is padded to a cache line and has a header. */
+static void check_near(const char *what, int64_t got, int64_t wanted, int64_t n_blocks)
+{
+    bool near = got >= wanted && got <= wanted + n_blocks * 192;
+    if (!near) {
+        (void)fprintf(stderr, "%s: %lld allocated, %lld forecast\n", what,
+                      (long long)got, (long long)wanted);
+    }
+    CU_ASSERT(near);
+}
+
+static void check_stage(const fr_tiny *tiny, fr_dtype dtype, fr_recompute recompute,
+                        int64_t first, int64_t n)
+{
+    enum { ROWS = 11, LENGTH = 3, POSITIONS = 48 };
+    fr_ctx *ctx = fr_test_ctx();
+    fr_stage_shape shape = {tiny->arch, dtype, first, n, POSITIONS, NULL, recompute};
+    fr_stage_params params = {.weights = tiny->weights,
+                              .device = tiny->device,
+                              .dtype = dtype,
+                              .recompute = recompute,
+                              .first_layer = first,
+                              .n_layers = n,
+                              .max_position = POSITIONS};
+    fr_stage *stage = NULL;
+    fr_slot *slot = NULL;
+    int64_t before = allocated();
+    FR_ASSERT_OK(fr_stage_create(ctx, &params, &stage));
+    int64_t created = allocated();
+    check_near("weights", created - before, fr_stage_weight_bytes(&shape), 14 * n + 16);
+    FR_ASSERT_OK(fr_slot_create(stage, true, &slot));
+    FR_ASSERT_OK(fr_slot_prepare(stage, slot, &tiny->batch));
+    check_near("slot and workspace", allocated() - created,
+               fr_stage_slot_bytes(&shape, tiny->batch.n_tokens, true) +
+                   fr_stage_workspace_bytes(&shape, tiny->batch.n_tokens),
+               8 + 12 * n);
+    for (int keep = 0; keep < 2; keep++) {
+        CU_ASSERT_EQUAL(fr_stage_slot_bytes(&shape, ROWS, keep != 0) +
+                            fr_stage_workspace_bytes(&shape, ROWS),
+                        fr_slot_bytes(stage, ROWS, keep != 0));
+    }
+    if (fr_stage_is_last(stage)) {
+        double nll[12];
+        FR_ASSERT_OK(fr_stage_loss(stage, &tiny->batch, slot, true, nll));
+    }
+    fr_slot_destroy(&slot);
+    int64_t in_the_end = allocated();
+    fr_stage_destroy(&stage);
+    check_near("stage", in_the_end - allocated(),
+               fr_stage_weight_bytes(&shape) +
+                   fr_stage_head_bytes(&shape, tiny->batch.n_targets) +
+                   fr_stage_workspace_bytes(&shape, tiny->batch.n_tokens),
+               14 * n + 24);
+}
+
+static void a_real_stage_holds_what_was_forecast(void)
+{
+    static const char *const MODELS[] = {"golden/tiny_llama", "golden/tiny_gpt2"};
+    static const fr_dtype TYPES[] = {FR_F32, FR_BF16};
+    static const int32_t IDS[] = {5, 17, 99, 3, 64, 21, 7, 120, 33, 2, 90, 11};
+    if (!allocations_are_counted()) {
+        fr_skip("this allocator does not count");
+        return;
+    }
+    for (size_t m = 0; m < 2; m++) {
+        fr_tiny tiny;
+        fr_tiny_open(fr_test_data(MODELS[m]), FR_F32, 48, &tiny);
+        fr_tiny_one_row(&tiny, 3, IDS, 12);
+        for (size_t t = 0; t < 2; t++) {
+            int64_t n = tiny.arch->n_layers;
+            check_stage(&tiny, TYPES[t], FR_RECOMPUTE_NONE, 0, n);
+            check_stage(&tiny, TYPES[t], FR_RECOMPUTE_MLP, 0, 1);
+            check_stage(&tiny, TYPES[t], FR_RECOMPUTE_LAYER, n - 1, 1);
+        }
+        fr_tiny_close(&tiny);
+    }
+}
+
+/* SmolLM2-135M in bf16, one row of 8,000 tokens, no layer kept. */
+static void a_long_row_of_a_real_model_fits(void)
+{
+    enum { ROWS = 8000, LENGTH = 32 };
+    fr_arch arch = {.family = FR_LLAMA,
+                    .n_layers = 30,
+                    .d_model = 576,
+                    .d_ff = 1536,
+                    .n_heads = 9,
+                    .n_kv_heads = 3,
+                    .head_dim = 64,
+                    .vocab_size = 49152,
+                    .context_length = 8192,
+                    .tied_head = true};
+    fr_stage_shape shape = {.arch = &arch,
+                            .dtype = FR_BF16,
+                            .n_layers = 30,
+                            .max_position = ROWS + LENGTH,
+                            .recompute = FR_RECOMPUTE_LAYER};
+    int64_t bytes = fr_stage_weight_bytes(&shape) + fr_stage_head_bytes(&shape, ROWS) +
+                    fr_stage_slot_bytes(&shape, ROWS, true) +
+                    fr_stage_workspace_bytes(&shape, ROWS) +
+                    fr_stage_gradient_bytes(&shape, 1, LENGTH);
+    CU_ASSERT(bytes < 1300000000);
+    shape.recompute = FR_RECOMPUTE_MLP;
+    CU_ASSERT(fr_stage_slot_bytes(&shape, ROWS, true) > 1500000000);
+}
+
+static const fr_case CASES[] = {
+    FR_CASE(a_slot_is_what_the_formula_says),
+    FR_CASE(weights_follow_the_shape),
+    FR_CASE(a_real_stage_holds_what_was_forecast),
+    FR_CASE(a_long_row_of_a_real_model_fits),
+};
+
+int main(int argc, char **argv)
+{
+    return fr_suite_main("stage_bytes", CASES, FR_N_CASES(CASES), argc, argv);
+}
