@@ -52,12 +52,11 @@ static void collect(fr_run_state *run)
     }
 }
 
-/* The rank is alive however long the disk takes, and messages of others pass meanwhile. Sleeps: the writer needs a
- * core. */
+/* Messages of others pass meanwhile. Sleeps: the writer needs a core. Callers are busy "saving" for the watch: the rank
+ * is alive however long the disk takes. */
 static void rest(fr_run_state *run)
 {
     enum { POLL_MS = 1 };
-    fr_watch_busy(run->watch, "saving");
     fr_group_poll(run->world);
     fr_writer_rest(run->saves.writer, POLL_MS);
     collect(run);
@@ -88,8 +87,8 @@ static fr_checkpoint *take_buffer(fr_run_state *run)
 {
     fr_saves *s = &run->saves;
     collect(run);
-    if (s->n_spares == 0 && s->n_buffers < FR_WRITER_PLACES &&
-        add_buffer(run) != FR_OK) {
+    bool may_add = s->n_buffers < FR_WRITER_PLACES && s->failure == FR_OK;
+    if (s->n_spares == 0 && may_add && add_buffer(run) != FR_OK) {
         fr_ctx_clear_error(run->ctx);
     }
     while (s->n_spares == 0) {
@@ -167,6 +166,7 @@ fr_status fr_run_begin_save(fr_run_state *run, int64_t total)
 {
     fr_saves *s = &run->saves;
     double start = fr_now();
+    fr_watch_busy(run->watch, "saving");
     fr_status status = settle(run);
     if (status == FR_OK && is_writing_rank(run)) {
         s->filling = take_buffer(run);

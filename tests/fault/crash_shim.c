@@ -12,6 +12,7 @@
  *                 short        a write takes half of its bytes
  *                 kill         SIGKILL before the call; before a thread's call k + 1 is after its call k
  *                 torn         a write takes half of its bytes, then SIGKILL
+ *                 slow         every fsync takes CRASH_MS milliseconds, whatever CRASH_AT
  *
  * The C library's own calls do not come by here: streams are replaced by ones that write through this file.
  */
@@ -30,6 +31,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { N_FILES = 256, PATH_BYTES = 1024, LINE_BYTES = PATH_BYTES + 64, ID_BYTES = 24 };
@@ -198,8 +200,22 @@ ssize_t writev(int file, const struct iovec *parts, int n_parts)
                : (ssize_t)syscall(SYS_writev, file, parts, n_parts);
 }
 
+static void delay(void)
+{
+    const char *mode = getenv("CRASH_MODE");
+    const char *ms = getenv("CRASH_MS");
+    long wanted = ms != NULL ? strtol(ms, NULL, 10) : 0;
+    if (mode != NULL && strcmp(mode, "slow") == 0) {
+        const struct timespec rest = {wanted / 1000, wanted % 1000 * 1000000};
+        (void)nanosleep(&rest, NULL);
+    }
+}
+
 int fsync(int file)
 {
+    if (is_met(file)) {
+        delay();
+    }
     return is_met(file) && meet("fsync", path_of(file), true) == FAIL
                ? -1
                : (int)syscall(SYS_fsync, file);

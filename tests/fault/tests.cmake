@@ -26,6 +26,7 @@ fr_script_test(fault full_disk ${CMAKE_CURRENT_LIST_DIR}/full_disk.sh)
 if(NOT FORERUN_SANITIZE)
     add_library(fr_crash_shim MODULE ${CMAKE_CURRENT_LIST_DIR}/crash_shim.c)
     target_link_libraries(fr_crash_shim PRIVATE fr_options ${CMAKE_DL_LIBS})
+    fr_script_test(fault slow_disk ${CMAKE_CURRENT_LIST_DIR}/slow_disk.sh $<TARGET_FILE:fr_crash_shim>)
     fr_script_test(fault crash_points ${CMAKE_CURRENT_LIST_DIR}/crash_points.sh $<TARGET_FILE:fr_crash_shim>)
 endif()
 
