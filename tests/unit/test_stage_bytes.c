@@ -126,7 +126,7 @@ static void check_stage(const fr_tiny *tiny, fr_dtype dtype, fr_recompute recomp
     int64_t before = allocated();
     FR_ASSERT_OK(fr_stage_create(ctx, &params, &stage));
     int64_t created = allocated();
-    check_near("weights", created - before, fr_stage_weight_bytes(&shape), 14 * n + 16);
+    check_near("weights", created - before, fr_stage_weight_bytes(&shape), 14 * n + 32);
     FR_ASSERT_OK(fr_slot_create(stage, true, &slot));
     FR_ASSERT_OK(fr_slot_prepare(stage, slot, &tiny->batch));
     check_near("slot and workspace", allocated() - created,
@@ -149,7 +149,7 @@ static void check_stage(const fr_tiny *tiny, fr_dtype dtype, fr_recompute recomp
                fr_stage_weight_bytes(&shape) +
                    fr_stage_head_bytes(&shape, tiny->batch.n_targets) +
                    fr_stage_workspace_bytes(&shape, tiny->batch.n_tokens),
-               14 * n + 24);
+               14 * n + 40);
 }
 
 static void a_real_stage_holds_what_was_forecast(void)
