@@ -78,6 +78,13 @@ typedef struct fr_matrix {
 FR_MUST_CHECK fr_status fr_linear(fr_device *device, int64_t m, const float *x,
                                   const fr_matrix *w, bool accumulate, float *y);
 
+/**
+ * fr_linear for few rows, at the speed at which W can be read. Another fixed order of summation (cpu/few.h), so
+ * its bits are its own: a text continued token by token takes this one for every row, alone or among others.
+ */
+FR_MUST_CHECK fr_status fr_linear_few(fr_device *device, int64_t m, const float *x,
+                                      const fr_matrix *w, bool accumulate, float *y);
+
 /** dx_MK = dy_MN W_NK, or dx += ... with `accumulate`; same precision rule on dy. */
 FR_MUST_CHECK fr_status fr_linear_back(fr_device *device, int64_t m, const float *dy,
                                        const fr_matrix *w, bool accumulate, float *dx);
