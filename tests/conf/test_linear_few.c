@@ -17,24 +17,29 @@ typedef struct map_shape {
 } map_shape;
 
 /* Around blocks of rows and columns, lanes and threads' shares; SmolLM2's depths. The last two are worth threads. */
-static const map_shape SHAPES[] = {{1, 1},     {3, 15},    {4, 16},   {5, 17},
-                                   {33, 31},   {17, 64},   {30, 100}, {37, 576},
-                                   {250, 576}, {131, 1537}};
+static const map_shape SHAPES[] = {{1, 1},   {3, 15},   {4, 16},    {5, 17},   {33, 31},
+                                   {17, 64}, {30, 100}, {250, 576}, {93, 1537}};
 static const int64_t ROWS[] = {0, 1, 2, 3, 4, 5, 16, MOST_ROWS};
+
+typedef struct few_case {
+    fr_linear_case linear;
+    float *x;
+    float *entered; /* x as it enters the product */
+} few_case;
 
 static float add_product(fr_isa isa, float x, float w, float sum)
 {
     return isa >= FR_ISA_AVX2 ? fmaf(x, w, sum) : sum + x * w;
 }
 
-static float sum_in_order(fr_isa isa, const fr_linear_case *linear, const float *x,
-                          int64_t column)
+static float sum_in_order(fr_isa isa, const few_case *c, int64_t row, int64_t column)
 {
+    int64_t depth = c->linear.w.n_in;
+    const float *x = c->entered + row * depth;
+    const float *w = c->linear.wide + column * depth;
     float lane[LANES] = {0};
-    const float *w = linear->wide + column * linear->w.n_in;
-    for (int64_t d = 0; d < linear->w.n_in; d++) {
-        float left = fr_linear_case_round(linear->w.dtype, x[d]);
-        lane[d % LANES] = add_product(isa, left, w[d], lane[d % LANES]);
+    for (int64_t d = 0; d < depth; d++) {
+        lane[d % LANES] = add_product(isa, x[d], w[d], lane[d % LANES]);
     }
     for (int half = LANES / 2; half > 0; half /= 2) {
         for (int i = 0; i < half; i++) {
@@ -44,12 +49,13 @@ static float sum_in_order(fr_isa isa, const fr_linear_case *linear, const float 
     return lane[0];
 }
 
-/* Rows m .. 1 of x backwards, so that a row has another place in each call. */
-static void check_rows(fr_device *device, const fr_linear_case *linear, const float *x,
-                       int64_t m, bool accumulate)
+/* The last m rows of x, so that a row has another place in each call. */
+static void check_rows(fr_device *device, const few_case *c, int64_t m, bool accumulate)
 {
+    const fr_linear_case *linear = &c->linear;
+    int64_t first = MOST_ROWS - m;
     int64_t columns = linear->w.n_out;
-    const float *left = x + (MOST_ROWS - m) * linear->w.n_in;
+    const float *left = c->x + first * linear->w.n_in;
     float *start = fr_test_numbers(m * columns + 1, 11, 1.0);
     float *got = fr_test_numbers(m * columns + 1, 11, 1.0);
     float *close = fr_test_numbers(m * columns + 1, 11, 1.0);
@@ -65,8 +71,8 @@ static void check_rows(fr_device *device, const fr_linear_case *linear, const fl
                         fr_approx(FR_APPROX_LINEAR, linear->w.dtype));
     }
     for (int64_t i = 0; i < m * columns; i++) {
-        float sum = sum_in_order(fr_device_isa(device), linear,
-                                 left + i / columns * linear->w.n_in, i % columns);
+        float sum =
+            sum_in_order(fr_device_isa(device), c, first + i / columns, i % columns);
         start[i] = accumulate ? start[i] + sum : sum;
     }
     fr_assert_same_bytes(what, got, start, (size_t)(m * columns + 1) * sizeof *got);
@@ -80,14 +86,19 @@ static void check_shapes(fr_device *device, void *user)
     (void)user;
     for (int i = 0; i < 2 * FR_N_CASES(SHAPES); i++) {
         map_shape shape = SHAPES[i / 2];
-        fr_linear_case linear =
-            fr_linear_case_init(shape.n_out, shape.n_in, i % 2 == 0 ? FR_F32 : FR_BF16);
-        float *x = fr_test_numbers(MOST_ROWS * shape.n_in, 5, 1.0);
-        for (int r = 0; r < FR_N_CASES(ROWS); r++) {
-            check_rows(device, &linear, x, ROWS[r], r % 2 == 1);
+        fr_dtype dtype = i % 2 == 0 ? FR_F32 : FR_BF16;
+        int64_t n = MOST_ROWS * shape.n_in;
+        few_case c = {fr_linear_case_init(shape.n_out, shape.n_in, dtype),
+                      fr_test_numbers(n, 5, 1.0), fr_test_zeros(n)};
+        for (int64_t k = 0; k < n; k++) {
+            c.entered[k] = fr_linear_case_round(dtype, c.x[k]);
         }
-        free(x);
-        fr_linear_case_fini(&linear);
+        for (int r = 0; r < FR_N_CASES(ROWS); r++) {
+            check_rows(device, &c, ROWS[r], r % 2 == 1);
+        }
+        free(c.x);
+        free(c.entered);
+        fr_linear_case_fini(&c.linear);
     }
 }
 
