@@ -20,6 +20,7 @@ void fr_batch_clear(fr_batch *batch)
     batch->n_segments = 0;
     batch->n_units = 0;
     batch->n_targets = 0;
+    batch->is_decode = false;
 }
 
 void fr_batch_fini(fr_batch *batch)
@@ -167,6 +168,26 @@ fr_status fr_batch_add(fr_ctx *ctx, fr_batch *batch, int64_t first_position,
             segment->spans[segment->n_spans++] = source_span;
         }
     }
+    batch->n_units++;
+    return FR_OK;
+}
+
+fr_status fr_batch_add_cached(fr_ctx *ctx, fr_batch *batch,
+                              const fr_cached_sequence *sequence, const int32_t *ids,
+                              int64_t n)
+{
+    int64_t past = sequence->past;
+    FR_TRY(reserve_tokens(ctx, batch, n));
+    FR_TRY(reserve_segments(ctx, batch, 1));
+    FR_TRY(reserve_targets(ctx, batch, 1));
+    fr_segment *segment = add_rows(batch, ids, n, sequence->prefix_length + past);
+    segment->own_first = sequence->first + past;
+    if (past > 0) {
+        segment->spans[segment->n_spans++] = (fr_span){sequence->first, past};
+    }
+    batch->target_rows_R[batch->n_targets] = (int32_t)(batch->n_tokens - 1);
+    batch->target_ids_R[batch->n_targets++] = -1;
+    batch->is_decode = past > 0;
     batch->n_units++;
     return FR_OK;
 }

@@ -104,19 +104,24 @@ static fr_status chunk_back(const fr_layer_context *c, fr_head *head, int64_t n_
     return FR_OK;
 }
 
+static void gather_rows(int64_t width, int64_t n, const float *x_TD,
+                        const int32_t *rows, float *x)
+{
+    for (int64_t r = 0; r < n; r++) {
+        memcpy(x + r * width, x_TD + rows[r] * width, (size_t)width * sizeof *x);
+    }
+}
+
 fr_status fr_head_loss(const fr_layer_context *context, fr_head *head,
                        const fr_batch *batch, const float *x_TD, double *nll_R,
                        float *dx_TD)
 {
     int64_t width = context->arch->d_model;
-    size_t row_bytes = (size_t)width * sizeof(float);
     for (int64_t first = 0; first < batch->n_targets; first += head->chunk_rows) {
         int64_t left = batch->n_targets - first;
         int64_t n = left < head->chunk_rows ? left : head->chunk_rows;
         const int32_t *rows = batch->target_rows_R + first;
-        for (int64_t r = 0; r < n; r++) {
-            memcpy(head->x + r * width, x_TD + rows[r] * width, row_bytes);
-        }
+        gather_rows(width, n, x_TD, rows, head->x);
         final_norm(context, head, n, head->x, head->h, head->statistics);
         FR_TRY(fr_linear(context->device, n, head->h, &head->vocabulary, false,
                          head->logits));
@@ -134,9 +139,17 @@ fr_status fr_head_loss(const fr_layer_context *context, fr_head *head,
     return FR_OK;
 }
 
-fr_status fr_head_logits(const fr_layer_context *context, fr_head *head,
-                         const float *x_D, float *logits_V)
+fr_status fr_head_logits(const fr_layer_context *context, fr_head *head, int64_t n,
+                         const float *x_TD, const int32_t *rows_N, float *logits_NV)
 {
-    final_norm(context, head, 1, x_D, head->h, head->statistics);
-    return fr_linear(context->device, 1, head->h, &head->vocabulary, false, logits_V);
+    int64_t width = context->arch->d_model;
+    int64_t vocab = context->arch->vocab_size;
+    for (int64_t first = 0; first < n; first += head->chunk_rows) {
+        int64_t count = n - first < head->chunk_rows ? n - first : head->chunk_rows;
+        gather_rows(width, count, x_TD, rows_N + first, head->x);
+        final_norm(context, head, count, head->x, head->h, head->statistics);
+        FR_TRY(fr_linear_few(context->device, count, head->h, &head->vocabulary, false,
+                             logits_NV + first * vocab));
+    }
+    return FR_OK;
 }

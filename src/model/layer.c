@@ -89,16 +89,16 @@ static fr_attention_params attention_params(const fr_layer_context *c,
                                  .segments = batch->segments};
 }
 
-static void append_to_cache(const fr_layer_context *c, int64_t n_tokens,
-                            const float *qkv, fr_layer_cache *cache)
+static void fill_cache(const fr_layer_context *c, const fr_segment *segment,
+                       const float *qkv, fr_layer_cache *cache)
 {
     int64_t q = fr_arch_q_width(c->arch);
     int64_t kv = fr_arch_kv_width(c->arch);
-    for (int64_t t = 0; t < n_tokens; t++) {
-        const float *row = qkv + t * (q + 2 * kv);
-        memcpy(cache->k + (cache->past + t) * kv, row + q, (size_t)kv * sizeof(float));
-        memcpy(cache->v + (cache->past + t) * kv, row + q + kv,
-               (size_t)kv * sizeof(float));
+    for (int64_t t = 0; t < segment->q_count; t++) {
+        const float *row = qkv + (segment->q_first + t) * (q + 2 * kv);
+        int64_t place = (segment->own_first + t) * kv;
+        memcpy(cache->k + place, row + q, (size_t)kv * sizeof(float));
+        memcpy(cache->v + place, row + q + kv, (size_t)kv * sizeof(float));
     }
 }
 
@@ -116,7 +116,7 @@ static fr_status attend(const fr_layer_context *c, const fr_layer *layer,
     float *o = work_buffer(c, saved->o_TQ, c->workspace->o_TQ);
     norm_forward(c, n, saved->x1_TD, layer->attn_norm, layer->attn_norm_bias, h,
                  saved->norm1);
-    FR_TRY(fr_linear(c->device, n, h, &layer->qkv, false, qkv));
+    FR_TRY(c->linear(c->device, n, h, &layer->qkv, false, qkv));
     add_bias(c, n, width, layer->qkv_bias, qkv);
     rotate(c, batch, false, qkv);
     keep(c, n * width, qkv, saved->qkv_TW);
@@ -124,7 +124,10 @@ static fr_status attend(const fr_layer_context *c, const fr_layer *layer,
     const float *k = qkv + q_width;
     const float *v = qkv + q_width + kv_width;
     if (cache != NULL) {
-        append_to_cache(c, n, qkv, cache);
+        for (int64_t i = 0; i < batch->n_segments; i++) {
+            fill_cache(c, &batch->segments[i], qkv, cache);
+        }
+        params.prefixes_U = cache->prefixes_U;
         params.kv_stride = kv_width;
         k = cache->k;
         v = cache->v;
@@ -145,7 +148,7 @@ static fr_status feed_forward(const fr_layer_context *c, const fr_layer *layer,
     float *act = c->workspace->act_TF;
     norm_forward(c, n_tokens, saved->x2_TD, layer->mlp_norm, layer->mlp_norm_bias, h,
                  saved->norm2);
-    FR_TRY(fr_linear(c->device, n_tokens, h, &layer->up, false, up));
+    FR_TRY(c->linear(c->device, n_tokens, h, &layer->up, false, up));
     add_bias(c, n_tokens, up_width, layer->up_bias, up);
     keep(c, n_tokens * up_width, up, saved->up_TU);
     if (c->arch->family == FR_LLAMA) {
@@ -154,7 +157,7 @@ static fr_status feed_forward(const fr_layer_context *c, const fr_layer *layer,
         fr_gelu(c->device, n_tokens, c->arch->d_ff, up, act);
     }
     memcpy(y_TD, saved->x2_TD, (size_t)(n_tokens * c->arch->d_model) * sizeof(float));
-    FR_TRY(fr_linear(c->device, n_tokens, act, &layer->down, true, y_TD));
+    FR_TRY(c->linear(c->device, n_tokens, act, &layer->down, true, y_TD));
     add_bias(c, n_tokens, c->arch->d_model, layer->down_bias, y_TD);
     return FR_OK;
 }
@@ -168,7 +171,7 @@ fr_status fr_layer_forward(const fr_layer_context *context, const fr_layer *laye
     float *o = NULL;
     FR_TRY(attend(context, layer, batch, prefix, cache, saved, &o));
     memcpy(saved->x2_TD, saved->x1_TD, (size_t)(n * width) * sizeof(float));
-    FR_TRY(fr_linear(context->device, n, o, &layer->o, true, saved->x2_TD));
+    FR_TRY(context->linear(context->device, n, o, &layer->o, true, saved->x2_TD));
     add_bias(context, n, width, layer->o_bias, saved->x2_TD);
     return feed_forward(context, layer, n, saved, y_TD);
 }
