@@ -59,13 +59,21 @@ void fr_device_set_progress(fr_device *device, void (*progress)(void *argument),
 
 /* ---- linear maps (gemm) ---------------------------------------------------------------- */
 
-/** A frozen weight matrix [n_out, n_in], row-major, borrowed. One copy serves both directions. */
+/**
+ * A frozen weight matrix [n_out, n_in], row-major, borrowed. One copy serves both directions. With `read` it
+ * lies nowhere as a whole: operators ask for runs of rows and drop them, and results are those of the whole.
+ */
 typedef struct fr_matrix {
-    const void *data;
+    const void *data; /* the rows, or what `read` reads them from */
     fr_dtype dtype;
     int64_t n_out;
     int64_t n_in;
+    /* NULL, or: rows [first, first + count) to out [count, n_in] in dtype. Several threads call it at once. */
+    void (*read)(const struct fr_matrix *w, int64_t first, int64_t count, void *out);
 } fr_matrix;
+
+/** Rows [first, first + count) of any matrix to out [count, n_in] in its dtype; on the calling thread. */
+void fr_matrix_read(const fr_matrix *w, int64_t first, int64_t count, void *out);
 
 /**
  * y_MN = x_MK W_NK^T, or y += ... with `accumulate`.
@@ -146,9 +154,10 @@ void fr_save(fr_device *device, int64_t n, fr_dtype dtype, float *x, void *saved
 void fr_restore(fr_device *device, int64_t n, fr_dtype dtype, const void *saved,
                 float *x);
 
-/** y[t, :] = row ids[t] of the table [V, D] in `dtype`, widened. */
-void fr_gather_rows(fr_device *device, int64_t n_tokens, int64_t width,
-                    const int32_t *ids, fr_dtype dtype, const void *table, float *y_TD);
+/** y[t, :] = row ids[t] of the table [V, D], widened. FR_ERR_NO_MEMORY (scratch, with table->read). */
+FR_MUST_CHECK fr_status fr_gather_rows(fr_device *device, int64_t n_tokens,
+                                       const int32_t *ids, const fr_matrix *table,
+                                       float *y_TD);
 
 /** y[i, :] += x[i, :]. */
 void fr_add(fr_device *device, int64_t n, const float *x, float *y);

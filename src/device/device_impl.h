@@ -11,6 +11,7 @@
 typedef enum fr_scratch_slot {
     FR_SCRATCH_GEMM_LEFT,  /* packed activations, or their bf16 copy */
     FR_SCRATCH_GEMM_RIGHT, /* packed weights, one part a thread */
+    FR_SCRATCH_ROWS,       /* rows of a matrix that lies nowhere as a whole */
     FR_SCRATCH_ATTENTION,
     FR_SCRATCH_ATTENTION_BACK,
     FR_SCRATCH_LOSS,

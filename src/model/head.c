@@ -5,19 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static fr_status load_vocabulary(fr_ctx *ctx, const fr_weights *weights, fr_dtype dtype,
-                                 const void *shared, fr_head *head)
+static fr_status load_vocabulary(fr_ctx *ctx, const fr_holding *holding,
+                                 const fr_matrix *shared, fr_head *head)
 {
-    const fr_arch *arch = fr_weights_arch(weights);
-    const void *data = shared;
-    if (shared == NULL) {
-        FR_TRY(fr_alloc(ctx, arch->vocab_size * arch->d_model, fr_dtype_bytes(dtype),
-                        &head->owned));
-        FR_TRY(fr_weights_read(ctx, weights, FR_W_HEAD, -1, dtype, head->owned));
-        data = head->owned;
+    static const fr_stack HEAD = {{FR_W_HEAD}, 1};
+    if (shared != NULL) {
+        head->vocabulary = *shared;
+        return FR_OK;
     }
-    head->vocabulary = (fr_matrix){data, dtype, arch->vocab_size, arch->d_model};
-    return FR_OK;
+    return fr_weights_stack(ctx, holding, &HEAD, -1, &head->vocabulary, &head->owned);
 }
 
 static fr_status load_norm(fr_ctx *ctx, const fr_weights *weights, fr_head *head)
@@ -44,16 +40,16 @@ static fr_status alloc_chunk(fr_ctx *ctx, const fr_arch *arch, fr_head *head)
     return fr_alloc(ctx, rows * arch->vocab_size, sizeof(float), &head->logits);
 }
 
-fr_status fr_head_load(fr_ctx *ctx, const fr_weights *weights, fr_dtype dtype,
-                       const void *shared_embedding, fr_head *out)
+fr_status fr_head_load(fr_ctx *ctx, const fr_holding *holding,
+                       const fr_matrix *shared_embedding, fr_head *out)
 {
     *out = (fr_head){0};
-    fr_status status = load_vocabulary(ctx, weights, dtype, shared_embedding, out);
+    fr_status status = load_vocabulary(ctx, holding, shared_embedding, out);
     if (status == FR_OK) {
-        status = load_norm(ctx, weights, out);
+        status = load_norm(ctx, holding->weights, out);
     }
     if (status == FR_OK) {
-        status = alloc_chunk(ctx, fr_weights_arch(weights), out);
+        status = alloc_chunk(ctx, fr_weights_arch(holding->weights), out);
     }
     if (status != FR_OK) {
         fr_head_fini(out);

@@ -26,9 +26,8 @@ typedef struct fr_head {
 } fr_head;
 
 /** @param shared_embedding  the token embedding of this rank if the head is tied and it is here, else NULL */
-FR_MUST_CHECK fr_status fr_head_load(fr_ctx *ctx, const fr_weights *weights,
-                                     fr_dtype dtype, const void *shared_embedding,
-                                     fr_head *out);
+FR_MUST_CHECK fr_status fr_head_load(fr_ctx *ctx, const fr_holding *holding,
+                                     const fr_matrix *shared_embedding, fr_head *out);
 void fr_head_fini(fr_head *head);
 
 /**

@@ -10,7 +10,7 @@
 #include "model/batch.h"
 #include "model/weights.h"
 
-/** Frozen weights of one layer in memory; matrices in the run's precision, vectors f32. */
+/** Frozen weights of one layer; matrices in the run's precision or read from the file, vectors f32. */
 typedef struct fr_layer {
     fr_matrix qkv;         /* [W, D], rows of q, k, v */
     fr_matrix o;           /* [D, Q] */
@@ -28,8 +28,9 @@ typedef struct fr_layer {
     int n_storage;
 } fr_layer;
 
-FR_MUST_CHECK fr_status fr_layer_load(fr_ctx *ctx, const fr_weights *weights,
-                                      int64_t index, fr_dtype dtype, fr_layer *out);
+/** With `in_file` the weights must outlive the layer. */
+FR_MUST_CHECK fr_status fr_layer_load(fr_ctx *ctx, const fr_holding *holding,
+                                      int64_t index, fr_layer *out);
 void fr_layer_fini(fr_layer *layer);
 
 /** What the backward pass of one layer needs, for T token rows. Q, K, V, O, gate and up in the run's

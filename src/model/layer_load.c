@@ -26,7 +26,8 @@ int64_t fr_arch_up_width(const fr_arch *arch)
 /* One place to read layer `index` of a model into memory that `layer` owns. */
 typedef struct loader {
     fr_ctx *ctx;
-    const fr_weights *weights;
+    const fr_holding *holding;
+    const fr_weights *weights; /* the holding's */
     int64_t index;
     fr_layer *layer;
 } loader;
@@ -39,25 +40,13 @@ static fr_status own_memory(const loader *l, int64_t count, size_t size, void **
 }
 
 /* Stack the rows of some roles into one matrix, so that one GEMM serves them all. */
-static fr_status load_matrix(const loader *l, const fr_weight *roles, int n_roles,
-                             fr_dtype dtype, fr_matrix *out)
+static fr_status load_matrix(const loader *l, const fr_stack *stack, fr_matrix *out)
 {
-    int64_t rows[3] = {0};
-    int64_t total = 0;
-    int64_t columns = 0;
-    for (int i = 0; i < n_roles; i++) {
-        fr_weights_shape(l->weights, roles[i], l->index, &rows[i], &columns);
-        total += rows[i];
-    }
     void *memory = NULL;
-    FR_TRY(own_memory(l, total * columns, fr_dtype_bytes(dtype), &memory));
-    char *next = memory;
-    for (int i = 0; i < n_roles; i++) {
-        FR_TRY(fr_weights_read(l->ctx, l->weights, roles[i], l->index, dtype, next));
-        next += (size_t)(rows[i] * columns) * fr_dtype_bytes(dtype);
-    }
-    *out = (fr_matrix){memory, dtype, total, columns};
-    return FR_OK;
+    fr_status status =
+        fr_weights_stack(l->ctx, l->holding, stack, l->index, out, &memory);
+    l->layer->storage[l->layer->n_storage++] = memory;
+    return status;
 }
 
 /* Stack vectors in step with load_matrix; NULL if the model has none of them. */
@@ -94,18 +83,17 @@ static fr_status load_one_vector(const loader *l, fr_weight role, int64_t length
     return load_vector(l, &role, &length, 1, out);
 }
 
-static fr_status load_matrices(const loader *l, const fr_arch *arch, fr_dtype dtype)
+static fr_status load_matrices(const loader *l, const fr_arch *arch)
 {
-    static const fr_weight QKV[] = {FR_W_Q, FR_W_K, FR_W_V};
-    static const fr_weight GATE_UP[] = {FR_W_GATE, FR_W_UP};
-    static const fr_weight UP[] = {FR_W_UP};
-    static const fr_weight O[] = {FR_W_O};
-    static const fr_weight DOWN[] = {FR_W_DOWN};
-    bool gated = arch->family == FR_LLAMA;
-    FR_TRY(load_matrix(l, QKV, 3, dtype, &l->layer->qkv));
-    FR_TRY(load_matrix(l, O, 1, dtype, &l->layer->o));
-    FR_TRY(load_matrix(l, gated ? GATE_UP : UP, gated ? 2 : 1, dtype, &l->layer->up));
-    return load_matrix(l, DOWN, 1, dtype, &l->layer->down);
+    static const fr_stack QKV = {{FR_W_Q, FR_W_K, FR_W_V}, 3};
+    static const fr_stack GATE_UP = {{FR_W_GATE, FR_W_UP}, 2};
+    static const fr_stack UP = {{FR_W_UP}, 1};
+    static const fr_stack O = {{FR_W_O}, 1};
+    static const fr_stack DOWN = {{FR_W_DOWN}, 1};
+    FR_TRY(load_matrix(l, &QKV, &l->layer->qkv));
+    FR_TRY(load_matrix(l, &O, &l->layer->o));
+    FR_TRY(load_matrix(l, arch->family == FR_LLAMA ? &GATE_UP : &UP, &l->layer->up));
+    return load_matrix(l, &DOWN, &l->layer->down);
 }
 
 static fr_status load_vectors(const loader *l, const fr_arch *arch)
@@ -129,13 +117,13 @@ static fr_status load_vectors(const loader *l, const fr_arch *arch)
     return load_one_vector(l, FR_W_DOWN_BIAS, width, &layer->down_bias);
 }
 
-fr_status fr_layer_load(fr_ctx *ctx, const fr_weights *weights, int64_t index,
-                        fr_dtype dtype, fr_layer *out)
+fr_status fr_layer_load(fr_ctx *ctx, const fr_holding *holding, int64_t index,
+                        fr_layer *out)
 {
-    const fr_arch *arch = fr_weights_arch(weights);
+    const fr_arch *arch = fr_weights_arch(holding->weights);
     *out = (fr_layer){0};
-    loader l = {ctx, weights, index, out};
-    fr_status status = load_matrices(&l, arch, dtype);
+    loader l = {ctx, holding, holding->weights, index, out};
+    fr_status status = load_matrices(&l, arch);
     if (status == FR_OK) {
         status = load_vectors(&l, arch);
     }

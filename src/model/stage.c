@@ -24,12 +24,11 @@ static fr_status make_rope_table(fr_ctx *ctx, const fr_arch *arch, int64_t n_pos
     return FR_OK;
 }
 
-static fr_status load_layers(fr_stage *s, const fr_weights *weights)
+static fr_status load_layers(fr_stage *s, const fr_holding *holding)
 {
     FR_TRY(fr_alloc(s->ctx, s->n_layers, sizeof *s->layers, &s->layers));
     for (int64_t i = 0; i < s->n_layers; i++) {
-        FR_TRY(fr_layer_load(s->ctx, weights, s->first_layer + i, s->dtype,
-                             &s->layers[i]));
+        FR_TRY(fr_layer_load(s->ctx, holding, s->first_layer + i, &s->layers[i]));
     }
     return FR_OK;
 }
@@ -43,37 +42,38 @@ static fr_status load_positions(fr_stage *s, const fr_weights *weights)
     return fr_weights_read(s->ctx, weights, FR_W_POSITIONS, -1, FR_F32, s->positions);
 }
 
-static fr_status load_ends(fr_stage *s, const fr_weights *weights)
+static fr_status load_ends(fr_stage *s, const fr_holding *holding)
 {
+    static const fr_stack TOKENS = {{FR_W_TOKENS}, 1};
     if (fr_stage_is_first(s)) {
-        FR_TRY(fr_alloc(s->ctx, s->arch.vocab_size * s->arch.d_model,
-                        fr_dtype_bytes(s->dtype), &s->tokens));
-        FR_TRY(fr_weights_read(s->ctx, weights, FR_W_TOKENS, -1, s->dtype, s->tokens));
+        FR_TRY(fr_weights_stack(s->ctx, holding, &TOKENS, -1, &s->tokens,
+                                &s->tokens_owned));
         if (s->arch.family == FR_GPT2) {
-            FR_TRY(load_positions(s, weights));
+            FR_TRY(load_positions(s, holding->weights));
         }
     }
     if (fr_stage_is_last(s)) {
-        const void *shared = s->arch.tied_head ? s->tokens : NULL;
-        FR_TRY(fr_head_load(s->ctx, weights, s->dtype, shared, &s->head));
+        bool shares = s->arch.tied_head && fr_stage_is_first(s);
+        const fr_matrix *shared = shares ? &s->tokens : NULL;
+        FR_TRY(fr_head_load(s->ctx, holding, shared, &s->head));
     }
     return FR_OK;
 }
 
-static fr_status load_stage(fr_stage *s, const fr_weights *weights)
+static fr_status load_stage(fr_stage *s, const fr_holding *holding)
 {
     if (s->arch.family == FR_GPT2 && s->max_position > s->arch.context_length) {
         return FR_FAIL(s->ctx, FR_ERR_CONFIG,
                        "prefix and rows take %lld positions, %s has %lld; shorten the "
                        "prefix or set max_tokens",
-                       (long long)s->max_position, fr_weights_path(weights),
+                       (long long)s->max_position, fr_weights_path(holding->weights),
                        (long long)s->arch.context_length);
     }
-    FR_TRY(load_layers(s, weights));
+    FR_TRY(load_layers(s, holding));
     if (s->arch.family == FR_LLAMA) {
         FR_TRY(make_rope_table(s->ctx, &s->arch, s->max_position, &s->rope_table));
     }
-    return load_ends(s, weights);
+    return load_ends(s, holding);
 }
 
 fr_status fr_stage_create(fr_ctx *ctx, const fr_stage_params *params, fr_stage **out)
@@ -88,7 +88,8 @@ fr_status fr_stage_create(fr_ctx *ctx, const fr_stage_params *params, fr_stage *
     s->first_layer = params->first_layer;
     s->n_layers = params->n_layers;
     s->max_position = params->max_position;
-    fr_status status = load_stage(s, params->weights);
+    fr_holding holding = {params->weights, params->dtype, params->in_file};
+    fr_status status = load_stage(s, &holding);
     if (status != FR_OK) {
         fr_stage_destroy(&s);
     }
@@ -108,7 +109,7 @@ void fr_stage_destroy(fr_stage **stage)
     fr_head_fini(&s->head);
     free(s->layers);
     free(s->rope_table);
-    free(s->tokens);
+    free(s->tokens_owned);
     free(s->positions);
     free(s->arena);
     free(s->workspace.dprefix_k_UP);
@@ -203,15 +204,15 @@ void fr_cache_fini(fr_cache *cache)
 }
 
 /* x = token embedding (+ learned position). */
-static void embed(fr_stage *s, const fr_batch *batch, float *x_TD)
+static fr_status embed(fr_stage *s, const fr_batch *batch, float *x_TD)
 {
     int64_t width = s->arch.d_model;
-    fr_gather_rows(s->device, batch->n_tokens, width, batch->ids_T, s->dtype, s->tokens,
-                   x_TD);
+    FR_TRY(fr_gather_rows(s->device, batch->n_tokens, batch->ids_T, &s->tokens, x_TD));
     for (int64_t t = 0; s->positions != NULL && t < batch->n_tokens; t++) {
         fr_add(s->device, width, s->positions + batch->positions_T[t] * width,
                x_TD + t * width);
     }
+    return FR_OK;
 }
 
 static fr_layer_prefix layer_prefix(const fr_stage *s, const fr_stage_prefix *prefix,
@@ -247,7 +248,7 @@ fr_status fr_stage_forward(fr_stage *stage, const fr_batch *batch,
     fr_layer_context context = fr_stage_context(stage);
     context.linear = batch->is_decode ? fr_linear_few : fr_linear;
     if (fr_stage_is_first(stage)) {
-        embed(stage, batch, slot->x[0]);
+        FR_TRY(embed(stage, batch, slot->x[0]));
     }
     slot->n_tokens = batch->n_tokens;
     for (int64_t i = 0; i < stage->n_layers; i++) {

@@ -13,12 +13,15 @@
 typedef struct fr_stage fr_stage;
 
 typedef struct fr_stage_params {
-    const fr_weights *weights; /* only read during create */
-    fr_device *device;         /* borrowed */
-    fr_dtype dtype;            /* of weights and saved activations */
+    const fr_weights *
+        weights; /* only read during create; with in_file used by the stage to its end */
+    fr_device *device; /* borrowed */
+    fr_dtype dtype;    /* of weights and saved activations */
     int64_t first_layer;
     int64_t n_layers;
     int64_t max_position; /* positions 0 .. max_position - 1 may occur */
+    bool
+        in_file; /* matrices stay in the file as they are and are converted whenever they are used */
 } fr_stage_params;
 
 /** Load this stage's weights. FR_ERR_CONFIG if max_position exceeds what learned positions offer. */

@@ -17,7 +17,8 @@ struct fr_stage {
     int64_t max_position;
     fr_layer *layers;
     float *rope_table;
-    void *tokens;     /* [V, D] in dtype; first stage */
+    fr_matrix tokens; /* [V, D]; first stage */
+    void *tokens_owned;
     float *positions; /* [max_position, D]; first stage, GPT-2 */
     fr_head head;     /* last stage */
     fr_workspace workspace;

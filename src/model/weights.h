@@ -72,6 +72,34 @@ FR_MUST_CHECK fr_status fr_weights_read(fr_ctx *ctx, const fr_weights *weights,
                                         fr_weight role, int64_t layer, fr_dtype dtype,
                                         void *out);
 
+/** What matrices come from and how they are held. */
+typedef struct fr_holding {
+    const fr_weights *weights;
+    fr_dtype dtype; /* of the values that products use */
+    bool in_file;   /* stay in the file as they are; each use converts what it reads */
+} fr_holding;
+
+enum { FR_STACK_MOST = 3 };
+
+/** Matrices with rows of one width, one below the other. */
+typedef struct fr_stack {
+    fr_weight roles[FR_STACK_MOST];
+    int n_roles;
+} fr_stack;
+
+/**
+ * A stack as a matrix for the device; the same values with and without `in_file`. Transposed tensors are
+ * converted once in any case.
+ *
+ * @param owned  memory behind *out for the caller to free, or NULL; with `in_file` the weights must outlive *out
+ */
+FR_MUST_CHECK fr_status fr_weights_stack(fr_ctx *ctx, const fr_holding *holding,
+                                         const fr_stack *stack, int64_t layer,
+                                         fr_matrix *out, void **owned);
+
+/** Bytes that the matrix of a role takes, in the file or in memory. */
+int64_t fr_weights_held_bytes(const fr_holding *holding, fr_weight role, int64_t layer);
+
 /** SHA-256 over the raw bytes of all tensors of one layer, or (layer -1) of those outside layers. */
 FR_MUST_CHECK fr_status fr_weights_digest(fr_ctx *ctx, const fr_weights *weights,
                                           int64_t layer, uint8_t out[FR_DIGEST_BYTES]);

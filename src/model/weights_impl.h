@@ -3,7 +3,7 @@
  *
  * Layer L3. Opening goes: the format's part (weights_gguf.c, hf_folder.c) fills the architecture, the
  * tensors of the files, the naming scheme and what the model needs; weights_bind.c then finds and
- * checks the tensor of every role; weights_read.c converts.
+ * checks the tensor of every role; weights_read.c converts, weights_stack.c makes matrices for the device.
  */
 #ifndef FR_MODEL_WEIGHTS_IMPL_H
 #define FR_MODEL_WEIGHTS_IMPL_H
@@ -90,6 +90,10 @@ fr_source *fr_weights_find_source(const fr_weights *weights, const char *name);
 /** The slot of a role; `layer` is ignored for roles outside layers. */
 fr_weight_slot *fr_weights_slot(const fr_weights *weights, fr_weight role,
                                 int64_t layer);
+
+/** Rows [first, first + count) of a matrix whose layout is not FR_LAYOUT_COLUMNS. */
+void fr_weights_read_rows(const fr_weight_slot *slot, int64_t head_dim, int64_t first,
+                          int64_t count, fr_dtype dtype, void *out);
 
 /** "[2, 3]" of a source's shape. */
 typedef struct fr_shape_text {

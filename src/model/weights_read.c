@@ -60,12 +60,14 @@ static int64_t stored_row(const fr_weight_slot *slot, int64_t head_dim, int64_t 
     return r - within + 2 * (within % half) + within / half;
 }
 
-static void read_rows(const fr_weight_slot *slot, int64_t head_dim, sink to)
+void fr_weights_read_rows(const fr_weight_slot *slot, int64_t head_dim, int64_t first,
+                          int64_t count, fr_dtype dtype, void *out)
 {
     const fr_quant_type *type = slot->source->type;
     size_t row_bytes = fr_quant_bytes(type, slot->n_in);
-    for (int64_t r = 0; r < slot->n_out; r++) {
-        size_t row = (size_t)stored_row(slot, head_dim, r);
+    sink to = {dtype, out};
+    for (int64_t r = 0; r < count; r++) {
+        size_t row = (size_t)stored_row(slot, head_dim, first + r);
         convert(type, slot->source->data + row * row_bytes, slot->n_in, to,
                 r * slot->n_in);
     }
@@ -132,7 +134,7 @@ fr_status fr_weights_read(fr_ctx *ctx, const fr_weights *weights, fr_weight role
     if (slot->layout == FR_LAYOUT_COLUMNS) {
         read_columns(slot, to);
     } else {
-        read_rows(slot, head_dim, to);
+        fr_weights_read_rows(slot, head_dim, 0, slot->n_out, dtype, out);
     }
     return FR_OK;
 }

@@ -178,6 +178,43 @@ static void products_are_added_in_the_documented_order(void)
     }
 }
 
+/* ---- rows on demand ------------------------------------------------------------------------------- */
+
+/* All rows of the case's left from weights that are read in slices, on another number of threads. */
+static void check_on_demand(fr_device *device, bits_case *c)
+{
+    static const int64_t ROWS[] = {1, 4, M};
+    float *start = fr_test_numbers(M * c->columns, 4, 1.0);
+    c->linear.w.read = fr_test_copy_rows;
+    for (size_t i = 0; i < sizeof ROWS / sizeof *ROWS; i++) {
+        size_t bytes = (size_t)(ROWS[i] * c->columns) * sizeof *start;
+        memcpy(c->got, start, bytes);
+        FR_ASSERT_OK(fr_linear_case_run(device, &c->linear, c->back, ROWS[i], c->left,
+                                        true, c->got));
+        fr_assert_same_bytes("rows on demand", c->got, c->whole, bytes);
+    }
+    free(start);
+}
+
+/* Shapes that take several slices, none of which divides them: the last one's rows would, taken alone, be
+ * summed in other blocks. */
+static void rows_on_demand_give_the_bits_of_rows_in_memory(void)
+{
+    static const map_shape SHAPES[] = {{80, 48}, {5300, 576}, {4861, 577}};
+    for (int isa = FR_ISA_GENERIC; isa <= (int)fr_isa_detect(); isa++) {
+        fr_device *one = fr_test_device((fr_isa)isa, 1);
+        fr_device *three = fr_test_device((fr_isa)isa, 3);
+        for (size_t i = 0; i < 12; i++) {
+            bits_case c = bits_case_init(one, SHAPES[i / 4], i % 2 ? FR_BF16 : FR_F32,
+                                         i / 2 % 2 == 1);
+            check_on_demand(three, &c);
+            bits_case_fini(&c);
+        }
+        fr_device_destroy(&one);
+        fr_device_destroy(&three);
+    }
+}
+
 static void blocks_of_the_depth_are_few_even_and_short(void)
 {
     enum { LONGEST = 320, UNIT = 16, DEPTHS = 5000 };
@@ -195,6 +232,7 @@ static const fr_case CASES[] = {
     FR_CASE(rows_of_smollm2_keep_their_bits),
     FR_CASE(rows_of_a_wide_head_keep_their_bits),
     FR_CASE(products_are_added_in_the_documented_order),
+    FR_CASE(rows_on_demand_give_the_bits_of_rows_in_memory),
     FR_CASE(blocks_of_the_depth_are_few_even_and_short),
 };
 

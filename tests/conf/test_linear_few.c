@@ -1,5 +1,5 @@
 /* The product for few rows: close to an f64 reference, and each element exactly the documented sum, whatever the
- * number of rows, their place, the threads and the instruction set. */
+ * number of rows, their place, the threads and the instruction set, and whether W lies in memory or is read. */
 #include "support/approx.h"
 #include "support/devices.h"
 #include "support/linear_case.h"
@@ -94,6 +94,7 @@ static void check_shapes(fr_device *device, void *user)
             c.entered[k] = fr_linear_case_round(dtype, c.x[k]);
         }
         for (int r = 0; r < FR_N_CASES(ROWS); r++) {
+            c.linear.w.read = r % 3 == 0 ? fr_test_copy_rows : NULL;
             check_rows(device, &c, ROWS[r], r % 2 == 1);
         }
         free(c.x);
@@ -140,8 +141,8 @@ static void a_bad_number_spoils_its_row_or_column_alone(void)
 
 static void check_nothing(fr_device *device, void *user)
 {
-    fr_matrix no_inputs = {"", FR_BF16, 3, 0};
-    fr_matrix no_outputs = {"", FR_F32, 0, 3};
+    fr_matrix no_inputs = {"", FR_BF16, 3, 0, NULL};
+    fr_matrix no_outputs = {"", FR_F32, 0, 3, NULL};
     float y[6] = {1, 2, 3, 4, 5, 6};
     (void)user;
     FR_ASSERT_OK(fr_linear_few(device, 2, y, &no_outputs, false, y));

@@ -1,5 +1,6 @@
 #include "support/approx.h"
 #include "support/devices.h"
+#include "support/linear_case.h"
 #include "support/suite.h"
 
 #include <math.h>
@@ -110,16 +111,29 @@ static void check_gather(fr_device *device, void *user)
         ids[t] = (t * 37 + 49) % ROWS;
     }
     size_t row_bytes = (size_t)*width * sizeof *y;
-    fr_gather_rows(device, TOKENS, *width, ids, FR_F32, table, y);
+    fr_matrix floats = {table, FR_F32, ROWS, *width, NULL};
+    FR_ASSERT_OK(fr_gather_rows(device, TOKENS, ids, &floats, y));
     for (int t = 0; t < TOKENS; t++) {
         fr_assert_same_bytes("gathered f32", y + t * *width, table + ids[t] * *width,
                              row_bytes);
     }
     fr_save(device, ROWS * *width, FR_BF16, table, narrow);
-    fr_gather_rows(device, TOKENS, *width, ids, FR_BF16, narrow, y);
+    fr_matrix halves = {narrow, FR_BF16, ROWS, *width, NULL};
+    FR_ASSERT_OK(fr_gather_rows(device, TOKENS, ids, &halves, y));
     for (int t = 0; t < TOKENS; t++) {
         fr_assert_same_bytes("gathered bf16", y + t * *width, table + ids[t] * *width,
                              row_bytes);
+    }
+    floats.read = fr_test_copy_rows;
+    halves.read = fr_test_copy_rows;
+    for (int i = 0; i < 2; i++) {
+        memset(y, 0, TOKENS * row_bytes);
+        FR_ASSERT_OK(
+            fr_gather_rows(device, TOKENS, ids, i == 0 ? &floats : &halves, y));
+        for (int t = 0; t < TOKENS; t++) {
+            fr_assert_same_bytes("gathered on demand", y + t * *width,
+                                 table + ids[t] * *width, row_bytes);
+        }
     }
     free(table);
     free(y);

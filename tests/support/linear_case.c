@@ -43,7 +43,7 @@ void fr_linear_case_set(fr_linear_case *linear, int64_t out, int64_t in, float v
 
 fr_linear_case fr_linear_case_init(int64_t n_out, int64_t n_in, fr_dtype dtype)
 {
-    fr_linear_case linear = {.w = {NULL, dtype, n_out, n_in}};
+    fr_linear_case linear = {.w = {NULL, dtype, n_out, n_in, NULL}};
     void *data = NULL;
     FR_ASSERT_OK(fr_alloc(fr_test_ctx(), n_out * n_in, fr_dtype_bytes(dtype), &data));
     linear.w.data = data;
@@ -59,6 +59,13 @@ void fr_linear_case_fini(fr_linear_case *linear)
     free((void *)(uintptr_t)linear->w.data);
     free(linear->wide);
     memset(linear, 0, sizeof *linear);
+}
+
+void fr_test_copy_rows(const fr_matrix *w, int64_t first, int64_t count, void *out)
+{
+    size_t row_bytes = (size_t)w->n_in * fr_dtype_bytes(w->dtype);
+    memcpy(out, (const char *)w->data + (size_t)first * row_bytes,
+           (size_t)count * row_bytes);
 }
 
 int64_t fr_linear_case_depth(const fr_linear_case *linear, bool back)

@@ -18,6 +18,9 @@ void fr_linear_case_fini(fr_linear_case *linear);
 /** Set one weight; the value is cut to bf16 where they are. */
 void fr_linear_case_set(fr_linear_case *linear, int64_t out, int64_t in, float value);
 
+/** An fr_matrix.read whose data are the rows. */
+void fr_test_copy_rows(const fr_matrix *w, int64_t first, int64_t count, void *out);
+
 /** x as it enters the product: rounded to bf16 (nearest even) if the weights are bf16. */
 float fr_linear_case_round(fr_dtype dtype, float x);
 

@@ -10,6 +10,12 @@
 
 void fr_tiny_open(const char *path, fr_dtype dtype, int64_t max_position, fr_tiny *out)
 {
+    fr_tiny_open_held(path, dtype, false, max_position, out);
+}
+
+void fr_tiny_open_held(const char *path, fr_dtype dtype, bool in_file,
+                       int64_t max_position, fr_tiny *out)
+{
     fr_ctx *ctx = fr_test_ctx();
     fr_device_params device = {.n_threads = 2, .isa = fr_isa_detect()};
     *out = (fr_tiny){0};
@@ -21,7 +27,8 @@ void fr_tiny_open(const char *path, fr_dtype dtype, int64_t max_position, fr_tin
                               .device = out->device,
                               .dtype = dtype,
                               .n_layers = out->arch->n_layers,
-                              .max_position = max_position};
+                              .max_position = max_position,
+                              .in_file = in_file};
     FR_ASSERT_OK(fr_stage_create(ctx, &params, &out->stage));
     CU_ASSERT_PTR_NOT_NULL_FATAL(out->stage);
     FR_ASSERT_OK(fr_slot_create(out->stage, true, &out->slot));

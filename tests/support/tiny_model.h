@@ -18,6 +18,9 @@ typedef struct fr_tiny {
 
 /** Open a model file or folder; fails the test otherwise. */
 void fr_tiny_open(const char *path, fr_dtype dtype, int64_t max_position, fr_tiny *out);
+/** The same; with `in_file` its weights stay in the file. */
+void fr_tiny_open_held(const char *path, fr_dtype dtype, bool in_file,
+                       int64_t max_position, fr_tiny *out);
 void fr_tiny_close(fr_tiny *tiny);
 
 /** Sum of nats of the batch under a prefix; with gradients (K then V, [2 layers*P*G*K], f64) unless NULL. */

@@ -333,7 +333,8 @@ static void check_stage(const fr_tiny *tiny, fr_dtype dtype, int64_t first, int6
     enum { ROWS = 11, LENGTH = 3, POSITIONS = 48 };
     fr_ctx *ctx = fr_test_ctx();
     fr_stage_shape shape = {tiny->arch, dtype, first, n, POSITIONS};
-    fr_stage_params params = {tiny->weights, tiny->device, dtype, first, n, POSITIONS};
+    fr_stage_params params = {tiny->weights, tiny->device, dtype, first, n,
+                              POSITIONS,     false};
     fr_stage *stage = NULL;
     fr_slot *slot = NULL;
     int64_t before = allocated();

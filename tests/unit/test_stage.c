@@ -1,7 +1,8 @@
 /* Properties of a whole model with a prefix, on the tiny models of tests/golden. */
 #include "base/mem.h"
 #include "base/rng.h"
-#include "support/suite.h"
+#include "support/gguf_writer.h"
+#include "support/model_files.h"
 #include "support/tiny_model.h"
 
 #include <math.h>
@@ -247,6 +248,49 @@ static void the_memory_of_a_token_follows_the_formula(void)
     fr_tiny_close(&tiny);
 }
 
+/* Loss and gradient of the model at `path`, K then V: [1 + n]. */
+static double *measure(const char *path, fr_dtype dtype, bool in_file, int64_t *n)
+{
+    fr_tiny tiny;
+    double *out = NULL;
+    fr_tiny_open_held(path, dtype, in_file, 64, &tiny);
+    random_prefix p = make_prefix(tiny.arch);
+    *n = 1 + 2 * p.n;
+    FR_ASSERT_OK(fr_alloc(fr_test_ctx(), *n, sizeof *out, &out));
+    fr_tiny_one_row(&tiny, LENGTH, IDS, N_IDS);
+    out[0] = fr_tiny_loss(&tiny, &p.view, out + 1);
+    free(p.values);
+    fr_tiny_close(&tiny);
+    return out;
+}
+
+static void check_in_file(const char *path)
+{
+    for (int d = 0; d < 2; d++) {
+        fr_dtype dtype = d == 0 ? FR_F32 : FR_BF16;
+        int64_t n = 0;
+        double *wanted = measure(path, dtype, false, &n);
+        double *got = measure(path, dtype, true, &n);
+        fr_assert_same_bytes(path, got, wanted, (size_t)n * sizeof *got);
+        free(wanted);
+        free(got);
+    }
+}
+
+static void weights_left_in_the_file_give_the_same_bits(void)
+{
+    for (size_t m = 0; m < 2; m++) {
+        const char *folder = fr_test_data(MODELS[m]);
+        const char *file = fr_test_path(fr_test_folder(), "model.gguf");
+        fr_gguf_writer *writer = fr_gguf_writer_create();
+        fr_gguf_writer_add_folder(writer, folder);
+        fr_gguf_writer_write(writer, file);
+        fr_gguf_writer_destroy(&writer);
+        check_in_file(folder);
+        check_in_file(file);
+    }
+}
+
 static void too_many_positions_for_learned_ones_are_refused(void)
 {
     fr_weights *weights = NULL;
@@ -270,6 +314,7 @@ static const fr_case CASES[] = {
     FR_CASE(a_prefix_from_text_equals_the_prompted_model),
     FR_CASE(bf16_stays_near_f32),
     FR_CASE(the_memory_of_a_token_follows_the_formula),
+    FR_CASE(weights_left_in_the_file_give_the_same_bits),
     FR_CASE(too_many_positions_for_learned_ones_are_refused),
 };
 

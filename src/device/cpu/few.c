@@ -5,6 +5,7 @@
 
 enum {
     COLUMN_UNIT = 16,         /* a thread's share is a multiple: one cache line of y */
+    READ_ROWS = 8,            /* rows of W in the first cache where they lie nowhere */
     SERIAL_PRODUCTS = 1 << 17 /* below, waking threads costs more than it brings */
 };
 
@@ -16,37 +17,65 @@ static fr_few_kernel *select_kernel(fr_isa isa)
     return isa >= FR_ISA_AVX2 ? fr_few_avx2 : fr_few_generic;
 }
 
-/* Rows [first, last) of W for thread `index`. */
-static fr_few share_of(const fr_few *whole, int index, int n_threads)
+/* The columns of y from `first` on that `count` rows of W at `rows` give. */
+static void multiply_part(fr_few_kernel *kernel, const fr_few *whole, const void *rows,
+                          int64_t first, int64_t count)
 {
-    int64_t units = (whole->columns + COLUMN_UNIT - 1) / COLUMN_UNIT;
-    int64_t first = units * index / n_threads * COLUMN_UNIT;
-    int64_t last = units * (index + 1) / n_threads * COLUMN_UNIT;
     fr_few part = *whole;
-    last = last < whole->columns ? last : whole->columns;
-    part.columns = last - first;
-    part.w = (const char *)whole->w +
-             (size_t)(first * whole->depth) * fr_dtype_bytes(whole->dtype);
+    part.w = rows;
+    part.columns = count;
     part.y += first;
-    return part;
+    kernel(&part);
 }
 
-static fr_status multiply(fr_device *device, fr_few *whole)
+/* Rows of W that lie nowhere, some at a time in `rows`. */
+static void multiply_read(fr_few_kernel *kernel, const fr_few *whole,
+                          const fr_matrix *w, int64_t first, int64_t last, float *rows)
+{
+    for (int64_t row = first; row < last; row += READ_ROWS) {
+        int64_t n = last - row < READ_ROWS ? last - row : READ_ROWS;
+        fr_matrix_read(w, row, n, rows);
+        multiply_part(kernel, whole, rows, row, n);
+    }
+}
+
+static void multiply_shares(const fr_device *device, const fr_few *whole,
+                            const fr_matrix *w, int n_threads, float *rows)
 {
     fr_few_kernel *kernel = select_kernel(device->isa);
-    int64_t n = whole->m * whole->depth;
-    int n_threads = n * whole->columns < SERIAL_PRODUCTS ? 1 : device->n_threads;
-    if (whole->dtype == FR_BF16) {
-        float *rounded = NULL;
+    int64_t row_bytes = w->n_in * (int64_t)fr_dtype_bytes(w->dtype);
+    int64_t units = (w->n_out + COLUMN_UNIT - 1) / COLUMN_UNIT;
+#pragma omp parallel for num_threads(n_threads) schedule(static)
+    for (int i = 0; i < n_threads; i++) {
+        int64_t first = units * i / n_threads * COLUMN_UNIT;
+        int64_t last = units * (i + 1) / n_threads * COLUMN_UNIT;
+        last = last < w->n_out ? last : w->n_out;
+        if (rows != NULL) {
+            multiply_read(kernel, whole, w, first, last,
+                          rows + i * READ_ROWS * w->n_in);
+        } else {
+            multiply_part(kernel, whole, (const char *)w->data + first * row_bytes,
+                          first, last - first);
+        }
+    }
+}
+
+static fr_status multiply(fr_device *device, const fr_matrix *w, fr_few *whole)
+{
+    int64_t n = whole->m * w->n_in;
+    int n_threads = n * w->n_out < SERIAL_PRODUCTS ? 1 : device->n_threads;
+    float *rounded = NULL;
+    float *rows = NULL;
+    if (w->dtype == FR_BF16) {
         FR_TRY(fr_device_scratch(device, FR_SCRATCH_GEMM_LEFT, n, &rounded));
         device->gemm->copy_left(n, true, whole->x, rounded);
         whole->x = rounded;
     }
-#pragma omp parallel for num_threads(n_threads) schedule(static)
-    for (int i = 0; i < n_threads; i++) {
-        fr_few part = share_of(whole, i, n_threads);
-        kernel(&part);
+    if (w->read != NULL) {
+        FR_TRY(fr_device_scratch(device, FR_SCRATCH_ROWS,
+                                 n_threads * READ_ROWS * w->n_in, &rows));
     }
+    multiply_shares(device, whole, w, n_threads, rows);
     fr_device_progress(device);
     return FR_OK;
 }
@@ -56,15 +85,13 @@ fr_status fr_linear_few(fr_device *device, int64_t m, const float *x,
 {
     int64_t began = fr_operator_begin(device);
     fr_few whole = {.m = m,
-                    .columns = w->n_out,
                     .depth = w->n_in,
                     .x = x,
-                    .w = w->data,
                     .dtype = w->dtype,
                     .y = y,
                     .y_stride = w->n_out,
                     .add = accumulate};
-    fr_status status = multiply(device, &whole);
+    fr_status status = multiply(device, w, &whole);
     fr_operator_end(device, FR_OP_LINEAR, began, 2 * m * w->n_out * w->n_in);
     return status;
 }

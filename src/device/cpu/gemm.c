@@ -153,8 +153,8 @@ static fr_gemm_tile tile_at(const gemm_plan *plan, const gemm_part *part,
         .columns = min_i64(width, product->columns - column),
         .depth = depth,
         .left = left_block(plan, part, place.block) + row * depth,
-        .out = product->out + (part->row + row) * product->columns + column,
-        .out_stride = product->columns,
+        .out = product->out + (part->row + row) * product->out_stride + column,
+        .out_stride = product->out_stride,
         .add = product->accumulate || place.block > 0,
     };
     return tile;
@@ -250,7 +250,7 @@ static void multiply_item(const gemm_plan *plan, const gemm_part *part, int64_t 
 static void copy_row(const gemm_plan *plan, const gemm_part *part, int64_t row)
 {
     const fr_product *product = plan->product;
-    const float *x = product->left + (part->row + row) * product->depth;
+    const float *x = product->left + (part->row + row) * product->left_stride;
     bool round = product->weights->dtype == FR_BF16;
     for (int64_t b = part->block; b < part->block + part->n_blocks; b++) {
         int64_t depth = block_depth(plan, b);
@@ -297,7 +297,7 @@ static void multiply_all(const gemm_plan *plan, float *right)
 static void plan_blocks(gemm_plan *plan)
 {
     const fr_product *product = plan->product;
-    plan->block = fr_gemm_depth_block(product->depth);
+    plan->block = product->depth_block;
     plan->n_blocks = divide_up(product->depth, plan->block);
     int64_t most = plan->kernel->row_part;
     plan->rows = divide_up(product->m, divide_up(product->m, most));
@@ -342,7 +342,7 @@ fr_status fr_gemm_multiply(fr_device *device, const fr_product *product)
     return FR_OK;
 }
 
-/* ---- the operators ------------------------------------------------------------------------ */
+/* ---- whose product it is ------------------------------------------------------------------ */
 
 /* By the device's instruction set, not the processor's: ranks that agreed on a lower one agree on bits. */
 static bool is_by_library(const fr_device *device, fr_dtype dtype)
@@ -350,6 +350,73 @@ static bool is_by_library(const fr_device *device, fr_dtype dtype)
     return device->onednn != NULL && dtype == FR_BF16 &&
            device->isa >= FR_ISA_AVX512_BF16;
 }
+
+static fr_status multiply_whole(fr_device *device, const fr_product *product)
+{
+    if (is_by_library(device, product->weights->dtype)) {
+        FR_TRY(fr_onednn_multiply(device, product));
+        fr_device_progress(device);
+        return FR_OK;
+    }
+    return fr_gemm_multiply(device, product);
+}
+
+/* ---- weights that lie nowhere as a whole ---------------------------------------------------- */
+
+/* Rows in memory at a time: whole blocks of a sum over them, so that its order stays. How the library cuts its
+ * sums is unknown, so it is given all rows. */
+static int64_t slice_rows(const fr_device *device, const fr_matrix *w)
+{
+    enum { SLICE_BYTES = 4 << 20 };
+    int64_t unit = fr_gemm_depth_block(w->n_out);
+    int64_t row_bytes = w->n_in * (int64_t)fr_dtype_bytes(w->dtype);
+    if (is_by_library(device, w->dtype)) {
+        return w->n_out;
+    }
+    return clamp_i64(SLICE_BYTES / row_bytes / unit * unit, unit, w->n_out);
+}
+
+static void read_slice(const fr_device *device, const fr_matrix *w, int64_t first,
+                       int64_t count, void *out)
+{
+    enum { RUN = 16 }; /* rows that a thread takes at a time */
+    size_t row_bytes = (size_t)w->n_in * fr_dtype_bytes(w->dtype);
+#pragma omp parallel for num_threads(device->n_threads) schedule(static)
+    for (int64_t row = 0; row < count; row += RUN) {
+        fr_matrix_read(w, first + row, min_i64(RUN, count - row),
+                       (char *)out + (size_t)row * row_bytes);
+    }
+}
+
+/* A slice of rows gives some columns of the forward product, or some depth of the backward one. */
+static fr_status multiply_slices(fr_device *device, const fr_product *product)
+{
+    const fr_matrix *w = product->weights;
+    int64_t rows = slice_rows(device, w);
+    int64_t bytes = rows * w->n_in * (int64_t)fr_dtype_bytes(w->dtype);
+    float *data = NULL;
+    FR_TRY(fr_device_scratch(device, FR_SCRATCH_ROWS,
+                             divide_up(bytes, (int64_t)sizeof *data), &data));
+    for (int64_t first = 0; first < w->n_out; first += rows) {
+        fr_matrix slice = {data, w->dtype, min_i64(rows, w->n_out - first), w->n_in,
+                           NULL};
+        fr_product part = *product;
+        part.weights = &slice;
+        if (product->transposed) {
+            part.columns = slice.n_out;
+            part.out += first;
+        } else {
+            part.depth = slice.n_out;
+            part.left += first;
+            part.accumulate = product->accumulate || first > 0;
+        }
+        read_slice(device, w, first, slice.n_out, data);
+        FR_TRY(multiply_whole(device, &part));
+    }
+    return FR_OK;
+}
+
+/* ---- the operators ------------------------------------------------------------------------ */
 
 static fr_status multiply_by_any(fr_device *device, const fr_product *product)
 {
@@ -363,12 +430,8 @@ static fr_status multiply_by_any(fr_device *device, const fr_product *product)
         }
         return FR_OK;
     }
-    if (is_by_library(device, product->weights->dtype)) {
-        FR_TRY(fr_onednn_multiply(device, product));
-        fr_device_progress(device);
-        return FR_OK;
-    }
-    return fr_gemm_multiply(device, product);
+    return product->weights->read != NULL ? multiply_slices(device, product)
+                                          : multiply_whole(device, product);
 }
 
 static fr_status multiply(fr_device *device, const fr_product *product)
@@ -386,11 +449,14 @@ fr_status fr_linear(fr_device *device, int64_t m, const float *x, const fr_matri
     fr_product product = {.m = m,
                           .columns = w->n_out,
                           .depth = w->n_in,
+                          .depth_block = fr_gemm_depth_block(w->n_in),
                           .left = x,
+                          .left_stride = w->n_in,
                           .weights = w,
                           .transposed = true,
                           .accumulate = accumulate,
-                          .out = y};
+                          .out = y,
+                          .out_stride = w->n_out};
     return multiply(device, &product);
 }
 
@@ -400,9 +466,12 @@ fr_status fr_linear_back(fr_device *device, int64_t m, const float *dy,
     fr_product product = {.m = m,
                           .columns = w->n_in,
                           .depth = w->n_out,
+                          .depth_block = fr_gemm_depth_block(w->n_out),
                           .left = dy,
+                          .left_stride = w->n_out,
                           .weights = w,
                           .accumulate = accumulate,
-                          .out = dx};
+                          .out = dx,
+                          .out_stride = w->n_in};
     return multiply(device, &product);
 }

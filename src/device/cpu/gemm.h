@@ -77,13 +77,18 @@ typedef struct fr_product {
     int64_t m;
     int64_t columns; /* of out */
     int64_t depth;
-    const float *left; /* [m, depth] */
+    int64_t
+        depth_block; /* fr_gemm_depth_block of the whole sum, of which this may be a part */
+    const float *left; /* [m, depth], rows left_stride floats apart */
+    int64_t left_stride;
     const fr_matrix *weights;
     bool transposed; /* forward: right[d, j] = W[j, d] */
     bool accumulate;
-    float *out; /* [m, columns] */
+    float *out; /* [m, columns], rows out_stride floats apart */
+    int64_t out_stride;
 } fr_product;
 
+/** Weights that lie in memory (no fr_matrix.read). */
 FR_MUST_CHECK fr_status fr_gemm_multiply(fr_device *device, const fr_product *product);
 
 #endif

@@ -21,8 +21,8 @@ void fr_onednn_destroy(fr_onednn **onednn);
 /** Whether the library finds bf16 instructions on this processor; to be asked once a handle exists. */
 bool fr_onednn_has_bf16(void);
 
-/** Like fr_gemm_multiply, by device->onednn; bf16 weights, m, columns and depth >= 1. A primitive is made for a
- * shape's first call and kept. */
+/** Like fr_gemm_multiply, by device->onednn; bf16 weights, m, columns and depth >= 1, whole sums and rows without
+ * gaps. A primitive is made for a shape's first call and kept. */
 FR_MUST_CHECK fr_status fr_onednn_multiply(fr_device *device,
                                            const fr_product *product);
 
