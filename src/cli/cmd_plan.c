@@ -188,6 +188,21 @@ static fr_status choose(const fr_cli *cli, fr_plan_report *report)
     return status;
 }
 
+/* Weights that stay in the file take what they take there; without the file they count as converted. */
+static fr_status open_weights(const fr_cli *cli, const fr_config *config,
+                              fr_weights **out)
+{
+    if (!config->base.quantised) {
+        return FR_OK;
+    }
+    fr_status status = fr_weights_open(cli->ctx, config->base.path, out);
+    if (status == FR_ERR_DATA) {
+        fr_ctx_clear_error(cli->ctx);
+        status = FR_OK;
+    }
+    return status;
+}
+
 static fr_status plan(const fr_cli *cli, const fr_config *config)
 {
     fr_arch arch;
@@ -203,7 +218,13 @@ static fr_status plan(const fr_cli *cli, const fr_config *config)
     FR_TRY(fr_plan_sources_open(cli->ctx, config, &arch, &assumed, &sources));
     problem.sources = sources.sources;
     report.tasks = sources.tasks;
-    fr_status status = choose(cli, &report);
+    fr_weights *weights = NULL;
+    fr_status status = open_weights(cli, config, &weights);
+    problem.weights = weights;
+    if (status == FR_OK) {
+        status = choose(cli, &report);
+    }
+    fr_weights_close(&weights);
     fr_plan_sources_close(&sources);
     return status;
 }

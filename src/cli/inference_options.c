@@ -8,6 +8,7 @@ fr_status fr_inference_options(fr_ctx *ctx, const fr_options *options,
                                fr_inference_params *out)
 {
     const char *precision = fr_options_text(options, "precision");
+    const char *weights = fr_options_text(options, "weights");
     *out = (fr_inference_params){.prefix = fr_options_text(options, "prefix"),
                                  .chat = fr_options_has(options, "chat"),
                                  .precision = FR_PRECISION_BF16};
@@ -17,6 +18,12 @@ fr_status fr_inference_options(fr_ctx *ctx, const fr_options *options,
     } else if (precision != NULL && strcmp(precision, "bf16") != 0) {
         return FR_FAIL(ctx, FR_ERR_ARG, "--precision %s, must be f32 or bf16",
                        precision);
+    }
+    if (weights != NULL && strcmp(weights, "quantised") == 0) {
+        out->quantised = true;
+    } else if (weights != NULL && strcmp(weights, "auto") != 0) {
+        return FR_FAIL(ctx, FR_ERR_ARG, "--weights %s, must be auto or quantised",
+                       weights);
     }
     return fr_options_int(ctx, options, "threads", 1, 4096, &out->threads);
 }

@@ -16,6 +16,8 @@
          "e.g. \"{source}\\nSynopsis:{target}\"; default: the prefix's"},              \
         {"chat", NULL, "rows are dialogues in the base's chat template"},              \
         {"precision", "P", "f32 or bf16 (default)"},                                   \
+        {"weights", "W",                                                               \
+         "auto (default), or quantised: as in the file, least memory"},                \
     {                                                                                  \
         "threads", "N", "threads a rank (default: its share of the processors)"        \
     }

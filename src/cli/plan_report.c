@@ -36,15 +36,20 @@ static void print_head(const fr_plan_report *r, FILE *out)
 {
     const fr_arch *a = r->problem->arch;
     const fr_machine *m = &r->problem->machine;
+    bool quantised = r->problem->config->base.quantised;
+    const char *held = !quantised                    ? ""
+                       : r->problem->weights != NULL ? ", weights as in the file"
+                                                     : ", weights counted as converted "
+                                                       "(their file is not here)";
     bool bf16 = r->problem->config->run.precision == FR_PRECISION_BF16;
     (void)fprintf(
         out,
         "model      %s: %s, %lld layers, width %lld, feed-forward %lld, %lld/%lld "
-        "heads of %lld, vocabulary %lld, %s\n",
+        "heads of %lld, vocabulary %lld, %s%s\n",
         r->model, fr_family_name(a->family), (long long)a->n_layers,
         (long long)a->d_model, (long long)a->d_ff, (long long)a->n_heads,
         (long long)a->n_kv_heads, (long long)a->head_dim, (long long)a->vocab_size,
-        bf16 ? "bf16" : "f32");
+        bf16 ? "bf16" : "f32", held);
     (void)fprintf(out, "ranks      %d, %lld a node, %s of memory a rank (%s)\n",
                   r->problem->n_ranks, (long long)r->ranks_per_node,
                   size_of((double)r->problem->rank_memory).text,

@@ -72,6 +72,10 @@ typedef struct fr_matrix {
     void (*read)(const struct fr_matrix *w, int64_t first, int64_t count, void *out);
 } fr_matrix;
 
+/** About the memory that rows on demand take at a time; in bf16 on processors with bf16 instructions it is the whole
+ * matrix, since their library sums in an order of its own. */
+enum { FR_SLICE_BYTES = 4 << 20 };
+
 /** Rows [first, first + count) of any matrix to out [count, n_in] in its dtype; on the calling thread. */
 void fr_matrix_read(const fr_matrix *w, int64_t first, int64_t count, void *out);
 

@@ -12,35 +12,75 @@ static bool is_last(const fr_stage_shape *shape)
     return shape->first_layer + shape->n_layers == shape->arch->n_layers;
 }
 
-static int64_t layer_bytes(const fr_stage_shape *shape)
+/* A matrix of n elements. */
+static int64_t matrix_bytes(const fr_stage_shape *shape, fr_weight role, int64_t layer,
+                            int64_t n)
+{
+    fr_holding holding = {shape->in_file, shape->dtype, true};
+    if (shape->in_file == NULL) {
+        return n * (int64_t)fr_dtype_bytes(shape->dtype);
+    }
+    return fr_weights_has(shape->in_file, role, layer)
+               ? fr_weights_held_bytes(&holding, role, layer)
+               : 0;
+}
+
+static int64_t layer_bytes(const fr_stage_shape *shape, int64_t layer)
 {
     const fr_arch *a = shape->arch;
-    int64_t qkv = fr_arch_qkv_width(a);
-    int64_t up = fr_arch_up_width(a);
-    int64_t matrices = a->d_model * (qkv + fr_arch_q_width(a) + up + a->d_ff);
-    int64_t vectors = a->d_model * (a->family == FR_LLAMA ? 2 : 4);
-    vectors += a->attention_bias ? qkv + a->d_model : 0;
-    vectors += a->mlp_bias ? up + a->d_model : 0;
-    return matrices * (int64_t)fr_dtype_bytes(shape->dtype) +
-           vectors * (int64_t)sizeof(float);
+    int64_t d = a->d_model;
+    int64_t q = fr_arch_q_width(a);
+    int64_t kv = fr_arch_kv_width(a);
+    int64_t gate = fr_arch_up_width(a) - a->d_ff;
+    const struct {
+        fr_weight role;
+        int64_t n;
+    } matrices[] = {{FR_W_Q, d * q},         {FR_W_K, d * kv},
+                    {FR_W_V, d * kv},        {FR_W_O, d * q},
+                    {FR_W_GATE, d * gate},   {FR_W_UP, d * a->d_ff},
+                    {FR_W_DOWN, d * a->d_ff}};
+    int64_t bytes = 0;
+    for (size_t i = 0; i < sizeof matrices / sizeof *matrices; i++) {
+        bytes += matrix_bytes(shape, matrices[i].role, layer, matrices[i].n);
+    }
+    int64_t vectors = d * (a->family == FR_LLAMA ? 2 : 4);
+    vectors += a->attention_bias ? q + 2 * kv + d : 0;
+    vectors += a->mlp_bias ? gate + a->d_ff + d : 0;
+    return bytes + vectors * (int64_t)sizeof(float);
 }
 
 int64_t fr_stage_weight_bytes(const fr_stage_shape *shape)
 {
     const fr_arch *a = shape->arch;
-    int64_t vocabulary =
-        a->vocab_size * a->d_model * (int64_t)fr_dtype_bytes(shape->dtype);
+    int64_t vocabulary = a->vocab_size * a->d_model;
     int64_t floats = a->family == FR_LLAMA ? shape->max_position * a->head_dim : 0;
-    int64_t bytes = shape->n_layers * layer_bytes(shape);
+    int64_t bytes = 0;
+    for (int64_t i = 0; i < shape->n_layers; i++) {
+        bytes += layer_bytes(shape, shape->first_layer + i);
+    }
     if (is_first(shape)) {
-        bytes += vocabulary;
+        bytes += matrix_bytes(shape, FR_W_TOKENS, -1, vocabulary);
         floats += a->family == FR_GPT2 ? a->context_length * a->d_model : 0;
     }
     if (is_last(shape)) {
-        bytes += a->tied_head && is_first(shape) ? 0 : vocabulary;
+        bool shares = a->tied_head && is_first(shape);
+        bytes += shares ? 0 : matrix_bytes(shape, FR_W_HEAD, -1, vocabulary);
         floats += a->d_model * (a->family == FR_LLAMA ? 1 : 2);
     }
     return bytes + floats * (int64_t)sizeof(float);
+}
+
+int64_t fr_stage_reading_bytes(const fr_stage_shape *shape)
+{
+    const fr_arch *a = shape->arch;
+    int64_t most = fr_arch_up_width(a);
+    most = fr_arch_qkv_width(a) > most ? fr_arch_qkv_width(a) : most;
+    most = is_last(shape) && a->vocab_size > most ? a->vocab_size : most;
+    int64_t bytes = most * a->d_model * (int64_t)fr_dtype_bytes(shape->dtype);
+    if (shape->in_file == NULL) {
+        return 0;
+    }
+    return shape->dtype == FR_BF16 || bytes < FR_SLICE_BYTES ? bytes : FR_SLICE_BYTES;
 }
 
 int64_t fr_stage_head_bytes(const fr_stage_shape *shape)

@@ -7,8 +7,7 @@
 #ifndef FR_MODEL_STAGE_BYTES_H
 #define FR_MODEL_STAGE_BYTES_H
 
-#include "device/device.h"
-#include "model/arch.h"
+#include "model/weights.h"
 
 typedef struct fr_stage_shape {
     const fr_arch *arch; /* borrowed */
@@ -16,11 +15,17 @@ typedef struct fr_stage_shape {
     int64_t first_layer;
     int64_t n_layers;
     int64_t max_position; /* as in fr_stage_params */
+    const fr_weights
+        *in_file; /* NULL, or matrices stay in this model's file (borrowed) */
 } fr_stage_shape;
 
-/** Frozen weights: matrices in dtype, vectors and tables in f32; with the embedding on the first stage and the
+/** Frozen weights: matrices in dtype or as in the file, vectors and tables in f32; with the embedding on the first stage and the
  * vocabulary on the last (once where both are one and tied). */
 int64_t fr_stage_weight_bytes(const fr_stage_shape *shape);
+
+/** Scratch for rows read from the file, at most: in f32 a slice, in bf16 the largest matrix of a product, which
+ * processors with bf16 instructions take whole. */
+int64_t fr_stage_reading_bytes(const fr_stage_shape *shape);
 
 /** The head's scratch for one chunk of rows; 0 but on the last stage. */
 int64_t fr_stage_head_bytes(const fr_stage_shape *shape);

@@ -82,8 +82,8 @@ typedef struct fr_task_config {
 
 typedef struct fr_config {
     struct {
-        char *path;    /* GGUF file or Hugging Face folder */
-        char *weights; /* auto (only value yet) */
+        char *path;     /* GGUF file or Hugging Face folder */
+        bool quantised; /* `weights: quantised` instead of `auto` */
     } base;
     struct {
         char *dir;

@@ -42,10 +42,11 @@ const fr_config_section FR_CONFIG_SECTIONS[FR_SECTION_COUNT] = {
 const fr_config_key FR_CONFIG_KEYS[] = {
     {"path", FR_SECTION_BASE, FR_KEY_TEXT, FR_RESUME_FREE, .required = true,
      IN_CONFIG(base.path), .help = "GGUF file or Hugging Face folder"},
-    {"weights", FR_SECTION_BASE, FR_KEY_TEXT, FR_RESUME_FREE, .default_text = "auto",
-     .choices = {"auto"}, IN_CONFIG(base.weights),
-     .help = "how the weights are held: as mapped where the type fits, else converted "
-             "once"},
+    {"weights", FR_SECTION_BASE, FR_KEY_CHOICE, FR_RESUME_FREE, .default_text = "auto",
+     .choices = {"auto", "quantised"}, IN_CONFIG(base.quantised),
+     .help = "how the weights are held; auto: converted once to `run.precision`; "
+             "quantised: in the file as they are, converted piece by piece whenever "
+             "they are used: least memory, the same results"},
 
     {"dir", FR_SECTION_RUN, FR_KEY_TEXT, FR_RESUME_FREE, .required = true,
      IN_CONFIG(run.dir),

@@ -73,6 +73,7 @@ static fr_stage_shape shape_of(const fr_forecast_params *p, int stage)
 {
     return (fr_stage_shape){.arch = p->arch,
                             .dtype = p->dtype,
+                            .in_file = p->in_file,
                             .first_layer = p->bounds[stage],
                             .n_layers = p->bounds[stage + 1] - p->bounds[stage],
                             .max_position = p->max_position};
@@ -113,8 +114,8 @@ void fr_forecast_memory(const fr_forecast_params *params, int stage,
     out->edges = (cap * 2 + (stage > 0)) * message;
     out->activations = cap * (fr_stage_slot_bytes(&shape, rows, true) - 2 * message);
     out->forward = 2 * fr_stage_slot_bytes(&shape, rows, false);
-    out->workspace =
-        fr_stage_workspace_bytes(&shape, rows) + largest_gradient(p, &shape);
+    out->workspace = fr_stage_workspace_bytes(&shape, rows) +
+                     fr_stage_reading_bytes(&shape) + largest_gradient(p, &shape);
     for (int64_t t = 0; t < p->n_tasks; t++) {
         out->tasks += bytes_of_task(p->arch, shape.n_layers, &p->tasks[t]);
     }

@@ -62,6 +62,7 @@ fr_machine fr_machine_assumed(void);
 typedef struct fr_forecast_params {
     const fr_arch *arch;
     fr_dtype dtype;
+    const fr_weights *in_file; /* see fr_stage_shape */
     int n_stages;
     int n_replicas;
     const int64_t *bounds; /* [n_stages + 1] as fr_split_layers */

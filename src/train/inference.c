@@ -130,12 +130,15 @@ fr_status fr_inference_load(fr_inference *inference, int64_t max_position,
     fr_config config = {0};
     config.run.stages = params->one_pipeline ? n_ranks : params->stages;
     fr_session_params session = {.precision = params->precision,
+                                 .quantised = params->quantised,
                                  .threads = params->threads,
                                  .max_position = max_position,
                                  .target_share = target_share};
     config.run.precision = params->precision;
+    config.base.quantised = params->quantised;
     fr_layout_problem problem = {.config = &config,
                                  .arch = fr_weights_arch(s->weights),
+                                 .weights = s->weights,
                                  .n_ranks = n_ranks,
                                  .machine = fr_machine_assumed()};
     FR_TRY(fr_session_rank_memory(s, &problem.rank_memory));

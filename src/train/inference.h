@@ -16,6 +16,7 @@ typedef struct fr_inference_params {
     const char *template_text; /* NULL: the prefix's own */
     bool chat;                 /* or the prefix is for dialogues */
     fr_precision precision;
+    bool quantised; /* weights stay in the file as they are */
     int64_t threads;
     int64_t stages;    /* FR_AUTO */
     bool one_pipeline; /* all ranks are stages (generation) */

@@ -34,6 +34,8 @@ void fr_split_layers(int64_t n_layers, double head_cost, int n_stages, int64_t *
 typedef struct fr_layout_problem {
     const fr_config *config;
     const fr_arch *arch;
+    const fr_weights
+        *weights; /* for `weights: quantised`; NULL: they count as converted */
     int n_ranks;
     int64_t rank_memory; /* bytes of memory this run may take a rank */
     const fr_load_source

@@ -40,6 +40,7 @@ fr_status fr_layout_forecast_init(fr_ctx *ctx, const fr_layout_problem *problem,
     out->params = (fr_forecast_params){
         .arch = problem->arch,
         .dtype = config->run.precision == FR_PRECISION_BF16 ? FR_BF16 : FR_F32,
+        .in_file = config->base.quantised ? problem->weights : NULL,
         .n_stages = layout->n_stages,
         .n_replicas = layout->n_replicas,
         .bounds = out->bounds,

@@ -55,10 +55,13 @@ static void look_at_node(state *s)
     s->is_first = s->mine.node_rank == 0;
 }
 
-static int64_t model_bytes(const fr_arch *arch, fr_precision precision)
+static int64_t model_bytes(const fr_weights *weights, const fr_config *config)
 {
+    bool bf16 = config->run.precision == FR_PRECISION_BF16;
+    const fr_arch *arch = fr_weights_arch(weights);
     fr_stage_shape whole = {.arch = arch,
-                            .dtype = precision == FR_PRECISION_BF16 ? FR_BF16 : FR_F32,
+                            .dtype = bf16 ? FR_BF16 : FR_F32,
+                            .in_file = config->base.quantised ? weights : NULL,
                             .n_layers = arch->n_layers};
     return fr_stage_weight_bytes(&whole);
 }
@@ -75,6 +78,7 @@ static fr_status likely_layout(state *s, int64_t memory, fr_layout *out)
     }
     fr_layout_problem problem = {.config = config,
                                  .arch = arch,
+                                 .weights = s->session.weights,
                                  .n_ranks = fr_group_size(s->world),
                                  .rank_memory = memory,
                                  .sources = sources,
@@ -92,8 +96,7 @@ static fr_status look_at_model(state *s, fr_preflight_report *out)
     fr_preflight_note(s->ctx, status, &s->mine);
     int64_t n_layers = 0;
     if (s->session.weights != NULL) {
-        s->mine.weight_bytes =
-            model_bytes(fr_weights_arch(s->session.weights), s->config->run.precision);
+        s->mine.weight_bytes = model_bytes(s->session.weights, s->config);
         n_layers = fr_weights_arch(s->session.weights)->n_layers;
     }
     int64_t memory = 0;

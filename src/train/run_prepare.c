@@ -210,6 +210,7 @@ static fr_status choose_layout(fr_run_state *run, int64_t memory,
     }
     fr_layout_problem problem = {.config = run->config,
                                  .arch = run->env.arch,
+                                 .weights = run->session.weights,
                                  .n_ranks = fr_group_size(run->world),
                                  .rank_memory = memory,
                                  .sources = sources,
@@ -224,6 +225,7 @@ static fr_status load_session(fr_run_state *run)
 {
     fr_session *s = &run->session;
     fr_session_params params = {.precision = run->config->run.precision,
+                                .quantised = run->config->base.quantised,
                                 .threads = run->config->run.threads,
                                 .max_position = last_position(run),
                                 .warmup_depth = run->config->run.warmup_depth};

@@ -82,7 +82,8 @@ static fr_status load_stage(fr_session *s, const fr_session_params *params)
                              .dtype = dtype,
                              .first_layer = s->first_layer,
                              .n_layers = s->n_layers,
-                             .max_position = params->max_position};
+                             .max_position = params->max_position,
+                             .in_file = params->quantised};
     FR_TRY(fr_stage_create(s->ctx, &stage, &s->stage));
     fr_engine_params engine = {
         .grid = &s->grid,
@@ -105,8 +106,9 @@ fr_status fr_session_load(fr_session *session, const fr_session_params *params)
     FR_TRY(fr_identity_digest(s->ctx, s->weights, s->grid.pipeline, s->first_layer,
                               s->n_layers, s->digest));
     fr_log(s->ctx, FR_LOG_INFO, "base %s: %s", fr_weights_path(s->weights), s->shape);
-    fr_log(s->ctx, FR_LOG_INFO, "layout %s (stages x replicas), %s, %s", s->layout,
+    fr_log(s->ctx, FR_LOG_INFO, "layout %s (stages x replicas), %s%s, %s", s->layout,
            params->precision == FR_PRECISION_BF16 ? "bf16" : "f32",
+           params->quantised ? ", weights as in the file" : "",
            fr_isa_name(fr_device_isa(s->device)));
     return FR_OK;
 }

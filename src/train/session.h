@@ -34,6 +34,7 @@ FR_MUST_CHECK fr_status fr_session_open(fr_ctx *ctx, fr_group *world, const char
 typedef struct fr_session_params {
     fr_layout layout;
     fr_precision precision;
+    bool quantised;  /* weights stay in the file as they are */
     int64_t threads; /* FR_AUTO: this rank's share of the node's processors */
     int64_t max_position;
     double target_share;  /* share of rows with a target, for the split of layers */

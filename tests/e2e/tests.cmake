@@ -2,6 +2,8 @@
 
 fr_script_test(e2e layouts_tiny ${CMAKE_CURRENT_SOURCE_DIR}/e2e/layouts.sh tiny)
 fr_script_test(e2e layouts_smollm2 ${CMAKE_CURRENT_SOURCE_DIR}/e2e/layouts.sh smollm2)
+fr_script_test(e2e quantised_tiny ${CMAKE_CURRENT_SOURCE_DIR}/e2e/quantised.sh tiny)
+fr_script_test(e2e quantised_smollm2 ${CMAKE_CURRENT_SOURCE_DIR}/e2e/quantised.sh smollm2)
 fr_script_test(e2e pipeline ${CMAKE_CURRENT_SOURCE_DIR}/e2e/pipeline.sh)
 fr_script_test(e2e resume_tiny ${CMAKE_CURRENT_SOURCE_DIR}/e2e/resume.sh tiny)
 fr_script_test(e2e resume_smollm2 ${CMAKE_CURRENT_SOURCE_DIR}/e2e/resume.sh smollm2)

@@ -32,7 +32,7 @@ static void defaults_are_those_of_the_reference(void)
 {
     fr_config *c = parse(HEAD TASK);
     const fr_task_config *t = &c->tasks[0];
-    CU_ASSERT_STRING_EQUAL(c->base.weights, "auto");
+    CU_ASSERT_FALSE(c->base.quantised);
     CU_ASSERT_EQUAL(c->run.seed, 1);
     CU_ASSERT_EQUAL(c->run.precision, FR_PRECISION_BF16);
     CU_ASSERT_EQUAL(c->run.stages, FR_AUTO);
@@ -76,7 +76,7 @@ static void defaults_are_those_of_the_reference(void)
 }
 
 static const char FULL[] =
-    "base: {path: \"a b.gguf\", weights: auto}\n"
+    "base: {path: \"a b.gguf\", weights: quantised}\n"
     "run:\n"
     "  {dir: out, seed: 18446744073709551615, steps: 60, precision: f32, stages: 2,\n"
     "   replicas: auto, threads: 3, device: cpu, save_every: 7, keep: 4,\n"
@@ -104,6 +104,7 @@ static const char FULL[] =
 static void check_full(const fr_config *c)
 {
     const fr_task_config *t = &c->tasks[0];
+    CU_ASSERT(c->base.quantised);
     CU_ASSERT_STRING_EQUAL(c->base.path, "a b.gguf");
     CU_ASSERT_EQUAL(c->run.seed, UINT64_MAX);
     CU_ASSERT_EQUAL(c->run.precision, FR_PRECISION_F32);

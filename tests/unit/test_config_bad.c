@@ -111,7 +111,7 @@ static void choices_are_listed(void)
 {
     refuses("run: {precision: fp16}", "run.precision is fp16, want f32, bf16");
     refuses("run: {device: cuda}", "run.device is cuda, want auto, cpu");
-    refuses("base: {weights: q4}", "want auto");
+    refuses("base: {weights: q4}", "want auto, quantised");
     refuses_task("optimizer: {schedule: Cosine}", "want constant, linear, cosine");
     refuses_task("loss: first", "want all, last");
     refuses_task("long_rows: keep", "want drop, cut");

@@ -61,6 +61,7 @@ static void written_config_resumes(void)
 static void free_keys_may_change(void)
 {
     static const char *const SETS[] = {"base.path=other.gguf",
+                                       "base.weights=quantised",
                                        "run.dir=elsewhere",
                                        "run.stages=2",
                                        "run.replicas=4",

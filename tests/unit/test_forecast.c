@@ -265,7 +265,7 @@ static void a_slot_is_what_the_formula_says(void)
 static int64_t weight_bytes(const fr_arch *arch, fr_dtype dtype, int64_t first,
                             int64_t n)
 {
-    fr_stage_shape shape = {arch, dtype, first, n, 20};
+    fr_stage_shape shape = {arch, dtype, first, n, 20, NULL};
     return fr_stage_weight_bytes(&shape);
 }
 
@@ -332,7 +332,7 @@ static void check_stage(const fr_tiny *tiny, fr_dtype dtype, int64_t first, int6
 {
     enum { ROWS = 11, LENGTH = 3, POSITIONS = 48 };
     fr_ctx *ctx = fr_test_ctx();
-    fr_stage_shape shape = {tiny->arch, dtype, first, n, POSITIONS};
+    fr_stage_shape shape = {tiny->arch, dtype, first, n, POSITIONS, NULL};
     fr_stage_params params = {tiny->weights, tiny->device, dtype, first, n,
                               POSITIONS,     false};
     fr_stage *stage = NULL;

@@ -367,13 +367,12 @@ static fr_status multiply_whole(fr_device *device, const fr_product *product)
  * sums is unknown, so it is given all rows. */
 static int64_t slice_rows(const fr_device *device, const fr_matrix *w)
 {
-    enum { SLICE_BYTES = 4 << 20 };
     int64_t unit = fr_gemm_depth_block(w->n_out);
     int64_t row_bytes = w->n_in * (int64_t)fr_dtype_bytes(w->dtype);
     if (is_by_library(device, w->dtype)) {
         return w->n_out;
     }
-    return clamp_i64(SLICE_BYTES / row_bytes / unit * unit, unit, w->n_out);
+    return clamp_i64(FR_SLICE_BYTES / row_bytes / unit * unit, unit, w->n_out);
 }
 
 static void read_slice(const fr_device *device, const fr_matrix *w, int64_t first,
