@@ -50,6 +50,7 @@ typedef struct generation {
     fr_generate_row *texts;               /* of each row */
     bool *ended;
     size_t n_written;
+    fr_generate_times times;
     FILE *output;
 } generation;
 
@@ -336,6 +337,7 @@ static fr_status prepare(generation *g)
     g->options.cache_bytes = memory / 2;
     g->options.done = row_ended;
     g->options.user = g;
+    g->options.times = &g->times;
     g->options.stop[0] = s->tokenizer != NULL ? fr_tokenizer_eos(s->tokenizer) : -1;
     g->options.stop[1] = s->tokenizer != NULL ? fr_chat_end_token(s->tokenizer) : -1;
     fr_status status =
@@ -349,6 +351,16 @@ static fr_status prepare(generation *g)
     return fr_group_agree(g->cli->world, status);
 }
 
+static void report_speed(const generation *g)
+{
+    const fr_generate_times *t = &g->times;
+    fr_log(g->ctx, FR_LOG_INFO,
+           "prompts: %lld tokens, %.0f tokens/s; decoded: %lld tokens, %.1f tokens/s",
+           (long long)t->prompt_tokens, (double)t->prompt_tokens / t->prompt_seconds,
+           (long long)t->decoded_tokens,
+           t->decoded_tokens > 0 ? (double)t->decoded_tokens / t->decode_seconds : 0.0);
+}
+
 static fr_status run(generation *g)
 {
     fr_status status = read_options(g);
@@ -359,9 +371,11 @@ static fr_status run(generation *g)
     FR_TRY(fr_inference_open(g->ctx, g->cli->world, &g->params, &g->inference));
     FR_TRY(fr_group_agree(g->cli->world, open_prefixes(g)));
     FR_TRY(prepare(g));
-    return fr_group_agree(g->cli->world,
-                          fr_generate(g->generator, g->texts,
-                                      (int64_t)json_array_size(g->rows), &g->options));
+    status = fr_generate(g->generator, g->texts, (int64_t)json_array_size(g->rows),
+                         &g->options);
+    FR_TRY(fr_group_agree(g->cli->world, status));
+    report_speed(g);
+    return FR_OK;
 }
 
 static void finish(generation *g)

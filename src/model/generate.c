@@ -1,9 +1,11 @@
+#define _POSIX_C_SOURCE 200809L
 #include "model/generate.h"
 
 #include "base/mem.h"
 #include "base/rng.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 enum {
     TAG_GENERATE = 20,
@@ -270,12 +272,34 @@ static fr_status take_tokens(generation *c)
     return any_ended ? fr_group_agree(c->g->pipeline, status) : status;
 }
 
+static double now(void)
+{
+    struct timespec time;
+    (void)clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static void count_time(const generation *c, double seconds)
+{
+    const fr_batch *batch = &c->g->batch;
+    fr_generate_times *times = c->params->times;
+    if (times != NULL && batch->is_decode) {
+        times->decoded_tokens += batch->n_tokens;
+        times->decode_seconds += seconds;
+    } else if (times != NULL) {
+        times->prompt_tokens += batch->n_tokens;
+        times->prompt_seconds += seconds;
+    }
+}
+
 static fr_status run(generation *c)
 {
     FR_TRY(fill_batch(c));
     while (c->g->batch.n_units > 0) {
+        double began = now();
         FR_TRY(pass_through(c));
         FR_TRY(choose(c));
+        count_time(c, now() - began);
         FR_TRY(take_tokens(c));
         FR_TRY(fill_batch(c));
     }

@@ -26,6 +26,15 @@ typedef struct fr_generate_row {
     fr_ids out;                    /* ids after the prompt are appended; the caller's */
 } fr_generate_row;
 
+/** Where the time of a call went. */
+typedef struct fr_generate_times {
+    int64_t prompt_tokens;
+    int64_t
+        decoded_tokens; /* all but each row's first, which its prompt's pass gives */
+    double prompt_seconds;
+    double decode_seconds;
+} fr_generate_times;
+
 typedef struct fr_generate_params {
     fr_sample_params sample; /* random numbers depend on (seed, row, place) alone */
     int64_t max_new_tokens;
@@ -36,6 +45,7 @@ typedef struct fr_generate_params {
     /** Called on every rank, in the same order, when rows[index] has ended. NULL: not. */
     fr_status (*done)(void *user, int64_t index);
     void *user;
+    fr_generate_times *times; /* added to; NULL: not wanted */
 } fr_generate_params;
 
 /**
