@@ -3,7 +3,8 @@
  *
  * Layer L3; uses base. The types are numbered as in GGUF files. A row of a block type is a sequence
  * of blocks of `block` elements in `bytes` bytes; float types have blocks of one element. Files are
- * little-endian, as the machine must be. Input may lie at any address.
+ * little-endian, as the machine must be. Input may lie at any address. Conversions use the best instruction set of
+ * the processor; all give the same bits.
  */
 #ifndef FR_MODEL_QUANT_H
 #define FR_MODEL_QUANT_H
@@ -32,9 +33,9 @@ enum { FR_QUANT_MAX_BLOCK = 256 };
 typedef struct fr_quant_type {
     const char *name;
     uint32_t number;
-    uint16_t block;                                              /* elements a block */
-    uint16_t bytes;                                              /* bytes a block */
-    void (*widen)(const uint8_t *blocks, int64_t n, float *out); /* NULL: unsupported */
+    uint16_t block; /* elements a block */
+    uint16_t bytes; /* bytes a block */
+    bool widens;    /* whether it can be widened */
 } fr_quant_type;
 
 /** Description of a type number; NULL if there is no such type. */
@@ -49,7 +50,7 @@ size_t fr_quant_bytes(const fr_quant_type *type, int64_t n);
 /**
  * Widen n elements to f32.
  *
- * @param type  a type with `widen`   @param n  a multiple of type->block, >= 0
+ * @param type  a type that widens   @param n  a multiple of type->block, >= 0
  * @param data  fr_quant_bytes(type, n) bytes
  */
 void fr_quant_widen(const fr_quant_type *type, const uint8_t *data, int64_t n,

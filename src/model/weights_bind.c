@@ -157,7 +157,7 @@ static bool same_shape(const fr_source *a, const fr_source *b)
 static fr_status check_source(fr_ctx *ctx, const fr_weights *weights,
                               const fr_source *source, const fr_source *wanted)
 {
-    if (source->type == NULL || source->type->widen == NULL) {
+    if (source->type == NULL || !source->type->widens) {
         return FR_FAIL(ctx, FR_ERR_UNSUPPORTED,
                        "%s: tensor %s has type %s, supported: %s", weights->path,
                        fr_show(source->name).text, source->type_name,

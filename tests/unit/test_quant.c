@@ -1,4 +1,6 @@
-#include "model/quant.h"
+#include "base/rng.h"
+#include "device/device.h"
+#include "model/quant_kernels.h"
 #include "model/safetensors.h"
 #include "support/suite.h"
 
@@ -215,7 +217,7 @@ static void supported_list_names_exactly_the_types_that_widen(void)
             char padded[128];
             (void)snprintf(item, sizeof item, " %s,", type->name);
             (void)snprintf(padded, sizeof padded, " %s,", list);
-            CU_ASSERT_EQUAL(strstr(padded, item) != NULL, type->widen != NULL);
+            CU_ASSERT_EQUAL(strstr(padded, item) != NULL, type->widens);
         }
     }
     CU_ASSERT_PTR_NULL(fr_quant_find(4));
@@ -235,6 +237,63 @@ static void block_lengths_divide_the_longest(void)
     }
 }
 
+/* Equal but for which NaN: of two that meet, the compiler chooses whose payload survives. */
+static int count_other_floats(const float *a, const float *b, int64_t n)
+{
+    int n_other = 0;
+    for (int64_t i = 0; i < n; i++) {
+        bool same = memcmp(&a[i], &b[i], sizeof *a) == 0;
+        n_other += same || (isnan(a[i]) && isnan(b[i])) ? 0 : 1;
+    }
+    return n_other;
+}
+
+static void check_against_plain_c(const fr_quant_kernels *kernels, const uint8_t *noise)
+{
+    float wanted[MOST_VALUES];
+    float got[MOST_VALUES];
+    uint16_t wanted_bf16[MOST_VALUES];
+    uint16_t got_bf16[MOST_VALUES];
+    for (uint32_t number = 0; number <= FR_QUANT_LAST; number++) {
+        CU_ASSERT_EQUAL(kernels->widen[number] != NULL,
+                        fr_quant_generic.widen[number] != NULL);
+        for (int shift = 0; kernels->widen[number] != NULL && shift < 3; shift++) {
+            fr_quant_generic.widen[number](noise + shift, MOST_VALUES, wanted);
+            kernels->widen[number](noise + shift, MOST_VALUES, got);
+            CU_ASSERT_EQUAL(count_other_floats(got, wanted, MOST_VALUES), 0);
+        }
+    }
+    for (int64_t n = 0; n < MOST_VALUES; n += n < 40 ? 1 : 123) { /* all tails */
+        memcpy(wanted, noise, sizeof wanted);
+        fr_quant_generic.round_bf16(wanted, n, wanted_bf16);
+        kernels->round_bf16(wanted, n, got_bf16);
+        fr_assert_same_bytes("bf16", got_bf16, wanted_bf16, (size_t)n * 2);
+    }
+}
+
+/* Random bytes make blocks of every kind: scales that are subnormal, infinite or NaN among them (1 of 32 halves has
+ * such an exponent, each), and floats of every size. */
+static void every_instruction_set_gives_the_same_bits(void)
+{
+    enum { ROUNDS = 300, BYTES = MOST_VALUES * sizeof(float) + 16 };
+    static const fr_quant_kernels *const KERNELS[] = {&fr_quant_avx2, &fr_quant_avx512};
+    static const fr_isa NEEDS[] = {FR_ISA_AVX2, FR_ISA_AVX512};
+    uint8_t noise[BYTES];
+    for (int i = 0; i < FR_N_CASES(KERNELS); i++) {
+        if (fr_isa_detect() < NEEDS[i]) {
+            printf("(no %s here) ", fr_isa_name(NEEDS[i]));
+            continue;
+        }
+        for (uint64_t round = 0; round < ROUNDS; round++) {
+            for (uint64_t at = 0; at < BYTES; at += sizeof at) {
+                uint64_t word = fr_rng_u64(round, FR_RNG_TEST, 0, at);
+                memcpy(noise + at, &word, sizeof word);
+            }
+            check_against_plain_c(KERNELS[i], noise);
+        }
+    }
+}
+
 static const fr_case CASES[] = {
     FR_CASE(every_type_matches_the_reference_bit_for_bit),
     FR_CASE(blocks_need_no_alignment),
@@ -247,6 +306,7 @@ static const fr_case CASES[] = {
     FR_CASE(bf16_keeps_infinity_and_nan),
     FR_CASE(bf16_widened_and_rounded_is_unchanged),
     FR_CASE(supported_list_names_exactly_the_types_that_widen),
+    FR_CASE(every_instruction_set_gives_the_same_bits),
     FR_CASE(block_lengths_divide_the_longest),
 };
 

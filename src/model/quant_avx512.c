@@ -1,0 +1,3 @@
+#include "model/quant_bodies.h"
+
+const fr_quant_kernels fr_quant_avx512 = FR_QUANT_TABLE;

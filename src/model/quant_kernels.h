@@ -1,0 +1,25 @@
+/*
+ * quant_kernels.h - the conversions of quant.h, one table per instruction set; private to quant*.c and its test.
+ *
+ * Layer L3. All tables give the same bits (the payload of a NaN made from two others aside).
+ */
+#ifndef FR_MODEL_QUANT_KERNELS_H
+#define FR_MODEL_QUANT_KERNELS_H
+
+#include "model/quant.h"
+
+enum {
+    FR_QUANT_LAST = FR_QUANT_BF16
+}; /* highest number of a type that can be widened */
+
+typedef struct fr_quant_kernels {
+    /** By the type's number; NULL: unsupported. Blocks lie one after the other, at any address. */
+    void (*widen[FR_QUANT_LAST + 1])(const uint8_t *blocks, int64_t n, float *out);
+    void (*round_bf16)(const float *x, int64_t n, uint16_t *out);
+} fr_quant_kernels;
+
+extern const fr_quant_kernels fr_quant_generic;
+extern const fr_quant_kernels fr_quant_avx2;
+extern const fr_quant_kernels fr_quant_avx512;
+
+#endif
