@@ -74,13 +74,13 @@ static fr_status compute(evaluation *e)
     const fr_data_stats *stats = fr_dataset_stats(e->dataset);
     fr_session *s = &e->inference.session;
     double rows = (double)(stats->n_source_tokens + stats->n_target_tokens);
-    FR_TRY(fr_inference_load(&e->inference, &e->params,
-                             e->inference.length + stats->longest,
+    FR_TRY(fr_inference_load(&e->inference,
+                             e->inference.prefix->length + stats->longest,
                              fmin(1.0, (double)stats->n_target_tokens / (rows + 1.0))));
     fr_task_env env = {.ctx = e->cli->ctx, .arch = fr_weights_arch(s->weights)};
-    fr_stage_prefix prefix = fr_inference_prefix(&e->inference);
-    return fr_evaluate(&env, &s->grid, s->engine, e->dataset, &prefix,
-                       e->microbatch_tokens, e->example_nll, &e->result);
+    return fr_evaluate(&env, &s->grid, s->engine, e->dataset,
+                       &e->inference.prefix->view, e->microbatch_tokens, e->example_nll,
+                       &e->result);
 }
 
 static fr_status write_rows(const evaluation *e)

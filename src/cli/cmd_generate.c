@@ -16,9 +16,14 @@
 static const fr_option OPTIONS[] = {
     FR_INFERENCE_OPTIONS,
     {"prompt", "TEXT", "the source text (or the user's turn of a dialogue)"},
-    {"input", "FILE.jsonl", "rows with \"source\", \"source_ids\" or \"messages\""},
+    {"input", "FILE.jsonl",
+     "rows with \"source\", \"source_ids\" or \"messages\", and \"prefix\" where it is "
+     "not --prefix"},
     {"output", "FILE.jsonl",
      "where the rows go, with \"generated\" (default: standard output)"},
+    {"batch", "N",
+     "most rows at a time (default 16; fewer where their keys and values would fill "
+     "half of the memory)"},
     {"max-new-tokens", "N", "most tokens a text (default 128)"},
     {"temperature", "T", "0 (default): greedy"},
     {"top-k", "K", "sample among the K likeliest (default 0: all)"},
@@ -37,11 +42,15 @@ typedef struct generation {
     fr_ctx *ctx;
     fr_inference_params params;
     char *template_text;
-    fr_template parts; /* of the template in use; unused without one */
     fr_generate_params options;
     fr_inference inference;
     fr_generator *generator;
-    json_t *rows; /* array of objects */
+    json_t *rows;                         /* array of objects */
+    const fr_inference_prefix **prefixes; /* of each row */
+    fr_generate_row *texts;               /* of each row */
+    bool *ended;
+    size_t n_written;
+    fr_generate_times times;
     FILE *output;
 } generation;
 
@@ -49,11 +58,13 @@ static fr_status read_options(generation *g)
 {
     const fr_options *o = g->cli->options;
     int64_t seed = 1;
-    g->options = (fr_generate_params){.sample = {.top_p = 1.0}, .max_new_tokens = 128};
+    g->options = (fr_generate_params){
+        .sample = {.top_p = 1.0}, .max_new_tokens = 128, .batch = 16};
     FR_TRY(fr_inference_options(g->ctx, o, &g->params));
     FR_TRY(fr_template_option(g->ctx, o, &g->template_text));
     g->params.template_text = g->template_text;
     g->params.one_pipeline = true;
+    FR_TRY(fr_options_int(g->ctx, o, "batch", 1, INT32_MAX, &g->options.batch));
     FR_TRY(fr_options_int(g->ctx, o, "max-new-tokens", 1, INT32_MAX,
                           &g->options.max_new_tokens));
     FR_TRY(fr_options_real(g->ctx, o, "temperature", &g->options.sample.temperature));
@@ -150,7 +161,8 @@ static fr_status encode_ids(generation *g, const json_t *array, fr_ids *ids)
     return FR_OK;
 }
 
-static fr_status encode_messages(generation *g, const json_t *array, fr_ids *ids)
+static fr_status encode_messages(generation *g, const json_t *array, bool special,
+                                 fr_ids *ids)
 {
     fr_message *messages = NULL;
     fr_ids counted = {0};
@@ -169,30 +181,33 @@ static fr_status encode_messages(generation *g, const json_t *array, fr_ids *ids
     }
     if (status == FR_OK) {
         status = fr_chat_encode(g->ctx, g->inference.session.tokenizer, messages, n,
-                                false, true, g->inference.special, ids, &counted);
+                                false, true, special, ids, &counted);
     }
     fr_ids_fini(&counted);
     free(messages);
     return status;
 }
 
-static fr_status encode_text(generation *g, const char *source, fr_ids *ids)
+static fr_status encode_text(generation *g, const fr_inference_prefix *prefix,
+                             const char *source, fr_ids *ids)
 {
-    const fr_inference *inference = &g->inference;
-    const fr_tokenizer *tokenizer = inference->session.tokenizer;
+    const fr_tokenizer *tokenizer = g->inference.session.tokenizer;
     int32_t bos = fr_tokenizer_leading_bos(tokenizer);
-    if (inference->leading_bos && bos >= 0) {
+    fr_template parts;
+    if (prefix->leading_bos && bos >= 0) {
         FR_TRY(fr_ids_add(g->ctx, ids, bos));
     }
-    if (inference->template_text == NULL) {
+    if (prefix->template_text == NULL) {
         return fr_tokenizer_encode(g->ctx, tokenizer, source, strlen(source), true,
                                    ids);
     }
-    return fr_text_encode_source(g->ctx, tokenizer, &g->parts, source, strlen(source),
-                                 inference->special, ids);
+    FR_TRY(fr_template_parse(g->ctx, prefix->template_text, &parts));
+    return fr_text_encode_source(g->ctx, tokenizer, &parts, source, strlen(source),
+                                 prefix->special, ids);
 }
 
-static fr_status encode_row(generation *g, const json_t *row, fr_ids *ids)
+static fr_status encode_row(generation *g, const fr_inference_prefix *prefix,
+                            const json_t *row, fr_ids *ids)
 {
     const json_t *messages = json_object_get(row, "messages");
     const json_t *source_ids = json_object_get(row, "source_ids");
@@ -206,19 +221,57 @@ static fr_status encode_row(generation *g, const json_t *row, fr_ids *ids)
                        g->params.model);
     }
     if (json_is_array(messages)) {
-        return encode_messages(g, messages, ids);
+        return encode_messages(g, messages, prefix->special, ids);
     }
     if (source == NULL) {
         return FR_FAIL(g->ctx, FR_ERR_DATA,
                        "a row needs \"source\", \"source_ids\" or \"messages\"");
     }
-    if (g->inference.chat) {
+    if (prefix->chat) {
         json_t *turn = json_pack("[{s:s, s:s}]", "role", "user", "content", source);
-        fr_status status = encode_messages(g, turn, ids);
+        fr_status status = encode_messages(g, turn, prefix->special, ids);
         json_decref(turn);
         return status;
     }
-    return encode_text(g, source, ids);
+    return encode_text(g, prefix, source, ids);
+}
+
+/* ---- rows and their prefixes ---------------------------------------------------------------- */
+
+static fr_status open_prefix(generation *g, size_t i)
+{
+    const json_t *name = json_object_get(json_array_get(g->rows, i), "prefix");
+    g->prefixes[i] = g->inference.prefix;
+    if (name == NULL) {
+        return FR_OK;
+    }
+    if (!json_is_string(name)) {
+        return FR_FAIL(g->ctx, FR_ERR_DATA,
+                       "row %zu: \"prefix\" must be a string, FILE[:TASK]", i + 1);
+    }
+    return fr_inference_add(&g->inference, json_string_value(name), &g->prefixes[i]);
+}
+
+static fr_status open_prefixes(generation *g)
+{
+    size_t n = json_array_size(g->rows);
+    FR_TRY(fr_alloc(g->ctx, (int64_t)n, sizeof(fr_inference_prefix *), &g->prefixes));
+    FR_TRY(fr_alloc(g->ctx, (int64_t)n, sizeof *g->texts, &g->texts));
+    FR_TRY(fr_alloc(g->ctx, (int64_t)n, sizeof *g->ended, &g->ended));
+    for (size_t i = 0; i < n; i++) {
+        FR_TRY(open_prefix(g, i));
+    }
+    return FR_OK;
+}
+
+static fr_status encode_rows(generation *g)
+{
+    for (size_t i = 0; i < json_array_size(g->rows); i++) {
+        g->texts[i].prefix = &g->prefixes[i]->view;
+        FR_TRY(encode_row(g, g->prefixes[i], json_array_get(g->rows, i),
+                          &g->texts[i].prompt));
+    }
+    return FR_OK;
 }
 
 static json_t *ids_to_json(const fr_ids *ids)
@@ -261,44 +314,51 @@ static fr_status write_row(generation *g, json_t *row, const fr_ids *ids)
                   : FR_OK;
 }
 
-static fr_status generate_row(generation *g, size_t index)
+/* Rows leave in the order in which they came: this one, and those that were waiting for it. */
+static fr_status row_ended(void *user, int64_t index)
 {
-    json_t *row = json_array_get(g->rows, index);
-    fr_stage_prefix prefix = fr_inference_prefix(&g->inference);
-    fr_ids prompt = {0};
-    fr_ids out = {0};
-    g->options.row = index;
-    fr_status status = encode_row(g, row, &prompt);
-    status = fr_group_agree(g->cli->world, status);
-    if (status == FR_OK) {
-        status = fr_generate(g->generator, &prefix, prompt.data, prompt.count,
-                             &g->options, &out);
+    generation *g = user;
+    g->ended[index] = true;
+    while (g->n_written < json_array_size(g->rows) && g->ended[g->n_written]) {
+        size_t i = g->n_written++;
+        FR_TRY(write_row(g, json_array_get(g->rows, i), &g->texts[i].out));
     }
-    if (status == FR_OK) {
-        status = write_row(g, row, &out);
-    }
-    fr_ids_fini(&prompt);
-    fr_ids_fini(&out);
-    return fr_group_agree(g->cli->world, status);
+    return FR_OK;
 }
 
 /* Load the weights and everything that depends on the prefix. */
 static fr_status prepare(generation *g)
 {
-    const fr_session *s = &g->inference.session;
-    FR_TRY(fr_inference_load(&g->inference, &g->params,
-                             fr_weights_arch(s->weights)->context_length, 0.0));
-    fr_status status =
-        fr_generator_create(g->ctx, s->grid.pipeline, s->stage, &g->generator);
-    if (status == FR_OK && g->inference.template_text != NULL) {
-        status = fr_template_parse(g->ctx, g->inference.template_text, &g->parts);
-    }
+    fr_session *s = &g->inference.session;
+    int64_t memory = 0;
+    FR_TRY(fr_inference_load(&g->inference, fr_weights_arch(s->weights)->context_length,
+                             0.0));
+    FR_TRY(fr_session_rank_memory(s, &memory));
+    g->options.cache_bytes = memory / 2;
+    g->options.done = row_ended;
+    g->options.user = g;
+    g->options.times = &g->times;
     g->options.stop[0] = s->tokenizer != NULL ? fr_tokenizer_eos(s->tokenizer) : -1;
     g->options.stop[1] = s->tokenizer != NULL ? fr_chat_end_token(s->tokenizer) : -1;
+    fr_status status =
+        fr_generator_create(g->ctx, s->grid.pipeline, s->stage, &g->generator);
+    if (status == FR_OK) {
+        status = encode_rows(g);
+    }
     if (status == FR_OK) {
         status = open_output(g);
     }
     return fr_group_agree(g->cli->world, status);
+}
+
+static void report_speed(const generation *g)
+{
+    const fr_generate_times *t = &g->times;
+    fr_log(g->ctx, FR_LOG_INFO,
+           "prompts: %lld tokens, %.0f tokens/s; decoded: %lld tokens, %.1f tokens/s",
+           (long long)t->prompt_tokens, (double)t->prompt_tokens / t->prompt_seconds,
+           (long long)t->decoded_tokens,
+           t->decoded_tokens > 0 ? (double)t->decoded_tokens / t->decode_seconds : 0.0);
 }
 
 static fr_status run(generation *g)
@@ -309,11 +369,28 @@ static fr_status run(generation *g)
     }
     FR_TRY(fr_group_agree(g->cli->world, status));
     FR_TRY(fr_inference_open(g->ctx, g->cli->world, &g->params, &g->inference));
+    FR_TRY(fr_group_agree(g->cli->world, open_prefixes(g)));
     FR_TRY(prepare(g));
-    for (size_t i = 0; i < json_array_size(g->rows); i++) {
-        FR_TRY(generate_row(g, i));
-    }
+    status = fr_generate(g->generator, g->texts, (int64_t)json_array_size(g->rows),
+                         &g->options);
+    FR_TRY(fr_group_agree(g->cli->world, status));
+    report_speed(g);
     return FR_OK;
+}
+
+static void finish(generation *g)
+{
+    for (size_t i = 0; g->texts != NULL && i < json_array_size(g->rows); i++) {
+        fr_ids_fini(&g->texts[i].prompt);
+        fr_ids_fini(&g->texts[i].out);
+    }
+    fr_generator_destroy(&g->generator);
+    fr_inference_close(&g->inference);
+    free(g->texts);
+    free(g->prefixes);
+    free(g->ended);
+    json_decref(g->rows);
+    free(g->template_text);
 }
 
 fr_status fr_cmd_generate(const fr_cli *cli)
@@ -325,9 +402,6 @@ fr_status fr_cmd_generate(const fr_cli *cli)
         status = FR_FAIL(cli->ctx, FR_ERR_IO, "cannot write the output: %s",
                          strerror(errno));
     }
-    fr_generator_destroy(&g.generator);
-    fr_inference_close(&g.inference);
-    json_decref(g.rows);
-    free(g.template_text);
+    finish(&g);
     return status;
 }

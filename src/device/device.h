@@ -90,6 +90,11 @@ void fr_matrix_read(const fr_matrix *w, int64_t first, int64_t count, void *out)
 FR_MUST_CHECK fr_status fr_linear(fr_device *device, int64_t m, const float *x,
                                   const fr_matrix *w, bool accumulate, float *y);
 
+/** fr_linear for few rows, at the speed at which W can be read; its order of summation, and so its bits, are its own
+ * (cpu/few.h), whatever m is. */
+FR_MUST_CHECK fr_status fr_linear_few(fr_device *device, int64_t m, const float *x,
+                                      const fr_matrix *w, bool accumulate, float *y);
+
 /** dx_MK = dy_MN W_NK, or dx += ... with `accumulate`; same precision rule on dy. */
 FR_MUST_CHECK fr_status fr_linear_back(fr_device *device, int64_t m, const float *dy,
                                        const fr_matrix *w, bool accumulate, float *dx);
@@ -203,6 +208,13 @@ typedef struct fr_segment {
     fr_span spans[FR_MAX_SPANS];
 } fr_segment;
 
+/** Keys and values before a sequence's own; length 0: none. */
+typedef struct fr_attention_prefix {
+    int64_t length;
+    const float *k_PGK;
+    const float *v_PGK;
+} fr_attention_prefix;
+
 typedef struct fr_attention_params {
     int64_t n_heads;    /* H */
     int64_t n_kv_heads; /* G, divides H; query head h uses key head h / (H/G) */
@@ -213,6 +225,8 @@ typedef struct fr_attention_params {
     int64_t prefix_length; /* P, may be 0 */
     const float *prefix_k_PGK;
     const float *prefix_v_PGK;
+    /* forward only: each unit's own prefix in place of the one above; NULL: that one */
+    const fr_attention_prefix *prefixes_U;
     int64_t n_segments;
     const fr_segment *segments;
 } fr_attention_params;

@@ -21,6 +21,7 @@ void fr_batch_clear(fr_batch *batch)
     batch->n_units = 0;
     batch->n_targets = 0;
     batch->n_read = 0;
+    batch->is_decode = false;
 }
 
 void fr_batch_fini(fr_batch *batch)
@@ -251,4 +252,25 @@ fr_status fr_batch_add(fr_ctx *ctx, fr_batch *batch, int64_t first_position,
 {
     fr_branch branch = {*source, targets, n_targets};
     return fr_batch_add_branches(ctx, batch, first_position, 0, &branch, 1);
+}
+
+fr_status fr_batch_add_cached(fr_ctx *ctx, fr_batch *batch,
+                              const fr_cached_sequence *sequence, const int32_t *ids,
+                              int64_t n)
+{
+    static const fr_span NONE = {0, 0};
+    int64_t past = sequence->past;
+    fr_sequence tokens = {ids, NULL, n};
+    FR_TRY(reserve_tokens(ctx, batch, n));
+    FR_TRY(reserve_segments(ctx, batch, 1));
+    FR_TRY(reserve_targets(ctx, batch, 1));
+    add_rows(batch, tokens, sequence->prefix_length + past, NONE,
+             (fr_span){sequence->first, past});
+    batch->segments[batch->n_segments - 1].own_first = sequence->first + past;
+    batch->target_reads_R[batch->n_targets] =
+        (int32_t)read_row(batch, batch->n_tokens - 1);
+    batch->target_ids_R[batch->n_targets++] = -1;
+    batch->is_decode = past > 0;
+    batch->n_units++;
+    return FR_OK;
 }

@@ -33,6 +33,7 @@ typedef struct fr_batch {
     int64_t n_segments;
     int64_t n_units;   /* U */
     int64_t n_targets; /* R: predictions in the loss */
+    bool is_decode;    /* every segment is one token that continues a cached sequence */
     int32_t *ids_T;
     int32_t *positions_T;
     fr_segment *segments;
@@ -70,5 +71,21 @@ FR_MUST_CHECK fr_status fr_batch_add_branches(fr_ctx *ctx, fr_batch *batch,
 FR_MUST_CHECK fr_status fr_batch_add(fr_ctx *ctx, fr_batch *batch,
                                      int64_t first_position, const fr_sequence *source,
                                      const fr_sequence *targets, int64_t n_targets);
+
+/** A sequence in generation: rows [first, first + past) of a cache hold its tokens so far. */
+typedef struct fr_cached_sequence {
+    int64_t first;
+    int64_t past;
+    int64_t prefix_length;
+} fr_cached_sequence;
+
+/**
+ * Append n >= 1 new tokens of a cached sequence as a unit; the last one's row predicts (a target without a known id).
+ * A batch holds either sequences at their first tokens or single tokens that continue some.
+ * @return FR_OK; FR_ERR_NO_MEMORY
+ */
+FR_MUST_CHECK fr_status fr_batch_add_cached(fr_ctx *ctx, fr_batch *batch,
+                                            const fr_cached_sequence *sequence,
+                                            const int32_t *ids, int64_t n);
 
 #endif

@@ -1,7 +1,8 @@
 /*
- * generate.h - continue a prompt token by token with a key/value cache, over the stages of a pipeline.
+ * generate.h - continue prompts token by token with a key/value cache, over the stages of a pipeline.
  *
- * Layer L3; uses stage, sample, comm. One generator a rank.
+ * Layer L3; uses stage, sample, comm. One generator a rank. Several rows go on side by side, each with its own
+ * prefix; one that ends gives its place to the next. A row's tokens are the same in any company.
  */
 #ifndef FR_MODEL_GENERATE_H
 #define FR_MODEL_GENERATE_H
@@ -18,24 +19,41 @@ FR_MUST_CHECK fr_status fr_generator_create(fr_ctx *ctx, fr_group *pipeline,
                                             fr_stage *stage, fr_generator **out);
 void fr_generator_destroy(fr_generator **generator);
 
+/** A text to continue. */
+typedef struct fr_generate_row {
+    const fr_stage_prefix *prefix; /* this stage's layers; length 0: none; borrowed */
+    fr_ids prompt;                 /* at least one id */
+    fr_ids out;                    /* ids after the prompt are appended; the caller's */
+} fr_generate_row;
+
+/** Where the time of a call went. */
+typedef struct fr_generate_times {
+    int64_t prompt_tokens;
+    int64_t
+        decoded_tokens; /* all but each row's first, which its prompt's pass gives */
+    double prompt_seconds;
+    double decode_seconds;
+} fr_generate_times;
+
 typedef struct fr_generate_params {
-    fr_sample_params sample;
+    fr_sample_params sample; /* random numbers depend on (seed, row, place) alone */
     int64_t max_new_tokens;
-    int32_t stop[2]; /* ids that end the text (not part of it); -1: none */
-    uint64_t
-        row; /* number of the prompt: random numbers depend on (seed, row, place) alone */
+    int32_t stop[2]; /* ids that end a text (not part of it); -1: none */
+    int64_t batch;   /* most rows at a time, >= 1 */
+    int64_t
+        cache_bytes; /* fewer rows at a time if their keys and values need more, but one */
+    /** Called on every rank, in the same order, when rows[index] has ended. NULL: not. */
+    fr_status (*done)(void *user, int64_t index);
+    void *user;
+    fr_generate_times *times; /* added to; NULL: not wanted */
 } fr_generate_params;
 
 /**
- * Collective over the pipeline; the prompt and the result are the same on every rank.
- * @param prefix  this stage's layers; length 0: none
- * @param n       >= 1 prompt tokens
- * @param[out] out  ids after the prompt are appended
- * @return FR_OK; FR_ERR_DATA (prompt does not fit into the context; empty prompt); FR_ERR_COMM; ...
+ * Collective over the pipeline; prompts and results are the same on every rank.
+ * @return FR_OK; FR_ERR_DATA (a prompt is empty or does not fit into the context: before anything is
+ *         computed); what `done` returned on any rank; FR_ERR_COMM; ...
  */
-FR_MUST_CHECK fr_status fr_generate(fr_generator *generator,
-                                    const fr_stage_prefix *prefix,
-                                    const int32_t *prompt, int64_t n,
-                                    const fr_generate_params *params, fr_ids *out);
+FR_MUST_CHECK fr_status fr_generate(fr_generator *generator, fr_generate_row *rows,
+                                    int64_t n_rows, const fr_generate_params *params);
 
 #endif

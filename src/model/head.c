@@ -101,20 +101,25 @@ static fr_status chunk_back(const fr_layer_context *c, fr_head *head, int64_t n_
     return FR_OK;
 }
 
+static void gather_rows(int64_t width, int64_t n, const float *x_TD,
+                        const int32_t *rows, float *x)
+{
+    for (int64_t r = 0; r < n; r++) {
+        memcpy(x + r * width, x_TD + rows[r] * width, (size_t)width * sizeof *x);
+    }
+}
+
 fr_status fr_head_loss(const fr_layer_context *context, fr_head *head,
                        const fr_batch *batch, const float *x_SD, double *nll_R,
                        float *dx_SD)
 {
     int64_t width = context->arch->d_model;
-    size_t row_bytes = (size_t)width * sizeof(float);
     int64_t chunk = fr_head_chunk(batch->n_targets);
     FR_TRY(reserve(head, context->arch, chunk));
     for (int64_t first = 0; first < batch->n_targets; first += chunk) {
         int64_t n = fr_head_chunk(batch->n_targets - first);
         const int32_t *rows = batch->target_reads_R + first;
-        for (int64_t r = 0; r < n; r++) {
-            memcpy(head->x + r * width, x_SD + rows[r] * width, row_bytes);
-        }
+        gather_rows(width, n, x_SD, rows, head->x);
         final_norm(context, head, n, head->x, head->h, head->statistics);
         FR_TRY(fr_linear(context->device, n, head->h, &head->vocabulary, false,
                          head->logits));
@@ -132,10 +137,19 @@ fr_status fr_head_loss(const fr_layer_context *context, fr_head *head,
     return FR_OK;
 }
 
-fr_status fr_head_logits(const fr_layer_context *context, fr_head *head,
-                         const float *x_D, float *logits_V)
+fr_status fr_head_logits(const fr_layer_context *context, fr_head *head, int64_t n,
+                         const float *x_TD, const int32_t *rows_N, float *logits_NV)
 {
-    FR_TRY(reserve(head, context->arch, 1));
-    final_norm(context, head, 1, x_D, head->h, head->statistics);
-    return fr_linear(context->device, 1, head->h, &head->vocabulary, false, logits_V);
+    int64_t width = context->arch->d_model;
+    int64_t vocab = context->arch->vocab_size;
+    int64_t chunk = fr_head_chunk(n);
+    FR_TRY(reserve(head, context->arch, chunk));
+    for (int64_t first = 0; first < n; first += chunk) {
+        int64_t count = fr_head_chunk(n - first);
+        gather_rows(width, count, x_TD, rows_N + first, head->x);
+        final_norm(context, head, count, head->x, head->h, head->statistics);
+        FR_TRY(fr_linear_few(context->device, count, head->h, &head->vocabulary, false,
+                             logits_NV + first * vocab));
+    }
+    return FR_OK;
 }

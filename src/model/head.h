@@ -41,8 +41,9 @@ FR_MUST_CHECK fr_status fr_head_loss(const fr_layer_context *context, fr_head *h
                                      const fr_batch *batch, const float *x_SD,
                                      double *nll_R, float *dx_SD);
 
-/** Logits of one row. */
+/** Logits of n rows of x, by fr_linear_few. */
 FR_MUST_CHECK fr_status fr_head_logits(const fr_layer_context *context, fr_head *head,
-                                       const float *x_D, float *logits_V);
+                                       int64_t n, const float *x_TD,
+                                       const int32_t *rows_N, float *logits_NV);
 
 #endif

@@ -134,16 +134,16 @@ static fr_attention_params attention_params(const fr_layer_context *c,
                                  .segments = batch->segments};
 }
 
-static void append_to_cache(const fr_layer_context *c, int64_t n_tokens,
-                            const float *qkv, fr_layer_cache *cache)
+static void fill_cache(const fr_layer_context *c, const fr_segment *segment,
+                       const float *qkv, fr_layer_cache *cache)
 {
     int64_t q = fr_arch_q_width(c->arch);
     int64_t kv = fr_arch_kv_width(c->arch);
-    for (int64_t t = 0; t < n_tokens; t++) {
-        const float *row = qkv + t * (q + 2 * kv);
-        memcpy(cache->k + (cache->past + t) * kv, row + q, (size_t)kv * sizeof(float));
-        memcpy(cache->v + (cache->past + t) * kv, row + q + kv,
-               (size_t)kv * sizeof(float));
+    for (int64_t t = 0; t < segment->q_count; t++) {
+        const float *row = qkv + (segment->q_first + t) * (q + 2 * kv);
+        int64_t place = (segment->own_first + t) * kv;
+        memcpy(cache->k + place, row + q, (size_t)kv * sizeof(float));
+        memcpy(cache->v + place, row + q + kv, (size_t)kv * sizeof(float));
     }
 }
 
@@ -161,7 +161,7 @@ static fr_status attend(const fr_layer_context *c, const fr_layer *layer,
     float *o = work_buffer(c, saved->o_TQ, c->workspace->o_TQ);
     norm_forward(c, n, saved->x1_TD, layer->attn_norm, layer->attn_norm_bias, h,
                  saved->norm1);
-    FR_TRY(fr_linear(c->device, n, h, &layer->qkv, false, qkv));
+    FR_TRY(c->linear(c->device, n, h, &layer->qkv, false, qkv));
     add_bias(c, n, width, layer->qkv_bias, qkv);
     rotate(c, batch, false, qkv);
     keep(c, n * width, qkv, saved->qkv_TW);
@@ -169,7 +169,10 @@ static fr_status attend(const fr_layer_context *c, const fr_layer *layer,
     const float *k = qkv + q_width;
     const float *v = qkv + q_width + kv_width;
     if (cache != NULL) {
-        append_to_cache(c, n, qkv, cache);
+        for (int64_t i = 0; i < batch->n_segments; i++) {
+            fill_cache(c, &batch->segments[i], qkv, cache);
+        }
+        params.prefixes_U = cache->prefixes_U;
         params.kv_stride = kv_width;
         k = cache->k;
         v = cache->v;
@@ -193,7 +196,7 @@ static fr_status add_attention(const fr_layer_context *c, const fr_layer *layer,
         FR_TRY(gather(c, batch, saved, fr_arch_q_width(c->arch), o, o_SQ));
         o = o_SQ;
     }
-    FR_TRY(fr_linear(c->device, n, o, &layer->o, true, saved->x2_TD));
+    FR_TRY(c->linear(c->device, n, o, &layer->o, true, saved->x2_TD));
     add_bias(c, n, width, layer->o_bias, saved->x2_TD);
     return FR_OK;
 }
@@ -207,7 +210,7 @@ static fr_status project_up(const fr_layer_context *c, const fr_layer *layer,
     float *up = work_buffer(c, saved->up_TU, c->workspace->up_TU);
     norm_forward(c, n_tokens, saved->x2_TD, layer->mlp_norm, layer->mlp_norm_bias, h,
                  saved->norm2);
-    FR_TRY(fr_linear(c->device, n_tokens, h, &layer->up, false, up));
+    FR_TRY(c->linear(c->device, n_tokens, h, &layer->up, false, up));
     add_bias(c, n_tokens, up_width, layer->up_bias, up);
     keep(c, n_tokens * up_width, up, saved->up_TU);
     *up_out = up;
@@ -226,7 +229,7 @@ static fr_status project_down(const fr_layer_context *c, const fr_layer *layer,
         fr_gelu(c->device, n_tokens, c->arch->d_ff, up, act);
     }
     memcpy(y_TD, x2, (size_t)(n_tokens * c->arch->d_model) * sizeof(float));
-    FR_TRY(fr_linear(c->device, n_tokens, act, &layer->down, true, y_TD));
+    FR_TRY(c->linear(c->device, n_tokens, act, &layer->down, true, y_TD));
     add_bias(c, n_tokens, c->arch->d_model, layer->down_bias, y_TD);
     return FR_OK;
 }

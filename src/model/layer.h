@@ -75,12 +75,13 @@ typedef struct fr_layer_prefix {
     int64_t length;
 } fr_layer_prefix;
 
-/** Key/value cache of one layer: rows [0, past) are filled, keys after RoPE. For generation, and to get the prefix that
- * stands for a text. */
+/** Key/value cache of one layer, keys after RoPE; sequences lie where the batch's segments say. For generation, and to
+ * get the prefix that stands for a text. */
 typedef struct fr_layer_cache {
     float *k; /* [room, KV] */
     float *v;
-    int64_t past;
+    const fr_attention_prefix
+        *prefixes_U; /* of the pass; NULL: all see the layer's one */
 } fr_layer_cache;
 
 /** Everything of a stage that its layers use. */
@@ -89,12 +90,15 @@ typedef struct fr_layer_context {
     const fr_arch *arch;
     fr_dtype dtype;
     const float *rope_table; /* [positions, K/2, 2]; NULL for GPT-2 */
+    /* fr_linear, or fr_linear_few for a batch that only decodes */
+    fr_status (*linear)(fr_device *device, int64_t m, const float *x,
+                        const fr_matrix *w, bool accumulate, float *y);
     fr_workspace *workspace;
 } fr_layer_context;
 
 /**
  * y = layer(saved->x1). Reads saved->x1_TD, fills what `saved` keeps, writes y_TD (another buffer).
- * @param cache  NULL in training; else this call's keys and values are appended (past is not moved) and the
+ * @param cache  NULL in training; else this call's keys and values go to each segment's own rows there, and the
  *               segments name cache rows
  */
 FR_MUST_CHECK fr_status fr_layer_forward(const fr_layer_context *context,

@@ -192,21 +192,37 @@ fr_layer_context fr_stage_context(fr_stage *s)
                               .arch = &s->arch,
                               .dtype = s->dtype,
                               .rope_table = s->rope_table,
+                              .linear = fr_linear,
                               .workspace = &s->workspace};
 }
 
-fr_status fr_cache_init(fr_ctx *ctx, const fr_stage *stage, int64_t room, fr_cache *out)
+static fr_status alloc_cache(fr_ctx *ctx, int64_t elements, int64_t n_units,
+                             fr_cache *cache)
 {
-    int64_t width = fr_arch_kv_width(&stage->arch);
-    *out = (fr_cache){.n_layers = stage->n_layers, .room = room};
-    fr_status status =
-        fr_alloc(ctx, stage->n_layers, sizeof *out->layers, &out->layers);
-    for (int64_t i = 0; status == FR_OK && i < stage->n_layers; i++) {
-        status = fr_alloc(ctx, room * width, sizeof(float), &out->layers[i].k);
-        if (status == FR_OK) {
-            status = fr_alloc(ctx, room * width, sizeof(float), &out->layers[i].v);
-        }
+    FR_TRY(fr_alloc(ctx, cache->n_layers, sizeof *cache->layers, &cache->layers));
+    FR_TRY(fr_alloc(ctx, n_units, sizeof *cache->layer_prefixes_U,
+                    &cache->layer_prefixes_U));
+    FR_TRY(fr_alloc(ctx, n_units, sizeof *cache->prefixes_U, &cache->prefixes_U));
+    for (int64_t i = 0; i < cache->n_layers; i++) {
+        FR_TRY(fr_alloc(ctx, elements, sizeof(float), &cache->layers[i].k));
+        FR_TRY(fr_alloc(ctx, elements, sizeof(float), &cache->layers[i].v));
+        cache->layers[i].prefixes_U = cache->layer_prefixes_U;
     }
+    return FR_OK;
+}
+
+int64_t fr_cache_bytes(const fr_stage *stage, int64_t rows)
+{
+    return 2 * stage->n_layers * rows * fr_arch_kv_width(&stage->arch) *
+           (int64_t)sizeof(float);
+}
+
+fr_status fr_cache_init(fr_ctx *ctx, const fr_stage *stage, int64_t rows,
+                        int64_t n_units, fr_cache *out)
+{
+    *out = (fr_cache){.n_layers = stage->n_layers};
+    fr_status status =
+        alloc_cache(ctx, rows * fr_arch_kv_width(&stage->arch), n_units, out);
     if (status != FR_OK) {
         fr_cache_fini(out);
     }
@@ -220,6 +236,8 @@ void fr_cache_fini(fr_cache *cache)
         free(cache->layers[i].v);
     }
     free(cache->layers);
+    free(cache->layer_prefixes_U);
+    free(cache->prefixes_U);
     *cache = (fr_cache){0};
 }
 
@@ -245,26 +263,39 @@ static fr_layer_prefix layer_prefix(const fr_stage *s, const fr_stage_prefix *pr
     return (fr_layer_prefix){prefix->k + offset, prefix->v + offset, prefix->length};
 }
 
+/* The cache of a layer with each unit's prefix for it. */
+static fr_layer_cache *layer_cache(const fr_stage *s, const fr_batch *batch,
+                                   fr_cache *cache, int64_t layer)
+{
+    if (cache == NULL) {
+        return NULL;
+    }
+    for (int64_t u = 0; u < batch->n_units; u++) {
+        fr_layer_prefix own = layer_prefix(s, cache->prefixes_U[u], layer);
+        cache->layer_prefixes_U[u] =
+            (fr_attention_prefix){own.length, own.k_PGK, own.v_PGK};
+    }
+    return &cache->layers[layer];
+}
+
 fr_status fr_stage_forward(fr_stage *stage, const fr_batch *batch,
                            const fr_stage_prefix *prefix, fr_cache *cache,
                            fr_slot *slot)
 {
     FR_TRY(fr_slot_prepare(stage, slot, batch));
     fr_layer_context context = fr_stage_context(stage);
+    context.linear = batch->is_decode ? fr_linear_few : fr_linear;
     if (fr_stage_is_first(stage)) {
         FR_TRY(embed(stage, batch, slot->x[0]));
     }
     for (int64_t i = 0; i < stage->n_layers; i++) {
         fr_layer_prefix own = layer_prefix(stage, prefix, i);
-        fr_layer_cache *layer_cache = cache != NULL ? &cache->layers[i] : NULL;
         bool is_top = stage->first_layer + i == stage->arch.n_layers - 1;
         slot->saved[i].x1_TD = slot->x[i];
         slot->saved[i].only_read = is_top && cache == NULL;
-        FR_TRY(fr_layer_forward(&context, &stage->layers[i], batch, &own, layer_cache,
-                                &slot->saved[i], slot->x[i + 1]));
-        if (layer_cache != NULL) {
-            layer_cache->past += batch->n_tokens;
-        }
+        FR_TRY(fr_layer_forward(&context, &stage->layers[i], batch, &own,
+                                layer_cache(stage, batch, cache, i), &slot->saved[i],
+                                slot->x[i + 1]));
     }
     return FR_OK;
 }
@@ -304,9 +335,10 @@ fr_status fr_stage_loss(fr_stage *stage, const fr_batch *batch, fr_slot *slot,
                         gradient);
 }
 
-fr_status fr_stage_logits(fr_stage *stage, fr_slot *slot, int64_t row, float *logits_V)
+fr_status fr_stage_logits(fr_stage *stage, fr_slot *slot, int64_t n,
+                          const int32_t *rows_N, float *logits_NV)
 {
     fr_layer_context context = fr_stage_context(stage);
-    return fr_head_logits(&context, &stage->head,
-                          fr_slot_output(slot) + row * stage->arch.d_model, logits_V);
+    return fr_head_logits(&context, &stage->head, n, fr_slot_output(slot), rows_N,
+                          logits_NV);
 }

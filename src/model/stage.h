@@ -72,15 +72,19 @@ float *fr_slot_gradient(fr_slot *slot);
 /** Caches for generation, one entry a layer of this stage; NULL in training. */
 typedef struct fr_cache {
     int64_t n_layers;
-    int64_t room;
     fr_layer_cache *layers;
+    fr_attention_prefix *layer_prefixes_U; /* scratch of a pass */
+    const fr_stage_prefix **prefixes_U;    /* each unit's prefix, the caller's to set */
 } fr_cache;
-FR_MUST_CHECK fr_status fr_cache_init(fr_ctx *ctx, const fr_stage *stage, int64_t room,
-                                      fr_cache *out);
+/** Room for `rows` keys of at most n_units sequences a pass. */
+FR_MUST_CHECK fr_status fr_cache_init(fr_ctx *ctx, const fr_stage *stage, int64_t rows,
+                                      int64_t n_units, fr_cache *out);
+/** Bytes of `rows` keys and values of this stage's layers. */
+int64_t fr_cache_bytes(const fr_stage *stage, int64_t rows);
 void fr_cache_fini(fr_cache *cache);
 
 /** Output of this stage from its input; the first stage embeds the batch's tokens instead. With a
- * cache the rows are appended to it and its `past` moves on. */
+ * cache the segments' keys and values go to their own rows there, and `prefix` is not used but the cache's. */
 FR_MUST_CHECK fr_status fr_stage_forward(fr_stage *stage, const fr_batch *batch,
                                          const fr_stage_prefix *prefix, fr_cache *cache,
                                          fr_slot *slot);
@@ -107,8 +111,8 @@ FR_MUST_CHECK fr_status fr_stage_backward(fr_stage *stage, const fr_batch *batch
 FR_MUST_CHECK fr_status fr_stage_loss(fr_stage *stage, const fr_batch *batch,
                                       fr_slot *slot, bool want_gradient, double *nll_R);
 
-/** Last stage: logits [V] of one row of fr_slot_output. */
-FR_MUST_CHECK fr_status fr_stage_logits(fr_stage *stage, fr_slot *slot, int64_t row,
-                                        float *logits_V);
+/** Last stage: logits of n rows of fr_slot_output, by fr_linear_few. */
+FR_MUST_CHECK fr_status fr_stage_logits(fr_stage *stage, fr_slot *slot, int64_t n,
+                                        const int32_t *rows_N, float *logits_NV);
 
 #endif

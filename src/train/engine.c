@@ -436,11 +436,17 @@ static fr_status run_text(fr_engine *e, const int32_t *ids, int64_t n, fr_cache 
 fr_status fr_engine_keys_of_text(fr_engine *engine, const int32_t *ids, int64_t n,
                                  float *k, float *v)
 {
+    static const fr_stage_prefix NONE = {0};
+    const fr_stage_prefix *prefixes[] = {&NONE};
+    fr_attention_prefix scratch[1];
     int64_t layer = fr_arch_prefix_elements(fr_stage_arch(engine->stage), n);
-    fr_cache cache = {.n_layers = fr_stage_n_layers(engine->stage), .room = n};
+    fr_cache cache = {.n_layers = fr_stage_n_layers(engine->stage),
+                      .layer_prefixes_U = scratch,
+                      .prefixes_U = prefixes};
     FR_TRY(fr_alloc(engine->ctx, cache.n_layers, sizeof *cache.layers, &cache.layers));
     for (int64_t i = 0; i < cache.n_layers; i++) {
-        cache.layers[i] = (fr_layer_cache){.k = k + i * layer, .v = v + i * layer};
+        cache.layers[i] = (fr_layer_cache){
+            .k = k + i * layer, .v = v + i * layer, .prefixes_U = scratch};
     }
     fr_status status = run_text(engine, ids, n, &cache);
     free(cache.layers);

@@ -168,10 +168,57 @@ static void earlier_calls_leave_no_trace(void)
     fr_test_each_isa(check_reuse, NULL);
 }
 
+/* Units with prefixes of their own in one call, against one call each with that one prefix. */
+static void check_own_prefixes(fr_device *device, void *user)
+{
+    static const fr_segment SEGMENTS[] = {{0, 2, 130, 0, true, 1, {{0, 130}}},
+                                          {2, 1, 143, 1, true, 1, {{140, 3}}},
+                                          {3, 1, 150, 2, true, 1, {{144, 6}}}};
+    const fr_attention_shape *shape = user;
+    int64_t n_segments = FR_N_CASES(SEGMENTS);
+    fr_attention_case *together =
+        fr_attention_case_create(shape, (int)n_segments, SEGMENTS);
+    fr_attention_case *alone =
+        fr_attention_case_create(shape, (int)n_segments, SEGMENTS);
+    int64_t row = shape->n_kv_heads * shape->head_dim;
+    int64_t more = shape->prefix_length + 70;
+    float *k = fr_test_numbers(more * row, 21, 1);
+    float *v = fr_test_numbers(more * row, 22, 1);
+    fr_attention_prefix prefixes[] = {
+        {shape->prefix_length, together->prefix_k, together->prefix_v},
+        {more, k, v},
+        {0, NULL, NULL}};
+    together->params.prefixes_U = prefixes;
+    fr_attention_case_forward(device, together);
+    for (int64_t s = 0; s < n_segments; s++) {
+        alone->params.n_segments = 1;
+        alone->params.segments = &SEGMENTS[s];
+        alone->params.prefix_length = prefixes[s].length;
+        alone->params.prefix_k_PGK = prefixes[s].k_PGK;
+        alone->params.prefix_v_PGK = prefixes[s].v_PGK;
+        fr_attention_case_forward(device, alone);
+    }
+    fr_assert_same_bytes("o", together->o, alone->o,
+                         (size_t)fr_attention_case_o_count(alone) * sizeof(float));
+    free(k);
+    free(v);
+    fr_attention_case_destroy(&together);
+    fr_attention_case_destroy(&alone);
+}
+
+static void units_may_have_prefixes_of_their_own(void)
+{
+    for (int s = 0; s < FR_ATTENTION_SHAPES; s++) {
+        fr_attention_shape shape = fr_attention_shapes[s];
+        fr_test_each_device(check_own_prefixes, &shape);
+    }
+}
+
 static const fr_case CASES[] = {
     FR_CASE(unit_keeps_its_bits_in_any_company),
     FR_CASE(row_does_not_depend_on_later_queries),
     FR_CASE(earlier_calls_leave_no_trace),
+    FR_CASE(units_may_have_prefixes_of_their_own),
 };
 
 int main(int argc, char **argv)

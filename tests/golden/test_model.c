@@ -116,14 +116,16 @@ static int64_t row_ids(const golden *g, int64_t r, int32_t *out)
 static void check_row_logits(golden *g, int64_t r, const float *wanted, float *got)
 {
     int32_t ids[64];
+    int32_t rows[64];
     int64_t vocab = g->tiny.arch->vocab_size;
     int64_t n = row_ids(g, r, ids);
     fr_stage_prefix prefix = {g->length, g->k, g->v};
     fr_tiny_one_row(&g->tiny, g->length, ids, n);
     (void)fr_tiny_loss(&g->tiny, &prefix, NULL);
-    for (int64_t t = 0; t < n - 1; t++) {
-        FR_ASSERT_OK(fr_stage_logits(g->tiny.stage, g->tiny.slot, t, got + t * vocab));
+    for (int32_t t = 0; t < n - 1; t++) {
+        rows[t] = t;
     }
+    FR_ASSERT_OK(fr_stage_logits(g->tiny.stage, g->tiny.slot, n - 1, rows, got));
     fr_assert_close("logits", got, wanted + r * g->n_tokens * vocab, (n - 1) * vocab,
                     VALUE_TOLERANCE);
 }
@@ -220,19 +222,21 @@ static void check_generation(const char *model)
     fr_stage_prefix prefix = {g.length, g.k, g.v};
     int64_t n_new = fr_safetensors_find(g.file, "generated")->shape[1];
     int64_t *wanted = read_ints(&g, "generated", g.n_rows * n_new);
+    fr_generate_params params = {.sample = {.top_p = 1.0},
+                                 .max_new_tokens = n_new,
+                                 .stop = {-1, -1},
+                                 .batch = 1};
     FR_ASSERT_OK(fr_group_create_self(fr_test_ctx(), &group));
     FR_ASSERT_OK(fr_generator_create(fr_test_ctx(), group, g.tiny.stage, &generator));
     for (int64_t r = 0; r < g.n_rows; r++) {
-        fr_ids out = {0};
-        fr_generate_params params = {
-            .sample = {.top_p = 1.0}, .max_new_tokens = n_new, .stop = {-1, -1}};
-        int64_t n = row_ids(&g, r, ids);
-        FR_ASSERT_OK(fr_generate(generator, &prefix, ids, n, &params, &out));
-        CU_ASSERT_EQUAL_FATAL(out.count, n_new);
+        fr_generate_row row = {.prefix = &prefix, .prompt = {.data = ids}};
+        row.prompt.count = row_ids(&g, r, ids);
+        FR_ASSERT_OK(fr_generate(generator, &row, 1, &params));
+        CU_ASSERT_EQUAL_FATAL(row.out.count, n_new);
         for (int64_t t = 0; t < n_new; t++) {
-            CU_ASSERT_EQUAL(out.data[t], wanted[r * n_new + t]);
+            CU_ASSERT_EQUAL(row.out.data[t], wanted[r * n_new + t]);
         }
-        fr_ids_fini(&out);
+        fr_ids_fini(&row.out);
     }
     fr_generator_destroy(&generator);
     fr_group_destroy(&group);

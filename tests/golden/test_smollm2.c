@@ -67,16 +67,18 @@ static void check_text(fr_generator *generator, const json_t *one)
 {
     int32_t ids[MOST];
     int32_t wanted[MOST];
-    fr_ids out = {0};
-    int64_t n = read_ids(json_object_get(one, "ids"), ids);
+    fr_generate_row row = {.prefix = &NONE, .prompt = {.data = ids}};
     int64_t n_new = read_ids(json_object_get(one, "greedy"), wanted);
-    fr_generate_params params = {
-        .sample = {.top_p = 1.0}, .max_new_tokens = n_new, .stop = {-1, -1}};
-    FR_ASSERT_OK(fr_generate(generator, &NONE, ids, n, &params, &out));
-    CU_ASSERT_EQUAL_FATAL(out.count, n_new);
-    fr_assert_same_bytes("greedy ids", out.data, wanted,
+    fr_generate_params params = {.sample = {.top_p = 1.0},
+                                 .max_new_tokens = n_new,
+                                 .stop = {-1, -1},
+                                 .batch = 1};
+    row.prompt.count = read_ids(json_object_get(one, "ids"), ids);
+    FR_ASSERT_OK(fr_generate(generator, &row, 1, &params));
+    CU_ASSERT_EQUAL_FATAL(row.out.count, n_new);
+    fr_assert_same_bytes("greedy ids", row.out.data, wanted,
                          (size_t)n_new * sizeof *wanted);
-    fr_ids_fini(&out);
+    fr_ids_fini(&row.out);
 }
 
 static void greedy_text_matches_transformers(void)

@@ -347,7 +347,8 @@ static void a_prefix_from_text_equals_the_prompted_model(void)
         fr_batch_clear(&tiny.batch);
         FR_ASSERT_OK(fr_batch_add(fr_test_ctx(), &tiny.batch, 0, &text, NULL, 0));
         fr_cache cache;
-        FR_ASSERT_OK(fr_cache_init(fr_test_ctx(), tiny.stage, TEXT, &cache));
+        FR_ASSERT_OK(fr_cache_init(fr_test_ctx(), tiny.stage, TEXT, 1, &cache));
+        cache.prefixes_U[0] = &NONE;
         FR_ASSERT_OK(
             fr_stage_forward(tiny.stage, &tiny.batch, &NONE, &cache, tiny.slot));
         int64_t layer = fr_arch_prefix_elements(tiny.arch, TEXT);

@@ -58,6 +58,10 @@ fr_attention_call fr_attention_call_make(const fr_device *device,
                                          const float *q, const float *k,
                                          const float *v);
 
+/** The prefix that the segment sees; length 0: none. */
+fr_attention_prefix fr_attention_prefix_of(const fr_attention_params *params,
+                                           const fr_segment *segment);
+
 /** Query tiles of a segment, for one head chunk. */
 int64_t fr_attention_tiles(const fr_attention_call *call, const fr_segment *segment);
 

@@ -22,6 +22,19 @@ fr_attention_call fr_attention_call_make(const fr_device *device,
     return call;
 }
 
+fr_attention_prefix fr_attention_prefix_of(const fr_attention_params *params,
+                                           const fr_segment *segment)
+{
+    if (!segment->sees_prefix) {
+        return (fr_attention_prefix){0};
+    }
+    if (params->prefixes_U != NULL) {
+        return params->prefixes_U[segment->unit];
+    }
+    return (fr_attention_prefix){params->prefix_length, params->prefix_k_PGK,
+                                 params->prefix_v_PGK};
+}
+
 int64_t fr_attention_tiles(const fr_attention_call *call, const fr_segment *segment)
 {
     return ceil_div(segment->q_count, call->tokens_per_tile);
@@ -60,12 +73,13 @@ int fr_attention_runs(const fr_attention_call *call, const fr_query_tile *tile,
     const fr_attention_params *params = call->params;
     const fr_segment *segment = tile->segment;
     int64_t head = tile->kv_head * params->head_dim;
+    fr_attention_prefix prefix = fr_attention_prefix_of(params, segment);
     int n_runs = 0;
-    if (segment->sees_prefix && params->prefix_length > 0) {
-        runs[n_runs++] = (fr_key_run){.k = params->prefix_k_PGK + head,
-                                      .v = params->prefix_v_PGK + head,
+    if (prefix.length > 0) {
+        runs[n_runs++] = (fr_key_run){.k = prefix.k_PGK + head,
+                                      .v = prefix.v_PGK + head,
                                       .stride = params->n_kv_heads * params->head_dim,
-                                      .count = params->prefix_length};
+                                      .count = prefix.length};
     }
     for (int s = 0; s <= segment->n_spans; s++) {
         bool own = s == segment->n_spans;
@@ -134,7 +148,7 @@ int fr_attention_threads(const fr_device *device, const fr_attention_params *par
     int64_t scores = 0;
     for (int64_t s = 0; s < params->n_segments; s++) {
         const fr_segment *segment = params->segments + s;
-        int64_t keys = segment->sees_prefix ? params->prefix_length : 0;
+        int64_t keys = fr_attention_prefix_of(params, segment).length;
         keys += segment->q_count / 2;
         for (int i = 0; i < segment->n_spans; i++) {
             keys += segment->spans[i].count;

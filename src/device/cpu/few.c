@@ -1,0 +1,97 @@
+#include "device/cpu/few.h"
+
+#include "device/cpu/gemm.h"
+#include "device/device_impl.h"
+
+enum {
+    COLUMN_UNIT = 16,         /* a thread's share is a multiple: one cache line of y */
+    READ_ROWS = 8,            /* rows of W in the first cache where they lie nowhere */
+    SERIAL_PRODUCTS = 1 << 17 /* below, waking threads costs more than it brings */
+};
+
+static fr_few_kernel *select_kernel(fr_isa isa)
+{
+    if (isa >= FR_ISA_AVX512) {
+        return fr_few_avx512;
+    }
+    return isa >= FR_ISA_AVX2 ? fr_few_avx2 : fr_few_generic;
+}
+
+/* The columns of y from `first` on that `count` rows of W at `rows` give. */
+static void multiply_part(fr_few_kernel *kernel, const fr_few *whole, const void *rows,
+                          int64_t first, int64_t count)
+{
+    fr_few part = *whole;
+    part.w = rows;
+    part.columns = count;
+    part.y += first;
+    kernel(&part);
+}
+
+/* Rows of W that lie nowhere, some at a time in `rows`. */
+static void multiply_read(fr_few_kernel *kernel, const fr_few *whole,
+                          const fr_matrix *w, int64_t first, int64_t last, float *rows)
+{
+    for (int64_t row = first; row < last; row += READ_ROWS) {
+        int64_t n = last - row < READ_ROWS ? last - row : READ_ROWS;
+        fr_matrix_read(w, row, n, rows);
+        multiply_part(kernel, whole, rows, row, n);
+    }
+}
+
+static void multiply_shares(const fr_device *device, const fr_few *whole,
+                            const fr_matrix *w, int n_threads, float *rows)
+{
+    fr_few_kernel *kernel = select_kernel(device->isa);
+    int64_t row_bytes = w->n_in * (int64_t)fr_dtype_bytes(w->dtype);
+    int64_t units = (w->n_out + COLUMN_UNIT - 1) / COLUMN_UNIT;
+#pragma omp parallel for num_threads(n_threads) schedule(static)
+    for (int i = 0; i < n_threads; i++) {
+        int64_t first = units * i / n_threads * COLUMN_UNIT;
+        int64_t last = units * (i + 1) / n_threads * COLUMN_UNIT;
+        last = last < w->n_out ? last : w->n_out;
+        if (rows != NULL) {
+            multiply_read(kernel, whole, w, first, last,
+                          rows + i * READ_ROWS * w->n_in);
+        } else {
+            multiply_part(kernel, whole, (const char *)w->data + first * row_bytes,
+                          first, last - first);
+        }
+    }
+}
+
+static fr_status multiply(fr_device *device, const fr_matrix *w, fr_few *whole)
+{
+    int64_t n = whole->m * w->n_in;
+    int n_threads = n * w->n_out < SERIAL_PRODUCTS ? 1 : device->n_threads;
+    float *rounded = NULL;
+    float *rows = NULL;
+    if (w->dtype == FR_BF16) {
+        FR_TRY(fr_device_scratch(device, FR_SCRATCH_GEMM_LEFT, n, &rounded));
+        device->gemm->copy_left(n, true, whole->x, rounded);
+        whole->x = rounded;
+    }
+    if (w->read != NULL) {
+        FR_TRY(fr_device_scratch(device, FR_SCRATCH_ROWS,
+                                 n_threads * READ_ROWS * w->n_in, &rows));
+    }
+    multiply_shares(device, whole, w, n_threads, rows);
+    fr_device_progress(device);
+    return FR_OK;
+}
+
+fr_status fr_linear_few(fr_device *device, int64_t m, const float *x,
+                        const fr_matrix *w, bool accumulate, float *y)
+{
+    int64_t began = fr_operator_begin(device);
+    fr_few whole = {.m = m,
+                    .depth = w->n_in,
+                    .x = x,
+                    .dtype = w->dtype,
+                    .y = y,
+                    .y_stride = w->n_out,
+                    .add = accumulate};
+    fr_status status = multiply(device, w, &whole);
+    fr_operator_end(device, FR_OP_LINEAR, began, 2 * m * w->n_out * w->n_in);
+    return status;
+}

@@ -1,0 +1,32 @@
+/*
+ * few.h - y = x W^T for few rows of x, bound by reading W: for fr_linear_few.
+ *
+ * Layer L1, for the sources of src/device alone. Order of summation, the same for every element wherever it
+ * lies: lane l of 16 adds the products of depths l, l + 16, ... in ascending order from zero; then the upper
+ * half of the lanes is added to the lower one until one is left, and that to what `y` held.
+ */
+#ifndef FR_DEVICE_CPU_FEW_H
+#define FR_DEVICE_CPU_FEW_H
+
+#include "device/device.h"
+
+/** One thread's share: all rows of x with some neighbouring rows of W. */
+typedef struct fr_few {
+    int64_t m;
+    int64_t columns; /* rows of W */
+    int64_t depth;
+    const float *x; /* [m, depth], dense */
+    const void *w;  /* [columns, depth], dense */
+    fr_dtype dtype; /* of w */
+    float *y;       /* [m, columns], rows `y_stride` apart */
+    int64_t y_stride;
+    bool add; /* to what is in y */
+} fr_few;
+
+typedef void fr_few_kernel(const fr_few *few);
+
+fr_few_kernel fr_few_generic;
+fr_few_kernel fr_few_avx2;
+fr_few_kernel fr_few_avx512; /* the bits of avx2 */
+
+#endif

@@ -1,0 +1,54 @@
+/* Plain C, shaped so that a compiler vectorises over the lanes. */
+#include "device/device.h"
+
+#include <string.h>
+
+enum { LANES = 16, ROWS = 1, COLUMNS = 1 };
+
+typedef struct v16 {
+    float lane[LANES];
+} v16;
+
+static inline v16 v16_zero(void)
+{
+    return (v16){{0}};
+}
+
+static inline v16 v16_load(fr_dtype dtype, const void *p, int64_t at)
+{
+    v16 x;
+    if (dtype == FR_F32) {
+        memcpy(&x, (const float *)p + at, sizeof x);
+        return x;
+    }
+    for (int i = 0; i < LANES; i++) {
+        uint32_t bits = (uint32_t)((const uint16_t *)p)[at + i] << 16;
+        memcpy(&x.lane[i], &bits, sizeof bits);
+    }
+    return x;
+}
+
+static inline v16 v16_fma(v16 a, v16 b, v16 c)
+{
+    for (int i = 0; i < LANES; i++) {
+        c.lane[i] += a.lane[i] * b.lane[i];
+    }
+    return c;
+}
+
+static inline float v16_sum(v16 x)
+{
+    for (int half = LANES / 2; half > 0; half /= 2) {
+        for (int i = 0; i < half; i++) {
+            x.lane[i] += x.lane[i + half];
+        }
+    }
+    return x.lane[0];
+}
+
+#include "device/cpu/few_body.h"
+
+void fr_few_generic(const fr_few *few)
+{
+    multiply_any(few);
+}
