@@ -12,35 +12,38 @@ static bool is_last(const fr_stage_shape *shape)
     return shape->first_layer + shape->n_layers == shape->arch->n_layers;
 }
 
-static int64_t layer_bytes(const fr_stage_shape *shape)
+int64_t fr_stage_matrix_bytes(const fr_stage_shape *shape)
 {
     const fr_arch *a = shape->arch;
-    int64_t qkv = fr_arch_qkv_width(a);
-    int64_t up = fr_arch_up_width(a);
-    int64_t matrices = a->d_model * (qkv + fr_arch_q_width(a) + up + a->d_ff);
-    int64_t vectors = a->d_model * (a->family == FR_LLAMA ? 2 : 4);
-    vectors += a->attention_bias ? qkv + a->d_model : 0;
-    vectors += a->mlp_bias ? up + a->d_model : 0;
-    return matrices * (int64_t)fr_dtype_bytes(shape->dtype) +
-           vectors * (int64_t)sizeof(float);
+    int64_t layer = a->d_model * (fr_arch_qkv_width(a) + fr_arch_q_width(a) +
+                                  fr_arch_up_width(a) + a->d_ff);
+    int64_t n_ends = is_first(shape) + is_last(shape);
+    n_ends -= a->tied_head && is_first(shape) && is_last(shape);
+    int64_t n = shape->n_layers * layer + n_ends * a->vocab_size * a->d_model;
+    return n * (int64_t)fr_dtype_bytes(shape->dtype);
+}
+
+/* Of one layer, floats. */
+static int64_t layer_vectors(const fr_arch *a)
+{
+    int64_t n = a->d_model * (a->family == FR_LLAMA ? 2 : 4);
+    n += a->attention_bias ? fr_arch_qkv_width(a) + a->d_model : 0;
+    n += a->mlp_bias ? fr_arch_up_width(a) + a->d_model : 0;
+    return n;
 }
 
 int64_t fr_stage_weight_bytes(const fr_stage_shape *shape)
 {
     const fr_arch *a = shape->arch;
-    int64_t vocabulary =
-        a->vocab_size * a->d_model * (int64_t)fr_dtype_bytes(shape->dtype);
-    int64_t floats = a->family == FR_LLAMA ? shape->max_position * a->head_dim : 0;
-    int64_t bytes = shape->n_layers * layer_bytes(shape);
+    int64_t floats = shape->n_layers * layer_vectors(a);
+    floats += a->family == FR_LLAMA ? shape->max_position * a->head_dim : 0;
     if (is_first(shape)) {
-        bytes += vocabulary;
         floats += a->family == FR_GPT2 ? a->context_length * a->d_model : 0;
     }
     if (is_last(shape)) {
-        bytes += a->tied_head && is_first(shape) ? 0 : vocabulary;
         floats += a->d_model * (a->family == FR_LLAMA ? 1 : 2);
     }
-    return bytes + floats * (int64_t)sizeof(float);
+    return fr_stage_matrix_bytes(shape) + floats * (int64_t)sizeof(float);
 }
 
 int64_t fr_stage_head_bytes(const fr_stage_shape *shape)

@@ -22,6 +22,9 @@ typedef struct fr_stage_shape {
  * vocabulary on the last (once where both are one and tied). */
 int64_t fr_stage_weight_bytes(const fr_stage_shape *shape);
 
+/** The part of them that the ranks of a node share: the matrices, with embedding and vocabulary. */
+int64_t fr_stage_matrix_bytes(const fr_stage_shape *shape);
+
 /** The head's scratch for one chunk of rows; 0 but on the last stage. */
 int64_t fr_stage_head_bytes(const fr_stage_shape *shape);
 

@@ -36,6 +36,7 @@ typedef struct fr_layout_problem {
     const fr_arch *arch;
     int n_ranks;
     int64_t rank_memory; /* bytes of memory this run may take a rank */
+    int64_t node_ranks;  /* as in fr_forecast_params */
     const fr_load_source
         *sources;       /* [config->n_tasks]; no tasks: weights alone count */
     fr_machine machine; /* `train` chooses for fr_machine_assumed */

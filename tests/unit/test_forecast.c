@@ -2,11 +2,9 @@
 #define _GNU_SOURCE /* mallinfo2 */
 #include "base/mem.h"
 #include "model/stage_bytes.h"
-#include "support/rows.h"
 #include "support/suite.h"
 #include "support/tiny_model.h"
 #include "train/forecast.h"
-#include "train/load.h"
 
 #include <malloc.h>
 #include <math.h>
@@ -301,6 +299,32 @@ static void weights_follow_the_shape(void)
                     3 * layer + 4 * (20 * 4 + 2 * 10 * 8 + 8));
 }
 
+/* Of S stages, N ranks in a row hold each at least N / S times; one copy of the matrices serves those of a node. */
+static void replicas_on_a_node_share_their_weights(void)
+{
+    static const struct {
+        int64_t node_ranks;
+        int64_t sharers;
+    } SHARED[] = {{0, 1}, {1, 1}, {4, 1}, {7, 1}, {8, 2}, {12, 3}, {100, 3}};
+    fr_task_load load = load_of(1);
+    fr_forecast_params p = even_stages(&load, 1);
+    fr_stage_shape shape = {.arch = p.arch, .n_layers = 2, .max_position = 32};
+    int64_t matrices = fr_stage_matrix_bytes(&shape);
+    int64_t own = fr_stage_weight_bytes(&shape) - matrices;
+    fr_rank_memory alone;
+    CU_ASSERT_TRUE(own > 0 && matrices > own);
+    p.n_replicas = 3;
+    fr_forecast_memory(&p, 0, &alone);
+    for (size_t i = 0; i < sizeof SHARED / sizeof SHARED[0]; i++) {
+        fr_rank_memory memory;
+        p.node_ranks = SHARED[i].node_ranks;
+        fr_forecast_memory(&p, 0, &memory);
+        CU_ASSERT_EQUAL(memory.weights,
+                        own + (matrices + SHARED[i].sharers - 1) / SHARED[i].sharers);
+        CU_ASSERT_EQUAL(alone.total - memory.total, alone.weights - memory.weights);
+    }
+}
+
 static int64_t allocated(void)
 {
     struct mallinfo2 info = mallinfo2();
@@ -381,101 +405,6 @@ static void a_real_stage_holds_what_was_forecast(void)
     }
 }
 
-/* ---- loads -------------------------------------------------------------------------------- */
-
-static fr_task_config batch_of(int64_t examples, int64_t microbatch_tokens)
-{
-    fr_task_config task = {.name = NULL};
-    task.batch.examples = examples;
-    task.batch.microbatch_tokens = microbatch_tokens;
-    return task;
-}
-
-/* 10 examples of 8 rows, 3 to a microbatch: 4 microbatches; on 3 replicas the busiest has 2 of them. */
-static void loads_of_numbers_are_packed(void)
-{
-    fr_load_source source;
-    fr_task_load load;
-    fr_task_config task = batch_of(10, 30);
-    fr_load_from_numbers(5, 8, 0.25, &source);
-    FR_ASSERT_OK(fr_load_of_task(fr_test_ctx(), &task, 1, &source, 3, &load));
-    CU_ASSERT_EQUAL(load.n_microbatches, 2);
-    CU_ASSERT_EQUAL(load.most_units, 3);
-    CU_ASSERT_EQUAL(load.most_rows, 24);
-    CU_ASSERT_DOUBLE_EQUAL(load.step_rows, 80.0, 1e-9);
-    CU_ASSERT_DOUBLE_EQUAL(load.replica_rows, 40.0, 1e-9);
-    CU_ASSERT_DOUBLE_EQUAL(load.counted_tokens, 20.0, 1e-9);
-    FR_ASSERT_OK(fr_load_of_task(fr_test_ctx(), &task, 1, &source, 10, &load));
-    CU_ASSERT_EQUAL(load.n_microbatches, 1);
-    CU_ASSERT_EQUAL(load.most_units, 1);
-    CU_ASSERT_EQUAL(fr_load_max_position(&source, 1), 13);
-    CU_ASSERT_DOUBLE_EQUAL(fr_load_target_share(&source, 1), 0.25, 1e-12);
-    CU_ASSERT_DOUBLE_EQUAL(fr_load_target_share(NULL, 0), 1.0, 0.0);
-}
-
-/* Rows of 3 + 2 tokens: 4 rows each, of which 2 are predictions. */
-static void loads_of_equal_rows_agree_with_numbers(void)
-{
-    char text[40 * 64] = "";
-    for (int i = 0; i < 40; i++) {
-        (void)strcat(text, "{\"source_ids\":[1,2,3],\"target_ids\":[4,5]}\n");
-    }
-    fr_data_params params = fr_test_id_params(fr_test_rows(text));
-    fr_dataset *rows = NULL;
-    fr_load_source sources[2];
-    fr_task_load loads[2];
-    fr_task_config task = batch_of(10, 13);
-    FR_ASSERT_OK(fr_dataset_open(fr_test_ctx(), &params, &rows));
-    fr_load_from_rows(rows, 5, &sources[0]);
-    fr_load_from_numbers(5, 4, 0.5, &sources[1]);
-    CU_ASSERT_EQUAL(sources[0].n_examples, 40);
-    CU_ASSERT_EQUAL(sources[0].longest, 5);
-    for (int i = 0; i < 2; i++) {
-        FR_ASSERT_OK(
-            fr_load_of_task(fr_test_ctx(), &task, 1, &sources[i], 2, &loads[i]));
-    }
-    CU_ASSERT_EQUAL(loads[0].n_microbatches, loads[1].n_microbatches);
-    CU_ASSERT_EQUAL(loads[0].most_rows, loads[1].most_rows);
-    CU_ASSERT_DOUBLE_EQUAL(loads[0].step_rows, loads[1].step_rows, 1e-9);
-    CU_ASSERT_DOUBLE_EQUAL(loads[0].counted_tokens, loads[1].counted_tokens, 1e-9);
-    CU_ASSERT_DOUBLE_EQUAL(loads[0].unit_rows, 4.0, 1e-9);
-    fr_dataset_close(&rows);
-}
-
-/* A look at the first lines gives what the whole file gives, or `plan` and `train` would choose differently. */
-static void a_sample_gives_the_load_of_the_whole_file(void)
-{
-    enum { LINES = FR_LOAD_LINES + 500, LINE = 96 };
-    char *text = calloc(LINES, LINE);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(text);
-    size_t at = 0;
-    for (int i = 0; i < LINES; i++) {
-        const char *more = i % 7 == 0 ? "1,2,3,4,5,6,7,8,9," : "";
-        const char *end = i % 100 == 0 ? "\n\n" : "\n"; /* blank lines */
-        at += (size_t)snprintf(text + at, LINE,
-                               "{\"source_ids\":[%s%d],\"target_ids\":[4,5]}%s", more,
-                               i % 50, end);
-    }
-    fr_data_params params = fr_test_id_params(fr_test_rows(text));
-    fr_task_load loads[2];
-    for (int i = 0; i < 2; i++) {
-        fr_dataset *rows = NULL;
-        fr_load_source source;
-        fr_task_config task = batch_of(16, 40);
-        params.sample = i == 1;
-        params.max_rows = i == 1 ? FR_LOAD_LINES : 0;
-        FR_ASSERT_OK(fr_dataset_open(fr_test_ctx(), &params, &rows));
-        CU_ASSERT_EQUAL(fr_dataset_stats(rows)->n_rows, i == 1 ? FR_LOAD_LINES : LINES);
-        fr_load_from_rows(rows, 5, &source);
-        CU_ASSERT(source.n_examples < FR_LOAD_LINES);
-        memset(&loads[i], 0, sizeof loads[i]);
-        FR_ASSERT_OK(fr_load_of_task(fr_test_ctx(), &task, 1, &source, 3, &loads[i]));
-        fr_dataset_close(&rows);
-    }
-    fr_assert_same_bytes("loads", &loads[1], &loads[0], sizeof loads[0]);
-    free(text);
-}
-
 static const fr_case CASES[] = {
     FR_CASE(bytes_follow_the_formulas),
     FR_CASE(bytes_of_an_mlp_follow_its_shape),
@@ -489,10 +418,8 @@ static const fr_case CASES[] = {
     FR_CASE(caps_and_kinds_add_up),
     FR_CASE(a_slot_is_what_the_formula_says),
     FR_CASE(weights_follow_the_shape),
+    FR_CASE(replicas_on_a_node_share_their_weights),
     FR_CASE(a_real_stage_holds_what_was_forecast),
-    FR_CASE(loads_of_numbers_are_packed),
-    FR_CASE(loads_of_equal_rows_agree_with_numbers),
-    FR_CASE(a_sample_gives_the_load_of_the_whole_file),
 };
 
 int main(int argc, char **argv)
