@@ -1,4 +1,4 @@
-#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE /* madvise */
 #include "base/file.h"
 
 #include "base/mem.h"
@@ -57,6 +57,13 @@ void fr_map_close(fr_map *map)
         (void)munmap((void *)(uintptr_t)map->data, map->bytes);
     }
     *map = (fr_map){NULL, 0};
+}
+
+void fr_map_release(const void *data, size_t bytes)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t first = (uintptr_t)data / page * page;
+    (void)madvise((void *)first, (uintptr_t)data + bytes - first, MADV_DONTNEED);
 }
 
 fr_status fr_file_read(fr_ctx *ctx, const char *path, char **out, size_t *out_bytes)

@@ -21,6 +21,10 @@ typedef struct fr_map {
 FR_MUST_CHECK fr_status fr_map_open(fr_ctx *ctx, const char *path, fr_map *out);
 void fr_map_close(fr_map *map);
 
+/** Give the pages that hold `bytes` at `data` of a mapped file back: this process no longer counts them, and a later
+ * read maps them again. */
+void fr_map_release(const void *data, size_t bytes);
+
 /** Read a whole file into a NUL-terminated buffer that the caller frees. */
 FR_MUST_CHECK fr_status fr_file_read(fr_ctx *ctx, const char *path, char **out,
                                      size_t *out_bytes);

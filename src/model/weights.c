@@ -45,6 +45,13 @@ void fr_weights_close(fr_weights **weights)
     *weights = NULL;
 }
 
+void fr_weights_release(const fr_weights *weights)
+{
+    for (int64_t i = 0; i < weights->n_sources; i++) {
+        fr_map_release(weights->sources[i].data, weights->sources[i].bytes);
+    }
+}
+
 const fr_arch *fr_weights_arch(const fr_weights *weights)
 {
     return &weights->arch;

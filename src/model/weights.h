@@ -76,6 +76,9 @@ FR_MUST_CHECK fr_status fr_weights_read(fr_ctx *ctx, const fr_weights *weights,
 void fr_weights_read_rows(const fr_weights *weights, fr_weight role, int64_t layer,
                           fr_dtype dtype, int64_t first, int64_t count, void *out);
 
+/** The files' tensors have been read and will hardly be again: their pages leave this process's memory. */
+void fr_weights_release(const fr_weights *weights);
+
 /** SHA-256 over the raw bytes of all tensors of one layer, or (layer -1) of those outside layers. */
 FR_MUST_CHECK fr_status fr_weights_digest(fr_ctx *ctx, const fr_weights *weights,
                                           int64_t layer, uint8_t out[FR_DIGEST_BYTES]);

@@ -106,6 +106,7 @@ static fr_status load_weights(fr_session *s, const fr_session_params *params)
                                     s->n_layers, s->digest);
     }
     fr_group_destroy(&node);
+    fr_weights_release(s->weights);
     return status;
 }
 
