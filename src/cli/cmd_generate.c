@@ -331,9 +331,10 @@ static fr_status prepare(generation *g)
 {
     fr_session *s = &g->inference.session;
     int64_t memory = 0;
+    int64_t node_ranks = 0;
     FR_TRY(fr_inference_load(&g->inference, fr_weights_arch(s->weights)->context_length,
                              0.0));
-    FR_TRY(fr_session_rank_memory(s, &memory));
+    FR_TRY(fr_session_rank_memory(s, &memory, &node_ranks));
     g->options.cache_bytes = memory / 2;
     g->options.done = row_ended;
     g->options.user = g;

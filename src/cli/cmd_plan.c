@@ -98,6 +98,7 @@ static fr_status read_ranks(const fr_cli *cli, fr_plan_report *report,
     FR_TRY(read_bytes(cli, "node-memory", &report->node_memory));
     problem->n_ranks = (int)ranks;
     problem->rank_memory = report->node_memory / report->ranks_per_node;
+    problem->node_ranks = report->ranks_per_node;
     return FR_OK;
 }
 

@@ -109,6 +109,11 @@ int fr_group_node_rank(const fr_group *group)
     return group->node_rank;
 }
 
+bool fr_group_node_is_run(const fr_group *group)
+{
+    return group->rank == group->node_leader + group->node_rank;
+}
+
 fr_status fr_group_barrier(fr_group *group)
 {
     return group->size == 1 ? FR_OK : group->ops->barrier(group);

@@ -54,6 +54,8 @@ int fr_group_size(const fr_group *group);
 /** Ranks on this rank's node and this rank's place among them (1 and 0 for self). Local. */
 int fr_group_node_size(const fr_group *group);
 int fr_group_node_rank(const fr_group *group);
+/** Whether the ranks of this rank's node follow one another in this group. Local. */
+bool fr_group_node_is_run(const fr_group *group);
 
 /** Collective. */
 FR_MUST_CHECK fr_status fr_group_barrier(fr_group *group);

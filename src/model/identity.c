@@ -32,38 +32,74 @@ fr_status fr_identity_shape(fr_ctx *ctx, const fr_weights *weights,
     return FR_OK;
 }
 
-/* Each rank fills the digests of its own layers and adds to zeros elsewhere: the sum is a gather. */
-static fr_status gather_digests(fr_ctx *ctx, const fr_weights *weights,
-                                fr_group *pipeline, int64_t first, int64_t n,
-                                int64_t *words)
+enum { WORDS = FR_DIGEST_BYTES / 8 };
+
+/* Digest 0 is of what lies outside layers, i + 1 of layer i; this rank answers for [begin, end). */
+typedef struct gather {
+    fr_ctx *ctx;
+    const fr_weights *weights;
+    int64_t n_digests;
+    int64_t begin;
+    int64_t end;
+    int64_t *needs; /* [n_digests], by any rank of the node */
+    int64_t *words; /* [n_digests, WORDS] */
+} gather;
+
+static fr_status hash_share(const gather *g, int rank, int n_ranks)
 {
-    enum { WORDS = FR_DIGEST_BYTES / 8 };
-    int64_t n_layers = fr_weights_arch(weights)->n_layers;
-    uint8_t digest[FR_DIGEST_BYTES];
-    if (first == 0) {
-        FR_TRY(fr_weights_digest(ctx, weights, -1, digest));
-        memcpy(words, digest, sizeof digest);
-        fr_weights_release(weights);
+    int64_t turn = 0;
+    for (int64_t i = 0; i < g->n_digests; i++) {
+        if (g->needs[i] != 0 && turn++ % n_ranks == rank) {
+            uint8_t digest[FR_DIGEST_BYTES];
+            FR_TRY(fr_weights_digest(g->ctx, g->weights, i - 1, digest));
+            memcpy(g->words + i * WORDS, digest, sizeof digest);
+            fr_weights_release(g->weights);
+        }
     }
-    for (int64_t i = first; i < first + n; i++) {
-        FR_TRY(fr_weights_digest(ctx, weights, i, digest));
-        memcpy(words + (i + 1) * WORDS, digest, sizeof digest);
-        fr_weights_release(weights);
-    }
-    return fr_group_allreduce(pipeline, FR_SUM, words, (n_layers + 1) * WORDS);
+    return FR_OK;
 }
 
-fr_status fr_identity_digest(fr_ctx *ctx, const fr_weights *weights, fr_group *pipeline,
-                             int64_t first, int64_t n, uint8_t out[FR_DIGEST_BYTES])
+/* Each rank has zeros but for its own digests: the sum is a gather. */
+static fr_status gather_digests(const gather *g, const fr_grid *grid, fr_group *node)
 {
-    int64_t *words = NULL;
-    int64_t n_digests = fr_weights_arch(weights)->n_layers + 1;
-    FR_TRY(fr_alloc(ctx, n_digests, FR_DIGEST_BYTES, &words));
-    fr_status status = gather_digests(ctx, weights, pipeline, first, n, words);
-    if (status == FR_OK) {
-        status = fr_digest_of(ctx, words, (size_t)n_digests * FR_DIGEST_BYTES, out);
+    int64_t n_words = g->n_digests * WORDS;
+    for (int64_t i = g->begin; i < g->end; i++) {
+        g->needs[i] = 1;
     }
-    free(words);
+    FR_TRY(fr_group_allreduce(node, FR_MAX, g->needs, g->n_digests));
+    FR_TRY(fr_group_agree(grid->world,
+                          hash_share(g, fr_group_rank(node), fr_group_size(node))));
+    FR_TRY(fr_group_allreduce(node, FR_SUM, g->words, n_words));
+    for (int64_t i = 0; i < g->n_digests; i++) {
+        if (i < g->begin || i >= g->end) {
+            memset(g->words + i * WORDS, 0, FR_DIGEST_BYTES);
+        }
+    }
+    return fr_group_allreduce(grid->pipeline, FR_SUM, g->words, n_words);
+}
+
+fr_status fr_identity_digest(fr_ctx *ctx, const fr_weights *weights,
+                             const fr_grid *grid, fr_group *node, int64_t first,
+                             int64_t n, uint8_t out[FR_DIGEST_BYTES])
+{
+    gather g = {.ctx = ctx,
+                .weights = weights,
+                .n_digests = fr_weights_arch(weights)->n_layers + 1,
+                .begin = first == 0 ? 0 : first + 1,
+                .end = first + n + 1};
+    fr_status status = fr_alloc(ctx, g.n_digests, sizeof *g.needs, &g.needs);
+    if (status == FR_OK) {
+        status = fr_alloc(ctx, g.n_digests, FR_DIGEST_BYTES, &g.words);
+    }
+    status = fr_group_agree(grid->world, status);
+    if (status == FR_OK) {
+        status = gather_digests(&g, grid, node);
+    }
+    if (status == FR_OK) {
+        status = fr_digest_of(ctx, g.words, (size_t)g.n_digests * FR_DIGEST_BYTES, out);
+    }
+    free(g.needs);
+    free(g.words);
     return status;
 }
 

@@ -6,7 +6,7 @@
 #ifndef FR_MODEL_IDENTITY_H
 #define FR_MODEL_IDENTITY_H
 
-#include "comm/group.h"
+#include "comm/grid.h"
 #include "model/tokenizer.h"
 #include "model/weights.h"
 
@@ -19,11 +19,13 @@ FR_MUST_CHECK fr_status fr_identity_shape(fr_ctx *ctx, const fr_weights *weights
                                           const fr_tokenizer *tokenizer, char **out);
 
 /**
- * Collective over `pipeline`, whose ranks hash the layers [first, first + n) each (together all, each once;
- * the first rank also what lies outside layers): SHA-256 over the layers' digests in order.
+ * SHA-256 over the digests of what lies outside layers and of the layers, in order. Collective over the
+ * grid. The ranks of a pipeline answer for the layers [first, first + n) each (together all, each once; the first rank
+ * also for the rest); those of a `node` divide among them what any of them answers for, so that it is hashed once.
  */
 FR_MUST_CHECK fr_status fr_identity_digest(fr_ctx *ctx, const fr_weights *weights,
-                                           fr_group *pipeline, int64_t first, int64_t n,
+                                           const fr_grid *grid, fr_group *node,
+                                           int64_t first, int64_t n,
                                            uint8_t out[FR_DIGEST_BYTES]);
 
 /**

@@ -25,7 +25,7 @@ static int64_t matrix_bytes(const fr_stage_shape *shape, fr_weight role, int64_t
                : 0;
 }
 
-static int64_t layer_bytes(const fr_stage_shape *shape, int64_t layer)
+static int64_t layer_matrices(const fr_stage_shape *shape, int64_t layer)
 {
     const fr_arch *a = shape->arch;
     int64_t d = a->d_model;
@@ -43,31 +43,46 @@ static int64_t layer_bytes(const fr_stage_shape *shape, int64_t layer)
     for (size_t i = 0; i < sizeof matrices / sizeof *matrices; i++) {
         bytes += matrix_bytes(shape, matrices[i].role, layer, matrices[i].n);
     }
-    int64_t vectors = d * (a->family == FR_LLAMA ? 2 : 4);
-    vectors += a->attention_bias ? q + 2 * kv + d : 0;
-    vectors += a->mlp_bias ? gate + a->d_ff + d : 0;
-    return bytes + vectors * (int64_t)sizeof(float);
+    return bytes;
+}
+
+int64_t fr_stage_matrix_bytes(const fr_stage_shape *shape)
+{
+    int64_t vocabulary = shape->arch->vocab_size * shape->arch->d_model;
+    int64_t bytes = 0;
+    for (int64_t i = 0; i < shape->n_layers; i++) {
+        bytes += layer_matrices(shape, shape->first_layer + i);
+    }
+    if (is_first(shape)) {
+        bytes += matrix_bytes(shape, FR_W_TOKENS, -1, vocabulary);
+    }
+    if (is_last(shape) && !(shape->arch->tied_head && is_first(shape))) {
+        bytes += matrix_bytes(shape, FR_W_HEAD, -1, vocabulary);
+    }
+    return bytes;
+}
+
+/* Of one layer, floats. */
+static int64_t layer_vectors(const fr_arch *a)
+{
+    int64_t n = a->d_model * (a->family == FR_LLAMA ? 2 : 4);
+    n += a->attention_bias ? fr_arch_qkv_width(a) + a->d_model : 0;
+    n += a->mlp_bias ? fr_arch_up_width(a) + a->d_model : 0;
+    return n;
 }
 
 int64_t fr_stage_weight_bytes(const fr_stage_shape *shape)
 {
     const fr_arch *a = shape->arch;
-    int64_t vocabulary = a->vocab_size * a->d_model;
-    int64_t floats = a->family == FR_LLAMA ? shape->max_position * a->head_dim : 0;
-    int64_t bytes = 0;
-    for (int64_t i = 0; i < shape->n_layers; i++) {
-        bytes += layer_bytes(shape, shape->first_layer + i);
-    }
+    int64_t floats = shape->n_layers * layer_vectors(a);
+    floats += a->family == FR_LLAMA ? shape->max_position * a->head_dim : 0;
     if (is_first(shape)) {
-        bytes += matrix_bytes(shape, FR_W_TOKENS, -1, vocabulary);
         floats += a->family == FR_GPT2 ? a->context_length * a->d_model : 0;
     }
     if (is_last(shape)) {
-        bool shares = a->tied_head && is_first(shape);
-        bytes += shares ? 0 : matrix_bytes(shape, FR_W_HEAD, -1, vocabulary);
         floats += a->d_model * (a->family == FR_LLAMA ? 1 : 2);
     }
-    return bytes + floats * (int64_t)sizeof(float);
+    return fr_stage_matrix_bytes(shape) + floats * (int64_t)sizeof(float);
 }
 
 int64_t fr_stage_reading_bytes(const fr_stage_shape *shape)

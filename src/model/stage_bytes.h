@@ -25,6 +25,9 @@ typedef struct fr_stage_shape {
  * vocabulary on the last (once where both are one and tied). */
 int64_t fr_stage_weight_bytes(const fr_stage_shape *shape);
 
+/** The part of them that the ranks of a node share: the matrices, with embedding and vocabulary. */
+int64_t fr_stage_matrix_bytes(const fr_stage_shape *shape);
+
 /** Scratch for rows read from the file, at most: in f32 a slice, in bf16 the largest matrix of a product, which
  * processors with bf16 instructions take whole. */
 int64_t fr_stage_reading_bytes(const fr_stage_shape *shape);

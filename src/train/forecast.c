@@ -101,6 +101,17 @@ static int64_t most_rows(const fr_forecast_params *p)
     return most;
 }
 
+/* Of each N ranks in a row at least N / S hold the same one of S stages. That two stages of a node may share a tied
+ * vocabulary is left out. */
+static int64_t weight_bytes(const fr_forecast_params *p, const fr_stage_shape *shape)
+{
+    int64_t n_ranks = (int64_t)p->n_stages * p->n_replicas;
+    int64_t node = p->node_ranks < n_ranks ? p->node_ranks : n_ranks;
+    int64_t sharers = node > p->n_stages ? node / p->n_stages : 1;
+    int64_t shared = fr_stage_matrix_bytes(shape);
+    return fr_stage_weight_bytes(shape) - shared + (shared + sharers - 1) / sharers;
+}
+
 void fr_forecast_memory(const fr_forecast_params *params, int stage,
                         fr_rank_memory *out)
 {
@@ -109,7 +120,7 @@ void fr_forecast_memory(const fr_forecast_params *params, int stage,
     int64_t rows = most_rows(p);
     int64_t cap = fr_schedule_cap(p->n_stages, stage, p->warmup_depth);
     int64_t message = fr_edge_bytes(p->arch, rows);
-    *out = (fr_rank_memory){.weights = fr_stage_weight_bytes(&shape),
+    *out = (fr_rank_memory){.weights = weight_bytes(p, &shape),
                             /* a target of n tokens takes n - 1 rows */
                             .head = fr_stage_head_bytes(&shape, 2 * rows),
                             .process = PROCESS_BYTES};

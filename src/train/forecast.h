@@ -70,6 +70,8 @@ typedef struct fr_forecast_params {
     const int64_t *bounds; /* [n_stages + 1] as fr_split_layers */
     int64_t warmup_depth;
     int64_t max_position;
+    int64_t
+        node_ranks; /* ranks in a row that share a node, and so their weights; 0: none do */
     int64_t n_tasks;           /* 0: weights alone count */
     const fr_task_load *tasks; /* [n_tasks] */
     fr_machine machine;
@@ -77,7 +79,7 @@ typedef struct fr_forecast_params {
 
 /** Memory of one rank by kind, in bytes. */
 typedef struct fr_rank_memory {
-    int64_t weights;
+    int64_t weights; /* this rank's share where ranks of a node hold the same stage */
     int64_t activations; /* kept by microbatches in flight: cap x slot */
     int64_t
         edges; /* where their messages lie: input and gradient of each slot, and the next input */

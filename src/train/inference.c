@@ -141,7 +141,7 @@ fr_status fr_inference_load(fr_inference *inference, int64_t max_position,
                                  .weights = s->weights,
                                  .n_ranks = n_ranks,
                                  .machine = fr_machine_assumed()};
-    FR_TRY(fr_session_rank_memory(s, &problem.rank_memory));
+    FR_TRY(fr_session_rank_memory(s, &problem.rank_memory, &problem.node_ranks));
     FR_TRY(fr_group_agree(
         s->world, fr_layout_resolve(inference->ctx, &problem, &session.layout)));
     FR_TRY(fr_session_load(s, &session));

@@ -38,6 +38,7 @@ typedef struct fr_layout_problem {
         *weights; /* for `weights: quantised`; NULL: they count as converted */
     int n_ranks;
     int64_t rank_memory; /* bytes of memory this run may take a rank */
+    int64_t node_ranks;  /* as in fr_forecast_params */
     const fr_load_source
         *sources;       /* [config->n_tasks]; no tasks: weights alone count */
     fr_machine machine; /* `train` chooses for fr_machine_assumed */

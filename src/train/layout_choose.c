@@ -47,6 +47,7 @@ fr_status fr_layout_forecast_init(fr_ctx *ctx, const fr_layout_problem *problem,
         .bounds = out->bounds,
         .warmup_depth = config->run.warmup_depth > 1 ? config->run.warmup_depth : 1,
         .max_position = fr_load_max_position(problem->sources, n_tasks),
+        .node_ranks = problem->node_ranks,
         .n_tasks = n_tasks,
         .tasks = out->tasks,
         .machine = problem->machine};

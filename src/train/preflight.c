@@ -67,7 +67,8 @@ static int64_t model_bytes(const fr_weights *weights, const fr_config *config)
 }
 
 /* The layout of train, but for what its rows would say. */
-static fr_status likely_layout(state *s, int64_t memory, fr_layout *out)
+static fr_status likely_layout(state *s, int64_t memory, int64_t node_ranks,
+                               fr_layout *out)
 {
     const fr_config *config = s->config;
     const fr_arch *arch = fr_weights_arch(s->session.weights);
@@ -81,6 +82,7 @@ static fr_status likely_layout(state *s, int64_t memory, fr_layout *out)
                                  .weights = s->session.weights,
                                  .n_ranks = fr_group_size(s->world),
                                  .rank_memory = memory,
+                                 .node_ranks = node_ranks,
                                  .sources = sources,
                                  .machine = fr_machine_assumed()};
     fr_status status = fr_layout_resolve(s->ctx, &problem, out);
@@ -100,13 +102,14 @@ static fr_status look_at_model(state *s, fr_preflight_report *out)
         n_layers = fr_weights_arch(s->session.weights)->n_layers;
     }
     int64_t memory = 0;
-    FR_TRY(fr_session_rank_memory(&s->session, &memory));
+    int64_t node_ranks = 0;
+    FR_TRY(fr_session_rank_memory(&s->session, &memory, &node_ranks));
     FR_TRY(fr_group_allreduce(s->world, FR_MAX, &n_layers, 1));
     out->n_digests = n_layers > 0 ? n_layers + 1 : 0;
     fr_layout layout = {0, 0};
     status = FR_OK;
     if (s->session.weights != NULL) {
-        status = likely_layout(s, memory, &layout);
+        status = likely_layout(s, memory, node_ranks, &layout);
     }
     FR_TRY(fr_group_agree(s->world, status));
     int64_t n_stages = layout.n_stages;

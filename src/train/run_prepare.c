@@ -200,7 +200,7 @@ static int64_t last_position(const fr_run_state *run)
 }
 
 /* The layout, and the share of rows with a target that its split of layers stands on. */
-static fr_status choose_layout(fr_run_state *run, int64_t memory,
+static fr_status choose_layout(fr_run_state *run, int64_t memory, int64_t node_ranks,
                                fr_session_params *params)
 {
     fr_load_source *sources = NULL;
@@ -213,6 +213,7 @@ static fr_status choose_layout(fr_run_state *run, int64_t memory,
                                  .weights = run->session.weights,
                                  .n_ranks = fr_group_size(run->world),
                                  .rank_memory = memory,
+                                 .node_ranks = node_ranks,
                                  .sources = sources,
                                  .machine = fr_machine_assumed()};
     fr_status status = fr_layout_resolve(run->ctx, &problem, &params->layout);
@@ -231,8 +232,9 @@ static fr_status load_session(fr_run_state *run)
                                 .warmup_depth = run->config->run.warmup_depth,
                                 .recompute = run->config->run.recompute};
     int64_t memory = 0;
-    FR_TRY(fr_session_rank_memory(s, &memory));
-    FR_TRY(fr_group_agree(run->world, choose_layout(run, memory, &params)));
+    int64_t node_ranks = 0;
+    FR_TRY(fr_session_rank_memory(s, &memory, &node_ranks));
+    FR_TRY(fr_group_agree(run->world, choose_layout(run, memory, node_ranks, &params)));
     return fr_session_load(s, &params);
 }
 

@@ -97,13 +97,18 @@ static fr_status load_stage(fr_session *s, const fr_session_params *params,
     return fr_engine_create(s->ctx, &engine, &s->engine);
 }
 
-/* The ranks of a node share their weights. */
+/* The ranks of a node share their weights and the work on them. */
 static fr_status load_weights(fr_session *s, const fr_session_params *params)
 {
     fr_group *node = NULL;
     FR_TRY(fr_group_agree(s->world, fr_group_split_node(s->world, &node)));
     fr_status status = fr_group_agree(s->world, load_stage(s, params, node));
+    if (status == FR_OK) {
+        status = fr_identity_digest(s->ctx, s->weights, &s->grid, node, s->first_layer,
+                                    s->n_layers, s->digest);
+    }
     fr_group_destroy(&node);
+    fr_weights_release(s->weights);
     return status;
 }
 
@@ -116,8 +121,6 @@ fr_status fr_session_load(fr_session *session, const fr_session_params *params)
     FR_TRY(make_device(s, params->threads));
     FR_TRY(choose_layers(s, params->target_share));
     FR_TRY(load_weights(s, params));
-    FR_TRY(fr_identity_digest(s->ctx, s->weights, s->grid.pipeline, s->first_layer,
-                              s->n_layers, s->digest));
     fr_log(s->ctx, FR_LOG_INFO, "base %s: %s", fr_weights_path(s->weights), s->shape);
     fr_log(s->ctx, FR_LOG_INFO, "layout %s (stages x replicas), %s%s, %s", s->layout,
            params->precision == FR_PRECISION_BF16 ? "bf16" : "f32",
@@ -156,8 +159,15 @@ int64_t fr_session_node_memory(void)
     return bytes;
 }
 
-fr_status fr_session_rank_memory(fr_session *session, int64_t *out)
+fr_status fr_session_rank_memory(fr_session *session, int64_t *bytes,
+                                 int64_t *node_ranks)
 {
-    *out = fr_session_node_memory() / fr_group_node_size(session->world);
-    return fr_group_allreduce(session->world, FR_MIN, out, 1);
+    const fr_group *world = session->world;
+    int64_t n = fr_group_node_size(world);
+    int64_t least[2] = {fr_session_node_memory() / n,
+                        fr_group_node_is_run(world) ? n : 1};
+    FR_TRY(fr_group_allreduce(session->world, FR_MIN, least, 2));
+    *bytes = least[0];
+    *node_ranks = least[1];
+    return FR_OK;
 }

@@ -50,8 +50,9 @@ void fr_session_close(fr_session *session);
 
 /** Bytes of memory that this node can give now. */
 int64_t fr_session_node_memory(void);
-/** Memory that this run may take on each rank: the node's available share, the least of all ranks.
- * Collective. */
-FR_MUST_CHECK fr_status fr_session_rank_memory(fr_session *session, int64_t *out);
+/** Memory that this run may take on each rank: the node's available share; and how many ranks in a row share a node
+ * (1 where a node's ranks do not follow one another). The least of all ranks. Collective. */
+FR_MUST_CHECK fr_status fr_session_rank_memory(fr_session *session, int64_t *bytes,
+                                               int64_t *node_ranks);
 
 #endif

@@ -42,7 +42,7 @@ tasks:
     prefix: {init: {random: 0.5}, length: 128}
     batch: {examples: 2048, microbatch_tokens: 1024}
 YAML
-large=("$work/large.yaml" --ranks 1024 --node-memory 640G --ranks-per-node 8 --flops 4e14 --link-gbps 400
+large=("$work/large.yaml" --ranks 1024 --node-memory 80G --flops 4e14 --link-gbps 400
     --tokens-per-example 512 --target-share 0.25)
 began=$(date +%s%N)
 plan "${large[@]}" --svg "$work/large.svg"
@@ -64,6 +64,8 @@ json 'abs(o["tokens_per_second"] * o["step_seconds"] - 6144 * 512) < 1'
 json 'o["link_hides"] and 0 <= o["bubble"] < 1 and not o["tasks"][0]["from_rows"] and o["tasks"][0]["length_assumed"]'
 json '[c["step_seconds"] for c in o["candidates"] if c["fits"]] == sorted(c["step_seconds"] for c in o["candidates"] if c["fits"])'
 json 'all(c["fits"] != bool(c["reason"]) for c in o["candidates"]) and not o["candidates"][-1]["possible"]'
+plan "${large[@]}" --node-memory 640G --ranks-per-node 8 --json # replicas of a node hold the weights once
+json 'o["stages"] == 1 and o["fits"] and o["stage"][0]["memory"]["weights"] < 141e9 / 8 + 1e9'
 plan "$work/large.yaml" --ranks 1024 --node-memory 4G --json
 json 'not o["fits"] and "GiB" in o["candidates"][0]["reason"]'
 plan "$work/large.yaml" --ranks 1024 --node-memory 640G --set run.stages=64 --link-gbps 0.001 --json

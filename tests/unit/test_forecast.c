@@ -259,6 +259,32 @@ static void caps_and_kinds_add_up(void)
     fr_forecast_fini(&f);
 }
 
+/* Of S stages, N ranks in a row hold each at least N / S times; one copy of the matrices serves those of a node. */
+static void replicas_on_a_node_share_their_weights(void)
+{
+    static const struct {
+        int64_t node_ranks;
+        int64_t sharers;
+    } SHARED[] = {{0, 1}, {1, 1}, {4, 1}, {7, 1}, {8, 2}, {12, 3}, {100, 3}};
+    fr_task_load load = load_of(1);
+    fr_forecast_params p = even_stages(&load, 1);
+    fr_stage_shape shape = {.arch = p.arch, .n_layers = 2, .max_position = 32};
+    int64_t matrices = fr_stage_matrix_bytes(&shape);
+    int64_t own = fr_stage_weight_bytes(&shape) - matrices;
+    fr_rank_memory alone;
+    CU_ASSERT_TRUE(own > 0 && matrices > own);
+    p.n_replicas = 3;
+    fr_forecast_memory(&p, 0, &alone);
+    for (size_t i = 0; i < sizeof SHARED / sizeof SHARED[0]; i++) {
+        fr_rank_memory memory;
+        p.node_ranks = SHARED[i].node_ranks;
+        fr_forecast_memory(&p, 0, &memory);
+        CU_ASSERT_EQUAL(memory.weights,
+                        own + (matrices + SHARED[i].sharers - 1) / SHARED[i].sharers);
+        CU_ASSERT_EQUAL(alone.total - memory.total, alone.weights - memory.weights);
+    }
+}
+
 static const fr_case CASES[] = {
     FR_CASE(bytes_follow_the_formulas),
     FR_CASE(bytes_of_an_mlp_follow_its_shape),
@@ -271,6 +297,7 @@ static const fr_case CASES[] = {
     FR_CASE(the_reduction_is_in_the_step),
     FR_CASE(what_is_simulated_is_bounded),
     FR_CASE(caps_and_kinds_add_up),
+    FR_CASE(replicas_on_a_node_share_their_weights),
 };
 
 int main(int argc, char **argv)

@@ -209,6 +209,27 @@ static void without_tasks_the_fewest_stages_that_fit_are_taken(void)
     CU_ASSERT_EQUAL(layout.n_stages, 4);
 }
 
+/* A byte too little for 4 replicas where each holds the weights for itself. */
+static void replicas_of_a_node_fit_because_they_share(void)
+{
+    problem p;
+    fr_layout layout;
+    make_problem(&(choice){0, 0, 8, 4, PLENTY}, &p);
+    p.config.n_tasks = 0;
+    fr_layout_candidate *list = NULL;
+    int64_t n = 0;
+    FR_ASSERT_OK(fr_layout_list(fr_test_ctx(), &p.problem, &list, &n));
+    CU_ASSERT_EQUAL(list[0].layout.n_stages, 1);
+    p.problem.rank_memory =
+        (int64_t)((double)(list[0].largest_bytes - 1) / fr_layout_memory_share());
+    free(list);
+    FR_ASSERT_OK(fr_layout_resolve(fr_test_ctx(), &p.problem, &layout));
+    CU_ASSERT_TRUE(layout.n_stages > 1);
+    p.problem.node_ranks = 4;
+    FR_ASSERT_OK(fr_layout_resolve(fr_test_ctx(), &p.problem, &layout));
+    CU_ASSERT_EQUAL(layout.n_stages, 1);
+}
+
 static void one_given_side_fixes_the_other(void)
 {
     check_choice(&(choice){2, 0, 8, 4, PLENTY}, 2, 2);
@@ -257,6 +278,7 @@ static const fr_case CASES[] = {
     FR_CASE(an_uneven_number_of_examples_counts),
     FR_CASE(others_say_why_not),
     FR_CASE(without_tasks_the_fewest_stages_that_fit_are_taken),
+    FR_CASE(replicas_of_a_node_fit_because_they_share),
     FR_CASE(one_given_side_fixes_the_other),
     FR_CASE(impossible_layouts_name_both_numbers),
     FR_CASE(groups_of_sources_limit_the_replicas),

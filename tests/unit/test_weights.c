@@ -395,6 +395,25 @@ static void tensors_are_described(void)
     fr_weights_close(&weights);
 }
 
+static void released_tensors_read_as_before(void)
+{
+    fr_weights *weights = NULL;
+    float before[64 * 1024];
+    float after[64 * 1024];
+    int64_t rows = 0;
+    int64_t columns = 0;
+    FR_ASSERT_OK(
+        fr_weights_open(fr_test_ctx(), fr_test_data("golden/tiny_llama"), &weights));
+    fr_weights_shape(weights, FR_W_Q, 0, &rows, &columns);
+    size_t bytes = (size_t)(rows * columns) * sizeof(float);
+    CU_ASSERT_TRUE_FATAL(bytes <= sizeof before);
+    FR_ASSERT_OK(fr_weights_read(fr_test_ctx(), weights, FR_W_Q, 0, FR_F32, before));
+    fr_weights_release(weights);
+    FR_ASSERT_OK(fr_weights_read(fr_test_ctx(), weights, FR_W_Q, 0, FR_F32, after));
+    fr_assert_same_bytes("Q", after, before, bytes);
+    fr_weights_close(&weights);
+}
+
 static const fr_case CASES[] = {
     FR_CASE(llama_folder_gives_its_settings),
     FR_CASE(gpt2_folder_gives_its_settings),
@@ -408,6 +427,7 @@ static const fr_case CASES[] = {
     FR_CASE(sharded_folder_gives_the_same_bytes),
     FR_CASE(digest_covers_each_tensor_once_in_role_order),
     FR_CASE(tensors_are_described),
+    FR_CASE(released_tensors_read_as_before),
 };
 
 int main(int argc, char **argv)
