@@ -331,14 +331,13 @@ static void check_near(const char *what, int64_t got, int64_t wanted, int64_t n_
 static void check_stage(const fr_tiny *tiny, fr_dtype dtype, int64_t first, int64_t n)
 {
     enum { ROWS = 11, LENGTH = 3, POSITIONS = 48 };
-    fr_ctx *ctx = fr_test_ctx();
     fr_stage_shape shape = {tiny->arch, dtype, first, n, POSITIONS, NULL};
     fr_stage_params params = {tiny->weights, tiny->device, dtype, first, n,
                               POSITIONS,     false};
     fr_stage *stage = NULL;
     fr_slot *slot = NULL;
     int64_t before = allocated();
-    FR_ASSERT_OK(fr_stage_create(ctx, &params, &stage));
+    FR_ASSERT_OK(fr_stage_create(fr_test_ctx(), &params, &stage));
     int64_t created = allocated();
     check_near("weights and head", created - before,
                fr_stage_weight_bytes(&shape) + fr_stage_head_bytes(&shape),
