@@ -74,7 +74,7 @@ const fr_gemm_kernel *fr_gemm_kernel_select(fr_isa isa)
 
 int64_t fr_gemm_depth_block(int64_t depth)
 {
-    int64_t n_blocks = divide_up(depth, DEPTH_BLOCK);
+    int64_t n_blocks = depth > 0 ? divide_up(depth, DEPTH_BLOCK) : 1;
     return round_up(divide_up(depth, n_blocks), DEPTH_UNIT);
 }
 
