@@ -45,4 +45,4 @@ YAML
 }
 config "$steps" "$data/train.jsonl" 'template: "{source}\n{target}"' 8 >"$work/table.yaml"
 config 1 "$work/row.jsonl" 'eos: false' 1 >"$work/row.yaml"
-python3 "$(dirname "$0")/memory.py" "$root/build/release/forerun" "$work" $only
+python3 "$(dirname "$0")/memory.py" "$root/build/release/forerun" "$work" ${only:+"$only"}

@@ -172,6 +172,54 @@ static void bad_inputs_are_data_errors_with_the_path(void)
                     "not a regular file");
 }
 
+/* KiB of mapped files (also of those that lie in memory) that are resident in this process. */
+static long long resident_kib(void)
+{
+    char line[256];
+    long long kib = 0;
+    long long sum = 0;
+    FILE *status = fopen("/proc/self/status", "r");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(status);
+    while (fgets(line, sizeof line, status) != NULL) {
+        if (sscanf(line, "RssFile: %lld", &kib) == 1 ||
+            sscanf(line, "RssShmem: %lld", &kib) == 1) {
+            sum += kib;
+        }
+    }
+    (void)fclose(status);
+    return sum;
+}
+
+static int64_t add_up(const fr_map *map)
+{
+    int64_t sum = 0;
+    for (size_t i = 0; i < map->bytes; i++) {
+        sum += map->data[i];
+    }
+    return sum;
+}
+
+static void released_pages_leave_and_come_back(void)
+{
+    enum { BYTES = 8 << 20 };
+    char path[PATH_BYTES];
+    fr_map map;
+    uint8_t *content = malloc(BYTES);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(content);
+    memset(content, 3, BYTES);
+    path_in(fr_test_folder(), "large", path);
+    FR_ASSERT_OK(fr_file_replace(fr_test_ctx(), path, content, BYTES));
+    free(content);
+    FR_ASSERT_OK(fr_map_open(fr_test_ctx(), path, &map));
+    CU_ASSERT_EQUAL(add_up(&map), 3 * (int64_t)BYTES);
+    long long before = resident_kib();
+    fr_map_release(&map);
+    CU_ASSERT(before - resident_kib() > BYTES / 1024 * 3 / 4);
+    CU_ASSERT_EQUAL(add_up(&map), 3 * (int64_t)BYTES);
+    fr_map_close(&map);
+    fr_map_release(&map);
+}
+
 static void empty_file_maps_to_nothing(void)
 {
     char path[PATH_BYTES];
@@ -253,6 +301,7 @@ static const fr_case CASES[] = {
     FR_CASE(failed_rename_removes_the_temporary),
     FR_CASE(commit_moves_the_temporary),
     FR_CASE(bad_inputs_are_data_errors_with_the_path),
+    FR_CASE(released_pages_leave_and_come_back),
     FR_CASE(empty_file_maps_to_nothing),
     FR_CASE(read_keeps_inner_nul_bytes),
     FR_CASE(folders_are_made_with_their_parents),

@@ -249,6 +249,8 @@ static void caps_and_kinds_add_up(void)
         int64_t ahead = i > 0 ? message : 0;
         CU_ASSERT_EQUAL(m->activations + m->edges, (4 - i) * slot + ahead);
         CU_ASSERT_EQUAL(m->edges, (4 - i) * 2 * message + ahead);
+        CU_ASSERT_EQUAL(m->forward,
+                        (i < 3 ? 2 : 1) * fr_stage_slot_bytes(&shape, 20, false));
         CU_ASSERT_EQUAL(m->tasks,
                         fr_task_bytes(&ARCH, 2, 6) + fr_task_bytes(&ARCH, 2, 9));
         CU_ASSERT_EQUAL(m->total, m->weights + m->activations + m->edges + m->forward +
