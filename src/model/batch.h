@@ -9,7 +9,7 @@
 #ifndef FR_MODEL_BATCH_H
 #define FR_MODEL_BATCH_H
 
-#include "device/device.h"
+#include "device/attention.h"
 
 /** Tokens and which of them are predicted in the loss (NULL: none). Borrowed. */
 typedef struct fr_sequence {

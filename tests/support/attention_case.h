@@ -5,7 +5,7 @@
 #ifndef FR_TESTS_ATTENTION_CASE_H
 #define FR_TESTS_ATTENTION_CASE_H
 
-#include "device/device.h"
+#include "device/attention.h"
 
 enum { FR_CASE_SEGMENTS = 32 };
 

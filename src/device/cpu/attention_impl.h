@@ -11,6 +11,7 @@
 #ifndef FR_DEVICE_CPU_ATTENTION_IMPL_H
 #define FR_DEVICE_CPU_ATTENTION_IMPL_H
 
+#include "device/attention.h"
 #include "device/cpu/kernels.h"
 #include "device/device_impl.h"
 

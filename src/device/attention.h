@@ -1,0 +1,87 @@
+/*
+ * attention.h - attention over spans of keys, forward and backward.
+ *
+ * Layer L1. Words, shape letters and promises as in device.h.
+ */
+#ifndef FR_DEVICE_ATTENTION_H
+#define FR_DEVICE_ATTENTION_H
+
+#include "device/device.h"
+
+enum { FR_MAX_SPANS = 3 };
+
+/** Rows [first, first + count) of the key/value buffers. */
+typedef struct fr_span {
+    int64_t first;
+    int64_t count;
+} fr_span;
+
+/**
+ * A run of query rows [q_first, q_first + q_count) that sees, in this order: the prefix (if
+ * sees_prefix), each of its spans whole, and itself causally: query i (from 0) sees own keys
+ * own_first .. own_first + i. In generation the cached keys of the same sequence are a span.
+ * Segments of one unit are neighbours in the list, a source before its targets; spans name rows of
+ * segments of the same unit (training) or of the cache (generation).
+ */
+typedef struct fr_segment {
+    int64_t q_first;
+    int64_t q_count;
+    int64_t own_first; /* key row of query q_first */
+    int64_t unit;      /* ascending from 0, for the prefix gradient */
+    bool sees_prefix;
+    int n_spans;
+    fr_span spans[FR_MAX_SPANS];
+} fr_segment;
+
+/** Keys and values before a sequence's own; length 0: none. */
+typedef struct fr_attention_prefix {
+    int64_t length;
+    const float *k_PGK;
+    const float *v_PGK;
+} fr_attention_prefix;
+
+typedef struct fr_attention_params {
+    int64_t n_heads;    /* H */
+    int64_t n_kv_heads; /* G, divides H; query head h uses key head h / (H/G) */
+    int64_t head_dim;   /* K */
+    int64_t q_stride;   /* floats between query rows; heads lie side by side in a row */
+    int64_t kv_stride;  /* floats between rows of k and of v */
+    int64_t n_tokens;   /* query rows in all: rows of o and lse */
+    int64_t prefix_length; /* P, may be 0 */
+    const float *prefix_k_PGK;
+    const float *prefix_v_PGK;
+    /* forward only: each unit's own prefix in place of the one above; NULL: that one */
+    const fr_attention_prefix *prefixes_U;
+    int64_t n_segments;
+    const fr_segment *segments;
+} fr_attention_params;
+
+/**
+ * o = softmax(q [P_K; spans; own]^T / sqrt(K)) [P_V; spans; own]. The T x T scores are never
+ * materialised. o_THK is dense [n_tokens, H*K]; lse_TH = log-sum-exp of the scaled scores (may be
+ * NULL). Rows that no segment covers are left alone.
+ */
+FR_MUST_CHECK fr_status fr_attention(fr_device *device,
+                                     const fr_attention_params *params, const float *q,
+                                     const float *k, const float *v, float *o_THK,
+                                     float *lse_TH);
+
+/** Gradients of fr_attention. With dq NULL only the prefix gradient is computed (first layer). */
+typedef struct fr_attention_gradients {
+    float *
+        dq; /* rows q_stride apart, overwritten; NULL: not wanted (then dk, dv NULL too) */
+    float *dk; /* rows kv_stride apart, overwritten for rows of the segments */
+    float *dv;
+    float *dprefix_k_UPGK; /* per unit, overwritten; NULL when prefix_length is 0 */
+    float *dprefix_v_UPGK;
+    int64_t n_units;
+} fr_attention_gradients;
+
+FR_MUST_CHECK fr_status fr_attention_back(fr_device *device,
+                                          const fr_attention_params *params,
+                                          const float *q, const float *k,
+                                          const float *v, const float *o_THK,
+                                          const float *lse_TH, const float *do_THK,
+                                          const fr_attention_gradients *gradients);
+
+#endif
