@@ -188,13 +188,13 @@ void fr_writer_destroy(fr_writer **writer)
     release(w);
 }
 
-bool fr_writer_has_room(fr_writer *writer)
+bool fr_writer_has_room(const fr_writer *writer)
 {
     /* counts that the owner alone changes */
     return writer->added - writer->taken < FR_WRITER_PLACES;
 }
 
-bool fr_writer_is_empty(fr_writer *writer)
+bool fr_writer_is_empty(const fr_writer *writer)
 {
     return writer->added == writer->taken;
 }

@@ -42,10 +42,10 @@ FR_MUST_CHECK fr_status fr_writer_create(fr_ctx *ctx, const char *folder, int64_
 void fr_writer_destroy(fr_writer **writer);
 
 /** Whether another write can be added. */
-bool fr_writer_has_room(fr_writer *writer);
+bool fr_writer_has_room(const fr_writer *writer);
 
 /** Whether there is nothing to write and nothing to take back. */
-bool fr_writer_is_empty(fr_writer *writer);
+bool fr_writer_is_empty(const fr_writer *writer);
 
 /** Add a write and return at once. There must be room. */
 void fr_writer_add(fr_writer *writer, const fr_write *write);

@@ -26,9 +26,9 @@ YAML
 traffic() {
     python3 - "$1/metrics.jsonl" <<'PY'
 import json, sys
-for line in sorted(open(sys.argv[1]), key=lambda line: (json.loads(line)["task"], json.loads(line)["step"])):
-    step = json.loads(line)
-    edges = {(edge["forward_bytes"], edge["backward_bytes"]) for edge in step.get("edges", [])}
+steps = [step for step in map(json.loads, open(sys.argv[1])) if "edges" in step]
+for step in sorted(steps, key=lambda step: (step["task"], step["step"])):
+    edges = {(edge["forward_bytes"], edge["backward_bytes"]) for edge in step["edges"]}
     if edges:
         print(step["task"], step["step"], sorted(edges))
 PY
@@ -76,7 +76,7 @@ python3 - "$work/plan.json" "$work/planned/metrics.jsonl" <<'PY' || fail "plan a
 import json, sys
 
 planned = json.loads(open(sys.argv[1]).readlines()[-1])["edge_bytes"]
-steps = [json.loads(line) for line in open(sys.argv[2])]
+steps = [step for step in map(json.loads, open(sys.argv[2])) if "edges" in step]
 edges = [edge for step in steps for edge in step["edges"]]
 assert len(steps) == 4 and len(edges) == 8, (len(steps), len(edges))
 for edge in edges:

@@ -72,7 +72,7 @@ train learns 1 1 --set tasks.t.prefix.mlp.hidden=64 --set tasks.t.optimizer.lr=a
     --set tasks.t.optimizer.schedule=constant 2>"$work/err" || fail "$(cat "$work/err")"
 python3 - "$work/learns/metrics.jsonl" <<'PY' || fail "the loss did not fall"
 import json, sys
-losses = [json.loads(line)["loss"] for line in open(sys.argv[1])]
+losses = [line["loss"] for line in map(json.loads, open(sys.argv[1])) if "loss" in line]
 first, last = sum(losses[:15]) / 15, sum(losses[-15:]) / 15
 print("loss %.4f -> %.4f" % (first, last))
 sys.exit(not last < first - 0.02)

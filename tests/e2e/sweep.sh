@@ -50,7 +50,7 @@ import json, sys
 
 folder = sys.argv[1]
 lines = [json.loads(line) for line in open(folder + "/two/sweep.jsonl")]
-metrics = [json.loads(line) for line in open(folder + "/two/metrics.jsonl")]
+metrics = [line for line in map(json.loads, open(folder + "/two/metrics.jsonl")) if "task" in line]
 table = open(folder + "/table").read().splitlines()
 assert [line["rank"] for line in lines] == [1, 2, 3, 4]
 assert [line["best_loss"] for line in lines] == sorted(line["best_loss"] for line in lines)
