@@ -40,7 +40,8 @@ class Bench:
         self.ours = ours.Forerun(options.program, options.model, self.work)
         self.real_model = os.path.basename(options.model).startswith("smollm2-135m")
         self.peer = theirs.Peer(options.peer, options.model, self.work) if options.peer else None
-        self.fastest = None
+        self.text = "source" in self.head(1)[0]
+        self.fastest = options.peer_kind
         self.unshared = {"share_sources": False} if self.ours.allows("share_sources") else {}
 
     def head(self, count):
@@ -64,6 +65,8 @@ class Bench:
             runners = case_train.peer_runners(self, self.head(8 * self.steps))
             samples, _ = rounds.alternate(runners, 1, 150.0, self.log)
             self.remember_fastest(case_train.best_of(samples, runners))
+        if self.fastest is None:
+            raise RuntimeError("no kind of the peer did two steps in time")
         return self.fastest
 
 
@@ -76,6 +79,8 @@ def parse():
     parser.add_argument("--model", help="GGUF file or folder (default: SmolLM2-135M)")
     parser.add_argument("--program", help="forerun of a built tree (default: the release preset, built now)")
     parser.add_argument("--peer", help="Python that has torch, transformers, peft, gguf and llama-cpp-python")
+    parser.add_argument("--peer-kind", type=lambda text: tuple(text.split(",")), choices=theirs.KINDS,
+                        help="its fastest kind, e.g. f32,eager, for cases that run one alone (default: measured)")
     parser.add_argument("--install-peer", action="store_true", help="make that Python in build/peer (5 GB: PyPI's torch)")
     parser.add_argument("--work", default=ROOT + "/build/bench", help="folder to work in (default: build/bench)")
     parser.add_argument("--output", help="the results as JSON; written after every case")
@@ -174,7 +179,7 @@ def main():
         with open(options.output, encoding="utf-8") as file:
             results["cases"] = {name: case for name, case in json.load(file)["cases"].items() if "error" not in case}
         kinds = [case["fastest_peer"] for case in results["cases"].values() if case.get("fastest_peer")]
-        bench.fastest = tuple(kinds[0]) if kinds else None
+        bench.fastest = bench.fastest or (tuple(kinds[0]) if kinds else None)
     results.update({"date": datetime.date.today().isoformat(), "machine": machine(), "versions": versions(bench),
                     "data": os.path.basename(bench.data), "steps": bench.steps, "load_before": load()})
     print("{processor}, {processors} processors, {instructions}".format(**results["machine"]))

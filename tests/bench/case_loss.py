@@ -24,7 +24,7 @@ def course(measured):
 
 def peer_run(bench, chosen, valid, init, budget):
     """(valid loss, wall seconds without evaluation, with it, first step's loss, tokens a step)."""
-    steps = 4 if bench.quick else STEPS
+    steps = 2 if bench.quick else STEPS
     program, model = bench.ours.program, bench.ours.model
     train = rows.write(bench.work + "/ids.jsonl", rows.tokenised(program, model, chosen[:8 * steps]))
     ids = rows.write(bench.work + "/valid-ids.jsonl", rows.tokenised(program, model, valid))
@@ -39,9 +39,9 @@ def peer_run(bench, chosen, valid, init, budget):
 
 def our_run(bench, task, target, budget, **run):
     """Train until a validation loss is at most the target."""
-    steps = 8 if bench.quick else MOST_STEPS
+    steps = 4 if bench.quick else MOST_STEPS
     measured = bench.ours.train(dict(task, stop_below=target + 1e-6), steps, run.pop("layout", ours.ONE_RANK),
-                                limit=budget, valid_every=2 if bench.quick else EVERY, **run)
+                                limit=budget, valid_every=1 if bench.quick else EVERY, **run)
     points = course(measured)
     steps_done = [line for line in (json.loads(text) for _, text in measured.lines) if "tokens" in line]
     reached = next((p for p in points if p[1] <= target), None)
@@ -53,9 +53,11 @@ def our_run(bench, task, target, budget, **run):
 
 def loss(bench, budget):
     """Init from text, lr 1e-2, batch 8, both in Forerun's order of rows."""
+    if not bench.text:
+        return {"skipped": "needs rows of text"}, []
     init = rows.ids_of(bench.ours.program, bench.ours.model, [INIT])[0]
     chosen = bench.head(8 * MOST_STEPS)
-    valid = rows.read(bench.data + "/dev.jsonl", VALID_ROWS)
+    valid = rows.read(bench.data + "/dev.jsonl", 8 if bench.quick else VALID_ROWS)
     task = bench.ours.task(rows.write(bench.work + "/loss.jsonl", chosen), length=len(init), batch=bench.unshared,
                            valid=rows.write(bench.work + "/valid.jsonl", valid))
     task["prefix"]["init"] = {"text": INIT}
@@ -72,7 +74,7 @@ def loss(bench, budget):
     if theirs:
         lines.append([theirs["kind"], theirs["steps"], theirs["valid_loss"], theirs["seconds"],
                       theirs["with_validation"], theirs["first_loss"]])
-    report.show(f"loss: seconds to a validation loss of {target:.4f} ({VALID_ROWS} rows), prefix of {len(init)}",
+    report.show(f"loss: seconds to a validation loss of {target:.4f} ({len(valid)} rows), prefix of {len(init)}",
                 ["", "steps", "loss", "s", "with validation", "loss of step 1"], lines)
     fastest = min((run["seconds"] for run in runs.values() if run["seconds"]), default=None)
     ratio = theirs["seconds"] / fastest if theirs and fastest else None

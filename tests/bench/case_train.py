@@ -122,7 +122,7 @@ def ranks(bench, budget):
 
 def shared(bench, budget):
     """Examples a second where targets share their source, prefix of 32."""
-    chosen = rows.grouped(rows.read(bench.data + "/train.jsonl"), 8 * bench.steps)
+    chosen = rows.grouped(rows.read(bench.data + "/train.jsonl"), 8 * bench.steps) if bench.text else []
     if len(chosen) < 8 * bench.steps:
         return {"skipped": "too few rows of the data share a source"}, []
     if not bench.ours.allows("share_sources"):

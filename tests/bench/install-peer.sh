@@ -7,8 +7,8 @@
 set -euo pipefail
 
 folder=$1
-packages=(torch==2.15.0 transformers==5.24.0 peft==0.21.2 gguf==0.19.0 numpy==2.4.6 accelerate==1.15.0)
-llama=llama-cpp-python==0.3.36
+packages=('torch==2.15.0' 'transformers==5.24.0' 'peft==0.21.2' 'gguf==0.19.0' 'numpy==2.4.6' 'accelerate==1.15.0')
+llama='llama-cpp-python==0.3.36'
 
 if ! python3 -m venv "$folder"; then
     echo "error: python3 cannot make a virtual environment at $folder; on Debian: apt-get install python3-venv" >&2

@@ -72,7 +72,7 @@ class Forerun:
         path = os.path.join(self.work, "config.yaml")
         with open(path, "w", encoding="utf-8") as file:
             json.dump(config, file)  # JSON is YAML
-        command = [self.program, "train", path]
+        command = [self.program, "train", path] + (["--resume"] if keep_cache else [])
         if layout.ranks > 1:
             command = ["mpirun", "-n", str(layout.ranks)] + command
         log = os.path.join(self.work, "forerun.log")

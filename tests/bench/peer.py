@@ -22,9 +22,15 @@ TYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
 
 
 def convert(gguf, folder, precision):
-    """Write the weights of a GGUF file as safetensors."""
+    """Write the weights of a GGUF file as safetensors: through a new model, since one that came from GGUF, though
+    widened, counts as quantised and refuses."""
     source, name = os.path.split(os.path.abspath(gguf))
-    model = AutoModelForCausalLM.from_pretrained(source, gguf_file=name, dtype=TYPES[precision])
+    read = AutoModelForCausalLM.from_pretrained(source, gguf_file=name, dtype=TYPES[precision])
+    config = read.config
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    model = AutoModelForCausalLM.from_config(config, dtype=TYPES[precision])
+    model.load_state_dict(read.state_dict())
     model.save_pretrained(folder)
 
 

@@ -16,7 +16,7 @@ def ratios(ours, theirs):
 def bar(figure, demanded, reached, at_most=False):
     """One figure beside the least (or most) demanded; short_by is the missing part of the demand."""
     if reached is None:
-        return {"figure": figure, "demanded": demanded, "reached": None, "met": None}
+        return {"figure": figure, "demanded": demanded, "at_most": at_most, "reached": None, "met": None}
     short = (reached - demanded if at_most else demanded - reached) / demanded
     return {"figure": figure, "demanded": demanded, "at_most": at_most, "reached": round(reached, 4),
             "met": short <= 0, "short_by": round(max(0.0, short), 3)}
@@ -47,7 +47,7 @@ def show_bars(bars):
     """All demands and what became of them."""
     lines = []
     for b in bars:
-        limit = ("at most " if b.get("at_most") else "at least ") + cell(float(b["demanded"]))
+        limit = ("at most " if b["at_most"] else "at least ") + cell(float(b["demanded"]))
         verdict = "not measured" if b["met"] is None else "met" if b["met"] else f"short by {100 * b['short_by']:.0f} %"
         lines.append([b["figure"], limit, b["reached"], verdict])
     if lines:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import report
 
-SLOW = 5  # a runner that needs more of a case's time than one part in this is stopped
+SLOW, LEAST = 5, 90.0  # a runner that needs more than a fifth of a case's time, and than 90 s, is stopped
 
 
 @dataclass
@@ -55,7 +55,7 @@ def alternate(runners, n_rounds, budget, log=print):
         for name, runner in runners.items():
             if number > 0 and not samples[name]:
                 continue
-            limit = max(10.0, budget / SLOW)
+            limit = max(LEAST, budget / SLOW)
             result = runner(limit)
             if result is None:
                 notes.append(f"{name}: not finished in {limit:.0f} s")

@@ -34,8 +34,13 @@ class Peer:
         """The model as safetensors, the peer's own format, which loads fastest; converted once, not timed."""
         folder = os.path.join(self.work, "peer-model-" + precision)
         if not os.path.exists(folder + "/config.json"):
-            subprocess.run([self.python, HERE + "/peer.py", "convert", self.gguf, folder, precision], check=True,
-                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            log = folder + ".log"
+            with open(log, "w", encoding="utf-8") as output:
+                code = subprocess.call([self.python, HERE + "/peer.py", "convert", self.gguf, folder + ".tmp", precision],
+                                       stdout=output, stderr=output)
+            if code != 0:
+                raise RuntimeError(f"the peer could not read the model: {process.last_words(log)}")
+            os.rename(folder + ".tmp", folder)
         return folder
 
     def train(self, kind, rows, steps, length=32, limit=600.0, valid=None, init=None):
