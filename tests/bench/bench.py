@@ -24,7 +24,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 # name -> (function, seconds it may take, more or less: whole rounds are finished)
 CASES = {"start": (case_memory.start, 60), "train": (case_train.train, 480), "ranks": (case_train.ranks, 150),
          "shared": (case_train.shared, 200), "loss": (case_loss.loss, 360), "memory": (case_memory.memory, 180),
-         "generate": (case_programs.generate, 120), "save": (case_programs.save, 90)}
+         "generate": (case_programs.generate, 120), "save": (case_programs.save, 180)}
 QUIET = 0.5  # load average of a machine that may be measured
 
 
@@ -34,7 +34,7 @@ class Bench:
     def __init__(self, options):
         self.root, self.work, self.data = ROOT, os.path.abspath(options.work), os.path.abspath(options.data)
         os.makedirs(self.work, exist_ok=True)
-        self.quick, self.target = options.quick, options.target
+        self.quick, self.target, self.patience = options.quick, options.target, options.patience
         self.steps, self.rounds = options.steps, options.rounds
         self.gemm = os.path.join(os.path.dirname(os.path.realpath(options.program)), "tests", "bench_gemm")
         self.ours = ours.Forerun(options.program, options.model, self.work)
@@ -88,6 +88,7 @@ def parse():
     parser.add_argument("--steps", type=int, default=6, help="steps of a run; the first is not counted")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of Forerun and peer alternately")
     parser.add_argument("--target", type=float, help="case loss: validation loss to reach (default: the peer's)")
+    parser.add_argument("--patience", type=float, default=1.0, help="times each case's time limits, for slow machines")
     parser.add_argument("--quick", action="store_true", help="2 steps, 1 round: does it run?")
     options = parser.parse_args()
     unknown = [name for name in options.case.split(",") if name not in CASES]
@@ -147,10 +148,11 @@ def versions(bench):
 def run_case(bench, name, results):
     """One case; its failure is its result."""
     function, budget = CASES[name]
-    bench.log(f"case {name}, about {budget} s at most")
+    budget *= bench.patience
+    bench.log(f"case {name}, about {budget:.0f} s at most")
     began, before = time.monotonic(), load()
     try:
-        found, bars = function(bench, float(budget))
+        found, bars = function(bench, budget)
     except Exception as error:  # the other cases are worth having
         traceback.print_exc(limit=3)
         found, bars = {"error": str(error)}, []

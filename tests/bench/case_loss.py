@@ -46,7 +46,8 @@ def our_run(bench, task, target, budget, **run):
     steps_done = [line for line in (json.loads(text) for _, text in measured.lines) if "tokens" in line]
     reached = next((p for p in points if p[1] <= target), None)
     return {"points": [[step, round(loss, 4), round(wall, 2)] for step, loss, wall, _ in points],
-            "first_loss": steps_done[0]["loss"], "tokens": [line["tokens"] for line in steps_done],
+            "finished": measured.finished,
+            "first_loss": steps_done[0]["loss"] if steps_done else None, "tokens": [line["tokens"] for line in steps_done],
             "reached_at": reached and reached[0], "with_validation": reached and reached[2],
             "seconds": reached and reached[3], "peak_mib": round(measured.peak_mib), "cpu_seconds": round(measured.cpu, 1)}
 
@@ -69,7 +70,7 @@ def loss(bench, budget):
         return {"skipped": "needs --peer or --target LOSS"}, []
     runs = {layout.name: our_run(bench, task, target, 0.2 * budget, layout=layout)
             for layout in (ours.ONE_RANK, ours.REPLICAS)}
-    lines = [[name, run["reached_at"], run["points"][-1][1], run["seconds"], run["with_validation"], run["first_loss"]]
+    lines = [[name, run["reached_at"], run["points"][-1][1] if run["points"] else None, run["seconds"], run["with_validation"], run["first_loss"]]
              for name, run in runs.items()]
     if theirs:
         lines.append([theirs["kind"], theirs["steps"], theirs["valid_loss"], theirs["seconds"],

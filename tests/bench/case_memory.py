@@ -37,14 +37,18 @@ def memory(bench, budget):
                                               precision="bf16", limit=max(20.0, budget / 4), **extra))
 
     full = run(1024, None, None)
+    if full is None:
+        raise RuntimeError("two steps at full speed took too long")
     tries = []
     for weights, recompute in settings(bench):
         for tokens in MICROBATCHES[-1:] if bench.quick else MICROBATCHES:
             if time.monotonic() - began < budget:
                 got = run(tokens, weights, recompute)
+                if got is None:
+                    continue
                 tries.append({"weights": weights or "bf16", "recompute": recompute or "none", "microbatch_tokens": tokens,
                               "peak_mib": round(got.peak_mib), "speed": got.tokens_per_second / full.tokens_per_second})
-    again = run(1024, None, None)  # a machine that became slower or faster meanwhile shows here
+    again = run(1024, None, None) or full  # a machine that became slower or faster meanwhile shows here
     report.show(f"memory: full speed {full.tokens_per_second:.0f} tokens/s, {full.peak_mib:.0f} MiB; again at the end "
                 f"{again.tokens_per_second:.0f}", ["weights", "recompute", "microbatch", "peak MiB", "of full speed"],
                 [list(t.values()) for t in tries])

@@ -1,15 +1,20 @@
 """Cases generate and save: programs of their own beside this one, which print a JSON object as their last line."""
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
 
+import ours
 import report
 import rows
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 STORY = "Write a long story about a lighthouse keeper who finds a message in a bottle."
+BARS = [("decode_over_llama", "decode, greedy, 1 row, over llama.cpp's", 1.0),
+        ("prompt_over_llama", "prompt processing, over llama.cpp's", 2.5),
+        ("own_prefixes_over_one", "16 rows with 16 prefixes over 16 with one", 0.95)]
 FEW, MANY, LONG = 16, 144, 480  # tokens generated, tokens of the long prompt
 
 
@@ -18,18 +23,13 @@ def last_object(command, budget, **environment):
     run = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=budget, check=True,
                          env=dict(os.environ, **environment))
     *shown, last = run.stdout.strip().splitlines()
-    print("\n" + "\n".join("  " + line for line in shown))
+    print("".join("\n  " + line for line in shown))
     return json.loads(last)
 
 
-def bars_of(found, wanted):
-    """wanted: (key, figure, demanded, at most)."""
-    return [report.bar(figure, demanded, found.get(key), at_most) for key, figure, demanded, at_most in wanted]
-
-
-GENERATE_BARS = [("decode_over_llama", "decode, greedy, 1 row, over llama.cpp's", 1.0, False),
-                 ("prompt_over_llama", "prompt processing, over llama.cpp's", 2.5, False),
-                 ("own_prefixes_over_one", "16 rows with 16 prefixes over 16 with one", 0.95, False)]
+def bars_of(found):
+    """The demands on generation; what was not measured counts as such."""
+    return [report.bar(figure, demanded, found.get(key)) for key, figure, demanded in BARS]
 
 
 def seconds_of(bench, prompt, tokens):
@@ -38,7 +38,7 @@ def seconds_of(bench, prompt, tokens):
                "--prompt", prompt, "--max-new-tokens", str(tokens)]
     began = time.monotonic()
     run = subprocess.run(command, capture_output=True, text=True, check=True,
-                         env=dict(os.environ, OMP_WAIT_POLICY="active", OMP_PROC_BIND="true"))
+                         env=dict(os.environ, **ours.ALONE))
     seconds = time.monotonic() - began
     return seconds, len(rows.ids_of(bench.ours.program, bench.ours.model, [run.stdout])[0])
 
@@ -61,7 +61,7 @@ def generate(bench, budget):
         command = [sys.executable, script, "--forerun", bench.ours.program, "--model", bench.ours.model]
         command += (["--peer", bench.peer.python] if bench.peer else []) + (["--quick"] if bench.quick else [])
         found = last_object(command, budget)
-        return found, bars_of(found, GENERATE_BARS)
+        return found, bars_of(found)
     mine, theirs, began = [], [], time.monotonic()
     while not mine or (len(mine) < bench.rounds and time.monotonic() - began < budget):
         mine.append(our_rates(bench))
@@ -76,14 +76,15 @@ def generate(bench, budget):
             found[what + "_over_llama"] = report.ratios([m[i] for m in mine], [t[what] for t in theirs])[1]
         lines.append(["llama.cpp", found["llama_decode"], found["llama_prompt"]])
     report.show("generate: tokens/s, one row, greedy", ["", "decode", "prompt"], lines)
-    return found, bars_of(found, GENERATE_BARS)
+    return found, bars_of(found)
 
 
 def save(bench, budget):
-    """A checkpoint at every step against none."""
-    script = HERE + "/save.sh"
-    if not os.path.exists(script):
-        return {"skipped": "there is no tests/bench/save.sh"}, []
-    found = last_object(["bash", script], budget, FORERUN=bench.ours.program, SOURCE=bench.root,
-                        FORERUN_MODEL=bench.ours.model)
-    return found, bars_of(found, [("share", "checkpoint at every step, share of wall time", 0.01, True)])
+    """A checkpoint at every step against none, prefix of 128."""
+    script = HERE + "/save.py"
+    if not (os.path.exists(script) and bench.text):
+        return {"skipped": "needs tests/bench/save.py and rows of text"}, []
+    found = last_object([sys.executable, script, "--program", bench.ours.program, "--data", bench.data, "--dir", bench.work,
+                         "--steps", "2" if bench.quick else "12", "--rounds", str(bench.rounds)], budget, **ours.ALONE)
+    share = statistics.median(found["critical_share"])
+    return found, [report.bar("checkpoint at every step, share of wall time", 0.01, share, at_most=True)]

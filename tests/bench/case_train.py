@@ -132,8 +132,8 @@ def shared(bench, budget):
     mine = {"Forerun, same order, nothing shared": our_runner(bench, plain, "bf16")}
     same = bench.ours.task(path, batch={"share_sources": True})
     mine["Forerun, same order, sources shared in a step"] = our_runner(bench, same, "bf16")
-    if bench.ours.allows("order", "source"):
-        by_source = bench.ours.task(path, batch={"share_sources": True, "order": "source"})
+    if bench.ours.allows("order", "by_source"):
+        by_source = bench.ours.task(path, batch={"share_sources": True, "order": "by_source"})
         mine["Forerun, order by source"] = our_runner(bench, by_source, "bf16")
     peers = peer_runners(bench, chosen)
     if bench.fastest in theirs.KINDS:

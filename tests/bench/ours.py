@@ -59,7 +59,7 @@ class Forerun:
         return task
 
     def train(self, task, steps, layout=ONE_RANK, limit=600.0, keep_cache=False, weights=None, **run):
-        """One measured run; its folder stays until the next. Raises where Forerun fails or takes too long."""
+        """One measured run; its folder stays until the next. Stopped at the limit it tells of the steps it did."""
         folder = os.path.join(self.work, "run")
         caches = glob.glob(folder + "/tokens-*.cache")
         for path in glob.glob(folder + "/*"):
@@ -78,8 +78,6 @@ class Forerun:
         log = os.path.join(self.work, "forerun.log")
         measured = process.measure(command, self.program, folder + "/metrics.jsonl", log,
                                    dict(os.environ, **(ALONE if layout.ranks == 1 else SHARED)), limit)
-        if not measured.finished:
-            raise RuntimeError(f"Forerun was not finished in {limit:.0f} s ({layout.name})")
-        if measured.code != 0:
+        if measured.finished and measured.code != 0:
             raise RuntimeError(f"Forerun ended with {measured.code} ({layout.name}): {process.last_words(log)}")
         return measured

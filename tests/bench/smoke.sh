@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The benchmark runs from start to end without its peer, its JSON has what it promises, and bad options are refused.
 # Says nothing of speed.
-. "${SOURCE:?}/tests/e2e/common.sh"
+. "$(dirname "$0")/../e2e/common.sh"
 
 make_tiny
 mkdir "$work/data"
