@@ -23,7 +23,7 @@ import theirs
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # name -> (function, seconds it may take, more or less: whole rounds are finished)
 CASES = {"start": (case_memory.start, 60), "train": (case_train.train, 480), "ranks": (case_train.ranks, 150),
-         "shared": (case_train.shared, 200), "loss": (case_loss.loss, 360), "memory": (case_memory.memory, 180),
+         "shared": (case_train.shared, 200), "loss": (case_loss.loss, 330), "memory": (case_memory.memory, 180),
          "generate": (case_programs.generate, 120), "save": (case_programs.save, 180)}
 QUIET = 0.5  # load average of a machine that may be measured
 
@@ -42,6 +42,7 @@ class Bench:
         self.peer = theirs.Peer(options.peer, options.model, self.work) if options.peer else None
         self.text = "source" in self.head(1)[0]
         self.fastest = options.peer_kind
+        self.layout = ours.REPLICAS  # of single tasks the fastest; case train finds out
         self.unshared = {"share_sources": False} if self.ours.allows("share_sources") else {}
 
     def head(self, count):
@@ -75,7 +76,8 @@ def parse():
     models = os.environ.get("FORERUN_MODELS", ROOT + "/models")
     parser = argparse.ArgumentParser(prog="run.sh", description=__doc__, epilog="cases: " + ", ".join(CASES))
     parser.add_argument("--case", default=",".join(CASES), help="names with commas between (default: all)")
-    parser.add_argument("--data", help="folder of train.jsonl and dev.jsonl with source and target (default: the Debian task)")
+    parser.add_argument("--data", help="folder of train.jsonl and dev.jsonl, rows of a source and a target (default: "
+                        "the Debian task)")
     parser.add_argument("--model", help="GGUF file or folder (default: SmolLM2-135M)")
     parser.add_argument("--program", help="forerun of a built tree (default: the release preset, built now)")
     parser.add_argument("--peer", help="Python that has torch, transformers, peft, gguf and llama-cpp-python")

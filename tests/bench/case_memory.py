@@ -15,13 +15,9 @@ MICROBATCHES = (512, 256, 128, 64)
 
 def settings(bench):
     """(weights, recompute) worth trying with the keys that this build has."""
-    has_recompute = bench.ours.allows("recompute")
-    found = []
-    for weights in (None, "quantised"):
-        if weights is None or bench.ours.allows("weights", weights):
-            found += [(weights, None)]
-            found += [(weights, kind) for kind in ("mlp", "layer") if has_recompute and bench.ours.allows("recompute", kind)]
-    return found
+    held = [None] + [w for w in ("quantised",) if bench.ours.allows("weights", w)]
+    again = [None] + [r for r in ("mlp", "layer") if bench.ours.allows("recompute", r)]
+    return [(weights, recompute) for weights in held for recompute in again]
 
 
 def memory(bench, budget):
@@ -46,8 +42,8 @@ def memory(bench, budget):
                 got = run(tokens, weights, recompute)
                 if got is None:
                     continue
-                tries.append({"weights": weights or "bf16", "recompute": recompute or "none", "microbatch_tokens": tokens,
-                              "peak_mib": round(got.peak_mib), "speed": got.tokens_per_second / full.tokens_per_second})
+                tries.append({"weights": weights or "bf16", "recompute": recompute or "none",
+                              "microbatch_tokens": tokens, "peak_mib": round(got.peak_mib), "speed": got.tokens_per_second / full.tokens_per_second})
     again = run(1024, None, None) or full  # a machine that became slower or faster meanwhile shows here
     report.show(f"memory: full speed {full.tokens_per_second:.0f} tokens/s, {full.peak_mib:.0f} MiB; again at the end "
                 f"{again.tokens_per_second:.0f}", ["weights", "recompute", "microbatch", "peak MiB", "of full speed"],

@@ -34,7 +34,7 @@ def bars_of(found):
 
 def seconds_of(bench, prompt, tokens):
     """(seconds, tokens generated) of the generate command, start-up included."""
-    command = [bench.ours.program, "generate", "--model", bench.ours.model, "--threads", "2", "--template", "{source}\n{target}",
+    command = [bench.ours.program, "generate", "--model", bench.ours.model, "--threads", "2", "--template", rows.TEMPLATE,
                "--prompt", prompt, "--max-new-tokens", str(tokens)]
     began = time.monotonic()
     run = subprocess.run(command, capture_output=True, text=True, check=True,
@@ -66,8 +66,8 @@ def generate(bench, budget):
     while not mine or (len(mine) < bench.rounds and time.monotonic() - began < budget):
         mine.append(our_rates(bench))
         if bench.peer:
-            theirs.append(last_object([bench.peer.python, HERE + "/peer_llama.py", bench.ours.model, str(LONG), str(MANY)],
-                                      budget))
+            theirs.append(last_object([bench.peer.python, HERE + "/peer_llama.py", bench.ours.model, str(LONG),
+                                       str(MANY)], budget))
     found = {"decode": report.spread(m[0] for m in mine), "prompt": report.spread(m[1] for m in mine)}
     lines = [["Forerun", found["decode"], found["prompt"]]]
     if theirs:

@@ -82,6 +82,8 @@ def train(bench, budget):
     peers = peer_runners(bench, chosen)
     samples, notes = rounds.alternate(interleave(mine, peers), bench.rounds, budget, bench.log)
     bf16 = best_of(samples, [name for name in mine if "bf16" in name])
+    single = best_of(samples, [name_of("bf16", layout) for layout in (ours.ONE_RANK, ours.REPLICAS)])
+    bench.layout = next((run[1] for run in runs if name_of(*run) == single), bench.layout)
     fastest, f32 = best_of(samples, peers), best_of(samples, [name for name in peers if "f32" in name])
     if peers:
         for name in peers:
