@@ -83,7 +83,8 @@ def parse():
     parser.add_argument("--peer", help="Python that has torch, transformers, peft, gguf and llama-cpp-python")
     parser.add_argument("--peer-kind", type=lambda text: tuple(text.split(",")), choices=theirs.KINDS,
                         help="its fastest kind, e.g. f32,eager, for cases that run one alone (default: measured)")
-    parser.add_argument("--install-peer", action="store_true", help="make that Python in build/peer (5 GB: PyPI's torch)")
+    parser.add_argument("--install-peer", action="store_true",
+                        help="make that Python in build/peer, or where --peer says (6 GB: PyPI's torch)")
     parser.add_argument("--work", default=ROOT + "/build/bench", help="folder to work in (default: build/bench)")
     parser.add_argument("--output", help="the results as JSON; written after every case")
     parser.add_argument("--resume", action="store_true", help="leave out cases that --output has already")

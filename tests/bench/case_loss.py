@@ -42,7 +42,8 @@ def peer_run(bench, chosen, valid, init, budget):
 def our_run(bench, task, target, budget):
     """Train until a validation loss is at most the target."""
     steps, every = (4, 1) if bench.quick else (MOST_STEPS, EVERY)
-    measured = bench.ours.train(dict(task, stop_below=target + 1e-6), steps, bench.layout, limit=budget, valid_every=every)
+    task = dict(task, stop_below=target + 1e-6)
+    measured = bench.ours.train(task, steps, bench.layout, limit=budget, valid_every=every)
     points = course(measured)
     done = rounds.steps_of(measured)
     at, _, wall, alone = next((p for p in points if p[1] <= target), (None, None, None, None))

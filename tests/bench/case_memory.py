@@ -22,14 +22,14 @@ def settings(bench):
 
 def memory(bench, budget):
     """Peak memory of training against microbatch size, recomputation and how weights are held."""
-    chosen = bench.head(8 * bench.steps)
-    task = bench.ours.task(rows.write(bench.work + "/head.jsonl", chosen), batch=bench.unshared)
+    steps = min(bench.steps, 4)
+    task = bench.ours.task(rows.write(bench.work + "/head.jsonl", bench.head(8 * steps)), batch=bench.unshared)
     began = time.monotonic()
 
     def run(tokens, weights, recompute):
         batch = dict(task["batch"], microbatch_tokens=tokens)
         extra = {"recompute": recompute} if recompute else {}
-        return rounds.sample(bench.ours.train(dict(task, batch=batch), bench.steps, ours.ONE_RANK, weights=weights,
+        return rounds.sample(bench.ours.train(dict(task, batch=batch), steps, ours.ONE_RANK, weights=weights,
                                               precision="bf16", limit=max(20.0, budget / 4), **extra))
 
     full = run(1024, None, None)
@@ -43,7 +43,8 @@ def memory(bench, budget):
                 if got is None:
                     continue
                 tries.append({"weights": weights or "bf16", "recompute": recompute or "none",
-                              "microbatch_tokens": tokens, "peak_mib": round(got.peak_mib), "speed": got.tokens_per_second / full.tokens_per_second})
+                              "microbatch_tokens": tokens, "peak_mib": round(got.peak_mib),
+                              "speed": round(got.tokens_per_second / full.tokens_per_second, 3)})
     again = run(1024, None, None) or full  # a machine that became slower or faster meanwhile shows here
     report.show(f"memory: full speed {full.tokens_per_second:.0f} tokens/s, {full.peak_mib:.0f} MiB; again at the end "
                 f"{again.tokens_per_second:.0f}", ["weights", "recompute", "microbatch", "peak MiB", "of full speed"],

@@ -34,8 +34,8 @@ def bars_of(found):
 
 def seconds_of(bench, prompt, tokens):
     """(seconds, tokens generated) of the generate command, start-up included."""
-    command = [bench.ours.program, "generate", "--model", bench.ours.model, "--threads", "2", "--template", rows.TEMPLATE,
-               "--prompt", prompt, "--max-new-tokens", str(tokens)]
+    command = [bench.ours.program, "generate", "--model", bench.ours.model, "--threads", "2", "--prompt", prompt,
+               "--template", rows.TEMPLATE, "--max-new-tokens", str(tokens)]
     began = time.monotonic()
     run = subprocess.run(command, capture_output=True, text=True, check=True,
                          env=dict(os.environ, **ours.ALONE))
@@ -84,7 +84,8 @@ def save(bench, budget):
     script = HERE + "/save.py"
     if not (os.path.exists(script) and bench.text):
         return {"skipped": "needs tests/bench/save.py and rows of text"}, []
-    found = last_object([sys.executable, script, "--program", bench.ours.program, "--data", bench.data, "--dir", bench.work,
-                         "--steps", "2" if bench.quick else "12", "--rounds", str(bench.rounds)], budget, **ours.ALONE)
+    command = [sys.executable, script, "--program", bench.ours.program, "--data", bench.data, "--dir", bench.work,
+               "--steps", "2" if bench.quick else "12", "--rounds", str(bench.rounds)]
+    found = last_object(command, budget, **ours.ALONE)
     share = statistics.median(found["critical_share"])
     return found, [report.bar("checkpoint at every step, share of wall time", 0.01, share, at_most=True)]

@@ -90,18 +90,18 @@ def train(bench, budget):
             check_same_rows(samples, name_of(*LAYOUTS[0]), name)
         bench.remember_fastest(fastest)
     bounds = limits(bench, samples[bf16][0].target_share)
-    report.show("train: batch 8, prefix of 32, no shared sources", rounds.HEADER,
-                [rounds.table_line(name, part) for name, part in samples.items()])
-    result = {"runs": {name: rounds.summary(part) for name, part in samples.items()}, "notes": notes, "limits": bounds,
-              "ours": bf16, "peer_fastest": fastest, "peer_f32": f32, "against_fastest": against(samples, bf16, fastest),
-              "against_f32": against(samples, bf16, f32)}
+    rounds.show("train: batch 8, prefix of 32, no shared sources", samples, notes)
+    result = {"runs": {name: rounds.summary(part) for name, part in samples.items()}, "notes": notes,
+              "limits": bounds, "ours": bf16, "peer_fastest": fastest, "peer_f32": f32,
+              "against_fastest": against(samples, bf16, fastest), "against_f32": against(samples, bf16, f32)}
     bars = [report.bar("training, bf16, over the peer's fastest", 2.5, middle(result["against_fastest"])),
             report.bar("training, bf16, over the peer's f32", 4.3, middle(result["against_f32"]))]
     if bounds:
         reached = report.spread(rounds.rates(samples[bf16]))[1] / bounds["bf16"]["limit_tokens_per_second"]
         result["fraction_of_limit"] = round(reached, 3)
-        print("  limit by matrix products, bf16: {limit_tokens_per_second} tokens/s ({weighted_gflops} GFLOP/s over the "
-              "shapes, fastest shape {peak_gflops}; {gflop_per_token} GFLOP a token)".format(**bounds["bf16"]))
+        print("  limit by matrix products, bf16: {limit_tokens_per_second} tokens/s = {weighted_gflops} GFLOP/s over all "
+              "shapes\n  (the fastest: {peak_gflops}) / {gflop_per_token} GFLOP a token: {formula}"
+              .format(**bounds["bf16"]))
         bars.append(report.bar("training, bf16, of the limit by matrix products", 0.75, reached))
     return result, bars
 
@@ -113,7 +113,7 @@ def ranks(bench, budget):
     layouts = (ours.ONE_RANK, ours.STAGES, ours.REPLICAS)
     mine = {layout.name: our_runner(bench, task, "bf16", layout) for layout in layouts}
     samples, notes = rounds.alternate(mine, bench.rounds + 2, budget, bench.log)
-    report.show("ranks: bf16", rounds.HEADER, [rounds.table_line(name, part) for name, part in samples.items()])
+    rounds.show("ranks: bf16", samples, notes)
     result = {"runs": {name: rounds.summary(part) for name, part in samples.items()}, "notes": notes}
     bars = []
     for layout in layouts[1:]:
@@ -141,8 +141,7 @@ def shared(bench, budget):
     if bench.fastest in theirs.KINDS:
         peers = {name: run for name, run in peers.items() if name == theirs.name_of(bench.fastest)}
     samples, notes = rounds.alternate(interleave(mine, peers), bench.rounds, budget, bench.log)
-    report.show("shared: batch 8, prefix of 32, whole sources", rounds.HEADER,
-                [rounds.table_line(name, part) for name, part in samples.items()])
+    rounds.show("shared: batch 8, prefix of 32, whole sources", samples, notes)
     best, fastest = best_of(samples, mine), best_of(samples, peers)
     what = "examples_per_second"
     result = {"runs": {name: rounds.summary(part) for name, part in samples.items()}, "notes": notes, "ours": best,

@@ -7,7 +7,7 @@ SHAPES = {"qkv": 960 * WIDTH, "attention out": WIDTH * WIDTH, "gate+up": 3072 * 
 HEAD = VOCABULARY * WIDTH
 PARAMETERS = LAYERS * sum(SHAPES.values())  # N of the layers' linear maps, 106 million
 FORMULA = "4 N FLOPs a token (N = 106 million: a product forward, one backward) + 4 x 49152 x 576 a target token"
-LINE = re.compile(r"^(qkv|attention out|gate\+up|down|head) +\S+ +(f32|bf16) +(forward|backward) .* us +([\d.]+) GFLOP/s")
+LINE = re.compile(r"^(qkv|attention out|gate\+up|down|head) +\S+ +(f32|bf16) +(forward|backward) .* ([\d.]+) GFLOP/s")
 
 
 def measure(program, quick=False):

@@ -80,6 +80,13 @@ def table_line(name, samples):
             max(s.peak_mib for s in samples)]
 
 
+def show(title, samples, notes):
+    """All runners' samples, and what went otherwise than planned."""
+    report.show(title, HEADER, [table_line(name, part) for name, part in samples.items()])
+    for note in notes:
+        print("  " + note)
+
+
 def summary(samples):
     """The same for JSON."""
     if not samples:

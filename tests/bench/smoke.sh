@@ -38,7 +38,8 @@ import json, sys
 sys.path.insert(0, sys.argv[1])
 import rows
 
-examples = [len(row["source_ids"]) + len(target) for row in rows.read(sys.argv[2] + "/head.jsonl") for target in row["target_ids"]]
+head = rows.read(sys.argv[2] + "/head.jsonl")
+examples = [len(row["source_ids"]) + len(target) for row in head for target in row["target_ids"]]
 order = rows.shuffled(len(examples))
 steps = [line for line in rows.read(sys.argv[2] + "/run/metrics.jsonl") if "tokens" in line]
 assert len(steps) == 2

@@ -36,8 +36,8 @@ class Peer:
         if not os.path.exists(folder + "/config.json"):
             log = folder + ".log"
             with open(log, "w", encoding="utf-8") as output:
-                code = subprocess.call([self.python, HERE + "/peer.py", "convert", self.gguf, folder + ".tmp", precision],
-                                       stdout=output, stderr=output)
+                command = [self.python, HERE + "/peer.py", "convert", self.gguf, folder + ".tmp", precision]
+                code = subprocess.call(command, stdout=output, stderr=output)
             if code != 0:
                 raise RuntimeError(f"the peer could not read the model: {process.last_words(log)}")
             os.rename(folder + ".tmp", folder)
