@@ -1,4 +1,7 @@
-"""Cases generate and save: programs of their own beside this one, which print a JSON object as their last line."""
+"""Cases generate and save: programs of their own beside this one, which print a JSON object as their last line.
+
+generate.py --forerun PROGRAM --model MODEL [--peer PYTHON] [--quick]: decode_over_llama, prompt_over_llama (with a
+peer) and own_prefixes_over_one are compared with what is demanded; without that file the generate command is timed."""
 import json
 import os
 import statistics

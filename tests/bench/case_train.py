@@ -80,7 +80,7 @@ def train(bench, budget):
     runs = LAYOUTS[:2] if bench.quick else LAYOUTS
     mine = {name_of(*run): our_runner(bench, task, *run) for run in runs}
     peers = peer_runners(bench, chosen)
-    samples, notes = rounds.alternate(interleave(mine, peers), bench.rounds, budget, bench.log)
+    samples, notes = rounds.alternate(interleave(mine, peers), bench.rounds, budget, bench.log, peers)
     bf16 = best_of(samples, [name for name in mine if "bf16" in name])
     single = best_of(samples, [name_of("bf16", layout) for layout in (ours.ONE_RANK, ours.REPLICAS)])
     bench.layout = next((run[1] for run in runs if name_of(*run) == single), bench.layout)
@@ -99,8 +99,8 @@ def train(bench, budget):
     if bounds:
         reached = report.spread(rounds.rates(samples[bf16]))[1] / bounds["bf16"]["limit_tokens_per_second"]
         result["fraction_of_limit"] = round(reached, 3)
-        print("  limit by matrix products, bf16: {limit_tokens_per_second} tokens/s = {weighted_gflops} GFLOP/s over all "
-              "shapes\n  (the fastest: {peak_gflops}) / {gflop_per_token} GFLOP a token: {formula}"
+        print("  limit by matrix products, bf16: {limit_tokens_per_second} tokens/s = {weighted_gflops} GFLOP/s over\n"
+              "  all shapes (the fastest: {peak_gflops}) / {gflop_per_token} GFLOP a token: {formula}"
               .format(**bounds["bf16"]))
         bars.append(report.bar("training, bf16, of the limit by matrix products", 0.75, reached))
     return result, bars
@@ -140,7 +140,7 @@ def shared(bench, budget):
     peers = peer_runners(bench, chosen)
     if bench.fastest in theirs.KINDS:
         peers = {name: run for name, run in peers.items() if name == theirs.name_of(bench.fastest)}
-    samples, notes = rounds.alternate(interleave(mine, peers), bench.rounds, budget, bench.log)
+    samples, notes = rounds.alternate(interleave(mine, peers), bench.rounds, budget, bench.log, peers)
     rounds.show("shared: batch 8, prefix of 32, whole sources", samples, notes)
     best, fastest = best_of(samples, mine), best_of(samples, peers)
     what = "examples_per_second"

@@ -19,6 +19,7 @@ class Sample:
     wall: float
     cpu: float
     peak_mib: float
+    finished: bool
 
 
 def steps_of(measured):
@@ -36,33 +37,45 @@ def sample(measured, examples=8):
     tokens = [step["tokens"] for step in steps]
     return Sample(sum(step["tokens"] for step in kept) / seconds, examples * len(kept) / seconds, tokens,
                   sum(step.get("target_tokens", 0) for step in steps) / sum(tokens), seconds,
-                  measured.wall, measured.cpu, measured.peak_mib)
+                  measured.wall, measured.cpu, measured.peak_mib, measured.finished)
 
 
-def alternate(runners, n_rounds, budget, log=print):
-    """runners: name -> function(limit in seconds) -> Sample or None, which means not finished: it is then left out.
+def run_once(name, runner, limit, notes):
+    """[sample], or [] if not even two steps were done in time; a note if it was stopped."""
+    result = runner(limit)
+    if result is None or not result.finished:
+        done = len(result.tokens) if result else "fewer than 2"
+        notes.append(f"{name}: not finished in {limit:.0f} s, {done} steps done")
+    return [result] if result else []
+
+
+def worth_repeating(samples, rivals):
+    """Names that finished, less those rivals that the best of them beats twofold."""
+    rate = {name: part[-1].tokens_per_second for name, part in samples.items() if part}
+    best = max((rate[name] for name in rivals if name in rate), default=0.0)
+    return [name for name in rate if name not in rivals or rate[name] > best / 2]
+
+
+def alternate(runners, n_rounds, budget, log=print, rivals=()):
+    """runners: name -> function(limit in seconds) -> Sample or None. Of the rivals only the fastest matters.
 
     Returns name -> list of samples, one a round, and notes. Every runner runs once even if the budget is spent;
     no round is begun that would go beyond it."""
     samples, notes = {name: [] for name in runners}, []
-    began = time.monotonic()
-    last = 0.0
+    names, began, last = list(runners), time.monotonic(), 0.0
     for number in range(n_rounds):
         start = time.monotonic()
         if number > 0 and start - began + last > budget:
             notes.append(f"{number} of {n_rounds} rounds in {budget:.0f} s")
             break
-        for name, runner in runners.items():
-            if number > 0 and not samples[name]:
-                continue
-            limit = max(LEAST, budget / SLOW)
-            result = runner(limit)
-            if result is None:
-                notes.append(f"{name}: not finished in {limit:.0f} s")
-                samples[name] = []
-            else:
-                samples[name].append(result)
-                log(f"    round {number + 1}: {name}: {result.tokens_per_second:.0f} tokens/s")
+        for name in names:
+            samples[name] += run_once(name, runners[name], max(LEAST, budget / SLOW), notes)
+            if samples[name]:
+                log(f"    round {number + 1}: {name}: {samples[name][-1].tokens_per_second:.0f} tokens/s")
+        if number == 0:
+            names = worth_repeating(samples, rivals)
+            notes += [f"{name}: one round only, it is too slow" for name in runners
+                      if samples[name] and name not in names]
         last = time.monotonic() - start
     return samples, notes
 
