@@ -81,7 +81,7 @@ def parse():
     parser.add_argument("--model", help="GGUF file or folder (default: SmolLM2-135M)")
     parser.add_argument("--program", help="forerun of a built tree (default: the release preset, built now)")
     parser.add_argument("--peer", help="Python that has torch, transformers, peft, gguf and llama-cpp-python")
-    parser.add_argument("--peer-kind", type=lambda text: tuple(text.split(",")), choices=theirs.KINDS,
+    parser.add_argument("--peer-kind", metavar="KIND", type=lambda text: tuple(text.split(",")), choices=theirs.KINDS,
                         help="its fastest kind, e.g. f32,eager, for cases that run one alone (default: measured)")
     parser.add_argument("--install-peer", action="store_true",
                         help="make that Python in build/peer, or where --peer says (6 GB: PyPI's torch)")

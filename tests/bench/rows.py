@@ -62,7 +62,10 @@ def ids_of(program, model, texts, special=False):
 
 
 def tokenised(program, model, rows):
-    """Rows of ids, as the template and the end token make them: source and what follows it as one string."""
+    """Rows of ids, as the template and the end token make them: source and what follows it as one string. Rows of
+    ids stay as they are."""
+    if "source_ids" in rows[0]:
+        return rows
     end = ids_of(program, model, [END], special=True)[0]
     sources = ids_of(program, model, [row["source"] + "\n" for row in rows])
     targets = ids_of(program, model, [row["target"] for row in rows])

@@ -1,11 +1,16 @@
 #!/usr/bin/env bash
-# The benchmark runs from start to end without its peer, its JSON has what it promises, and bad options are refused.
-# Says nothing of speed.
+# The benchmark runs from start to end without its peer and with one that only plays it, its JSON has what it promises,
+# and bad options are refused. Says nothing of speed.
 . "$(dirname "$0")/../e2e/common.sh"
 
 make_tiny
 mkdir "$work/data"
-cp "$rows" "$work/data/train.jsonl"
+python3 - "$rows" >"$work/data/train.jsonl" <<'PY'
+import json, sys
+
+for row in map(json.loads, open(sys.argv[1], encoding="utf-8")):
+    print(json.dumps(dict(row, target_ids=row["target_ids"][0])))
+PY
 bench() {
     bash "$SOURCE/tests/bench/run.sh" --quick --program "$FORERUN" --model "$model" --data "$work/data" \
         --work "$work/bench" --output "$work/results.json" "$@"
@@ -31,23 +36,45 @@ for bar in (bar for case in results["cases"].values() for bar in case["bars"]):
     assert bar["met"] is None or bar["reached"] > 0, bar
 PY
 
-# the order of examples that the peer is given is the program's
-python3 -B - "$SOURCE/tests/bench" "$work/bench" <<'PY'
+# A peer that needs no time to speak of: peer_says FACTOR makes it count so many times the tokens of its rows.
+peer_says() {
+    cat >"$work/peer" <<PY
+#!/usr/bin/env python3
+import json, os, sys
+if sys.argv[1] == "-c":
+    print(json.dumps({"torch": "0"}))
+elif sys.argv[2] == "convert":
+    os.makedirs(sys.argv[4])
+    open(sys.argv[4] + "/config.json", "w").close()
+else:
+    order = json.loads(sys.argv[3])
+    rows = [json.loads(line) for line in open(order["rows"])]
+    with open(order["output"], "a") as output:
+        for step in range(order["steps"]):
+            tokens = sum(len(r["source_ids"]) + len(r["target_ids"]) for r in rows[8 * step:8 * step + 8])
+            print(json.dumps({"step": step + 1, "tokens": $1 * tokens, "seconds": 0.1, "loss": 1.0}), file=output)
+PY
+    chmod +x "$work/peer"
+}
+
+# both sides take the same rows in the same order, and other rows are noticed
+peer_says 1
+expect 0 bench --case train --peer "$work/peer"
+python3 - "$work/results.json" <<'PY'
 import json, sys
 
-sys.path.insert(0, sys.argv[1])
-import rows
-
-head = rows.read(sys.argv[2] + "/head.jsonl")
-examples = [len(row["source_ids"]) + len(target) for row in head for target in row["target_ids"]]
-order = rows.shuffled(len(examples))
-steps = [line for line in rows.read(sys.argv[2] + "/run/metrics.jsonl") if "tokens" in line]
-assert len(steps) == 2
-for number, step in enumerate(steps):
-    assert step["tokens"] == sum(examples[i] for i in order[8 * number:8 * number + 8]), step
+train = json.load(open(sys.argv[1], encoding="utf-8"))["cases"]["train"]
+assert len(train["runs"]) == 5 and train["peer_fastest"].startswith("PEFT"), train
+low, middle, high = train["against_fastest"]
+assert 0 < low <= middle <= high
+assert [bar["met"] is not None for bar in train["bars"]] == [True, True], train["bars"]
 PY
+peer_says 2
+expect 1 bench --case train --peer "$work/peer"
+grep -q "train: error: not the same rows" "$work/out" || fail "other rows were not noticed"
 
 # what is there already is kept, what is missing is added; a case that cannot be done says why
+expect 0 bench --case start
 before=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["cases"]["start"])' "$work/results.json")
 expect 0 bench --case start,loss,shared --resume
 grep -q "loss: skipped: needs rows of text" "$work/out" || fail "no reason for the case loss"
