@@ -8,7 +8,7 @@ import rows
 
 STEPS, MOST_STEPS, VALID_ROWS, EVERY = 50, 80, 100, 5
 # 16 tokens: the prefix starts as their keys and values
-INIT = "Write one short sentence in plain English that says what the following data describes:"
+INIT = "Write one short sentence in plain English that says what all the following data describes:"
 
 
 def course(measured):
