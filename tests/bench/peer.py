@@ -1,14 +1,15 @@
-"""The peer on the same rows: Hugging Face PEFT prefix tuning of the same GGUF file, batch 8, prefix of 32, 2 threads.
+"""The peer's program: Hugging Face PEFT prefix tuning, batch 8, 2 threads, rows of token ids padded on the right.
 
-Needs torch, transformers and peft in the Python that runs it. Rows are token ids (tokenised by forerun), padded on the
-right. Prints one JSON object: tokens/s as minimum, median and maximum over the steps, peak MiB.
+Runs in a Python with torch, transformers, peft and gguf.
 
-usage: peer.py MODEL.gguf ROWS.jsonl (source_ids, target_ids) f32|bf16 sdpa|eager STEPS
+usage: peer.py convert MODEL.gguf FOLDER f32|bf16
+       peer.py train ORDER      (a JSON object: see theirs.py)
+
+train writes a line of JSON a step: step, tokens, seconds, loss; with valid rows also valid_loss at the end and the
+seconds that took. With init_ids the prefix starts as the keys and values of that text, which PEFT itself cannot.
 """
 import json
 import os
-import resource
-import statistics
 import sys
 import time
 
@@ -16,13 +17,33 @@ import torch
 from peft import PrefixTuningConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
-BATCH, LENGTH, THREADS = 8, 32, 2
+BATCH, THREADS = 8, 2
+TYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
 
 
-def batches(path, steps):
-    rows = [json.loads(line) for _, line in zip(range(BATCH * steps), open(path, encoding="utf-8"))]
+def convert(gguf, folder, precision):
+    """Write the weights of a GGUF file as safetensors: through a new model, since one that came from GGUF, though
+    widened, counts as quantised and refuses."""
+    source, name = os.path.split(os.path.abspath(gguf))
+    read = AutoModelForCausalLM.from_pretrained(source, gguf_file=name, dtype=TYPES[precision])
+    config = read.config
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    model = AutoModelForCausalLM.from_config(config, dtype=TYPES[precision])
+    model.load_state_dict(read.state_dict())
+    model.save_pretrained(folder)
+
+
+def read_rows(path):
+    """(source ids, target ids) of each row."""
+    with open(path, encoding="utf-8") as file:
+        return [(row["source_ids"], row["target_ids"]) for row in map(json.loads, file)]
+
+
+def batches(rows):
+    """Batches of the rows in order: ids, mask, labels, useful tokens."""
     for first in range(0, len(rows), BATCH):
-        part = [(r["source_ids"], r["target_ids"]) for r in rows[first:first + BATCH]]
+        part = rows[first:first + BATCH]
         width = max(len(s) + len(t) for s, t in part)
         ids = torch.zeros(len(part), width, dtype=torch.long)
         mask = torch.zeros_like(ids)
@@ -35,25 +56,55 @@ def batches(path, steps):
         yield ids, mask, labels, sum(len(s) + len(t) for s, t in part)
 
 
-def main():
-    path, rows, precision, attention, steps = sys.argv[1:6]
+def start_from_text(model, ids):
+    """Make the prefix the keys and values of a text: row t of the encoder is (layer, k or v, head, element)."""
+    with torch.no_grad():
+        cache = model.get_base_model()(input_ids=torch.tensor([ids]), use_cache=True).past_key_values
+        layers = [part for layer in cache.layers for part in (layer.keys[0], layer.values[0])]
+        table = torch.stack([part.transpose(0, 1) for part in layers], dim=1).reshape(len(ids), -1)
+        model.prompt_encoder["default"].embedding.weight.copy_(table)
+
+
+def evaluate(model, rows):
+    """Mean nats per target token."""
+    model.eval()
+    nats = count = 0.0
+    with torch.no_grad():
+        for ids, mask, labels, _ in batches(rows):
+            n = int((labels[:, 1:] != -100).sum())
+            nats += float(model(input_ids=ids, attention_mask=mask, labels=labels).loss) * n
+            count += n
+    return nats / count
+
+
+def train(order):
+    """Train as ordered."""
     torch.set_num_threads(THREADS)
-    folder, name = os.path.split(os.path.abspath(path))
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=dtype, attn_implementation=attention)
-    model = get_peft_model(model, PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=LENGTH))
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
+    torch.manual_seed(1)
+    rows = read_rows(order["rows"])[:BATCH * order["steps"]]
+    model = AutoModelForCausalLM.from_pretrained(order["model"], dtype=TYPES[order["precision"]],
+                                                 attn_implementation=order["attention"])
+    model = get_peft_model(model, PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=order["length"]))
+    if order["init_ids"]:
+        start_from_text(model, order["init_ids"])
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2, weight_decay=0.0)
     model.train()
-    rates = []
-    for ids, mask, labels, tokens in batches(rows, int(steps)):
-        began = time.monotonic()
-        model(input_ids=ids, attention_mask=mask, labels=labels).loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        rates.append(tokens / (time.monotonic() - began))
-    rates = rates[1:]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"tokens_per_second": [min(rates), statistics.median(rates), max(rates)], "peak_mib": peak}))
+    with open(order["output"], "a", encoding="utf-8") as output:
+        for step, (ids, mask, labels, tokens) in enumerate(batches(rows), 1):
+            began = time.monotonic()
+            loss = model(input_ids=ids, attention_mask=mask, labels=labels).loss
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            line = {"step": step, "tokens": tokens, "seconds": time.monotonic() - began, "loss": loss.item()}
+            print(json.dumps(line), file=output, flush=True)
+        if order["valid"]:
+            began = time.monotonic()
+            loss = evaluate(model, read_rows(order["valid"]))
+            print(json.dumps({"valid_loss": loss, "seconds": time.monotonic() - began}), file=output, flush=True)
 
 
-main()
+if sys.argv[1] == "convert":
+    convert(*sys.argv[2:])
+else:
+    train(json.loads(sys.argv[2]))

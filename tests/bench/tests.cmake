@@ -1,4 +1,7 @@
-# Speed measurements: built, never run as tests.
+# Speed measurements: built; no test looks at what they print.
 
 add_executable(bench_gemm bench/bench_gemm.c)
 target_link_libraries(bench_gemm PRIVATE fr_device fr_options)
+
+# Does it run, not how fast.
+fr_script_test(e2e bench ${CMAKE_CURRENT_LIST_DIR}/smoke.sh)
