@@ -1,9 +1,7 @@
-#define _DEFAULT_SOURCE /* madvise */
 #include "base/mem.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 bool fr_mul_i64(int64_t a, int64_t b, int64_t *out)
 {
@@ -14,45 +12,29 @@ bool fr_mul_i64(int64_t a, int64_t b, int64_t *out)
     return true;
 }
 
-enum { ALIGNMENT = 64, HUGE_PAGE = 2 << 20 };
+enum { ALIGNMENT = 64 };
 
-/* Memory of more than `bytes`, a multiple of `alignment`; its size in *padded. */
-static fr_status allocate(fr_ctx *ctx, int64_t bytes, size_t alignment, void *out,
-                          size_t *padded)
+fr_status fr_alloc_large(fr_ctx *ctx, int64_t bytes, void *out)
 {
-    *padded = ((size_t)bytes / alignment + 1) * alignment;
-    void *memory = aligned_alloc(alignment, *padded);
+    size_t padded = ((size_t)bytes / ALIGNMENT + 1) * ALIGNMENT;
+    void *memory = aligned_alloc(ALIGNMENT, padded);
     memcpy(out, &memory, sizeof memory);
-    return fr_check_memory(ctx, memory != NULL, *padded);
+    return fr_check_memory(ctx, memory != NULL, padded);
 }
 
 fr_status fr_alloc(fr_ctx *ctx, int64_t count, size_t size, void *out)
 {
     void *memory = NULL;
     int64_t bytes = 0;
-    size_t padded = 0;
     memcpy(out, &memory, sizeof memory);
     if (!fr_mul_i64(count, (int64_t)size, &bytes) || bytes > INT64_MAX - ALIGNMENT) {
         return FR_FAIL(ctx, FR_ERR_NO_MEMORY,
                        "allocation of %lld elements of %zu bytes overflows",
                        (long long)count, size);
     }
-    FR_TRY(allocate(ctx, bytes, ALIGNMENT, &memory, &padded));
-    memset(memory, 0, padded);
+    FR_TRY(fr_alloc_large(ctx, bytes, &memory));
+    memset(memory, 0, ((size_t)bytes / ALIGNMENT + 1) * ALIGNMENT);
     memcpy(out, &memory, sizeof memory);
-    return FR_OK;
-}
-
-fr_status fr_alloc_large(fr_ctx *ctx, int64_t bytes, void *out)
-{
-    void *memory = NULL;
-    size_t padded = 0;
-    size_t alignment = bytes < 2 * HUGE_PAGE ? ALIGNMENT : HUGE_PAGE;
-    FR_TRY(allocate(ctx, bytes, alignment, &memory, &padded));
-    memcpy(out, &memory, sizeof memory);
-    if (alignment == HUGE_PAGE) {
-        (void)madvise(memory, padded, MADV_HUGEPAGE); /* a wish */
-    }
     return FR_OK;
 }
 
