@@ -91,7 +91,7 @@ static fr_status pass_through(fr_generator *g, const fr_stage_prefix *prefix)
     int stage = fr_group_rank(g->pipeline);
     int64_t width = fr_stage_arch(g->stage)->d_model;
     int64_t bytes = g->batch.n_tokens * width * (int64_t)sizeof(float);
-    FR_TRY(fr_slot_prepare(g->stage, g->slot, &g->batch));
+    FR_TRY(fr_slot_prepare(g->stage, g->slot, &g->batch, prefix));
     if (!fr_stage_is_first(g->stage)) {
         FR_TRY(fr_group_receive(g->pipeline, stage - 1, TAG_GENERATE,
                                 fr_slot_input(g->slot), bytes));

@@ -301,6 +301,13 @@ static fr_status take_input(fr_engine *e, fr_pass *pass, flight *f)
     return await(e, &coming, &pass->traffic.forward_wait_ns);
 }
 
+/* Whether this stage has a backward: whether some layer up to its last has a prefix. */
+static bool goes_backward(const fr_engine *e, const fr_pass *pass)
+{
+    return pass->sum != NULL &&
+           fr_stage_lowest(e->stage, pass->prefix) < fr_stage_n_layers(e->stage);
+}
+
 /* Send the output on and, where a backward follows, expect its gradient. */
 static fr_status pass_on(fr_engine *e, fr_pass *pass, flight *f)
 {
@@ -310,7 +317,7 @@ static fr_status pass_on(fr_engine *e, fr_pass *pass, flight *f)
     pass->traffic.forward_bytes += bytes;
     FR_TRY(fr_group_send_begin(pipeline, next, TAG_FORWARD, fr_slot_output(f->slot),
                                bytes, &f->output_sent));
-    if (pass->sum == NULL) {
+    if (!goes_backward(e, pass)) {
         return FR_OK;
     }
     return fr_group_receive_begin(pipeline, next, TAG_BACKWARD,
@@ -325,7 +332,7 @@ static fr_status run_forward(fr_engine *e, fr_pass *pass,
     FR_TRY(fr_group_wait(pipeline, &f->output_sent));
     FR_TRY(fr_group_wait(pipeline, &f->gradient_sent));
     FR_TRY(build_batch(e, pass, microbatch, &f->batch));
-    FR_TRY(fr_slot_prepare(e->stage, f->slot, &f->batch));
+    FR_TRY(fr_slot_prepare(e->stage, f->slot, &f->batch, pass->prefix));
     if (!fr_stage_is_first(e->stage)) {
         FR_TRY(take_input(e, pass, f));
     }
@@ -346,10 +353,13 @@ fr_status fr_engine_backward(fr_engine *engine, fr_pass *pass, int64_t place)
     fr_engine *e = engine;
     flight *f = &e->flights[place];
     float *gradient = fr_slot_gradient(f->slot);
+    if (!goes_backward(e, pass)) {
+        return FR_OK;
+    }
     FR_TRY(await(e, &f->gradient_coming, &pass->traffic.backward_wait_ns));
     FR_TRY(fr_stage_backward(e->stage, &f->batch, pass->prefix, f->slot, pass->sum));
-    if (fr_stage_is_first(e->stage)) {
-        return FR_OK;
+    if (fr_stage_first_layer(e->stage) <= pass->prefix->layers.first) {
+        return FR_OK; /* the stage before has no backward */
     }
     int64_t bytes = edge_bytes(e, f->batch.n_tokens);
     pass->traffic.backward_bytes += bytes;
@@ -385,9 +395,9 @@ fr_status fr_engine_run(fr_engine *engine, fr_pass *pass)
 }
 
 fr_status fr_engine_keys_of_text(fr_engine *engine, const int32_t *ids, int64_t n,
-                                 float *k, float *v)
+                                 fr_layer_range layers, float *k, float *v)
 {
-    static const fr_stage_prefix NONE = {0};
+    const fr_stage_prefix none = {.layers = layers};
     fr_group *pipeline = engine->grid->pipeline;
     int stage = engine->grid->stage;
     flight *f = &engine->flights[0];
@@ -395,20 +405,22 @@ fr_status fr_engine_keys_of_text(fr_engine *engine, const int32_t *ids, int64_t 
     int64_t width = fr_arch_kv_width(fr_stage_arch(engine->stage));
     fr_batch_clear(&f->batch);
     FR_TRY(fr_batch_add(engine->ctx, &f->batch, 0, &text, NULL, 0));
-    FR_TRY(fr_slot_prepare(engine->stage, f->slot, &f->batch));
+    FR_TRY(fr_slot_prepare(engine->stage, f->slot, &f->batch, &none));
     if (!fr_stage_is_first(engine->stage)) {
         FR_TRY(fr_group_receive(pipeline, stage - 1, TAG_FORWARD,
                                 fr_slot_input(f->slot),
                                 edge_bytes(engine, f->batch.n_tokens)));
     }
-    FR_TRY(fr_stage_forward(engine->stage, &f->batch, &NONE, NULL, f->slot));
+    FR_TRY(fr_stage_forward(engine->stage, &f->batch, &none, NULL, f->slot));
     if (!fr_stage_is_last(engine->stage)) {
         FR_TRY(fr_group_send(pipeline, stage + 1, TAG_FORWARD, fr_slot_output(f->slot),
                              edge_bytes(engine, f->batch.n_tokens)));
     }
-    for (int64_t i = 0; i < fr_stage_n_layers(engine->stage); i++) {
-        fr_stage_copy_keys(engine->stage, f->slot, i, n, k + i * n * width,
-                           v + i * n * width);
+    int64_t first = fr_stage_first_layer(engine->stage);
+    layers = fr_layers_within(layers, first, fr_stage_n_layers(engine->stage));
+    for (int64_t i = 0; i < layers.count; i++) {
+        fr_stage_copy_keys(engine->stage, f->slot, layers.first - first + i, n,
+                           k + i * n * width, v + i * n * width);
     }
     return FR_OK;
 }
