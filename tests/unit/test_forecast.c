@@ -248,51 +248,6 @@ static void caps_and_kinds_add_up(void)
     fr_forecast_fini(&f);
 }
 
-/* Task 0 has its prefix on layers 4 and 5 of 8 alone (stage 2 of 4), task 1 on all. */
-static void what_upper_layers_spare_is_forecast(void)
-{
-    fr_task_load loads[] = {load_of(4), load_of(4)};
-    fr_forecast_params p = even_stages(loads, 2);
-    fr_forecast f;
-    loads[0].layers = (fr_layer_range){4, 2};
-    loads[0].most_rows = 20;
-    FR_ASSERT_OK(fr_forecast_run(fr_test_ctx(), &p, &f));
-    double weights = 64.0 * (64 + 64 + 64 + 384);
-    double base = 2.0 * weights + 4.0 * 64.0 * 5.0;
-    double back = 2.0 * weights + 10.0 * 64.0 * 5.0;
-    double keys = 64.0 * 6.0;
-    static const int64_t LAYERS[] = {0, 0, 2, 0};
-    for (int i = 0; i < 4; i++) {
-        const fr_stage_forecast *s = &f.stages[i];
-        double mine = LAYERS[i] > 0 ? 1.0 : 0.0;
-        double passed = i >= 2 ? 1.0 : 0.0;
-        CU_ASSERT_DOUBLE_EQUAL(s->forward_seconds,
-                               10.0 * (2.0 * base + (1.0 + mine) * 4.0 * keys), 1e-6);
-        CU_ASSERT_DOUBLE_EQUAL(
-            s->backward_seconds,
-            10.0 * ((1.0 + passed) * back + (1.0 + mine) * 10.0 * keys), 1e-6);
-        CU_ASSERT_EQUAL(s->reduction_bytes,
-                        fr_reduction_bytes(&ARCH, 2, 6) +
-                            fr_reduction_bytes(&ARCH, LAYERS[i], 6));
-        CU_ASSERT_EQUAL(s->memory.tasks, fr_task_bytes(&ARCH, 2, 6) +
-                                             fr_task_bytes(&ARCH, LAYERS[i], 6));
-        CU_ASSERT_EQUAL(s->backward_bytes,
-                        i == 0 ? 0 : fr_edge_bytes(&ARCH, i == 3 ? 80 : 40));
-        fr_stage_shape shape = {.arch = &ARCH,
-                                .dtype = FR_F32,
-                                .first_layer = 2 * i,
-                                .n_layers = 2,
-                                .max_position = 32};
-        int64_t of_all = fr_stage_slot_bytes(&shape, 10, true);
-        int64_t of_upper = fr_stage_slot_bytes(&shape, 20, i >= 2);
-        CU_ASSERT_EQUAL(s->memory.activations + s->memory.edges,
-                        s->cap * (of_all > of_upper ? of_all : of_upper) +
-                            (i > 0 ? fr_edge_bytes(&ARCH, 20) : 0));
-    }
-    CU_ASSERT_EQUAL(f.edge_bytes, fr_edge_bytes(&ARCH, 80));
-    fr_forecast_fini(&f);
-}
-
 /* A slot keeps 8D + (Q + KV + KV + U) kept bytes + 4H + 16 a token and layer, and two more rows. */
 static void a_slot_is_what_the_formula_says(void)
 {
@@ -387,19 +342,12 @@ static void check_stage(const fr_tiny *tiny, fr_dtype dtype, int64_t first, int6
     check_near("weights and head", created - before,
                fr_stage_weight_bytes(&shape) + fr_stage_head_bytes(&shape),
                14 * n + 16);
-    for (int64_t lowest = n; lowest >= 0; lowest--) {
-        fr_stage_shape kept = shape;
-        fr_stage_prefix prefix = {.layers = {first + lowest, 0}};
-        kept.n_layers = lowest < n ? n - lowest : n;
-        kept.first_layer = first + n - kept.n_layers;
-        fr_slot_destroy(&slot);
-        FR_ASSERT_OK(fr_slot_create(stage, true, &slot));
-        FR_ASSERT_OK(fr_slot_prepare(stage, slot, &tiny->batch, &prefix));
-        check_near("slot and workspace", allocated() - created,
-                   fr_stage_slot_bytes(&kept, tiny->batch.n_tokens, lowest < n) +
-                       fr_stage_workspace_bytes(&shape, tiny->batch.n_tokens),
-                   8 + 12 * n);
-    }
+    FR_ASSERT_OK(fr_slot_create(stage, true, &slot));
+    FR_ASSERT_OK(fr_slot_prepare(stage, slot, &tiny->batch, &(fr_stage_prefix){0}));
+    check_near("slot and workspace", allocated() - created,
+               fr_stage_slot_bytes(&shape, tiny->batch.n_tokens, true) +
+                   fr_stage_workspace_bytes(&shape, tiny->batch.n_tokens),
+               8 + 12 * n);
     for (int keep = 0; keep < 2; keep++) {
         CU_ASSERT_EQUAL(fr_stage_slot_bytes(&shape, ROWS, keep != 0) +
                             fr_stage_workspace_bytes(&shape, ROWS),
@@ -538,7 +486,6 @@ static const fr_case CASES[] = {
     FR_CASE(the_reduction_is_in_the_step),
     FR_CASE(what_is_simulated_is_bounded),
     FR_CASE(caps_and_kinds_add_up),
-    FR_CASE(what_upper_layers_spare_is_forecast),
     FR_CASE(a_slot_is_what_the_formula_says),
     FR_CASE(weights_follow_the_shape),
     FR_CASE(a_real_stage_holds_what_was_forecast),
