@@ -40,6 +40,12 @@ static void print_task(const fr_checkpoint_task *task)
         "  prefix       %lld slots x %lld layers x %lld key/value heads x %lld\n",
         (long long)task->length, (long long)task->n_layers, (long long)task->n_kv_heads,
         (long long)task->head_dim);
+    if (task->n_layers < task->base_layers) {
+        (void)printf("  layers       %lld to %lld of 0 to %lld\n",
+                     (long long)task->first_layer,
+                     (long long)(task->first_layer + task->n_layers - 1),
+                     (long long)(task->base_layers - 1));
+    }
     (void)printf("  init         %s\n", task->init != NULL ? task->init : "unknown");
     (void)printf("  template     %s\n", task->template_text != NULL
                                             ? task->template_text

@@ -24,11 +24,12 @@ static json_t *memory_of(const fr_rank_memory *m)
 
 static json_t *stage_of(const fr_stage_forecast *s, double cost)
 {
-    return json_pack("{s:I, s:I, s:f, s:I, s:f, s:f, s:I, s:o}", "first_layer",
+    return json_pack("{s:I, s:I, s:f, s:I, s:f, s:f, s:I, s:I, s:o}", "first_layer",
                      (json_int_t)s->first_layer, "layers", (json_int_t)s->n_layers,
                      "cost", cost, "in_flight", (json_int_t)s->cap, "forward_seconds",
                      s->forward_seconds, "backward_seconds", s->backward_seconds,
-                     "reduction_bytes", (json_int_t)s->reduction_bytes, "memory",
+                     "reduction_bytes", (json_int_t)s->reduction_bytes,
+                     "backward_bytes", (json_int_t)s->backward_bytes, "memory",
                      memory_of(&s->memory));
 }
 

@@ -189,15 +189,26 @@ static void print_bytes(const fr_plan_report *r, FILE *out)
 {
     const fr_forecast *f = r->forecast;
     int64_t most = 0;
+    int64_t fewest_back = f->edge_bytes;
     for (int i = 0; i < f->n_stages; i++) {
-        most =
-            f->stages[i].reduction_bytes > most ? f->stages[i].reduction_bytes : most;
+        const fr_stage_forecast *s = &f->stages[i];
+        most = s->reduction_bytes > most ? s->reduction_bytes : most;
+        if (i > 0 && s->backward_bytes < fewest_back) {
+            fewest_back = s->backward_bytes;
+        }
     }
     (void)fprintf(out, "\nbytes      of a step of every task\n");
     (void)fprintf(out,
                   "  each of %d edge%s: %lld forward and as many backward, over all "
                   "replicas\n",
                   f->n_stages - 1, plural(f->n_stages - 1), (long long)f->edge_bytes);
+    if (fewest_back < f->edge_bytes) {
+        (void)fprintf(
+            out,
+            "  less backward below a task's first layer with a prefix: %lld on "
+            "the lowest edge\n",
+            (long long)f->stages[1].backward_bytes);
+    }
     (void)fprintf(
         out,
         "  reduction: %lld a rank of the largest stage over %d replica%s; the "

@@ -50,6 +50,16 @@ fr_status fr_arch_check(fr_ctx *ctx, const char *path, const fr_arch *arch)
     return FR_OK;
 }
 
+fr_layer_range fr_layers_within(fr_layer_range range, int64_t first, int64_t n)
+{
+    int64_t last = first + n;
+    int64_t from = range.first > first ? range.first : first;
+    int64_t end = range.count > 0 ? range.first + range.count : last;
+    from = from < last ? from : last;
+    end = end < last ? end : last;
+    return (fr_layer_range){from, end > from ? end - from : 0};
+}
+
 int64_t fr_arch_prefix_elements(const fr_arch *arch, int64_t length)
 {
     return length * arch->n_kv_heads * arch->head_dim;

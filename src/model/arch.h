@@ -43,6 +43,16 @@ FR_MUST_CHECK fr_status fr_arch_check(fr_ctx *ctx, const char *path,
  */
 FR_MUST_CHECK fr_status fr_arch_read(fr_ctx *ctx, const char *path, fr_arch *out);
 
+/** Layers first, first + 1, ... of a model. */
+typedef struct fr_layer_range {
+    int64_t first;
+    int64_t count;
+} fr_layer_range;
+
+/** What of `range` lies within the n layers from `first` on; there a count of 0 is none, in `range` it is all layers
+ * above. */
+fr_layer_range fr_layers_within(fr_layer_range range, int64_t first, int64_t n);
+
 /** Prefix elements a layer: length * n_kv_heads * head_dim. */
 int64_t fr_arch_prefix_elements(const fr_arch *arch, int64_t length);
 

@@ -203,7 +203,7 @@ static fr_status pass_through(generation *c)
     int stage = fr_group_rank(g->pipeline);
     int64_t width = fr_stage_arch(g->stage)->d_model;
     int64_t bytes = g->batch.n_tokens * width * (int64_t)sizeof(float);
-    FR_TRY(fr_slot_prepare(g->stage, g->slot, &g->batch));
+    FR_TRY(fr_slot_prepare(g->stage, g->slot, &g->batch, &NONE));
     if (!fr_stage_is_first(g->stage)) {
         FR_TRY(fr_group_receive(g->pipeline, stage - 1, TAG_GENERATE,
                                 fr_slot_input(g->slot), bytes));
@@ -224,8 +224,7 @@ static fr_status choose(generation *c)
     int64_t vocab = fr_stage_arch(g->stage)->vocab_size;
     int64_t n = g->batch.n_units;
     if (fr_stage_is_last(g->stage)) {
-        FR_TRY(
-            fr_stage_logits(g->stage, g->slot, n, g->batch.read_rows_S, c->logits));
+        FR_TRY(fr_stage_logits(g->stage, g->slot, n, g->batch.read_rows_S, c->logits));
         for (int64_t u = 0; u < n; u++) {
             int64_t row = c->units[u]->row;
             double uniform = fr_rng_uniform(sample->seed, FR_RNG_SAMPLE, (uint64_t)row,

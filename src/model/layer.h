@@ -110,7 +110,7 @@ FR_MUST_CHECK fr_status fr_layer_forward(const fr_layer_context *context,
 /**
  * Backward: dx_TD holds d loss / d y on entry (S rows with saved->only_read) and d loss / d x1 on return; the
  * workspace's dprefix_* hold the prefix gradient of each unit.
- * @param prefix_only  first layer of the model: stop at its attention (dx_TD is then undefined)
+ * @param prefix_only  first layer with a prefix: stop at its attention (dx_TD is then undefined)
  */
 FR_MUST_CHECK fr_status fr_layer_backward(const fr_layer_context *context,
                                           const fr_layer *layer, const fr_batch *batch,

@@ -253,25 +253,36 @@ static fr_status embed(fr_stage *s, const fr_batch *batch, float *x_TD)
     return FR_OK;
 }
 
-static fr_layer_prefix layer_prefix(const fr_stage *s, const fr_stage_prefix *prefix,
-                                    int64_t layer)
+int64_t fr_stage_lowest(const fr_stage *stage, const fr_stage_prefix *prefix)
 {
-    int64_t offset = layer * fr_arch_prefix_elements(&s->arch, prefix->length);
-    if (prefix->length == 0) {
+    int64_t lowest = prefix->layers.first - stage->first_layer;
+    lowest = lowest < stage->n_layers ? lowest : stage->n_layers;
+    return lowest > 0 ? lowest : 0;
+}
+
+/* The prefix of local layer `layer`, and at *offset its place in the prefix's arrays; length 0: it has none. */
+static fr_layer_prefix layer_prefix(const fr_stage *s, const fr_stage_prefix *prefix,
+                                    int64_t layer, int64_t *offset)
+{
+    fr_layer_range own = fr_layers_within(prefix->layers, s->first_layer, s->n_layers);
+    int64_t at = s->first_layer + layer - own.first;
+    *offset = at * fr_arch_prefix_elements(&s->arch, prefix->length);
+    if (prefix->length == 0 || at < 0 || at >= own.count) {
         return (fr_layer_prefix){0};
     }
-    return (fr_layer_prefix){prefix->k + offset, prefix->v + offset, prefix->length};
+    return (fr_layer_prefix){prefix->k + *offset, prefix->v + *offset, prefix->length};
 }
 
 /* The cache of a layer with each unit's prefix for it. */
 static fr_layer_cache *layer_cache(const fr_stage *s, const fr_batch *batch,
                                    fr_cache *cache, int64_t layer)
 {
-    if (cache == NULL) {
+    if (cache == NULL || cache->layers[layer].k == NULL) {
         return NULL;
     }
     for (int64_t u = 0; u < batch->n_units; u++) {
-        fr_layer_prefix own = layer_prefix(s, cache->prefixes_U[u], layer);
+        int64_t offset = 0;
+        fr_layer_prefix own = layer_prefix(s, cache->prefixes_U[u], layer, &offset);
         cache->layer_prefixes_U[u] =
             (fr_attention_prefix){own.length, own.k_PGK, own.v_PGK};
     }
@@ -282,14 +293,15 @@ fr_status fr_stage_forward(fr_stage *stage, const fr_batch *batch,
                            const fr_stage_prefix *prefix, fr_cache *cache,
                            fr_slot *slot)
 {
-    FR_TRY(fr_slot_prepare(stage, slot, batch));
+    int64_t offset = 0;
+    FR_TRY(fr_slot_prepare(stage, slot, batch, prefix));
     fr_layer_context context = fr_stage_context(stage);
     context.linear = batch->is_decode ? fr_linear_few : fr_linear;
     if (fr_stage_is_first(stage)) {
         FR_TRY(embed(stage, batch, slot->x[0]));
     }
     for (int64_t i = 0; i < stage->n_layers; i++) {
-        fr_layer_prefix own = layer_prefix(stage, prefix, i);
+        fr_layer_prefix own = layer_prefix(stage, prefix, i, &offset);
         bool is_top = stage->first_layer + i == stage->arch.n_layers - 1;
         slot->saved[i].x1_TD = slot->x[i];
         slot->saved[i].only_read = is_top && cache == NULL;
@@ -306,17 +318,24 @@ fr_status fr_stage_backward(fr_stage *stage, const fr_batch *batch,
 {
     fr_layer_context context = fr_stage_context(stage);
     int64_t n = fr_arch_prefix_elements(&stage->arch, prefix->length);
+    int64_t offset = 0;
     const fr_workspace *w = &stage->workspace;
-    FR_TRY(fr_stage_reserve(stage, batch->n_tokens, batch->n_units * n));
-    for (int64_t i = stage->n_layers - 1; i >= 0; i--) {
-        fr_layer_prefix own = layer_prefix(stage, prefix, i);
-        bool lowest = stage->first_layer + i == 0;
+    bool has_prefix =
+        fr_layers_within(prefix->layers, stage->first_layer, stage->n_layers).count > 0;
+    FR_TRY(
+        fr_stage_reserve(stage, batch->n_tokens, has_prefix ? batch->n_units * n : 0));
+    for (int64_t i = stage->n_layers - 1; i >= fr_stage_lowest(stage, prefix); i--) {
+        fr_layer_prefix own = layer_prefix(stage, prefix, i, &offset);
+        bool lowest = stage->first_layer + i == prefix->layers.first;
         FR_TRY(fr_layer_backward(&context, &stage->layers[i], batch, &own,
                                  &slot->saved[i], lowest, slot->gradient_TD));
+        if (own.length == 0) {
+            continue;
+        }
         sum->n_bad += fr_exact_add(stage->device, batch->n_units, n, sum->exponent,
-                                   w->dprefix_k_UP, sum->k + i * n);
+                                   w->dprefix_k_UP, sum->k + offset);
         sum->n_bad += fr_exact_add(stage->device, batch->n_units, n, sum->exponent,
-                                   w->dprefix_v_UP, sum->v + i * n);
+                                   w->dprefix_v_UP, sum->v + offset);
     }
     return FR_OK;
 }

@@ -41,15 +41,21 @@ int64_t fr_stage_max_position(const fr_stage *stage);
 bool fr_stage_is_first(const fr_stage *stage);
 bool fr_stage_is_last(const fr_stage *stage);
 
-/** The prefix of one task for the layers of this stage (one entry a layer, borrowed). */
+/** The prefix of one task for the layers of this stage, borrowed. Layers outside `layers` attend as in the base; real
+ * tokens stand at the positions after `length` in all layers. */
 typedef struct fr_stage_prefix {
     int64_t length;
-    const float *k; /* [n_layers, P, G, K] */
+    const float *k; /* [layers of this stage that have a prefix, P, G, K] */
     const float *v;
+    fr_layer_range layers; /* of the model; count 0: from `first` to the last */
 } fr_stage_prefix;
 
-/** Saved activations of one microbatch in flight. With `keep` they serve a backward pass (what is kept of each
- * layer is the stage's `recompute`); without, only the residual stream is there. */
+/** The lowest layer of this stage, from 0, that a backward pass reaches: nothing goes below the first layer that has
+ * a prefix. fr_stage_n_layers: none, the stage runs forward only. */
+int64_t fr_stage_lowest(const fr_stage *stage, const fr_stage_prefix *prefix);
+
+/** Saved activations of one microbatch in flight. With `keep` the layers from fr_stage_lowest on serve a backward pass
+ * (what is kept of each is the stage's `recompute`); without, and below, only the residual stream is there. */
 typedef struct fr_slot fr_slot;
 
 FR_MUST_CHECK fr_status fr_slot_create(fr_stage *stage, bool keep, fr_slot **out);
@@ -57,22 +63,23 @@ void fr_slot_destroy(fr_slot **slot);
 /** Bytes that this slot and the stage's scratch hold for n_tokens rows, by formula. */
 int64_t fr_slot_bytes(const fr_stage *stage, int64_t n_tokens, bool keep);
 
-/** Make room for a batch (grows, never shrinks); call before input is written. */
+/** Make room for a batch under this prefix (grows, never shrinks); call before input is written. */
 FR_MUST_CHECK fr_status fr_slot_prepare(fr_stage *stage, fr_slot *slot,
-                                        const fr_batch *batch);
+                                        const fr_batch *batch,
+                                        const fr_stage_prefix *prefix);
 /** Where the input [T, D] of this stage goes (received from the stage before). */
 float *fr_slot_input(fr_slot *slot);
 /** The output after forward: [T, D]; on the last stage, of a pass without a cache, [S, D]: the rows that the batch
  * reads. */
 float *fr_slot_output(fr_slot *slot);
 /** d loss / d output, of the output's shape: written by the next stage or the head, turned into d loss / d input
- * [T, D]. */
+ * [T, D]. NULL where nothing is kept. */
 float *fr_slot_gradient(fr_slot *slot);
 
 /** Caches for generation, one entry a layer of this stage; NULL in training. */
 typedef struct fr_cache {
     int64_t n_layers;
-    fr_layer_cache *layers;
+    fr_layer_cache *layers;                /* k NULL: that layer keeps nothing */
     fr_attention_prefix *layer_prefixes_U; /* scratch of a pass */
     const fr_stage_prefix **prefixes_U;    /* each unit's prefix, the caller's to set */
 } fr_cache;
@@ -91,15 +98,15 @@ FR_MUST_CHECK fr_status fr_stage_forward(fr_stage *stage, const fr_batch *batch,
 
 /** Where one layer's unit gradients go, as exact integers (device.h, fr_exact_add). */
 typedef struct fr_exact_sum {
-    int64_t *k; /* [n_layers, P, G, K] */
+    int64_t *k; /* like fr_stage_prefix.k */
     int64_t *v;
     int exponent;
     int64_t
         n_bad; /* values that were not finite or too large, counted over all calls */
 } fr_exact_sum;
 
-/** Backward through the stage: fr_slot_gradient in, fr_slot_gradient out; adds every unit's prefix
- * gradient to `sum`. */
+/** Backward through the stage down to fr_stage_lowest: fr_slot_gradient in, fr_slot_gradient out (undefined if layers
+ * below have no prefix); adds every unit's prefix gradient to `sum`. */
 FR_MUST_CHECK fr_status fr_stage_backward(fr_stage *stage, const fr_batch *batch,
                                           const fr_stage_prefix *prefix, fr_slot *slot,
                                           fr_exact_sum *sum);

@@ -31,11 +31,13 @@ struct fr_stage {
 struct fr_slot {
     fr_stage *stage;
     bool keep;
-    int64_t room;    /* token rows */
+    int64_t room;    /* token rows, as it is laid out */
+    int64_t lowest;  /* likewise: the first layer that is kept, n_layers without keep */
     fr_saved *saved; /* one a layer */
-    float **x; /* n_layers + 1 stage inputs/outputs; without keep two take turns */
+    float **x; /* n_layers + 1 stage inputs/outputs; below `lowest` two take turns */
     float *gradient_TD;
     void *arena;
+    int64_t arena_bytes;
 };
 
 /** The context that layer functions take. */

@@ -36,20 +36,23 @@ static void carve_saved(const fr_stage *s, char *base, int64_t *used, int64_t n_
     }
 }
 
-/* Views of a whole slot in `base`, or with base NULL just its size. */
+/* Views of a whole slot in `base`, or with base NULL just its size. Layers below `lowest` keep nothing. */
 static int64_t lay_out_slot(fr_slot *slot, const fr_stage *s, char *base,
-                            int64_t n_tokens)
+                            int64_t n_tokens, int64_t lowest)
 {
     int64_t used = 0;
     int64_t row = n_tokens * s->arch.d_model * (int64_t)sizeof(float);
-    int64_t n_x = slot->keep ? s->n_layers + 1 : 2;
-    for (int64_t i = 0; i <= s->n_layers; i++) {
-        slot->x[i] = i < n_x ? carve(base, &used, row) : slot->x[i % 2];
+    int64_t first = lowest < s->n_layers ? lowest : s->n_layers - 1;
+    for (int64_t i = s->n_layers; i >= 0; i--) {
+        slot->x[i] = i >= first ? carve(base, &used, row) : slot->x[i + 2];
     }
-    for (int64_t i = 0; slot->keep && i < s->n_layers; i++) {
-        carve_saved(s, base, &used, n_tokens, &slot->saved[i]);
+    for (int64_t i = 0; i < s->n_layers; i++) {
+        slot->saved[i] = (fr_saved){0};
+        if (i >= lowest) {
+            carve_saved(s, base, &used, n_tokens, &slot->saved[i]);
+        }
     }
-    slot->gradient_TD = slot->keep ? carve(base, &used, row) : NULL;
+    slot->gradient_TD = lowest < s->n_layers ? carve(base, &used, row) : NULL;
     return used;
 }
 
@@ -139,19 +142,27 @@ fr_status fr_stage_reserve(fr_stage *stage, int64_t n_tokens, int64_t prefix_flo
     return FR_OK;
 }
 
-fr_status fr_slot_prepare(fr_stage *stage, fr_slot *slot, const fr_batch *batch)
+fr_status fr_slot_prepare(fr_stage *stage, fr_slot *slot, const fr_batch *batch,
+                          const fr_stage_prefix *prefix)
 {
-    FR_TRY(fr_stage_reserve(stage, batch->n_tokens, 0));
-    if (batch->n_tokens <= slot->room) {
+    int64_t n = batch->n_tokens;
+    int64_t lowest = slot->keep ? fr_stage_lowest(stage, prefix) : stage->n_layers;
+    FR_TRY(fr_stage_reserve(stage, n, 0));
+    if (n <= slot->room && lowest == slot->lowest) {
         return FR_OK;
     }
-    int64_t bytes = lay_out_slot(slot, stage, NULL, batch->n_tokens);
-    free(slot->arena);
-    slot->arena = NULL;
+    int64_t bytes = lay_out_slot(slot, stage, NULL, n, lowest);
     slot->room = 0;
-    FR_TRY(fr_alloc(stage->ctx, bytes, 1, &slot->arena));
-    (void)lay_out_slot(slot, stage, slot->arena, batch->n_tokens);
-    slot->room = batch->n_tokens;
+    if (bytes > slot->arena_bytes) {
+        free(slot->arena);
+        slot->arena = NULL;
+        slot->arena_bytes = 0;
+        FR_TRY(fr_alloc(stage->ctx, bytes, 1, &slot->arena));
+        slot->arena_bytes = bytes;
+    }
+    (void)lay_out_slot(slot, stage, slot->arena, n, lowest);
+    slot->room = n;
+    slot->lowest = lowest;
     return FR_OK;
 }
 

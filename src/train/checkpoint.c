@@ -34,6 +34,8 @@ const fr_field FR_FILE_FIELDS[FR_N_FILE_FIELDS] = {
 const fr_field FR_TASK_FIELDS[FR_N_TASK_FIELDS] = {
     TASK_FIELD(length, FR_FIELD_I64, 1),
     TASK_FIELD(n_layers, FR_FIELD_I64, 1),
+    TASK_FIELD_ADDED(first_layer, FR_FIELD_I64, 0),
+    TASK_FIELD_ADDED(base_layers, FR_FIELD_I64, 0),
     TASK_FIELD(n_kv_heads, FR_FIELD_I64, 1),
     TASK_FIELD(head_dim, FR_FIELD_I64, 1),
     TASK_FIELD(seed, FR_FIELD_U64, 0),

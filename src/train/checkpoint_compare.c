@@ -71,9 +71,10 @@ static void compare_values(const fr_checkpoint_task *task, int array, const floa
             (void)snprintf(
                 found->place, sizeof found->place,
                 "task %.64s layer %lld %s[%lld, %lld, %lld]: %.9g against %.9g",
-                task->name, (long long)(i / floats), FR_STATE_ARRAYS[array].name,
-                (long long)(i % floats / slot), (long long)(i % slot / task->head_dim),
-                (long long)(i % task->head_dim), (double)a[i], (double)b[i]);
+                task->name, (long long)(task->first_layer + i / floats),
+                FR_STATE_ARRAYS[array].name, (long long)(i % floats / slot),
+                (long long)(i % slot / task->head_dim), (long long)(i % task->head_dim),
+                (double)a[i], (double)b[i]);
         }
     }
 }
@@ -90,7 +91,7 @@ static void compare_mlp_array(const fr_checkpoint_task *task, int array, const f
         }
         if (!what.shared) {
             (void)snprintf(where, sizeof where, "layer %lld",
-                           (long long)(i / what.floats));
+                           (long long)(task->first_layer + i / what.floats));
         }
         (void)snprintf(found->place, sizeof found->place,
                        "task %.64s %s %s element %lld: %.9g against %.9g", task->name,
@@ -127,6 +128,11 @@ static void compare_tasks(const fr_checkpoint_task *a, const fr_checkpoint_task 
                        (long long)a->n_kv_heads, (long long)a->head_dim,
                        (long long)b->n_layers, (long long)b->length,
                        (long long)b->n_kv_heads, (long long)b->head_dim);
+        return;
+    }
+    if (a->first_layer != b->first_layer) {
+        found->incomparable = true;
+        note_count(found, a->name, "first layer", a->first_layer, b->first_layer);
         return;
     }
     note_count(found, a->name, "step", a->step, b->step);

@@ -11,7 +11,7 @@ static void place_of(const fr_checkpoint_task *task, const fr_mlp_array *array,
                        array->name);
     } else {
         (void)snprintf(out, FR_H5_PATH_BYTES, "/tasks/%s/layers/%lld/%s", task->name,
-                       (long long)layer, array->name);
+                       (long long)(task->first_layer + layer), array->name);
     }
 }
 

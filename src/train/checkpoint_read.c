@@ -136,11 +136,25 @@ static fr_status read_layers(const reader *r, fr_checkpoint_task *task, int n_ar
         for (int i = 0; i < n_arrays; i++) {
             float *data = fr_state_array_get(&task->state, i) + layer * floats;
             (void)snprintf(path, sizeof path, "/tasks/%s/layers/%lld/%s", task->name,
-                           (long long)layer, FR_STATE_ARRAYS[i].name);
+                           (long long)(task->first_layer + layer),
+                           FR_STATE_ARRAYS[i].name);
             FR_TRY(fr_h5_read_f32(r->h5, path, shape, 3, data));
         }
     }
     return FR_OK;
+}
+
+static fr_status check_layers(const reader *r, const char *object,
+                              fr_checkpoint_task *task)
+{
+    task->base_layers = task->base_layers > 0 ? task->base_layers : task->n_layers;
+    if (task->first_layer <= task->base_layers - task->n_layers) {
+        return FR_OK;
+    }
+    return FR_FAIL(r->ctx, FR_ERR_CHECKPOINT,
+                   "%s: %s claims %lld layers from %lld on, of %lld", r->path, object,
+                   (long long)task->n_layers, (long long)task->first_layer,
+                   (long long)task->base_layers);
 }
 
 static fr_status read_task(reader *r, fr_checkpoint_task *task)
@@ -149,6 +163,7 @@ static fr_status read_task(reader *r, fr_checkpoint_task *task)
     bool moments = false;
     (void)snprintf(path, sizeof path, "/tasks/%s", task->name);
     FR_TRY(read_fields(r, path, FR_TASK_FIELDS, FR_N_TASK_FIELDS, task));
+    FR_TRY(check_layers(r, path, task));
     FR_TRY(check_conventions(r, path));
     FR_TRY(read_truth(r, path, "moments", &moments));
     int n_arrays = moments ? FR_N_STATE_ARRAYS : FR_N_PREFIX_ARRAYS;

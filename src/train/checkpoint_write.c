@@ -47,18 +47,18 @@ static fr_status write_fields(fr_h5 *h5, const char *object, const fr_field *fie
     return FR_OK;
 }
 
-/* /tasks/NAME/layers/I and its arrays, each [length, kv_heads, head_dim] */
+/* /tasks/NAME/layers/I, I being the base's number of the layer, and its arrays, each [length, kv_heads, head_dim] */
 static fr_status write_layer(fr_h5 *h5, const fr_checkpoint_task *task, int64_t layer,
                              int64_t floats, int n_arrays)
 {
     const int64_t shape[] = {task->length, task->n_kv_heads, task->head_dim};
+    long long number = (long long)(task->first_layer + layer);
     char path[FR_H5_PATH_BYTES];
-    (void)snprintf(path, sizeof path, "/tasks/%s/layers/%lld", task->name,
-                   (long long)layer);
+    (void)snprintf(path, sizeof path, "/tasks/%s/layers/%lld", task->name, number);
     FR_TRY(fr_h5_make_group(h5, path));
     for (int i = 0; i < n_arrays; i++) {
         (void)snprintf(path, sizeof path, "/tasks/%s/layers/%lld/%s", task->name,
-                       (long long)layer, FR_STATE_ARRAYS[i].name);
+                       number, FR_STATE_ARRAYS[i].name);
         FR_TRY(fr_h5_write_f32(h5, path, shape, 3,
                                fr_state_array_get(&task->state, i) + layer * floats));
     }

@@ -61,10 +61,12 @@ typedef struct fr_task_config {
             init;   /* {text: ...} | {random: STD} | {zero: true} | {file: F[:TASK]} */
         char *text; /* text or file */
         double random_std;
-        int64_t length;     /* auto: the tokens of the text (or of the file) */
-        bool freeze_first;  /* keep slot 0 (attention sink) */
-        int64_t mlp_hidden; /* 0 (default): keys and values are trained directly */
-        int64_t mlp_width;  /* auto: the base's d_model */
+        int64_t length;      /* auto: the tokens of the text (or of the file) */
+        int64_t first_layer; /* lowest layer that has a prefix */
+        int64_t n_layers;    /* layers from there on; auto: all */
+        bool freeze_first;   /* keep slot 0 (attention sink) */
+        int64_t mlp_hidden;  /* 0 (default): keys and values are trained directly */
+        int64_t mlp_width;   /* auto: the base's d_model */
     } prefix;
     struct {
         fr_optimizer_kind kind; /* adamw (default) | sgd */

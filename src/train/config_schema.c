@@ -27,6 +27,13 @@ const fr_config_section FR_CONFIG_SECTIONS[FR_SECTION_COUNT] = {
     [FR_SECTION_INIT] = {"init", "tasks[].prefix.init", FR_SECTION_PREFIX,
                          "What the prefix starts from: exactly one of these keys, "
                          "required."},
+    [FR_SECTION_LAYERS] = {"layers", "tasks[].prefix.layers", FR_SECTION_PREFIX,
+                           "Layers that have a prefix, e.g. `{first: 15}` for layer 15 "
+                           "and above; default: all. The others attend as in the base; "
+                           "in all of them the tokens of a row stand at the positions "
+                           "after the prefix. Nothing goes backward below the first: "
+                           "the fewer layers, the cheaper a step, and pipeline stages "
+                           "below run forward only."},
     [FR_SECTION_MLP] = {"mlp", "tasks[].prefix.mlp", FR_SECTION_PREFIX,
                         "Reparametrisation: the prefix is what it starts from plus the "
                         "output of a two-layer network (tanh) over trained embeddings "
@@ -181,6 +188,13 @@ const fr_config_key FR_CONFIG_KEYS[] = {
     {"file", FR_SECTION_INIT, FR_KEY_TEXT, FR_RESUME_IDENTITY, .init = FR_INIT_FILE,
      IN_TASK(prefix.text),
      .help = "`FILE` or `FILE:TASK`: the prefix in a prefix file or checkpoint"},
+
+    {"first", FR_SECTION_LAYERS, FR_KEY_INT, FR_RESUME_IDENTITY, "layer",
+     .default_text = "0", .low = 0, .high = 1e6, IN_TASK(prefix.first_layer),
+     .help = "the lowest one, counted from 0"},
+    {"count", FR_SECTION_LAYERS, FR_KEY_INT, FR_RESUME_IDENTITY, "layers",
+     .default_text = "auto", .automatic = true, .low = 1, .high = 1e6,
+     IN_TASK(prefix.n_layers), .help = "how many; auto: up to the last"},
 
     {"hidden", FR_SECTION_MLP, FR_KEY_INT, FR_RESUME_IDENTITY, "units",
      .default_text = "0", .low = 0, .high = 1e6, IN_TASK(prefix.mlp_hidden),

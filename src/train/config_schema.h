@@ -17,6 +17,7 @@ typedef enum fr_section_id {
     FR_SECTION_TASK, /* a list; this and all below lie in fr_task_config */
     FR_SECTION_PREFIX,
     FR_SECTION_INIT, /* exactly one of its keys is given */
+    FR_SECTION_LAYERS,
     FR_SECTION_MLP,
     FR_SECTION_OPTIMIZER,
     FR_SECTION_BATCH,

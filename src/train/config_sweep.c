@@ -28,6 +28,7 @@ static const sweep_kind KINDS[] = {
       [FR_INIT_RANDOM] = "prefix.init.random",
       [FR_INIT_ZERO] = "prefix.init.zero",
       [FR_INIT_FILE] = "prefix.init.file"}},
+    {"prefix.layers.first", FR_SECTION_LAYERS, "first", {NULL}},
     {"optimizer.lr", FR_SECTION_OPTIMIZER, "lr", {NULL}},
     {"optimizer.warmup", FR_SECTION_OPTIMIZER, "warmup", {NULL}},
     {"optimizer.weight_decay", FR_SECTION_OPTIMIZER, "weight_decay", {NULL}},

@@ -325,6 +325,13 @@ static fr_status take_input(fr_engine *e, fr_pass *pass, flight *f)
     return await(e, &coming, &pass->traffic.forward_wait_ns);
 }
 
+/* Whether this stage has a backward: whether some layer up to its last has a prefix. */
+static bool goes_backward(const fr_engine *e, const fr_pass *pass)
+{
+    return pass->sum != NULL &&
+           fr_stage_lowest(e->stage, pass->prefix) < fr_stage_n_layers(e->stage);
+}
+
 /* Send the output on and, where a backward follows, expect its gradient. */
 static fr_status pass_on(fr_engine *e, fr_pass *pass, flight *f)
 {
@@ -334,7 +341,7 @@ static fr_status pass_on(fr_engine *e, fr_pass *pass, flight *f)
     pass->traffic.forward_bytes += bytes;
     FR_TRY(fr_group_send_begin(pipeline, next, TAG_FORWARD, fr_slot_output(f->slot),
                                bytes, &f->output_sent));
-    if (pass->sum == NULL) {
+    if (!goes_backward(e, pass)) {
         return FR_OK;
     }
     return fr_group_receive_begin(pipeline, next, TAG_BACKWARD,
@@ -349,7 +356,7 @@ static fr_status run_forward(fr_engine *e, fr_pass *pass,
     FR_TRY(fr_group_wait(pipeline, &f->output_sent));
     FR_TRY(fr_group_wait(pipeline, &f->gradient_sent));
     FR_TRY(build_batch(e, pass, microbatch, &f->batch));
-    FR_TRY(fr_slot_prepare(e->stage, f->slot, &f->batch));
+    FR_TRY(fr_slot_prepare(e->stage, f->slot, &f->batch, pass->prefix));
     if (!fr_stage_is_first(e->stage)) {
         FR_TRY(take_input(e, pass, f));
     }
@@ -370,10 +377,13 @@ fr_status fr_engine_backward(fr_engine *engine, fr_pass *pass, int64_t place)
     fr_engine *e = engine;
     flight *f = &e->flights[place];
     float *gradient = fr_slot_gradient(f->slot);
+    if (!goes_backward(e, pass)) {
+        return FR_OK;
+    }
     FR_TRY(await(e, &f->gradient_coming, &pass->traffic.backward_wait_ns));
     FR_TRY(fr_stage_backward(e->stage, &f->batch, pass->prefix, f->slot, pass->sum));
-    if (fr_stage_is_first(e->stage)) {
-        return FR_OK;
+    if (fr_stage_first_layer(e->stage) <= pass->prefix->layers.first) {
+        return FR_OK; /* the stage before has no backward */
     }
     int64_t bytes = edge_bytes(e, f->batch.n_tokens);
     pass->traffic.backward_bytes += bytes;
@@ -419,7 +429,7 @@ static fr_status run_text(fr_engine *e, const int32_t *ids, int64_t n, fr_cache 
     int64_t bytes = edge_bytes(e, n);
     fr_batch_clear(&f->batch);
     FR_TRY(fr_batch_add(e->ctx, &f->batch, 0, &text, NULL, 0));
-    FR_TRY(fr_slot_prepare(e->stage, f->slot, &f->batch));
+    FR_TRY(fr_slot_prepare(e->stage, f->slot, &f->batch, &NONE));
     if (!fr_stage_is_first(e->stage)) {
         FR_TRY(fr_group_receive(pipeline, stage - 1, TAG_FORWARD,
                                 fr_slot_input(f->slot), bytes));
@@ -434,18 +444,20 @@ static fr_status run_text(fr_engine *e, const int32_t *ids, int64_t n, fr_cache 
 
 /* The text's cache is the prefix. */
 fr_status fr_engine_keys_of_text(fr_engine *engine, const int32_t *ids, int64_t n,
-                                 float *k, float *v)
+                                 fr_layer_range layers, float *k, float *v)
 {
     static const fr_stage_prefix NONE = {0};
     const fr_stage_prefix *prefixes[] = {&NONE};
     fr_attention_prefix scratch[1];
+    int64_t first = fr_stage_first_layer(engine->stage);
+    int64_t n_layers = fr_stage_n_layers(engine->stage);
     int64_t layer = fr_arch_prefix_elements(fr_stage_arch(engine->stage), n);
-    fr_cache cache = {.n_layers = fr_stage_n_layers(engine->stage),
-                      .layer_prefixes_U = scratch,
-                      .prefixes_U = prefixes};
-    FR_TRY(fr_alloc(engine->ctx, cache.n_layers, sizeof *cache.layers, &cache.layers));
-    for (int64_t i = 0; i < cache.n_layers; i++) {
-        cache.layers[i] = (fr_layer_cache){
+    fr_layer_range own = fr_layers_within(layers, first, n_layers);
+    fr_cache cache = {
+        .n_layers = n_layers, .layer_prefixes_U = scratch, .prefixes_U = prefixes};
+    FR_TRY(fr_alloc(engine->ctx, n_layers, sizeof *cache.layers, &cache.layers));
+    for (int64_t i = 0; i < own.count; i++) {
+        cache.layers[own.first - first + i] = (fr_layer_cache){
             .k = k + i * layer, .v = v + i * layer, .prefixes_U = scratch};
     }
     fr_status status = run_text(engine, ids, n, &cache);

@@ -48,7 +48,8 @@ typedef struct fr_pass {
     const fr_dataset *dataset;
     const fr_step_plan *plan;
     const fr_stage_prefix *prefix; /* this stage's layers */
-    fr_exact_sum *sum;             /* prefix gradients; NULL: forward only */
+    fr_exact_sum *sum; /* prefix gradients; NULL: forward only. Stages below the first
+                          layer with a prefix run forward only in any case */
     double
         *example_nll;   /* last stage: nats of each example of the plan, in the order of
                             plan->examples, written for this replica's examples only;
@@ -85,7 +86,7 @@ FR_MUST_CHECK fr_status fr_engine_expect(fr_engine *engine, const fr_pass *pass,
 FR_MUST_CHECK fr_status fr_engine_forward(fr_engine *engine, fr_pass *pass,
                                           int64_t index, int64_t place);
 
-/** Backward of what is kept at `place`: adds to pass->sum. */
+/** Backward of what is kept at `place`: adds to pass->sum. On a stage that runs forward only, nothing. */
 FR_MUST_CHECK fr_status fr_engine_backward(fr_engine *engine, fr_pass *pass,
                                            int64_t place);
 
@@ -102,9 +103,10 @@ FR_MUST_CHECK fr_status fr_engine_run(fr_engine *engine, fr_pass *pass);
 
 /**
  * Collective over the pipeline: run `ids` alone through the base and copy its keys and values as a prefix of
- * n tokens: k, v [local layers, n, G, K].
+ * n tokens on `layers` of the model: k, v [those of this stage, n, G, K].
  */
 FR_MUST_CHECK fr_status fr_engine_keys_of_text(fr_engine *engine, const int32_t *ids,
-                                               int64_t n, float *k, float *v);
+                                               int64_t n, fr_layer_range layers,
+                                               float *k, float *v);
 
 #endif

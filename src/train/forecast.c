@@ -80,13 +80,48 @@ static fr_stage_shape shape_of(const fr_forecast_params *p, int stage)
                             .max_position = p->max_position};
 }
 
-static int64_t largest_gradient(const fr_forecast_params *p,
+/* Layers of a stage that have a prefix of the task. */
+static int64_t prefixed_layers(const fr_forecast_params *p, int stage,
+                               const fr_task_load *task)
+{
+    int64_t first = p->bounds[stage];
+    return fr_layers_within(task->layers, first, p->bounds[stage + 1] - first).count;
+}
+
+int64_t fr_forecast_kept(const fr_forecast_params *params, int stage,
+                         const fr_task_load *task)
+{
+    int64_t first = params->bounds[stage];
+    fr_layer_range above = {task->layers.first, 0};
+    return fr_layers_within(above, first, params->bounds[stage + 1] - first).count;
+}
+
+static int64_t largest_gradient(const fr_forecast_params *p, int stage,
                                 const fr_stage_shape *shape)
 {
     int64_t most = 0;
     for (int64_t t = 0; t < p->n_tasks; t++) {
-        int64_t bytes =
-            fr_stage_gradient_bytes(shape, p->tasks[t].most_units, p->tasks[t].length);
+        const fr_task_load *task = &p->tasks[t];
+        int64_t bytes = fr_stage_gradient_bytes(shape, task->most_units, task->length);
+        if (prefixed_layers(p, stage, task) > 0 && bytes > most) {
+            most = bytes;
+        }
+    }
+    return most;
+}
+
+/* A slot of training serves all tasks; of a task's layers those that go backward are kept. */
+static int64_t largest_slot(const fr_forecast_params *p, int stage)
+{
+    int64_t most = 0;
+    for (int64_t t = 0; t < p->n_tasks; t++) {
+        fr_stage_shape kept = shape_of(p, stage);
+        int64_t n = fr_forecast_kept(p, stage, &p->tasks[t]);
+        if (n > 0) {
+            kept.first_layer += kept.n_layers - n;
+            kept.n_layers = n;
+        }
+        int64_t bytes = fr_stage_slot_bytes(&kept, p->tasks[t].most_rows, n > 0);
         most = bytes > most ? bytes : most;
     }
     return most;
@@ -125,51 +160,59 @@ void fr_forecast_memory(const fr_forecast_params *params, int stage,
                             .head = fr_stage_head_bytes(&shape, 2 * rows),
                             .process = PROCESS_BYTES};
     out->edges = (cap * 2 + (stage > 0)) * message;
-    out->activations = cap * (fr_stage_slot_bytes(&shape, rows, true) - 2 * message);
+    out->activations = cap * (largest_slot(p, stage) - 2 * message);
     out->forward =
         (stage < p->n_stages - 1 ? 2 : 1) * fr_stage_slot_bytes(&shape, rows, false);
     out->workspace = fr_stage_workspace_bytes(&shape, rows) +
-                     fr_stage_reading_bytes(&shape) + largest_gradient(p, &shape);
+                     fr_stage_reading_bytes(&shape) +
+                     largest_gradient(p, stage, &shape);
     for (int64_t t = 0; t < p->n_tasks; t++) {
-        out->tasks += bytes_of_task(p->arch, shape.n_layers, &p->tasks[t]);
+        const fr_task_load *task = &p->tasks[t];
+        out->tasks += bytes_of_task(p->arch, prefixed_layers(p, stage, task), task);
     }
     out->total = out->weights + out->activations + out->edges + out->forward +
                  out->workspace + out->head + out->tasks + out->process;
 }
 
-/* Keys that a row sees on average. */
-static double mean_keys(const fr_forecast_params *p)
+/* FLOP of a row's passage through the layers of a stage, a mean over all tasks' rows. */
+static double row_flop(const fr_forecast_params *p, int stage, bool forward)
 {
-    double keys = 0.0;
+    const fr_arch *a = p->arch;
+    double d = (double)a->d_model;
+    double q = (double)fr_arch_q_width(a);
+    double up = d * (double)fr_arch_up_width(a);
+    double down = d * (double)a->d_ff;
+    double weights = d * ((double)fr_arch_qkv_width(a) + q) + up + down;
+    double product = 2.0 * weights;
+    double key = 4.0 * q * (forward ? 1.0 : 2.5);
+    double flop = 0.0;
     double rows = 0.0;
+    if (!forward && p->recompute == FR_RECOMPUTE_MLP) {
+        product += 2.0 * up;
+    } else if (!forward && p->recompute == FR_RECOMPUTE_LAYER) {
+        product += 2.0 * (weights - down);
+        key += 4.0 * q;
+    }
     for (int64_t t = 0; t < p->n_tasks; t++) {
         const fr_task_load *load = &p->tasks[t];
-        keys += load->step_rows * ((double)load->length + load->row_keys);
+        int64_t passed = forward ? p->bounds[stage + 1] - p->bounds[stage]
+                                 : fr_forecast_kept(p, stage, load);
+        double prefixed = (double)prefixed_layers(p, stage, load);
+        flop += load->step_rows * ((double)passed * (product + key * load->row_keys) +
+                                   prefixed * key * (double)load->length);
         rows += load->step_rows;
     }
-    return rows > 0.0 ? keys / rows : 0.0;
+    return rows > 0.0 ? flop / rows : 0.0;
 }
 
 double fr_pass_seconds(const fr_forecast_params *params, int stage, bool forward,
                        double n_rows, double head_rows)
 {
     const fr_forecast_params *p = params;
-    const fr_arch *a = p->arch;
-    double q = (double)fr_arch_q_width(a);
-    double up = (double)a->d_model * (double)fr_arch_up_width(a);
-    double weights =
-        (double)a->d_model * ((double)fr_arch_qkv_width(a) + q + (double)a->d_ff) + up;
-    double attention = 4.0 * q * mean_keys(p);
-    double row = 2.0 * weights + attention * (forward ? 1.0 : 2.5);
-    if (!forward && p->recompute == FR_RECOMPUTE_MLP) {
-        row += 2.0 * up;
-    } else if (!forward && p->recompute == FR_RECOMPUTE_LAYER) {
-        row += 2.0 * (weights - (double)a->d_model * (double)a->d_ff) + attention;
-    }
-    double layers = (double)(p->bounds[stage + 1] - p->bounds[stage]);
-    double flop = n_rows * layers * row;
+    double flop = n_rows * row_flop(p, stage, forward);
     if (stage == p->n_stages - 1) {
-        flop += 2.0 * head_rows * (double)a->d_model * (double)a->vocab_size;
+        flop +=
+            2.0 * head_rows * (double)p->arch->d_model * (double)p->arch->vocab_size;
     }
     return flop / p->machine.flops;
 }

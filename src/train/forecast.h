@@ -37,6 +37,7 @@ int64_t fr_mlp_task_bytes(const fr_arch *arch, int64_t n_layers, int64_t length,
 /** A step of one task; rows are token rows, means over the steps that were looked at. */
 typedef struct fr_task_load {
     int64_t length;         /* slots of the prefix */
+    fr_layer_range layers;  /* that have it; count 0: all from `first` on */
     int64_t mlp_hidden;     /* units of its MLP; 0: none */
     int64_t mlp_width;      /* 0: the model's */
     double step_rows;       /* of all replicas */
@@ -99,6 +100,7 @@ typedef struct fr_stage_forecast {
     double forward_seconds; /* of a mean microbatch */
     double backward_seconds;
     int64_t reduction_bytes; /* of a round, a rank */
+    int64_t backward_bytes;  /* to the stage before, a round, all replicas */
     fr_rank_memory memory;
 } fr_stage_forecast;
 
@@ -107,14 +109,15 @@ typedef struct fr_forecast {
     int n_stages;
     fr_stage_forecast *stages; /* owned */
     int largest;               /* stage whose ranks take the most memory */
-    int64_t edge_bytes;        /* on each edge, each way, a round, all replicas */
-    int64_t word_bytes;        /* of a round */
-    int64_t message_bytes;     /* of a mean microbatch */
-    double message_seconds;    /* with latency */
-    double shortest_pass;      /* seconds: the fastest forward of a stage */
-    bool link_hides;           /* a message takes no longer than any pass */
-    bool link_bound;           /* the round is as long as its messages take */
-    double update_seconds;     /* reduction and word */
+    int64_t edge_bytes;     /* forward on each edge, a round, all replicas; as many go
+                                  backward above the first layer with a prefix */
+    int64_t word_bytes;     /* of a round */
+    int64_t message_bytes;  /* of a mean microbatch */
+    double message_seconds; /* with latency */
+    double shortest_pass;   /* seconds: the fastest forward of a stage */
+    bool link_hides;        /* a message takes no longer than any pass */
+    bool link_bound;        /* the round is as long as its messages take */
+    double update_seconds;  /* reduction and word */
     double round_seconds;
     double bubble; /* share of the ranks' time that is idle, uneven stages included */
     double bubble_formula;    /* fr_bubble_formula of equal stages without links */
@@ -138,10 +141,14 @@ void fr_forecast_fini(fr_forecast *forecast);
 void fr_forecast_memory(const fr_forecast_params *params, int stage,
                         fr_rank_memory *out);
 
-/** Seconds of a forward or backward of n_rows rows on a stage, `keys` keys a row, `head_rows` of them with a
- * target. Products count 2 FLOP a weight both ways (no weight gradient exists), attention 4 Q a key forward and
- * 2.5 times that backward, which also does again what `recompute` names. That the last layer computes fewer rows is
- * left out. */
+/** Layers of a stage that a task's backward reaches: those from its first layer with a prefix on. */
+int64_t fr_forecast_kept(const fr_forecast_params *params, int stage,
+                         const fr_task_load *task);
+
+/** Seconds of a forward or backward of n_rows rows on a stage, `head_rows` of them with a target: the mean over the
+ * rows of all tasks. Products count 2 FLOP a weight both ways (no weight gradient exists), attention 4 Q a key
+ * forward and 2.5 times that backward, which also does again what `recompute` names; the prefix counts where its layer
+ * has one. That the last layer computes fewer rows is left out. */
 double fr_pass_seconds(const fr_forecast_params *params, int stage, bool forward,
                        double n_rows, double head_rows);
 

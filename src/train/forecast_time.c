@@ -62,7 +62,8 @@ typedef struct script {
     int64_t *n_microbatches; /* [n_tasks] that are played */
     int64_t *n_steps;        /* [n_tasks] */
     double *forward;         /* [n_stages] */
-    double *backward;        /* [n_stages] */
+    double *backward;        /* [n_stages] of a task that has one there */
+    int *lowest;             /* [n_tasks] */
     int64_t left_out;        /* microbatches of a round that are not played */
 } script;
 
@@ -72,6 +73,27 @@ static void script_fini(script *s)
     free(s->n_steps);
     free(s->forward);
     free(s->backward);
+    free(s->lowest);
+}
+
+/* Rows of a step of the tasks that go backward on a stage. */
+static double rows_backward(const fr_forecast_params *p, int stage)
+{
+    double rows = 0.0;
+    for (int64_t t = 0; t < p->n_tasks; t++) {
+        bool has = fr_forecast_kept(p, stage, &p->tasks[t]) > 0;
+        rows += has ? p->tasks[t].step_rows : 0.0;
+    }
+    return rows;
+}
+
+static int lowest_stage(const fr_forecast_params *p, const fr_task_load *task)
+{
+    int stage = 0;
+    while (stage < p->n_stages - 1 && fr_forecast_kept(p, stage, task) == 0) {
+        stage++;
+    }
+    return stage;
 }
 
 static fr_status script_init(fr_ctx *ctx, const fr_forecast_params *p,
@@ -82,16 +104,21 @@ static fr_status script_init(fr_ctx *ctx, const fr_forecast_params *p,
     FR_TRY(fr_alloc(ctx, p->n_tasks, sizeof *s->n_steps, &s->n_steps));
     FR_TRY(fr_alloc(ctx, p->n_stages, sizeof *s->forward, &s->forward));
     FR_TRY(fr_alloc(ctx, p->n_stages, sizeof *s->backward, &s->backward));
+    FR_TRY(fr_alloc(ctx, p->n_tasks, sizeof *s->lowest, &s->lowest));
     int64_t share = (worth_playing(p) + p->n_tasks - 1) / p->n_tasks;
     for (int64_t t = 0; t < p->n_tasks; t++) {
         int64_t n = p->tasks[t].n_microbatches;
         s->n_microbatches[t] = n < share ? n : share;
         s->left_out += n - s->n_microbatches[t];
         s->n_steps[t] = n_rounds;
+        s->lowest[t] = lowest_stage(p, &p->tasks[t]);
     }
     for (int i = 0; i < p->n_stages; i++) {
         s->forward[i] = stages[i].forward_seconds;
-        s->backward[i] = stages[i].backward_seconds;
+        /* the forecast's is a mean over all tasks */
+        double rows = rows_backward(p, i);
+        double all = rows_backward(p, p->n_stages - 1);
+        s->backward[i] = rows > 0.0 ? stages[i].backward_seconds * (all / rows) : 0.0;
     }
     return FR_OK;
 }
@@ -121,6 +148,7 @@ fr_status fr_forecast_play(fr_ctx *ctx, const fr_forecast_params *params,
                                    .n_steps = s.n_steps,
                                    .forward = s.forward,
                                    .backward = s.backward,
+                                   .lowest = s.lowest,
                                    .hop = forecast->message_seconds,
                                    .update = forecast->update_seconds};
     if (status == FR_OK) {
@@ -204,8 +232,13 @@ static void forecast_stage(const fr_forecast_params *p, const replica_round *r,
     s->forward_seconds = fr_pass_seconds(p, stage, true, r->rows, r->head_rows);
     s->backward_seconds = fr_pass_seconds(p, stage, false, r->rows, r->head_rows);
     for (int64_t t = 0; t < p->n_tasks; t++) {
-        s->reduction_bytes +=
-            fr_reduction_bytes(p->arch, s->n_layers, p->tasks[t].length);
+        const fr_task_load *task = &p->tasks[t];
+        int64_t n = fr_layers_within(task->layers, s->first_layer, s->n_layers).count;
+        s->reduction_bytes += fr_reduction_bytes(p->arch, n, task->length);
+    }
+    if (stage > 0) {
+        double rows = rows_backward(p, stage - 1);
+        s->backward_bytes = fr_edge_bytes(p->arch, llrint(rows));
     }
     fr_forecast_memory(p, stage, &s->memory);
     if (s->memory.total > f->stages[f->largest].memory.total) {

@@ -65,7 +65,9 @@ static fr_status describe_task(const fr_task_env *env, const fr_task *task,
 {
     const fr_task_config *c = task->config;
     out->length = task->length;
-    out->n_layers = env->arch->n_layers;
+    out->first_layer = task->layers.first;
+    out->n_layers = task->layers.count;
+    out->base_layers = env->arch->n_layers;
     out->n_kv_heads = env->arch->n_kv_heads;
     out->head_dim = env->arch->head_dim;
     out->seed = c->seed;
@@ -81,7 +83,7 @@ static fr_status describe_task(const fr_task_env *env, const fr_task *task,
     FR_TRY(fr_checkpoint_task_alloc(env->ctx, out, with_moments && direct));
     return with_moments && !direct
                ? fr_mlp_init(env->ctx, &fr_reparam_state(task->reparam)->shape,
-                             env->arch->n_layers, &out->mlp)
+                             out->n_layers, &out->mlp)
                : FR_OK;
 }
 
@@ -160,22 +162,22 @@ static int list_parts(const fr_gather *g, int64_t index, part parts[MOST_PARTS])
     return n;
 }
 
-/* First layer of every stage, known to all: a sum of one-hot contributions. */
+/* Where the layers of every stage begin among those with a prefix, known to all: a sum of one-hot contributions. */
 static fr_status find_bounds(const fr_gather *g, int64_t index)
 {
     const fr_grid *grid = g->grid;
     int64_t *bounds = g->bounds + index * (grid->n_stages + 1);
-    bounds[grid->stage + 1] = g->tasks[index].n_local / g->tasks[index].layer_floats;
+    bounds[grid->stage + 1] = g->tasks[index].local.count;
     FR_TRY(fr_group_allreduce(grid->pipeline, FR_SUM, bounds, grid->n_stages + 1));
     for (int s = 0; s < grid->n_stages; s++) {
         bounds[s + 1] += bounds[s];
     }
-    return bounds[grid->n_stages] == g->env->arch->n_layers
+    return bounds[grid->n_stages] == g->tasks[index].layers.count
                ? FR_OK
                : FR_FAIL(g->env->ctx, FR_ERR_INTERNAL,
                          "stages hold %lld of %lld layers",
                          (long long)bounds[grid->n_stages],
-                         (long long)g->env->arch->n_layers);
+                         (long long)g->tasks[index].layers.count);
 }
 
 static fr_status alloc_messages(fr_gather *g)
@@ -195,7 +197,7 @@ static fr_status alloc_messages(fr_gather *g)
         }
         n_messages += n_parts;
         if (grid->stage != 0) {
-            int64_t n_own = g->tasks[i].n_local / g->tasks[i].layer_floats;
+            int64_t n_own = g->tasks[i].local.count;
             FR_TRY(fr_alloc(ctx, n_own * floats, sizeof(float), &g->copies[i]));
         }
     }
@@ -378,15 +380,19 @@ static fr_status check_fit(const fr_task_env *env, const char *path,
 {
     uint8_t digest[FR_DIGEST_BYTES];
     fr_dataset_digest(task->train, digest);
-    if (saved->length != task->length || saved->n_layers != env->arch->n_layers ||
+    if (saved->length != task->length || saved->first_layer != task->layers.first ||
+        saved->n_layers != task->layers.count ||
         saved->n_kv_heads != env->arch->n_kv_heads ||
         saved->head_dim != env->arch->head_dim) {
-        return FR_FAIL(
-            env->ctx, FR_ERR_CHECKPOINT,
-            "%s: task %s has a prefix of %lld slots x %lld layers, the run wants "
-            "%lld x %lld; resume with the config it was started with",
-            path, saved->name, (long long)saved->length, (long long)saved->n_layers,
-            (long long)task->length, (long long)env->arch->n_layers);
+        return FR_FAIL(env->ctx, FR_ERR_CHECKPOINT,
+                       "%s: task %s has a prefix of %lld slots x %lld layers from %lld "
+                       "on, the run "
+                       "wants %lld x %lld from %lld on; resume with the config it was "
+                       "started with",
+                       path, saved->name, (long long)saved->length,
+                       (long long)saved->n_layers, (long long)saved->first_layer,
+                       (long long)task->length, (long long)task->layers.count,
+                       (long long)task->layers.first);
     }
     bool with_mlp = fr_mlp_is_there(&saved->mlp);
     if (!with_mlp && saved->state.m_k == NULL) {
@@ -407,16 +413,21 @@ static fr_status check_fit(const fr_task_env *env, const char *path,
     return FR_OK;
 }
 
-static void restore_state(const fr_prefix_state *saved, int64_t first_layer,
-                          int64_t n_layers, fr_task *task)
+/* This rank's first layer in a checkpoint's arrays. */
+static int64_t local_layer(const fr_task *task)
+{
+    return task->local.first - task->layers.first;
+}
+
+static void restore_state(const fr_prefix_state *saved, fr_task *task)
 {
     float *from[N_ARRAYS];
     float *to[N_ARRAYS];
     list_arrays(saved, from);
     list_arrays(&task->state, to);
     for (int i = 0; i < (task->reparam == NULL ? N_ARRAYS : 2); i++) {
-        memcpy(to[i], from[i] + first_layer * task->layer_floats,
-               (size_t)(n_layers * task->layer_floats) * sizeof(float));
+        memcpy(to[i], from[i] + local_layer(task) * task->layer_floats,
+               (size_t)task->n_local * sizeof(float));
     }
 }
 
@@ -434,8 +445,7 @@ static fr_status restore_mlp(const fr_mlp_state *saved, int64_t first_layer,
 }
 
 fr_status fr_restore_task(const fr_task_env *env, const char *path,
-                          const fr_checkpoint *checkpoint, int64_t first_layer,
-                          int64_t n_layers, fr_task *task, bool *found)
+                          const fr_checkpoint *checkpoint, fr_task *task, bool *found)
 {
     const fr_checkpoint_task *saved = NULL;
     for (int64_t i = 0; i < checkpoint->n_tasks; i++) {
@@ -448,9 +458,9 @@ fr_status fr_restore_task(const fr_task_env *env, const char *path,
         return FR_OK;
     }
     FR_TRY(check_fit(env, path, saved, task));
-    restore_state(&saved->state, first_layer, n_layers, task);
+    restore_state(&saved->state, task);
     if (task->reparam != NULL) {
-        FR_TRY(restore_mlp(&saved->mlp, first_layer, task->reparam));
+        FR_TRY(restore_mlp(&saved->mlp, local_layer(task), task->reparam));
     }
     task->step = saved->step;
     task->cursor = saved->cursor;

@@ -62,8 +62,7 @@ FR_MUST_CHECK fr_status fr_gather_wait(fr_gather *gather);
  * that the checkpoint lacks keeps what it has and *found is false. FR_ERR_CHECKPOINT if shapes, data or
  * moments do not fit. */
 FR_MUST_CHECK fr_status fr_restore_task(const fr_task_env *env, const char *path,
-                                        const fr_checkpoint *checkpoint,
-                                        int64_t first_layer, int64_t n_layers,
-                                        fr_task *task, bool *found);
+                                        const fr_checkpoint *checkpoint, fr_task *task,
+                                        bool *found);
 
 #endif

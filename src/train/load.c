@@ -185,9 +185,11 @@ fr_status fr_load_of_task(fr_ctx *ctx, const fr_task_config *config, uint64_t se
                           const fr_load_source *source, int n_replicas,
                           fr_task_load *out)
 {
-    *out = (fr_task_load){.length = source->length,
-                          .mlp_hidden = config->prefix.mlp_hidden,
-                          .mlp_width = config->prefix.mlp_width};
+    *out =
+        (fr_task_load){.length = source->length,
+                       .layers = {config->prefix.first_layer, config->prefix.n_layers},
+                       .mlp_hidden = config->prefix.mlp_hidden,
+                       .mlp_width = config->prefix.mlp_width};
     if (source->dataset != NULL && config->batch.examples <= MOST_PLANNED) {
         return by_plan(ctx, config, seed, source, n_replicas, out);
     }

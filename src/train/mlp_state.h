@@ -52,7 +52,8 @@ typedef struct fr_mlp_array {
 /** Array number `array` under a shape that fr_mlp_floats accepts. */
 fr_mlp_array fr_mlp_describe(const fr_mlp_shape *shape, int array);
 
-/** floats of all arrays of n_layers layers; false if a size is below 1 or the number too large. */
+/** floats of all arrays of n_layers layers, which may be 0; false if another size is below 1 or the number too
+ * large. */
 bool fr_mlp_floats(const fr_mlp_shape *shape, int64_t n_layers, int64_t *out);
 
 /** Allocate all arrays, zeroed; FR_ERR_SHAPE where fr_mlp_floats refuses. Freed by fr_mlp_fini in any case. */

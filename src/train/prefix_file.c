@@ -38,17 +38,17 @@ fr_status fr_prefix_file_open(fr_ctx *ctx, const char *reference, fr_checkpoint 
 fr_status fr_prefix_file_check(fr_ctx *ctx, const char *reference,
                                const fr_checkpoint_task *task, const fr_arch *arch)
 {
-    if (task->n_layers == arch->n_layers && task->n_kv_heads == arch->n_kv_heads &&
+    if (task->base_layers == arch->n_layers && task->n_kv_heads == arch->n_kv_heads &&
         task->head_dim == arch->head_dim) {
         return FR_OK;
     }
-    return FR_FAIL(
-        ctx, FR_ERR_CHECKPOINT,
-        "%s: prefix for %lld layers x %lld key/value heads x %lld, the base has "
-        "%lld x %lld x %lld; use the model it was made for",
-        reference, (long long)task->n_layers, (long long)task->n_kv_heads,
-        (long long)task->head_dim, (long long)arch->n_layers,
-        (long long)arch->n_kv_heads, (long long)arch->head_dim);
+    return FR_FAIL(ctx, FR_ERR_CHECKPOINT,
+                   "%s: prefix for a base of %lld layers x %lld key/value heads x "
+                   "%lld, the base has "
+                   "%lld x %lld x %lld; use the model it was made for",
+                   reference, (long long)task->base_layers, (long long)task->n_kv_heads,
+                   (long long)task->head_dim, (long long)arch->n_layers,
+                   (long long)arch->n_kv_heads, (long long)arch->head_dim);
 }
 
 fr_stage_prefix fr_prefix_file_view(const fr_checkpoint_task *task, int64_t first_layer)
@@ -56,7 +56,11 @@ fr_stage_prefix fr_prefix_file_view(const fr_checkpoint_task *task, int64_t firs
     if (task == NULL) {
         return (fr_stage_prefix){0};
     }
-    int64_t offset = first_layer * task->length * task->n_kv_heads * task->head_dim;
+    int64_t skipped = first_layer - task->first_layer;
+    skipped = skipped < task->n_layers ? skipped : task->n_layers;
+    skipped = skipped > 0 ? skipped : 0;
+    int64_t offset = skipped * task->length * task->n_kv_heads * task->head_dim;
     return (fr_stage_prefix){task->length, task->state.k + offset,
-                             task->state.v + offset};
+                             task->state.v + offset,
+                             (fr_layer_range){task->first_layer, task->n_layers}};
 }

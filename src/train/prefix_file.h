@@ -21,12 +21,12 @@ void fr_prefix_file_split(char *reference, const char **task);
 FR_MUST_CHECK fr_status fr_prefix_file_open(fr_ctx *ctx, const char *reference,
                                             fr_checkpoint **out, int64_t *index);
 
-/** FR_ERR_CHECKPOINT unless the task's prefix has the base's layers, heads and head width. */
+/** FR_ERR_CHECKPOINT unless the task's prefix was made for a base of as many layers, with its heads and head width. */
 FR_MUST_CHECK fr_status fr_prefix_file_check(fr_ctx *ctx, const char *reference,
                                              const fr_checkpoint_task *task,
                                              const fr_arch *arch);
 
-/** View of the layers from `first_layer` on; length 0 for a NULL task. */
+/** View for a stage that begins at `first_layer`; length 0 for a NULL task. */
 fr_stage_prefix fr_prefix_file_view(const fr_checkpoint_task *task,
                                     int64_t first_layer);
 

@@ -251,9 +251,10 @@ static fr_status read_best(const fr_run_state *run, fr_task *task, bool *found)
     for (int64_t i = 0; status == FR_OK && i < best->n_tasks; i++) {
         const fr_checkpoint_task *saved = &best->tasks[i];
         if (strcmp(saved->name, task->config->name) == 0 &&
-            saved->length == task->length &&
-            saved->n_layers == run->env.arch->n_layers) {
-            int64_t from = run->session.first_layer * task->layer_floats;
+            saved->length == task->length && saved->first_layer == task->layers.first &&
+            saved->n_layers == task->layers.count) {
+            int64_t from =
+                (task->local.first - task->layers.first) * task->layer_floats;
             size_t bytes = (size_t)task->n_local * sizeof(float);
             memcpy(task->best.k, saved->state.k + from, bytes);
             memcpy(task->best.v, saved->state.v + from, bytes);
@@ -290,19 +291,17 @@ static fr_status start_task(fr_run_state *run, fr_task *task)
 {
     const fr_session *s = &run->session;
     bool found = false;
-    fr_status status = fr_task_alloc(&run->env, s->n_layers, task);
+    fr_status status = fr_task_alloc(&run->env, s->first_layer, s->n_layers, task);
     if (status == FR_OK && run->resumed != NULL) {
-        status = fr_restore_task(&run->env, run->resumed_path, run->resumed,
-                                 s->first_layer, s->n_layers, task, &found);
+        status =
+            fr_restore_task(&run->env, run->resumed_path, run->resumed, task, &found);
     }
     FR_TRY(fr_group_agree(run->world, status));
     if (found) {
         fr_run_tell_stopped(run, task);
         return isfinite(task->best_loss) ? restore_best(run, task) : FR_OK;
     }
-    return fr_group_agree(
-        run->world,
-        fr_task_init_prefix(&run->env, s->engine, s->first_layer, s->n_layers, task));
+    return fr_group_agree(run->world, fr_task_init_prefix(&run->env, s->engine, task));
 }
 
 static fr_status check_base(fr_run_state *run)

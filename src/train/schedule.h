@@ -14,7 +14,8 @@
  *
  * No deadlock: caps fall from stage to stage and the conditions above count finished backwards alone. So
  * before backward n a stage has run every forward that any later stage runs before its own backward n, and
- * the last stage, whose cap is 1, never waits for more than the next forward.
+ * the last stage, whose cap is 1, never waits for more than the next forward. On a stage below the first prefixed
+ * layer of a task a backward is no work and awaits no message: the order is the same with fewer conditions.
  */
 #ifndef FR_TRAIN_SCHEDULE_H
 #define FR_TRAIN_SCHEDULE_H

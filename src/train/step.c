@@ -83,12 +83,11 @@ static double layer_norm(const fr_task *task, int64_t layer)
                                   task->layer_floats);
 }
 
-static void put_norms(const fr_task *task, int64_t first_layer, int64_t *words)
+static void put_norms(const fr_task *task, int64_t *words)
 {
-    int64_t n_layers = task->n_local / task->layer_floats;
-    for (int64_t i = 0; i < n_layers; i++) {
+    for (int64_t i = 0; i < task->local.count; i++) {
         double norm = layer_norm(task, i);
-        memcpy(&words[first_layer + i], &norm, sizeof norm);
+        memcpy(&words[task->local.first + i], &norm, sizeof norm);
     }
 }
 
@@ -155,7 +154,7 @@ static void fill_words(fr_steps *s, const fr_task *task, step *now)
     now->words[WORD_BAD] = now->pass.n_bad + now->sum.n_bad;
     put_traffic(s->grid, &now->pass.traffic, now->words);
     if (s->grid->replica == 0) {
-        put_norms(task, fr_engine_first_layer(s->engine), now->words + first_norm(s));
+        put_norms(task, now->words + first_norm(s));
     }
 }
 

@@ -68,6 +68,23 @@ static fr_status length_from_file(const fr_task_env *env, const fr_task_config *
     return status;
 }
 
+static fr_status find_layers(const fr_task_env *env, const fr_task_config *config,
+                             fr_layer_range *layers)
+{
+    int64_t n = env->arch->n_layers;
+    int64_t first = config->prefix.first_layer;
+    int64_t count = config->prefix.n_layers;
+    if (first >= n || count > n - first) {
+        return FR_FAIL(env->ctx, FR_ERR_CONFIG,
+                       "tasks.%s.prefix.layers reaches up to layer %lld, the base has "
+                       "layers 0 to %lld; lower layers.first or layers.count",
+                       config->name, (long long)(first + (count > 0 ? count - 1 : 0)),
+                       (long long)(n - 1));
+    }
+    *layers = fr_layers_within((fr_layer_range){first, count}, 0, n);
+    return FR_OK;
+}
+
 static fr_status find_length(const fr_task_env *env, const fr_task_config *config,
                              int64_t *length)
 {
@@ -143,6 +160,7 @@ static fr_status begin_open(const fr_task_env *env, const fr_task_config *config
         env->tokenizer != NULL && fr_tokenizer_leading_bos(env->tokenizer) >= 0;
     out->leading_bos = has_bos && config->prefix.init != FR_INIT_TEXT;
     out->n_steps = config->steps != FR_AUTO ? config->steps : env->config->run.steps;
+    FR_TRY(find_layers(env, config, &out->layers));
     return find_length(env, config, &out->length);
 }
 
@@ -208,7 +226,7 @@ void fr_task_close(fr_task *task)
     *task = (fr_task){0};
 }
 
-static fr_status alloc_reparam(const fr_task_env *env, int64_t n_layers, fr_task *task)
+static fr_status alloc_reparam(const fr_task_env *env, fr_task *task)
 {
     const fr_task_config *c = task->config;
     int64_t width =
@@ -220,16 +238,18 @@ static fr_status alloc_reparam(const fr_task_env *env, int64_t n_layers, fr_task
                                           .head_dim = env->arch->head_dim,
                                           .hidden = c->prefix.mlp_hidden,
                                           .width = width},
-                                .n_layers = n_layers,
-                                .n_all_layers = env->arch->n_layers};
+                                .n_layers = task->local.count,
+                                .n_all_layers = task->layers.count};
     return fr_reparam_create(env->ctx, &params, &task->reparam);
 }
 
-fr_status fr_task_alloc(const fr_task_env *env, int64_t n_layers, fr_task *task)
+fr_status fr_task_alloc(const fr_task_env *env, int64_t first_layer, int64_t n_layers,
+                        fr_task *task)
 {
     bool direct = task->config->prefix.mlp_hidden == 0;
     task->layer_floats = fr_arch_prefix_elements(env->arch, task->length);
-    int64_t n = task->n_local = n_layers * task->layer_floats;
+    task->local = fr_layers_within(task->layers, first_layer, n_layers);
+    int64_t n = task->n_local = task->local.count * task->layer_floats;
     float **arrays[] = {&task->state.k,   &task->state.v,   &task->best.k,
                         &task->best.v,    &task->state.m_k, &task->state.m_v,
                         &task->state.s_k, &task->state.s_v};
@@ -238,7 +258,7 @@ fr_status fr_task_alloc(const fr_task_env *env, int64_t n_layers, fr_task *task)
         FR_TRY(fr_alloc(env->ctx, n, sizeof(float), arrays[i]));
     }
     if (!direct) {
-        FR_TRY(alloc_reparam(env, n_layers, task));
+        FR_TRY(alloc_reparam(env, task));
     }
     FR_TRY(fr_alloc(env->ctx, 2 * n, sizeof *task->sum, &task->sum));
     return fr_alloc(env->ctx, 2 * n, sizeof *task->gradient, &task->gradient);
@@ -250,15 +270,32 @@ static fr_status init_from_text(const fr_task_env *env, fr_engine *engine,
     fr_ids ids = {0};
     fr_status status = encode_init_text(env, task->config, &ids);
     if (status == FR_OK) {
-        status = fr_engine_keys_of_text(engine, ids.data, task->length, task->state.k,
-                                        task->state.v);
+        status = fr_engine_keys_of_text(engine, ids.data, task->length, task->layers,
+                                        task->state.k, task->state.v);
     }
     fr_ids_fini(&ids);
     return status;
 }
 
-static fr_status init_from_file(const fr_task_env *env, int64_t first_layer,
-                                int64_t n_layers, fr_task *task)
+static fr_status check_file_layers(const fr_task_env *env, const fr_task *task,
+                                   const fr_checkpoint_task *file)
+{
+    const fr_layer_range *own = &task->layers;
+    if (file->first_layer == own->first && file->n_layers == own->count) {
+        return FR_OK;
+    }
+    return FR_FAIL(
+        env->ctx, FR_ERR_CONFIG,
+        "tasks.%s has a prefix on layers %lld to %lld, its init %s on layers "
+        "%lld to %lld; set prefix.layers to {first: %lld, count: %lld}",
+        task->config->name, (long long)own->first,
+        (long long)(own->first + own->count - 1), task->config->prefix.text,
+        (long long)file->first_layer,
+        (long long)(file->first_layer + file->n_layers - 1),
+        (long long)file->first_layer, (long long)file->n_layers);
+}
+
+static fr_status init_from_file(const fr_task_env *env, fr_task *task)
 {
     fr_checkpoint *checkpoint = NULL;
     int64_t index = 0;
@@ -268,11 +305,14 @@ static fr_status init_from_file(const fr_task_env *env, int64_t first_layer,
         const fr_checkpoint_task *t = &checkpoint->tasks[index];
         status = fr_prefix_file_check(env->ctx, reference, t, env->arch);
         if (status == FR_OK) {
+            status = check_file_layers(env, task, t);
+        }
+        if (status == FR_OK) {
             int64_t stride = t->length * t->n_kv_heads * t->head_dim;
             size_t bytes = (size_t)task->layer_floats * sizeof(float);
-            for (int64_t i = 0; i < n_layers; i++) {
+            for (int64_t i = 0; i < task->local.count; i++) {
                 int64_t to = i * task->layer_floats;
-                int64_t from = (first_layer + i) * stride;
+                int64_t from = (task->local.first - task->layers.first + i) * stride;
                 memcpy(task->state.k + to, t->state.k + from, bytes);
                 memcpy(task->state.v + to, t->state.v + from, bytes);
             }
@@ -282,12 +322,12 @@ static fr_status init_from_file(const fr_task_env *env, int64_t first_layer,
     return status;
 }
 
-static void init_random(int64_t first_layer, int64_t n_layers, fr_task *task)
+static void init_random(fr_task *task)
 {
     uint64_t seed = task->config->seed;
     double std = task->config->prefix.random_std;
-    for (int64_t i = 0; i < n_layers; i++) {
-        uint64_t layer = (uint64_t)(first_layer + i);
+    for (int64_t i = 0; i < task->local.count; i++) {
+        uint64_t layer = (uint64_t)(task->local.first + i);
         for (int64_t j = 0; j < task->layer_floats; j++) {
             int64_t at = i * task->layer_floats + j;
             uint64_t element = (uint64_t)j;
@@ -299,16 +339,15 @@ static void init_random(int64_t first_layer, int64_t n_layers, fr_task *task)
     }
 }
 
-static fr_status init_keys(const fr_task_env *env, fr_engine *engine,
-                           int64_t first_layer, int64_t n_layers, fr_task *task)
+static fr_status init_keys(const fr_task_env *env, fr_engine *engine, fr_task *task)
 {
     switch (task->config->prefix.init) {
     case FR_INIT_TEXT:
         return init_from_text(env, engine, task);
     case FR_INIT_FILE:
-        return init_from_file(env, first_layer, n_layers, task);
+        return init_from_file(env, task);
     case FR_INIT_RANDOM:
-        init_random(first_layer, n_layers, task);
+        init_random(task);
         return FR_OK;
     case FR_INIT_ZERO:
     default:
@@ -316,10 +355,9 @@ static fr_status init_keys(const fr_task_env *env, fr_engine *engine,
     }
 }
 
-fr_status fr_task_init_prefix(const fr_task_env *env, fr_engine *engine,
-                              int64_t first_layer, int64_t n_layers, fr_task *task)
+fr_status fr_task_init_prefix(const fr_task_env *env, fr_engine *engine, fr_task *task)
 {
-    FR_TRY(init_keys(env, engine, first_layer, n_layers, task));
+    FR_TRY(init_keys(env, engine, task));
     return task->reparam != NULL
                ? fr_reparam_start(task->reparam, env->config->run.seed, &task->state)
                : FR_OK;
@@ -327,7 +365,7 @@ fr_status fr_task_init_prefix(const fr_task_env *env, fr_engine *engine,
 
 fr_stage_prefix fr_task_prefix(const fr_task *task)
 {
-    return (fr_stage_prefix){task->length, task->state.k, task->state.v};
+    return (fr_stage_prefix){task->length, task->state.k, task->state.v, task->layers};
 }
 
 int64_t fr_task_max_position(const fr_task *task)

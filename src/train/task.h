@@ -18,7 +18,9 @@ typedef struct fr_task {
     fr_sampler sampler;
     fr_step_plan plan;
     int64_t length;        /* P */
-    int64_t n_local;       /* floats of K (and of V) on this rank: layers * P * G * K */
+    fr_layer_range layers; /* of the model, that have a prefix */
+    fr_layer_range local;  /* those of them on this rank */
+    int64_t n_local;       /* floats of K (and of V) on this rank: local * P * G * K */
     int64_t layer_floats;  /* P * G * K */
     fr_prefix_state state; /* local layers; moments zero for SGD, NULL with a reparam */
     fr_reparam *reparam;   /* owned; NULL: K and V are trained directly */
@@ -61,13 +63,12 @@ FR_MUST_CHECK fr_status fr_task_open_sample(const fr_task_env *env,
                                             int64_t max_rows, fr_task *out);
 void fr_task_close(fr_task *task);
 
-/** Allocate the arrays for this stage's layers, and the MLP of a reparametrised prefix. */
-FR_MUST_CHECK fr_status fr_task_alloc(const fr_task_env *env, int64_t n_layers,
-                                      fr_task *task);
+/** Allocate the arrays for those of a stage's layers that have a prefix, and the MLP of a reparametrised one. */
+FR_MUST_CHECK fr_status fr_task_alloc(const fr_task_env *env, int64_t first_layer,
+                                      int64_t n_layers, fr_task *task);
 
 /** Collective over the pipeline: fill the prefix as `prefix.init` says; a reparam starts from it. */
 FR_MUST_CHECK fr_status fr_task_init_prefix(const fr_task_env *env, fr_engine *engine,
-                                            int64_t first_layer, int64_t n_layers,
                                             fr_task *task);
 
 /** The prefix of this rank's layers as a view. */

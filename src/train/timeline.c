@@ -120,10 +120,11 @@ static bool play_pass(player *p, int stage, stage_state *s, const fr_action *act
 {
     const fr_timeline_params *t = p->params;
     bool forward = action->act == FR_ACT_FORWARD;
+    bool computes = forward || t->lowest == NULL || stage >= t->lowest[action->task];
     int64_t pass = forward ? s->schedule.forwards - 1 : s->schedule.backwards - 1;
     int from = forward ? stage - 1 : stage + 1;
     double start = s->now;
-    if (from >= 0 && from < t->n_stages) {
+    if (computes && from >= 0 && from < t->n_stages) {
         const stage_state *other = &p->stages[from];
         double sent = forward ? other->forward_end[pass] : other->backward_end[pass];
         if (isnan(sent)) {
@@ -131,9 +132,11 @@ static bool play_pass(player *p, int stage, stage_state *s, const fr_action *act
         }
         start = fmax(start, sent + t->hop);
     }
-    s->now = start + (forward ? t->forward[stage] : t->backward[stage]);
+    if (computes) {
+        s->now = start + (forward ? t->forward[stage] : t->backward[stage]);
+        add_span(s, action, stage, start);
+    }
     *(forward ? &s->forward_end[pass] : &s->backward_end[pass]) = s->now;
-    add_span(s, action, stage, start);
     if (!forward && action->closes) {
         close_step(p, s, action->task);
     }

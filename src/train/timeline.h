@@ -19,6 +19,8 @@ typedef struct fr_timeline_params {
         *n_steps; /* [n_tasks] steps of each task; the run ends with the longest */
     const double *forward;  /* [n_stages] time of one microbatch */
     const double *backward; /* [n_stages] */
+    const int *
+        lowest; /* [n_tasks] stages below have no backward of the task and expect no message for it; NULL: 0 */
     double hop; /* from the end of a pass to its message's arrival at the neighbour */
     double update; /* from a step's last backward anywhere to its update everywhere */
 } fr_timeline_params;

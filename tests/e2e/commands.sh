@@ -62,6 +62,16 @@ python3 -c "
 import json, sys
 rows = [json.loads(line) for line in open(sys.argv[1])]
 assert len(rows) == 3 and all('generated' in row and row['source'] for row in rows)" "$work/out.jsonl" || fail "bad output rows"
+
+# the same text on the upper half of the layers, on any layout
+for layout in "1 1" "3 1"; do
+    read -r stages replicas <<<"$layout"
+    train "upper-$stages" "$stages" "$replicas" --set tasks.t.prefix.layers.first=15 2>"$work/err" || fail "$(cat "$work/err")"
+done
+same "$work/upper-1/prefix.h5" "$work/upper-3/prefix.h5"
+one=$("$FORERUN" generate --model "$model" --prefix "$work/upper-1/prefix.h5" --prompt "A painting program." --max-new-tokens 12 2>/dev/null)
+three=$(mpirun -n 3 "$FORERUN" generate --model "$model" --prefix "$work/upper-1/prefix.h5" --prompt "A painting program." --max-new-tokens 12 2>/dev/null)
+[ -n "$one" ] && [ "$one" = "$three" ] || fail "upper layers: generated '$one' on one rank, '$three' on three"
 expect 0 "$FORERUN" generate --model "$model" --chat --prompt "Name a colour." --max-new-tokens 8
 
 # inspect everything; tokenize

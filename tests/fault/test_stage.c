@@ -46,7 +46,7 @@ static fr_status pass(held *h)
     static int64_t k[MOST_VALUES];
     static int64_t v[MOST_VALUES];
     double nll[N_TARGETS];
-    fr_stage_prefix prefix = {LENGTH, values, values};
+    fr_stage_prefix prefix = {.length = LENGTH, .k = values, .v = values};
     fr_exact_sum sum = {.k = k, .v = v, .exponent = 20};
     FR_TRY(fr_stage_forward(h->stage, &h->batch, &prefix, NULL, h->slot));
     FR_TRY(fr_stage_loss(h->stage, &h->batch, h->slot, true, nll));

@@ -119,7 +119,7 @@ static void check_row_logits(golden *g, int64_t r, const float *wanted, float *g
     int32_t rows[64];
     int64_t vocab = g->tiny.arch->vocab_size;
     int64_t n = row_ids(g, r, ids);
-    fr_stage_prefix prefix = {g->length, g->k, g->v};
+    fr_stage_prefix prefix = {.length = g->length, .k = g->k, .v = g->v};
     fr_tiny_one_row(&g->tiny, g->length, ids, n);
     (void)fr_tiny_loss(&g->tiny, &prefix, NULL);
     for (int32_t t = 0; t < n - 1; t++) {
@@ -164,7 +164,7 @@ static void check_loss_and_gradient(const char *model, const char *name)
     double *gradient = NULL;
     float *mean = NULL;
     float loss = 0.0f;
-    fr_stage_prefix prefix = {g.length, g.k, g.v};
+    fr_stage_prefix prefix = {.length = g.length, .k = g.k, .v = g.v};
     FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 2 * g.n_prefix, sizeof *gradient, &gradient));
     FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 2 * g.n_prefix, sizeof *mean, &mean));
     double n_targets = (double)g.tiny.batch.n_targets;
@@ -194,7 +194,7 @@ static void check_token_losses(const char *model, const char *name)
     double nll[64];
     float got[64];
     golden_open(model, name, &g);
-    fr_stage_prefix prefix = {g.length, g.k, g.v};
+    fr_stage_prefix prefix = {.length = g.length, .k = g.k, .v = g.v};
     float *wanted = read_floats(&g, "token_loss", g.n_rows * (g.n_tokens - 1));
     for (int64_t r = 0; r < g.n_rows; r++) {
         int64_t n = row_ids(&g, r, ids);
@@ -219,7 +219,7 @@ static void check_generation(const char *model)
     fr_group *group = NULL;
     fr_generator *generator = NULL;
     golden_open(model, "left", &g);
-    fr_stage_prefix prefix = {g.length, g.k, g.v};
+    fr_stage_prefix prefix = {.length = g.length, .k = g.k, .v = g.v};
     int64_t n_new = fr_safetensors_find(g.file, "generated")->shape[1];
     int64_t *wanted = read_ints(&g, "generated", g.n_rows * n_new);
     fr_generate_params params = {.sample = {.top_p = 1.0},

@@ -154,7 +154,7 @@ static void check_gradients(const char *model)
     memset(counted, 1, sizeof counted);
     add_rows(&g, ids, counted);
     FR_ASSERT_OK(fr_group_create_self(fr_test_ctx(), &self));
-    fr_stage_prefix prefix = {g.length, g.prefix.k, g.prefix.v};
+    fr_stage_prefix prefix = {.length = g.length, .k = g.prefix.k, .v = g.prefix.v};
     double *nats = calloc((size_t)(2 * g.n_prefix), sizeof *nats);
     float *mean = fr_test_zeros(2 * g.n_prefix);
     CU_ASSERT_PTR_NOT_NULL_FATAL(nats);

@@ -25,6 +25,8 @@ static void fill_task(fr_checkpoint_task *task, int64_t index, bool moments,
     FR_ASSERT_OK(fr_copy_string(ctx, NAMES[index], &task->name));
     task->length = FR_FIXTURE_SLOTS;
     task->n_layers = FR_FIXTURE_LAYERS;
+    task->first_layer = index;
+    task->base_layers = FR_FIXTURE_LAYERS + 2 * index + 1;
     task->n_kv_heads = 2;
     task->head_dim = 4;
     task->seed = UINT64_MAX - (uint64_t)index;

@@ -264,7 +264,12 @@ static const change CHANGES[] = {
     {set_integer, A, "n_kv_heads", 1, NULL, "must be an f32 array of shape 3 1 4"},
     {set_integer, A, "n_layers", 1, NULL, "holds 2 layers, its task says 1"},
     {set_integer, A, "n_layers", 3, NULL, "holds 2 layers, its task says 3"},
-    {set_integer, A, "n_layers", 1 << 20, NULL, "more than the file holds"},
+    {set_integer, A, "n_layers", 4, NULL, "claims 4 layers from 0 on, of 3"},
+    {set_integer, A, "first_layer", INT64_MAX, NULL, "claims 2 layers from 9223372036"},
+    {set_integer, A, "first_layer", -1, NULL, "first_layer of /tasks/alpha is -1"},
+    {set_integer, A, "first_layer", 1, NULL, "layers/2/k is missing"},
+    {set_integer, A, "base_layers", 1, NULL, "claims 2 layers from 0 on, of 1"},
+    {set_integer, A, "base_layers", -1, NULL, "base_layers of /tasks/alpha is -1"},
     {set_integer, A, "step", -1, NULL, "step of /tasks/alpha is -1"},
     {set_integer, A, "cursor", -1, NULL, "cursor of /tasks/alpha is -1"},
     {set_integer, A, "stale_validations", -1, NULL,
@@ -293,7 +298,7 @@ static const change CHANGES[] = {
     {set_integer, B, "mlp_hidden", INT64_MAX, NULL, "more than the file holds"},
     {set_integer, B, "mlp_width", 1 << 19, NULL, "more than the file holds"},
     {set_integer, B, "mlp_hidden", 4, NULL,
-     "layers/0/w2 must be an f32 array of shape"},
+     "layers/1/w2 must be an f32 array of shape"},
     {set_integer, B, "mlp_width", 7, NULL,
      "shared/e must be an f32 array of shape 3 7"},
     {set_text, B, "mlp_hidden", 0, "5", "mlp_hidden of /tasks/beta"},
@@ -301,7 +306,7 @@ static const change CHANGES[] = {
     {drop_link, B "/shared", NULL, 0, NULL, "/tasks/beta/shared/e is missing"},
     {drop_link, B "/shared/m_w1", NULL, 0, NULL, "shared/m_w1 is missing"},
     {drop_link, B "/layers/1/p0_v", NULL, 0, NULL, "layers/1/p0_v is missing"},
-    {drop_link, B "/layers/0/s_b2", NULL, 0, NULL, "layers/0/s_b2 is missing"},
+    {drop_link, B "/layers/2/s_b2", NULL, 0, NULL, "layers/2/s_b2 is missing"},
     {replace_array, B "/layers/1/w2", NULL, 0, NULL, "layers/1/w2 must be an f32"},
     {replace_array, B "/shared/b1", NULL, 5, NULL, "shared/b1 must be an f32 array of"},
 };
@@ -350,12 +355,15 @@ static void file_opened_and_sealed_again_loads(void)
     fr_checkpoint_destroy(&wanted);
 }
 
-/* Files written before a task's validations were counted: as if there had been none. */
+/* Files written before a task's validations were counted, and before layers could be left without a prefix: as if there
+ * had been none. */
 static void file_of_an_earlier_version_loads(void)
 {
     static const change DROPS[] = {
         {NULL, "/tasks/alpha", "stale_validations", 0, NULL, NULL},
         {NULL, "/tasks/alpha", "valid_loss", 0, NULL, NULL},
+        {NULL, "/tasks/alpha", "first_layer", 0, NULL, NULL},
+        {NULL, "/tasks/alpha", "base_layers", 0, NULL, NULL},
         {NULL, "/tasks/beta", "valid_loss", 0, NULL, NULL}};
     char path[PATH_BYTES];
     char *bytes = NULL;
@@ -374,6 +382,9 @@ static void file_of_an_earlier_version_loads(void)
     CU_ASSERT_PTR_NOT_NULL_FATAL(read);
     CU_ASSERT_EQUAL(read->tasks[0].stale_validations, 0);
     CU_ASSERT_EQUAL(read->tasks[1].stale_validations, 5);
+    CU_ASSERT_EQUAL(read->tasks[0].first_layer, 0);
+    CU_ASSERT_EQUAL(read->tasks[0].base_layers, 2);
+    CU_ASSERT_EQUAL(read->tasks[1].first_layer, 1);
     CU_ASSERT_TRUE(isinf(read->tasks[1].valid_loss));
     fr_checkpoint_destroy(&read);
 }

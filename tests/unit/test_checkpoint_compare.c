@@ -72,7 +72,7 @@ static void largest_difference_is_named_with_its_place(void)
     b->tasks[1].state.s_v[47] = -1.0f;
     a->tasks[1].state.s_v[0] = 0.5f;
     b->tasks[1].state.s_v[0] = 0.0f;
-    assert_different(3.0, "task beta layer 1 s_v[2, 1, 3]: 2 against -1");
+    assert_different(3.0, "task beta layer 2 s_v[2, 1, 3]: 2 against -1");
     drop_pair();
 }
 
@@ -147,6 +147,10 @@ static void other_shapes_are_not_comparable(void)
     assert_different((double)INFINITY,
                      "task alpha: shape 2 x 3 x 2 x 4 against 2 x 2 x 2 x 4");
     drop_pair();
+    make_pair();
+    b->tasks[1].first_layer = 0;
+    assert_different((double)INFINITY, "task beta: first layer 1 against 0");
+    drop_pair();
 }
 
 static void one_task_is_compared_with_one_whatever_the_names(void)
@@ -173,8 +177,8 @@ static void one_task_is_compared_with_one_whatever_the_names(void)
 static void every_array_of_an_mlp_is_compared(void)
 {
     static const char *const PLACES[FR_MLP_ARRAYS] = {
-        "layer 1 p0_k", "layer 1 p0_v", "layer 1 w2",   "layer 1 m_w2", "layer 1 s_w2",
-        "layer 1 b2",   "layer 1 m_b2", "layer 1 s_b2", "shared e",     "shared m_e",
+        "layer 2 p0_k", "layer 2 p0_v", "layer 2 w2",   "layer 2 m_w2", "layer 2 s_w2",
+        "layer 2 b2",   "layer 2 m_b2", "layer 2 s_b2", "shared e",     "shared m_e",
         "shared s_e",   "shared w1",    "shared m_w1",  "shared s_w1",  "shared b1",
         "shared m_b1",  "shared s_b1"};
     for (int i = 0; i < FR_MLP_ARRAYS; i++) {

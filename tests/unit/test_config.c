@@ -60,6 +60,8 @@ static void defaults_are_those_of_the_reference(void)
     CU_ASSERT_FALSE(t->prefix.freeze_first);
     CU_ASSERT_EQUAL(t->prefix.mlp_hidden, 0);
     CU_ASSERT_EQUAL(t->prefix.mlp_width, FR_AUTO);
+    CU_ASSERT_EQUAL(t->prefix.first_layer, 0);
+    CU_ASSERT_EQUAL(t->prefix.n_layers, FR_AUTO);
     CU_ASSERT_EQUAL(t->optimizer.kind, FR_ADAMW);
     CU_ASSERT_DOUBLE_EQUAL(t->optimizer.lr, 5e-3, 0.0);
     CU_ASSERT_EQUAL(t->optimizer.warmup, 0);
@@ -97,7 +99,8 @@ static const char FULL[] =
     "    max_tokens: 99\n"
     "    steps: 13\n"
     "    prefix: {init: {random: 0.02}, length: 16, freeze_first: true,\n"
-    "             mlp: {hidden: 512, width: 48}}\n"
+    "             mlp: {hidden: 512, width: 48},\n"
+    "             layers: {first: 4, count: 2}}\n"
     "    optimizer: {kind: sgd, lr: 1e-2, warmup: 10, schedule: cosine, clip: 0,\n"
     "                weight_decay: .5, beta1: 0, beta2: 0.98, eps: 1.0e-6}\n"
     "    batch: {examples: 3, microbatch_tokens: 77, order: by_source,\n"
@@ -136,6 +139,8 @@ static void check_full(const fr_config *c)
     CU_ASSERT_TRUE(t->prefix.freeze_first);
     CU_ASSERT_EQUAL(t->prefix.mlp_hidden, 512);
     CU_ASSERT_EQUAL(t->prefix.mlp_width, 48);
+    CU_ASSERT_EQUAL(t->prefix.first_layer, 4);
+    CU_ASSERT_EQUAL(t->prefix.n_layers, 2);
     CU_ASSERT_EQUAL(t->optimizer.kind, FR_SGD);
     CU_ASSERT_DOUBLE_EQUAL(t->optimizer.lr, 0.01, 0.0);
     CU_ASSERT_EQUAL(t->optimizer.schedule, FR_SCHEDULE_COSINE);

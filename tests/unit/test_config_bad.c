@@ -183,6 +183,18 @@ static void inits_are_exactly_one(void)
     refuses_prefix("{length: 4}", "tasks[0].prefix.init is missing");
 }
 
+static void layers_are_checked(void)
+{
+    refuses_prefix("{init: {text: a}, layers: {first: -1}}",
+                   "tasks[0].prefix.layers.first is -1, want a whole number from 0 to");
+    refuses_prefix("{init: {text: a}, layers: {first: 1, count: 0}}",
+                   "tasks[0].prefix.layers.count is 0, want");
+    refuses_prefix("{init: {text: a}, layers: {first: auto}}", "first is auto, want");
+    refuses_prefix("{init: {text: a}, layers: 15}",
+                   "layers is a single value, want a map");
+    refuses_prefix("{init: {text: a}, layers: {frist: 4}}", "did you mean first?");
+}
+
 static void mlp_sizes_are_checked(void)
 {
     refuses_prefix("{init: {text: a}, mlp: {hidden: -1}}",
@@ -315,6 +327,7 @@ static const fr_case CASES[] = {
     FR_CASE(duplicates_are_refused),
     FR_CASE(missing_keys_are_named),
     FR_CASE(inits_are_exactly_one),
+    FR_CASE(layers_are_checked),
     FR_CASE(mlp_sizes_are_checked),
     FR_CASE(names_are_plain),
     FR_CASE(templates_are_checked),

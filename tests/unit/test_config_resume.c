@@ -106,6 +106,8 @@ static void identity_keys_must_match(void)
         {"tasks.a.prefix.length=2", "tasks.a.prefix.length was auto"},
         {"tasks.b.prefix.freeze_first=true", "tasks.b.prefix.freeze_first was false"},
         {"tasks.a.prefix.mlp.hidden=8", "tasks.a.prefix.mlp.hidden was 0"},
+        {"tasks.a.prefix.layers.first=1", "tasks.a.prefix.layers.first was 0"},
+        {"tasks.a.prefix.layers.count=1", "tasks.a.prefix.layers.count was auto"},
         {"tasks.a.prefix.init.text=bye", "tasks.a.prefix.init.text was \"hello\""},
         {"tasks.b.prefix.init.random=1", "tasks.b.prefix.init.random was (not set)"},
         {"tasks.b.prefix.init.file=x.h5", "tasks.b.prefix.init.zero was true"},

@@ -80,18 +80,21 @@ static void all_keys_can_be_swept(void)
 {
     fr_config *c = parse(HEAD "sweep:\n  prefix.length: [4]\n"
                               "  prefix.init: [{random: 0.02}, {zero: true}]\n"
+                              "  prefix.layers.first: [3]\n"
                               "  optimizer.lr: [0.25]\n  optimizer.warmup: [7]\n"
                               "  optimizer.weight_decay: [0.125]\n"
                               "  batch.examples: [9]\n  seed: [11]\n" PATTERN);
     CU_ASSERT_EQUAL_FATAL(c->n_tasks, 2);
     const fr_task_config *t = &c->tasks[0];
     named(c, 0,
-          "p.length-4.init-random-0.02.lr-0.25.warmup-7.weight_decay-0.125.examples-9."
+          "p.length-4.init-random-0.02.first-3.lr-0.25.warmup-7.weight_decay-0.125."
+          "examples-9."
           "seed-11");
     CU_ASSERT_EQUAL(t->prefix.length, 4);
     CU_ASSERT_EQUAL(t->prefix.init, FR_INIT_RANDOM);
     CU_ASSERT_DOUBLE_EQUAL(t->prefix.random_std, 0.02, 0.0);
     CU_ASSERT_PTR_NULL(t->prefix.text);
+    CU_ASSERT_EQUAL(t->prefix.first_layer, 3);
     CU_ASSERT_DOUBLE_EQUAL(t->optimizer.lr, 0.25, 0.0);
     CU_ASSERT_EQUAL(t->optimizer.warmup, 7);
     CU_ASSERT_DOUBLE_EQUAL(t->optimizer.weight_decay, 0.125, 0.0);
@@ -245,7 +248,8 @@ static void unknown_keys_name_line_and_nearest(void)
     refuses("{tsk: p, seed: [1]}", "unknown key sweep.tsk; did you mean task?");
     refuses("{optimizer.schedule: [linear]}",
             "x.yaml:3: unknown key sweep.optimizer.schedule; a sweep can vary "
-            "prefix.length, prefix.init, optimizer.lr, optimizer.warmup, "
+            "prefix.length, prefix.init, prefix.layers.first, optimizer.lr, "
+            "optimizer.warmup, "
             "optimizer.weight_decay, batch.examples, seed");
     refuses("{\n  seed: [1],\n  train: [a, b]}", "x.yaml:5: unknown key sweep.train");
     refuses("{prefix.init: [{zero: true}, {txt: a}]}",

@@ -344,6 +344,52 @@ static void draining_empties_the_stage_before_the_next_round(void)
     fr_schedule_fini(&s);
 }
 
+/* Stages below a task's first layer with a prefix have no backward of it: every order still ends, forwards are those
+ * of the list, and as many backwards as there are stages above. */
+static void tasks_that_end_at_different_stages_do_not_deadlock(void)
+{
+    for (int i = 0; i < 4096; i++) {
+        int stages = 1 + i % MOST_STAGES;
+        int lowest[MOST_TASKS];
+        order_case c = {stages,
+                        1 + i / 2 % 2,
+                        1 + i / 16 % MOST_TASKS,
+                        {1 + i % 7, 1 + i % 5, i % 3, 1 + i % 16},
+                        {2, STEPS, 1 + i % 3, 2}};
+        fr_timeline_params params = params_of(&c);
+        int64_t wanted = 0;
+        for (int64_t t = 0; t < c.n_tasks; t++) {
+            lowest[t] = (i * 31 + (int)t * 5 + i / 64) % stages;
+            wanted += c.n_microbatches[t] * c.n_steps[t] * (2 * stages - lowest[t]);
+        }
+        params.lowest = lowest;
+        params.hop = i % 4 * 0.25;
+        fr_timeline timeline;
+        FR_ASSERT_OK(fr_timeline_run(fr_test_ctx(), &params, &timeline));
+        CU_ASSERT_EQUAL(timeline.n_spans, wanted);
+        for (int64_t s = 0; s < timeline.n_spans; s++) {
+            const fr_time_span *span = &timeline.spans[s];
+            CU_ASSERT(span->forward || span->stage >= lowest[span->task]);
+        }
+        fr_timeline_fini(&timeline);
+    }
+}
+
+/* Two stages, one task on the upper: below, forwards follow each other and no time passes between. */
+static void a_stage_without_backward_runs_ahead(void)
+{
+    static const int UPPER[] = {1};
+    order_case c = {2, 1, 1, {6}, {1}};
+    fr_timeline timeline;
+    fr_timeline_params params = params_of(&c);
+    params.lowest = UPPER;
+    FR_ASSERT_OK(fr_timeline_run(fr_test_ctx(), &params, &timeline));
+    CU_ASSERT_EQUAL(timeline.n_spans, 6 + 12);
+    CU_ASSERT_DOUBLE_EQUAL(timeline.spans[5].end, 6.0, 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(timeline.end, 13.0, 1e-12);
+    fr_timeline_fini(&timeline);
+}
+
 static const fr_case CASES[] = {
     FR_CASE(every_order_of_equal_tasks_is_right),
     FR_CASE(every_order_of_two_unequal_tasks_is_right),
@@ -354,6 +400,8 @@ static const fr_case CASES[] = {
     FR_CASE(a_stage_keeps_as_many_as_its_cap),
     FR_CASE(late_answers_do_not_change_the_order),
     FR_CASE(draining_empties_the_stage_before_the_next_round),
+    FR_CASE(tasks_that_end_at_different_stages_do_not_deadlock),
+    FR_CASE(a_stage_without_backward_runs_ahead),
 };
 
 int main(int argc, char **argv)

@@ -25,15 +25,21 @@ typedef struct random_prefix {
     fr_stage_prefix view;
 } random_prefix;
 
-static random_prefix make_prefix(const fr_arch *arch)
+static random_prefix make_prefix_on(const fr_arch *arch, fr_layer_range layers)
 {
     random_prefix p = {.n = arch->n_layers * fr_arch_prefix_elements(arch, LENGTH)};
     FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 2 * p.n, sizeof *p.values, &p.values));
     for (int64_t i = 0; i < 2 * p.n; i++) {
         p.values[i] = (float)fr_rng_normal(1, FR_RNG_TEST, 0, (uint64_t)i);
     }
-    p.view = (fr_stage_prefix){LENGTH, p.values, p.values + p.n};
+    p.view = (fr_stage_prefix){
+        .length = LENGTH, .k = p.values, .v = p.values + p.n, .layers = layers};
     return p;
+}
+
+static random_prefix make_prefix(const fr_arch *arch)
+{
+    return make_prefix_on(arch, (fr_layer_range){0, 0});
 }
 
 /* Loss at prefix + step * direction. */
@@ -77,13 +83,15 @@ static void check_direction(fr_tiny *tiny, random_prefix *p, uint64_t stream)
     free(direction);
 }
 
+/* Of a prefix on all layers, on the upper one, on the lower one. */
 static void gradients_match_finite_differences(void)
 {
-    for (size_t i = 0; i < 2 * N_MODES; i++) {
+    static const fr_layer_range LAYERS[] = {{0, 0}, {1, 1}, {0, 1}};
+    for (size_t i = 0; i < 2 * N_MODES * 3; i++) {
         fr_tiny tiny;
-        fr_tiny_open_lean(fr_test_data(MODELS[i / N_MODES]), FR_F32, MODES[i % N_MODES],
+        fr_tiny_open_lean(fr_test_data(MODELS[i % 2]), FR_F32, MODES[i / 2 % N_MODES],
                           &tiny);
-        random_prefix p = make_prefix(tiny.arch);
+        random_prefix p = make_prefix_on(tiny.arch, LAYERS[i / (2 * N_MODES)]);
         fr_sequence source = {IDS, NULL, 5};
         fr_sequence targets[] = {{IDS + 5, ALL, 4}, {IDS + 9, ALL, 3}};
         FR_ASSERT_OK(
@@ -93,6 +101,93 @@ static void gradients_match_finite_differences(void)
         for (uint64_t stream = 0; stream < 4; stream++) {
             check_direction(&tiny, &p, stream);
         }
+        free(p.values);
+        fr_tiny_close(&tiny);
+    }
+}
+
+/* One stage of the tiny model with its slot. */
+static void open_part(const fr_tiny *tiny, int64_t first, int64_t n, fr_stage **stage,
+                      fr_slot **slot)
+{
+    fr_stage_params params = {.weights = tiny->weights,
+                              .device = tiny->device,
+                              .first_layer = first,
+                              .n_layers = n,
+                              .max_position = 64};
+    FR_ASSERT_OK(fr_stage_create(fr_test_ctx(), &params, stage));
+    FR_ASSERT_OK(fr_slot_create(*stage, true, slot));
+}
+
+/* Layer 0 as in the base, layer 1 with the prefix, each as a stage of its own. */
+static void run_apart(const fr_tiny *tiny, const fr_stage_prefix *upper, double *nll,
+                      fr_exact_sum *sum)
+{
+    static const fr_stage_prefix NONE = {0};
+    const fr_batch *batch = &tiny->batch;
+    size_t bytes = (size_t)(batch->n_tokens * tiny->arch->d_model) * sizeof(float);
+    fr_stage *stages[2];
+    fr_slot *slots[2];
+    for (int i = 0; i < 2; i++) {
+        open_part(tiny, i, 1, &stages[i], &slots[i]);
+    }
+    CU_ASSERT_EQUAL(fr_stage_lowest(stages[0], upper), 1);
+    CU_ASSERT_EQUAL(fr_stage_lowest(stages[1], upper), 0);
+    FR_ASSERT_OK(fr_slot_prepare(stages[1], slots[1], batch, upper));
+    FR_ASSERT_OK(fr_stage_forward(stages[0], batch, &NONE, NULL, slots[0]));
+    memcpy(fr_slot_input(slots[1]), fr_slot_output(slots[0]), bytes);
+    FR_ASSERT_OK(fr_stage_forward(stages[0], batch, upper, NULL, slots[0]));
+    fr_assert_same_bytes("output below the prefix", fr_slot_output(slots[0]),
+                         fr_slot_input(slots[1]), bytes);
+    CU_ASSERT_PTR_NULL(fr_slot_gradient(slots[0]));
+    FR_ASSERT_OK(fr_stage_forward(stages[1], batch, upper, NULL, slots[1]));
+    FR_ASSERT_OK(fr_stage_loss(stages[1], batch, slots[1], true, nll));
+    FR_ASSERT_OK(fr_stage_backward(stages[1], batch, upper, slots[1], sum));
+    for (int i = 0; i < 2; i++) {
+        fr_slot_destroy(&slots[i]);
+        fr_stage_destroy(&stages[i]);
+    }
+}
+
+/* Bit for bit, also in a slot that has served a prefix on all layers before. */
+static void layers_without_a_prefix_are_those_of_the_base(void)
+{
+    for (size_t m = 0; m < 2; m++) {
+        fr_tiny tiny;
+        double nll[N_IDS];
+        double *all = NULL;
+        double *upper = NULL;
+        int64_t *sums = NULL;
+        fr_tiny_open(fr_test_data(MODELS[m]), FR_F32, 64, &tiny);
+        random_prefix p = make_prefix(tiny.arch);
+        int64_t layer = fr_arch_prefix_elements(tiny.arch, LENGTH);
+        fr_stage_prefix restricted = p.view;
+        restricted.layers = (fr_layer_range){1, 1};
+        FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 4 * p.n, sizeof *all, &all));
+        FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 2 * p.n, sizeof *upper, &upper));
+        FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 2 * layer, sizeof *sums, &sums));
+        fr_tiny_one_row(&tiny, LENGTH, IDS, N_IDS);
+        double before = fr_tiny_loss(&tiny, &p.view, all);
+        double got = fr_tiny_loss(&tiny, &restricted, upper);
+        CU_ASSERT(fr_tiny_loss(&tiny, &p.view, all + 2 * p.n) == before &&
+                  got != before);
+        fr_assert_same_bytes("gradient of all layers", all + 2 * p.n, all,
+                             (size_t)(2 * p.n) * sizeof *all);
+        fr_exact_sum sum = {.k = sums, .v = sums + layer, .exponent = 40};
+        run_apart(&tiny, &restricted, nll, &sum);
+        double loss = 0.0;
+        for (int64_t r = 0; r < tiny.batch.n_targets; r++) {
+            loss += nll[r];
+        }
+        CU_ASSERT(loss == got);
+        for (int64_t i = 0; i < layer; i++) {
+            CU_ASSERT(upper[i] == ldexp((double)sum.k[i], -40) &&
+                      upper[p.n + i] == ldexp((double)sum.v[i], -40));
+            CU_ASSERT(upper[layer + i] == 0.0);
+        }
+        free(all);
+        free(upper);
+        free(sums);
         free(p.values);
         fr_tiny_close(&tiny);
     }
@@ -361,7 +456,7 @@ static void a_prefix_from_text_equals_the_prompted_model(void)
             memcpy(values + n + l * layer, cache.layers[l].v, bytes);
         }
         fr_cache_fini(&cache);
-        fr_stage_prefix prefix = {TEXT, values, values + n};
+        fr_stage_prefix prefix = {.length = TEXT, .k = values, .v = values + n};
         fr_tiny_one_row(&tiny, TEXT, IDS + TEXT, N_IDS - TEXT);
         double with_prefix = fr_tiny_loss(&tiny, &prefix, NULL);
         CU_ASSERT_DOUBLE_EQUAL(with_prefix, prompted, 1e-4);
@@ -467,6 +562,7 @@ static void too_many_positions_for_learned_ones_are_refused(void)
 
 static const fr_case CASES[] = {
     FR_CASE(gradients_match_finite_differences),
+    FR_CASE(layers_without_a_prefix_are_those_of_the_base),
     FR_CASE(a_shared_source_gives_the_sum_of_its_rows),
     FR_CASE(gradients_through_a_common_beginning_match_finite_differences),
     FR_CASE(a_common_beginning_gives_the_sum_of_its_examples),

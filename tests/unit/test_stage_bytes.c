@@ -128,7 +128,7 @@ static void check_stage(const fr_tiny *tiny, fr_dtype dtype, fr_recompute recomp
     int64_t created = allocated();
     check_near("weights", created - before, fr_stage_weight_bytes(&shape), 14 * n + 32);
     FR_ASSERT_OK(fr_slot_create(stage, true, &slot));
-    FR_ASSERT_OK(fr_slot_prepare(stage, slot, &tiny->batch));
+    FR_ASSERT_OK(fr_slot_prepare(stage, slot, &tiny->batch, &(fr_stage_prefix){0}));
     check_near("slot and workspace", allocated() - created,
                fr_stage_slot_bytes(&shape, tiny->batch.n_tokens, true) +
                    fr_stage_workspace_bytes(&shape, tiny->batch.n_tokens),
