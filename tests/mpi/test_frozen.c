@@ -72,6 +72,7 @@ static void check_model(const char *path, fr_dtype dtype, bool in_file,
     p.n_layers = n_layers * (rank + 1) / size - p.first_layer;
     check_share(&p);
     fr_weights_close(&weights);
+    fr_group_destroy(&world);
 }
 
 static void check_models(const char *proc)
@@ -91,7 +92,10 @@ static void shared_matrices_are_those_of_the_file(void)
 
 static void ranks_that_cannot_share_convert_for_themselves(void)
 {
-    check_models(fr_group_rank(fr_test_world()) == 1 ? "/nonexistent" : NULL);
+    fr_group *world = fr_test_world();
+    bool is_second = fr_group_rank(world) == 1;
+    fr_group_destroy(&world);
+    check_models(is_second ? "/nonexistent" : NULL);
 }
 
 static const fr_case CASES[] = {

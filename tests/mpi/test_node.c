@@ -11,13 +11,24 @@
 
 enum { PART = 3 << 20 };
 
+/* The ranks of this test are all of one node. */
 static fr_group *node_of_all(void)
 {
+    fr_group *world = fr_test_world();
+    CU_ASSERT_EQUAL_FATAL(fr_group_node_size(world), fr_group_size(world));
+    return world;
+}
+
+static void the_ranks_of_a_node_are_a_group(void)
+{
+    fr_group *world = fr_test_world();
     fr_group *node = NULL;
-    FR_ASSERT_OK(fr_group_split_node(fr_test_world(), &node));
-    CU_ASSERT_EQUAL_FATAL(fr_group_size(node), fr_group_size(fr_test_world()));
-    CU_ASSERT_EQUAL(fr_group_rank(node), fr_group_node_rank(fr_test_world()));
-    return node;
+    FR_ASSERT_OK(fr_group_split_node(world, &node));
+    CU_ASSERT_EQUAL(fr_group_size(node), fr_group_node_size(world));
+    CU_ASSERT_EQUAL(fr_group_rank(node), fr_group_node_rank(world));
+    CU_ASSERT_TRUE(fr_group_node_is_run(world));
+    fr_group_destroy(&node);
+    fr_group_destroy(&world);
 }
 
 /* Each rank writes its part; all of them see all (shared), or each its own alone. */
@@ -156,6 +167,7 @@ static void the_file_behind_it_is_closed(void)
 }
 
 static const fr_case CASES[] = {
+    FR_CASE(the_ranks_of_a_node_are_a_group),
     FR_CASE(every_rank_sees_what_every_other_wrote),
     FR_CASE(a_write_after_sealing_ends_the_process),
     FR_CASE(one_rank_that_cannot_share_makes_all_keep_their_own),
