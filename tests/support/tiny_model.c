@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/rng.h"
 #include "support/suite.h"
 
 #include <math.h>
@@ -54,6 +55,19 @@ void fr_tiny_close(fr_tiny *tiny)
     fr_stage_destroy(&tiny->stage);
     fr_device_destroy(&tiny->device);
     fr_weights_close(&tiny->weights);
+}
+
+fr_tiny_prefix fr_tiny_random_prefix(const fr_arch *arch, int64_t length,
+                                     fr_layer_range layers)
+{
+    fr_tiny_prefix p = {.n = arch->n_layers * fr_arch_prefix_elements(arch, length)};
+    FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 2 * p.n, sizeof *p.values, &p.values));
+    for (int64_t i = 0; i < 2 * p.n; i++) {
+        p.values[i] = (float)fr_rng_normal(1, FR_RNG_TEST, 0, (uint64_t)i);
+    }
+    p.view = (fr_stage_prefix){
+        .length = length, .k = p.values, .v = p.values + p.n, .layers = layers};
+    return p;
 }
 
 static void read_gradient(const fr_exact_sum *sum, int64_t n, double *gradient)

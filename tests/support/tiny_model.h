@@ -33,6 +33,15 @@ double fr_tiny_loss(fr_tiny *tiny, const fr_stage_prefix *prefix, double *gradie
 void fr_tiny_one_row(fr_tiny *tiny, int64_t prefix_length, const int32_t *ids,
                      int64_t n);
 
+/** A prefix of random numbers, K then V in one array of 2 n that the caller frees; it has room for all layers. */
+typedef struct fr_tiny_prefix {
+    int64_t n;
+    float *values;
+    fr_stage_prefix view;
+} fr_tiny_prefix;
+fr_tiny_prefix fr_tiny_random_prefix(const fr_arch *arch, int64_t length,
+                                     fr_layer_range layers);
+
 /** Path of SmolLM2-135M-Instruct (FORERUN_MODEL, else models/ of the source tree); NULL if it is not there. */
 const char *fr_real_model(void);
 
