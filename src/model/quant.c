@@ -2,6 +2,8 @@
 
 #include "model/quant_kernels.h"
 
+#include <string.h>
+
 /* Numbers, names and block sizes as GGUF defines them; those that are not supported can only be named. */
 static const fr_quant_type TYPES[] = {
     {"F32", FR_QUANT_F32, 1, 4, true},
@@ -74,6 +76,25 @@ void fr_quant_widen(const fr_quant_type *type, const uint8_t *data, int64_t n,
                     float *out)
 {
     best_kernels()->widen[type->number](data, n, out);
+}
+
+void fr_quant_to_bf16(const fr_quant_type *type, const uint8_t *data, int64_t n,
+                      uint16_t *out)
+{
+    enum { CHUNK = 8 * FR_QUANT_MAX_BLOCK };
+    const fr_quant_kernels *kernels = best_kernels();
+    float chunk[CHUNK];
+    if (type->number == FR_QUANT_BF16) {
+        memcpy(out, data, (size_t)n * sizeof *out);
+    } else if (kernels->to_bf16[type->number] != NULL) {
+        kernels->to_bf16[type->number](data, n, out);
+    } else {
+        for (int64_t i = 0; i < n; i += CHUNK) {
+            int64_t count = n - i < CHUNK ? n - i : CHUNK;
+            kernels->widen[type->number](data + fr_quant_bytes(type, i), count, chunk);
+            kernels->round_bf16(chunk, count, out + i);
+        }
+    }
 }
 
 void fr_quant_round_bf16(const float *x, int64_t n, uint16_t *out)

@@ -56,6 +56,10 @@ size_t fr_quant_bytes(const fr_quant_type *type, int64_t n);
 void fr_quant_widen(const fr_quant_type *type, const uint8_t *data, int64_t n,
                     float *out);
 
+/** The same, rounded to bf16 as fr_quant_round_bf16 does. */
+void fr_quant_to_bf16(const fr_quant_type *type, const uint8_t *data, int64_t n,
+                      uint16_t *out);
+
 /** Round n floats to bf16, to nearest even; NaN stays a NaN, overflow becomes infinity. */
 void fr_quant_round_bf16(const float *x, int64_t n, uint16_t *out);
 

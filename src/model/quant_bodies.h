@@ -1,5 +1,6 @@
 /*
- * quant_bodies.h - the conversions of every number format, and the initialiser of the table that names them.
+ * quant_bodies.h - the conversions of the number formats, and the initialiser of the table that names them. The short
+ * blocks of four and eight bits, which most files are made of, are in quant_short.h, or written by hand for a set.
  *
  * Included once by each quant_<isa>.c, where the compiler turns the loops into that set's vectors. Products and
  * sums are rounded in the order of the formulas below and never fused (cmake/options.cmake), so that all sets give
@@ -39,35 +40,6 @@ static inline float load_half(const uint8_t *at)
     return value;
 }
 
-static void widen_q4_0(const uint8_t *restrict blocks, int64_t n, float *restrict out)
-{
-    for (int64_t i = 0; i < n; i += SHORT, blocks += 18, out += SHORT) {
-        float d = load_half(blocks);
-        const uint8_t *q = blocks + 2;
-        for (int j = 0; j < HALF; j++) {
-            out[j] = (float)((q[j] & 15) - 8) * d;
-        }
-        for (int j = 0; j < HALF; j++) {
-            out[j + HALF] = (float)((q[j] >> 4) - 8) * d;
-        }
-    }
-}
-
-static void widen_q4_1(const uint8_t *restrict blocks, int64_t n, float *restrict out)
-{
-    for (int64_t i = 0; i < n; i += SHORT, blocks += 20, out += SHORT) {
-        float d = load_half(blocks);
-        float m = load_half(blocks + 2);
-        const uint8_t *q = blocks + 4;
-        for (int j = 0; j < HALF; j++) {
-            out[j] = (float)(q[j] & 15) * d + m;
-        }
-        for (int j = 0; j < HALF; j++) {
-            out[j + HALF] = (float)(q[j] >> 4) * d + m;
-        }
-    }
-}
-
 /* Five-bit integers of one block: nibbles plus bit 4 from the 32 bits at `fifth`. */
 static inline void unpack_five_bits(const uint8_t *restrict fifth,
                                     const uint8_t *restrict nibbles,
@@ -105,17 +77,6 @@ static void widen_q5_1(const uint8_t *restrict blocks, int64_t n, float *restric
         unpack_five_bits(blocks + 4, blocks + 8, q);
         for (int j = 0; j < SHORT; j++) {
             out[j] = (float)q[j] * d + m;
-        }
-    }
-}
-
-static void widen_q8_0(const uint8_t *restrict blocks, int64_t n, float *restrict out)
-{
-    for (int64_t i = 0; i < n; i += SHORT, blocks += 34, out += SHORT) {
-        float d = load_half(blocks);
-        const int8_t *q = (const int8_t *)blocks + 2;
-        for (int j = 0; j < SHORT; j++) {
-            out[j] = (float)q[j] * d;
         }
     }
 }
@@ -202,15 +163,13 @@ static void widen_q6_k(const uint8_t *restrict blocks, int64_t n, float *restric
     }
 }
 
-#define FR_QUANT_TABLE                                                                 \
-    {                                                                                  \
-        .widen = {[FR_QUANT_F32] = widen_f32,   [FR_QUANT_F16] = widen_f16,            \
-                  [FR_QUANT_BF16] = widen_bf16, [FR_QUANT_Q4_0] = widen_q4_0,          \
-                  [FR_QUANT_Q4_1] = widen_q4_1, [FR_QUANT_Q5_0] = widen_q5_0,          \
-                  [FR_QUANT_Q5_1] = widen_q5_1, [FR_QUANT_Q8_0] = widen_q8_0,          \
-                  [FR_QUANT_Q4_K] = widen_q4_k, [FR_QUANT_Q5_K] = widen_q5_k,          \
-                  [FR_QUANT_Q6_K] = widen_q6_k},                                       \
-        .round_bf16 = round_bf16,                                                      \
-    }
+/* The list of conversions to f32, for the tables. */
+#define FR_QUANT_WIDEN                                                                 \
+    .widen = {[FR_QUANT_F32] = widen_f32,   [FR_QUANT_F16] = widen_f16,                \
+              [FR_QUANT_BF16] = widen_bf16, [FR_QUANT_Q4_0] = widen_q4_0,              \
+              [FR_QUANT_Q4_1] = widen_q4_1, [FR_QUANT_Q5_0] = widen_q5_0,              \
+              [FR_QUANT_Q5_1] = widen_q5_1, [FR_QUANT_Q8_0] = widen_q8_0,              \
+              [FR_QUANT_Q4_K] = widen_q4_k, [FR_QUANT_Q5_K] = widen_q5_k,              \
+              [FR_QUANT_Q6_K] = widen_q6_k}
 
 #endif

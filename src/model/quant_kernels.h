@@ -15,6 +15,8 @@ enum {
 typedef struct fr_quant_kernels {
     /** By the type's number; NULL: unsupported. Blocks lie one after the other, at any address. */
     void (*widen[FR_QUANT_LAST + 1])(const uint8_t *blocks, int64_t n, float *out);
+    /** Widened and rounded at once; NULL: as two steps. */
+    void (*to_bf16[FR_QUANT_LAST + 1])(const uint8_t *blocks, int64_t n, uint16_t *out);
     void (*round_bf16)(const float *x, int64_t n, uint16_t *out);
 } fr_quant_kernels;
 

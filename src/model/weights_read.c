@@ -5,9 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Elements widened at a time on the way to bf16 (a multiple of every block), and the side of a
- * transposed tile. */
-enum { CHUNK = 8 * FR_QUANT_MAX_BLOCK, TILE = 32 };
+enum { TILE = 32 }; /* side of a transposed tile */
 
 /* Where converted elements go. */
 typedef struct sink {
@@ -35,17 +33,8 @@ static void convert(const fr_quant_type *type, const uint8_t *data, int64_t n, s
         fr_quant_widen(type, data, n, out);
         return;
     }
-    if (type->number == FR_QUANT_BF16) {
-        size_t bytes = (size_t)n * sizeof(uint16_t);
-        memcpy(to.out + (size_t)index * sizeof(uint16_t), data, bytes);
-        return;
-    }
-    float chunk[CHUNK];
-    for (int64_t i = 0; i < n; i += CHUNK) {
-        int64_t count = n - i < CHUNK ? n - i : CHUNK;
-        fr_quant_widen(type, data + fr_quant_bytes(type, i), count, chunk);
-        put_floats(to, index + i, chunk, count);
-    }
+    uint16_t *out = (uint16_t *)(void *)to.out + index;
+    fr_quant_to_bf16(type, data, n, out);
 }
 
 /* Row of the tensor that holds row r of the weight. A head of K rows with RoPE pairs adjacent holds

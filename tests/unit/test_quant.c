@@ -248,6 +248,20 @@ static int count_other_floats(const float *a, const float *b, int64_t n)
     return n_other;
 }
 
+static bool is_nan_bf16(uint16_t x)
+{
+    return (x & 0x7fff) > 0x7f80;
+}
+
+static int count_other_bf16(const uint16_t *a, const uint16_t *b, int64_t n)
+{
+    int n_other = 0;
+    for (int64_t i = 0; i < n; i++) {
+        n_other += a[i] == b[i] || (is_nan_bf16(a[i]) && is_nan_bf16(b[i])) ? 0 : 1;
+    }
+    return n_other;
+}
+
 static void check_against_plain_c(const fr_quant_kernels *kernels, const uint8_t *noise)
 {
     float wanted[MOST_VALUES];
@@ -261,6 +275,12 @@ static void check_against_plain_c(const fr_quant_kernels *kernels, const uint8_t
             fr_quant_generic.widen[number](noise + shift, MOST_VALUES, wanted);
             kernels->widen[number](noise + shift, MOST_VALUES, got);
             CU_ASSERT_EQUAL(count_other_floats(got, wanted, MOST_VALUES), 0);
+            if (kernels->to_bf16[number] != NULL) {
+                fr_quant_generic.round_bf16(wanted, MOST_VALUES, wanted_bf16);
+                kernels->to_bf16[number](noise + shift, MOST_VALUES, got_bf16);
+                CU_ASSERT_EQUAL(count_other_bf16(got_bf16, wanted_bf16, MOST_VALUES),
+                                0);
+            }
         }
     }
     for (int64_t n = 0; n < MOST_VALUES; n += n < 40 ? 1 : 123) { /* all tails */
