@@ -30,7 +30,8 @@ function(fr_isa_sources)
     foreach(isa avx2 avx512)
         file(GLOB_RECURSE kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/device/*_${isa}.c)
         set_source_files_properties(${kernels} PROPERTIES COMPILE_OPTIONS "${${isa}};-ffp-contract=fast")
-        set_source_files_properties(${PROJECT_SOURCE_DIR}/src/model/quant_${isa}.c PROPERTIES
+        file(GLOB_RECURSE kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/model/quant_*${isa}.c)
+        set_source_files_properties(${kernels} PROPERTIES
             COMPILE_OPTIONS "${${isa}};-ffp-contract=off;$<$<C_COMPILER_ID:GNU>:--param=max-completely-peel-times=0>")
     endforeach()
 endfunction()

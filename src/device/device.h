@@ -59,6 +59,8 @@ void fr_device_set_progress(fr_device *device, void (*progress)(void *argument),
 
 /* ---- linear maps (gemm) ---------------------------------------------------------------- */
 
+struct fr_few; /* few.h */
+
 /**
  * A frozen weight matrix [n_out, n_in], row-major, borrowed. One copy serves both directions. With `read` it
  * lies nowhere as a whole: operators ask for runs of rows and drop them, and results are those of the whole.
@@ -70,11 +72,22 @@ typedef struct fr_matrix {
     int64_t n_in;
     /* NULL, or: rows [first, first + count) to out [count, n_in] in dtype. Several threads call it at once. */
     void (*read)(const struct fr_matrix *w, int64_t first, int64_t count, void *out);
+    /* NULL, or with `read`: rows [first, first + part->columns) with part->x to part->y, faster than by reading
+     * them first and as few.h sums. Several threads call it at once. */
+    void (*multiply)(const struct fr_matrix *w, int64_t first,
+                     const struct fr_few *part);
 } fr_matrix;
 
 /** About the memory that rows on demand take at a time; in bf16 on processors with bf16 instructions it is the whole
  * matrix, since their library sums in an order of its own. */
 enum { FR_SLICE_BYTES = 4 << 20 };
+
+/** A matrix that lies in memory, dense. */
+static inline fr_matrix fr_matrix_of(const void *data, fr_dtype dtype, int64_t n_out,
+                                     int64_t n_in)
+{
+    return (fr_matrix){.data = data, .dtype = dtype, .n_out = n_out, .n_in = n_in};
+}
 
 /** Rows [first, first + count) of any matrix to out [count, n_in] in its dtype; on the calling thread. */
 void fr_matrix_read(const fr_matrix *w, int64_t first, int64_t count, void *out);

@@ -86,7 +86,7 @@ static fr_status gather(const fr_layer_context *c, const fr_batch *batch,
                         const fr_saved *saved, int64_t width, const float *x, float *y)
 {
     if (saved->only_read) {
-        fr_matrix rows = {x, FR_F32, batch->n_tokens, width, NULL};
+        fr_matrix rows = fr_matrix_of(x, FR_F32, batch->n_tokens, width);
         return fr_gather_rows(c->device, batch->n_read, batch->read_rows_S, &rows, y);
     }
     memcpy(y, x, (size_t)(batch->n_tokens * width) * sizeof *y);

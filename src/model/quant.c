@@ -97,6 +97,16 @@ void fr_quant_to_bf16(const fr_quant_type *type, const uint8_t *data, int64_t n,
     }
 }
 
+bool fr_quant_multiplies(const fr_quant_type *type)
+{
+    return type->widens && best_kernels()->few[type->number] != NULL;
+}
+
+void fr_quant_multiply(const fr_quant_type *type, const fr_quant_few *few)
+{
+    best_kernels()->few[type->number](few);
+}
+
 void fr_quant_round_bf16(const float *x, int64_t n, uint16_t *out)
 {
     best_kernels()->round_bf16(x, n, out);

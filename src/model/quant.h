@@ -1,7 +1,7 @@
 /*
  * quant.h - the number formats of model files, and their conversion to f32 and bf16.
  *
- * Layer L3; uses base. The types are numbered as in GGUF files. A row of a block type is a sequence
+ * Layer L3; uses device (few.h). The types are numbered as in GGUF files. A row of a block type is a sequence
  * of blocks of `block` elements in `bytes` bytes; float types have blocks of one element. Files are
  * little-endian, as the machine must be. Input may lie at any address. Conversions use the best instruction set of
  * the processor; all give the same bits.
@@ -59,6 +59,26 @@ void fr_quant_widen(const fr_quant_type *type, const uint8_t *data, int64_t n,
 /** The same, rounded to bf16 as fr_quant_round_bf16 does. */
 void fr_quant_to_bf16(const fr_quant_type *type, const uint8_t *data, int64_t n,
                       uint16_t *out);
+
+enum { FR_QUANT_FEW_ROWS = 4 };
+
+/** A product of few rows of x with rows of blocks, the rows of W wherever they lie. */
+typedef struct fr_quant_few {
+    const uint8_t *rows[FR_QUANT_FEW_ROWS]; /* of W, the first n_rows */
+    int64_t n_rows;
+    int64_t depth; /* a multiple of the type's block */
+    bool round;    /* the values of W to bf16 */
+    int64_t m;
+    const float *x; /* [m, depth] */
+    float *y;       /* [m, n_rows], rows y_stride apart */
+    int64_t y_stride;
+    bool add;
+} fr_quant_few;
+
+/** Whether this processor multiplies the type's blocks as they lie: fr_quant_multiply. */
+bool fr_quant_multiplies(const fr_quant_type *type);
+/** y (+)= x W^T; the sums of device/few.h over what fr_quant_widen (or, rounded, fr_quant_to_bf16) gives. */
+void fr_quant_multiply(const fr_quant_type *type, const fr_quant_few *few);
 
 /** Round n floats to bf16, to nearest even; NaN stays a NaN, overflow becomes infinity. */
 void fr_quant_round_bf16(const float *x, int64_t n, uint16_t *out);

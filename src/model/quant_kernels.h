@@ -17,6 +17,8 @@ typedef struct fr_quant_kernels {
     void (*widen[FR_QUANT_LAST + 1])(const uint8_t *blocks, int64_t n, float *out);
     /** Widened and rounded at once; NULL: as two steps. */
     void (*to_bf16[FR_QUANT_LAST + 1])(const uint8_t *blocks, int64_t n, uint16_t *out);
+    /** Products with blocks as they lie, summed as device/few.h says; NULL: there is none. */
+    void (*few[FR_QUANT_LAST + 1])(const fr_quant_few *few);
     void (*round_bf16)(const float *x, int64_t n, uint16_t *out);
 } fr_quant_kernels;
 

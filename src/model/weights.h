@@ -9,7 +9,7 @@
 #define FR_MODEL_WEIGHTS_H
 
 #include "base/digest.h"
-#include "device/device.h"
+#include "device/few.h"
 #include "model/arch.h"
 
 typedef struct fr_weights fr_weights;
@@ -115,6 +115,13 @@ FR_MUST_CHECK fr_status fr_weights_leave(fr_ctx *ctx, const fr_holding *holding,
 
 /** Bytes that the matrix of a role takes, in the file or in memory. */
 int64_t fr_weights_held_bytes(const fr_holding *holding, fr_weight role, int64_t layer);
+
+/** Whether fr_weights_multiply_rows can do a role. */
+bool fr_weights_multiplies(const fr_weights *weights, fr_weight role, int64_t layer);
+/** Rows [first, first + part->columns) of a matrix in `dtype` with part->x, straight from the file: the bits of
+ * fr_linear_few over fr_weights_read_rows. Any number of threads at a time. */
+void fr_weights_multiply_rows(const fr_weights *weights, fr_weight role, int64_t layer,
+                              fr_dtype dtype, int64_t first, const fr_few *part);
 
 /** SHA-256 over the raw bytes of all tensors of one layer, or (layer -1) of those outside layers. */
 FR_MUST_CHECK fr_status fr_weights_digest(fr_ctx *ctx, const fr_weights *weights,

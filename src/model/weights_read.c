@@ -136,3 +136,34 @@ fr_status fr_weights_read(fr_ctx *ctx, const fr_weights *weights, fr_weight role
     fr_weights_read_rows(weights, role, layer, dtype, 0, slot->n_out, out);
     return FR_OK;
 }
+
+bool fr_weights_multiplies(const fr_weights *weights, fr_weight role, int64_t layer)
+{
+    const fr_weight_slot *slot = fr_weights_slot(weights, role, layer);
+    return slot->layout != FR_LAYOUT_COLUMNS && fr_quant_multiplies(slot->source->type);
+}
+
+void fr_weights_multiply_rows(const fr_weights *weights, fr_weight role, int64_t layer,
+                              fr_dtype dtype, int64_t first, const fr_few *part)
+{
+    const fr_weight_slot *slot = fr_weights_slot(weights, role, layer);
+    const fr_quant_type *type = slot->source->type;
+    size_t row_bytes = fr_quant_bytes(type, slot->n_in);
+    fr_quant_few few = {.depth = part->depth,
+                        .round = dtype == FR_BF16,
+                        .m = part->m,
+                        .x = part->x,
+                        .y = part->y,
+                        .y_stride = part->y_stride,
+                        .add = part->add};
+    for (int64_t r = 0; r < part->columns; r += few.n_rows) {
+        int64_t left = part->columns - r;
+        few.n_rows = left < FR_QUANT_FEW_ROWS ? left : FR_QUANT_FEW_ROWS;
+        for (int64_t j = 0; j < few.n_rows; j++) {
+            int64_t row = stored_row(slot, weights->arch.head_dim, first + r + j);
+            few.rows[j] = slot->source->data + (size_t)row * row_bytes;
+        }
+        few.y = part->y + r;
+        fr_quant_multiply(type, &few);
+    }
+}

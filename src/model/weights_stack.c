@@ -36,6 +36,26 @@ static void read_stack(const fr_matrix *w, int64_t first, int64_t count, void *o
     }
 }
 
+static void multiply_stack(const fr_matrix *w, int64_t first, const fr_few *part)
+{
+    const file_rows *rows = w->data;
+    fr_few left = *part;
+    for (int i = 0; left.columns > 0; i++) {
+        fr_weight role = rows->stack.roles[i];
+        int64_t n_out = fr_weights_slot(rows->weights, role, rows->layer)->n_out;
+        fr_few here = left;
+        here.columns = n_out - first < left.columns ? n_out - first : left.columns;
+        if (here.columns > 0) {
+            fr_weights_multiply_rows(rows->weights, role, rows->layer, w->dtype, first,
+                                     &here);
+            left.y += here.columns;
+            left.columns -= here.columns;
+            first += here.columns;
+        }
+        first -= n_out;
+    }
+}
+
 static bool stays(const fr_holding *holding, const fr_weight_slot *slot)
 {
     return holding->in_file && slot->layout != FR_LAYOUT_COLUMNS;
@@ -59,12 +79,15 @@ fr_status fr_weights_leave(fr_ctx *ctx, const fr_holding *holding,
 {
     file_rows *rows = NULL;
     const fr_weight_slot *slot = NULL;
+    bool multiplies = true;
     *owned = NULL;
     *out = (fr_matrix){.dtype = holding->dtype};
     for (int i = 0; i < stack->n_roles; i++) {
         slot = fr_weights_slot(holding->weights, stack->roles[i], layer);
         out->n_out += slot->n_out;
         out->n_in = slot->n_in;
+        multiplies = multiplies &&
+                     fr_weights_multiplies(holding->weights, stack->roles[i], layer);
     }
     out->data = stack->n_roles == 1 ? ready_rows(holding, slot) : NULL;
     if (out->data != NULL) {
@@ -74,6 +97,7 @@ fr_status fr_weights_leave(fr_ctx *ctx, const fr_holding *holding,
     *rows = (file_rows){holding->weights, *stack, layer};
     out->data = rows;
     out->read = read_stack;
+    out->multiply = multiplies ? multiply_stack : NULL;
     *owned = rows;
     return FR_OK;
 }

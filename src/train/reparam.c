@@ -110,7 +110,7 @@ fr_mlp_state *fr_reparam_state(fr_reparam *reparam)
 /* A tensor's values as a frozen matrix for the device, [n_out, n_in]. */
 static fr_matrix matrix_of(const float *values, int64_t n_out, int64_t n_in)
 {
-    return (fr_matrix){values, FR_F32, n_out, n_in, NULL};
+    return fr_matrix_of(values, FR_F32, n_out, n_in);
 }
 
 static fr_matrix w2_of_layer(const fr_reparam *r, int64_t layer)

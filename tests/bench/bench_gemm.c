@@ -123,7 +123,7 @@ static fr_status time_map(bench *b, const fr_matrix *w, int64_t m, bool back,
 static fr_status time_shape(bench *b, const bench_shape *shape, fr_dtype dtype,
                             int64_t m)
 {
-    fr_matrix w = {b->weights, dtype, shape->n_out, shape->n_in, NULL};
+    fr_matrix w = fr_matrix_of(b->weights, dtype, shape->n_out, shape->n_in);
     for (int back = 0; back < 2; back++) {
         double seconds = 0.0;
         FR_TRY(time_map(b, &w, m, back != 0, &seconds));

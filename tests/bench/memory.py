@@ -26,7 +26,7 @@ def train(program, work, name, **sets):
     if status != 0:
         sys.exit("%s ended with status %d" % (" ".join(command), status))
     with open(work + "/run/metrics.jsonl") as file:
-        steps = [json.loads(line) for line in file]
+        steps = [line for line in map(json.loads, file) if "loss" in line]
     return steps, usage.ru_maxrss * 1024, usage.ru_utime + usage.ru_stime
 
 

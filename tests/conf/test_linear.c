@@ -242,8 +242,8 @@ static void a_bad_weight_spoils_its_column_alone(void)
 
 static void check_no_depth(fr_device *device, void *user)
 {
-    fr_matrix no_inputs = {"", FR_F32, 3, 0, NULL};
-    fr_matrix no_outputs = {"", FR_F32, 0, 3, NULL};
+    fr_matrix no_inputs = fr_matrix_of("", FR_F32, 3, 0);
+    fr_matrix no_outputs = fr_matrix_of("", FR_F32, 0, 3);
     float y[6] = {1, 2, 3, 4, 5, 6};
     (void)user;
     FR_ASSERT_OK(fr_linear(device, 2, y, &no_inputs, true, y));

@@ -141,8 +141,8 @@ static void a_bad_number_spoils_its_row_or_column_alone(void)
 
 static void check_nothing(fr_device *device, void *user)
 {
-    fr_matrix no_inputs = {"", FR_BF16, 3, 0, NULL};
-    fr_matrix no_outputs = {"", FR_F32, 0, 3, NULL};
+    fr_matrix no_inputs = fr_matrix_of("", FR_BF16, 3, 0);
+    fr_matrix no_outputs = fr_matrix_of("", FR_F32, 0, 3);
     float y[6] = {1, 2, 3, 4, 5, 6};
     (void)user;
     FR_ASSERT_OK(fr_linear_few(device, 2, y, &no_outputs, false, y));

@@ -114,14 +114,14 @@ static void check_gather(fr_device *device, void *user)
         ids[t] = (t * 37 + 49) % ROWS;
     }
     size_t row_bytes = (size_t)*width * sizeof *y;
-    fr_matrix floats = {table, FR_F32, ROWS, *width, NULL};
+    fr_matrix floats = fr_matrix_of(table, FR_F32, ROWS, *width);
     FR_ASSERT_OK(fr_gather_rows(device, TOKENS, ids, &floats, y));
     for (int t = 0; t < TOKENS; t++) {
         fr_assert_same_bytes("gathered f32", y + t * *width, table + ids[t] * *width,
                              row_bytes);
     }
     fr_save(device, ROWS * *width, FR_BF16, table, narrow);
-    fr_matrix halves = {narrow, FR_BF16, ROWS, *width, NULL};
+    fr_matrix halves = fr_matrix_of(narrow, FR_BF16, ROWS, *width);
     FR_ASSERT_OK(fr_gather_rows(device, TOKENS, ids, &halves, y));
     for (int t = 0; t < TOKENS; t++) {
         fr_assert_same_bytes("gathered bf16", y + t * *width, table + ids[t] * *width,

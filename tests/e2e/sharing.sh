@@ -46,7 +46,7 @@ import json, sys
 runs = {}
 for name in ("apart", "shared", "prompt", "prompt_apart", "by_source"):
     with open(f"{sys.argv[1]}/{name}-1x1/metrics.jsonl", encoding="utf-8") as file:
-        runs[name] = [json.loads(line) for line in file]
+        runs[name] = [step for step in map(json.loads, file) if "rows" in step]
 rows = {name: sum(step["rows"] for step in steps) for name, steps in runs.items()}
 print(rows)
 assert rows["prompt"] < rows["shared"] < rows["apart"] and rows["prompt_apart"] < rows["apart"], rows

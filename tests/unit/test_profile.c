@@ -8,7 +8,7 @@ enum { M = 3, WIDTH = 64, CALLS = 4 };
 
 static void run_operators(fr_device *device, float *x, float *y, const float *w)
 {
-    fr_matrix matrix = {w, FR_F32, WIDTH, WIDTH, NULL};
+    fr_matrix matrix = fr_matrix_of(w, FR_F32, WIDTH, WIDTH);
     for (int i = 0; i < CALLS; i++) {
         CU_ASSERT_EQUAL(fr_linear(device, M, x, &matrix, false, y), FR_OK);
         fr_rmsnorm(device, M, WIDTH, x, w, 1e-5F, y, NULL);

@@ -3,6 +3,7 @@
 #include "model/layer.h"
 #include "model/quant.h"
 #include "model/stage_bytes.h"
+#include "support/devices.h"
 #include "support/gguf_writer.h"
 #include "support/model_files.h"
 
@@ -77,6 +78,28 @@ static fr_frozen *hold(const fr_holding *holding)
     return frozen;
 }
 
+/* Products of few rows, which some types multiply as they lie in the file, and which every set of instructions may be
+ * asked for. */
+static void check_products(fr_device *device, const fr_matrix *left,
+                           const fr_matrix *converted)
+{
+    enum { MOST = 6 };
+    float *x = fr_test_numbers(MOST * left->n_in, 5, 1);
+    float *wanted = fr_test_zeros(MOST * left->n_out);
+    float *got = fr_test_zeros(MOST * left->n_out);
+    for (int64_t m = 1; m <= MOST; m += m == 1 ? 3 : 1) {
+        for (int add = 0; add < 2; add++) {
+            FR_ASSERT_OK(fr_linear_few(device, m, x, converted, add != 0, wanted));
+            FR_ASSERT_OK(fr_linear_few(device, m, x, left, add != 0, got));
+            fr_assert_same_bytes("products", got, wanted,
+                                 (size_t)(m * left->n_out) * sizeof *got);
+        }
+    }
+    free(x);
+    free(wanted);
+    free(got);
+}
+
 /* The whole, single rows at the seams between tensors, and runs over them. */
 static void check_stack(const fr_holding *in_file, const fr_stack *stack, int64_t layer)
 {
@@ -104,6 +127,11 @@ static void check_stack(const fr_holding *in_file, const fr_stack *stack, int64_
         }
     }
     free(got);
+    for (int isa = FR_ISA_GENERIC; isa <= (int)fr_isa_detect(); isa++) {
+        fr_device *device = fr_test_device((fr_isa)isa, 1 + isa % 2);
+        check_products(device, &w, &wanted);
+        fr_device_destroy(&device);
+    }
     fr_frozen_destroy(&converted);
     fr_frozen_destroy(&left);
 }

@@ -17,6 +17,12 @@ static fr_few_kernel *select_kernel(fr_isa isa)
     return isa >= FR_ISA_AVX2 ? fr_few_avx2 : fr_few_generic;
 }
 
+/* Plain C's bits are its own: it is not fused. */
+static bool multiplies_itself(fr_few_kernel *kernel, const fr_matrix *w)
+{
+    return w->multiply != NULL && kernel != fr_few_generic;
+}
+
 /* The columns of y from `first` on that `count` rows of W at `rows` give. */
 static void multiply_part(fr_few_kernel *kernel, const fr_few *whole, const void *rows,
                           int64_t first, int64_t count)
@@ -28,10 +34,17 @@ static void multiply_part(fr_few_kernel *kernel, const fr_few *whole, const void
     kernel(&part);
 }
 
-/* Rows of W that lie nowhere, some at a time in `rows`. */
+/* Rows of W that lie nowhere: by the matrix itself if it can, else some at a time in `rows`. */
 static void multiply_read(fr_few_kernel *kernel, const fr_few *whole,
                           const fr_matrix *w, int64_t first, int64_t last, float *rows)
 {
+    if (multiplies_itself(kernel, w)) {
+        fr_few part = *whole;
+        part.columns = last - first;
+        part.y += first;
+        w->multiply(w, first, &part);
+        return;
+    }
     for (int64_t row = first; row < last; row += READ_ROWS) {
         int64_t n = last - row < READ_ROWS ? last - row : READ_ROWS;
         fr_matrix_read(w, row, n, rows);

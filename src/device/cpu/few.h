@@ -1,27 +1,12 @@
 /*
- * few.h - y = x W^T for few rows of x, bound by reading W: for fr_linear_few.
+ * few.h - the products of device/few.h with rows in memory, one a set of instructions.
  *
- * Layer L1, for the sources of src/device alone. Order of summation, the same for every element wherever it
- * lies: lane l of 16 adds the products of depths l, l + 16, ... in ascending order from zero; then the upper
- * half of the lanes is added to the lower one until one is left, and that to what `y` held.
+ * Layer L1, for the sources of src/device alone.
  */
 #ifndef FR_DEVICE_CPU_FEW_H
 #define FR_DEVICE_CPU_FEW_H
 
-#include "device/device.h"
-
-/** One thread's share: all rows of x with some neighbouring rows of W. */
-typedef struct fr_few {
-    int64_t m;
-    int64_t columns; /* rows of W */
-    int64_t depth;
-    const float *x; /* [m, depth], dense */
-    const void *w;  /* [columns, depth], dense */
-    fr_dtype dtype; /* of w */
-    float *y;       /* [m, columns], rows `y_stride` apart */
-    int64_t y_stride;
-    bool add; /* to what is in y */
-} fr_few;
+#include "device/few.h"
 
 typedef void fr_few_kernel(const fr_few *few);
 

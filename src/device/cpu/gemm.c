@@ -397,8 +397,8 @@ static fr_status multiply_slices(fr_device *device, const fr_product *product)
     FR_TRY(fr_device_scratch(device, FR_SCRATCH_ROWS,
                              divide_up(bytes, (int64_t)sizeof *data), &data));
     for (int64_t first = 0; first < w->n_out; first += rows) {
-        fr_matrix slice = {data, w->dtype, min_i64(rows, w->n_out - first), w->n_in,
-                           NULL};
+        fr_matrix slice =
+            fr_matrix_of(data, w->dtype, min_i64(rows, w->n_out - first), w->n_in);
         fr_product part = *product;
         part.weights = &slice;
         if (product->transposed) {

@@ -1,0 +1,27 @@
+/*
+ * few.h - a part of a product of few rows of x with rows of W that are read where they lie, for fr_linear_few and for
+ * kinds of matrices that multiply their stored form themselves.
+ *
+ * Layer L1. Order of summation, the same for every element wherever it lies: lane l of 16 adds the products of depths
+ * l, l + 16, ... in ascending order from zero, each by one fused multiply-add; then the upper half of the lanes is
+ * added to the lower one until one is left, and that to what `y` held.
+ */
+#ifndef FR_DEVICE_FEW_H
+#define FR_DEVICE_FEW_H
+
+#include "device/device.h"
+
+/** All rows of x with some neighbouring rows of W. */
+typedef struct fr_few {
+    int64_t m;
+    int64_t columns; /* rows of W */
+    int64_t depth;
+    const float *x; /* [m, depth], dense */
+    const void *w;  /* [columns, depth], dense; NULL: the matrix knows */
+    fr_dtype dtype; /* of w */
+    float *y;       /* [m, columns], rows `y_stride` apart */
+    int64_t y_stride;
+    bool add; /* to what is in y */
+} fr_few;
+
+#endif
