@@ -74,6 +74,12 @@ static fr_saved complete(const fr_layer_context *c, const fr_saved *saved)
     return all;
 }
 
+/* By all threads. */
+static void copy(const fr_layer_context *c, int64_t n, const float *x, float *y)
+{
+    fr_restore(c->device, n, FR_F32, x, y);
+}
+
 /* ---- rows that go past attention ---------------------------------------------------------- */
 
 static int64_t rows_past(const fr_batch *batch, const fr_saved *saved)
@@ -89,7 +95,7 @@ static fr_status gather(const fr_layer_context *c, const fr_batch *batch,
         fr_matrix rows = fr_matrix_of(x, FR_F32, batch->n_tokens, width);
         return fr_gather_rows(c->device, batch->n_read, batch->read_rows_S, &rows, y);
     }
-    memcpy(y, x, (size_t)(batch->n_tokens * width) * sizeof *y);
+    copy(c, batch->n_tokens * width, x, y);
     return FR_OK;
 }
 
@@ -228,7 +234,7 @@ static fr_status project_down(const fr_layer_context *c, const fr_layer *layer,
     } else {
         fr_gelu(c->device, n_tokens, c->arch->d_ff, up, act);
     }
-    memcpy(y_TD, x2, (size_t)(n_tokens * c->arch->d_model) * sizeof(float));
+    copy(c, n_tokens * c->arch->d_model, x2, y_TD);
     FR_TRY(c->linear(c->device, n_tokens, act, &layer->down, true, y_TD));
     add_bias(c, n_tokens, c->arch->d_model, layer->down_bias, y_TD);
     return FR_OK;
