@@ -107,8 +107,8 @@ def summary(samples):
     return {"finished": True, "tokens_per_second": report.spread(s.tokens_per_second for s in samples),
             "examples_per_second": report.spread((s.examples_per_second for s in samples), 3),
             "rounds": [round(s.tokens_per_second, 1) for s in samples],
-            "cpu_seconds": report.spread(s.cpu for s in samples),
-            "wall_seconds": report.spread(s.wall for s in samples),
+            "cpu_seconds": report.spread((s.cpu for s in samples), 3),
+            "wall_seconds": report.spread((s.wall for s in samples), 3),
             "peak_mib": round(max(s.peak_mib for s in samples))}
 
 
