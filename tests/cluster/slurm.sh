@@ -203,11 +203,11 @@ job_says() {
     fail "job $1 does not say: $2"
 }
 
-# wait_steps DIR N: its run has written N lines of metrics.
+# wait_steps DIR N: its run has told of N steps.
 wait_steps() {
     local end=$((SECONDS + 30))
     while [ "$SECONDS" -le "$end" ]; do
-        [ "$(cat "$1/metrics.jsonl" 2>/dev/null | wc -l)" -lt "$2" ] || return 0
+        [ "$(cat "$1/metrics.jsonl" 2>/dev/null | grep -c '"lr"')" -lt "$2" ] || return 0
         sleep 0.1
     done
     slurm_show

@@ -85,7 +85,7 @@ wait_for_file() {
 # wait_for_steps RUN: until three steps are done, half a minute at most.
 wait_for_steps() {
     for _ in $(seq 600); do
-        [ "$(cat "$1/metrics.jsonl" 2>/dev/null | wc -l)" -ge 3 ] && return
+        [ "$(cat "$1/metrics.jsonl" 2>/dev/null | grep -c '"lr"')" -ge 3 ] && return
         sleep 0.05
     done
     fail "no steps in $1"

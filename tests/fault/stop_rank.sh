@@ -39,7 +39,7 @@ begin() {
 
 wait_for_steps() {
     for _ in $(seq 400); do
-        [ -e "$run/metrics.jsonl" ] && [ "$(wc -l <"$run/metrics.jsonl")" -ge "$1" ] && return
+        [ -e "$run/metrics.jsonl" ] && [ "$(grep -c '"lr"' "$run/metrics.jsonl")" -ge "$1" ] && return
         sleep 0.05
     done
     fail "no steps in $run: $(cat "$work/err")"
