@@ -155,6 +155,15 @@ void fr_swiglu(fr_device *device, int64_t n_tokens, int64_t width,
 void fr_swiglu_back(fr_device *device, int64_t n_tokens, int64_t width,
                     const float *gate_up_T2F, const float *dy_TF, float *dgate_up_T2F);
 
+/** fr_save of gate_up, then fr_swiglu, a row at a time: what a row is comes from memory once. */
+void fr_save_swiglu(fr_device *device, int64_t n_tokens, int64_t width, fr_dtype dtype,
+                    float *gate_up_T2F, void *saved, float *y_TF);
+
+/** fr_restore of gate_up, then fr_swiglu_back, likewise. */
+void fr_restore_swiglu_back(fr_device *device, int64_t n_tokens, int64_t width,
+                            fr_dtype dtype, const void *saved, const float *dy_TF,
+                            float *dgate_up_T2F);
+
 /** y = gelu(x), tanh approximation (GPT-2's gelu_new). y may be x. */
 void fr_gelu(fr_device *device, int64_t n_tokens, int64_t width, const float *x_TF,
              float *y_TF);

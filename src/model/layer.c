@@ -207,7 +207,7 @@ static fr_status add_attention(const fr_layer_context *c, const fr_layer *layer,
     return FR_OK;
 }
 
-/* up = W_up norm(x2); fills norm2 and up of `saved`; returns up in *up_out. */
+/* up = W_up norm(x2), which `activate` saves; fills norm2 of `saved`; returns up in *up_out. */
 static fr_status project_up(const fr_layer_context *c, const fr_layer *layer,
                             int64_t n_tokens, const fr_saved *saved, float **up_out)
 {
@@ -218,23 +218,33 @@ static fr_status project_up(const fr_layer_context *c, const fr_layer *layer,
                  saved->norm2);
     FR_TRY(c->linear(c->device, n_tokens, h, &layer->up, false, up));
     add_bias(c, n_tokens, up_width, layer->up_bias, up);
-    keep(c, n_tokens * up_width, up, saved->up_TU);
     *up_out = up;
     return FR_OK;
 }
 
-/* y = x2 + W_down act(up). */
+/* act = activation(up); up is saved on the way. */
+static void activate(const fr_layer_context *c, int64_t n_tokens, float *up,
+                     void *saved, float *act)
+{
+    int64_t width = c->arch->d_ff;
+    if (c->arch->family == FR_GPT2) {
+        keep(c, n_tokens * width, up, saved);
+        fr_gelu(c->device, n_tokens, width, up, act);
+    } else if (c->dtype == FR_F32) {
+        fr_swiglu(c->device, n_tokens, width, up, act);
+    } else {
+        fr_save_swiglu(c->device, n_tokens, width, c->dtype, up, saved, act);
+    }
+}
+
+/* y = x2 + W_down activation(up). */
 static fr_status project_down(const fr_layer_context *c, const fr_layer *layer,
-                              int64_t n_tokens, const float *x2, const float *up,
+                              int64_t n_tokens, const fr_saved *saved, float *up,
                               float *y_TD)
 {
     float *act = c->workspace->act_TF;
-    if (c->arch->family == FR_LLAMA) {
-        fr_swiglu(c->device, n_tokens, c->arch->d_ff, up, act);
-    } else {
-        fr_gelu(c->device, n_tokens, c->arch->d_ff, up, act);
-    }
-    copy(c, n_tokens * c->arch->d_model, x2, y_TD);
+    activate(c, n_tokens, up, saved->up_TU, act);
+    copy(c, n_tokens * c->arch->d_model, saved->x2_TD, y_TD);
     FR_TRY(c->linear(c->device, n_tokens, act, &layer->down, true, y_TD));
     add_bias(c, n_tokens, c->arch->d_model, layer->down_bias, y_TD);
     return FR_OK;
@@ -251,7 +261,7 @@ fr_status fr_layer_forward(const fr_layer_context *context, const fr_layer *laye
     FR_TRY(attend(context, layer, batch, prefix, cache, &all, &o));
     FR_TRY(add_attention(context, layer, batch, &all, o));
     FR_TRY(project_up(context, layer, n, &all, &up));
-    return project_down(context, layer, n, all.x2_TD, up, y_TD);
+    return project_down(context, layer, n, &all, up, y_TD);
 }
 
 /* ---- backward ------------------------------------------------------------------------------- */
@@ -268,9 +278,27 @@ static fr_status recompute(const fr_layer_context *c, const fr_layer *layer,
         FR_TRY(add_attention(c, layer, batch, all, o));
     }
     if (saved->up_TU == NULL) {
-        FR_TRY(project_up(c, layer, rows_past(batch, saved), all, &up));
+        int64_t n = rows_past(batch, saved);
+        FR_TRY(project_up(c, layer, n, all, &up));
+        keep(c, n * fr_arch_up_width(c->arch), up, NULL);
     }
     return FR_OK;
+}
+
+/* dup from dact and the saved up, or the one that was computed again into dup's place. */
+static void activate_back(const fr_layer_context *c, int64_t n_tokens, void *saved,
+                          const float *dact, float *dup)
+{
+    int64_t width = c->arch->d_ff;
+    if (c->arch->family == FR_GPT2) {
+        float *up = bring_back(c, n_tokens * width, saved, dup);
+        fr_gelu_back(c->device, n_tokens, width, up, dact, dup);
+    } else if (c->dtype == FR_F32 || saved == NULL) {
+        fr_swiglu_back(c->device, n_tokens, width, work_buffer(c, saved, dup), dact,
+                       dup);
+    } else {
+        fr_restore_swiglu_back(c->device, n_tokens, width, c->dtype, saved, dact, dup);
+    }
 }
 
 /* dx += d(feed-forward half)/dx2^T dx. */
@@ -278,17 +306,11 @@ static fr_status feed_forward_back(const fr_layer_context *c, const fr_layer *la
                                    int64_t n_tokens, const fr_saved *saved,
                                    float *dx_TD)
 {
-    int64_t width = c->arch->d_ff;
     float *dh = c->workspace->h_TD;
     float *dact = c->workspace->act_TF;
     float *dup = c->workspace->up_TU;
-    float *up = bring_back(c, n_tokens * fr_arch_up_width(c->arch), saved->up_TU, dup);
     FR_TRY(fr_linear_back(c->device, n_tokens, dx_TD, &layer->down, false, dact));
-    if (c->arch->family == FR_LLAMA) {
-        fr_swiglu_back(c->device, n_tokens, width, up, dact, dup);
-    } else {
-        fr_gelu_back(c->device, n_tokens, width, up, dact, dup);
-    }
+    activate_back(c, n_tokens, saved->up_TU, dact, dup);
     FR_TRY(fr_linear_back(c->device, n_tokens, dup, &layer->up, false, dh));
     norm_backward(c, n_tokens, saved->x2_TD, layer->mlp_norm, saved->norm2, dh, dx_TD);
     return FR_OK;

@@ -246,7 +246,51 @@ static void extreme_inputs_saturate_and_nan_stays(void)
     fr_test_each_isa(check_extremes, NULL);
 }
 
+/* In one pass or in two, with what is saved or (forward) without: the same numbers. */
+static void check_fused(fr_device *device, void *user)
+{
+    const fr_dtype *dtype = user;
+    enum { N = 5, WIDTH = 2100 }; /* a row is longer than what is stored at a time */
+    activation_case c = make_case(N, WIDTH);
+    int64_t n = 2 * (int64_t)N * WIDTH;
+    size_t bytes = (size_t)n * sizeof(float);
+    float *apart = fr_test_zeros(n);
+    float *fused = fr_test_zeros(n);
+    float *kept_apart = fr_test_zeros(n);
+    float *kept_fused = fr_test_zeros(n);
+    float *y = fr_test_zeros(n / 2);
+    for (int saves = 0; saves < 2; saves++) {
+        memcpy(apart, c.gate_up, bytes);
+        memcpy(fused, c.gate_up, bytes);
+        fr_save(device, n, *dtype, apart, saves == 0 ? NULL : kept_apart);
+        fr_swiglu(device, N, WIDTH, apart, c.y_ref);
+        fr_save_swiglu(device, N, WIDTH, *dtype, fused, saves == 0 ? NULL : kept_fused,
+                       y);
+        fr_assert_same_bytes("gate and up", fused, apart, bytes);
+        fr_assert_same_bytes("saved", kept_fused, kept_apart, bytes);
+        fr_assert_same_bytes("swiglu", y, c.y_ref, bytes / 2);
+    }
+    fr_restore(device, n, *dtype, kept_apart, apart);
+    fr_swiglu_back(device, N, WIDTH, apart, c.dy, apart);
+    fr_restore_swiglu_back(device, N, WIDTH, *dtype, kept_fused, c.dy, fused);
+    fr_assert_same_bytes("swiglu back", fused, apart, bytes);
+    free(apart);
+    free(fused);
+    free(kept_apart);
+    free(kept_fused);
+    free(y);
+    free_case(&c);
+}
+
+static void saving_on_the_way_gives_the_same_bits(void)
+{
+    fr_dtype types[] = {FR_F32, FR_BF16};
+    fr_test_each_device(check_fused, &types[0]);
+    fr_test_each_device(check_fused, &types[1]);
+}
+
 static const fr_case CASES[] = {
+    FR_CASE(saving_on_the_way_gives_the_same_bits),
     FR_CASE(swiglu_matches_f64_both_ways),
     FR_CASE(gelu_matches_f64_both_ways),
     FR_CASE(gradients_are_slopes_of_the_forward_pass),

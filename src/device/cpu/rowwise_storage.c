@@ -1,5 +1,5 @@
-/* Storing, reading back and gathering rows, and the plain sum: bound by memory, shared among the threads
- * in chunks of CHUNK numbers. */
+/* Storing, reading back (alone or with the activation that reads it) and gathering rows, and the plain sum: bound by
+ * memory, shared among the threads in chunks of CHUNK numbers or by rows. */
 #include "device/cpu/kernels.h"
 #include "device/device_impl.h"
 
@@ -13,14 +13,12 @@ static int64_t chunk_length(int64_t n, int64_t start)
     return n - start < CHUNK ? n - start : CHUNK;
 }
 
-void fr_save(fr_device *device, int64_t n, fr_dtype dtype, float *x, void *saved)
+/* One thread's share of fr_save, and of fr_restore. */
+static void save_run(const fr_kernels *kernels, int64_t n, fr_dtype dtype, float *x,
+                     void *saved)
 {
-    int64_t began = fr_operator_begin(device);
-    const fr_kernels *kernels = fr_kernels_select(device->isa);
-    int threads = fr_kernels_threads(device->n_threads, n);
-#pragma omp parallel for num_threads(threads) schedule(static)
+    uint16_t unused[CHUNK];
     for (int64_t start = 0; start < n; start += CHUNK) {
-        uint16_t unused[CHUNK];
         int64_t length = chunk_length(n, start);
         if (dtype == FR_BF16) {
             kernels->save_bf16(length, x + start,
@@ -28,6 +26,37 @@ void fr_save(fr_device *device, int64_t n, fr_dtype dtype, float *x, void *saved
         } else if (saved != NULL) {
             memcpy((float *)saved + start, x + start, (size_t)length * sizeof *x);
         }
+    }
+}
+
+static void restore_run(const fr_kernels *kernels, int64_t n, fr_dtype dtype,
+                        const void *saved, float *x)
+{
+    if (dtype == FR_BF16) {
+        kernels->widen_bf16(n, saved, x);
+    } else {
+        memcpy(x, saved, (size_t)n * sizeof *x);
+    }
+}
+
+/* Element `index` of what was saved; NULL stays NULL. */
+static void *saved_at(const void *saved, fr_dtype dtype, int64_t index)
+{
+    if (saved == NULL) {
+        return NULL;
+    }
+    return (char *)(uintptr_t)saved + (size_t)index * fr_dtype_bytes(dtype);
+}
+
+void fr_save(fr_device *device, int64_t n, fr_dtype dtype, float *x, void *saved)
+{
+    int64_t began = fr_operator_begin(device);
+    const fr_kernels *kernels = fr_kernels_select(device->isa);
+    int threads = fr_kernels_threads(device->n_threads, n);
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t start = 0; start < n; start += CHUNK) {
+        save_run(kernels, chunk_length(n, start), dtype, x + start,
+                 saved_at(saved, dtype, start));
     }
     fr_operator_end(device, FR_OP_STORAGE, began, 0);
 }
@@ -40,14 +69,43 @@ void fr_restore(fr_device *device, int64_t n, fr_dtype dtype, const void *saved,
     int threads = fr_kernels_threads(device->n_threads, n);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t start = 0; start < n; start += CHUNK) {
-        int64_t length = chunk_length(n, start);
-        if (dtype == FR_BF16) {
-            kernels->widen_bf16(length, (const uint16_t *)saved + start, x + start);
-        } else {
-            memcpy(x + start, (const float *)saved + start, (size_t)length * sizeof *x);
-        }
+        restore_run(kernels, chunk_length(n, start), dtype,
+                    saved_at(saved, dtype, start), x + start);
     }
     fr_operator_end(device, FR_OP_STORAGE, began, 0);
+}
+
+void fr_save_swiglu(fr_device *device, int64_t n_tokens, int64_t width, fr_dtype dtype,
+                    float *gate_up_T2F, void *saved, float *y_TF)
+{
+    int64_t began = fr_operator_begin(device);
+    const fr_kernels *kernels = fr_kernels_select(device->isa);
+    int threads = fr_kernels_threads(device->n_threads, n_tokens * width);
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t t = 0; t < n_tokens; t++) {
+        int64_t row = 2 * t * width;
+        save_run(kernels, 2 * width, dtype, gate_up_T2F + row,
+                 saved_at(saved, dtype, row));
+        kernels->swiglu(width, gate_up_T2F + row, y_TF + t * width);
+    }
+    fr_operator_end(device, FR_OP_ACTIVATION, began, 0);
+}
+
+void fr_restore_swiglu_back(fr_device *device, int64_t n_tokens, int64_t width,
+                            fr_dtype dtype, const void *saved, const float *dy_TF,
+                            float *dgate_up_T2F)
+{
+    int64_t began = fr_operator_begin(device);
+    const fr_kernels *kernels = fr_kernels_select(device->isa);
+    int threads = fr_kernels_threads(device->n_threads, n_tokens * width);
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t t = 0; t < n_tokens; t++) {
+        float *row = dgate_up_T2F + 2 * t * width;
+        restore_run(kernels, 2 * width, dtype, saved_at(saved, dtype, 2 * t * width),
+                    row);
+        kernels->swiglu_back(width, row, dy_TF + t * width, row);
+    }
+    fr_operator_end(device, FR_OP_ACTIVATION_BACK, began, 0);
 }
 
 /* `row` is room for one, needed where rows in bf16 lie nowhere. */
