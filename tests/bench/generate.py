@@ -67,7 +67,8 @@ class Forerun:
 
 def peer_rates(python, model):
     script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "peer_llama.py")
-    said = subprocess.run([python, script, model, str(PROMPT), str(NEW)], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run([python, script, model, str(PROMPT), str(NEW)], capture_output=True, text=True, check=True,
+                          env=dict(os.environ, **ALONE)).stdout  # its threads lose by sleeping, too
     found = json.loads(said.strip().splitlines()[-1])
     return [found["prompt"], found["decode"]]
 
