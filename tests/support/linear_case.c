@@ -43,7 +43,7 @@ void fr_linear_case_set(fr_linear_case *linear, int64_t out, int64_t in, float v
 
 fr_linear_case fr_linear_case_init(int64_t n_out, int64_t n_in, fr_dtype dtype)
 {
-    fr_linear_case linear = {.w = {NULL, dtype, n_out, n_in, NULL}};
+    fr_linear_case linear = {.w = fr_matrix_of(NULL, dtype, n_out, n_in)};
     void *data = NULL;
     FR_ASSERT_OK(fr_alloc(fr_test_ctx(), n_out * n_in, fr_dtype_bytes(dtype), &data));
     linear.w.data = data;
