@@ -20,14 +20,14 @@ enum { ALIGNMENT = 64, HUGE_PAGE = 2 << 20, HUGE_LEAST = 2 * HUGE_PAGE };
  * miss the address cache on nearly every row otherwise (4 % of a training step, measured on SmolLM2). */
 fr_status fr_alloc_large(fr_ctx *ctx, int64_t bytes, void *out)
 {
-    bool is_huge = bytes >= HUGE_LEAST;
-    size_t padded = ((size_t)bytes / ALIGNMENT + 1) * ALIGNMENT;
-    void *memory = aligned_alloc(is_huge ? HUGE_PAGE : ALIGNMENT, padded);
-    if (is_huge && memory != NULL) {
-        (void)madvise(memory, padded, MADV_HUGEPAGE);
+    int64_t unit = bytes >= HUGE_LEAST ? HUGE_PAGE : ALIGNMENT;
+    int64_t whole = bytes / unit * unit;
+    void *memory = aligned_alloc((size_t)unit, (size_t)(whole + unit));
+    if (unit == HUGE_PAGE && memory != NULL) {
+        (void)madvise(memory, (size_t)whole, MADV_HUGEPAGE); /* the rest stays small */
     }
     memcpy(out, &memory, sizeof memory);
-    return fr_check_memory(ctx, memory != NULL, padded);
+    return fr_check_memory(ctx, memory != NULL, (size_t)(whole + unit));
 }
 
 fr_status fr_alloc(fr_ctx *ctx, int64_t count, size_t size, void *out)
@@ -35,7 +35,7 @@ fr_status fr_alloc(fr_ctx *ctx, int64_t count, size_t size, void *out)
     void *memory = NULL;
     int64_t bytes = 0;
     memcpy(out, &memory, sizeof memory);
-    if (!fr_mul_i64(count, (int64_t)size, &bytes) || bytes > INT64_MAX - ALIGNMENT) {
+    if (!fr_mul_i64(count, (int64_t)size, &bytes) || bytes > INT64_MAX - HUGE_PAGE) {
         return FR_FAIL(ctx, FR_ERR_NO_MEMORY,
                        "allocation of %lld elements of %zu bytes overflows",
                        (long long)count, size);

@@ -21,7 +21,7 @@
 FR_MUST_CHECK fr_status fr_alloc(fr_ctx *ctx, int64_t count, size_t size, void *out);
 
 /** Like fr_alloc without zeroing, for what is large and soon overwritten: pages come with the first write, on the
- * thread that writes. 0 <= bytes <= INT64_MAX - 64. */
+ * thread that writes. 0 <= bytes <= INT64_MAX - 2 MiB. */
 FR_MUST_CHECK fr_status fr_alloc_large(fr_ctx *ctx, int64_t bytes, void *out);
 
 /** Copy a string; FR_ERR_NO_MEMORY on failure. */
