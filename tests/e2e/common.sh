@@ -29,6 +29,12 @@ says() {
     }
 }
 
+# by_name LIBRARY: its name for LD_PRELOAD, whose value the loader splits at spaces; its folder is searched from here on.
+by_name() {
+    export LD_LIBRARY_PATH=${1%/*}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+    preload=${1##*/}
+}
+
 # The real model's path in $model, or the test is skipped.
 need_model() {
     model=${FORERUN_MODEL:-$SOURCE/models/smollm2-135m-instruct.gguf}

@@ -2,15 +2,16 @@
 # crash_points.sh SHIM [all]: each system call of a small run on its folder fails, or is the run's last.
 #
 # Two runs are counted by the preloaded SHIM (crash_shim.c): one from the start, and the resume of one that was killed in
-# a save. The main thread's calls (m1, m2, ...) and those of the thread that writes checkpoints (w1, ...) are counted apart:
-# each comes in the same order in every run, while the other is anywhere. Then for each of their calls, in each mode: a killed run is dead, a failing call ends the run with exit code
-# 1 and a message that names file and reason; only what can be done without (caches, the lock's text, removing old
-# files) may fail unnoticed. Afterwards `latest` can be read, and a resume ends with the uninterrupted run's bytes
-# and no temporary file. Without `all`, modes eio, full and short take every fourth call.
+# a save. The main thread's calls (m1, m2, ...) and those of the thread that writes checkpoints (w1, ...) are counted
+# apart: each comes in the same order in every run, while the other is anywhere. Then for each of their calls, in each
+# mode: a killed run is dead, a failing call ends the run with exit code 1 and a message that names file and reason;
+# only what can be done without (caches, the lock's text, removing old files) may fail unnoticed. Afterwards `latest`
+# can be read, and a resume ends with the uninterrupted run's bytes and no temporary file. Without `all`, modes eio,
+# full and short take every fourth call.
 . "$(dirname "$0")/../e2e/common.sh"
 shopt -s nullglob
 
-shim=$1
+by_name "$1"
 extent=${2:-some}
 steps=2
 lanes=2
@@ -23,7 +24,7 @@ run_disturbed() {
     shift 2
     code=0
     rm -f log
-    CRASH_FOLDER=$dir CRASH_LOG=log CRASH_AT=$number CRASH_MODE=$mode LD_PRELOAD=$shim \
+    CRASH_FOLDER=$dir CRASH_LOG=log CRASH_AT=$number CRASH_MODE=$mode LD_PRELOAD=$preload \
         "$FORERUN" train "$work/c.yaml" "$@" >out 2>err </dev/null || code=$?
 } 2>/dev/null
 

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/../e2e/common.sh"
 
 export CRASH_FOLDER=$work/slow CRASH_MODE=slow CRASH_MS=300
-shim=$1
+by_name "$1"
 steps=6
 make_tiny
 make_config $steps 7 f32
@@ -13,7 +13,7 @@ train whole 1 1 2>"$work/err" || fail "$(cat "$work/err")"
 
 # slow [ARGUMENTS...]: two ranks, and a timeout that three saves outlast.
 slow() {
-    FORERUN_TIMEOUT=1 mpirun -n 2 -x "LD_PRELOAD=$shim" "$FORERUN" train "$work/c.yaml" --set "run.dir=$work/slow" \
+    FORERUN_TIMEOUT=1 mpirun -n 2 -x "LD_PRELOAD=$preload" "$FORERUN" train "$work/c.yaml" --set "run.dir=$work/slow" \
         --set run.stages=2 --set run.replicas=1 "$@"
 }
 
