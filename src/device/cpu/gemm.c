@@ -16,7 +16,7 @@ enum {
     DEPTH_BLOCK = 320, /* upper bound */
     DEPTH_UNIT = 16,   /* blocks are multiples of it */
     LEFT_DEPTH =
-        1024, /* aim for a copied part of `left`: the kernel's part of the rows, this deep */
+        512, /* aim for a copied part of `left`: the kernel's part of the rows, this deep */
     SERIAL_PRODUCTS = 1 << 17 /* below, waking threads costs more than it brings */
 };
 
@@ -83,10 +83,14 @@ static int64_t block_depth(const gemm_plan *plan, int64_t block)
     return min_i64(plan->block, plan->product->depth - block * plan->block);
 }
 
-/* Where a block of the current section starts in the copy of `left`: [block][row][depth]. */
-static float *left_block(const gemm_plan *plan, const gemm_part *part, int64_t block)
+/* Where a tile of rows lies in the copy of `left`: [block][tile][depth][the kernel's rows]. */
+static float *left_tile(const gemm_plan *plan, const gemm_part *part, int64_t block,
+                        int64_t tile)
 {
-    return plan->left + (block - part->block) * plan->block * part->n_rows;
+    int64_t width = plan->kernel->rows;
+    int64_t rows = round_up(part->n_rows, width);
+    return plan->left + (block - part->block) * plan->block * rows +
+           tile * width * block_depth(plan, block);
 }
 
 /* What a thread takes at a time: rows of the part, and panels. */
@@ -147,12 +151,13 @@ static fr_gemm_tile tile_at(const gemm_plan *plan, const gemm_part *part,
     const fr_product *product = plan->product;
     int64_t width = plan->kernel->columns;
     int64_t column = place.panel * width;
-    int64_t depth = block_depth(plan, place.block);
+    int64_t pitch = plan->kernel->rows;
     fr_gemm_tile tile = {
         .rows = n_rows,
         .columns = min_i64(width, product->columns - column),
-        .depth = depth,
-        .left = left_block(plan, part, place.block) + row * depth,
+        .depth = block_depth(plan, place.block),
+        .left = left_tile(plan, part, place.block, row / pitch) + row % pitch,
+        .left_step = pitch,
         .out = product->out + (part->row + row) * product->out_stride + column,
         .out_stride = product->out_stride,
         .add = product->accumulate || place.block > 0,
@@ -247,15 +252,20 @@ static void multiply_item(const gemm_plan *plan, const gemm_part *part, int64_t 
     }
 }
 
-static void copy_row(const gemm_plan *plan, const gemm_part *part, int64_t row)
+static void pack_tile(const gemm_plan *plan, const gemm_part *part, int64_t tile)
 {
     const fr_product *product = plan->product;
+    int64_t row = tile * plan->kernel->rows;
     const float *x = product->left + (part->row + row) * product->left_stride;
-    bool round = product->weights->dtype == FR_BF16;
     for (int64_t b = part->block; b < part->block + part->n_blocks; b++) {
-        int64_t depth = block_depth(plan, b);
-        plan->kernel->copy_left(depth, round, x + b * plan->block,
-                                left_block(plan, part, b) + row * depth);
+        fr_gemm_rows rows = {
+            .x = x + b * plan->block,
+            .stride = product->left_stride,
+            .rows = min_i64(plan->kernel->rows, part->n_rows - row),
+            .depth = block_depth(plan, b),
+            .round = product->weights->dtype == FR_BF16,
+        };
+        plan->kernel->pack_left(&rows, left_tile(plan, part, b, tile));
     }
 }
 
@@ -264,9 +274,10 @@ static void copy_row(const gemm_plan *plan, const gemm_part *part, int64_t row)
 static void multiply_part(const gemm_plan *plan, const gemm_part *part, float *right)
 {
     int64_t n_items = divide_up(plan->n_panels, plan->group) * plan->row_splits;
+    int64_t n_tiles = divide_up(part->n_rows, plan->kernel->rows);
 #pragma omp for schedule(static)
-    for (int64_t row = 0; row < part->n_rows; row++) {
-        copy_row(plan, part, row);
+    for (int64_t tile = 0; tile < n_tiles; tile++) {
+        pack_tile(plan, part, tile);
     }
 #pragma omp for schedule(dynamic, 1)
     for (int64_t i = 0; i < n_items; i++) {
@@ -330,7 +341,8 @@ fr_status fr_gemm_multiply(fr_device *device, const fr_product *product)
     plan.n_threads = products < SERIAL_PRODUCTS ? 1 : device->n_threads;
     plan_blocks(&plan);
     plan_items(&plan);
-    int64_t left = min_i64(plan.rows, product->m) * plan.section * plan.block;
+    int64_t rows = min_i64(plan.rows, round_up(product->m, plan.kernel->rows));
+    int64_t left = rows * plan.section * plan.block;
     int64_t right = plan.block * plan.kernel->columns;
     FR_TRY(fr_device_scratch(device, FR_SCRATCH_GEMM_LEFT, left, &plan.left));
     FR_TRY(fr_device_scratch(device, FR_SCRATCH_GEMM_RIGHT, right * device->n_threads,

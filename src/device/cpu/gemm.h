@@ -31,12 +31,22 @@ typedef struct fr_gemm_panel {
         *next; /* a run as long as the panel, worth fetching meanwhile; or NULL */
 } fr_gemm_panel;
 
+/** Activations to pack: a run of the depth of a row tile. */
+typedef struct fr_gemm_rows {
+    const float *x;
+    int64_t stride; /* floats between rows */
+    int64_t rows;   /* 1 .. the kernel's rows */
+    int64_t depth;
+    bool round; /* to bf16 (nearest even) */
+} fr_gemm_rows;
+
 /** One product of a row tile with a packed panel. */
 typedef struct fr_gemm_tile {
     int64_t rows;       /* 1 .. the kernel's rows */
     int64_t columns;    /* 1 .. the kernel's columns */
     int64_t depth;      /* >= 1 */
-    const float *left;  /* [rows, depth], dense */
+    const float *left;  /* [depth, rows], depths left_step apart: packed */
+    int64_t left_step;  /* the rows of the kernel that packed it */
     const float *right; /* [depth, the kernel's columns], packed */
     float *out;
     int64_t out_stride;
@@ -52,8 +62,11 @@ typedef struct fr_gemm_kernel {
     int64_t columns; /* of a panel */
     int64_t
         row_part; /* most rows that share a packed panel: what the second cache holds */
-    /** Copy n activations; `round` to bf16 (nearest even). */
-    void (*copy_left)(int64_t n, bool round, const float *x, float *out);
+    /** n activations rounded to bf16 (nearest even), as f32. */
+    void (*round)(int64_t n, const float *x, float *out);
+    /** Order activations as [depth, the kernel's rows]: what a depth needs lies together. Places of absent rows
+     * stay as they are. */
+    void (*pack_left)(const fr_gemm_rows *rows, float *out);
     /** Widen and order weights as [depth, columns]; absent columns become 0. */
     void (*pack_right)(const fr_gemm_panel *panel, float *out);
     void (*multiply)(const fr_gemm_tile *tile);

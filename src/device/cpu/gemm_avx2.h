@@ -39,13 +39,9 @@ FR_INLINE __m256 fr_avx2_load_pair(const float *w, int64_t stride)
                                 _mm_loadu_ps(w + 4 * stride), 1);
 }
 
-/** Columns lie `stride` elements apart: a 4 x 4 transposition in each half. */
-FR_INLINE fr_avx2_quad fr_avx2_transpose_f32(const float *w, int64_t stride)
+/** A 4 x 4 transposition in each half. */
+FR_INLINE fr_avx2_quad fr_avx2_transpose(__m256 r0, __m256 r1, __m256 r2, __m256 r3)
 {
-    __m256 r0 = fr_avx2_load_pair(w, stride);
-    __m256 r1 = fr_avx2_load_pair(w + stride, stride);
-    __m256 r2 = fr_avx2_load_pair(w + 2 * stride, stride);
-    __m256 r3 = fr_avx2_load_pair(w + 3 * stride, stride);
     __m256 low01 = _mm256_unpacklo_ps(r0, r1);
     __m256 low23 = _mm256_unpacklo_ps(r2, r3);
     __m256 high01 = _mm256_unpackhi_ps(r0, r1);
@@ -55,6 +51,15 @@ FR_INLINE fr_avx2_quad fr_avx2_transpose_f32(const float *w, int64_t stride)
                          _mm256_shuffle_ps(high01, high23, 0x44),
                          _mm256_shuffle_ps(high01, high23, 0xee)};
     return quad;
+}
+
+/** Eight columns, `stride` elements apart, of four depths. */
+FR_INLINE fr_avx2_quad fr_avx2_transpose_f32(const float *w, int64_t stride)
+{
+    return fr_avx2_transpose(fr_avx2_load_pair(w, stride),
+                             fr_avx2_load_pair(w + stride, stride),
+                             fr_avx2_load_pair(w + 2 * stride, stride),
+                             fr_avx2_load_pair(w + 3 * stride, stride));
 }
 
 /* Columns j and j + 4 in one register: eight depths of each. */

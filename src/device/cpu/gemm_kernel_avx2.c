@@ -18,13 +18,9 @@ static __m256 round_bf16(__m256 x)
     return _mm256_and_ps(_mm256_blendv_ps(rounded, quiet, is_nan), high);
 }
 
-static void copy_left(int64_t n, bool round, const float *x, float *out)
+static void round_all(int64_t n, const float *x, float *out)
 {
     int64_t i = 0;
-    if (!round) {
-        memcpy(out, x, (size_t)n * sizeof *out);
-        return;
-    }
     for (; i + WIDTH <= n; i += WIDTH) {
         _mm256_storeu_ps(out + i, round_bf16(_mm256_loadu_ps(x + i)));
     }
@@ -37,6 +33,58 @@ static void copy_left(int64_t n, bool round, const float *x, float *out)
 }
 
 /* ---- packing ----------------------------------------------------------------------------- */
+
+/* Four depths of two rows that lie `gap` floats apart, or of one. */
+FR_INLINE __m256 load_rows(const fr_gemm_rows *rows, const float *x, int64_t gap)
+{
+    __m128 second = gap > 0 ? _mm_loadu_ps(x + gap) : _mm_setzero_ps();
+    __m256 pair =
+        _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(x)), second, 1);
+    return rows->round ? round_bf16(pair) : pair;
+}
+
+FR_INLINE void store_depth(__m256 depth, float *out)
+{
+    _mm_storeu_ps(out, _mm256_castps256_ps128(depth));
+    _mm_storel_pi((__m64 *)(void *)(out + 4), _mm256_extractf128_ps(depth, 1));
+}
+
+/* Six rows, as many depths as come in fours; returns how many. */
+static int64_t pack_left_fast(const fr_gemm_rows *rows, float *out)
+{
+    int64_t d = 0;
+    int64_t stride = rows->stride;
+    for (; d + 4 <= rows->depth; d += 4) {
+        const float *x = rows->x + d;
+        fr_avx2_quad quad = fr_avx2_transpose(
+            load_rows(rows, x, 4 * stride), load_rows(rows, x + stride, 4 * stride),
+            load_rows(rows, x + 2 * stride, 0), load_rows(rows, x + 3 * stride, 0));
+        store_depth(quad.depth0, out + d * ROWS);
+        store_depth(quad.depth1, out + (d + 1) * ROWS);
+        store_depth(quad.depth2, out + (d + 2) * ROWS);
+        store_depth(quad.depth3, out + (d + 3) * ROWS);
+    }
+    return d;
+}
+
+static void pack_left(const fr_gemm_rows *rows, float *out)
+{
+    int64_t done = rows->rows == ROWS ? pack_left_fast(rows, out) : 0;
+    for (int64_t d = done; d < rows->depth; d += WIDTH) {
+        int64_t n = rows->depth - d < WIDTH ? rows->depth - d : WIDTH;
+        for (int64_t i = 0; i < rows->rows; i++) {
+            float rounded[WIDTH];
+            const float *x = rows->x + i * rows->stride + d;
+            if (rows->round) {
+                round_all(n, x, rounded);
+                x = rounded;
+            }
+            for (int64_t k = 0; k < n; k++) {
+                out[(d + k) * ROWS + i] = x[k];
+            }
+        }
+    }
+}
 
 static float widen(uint16_t bits)
 {
@@ -161,25 +209,24 @@ FR_INLINE void step_row(const float *left, fr_avx2_row w, fr_avx2_row *sum)
 }
 
 /* One depth; `rows` is a constant at each call, so that the conditions vanish. */
-FR_INLINE void step(int rows, const float *left, int64_t stride, const float *right,
-                    tile_sum *sum)
+FR_INLINE void step(int rows, const float *left, const float *right, tile_sum *sum)
 {
     fr_avx2_row w = {_mm256_load_ps(right), _mm256_load_ps(right + WIDTH)};
     step_row(left, w, &sum->row0);
     if (rows > 1) {
-        step_row(left + stride, w, &sum->row1);
+        step_row(left + 1, w, &sum->row1);
     }
     if (rows > 2) {
-        step_row(left + 2 * stride, w, &sum->row2);
+        step_row(left + 2, w, &sum->row2);
     }
     if (rows > 3) {
-        step_row(left + 3 * stride, w, &sum->row3);
+        step_row(left + 3, w, &sum->row3);
     }
     if (rows > 4) {
-        step_row(left + 4 * stride, w, &sum->row4);
+        step_row(left + 4, w, &sum->row4);
     }
     if (rows > 5) {
-        step_row(left + 5 * stride, w, &sum->row5);
+        step_row(left + 5, w, &sum->row5);
     }
 }
 
@@ -191,7 +238,6 @@ FR_INLINE tile_sum sum_products(int rows, const fr_gemm_tile *tile)
     const float *right = tile->right;
     const char *first = tile->prefetch[0];
     const char *second = tile->prefetch[1];
-    int64_t stride = tile->depth;
     int64_t d = 0;
     for (; d + FR_GEMM_PREFETCH <= tile->depth; d += FR_GEMM_PREFETCH) {
         _mm_prefetch(first, _MM_HINT_T1);
@@ -199,14 +245,14 @@ FR_INLINE tile_sum sum_products(int rows, const fr_gemm_tile *tile)
         first += tile->prefetch_step;
         second += tile->prefetch_step;
         for (int k = 0; k < FR_GEMM_PREFETCH; k++) {
-            step(rows, left + k, stride, right + (int64_t)k * COLUMNS, &sum);
+            step(rows, left + (int64_t)k * ROWS, right + (int64_t)k * COLUMNS, &sum);
         }
-        left += FR_GEMM_PREFETCH;
+        left += FR_GEMM_PREFETCH * ROWS;
         right += FR_GEMM_PREFETCH * COLUMNS;
     }
     for (; d < tile->depth; d++) {
-        step(rows, left, stride, right, &sum);
-        left += 1;
+        step(rows, left, right, &sum);
+        left += ROWS;
         right += COLUMNS;
     }
     return sum;
@@ -287,4 +333,5 @@ static void multiply(const fr_gemm_tile *tile)
 }
 
 const fr_gemm_kernel fr_gemm_kernel_avx2 = {
-    ROWS, COLUMNS, ROW_PART, copy_left, pack_right, multiply, fr_avx2_multiply_narrow};
+    ROWS,      COLUMNS,    ROW_PART, round_all,
+    pack_left, pack_right, multiply, fr_avx2_multiply_narrow};

@@ -36,12 +36,77 @@ static __m512 round_bf16(__m512 x)
         _mm512_and_si512(_mm512_mask_blend_epi32(is_nan, rounded, quiet), high));
 }
 
-static void copy_left(int64_t n, bool round, const float *x, float *out)
+static void round_all(int64_t n, const float *x, float *out)
 {
     for (int64_t i = 0; i < n; i += WIDTH) {
         __mmask16 mask = first_columns(n - i);
         __m512 value = _mm512_maskz_loadu_ps(mask, x + i);
-        _mm512_mask_storeu_ps(out + i, mask, round ? round_bf16(value) : value);
+        _mm512_mask_storeu_ps(out + i, mask, round_bf16(value));
+    }
+}
+
+/* ---- packing ------------------------------------------------------------------------------ */
+
+/* Pairs (a, b) of registers, four lanes each, to the four columns of their 4 x 4 blocks: see transpose. */
+FR_INLINE void transpose_quads(__m512 r[4])
+{
+    __m512 low01 = _mm512_unpacklo_ps(r[0], r[1]);
+    __m512 high01 = _mm512_unpackhi_ps(r[0], r[1]);
+    __m512 low23 = _mm512_unpacklo_ps(r[2], r[3]);
+    __m512 high23 = _mm512_unpackhi_ps(r[2], r[3]);
+    r[0] = _mm512_shuffle_ps(low01, low23, 0x44);
+    r[1] = _mm512_shuffle_ps(low01, low23, 0xee);
+    r[2] = _mm512_shuffle_ps(high01, high23, 0x44);
+    r[3] = _mm512_shuffle_ps(high01, high23, 0xee);
+}
+
+/* 16 x 16: the 4 x 4 blocks in themselves, then the blocks among each other. */
+FR_INLINE void transpose(__m512 r[WIDTH])
+{
+    __m512 out[WIDTH];
+#pragma GCC unroll 4
+    for (int i = 0; i < WIDTH; i += 4) {
+        transpose_quads(r + i);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        __m512 low01 = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x88);
+        __m512 low23 = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0x88);
+        __m512 high01 = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xdd);
+        __m512 high23 = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xdd);
+        out[i] = _mm512_shuffle_f32x4(low01, low23, 0x88);
+        out[i + 8] = _mm512_shuffle_f32x4(low01, low23, 0xdd);
+        out[i + 4] = _mm512_shuffle_f32x4(high01, high23, 0x88);
+        out[i + 12] = _mm512_shuffle_f32x4(high01, high23, 0xdd);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < WIDTH; i++) {
+        r[i] = out[i];
+    }
+}
+
+static void pack_left(const fr_gemm_rows *rows, float *out)
+{
+    const __mmask16 present = first_columns(rows->rows);
+    for (int64_t d = 0; d < rows->depth; d += WIDTH) {
+        __m512 r[WIDTH];
+        int64_t n = rows->depth - d < WIDTH ? rows->depth - d : WIDTH;
+        __mmask16 mask = first_columns(n);
+#pragma GCC unroll 16
+        for (int i = 0; i < WIDTH; i++) {
+            r[i] = _mm512_setzero_ps();
+            if (i < rows->rows) {
+                r[i] = _mm512_maskz_loadu_ps(mask, rows->x + i * rows->stride + d);
+                r[i] = rows->round ? round_bf16(r[i]) : r[i];
+            }
+        }
+        transpose(r);
+#pragma GCC unroll 16
+        for (int i = 0; i < WIDTH; i++) {
+            if (i < n) {
+                _mm512_mask_storeu_ps(out + (d + i) * ROWS, present, r[i]);
+            }
+        }
     }
 }
 
@@ -87,14 +152,13 @@ typedef struct tile_sum {
 } tile_sum;
 
 /* One depth; `rows` is a constant at each call, so that the loop vanishes and the sums stay in registers. */
-FR_INLINE void step(int rows, const float *left, int64_t stride, const float *right,
-                    tile_sum *sum)
+FR_INLINE void step(int rows, const float *left, const float *right, tile_sum *sum)
 {
     __m512 low = _mm512_load_ps(right);
     __m512 high = _mm512_load_ps(right + WIDTH);
 #pragma GCC unroll 14
     for (int i = 0; i < rows; i++) {
-        __m512 x = _mm512_set1_ps(left[i * stride]);
+        __m512 x = _mm512_set1_ps(left[i]);
         sum->low[i] = _mm512_fmadd_ps(x, low, sum->low[i]);
         sum->high[i] = _mm512_fmadd_ps(x, high, sum->high[i]);
     }
@@ -106,7 +170,6 @@ FR_INLINE void sum_products(int rows, const fr_gemm_tile *tile, tile_sum *sum)
     const float *right = tile->right;
     const char *first = tile->prefetch[0];
     const char *second = tile->prefetch[1];
-    int64_t stride = tile->depth;
     int64_t d = 0;
 #pragma GCC unroll 14
     for (int i = 0; i < rows; i++) {
@@ -119,11 +182,11 @@ FR_INLINE void sum_products(int rows, const fr_gemm_tile *tile, tile_sum *sum)
         first += tile->prefetch_step;
         second += tile->prefetch_step;
         for (int64_t k = 0; k < FR_GEMM_PREFETCH; k++) {
-            step(rows, left + d + k, stride, right + (d + k) * COLUMNS, sum);
+            step(rows, left + (d + k) * ROWS, right + (d + k) * COLUMNS, sum);
         }
     }
     for (; d < tile->depth; d++) {
-        step(rows, left + d, stride, right + d * COLUMNS, sum);
+        step(rows, left + d * ROWS, right + d * COLUMNS, sum);
     }
 }
 
@@ -140,6 +203,11 @@ FR_INLINE void multiply_rows(int rows, const fr_gemm_tile *tile)
     tile_sum sum;
     __mmask16 low = first_columns(tile->columns);
     __mmask16 high = first_columns(tile->columns - WIDTH);
+    for (int i = 0; i < rows; i++) {
+        const char *out = (const char *)(tile->out + i * tile->out_stride);
+        _mm_prefetch(out, _MM_HINT_T0);
+        _mm_prefetch(out + sizeof(__m512), _MM_HINT_T0);
+    }
     sum_products(rows, tile, &sum);
 #pragma GCC unroll 14
     for (int i = 0; i < rows; i++) {
@@ -188,5 +256,6 @@ static void multiply_narrow(const fr_gemm_tile *tile, const fr_gemm_panel *panel
     }
 }
 
-const fr_gemm_kernel fr_gemm_kernel_avx512 = {
-    ROWS, COLUMNS, ROW_PART, copy_left, pack_right, multiply, multiply_narrow};
+const fr_gemm_kernel fr_gemm_kernel_avx512 = {ROWS,      COLUMNS,        ROW_PART,
+                                              round_all, pack_left,      pack_right,
+                                              multiply,  multiply_narrow};

@@ -22,14 +22,20 @@ static float round_bf16(float x)
     return float_of_bits((x != x ? quiet : rounded) & 0xffff0000U);
 }
 
-static void copy_left(int64_t n, bool round, const float *x, float *out)
+static void round_all(int64_t n, const float *x, float *out)
 {
-    if (!round) {
-        memcpy(out, x, (size_t)n * sizeof *out);
-        return;
-    }
     for (int64_t i = 0; i < n; i++) {
         out[i] = round_bf16(x[i]);
+    }
+}
+
+static void pack_left(const fr_gemm_rows *rows, float *out)
+{
+    for (int64_t i = 0; i < rows->rows; i++) {
+        const float *x = rows->x + i * rows->stride;
+        for (int64_t d = 0; d < rows->depth; d++) {
+            out[d * ROWS + i] = rows->round ? round_bf16(x[d]) : x[d];
+        }
     }
 }
 
@@ -60,7 +66,7 @@ static void multiply_row(const fr_gemm_tile *tile, const float *left, float *out
     for (int64_t d = 0; d < tile->depth; d++) {
         const float *right = tile->right + d * COLUMNS;
         for (int j = 0; j < COLUMNS; j++) {
-            sum[j] += left[d] * right[j];
+            sum[j] += left[d * ROWS] * right[j];
         }
     }
     for (int64_t j = 0; j < tile->columns; j++) {
@@ -71,10 +77,9 @@ static void multiply_row(const fr_gemm_tile *tile, const float *left, float *out
 static void multiply(const fr_gemm_tile *tile)
 {
     for (int64_t i = 0; i < tile->rows; i++) {
-        multiply_row(tile, tile->left + i * tile->depth,
-                     tile->out + i * tile->out_stride);
+        multiply_row(tile, tile->left + i, tile->out + i * tile->out_stride);
     }
 }
 
 const fr_gemm_kernel fr_gemm_kernel_generic = {
-    ROWS, COLUMNS, ROW_PART, copy_left, pack_right, multiply, NULL};
+    ROWS, COLUMNS, ROW_PART, round_all, pack_left, pack_right, multiply, NULL};

@@ -18,30 +18,27 @@ typedef struct narrow_sum {
 } narrow_sum;
 
 /* One depth; `rows` is a constant at each call, so that the conditions vanish. */
-FR_INLINE void step(int rows, const float *left, int64_t stride, __m256 w,
-                    half_sum *sum)
+FR_INLINE void step(int rows, const float *left, __m256 w, half_sum *sum)
 {
     sum->row0 = _mm256_fmadd_ps(_mm256_broadcast_ss(left), w, sum->row0);
     if (rows > 1) {
-        sum->row1 = _mm256_fmadd_ps(_mm256_broadcast_ss(left + stride), w, sum->row1);
+        sum->row1 = _mm256_fmadd_ps(_mm256_broadcast_ss(left + 1), w, sum->row1);
     }
     if (rows > 2) {
-        sum->row2 =
-            _mm256_fmadd_ps(_mm256_broadcast_ss(left + 2 * stride), w, sum->row2);
+        sum->row2 = _mm256_fmadd_ps(_mm256_broadcast_ss(left + 2), w, sum->row2);
     }
     if (rows > 3) {
-        sum->row3 =
-            _mm256_fmadd_ps(_mm256_broadcast_ss(left + 3 * stride), w, sum->row3);
+        sum->row3 = _mm256_fmadd_ps(_mm256_broadcast_ss(left + 3), w, sum->row3);
     }
 }
 
-FR_INLINE void step_quad(int rows, const float *left, int64_t stride, fr_avx2_quad w,
+FR_INLINE void step_quad(int rows, const float *left, int64_t left_step, fr_avx2_quad w,
                          half_sum *sum)
 {
-    step(rows, left, stride, w.depth0, sum);
-    step(rows, left + 1, stride, w.depth1, sum);
-    step(rows, left + 2, stride, w.depth2, sum);
-    step(rows, left + 3, stride, w.depth3, sum);
+    step(rows, left, w.depth0, sum);
+    step(rows, left + left_step, w.depth1, sum);
+    step(rows, left + 2 * left_step, w.depth2, sum);
+    step(rows, left + 3 * left_step, w.depth3, sum);
 }
 
 FR_INLINE int64_t sum_f32(int rows, const fr_gemm_tile *tile,
@@ -51,10 +48,10 @@ FR_INLINE int64_t sum_f32(int rows, const fr_gemm_tile *tile,
     int64_t stride = panel->column_step;
     int64_t d = 0;
     for (; d + 4 <= tile->depth; d += 4) {
-        const float *left = tile->left + d;
-        step_quad(rows, left, tile->depth, fr_avx2_transpose_f32(w + d, stride),
+        const float *left = tile->left + d * tile->left_step;
+        step_quad(rows, left, tile->left_step, fr_avx2_transpose_f32(w + d, stride),
                   &sum->low);
-        step_quad(rows, left, tile->depth,
+        step_quad(rows, left, tile->left_step,
                   fr_avx2_transpose_f32(w + WIDTH * stride + d, stride), &sum->high);
     }
     return d;
@@ -70,8 +67,9 @@ FR_INLINE int64_t sum_bf16(int rows, const fr_gemm_tile *tile,
         fr_avx2_octet octet = fr_avx2_transpose_bf16(w + d, panel->column_step);
         for (int i = 0; i < 8; i++) {
             fr_avx2_row row = fr_avx2_widen(octet.depth[i]);
-            step(rows, tile->left + d + i, tile->depth, row.low, &sum->low);
-            step(rows, tile->left + d + i, tile->depth, row.high, &sum->high);
+            const float *left = tile->left + (d + i) * tile->left_step;
+            step(rows, left, row.low, &sum->low);
+            step(rows, left, row.high, &sum->high);
         }
     }
     return d;
@@ -88,10 +86,9 @@ FR_INLINE void sum_rest(int rows, const fr_gemm_tile *tile, const fr_gemm_panel 
     part.depth = tile->depth - done;
     fr_avx2_pack_slowly(&part, 0, COLUMNS, rest);
     for (int64_t d = 0; d < part.depth; d++) {
-        const float *left = tile->left + done + d;
-        step(rows, left, tile->depth, _mm256_loadu_ps(rest + d * COLUMNS), &sum->low);
-        step(rows, left, tile->depth, _mm256_loadu_ps(rest + d * COLUMNS + WIDTH),
-             &sum->high);
+        const float *left = tile->left + (done + d) * tile->left_step;
+        step(rows, left, _mm256_loadu_ps(rest + d * COLUMNS), &sum->low);
+        step(rows, left, _mm256_loadu_ps(rest + d * COLUMNS + WIDTH), &sum->high);
     }
 }
 
