@@ -23,7 +23,7 @@ import theirs
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # name -> (function, seconds it may take, more or less: whole rounds are finished)
 CASES = {"start": (case_memory.start, 60), "train": (case_train.train, 540), "ranks": (case_train.ranks, 150),
-         "shared": (case_train.shared, 200), "loss": (case_loss.loss, 330), "memory": (case_memory.memory, 180),
+         "shared": (case_train.shared, 420), "loss": (case_loss.loss, 420), "memory": (case_memory.memory, 180),
          "generate": (case_programs.generate, 120), "save": (case_programs.save, 180)}
 QUIET = 0.5  # load average of a machine that may be measured
 

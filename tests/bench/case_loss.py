@@ -6,7 +6,7 @@ import report
 import rounds
 import rows
 
-STEPS, MOST_STEPS, VALID_ROWS, EVERY = 50, 80, 100, 5
+STEPS, MOST_STEPS, VALID_ROWS, EVERY = 50, 80, 100, 2
 # 16 tokens: the prefix starts as their keys and values
 INIT = "Write one short sentence in plain English that says what all the following data describes:"
 

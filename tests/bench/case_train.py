@@ -15,21 +15,21 @@ def name_of(precision, layout):
     return f"Forerun, {precision}, {layout.name}"
 
 
-def our_runner(bench, task, precision, layout=ours.ONE_RANK, **run):
+def our_runner(bench, task, precision, layout=ours.ONE_RANK, steps=None):
     """A runner for rounds.alternate."""
     return lambda seconds: rounds.sample(
-        bench.ours.train(task, bench.steps, layout, limit=seconds, precision=precision, **run))
+        bench.ours.train(task, steps or bench.steps, layout, limit=seconds, precision=precision),
+        task["batch"]["examples"])
 
 
-def peer_runners(bench, chosen, order=None):
-    """One for each kind of the peer, none without a peer; order: as Forerun takes the rows."""
+def peer_runners(bench, chosen, batch=8):
+    """One for each kind of the peer, none without a peer; the rows in Forerun's order."""
     if bench.peer is None:
         return {}
-    order = order or rows.shuffled(len(chosen))
-    ids = rows.tokenised(bench.ours.program, bench.ours.model, [chosen[i] for i in order])
+    ids = rows.tokenised(bench.ours.program, bench.ours.model, [chosen[i] for i in rows.shuffled(len(chosen))])
     path = rows.write(bench.work + "/ids.jsonl", ids)
     return {theirs.name_of(kind): lambda seconds, kind=kind: rounds.sample(
-        bench.peer.train(kind, path, bench.steps, limit=seconds)) for kind in theirs.KINDS}
+        bench.peer.train(kind, path, len(chosen) // batch, limit=seconds, batch=batch), batch) for kind in theirs.KINDS}
 
 
 def interleave(first, second):
@@ -123,28 +123,37 @@ def ranks(bench, budget):
 
 
 def shared(bench, budget):
-    """Examples a second where targets share their source, prefix of 32."""
-    chosen = rows.grouped(rows.read(bench.data + "/train.jsonl"), 8 * bench.steps) if bench.text else []
-    if len(chosen) < 8 * bench.steps:
+    """Examples a second where targets share their source, prefix of 32; in steps of 8 and of 32 on both sides."""
+    few, many = (8, 16) if bench.quick else (8, 32)
+    count = bench.steps * 16
+    chosen = rows.grouped(rows.read(bench.data + "/train.jsonl"), count) if bench.text else []
+    if len(chosen) < count:
         return {"skipped": "too few rows of the data share a source"}, []
     if not bench.ours.allows("share_sources"):
         return {"skipped": "this build has no batch.share_sources"}, []
     path = rows.write(bench.work + "/grouped.jsonl", chosen)
-    plain = bench.ours.task(path, batch={"share_sources": False})
-    mine = {"Forerun, same order, nothing shared": our_runner(bench, plain, "bf16")}
-    same = bench.ours.task(path, batch={"share_sources": True})
-    mine["Forerun, same order, sources shared in a step"] = our_runner(bench, same, "bf16")
+
+    def our(examples, **batch):
+        return our_runner(bench, bench.ours.task(path, batch={"examples": examples, **batch}), "bf16",
+                          steps=count // examples)
+
+    mine = {"Forerun, same order, nothing shared": our(few, share_sources=False),
+            "Forerun, same order, sources shared in a step": our(few, share_sources=True)}
     if bench.ours.allows("order", "by_source"):
-        by_source = bench.ours.task(path, batch={"share_sources": True, "order": "by_source"})
-        mine["Forerun, order by source"] = our_runner(bench, by_source, "bf16")
+        mine["Forerun, order by source"] = our(few, share_sources=True, order="by_source")
+        mine[f"Forerun, order by source, batch {many}"] = our(many, share_sources=True, order="by_source",
+                                                                 microbatch_tokens=1024)
     peers = peer_runners(bench, chosen)
     if bench.fastest in theirs.KINDS:
         peers = {name: run for name, run in peers.items() if name == theirs.name_of(bench.fastest)}
+        peers.update({f"{name}, batch {many}": run for name, run in peer_runners(bench, chosen, many).items()
+                      if name in peers})
     samples, notes = rounds.alternate(interleave(mine, peers), bench.rounds, budget, bench.log, peers)
-    rounds.show("shared: batch 8, prefix of 32, whole sources", samples, notes)
+    rounds.show(f"shared: batch {few} where none is named, prefix of 32, whole sources", samples, notes)
     best, fastest = best_of(samples, mine), best_of(samples, peers)
     what = "examples_per_second"
     result = {"runs": {name: rounds.summary(part) for name, part in samples.items()}, "notes": notes, "ours": best,
+              "peer_fastest": fastest,
               "examples_a_source": round(len(chosen) / len({row["source"] for row in chosen}), 2),
               "against_fastest": against(samples, best, fastest, what),
               "against_same_order": against(samples, best, next(iter(mine)), what)}

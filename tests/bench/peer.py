@@ -1,4 +1,4 @@
-"""The peer's program: Hugging Face PEFT prefix tuning, batch 8, 2 threads, rows of token ids padded on the right.
+"""The peer's program: Hugging Face PEFT prefix tuning, 2 threads, rows of token ids padded on the right.
 
 Runs in a Python with torch, transformers, peft and gguf.
 
@@ -17,7 +17,7 @@ import torch
 from peft import PrefixTuningConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
-BATCH, THREADS = 8, 2
+THREADS = 2
 TYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -40,10 +40,10 @@ def read_rows(path):
         return [(row["source_ids"], row["target_ids"]) for row in map(json.loads, file)]
 
 
-def batches(rows):
+def batches(rows, size):
     """Batches of the rows in order: ids, mask, labels, useful tokens."""
-    for first in range(0, len(rows), BATCH):
-        part = rows[first:first + BATCH]
+    for first in range(0, len(rows), size):
+        part = rows[first:first + size]
         width = max(len(s) + len(t) for s, t in part)
         ids = torch.zeros(len(part), width, dtype=torch.long)
         mask = torch.zeros_like(ids)
@@ -65,12 +65,12 @@ def start_from_text(model, ids):
         model.prompt_encoder["default"].embedding.weight.copy_(table)
 
 
-def evaluate(model, rows):
+def evaluate(model, rows, size):
     """Mean nats per target token."""
     model.eval()
     nats = count = 0.0
     with torch.no_grad():
-        for ids, mask, labels, _ in batches(rows):
+        for ids, mask, labels, _ in batches(rows, size):
             n = int((labels[:, 1:] != -100).sum())
             nats += float(model(input_ids=ids, attention_mask=mask, labels=labels).loss) * n
             count += n
@@ -81,7 +81,7 @@ def train(order):
     """Train as ordered."""
     torch.set_num_threads(THREADS)
     torch.manual_seed(1)
-    rows = read_rows(order["rows"])[:BATCH * order["steps"]]
+    rows = read_rows(order["rows"])[:order["batch"] * order["steps"]]
     model = AutoModelForCausalLM.from_pretrained(order["model"], dtype=TYPES[order["precision"]],
                                                  attn_implementation=order["attention"])
     model = get_peft_model(model, PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=order["length"]))
@@ -90,7 +90,7 @@ def train(order):
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2, weight_decay=0.0)
     model.train()
     with open(order["output"], "a", encoding="utf-8") as output:
-        for step, (ids, mask, labels, tokens) in enumerate(batches(rows), 1):
+        for step, (ids, mask, labels, tokens) in enumerate(batches(rows, order["batch"]), 1):
             began = time.monotonic()
             loss = model(input_ids=ids, attention_mask=mask, labels=labels).loss
             loss.backward()
@@ -100,7 +100,7 @@ def train(order):
             print(json.dumps(line), file=output, flush=True)
         if order["valid"]:
             began = time.monotonic()
-            loss = evaluate(model, read_rows(order["valid"]))
+            loss = evaluate(model, read_rows(order["valid"]), order["batch"])
             print(json.dumps({"valid_loss": loss, "seconds": time.monotonic() - began}), file=output, flush=True)
 
 

@@ -43,10 +43,10 @@ class Peer:
             os.rename(folder + ".tmp", folder)
         return folder
 
-    def train(self, kind, rows, steps, length=32, limit=600.0, valid=None, init=None):
+    def train(self, kind, rows, steps, length=32, limit=600.0, valid=None, init=None, batch=8):
         """One measured run over rows of ids. Stopped at the limit it still tells of the steps that it did."""
         order = {"model": self.folder(kind[0]), "precision": kind[0], "attention": kind[1], "rows": rows,
-                 "steps": steps, "length": length, "valid": valid, "init_ids": init,
+                 "steps": steps, "batch": batch, "length": length, "valid": valid, "init_ids": init,
                  "output": os.path.join(self.work, "peer.jsonl")}
         open(order["output"], "w", encoding="utf-8").close()
         log = os.path.join(self.work, "peer.log")
