@@ -200,14 +200,16 @@ static void multiply_panel(const gemm_plan *plan, const gemm_part *part,
     if (item->row_end - item->row < FETCHING_TILES * plan->kernel->rows) {
         panel.next = run_after(plan, at);
     }
-    int64_t rows = narrow ? FR_GEMM_NARROW_ROWS : plan->kernel->rows;
+    int64_t most = narrow ? FR_GEMM_NARROW_ROWS : plan->kernel->rows;
     int64_t i = 0;
+    int64_t n_rows;
     if (!narrow) {
         plan->kernel->pack_right(&panel, right);
     }
-    for (int64_t row = item->row; row < item->row_end; row += rows) {
-        fr_gemm_tile tile =
-            tile_at(plan, part, at, row, min_i64(rows, item->row_end - row));
+    for (int64_t row = item->row; row < item->row_end; row += n_rows) {
+        int64_t together = plan->kernel->rows - row % plan->kernel->rows; /* packed */
+        n_rows = min_i64(most, min_i64(together, item->row_end - row));
+        fr_gemm_tile tile = tile_at(plan, part, at, row, n_rows);
         if (narrow) {
             plan->kernel->multiply_narrow(&tile, &panel);
             continue;
