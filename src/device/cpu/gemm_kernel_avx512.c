@@ -19,7 +19,8 @@ static fr_gemm_panel half_of(const fr_gemm_panel *panel, int64_t half)
 
 FR_INLINE __mmask16 first_columns(int64_t n)
 {
-    return n >= WIDTH ? (__mmask16)0xffff : (__mmask16)((1U << (n > 0 ? n : 0)) - 1);
+    unsigned lanes = n >= WIDTH ? 0xffffU : (1U << (n > 0 ? n : 0)) - 1;
+    return (__mmask16)lanes;
 }
 
 /* x to bf16, nearest even, kept as f32; NaN stays NaN (its quiet bit is set). */

@@ -14,8 +14,8 @@ product_block(const fr_tile_product *p, const int rows, int64_t row, int64_t col
     const float *b = p->b + column;
     float *c = p->c + row * p->ldc + column;
     const int64_t lanes = p->n - column;
-    const __mmask16 mask =
-        lanes >= WIDTH ? (__mmask16)0xffff : (__mmask16)((1U << lanes) - 1);
+    const unsigned present = lanes >= WIDTH ? 0xffffU : (1U << lanes) - 1;
+    const __mmask16 mask = (__mmask16)present;
     __m512 sum[ROWS];
 #pragma GCC unroll 12
     for (int r = 0; r < rows; r++) {
