@@ -53,19 +53,19 @@ static double now(void)
 
 /* ---- the peak ------------------------------------------------------------------------------ */
 
+/* Rounds: milliseconds, for a core takes a while until its widest registers run at full speed. */
 enum { CHAINS = 12, ROUNDS = 2000000 };
 
 /* Independent multiply-add chains in the registers 0 to 11 of one width. */
-#define CHAIN(width, n) "vfmadd231ps %%" width "15, %%" width "15, %%" width #n "\n"
 #define RUN_CHAINS(width, rounds)                                                      \
     __asm__ volatile("vxorps %%xmm15, %%xmm15, %%xmm15\n"                              \
-                     "1:\n" CHAIN(width, 0) CHAIN(width, 1) CHAIN(width, 2)            \
-                         CHAIN(width, 3) CHAIN(width, 4) CHAIN(width, 5)               \
-                             CHAIN(width, 6) CHAIN(width, 7) CHAIN(width, 8)           \
-                                 CHAIN(width, 9) CHAIN(width, 10)                      \
-                                     CHAIN(width, 11) "dec %0\n"                       \
-                                                      "jnz 1b\n"                       \
-                                                      "vzeroupper\n"                   \
+                     "1:\n"                                                            \
+                     ".irp chain, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11\n"              \
+                     "vfmadd231ps %%" width "15, %%" width "15, %%" width "\\chain\n"  \
+                     ".endr\n"                                                         \
+                     "dec %0\n"                                                        \
+                     "jnz 1b\n"                                                        \
+                     "vzeroupper\n"                                                    \
                      : "+r"(rounds)                                                    \
                      :                                                                 \
                      : "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6",   \

@@ -22,14 +22,15 @@ def our_runner(bench, task, precision, layout=ours.ONE_RANK, steps=None):
         task["batch"]["examples"])
 
 
-def peer_runners(bench, chosen, batch=8):
-    """One for each kind of the peer, none without a peer; the rows in Forerun's order."""
+def peer_runners(bench, chosen, kinds=theirs.KINDS, batches=(8,)):
+    """One for each kind of the peer and size of its steps, none without a peer; the rows in Forerun's order."""
     if bench.peer is None:
         return {}
     ids = rows.tokenised(bench.ours.program, bench.ours.model, [chosen[i] for i in rows.shuffled(len(chosen))])
     path = rows.write(bench.work + "/ids.jsonl", ids)
-    return {theirs.name_of(kind): lambda seconds, kind=kind: rounds.sample(
-        bench.peer.train(kind, path, len(chosen) // batch, limit=seconds, batch=batch), batch) for kind in theirs.KINDS}
+    return {theirs.name_of(kind) + (f", batch {size}" if size != 8 else ""): lambda seconds, kind=kind, size=size:
+            rounds.sample(bench.peer.train(kind, path, len(chosen) // size, limit=seconds, batch=size), size)
+            for kind in kinds for size in batches}
 
 
 def interleave(first, second):
@@ -143,11 +144,7 @@ def shared(bench, budget):
         mine["Forerun, order by source"] = our(few, share_sources=True, order="by_source")
         mine[f"Forerun, order by source, batch {many}"] = our(many, share_sources=True, order="by_source",
                                                                  microbatch_tokens=1024)
-    peers = peer_runners(bench, chosen)
-    if bench.fastest in theirs.KINDS:
-        peers = {name: run for name, run in peers.items() if name == theirs.name_of(bench.fastest)}
-        peers.update({f"{name}, batch {many}": run for name, run in peer_runners(bench, chosen, many).items()
-                      if name in peers})
+    peers = peer_runners(bench, chosen, [bench.fastest], (few, many)) if bench.fastest else peer_runners(bench, chosen)
     samples, notes = rounds.alternate(interleave(mine, peers), bench.rounds, budget, bench.log, peers)
     rounds.show(f"shared: batch {few} where none is named, prefix of 32, whole sources", samples, notes)
     best, fastest = best_of(samples, mine), best_of(samples, peers)

@@ -165,12 +165,14 @@ static fr_gemm_tile tile_at(const gemm_plan *plan, const gemm_part *part,
     return tile;
 }
 
-/* With more rows packing pays: it is dearer to transpose four bytes an element than two. */
+/* With more rows packing pays: it is dearer to transpose four bytes an element than two. All lie in one packed
+ * tile. */
 static bool is_narrow(const gemm_plan *plan, const gemm_item *item,
                       const fr_gemm_panel *panel)
 {
     enum { MOST_ROWS_F32 = 8, MOST_ROWS_BF16 = 4 };
-    int64_t most = panel->dtype == FR_BF16 ? MOST_ROWS_BF16 : MOST_ROWS_F32;
+    int64_t most = min_i64(panel->dtype == FR_BF16 ? MOST_ROWS_BF16 : MOST_ROWS_F32,
+                           plan->kernel->rows);
     return plan->kernel->multiply_narrow != NULL && plan->product->transposed &&
            panel->columns == plan->kernel->columns && item->row_end - item->row <= most;
 }
@@ -200,16 +202,14 @@ static void multiply_panel(const gemm_plan *plan, const gemm_part *part,
     if (item->row_end - item->row < FETCHING_TILES * plan->kernel->rows) {
         panel.next = run_after(plan, at);
     }
-    int64_t most = narrow ? FR_GEMM_NARROW_ROWS : plan->kernel->rows;
+    int64_t rows = narrow ? FR_GEMM_NARROW_ROWS : plan->kernel->rows;
     int64_t i = 0;
-    int64_t n_rows;
     if (!narrow) {
         plan->kernel->pack_right(&panel, right);
     }
-    for (int64_t row = item->row; row < item->row_end; row += n_rows) {
-        int64_t together = plan->kernel->rows - row % plan->kernel->rows; /* packed */
-        n_rows = min_i64(most, min_i64(together, item->row_end - row));
-        fr_gemm_tile tile = tile_at(plan, part, at, row, n_rows);
+    for (int64_t row = item->row; row < item->row_end; row += rows) {
+        fr_gemm_tile tile =
+            tile_at(plan, part, at, row, min_i64(rows, item->row_end - row));
         if (narrow) {
             plan->kernel->multiply_narrow(&tile, &panel);
             continue;

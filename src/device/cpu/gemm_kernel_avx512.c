@@ -1,6 +1,7 @@
 /* 14 x 32 tiles: 28 accumulators, 2 registers of weights, 1 broadcast activation. Every element is the same
  * chain of operations as in the AVX2 tiles, so both instruction sets give the same bits. */
 #include "device/cpu/gemm_avx2.h"
+#include "device/cpu/lanes_avx512.h"
 
 enum { ROWS = 14, WIDTH = 16, COLUMNS = 2 * WIDTH, HALVES = 2, ROW_PART = 512 };
 
@@ -15,12 +16,6 @@ static fr_gemm_panel half_of(const fr_gemm_panel *panel, int64_t half)
         (const char *)panel->source + (size_t)offset * fr_dtype_bytes(panel->dtype);
     part.columns = rest < 0 ? 0 : rest < FR_GEMM_COLUMNS ? rest : FR_GEMM_COLUMNS;
     return part;
-}
-
-FR_INLINE __mmask16 first_columns(int64_t n)
-{
-    unsigned lanes = n >= WIDTH ? 0xffffU : (1U << (n > 0 ? n : 0)) - 1;
-    return (__mmask16)lanes;
 }
 
 /* x to bf16, nearest even, kept as f32; NaN stays NaN (its quiet bit is set). */
@@ -40,7 +35,7 @@ static __m512 round_bf16(__m512 x)
 static void round_all(int64_t n, const float *x, float *out)
 {
     for (int64_t i = 0; i < n; i += WIDTH) {
-        __mmask16 mask = first_columns(n - i);
+        __mmask16 mask = fr_avx512_first_lanes(n - i);
         __m512 value = _mm512_maskz_loadu_ps(mask, x + i);
         _mm512_mask_storeu_ps(out + i, mask, round_bf16(value));
     }
@@ -48,8 +43,8 @@ static void round_all(int64_t n, const float *x, float *out)
 
 /* ---- packing ------------------------------------------------------------------------------ */
 
-/* Pairs (a, b) of registers, four lanes each, to the four columns of their 4 x 4 blocks: see transpose. */
-FR_INLINE void transpose_quads(__m512 r[4])
+/* Four rows of four 4 x 4 blocks, each block in itself. */
+FR_INLINE void transpose_blocks(__m512 r[4])
 {
     __m512 low01 = _mm512_unpacklo_ps(r[0], r[1]);
     __m512 high01 = _mm512_unpackhi_ps(r[0], r[1]);
@@ -61,13 +56,12 @@ FR_INLINE void transpose_quads(__m512 r[4])
     r[3] = _mm512_shuffle_ps(high01, high23, 0xee);
 }
 
-/* 16 x 16: the 4 x 4 blocks in themselves, then the blocks among each other. */
-FR_INLINE void transpose(__m512 r[WIDTH])
+/* r [16, 16] to out, r being used up: the 4 x 4 blocks in themselves, then the blocks among each other. */
+FR_INLINE void transpose(__m512 r[WIDTH], __m512 out[WIDTH])
 {
-    __m512 out[WIDTH];
 #pragma GCC unroll 4
     for (int i = 0; i < WIDTH; i += 4) {
-        transpose_quads(r + i);
+        transpose_blocks(r + i);
     }
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++) {
@@ -80,19 +74,15 @@ FR_INLINE void transpose(__m512 r[WIDTH])
         out[i + 4] = _mm512_shuffle_f32x4(high01, high23, 0x88);
         out[i + 12] = _mm512_shuffle_f32x4(high01, high23, 0xdd);
     }
-#pragma GCC unroll 16
-    for (int i = 0; i < WIDTH; i++) {
-        r[i] = out[i];
-    }
 }
 
 static void pack_left(const fr_gemm_rows *rows, float *out)
 {
-    const __mmask16 present = first_columns(rows->rows);
+    const __mmask16 present = fr_avx512_first_lanes(rows->rows);
     for (int64_t d = 0; d < rows->depth; d += WIDTH) {
         __m512 r[WIDTH];
-        int64_t n = rows->depth - d < WIDTH ? rows->depth - d : WIDTH;
-        __mmask16 mask = first_columns(n);
+        __m512 depths[WIDTH];
+        __mmask16 mask = fr_avx512_first_lanes(rows->depth - d);
 #pragma GCC unroll 16
         for (int i = 0; i < WIDTH; i++) {
             r[i] = _mm512_setzero_ps();
@@ -101,11 +91,11 @@ static void pack_left(const fr_gemm_rows *rows, float *out)
                 r[i] = rows->round ? round_bf16(r[i]) : r[i];
             }
         }
-        transpose(r);
+        transpose(r, depths);
 #pragma GCC unroll 16
         for (int i = 0; i < WIDTH; i++) {
-            if (i < n) {
-                _mm512_mask_storeu_ps(out + (d + i) * ROWS, present, r[i]);
+            if (d + i < rows->depth) {
+                _mm512_mask_storeu_ps(out + (d + i) * ROWS, present, depths[i]);
             }
         }
     }
@@ -202,8 +192,8 @@ FR_INLINE void store(const fr_gemm_tile *tile, __mmask16 mask, __m512 sum, float
 FR_INLINE void multiply_rows(int rows, const fr_gemm_tile *tile)
 {
     tile_sum sum;
-    __mmask16 low = first_columns(tile->columns);
-    __mmask16 high = first_columns(tile->columns - WIDTH);
+    __mmask16 low = fr_avx512_first_lanes(tile->columns);
+    __mmask16 high = fr_avx512_first_lanes(tile->columns - WIDTH);
     for (int i = 0; i < rows; i++) {
         const char *out = (const char *)(tile->out + i * tile->out_stride);
         _mm_prefetch(out, _MM_HINT_T0);

@@ -3,6 +3,7 @@
 #include "device/cpu/kernels_simd_avx2.h"
 
 #include "device/cpu/kernels_table.h"
+#include "device/cpu/lanes_avx512.h"
 
 enum { ROWS = 12, WIDTH = 16 };
 
@@ -13,9 +14,7 @@ product_block(const fr_tile_product *p, const int rows, int64_t row, int64_t col
     const float *a = p->a + row * p->a_row;
     const float *b = p->b + column;
     float *c = p->c + row * p->ldc + column;
-    const int64_t lanes = p->n - column;
-    const unsigned present = lanes >= WIDTH ? 0xffffU : (1U << lanes) - 1;
-    const __mmask16 mask = (__mmask16)present;
+    const __mmask16 mask = fr_avx512_first_lanes(p->n - column);
     __m512 sum[ROWS];
 #pragma GCC unroll 12
     for (int r = 0; r < rows; r++) {

@@ -1,0 +1,17 @@
+/*
+ * lanes_avx512.h - which lanes of a register count, for the sources compiled for AVX-512.
+ */
+#ifndef FR_DEVICE_CPU_LANES_AVX512_H
+#define FR_DEVICE_CPU_LANES_AVX512_H
+
+#include <immintrin.h>
+#include <stdint.h>
+
+/** The first n of sixteen lanes: none if n < 1, all if n > 15. */
+static inline __mmask16 fr_avx512_first_lanes(int64_t n)
+{
+    unsigned lanes = n > 15 ? 0xffffU : (1U << (n > 0 ? n : 0)) - 1;
+    return (__mmask16)lanes;
+}
+
+#endif
