@@ -106,6 +106,10 @@ set_environment() {
         export OMPI_MCA_rmaps_base_oversubscribe=1
     fi
     export OMPI_MCA_hwloc_base_binding_policy=${OMPI_MCA_hwloc_base_binding_policy:-none}
+    # Else mpirun throws away what srun says of a daemon that it could not start.
+    if [ -n "${SLURM_JOB_ID:-}" ]; then
+        export OMPI_MCA_orte_leave_session_attached=${OMPI_MCA_orte_leave_session_attached:-1}
+    fi
     if [ "$(id -u)" = 0 ]; then
         export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
     fi

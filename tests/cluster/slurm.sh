@@ -168,11 +168,11 @@ job_field() {
     scontrol --oneliner show job "$1" | tr ' ' '\n' | sed -n "s/^$2=//p" | head -n 1
 }
 
-# What jobs and the controller said, for a failure.
+# What jobs, the controller and the nodes said, for a failure.
 slurm_show() {
     tail -n 60 "$work"/slurm-*.out >&2 || true
     squeue >&2 || true
-    tail -n 20 "$slurm/log/slurmctld" >&2 || true
+    tail -n 20 "$slurm"/log/slurmctld "$slurm"/log/slurmd.n[0-9] >&2 || true
 }
 
 # wait_job JOB SECONDS STATE [EXIT]: the job gets into the state, with this exit code, in time.

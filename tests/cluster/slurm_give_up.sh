@@ -19,7 +19,7 @@ fake_forerun asked <<<'touch "$work/run asked/STOPPED"; exit 75'
 fake_forerun cancelled <<<'trap "exit 75" TERM USR1; touch "$work/run cancelled/runs"; sleep 60 & wait'
 export work
 for kind in lost stopped unusable asked cancelled; do
-    "$submit" --requeue --restarts 0 --forerun "$work/$kind" "$work/c.yaml" -- --set "run.dir=$work/run $kind" \
+    "$submit" --requeue --restarts 1 --forerun "$work/$kind" "$work/c.yaml" -- --set "run.dir=$work/run $kind" \
         >"$work/$kind.id"
 done
 for ((i = 0; i < 200; i++)); do

@@ -142,6 +142,35 @@ QUIET=1 FORERUN_EXPORT=QUIET expect 5 "${launch[@]}" --forerun "$work/dies" -n 1
 ! grep -q 'rank 2 on h2' "$work/err" || fail "an old table was told: $(cat "$work/err")"
 echo "giving up after the restarts with 5 and the reason; 4 is passed on"
 
+# a host that does not answer at the first start, as ssh would tell it, is tried again; one that never does is named
+mkdir "$TMPDIR/bin"
+cat >"$TMPDIR/bin/late-ssh" <<SH
+#!/bin/sh
+if [ ! -e "\$TMPDIR/answers" ]; then
+    [ -n "\$NEVER" ] || touch "\$TMPDIR/answers"
+    echo "ssh: connect to host \$1 port 22: Connection timed out" >&2
+    exit 255
+fi
+shift
+exec sh -c "\$*"
+SH
+chmod +x "$TMPDIR/bin/late-ssh"
+cat >"$work/late.env" <<SITE
+OMPI_MCA_plm=rsh
+OMPI_MCA_plm_rsh_agent=late-ssh
+OMPI_MCA_orte_tmpdir_base=$TMPDIR
+FORERUN_RESTART_DELAY=0
+PATH=$TMPDIR/bin:$PATH
+SITE
+echo 'elsewhere slots=1' >"$work/elsewhere"
+late=(bash "$run" --forerun "$FORERUN" --site "$work/late.env" --hostfile "$work/elsewhere" "$work/c.yaml")
+NEVER=1 expect 5 "${late[@]}" --restarts 1 -- --set "run.dir=$work/never"
+says "giving up: 1 restarts without progress beyond step 0; last loss: no rank began, a host did not start mpirun's daemon (ssh: connect to host elsewhere port 22: Connection timed out)"
+expect 0 "${late[@]}" --restarts 1 -- --set "run.dir=$work/late" --set run.steps=3 --set tasks.t.optimizer.schedule=constant
+says "restart 1 of 1 without progress, from step 0"
+[ -f "$work/late/prefix.h5" ] || fail "the second start trained nothing"
+echo "a host that does not start mpirun's daemon: quoted, tried again"
+
 # one signal: a checkpoint and 75; the next start goes on; a leftover STOP file is no obstacle
 for signal in TERM USR1 INT; do
     start "stop$signal" -n 2 -- --set run.steps=600
