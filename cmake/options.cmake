@@ -21,13 +21,14 @@ function(fr_room name)
     target_link_libraries(fr_${name} PUBLIC ${ROOM_LINKS} PRIVATE fr_options)
 endfunction()
 
-# Kernels named *_avx2.c and *_avx512.c are compiled for that instruction set and picked at run time. The device's may
+# Kernels named *_avx2.c, *_avx512.c and *_avx512_vnni.c are compiled for that instruction set and picked at run time. The device's may
 # fuse products and sums; conversions of the model's numbers may not, and are left to the compiler's vectors, which GCC
 # uses badly where it unrolls a loop of 16 before.
 function(fr_isa_sources)
     set(avx2 "-mavx2;-mfma;-mf16c")
     set(avx512 "-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mfma;-mf16c;-mprefer-vector-width=512")
-    foreach(isa avx2 avx512)
+    set(avx512_vnni "${avx512};-mavx512vnni")
+    foreach(isa avx2 avx512 avx512_vnni)
         file(GLOB_RECURSE kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/device/*_${isa}.c)
         set_source_files_properties(${kernels} PROPERTIES COMPILE_OPTIONS "${${isa}};-ffp-contract=fast")
         file(GLOB_RECURSE kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/model/quant_*${isa}.c)

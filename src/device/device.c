@@ -33,7 +33,8 @@ fr_status fr_device_create(fr_ctx *ctx, const fr_device_params *params, fr_devic
     device->ctx = ctx;
     device->n_threads = params->n_threads;
     device->isa = params->isa;
-    device->gemm = fr_gemm_kernel_select(params->isa);
+    device->gemm[FR_F32] = fr_gemm_kernel_select(params->isa, FR_F32);
+    device->gemm[FR_BF16] = fr_gemm_kernel_select(params->isa, FR_BF16);
     if (params->isa >= FR_ISA_AVX512_BF16) {
         status = fr_onednn_create(ctx, &device->onednn);
     }

@@ -30,6 +30,7 @@ typedef enum fr_isa {
     FR_ISA_GENERIC,
     FR_ISA_AVX2,
     FR_ISA_AVX512,
+    FR_ISA_AVX512_VNNI, /* products of 16-bit integers */
     FR_ISA_AVX512_BF16
 } fr_isa;
 
@@ -94,7 +95,8 @@ void fr_matrix_read(const fr_matrix *w, int64_t first, int64_t count, void *out)
 
 /**
  * y_MN = x_MK W_NK^T, or y += ... with `accumulate`.
- * W in bf16: x is rounded to bf16 (nearest even) first, products and sums are f32.
+ * W in bf16: x is rounded to bf16 (nearest even) first, products and sums are f32; with FR_ISA_AVX512_VNNI both enter in
+ * fixed point instead (cpu/gemm.h), which is closer to the exact product.
  *
  * @param m  rows of x and y, >= 0
  * @param x  [m, w->n_in]   @param y  [m, w->n_out], does not overlap x

@@ -37,11 +37,15 @@ fr_isa fr_isa_detect(void)
         !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq")) {
         return FR_ISA_AVX2;
     }
-    return has_avx512_bf16() ? FR_ISA_AVX512_BF16 : FR_ISA_AVX512;
+    if (!__builtin_cpu_supports("avx512vnni")) {
+        return FR_ISA_AVX512;
+    }
+    return has_avx512_bf16() ? FR_ISA_AVX512_BF16 : FR_ISA_AVX512_VNNI;
 }
 
 const char *fr_isa_name(fr_isa isa)
 {
-    static const char *const NAMES[] = {"generic", "avx2", "avx512", "avx512_bf16"};
+    static const char *const NAMES[] = {"generic", "avx2", "avx512", "avx512_vnni",
+                                        "avx512_bf16"};
     return NAMES[isa];
 }

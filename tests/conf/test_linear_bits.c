@@ -127,12 +127,44 @@ static float add_product(fr_isa isa, float x, float w, float sum)
     return isa >= FR_ISA_AVX2 ? fmaf(x, w, sum) : sum + x * w;
 }
 
+/* Runs of integers, exact but for the three roundings to f32 that the last line of each does. */
+static float sum_in_fixed_point(const bits_case *c, int64_t block, int64_t row,
+                                int64_t column)
+{
+    int64_t step = c->back ? c->linear.w.n_in : 1;
+    const float *x = c->left + row * c->depth;
+    const float *w = c->linear.wide + column * (c->back ? 1 : c->linear.w.n_in);
+    int32_t left[FR_GEMM_LONGEST_RUN];
+    int32_t right[FR_GEMM_LONGEST_RUN];
+    float total = 0.0F;
+    for (int64_t first = 0; first < c->depth; first += block) {
+        int64_t length = c->depth - first < block ? c->depth - first : block;
+        int64_t run = fr_gemm_run(length);
+        for (int64_t d = first; d < first + length; d += run) {
+            int64_t n = first + length - d < run ? first + length - d : run;
+            int exponent = fr_linear_case_fix_run(n, 1, x + d, left) +
+                           fr_linear_case_fix_run(n, step, w + d * step, right);
+            int64_t sum = 0;
+            for (int64_t i = 0; i < n; i++) {
+                sum += (int64_t)left[i] * right[i];
+            }
+            CU_ASSERT(sum <= INT32_MAX && sum >= INT32_MIN);
+            total = fmaf((float)sum, (float)ldexp(1.0, exponent), total);
+        }
+    }
+    return total;
+}
+
 static float sum_in_order(fr_isa isa, const bits_case *c, int64_t row, int64_t column)
 {
-    int64_t block = fr_gemm_depth_block(c->depth);
+    int64_t block =
+        fr_gemm_depth_block(fr_gemm_kernel_select(isa, c->linear.w.dtype), c->depth);
     int64_t depth_step = c->back ? c->linear.w.n_in : 1;
     int64_t column_step = c->back ? 1 : c->linear.w.n_in;
     float total = 0.0F;
+    if (fr_linear_case_is_fixed(isa, c->linear.w.dtype)) {
+        return sum_in_fixed_point(c, block, row, column);
+    }
     for (int64_t first = 0; first < c->depth; first += block) {
         float sum = 0.0F;
         for (int64_t d = first; d < c->depth && d < first + block; d++) {
@@ -161,6 +193,36 @@ static void check_order(fr_isa isa, map_shape shape, fr_dtype dtype, bool back)
                          (size_t)(ROWS * c.columns) * sizeof *wanted);
     free(wanted);
     bits_case_fini(&c);
+    fr_device_destroy(&device);
+}
+
+/* All of the largest magnitude and one sign, which rounds up to 2^12: the longest runs' sums still fit into 32 bits. */
+static void the_largest_sums_in_fixed_point_fit(void)
+{
+    enum { ROWS = 3, DEPTH = 2 * FR_GEMM_LONGEST_RUN, COLUMNS = 33 };
+    if (fr_isa_detect() < FR_ISA_AVX512_VNNI) {
+        fr_skip("no products of 16-bit integers on this processor");
+        return;
+    }
+    fr_device *device = fr_test_device(FR_ISA_AVX512_VNNI, 1);
+    fr_linear_case linear = fr_linear_case_init(COLUMNS, DEPTH, FR_BF16);
+    float *x = fr_test_zeros(ROWS * DEPTH);
+    float *y = fr_test_zeros(ROWS * COLUMNS);
+    for (int64_t i = 0; i < ROWS * DEPTH; i++) {
+        x[i] = 0x1.ffffp3F;
+    }
+    for (int64_t i = 0; i < COLUMNS * DEPTH; i++) {
+        fr_linear_case_set(&linear, i / DEPTH, i % DEPTH,
+                           i / DEPTH % 2 ? 0x1.fep0F : -0x1.fep0F);
+    }
+    FR_ASSERT_OK(fr_linear_case_run(device, &linear, false, ROWS, x, false, y));
+    for (int64_t i = 0; i < ROWS * COLUMNS; i++) {
+        CU_ASSERT_EQUAL(y[i], (float)DEPTH * 16.0F *
+                                  (i % COLUMNS % 2 ? 0x1.fep0F : -0x1.fep0F));
+    }
+    free(x);
+    free(y);
+    fr_linear_case_fini(&linear);
     fr_device_destroy(&device);
 }
 
@@ -219,7 +281,7 @@ static void blocks_of_the_depth_are_few_even_and_short(void)
 {
     enum { LONGEST = 320, UNIT = 16, DEPTHS = 5000 };
     for (int64_t depth = 1; depth < DEPTHS; depth++) {
-        int64_t block = fr_gemm_depth_block(depth);
+        int64_t block = fr_gemm_depth_block(&fr_gemm_kernel_generic, depth);
         int64_t n_blocks = (depth + block - 1) / block;
         CU_ASSERT(block % UNIT == 0 && block <= LONGEST);
         CU_ASSERT(n_blocks <= (depth + LONGEST - 1) / LONGEST);
@@ -232,6 +294,7 @@ static const fr_case CASES[] = {
     FR_CASE(rows_of_smollm2_keep_their_bits),
     FR_CASE(rows_of_a_wide_head_keep_their_bits),
     FR_CASE(products_are_added_in_the_documented_order),
+    FR_CASE(the_largest_sums_in_fixed_point_fit),
     FR_CASE(rows_on_demand_give_the_bits_of_rows_in_memory),
     FR_CASE(blocks_of_the_depth_are_few_even_and_short),
 };

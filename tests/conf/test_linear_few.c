@@ -65,7 +65,7 @@ static void check_rows(fr_device *device, const few_case *c, int64_t m, bool acc
                    linear->w.dtype == FR_BF16 ? "bf16" : "f32", (long long)columns,
                    (long long)linear->w.n_in, (long long)m, fr_device_threads(device));
     FR_ASSERT_OK(fr_linear_few(device, m, left, &linear->w, accumulate, got));
-    fr_linear_case_reference(linear, false, m, left, accumulate, close);
+    fr_linear_case_reference(FR_ISA_GENERIC, linear, false, m, left, accumulate, close);
     if (m > 0) {
         fr_assert_close(what, got, close, m * columns,
                         fr_approx(FR_APPROX_LINEAR, linear->w.dtype));

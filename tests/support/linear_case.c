@@ -1,6 +1,7 @@
 #include "support/linear_case.h"
 
 #include "base/mem.h"
+#include "device/cpu/gemm.h"
 #include "support/devices.h"
 #include "support/suite.h"
 
@@ -85,22 +86,78 @@ fr_status fr_linear_case_run(fr_device *device, const fr_linear_case *linear, bo
                 : fr_linear(device, m, left, &linear->w, accumulate, out);
 }
 
-void fr_linear_case_reference(const fr_linear_case *linear, bool back, int64_t m,
-                              const float *left, bool accumulate, float *out)
+bool fr_linear_case_is_fixed(fr_isa isa, fr_dtype dtype)
+{
+    return isa == FR_ISA_AVX512_VNNI && dtype == FR_BF16;
+}
+
+int fr_linear_case_fix_run(int64_t n, int64_t step, const float *run, int32_t *out)
+{
+    double largest = 0.0;
+    int exponent = 0;
+    for (int64_t i = 0; i < n; i++) {
+        largest = fmax(largest, fabs((double)run[i * step]));
+    }
+    (void)frexp(largest, &exponent); /* largest in [2^(exponent - 1), 2^exponent) */
+    if (largest == 0.0 || exponent - 1 < FR_GEMM_FIXED_LEAST) {
+        exponent = FR_GEMM_FIXED_LEAST + 1;
+    }
+    exponent -= FR_GEMM_FIXED_BITS;
+    for (int64_t i = 0; i < n; i++) {
+        out[i] = (int32_t)nearbyint(ldexp((double)run[i * step], -exponent));
+    }
+    return exponent;
+}
+
+/* A line of a whole depth as it enters. */
+static void enter(fr_isa isa, fr_dtype dtype, int64_t depth, int64_t step,
+                  const float *line, double *out)
+{
+    bool is_fixed = fr_linear_case_is_fixed(isa, dtype);
+    int32_t fixed[FR_GEMM_LONGEST_RUN];
+    int64_t block = fr_gemm_depth_block(fr_gemm_kernel_select(isa, dtype), depth);
+    for (int64_t d = 0; d < depth && !is_fixed; d++) {
+        out[d] = (double)fr_linear_case_round(dtype, line[d * step]);
+    }
+    for (int64_t first = 0; first < depth && is_fixed; first += block) {
+        int64_t length = depth - first < block ? depth - first : block;
+        int64_t run = fr_gemm_run(length);
+        for (int64_t d = 0; d < length; d += run) {
+            int64_t n = length - d < run ? length - d : run;
+            int exponent =
+                fr_linear_case_fix_run(n, step, line + (first + d) * step, fixed);
+            for (int64_t i = 0; i < n; i++) {
+                out[first + d + i] = ldexp(fixed[i], exponent);
+            }
+        }
+    }
+}
+
+void fr_linear_case_reference(fr_isa isa, const fr_linear_case *linear, bool back,
+                              int64_t m, const float *left, bool accumulate, float *out)
 {
     int64_t depth = fr_linear_case_depth(linear, back);
     int64_t columns = fr_linear_case_columns(linear, back);
     int64_t depth_step = back ? linear->w.n_in : 1;
     int64_t column_step = back ? 1 : linear->w.n_in;
+    double *x = NULL;
+    double *w = NULL;
+    FR_ASSERT_OK(fr_alloc(fr_test_ctx(), (m + 1) * depth, sizeof *x, &x));
+    FR_ASSERT_OK(fr_alloc(fr_test_ctx(), depth, sizeof *w, &w));
     for (int64_t i = 0; i < m; i++) {
-        for (int64_t j = 0; j < columns; j++) {
+        enter(isa, linear->w.dtype, depth, 1, left + i * depth, x + i * depth);
+    }
+    for (int64_t j = 0; j < columns; j++) {
+        enter(isa, linear->w.dtype, depth, depth_step, linear->wide + j * column_step,
+              w);
+        for (int64_t i = 0; i < m; i++) {
             double sum = accumulate ? (double)out[i * columns + j] : 0.0;
             for (int64_t d = 0; d < depth; d++) {
-                float x = fr_linear_case_round(linear->w.dtype, left[i * depth + d]);
-                sum +=
-                    (double)x * (double)linear->wide[d * depth_step + j * column_step];
+                sum += x[i * depth + d] * w[d];
             }
             out[i * columns + j] = (float)sum;
         }
     }
+    free(x);
+    free(w);
 }

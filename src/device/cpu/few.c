@@ -81,7 +81,7 @@ static fr_status multiply(fr_device *device, const fr_matrix *w, fr_few *whole)
     float *rows = NULL;
     if (w->dtype == FR_BF16) {
         FR_TRY(fr_device_scratch(device, FR_SCRATCH_GEMM_LEFT, n, &rounded));
-        device->gemm->round(n, whole->x, rounded);
+        device->gemm[FR_F32]->round(n, whole->x, rounded);
         whole->x = rounded;
     }
     if (w->read != NULL) {

@@ -13,8 +13,7 @@
 #include <string.h>
 
 enum {
-    DEPTH_BLOCK = 320, /* upper bound */
-    DEPTH_UNIT = 16,   /* blocks are multiples of it */
+    DEPTH_UNIT = 16, /* blocks are multiples of it */
     LEFT_DEPTH =
         512, /* aim for a copied part of `left`: the kernel's part of the rows, this deep */
     SERIAL_PRODUCTS = 1 << 17 /* below, waking threads costs more than it brings */
@@ -64,18 +63,39 @@ static int64_t clamp_i64(int64_t a, int64_t low, int64_t high)
     return a < low ? low : min_i64(a, high);
 }
 
-const fr_gemm_kernel *fr_gemm_kernel_select(fr_isa isa)
+const fr_gemm_kernel *fr_gemm_kernel_select(fr_isa isa, fr_dtype dtype)
 {
+    if (isa >= FR_ISA_AVX512_VNNI && dtype == FR_BF16) {
+        return &fr_gemm_kernel_avx512_vnni;
+    }
     if (isa >= FR_ISA_AVX512) {
         return &fr_gemm_kernel_avx512;
     }
     return isa >= FR_ISA_AVX2 ? &fr_gemm_kernel_avx2 : &fr_gemm_kernel_generic;
 }
 
-int64_t fr_gemm_depth_block(int64_t depth)
+int64_t fr_gemm_depth_block(const fr_gemm_kernel *kernel, int64_t depth)
 {
-    int64_t n_blocks = depth > 0 ? divide_up(depth, DEPTH_BLOCK) : 1;
+    int64_t n_blocks = depth > 0 ? divide_up(depth, kernel->depth_part) : 1;
     return round_up(divide_up(depth, n_blocks), DEPTH_UNIT);
+}
+
+int64_t fr_gemm_run(int64_t depth)
+{
+    enum { RUN_UNIT = 32 }; /* depths that are packed at a time */
+    int64_t n_runs = depth > 0 ? divide_up(depth, FR_GEMM_LONGEST_RUN) : 1;
+    return round_up(divide_up(depth, n_runs), RUN_UNIT);
+}
+
+/* Floats that a block of a tile's rows or of a panel's columns takes, packed. */
+static int64_t packed_floats(const gemm_plan *plan, int64_t lines)
+{
+    enum { SCALE_UNIT = 16 };
+    if (!plan->kernel->is_fixed) {
+        return plan->block * lines;
+    }
+    return divide_up(plan->block, FR_GEMM_LONGEST_RUN) * round_up(lines, SCALE_UNIT) +
+           plan->block / 2 * lines;
 }
 
 static int64_t block_depth(const gemm_plan *plan, int64_t block)
@@ -83,14 +103,13 @@ static int64_t block_depth(const gemm_plan *plan, int64_t block)
     return min_i64(plan->block, plan->product->depth - block * plan->block);
 }
 
-/* Where a tile of rows lies in the copy of `left`: [block][tile][depth][the kernel's rows]. */
+/* Where a tile of rows lies in the copy of `left`: [block][tile], each as packed. */
 static float *left_tile(const gemm_plan *plan, const gemm_part *part, int64_t block,
                         int64_t tile)
 {
-    int64_t width = plan->kernel->rows;
-    int64_t rows = round_up(part->n_rows, width);
-    return plan->left + (block - part->block) * plan->block * rows +
-           tile * width * block_depth(plan, block);
+    int64_t n_tiles = divide_up(part->n_rows, plan->kernel->rows);
+    return plan->left + ((block - part->block) * n_tiles + tile) *
+                            packed_floats(plan, plan->kernel->rows);
 }
 
 /* What a thread takes at a time: rows of the part, and panels. */
@@ -338,14 +357,17 @@ static void plan_items(gemm_plan *plan)
 
 fr_status fr_gemm_multiply(fr_device *device, const fr_product *product)
 {
-    gemm_plan plan = {.product = product, .kernel = device->gemm, .device = device};
+    gemm_plan plan = {.product = product,
+                      .kernel = device->gemm[product->weights->dtype],
+                      .device = device};
     int64_t products = product->m * product->columns * product->depth;
     plan.n_threads = products < SERIAL_PRODUCTS ? 1 : device->n_threads;
     plan_blocks(&plan);
     plan_items(&plan);
     int64_t rows = min_i64(plan.rows, round_up(product->m, plan.kernel->rows));
-    int64_t left = rows * plan.section * plan.block;
-    int64_t right = plan.block * plan.kernel->columns;
+    int64_t left = rows / plan.kernel->rows * plan.section *
+                   packed_floats(&plan, plan.kernel->rows);
+    int64_t right = packed_floats(&plan, plan.kernel->columns);
     FR_TRY(fr_device_scratch(device, FR_SCRATCH_GEMM_LEFT, left, &plan.left));
     FR_TRY(fr_device_scratch(device, FR_SCRATCH_GEMM_RIGHT, right * device->n_threads,
                              &plan.right));
@@ -381,7 +403,7 @@ static fr_status multiply_whole(fr_device *device, const fr_product *product)
  * sums is unknown, so it is given all rows. */
 static int64_t slice_rows(const fr_device *device, const fr_matrix *w)
 {
-    int64_t unit = fr_gemm_depth_block(w->n_out);
+    int64_t unit = fr_gemm_depth_block(device->gemm[w->dtype], w->n_out);
     int64_t row_bytes = w->n_in * (int64_t)fr_dtype_bytes(w->dtype);
     if (is_by_library(device, w->dtype)) {
         return w->n_out;
@@ -462,7 +484,8 @@ fr_status fr_linear(fr_device *device, int64_t m, const float *x, const fr_matri
     fr_product product = {.m = m,
                           .columns = w->n_out,
                           .depth = w->n_in,
-                          .depth_block = fr_gemm_depth_block(w->n_in),
+                          .depth_block =
+                              fr_gemm_depth_block(device->gemm[w->dtype], w->n_in),
                           .left = x,
                           .left_stride = w->n_in,
                           .weights = w,
@@ -479,7 +502,8 @@ fr_status fr_linear_back(fr_device *device, int64_t m, const float *dy,
     fr_product product = {.m = m,
                           .columns = w->n_in,
                           .depth = w->n_out,
-                          .depth_block = fr_gemm_depth_block(w->n_out),
+                          .depth_block =
+                              fr_gemm_depth_block(device->gemm[w->dtype], w->n_out),
                           .left = dy,
                           .left_stride = w->n_out,
                           .weights = w,

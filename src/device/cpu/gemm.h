@@ -7,6 +7,12 @@
  * Order of summation, the same for every element wherever it lies: the depth is cut into equal
  * blocks by its own length alone (fr_gemm_depth_block); within a block the products are added one
  * by one in ascending d, starting from nothing; blocks are added to `out` in ascending order.
+ *
+ * In fixed point (weights in bf16, 16-bit integer products): a block is cut into runs (fr_gemm_run). With 2^e the
+ * largest power of two in a run of a row of `left` or of a column of `right` (e >= FR_GEMM_FIXED_LEAST), its elements
+ * are rounded to the nearest multiple of 2^(e - 11): a bf16 number of at least 2^(e - 4) stays what it is. The integers'
+ * products are added exactly; the sum, rounded to f32, times the two powers of two is added to `out` by one fused
+ * operation, runs in ascending order. At most 4096 * 4080 * 128 < 2^31. An infinity or NaN makes its run's scale NaN.
  */
 #ifndef FR_DEVICE_CPU_GEMM_H
 #define FR_DEVICE_CPU_GEMM_H
@@ -16,7 +22,11 @@
 enum {
     FR_GEMM_COLUMNS = 16,    /* of a panel of packed weights, but for AVX-512's */
     FR_GEMM_NARROW_ROWS = 4, /* multiplied without packing the weights */
-    FR_GEMM_PREFETCH = 16    /* depths between two fetched cache lines */
+    FR_GEMM_PREFETCH = 16,   /* depths between two fetched cache lines */
+    FR_GEMM_FIXED_BITS =
+        12, /* of a magnitude in fixed point: 2^11 .. 2^12 for a run's largest */
+    FR_GEMM_FIXED_LEAST = -110, /* scales stay normal numbers */
+    FR_GEMM_LONGEST_RUN = 128
 };
 
 /** A run of weights to pack: `depth` x `columns`, one of the two steps is 1. */
@@ -37,15 +47,16 @@ typedef struct fr_gemm_rows {
     int64_t stride; /* floats between rows */
     int64_t rows;   /* 1 .. the kernel's rows */
     int64_t depth;
-    bool round; /* to bf16 (nearest even) */
+    bool round; /* to bf16 (nearest even); in fixed point not looked at */
 } fr_gemm_rows;
 
 /** One product of a row tile with a packed panel. */
 typedef struct fr_gemm_tile {
-    int64_t rows;       /* 1 .. the kernel's rows */
-    int64_t columns;    /* 1 .. the kernel's columns */
-    int64_t depth;      /* >= 1 */
-    const float *left;  /* [depth, rows], depths left_step apart: packed */
+    int64_t rows;    /* 1 .. the kernel's rows */
+    int64_t columns; /* 1 .. the kernel's columns */
+    int64_t depth;   /* >= 1 */
+    const float *
+        left; /* [depth, rows], depths left_step apart: packed, or the like in fixed point */
     int64_t left_step;  /* the rows of the kernel that packed it */
     const float *right; /* [depth, the kernel's columns], packed */
     float *out;
@@ -60,9 +71,12 @@ typedef struct fr_gemm_tile {
 typedef struct fr_gemm_kernel {
     int64_t rows;    /* of a full tile */
     int64_t columns; /* of a panel */
-    int64_t
-        row_part; /* most rows that share a packed panel: what the second cache holds */
-    /** n activations rounded to bf16 (nearest even), as f32. */
+    /** Most rows that share a packed panel, and most depths of a block: what the second and the first cache hold. */
+    int64_t row_part;
+    int64_t depth_part;
+    /** In fixed point; then what is packed are runs of scales and, as wide as f32, pairs of depths. */
+    bool is_fixed;
+    /** n activations rounded to bf16 (nearest even), as f32; NULL in fixed point. */
     void (*round)(int64_t n, const float *x, float *out);
     /** Order activations as [depth, the kernel's rows]: what a depth needs lies together. Places of absent rows
      * stay as they are. */
@@ -77,13 +91,17 @@ typedef struct fr_gemm_kernel {
 
 extern const fr_gemm_kernel fr_gemm_kernel_generic;
 extern const fr_gemm_kernel fr_gemm_kernel_avx2;
-extern const fr_gemm_kernel fr_gemm_kernel_avx512; /* the bits of avx2 */
+extern const fr_gemm_kernel fr_gemm_kernel_avx512;      /* the bits of avx2 */
+extern const fr_gemm_kernel fr_gemm_kernel_avx512_vnni; /* in fixed point */
 
-/** The kernel of the highest instruction set up to `isa`. */
-const fr_gemm_kernel *fr_gemm_kernel_select(fr_isa isa);
+/** The kernel of the highest instruction set up to `isa` for weights of a type. */
+const fr_gemm_kernel *fr_gemm_kernel_select(fr_isa isa, fr_dtype dtype);
 
-/** Length of the blocks of a sum of `depth` products (the last one may be shorter). */
-int64_t fr_gemm_depth_block(int64_t depth);
+/** Length of the blocks of a kernel's sum of `depth` products (the last one may be shorter). */
+int64_t fr_gemm_depth_block(const fr_gemm_kernel *kernel, int64_t depth);
+
+/** Length of the runs of a block of `depth` in fixed point, even (the last one may be shorter). */
+int64_t fr_gemm_run(int64_t depth);
 
 /** A whole product, for fr_linear and fr_linear_back. */
 typedef struct fr_product {

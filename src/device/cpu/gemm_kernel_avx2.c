@@ -3,7 +3,13 @@
 
 #include <string.h>
 
-enum { ROWS = 6, WIDTH = FR_AVX2_WIDTH, COLUMNS = FR_GEMM_COLUMNS, ROW_PART = 256 };
+enum {
+    ROWS = 6,
+    WIDTH = FR_AVX2_WIDTH,
+    COLUMNS = FR_GEMM_COLUMNS,
+    ROW_PART = 256,
+    DEPTH_PART = 320
+};
 
 /* x to bf16, nearest even, kept as f32; NaN stays NaN (its quiet bit is set). */
 static __m256 round_bf16(__m256 x)
@@ -333,5 +339,13 @@ static void multiply(const fr_gemm_tile *tile)
 }
 
 const fr_gemm_kernel fr_gemm_kernel_avx2 = {
-    ROWS,      COLUMNS,    ROW_PART, round_all,
-    pack_left, pack_right, multiply, fr_avx2_multiply_narrow};
+    .rows = ROWS,
+    .columns = COLUMNS,
+    .row_part = ROW_PART,
+    .depth_part = DEPTH_PART,
+    .round = round_all,
+    .pack_left = pack_left,
+    .pack_right = pack_right,
+    .multiply = multiply,
+    .multiply_narrow = fr_avx2_multiply_narrow,
+};

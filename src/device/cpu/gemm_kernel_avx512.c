@@ -2,8 +2,16 @@
  * chain of operations as in the AVX2 tiles, so both instruction sets give the same bits. */
 #include "device/cpu/gemm_avx2.h"
 #include "device/cpu/lanes_avx512.h"
+#include "device/cpu/transpose_avx512.h"
 
-enum { ROWS = 14, WIDTH = 16, COLUMNS = 2 * WIDTH, HALVES = 2, ROW_PART = 512 };
+enum {
+    ROWS = 14,
+    WIDTH = 16,
+    COLUMNS = 2 * WIDTH,
+    HALVES = 2,
+    ROW_PART = 512,
+    DEPTH_PART = 320
+};
 
 /* Sixteen columns of a panel as a panel of its own. */
 static fr_gemm_panel half_of(const fr_gemm_panel *panel, int64_t half)
@@ -43,39 +51,6 @@ static void round_all(int64_t n, const float *x, float *out)
 
 /* ---- packing ------------------------------------------------------------------------------ */
 
-/* Four rows of four 4 x 4 blocks, each block in itself. */
-FR_INLINE void transpose_blocks(__m512 r[4])
-{
-    __m512 low01 = _mm512_unpacklo_ps(r[0], r[1]);
-    __m512 high01 = _mm512_unpackhi_ps(r[0], r[1]);
-    __m512 low23 = _mm512_unpacklo_ps(r[2], r[3]);
-    __m512 high23 = _mm512_unpackhi_ps(r[2], r[3]);
-    r[0] = _mm512_shuffle_ps(low01, low23, 0x44);
-    r[1] = _mm512_shuffle_ps(low01, low23, 0xee);
-    r[2] = _mm512_shuffle_ps(high01, high23, 0x44);
-    r[3] = _mm512_shuffle_ps(high01, high23, 0xee);
-}
-
-/* r [16, 16] to out, r being used up: the 4 x 4 blocks in themselves, then the blocks among each other. */
-FR_INLINE void transpose(__m512 r[WIDTH], __m512 out[WIDTH])
-{
-#pragma GCC unroll 4
-    for (int i = 0; i < WIDTH; i += 4) {
-        transpose_blocks(r + i);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; i++) {
-        __m512 low01 = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x88);
-        __m512 low23 = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0x88);
-        __m512 high01 = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xdd);
-        __m512 high23 = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xdd);
-        out[i] = _mm512_shuffle_f32x4(low01, low23, 0x88);
-        out[i + 8] = _mm512_shuffle_f32x4(low01, low23, 0xdd);
-        out[i + 4] = _mm512_shuffle_f32x4(high01, high23, 0x88);
-        out[i + 12] = _mm512_shuffle_f32x4(high01, high23, 0xdd);
-    }
-}
-
 static void pack_left(const fr_gemm_rows *rows, float *out)
 {
     const __mmask16 present = fr_avx512_first_lanes(rows->rows);
@@ -91,7 +66,7 @@ static void pack_left(const fr_gemm_rows *rows, float *out)
                 r[i] = rows->round ? round_bf16(r[i]) : r[i];
             }
         }
-        transpose(r, depths);
+        fr_avx512_transpose(r, depths);
 #pragma GCC unroll 16
         for (int i = 0; i < WIDTH; i++) {
             if (d + i < rows->depth) {
@@ -247,6 +222,14 @@ static void multiply_narrow(const fr_gemm_tile *tile, const fr_gemm_panel *panel
     }
 }
 
-const fr_gemm_kernel fr_gemm_kernel_avx512 = {ROWS,      COLUMNS,        ROW_PART,
-                                              round_all, pack_left,      pack_right,
-                                              multiply,  multiply_narrow};
+const fr_gemm_kernel fr_gemm_kernel_avx512 = {
+    .rows = ROWS,
+    .columns = COLUMNS,
+    .row_part = ROW_PART,
+    .depth_part = DEPTH_PART,
+    .round = round_all,
+    .pack_left = pack_left,
+    .pack_right = pack_right,
+    .multiply = multiply,
+    .multiply_narrow = multiply_narrow,
+};

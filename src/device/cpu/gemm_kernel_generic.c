@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { ROWS = 4, COLUMNS = FR_GEMM_COLUMNS, ROW_PART = 256 };
+enum { ROWS = 4, COLUMNS = FR_GEMM_COLUMNS, ROW_PART = 256, DEPTH_PART = 320 };
 
 static float float_of_bits(uint32_t bits)
 {
@@ -82,4 +82,12 @@ static void multiply(const fr_gemm_tile *tile)
 }
 
 const fr_gemm_kernel fr_gemm_kernel_generic = {
-    ROWS, COLUMNS, ROW_PART, round_all, pack_left, pack_right, multiply, NULL};
+    .rows = ROWS,
+    .columns = COLUMNS,
+    .row_part = ROW_PART,
+    .depth_part = DEPTH_PART,
+    .round = round_all,
+    .pack_left = pack_left,
+    .pack_right = pack_right,
+    .multiply = multiply,
+};

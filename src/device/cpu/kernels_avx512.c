@@ -5,50 +5,85 @@
 #include "device/cpu/kernels_table.h"
 #include "device/cpu/lanes_avx512.h"
 
-enum { ROWS = 12, WIDTH = 16 };
+enum { ROWS = 12, WIDTH = 16, VECTORS = 2, GROUP = 4 };
 
-/* `rows` is a constant at each call, so the loops unroll into registers. */
-static inline __attribute__((always_inline)) void
-product_block(const fr_tile_product *p, const int rows, int64_t row, int64_t column)
+/* `rows` (a multiple of GROUP, or 1) and `vectors` are constants at each call, so the loops unroll into registers. Rows are
+ * addressed in groups, whose offsets an address can hold. */
+FR_INLINE void product_block(const fr_tile_product *p, const int rows,
+                             const int vectors, int64_t row, int64_t column)
 {
-    const float *a = p->a + row * p->a_row;
+    const int64_t a_row = p->a_row;
+    const float *a[ROWS / GROUP];
     const float *b = p->b + column;
     float *c = p->c + row * p->ldc + column;
-    const __mmask16 mask = fr_avx512_first_lanes(p->n - column);
-    __m512 sum[ROWS];
-#pragma GCC unroll 12
-    for (int r = 0; r < rows; r++) {
-        sum[r] = p->accumulate ? _mm512_maskz_loadu_ps(mask, c + r * p->ldc)
-                               : _mm512_setzero_ps();
+    __mmask16 mask[VECTORS];
+    __m512 sum[ROWS][VECTORS];
+#pragma GCC unroll 3
+    for (int g = 0; g * GROUP < rows; g++) {
+        a[g] = p->a + (row + g * GROUP) * a_row;
     }
-    for (int64_t k = 0; k < p->depth; k++) {
-        __m512 right = _mm512_loadu_ps(b);
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; v++) {
+        mask[v] = fr_avx512_first_lanes(p->n - column - v * WIDTH);
 #pragma GCC unroll 12
         for (int r = 0; r < rows; r++) {
-            sum[r] = _mm512_fmadd_ps(_mm512_set1_ps(a[r * p->a_row]), right, sum[r]);
+            sum[r][v] = p->accumulate
+                            ? _mm512_maskz_loadu_ps(mask[v], c + r * p->ldc + v * WIDTH)
+                            : _mm512_setzero_ps();
         }
-        a += p->a_step;
+    }
+    for (int64_t k = 0; k < p->depth; k++) {
+        __m512 right[VECTORS];
+#pragma GCC unroll 2
+        for (int v = 0; v < vectors; v++) {
+            right[v] = _mm512_loadu_ps(b + v * WIDTH);
+        }
+#pragma GCC unroll 12
+        for (int r = 0; r < rows; r++) {
+            __m512 left = _mm512_set1_ps(a[r / GROUP][r % GROUP * a_row]);
+#pragma GCC unroll 2
+            for (int v = 0; v < vectors; v++) {
+                sum[r][v] = _mm512_fmadd_ps(left, right[v], sum[r][v]);
+            }
+        }
+#pragma GCC unroll 3
+        for (int g = 0; g * GROUP < rows; g++) {
+            a[g] += p->a_step;
+        }
         b += p->ldb;
     }
 #pragma GCC unroll 12
     for (int r = 0; r < rows; r++) {
-        _mm512_mask_storeu_ps(c + r * p->ldc, mask, sum[r]);
+#pragma GCC unroll 2
+        for (int v = 0; v < vectors; v++) {
+            _mm512_mask_storeu_ps(c + r * p->ldc + v * WIDTH, mask[v], sum[r][v]);
+        }
+    }
+}
+
+FR_INLINE void product_columns(const fr_tile_product *p, const int vectors,
+                               int64_t column)
+{
+    int64_t row = 0;
+    for (; row + ROWS <= p->n_rows; row += ROWS) {
+        product_block(p, ROWS, vectors, row, column);
+    }
+    for (; row + GROUP <= p->n_rows; row += GROUP) {
+        product_block(p, GROUP, vectors, row, column);
+    }
+    for (; row < p->n_rows; row++) {
+        product_block(p, 1, vectors, row, column);
     }
 }
 
 static void tile_product(const fr_tile_product *p)
 {
-    for (int64_t column = 0; column < p->n; column += WIDTH) {
-        int64_t row = 0;
-        for (; row + ROWS <= p->n_rows; row += ROWS) {
-            product_block(p, ROWS, row, column);
-        }
-        for (; row + 4 <= p->n_rows; row += 4) {
-            product_block(p, 4, row, column);
-        }
-        for (; row < p->n_rows; row++) {
-            product_block(p, 1, row, column);
-        }
+    int64_t column = 0;
+    for (; column + WIDTH < p->n; column += VECTORS * WIDTH) {
+        product_columns(p, VECTORS, column);
+    }
+    if (column < p->n) {
+        product_columns(p, 1, column);
     }
 }
 

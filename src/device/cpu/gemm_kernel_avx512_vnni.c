@@ -1,0 +1,382 @@
+/* 14 x 32 tiles of fixed-point products: 28 accumulators of 16 integers, 2 registers of weights, 1 broadcast pair of
+ * activations; one instruction multiplies two depths. gemm.h has the arithmetic. */
+#include "device/cpu/gemm.h"
+#include "device/cpu/lanes_avx512.h"
+#include "device/cpu/transpose_avx512.h"
+
+enum {
+    ROWS = 14,
+    WIDTH = 16,
+    COLUMNS = 2 * WIDTH,
+    HALVES = 2,
+    ROW_PART = 1024,
+    DEPTH_PART = 640,
+    WORDS = 32, /* of 16 bits in a register */
+    TILE_SCALES = WIDTH,
+    F32_MANTISSA = 23,
+    BF16_MANTISSA = 7,
+    ODD_WORDS = (int)0xaaaaaaaaU
+};
+
+/* ---- scales ------------------------------------------------------------------------------- */
+
+/* What brings a run to fixed point and back, from the exponents of its largest magnitudes (biased, as in the number's
+ * bits): 2^(11 - e) and 2^(e - 11). A run that holds an infinity or a NaN gets the scale NaN. */
+typedef struct run_scale {
+    __m512 to_fixed;
+    __m512 from_fixed;
+} run_scale;
+
+static run_scale scale_of(__m512i exponent)
+{
+    enum { SPECIAL = 255, BIAS = 127, SHIFT = FR_GEMM_FIXED_BITS - 1 };
+    __mmask16 special = _mm512_cmpeq_epi32_mask(exponent, _mm512_set1_epi32(SPECIAL));
+    exponent =
+        _mm512_max_epi32(exponent, _mm512_set1_epi32(BIAS + FR_GEMM_FIXED_LEAST));
+    __m512i to = _mm512_sub_epi32(_mm512_set1_epi32(2 * BIAS + SHIFT), exponent);
+    __m512i from = _mm512_sub_epi32(exponent, _mm512_set1_epi32(SHIFT));
+    __m512i nan = _mm512_set1_epi32(0x7fc00000);
+    run_scale scale = {_mm512_castsi512_ps(_mm512_slli_epi32(to, F32_MANTISSA)),
+                       _mm512_castsi512_ps(_mm512_mask_blend_epi32(
+                           special, _mm512_slli_epi32(from, F32_MANTISSA), nan))};
+    return scale;
+}
+
+/* ---- packing ------------------------------------------------------------------------------ */
+
+FR_INLINE __m512i fixed(__m512 x, __m512 to_fixed)
+{
+    return _mm512_cvtps_epi32(_mm512_mul_ps(x, to_fixed));
+}
+
+FR_INLINE __m512 widen(__m256i bf16)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bf16), 16));
+}
+
+FR_INLINE __m256i load_bf16(__mmask16 mask, const uint16_t *w)
+{
+    return _mm256_maskz_loadu_epi16(mask, w);
+}
+
+/* 32 depths of 16 lines, a pair of depths a lane, to rows of pairs: [16 pairs, `pitch`], of which `n_pairs` count. */
+FR_INLINE void store_pairs(__m512i lines[WIDTH], __mmask16 present, int64_t n_pairs,
+                           int64_t pitch, int32_t *out)
+{
+    __m512 r[WIDTH];
+    __m512 pairs[WIDTH];
+#pragma GCC unroll 16
+    for (int i = 0; i < WIDTH; i++) {
+        r[i] = _mm512_castsi512_ps(lines[i]);
+    }
+    fr_avx512_transpose(r, pairs);
+#pragma GCC unroll 16
+    for (int i = 0; i < WIDTH; i++) {
+        if (i < n_pairs) {
+            _mm512_mask_storeu_epi32(out + i * pitch, present,
+                                     _mm512_castps_si512(pairs[i]));
+        }
+    }
+}
+
+/* Bits of the largest magnitude of a run of a row: integers order magnitudes as numbers do, and NaN above all. */
+static int32_t largest_f32(int64_t n, const float *x)
+{
+    __m512i most = _mm512_setzero_si512();
+    for (int64_t d = 0; d < n; d += WIDTH) {
+        __mmask16 mask = fr_avx512_first_lanes(n - d);
+        __m512i bits = _mm512_castps_si512(_mm512_maskz_loadu_ps(mask, x + d));
+        most = _mm512_max_epi32(most,
+                                _mm512_and_si512(bits, _mm512_set1_epi32(0x7fffffff)));
+    }
+    return _mm512_reduce_max_epi32(most);
+}
+
+/* Depths d to d + 31 of a row, two a lane, in order. */
+FR_INLINE __m512i fixed_row(const float *x, int64_t n, __m512 to_fixed)
+{
+    const __m512i order =
+        _mm512_set_epi32(15, 14, 11, 10, 7, 6, 3, 2, 13, 12, 9, 8, 5, 4, 1, 0);
+    __m512 low = _mm512_maskz_loadu_ps(fr_avx512_first_lanes(n), x);
+    __m512 high = _mm512_maskz_loadu_ps(fr_avx512_first_lanes(n - WIDTH), x + WIDTH);
+    __m512i words = _mm512_packs_epi32(fixed(low, to_fixed), fixed(high, to_fixed));
+    return _mm512_permutexvar_epi32(order, words);
+}
+
+static void pack_left_run(const fr_gemm_rows *rows, int64_t first, int64_t n,
+                          float *out)
+{
+    const __mmask16 present = fr_avx512_first_lanes(rows->rows);
+    int32_t largest[WIDTH] = {0};
+    float to_fixed[WIDTH];
+    int32_t *pairs = (int32_t *)(void *)(out + TILE_SCALES);
+    for (int64_t i = 0; i < rows->rows; i++) {
+        largest[i] = largest_f32(n, rows->x + i * rows->stride + first);
+    }
+    run_scale scale =
+        scale_of(_mm512_srli_epi32(_mm512_loadu_si512(largest), F32_MANTISSA));
+    _mm512_storeu_ps(out, scale.from_fixed);
+    _mm512_storeu_ps(to_fixed, scale.to_fixed);
+    for (int64_t d = 0; d < n; d += WORDS) {
+        __m512i lines[WIDTH];
+#pragma GCC unroll 16
+        for (int i = 0; i < WIDTH; i++) {
+            lines[i] = _mm512_setzero_si512();
+            if (i < rows->rows) {
+                lines[i] = fixed_row(rows->x + i * rows->stride + first + d, n - d,
+                                     _mm512_set1_ps(to_fixed[i]));
+            }
+        }
+        store_pairs(lines, present, (n - d + 1) / 2, ROWS, pairs + d / 2 * ROWS);
+    }
+}
+
+static void pack_left(const fr_gemm_rows *rows, float *out)
+{
+    int64_t run = fr_gemm_run(rows->depth);
+    for (int64_t d = 0; d < rows->depth; d += run) {
+        int64_t n = rows->depth - d < run ? rows->depth - d : run;
+        pack_left_run(rows, d, n, out);
+        out += TILE_SCALES + (n + 1) / 2 * ROWS;
+    }
+}
+
+/* Weights that lie along the columns: the scales of 16 columns at once. */
+static void pack_plain_run(const uint16_t *w, int64_t step, int64_t n, __mmask16 mask,
+                           float *scales, int32_t *pairs)
+{
+    __m256i most = _mm256_setzero_si256();
+    for (int64_t d = 0; d < n; d++) {
+        __m256i bits = load_bf16(mask, w + d * step);
+        most =
+            _mm256_max_epu16(most, _mm256_and_si256(bits, _mm256_set1_epi16(0x7fff)));
+    }
+    run_scale scale =
+        scale_of(_mm512_srli_epi32(_mm512_cvtepu16_epi32(most), BF16_MANTISSA));
+    _mm512_storeu_ps(scales, scale.from_fixed);
+    for (int64_t d = 0; d < n; d += 2) {
+        __mmask16 second = d + 1 < n ? mask : 0;
+        __m512i even = fixed(widen(load_bf16(mask, w + d * step)), scale.to_fixed);
+        __m512i odd =
+            fixed(widen(load_bf16(second, w + (d + 1) * step)), scale.to_fixed);
+        _mm512_storeu_si512(pairs + d / 2 * COLUMNS,
+                            _mm512_mask_blend_epi16((__mmask32)ODD_WORDS, even,
+                                                    _mm512_slli_epi32(odd, 16)));
+    }
+}
+
+static uint32_t largest_bf16(int64_t n, const uint16_t *w)
+{
+    __m512i most = _mm512_setzero_si512();
+    for (int64_t d = 0; d < n; d += WORDS) {
+        __m512i bits = _mm512_maskz_loadu_epi16(fr_avx512_first_words(n - d), w + d);
+        most =
+            _mm512_max_epu16(most, _mm512_and_si512(bits, _mm512_set1_epi16(0x7fff)));
+    }
+    return (uint32_t)_mm512_reduce_max_epu32(
+        _mm512_max_epu32(_mm512_srli_epi32(most, 16),
+                         _mm512_and_si512(most, _mm512_set1_epi32(0xffff))));
+}
+
+/* 32 depths of a column, two a lane, in order: each half of a lane's eight is widened, and packed again. */
+FR_INLINE __m512i fixed_column(const uint16_t *w, int64_t n, __m512 to_fixed)
+{
+    const __m512i zero = _mm512_setzero_si512();
+    __m512i bits = _mm512_maskz_loadu_epi16(fr_avx512_first_words(n), w);
+    __m512 low = _mm512_castsi512_ps(_mm512_unpacklo_epi16(zero, bits));
+    __m512 high = _mm512_castsi512_ps(_mm512_unpackhi_epi16(zero, bits));
+    return _mm512_packs_epi32(fixed(low, to_fixed), fixed(high, to_fixed));
+}
+
+/* Weights that lie along the depth: 16 columns, of which `columns` are there. */
+static void pack_transposed_run(const uint16_t *w, int64_t step, int64_t n,
+                                int64_t columns, float *scales, int32_t *pairs)
+{
+    int32_t largest[WIDTH] = {0};
+    float to_fixed[WIDTH];
+    for (int64_t j = 0; j < columns && j < WIDTH; j++) {
+        largest[j] = (int32_t)largest_bf16(n, w + j * step);
+    }
+    run_scale scale =
+        scale_of(_mm512_srli_epi32(_mm512_loadu_si512(largest), BF16_MANTISSA));
+    _mm512_storeu_ps(scales, scale.from_fixed);
+    _mm512_storeu_ps(to_fixed, scale.to_fixed);
+    for (int64_t d = 0; d < n; d += WORDS) {
+        __m512i lines[WIDTH];
+#pragma GCC unroll 16
+        for (int j = 0; j < WIDTH; j++) {
+            lines[j] = _mm512_setzero_si512();
+            if (j < columns) {
+                lines[j] =
+                    fixed_column(w + j * step + d, n - d, _mm512_set1_ps(to_fixed[j]));
+            }
+        }
+        store_pairs(lines, 0xffff, (n - d + 1) / 2, COLUMNS, pairs + d / 2 * COLUMNS);
+    }
+}
+
+static void pack_right_run(const fr_gemm_panel *panel, int64_t first, int64_t n,
+                           float *out)
+{
+    const uint16_t *w = (const uint16_t *)panel->source + first * panel->depth_step;
+    for (int64_t half = 0; half < HALVES; half++) {
+        int64_t columns = panel->columns - half * WIDTH;
+        const uint16_t *own = columns > 0 ? w + half * WIDTH * panel->column_step : w;
+        int32_t *pairs = (int32_t *)(void *)(out + COLUMNS) + half * WIDTH;
+        if (panel->column_step == 1) {
+            pack_plain_run(own, panel->depth_step, n, fr_avx512_first_lanes(columns),
+                           out + half * WIDTH, pairs);
+        } else {
+            pack_transposed_run(own, panel->column_step, n, columns, out + half * WIDTH,
+                                pairs);
+        }
+    }
+}
+
+static void pack_right(const fr_gemm_panel *panel, float *out)
+{
+    int64_t run = fr_gemm_run(panel->depth);
+    for (int64_t d = 0; d < panel->depth; d += run) {
+        int64_t n = panel->depth - d < run ? panel->depth - d : run;
+        pack_right_run(panel, d, n, out);
+        out += COLUMNS + (n + 1) / 2 * COLUMNS;
+    }
+}
+
+/* ---- the product -------------------------------------------------------------------------- */
+
+typedef struct tile_sum {
+    __m512i low[ROWS];
+    __m512i high[ROWS];
+} tile_sum;
+
+/* sum + x w, two products a lane. In assembler because GCC 12 copies the intrinsic's sums to memory and back. */
+FR_INLINE __m512i add_products(__m512i sum, __m512i x, __m512i w)
+{
+    __asm__("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(w));
+    return sum;
+}
+
+/* A pair of depths; `rows` is a constant at each call, so that the loop vanishes and the sums stay in registers. */
+FR_INLINE void step(int rows, const int32_t *left, const int32_t *right, tile_sum *sum)
+{
+    __m512i low = _mm512_loadu_si512(right);
+    __m512i high = _mm512_loadu_si512(right + WIDTH);
+#pragma GCC unroll 14
+    for (int i = 0; i < rows; i++) {
+        __m512i x = _mm512_set1_epi32(left[i]);
+        sum->low[i] = add_products(sum->low[i], x, low);
+        sum->high[i] = add_products(sum->high[i], x, high);
+    }
+}
+
+/* Memory to fetch meanwhile, see fr_gemm_tile. */
+typedef struct fetch {
+    const char *at[2];
+    int64_t step;
+} fetch;
+
+FR_INLINE void sum_run(int rows, int64_t n_pairs, const int32_t *left,
+                       const int32_t *right, fetch *next, tile_sum *sum)
+{
+    enum { PAIRS = FR_GEMM_PREFETCH / 2 };
+    int64_t d = 0;
+#pragma GCC unroll 14
+    for (int i = 0; i < rows; i++) {
+        sum->low[i] = _mm512_setzero_si512();
+        sum->high[i] = _mm512_setzero_si512();
+    }
+    for (; d + PAIRS <= n_pairs; d += PAIRS) {
+        _mm_prefetch(next->at[0], _MM_HINT_T1);
+        _mm_prefetch(next->at[1], _MM_HINT_T1);
+        next->at[0] += next->step;
+        next->at[1] += next->step;
+        for (int64_t k = 0; k < PAIRS; k++) {
+            step(rows, left + (d + k) * ROWS, right + (d + k) * COLUMNS, sum);
+        }
+    }
+    for (; d < n_pairs; d++) {
+        step(rows, left + d * ROWS, right + d * COLUMNS, sum);
+    }
+}
+
+FR_INLINE void add_run(__mmask16 mask, bool add, __m512i sum, __m512 scale, float *out)
+{
+    __m512 before = add ? _mm512_maskz_loadu_ps(mask, out) : _mm512_setzero_ps();
+    _mm512_mask_storeu_ps(out, mask,
+                          _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scale, before));
+}
+
+FR_INLINE void multiply_rows(int rows, const fr_gemm_tile *tile)
+{
+    const __mmask16 low = fr_avx512_first_lanes(tile->columns);
+    const __mmask16 high = fr_avx512_first_lanes(tile->columns - WIDTH);
+    const float *left = tile->left;
+    const float *right = tile->right;
+    fetch next = {{tile->prefetch[0], tile->prefetch[1]}, tile->prefetch_step};
+    int64_t run = fr_gemm_run(tile->depth);
+    bool add = tile->add;
+    for (int i = 0; i < rows; i++) {
+        const char *out = (const char *)(tile->out + i * tile->out_stride);
+        _mm_prefetch(out, _MM_HINT_T0);
+        _mm_prefetch(out + sizeof(__m512), _MM_HINT_T0);
+    }
+    for (int64_t d = 0; d < tile->depth; d += run) {
+        tile_sum sum;
+        int64_t n = tile->depth - d < run ? tile->depth - d : run;
+        int64_t n_pairs = (n + 1) / 2;
+        const __m512 low_scale = _mm512_loadu_ps(right);
+        const __m512 high_scale = _mm512_loadu_ps(right + WIDTH);
+        sum_run(rows, n_pairs, (const int32_t *)(const void *)(left + TILE_SCALES),
+                (const int32_t *)(const void *)(right + COLUMNS), &next, &sum);
+#pragma GCC unroll 14
+        for (int i = 0; i < rows; i++) {
+            float *out = tile->out + i * tile->out_stride;
+            __m512 scale = _mm512_set1_ps(left[i]);
+            add_run(low, add, sum.low[i], _mm512_mul_ps(low_scale, scale), out);
+            add_run(high, add, sum.high[i], _mm512_mul_ps(high_scale, scale),
+                    out + WIDTH);
+        }
+        add = true;
+        left += TILE_SCALES + n_pairs * ROWS;
+        right += COLUMNS + n_pairs * COLUMNS;
+    }
+}
+
+#define ROWS_CASE(n)                                                                   \
+    case n:                                                                            \
+        multiply_rows(n, tile);                                                        \
+        break;
+
+static void multiply(const fr_gemm_tile *tile)
+{
+    switch (tile->rows) {
+        ROWS_CASE(1)
+        ROWS_CASE(2)
+        ROWS_CASE(3)
+        ROWS_CASE(4)
+        ROWS_CASE(5)
+        ROWS_CASE(6)
+        ROWS_CASE(7)
+        ROWS_CASE(8)
+        ROWS_CASE(9)
+        ROWS_CASE(10)
+        ROWS_CASE(11)
+        ROWS_CASE(12)
+        ROWS_CASE(13)
+    default:
+        multiply_rows(ROWS, tile);
+        break;
+    }
+}
+
+const fr_gemm_kernel fr_gemm_kernel_avx512_vnni = {
+    .rows = ROWS,
+    .columns = COLUMNS,
+    .row_part = ROW_PART,
+    .depth_part = DEPTH_PART,
+    .is_fixed = true,
+    .pack_left = pack_left,
+    .pack_right = pack_right,
+    .multiply = multiply,
+};
