@@ -33,8 +33,8 @@ struct fr_device {
     fr_scratch scratch[FR_SCRATCH_SLOTS];
     void (*progress)(void *); /* see fr_device_set_progress */
     void *progress_argument;
-    const struct fr_gemm_kernel
-        *gemm[FR_BF16 + 1];   /* by the weights' type; for what onednn does not do */
+    /* By the weights' type; for what onednn does not do. */
+    const struct fr_gemm_kernel *gemm[FR_BF16 + 1];
     struct fr_onednn *onednn; /* bf16 products; NULL without instructions for them */
     bool is_profiled;
     fr_operator_time times[FR_OPERATORS];
