@@ -1,0 +1,148 @@
+/* The linear maps: which product a call takes, and weights that lie nowhere as a whole. */
+#include "device/cpu/gemm.h"
+#include "device/cpu/gemm_onednn.h"
+#include "device/device_impl.h"
+
+#include <string.h>
+
+static int64_t min_i64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* ---- whose product it is ------------------------------------------------------------------ */
+
+/* By the device's instruction set, not the processor's: ranks that agreed on a lower one agree on bits. */
+static bool is_by_library(const fr_device *device, fr_dtype dtype)
+{
+    return device->onednn != NULL && dtype == FR_BF16 &&
+           device->isa >= FR_ISA_AVX512_BF16;
+}
+
+static fr_status multiply_whole(fr_device *device, const fr_product *product)
+{
+    if (is_by_library(device, product->weights->dtype)) {
+        FR_TRY(fr_onednn_multiply(device, product));
+        fr_device_progress(device);
+        return FR_OK;
+    }
+    return fr_gemm_multiply(device, product);
+}
+
+/* ---- weights that lie nowhere as a whole ---------------------------------------------------- */
+
+/* Rows in memory at a time: whole blocks of a sum over them, so that its order stays. How the library cuts its
+ * sums is unknown, so it is given all rows. */
+static int64_t slice_rows(const fr_device *device, const fr_matrix *w)
+{
+    int64_t unit = fr_gemm_depth_block(device->gemm[w->dtype], w->n_out);
+    int64_t row_bytes = w->n_in * (int64_t)fr_dtype_bytes(w->dtype);
+    if (is_by_library(device, w->dtype)) {
+        return w->n_out;
+    }
+    int64_t rows = FR_SLICE_BYTES / row_bytes / unit * unit;
+    return min_i64(rows > unit ? rows : unit, w->n_out);
+}
+
+static void read_slice(const fr_device *device, const fr_matrix *w, int64_t first,
+                       int64_t count, void *out)
+{
+    enum { RUN = 16 }; /* rows that a thread takes at a time */
+    size_t row_bytes = (size_t)w->n_in * fr_dtype_bytes(w->dtype);
+#pragma omp parallel for num_threads(device->n_threads) schedule(static)
+    for (int64_t row = 0; row < count; row += RUN) {
+        fr_matrix_read(w, first + row, min_i64(RUN, count - row),
+                       (char *)out + (size_t)row * row_bytes);
+    }
+}
+
+/* A slice of rows gives some columns of the forward product, or some depth of the backward one. */
+static fr_status multiply_slices(fr_device *device, const fr_product *product)
+{
+    const fr_matrix *w = product->weights;
+    int64_t rows = slice_rows(device, w);
+    int64_t bytes = rows * w->n_in * (int64_t)fr_dtype_bytes(w->dtype);
+    float *data = NULL;
+    FR_TRY(fr_device_scratch(
+        device, FR_SCRATCH_ROWS,
+        (bytes + (int64_t)sizeof *data - 1) / (int64_t)sizeof *data, &data));
+    for (int64_t first = 0; first < w->n_out; first += rows) {
+        fr_matrix slice =
+            fr_matrix_of(data, w->dtype, min_i64(rows, w->n_out - first), w->n_in);
+        fr_product part = *product;
+        part.weights = &slice;
+        if (product->transposed) {
+            part.columns = slice.n_out;
+            part.out += first;
+        } else {
+            part.depth = slice.n_out;
+            part.left += first;
+            part.accumulate = product->accumulate || first > 0;
+        }
+        read_slice(device, w, first, slice.n_out, data);
+        FR_TRY(multiply_whole(device, &part));
+    }
+    return FR_OK;
+}
+
+/* ---- the operators ------------------------------------------------------------------------ */
+
+static fr_status multiply_any(fr_device *device, const fr_product *product)
+{
+    if (product->m == 0 || product->columns == 0) {
+        return FR_OK;
+    }
+    if (product->depth == 0) {
+        if (!product->accumulate) {
+            memset(product->out, 0,
+                   (size_t)(product->m * product->columns) * sizeof *product->out);
+        }
+        return FR_OK;
+    }
+    return product->weights->read != NULL ? multiply_slices(device, product)
+                                          : multiply_whole(device, product);
+}
+
+static fr_status multiply(fr_device *device, const fr_product *product)
+{
+    int64_t began = fr_operator_begin(device);
+    fr_status status = multiply_any(device, product);
+    fr_operator_end(device, product->transposed ? FR_OP_LINEAR : FR_OP_LINEAR_BACK,
+                    began, 2 * product->m * product->columns * product->depth);
+    return status;
+}
+
+fr_status fr_linear(fr_device *device, int64_t m, const float *x, const fr_matrix *w,
+                    bool accumulate, float *y)
+{
+    fr_product product = {.m = m,
+                          .columns = w->n_out,
+                          .depth = w->n_in,
+                          .depth_block =
+                              fr_gemm_depth_block(device->gemm[w->dtype], w->n_in),
+                          .left = x,
+                          .left_stride = w->n_in,
+                          .weights = w,
+                          .transposed = true,
+                          .accumulate = accumulate,
+                          .out = y,
+                          .out_stride = w->n_out};
+    return multiply(device, &product);
+}
+
+fr_status fr_linear_back(fr_device *device, int64_t m, const float *dy,
+                         const fr_matrix *w, bool accumulate, float *dx)
+{
+    fr_product product = {.m = m,
+                          .columns = w->n_in,
+                          .depth = w->n_out,
+                          .depth_block =
+                              fr_gemm_depth_block(device->gemm[w->dtype], w->n_out),
+                          .left = dy,
+                          .left_stride = w->n_out,
+                          .weights = w,
+                          .accumulate = accumulate,
+                          .out = dx,
+                          .out_stride = w->n_in};
+    return multiply(device, &product);
+}
