@@ -21,9 +21,9 @@ function(fr_room name)
     target_link_libraries(fr_${name} PUBLIC ${ROOM_LINKS} PRIVATE fr_options)
 endfunction()
 
-# Kernels named *_avx2.c, *_avx512.c and *_avx512_vnni.c are compiled for that instruction set and picked at run time. The device's may
-# fuse products and sums; conversions of the model's numbers may not, and are left to the compiler's vectors, which GCC
-# uses badly where it unrolls a loop of 16 before.
+# Kernels named *_avx2.c, *_avx512.c and *_avx512_vnni.c are compiled for that instruction set and picked at run time.
+# The device's may fuse products and sums; conversions of the model's numbers may not, and are left to the compiler's
+# vectors, which GCC uses badly where it unrolls a loop of 16 before.
 function(fr_isa_sources)
     set(avx2 "-mavx2;-mfma;-mf16c")
     set(avx512 "-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mfma;-mf16c;-mprefer-vector-width=512")

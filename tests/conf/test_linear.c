@@ -172,29 +172,27 @@ static void activations_are_rounded_to_nearest_even(void)
     fr_test_each_isa(check_rounding, NULL);
 }
 
-/* Sum of squares of what a device's products differ by from those of the operands as given. */
+/* Sum of squares of what a device's products differ by from those of the operands as given; f32 enters so. */
 static double square_error(fr_isa isa, const fr_linear_case *linear, bool back,
                            const float *left, double *size)
 {
     fr_device *device = fr_test_device(isa, 1);
-    int64_t depth = fr_linear_case_depth(linear, back);
-    int64_t columns = fr_linear_case_columns(linear, back);
-    int64_t depth_step = back ? linear->w.n_in : 1;
-    int64_t column_step = back ? 1 : linear->w.n_in;
-    float *y = fr_test_zeros(MOST_ROWS * columns);
+    int64_t n = MOST_ROWS * fr_linear_case_columns(linear, back);
+    fr_linear_case as_given = *linear;
+    float *y = fr_test_zeros(n);
+    float *wanted = fr_test_zeros(n);
     double error = 0.0;
     *size = 0.0;
+    as_given.w.dtype = FR_F32;
+    fr_linear_case_reference(isa, &as_given, back, MOST_ROWS, left, false, wanted);
     FR_ASSERT_OK(fr_linear_case_run(device, linear, back, MOST_ROWS, left, false, y));
-    for (int64_t i = 0; i < MOST_ROWS * columns; i++) {
-        double sum = 0.0;
-        for (int64_t d = 0; d < depth; d++) {
-            sum += (double)left[i / columns * depth + d] *
-                   (double)linear->wide[d * depth_step + i % columns * column_step];
-        }
-        error += (sum - (double)y[i]) * (sum - (double)y[i]);
-        *size += sum * sum;
+    for (int64_t i = 0; i < n; i++) {
+        double difference = (double)wanted[i] - (double)y[i];
+        error += difference * difference;
+        *size += (double)wanted[i] * (double)wanted[i];
     }
     free(y);
+    free(wanted);
     fr_device_destroy(&device);
     return error;
 }

@@ -127,7 +127,7 @@ static float add_product(fr_isa isa, float x, float w, float sum)
     return isa >= FR_ISA_AVX2 ? fmaf(x, w, sum) : sum + x * w;
 }
 
-/* Runs of integers, exact but for the three roundings to f32 that the last line of each does. */
+/* Runs of integers: exact but for the roundings to f32 in the line that adds each. */
 static float sum_in_fixed_point(const bits_case *c, int64_t block, int64_t row,
                                 int64_t column)
 {

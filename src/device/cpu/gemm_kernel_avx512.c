@@ -1,17 +1,9 @@
-/* 14 x 32 tiles: 28 accumulators, 2 registers of weights, 1 broadcast activation. Every element is the same
- * chain of operations as in the AVX2 tiles, so both instruction sets give the same bits. */
+/* Products in f32. Every element is the same chain of operations as in the AVX2 tiles, so both instruction sets give
+ * the same bits. */
 #include "device/cpu/gemm_avx2.h"
-#include "device/cpu/lanes_avx512.h"
-#include "device/cpu/transpose_avx512.h"
+#include "device/cpu/gemm_tile_avx512.h"
 
-enum {
-    ROWS = 14,
-    WIDTH = 16,
-    COLUMNS = 2 * WIDTH,
-    HALVES = 2,
-    ROW_PART = 512,
-    DEPTH_PART = 320
-};
+enum { ROW_PART = 512, DEPTH_PART = 320 };
 
 /* Sixteen columns of a panel as a panel of its own. */
 static fr_gemm_panel half_of(const fr_gemm_panel *panel, int64_t half)
@@ -169,11 +161,7 @@ FR_INLINE void multiply_rows(int rows, const fr_gemm_tile *tile)
     tile_sum sum;
     __mmask16 low = fr_avx512_first_lanes(tile->columns);
     __mmask16 high = fr_avx512_first_lanes(tile->columns - WIDTH);
-    for (int i = 0; i < rows; i++) {
-        const char *out = (const char *)(tile->out + i * tile->out_stride);
-        _mm_prefetch(out, _MM_HINT_T0);
-        _mm_prefetch(out + sizeof(__m512), _MM_HINT_T0);
-    }
+    fr_avx512_fetch_out(rows, tile);
     sum_products(rows, tile, &sum);
 #pragma GCC unroll 14
     for (int i = 0; i < rows; i++) {
@@ -183,31 +171,9 @@ FR_INLINE void multiply_rows(int rows, const fr_gemm_tile *tile)
     }
 }
 
-#define ROWS_CASE(n)                                                                   \
-    case n:                                                                            \
-        multiply_rows(n, tile);                                                        \
-        break;
-
 static void multiply(const fr_gemm_tile *tile)
 {
-    switch (tile->rows) {
-        ROWS_CASE(1)
-        ROWS_CASE(2)
-        ROWS_CASE(3)
-        ROWS_CASE(4)
-        ROWS_CASE(5)
-        ROWS_CASE(6)
-        ROWS_CASE(7)
-        ROWS_CASE(8)
-        ROWS_CASE(9)
-        ROWS_CASE(10)
-        ROWS_CASE(11)
-        ROWS_CASE(12)
-        ROWS_CASE(13)
-    default:
-        multiply_rows(ROWS, tile);
-        break;
-    }
+    FR_AVX512_EACH_ROWS(multiply_rows, tile)
 }
 
 /* Few rows are bound by reading the weights, which AVX2's registers do as fast. */

@@ -1,14 +1,7 @@
-/* 14 x 32 tiles of fixed-point products: 28 accumulators of 16 integers, 2 registers of weights, 1 broadcast pair of
- * activations; one instruction multiplies two depths. gemm.h has the arithmetic. */
-#include "device/cpu/gemm.h"
-#include "device/cpu/lanes_avx512.h"
-#include "device/cpu/transpose_avx512.h"
+/* Products in fixed point: one instruction multiplies two depths of 16 columns. gemm.h has the arithmetic. */
+#include "device/cpu/gemm_tile_avx512.h"
 
 enum {
-    ROWS = 14,
-    WIDTH = 16,
-    COLUMNS = 2 * WIDTH,
-    HALVES = 2,
     ROW_PART = 1024,
     DEPTH_PART = 640,
     WORDS = 32, /* of 16 bits in a register */
@@ -79,7 +72,15 @@ FR_INLINE void store_pairs(__m512i lines[WIDTH], __mmask16 present, int64_t n_pa
     }
 }
 
-/* Bits of the largest magnitude of a run of a row: integers order magnitudes as numbers do, and NaN above all. */
+/* Lines of up to 16 that lie along the depth, cut to a run of it: rows of activations, or columns of weights. */
+typedef struct line_run {
+    const void *first; /* element of the first line and depth */
+    int64_t step;      /* elements between lines */
+    int64_t n_lines;   /* absent ones become 0; none if below 1 */
+    int64_t depth;
+} line_run;
+
+/* The largest magnitude, as the bits of a f32: integers order magnitudes as numbers do, and NaN above all. */
 static int32_t largest_f32(int64_t n, const float *x)
 {
     __m512i most = _mm512_setzero_si512();
@@ -92,8 +93,21 @@ static int32_t largest_f32(int64_t n, const float *x)
     return _mm512_reduce_max_epi32(most);
 }
 
-/* Depths d to d + 31 of a row, two a lane, in order. */
-FR_INLINE __m512i fixed_row(const float *x, int64_t n, __m512 to_fixed)
+static int32_t largest_bf16(int64_t n, const uint16_t *w)
+{
+    __m512i most = _mm512_setzero_si512();
+    for (int64_t d = 0; d < n; d += WORDS) {
+        __m512i bits = _mm512_maskz_loadu_epi16(fr_avx512_first_words(n - d), w + d);
+        most =
+            _mm512_max_epu16(most, _mm512_and_si512(bits, _mm512_set1_epi16(0x7fff)));
+    }
+    return _mm512_reduce_max_epi32(
+        _mm512_max_epi32(_mm512_and_si512(most, _mm512_set1_epi32(0x7fff0000)),
+                         _mm512_slli_epi32(most, 16)));
+}
+
+/* 32 depths of a line, two a lane, in order. */
+FR_INLINE __m512i fixed_f32(const float *x, int64_t n, __m512 to_fixed)
 {
     const __m512i order =
         _mm512_set_epi32(15, 14, 11, 10, 7, 6, 3, 2, 13, 12, 9, 8, 5, 4, 1, 0);
@@ -103,31 +117,47 @@ FR_INLINE __m512i fixed_row(const float *x, int64_t n, __m512 to_fixed)
     return _mm512_permutexvar_epi32(order, words);
 }
 
-static void pack_left_run(const fr_gemm_rows *rows, int64_t first, int64_t n,
-                          float *out)
+/* Each half of a lane's eight is widened, and packed again. */
+FR_INLINE __m512i fixed_bf16(const uint16_t *w, int64_t n, __m512 to_fixed)
 {
-    const __mmask16 present = fr_avx512_first_lanes(rows->rows);
+    const __m512i zero = _mm512_setzero_si512();
+    __m512i bits = _mm512_maskz_loadu_epi16(fr_avx512_first_words(n), w);
+    __m512 low = _mm512_castsi512_ps(_mm512_unpacklo_epi16(zero, bits));
+    __m512 high = _mm512_castsi512_ps(_mm512_unpackhi_epi16(zero, bits));
+    return _mm512_packs_epi32(fixed(low, to_fixed), fixed(high, to_fixed));
+}
+
+/* 16 scales, and pairs of depths `pitch` apart, of which `present` lanes are stored. `dtype` is a constant at each
+ * call. */
+FR_INLINE void pack_lines(const line_run *run, fr_dtype dtype, __mmask16 present,
+                          int64_t pitch, float *scales, int32_t *pairs)
+{
+    const float *f32 = run->first;
+    const uint16_t *bf16 = run->first;
     int32_t largest[WIDTH] = {0};
     float to_fixed[WIDTH];
-    int32_t *pairs = (int32_t *)(void *)(out + TILE_SCALES);
-    for (int64_t i = 0; i < rows->rows; i++) {
-        largest[i] = largest_f32(n, rows->x + i * rows->stride + first);
+    for (int64_t i = 0; i < run->n_lines && i < WIDTH; i++) {
+        largest[i] = dtype == FR_F32 ? largest_f32(run->depth, f32 + i * run->step)
+                                     : largest_bf16(run->depth, bf16 + i * run->step);
     }
     run_scale scale =
         scale_of(_mm512_srli_epi32(_mm512_loadu_si512(largest), F32_MANTISSA));
-    _mm512_storeu_ps(out, scale.from_fixed);
+    _mm512_storeu_ps(scales, scale.from_fixed);
     _mm512_storeu_ps(to_fixed, scale.to_fixed);
-    for (int64_t d = 0; d < n; d += WORDS) {
+    for (int64_t d = 0; d < run->depth; d += WORDS) {
+        int64_t n = run->depth - d;
         __m512i lines[WIDTH];
 #pragma GCC unroll 16
         for (int i = 0; i < WIDTH; i++) {
+            int64_t at = i * run->step + d;
+            __m512 factor = _mm512_set1_ps(to_fixed[i]);
             lines[i] = _mm512_setzero_si512();
-            if (i < rows->rows) {
-                lines[i] = fixed_row(rows->x + i * rows->stride + first + d, n - d,
-                                     _mm512_set1_ps(to_fixed[i]));
+            if (i < run->n_lines) {
+                lines[i] = dtype == FR_F32 ? fixed_f32(f32 + at, n, factor)
+                                           : fixed_bf16(bf16 + at, n, factor);
             }
         }
-        store_pairs(lines, present, (n - d + 1) / 2, ROWS, pairs + d / 2 * ROWS);
+        store_pairs(lines, present, (n + 1) / 2, pitch, pairs + d / 2 * pitch);
     }
 }
 
@@ -136,7 +166,9 @@ static void pack_left(const fr_gemm_rows *rows, float *out)
     int64_t run = fr_gemm_run(rows->depth);
     for (int64_t d = 0; d < rows->depth; d += run) {
         int64_t n = rows->depth - d < run ? rows->depth - d : run;
-        pack_left_run(rows, d, n, out);
+        pack_lines(&(line_run){rows->x + d, rows->stride, rows->rows, n}, FR_F32,
+                   fr_avx512_first_lanes(rows->rows), ROWS, out,
+                   (int32_t *)(void *)(out + TILE_SCALES));
         out += TILE_SCALES + (n + 1) / 2 * ROWS;
     }
 }
@@ -165,56 +197,6 @@ static void pack_plain_run(const uint16_t *w, int64_t step, int64_t n, __mmask16
     }
 }
 
-static uint32_t largest_bf16(int64_t n, const uint16_t *w)
-{
-    __m512i most = _mm512_setzero_si512();
-    for (int64_t d = 0; d < n; d += WORDS) {
-        __m512i bits = _mm512_maskz_loadu_epi16(fr_avx512_first_words(n - d), w + d);
-        most =
-            _mm512_max_epu16(most, _mm512_and_si512(bits, _mm512_set1_epi16(0x7fff)));
-    }
-    return (uint32_t)_mm512_reduce_max_epu32(
-        _mm512_max_epu32(_mm512_srli_epi32(most, 16),
-                         _mm512_and_si512(most, _mm512_set1_epi32(0xffff))));
-}
-
-/* 32 depths of a column, two a lane, in order: each half of a lane's eight is widened, and packed again. */
-FR_INLINE __m512i fixed_column(const uint16_t *w, int64_t n, __m512 to_fixed)
-{
-    const __m512i zero = _mm512_setzero_si512();
-    __m512i bits = _mm512_maskz_loadu_epi16(fr_avx512_first_words(n), w);
-    __m512 low = _mm512_castsi512_ps(_mm512_unpacklo_epi16(zero, bits));
-    __m512 high = _mm512_castsi512_ps(_mm512_unpackhi_epi16(zero, bits));
-    return _mm512_packs_epi32(fixed(low, to_fixed), fixed(high, to_fixed));
-}
-
-/* Weights that lie along the depth: 16 columns, of which `columns` are there. */
-static void pack_transposed_run(const uint16_t *w, int64_t step, int64_t n,
-                                int64_t columns, float *scales, int32_t *pairs)
-{
-    int32_t largest[WIDTH] = {0};
-    float to_fixed[WIDTH];
-    for (int64_t j = 0; j < columns && j < WIDTH; j++) {
-        largest[j] = (int32_t)largest_bf16(n, w + j * step);
-    }
-    run_scale scale =
-        scale_of(_mm512_srli_epi32(_mm512_loadu_si512(largest), BF16_MANTISSA));
-    _mm512_storeu_ps(scales, scale.from_fixed);
-    _mm512_storeu_ps(to_fixed, scale.to_fixed);
-    for (int64_t d = 0; d < n; d += WORDS) {
-        __m512i lines[WIDTH];
-#pragma GCC unroll 16
-        for (int j = 0; j < WIDTH; j++) {
-            lines[j] = _mm512_setzero_si512();
-            if (j < columns) {
-                lines[j] =
-                    fixed_column(w + j * step + d, n - d, _mm512_set1_ps(to_fixed[j]));
-            }
-        }
-        store_pairs(lines, 0xffff, (n - d + 1) / 2, COLUMNS, pairs + d / 2 * COLUMNS);
-    }
-}
-
 static void pack_right_run(const fr_gemm_panel *panel, int64_t first, int64_t n,
                            float *out)
 {
@@ -227,8 +209,8 @@ static void pack_right_run(const fr_gemm_panel *panel, int64_t first, int64_t n,
             pack_plain_run(own, panel->depth_step, n, fr_avx512_first_lanes(columns),
                            out + half * WIDTH, pairs);
         } else {
-            pack_transposed_run(own, panel->column_step, n, columns, out + half * WIDTH,
-                                pairs);
+            pack_lines(&(line_run){own, panel->column_step, columns, n}, FR_BF16,
+                       0xffff, COLUMNS, out + half * WIDTH, pairs);
         }
     }
 }
@@ -316,11 +298,7 @@ FR_INLINE void multiply_rows(int rows, const fr_gemm_tile *tile)
     fetch next = {{tile->prefetch[0], tile->prefetch[1]}, tile->prefetch_step};
     int64_t run = fr_gemm_run(tile->depth);
     bool add = tile->add;
-    for (int i = 0; i < rows; i++) {
-        const char *out = (const char *)(tile->out + i * tile->out_stride);
-        _mm_prefetch(out, _MM_HINT_T0);
-        _mm_prefetch(out + sizeof(__m512), _MM_HINT_T0);
-    }
+    fr_avx512_fetch_out(rows, tile);
     for (int64_t d = 0; d < tile->depth; d += run) {
         tile_sum sum;
         int64_t n = tile->depth - d < run ? tile->depth - d : run;
@@ -343,31 +321,9 @@ FR_INLINE void multiply_rows(int rows, const fr_gemm_tile *tile)
     }
 }
 
-#define ROWS_CASE(n)                                                                   \
-    case n:                                                                            \
-        multiply_rows(n, tile);                                                        \
-        break;
-
 static void multiply(const fr_gemm_tile *tile)
 {
-    switch (tile->rows) {
-        ROWS_CASE(1)
-        ROWS_CASE(2)
-        ROWS_CASE(3)
-        ROWS_CASE(4)
-        ROWS_CASE(5)
-        ROWS_CASE(6)
-        ROWS_CASE(7)
-        ROWS_CASE(8)
-        ROWS_CASE(9)
-        ROWS_CASE(10)
-        ROWS_CASE(11)
-        ROWS_CASE(12)
-        ROWS_CASE(13)
-    default:
-        multiply_rows(ROWS, tile);
-        break;
-    }
+    FR_AVX512_EACH_ROWS(multiply_rows, tile)
 }
 
 const fr_gemm_kernel fr_gemm_kernel_avx512_vnni = {
