@@ -1,7 +1,7 @@
 /*
  * gemm_onednn.h - products of bf16 weights by oneDNN, on processors with bf16 instructions. There its results
  * keep the device's promise: a row's bits depend neither on the other rows of the call nor on the threads
- * (measured; on AVX2 it does not hold, and there is no bf16). All else is gemm.h's own.
+ * (measured; on AVX2 it does not hold, and there is no bf16). Subnormal operands count as zero. All else is gemm.h's own.
  */
 #ifndef FR_DEVICE_CPU_GEMM_ONEDNN_H
 #define FR_DEVICE_CPU_GEMM_ONEDNN_H
