@@ -25,7 +25,12 @@ say() {
 say "packages"
 bash "$root/launch/install-deps.sh" build model
 say "build"
-cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=OFF >/dev/null
+# The same folder as of tests/run.sh, and the same settings, so that either can come first.
+mkdir -p "$build"
+if ! cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release >"$build/configure.log" 2>&1; then
+    cat "$build/configure.log" >&2
+    exit 1
+fi
 cmake --build "$build" --target forerun >&2
 say "model"
 bash "$root/launch/fetch-model.sh" "$home/models"

@@ -141,10 +141,18 @@ def machine():
             "instructions": sorted(flags & {"avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16"})}
 
 
+def commit():
+    """Of the source tree; None where it is no checkout, or git is not installed."""
+    try:
+        git = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True)
+    except FileNotFoundError:
+        return None
+    return git.stdout.strip() or None
+
+
 def versions(bench):
     """Both sides'."""
-    git = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True)
-    return {"forerun": bench.ours.ask("--version").strip(), "commit": git.stdout.strip() or None,
+    return {"forerun": bench.ours.ask("--version").strip(), "commit": commit(),
             "peer": bench.peer.versions() if bench.peer else None}
 
 

@@ -11,7 +11,8 @@
 typedef struct fr_onednn fr_onednn;
 
 /**
- * Open the library, limited to AVX-512 with bf16: matrix tiles (AMX) add in another order.
+ * Open the library, limited to AVX-512 with bf16: matrix tiles (AMX) add in another order. *out is NULL where the
+ * program is built without it.
  *
  * @return FR_OK; FR_ERR_NO_MEMORY; FR_ERR_INTERNAL (library)
  */

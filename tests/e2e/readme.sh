@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# README.md's own lines, typed in a copy of the tree: the build without the quickstart, training, ranks, resume, sweep,
+# plan. A config block is put where the text says; the data is small, since README does not say what it holds.
+. "$(dirname "$0")/common.sh"
+
+need_model
+tree="$work/fore run"
+mkdir "$tree"
+(cd "$SOURCE" && find . \( -path ./build -o -path ./models -o -path ./data -o -path ./runs -o -name .git \) -prune \
+    -o -type f -print0 | tar --create --null --files-from=- --file=-) | tar --extract --directory "$tree"
+mkdir "$tree/models"
+ln -s "$(realpath "$model")" "$tree/models/smollm2-135m-instruct.gguf"
+cd "$tree"
+mkdir -p data/mine
+for name in train dev test; do
+    printf '{"source": "The %s is red and round.", "target": " A red ball."}\n' ball sun apple >"data/mine/$name.jsonl"
+done
+printf 'localhost slots=2\n' >hosts
+
+# block HEADING LANGUAGE NUMBER: the NUMBERth (from 1) code block of a language below a heading, up to the next heading.
+block() {
+    awk -v heading="$1" -v fence="\`\`\`$2" -v number="$3" '
+        inside && /^```$/ { inside = 0; next }
+        inside { if (wanted && n == number) { print } ; next }
+        /^#+ / { found = ($0 == heading) }
+        /^```/ { inside = 1; wanted = (found && $0 == fence); n += wanted }
+    ' README.md >"$work/block"
+    [ -s "$work/block" ] || fail "README.md has no block $3 of $2 below '$1'"
+    cat "$work/block"
+}
+
+# type_lines HEADING NUMBER: each line of a block of sh, in one shell that ends at the first failure.
+type_lines() {
+    block "$1" sh "$2" >"$work/lines"
+    expect 0 bash -eu "$work/lines"
+}
+
+# A stranger's shell knows nothing of this test's settings.
+unset "${!OMPI_@}" OMP_WAIT_POLICY
+
+type_lines '## Build' 1
+[ -x build/release/forerun ] || fail "the lines of '## Build' build no program"
+
+block '## Train a prefix of your own' yaml 1 >mine.yaml
+type_lines '## Train a prefix of your own' 1
+# a run that lost its last checkpoint goes on from the one before, on four ranks, to the same bits
+mv runs/mine/checkpoint-60.h5 last.h5
+type_lines '## Train a prefix of your own' 2
+same runs/mine/checkpoint-60.h5 last.h5
+
+type_lines '### Several tasks, and sweeps' 2
+[ -s schedule.svg ] || fail "plan made no picture"
+block '### Several tasks, and sweeps' yaml 1 >>mine.yaml
+type_lines '### Several tasks, and sweeps' 1
+[ "$(wc -l <runs/sweep/sweep.jsonl)" = 4 ] || fail "the sweep's table has not four lines"
+sed -i '/^sweep:/,$d' mine.yaml
+type_lines '## On a cluster' 1
