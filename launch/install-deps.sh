@@ -20,7 +20,7 @@ declare -A sets=(
 declare -A extras=(
     [build]=""
     [test]="clang-format-14 shellcheck munge slurmctld slurmd slurm-client"
-    [check]="clang-tidy git"
+    [check]="clang-tidy git debootstrap libclang-rt-dev"
     [model]=""
 )
 

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # Bare Debian roots, for tests of what a machine must bring along; sourced. Needs root and debootstrap.
 #
-#   isolate "$@"                       start the calling script anew in mount and process namespaces of its own: mounts
-#                                      and processes end with it, however it ends
+#   isolate "$@"                       start the calling script anew in mount and process namespaces of its own, with a
+#                                      folder for its roots in $work: mounts, processes and folder end with it
 #   make_root FOLDER SUITE             debootstrap's smallest root
 #   put_tree FOLDER                    the source tree at $tree in the root: no build, no model, no folder of git
 #   layer BASE FOLDER                  a copy of a root; writes go to the copy alone
@@ -15,10 +15,20 @@ set -euo pipefail
 tree='/srv/fore run'
 
 isolate() {
-    if [ -z "${FR_BARE_ISOLATED:-}" ]; then
-        FR_BARE_ISOLATED=1 exec unshare --mount --propagation private --pid --fork --kill-child --mount-proc \
-            bash "$0" "$@"
-    fi
+    [ -z "${FR_BARE_WORK:-}" ] || {
+        work=$FR_BARE_WORK
+        return
+    }
+    local child code=0
+    work=$(mktemp -d "${TMPDIR:-/var/tmp}/forerun-bare.XXXXXX")
+    chmod 755 "$work"
+    FR_BARE_WORK=$work unshare --mount --propagation private --pid --fork --kill-child --mount-proc bash "$0" "$@" &
+    child=$!
+    trap 'kill -KILL "$child" 2>/dev/null; wait "$child"; rm -rf --one-file-system "$work"' EXIT
+    trap 'exit 143' TERM
+    trap 'exit 130' INT
+    wait "$child" || code=$?
+    exit "$code"
 }
 
 make_root() {

@@ -112,10 +112,6 @@ esac
 command -v debootstrap >/dev/null || skip "debootstrap is not installed (launch/install-deps.sh check)"
 isolate "$@"
 
-work=$(mktemp -d "${TMPDIR:-/var/tmp}/forerun-bare.XXXXXX")
-# The mounts in it end with this namespace; what lies on other file systems is not this test's.
-trap 'umount --recursive --lazy "$work"/* 2>/dev/null || true; rm -rf --one-file-system "$work"' EXIT
-chmod 755 "$work"
 [ "$*" != all ] || set -- first tests user read-only alone debian13
 for order in "$@"; do
     case $order in

@@ -79,7 +79,12 @@ if [ "$1" = smollm2 ]; then
     total=$(planned quantised total)
     echo "bf16, at most: $((converted >> 20)) MiB converted, $((in_file >> 20)) MiB in the file, forecast $((total >> 20)) MiB"
     [ "$in_file" -lt "$total" ] || fail "more than forecast"
-    [ $((2 * in_file)) -lt "$converted" ] || fail "not half the memory"
+    # bf16 instructions are used by a library that takes whole matrices: as the forecast knows, that saves less
+    if grep -q avx512_bf16 "$work/err"; then
+        [ $((4 * in_file)) -lt $((3 * converted)) ] || fail "not a quarter less memory"
+    else
+        [ $((2 * in_file)) -lt "$converted" ] || fail "not half the memory"
+    fi
 else
     mkdir "$work/header"
     cp "$work/tiny/config.json" "$work/header/"
