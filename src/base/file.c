@@ -26,19 +26,122 @@ static fr_status fail_io(fr_ctx *ctx, const char *action, const char *path)
                    strerror(errno), hint);
 }
 
+/* ---- opening ---------------------------------------------------------------------------------- */
+
+/* 0, or the error that tells what lies there instead of a regular file. */
+static int what_else(const struct stat *info)
+{
+    return S_ISREG(info->st_mode) ? 0 : S_ISDIR(info->st_mode) ? EISDIR : ENOTSUP;
+}
+
+static int close_with(int file, int error)
+{
+    (void)close(file);
+    errno = error;
+    return -1;
+}
+
+/* What open gave, if it is a regular file; O_NONBLOCK, which kept a FIFO from waiting, is taken back. */
+static int keep_regular(int file)
+{
+    struct stat info;
+    if (file < 0) {
+        return -1;
+    }
+    int error = fstat(file, &info) != 0 ? errno : what_else(&info);
+    int flags = fcntl(file, F_GETFL);
+    if (error == 0 && (flags < 0 || fcntl(file, F_SETFL, flags & ~O_NONBLOCK) != 0)) {
+        error = errno;
+    }
+    return error == 0 ? file : close_with(file, error);
+}
+
+/* Looks before it opens, since opening some devices does something; what opens is looked at again. */
+int fr_open_regular(const char *path)
+{
+    struct stat info;
+    if (stat(path, &info) != 0) {
+        return -1;
+    }
+    errno = what_else(&info);
+    if (errno != 0) {
+        return -1;
+    }
+    return keep_regular(open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+}
+
+fr_status fr_file_open(fr_ctx *ctx, const char *path, int *out)
+{
+    *out = fr_open_regular(path);
+    if (*out >= 0) {
+        return FR_OK;
+    }
+    if (errno == EISDIR || errno == ENOTSUP) {
+        return FR_FAIL(ctx, FR_ERR_DATA, "%s: not a regular file but a %s; give a file",
+                       path, errno == EISDIR ? "folder" : "FIFO, device or socket");
+    }
+    return fail_open(ctx, path);
+}
+
+int fr_open_new(const char *path)
+{
+    const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    int file = open(path, flags, 0666);
+    if (file < 0 && errno == EEXIST && unlink(path) == 0) {
+        file = open(path, flags, 0666);
+    }
+    return file;
+}
+
+int fr_open_own(const char *path, int flags)
+{
+    struct stat info;
+    flags |= O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+    if (lstat(path, &info) == 0 && !S_ISLNK(info.st_mode) && what_else(&info) != 0) {
+        errno = what_else(&info);
+        return -1;
+    }
+    return keep_regular(open(path, flags, 0666));
+}
+
+fr_status fr_file_open_output(fr_ctx *ctx, const char *path, FILE **out)
+{
+    bool may_follow = strncmp(path, "/dev/", 5) == 0; /* /dev/stdout, /dev/fd/63 */
+    int file = open(path,
+                    O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_NOCTTY | O_CLOEXEC |
+                        (may_follow ? 0 : O_NOFOLLOW),
+                    0666);
+    *out = NULL;
+    if (file < 0) {
+        const char *why = errno == ELOOP ? "it is a symbolic link"
+                          : errno == ENXIO
+                              ? "it is a FIFO that nobody reads, or a socket"
+                              : strerror(errno);
+        return FR_FAIL(ctx, FR_ERR_IO, "cannot write to %s: %s; name another file",
+                       path, why);
+    }
+    int flags = fcntl(file, F_GETFL);
+    if (flags >= 0 && fcntl(file, F_SETFL, flags & ~O_NONBLOCK) == 0) {
+        *out = fdopen(file, "w");
+    }
+    if (*out == NULL) {
+        (void)close(file);
+        return FR_FAIL(ctx, FR_ERR_IO, "cannot write to %s: %s", path, strerror(errno));
+    }
+    return FR_OK;
+}
+
+/* ---- reading ---------------------------------------------------------------------------------- */
+
 fr_status fr_map_open(fr_ctx *ctx, const char *path, fr_map *out)
 {
     fr_status status = FR_OK;
     struct stat info;
     *out = (fr_map){NULL, 0};
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0) {
-        return fail_open(ctx, path);
-    }
+    int file = -1;
+    FR_TRY(fr_file_open(ctx, path, &file));
     if (fstat(file, &info) != 0) {
         status = fail_open(ctx, path);
-    } else if (!S_ISREG(info.st_mode)) {
-        status = FR_FAIL(ctx, FR_ERR_DATA, "%s: not a regular file", path);
     } else if (info.st_size > 0) {
         void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_SHARED, file, 0);
         if (data == MAP_FAILED) {
@@ -84,6 +187,8 @@ fr_status fr_file_read(fr_ctx *ctx, const char *path, char **out, size_t *out_by
     return status;
 }
 
+/* ---- replacing -------------------------------------------------------------------------------- */
+
 static int sync_folder_of(const char *path)
 {
     char *copy = strdup(path);
@@ -103,7 +208,7 @@ static int sync_folder_of(const char *path)
 fr_status fr_file_commit(fr_ctx *ctx, const char *temporary, const char *path)
 {
     fr_status status = FR_OK;
-    int file = open(temporary, O_RDWR | O_CLOEXEC);
+    int file = open(temporary, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
     if (file < 0 || fsync(file) != 0) {
         status = fail_io(ctx, "sync", temporary);
     }
@@ -124,7 +229,7 @@ static fr_status write_all(fr_ctx *ctx, const char *path, const void *data,
                            size_t bytes)
 {
     const uint8_t *next = data;
-    int file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    int file = fr_open_new(path);
     if (file < 0) {
         return fail_io(ctx, "create", path);
     }

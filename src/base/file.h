@@ -1,7 +1,8 @@
 /*
- * file.h - read-only mappings, whole-file reads, and atomic replacement of files.
+ * file.h - opening files that others may have made, read-only mappings, whole-file reads, atomic replacement of files.
  *
- * Layer L0.
+ * Layer L0. Every file that the program reads or writes by its name is opened by one of the functions here: a name may
+ * hold anything, a FIFO that nobody writes to or a link to somebody else's file among them.
  */
 #ifndef FR_BASE_FILE_H
 #define FR_BASE_FILE_H
@@ -10,6 +11,29 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+
+/**
+ * Open a regular file for reading. Anything else (folder, FIFO, device, socket) is refused at once: nothing waits for
+ * it and no device is touched. Links are followed. Needs no context, so that threads may use it.
+ * @return a descriptor that children do not inherit; -1 with errno: EISDIR a folder, ENOTSUP no regular file
+ */
+FR_MUST_CHECK int fr_open_regular(const char *path);
+/** The same with a message. @return FR_OK; FR_ERR_DATA (missing, not a regular file, no permission) */
+FR_MUST_CHECK fr_status fr_file_open(fr_ctx *ctx, const char *path, int *out);
+
+/** Create a file that is not there yet, for writing. What lies there under this name (a temporary file of a killed
+ * process, or a link) is removed, never followed or written to. @return a descriptor; -1 with errno */
+FR_MUST_CHECK int fr_open_new(const char *path);
+
+/** Open a file of the run folder to write to it, created if need be. A symbolic link is not followed (errno ELOOP),
+ * anything but a regular file refused as by fr_open_regular.
+ * @param flags  O_RDWR or O_WRONLY, and O_APPEND if wished */
+FR_MUST_CHECK int fr_open_own(const char *path, int flags);
+
+/** Open a file that the user names for results, emptied. A pipe, terminal or device is written to; a symbolic link
+ * outside /dev is refused, a FIFO that nobody reads too. @return FR_OK; FR_ERR_IO */
+FR_MUST_CHECK fr_status fr_file_open_output(fr_ctx *ctx, const char *path, FILE **out);
 
 /** A file mapped read-only and shared; `data` is NULL for an empty file. */
 typedef struct fr_map {

@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "base/lock.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -51,6 +52,16 @@ static int try_for(fr_ctx *ctx, int file, const char *what, double wait_seconds)
     return error;
 }
 
+/* Whether the file holds nothing, or what write_holder writes: it may be another file's second name. */
+static bool is_lock_file(int file)
+{
+    static const char START[] = "pid ";
+    char start[sizeof START - 1];
+    ssize_t n = pread(file, start, sizeof start, 0);
+    return n == 0 ||
+           (n == (ssize_t)sizeof start && memcmp(start, START, sizeof start) == 0);
+}
+
 /* For people alone: what cannot be written is left out. */
 static void write_holder(int file)
 {
@@ -58,7 +69,8 @@ static void write_holder(int file)
     char host[HOST_BYTES] = "?";
     (void)gethostname(host, sizeof host - 1);
     int length = snprintf(text, sizeof text, "pid %ld on %s\n", (long)getpid(), host);
-    if (ftruncate(file, 0) != 0 || pwrite(file, text, (size_t)length, 0) != length) {
+    if (!is_lock_file(file) || ftruncate(file, 0) != 0 ||
+        pwrite(file, text, (size_t)length, 0) != length) {
         return;
     }
 }
@@ -78,7 +90,14 @@ fr_status fr_lock_take(fr_ctx *ctx, const char *path, const char *what,
 {
     char holder[HOLDER_BYTES];
     *out = NULL;
-    int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    int file = fr_open_own(path, O_RDWR);
+    if (file < 0 && (errno == ELOOP || errno == EISDIR || errno == ENOTSUP)) {
+        return FR_FAIL(ctx, FR_ERR_IO,
+                       "%s is not a regular file (%s); find out who made it, and "
+                       "remove it",
+                       path,
+                       errno == ELOOP ? "a symbolic link" : "it is no file to lock");
+    }
     if (file < 0) {
         return FR_FAIL(ctx, FR_ERR_IO,
                        "cannot create %s: %s; check the folder and its permissions",

@@ -1,3 +1,4 @@
+#include "base/file.h"
 #include "base/mem.h"
 #include "cli/commands.h"
 #include "cli/inference_options.h"
@@ -89,8 +90,9 @@ static fr_status write_rows(const evaluation *e)
     if (path == NULL || fr_ctx_rank(e->cli->ctx) != 0) {
         return FR_OK;
     }
-    FILE *file = fopen(path, "w");
-    bool good = file != NULL;
+    FILE *file = NULL;
+    FR_TRY(fr_file_open_output(e->cli->ctx, path, &file));
+    bool good = true;
     for (int64_t i = 0; good && i < e->result.n_examples; i++) {
         int64_t row = 0;
         int64_t target = 0;
@@ -99,9 +101,7 @@ static fr_status write_rows(const evaluation *e)
                        (long long)fr_dataset_line(e->dataset, row), (long long)target,
                        e->example_nll[i]) > 0;
     }
-    if (file != NULL) {
-        good = fclose(file) == 0 && good;
-    }
+    good = fclose(file) == 0 && good;
     return good ? FR_OK
                 : FR_FAIL(e->cli->ctx, FR_ERR_IO, "cannot write %s: %s", path,
                           strerror(errno));

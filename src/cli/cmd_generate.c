@@ -137,11 +137,7 @@ static fr_status open_output(generation *g)
     const char *path = fr_options_text(g->cli->options, "output");
     g->output = stdout;
     if (path != NULL && fr_ctx_rank(g->ctx) == 0) {
-        g->output = fopen(path, "w");
-        if (g->output == NULL) {
-            return FR_FAIL(g->ctx, FR_ERR_IO, "cannot write %s: %s", path,
-                           strerror(errno));
-        }
+        return fr_file_open_output(g->ctx, path, &g->output);
     }
     return FR_OK;
 }

@@ -1,6 +1,8 @@
 #define _POSIX_C_SOURCE 200809L
 #include "comm/slot.h"
 
+#include "base/file.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -92,7 +94,7 @@ bool fr_slot_write(const char *path, const fr_slot *slot)
 {
     char line[FR_SLOT_BYTES];
     fr_slot_format(slot, line);
-    int file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    int file = fr_open_own(path, O_WRONLY);
     if (file < 0) {
         return false;
     }
@@ -103,7 +105,7 @@ bool fr_slot_write(const char *path, const fr_slot *slot)
 bool fr_slot_read(const char *path, fr_slot *out)
 {
     char line[FR_SLOT_BYTES];
-    int file = open(path, O_RDONLY | O_CLOEXEC);
+    int file = fr_open_regular(path);
     if (file < 0) {
         return false;
     }

@@ -112,7 +112,8 @@ static void leave_silently(fr_watch *w)
 /* The rank that can create the claim speaks; so does one that cannot tell whether another does. */
 static void leave_with_report(fr_watch *w, fr_hang hang)
 {
-    int claim = open(w->claim_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    int claim =
+        open(w->claim_path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (claim < 0 && errno == EEXIST) {
         leave_silently(w);
         return;

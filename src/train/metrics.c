@@ -5,6 +5,7 @@
 #include "base/mem.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -15,7 +16,7 @@
 
 struct fr_metrics {
     fr_ctx *ctx;
-    FILE *file; /* NULL on ranks that stay silent */
+    int file; /* -1 on ranks that stay silent */
     char *path;
     bool terminal;
     int64_t first_step; /* steps done before this process, of all tasks */
@@ -86,10 +87,13 @@ static fr_status open_file(fr_metrics *m, const char *folder, const fr_task *tas
 {
     FR_TRY(fr_join_path(m->ctx, folder, "metrics.jsonl", &m->path));
     FR_TRY(drop_later_lines(m->ctx, m->path, tasks, n_tasks));
-    m->file = fopen(m->path, "a");
-    if (m->file == NULL) {
-        return FR_FAIL(m->ctx, FR_ERR_IO, "cannot append to %s: %s", m->path,
-                       strerror(errno));
+    m->file = fr_open_own(m->path, O_WRONLY | O_APPEND);
+    if (m->file < 0) {
+        return FR_FAIL(m->ctx, FR_ERR_IO,
+                       "cannot append to %s: %s; see what lies there, and its "
+                       "permissions",
+                       m->path,
+                       errno == ELOOP ? "it is a symbolic link" : strerror(errno));
     }
     return FR_OK;
 }
@@ -101,6 +105,7 @@ fr_status fr_metrics_open(fr_ctx *ctx, const char *folder, const fr_task *tasks,
     *out = NULL;
     FR_TRY(fr_alloc(ctx, 1, sizeof *m, &m));
     m->ctx = ctx;
+    m->file = -1;
     for (int64_t i = 0; i < n_tasks; i++) {
         m->done_steps += tasks[i].step;
     }
@@ -122,8 +127,8 @@ fr_status fr_metrics_open(fr_ctx *ctx, const char *folder, const fr_task *tasks,
 void fr_metrics_close(fr_metrics **metrics)
 {
     if (*metrics != NULL) {
-        if ((*metrics)->file != NULL) {
-            (void)fclose((*metrics)->file);
+        if ((*metrics)->file >= 0) {
+            (void)close((*metrics)->file);
         }
         free((*metrics)->path);
         free(*metrics);
@@ -131,13 +136,29 @@ void fr_metrics_close(fr_metrics **metrics)
     }
 }
 
+static bool write_whole(int file, const char *text, size_t bytes)
+{
+    while (bytes > 0) {
+        ssize_t n = write(file, text, bytes);
+        if (n < 0 && errno != EINTR) {
+            return false;
+        }
+        text += n > 0 ? n : 0;
+        bytes -= n > 0 ? (size_t)n : 0;
+    }
+    return true;
+}
+
 static fr_status write_line(fr_metrics *m, json_t *object)
 {
     char *text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9));
-    bool written =
-        text != NULL && fprintf(m->file, "%s\n", text) > 0 && fflush(m->file) == 0;
-    free(text);
+    size_t bytes = text != NULL ? strlen(text) : 0;
     json_decref(object);
+    FR_TRY(fr_check_memory(m->ctx, text != NULL, 1));
+    text[bytes] =
+        '\n'; /* in the place of the closing zero, so that a line is one write */
+    bool written = write_whole(m->file, text, bytes + 1);
+    free(text);
     if (!written) {
         return FR_FAIL(m->ctx, FR_ERR_IO, "cannot write to %s: %s; free space", m->path,
                        strerror(errno));
@@ -204,7 +225,7 @@ static void show_progress(fr_metrics *m, const char *task, int64_t step,
 fr_status fr_metrics_step(fr_metrics *metrics, const char *task, int64_t step,
                           int64_t log_every, const fr_step_result *result)
 {
-    if (metrics->file == NULL) {
+    if (metrics->file < 0) {
         return FR_OK;
     }
     double now = fr_now();
@@ -232,7 +253,7 @@ fr_status fr_metrics_step(fr_metrics *metrics, const char *task, int64_t step,
 fr_status fr_metrics_validation(fr_metrics *metrics, const char *task, int64_t step,
                                 const fr_evaluation *result, bool best)
 {
-    if (metrics->file == NULL) {
+    if (metrics->file < 0) {
         return FR_OK;
     }
     metrics->last_step = fr_now();
@@ -249,7 +270,7 @@ fr_status fr_metrics_validation(fr_metrics *metrics, const char *task, int64_t s
 fr_status fr_metrics_stopped(fr_metrics *metrics, const char *task, int64_t step,
                              int64_t steps_left, const char *reason)
 {
-    if (metrics->file == NULL) {
+    if (metrics->file < 0) {
         return FR_OK;
     }
     metrics->total_steps -= steps_left;
@@ -262,7 +283,7 @@ fr_status fr_metrics_saved(fr_metrics *metrics, const fr_write *write, double bl
 {
     enum { NAME_BYTES = 64 };
     char name[NAME_BYTES];
-    if (metrics->file == NULL) {
+    if (metrics->file < 0) {
         return FR_OK;
     }
     (void)snprintf(name, sizeof name, "checkpoint-%lld.h5", (long long)write->step);

@@ -3,9 +3,13 @@
 #include "support/suite.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -70,24 +74,110 @@ static void open_reader_keeps_the_old_content(void)
     check_content(path, "behind");
 }
 
-/* The temporary name is made to lead to /dev/full, which refuses every write with ENOSPC. */
-static void full_disk_leaves_the_old_file(void)
+/* A limit on the size of files makes the second write fail. */
+static void failing_write_leaves_the_old_file(void)
 {
     char path[PATH_BYTES];
-    char temporary[PATH_BYTES + 32];
+    struct rlimit before;
     const char *folder = fr_test_folder();
     path_in(folder, "kept", path);
-    if (access("/dev/full", W_OK) != 0) {
-        fr_skip("no /dev/full");
-        return;
-    }
     FR_ASSERT_OK(fr_file_replace(fr_test_ctx(), path, "kept", 4));
-    (void)snprintf(temporary, sizeof temporary, "%s.tmp.%ld", path, (long)getpid());
-    CU_ASSERT_EQUAL_FATAL(symlink("/dev/full", temporary), 0);
-    FR_ASSERT_FAILS(fr_file_replace(fr_test_ctx(), path, "lost", 4), FR_ERR_IO,
-                    "free space");
+    CU_ASSERT_EQUAL_FATAL(getrlimit(RLIMIT_FSIZE, &before), 0);
+    const struct rlimit few = {2, before.rlim_max};
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_FSIZE, &few), 0);
+    fr_status status = fr_file_replace(fr_test_ctx(), path, "lost", 4);
+    CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_FSIZE, &before), 0);
+    (void)signal(SIGXFSZ, handler);
+    FR_ASSERT_FAILS(status, FR_ERR_IO, "too large");
     check_content(path, "kept");
     CU_ASSERT_EQUAL(count_entries(folder), 1);
+}
+
+/* What lies under the temporary name is of a killed process with this number, or a trap: it is neither followed nor in
+ * the way. */
+static void temporary_name_is_not_followed(void)
+{
+    char path[PATH_BYTES];
+    char other[PATH_BYTES];
+    char temporary[PATH_BYTES + 32];
+    const char *folder = fr_test_folder();
+    path_in(folder, "f", path);
+    path_in(folder, "other", other);
+    FR_ASSERT_OK(fr_file_replace(fr_test_ctx(), other, "other", 5));
+    (void)snprintf(temporary, sizeof temporary, "%s.tmp.%ld", path, (long)getpid());
+    CU_ASSERT_EQUAL_FATAL(symlink(other, temporary), 0);
+    FR_ASSERT_OK(fr_file_replace(fr_test_ctx(), path, "first", 5));
+    check_content(path, "first");
+    check_content(other, "other");
+    CU_ASSERT_EQUAL_FATAL(link(other, temporary), 0);
+    FR_ASSERT_OK(fr_file_replace(fr_test_ctx(), path, "second", 6));
+    check_content(path, "second");
+    check_content(other, "other");
+    CU_ASSERT_EQUAL_FATAL(mkfifo(temporary, 0600), 0);
+    FR_ASSERT_OK(fr_file_replace(fr_test_ctx(), path, "third", 5));
+    check_content(path, "third");
+    CU_ASSERT_EQUAL(count_entries(folder), 2);
+}
+
+/* Opening such a FIFO in the ordinary way would wait for ever. */
+static void other_than_files_are_refused_at_once(void)
+{
+    fr_map map;
+    char path[PATH_BYTES];
+    path_in(fr_test_folder(), "fifo", path);
+    CU_ASSERT_EQUAL_FATAL(mkfifo(path, 0600), 0);
+    FR_ASSERT_FAILS(fr_map_open(fr_test_ctx(), path, &map), FR_ERR_DATA,
+                    "not a regular file but a FIFO, device or socket");
+    FR_ASSERT_FAILS(fr_map_open(fr_test_ctx(), "/dev/null", &map), FR_ERR_DATA,
+                    "not a regular file");
+    FR_ASSERT_FAILS(fr_map_open(fr_test_ctx(), fr_test_folder(), &map), FR_ERR_DATA,
+                    "not a regular file but a folder");
+    CU_ASSERT_EQUAL(fr_open_own(path, O_WRONLY), -1);
+    CU_ASSERT_EQUAL(errno, ENOTSUP);
+    CU_ASSERT_EQUAL(fr_open_own(fr_test_folder(), O_WRONLY), -1);
+    CU_ASSERT_EQUAL(errno, EISDIR);
+}
+
+static void own_files_are_no_links(void)
+{
+    char path[PATH_BYTES];
+    char target[PATH_BYTES];
+    FILE *out = NULL;
+    path_in(fr_test_folder(), "target", target);
+    path_in(fr_test_folder(), "link", path);
+    FR_ASSERT_OK(fr_file_replace(fr_test_ctx(), target, "kept", 4));
+    CU_ASSERT_EQUAL_FATAL(symlink(target, path), 0);
+    CU_ASSERT_EQUAL(fr_open_own(path, O_RDWR), -1);
+    CU_ASSERT_EQUAL(errno, ELOOP);
+    FR_ASSERT_FAILS(fr_file_open_output(fr_test_ctx(), path, &out), FR_ERR_IO,
+                    "it is a symbolic link");
+    CU_ASSERT_PTR_NULL(out);
+    check_content(target, "kept");
+    check_content(path, "kept"); /* a link may be read */
+    int file = fr_open_own(target, O_WRONLY | O_APPEND);
+    CU_ASSERT_FATAL(file >= 0);
+    CU_ASSERT_EQUAL(fcntl(file, F_GETFL) & O_NONBLOCK, 0);
+    CU_ASSERT_EQUAL(write(file, "!", 1), 1);
+    CU_ASSERT_EQUAL(close(file), 0);
+    check_content(target, "kept!");
+}
+
+static void output_goes_to_files_and_devices(void)
+{
+    char path[PATH_BYTES];
+    FILE *out = NULL;
+    path_in(fr_test_folder(), "out", path);
+    FR_ASSERT_OK(fr_file_open_output(fr_test_ctx(), path, &out));
+    CU_ASSERT_FATAL(out != NULL);
+    CU_ASSERT_EQUAL(fclose(out), 0);
+    check_content(path, "");
+    FR_ASSERT_OK(fr_file_open_output(fr_test_ctx(), "/dev/null", &out));
+    CU_ASSERT_EQUAL(fclose(out), 0);
+    path_in(fr_test_folder(), "fifo", path);
+    CU_ASSERT_EQUAL_FATAL(mkfifo(path, 0600), 0);
+    FR_ASSERT_FAILS(fr_file_open_output(fr_test_ctx(), path, &out), FR_ERR_IO,
+                    "a FIFO that nobody reads");
 }
 
 static void unwritable_folder_leaves_the_old_file(void)
@@ -295,7 +385,11 @@ static void join_uses_one_slash(void)
 static const fr_case CASES[] = {
     FR_CASE(replace_creates_then_replaces),
     FR_CASE(open_reader_keeps_the_old_content),
-    FR_CASE(full_disk_leaves_the_old_file),
+    FR_CASE(failing_write_leaves_the_old_file),
+    FR_CASE(temporary_name_is_not_followed),
+    FR_CASE(other_than_files_are_refused_at_once),
+    FR_CASE(own_files_are_no_links),
+    FR_CASE(output_goes_to_files_and_devices),
     FR_CASE(unwritable_folder_leaves_the_old_file),
     FR_CASE(missing_folder_is_named),
     FR_CASE(failed_rename_removes_the_temporary),

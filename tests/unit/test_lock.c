@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -112,7 +113,41 @@ static void missing_folder_is_named(void)
     CU_ASSERT_PTR_NULL(lock);
 }
 
+static void check_text(const char *path, const char *wanted)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FR_ASSERT_OK(fr_file_read(fr_test_ctx(), path, &text, &bytes));
+    CU_ASSERT_STRING_EQUAL(text, wanted);
+    free(text);
+}
+
+/* A stranger's folder may hold a lock that leads elsewhere. */
+static void another_file_under_its_name_is_left_alone(void)
+{
+    char path[PATH_BYTES];
+    char target[PATH_BYTES];
+    fr_lock *lock = NULL;
+    (void)snprintf(target, sizeof target, "%s/target", fr_test_folder());
+    FR_ASSERT_OK(fr_file_replace(fr_test_ctx(), target, "precious\n", 9));
+    CU_ASSERT_EQUAL_FATAL(symlink(target, lock_path(path)), 0);
+    FR_ASSERT_FAILS(fr_lock_take(fr_test_ctx(), path, "test", 0, &lock), FR_ERR_IO,
+                    "a symbolic link");
+    CU_ASSERT_PTR_NULL(lock);
+    check_text(target, "precious\n");
+    CU_ASSERT_EQUAL_FATAL(unlink(path), 0);
+    CU_ASSERT_EQUAL_FATAL(mkfifo(path, 0600), 0);
+    FR_ASSERT_FAILS(fr_lock_take(fr_test_ctx(), path, "test", 0, &lock), FR_ERR_IO,
+                    "not a regular file");
+    CU_ASSERT_EQUAL_FATAL(unlink(path), 0);
+    CU_ASSERT_EQUAL_FATAL(link(target, path), 0);
+    FR_ASSERT_OK(fr_lock_take(fr_test_ctx(), path, "test", 0, &lock));
+    fr_lock_release(&lock);
+    check_text(target, "precious\n");
+}
+
 static const fr_case CASES[] = {
+    FR_CASE(another_file_under_its_name_is_left_alone),
     FR_CASE(another_process_is_refused_and_told_the_holder),
     FR_CASE(a_killed_holder_leaves_the_lock_free),
     FR_CASE(waiting_ends_with_the_holder),
