@@ -18,56 +18,60 @@ static bool is_shape(const int64_t *shape, int rank, int64_t *bytes)
     return fits;
 }
 
-/* Chunks of whole rows of the first dimension, about 1 MiB: Fletcher-32 works on chunks only. */
-static hid_t make_array_creation(const int64_t *shape, int rank, int64_t bytes)
+/* One piece, there from the start, so that its place is known; the caller's seal stands for checksums. */
+static hid_t make_array_creation(void)
 {
-    enum { CHUNK_BYTES = 1 << 20 };
-    hsize_t chunk[FR_H5_MAX_RANK];
-    int64_t rows = CHUNK_BYTES / (bytes / shape[0]);
-    rows = rows < 1 ? 1 : rows;
-    for (int i = 0; i < rank; i++) {
-        chunk[i] = (hsize_t)shape[i];
-    }
-    chunk[0] = (hsize_t)(rows < shape[0] ? rows : shape[0]);
     hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
-    if (creation >= 0 &&
-        (H5Pset_obj_track_times(creation, false) < 0 ||
-         H5Pset_chunk(creation, rank, chunk) < 0 || H5Pset_fletcher32(creation) < 0)) {
+    if (creation >= 0 && (H5Pset_obj_track_times(creation, false) < 0 ||
+                          H5Pset_layout(creation, H5D_CONTIGUOUS) < 0 ||
+                          H5Pset_alloc_time(creation, H5D_ALLOC_TIME_EARLY) < 0 ||
+                          H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER) < 0)) {
         (void)H5Pclose(creation);
         creation = H5I_INVALID_HID;
     }
     return creation;
 }
 
-fr_status fr_h5_write_f32(fr_h5 *h5, const char *path, const int64_t *shape, int rank,
-                          const float *data)
+static hid_t make_array(const fr_h5 *h5, const char *path, const int64_t *shape,
+                        int rank)
 {
     hsize_t size[FR_H5_MAX_RANK];
-    int64_t bytes = 0;
-    if (!is_shape(shape, rank, &bytes)) {
-        return FR_FAIL(h5->ctx, FR_ERR_SHAPE,
-                       "%s: array %s has rank %d, needs 1 to %d sizes of at least 1",
-                       h5->name, path, rank, FR_H5_MAX_RANK);
-    }
+    hid_t array = H5I_INVALID_HID;
     for (int i = 0; i < rank; i++) {
         size[i] = (hsize_t)shape[i];
     }
-    hid_t array = H5I_INVALID_HID;
-    hid_t creation = make_array_creation(shape, rank, bytes);
+    hid_t creation = make_array_creation();
     hid_t space = H5Screate_simple(rank, size, NULL);
     if (creation >= 0 && space >= 0) {
         array = H5Dcreate2(h5->file, path, H5T_IEEE_F32LE, space, H5P_DEFAULT, creation,
                            H5P_DEFAULT);
     }
+    (void)H5Sclose(space);
+    (void)H5Pclose(creation);
+    return array;
+}
+
+fr_status fr_h5_write_f32(fr_h5 *h5, const char *path, const int64_t *shape, int rank,
+                          const float *data, int64_t *offset)
+{
+    int64_t bytes = 0;
+    *offset = -1;
+    if (!is_shape(shape, rank, &bytes)) {
+        return FR_FAIL(h5->ctx, FR_ERR_SHAPE,
+                       "%s: array %s has rank %d, needs 1 to %d sizes of at least 1",
+                       h5->name, path, rank, FR_H5_MAX_RANK);
+    }
+    hid_t array = make_array(h5, path, shape, rank);
     bool done = array >= 0 && H5Dwrite(array, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL,
                                        H5P_DEFAULT, data) >= 0;
+    haddr_t place = done ? H5Dget_offset(array) : HADDR_UNDEF;
+    done = done && place != HADDR_UNDEF && place % FR_H5_ALIGNMENT == 0;
     fr_status status = done ? FR_OK : fr_h5_fail(h5, "write array", path);
     /* closing writes what is left in the library's cache */
     if (array >= 0 && H5Dclose(array) < 0 && done) {
         status = fr_h5_fail(h5, "close array", path);
     }
-    (void)H5Sclose(space);
-    (void)H5Pclose(creation);
+    *offset = (int64_t)place;
     return status;
 }
 
