@@ -7,7 +7,7 @@
  * caller's own use, and no times: the same content gives the same bytes.
  *
  * The library is not safe against hostile files, with right checksums or without (1.10.8 crashes on many): what is
- * read here belongs into a process of its own, see train/convert.h.
+ * read here belongs into a process of its own, see cli/convert.h.
  *
  * `object` and `path` are absolute ("/tasks/a"); parents must exist. Reading follows hard links only and
  * refuses filters other than Fletcher-32 and storage outside the image, so that a foreign file cannot

@@ -1,5 +1,5 @@
 #include "cli/commands.h"
-#include "train/convert.h"
+#include "cli/convert.h"
 
 #include <stdio.h>
 

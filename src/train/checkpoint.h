@@ -110,7 +110,7 @@ FR_MUST_CHECK fr_status fr_checkpoint_parse(fr_ctx *ctx, const char *path,
                                             const uint8_t *data, size_t bytes,
                                             fr_checkpoint **out);
 
-/** Read the bytes of a file of format 1 with the HDF5 library: only in a process that may crash, see convert.h. */
+/** Read the bytes of a file of format 1 with the HDF5 library: only in a process that may crash, see cli/convert.h. */
 FR_MUST_CHECK fr_status fr_checkpoint_parse_format1(fr_ctx *ctx, const char *path,
                                                     const uint8_t *data, size_t bytes,
                                                     fr_checkpoint **out);

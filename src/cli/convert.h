@@ -1,12 +1,12 @@
 /*
  * convert.h - a file of format 1 as one of this version.
  *
- * Layer L4; uses checkpoint. Format 1 can be read only with the HDF5 library, which crashes on hostile files, or
+ * Layer L5; uses checkpoint. Format 1 can be read only with the HDF5 library, which crashes on hostile files, or
  * never comes back from them. So a process of its own reads, with limits on memory, processor time and waiting; it hands
  * over the bytes of a new file, and they are believed as little as those of any other file.
  */
-#ifndef FR_TRAIN_CONVERT_H
-#define FR_TRAIN_CONVERT_H
+#ifndef FR_CLI_CONVERT_H
+#define FR_CLI_CONVERT_H
 
 #include "train/checkpoint.h"
 

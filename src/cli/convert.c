@@ -1,5 +1,5 @@
 #define _GNU_SOURCE /* prctl, pipe2 */
-#include "train/convert.h"
+#include "cli/convert.h"
 
 #include "base/file.h"
 #include "base/mem.h"
