@@ -94,6 +94,7 @@ static hid_t make_access(void)
     if (access >= 0 &&
         (H5Pset_libver_bounds(access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST) < 0 ||
          H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) < 0 ||
+         H5Pset_alignment(access, 1, FR_H5_ALIGNMENT) < 0 ||
          H5Pset_fapl_core(access, 1, false) < 0)) {
         (void)H5Pclose(access);
         access = H5I_INVALID_HID;
@@ -114,7 +115,7 @@ static fr_status create_in_memory(fr_h5 *h5, const char *unique)
     hid_t creation = H5Pcreate(H5P_FILE_CREATE);
     if (access >= 0 && creation >= 0 &&
         H5Pset_file_image_callbacks(access, &callbacks) >= 0 &&
-        H5Pset_userblock(creation, FR_H5_USER_BLOCK) >= 0 &&
+        H5Pset_userblock(creation, (hsize_t)h5->block) >= 0 &&
         H5Pset_obj_track_times(creation, false) >= 0) {
         h5->file = H5Fcreate(unique, H5F_ACC_TRUNC, creation, access);
     }
@@ -163,13 +164,15 @@ static fr_status make_handle(fr_ctx *ctx, const char *name, bool writing, fr_h5 
     return FR_OK;
 }
 
-fr_status fr_h5_create(fr_ctx *ctx, const char *name, int64_t expected, fr_h5 **out)
+fr_status fr_h5_create(fr_ctx *ctx, const char *name, size_t block, int64_t expected,
+                       fr_h5 **out)
 {
     enum { LEAST_BYTES = 4096 };
     char unique[UNIQUE_BYTES];
     fr_h5 *h5 = NULL;
     *out = NULL;
     FR_TRY(make_handle(ctx, name, true, &h5));
+    h5->block = block;
     h5->capacity = expected > LEAST_BYTES ? (size_t)expected : LEAST_BYTES;
     h5->image = malloc(h5->capacity);
     fr_status status = fr_check_memory(ctx, h5->image != NULL, h5->capacity);
@@ -198,7 +201,7 @@ fr_status fr_h5_finish(fr_h5 *h5, uint8_t **image, size_t *bytes)
         return fr_h5_fail(h5, "close", "the image");
     }
     h5->file = H5I_INVALID_HID;
-    memset(h5->image, 0, FR_H5_USER_BLOCK);
+    memset(h5->image, 0, h5->block);
     *image = h5->image;
     *bytes = h5->bytes;
     h5->image = NULL;

@@ -3,8 +3,11 @@
  *
  * Layer L0. A file is made as an image in memory and opened from one; nothing here touches a disk, so a
  * full disk cannot leave the library with a file that it can neither write nor close. Images have the
- * newest format (checksummed metadata, Fletcher-32 on arrays), a user block for the caller's own use, and
- * no times: the same content gives the same bytes.
+ * newest format (checksummed metadata), arrays in one piece at places that the caller is told, a user block for the
+ * caller's own use, and no times: the same content gives the same bytes.
+ *
+ * The library is not safe against hostile files, with right checksums or without (1.10.8 crashes on many): what is
+ * read here belongs into a process of its own, see cli/convert.h.
  *
  * `object` and `path` are absolute ("/tasks/a"); parents must exist. Reading follows hard links only and
  * refuses filters other than Fletcher-32 and storage outside the image, so that a foreign file cannot
@@ -21,21 +24,26 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { FR_H5_USER_BLOCK = 512, FR_H5_MAX_RANK = 4 };
+enum {
+    FR_H5_LEAST_BLOCK =
+        512, /* bytes of the smallest user block; all are powers of two */
+    FR_H5_MAX_RANK = 4,
+    FR_H5_ALIGNMENT = 8 /* of an array's place in the file */
+};
 
 typedef struct fr_h5 fr_h5;
 
 /**
  * Begin an empty file.
  * @param name      how messages call it
+ * @param block     bytes of its user block
  * @param expected  bytes to reserve; more is fetched where that is too little
  */
-FR_MUST_CHECK fr_status fr_h5_create(fr_ctx *ctx, const char *name, int64_t expected,
-                                     fr_h5 **out);
+FR_MUST_CHECK fr_status fr_h5_create(fr_ctx *ctx, const char *name, size_t block,
+                                     int64_t expected, fr_h5 **out);
 
 /**
- * End a file begun by fr_h5_create. The first FR_H5_USER_BLOCK bytes of the image are zero, the
- * caller's to fill. The handle is then good only for destroy.
+ * End a file begun by fr_h5_create. The user block of the image is zero, the caller's to fill. The handle is then good only for destroy.
  * @param[out] image  the caller frees; NULL on failure
  */
 FR_MUST_CHECK fr_status fr_h5_finish(fr_h5 *h5, uint8_t **image, size_t *bytes);
@@ -55,10 +63,14 @@ FR_MUST_CHECK fr_status fr_h5_count(fr_h5 *h5, const char *path, int64_t *out);
 /** Whether `path` is there as a group or an array. */
 bool fr_h5_exists(fr_h5 *h5, const char *path);
 
-/** Write an array of 1 .. FR_H5_MAX_RANK dimensions, each at least 1, C order. */
+/**
+ * Write an array of 1 .. FR_H5_MAX_RANK dimensions, each at least 1, C order.
+ * @param[out] offset  of its first byte in the image, user block included, a multiple of FR_H5_ALIGNMENT; the bytes
+ *                     follow one another
+ */
 FR_MUST_CHECK fr_status fr_h5_write_f32(fr_h5 *h5, const char *path,
                                         const int64_t *shape, int rank,
-                                        const float *data);
+                                        const float *data, int64_t *offset);
 
 /** Read an array that must have exactly this shape and type f32; non-finite values pass. */
 FR_MUST_CHECK fr_status fr_h5_read_f32(fr_h5 *h5, const char *path,

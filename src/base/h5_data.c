@@ -18,57 +18,87 @@ static bool is_shape(const int64_t *shape, int rank, int64_t *bytes)
     return fits;
 }
 
-/* Chunks of whole rows of the first dimension, about 1 MiB: Fletcher-32 works on chunks only. */
-static hid_t make_array_creation(const int64_t *shape, int rank, int64_t bytes)
+/* One piece, there from the start, so that its place is known; the caller's seal stands for checksums. */
+static hid_t make_array_creation(void)
 {
-    enum { CHUNK_BYTES = 1 << 20 };
-    hsize_t chunk[FR_H5_MAX_RANK];
-    int64_t rows = CHUNK_BYTES / (bytes / shape[0]);
-    rows = rows < 1 ? 1 : rows;
-    for (int i = 0; i < rank; i++) {
-        chunk[i] = (hsize_t)shape[i];
-    }
-    chunk[0] = (hsize_t)(rows < shape[0] ? rows : shape[0]);
     hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
-    if (creation >= 0 &&
-        (H5Pset_obj_track_times(creation, false) < 0 ||
-         H5Pset_chunk(creation, rank, chunk) < 0 || H5Pset_fletcher32(creation) < 0)) {
+    if (creation >= 0 && (H5Pset_obj_track_times(creation, false) < 0 ||
+                          H5Pset_layout(creation, H5D_CONTIGUOUS) < 0 ||
+                          H5Pset_alloc_time(creation, H5D_ALLOC_TIME_EARLY) < 0 ||
+                          H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER) < 0)) {
         (void)H5Pclose(creation);
         creation = H5I_INVALID_HID;
     }
     return creation;
 }
 
-fr_status fr_h5_write_f32(fr_h5 *h5, const char *path, const int64_t *shape, int rank,
-                          const float *data)
+static hid_t make_array(const fr_h5 *h5, const char *path, const int64_t *shape,
+                        int rank)
 {
     hsize_t size[FR_H5_MAX_RANK];
-    int64_t bytes = 0;
-    if (!is_shape(shape, rank, &bytes)) {
-        return FR_FAIL(h5->ctx, FR_ERR_SHAPE,
-                       "%s: array %s has rank %d, needs 1 to %d sizes of at least 1",
-                       h5->name, path, rank, FR_H5_MAX_RANK);
-    }
+    hid_t array = H5I_INVALID_HID;
     for (int i = 0; i < rank; i++) {
         size[i] = (hsize_t)shape[i];
     }
-    hid_t array = H5I_INVALID_HID;
-    hid_t creation = make_array_creation(shape, rank, bytes);
+    hid_t creation = make_array_creation();
     hid_t space = H5Screate_simple(rank, size, NULL);
     if (creation >= 0 && space >= 0) {
         array = H5Dcreate2(h5->file, path, H5T_IEEE_F32LE, space, H5P_DEFAULT, creation,
                            H5P_DEFAULT);
     }
+    (void)H5Sclose(space);
+    (void)H5Pclose(creation);
+    return array;
+}
+
+fr_status fr_h5_write_f32(fr_h5 *h5, const char *path, const int64_t *shape, int rank,
+                          const float *data, int64_t *offset)
+{
+    int64_t bytes = 0;
+    *offset = -1;
+    if (!is_shape(shape, rank, &bytes)) {
+        return FR_FAIL(h5->ctx, FR_ERR_SHAPE,
+                       "%s: array %s has rank %d, needs 1 to %d sizes of at least 1",
+                       h5->name, path, rank, FR_H5_MAX_RANK);
+    }
+    hid_t array = make_array(h5, path, shape, rank);
     bool done = array >= 0 && H5Dwrite(array, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL,
                                        H5P_DEFAULT, data) >= 0;
+    haddr_t place = done ? H5Dget_offset(array) : HADDR_UNDEF;
+    done = done && place != HADDR_UNDEF && place % FR_H5_ALIGNMENT == 0;
     fr_status status = done ? FR_OK : fr_h5_fail(h5, "write array", path);
     /* closing writes what is left in the library's cache */
     if (array >= 0 && H5Dclose(array) < 0 && done) {
         status = fr_h5_fail(h5, "close array", path);
     }
-    (void)H5Sclose(space);
-    (void)H5Pclose(creation);
+    *offset = (int64_t)place;
     return status;
+}
+
+/* Each chunk as long as its shape and checksums say: the library (1.10.8) reads a shorter one past its end. */
+static bool has_whole_chunks(hid_t array, hid_t creation, int n_filters)
+{
+    enum { CHECKSUM_BYTES = 4 };
+    hsize_t chunk[FR_H5_MAX_RANK] = {0};
+    hsize_t n_chunks = 0;
+    hid_t space = H5Dget_space(array);
+    int rank = H5Pget_chunk(creation, FR_H5_MAX_RANK, chunk);
+    hsize_t bytes = sizeof(float);
+    for (int i = 0; i < rank && i < FR_H5_MAX_RANK; i++) {
+        bytes = chunk[i] <= UINT32_MAX / bytes ? bytes * chunk[i] : 0;
+        rank = bytes > 0 ? rank : -1;
+    }
+    bool whole = rank >= 1 && rank <= FR_H5_MAX_RANK && space >= 0 &&
+                 H5Dget_num_chunks(array, space, &n_chunks) >= 0;
+    bytes += (hsize_t)(CHECKSUM_BYTES * n_filters);
+    for (hsize_t i = 0; whole && i < n_chunks; i++) {
+        hsize_t size = 0;
+        unsigned mask = 1;
+        whole = H5Dget_chunk_info(array, space, i, NULL, &mask, NULL, &size) >= 0 &&
+                mask == 0 && size == bytes;
+    }
+    (void)H5Sclose(space);
+    return whole;
 }
 
 /* Whether the array has its data in the image and goes through no code but the checksum's. */
@@ -88,6 +118,8 @@ static bool is_stored_plainly(hid_t array)
         plain = H5Pget_filter2(creation, (unsigned)i, NULL, &n_values, NULL, 0, NULL,
                                NULL) == H5Z_FILTER_FLETCHER32;
     }
+    plain = plain &&
+            (layout != H5D_CHUNKED || has_whole_chunks(array, creation, n_filters));
     (void)H5Pclose(creation);
     return plain;
 }

@@ -18,6 +18,7 @@ struct fr_h5 {
     bool out_of_memory; /* the library could not grow the image */
     uint8_t *image;     /* writing: the file so far, grown by the library's callbacks */
     size_t bytes;       /* of the image */
+    size_t block;       /* writing: of its user block */
     size_t capacity;    /* writing: allocated */
 };
 

@@ -79,11 +79,11 @@ static fr_status inspect_checkpoint(const fr_cli *cli, const char *path)
     char digest[FR_DIGEST_HEX];
     FR_TRY(fr_checkpoint_read(cli->ctx, path, &c));
     fr_digest_hex(c->base_digest, digest);
-    (void)printf("Forerun %s, schema version %d, written by %s\n",
+    (void)printf("Forerun %s, format %d.x, written by %s\n",
                  c->n_tasks > 0 && can_resume(&c->tasks[0]) ? "checkpoint" : "prefix",
-                 (int)FR_CHECKPOINT_SCHEMA,
-                 c->version != NULL ? c->version : "unknown");
-    (void)printf("base           %s\n", c->base_shape);
+                 (int)FR_CHECKPOINT_MAJOR, c->version != NULL ? c->version : "unknown");
+    (void)printf("base           %s\n",
+                 c->base_shape != NULL ? c->base_shape : "unknown");
     (void)printf("base file      %s, weights sha256 %s\n",
                  c->base_path != NULL ? c->base_path : "unknown", digest);
     (void)printf("computed with  %s, layout %s\n", c->isa != NULL ? c->isa : "unknown",

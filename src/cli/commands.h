@@ -26,6 +26,7 @@ fr_status fr_cmd_eval(const fr_cli *cli);
 fr_status fr_cmd_generate(const fr_cli *cli);
 fr_status fr_cmd_inspect(const fr_cli *cli);
 fr_status fr_cmd_compare(const fr_cli *cli);
+fr_status fr_cmd_convert(const fr_cli *cli);
 fr_status fr_cmd_tokenize(const fr_cli *cli);
 
 /** A fr_watch_leave: `text` to standard error without ever blocking for long, then the end of the process. */
@@ -38,6 +39,7 @@ extern const fr_command FR_EVAL_COMMAND;
 extern const fr_command FR_GENERATE_COMMAND;
 extern const fr_command FR_INSPECT_COMMAND;
 extern const fr_command FR_COMPARE_COMMAND;
+extern const fr_command FR_CONVERT_COMMAND;
 extern const fr_command FR_TOKENIZE_COMMAND;
 
 #endif

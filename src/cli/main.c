@@ -23,6 +23,7 @@ static const entry ENTRIES[] = {
     {&FR_GENERATE_COMMAND, fr_cmd_generate, true, false},
     {&FR_INSPECT_COMMAND, fr_cmd_inspect, false, false},
     {&FR_COMPARE_COMMAND, fr_cmd_compare, false, false},
+    {&FR_CONVERT_COMMAND, fr_cmd_convert, false, false},
     {&FR_TOKENIZE_COMMAND, fr_cmd_tokenize, false, false},
 };
 enum { N_ENTRIES = sizeof ENTRIES / sizeof ENTRIES[0] };

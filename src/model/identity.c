@@ -108,6 +108,12 @@ fr_status fr_identity_check(fr_ctx *ctx, const char *file, const char *saved_sha
                             const char *shape, const uint8_t digest[FR_DIGEST_BYTES],
                             bool strict)
 {
+    if (saved_shape == NULL) {
+        return FR_FAIL(ctx, FR_ERR_CHECKPOINT,
+                       "%s names no base, so nobody knows which model it fits; use a "
+                       "file that `forerun train` wrote",
+                       file);
+    }
     if (strcmp(saved_shape, shape) != 0) {
         return FR_FAIL(
             ctx, FR_ERR_CHECKPOINT,

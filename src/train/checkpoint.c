@@ -9,15 +9,15 @@
 
 #define FILE_FIELD(name, kind)                                                         \
     {                                                                                  \
-#name, kind, offsetof(fr_checkpoint, name), 0, false                           \
+#name, kind, offsetof(fr_checkpoint, name), 0, 0, false                        \
     }
-#define TASK_FIELD(name, kind, least)                                                  \
+#define TASK_FIELD(name, kind, least, most)                                            \
     {                                                                                  \
-#name, kind, offsetof(fr_checkpoint_task, name), least, false                  \
+#name, kind, offsetof(fr_checkpoint_task, name), least, most, false            \
     }
-#define TASK_FIELD_ADDED(name, kind, least)                                            \
+#define TASK_FIELD_ADDED(name, kind, least, most)                                      \
     {                                                                                  \
-#name, kind, offsetof(fr_checkpoint_task, name), least, true                   \
+#name, kind, offsetof(fr_checkpoint_task, name), least, most, true             \
     }
 #define STATE_ARRAY(name)                                                              \
     {                                                                                  \
@@ -31,31 +31,37 @@ const fr_field FR_FILE_FIELDS[FR_N_FILE_FIELDS] = {
     FILE_FIELD(layout, FR_FIELD_TEXT),
 };
 
+/* Sizes multiply and counts are added to while a run goes on: the greatest values leave room for both. Steps reach what
+ * run.steps may be. */
+#define MOST_SIZE (INT64_C(1) << 20)
+#define MOST_COUNT INT64_C(1000000000)
+#define MOST_CURSOR (INT64_C(1) << 53)
+
 const fr_field FR_TASK_FIELDS[FR_N_TASK_FIELDS] = {
-    TASK_FIELD(length, FR_FIELD_I64, 1),
-    TASK_FIELD(n_layers, FR_FIELD_I64, 1),
-    TASK_FIELD_ADDED(first_layer, FR_FIELD_I64, 0),
-    TASK_FIELD_ADDED(base_layers, FR_FIELD_I64, 0),
-    TASK_FIELD(n_kv_heads, FR_FIELD_I64, 1),
-    TASK_FIELD(head_dim, FR_FIELD_I64, 1),
-    TASK_FIELD(seed, FR_FIELD_U64, 0),
-    TASK_FIELD(step, FR_FIELD_I64, 0),
-    TASK_FIELD(cursor, FR_FIELD_I64, 0),
-    TASK_FIELD(stopped, FR_FIELD_BOOL, 0),
-    TASK_FIELD(best_loss, FR_FIELD_F64, 0),
-    TASK_FIELD(best_step, FR_FIELD_I64, -1),
-    TASK_FIELD(last_loss, FR_FIELD_F64, 0),
-    TASK_FIELD(skipped, FR_FIELD_I64, 0),
-    TASK_FIELD(skipped_in_row, FR_FIELD_I64, 0),
-    TASK_FIELD_ADDED(stale_validations, FR_FIELD_I64, 0),
-    TASK_FIELD_ADDED(valid_loss, FR_FIELD_F64, 0),
-    TASK_FIELD(template_text, FR_FIELD_TEXT, 0),
-    TASK_FIELD(chat, FR_FIELD_BOOL, 0),
-    TASK_FIELD(eos, FR_FIELD_BOOL, 0),
-    TASK_FIELD(special, FR_FIELD_BOOL, 0),
-    TASK_FIELD(leading_bos, FR_FIELD_BOOL, 0),
-    TASK_FIELD(init, FR_FIELD_TEXT, 0),
-    TASK_FIELD(data_digest, FR_FIELD_DIGEST, 0),
+    TASK_FIELD(length, FR_FIELD_I64, 1, MOST_SIZE),
+    TASK_FIELD(n_layers, FR_FIELD_I64, 1, MOST_SIZE),
+    TASK_FIELD_ADDED(first_layer, FR_FIELD_I64, 0, MOST_SIZE),
+    TASK_FIELD_ADDED(base_layers, FR_FIELD_I64, 0, MOST_SIZE),
+    TASK_FIELD(n_kv_heads, FR_FIELD_I64, 1, MOST_SIZE),
+    TASK_FIELD(head_dim, FR_FIELD_I64, 1, MOST_SIZE),
+    TASK_FIELD(seed, FR_FIELD_U64, 0, 0),
+    TASK_FIELD(step, FR_FIELD_I64, 0, MOST_COUNT),
+    TASK_FIELD(cursor, FR_FIELD_I64, 0, MOST_CURSOR),
+    TASK_FIELD(stopped, FR_FIELD_BOOL, 0, 1),
+    TASK_FIELD(best_loss, FR_FIELD_F64, 0, 0),
+    TASK_FIELD(best_step, FR_FIELD_I64, -1, MOST_COUNT),
+    TASK_FIELD(last_loss, FR_FIELD_F64, 0, 0),
+    TASK_FIELD(skipped, FR_FIELD_I64, 0, MOST_COUNT),
+    TASK_FIELD(skipped_in_row, FR_FIELD_I64, 0, MOST_COUNT),
+    TASK_FIELD_ADDED(stale_validations, FR_FIELD_I64, 0, MOST_COUNT),
+    TASK_FIELD_ADDED(valid_loss, FR_FIELD_F64, 0, 0),
+    TASK_FIELD(template_text, FR_FIELD_TEXT, 0, 0),
+    TASK_FIELD(chat, FR_FIELD_BOOL, 0, 1),
+    TASK_FIELD(eos, FR_FIELD_BOOL, 0, 1),
+    TASK_FIELD(special, FR_FIELD_BOOL, 0, 1),
+    TASK_FIELD(leading_bos, FR_FIELD_BOOL, 0, 1),
+    TASK_FIELD(init, FR_FIELD_TEXT, 0, 0),
+    TASK_FIELD(data_digest, FR_FIELD_DIGEST, 0, 0),
 };
 
 /* How the numbers enter the attention, so that another program can use a file without asking. */

@@ -1,8 +1,8 @@
 /*
  * checkpoint.h - the HDF5 file that holds prefixes, moments and everything a resume needs.
  *
- * Layer L4; uses base (h5 wrapper, digest, file). Knows layers, not ranks. One process writes; any
- * process reads. Layout: design in ARCHITECTURE.md, "Checkpoints". Schema version FR_CHECKPOINT_SCHEMA.
+ * Layer L4; uses base (h5 wrapper, digest, file, json). Knows layers, not ranks. One process writes; any
+ * process reads. Layout: docs/format-checkpoint.md. The HDF5 library writes alone: files are read by their index.
  */
 #ifndef FR_TRAIN_CHECKPOINT_H
 #define FR_TRAIN_CHECKPOINT_H
@@ -13,7 +13,8 @@
 
 #include <stdint.h>
 
-enum { FR_CHECKPOINT_SCHEMA = 1 };
+/** Format that is written; files of this major version are read, see docs/format-checkpoint.md. */
+enum { FR_CHECKPOINT_MAJOR = 2, FR_CHECKPOINT_MINOR = 0 };
 
 /** Per layer arrays [n_layers][length * kv_heads * head_dim], each layer one dataset. */
 typedef struct fr_prefix_state {
@@ -79,22 +80,42 @@ FR_MUST_CHECK fr_status fr_checkpoint_task_alloc(fr_ctx *ctx, fr_checkpoint_task
 void fr_checkpoint_destroy(fr_checkpoint **checkpoint);
 
 /**
- * Write atomically: the HDF5 image is made in memory and sealed by a SHA-256 in its user block, then
- * written under a temporary name, fsync, rename, fsync the folder. Same content, same bytes.
- * @return FR_OK; FR_ERR_ARG (a task name that is no single path part, or twice); FR_ERR_SHAPE;
- *         FR_ERR_IO (full disk and the like: the old file stays, no temporary is left)
+ * Make a file's bytes: the HDF5 image, its index in the user block, the seal. Same content, same bytes.
+ * @param name        how messages call it
+ * @param[out] image  the caller frees; NULL on failure
+ * @return FR_OK; FR_ERR_ARG (a task name that is no single path part, or twice; a number or text beyond the limits
+ *         of the format); FR_ERR_SHAPE; FR_ERR_NUMERIC (a number of an array that is not finite)
+ */
+FR_MUST_CHECK fr_status fr_checkpoint_image(fr_ctx *ctx, const char *name,
+                                            const fr_checkpoint *checkpoint,
+                                            uint8_t **image, size_t *bytes);
+
+/**
+ * Write atomically: the image is made in memory, then written under a temporary name, fsync, rename, fsync the folder.
+ * @return as fr_checkpoint_image; FR_ERR_IO (full disk and the like: the old file stays, no temporary is left)
  */
 FR_MUST_CHECK fr_status fr_checkpoint_write(fr_ctx *ctx, const char *path,
                                             const fr_checkpoint *checkpoint);
 
 /**
- * Read and verify: the digest before the library sees a byte.
- * @return FR_OK; FR_ERR_CHECKPOINT (missing, damaged, not ours, another schema version: both named)
+ * Read and verify by the seal and the index alone: nothing is taken for true that the bytes do not hold.
+ * @return FR_OK; FR_ERR_CHECKPOINT (missing, damaged, not ours, another format: both named);
+ *         FR_ERR_NUMERIC (a number of an array is not finite)
  */
 FR_MUST_CHECK fr_status fr_checkpoint_read(fr_ctx *ctx, const char *path,
                                            fr_checkpoint **out);
 
-/** Whether the file starts like one of ours (HDF5 after our user block). */
+/** The same for the bytes of a file in memory; `path` is how messages call it. */
+FR_MUST_CHECK fr_status fr_checkpoint_parse(fr_ctx *ctx, const char *path,
+                                            const uint8_t *data, size_t bytes,
+                                            fr_checkpoint **out);
+
+/** Read the bytes of a file of format 1 with the HDF5 library: only in a process that may crash, see cli/convert.h. */
+FR_MUST_CHECK fr_status fr_checkpoint_parse_format1(fr_ctx *ctx, const char *path,
+                                                    const uint8_t *data, size_t bytes,
+                                                    fr_checkpoint **out);
+
+/** Whether the file starts like one of ours, of any format. */
 bool fr_checkpoint_is_ours(const char *path);
 
 /* ---- the run folder ---------------------------------------------------------------------- */

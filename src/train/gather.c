@@ -57,7 +57,8 @@ static void describe_progress(const fr_task *task, fr_checkpoint_task *out)
     out->skipped = task->skipped;
     out->skipped_in_row = task->skipped_in_row;
     out->stale_validations = task->stale_validations;
-    out->valid_loss = task->valid_loss;
+    /* a file holds numbers: a validation that gave none counts as none */
+    out->valid_loss = isnan(task->valid_loss) ? (double)INFINITY : task->valid_loss;
 }
 
 static fr_status describe_task(const fr_task_env *env, const fr_task *task,

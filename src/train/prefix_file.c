@@ -38,6 +38,13 @@ fr_status fr_prefix_file_open(fr_ctx *ctx, const char *reference, fr_checkpoint 
 fr_status fr_prefix_file_check(fr_ctx *ctx, const char *reference,
                                const fr_checkpoint_task *task, const fr_arch *arch)
 {
+    if (task->length >= arch->context_length) {
+        return FR_FAIL(
+            ctx, FR_ERR_CHECKPOINT,
+            "%s: a prefix of %lld slots leaves no room in the base's context "
+            "of %lld; use the model it was made for",
+            reference, (long long)task->length, (long long)arch->context_length);
+    }
     if (task->base_layers == arch->n_layers && task->n_kv_heads == arch->n_kv_heads &&
         task->head_dim == arch->head_dim) {
         return FR_OK;

@@ -21,7 +21,8 @@ void fr_prefix_file_split(char *reference, const char **task);
 FR_MUST_CHECK fr_status fr_prefix_file_open(fr_ctx *ctx, const char *reference,
                                             fr_checkpoint **out, int64_t *index);
 
-/** FR_ERR_CHECKPOINT unless the task's prefix was made for a base of as many layers, with its heads and head width. */
+/** FR_ERR_CHECKPOINT unless the task's prefix was made for a base of as many layers, with its heads and head width,
+ * and fits into its context. */
 FR_MUST_CHECK fr_status fr_prefix_file_check(fr_ctx *ctx, const char *reference,
                                              const fr_checkpoint_task *task,
                                              const fr_arch *arch);

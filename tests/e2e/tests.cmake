@@ -22,3 +22,5 @@ fr_script_test(e2e launch_build_debdesc ${CMAKE_CURRENT_SOURCE_DIR}/e2e/launch_b
 fr_script_test(e2e reparam ${CMAKE_CURRENT_SOURCE_DIR}/e2e/reparam.sh)
 fr_script_test(e2e readme ${CMAKE_CURRENT_SOURCE_DIR}/e2e/readme.sh)
 fr_script_test(e2e layers ${CMAKE_CURRENT_SOURCE_DIR}/e2e/layers.sh)
+fr_script_test(e2e hostile_files ${CMAKE_CURRENT_SOURCE_DIR}/e2e/hostile_files.sh)
+fr_script_test(e2e convert ${CMAKE_CURRENT_SOURCE_DIR}/e2e/convert.sh)

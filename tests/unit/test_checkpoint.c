@@ -91,15 +91,76 @@ static void config_of_a_megabyte_round_trips(void)
     fr_checkpoint_destroy(&checkpoint);
 }
 
-static void values_that_are_no_numbers_keep_their_bits(void)
+/* Odd numbers keep their bits; what is none is not written, and the message says where it is. */
+static void numbers_keep_their_bits_and_others_are_refused(void)
 {
-    static const uint32_t BITS[] = {0x7fc00000, 0x7fa00001, 0xffc12345, 0x7f800000,
-                                    0xff800000, 0x80000000, 0x00000001};
-    fr_checkpoint *checkpoint = fr_fixture_checkpoint(1, true, 3);
-    memcpy(checkpoint->tasks[0].state.v, BITS, sizeof BITS);
-    memcpy(checkpoint->tasks[0].state.s_k, BITS, sizeof BITS);
-    checkpoint->tasks[0].last_loss = (double)NAN;
+    static const uint32_t ODD[] = {0x80000000, 0x00000001, 0x7f7fffff, 0xff7fffff};
+    static const uint32_t BAD[] = {0x7fc00000, 0x7fa00001, 0xffc12345, 0x7f800000,
+                                   0xff800000};
+    char path[PATH_BYTES];
+    fr_checkpoint *checkpoint = fr_fixture_checkpoint(2, true, 3);
+    fr_fixture_add_mlp(&checkpoint->tasks[1]);
+    fr_fixture_path(fr_test_folder(), "a.h5", path);
+    memcpy(checkpoint->tasks[0].state.v, ODD, sizeof ODD);
+    checkpoint->tasks[0].last_loss = -0.0;
+    checkpoint->tasks[0].best_loss = 4.9406564584124654e-324;
     round_trip(checkpoint);
+    float *places[] = {checkpoint->tasks[0].state.k + FR_FIXTURE_FLOATS + 5,
+                       checkpoint->tasks[0].state.s_v,
+                       checkpoint->tasks[1].mlp.arrays[FR_MLP_ARRAYS - 1] + 4};
+    const char *names[] = {"element 5 of /tasks/alpha/layers/1/k is",
+                           "element 0 of /tasks/alpha/layers/0/s_v is",
+                           "element 4 of /tasks/beta/shared/s_b1 is"};
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        float good = *places[i];
+        for (size_t b = 0; b < sizeof BAD / sizeof BAD[0]; b++) {
+            memcpy(places[i], &BAD[b], sizeof *places[i]);
+            FR_ASSERT_FAILS(fr_checkpoint_write(fr_test_ctx(), path, checkpoint),
+                            FR_ERR_NUMERIC, names[i]);
+        }
+        *places[i] = good;
+    }
+    round_trip(checkpoint);
+    fr_checkpoint_destroy(&checkpoint);
+}
+
+/* What a reader refuses is not written. */
+static void numbers_beyond_the_limits_are_not_written(void)
+{
+    char path[PATH_BYTES];
+    fr_checkpoint *checkpoint = fr_fixture_checkpoint(1, true, 3);
+    fr_checkpoint_task *task = &checkpoint->tasks[0];
+    fr_fixture_path(fr_test_folder(), "a.h5", path);
+    task->cursor = INT64_C(1) << 53;
+    round_trip(checkpoint);
+    task->cursor++;
+    FR_ASSERT_FAILS(fr_checkpoint_write(fr_test_ctx(), path, checkpoint), FR_ERR_ARG,
+                    "task alpha cannot be stored: cursor is 9007199254740993, must be "
+                    "0 to 9007199254740992");
+    task->cursor = 0;
+    task->last_loss = (double)NAN;
+    FR_ASSERT_FAILS(fr_checkpoint_write(fr_test_ctx(), path, checkpoint), FR_ERR_ARG,
+                    "last_loss is nan");
+    task->last_loss = 0;
+    task->first_layer = 7;
+    FR_ASSERT_FAILS(fr_checkpoint_write(fr_test_ctx(), path, checkpoint),
+                    FR_ERR_CHECKPOINT, "claims 2 layers from 7 on, of 3");
+    fr_checkpoint_destroy(&checkpoint);
+}
+
+static void text_longer_than_a_line_is_not_written(void)
+{
+    enum { BYTES = 12 << 20 }; /* six bytes each in the index */
+    char path[PATH_BYTES];
+    fr_checkpoint *checkpoint = fr_fixture_checkpoint(1, false, 3);
+    fr_fixture_path(fr_test_folder(), "a.h5", path);
+    free(checkpoint->config);
+    checkpoint->config = malloc(BYTES + 1);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(checkpoint->config);
+    memset(checkpoint->config, 1, BYTES);
+    checkpoint->config[BYTES] = '\0';
+    FR_ASSERT_FAILS(fr_checkpoint_write(fr_test_ctx(), path, checkpoint), FR_ERR_ARG,
+                    "too much to tell for a file");
     fr_checkpoint_destroy(&checkpoint);
 }
 
@@ -141,7 +202,7 @@ static void same_content_gives_the_same_bytes(void)
     (void)nanosleep(&pause, NULL);
     write_and_read_bytes(b, "second-name.h5", &bytes[1], &n[1]);
     CU_ASSERT_EQUAL_FATAL(n[0], n[1]);
-    CU_ASSERT_TRUE(n[0] > FR_H5_USER_BLOCK);
+    CU_ASSERT_TRUE(n[0] > FR_HEADER_BYTES);
     fr_assert_same_bytes("file", bytes[0], bytes[1], n[0]);
     free(bytes[0]);
     free(bytes[1]);
@@ -149,21 +210,24 @@ static void same_content_gives_the_same_bytes(void)
     fr_checkpoint_destroy(&b);
 }
 
-static void user_block_shows_the_digest_as_text(void)
+static void header_shows_the_digest_as_text(void)
 {
     char *bytes = NULL;
     size_t n = 0;
     uint8_t digest[FR_DIGEST_BYTES];
     char hex[FR_DIGEST_HEX];
-    char wanted[FR_H5_USER_BLOCK] = "";
+    char wanted[FR_HEADER_BYTES] = "";
     fr_checkpoint *checkpoint = fr_fixture_checkpoint(1, true, 5);
     write_and_read_bytes(checkpoint, "a.h5", &bytes, &n);
-    CU_ASSERT_TRUE_FATAL(n > FR_H5_USER_BLOCK);
-    FR_ASSERT_OK(fr_digest_of(fr_test_ctx(), bytes + FR_H5_USER_BLOCK,
-                              n - FR_H5_USER_BLOCK, digest));
+    CU_ASSERT_TRUE_FATAL(n > FR_HEADER_BYTES);
+    FR_ASSERT_OK(fr_digest_of(fr_test_ctx(), bytes + FR_HEADER_BYTES,
+                              n - FR_HEADER_BYTES, digest));
     fr_digest_hex(digest, hex);
-    (void)snprintf(wanted, sizeof wanted, "Forerun checkpoint\nsha256 %s\n", hex);
-    fr_assert_same_bytes("user block", bytes, wanted, sizeof wanted);
+    (void)snprintf(wanted, sizeof wanted,
+                   "Forerun checkpoint 2.0\nsha256 %s\nindex %zu\nblock 4096\n", hex,
+                   strlen(bytes + FR_HEADER_BYTES));
+    fr_assert_same_bytes("header", bytes, wanted, sizeof wanted);
+    fr_assert_same_bytes("HDF5", bytes + 4096, "\x89HDF\r\n\x1a\n", 8);
     free(bytes);
     fr_checkpoint_destroy(&checkpoint);
 }
@@ -299,9 +363,11 @@ static const fr_case CASES[] = {
     FR_CASE(mlp_for_another_prefix_is_not_written),
     FR_CASE(file_without_texts_round_trips),
     FR_CASE(config_of_a_megabyte_round_trips),
-    FR_CASE(values_that_are_no_numbers_keep_their_bits),
+    FR_CASE(numbers_keep_their_bits_and_others_are_refused),
+    FR_CASE(numbers_beyond_the_limits_are_not_written),
+    FR_CASE(text_longer_than_a_line_is_not_written),
     FR_CASE(same_content_gives_the_same_bytes),
-    FR_CASE(user_block_shows_the_digest_as_text),
+    FR_CASE(header_shows_the_digest_as_text),
     FR_CASE(name_that_is_no_single_path_part_is_refused),
     FR_CASE(two_tasks_of_one_name_are_refused),
     FR_CASE(impossible_sizes_are_refused),

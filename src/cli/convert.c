@@ -1,0 +1,294 @@
+#define _GNU_SOURCE /* prctl, pipe2 */
+#include "cli/convert.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/* What the reading process may take, by the size of the file. */
+typedef struct limits {
+    rlim_t memory;    /* bytes of addresses, what the process has already included */
+    rlim_t processor; /* seconds */
+    int64_t wait;     /* seconds until it is ended */
+    size_t answer;    /* bytes that it may hand over */
+} limits;
+
+enum { MIB = 1 << 20, MIB_A_SECOND = 32, MESSAGE_BYTES = 1024 };
+
+static limits limits_for(size_t bytes)
+{
+    rlim_t pages = 0;
+    FILE *statm = fopen("/proc/self/statm", "r");
+    unsigned long long read = 0;
+    if (statm != NULL) {
+        pages = fscanf(statm, "%llu", &read) == 1 ? (rlim_t)read : 0;
+        (void)fclose(statm);
+    }
+    rlim_t seconds = 2 + bytes / ((size_t)MIB_A_SECOND * MIB);
+    /* the library's copy, the arrays, the new image while it grows, with room to spare */
+    return (limits){.memory = pages * (rlim_t)sysconf(_SC_PAGESIZE) + 8 * bytes +
+                              (rlim_t)192 * MIB,
+                    .processor = seconds,
+                    .wait = 30 + 10 * (int64_t)seconds,
+                    .answer = 3 * bytes + (size_t)64 * MIB};
+}
+
+/* ---- the reading process ------------------------------------------------------------------------ */
+
+/* The first byte is the status, then come the new file or the message. */
+static void hand_over(int pipe, fr_status status, const void *data, size_t bytes)
+{
+    const uint8_t code = (uint8_t)status;
+    const uint8_t *next = data;
+    ssize_t written = write(pipe, &code, 1);
+    while (written > 0 && bytes > 0) {
+        written = write(pipe, next, bytes);
+        next += written > 0 ? written : 0;
+        bytes -= written > 0 ? (size_t)written : 0;
+    }
+    _exit(written > 0 ? 0 : 1);
+}
+
+static void set_limit(int resource, rlim_t value)
+{
+    struct rlimit limit = {value, value};
+    (void)setrlimit((__rlimit_resource_t)resource, &limit);
+}
+
+/* The C library says on standard error why it ends a process: nobody wants to read that. */
+static void confine(const limits *most)
+{
+    int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    (void)dup2(nowhere, STDERR_FILENO);
+    (void)dup2(nowhere, STDOUT_FILENO);
+    set_limit(RLIMIT_CORE, 0);
+    set_limit(RLIMIT_CPU, most->processor);
+    set_limit(RLIMIT_AS, most->memory);
+    set_limit(RLIMIT_FSIZE, 0); /* it writes to the pipe alone */
+}
+
+static _Noreturn void read_old(fr_ctx *ctx, const char *path, const fr_map *map,
+                               const char *new_path, int pipe)
+{
+    fr_checkpoint *checkpoint = NULL;
+    uint8_t *image = NULL;
+    size_t bytes = 0;
+    fr_status status =
+        fr_checkpoint_parse_format1(ctx, path, map->data, map->bytes, &checkpoint);
+    if (status == FR_OK) {
+        status = fr_checkpoint_image(ctx, new_path, checkpoint, &image, &bytes);
+    }
+    if (status == FR_OK) {
+        hand_over(pipe, status, image, bytes);
+    }
+    hand_over(pipe, status, fr_ctx_error(ctx), strlen(fr_ctx_error(ctx)));
+    _exit(1);
+}
+
+/* ---- the process that waits --------------------------------------------------------------------- */
+
+/* What the reading process handed over. */
+typedef struct answer {
+    uint8_t *data;
+    size_t bytes;
+    size_t capacity;
+} answer;
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static fr_status fail_reader(fr_ctx *ctx, const char *path, const char *what)
+{
+    return FR_FAIL(ctx, FR_ERR_CHECKPOINT,
+                   "%s: the process that read it with the HDF5 library %s: the file is "
+                   "damaged or hostile; restore it or use another one",
+                   path, what);
+}
+
+/* A piece of what comes; false at the end. */
+static fr_status take_piece(fr_ctx *ctx, int pipe, answer *out, bool *more)
+{
+    enum { LEAST = 64 << 10 };
+    if (out->capacity - out->bytes < LEAST) {
+        size_t capacity = 2 * out->capacity + LEAST;
+        uint8_t *data = realloc(out->data, capacity);
+        FR_TRY(fr_check_memory(ctx, data != NULL, capacity));
+        out->data = data;
+        out->capacity = capacity;
+    }
+    ssize_t got = read(pipe, out->data + out->bytes, out->capacity - out->bytes);
+    *more = got > 0 || (got < 0 && errno == EINTR);
+    out->bytes += got > 0 ? (size_t)got : 0;
+    return FR_OK;
+}
+
+static fr_status take_answer(fr_ctx *ctx, const char *path, int pipe,
+                             const limits *most, answer *out)
+{
+    int64_t end = now_ms() + most->wait * 1000;
+    bool more = true;
+    while (more) {
+        struct pollfd ready = {.fd = pipe, .events = POLLIN};
+        int64_t left = end - now_ms();
+        if (left <= 0) {
+            return fail_reader(ctx, path, "did not come back and was ended");
+        }
+        if (poll(&ready, 1, (int)left) > 0) {
+            FR_TRY(take_piece(ctx, pipe, out, &more));
+        }
+        if (out->bytes > most->answer) {
+            return fail_reader(ctx, path, "made far too much of it");
+        }
+    }
+    return FR_OK;
+}
+
+static fr_status check_end(fr_ctx *ctx, const char *path, int state, const answer *got)
+{
+    char what[64];
+    if (WIFSIGNALED(state) && WTERMSIG(state) == SIGXCPU) {
+        return fail_reader(ctx, path, "took too much processor time and was ended");
+    }
+    if (WIFSIGNALED(state)) {
+        (void)snprintf(what, sizeof what, "crashed (signal %d)", WTERMSIG(state));
+        return fail_reader(ctx, path, what);
+    }
+    return WIFEXITED(state) && WEXITSTATUS(state) == 0 && got->bytes > 0
+               ? FR_OK
+               : fail_reader(ctx, path, "failed");
+}
+
+/* A failure that the reading process reports: its words are printed without what a terminal would obey. */
+static fr_status repeat_failure(fr_ctx *ctx, const char *path, const answer *got)
+{
+    char message[MESSAGE_BYTES];
+    size_t bytes =
+        got->bytes - 1 < sizeof message ? got->bytes - 1 : sizeof message - 1;
+    fr_status status = (fr_status)got->data[0];
+    memcpy(message, got->data + 1, bytes);
+    message[bytes] = '\0';
+    for (size_t i = 0; i < bytes; i++) {
+        message[i] =
+            (unsigned char)message[i] < ' ' || message[i] == 0x7f ? '?' : message[i];
+    }
+    bool known = status == FR_ERR_CHECKPOINT || status == FR_ERR_NUMERIC;
+    if (status == FR_ERR_NO_MEMORY) {
+        return fail_reader(ctx, path, "needed more memory than such a file can need");
+    }
+    return bytes > 0 ? FR_FAIL(ctx, known ? status : FR_ERR_CHECKPOINT, "%s", message)
+                     : fail_reader(ctx, path, "failed without a word");
+}
+
+/* The new file's bytes are read like any other's before they get a name. */
+static fr_status keep_new(fr_ctx *ctx, const char *path, const char *new_path,
+                          const answer *got, int64_t *n_tasks)
+{
+    fr_checkpoint *checkpoint = NULL;
+    if (got->data[0] != FR_OK) {
+        return repeat_failure(ctx, path, got);
+    }
+    FR_TRY(
+        fr_checkpoint_parse(ctx, new_path, got->data + 1, got->bytes - 1, &checkpoint));
+    *n_tasks = checkpoint->n_tasks;
+    fr_checkpoint_destroy(&checkpoint);
+    return fr_file_replace(ctx, new_path, got->data + 1, got->bytes - 1);
+}
+
+static fr_status run_reader(fr_ctx *ctx, const char *path, const fr_map *map,
+                            const char *new_path, answer *out)
+{
+    const limits most = limits_for(map->bytes);
+    int pipe[2];
+    int state = 0;
+    if (pipe2(pipe, O_CLOEXEC) != 0) {
+        return FR_FAIL(ctx, FR_ERR_IO, "cannot make a pipe: %s", strerror(errno));
+    }
+    pid_t process = fork();
+    if (process == 0) {
+        (void)close(pipe[0]);
+        confine(&most);
+        read_old(ctx, path, map, new_path, pipe[1]);
+    }
+    (void)close(pipe[1]);
+    fr_status status =
+        process > 0
+            ? take_answer(ctx, path, pipe[0], &most, out)
+            : FR_FAIL(ctx, FR_ERR_IO, "cannot start a process: %s", strerror(errno));
+    (void)close(pipe[0]);
+    if (process > 0) {
+        if (status != FR_OK) {
+            (void)kill(process, SIGKILL);
+        }
+        while (waitpid(process, &state, 0) < 0 && errno == EINTR) {
+        }
+    }
+    return status == FR_OK ? check_end(ctx, path, state, out) : status;
+}
+
+static fr_status check_new(fr_ctx *ctx, const char *new_path)
+{
+    struct stat info;
+    if (lstat(new_path, &info) != 0 && errno == ENOENT) {
+        return FR_OK;
+    }
+    return FR_FAIL(ctx, FR_ERR_ARG, "%s is there already; choose another name",
+                   new_path);
+}
+
+/* Format 1 says so itself, and so does a file that needs nothing. */
+static fr_status check_old(fr_ctx *ctx, const char *path, const fr_map *map)
+{
+    static const char TITLE[] = "Forerun checkpoint ";
+    if (map->bytes >= sizeof TITLE - 1 &&
+        memcmp(map->data, TITLE, sizeof TITLE - 1) == 0) {
+        return FR_FAIL(ctx, FR_ERR_ARG,
+                       "%s is not of format 1: there is nothing to convert; use it as "
+                       "it is",
+                       path);
+    }
+    return FR_OK;
+}
+
+fr_status fr_convert(fr_ctx *ctx, const char *old_path, const char *new_path,
+                     int64_t *n_tasks)
+{
+    fr_map map;
+    answer got = {NULL, 0, 0};
+    *n_tasks = 0;
+    FR_TRY(check_new(ctx, new_path));
+    fr_status status = fr_map_open(ctx, old_path, &map);
+    if (status != FR_OK) {
+        char reason[MESSAGE_BYTES];
+        (void)snprintf(reason, sizeof reason, "%s", fr_ctx_error(ctx));
+        fr_ctx_clear_error(ctx);
+        return FR_FAIL(ctx, FR_ERR_CHECKPOINT, "%s", reason);
+    }
+    status = check_old(ctx, old_path, &map);
+    if (status == FR_OK) {
+        status = run_reader(ctx, old_path, &map, new_path, &got);
+    }
+    if (status == FR_OK) {
+        status = keep_new(ctx, old_path, new_path, &got, n_tasks);
+    }
+    free(got.data);
+    fr_map_close(&map);
+    return status;
+}

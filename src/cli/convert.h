@@ -1,0 +1,23 @@
+/*
+ * convert.h - a file of format 1 as one of this version.
+ *
+ * Layer L5; uses checkpoint. Format 1 can be read only with the HDF5 library, which crashes on hostile files, or
+ * never comes back from them. So a process of its own reads, with limits on memory, processor time and waiting; it hands
+ * over the bytes of a new file, and they are believed as little as those of any other file.
+ */
+#ifndef FR_CLI_CONVERT_H
+#define FR_CLI_CONVERT_H
+
+#include "train/checkpoint.h"
+
+/**
+ * Make `new_path`, which must not be there, from `old_path`. Starts a process: not from one that has threads.
+ * @param[out] n_tasks  that the file holds
+ * @return FR_OK; FR_ERR_ARG (new_path is there, or old_path has this format already); FR_ERR_CHECKPOINT (missing, not
+ *         ours, damaged, or such that its reader crashed or met a limit); FR_ERR_NUMERIC (a number of an array is not
+ *         finite); FR_ERR_IO. new_path is there only after FR_OK, and then it is whole.
+ */
+FR_MUST_CHECK fr_status fr_convert(fr_ctx *ctx, const char *old_path,
+                                   const char *new_path, int64_t *n_tasks);
+
+#endif
