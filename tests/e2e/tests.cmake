@@ -21,3 +21,5 @@ fr_script_test(e2e launch_fetch_model ${CMAKE_CURRENT_SOURCE_DIR}/e2e/launch_fet
 fr_script_test(e2e launch_build_debdesc ${CMAKE_CURRENT_SOURCE_DIR}/e2e/launch_build_debdesc.sh)
 fr_script_test(e2e reparam ${CMAKE_CURRENT_SOURCE_DIR}/e2e/reparam.sh)
 fr_script_test(e2e layers ${CMAKE_CURRENT_SOURCE_DIR}/e2e/layers.sh)
+fr_script_test(e2e outside_ids ${CMAKE_CURRENT_SOURCE_DIR}/e2e/outside_ids.sh)
+fr_script_test(e2e nonfinite ${CMAKE_CURRENT_SOURCE_DIR}/e2e/nonfinite.sh)
