@@ -1,6 +1,7 @@
 #define _DEFAULT_SOURCE /* madvise */
 #include "base/mem.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -53,4 +54,14 @@ fr_status fr_copy_string(fr_ctx *ctx, const char *text, char **out)
     FR_TRY(fr_check_memory(ctx, *out != NULL, bytes));
     memcpy(*out, text, bytes);
     return FR_OK;
+}
+
+bool fr_all_finite(const float *values, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        if (!isfinite(values[i])) {
+            return false;
+        }
+    }
+    return true;
 }

@@ -1,5 +1,5 @@
 /*
- * mem.h - checked, zeroed, 64-byte aligned allocation.
+ * mem.h - checked, zeroed, 64-byte aligned allocation, and checks of what lies in it.
  *
  * Layer L0. Everything allocated here is released with free().
  */
@@ -26,6 +26,9 @@ FR_MUST_CHECK fr_status fr_alloc_large(fr_ctx *ctx, int64_t bytes, void *out);
 
 /** Copy a string; FR_ERR_NO_MEMORY on failure. */
 FR_MUST_CHECK fr_status fr_copy_string(fr_ctx *ctx, const char *text, char **out);
+
+/** Whether none of n numbers is infinite or NaN. */
+bool fr_all_finite(const float *values, int64_t n);
 
 /** *out = a * b; false if a factor is negative or the product exceeds INT64_MAX. */
 bool fr_mul_i64(int64_t a, int64_t b, int64_t *out);

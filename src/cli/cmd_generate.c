@@ -46,6 +46,7 @@ typedef struct generation {
     fr_inference inference;
     fr_generator *generator;
     json_t *rows;                         /* array of objects */
+    int64_t *lines;                       /* of each row in the file; NULL: --prompt */
     const fr_inference_prefix **prefixes; /* of each row */
     fr_generate_row *texts;               /* of each row */
     bool *ended;
@@ -86,10 +87,30 @@ static fr_status add_row(generation *g, json_t *row)
     return FR_OK;
 }
 
+static int64_t count_lines(const char *text, size_t bytes)
+{
+    const char *end = text + bytes;
+    int64_t n = 1;
+    for (const char *at = text; at < end; n++) {
+        const char *line_end = memchr(at, '\n', (size_t)(end - at));
+        at = line_end != NULL ? line_end + 1 : end;
+    }
+    return n;
+}
+
+static fr_place place_of(const generation *g, size_t i)
+{
+    static const fr_place PROMPT = {"--prompt", 0};
+    return g->lines == NULL
+               ? PROMPT
+               : (fr_place){fr_options_text(g->cli->options, "input"), g->lines[i]};
+}
+
 static fr_status read_lines(generation *g, const char *path, const char *text,
                             size_t bytes)
 {
     int64_t line = 0;
+    FR_TRY(fr_alloc(g->ctx, count_lines(text, bytes), sizeof *g->lines, &g->lines));
     while (bytes > 0) {
         const char *end = memchr(text, '\n', bytes);
         size_t length = end != NULL ? (size_t)(end - text) + 1 : bytes;
@@ -104,6 +125,7 @@ static fr_status read_lines(generation *g, const char *path, const char *text,
                 return FR_FAIL(g->ctx, FR_ERR_DATA, "%s:%lld: %s", path,
                                (long long)line, why);
             }
+            g->lines[json_array_size(g->rows)] = line;
             FR_TRY(add_row(g, row));
         }
         text += length;
@@ -142,16 +164,21 @@ static fr_status open_output(generation *g)
     return FR_OK;
 }
 
-static fr_status encode_ids(generation *g, const json_t *array, fr_ids *ids)
+static int64_t vocab_size(const generation *g)
 {
-    int64_t vocab = fr_weights_arch(g->inference.session.weights)->vocab_size;
+    return fr_weights_arch(g->inference.session.weights)->vocab_size;
+}
+
+static fr_status encode_ids(generation *g, fr_place place, const json_t *array,
+                            fr_ids *ids)
+{
     for (size_t i = 0; i < json_array_size(array); i++) {
         const json_t *item = json_array_get(array, i);
-        json_int_t id = json_is_integer(item) ? json_integer_value(item) : -1;
-        if (id < 0 || id >= vocab) {
-            return FR_FAIL(g->ctx, FR_ERR_DATA,
-                           "an id is no whole number within the vocabulary");
+        json_int_t id = json_integer_value(item);
+        if (!json_is_integer(item)) {
+            return FR_FAIL(g->ctx, FR_ERR_DATA, "an id is no whole number");
         }
+        FR_TRY(fr_vocabulary_check_id(g->ctx, place, id, vocab_size(g)));
         FR_TRY(fr_ids_add(g->ctx, ids, (int32_t)id));
     }
     return FR_OK;
@@ -202,14 +229,14 @@ static fr_status encode_text(generation *g, const fr_inference_prefix *prefix,
                                  prefix->special, ids);
 }
 
-static fr_status encode_row(generation *g, const fr_inference_prefix *prefix,
-                            const json_t *row, fr_ids *ids)
+static fr_status encode_row(generation *g, size_t i, const json_t *row, fr_ids *ids)
 {
+    const fr_inference_prefix *prefix = g->prefixes[i];
     const json_t *messages = json_object_get(row, "messages");
     const json_t *source_ids = json_object_get(row, "source_ids");
     const char *source = json_string_value(json_object_get(row, "source"));
     if (json_is_array(source_ids)) {
-        return encode_ids(g, source_ids, ids);
+        return encode_ids(g, place_of(g, i), source_ids, ids);
     }
     if (g->inference.session.tokenizer == NULL) {
         return FR_FAIL(g->ctx, FR_ERR_DATA,
@@ -260,12 +287,34 @@ static fr_status open_prefixes(generation *g)
     return FR_OK;
 }
 
+/* What reads a row knows no lines: put this one's before what it said. */
+static void add_place(const generation *g, fr_place place)
+{
+    enum { WHY_BYTES = 1024 };
+    char why[WHY_BYTES];
+    size_t length = strlen(place.name);
+    const char *said = fr_ctx_error(g->ctx);
+    if (place.line == 0 ||
+        (strncmp(said, place.name, length) == 0 && said[length] == ':')) {
+        return;
+    }
+    (void)snprintf(why, sizeof why, "%s", said);
+    fr_ctx_clear_error(g->ctx);
+    (void)FR_FAIL(g->ctx, FR_ERR_DATA, "%s:%lld: %s", place.name, (long long)place.line,
+                  why);
+}
+
 static fr_status encode_rows(generation *g)
 {
     for (size_t i = 0; i < json_array_size(g->rows); i++) {
-        g->texts[i].prefix = &g->prefixes[i]->view;
-        FR_TRY(encode_row(g, g->prefixes[i], json_array_get(g->rows, i),
-                          &g->texts[i].prompt));
+        fr_generate_row *text = &g->texts[i];
+        text->prefix = &g->prefixes[i]->view;
+        text->place = place_of(g, i);
+        fr_status status = encode_row(g, i, json_array_get(g->rows, i), &text->prompt);
+        if (status == FR_ERR_DATA) {
+            add_place(g, text->place);
+        }
+        FR_TRY(status);
     }
     return FR_OK;
 }
@@ -293,9 +342,12 @@ static fr_status write_row(generation *g, json_t *row, const fr_ids *ids)
                                    &text, &bytes));
     }
     if (fr_options_has(g->cli->options, "prompt")) {
-        (void)fprintf(g->output, "%s\n", text != NULL ? text : "");
+        bool good = bytes == 0 || fwrite(text, 1, bytes, g->output) == bytes;
+        good = fputc('\n', g->output) != EOF && good;
         free(text);
-        return FR_OK;
+        return good ? FR_OK
+                    : FR_FAIL(g->ctx, FR_ERR_IO, "cannot write the output: %s",
+                              strerror(errno));
     }
     json_t *generated = text != NULL ? json_stringn(text, bytes) : NULL;
     if (generated != NULL) {
@@ -386,6 +438,7 @@ static void finish(generation *g)
     free(g->texts);
     free(g->prefixes);
     free(g->ended);
+    free(g->lines);
     json_decref(g->rows);
     free(g->template_text);
 }

@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 #include "model/tokenizer.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,6 +54,15 @@ static fr_status tokenize_line(const fr_cli *cli, const fr_tokenizer *tokenizer,
     return status;
 }
 
+/* No more comes: a read that failed must not pass for the end. */
+static fr_status check_input(const fr_cli *cli)
+{
+    return feof(stdin) != 0
+               ? FR_OK
+               : FR_FAIL(cli->ctx, FR_ERR_IO, "cannot read standard input: %s",
+                         strerror(errno));
+}
+
 static fr_status tokenize_lines(const fr_cli *cli, const fr_tokenizer *tokenizer)
 {
     char *line = NULL;
@@ -61,6 +71,7 @@ static fr_status tokenize_lines(const fr_cli *cli, const fr_tokenizer *tokenizer
     for (int64_t number = 1; status == FR_OK; number++) {
         ssize_t bytes = getline(&line, &room, stdin);
         if (bytes < 0) {
+            status = check_input(cli);
             break;
         }
         if (bytes > 0 && line[0] != '\n') {
@@ -71,14 +82,33 @@ static fr_status tokenize_lines(const fr_cli *cli, const fr_tokenizer *tokenizer
     return status;
 }
 
+/* All of standard input, any bytes. */
+static fr_status read_all(const fr_cli *cli, char **text, size_t *bytes)
+{
+    enum { SMALLEST = 65536 };
+    size_t room = 0;
+    for (*bytes = 0;;) {
+        if (*bytes == room) {
+            room = room > 0 ? 2 * room : SMALLEST;
+            char *grown = realloc(*text, room);
+            FR_TRY(fr_check_memory(cli->ctx, grown != NULL, room));
+            *text = grown;
+        }
+        size_t n = fread(*text + *bytes, 1, room - *bytes, stdin);
+        *bytes += n;
+        if (n == 0) {
+            return check_input(cli);
+        }
+    }
+}
+
 static fr_status tokenize_all(const fr_cli *cli, const fr_tokenizer *tokenizer)
 {
     char *text = NULL;
-    size_t room = 0;
-    ssize_t bytes = getdelim(&text, &room, EOF, stdin);
-    fr_status status = FR_OK;
-    if (bytes > 0) {
-        status = print_ids(cli, tokenizer, text, (size_t)bytes, false);
+    size_t bytes = 0;
+    fr_status status = read_all(cli, &text, &bytes);
+    if (status == FR_OK && bytes > 0) {
+        status = print_ids(cli, tokenizer, text, bytes, false);
     }
     free(text);
     return status;

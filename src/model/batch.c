@@ -1,6 +1,7 @@
 #include "model/batch.h"
 
 #include "base/mem.h"
+#include "model/vocabulary.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,30 @@ void fr_batch_fini(fr_batch *batch)
     free(batch->target_reads_R);
     free(batch->target_ids_R);
     *batch = (fr_batch){0};
+}
+
+fr_status fr_batch_check(fr_ctx *ctx, const fr_batch *batch, int64_t vocab_size,
+                         int64_t max_position)
+{
+    static const fr_place TOKENS = {"a token of a batch", 0};
+    static const fr_place TARGETS = {"a target of a batch", 0};
+    FR_TRY(fr_vocabulary_check(ctx, TOKENS, batch->ids_T, batch->n_tokens, vocab_size));
+    for (int64_t t = 0; t < batch->n_tokens; t++) {
+        int32_t position = batch->positions_T[t];
+        if (position < 0 || position >= max_position) {
+            return FR_FAIL(ctx, FR_ERR_DATA,
+                           "a token of a batch stands at position %d; the stage was "
+                           "made for 0 to %lld",
+                           (int)position, (long long)max_position - 1);
+        }
+    }
+    for (int64_t r = 0; r < batch->n_targets; r++) {
+        int32_t id = batch->target_ids_R[r];
+        if (id != -1) {
+            FR_TRY(fr_vocabulary_check_id(ctx, TARGETS, id, vocab_size));
+        }
+    }
+    return FR_OK;
 }
 
 static int64_t target_rows(const fr_sequence *target)

@@ -50,6 +50,14 @@ typedef struct fr_batch {
 void fr_batch_clear(fr_batch *batch);
 void fr_batch_fini(fr_batch *batch);
 
+/**
+ * Check what a batch brings to a stage, before its memory is indexed by it: token ids (of targets too, where -1 is
+ * one not known) within the vocabulary, positions within 0 .. max_position - 1.
+ * @return FR_OK; FR_ERR_DATA
+ */
+FR_MUST_CHECK fr_status fr_batch_check(fr_ctx *ctx, const fr_batch *batch,
+                                       int64_t vocab_size, int64_t max_position);
+
 /** Rows that a unit takes: its source, and each target less its last token. */
 int64_t fr_unit_rows(const fr_sequence *source, const fr_sequence *targets,
                      int64_t n_targets);

@@ -1,6 +1,7 @@
 #include "model/bpe.h"
 
 #include "base/mem.h"
+#include "model/text_map.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,13 +10,13 @@ struct fr_bpe {
     fr_merge *merges; /* by rank */
     int32_t *ranks;   /* hash table over (left, right), open addressing; -1: free */
     uint64_t mask;
+    uint64_t seed;
 };
 
-/* Multiplication by 2^64 / golden ratio spreads the pair; its best bits are the high ones. */
 static uint64_t slot_of(const fr_bpe *bpe, int32_t left, int32_t right)
 {
     uint64_t pair = ((uint64_t)(uint32_t)left << 32) | (uint32_t)right;
-    return ((pair * 0x9E3779B97F4A7C15U) >> 32) & bpe->mask;
+    return fr_hash_word(bpe->seed, pair) & bpe->mask;
 }
 
 /* The table entry of a pair, or the free one where it belongs. */
@@ -41,6 +42,7 @@ static fr_status fill(fr_ctx *ctx, const char *path, const fr_merge *merges, int
         n_slots *= 2;
     }
     bpe->mask = (uint64_t)n_slots - 1;
+    bpe->seed = fr_hash_seed();
     FR_TRY(fr_alloc(ctx, n, sizeof *bpe->merges, &bpe->merges));
     FR_TRY(fr_alloc(ctx, n_slots, sizeof *bpe->ranks, &bpe->ranks));
     memset(bpe->ranks, 0xFF, (size_t)n_slots * sizeof *bpe->ranks);

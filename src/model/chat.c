@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Of the template's own system message: every row without one is tokenised with it. */
+enum { MOST_SYSTEM_BYTES = 65536 };
+
 /* One call of fr_chat_encode. */
 typedef struct dialogue {
     fr_ctx *ctx;
@@ -83,16 +86,20 @@ static fr_status add_turn(const dialogue *job, const fr_message *message, bool c
 
 static fr_status add_default_system(const dialogue *job)
 {
-    char *content = NULL;
-    FR_TRY(fr_template_default_system(
-        job->ctx, fr_tokenizer_chat_template(job->tokenizer), &content));
+    const char *content = fr_tokenizer_chat_frame(job->tokenizer)->default_system;
     if (content == NULL) {
         return FR_OK;
     }
+    size_t bytes = strlen(content);
+    if (bytes > MOST_SYSTEM_BYTES) {
+        return FR_FAIL(job->ctx, FR_ERR_UNSUPPORTED,
+                       "the system message that the model's chat template brings has "
+                       "%zu bytes, at most %d are supported; begin dialogues with a "
+                       "system message of their own",
+                       bytes, MOST_SYSTEM_BYTES);
+    }
     fr_message message = {"system", content};
-    fr_status status = add_turn(job, &message, false);
-    free(content);
-    return status;
+    return add_turn(job, &message, false);
 }
 
 static fr_status add_all(const dialogue *job, const fr_message *messages, int64_t n,
@@ -139,9 +146,7 @@ static fr_status check_messages(fr_ctx *ctx, const fr_message *messages, int64_t
 
 int32_t fr_chat_end_token(const fr_tokenizer *tokenizer)
 {
-    return fr_template_is_chatml(fr_tokenizer_chat_template(tokenizer))
-               ? fr_tokenizer_special(tokenizer, FR_CHATML_END)
-               : -1;
+    return fr_tokenizer_chat_frame(tokenizer)->end;
 }
 
 fr_status fr_chat_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
@@ -154,7 +159,7 @@ fr_status fr_chat_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
     int64_t n_before = ids->count;
     dialogue job = {ctx,
                     tokenizer,
-                    fr_tokenizer_special(tokenizer, FR_CHATML_START),
+                    fr_tokenizer_chat_frame(tokenizer)->start,
                     fr_chat_end_token(tokenizer),
                     special_in_content,
                     ids,

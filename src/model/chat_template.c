@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* memmem, memrchr */
 #include "model/chat_template.h"
 
 #include "base/mem.h"
@@ -8,12 +9,6 @@
 
 /* Stands in the written text for what only running the template can tell. */
 enum { UNKNOWN = '\x01' };
-
-bool fr_template_is_chatml(const char *text)
-{
-    return text != NULL && strstr(text, FR_CHATML_START) != NULL &&
-           strstr(text, FR_CHATML_END) != NULL;
-}
 
 /* What a template writes, all branches one after the other. */
 typedef struct writer {
@@ -120,36 +115,42 @@ static void write_all(writer *w)
     put(w, '\0');
 }
 
-/* The first constant system message in what is written; it is cut out in place. */
+/* The first constant system message in what is written; it is cut out in place. Each end marker is looked at once, with
+ * the openings between the one before it, or what is not constant, and it. */
 static char *find_system(char *written)
 {
     static const char OPENING[] = FR_CHATML_START "system\n";
     char *from = written;
-    while ((from = strstr(from, OPENING)) != NULL) {
-        from += sizeof OPENING - 1;
-        char *end = strstr(from, FR_CHATML_END);
-        if (end != NULL && memchr(from, UNKNOWN, (size_t)(end - from)) == NULL) {
+    for (char *end; (end = strstr(from, FR_CHATML_END)) != NULL;
+         from = end + sizeof FR_CHATML_END - 1) {
+        char *unknown = memrchr(from, UNKNOWN, (size_t)(end - from));
+        from = unknown != NULL ? unknown + 1 : from;
+        char *opening = memmem(from, (size_t)(end - from), OPENING, sizeof OPENING - 1);
+        if (opening != NULL) {
             *end = '\0';
-            return from;
+            return opening + sizeof OPENING - 1;
         }
     }
     return NULL;
 }
 
-fr_status fr_template_default_system(fr_ctx *ctx, const char *text, char **out)
+static fr_status find_default_system(fr_ctx *ctx, const char *text, char **out)
 {
-    size_t room = strlen(text) + 1;
-    *out = NULL;
     char *written = NULL;
-    FR_TRY(fr_alloc(ctx, (int64_t)room, 1, &written));
+    FR_TRY(fr_alloc(ctx, (int64_t)strlen(text) + 1, 1, &written));
     writer w = {text, written, 0};
     write_all(&w);
     char *found = find_system(written);
-    if (found == NULL) {
-        free(written);
-        return FR_OK;
-    }
-    memmove(written, found, strlen(found) + 1);
-    *out = written;
-    return FR_OK;
+    fr_status status = found != NULL ? fr_copy_string(ctx, found, out) : FR_OK;
+    free(written);
+    return status;
+}
+
+fr_status fr_template_read(fr_ctx *ctx, const char *text, fr_chat_frame *out)
+{
+    *out = (fr_chat_frame){.start = -1, .end = -1};
+    out->is_chatml = text != NULL && strstr(text, FR_CHATML_START) != NULL &&
+                     strstr(text, FR_CHATML_END) != NULL;
+    return out->is_chatml ? find_default_system(ctx, text, &out->default_system)
+                          : FR_OK;
 }

@@ -8,18 +8,27 @@
 
 #include "base/ctx.h"
 
+#include <stdint.h>
+
 #define FR_CHATML_START "<|im_start|>"
 #define FR_CHATML_END "<|im_end|>"
 
-/** Whether the template's turns are ChatML's: it writes both markers. `text` may be NULL. */
-bool fr_template_is_chatml(const char *text);
+/** What dialogues need to know of a template. */
+typedef struct fr_chat_frame {
+    bool is_chatml; /* its turns are ChatML's: it writes both markers */
+    int32_t
+        start; /* ids of the markers, -1: no such special token (set by the tokenizer) */
+    int32_t end;
+    char *default_system; /* owned; NULL: none */
+} fr_chat_frame;
 
 /**
- * The system message that a ChatML template writes when a dialogue brings none: the first text that it
- * writes between "<|im_start|>system\n" and "<|im_end|>" of constant parts alone.
- * @param[out] out  caller frees; NULL if the template has none
+ * Read a template once, in time linear in its length. The default system message is what a ChatML template writes when a
+ * dialogue brings none: the first text that it writes between "<|im_start|>system\n" and "<|im_end|>" of constant
+ * parts alone.
+ * @param text  may be NULL: no template
  */
-FR_MUST_CHECK fr_status fr_template_default_system(fr_ctx *ctx, const char *text,
-                                                   char **out);
+FR_MUST_CHECK fr_status fr_template_read(fr_ctx *ctx, const char *text,
+                                         fr_chat_frame *out);
 
 #endif

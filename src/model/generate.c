@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -83,9 +84,30 @@ static int64_t most_new(const generation *c, const fr_generate_row *row)
     return c->params->max_new_tokens < room ? c->params->max_new_tokens : room;
 }
 
+enum { PLACE_BYTES = 300 };
+
+/* "FILE:LINE", "--prompt" or "row 3". */
+static const char *name_row(const generation *c, int64_t index, char out[PLACE_BYTES])
+{
+    fr_place from = c->rows[index].place;
+    if (from.name == NULL) {
+        (void)snprintf(out, PLACE_BYTES, "row %lld", (long long)index + 1);
+    } else if (from.line > 0) {
+        (void)snprintf(out, PLACE_BYTES, "%.250s:%lld", from.name,
+                       (long long)from.line);
+    } else {
+        (void)snprintf(out, PLACE_BYTES, "%.250s", from.name);
+    }
+    return out;
+}
+
 static fr_status check_row(const generation *c, int64_t index)
 {
+    char name[PLACE_BYTES];
     const fr_generate_row *row = &c->rows[index];
+    fr_place from = {name_row(c, index, name), 0};
+    FR_TRY(fr_vocabulary_check(c->g->ctx, from, row->prompt.data, row->prompt.count,
+                               fr_stage_arch(c->g->stage)->vocab_size));
     if (row->prompt.count < 1) {
         return FR_FAIL(c->g->ctx, FR_ERR_DATA,
                        "row %lld: the prompt is empty; give at least one token",
@@ -242,6 +264,14 @@ static fr_status go_on(generation *c, place *p, int32_t id, bool *has_ended)
 {
     const fr_generate_params *params = c->params;
     fr_generate_row *row = &c->rows[p->row];
+    if (id == FR_NO_TOKEN) {
+        char name[PLACE_BYTES];
+        return FR_FAIL(c->g->ctx, FR_ERR_NUMERIC,
+                       "%s: the logits after %lld tokens of prompt and %lld generated "
+                       "ones are not finite; look at the prefix and the model file",
+                       name_row(c, p->row, name), (long long)row->prompt.count,
+                       (long long)row->out.count);
+    }
     bool is_stop = id == params->stop[0] || id == params->stop[1];
     p->last = id;
     if (!is_stop) {

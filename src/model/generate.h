@@ -11,6 +11,7 @@
 #include "model/sample.h"
 #include "model/stage.h"
 #include "model/tokenizer.h"
+#include "model/vocabulary.h"
 
 typedef struct fr_generator fr_generator;
 
@@ -24,6 +25,7 @@ typedef struct fr_generate_row {
     const fr_stage_prefix *prefix; /* this stage's layers; length 0: none; borrowed */
     fr_ids prompt;                 /* at least one id */
     fr_ids out;                    /* ids after the prompt are appended; the caller's */
+    fr_place place; /* where it came from, for messages; name NULL: its number */
 } fr_generate_row;
 
 /** Where the time of a call went. */
@@ -50,8 +52,9 @@ typedef struct fr_generate_params {
 
 /**
  * Collective over the pipeline; prompts and results are the same on every rank.
- * @return FR_OK; FR_ERR_DATA (a prompt is empty or does not fit into the context: before anything is
- *         computed); what `done` returned on any rank; FR_ERR_COMM; ...
+ * @return FR_OK; FR_ERR_DATA (a prompt is empty, holds an id outside the vocabulary or does not fit into the context:
+ *         before anything is computed); FR_ERR_NUMERIC naming the row whose logits are not finite; what `done`
+ *         returned on any rank; FR_ERR_COMM; ...
  */
 FR_MUST_CHECK fr_status fr_generate(fr_generator *generator, fr_generate_row *rows,
                                     int64_t n_rows, const fr_generate_params *params);

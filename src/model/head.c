@@ -1,6 +1,7 @@
 #include "model/head.h"
 
 #include "base/mem.h"
+#include "model/vocabulary.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -50,8 +51,6 @@ fr_status fr_head_load(fr_ctx *ctx, const fr_weights *weights,
 {
     *out = (fr_head){.ctx = ctx, .vocabulary = *vocabulary};
     fr_status status = load_norm(ctx, weights, out);
-    if (status != FR_OK) {
-    }
     if (status != FR_OK) {
         fr_head_fini(out);
     }
@@ -115,6 +114,9 @@ fr_status fr_head_loss(const fr_layer_context *context, fr_head *head,
 {
     int64_t width = context->arch->d_model;
     int64_t chunk = fr_head_chunk(batch->n_targets);
+    fr_place place = {"a target of a batch", 0};
+    FR_TRY(fr_vocabulary_check(head->ctx, place, batch->target_ids_R, batch->n_targets,
+                               context->arch->vocab_size));
     FR_TRY(reserve(head, context->arch, chunk));
     for (int64_t first = 0; first < batch->n_targets; first += chunk) {
         int64_t n = fr_head_chunk(batch->n_targets - first);

@@ -36,6 +36,7 @@ void fr_head_fini(fr_head *head);
 /**
  * nll_R of the batch's targets from the hidden states x_SD of the rows that are read; with dx_SD not NULL also
  * adds d (sum of nll) / dx to it, target by target in their order.
+ * @return FR_OK; FR_ERR_DATA if a target's id is not known or outside the vocabulary; FR_ERR_NO_MEMORY
  */
 FR_MUST_CHECK fr_status fr_head_loss(const fr_layer_context *context, fr_head *head,
                                      const fr_batch *batch, const float *x_SD,

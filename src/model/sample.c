@@ -1,5 +1,7 @@
 #include "model/sample.h"
 
+#include "base/mem.h"
+
 #include <math.h>
 #include <stdlib.h>
 
@@ -49,6 +51,10 @@ static double weight(const fr_candidate *candidate, float highest, double temper
 int32_t fr_sample(const float *logits_V, int64_t vocab, const fr_sample_params *params,
                   double uniform, fr_candidate *scratch_V)
 {
+    /* With a NaN among them logits have no order, and nothing can be weighed against an infinite one. */
+    if (!fr_all_finite(logits_V, vocab)) {
+        return FR_NO_TOKEN;
+    }
     if (params->temperature <= 0.0) {
         return likeliest(logits_V, vocab);
     }

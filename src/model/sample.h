@@ -26,11 +26,16 @@ typedef struct fr_candidate {
     float logit;
 } fr_candidate;
 
+/** What fr_sample answers where nothing can be chosen: no token has this id. */
+enum { FR_NO_TOKEN = -1 };
+
 /**
  * @param uniform     in [0, 1): picks from the kept distribution
  * @param scratch_V   room for `vocab` candidates
+ * @return the token's id; FR_NO_TOKEN if a logit is not finite, whatever the options
  */
-int32_t fr_sample(const float *logits_V, int64_t vocab, const fr_sample_params *params,
-                  double uniform, fr_candidate *scratch_V);
+FR_MUST_CHECK int32_t fr_sample(const float *logits_V, int64_t vocab,
+                                const fr_sample_params *params, double uniform,
+                                fr_candidate *scratch_V);
 
 #endif

@@ -63,7 +63,8 @@ void fr_slot_destroy(fr_slot **slot);
 /** Bytes that this slot and the stage's scratch hold for n_tokens rows, by formula. */
 int64_t fr_slot_bytes(const fr_stage *stage, int64_t n_tokens, bool keep);
 
-/** Make room for a batch under this prefix (grows, never shrinks); call before input is written. */
+/** Check a batch (fr_batch_check: every stage comes to the same verdict, before a message) and make room for it under
+ * this prefix (grows, never shrinks); call before input is written. Also part of fr_stage_forward. */
 FR_MUST_CHECK fr_status fr_slot_prepare(fr_stage *stage, fr_slot *slot,
                                         const fr_batch *batch,
                                         const fr_stage_prefix *prefix);

@@ -145,6 +145,8 @@ fr_status fr_stage_reserve(fr_stage *stage, int64_t n_tokens, int64_t prefix_flo
 fr_status fr_slot_prepare(fr_stage *stage, fr_slot *slot, const fr_batch *batch,
                           const fr_stage_prefix *prefix)
 {
+    FR_TRY(
+        fr_batch_check(stage->ctx, batch, stage->arch.vocab_size, stage->max_position));
     int64_t n = batch->n_tokens;
     int64_t lowest = slot->keep ? fr_stage_lowest(stage, prefix) : stage->n_layers;
     FR_TRY(fr_stage_reserve(stage, n, 0));

@@ -18,7 +18,15 @@ typedef struct fr_text_slot {
 typedef struct fr_text_map {
     fr_text_slot *slots;
     uint64_t mask; /* slots - 1; slots are a power of two, at least twice the room */
+    uint64_t seed;
 } fr_text_map;
+
+/** A number that differs from call to call. Hash tables start from it: keys come from files, and a file that knew the
+ * hash could make all of its keys fall on one place. Nothing but places in a table may depend on it. */
+uint64_t fr_hash_seed(void);
+
+/** A word mixed with a seed: every bit of both counts for every bit of the result. */
+uint64_t fr_hash_word(uint64_t seed, uint64_t word);
 
 /** An empty map with room for `room` keys. */
 FR_MUST_CHECK fr_status fr_text_map_init(fr_ctx *ctx, fr_text_map *map, int64_t room);

@@ -43,8 +43,9 @@ void fr_tokenizer_close(fr_tokenizer **tokenizer)
     if (closed != NULL) {
         free(closed->tokens);
         free(closed->arena);
-        free(closed->specials);
+        fr_specials_destroy(&closed->specials);
         free(closed->chat_template);
+        free(closed->chat.default_system);
         fr_splitter_destroy(&closed->splitter);
         fr_bpe_destroy(&closed->bpe);
         free(closed);
@@ -83,26 +84,16 @@ bool fr_tokenizer_is_special(const fr_tokenizer *tokenizer, int32_t id)
            tokenizer->tokens[id].kind == FR_TOKEN_SPECIAL;
 }
 
-/* The longest special token that `text` (not empty) begins with, -1 if none. */
-static int32_t special_at(const fr_tokenizer *tokenizer, fr_text text)
-{
-    unsigned char first = (unsigned char)text.data[0];
-    for (int64_t i = tokenizer->first_special[first];
-         i < tokenizer->first_special[first + 1]; i++) {
-        const fr_token *token = &tokenizer->tokens[tokenizer->specials[i]];
-        if ((size_t)token->bytes <= text.bytes &&
-            memcmp(token->text, text.data, (size_t)token->bytes) == 0) {
-            return tokenizer->specials[i];
-        }
-    }
-    return -1;
-}
-
 int32_t fr_tokenizer_special(const fr_tokenizer *tokenizer, const char *text)
 {
     fr_text whole = {text, strlen(text)};
-    int32_t id = whole.bytes > 0 ? special_at(tokenizer, whole) : -1;
+    int32_t id = fr_specials_longest(tokenizer->specials, whole);
     return id >= 0 && (size_t)tokenizer->tokens[id].bytes == whole.bytes ? id : -1;
+}
+
+const fr_chat_frame *fr_tokenizer_chat_frame(const fr_tokenizer *tokenizer)
+{
+    return &tokenizer->chat;
 }
 
 /* One call of fr_tokenizer_encode. */
@@ -142,14 +133,13 @@ static fr_status encode_plain(encoding *job, fr_text text)
                            encode_piece, job);
 }
 
-/* Split at special tokens, the leftmost first and of those at one place the longest. */
-static fr_status encode_special(encoding *job, fr_text text)
+/* Split at the special tokens found: `found` has the longest one that begins at each byte, the leftmost counts. */
+static fr_status split_at(encoding *job, fr_text text, const int32_t *found)
 {
     size_t plain = 0; /* start of the text not yet encoded */
     size_t at = 0;
     while (at < text.bytes) {
-        fr_text rest = {text.data + at, text.bytes - at};
-        int32_t id = special_at(job->tokenizer, rest);
+        int32_t id = found[at];
         if (id < 0) {
             at++;
             continue;
@@ -160,6 +150,18 @@ static fr_status encode_special(encoding *job, fr_text text)
         plain = at;
     }
     return encode_plain(job, (fr_text){text.data + plain, at - plain});
+}
+
+static fr_status encode_special(encoding *job, fr_text text)
+{
+    int32_t *found = NULL;
+    if (!fr_specials_any(job->tokenizer->specials)) {
+        return encode_plain(job, text);
+    }
+    FR_TRY(fr_specials_find(job->ctx, job->tokenizer->specials, text, &found));
+    fr_status status = split_at(job, text, found);
+    free(found);
+    return status;
 }
 
 fr_status fr_tokenizer_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,

@@ -8,6 +8,7 @@
 
 #include "base/ctx.h"
 #include "base/digest.h"
+#include "model/chat_template.h"
 
 #include <stdint.h>
 
@@ -45,6 +46,9 @@ bool fr_tokenizer_is_special(const fr_tokenizer *tokenizer, int32_t id);
 
 /** The model's chat template text (Jinja) or NULL. */
 const char *fr_tokenizer_chat_template(const fr_tokenizer *tokenizer);
+
+/** What dialogues need of it, read when the tokenizer was opened. */
+const fr_chat_frame *fr_tokenizer_chat_frame(const fr_tokenizer *tokenizer);
 
 /** SHA-256 over everything that decides the ids: vocabulary, merges, rule, special tokens. */
 void fr_tokenizer_digest(const fr_tokenizer *tokenizer, uint8_t out[FR_DIGEST_BYTES]);

@@ -176,43 +176,41 @@ static fr_status build_merges(fr_ctx *ctx, const fr_token_draft *draft,
     return status;
 }
 
-/* Order of the special tokens: first byte, then the longest first, then the id. */
-static int compare_specials(const void *left, const void *right)
-{
-    const fr_token *a = *(const fr_token *const *)left;
-    const fr_token *b = *(const fr_token *const *)right;
-    unsigned char first_a = (unsigned char)a->text[0];
-    unsigned char first_b = (unsigned char)b->text[0];
-    if (first_a != first_b) {
-        return first_a < first_b ? -1 : 1;
-    }
-    if (a->bytes != b->bytes) {
-        return a->bytes > b->bytes ? -1 : 1;
-    }
-    return a < b ? -1 : a > b;
-}
-
 static fr_status build_specials(fr_ctx *ctx, fr_tokenizer *made)
 {
-    const fr_token **found = NULL;
-    FR_TRY(fr_alloc(ctx, made->n_tokens, sizeof(const fr_token *), &found));
-    for (int64_t i = 0; i < made->n_tokens; i++) {
-        if (made->tokens[i].kind == FR_TOKEN_SPECIAL) {
-            found[made->n_specials++] = &made->tokens[i];
+    fr_text *texts = NULL;
+    int32_t *ids = NULL;
+    int64_t n = 0;
+    fr_status status = fr_alloc(ctx, made->n_tokens, sizeof *texts, &texts);
+    if (status == FR_OK) {
+        status = fr_alloc(ctx, made->n_tokens, sizeof *ids, &ids);
+    }
+    for (int64_t i = 0; status == FR_OK && i < made->n_tokens; i++) {
+        const fr_token *token = &made->tokens[i];
+        if (token->kind == FR_TOKEN_SPECIAL) {
+            texts[n] = (fr_text){token->text, (size_t)token->bytes};
+            ids[n++] = (int32_t)i;
         }
     }
-    qsort(found, (size_t)made->n_specials, sizeof(const fr_token *), compare_specials);
-    fr_status status =
-        fr_alloc(ctx, made->n_specials, sizeof *made->specials, &made->specials);
-    for (int64_t i = 0; status == FR_OK && i < made->n_specials; i++) {
-        made->specials[i] = (int32_t)(found[i] - made->tokens);
-        made->first_special[(unsigned char)found[i]->text[0] + 1]++;
+    if (status == FR_OK) {
+        status = fr_specials_create(ctx, texts, ids, n, &made->specials);
     }
-    for (int byte = 0; byte < FR_N_BYTES; byte++) {
-        made->first_special[byte + 1] += made->first_special[byte];
-    }
-    free(found);
+    free(texts);
+    free(ids);
     return status;
+}
+
+/* A row of a dialogue takes it as it is: a template may be megabytes long, and rows are many. */
+static fr_status build_chat(fr_ctx *ctx, fr_token_draft *draft, fr_tokenizer *made)
+{
+    made->chat_template = draft->chat_template;
+    draft->chat_template = NULL;
+    FR_TRY(fr_template_read(ctx, made->chat_template, &made->chat));
+    if (made->chat.is_chatml) {
+        made->chat.start = fr_tokenizer_special(made, FR_CHATML_START);
+        made->chat.end = fr_tokenizer_special(made, FR_CHATML_END);
+    }
+    return FR_OK;
 }
 
 static fr_status take_id(fr_ctx *ctx, const fr_token_draft *draft, const char *name,
@@ -305,7 +303,7 @@ static fr_status build_digest(fr_ctx *ctx, const fr_token_draft *draft,
 
 fr_status fr_tokenizer_build(fr_ctx *ctx, fr_token_draft *draft, fr_tokenizer **out)
 {
-    fr_text_map map = {NULL, 0};
+    fr_text_map map = {0};
     fr_status status = fr_alloc(ctx, 1, sizeof **out, out);
     if (status != FR_OK) {
         return status;
@@ -322,8 +320,7 @@ fr_status fr_tokenizer_build(fr_ctx *ctx, fr_token_draft *draft, fr_tokenizer **
         (status = fr_splitter_create(ctx, draft->rule, &(*out)->splitter)) != FR_OK) {
         goto out;
     }
-    (*out)->chat_template = draft->chat_template;
-    draft->chat_template = NULL;
+    status = build_chat(ctx, draft, *out);
 out:
     fr_text_map_fini(&map);
     if (status != FR_OK) {

@@ -8,6 +8,7 @@
 #include "model/bpe.h"
 #include "model/gguf.h"
 #include "model/pretokenize.h"
+#include "model/special_tokens.h"
 #include "model/text_map.h"
 #include "model/tokenizer.h"
 
@@ -67,14 +68,13 @@ struct fr_tokenizer {
     fr_token *tokens;
     char *arena;
     int32_t byte_ids[FR_N_BYTES]; /* id of each byte's own token, -1: none */
-    int32_t *specials; /* ids, by first byte, of equals the longest text first */
-    int64_t n_specials;
-    int64_t first_special[FR_N_BYTES + 1]; /* where those with first byte b begin */
+    fr_specials *specials;
     fr_splitter *splitter;
     fr_bpe *bpe;
     int32_t eos;
     int32_t leading_bos;
     char *chat_template;
+    fr_chat_frame chat; /* what is read out of it, once */
     uint8_t digest[FR_DIGEST_BYTES];
 };
 

@@ -54,6 +54,7 @@ typedef struct fr_config_state {
     fr_key_lines lines;       /* keys of base and run */
     fr_key_lines *task_lines; /* [n_tasks] */
     fr_sweep sweep;
+    int64_t text_bytes; /* of all values so far; see fr_config_count_text */
 } fr_config_state;
 
 /** One value as it stands in YAML or after the '=' of --set. */
@@ -66,6 +67,16 @@ typedef struct fr_scalar {
 /** Read YAML into state->config and the lines; defaults are already there. */
 FR_MUST_CHECK fr_status fr_config_load(fr_config_state *state, const char *text,
                                        size_t bytes);
+/**
+ * Check text before libyaml sees it, and its events before they become a document: size, directives, anchors, nesting
+ * and nodes are bounded, because libyaml's time grows with the square of most of them and its memory with a hundred
+ * bytes a node. FR_ERR_CONFIG: a bound is passed, broken YAML, a second document.
+ */
+FR_MUST_CHECK fr_status fr_config_scan(const fr_config_state *state, const char *text,
+                                       size_t bytes);
+/** FR_ERR_CONFIG if the values that are kept take more than 64 MiB with these bytes: an alias repeats a text for a few
+ * bytes, a sweep for each task. */
+FR_MUST_CHECK fr_status fr_config_count_text(fr_config_state *state, size_t bytes);
 /** Apply one "a.b=c". */
 FR_MUST_CHECK fr_status fr_config_apply_set(fr_config_state *state, const char *set);
 /** Replace the sweep's pattern by the tasks made from it, in its place. The first key listed varies slowest.

@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* libyaml's time grows with the square of the nesting of [ and {; the schema needs six levels. */
-enum { MOST_NESTING = 64, MOST_TASKS = 4096, SHOWN_WORD = 80 };
+enum { MOST_TASKS = 4096, SHOWN_WORD = 80 };
 
 /* One struct being filled, and how its keys are called in messages. */
 typedef struct scope {
@@ -105,6 +104,7 @@ static fr_status read_key(const fr_yaml_reader *r, int index, const yaml_node_t 
                    fr_yaml_line(node), path);
     fr_scalar value = {(const char *)node->data.scalar.value, node->data.scalar.length,
                        node->data.scalar.style != YAML_PLAIN_SCALAR_STYLE};
+    FR_TRY(fr_config_count_text(r->state, value.bytes));
     into->lines->of[index] = fr_yaml_line(node);
     return fr_config_set_value(r->state->ctx, key, where, &value, into->object);
 }
@@ -213,78 +213,6 @@ static fr_status read_section(const fr_yaml_reader *r, fr_section_id section,
     return FR_OK;
 }
 
-static fr_status fail_yaml(const fr_config_state *state, const yaml_parser_t *parser,
-                           const char *text, size_t bytes)
-{
-    long long line = (long long)parser->problem_mark.line + 1;
-    if (parser->error == YAML_MEMORY_ERROR) {
-        return fr_check_memory(state->ctx, false, bytes);
-    }
-    if (parser->error == YAML_READER_ERROR) {
-        /* broken characters come with an offset instead of a mark */
-        line = 1;
-        for (size_t i = 0; i < parser->problem_offset && i < bytes; i++) {
-            line += text[i] == '\n';
-        }
-    }
-    return FR_FAIL(state->ctx, FR_ERR_CONFIG, "%s:%lld: broken YAML: %s%s%s",
-                   state->name, line,
-                   parser->problem != NULL ? parser->problem : "unreadable",
-                   parser->context != NULL ? ", " : "",
-                   parser->context != NULL ? parser->context : "");
-}
-
-static void set_input(yaml_parser_t *parser, const char *text, size_t bytes)
-{
-    yaml_parser_set_encoding(parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(parser, (const unsigned char *)text, bytes);
-}
-
-/* Walk all events: one document at most, no deep nesting, YAML without errors. */
-static fr_status scan_events(const fr_config_state *state, yaml_parser_t *parser,
-                             const char *text, size_t bytes)
-{
-    int depth = 0;
-    int n_documents = 0;
-    for (bool more = true; more;) {
-        yaml_event_t event;
-        if (yaml_parser_parse(parser, &event) == 0) {
-            return fail_yaml(state, parser, text, bytes);
-        }
-        yaml_event_type_t type = event.type;
-        long long line = (long long)event.start_mark.line + 1;
-        yaml_event_delete(&event);
-        more = type != YAML_STREAM_END_EVENT;
-        depth += type == YAML_MAPPING_START_EVENT || type == YAML_SEQUENCE_START_EVENT;
-        depth -= type == YAML_MAPPING_END_EVENT || type == YAML_SEQUENCE_END_EVENT;
-        n_documents += type == YAML_DOCUMENT_START_EVENT;
-        if (n_documents > 1) {
-            return FR_FAIL(state->ctx, FR_ERR_CONFIG,
-                           "%s:%lld: a second document starts here; a config is one",
-                           state->name, line);
-        }
-        if (depth > MOST_NESTING) {
-            return FR_FAIL(state->ctx, FR_ERR_CONFIG,
-                           "%s:%lld: nested deeper than %d levels", state->name, line,
-                           MOST_NESTING);
-        }
-    }
-    return FR_OK;
-}
-
-static fr_status check_events(const fr_config_state *state, const char *text,
-                              size_t bytes)
-{
-    yaml_parser_t parser;
-    if (yaml_parser_initialize(&parser) == 0) {
-        return fr_check_memory(state->ctx, false, sizeof parser);
-    }
-    set_input(&parser, text, bytes);
-    fr_status status = scan_events(state, &parser, text, bytes);
-    yaml_parser_delete(&parser);
-    return status;
-}
-
 static fr_status read_document(fr_config_state *state, yaml_document_t *document)
 {
     yaml_node_t *root = yaml_document_get_root_node(document);
@@ -304,14 +232,11 @@ fr_status fr_config_load(fr_config_state *state, const char *text, size_t bytes)
 {
     yaml_parser_t parser;
     yaml_document_t document;
-    FR_TRY(check_events(state, text, bytes));
-    if (yaml_parser_initialize(&parser) == 0) {
-        return fr_check_memory(state->ctx, false, sizeof parser);
-    }
-    set_input(&parser, text, bytes);
+    FR_TRY(fr_config_scan(state, text, bytes));
+    FR_TRY(fr_yaml_open(state, text, bytes, &parser));
     fr_status status = FR_OK;
     if (yaml_parser_load(&parser, &document) == 0) {
-        status = fail_yaml(state, &parser, text, bytes);
+        status = fr_yaml_fail(state, &parser, text, bytes);
     } else {
         status = read_document(state, &document);
         yaml_document_delete(&document);

@@ -248,11 +248,23 @@ static fr_status make_task(const fr_config_state *state, int64_t pattern,
     return name_task(state, &state->config->tasks[pattern], choice, task);
 }
 
-static fr_status make_tasks(const fr_config_state *state, int64_t pattern,
+/* Bytes of a task's texts, a shared one counted for each of its keys. */
+static size_t text_bytes(fr_task_config *task)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < FR_CONFIG_N_KEYS; i++) {
+        char **field = text_field(&FR_CONFIG_KEYS[i], task);
+        bytes += field != NULL && *field != NULL ? strlen(*field) : 0;
+    }
+    return bytes;
+}
+
+static fr_status make_tasks(fr_config_state *state, int64_t pattern,
                             fr_task_config *tasks, fr_key_lines *lines)
 {
     for (int64_t i = 0; i < state->sweep.n_made; i++) {
         FR_TRY(make_task(state, pattern, i, &tasks[pattern + i], &lines[pattern + i]));
+        FR_TRY(fr_config_count_text(state, text_bytes(&tasks[pattern + i])));
     }
     return FR_OK;
 }

@@ -15,6 +15,13 @@ typedef struct fr_yaml_reader {
     yaml_document_t *document;
 } fr_yaml_reader;
 
+/** A parser over text that outlives it; yaml_parser_delete it. */
+FR_MUST_CHECK fr_status fr_yaml_open(const fr_config_state *state, const char *text,
+                                     size_t bytes, yaml_parser_t *out);
+/** FR_ERR_CONFIG with what the parser says and its line; FR_ERR_NO_MEMORY. */
+fr_status fr_yaml_fail(const fr_config_state *state, const yaml_parser_t *parser,
+                       const char *text, size_t bytes);
+
 /** Line of a node, from 1. */
 long long fr_yaml_line(const yaml_node_t *node);
 /** "a map", "a list", "a single value". */

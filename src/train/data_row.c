@@ -1,5 +1,6 @@
 #include "base/mem.h"
 #include "model/chat.h"
+#include "model/vocabulary.h"
 #include "train/data_impl.h"
 
 #include <jansson.h>
@@ -33,25 +34,15 @@ static fr_status fail_row(const fr_row_reader *r, int line, const char *what,
                       r->params->path, (long long)r->line, what, detail);
 }
 
-static fr_status check_id(const fr_row_reader *r, int64_t id)
+static fr_place place_of(const fr_row_reader *r)
 {
-    if (id < 0 || id >= r->params->vocab_size) {
-        return FR_FAIL(r->ctx, FR_ERR_DATA,
-                       "%s:%lld: the id %lld is outside the model's vocabulary, 0 to "
-                       "%lld",
-                       r->params->path, (long long)r->line, (long long)id,
-                       (long long)r->params->vocab_size - 1);
-    }
-    return FR_OK;
+    return (fr_place){r->params->path, r->line};
 }
 
-/* A tokenizer may know more tokens than the model. */
 static fr_status check_ids(const fr_row_reader *r, const fr_ids *ids)
 {
-    for (int64_t i = 0; i < ids->count; i++) {
-        FR_TRY(check_id(r, ids->data[i]));
-    }
-    return FR_OK;
+    return fr_vocabulary_check(r->ctx, place_of(r), ids->data, ids->count,
+                               r->params->vocab_size);
 }
 
 static fr_status end_target(const fr_row_reader *r, fr_row *row, int64_t began)
@@ -149,7 +140,7 @@ static fr_status read_ids(const fr_row_reader *r, const json_t *array, fr_ids *i
         if (!json_is_integer(item)) {
             return FAIL_ROW(r, "an id is no whole number", "");
         }
-        FR_TRY(check_id(r, id));
+        FR_TRY(fr_vocabulary_check_id(r->ctx, place_of(r), id, r->params->vocab_size));
         FR_TRY(fr_ids_add(r->ctx, ids, (int32_t)id));
     }
     return FR_OK;

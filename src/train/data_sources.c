@@ -1,5 +1,6 @@
 /* Rows whose sources are equal: the same ids, and the same of them in the loss. */
 #include "base/mem.h"
+#include "model/text_map.h"
 #include "train/data_impl.h"
 
 #include <stdlib.h>
@@ -13,22 +14,21 @@ static bool are_equal(const fr_table *t, const fr_table_row *a, const fr_table_r
            memcmp(t->counted + a->source, t->counted + b->source, n) == 0;
 }
 
-/* FNV-1a over whole ids. */
-static uint64_t hash_of(const fr_table *t, const fr_table_row *row)
+static uint64_t hash_of(const fr_table *t, const fr_table_row *row, uint64_t seed)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    uint64_t hash = seed;
     for (int64_t i = 0; i < row->n_source; i++) {
-        hash ^= (uint32_t)t->ids[row->source + i];
-        hash *= UINT64_C(0x100000001b3);
+        hash = fr_hash_word(hash, (uint32_t)t->ids[row->source + i]);
     }
-    return hash ^ hash >> 32;
+    return hash;
 }
 
 /* The first row with the source of `row`, which is entered if it is the first itself. `slots` is a hash table with
  * linear probing of row numbers + 1. */
-static int64_t first_with(const fr_table *t, int64_t row, int64_t *slots, uint64_t mask)
+static int64_t first_with(const fr_table *t, int64_t row, int64_t *slots, uint64_t mask,
+                          uint64_t seed)
 {
-    uint64_t at = hash_of(t, &t->rows[row]) & mask;
+    uint64_t at = hash_of(t, &t->rows[row], seed) & mask;
     while (slots[at] != 0 && !are_equal(t, &t->rows[slots[at] - 1], &t->rows[row])) {
         at = (at + 1) & mask;
     }
@@ -45,6 +45,7 @@ fr_status fr_table_find_sources(fr_ctx *ctx, uint8_t *block)
     int64_t n = table.header->stats.n_rows;
     int64_t room = 16;
     int64_t *slots = NULL;
+    uint64_t seed = fr_hash_seed();
     while (room < 2 * n) {
         room *= 2;
     }
@@ -52,7 +53,7 @@ fr_status fr_table_find_sources(fr_ctx *ctx, uint8_t *block)
     for (int64_t r = 0; r < n; r++) {
         bool is_empty = rows[r].n_source == 0;
         rows[r].source_row =
-            is_empty ? r : first_with(&table, r, slots, (uint64_t)room - 1);
+            is_empty ? r : first_with(&table, r, slots, (uint64_t)room - 1, seed);
     }
     free(slots);
     return FR_OK;

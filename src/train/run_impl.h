@@ -115,8 +115,8 @@ void fr_run_tell_stopped(const fr_run_state *run, fr_task *task);
 FR_MUST_CHECK fr_status fr_run_report_sweep(fr_run_state *run);
 /** Tell what each operator took of the `seconds` that this rank's steps took, summed over the ranks. Collective. */
 FR_MUST_CHECK fr_status fr_run_report_profile(fr_run_state *run, double seconds);
-/** After the last step and fr_run_save_prefixes: FR_ERR_NUMERIC naming the tasks that non-finite steps stopped,
- * else FR_OK. The same on all ranks. */
+/** After the last step and fr_run_save_prefixes: FR_ERR_NUMERIC naming the tasks that non-finite steps stopped, or
+ * whose last validation, prefix or every step was not finite, else FR_OK. Collective; the same on all ranks. */
 FR_MUST_CHECK fr_status fr_run_verdict(fr_run_state *run);
 
 #endif

@@ -2,9 +2,11 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "model/vocabulary.h"
 #include "train/prefix_file.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +14,8 @@
 static fr_status encode_init_text(const fr_task_env *env, const fr_task_config *config,
                                   fr_ids *ids)
 {
+    enum { NAME_BYTES = 160 };
+    char name[NAME_BYTES];
     if (env->tokenizer == NULL) {
         return FR_FAIL(env->ctx, FR_ERR_CONFIG,
                        "tasks.%s.prefix.init.text needs a tokenizer, which %s does not "
@@ -22,8 +26,11 @@ static fr_status encode_init_text(const fr_task_env *env, const fr_task_config *
     if (bos >= 0) {
         FR_TRY(fr_ids_add(env->ctx, ids, bos));
     }
-    return fr_tokenizer_encode(env->ctx, env->tokenizer, config->prefix.text,
-                               strlen(config->prefix.text), true, ids);
+    FR_TRY(fr_tokenizer_encode(env->ctx, env->tokenizer, config->prefix.text,
+                               strlen(config->prefix.text), true, ids));
+    (void)snprintf(name, sizeof name, "tasks.%s.prefix.init.text", config->name);
+    return fr_vocabulary_check(env->ctx, (fr_place){name, 0}, ids->data, ids->count,
+                               env->arch->vocab_size);
 }
 
 static fr_status length_from_text(const fr_task_env *env, const fr_task_config *config,
@@ -358,6 +365,15 @@ static fr_status init_keys(const fr_task_env *env, fr_engine *engine, fr_task *t
 fr_status fr_task_init_prefix(const fr_task_env *env, fr_engine *engine, fr_task *task)
 {
     FR_TRY(init_keys(env, engine, task));
+    if (!fr_all_finite(task->state.k, task->n_local) ||
+        !fr_all_finite(task->state.v, task->n_local)) {
+        return FR_FAIL(env->ctx, FR_ERR_NUMERIC,
+                       "tasks.%s.prefix.init gives numbers that are not finite; look "
+                       "at the model file%s",
+                       task->config->name,
+                       task->config->prefix.init == FR_INIT_FILE ? " and the init file"
+                                                                 : "");
+    }
     return task->reparam != NULL
                ? fr_reparam_start(task->reparam, env->config->run.seed, &task->state)
                : FR_OK;

@@ -67,7 +67,8 @@ void fr_task_close(fr_task *task);
 FR_MUST_CHECK fr_status fr_task_alloc(const fr_task_env *env, int64_t first_layer,
                                       int64_t n_layers, fr_task *task);
 
-/** Collective over the pipeline: fill the prefix as `prefix.init` says; a reparam starts from it. */
+/** Collective over the pipeline: fill the prefix as `prefix.init` says; a reparam starts from it. FR_ERR_NUMERIC if it
+ * is not finite. */
 FR_MUST_CHECK fr_status fr_task_init_prefix(const fr_task_env *env, fr_engine *engine,
                                             fr_task *task);
 

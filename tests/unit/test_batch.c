@@ -49,6 +49,29 @@ static void the_last_source_row_predicts_the_first_token_of_each_target(void)
     fr_batch_fini(&batch);
 }
 
+static void what_would_index_past_a_table_is_refused(void)
+{
+    fr_batch batch = make_batch(4);
+    FR_ASSERT_OK(fr_batch_check(fr_test_ctx(), &batch, 33, 9));
+    FR_ASSERT_FAILS(fr_batch_check(fr_test_ctx(), &batch, 32, 9), FR_ERR_DATA,
+                    "a target of a batch: the id 32 is outside the model's vocabulary, "
+                    "0 to 31");
+    FR_ASSERT_FAILS(fr_batch_check(fr_test_ctx(), &batch, 30, 9), FR_ERR_DATA,
+                    "a token of a batch: the id 30 is outside");
+    FR_ASSERT_FAILS(fr_batch_check(fr_test_ctx(), &batch, 33, 8), FR_ERR_DATA,
+                    "stands at position 8; the stage was made for 0 to 7");
+    batch.ids_T[5] = -1;
+    FR_ASSERT_FAILS(fr_batch_check(fr_test_ctx(), &batch, 33, 9), FR_ERR_DATA,
+                    "the id -1 is outside");
+    batch.ids_T[5] = 1;
+    batch.target_ids_R[0] = -1; /* one that is not known: generation */
+    FR_ASSERT_OK(fr_batch_check(fr_test_ctx(), &batch, 33, 9));
+    batch.target_ids_R[0] = -2;
+    FR_ASSERT_FAILS(fr_batch_check(fr_test_ctx(), &batch, 33, 9), FR_ERR_DATA,
+                    "the id -2 is outside");
+    fr_batch_fini(&batch);
+}
+
 /* Whichever target is the first to count its first token. */
 static void the_last_source_row_is_read_once(void)
 {
@@ -195,6 +218,7 @@ static const fr_case CASES[] = {
     FR_CASE(a_shared_source_takes_its_rows_once),
     FR_CASE(every_target_starts_at_the_position_after_the_source),
     FR_CASE(the_last_source_row_predicts_the_first_token_of_each_target),
+    FR_CASE(what_would_index_past_a_table_is_refused),
     FR_CASE(the_last_source_row_is_read_once),
     FR_CASE(without_a_source_the_first_token_is_not_counted),
     FR_CASE(counted_source_tokens_are_predicted_inside_the_source),

@@ -2,6 +2,7 @@
 #include "support/suite.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { VOCAB = 5 };
 
@@ -53,6 +54,21 @@ static void frequencies_follow_the_distribution(void)
     }
 }
 
+/* Wherever it stands and whatever the options: an order over NaN would depend on the sort. */
+static void logits_that_are_not_finite_choose_nothing(void)
+{
+    static const float BAD[] = {NAN, INFINITY, -INFINITY};
+    static const fr_sample_params WAYS[] = {{0.0, 0, 1.0, 1}, {1.0, 1, 0.5, 1}};
+    fr_candidate scratch[VOCAB];
+    for (int at = 0; at < VOCAB * 6; at++) {
+        float logits[VOCAB];
+        memcpy(logits, LOGITS, sizeof logits);
+        logits[at % VOCAB] = BAD[at / VOCAB % 3];
+        CU_ASSERT_EQUAL(fr_sample(logits, VOCAB, &WAYS[at / VOCAB / 3], 0.5, scratch),
+                        FR_NO_TOKEN);
+    }
+}
+
 static void bad_options_are_named(void)
 {
     fr_sample_params params = {-1.0, 0, 1.0, 0};
@@ -72,6 +88,7 @@ static const fr_case CASES[] = {
     FR_CASE(top_k_keeps_only_k),
     FR_CASE(top_p_keeps_the_smallest_set),
     FR_CASE(frequencies_follow_the_distribution),
+    FR_CASE(logits_that_are_not_finite_choose_nothing),
     FR_CASE(bad_options_are_named),
 };
 
