@@ -1,3 +1,4 @@
+#define _POSIX_C_SOURCE 200809L
 #include "base/file.h"
 #include "base/mem.h"
 #include "cli/commands.h"
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const fr_option OPTIONS[] = {
     FR_INFERENCE_OPTIONS,
@@ -25,6 +27,8 @@ static const fr_option OPTIONS[] = {
 
 const fr_command FR_EVAL_COMMAND = {
     "eval", "", 0, "loss and perplexity of a base, with or without a prefix", OPTIONS};
+
+enum { NO_STEP = -1 };
 
 /* What one evaluation holds between its phases. */
 typedef struct evaluation {
@@ -79,9 +83,29 @@ static fr_status compute(evaluation *e)
                              e->inference.prefix->length + stats->longest,
                              fmin(1.0, (double)stats->n_target_tokens / (rows + 1.0))));
     fr_task_env env = {.ctx = e->cli->ctx, .arch = fr_weights_arch(s->weights)};
-    return fr_evaluate(&env, &s->grid, s->engine, e->dataset,
-                       &e->inference.prefix->view, e->microbatch_tokens, e->example_nll,
-                       &e->result);
+    fr_watch *watch = fr_group_watch(e->cli->world);
+    fr_watch_at(watch, NO_STEP, "eval", 0);
+    fr_status status =
+        fr_evaluate(&env, &s->grid, s->engine, e->dataset, &e->inference.prefix->view,
+                    e->microbatch_tokens, e->example_nll, &e->result);
+    fr_watch_busy(watch, "writing");
+    return status;
+}
+
+/* A file is there whole or not at all; a pipe or a device takes the bytes as they come. */
+static fr_status write_file(fr_ctx *ctx, const char *path, const char *text,
+                            size_t bytes)
+{
+    struct stat info;
+    if (lstat(path, &info) != 0 || S_ISREG(info.st_mode)) {
+        return fr_file_replace(ctx, path, text, bytes);
+    }
+    FILE *file = NULL;
+    FR_TRY(fr_file_open_output(ctx, path, &file));
+    bool good = fwrite(text, 1, bytes, file) == bytes;
+    good = fclose(file) == 0 && good;
+    return good ? FR_OK
+                : FR_FAIL(ctx, FR_ERR_IO, "cannot write %s: %s", path, strerror(errno));
 }
 
 static fr_status write_rows(const evaluation *e)
@@ -90,21 +114,25 @@ static fr_status write_rows(const evaluation *e)
     if (path == NULL || fr_ctx_rank(e->cli->ctx) != 0) {
         return FR_OK;
     }
-    FILE *file = NULL;
-    FR_TRY(fr_file_open_output(e->cli->ctx, path, &file));
-    bool good = true;
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *lines = open_memstream(&text, &bytes);
+    bool good = lines != NULL;
     for (int64_t i = 0; good && i < e->result.n_examples; i++) {
         int64_t row = 0;
         int64_t target = 0;
         fr_dataset_example(e->dataset, i, &row, &target);
-        good = fprintf(file, "{\"line\": %lld, \"target\": %lld, \"nats\": %.9g}\n",
+        good = fprintf(lines, "{\"line\": %lld, \"target\": %lld, \"nats\": %.9g}\n",
                        (long long)fr_dataset_line(e->dataset, row), (long long)target,
                        e->example_nll[i]) > 0;
     }
-    good = fclose(file) == 0 && good;
-    return good ? FR_OK
-                : FR_FAIL(e->cli->ctx, FR_ERR_IO, "cannot write %s: %s", path,
-                          strerror(errno));
+    good = lines != NULL && fclose(lines) == 0 && good;
+    fr_status status = fr_check_memory(e->cli->ctx, good, bytes);
+    if (status == FR_OK) {
+        status = write_file(e->cli->ctx, path, text, bytes);
+    }
+    free(text);
+    return status;
 }
 
 static void print_result(const evaluation *e)

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const fr_option OPTIONS[] = {
     FR_INFERENCE_OPTIONS,
@@ -328,6 +329,22 @@ static json_t *ids_to_json(const fr_ids *ids)
     return array;
 }
 
+/* One write a row where the system takes it at once: whoever ends this process leaves whole lines. Nothing else goes
+ * through the stream. */
+static fr_status write_line(generation *g, char *text, size_t bytes)
+{
+    text[bytes] = '\n'; /* in place of the closing zero */
+    for (size_t done = 0; done <= bytes;) {
+        ssize_t n = write(fileno(g->output), text + done, bytes + 1 - done);
+        if (n < 0 && errno != EINTR) {
+            return FR_FAIL(g->ctx, FR_ERR_IO, "cannot write the output: %s",
+                           strerror(errno));
+        }
+        done += n > 0 ? (size_t)n : 0;
+    }
+    return FR_OK;
+}
+
 /* The row as it came with "generated" (text) and "generated_ids". */
 static fr_status write_row(generation *g, json_t *row, const fr_ids *ids)
 {
@@ -342,24 +359,22 @@ static fr_status write_row(generation *g, json_t *row, const fr_ids *ids)
                                    &text, &bytes));
     }
     if (fr_options_has(g->cli->options, "prompt")) {
-        bool good = bytes == 0 || fwrite(text, 1, bytes, g->output) == bytes;
-        good = fputc('\n', g->output) != EOF && good;
+        char none[1] = "";
+        fr_status status = write_line(g, text != NULL ? text : none, bytes);
         free(text);
-        return good ? FR_OK
-                    : FR_FAIL(g->ctx, FR_ERR_IO, "cannot write the output: %s",
-                              strerror(errno));
+        return status;
     }
     json_t *generated = text != NULL ? json_stringn(text, bytes) : NULL;
     if (generated != NULL) {
         (void)json_object_set_new(row, "generated", generated);
     }
     (void)json_object_set_new(row, "generated_ids", ids_to_json(ids));
-    int failed = json_dumpf(row, g->output, JSON_COMPACT);
-    failed = failed != 0 || fputc('\n', g->output) == EOF;
     free(text);
-    return failed ? FR_FAIL(g->ctx, FR_ERR_IO, "cannot write the output: %s",
-                            strerror(errno))
-                  : FR_OK;
+    char *line = json_dumps(row, JSON_COMPACT);
+    FR_TRY(fr_check_memory(g->ctx, line != NULL, 1));
+    fr_status status = write_line(g, line, strlen(line));
+    free(line);
+    return status;
 }
 
 /* Rows leave in the order in which they came: this one, and those that were waiting for it. */
@@ -422,6 +437,7 @@ static fr_status run(generation *g)
     FR_TRY(prepare(g));
     status = fr_generate(g->generator, g->texts, (int64_t)json_array_size(g->rows),
                          &g->options);
+    fr_watch_busy(fr_group_watch(g->cli->world), "writing");
     FR_TRY(fr_group_agree(g->cli->world, status));
     report_speed(g);
     return FR_OK;

@@ -29,6 +29,7 @@ fr_status fr_cmd_train(const fr_cli *cli)
                               .profile = fr_options_has(cli->options, "profile"),
                               .version = FORERUN_VERSION,
                               .leave = fr_leave,
+                              .signals = cli->signals,
                               .watch = cli->watch,
                               .results = stdout};
     fr_status status = fr_options_int(cli->ctx, cli->options, "stop-after", 1,

@@ -8,12 +8,14 @@
 
 #include "base/options.h"
 #include "comm/group.h"
+#include "comm/signals.h"
 
 /** What a command gets. */
 typedef struct fr_cli {
     fr_ctx *ctx;
     fr_group *world;
     const fr_options *options;
+    fr_signals *signals;
     fr_watch **watch; /* out: outlives the world, destroyed by `main`; may stay NULL */
     int *
         exit_code; /* set for a result that is no error, such as `compare` finding a difference */

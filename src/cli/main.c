@@ -1,5 +1,6 @@
 /* The program: choose the command, make the world, print the trail once, choose the exit code. */
 #include "cli/commands.h"
+#include "comm/post.h"
 #include "train/config.h"
 #include "train/run.h"
 
@@ -12,7 +13,8 @@ typedef struct entry {
     const fr_command *command;
     fr_status (*run)(const fr_cli *cli);
     bool on_ranks; /* works on all ranks of an mpirun */
-    bool stops;    /* answers signals between steps */
+    bool
+        trains; /* saves what it has when a signal asks, and watches its ranks by its run folder */
 } entry;
 
 static const entry ENTRIES[] = {
@@ -90,10 +92,54 @@ static void report(const fr_ctx *ctx, const fr_group *world, fr_status status)
 static fr_status make_world(fr_ctx *ctx, const entry *chosen, int *argc, char ***argv,
                             fr_group **world)
 {
-    if (chosen->on_ranks && fr_group_launched_by_mpi()) {
-        return fr_group_create_world(ctx, argc, argv, world);
+    if (!chosen->on_ranks || !fr_group_launched_by_mpi()) {
+        return fr_group_create_self(ctx, world);
     }
-    return fr_group_create_self(ctx, world);
+    return chosen->trains ? fr_group_create_world(ctx, argc, argv, world)
+                          : fr_group_create_threaded_world(ctx, argc, argv, world);
+}
+
+/* Of a command on ranks that has no run folder: its watch, by messages, and what they go by. */
+typedef struct guard {
+    fr_post *post;
+    fr_watch *watch;
+} guard;
+
+static fr_status open_guard(fr_ctx *ctx, const entry *chosen, fr_group *world, guard *g)
+{
+    enum { DEFAULT_SECONDS = 600 }; /* as run.timeout */
+    fr_watch_params params = {.rank = fr_group_rank(world),
+                              .n_ranks = fr_group_size(world),
+                              .leave = fr_leave};
+    if (chosen->trains || params.n_ranks == 1) {
+        return FR_OK;
+    }
+    FR_TRY(fr_group_agree(
+        world, fr_ctx_timeout(ctx, DEFAULT_SECONDS, &params.timeout_seconds)));
+    FR_TRY(fr_group_allreduce(world, FR_MAX, &params.timeout_seconds, 1));
+    if (params.timeout_seconds > 0 && !fr_group_is_threaded(world)) {
+        fr_log(ctx, FR_LOG_INFO,
+               "warning: this MPI lets one thread send messages, so a rank that stops "
+               "is waited for without end");
+    } else if (params.timeout_seconds > 0) {
+        FR_TRY(fr_post_create(ctx, world, &g->post));
+        params.post = g->post;
+        FR_TRY(fr_group_agree(world, fr_watch_create(ctx, &params, &g->watch)));
+        fr_group_set_watch(world, g->watch);
+        fr_watch_busy(g->watch, "loading");
+    }
+    return FR_OK;
+}
+
+/* A rank that leaves the others in the middle waits for nobody: its end makes the launcher end them. */
+static void close_guard(guard *g, const fr_group *world, fr_status status)
+{
+    if (g->post != NULL && g->watch != NULL && status != FR_ERR_COMM &&
+        !fr_group_is_abandoned(world)) {
+        fr_watch_busy(g->watch, "closing");
+        fr_watch_close(g->watch);
+        fr_post_destroy(&g->post);
+    }
 }
 
 /* Results must have reached standard output: a full disk behind it is an error too. */
@@ -111,11 +157,18 @@ static int run_command(fr_ctx *ctx, const entry *chosen, int argc, char **argv)
     fr_group *world = NULL;
     fr_watch *watch = NULL;
     fr_options *options = NULL;
+    guard own = {NULL, NULL};
     int exit_code = 0;
-    if (chosen->stops) {
-        fr_run_block_signals();
+    /* never destroyed: it answers until the process has ended */
+    fr_signals *signals = NULL;
+    fr_signals_params params = {.trains = chosen->trains, .leave = fr_leave};
+    fr_status status = fr_signals_create(ctx, &params, &signals);
+    if (status == FR_OK) {
+        status = make_world(ctx, chosen, &argc, &argv, &world);
     }
-    fr_status status = make_world(ctx, chosen, &argc, &argv, &world);
+    if (status == FR_OK) {
+        status = open_guard(ctx, chosen, world, &own);
+    }
     if (status == FR_OK) {
         status = fr_options_parse(ctx, chosen->command, argc, argv, &options);
     }
@@ -124,7 +177,7 @@ static int run_command(fr_ctx *ctx, const entry *chosen, int argc, char **argv)
             fr_command_help(chosen->command, stdout);
         }
     } else if (status == FR_OK) {
-        fr_cli cli = {ctx, world, options, &watch, &exit_code};
+        fr_cli cli = {ctx, world, options, signals, &watch, &exit_code};
         status = chosen->run(&cli);
     }
     if (status == FR_OK) {
@@ -135,8 +188,12 @@ static int run_command(fr_ctx *ctx, const entry *chosen, int argc, char **argv)
         exit_code = fr_status_exit_code(status);
     }
     fr_options_destroy(&options);
+    if (world != NULL) {
+        close_guard(&own, world, status);
+    }
     fr_group_destroy(&world);
     fr_watch_destroy(&watch);
+    fr_watch_destroy(&own.watch);
     return exit_code;
 }
 

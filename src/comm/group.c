@@ -61,6 +61,11 @@ void fr_group_progress(fr_group *group)
     }
 }
 
+bool fr_group_is_threaded(const fr_group *group)
+{
+    return group->root->is_threaded;
+}
+
 bool fr_group_is_abandoned(const fr_group *group)
 {
     return group->root->is_abandoned;

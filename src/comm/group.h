@@ -30,6 +30,12 @@ FR_MUST_CHECK fr_status fr_group_create_world(fr_ctx *ctx, int *argc, char ***ar
                                               fr_group **out);
 bool fr_group_launched_by_mpi(void);
 
+/** As fr_group_create_world, asking MPI for more: groups split from it may then be used by one thread each, if
+ * fr_group_is_threaded says that MPI offers that. */
+FR_MUST_CHECK fr_status fr_group_create_threaded_world(fr_ctx *ctx, int *argc,
+                                                       char ***argv, fr_group **out);
+bool fr_group_is_threaded(const fr_group *group);
+
 /**
  * Tell `watch` (borrowed, NULL: none) of every wait of this world and of all groups split from it, before or
  * after this call. It must outlive the world's destroy, which waits too. Local.

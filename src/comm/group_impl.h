@@ -43,6 +43,7 @@ struct fr_group {
     struct fr_group
         *root; /* the group that the splits began with; itself if it is that */
     /* Of the root alone: */
+    bool is_threaded;         /* threads may use groups of their own */
     fr_watch *watch;          /* borrowed; NULL: nothing is watched */
     void (*progress)(void *); /* see fr_group_set_progress */
     void *progress_argument;

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 
 #include <mpi.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 /*
@@ -30,7 +31,7 @@ typedef struct mpi_group {
     struct mpi_group *world; /* of the split that made it; itself for the world */
     slot *spares;
     bool owns_mpi;
-    bool is_broken; /* of the world: some call of any of its groups failed */
+    atomic_bool is_broken; /* of the world: some call of any of its groups failed */
 } mpi_group;
 
 static mpi_group *from_base(fr_group *group)
@@ -415,13 +416,14 @@ static fr_status mpi_split(fr_group *base, int color, int key, fr_group **out)
     return status;
 }
 
-static fr_status start_mpi(fr_ctx *ctx, int *argc, char ***argv, bool *owns_mpi)
+static fr_status start_mpi(fr_ctx *ctx, int *argc, char ***argv, int *granted,
+                           bool *owns_mpi)
 {
     int is_running = 0;
     int level = MPI_THREAD_SINGLE;
     int code = MPI_Initialized(&is_running);
     if (code == MPI_SUCCESS && !is_running) {
-        code = MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &level);
+        code = MPI_Init_thread(argc, argv, *granted, &level);
     } else if (code == MPI_SUCCESS) {
         code = MPI_Query_thread(&level);
     }
@@ -429,6 +431,7 @@ static fr_status start_mpi(fr_ctx *ctx, int *argc, char ***argv, bool *owns_mpi)
         return fail_mpi(ctx, "starting MPI", code);
     }
     *owns_mpi = !is_running;
+    *granted = level;
     if (level < MPI_THREAD_FUNNELED) {
         return FR_FAIL(ctx, FR_ERR_COMM,
                        "MPI offers thread level %d, but FUNNELED (%d) is needed; use "
@@ -438,13 +441,14 @@ static fr_status start_mpi(fr_ctx *ctx, int *argc, char ***argv, bool *owns_mpi)
     return FR_OK;
 }
 
-fr_status fr_group_create_world(fr_ctx *ctx, int *argc, char ***argv, fr_group **out)
+static fr_status create_world(fr_ctx *ctx, int *argc, char ***argv, int level,
+                              fr_group **out)
 {
     bool owns_mpi = false;
     mpi_group *world = NULL;
     MPI_Comm comm = MPI_COMM_NULL;
     *out = NULL;
-    fr_status status = start_mpi(ctx, argc, argv, &owns_mpi);
+    fr_status status = start_mpi(ctx, argc, argv, &level, &owns_mpi);
     if (status != FR_OK) {
         goto out;
     }
@@ -464,6 +468,7 @@ fr_status fr_group_create_world(fr_ctx *ctx, int *argc, char ***argv, fr_group *
         goto out;
     }
     world->owns_mpi = owns_mpi;
+    world->base.is_threaded = level >= MPI_THREAD_MULTIPLE;
     fr_ctx_set_rank(ctx, world->base.rank, world->base.size);
     *out = &world->base;
 out:
@@ -471,4 +476,15 @@ out:
         (void)MPI_Finalize();
     }
     return status;
+}
+
+fr_status fr_group_create_world(fr_ctx *ctx, int *argc, char ***argv, fr_group **out)
+{
+    return create_world(ctx, argc, argv, MPI_THREAD_FUNNELED, out);
+}
+
+fr_status fr_group_create_threaded_world(fr_ctx *ctx, int *argc, char ***argv,
+                                         fr_group **out)
+{
+    return create_world(ctx, argc, argv, MPI_THREAD_MULTIPLE, out);
 }

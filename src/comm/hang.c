@@ -9,8 +9,20 @@ enum { DOUBT_MS = 1500, LEAST_SILENCE_MS = 3000 };
 
 enum { HEAD_BYTES = 4096, ROW_BYTES = 512, MOST_NAMED = 8, CLOCK_BYTES = 24 };
 
+const fr_hang_terms FR_HANG_BY_FILES = {
+    .limit = "run.timeout",
+    .unheard = "no slot file of it can be read",
+    .unseen = "has stopped, never started, or does not share the run folder",
+    .remedy = "start again with --resume"};
+const fr_hang_terms FR_HANG_BY_MESSAGES = {
+    .limit = "FORERUN_TIMEOUT",
+    .unheard = "it was never heard of",
+    .unseen = "has stopped, or cannot be reached",
+    .remedy = "look at that rank and its host, then start again"};
+
 /* A text that grows in memory of fixed size. */
 typedef struct sheet {
+    const fr_hang_terms *terms;
     char *text;
     size_t bytes;
     size_t used;
@@ -126,7 +138,7 @@ static void add_name(sheet *s, const fr_sighting *rank)
     if (rank->is_known) {
         add(s, "rank %d on %s", rank->slot.rank, rank->slot.host);
     } else {
-        add(s, "rank %d (no slot file of it can be read)", rank->slot.rank);
+        add(s, "rank %d (%s)", rank->slot.rank, s->terms->unheard);
     }
 }
 
@@ -138,7 +150,7 @@ static void add_reason(sheet *s, fr_hang hang, const fr_sighting *rank)
             clock_of(rank->slot.beat_ms, clock));
         add_seconds(s, rank->silent_ms);
     } else if (hang == FR_HANG_SILENT) {
-        add(s, " has stopped, never started, or does not share the run folder, ");
+        add(s, " %s, ", s->terms->unseen);
         add_seconds(s, rank->silent_ms);
     } else if (hang == FR_HANG_LEFT) {
         add(s, " has left (%s) since %s", fr_slot_status_name(rank->slot.status),
@@ -215,11 +227,12 @@ size_t fr_hang_report_bytes(int n_ranks)
 }
 
 size_t fr_hang_report(fr_hang hang, const fr_sighting *ranks, int n_ranks,
-                      int64_t timeout_ms, char *text, size_t bytes)
+                      int64_t timeout_ms, const fr_hang_terms *terms, char *text,
+                      size_t bytes)
 {
-    sheet s = {text, bytes, 0};
+    sheet s = {terms, text, bytes, 0};
     text[0] = '\0';
-    add(&s, "error: no progress within run.timeout (");
+    add(&s, "error: no progress within %s (", terms->limit);
     add_seconds(&s, timeout_ms);
     add(&s, "): ");
     if (hang == FR_HANG_ALL_WAIT) {
@@ -227,7 +240,7 @@ size_t fr_hang_report(fr_hang hang, const fr_sighting *ranks, int n_ranks,
     } else {
         add_culprits(&s, hang, ranks, n_ranks, timeout_ms);
     }
-    add(&s, "; start again with --resume\n");
+    add(&s, "; %s\n", terms->remedy);
     add(&s,
         "who waits for whom:\nrank  %-16s %8s  %-9s  %-12s  %4s  %5s  %-16s  %10s  "
         "since\n",

@@ -40,6 +40,16 @@ fr_hang fr_hang_judge(const fr_sighting *ranks, int n_ranks, int64_t timeout_ms)
 /** Whether this rank is one of those that the verdict means (for FR_HANG_ALL_WAIT: all). */
 bool fr_hang_is_culprit(fr_hang hang, const fr_sighting *rank, int64_t timeout_ms);
 
+/** What a report calls the things that depend on how ranks hear of each other. */
+typedef struct fr_hang_terms {
+    const char *limit;   /* whose seconds have passed */
+    const char *unheard; /* of a rank, in brackets behind its number */
+    const char *unseen;  /* what may have become of a rank that was never heard of */
+    const char *remedy;
+} fr_hang_terms;
+extern const fr_hang_terms FR_HANG_BY_FILES;    /* a run, slot files in its folder */
+extern const fr_hang_terms FR_HANG_BY_MESSAGES; /* commands without a run folder */
+
 /** Room that a report of so many ranks takes at most. */
 size_t fr_hang_report_bytes(int n_ranks);
 
@@ -49,6 +59,7 @@ size_t fr_hang_report_bytes(int n_ranks);
  * @return characters written
  */
 size_t fr_hang_report(fr_hang hang, const fr_sighting *ranks, int n_ranks,
-                      int64_t timeout_ms, char *text, size_t bytes);
+                      int64_t timeout_ms, const fr_hang_terms *terms, char *text,
+                      size_t bytes);
 
 #endif

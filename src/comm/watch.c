@@ -73,14 +73,17 @@ fr_status fr_watch_clear(fr_ctx *ctx, const char *folder)
 static fr_status reserve(fr_ctx *ctx, const fr_watch_params *params, fr_watch *w)
 {
     enum { NAME_BYTES = 32 };
-    w->path_bytes = strlen(params->folder) + NAME_BYTES;
     w->report_bytes = fr_hang_report_bytes(params->n_ranks);
+    FR_TRY(fr_alloc(ctx, (int64_t)w->report_bytes, 1, &w->report));
+    FR_TRY(fr_alloc(ctx, params->n_ranks, sizeof *w->ranks, &w->ranks));
+    if (params->post != NULL) {
+        return FR_OK;
+    }
+    w->path_bytes = strlen(params->folder) + NAME_BYTES;
     FR_TRY(fr_copy_string(ctx, params->folder, &w->folder));
     FR_TRY(fr_join_path(ctx, params->folder, CLAIM_NAME, &w->claim_path));
     FR_TRY(fr_alloc(ctx, (int64_t)w->path_bytes, 1, &w->own_path));
-    FR_TRY(fr_alloc(ctx, (int64_t)w->path_bytes, 1, &w->peer_path));
-    FR_TRY(fr_alloc(ctx, (int64_t)w->report_bytes, 1, &w->report));
-    return fr_alloc(ctx, params->n_ranks, sizeof *w->ranks, &w->ranks);
+    return fr_alloc(ctx, (int64_t)w->path_bytes, 1, &w->peer_path);
 }
 
 static void describe_self(const fr_watch_params *params, fr_watch *w)
@@ -97,7 +100,9 @@ static void describe_self(const fr_watch_params *params, fr_watch *w)
                                 .phase = "starting",
                                 .task = "-"};
     fr_place_init(&w->place, &w->position);
-    fr_watch_slot_path(w, params->rank, w->own_path);
+    if (w->post == NULL) {
+        fr_watch_slot_path(w, params->rank, w->own_path);
+    }
 }
 
 static fr_status init_locks(fr_ctx *ctx, fr_watch *w)
@@ -148,7 +153,9 @@ static fr_status start_threads(fr_ctx *ctx, fr_watch *w)
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     int code = pthread_create(&w->time_thread, NULL, fr_watch_keep_time, w);
     if (code == 0) {
-        code = pthread_create(&w->file_thread, NULL, fr_watch_keep_files, w);
+        code = pthread_create(
+            &w->file_thread, NULL,
+            w->post != NULL ? fr_watch_keep_post : fr_watch_keep_files, w);
         if (code != 0) {
             tell_to_end(w);
             (void)pthread_join(w->time_thread, NULL);
@@ -163,7 +170,7 @@ static fr_status start_threads(fr_ctx *ctx, fr_watch *w)
 
 static fr_status start(fr_ctx *ctx, fr_watch *w)
 {
-    if (!fr_watch_write_slot(w, FR_SLOT_RUNNING)) {
+    if (w->post == NULL && !fr_watch_write_slot(w, FR_SLOT_RUNNING)) {
         return FR_FAIL(ctx, FR_ERR_IO,
                        "cannot write %s: %s; the run folder must be one that every "
                        "rank can write to",
@@ -185,7 +192,7 @@ fr_status fr_watch_create(fr_ctx *ctx, const fr_watch_params *params, fr_watch *
     FR_TRY(fr_alloc(ctx, 1, sizeof *w, &w));
     w->n_ranks = params->n_ranks;
     w->timeout_ms = params->timeout_seconds * 1000;
-    w->takes_signals = params->takes_signals;
+    w->post = params->post;
     w->leave = params->leave;
     w->argument = params->argument;
     atomic_init(&w->looked_ms, fr_watch_monotonic_ms());
@@ -209,17 +216,55 @@ static struct timespec monotonic_after(int64_t ms)
                              .tv_nsec = (long)(at % 1000) * 1000000};
 }
 
-bool fr_watch_rest(fr_watch *watch, int64_t ms)
+static bool rest(fr_watch *watch, int64_t ms, bool until_closing)
 {
     struct timespec until = monotonic_after(ms);
     int code = 0;
+    bool is_over = false;
     (void)pthread_mutex_lock(&watch->mutex);
-    while (!watch->is_ending && code == 0) {
-        code = pthread_cond_timedwait(&watch->wake, &watch->mutex, &until);
+    while (!is_over && code == 0) {
+        is_over = watch->is_ending || (until_closing && watch->is_closing);
+        if (!is_over) {
+            code = pthread_cond_timedwait(&watch->wake, &watch->mutex, &until);
+        }
     }
-    bool is_ending = watch->is_ending;
     (void)pthread_mutex_unlock(&watch->mutex);
-    return is_ending;
+    return is_over;
+}
+
+bool fr_watch_rest(fr_watch *watch, int64_t ms)
+{
+    return rest(watch, ms, false);
+}
+
+bool fr_watch_rest_open(fr_watch *watch, int64_t ms)
+{
+    return rest(watch, ms, true);
+}
+
+void fr_watch_files_are_done(fr_watch *watch)
+{
+    (void)pthread_mutex_lock(&watch->mutex);
+    watch->files_are_done = true;
+    (void)pthread_cond_broadcast(&watch->wake);
+    (void)pthread_mutex_unlock(&watch->mutex);
+}
+
+/* The thread of messages still looks at the others meanwhile, so this wait is watched like any other. */
+void fr_watch_close(fr_watch *watch)
+{
+    if (watch == NULL || watch->post == NULL) {
+        return;
+    }
+    fr_watch_wait_begin(watch, "closing", -1);
+    (void)pthread_mutex_lock(&watch->mutex);
+    watch->is_closing = true;
+    (void)pthread_cond_broadcast(&watch->wake);
+    while (!watch->files_are_done) {
+        (void)pthread_cond_wait(&watch->wake, &watch->mutex);
+    }
+    (void)pthread_mutex_unlock(&watch->mutex);
+    fr_watch_wait_end(watch);
 }
 
 static bool wait_for_files(fr_watch *w)
@@ -311,9 +356,4 @@ void fr_watch_wait_end(fr_watch *watch)
         watch->position.peer = -1;
         publish(watch);
     }
-}
-
-bool fr_watch_stop_wanted(const fr_watch *watch)
-{
-    return watch != NULL && atomic_load(&watch->stop_wanted);
 }

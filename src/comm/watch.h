@@ -1,16 +1,21 @@
 /*
  * watch.h - the watchdog of a rank: says where the rank is, and leaves when another one never comes.
  *
- * Layer L2; uses base, place, slot, hang. Works without MPI: each rank keeps one line in a slot file of the
+ * Layer L2; uses base, place, slot, hang, post. Works without MPI: each rank keeps one line in a slot file of the
  * run folder, rewritten about twice a second (slot.h). A rank that has been in one wait for longer than the
  * timeout reads all of them and decides who is to blame (hang.h). The first to decide claims the file
  * `timeout.txt`, writes the table into it and out; the others see the claim, let that output pass for 2 s and
  * leave silently. So there is one table a run, and all have left within timeout + 5 s.
  *
- * Two threads a rank. One keeps time and takes signals and never touches a file, so that even a folder that
+ * Commands without a run folder send these lines to rank 0 as messages (post.h), which looks at all of them; the
+ * others look at rank 0. Who decides prints; where that is not rank 0, rank 1 speaks and others give it 2 s. The
+ * launcher ends the rest. Before MPI is finalised such a watch is closed by all ranks; from there on a rank that waits
+ * for too long leaves by itself.
+ *
+ * Two threads a rank. One keeps time and never touches a file, so that even a folder that
  * hangs cannot hold the rank; the other reads and writes the slot files. Time during which the process itself
  * was stopped counts as one second at most, so a rank that was stopped for less than the timeout and goes on
- * trips nobody. Both threads block all signals, call no MPI and allocate nothing.
+ * trips nobody. Both threads block all signals and allocate nothing; only that of a watch by messages calls MPI.
  *
  * All fr_watch_* calls but create, clear and destroy are cheap (no system call, no lock), are made by one
  * thread, and accept NULL: nothing is watched.
@@ -23,20 +28,21 @@
 #include <stdint.h>
 
 typedef struct fr_watch fr_watch;
+struct fr_post;
 
 /**
  * Called by a thread of the watch when the rank has to leave at once: write `text` ("" : nothing to say) where
- * errors go and end the process with `exit_code` (5 after a timeout, 128 + signal after a second signal). Must
+ * errors go and end the process with `exit_code` (5 after a timeout). Must
  * not block on a full pipe. If it returns, that thread ends.
  */
 typedef void fr_watch_leave(void *argument, int exit_code, const char *text);
 
 typedef struct fr_watch_params {
-    const char *folder; /* holds the slot files; must exist */
+    const char *folder;   /* holds the slot files; must exist; NULL: by messages */
+    struct fr_post *post; /* borrowed: the messages; NULL with a folder */
     int rank;
     int n_ranks;
     int64_t timeout_seconds; /* 0: never */
-    bool takes_signals;      /* see fr_watch_stop_wanted */
     fr_watch_leave *leave;
     void *argument; /* of leave */
 } fr_watch_params;
@@ -55,6 +61,10 @@ FR_MUST_CHECK fr_status fr_watch_create(fr_ctx *ctx, const fr_watch_params *para
  * inside, nulls the pointer. Takes 3 s at most: threads that hang in the folder are left behind. */
 void fr_watch_destroy(fr_watch **watch);
 
+/** A watch by messages, before its post is destroyed: end them. Waits for the other ranks, which make the same call.
+ * Does nothing for NULL and for a watch by files. */
+void fr_watch_close(fr_watch *watch);
+
 /** The run goes wrong: the slot file will end with status=failed. */
 void fr_watch_fail(fr_watch *watch);
 
@@ -70,12 +80,5 @@ void fr_watch_busy(fr_watch *watch, const char *phase);
  * the program. The kinds of group call this (fr_group_set_watch). */
 void fr_watch_wait_begin(fr_watch *watch, const char *what, int peer);
 void fr_watch_wait_end(fr_watch *watch);
-
-/**
- * With `takes_signals` the watch takes SIGINT, SIGTERM and SIGUSR1, which the process must have blocked in all
- * threads: this tells whether one has come. A second SIGINT or SIGTERM makes the rank leave at once by `leave`
- * with 128 + its number; files that are replaced atomically are whole then.
- */
-bool fr_watch_stop_wanted(const fr_watch *watch);
 
 #endif

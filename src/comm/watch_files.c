@@ -16,7 +16,7 @@ enum {
     EXIT_TIMEOUT = 5
 };
 
-bool fr_watch_write_slot(fr_watch *watch, fr_slot_status status)
+fr_slot fr_watch_own_slot(fr_watch *watch, fr_slot_status status)
 {
     fr_position position;
     fr_slot slot = watch->own;
@@ -34,26 +34,49 @@ bool fr_watch_write_slot(fr_watch *watch, fr_slot_status status)
     slot.since_ms = position.since_ms;
     slot.beat_ms = fr_watch_wall_ms();
     watch->latest = slot;
+    return slot;
+}
+
+bool fr_watch_write_slot(fr_watch *watch, fr_slot_status status)
+{
+    fr_slot slot = fr_watch_own_slot(watch, status);
     return fr_slot_write(watch->own_path, &slot);
+}
+
+static bool read_slot(fr_watch *w, int rank, fr_slot *out)
+{
+    if (w->post != NULL) {
+        return fr_post_read(w->post, rank, out);
+    }
+    fr_watch_slot_path(w, rank, w->peer_path);
+    return fr_slot_read(w->peer_path, out) && out->rank == rank;
+}
+
+/* By messages the others than rank 0 hear of rank 0 alone. Only those that are looked at have a sighting. */
+static int n_looked_at(const fr_watch *w)
+{
+    return w->post != NULL && w->own.rank != 0 ? 2 : w->n_ranks;
+}
+
+static int rank_looked_at(const fr_watch *w, int place)
+{
+    return w->post != NULL && w->own.rank != 0 && place > 0 ? w->own.rank : place;
 }
 
 static void begin_to_look(fr_watch *w)
 {
-    for (int r = 0; r < w->n_ranks; r++) {
-        w->ranks[r] = (fr_sighting){.slot = {.rank = r}};
+    for (int i = 0; i < n_looked_at(w); i++) {
+        w->ranks[i] = (fr_sighting){.slot = {.rank = rank_looked_at(w, i)}};
     }
     w->is_looking = true;
 }
 
 /* A slot that cannot be read, or is just being rewritten, is one whose beat has not changed. */
-static void look_at(fr_watch *w, int rank, int64_t passed_ms)
+static void look_at(fr_watch *w, fr_sighting *seen, int64_t passed_ms)
 {
-    fr_sighting *seen = &w->ranks[rank];
     fr_slot slot;
-    fr_watch_slot_path(w, rank, w->peer_path);
-    bool is_read = fr_slot_read(w->peer_path, &slot) && slot.rank == rank;
     seen->silent_ms += passed_ms;
-    if (!is_read) {
+    if (!read_slot(w, seen->slot.rank, &slot)) {
         return;
     }
     if (seen->is_known && slot.beat_ms != seen->slot.beat_ms) {
@@ -67,6 +90,7 @@ static void look_at(fr_watch *w, int rank, int64_t passed_ms)
 static fr_hang look(fr_watch *w, int64_t passed_ms)
 {
     int64_t waited = (int64_t)atomic_load(&w->waited_ms);
+    int n = n_looked_at(w);
     if (waited < w->timeout_ms / FIRST_LOOK_SHARE) {
         w->is_looking = false;
         return FR_HANG_NONE;
@@ -75,15 +99,20 @@ static fr_hang look(fr_watch *w, int64_t passed_ms)
         begin_to_look(w);
         passed_ms = 0;
     }
-    for (int r = 0; r < w->n_ranks; r++) {
-        if (r != w->own.rank) {
-            look_at(w, r, passed_ms);
+    for (int i = 0; i < n; i++) {
+        if (rank_looked_at(w, i) != w->own.rank) {
+            look_at(w, &w->ranks[i], passed_ms);
+        } else {
+            w->ranks[i] =
+                (fr_sighting){.slot = w->latest, .is_known = true, .is_beating = true};
         }
     }
-    w->ranks[w->own.rank] =
-        (fr_sighting){.slot = w->latest, .is_known = true, .is_beating = true};
-    return waited >= w->timeout_ms ? fr_hang_judge(w->ranks, w->n_ranks, w->timeout_ms)
-                                   : FR_HANG_NONE;
+    fr_hang hang = waited >= w->timeout_ms ? fr_hang_judge(w->ranks, n, w->timeout_ms)
+                                           : FR_HANG_NONE;
+    /* whoever does not see all leaves that verdict to rank 0, and at the end nobody is to blame for ending */
+    bool is_void = (hang == FR_HANG_ALL_WAIT && n < w->n_ranks) ||
+                   (hang == FR_HANG_LEFT && w->has_closed);
+    return is_void ? FR_HANG_NONE : hang;
 }
 
 static void write_whole(int file, const char *text, size_t bytes)
@@ -109,6 +138,18 @@ static void leave_silently(fr_watch *w)
     w->leave(w->argument, EXIT_TIMEOUT, "");
 }
 
+/* There is no claim: the lowest rank that decides speaks, for its end makes the launcher end the others. */
+static void leave_by_messages(fr_watch *w, fr_hang hang)
+{
+    static const struct timespec PAUSE = {OTHERS_FIRST_S, 0};
+    if (w->own.rank > 1) {
+        (void)nanosleep(&PAUSE, NULL);
+    }
+    (void)fr_hang_report(hang, w->ranks, n_looked_at(w), w->timeout_ms,
+                         &FR_HANG_BY_MESSAGES, w->report, w->report_bytes);
+    w->leave(w->argument, EXIT_TIMEOUT, w->report);
+}
+
 /* The rank that can create the claim speaks; so does one that cannot tell whether another does. */
 static void leave_with_report(fr_watch *w, fr_hang hang)
 {
@@ -118,8 +159,8 @@ static void leave_with_report(fr_watch *w, fr_hang hang)
         leave_silently(w);
         return;
     }
-    size_t bytes = fr_hang_report(hang, w->ranks, w->n_ranks, w->timeout_ms, w->report,
-                                  w->report_bytes);
+    size_t bytes = fr_hang_report(hang, w->ranks, w->n_ranks, w->timeout_ms,
+                                  &FR_HANG_BY_FILES, w->report, w->report_bytes);
     if (claim >= 0) {
         write_whole(claim, w->report, bytes);
         (void)close(claim);
@@ -129,13 +170,12 @@ static void leave_with_report(fr_watch *w, fr_hang hang)
     w->leave(w->argument, EXIT_TIMEOUT, w->report);
 }
 
-/* True if the rank has left (for a leave that returns). */
-static bool watch_others(fr_watch *w, int64_t passed_ms)
+bool fr_watch_others(fr_watch *w, int64_t passed_ms)
 {
     if (w->timeout_ms == 0 || w->n_ranks == 1) {
         return false;
     }
-    if (access(w->claim_path, F_OK) == 0) {
+    if (w->post == NULL && access(w->claim_path, F_OK) == 0) {
         leave_silently(w);
         return true;
     }
@@ -144,7 +184,11 @@ static bool watch_others(fr_watch *w, int64_t passed_ms)
     if (hang == FR_HANG_NONE || (int64_t)atomic_load(&w->waited_ms) < w->timeout_ms) {
         return false;
     }
-    leave_with_report(w, hang);
+    if (w->post != NULL) {
+        leave_by_messages(w, hang);
+    } else {
+        leave_with_report(w, hang);
+    }
     return true;
 }
 
@@ -157,15 +201,12 @@ void *fr_watch_keep_files(void *argument)
         int64_t passed = now - last < MOST_BEAT_MS ? now - last : MOST_BEAT_MS;
         last = now;
         (void)fr_watch_write_slot(w, FR_SLOT_RUNNING);
-        if (watch_others(w, passed)) {
+        if (fr_watch_others(w, passed)) {
             break;
         }
     }
     (void)fr_watch_write_slot(w, atomic_load(&w->has_failed) ? FR_SLOT_FAILED
                                                              : FR_SLOT_ENDED);
-    (void)pthread_mutex_lock(&w->mutex);
-    w->files_are_done = true;
-    (void)pthread_cond_broadcast(&w->wake);
-    (void)pthread_mutex_unlock(&w->mutex);
+    fr_watch_files_are_done(w);
     return NULL;
 }

@@ -10,6 +10,7 @@
 
 #include "comm/hang.h"
 #include "comm/place.h"
+#include "comm/post.h"
 #include "comm/watch.h"
 
 #include <pthread.h>
@@ -17,7 +18,6 @@
 struct fr_watch {
     int n_ranks;
     int64_t timeout_ms; /* 0: never */
-    bool takes_signals;
     fr_watch_leave *leave;
     void *argument;
 
@@ -29,10 +29,10 @@ struct fr_watch {
     atomic_int_fast64_t
         looked_ms; /* monotonic clock: the files were last found readable */
     atomic_bool has_failed;
-    atomic_bool stop_wanted;
 
     fr_slot own;    /* what never changes in it: rank, host, pid */
     fr_slot latest; /* as written last */
+    fr_post *post;  /* NULL: by files */
     char *folder;
     char *own_path;
     char *claim_path;
@@ -40,13 +40,16 @@ struct fr_watch {
     size_t path_bytes;
     fr_sighting *ranks; /* [n_ranks] */
     bool is_looking;    /* ranks holds what was seen in the current wait */
+    bool has_closed;    /* by messages: the last slot is out, so others may end too */
     char *report;
     size_t report_bytes;
 
     pthread_mutex_t mutex;
     pthread_cond_t wake; /* monotonic clock */
     bool is_ending;      /* under the mutex */
-    bool files_are_done; /* under the mutex: the file thread has ended */
+    bool is_closing;     /* under the mutex: by messages, all ranks end */
+    bool
+        files_are_done; /* under the mutex: the thread of files or messages has ended */
     pthread_t time_thread;
     pthread_t file_thread;
 };
@@ -54,12 +57,23 @@ struct fr_watch {
 int64_t fr_watch_monotonic_ms(void);
 int64_t fr_watch_wall_ms(void);
 
-/** Rest so long, or until the watch is ending. @return whether it is */
+/** Rest so long, or until the watch is ending or, for the thread of messages, closing. @return whether it is */
 bool fr_watch_rest(fr_watch *watch, int64_t ms);
+bool fr_watch_rest_open(fr_watch *watch, int64_t ms);
 
 /** The two threads; argument: the watch. */
 void *fr_watch_keep_time(void *argument);
 void *fr_watch_keep_files(void *argument);
+void *fr_watch_keep_post(void *argument);
+
+/** The own slot as of now. */
+fr_slot fr_watch_own_slot(fr_watch *watch, fr_slot_status status);
+
+/** Look at the others and leave if it is time to. True if the rank has left (for a leave that returns). */
+bool fr_watch_others(fr_watch *watch, int64_t passed_ms);
+
+/** Tell that the thread of files or messages has ended. */
+void fr_watch_files_are_done(fr_watch *watch);
 
 /** Write the own slot as of now. @return false, with errno, if that fails */
 bool fr_watch_write_slot(fr_watch *watch, fr_slot_status status);

@@ -1,12 +1,11 @@
 #define _POSIX_C_SOURCE 200809L
 #include "comm/watch_impl.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <time.h>
 
 /*
- * The thread that keeps time and takes signals. It touches no file: if the other thread hangs in one, this
+ * The thread that keeps time. It touches no file: if the other thread hangs in one, this
  * one still leaves in time.
  */
 enum {
@@ -15,40 +14,8 @@ enum {
     GRACE_MS = 2500,     /* after the timeout: what the other thread has to decide in */
     LEAST_BLIND_MS = 2500,
     TEXT_BYTES = 1024,
-    EXIT_TIMEOUT = 5,
-    EXIT_SIGNAL = 128
+    EXIT_TIMEOUT = 5
 };
-
-static void leave_on_signal(fr_watch *w, int number)
-{
-    char text[TEXT_BYTES];
-    (void)snprintf(text, sizeof text,
-                   "second %s: rank %d leaves at once; the newest checkpoint is whole, "
-                   "start again with --resume\n",
-                   number == SIGINT ? "SIGINT" : "SIGTERM", w->own.rank);
-    w->leave(w->argument, EXIT_SIGNAL + number, text);
-}
-
-/* True if the rank has left (for a leave that returns). */
-static bool take_signals(fr_watch *w, int *n_ends)
-{
-    static const struct timespec NOW = {0, 0};
-    sigset_t wanted;
-    int number = 0;
-    (void)sigemptyset(&wanted);
-    (void)sigaddset(&wanted, SIGINT);
-    (void)sigaddset(&wanted, SIGTERM);
-    (void)sigaddset(&wanted, SIGUSR1);
-    while (w->takes_signals && (number = sigtimedwait(&wanted, NULL, &NOW)) > 0) {
-        atomic_store(&w->stop_wanted, true);
-        *n_ends += number != SIGUSR1;
-        if (number != SIGUSR1 && *n_ends > 1) {
-            leave_on_signal(w, number);
-            return true;
-        }
-    }
-    return false;
-}
 
 /* Files that could not be read or written for so long hang for good. A folder that is merely slow for a while must
  * not end a run whose ranks wait for one that loads. */
@@ -67,13 +34,22 @@ static bool leave_blind(fr_watch *w, const fr_position *position, int64_t waited
         blind < blind_ms(w->timeout_ms)) {
         return false;
     }
-    (void)snprintf(text, sizeof text,
-                   "error: rank %d on %s: no progress for %lld s in step %lld of %s, "
-                   "waiting (%s) for rank %lld (-1: all); the slot files in %s cannot "
-                   "be read or written in time; see whether that folder is reachable\n",
-                   w->own.rank, w->own.host, (long long)(waited_ms / 1000),
-                   (long long)position->step, position->task, position->wait,
-                   (long long)position->peer, w->folder);
+    int n = snprintf(text, sizeof text,
+                     "error: rank %d on %s: no progress for %lld s in step %lld of %s, "
+                     "waiting (%s) for rank %lld (-1: all); ",
+                     w->own.rank, w->own.host, (long long)(waited_ms / 1000),
+                     (long long)position->step, position->task, position->wait,
+                     (long long)position->peer);
+    if (n > 0 && n < TEXT_BYTES && w->post == NULL) {
+        (void)snprintf(text + n, sizeof text - (size_t)n,
+                       "the slot files in %s cannot be read or written in time; see "
+                       "whether that folder is reachable\n",
+                       w->folder);
+    } else if (n > 0 && n < TEXT_BYTES) {
+        (void)snprintf(text + n, sizeof text - (size_t)n,
+                       "no messages come from the other ranks; see whether they and "
+                       "their network are alive\n");
+    }
     w->leave(w->argument, EXIT_TIMEOUT, text);
     return true;
 }
@@ -84,7 +60,6 @@ void *fr_watch_keep_time(void *argument)
     int64_t last = fr_watch_monotonic_ms();
     int64_t waited = 0;
     uint64_t known = 0;
-    int n_ends = 0;
     while (!fr_watch_rest(w, TICK_MS)) {
         fr_position position;
         int64_t now = fr_watch_monotonic_ms();
@@ -94,8 +69,7 @@ void *fr_watch_keep_time(void *argument)
         known = number;
         last = now;
         atomic_store(&w->waited_ms, waited);
-        if (take_signals(w, &n_ends) ||
-            (position.wait != NULL && leave_blind(w, &position, waited))) {
+        if (position.wait != NULL && leave_blind(w, &position, waited)) {
             break;
         }
     }

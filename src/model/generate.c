@@ -323,9 +323,11 @@ static void count_time(const generation *c, double seconds)
 
 static fr_status run(generation *c)
 {
+    fr_watch *watch = fr_group_watch(c->g->pipeline);
     FR_TRY(fill_batch(c));
-    while (c->g->batch.n_units > 0) {
+    for (int64_t pass = 1; c->g->batch.n_units > 0; pass++) {
         double began = now();
+        fr_watch_at(watch, pass, "generate", c->units[0]->row);
         FR_TRY(pass_through(c));
         FR_TRY(choose(c));
         count_time(c, now() - began);

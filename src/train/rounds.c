@@ -52,7 +52,7 @@ static bool stop_file(const fr_run_state *run)
 
 static bool stop_wanted(const fr_run_state *run)
 {
-    return fr_watch_stop_wanted(run->watch) ||
+    return fr_signals_stop_wanted(run->options->signals) ||
            (fr_group_rank(run->world) == 0 && stop_file(run));
 }
 

@@ -1,10 +1,8 @@
-#define _POSIX_C_SOURCE 200809L
 #include "train/run.h"
 
 #include "device/profile.h"
 #include "train/run_impl.h"
 
-#include <signal.h>
 #include <stdlib.h>
 
 int64_t fr_run_step(const fr_run_state *run)
@@ -23,21 +21,6 @@ int64_t fr_run_total(const fr_run_state *run)
         total += run->tasks[i].step;
     }
     return total;
-}
-
-static void stop_signals(sigset_t *set)
-{
-    (void)sigemptyset(set);
-    (void)sigaddset(set, SIGINT);
-    (void)sigaddset(set, SIGTERM);
-    (void)sigaddset(set, SIGUSR1);
-}
-
-void fr_run_block_signals(void)
-{
-    sigset_t wanted;
-    stop_signals(&wanted);
-    (void)sigprocmask(SIG_BLOCK, &wanted, NULL);
 }
 
 static fr_status run_steps(fr_run_state *run)
@@ -85,9 +68,9 @@ fr_status fr_run(fr_ctx *ctx, fr_group *world, const fr_config *config,
                         .options = options,
                         .saves = {.total = -1}};
     *options->watch = NULL;
-    fr_run_block_signals();
     fr_status status = fr_run_prepare(&run);
     if (status == FR_OK) {
+        fr_signals_hold(options->signals, fr_group_rank(world));
         status = run_steps(&run);
     }
     if (status != FR_OK && status != FR_ERR_STOPPED) {

@@ -7,7 +7,7 @@
 #define FR_TRAIN_RUN_H
 
 #include "comm/group.h"
-#include "comm/watch.h"
+#include "comm/signals.h"
 #include "train/config.h"
 
 #include <stdio.h>
@@ -22,19 +22,17 @@ typedef struct fr_run_options {
     bool profile; /* tell at the end where the time of the steps went */
     const char *version;
     fr_watch_leave *leave; /* how this rank ends at once */
+    fr_signals *signals;   /* borrowed; NULL: none are answered */
     fr_watch **
         watch; /* out: the run's watch, watching the world from then on; NULL if the run ended before
                               its folder was there. The caller destroys it after the world. */
     FILE *results; /* rank 0 prints the table of a sweep here; NULL: nowhere */
 } fr_run_options;
 
-/** Block the signals that fr_run answers. Call before MPI starts its threads: a signal that one of them took would
- * end the process. */
-void fr_run_block_signals(void);
-
 /**
- * Train every task of the config. SIGINT, SIGTERM and SIGUSR1, or a file STOP in the run folder, stop all
- * ranks after the same step with a checkpoint; a second SIGINT or SIGTERM ends the rank at once (watch.h). The
+ * Train every task of the config. From the first step on SIGINT, SIGTERM, SIGHUP and SIGUSR1, or a file STOP in the
+ * run folder, stop all ranks after the same step with a checkpoint; a second SIGINT or SIGTERM ends the rank at once,
+ * and so does the first one while it loads (signals.h). The
  * file is renamed to STOPPED once that checkpoint is committed. From the moment the run folder is there, ranks that do not come within run.timeout (or FORERUN_TIMEOUT) end the others.
  *
  * @return FR_OK; FR_ERR_STOPPED (checkpoint written, start again with --resume); FR_ERR_CONFIG (also: a run

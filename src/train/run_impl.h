@@ -95,8 +95,7 @@ int64_t fr_run_step(const fr_run_state *run);
 int64_t fr_run_total(const fr_run_state *run);
 
 /**
- * Train until no task is live. The stop signals stay blocked and are taken by the watch; they and the file STOP are
- * looked at between steps. @return FR_OK; FR_ERR_STOPPED with a checkpoint; the errors of fr_run
+ * Train until no task is live. Requests of signals (signals.h) and the file STOP are looked at between steps. @return FR_OK; FR_ERR_STOPPED with a checkpoint; the errors of fr_run
  */
 FR_MUST_CHECK fr_status fr_run_rounds(fr_run_state *run);
 

@@ -80,7 +80,6 @@ static fr_status start_watch(fr_run_state *run)
     char *log = NULL;
     fr_watch_params params = {.rank = fr_group_rank(run->world),
                               .n_ranks = fr_group_size(run->world),
-                              .takes_signals = true,
                               .leave = run->options->leave};
     FR_TRY(fr_ctx_timeout(run->ctx, run->config->run.timeout, &params.timeout_seconds));
     FR_TRY(fr_join_path(run->ctx, run->config->run.dir, "log", &log));

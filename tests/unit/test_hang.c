@@ -161,8 +161,8 @@ static void the_report_names_culprit_host_and_time_above_one_table(void)
     ranks[2] = beating(2, "computing", 50);
     ranks[2].silent_ms = 6200;
     ranks[3] = (fr_sighting){.slot = {.rank = 3}, .silent_ms = 6200};
-    size_t n =
-        fr_hang_report(FR_HANG_SILENT, ranks, N_RANKS, TIMEOUT_MS, text, sizeof text);
+    size_t n = fr_hang_report(FR_HANG_SILENT, ranks, N_RANKS, TIMEOUT_MS,
+                              &FR_HANG_BY_FILES, text, sizeof text);
     CU_ASSERT_EQUAL(n, strlen(text));
     CU_ASSERT_EQUAL(strstr(text, "error: no progress within run.timeout (10.0 s): "
                                  "rank 2 on node2 has stopped or been cut off: no sign "
@@ -186,6 +186,22 @@ static void the_report_names_culprit_host_and_time_above_one_table(void)
     }
 }
 
+static void without_a_run_folder_the_report_names_the_environment(void)
+{
+    char text[TEXT_BYTES];
+    fr_sighting ranks[N_RANKS];
+    all_wait(ranks);
+    ranks[3] = (fr_sighting){.slot = {.rank = 3}, .silent_ms = 6200};
+    (void)fr_hang_report(FR_HANG_SILENT, ranks, N_RANKS, TIMEOUT_MS,
+                         &FR_HANG_BY_MESSAGES, text, sizeof text);
+    CU_ASSERT_EQUAL(strstr(text, "error: no progress within FORERUN_TIMEOUT (10.0 s): "
+                                 "rank 3 (it was never heard of) has stopped, or "
+                                 "cannot be reached, 6.2 s; look at that rank"),
+                    text);
+    CU_ASSERT_PTR_NULL(strstr(text, "run folder"));
+    CU_ASSERT_PTR_NULL(strstr(text, "--resume"));
+}
+
 static void every_kind_is_named(void)
 {
     static const struct {
@@ -206,8 +222,8 @@ static void every_kind_is_named(void)
         if (KINDS[i].hang == FR_HANG_LEFT) {
             ranks[1].slot.status = FR_SLOT_FAILED;
         }
-        (void)fr_hang_report(KINDS[i].hang, ranks, N_RANKS, TIMEOUT_MS, text,
-                             sizeof text);
+        (void)fr_hang_report(KINDS[i].hang, ranks, N_RANKS, TIMEOUT_MS,
+                             &FR_HANG_BY_FILES, text, sizeof text);
         CU_ASSERT_PTR_NOT_NULL(strstr(text, KINDS[i].part));
     }
 }
@@ -230,11 +246,13 @@ static void a_report_of_many_ranks_fits_and_is_cut_where_it_must(void)
         ranks[r].slot.microbatch = INT64_MIN;
         ranks[r].silent_ms = TIMEOUT_MS;
     }
-    (void)fr_hang_report(FR_HANG_SILENT, ranks, MANY, TIMEOUT_MS, text, bytes);
+    (void)fr_hang_report(FR_HANG_SILENT, ranks, MANY, TIMEOUT_MS, &FR_HANG_BY_FILES,
+                         text, bytes);
     CU_ASSERT_EQUAL(count(text, "<--"), MANY);
     CU_ASSERT_PTR_NOT_NULL(strstr(text, "; and 292 more; "));
     memset(text, 'x', bytes);
-    size_t n = fr_hang_report(FR_HANG_SILENT, ranks, MANY, TIMEOUT_MS, text, bytes / 2);
+    size_t n = fr_hang_report(FR_HANG_SILENT, ranks, MANY, TIMEOUT_MS,
+                              &FR_HANG_BY_FILES, text, bytes / 2);
     CU_ASSERT_EQUAL(n, bytes / 2 - 1);
     CU_ASSERT_EQUAL(text[n], '\0');
     CU_ASSERT_EQUAL(text[n + 1], 'x');
@@ -253,6 +271,7 @@ static const fr_case CASES[] = {
     FR_CASE(loading_and_saving_count_as_alive_for_ever),
     FR_CASE(all_waiting_is_a_deadlock_only_when_each_waits_too_long),
     FR_CASE(the_report_names_culprit_host_and_time_above_one_table),
+    FR_CASE(without_a_run_folder_the_report_names_the_environment),
     FR_CASE(every_kind_is_named),
     FR_CASE(a_report_of_many_ranks_fits_and_is_cut_where_it_must),
 };

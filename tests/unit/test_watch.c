@@ -4,7 +4,6 @@
 #include "support/suite.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -165,7 +164,6 @@ static void no_watch_is_allowed_everywhere(void)
     fr_watch_wait_begin(NULL, "send", 1);
     fr_watch_wait_end(NULL);
     fr_watch_fail(NULL);
-    CU_ASSERT_FALSE(fr_watch_stop_wanted(NULL));
     fr_watch_destroy(&none);
 }
 
@@ -355,65 +353,6 @@ static void a_folder_that_hangs_cannot_hold_the_rank(void)
     CU_ASSERT_TRUE(now_ms(CLOCK_MONOTONIC) - begin < 5000);
 }
 
-static bool stop_comes(const fr_watch *watch)
-{
-    for (int i = 0; i < 100 && !fr_watch_stop_wanted(watch); i++) {
-        rest_ms(20);
-    }
-    return fr_watch_stop_wanted(watch);
-}
-
-/* Blocks them for the rest of the test, as the program does. */
-static fr_watch *start_with_signals(farewell *left)
-{
-    fr_watch *watch = NULL;
-    sigset_t wanted;
-    fr_watch_params params = {.folder = fr_test_folder(),
-                              .n_ranks = 1,
-                              .takes_signals = true,
-                              .leave = note_leave,
-                              .argument = left};
-    (void)sigemptyset(&wanted);
-    (void)sigaddset(&wanted, SIGINT);
-    (void)sigaddset(&wanted, SIGTERM);
-    (void)sigaddset(&wanted, SIGUSR1);
-    (void)pthread_sigmask(SIG_BLOCK, &wanted, NULL);
-    FR_ASSERT_OK(fr_watch_create(fr_test_ctx(), &params, &watch));
-    CU_ASSERT_PTR_NOT_NULL_FATAL(watch);
-    return watch;
-}
-
-static void the_first_signal_stops_and_the_second_leaves(void)
-{
-    static const int NUMBERS[] = {SIGINT, SIGTERM};
-    for (int i = 0; i < 2; i++) {
-        farewell left = {0};
-        fr_watch *watch = start_with_signals(&left);
-        CU_ASSERT_FALSE(fr_watch_stop_wanted(watch));
-        (void)kill(getpid(), NUMBERS[i]);
-        CU_ASSERT_TRUE(stop_comes(watch));
-        CU_ASSERT_EQUAL(until_left(&left, 300), -1);
-        (void)kill(getpid(), NUMBERS[i]);
-        CU_ASSERT_TRUE(until_left(&left, 2000) >= 0);
-        CU_ASSERT_EQUAL(left.exit_code, 128 + NUMBERS[i]);
-        fr_watch_destroy(&watch);
-    }
-}
-
-static void sigusr1_stops_and_never_leaves(void)
-{
-    farewell left = {0};
-    fr_watch *watch = start_with_signals(&left);
-    for (int i = 0; i < 3; i++) {
-        (void)kill(getpid(), SIGUSR1);
-        CU_ASSERT_TRUE(stop_comes(watch));
-        rest_ms(200);
-    }
-    (void)kill(getpid(), SIGTERM);
-    CU_ASSERT_EQUAL(until_left(&left, 500), -1);
-    fr_watch_destroy(&watch);
-}
-
 static const fr_case CASES[] = {
     FR_CASE(the_slot_file_follows_the_rank),
     FR_CASE(no_watch_is_allowed_everywhere),
@@ -426,8 +365,6 @@ static const fr_case CASES[] = {
     FR_CASE(ranks_that_all_wait_are_a_deadlock),
     FR_CASE(without_a_timeout_nobody_leaves),
     FR_CASE(waits_that_end_in_time_trip_nobody),
-    FR_CASE(the_first_signal_stops_and_the_second_leaves),
-    FR_CASE(sigusr1_stops_and_never_leaves),
     FR_CASE(a_folder_that_hangs_cannot_hold_the_rank),
 };
 

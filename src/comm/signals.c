@@ -1,0 +1,161 @@
+#define _POSIX_C_SOURCE 200809L
+#include "comm/signals.h"
+
+#include "base/mem.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { TEXT_BYTES = 256, EXIT_SIGNAL = 128 };
+
+struct fr_signals {
+    fr_signals_params params;
+    sigset_t wanted;
+    atomic_bool holds;
+    atomic_int rank; /* meaningful once it holds */
+    atomic_bool stop_wanted;
+    atomic_bool is_ending;
+    pthread_t thread;
+};
+
+static const char *name_of(int number)
+{
+    return number == SIGINT    ? "SIGINT"
+           : number == SIGTERM ? "SIGTERM"
+           : number == SIGHUP  ? "SIGHUP"
+                               : "SIGUSR1";
+}
+
+static void leave(const fr_signals *s, int number)
+{
+    char text[TEXT_BYTES] = "";
+    if (atomic_load(&s->holds)) {
+        (void)snprintf(text, sizeof text,
+                       "second %s: rank %d leaves at once; the newest checkpoint is "
+                       "whole, start again with --resume\n",
+                       name_of(number), atomic_load(&s->rank));
+    } else if (s->params.trains) {
+        (void)snprintf(text, sizeof text,
+                       "%s: process %ld leaves before the first step; what the run "
+                       "folder holds is whole\n",
+                       name_of(number), (long)getpid());
+    }
+    s->params.leave(s->params.argument, EXIT_SIGNAL + number, text);
+}
+
+/* Whether the process has to leave: what else the signal asks for is noted. */
+static bool answer(fr_signals *s, int number, int *n_ends)
+{
+    if (!atomic_load(&s->holds)) {
+        if (number == SIGUSR1) {
+            atomic_store(&s->stop_wanted, true);
+        }
+        return number != SIGUSR1;
+    }
+    atomic_store(&s->stop_wanted, true);
+    *n_ends += number == SIGINT || number == SIGTERM;
+    return (number == SIGINT || number == SIGTERM) && *n_ends > 1;
+}
+
+static void *take(void *argument)
+{
+    fr_signals *s = argument;
+    int n_ends = 0;
+    for (;;) {
+        int number = 0;
+        if (sigwait(&s->wanted, &number) != 0) {
+            continue;
+        }
+        if (atomic_load(&s->is_ending)) {
+            return NULL;
+        }
+        if (answer(s, number, &n_ends)) {
+            leave(s, number);
+            return NULL;
+        }
+    }
+}
+
+static bool is_ignored(int number)
+{
+    struct sigaction now;
+    return sigaction(number, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
+static void choose_signals(fr_signals *s)
+{
+    (void)sigemptyset(&s->wanted);
+    (void)sigaddset(&s->wanted, SIGINT);
+    (void)sigaddset(&s->wanted, SIGTERM);
+    (void)sigaddset(&s->wanted, SIGUSR1);
+    if (!is_ignored(SIGHUP)) {
+        (void)sigaddset(&s->wanted, SIGHUP);
+    }
+    if (s->params.trains) {
+        struct sigaction ignore = {.sa_handler = SIG_IGN};
+        (void)sigaction(SIGPIPE, &ignore, NULL);
+    }
+}
+
+/* The thread blocks all signals but those that it takes, which it waits for. */
+static int start(fr_signals *s)
+{
+    sigset_t all;
+    sigset_t before;
+    sigset_t with_wanted;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_BLOCK, &s->wanted, &before);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &with_wanted);
+    int code = pthread_create(&s->thread, NULL, take, s);
+    (void)pthread_sigmask(SIG_SETMASK, code == 0 ? &with_wanted : &before, NULL);
+    return code;
+}
+
+fr_status fr_signals_create(fr_ctx *ctx, const fr_signals_params *params,
+                            fr_signals **out)
+{
+    fr_signals *s = NULL;
+    *out = NULL;
+    FR_TRY(fr_alloc(ctx, 1, sizeof *s, &s));
+    s->params = *params;
+    choose_signals(s);
+    int code = start(s);
+    if (code != 0) {
+        free(s);
+        return FR_FAIL(ctx, FR_ERR_INTERNAL,
+                       "cannot start the thread that takes signals: %s; see ulimit -u",
+                       strerror(code));
+    }
+    *out = s;
+    return FR_OK;
+}
+
+void fr_signals_destroy(fr_signals **signals)
+{
+    fr_signals *s = *signals;
+    *signals = NULL;
+    if (s != NULL) {
+        atomic_store(&s->is_ending, true);
+        (void)pthread_kill(s->thread, SIGUSR1);
+        (void)pthread_join(s->thread, NULL);
+        free(s);
+    }
+}
+
+void fr_signals_hold(fr_signals *signals, int rank)
+{
+    if (signals != NULL) {
+        atomic_store(&signals->rank, rank);
+        atomic_store(&signals->holds, true);
+    }
+}
+
+bool fr_signals_stop_wanted(const fr_signals *signals)
+{
+    return signals != NULL && atomic_load(&signals->stop_wanted);
+}

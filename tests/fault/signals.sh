@@ -1,0 +1,213 @@
+#!/usr/bin/env bash
+# Signals are answered from the first moment, wherever the program hangs. signals.sh SHIM CASE; the shim stands in for a
+# dead file system (hang_shim.c).
+#   early     a first SIGINT or SIGTERM ends each command at once (130, 143) while a file that it needs hangs
+#   ranks     one under mpirun: nobody is left behind
+#   remember  SIGUSR1 while a run loads stops it after its first step (75)
+#   late      the last save hangs: the first signal waits for it, the second leaves (143)
+#   closed    a terminal or a pipe that is closed: SIGHUP stops a run (75), nohup's does not; a run goes on without
+#             its output, other commands end by SIGPIPE (141)
+#   rows      what a signal leaves of the rows of generate and eval are whole lines
+. "$(dirname "$0")/../e2e/common.sh"
+
+by_name "$1"
+what=$2
+make_tiny
+run=$work/run
+mark=$work/hangs
+pid=
+
+clean_up() {
+    [ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null || true
+    rm -rf "$work"
+}
+trap clean_up EXIT
+
+# hang PATH COMMAND...: start it with calls on this path hanging, and wait until one does.
+hang() {
+    local path=$1
+    shift
+    rm -f "$mark"
+    HANG_PATH=$path HANG_MARK=$mark LD_PRELOAD=$preload "$@" >"$work/out" 2>"$work/err" </dev/null &
+    pid=$!
+    wait_for_file "$mark"
+}
+
+# ends CODE: the command is over with this code, long before it would be by itself.
+ends() {
+    local code=0
+    timeout 20 tail --pid="$pid" -s 0.02 -f /dev/null || kill -KILL "$pid"
+    wait "$pid" || code=$?
+    pid=
+    [ "$code" = "$1" ] || fail "exit code $code, wanted $1: $(cat "$work/err")"
+}
+
+# leaves PATH COMMAND...: at once, on each of both signals.
+leaves() {
+    hang "$@"
+    kill -INT "$pid"
+    ends 130
+    hang "$@"
+    kill -TERM "$pid"
+    ends 143
+}
+
+# A config whose second task starts from a prefix file.
+make_prefix() {
+    make_config 2 4 f32
+    train made 1 1 2>"$work/err" || fail "$(cat "$work/err")"
+    prefix=$work/made/prefix.h5
+    sed -i "s|init: {random: 0.5}, length: 5|init: {file: \"$prefix\"}|" "$work/c.yaml"
+}
+
+case $what in
+early)
+    make_prefix
+    for path in "$work/c.yaml" "$model" "$rows" "$prefix" "$run"; do
+        leaves "$path" "$FORERUN" train "$work/c.yaml" --resume
+        rm -rf "$run"
+    done
+    says "SIGTERM: process "
+    leaves "$work/c.yaml" "$FORERUN" plan "$work/c.yaml" --ranks 2
+    leaves "$work/c.yaml" "$FORERUN" preflight "$work/c.yaml"
+    leaves "$model" "$FORERUN" eval --model "$model" --data "$rows"
+    [ ! -s "$work/err" ] || fail "an interrupted eval says: $(cat "$work/err")"
+    leaves "$rows" "$FORERUN" eval --model "$model" --data "$rows"
+    leaves "$prefix" "$FORERUN" generate --model "$model" --prefix "$prefix" --input "$rows"
+    leaves "$rows" "$FORERUN" generate --model "$model" --prefix "$prefix" --input "$rows"
+    leaves "$prefix" "$FORERUN" inspect "$prefix"
+    leaves "$prefix" "$FORERUN" compare "$prefix" "$prefix"
+    : >"$work/some.gguf"
+    leaves "$work/some.gguf" "$FORERUN" tokenize --model "$work/some.gguf"
+
+    # a run that resumes loses nothing by it
+    expect 75 "$FORERUN" train "$work/c.yaml" --stop-after 1
+    cp "$run/checkpoint-1.h5" "$work/before.h5"
+    leaves "$rows" "$FORERUN" train "$work/c.yaml" --resume
+    same "$run/checkpoint-1.h5" "$work/before.h5"
+    expect 0 "$FORERUN" train "$work/c.yaml" --resume
+    # SIGUSR1 is no reason to leave, and other commands take no notice
+    hang "$model" "$FORERUN" eval --model "$model" --data "$rows"
+    kill -USR1 "$pid"
+    sleep 0.3
+    kill -0 "$pid" || fail "SIGUSR1 ended eval"
+    kill -HUP "$pid"
+    ends 129
+    echo "first signals: 130, 143 and 129, wherever a command hangs"
+    ;;
+ranks)
+    make_config 5 4 f32
+    for signal in INT TERM; do
+        hang "$model" mpirun -n 3 "$FORERUN" train "$work/c.yaml"
+        sleep 0.5 # the other ranks hang as well
+        mapfile -t ranks < <(pgrep -P "$pid" -x forerun)
+        [ ${#ranks[@]} = 3 ] || fail "${#ranks[@]} ranks"
+        kill -$signal "${ranks[1]}"
+        ends $([ $signal = INT ] && echo 130 || echo 143)
+        for rank in "${ranks[@]}"; do
+            [ ! -e "/proc/$rank/exe" ] || fail "rank $rank is still there"
+        done
+    done
+    echo "a rank that leaves early takes the others along"
+    ;;
+remember)
+    make_config 400 4 f32
+    HANG_RELEASE=$work/release hang "$rows" "$FORERUN" train "$work/c.yaml"
+    kill -USR1 "$pid"
+    kill -USR1 "$pid"
+    sleep 0.3
+    kill -0 "$pid" || fail "SIGUSR1 ended a run that loads: $(cat "$work/err")"
+    : >"$work/release"
+    ends 75
+    [ -e "$run/checkpoint-1.h5" ] || fail "not stopped after the first step: $(ls "$run")"
+    expect 75 "$FORERUN" train "$work/c.yaml" --resume --stop-after 3
+    echo "SIGUSR1 while a run loads: stopped after step 1"
+    ;;
+late)
+    make_config 3 4 f32
+    for signal in INT TERM; do
+        rm -rf "$run"
+        HANG_CALL=fsync hang "$run/checkpoint-3.h5" "$FORERUN" train "$work/c.yaml"
+        kill -$signal "$pid"
+        sleep 0.5
+        kill -0 "$pid" || fail "the first SIG$signal ended a save: $(cat "$work/err")"
+        kill -$signal "$pid"
+        ends $([ $signal = INT ] && echo 130 || echo 143)
+        says "second SIG$signal: rank 0 leaves at once"
+        rm -f "$mark"
+        expect 0 "$FORERUN" train "$work/c.yaml" --resume
+    done
+    echo "a last save that hangs: the second signal leaves"
+    ;;
+closed)
+    make_config 1000000 7 f32
+    "$FORERUN" train "$work/c.yaml" 2>"$work/err" </dev/null &
+    pid=$!
+    wait_for_steps "$run"
+    kill -HUP "$pid"
+    kill -HUP "$pid"
+    ends 75
+    rm -rf "$run"
+    nohup "$FORERUN" train "$work/c.yaml" >"$work/out" 2>"$work/err" </dev/null &
+    pid=$!
+    wait_for_steps "$run"
+    kill -HUP "$pid"
+    sleep 0.5
+    kill -0 "$pid" || fail "SIGHUP ended a run under nohup"
+    kill -TERM "$pid"
+    ends 75
+    rm -rf "$run"
+    make_config 20 7 f32
+    code=0
+    { "$FORERUN" train "$work/c.yaml" 2>&1 || echo $? >"$work/code"; } | sed 1q >"$work/out"
+    [ ! -e "$work/code" ] || fail "a run whose output is closed ends with $(cat "$work/code")"
+    [ -e "$run/prefix.h5" ] || fail "a run whose output is closed does not end"
+    python3 - "$FORERUN" "$run/prefix.h5" <<'PY' || fail "inspect into a closed pipe"
+import os, signal, subprocess, sys
+read, write = os.pipe()
+os.close(read)
+code = subprocess.run([sys.argv[1], "inspect", sys.argv[2]], stdout=write, stderr=subprocess.PIPE)
+assert (code.returncode, code.stderr) == (-signal.SIGPIPE, b""), code
+PY
+    echo "SIGHUP 75, closed output: a run goes on, other commands end by SIGPIPE"
+    ;;
+rows)
+    make_config 2 4 f32
+    python3 - "$rows" "$work/in.jsonl" <<'PY'
+import json, sys
+rows = [json.loads(line) for line in open(sys.argv[1])]
+with open(sys.argv[2], "w") as out:
+    for i in range(40000):
+        out.write(json.dumps({"n": i, "note": "x" * 3000, "source_ids": rows[i % len(rows)]["source_ids"]}) + "\n")
+PY
+    for signal in INT TERM; do
+        rm -f "$work/rows-out"
+        "$FORERUN" generate --model "$model" --input "$work/in.jsonl" --output "$work/rows-out" --threads 1 \
+            --max-new-tokens 8 2>"$work/err" </dev/null &
+        pid=$!
+        for _ in $(seq 600); do
+            [ "$(wc -l 2>/dev/null <"$work/rows-out" || echo 0)" -lt 20 ] || break
+            sleep 0.05
+        done
+        kill -$signal "$pid"
+        ends $([ $signal = INT ] && echo 130 || echo 143)
+        python3 - "$work/rows-out" <<'PY' || fail "half a row is left"
+import json, sys
+text = open(sys.argv[1]).read()
+assert text.endswith("\n")
+rows = [json.loads(line) for line in text.splitlines()]
+assert 20 <= len(rows) < 40000 and [row["n"] for row in rows] == list(range(len(rows)))
+PY
+    done
+    # eval's rows come whole or not at all: what was there before stays
+    echo before >"$work/nats"
+    HANG_CALL=fsync hang "$work/nats" "$FORERUN" eval --model "$model" --data "$rows" --rows-out "$work/nats"
+    kill -INT "$pid"
+    ends 130
+    [ "$(cat "$work/nats")" = before ] || fail "half of the rows of eval: $(head -c 200 "$work/nats")"
+    echo "rows are whole lines whenever a signal comes"
+    ;;
+*)
+    fail "unknown case $what"
+    ;;
+esac
