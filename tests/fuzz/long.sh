@@ -65,9 +65,12 @@ fuzz() {
     local name=$1 began=$SECONDS status=0 found=0 runs
     local options=(-seed="$seed" "$limit" -max_len="$(longest "$name")" -timeout=5 -malloc_limit_mb=300
         -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix="$keep/$name-")
-    if [ -f "tests/fuzz/libfuzzer/$name.dict" ]; then
-        options+=(-dict="tests/fuzz/libfuzzer/$name.dict")
-    fi
+    case $name in
+        config) options+=(-dict=tests/fuzz/libfuzzer/yaml.dict) ;;
+        generate | hf_config | metrics | rows | safetensors | shards | tokenizer)
+            options+=(-dict=tests/fuzz/libfuzzer/json.dict)
+            ;;
+    esac
     mkdir -p "$memory/$name"
     PROGRAMS=$programs bash tests/fuzz/libfuzzer/seeds.sh "$name" "$work/$name" >"$keep/$name.log" 2>&1 || status=$?
     if [ "$status" -eq 0 ]; then

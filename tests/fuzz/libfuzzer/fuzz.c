@@ -158,15 +158,26 @@ int fuzz_split(const uint8_t *data, size_t size, fuzz_part *parts, int most)
     return count;
 }
 
-char *fuzz_text(fuzz_part part)
+static char *copy(fuzz_part part, size_t room)
 {
-    char *text = malloc(part.bytes + 1);
-    if (text == NULL) {
+    char *text = malloc(room);
+    if (text == NULL && room > 0) {
         give_up("out of", "memory");
     }
     if (part.bytes > 0) {
         memcpy(text, part.data, part.bytes);
     }
+    return text;
+}
+
+char *fuzz_text(fuzz_part part)
+{
+    char *text = copy(part, part.bytes + 1);
     text[part.bytes] = '\0';
     return text;
+}
+
+char *fuzz_block(fuzz_part part)
+{
+    return copy(part, part.bytes);
 }

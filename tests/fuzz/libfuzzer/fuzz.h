@@ -51,5 +51,7 @@ int fuzz_split(const uint8_t *data, size_t size, fuzz_part *parts, int most);
 
 /** A part as a block of its own with a closing zero that the caller frees. */
 char *fuzz_text(fuzz_part part);
+/** The same without a zero: exactly its bytes. */
+char *fuzz_block(fuzz_part part);
 
 #endif

@@ -162,3 +162,43 @@ bool fuzz_use_tokenizer(fr_ctx *ctx, const char *path)
     fr_tokenizer_close(&tokenizer);
     return accepted;
 }
+
+static void use_sequence(fr_sequence s, int64_t vocab_size)
+{
+    fuzz_check(s.count >= 0, "a sequence has a length");
+    for (int64_t i = 0; i < s.count; i++) {
+        fuzz_check(s.ids[i] >= 0 && s.ids[i] < vocab_size,
+                   "an id lies within the vocabulary");
+        fuzz_check(s.counted[i] <= 1, "a flag is 0 or 1");
+    }
+}
+
+void fuzz_use_dataset(const fr_dataset *dataset, int64_t vocab_size, int64_t max_tokens)
+{
+    const fr_data_stats *stats = fr_dataset_stats(dataset);
+    int64_t n_examples = 0;
+    fuzz_check(stats->n_rows > 0 && stats->n_target_tokens > 0, "something to learn");
+    for (int64_t row = 0; row < stats->n_rows; row++) {
+        use_sequence(fr_dataset_source(dataset, row), vocab_size);
+        fuzz_check(fr_dataset_line(dataset, row) > 0, "a row has a line");
+        n_examples += fr_dataset_n_targets(dataset, row);
+    }
+    fuzz_check(n_examples == stats->n_examples, "every example is a row's");
+    for (int64_t e = 0; e < stats->n_examples; e++) {
+        int64_t row = -1;
+        int64_t target = -1;
+        fr_dataset_example(dataset, e, &row, &target);
+        fuzz_check(row >= 0 && row < stats->n_rows && target >= 0 &&
+                       target < fr_dataset_n_targets(dataset, row),
+                   "an example is one of its row's");
+        int64_t source_row = fr_dataset_source_row(dataset, e);
+        fuzz_check(source_row >= 0 && source_row <= row,
+                   "a source is an earlier row's");
+        fr_sequence s = fr_dataset_example_target(dataset, e);
+        use_sequence(s, vocab_size);
+        fuzz_check(fr_dataset_source(dataset, row).count + s.count <= max_tokens &&
+                       fr_dataset_source(dataset, row).count + s.count <=
+                           stats->longest,
+                   "an example is no longer than allowed");
+    }
+}
