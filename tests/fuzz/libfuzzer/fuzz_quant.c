@@ -32,6 +32,12 @@ static void multiply(const fr_quant_type *type, const uint8_t *data, int64_t n)
     }
 }
 
+static bool is_number(uint16_t bf16)
+{
+    return (bf16 & 0x7fffU) <= 0x7f80U;
+}
+
+/* A NaN stays one; a signalling one becomes quiet where it is rounded, not where it is copied. */
 static void widen(const fr_quant_type *type, const uint8_t *data, int64_t n)
 {
     float *wide = malloc((size_t)n * sizeof *wide);
@@ -41,8 +47,11 @@ static void widen(const fr_quant_type *type, const uint8_t *data, int64_t n)
     fr_quant_widen(type, data, n, wide);
     fr_quant_to_bf16(type, data, n, rounded);
     fr_quant_round_bf16(wide, n, wanted);
-    fuzz_check(memcmp(rounded, wanted, (size_t)n * sizeof *wanted) == 0,
-               "bf16 is what widening and rounding gives");
+    for (int64_t i = 0; i < n; i++) {
+        fuzz_check(rounded[i] == wanted[i] ||
+                       (!is_number(rounded[i]) && !is_number(wanted[i])),
+                   "bf16 is what widening and rounding gives");
+    }
     free(wide);
     free(rounded);
     free(wanted);
