@@ -1,11 +1,13 @@
-/* The tokenizer of a folder. Parts: tokenizer.json, tokenizer_config.json, generation_config.json, config.json. */
+/* The tokenizer of a folder. Parts: tokenizer.json, tokenizer_config.json, generation_config.json, config.json,
+ * chat_template.jinja, as many as there are. */
 #include "fuzz/libfuzzer/fuzz.h"
 #include "fuzz/libfuzzer/use.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char *const NAMES[] = {"tokenizer.json", "tokenizer_config.json",
-                                        "generation_config.json", "config.json"};
+                                        "generation_config.json", "config.json",
+                                        "chat_template.jinja"};
     enum { N_PARTS = sizeof NAMES / sizeof NAMES[0] };
     fuzz_part parts[N_PARTS];
     int n = fuzz_split(data, size, parts, N_PARTS);

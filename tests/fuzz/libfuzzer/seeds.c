@@ -162,10 +162,12 @@ static void seed_tokenizer(const char *name, json_t *root)
     const char *config = fr_test_path(folder, "config.json");
     fr_test_write_text(generation, "{\"eos_token_id\":[10,11]}");
     fr_test_write_text(config, "{\"bos_token_id\":9,\"eos_token_id\":10}");
+    const char *jinja = fr_test_path(folder, "chat_template.jinja");
+    fr_test_write_text(jinja, FR_TEST_CHATML);
     const char *const paths[] = {fr_test_path(folder, "tokenizer.json"),
                                  fr_test_path(folder, "tokenizer_config.json"),
-                                 generation, config};
-    seed_join(name, paths, 4);
+                                 generation, config, jinja};
+    seed_join(name, paths, 5);
     json_decref(root);
 }
 
@@ -183,7 +185,9 @@ static void tokenizer(void)
         "[\"l\",\"l\"],\"he ll\",\"hell o\"]}}";
     seed_tokenizer("few", fr_test_memory(json_loads(FEW, 0, NULL)));
     json_t *root = fr_tiny_json();
-    seed_tokenizer("whole", root);
+    seed_tokenizer("whole", json_incref(root));
+    (void)json_object_set_new(root, "pre_tokenizer", fr_tiny_smollm_rule());
+    seed_tokenizer("smollm", root);
 }
 
 /* ---- raw bytes ------------------------------------------------------------------------------ */

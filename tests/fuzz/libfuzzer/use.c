@@ -46,6 +46,58 @@ static void read_all(fr_ctx *ctx, const fr_weights *weights)
     }
 }
 
+/* A stack whose rows stay in the file: read and multiplied as the device does it. */
+static void use_stack(fr_ctx *ctx, const fr_weights *weights, const fr_stack *stack,
+                      int64_t layer, fr_dtype dtype)
+{
+    const fr_holding holding = {weights, dtype, true};
+    fr_matrix matrix;
+    void *owned = NULL;
+    for (int i = 0; i < stack->n_roles; i++) {
+        if (!fr_weights_has(weights, stack->roles[i], layer)) {
+            return;
+        }
+    }
+    if (!fr_weights_stay(&holding, stack, layer)) {
+        return;
+    }
+    fuzz_check(fuzz_answer(
+                   ctx, fr_weights_leave(ctx, &holding, stack, layer, &matrix, &owned)),
+               "a stack can be left in its file");
+    void *rows = memory((size_t)(matrix.n_out * matrix.n_in) * fr_dtype_bytes(dtype));
+    fr_matrix_read(&matrix, 0, matrix.n_out, rows);
+    if (matrix.multiply != NULL) {
+        float *x = memory((size_t)matrix.n_in * sizeof *x);
+        float *y = memory((size_t)matrix.n_out * sizeof *y);
+        memset(x, 0, (size_t)matrix.n_in * sizeof *x);
+        const fr_few few = {.m = 1,
+                            .columns = matrix.n_out,
+                            .depth = matrix.n_in,
+                            .x = x,
+                            .dtype = dtype,
+                            .y = y,
+                            .y_stride = matrix.n_out};
+        matrix.multiply(&matrix, 0, &few);
+        free(x);
+        free(y);
+    }
+    free(rows);
+    free(owned);
+}
+
+static void use_stacks(fr_ctx *ctx, const fr_weights *weights)
+{
+    const fr_stack *const stacks[] = {&FR_STACK_QKV, &FR_STACK_O,    &FR_STACK_GATE_UP,
+                                      &FR_STACK_UP,  &FR_STACK_DOWN, &FR_STACK_TOKENS};
+    const int64_t n_layers = fr_weights_arch(weights)->n_layers;
+    for (size_t i = 0; i < sizeof stacks / sizeof stacks[0]; i++) {
+        for (int64_t layer = 0; layer < n_layers; layer++) {
+            use_stack(ctx, weights, stacks[i], layer, FR_F32);
+            use_stack(ctx, weights, stacks[i], layer, FR_BF16);
+        }
+    }
+}
+
 static void describe_all(fr_ctx *ctx, const fr_weights *weights)
 {
     char line[512];
@@ -72,6 +124,7 @@ bool fuzz_use_model(fr_ctx *ctx, const char *path)
     fuzz_check(has_arch || !accepted, "a model that opens tells what it is");
     if (accepted) {
         read_all(ctx, weights);
+        use_stacks(ctx, weights);
         describe_all(ctx, weights);
     }
     fr_weights_close(&weights);
