@@ -3,7 +3,9 @@
 
 #include "base/file.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -54,11 +56,39 @@ static bool parse_status(const char *name, fr_slot_status *out)
     return false;
 }
 
+/* As fr_slot_word leaves it: other bytes would reach the terminal of whoever reads a report. */
+static bool is_plain(const char *word)
+{
+    for (; *word != '\0'; word++) {
+        if (*word <= ' ' || *word > '~') {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool parse_int(long long value, int *out)
+{
+    *out = (int)value;
+    return value >= INT_MIN && value <= INT_MAX;
+}
+
+/* Seconds and milliseconds; a sum of two times fits as well. */
+static bool parse_time(const long long parts[2], int64_t *out)
+{
+    static const int64_t MOST_SECONDS = INT64_MAX / 2 / 1000;
+    bool fits = parts[0] >= 0 && parts[0] < MOST_SECONDS && parts[1] >= 0;
+    *out = fits ? parts[0] * 1000 + parts[1] : 0;
+    return fits;
+}
+
 bool fr_slot_parse(const char line[FR_SLOT_BYTES], fr_slot *out)
 {
     enum { FIELDS = 14 };
     char text[FR_SLOT_BYTES];
     char status[FR_SLOT_WORD_BYTES];
+    long long rank = 0;
+    long long peer = 0;
     long long pid = 0;
     long long step = 0;
     long long microbatch = 0;
@@ -71,21 +101,24 @@ bool fr_slot_parse(const char line[FR_SLOT_BYTES], fr_slot *out)
     }
     memcpy(text, line, sizeof text);
     text[FR_SLOT_BYTES - 1] = '\0';
+    errno = 0; /* ERANGE: a number beyond its type */
     int n = sscanf(
         text,
-        "rank=%d host=%63s pid=%lld status=%23s state=%23s what=%23s peer=%d "
+        "rank=%lld host=%63s pid=%lld status=%23s state=%23s what=%23s peer=%lld "
         "step=%lld task=%127s microbatch=%lld since=%lld.%3lld beat=%lld.%3lld%n",
-        &slot.rank, slot.host, &pid, status, slot.state, slot.what, &slot.peer, &step,
-        slot.task, &microbatch, &since[0], &since[1], &beat[0], &beat[1], &used);
-    if (n != FIELDS || strspn(text + used, " ") != (size_t)(FR_SLOT_BYTES - 1 - used) ||
-        !parse_status(status, &slot.status)) {
+        &rank, slot.host, &pid, status, slot.state, slot.what, &peer, &step, slot.task,
+        &microbatch, &since[0], &since[1], &beat[0], &beat[1], &used);
+    if (n != FIELDS || errno == ERANGE ||
+        strspn(text + used, " ") != (size_t)(FR_SLOT_BYTES - 1 - used) ||
+        !parse_status(status, &slot.status) || !parse_int(rank, &slot.rank) ||
+        !parse_int(peer, &slot.peer) || !parse_time(since, &slot.since_ms) ||
+        !parse_time(beat, &slot.beat_ms) || !is_plain(slot.host) ||
+        !is_plain(slot.state) || !is_plain(slot.what) || !is_plain(slot.task)) {
         return false;
     }
     slot.pid = pid;
     slot.step = step;
     slot.microbatch = microbatch;
-    slot.since_ms = since[0] * 1000 + since[1];
-    slot.beat_ms = beat[0] * 1000 + beat[1];
     *out = slot;
     return true;
 }

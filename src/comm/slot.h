@@ -52,7 +52,8 @@ void fr_slot_word(const char *word, char *field, int bytes);
 
 /** The line: FR_SLOT_BYTES - 1 characters and a newline; no closing zero. */
 void fr_slot_format(const fr_slot *slot, char line[FR_SLOT_BYTES]);
-/** False if it is no whole line, for instance one that is just being rewritten. */
+/** False if it is no whole line, for instance one that is just being rewritten, or none that fr_slot_format writes:
+ * words of printable characters, numbers within their types, times from 0 to INT64_MAX / 2. */
 bool fr_slot_parse(const char line[FR_SLOT_BYTES], fr_slot *out);
 
 /** Opens and closes the file each time: on a network folder that is what shows it to other nodes.

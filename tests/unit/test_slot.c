@@ -111,8 +111,8 @@ static void the_longest_values_fit(void)
                     .peer = INT32_MIN,
                     .step = INT64_MIN,
                     .microbatch = INT64_MIN,
-                    .since_ms = INT64_MAX,
-                    .beat_ms = INT64_MAX};
+                    .since_ms = INT64_MAX / 2000 * 1000 - 1,
+                    .beat_ms = INT64_MAX / 2000 * 1000 - 1};
     fr_slot got;
     memset(word, 'w', sizeof word - 1);
     word[sizeof word - 1] = '\0';
@@ -154,6 +154,41 @@ static void what_is_no_whole_line_is_refused(void)
     CU_ASSERT_FALSE(fr_slot_parse(line, &got));
 }
 
+/* Anybody may write into a shared run folder: its numbers are added up, its words reach a terminal. */
+static void what_no_rank_writes_is_refused(void)
+{
+    static const char *const HOSTILE[][2] = {
+        {"rank=3", "rank=4294967299"},
+        {"rank=3", "rank=99999999999999999999"},
+        {"peer=2", "peer=4294967298"},
+        {"pid=1234", "pid=9223372036854775808"},
+        {"step=12", "step=-9223372036854775809"},
+        {"since=1732488000.123", "since=9223372036854775807.123"},
+        {"since=1732488000.123", "since=-9223372036854775808.123"},
+        {"since=1732488000.123", "since=1732488000.-12"},
+        {"beat=1732488010.456", "beat=9223372036854775.807"},
+        {"host=node2", "host=\033[2Jnode2"},
+        {"task=debdesc", "task=\xc3\xa9"},
+        {"state=waiting", "state=\177"},
+        {"what=forward", "what=\001"},
+    };
+    for (size_t i = 0; i < sizeof HOSTILE / sizeof HOSTILE[0]; i++) {
+        char line[FR_SLOT_BYTES + 1];
+        fr_slot got;
+        const char *old = HOSTILE[i][0];
+        const char *place = strstr(EXAMPLE, old);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(place);
+        int n = snprintf(line, sizeof line, "%.*s%s%s", (int)(place - EXAMPLE), EXAMPLE,
+                         HOSTILE[i][1], place + strlen(old));
+        memset(line + n, ' ', sizeof line - (size_t)n);
+        line[FR_SLOT_BYTES - 1] = '\n';
+        if (fr_slot_parse(line, &got)) {
+            (void)fprintf(stderr, "accepted: %s\n", HOSTILE[i][1]);
+            CU_FAIL("a line that no rank writes was accepted");
+        }
+    }
+}
+
 static const fr_case CASES[] = {
     FR_CASE(the_line_is_exactly_this_text_padded_to_512),
     FR_CASE(what_is_written_is_read),
@@ -161,6 +196,7 @@ static const fr_case CASES[] = {
     FR_CASE(words_are_cut_and_hold_no_spaces),
     FR_CASE(the_longest_values_fit),
     FR_CASE(what_is_no_whole_line_is_refused),
+    FR_CASE(what_no_rank_writes_is_refused),
 };
 
 int main(int argc, char **argv)

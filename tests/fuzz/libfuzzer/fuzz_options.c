@@ -1,0 +1,67 @@
+/* A command line: one word a line. */
+#include "base/options.h"
+#include "fuzz/libfuzzer/fuzz.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_WORDS = 16 };
+
+static const fr_option TABLE[] = {{"model", "PATH", "a path"},
+                                  {"batch", "N", "a number"},
+                                  {"temperature", "T", "a real number"},
+                                  {"resume", "[FILE]", "with or without a value"},
+                                  {"json", NULL, "a flag"},
+                                  {"set", "a.b=c", "again and again"},
+                                  {NULL, NULL, NULL}};
+static const fr_command COMMAND = {"try", "FILE", 1, "for trying", TABLE};
+
+static void use_options(fr_ctx *ctx, const fr_options *options)
+{
+    int64_t number = 1;
+    double real = 1.0;
+    const char *text = NULL;
+    if (fr_options_help(options)) {
+        return;
+    }
+    fuzz_check(fr_options_positional(options, 0) != NULL, "a positional is there");
+    if (fuzz_answer(ctx, fr_options_int(ctx, options, "batch", -5, 1000, &number))) {
+        fuzz_check(number >= -5 && number <= 1000, "a number is within its range");
+    }
+    if (fuzz_answer(ctx, fr_options_real(ctx, options, "temperature", &real))) {
+        fuzz_check(real - real == 0.0, "a real number is finite");
+    }
+    if (fuzz_answer(ctx, fr_options_need(ctx, options, "model", &text))) {
+        fuzz_check(text != NULL && fr_options_has(options, "model"),
+                   "what is needed is there");
+    }
+    for (int64_t i = 0; i < MOST_WORDS; i++) {
+        text = fr_options_nth(options, "set", i);
+        fuzz_check(text == NULL || fr_options_has(options, "set"), "what is there is");
+    }
+    (void)fr_options_text(options, "resume");
+    (void)fr_options_has(options, "json");
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static char name[] = "try";
+    fr_ctx *ctx = fuzz_ctx();
+    fr_options *options = NULL;
+    char *words[MOST_WORDS + 1] = {name};
+    int n = 1;
+    char *text = fuzz_text((fuzz_part){data, size});
+    for (char *next = text; next != NULL && n < MOST_WORDS; n++) {
+        words[n] = next;
+        next = strchr(next, '\n');
+        if (next != NULL) {
+            *next++ = '\0';
+        }
+    }
+    if (fuzz_answer(ctx, fr_options_parse(ctx, &COMMAND, n, words, &options))) {
+        use_options(ctx, options);
+    }
+    fr_options_destroy(&options);
+    free(text);
+    return 0;
+}

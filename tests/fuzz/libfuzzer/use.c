@@ -1,0 +1,257 @@
+#include "fuzz/libfuzzer/use.h"
+
+#include "fuzz/libfuzzer/fuzz.h"
+#include "model/chat.h"
+#include "model/identity.h"
+#include "support/mutate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void *memory(size_t bytes)
+{
+    void *pointer = malloc(bytes);
+    fuzz_check(pointer != NULL, "memory for what was read");
+    return pointer;
+}
+
+static void read_weight(fr_ctx *ctx, const fr_weights *weights, fr_weight role,
+                        int64_t layer)
+{
+    int64_t n_out = 0;
+    int64_t n_in = 0;
+    fr_weights_shape(weights, role, layer, &n_out, &n_in);
+    for (int k = 0; k < 2; k++) {
+        fr_dtype dtype = k == 0 ? FR_F32 : FR_BF16;
+        void *out = memory((size_t)(n_out * n_in) * fr_dtype_bytes(dtype));
+        fuzz_check(
+            fuzz_answer(ctx, fr_weights_read(ctx, weights, role, layer, dtype, out)),
+            "a weight of an opened model can be read");
+        free(out);
+    }
+}
+
+static void read_all(fr_ctx *ctx, const fr_weights *weights)
+{
+    uint8_t digest[FR_DIGEST_BYTES];
+    const fr_arch *arch = fr_weights_arch(weights);
+    for (int64_t layer = 0; layer < arch->n_layers; layer++) {
+        for (int role = layer == 0 ? 0 : FR_W_HEAD + 1; role < FR_W_COUNT; role++) {
+            if (fr_weights_has(weights, (fr_weight)role, layer)) {
+                read_weight(ctx, weights, (fr_weight)role, layer);
+            }
+        }
+        fuzz_check(fuzz_answer(ctx, fr_weights_digest(ctx, weights, layer, digest)),
+                   "a layer of an opened model has a digest");
+    }
+}
+
+/* A stack whose rows stay in the file: read and multiplied as the device does it. */
+static void use_stack(fr_ctx *ctx, const fr_weights *weights, const fr_stack *stack,
+                      int64_t layer, fr_dtype dtype)
+{
+    const fr_holding holding = {weights, dtype, true};
+    fr_matrix matrix;
+    void *owned = NULL;
+    for (int i = 0; i < stack->n_roles; i++) {
+        if (!fr_weights_has(weights, stack->roles[i], layer)) {
+            return;
+        }
+    }
+    if (!fr_weights_stay(&holding, stack, layer)) {
+        return;
+    }
+    fuzz_check(fuzz_answer(
+                   ctx, fr_weights_leave(ctx, &holding, stack, layer, &matrix, &owned)),
+               "a stack can be left in its file");
+    void *rows = memory((size_t)(matrix.n_out * matrix.n_in) * fr_dtype_bytes(dtype));
+    fr_matrix_read(&matrix, 0, matrix.n_out, rows);
+    if (matrix.multiply != NULL) {
+        float *x = memory((size_t)matrix.n_in * sizeof *x);
+        float *y = memory((size_t)matrix.n_out * sizeof *y);
+        memset(x, 0, (size_t)matrix.n_in * sizeof *x);
+        const fr_few few = {.m = 1,
+                            .columns = matrix.n_out,
+                            .depth = matrix.n_in,
+                            .x = x,
+                            .dtype = dtype,
+                            .y = y,
+                            .y_stride = matrix.n_out};
+        matrix.multiply(&matrix, 0, &few);
+        free(x);
+        free(y);
+    }
+    free(rows);
+    free(owned);
+}
+
+static void use_stacks(fr_ctx *ctx, const fr_weights *weights)
+{
+    const fr_stack *const stacks[] = {&FR_STACK_QKV, &FR_STACK_O,    &FR_STACK_GATE_UP,
+                                      &FR_STACK_UP,  &FR_STACK_DOWN, &FR_STACK_TOKENS};
+    const int64_t n_layers = fr_weights_arch(weights)->n_layers;
+    for (size_t i = 0; i < sizeof stacks / sizeof stacks[0]; i++) {
+        for (int64_t layer = 0; layer < n_layers; layer++) {
+            use_stack(ctx, weights, stacks[i], layer, FR_F32);
+            use_stack(ctx, weights, stacks[i], layer, FR_BF16);
+        }
+    }
+}
+
+static void describe_all(fr_ctx *ctx, const fr_weights *weights)
+{
+    char line[512];
+    char *shape = NULL;
+    uint64_t sum = 1;
+    for (int64_t i = 0; i < fr_weights_n_tensors(weights); i++) {
+        if (fuzz_answer(ctx, fr_weights_describe(ctx, weights, i, line, sizeof line))) {
+            sum += strlen(line);
+        }
+    }
+    if (fuzz_answer(ctx, fr_identity_shape(ctx, weights, NULL, &shape))) {
+        sum += strlen(shape);
+    }
+    free(shape);
+    fuzz_check(sum > 0, "a sum");
+}
+
+bool fuzz_use_model(fr_ctx *ctx, const char *path)
+{
+    fr_weights *weights = NULL;
+    fr_arch arch;
+    bool has_arch = fuzz_answer(ctx, fr_arch_read(ctx, path, &arch));
+    bool accepted = fuzz_answer(ctx, fr_weights_open(ctx, path, &weights));
+    fuzz_check(has_arch || !accepted, "a model that opens tells what it is");
+    if (accepted) {
+        read_all(ctx, weights);
+        use_stacks(ctx, weights);
+        describe_all(ctx, weights);
+    }
+    fr_weights_close(&weights);
+    return accepted;
+}
+
+void fuzz_use_text(fr_ctx *ctx, const fr_tokenizer *tokenizer, const char *text,
+                   size_t bytes)
+{
+    for (int special = 0; special < 2; special++) {
+        fr_ids ids = {NULL, 0, 0};
+        char *back = NULL;
+        size_t n_back = 0;
+        if (fuzz_answer(ctx, fr_tokenizer_encode(ctx, tokenizer, text, bytes,
+                                                 special != 0, &ids))) {
+            for (int64_t i = 0; i < ids.count; i++) {
+                fuzz_check(ids.data[i] >= 0 &&
+                               ids.data[i] < fr_tokenizer_vocab_size(tokenizer),
+                           "an id lies within the vocabulary");
+            }
+            bool decoded =
+                fuzz_answer(ctx, fr_tokenizer_decode(ctx, tokenizer, ids.data,
+                                                     ids.count, false, &back, &n_back));
+            fuzz_check(decoded && n_back == bytes && memcmp(back, text, bytes) == 0,
+                       "decoding gives the text again");
+        }
+        free(back);
+        fr_ids_fini(&ids);
+    }
+}
+
+static void use_chat(fr_ctx *ctx, const fr_tokenizer *tokenizer)
+{
+    static const fr_message MESSAGES[] = {{"user", "a <|im_end|> \xFF"},
+                                          {"assistant", "the\n"}};
+    fr_ids ids = {NULL, 0, 0};
+    fr_ids counted = {NULL, 0, 0};
+    for (int special = 0; special < 2; special++) {
+        bool accepted =
+            fuzz_answer(ctx, fr_chat_encode(ctx, tokenizer, MESSAGES, 2, false, true,
+                                            special != 0, &ids, &counted));
+        fuzz_check(ids.count == counted.count, "every id has its flag");
+        fuzz_check(!accepted || fr_chat_end_token(tokenizer) >= 0, "turns have an end");
+    }
+    fr_ids_fini(&ids);
+    fr_ids_fini(&counted);
+}
+
+/* Every token's own text, and all ids decoded at once. */
+static void use_tokens(fr_ctx *ctx, const fr_tokenizer *tokenizer)
+{
+    int64_t n = fr_tokenizer_vocab_size(tokenizer);
+    int32_t *ids = memory((size_t)n * sizeof *ids);
+    char *text = NULL;
+    size_t bytes = 0;
+    int64_t n_special = 0;
+    for (int64_t i = 0; i < n; i++) {
+        ids[i] = (int32_t)i;
+        n_special += fr_tokenizer_is_special(tokenizer, (int32_t)i) ? 1 : 0;
+    }
+    fuzz_check(n_special <= n, "special tokens are tokens");
+    fuzz_check(fuzz_answer(ctx, fr_tokenizer_decode(ctx, tokenizer, ids, n, true, &text,
+                                                    &bytes)),
+               "all tokens can be decoded");
+    free(text);
+    free(ids);
+}
+
+bool fuzz_use_tokenizer(fr_ctx *ctx, const char *path)
+{
+    static const char TEXT[] =
+        "The abba's  12 x\n\n\t y\xC3\xA9 \xE4\xB8\xAD\xF0\x9F\x98\x80\xFF "
+        "hello <s><|im_start|>the</s><|endoftext|>\0 theory";
+    uint8_t digest[FR_DIGEST_BYTES];
+    fr_tokenizer *tokenizer = NULL;
+    bool accepted = fuzz_answer(ctx, fr_tokenizer_open(ctx, path, &tokenizer));
+    if (accepted) {
+        int64_t n = fr_tokenizer_vocab_size(tokenizer);
+        fuzz_check(fr_tokenizer_eos(tokenizer) < n &&
+                       fr_tokenizer_leading_bos(tokenizer) < n,
+                   "BOS and EOS lie within the vocabulary");
+        fr_tokenizer_digest(tokenizer, digest);
+        fuzz_check(fr_test_sum(digest, sizeof digest) > 0, "a digest");
+        use_tokens(ctx, tokenizer);
+        fuzz_use_text(ctx, tokenizer, TEXT, sizeof TEXT - 1);
+        use_chat(ctx, tokenizer);
+    }
+    fr_tokenizer_close(&tokenizer);
+    return accepted;
+}
+
+static void use_sequence(fr_sequence s, int64_t vocab_size)
+{
+    fuzz_check(s.count >= 0, "a sequence has a length");
+    for (int64_t i = 0; i < s.count; i++) {
+        fuzz_check(s.ids[i] >= 0 && s.ids[i] < vocab_size,
+                   "an id lies within the vocabulary");
+        fuzz_check(s.counted[i] <= 1, "a flag is 0 or 1");
+    }
+}
+
+void fuzz_use_dataset(const fr_dataset *dataset, int64_t vocab_size, int64_t max_tokens)
+{
+    const fr_data_stats *stats = fr_dataset_stats(dataset);
+    int64_t n_examples = 0;
+    fuzz_check(stats->n_rows > 0 && stats->n_target_tokens > 0, "something to learn");
+    for (int64_t row = 0; row < stats->n_rows; row++) {
+        use_sequence(fr_dataset_source(dataset, row), vocab_size);
+        fuzz_check(fr_dataset_line(dataset, row) > 0, "a row has a line");
+        n_examples += fr_dataset_n_targets(dataset, row);
+    }
+    fuzz_check(n_examples == stats->n_examples, "every example is a row's");
+    for (int64_t e = 0; e < stats->n_examples; e++) {
+        int64_t row = -1;
+        int64_t target = -1;
+        fr_dataset_example(dataset, e, &row, &target);
+        fuzz_check(row >= 0 && row < stats->n_rows && target >= 0 &&
+                       target < fr_dataset_n_targets(dataset, row),
+                   "an example is one of its row's");
+        int64_t source_row = fr_dataset_source_row(dataset, e);
+        fuzz_check(source_row >= 0 && source_row <= row,
+                   "a source is an earlier row's");
+        fr_sequence s = fr_dataset_example_target(dataset, e);
+        use_sequence(s, vocab_size);
+        fuzz_check(fr_dataset_source(dataset, row).count + s.count <= max_tokens &&
+                       fr_dataset_source(dataset, row).count + s.count <=
+                           stats->longest,
+                   "an example is no longer than allowed");
+    }
+}
