@@ -38,7 +38,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                    ctx, fr_options_parse(ctx, &FR_GENERATE_COMMAND, n, argv, &options)),
                "options");
     fuzz_check(fuzz_answer(ctx, fr_group_create_self(ctx, &world)), "a world");
-    fr_cli cli = {ctx, world, options, &watch, &exit_code};
+    fr_cli cli = {.ctx = ctx,
+                  .world = world,
+                  .options = options,
+                  .watch = &watch,
+                  .exit_code = &exit_code};
     (void)fuzz_answer(ctx, fr_cmd_generate(&cli));
     fr_options_destroy(&options);
     fr_group_destroy(&world);

@@ -57,7 +57,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_check(report != NULL, "memory");
     fr_hang hang = fr_hang_judge(ranks, N_RANKS, TIMEOUT_MS);
     if (hang != FR_HANG_NONE) {
-        size_t used = fr_hang_report(hang, ranks, N_RANKS, TIMEOUT_MS, report, bytes);
+        size_t used = fr_hang_report(hang, ranks, N_RANKS, TIMEOUT_MS,
+                                     &FR_HANG_BY_FILES, report, bytes);
         fuzz_check(used < bytes && report[used] == '\0', "a report fits");
         fuzz_check(is_printable(report, used), "a report can be printed");
     }
