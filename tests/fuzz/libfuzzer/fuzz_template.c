@@ -24,14 +24,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     fr_ctx *ctx = fuzz_ctx();
     char *text = fuzz_text((fuzz_part){data, size});
-    char *system = NULL;
-    (void)fr_template_is_chatml(text);
-    if (fuzz_answer(ctx, fr_template_default_system(ctx, text, &system))) {
-        fuzz_check(system == NULL || strlen(system) <= size,
+    fr_chat_frame frame = {.default_system = NULL};
+    if (fuzz_answer(ctx, fr_template_read(ctx, text, &frame))) {
+        fuzz_check(frame.default_system == NULL || strlen(frame.default_system) <= size,
                    "a default system message is part of the template");
     }
     use_template(ctx, text);
-    free(system);
+    free(frame.default_system);
     free(text);
     return 0;
 }
