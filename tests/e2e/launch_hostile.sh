@@ -94,8 +94,7 @@ for sign in log/.started STOP; do
     ln -s "$work/precious" "$work/run/$sign"
 done
 harmless 0 env OMPI_COMM_WORLD_RANK=0 "FORERUN_LOG_DIR=$work/run/log" "$work/tree/launch/rank" true
-root=$work/tree
-program=test
+export root=$work/tree program=launch
 . "$work/tree/launch/mpi-lib.sh"
 make_sign "$work/run/STOP"
 for sign in log/.started STOP; do
@@ -106,5 +105,5 @@ done
 
 # ---- control characters in what the scripts say
 say $'a\e[31mb\x7f\xc2\x9bc\xe2\x80\xaed \xc3\xa4 \xe2\x80\x94' 2>"$work/err"
-printf 'test: a?[31mb??c?d \xc3\xa4 \xe2\x80\x94\n' | cmp - "$work/err" || fail "not escaped: $(od -c "$work/err")"
+printf 'launch: a?[31mb??c?d \xc3\xa4 \xe2\x80\x94\n' | cmp - "$work/err" || fail "not escaped: $(od -c "$work/err")"
 echo "launch scripts: nothing is evaluated, no link followed"
