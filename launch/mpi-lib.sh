@@ -10,8 +10,20 @@
 : "${program:?}" "${root:?}"
 slots=0 per_host=1 host_list=''
 
+# printable TEXT: the text in $printable with a ? for every control character (C0, DEL, C1 in UTF-8, those that turn the
+# direction of writing): what files and other programs say must not command the terminal.
+printable() {
+    local LC_ALL=C
+    printable=${1//[$'\x01'-$'\x1f'$'\x7f']/?}
+    printable=${printable//$'\xc2'[$'\x80'-$'\x9f']/?}
+    printable=${printable//$'\xe2\x80'[$'\x8e\x8f\xaa'-$'\xae']/?}
+    printable=${printable//$'\xe2\x81'[$'\xa6'-$'\xa9']/?}
+}
+
 say() {
-    printf '%s: %s\n' "$program" "$*" >&2
+    local printable
+    printable "$*"
+    printf '%s: %s\n' "$program" "$printable" >&2
 }
 
 die() {
@@ -21,11 +33,39 @@ die() {
     exit "$code"
 }
 
-need_whole() {
-    [[ $2 =~ ^[0-9]+$ ]] && [ "$2" -ge "$3" ] || die 2 "$1 '$2' is not a whole number of at least $3"
+# whole TEXT: whether it is a whole number of at most 18 digits, which is then in $whole, without leading zeros. Whatever
+# comes from a file, a file's name or the environment goes through here before the shell calculates with it: the shell
+# runs commands that it finds in a number's place, such as a[$(command)].
+whole() {
+    whole=''
+    [[ $1 =~ ^[0-9]{1,18}$ ]] || return 1
+    whole=$((10#$1))
 }
 
-# Settings of this cluster: every variable that the file sets is exported.
+# need_whole NAME TEXT LEAST: the number in $whole, or the end with a message.
+need_whole() {
+    whole "$2" && [ "$whole" -ge "$3" ] || die 2 "$1 '$2' is not a whole number of at least $3"
+}
+
+# own_file FILE...: what a run folder holds under a log's name must be a file of its own: to append to a link or a FIFO
+# would write elsewhere, or wait for ever.
+own_file() {
+    local file
+    for file in "$@"; do
+        if [ -L "$file" ] || { [ -e "$file" ] && [ ! -f "$file" ]; }; then
+            die 1 "$file is a link or no file; find out who made it, and remove it"
+        fi
+    done
+}
+
+# make_sign FILE: an empty file, new: what was there is removed, not written to (noclobber creates with O_EXCL).
+make_sign() {
+    rm -f -- "$1"
+    (set -C && : >"$1")
+}
+
+# Settings of this cluster: every variable that the file sets is exported. The file is a shell script, and runs: it is of
+# who starts the run, and the one file here that may hold commands.
 read_site() {
     if [ -z "$site" ] && [ -f "$root/launch/site.env" ]; then
         site=$root/launch/site.env
@@ -57,9 +97,10 @@ read_hosts() {
         {
             n = 1
             for (i = 2; i <= NF; i++) {
-                if ($i ~ /^slots=[1-9][0-9]*$/) { n = substr($i, 7) }
+                if ($i ~ /^slots=[1-9][0-9]*$/ && length($i) <= 12) { n = substr($i, 7) }
                 else { bad = bad " " $i }
             }
+            if ($1 !~ /^[A-Za-z0-9_][A-Za-z0-9_.@-]*$/) { bad = bad " " $1 }
             if (!($1 in slots)) { order[++n_hosts] = $1 }
             slots[$1] += n
             total += n
@@ -69,7 +110,7 @@ read_hosts() {
             if (bad != "") { print "bad" bad; exit }
             for (i = 1; i <= n_hosts; i++) { list = list (i > 1 ? "," : "") order[i] ":" slots[order[i]] }
             print total + 0, most + 0, list
-        }' "$hostfile")
+        }' <"$hostfile")
     case $counted in
     bad*) die 2 "the host file $hostfile says '${counted#bad }'; a line is: NAME slots=N" ;;
     "0 0 ") die 2 "the host file $hostfile names no host" ;;
@@ -82,13 +123,14 @@ count_ranks() {
     slots=0
     if [ -n "$hostfile" ]; then
         read_hosts
-        n_ranks=${ranks:-$slots}
+        need_whole "number of ranks" "${ranks:-$slots}" 1
+        n_ranks=$whole
     else
-        n_ranks=${ranks:-${SLURM_NTASKS:-$(nproc)}}
-        local nodes=${SLURM_JOB_NUM_NODES:-1}
-        per_host=$(((n_ranks + nodes - 1) / nodes))
+        need_whole "number of ranks" "${ranks:-${SLURM_NTASKS:-$(nproc)}}" 1
+        n_ranks=$whole
+        need_whole SLURM_JOB_NUM_NODES "${SLURM_JOB_NUM_NODES:-1}" 1
+        per_host=$(((n_ranks + whole - 1) / whole))
     fi
-    need_whole "number of ranks" "$n_ranks" 1
 }
 
 # Settings that every start needs. Ranks that outnumber the processors must not spin while they wait.
@@ -118,12 +160,15 @@ set_environment() {
 # Fill `launcher` and `shown`. The keepalives let the daemons notice a host that vanished
 # without a word: without them mpirun waits for ever.
 make_launcher() {
-    local name keepalive extra
+    local name keepalive extra exported
     launcher=("${FORERUN_MPIRUN:-mpirun}" -n "$n_ranks")
     [ -z "$hostfile" ] || launcher+=(--host "$host_list")
     read -ra keepalive <<<"${FORERUN_KEEPALIVE:-2 1 3}"
     [ ${#keepalive[@]} -eq 3 ] || die 2 "FORERUN_KEEPALIVE '${FORERUN_KEEPALIVE:-}' must be three numbers:" \
         "idle seconds, seconds between probes, probes"
+    for name in "${keepalive[@]}"; do
+        need_whole "FORERUN_KEEPALIVE '${FORERUN_KEEPALIVE:-}':" "$name" 0
+    done
     launcher+=(--mca oob_tcp_keepalive_time "${keepalive[0]}" --mca oob_tcp_keepalive_intvl "${keepalive[1]}"
         --mca oob_tcp_keepalive_probes "${keepalive[2]}")
     shown=()
@@ -138,7 +183,9 @@ make_launcher() {
         OMPI_*) shown+=("$name") ;; # mpirun hands these on itself
         esac
     done < <(compgen -e | sort)
-    for name in ${FORERUN_EXPORT:-}; do
+    read -ra exported <<<"${FORERUN_EXPORT:-}"
+    for name in "${exported[@]}"; do
+        [[ $name =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]] || die 2 "FORERUN_EXPORT names '$name', which is no variable's name"
         [ -n "${!name+set}" ] || die 2 "FORERUN_EXPORT names $name, which is not set"
         launcher+=(-x "$name")
         shown+=("$name")

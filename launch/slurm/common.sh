@@ -66,8 +66,8 @@ newest_step() {
     for file in "$1"/checkpoint-*.h5; do
         name=${file##*/checkpoint-}
         name=${name%.h5}
-        if [[ $name =~ ^[0-9]+$ ]] && ((10#$name > newest)); then
-            newest=$((10#$name))
+        if whole "$name" && [ "$whole" -gt "$newest" ]; then
+            newest=$whole
         fi
     done
     echo "$newest"
@@ -75,7 +75,9 @@ newest_step() {
 
 # build_command TASKS CONFIG [TRAIN ARGUMENT...]: what a job runs, in $command.
 build_command() {
-    local tasks=$1 config=$2 common_words
+    local tasks config=$2 common_words
+    need_whole "number of ranks" "$1" 1
+    tasks=$whole
     shift 2
     if [ "$starter" = srun ]; then
         # Not --kill-on-bad-exit: the first rank to leave with 75 would have the others killed, and 143 come out.
@@ -99,7 +101,9 @@ entries() {
 # $entry_arguments. A line is [CONFIG] TRAIN ARGUMENTS, quoted as for a shell but never evaluated. An entry of
 # the common config without a run.dir of its own gets FOLDER/INDEX below the config's.
 read_entry() {
-    local file=$1 index=$2 line words folder
+    local file=$1 index line words folder
+    need_whole "the number of an entry of $1:" "$2" 1
+    index=$whole
     entry_config=$3
     shift 3
     line=$(entries "$file" | sed -n "${index}p")

@@ -48,8 +48,11 @@ parse_job() {
 
 # Steps at which the attempts of this job or chain began, one a line.
 begin_attempt() {
+    need_whole SLURM_JOB_ID "$SLURM_JOB_ID" 0
+    [[ ${chain:-x} =~ ^[A-Za-z0-9_.-]+$ ]] || usage_error "--chain '$chain' may hold letters, digits and _.- alone"
     starts=$folder/log/slurm-${chain:-$SLURM_JOB_ID}.starts
     mkdir -p "$folder/log"
+    own_file "$starts"
     if [ -z "$chain" ] && [ "${SLURM_RESTART_COUNT:-0}" = 0 ]; then
         rm -f "$starts"
     fi
@@ -69,7 +72,11 @@ no_progress() {
     mapfile -t last < <(tail -n 3 "$starts")
     [ ${#last[@]} -eq 3 ] || return 1
     for began in "${last[@]}"; do
-        ((began >= step)) || return 1
+        whole "$began" || {
+            say "$starts holds '$began', which is no step; not counted as an attempt"
+            return 1
+        }
+        [ "$whole" -ge "$step" ] || return 1
     done
 }
 

@@ -12,6 +12,7 @@
  *                 short        a write takes half of its bytes
  *                 kill         SIGKILL before the call; before a thread's call k + 1 is after its call k
  *                 torn         a write takes half of its bytes, then SIGKILL
+ *                 hang         once there is a file CRASH_FOLDER/hang, opening a slot file never ends
  *                 slow         every fsync takes CRASH_MS milliseconds, whatever CRASH_AT
  *
  * The C library's own calls do not come by here: streams are replaced by ones that write through this file.
@@ -134,9 +135,25 @@ static int open_met(const char *path, int flags, mode_t mode)
     return file;
 }
 
+/* As on a network folder that was lost. */
+static void hang_at(const char *path)
+{
+    char sign[PATH_BYTES];
+    const char *folder = getenv("CRASH_FOLDER");
+    const char *mode = getenv("CRASH_MODE");
+    if (folder == NULL || mode == NULL || strcmp(mode, "hang") != 0 || !is_slot(path)) {
+        return;
+    }
+    (void)snprintf(sign, sizeof sign, "%s/hang", folder);
+    while (access(sign, F_OK) == 0) {
+        (void)pause();
+    }
+}
+
 int open(const char *path, int flags, ...)
 {
     mode_t mode = 0;
+    hang_at(path);
     if ((flags & O_CREAT) != 0) {
         va_list rest;
         va_start(rest, flags);

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A rank that stops, under a real mpirun. stop_rank.sh CASE:
 #   stopped STAGES REPLICAS RANK  the others leave in time with exit code 5 and one table that names the rank
-#   hanging   the same where the stopped rank's slot file cannot be opened: the others leave in time all the same
+#   hanging SHIM                  the same where opening slot files never ends (crash_shim.c): the others leave in time
 #   slow      a rank stopped for less than the timeout trips nobody; the run ends with an undisturbed run's bits
 #   busy      ranks wait for longer than the timeout for one that tokenises, and nobody leaves
 #   signals   a second SIGTERM or SIGINT leaves at once, and what is saved is whole
@@ -10,6 +10,7 @@
 what=$1
 run=$work/run
 launcher=
+with=() # more options of mpirun
 pids=()
 
 # Whatever goes wrong, no rank outlives the test.
@@ -25,7 +26,7 @@ trap clean_up EXIT
 # begin STAGES REPLICAS [ARGUMENTS...]: train in the background; $launcher, $pids (by rank) and $host once it steps.
 begin() {
     local ranks=$(($1 * $2)) r
-    mpirun -n $ranks "$FORERUN" train "$work/c.yaml" --set run.stages="$1" --set run.replicas="$2" "${@:3}" \
+    mpirun -n $ranks "${with[@]}" "$FORERUN" train "$work/c.yaml" --set run.stages="$1" --set run.replicas="$2" "${@:3}" \
         >"$work/out" 2>"$work/err" </dev/null &
     launcher=$!
     wait_for_steps 3
@@ -137,12 +138,14 @@ stopped)
     ;;
 hanging)
     export FORERUN_TIMEOUT=3
+    export CRASH_FOLDER=$run CRASH_MODE=hang
+    by_name "$2"
     make_config 1000000 7 f32
+    with=(-x "LD_PRELOAD=$preload")
     begin 2 1
     freeze "${pids[1]}"
     since=$(now_ms)
-    rm "$run/log/rank-0001.slot"
-    mkfifo "$run/log/rank-0001.slot"
+    : >"$run/hang"
     ends_with 5
     in_time
     says "cannot be read or written in time"
