@@ -65,7 +65,7 @@ static void hand_over(int pipe, fr_status status, const void *data, size_t bytes
 static void set_limit(int resource, rlim_t value)
 {
     struct rlimit limit = {value, value};
-    (void)setrlimit(resource, &limit);
+    (void)setrlimit((__rlimit_resource_t)resource, &limit);
 }
 
 /* It reads from memory and writes to the pipe: no file, plugin or program is opened any more, and no process begun. The
