@@ -79,9 +79,10 @@ static fr_status inspect_checkpoint(const fr_cli *cli, const char *path)
     char digest[FR_DIGEST_HEX];
     FR_TRY(fr_checkpoint_read(cli->ctx, path, &c));
     fr_digest_hex(c->base_digest, digest);
-    (void)printf("Forerun %s, format %d.x, written by %s\n",
+    (void)printf("Forerun %s, format %d.%lld, written by %s\n",
                  c->n_tasks > 0 && can_resume(&c->tasks[0]) ? "checkpoint" : "prefix",
-                 (int)FR_CHECKPOINT_MAJOR, c->version != NULL ? c->version : "unknown");
+                 (int)FR_CHECKPOINT_MAJOR, (long long)c->minor,
+                 c->version != NULL ? c->version : "unknown");
     (void)printf("base           %s\n",
                  c->base_shape != NULL ? c->base_shape : "unknown");
     (void)printf("base file      %s, weights sha256 %s\n",

@@ -68,17 +68,21 @@ static void set_limit(int resource, rlim_t value)
     (void)setrlimit((__rlimit_resource_t)resource, &limit);
 }
 
-/* The C library says on standard error why it ends a process: nobody wants to read that. */
+/* It reads from memory and writes to the pipe: no file, plugin or program is opened any more, and no process begun. The
+ * C library says on standard error why it ends a process: nobody wants to read that. */
 static void confine(const limits *most)
 {
     int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     (void)dup2(nowhere, STDERR_FILENO);
     (void)dup2(nowhere, STDOUT_FILENO);
+    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    set_limit(RLIMIT_NOFILE, 0);
+    set_limit(RLIMIT_NPROC, 0);
     set_limit(RLIMIT_CORE, 0);
     set_limit(RLIMIT_CPU, most->processor);
     set_limit(RLIMIT_AS, most->memory);
-    set_limit(RLIMIT_FSIZE, 0); /* it writes to the pipe alone */
+    set_limit(RLIMIT_FSIZE, 0);
 }
 
 static _Noreturn void read_old(fr_ctx *ctx, const char *path, const fr_map *map,

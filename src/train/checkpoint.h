@@ -60,6 +60,7 @@ typedef struct fr_checkpoint_task {
 } fr_checkpoint_task;
 
 typedef struct fr_checkpoint {
+    int64_t minor;    /* version of the format, of a file that was read */
     char *config;     /* resolved YAML; NULL in hand-made files */
     char *base_shape; /* shape fingerprint text, see model/identity.h */
     char *base_path;

@@ -102,8 +102,8 @@ static fr_status check_conventions(const reader *r, const char *object)
         FR_TRY(fr_h5_read_text(r->h5, object, convention->name, &text));
         if (strcmp(text, convention->text) != 0) {
             status = FR_FAIL(r->ctx, FR_ERR_CHECKPOINT,
-                             "%s: %s of %s is '%.40s', this version reads only '%s'",
-                             r->path, convention->name, object, text, convention->text);
+                             "%s: %s of %s is not '%s', the only one that is read",
+                             r->path, convention->name, object, convention->text);
         }
         free(text);
         FR_TRY(status);

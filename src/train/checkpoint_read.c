@@ -67,6 +67,7 @@ static fr_status read_root(reader *r, fr_checkpoint *out)
         {FR_FILE_FIELDS, FR_N_FILE_FIELDS, out, false, true},
         {NULL, 0, NULL, false, false}};
     fr_status status = fr_index_attributes(&r->index, "/", tables);
+    out->minor = extra.schema_minor;
     if (status == FR_OK) {
         status = fr_checkpoint_set_names(r->ctx, r->path, extra.tasks, out);
     }
@@ -82,8 +83,8 @@ static fr_status check_conventions(const reader *r, const char *object,
         const fr_convention *convention = &FR_CONVENTIONS[i];
         if (strcmp(extra->conventions[i], convention->text) != 0) {
             (void)snprintf(what, sizeof what,
-                           "is '%.20s', this version reads only '%s'",
-                           extra->conventions[i], convention->text);
+                           "is not '%s', the only one that this version reads",
+                           convention->text);
             fr_json name = {convention->name, strlen(convention->name)};
             return fr_index_fail_attribute(&r->index, object, name, what);
         }

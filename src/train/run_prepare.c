@@ -251,7 +251,8 @@ static fr_status read_best(const fr_run_state *run, fr_task *task, bool *found)
         const fr_checkpoint_task *saved = &best->tasks[i];
         if (strcmp(saved->name, task->config->name) == 0 &&
             saved->length == task->length && saved->first_layer == task->layers.first &&
-            saved->n_layers == task->layers.count) {
+            saved->n_layers == task->layers.count &&
+            saved->length * saved->n_kv_heads * saved->head_dim == task->layer_floats) {
             int64_t from =
                 (task->local.first - task->layers.first) * task->layer_floats;
             size_t bytes = (size_t)task->n_local * sizeof(float);

@@ -311,6 +311,13 @@ static fr_status init_from_file(const fr_task_env *env, fr_task *task)
     if (status == FR_OK) {
         const fr_checkpoint_task *t = &checkpoint->tasks[index];
         status = fr_prefix_file_check(env->ctx, reference, t, env->arch);
+        if (status == FR_OK && t->length < task->length) {
+            status =
+                FR_FAIL(env->ctx, FR_ERR_CHECKPOINT,
+                        "%s has a prefix of %lld slots now, and had one of %lld when "
+                        "the run began; leave it alone while runs start",
+                        reference, (long long)t->length, (long long)task->length);
+        }
         if (status == FR_OK) {
             status = check_file_layers(env, task, t);
         }

@@ -97,3 +97,30 @@ for file in "$SOURCE"/tests/data/hostile_h5/*.h5; do
     expect 6 timeout 120 "$FORERUN" convert "$file" "$work/converted.h5"
     ! ls "$work"/converted.h5* >/dev/null 2>&1 || fail "$file left something behind"
 done
+
+# best.h5 of a run folder with other sizes than the run's: passed over, not read beyond its end
+best=$work/best
+sed -i 's|^    train:|    valid: "'"$rows"'"\n&|' "$work/c.yaml"
+expect 75 train best 1 1 --set run.valid_every=1 --stop-after 2
+python3 - "$best/best.h5" <<'PY'
+import hashlib, json, struct, sys
+# the same tasks with one key/value head of one number: every array is shorter
+with open(sys.argv[1], "rb") as file:
+    data = file.read()
+header = dict(line.split(" ", 1) for line in data[:512].split(b"\0")[0].decode().split("\n")[1:] if line)
+lines = [json.loads(line) for line in data[512:512 + int(header["index"])].decode().splitlines()]
+block = int(header["block"])
+for line in lines:
+    if "array" in line:
+        line["shape"], line["bytes"] = [line["shape"][0], 1, 1], 4 * line["shape"][0]
+    elif line["group"] != "/":
+        line["attributes"].update(n_kv_heads=1, head_dim=1)
+index = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines).encode()
+body = index.ljust(block - 512, b"\0") + data[block:]
+text = "Forerun checkpoint 2.0\nsha256 %s\nindex %d\nblock %d\n" % (hashlib.sha256(body).hexdigest(), len(index), block)
+with open(sys.argv[1], "wb") as file:
+    file.write(text.encode().ljust(512, b"\0") + body)
+PY
+expect 0 "$FORERUN" inspect "$best/best.h5"
+expect 0 train best 1 1 --set run.valid_every=1 --resume
+says "its best prefix so far is lost"
