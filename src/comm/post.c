@@ -1,10 +1,11 @@
+#define _POSIX_C_SOURCE 200809L
 #include "comm/post.h"
 
 #include "base/mem.h"
 #include "comm/group_impl.h"
 
 #include <stdlib.h>
-#include <string.h>
+#include <unistd.h>
 
 enum { TAG_SLOT = 1, MOST_AT_ONCE = 8 };
 
@@ -35,6 +36,44 @@ struct fr_post {
     line *lines;
 };
 
+/* Who this rank is, before it has a watch. */
+static fr_slot first_slot(int rank)
+{
+    char host[FR_SLOT_HOST_BYTES] = "";
+    fr_slot slot = {.rank = rank,
+                    .pid = (int64_t)getpid(),
+                    .peer = -1,
+                    .step = -1,
+                    .microbatch = -1};
+    (void)gethostname(host, sizeof host - 1);
+    fr_slot_word(host, slot.host, FR_SLOT_HOST_BYTES);
+    fr_slot_word("starting", slot.state, FR_SLOT_WORD_BYTES);
+    fr_slot_word(NULL, slot.what, FR_SLOT_WORD_BYTES);
+    fr_slot_word(NULL, slot.task, FR_SLOT_TASK_BYTES);
+    return slot;
+}
+
+/* Everybody's host is known before anybody can stop. */
+static fr_status introduce(fr_post *post, int rank)
+{
+    fr_slot own = first_slot(rank);
+    for (int i = 0; i < post->n_lines; i++) {
+        line *l = &post->lines[i];
+        fr_slot_format(&own, l->out.line);
+        if (rank != 0) {
+            FR_TRY(
+                fr_group_send(post->group, l->peer, TAG_SLOT, &l->out, sizeof l->out));
+        }
+        FR_TRY(fr_group_receive(post->group, l->peer, TAG_SLOT, &l->in, sizeof l->in));
+        if (rank == 0) {
+            FR_TRY(
+                fr_group_send(post->group, l->peer, TAG_SLOT, &l->out, sizeof l->out));
+        }
+        l->is_known = fr_slot_parse(l->in.line, &l->slot);
+    }
+    return FR_OK;
+}
+
 fr_status fr_post_create(fr_ctx *ctx, fr_group *world, fr_post **out)
 {
     int size = fr_group_size(world);
@@ -64,10 +103,14 @@ fr_status fr_post_create(fr_ctx *ctx, fr_group *world, fr_post **out)
     for (int i = 0; i < post->n_lines; i++) {
         post->lines[i].peer = rank == 0 ? i + 1 : 0;
     }
+    status = fr_group_agree(world, introduce(post, rank));
     fr_ctx_set_rank(post->ctx, rank, size);
     group->ctx = post->ctx;
+    if (status != FR_OK) {
+        fr_post_destroy(&post);
+    }
     *out = post;
-    return FR_OK;
+    return status;
 }
 
 void fr_post_destroy(fr_post **post)

@@ -21,6 +21,14 @@ fr_script_test(fault soak ${CMAKE_CURRENT_LIST_DIR}/soak.sh 12000)
 fr_script_test(fault run_folder ${CMAKE_CURRENT_LIST_DIR}/run_folder.sh)
 fr_script_test(fault full_disk ${CMAKE_CURRENT_LIST_DIR}/full_disk.sh)
 
+
+# Ranks of commands without a run folder.
+foreach(case "eval 2 1 STOP" "eval 3 0 STOP" "eval 3 2 KILL" "generate 2 0 STOP" "generate 3 1 STOP" "generate 2 1 KILL")
+    string(REPLACE " " ";" arguments ${case})
+    string(REPLACE " " "." name ${case})
+    fr_script_test(fault stop_command.${name} ${CMAKE_CURRENT_LIST_DIR}/stop_command.sh ${arguments})
+endforeach()
+
 # The sanitizers' runtime must be the first library of a process, and so must this one.
 if(NOT FORERUN_SANITIZE)
     add_library(fr_crash_shim MODULE ${CMAKE_CURRENT_LIST_DIR}/crash_shim.c)
@@ -30,8 +38,14 @@ if(NOT FORERUN_SANITIZE)
     fr_script_test(fault crash_points ${CMAKE_CURRENT_LIST_DIR}/crash_points.sh $<TARGET_FILE:fr_crash_shim>)
     add_library(fr_hang_shim MODULE ${CMAKE_CURRENT_LIST_DIR}/hang_shim.c)
     target_link_libraries(fr_hang_shim PRIVATE fr_options ${CMAKE_DL_LIBS})
-    foreach(case early ranks remember late closed rows)
+    foreach(case early ranks remember late closed mpirun rows)
         fr_script_test(fault signals.${case} ${CMAKE_CURRENT_LIST_DIR}/signals.sh $<TARGET_FILE:fr_hang_shim> ${case})
+    endforeach()
+    foreach(case "generate 2 1 LOAD" "preflight 2 1 STOP")
+        string(REPLACE " " ";" arguments ${case})
+        string(REPLACE " " "." name ${case})
+        fr_script_test(fault stop_command.${name} ${CMAKE_CURRENT_LIST_DIR}/stop_command.sh ${arguments}
+            $<TARGET_FILE:fr_hang_shim>)
     endforeach()
 endif()
 
