@@ -5,6 +5,7 @@
 #include "cli/inference_options.h"
 #include "model/chat.h"
 #include "model/generate.h"
+#include "model/json_size.h"
 #include "train/text.h"
 
 #include <errno.h>
@@ -107,6 +108,35 @@ static fr_place place_of(const generation *g, size_t i)
                : (fr_place){fr_options_text(g->cli->options, "input"), g->lines[i]};
 }
 
+/* What every row needs, before the next one takes memory. */
+static bool is_row(const json_t *row)
+{
+    return json_is_array(json_object_get(row, "source_ids")) ||
+           json_is_array(json_object_get(row, "messages")) ||
+           json_is_string(json_object_get(row, "source"));
+}
+
+static fr_status read_line(generation *g, const char *text, size_t bytes,
+                           const char *path, int64_t line)
+{
+    json_error_t error;
+    if (!fr_json_fits(text, bytes)) {
+        return FR_FAIL(g->ctx, FR_ERR_DATA, "%s:%lld: " FR_JSON_TOO_LARGE, path,
+                       (long long)line);
+    }
+    json_t *row = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
+    const char *why = row == NULL            ? error.text
+                      : !json_is_object(row) ? "a row must be a JSON object"
+                      : !is_row(row)
+                          ? "a row needs \"source\", \"source_ids\" or \"messages\""
+                          : NULL;
+    if (why != NULL) {
+        json_decref(row);
+        return FR_FAIL(g->ctx, FR_ERR_DATA, "%s:%lld: %s", path, (long long)line, why);
+    }
+    return add_row(g, row);
+}
+
 static fr_status read_lines(generation *g, const char *path, const char *text,
                             size_t bytes)
 {
@@ -115,19 +145,10 @@ static fr_status read_lines(generation *g, const char *path, const char *text,
     while (bytes > 0) {
         const char *end = memchr(text, '\n', bytes);
         size_t length = end != NULL ? (size_t)(end - text) + 1 : bytes;
-        json_error_t error;
         line++;
         if (strspn(text, " \t\r\n") < length) {
-            json_t *row = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
-            if (!json_is_object(row)) {
-                const char *why =
-                    row != NULL ? "a row must be a JSON object" : error.text;
-                json_decref(row);
-                return FR_FAIL(g->ctx, FR_ERR_DATA, "%s:%lld: %s", path,
-                               (long long)line, why);
-            }
             g->lines[json_array_size(g->rows)] = line;
-            FR_TRY(add_row(g, row));
+            FR_TRY(read_line(g, text, length, path, line));
         }
         text += length;
         bytes -= length;

@@ -1,5 +1,6 @@
 #define _POSIX_C_SOURCE 200809L
 #include "cli/commands.h"
+#include "model/json_size.h"
 #include "model/tokenizer.h"
 
 #include <errno.h>
@@ -40,8 +41,13 @@ static fr_status tokenize_line(const fr_cli *cli, const fr_tokenizer *tokenizer,
                                const char *line, size_t bytes, int64_t number)
 {
     json_error_t error;
-    json_t *text = json_loadb(line, bytes, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+    json_t *text = NULL;
     fr_status status = FR_OK;
+    if (!fr_json_fits(line, bytes)) {
+        return FR_FAIL(cli->ctx, FR_ERR_DATA, "standard input:%lld: " FR_JSON_TOO_LARGE,
+                       (long long)number);
+    }
+    text = json_loadb(line, bytes, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
     if (!json_is_string(text)) {
         status =
             FR_FAIL(cli->ctx, FR_ERR_DATA, "standard input:%lld: %s", (long long)number,

@@ -3,6 +3,7 @@
 #include "model/hf_config.h"
 #include "model/hf_json.h"
 #include "model/names.h"
+#include "model/text_map.h"
 #include "model/weights_impl.h"
 
 #include <stdlib.h>
@@ -110,62 +111,68 @@ static fr_status load_single(fr_ctx *ctx, fr_weights *weights, const char *name)
     return FR_OK;
 }
 
-/* The open shard of that file name; NULL if it is not open yet. */
-static fr_safetensors *find_shard(const fr_weights *weights, const char *name)
+/* An index being read. */
+typedef struct index_reader {
+    fr_ctx *ctx;
+    const char *path;
+    fr_weights *weights;
+    fr_text_map places; /* file names to numbers of open shards */
+} index_reader;
+
+/* The shard of that file name, opened at its first mention. */
+static fr_status find_shard(index_reader *r, const char *name, fr_safetensors **out)
 {
-    size_t length = strlen(name);
-    for (int64_t i = weights->n_shards - 1; i >= 0; i--) {
-        const char *path = fr_safetensors_path(weights->shards[i]);
-        size_t bytes = strlen(path);
-        if (bytes > length && path[bytes - length - 1] == '/' &&
-            strcmp(path + bytes - length, name) == 0) {
-            return weights->shards[i];
-        }
+    fr_weights *weights = r->weights;
+    int32_t number = fr_text_map_find(&r->places, fr_text_of(name));
+    if (number >= 0) {
+        *out = weights->shards[number];
+        return FR_OK;
     }
-    return NULL;
+    FR_TRY(open_shard(r->ctx, weights, name, out));
+    (void)fr_text_map_add(&r->places, fr_text_of(name),
+                          (int32_t)(weights->n_shards - 1));
+    return FR_OK;
 }
 
 /* One line of the index: `name` lies in the file `place` of the same folder. */
-static fr_status add_indexed(fr_ctx *ctx, fr_weights *weights, const char *index_path,
-                             const char *name, const char *place)
+static fr_status add_indexed(index_reader *r, const char *name, const char *place)
 {
     if (place == NULL || place[0] == '\0' || strchr(place, '/') != NULL ||
         strcmp(place, "..") == 0 || strcmp(place, ".") == 0) {
-        return FR_FAIL(ctx, FR_ERR_FORMAT,
+        return FR_FAIL(r->ctx, FR_ERR_FORMAT,
                        "%s: tensor %s is in '%s', must be a file of the same folder",
-                       index_path, fr_show(fr_text_of(name)).text,
+                       r->path, fr_show(fr_text_of(name)).text,
                        place != NULL ? fr_show(fr_text_of(place)).text : "no text");
     }
-    fr_safetensors *shard = find_shard(weights, place);
-    if (shard == NULL) {
-        FR_TRY(open_shard(ctx, weights, place, &shard));
-    }
+    fr_safetensors *shard = NULL;
+    FR_TRY(find_shard(r, place, &shard));
     const fr_safetensor *tensor = fr_safetensors_find(shard, name);
     if (tensor == NULL) {
-        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: tensor %s is not in %s", index_path,
+        return FR_FAIL(r->ctx, FR_ERR_FORMAT, "%s: tensor %s is not in %s", r->path,
                        fr_show(fr_text_of(name)).text, fr_safetensors_path(shard));
     }
-    add_source(weights, tensor);
+    add_source(r->weights, tensor);
     return FR_OK;
 }
 
 /* There are at most as many files as names. */
-static fr_status load_indexed(fr_ctx *ctx, fr_weights *weights, const char *index_path,
-                              const json_t *root)
+static fr_status load_indexed(index_reader *r, const json_t *root)
 {
+    fr_weights *weights = r->weights;
     json_t *map = json_object_get(root, "weight_map");
     const char *name = NULL;
     json_t *place = NULL;
     if (!json_is_object(map)) {
-        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: lacks the object weight_map",
-                       index_path);
+        return FR_FAIL(r->ctx, FR_ERR_FORMAT, "%s: lacks the object weight_map",
+                       r->path);
     }
     int64_t n = (int64_t)json_object_size(map);
-    FR_TRY(fr_alloc(ctx, n, sizeof(fr_safetensors *), &weights->shards));
-    FR_TRY(fr_alloc(ctx, n, sizeof *weights->sources, &weights->sources));
+    FR_TRY(fr_alloc(r->ctx, n, sizeof(fr_safetensors *), &weights->shards));
+    FR_TRY(fr_alloc(r->ctx, n, sizeof *weights->sources, &weights->sources));
+    FR_TRY(fr_text_map_init(r->ctx, &r->places, n));
     json_object_foreach(map, name, place)
     {
-        FR_TRY(add_indexed(ctx, weights, index_path, name, json_string_value(place)));
+        FR_TRY(add_indexed(r, name, json_string_value(place)));
     }
     return FR_OK;
 }
@@ -173,8 +180,10 @@ static fr_status load_indexed(fr_ctx *ctx, fr_weights *weights, const char *inde
 static fr_status load_shards(fr_ctx *ctx, fr_weights *weights, const char *index_path)
 {
     json_t *root = NULL;
+    index_reader r = {ctx, index_path, weights, {NULL, 0}};
     FR_TRY(fr_hf_load(ctx, index_path, &root));
-    fr_status status = load_indexed(ctx, weights, index_path, root);
+    fr_status status = load_indexed(&r, root);
+    fr_text_map_fini(&r.places);
     json_decref(root);
     return status;
 }

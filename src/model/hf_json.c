@@ -1,6 +1,7 @@
 #include "model/hf_json.h"
 
 #include "base/file.h"
+#include "model/json_size.h"
 #include "model/names.h"
 
 fr_status fr_hf_load(fr_ctx *ctx, const char *path, json_t **out)
@@ -10,8 +11,14 @@ fr_status fr_hf_load(fr_ctx *ctx, const char *path, json_t **out)
     *out = NULL;
     FR_TRY(fr_map_open(ctx, path, &map));
     const char *text = map.data != NULL ? (const char *)map.data : "";
-    *out = json_loadb(text, map.bytes, JSON_REJECT_DUPLICATES, &error);
+    bool fits = fr_json_fits(text, map.bytes);
+    if (fits) {
+        *out = json_loadb(text, map.bytes, JSON_REJECT_DUPLICATES, &error);
+    }
     fr_map_close(&map);
+    if (!fits) {
+        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: " FR_JSON_TOO_LARGE, path);
+    }
     if (*out == NULL) {
         return FR_FAIL(ctx, FR_ERR_FORMAT, "%s:%d: no valid JSON: %s", path, error.line,
                        fr_show(fr_text_of(error.text)).text);

@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "model/json_size.h"
 #include "model/names.h"
 
 #include <jansson.h>
@@ -235,6 +236,9 @@ static fr_status parse_header(fr_ctx *ctx, const char *path, const uint8_t *data
                               size_t bytes, json_t **out)
 {
     json_error_t error;
+    if (!fr_json_fits((const char *)data, bytes)) {
+        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: the header: " FR_JSON_TOO_LARGE, path);
+    }
     *out = json_loadb((const char *)data, bytes, JSON_REJECT_DUPLICATES, &error);
     if (*out != NULL) {
         return FR_OK;

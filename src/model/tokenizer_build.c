@@ -38,14 +38,27 @@ static bool decode_text(fr_text written, char *out, int32_t *n)
     return true;
 }
 
-static fr_status check_texts(fr_ctx *ctx, const fr_token_draft *draft, int64_t *bytes)
+/* Several times what any known model has. A token takes about 100 bytes here, a merge 50, however short they are. */
+enum { MOST_TOKENS = 1 << 20, MOST_MERGES = 1 << 21 };
+
+static fr_status check_counts(fr_ctx *ctx, const fr_token_draft *draft)
 {
-    if (draft->n_tokens < 1 || draft->n_tokens > INT32_MAX) {
+    if (draft->n_tokens < 1 || draft->n_tokens > MOST_TOKENS) {
         return FR_FAIL(ctx, FR_ERR_FORMAT,
                        "%s: a vocabulary of %lld tokens; 1 to %d "
                        "are allowed",
-                       draft->path, (long long)draft->n_tokens, INT32_MAX);
+                       draft->path, (long long)draft->n_tokens, MOST_TOKENS);
     }
+    if (draft->n_merges > MOST_MERGES) {
+        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: %lld merges; at most %d are allowed",
+                       draft->path, (long long)draft->n_merges, MOST_MERGES);
+    }
+    return FR_OK;
+}
+
+static fr_status check_texts(fr_ctx *ctx, const fr_token_draft *draft, int64_t *bytes)
+{
+    FR_TRY(check_counts(ctx, draft));
     *bytes = 0;
     for (int64_t i = 0; i < draft->n_tokens; i++) {
         size_t length = draft->texts[i].bytes;

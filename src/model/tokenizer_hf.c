@@ -1,5 +1,6 @@
 /* A Hugging Face folder: tokenizer.json and, for what it does not say, the files beside it. */
 #include "base/file.h"
+#include "model/json_size.h"
 #include "model/tokenizer_json.h"
 
 #include <stdlib.h>
@@ -31,8 +32,11 @@ static fr_status parse(fr_ctx *ctx, const char *path, json_t **out)
     json_error_t error;
     FR_TRY(fr_file_read(ctx, path, &text, &bytes));
     fr_status status = FR_OK;
-    *out = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
-    if (*out == NULL) {
+    bool fits = fr_json_fits(text, bytes);
+    *out = fits ? json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error) : NULL;
+    if (!fits) {
+        status = FR_FAIL(ctx, FR_ERR_FORMAT, "%s: " FR_JSON_TOO_LARGE, path);
+    } else if (*out == NULL) {
         status = FR_FAIL(ctx, FR_ERR_FORMAT, "%s:%d:%d: %s", path, error.line,
                          error.column, error.text);
     } else if (!json_is_object(*out)) {

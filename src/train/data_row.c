@@ -1,5 +1,6 @@
 #include "base/mem.h"
 #include "model/chat.h"
+#include "model/json_size.h"
 #include "model/vocabulary.h"
 #include "train/data_impl.h"
 
@@ -288,6 +289,9 @@ fr_status fr_row_read(const fr_row_reader *reader, const char *line, size_t byte
 {
     json_error_t error;
     fr_row_clear(row);
+    if (!fr_json_fits(line, bytes)) {
+        return FAIL_ROW(reader, FR_JSON_TOO_LARGE, "");
+    }
     json_t *object =
         json_loadb(line, bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
     if (object == NULL && json_error_code(&error) == json_error_out_of_memory) {

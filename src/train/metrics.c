@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "model/json_size.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -40,7 +41,8 @@ static bool is_of_the_past(const char *line, size_t bytes, const fr_task *tasks,
                            int64_t n_tasks)
 {
     bool past = false;
-    json_t *object = json_loadb(line, bytes, 0, NULL);
+    json_t *object =
+        fr_json_fits(line, bytes) ? json_loadb(line, bytes, 0, NULL) : NULL;
     json_t *step = json_object_get(object, "step");
     const char *name = json_string_value(json_object_get(object, "task"));
     bool saved = json_object_get(object, "saved") != NULL; /* of all tasks */

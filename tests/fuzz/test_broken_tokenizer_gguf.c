@@ -2,6 +2,8 @@
 #include "support/model_files.h"
 #include "support/tiny_tokenizer.h"
 
+#include <stdlib.h>
+
 /* A way to break the metadata of a GGUF file. */
 typedef struct gguf_change {
     void (*apply)(fr_gguf_writer *writer);
@@ -123,6 +125,28 @@ static void merge_of_unknown(fr_gguf_writer *w)
     one_merge(w, "h q");
 }
 
+/* `n` times the same text under a key. */
+static void set_many(fr_gguf_writer *w, const char *key, int64_t n)
+{
+    fr_text *texts = fr_test_memory(calloc((size_t)n, sizeof *texts));
+    for (int64_t i = 0; i < n; i++) {
+        texts[i] = (fr_text){"h e", 3};
+    }
+    fr_gguf_writer_set_views(w, key, texts, n);
+    free(texts);
+}
+
+static void too_many_tokens(fr_gguf_writer *w)
+{
+    set_many(w, KEY("tokens"), (1 << 20) + 1);
+    fr_gguf_writer_remove(w, KEY("token_type"));
+}
+
+static void too_many_merges(fr_gguf_writer *w)
+{
+    set_many(w, KEY("merges"), (1 << 21) + 1);
+}
+
 static void eos_out_of_range(fr_gguf_writer *w)
 {
     fr_gguf_writer_set_u32(w, KEY("eos_token_id"), FR_TINY_VOCABULARY);
@@ -173,6 +197,8 @@ static const gguf_change GGUF_CHANGES[] = {
     {empty_merge, FR_ERR_FORMAT, "tokenizer.ggml.merges[0]"},
     {merge_of_nothing, FR_ERR_FORMAT, "merge 0 names ''"},
     {merge_of_unknown, FR_ERR_FORMAT, "merge 0 names 'hq'"},
+    {too_many_tokens, FR_ERR_FORMAT, "of 1048577 tokens; 1 to 1048576 are allowed"},
+    {too_many_merges, FR_ERR_FORMAT, "2097153 merges; at most 2097152 are allowed"},
     {eos_out_of_range, FR_ERR_FORMAT, "end-of-sequence id is 267"},
     {bos_out_of_range, FR_ERR_FORMAT, "begin-of-sequence id is 4294967295"},
     {text_as_eos, FR_ERR_FORMAT, "tokenizer.ggml.eos_token_id is not a token id"},
