@@ -86,8 +86,14 @@ enter() {
     if [ -f "$root/etc/host-certificates.crt" ]; then
         environment+=(SSL_CERT_FILE=/etc/host-certificates.crt PIP_CERT=/etc/host-certificates.crt)
     fi
-    env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME="$home" USER="$user" LOGNAME="$user" \
-        LANG=C.UTF-8 TERM=dumb "${environment[@]}" \
-        chroot "$root" setpriv --reuid "$user" --regid "$user" --init-groups \
+    # The root becomes that of a mount namespace of its own: a test that enters namespaces must not find the host's.
+    # shellcheck disable=SC2016 # the inner shell's own arguments
+    unshare --mount --propagation private bash -euc '
+        cd "$1" && mkdir -p .host && pivot_root . .host && cd / && umount --lazy .host && rmdir .host
+        shift
+        exec "$@"' bare "$root" \
+        env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME="$home" USER="$user" \
+        LOGNAME="$user" LANG=C.UTF-8 TERM=dumb "${environment[@]}" \
+        setpriv --reuid "$user" --regid "$user" --init-groups \
         /bin/bash -c 'cd "$1" && shift && exec "$@"' bare "$tree" "$@"
 }
