@@ -86,9 +86,11 @@ fr_status fr_file_open(fr_ctx *ctx, const char *path, int *out)
 int fr_open_new(const char *path)
 {
     const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-    int file = open(path, flags, 0666);
+    const mode_t mode =
+        0644; /* files are replaced: nobody writes to one that is there */
+    int file = open(path, flags, mode);
     if (file < 0 && errno == EEXIST && unlink(path) == 0) {
-        file = open(path, flags, 0666);
+        file = open(path, flags, mode);
     }
     return file;
 }
@@ -137,7 +139,7 @@ fr_status fr_map_open(fr_ctx *ctx, const char *path, fr_map *out)
 {
     fr_status status = FR_OK;
     struct stat info;
-    *out = (fr_map){NULL, 0};
+    *out = (fr_map){NULL, 0, false};
     int file = -1;
     FR_TRY(fr_file_open(ctx, path, &file));
     if (fstat(file, &info) != 0) {
@@ -147,7 +149,9 @@ fr_status fr_map_open(fr_ctx *ctx, const char *path, fr_map *out)
         if (data == MAP_FAILED) {
             status = fail_open(ctx, path);
         } else {
-            *out = (fr_map){data, (size_t)info.st_size};
+            bool is_ours = (info.st_uid == geteuid() || info.st_uid == 0) &&
+                           (info.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+            *out = (fr_map){data, (size_t)info.st_size, is_ours};
         }
     }
     (void)close(file);
@@ -159,7 +163,7 @@ void fr_map_close(fr_map *map)
     if (map->data != NULL) {
         (void)munmap((void *)(uintptr_t)map->data, map->bytes);
     }
-    *map = (fr_map){NULL, 0};
+    *map = (fr_map){NULL, 0, false};
 }
 
 void fr_map_release(const fr_map *map)

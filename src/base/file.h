@@ -22,7 +22,7 @@ FR_MUST_CHECK int fr_open_regular(const char *path);
 /** The same with a message. @return FR_OK; FR_ERR_DATA (missing, not a regular file, no permission) */
 FR_MUST_CHECK fr_status fr_file_open(fr_ctx *ctx, const char *path, int *out);
 
-/** Create a file that is not there yet, for writing. What lies there under this name (a temporary file of a killed
+/** Create a file that is not there yet, for writing, by this user alone. What lies there under this name (a temporary file of a killed
  * process, or a link) is removed, never followed or written to. @return a descriptor; -1 with errno */
 FR_MUST_CHECK int fr_open_new(const char *path);
 
@@ -39,6 +39,8 @@ FR_MUST_CHECK fr_status fr_file_open_output(fr_ctx *ctx, const char *path, FILE 
 typedef struct fr_map {
     const uint8_t *data;
     size_t bytes;
+    bool
+        is_ours; /* of this user or root, and nobody else may write to it: it stays as it was when it was checked */
 } fr_map;
 
 /** Map a regular file. @return FR_OK; FR_ERR_DATA (missing, not a file, no permission). */

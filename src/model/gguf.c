@@ -424,7 +424,7 @@ fr_status fr_gguf_parse(fr_ctx *ctx, const char *path, const uint8_t *data,
 
 fr_status fr_gguf_open(fr_ctx *ctx, const char *path, fr_gguf **out)
 {
-    fr_map map = {NULL, 0};
+    fr_map map = {0};
     *out = NULL;
     FR_TRY(fr_map_open(ctx, path, &map));
     fr_status status = fr_gguf_parse(ctx, path, map.data, map.bytes, out);

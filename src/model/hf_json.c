@@ -6,7 +6,7 @@
 
 fr_status fr_hf_load(fr_ctx *ctx, const char *path, json_t **out)
 {
-    fr_map map = {NULL, 0};
+    fr_map map = {0};
     json_error_t error;
     *out = NULL;
     FR_TRY(fr_map_open(ctx, path, &map));

@@ -28,7 +28,9 @@ static fr_status build(fr_ctx *ctx, const fr_data_params *params, const fr_map *
     }
     fr_cache_write(ctx, params->cache_folder, key, dataset->block, bytes);
     /* from here on the pages are shared with the node's other ranks */
-    FR_TRY(fr_cache_open(ctx, params->cache_folder, key, &dataset->cache));
+    uint8_t *copy = NULL;
+    FR_TRY(fr_cache_open(ctx, params, key, data, &dataset->cache, &copy));
+    free(copy); /* of a file that others may write to: what was built serves as well */
     if (dataset->cache.data != NULL) {
         free(dataset->block);
         dataset->block = NULL;
@@ -49,9 +51,9 @@ static fr_status open_file(fr_ctx *ctx, const fr_data_params *params,
     }
     FR_TRY(fr_table_key(ctx, params, data, key));
     if (params->cache_folder != NULL && !params->sample) {
-        FR_TRY(fr_cache_open(ctx, params->cache_folder, key, &dataset->cache));
+        FR_TRY(fr_cache_open(ctx, params, key, data, &dataset->cache, &dataset->block));
     }
-    if (dataset->cache.data == NULL) {
+    if (dataset->cache.data == NULL && dataset->block == NULL) {
         FR_TRY(build(ctx, params, file, key, data, dataset));
     }
     dataset->table = fr_table_view(dataset->cache.data != NULL ? dataset->cache.data

@@ -30,7 +30,7 @@ fr_status fr_table_key(fr_ctx *ctx, const fr_data_params *params,
                        uint8_t out[FR_DIGEST_BYTES])
 {
     const int64_t options[] = {
-        FR_TABLE_VERSION,      params->vocab_size,       params->chat,
+        FR_TABLE_MAJOR,        params->vocab_size,       params->chat,
         params->eos,           params->special,          params->loss_last,
         params->cut_long_rows, params->without_bos,      params->max_tokens,
         params->max_rows,      params->tokenizer != NULL};
@@ -91,38 +91,66 @@ static fr_status cache_path(fr_ctx *ctx, const char *folder,
     return fr_join_path(ctx, folder, name, out);
 }
 
-/* Whether the mapping is a whole, undamaged cache of this key. */
-static bool is_good(fr_ctx *ctx, const fr_map *map, const uint8_t key[FR_DIGEST_BYTES])
+/* Whether the block is a whole, undamaged cache of this key that can be used unseen. */
+static bool is_good(fr_ctx *ctx, const fr_data_params *params,
+                    const uint8_t key[FR_DIGEST_BYTES],
+                    const uint8_t file[FR_DIGEST_BYTES], const uint8_t *block,
+                    size_t bytes)
 {
-    const fr_table_header *h = (const void *)map->data;
+    const fr_table_header *h = (const void *)block;
     uint8_t content[FR_DIGEST_BYTES];
-    if (map->bytes < sizeof *h || memcmp(h->magic, "FRTOKENS", sizeof h->magic) != 0 ||
-        h->version != FR_TABLE_VERSION || memcmp(h->key, key, FR_DIGEST_BYTES) != 0) {
+    if (bytes < sizeof *h || memcmp(h->magic, "FRTOKENS", sizeof h->magic) != 0 ||
+        h->major != FR_TABLE_MAJOR || h->minor != FR_TABLE_MINOR ||
+        memcmp(h->key, key, FR_DIGEST_BYTES) != 0 ||
+        memcmp(h->data, file, FR_DIGEST_BYTES) != 0) {
         return false;
     }
-    int64_t most = (int64_t)map->bytes;
-    if (h->stats.n_rows < 0 || h->stats.n_rows > most || h->stats.n_examples < 0 ||
-        h->stats.n_examples > most || h->n_ids < 0 || h->n_ids > most ||
-        fr_table_bytes(h->stats.n_rows, h->stats.n_examples, h->n_ids) != map->bytes) {
-        return false;
-    }
-    return fr_table_digest(ctx, map->data, map->bytes, content) == FR_OK &&
-           memcmp(content, h->content, sizeof content) == 0;
+    return fr_table_digest(ctx, block, bytes, content) == FR_OK &&
+           memcmp(content, h->content, sizeof content) == 0 &&
+           fr_table_is_sound(params, block, bytes);
 }
 
-fr_status fr_cache_open(fr_ctx *ctx, const char *folder,
-                        const uint8_t key[FR_DIGEST_BYTES], fr_map *out)
+/* In place of the mapping, where there is memory for it. */
+static void copy_map(fr_map *map, uint8_t **block)
+{
+    *block = malloc(map->bytes);
+    if (*block != NULL) {
+        memcpy(*block, map->data, map->bytes);
+    }
+    fr_map_close(map);
+}
+
+/* The mapping is shared with whoever may write to the file: what was checked must not change afterwards. */
+static bool is_usable(fr_ctx *ctx, const fr_data_params *params,
+                      const uint8_t key[FR_DIGEST_BYTES],
+                      const uint8_t file[FR_DIGEST_BYTES], fr_map *map, uint8_t **block)
+{
+    size_t bytes = map->bytes;
+    if (bytes > 0 && !map->is_ours) {
+        copy_map(map, block);
+    }
+    const uint8_t *data = *block != NULL ? *block : map->data;
+    return data != NULL && is_good(ctx, params, key, file, data, bytes);
+}
+
+fr_status fr_cache_open(fr_ctx *ctx, const fr_data_params *params,
+                        const uint8_t key[FR_DIGEST_BYTES],
+                        const uint8_t file[FR_DIGEST_BYTES], fr_map *map,
+                        uint8_t **block)
 {
     char *path = NULL;
-    *out = (fr_map){NULL, 0};
-    FR_TRY(cache_path(ctx, folder, key, &path));
+    *map = (fr_map){0};
+    *block = NULL;
+    FR_TRY(cache_path(ctx, params->cache_folder, key, &path));
     if (fr_file_exists(path)) {
-        fr_status status = fr_map_open(ctx, path, out);
-        if (status != FR_OK || !is_good(ctx, out, key)) {
+        fr_status status = fr_map_open(ctx, path, map);
+        if (status != FR_OK || !is_usable(ctx, params, key, file, map, block)) {
             fr_log(ctx, FR_LOG_INFO, "token cache %s is unusable and is made again",
                    path);
             fr_ctx_clear_error(ctx);
-            fr_map_close(out);
+            fr_map_close(map);
+            free(*block);
+            *block = NULL;
         }
     }
     free(path);

@@ -34,12 +34,13 @@ typedef struct fr_row_reader {
 FR_MUST_CHECK fr_status fr_row_read(const fr_row_reader *reader, const char *line,
                                     size_t bytes, fr_row *row);
 
-/* The table: a header and four arrays in one block of memory, the same in a cache file. */
-enum { FR_TABLE_VERSION = 2 };
+/* The table: a header and four arrays in one block of memory, the same in a cache file (docs/format-token-cache.md). */
+enum { FR_TABLE_MAJOR = 2, FR_TABLE_MINOR = 0 };
 
 typedef struct fr_table_header {
     char magic[8];
-    int64_t version;
+    int32_t major;
+    int32_t minor;
     int64_t n_ids;
     fr_data_stats stats;
     uint8_t key[FR_DIGEST_BYTES];     /* of everything that decides the content */
@@ -92,9 +93,18 @@ FR_MUST_CHECK fr_status fr_table_key(fr_ctx *ctx, const fr_data_params *params,
 FR_MUST_CHECK fr_status fr_table_digest(fr_ctx *ctx, const uint8_t *block, size_t bytes,
                                         uint8_t out[FR_DIGEST_BYTES]);
 
-/** Map a cache of this key; *out stays empty if there is none or it is damaged. */
-FR_MUST_CHECK fr_status fr_cache_open(fr_ctx *ctx, const char *folder,
-                                      const uint8_t key[FR_DIGEST_BYTES], fr_map *out);
+/** Whether a block of `bytes` is one that fr_table_build could have made with these parameters: sizes, offsets, order,
+ * ids, flags and statistics. Its digest says only that nothing broke: whoever made the file made the digest too. After
+ * this, every index in the block may be used unseen. Linear in the block's size. */
+bool fr_table_is_sound(const fr_data_params *params, const uint8_t *block,
+                       size_t bytes);
+
+/** A cache of this key and file (their digests), checked whole: a mapping in *map or, where others could change the file afterwards, a copy in
+ * *block that the caller frees. Both stay empty if there is none or it is unfit. */
+FR_MUST_CHECK fr_status fr_cache_open(fr_ctx *ctx, const fr_data_params *params,
+                                      const uint8_t key[FR_DIGEST_BYTES],
+                                      const uint8_t file[FR_DIGEST_BYTES], fr_map *map,
+                                      uint8_t **block);
 /** Write a cache; a folder that cannot be written is a warning. */
 void fr_cache_write(fr_ctx *ctx, const char *folder, const uint8_t key[FR_DIGEST_BYTES],
                     const uint8_t *block, size_t bytes);

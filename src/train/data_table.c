@@ -243,7 +243,8 @@ static fr_status make_block(const builder *b, uint8_t **out)
     FR_TRY(fr_alloc(b->ctx, (int64_t)bytes, 1, out));
     fr_table_header *header = (void *)*out;
     memcpy(header->magic, "FRTOKENS", sizeof header->magic);
-    header->version = FR_TABLE_VERSION;
+    header->major = FR_TABLE_MAJOR;
+    header->minor = FR_TABLE_MINOR;
     header->n_ids = b->ids.count;
     header->stats = b->stats;
     uint8_t *next = *out + sizeof *header;

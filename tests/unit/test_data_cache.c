@@ -2,8 +2,10 @@
 #include "support/rows.h"
 
 #include "base/file.h"
+#include "train/data_impl.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -183,6 +185,171 @@ static void damaged_cache_is_made_again(void)
     free(good);
 }
 
+/* ---- caches whose digest is right and whose content is not ------------------------------------ */
+
+/* A good cache in memory, to be spoiled. */
+typedef struct victim {
+    fr_data_params params;
+    char path[PATH_BYTES];
+    char *good;
+    char *bad;
+    size_t bytes;
+} victim;
+
+static void victim_init(victim *v)
+{
+    v->params = cached_params();
+    open_and_check(&v->params);
+    CU_ASSERT_EQUAL_FATAL(find_caches(v->params.cache_folder, v->path), 1);
+    FR_ASSERT_OK(fr_file_read(fr_test_ctx(), v->path, &v->good, &v->bytes));
+    FR_ASSERT_OK(fr_file_read(fr_test_ctx(), v->path, &v->bad, &v->bytes));
+}
+
+static void victim_fini(victim *v)
+{
+    free(v->good);
+    free(v->bad);
+}
+
+/* Give the spoiled block its digest, and put it in the cache's place. */
+static void plant(victim *v)
+{
+    uint8_t *block = (uint8_t *)v->bad;
+    fr_table_header *h = (void *)block;
+    FR_ASSERT_OK(fr_table_digest(fr_test_ctx(), block, v->bytes, h->content));
+    fr_test_write(v->path, v->bad, v->bytes);
+    memcpy(v->bad, v->good, v->bytes);
+}
+
+static bool was_made_again(const victim *v)
+{
+    char *now = NULL;
+    size_t bytes = 0;
+    FR_ASSERT_OK(fr_file_read(fr_test_ctx(), v->path, &now, &bytes));
+    bool same = bytes == v->bytes && memcmp(now, v->good, bytes) == 0;
+    free(now);
+    return same;
+}
+
+static void must_be_made_again(victim *v, const char *what)
+{
+    plant(v);
+    open_and_check(&v->params);
+    bool again = was_made_again(v);
+    CU_ASSERT_TRUE(again);
+    if (!again) {
+        (void)printf("    believed: %s\n", what);
+    }
+}
+
+/* Each number that something is found by, beyond its place by much and by one. */
+static void hostile_offsets_are_made_again(void)
+{
+    static const int64_t MOVES[] = {
+        1, -1, 1000, -1000, INT64_C(1) << 40, INT64_MIN / 2};
+    victim v;
+    victim_init(&v);
+    fr_table t = fr_table_view((const uint8_t *)v.bad);
+    fr_table_header *h = (void *)v.bad;
+    fr_table_row *row = (void *)(v.bad + ((const char *)t.rows - v.bad));
+    fr_table_example *e = (void *)(v.bad + ((const char *)t.examples - v.bad));
+    int64_t *const NUMBERS[] = {&h->n_ids,
+                                &h->stats.n_rows,
+                                &h->stats.n_examples,
+                                &h->stats.n_source_tokens,
+                                &h->stats.n_target_tokens,
+                                &h->stats.longest,
+                                &row[0].source,
+                                &row[1].source,
+                                &row[0].n_source,
+                                &row[1].n_source,
+                                &row[0].first_example,
+                                &row[1].first_example,
+                                &row[0].n_targets,
+                                &row[1].n_targets,
+                                &row[0].source_row,
+                                &row[1].source_row,
+                                &e[0].row,
+                                &e[2].row,
+                                &e[0].first,
+                                &e[1].first,
+                                &e[2].first,
+                                &e[0].n,
+                                &e[2].n};
+    for (size_t i = 0; i < sizeof NUMBERS / sizeof NUMBERS[0]; i++) {
+        for (size_t m = 0; m < sizeof MOVES / sizeof MOVES[0]; m++) {
+            *NUMBERS[i] += MOVES[m];
+            must_be_made_again(&v, "a moved offset or count was believed");
+        }
+    }
+    row[1].line = row[0].line;
+    must_be_made_again(&v, "lines that do not rise");
+    row[0].line = 0;
+    must_be_made_again(&v, "a line below 1");
+    e[0].row = 1;
+    e[2].row = 0;
+    must_be_made_again(&v, "examples of each other's rows");
+    victim_fini(&v);
+}
+
+static void hostile_ids_and_flags_are_made_again(void)
+{
+    victim v;
+    victim_init(&v);
+    fr_table t = fr_table_view((const uint8_t *)v.bad);
+    int32_t *ids = (void *)(v.bad + ((const char *)t.ids - v.bad));
+    uint8_t *counted = (void *)(v.bad + ((const char *)t.counted - v.bad));
+    int64_t n = t.header->n_ids;
+    for (int64_t i = 0; i < n; i++) {
+        ids[i] = (int32_t)v.params.vocab_size;
+        must_be_made_again(&v, "an id at the vocabulary's end");
+        ids[i] = -1;
+        must_be_made_again(&v, "an id below 0");
+        counted[i] = (uint8_t)(counted[i] ^ 2);
+        must_be_made_again(&v, "a flag beyond 1");
+    }
+    counted[n - 1] = 0;
+    must_be_made_again(&v, "a token of a target that is not in the loss");
+    victim_fini(&v);
+}
+
+static void other_versions_and_files_are_made_again(void)
+{
+    victim v;
+    victim_init(&v);
+    fr_table_header *h = (void *)v.bad;
+    h->major++;
+    must_be_made_again(&v, "another major version");
+    h->minor++;
+    must_be_made_again(&v, "another minor version");
+    h->data[0] ^= 1;
+    must_be_made_again(&v, "another file's digest");
+    victim_fini(&v);
+}
+
+/* What others may write to is copied before it is checked. */
+static void a_shared_cache_is_not_mapped(void)
+{
+    victim v;
+    fr_dataset *data = NULL;
+    victim_init(&v);
+    CU_ASSERT_EQUAL(chmod(v.path, 0666), 0);
+    ino_t before = inode_of(v.path);
+    FR_ASSERT_OK(fr_dataset_open(fr_test_ctx(), &v.params, &data));
+    CU_ASSERT_EQUAL(inode_of(v.path), before);
+    int file = open(v.path, O_WRONLY);
+    CU_ASSERT_FATAL(file >= 0);
+    for (size_t i = 0; i < v.bytes; i++) {
+        CU_ASSERT_EQUAL(write(file, "\377", 1), 1);
+    }
+    CU_ASSERT_EQUAL(close(file), 0);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(data);
+    CU_ASSERT_EQUAL(fr_dataset_stats(data)->n_rows, 2);
+    fr_assert_ids("source", fr_dataset_source(data, 0), "5 6");
+    fr_dataset_close(&data);
+    victim_fini(&v);
+}
+
 static void short_and_long_caches_are_made_again(void)
 {
     char path[PATH_BYTES];
@@ -227,6 +394,10 @@ static const fr_case CASES[] = {
     FR_CASE(what_frames_a_row_is_in_the_key),
     FR_CASE(eos_id_is_in_the_key),
     FR_CASE(damaged_cache_is_made_again),
+    FR_CASE(hostile_offsets_are_made_again),
+    FR_CASE(hostile_ids_and_flags_are_made_again),
+    FR_CASE(other_versions_and_files_are_made_again),
+    FR_CASE(a_shared_cache_is_not_mapped),
     FR_CASE(short_and_long_caches_are_made_again),
     FR_CASE(unwritable_folder_is_no_error),
     FR_CASE(bad_rows_leave_no_cache),

@@ -313,7 +313,7 @@ static void released_pages_leave_and_come_back(void)
 static void empty_file_maps_to_nothing(void)
 {
     char path[PATH_BYTES];
-    fr_map map = {(const uint8_t *)"x", 1};
+    fr_map map = {.data = (const uint8_t *)"x", .bytes = 1};
     path_in(fr_test_folder(), "empty", path);
     FR_ASSERT_OK(fr_file_replace(fr_test_ctx(), path, "", 0));
     FR_ASSERT_OK(fr_map_open(fr_test_ctx(), path, &map));
