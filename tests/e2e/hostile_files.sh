@@ -130,8 +130,7 @@ says "its best prefix so far is lost"
 # a prefix as long as the base's context leaves room for nothing
 cp -r "$model" "$work/short"
 sed -i 's/"max_position_embeddings": 256/"max_position_embeddings": 5/' "$work/short/config.json"
-for command in "eval --data" "generate --output $work/o --input"; do
-    # shellcheck disable=SC2086 # several words
-    expect 6 "$FORERUN" $command "$rows" --model "$work/short" --prefix "$good"
-    says "leaves no room in the base's context of 5"
-done
+expect 6 "$FORERUN" eval --model "$work/short" --prefix "$good" --data "$rows" --no-eos
+says "leaves no room in the base's context of 5"
+expect 6 "$FORERUN" generate --model "$work/short" --prefix "$good" --input "$rows" --output "$work/o"
+says "leaves no room in the base's context of 5"
