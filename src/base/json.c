@@ -234,7 +234,8 @@ bool fr_json_element(fr_json_walk *walk, fr_json *value)
 
 bool fr_json_is(fr_json piece, const char *text)
 {
-    return strlen(text) == piece.bytes && memcmp(piece.text, text, piece.bytes) == 0;
+    /* ends at the first difference: keys are compared with whole tables of names */
+    return strncmp(text, piece.text, piece.bytes) == 0 && text[piece.bytes] == '\0';
 }
 
 bool fr_json_u64(fr_json value, uint64_t *out)

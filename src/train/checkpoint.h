@@ -30,8 +30,8 @@ typedef struct fr_checkpoint_task {
     char *name;
     int64_t length;      /* prefix slots P */
     int64_t n_layers;    /* layers that have a prefix, */
-    int64_t first_layer; /* from this one of the base on; 0 in older files */
-    int64_t base_layers; /* layers of the base; 0: n_layers, as in older files */
+    int64_t first_layer; /* from this one of the base on */
+    int64_t base_layers; /* layers of the base; 0: n_layers */
     int64_t n_kv_heads;
     int64_t head_dim;
     uint64_t seed;

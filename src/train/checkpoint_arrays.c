@@ -110,13 +110,14 @@ fr_status fr_checkpoint_check_finite(fr_ctx *ctx, const char *path,
 fr_status fr_checkpoint_check_layers(fr_ctx *ctx, const char *path,
                                      const fr_checkpoint_task *task)
 {
-    if (task->first_layer <= task->base_layers - task->n_layers) {
+    int64_t base = task->base_layers > 0 ? task->base_layers : task->n_layers;
+    if (task->first_layer <= base - task->n_layers) {
         return FR_OK;
     }
     return FR_FAIL(ctx, FR_ERR_CHECKPOINT,
                    "%s: /tasks/%s claims %lld layers from %lld on, of %lld", path,
                    task->name, (long long)task->n_layers, (long long)task->first_layer,
-                   (long long)task->base_layers);
+                   (long long)base);
 }
 
 /* ---- the names of tasks ------------------------------------------------------------------------- */

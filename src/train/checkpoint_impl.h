@@ -107,7 +107,7 @@ FR_MUST_CHECK fr_status fr_checkpoint_check_finite(fr_ctx *ctx, const char *path
                                                    const fr_stored_array *array,
                                                    const void *data);
 
-/** FR_ERR_CHECKPOINT naming `path` unless first_layer and n_layers lie in base_layers. */
+/** FR_ERR_CHECKPOINT naming `path` unless first_layer and n_layers lie in base_layers (0: n_layers). */
 FR_MUST_CHECK fr_status fr_checkpoint_check_layers(fr_ctx *ctx, const char *path,
                                                    const fr_checkpoint_task *task);
 

@@ -146,6 +146,7 @@ static fr_status read_task_attributes(reader *r, fr_checkpoint_task *task,
     (void)snprintf(object, sizeof object, "/tasks/%s", task->name);
     fr_status status = fr_index_attributes(&r->index, object, tables);
     if (status == FR_OK) {
+        task->base_layers = task->base_layers > 0 ? task->base_layers : task->n_layers;
         if (task->mlp.shape.hidden > 0) {
             task->mlp.shape.length = task->length;
             task->mlp.shape.n_kv_heads = task->n_kv_heads;

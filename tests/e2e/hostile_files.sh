@@ -69,6 +69,8 @@ refused 6 "more than the file holds" $t@length=1048576
 refused 6 "$t/layers/0/v is missing" line
 refused 6 "is no JSON object" deep
 refused 6 "has no end, or is too long" long
+tamper many
+bounded 0 "$FORERUN" inspect "$bad"
 : >"$bad"
 refused 6 "is not a Forerun checkpoint" file
 head -c 700 "$good" >"$bad"
@@ -124,3 +126,11 @@ PY
 expect 0 "$FORERUN" inspect "$best/best.h5"
 expect 0 train best 1 1 --set run.valid_every=1 --resume
 says "its best prefix so far is lost"
+
+# a prefix as long as the base's context leaves room for nothing
+cp -r "$model" "$work/short"
+sed -i 's/"max_position_embeddings": 256/"max_position_embeddings": 5/' "$work/short/config.json"
+expect 6 "$FORERUN" eval --model "$work/short" --prefix "$good" --data "$rows" --no-eos
+says "leaves no room in the base's context of 5"
+expect 6 "$FORERUN" generate --model "$work/short" --prefix "$good" --input "$rows" --output "$work/o"
+says "leaves no room in the base's context of 5"

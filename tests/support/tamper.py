@@ -9,6 +9,7 @@ CHANGE is one of
   line                the first array's line twice
   deep                a value that is nested 100,000 deep
   long                an index of 120 MiB
+  many                ten million attributes, in lines that are not too long
   same                nothing
 """
 import hashlib
@@ -71,6 +72,9 @@ def main():
         lines.insert(1, '{"x":' + 100000 * "[" + 100000 * "]" + "}")
     elif change == "long":
         lines.insert(1, '{"x":[' + (60 << 20) * "0," + "0]}")
+    elif change == "many":
+        for i in (1, 0):
+            lines[i] = json.dumps(lines[i], separators=(",", ":"))[:-2] + (5 << 20) * ',"s":1' + "}}"
     elif change != "same":
         sys.exit("unknown change " + change)
     with open(target, "wb") as file:
