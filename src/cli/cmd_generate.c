@@ -5,6 +5,7 @@
 #include "cli/inference_options.h"
 #include "model/chat.h"
 #include "model/generate.h"
+#include "model/hf_json.h"
 #include "train/text.h"
 
 #include <errno.h>
@@ -117,6 +118,8 @@ static fr_status read_lines(generation *g, const char *path, const char *text,
         json_error_t error;
         line++;
         if (strspn(text, " \t\r\n") < length) {
+            FR_TRY(fr_json_check_cost(g->ctx, FR_ERR_DATA, (fr_place){path, line}, text,
+                                      length));
             json_t *row = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
             if (!json_is_object(row)) {
                 const char *why =

@@ -1,5 +1,6 @@
 #define _POSIX_C_SOURCE 200809L
 #include "cli/commands.h"
+#include "model/hf_json.h"
 #include "model/tokenizer.h"
 
 #include <errno.h>
@@ -40,6 +41,8 @@ static fr_status tokenize_line(const fr_cli *cli, const fr_tokenizer *tokenizer,
                                const char *line, size_t bytes, int64_t number)
 {
     json_error_t error;
+    fr_place place = {"standard input", number};
+    FR_TRY(fr_json_check_cost(cli->ctx, FR_ERR_DATA, place, line, bytes));
     json_t *text = json_loadb(line, bytes, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
     fr_status status = FR_OK;
     if (!json_is_string(text)) {

@@ -3,6 +3,7 @@
 #include "model/hf_config.h"
 #include "model/hf_json.h"
 #include "model/names.h"
+#include "model/text_map.h"
 #include "model/weights_impl.h"
 
 #include <stdlib.h>
@@ -110,25 +111,32 @@ static fr_status load_single(fr_ctx *ctx, fr_weights *weights, const char *name)
     return FR_OK;
 }
 
-/* The open shard of that file name; NULL if it is not open yet. */
-static fr_safetensors *find_shard(const fr_weights *weights, const char *name)
+/* The shards that are open, by file name. */
+typedef struct shard_list {
+    fr_ctx *ctx;
+    fr_weights *weights;
+    const char *index_path;
+    fr_text_map names;
+} shard_list;
+
+static fr_status find_shard(shard_list *l, const char *place, fr_safetensors **out)
 {
-    size_t length = strlen(name);
-    for (int64_t i = weights->n_shards - 1; i >= 0; i--) {
-        const char *path = fr_safetensors_path(weights->shards[i]);
-        size_t bytes = strlen(path);
-        if (bytes > length && path[bytes - length - 1] == '/' &&
-            strcmp(path + bytes - length, name) == 0) {
-            return weights->shards[i];
-        }
+    fr_weights *weights = l->weights;
+    int32_t next = (int32_t)weights->n_shards;
+    int32_t at = fr_text_map_add(&l->names, fr_text_of(place), next);
+    if (at == next) {
+        return open_shard(l->ctx, weights, place, out);
     }
-    return NULL;
+    *out = weights->shards[at];
+    return FR_OK;
 }
 
 /* One line of the index: `name` lies in the file `place` of the same folder. */
-static fr_status add_indexed(fr_ctx *ctx, fr_weights *weights, const char *index_path,
-                             const char *name, const char *place)
+static fr_status add_indexed(shard_list *l, const char *name, const char *place)
 {
+    fr_ctx *ctx = l->ctx;
+    const char *index_path = l->index_path;
+    fr_safetensors *shard = NULL;
     if (place == NULL || place[0] == '\0' || strchr(place, '/') != NULL ||
         strcmp(place, "..") == 0 || strcmp(place, ".") == 0) {
         return FR_FAIL(ctx, FR_ERR_FORMAT,
@@ -136,16 +144,13 @@ static fr_status add_indexed(fr_ctx *ctx, fr_weights *weights, const char *index
                        index_path, fr_show(fr_text_of(name)).text,
                        place != NULL ? fr_show(fr_text_of(place)).text : "no text");
     }
-    fr_safetensors *shard = find_shard(weights, place);
-    if (shard == NULL) {
-        FR_TRY(open_shard(ctx, weights, place, &shard));
-    }
+    FR_TRY(find_shard(l, place, &shard));
     const fr_safetensor *tensor = fr_safetensors_find(shard, name);
     if (tensor == NULL) {
         return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: tensor %s is not in %s", index_path,
                        fr_show(fr_text_of(name)).text, fr_safetensors_path(shard));
     }
-    add_source(weights, tensor);
+    add_source(l->weights, tensor);
     return FR_OK;
 }
 
@@ -163,11 +168,17 @@ static fr_status load_indexed(fr_ctx *ctx, fr_weights *weights, const char *inde
     int64_t n = (int64_t)json_object_size(map);
     FR_TRY(fr_alloc(ctx, n, sizeof(fr_safetensors *), &weights->shards));
     FR_TRY(fr_alloc(ctx, n, sizeof *weights->sources, &weights->sources));
+    shard_list list = {ctx, weights, index_path, {0}};
+    FR_TRY(fr_text_map_init(ctx, &list.names, n));
+    fr_status status = FR_OK;
     json_object_foreach(map, name, place)
     {
-        FR_TRY(add_indexed(ctx, weights, index_path, name, json_string_value(place)));
+        if (status == FR_OK) {
+            status = add_indexed(&list, name, json_string_value(place));
+        }
     }
-    return FR_OK;
+    fr_text_map_fini(&list.names);
+    return status;
 }
 
 static fr_status load_shards(fr_ctx *ctx, fr_weights *weights, const char *index_path)

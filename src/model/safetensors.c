@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "model/hf_json.h"
 #include "model/names.h"
 
 #include <jansson.h>
@@ -235,6 +236,8 @@ static fr_status parse_header(fr_ctx *ctx, const char *path, const uint8_t *data
                               size_t bytes, json_t **out)
 {
     json_error_t error;
+    FR_TRY(fr_json_check_cost(ctx, FR_ERR_FORMAT, (fr_place){path, 0},
+                              (const char *)data, bytes));
     *out = json_loadb((const char *)data, bytes, JSON_REJECT_DUPLICATES, &error);
     if (*out != NULL) {
         return FR_OK;

@@ -1,5 +1,6 @@
 /* A Hugging Face folder: tokenizer.json and, for what it does not say, the files beside it. */
 #include "base/file.h"
+#include "model/hf_json.h"
 #include "model/tokenizer_json.h"
 
 #include <stdlib.h>
@@ -30,9 +31,14 @@ static fr_status parse(fr_ctx *ctx, const char *path, json_t **out)
     size_t bytes = 0;
     json_error_t error;
     FR_TRY(fr_file_read(ctx, path, &text, &bytes));
-    fr_status status = FR_OK;
-    *out = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
-    if (*out == NULL) {
+    fr_status status =
+        fr_json_check_cost(ctx, FR_ERR_FORMAT, (fr_place){path, 0}, text, bytes);
+    if (status == FR_OK) {
+        *out = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
+    }
+    if (status != FR_OK) {
+        /* told */
+    } else if (*out == NULL) {
         status = FR_FAIL(ctx, FR_ERR_FORMAT, "%s:%d:%d: %s", path, error.line,
                          error.column, error.text);
     } else if (!json_is_object(*out)) {
@@ -156,16 +162,21 @@ static const json_t *configured_template(const json_t *tokenizer_config)
 static fr_status read_template(fr_ctx *ctx, const hf_files *files, char **out)
 {
     char *path = NULL;
+    char *text = NULL;
     size_t bytes = 0;
     const json_t *value = configured_template(files->tokenizer_config);
     FR_TRY(fr_join_path(ctx, files->folder, "chat_template.jinja", &path));
     fr_status status = FR_OK;
     if (fr_file_exists(path)) {
-        status = fr_file_read(ctx, path, out, &bytes);
+        status = fr_file_read(ctx, path, &text, &bytes);
+        if (status == FR_OK) {
+            status = fr_copy_text(ctx, path, (fr_text){text, bytes}, out);
+        }
     } else if (json_is_string(value)) {
-        fr_text text = {json_string_value(value), json_string_length(value)};
-        status = fr_copy_text(ctx, text, out);
+        fr_text found = {json_string_value(value), json_string_length(value)};
+        status = fr_copy_text(ctx, "chat_template", found, out);
     }
+    free(text);
     free(path);
     return status;
 }

@@ -1,5 +1,6 @@
 #include "base/mem.h"
 #include "model/chat.h"
+#include "model/hf_json.h"
 #include "model/vocabulary.h"
 #include "train/data_impl.h"
 
@@ -288,6 +289,7 @@ fr_status fr_row_read(const fr_row_reader *reader, const char *line, size_t byte
 {
     json_error_t error;
     fr_row_clear(row);
+    FR_TRY(fr_json_check_cost(reader->ctx, FR_ERR_DATA, place_of(reader), line, bytes));
     json_t *object =
         json_loadb(line, bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
     if (object == NULL && json_error_code(&error) == json_error_out_of_memory) {
