@@ -203,7 +203,8 @@ static fr_status read_rest(fr_ctx *ctx, const fr_gguf *gguf, fr_token_draft *dra
     }
     FR_TRY(get_optional_text(ctx, gguf, "tokenizer.chat_template", &template));
     return template.data == NULL ? FR_OK
-                                 : fr_copy_text(ctx, template, &draft->chat_template);
+                                 : fr_copy_text(ctx, "tokenizer.chat_template",
+                                                template, &draft->chat_template);
 }
 
 fr_status fr_tokenizer_open_gguf(fr_ctx *ctx, const char *path, fr_tokenizer **out)

@@ -160,16 +160,21 @@ static const json_t *configured_template(const json_t *tokenizer_config)
 static fr_status read_template(fr_ctx *ctx, const hf_files *files, char **out)
 {
     char *path = NULL;
+    char *text = NULL;
     size_t bytes = 0;
     const json_t *value = configured_template(files->tokenizer_config);
     FR_TRY(fr_join_path(ctx, files->folder, "chat_template.jinja", &path));
     fr_status status = FR_OK;
     if (fr_file_exists(path)) {
-        status = fr_file_read(ctx, path, out, &bytes);
+        status = fr_file_read(ctx, path, &text, &bytes);
+        if (status == FR_OK) {
+            status = fr_copy_text(ctx, path, (fr_text){text, bytes}, out);
+        }
     } else if (json_is_string(value)) {
-        fr_text text = {json_string_value(value), json_string_length(value)};
-        status = fr_copy_text(ctx, text, out);
+        fr_text found = {json_string_value(value), json_string_length(value)};
+        status = fr_copy_text(ctx, "chat_template", found, out);
     }
+    free(text);
     free(path);
     return status;
 }

@@ -53,8 +53,10 @@ FR_MUST_CHECK fr_status fr_tokenizer_open_gguf(fr_ctx *ctx, const char *path,
 FR_MUST_CHECK fr_status fr_tokenizer_open_hf(fr_ctx *ctx, const char *folder,
                                              fr_tokenizer **out);
 
-/** NUL-terminated copy of a text that the caller frees. */
-FR_MUST_CHECK fr_status fr_copy_text(fr_ctx *ctx, fr_text text, char **out);
+/** NUL-terminated copy of a text that the caller frees. FR_ERR_FORMAT if it holds a NUL itself: what follows would be
+ * lost. `name` says what it is. */
+FR_MUST_CHECK fr_status fr_copy_text(fr_ctx *ctx, const char *name, fr_text text,
+                                     char **out);
 
 /** A token as it decodes. */
 typedef struct fr_token {

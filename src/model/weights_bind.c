@@ -163,7 +163,8 @@ static fr_status check_source(fr_ctx *ctx, const fr_weights *weights,
                        fr_show(source->name).text, source->type_name,
                        weights->supported_types);
     }
-    if (!same_shape(source, wanted)) {
+    /* a scalar would pass for a vector of one, and whoever reads asks for the last dimension */
+    if (source->n_dims < 1 || !same_shape(source, wanted)) {
         return FR_FAIL(ctx, FR_ERR_FORMAT,
                        "%s: tensor %s has shape %s, the model's settings ask for %s",
                        weights->path, fr_show(source->name).text,

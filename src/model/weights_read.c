@@ -62,6 +62,13 @@ static void read_rows(const fr_weight_slot *slot, int64_t head_dim, int64_t firs
     }
 }
 
+/* Binding has refused what has no dimension. */
+static int64_t last_dimension(const fr_source *source)
+{
+    assert(source->n_dims >= 1);
+    return source->shape[source->n_dims - 1];
+}
+
 /* Columns [c, c + width) of a transposed weight, at most TILE: [n_in, n_stored] -> rows row_out, ... of the sink. */
 static void read_column_tile(const fr_weight_slot *slot, int64_t c, int64_t width,
                              int64_t row_out, sink to)
@@ -69,7 +76,7 @@ static void read_column_tile(const fr_weight_slot *slot, int64_t c, int64_t widt
     float tile[TILE][TILE];
     float row[TILE];
     const fr_quant_type *type = slot->source->type;
-    int64_t n_stored = slot->source->shape[slot->source->n_dims - 1];
+    int64_t n_stored = last_dimension(slot->source);
     for (int64_t i = 0; i < slot->n_in; i += TILE) {
         int64_t height = slot->n_in - i < TILE ? slot->n_in - i : TILE;
         for (int64_t y = 0; y < height; y++) {
@@ -102,7 +109,7 @@ static fr_status read_vector(fr_ctx *ctx, const fr_weight_slot *slot, int64_t he
 {
     float *whole = NULL;
     const fr_source *source = slot->source;
-    int64_t n = source->shape[source->n_dims - 1];
+    int64_t n = last_dimension(source);
     FR_TRY(fr_alloc(ctx, n, sizeof *whole, &whole));
     fr_quant_widen(source->type, source->data, n, whole);
     for (int64_t i = 0; i < slot->n_out; i++) {

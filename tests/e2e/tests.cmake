@@ -27,3 +27,4 @@ fr_script_test(e2e hostile_files ${CMAKE_CURRENT_SOURCE_DIR}/e2e/hostile_files.s
 fr_script_test(e2e convert ${CMAKE_CURRENT_SOURCE_DIR}/e2e/convert.sh)
 fr_script_test(e2e outside_ids ${CMAKE_CURRENT_SOURCE_DIR}/e2e/outside_ids.sh)
 fr_script_test(e2e nonfinite ${CMAKE_CURRENT_SOURCE_DIR}/e2e/nonfinite.sh)
+fr_script_test(e2e readers ${CMAKE_CURRENT_SOURCE_DIR}/e2e/readers.sh)

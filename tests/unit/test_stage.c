@@ -464,35 +464,6 @@ static void too_many_positions_for_learned_ones_are_refused(void)
     fr_weights_close(&weights);
 }
 
-/* Ids that no reader has checked, e.g. from a token cache of somebody else. */
-static void a_stage_takes_no_batch_with_ids_outside_its_tables(void)
-{
-    static const int32_t BAD[] = {-1, 128, INT32_MAX, INT32_MIN};
-    static const fr_stage_prefix NONE = {0};
-    for (size_t i = 0; i < 2 * sizeof BAD / sizeof BAD[0]; i++) {
-        fr_tiny tiny;
-        double nll[N_IDS];
-        int32_t ids[] = {5, 6, 7};
-        fr_tiny_open(fr_test_data(MODELS[i % 2]), FR_F32, 16, &tiny);
-        ids[1] = BAD[i / 2];
-        fr_tiny_one_row(&tiny, 0, ids, 3); /* read and predicted */
-        FR_ASSERT_FAILS(fr_slot_prepare(tiny.stage, tiny.slot, &tiny.batch, &NONE),
-                        FR_ERR_DATA, "a token of a batch: the id");
-        FR_ASSERT_FAILS(
-            fr_stage_forward(tiny.stage, &tiny.batch, &NONE, NULL, tiny.slot),
-            FR_ERR_DATA, "is outside the model's vocabulary, 0 to 127");
-        fr_tiny_one_row(&tiny, 0, IDS, 3);
-        FR_ASSERT_OK(fr_stage_forward(tiny.stage, &tiny.batch, &NONE, NULL, tiny.slot));
-        tiny.batch.target_ids_R[1] = BAD[i / 2]; /* the loss writes a gradient there */
-        FR_ASSERT_FAILS(fr_stage_loss(tiny.stage, &tiny.batch, tiny.slot, true, nll),
-                        FR_ERR_DATA, "a target of a batch: the id");
-        fr_tiny_one_row(&tiny, 14, IDS, 4);
-        FR_ASSERT_FAILS(fr_slot_prepare(tiny.stage, tiny.slot, &tiny.batch, &NONE),
-                        FR_ERR_DATA, "stands at position 16");
-        fr_tiny_close(&tiny);
-    }
-}
-
 static const fr_case CASES[] = {
     FR_CASE(gradients_match_finite_differences),
     FR_CASE(layers_without_a_prefix_are_those_of_the_base),
@@ -505,7 +476,6 @@ static const fr_case CASES[] = {
     FR_CASE(the_memory_of_a_token_follows_the_formula),
     FR_CASE(weights_left_in_the_file_give_the_same_bits),
     FR_CASE(too_many_positions_for_learned_ones_are_refused),
-    FR_CASE(a_stage_takes_no_batch_with_ids_outside_its_tables),
 };
 
 int main(int argc, char **argv)
