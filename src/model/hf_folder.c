@@ -137,9 +137,6 @@ static fr_status find_shard(index_reader *r, const char *name, fr_safetensors **
 /* One line of the index: `name` lies in the file `place` of the same folder. */
 static fr_status add_indexed(index_reader *r, const char *name, const char *place)
 {
-    fr_ctx *ctx = l->ctx;
-    const char *index_path = l->index_path;
-    fr_safetensors *shard = NULL;
     if (place == NULL || place[0] == '\0' || strchr(place, '/') != NULL ||
         strcmp(place, "..") == 0 || strcmp(place, ".") == 0) {
         return FR_FAIL(r->ctx, FR_ERR_FORMAT,
@@ -177,8 +174,7 @@ static fr_status load_indexed(index_reader *r, const json_t *root)
     {
         FR_TRY(add_indexed(r, name, json_string_value(place)));
     }
-    fr_text_map_fini(&list.names);
-    return status;
+    return FR_OK;
 }
 
 static fr_status load_shards(fr_ctx *ctx, fr_weights *weights, const char *index_path)

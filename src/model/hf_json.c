@@ -4,55 +4,6 @@
 #include "model/json_size.h"
 #include "model/names.h"
 
-#include <stdio.h>
-#include <string.h>
-
-/* Bytes of a string with its quotes, from the one that opens it. */
-static size_t string_bytes(const char *text, size_t bytes)
-{
-    size_t at = 1;
-    while (at < bytes && text[at] != '"') {
-        at += text[at] == '\\' ? 2 : 1;
-    }
-    return at < bytes ? at + 1 : bytes;
-}
-
-/* Bytes that jansson takes beside the texts, with malloc's rounding. */
-static uint64_t parsed_bytes(const char *text, size_t bytes)
-{
-    enum { OBJECT = 240, LIST = 128, STRING = 64, NUMBER = 32, SLOT = 16 };
-    uint64_t cost = 0;
-    bool in_word = false; /* a number or true, false, null */
-    for (size_t at = 0; at < bytes;) {
-        char c = text[at];
-        bool starts = !in_word && (c == '-' || (c >= '0' && c <= '9'));
-        in_word = strchr(" \t\r\n\"{}[],:", c) == NULL;
-        cost += starts ? NUMBER : 0;
-        cost += c == '{' ? OBJECT : c == '[' ? LIST : c == '"' ? STRING : 0;
-        cost += c == ',' || c == ':' ? SLOT : 0;
-        at += c == '"' ? string_bytes(text + at, bytes - at) : 1;
-    }
-    return cost;
-}
-
-fr_status fr_json_check_cost(fr_ctx *ctx, fr_status status, fr_place place,
-                             const char *text, size_t bytes)
-{
-    enum { LINE_BYTES = 24, MOST_MIB = 256 };
-    char line[LINE_BYTES] = "";
-    uint64_t cost = parsed_bytes(text, bytes);
-    if (cost >> 20 < MOST_MIB) {
-        return FR_OK;
-    }
-    if (place.line > 0) {
-        (void)snprintf(line, sizeof line, ":%lld", (long long)place.line);
-    }
-    return FR_FAIL(ctx, status,
-                   "%s%s: JSON with so many parts that they would take %llu MiB of "
-                   "memory; less than %d are allowed",
-                   place.name, line, (unsigned long long)(cost >> 20), MOST_MIB);
-}
-
 fr_status fr_hf_load(fr_ctx *ctx, const char *path, json_t **out)
 {
     fr_map map = {0};

@@ -7,7 +7,6 @@
 #define FR_MODEL_HF_JSON_H
 
 #include "base/ctx.h"
-#include "model/vocabulary.h"
 
 #include <jansson.h>
 #include <stdint.h>
@@ -37,14 +36,5 @@ FR_MUST_CHECK fr_status fr_hf_flag(const fr_hf_fields *fields, const char *name,
 /** A view that lives as long as the object. */
 FR_MUST_CHECK fr_status fr_hf_text(const fr_hf_fields *fields, const char *name,
                                    const char **out);
-
-/**
- * Refuse JSON whose parsed form would take far more memory than its text: "[],[],..." takes fifty times as much. Call
- * before the parser. Linear in the text.
- * @return FR_OK; `status` with the place
- */
-FR_MUST_CHECK fr_status fr_json_check_cost(fr_ctx *ctx, fr_status status,
-                                           fr_place place, const char *text,
-                                           size_t bytes);
 
 #endif

@@ -49,7 +49,7 @@ run(["generate", "--model", "tiny", "--input", "rows.jsonl"], 3, "rows.jsonl:2: 
 with open(os.path.join(work, "tiny/tokenizer.json")) as file:
     tokenizer = json.load(file)
 bomb = "{\"a\": [" + "{}," * 3000000 + "{}]}"
-cost = "JSON with so many parts"
+cost = "its JSON values would take more than 192 MiB"
 for name in ("tokenizer.json", "config.json", "generation_config.json"):
     shutil.rmtree(os.path.join(work, "bomb"), ignore_errors=True)
     shutil.copytree(os.path.join(work, "tiny"), os.path.join(work, "bomb"))
