@@ -180,7 +180,7 @@ static fr_status load_indexed(index_reader *r, const json_t *root)
 static fr_status load_shards(fr_ctx *ctx, fr_weights *weights, const char *index_path)
 {
     json_t *root = NULL;
-    index_reader r = {ctx, index_path, weights, {NULL, 0}};
+    index_reader r = {.ctx = ctx, .path = index_path, .weights = weights};
     FR_TRY(fr_hf_load(ctx, index_path, &root));
     fr_status status = load_indexed(&r, root);
     fr_text_map_fini(&r.places);
