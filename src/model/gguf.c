@@ -11,6 +11,8 @@
 /* The least that one metadata pair (length, type, one byte) and one tensor (length, dimensions, type,
  * offset) take in the file: counts are held against them before anything is allocated. */
 enum { LEAST_PAIR_BYTES = 13, LEAST_TENSOR_BYTES = 32, DEFAULT_ALIGNMENT = 32 };
+/* Several times what any known file has. A pair takes 72 bytes of memory, a tensor 250 with what is made of it. */
+enum { MOST_PAIRS = 1 << 20, MOST_TENSORS = 1 << 19 };
 enum { MOST_ALIGNMENT = 1 << 20, MOST_DIMS = 4 };
 
 /*
@@ -164,11 +166,11 @@ static fr_status check_names(const cursor *c, const char *what,
 
 static fr_status read_pairs(cursor *c, uint64_t count, fr_gguf *gguf)
 {
-    if (count > (c->bytes - c->at) / LEAST_PAIR_BYTES) {
+    if (count > (c->bytes - c->at) / LEAST_PAIR_BYTES || count > MOST_PAIRS) {
         return FR_FAIL(c->ctx, FR_ERR_FORMAT,
                        "%s: %llu metadata pairs (byte 16) do not fit the file of %zu "
-                       "bytes",
-                       c->path, (unsigned long long)count, c->bytes);
+                       "bytes or are more than %d",
+                       c->path, (unsigned long long)count, c->bytes, MOST_PAIRS);
     }
     FR_TRY(fr_alloc(c->ctx, (int64_t)count, sizeof *gguf->pairs, &gguf->pairs));
     for (gguf->n_pairs = 0; gguf->n_pairs < (int64_t)count; gguf->n_pairs++) {
@@ -354,10 +356,11 @@ static fr_status check_overlap(const cursor *c, const fr_gguf *gguf)
 static fr_status read_directory(cursor *c, uint64_t count, fr_gguf *gguf)
 {
     uint64_t *offsets = NULL;
-    if (count > (c->bytes - c->at) / LEAST_TENSOR_BYTES) {
+    if (count > (c->bytes - c->at) / LEAST_TENSOR_BYTES || count > MOST_TENSORS) {
         return FR_FAIL(c->ctx, FR_ERR_FORMAT,
-                       "%s: %llu tensors (byte 8) do not fit the file of %zu bytes",
-                       c->path, (unsigned long long)count, c->bytes);
+                       "%s: %llu tensors (byte 8) do not fit the file of %zu bytes or "
+                       "are more than %d",
+                       c->path, (unsigned long long)count, c->bytes, MOST_TENSORS);
     }
     gguf->n_tensors = (int64_t)count;
     FR_TRY(fr_alloc(c->ctx, gguf->n_tensors, sizeof *gguf->tensors, &gguf->tensors));

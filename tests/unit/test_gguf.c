@@ -274,6 +274,28 @@ static void giant_counts_are_refused(void)
     }
 }
 
+/* Entries of a few bytes that would take much memory before anything of them is used: here all zeros. */
+static void many_small_entries_are_refused(void)
+{
+    enum { HEADER = 24, PAIR = 13, TENSOR = 32 };
+    const uint64_t n_pairs = (1U << 20) + 1;
+    const uint64_t n_tensors = (1U << 19) + 1;
+    const size_t bytes = HEADER + (size_t)n_tensors * TENSOR;
+    fr_gguf *gguf = NULL;
+    uint8_t *file = calloc(bytes, 1);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    CU_ASSERT_FATAL(bytes > HEADER + (size_t)n_pairs * PAIR);
+    memcpy(file, "GGUF\3", 5);
+    memcpy(file + 16, &n_pairs, sizeof n_pairs);
+    FR_ASSERT_FAILS(fr_gguf_parse(fr_test_ctx(), "x", file, bytes, &gguf),
+                    FR_ERR_FORMAT, "bytes or are more than 1048576");
+    memcpy(file + 8, &n_tensors, sizeof n_tensors);
+    memset(file + 16, 0, sizeof n_pairs);
+    FR_ASSERT_FAILS(fr_gguf_parse(fr_test_ctx(), "x", file, bytes, &gguf),
+                    FR_ERR_FORMAT, "bytes or are more than 524288");
+    free(file);
+}
+
 static void giant_string_and_array_lengths_are_refused(void)
 {
     static const uint64_t GIANT[] = {100, INT64_MAX, UINT64_MAX - 7, UINT64_MAX};
@@ -459,6 +481,7 @@ static const fr_case CASES[] = {
     FR_CASE(every_truncation_is_refused),
     FR_CASE(other_files_and_versions_are_refused),
     FR_CASE(giant_counts_are_refused),
+    FR_CASE(many_small_entries_are_refused),
     FR_CASE(giant_string_and_array_lengths_are_refused),
     FR_CASE(arrays_that_end_outside_the_file_are_refused),
     FR_CASE(unknown_value_types_are_refused),
