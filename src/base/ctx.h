@@ -7,7 +7,8 @@
  * Environment (read once, in fr_ctx_create; never changes results):
  *   FORERUN_LOG        error | warn | info (default) | debug
  *   FORERUN_LOG_RANKS  0 (default: rank 0 alone logs) | all
- *   FORERUN_TIMEOUT    seconds without progress until a run ends; 0: never; default: config key run.timeout
+ *   FORERUN_TIMEOUT    seconds without progress until a run ends; 0: never; default: config key run.timeout,
+ *                      600 for commands without a run folder
  */
 #ifndef FR_BASE_CTX_H
 #define FR_BASE_CTX_H
