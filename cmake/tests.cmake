@@ -4,6 +4,7 @@ set(FR_TEST_ENVIRONMENT
     "OMP_WAIT_POLICY=passive" "OMPI_ALLOW_RUN_AS_ROOT=1" "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"
     "OMPI_MCA_rmaps_base_oversubscribe=1" "OMPI_MCA_mpi_yield_when_idle=1"
     "OMPI_MCA_hwloc_base_binding_policy=none" "OMPI_MCA_btl_base_warn_component_unused=0"
+    "PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe" "PRTE_MCA_hwloc_default_binding_policy=none"
     "OMPI_MCA_btl_vader_single_copy_mechanism=none")
 
 # Sanitizers and Open MPI: its plugins are unloaded before the leak check, so leak stacks lose their names

@@ -133,6 +133,11 @@ count_ranks() {
     fi
 }
 
+# More ranks than processors: each launcher of Open MPI, up to 4 and from 5 on, has a setting of its own.
+allow_oversubscription() {
+    export OMPI_MCA_rmaps_base_oversubscribe=1 PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
+}
+
 # Settings that every start needs. Ranks that outnumber the processors must not spin while they wait.
 # Binding is off because each rank takes its share of all processors that it may use.
 set_environment() {
@@ -145,9 +150,10 @@ set_environment() {
         . "$root/launch/mpi-env.sh"
     fi
     if [ -z "$hostfile" ] && [ -z "${SLURM_JOB_ID:-}" ]; then
-        export OMPI_MCA_rmaps_base_oversubscribe=1
+        allow_oversubscription
     fi
     export OMPI_MCA_hwloc_base_binding_policy=${OMPI_MCA_hwloc_base_binding_policy:-none}
+    export PRTE_MCA_hwloc_default_binding_policy=${PRTE_MCA_hwloc_default_binding_policy:-none}
     # Else mpirun throws away what srun says of a daemon that it could not start.
     if [ -n "${SLURM_JOB_ID:-}" ]; then
         export OMPI_MCA_orte_leave_session_attached=${OMPI_MCA_orte_leave_session_attached:-1}
@@ -180,7 +186,7 @@ make_launcher() {
             launcher+=(-x "$name")
             shown+=("$name")
             ;;
-        OMPI_*) shown+=("$name") ;; # mpirun hands these on itself
+        OMPI_* | PRTE_*) shown+=("$name") ;; # mpirun hands these on itself
         esac
     done < <(compgen -e | sort)
     read -ra exported <<<"${FORERUN_EXPORT:-}"

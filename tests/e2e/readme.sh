@@ -36,7 +36,7 @@ type_lines() {
 }
 
 # A stranger's shell knows nothing of this test's settings.
-unset "${!OMPI_@}" OMP_WAIT_POLICY
+unset "${!OMPI_@}" "${!PRTE_@}" OMP_WAIT_POLICY
 
 type_lines '## Build' 1
 [ -x build/release/forerun ] || fail "the lines of '## Build' build no program"

@@ -357,14 +357,14 @@ static void digest_covers_each_tensor_once_in_role_order(void)
     fr_safetensors *file = open_tensors(folder);
     fr_ctx *ctx = fr_test_ctx();
     for (int64_t layer = -1; layer < 2; layer += 2) {
+        const char *const *names = layer < 0 ? OUTSIDE : LAYER;
         int n = layer < 0 ? FR_N_CASES(OUTSIDE) : FR_N_CASES(LAYER);
         fr_digest *digest = NULL;
         uint8_t wanted[FR_DIGEST_BYTES];
         uint8_t got[FR_DIGEST_BYTES];
         FR_ASSERT_OK(fr_digest_create(ctx, &digest));
         for (int i = 0; i < n; i++) {
-            const fr_safetensor *tensor =
-                fr_safetensors_find(file, layer < 0 ? OUTSIDE[i] : LAYER[i]);
+            const fr_safetensor *tensor = fr_safetensors_find(file, names[i]);
             CU_ASSERT_PTR_NOT_NULL_FATAL(tensor);
             FR_ASSERT_OK(fr_digest_add(ctx, digest, tensor->data, tensor->bytes));
         }
