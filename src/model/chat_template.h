@@ -23,8 +23,8 @@ typedef struct fr_chat_frame {
 } fr_chat_frame;
 
 /**
- * Read a template once, in time linear in its length. The default system message is what a ChatML template writes when a
- * dialogue brings none: the first text that it writes between "<|im_start|>system\n" and "<|im_end|>" of constant
+ * Read a template once, in time linear in its length. The default system message is what a ChatML template writes when
+ * a dialogue brings none: the first text that it writes between "<|im_start|>system\n" and "<|im_end|>" of constant
  * parts alone.
  * @param text  may be NULL: no template
  */

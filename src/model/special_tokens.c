@@ -66,8 +66,7 @@ static void add_token(fr_specials *s, fr_text text, int32_t id)
     s->nodes[at].id = id;
 }
 
-/* Where the automaton goes from a node by a byte: along the node's edge, or the edge of the longest suffix that has one.
- */
+/* Where the automaton goes from a node by a byte: along its edge, or that of the longest suffix that has one. */
 static int32_t next_of(const fr_specials *s, int32_t from, uint8_t byte)
 {
     int32_t next = child_of(s, from, byte);

@@ -74,7 +74,7 @@ FR_MUST_CHECK fr_status fr_config_load(fr_config_state *state, const char *text,
  */
 FR_MUST_CHECK fr_status fr_config_scan(const fr_config_state *state, const char *text,
                                        size_t bytes);
-/** FR_ERR_CONFIG if the values that are kept take more than 64 MiB with these bytes: an alias repeats a text for a few
+/** FR_ERR_CONFIG if the values that are kept take more than 32 MiB with these bytes: an alias repeats a text for a few
  * bytes, a sweep for each task. */
 FR_MUST_CHECK fr_status fr_config_count_text(fr_config_state *state, size_t bytes);
 /** Apply one "a.b=c". */
