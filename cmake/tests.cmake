@@ -45,20 +45,26 @@ function(fr_test_properties test kind processors)
         SKIP_RETURN_CODE 77 ENVIRONMENT "${FR_TEST_ENVIRONMENT}")
 endfunction()
 
+# fr_skipped_test(TEST KIND): in the place of a test whose packages are missing.
+function(fr_skipped_test test kind)
+    add_test(NAME ${test} COMMAND sh -c
+        "echo 'skipped: CUnit is not installed (launch/install-deps.sh test)'; exit 77")
+    fr_test_properties(${test} ${kind} 1)
+endfunction()
+
 # fr_cunit_test(TEST KIND PROCESSORS SOURCE COMMAND...): build SOURCE as KIND_NAME and register COMMAND as TEST.
 function(fr_cunit_test test kind processors source)
     get_filename_component(name ${source} NAME_WE)
     string(REGEX REPLACE "^test_" "" name ${name})
     if(NOT CUNIT_FOUND)
-        add_test(NAME ${test} COMMAND sh -c
-            "echo 'skipped: CUnit is not installed (launch/install-deps.sh test)'; exit 77")
-    else()
-        if(NOT TARGET ${kind}_${name})
-            add_executable(${kind}_${name} ${source})
-            target_link_libraries(${kind}_${name} PRIVATE fr_support fr_options)
-        endif()
-        add_test(NAME ${test} COMMAND ${ARGN})
+        fr_skipped_test(${test} ${kind})
+        return()
     endif()
+    if(NOT TARGET ${kind}_${name})
+        add_executable(${kind}_${name} ${source})
+        target_link_libraries(${kind}_${name} PRIVATE fr_support fr_options)
+    endif()
+    add_test(NAME ${test} COMMAND ${ARGN})
     fr_test_properties(${test} ${kind} ${processors})
 endfunction()
 

@@ -5,9 +5,11 @@
 #include "base/file.h"
 #include "fuzz/libfuzzer/fuzz.h"
 #include "model/quant.h"
+#include "support/checkpoints.h"
 #include "support/gguf_writer.h"
 #include "support/model_files.h"
 #include "support/rows.h"
+#include "support/sealed.h"
 #include "support/tiny_tokenizer.h"
 
 #include <dirent.h>
@@ -228,9 +230,36 @@ static void cache(void)
     (void)closedir(folder);
 }
 
+/* Each file as it is, and its raw form, of which a damaged copy is sealed anew. */
+static void seal(const char *name, const char *raw_name, int64_t n_tasks, bool moments,
+                 bool mlp)
+{
+    fr_checkpoint *checkpoint = fr_fixture_checkpoint(n_tasks, moments, 4);
+    uint8_t *image = NULL;
+    size_t bytes = 0;
+    size_t n_raw = 0;
+    if (mlp) {
+        fr_fixture_add_mlp(&checkpoint->tasks[0]);
+    }
+    FR_ASSERT_OK(fr_checkpoint_image(fr_test_ctx(), name, checkpoint, &image, &bytes));
+    uint8_t *raw = fr_test_memory(fr_test_unseal(image, bytes, &n_raw));
+    seed_write(name, image, bytes);
+    seed_write(raw_name, raw, n_raw);
+    free(raw);
+    free(image);
+    fr_checkpoint_destroy(&checkpoint);
+}
+
+static void sealed(void)
+{
+    seal("prefix", "prefix.raw", 1, false, false);
+    seal("checkpoint", "checkpoint.raw", 3, true, false);
+    seal("mlp", "mlp.raw", 1, true, true);
+}
+
 static const fr_case CASES[] = {
-    FR_CASE(gguf),      FR_CASE(safetensors), FR_CASE(shards),
-    FR_CASE(tokenizer), FR_CASE(quant),       FR_CASE(cache),
+    FR_CASE(gguf),  FR_CASE(safetensors), FR_CASE(shards), FR_CASE(tokenizer),
+    FR_CASE(quant), FR_CASE(cache),       FR_CASE(sealed),
 };
 
 int main(int argc, char **argv)
