@@ -104,7 +104,7 @@ ranks)
         mapfile -t ranks < <(pgrep -P "$pid" -x "$(basename "$FORERUN")")
         [ ${#ranks[@]} = 3 ] || fail "${#ranks[@]} ranks"
         kill -$signal "${ranks[1]}"
-        ends $([ $signal = INT ] && echo 130 || echo 143)
+        ends "$([ $signal = INT ] && echo 130 || echo 143)"
         for rank in "${ranks[@]}"; do
             [ ! -e "/proc/$rank/exe" ] || fail "rank $rank is still there"
         done
@@ -133,7 +133,7 @@ late)
         sleep 0.5
         kill -0 "$pid" || fail "the first SIG$signal ended a save: $(cat "$work/err")"
         kill -$signal "$pid"
-        ends $([ $signal = INT ] && echo 130 || echo 143)
+        ends "$([ $signal = INT ] && echo 130 || echo 143)"
         says "second SIG$signal: rank 0 leaves at once"
         rm -f "$mark"
         expect 0 "$FORERUN" train "$work/c.yaml" --resume
@@ -233,7 +233,7 @@ PY
             sleep 0.05
         done
         kill -$signal "$pid"
-        ends $([ $signal = INT ] && echo 130 || echo 143)
+        ends "$([ $signal = INT ] && echo 130 || echo 143)"
         python3 - "$work/rows-out" <<'PY' || fail "half a row is left"
 import json, sys
 text = open(sys.argv[1]).read()

@@ -6,6 +6,7 @@ fr_mpi_test(mpi/test_grid.c 1 2 3 4 6)
 fr_mpi_test(mpi/test_node.c 2 3)
 fr_mpi_test(mpi/test_frozen.c 1 2 3)
 fr_mpi_test(mpi/test_watch.c 2 3)
+fr_mpi_test(mpi/test_post.c 2 3)
 fr_mpi_test(mpi/test_reparam.c 1 2 3 4)
 # Timed, so alone and with stages that sleep instead of computing.
 fr_mpi_test(mpi/test_bubble.c 2 4)
