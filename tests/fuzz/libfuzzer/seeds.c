@@ -1,10 +1,11 @@
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE /* memmem */
 /* First inputs that need a writer; `fuzz_seeds NAME` writes those of one fuzzer into the folder FUZZ_SEEDS. */
 #include "fuzz/libfuzzer/seeds.h"
 
 #include "base/file.h"
 #include "fuzz/libfuzzer/fuzz.h"
 #include "model/quant.h"
+#include "support/checkpoints.h"
 #include "support/gguf_writer.h"
 #include "support/model_files.h"
 #include "support/rows.h"
@@ -228,9 +229,45 @@ static void cache(void)
     (void)closedir(folder);
 }
 
+/* ---- checkpoints ---------------------------------------------------------------------------- */
+
+/* The whole file, and the JSON text of its index with what follows from the signature of HDF5 on, without what pads and
+ * seals them. */
+static void seed_checkpoint(const char *name, const char *raw_name,
+                            fr_checkpoint *checkpoint)
+{
+    static const char SIGNATURE[] = "\x89HDF\r\n\x1a\n";
+    const char *path = fr_test_path(fr_test_folder(), "c.h5");
+    char *bytes = NULL;
+    size_t n = 0;
+    FR_ASSERT_OK(fr_checkpoint_write(fr_test_ctx(), path, checkpoint));
+    fr_checkpoint_destroy(&checkpoint);
+    FR_ASSERT_OK(fr_file_read(fr_test_ctx(), path, &bytes, &n));
+    seed_write(name, bytes, n);
+    char *rest = memmem(bytes, n, SIGNATURE, sizeof SIGNATURE - 1);
+    char *index = rest != NULL ? memchr(bytes, '{', (size_t)(rest - bytes)) : NULL;
+    if (index != NULL) {
+        size_t n_index = strnlen(index, (size_t)(rest - index));
+        size_t n_rest = n - (size_t)(rest - bytes);
+        memmove(bytes, index, n_index);
+        memmove(bytes + n_index, rest, n_rest);
+        seed_write(raw_name, bytes, n_index + n_rest);
+    }
+    free(bytes);
+}
+
+static void sealed(void)
+{
+    fr_checkpoint *mlp = fr_fixture_checkpoint(1, false, 7);
+    fr_fixture_add_mlp(&mlp->tasks[0]);
+    seed_checkpoint("prefix", "prefix-raw", fr_fixture_checkpoint(1, false, 3));
+    seed_checkpoint("moments", "moments-raw", fr_fixture_checkpoint(2, true, 5));
+    seed_checkpoint("mlp", "mlp-raw", mlp);
+}
+
 static const fr_case CASES[] = {
-    FR_CASE(gguf),      FR_CASE(safetensors), FR_CASE(shards),
-    FR_CASE(tokenizer), FR_CASE(quant),       FR_CASE(cache),
+    FR_CASE(sealed),    FR_CASE(gguf),  FR_CASE(safetensors), FR_CASE(shards),
+    FR_CASE(tokenizer), FR_CASE(quant), FR_CASE(cache),
 };
 
 int main(int argc, char **argv)
