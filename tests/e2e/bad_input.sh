@@ -53,6 +53,19 @@ says "too long examples dropped"
 expect 0 "$FORERUN" train "$work/c.yaml" --set run.dir="$work/cut-rows" --set tasks.t.max_tokens=20 --set tasks.t.long_rows=cut
 says " cut"
 
+# rows to continue: named by their line before the rows behind them take memory; values that would fill it are not parsed
+printf '{"source_ids": [1]}\n{}\n' >"$work/gen.jsonl"
+expect 3 "$FORERUN" generate --model "$work/tiny" --input "$work/gen.jsonl"
+says 'gen.jsonl:2: a row needs "source"'
+{
+    printf '{"source_ids": ['
+    awk 'BEGIN { for (i = 0; i < 1200000; i++) printf "[],"; print "[]]}" }'
+} >"$work/lists.jsonl"
+expect 3 "$FORERUN" generate --model "$work/tiny" --input "$work/lists.jsonl"
+says "lists.jsonl:1: its JSON values would take more than 192 MiB"
+expect 3 "$FORERUN" eval --model "$work/tiny" --data "$work/lists.jsonl"
+says "lists.jsonl:1: its JSON values would take more than 192 MiB"
+
 # usage
 expect 2 "$FORERUN"
 expect 2 "$FORERUN" frobnicate

@@ -24,11 +24,10 @@ static const char *cache_name(const uint8_t key[FR_DIGEST_BYTES])
     return name;
 }
 
-/* Key of the rows under these options. */
+/* Digest of the rows, and their key under these options. */
 static void make_key(fr_ctx *ctx, const fr_data_params *params,
-                     uint8_t key[FR_DIGEST_BYTES])
+                     uint8_t data[FR_DIGEST_BYTES], uint8_t key[FR_DIGEST_BYTES])
 {
-    uint8_t data[FR_DIGEST_BYTES];
     fuzz_check(
         fuzz_answer(ctx, fr_digest_of(ctx, (const uint8_t *)ROWS, strlen(ROWS), data)),
         "a digest");
@@ -36,11 +35,13 @@ static void make_key(fr_ctx *ctx, const fr_data_params *params,
 }
 
 static void seal(fr_ctx *ctx, uint8_t *block, size_t bytes,
+                 const uint8_t rows[FR_DIGEST_BYTES],
                  const uint8_t key[FR_DIGEST_BYTES])
 {
     fr_table_header *header = (void *)block;
     if (bytes >= sizeof *header) {
         memcpy(header->key, key, sizeof header->key);
+        memcpy(header->data, rows, sizeof header->data);
         fuzz_check(
             fuzz_answer(ctx, fr_table_digest(ctx, block, bytes, header->content)),
             "a digest");
@@ -50,15 +51,16 @@ static void seal(fr_ctx *ctx, uint8_t *block, size_t bytes,
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     fr_ctx *ctx = fuzz_ctx();
+    uint8_t rows[FR_DIGEST_BYTES];
     uint8_t key[FR_DIGEST_BYTES];
     fr_dataset *dataset = NULL;
     fr_data_params params = {.path = fuzz_write("rows.jsonl", ROWS, strlen(ROWS)),
                              .vocab_size = VOCABULARY,
                              .eos_id = -1,
                              .max_tokens = MOST_TOKENS};
-    make_key(ctx, &params, key);
+    make_key(ctx, &params, rows, key);
     uint8_t *block = (uint8_t *)fuzz_text((fuzz_part){data, size});
-    seal(ctx, block, size, key);
+    seal(ctx, block, size, rows, key);
     (void)fuzz_write(cache_name(key), block, size);
     free(block);
     char *folder = fuzz_text(
