@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/print.h"
 #include "cli/commands.h"
 #include "cli/inference_options.h"
 #include "model/chat.h"
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const fr_option OPTIONS[] = {
     FR_INFERENCE_OPTIONS,
@@ -293,7 +295,12 @@ static fr_status write_row(generation *g, json_t *row, const fr_ids *ids)
                                    &text, &bytes));
     }
     if (fr_options_has(g->cli->options, "prompt")) {
-        (void)fprintf(g->output, "%s\n", text != NULL ? text : "");
+        if (isatty(fileno(g->output)) == 1) {
+            fr_print_text(g->output, text != NULL ? text : "", bytes);
+        } else {
+            (void)fputs(text != NULL ? text : "", g->output);
+        }
+        (void)fputc('\n', g->output);
         free(text);
         return FR_OK;
     }

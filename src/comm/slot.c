@@ -71,6 +71,11 @@ bool fr_slot_parse(const char line[FR_SLOT_BYTES], fr_slot *out)
     }
     memcpy(text, line, sizeof text);
     text[FR_SLOT_BYTES - 1] = '\0';
+    for (int i = 0; i < FR_SLOT_BYTES - 1; i++) {
+        if (text[i] < ' ' || text[i] > '~') {
+            return false;
+        }
+    }
     int n = sscanf(
         text,
         "rank=%d host=%63s pid=%lld status=%23s state=%23s what=%23s peer=%d "

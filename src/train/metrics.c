@@ -257,9 +257,11 @@ fr_status fr_metrics_validation(fr_metrics *metrics, const char *task, int64_t s
         return FR_OK;
     }
     metrics->last_step = fr_now();
-    fr_log(metrics->ctx, FR_LOG_INFO, "%s%s step %lld: validation loss %.4f%s",
-           metrics->terminal ? "\n" : "", task, (long long)step, result->loss,
-           best ? " (best)" : "");
+    if (metrics->terminal) {
+        (void)fputc('\n', stderr); /* below the progress bar */
+    }
+    fr_log(metrics->ctx, FR_LOG_INFO, "%s step %lld: validation loss %.4f%s", task,
+           (long long)step, result->loss, best ? " (best)" : "");
     json_t *line =
         json_pack("{s:s, s:I, s:o, s:I, s:b}", "task", task, "step", (json_int_t)step,
                   "valid_loss", real_or_null(result->loss), "valid_target_tokens",
