@@ -31,13 +31,13 @@ void fr_slot_format(const fr_slot *slot, char line[FR_SLOT_BYTES])
 {
     int n = snprintf(
         line, FR_SLOT_BYTES,
-        "rank=%d host=%s pid=%lld status=%s state=%s what=%s peer=%d step=%lld "
-        "task=%s microbatch=%lld since=%lld.%03lld beat=%lld.%03lld",
-        slot->rank, slot->host, (long long)slot->pid, STATUS_NAMES[slot->status],
-        slot->state, slot->what, slot->peer, (long long)slot->step, slot->task,
-        (long long)slot->microbatch, (long long)(slot->since_ms / 1000),
-        (long long)(slot->since_ms % 1000), (long long)(slot->beat_ms / 1000),
-        (long long)(slot->beat_ms % 1000));
+        "slot=%d.%d rank=%d host=%s pid=%lld status=%s state=%s what=%s peer=%d "
+        "step=%lld task=%s microbatch=%lld since=%lld.%03lld beat=%lld.%03lld",
+        FR_SLOT_MAJOR, FR_SLOT_MINOR, slot->rank, slot->host, (long long)slot->pid,
+        STATUS_NAMES[slot->status], slot->state, slot->what, slot->peer,
+        (long long)slot->step, slot->task, (long long)slot->microbatch,
+        (long long)(slot->since_ms / 1000), (long long)(slot->since_ms % 1000),
+        (long long)(slot->beat_ms / 1000), (long long)(slot->beat_ms % 1000));
     n = n < 0 ? 0 : n < FR_SLOT_BYTES ? n : FR_SLOT_BYTES - 1;
     memset(line + n, ' ', (size_t)(FR_SLOT_BYTES - n));
     line[FR_SLOT_BYTES - 1] = '\n';
@@ -54,6 +54,40 @@ static bool parse_status(const char *name, fr_slot_status *out)
     return false;
 }
 
+/* Where the pairs after the version begin; -1 for another major version. Lines had none at first. */
+static int skip_version(const char *text, int *minor)
+{
+    int major = 0;
+    int used = 0;
+    *minor = 0;
+    if (strncmp(text, "slot=", 5) != 0) {
+        return 0;
+    }
+    int n = sscanf(text, "slot=%9d.%9d %n", &major, minor, &used);
+    return n == 2 && major == FR_SLOT_MAJOR && *minor >= 0 ? used : -1;
+}
+
+/* Milliseconds of "seconds.milliseconds"; false if they are none. */
+static bool to_ms(const long long time[2], int64_t *out)
+{
+    bool good = time[0] >= 0 && time[1] >= 0 && time[0] <= (INT64_MAX - time[1]) / 1000;
+    *out = good ? time[0] * 1000 + time[1] : 0;
+    return good;
+}
+
+/* A whole line of printable characters, with a zero in place of the newline. */
+static bool copy_line(const char line[FR_SLOT_BYTES], char text[FR_SLOT_BYTES])
+{
+    for (int i = 0; i < FR_SLOT_BYTES - 1; i++) {
+        if (line[i] < ' ' || line[i] > '~') {
+            return false;
+        }
+    }
+    memcpy(text, line, FR_SLOT_BYTES);
+    text[FR_SLOT_BYTES - 1] = '\0';
+    return line[FR_SLOT_BYTES - 1] == '\n';
+}
+
 bool fr_slot_parse(const char line[FR_SLOT_BYTES], fr_slot *out)
 {
     enum { FIELDS = 14 };
@@ -65,32 +99,30 @@ bool fr_slot_parse(const char line[FR_SLOT_BYTES], fr_slot *out)
     long long since[2] = {0, 0};
     long long beat[2] = {0, 0};
     int used = 0;
+    int minor = 0;
     fr_slot slot = {0};
-    if (line[FR_SLOT_BYTES - 1] != '\n') {
+    int first = copy_line(line, text) ? skip_version(text, &minor) : -1;
+    if (first < 0) {
         return false;
     }
-    memcpy(text, line, sizeof text);
-    text[FR_SLOT_BYTES - 1] = '\0';
-    for (int i = 0; i < FR_SLOT_BYTES - 1; i++) {
-        if (text[i] < ' ' || text[i] > '~') {
-            return false;
-        }
-    }
     int n = sscanf(
-        text,
+        text + first,
         "rank=%d host=%63s pid=%lld status=%23s state=%23s what=%23s peer=%d "
         "step=%lld task=%127s microbatch=%lld since=%lld.%3lld beat=%lld.%3lld%n",
         &slot.rank, slot.host, &pid, status, slot.state, slot.what, &slot.peer, &step,
         slot.task, &microbatch, &since[0], &since[1], &beat[0], &beat[1], &used);
-    if (n != FIELDS || strspn(text + used, " ") != (size_t)(FR_SLOT_BYTES - 1 - used) ||
-        !parse_status(status, &slot.status)) {
+    if (n != FIELDS || !parse_status(status, &slot.status) ||
+        !to_ms(since, &slot.since_ms) || !to_ms(beat, &slot.beat_ms)) {
+        return false;
+    }
+    const char *rest = text + first + used;
+    bool is_end = rest[strspn(rest, " ")] == '\0';
+    if (!is_end && (minor <= FR_SLOT_MINOR || rest[0] != ' ')) {
         return false;
     }
     slot.pid = pid;
     slot.step = step;
     slot.microbatch = microbatch;
-    slot.since_ms = since[0] * 1000 + since[1];
-    slot.beat_ms = beat[0] * 1000 + beat[1];
     *out = slot;
     return true;
 }

@@ -11,6 +11,7 @@ fr_script_test(e2e resume_smollm2 ${CMAKE_CURRENT_SOURCE_DIR}/e2e/resume.sh smol
 fr_script_test(e2e saves ${CMAKE_CURRENT_SOURCE_DIR}/e2e/saves.sh)
 fr_script_test(e2e bad_input ${CMAKE_CURRENT_SOURCE_DIR}/e2e/bad_input.sh)
 fr_script_test(e2e hostile_files ${CMAKE_CURRENT_SOURCE_DIR}/e2e/hostile_files.sh)
+fr_script_test(e2e old_files ${CMAKE_CURRENT_SOURCE_DIR}/e2e/old_files.sh)
 fr_script_test(e2e multitask ${CMAKE_CURRENT_SOURCE_DIR}/e2e/multitask.sh)
 fr_script_test(e2e sweep ${CMAKE_CURRENT_SOURCE_DIR}/e2e/sweep.sh)
 fr_script_test(e2e stop ${CMAKE_CURRENT_SOURCE_DIR}/e2e/stop.sh)
