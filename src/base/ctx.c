@@ -1,5 +1,7 @@
 #include "base/ctx.h"
 
+#include "base/print.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,10 +94,12 @@ fr_status fr_fail_at(fr_ctx *ctx, fr_status status, const char *file, int line,
     ctx->error_status = status;
     (void)snprintf(ctx->place, sizeof ctx->place, "%s:%d",
                    slash != NULL ? slash + 1 : file, line);
+    char message[ERROR_BYTES];
     va_list arguments;
     va_start(arguments, format);
-    (void)vsnprintf(ctx->error, sizeof ctx->error, format, arguments);
+    (void)vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
+    fr_escape(message, ctx->error, sizeof ctx->error);
     return status;
 }
 
@@ -148,11 +152,13 @@ void fr_log(const fr_ctx *ctx, fr_log_level level, const char *format, ...)
     if (level > ctx->log_level || !speaks) {
         return;
     }
+    char message[ERROR_BYTES];
     char line[ERROR_BYTES];
     va_list arguments;
     va_start(arguments, format);
-    (void)vsnprintf(line, sizeof line, format, arguments);
+    (void)vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
+    fr_escape(message, line, sizeof line);
     const char *label = level == FR_LOG_ERROR  ? "error: "
                         : level == FR_LOG_WARN ? "warning: "
                                                : "";

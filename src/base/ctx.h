@@ -46,7 +46,7 @@ FR_MUST_CHECK fr_status fr_ctx_timeout(fr_ctx *ctx, int64_t fallback, int64_t *o
 
 /**
  * Record a failure where it is detected; returns `status`. The message says what, the value
- * found, the values allowed, and the remedy. A later call before fr_ctx_clear_error keeps the
+ * found, the values allowed, and the remedy; what would command a terminal is escaped (print.h). A later call before fr_ctx_clear_error keeps the
  * first message (the cause) and ignores the new one.
  */
 fr_status fr_fail_at(fr_ctx *ctx, fr_status status, const char *file, int line,
@@ -67,7 +67,7 @@ void fr_ctx_clear_error(fr_ctx *ctx);
  * of which may use its own meanwhile. @return status of that failure */
 fr_status fr_ctx_pass_error(const fr_ctx *from, fr_ctx *to);
 
-/** Write one line to stderr if the level is on and this rank logs. Warnings and errors of
+/** Write one line, escaped, to stderr if the level is on and this rank logs. Warnings and errors of
  * every rank are printed with the rank in front. */
 void fr_log(const fr_ctx *ctx, fr_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -1,4 +1,5 @@
 #include "base/mem.h"
+#include "base/print.h"
 #include "cli/commands.h"
 #include "train/prefix_file.h"
 
@@ -77,12 +78,12 @@ static fr_status print_difference(const fr_cli *cli, const fr_difference *differ
         return print_json(cli, difference);
     }
     if (difference->identical) {
-        (void)printf("identical\n");
+        fr_print_line(stdout, "identical");
     } else if (isfinite(difference->largest)) {
-        (void)printf("different: largest difference %g at %s\n", difference->largest,
-                     difference->place);
+        fr_print_line(stdout, "different: largest difference %g at %s",
+                      difference->largest, difference->place);
     } else {
-        (void)printf("different: %s\n", difference->place);
+        fr_print_line(stdout, "different: %s", difference->place);
     }
     return FR_OK;
 }

@@ -1,8 +1,10 @@
 #define _POSIX_C_SOURCE 200809L
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/print.h"
 #include "cli/commands.h"
 #include "cli/inference_options.h"
+#include "cli/row_output.h"
 #include "model/chat.h"
 #include "model/generate.h"
 #include "model/json_size.h"
@@ -350,22 +352,6 @@ static json_t *ids_to_json(const fr_ids *ids)
     return array;
 }
 
-/* One write a row where the system takes it at once: whoever ends this process leaves whole lines. Nothing else goes
- * through the stream. */
-static fr_status write_line(generation *g, char *text, size_t bytes)
-{
-    text[bytes] = '\n'; /* in place of the closing zero */
-    for (size_t done = 0; done <= bytes;) {
-        ssize_t n = write(fileno(g->output), text + done, bytes + 1 - done);
-        if (n < 0 && errno != EINTR) {
-            return FR_FAIL(g->ctx, FR_ERR_IO, "cannot write the output: %s",
-                           strerror(errno));
-        }
-        done += n > 0 ? (size_t)n : 0;
-    }
-    return FR_OK;
-}
-
 /* The row as it came with "generated" (text) and "generated_ids". */
 static fr_status write_row(generation *g, json_t *row, const fr_ids *ids)
 {
@@ -380,8 +366,7 @@ static fr_status write_row(generation *g, json_t *row, const fr_ids *ids)
                                    &text, &bytes));
     }
     if (fr_options_has(g->cli->options, "prompt")) {
-        char none[1] = "";
-        fr_status status = write_line(g, text != NULL ? text : none, bytes);
+        fr_status status = fr_write_text(g->ctx, g->output, text, bytes);
         free(text);
         return status;
     }
@@ -393,7 +378,7 @@ static fr_status write_row(generation *g, json_t *row, const fr_ids *ids)
     free(text);
     char *line = json_dumps(row, JSON_COMPACT);
     FR_TRY(fr_check_memory(g->ctx, line != NULL, 1));
-    fr_status status = write_line(g, line, strlen(line));
+    fr_status status = fr_write_line(g->ctx, g->output, line, strlen(line));
     free(line);
     return status;
 }

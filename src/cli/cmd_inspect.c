@@ -1,4 +1,6 @@
+#define _POSIX_C_SOURCE 200809L
 #include "base/file.h"
+#include "base/print.h"
 #include "cli/commands.h"
 #include "model/identity.h"
 #include "train/checkpoint.h"
@@ -9,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const fr_option OPTIONS[] = {
     {"tensors", NULL, "list every tensor of a model"},
@@ -35,42 +38,45 @@ static void print_task(const fr_checkpoint_task *task)
 {
     char digest[FR_DIGEST_HEX];
     fr_digest_hex(task->data_digest, digest);
-    (void)printf("task %s\n", task->name);
-    (void)printf(
-        "  prefix       %lld slots x %lld layers x %lld key/value heads x %lld\n",
+    fr_print_line(stdout, "task %s", task->name);
+    fr_print_line(
+        stdout, "  prefix       %lld slots x %lld layers x %lld key/value heads x %lld",
         (long long)task->length, (long long)task->n_layers, (long long)task->n_kv_heads,
         (long long)task->head_dim);
     if (task->n_layers < task->base_layers) {
-        (void)printf("  layers       %lld to %lld of 0 to %lld\n",
-                     (long long)task->first_layer,
-                     (long long)(task->first_layer + task->n_layers - 1),
-                     (long long)(task->base_layers - 1));
+        fr_print_line(stdout, "  layers       %lld to %lld of 0 to %lld",
+                      (long long)task->first_layer,
+                      (long long)(task->first_layer + task->n_layers - 1),
+                      (long long)(task->base_layers - 1));
     }
-    (void)printf("  init         %s\n", task->init != NULL ? task->init : "unknown");
-    (void)printf("  template     %s\n", task->template_text != NULL
-                                            ? task->template_text
-                                        : task->chat ? "the base's chat template"
-                                                     : "none (pre-tokenised rows)");
-    (void)printf("  rows         eos %s, special tokens in data %s, leading BOS %s\n",
-                 task->eos ? "yes" : "no", task->special ? "yes" : "no",
-                 task->leading_bos ? "yes" : "no");
-    (void)printf("  step         %lld, next example %lld, seed %llu%s\n",
-                 (long long)task->step, (long long)task->cursor,
-                 (unsigned long long)task->seed, task->stopped ? ", finished" : "");
+    fr_print_line(stdout, "  init         %s",
+                  task->init != NULL ? task->init : "unknown");
+    fr_print_line(stdout, "  template     %s",
+                  task->template_text != NULL ? task->template_text
+                  : task->chat                ? "the base's chat template"
+                                              : "none (pre-tokenised rows)");
+    fr_print_line(stdout,
+                  "  rows         eos %s, special tokens in data %s, leading BOS %s",
+                  task->eos ? "yes" : "no", task->special ? "yes" : "no",
+                  task->leading_bos ? "yes" : "no");
+    fr_print_line(stdout, "  step         %lld, next example %lld, seed %llu%s",
+                  (long long)task->step, (long long)task->cursor,
+                  (unsigned long long)task->seed, task->stopped ? ", finished" : "");
     if (isfinite(task->best_loss)) {
-        (void)printf("  best         validation loss %.6f at step %lld\n",
-                     task->best_loss, (long long)task->best_step);
+        fr_print_line(stdout, "  best         validation loss %.6f at step %lld",
+                      task->best_loss, (long long)task->best_step);
     }
-    (void)printf("  last loss    %.6f, %lld steps skipped\n", task->last_loss,
-                 (long long)task->skipped);
-    (void)printf("  data         sha256 %s\n", digest);
+    fr_print_line(stdout, "  last loss    %.6f, %lld steps skipped", task->last_loss,
+                  (long long)task->skipped);
+    fr_print_line(stdout, "  data         sha256 %s", digest);
     if (fr_mlp_is_there(&task->mlp)) {
-        (void)printf("  mlp          %lld hidden units over embeddings of %lld\n",
-                     (long long)task->mlp.shape.hidden,
-                     (long long)task->mlp.shape.width);
+        fr_print_line(
+            stdout, "  mlp          %lld hidden units over embeddings of %lld",
+            (long long)task->mlp.shape.hidden, (long long)task->mlp.shape.width);
     }
-    (void)printf("  optimizer    %s\n", can_resume(task) ? "state kept (can be resumed)"
-                                                         : "no state (for inference)");
+    fr_print_line(stdout, "  optimizer    %s",
+                  can_resume(task) ? "state kept (can be resumed)"
+                                   : "no state (for inference)");
 }
 
 static fr_status inspect_checkpoint(const fr_cli *cli, const char *path)
@@ -79,16 +85,17 @@ static fr_status inspect_checkpoint(const fr_cli *cli, const char *path)
     char digest[FR_DIGEST_HEX];
     FR_TRY(fr_checkpoint_read(cli->ctx, path, &c));
     fr_digest_hex(c->base_digest, digest);
-    (void)printf("Forerun %s, format %d.%lld, written by %s\n",
-                 c->n_tasks > 0 && can_resume(&c->tasks[0]) ? "checkpoint" : "prefix",
-                 (int)FR_CHECKPOINT_MAJOR, (long long)c->minor,
-                 c->version != NULL ? c->version : "unknown");
-    (void)printf("base           %s\n",
-                 c->base_shape != NULL ? c->base_shape : "unknown");
-    (void)printf("base file      %s, weights sha256 %s\n",
-                 c->base_path != NULL ? c->base_path : "unknown", digest);
-    (void)printf("computed with  %s, layout %s\n", c->isa != NULL ? c->isa : "unknown",
-                 c->layout != NULL ? c->layout : "unknown");
+    fr_print_line(stdout, "Forerun %s, format %d.%lld, written by %s",
+                  c->n_tasks > 0 && can_resume(&c->tasks[0]) ? "checkpoint" : "prefix",
+                  (int)FR_CHECKPOINT_MAJOR, (long long)c->minor,
+                  c->version != NULL ? c->version : "unknown");
+    fr_print_line(stdout, "base           %s",
+                  c->base_shape != NULL ? c->base_shape : "unknown");
+    fr_print_line(stdout, "base file      %s, weights sha256 %s",
+                  c->base_path != NULL ? c->base_path : "unknown", digest);
+    fr_print_line(stdout, "computed with  %s, layout %s",
+                  c->isa != NULL ? c->isa : "unknown",
+                  c->layout != NULL ? c->layout : "unknown");
     for (int64_t i = 0; i < c->n_tasks; i++) {
         print_task(&c->tasks[i]);
     }
@@ -101,7 +108,7 @@ static fr_status print_tensors(const fr_cli *cli, const fr_weights *weights)
     char line[512];
     for (int64_t i = 0; i < fr_weights_n_tensors(weights); i++) {
         FR_TRY(fr_weights_describe(cli->ctx, weights, i, line, sizeof line));
-        (void)printf("%s\n", line);
+        fr_print_line(stdout, "%s", line);
     }
     return FR_OK;
 }
@@ -109,19 +116,19 @@ static fr_status print_tensors(const fr_cli *cli, const fr_weights *weights)
 static void print_arch(const fr_weights *weights)
 {
     const fr_arch *a = fr_weights_arch(weights);
-    (void)printf("model          %s\n", fr_weights_path(weights));
-    (void)printf("layers         %lld, width %lld, feed-forward %lld\n",
-                 (long long)a->n_layers, (long long)a->d_model, (long long)a->d_ff);
-    (void)printf("heads          %lld, key/value heads %lld, head width %lld\n",
-                 (long long)a->n_heads, (long long)a->n_kv_heads,
-                 (long long)a->head_dim);
-    (void)printf("context        %lld tokens, vocabulary %lld, %s head\n",
-                 (long long)a->context_length, (long long)a->vocab_size,
-                 a->tied_head ? "tied" : "separate");
-    (void)printf("tensors        %lld (--tensors lists them)\n",
-                 (long long)fr_weights_n_tensors(weights));
-    (void)printf("prefix         %lld numbers a slot\n",
-                 (long long)(2 * a->n_layers * fr_arch_prefix_elements(a, 1)));
+    fr_print_line(stdout, "model          %s", fr_weights_path(weights));
+    fr_print_line(stdout, "layers         %lld, width %lld, feed-forward %lld",
+                  (long long)a->n_layers, (long long)a->d_model, (long long)a->d_ff);
+    fr_print_line(stdout, "heads          %lld, key/value heads %lld, head width %lld",
+                  (long long)a->n_heads, (long long)a->n_kv_heads,
+                  (long long)a->head_dim);
+    fr_print_line(stdout, "context        %lld tokens, vocabulary %lld, %s head",
+                  (long long)a->context_length, (long long)a->vocab_size,
+                  a->tied_head ? "tied" : "separate");
+    fr_print_line(stdout, "tensors        %lld (--tensors lists them)",
+                  (long long)fr_weights_n_tensors(weights));
+    fr_print_line(stdout, "prefix         %lld numbers a slot",
+                  (long long)(2 * a->n_layers * fr_arch_prefix_elements(a, 1)));
 }
 
 static fr_status inspect_model(const fr_cli *cli, const char *path)
@@ -132,7 +139,7 @@ static fr_status inspect_model(const fr_cli *cli, const char *path)
     FR_TRY(fr_weights_open(cli->ctx, path, &weights));
     fr_status status = fr_tokenizer_open(cli->ctx, path, &tokenizer);
     if (status == FR_ERR_DATA || status == FR_ERR_UNSUPPORTED) {
-        (void)printf("tokenizer      %s\n", fr_ctx_error(cli->ctx));
+        fr_print_line(stdout, "tokenizer      %s", fr_ctx_error(cli->ctx));
         fr_ctx_clear_error(cli->ctx);
         status = FR_OK;
     }
@@ -141,7 +148,7 @@ static fr_status inspect_model(const fr_cli *cli, const char *path)
     }
     if (status == FR_OK) {
         print_arch(weights);
-        (void)printf("identity       %s\n", shape);
+        fr_print_line(stdout, "identity       %s", shape);
         if (fr_options_has(cli->options, "tensors")) {
             status = print_tensors(cli, weights);
         }
@@ -159,7 +166,7 @@ static fr_status inspect_config(const fr_cli *cli, const char *path)
     FR_TRY(fr_config_read(cli->ctx, path, NULL, 0, &config));
     fr_status status = fr_config_write(cli->ctx, config, &text);
     if (status == FR_OK) {
-        (void)printf("%s", text);
+        (void)fputs(text, stdout);
     }
     free(text);
     fr_config_destroy(&config);
@@ -181,8 +188,9 @@ static fr_status inspect_rows(const fr_cli *cli, const char *path)
     fr_status status = fr_digest_of(cli->ctx, map.data, map.bytes, raw);
     if (status == FR_OK) {
         fr_digest_hex(raw, digest);
-        (void)printf("rows           %lld lines, %zu bytes\nsha256         %s\n",
-                     (long long)lines, map.bytes, digest);
+        fr_print_line(stdout, "rows           %lld lines, %zu bytes", (long long)lines,
+                      map.bytes);
+        fr_print_line(stdout, "sha256         %s", digest);
     }
     fr_map_close(&map);
     return status;
@@ -191,6 +199,11 @@ static fr_status inspect_rows(const fr_cli *cli, const char *path)
 fr_status fr_cmd_inspect(const fr_cli *cli)
 {
     const char *path = fr_options_positional(cli->options, 0);
+    if (!fr_is_folder(path)) {
+        int file = -1;
+        FR_TRY(fr_file_open(cli->ctx, path, &file)); /* before anything looks into it */
+        (void)close(file);
+    }
     if (fr_checkpoint_is_ours(path) || ends_with(path, ".h5")) {
         return inspect_checkpoint(cli, path);
     }

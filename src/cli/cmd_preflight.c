@@ -1,3 +1,4 @@
+#include "base/print.h"
 #include "cli/commands.h"
 #include "cli/config_options.h"
 #include "train/preflight.h"
@@ -21,13 +22,14 @@ static const double MIB = 1024.0 * 1024.0;
 static void print_nodes(const fr_preflight_report *report,
                         const fr_preflight_node *nodes, int n_nodes)
 {
-    (void)printf("%-16s %5s %5s %10s %12s %12s %9s %10s %9s  %s\n", "node", "ranks",
-                 "procs", "free MiB", "weights MiB", "base layers", "clock ms",
-                 "latency us", "MB/s", "state");
+    fr_print_line(stdout, "%-16s %5s %5s %10s %12s %12s %9s %10s %9s  %s", "node",
+                  "ranks", "procs", "free MiB", "weights MiB", "base layers",
+                  "clock ms", "latency us", "MB/s", "state");
     for (int i = 0; i < n_nodes; i++) {
         const fr_preflight_node *node = &nodes[i];
-        (void)printf(
-            "%-16s %5lld %5lld %10.0f %12.1f %5lld of %3lld %9.1f %10.0f %9.1f  %s\n",
+        fr_print_line(
+            stdout,
+            "%-16s %5lld %5lld %10.0f %12.1f %5lld of %3lld %9.1f %10.0f %9.1f  %s",
             node->host, (long long)node->n_ranks, (long long)node->n_processors,
             (double)node->memory_bytes / MIB, (double)node->need_bytes / MIB,
             (long long)node->n_hashed, (long long)report->n_digests,
@@ -50,12 +52,13 @@ static void print_pairs(const fr_preflight_report *report)
         }
     }
     if (slowest >= 0) {
-        (void)printf("slowest of %lld links between ranks: %lld (%s) to %lld (%s), "
-                     "%.1f MB/s%s\n",
-                     (long long)n_pairs, (long long)(slowest / n),
-                     report->ranks[slowest / n].host, (long long)(slowest % n),
-                     report->ranks[slowest % n].host, report->links[slowest].mb_per_s,
-                     report->all_links ? "" : "; not all were measured, for time");
+        fr_print_line(stdout,
+                      "slowest of %lld links between ranks: %lld (%s) to %lld (%s), "
+                      "%.1f MB/s%s",
+                      (long long)n_pairs, (long long)(slowest / n),
+                      report->ranks[slowest / n].host, (long long)(slowest % n),
+                      report->ranks[slowest % n].host, report->links[slowest].mb_per_s,
+                      report->all_links ? "" : "; not all were measured, for time");
     }
 }
 
@@ -65,11 +68,11 @@ static void print_findings(const fr_preflight_node *nodes, int n_nodes, int *exi
     for (int i = 0; i < n_nodes; i++) {
         if (nodes[i].finding[0] != '\0') {
             odd++;
-            (void)printf("ODD %s (rank %d): %s\n", nodes[i].host, nodes[i].first_rank,
-                         nodes[i].finding);
+            fr_print_line(stdout, "ODD %s (rank %d): %s", nodes[i].host,
+                          nodes[i].first_rank, nodes[i].finding);
         }
     }
-    (void)printf("preflight: %d nodes, %d odd\n", n_nodes, odd);
+    fr_print_line(stdout, "preflight: %d nodes, %d odd", n_nodes, odd);
     *exit_code = odd > 0 ? 1 : 0;
 }
 

@@ -1,4 +1,5 @@
 #include "cli/plan_report.h"
+#include "base/print.h"
 
 #include "train/forecast.h"
 
@@ -44,10 +45,10 @@ static void print_head(const fr_plan_report *r, FILE *out)
                                                      : ", weights counted as converted "
                                                        "(their file is not here)";
     bool bf16 = r->problem->config->run.precision == FR_PRECISION_BF16;
-    (void)fprintf(
+    fr_print_line(
         out,
         "model      %s: %s, %lld layers, width %lld, feed-forward %lld, %lld/%lld "
-        "heads of %lld, vocabulary %lld, %s%s\n",
+        "heads of %lld, vocabulary %lld, %s%s",
         r->model, fr_family_name(a->family), (long long)a->n_layers,
         (long long)a->d_model, (long long)a->d_ff, (long long)a->n_heads,
         (long long)a->n_kv_heads, (long long)a->head_dim, (long long)a->vocab_size,
@@ -70,19 +71,18 @@ static void print_tasks(const fr_plan_report *r, FILE *out)
     (void)fprintf(out, "\ntasks (a step, all replicas)\n");
     for (int64_t i = 0; i < r->problem->config->n_tasks; i++) {
         const fr_task_load *l = &r->input->tasks[i];
-        (void)fprintf(out,
+        fr_print_line(out,
                       "  %s: prefix of %lld%s, %lld examples, %.0f useful tokens, %.0f "
                       "rows (%.0f %% saved by sharing), %.0f with a target; a replica "
-                      "runs %lld microbatch%s of at most %lld rows\n"
-                      "    %s\n",
+                      "runs %lld microbatch%s of at most %lld rows",
                       r->tasks[i].name, (long long)l->length,
                       r->tasks[i].length_assumed ? " (assumed)" : "",
                       (long long)r->problem->config->tasks[i].batch.examples,
                       l->useful_tokens, l->step_rows,
                       100.0 * (1.0 - l->step_rows / fmax(1.0, l->unshared_rows)),
                       l->counted_tokens, (long long)l->n_microbatches,
-                      l->n_microbatches == 1 ? "" : "es", (long long)l->most_rows,
-                      r->tasks[i].source);
+                      l->n_microbatches == 1 ? "" : "es", (long long)l->most_rows);
+        fr_print_line(out, "    %s", r->tasks[i].source);
     }
 }
 

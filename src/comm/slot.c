@@ -33,13 +33,13 @@ void fr_slot_format(const fr_slot *slot, char line[FR_SLOT_BYTES])
 {
     int n = snprintf(
         line, FR_SLOT_BYTES,
-        "rank=%d host=%s pid=%lld status=%s state=%s what=%s peer=%d step=%lld "
-        "task=%s microbatch=%lld since=%lld.%03lld beat=%lld.%03lld",
-        slot->rank, slot->host, (long long)slot->pid, STATUS_NAMES[slot->status],
-        slot->state, slot->what, slot->peer, (long long)slot->step, slot->task,
-        (long long)slot->microbatch, (long long)(slot->since_ms / 1000),
-        (long long)(slot->since_ms % 1000), (long long)(slot->beat_ms / 1000),
-        (long long)(slot->beat_ms % 1000));
+        "slot=%d.%d rank=%d host=%s pid=%lld status=%s state=%s what=%s peer=%d "
+        "step=%lld task=%s microbatch=%lld since=%lld.%03lld beat=%lld.%03lld",
+        FR_SLOT_MAJOR, FR_SLOT_MINOR, slot->rank, slot->host, (long long)slot->pid,
+        STATUS_NAMES[slot->status], slot->state, slot->what, slot->peer,
+        (long long)slot->step, slot->task, (long long)slot->microbatch,
+        (long long)(slot->since_ms / 1000), (long long)(slot->since_ms % 1000),
+        (long long)(slot->beat_ms / 1000), (long long)(slot->beat_ms % 1000));
     n = n < 0 ? 0 : n < FR_SLOT_BYTES ? n : FR_SLOT_BYTES - 1;
     memset(line + n, ' ', (size_t)(FR_SLOT_BYTES - n));
     line[FR_SLOT_BYTES - 1] = '\n';
@@ -54,17 +54,6 @@ static bool parse_status(const char *name, fr_slot_status *out)
         }
     }
     return false;
-}
-
-/* As fr_slot_word leaves it: other bytes would reach the terminal of whoever reads a report. */
-static bool is_plain(const char *word)
-{
-    for (; *word != '\0'; word++) {
-        if (*word <= ' ' || *word > '~') {
-            return false;
-        }
-    }
-    return true;
 }
 
 static bool parse_int(long long value, int *out)
@@ -82,6 +71,34 @@ static bool parse_time(const long long parts[2], int64_t *out)
     return fits;
 }
 
+/* Where the pairs after the version begin; -1 for another major version. Lines had none at first. */
+static int skip_version(const char *text, int *minor)
+{
+    int major = 0;
+    int used = 0;
+    *minor = 0;
+    if (strncmp(text, "slot=", 5) != 0) {
+        return 0;
+    }
+    int n = sscanf(text, "slot=%9d.%9d %n", &major, minor, &used);
+    return n == 2 && major == FR_SLOT_MAJOR && *minor >= 0 ? used : -1;
+}
+
+/* A whole line of printable characters (others would reach the terminal of whoever reads a report), with a zero in place
+ * of the newline. */
+static bool copy_line(const char line[FR_SLOT_BYTES], char text[FR_SLOT_BYTES])
+{
+    for (int i = 0; i < FR_SLOT_BYTES - 1; i++) {
+        if (line[i] < ' ' || line[i] > '~') {
+            return false;
+        }
+    }
+    memcpy(text, line, FR_SLOT_BYTES);
+    text[FR_SLOT_BYTES - 1] = '\0';
+    return line[FR_SLOT_BYTES - 1] == '
+';
+}
+
 bool fr_slot_parse(const char line[FR_SLOT_BYTES], fr_slot *out)
 {
     enum { FIELDS = 14 };
@@ -95,25 +112,27 @@ bool fr_slot_parse(const char line[FR_SLOT_BYTES], fr_slot *out)
     long long since[2] = {0, 0};
     long long beat[2] = {0, 0};
     int used = 0;
+    int minor = 0;
     fr_slot slot = {0};
-    if (line[FR_SLOT_BYTES - 1] != '\n') {
+    int first = copy_line(line, text) ? skip_version(text, &minor) : -1;
+    if (first < 0) {
         return false;
     }
-    memcpy(text, line, sizeof text);
-    text[FR_SLOT_BYTES - 1] = '\0';
     errno = 0; /* ERANGE: a number beyond its type */
     int n = sscanf(
-        text,
+        text + first,
         "rank=%lld host=%63s pid=%lld status=%23s state=%23s what=%23s peer=%lld "
         "step=%lld task=%127s microbatch=%lld since=%lld.%3lld beat=%lld.%3lld%n",
         &rank, slot.host, &pid, status, slot.state, slot.what, &peer, &step, slot.task,
         &microbatch, &since[0], &since[1], &beat[0], &beat[1], &used);
-    if (n != FIELDS || errno == ERANGE ||
-        strspn(text + used, " ") != (size_t)(FR_SLOT_BYTES - 1 - used) ||
-        !parse_status(status, &slot.status) || !parse_int(rank, &slot.rank) ||
-        !parse_int(peer, &slot.peer) || !parse_time(since, &slot.since_ms) ||
-        !parse_time(beat, &slot.beat_ms) || !is_plain(slot.host) ||
-        !is_plain(slot.state) || !is_plain(slot.what) || !is_plain(slot.task)) {
+    if (n != FIELDS || errno == ERANGE || !parse_status(status, &slot.status) ||
+        !parse_int(rank, &slot.rank) || !parse_int(peer, &slot.peer) ||
+        !parse_time(since, &slot.since_ms) || !parse_time(beat, &slot.beat_ms)) {
+        return false;
+    }
+    const char *rest = text + first + used;
+    bool is_end = rest[strspn(rest, " ")] == '\0';
+    if (!is_end && (minor <= FR_SLOT_MINOR || rest[0] != ' ')) {
         return false;
     }
     slot.pid = pid;

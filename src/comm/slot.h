@@ -4,10 +4,11 @@
  * Layer L2. A slot file holds one line of key=value pairs, padded with spaces to one size, so that it is
  * rewritten in place by one write:
  *
- *   rank=3 host=node2 pid=1234 status=running state=waiting what=forward peer=2 step=12 task=debdesc
+ *   slot=1.0 rank=3 host=node2 pid=1234 status=running state=waiting what=forward peer=2 step=12 task=debdesc
  *   microbatch=3 since=1732488000.123 beat=1732488010.456
  *
- * Values hold no spaces; an unknown number is -1 and an unknown word `-`. Times are seconds of the rank's
+ * The first pair is the format's version, major.minor (docs/format-slot.md); lines without it are older and mean the
+ * same. Values hold no spaces; an unknown number is -1 and an unknown word `-`. Times are seconds of the rank's
  * own wall clock. Used by threads, so nothing here takes a context, allocates, or keeps anything.
  */
 #ifndef FR_COMM_SLOT_H
@@ -18,6 +19,8 @@
 
 enum {
     FR_SLOT_BYTES = 512, /* with the newline */
+    FR_SLOT_MAJOR = 1,
+    FR_SLOT_MINOR = 0,
     FR_SLOT_HOST_BYTES = 64,
     FR_SLOT_WORD_BYTES = 24,
     FR_SLOT_TASK_BYTES = 128
@@ -52,8 +55,9 @@ void fr_slot_word(const char *word, char *field, int bytes);
 
 /** The line: FR_SLOT_BYTES - 1 characters and a newline; no closing zero. */
 void fr_slot_format(const fr_slot *slot, char line[FR_SLOT_BYTES]);
-/** False if it is no whole line, for instance one that is just being rewritten, or none that fr_slot_format writes:
- * words of printable characters, numbers within their types, times from 0 to INT64_MAX / 2. */
+/** False if it is no whole line, for instance one that is just being rewritten, or of another major version, or none that
+ * fr_slot_format writes: printable characters, numbers within their types, times from 0 to INT64_MAX / 2. Pairs that a
+ * higher minor version adds behind the known ones are ignored. */
 bool fr_slot_parse(const char line[FR_SLOT_BYTES], fr_slot *out);
 
 /** Opens and closes the file each time: on a network folder that is what shows it to other nodes.

@@ -120,7 +120,4 @@ void fr_config_clear_inits(fr_key_lines *lines);
 /** What a key allows, in words. */
 void fr_config_allowed(const fr_config_key *key, char out[FR_ALLOWED_BYTES]);
 
-/** Length of the UTF-8 character at `text` (of `bytes` > 0) and its code point; 0 if it is broken. */
-size_t fr_utf8_next(const char *text, size_t bytes, uint32_t *code);
-
 #endif

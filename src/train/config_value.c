@@ -1,4 +1,5 @@
 #define _POSIX_C_SOURCE 200809L
+#include "base/print.h"
 #include "train/config_impl.h"
 
 #include "base/mem.h"
@@ -202,6 +203,12 @@ static int load_choice(const fr_config_key *key, const void *field)
     return (int)as_enum;
 }
 
+/* Texts that the model reads; all others are names and paths, which scripts and terminals read too. */
+static bool is_prose(const fr_config_key *key)
+{
+    return strcmp(key->name, "template") == 0 || strcmp(key->name, "text") == 0;
+}
+
 static fr_status set_text(fr_ctx *ctx, const fr_config_key *key, const char *where,
                           const fr_scalar *value, char **field)
 {
@@ -215,6 +222,13 @@ static fr_status set_text(fr_ctx *ctx, const fr_config_key *key, const char *whe
             return FR_FAIL(ctx, FR_ERR_CONFIG,
                            "%s: byte %zu of the text is no UTF-8; save it as UTF-8",
                            where, at + 1);
+        }
+        if (fr_is_control(code) && !is_prose(key)) {
+            return FR_FAIL(
+                ctx, FR_ERR_CONFIG,
+                "%s holds the control character U+%04X at byte %zu; names and "
+                "paths may hold none",
+                where, (unsigned)code, at + 1);
         }
         at += step;
     }
@@ -412,31 +426,4 @@ void fr_config_print_value(FILE *out, const fr_config_key *key, const void *obje
         (void)fputs("true", out);
         break;
     }
-}
-
-size_t fr_utf8_next(const char *text, size_t bytes, uint32_t *code)
-{
-    static const uint32_t LEAST[] = {0, 0, 0x80, 0x800, 0x10000};
-    const unsigned char *byte = (const unsigned char *)text;
-    size_t length = byte[0] < 0x80             ? 1
-                    : (byte[0] & 0xE0) == 0xC0 ? 2
-                    : (byte[0] & 0xF0) == 0xE0 ? 3
-                    : (byte[0] & 0xF8) == 0xF0 ? 4
-                                               : 0;
-    if (length == 0 || length > bytes) {
-        return 0;
-    }
-    uint32_t value = length == 1 ? byte[0] : byte[0] & (0x7Fu >> length);
-    for (size_t i = 1; i < length; i++) {
-        if ((byte[i] & 0xC0) != 0x80) {
-            return 0;
-        }
-        value = value << 6 | (byte[i] & 0x3Fu);
-    }
-    bool surrogate = value >= 0xD800 && value < 0xE000;
-    if (value < LEAST[length] || value > 0x10FFFF || surrogate) {
-        return 0;
-    }
-    *code = value;
-    return length;
 }

@@ -15,6 +15,10 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Of a line's format, docs/format-metrics.md. Lines without a version are older and mean the same. */
+#define VERSION_KEY "metrics"
+enum { VERSION_MAJOR = 1, VERSION_MINOR = 0 };
+
 struct fr_metrics {
     fr_ctx *ctx;
     int file; /* -1 on ranks that stay silent */
@@ -36,14 +40,23 @@ double fr_now(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
+/* Whether the line's version is one that this program reads; false for no version at all too, if it is no text M.N. */
+static bool can_read(const json_t *object)
+{
+    int major = 0;
+    int minor = 0;
+    const json_t *version = json_object_get(object, VERSION_KEY);
+    const char *text = json_string_value(version);
+    return version == NULL ||
+           (text != NULL && sscanf(text, "%9d.%9d", &major, &minor) == 2 &&
+            major == VERSION_MAJOR && minor >= 0);
+}
+
 /* The line tells of a step that its task has done. */
-static bool is_of_the_past(const char *line, size_t bytes, const fr_task *tasks,
-                           int64_t n_tasks)
+static bool is_of_the_past(const json_t *object, const fr_task *tasks, int64_t n_tasks)
 {
     bool past = false;
-    json_t *object =
-        fr_json_fits(line, bytes) ? json_loadb(line, bytes, 0, NULL) : NULL;
-    json_t *step = json_object_get(object, "step");
+    const json_t *step = json_object_get(object, "step");
     const char *name = json_string_value(json_object_get(object, "task"));
     bool saved = json_object_get(object, "saved") != NULL; /* of all tasks */
     for (int64_t i = 0; i < n_tasks && json_is_integer(step); i++) {
@@ -52,8 +65,25 @@ static bool is_of_the_past(const char *line, size_t bytes, const fr_task *tasks,
         past =
             past || (is_told && json_integer_value(step) <= (json_int_t)tasks[i].step);
     }
-    json_decref(object);
     return past;
+}
+
+/* Whether the line stays; a line that a kill cut short is none, one of another version must not be lost. */
+static fr_status judge_line(fr_ctx *ctx, const char *path, int64_t number,
+                            const json_t *object, const fr_task *tasks, int64_t n_tasks,
+                            bool *stays)
+{
+    *stays = is_of_the_past(object, tasks, n_tasks);
+    if (!can_read(object)) {
+        const char *found = json_string_value(json_object_get(object, VERSION_KEY));
+        return FR_FAIL(ctx, FR_ERR_DATA,
+                       "%s:%lld: the line is of version %s, this program reads and "
+                       "writes %d.x; go on with the program that wrote it, or move the "
+                       "file away",
+                       path, (long long)number, found != NULL ? found : "unknown",
+                       (int)VERSION_MAJOR);
+    }
+    return FR_OK;
 }
 
 /* Rewrite the file with only the whole lines of steps done. */
@@ -67,19 +97,29 @@ static fr_status drop_later_lines(fr_ctx *ctx, const char *path, const fr_task *
         return FR_OK;
     }
     FR_TRY(fr_file_read(ctx, path, &text, &bytes));
-    for (size_t at = 0; at < bytes;) {
+    fr_status status = FR_OK;
+    int64_t number = 0;
+    for (size_t at = 0; at < bytes && status == FR_OK;) {
         const char *end = memchr(text + at, '\n', bytes - at);
         if (end == NULL) {
             break;
         }
         size_t length = (size_t)(end - (text + at)) + 1;
-        if (is_of_the_past(text + at, length, tasks, n_tasks)) {
+        bool stays = false;
+        json_t *object = fr_json_fits(text + at, length)
+                             ? json_loadb(text + at, length, 0, NULL)
+                             : NULL;
+        status = judge_line(ctx, path, ++number, object, tasks, n_tasks, &stays);
+        json_decref(object);
+        if (stays) {
             memmove(text + kept, text + at, length);
             kept += length;
         }
         at += length;
     }
-    fr_status status = fr_file_replace(ctx, path, text, kept);
+    if (status == FR_OK) {
+        status = fr_file_replace(ctx, path, text, kept);
+    }
     free(text);
     return status;
 }
@@ -153,6 +193,11 @@ static bool write_whole(int file, const char *text, size_t bytes)
 
 static fr_status write_line(fr_metrics *m, json_t *object)
 {
+    enum { VERSION_BYTES = 24 };
+    char version[VERSION_BYTES];
+    (void)snprintf(version, sizeof version, "%d.%d", (int)VERSION_MAJOR,
+                   (int)VERSION_MINOR);
+    (void)json_object_set_new(object, VERSION_KEY, json_string(version));
     char *text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9));
     size_t bytes = text != NULL ? strlen(text) : 0;
     json_decref(object);
@@ -259,9 +304,11 @@ fr_status fr_metrics_validation(fr_metrics *metrics, const char *task, int64_t s
         return FR_OK;
     }
     metrics->last_step = fr_now();
-    fr_log(metrics->ctx, FR_LOG_INFO, "%s%s step %lld: validation loss %.4f%s",
-           metrics->terminal ? "\n" : "", task, (long long)step, result->loss,
-           best ? " (best)" : "");
+    if (metrics->terminal) {
+        (void)fputc('\n', stderr); /* below the progress bar */
+    }
+    fr_log(metrics->ctx, FR_LOG_INFO, "%s step %lld: validation loss %.4f%s", task,
+           (long long)step, result->loss, best ? " (best)" : "");
     json_t *line =
         json_pack("{s:s, s:I, s:o, s:I, s:b}", "task", task, "step", (json_int_t)step,
                   "valid_loss", real_or_null(result->loss), "valid_target_tokens",

@@ -1,30 +1,13 @@
-# End-to-end tests: shell scripts that drive the program under mpirun.
-
+# End-to-end tests: shell scripts that drive the program under mpirun; e2e.NAME is NAME.sh.
+foreach(name
+    sharing pipeline saves bad_input odd_files old_files multitask sweep stop generate commands plan
+    node_memory launch_fetch_model launch_build_debdesc launch_hostile reparam readme layers
+    hostile_files convert outside_ids nonfinite readers)
+    fr_script_test(e2e ${name} ${CMAKE_CURRENT_SOURCE_DIR}/e2e/${name}.sh)
+endforeach()
 fr_script_test(e2e layouts_tiny ${CMAKE_CURRENT_SOURCE_DIR}/e2e/layouts.sh tiny)
 fr_script_test(e2e layouts_smollm2 ${CMAKE_CURRENT_SOURCE_DIR}/e2e/layouts.sh smollm2)
-fr_script_test(e2e sharing ${CMAKE_CURRENT_SOURCE_DIR}/e2e/sharing.sh)
 fr_script_test(e2e quantised_tiny ${CMAKE_CURRENT_SOURCE_DIR}/e2e/quantised.sh tiny)
 fr_script_test(e2e quantised_smollm2 ${CMAKE_CURRENT_SOURCE_DIR}/e2e/quantised.sh smollm2)
-fr_script_test(e2e pipeline ${CMAKE_CURRENT_SOURCE_DIR}/e2e/pipeline.sh)
 fr_script_test(e2e resume_tiny ${CMAKE_CURRENT_SOURCE_DIR}/e2e/resume.sh tiny)
 fr_script_test(e2e resume_smollm2 ${CMAKE_CURRENT_SOURCE_DIR}/e2e/resume.sh smollm2)
-fr_script_test(e2e saves ${CMAKE_CURRENT_SOURCE_DIR}/e2e/saves.sh)
-fr_script_test(e2e bad_input ${CMAKE_CURRENT_SOURCE_DIR}/e2e/bad_input.sh)
-fr_script_test(e2e multitask ${CMAKE_CURRENT_SOURCE_DIR}/e2e/multitask.sh)
-fr_script_test(e2e sweep ${CMAKE_CURRENT_SOURCE_DIR}/e2e/sweep.sh)
-fr_script_test(e2e stop ${CMAKE_CURRENT_SOURCE_DIR}/e2e/stop.sh)
-fr_script_test(e2e generate ${CMAKE_CURRENT_SOURCE_DIR}/e2e/generate.sh)
-fr_script_test(e2e commands ${CMAKE_CURRENT_SOURCE_DIR}/e2e/commands.sh)
-fr_script_test(e2e plan ${CMAKE_CURRENT_SOURCE_DIR}/e2e/plan.sh)
-fr_script_test(e2e node_memory ${CMAKE_CURRENT_SOURCE_DIR}/e2e/node_memory.sh)
-fr_script_test(e2e launch_fetch_model ${CMAKE_CURRENT_SOURCE_DIR}/e2e/launch_fetch_model.sh)
-fr_script_test(e2e launch_build_debdesc ${CMAKE_CURRENT_SOURCE_DIR}/e2e/launch_build_debdesc.sh)
-fr_script_test(e2e launch_hostile ${CMAKE_CURRENT_SOURCE_DIR}/e2e/launch_hostile.sh)
-fr_script_test(e2e reparam ${CMAKE_CURRENT_SOURCE_DIR}/e2e/reparam.sh)
-fr_script_test(e2e readme ${CMAKE_CURRENT_SOURCE_DIR}/e2e/readme.sh)
-fr_script_test(e2e layers ${CMAKE_CURRENT_SOURCE_DIR}/e2e/layers.sh)
-fr_script_test(e2e hostile_files ${CMAKE_CURRENT_SOURCE_DIR}/e2e/hostile_files.sh)
-fr_script_test(e2e convert ${CMAKE_CURRENT_SOURCE_DIR}/e2e/convert.sh)
-fr_script_test(e2e outside_ids ${CMAKE_CURRENT_SOURCE_DIR}/e2e/outside_ids.sh)
-fr_script_test(e2e nonfinite ${CMAKE_CURRENT_SOURCE_DIR}/e2e/nonfinite.sh)
-fr_script_test(e2e readers ${CMAKE_CURRENT_SOURCE_DIR}/e2e/readers.sh)

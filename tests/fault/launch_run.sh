@@ -122,9 +122,9 @@ sed -i 's/^exit 4/sleep 1; exit 5/' "$work/dies"
 mkdir -p "$work/five/log"
 now=$(date +%s)
 {
-    echo "rank=0 host=h0 pid=11 status=running state=waiting what=forward peer=1 step=12 task=t microbatch=3 since=$now.1 beat=$((now + 9)).456"
+    echo "slot=1.0 rank=0 host=h0 pid=11 status=running state=waiting what=forward peer=1 step=12 task=t microbatch=3 since=$now.1 beat=$((now + 9)).456"
     echo "rank=1 host=h1 pid=12 status=running state=computing what=backward peer=-1 step=12 task=t microbatch=3 since=$now.1 beat=$((now + 4)).456"
-    echo "rank=2 host=h2 pid=13 status=running state=computing what=backward peer=-1 step=1 task=t microbatch=3 since=1.0 beat=1000.0"
+    echo "slot=2.0 rank=2 host=h2 pid=13 status=running state=computing what=backward peer=-1 step=1 task=t microbatch=3 since=1.0 beat=$((now + 1)).0"
     echo "rank=3 host=h3 pid=14 status=ended state=closing what=- peer=-1 step=1 task=t microbatch=3 since=1.0 beat=$now.0"
 } >"$work/five/all"
 for r in 0 1 2 3; do

@@ -316,7 +316,35 @@ static void missing_file_is_bad_data(void)
     CU_ASSERT_PTR_NULL(config);
 }
 
+/* Paths and names go through scripts and terminals; what the model reads may hold anything. */
+static void names_and_paths_hold_no_control_characters(void)
+{
+    refuses("run: {dir: \"a\\nb\"}\n",
+            "x.yaml:1: run.dir holds the control character U+000A");
+    refuses("run: {dir: \"a\\e[2Jb\"}\n", "run.dir holds the control character U+001B");
+    refuses("run: {dir: \"a\\x9bb\"}\n", "run.dir holds the control character U+009B");
+    refuses("run: {dir: \"a\\u202eb\"}\n",
+            "run.dir holds the control character U+202E");
+    refuses("base: {path: \"a\\x7f\"}\n",
+            "base.path holds the control character U+007F");
+    refuses_set("tasks.first.train=a\r",
+                "tasks.first.train holds the control character U+000D");
+    refuses_task("valid: \"a\\tb\"",
+                 "tasks[0].valid holds the control character U+0009");
+    refuses_prefix("{init: {file: \"a\\n\"}}",
+                   "init.file holds the control character U+000A");
+    refuses_set("run.dir=a\nb", "run.dir holds the control character U+000A");
+    fr_config *config = NULL;
+    const char *path = fr_test_path(fr_test_folder(), "x.yaml");
+    fr_test_write_text(path, HEAD
+                       "- {name: t, train: a, template: \"{source}\\n\\t{target}\", "
+                       "prefix: {init: {text: \"a\\nb\\e\"}}}\n");
+    FR_ASSERT_OK(fr_config_read(fr_test_ctx(), path, NULL, 0, &config));
+    fr_config_destroy(&config);
+}
+
 static const fr_case CASES[] = {
+    FR_CASE(names_and_paths_hold_no_control_characters),
     FR_CASE(unknown_key_names_line_and_nearest),
     FR_CASE(whole_numbers_are_strict),
     FR_CASE(reals_are_strict),

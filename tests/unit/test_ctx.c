@@ -1,4 +1,5 @@
 #define _POSIX_C_SOURCE 200809L
+#include "base/print.h"
 #include "support/suite.h"
 
 #include <stdio.h>
@@ -184,7 +185,57 @@ static void timeout_of_the_environment_wins_where_it_is_a_number(void)
     }
 }
 
+/* A line of a file that is quoted in a message must not look like one of ours, nor command the terminal. */
+static void messages_are_escaped(void)
+{
+    char capture[CAPTURE_BYTES];
+    FR_ASSERT_FAILS(
+        FR_FAIL(fr_test_ctx(), FR_ERR_DATA, "%s: bad",
+                "a\x1b[31mb\nerror: c\x7f\xc2\x9b\xe2\x80\xae\xff\t\xc3\xa4"),
+        FR_ERR_DATA, "a\\x1b[31mb\\nerror: c\\x7f\\u009b\\u202e\\xff\\t\xc3\xa4: bad");
+    CU_ASSERT_STRING_EQUAL(
+        logged(NULL, NULL, 0, 1, FR_LOG_WARN, "x\ny\r\xe2\x81\xa6", capture),
+        "warning: x\\ny\\r\\u2066\n");
+    CU_ASSERT_STRING_EQUAL(logged(NULL, NULL, 0, 1, FR_LOG_WARN, "\\x1b \\n", capture),
+                           "warning: \\x1b \\n\n");
+}
+
+/* Whatever is cut off, no character is cut in two. */
+static void escaped_texts_fit_their_room(void)
+{
+    char out[16];
+    for (size_t room = 1; room <= sizeof out; room++) {
+        memset(out, 'x', sizeof out);
+        fr_escape("a\x1b\xe2\x82\xac\xc2\x9b\xe2\x82", out, room);
+        CU_ASSERT_TRUE(strlen(out) < room);
+        CU_ASSERT_EQUAL(
+            strncmp("a\\x1b\xe2\x82\xac\\u009b\\xe2\\x82", out, strlen(out)), 0);
+        CU_ASSERT_TRUE(strlen(out) != 6 && strlen(out) != 7);
+    }
+}
+
+static void printed_lines_are_escaped(void)
+{
+    char text[2000];
+    char got[4096] = "";
+    FILE *file = tmpfile();
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    memset(text, 'a', sizeof text - 2);
+    (void)memcpy(text + sizeof text - 2, "\n", 2);
+    fr_print_line(file, "%s|%d", text, 7);
+    fr_print_text(file, "b\n\t\x1b\0c", 6);
+    rewind(file);
+    size_t n = fread(got, 1, sizeof got - 1, file);
+    (void)fclose(file);
+    CU_ASSERT_EQUAL(n,
+                    sizeof text - 2 + strlen("\\n|7\n") + strlen("b\n\t\\x1b\\x00c"));
+    CU_ASSERT_STRING_EQUAL(got + sizeof text - 2, "\\n|7\nb\n\t\\x1b\\x00c");
+}
+
 static const fr_case CASES[] = {
+    FR_CASE(messages_are_escaped),
+    FR_CASE(escaped_texts_fit_their_room),
+    FR_CASE(printed_lines_are_escaped),
     FR_CASE(starts_without_error_as_rank_0),
     FR_CASE(failure_records_message_and_place),
     FR_CASE(later_failure_keeps_the_first_message),

@@ -23,9 +23,14 @@ static fr_slot example(void)
     return slot;
 }
 
-static const char EXAMPLE[] =
+static const char OLD[] =
     "rank=3 host=node2 pid=1234 status=running state=waiting what=forward peer=2 "
     "step=12 "
+    "task=debdesc microbatch=3 since=1732488000.123 beat=1732488010.456";
+
+static const char EXAMPLE[] =
+    "slot=1.0 rank=3 host=node2 pid=1234 status=running state=waiting what=forward "
+    "peer=2 step=12 "
     "task=debdesc microbatch=3 since=1732488000.123 beat=1732488010.456";
 
 static void the_line_is_exactly_this_text_padded_to_512(void)
@@ -189,7 +194,54 @@ static void what_no_rank_writes_is_refused(void)
     }
 }
 
+static bool parses(const char *text, fr_slot *out)
+{
+    char line[FR_SLOT_BYTES];
+    size_t n = strlen(text);
+    CU_ASSERT_FATAL(n < sizeof line);
+    memset(line, ' ', sizeof line);
+    memcpy(line, text, n);
+    line[FR_SLOT_BYTES - 1] = '\n';
+    return fr_slot_parse(line, out);
+}
+
+/* One without a version, as first written; one of a higher minor version, whose added words are ignored. */
+static void lines_of_other_versions_are_read_or_refused(void)
+{
+    char text[FR_SLOT_BYTES];
+    fr_slot got = {0};
+    fr_slot wanted = example();
+    CU_ASSERT_TRUE_FATAL(parses(OLD, &got));
+    expect_same(&got, &wanted);
+    (void)snprintf(text, sizeof text, "slot=1.7 %s color=red", OLD);
+    CU_ASSERT_TRUE_FATAL(parses(text, &got));
+    expect_same(&got, &wanted);
+    static const char *const BAD[] = {"slot=2.0 ",  "slot=0.9 ", "slot=1 ",
+                                      "slot=1.-1 ", "slot=x.y ", "slot=99999999999.0 "};
+    for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
+        (void)snprintf(text, sizeof text, "%s%s", BAD[i], OLD);
+        CU_ASSERT_FALSE(parses(text, &got));
+    }
+    (void)snprintf(text, sizeof text, "slot=1.0 %s color=red", OLD);
+    CU_ASSERT_FALSE(parses(text, &got));
+    (void)snprintf(text, sizeof text, "%s color=red", OLD);
+    CU_ASSERT_FALSE(parses(text, &got));
+}
+
+static void a_kept_file_from_before_versions_is_read(void)
+{
+    fr_slot got = {0};
+    CU_ASSERT_TRUE_FATAL(
+        fr_slot_read(fr_test_data("data/before-versions/rank-0000.slot"), &got));
+    CU_ASSERT_EQUAL(got.status, FR_SLOT_ENDED);
+    CU_ASSERT_EQUAL(got.step, 4);
+    CU_ASSERT_STRING_EQUAL(got.task, "t");
+    CU_ASSERT_EQUAL(got.beat_ms, 1795876060288);
+}
+
 static const fr_case CASES[] = {
+    FR_CASE(lines_of_other_versions_are_read_or_refused),
+    FR_CASE(a_kept_file_from_before_versions_is_read),
     FR_CASE(the_line_is_exactly_this_text_padded_to_512),
     FR_CASE(what_is_written_is_read),
     FR_CASE(unknown_values_are_minus_one_and_a_dash),
