@@ -5,5 +5,6 @@ cd "$(dirname "$0")"
 
 folder=$(mktemp -d "${TMPDIR:-/tmp}/forerun-replay.XXXXXX")
 trap 'rm -rf "$folder"' EXIT
-bash seeds.sh "$1" "$folder"
-"$PROGRAMS/replay_$1" "$folder"/*
+mkdir "$folder/files"
+bash seeds.sh "$1" "$folder/inputs"
+FUZZ_FOLDER=$folder/files "$PROGRAMS/replay_$1" "$folder"/inputs/*
