@@ -95,8 +95,7 @@ static bool copy_line(const char line[FR_SLOT_BYTES], char text[FR_SLOT_BYTES])
     }
     memcpy(text, line, FR_SLOT_BYTES);
     text[FR_SLOT_BYTES - 1] = '\0';
-    return line[FR_SLOT_BYTES - 1] == '
-';
+    return line[FR_SLOT_BYTES - 1] == '\n';
 }
 
 bool fr_slot_parse(const char line[FR_SLOT_BYTES], fr_slot *out)
