@@ -396,13 +396,27 @@ static fr_status row_ended(void *user, int64_t index)
 }
 
 /* Load the weights and everything that depends on the prefix. */
+/* Positions that the rows may reach: what the base's context holds beyond them costs memory and serves nobody. */
+static int64_t most_positions(const generation *g)
+{
+    const fr_arch *arch = fr_weights_arch(g->inference.session.weights);
+    int64_t most = 1;
+    for (size_t i = 0; i < json_array_size(g->rows); i++) {
+        int64_t given = g->prefixes[i]->length + g->texts[i].prompt.count;
+        most = given > most ? given : most;
+    }
+    return g->options.max_new_tokens < arch->context_length - most
+               ? most + g->options.max_new_tokens
+               : arch->context_length;
+}
+
 static fr_status prepare(generation *g)
 {
     fr_session *s = &g->inference.session;
     int64_t memory = 0;
     int64_t node_ranks = 0;
-    FR_TRY(fr_inference_load(&g->inference, fr_weights_arch(s->weights)->context_length,
-                             0.0));
+    FR_TRY(fr_group_agree(g->cli->world, encode_rows(g)));
+    FR_TRY(fr_inference_load(&g->inference, most_positions(g), 0.0));
     FR_TRY(fr_session_rank_memory(s, &memory, &node_ranks));
     g->options.cache_bytes = memory / 2;
     g->options.done = row_ended;
@@ -412,9 +426,6 @@ static fr_status prepare(generation *g)
     g->options.stop[1] = s->tokenizer != NULL ? fr_chat_end_token(s->tokenizer) : -1;
     fr_status status =
         fr_generator_create(g->ctx, s->grid.pipeline, s->stage, &g->generator);
-    if (status == FR_OK) {
-        status = encode_rows(g);
-    }
     if (status == FR_OK) {
         status = open_output(g);
     }

@@ -1,10 +1,10 @@
 #define _POSIX_C_SOURCE 200809L
 #include "train/checkpoint_impl.h"
 
-#include <fcntl.h>
+#include "base/file.h"
+
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* The header is text, so that `head -4 FILE` and `tail -c +513 FILE | sha256sum` check a file by hand. */
@@ -196,16 +196,11 @@ fr_status fr_header_check(fr_ctx *ctx, const char *path, const uint8_t *image,
 bool fr_checkpoint_is_ours(const char *path)
 {
     uint8_t start[sizeof TITLE1];
-    struct stat info;
-    /* a pipe would be waited for, unless it is asked not to */
-    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int file = fr_open_regular(path);
     if (file < 0) {
         return false;
     }
-    ssize_t got = -1;
-    if (fstat(file, &info) == 0 && S_ISREG(info.st_mode)) {
-        got = read(file, start, sizeof start);
-    }
+    ssize_t got = read(file, start, sizeof start);
     (void)close(file);
     return got > 0 && fr_header_is_ours(start, (size_t)got);
 }
