@@ -11,7 +11,8 @@
 #include "train/checkpoint.h"
 
 /**
- * Make `new_path`, which must not be there, from `old_path`. Starts a process: not from one that has threads.
+ * Make `new_path`, which must not be there, from `old_path`. Starts a process: no other thread may use
+ * the HDF5 library meanwhile.
  * @param[out] n_tasks  that the file holds
  * @return FR_OK; FR_ERR_ARG (new_path is there, or old_path has this format already); FR_ERR_CHECKPOINT (missing, not
  *         ours, damaged, or such that its reader crashed or met a limit); FR_ERR_NUMERIC (a number of an array is not
