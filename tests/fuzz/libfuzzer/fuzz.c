@@ -181,3 +181,20 @@ char *fuzz_block(fuzz_part part)
 {
     return copy(part, part.bytes);
 }
+
+int fuzz_write_parts(const uint8_t *data, size_t size, const char *const *names,
+                     int n_names)
+{
+    enum { MOST_PARTS = 8 };
+    fuzz_part parts[MOST_PARTS];
+    fuzz_check(n_names <= MOST_PARTS, "few files");
+    int n = fuzz_split(data, size, parts, n_names);
+    for (int i = 0; i < n_names; i++) {
+        if (i < n) {
+            (void)fuzz_write(names[i], parts[i].data, parts[i].bytes);
+        } else {
+            fuzz_remove(names[i]);
+        }
+    }
+    return n;
+}

@@ -49,6 +49,11 @@ typedef struct fuzz_part {
 /** Cut an input at its separators into at most `most` parts; the last holds the rest. @return how many, at least 1 */
 int fuzz_split(const uint8_t *data, size_t size, fuzz_part *parts, int most);
 
+/** Make the folder of this execution hold one file of each name, in the order of the input's parts; those for which
+ * there is no part are removed. @return how many there are */
+int fuzz_write_parts(const uint8_t *data, size_t size, const char *const *names,
+                     int n_names);
+
 /** A part as a block of its own with a closing zero that the caller frees. */
 char *fuzz_text(fuzz_part part);
 /** The same without a zero: exactly its bytes. */
