@@ -24,7 +24,7 @@ isolate() {
     chmod 755 "$work"
     FR_BARE_WORK=$work unshare --mount --propagation private --pid --fork --kill-child --mount-proc bash "$0" "$@" &
     child=$!
-    trap 'kill -KILL "$child" 2>/dev/null; wait "$child"; rm -rf --one-file-system "$work"' EXIT
+    trap 'kill -KILL "$child" 2>/dev/null || true; wait "$child" || true; rm -rf --one-file-system "$work"' EXIT
     trap 'exit 143' TERM
     trap 'exit 130' INT
     wait "$child" || code=$?
