@@ -103,15 +103,12 @@ fr_status fr_fail_at(fr_ctx *ctx, fr_status status, const char *file, int line,
     return status;
 }
 
-fr_status fr_check_memory(fr_ctx *ctx, bool allocated, size_t bytes)
+void fr_fail_memory(fr_ctx *ctx, size_t bytes)
 {
-    if (allocated) {
-        return FR_OK;
-    }
-    return FR_FAIL(ctx, FR_ERR_NO_MEMORY,
-                   "could not allocate %zu bytes; use more ranks, a smaller "
-                   "microbatch_tokens or precision bf16",
-                   bytes);
+    (void)FR_FAIL(ctx, FR_ERR_NO_MEMORY,
+                  "could not allocate %zu bytes; use more ranks, a smaller "
+                  "microbatch_tokens or precision bf16",
+                  bytes);
 }
 
 const char *fr_ctx_error(const fr_ctx *ctx)

@@ -54,8 +54,20 @@ fr_status fr_fail_at(fr_ctx *ctx, fr_status status, const char *file, int line,
 #define FR_FAIL(ctx, status, ...)                                                      \
     fr_fail_at((ctx), (status), __FILE__, __LINE__, __VA_ARGS__)
 
-/** FR_OK if `allocated` (pass the pointer), else FR_ERR_NO_MEMORY with a message. */
-FR_MUST_CHECK fr_status fr_check_memory(fr_ctx *ctx, bool allocated, size_t bytes);
+/** Record that so many bytes could not be allocated: FR_ERR_NO_MEMORY. */
+void fr_fail_memory(fr_ctx *ctx, size_t bytes);
+
+/** FR_OK if `allocated` (pass the pointer), else FR_ERR_NO_MEMORY with a message. Here, so that whoever analyses a
+ * caller sees that FR_OK means memory. */
+FR_MUST_CHECK static inline fr_status fr_check_memory(fr_ctx *ctx, bool allocated,
+                                                      size_t bytes)
+{
+    if (!allocated) {
+        fr_fail_memory(ctx, bytes);
+        return FR_ERR_NO_MEMORY;
+    }
+    return FR_OK;
+}
 
 /** Message of the recorded failure ("" if none); valid until the next fail or clear. */
 const char *fr_ctx_error(const fr_ctx *ctx);

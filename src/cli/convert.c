@@ -175,7 +175,8 @@ static fr_status check_end(fr_ctx *ctx, const char *path, int state, const answe
         (void)snprintf(what, sizeof what, "crashed (signal %d)", WTERMSIG(state));
         return fail_reader(ctx, path, what);
     }
-    return WIFEXITED(state) && WEXITSTATUS(state) == 0 && got->bytes > 0
+    return WIFEXITED(state) && WEXITSTATUS(state) == 0 && got->data != NULL &&
+                   got->bytes > 0
                ? FR_OK
                : fail_reader(ctx, path, "failed");
 }

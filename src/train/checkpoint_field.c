@@ -65,7 +65,7 @@ static bool parse_digest(fr_json value, uint8_t out[FR_DIGEST_BYTES])
     if (value.bytes > sizeof text || !fr_json_text(value, text)) {
         return false;
     }
-    for (int i = 0; i < FR_DIGEST_BYTES && strlen(text) == FR_DIGEST_HEX - 1; i++) {
+    for (size_t i = 0; i < FR_DIGEST_BYTES && strlen(text) == FR_DIGEST_HEX - 1; i++) {
         const char pair[] = {text[2 * i], text[2 * i + 1], '\0'};
         out[i] = (uint8_t)strtoul(pair, NULL, 16);
     }

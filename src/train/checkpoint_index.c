@@ -42,7 +42,7 @@ fr_status fr_index_take(fr_index *index, const char *kind, const char *object)
 {
     char path[FR_H5_PATH_BYTES + 2];
     char what[2 * FR_H5_PATH_BYTES];
-    fr_json line;
+    fr_json line = {NULL, 0};
     fr_json key = {NULL, 0};
     fr_json value;
     do {
@@ -172,7 +172,7 @@ fr_status fr_index_attributes(fr_index *index, const char *object,
 /* Lines that a newer minor version may have added at the end. */
 fr_status fr_index_rest(fr_index *index)
 {
-    fr_json line;
+    fr_json line = {NULL, 0};
     fr_json key = {NULL, 0};
     fr_json value;
     while (index->next < index->end) {
