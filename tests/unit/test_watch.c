@@ -336,10 +336,11 @@ static void waits_that_end_in_time_trip_nobody(void)
 
 /* A path on a network folder that was lost: whoever looks at it waits for ever. In place of the C library's. */
 static char hanging_path[PATH_BYTES];
+static atomic_bool is_hanging;
 
 int stat(const char *restrict path, struct stat *restrict out)
 {
-    while (hanging_path[0] != '\0' && strcmp(path, hanging_path) == 0) {
+    while (atomic_load(&is_hanging) && strcmp(path, hanging_path) == 0) {
         (void)pause();
     }
     return fstatat(AT_FDCWD, path, out, 0);
@@ -351,6 +352,7 @@ static void a_folder_that_hangs_cannot_hold_the_rank(void)
     farewell left = {0};
     const char *folder = fr_test_folder();
     (void)memcpy(hanging_path, slot_path(folder, 1, path), sizeof hanging_path);
+    atomic_store(&is_hanging, true);
     fr_watch *watch = start(folder, 2, 3, &left);
     fr_watch_at(watch, 9, "t", 0);
     fr_watch_wait_begin(watch, "receive", 1);
@@ -362,7 +364,7 @@ static void a_folder_that_hangs_cannot_hold_the_rank(void)
     int64_t begin = now_ms(CLOCK_MONOTONIC);
     fr_watch_destroy(&watch);
     CU_ASSERT_TRUE(now_ms(CLOCK_MONOTONIC) - begin < 5000);
-    hanging_path[0] = '\0';
+    atomic_store(&is_hanging, false);
 }
 
 static const fr_case CASES[] = {
