@@ -81,8 +81,10 @@ fr_status fr_post_create(fr_ctx *ctx, fr_group *world, fr_post **out)
     fr_post *post = NULL;
     fr_group *group = NULL;
     *out = NULL;
-    FR_TRY(fr_group_split(world, 0, rank, &group));
-    fr_status status = fr_alloc(ctx, 1, sizeof *post, &post);
+    fr_status status = fr_group_split(world, 0, rank, &group);
+    if (status == FR_OK) {
+        status = fr_alloc(ctx, 1, sizeof *post, &post);
+    }
     if (status == FR_OK) {
         post->group = group;
         post->n_lines = rank == 0 ? size - 1 : 1;
