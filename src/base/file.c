@@ -229,23 +229,30 @@ fr_status fr_file_commit(fr_ctx *ctx, const char *temporary, const char *path)
     return sync_folder_of(path) == 0 ? FR_OK : fail_io(ctx, "sync the folder of", path);
 }
 
+bool fr_write_whole(int file, const void *data, size_t bytes)
+{
+    const uint8_t *next = data;
+    while (bytes > 0) {
+        ssize_t written = write(file, next, bytes);
+        if (written < 0 && errno != EINTR) {
+            return false;
+        }
+        next += written > 0 ? written : 0;
+        bytes -= written > 0 ? (size_t)written : 0;
+    }
+    return true;
+}
+
 static fr_status write_all(fr_ctx *ctx, const char *path, const void *data,
                            size_t bytes)
 {
-    const uint8_t *next = data;
     int file = fr_open_new(path);
     if (file < 0) {
         return fail_io(ctx, "create", path);
     }
     fr_status status = FR_OK;
-    while (bytes > 0 && status == FR_OK) {
-        ssize_t written = write(file, next, bytes);
-        if (written < 0 && errno != EINTR) {
-            status = fail_io(ctx, "write", path);
-        } else if (written > 0) {
-            next += written;
-            bytes -= (size_t)written;
-        }
+    if (!fr_write_whole(file, data, bytes)) {
+        status = fail_io(ctx, "write", path);
     }
     if (close(file) != 0 && status == FR_OK) {
         status = fail_io(ctx, "close", path);

@@ -31,6 +31,9 @@ FR_MUST_CHECK int fr_open_new(const char *path);
  * @param flags  O_RDWR or O_WRONLY, and O_APPEND if wished */
 FR_MUST_CHECK int fr_open_own(const char *path, int flags);
 
+/** Write all bytes to a descriptor, in one call where the system takes them at once. False with errno. */
+FR_MUST_CHECK bool fr_write_whole(int file, const void *data, size_t bytes);
+
 /** Open a file that the user names for results, emptied. A pipe, terminal or device is written to; a symbolic link
  * outside /dev is refused, a FIFO that nobody reads too. @return FR_OK; FR_ERR_IO */
 FR_MUST_CHECK fr_status fr_file_open_output(fr_ctx *ctx, const char *path, FILE **out);

@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "cli/row_output.h"
 
+#include "base/file.h"
 #include "base/print.h"
 
 #include <errno.h>
@@ -15,14 +16,7 @@ static fr_status fail_write(fr_ctx *ctx)
 fr_status fr_write_line(fr_ctx *ctx, FILE *out, char *text, size_t bytes)
 {
     text[bytes] = '\n'; /* in place of the closing zero */
-    for (size_t done = 0; done <= bytes;) {
-        ssize_t n = write(fileno(out), text + done, bytes + 1 - done);
-        if (n < 0 && errno != EINTR) {
-            return fail_write(ctx);
-        }
-        done += n > 0 ? (size_t)n : 0;
-    }
-    return FR_OK;
+    return fr_write_whole(fileno(out), text, bytes + 1) ? FR_OK : fail_write(ctx);
 }
 
 fr_status fr_write_text(fr_ctx *ctx, FILE *out, char *text, size_t bytes)

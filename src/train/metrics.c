@@ -178,19 +178,6 @@ void fr_metrics_close(fr_metrics **metrics)
     }
 }
 
-static bool write_whole(int file, const char *text, size_t bytes)
-{
-    while (bytes > 0) {
-        ssize_t n = write(file, text, bytes);
-        if (n < 0 && errno != EINTR) {
-            return false;
-        }
-        text += n > 0 ? n : 0;
-        bytes -= n > 0 ? (size_t)n : 0;
-    }
-    return true;
-}
-
 static fr_status write_line(fr_metrics *m, json_t *object)
 {
     enum { VERSION_BYTES = 24 };
@@ -204,7 +191,7 @@ static fr_status write_line(fr_metrics *m, json_t *object)
     FR_TRY(fr_check_memory(m->ctx, text != NULL, 1));
     text[bytes] =
         '\n'; /* in the place of the closing zero, so that a line is one write */
-    bool written = write_whole(m->file, text, bytes + 1);
+    bool written = fr_write_whole(m->file, text, bytes + 1);
     free(text);
     if (!written) {
         return FR_FAIL(m->ctx, FR_ERR_IO, "cannot write to %s: %s; free space", m->path,
