@@ -1,0 +1,59 @@
+#include "base/file_kind.h"
+
+#include <string.h>
+
+typedef struct kind {
+    const char *begins;
+    size_t bytes;
+    const char *what;
+} kind;
+
+#define BEGINS(text) (text), sizeof(text) - 1
+
+static const kind KINDS[] = {
+    {BEGINS("version https://git-lfs"),
+     "a Git LFS pointer, not the file itself; fetch it with 'git lfs pull'"},
+    {BEGINS("\x1f\x8b"), "packed by gzip; unpack it with gunzip"},
+    {BEGINS("\x28\xb5\x2f\xfd"), "packed by zstd; unpack it with unzstd"},
+    {BEGINS("\xfd"
+            "7zXZ"),
+     "packed by xz; unpack it with unxz"},
+    {BEGINS("BZh"), "packed by bzip2; unpack it with bunzip2"},
+    {BEGINS("PK\x03\x04"), "a zip archive (files of PyTorch are such archives too); "
+                           "give what is in it, weights as safetensors or GGUF"},
+    {BEGINS("PAR1"), "a Parquet file; write its rows as JSON, one object a line"},
+    {BEGINS("ARROW1"), "an Arrow file; write its rows as JSON, one object a line"},
+    {BEGINS("SQLite format 3"),
+     "an SQLite database; write its rows as JSON, one object a line"},
+    {BEGINS("\x80\x02"),
+     "a pickle of Python, which is never opened; give weights as safetensors or GGUF"},
+    {BEGINS("\x80\x04"),
+     "a pickle of Python, which is never opened; give weights as safetensors or GGUF"},
+    {BEGINS("\x89HDF\r\n\x1a\n"), "an HDF5 file"},
+    {BEGINS("GGUF"), "a GGUF model"},
+    {BEGINS("<!DOCTYPE"), "a web page, not the file itself; fetch the file again"},
+    {BEGINS("<!doctype"), "a web page, not the file itself; fetch the file again"},
+    {BEGINS("<html"), "a web page, not the file itself; fetch the file again"},
+    {BEGINS("\xff\xfe"), "text in UTF-16; write it as UTF-8"},
+    {BEGINS("\xfe\xff"), "text in UTF-16; write it as UTF-8"},
+};
+
+/* The header's magic stands behind 257 bytes of the first file's name and rights. */
+static int is_tar(const char *bytes, size_t n)
+{
+    enum { MAGIC_AT = 257 };
+    static const char MAGIC[] = "ustar";
+    return n >= MAGIC_AT + sizeof MAGIC - 1 &&
+           memcmp(bytes + MAGIC_AT, MAGIC, sizeof MAGIC - 1) == 0;
+}
+
+const char *fr_file_kind(const void *bytes, size_t n)
+{
+    for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0]; i++) {
+        if (n >= KINDS[i].bytes &&
+            memcmp(bytes, KINDS[i].begins, KINDS[i].bytes) == 0) {
+            return KINDS[i].what;
+        }
+    }
+    return is_tar(bytes, n) ? "a tar archive; unpack it" : NULL;
+}
