@@ -7,8 +7,8 @@
 #include "cli/row_output.h"
 #include "model/chat.h"
 #include "model/generate.h"
-#include "model/json_size.h"
-#include "train/text.h"
+#include "train/prompts.h"
+#include "train/row_json.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -19,6 +19,7 @@
 
 static const fr_option OPTIONS[] = {
     FR_INFERENCE_OPTIONS,
+    FR_ROW_OPTIONS,
     {"prompt", "TEXT", "the source text (or the user's turn of a dialogue)"},
     {"input", "FILE.jsonl",
      "rows with \"source\", \"source_ids\" or \"messages\", and \"prefix\" where it is "
@@ -49,12 +50,11 @@ typedef struct generation {
     fr_generate_params options;
     fr_inference inference;
     fr_generator *generator;
-    json_t *rows;                         /* array of objects */
-    int64_t *lines;                       /* of each row in the file; NULL: --prompt */
-    const fr_inference_prefix **prefixes; /* of each row */
-    fr_generate_row *texts;               /* of each row */
+    fr_prompts_params input;
+    fr_prompts prompts;
+    fr_generate_row *texts; /* of each row */
     bool *ended;
-    size_t n_written;
+    int64_t n_written;
     fr_generate_times times;
     FILE *output;
 } generation;
@@ -68,6 +68,9 @@ static fr_status read_options(generation *g)
     FR_TRY(fr_inference_options(g->ctx, o, &g->params));
     FR_TRY(fr_template_option(g->ctx, o, &g->template_text));
     g->params.template_text = g->template_text;
+    g->input = (fr_prompts_params){.path = fr_options_text(o, "input"),
+                                   .prompt = fr_options_text(o, "prompt")};
+    FR_TRY(fr_row_options(g->ctx, o, &g->input.ignore, &g->input.skip_bad_rows));
     g->params.one_pipeline = true;
     FR_TRY(fr_options_int(g->ctx, o, "batch", 1, INT32_MAX, &g->options.batch));
     FR_TRY(fr_options_int(g->ctx, o, "max-new-tokens", 1, INT32_MAX,
@@ -83,101 +86,6 @@ static fr_status read_options(generation *g)
     return fr_sample_check(g->ctx, &g->options.sample);
 }
 
-static fr_status add_row(generation *g, json_t *row)
-{
-    if (json_array_append_new(g->rows, row) != 0) {
-        return fr_check_memory(g->ctx, false, 1);
-    }
-    return FR_OK;
-}
-
-static int64_t count_lines(const char *text, size_t bytes)
-{
-    const char *end = text + bytes;
-    int64_t n = 1;
-    for (const char *at = text; at < end; n++) {
-        const char *line_end = memchr(at, '\n', (size_t)(end - at));
-        at = line_end != NULL ? line_end + 1 : end;
-    }
-    return n;
-}
-
-static fr_place place_of(const generation *g, size_t i)
-{
-    static const fr_place PROMPT = {"--prompt", 0};
-    return g->lines == NULL
-               ? PROMPT
-               : (fr_place){fr_options_text(g->cli->options, "input"), g->lines[i]};
-}
-
-/* What every row needs, before the next one takes memory. */
-static bool is_row(const json_t *row)
-{
-    return json_is_array(json_object_get(row, "source_ids")) ||
-           json_is_array(json_object_get(row, "messages")) ||
-           json_is_string(json_object_get(row, "source"));
-}
-
-static fr_status read_line(generation *g, const char *text, size_t bytes,
-                           const char *path, int64_t line)
-{
-    json_error_t error;
-    if (!fr_json_fits(text, bytes)) {
-        return FR_FAIL(g->ctx, FR_ERR_DATA, "%s:%lld: " FR_JSON_TOO_LARGE, path,
-                       (long long)line);
-    }
-    json_t *row = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
-    const char *why = row == NULL            ? error.text
-                      : !json_is_object(row) ? "a row must be a JSON object"
-                      : !is_row(row)
-                          ? "a row needs \"source\", \"source_ids\" or \"messages\""
-                          : NULL;
-    if (why != NULL) {
-        json_decref(row);
-        return FR_FAIL(g->ctx, FR_ERR_DATA, "%s:%lld: %s", path, (long long)line, why);
-    }
-    return add_row(g, row);
-}
-
-static fr_status read_lines(generation *g, const char *path, const char *text,
-                            size_t bytes)
-{
-    int64_t line = 0;
-    FR_TRY(fr_alloc(g->ctx, count_lines(text, bytes), sizeof *g->lines, &g->lines));
-    while (bytes > 0) {
-        const char *end = memchr(text, '\n', bytes);
-        size_t length = end != NULL ? (size_t)(end - text) + 1 : bytes;
-        line++;
-        if (strspn(text, " \t\r\n") < length) {
-            g->lines[json_array_size(g->rows)] = line;
-            FR_TRY(read_line(g, text, length, path, line));
-        }
-        text += length;
-        bytes -= length;
-    }
-    return json_array_size(g->rows) > 0
-               ? FR_OK
-               : FR_FAIL(g->ctx, FR_ERR_DATA, "%s: is empty", path);
-}
-
-static fr_status read_rows(generation *g)
-{
-    const char *prompt = fr_options_text(g->cli->options, "prompt");
-    const char *path = fr_options_text(g->cli->options, "input");
-    char *text = NULL;
-    size_t bytes = 0;
-    g->rows = json_array();
-    if (prompt != NULL) {
-        json_t *row = json_pack("{s:s}", "source", prompt);
-        return row != NULL ? add_row(g, row)
-                           : FR_FAIL(g->ctx, FR_ERR_ARG, "--prompt is not UTF-8 text");
-    }
-    FR_TRY(fr_file_read(g->ctx, path, &text, &bytes));
-    fr_status status = read_lines(g, path, text, bytes);
-    free(text);
-    return status;
-}
-
 static fr_status open_output(generation *g)
 {
     const char *path = fr_options_text(g->cli->options, "output");
@@ -188,157 +96,18 @@ static fr_status open_output(generation *g)
     return FR_OK;
 }
 
-static int64_t vocab_size(const generation *g)
-{
-    return fr_weights_arch(g->inference.session.weights)->vocab_size;
-}
-
-static fr_status encode_ids(generation *g, fr_place place, const json_t *array,
-                            fr_ids *ids)
-{
-    for (size_t i = 0; i < json_array_size(array); i++) {
-        const json_t *item = json_array_get(array, i);
-        json_int_t id = json_integer_value(item);
-        if (!json_is_integer(item)) {
-            return FR_FAIL(g->ctx, FR_ERR_DATA, "an id is no whole number");
-        }
-        FR_TRY(fr_vocabulary_check_id(g->ctx, place, id, vocab_size(g)));
-        FR_TRY(fr_ids_add(g->ctx, ids, (int32_t)id));
-    }
-    return FR_OK;
-}
-
-static fr_status encode_messages(generation *g, const json_t *array, bool special,
-                                 fr_ids *ids)
-{
-    fr_message *messages = NULL;
-    fr_ids counted = {0};
-    int64_t n = (int64_t)json_array_size(array);
-    FR_TRY(fr_alloc(g->ctx, n, sizeof *messages, &messages));
-    fr_status status = FR_OK;
-    for (int64_t i = 0; i < n && status == FR_OK; i++) {
-        const json_t *one = json_array_get(array, (size_t)i);
-        messages[i] = (fr_message){json_string_value(json_object_get(one, "role")),
-                                   json_string_value(json_object_get(one, "content"))};
-        if (messages[i].role == NULL || messages[i].content == NULL) {
-            status =
-                FR_FAIL(g->ctx, FR_ERR_DATA,
-                        "every message needs \"role\" and \"content\", both strings");
-        }
-    }
-    if (status == FR_OK) {
-        status = fr_chat_encode(g->ctx, g->inference.session.tokenizer, messages, n,
-                                false, true, special, ids, &counted);
-    }
-    fr_ids_fini(&counted);
-    free(messages);
-    return status;
-}
-
-static fr_status encode_text(generation *g, const fr_inference_prefix *prefix,
-                             const char *source, fr_ids *ids)
-{
-    const fr_tokenizer *tokenizer = g->inference.session.tokenizer;
-    int32_t bos = fr_tokenizer_leading_bos(tokenizer);
-    fr_template parts;
-    if (prefix->leading_bos && bos >= 0) {
-        FR_TRY(fr_ids_add(g->ctx, ids, bos));
-    }
-    if (prefix->template_text == NULL) {
-        return fr_tokenizer_encode(g->ctx, tokenizer, source, strlen(source), true,
-                                   ids);
-    }
-    FR_TRY(fr_template_parse(g->ctx, prefix->template_text, &parts));
-    return fr_text_encode_source(g->ctx, tokenizer, &parts, source, strlen(source),
-                                 prefix->special, ids);
-}
-
-static fr_status encode_row(generation *g, size_t i, const json_t *row, fr_ids *ids)
-{
-    const fr_inference_prefix *prefix = g->prefixes[i];
-    const json_t *messages = json_object_get(row, "messages");
-    const json_t *source_ids = json_object_get(row, "source_ids");
-    const char *source = json_string_value(json_object_get(row, "source"));
-    if (json_is_array(source_ids)) {
-        return encode_ids(g, place_of(g, i), source_ids, ids);
-    }
-    if (g->inference.session.tokenizer == NULL) {
-        return FR_FAIL(g->ctx, FR_ERR_DATA,
-                       "%s carries no tokenizer; give rows of \"source_ids\"",
-                       g->params.model);
-    }
-    if (json_is_array(messages)) {
-        return encode_messages(g, messages, prefix->special, ids);
-    }
-    if (source == NULL) {
-        return FR_FAIL(g->ctx, FR_ERR_DATA,
-                       "a row needs \"source\", \"source_ids\" or \"messages\"");
-    }
-    if (prefix->chat) {
-        json_t *turn = json_pack("[{s:s, s:s}]", "role", "user", "content", source);
-        fr_status status = encode_messages(g, turn, prefix->special, ids);
-        json_decref(turn);
-        return status;
-    }
-    return encode_text(g, prefix, source, ids);
-}
-
-/* ---- rows and their prefixes ---------------------------------------------------------------- */
-
-static fr_status open_prefix(generation *g, size_t i)
-{
-    const json_t *name = json_object_get(json_array_get(g->rows, i), "prefix");
-    g->prefixes[i] = g->inference.prefix;
-    if (name == NULL) {
-        return FR_OK;
-    }
-    if (!json_is_string(name)) {
-        return FR_FAIL(g->ctx, FR_ERR_DATA,
-                       "row %zu: \"prefix\" must be a string, FILE[:TASK]", i + 1);
-    }
-    return fr_inference_add(&g->inference, json_string_value(name), &g->prefixes[i]);
-}
-
-static fr_status open_prefixes(generation *g)
-{
-    size_t n = json_array_size(g->rows);
-    FR_TRY(fr_alloc(g->ctx, (int64_t)n, sizeof(fr_inference_prefix *), &g->prefixes));
-    FR_TRY(fr_alloc(g->ctx, (int64_t)n, sizeof *g->texts, &g->texts));
-    FR_TRY(fr_alloc(g->ctx, (int64_t)n, sizeof *g->ended, &g->ended));
-    for (size_t i = 0; i < n; i++) {
-        FR_TRY(open_prefix(g, i));
-    }
-    return FR_OK;
-}
-
-/* What reads a row knows no lines: put this one's before what it said. */
-static void add_place(const generation *g, fr_place place)
-{
-    enum { WHY_BYTES = 1024 };
-    char why[WHY_BYTES];
-    size_t length = strlen(place.name);
-    const char *said = fr_ctx_error(g->ctx);
-    if (place.line == 0 ||
-        (strncmp(said, place.name, length) == 0 && said[length] == ':')) {
-        return;
-    }
-    (void)snprintf(why, sizeof why, "%s", said);
-    fr_ctx_clear_error(g->ctx);
-    (void)FR_FAIL(g->ctx, FR_ERR_DATA, "%s:%lld: %s", place.name, (long long)place.line,
-                  why);
-}
-
+/* What the generator needs of each row. */
 static fr_status encode_rows(generation *g)
 {
-    for (size_t i = 0; i < json_array_size(g->rows); i++) {
-        fr_generate_row *text = &g->texts[i];
-        text->prefix = &g->prefixes[i]->view;
-        text->place = place_of(g, i);
-        fr_status status = encode_row(g, i, json_array_get(g->rows, i), &text->prompt);
-        if (status == FR_ERR_DATA) {
-            add_place(g, text->place);
-        }
-        FR_TRY(status);
+    fr_prompts *p = &g->prompts;
+    FR_TRY(fr_prompts_encode(p, &g->inference));
+    FR_TRY(fr_alloc(g->ctx, p->n, sizeof *g->texts, &g->texts));
+    FR_TRY(fr_alloc(g->ctx, p->n, sizeof *g->ended, &g->ended));
+    for (int64_t i = 0; i < p->n; i++) {
+        g->texts[i].prefix = &p->rows[i].prefix->view;
+        g->texts[i].place = fr_prompts_place(p, i);
+        g->texts[i].prompt = p->rows[i].ids;
+        p->rows[i].ids = (fr_ids){0};
     }
     return FR_OK;
 }
@@ -353,7 +122,28 @@ static json_t *ids_to_json(const fr_ids *ids)
 }
 
 /* The row as it came with "generated" (text) and "generated_ids". */
-static fr_status write_row(generation *g, json_t *row, const fr_ids *ids)
+static fr_status write_json(generation *g, const fr_prompt *row, const char *text,
+                            size_t bytes, const fr_ids *ids)
+{
+    json_t *more = json_object();
+    char *line = NULL;
+    size_t line_bytes = 0;
+    FR_TRY(fr_check_memory(g->ctx, more != NULL, 1));
+    if (text != NULL) {
+        (void)json_object_set_new(more, "generated", json_stringn(text, bytes));
+    }
+    (void)json_object_set_new(more, "generated_ids", ids_to_json(ids));
+    fr_status status =
+        fr_row_json_write(g->ctx, row->text, row->bytes, more, &line, &line_bytes);
+    json_decref(more);
+    if (status == FR_OK) {
+        status = fr_write_line(g->ctx, g->output, line, line_bytes);
+    }
+    free(line);
+    return status;
+}
+
+static fr_status write_row(generation *g, const fr_prompt *row, const fr_ids *ids)
 {
     const fr_tokenizer *tokenizer = g->inference.session.tokenizer;
     char *text = NULL;
@@ -365,21 +155,9 @@ static fr_status write_row(generation *g, json_t *row, const fr_ids *ids)
         FR_TRY(fr_tokenizer_decode(g->ctx, tokenizer, ids->data, ids->count, true,
                                    &text, &bytes));
     }
-    if (fr_options_has(g->cli->options, "prompt")) {
-        fr_status status = fr_write_text(g->ctx, g->output, text, bytes);
-        free(text);
-        return status;
-    }
-    json_t *generated = text != NULL ? json_stringn(text, bytes) : NULL;
-    if (generated != NULL) {
-        (void)json_object_set_new(row, "generated", generated);
-    }
-    (void)json_object_set_new(row, "generated_ids", ids_to_json(ids));
+    fr_status status = row->line == 0 ? fr_write_text(g->ctx, g->output, text, bytes)
+                                      : write_json(g, row, text, bytes, ids);
     free(text);
-    char *line = json_dumps(row, JSON_COMPACT);
-    FR_TRY(fr_check_memory(g->ctx, line != NULL, 1));
-    fr_status status = fr_write_line(g->ctx, g->output, line, strlen(line));
-    free(line);
     return status;
 }
 
@@ -388,9 +166,9 @@ static fr_status row_ended(void *user, int64_t index)
 {
     generation *g = user;
     g->ended[index] = true;
-    while (g->n_written < json_array_size(g->rows) && g->ended[g->n_written]) {
-        size_t i = g->n_written++;
-        FR_TRY(write_row(g, json_array_get(g->rows, i), &g->texts[i].out));
+    while (g->n_written < g->prompts.n && g->ended[g->n_written]) {
+        int64_t i = g->n_written++;
+        FR_TRY(write_row(g, &g->prompts.rows[i], &g->texts[i].out));
     }
     return FR_OK;
 }
@@ -401,8 +179,8 @@ static int64_t most_positions(const generation *g)
 {
     const fr_arch *arch = fr_weights_arch(g->inference.session.weights);
     int64_t most = 1;
-    for (size_t i = 0; i < json_array_size(g->rows); i++) {
-        int64_t given = g->prefixes[i]->length + g->texts[i].prompt.count;
+    for (int64_t i = 0; i < g->prompts.n; i++) {
+        int64_t given = g->prompts.rows[i].prefix->length + g->texts[i].prompt.count;
         most = given > most ? given : most;
     }
     return g->options.max_new_tokens < arch->context_length - most
@@ -446,13 +224,12 @@ static fr_status run(generation *g)
 {
     fr_status status = read_options(g);
     if (status == FR_OK) {
-        status = read_rows(g);
+        status = fr_prompts_read(g->ctx, &g->input, &g->prompts);
     }
     FR_TRY(fr_group_agree(g->cli->world, status));
     FR_TRY(fr_inference_open(g->ctx, g->cli->world, &g->params, &g->inference));
-    FR_TRY(fr_group_agree(g->cli->world, open_prefixes(g)));
     FR_TRY(prepare(g));
-    status = fr_generate(g->generator, g->texts, (int64_t)json_array_size(g->rows),
+    status = fr_generate(g->generator, g->texts, g->prompts.n,
                          &g->options);
     fr_watch_busy(fr_group_watch(g->cli->world), "writing");
     FR_TRY(fr_group_agree(g->cli->world, status));
@@ -462,17 +239,15 @@ static fr_status run(generation *g)
 
 static void finish(generation *g)
 {
-    for (size_t i = 0; g->texts != NULL && i < json_array_size(g->rows); i++) {
+    for (int64_t i = 0; g->texts != NULL && i < g->prompts.n; i++) {
         fr_ids_fini(&g->texts[i].prompt);
         fr_ids_fini(&g->texts[i].out);
     }
     fr_generator_destroy(&g->generator);
     fr_inference_close(&g->inference);
     free(g->texts);
-    free(g->prefixes);
     free(g->ended);
-    free(g->lines);
-    json_decref(g->rows);
+    fr_prompts_fini(&g->prompts);
     free(g->template_text);
 }
 

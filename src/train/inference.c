@@ -168,10 +168,10 @@ void fr_inference_close(fr_inference *inference)
     fr_session_close(&inference->session);
 }
 
-fr_data_params fr_inference_data(const fr_inference *inference, const char *path)
+fr_data_params fr_inference_data(const fr_inference *inference,
+                                 const fr_inference_prefix *p, const char *path)
 {
     const fr_session *s = &inference->session;
-    const fr_inference_prefix *p = inference->prefix;
     const fr_arch *arch = fr_weights_arch(s->weights);
     return (fr_data_params){
         .path = path,
