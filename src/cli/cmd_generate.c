@@ -218,8 +218,10 @@ static fr_status encode_messages(generation *g, const json_t *array, bool specia
     fr_status status = FR_OK;
     for (int64_t i = 0; i < n && status == FR_OK; i++) {
         const json_t *one = json_array_get(array, (size_t)i);
+        const json_t *content = json_object_get(one, "content");
         messages[i] = (fr_message){json_string_value(json_object_get(one, "role")),
-                                   json_string_value(json_object_get(one, "content"))};
+                                   json_string_value(content),
+                                   json_string_length(content), false};
         if (messages[i].role == NULL || messages[i].content == NULL) {
             status =
                 FR_FAIL(g->ctx, FR_ERR_DATA,
@@ -227,8 +229,9 @@ static fr_status encode_messages(generation *g, const json_t *array, bool specia
         }
     }
     if (status == FR_OK) {
-        status = fr_chat_encode(g->ctx, g->inference.session.tokenizer, messages, n,
-                                false, true, special, ids, &counted);
+        fr_dialogue dialogue = {messages, n, false, true, special};
+        status = fr_chat_encode(g->ctx, g->inference.session.tokenizer, &dialogue, ids,
+                                &counted, NULL);
     }
     fr_ids_fini(&counted);
     free(messages);
@@ -249,8 +252,9 @@ static fr_status encode_text(generation *g, const fr_inference_prefix *prefix,
                                    ids);
     }
     FR_TRY(fr_template_parse(g->ctx, prefix->template_text, &parts));
-    return fr_text_encode_source(g->ctx, tokenizer, &parts, source, strlen(source),
-                                 prefix->special, ids);
+    return fr_text_encode_source(g->ctx, tokenizer, &parts,
+                                 (fr_text){source, strlen(source)}, prefix->special,
+                                 ids, NULL);
 }
 
 static fr_status encode_row(generation *g, size_t i, const json_t *row, fr_ids *ids)

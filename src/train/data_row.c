@@ -76,9 +76,9 @@ static fr_status add_text_target(const fr_row_reader *r, const json_t *text,
     if (json_string_length(text) == 0) {
         return FAIL_ROW(r, "\"target\" is empty; remove the row", "");
     }
-    FR_TRY(fr_text_encode_target(r->ctx, r->params->tokenizer, &r->template_parts,
-                                 json_string_value(text), json_string_length(text),
-                                 r->params->special, &row->target_ids));
+    fr_text own = {json_string_value(text), json_string_length(text)};
+    FR_TRY(fr_text_encode_target(r->ctx, r->params->tokenizer, &r->template_parts, own,
+                                 r->params->special, &row->target_ids, NULL));
     return end_target(r, row, began);
 }
 
@@ -117,10 +117,10 @@ static fr_status read_text_row(const fr_row_reader *r, const json_t *object,
     const json_t *target = json_object_get(object, "target");
     FR_TRY(check_text_row(r, source));
     FR_TRY(add_bos(r, row));
-    FR_TRY(fr_text_encode_source(r->ctx, r->params->tokenizer, &r->template_parts,
-                                 source != NULL ? json_string_value(source) : "",
-                                 source != NULL ? json_string_length(source) : 0,
-                                 r->params->special, &row->source));
+    fr_text own = {source != NULL ? json_string_value(source) : "",
+                   source != NULL ? json_string_length(source) : 0};
+    FR_TRY(fr_text_encode_source(r->ctx, r->params->tokenizer, &r->template_parts, own,
+                                 r->params->special, &row->source, NULL));
     if (!json_is_array(target)) {
         return add_text_target(r, target, row);
     }
@@ -206,7 +206,7 @@ static fr_status read_messages(const fr_row_reader *r, const json_t *array,
         if (strlen(content) != json_string_length(text)) {
             return FAIL_ROW(r, "a message holds a NUL character; remove it", "");
         }
-        messages[i] = (fr_message){role, content};
+        messages[i] = (fr_message){role, content, strlen(content), false};
         empty = strcmp(role, "assistant") == 0 ? content[0] == '\0' : empty;
     }
     return empty ? FAIL_ROW(r, "the last assistant turn is empty; remove the row", "")
@@ -234,8 +234,8 @@ static fr_status read_chat_row(const fr_row_reader *r, const json_t *object,
         status = read_messages(r, array, messages);
     }
     if (status == FR_OK) {
-        status = fr_chat_encode(r->ctx, p->tokenizer, messages, n, p->loss_last, false,
-                                p->special, &ids, &counted);
+        fr_dialogue dialogue = {messages, n, p->loss_last, false, p->special};
+        status = fr_chat_encode(r->ctx, p->tokenizer, &dialogue, &ids, &counted, NULL);
     }
     if (status == FR_OK) {
         status = split_dialogue(r, &ids, &counted, row);
