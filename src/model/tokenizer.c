@@ -84,6 +84,12 @@ bool fr_tokenizer_is_special(const fr_tokenizer *tokenizer, int32_t id)
            tokenizer->tokens[id].kind == FR_TOKEN_SPECIAL;
 }
 
+size_t fr_tokenizer_token_bytes(const fr_tokenizer *tokenizer, int32_t id)
+{
+    bool known = id >= 0 && id < tokenizer->n_tokens;
+    return known ? (size_t)tokenizer->tokens[id].bytes : 0;
+}
+
 int32_t fr_tokenizer_special(const fr_tokenizer *tokenizer, const char *text)
 {
     fr_text whole = {text, strlen(text)};

@@ -43,6 +43,8 @@ int32_t fr_tokenizer_leading_bos(const fr_tokenizer *tokenizer);
 /** Id of a special token by its text, e.g. "<|im_end|>"; -1 if there is none. */
 int32_t fr_tokenizer_special(const fr_tokenizer *tokenizer, const char *text);
 bool fr_tokenizer_is_special(const fr_tokenizer *tokenizer, int32_t id);
+/** Bytes of text that a token stands for; 0 for an id that is out of range. */
+size_t fr_tokenizer_token_bytes(const fr_tokenizer *tokenizer, int32_t id);
 
 /** The model's chat template text (Jinja) or NULL. */
 const char *fr_tokenizer_chat_template(const fr_tokenizer *tokenizer);

@@ -158,19 +158,22 @@ void fuzz_use_text(fr_ctx *ctx, const fr_tokenizer *tokenizer, const char *text,
 
 static void use_chat(fr_ctx *ctx, const fr_tokenizer *tokenizer)
 {
-    static const fr_message MESSAGES[] = {{"user", "a <|im_end|> \xFF"},
-                                          {"assistant", "the\n"}};
+    static const fr_message MESSAGES[] = {{"user", "a <|im_end|> \xFF", 14, false},
+                                          {"assistant", "the\n", 4, false}};
     fr_ids ids = {NULL, 0, 0};
     fr_ids counted = {NULL, 0, 0};
+    fr_ids own = {NULL, 0, 0};
     for (int special = 0; special < 2; special++) {
-        bool accepted =
-            fuzz_answer(ctx, fr_chat_encode(ctx, tokenizer, MESSAGES, 2, false, true,
-                                            special != 0, &ids, &counted));
-        fuzz_check(ids.count == counted.count, "every id has its flag");
+        fr_dialogue dialogue = {MESSAGES, 2, false, true, special != 0};
+        bool accepted = fuzz_answer(
+            ctx, fr_chat_encode(ctx, tokenizer, &dialogue, &ids, &counted, &own));
+        fuzz_check(ids.count == counted.count && ids.count == own.count,
+                   "every id has its flags");
         fuzz_check(!accepted || fr_chat_end_token(tokenizer) >= 0, "turns have an end");
     }
     fr_ids_fini(&ids);
     fr_ids_fini(&counted);
+    fr_ids_fini(&own);
 }
 
 /* Every token's own text, and all ids decoded at once. */
