@@ -229,8 +229,7 @@ static fr_status run(generation *g)
     FR_TRY(fr_group_agree(g->cli->world, status));
     FR_TRY(fr_inference_open(g->ctx, g->cli->world, &g->params, &g->inference));
     FR_TRY(prepare(g));
-    status = fr_generate(g->generator, g->texts, g->prompts.n,
-                         &g->options);
+    status = fr_generate(g->generator, g->texts, g->prompts.n, &g->options);
     fr_watch_busy(fr_group_watch(g->cli->world), "writing");
     FR_TRY(fr_group_agree(g->cli->world, status));
     report_speed(g);

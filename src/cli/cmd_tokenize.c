@@ -28,9 +28,8 @@ static const fr_option OPTIONS[] = {
     {NULL, NULL, NULL},
 };
 
-const fr_command FR_TOKENIZE_COMMAND = {"tokenize", "", 0,
-                                        "ids of the text on standard input, or of rows",
-                                        OPTIONS};
+const fr_command FR_TOKENIZE_COMMAND = {
+    "tokenize", "", 0, "ids of the text on standard input, or of rows", OPTIONS};
 
 static fr_status print_ids(const fr_cli *cli, const fr_tokenizer *tokenizer,
                            const char *text, size_t bytes, bool as_json)

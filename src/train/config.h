@@ -50,12 +50,14 @@ typedef struct fr_task_config {
     bool special;           /* parse special tokens in data fields; default false */
     bool loss_last;         /* chat: `loss: last` instead of `all` */
     fr_long_rows long_rows; /* drop (default) | cut */
-    int64_t max_tokens;     /* longest row; auto: the base's context less the prefix */
-    int64_t valid_rows;     /* auto: all */
-    int64_t steps;          /* auto: run.steps */
-    uint64_t seed;          /* of this task alone; run.seed where the file says auto */
-    int64_t patience;       /* validations without a better loss; 0: never stop by it */
-    double stop_below;      /* validation loss; 0: never stop by it */
+    char *ignore; /* members of rows that do not matter, ", " between; NULL: none */
+    bool skip_bad_rows; /* data.on_error: skip; default stop */
+    int64_t max_tokens; /* longest row; auto: the base's context less the prefix */
+    int64_t valid_rows; /* auto: all */
+    int64_t steps;      /* auto: run.steps */
+    uint64_t seed;      /* of this task alone; run.seed where the file says auto */
+    int64_t patience;   /* validations without a better loss; 0: never stop by it */
+    double stop_below;  /* validation loss; 0: never stop by it */
     struct {
         fr_init_kind
             init;   /* {text: ...} | {random: STD} | {zero: true} | {file: F[:TASK]} */

@@ -71,7 +71,8 @@ void fr_config_allowed(const fr_config_key *key, char out[FR_ALLOWED_BYTES])
         if (key->choices[0] != NULL) {
             describe_choices(key, out);
         } else {
-            (void)snprintf(out, FR_ALLOWED_BYTES, "text");
+            (void)snprintf(out, FR_ALLOWED_BYTES, "%s",
+                           key->is_list ? "a list of names" : "text");
         }
         break;
     }

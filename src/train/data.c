@@ -46,12 +46,12 @@ static void report_rows(const fr_ctx *ctx, const fr_data_params *params,
         return;
     }
     if (stats->n_bad > 0) {
-        fr_log(ctx, FR_LOG_WARN, "%s: %lld rows cannot be used and are left out",
+        fr_log(ctx, FR_LOG_WARN, "%s: rows that cannot be used and are left out: %lld",
                params->path, (long long)stats->n_bad);
     }
     if (stats->n_unused > 0) {
         fr_log(ctx, FR_LOG_WARN,
-               "%s: %lld rows have a \"source\", for which the template has no place: "
+               "%s: rows with a \"source\", for which the template has no place: %lld; "
                "write {source} where it belongs",
                params->path, (long long)stats->n_unused);
     }

@@ -23,8 +23,8 @@ typedef struct fr_dataset fr_dataset;
 typedef struct fr_data_params {
     const char *path;
     const fr_tokenizer *tokenizer; /* NULL: only pre-tokenised rows can be read */
-    const char *why_no_tokenizer;  /* the end of "a row of text, but ..."; may be NULL */
-    int64_t vocab_size;            /* ids must lie below */
+    const char *why_no_tokenizer; /* the end of "a row of text, but ..."; may be NULL */
+    int64_t vocab_size;           /* ids must lie below */
     const char
         *template_text; /* must hold {target} once, {source} at most once; NULL: none */
     bool chat;
@@ -39,8 +39,10 @@ typedef struct fr_data_params {
     bool
         sample; /* a look at max_rows rows: the file is not hashed (its digest is then zero) and no cache is used */
     const char *cache_folder; /* where the cache lies; NULL: in memory only */
-    const char *ignore; /* members of rows and messages that are not looked at, with commas between; NULL: none */
-    bool skip_bad_rows; /* a row that cannot be used is left out, else it ends the reading */
+    const char *
+        ignore; /* members of rows and messages that are not looked at, with commas between; NULL: none */
+    bool
+        skip_bad_rows; /* a row that cannot be used is left out, else it ends the reading */
 } fr_data_params;
 
 typedef struct fr_data_stats {

@@ -228,14 +228,13 @@ static fr_status check_result(const builder *b)
                        b->params->path);
     }
     if (b->stats.n_dropped > 0) {
-        return FR_FAIL(
-            b->ctx, FR_ERR_DATA,
-            "%s: all %lld examples are longer than %lld tokens; %s",
-            b->params->path, (long long)b->stats.n_dropped,
-            (long long)b->params->max_tokens,
-            b->params->cut_long_rows
-                ? "their template alone is; shorten it, or the prefix"
-                : "set long_rows: cut, or a shorter prefix");
+        return FR_FAIL(b->ctx, FR_ERR_DATA,
+                       "%s: all %lld examples are longer than %lld tokens; %s",
+                       b->params->path, (long long)b->stats.n_dropped,
+                       (long long)b->params->max_tokens,
+                       b->params->cut_long_rows
+                           ? "their template alone is; shorten it, or the prefix"
+                           : "set long_rows: cut, or a shorter prefix");
     }
     if (b->stats.n_bad > 0) {
         return FR_FAIL(b->ctx, FR_ERR_DATA, "%s: no row can be used (see above)",

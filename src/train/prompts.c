@@ -126,11 +126,12 @@ static fr_status check_length(const fr_prompts *p, const fr_prompt *row,
                        line);
     }
     if (length >= context) {
-        return FR_FAIL(p->ctx, FR_ERR_DATA,
-                       "%s:%lld: prefix of %lld and prompt of %lld tokens leave no room "
-                       "in the context of %lld; shorten the prompt",
-                       name, line, (long long)row->prefix->length,
-                       (long long)row->ids.count, (long long)context);
+        return FR_FAIL(
+            p->ctx, FR_ERR_DATA,
+            "%s:%lld: prefix of %lld and prompt of %lld tokens leave no room "
+            "in the context of %lld; shorten the prompt",
+            name, line, (long long)row->prefix->length, (long long)row->ids.count,
+            (long long)context);
     }
     return FR_OK;
 }
@@ -179,12 +180,12 @@ fr_status fr_prompts_encode(fr_prompts *prompts, fr_inference *inference)
     FR_TRY(fr_bad_rows_end(prompts->ctx, &prompts->bad, name_of(prompts)));
     if (fr_ctx_rank(prompts->ctx) == 0 && prompts->bad.n > 0) {
         fr_log(prompts->ctx, FR_LOG_WARN,
-               "%s: %lld rows cannot be used and are left out", name_of(prompts),
+               "%s: rows that cannot be used and are left out: %lld", name_of(prompts),
                (long long)prompts->bad.n);
     }
     if (fr_ctx_rank(prompts->ctx) == 0 && n_unused > 0) {
         fr_log(prompts->ctx, FR_LOG_WARN,
-               "%s: %lld rows have a \"source\", for which the template has no place: "
+               "%s: rows with a \"source\", for which the template has no place: %lld; "
                "write {source} where it belongs",
                name_of(prompts), (long long)n_unused);
     }

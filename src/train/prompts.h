@@ -8,6 +8,7 @@
 #ifndef FR_TRAIN_PROMPTS_H
 #define FR_TRAIN_PROMPTS_H
 
+#include "model/vocabulary.h"
 #include "train/inference.h"
 #include "train/row_lines.h"
 
@@ -47,8 +48,7 @@ FR_MUST_CHECK fr_status fr_prompts_read(fr_ctx *ctx, const fr_prompts_params *pa
 
 /** Prefixes and ids of all rows; those that cannot be used are gone afterwards.
  * @return FR_OK; FR_ERR_DATA (a bad row; no row left); FR_ERR_CHECKPOINT (a prefix) ... */
-FR_MUST_CHECK fr_status fr_prompts_encode(fr_prompts *prompts,
-                                          fr_inference *inference);
+FR_MUST_CHECK fr_status fr_prompts_encode(fr_prompts *prompts, fr_inference *inference);
 
 /** Where row `i` came from, for messages. */
 fr_place fr_prompts_place(const fr_prompts *prompts, int64_t i);

@@ -17,11 +17,11 @@ static const char *const USED[] = {"source",   "target", "source_ids", "target_i
 
 /* Members that say where a row comes from, or what was made of it before: no setting of what is learned. */
 static const char *const CARRIED[] = {
-    "generated", "generated_ids", "id",      "_id",      "ids",     "idx",
-    "index",     "uid",           "uuid",    "n",        "no",      "number",
-    "line",      "row",           "tag",     "tags",     "score",   "scores",
-    "note",      "notes",         "comment", "comments", "meta",    "metadata",
-    "title",     "name",          "url",     "dataset",  "subset",  "split",
+    "generated", "generated_ids", "id",      "_id",      "ids",      "idx",
+    "index",     "uid",           "uuid",    "n",        "no",       "number",
+    "line",      "row",           "tag",     "tags",     "score",    "scores",
+    "note",      "notes",         "comment", "comments", "meta",     "metadata",
+    "title",     "name",          "url",     "dataset",  "subset",   "split",
     "lang",      "language",      "date",    "time",     "timestamp"};
 
 void fr_row_clear(fr_row *row)
@@ -117,12 +117,11 @@ fr_status fr_row_fail_unknown(const fr_row_reader *r, const char *of_what,
         n++;
     }
     const char *nearest = fr_nearest_word(key, known, n, sizeof known[0]);
-    (void)snprintf(
-        what, sizeof what,
-        "%s has the key \"%.*s\", which is not known%s%s%s; if it does not matter for "
-        "what is learned, list it in data.ignore (--ignore)",
-        of_what, SHOWN, key, nearest != NULL ? "; is \"" : "",
-        nearest != NULL ? nearest : "", nearest != NULL ? "\" meant?" : "");
+    (void)snprintf(what, sizeof what,
+                   "%s has the key \"%.*s\", which is not known%s%s%s If it does not "
+                   "matter for what is learned, list it in data.ignore (--ignore)",
+                   of_what, SHOWN, key, nearest != NULL ? "; did you mean \"" : ".",
+                   nearest != NULL ? nearest : "", nearest != NULL ? "\"?" : "");
     return FAIL_ROW(r, what, "");
 }
 
@@ -332,8 +331,7 @@ static fr_status find_form(const fr_row_reader *r, const json_t *object, row_for
                 (has(object, "target") && (learn || (!ids && !messages)));
     *out = messages ? MESSAGES_FORM : ids ? IDS_FORM : text ? TEXT_FORM : NO_FORM;
     if (text + ids + messages > 1) {
-        return FAIL_ROW(r,
-                        "a row must have one form; it has ",
+        return FAIL_ROW(r, "a row must have one form; it has ",
                         !messages ? "both text and ids: list those that are not meant "
                                     "in data.ignore (--ignore)"
                                   : "\"messages\" and another one: list what is not "
@@ -388,11 +386,12 @@ static fr_status encode_form(const fr_row_reader *r, const json_t *object, fr_ro
         return encode_ids(r, object, row);
     }
     if (form == NO_FORM || (!has(object, "target") && r->use == FR_ROW_LEARN)) {
-        return FAIL_ROW(r,
-                        r->use == FR_ROW_LEARN
-                            ? "\"target\" (or \"target_ids\" or \"messages\") is missing"
-                            : "a row needs \"source\", \"source_ids\" or \"messages\"",
-                        "");
+        return FAIL_ROW(
+            r,
+            r->use == FR_ROW_LEARN
+                ? "\"target\" (or \"target_ids\" or \"messages\") is missing"
+                : "a row needs \"source\", \"source_ids\" or \"messages\"",
+            "");
     }
     return encode_text(r, object, row);
 }

@@ -29,7 +29,8 @@ typedef struct fr_row_ids {
 /** One row as token sequences; targets lie one after the other. Zero-initialise; release with fr_row_fini. */
 typedef struct fr_row {
     fr_row_ids source;
-    fr_ids source_counted; /* in step with source.ids, or empty: none of them is in the loss */
+    fr_ids
+        source_counted; /* in step with source.ids, or empty: none of them is in the loss */
     bool has_unused_source; /* a text that the template has no place for */
     int64_t n_targets;      /* 0 for a prompt */
     fr_ids target_ends;     /* end of each target in target.ids */

@@ -152,8 +152,7 @@ static fr_status check_end(const fr_row_reader *r, const fr_message *messages,
         if (is_assistant(&messages[i]) && !messages[i].skip) {
             return messages[i].bytes > 0
                        ? FR_OK
-                       : FAIL_ROW(r,
-                                  "the last assistant turn is empty; remove the row",
+                       : FAIL_ROW(r, "the last assistant turn is empty; remove the row",
                                   "");
         }
     }
@@ -186,8 +185,7 @@ fr_status fr_row_encode_messages(const fr_row_reader *r, const json_t *array,
     FR_TRY(fr_alloc(r->ctx, n, sizeof *messages, &messages));
     fr_status status = FR_OK;
     for (int64_t i = 0; i < n && status == FR_OK; i++) {
-        status =
-            read_message(r, json_array_get(array, (size_t)i), i + 1, &messages[i]);
+        status = read_message(r, json_array_get(array, (size_t)i), i + 1, &messages[i]);
     }
     if (status == FR_OK && n > 0) {
         status = check_end(r, messages, &n);

@@ -11,8 +11,7 @@
 /** FR_ERR_DATA "FILE:LINE: ..."; without "LINE" for a row that comes from no file. */
 fr_status fr_row_fail(const fr_row_reader *reader, int source_line, const char *what,
                       const char *detail);
-#define FAIL_ROW(reader, what, detail)                                                 \
-    fr_row_fail((reader), __LINE__, (what), (detail))
+#define FAIL_ROW(reader, what, detail) fr_row_fail((reader), __LINE__, (what), (detail))
 
 /** Whether a member may stand in a row or a message without being used. */
 bool fr_row_is_ignored(const fr_row_reader *reader, const char *key);

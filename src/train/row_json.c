@@ -236,10 +236,10 @@ static fr_status read_tamed(fr_ctx *ctx, fr_place place, const char *text, size_
     memcpy(copy, text, bytes);
     tame(copy, bytes);
     *out = json_loadb(copy, bytes, JSON_ALLOW_NUL, &error);
-    fr_status status =
-        *out == NULL            ? fail_json(ctx, place, error.text)
-        : !json_is_object(*out) ? FR_OK
-                                : check_members(ctx, place, copy, bytes, used);
+    fr_status status = *out == NULL ? fail_json(ctx, place, error.text)
+                       : !json_is_object(*out)
+                           ? FR_OK
+                           : check_members(ctx, place, copy, bytes, used);
     free(copy);
     return status;
 }
@@ -301,8 +301,8 @@ static fr_status put_member(fr_ctx *ctx, piece key, piece value, const json_t *m
     json_t *name = decode_key(key);
     FR_TRY(fr_check_memory(ctx, name != NULL, key.bytes));
     const char *text = json_string_value(name);
-    bool replaced = strlen(text) == json_string_length(name) &&
-                    json_object_get(more, text) != NULL;
+    bool replaced =
+        strlen(text) == json_string_length(name) && json_object_get(more, text) != NULL;
     json_decref(name);
     if (!replaced) {
         *to = put(*to, (*to)[-1] == '{' ? "" : ",", (*to)[-1] == '{' ? 0 : 1);

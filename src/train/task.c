@@ -138,7 +138,9 @@ static fr_status open_rows(const fr_task_env *env, const fr_task *task,
         .max_tokens = most,
         .max_rows = max_rows,
         .sample = sample,
-        .cache_folder = env->config->run.dir};
+        .cache_folder = env->config->run.dir,
+        .ignore = c->ignore,
+        .skip_bad_rows = c->skip_bad_rows};
     return fr_dataset_open(env->ctx, &params, out);
 }
 
