@@ -175,11 +175,11 @@ static fr_status fail_json(fr_ctx *ctx, fr_place place, const char *what)
                    (long long)place.line, what);
 }
 
-/* Number of the name among those that are used; -1. */
-static int find_used(const json_t *key, const char *const *used)
+/* Number of the key among the names; -1. */
+static int find_name(const json_t *key, const char *const *names)
 {
-    for (int i = 0; used[i] != NULL; i++) {
-        if (key_is(key, used[i])) {
+    for (int i = 0; names[i] != NULL; i++) {
+        if (key_is(key, names[i])) {
             return i;
         }
     }
@@ -193,7 +193,7 @@ static fr_status check_member(fr_ctx *ctx, fr_place place, piece key, piece valu
     json_error_t error;
     json_t *name = decode_key(key);
     FR_TRY(fr_check_memory(ctx, name != NULL, key.bytes));
-    int at = find_used(name, used);
+    int at = find_name(name, used);
     json_decref(name);
     if (at < 0) {
         return FR_OK;
@@ -295,17 +295,15 @@ static char *put_value(char *to, piece value)
     return to;
 }
 
-static fr_status put_member(fr_ctx *ctx, piece key, piece value, const json_t *more,
-                            char **to)
+static fr_status put_member(fr_ctx *ctx, piece key, piece value,
+                            const char *const *left_out, char **to)
 {
     json_t *name = decode_key(key);
     FR_TRY(fr_check_memory(ctx, name != NULL, key.bytes));
-    const char *text = json_string_value(name);
-    bool replaced =
-        strlen(text) == json_string_length(name) && json_object_get(more, text) != NULL;
+    bool is_written = find_name(name, left_out) < 0;
     json_decref(name);
-    if (!replaced) {
-        *to = put(*to, (*to)[-1] == '{' ? "" : ",", (*to)[-1] == '{' ? 0 : 1);
+    if (is_written) {
+        *to = put(*to, ",", (*to)[-1] == '{' ? 0 : 1);
         *to = put(*to, key.at, key.bytes);
         *to = put(*to, ":", 1);
         *to = put_value(*to, value);
@@ -313,21 +311,15 @@ static fr_status put_member(fr_ctx *ctx, piece key, piece value, const json_t *m
     return FR_OK;
 }
 
-static fr_status put_all(fr_ctx *ctx, const char *text, size_t bytes,
-                         const json_t *more, const char *added, char *to,
+static fr_status put_all(fr_ctx *ctx, piece row, const char *const *left_out, char *to,
                          size_t *out_bytes)
 {
-    const char *end = text + bytes;
-    const char *at = first_member(text, end);
+    const char *end = row.at + row.bytes;
+    const char *at = first_member(row.at, end);
     char *begin = to;
     to = put(to, "{", 1);
     for (piece key, value; next_member(&at, end, &key, &value);) {
-        FR_TRY(put_member(ctx, key, value, more, &to));
-    }
-    size_t n = strlen(added); /* "{...}" */
-    if (n > 2) {
-        to = put(to, ",", to[-1] == '{' ? 0 : 1);
-        to = put(to, added + 1, n - 2);
+        FR_TRY(put_member(ctx, key, value, left_out, &to));
     }
     to = put(to, "}", 1);
     *to = '\0';
@@ -336,21 +328,15 @@ static fr_status put_all(fr_ctx *ctx, const char *text, size_t bytes,
 }
 
 fr_status fr_row_json_write(fr_ctx *ctx, const char *text, size_t bytes,
-                            const json_t *more, char **out, size_t *out_bytes)
+                            const char *const *left_out, char **out, size_t *out_bytes)
 {
-    char *added = json_dumps(more, JSON_COMPACT);
-    *out = NULL;
-    FR_TRY(fr_check_memory(ctx, added != NULL, bytes));
     /* a third more: each "NaN" may become "null" */
-    size_t room = bytes + bytes / 3 + strlen(added) + 8;
-    fr_status status = fr_alloc(ctx, (int64_t)room, 1, out);
-    if (status == FR_OK) {
-        status = put_all(ctx, text, bytes, more, added, *out, out_bytes);
-    }
+    int64_t room = (int64_t)(bytes + bytes / 3 + 8);
+    FR_TRY(fr_alloc(ctx, room, 1, out));
+    fr_status status = put_all(ctx, (piece){text, bytes}, left_out, *out, out_bytes);
     if (status != FR_OK) {
         free(*out);
         *out = NULL;
     }
-    free(added);
     return status;
 }

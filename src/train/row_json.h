@@ -24,12 +24,13 @@ FR_MUST_CHECK fr_status fr_row_json_read(fr_ctx *ctx, fr_place place, const char
                                          json_t **out);
 
 /**
- * The row again, members as they stand, in the place of those that `more` has too: all of `more` at the end. One line
- * without its end, NUL-terminated; the caller frees. NaN and infinities become null: what is written is JSON.
- * @param text  an object that fr_row_json_read took
+ * The row again, members as they stand, from '{' to '}', NUL-terminated; the caller frees. NaN and infinities become
+ * null: what is written is JSON.
+ * @param text      an object that fr_row_json_read took
+ * @param left_out  names of members that are not written; ends with NULL
  */
 FR_MUST_CHECK fr_status fr_row_json_write(fr_ctx *ctx, const char *text, size_t bytes,
-                                          const json_t *more, char **out,
+                                          const char *const *left_out, char **out,
                                           size_t *out_bytes);
 
 #endif
