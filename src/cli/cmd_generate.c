@@ -1,10 +1,9 @@
 #define _POSIX_C_SOURCE 200809L
 #include "base/file.h"
 #include "base/mem.h"
-#include "base/print.h"
+#include "cli/answers.h"
 #include "cli/commands.h"
 #include "cli/inference_options.h"
-#include "cli/row_output.h"
 #include "model/chat.h"
 #include "model/generate.h"
 #include "train/prompts.h"
@@ -25,7 +24,13 @@ static const fr_option OPTIONS[] = {
      "rows with \"source\", \"source_ids\" or \"messages\", and \"prefix\" where it is "
      "not --prefix"},
     {"output", "FILE.jsonl",
-     "where the rows go, with \"generated\" (default: standard output)"},
+     "where the rows go, with \"generated\" (default: standard output); replaced when "
+     "all "
+     "are there, until then they stand in FILE.jsonl.part"},
+    {"resume", NULL,
+     "go on from the answers in FILE.jsonl.part; from the first row where there are "
+     "none"},
+    {"overwrite", NULL, "begin anew, even if FILE.jsonl.part holds answers"},
     {"batch", "N",
      "most rows at a time (default 16; fewer where their keys and values would fill "
      "half of the memory)"},
@@ -56,7 +61,7 @@ typedef struct generation {
     bool *ended;
     int64_t n_written;
     fr_generate_times times;
-    FILE *output;
+    fr_answers *answers;
 } generation;
 
 static fr_status read_options(generation *g)
@@ -86,14 +91,25 @@ static fr_status read_options(generation *g)
     return fr_sample_check(g->ctx, &g->options.sample);
 }
 
-static fr_status open_output(generation *g)
+/* What the row's answer is written into: the row as it came, without an answer that it had. */
+static fr_status row_text(void *user, int64_t index, char **text, size_t *bytes)
 {
-    const char *path = fr_options_text(g->cli->options, "output");
-    g->output = stdout;
-    if (path != NULL && fr_ctx_rank(g->ctx) == 0) {
-        return fr_file_open_output(g->ctx, path, &g->output);
-    }
-    return FR_OK;
+    static const char *const LEFT_OUT[] = {"generated", "generated_ids", NULL};
+    const generation *g = user;
+    const fr_prompt *row = &g->prompts.rows[index];
+    return fr_row_json_write(g->ctx, row->text, row->bytes, LEFT_OUT, text, bytes);
+}
+
+static fr_status open_answers(generation *g)
+{
+    const fr_options *o = g->cli->options;
+    fr_answers_params params = {.path = fr_options_text(o, "output"),
+                                .resume = fr_options_has(o, "resume"),
+                                .overwrite = fr_options_has(o, "overwrite"),
+                                .is_text = fr_options_has(o, "prompt"),
+                                .row = row_text,
+                                .user = g};
+    return fr_answers_open(g->ctx, &params, &g->answers);
 }
 
 /* What the generator needs of each row. */
@@ -112,55 +128,6 @@ static fr_status encode_rows(generation *g)
     return FR_OK;
 }
 
-static json_t *ids_to_json(const fr_ids *ids)
-{
-    json_t *array = json_array();
-    for (int64_t i = 0; i < ids->count; i++) {
-        (void)json_array_append_new(array, json_integer(ids->data[i]));
-    }
-    return array;
-}
-
-/* The row as it came with "generated" (text) and "generated_ids". */
-static fr_status write_json(generation *g, const fr_prompt *row, const char *text,
-                            size_t bytes, const fr_ids *ids)
-{
-    json_t *more = json_object();
-    char *line = NULL;
-    size_t line_bytes = 0;
-    FR_TRY(fr_check_memory(g->ctx, more != NULL, 1));
-    if (text != NULL) {
-        (void)json_object_set_new(more, "generated", json_stringn(text, bytes));
-    }
-    (void)json_object_set_new(more, "generated_ids", ids_to_json(ids));
-    fr_status status =
-        fr_row_json_write(g->ctx, row->text, row->bytes, more, &line, &line_bytes);
-    json_decref(more);
-    if (status == FR_OK) {
-        status = fr_write_line(g->ctx, g->output, line, line_bytes);
-    }
-    free(line);
-    return status;
-}
-
-static fr_status write_row(generation *g, const fr_prompt *row, const fr_ids *ids)
-{
-    const fr_tokenizer *tokenizer = g->inference.session.tokenizer;
-    char *text = NULL;
-    size_t bytes = 0;
-    if (fr_ctx_rank(g->ctx) != 0) {
-        return FR_OK;
-    }
-    if (tokenizer != NULL) {
-        FR_TRY(fr_tokenizer_decode(g->ctx, tokenizer, ids->data, ids->count, true,
-                                   &text, &bytes));
-    }
-    fr_status status = row->line == 0 ? fr_write_text(g->ctx, g->output, text, bytes)
-                                      : write_json(g, row, text, bytes, ids);
-    free(text);
-    return status;
-}
-
 /* Rows leave in the order in which they came: this one, and those that were waiting for it. */
 static fr_status row_ended(void *user, int64_t index)
 {
@@ -168,7 +135,8 @@ static fr_status row_ended(void *user, int64_t index)
     g->ended[index] = true;
     while (g->n_written < g->prompts.n && g->ended[g->n_written]) {
         int64_t i = g->n_written++;
-        FR_TRY(write_row(g, &g->prompts.rows[i], &g->texts[i].out));
+        FR_TRY(fr_answers_write(g->answers, i, &g->texts[i].out));
+        fr_farewell_set(g->cli->farewell, fr_answers_farewell(g->answers));
     }
     return FR_OK;
 }
@@ -202,17 +170,49 @@ static fr_status prepare(generation *g)
     g->options.times = &g->times;
     g->options.stop[0] = s->tokenizer != NULL ? fr_tokenizer_eos(s->tokenizer) : -1;
     g->options.stop[1] = s->tokenizer != NULL ? fr_chat_end_token(s->tokenizer) : -1;
+    return fr_group_agree(g->cli->world, fr_generator_create(g->ctx, s->grid.pipeline,
+                                                             s->stage, &g->generator));
+}
+
+/* Rank 0 sees which rows have their answers already; all ranks go on behind them. */
+static fr_status begin_answers(generation *g)
+{
+    fr_record record;
+    int64_t n_rows = g->prompts.n;
+    int64_t n_kept = 0;
     fr_status status =
-        fr_generator_create(g->ctx, s->grid.pipeline, s->stage, &g->generator);
+        fr_record_fill(g->ctx, &g->inference, &g->options, g->texts, n_rows, &record);
     if (status == FR_OK) {
-        status = open_output(g);
+        status = fr_answers_begin(g->answers, g->inference.session.tokenizer, &record,
+                                  n_rows, &n_kept);
     }
-    return fr_group_agree(g->cli->world, status);
+    FR_TRY(fr_group_agree(g->cli->world, status));
+    FR_TRY(fr_group_broadcast(g->cli->world, 0, &n_kept, sizeof n_kept));
+    g->options.first = n_kept;
+    g->n_written = n_kept;
+    return FR_OK;
+}
+
+/* Somebody who tries a model that was made for dialogues with a bare text. */
+static void tell_of_chat(const generation *g)
+{
+    const fr_tokenizer *tokenizer = g->inference.session.tokenizer;
+    if (fr_options_has(g->cli->options, "prompt") && !g->params.chat &&
+        g->params.prefix == NULL && g->params.template_text == NULL &&
+        tokenizer != NULL && fr_tokenizer_chat_template(tokenizer) != NULL) {
+        fr_log(
+            g->ctx, FR_LOG_INFO,
+            "this model has a chat template: --chat makes the prompt a user's turn in "
+            "it");
+    }
 }
 
 static void report_speed(const generation *g)
 {
     const fr_generate_times *t = &g->times;
+    if (t->prompt_tokens == 0) { /* every answer was there */
+        return;
+    }
     fr_log(g->ctx, FR_LOG_INFO,
            "prompts: %lld tokens, %.0f tokens/s; decoded: %lld tokens, %.1f tokens/s",
            (long long)t->prompt_tokens, (double)t->prompt_tokens / t->prompt_seconds,
@@ -226,14 +226,24 @@ static fr_status run(generation *g)
     if (status == FR_OK) {
         status = fr_prompts_read(g->ctx, &g->input, &g->prompts);
     }
+    if (status == FR_OK) {
+        status = open_answers(g);
+    }
     FR_TRY(fr_group_agree(g->cli->world, status));
     FR_TRY(fr_inference_open(g->ctx, g->cli->world, &g->params, &g->inference));
+    tell_of_chat(g);
     FR_TRY(prepare(g));
-    status = fr_generate(g->generator, g->texts, g->prompts.n, &g->options);
+    FR_TRY(begin_answers(g));
+    int64_t n_rows = g->prompts.n;
+    status = FR_OK;
+    if (g->options.first < n_rows) {
+        status = fr_generate(g->generator, g->texts, n_rows, &g->options);
+    }
     fr_watch_busy(fr_group_watch(g->cli->world), "writing");
     FR_TRY(fr_group_agree(g->cli->world, status));
     report_speed(g);
-    return FR_OK;
+    fr_farewell_take_back(g->cli->farewell);
+    return fr_group_agree(g->cli->world, fr_answers_end(g->answers));
 }
 
 static void finish(generation *g)
@@ -254,11 +264,7 @@ fr_status fr_cmd_generate(const fr_cli *cli)
 {
     generation g = {.cli = cli, .ctx = cli->ctx};
     fr_status status = run(&g);
-    if (g.output != NULL && g.output != stdout && fclose(g.output) != 0 &&
-        status == FR_OK) {
-        status = FR_FAIL(cli->ctx, FR_ERR_IO, "cannot write the output: %s",
-                         strerror(errno));
-    }
+    fr_status closed = fr_answers_close(&g.answers);
     finish(&g);
-    return status;
+    return status != FR_OK ? status : closed;
 }

@@ -340,7 +340,11 @@ static fr_status run(generation *c)
 fr_status fr_generate(fr_generator *generator, fr_generate_row *rows, int64_t n_rows,
                       const fr_generate_params *params)
 {
-    generation c = {.g = generator, .rows = rows, .n_rows = n_rows, .params = params};
+    generation c = {.g = generator,
+                    .rows = rows,
+                    .n_rows = n_rows,
+                    .params = params,
+                    .next = params->first};
     FR_TRY(choose_places(&c));
     fr_status status = fr_group_agree(generator->pipeline, alloc_places(&c));
     if (status == FR_OK) {

@@ -41,6 +41,7 @@ typedef struct fr_generate_params {
     fr_sample_params sample; /* random numbers depend on (seed, row, place) alone */
     int64_t max_new_tokens;
     int32_t stop[2]; /* ids that end a text (not part of it); -1: none */
+    int64_t first;   /* rows before this one are left alone: they are done */
     int64_t batch;   /* most rows at a time, >= 1 */
     int64_t
         cache_bytes; /* fewer rows at a time if their keys and values need more, but one */
