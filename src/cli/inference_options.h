@@ -34,7 +34,7 @@
 FR_MUST_CHECK fr_status fr_inference_options(fr_ctx *ctx, const fr_options *options,
                                              fr_inference_params *out);
 
-/** --template with \n, \t and \\ written out; NULL when absent. The caller frees. */
+/** --template as it is meant (train/written.h); NULL when absent. The caller frees. FR_ERR_CONFIG: what is wrong with it. */
 FR_MUST_CHECK fr_status fr_template_option(fr_ctx *ctx, const fr_options *options,
                                            char **out);
 

@@ -147,7 +147,8 @@ static fr_status read_key(const fr_yaml_reader *r, int index, const yaml_node_t 
     }
     FR_TRY(fr_yaml_check_kind(r, node, YAML_SCALAR_NODE, path, allowed));
     fr_scalar value = {(const char *)node->data.scalar.value, node->data.scalar.length,
-                       node->data.scalar.style != YAML_PLAIN_SCALAR_STYLE};
+                       node->data.scalar.style != YAML_PLAIN_SCALAR_STYLE,
+                       r->state->as_they_stand};
     FR_TRY(fr_config_count_text(r->state, value.bytes));
     into->lines->of[index] = fr_yaml_line(node);
     return fr_config_set_value(r->state->ctx, key, where, &value, into->object);

@@ -128,7 +128,10 @@ const fr_config_key FR_CONFIG_KEYS[] = {
      IN_TASK(template_text),
      .help =
          "text around a row's fields: `{target}` once, `{source}` before it at most "
-         "once; needed by rows of text"},
+         "once, no other `{name}` (`{{name}}` is the text `{name}`); needed by rows of "
+         "text. In here and in `init.text`, `\\n`, `\\t` and `\\\\` stand for a "
+         "newline, "
+         "a tab and a backslash, however YAML quotes the text"},
     {"chat", FR_SECTION_TASK, FR_KEY_BOOL, FR_RESUME_IDENTITY, .default_text = "false",
      IN_TASK(chat),
      .help = "rows are `messages` in the base's own chat template; excludes "

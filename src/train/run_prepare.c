@@ -115,7 +115,8 @@ static fr_status check_config(fr_run_state *run)
     if (run->resumed == NULL || run->resumed->config == NULL) {
         return FR_OK;
     }
-    FR_TRY(fr_config_parse(run->ctx, run->resumed_path, run->resumed->config, &saved));
+    FR_TRY(fr_config_parse_saved(run->ctx, run->resumed_path, run->resumed->config,
+                                 &saved));
     fr_status status = fr_config_check_resume(run->ctx, saved, run->config);
     fr_config_destroy(&saved);
     return status;

@@ -21,7 +21,8 @@ typedef struct fr_template {
     size_t after_bytes;
 } fr_template;
 
-/** FR_ERR_CONFIG unless the text holds {target} once and {source} at most once, before it. */
+/** FR_ERR_CONFIG unless the text holds {target} once and {source} at most once, before it; any other braces are text.
+ * The text is what written.h makes of what people write, which refuses other names. */
 FR_MUST_CHECK fr_status fr_template_parse(fr_ctx *ctx, const char *text,
                                           fr_template *out);
 
