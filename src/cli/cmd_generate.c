@@ -54,6 +54,7 @@ typedef struct generation {
     const fr_inference_prefix **prefixes; /* of each row */
     fr_generate_row *texts;               /* of each row */
     bool *ended;
+    uint8_t *never; /* [vocab_size] ids that are not chosen; NULL: none */
     size_t n_written;
     fr_generate_times times;
     FILE *output;
@@ -263,9 +264,8 @@ static fr_status encode_row(generation *g, size_t i, const json_t *row, fr_ids *
         return encode_ids(g, place_of(g, i), source_ids, ids);
     }
     if (g->inference.session.tokenizer == NULL) {
-        return FR_FAIL(g->ctx, FR_ERR_DATA,
-                       "%s carries no tokenizer; give rows of \"source_ids\"",
-                       g->params.model);
+        return FR_FAIL(g->ctx, FR_ERR_DATA, "a row of text, but %s",
+                       g->inference.session.no_tokenizer);
     }
     if (json_is_array(messages)) {
         return encode_messages(g, messages, prefix->special, ids);
@@ -422,10 +422,15 @@ static fr_status prepare(generation *g)
     g->options.done = row_ended;
     g->options.user = g;
     g->options.times = &g->times;
-    g->options.stop[0] = s->tokenizer != NULL ? fr_tokenizer_eos(s->tokenizer) : -1;
-    g->options.stop[1] = s->tokenizer != NULL ? fr_chat_end_token(s->tokenizer) : -1;
+    fr_ends_within(g->ctx, g->params.model, vocab_size(g), &s->ends);
+    g->options.stop = s->ends.stop;
+    g->options.n_stop = s->ends.n_stop;
     fr_status status =
-        fr_generator_create(g->ctx, s->grid.pipeline, s->stage, &g->generator);
+        fr_tokens_textless(g->ctx, s->tokenizer, &s->ends, vocab_size(g), &g->never);
+    g->options.sample.never_V = g->never;
+    if (status == FR_OK) {
+        status = fr_generator_create(g->ctx, s->grid.pipeline, s->stage, &g->generator);
+    }
     if (status == FR_OK) {
         status = open_output(g);
     }
@@ -471,6 +476,7 @@ static void finish(generation *g)
     free(g->texts);
     free(g->prefixes);
     free(g->ended);
+    free(g->never);
     free(g->lines);
     json_decref(g->rows);
     free(g->template_text);

@@ -82,13 +82,18 @@ static fr_status add_text_target(const fr_row_reader *r, const json_t *text,
     return end_target(r, row, began);
 }
 
+static const char *why_no_tokenizer(const fr_row_reader *r)
+{
+    const char *why = r->params->why_no_tokenizer;
+    return why != NULL
+               ? why
+               : "the model carries no tokenizer; give source_ids and target_ids";
+}
+
 static fr_status check_text_row(const fr_row_reader *r, const json_t *source)
 {
     if (r->params->tokenizer == NULL) {
-        return FAIL_ROW(r,
-                        "a row of text, but the model carries no tokenizer; give "
-                        "source_ids and target_ids",
-                        "");
+        return FAIL_ROW(r, "a row of text, but ", why_no_tokenizer(r));
     }
     if (r->params->template_text == NULL) {
         return FAIL_ROW(r, "a row of text needs a template, e.g. \"{source} {target}\"",
@@ -222,7 +227,7 @@ static fr_status read_chat_row(const fr_row_reader *r, const json_t *object,
     fr_ids ids = {0};
     fr_ids counted = {0};
     if (p->tokenizer == NULL) {
-        return FAIL_ROW(r, "a dialogue, but the model carries no tokenizer", "");
+        return FAIL_ROW(r, "a dialogue, but ", why_no_tokenizer(r));
     }
     int64_t n = (int64_t)json_array_size(array);
     FR_TRY(fr_alloc(r->ctx, n, sizeof *messages, &messages));

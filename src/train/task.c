@@ -18,9 +18,11 @@ static fr_status encode_init_text(const fr_task_env *env, const fr_task_config *
     char name[NAME_BYTES];
     if (env->tokenizer == NULL) {
         return FR_FAIL(env->ctx, FR_ERR_CONFIG,
-                       "tasks.%s.prefix.init.text needs a tokenizer, which %s does not "
-                       "carry; use init random or zero",
-                       config->name, env->config->base.path);
+                       "tasks.%s.prefix.init.text needs a tokenizer: %s; use init "
+                       "random or zero",
+                       config->name,
+                       env->no_tokenizer != NULL ? env->no_tokenizer
+                                                 : "the model carries none");
     }
     int32_t bos = fr_tokenizer_leading_bos(env->tokenizer);
     if (bos >= 0) {
@@ -123,22 +125,22 @@ static fr_status open_rows(const fr_task_env *env, const fr_task *task,
     if (c->max_tokens != FR_AUTO && c->max_tokens < most) {
         most = c->max_tokens;
     }
-    fr_data_params params = {
-        .path = path,
-        .tokenizer = env->tokenizer,
-        .vocab_size = env->arch->vocab_size,
-        .template_text = c->template_text,
-        .chat = c->chat,
-        .eos = c->eos,
-        .eos_id = env->tokenizer != NULL ? fr_tokenizer_eos(env->tokenizer) : -1,
-        .special = c->special,
-        .loss_last = c->loss_last,
-        .cut_long_rows = c->long_rows == FR_LONG_CUT,
-        .without_bos = !task->leading_bos,
-        .max_tokens = most,
-        .max_rows = max_rows,
-        .sample = sample,
-        .cache_folder = env->config->run.dir};
+    fr_data_params params = {.path = path,
+                             .tokenizer = env->tokenizer,
+                             .why_no_tokenizer = env->no_tokenizer,
+                             .vocab_size = env->arch->vocab_size,
+                             .template_text = c->template_text,
+                             .chat = c->chat,
+                             .eos = c->eos,
+                             .eos_id = env->eos,
+                             .special = c->special,
+                             .loss_last = c->loss_last,
+                             .cut_long_rows = c->long_rows == FR_LONG_CUT,
+                             .without_bos = !task->leading_bos,
+                             .max_tokens = most,
+                             .max_rows = max_rows,
+                             .sample = sample,
+                             .cache_folder = env->config->run.dir};
     return fr_dataset_open(env->ctx, &params, out);
 }
 
