@@ -59,6 +59,7 @@ typedef struct generation {
     fr_prompts prompts;
     fr_generate_row *texts; /* of each row */
     bool *ended;
+    uint8_t *never; /* [vocab_size] ids that are not chosen; NULL: none */
     int64_t n_written;
     fr_generate_times times;
     fr_answers *answers;
@@ -168,10 +169,17 @@ static fr_status prepare(generation *g)
     g->options.done = row_ended;
     g->options.user = g;
     g->options.times = &g->times;
-    g->options.stop[0] = s->tokenizer != NULL ? fr_tokenizer_eos(s->tokenizer) : -1;
-    g->options.stop[1] = s->tokenizer != NULL ? fr_chat_end_token(s->tokenizer) : -1;
-    return fr_group_agree(g->cli->world, fr_generator_create(g->ctx, s->grid.pipeline,
-                                                             s->stage, &g->generator));
+    int64_t vocab_size = fr_weights_arch(s->weights)->vocab_size;
+    fr_ends_within(g->ctx, g->params.model, vocab_size, &s->ends);
+    g->options.stop = s->ends.stop;
+    g->options.n_stop = s->ends.n_stop;
+    fr_status status =
+        fr_tokens_textless(g->ctx, s->tokenizer, &s->ends, vocab_size, &g->never);
+    g->options.sample.never_V = g->never;
+    if (status == FR_OK) {
+        status = fr_generator_create(g->ctx, s->grid.pipeline, s->stage, &g->generator);
+    }
+    return fr_group_agree(g->cli->world, status);
 }
 
 /* Rank 0 sees which rows have their answers already; all ranks go on behind them. */
@@ -256,6 +264,7 @@ static void finish(generation *g)
     fr_inference_close(&g->inference);
     free(g->texts);
     free(g->ended);
+    free(g->never);
     fr_prompts_fini(&g->prompts);
     free(g->template_text);
 }

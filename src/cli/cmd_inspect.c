@@ -3,6 +3,7 @@
 #include "base/print.h"
 #include "cli/commands.h"
 #include "model/identity.h"
+#include "model/tokens.h"
 #include "train/checkpoint.h"
 #include "train/config.h"
 #include "train/data.h"
@@ -166,30 +167,47 @@ static void print_arch(const fr_weights *weights)
                   (long long)(2 * a->n_layers * fr_arch_prefix_elements(a, 1)));
 }
 
+static void print_ends(const fr_ends *ends)
+{
+    enum { LINE_BYTES = FR_MOST_ENDS * 12 };
+    char line[LINE_BYTES] = "";
+    size_t at = 0;
+    for (int32_t i = 0; i < ends->n_stop; i++) {
+        int n = snprintf(line + at, sizeof line - at, " %d", (int)ends->stop[i]);
+        at += n > 0 ? (size_t)n : 0;
+    }
+    if (ends->eos >= 0) {
+        fr_print_line(stdout, "end of text    ids%s; behind targets %d", line,
+                      (int)ends->eos);
+    } else {
+        fr_print_line(stdout, "end of text    %s%s",
+                      ends->n_stop > 0 ? "ids" : "no id named", line);
+    }
+}
+
 static fr_status inspect_model(const fr_cli *cli, const char *path)
 {
     fr_weights *weights = NULL;
-    fr_tokenizer *tokenizer = NULL;
+    fr_tokens tokens;
     char *shape = NULL;
     FR_TRY(fr_weights_open(cli->ctx, path, &weights));
-    fr_status status = fr_tokenizer_open(cli->ctx, path, &tokenizer);
-    if (status == FR_ERR_DATA || status == FR_ERR_UNSUPPORTED) {
-        fr_print_line(stdout, "tokenizer      %s", fr_ctx_error(cli->ctx));
-        fr_ctx_clear_error(cli->ctx);
-        status = FR_OK;
+    fr_status status = fr_tokens_open(cli->ctx, path, &tokens);
+    if (status == FR_OK && tokens.no_tokenizer != NULL) {
+        fr_print_line(stdout, "tokenizer      %s", tokens.no_tokenizer);
     }
     if (status == FR_OK) {
-        status = fr_identity_shape(cli->ctx, weights, tokenizer, &shape);
+        status = fr_identity_shape(cli->ctx, weights, tokens.tokenizer, &shape);
     }
     if (status == FR_OK) {
         print_arch(weights);
+        print_ends(&tokens.ends);
         fr_print_line(stdout, "identity       %s", shape);
         if (fr_options_has(cli->options, "tensors")) {
             status = print_tensors(cli, weights);
         }
     }
     free(shape);
-    fr_tokenizer_close(&tokenizer);
+    fr_tokens_close(&tokens);
     fr_weights_close(&weights);
     return status;
 }

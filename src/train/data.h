@@ -23,8 +23,9 @@ typedef struct fr_dataset fr_dataset;
 typedef struct fr_data_params {
     const char *path;
     const fr_tokenizer *tokenizer; /* NULL: only pre-tokenised rows can be read */
-    const char *why_no_tokenizer; /* the end of "a row of text, but ..."; may be NULL */
-    int64_t vocab_size;           /* ids must lie below */
+    const char *
+        why_no_tokenizer; /* a sentence with its remedy; NULL: the model carries none */
+    int64_t vocab_size;   /* ids must lie below */
     const char
         *template_text; /* must hold {target} once, {source} at most once; NULL: none */
     bool chat;

@@ -186,8 +186,11 @@ fr_status fr_row_need_tokenizer(const fr_row_reader *r, const char *what)
     if (r->params->tokenizer != NULL) {
         return FR_OK;
     }
-    (void)snprintf(why, sizeof why, "%s, but %s; give source_ids and target_ids", what,
-                   reason != NULL ? reason : "the model carries no tokenizer");
+    (void)snprintf(
+        why, sizeof why, "%s, but %s", what,
+        reason != NULL
+            ? reason
+            : "the model carries no tokenizer; give source_ids and target_ids");
     return FAIL_ROW(r, why, "");
 }
 

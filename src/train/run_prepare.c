@@ -359,6 +359,8 @@ fr_status fr_run_prepare(fr_run_state *run)
     run->env = (fr_task_env){.ctx = run->ctx,
                              .config = run->config,
                              .tokenizer = run->session.tokenizer,
+                             .no_tokenizer = run->session.no_tokenizer,
+                             .eos = run->session.ends.eos,
                              .arch = fr_weights_arch(run->session.weights)};
     FR_TRY(open_resume(run));
     fr_watch_busy(run->watch, "tokenising");

@@ -111,14 +111,32 @@ static fr_status take_special(collector *c, int32_t id, fr_piece *piece)
     return status;
 }
 
+/* Collect `piece` up to the end of added token `id`, which it holds, so that no special one is looked for inside it. */
+static fr_status pass_added(collector *c, int32_t id, fr_piece *piece)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FR_TRY(fr_tokenizer_decode(c->ctx, c->tokenizer, &id, 1, false, &text, &bytes));
+    const char *at = memmem(piece->text, piece->bytes, text, bytes);
+    size_t passed = at != NULL ? (size_t)(at - piece->text) + bytes : 0;
+    collect(c, piece->text, passed);
+    piece->text += passed;
+    piece->bytes -= passed;
+    free(text);
+    return FR_OK;
+}
+
 static fr_status add_template(collector *c, fr_piece piece)
 {
     fr_ids ids = {0};
     fr_status status =
         fr_tokenizer_encode(c->ctx, c->tokenizer, piece.text, piece.bytes, true, &ids);
     for (int64_t i = 0; status == FR_OK && i < ids.count; i++) {
-        if (fr_tokenizer_is_special(c->tokenizer, ids.data[i])) {
-            status = take_special(c, ids.data[i], &piece);
+        int32_t id = ids.data[i];
+        if (fr_tokenizer_is_special(c->tokenizer, id)) {
+            status = take_special(c, id, &piece);
+        } else if (fr_tokenizer_is_added(c->tokenizer, id)) {
+            status = pass_added(c, id, &piece);
         }
     }
     collect(c, piece.text, piece.bytes, false);

@@ -3,7 +3,7 @@
 # BOS, the prefix and the way the weights are held; and rows that cannot be used are named, all of them, or left out.
 . "$(dirname "$0")/common.sh"
 
-make_tiny 128 2 262
+make_tiny 128 2 300
 chat='{% for m in messages %}{{ "<|im_start|>" + m["role"] + "\n" + m["content"] + "<|im_end|>" + "\n" }}{% endfor %}'
 chat=$chat'{% if add_generation_prompt %}{{ "<|im_start|>assistant\n" }}{% endif %}'
 # tokenizer BOS: add_bos_token is true or false
@@ -120,13 +120,13 @@ for launcher in "" "mpirun -n 2"; do
     # shellcheck disable=SC2086
     expect 3 $launcher "${generate[@]}" --output "$work/answers.jsonl"
     says "bad.jsonl:2: message 1 has the role 'tool'"
-    says "bad.jsonl:3: the id 999 is outside the model's vocabulary, 0 to 261"
+    says "bad.jsonl:3: the id 999 is outside the model's vocabulary, 0 to 299"
     says "bad.jsonl:4: the row has the key \"wieght\", which is not known"
     says "3 rows cannot be used"
     [ "$(cat "$work/answers.jsonl")" = "an earlier answer" ] || fail "a refused input took the earlier answers away"
 done
 expect 0 "${generate[@]}" --on-error skip --output "$work/answers.jsonl"
-says "bad.jsonl:3: the id 999 is outside the model's vocabulary, 0 to 261"
+says "bad.jsonl:3: the id 999 is outside the model's vocabulary, 0 to 299"
 says "rows that cannot be used and are left out: 3"
 [ "$(grep -c generated_ids "$work/answers.jsonl")" = 2 ] || fail "$(cat "$work/answers.jsonl")"
 expect 0 "${generate[@]}" --on-error skip --ignore wieght

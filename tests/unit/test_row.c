@@ -225,10 +225,10 @@ static void a_prompt_needs_no_answer(void)
 static void no_tokenizer_is_told_with_its_reason(void)
 {
     fr_data_params params = fr_test_id_params("rows.jsonl");
-    params.why_no_tokenizer = "the tokenizer is of a kind that is not known";
-    refuses(&params, FR_ROW_LEARN, "{\"source\":\"a\",\"target\":\"b\"}",
-            "a row of text, but the tokenizer is of a kind that is not known; give "
-            "source_ids");
+    params.why_no_tokenizer = "the tokenizer is of a kind that is not known; give ids";
+    refuses(
+        &params, FR_ROW_LEARN, "{\"source\":\"a\",\"target\":\"b\"}",
+        "a row of text, but the tokenizer is of a kind that is not known; give ids");
     params.chat = true;
     refuses(&params, FR_ROW_PROMPT, "{\"messages\":[]}",
             "a dialogue, but the tokenizer");
