@@ -143,7 +143,7 @@ static void add_options(fr_record *record, const fr_inference_params *params,
     add_int(record, "--top-k", options->sample.top_k);
     add_real(record, "--top-p", options->sample.top_p);
     add_int(record, "--seed", (int64_t)options->sample.seed);
-    for (size_t i = 0; i < sizeof options->stop / sizeof options->stop[0]; i++) {
+    for (int64_t i = 0; i < options->n_stop; i++) {
         add_int(record, "the id that ends a text", options->stop[i]);
     }
 }

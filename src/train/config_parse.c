@@ -121,7 +121,7 @@ static fr_status read_list(const fr_yaml_reader *r, int index, const yaml_node_t
     char *text = NULL;
     fr_status status = join_list(r, node, where, &text);
     if (status == FR_OK) {
-        fr_scalar value = {text, strlen(text), true};
+        fr_scalar value = {text, strlen(text), true, false};
         status = fr_config_count_text(r->state, value.bytes);
         if (status == FR_OK && value.bytes > 0) {
             status = fr_config_set_value(r->state->ctx, &FR_CONFIG_KEYS[index], where,

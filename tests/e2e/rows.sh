@@ -153,7 +153,7 @@ says "rows that cannot be used and are left out: 1"
 says "task t: 2 rows"
 expect 6 "$FORERUN" train "$work/c.yaml" --resume --set tasks.t.data.on_error=stop
 says "tasks.t.data.on_error was skip"
-expect 0 "$FORERUN" plan "$work/c.yaml"
+expect 0 "$FORERUN" plan "$work/c.yaml" --ranks 1
 
 # a source that the template has no place for
 expect 0 "$FORERUN" eval --model "$model" --data "$work/text.jsonl" --template 'Q:{target}' --threads 1
