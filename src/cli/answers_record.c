@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char FORMAT[] = "forerun answers, format 1\n";
+static const char FORMAT[] = "forerun answers, format 1.0\n";
 static const char ANY_FORMAT[] = "forerun answers, format ";
 static const char ISA[] = "the instruction set";
 

@@ -26,6 +26,10 @@
 FR_MUST_CHECK fr_status fr_inference_options(fr_ctx *ctx, const fr_options *options,
                                              fr_inference_params *out);
 
+/** Tell somebody who gives a bare text to a model that was made for dialogues: no --chat, template or prefix. */
+void fr_tell_of_chat(const fr_ctx *ctx, const fr_inference_params *params,
+                     const fr_tokenizer *tokenizer);
+
 /** --template with \n, \t and \\ written out; NULL when absent. The caller frees. */
 FR_MUST_CHECK fr_status fr_template_option(fr_ctx *ctx, const fr_options *options,
                                            char **out);
