@@ -412,8 +412,8 @@ static fr_status begin_answers(generation *g)
     fr_record record;
     int64_t n_rows = (int64_t)json_array_size(g->rows);
     int64_t n_kept = 0;
-    fr_status status =
-        fr_record_fill(g->ctx, &g->inference, &g->options, g->texts, n_rows, &record);
+    fr_status status = fr_record_fill(g->ctx, &g->inference, &g->options, g->texts,
+                                      n_rows, FORERUN_VERSION, &record);
     if (status == FR_OK) {
         status = fr_answers_begin(g->answers, g->inference.session.tokenizer, &record,
                                   n_rows, &n_kept);
