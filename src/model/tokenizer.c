@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "model/foreign.h"
 #include "model/tokenizer_impl.h"
 
 #include <stdlib.h>
@@ -33,6 +34,7 @@ void fr_ids_fini(fr_ids *ids)
 fr_status fr_tokenizer_open(fr_ctx *ctx, const char *model_path, fr_tokenizer **out)
 {
     *out = NULL;
+    FR_TRY(fr_foreign_path(ctx, model_path));
     return fr_is_folder(model_path) ? fr_tokenizer_open_hf(ctx, model_path, out)
                                     : fr_tokenizer_open_gguf(ctx, model_path, out);
 }
