@@ -94,7 +94,8 @@ build_command() {
 
 # entries FILE: the lines of an array's list that are no comments and not empty.
 entries() {
-    grep -vE '^[[:space:]]*(#|$)' -- "$1" || true
+    # CR and the mark in front come from an editor of Windows
+    LC_ALL=C sed -e $'1s/^\xef\xbb\xbf//' -e $'s/\r*$//' -- "$1" | grep -avE '^[[:space:]]*(#|$)' || true
 }
 
 # read_entry FILE INDEX CONFIG [TRAIN ARGUMENT...]: entry INDEX (from 1) of a list, as $entry_config and
