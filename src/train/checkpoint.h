@@ -137,6 +137,11 @@ FR_MUST_CHECK fr_status fr_checkpoint_save(fr_ctx *ctx, const char *folder,
 FR_MUST_CHECK fr_status fr_checkpoint_load_latest(fr_ctx *ctx, const char *folder,
                                                   fr_checkpoint **out, char **path);
 
+/** Whether it is the name of a checkpoint in a run folder: "checkpoint-STEP.h5". */
+bool fr_checkpoint_is_name(const char *name);
+/** Whether it is the name of a temporary file that a killed process left of a run's file. */
+bool fr_checkpoint_is_left_over(const char *name);
+
 /** Remove the temporary files that killed processes left of this folder's run files. The caller alone writes there. */
 FR_MUST_CHECK fr_status fr_checkpoint_tidy(fr_ctx *ctx, const char *folder);
 

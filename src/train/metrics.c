@@ -62,8 +62,8 @@ static bool is_of_the_past(const json_t *object, const fr_task *tasks, int64_t n
     for (int64_t i = 0; i < n_tasks && json_is_integer(step); i++) {
         bool is_told =
             saved || (name != NULL && strcmp(tasks[i].config->name, name) == 0);
-        past =
-            past || (is_told && json_integer_value(step) <= (json_int_t)tasks[i].step);
+        past = past || (is_told && tasks[i].step > 0 &&
+                        json_integer_value(step) <= (json_int_t)tasks[i].step);
     }
     return past;
 }

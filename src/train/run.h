@@ -15,6 +15,8 @@
 typedef struct fr_run_options {
     bool
         resume; /* go on from the newest checkpoint of the run folder; without one start at 0 */
+    bool
+        overwrite; /* without resume: the folder's older run goes once the new one has all that it needs */
     const char *resume_file; /* NULL, "latest", or a checkpoint file */
     bool force;              /* resume over other weights of the same shape */
     int64_t

@@ -3,40 +3,19 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "train/run_folder.h"
 
-#include <dirent.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define LOCK_NAME "lock"
-
-/* Whether it holds anything but a lock. */
-static bool folder_is_used(const char *path)
-{
-    DIR *folder = opendir(path);
-    bool used = false;
-    for (struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;) {
-        used = used ||
-               (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-                strcmp(entry->d_name, LOCK_NAME) != 0);
-    }
-    if (folder != NULL) {
-        (void)closedir(folder);
-    }
-    return used;
-}
-
+/* A run that starts anew is alone in its folder, but for what a start without a checkpoint left. */
 static fr_status check_unused(const fr_run_state *run)
 {
-    if (run->options->resume || !folder_is_used(run->config->run.dir)) {
-        return FR_OK;
-    }
-    return FR_FAIL(run->ctx, FR_ERR_CONFIG,
-                   "run.dir %s is not empty; pass --resume to go on with that run, or "
-                   "choose another folder",
-                   run->config->run.dir);
+    return run->options->resume ? FR_OK
+                                : fr_run_folder_check(run->ctx, run->config->run.dir,
+                                                      run->options->overwrite);
 }
 
 /* A rank lives and writes for about a second after its mpirun is killed, and a killed rank's mpirun takes two to end:
@@ -46,7 +25,7 @@ static fr_status lock_run_folder(fr_run_state *run)
     enum { WAIT_SECONDS = 10, WHAT_BYTES = 512 };
     char what[WHAT_BYTES];
     char *path = NULL;
-    FR_TRY(fr_join_path(run->ctx, run->config->run.dir, LOCK_NAME, &path));
+    FR_TRY(fr_join_path(run->ctx, run->config->run.dir, FR_RUN_LOCK, &path));
     (void)snprintf(what, sizeof what, "run folder %s", run->config->run.dir);
     fr_status status = fr_lock_take(run->ctx, path, what, WAIT_SECONDS, &run->lock);
     free(path);
@@ -342,6 +321,10 @@ static fr_status start_files(fr_run_state *run)
     }
     run->saves.total = run->resumed != NULL ? fr_run_total(run) : -1;
     if (fr_group_rank(run->world) == 0) {
+        /* not before all is read that the new run needs: its data may be wrong, its init one of these files */
+        if (run->options->overwrite) {
+            FR_TRY(fr_run_folder_clear(run->ctx, run->config->run.dir));
+        }
         FR_TRY(write_config(run));
     }
     return fr_metrics_open(run->ctx, run->config->run.dir, run->tasks, run->n_tasks,

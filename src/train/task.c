@@ -381,9 +381,8 @@ fr_status fr_task_init_prefix(const fr_task_env *env, fr_engine *engine, fr_task
                        task->config->prefix.init == FR_INIT_FILE ? " and the init file"
                                                                  : "");
     }
-    return task->reparam != NULL
-               ? fr_reparam_start(task->reparam, env->config->run.seed, &task->state)
-               : FR_OK;
+    return task->reparam != NULL ? fr_reparam_start(task->reparam, &task->state)
+                                 : FR_OK;
 }
 
 fr_stage_prefix fr_task_prefix(const fr_task *task)
