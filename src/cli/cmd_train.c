@@ -1,7 +1,9 @@
+#define _GNU_SOURCE /* program_invocation_name */
 #include "cli/commands.h"
 #include "cli/config_options.h"
 #include "train/run.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 static const fr_option OPTIONS[] = {
@@ -31,6 +33,7 @@ fr_status fr_cmd_train(const fr_cli *cli)
                               .force = fr_options_has(cli->options, "force"),
                               .profile = fr_options_has(cli->options, "profile"),
                               .version = FORERUN_VERSION,
+                              .program = program_invocation_name,
                               .leave = fr_leave,
                               .signals = cli->signals,
                               .watch = cli->watch,

@@ -88,6 +88,12 @@ const fr_config_key FR_CONFIG_KEYS[] = {
     {"valid_every", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "steps",
      .default_text = "50", .low = 0, .high = MANY, IN_CONFIG(run.valid_every),
      .help = "steps between validations; 0: only at the end"},
+    {"measure_base", FR_SECTION_RUN, FR_KEY_BOOL, FR_RESUME_FREE,
+     .default_text = "true", IN_CONFIG(run.measure_base),
+     .help =
+         "measure, before the first step, the loss of the base alone and that of an "
+         "init text on the validation rows (first 64 training examples where a "
+         "task has none), to tell what is gained"},
     {"log_every", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "steps",
      .default_text = "1", .low = 1, .high = MANY, IN_CONFIG(run.log_every),
      .help = "steps between lines of metrics.jsonl"},

@@ -1,6 +1,7 @@
 #include "train/gather.h"
 
 #include "base/mem.h"
+#include "train/best.h"
 #include "train/stopping.h"
 
 #include <math.h>
@@ -59,6 +60,8 @@ static void describe_progress(const fr_task *task, fr_checkpoint_task *out)
     out->stale_validations = task->stale_validations;
     /* a file holds numbers: a validation that gave none counts as none */
     out->valid_loss = isnan(task->valid_loss) ? (double)INFINITY : task->valid_loss;
+    out->base_loss = task->base_loss;
+    out->init_loss = task->init_loss;
 }
 
 static fr_status describe_task(const fr_task_env *env, const fr_task *task,
@@ -77,6 +80,7 @@ static fr_status describe_task(const fr_task_env *env, const fr_task *task,
     out->special = c->special;
     out->leading_bos = task->leading_bos;
     fr_dataset_digest(task->train, out->data_digest);
+    memcpy(out->valid_digest, task->valid_digest, sizeof out->valid_digest);
     FR_TRY(fr_copy_string(env->ctx, c->name, &out->name));
     FR_TRY(copy_optional(env->ctx, c->template_text, &out->template_text));
     FR_TRY(describe_init(env->ctx, c, &out->init));
@@ -472,6 +476,9 @@ fr_status fr_restore_task(const fr_task_env *env, const char *path,
     task->skipped_in_row = saved->skipped_in_row;
     task->stale_validations = saved->stale_validations;
     task->valid_loss = saved->valid_loss;
+    task->base_loss = saved->base_loss;
+    task->init_loss = saved->init_loss;
+    FR_TRY(fr_best_recall(env, path, checkpoint, saved, task));
     (void)fr_task_decide(task, env->config->run.nonfinite_limit);
     return FR_OK;
 }

@@ -23,6 +23,7 @@ typedef struct fr_run_options {
         stop_after; /* stop with a checkpoint once every task has done this many steps; 0: never */
     bool profile; /* tell at the end where the time of the steps went */
     const char *version;
+    const char *program;   /* how it was called, for lines to type */
     fr_watch_leave *leave; /* how this rank ends at once */
     fr_signals *signals;   /* borrowed; NULL: none are answered */
     fr_watch **

@@ -162,7 +162,9 @@ static fr_status begin_open(const fr_task_env *env, const fr_task_config *config
 {
     *out = (fr_task){.config = config,
                      .best_loss = (double)INFINITY,
-                     .valid_loss = (double)INFINITY};
+                     .valid_loss = (double)INFINITY,
+                     .base_loss = (double)INFINITY,
+                     .init_loss = (double)INFINITY};
     bool has_bos =
         env->tokenizer != NULL && fr_tokenizer_leading_bos(env->tokenizer) >= 0;
     out->leading_bos = has_bos && config->prefix.init != FR_INIT_TEXT;
@@ -194,6 +196,10 @@ fr_status fr_task_open(const fr_task_env *env, const fr_task_config *config,
     if (status == FR_OK && config->valid != NULL) {
         status =
             open_rows(env, out, config->valid, config->valid_rows, false, &out->valid);
+    }
+    if (status == FR_OK && out->valid != NULL) {
+        status =
+            fr_dataset_digest_first(env->ctx, out->valid, INT64_MAX, out->valid_digest);
     }
     if (status == FR_OK) {
         int64_t n = fr_dataset_stats(out->train)->n_examples;

@@ -39,6 +39,9 @@ typedef struct fr_task {
     int64_t skipped_in_row;
     int64_t stale_validations; /* in a row without a better loss */
     double valid_loss;         /* of the last validation; INFINITY: none yet */
+    uint8_t valid_digest[FR_DIGEST_BYTES]; /* of what `valid` holds; zeros: none */
+    double base_loss; /* of the base alone, see run_base.c; INFINITY: not measured */
+    double init_loss; /* of the init text, likewise */
 } fr_task;
 
 /** What all tasks of a run share. Borrowed. */
