@@ -62,6 +62,7 @@ typedef struct fr_task_config {
         char *text; /* text or file */
         double random_std;
         int64_t length;      /* auto: the tokens of the text (or of the file) */
+        bool repeat_text;    /* repeat a text that is shorter than the prefix */
         int64_t first_layer; /* lowest layer that has a prefix */
         int64_t n_layers;    /* layers from there on; auto: all */
         bool freeze_first;   /* keep slot 0 (attention sink) */

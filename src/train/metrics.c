@@ -309,10 +309,11 @@ fr_status fr_metrics_start(fr_metrics *metrics, const fr_task *task)
         return FR_OK;
     }
     metrics->started = metrics->last_step = metrics->last_shown = fr_now();
-    json_t *line = json_pack(
-        "{s:s, s:I, s:o, s:o, s:s}", "task", task->config->name, "step",
-        (json_int_t)task->step, "base_loss", real_or_null(task->base_loss), "init_loss",
-        real_or_null(task->init_loss), "rows", task->valid != NULL ? "valid" : "train");
+    json_t *line =
+        json_pack("{s:s, s:I, s:o, s:o, s:s}", "task", task->config->name, "step",
+                  (json_int_t)task->step, "base_loss", real_or_null(task->base_loss),
+                  "init_loss", real_or_null(task->init_loss), "measured_on",
+                  task->valid != NULL ? "valid" : "train");
     return write_line(metrics, line);
 }
 

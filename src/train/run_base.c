@@ -86,6 +86,7 @@ static bool starts_alike(const fr_task *a, const fr_task *b)
 {
     return a->config->prefix.init == FR_INIT_TEXT &&
            b->config->prefix.init == FR_INIT_TEXT && a->length == b->length &&
+           a->config->prefix.repeat_text == b->config->prefix.repeat_text &&
            a->layers.first == b->layers.first && a->layers.count == b->layers.count &&
            strcmp(a->config->prefix.text, b->config->prefix.text) == 0 &&
            a->step == 0 && b->step == 0;
@@ -148,12 +149,13 @@ static void name_rows(const fr_task *task, char *out, size_t room)
 static void tell_start(const fr_run_state *run, const fr_task *task)
 {
     char rows[64];
-    char text[96] = "";
+    char text[128] = "";
     name_rows(task, rows, sizeof rows);
     if (isfinite(task->init_loss)) {
         (void)snprintf(text, sizeof text,
-                       "; prompted with the init text %.4f (perplexity %.4g)",
-                       task->init_loss, exp(task->init_loss));
+                       "; prompted with the init text%s %.4f (perplexity %.4g)",
+                       task->init_note != NULL ? " as it is used" : "", task->init_loss,
+                       exp(task->init_loss));
     }
     if (isfinite(task->base_loss)) {
         fr_log(run->ctx, FR_LOG_INFO,

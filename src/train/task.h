@@ -17,7 +17,9 @@ typedef struct fr_task {
     fr_dataset *valid;            /* owned; NULL: none */
     fr_sampler sampler;
     fr_step_plan plan;
-    int64_t length;        /* P */
+    int64_t length; /* P */
+    char
+        *init_note; /* owned; how much of an init text is used, NULL: all of it, once */
     fr_layer_range layers; /* of the model, that have a prefix */
     fr_layer_range local;  /* those of them on this rank */
     int64_t n_local;       /* floats of K (and of V) on this rank: local * P * G * K */

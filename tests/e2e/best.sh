@@ -33,7 +33,7 @@ best_of() {
 resume same
 kept
 ! grep -q "base alone .*, on .* examples\$" <(grep -v "gained" "$work/err") || fail "the base is measured again"
-says "nats gained"
+says "with the base alone"
 cp "$work/easy.jsonl" "$work/elsewhere.jsonl"
 resume renamed --set tasks.t.valid="$work/elsewhere.jsonl"
 kept
