@@ -410,7 +410,7 @@ static fr_status check_fit(const fr_task_env *env, const char *path,
         return FR_FAIL(
             env->ctx, FR_ERR_CHECKPOINT,
             "%s is a prefix for inference and holds no optimizer state; resume "
-            "from a checkpoint-STEP.h5, or start anew with prefix.init file",
+            "from a checkpoint-STEP.h5",
             path);
     }
     FR_TRY(check_mlp(env, path, saved, task));

@@ -86,6 +86,28 @@ static fr_status load_checkpoint(fr_run_state *run)
     return fr_copy_string(run->ctx, file, &run->resumed_path);
 }
 
+/* The weights need not be lost where a run cannot go on: name the way. */
+static fr_status name_other_way(const fr_run_state *run, fr_status status)
+{
+    enum { MESSAGE_BYTES = 2048 };
+    char message[MESSAGE_BYTES];
+    char *best = NULL;
+    (void)snprintf(message, sizeof message, "%s", fr_ctx_error(run->ctx));
+    if (status != FR_ERR_CHECKPOINT || run->resumed_path == NULL ||
+        fr_join_path(run->ctx, run->config->run.dir, "best.h5", &best) != FR_OK) {
+        return status;
+    }
+    const char *file = fr_file_exists(best) ? best : run->resumed_path;
+    fr_ctx_clear_error(run->ctx);
+    status =
+        FR_FAIL(run->ctx, status,
+                "%s; to go on from these weights with other settings, start another "
+                "run with prefix: {init: {file: \"%s%s\"}}",
+                message, file, run->n_tasks > 1 ? ":TASK" : "");
+    free(best);
+    return status;
+}
+
 /* Check the saved run's identity keys against the config at hand. */
 static fr_status check_config(fr_run_state *run)
 {
@@ -97,7 +119,7 @@ static fr_status check_config(fr_run_state *run)
     FR_TRY(fr_config_parse(run->ctx, run->resumed_path, run->resumed->config, &saved));
     fr_status status = fr_config_check_resume(run->ctx, saved, run->config);
     fr_config_destroy(&saved);
-    return status;
+    return name_other_way(run, status);
 }
 
 /* Ranks fall back from a damaged checkpoint each for itself, and a folder that is not shared shows each node another
@@ -274,6 +296,7 @@ static fr_status start_task(fr_run_state *run, fr_task *task)
     if (status == FR_OK && run->resumed != NULL) {
         status =
             fr_restore_task(&run->env, run->resumed_path, run->resumed, task, &found);
+        status = name_other_way(run, status);
     }
     FR_TRY(fr_group_agree(run->world, status));
     if (found) {

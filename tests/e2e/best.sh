@@ -93,3 +93,17 @@ resume old-other --set tasks.t.valid="$work/hard.jsonl"
 forgotten
 resume old-fewer --set tasks.t.valid_rows=3
 forgotten
+
+# a resume that is refused names how to use the weights all the same
+expect 6 "$FORERUN" train "$work/c.yaml" --resume --set run.dir="$work/first" --set tasks.t.optimizer.lr=0.5
+says "tasks.t.optimizer.lr was 0.005 in the run that is resumed, now it is 0.5; restore it or start another run.dir"
+says "to go on from these weights with other settings, start another run with prefix: {init: {file: \"$work/first/best.h5\"}}"
+expect 6 "$FORERUN" train "$work/c.yaml" --resume --set run.dir="$work/first" --set tasks.t.train="$work/hard.jsonl"
+says "was trained on other data"
+says "start another run with prefix: {init: {file: \"$work/first/best.h5\"}}"
+rm "$work/first/best.h5"
+expect 6 "$FORERUN" train "$work/c.yaml" --resume --set run.dir="$work/first" --set tasks.t.optimizer.lr=0.5
+says "{init: {file: \"$work/first/checkpoint-4.h5\"}}"
+# ... and it works as it is written
+expect 0 "$FORERUN" train "$work/c.yaml" --set run.dir="$work/next" --set tasks.t.optimizer.lr=0.5 \
+    --set "tasks.t.prefix.init.file=$work/first/checkpoint-4.h5"
