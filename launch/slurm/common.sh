@@ -51,6 +51,8 @@ check_train_arguments() {
     for word in "$@"; do
         case $word in
         --resume*) usage_error "found $word among the train arguments; leave it out: every job resumes by itself" ;;
+        --overwrite) usage_error "found $word among the train arguments; a job that is put back would begin anew each time:" \
+            "remove the old run first, e.g. with forerun train ... --overwrite --stop-after 1" ;;
         esac
     done
 }

@@ -1,9 +1,9 @@
 #include "model/tokens.h"
-#include "model/foreign.h"
 
 #include "base/file.h"
 #include "base/mem.h"
 #include "model/ends_read.h"
+#include "model/foreign.h"
 #include "model/tokenizer_impl.h"
 
 #include <stdlib.h>

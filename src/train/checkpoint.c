@@ -64,6 +64,12 @@ const fr_field FR_TASK_FIELDS[FR_N_TASK_FIELDS] = {
     TASK_FIELD(data_digest, FR_FIELD_DIGEST, 0, 0),
 };
 
+const fr_field FR_ADDED_FIELDS[FR_N_ADDED_FIELDS] = {
+    TASK_FIELD_ADDED(valid_digest, FR_FIELD_DIGEST, 0, 0),
+    TASK_FIELD_ADDED(base_loss, FR_FIELD_F64, 0, 0),
+    TASK_FIELD_ADDED(init_loss, FR_FIELD_F64, 0, 0),
+};
+
 /* How the numbers enter the attention, so that another program can use a file without asking. */
 const fr_convention FR_CONVENTIONS[FR_N_CONVENTIONS] = {
     {"key_order", "halves"},       /* element order of RoPE pairs: Hugging Face's */
@@ -125,6 +131,8 @@ fr_status fr_checkpoint_create(fr_ctx *ctx, int64_t n_tasks, fr_checkpoint **out
         checkpoint->n_tasks = n_tasks;
         for (int64_t i = 0; i < n_tasks; i++) {
             checkpoint->tasks[i].valid_loss = (double)INFINITY;
+            checkpoint->tasks[i].base_loss = (double)INFINITY;
+            checkpoint->tasks[i].init_loss = (double)INFINITY;
         }
     } else {
         fr_checkpoint_destroy(&checkpoint);

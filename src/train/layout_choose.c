@@ -26,9 +26,8 @@ fr_status fr_layout_forecast_init(fr_ctx *ctx, const fr_layout_problem *problem,
         status = fr_alloc(ctx, n_tasks, sizeof *out->tasks, &out->tasks);
     }
     for (int64_t i = 0; status == FR_OK && i < n_tasks; i++) {
-        status =
-            fr_load_of_task(ctx, &config->tasks[i], config->run.seed,
-                            &problem->sources[i], layout->n_replicas, &out->tasks[i]);
+        status = fr_load_of_task(ctx, &config->tasks[i], &problem->sources[i],
+                                 layout->n_replicas, &out->tasks[i]);
     }
     if (status != FR_OK) {
         fr_layout_forecast_fini(out);

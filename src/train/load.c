@@ -152,7 +152,7 @@ static fr_status add_step(fr_ctx *ctx, const fr_step_plan *plan, int n_replicas,
     return status;
 }
 
-static fr_status by_plan(fr_ctx *ctx, const fr_task_config *config, uint64_t seed,
+static fr_status by_plan(fr_ctx *ctx, const fr_task_config *config,
                          const fr_load_source *source, int n_replicas,
                          fr_task_load *out)
 {
@@ -161,7 +161,7 @@ static fr_status by_plan(fr_ctx *ctx, const fr_task_config *config, uint64_t see
     int64_t examples = config->batch.examples;
     fr_plan_params how = fr_plan_of_task(config, source->dataset, n_replicas);
     bool by_source = config->batch.order == FR_ORDER_BY_SOURCE;
-    FR_TRY(fr_sampler_init(ctx, seed, source->n_examples,
+    FR_TRY(fr_sampler_init(ctx, config->seed, source->n_examples,
                            by_source ? source->dataset : NULL, &sampler));
     fr_status status = FR_OK;
     for (int64_t step = 0; status == FR_OK && step < FR_LOAD_STEPS; step++) {
@@ -181,7 +181,7 @@ static fr_status by_plan(fr_ctx *ctx, const fr_task_config *config, uint64_t see
     return status;
 }
 
-fr_status fr_load_of_task(fr_ctx *ctx, const fr_task_config *config, uint64_t seed,
+fr_status fr_load_of_task(fr_ctx *ctx, const fr_task_config *config,
                           const fr_load_source *source, int n_replicas,
                           fr_task_load *out)
 {
@@ -191,7 +191,7 @@ fr_status fr_load_of_task(fr_ctx *ctx, const fr_task_config *config, uint64_t se
                        .mlp_hidden = config->prefix.mlp_hidden,
                        .mlp_width = config->prefix.mlp_width};
     if (source->dataset != NULL && config->batch.examples <= MOST_PLANNED) {
-        return by_plan(ctx, config, seed, source, n_replicas, out);
+        return by_plan(ctx, config, source, n_replicas, out);
     }
     by_proportion(config, source, n_replicas, out);
     return FR_OK;

@@ -46,7 +46,7 @@ int64_t fr_load_max_position(const fr_load_source *sources, int64_t n_tasks);
  * training; by proportion for steps of very many examples and without a dataset.
  */
 FR_MUST_CHECK fr_status fr_load_of_task(fr_ctx *ctx, const fr_task_config *config,
-                                        uint64_t seed, const fr_load_source *source,
-                                        int n_replicas, fr_task_load *out);
+                                        const fr_load_source *source, int n_replicas,
+                                        fr_task_load *out);
 
 #endif

@@ -17,7 +17,7 @@
 
 /* Of a line's format, docs/format-metrics.md. Lines without a version are older and mean the same. */
 #define VERSION_KEY "metrics"
-enum { VERSION_MAJOR = 1, VERSION_MINOR = 0 };
+enum { VERSION_MAJOR = 1, VERSION_MINOR = 1 };
 
 struct fr_metrics {
     fr_ctx *ctx;
@@ -62,8 +62,8 @@ static bool is_of_the_past(const json_t *object, const fr_task *tasks, int64_t n
     for (int64_t i = 0; i < n_tasks && json_is_integer(step); i++) {
         bool is_told =
             saved || (name != NULL && strcmp(tasks[i].config->name, name) == 0);
-        past =
-            past || (is_told && json_integer_value(step) <= (json_int_t)tasks[i].step);
+        past = past || (is_told && tasks[i].step > 0 &&
+                        json_integer_value(step) <= (json_int_t)tasks[i].step);
     }
     return past;
 }
@@ -300,6 +300,20 @@ fr_status fr_metrics_validation(fr_metrics *metrics, const char *task, int64_t s
         json_pack("{s:s, s:I, s:o, s:I, s:b}", "task", task, "step", (json_int_t)step,
                   "valid_loss", real_or_null(result->loss), "valid_target_tokens",
                   (json_int_t)result->n_targets, "best", (int)best);
+    return write_line(metrics, line);
+}
+
+fr_status fr_metrics_start(fr_metrics *metrics, const fr_task *task)
+{
+    if (metrics->file < 0) {
+        return FR_OK;
+    }
+    metrics->started = metrics->last_step = metrics->last_shown = fr_now();
+    json_t *line =
+        json_pack("{s:s, s:I, s:o, s:o, s:s}", "task", task->config->name, "step",
+                  (json_int_t)task->step, "base_loss", real_or_null(task->base_loss),
+                  "init_loss", real_or_null(task->init_loss), "measured_on",
+                  task->valid != NULL ? "valid" : "train");
     return write_line(metrics, line);
 }
 
