@@ -28,7 +28,7 @@ static fr_status encode(const fr_task_env *env, const fr_task_config *config,
         FR_TRY(fr_ids_add(env->ctx, ids, bos));
     }
     fr_piece text = {config->prefix.text, strlen(config->prefix.text), true};
-    FR_TRY(fr_text_encode(env->ctx, env->tokenizer, &text, 1, false, ids));
+    FR_TRY(fr_text_encode(env->ctx, env->tokenizer, &text, 1, false, ids, NULL));
     (void)snprintf(name, sizeof name, "tasks.%s.prefix.init.text", config->name);
     FR_TRY(fr_vocabulary_check(env->ctx, (fr_place){name, 0}, ids->data, ids->count,
                                env->arch->vocab_size));
