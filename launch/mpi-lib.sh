@@ -23,7 +23,8 @@ printable() {
 say() {
     local printable
     printable "$*"
-    printf '%s: %s\n' "$program" "$printable" >&2
+    # where the terminal is gone there is nobody to tell, and the work goes on
+    printf '%s: %s\n' "$program" "$printable" >&2 || true
 }
 
 die() {

@@ -194,6 +194,7 @@ fr_status fr_run_measure_base(fr_run_state *run)
             continue;
         }
         borrow(run, all, i);
+        fr_watch_at(run->watch, task->step, task->config->name, 0);
         status = measure_task(run, &all[i], task);
         if (status == FR_OK) {
             if (i < MOST_LINES) {

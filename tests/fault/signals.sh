@@ -7,6 +7,7 @@
 #   late      the last save hangs: the first signal waits for it, the second leaves (143)
 #   closed    a terminal or a pipe that is closed: SIGHUP stops a run (75), nohup's does not; a run goes on without
 #             its output, other commands end by SIGPIPE (141)
+#   terminal  a real terminal that is closed: a run ends with a checkpoint, also under mpirun and launch/run
 #   mpirun    signals to plain mpirun: its exit code and what is saved, as README and launch/README.md say
 #   rows      what a signal leaves of the rows of generate and eval are whole lines
 . "$(dirname "$0")/../e2e/common.sh"
@@ -171,6 +172,26 @@ code = subprocess.run([sys.argv[1], "inspect", sys.argv[2]], stdout=write, stder
 assert (code.returncode, code.stderr) == (-signal.SIGPIPE, b""), code
 PY
     echo "SIGHUP 75, closed output: a run goes on, other commands end by SIGPIPE"
+    ;;
+terminal)
+    make_config 1000000 7 f32
+    # close_on CODE COMMAND...: its terminal closes after three steps; it ends so, and there is a checkpoint to go on from.
+    close_on() {
+        local wanted=$1 code
+        shift
+        rm -rf "$run"
+        code=$(python3 "$SOURCE/tests/support/terminal.py" "$run/metrics.jsonl" "$@" 2>"$work/err")
+        [ "$code" = "$wanted" ] || fail "exit code $code, wanted $wanted: $* ($(cat "$work/err"))"
+        wait_for_file "$run/latest"
+        [ -e "$run/$(cat "$run/latest")" ] || fail "no checkpoint: $*"
+    }
+    close_on 75 "$FORERUN" train "$work/c.yaml"
+    # the shell dies by the signal, as the terminal's own does; the run in it saves
+    close_on -1 bash -c "\"$FORERUN\" train \"$work/c.yaml\"; true"
+    close_on 1 mpirun -n 2 "$FORERUN" train "$work/c.yaml"
+    close_on 75 "$SOURCE/launch/run" -n 2 --forerun "$FORERUN" "$work/c.yaml"
+    expect 75 "$FORERUN" train "$work/c.yaml" --resume --stop-after 1
+    echo "a closed terminal: 75, and a checkpoint"
     ;;
 mpirun)
     make_config 1000000 7 f32
