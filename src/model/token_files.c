@@ -65,8 +65,7 @@ void fr_token_files_close(fr_token_files *files)
 
 json_t *fr_token_files_decoder(const fr_token_files *files)
 {
-    json_t *decoder =
-        json_object_get(files->tokenizer_config, "added_tokens_decoder");
+    json_t *decoder = json_object_get(files->tokenizer_config, "added_tokens_decoder");
     return json_is_null(decoder) ? NULL : decoder;
 }
 
