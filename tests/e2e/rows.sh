@@ -54,7 +54,7 @@ PY
         cmp "$work/of-text" "$work/out" || fail "$name $*, $weights: evaluation of text and of its ids differ"
         for rows in "$name" prompt; do
             local how=("${reading[@]}")
-            [ $rows = "$name" ] || how=()
+            [ "$rows" = "$name" ] || how=()
             expect 0 "$FORERUN" generate "${with[@]}" --input "$work/$rows.jsonl" --max-new-tokens 5 "${how[@]}"
             grep -o '"generated_ids":.*' "$work/out" >"$work/of-$rows"
             grep -o 'prompts: [0-9]* tokens' "$work/err" >>"$work/of-$rows"
