@@ -1,6 +1,6 @@
 /* A Hugging Face folder: tokenizer.json and, for what it does not say, the files beside it. */
 #include "base/file.h"
-#include "model/json_size.h"
+#include "model/hf_json.h"
 #include "model/tokenizer_json.h"
 
 #include <stdlib.h>
@@ -27,23 +27,10 @@ static void close_files(hf_files *files)
 
 static fr_status parse(fr_ctx *ctx, const char *path, json_t **out)
 {
-    char *text = NULL;
-    size_t bytes = 0;
-    json_error_t error;
-    FR_TRY(fr_file_read(ctx, path, &text, &bytes));
-    fr_status status = FR_OK;
-    bool fits = fr_json_fits(text, bytes);
-    *out = fits ? json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error) : NULL;
-    if (!fits) {
-        status = FR_FAIL(ctx, FR_ERR_FORMAT, "%s: " FR_JSON_TOO_LARGE, path);
-    } else if (*out == NULL) {
-        status = FR_FAIL(ctx, FR_ERR_FORMAT, "%s:%d:%d: %s", path, error.line,
-                         error.column, error.text);
-    } else if (!json_is_object(*out)) {
-        status = FR_FAIL(ctx, FR_ERR_FORMAT, "%s: not a JSON object", path);
-    }
-    free(text);
-    return status;
+    FR_TRY(fr_hf_load(ctx, path, out));
+    return json_is_object(*out)
+               ? FR_OK
+               : FR_FAIL(ctx, FR_ERR_FORMAT, "%s: not a JSON object", path);
 }
 
 static fr_status parse_optional(fr_ctx *ctx, const char *folder, const char *name,
