@@ -8,10 +8,13 @@
 static fr_status look_at_head(fr_ctx *ctx, const char *folder, fr_arch *arch)
 {
     fr_weights *weights = NULL;
-    if (fr_weights_open(ctx, folder, &weights) != FR_OK) {
+    fr_status status = fr_weights_open(ctx, folder, &weights);
+    if (status == FR_ERR_DATA || status == FR_ERR_FORMAT ||
+        status == FR_ERR_UNSUPPORTED) {
         fr_ctx_clear_error(ctx);
         return FR_OK;
     }
+    FR_TRY(status);
     arch->tied_head = fr_weights_arch(weights)->tied_head;
     fr_weights_close(&weights);
     return FR_OK;

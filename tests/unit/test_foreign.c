@@ -172,6 +172,19 @@ static void a_file_of_another_kind_is_named_in_each_place(void)
     }
 }
 
+static void a_tokenizer_of_another_kind_is_named(void)
+{
+    static const char *const NAMES[] = {"tokenizer.json", "tokenizer_config.json"};
+    for (int i = 0; i < FR_N_CASES(NAMES); i++) {
+        fr_tokenizer *tokenizer = NULL;
+        const char *folder = fr_test_model_folder("tiny_llama", NULL);
+        fr_test_write_text(fr_test_path(folder, "tokenizer.json"), "{}");
+        fr_test_write(fr_test_path(folder, NAMES[i]), CONTENTS[0].bytes, CONTENTS[0].n);
+        FR_ASSERT_FAILS(fr_tokenizer_open(fr_test_ctx(), folder, &tokenizer),
+                        FR_ERR_FORMAT, CONTENTS[0].part);
+    }
+}
+
 /* A header's length may begin with the bytes of another kind: 640 is 0x80 0x02, a pickle's beginning. */
 static void a_safetensors_file_is_not_taken_for_a_pickle(void)
 {
@@ -254,6 +267,7 @@ static const fr_case CASES[] = {
     FR_CASE(folders_without_readable_weights_are_told),
     FR_CASE(one_of_several_files_is_named),
     FR_CASE(a_file_of_another_kind_is_named_in_each_place),
+    FR_CASE(a_tokenizer_of_another_kind_is_named),
     FR_CASE(a_safetensors_file_is_not_taken_for_a_pickle),
     FR_CASE(a_byte_order_mark_before_json_is_skipped),
     FR_CASE(ggufs_that_are_no_model_are_told),
