@@ -245,17 +245,18 @@ with open(sys.argv[2], "w") as out:
         out.write(json.dumps({"n": i, "note": "x" * 3000, "source_ids": rows[i % len(rows)]["source_ids"]}) + "\n")
 PY
     for signal in INT TERM; do
-        rm -f "$work/rows-out"
+        rm -f "$work"/rows-out*
         "$FORERUN" generate --model "$model" --input "$work/in.jsonl" --output "$work/rows-out" --threads 1 \
             --max-new-tokens 8 2>"$work/err" </dev/null &
         pid=$!
         for _ in $(seq 600); do
-            [ "$(wc -l 2>/dev/null <"$work/rows-out" || echo 0)" -lt 20 ] || break
+            [ "$(wc -l 2>/dev/null <"$work/rows-out.part" || echo 0)" -lt 20 ] || break
             sleep 0.05
         done
         kill -$signal "$pid"
         ends "$([ $signal = INT ] && echo 130 || echo 143)"
-        python3 - "$work/rows-out" <<'PY' || fail "half a row is left"
+        says "rows-out.part: the same command with --resume goes on from them"
+        python3 - "$work/rows-out.part" <<'PY' || fail "half a row is left"
 import json, sys
 text = open(sys.argv[1]).read()
 assert text.endswith("\n")
