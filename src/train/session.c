@@ -48,21 +48,24 @@ fr_status fr_session_threads(fr_ctx *ctx, const fr_share *share, int64_t asked,
                              int *out)
 {
     int from_environment = 0;
-    *out = (int)asked;
-    if (asked != FR_AUTO) {
-        return FR_OK;
+    int good = fr_share_threads(share);
+    if (asked == FR_AUTO) {
+        FR_TRY(fr_ctx_threads(ctx, &from_environment));
     }
-    FR_TRY(fr_ctx_threads(ctx, &from_environment));
-    *out = from_environment > 0 ? from_environment : fr_share_threads(share);
+    *out = asked != FR_AUTO       ? (int)asked
+           : from_environment > 0 ? from_environment
+                                  : good;
     if (from_environment > 0) {
         fr_log(ctx, FR_LOG_INFO, "threads of a rank: %d, as OMP_NUM_THREADS says",
                *out);
-    } else if (share->quota > 0.0 && share->quota < share->processors) {
+    }
+    if (share->quota > 0.0 && *out >= good && share->quota < (double)*out + 0.5) {
         fr_log(
             ctx, FR_LOG_INFO,
             "threads of a rank: %d; the container's limit leaves it the time of %.2f "
-            "processors",
-            *out, share->quota);
+            "processors%s",
+            *out, share->quota,
+            *out > good ? ", so they are held up; fewer threads may be faster" : "");
     }
     return FR_OK;
 }

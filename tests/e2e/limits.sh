@@ -107,10 +107,11 @@ fi
 cached() {
     fresh env FORERUN_CACHE="$work/cache" "$FORERUN"
 }
-touch -d '1 hour ago' "$model/model.safetensors" # its status has changed just now: nothing is kept yet
+touch -d '1 hour' "$model/model.safetensors" # written to at a time that is still to come, like one that is this very moment
 cached
 [ ! -e "$work/cache" ] || fail "kept the digest of a file that has only just changed"
-sleep 3
+touch -d '1 hour ago' "$model/model.safetensors"
+sleep 3 # its status has changed now, which nobody can set back
 cached
 says "kept in the cache"
 says_not "read from the cache"
