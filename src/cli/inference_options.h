@@ -19,7 +19,9 @@
         {"weights", "W",                                                               \
          "auto (default), or quantised: as in the file, least memory"},                \
     {                                                                                  \
-        "threads", "N", "threads a rank (default: its share of the processors)"        \
+        "threads", "N",                                                                \
+            "threads a rank (default: OMP_NUM_THREADS, else its share of the "         \
+            "processors)"                                                              \
     }
 
 /* How rows of a file are taken. */

@@ -77,6 +77,29 @@ static json_t *tasks_of(const fr_plan_report *r)
     return list;
 }
 
+static json_t *loading_of(const fr_plan_loading *l)
+{
+    return json_pack(
+        "{s:I, s:b, s:I, s:I, s:I, s:I, s:b, s:I, s:f, s:f, s:f}", "model_bytes",
+        (json_int_t)l->model_bytes, "file_is_here", (int)l->file_is_here, "nodes",
+        (json_int_t)l->n_nodes, "node_bytes", (json_int_t)l->node_bytes, "total_bytes",
+        (json_int_t)l->total_bytes, "disk", (json_int_t)l->disk, "disk_assumed",
+        (int)l->disk_assumed, "disk_shared", (json_int_t)l->disk_shared, "read_seconds",
+        l->read_seconds, "hash_bytes_a_second", l->hash_rate, "hash_seconds",
+        l->hash_seconds);
+}
+
+/* null where a layout fits */
+static json_t *needed_of(const fr_plan_report *r)
+{
+    return r->chosen->fits
+               ? json_null()
+               : json_pack("{s:I, s:I, s:i}", "rank_bytes",
+                           (json_int_t)r->needed.rank_bytes, "node_bytes",
+                           (json_int_t)(r->needed.rank_bytes * r->ranks_per_node),
+                           "stages", r->needed.n_stages);
+}
+
 static json_t *report_of(const fr_plan_report *r)
 {
     const fr_forecast *f = r->forecast;
@@ -101,8 +124,10 @@ static json_t *report_of(const fr_plan_report *r)
         fr_json_real(f->bubble), "bubble_formula", fr_json_real(f->bubble_formula),
         "balance", fr_json_real(f->balance), "simulated_passes",
         (json_int_t)f->n_simulated);
-    json_t *lists = json_pack("{s:o, s:o, s:o}", "tasks", tasks_of(r), "candidates",
-                              candidates_of(r), "stage", stages_of(r));
+    json_t *lists =
+        json_pack("{s:o, s:o, s:o, s:o, s:o}", "tasks", tasks_of(r), "candidates",
+                  candidates_of(r), "stage", stages_of(r), "loading",
+                  loading_of(&r->loading), "needed", needed_of(r));
     if (layout == NULL || time == NULL || lists == NULL ||
         json_object_update(layout, time) != 0 ||
         json_object_update(layout, lists) != 0) {

@@ -465,3 +465,8 @@ void fr_gguf_release(const fr_gguf *gguf)
 {
     fr_map_release(&gguf->map);
 }
+
+fr_stamp fr_gguf_stamp(const fr_gguf *gguf)
+{
+    return gguf->map.stamp;
+}

@@ -318,6 +318,11 @@ void fr_safetensors_release(const fr_safetensors *file)
     fr_map_release(&file->map);
 }
 
+fr_stamp fr_safetensors_stamp(const fr_safetensors *file)
+{
+    return file->map.stamp;
+}
+
 const char *fr_safetensors_path(const fr_safetensors *file)
 {
     return file->path;

@@ -78,7 +78,8 @@ const fr_config_key FR_CONFIG_KEYS[] = {
     {"threads", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "threads",
      .default_text = "auto", .automatic = true, .low = 1, .high = 4096,
      IN_CONFIG(run.threads),
-     .help = "threads of a rank; auto: the node's cores shared by its ranks"},
+     .help = "threads of a rank; auto: as OMP_NUM_THREADS says, else its share of the "
+             "node's cores, within a container's CPU limit"},
     {"device", FR_SECTION_RUN, FR_KEY_TEXT, FR_RESUME_FREE, .default_text = "auto",
      .choices = {"auto", "cpu"}, IN_CONFIG(run.device), .help = "where to compute"},
     {"save_every", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "steps",

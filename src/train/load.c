@@ -28,7 +28,10 @@ void fr_load_from_rows(const fr_dataset *dataset, int64_t length, fr_load_source
             rows += fr_unit_rows(&source, &target, 1);
             counted += fr_sequence_predictions(&source, false) +
                        fr_sequence_predictions(&target, source.count > 0);
-            out->longest = tokens > out->longest ? tokens : out->longest;
+            if (tokens > out->longest) {
+                out->longest = tokens;
+                out->longest_line = fr_dataset_line(dataset, r);
+            }
         }
         out->n_examples += n;
     }

@@ -21,6 +21,7 @@ typedef struct fr_load_source {
     double example_rows;       /* token rows of an example */
     double target_share;       /* share of rows with a target, 0 .. 1 */
     int64_t longest;           /* tokens of the longest example */
+    int64_t longest_line;      /* of the file that it is in; 0: no row was looked at */
 } fr_load_source;
 
 /** From rows; a dataset of at least the first FR_LOAD_LINES lines gives the same as the whole. */

@@ -218,6 +218,9 @@ static fr_status choose_layout(fr_run_state *run, int64_t memory, int64_t node_r
                                  .sources = sources,
                                  .machine = fr_machine_assumed()};
     fr_status status = fr_layout_resolve(run->ctx, &problem, &params->layout);
+    if (status == FR_OK) {
+        status = fr_layout_warn(run->ctx, &problem, &params->layout);
+    }
     params->target_share = fr_load_target_share(sources, run->n_tasks);
     free(sources);
     return status;
