@@ -110,6 +110,18 @@ static fr_jinja_arguments behind(const fr_jinja_arguments *arguments, int n)
                                 .named = arguments->named};
 }
 
+/* What map and the selecting filters walk: of what is false, nothing. */
+static fr_status walk_if_true(const call *c, fr_jinja_items **out)
+{
+    value none;
+    if (fr_jinja_truth(c->input)) {
+        return fr_jinja_walk(c->m, c->input, out);
+    }
+    FR_TRY(fr_jinja_list_new(c->m, FR_JINJA_A_LIST, &none));
+    *out = none.as.list;
+    return FR_OK;
+}
+
 /* map(attribute='name'), or map('filter', ...). */
 fr_status fr_jinja_map(const fr_jinja_filter_call *c)
 {
@@ -122,7 +134,7 @@ fr_status fr_jinja_map(const fr_jinja_filter_call *c)
         (!by_filter && c->arguments->n_named != (fallback != NULL ? 2 : 1))) {
         return fr_jinja_filter_arguments(c);
     }
-    FR_TRY(fr_jinja_walk(c->m, c->input, &items));
+    FR_TRY(walk_if_true(c, &items));
     FR_TRY(fr_jinja_list_new(c->m, FR_JINJA_A_GENERATOR, c->out));
     for (int64_t i = 0; i < items->n; i++) {
         value made;
@@ -165,7 +177,7 @@ fr_status fr_jinja_select(const fr_jinja_filter_call *c)
     if (by_member && (path == NULL || path->type != FR_JINJA_IS_STRING)) {
         return fr_jinja_filter_arguments(c);
     }
-    FR_TRY(fr_jinja_walk(c->m, c->input, &items));
+    FR_TRY(walk_if_true(c, &items));
     FR_TRY(fr_jinja_list_new(c->m, FR_JINJA_A_GENERATOR, c->out));
     for (int64_t i = 0; i < items->n; i++) {
         value looked_at = items->items[i];

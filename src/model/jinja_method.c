@@ -150,9 +150,7 @@ static fr_status split_at_spaces(const call *c, int64_t most)
         size_t step = 0;
         size_t from = i;
         if (most-- == 0) {
-            fr_text rest = {text.data + from, text.bytes - from};
-            return add_piece(c, text, from,
-                             from + fr_jinja_strip(rest, false, true).bytes);
+            return add_piece(c, text, from, text.bytes);
         }
         while (i < text.bytes && fr_jinja_space(text.data + i, text.bytes - i) == 0) {
             i++;
