@@ -209,6 +209,17 @@ static int sync_folder_of(const char *path)
     return result;
 }
 
+fr_status fr_file_put(fr_ctx *ctx, int file, const char *temporary, const char *path)
+{
+    if (fsync(file) != 0) {
+        return fail_io(ctx, "sync", temporary);
+    }
+    if (rename(temporary, path) != 0) {
+        return fail_io(ctx, "rename to", path);
+    }
+    return sync_folder_of(path) == 0 ? FR_OK : fail_io(ctx, "sync the folder of", path);
+}
+
 fr_status fr_file_commit(fr_ctx *ctx, const char *temporary, const char *path)
 {
     fr_status status = FR_OK;

@@ -67,6 +67,10 @@ FR_MUST_CHECK fr_status fr_file_replace(fr_ctx *ctx, const char *path, const voi
 FR_MUST_CHECK fr_status fr_file_commit(fr_ctx *ctx, const char *temporary,
                                        const char *path);
 
+/** The same for a file that the caller has open and that is worth keeping: after a failure it stays there. */
+FR_MUST_CHECK fr_status fr_file_put(fr_ctx *ctx, int file, const char *temporary,
+                                    const char *path);
+
 /** Create a folder and its parents; an existing one is fine. */
 FR_MUST_CHECK fr_status fr_make_folder(fr_ctx *ctx, const char *path);
 

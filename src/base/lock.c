@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -85,48 +86,111 @@ static void read_holder(int file, char out[HOLDER_BYTES])
     }
 }
 
-fr_status fr_lock_take(fr_ctx *ctx, const char *path, const char *what,
-                       double wait_seconds, fr_lock **out)
+static fr_status open_file(fr_ctx *ctx, const char *path, int *file)
 {
-    char holder[HOLDER_BYTES];
-    *out = NULL;
-    int file = fr_open_own(path, O_RDWR);
-    if (file < 0 && (errno == ELOOP || errno == EISDIR || errno == ENOTSUP)) {
+    *file = fr_open_own(path, O_RDWR);
+    if (*file < 0 && (errno == ELOOP || errno == EISDIR || errno == ENOTSUP)) {
         return FR_FAIL(ctx, FR_ERR_IO,
                        "%s is not a regular file (%s); find out who made it, and "
                        "remove it",
                        path,
                        errno == ELOOP ? "a symbolic link" : "it is no file to lock");
     }
-    if (file < 0) {
+    if (*file < 0) {
         return FR_FAIL(ctx, FR_ERR_IO,
                        "cannot create %s: %s; check the folder and its permissions",
                        path, strerror(errno));
     }
+    return FR_OK;
+}
+
+/* With what try_for answered, unless another holds the lock: a lock that there is, or a warning that there is none. */
+static fr_status keep(fr_ctx *ctx, int file, const char *path, const char *what,
+                      int error, fr_lock **out)
+{
+    if (error != 0) {
+        fr_log(ctx, FR_LOG_WARN,
+               "cannot lock %s: %s; see to it that no other run uses the %s", path,
+               strerror(error), what);
+    }
+    FR_TRY(fr_alloc(ctx, 1, sizeof **out, out));
+    (*out)->file = file;
+    return FR_OK;
+}
+
+fr_status fr_lock_take(fr_ctx *ctx, const char *path, const char *what,
+                       double wait_seconds, fr_lock **out)
+{
+    char holder[HOLDER_BYTES];
+    int file = -1;
+    *out = NULL;
+    FR_TRY(open_file(ctx, path, &file));
     fr_status status = FR_OK;
     int error = try_for(ctx, file, what, wait_seconds);
-    if (error == 0) {
-        write_holder(file);
-    } else if (is_held_by_another(error)) {
+    if (is_held_by_another(error)) {
         read_holder(file, holder);
         status = FR_FAIL(ctx, FR_ERR_IO,
                          "another run (%s) is writing to the %s; wait for its end, "
                          "stop it, or choose another folder",
                          holder, what);
     } else {
-        fr_log(ctx, FR_LOG_WARN,
-               "cannot lock %s: %s; see to it that no other run uses the %s", path,
-               strerror(error), what);
-    }
-    if (status == FR_OK) {
-        status = fr_alloc(ctx, 1, sizeof **out, out);
+        if (error == 0) {
+            write_holder(file);
+        }
+        status = keep(ctx, file, path, what, error, out);
     }
     if (status != FR_OK) {
         (void)close(file);
-        return status;
     }
-    (*out)->file = file;
-    return FR_OK;
+    return status;
+}
+
+/* Whether the name still leads to the file: a holder removes it, and others may have waited for it. */
+static bool is_named(int file, const char *path)
+{
+    struct stat by_name;
+    struct stat opened;
+    return fstat(file, &opened) == 0 && lstat(path, &by_name) == 0 &&
+           opened.st_dev == by_name.st_dev && opened.st_ino == by_name.st_ino;
+}
+
+static fr_status fail_held(fr_ctx *ctx, int file, const char *what)
+{
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    long pid = fcntl(file, F_GETLK, &whole) == 0 && whole.l_type != F_UNLCK
+                   ? (long)whole.l_pid
+                   : 0;
+    return FR_FAIL(ctx, FR_ERR_IO,
+                   "another process (pid %ld) is writing to the %s; wait for its end, "
+                   "stop it, or name another one",
+                   pid, what);
+}
+
+fr_status fr_lock_take_removable(fr_ctx *ctx, const char *path, const char *what,
+                                 double wait_seconds, fr_lock **out)
+{
+    int file = -1;
+    *out = NULL;
+    for (;;) {
+        FR_TRY(open_file(ctx, path, &file));
+        int error = try_for(ctx, file, what, wait_seconds);
+        fr_status status = FR_OK;
+        if (is_held_by_another(error)) {
+            status = fail_held(ctx, file, what);
+        } else if (is_named(file, path)) {
+            status = keep(ctx, file, path, what, error, out);
+        }
+        if (*out != NULL) {
+            return FR_OK;
+        }
+        (void)close(file);
+        FR_TRY(status);
+    }
+}
+
+int fr_lock_file(const fr_lock *lock)
+{
+    return lock->file;
 }
 
 void fr_lock_release(fr_lock **lock)

@@ -21,6 +21,18 @@ typedef struct fr_lock fr_lock;
 FR_MUST_CHECK fr_status fr_lock_take(fr_ctx *ctx, const char *path, const char *what,
                                      double wait_seconds, fr_lock **out);
 
+/**
+ * As fr_lock_take for a file whose content is the caller's, and which its holder removes in the end, before the lock is
+ * given back: nothing is written, and what was removed while this process waited is created anew.
+ * @param what  "output out.jsonl"
+ */
+FR_MUST_CHECK fr_status fr_lock_take_removable(fr_ctx *ctx, const char *path,
+                                               const char *what, double wait_seconds,
+                                               fr_lock **out);
+
+/** The locked file's descriptor, open for reading and writing; the lock's own. */
+int fr_lock_file(const fr_lock *lock);
+
 /** Give it back; accepts NULL inside, nulls the pointer. */
 void fr_lock_release(fr_lock **lock);
 

@@ -15,6 +15,7 @@
 
 static const fr_option OPTIONS[] = {
     FR_INFERENCE_OPTIONS,
+    FR_ROW_OPTIONS,
     {"data", "FILE.jsonl", "rows to evaluate"},
     {"max-rows", "N", "only the first N rows"},
     {"no-eos", NULL, "targets end without the end-of-sequence id"},
@@ -61,7 +62,9 @@ static fr_status open_rows(evaluation *e)
 {
     const char *path = NULL;
     FR_TRY(fr_options_need(e->cli->ctx, e->cli->options, "data", &path));
-    fr_data_params params = fr_inference_data(&e->inference, path);
+    fr_data_params params = fr_inference_data(&e->inference, e->inference.prefix, path);
+    FR_TRY(fr_row_options(e->cli->ctx, e->cli->options, &params.ignore,
+                          &params.skip_bad_rows));
     params.max_rows = e->max_rows;
     if (fr_options_has(e->cli->options, "no-eos")) {
         params.eos = false;

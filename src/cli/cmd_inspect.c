@@ -3,9 +3,11 @@
 #include "base/print.h"
 #include "cli/commands.h"
 #include "model/identity.h"
+#include "model/tokens.h"
 #include "train/checkpoint.h"
 #include "train/config.h"
 #include "train/data.h"
+#include "train/written.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -34,7 +36,43 @@ static bool can_resume(const fr_checkpoint_task *task)
     return task->state.m_k != NULL || fr_mlp_is_there(&task->mlp);
 }
 
-static void print_task(const fr_checkpoint_task *task)
+/* What the model reads, as a config or --template writes it: newline and backslash-n look different. */
+static fr_status print_prose(const fr_cli *cli, const char *what, const char *text,
+                             bool is_template)
+{
+    char *written = NULL;
+    if (is_template) {
+        FR_TRY(fr_written_write_template(cli->ctx, text, &written));
+    } else {
+        FR_TRY(fr_written_write(cli->ctx, text, &written));
+    }
+    fr_print_line(stdout, "%s\"%s\"", what, written);
+    free(written);
+    return FR_OK;
+}
+
+static fr_status print_init(const fr_cli *cli, const char *init)
+{
+    static const char TEXT[] = "text: ";
+    if (init != NULL && strncmp(init, TEXT, sizeof TEXT - 1) == 0) {
+        return print_prose(cli, "  init         text: ", init + sizeof TEXT - 1, false);
+    }
+    fr_print_line(stdout, "  init         %s", init != NULL ? init : "unknown");
+    return FR_OK;
+}
+
+static fr_status print_template(const fr_cli *cli, const fr_checkpoint_task *task)
+{
+    if (task->template_text != NULL) {
+        return print_prose(cli, "  template     ", task->template_text, true);
+    }
+    fr_print_line(stdout, "  template     %s",
+                  task->chat ? "the base's chat template"
+                             : "none (pre-tokenised rows)");
+    return FR_OK;
+}
+
+static fr_status print_task(const fr_cli *cli, const fr_checkpoint_task *task)
 {
     char digest[FR_DIGEST_HEX];
     fr_digest_hex(task->data_digest, digest);
@@ -49,12 +87,8 @@ static void print_task(const fr_checkpoint_task *task)
                       (long long)(task->first_layer + task->n_layers - 1),
                       (long long)(task->base_layers - 1));
     }
-    fr_print_line(stdout, "  init         %s",
-                  task->init != NULL ? task->init : "unknown");
-    fr_print_line(stdout, "  template     %s",
-                  task->template_text != NULL ? task->template_text
-                  : task->chat                ? "the base's chat template"
-                                              : "none (pre-tokenised rows)");
+    FR_TRY(print_init(cli, task->init));
+    FR_TRY(print_template(cli, task));
     fr_print_line(stdout,
                   "  rows         eos %s, special tokens in data %s, leading BOS %s",
                   task->eos ? "yes" : "no", task->special ? "yes" : "no",
@@ -77,6 +111,7 @@ static void print_task(const fr_checkpoint_task *task)
     fr_print_line(stdout, "  optimizer    %s",
                   can_resume(task) ? "state kept (can be resumed)"
                                    : "no state (for inference)");
+    return FR_OK;
 }
 
 static fr_status inspect_checkpoint(const fr_cli *cli, const char *path)
@@ -96,11 +131,12 @@ static fr_status inspect_checkpoint(const fr_cli *cli, const char *path)
     fr_print_line(stdout, "computed with  %s, layout %s",
                   c->isa != NULL ? c->isa : "unknown",
                   c->layout != NULL ? c->layout : "unknown");
-    for (int64_t i = 0; i < c->n_tasks; i++) {
-        print_task(&c->tasks[i]);
+    fr_status status = FR_OK;
+    for (int64_t i = 0; i < c->n_tasks && status == FR_OK; i++) {
+        status = print_task(cli, &c->tasks[i]);
     }
     fr_checkpoint_destroy(&c);
-    return FR_OK;
+    return status;
 }
 
 static fr_status print_tensors(const fr_cli *cli, const fr_weights *weights)
@@ -131,30 +167,47 @@ static void print_arch(const fr_weights *weights)
                   (long long)(2 * a->n_layers * fr_arch_prefix_elements(a, 1)));
 }
 
+static void print_ends(const fr_ends *ends)
+{
+    enum { LINE_BYTES = FR_MOST_ENDS * 12 };
+    char line[LINE_BYTES] = "";
+    size_t at = 0;
+    for (int32_t i = 0; i < ends->n_stop; i++) {
+        int n = snprintf(line + at, sizeof line - at, " %d", (int)ends->stop[i]);
+        at += n > 0 ? (size_t)n : 0;
+    }
+    if (ends->eos >= 0) {
+        fr_print_line(stdout, "end of text    ids%s; behind targets %d", line,
+                      (int)ends->eos);
+    } else {
+        fr_print_line(stdout, "end of text    %s%s",
+                      ends->n_stop > 0 ? "ids" : "no id named", line);
+    }
+}
+
 static fr_status inspect_model(const fr_cli *cli, const char *path)
 {
     fr_weights *weights = NULL;
-    fr_tokenizer *tokenizer = NULL;
+    fr_tokens tokens;
     char *shape = NULL;
     FR_TRY(fr_weights_open(cli->ctx, path, &weights));
-    fr_status status = fr_tokenizer_open(cli->ctx, path, &tokenizer);
-    if (status == FR_ERR_DATA || status == FR_ERR_UNSUPPORTED) {
-        fr_print_line(stdout, "tokenizer      %s", fr_ctx_error(cli->ctx));
-        fr_ctx_clear_error(cli->ctx);
-        status = FR_OK;
+    fr_status status = fr_tokens_open(cli->ctx, path, &tokens);
+    if (status == FR_OK && tokens.no_tokenizer != NULL) {
+        fr_print_line(stdout, "tokenizer      %s", tokens.no_tokenizer);
     }
     if (status == FR_OK) {
-        status = fr_identity_shape(cli->ctx, weights, tokenizer, &shape);
+        status = fr_identity_shape(cli->ctx, weights, tokens.tokenizer, &shape);
     }
     if (status == FR_OK) {
         print_arch(weights);
+        print_ends(&tokens.ends);
         fr_print_line(stdout, "identity       %s", shape);
         if (fr_options_has(cli->options, "tensors")) {
             status = print_tensors(cli, weights);
         }
     }
     free(shape);
-    fr_tokenizer_close(&tokenizer);
+    fr_tokens_close(&tokens);
     fr_weights_close(&weights);
     return status;
 }

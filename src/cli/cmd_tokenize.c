@@ -1,7 +1,11 @@
 #define _POSIX_C_SOURCE 200809L
+#include "base/file.h"
 #include "cli/commands.h"
+#include "cli/inference_options.h"
 #include "model/json_size.h"
 #include "model/tokenizer.h"
+#include "train/row.h"
+#include "train/row_lines.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -13,11 +17,19 @@ static const fr_option OPTIONS[] = {
     {"model", "PATH", "GGUF file or Hugging Face folder"},
     {"jsonl", NULL, "a JSON string a line in, a JSON array of ids a line out"},
     {"no-special", NULL, "special tokens in the text are plain text"},
+    {"rows", "FILE.jsonl",
+     "rows as training reads them; a row of source_ids and target_ids a line out"},
+    {"prompts", NULL, "rows as `generate` reads them: source_ids alone"},
+    {"template", "T", "of rows of text, e.g. \"{source}\\nSynopsis:{target}\""},
+    {"chat", NULL, "rows are dialogues in the base's chat template"},
+    {"special", NULL, "parse special tokens in the rows' texts too"},
+    {"no-eos", NULL, "targets end without the end-of-sequence id"},
+    FR_ROW_OPTIONS,
     {NULL, NULL, NULL},
 };
 
-const fr_command FR_TOKENIZE_COMMAND = {"tokenize", "", 0,
-                                        "ids of the text on standard input", OPTIONS};
+const fr_command FR_TOKENIZE_COMMAND = {
+    "tokenize", "", 0, "ids of the text on standard input, or of rows", OPTIONS};
 
 static fr_status print_ids(const fr_cli *cli, const fr_tokenizer *tokenizer,
                            const char *text, size_t bytes, bool as_json)
@@ -120,15 +132,99 @@ static fr_status tokenize_all(const fr_cli *cli, const fr_tokenizer *tokenizer)
     return status;
 }
 
+/* ---- rows ------------------------------------------------------------------------------------- */
+
+static void print_list(const fr_ids *ids, int64_t first, int64_t end)
+{
+    (void)fputc('[', stdout);
+    for (int64_t i = first; i < end; i++) {
+        (void)printf("%s%d", i == first ? "" : ", ", ids->data[i]);
+    }
+    (void)fputc(']', stdout);
+}
+
+static void print_row(const fr_row *row)
+{
+    int64_t first = 0;
+    (void)fputs("{\"source_ids\": ", stdout);
+    print_list(&row->source.ids, 0, row->source.ids.count);
+    if (row->n_targets > 0) {
+        (void)printf(", \"target_ids\": %s", row->n_targets > 1 ? "[" : "");
+    }
+    for (int64_t t = 0; t < row->n_targets; t++) {
+        (void)fputs(t > 0 ? ", " : "", stdout);
+        print_list(&row->targets.ids, first, row->target_ends.data[t]);
+        first = row->target_ends.data[t];
+    }
+    (void)puts(row->n_targets > 1 ? "]}" : "}");
+}
+
+static fr_status print_rows(fr_row_reader *reader, fr_bad_rows *bad, const char *text,
+                            size_t text_bytes)
+{
+    fr_row row = {0};
+    fr_row_lines lines = fr_row_lines_of(text, text_bytes);
+    const char *line = NULL;
+    size_t bytes = 0;
+    fr_status status = FR_OK;
+    while (status == FR_OK && fr_row_lines_next(&lines, &line, &bytes)) {
+        reader->line = lines.line;
+        fr_status read = fr_row_read(reader, line, bytes, &row);
+        status = fr_bad_rows_add(reader->ctx, bad, read);
+        if (read == FR_OK) {
+            print_row(&row);
+        }
+    }
+    fr_row_fini(&row);
+    return status == FR_OK ? fr_bad_rows_end(reader->ctx, bad, reader->params->path)
+                           : status;
+}
+
+static fr_status tokenize_rows(const fr_cli *cli, const fr_tokenizer *tokenizer,
+                               const char *template_text)
+{
+    const fr_options *o = cli->options;
+    fr_data_params params = {.path = fr_options_text(o, "rows"),
+                             .tokenizer = tokenizer,
+                             .vocab_size = fr_tokenizer_vocab_size(tokenizer),
+                             .template_text = template_text,
+                             .chat = fr_options_has(o, "chat"),
+                             .eos = !fr_options_has(o, "no-eos"),
+                             .eos_id = fr_tokenizer_eos(tokenizer),
+                             .special = fr_options_has(o, "special")};
+    fr_row_use use = fr_options_has(o, "prompts") ? FR_ROW_PROMPT : FR_ROW_LEARN;
+    fr_row_reader reader;
+    char *text = NULL;
+    size_t bytes = 0;
+    FR_TRY(fr_row_options(cli->ctx, o, &params.ignore, &params.skip_bad_rows));
+    FR_TRY(fr_row_reader_init(cli->ctx, &params, use, &reader));
+    FR_TRY(fr_file_read(cli->ctx, params.path, &text, &bytes));
+    fr_bad_rows bad = {.skip = params.skip_bad_rows};
+    fr_status status = print_rows(&reader, &bad, text, bytes);
+    fr_bad_rows_fini(&bad);
+    free(text);
+    return status;
+}
+
+static fr_status tokenize_file(const fr_cli *cli, const fr_tokenizer *tokenizer)
+{
+    char *template_text = NULL;
+    FR_TRY(fr_template_option(cli->ctx, cli->options, &template_text));
+    fr_status status = tokenize_rows(cli, tokenizer, template_text);
+    free(template_text);
+    return status;
+}
+
 fr_status fr_cmd_tokenize(const fr_cli *cli)
 {
     const char *model = NULL;
     fr_tokenizer *tokenizer = NULL;
     FR_TRY(fr_options_need(cli->ctx, cli->options, "model", &model));
     FR_TRY(fr_tokenizer_open(cli->ctx, model, &tokenizer));
-    fr_status status = fr_options_has(cli->options, "jsonl")
-                           ? tokenize_lines(cli, tokenizer)
-                           : tokenize_all(cli, tokenizer);
+    fr_status status =
+        fr_options_has(cli->options, "rows")    ? tokenize_file(cli, tokenizer)
+        : fr_options_has(cli->options, "jsonl") ? tokenize_lines(cli, tokenizer)
+                                                : tokenize_all(cli, tokenizer);
     fr_tokenizer_close(&tokenizer);
     return status;
 }

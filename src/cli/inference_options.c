@@ -1,7 +1,9 @@
 #include "cli/inference_options.h"
 
-#include "base/mem.h"
+#include "train/text.h"
+#include "train/written.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 fr_status fr_inference_options(fr_ctx *ctx, const fr_options *options,
@@ -28,28 +30,32 @@ fr_status fr_inference_options(fr_ctx *ctx, const fr_options *options,
     return fr_options_int(ctx, options, "threads", 1, 4096, &out->threads);
 }
 
-static char unescape(char c)
-{
-    return c == 'n' ? '\n' : c == 't' ? '\t' : c;
-}
-
 fr_status fr_template_option(fr_ctx *ctx, const fr_options *options, char **out)
 {
     const char *text = fr_options_text(options, "template");
+    fr_template parts;
     *out = NULL;
     if (text == NULL) {
         return FR_OK;
     }
-    FR_TRY(fr_copy_string(ctx, text, out));
-    char *to = *out;
-    for (const char *from = text; *from != '\0'; from++) {
-        bool escaped =
-            *from == '\\' && (from[1] == 'n' || from[1] == 't' || from[1] == '\\');
-        if (escaped) {
-            from++;
-        }
-        *to++ = escaped ? unescape(*from) : *from;
+    FR_TRY(fr_written_read_template(ctx, "--template", text, out));
+    fr_status status = fr_template_parse(ctx, *out, &parts);
+    if (status != FR_OK) {
+        free(*out);
+        *out = NULL;
     }
-    *to = '\0';
+    return status;
+}
+
+fr_status fr_row_options(fr_ctx *ctx, const fr_options *options, const char **ignore,
+                         bool *skip)
+{
+    const char *on_error = fr_options_text(options, "on-error");
+    *ignore = fr_options_text(options, "ignore");
+    *skip = on_error != NULL && strcmp(on_error, "skip") == 0;
+    if (on_error != NULL && !*skip && strcmp(on_error, "stop") != 0) {
+        return FR_FAIL(ctx, FR_ERR_ARG, "--on-error %s, must be stop or skip",
+                       on_error);
+    }
     return FR_OK;
 }

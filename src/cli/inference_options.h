@@ -22,12 +22,24 @@
         "threads", "N", "threads a rank (default: its share of the processors)"        \
     }
 
+/* How rows of a file are taken. */
+#define FR_ROW_OPTIONS                                                                 \
+    {"on-error", "HOW",                                                                \
+     "a row that cannot be used: stop (default; all are named first), or skip it"},    \
+    {                                                                                  \
+        "ignore", "KEYS", "members of rows that do not matter, with commas between"    \
+    }
+
 /** Fill the shared parameters; FR_ERR_ARG naming the option at fault. */
 FR_MUST_CHECK fr_status fr_inference_options(fr_ctx *ctx, const fr_options *options,
                                              fr_inference_params *out);
 
-/** --template with \n, \t and \\ written out; NULL when absent. The caller frees. */
+/** --template as it is meant (train/written.h); NULL when absent. The caller frees. FR_ERR_CONFIG: what is wrong with it. */
 FR_MUST_CHECK fr_status fr_template_option(fr_ctx *ctx, const fr_options *options,
                                            char **out);
+
+/** --ignore (NULL when absent) and whether --on-error says skip. FR_ERR_ARG. */
+FR_MUST_CHECK fr_status fr_row_options(fr_ctx *ctx, const fr_options *options,
+                                       const char **ignore, bool *skip);
 
 #endif

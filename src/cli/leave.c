@@ -3,19 +3,43 @@
 
 #include <limits.h>
 #include <poll.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* Longest wait for a reader of standard error, per piece. */
-enum { PIPE_MS = 300 };
+/* Longest wait for a reader of standard error, per piece; longest last words. */
+enum { PIPE_MS = 300, FAREWELL_BYTES = 8192 };
 
-/*
- * Runs in a thread while the main thread may be anywhere, so: no lock of the C library, no flush, no handler
- * of exit. A pipe that is polled writable takes PIPE_BUF bytes without blocking.
- */
-_Noreturn void fr_leave(void *argument, int exit_code, const char *text)
+struct fr_farewell {
+    atomic_bool is_said; /* the text is whole, and wanted */
+    char text[FAREWELL_BYTES];
+};
+
+fr_farewell *fr_farewell_create(void)
 {
-    (void)argument;
+    return calloc(1, sizeof(fr_farewell));
+}
+
+void fr_farewell_set(fr_farewell *farewell, const char *text)
+{
+    if (farewell != NULL && text != NULL && !atomic_load(&farewell->is_said)) {
+        (void)snprintf(farewell->text, sizeof farewell->text, "%s", text);
+        atomic_store(&farewell->is_said, true);
+    }
+}
+
+void fr_farewell_take_back(fr_farewell *farewell)
+{
+    if (farewell != NULL) {
+        atomic_store(&farewell->is_said, false);
+    }
+}
+
+/* A pipe that is polled writable takes PIPE_BUF bytes without blocking. */
+static void write_out(const char *text)
+{
     size_t left = strlen(text);
     ssize_t written = 1;
     while (left > 0 && written > 0) {
@@ -25,6 +49,19 @@ _Noreturn void fr_leave(void *argument, int exit_code, const char *text)
                       : 0;
         text += written > 0 ? written : 0;
         left -= written > 0 ? (size_t)written : 0;
+    }
+}
+
+/*
+ * Runs in a thread while the main thread may be anywhere, so: no lock of the C library, no flush, no handler
+ * of exit.
+ */
+_Noreturn void fr_leave(void *argument, int exit_code, const char *text)
+{
+    const fr_farewell *farewell = argument;
+    write_out(text);
+    if (farewell != NULL && atomic_load(&farewell->is_said)) {
+        write_out(farewell->text);
     }
     _exit(exit_code);
 }

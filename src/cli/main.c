@@ -105,12 +105,14 @@ typedef struct guard {
     fr_watch *watch;
 } guard;
 
-static fr_status open_guard(fr_ctx *ctx, const entry *chosen, fr_group *world, guard *g)
+static fr_status open_guard(fr_ctx *ctx, const entry *chosen, fr_group *world,
+                            fr_farewell *farewell, guard *g)
 {
     enum { DEFAULT_SECONDS = 600 }; /* as run.timeout */
     fr_watch_params params = {.rank = fr_group_rank(world),
                               .n_ranks = fr_group_size(world),
-                              .leave = fr_leave};
+                              .leave = fr_leave,
+                              .argument = farewell};
     if (chosen->trains || params.n_ranks == 1) {
         return FR_OK;
     }
@@ -161,13 +163,15 @@ static int run_command(fr_ctx *ctx, const entry *chosen, int argc, char **argv)
     int exit_code = 0;
     /* never destroyed: it answers until the process has ended */
     fr_signals *signals = NULL;
-    fr_signals_params params = {.trains = chosen->trains, .leave = fr_leave};
+    fr_farewell *farewell = fr_farewell_create();
+    fr_signals_params params = {
+        .trains = chosen->trains, .leave = fr_leave, .argument = farewell};
     fr_status status = fr_signals_create(ctx, &params, &signals);
     if (status == FR_OK) {
         status = make_world(ctx, chosen, &argc, &argv, &world);
     }
     if (status == FR_OK) {
-        status = open_guard(ctx, chosen, world, &own);
+        status = open_guard(ctx, chosen, world, farewell, &own);
     }
     if (status == FR_OK) {
         status = fr_options_parse(ctx, chosen->command, argc, argv, &options);
@@ -177,7 +181,7 @@ static int run_command(fr_ctx *ctx, const entry *chosen, int argc, char **argv)
             fr_command_help(chosen->command, stdout);
         }
     } else if (status == FR_OK) {
-        fr_cli cli = {ctx, world, options, signals, &watch, &exit_code};
+        fr_cli cli = {ctx, world, options, signals, &watch, &exit_code, farewell};
         status = chosen->run(&cli);
     }
     if (status == FR_OK) {

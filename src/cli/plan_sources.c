@@ -41,7 +41,7 @@ static const char *why_not(const fr_plan_sources *s, const fr_task_config *confi
         return "the data file is not there";
     }
     if (needs_tokenizer(config) && s->tokenizer == NULL) {
-        return "the model carries no tokenizer";
+        return s->no_tokenizer;
     }
     return NULL;
 }
@@ -86,24 +86,16 @@ static fr_status open_task(const fr_task_env *env, const fr_plan_assumed *assume
     return FR_OK;
 }
 
-static fr_status open_tokenizer(fr_ctx *ctx, const char *model, fr_plan_sources *s)
-{
-    fr_status status = fr_tokenizer_open(ctx, model, &s->tokenizer);
-    if (status == FR_ERR_DATA) {
-        fr_ctx_clear_error(ctx);
-        s->tokenizer = NULL;
-        return FR_OK;
-    }
-    return status;
-}
-
 fr_status fr_plan_sources_open(fr_ctx *ctx, const fr_config *config,
                                const fr_arch *arch, const fr_plan_assumed *assumed,
                                fr_plan_sources *out)
 {
     int64_t n = config->n_tasks;
     *out = (fr_plan_sources){.n_tasks = n};
-    fr_status status = open_tokenizer(ctx, config->base.path, out);
+    fr_tokens tokens;
+    fr_status status = fr_tokens_open(ctx, config->base.path, &tokens);
+    out->tokenizer = tokens.tokenizer;
+    out->no_tokenizer = tokens.no_tokenizer;
     if (status == FR_OK) {
         status = fr_alloc(ctx, n, sizeof *out->opened, &out->opened);
     }
@@ -113,8 +105,12 @@ fr_status fr_plan_sources_open(fr_ctx *ctx, const fr_config *config,
     if (status == FR_OK) {
         status = fr_alloc(ctx, n, sizeof *out->tasks, &out->tasks);
     }
-    fr_task_env env = {
-        .ctx = ctx, .config = config, .tokenizer = out->tokenizer, .arch = arch};
+    fr_task_env env = {.ctx = ctx,
+                       .config = config,
+                       .tokenizer = out->tokenizer,
+                       .no_tokenizer = out->no_tokenizer,
+                       .eos = tokens.ends.eos,
+                       .arch = arch};
     for (int64_t i = 0; status == FR_OK && i < n; i++) {
         status = open_task(&env, assumed, i, out);
     }
@@ -130,6 +126,7 @@ void fr_plan_sources_close(fr_plan_sources *sources)
         fr_task_close(&sources->opened[i]);
     }
     fr_tokenizer_close(&sources->tokenizer);
+    free(sources->no_tokenizer);
     free(sources->opened);
     free(sources->sources);
     free(sources->tasks);

@@ -7,6 +7,7 @@
 #define FR_CLI_PLAN_SOURCES_H
 
 #include "cli/plan_report.h"
+#include "model/tokens.h"
 #include "train/task.h"
 
 typedef struct fr_plan_assumed {
@@ -15,7 +16,8 @@ typedef struct fr_plan_assumed {
 } fr_plan_assumed;
 
 typedef struct fr_plan_sources {
-    fr_tokenizer *tokenizer; /* NULL: the model carries none */
+    fr_tokenizer *tokenizer; /* NULL: none that can be used */
+    char *no_tokenizer;      /* why; NULL where there is one */
     int64_t n_tasks;
     fr_task *opened;         /* [n_tasks] */
     fr_load_source *sources; /* [n_tasks] */

@@ -8,23 +8,26 @@
 #include <string.h>
 #include <unistd.h>
 
-static fr_status fail_write(fr_ctx *ctx)
+static fr_status fail_write(fr_ctx *ctx, const char *name)
 {
-    return FR_FAIL(ctx, FR_ERR_IO, "cannot write the output: %s", strerror(errno));
+    return FR_FAIL(ctx, FR_ERR_IO, "cannot write to %s: %s%s", name, strerror(errno),
+                   errno == ENOSPC ? "; free space or choose another folder" : "");
 }
 
-fr_status fr_write_line(fr_ctx *ctx, FILE *out, char *text, size_t bytes)
+fr_status fr_write_line(fr_ctx *ctx, int file, const char *name, char *text,
+                        size_t bytes)
 {
     text[bytes] = '\n'; /* in place of the closing zero */
-    return fr_write_whole(fileno(out), text, bytes + 1) ? FR_OK : fail_write(ctx);
+    return fr_write_whole(file, text, bytes + 1) ? FR_OK : fail_write(ctx, name);
 }
 
-fr_status fr_write_text(fr_ctx *ctx, FILE *out, char *text, size_t bytes)
+fr_status fr_write_text(fr_ctx *ctx, FILE *out, const char *name, char *text,
+                        size_t bytes)
 {
     char none[1] = "";
     if (text == NULL || isatty(fileno(out)) != 1) {
-        return fr_write_line(ctx, out, text != NULL ? text : none, bytes);
+        return fr_write_line(ctx, fileno(out), name, text != NULL ? text : none, bytes);
     }
     fr_print_text(out, text, bytes);
-    return fputc('\n', out) != EOF && fflush(out) == 0 ? FR_OK : fail_write(ctx);
+    return fputc('\n', out) != EOF && fflush(out) == 0 ? FR_OK : fail_write(ctx, name);
 }

@@ -12,7 +12,7 @@
 enum { MOST_SYSTEM_BYTES = 65536 };
 
 /* One call of fr_chat_encode. */
-typedef struct dialogue {
+typedef struct encoding {
     fr_ctx *ctx;
     const fr_tokenizer *tokenizer;
     int32_t start; /* <|im_start|> */
@@ -20,50 +20,62 @@ typedef struct dialogue {
     bool special_in_content;
     fr_ids *ids;
     fr_ids *counted;
-} dialogue;
+    fr_ids *own; /* NULL: not wanted */
+} encoding;
 
-/* Bring the flags in step with the ids. */
-static fr_status flag(const dialogue *job, bool counted)
+/* Bring a list of flags in step with the ids. */
+static fr_status flag(const encoding *job, fr_ids *flags, bool value)
 {
-    while (job->counted->count < job->ids->count) {
-        FR_TRY(fr_ids_add(job->ctx, job->counted, counted ? 1 : 0));
+    while (flags != NULL && flags->count < job->ids->count) {
+        FR_TRY(fr_ids_add(job->ctx, flags, value ? 1 : 0));
     }
     return FR_OK;
 }
 
-static fr_status add_marker(const dialogue *job, int32_t id, bool counted)
+static fr_status add_marker(const encoding *job, int32_t id, bool counted)
 {
     FR_TRY(fr_ids_add(job->ctx, job->ids, id));
-    return flag(job, counted);
+    FR_TRY(flag(job, job->own, false));
+    return flag(job, job->counted, counted);
 }
 
-static fr_status add_text(const dialogue *job, const char *text, bool special,
-                          bool counted)
+/* What the template says beside markers. */
+static fr_status add_words(const encoding *job, const char *words)
 {
-    FR_TRY(fr_tokenizer_encode(job->ctx, job->tokenizer, text, strlen(text), special,
+    FR_TRY(fr_tokenizer_encode(job->ctx, job->tokenizer, words, strlen(words), false,
                                job->ids));
-    return flag(job, counted);
+    FR_TRY(flag(job, job->own, false));
+    return flag(job, job->counted, false);
 }
 
 /* Role line and content as one text, as a rendered dialogue has them. */
-static fr_status add_body(const dialogue *job, const fr_message *message)
+static fr_status add_body(const encoding *job, const fr_message *message, bool is_own)
 {
     char *text = NULL;
-    size_t bytes = strlen(message->role) + strlen(message->content) + 2;
-    FR_TRY(fr_alloc(job->ctx, (int64_t)bytes, 1, &text));
-    (void)snprintf(text, bytes, "%s\n%s", message->role, message->content);
-    fr_status status = add_text(job, text, job->special_in_content, false);
+    size_t before = strlen(message->role) + 1;
+    size_t bytes = before + message->bytes;
+    int64_t first = job->ids->count;
+    FR_TRY(fr_alloc(job->ctx, (int64_t)bytes + 1, 1, &text));
+    (void)snprintf(text, before + 1, "%s\n", message->role);
+    memcpy(text + before, message->content, message->bytes);
+    fr_status status = fr_tokenizer_encode(job->ctx, job->tokenizer, text, bytes,
+                                           job->special_in_content, job->ids);
     free(text);
-    return status;
+    for (size_t at = 0; status == FR_OK && job->own != NULL && first < job->ids->count;
+         first++) {
+        status = fr_ids_add(job->ctx, job->own, is_own && at >= before);
+        at += fr_tokenizer_token_bytes(job->tokenizer, job->ids->data[first]);
+    }
+    return status == FR_OK ? flag(job, job->counted, false) : status;
 }
 
 /* The role line of an assistant turn is tokenised alone: so it is when a turn is opened for generation,
  * and training must see the ids that generation continues. The two ways differ only where white space of
  * the content would join the role line's newline. */
-static fr_status open_turn(const dialogue *job)
+static fr_status open_turn(const encoding *job)
 {
     FR_TRY(add_marker(job, job->start, false));
-    return add_text(job, "assistant\n", false, false);
+    return add_words(job, "assistant\n");
 }
 
 static bool is_assistant(const fr_message *message)
@@ -71,20 +83,31 @@ static bool is_assistant(const fr_message *message)
     return strcmp(message->role, "assistant") == 0;
 }
 
-static fr_status add_turn(const dialogue *job, const fr_message *message, bool counted)
+static fr_status add_answer(const encoding *job, const fr_message *message,
+                            bool counted)
 {
-    if (is_assistant(message)) {
-        FR_TRY(open_turn(job));
-        FR_TRY(add_text(job, message->content, job->special_in_content, counted));
-    } else {
-        FR_TRY(add_marker(job, job->start, false));
-        FR_TRY(add_body(job, message));
-    }
-    FR_TRY(add_marker(job, job->end, counted));
-    return add_text(job, "\n", false, false);
+    FR_TRY(open_turn(job));
+    FR_TRY(fr_tokenizer_encode(job->ctx, job->tokenizer, message->content,
+                               message->bytes, job->special_in_content, job->ids));
+    FR_TRY(flag(job, job->own, true));
+    return flag(job, job->counted, counted);
 }
 
-static fr_status add_default_system(const dialogue *job)
+/* `is_own`: the message comes from the row, not from the template. */
+static fr_status add_turn(const encoding *job, const fr_message *message, bool is_own,
+                          bool counted)
+{
+    if (is_assistant(message)) {
+        FR_TRY(add_answer(job, message, counted));
+    } else {
+        FR_TRY(add_marker(job, job->start, false));
+        FR_TRY(add_body(job, message, is_own));
+    }
+    FR_TRY(add_marker(job, job->end, counted));
+    return add_words(job, "\n");
+}
+
+static fr_status add_default_system(const encoding *job)
 {
     const char *content = fr_tokenizer_chat_frame(job->tokenizer)->default_system;
     if (content == NULL) {
@@ -98,50 +121,58 @@ static fr_status add_default_system(const dialogue *job)
                        "system message of their own",
                        bytes, MOST_SYSTEM_BYTES);
     }
-    fr_message message = {"system", content};
-    return add_turn(job, &message, false);
+    fr_message message = {"system", content, bytes, false};
+    return add_turn(job, &message, false, false);
 }
 
-static fr_status add_all(const dialogue *job, const fr_message *messages, int64_t n,
-                         int64_t first_counted, bool open_assistant)
+static fr_status add_all(const encoding *job, const fr_dialogue *dialogue,
+                         int64_t first_counted)
 {
+    const fr_message *messages = dialogue->messages;
     if (strcmp(messages[0].role, "system") != 0) {
         FR_TRY(add_default_system(job));
     }
-    for (int64_t i = 0; i < n; i++) {
-        bool counted = is_assistant(&messages[i]) && i >= first_counted;
-        FR_TRY(add_turn(job, &messages[i], counted));
+    for (int64_t i = 0; i < dialogue->n_messages; i++) {
+        bool counted =
+            is_assistant(&messages[i]) && !messages[i].skip && i >= first_counted;
+        FR_TRY(add_turn(job, &messages[i], true, counted));
     }
-    return open_assistant ? open_turn(job) : FR_OK;
+    return dialogue->open_assistant ? open_turn(job) : FR_OK;
 }
 
-/* Check the roles; *last is the last assistant turn, -1 if there is none. */
-static fr_status check_messages(fr_ctx *ctx, const fr_message *messages, int64_t n,
-                                bool open_assistant, int64_t *last)
+/* Check the roles; *last is the last assistant turn that is not skipped, -1 if there is none. */
+static fr_status check_messages(fr_ctx *ctx, const fr_dialogue *dialogue, int64_t *last)
 {
+    int64_t n_skipped = 0;
     *last = -1;
-    if (n < 1) {
+    if (dialogue->n_messages < 1) {
         return FR_FAIL(ctx, FR_ERR_DATA,
                        "a dialogue without messages; at least one is needed");
     }
-    for (int64_t i = 0; i < n; i++) {
-        const char *role = messages[i].role;
-        if (is_assistant(&messages[i])) {
-            *last = i;
-        } else if (strcmp(role, "system") != 0 && strcmp(role, "user") != 0) {
+    for (int64_t i = 0; i < dialogue->n_messages; i++) {
+        const fr_message *message = &dialogue->messages[i];
+        if (is_assistant(message)) {
+            *last = message->skip ? *last : i;
+            n_skipped += message->skip;
+        } else if (strcmp(message->role, "system") != 0 &&
+                   strcmp(message->role, "user") != 0) {
             return FR_FAIL(ctx, FR_ERR_DATA,
                            "message %lld has the role '%.40s'; allowed: system, user, "
                            "assistant",
-                           (long long)i + 1, role);
+                           (long long)i + 1, message->role);
         }
     }
-    if (*last < 0 && !open_assistant) {
-        return FR_FAIL(
-            ctx, FR_ERR_DATA,
-            "a dialogue without an assistant turn has nothing to learn from; "
-            "add a message with the role assistant");
+    if (*last >= 0 || dialogue->open_assistant) {
+        return FR_OK;
     }
-    return FR_OK;
+    return n_skipped > 0
+               ? FR_FAIL(ctx, FR_ERR_DATA,
+                         "a dialogue all of whose assistant turns are kept out of the "
+                         "loss has nothing to learn from; let one of them count, or "
+                         "remove the row")
+               : FR_FAIL(ctx, FR_ERR_DATA,
+                         "a dialogue without an assistant turn has nothing to learn "
+                         "from; add a message with the role assistant");
 }
 
 int32_t fr_chat_end_token(const fr_tokenizer *tokenizer)
@@ -150,32 +181,35 @@ int32_t fr_chat_end_token(const fr_tokenizer *tokenizer)
 }
 
 fr_status fr_chat_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
-                         const fr_message *messages, int64_t n_messages, bool last_only,
-                         bool open_assistant, bool special_in_content, fr_ids *ids,
-                         fr_ids *counted)
+                         const fr_dialogue *dialogue, fr_ids *ids, fr_ids *counted,
+                         fr_ids *own)
 {
     assert(ids->count == counted->count);
+    assert(own == NULL || ids->count == own->count);
     int64_t last = -1;
     int64_t n_before = ids->count;
-    dialogue job = {ctx,
+    encoding job = {ctx,
                     tokenizer,
                     fr_tokenizer_chat_frame(tokenizer)->start,
                     fr_chat_end_token(tokenizer),
-                    special_in_content,
+                    dialogue->special_in_content,
                     ids,
-                    counted};
+                    counted,
+                    own};
     if (job.start < 0 || job.end < 0) {
         return FR_FAIL(ctx, FR_ERR_UNSUPPORTED,
                        "the model has no ChatML template (a chat template with the "
                        "special tokens " FR_CHATML_START " and " FR_CHATML_END
                        "); give source and target with a template instead of messages");
     }
-    FR_TRY(check_messages(ctx, messages, n_messages, open_assistant, &last));
-    fr_status status =
-        add_all(&job, messages, n_messages, last_only ? last : 0, open_assistant);
+    FR_TRY(check_messages(ctx, dialogue, &last));
+    fr_status status = add_all(&job, dialogue, dialogue->last_only ? last : 0);
     if (status != FR_OK) {
         ids->count = n_before;
         counted->count = n_before;
+        if (own != NULL) {
+            own->count = n_before;
+        }
     }
     return status;
 }

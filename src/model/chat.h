@@ -10,26 +10,35 @@
 
 typedef struct fr_message {
     const char *role;    /* "system", "user" or "assistant" */
-    const char *content; /* NUL-terminated */
+    const char *content; /* any bytes, NUL among them */
+    size_t bytes;        /* of the content */
+    bool skip;           /* an assistant turn that is not counted in the loss */
 } fr_message;
+
+typedef struct fr_dialogue {
+    const fr_message *messages;
+    int64_t n_messages;
+    bool last_only; /* count only the last assistant turn that is not skipped */
+    bool
+        open_assistant; /* end with the opening of an assistant turn (for generation) */
+    bool special_in_content; /* content is plain text otherwise */
+} fr_dialogue;
 
 /**
  * Append the ids of a dialogue and, in step with them, whether each id is counted in the loss
- * (assistant content and its end token). Role markers are special tokens; content is plain text unless
- * `special_in_content`. If the first message is no system message the template's own default system
- * message opens the dialogue (read from the model's template text, as is its presence).
+ * (assistant content and its end token, unless the turn is skipped). Role markers are special tokens. If the first
+ * message is no system message the template's own default system message opens the dialogue (read from the model's
+ * template text, as is its presence).
  *
- * @param last_only          count only the last assistant turn
- * @param open_assistant     end with the opening of an assistant turn (for generation)
  * @param[in,out] counted    grows with ids: same count (int32 0 or 1)
- * @return FR_OK; FR_ERR_DATA (role unknown, no assistant turn although not open_assistant, no messages);
- *         FR_ERR_UNSUPPORTED if the model has no ChatML template
+ * @param[in,out] own        the same for the ids that hold nothing but a message's content: 1; markers, roles, the
+ *                           default system message and tokens that span content and role: 0. NULL: not wanted
+ * @return FR_OK; FR_ERR_DATA (role unknown, no assistant turn that is counted although not open_assistant, no
+ *         messages); FR_ERR_UNSUPPORTED if the model has no ChatML template. On failure the lists are as before
  */
 FR_MUST_CHECK fr_status fr_chat_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
-                                       const fr_message *messages, int64_t n_messages,
-                                       bool last_only, bool open_assistant,
-                                       bool special_in_content, fr_ids *ids,
-                                       fr_ids *counted);
+                                       const fr_dialogue *dialogue, fr_ids *ids,
+                                       fr_ids *counted, fr_ids *own);
 
 /** The token that ends an assistant turn (<|im_end|>), -1 if the model has no ChatML. */
 int32_t fr_chat_end_token(const fr_tokenizer *tokenizer);

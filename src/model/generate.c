@@ -259,6 +259,16 @@ static fr_status choose(generation *c)
                               n * (int64_t)sizeof *c->ids);
 }
 
+static bool ends_text(const fr_generate_params *params, int32_t id)
+{
+    for (int64_t i = 0; i < params->n_stop; i++) {
+        if (params->stop[i] == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The row of this place goes on with `id`, or ends and leaves. */
 static fr_status go_on(generation *c, place *p, int32_t id, bool *has_ended)
 {
@@ -272,7 +282,7 @@ static fr_status go_on(generation *c, place *p, int32_t id, bool *has_ended)
                        name_row(c, p->row, name), (long long)row->prompt.count,
                        (long long)row->out.count);
     }
-    bool is_stop = id == params->stop[0] || id == params->stop[1];
+    bool is_stop = ends_text(params, id);
     p->last = id;
     if (!is_stop) {
         FR_TRY(fr_ids_add(c->g->ctx, &row->out, id));
@@ -340,7 +350,11 @@ static fr_status run(generation *c)
 fr_status fr_generate(fr_generator *generator, fr_generate_row *rows, int64_t n_rows,
                       const fr_generate_params *params)
 {
-    generation c = {.g = generator, .rows = rows, .n_rows = n_rows, .params = params};
+    generation c = {.g = generator,
+                    .rows = rows,
+                    .n_rows = n_rows,
+                    .params = params,
+                    .next = params->first};
     FR_TRY(choose_places(&c));
     fr_status status = fr_group_agree(generator->pipeline, alloc_places(&c));
     if (status == FR_OK) {

@@ -40,8 +40,10 @@ typedef struct fr_generate_times {
 typedef struct fr_generate_params {
     fr_sample_params sample; /* random numbers depend on (seed, row, place) alone */
     int64_t max_new_tokens;
-    int32_t stop[2]; /* ids that end a text (not part of it); -1: none */
-    int64_t batch;   /* most rows at a time, >= 1 */
+    const int32_t *stop; /* [n_stop] ids that end a text (not part of it); borrowed */
+    int64_t n_stop;
+    int64_t first; /* rows before this one are left alone: they are done */
+    int64_t batch; /* most rows at a time, >= 1 */
     int64_t
         cache_bytes; /* fewer rows at a time if their keys and values need more, but one */
     /** Called on every rank, in the same order, when rows[index] has ended. NULL: not. */

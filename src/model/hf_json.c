@@ -17,7 +17,7 @@ fr_status fr_hf_load(fr_ctx *ctx, const char *path, json_t **out)
     }
     fr_map_close(&map);
     if (!fits) {
-        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: " FR_JSON_TOO_LARGE, path);
+        return FR_FAIL(ctx, FR_ERR_UNSUPPORTED, "%s: " FR_JSON_TOO_LARGE, path);
     }
     if (*out == NULL) {
         return FR_FAIL(ctx, FR_ERR_FORMAT, "%s:%d: no valid JSON: %s", path, error.line,

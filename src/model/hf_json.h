@@ -18,7 +18,8 @@ typedef struct fr_hf_fields {
     const json_t *object;
 } fr_hf_fields;
 
-/** Parse a file; FR_ERR_DATA (missing), FR_ERR_FORMAT (no valid JSON, a key twice). */
+/** Parse a file; FR_ERR_DATA (missing), FR_ERR_FORMAT (no valid JSON, a key twice); FR_ERR_UNSUPPORTED (too
+ * large). */
 FR_MUST_CHECK fr_status fr_hf_load(fr_ctx *ctx, const char *path, json_t **out);
 
 /** NULL if the field is absent or null. */

@@ -21,11 +21,17 @@ fr_status fr_sample_check(fr_ctx *ctx, const fr_sample_params *params)
     return FR_OK;
 }
 
-static int32_t likeliest(const float *logits, int64_t vocab)
+static bool may_come(const fr_sample_params *params, int64_t id)
 {
-    int32_t best = 0;
-    for (int64_t i = 1; i < vocab; i++) {
-        if (logits[i] > logits[best]) {
+    return params->never_V == NULL || params->never_V[id] == 0;
+}
+
+static int32_t likeliest(const float *logits, int64_t vocab,
+                         const fr_sample_params *params)
+{
+    int32_t best = FR_NO_TOKEN;
+    for (int64_t i = 0; i < vocab; i++) {
+        if (may_come(params, i) && (best < 0 || logits[i] > logits[best])) {
             best = (int32_t)i;
         }
     }
@@ -56,13 +62,19 @@ int32_t fr_sample(const float *logits_V, int64_t vocab, const fr_sample_params *
         return FR_NO_TOKEN;
     }
     if (params->temperature <= 0.0) {
-        return likeliest(logits_V, vocab);
+        return likeliest(logits_V, vocab, params);
     }
+    int64_t n = 0;
     for (int64_t i = 0; i < vocab; i++) {
-        scratch_V[i] = (fr_candidate){(int32_t)i, logits_V[i]};
+        if (may_come(params, i)) {
+            scratch_V[n++] = (fr_candidate){(int32_t)i, logits_V[i]};
+        }
     }
-    qsort(scratch_V, (size_t)vocab, sizeof *scratch_V, compare_candidates);
-    int64_t kept = params->top_k > 0 && params->top_k < vocab ? params->top_k : vocab;
+    if (n == 0) {
+        return FR_NO_TOKEN;
+    }
+    qsort(scratch_V, (size_t)n, sizeof *scratch_V, compare_candidates);
+    int64_t kept = params->top_k > 0 && params->top_k < n ? params->top_k : n;
     float highest = scratch_V[0].logit;
     double total = 0.0;
     for (int64_t i = 0; i < kept; i++) {

@@ -15,6 +15,7 @@ typedef struct fr_sample_params {
     int64_t top_k;      /* keep the k likeliest; 0: all */
     double top_p;       /* keep the smallest set with this much probability; 1: all */
     uint64_t seed;
+    const uint8_t *never_V; /* not 0: never chosen; NULL: all may be; borrowed */
 } fr_sample_params;
 
 /** FR_ERR_ARG naming the option that is out of range. */
@@ -32,7 +33,7 @@ enum { FR_NO_TOKEN = -1 };
 /**
  * @param uniform     in [0, 1): picks from the kept distribution
  * @param scratch_V   room for `vocab` candidates
- * @return the token's id; FR_NO_TOKEN if a logit is not finite, whatever the options
+ * @return the token's id; FR_NO_TOKEN if a logit is not finite, whatever the options, or no id may be chosen
  */
 FR_MUST_CHECK int32_t fr_sample(const float *logits_V, int64_t vocab,
                                 const fr_sample_params *params, double uniform,

@@ -1,6 +1,5 @@
 #include "model/tokenizer.h"
 
-#include "base/file.h"
 #include "base/mem.h"
 #include "model/tokenizer_impl.h"
 
@@ -30,20 +29,15 @@ void fr_ids_fini(fr_ids *ids)
     *ids = (fr_ids){NULL, 0, 0};
 }
 
-fr_status fr_tokenizer_open(fr_ctx *ctx, const char *model_path, fr_tokenizer **out)
-{
-    *out = NULL;
-    return fr_is_folder(model_path) ? fr_tokenizer_open_hf(ctx, model_path, out)
-                                    : fr_tokenizer_open_gguf(ctx, model_path, out);
-}
-
 void fr_tokenizer_close(fr_tokenizer **tokenizer)
 {
     fr_tokenizer *closed = *tokenizer;
     if (closed != NULL) {
         free(closed->tokens);
         free(closed->arena);
-        fr_specials_destroy(&closed->specials);
+        for (int i = 0; i < FR_N_GOES * FR_N_PARSED; i++) {
+            fr_specials_destroy(&closed->found[i / FR_N_PARSED][i % FR_N_PARSED]);
+        }
         free(closed->chat_template);
         free(closed->chat.default_system);
         fr_splitter_destroy(&closed->splitter);
@@ -84,11 +78,40 @@ bool fr_tokenizer_is_special(const fr_tokenizer *tokenizer, int32_t id)
            tokenizer->tokens[id].kind == FR_TOKEN_SPECIAL;
 }
 
-int32_t fr_tokenizer_special(const fr_tokenizer *tokenizer, const char *text)
+size_t fr_tokenizer_token_bytes(const fr_tokenizer *tokenizer, int32_t id)
+{
+    bool known = id >= 0 && id < tokenizer->n_tokens;
+    return known ? (size_t)tokenizer->tokens[id].bytes : 0;
+}
+
+bool fr_tokenizer_is_added(const fr_tokenizer *tokenizer, int32_t id)
+{
+    return id >= 0 && id < tokenizer->n_tokens &&
+           tokenizer->tokens[id].kind == FR_TOKEN_ADDED;
+}
+
+bool fr_tokenizer_has_text(const fr_tokenizer *tokenizer, int32_t id)
+{
+    return id >= 0 && id < tokenizer->n_tokens &&
+           tokenizer->tokens[id].kind != FR_TOKEN_UNUSED;
+}
+
+int32_t fr_tokenizer_marker(const fr_tokenizer *tokenizer, const char *text)
 {
     fr_text whole = {text, strlen(text)};
-    int32_t id = fr_specials_longest(tokenizer->specials, whole);
-    return id >= 0 && (size_t)tokenizer->tokens[id].bytes == whole.bytes ? id : -1;
+    for (int go = 0; go < FR_N_GOES; go++) {
+        int32_t id = fr_specials_longest(tokenizer->found[go][1], whole);
+        if (id >= 0 && (size_t)tokenizer->tokens[id].bytes == whole.bytes) {
+            return id;
+        }
+    }
+    return -1;
+}
+
+int32_t fr_tokenizer_special(const fr_tokenizer *tokenizer, const char *text)
+{
+    int32_t id = fr_tokenizer_marker(tokenizer, text);
+    return fr_tokenizer_is_special(tokenizer, id) ? id : -1;
 }
 
 const fr_chat_frame *fr_tokenizer_chat_frame(const fr_tokenizer *tokenizer)
@@ -102,6 +125,7 @@ typedef struct encoding {
     const fr_tokenizer *tokenizer;
     fr_bpe_scratch scratch;
     fr_ids *ids;
+    bool parse_special;
 } encoding;
 
 /* Append the bytes' own tokens, then merge them where they stand. */
@@ -133,8 +157,10 @@ static fr_status encode_plain(encoding *job, fr_text text)
                            encode_piece, job);
 }
 
-/* Split at the special tokens found: `found` has the longest one that begins at each byte, the leftmost counts. */
-static fr_status split_at(encoding *job, fr_text text, const int32_t *found)
+/* Split at the tokens of one go: `found` has the longest one that begins at each byte, the leftmost counts. What lies
+ * between goes to `rest`. */
+static fr_status split_at(encoding *job, fr_text text, const int32_t *found,
+                          fr_status (*rest)(encoding *job, fr_text text))
 {
     size_t plain = 0; /* start of the text not yet encoded */
     size_t at = 0;
@@ -144,35 +170,45 @@ static fr_status split_at(encoding *job, fr_text text, const int32_t *found)
             at++;
             continue;
         }
-        FR_TRY(encode_plain(job, (fr_text){text.data + plain, at - plain}));
+        FR_TRY(rest(job, (fr_text){text.data + plain, at - plain}));
         FR_TRY(fr_ids_add(job->ctx, job->ids, id));
         at += (size_t)job->tokenizer->tokens[id].bytes;
         plain = at;
     }
-    return encode_plain(job, (fr_text){text.data + plain, at - plain});
+    return rest(job, (fr_text){text.data + plain, at - plain});
 }
 
-static fr_status encode_special(encoding *job, fr_text text)
+static fr_status encode_go(encoding *job, fr_text text, int go,
+                           fr_status (*rest)(encoding *job, fr_text text))
 {
     int32_t *found = NULL;
-    if (!fr_specials_any(job->tokenizer->specials)) {
-        return encode_plain(job, text);
+    const fr_specials *tokens = job->tokenizer->found[go][job->parse_special ? 1 : 0];
+    if (!fr_specials_any(tokens) || text.bytes == 0) {
+        return rest(job, text);
     }
-    FR_TRY(fr_specials_find(job->ctx, job->tokenizer->specials, text, &found));
-    fr_status status = split_at(job, text, found);
+    FR_TRY(fr_specials_find(job->ctx, tokens, text, &found));
+    fr_status status = split_at(job, text, found, rest);
     free(found);
     return status;
+}
+
+static fr_status encode_late(encoding *job, fr_text text)
+{
+    return encode_go(job, text, 1, encode_plain);
+}
+
+static fr_status encode_text(encoding *job, fr_text text)
+{
+    return encode_go(job, text, 0, encode_late);
 }
 
 fr_status fr_tokenizer_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
                               const char *text, size_t bytes, bool parse_special,
                               fr_ids *ids)
 {
-    encoding job = {ctx, tokenizer, {NULL, NULL, 0}, ids};
-    fr_text whole = {text, bytes};
+    encoding job = {ctx, tokenizer, {NULL, NULL, 0}, ids, parse_special};
     int64_t n_before = ids->count;
-    fr_status status =
-        parse_special ? encode_special(&job, whole) : encode_plain(&job, whole);
+    fr_status status = encode_text(&job, (fr_text){text, bytes});
     if (status != FR_OK) {
         ids->count = n_before;
     }
@@ -180,20 +216,24 @@ fr_status fr_tokenizer_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
     return status;
 }
 
+/* Whether an id adds to a text. One beyond the tokenizer may stand in rows of ids: the model has a row for it. */
+static bool is_written(const fr_tokenizer *tokenizer, int32_t id, bool skip_special)
+{
+    return fr_tokenizer_has_text(tokenizer, id) &&
+           !(skip_special && fr_tokenizer_is_special(tokenizer, id));
+}
+
 static fr_status measure(fr_ctx *ctx, const fr_tokenizer *tokenizer, const int32_t *ids,
                          int64_t n, bool skip_special, size_t *bytes)
 {
     *bytes = 0;
     for (int64_t i = 0; i < n; i++) {
-        if (ids[i] < 0 || ids[i] >= tokenizer->n_tokens) {
-            return FR_FAIL(
-                ctx, FR_ERR_ARG,
-                "id %d (number %lld of %lld) is out of range; the vocabulary "
-                "has the ids 0 to %lld",
-                (int)ids[i], (long long)i, (long long)n,
-                (long long)tokenizer->n_tokens - 1);
+        if (ids[i] < 0) {
+            return FR_FAIL(ctx, FR_ERR_ARG,
+                           "id %d (number %lld of %lld) is negative; ids begin at 0",
+                           (int)ids[i], (long long)i, (long long)n);
         }
-        if (!skip_special || !fr_tokenizer_is_special(tokenizer, ids[i])) {
+        if (is_written(tokenizer, ids[i], skip_special)) {
             *bytes += (size_t)tokenizer->tokens[ids[i]].bytes;
         }
     }
@@ -211,8 +251,8 @@ fr_status fr_tokenizer_decode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
     FR_TRY(fr_alloc(ctx, (int64_t)bytes + 1, 1, out));
     char *next = *out;
     for (int64_t i = 0; i < n; i++) {
-        const fr_token *token = &tokenizer->tokens[ids[i]];
-        if (!skip_special || token->kind != FR_TOKEN_SPECIAL) {
+        if (is_written(tokenizer, ids[i], skip_special)) {
+            const fr_token *token = &tokenizer->tokens[ids[i]];
             memcpy(next, token->text, (size_t)token->bytes);
             next += token->bytes;
         }

@@ -1,6 +1,7 @@
 /* From a draft to a tokenizer: every cross-reference of the file is checked here. */
 #include "base/mem.h"
 #include "model/byte_table.h"
+#include "model/ends.h"
 #include "model/tokenizer_impl.h"
 
 #include <stdlib.h>
@@ -10,6 +11,7 @@ void fr_token_draft_fini(fr_token_draft *draft)
 {
     free(draft->texts);
     free(draft->kinds);
+    free(draft->late);
     free(draft->merges);
     free(draft->chat_template);
     *draft = (fr_token_draft){0};
@@ -93,7 +95,8 @@ static fr_status build_tokens(fr_ctx *ctx, const fr_token_draft *draft,
     for (int64_t i = 0; i < draft->n_tokens; i++) {
         fr_text written = draft->texts[i];
         fr_token *token = &made->tokens[i];
-        *token = (fr_token){next, 0, draft->kinds[i]};
+        *token = (fr_token){next, 0, draft->kinds[i],
+                            draft->late != NULL && draft->late[i] != 0};
         if (token->kind != FR_TOKEN_NORMAL) {
             memcpy(next, written.data, written.bytes);
             token->bytes = (int32_t)written.bytes;
@@ -192,24 +195,32 @@ static fr_status build_merges(fr_ctx *ctx, const fr_token_draft *draft,
     return status;
 }
 
+static bool is_looked_for(const fr_token *token, int go, bool special)
+{
+    return (int)token->late == go && (token->kind == FR_TOKEN_ADDED ||
+                                      (special && token->kind == FR_TOKEN_SPECIAL));
+}
+
 static fr_status build_specials(fr_ctx *ctx, fr_tokenizer *made)
 {
     fr_text *texts = NULL;
     int32_t *ids = NULL;
-    int64_t n = 0;
     fr_status status = fr_alloc(ctx, made->n_tokens, sizeof *texts, &texts);
     if (status == FR_OK) {
         status = fr_alloc(ctx, made->n_tokens, sizeof *ids, &ids);
     }
-    for (int64_t i = 0; status == FR_OK && i < made->n_tokens; i++) {
-        const fr_token *token = &made->tokens[i];
-        if (token->kind == FR_TOKEN_SPECIAL) {
-            texts[n] = (fr_text){token->text, (size_t)token->bytes};
-            ids[n++] = (int32_t)i;
+    for (int set = 0; set < FR_N_GOES * FR_N_PARSED && status == FR_OK; set++) {
+        int go = set / FR_N_PARSED;
+        int special = set % FR_N_PARSED;
+        int64_t n = 0;
+        for (int64_t i = 0; i < made->n_tokens; i++) {
+            const fr_token *token = &made->tokens[i];
+            if (is_looked_for(token, go, special != 0)) {
+                texts[n] = (fr_text){token->text, (size_t)token->bytes};
+                ids[n++] = (int32_t)i;
+            }
         }
-    }
-    if (status == FR_OK) {
-        status = fr_specials_create(ctx, texts, ids, n, &made->specials);
+        status = fr_specials_create(ctx, texts, ids, n, &made->found[go][special]);
     }
     free(texts);
     free(ids);
@@ -223,38 +234,33 @@ static fr_status build_chat(fr_ctx *ctx, fr_token_draft *draft, fr_tokenizer *ma
     draft->chat_template = NULL;
     FR_TRY(fr_template_read(ctx, made->chat_template, &made->chat));
     if (made->chat.is_chatml) {
-        made->chat.start = fr_tokenizer_special(made, FR_CHATML_START);
-        made->chat.end = fr_tokenizer_special(made, FR_CHATML_END);
+        made->chat.start = fr_tokenizer_marker(made, FR_CHATML_START);
+        made->chat.end = fr_tokenizer_marker(made, FR_CHATML_END);
     }
     return FR_OK;
 }
 
-static fr_status take_id(fr_ctx *ctx, const fr_token_draft *draft, const char *name,
-                         int64_t id, int32_t *out)
+/* An id that is not put in front of texts may be anything. */
+static fr_status build_bos(fr_ctx *ctx, const fr_token_draft *draft, fr_tokenizer *made)
 {
-    if (id < -1 || id >= draft->n_tokens) {
-        return FR_FAIL(ctx, FR_ERR_FORMAT,
-                       "%s: the %s id is %lld; the vocabulary has "
-                       "%lld tokens",
-                       draft->path, name, (long long)id, (long long)draft->n_tokens);
+    int64_t bos = fr_named_id(draft->bos);
+    made->leading_bos = -1;
+    if (!draft->add_bos) {
+        return FR_OK;
     }
-    *out = (int32_t)id;
-    return FR_OK;
-}
-
-static fr_status build_ends(fr_ctx *ctx, const fr_token_draft *draft,
-                            fr_tokenizer *made)
-{
-    int32_t bos = -1;
-    FR_TRY(take_id(ctx, draft, "end-of-sequence", draft->eos, &made->eos));
-    FR_TRY(take_id(ctx, draft, "begin-of-sequence", draft->bos, &bos));
-    if (draft->add_bos && bos < 0) {
+    if (bos < 0) {
         return FR_FAIL(ctx, FR_ERR_FORMAT,
                        "%s: add_bos_token is true, but no "
                        "begin-of-sequence token is named",
                        draft->path);
     }
-    made->leading_bos = draft->add_bos ? bos : -1;
+    if (bos >= draft->n_tokens) {
+        return FR_FAIL(ctx, FR_ERR_FORMAT,
+                       "%s: the begin-of-sequence id is %lld; the vocabulary has %lld "
+                       "tokens",
+                       draft->path, (long long)draft->bos, (long long)draft->n_tokens);
+    }
+    made->leading_bos = (int32_t)bos;
     return FR_OK;
 }
 
@@ -324,6 +330,7 @@ fr_status fr_tokenizer_build(fr_ctx *ctx, fr_token_draft *draft, fr_tokenizer **
     if (status != FR_OK) {
         return status;
     }
+    (*out)->eos = -1;
     if ((status = build_tokens(ctx, draft, *out)) != FR_OK ||
         (status = map_tokens(ctx, draft, &map)) != FR_OK) {
         goto out;
@@ -331,7 +338,7 @@ fr_status fr_tokenizer_build(fr_ctx *ctx, fr_token_draft *draft, fr_tokenizer **
     find_bytes(&map, *out);
     if ((status = build_merges(ctx, draft, &map, *out)) != FR_OK ||
         (status = build_specials(ctx, *out)) != FR_OK ||
-        (status = build_ends(ctx, draft, *out)) != FR_OK ||
+        (status = build_bos(ctx, draft, *out)) != FR_OK ||
         (status = build_digest(ctx, draft, *out)) != FR_OK ||
         (status = fr_splitter_create(ctx, draft->rule, &(*out)->splitter)) != FR_OK) {
         goto out;

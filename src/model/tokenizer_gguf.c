@@ -28,19 +28,6 @@ static fr_status fail_type(fr_ctx *ctx, const fr_gguf *gguf, const char *key,
                    wanted);
 }
 
-static fr_status get_optional_id(fr_ctx *ctx, const fr_gguf *gguf, const char *key,
-                                 int64_t *out)
-{
-    *out = -1;
-    if (fr_gguf_find(gguf, key) == NULL) {
-        return FR_OK;
-    }
-    if (!fr_gguf_get_int(gguf, key, out) || *out < 0) {
-        return fail_type(ctx, gguf, key, "a token id");
-    }
-    return FR_OK;
-}
-
 static fr_status get_optional_text(fr_ctx *ctx, const fr_gguf *gguf, const char *key,
                                    fr_text *out)
 {
@@ -110,8 +97,9 @@ static fr_token_kind kind_of(int64_t type)
         return FR_TOKEN_NORMAL;
     case UNKNOWN:
     case CONTROL:
-    case USER_DEFINED:
         return FR_TOKEN_SPECIAL;
+    case USER_DEFINED:
+        return FR_TOKEN_ADDED;
     case UNUSED:
         return FR_TOKEN_UNUSED;
     default:
@@ -194,12 +182,15 @@ static fr_status read_merges(fr_ctx *ctx, const fr_gguf *gguf, fr_token_draft *d
 static fr_status read_rest(fr_ctx *ctx, const fr_gguf *gguf, fr_token_draft *draft)
 {
     static const char ADD_BOS[] = "tokenizer.ggml.add_bos_token";
+    static const char BOS[] = "tokenizer.ggml.bos_token_id";
     fr_text template;
-    FR_TRY(get_optional_id(ctx, gguf, "tokenizer.ggml.bos_token_id", &draft->bos));
-    FR_TRY(get_optional_id(ctx, gguf, "tokenizer.ggml.eos_token_id", &draft->eos));
     if (fr_gguf_find(gguf, ADD_BOS) != NULL &&
         !fr_gguf_get_bool(gguf, ADD_BOS, &draft->add_bos)) {
         return fail_type(ctx, gguf, ADD_BOS, "a boolean");
+    }
+    if (draft->add_bos && fr_gguf_find(gguf, BOS) != NULL &&
+        !fr_gguf_get_int(gguf, BOS, &draft->bos)) {
+        return fail_type(ctx, gguf, BOS, "a token id");
     }
     FR_TRY(get_optional_text(ctx, gguf, "tokenizer.chat_template", &template));
     return template.data == NULL ? FR_OK
@@ -207,11 +198,10 @@ static fr_status read_rest(fr_ctx *ctx, const fr_gguf *gguf, fr_token_draft *dra
                                                 template, &draft->chat_template);
 }
 
-fr_status fr_tokenizer_open_gguf(fr_ctx *ctx, const char *path, fr_tokenizer **out)
+fr_status fr_tokenizer_read_gguf(fr_ctx *ctx, const fr_gguf *gguf, fr_tokenizer **out)
 {
-    fr_gguf *gguf = NULL;
-    fr_token_draft draft = {.path = path};
-    FR_TRY(fr_gguf_open(ctx, path, &gguf));
+    fr_token_draft draft = {.path = fr_gguf_path(gguf), .bos = -1};
+    *out = NULL;
     fr_status status = check_model(ctx, gguf);
     if (status != FR_OK || (status = read_rule(ctx, gguf, &draft.rule)) != FR_OK ||
         (status = read_tokens(ctx, gguf, &draft)) != FR_OK ||
@@ -222,6 +212,5 @@ fr_status fr_tokenizer_open_gguf(fr_ctx *ctx, const char *path, fr_tokenizer **o
     status = fr_tokenizer_build(ctx, &draft, out);
 out:
     fr_token_draft_fini(&draft);
-    fr_gguf_close(&gguf);
     return status;
 }

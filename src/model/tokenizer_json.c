@@ -83,7 +83,7 @@ static fr_status check_frame(fr_ctx *ctx, const json_t *root,
     return FR_OK;
 }
 
-static bool is_off(const json_t *value)
+bool fr_json_is_off(const json_t *value)
 {
     return is_nothing(value) || json_is_false(value) ||
            (json_is_string(value) && json_string_length(value) == 0) ||
@@ -104,16 +104,16 @@ static fr_status check_model(fr_ctx *ctx, const json_t *model,
         return fail_unsupported(ctx, draft, "model", model, "BPE");
     }
     for (size_t i = 0; i < sizeof OFF / sizeof OFF[0]; i++) {
-        if (!is_off(json_object_get(model, OFF[i]))) {
+        if (!fr_json_is_off(json_object_get(model, OFF[i]))) {
             return fail_unsupported(ctx, draft, OFF[i], NULL, "off");
         }
     }
     return FR_OK;
 }
 
-/* Enter a token; an added token may repeat what the vocabulary says of it. */
+/* Enter a token of the vocabulary. */
 static fr_status set_token(fr_ctx *ctx, fr_token_draft *draft, int64_t room,
-                           const json_t *id, fr_text text, fr_token_kind kind)
+                           const json_t *id, fr_text text)
 {
     json_int_t at = json_integer_value(id);
     if (!json_is_integer(id) || at < 0 || at >= room) {
@@ -122,66 +122,40 @@ static fr_status set_token(fr_ctx *ctx, fr_token_draft *draft, int64_t room,
                        "to %lld, one less than there are tokens",
                        draft->path, text.data, (long long)room - 1);
     }
-    fr_text *there = &draft->texts[at];
-    bool repeats = there->data != NULL && there->bytes == text.bytes &&
-                   memcmp(there->data, text.data, text.bytes) == 0;
-    if (there->data != NULL && (!repeats || kind == draft->kinds[at])) {
+    if (draft->texts[at].data != NULL) {
         return FR_FAIL(ctx, FR_ERR_FORMAT,
                        "%s: the id %lld is given to '%.60s' and to '%.60s'",
-                       draft->path, (long long)at, there->data, text.data);
+                       draft->path, (long long)at, draft->texts[at].data, text.data);
     }
-    *there = text;
-    draft->kinds[at] = (uint8_t)kind;
+    draft->texts[at] = text;
+    draft->kinds[at] = FR_TOKEN_NORMAL;
     draft->n_tokens = at < draft->n_tokens ? draft->n_tokens : at + 1;
     return FR_OK;
 }
 
-static fr_status add_special(fr_ctx *ctx, const json_t *added, int64_t room,
+static fr_status read_tokens(fr_ctx *ctx, const fr_token_files *files,
                              fr_token_draft *draft)
 {
-    static const char *const OFF[] = {"single_word", "lstrip", "rstrip"};
-    const json_t *content = json_object_get(added, "content");
-    if (!json_is_string(content)) {
-        return FR_FAIL(ctx, FR_ERR_FORMAT,
-                       "%s: an item of added_tokens has no string 'content'",
-                       draft->path);
-    }
-    for (size_t i = 0; i < sizeof OFF / sizeof OFF[0]; i++) {
-        if (!is_off(json_object_get(added, OFF[i]))) {
-            return FR_FAIL(
-                ctx, FR_ERR_UNSUPPORTED,
-                "%s: the added token '%.60s' has %s; only false is supported",
-                draft->path, json_string_value(content), OFF[i]);
-        }
-    }
-    fr_text text = {json_string_value(content), json_string_length(content)};
-    return set_token(ctx, draft, room, json_object_get(added, "id"), text,
-                     FR_TOKEN_SPECIAL);
-}
-
-static fr_status read_tokens(fr_ctx *ctx, const json_t *root, json_t *vocab,
-                             fr_token_draft *draft)
-{
-    const json_t *added = json_object_get(root, "added_tokens");
+    json_t *vocab =
+        json_object_get(json_object_get(files->tokenizer, "model"), "vocab");
+    const json_t *added = json_object_get(files->tokenizer, "added_tokens");
     if (!json_is_object(vocab) || (!is_nothing(added) && !json_is_array(added))) {
         return FR_FAIL(ctx, FR_ERR_FORMAT,
                        "%s: model.vocab must be an object and added_tokens a list",
                        draft->path);
     }
-    int64_t room = (int64_t)(json_object_size(vocab) + json_array_size(added));
+    int64_t room = (int64_t)json_object_size(vocab) + fr_added_tokens_room(files);
     FR_TRY(fr_alloc(ctx, room, sizeof *draft->texts, &draft->texts));
     FR_TRY(fr_alloc(ctx, room, 1, &draft->kinds));
+    FR_TRY(fr_alloc(ctx, room, 1, &draft->late));
     fr_status status = FR_OK;
     for (void *at = json_object_iter(vocab); at != NULL && status == FR_OK;
          at = json_object_iter_next(vocab, at)) {
         const char *key = json_object_iter_key(at);
         status = set_token(ctx, draft, room, json_object_iter_value(at),
-                           (fr_text){key, strlen(key)}, FR_TOKEN_NORMAL);
+                           (fr_text){key, strlen(key)});
     }
-    for (size_t i = 0; status == FR_OK && i < json_array_size(added); i++) {
-        status = add_special(ctx, json_array_get(added, i), room, draft);
-    }
-    return status;
+    return status == FR_OK ? fr_added_tokens_read(ctx, files, room, draft) : status;
 }
 
 /* "left right", with exactly one space, or ["left", "right"]. */
@@ -224,12 +198,14 @@ static fr_status read_merges(fr_ctx *ctx, const json_t *merges, fr_token_draft *
     return FR_OK;
 }
 
-fr_status fr_tokenizer_read_json(fr_ctx *ctx, const json_t *root, fr_token_draft *draft)
+fr_status fr_tokenizer_read_json(fr_ctx *ctx, const fr_token_files *files,
+                                 fr_token_draft *draft)
 {
+    const json_t *root = files->tokenizer;
     const json_t *model = json_object_get(root, "model");
     FR_TRY(check_model(ctx, model, draft));
     FR_TRY(check_frame(ctx, root, draft));
     FR_TRY(read_rule(ctx, root, draft));
-    FR_TRY(read_tokens(ctx, root, json_object_get(model, "vocab"), draft));
+    FR_TRY(read_tokens(ctx, files, draft));
     return read_merges(ctx, json_object_get(model, "merges"), draft);
 }

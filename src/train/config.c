@@ -79,6 +79,14 @@ fr_status fr_config_parse(fr_ctx *ctx, const char *name, const char *text,
     return parse(&state, text, strlen(text), NULL, 0, out);
 }
 
+fr_status fr_config_parse_saved(fr_ctx *ctx, const char *name, const char *text,
+                                fr_config **out)
+{
+    fr_config_state state = {.ctx = ctx, .name = name};
+    state.as_they_stand = strncmp(text, FR_CONFIG_MARK, strlen(FR_CONFIG_MARK)) != 0;
+    return parse(&state, text, strlen(text), NULL, 0, out);
+}
+
 void fr_config_free_texts(bool task, void *object)
 {
     for (int i = 0; i < FR_CONFIG_N_KEYS; i++) {

@@ -40,22 +40,25 @@ typedef enum fr_order { FR_ORDER_SHUFFLED, FR_ORDER_BY_SOURCE } fr_order;
 typedef enum fr_long_rows { FR_LONG_DROP, FR_LONG_CUT } fr_long_rows;
 
 typedef struct fr_task_config {
-    char *name;             /* [A-Za-z0-9._-]+, unique */
-    bool swept;             /* made by the sweep */
-    char *train;            /* JSONL path */
-    char *valid;            /* NULL: none */
-    char *template_text;    /* NULL: pre-tokenised rows or chat */
-    bool chat;              /* rows are `messages` in the base's chat template */
-    bool eos;               /* default true */
-    bool special;           /* parse special tokens in data fields; default false */
+    char *name;  /* [A-Za-z0-9._-]+, unique */
+    bool swept;  /* made by the sweep */
+    char *train; /* JSONL path */
+    char *valid; /* NULL: none */
+    char *
+        template_text; /* as fr_template_parse takes it; NULL: pre-tokenised rows or chat */
+    bool chat;         /* rows are `messages` in the base's chat template */
+    bool eos;          /* default true */
+    bool special;      /* parse special tokens in data fields; default false */
     bool loss_last;         /* chat: `loss: last` instead of `all` */
     fr_long_rows long_rows; /* drop (default) | cut */
-    int64_t max_tokens;     /* longest row; auto: the base's context less the prefix */
-    int64_t valid_rows;     /* auto: all */
-    int64_t steps;          /* auto: run.steps */
-    uint64_t seed;          /* of this task alone; run.seed where the file says auto */
-    int64_t patience;       /* validations without a better loss; 0: never stop by it */
-    double stop_below;      /* validation loss; 0: never stop by it */
+    char *ignore; /* members of rows that do not matter, ", " between; NULL: none */
+    bool skip_bad_rows; /* data.on_error: skip; default stop */
+    int64_t max_tokens; /* longest row; auto: the base's context less the prefix */
+    int64_t valid_rows; /* auto: all */
+    int64_t steps;      /* auto: run.steps */
+    uint64_t seed;      /* of this task alone; run.seed where the file says auto */
+    int64_t patience;   /* validations without a better loss; 0: never stop by it */
+    double stop_below;  /* validation loss; 0: never stop by it */
     struct {
         fr_init_kind
             init;   /* {text: ...} | {random: STD} | {zero: true} | {file: F[:TASK]} */
@@ -130,6 +133,10 @@ FR_MUST_CHECK fr_status fr_config_read(fr_ctx *ctx, const char *path,
 /** The same from text already in memory; `name` stands for the file in messages. */
 FR_MUST_CHECK fr_status fr_config_parse(fr_ctx *ctx, const char *name, const char *text,
                                         fr_config **out);
+/** The same for what fr_config_write gave to a checkpoint. Older programs wrote template and init text without escapes;
+ * so they are read where the text does not begin as it does today. */
+FR_MUST_CHECK fr_status fr_config_parse_saved(fr_ctx *ctx, const char *name,
+                                              const char *text, fr_config **out);
 void fr_config_destroy(fr_config **config);
 
 /** What a made task has for one swept key. */

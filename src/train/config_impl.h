@@ -55,14 +55,20 @@ typedef struct fr_config_state {
     fr_key_lines *task_lines; /* [n_tasks] */
     fr_sweep sweep;
     int64_t text_bytes; /* of all values so far; see fr_config_count_text */
+    bool
+        as_they_stand; /* texts that the model reads were written before they had escapes */
 } fr_config_state;
 
 /** One value as it stands in YAML or after the '=' of --set. */
 typedef struct fr_scalar {
     const char *text; /* NUL-terminated */
     size_t bytes;
-    bool quoted; /* never a number, a bool or `auto` */
+    bool quoted;       /* never a number, a bool or `auto` */
+    bool as_it_stands; /* no escapes in it, see fr_config_parse_saved */
 } fr_scalar;
+
+/** How a written config begins since texts have escapes. */
+extern const char FR_CONFIG_MARK[];
 
 /** Read YAML into state->config and the lines; defaults are already there. */
 FR_MUST_CHECK fr_status fr_config_load(fr_config_state *state, const char *text,
@@ -108,8 +114,13 @@ FR_MUST_CHECK fr_status fr_config_nearest_task(const fr_config_state *state,
 
 /** Whether a key has a value to write: not an unset text, number or another init. */
 bool fr_config_has_value(const fr_config_key *key, const void *object);
-/** The value as a YAML scalar. */
-void fr_config_print_value(FILE *out, const fr_config_key *key, const void *object);
+/** The value as a YAML scalar that is read as the same value. */
+FR_MUST_CHECK fr_status fr_config_print_value(fr_ctx *ctx, FILE *out,
+                                              const fr_config_key *key,
+                                              const void *object);
+/** Close a memory stream whose text is *out; unless all went well that is freed. */
+FR_MUST_CHECK fr_status fr_config_end_text(fr_ctx *ctx, FILE *stream, fr_status status,
+                                           char **out);
 /** The same as a string, "(not set)" if there is none; the caller frees. */
 FR_MUST_CHECK fr_status fr_config_value_text(fr_ctx *ctx, const fr_config_key *key,
                                              const void *object, char **out);

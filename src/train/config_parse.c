@@ -92,6 +92,46 @@ fr_status fr_yaml_check_kind(const fr_yaml_reader *r, const yaml_node_t *node,
                    r->state->name, fr_yaml_line(node), path, SHOWN_WORD, tag);
 }
 
+/* The scalars of a list with ", " between. */
+static fr_status join_list(const fr_yaml_reader *r, const yaml_node_t *node,
+                           const char *path, char **out)
+{
+    size_t bytes = 0;
+    FILE *text = open_memstream(out, &bytes);
+    fr_status status = fr_check_memory(r->state->ctx, text != NULL, sizeof *node);
+    for (const yaml_node_item_t *item = node->data.sequence.items.start;
+         status == FR_OK && item < node->data.sequence.items.top; item++) {
+        const yaml_node_t *one = yaml_document_get_node(r->document, *item);
+        status = fr_yaml_check_kind(r, one, YAML_SCALAR_NODE, path, "names");
+        if (status == FR_OK) {
+            (void)fprintf(text, "%s%s",
+                          item > node->data.sequence.items.start ? ", " : "",
+                          (const char *)one->data.scalar.value);
+        }
+    }
+    if (text != NULL && fclose(text) != 0 && status == FR_OK) {
+        status = fr_check_memory(r->state->ctx, false, bytes);
+    }
+    return status;
+}
+
+static fr_status read_list(const fr_yaml_reader *r, int index, const yaml_node_t *node,
+                           const char *where, const scope *into)
+{
+    char *text = NULL;
+    fr_status status = join_list(r, node, where, &text);
+    if (status == FR_OK) {
+        fr_scalar value = {text, strlen(text), true};
+        status = fr_config_count_text(r->state, value.bytes);
+        if (status == FR_OK && value.bytes > 0) {
+            status = fr_config_set_value(r->state->ctx, &FR_CONFIG_KEYS[index], where,
+                                         &value, into->object);
+        }
+    }
+    free(text);
+    return status;
+}
+
 static fr_status read_key(const fr_yaml_reader *r, int index, const yaml_node_t *node,
                           const char *path, const scope *into)
 {
@@ -99,11 +139,16 @@ static fr_status read_key(const fr_yaml_reader *r, int index, const yaml_node_t 
     char allowed[FR_ALLOWED_BYTES];
     const fr_config_key *key = &FR_CONFIG_KEYS[index];
     fr_config_allowed(key, allowed);
-    FR_TRY(fr_yaml_check_kind(r, node, YAML_SCALAR_NODE, path, allowed));
     (void)snprintf(where, sizeof where, "%s:%lld: %s", r->state->name,
                    fr_yaml_line(node), path);
+    if (key->is_list && node->type == YAML_SEQUENCE_NODE) {
+        into->lines->of[index] = fr_yaml_line(node);
+        return read_list(r, index, node, where, into);
+    }
+    FR_TRY(fr_yaml_check_kind(r, node, YAML_SCALAR_NODE, path, allowed));
     fr_scalar value = {(const char *)node->data.scalar.value, node->data.scalar.length,
-                       node->data.scalar.style != YAML_PLAIN_SCALAR_STYLE};
+                       node->data.scalar.style != YAML_PLAIN_SCALAR_STYLE,
+                       r->state->as_they_stand};
     FR_TRY(fr_config_count_text(r->state, value.bytes));
     into->lines->of[index] = fr_yaml_line(node);
     return fr_config_set_value(r->state->ctx, key, where, &value, into->object);

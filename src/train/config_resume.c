@@ -11,18 +11,13 @@ fr_status fr_config_value_text(fr_ctx *ctx, const fr_config_key *key,
     *out = NULL;
     FILE *stream = open_memstream(out, &bytes);
     FR_TRY(fr_check_memory(ctx, stream != NULL, sizeof *key));
+    fr_status status = FR_OK;
     if (fr_config_has_value(key, object)) {
-        fr_config_print_value(stream, key, object);
+        status = fr_config_print_value(ctx, stream, key, object);
     } else {
         (void)fputs("(not set)", stream);
     }
-    bool failed = ferror(stream) != 0;
-    failed = fclose(stream) != 0 || failed;
-    if (failed) {
-        free(*out);
-        *out = NULL;
-    }
-    return fr_check_memory(ctx, !failed, bytes);
+    return fr_config_end_text(ctx, stream, status, out);
 }
 
 /* Equal keys are written equally, so their texts are what is compared. */

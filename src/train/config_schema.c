@@ -22,6 +22,8 @@ const fr_config_section FR_CONFIG_SECTIONS[FR_SECTION_COUNT] = {
     [FR_SECTION_TASK] = {"tasks", "tasks[]", FR_SECTION_TOP,
                          "A list of at least one task; each trains a prefix of its "
                          "own."},
+    [FR_SECTION_DATA] = {"data", "tasks[].data", FR_SECTION_TASK,
+                         "How rows are taken, those of `train` and `valid` alike."},
     [FR_SECTION_PREFIX] = {"prefix", "tasks[].prefix", FR_SECTION_TASK,
                            "The trained keys and values."},
     [FR_SECTION_INIT] = {"init", "tasks[].prefix.init", FR_SECTION_PREFIX,
@@ -126,7 +128,10 @@ const fr_config_key FR_CONFIG_KEYS[] = {
      IN_TASK(template_text),
      .help =
          "text around a row's fields: `{target}` once, `{source}` before it at most "
-         "once; needed by rows of text"},
+         "once, no other `{name}` (`{{name}}` is the text `{name}`); needed by rows of "
+         "text. In here and in `init.text`, `\\n`, `\\t` and `\\\\` stand for a "
+         "newline, "
+         "a tab and a backslash, however YAML quotes the text"},
     {"chat", FR_SECTION_TASK, FR_KEY_BOOL, FR_RESUME_IDENTITY, .default_text = "false",
      IN_TASK(chat),
      .help = "rows are `messages` in the base's own chat template; excludes "
@@ -143,8 +148,10 @@ const fr_config_key FR_CONFIG_KEYS[] = {
      .help = "assistant turns whose tokens are in the loss; `last` needs `chat: true`"},
     {"long_rows", FR_SECTION_TASK, FR_KEY_CHOICE, FR_RESUME_IDENTITY,
      .default_text = "drop", .choices = {"drop", "cut"}, IN_TASK(long_rows),
-     .help = "what happens to examples longer than `max_tokens`; `cut` shortens the "
-             "source first, then the target, both at their end"},
+     .help =
+         "what happens to examples longer than `max_tokens`; `cut` shortens the "
+         "row's own text, the source first, then the target, both at their end, and "
+         "leaves template, BOS and end of sequence whole"},
     {"max_tokens", FR_SECTION_TASK, FR_KEY_INT, FR_RESUME_IDENTITY, "tokens",
      .default_text = "auto", .automatic = true, .low = 2, .high = MANY,
      IN_TASK(max_tokens),
@@ -167,6 +174,18 @@ const fr_config_key FR_CONFIG_KEYS[] = {
      .default_text = "0", .low = 0, .high = 1e3, IN_TASK(stop_below),
      .help = "the task stops when a validation loss is below this; 0: never. A task so "
              "stopped stays so on resume, unless this is lowered"},
+
+    {"ignore", FR_SECTION_DATA, FR_KEY_TEXT, FR_RESUME_IDENTITY, .is_list = true,
+     IN_TASK(ignore),
+     .help =
+         "members of rows and messages that do not matter for what is learned, e.g. "
+         "`[category, source_file]`: any other that is not known is an error. Usual "
+         "ones (id, tag, score, meta ...) are ignored anyway"},
+    {"on_error", FR_SECTION_DATA, FR_KEY_CHOICE, FR_RESUME_IDENTITY,
+     .default_text = "stop", .choices = {"stop", "skip"}, IN_TASK(skip_bad_rows),
+     .help =
+         "what a row that cannot be used does: all are looked at and named, then the "
+         "run stops; or they are left out, and counted"},
 
     {"length", FR_SECTION_PREFIX, FR_KEY_INT, FR_RESUME_IDENTITY, "slots",
      .default_text = "auto", .automatic = true, .low = 1, .high = 1e6,

@@ -15,6 +15,7 @@ typedef enum fr_section_id {
     FR_SECTION_BASE,
     FR_SECTION_RUN,
     FR_SECTION_TASK, /* a list; this and all below lie in fr_task_config */
+    FR_SECTION_DATA,
     FR_SECTION_PREFIX,
     FR_SECTION_INIT, /* exactly one of its keys is given */
     FR_SECTION_LAYERS,
@@ -63,6 +64,8 @@ typedef struct fr_config_key {
     const char *default_text; /* as in YAML; NULL: unset */
     bool required;
     bool automatic; /* `auto` is allowed */
+    bool
+        is_list; /* a text that may be given as a list: kept and written with ", " between */
     unsigned open_ends;
     double low, high;
     const char *choices[FR_MOST_CHOICES]; /* ends with NULL unless full */

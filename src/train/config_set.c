@@ -129,7 +129,7 @@ static fr_status set_path(fr_config_state *state, const char *where, char *path,
         fr_config_clear_inits(lines);
     }
     lines->of[key] = FR_LINE_SET;
-    fr_scalar scalar = {value, strlen(value), false};
+    fr_scalar scalar = {value, strlen(value), false, false};
     return fr_config_set_value(state->ctx, &FR_CONFIG_KEYS[key], where, &scalar,
                                object);
 }

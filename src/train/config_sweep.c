@@ -137,7 +137,7 @@ static fr_status set_value(const fr_config_state *state, const fr_sweep_axis *ax
 {
     char where[FR_PLACE_BYTES];
     const fr_sweep_value *value = &axis->values[index];
-    fr_scalar scalar = {value->text, value->bytes, value->quoted};
+    fr_scalar scalar = {value->text, value->bytes, value->quoted, state->as_they_stand};
     place_of(state, axis, index, where);
     return fr_config_set_value(state->ctx, &FR_CONFIG_KEYS[value->key], where, &scalar,
                                task);

@@ -3,6 +3,7 @@
 #include "train/config_impl.h"
 
 #include "base/mem.h"
+#include "train/written.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -71,7 +72,8 @@ void fr_config_allowed(const fr_config_key *key, char out[FR_ALLOWED_BYTES])
         if (key->choices[0] != NULL) {
             describe_choices(key, out);
         } else {
-            (void)snprintf(out, FR_ALLOWED_BYTES, "text");
+            (void)snprintf(out, FR_ALLOWED_BYTES, "%s",
+                           key->is_list ? "a list of names" : "text");
         }
         break;
     }
@@ -209,6 +211,22 @@ static bool is_prose(const fr_config_key *key)
     return strcmp(key->name, "template") == 0 || strcmp(key->name, "text") == 0;
 }
 
+static bool is_template(const fr_config_key *key)
+{
+    return strcmp(key->name, "template") == 0;
+}
+
+/* A text as it is meant. */
+static fr_status read_text(fr_ctx *ctx, const fr_config_key *key, const char *where,
+                           const fr_scalar *value, char **out)
+{
+    if (!is_prose(key) || value->as_it_stands) {
+        return fr_copy_string(ctx, value->text, out);
+    }
+    return is_template(key) ? fr_written_read_template(ctx, where, value->text, out)
+                            : fr_written_read(ctx, value->text, out);
+}
+
 static fr_status set_text(fr_ctx *ctx, const fr_config_key *key, const char *where,
                           const fr_scalar *value, char **field)
 {
@@ -233,7 +251,7 @@ static fr_status set_text(fr_ctx *ctx, const fr_config_key *key, const char *whe
         at += step;
     }
     char *copy = NULL;
-    FR_TRY(fr_copy_string(ctx, value->text, &copy));
+    FR_TRY(read_text(ctx, key, where, value, &copy));
     free(*field);
     *field = copy;
     return FR_OK;
@@ -317,7 +335,7 @@ fr_status fr_config_set_defaults(fr_ctx *ctx, bool task, void *object)
         const fr_config_key *key = &FR_CONFIG_KEYS[i];
         const char *text = key->default_text;
         if (text != NULL && (key->section >= FR_SECTION_TASK) == task) {
-            fr_scalar value = {text, strlen(text), false};
+            fr_scalar value = {text, strlen(text), false, false};
             FR_TRY(fr_config_set_value(ctx, key, key->name, &value, object));
         }
     }
@@ -383,7 +401,27 @@ static void print_real(FILE *out, double value)
     (void)fputs(text, out);
 }
 
-void fr_config_print_value(FILE *out, const fr_config_key *key, const void *object)
+/* A text as read_text takes it. */
+static fr_status print_text(fr_ctx *ctx, FILE *out, const fr_config_key *key,
+                            const char *text)
+{
+    char *written = NULL;
+    if (key->choices[0] != NULL) {
+        (void)fputs(text, out);
+        return FR_OK;
+    }
+    if (is_template(key)) {
+        FR_TRY(fr_written_write_template(ctx, text, &written));
+    } else if (is_prose(key)) {
+        FR_TRY(fr_written_write(ctx, text, &written));
+    }
+    print_quoted(out, written != NULL ? written : text);
+    free(written);
+    return FR_OK;
+}
+
+fr_status fr_config_print_value(fr_ctx *ctx, FILE *out, const fr_config_key *key,
+                                const void *object)
 {
     const void *field = (const char *)object + key->offset;
     const char *text = NULL;
@@ -391,12 +429,7 @@ void fr_config_print_value(FILE *out, const fr_config_key *key, const void *obje
     switch (key->type) {
     case FR_KEY_TEXT:
         memcpy(&text, field, sizeof text);
-        if (key->choices[0] != NULL) {
-            (void)fputs(text, out);
-        } else {
-            print_quoted(out, text);
-        }
-        break;
+        return print_text(ctx, out, key, text);
     case FR_KEY_INT:
         memcpy(&number, field, sizeof number);
         if (number == FR_AUTO && key->automatic) {
@@ -426,4 +459,5 @@ void fr_config_print_value(FILE *out, const fr_config_key *key, const void *obje
         (void)fputs("true", out);
         break;
     }
+    return FR_OK;
 }

@@ -38,6 +38,25 @@ static fr_status build(fr_ctx *ctx, const fr_data_params *params, const fr_map *
     return FR_OK;
 }
 
+/* Said once, by one rank, whether the rows come from the file or its cache. */
+static void report_rows(const fr_ctx *ctx, const fr_data_params *params,
+                        const fr_data_stats *stats)
+{
+    if (fr_ctx_rank(ctx) != 0) {
+        return;
+    }
+    if (stats->n_bad > 0) {
+        fr_log(ctx, FR_LOG_WARN, "%s: rows that cannot be used and are left out: %lld",
+               params->path, (long long)stats->n_bad);
+    }
+    if (stats->n_unused > 0) {
+        fr_log(ctx, FR_LOG_WARN,
+               "%s: rows with a \"source\", for which the template has no place: %lld; "
+               "write {source} where it belongs",
+               params->path, (long long)stats->n_unused);
+    }
+}
+
 static fr_status open_file(fr_ctx *ctx, const fr_data_params *params,
                            const fr_map *file, fr_dataset *dataset)
 {
@@ -58,6 +77,7 @@ static fr_status open_file(fr_ctx *ctx, const fr_data_params *params,
     }
     dataset->table = fr_table_view(dataset->cache.data != NULL ? dataset->cache.data
                                                                : dataset->block);
+    report_rows(ctx, params, &dataset->table.header->stats);
     return FR_OK;
 }
 

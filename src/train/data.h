@@ -1,10 +1,9 @@
 /*
  * data.h - JSONL rows, tokenised once into a cache that all ranks of a node map.
  *
- * Layer L4; uses base, tokenizer, chat, jansson. Immutable after open.
+ * Layer L4; uses base, row. Immutable after open.
  *
- * Row forms: {"source", "target"} (target: string or list of strings), {"source_ids", "target_ids"}
- * (target_ids: list of ids or list of lists), {"messages": [...]}. Tokenised as the README's "Data" says.
+ * Forms of a row and what is made of them: row.h, docs/data.md.
  *
  * A row is one source and its targets; an example is one (row, target). Rows may have equal sources: the same
  * ids, and the same of them in the loss. A token is `counted` if its
@@ -24,7 +23,9 @@ typedef struct fr_dataset fr_dataset;
 typedef struct fr_data_params {
     const char *path;
     const fr_tokenizer *tokenizer; /* NULL: only pre-tokenised rows can be read */
-    int64_t vocab_size;            /* ids must lie below */
+    const char *
+        why_no_tokenizer; /* a sentence with its remedy; NULL: the model carries none */
+    int64_t vocab_size;   /* ids must lie below */
     const char
         *template_text; /* must hold {target} once, {source} at most once; NULL: none */
     bool chat;
@@ -39,6 +40,10 @@ typedef struct fr_data_params {
     bool
         sample; /* a look at max_rows rows: the file is not hashed (its digest is then zero) and no cache is used */
     const char *cache_folder; /* where the cache lies; NULL: in memory only */
+    const char *
+        ignore; /* members of rows and messages that are not looked at, with commas between; NULL: none */
+    bool
+        skip_bad_rows; /* a row that cannot be used is left out, else it ends the reading */
 } fr_data_params;
 
 typedef struct fr_data_stats {
@@ -46,6 +51,8 @@ typedef struct fr_data_stats {
     int64_t n_examples;      /* kept (row, target) pairs */
     int64_t n_dropped;       /* examples longer than max_tokens, dropped */
     int64_t n_cut;           /* examples cut to max_tokens */
+    int64_t n_bad;           /* rows that cannot be used, left out */
+    int64_t n_unused;        /* rows with a source that the template has no place for */
     int64_t n_source_tokens; /* each row's source once */
     int64_t n_target_tokens; /* counted tokens */
     int64_t longest;         /* tokens of the longest kept source + target */
@@ -54,7 +61,9 @@ typedef struct fr_data_stats {
 /**
  * Map the cache if its digest (data bytes, tokenizer, every option above) fits, else tokenise, write the
  * cache atomically, and map it. A cache folder that cannot be written is a warning, not an error.
- * `cut`: a long source loses tokens at its end first, then the target at its end.
+ * `cut_long_rows` shortens the row's own text: the source's last tokens first, then the target's; template, turns'
+ * frames, BOS and end of sequence stay whole. An example of which nothing own would be left is dropped.
+ * Bad rows are named by file and line, all that a glance shows, before the call fails.
  *
  * @return FR_OK; FR_ERR_DATA with "FILE:LINE: ..." (broken JSON, wrong type, missing field, empty target,
  *         target that tokenises to nothing, id out of range), "FILE: is empty", missing file, no tokenizer

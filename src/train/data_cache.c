@@ -30,10 +30,10 @@ fr_status fr_table_key(fr_ctx *ctx, const fr_data_params *params,
                        uint8_t out[FR_DIGEST_BYTES])
 {
     const int64_t options[] = {
-        FR_TABLE_MAJOR,        params->vocab_size,       params->chat,
-        params->eos,           params->special,          params->loss_last,
-        params->cut_long_rows, params->without_bos,      params->max_tokens,
-        params->max_rows,      params->tokenizer != NULL};
+        FR_TABLE_MAJOR,        params->vocab_size,        params->chat,
+        params->eos,           params->special,           params->loss_last,
+        params->cut_long_rows, params->without_bos,       params->max_tokens,
+        params->max_rows,      params->tokenizer != NULL, params->skip_bad_rows};
     uint8_t tokenizer[FR_DIGEST_BYTES] = {0};
     fr_digest *digest = NULL;
     if (params->tokenizer != NULL) {
@@ -54,6 +54,9 @@ fr_status fr_table_key(fr_ctx *ctx, const fr_data_params *params,
     }
     if (status == FR_OK) {
         status = add_text(ctx, digest, params->template_text);
+    }
+    if (status == FR_OK) {
+        status = add_text(ctx, digest, params->ignore);
     }
     if (status == FR_OK) {
         status = fr_digest_end(ctx, digest, out);

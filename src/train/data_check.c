@@ -18,7 +18,8 @@ static bool counts_fit(const fr_table_header *h, size_t bytes)
     const fr_data_stats *s = &h->stats;
     return s->n_rows > 0 && s->n_rows < most && s->n_examples > 0 &&
            s->n_examples < most && h->n_ids > 0 && h->n_ids < most &&
-           s->n_dropped >= 0 && s->n_cut >= 0 && s->n_cut <= s->n_examples &&
+           s->n_dropped >= 0 && s->n_bad >= 0 && s->n_unused >= 0 && s->n_cut >= 0 &&
+           s->n_cut <= s->n_examples &&
            fr_table_bytes(s->n_rows, s->n_examples, h->n_ids) == bytes;
 }
 

@@ -1,5 +1,5 @@
 /*
- * data_impl.h - what the data_*.c files share: rows on their way into the table, and the table itself.
+ * data_impl.h - what the data_*.c files share: the table of a file's rows.
  *
  * Layer L4; private to data*.c.
  */
@@ -8,34 +8,9 @@
 
 #include "base/file.h"
 #include "train/data.h"
-#include "train/text.h"
-
-/** One row of a file as token sequences; targets lie one after the other in `ids`. */
-typedef struct fr_row {
-    fr_ids source;
-    fr_ids source_counted;
-    int64_t n_targets;
-    fr_ids target_ends; /* end of each target in target_ids */
-    fr_ids target_ids;
-} fr_row;
-
-void fr_row_clear(fr_row *row);
-void fr_row_fini(fr_row *row);
-
-/** Everything that reading a row needs. */
-typedef struct fr_row_reader {
-    fr_ctx *ctx;
-    const fr_data_params *params;
-    fr_template template_parts;
-    int64_t line;
-} fr_row_reader;
-
-/** Parse one JSON line into `row`; FR_ERR_DATA "FILE:LINE: ...". */
-FR_MUST_CHECK fr_status fr_row_read(const fr_row_reader *reader, const char *line,
-                                    size_t bytes, fr_row *row);
 
 /* The table: a header and four arrays in one block of memory, the same in a cache file (docs/format-token-cache.md). */
-enum { FR_TABLE_MAJOR = 2, FR_TABLE_MINOR = 0 };
+enum { FR_TABLE_MAJOR = 3, FR_TABLE_MINOR = 0 };
 
 typedef struct fr_table_header {
     char magic[8];

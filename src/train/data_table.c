@@ -1,6 +1,8 @@
 /* Tokenise a file into one block of memory: header, rows, examples, ids, flags. */
 #include "base/mem.h"
 #include "train/data_impl.h"
+#include "train/row.h"
+#include "train/row_lines.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -57,44 +59,66 @@ static fr_status grow(fr_ctx *ctx, void **array, size_t size, int64_t used,
     return FR_OK;
 }
 
-static fr_status add_tokens(builder *b, const int32_t *ids, const int32_t *counted,
-                            bool all_counted, int64_t n)
+/* Ids of one sequence of a row. */
+typedef struct span {
+    const fr_row_ids *of;
+    int64_t first;
+    int64_t n;
+} span;
+
+static span source_of(const fr_row *row)
 {
-    for (int64_t i = 0; i < n; i++) {
-        int32_t flag = counted != NULL ? counted[i] : all_counted;
-        FR_TRY(fr_ids_add(b->ctx, &b->ids, ids[i]));
-        FR_TRY(fr_ids_add(b->ctx, &b->counted, flag));
+    return (span){&row->source, 0, row->source.ids.count};
+}
+
+static span target_of(const fr_row *row, int64_t t)
+{
+    int64_t first = t == 0 ? 0 : row->target_ends.data[t - 1];
+    return (span){&row->targets, first, row->target_ends.data[t] - first};
+}
+
+static int64_t count_own(span s)
+{
+    int64_t n = 0;
+    for (int64_t i = s.first; i < s.first + s.n; i++) {
+        n += s.of->own.data[i] != 0;
+    }
+    return n;
+}
+
+/* Append a span less the last `n_cut` of its own ids. `counted`: flags in step, NULL: `all_counted` for each. */
+static fr_status add_tokens(builder *b, span s, int64_t n_cut, const int32_t *counted,
+                            bool all_counted)
+{
+    int64_t left = count_own(s) - n_cut;
+    for (int64_t i = s.first; i < s.first + s.n; i++) {
+        bool own = s.of->own.data[i] != 0;
+        left -= own;
+        if (own && left < 0) {
+            continue;
+        }
+        FR_TRY(fr_ids_add(b->ctx, &b->ids, s.of->ids.data[i]));
+        FR_TRY(fr_ids_add(b->ctx, &b->counted,
+                          counted != NULL ? counted[i] : all_counted));
     }
     return FR_OK;
 }
 
-static int64_t target_first(const fr_row *row, int64_t t)
+/* Ids that the source loses: as many as its longest target needs, if there are so many of its own. One stays, so that
+ * something stands before the target. */
+static int64_t cut_of_source(const builder *b, const fr_row *row)
 {
-    return t == 0 ? 0 : row->target_ends.data[t - 1];
-}
-
-static int64_t target_count(const fr_row *row, int64_t t)
-{
-    return row->target_ends.data[t] - target_first(row, t);
-}
-
-/* Shorten source and targets of a row that is to be cut; counts the examples that lose tokens. */
-static int64_t cut_source(builder *b, const fr_row *row, int64_t *target_most)
-{
-    int64_t most = b->params->max_tokens;
     int64_t longest = 0;
     for (int64_t t = 0; t < row->n_targets; t++) {
-        int64_t n = target_count(row, t);
+        int64_t n = target_of(row, t).n;
         longest = n > longest ? n : longest;
-        b->stats.n_cut += row->source.count + n > most;
     }
-    int64_t source = row->source.count;
-    if (source + longest > most) {
-        source = most - longest > 1 ? most - longest : 1;
-        source = source < row->source.count ? source : row->source.count;
-    }
-    *target_most = most - source;
-    return source;
+    span source = source_of(row);
+    int64_t wanted = source.n + longest - b->params->max_tokens;
+    int64_t own = count_own(source);
+    int64_t most = own - (own == source.n && own > 0);
+    wanted = wanted < most ? wanted : most;
+    return b->params->cut_long_rows && wanted > 0 ? wanted : 0;
 }
 
 static int64_t count_flags(const builder *b, int64_t first, int64_t n)
@@ -106,42 +130,45 @@ static int64_t count_flags(const builder *b, int64_t first, int64_t n)
     return flags;
 }
 
-/* Target t of the row as an example, or nothing if it is too long and not to be cut. */
-static fr_status add_target(builder *b, const fr_row *row, int64_t t, int64_t n_source,
-                            int64_t most)
+/* Count what example of `n` target tokens came to be. */
+static void count_example(builder *b, int64_t n_source, int64_t n)
 {
-    int64_t n = target_count(row, t);
-    bool counted_source = b->rows[b->stats.n_rows].n_targets == 0;
-    if (n > most && !b->params->cut_long_rows) {
+    fr_table_row *now = &b->rows[b->stats.n_rows];
+    if (now->n_targets == 0 && n_source > 0) {
+        b->stats.n_target_tokens += count_flags(b, now->source + 1, n_source - 1);
+    }
+    now->n_targets++;
+    b->stats.n_target_tokens += n_source > 0 ? n : n - 1;
+    b->stats.longest =
+        n_source + n > b->stats.longest ? n_source + n : b->stats.longest;
+}
+
+/* Target t of the row as an example, or nothing if it is too long and not to be cut. */
+static fr_status add_target(builder *b, const fr_row *row, int64_t t, int64_t n_source)
+{
+    span target = target_of(row, t);
+    int64_t n_cut = n_source + target.n - b->params->max_tokens;
+    bool too_long = row->source.ids.count + target.n > b->params->max_tokens;
+    if (n_cut > 0 && (!b->params->cut_long_rows || n_cut >= count_own(target))) {
         b->stats.n_dropped++;
         return FR_OK;
     }
-    n = n < most ? n : most;
+    n_cut = n_cut > 0 ? n_cut : 0;
     void *array = b->examples;
     FR_TRY(grow(b->ctx, &array, sizeof *b->examples, b->stats.n_examples,
                 &b->example_room));
     b->examples = array;
     b->examples[b->stats.n_examples++] =
-        (fr_table_example){b->stats.n_rows, b->ids.count, n};
-    FR_TRY(add_tokens(b, row->target_ids.data + target_first(row, t), NULL, true, n));
-    fr_table_row *now = &b->rows[b->stats.n_rows];
-    now->n_targets++;
-    b->stats.n_target_tokens += n_source > 0 ? n : n - 1;
-    if (counted_source && n_source > 0) {
-        b->stats.n_target_tokens += count_flags(b, now->source + 1, n_source - 1);
-    }
-    b->stats.longest =
-        n_source + n > b->stats.longest ? n_source + n : b->stats.longest;
-    return FR_OK;
+        (fr_table_example){b->stats.n_rows, b->ids.count, target.n - n_cut};
+    b->stats.n_cut += too_long;
+    count_example(b, n_source, target.n - n_cut);
+    return add_tokens(b, target, n_cut, NULL, true);
 }
 
 static fr_status add_row(builder *b, const fr_row *row, int64_t line)
 {
-    int64_t n_source = row->source.count;
-    int64_t most = b->params->max_tokens - n_source;
-    if (b->params->cut_long_rows) {
-        n_source = cut_source(b, row, &most);
-    }
+    int64_t n_cut = cut_of_source(b, row);
+    int64_t n_source = row->source.ids.count - n_cut;
     void *array = b->rows;
     FR_TRY(grow(b->ctx, &array, sizeof *b->rows, b->stats.n_rows, &b->row_room));
     b->rows = array;
@@ -150,59 +177,43 @@ static fr_status add_row(builder *b, const fr_row *row, int64_t line)
         (fr_table_row){first_id, n_source, b->stats.n_examples, 0, line, 0};
     const int32_t *counted =
         row->source_counted.count > 0 ? row->source_counted.data : NULL;
-    FR_TRY(add_tokens(b, row->source.data, counted, false, n_source));
+    FR_TRY(add_tokens(b, source_of(row), n_cut, counted, false));
     for (int64_t t = 0; t < row->n_targets; t++) {
-        FR_TRY(add_target(b, row, t, n_source, most));
+        FR_TRY(add_target(b, row, t, n_source));
     }
     if (b->rows[b->stats.n_rows].n_targets == 0) {
         b->ids.count = b->counted.count = first_id;
         return FR_OK;
     }
+    b->stats.n_unused += row->has_unused_source;
     b->stats.n_source_tokens += n_source;
     b->stats.n_rows++;
     return FR_OK;
 }
 
-static bool is_blank(const char *line, size_t bytes)
+static fr_status read_lines(builder *b, fr_row_reader *reader, fr_bad_rows *bad,
+                            const fr_map *file)
 {
-    for (size_t i = 0; i < bytes; i++) {
-        if (strchr(" \t\r\n", line[i]) == NULL || line[i] == '\0') {
-            return false;
-        }
-    }
-    return true;
-}
-
-static fr_status read_lines(builder *b, fr_row_reader *reader, const fr_map *file)
-{
-    const char *next = (const char *)file->data;
-    size_t left = file->bytes;
+    fr_row_lines lines = fr_row_lines_of((const char *)file->data, file->bytes);
     fr_row row = {0};
     int64_t n_read = 0;
     fr_status status = FR_OK;
-    if (left >= 3 && memcmp(next, "\xef\xbb\xbf", 3) == 0) {
-        next += 3;
-        left -= 3;
-    }
-    while (left > 0 && status == FR_OK) {
-        const char *end = memchr(next, '\n', left);
-        size_t bytes = end != NULL ? (size_t)(end - next) + 1 : left;
-        reader->line++;
-        if (!is_blank(next, bytes)) {
-            n_read++;
-            status = fr_row_read(reader, next, bytes, &row);
-            if (status == FR_OK) {
-                status = add_row(b, &row, reader->line);
-            }
-        }
-        next += bytes;
-        left -= bytes;
-        if (b->params->max_rows > 0 && n_read == b->params->max_rows) {
-            break;
+    const char *line = NULL;
+    size_t bytes = 0;
+    while (status == FR_OK &&
+           (b->params->max_rows == 0 || n_read < b->params->max_rows) &&
+           fr_row_lines_next(&lines, &line, &bytes)) {
+        reader->line = lines.line;
+        n_read++;
+        fr_status read = fr_row_read(reader, line, bytes, &row);
+        status = fr_bad_rows_add(b->ctx, bad, read);
+        if (status == FR_OK && read == FR_OK) {
+            status = add_row(b, &row, reader->line);
         }
     }
     fr_row_fini(&row);
-    return status;
+    b->stats.n_bad = bad->n;
+    return status == FR_OK ? fr_bad_rows_end(b->ctx, bad, b->params->path) : status;
 }
 
 static fr_status check_result(const builder *b)
@@ -217,12 +228,17 @@ static fr_status check_result(const builder *b)
                        b->params->path);
     }
     if (b->stats.n_dropped > 0) {
-        return FR_FAIL(
-            b->ctx, FR_ERR_DATA,
-            "%s: all %lld examples are longer than %lld tokens; set long_rows: "
-            "cut, or a shorter prefix",
-            b->params->path, (long long)b->stats.n_dropped,
-            (long long)b->params->max_tokens);
+        return FR_FAIL(b->ctx, FR_ERR_DATA,
+                       "%s: all %lld examples are longer than %lld tokens; %s",
+                       b->params->path, (long long)b->stats.n_dropped,
+                       (long long)b->params->max_tokens,
+                       b->params->cut_long_rows
+                           ? "their template alone is; shorten it, or the prefix"
+                           : "set long_rows: cut, or a shorter prefix");
+    }
+    if (b->stats.n_bad > 0) {
+        return FR_FAIL(b->ctx, FR_ERR_DATA, "%s: no row can be used (see above)",
+                       b->params->path);
     }
     return FR_FAIL(b->ctx, FR_ERR_DATA, "%s: holds no rows", b->params->path);
 }
@@ -261,15 +277,14 @@ fr_status fr_table_build(fr_ctx *ctx, const fr_data_params *params, const fr_map
                          uint8_t **out)
 {
     builder b = {.ctx = ctx, .params = params};
-    fr_row_reader reader = {.ctx = ctx, .params = params};
-    fr_status status = FR_OK;
+    fr_bad_rows bad = {.skip = params->skip_bad_rows};
+    fr_row_reader reader;
     *out = NULL;
-    if (params->template_text != NULL) {
-        status = fr_template_parse(ctx, params->template_text, &reader.template_parts);
-    }
+    fr_status status = fr_row_reader_init(ctx, params, FR_ROW_LEARN, &reader);
     if (status == FR_OK) {
-        status = read_lines(&b, &reader, file);
+        status = read_lines(&b, &reader, &bad, file);
     }
+    fr_bad_rows_fini(&bad);
     if (status == FR_OK) {
         status = check_result(&b);
     }

@@ -41,7 +41,7 @@ static void choose_reading(const fr_inference *inference, fr_inference_prefix *p
     const fr_tokenizer *tokenizer = inference->session.tokenizer;
     const fr_inference_params *params = inference->params;
     const fr_checkpoint_task *task = p->task;
-    p->eos = tokenizer != NULL && fr_tokenizer_eos(tokenizer) >= 0;
+    p->eos = inference->session.ends.eos >= 0;
     p->leading_bos = tokenizer != NULL && fr_tokenizer_leading_bos(tokenizer) >= 0;
     p->chat = params->chat;
     p->template_text = params->template_text;
@@ -168,20 +168,20 @@ void fr_inference_close(fr_inference *inference)
     fr_session_close(&inference->session);
 }
 
-fr_data_params fr_inference_data(const fr_inference *inference, const char *path)
+fr_data_params fr_inference_data(const fr_inference *inference,
+                                 const fr_inference_prefix *p, const char *path)
 {
     const fr_session *s = &inference->session;
-    const fr_inference_prefix *p = inference->prefix;
     const fr_arch *arch = fr_weights_arch(s->weights);
-    return (fr_data_params){
-        .path = path,
-        .tokenizer = s->tokenizer,
-        .vocab_size = arch->vocab_size,
-        .template_text = p->template_text,
-        .chat = p->chat,
-        .eos = p->eos,
-        .eos_id = s->tokenizer != NULL ? fr_tokenizer_eos(s->tokenizer) : -1,
-        .special = p->special,
-        .without_bos = !p->leading_bos,
-        .max_tokens = arch->context_length - p->length};
+    return (fr_data_params){.path = path,
+                            .tokenizer = s->tokenizer,
+                            .why_no_tokenizer = s->no_tokenizer,
+                            .vocab_size = arch->vocab_size,
+                            .template_text = p->template_text,
+                            .chat = p->chat,
+                            .eos = p->eos,
+                            .eos_id = s->ends.eos,
+                            .special = p->special,
+                            .without_bos = !p->leading_bos,
+                            .max_tokens = arch->context_length - p->length};
 }

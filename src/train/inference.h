@@ -66,7 +66,8 @@ FR_MUST_CHECK fr_status fr_inference_load(fr_inference *inference, int64_t max_p
 
 void fr_inference_close(fr_inference *inference);
 
-/** Options for reading rows as the prefix of the parameters wants them. */
-fr_data_params fr_inference_data(const fr_inference *inference, const char *path);
+/** Options for reading rows as a prefix wants them: inference->prefix is that of the parameters. */
+fr_data_params fr_inference_data(const fr_inference *inference,
+                                 const fr_inference_prefix *prefix, const char *path);
 
 #endif

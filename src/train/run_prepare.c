@@ -115,7 +115,8 @@ static fr_status check_config(fr_run_state *run)
     if (run->resumed == NULL || run->resumed->config == NULL) {
         return FR_OK;
     }
-    FR_TRY(fr_config_parse(run->ctx, run->resumed_path, run->resumed->config, &saved));
+    FR_TRY(fr_config_parse_saved(run->ctx, run->resumed_path, run->resumed->config,
+                                 &saved));
     fr_status status = fr_config_check_resume(run->ctx, saved, run->config);
     fr_config_destroy(&saved);
     return status;
@@ -358,6 +359,8 @@ fr_status fr_run_prepare(fr_run_state *run)
     run->env = (fr_task_env){.ctx = run->ctx,
                              .config = run->config,
                              .tokenizer = run->session.tokenizer,
+                             .no_tokenizer = run->session.no_tokenizer,
+                             .eos = run->session.ends.eos,
                              .arch = fr_weights_arch(run->session.weights)};
     FR_TRY(open_resume(run));
     fr_watch_busy(run->watch, "tokenising");

@@ -10,26 +10,22 @@
 #include <string.h>
 #include <unistd.h>
 
+/* No tokenizer is fine until a text comes: pre-tokenised rows need none. */
 static fr_status open_files(fr_ctx *ctx, const char *model, fr_session *s)
 {
+    fr_tokens tokens;
     FR_TRY(fr_weights_open(ctx, model, &s->weights));
-    fr_status status = fr_tokenizer_open(ctx, model, &s->tokenizer);
-    if (status == FR_ERR_DATA) {
-        /* no tokenizer is fine until a text comes: pre-tokenised rows need none */
-        fr_ctx_clear_error(ctx);
-        s->tokenizer = NULL;
-        status = FR_OK;
-    }
-    if (status == FR_OK) {
-        status = fr_identity_shape(ctx, s->weights, s->tokenizer, &s->shape);
-    }
-    return status;
+    FR_TRY(fr_tokens_open(ctx, model, &tokens));
+    s->tokenizer = tokens.tokenizer;
+    s->no_tokenizer = tokens.no_tokenizer;
+    s->ends = tokens.ends;
+    return fr_identity_shape(ctx, s->weights, s->tokenizer, &s->shape);
 }
 
 fr_status fr_session_open(fr_ctx *ctx, fr_group *world, const char *model,
                           fr_session *out)
 {
-    *out = (fr_session){.ctx = ctx, .world = world};
+    *out = (fr_session){.ctx = ctx, .world = world, .ends = FR_NO_ENDS};
     fr_status status = fr_group_agree(world, open_files(ctx, model, out));
     if (status != FR_OK) {
         fr_session_close(out);
@@ -137,6 +133,8 @@ void fr_session_close(fr_session *session)
     fr_grid_fini(&session->grid);
     fr_tokenizer_close(&session->tokenizer);
     fr_weights_close(&session->weights);
+    free(session->no_tokenizer);
+    session->no_tokenizer = NULL;
     free(session->shape);
     session->shape = NULL;
 }

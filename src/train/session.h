@@ -8,6 +8,7 @@
 #define FR_TRAIN_SESSION_H
 
 #include "model/identity.h"
+#include "model/tokens.h"
 #include "train/engine.h"
 #include "train/layout.h"
 
@@ -15,7 +16,10 @@ typedef struct fr_session {
     fr_ctx *ctx;
     fr_group *world; /* borrowed */
     fr_weights *weights;
-    fr_tokenizer *tokenizer; /* NULL: the model carries none */
+    fr_tokenizer *tokenizer; /* NULL: none that can be used */
+    char
+        *no_tokenizer; /* why there is none, with the remedy; NULL where there is one */
+    fr_ends ends;      /* ids that end a text, with or without a tokenizer */
     fr_device *device;
     fr_grid grid;
     fr_stage *stage;

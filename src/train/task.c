@@ -126,11 +126,12 @@ static fr_status open_rows(const fr_task_env *env, const fr_task *task,
     fr_data_params params = {
         .path = path,
         .tokenizer = env->tokenizer,
+        .why_no_tokenizer = env->no_tokenizer,
         .vocab_size = env->arch->vocab_size,
         .template_text = c->template_text,
         .chat = c->chat,
         .eos = c->eos,
-        .eos_id = env->tokenizer != NULL ? fr_tokenizer_eos(env->tokenizer) : -1,
+        .eos_id = env->eos,
         .special = c->special,
         .loss_last = c->loss_last,
         .cut_long_rows = c->long_rows == FR_LONG_CUT,
@@ -138,7 +139,9 @@ static fr_status open_rows(const fr_task_env *env, const fr_task *task,
         .max_tokens = most,
         .max_rows = max_rows,
         .sample = sample,
-        .cache_folder = env->config->run.dir};
+        .cache_folder = env->config->run.dir,
+        .ignore = c->ignore,
+        .skip_bad_rows = c->skip_bad_rows};
     return fr_dataset_open(env->ctx, &params, out);
 }
 

@@ -45,7 +45,9 @@ typedef struct fr_task {
 typedef struct fr_task_env {
     fr_ctx *ctx;
     const fr_config *config;
-    const fr_tokenizer *tokenizer; /* NULL: the model has none */
+    const fr_tokenizer *tokenizer; /* NULL: none that can be used */
+    const char *no_tokenizer;      /* why; NULL where there is one */
+    int32_t eos;                   /* what is put behind targets; -1: none named */
     const fr_arch *arch;
     fr_device
         *device; /* for reparametrised prefixes; may be NULL where no task is trained */

@@ -77,10 +77,10 @@ refused() {
     says "$3"
 }
 for ranks in 1 2; do
-    refused $ranks 3 'row 2: "prefix" must be a string, FILE[:TASK]' '{"source_ids": [1], "prefix": 7}'
+    refused $ranks 3 'in.jsonl:2: "prefix" must be a string, FILE[:TASK]' '{"source_ids": [1], "prefix": 7}'
     refused $ranks 6 "holds no task v; it holds t, u" "{\"source_ids\": [1], \"prefix\": \"$both:v\"}"
     refused $ranks 6 "no-such.h5" '{"source_ids": [1], "prefix": "no-such.h5"}'
-    refused $ranks 3 'row 2: the prompt is empty' '{"source_ids": []}'
+    refused $ranks 3 'in.jsonl:2: the prompt is empty' '{"source_ids": []}'
 done
 model=$SOURCE/tests/golden/tiny_gpt2
 refused 1 6 "use the model it was made for" '{"source_ids": [1]}'

@@ -87,6 +87,6 @@ says 'no\x1b]0;owned\x07such\nfile\u009b'
 sed 's|^    eos: false|&\n    template: "\\e[31mred {target}\\nstep  999"|' "$work/c.yaml" >"$work/red.yaml"
 expect 0 "$FORERUN" train "$work/red.yaml" --set "run.dir=$work/red"
 expect 0 "$FORERUN" inspect "$work/red/prefix.h5"
-grep -qF 'template     \x1b[31mred {target}\nstep  999' "$work/out" || fail "$(cat -v "$work/out")"
+grep -qF 'template     "\x1b[31mred {target}\nstep  999"' "$work/out" || fail "$(cat -v "$work/out")"
 ! grep -q "$esc" "$work/out" || fail "inspect printed an escape sequence"
 echo "hostile files: texts are escaped"

@@ -143,6 +143,30 @@ static void each_wrong_part_of_the_configuration_is_named(void)
         {"", "{\"bos_token\": {\"text\": 1}, \"eos_token\": []}", FR_ERR_FORMAT,
          "eos_token names no token"},
         {"", "{\"add_bos_token\": true}", FR_ERR_FORMAT, "no begin-of-sequence token"},
+        {"", "{\"add_bos_token\": true, \"bos_token\": \"<none>\"}", FR_ERR_FORMAT,
+         "tokenizer_config.json: bos_token names no token"},
+        {"", "{\"bos_token\": \"<none>\"}", FR_OK, NULL},
+        {"", "{\"added_tokens_decoder\": []}", FR_ERR_FORMAT, "must be an object"},
+        {"", "{\"added_tokens_decoder\": {\"9\": 7}}", FR_ERR_FORMAT,
+         "has no string 'content'"},
+        {"", "{\"added_tokens_decoder\": {\"9 \": {\"content\": \"<a>\"}}}",
+         FR_ERR_FORMAT,
+         "tokenizer_config.json: the id of the token '<a>' must be a whole number"},
+        {"", "{\"added_tokens_decoder\": {\"9999\": {\"content\": \"<a>\"}}}",
+         FR_ERR_FORMAT, "must be a whole number from 0 to 267"},
+        {"", "{\"added_tokens_decoder\": {\"266\": {\"content\": \"<a>\"}}}",
+         FR_ERR_FORMAT,
+         "the id 266 is given to '<|im_end|>' and to '<a>', the latter in "
+         "added_tokens_"},
+        {"", "{\"added_tokens_decoder\": {\"267\": {\"content\": \"<|im_end|>\"}}}",
+         FR_ERR_FORMAT,
+         "the token '<|im_end|>' has the id 266, added_tokens_decoder of"},
+        {"",
+         "{\"added_tokens_decoder\": {\"267\": {\"content\": \"<a>\", \"lstrip\": "
+         "true}}}",
+         REFUSED, "'<a>' has lstrip"},
+        {"", "{\"added_tokens_decoder\": {\"267\": {\"content\": \"\"}}}",
+         FR_ERR_FORMAT, "has 0 bytes"},
         {"", "{\"add_bos_token\": 1}", FR_ERR_FORMAT, "add_bos_token is not a boolean"},
         {"", "[]", FR_ERR_FORMAT, "not a JSON object"},
         {"", "{", FR_ERR_FORMAT, "tokenizer_config.json:1"},
@@ -150,9 +174,13 @@ static void each_wrong_part_of_the_configuration_is_named(void)
     };
     static const change ENDS[] = {
         {"", "{\"eos_token_id\": \"2\"}", FR_ERR_FORMAT, "eos_token_id is not a token"},
-        {"", "{\"eos_token_id\": [-1]}", FR_ERR_FORMAT, "eos_token_id is not a token"},
-        {"", "{\"eos_token_id\": 267}", FR_ERR_FORMAT, "end-of-sequence id is 267"},
-        {"", "{\"bos_token_id\": 4000000000}", FR_ERR_FORMAT, "id is 4000000000"},
+        {"", "{\"eos_token_id\": [1, 2.5]}", FR_ERR_FORMAT,
+         "eos_token_id is not a token"},
+        {"", "{\"eos_token_id\": true}", FR_ERR_FORMAT, "eos_token_id is not a token"},
+        {"", "{\"eos_token_id\": [-1]}", FR_OK, NULL},
+        {"", "{\"eos_token_id\": 267}", FR_OK, NULL},
+        {"", "{\"bos_token_id\": 4000000000}", FR_OK, NULL},
+        {"", "{\"bos_token_id\": \"x\"}", FR_OK, NULL},
     };
     json_t *root = fr_tiny_json();
     for (int i = 0; i < FR_N_CASES(CONFIGS); i++) {

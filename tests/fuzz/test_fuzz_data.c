@@ -136,8 +136,9 @@ static void fuzz_rows(fr_data_params *params, const char *whole)
             bytes = mutate(round, 1 + 8 * (uint64_t)i, text, bytes);
         }
         fr_test_write(path, text, bytes);
-        params->max_tokens = 4 + draw(round, 100, 40);
+        params->max_tokens = 4 + draw(round, 100, 80);
         params->cut_long_rows = draw(round, 101, 2) == 0;
+        params->skip_bad_rows = draw(round, 102, 2) == 0;
         n_accepted += open_once(params);
     }
     CU_ASSERT(n_accepted > N_ROUNDS / 50);

@@ -222,10 +222,8 @@ static void check_generation(const char *model)
     fr_stage_prefix prefix = {.length = g.length, .k = g.k, .v = g.v};
     int64_t n_new = fr_safetensors_find(g.file, "generated")->shape[1];
     int64_t *wanted = read_ints(&g, "generated", g.n_rows * n_new);
-    fr_generate_params params = {.sample = {.top_p = 1.0},
-                                 .max_new_tokens = n_new,
-                                 .stop = {-1, -1},
-                                 .batch = 1};
+    fr_generate_params params = {
+        .sample = {.top_p = 1.0}, .max_new_tokens = n_new, .batch = 1};
     FR_ASSERT_OK(fr_group_create_self(fr_test_ctx(), &group));
     FR_ASSERT_OK(fr_generator_create(fr_test_ctx(), group, g.tiny.stage, &generator));
     for (int64_t r = 0; r < g.n_rows; r++) {

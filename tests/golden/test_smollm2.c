@@ -69,10 +69,8 @@ static void check_text(fr_generator *generator, const json_t *one)
     int32_t wanted[MOST];
     fr_generate_row row = {.prefix = &NONE, .prompt = {.data = ids}};
     int64_t n_new = read_ids(json_object_get(one, "greedy"), wanted);
-    fr_generate_params params = {.sample = {.top_p = 1.0},
-                                 .max_new_tokens = n_new,
-                                 .stop = {-1, -1},
-                                 .batch = 1};
+    fr_generate_params params = {
+        .sample = {.top_p = 1.0}, .max_new_tokens = n_new, .batch = 1};
     row.prompt.count = read_ids(json_object_get(one, "ids"), ids);
     FR_ASSERT_OK(fr_generate(generator, &row, 1, &params));
     CU_ASSERT_EQUAL_FATAL(row.out.count, n_new);

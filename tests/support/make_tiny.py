@@ -1,6 +1,7 @@
 """A tiny random Llama (four layers, grouped-query attention) as a Hugging Face folder, and pre-tokenised rows.
 
-usage: make_tiny.py FOLDER ROWS.jsonl VOCABULARY [LAYERS]
+usage: make_tiny.py FOLDER ROWS.jsonl VOCABULARY [LAYERS [EMBEDDINGS]]: ids of rows below VOCABULARY, of the model below
+EMBEDDINGS (128)
 """
 import json
 import os
@@ -65,5 +66,5 @@ def write_rows(path, vocabulary):
             file.write(json.dumps({"source_ids": ids(2, 30), "target_ids": targets}) + "\n")
 
 
-write_model(sys.argv[1], 128)
+write_model(sys.argv[1], int(sys.argv[5]) if len(sys.argv) > 5 else 128)
 write_rows(sys.argv[2], int(sys.argv[3]))

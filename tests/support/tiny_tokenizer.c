@@ -70,20 +70,24 @@ json_t *fr_tiny_json(void)
         "dropout", "vocab", make_vocabulary(), "merges", merges));
 }
 
-fr_gguf_writer *fr_tiny_gguf(void)
+/* `more` NULL: none. */
+static fr_gguf_writer *write_gguf(const char *more, int32_t type)
 {
     enum { NORMAL = 1, CONTROL = 3 };
     char texts[FR_TINY_VOCABULARY][TEXT_BYTES];
     char merge_texts[N_MERGES][TEXT_BYTES];
-    const char *tokens[FR_TINY_VOCABULARY];
+    const char *tokens[FR_TINY_VOCABULARY + 1];
     const char *merges[N_MERGES];
-    int32_t types[FR_TINY_VOCABULARY];
+    int32_t types[FR_TINY_VOCABULARY + 1];
+    int n_tokens = FR_TINY_VOCABULARY + (more != NULL ? 1 : 0);
     fr_gguf_writer *writer = fr_test_memory(fr_gguf_writer_create());
     for (int i = 0; i < FR_TINY_VOCABULARY; i++) {
         write_token(i, texts[i]);
         tokens[i] = texts[i];
         types[i] = i < FR_TINY_END ? NORMAL : CONTROL;
     }
+    tokens[FR_TINY_VOCABULARY] = more;
+    types[FR_TINY_VOCABULARY] = type;
     for (int i = 0; i < N_MERGES; i++) {
         (void)snprintf(merge_texts[i], TEXT_BYTES, "%s %s", MERGES[i][0], MERGES[i][1]);
         merges[i] = merge_texts[i];
@@ -91,12 +95,20 @@ fr_gguf_writer *fr_tiny_gguf(void)
     fr_gguf_writer_set_text(writer, "general.architecture", "gpt2");
     fr_gguf_writer_set_text(writer, "tokenizer.ggml.model", "gpt2");
     fr_gguf_writer_set_text(writer, "tokenizer.ggml.pre", "gpt-2");
-    fr_gguf_writer_set_texts(writer, "tokenizer.ggml.tokens", tokens,
-                             FR_TINY_VOCABULARY);
-    fr_gguf_writer_set_ints(writer, "tokenizer.ggml.token_type", types,
-                            FR_TINY_VOCABULARY);
+    fr_gguf_writer_set_texts(writer, "tokenizer.ggml.tokens", tokens, n_tokens);
+    fr_gguf_writer_set_ints(writer, "tokenizer.ggml.token_type", types, n_tokens);
     fr_gguf_writer_set_texts(writer, "tokenizer.ggml.merges", merges, N_MERGES);
     return writer;
+}
+
+fr_gguf_writer *fr_tiny_gguf(void)
+{
+    return write_gguf(NULL, 0);
+}
+
+fr_gguf_writer *fr_tiny_gguf_with(const char *token, int32_t type)
+{
+    return write_gguf(token, type);
 }
 
 json_t *fr_tiny_smollm_rule(void)

@@ -34,6 +34,9 @@ json_t *fr_tiny_json(void);
 /** The same tokenizer as metadata of a GGUF file (architecture gpt2), without bos, eos and template. */
 fr_gguf_writer *fr_tiny_gguf(void);
 
+/** The same with one token more, of a given tokenizer.ggml.token_type. */
+fr_gguf_writer *fr_tiny_gguf_with(const char *token, int32_t type);
+
 /** The pre_tokenizer of the smollm rule; a new value. */
 json_t *fr_tiny_smollm_rule(void);
 

@@ -19,6 +19,15 @@ enum { TEXT_BYTES = 4096 };
 
 static const char KIND[] = "Be kind.";
 
+#define SAYS(role, content)                                                            \
+    {                                                                                  \
+        role, content, sizeof(content) - 1, false                                      \
+    }
+#define SKIPPED(role, content)                                                         \
+    {                                                                                  \
+        role, content, sizeof(content) - 1, true                                       \
+    }
+
 static fr_tokenizer *open_with(const char *template)
 {
     json_t *root = fr_tiny_json();
@@ -68,18 +77,18 @@ static char *text_of(const fr_tokenizer *tokenizer, const fr_ids *ids,
     return text;
 }
 
-static const fr_message TALK[] = {{"user", "hello  12"},
-                                  {"assistant", "hell\n\nhello"},
-                                  {"user", "  what?\n"},
-                                  {"assistant", "he w"}};
+static const fr_message TALK[] = {SAYS("user", "hello  12"),
+                                  SAYS("assistant", "hell\n\nhello"),
+                                  SAYS("user", "  what?\n"), SAYS("assistant", "he w")};
 
 static void check_counted(const fr_tokenizer *tokenizer, bool last_only,
                           const char *wanted)
 {
     fr_ids ids = {0};
     fr_ids counted = {0};
-    FR_ASSERT_OK(fr_chat_encode(fr_test_ctx(), tokenizer, TALK, 4, last_only, false,
-                                false, &ids, &counted));
+    FR_ASSERT_OK(fr_chat_encode(fr_test_ctx(), tokenizer,
+                                &(fr_dialogue){TALK, 4, last_only, false, false}, &ids,
+                                &counted, NULL));
     CU_ASSERT_EQUAL(ids.count, counted.count);
     char *text = text_of(tokenizer, &ids, &counted, 1);
     CU_ASSERT_STRING_EQUAL(text, wanted);
@@ -105,18 +114,21 @@ static void check_rendered(const fr_tokenizer *tokenizer, const char *system,
     fr_ids ids = {0};
     fr_ids counted = {0};
     render(system, messages, n, open_assistant, text);
-    FR_ASSERT_OK(fr_chat_encode(fr_test_ctx(), tokenizer, messages, n, false,
-                                open_assistant, false, &ids, &counted));
+    FR_ASSERT_OK(
+        fr_chat_encode(fr_test_ctx(), tokenizer,
+                       &(fr_dialogue){messages, n, false, open_assistant, false}, &ids,
+                       &counted, NULL));
     CU_ASSERT_EQUAL(ids.count, counted.count);
     fr_assert_encodes(tokenizer, text, strlen(text), true, ids.data, ids.count);
     fr_ids_fini(&ids);
     fr_ids_fini(&counted);
 }
 
-static const fr_message GUIDED[] = {
-    {"system", "  Be short."}, {"user", "\n\nhello"}, {"assistant", " hello w"}};
-static const fr_message UNICODE[] = {{"user", "\xC3\xA9\xE4\xBD\xA0 <|not special|>\t"},
-                                     {"assistant", ""}};
+static const fr_message GUIDED[] = {SAYS("system", "  Be short."),
+                                    SAYS("user", "\n\nhello"),
+                                    SAYS("assistant", " hello w")};
+static const fr_message UNICODE[] = {
+    SAYS("user", "\xC3\xA9\xE4\xBD\xA0 <|not special|>\t"), SAYS("assistant", "")};
 
 static void check_all_rendered(const fr_tokenizer *tokenizer, const char *system)
 {
@@ -153,17 +165,19 @@ static void ids_are_those_of_the_rendered_text_of_smollm2(void)
  * with. */
 static void an_answer_continues_the_ids_of_the_opened_turn(void)
 {
-    static const fr_message SPACED[] = {{"user", "hello"},
-                                        {"assistant", "\n\n\nhello"}};
+    static const fr_message SPACED[] = {SAYS("user", "hello"),
+                                        SAYS("assistant", "\n\n\nhello")};
     fr_tokenizer *tokenizer = open_with(TEMPLATE("Be kind."));
     fr_ids opened = {0};
     fr_ids whole = {0};
     fr_ids flags = {0};
-    FR_ASSERT_OK(fr_chat_encode(fr_test_ctx(), tokenizer, SPACED, 1, false, true, false,
-                                &opened, &flags));
+    FR_ASSERT_OK(fr_chat_encode(fr_test_ctx(), tokenizer,
+                                &(fr_dialogue){SPACED, 1, false, true, false}, &opened,
+                                &flags, NULL));
     flags.count = 0;
-    FR_ASSERT_OK(fr_chat_encode(fr_test_ctx(), tokenizer, SPACED, 2, false, false,
-                                false, &whole, &flags));
+    FR_ASSERT_OK(fr_chat_encode(fr_test_ctx(), tokenizer,
+                                &(fr_dialogue){SPACED, 2, false, false, false}, &whole,
+                                &flags, NULL));
     CU_ASSERT_TRUE_FATAL(whole.count > opened.count);
     fr_assert_same_bytes("opening", whole.data, opened.data,
                          (size_t)opened.count * sizeof *opened.data);
@@ -174,6 +188,98 @@ static void an_answer_continues_the_ids_of_the_opened_turn(void)
     fr_ids_fini(&opened);
     fr_ids_fini(&whole);
     fr_ids_fini(&flags);
+    fr_tokenizer_close(&tokenizer);
+}
+
+static void check_refused(const fr_message *messages, int64_t n, const char *part)
+{
+    fr_tokenizer *tokenizer = open_with(TEMPLATE("Be kind."));
+    fr_ids ids = {0};
+    fr_ids counted = {0};
+    FR_ASSERT_FAILS(fr_chat_encode(fr_test_ctx(), tokenizer,
+                                   &(fr_dialogue){messages, n, false, false, false},
+                                   &ids, &counted, NULL),
+                    FR_ERR_DATA, part);
+    CU_ASSERT_EQUAL(ids.count, 0);
+    CU_ASSERT_EQUAL(counted.count, 0);
+    fr_tokenizer_close(&tokenizer);
+}
+
+static void contents_are_told_from_the_template(void)
+{
+    static const fr_message MINE[] = {
+        SAYS("system", "\n\n\nhe"), SAYS("user", "hello w"), SAYS("assistant", "hell")};
+    fr_tokenizer *tokenizer = open_with(TEMPLATE("Be kind."));
+    fr_ids ids = {0};
+    fr_ids counted = {0};
+    fr_ids own = {0};
+    /* the role's line end and that of the content are one token: the template's */
+    FR_ASSERT_OK(fr_chat_encode(fr_test_ctx(), tokenizer,
+                                &(fr_dialogue){MINE, 3, false, true, false}, &ids,
+                                &counted, &own));
+    CU_ASSERT_EQUAL(own.count, ids.count);
+    char *text = text_of(tokenizer, &ids, &own, 1);
+    CU_ASSERT_STRING_EQUAL(text, "\n\nhehello whell");
+    free(text);
+    ids.count = counted.count = own.count = 0;
+    /* the template's own system message is no row's */
+    FR_ASSERT_OK(fr_chat_encode(fr_test_ctx(), tokenizer,
+                                &(fr_dialogue){MINE + 1, 2, false, false, false}, &ids,
+                                &counted, &own));
+    text = text_of(tokenizer, &ids, &own, 1);
+    CU_ASSERT_STRING_EQUAL(text, "hello whell");
+    free(text);
+    fr_ids_fini(&ids);
+    fr_ids_fini(&counted);
+    fr_ids_fini(&own);
+    fr_tokenizer_close(&tokenizer);
+}
+
+static void skipped_turns_are_not_counted(void)
+{
+    static const fr_message SOME[] = {SAYS("user", "a"), SAYS("assistant", "he"),
+                                      SAYS("user", "b"), SKIPPED("assistant", "ll")};
+    static const fr_message NONE[] = {SKIPPED("user", "a"), SKIPPED("assistant", "he")};
+    fr_tokenizer *tokenizer = open_with(TEMPLATE("Be kind."));
+    for (int last_only = 0; last_only < 2; last_only++) {
+        fr_ids ids = {0};
+        fr_ids counted = {0};
+        FR_ASSERT_OK(
+            fr_chat_encode(fr_test_ctx(), tokenizer,
+                           &(fr_dialogue){SOME, 4, last_only != 0, false, false}, &ids,
+                           &counted, NULL));
+        char *text = text_of(tokenizer, &ids, &counted, 1);
+        CU_ASSERT_STRING_EQUAL(text, "he<|im_end|>");
+        free(text);
+        fr_ids_fini(&ids);
+        fr_ids_fini(&counted);
+    }
+    fr_tokenizer_close(&tokenizer);
+    check_refused(NONE, 2, "kept out of the loss");
+}
+
+static void contents_may_hold_any_bytes(void)
+{
+    static const fr_message ODD[] = {SAYS("user", "a\0b"),
+                                     SAYS("assistant", "he\0\0ll")};
+    fr_tokenizer *tokenizer = open_with(TEMPLATE("Be kind."));
+    fr_ids ids = {0};
+    fr_ids counted = {0};
+    fr_ids own = {0};
+    char *text = NULL;
+    size_t bytes = 0;
+    FR_ASSERT_OK(fr_chat_encode(fr_test_ctx(), tokenizer,
+                                &(fr_dialogue){ODD, 2, false, false, false}, &ids,
+                                &counted, &own));
+    FR_ASSERT_OK(fr_tokenizer_decode(fr_test_ctx(), tokenizer, ids.data, ids.count,
+                                     true, &text, &bytes));
+    static const char WANTED[] = "system\nBe kind.\nuser\na\0b\nassistant\nhe\0\0ll\n";
+    CU_ASSERT_EQUAL_FATAL(bytes, sizeof WANTED - 1);
+    fr_assert_same_bytes("dialogue", text, WANTED, bytes);
+    free(text);
+    fr_ids_fini(&ids);
+    fr_ids_fini(&counted);
+    fr_ids_fini(&own);
     fr_tokenizer_close(&tokenizer);
 }
 
@@ -188,14 +294,15 @@ static int64_t count_id(const fr_ids *ids, int32_t id)
 
 static void markers_in_content_are_text_unless_asked(void)
 {
-    static const fr_message SLY[] = {{"user", "<|im_end|>"},
-                                     {"assistant", "<|im_end|>"}};
+    static const fr_message SLY[] = {SAYS("user", "<|im_end|>"),
+                                     SAYS("assistant", "<|im_end|>")};
     fr_tokenizer *tokenizer = open_with(TEMPLATE("Be kind."));
     for (int special = 0; special < 2; special++) {
         fr_ids ids = {0};
         fr_ids counted = {0};
-        FR_ASSERT_OK(fr_chat_encode(fr_test_ctx(), tokenizer, SLY, 2, false, false,
-                                    special != 0, &ids, &counted));
+        FR_ASSERT_OK(fr_chat_encode(fr_test_ctx(), tokenizer,
+                                    &(fr_dialogue){SLY, 2, false, false, special != 0},
+                                    &ids, &counted, NULL));
         CU_ASSERT_EQUAL(count_id(&ids, FR_TINY_IM_END), special != 0 ? 5 : 3);
         fr_ids_fini(&ids);
         fr_ids_fini(&counted);
@@ -246,24 +353,12 @@ static void the_default_system_message_is_read_from_the_template(void)
     }
 }
 
-static void check_refused(const fr_message *messages, int64_t n, const char *part)
-{
-    fr_tokenizer *tokenizer = open_with(TEMPLATE("Be kind."));
-    fr_ids ids = {0};
-    fr_ids counted = {0};
-    FR_ASSERT_FAILS(fr_chat_encode(fr_test_ctx(), tokenizer, messages, n, false, false,
-                                   false, &ids, &counted),
-                    FR_ERR_DATA, part);
-    CU_ASSERT_EQUAL(ids.count, 0);
-    CU_ASSERT_EQUAL(counted.count, 0);
-    fr_tokenizer_close(&tokenizer);
-}
-
 static void bad_dialogues_are_refused(void)
 {
-    static const fr_message TOOL[] = {{"user", "a"}, {"tool", "b"}, {"assistant", "c"}};
-    static const fr_message CASED[] = {{"Assistant", "c"}};
-    static const fr_message UNANSWERED[] = {{"system", "a"}, {"user", "b"}};
+    static const fr_message TOOL[] = {SAYS("user", "a"), SAYS("tool", "b"),
+                                      SAYS("assistant", "c")};
+    static const fr_message CASED[] = {SAYS("Assistant", "c")};
+    static const fr_message UNANSWERED[] = {SAYS("system", "a"), SAYS("user", "b")};
     check_refused(TOOL, 3, "message 2 has the role 'tool'");
     check_refused(CASED, 1, "message 1 has the role 'Assistant'");
     check_refused(UNANSWERED, 2, "without an assistant turn");
@@ -277,8 +372,9 @@ static void other_templates_are_refused(void)
     for (int i = 0; i < FR_N_CASES(OTHERS); i++) {
         fr_tokenizer *tokenizer = open_with(OTHERS[i]);
         fr_ids ids = {0};
-        FR_ASSERT_FAILS(fr_chat_encode(fr_test_ctx(), tokenizer, TALK, 4, false, false,
-                                       false, &ids, &ids),
+        FR_ASSERT_FAILS(fr_chat_encode(fr_test_ctx(), tokenizer,
+                                       &(fr_dialogue){TALK, 4, false, false, false},
+                                       &ids, &ids, NULL),
                         FR_ERR_UNSUPPORTED, "ChatML");
         CU_ASSERT_EQUAL(fr_chat_end_token(tokenizer), -1);
         fr_tokenizer_close(&tokenizer);
@@ -292,8 +388,9 @@ static void a_template_without_its_tokens_is_refused(void)
     (void)json_array_remove(json_object_get(root, "added_tokens"), 2);
     fr_tokenizer *tokenizer =
         fr_tiny_tokenizer(root, "{\"chat_template\": \"<|im_start|><|im_end|>\"}");
-    FR_ASSERT_FAILS(fr_chat_encode(fr_test_ctx(), tokenizer, TALK, 4, false, false,
-                                   false, &ids, &ids),
+    FR_ASSERT_FAILS(fr_chat_encode(fr_test_ctx(), tokenizer,
+                                   &(fr_dialogue){TALK, 4, false, false, false}, &ids,
+                                   &ids, NULL),
                     FR_ERR_UNSUPPORTED, "special tokens");
     fr_tokenizer_close(&tokenizer);
     json_decref(root);
@@ -303,7 +400,8 @@ static void a_failure_leaves_the_lists_as_they_were(void)
 {
     json_t *root = fr_tiny_json();
     json_t *model = json_object_get(root, "model");
-    static const fr_message NAUGHTY[] = {{"user", "fine"}, {"assistant", "\x7F"}};
+    static const fr_message NAUGHTY[] = {SAYS("user", "fine"),
+                                         SAYS("assistant", "\x7F")};
     fr_ids ids = {0};
     fr_ids counted = {0};
     /* the byte 7F loses its token: the character that stands for it becomes another text */
@@ -314,8 +412,9 @@ static void a_failure_leaves_the_lists_as_they_were(void)
         fr_tiny_tokenizer(root, "{\"chat_template\": \"<|im_start|><|im_end|>\"}");
     FR_ASSERT_OK(fr_ids_add(fr_test_ctx(), &ids, 1));
     FR_ASSERT_OK(fr_ids_add(fr_test_ctx(), &counted, 0));
-    FR_ASSERT_FAILS(fr_chat_encode(fr_test_ctx(), tokenizer, NAUGHTY, 2, false, false,
-                                   false, &ids, &counted),
+    FR_ASSERT_FAILS(fr_chat_encode(fr_test_ctx(), tokenizer,
+                                   &(fr_dialogue){NAUGHTY, 2, false, false, false},
+                                   &ids, &counted, NULL),
                     FR_ERR_DATA, "0x7F");
     CU_ASSERT_EQUAL(ids.count, 1);
     CU_ASSERT_EQUAL(counted.count, 1);
@@ -330,6 +429,9 @@ static const fr_case CASES[] = {
     FR_CASE(ids_are_those_of_the_rendered_text),
     FR_CASE(ids_are_those_of_the_rendered_text_of_smollm2),
     FR_CASE(an_answer_continues_the_ids_of_the_opened_turn),
+    FR_CASE(contents_are_told_from_the_template),
+    FR_CASE(skipped_turns_are_not_counted),
+    FR_CASE(contents_may_hold_any_bytes),
     FR_CASE(markers_in_content_are_text_unless_asked),
     FR_CASE(the_default_system_message_is_read_from_the_template),
     FR_CASE(bad_dialogues_are_refused),

@@ -315,7 +315,7 @@ static void blank_lines_and_line_ends_do_not_matter(void)
 {
     fr_data_params params = fr_test_id_params(
         fr_test_rows("\xEF\xBB\xBF\n  \t\r\n{\"source_ids\":[1],\"target_ids\":[2]}\r\n"
-                     "\r\n{\"source_ids\":[3],\"target_ids\":[4], \"more\": null}"));
+                     "\r\n{\"source_ids\":[3],\"target_ids\":[4], \"note\": null}"));
     fr_dataset *data = open_ids(&params);
     CU_ASSERT_EQUAL(fr_dataset_stats(data)->n_rows, 2);
     CU_ASSERT_EQUAL(fr_dataset_line(data, 0), 3);

@@ -76,7 +76,9 @@ static void ids_are_checked(void)
     refuses_ids("{\"source_ids\":[1.5],\"target_ids\":[2]}", "whole number");
     refuses_ids("{\"source_ids\":[\"1\"],\"target_ids\":[2]}", "whole number");
     refuses_ids("{\"source_ids\":[99999999999999999999],\"target_ids\":[2]}",
-                "broken JSON");
+                "outside the model's vocabulary");
+    refuses_ids("{\"source_ids\":[NaN],\"target_ids\":[2]}", "whole number");
+    refuses_ids("{\"source_ids\":[1e999],\"target_ids\":[2]}", "whole number");
     refuses_ids("{\"source_ids\":7,\"target_ids\":[2]}", "list");
     refuses_ids("{\"target_ids\":[2]}", "list");
     refuses_ids("{\"source_ids\":[1],\"target_ids\":[[2],3]}", "list");
@@ -151,7 +153,7 @@ static void dialogues_are_checked(void)
     fr_letters how = {.chat_template = FR_TEST_CHATML};
     fr_tokenizer *tokenizer = fr_test_letters(&how);
     refuses_chat(tokenizer, "{\"messages\":{}}", "\"messages\"");
-    refuses_chat(tokenizer, "{\"target\":\"b\"}", "\"messages\"");
+    refuses_chat(tokenizer, "{\"target\":\"b\"}", "\"source\" is missing");
     refuses_chat(tokenizer, "{\"messages\":[]}", "messages");
     refuses_chat(tokenizer, "{\"messages\":[7]}", "role");
     refuses_chat(tokenizer, "{\"messages\":[{\"role\":\"user\"}]}", "content");
@@ -163,7 +165,7 @@ static void dialogues_are_checked(void)
                  "tool");
     refuses_chat(tokenizer,
                  "{\"messages\":[{\"role\":\"assistant\",\"content\":\"a\\u0000b\"}]}",
-                 "NUL");
+                 "byte 0x00");
     refuses_chat(tokenizer,
                  "{\"messages\":[{\"role\":\"assistant\",\"content\":\"a\"},"
                  "{\"role\":\"assistant\",\"content\":\"\"}]}",

@@ -117,7 +117,7 @@ static int caches_with(const char *folder, const fr_letters *how, bool chat)
     fr_dataset *data = NULL;
     fr_tokenizer *tokenizer = fr_test_letters(how);
     fr_data_params params = fr_test_text_params(
-        fr_test_rows("{\"source\":\"a\",\"target\":\"b\",\"messages\":"
+        fr_test_rows("{\"messages\":"
                      "[{\"role\":\"assistant\",\"content\":\"c\"}]}\n"),
         tokenizer);
     params.cache_folder = folder;

@@ -138,9 +138,24 @@ static void decoding_nothing_gives_an_empty_text(void)
     fr_tokenizer_close(&tokenizer);
 }
 
-static void ids_out_of_range_are_refused(void)
+/* Rows of ids may hold such: the model has a row for them. */
+static void ids_beyond_the_vocabulary_have_no_text(void)
 {
-    static const int32_t BAD[] = {FR_TINY_VOCABULARY, -1, INT32_MAX, INT32_MIN};
+    static const int32_t IDS[] = {'a', FR_TINY_VOCABULARY, INT32_MAX, 'b'};
+    fr_tokenizer *tokenizer = open_tiny();
+    char *text = NULL;
+    size_t bytes = 0;
+    FR_ASSERT_OK(
+        fr_tokenizer_decode(fr_test_ctx(), tokenizer, IDS, 4, false, &text, &bytes));
+    CU_ASSERT_EQUAL(bytes, 2);
+    CU_ASSERT_STRING_EQUAL(text, "ab");
+    free(text);
+    fr_tokenizer_close(&tokenizer);
+}
+
+static void negative_ids_are_refused(void)
+{
+    static const int32_t BAD[] = {-1, INT32_MIN};
     fr_tokenizer *tokenizer = open_tiny();
     for (int i = 0; i < FR_N_CASES(BAD); i++) {
         int32_t ids[] = {'a', BAD[i]};
@@ -218,7 +233,8 @@ static const fr_case CASES[] = {
     FR_CASE(only_special_tokens_have_special_ids),
     FR_CASE(decoding_leaves_special_tokens_out_on_request),
     FR_CASE(decoding_nothing_gives_an_empty_text),
-    FR_CASE(ids_out_of_range_are_refused),
+    FR_CASE(ids_beyond_the_vocabulary_have_no_text),
+    FR_CASE(negative_ids_are_refused),
     FR_CASE(any_bytes_come_back),
     FR_CASE(encoding_appends),
     FR_CASE(a_megabyte_of_anything_is_encoded)};

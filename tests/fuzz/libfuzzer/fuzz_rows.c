@@ -39,7 +39,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .without_bos = (how & WITHOUT_BOS) != 0,
         .max_tokens = (how & SHORT) != 0 ? SHORT_TOKENS : LONG_TOKENS,
         .max_rows = (how & SAMPLE) != 0 ? SAMPLED_ROWS : 0,
-        .sample = (how & SAMPLE) != 0};
+        .sample = (how & SAMPLE) != 0,
+        .skip_bad_rows = (how & SHORT) != 0,
+        .ignore = (how & SPECIAL) != 0 ? "extra, target" : NULL};
     if (fuzz_answer(ctx, fr_dataset_open(ctx, &params, &dataset))) {
         fuzz_use_dataset(dataset, params.vocab_size, params.max_tokens);
     }

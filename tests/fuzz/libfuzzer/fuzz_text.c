@@ -29,17 +29,21 @@ static void use_row(fr_ctx *ctx, const fr_tokenizer *tokenizer, const char *text
 {
     fr_template t;
     fr_ids ids = {NULL, 0, 0};
+    fr_ids own = {NULL, 0, 0};
+    fr_text row = {text, bytes};
     fuzz_check(fuzz_answer(ctx, fr_template_parse(
                                     ctx, "<|im_start|>{source}\n x{target} y", &t)),
                "a template");
     for (int special = 0; special < 2; special++) {
-        (void)fuzz_answer(ctx, fr_text_encode_source(ctx, tokenizer, &t, text, bytes,
-                                                     special != 0, &ids));
-        (void)fuzz_answer(ctx, fr_text_encode_target(ctx, tokenizer, &t, text, bytes,
-                                                     special != 0, &ids));
+        (void)fuzz_answer(ctx, fr_text_encode_source(ctx, tokenizer, &t, row,
+                                                     special != 0, &ids, &own));
+        (void)fuzz_answer(ctx, fr_text_encode_target(ctx, tokenizer, &t, row,
+                                                     special != 0, &ids, &own));
     }
     fuzz_check(ids.count > 0, "a template's own text has tokens");
+    fuzz_check(own.count == ids.count, "every id has its flag");
     fr_ids_fini(&ids);
+    fr_ids_fini(&own);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

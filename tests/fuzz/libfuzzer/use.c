@@ -3,6 +3,7 @@
 #include "fuzz/libfuzzer/fuzz.h"
 #include "model/chat.h"
 #include "model/identity.h"
+#include "model/tokens.h"
 #include "support/mutate.h"
 
 #include <stdlib.h>
@@ -158,19 +159,22 @@ void fuzz_use_text(fr_ctx *ctx, const fr_tokenizer *tokenizer, const char *text,
 
 static void use_chat(fr_ctx *ctx, const fr_tokenizer *tokenizer)
 {
-    static const fr_message MESSAGES[] = {{"user", "a <|im_end|> \xFF"},
-                                          {"assistant", "the\n"}};
+    static const fr_message MESSAGES[] = {{"user", "a <|im_end|> \xFF", 14, false},
+                                          {"assistant", "the\n", 4, false}};
     fr_ids ids = {NULL, 0, 0};
     fr_ids counted = {NULL, 0, 0};
+    fr_ids own = {NULL, 0, 0};
     for (int special = 0; special < 2; special++) {
-        bool accepted =
-            fuzz_answer(ctx, fr_chat_encode(ctx, tokenizer, MESSAGES, 2, false, true,
-                                            special != 0, &ids, &counted));
-        fuzz_check(ids.count == counted.count, "every id has its flag");
+        fr_dialogue dialogue = {MESSAGES, 2, false, true, special != 0};
+        bool accepted = fuzz_answer(
+            ctx, fr_chat_encode(ctx, tokenizer, &dialogue, &ids, &counted, &own));
+        fuzz_check(ids.count == counted.count && ids.count == own.count,
+                   "every id has its flags");
         fuzz_check(!accepted || fr_chat_end_token(tokenizer) >= 0, "turns have an end");
     }
     fr_ids_fini(&ids);
     fr_ids_fini(&counted);
+    fr_ids_fini(&own);
 }
 
 /* Every token's own text, and all ids decoded at once. */
@@ -193,6 +197,30 @@ static void use_tokens(fr_ctx *ctx, const fr_tokenizer *tokenizer)
     free(ids);
 }
 
+/* A model that opens with its tokenizer opens without: what cannot be used is a reason. */
+static void use_ends(fr_ctx *ctx, const char *path, bool accepted)
+{
+    enum { VOCABULARY = 300 };
+    fr_tokens tokens;
+    uint8_t *never = NULL;
+    bool opened = fuzz_answer(ctx, fr_tokens_open(ctx, path, &tokens));
+    fuzz_check(opened || !accepted, "a model whose tokenizer opens does");
+    if (opened) {
+        fuzz_check((tokens.tokenizer == NULL) == (tokens.no_tokenizer != NULL),
+                   "a tokenizer or a reason");
+        fuzz_check(tokens.ends.n_stop <= FR_MOST_ENDS, "the list is bounded");
+        fr_ends_within(ctx, path, VOCABULARY, &tokens.ends);
+        for (int32_t i = 0; i < tokens.ends.n_stop; i++) {
+            fuzz_check(tokens.ends.stop[i] >= 0 && tokens.ends.stop[i] < VOCABULARY,
+                       "ends lie within the vocabulary");
+        }
+        (void)fuzz_answer(ctx, fr_tokens_textless(ctx, tokens.tokenizer, &tokens.ends,
+                                                  VOCABULARY, &never));
+        free(never);
+        fr_tokens_close(&tokens);
+    }
+}
+
 bool fuzz_use_tokenizer(fr_ctx *ctx, const char *path)
 {
     static const char TEXT[] =
@@ -203,9 +231,8 @@ bool fuzz_use_tokenizer(fr_ctx *ctx, const char *path)
     bool accepted = fuzz_answer(ctx, fr_tokenizer_open(ctx, path, &tokenizer));
     if (accepted) {
         int64_t n = fr_tokenizer_vocab_size(tokenizer);
-        fuzz_check(fr_tokenizer_eos(tokenizer) < n &&
-                       fr_tokenizer_leading_bos(tokenizer) < n,
-                   "BOS and EOS lie within the vocabulary");
+        fuzz_check(fr_tokenizer_leading_bos(tokenizer) < n,
+                   "BOS lies within the vocabulary");
         fr_tokenizer_digest(tokenizer, digest);
         fuzz_check(fr_test_sum(digest, sizeof digest) > 0, "a digest");
         use_tokens(ctx, tokenizer);
@@ -213,6 +240,7 @@ bool fuzz_use_tokenizer(fr_ctx *ctx, const char *path)
         use_chat(ctx, tokenizer);
     }
     fr_tokenizer_close(&tokenizer);
+    use_ends(ctx, path, accepted);
     return accepted;
 }
 

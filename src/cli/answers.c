@@ -1,0 +1,438 @@
+#define _POSIX_C_SOURCE 200809L
+#include "cli/answers.h"
+
+#include "base/file.h"
+#include "base/lock.h"
+#include "base/mem.h"
+#include "base/print.h"
+#include "cli/row_output.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { TEXT_BYTES = 8192, LOCK_SECONDS = 10 };
+
+struct fr_answers {
+    fr_ctx *ctx;
+    fr_answers_params params;
+    const fr_tokenizer *tokenizer;
+    bool is_idle;   /* not rank 0: touches nothing */
+    FILE *direct;   /* NULL: OUT.part */
+    char *part;     /* its path */
+    char *info;     /* of the record */
+    fr_lock *lock;  /* of the record */
+    int file;       /* OUT.part; -1: not open */
+    off_t whole;    /* its bytes that are whole lines */
+    int64_t n_rows; /* all, once begun */
+    int64_t n_written;
+    char farewell[TEXT_BYTES]; /* "": nothing to go on from yet */
+};
+
+static fr_status add_ending(fr_ctx *ctx, const char *path, const char *ending,
+                            char **out)
+{
+    size_t bytes = strlen(path) + strlen(ending) + 1;
+    FR_TRY(fr_alloc(ctx, (int64_t)bytes, 1, out));
+    (void)snprintf(*out, bytes, "%s%s", path, ending);
+    return FR_OK;
+}
+
+/* ---- what lies there ------------------------------------------------------------------------ */
+
+/* Whether the path leads to a regular file, or to nothing yet: that is written beside and put in its place. */
+static fr_status look_at_output(fr_ctx *ctx, const char *path, bool *is_replaced)
+{
+    struct stat info;
+    *is_replaced = false;
+    if (lstat(path, &info) != 0) {
+        *is_replaced = errno == ENOENT;
+    } else if (S_ISDIR(info.st_mode)) {
+        return FR_FAIL(ctx, FR_ERR_IO,
+                       "cannot write to %s: it is a folder; name a file in it", path);
+    } else {
+        *is_replaced = S_ISREG(info.st_mode);
+    }
+    return FR_OK;
+}
+
+/* Bytes of the record that was kept, FR_RECORD_BYTES at most; no record is that long. */
+static size_t read_record(const fr_answers *a, char out[FR_RECORD_BYTES])
+{
+    ssize_t n = pread(fr_lock_file(a->lock), out, FR_RECORD_BYTES, 0);
+    return n > 0 ? (size_t)n : 0;
+}
+
+/* Whether the file that is locked may be written and removed. */
+static bool record_is_ours(const fr_answers *a, bool *is_empty)
+{
+    char kept[FR_RECORD_BYTES];
+    size_t bytes = read_record(a, kept);
+    *is_empty = bytes == 0;
+    return fr_record_is_ours(kept, bytes);
+}
+
+static fr_status count_lines(const fr_answers *a, int64_t *n)
+{
+    fr_map map;
+    *n = 0;
+    FR_TRY(fr_map_open(a->ctx, a->part, &map));
+    for (size_t i = 0; i < map.bytes; i++) {
+        *n += map.data[i] == '\n';
+    }
+    fr_map_close(&map);
+    return FR_OK;
+}
+
+static fr_status check_part(const fr_answers *a, bool has_record)
+{
+    struct stat info;
+    int64_t n = 0;
+    if (lstat(a->part, &info) != 0 || a->params.overwrite) {
+        return FR_OK;
+    }
+    if (!S_ISREG(info.st_mode) || (!has_record && info.st_size > 0)) {
+        return FR_FAIL(a->ctx, FR_ERR_ARG,
+                       "%s is there, and no %s that says what it holds; move it away, "
+                       "or have it replaced with --overwrite",
+                       a->part, a->info);
+    }
+    FR_TRY(count_lines(a, &n));
+    if (n > 0 && !a->params.resume) {
+        return FR_FAIL(a->ctx, FR_ERR_ARG,
+                       "%s holds %lld answers of a generation that did not come to its "
+                       "end; go on from them with --resume, or begin anew with "
+                       "--overwrite",
+                       a->part, (long long)n);
+    }
+    return FR_OK;
+}
+
+static fr_status open_part(fr_answers *a)
+{
+    char what[TEXT_BYTES];
+    bool is_empty = false;
+    FR_TRY(add_ending(a->ctx, a->params.path, ".part", &a->part));
+    FR_TRY(add_ending(a->ctx, a->part, ".info", &a->info));
+    (void)snprintf(what, sizeof what, "output %s", a->params.path);
+    FR_TRY(fr_lock_take_removable(a->ctx, a->info, what, LOCK_SECONDS, &a->lock));
+    if (!record_is_ours(a, &is_empty)) {
+        return FR_FAIL(a->ctx, FR_ERR_ARG,
+                       "%s is there and is no record of answers; move it away, or name "
+                       "another output",
+                       a->info);
+    }
+    FR_TRY(check_part(a, !is_empty));
+    if (a->params.resume && !fr_file_exists(a->part)) {
+        fr_log(a->ctx, FR_LOG_INFO,
+               "there is no %s to go on from: beginning with the first row", a->part);
+    }
+    return FR_OK;
+}
+
+static fr_status open_output(fr_answers *a)
+{
+    const char *path = a->params.path;
+    bool is_replaced = false;
+    if (path != NULL) {
+        FR_TRY(look_at_output(a->ctx, path, &is_replaced));
+    }
+    if (is_replaced) {
+        return open_part(a);
+    }
+    if (a->params.resume) {
+        return FR_FAIL(a->ctx, FR_ERR_ARG,
+                       "--resume needs --output FILE, a regular file: %s keeps nothing "
+                       "to go on from",
+                       path != NULL ? path : "standard output");
+    }
+    a->direct = stdout;
+    return path != NULL ? fr_file_open_output(a->ctx, path, &a->direct) : FR_OK;
+}
+
+fr_status fr_answers_open(fr_ctx *ctx, const fr_answers_params *params,
+                          fr_answers **out)
+{
+    fr_answers *a = NULL;
+    *out = NULL;
+    if (params->resume && (params->overwrite || params->is_text)) {
+        return FR_FAIL(ctx, FR_ERR_ARG, "%s",
+                       params->overwrite
+                           ? "give either --resume or --overwrite"
+                           : "--resume goes on with rows; it needs --input");
+    }
+    FR_TRY(fr_alloc(ctx, 1, sizeof *a, &a));
+    a->ctx = ctx;
+    a->params = *params;
+    a->is_idle = fr_ctx_rank(ctx) != 0;
+    a->file = -1;
+    *out = a;
+    return a->is_idle ? FR_OK : open_output(a);
+}
+
+/* ---- beginning ------------------------------------------------------------------------------ */
+
+/* The rows as they will be written, each with a zero between. */
+static fr_status add_rows(const fr_answers *a, fr_digest *digest)
+{
+    for (int64_t i = 0; i < a->n_rows && !a->params.is_text; i++) {
+        char *row = NULL;
+        size_t bytes = 0;
+        FR_TRY(a->params.row(a->params.user, i, &row, &bytes));
+        fr_status status = fr_digest_add(a->ctx, digest, row, bytes);
+        free(row);
+        FR_TRY(status);
+        FR_TRY(fr_digest_add(a->ctx, digest, "", 1));
+    }
+    return FR_OK;
+}
+
+static fr_status record_rows(const fr_answers *a, fr_record *record)
+{
+    uint8_t out[FR_DIGEST_BYTES];
+    fr_digest *digest = NULL;
+    FR_TRY(fr_digest_create(a->ctx, &digest));
+    fr_status status = add_rows(a, digest);
+    if (status == FR_OK) {
+        status = fr_digest_end(a->ctx, digest, out);
+    }
+    fr_digest_destroy(&digest);
+    if (status == FR_OK) {
+        fr_record_add_digest(record, "--input", out);
+    }
+    return status;
+}
+
+static fr_status fail_part(const fr_answers *a, const char *action)
+{
+    return FR_FAIL(a->ctx, FR_ERR_IO, "cannot %s %s: %s", action, a->part,
+                   strerror(errno));
+}
+
+/* The record is whole on the disk before the first answer is: OUT.part never stands beside another one's record. */
+static fr_status begin_anew(fr_answers *a, const fr_record *record)
+{
+    int info = fr_lock_file(a->lock);
+    struct stat before;
+    if (unlink(a->part) != 0 && errno != ENOENT) {
+        return fail_part(a, "replace");
+    }
+    if (ftruncate(info, 0) != 0 || lseek(info, 0, SEEK_SET) != 0 ||
+        !fr_write_whole(info, record->text, record->bytes) || fsync(info) != 0) {
+        return FR_FAIL(a->ctx, FR_ERR_IO, "cannot write to %s: %s", a->info,
+                       strerror(errno));
+    }
+    a->file = fr_open_own(a->part, O_WRONLY | O_EXCL);
+    if (a->file < 0) {
+        return fail_part(a, "create");
+    }
+    if (stat(a->params.path, &before) == 0) { /* what is replaced keeps its readers */
+        (void)fchmod(a->file, before.st_mode & 0777);
+    }
+    return FR_OK;
+}
+
+static fr_status scan_part(fr_answers *a, fr_answers_found *found)
+{
+    fr_map map;
+    FR_TRY(fr_map_open(a->ctx, a->part, &map));
+    fr_status status = fr_answers_scan(a->ctx, &a->params, a->tokenizer, a->n_rows,
+                                       (const char *)map.data, map.bytes, found);
+    fr_map_close(&map);
+    return status;
+}
+
+static fr_status go_on(fr_answers *a, const fr_record *record)
+{
+    char kept[FR_RECORD_BYTES];
+    fr_answers_found found;
+    size_t bytes = read_record(a, kept);
+    FR_TRY(fr_record_check(a->ctx, a->part, kept, bytes, record));
+    FR_TRY(scan_part(a, &found));
+    a->file = fr_open_own(a->part, O_WRONLY);
+    if (a->file < 0) {
+        return fail_part(a, "open");
+    }
+    a->whole = (off_t)found.kept_bytes;
+    if (ftruncate(a->file, a->whole) != 0 || lseek(a->file, 0, SEEK_END) != a->whole) {
+        return fail_part(a, "cut");
+    }
+    a->n_written = found.n_kept;
+    fr_log(a->ctx, FR_LOG_INFO, "%s holds the answers to %lld of %lld rows: going on",
+           a->part, (long long)found.n_kept, (long long)a->n_rows);
+    if (found.n_lines > found.n_kept) {
+        fr_log(a->ctx, FR_LOG_WARN,
+               "%s: %lld damaged lines at its end are computed again", a->part,
+               (long long)(found.n_lines - found.n_kept));
+    }
+    return FR_OK;
+}
+
+static void prepare_farewell(fr_answers *a)
+{
+    char shown[TEXT_BYTES / 2];
+    fr_escape(a->part, shown, sizeof shown);
+    (void)snprintf(
+        a->farewell, sizeof a->farewell,
+        "the answers so far stand in %s: the same command with --resume goes "
+        "on from them\n",
+        shown);
+}
+
+fr_status fr_answers_begin(fr_answers *answers, const fr_tokenizer *tokenizer,
+                           const fr_record *record, int64_t n_rows, int64_t *n_kept)
+{
+    fr_answers *a = answers;
+    fr_record whole = *record;
+    int64_t n_lines = 0;
+    *n_kept = 0;
+    a->tokenizer = tokenizer;
+    a->n_rows = n_rows;
+    if (a->is_idle || a->direct != NULL) {
+        return FR_OK;
+    }
+    FR_TRY(record_rows(a, &whole));
+    if (a->params.resume && fr_file_exists(a->part)) {
+        FR_TRY(count_lines(a, &n_lines));
+    }
+    FR_TRY(n_lines > 0 ? go_on(a, &whole) : begin_anew(a, &whole));
+    if (!a->params.is_text) {
+        prepare_farewell(a);
+    }
+    *n_kept = a->n_written;
+    return FR_OK;
+}
+
+/* ---- writing -------------------------------------------------------------------------------- */
+
+static const char *name_of(const fr_answers *a)
+{
+    return a->part != NULL          ? a->part
+           : a->params.path != NULL ? a->params.path
+                                    : "standard output";
+}
+
+static fr_status write_text(fr_answers *a, const fr_ids *ids)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FR_TRY(fr_answer_text(a->ctx, a->tokenizer, ids, &text, &bytes));
+    FILE *out = a->direct;
+    fr_status status = FR_OK;
+    if (out != NULL) {
+        status = fr_write_text(a->ctx, out, name_of(a), text, bytes);
+    } else if (text != NULL) {
+        status = fr_write_line(a->ctx, a->file, name_of(a), text, bytes);
+    }
+    free(text);
+    return status;
+}
+
+static fr_status write_row(fr_answers *a, int64_t index, const fr_ids *ids)
+{
+    char *row = NULL;
+    char *line = NULL;
+    size_t row_bytes = 0;
+    size_t bytes = 0;
+    FR_TRY(a->params.row(a->params.user, index, &row, &row_bytes));
+    fr_status status =
+        fr_answer_line(a->ctx, a->tokenizer, row, row_bytes, ids, &line, &bytes);
+    if (status == FR_OK) {
+        status = fr_write_line(a->ctx, a->direct != NULL ? fileno(a->direct) : a->file,
+                               name_of(a), line, bytes);
+    }
+    if (status == FR_OK && a->direct == NULL) {
+        a->whole += (off_t)bytes + 1;
+    } else if (a->direct == NULL && ftruncate(a->file, a->whole) != 0) {
+        fr_log(a->ctx, FR_LOG_WARN, "the last line of %s may not be whole", a->part);
+    }
+    free(row);
+    free(line);
+    return status;
+}
+
+fr_status fr_answers_write(fr_answers *answers, int64_t index, const fr_ids *ids)
+{
+    fr_answers *a = answers;
+    if (a->is_idle) {
+        return FR_OK;
+    }
+    FR_TRY(a->params.is_text ? write_text(a, ids) : write_row(a, index, ids));
+    a->n_written++;
+    return FR_OK;
+}
+
+/* ---- the end -------------------------------------------------------------------------------- */
+
+fr_status fr_answers_end(fr_answers *answers)
+{
+    fr_answers *a = answers;
+    if (a->is_idle || a->direct != NULL) {
+        return FR_OK;
+    }
+    FR_TRY(fr_file_put(a->ctx, a->file, a->part, a->params.path));
+    (void)close(a->file);
+    a->file = -1;
+    a->farewell[0] = '\0';
+    return FR_OK;
+}
+
+const char *fr_answers_farewell(const fr_answers *answers)
+{
+    return answers->n_written > 0 && answers->farewell[0] != '\0' ? answers->farewell
+                                                                  : NULL;
+}
+
+/* A generation that failed: its answers stay, the file of one that has none goes. */
+static void leave_part(const fr_answers *a)
+{
+    (void)close(a->file);
+    if (a->n_written == 0 || a->params.is_text) {
+        (void)unlink(a->part);
+        return;
+    }
+    fr_log(a->ctx, FR_LOG_INFO,
+           "%s holds the answers to %lld of %lld rows: the same command with --resume "
+           "goes on from them",
+           a->part, (long long)a->n_written, (long long)a->n_rows);
+}
+
+/* A record without answers is of no use; who never wrote into it leaves what others may need. */
+static void leave_record(fr_answers *a)
+{
+    bool is_empty = false;
+    struct stat part;
+    if (record_is_ours(a, &is_empty) &&
+        (is_empty || (lstat(a->part, &part) != 0 && errno == ENOENT))) {
+        (void)unlink(a->info);
+    }
+    fr_lock_release(&a->lock);
+}
+
+fr_status fr_answers_close(fr_answers **answers)
+{
+    fr_answers *a = *answers;
+    fr_status status = FR_OK;
+    *answers = NULL;
+    if (a == NULL) {
+        return FR_OK;
+    }
+    if (a->file >= 0) {
+        leave_part(a);
+    }
+    if (a->lock != NULL) {
+        leave_record(a);
+    }
+    if (a->direct != NULL && a->direct != stdout && fclose(a->direct) != 0) {
+        status = FR_FAIL(a->ctx, FR_ERR_IO, "cannot write to %s: %s", name_of(a),
+                         strerror(errno));
+    }
+    free(a->part);
+    free(a->info);
+    free(a);
+    return status;
+}

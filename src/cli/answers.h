@@ -1,0 +1,102 @@
+/*
+ * answers.h - the rows that a generation answers, on their way out, and what a killed one leaves behind.
+ *
+ * Layer L5. One object a rank; files are touched by rank 0 alone, whose word the caller spreads.
+ *
+ * Where the output is a regular file, OUT, or is not there yet:
+ *   OUT.part       answers so far: whole lines in the order of the rows, each written by one call when its turn comes;
+ *                  renamed over OUT when all are there. Until then OUT stays as it was.
+ *   OUT.part.info  what decides the answers (answers_record.h); locked while a process writes, removed with the last
+ *                  answer. Nothing stands in OUT.part before this is whole.
+ * Anything else (standard output, pipes, devices) gets the lines as they come.
+ */
+#ifndef FR_CLI_ANSWERS_H
+#define FR_CLI_ANSWERS_H
+
+#include "cli/answers_record.h"
+#include "model/tokenizer.h"
+
+typedef struct fr_answers fr_answers;
+
+typedef struct fr_answers_params {
+    const char *path; /* of the output; NULL: standard output */
+    bool resume;      /* go on from OUT.part, if it is there */
+    bool overwrite;   /* begin anew, even if OUT.part holds answers */
+    bool is_text;     /* answers are texts alone, not rows */
+    /**
+     * The object of row `index` as text: from '{' to '}', one line, valid UTF-8, without the members "generated" and
+     * "generated_ids". Called on rank 0 alone, not where answers are texts alone.
+     * @param[out] text  from malloc or fr_alloc; the caller frees
+     */
+    fr_status (*row)(void *user, int64_t index, char **text, size_t *bytes);
+    void *user;
+} fr_answers_params;
+
+/**
+ * See what lies there, and open what is written directly. Before the model is loaded, so that it fails early.
+ * @return FR_OK; FR_ERR_ARG (options that do not fit together; OUT.part holds answers and nothing says what to do with
+ *         them; it or OUT.part.info is not this program's); FR_ERR_IO (a folder, a symbolic link, held by another process)
+ */
+FR_MUST_CHECK fr_status fr_answers_open(fr_ctx *ctx, const fr_answers_params *params,
+                                        fr_answers **out);
+
+/**
+ * Everything is ready to compute: go on from OUT.part, or create it.
+ * @param tokenizer  borrowed; NULL: answers are ids alone
+ * @param record     by fr_record_fill
+ * @param[out] n_kept  rows, from the first one on, whose answers are there; 0 on ranks but 0
+ * @return FR_OK; FR_ERR_ARG (the answers there were made with something else; a line among them is damaged); FR_ERR_IO
+ */
+FR_MUST_CHECK fr_status fr_answers_begin(fr_answers *answers,
+                                         const fr_tokenizer *tokenizer,
+                                         const fr_record *record, int64_t n_rows,
+                                         int64_t *n_kept);
+
+/** The answer to the next row: what fr_answers_begin kept is followed by n_kept, and so on. @return FR_OK; FR_ERR_IO; ... */
+FR_MUST_CHECK fr_status fr_answers_write(fr_answers *answers, int64_t index,
+                                         const fr_ids *ids);
+
+/** All are written: put them in OUT's place. @return FR_OK; FR_ERR_IO: OUT.part is there still */
+FR_MUST_CHECK fr_status fr_answers_end(fr_answers *answers);
+
+/** One line, escaped, with its newline, that tells how to go on, for a process that must leave; NULL: nothing to go on from. */
+const char *fr_answers_farewell(const fr_answers *answers);
+
+/** Before the end: what stands in OUT.part stays (that is told), unless it is nothing. Nulls the pointer, accepts NULL
+ * inside. @return FR_OK; FR_ERR_IO where an output written directly cannot be closed */
+FR_MUST_CHECK fr_status fr_answers_close(fr_answers **answers);
+
+/* ---- for the tests, and among answers*.c ------------------------------------------------------ */
+
+/** The line of an answer, without newline: the row with "generated" (where there is a tokenizer) and "generated_ids". What
+ * the ids decode to is made valid UTF-8. @param row  as fr_answers_params says   @param[out] line  the caller frees */
+FR_MUST_CHECK fr_status fr_answer_line(fr_ctx *ctx, const fr_tokenizer *tokenizer,
+                                       const char *row, size_t row_bytes,
+                                       const fr_ids *ids, char **line, size_t *bytes);
+
+/** Text of ids, special tokens left out, valid UTF-8; NULL without tokenizer. The caller frees. */
+FR_MUST_CHECK fr_status fr_answer_text(fr_ctx *ctx, const fr_tokenizer *tokenizer,
+                                       const fr_ids *ids, char **text, size_t *bytes);
+
+/** The ids at the end of an answer's line; false if there are none. May append some all the same. */
+FR_MUST_CHECK fr_status fr_answer_ids(fr_ctx *ctx, const char *line, size_t bytes,
+                                      fr_ids *ids, bool *are_there);
+
+/** What a file of answers holds. */
+typedef struct fr_answers_found {
+    int64_t n_kept;    /* lines from the first on that are answers to their rows */
+    size_t kept_bytes; /* of them */
+    int64_t n_lines;   /* whole lines */
+} fr_answers_found;
+
+/**
+ * Look through the bytes of OUT.part: every line must be what would be written for its row and the ids in it. A last
+ * piece without newline, and lines at the end that are no answers, are not kept.
+ * @return FR_OK; FR_ERR_ARG if a line is no answer and a later one is: nothing is thrown away that took hours
+ */
+FR_MUST_CHECK fr_status fr_answers_scan(fr_ctx *ctx, const fr_answers_params *params,
+                                        const fr_tokenizer *tokenizer, int64_t n_rows,
+                                        const char *data, size_t bytes,
+                                        fr_answers_found *out);
+
+#endif

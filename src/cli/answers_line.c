@@ -1,0 +1,195 @@
+#define _GNU_SOURCE /* memrchr, open_memstream */
+#include "base/mem.h"
+#include "base/utf8.h"
+#include "cli/answers.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char IDS[] = "\"generated_ids\":[";
+enum { IDS_BYTES = sizeof IDS - 1 };
+
+fr_status fr_answer_text(fr_ctx *ctx, const fr_tokenizer *tokenizer, const fr_ids *ids,
+                         char **text, size_t *bytes)
+{
+    *text = NULL;
+    *bytes = 0;
+    if (tokenizer == NULL) {
+        return FR_OK;
+    }
+    FR_TRY(
+        fr_tokenizer_decode(ctx, tokenizer, ids->data, ids->count, true, text, bytes));
+    fr_status status = fr_utf8_repair(ctx, text, bytes, NULL);
+    if (status != FR_OK) {
+        free(*text);
+        *text = NULL;
+    }
+    return status;
+}
+
+/* A JSON string of valid UTF-8; false without memory. */
+static bool write_string(FILE *out, const char *text, size_t bytes)
+{
+    json_t *string = json_stringn(text, bytes);
+    bool good = string != NULL && json_dumpf(string, out, JSON_ENCODE_ANY) == 0;
+    json_decref(string);
+    return good;
+}
+
+/* Whether members came before: the object's text without its closing brace. */
+static bool has_members(const char *row, size_t bytes)
+{
+    while (bytes > 0 && strchr(" \t\r\n", row[bytes - 1]) != NULL) {
+        bytes--;
+    }
+    return bytes > 0 && row[bytes - 1] != '{';
+}
+
+static bool write_line(FILE *out, const char *row, size_t row_bytes, const char *text,
+                       size_t text_bytes, const fr_ids *ids)
+{
+    size_t open_bytes = row_bytes > 0 ? row_bytes - 1 : 0; /* without its brace */
+    bool good = fwrite(row, 1, open_bytes, out) == open_bytes;
+    if (has_members(row, open_bytes)) {
+        (void)fputc(',', out);
+    }
+    if (text != NULL) {
+        (void)fputs("\"generated\":", out);
+        good = write_string(out, text, text_bytes) && good;
+        (void)fputc(',', out);
+    }
+    (void)fputs(IDS, out);
+    for (int64_t i = 0; i < ids->count; i++) {
+        (void)fprintf(out, "%s%d", i > 0 ? "," : "", (int)ids->data[i]);
+    }
+    (void)fputs("]}", out);
+    return good && ferror(out) == 0;
+}
+
+fr_status fr_answer_line(fr_ctx *ctx, const fr_tokenizer *tokenizer, const char *row,
+                         size_t row_bytes, const fr_ids *ids, char **line,
+                         size_t *bytes)
+{
+    char *text = NULL;
+    size_t text_bytes = 0;
+    *line = NULL;
+    *bytes = 0;
+    FR_TRY(fr_answer_text(ctx, tokenizer, ids, &text, &text_bytes));
+    FILE *out = open_memstream(line, bytes);
+    bool good = out != NULL && write_line(out, row, row_bytes, text, text_bytes, ids);
+    good = out != NULL && fclose(out) == 0 && good;
+    free(text);
+    if (!good) {
+        free(*line);
+        *line = NULL;
+    }
+    return fr_check_memory(ctx, good, row_bytes + text_bytes);
+}
+
+/* One whole number without sign at *at, which moves behind it. */
+static bool read_id(const char **at, const char *end, int64_t *id)
+{
+    enum { TEN = 10 };
+    const char *from = *at;
+    *id = 0;
+    while (*at < end && **at >= '0' && **at <= '9' && *id <= INT32_MAX) {
+        *id = *id * TEN + (**at - '0');
+        (*at)++;
+    }
+    return *at > from && *id <= INT32_MAX;
+}
+
+fr_status fr_answer_ids(fr_ctx *ctx, const char *line, size_t bytes, fr_ids *ids,
+                        bool *are_there)
+{
+    *are_there = false;
+    const char *bracket = bytes > 0 ? memrchr(line, '[', bytes) : NULL;
+    if (bytes < 2 || memcmp(line + bytes - 2, "]}", 2) != 0 || bracket == NULL ||
+        bracket + 1 - line < IDS_BYTES ||
+        memcmp(bracket + 1 - IDS_BYTES, IDS, IDS_BYTES) != 0) {
+        return FR_OK;
+    }
+    const char *end = line + bytes - 2;
+    const char *at = bracket + 1;
+    while (at < end) {
+        int64_t id = 0;
+        if (!read_id(&at, end, &id)) {
+            return FR_OK;
+        }
+        FR_TRY(fr_ids_add(ctx, ids, (int32_t)id));
+        if (at < end && *at++ != ',') {
+            return FR_OK;
+        }
+    }
+    *are_there = true;
+    return FR_OK;
+}
+
+/* Whether a line is the answer to its row: the same bytes as would be written for the ids in it. */
+static fr_status is_answer(fr_ctx *ctx, const fr_answers_params *params,
+                           const fr_tokenizer *tokenizer, int64_t index,
+                           const char *line, size_t bytes, bool *yes)
+{
+    fr_ids ids = {0};
+    char *row = NULL;
+    char *wanted = NULL;
+    size_t row_bytes = 0;
+    size_t wanted_bytes = 0;
+    *yes = false;
+    fr_status status = fr_answer_ids(ctx, line, bytes, &ids, yes);
+    if (status == FR_OK && *yes) {
+        status = params->row(params->user, index, &row, &row_bytes);
+    }
+    if (status == FR_OK && *yes) { /* cheap, before the ids are decoded */
+        *yes = row_bytes > 0 && row_bytes <= bytes &&
+               memcmp(line, row, row_bytes - 1) == 0;
+    }
+    if (status == FR_OK && *yes) {
+        status = fr_answer_line(ctx, tokenizer, row, row_bytes, &ids, &wanted,
+                                &wanted_bytes);
+        if (status == FR_ERR_ARG) { /* an id that the vocabulary does not hold */
+            fr_ctx_clear_error(ctx);
+            status = FR_OK;
+        }
+        *yes =
+            wanted != NULL && wanted_bytes == bytes && memcmp(wanted, line, bytes) == 0;
+    }
+    free(row);
+    free(wanted);
+    fr_ids_fini(&ids);
+    return status;
+}
+
+fr_status fr_answers_scan(fr_ctx *ctx, const fr_answers_params *params,
+                          const fr_tokenizer *tokenizer, int64_t n_rows,
+                          const char *data, size_t bytes, fr_answers_found *out)
+{
+    size_t at = 0;
+    const char *end = NULL;
+    *out = (fr_answers_found){0};
+    while (at < bytes && (end = memchr(data + at, '\n', bytes - at)) != NULL) {
+        size_t length = (size_t)(end - (data + at));
+        bool good = false;
+        if (out->n_lines < n_rows && !params->is_text) {
+            FR_TRY(is_answer(ctx, params, tokenizer, out->n_lines, data + at, length,
+                             &good));
+        }
+        if (good && out->n_kept < out->n_lines) {
+            return FR_FAIL(
+                ctx, FR_ERR_ARG,
+                "%s.part:%lld: this line is not the answer to its row, while "
+                "line %lld is; cut the file before it to keep what is above, "
+                "or begin anew with --overwrite",
+                params->path, (long long)out->n_kept + 1, (long long)out->n_lines + 1);
+        }
+        out->n_lines++;
+        at += length + 1;
+        if (good) {
+            out->n_kept = out->n_lines;
+            out->kept_bytes = at;
+        }
+    }
+    return FR_OK;
+}

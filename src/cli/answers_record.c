@@ -1,0 +1,245 @@
+#define _GNU_SOURCE /* memmem */
+#include "cli/answers_record.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char FORMAT[] = "forerun answers, format 1\n";
+static const char ANY_FORMAT[] = "forerun answers, format ";
+static const char ISA[] = "the instruction set";
+
+void fr_record_init(fr_record *record)
+{
+    record->bytes = (size_t)snprintf(record->text, sizeof record->text, "%s", FORMAT);
+}
+
+void fr_record_add(fr_record *record, const char *name, const char *value)
+{
+    size_t room = sizeof record->text - record->bytes;
+    int n = snprintf(record->text + record->bytes, room, "%s: %s\n", name, value);
+    /* names and values are this program's own and short */
+    record->bytes += n > 0 && (size_t)n < room ? (size_t)n : 0;
+    record->text[record->bytes] = '\0';
+}
+
+void fr_record_add_digest(fr_record *record, const char *name,
+                          const uint8_t digest[FR_DIGEST_BYTES])
+{
+    char hex[FR_DIGEST_HEX];
+    fr_digest_hex(digest, hex);
+    fr_record_add(record, name, hex);
+}
+
+/* ---- what is now ---------------------------------------------------------------------------- */
+
+enum { VALUE_BYTES = 96 };
+
+static void add_real(fr_record *record, const char *name, double value)
+{
+    char text[VALUE_BYTES];
+    (void)snprintf(text, sizeof text, "%.17g", value);
+    fr_record_add(record, name, text);
+}
+
+static void add_int(fr_record *record, const char *name, int64_t value)
+{
+    char text[VALUE_BYTES];
+    (void)snprintf(text, sizeof text, "%lld", (long long)value);
+    fr_record_add(record, name, text);
+}
+
+static fr_status add_int_to(fr_ctx *ctx, fr_digest *digest, int64_t value)
+{
+    return fr_digest_add(ctx, digest, &value, sizeof value);
+}
+
+static fr_status add_text_to(fr_ctx *ctx, fr_digest *digest, const char *text)
+{
+    size_t bytes = text != NULL ? strlen(text) : 0;
+    FR_TRY(add_int_to(ctx, digest, text != NULL ? (int64_t)bytes : -1));
+    return fr_digest_add(ctx, digest, text != NULL ? text : "", bytes);
+}
+
+static fr_status add_model(fr_ctx *ctx, fr_digest *digest, const void *argument)
+{
+    const fr_inference *inference = argument;
+    FR_TRY(add_text_to(ctx, digest, inference->session.shape));
+    return fr_digest_add(ctx, digest, inference->session.digest, FR_DIGEST_BYTES);
+}
+
+static fr_status add_arrays(fr_ctx *ctx, fr_digest *digest,
+                            const fr_checkpoint_task *task)
+{
+    int64_t n = task->n_layers * task->length * task->n_kv_heads * task->head_dim;
+    size_t bytes = (size_t)n * sizeof(float);
+    FR_TRY(add_int_to(ctx, digest, task->length));
+    FR_TRY(add_int_to(ctx, digest, task->first_layer));
+    FR_TRY(add_int_to(ctx, digest, task->n_layers));
+    FR_TRY(fr_digest_add(ctx, digest, task->state.k, bytes));
+    return fr_digest_add(ctx, digest, task->state.v, bytes);
+}
+
+static fr_status add_prefixes(fr_ctx *ctx, fr_digest *digest, const void *argument)
+{
+    const fr_inference *inference = argument;
+    for (const fr_inference_prefix *p = inference->prefix; p != NULL; p = p->next) {
+        FR_TRY(add_int_to(ctx, digest, p->task != NULL));
+        if (p->task != NULL) {
+            FR_TRY(add_arrays(ctx, digest, p->task));
+        }
+    }
+    return FR_OK;
+}
+
+static fr_status add_template(fr_ctx *ctx, fr_digest *digest, const void *argument)
+{
+    const fr_inference *inference = argument;
+    return add_text_to(ctx, digest, inference->params->template_text);
+}
+
+typedef struct prompts {
+    const fr_generate_row *rows;
+    int64_t n_rows;
+} prompts;
+
+static fr_status add_prompts(fr_ctx *ctx, fr_digest *digest, const void *argument)
+{
+    const prompts *p = argument;
+    for (int64_t i = 0; i < p->n_rows; i++) {
+        const fr_ids *ids = &p->rows[i].prompt;
+        FR_TRY(add_int_to(ctx, digest, ids->count));
+        FR_TRY(fr_digest_add(ctx, digest, ids->data,
+                             (size_t)ids->count * sizeof *ids->data));
+    }
+    return FR_OK;
+}
+
+static fr_status add_digest_of(fr_ctx *ctx, fr_record *record, const char *name,
+                               fr_status (*add)(fr_ctx *, fr_digest *, const void *),
+                               const void *argument)
+{
+    uint8_t out[FR_DIGEST_BYTES];
+    fr_digest *digest = NULL;
+    FR_TRY(fr_digest_create(ctx, &digest));
+    fr_status status = add(ctx, digest, argument);
+    if (status == FR_OK) {
+        status = fr_digest_end(ctx, digest, out);
+    }
+    if (status == FR_OK) {
+        fr_record_add_digest(record, name, out);
+    }
+    fr_digest_destroy(&digest);
+    return status;
+}
+
+static void add_options(fr_record *record, const fr_inference_params *params,
+                        const fr_generate_params *options)
+{
+    fr_record_add(record, "--precision",
+                  params->precision == FR_PRECISION_BF16 ? "bf16" : "f32");
+    fr_record_add(record, "--chat", params->chat ? "given" : "absent");
+    add_int(record, "--max-new-tokens", options->max_new_tokens);
+    add_real(record, "--temperature", options->sample.temperature);
+    add_int(record, "--top-k", options->sample.top_k);
+    add_real(record, "--top-p", options->sample.top_p);
+    add_int(record, "--seed", (int64_t)options->sample.seed);
+    for (size_t i = 0; i < sizeof options->stop / sizeof options->stop[0]; i++) {
+        add_int(record, "the id that ends a text", options->stop[i]);
+    }
+}
+
+fr_status fr_record_fill(fr_ctx *ctx, const fr_inference *inference,
+                         const fr_generate_params *options, const fr_generate_row *rows,
+                         int64_t n_rows, fr_record *out)
+{
+    prompts given = {rows, n_rows};
+    fr_record_init(out);
+    fr_record_add(out, ISA, fr_isa_name(fr_device_isa(inference->session.device)));
+    add_options(out, inference->params, options);
+    FR_TRY(add_digest_of(ctx, out, "--template", add_template, inference));
+    FR_TRY(add_digest_of(ctx, out, "the model", add_model, inference));
+    FR_TRY(add_digest_of(ctx, out, "the prefix", add_prefixes, inference));
+    return add_digest_of(ctx, out, "the encoding of the prompts", add_prompts, &given);
+}
+
+/* ---- what was kept -------------------------------------------------------------------------- */
+
+bool fr_record_is_ours(const char *text, size_t bytes)
+{
+    size_t length = sizeof ANY_FORMAT - 1;
+    return memcmp(text, ANY_FORMAT, bytes < length ? bytes : length) == 0;
+}
+
+typedef struct piece {
+    const char *text;
+    size_t bytes; /* without its newline */
+} piece;
+
+/* The line at `*rest`, which moves behind it; nothing left: an empty one. */
+static piece next_line(piece *rest)
+{
+    const char *end = rest->bytes > 0 ? memchr(rest->text, '\n', rest->bytes) : NULL;
+    piece line = {rest->text, end != NULL ? (size_t)(end - rest->text) : rest->bytes};
+    size_t step = line.bytes + (end != NULL);
+    *rest = (piece){rest->text + step, rest->bytes - step};
+    return line;
+}
+
+static bool is_same(piece a, piece b)
+{
+    return a.bytes == b.bytes && (a.bytes == 0 || memcmp(a.text, b.text, a.bytes) == 0);
+}
+
+/* Bytes of "NAME: " if the line begins with what `like` begins with, else 0. */
+static size_t name_bytes(piece line, piece like)
+{
+    const char *end = memmem(like.text, like.bytes, ": ", 2);
+    size_t n = end != NULL ? (size_t)(end - like.text) + 2 : 0;
+    return n <= line.bytes && memcmp(line.text, like.text, n) == 0 ? n : 0;
+}
+
+static fr_status refuse(fr_ctx *ctx, const char *part, piece old, piece new)
+{
+    enum { SHOWN = 24 };
+    size_t n = name_bytes(old, new);
+    if (n == 0) {
+        return FR_FAIL(
+            ctx, FR_ERR_ARG,
+            "cannot go on from %s: the record beside it, %s.info, is damaged "
+            "or of another version; begin anew with --overwrite",
+            part, part);
+    }
+    size_t old_bytes = old.bytes - n;
+    size_t new_bytes = new.bytes - n;
+    return FR_FAIL(ctx, FR_ERR_ARG,
+                   "cannot go on from %s: %.*s is another one than its answers were "
+                   "made with (%.*s then, %.*s now); give what they were made with, or "
+                   "begin anew with --overwrite",
+                   part, (int)(n - 2), new.text,
+                   (int)(old_bytes < SHOWN ? old_bytes : SHOWN), old.text + n,
+                   (int)(new_bytes < SHOWN ? new_bytes : SHOWN), new.text + n);
+}
+
+fr_status fr_record_check(fr_ctx *ctx, const char *part, const char *kept,
+                          size_t kept_bytes, const fr_record *now)
+{
+    piece old = {kept, kept_bytes};
+    piece new = {now->text, now->bytes};
+    while (new.bytes > 0) {
+        piece was = next_line(&old);
+        piece is = next_line(&new);
+        size_t n = name_bytes(was, is);
+        if (is_same(was, is)) {
+            continue;
+        }
+        if (n != sizeof ISA + 1 || memcmp(is.text, ISA, sizeof ISA - 1) != 0) {
+            return refuse(ctx, part, was, is);
+        }
+        fr_log(ctx, FR_LOG_WARN,
+               "the answers in %s were computed with %.*s, this machine computes with "
+               "%.*s: the last bits of numbers may differ",
+               part, (int)(was.bytes - n), was.text + n, (int)(is.bytes - n),
+               is.text + n);
+    }
+    return old.bytes == 0 ? FR_OK : refuse(ctx, part, old, (piece){"", 0});
+}

@@ -1,0 +1,46 @@
+/*
+ * answers_record.h - what decides the answers of a generation, in lines of text that can be kept and compared.
+ *
+ * Layer L5. One line a fact, "NAME: VALUE", after a line that names the format. What was kept is never parsed: it is
+ * the same bytes or it is not, and then the first line that differs is told.
+ */
+#ifndef FR_CLI_ANSWERS_RECORD_H
+#define FR_CLI_ANSWERS_RECORD_H
+
+#include "base/digest.h"
+#include "model/generate.h"
+#include "train/inference.h"
+
+enum { FR_RECORD_BYTES = 4096 };
+
+typedef struct fr_record {
+    char text[FR_RECORD_BYTES]; /* ends with a zero */
+    size_t bytes;
+} fr_record;
+
+/** The first line alone. */
+void fr_record_init(fr_record *record);
+
+/** Add a fact. @param name  as a message calls it ("the model", "--seed")   @param value  printable, one line */
+void fr_record_add(fr_record *record, const char *name, const char *value);
+void fr_record_add_digest(fr_record *record, const char *name,
+                          const uint8_t digest[FR_DIGEST_BYTES]);
+
+/** Everything but the rows themselves: model, prefixes, options, ids of the prompts. Local; once the base is loaded. */
+FR_MUST_CHECK fr_status fr_record_fill(fr_ctx *ctx, const fr_inference *inference,
+                                       const fr_generate_params *options,
+                                       const fr_generate_row *rows, int64_t n_rows,
+                                       fr_record *out);
+
+/** Whether bytes may be a record, whole or cut, of this or another format: nothing, or the beginning of one. */
+bool fr_record_is_ours(const char *text, size_t bytes);
+
+/**
+ * Compare what was kept with what is now. Another instruction set warns: its numbers may differ in their last bits.
+ * @param part  the file of answers, for the messages
+ * @return FR_OK; FR_ERR_ARG naming the first fact that differs
+ */
+FR_MUST_CHECK fr_status fr_record_check(fr_ctx *ctx, const char *part, const char *kept,
+                                        size_t kept_bytes, const fr_record *now);
+
+#endif

@@ -1,0 +1,195 @@
+#include "train/prompts.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "train/row.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char PROMPT_NAME[] = "--prompt";
+
+static const char *name_of(const fr_prompts *p)
+{
+    return p->params.path != NULL ? p->params.path : PROMPT_NAME;
+}
+
+fr_place fr_prompts_place(const fr_prompts *prompts, int64_t i)
+{
+    return (fr_place){name_of(prompts), prompts->rows[i].line};
+}
+
+static void fini_row(fr_prompt *row)
+{
+    json_decref(row->object);
+    fr_ids_fini(&row->ids);
+    *row = (fr_prompt){0};
+}
+
+void fr_prompts_fini(fr_prompts *prompts)
+{
+    for (int64_t i = 0; i < prompts->n; i++) {
+        fini_row(&prompts->rows[i]);
+    }
+    free(prompts->rows);
+    free(prompts->file);
+    fr_bad_rows_fini(&prompts->bad);
+    *prompts = (fr_prompts){0};
+}
+
+/* ---- parsing ------------------------------------------------------------------------------------ */
+
+/* Room for a row a line. */
+static fr_status alloc_rows(fr_prompts *p)
+{
+    fr_row_lines lines = fr_row_lines_of(p->file, p->file_bytes);
+    const char *line = NULL;
+    size_t bytes = 0;
+    int64_t n = 0;
+    while (fr_row_lines_next(&lines, &line, &bytes)) {
+        n++;
+    }
+    return fr_alloc(p->ctx, n, sizeof *p->rows, &p->rows);
+}
+
+static fr_status parse_rows(fr_prompts *p)
+{
+    const fr_data_params params = {.path = p->params.path, .ignore = p->params.ignore};
+    fr_row_reader reader = {.ctx = p->ctx, .params = &params, .use = FR_ROW_PROMPT};
+    fr_row_lines lines = fr_row_lines_of(p->file, p->file_bytes);
+    const char *line = NULL;
+    size_t bytes = 0;
+    while (fr_row_lines_next(&lines, &line, &bytes)) {
+        json_t *object = NULL;
+        reader.line = lines.line;
+        fr_status read = fr_row_parse(&reader, line, bytes, &object);
+        FR_TRY(fr_bad_rows_add(p->ctx, &p->bad, read));
+        if (read == FR_OK) {
+            p->rows[p->n++] = (fr_prompt){
+                .line = lines.line, .text = line, .bytes = bytes, .object = object};
+        }
+    }
+    return p->n + p->bad.n > 0
+               ? FR_OK
+               : FR_FAIL(p->ctx, FR_ERR_DATA, "%s: is empty", p->params.path);
+}
+
+static fr_status read_prompt(fr_prompts *p)
+{
+    FR_TRY(fr_alloc(p->ctx, 1, sizeof *p->rows, &p->rows));
+    p->rows[0].object = json_pack("{s:s}", "source", p->params.prompt);
+    p->n = 1;
+    return p->rows[0].object != NULL
+               ? FR_OK
+               : FR_FAIL(p->ctx, FR_ERR_ARG, "--prompt is not UTF-8 text");
+}
+
+fr_status fr_prompts_read(fr_ctx *ctx, const fr_prompts_params *params, fr_prompts *out)
+{
+    *out = (fr_prompts){.ctx = ctx, .params = *params};
+    out->bad.skip = params->skip_bad_rows;
+    if (params->path == NULL) {
+        return read_prompt(out);
+    }
+    FR_TRY(fr_file_read(ctx, params->path, &out->file, &out->file_bytes));
+    FR_TRY(alloc_rows(out));
+    return parse_rows(out);
+}
+
+/* ---- encoding ----------------------------------------------------------------------------------- */
+
+static fr_status find_prefix(const fr_prompts *p, fr_prompt *row,
+                             fr_inference *inference)
+{
+    const json_t *name = json_object_get(row->object, "prefix");
+    row->prefix = inference->prefix;
+    if (name == NULL) {
+        return FR_OK;
+    }
+    if (!json_is_string(name)) {
+        return FR_FAIL(p->ctx, FR_ERR_DATA,
+                       "%s:%lld: \"prefix\" must be a string, FILE[:TASK]", name_of(p),
+                       (long long)row->line);
+    }
+    return fr_inference_add(inference, json_string_value(name), &row->prefix);
+}
+
+static fr_status check_length(const fr_prompts *p, const fr_prompt *row,
+                              int64_t context)
+{
+    int64_t length = row->prefix->length + row->ids.count;
+    const char *name = name_of(p);
+    long long line = (long long)row->line;
+    if (row->ids.count < 1) {
+        return FR_FAIL(p->ctx, FR_ERR_DATA,
+                       "%s:%lld: the prompt is empty; give at least one token", name,
+                       line);
+    }
+    if (length >= context) {
+        return FR_FAIL(
+            p->ctx, FR_ERR_DATA,
+            "%s:%lld: prefix of %lld and prompt of %lld tokens leave no room "
+            "in the context of %lld; shorten the prompt",
+            name, line, (long long)row->prefix->length, (long long)row->ids.count,
+            (long long)context);
+    }
+    return FR_OK;
+}
+
+/* One row's ids; the list of the row takes them over. */
+static fr_status encode_row(const fr_prompts *p, fr_prompt *row,
+                            fr_inference *inference, fr_row *scratch)
+{
+    fr_row_reader reader;
+    FR_TRY(find_prefix(p, row, inference));
+    fr_data_params params = fr_inference_data(inference, row->prefix, name_of(p));
+    params.ignore = p->params.ignore;
+    FR_TRY(fr_row_reader_init(p->ctx, &params, FR_ROW_PROMPT, &reader));
+    reader.line = row->line;
+    FR_TRY(fr_row_encode(&reader, row->object, scratch));
+    row->ids = scratch->source.ids;
+    scratch->source.ids = (fr_ids){0};
+    json_decref(row->object);
+    row->object = NULL;
+    return check_length(p, row,
+                        fr_weights_arch(inference->session.weights)->context_length);
+}
+
+fr_status fr_prompts_encode(fr_prompts *prompts, fr_inference *inference)
+{
+    fr_row scratch = {0};
+    int64_t n_kept = 0;
+    int64_t n_unused = 0;
+    fr_status status = FR_OK;
+    for (int64_t i = 0; i < prompts->n && status == FR_OK; i++) {
+        fr_prompt *row = &prompts->rows[i];
+        fr_status encoded = encode_row(prompts, row, inference, &scratch);
+        status = fr_bad_rows_add(prompts->ctx, &prompts->bad, encoded);
+        if (encoded != FR_OK) {
+            fini_row(row);
+            continue;
+        }
+        n_unused += scratch.has_unused_source;
+        fr_prompt kept = *row;
+        *row = (fr_prompt){0};
+        prompts->rows[n_kept++] = kept;
+    }
+    fr_row_fini(&scratch);
+    FR_TRY(status);
+    prompts->n = n_kept;
+    FR_TRY(fr_bad_rows_end(prompts->ctx, &prompts->bad, name_of(prompts)));
+    if (fr_ctx_rank(prompts->ctx) == 0 && prompts->bad.n > 0) {
+        fr_log(prompts->ctx, FR_LOG_WARN,
+               "%s: rows that cannot be used and are left out: %lld", name_of(prompts),
+               (long long)prompts->bad.n);
+    }
+    if (fr_ctx_rank(prompts->ctx) == 0 && n_unused > 0) {
+        fr_log(prompts->ctx, FR_LOG_WARN,
+               "%s: rows with a \"source\", for which the template has no place: %lld; "
+               "write {source} where it belongs",
+               name_of(prompts), (long long)n_unused);
+    }
+    return n_kept > 0 ? FR_OK
+                      : FR_FAIL(prompts->ctx, FR_ERR_DATA,
+                                "%s: no row can be used (see above)", name_of(prompts));
+}
