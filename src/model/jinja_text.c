@@ -59,11 +59,6 @@ void fr_jinja_arena_fini(fr_jinja_arena *arena)
     arena->left = 0;
 }
 
-bool fr_text_is(fr_text text, const char *word)
-{
-    return text.bytes == strlen(word) && memcmp(text.data, word, text.bytes) == 0;
-}
-
 static bool is_space(uint32_t code)
 {
     static const uint32_t SINGLE[] = {0x20,   0x85,   0xA0,   0x1680, 0x2028,

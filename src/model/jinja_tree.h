@@ -5,6 +5,7 @@
 #define FR_MODEL_JINJA_TREE_H
 
 #include "model/jinja.h"
+#include "model/names.h"
 #include "model/text_map.h"
 
 #include <stdint.h>
@@ -203,7 +204,6 @@ FR_MUST_CHECK fr_status fr_jinja_filters(fr_jinja_parser *parser, bool begun,
 FR_MUST_CHECK fr_status fr_jinja_target(fr_jinja_parser *parser, bool members,
                                         fr_jinja_node **out);
 
-bool fr_text_is(fr_text text, const char *word);
 /** Bytes of the white space character at `text`, by Python's str.isspace; 0 if it is none. */
 size_t fr_jinja_space(const char *text, size_t bytes);
 /** Without white space at its ends. */

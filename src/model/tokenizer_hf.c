@@ -53,6 +53,14 @@ static fr_status read_add_bos(fr_ctx *ctx, const fr_token_files *files, bool *ou
     return FR_OK;
 }
 
+/* The text of a part as chat templates see it. */
+static fr_text token_name(const fr_token_files *files, const char *part)
+{
+    const char *file = NULL;
+    const json_t *named = fr_token_files_named(files, part, 0, &file);
+    return (fr_text){json_string_value(named), json_string_length(named)};
+}
+
 /* chat_template of tokenizer_config.json: a text, or a list of named ones with one called "default". */
 static const json_t *configured_template(const json_t *tokenizer_config)
 {
@@ -108,6 +116,8 @@ fr_status fr_tokenizer_read_hf(fr_ctx *ctx, fr_token_files *files, fr_tokenizer 
         (status = read_template(ctx, files, &draft.chat_template)) != FR_OK) {
         goto out;
     }
+    draft.bos_token = token_name(files, "bos_token");
+    draft.eos_token = token_name(files, "eos_token");
     status = fr_tokenizer_build(ctx, &draft, out);
 out:
     fr_token_draft_fini(&draft);

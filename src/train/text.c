@@ -119,7 +119,7 @@ static fr_status pass_added(collector *c, int32_t id, fr_piece *piece)
     FR_TRY(fr_tokenizer_decode(c->ctx, c->tokenizer, &id, 1, false, &text, &bytes));
     const char *at = memmem(piece->text, piece->bytes, text, bytes);
     size_t passed = at != NULL ? (size_t)(at - piece->text) + bytes : 0;
-    collect(c, piece->text, passed);
+    collect(c, piece->text, passed, false);
     piece->text += passed;
     piece->bytes -= passed;
     free(text);
