@@ -263,6 +263,9 @@ static fr_status parse_body(parser *p, const char *const *ends, node **out)
         fr_jinja_append(&body, made);
     }
     if (ends != NULL && p->now.kind == FR_JINJA_END) {
+        while (ends[1] != NULL) { /* the last one is there in any case */
+            ends++;
+        }
         return fr_jinja_unexpected(p, ends[0]);
     }
     p->depth--;
