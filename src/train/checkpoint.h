@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 /** Format that is written; files of this major version are read, see docs/format-checkpoint.md. */
-enum { FR_CHECKPOINT_MAJOR = 2, FR_CHECKPOINT_MINOR = 0 };
+enum { FR_CHECKPOINT_MAJOR = 2, FR_CHECKPOINT_MINOR = 1 };
 
 /** Per layer arrays [n_layers][length * kv_heads * head_dim], each layer one dataset. */
 typedef struct fr_prefix_state {
@@ -52,6 +52,9 @@ typedef struct fr_checkpoint_task {
     bool special;
     bool
         leading_bos; /* rows carry the base's BOS (false when the prefix text opened with it) */
+    char *
+        chat_template_digest; /* of `chat`: 64 hexadecimal digits of the base's chat template; NULL: none, or a file
+                                 before 2.1 */
     char *init; /* how the prefix was initialised, for people */
     uint8_t data_digest[FR_DIGEST_BYTES];
     fr_prefix_state state; /* the prefix in effect, also where an MLP makes it */

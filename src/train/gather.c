@@ -1,6 +1,7 @@
 #include "train/gather.h"
 
 #include "base/mem.h"
+#include "train/chat_identity.h"
 #include "train/stopping.h"
 
 #include <math.h>
@@ -79,6 +80,9 @@ static fr_status describe_task(const fr_task_env *env, const fr_task *task,
     fr_dataset_digest(task->train, out->data_digest);
     FR_TRY(fr_copy_string(env->ctx, c->name, &out->name));
     FR_TRY(copy_optional(env->ctx, c->template_text, &out->template_text));
+    if (c->chat) {
+        FR_TRY(fr_chat_identity(env->ctx, env->tokenizer, &out->chat_template_digest));
+    }
     FR_TRY(describe_init(env->ctx, c, &out->init));
     bool direct = task->reparam == NULL;
     FR_TRY(fr_checkpoint_task_alloc(env->ctx, out, with_moments && direct));

@@ -224,7 +224,7 @@ static void header_shows_the_digest_as_text(void)
                               n - FR_HEADER_BYTES, digest));
     fr_digest_hex(digest, hex);
     (void)snprintf(wanted, sizeof wanted,
-                   "Forerun checkpoint 2.0\nsha256 %s\nindex %zu\nblock 4096\n", hex,
+                   "Forerun checkpoint 2.1\nsha256 %s\nindex %zu\nblock 4096\n", hex,
                    strlen(bytes + FR_HEADER_BYTES));
     fr_assert_same_bytes("header", bytes, wanted, sizeof wanted);
     fr_assert_same_bytes("HDF5", bytes + 4096, "\x89HDF\r\n\x1a\n", 8);

@@ -319,7 +319,7 @@ static void unknown_keys_and_lines_are_stepped_over(void)
          "k\",\"unit\":\"u\",\"shape\":[3,2,4],\"offset\":",
          NULL},
         {"{\"group\":\"/\",", "{\"first\":1}\n{\"group\":\"/\",", NULL},
-        {"\"schema_minor\":0", "\"schema_minor\":7", NULL},
+        {"\"schema_minor\":1", "\"schema_minor\":7", NULL},
     };
     victim v = make_victim();
     fr_checkpoint *wanted = fr_fixture_checkpoint(2, true, 5);
