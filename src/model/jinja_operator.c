@@ -24,7 +24,7 @@ static double real_of(const value *v)
 
 static fr_status fail_overflow(machine *m)
 {
-    return fr_jinja_fail(m, "a number is too large, or not a number");
+    return fr_jinja_fail(m, "a number is divided by 0, or is too large");
 }
 
 /* Python rounds down, C towards zero. */
