@@ -67,9 +67,10 @@ static fr_status print_template(const fr_cli *cli, const fr_checkpoint_task *tas
     if (task->template_text != NULL) {
         return print_prose(cli, "  template     ", task->template_text, true);
     }
-    fr_print_line(stdout, "  template     %s",
-                  task->chat ? "the base's chat template"
-                             : "none (pre-tokenised rows)");
+    fr_print_line(stdout, "  template     %s%s%s",
+                  task->chat ? "the base's chat template" : "none (pre-tokenised rows)",
+                  task->chat_template_digest != NULL ? ", sha256 " : "",
+                  task->chat_template_digest != NULL ? task->chat_template_digest : "");
     return FR_OK;
 }
 

@@ -122,7 +122,9 @@ static fr_status add_default_system(const encoding *job)
                        bytes, MOST_SYSTEM_BYTES);
     }
     fr_message message = {"system", content, bytes, false};
-    return add_turn(job, &message, false, false);
+    encoding as_template = *job; /* what a template says may hold special tokens */
+    as_template.special_in_content = true;
+    return add_turn(&as_template, &message, false, false);
 }
 
 static fr_status add_all(const encoding *job, const fr_dialogue *dialogue,
@@ -196,11 +198,13 @@ fr_status fr_chat_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
                     ids,
                     counted,
                     own};
-    if (job.start < 0 || job.end < 0) {
-        return FR_FAIL(ctx, FR_ERR_UNSUPPORTED,
-                       "the model has no ChatML template (a chat template with the "
-                       "special tokens " FR_CHATML_START " and " FR_CHATML_END
-                       "); give source and target with a template instead of messages");
+    const fr_chat_frame *frame = fr_tokenizer_chat_frame(tokenizer);
+    if (!frame->is_chatml) {
+        return FR_FAIL(ctx, FR_ERR_UNSUPPORTED, "%s",
+                       frame->refusal != NULL
+                           ? frame->refusal
+                           : "the model has no chat template; give source and target "
+                             "with a template instead of messages");
     }
     FR_TRY(check_messages(ctx, dialogue, &last));
     fr_status status = add_all(&job, dialogue, dialogue->last_only ? last : 0);

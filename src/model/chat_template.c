@@ -1,156 +1,298 @@
-#define _GNU_SOURCE /* memmem, memrchr */
+#define _GNU_SOURCE /* memmem */
 #include "model/chat_template.h"
 
 #include "base/mem.h"
+#include "model/jinja.h"
 
-#include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Stands in the written text for what only running the template can tell. */
-enum { UNKNOWN = '\x01' };
+enum { WHY_BYTES = 2048 };
 
-/* What a template writes, all branches one after the other. */
-typedef struct writer {
-    const char *at;
-    char *
-        out; /* room for the whole template: nothing written is longer than its source */
-    size_t n;
-} writer;
+static const char OPENING[] = FR_CHATML_START "system\n";
+static const char CLOSING[] = FR_CHATML_END "\n";
 
-static bool begins(const char *text, const char *word)
+/* ---- the test dialogues ------------------------------------------------------------------- */
+
+typedef struct turn {
+    const char *role;
+    const char *content;
+} turn;
+
+enum { MOST_TURNS = 4, N_DIALOGUES = 4 };
+
+/* The first one is the shortest: what it begins with, beyond its turns, is what the template adds. The last one's contents
+ * change if a template trims, escapes or looks into them. */
+static const struct {
+    const char *name;
+    bool opens; /* an answer, for generation */
+    turn turns[MOST_TURNS];
+} DIALOGUES[N_DIALOGUES] = {
+    {"a user turn", true, {{"user", "What is red?"}}},
+    {"system, user and assistant turns",
+     false,
+     {{"system", "Be brief."}, {"user", "What is red?"}, {"assistant", "A colour."}}},
+    {"user, assistant and user turns",
+     true,
+     {{"user", "What is red?"}, {"assistant", "A colour."}, {"user", "And blue?"}}},
+    {"turns with white space, quotes, braces and accents",
+     true,
+     {{"user", " \n\t\"Caf\xC3\xA9\" {x}\n\n"},
+      {"assistant", "\n 'a' & <b> {{ c }} \xE4\xBD\xA0\\n\n "},
+      {"user", "\t{% d %}  "}}}};
+
+/* ---- text --------------------------------------------------------------------------------- */
+
+/* What a dialogue is expected to be: as chat.c writes it. */
+typedef struct written {
+    char *text;
+    size_t bytes;
+    size_t room;
+} written;
+
+static fr_status add(fr_ctx *ctx, written *to, const char *text)
 {
-    return strncmp(text, word, strlen(word)) == 0;
+    size_t bytes = strlen(text);
+    if (to->bytes + bytes >= to->room) {
+        size_t room = 2 * to->room + bytes + 256;
+        char *grown = realloc(to->text, room);
+        FR_TRY(fr_check_memory(ctx, grown != NULL, room));
+        to->text = grown;
+        to->room = room;
+    }
+    memcpy(to->text + to->bytes, text, bytes + 1);
+    to->bytes += bytes;
+    return FR_OK;
 }
 
-static void put(writer *w, char character)
+static fr_status add_turn(fr_ctx *ctx, written *to, const char *role,
+                          const char *content)
 {
-    w->out[w->n++] = character;
+    FR_TRY(add(ctx, to, FR_CHATML_START));
+    FR_TRY(add(ctx, to, role));
+    FR_TRY(add(ctx, to, "\n"));
+    FR_TRY(add(ctx, to, content));
+    return add(ctx, to, CLOSING);
 }
 
-static bool is_space(char character)
+/* `bos` and `system`: NULL for none. */
+static fr_status write_dialogue(fr_ctx *ctx, int which, const char *bos,
+                                const char *system, written *to)
 {
-    return isspace((unsigned char)character) != 0;
+    const turn *turns = DIALOGUES[which].turns;
+    to->bytes = 0;
+    FR_TRY(add(ctx, to, bos != NULL ? bos : ""));
+    if (system != NULL && strcmp(turns[0].role, "system") != 0) {
+        FR_TRY(add_turn(ctx, to, "system", system));
+    }
+    for (int i = 0; i < MOST_TURNS && turns[i].role != NULL; i++) {
+        FR_TRY(add_turn(ctx, to, turns[i].role, turns[i].content));
+    }
+    return DIALOGUES[which].opens ? add(ctx, to, FR_CHATML_START "assistant\n") : FR_OK;
 }
 
-/* The string literal at w->at, with the escapes that templates use. */
-static void write_literal(writer *w)
+/* ---- rendering ---------------------------------------------------------------------------- */
+
+/* A template on its way to a frame. */
+typedef struct reading {
+    fr_ctx *ctx;
+    const fr_chat_names *names;
+    fr_jinja *jinja;
+    written expected;
+    char *got;
+    size_t bytes;
+    fr_chat_frame *frame;
+} reading;
+
+fr_status fr_chat_frame_refuse(fr_ctx *ctx, fr_chat_frame *frame, const char *why)
 {
-    char quote = *w->at++;
-    while (*w->at != '\0' && *w->at != quote) {
-        char character = *w->at++;
-        if (character == '\\' && *w->at != '\0') {
-            character = *w->at++;
-            character = character == 'n' ? '\n' : character == 't' ? '\t' : character;
-        }
-        put(w, character);
-    }
-    w->at += *w->at == quote;
+    free(frame->refusal);
+    frame->refusal = NULL;
+    frame->is_chatml = false;
+    return fr_copy_string(ctx, why, &frame->refusal);
 }
 
-/* A "{{ ... }}": literals joined by + are written, all else is unknown. */
-static void write_expression(writer *w)
+static const char REMEDY[] =
+    "give source and target with a template instead of messages";
+
+/* What the interpreter said becomes the reason. */
+static fr_status refuse_by_error(reading *r)
 {
-    while (*w->at != '\0' && !begins(w->at, "}}") && !begins(w->at, "-}}")) {
-        if (*w->at == '\'' || *w->at == '"') {
-            write_literal(w);
-            continue;
-        }
-        if (!is_space(*w->at) && *w->at != '+') {
-            put(w, UNKNOWN);
-        }
-        w->at++;
-    }
+    char why[WHY_BYTES];
+    (void)snprintf(why, sizeof why, "the model's chat template cannot be used: %s; %s",
+                   fr_ctx_error(r->ctx), REMEDY);
+    fr_ctx_clear_error(r->ctx);
+    return fr_chat_frame_refuse(r->ctx, r->frame, why);
 }
 
-/* A "{% ... %}" or "{# ... #}" writes nothing itself, but decides what is written next to it. */
-static void skip_statement(writer *w, char kind)
+static bool set_text(json_t *variables, const char *name, const char *text)
 {
-    while (*w->at != '\0' && !(w->at[0] == kind && w->at[1] == '}') &&
-           !(w->at[0] == '-' && w->at[1] == kind && w->at[2] == '}')) {
-        w->at++;
-    }
-    if (kind == '%') {
-        put(w, UNKNOWN);
-    }
+    return text == NULL || json_object_set_new(variables, name, json_string(text)) == 0;
 }
 
-/* From the opening brace to behind the closing one. A '-' inside either takes the white space of the plain
- * text next to it away. */
-static void write_tag(writer *w, size_t *plain)
+/* As transformers gives them; NULL where memory is short. */
+static json_t *make_variables(const reading *r, int which)
 {
-    char kind = w->at[1];
-    w->at += 2;
-    if (*w->at == '-') {
-        w->at++;
-        while (w->n > *plain && is_space(w->out[w->n - 1])) {
-            w->n--;
-        }
+    const turn *turns = DIALOGUES[which].turns;
+    json_t *messages = json_array();
+    bool made = messages != NULL;
+    for (int i = 0; made && i < MOST_TURNS && turns[i].role != NULL; i++) {
+        json_t *one =
+            json_pack("{s:s, s:s}", "role", turns[i].role, "content", turns[i].content);
+        made = json_array_append_new(messages, one) == 0;
     }
-    if (kind == '{') {
-        write_expression(w);
-    } else {
-        skip_statement(w, kind);
+    json_t *variables = json_pack("{s:b, s:n, s:n}", "add_generation_prompt",
+                                  DIALOGUES[which].opens ? 1 : 0, "tools", "documents");
+    made = json_object_set_new(variables, "messages", messages) == 0 && made;
+    made = made && set_text(variables, "bos_token", r->names->bos_token) &&
+           set_text(variables, "eos_token", r->names->eos_token);
+    if (!made) {
+        json_decref(variables);
+        variables = NULL;
     }
-    bool trims = *w->at == '-';
-    for (int i = 0; i < 2 + trims && *w->at != '\0'; i++) {
-        w->at++;
-    }
-    while (trims && is_space(*w->at)) {
-        w->at++;
-    }
-    *plain = w->n;
+    return variables;
 }
 
-static void write_all(writer *w)
+static fr_status render(reading *r, int which)
 {
-    size_t plain = 0; /* where the plain text since the last tag begins */
-    while (*w->at != '\0') {
-        if (begins(w->at, "{{") || begins(w->at, "{%") || begins(w->at, "{#")) {
-            write_tag(w, &plain);
-        } else {
-            put(w, *w->at++);
-        }
-    }
-    put(w, '\0');
-}
-
-/* The first constant system message in what is written; it is cut out in place. Each end marker is looked at once, with
- * the openings between the one before it, or what is not constant, and it. */
-static char *find_system(char *written)
-{
-    static const char OPENING[] = FR_CHATML_START "system\n";
-    char *from = written;
-    for (char *end; (end = strstr(from, FR_CHATML_END)) != NULL;
-         from = end + sizeof FR_CHATML_END - 1) {
-        char *unknown = memrchr(from, UNKNOWN, (size_t)(end - from));
-        from = unknown != NULL ? unknown + 1 : from;
-        char *opening = memmem(from, (size_t)(end - from), OPENING, sizeof OPENING - 1);
-        if (opening != NULL) {
-            *end = '\0';
-            return opening + sizeof OPENING - 1;
-        }
-    }
-    return NULL;
-}
-
-static fr_status find_default_system(fr_ctx *ctx, const char *text, char **out)
-{
-    char *written = NULL;
-    FR_TRY(fr_alloc(ctx, (int64_t)strlen(text) + 1, 1, &written));
-    writer w = {text, written, 0};
-    write_all(&w);
-    char *found = find_system(written);
-    fr_status status = found != NULL ? fr_copy_string(ctx, found, out) : FR_OK;
-    free(written);
+    json_t *variables = make_variables(r, which);
+    free(r->got);
+    r->got = NULL;
+    FR_TRY(fr_check_memory(r->ctx, variables != NULL, sizeof *variables));
+    fr_status status = fr_jinja_render(r->ctx, r->jinja, variables, &r->got, &r->bytes);
+    json_decref(variables);
     return status;
 }
 
-fr_status fr_template_read(fr_ctx *ctx, const char *text, fr_chat_frame *out)
+/* ---- what is learned ---------------------------------------------------------------------- */
+
+static bool begins(const char *text, size_t bytes, const char *with)
 {
-    *out = (fr_chat_frame){.start = -1, .end = -1};
-    out->is_chatml = text != NULL && strstr(text, FR_CHATML_START) != NULL &&
-                     strstr(text, FR_CHATML_END) != NULL;
-    return out->is_chatml ? find_default_system(ctx, text, &out->default_system)
-                          : FR_OK;
+    size_t length = strlen(with);
+    return length <= bytes && memcmp(text, with, length) == 0;
+}
+
+/* A BOS may be the start marker itself: it is written in front only where the marker follows it. */
+static bool has_bos(const reading *r)
+{
+    const char *bos = r->names->bos_token;
+    return bos != NULL && bos[0] != '\0' && begins(r->got, r->bytes, bos) &&
+           begins(r->got + strlen(bos), r->bytes - strlen(bos), FR_CHATML_START);
+}
+
+/* From the shortest dialogue: BOS and system message. What else is there shows when it is compared. */
+static fr_status learn(reading *r)
+{
+    fr_ctx *ctx = r->ctx;
+    r->frame->writes_bos = has_bos(r);
+    FR_TRY(write_dialogue(ctx, 0, NULL, NULL, &r->expected));
+    size_t skipped = r->frame->writes_bos ? strlen(r->names->bos_token) : 0;
+    const char *text = r->got + skipped;
+    size_t bytes = r->bytes - skipped;
+    size_t around = sizeof OPENING - 1 + sizeof CLOSING - 1 + r->expected.bytes;
+    if (!begins(text, bytes, OPENING) || bytes < around ||
+        memchr(text, '\0', bytes) != NULL) {
+        return FR_OK;
+    }
+    size_t length = bytes - around;
+    FR_TRY(fr_alloc(ctx, (int64_t)length + 1, 1, &r->frame->default_system));
+    memcpy(r->frame->default_system, text + sizeof OPENING - 1, length);
+    return FR_OK;
+}
+
+/* At most this much of a text is shown, from a place where a character begins. */
+static int shown(const char *text, size_t bytes, size_t *at)
+{
+    enum { MOST = 48, BEFORE = 8 };
+    *at = *at > BEFORE ? *at - BEFORE : 0;
+    while (*at > 0 && *at < bytes && (text[*at] & 0xC0) == 0x80) {
+        --*at;
+    }
+    size_t length = bytes - *at < MOST ? bytes - *at : MOST;
+    while (length > 0 && *at + length < bytes && (text[*at + length] & 0xC0) == 0x80) {
+        length--;
+    }
+    return (int)length;
+}
+
+static fr_status refuse_by_difference(reading *r, int which)
+{
+    char why[WHY_BYTES];
+    size_t same = 0;
+    const written *e = &r->expected;
+    while (same < r->bytes && same < e->bytes && r->got[same] == e->text[same]) {
+        same++;
+    }
+    size_t from[] = {same, same};
+    int got = shown(r->got, r->bytes, &from[0]);
+    int wanted = shown(e->text, e->bytes, &from[1]);
+    (void)snprintf(
+        why, sizeof why,
+        "the model's chat template is not ChatML as Forerun writes it: of %s it writes "
+        "\"%.*s\" at byte %zu, expected is \"%.*s\"; %s",
+        DIALOGUES[which].name, got, r->got + from[0], same, wanted, e->text + from[1],
+        REMEDY);
+    return fr_chat_frame_refuse(r->ctx, r->frame, why);
+}
+
+static fr_status compare(reading *r, int which)
+{
+    fr_chat_frame *frame = r->frame;
+    FR_TRY(write_dialogue(r->ctx, which, frame->writes_bos ? r->names->bos_token : NULL,
+                          frame->default_system, &r->expected));
+    frame->is_chatml = r->expected.bytes == r->bytes &&
+                       memcmp(r->expected.text, r->got, r->bytes) == 0;
+    return frame->is_chatml ? FR_OK : refuse_by_difference(r, which);
+}
+
+static fr_status read_all(reading *r, const char *text)
+{
+    FR_TRY(fr_jinja_parse(r->ctx, text, strlen(text), &r->jinja));
+    for (int which = 0; which < N_DIALOGUES; which++) {
+        FR_TRY(render(r, which));
+        FR_TRY(which == 0 ? learn(r) : FR_OK);
+        FR_TRY(compare(r, which));
+        if (!r->frame->is_chatml) {
+            return FR_OK;
+        }
+    }
+    return FR_OK;
+}
+
+fr_status fr_template_read(fr_ctx *ctx, const char *text, const fr_chat_names *names,
+                           fr_chat_frame *out)
+{
+    reading r = {.ctx = ctx, .names = names, .frame = out};
+    *out = (fr_chat_frame){.start = -1, .end = -1, .bos = -1};
+    if (text == NULL) {
+        return FR_OK;
+    }
+    out->has_markers =
+        strstr(text, FR_CHATML_START) != NULL && strstr(text, FR_CHATML_END) != NULL;
+    fr_status status = read_all(&r, text);
+    if (status == FR_ERR_UNSUPPORTED) {
+        status = refuse_by_error(&r);
+    }
+    fr_jinja_destroy(&r.jinja);
+    free(r.expected.text);
+    free(r.got);
+    if (status != FR_OK) {
+        fr_chat_frame_fini(out);
+    }
+    return status;
+}
+
+void fr_chat_frame_fini(fr_chat_frame *frame)
+{
+    free(frame->default_system);
+    free(frame->refusal);
+    frame->default_system = NULL;
+    frame->refusal = NULL;
+}
+
+fr_status fr_template_digest(fr_ctx *ctx, const char *text,
+                             uint8_t out[FR_DIGEST_BYTES])
+{
+    return fr_digest_of(ctx, text, strlen(text), out);
 }

@@ -39,7 +39,7 @@ void fr_tokenizer_close(fr_tokenizer **tokenizer)
             fr_specials_destroy(&closed->found[i / FR_N_PARSED][i % FR_N_PARSED]);
         }
         free(closed->chat_template);
-        free(closed->chat.default_system);
+        fr_chat_frame_fini(&closed->chat);
         fr_splitter_destroy(&closed->splitter);
         fr_bpe_destroy(&closed->bpe);
         free(closed);

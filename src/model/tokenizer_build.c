@@ -227,19 +227,6 @@ static fr_status build_specials(fr_ctx *ctx, fr_tokenizer *made)
     return status;
 }
 
-/* A row of a dialogue takes it as it is: a template may be megabytes long, and rows are many. */
-static fr_status build_chat(fr_ctx *ctx, fr_token_draft *draft, fr_tokenizer *made)
-{
-    made->chat_template = draft->chat_template;
-    draft->chat_template = NULL;
-    FR_TRY(fr_template_read(ctx, made->chat_template, &made->chat));
-    if (made->chat.is_chatml) {
-        made->chat.start = fr_tokenizer_marker(made, FR_CHATML_START);
-        made->chat.end = fr_tokenizer_marker(made, FR_CHATML_END);
-    }
-    return FR_OK;
-}
-
 /* An id that is not put in front of texts may be anything. */
 static fr_status build_bos(fr_ctx *ctx, const fr_token_draft *draft, fr_tokenizer *made)
 {
@@ -343,7 +330,7 @@ fr_status fr_tokenizer_build(fr_ctx *ctx, fr_token_draft *draft, fr_tokenizer **
         (status = fr_splitter_create(ctx, draft->rule, &(*out)->splitter)) != FR_OK) {
         goto out;
     }
-    status = build_chat(ctx, draft, *out);
+    status = fr_tokenizer_build_chat(ctx, draft, *out);
 out:
     fr_text_map_fini(&map);
     if (status != FR_OK) {

@@ -179,6 +179,16 @@ static fr_status read_merges(fr_ctx *ctx, const fr_gguf *gguf, fr_token_draft *d
     return status;
 }
 
+/* The text of a token that the file names by its id, as chat templates see it. */
+static fr_text token_name(const fr_gguf *gguf, const char *key,
+                          const fr_token_draft *draft)
+{
+    int64_t id = -1;
+    bool named = fr_gguf_find(gguf, key) != NULL && fr_gguf_get_int(gguf, key, &id);
+    return named && id >= 0 && id < draft->n_tokens ? draft->texts[id]
+                                                    : (fr_text){NULL, 0};
+}
+
 static fr_status read_rest(fr_ctx *ctx, const fr_gguf *gguf, fr_token_draft *draft)
 {
     static const char ADD_BOS[] = "tokenizer.ggml.add_bos_token";
@@ -192,6 +202,8 @@ static fr_status read_rest(fr_ctx *ctx, const fr_gguf *gguf, fr_token_draft *dra
         !fr_gguf_get_int(gguf, BOS, &draft->bos)) {
         return fail_type(ctx, gguf, BOS, "a token id");
     }
+    draft->bos_token = token_name(gguf, BOS, draft);
+    draft->eos_token = token_name(gguf, "tokenizer.ggml.eos_token_id", draft);
     FR_TRY(get_optional_text(ctx, gguf, "tokenizer.chat_template", &template));
     return template.data == NULL ? FR_OK
                                  : fr_copy_text(ctx, "tokenizer.chat_template",

@@ -42,6 +42,8 @@ typedef struct fr_token_draft {
     int64_t bos; /* -1: none named; else to be checked; read only for add_bos */
     bool add_bos;
     char *chat_template; /* owned; NULL: none. Moves to the tokenizer */
+    fr_text bos_token;   /* as a chat template sees them; data NULL: not named */
+    fr_text eos_token;
 } fr_token_draft;
 
 void fr_token_draft_fini(fr_token_draft *draft);
@@ -49,6 +51,11 @@ void fr_token_draft_fini(fr_token_draft *draft);
 /** Check a draft and build its tokenizer. @return FR_OK; FR_ERR_FORMAT; FR_ERR_NO_MEMORY */
 FR_MUST_CHECK fr_status fr_tokenizer_build(fr_ctx *ctx, fr_token_draft *draft,
                                            fr_tokenizer **out);
+
+/** Take the draft's chat template and find out what it is, once: a row of a dialogue takes that as it is. A template that
+ * cannot be used is no failure. */
+FR_MUST_CHECK fr_status fr_tokenizer_build_chat(fr_ctx *ctx, fr_token_draft *draft,
+                                                fr_tokenizer *made);
 
 /* The tokenizer of an open file or folder, its end-of-sequence id not set. As fr_tokenizer_open; *out is NULL on failure. */
 FR_MUST_CHECK fr_status fr_tokenizer_read_gguf(fr_ctx *ctx, const fr_gguf *gguf,

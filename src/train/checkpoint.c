@@ -57,6 +57,7 @@ const fr_field FR_TASK_FIELDS[FR_N_TASK_FIELDS] = {
     TASK_FIELD_ADDED(valid_loss, FR_FIELD_F64, 0, 0),
     TASK_FIELD(template_text, FR_FIELD_TEXT, 0, 0),
     TASK_FIELD(chat, FR_FIELD_BOOL, 0, 1),
+    TASK_FIELD_ADDED(chat_template_digest, FR_FIELD_TEXT, 0, 0),
     TASK_FIELD(eos, FR_FIELD_BOOL, 0, 1),
     TASK_FIELD(special, FR_FIELD_BOOL, 0, 1),
     TASK_FIELD(leading_bos, FR_FIELD_BOOL, 0, 1),

@@ -52,6 +52,9 @@ typedef struct fr_checkpoint_task {
     bool special;
     bool
         leading_bos; /* rows carry the base's BOS (false when the prefix text opened with it) */
+    char *
+        chat_template_digest; /* of `chat`: 64 hexadecimal digits of the base's chat template; NULL: none, or a file
+                                 before 2.1 */
     char *init; /* how the prefix was initialised, for people */
     uint8_t data_digest[FR_DIGEST_BYTES];
     uint8_t valid_digest[FR_DIGEST_BYTES]; /* of the rows that best_loss is measured on;

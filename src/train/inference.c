@@ -1,6 +1,7 @@
 #include "train/inference.h"
 
 #include "base/mem.h"
+#include "train/chat_identity.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -116,6 +117,10 @@ static fr_status check_prefixes(const fr_inference *inference)
         if (c != NULL && !p->is_shared) {
             FR_TRY(fr_identity_check(inference->ctx, p->file, c->base_shape,
                                      c->base_digest, s->shape, s->digest, false));
+        }
+        if (p->task != NULL && p->chat) {
+            FR_TRY(fr_chat_identity_check(inference->ctx, p->reference, p->task,
+                                          s->tokenizer, false));
         }
     }
     return FR_OK;

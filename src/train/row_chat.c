@@ -30,6 +30,18 @@ static fr_status encode(const fr_row_reader *r, const fr_message *messages, int6
                           &out->counted, &out->own);
 }
 
+/* Exactly one BOS where the template writes it or the tokenizer puts it in front of texts; none where the latter stands in
+ * front of the prefix's own text already. */
+static fr_status add_bos(const fr_row_reader *r, fr_row *row)
+{
+    int32_t bos = fr_tokenizer_chat_frame(r->params->tokenizer)->bos;
+    if (bos < 0 || fr_tokenizer_leading_bos(r->params->tokenizer) >= 0) {
+        return fr_row_add_bos(r, row);
+    }
+    FR_TRY(fr_ids_add(r->ctx, &row->source.ids, bos));
+    return fr_row_flag(r, &row->source, false);
+}
+
 static fr_status add_source(const fr_row_reader *r, const dialogue_ids *from, int64_t n,
                             fr_row *row)
 {
@@ -164,7 +176,7 @@ static fr_status encode_all(const fr_row_reader *r, const fr_message *messages,
 {
     bool is_prompt = r->use == FR_ROW_PROMPT;
     dialogue_ids d = {{0}, {0}, {0}};
-    FR_TRY(fr_row_add_bos(r, row));
+    FR_TRY(add_bos(r, row));
     fr_status status = encode(r, messages, n, is_prompt, &d);
     if (status == FR_OK) {
         status = is_prompt ? add_source(r, &d, d.ids.count, row) : split(r, &d, row);
@@ -233,7 +245,7 @@ fr_status fr_row_encode_turns(const fr_row_reader *r, const json_t *source,
                                  .content = json_string_value(source),
                                  .bytes = json_string_length(source)};
     dialogue_ids d = {{0}, {0}, {0}};
-    FR_TRY(fr_row_add_bos(r, row));
+    FR_TRY(add_bos(r, row));
     fr_status status = encode(r, &question, 1, true, &d);
     int64_t n_source = d.ids.count;
     if (status == FR_OK) {

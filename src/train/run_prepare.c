@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "train/chat_identity.h"
 #include "train/run_folder.h"
 
 #include <math.h>
@@ -310,6 +311,17 @@ static fr_status start_task(fr_run_state *run, fr_task *task)
     return fr_group_agree(run->world, fr_task_init_prefix(&run->env, s->engine, task));
 }
 
+/* Rows of dialogues must keep their ids. */
+static fr_status check_chat(const fr_run_state *run)
+{
+    const fr_checkpoint *saved = run->resumed;
+    for (int64_t i = 0; i < saved->n_tasks; i++) {
+        FR_TRY(fr_chat_identity_check(run->ctx, run->resumed_path, &saved->tasks[i],
+                                      run->session.tokenizer, !run->options->force));
+    }
+    return FR_OK;
+}
+
 static fr_status check_base(fr_run_state *run)
 {
     const fr_checkpoint *saved = run->resumed;
@@ -324,9 +336,10 @@ static fr_status check_base(fr_run_state *run)
             "last bits will differ from an uninterrupted run",
             saved->isa, isa);
     }
-    return fr_identity_check(run->ctx, run->resumed_path, saved->base_shape,
+    FR_TRY(fr_identity_check(run->ctx, run->resumed_path, saved->base_shape,
                              saved->base_digest, run->session.shape,
-                             run->session.digest, !run->options->force);
+                             run->session.digest, !run->options->force));
+    return check_chat(run);
 }
 
 static fr_status write_config(fr_run_state *run)

@@ -121,12 +121,21 @@ tokenizer["added_tokens"] = [{"id": 1, "content": "<|im_start|>"}, {"id": 2, "co
 shutil.copytree(os.path.join(work, "tiny"), os.path.join(work, "chat"))
 write("chat/tokenizer.json", json.dumps(tokenizer))
 write("chat.jsonl", '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n' * 2000)
-opening = "<|im_start|>system\n"
-TOO_LONG = (3, "the system message that the model's chat template brings has 18999")
-for template, says in ((opening * 100000 + "<|im_end|>{{ x }}", TOO_LONG), ("<|im_end|>" + opening * 100000, (0, "")),
-                       (opening * 100000 + "{{ x }}<|im_end|>", (0, "")), ("<|im_start|><|im_end|>" + "x" * 2000000, (0, ""))):
+turns = ("{% for m in messages %}{% if loop.first and m.role != 'system' %}SYSTEM{% endif %}"
+         "<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+         "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}")
+system = "<|im_start|>system\n%s<|im_end|>{{ '\n' }}"
+MANY, BYTES = (3, "of a user turn it writes"), (3, "the template has")
+for template, says in ((turns.replace("SYSTEM", system % ("a" * 2000)), (0, "")),
+                       (turns.replace("SYSTEM", system % ("a" * 70000)),
+                        (3, "the system message that the model's chat template brings has 70000")),
+                       (turns.replace("SYSTEM", "{% if tools %}" + "a" * 900000 + "{% endif %}"), (0, "")),
+                       ("<|im_start|>system\n" * 50000 + "<|im_end|>{{ x }}", MANY), ("<|im_start|>system\n" * 100000, BYTES),
+                       ("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", (3, "more than 2000000 steps")),
+                       ("{{" + "(" * 500000, (3, "nested too deep"))):
     write("chat/chat_template.jinja", template)
     run(["eval", "--model", "chat", "--data", "chat.jsonl", "--chat"], says[0], says[1], size=1 << 40)
+    run(["tokenize", "--model", "chat"], 0, text=b"a", size=1 << 40)
 write("chat/chat_template.jinja", b"<|im_start|>\0<|im_end|>")
 run(["tokenize", "--model", "chat"], 3, "chat_template.jinja holds a NUL character", b"a", size=1 << 40)
 

@@ -13,7 +13,7 @@ const char FR_TEST_CHATML[] =
     "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' "
     "%}{{ '<|im_start|>system\\nBe kind<|im_end|>\\n' }}{% endif %}{{ '<|im_start|>' + "
     "message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}{% endfor "
-    "%}";
+    "%}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
 static void set_tokens(fr_gguf_writer *writer)
 {

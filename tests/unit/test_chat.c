@@ -310,38 +310,43 @@ static void markers_in_content_are_text_unless_asked(void)
     fr_tokenizer_close(&tokenizer);
 }
 
-/* A template and the default system message in it. */
+/* A template and the default system message in it, or why it is refused. */
 typedef struct template_case {
     const char *text;
     const char *system;
 } template_case;
 
+#define TURNS                                                                          \
+    "{% for m in messages %}{{'<|im_start|>' + m.role + '\n' + m.content + "           \
+    "'<|im_end|>\n'}}{% endfor %}"
+#define PROMPT                                                                         \
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+#define SYSTEM(text) "<|im_start|>system\n" text "<|im_end|>\n"
+#define NO_SYSTEM "{% if messages[0].role != 'system' %}"
+
 static const template_case TEMPLATES[] = {
-    {TEMPLATE("It's \\\"so\\\""), NULL}, /* the quote ends the literal */
+    {TURNS PROMPT, NULL},
     {TEMPLATE("It\\'s \\\"so\\\""), "It's \"so\""},
-    {"{{ \"<|im_start|>system\\nIt's so<|im_end|>\\n\" }}", "It's so"},
-    {"{{ '<|im_start|>' + 'system\\n' + 'a' + \"b\" + '<|im_end|>' }}", "ab"},
-    {"{% if x %}<|im_start|>system\nplain<|im_end|>\n{% endif %}", "plain"},
-    {"{{- '<|im_start|>system\\n' -}}\n  {{- 'a\\tb' }}\n {{- '<|im_end|>' }}", "a\tb"},
-    /* what is not constant is no default */
-    {"{{ '<|im_start|>system\\n' + messages[0]['content'] + '<|im_end|>' }}", NULL},
-    {"{{ '<|im_start|>system\\n' }}{% if a %}{{ 'x' }}{% endif %}{{ '<|im_end|>' }}",
-     NULL},
-    {"{{ '<|im_start|>system\\n' + x + '<|im_end|>' }}{% else %}"
-     "{{ '<|im_start|>system\\nsecond<|im_end|>' }}",
-     "second"},
-    {"{# '<|im_start|>system\\nno<|im_end|>' #}{{ '<|im_start|>' + '<|im_end|>' }}",
-     NULL},
-    {"{{ '<|im_start|>' }}{{ '<|im_end|>' }}", NULL},
-    {"<|im_end|>{{ '<|im_start|>system\\nnever ended", NULL},
-    {"<|im_start|><|im_end|>{{", NULL},
-    {"<|im_start|><|im_end|>{{-", NULL},
-    {"<|im_start|><|im_end|>{%", NULL},
-    {"<|im_start|><|im_end|>{{ '", NULL},
-    {"<|im_start|><|im_end|>{{ '\\", NULL},
-    {"<|im_start|><|im_end|>{{ x -", NULL},
-    {"<|im_start|><|im_end|>{{ x -}", NULL},
-    {"<|im_start|><|im_end|>{# x -#", NULL},
+    {NO_SYSTEM "{{ \"" SYSTEM("It's so") "\" }}{% endif %}" TURNS PROMPT, "It's so"},
+    {NO_SYSTEM "{{ '<|im_start|>' + 'system\\n' + 'a' + \"b\" + '<|im_end|>\n' "
+               "}}{% endif %}" TURNS PROMPT,
+     "ab"},
+    {NO_SYSTEM SYSTEM("plain") "{% endif %}" TURNS PROMPT, "plain"},
+    {NO_SYSTEM "{{- '<|im_start|>system\\n' -}}\n  {{- 'a\\tb' }}\n{{- "
+               "'<|im_end|>\\n' }}{% endif %}" TURNS PROMPT,
+     "a\tb"},
+    {NO_SYSTEM SYSTEM("") "{% endif %}" TURNS PROMPT, ""},
+    /* a system message that is found by running alone */
+    {"{% set s = 'by ' ~ 'name' %}{% if messages[0]['role'] == 'system' %}{% set s = "
+     "messages[0]['content'] %}{% endif %}{{ '" SYSTEM(
+         "' + s + '") "' }}"
+                      "{% for m in messages if m.role != 'system' %}{{'<|im_start|>' + "
+                      "m.role + '\n' + "
+                      "m.content + '<|im_end|>\n'}}{% endfor %}" PROMPT,
+     "by name"},
+    /* not written without tools */
+    {"{% if tools %}" SYSTEM("Call them.") "{% endif %}" TURNS PROMPT, NULL},
+    {"{# '" SYSTEM("no") "' #}" TURNS PROMPT, NULL},
 };
 
 static void the_default_system_message_is_read_from_the_template(void)
@@ -367,27 +372,52 @@ static void bad_dialogues_are_refused(void)
 
 static void other_templates_are_refused(void)
 {
-    static const char *const OTHERS[] = {"", "<|im_start|>", "<|im_end|>",
-                                         "[INST] {{ x }} [/INST]"};
+    static const template_case OTHERS[] = {
+        {"",
+         "not ChatML as Forerun writes it: of a user turn it writes \"\" at byte 0"},
+        {"[INST] {{ messages[0].content }} [/INST]", "it writes \"[INST] What"},
+        {TURNS, "of a user turn it writes"},
+        {"{{ '<s>' }}" TURNS PROMPT, "it writes \"<s><|im_start|>user"},
+        {"{% for m in messages %}{{'<|im_start|>' + m.role + '<|im_sep|>' + m.content "
+         "+ "
+         "'<|im_end|>'}}{% endfor %}" PROMPT,
+         "user<|im_sep|>What"},
+        {"{% for m in messages %}{{'<|im_start|>' + m.role + '\n' + m.content|trim + "
+         "'<|im_end|>\n'}}{% endfor %}" PROMPT,
+         "of turns with white space, quotes, braces and accents it writes"},
+        {SYSTEM("always") TURNS PROMPT,
+         "of system, user and assistant turns it writes \">system\\nalways"},
+        {"{% if messages|length == 3 %}x{% endif %}" TURNS PROMPT,
+         "of system, user and assistant turns it writes \"x<"},
+        {"{{ nothing.x }}" TURNS PROMPT, "line 1: 'nothing' is undefined"},
+        {"\n\n{{ messages|shuffle }}", "line 3: the filter 'shuffle' is not supported"},
+        {"{{ strftime_now('%Y') }}" TURNS PROMPT, "clock"},
+        {"{{ raise_exception('not ' ~ 1) }}", "refuses the dialogue: not 1"},
+        {"{% if a %}", "line 1: endif is expected, found the end of the template"},
+    };
     for (int i = 0; i < FR_N_CASES(OTHERS); i++) {
-        fr_tokenizer *tokenizer = open_with(OTHERS[i]);
+        fr_tokenizer *tokenizer = open_with(OTHERS[i].text);
         fr_ids ids = {0};
         FR_ASSERT_FAILS(fr_chat_encode(fr_test_ctx(), tokenizer,
                                        &(fr_dialogue){TALK, 4, false, false, false},
                                        &ids, &ids, NULL),
-                        FR_ERR_UNSUPPORTED, "ChatML");
-        CU_ASSERT_EQUAL(fr_chat_end_token(tokenizer), -1);
+                        FR_ERR_UNSUPPORTED, OTHERS[i].system);
         fr_tokenizer_close(&tokenizer);
     }
 }
+
+/* A tokenizer_config.json */
+static const char CHATML[] =
+    "{\"chat_template\": \"{% for m in messages %}{{'<|im_start|>' + m.role + '\\n' + "
+    "m.content + '<|im_end|>\\n'}}{% endfor %}{% if add_generation_prompt %}{{ "
+    "'<|im_start|>assistant\\n' }}{% endif %}\"}";
 
 static void a_template_without_its_tokens_is_refused(void)
 {
     json_t *root = fr_tiny_json();
     fr_ids ids = {0};
     (void)json_array_remove(json_object_get(root, "added_tokens"), 2);
-    fr_tokenizer *tokenizer =
-        fr_tiny_tokenizer(root, "{\"chat_template\": \"<|im_start|><|im_end|>\"}");
+    fr_tokenizer *tokenizer = fr_tiny_tokenizer(root, CHATML);
     FR_ASSERT_FAILS(fr_chat_encode(fr_test_ctx(), tokenizer,
                                    &(fr_dialogue){TALK, 4, false, false, false}, &ids,
                                    &ids, NULL),
@@ -408,8 +438,7 @@ static void a_failure_leaves_the_lists_as_they_were(void)
     (void)json_object_del(json_object_get(model, "vocab"), "\xC4\xA1");
     (void)json_object_set_new(json_object_get(model, "vocab"), "zz",
                               json_integer(0x7F));
-    fr_tokenizer *tokenizer =
-        fr_tiny_tokenizer(root, "{\"chat_template\": \"<|im_start|><|im_end|>\"}");
+    fr_tokenizer *tokenizer = fr_tiny_tokenizer(root, CHATML);
     FR_ASSERT_OK(fr_ids_add(fr_test_ctx(), &ids, 1));
     FR_ASSERT_OK(fr_ids_add(fr_test_ctx(), &counted, 0));
     FR_ASSERT_FAILS(fr_chat_encode(fr_test_ctx(), tokenizer,

@@ -139,7 +139,9 @@ static void what_frames_a_row_is_in_the_key(void)
     fr_letters plain = {0};
     fr_letters bos = {.add_bos = true};
     fr_letters chat = {.chat_template = FR_TEST_CHATML};
-    fr_letters other = {.chat_template = "{{ '<|im_start|>' }}{{ '<|im_end|>' }}"};
+    char changed[PATH_BYTES];
+    (void)snprintf(changed, sizeof changed, "%s{# another text #}", FR_TEST_CHATML);
+    fr_letters other = {.chat_template = changed};
     CU_ASSERT_EQUAL(caches_with(folder, &plain, false), 1);
     CU_ASSERT_EQUAL(caches_with(folder, &plain, false), 1);
     CU_ASSERT_EQUAL(caches_with(folder, &bos, false), 2);

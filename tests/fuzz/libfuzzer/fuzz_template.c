@@ -20,17 +20,23 @@ static void use_template(fr_ctx *ctx, const char *text)
     }
 }
 
+static void use_chat(fr_ctx *ctx, const char *text)
+{
+    static const fr_chat_names NAMES = {"<s>", "</s>"};
+    fr_chat_frame frame = {.default_system = NULL};
+    bool read = fuzz_answer(ctx, fr_template_read(ctx, text, &NAMES, &frame));
+    fuzz_check(read, "a template that cannot be used is no failure");
+    fuzz_check(frame.is_chatml == (frame.refusal == NULL),
+               "a template is accepted or refused");
+    fr_chat_frame_fini(&frame);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     fr_ctx *ctx = fuzz_ctx();
     char *text = fuzz_text((fuzz_part){data, size});
-    fr_chat_frame frame = {.default_system = NULL};
-    if (fuzz_answer(ctx, fr_template_read(ctx, text, &frame))) {
-        fuzz_check(frame.default_system == NULL || strlen(frame.default_system) <= size,
-                   "a default system message is part of the template");
-    }
+    use_chat(ctx, text);
     use_template(ctx, text);
-    free(frame.default_system);
     free(text);
     return 0;
 }

@@ -1,0 +1,177 @@
+#!/usr/bin/env bash
+# Chat templates: a template counts for what it renders. Those that render ChatML give its ids, with the default system
+# message and the BOS that they write; any other is refused by name, where dialogues are used and nowhere else. What a
+# prefix was trained with is in its file, and another template is told or refused.
+. "$(dirname "$0")/common.sh"
+
+make_tiny 128 1 300
+
+turns="{% for m in messages %}{{'<|im_start|>' + m['role'] + '
+' + m['content'] + '<|im_end|>' + '
+'}}{% endfor %}"
+prompt="{% if add_generation_prompt %}{{ '<|im_start|>assistant
+' }}{% endif %}"
+
+# tokenizer FOLDER TEMPLATE [ADD_BOS]: special tokens <s0> (BOS) <s1> (end) <|im_start|> <|im_end|>
+tokenizer() {
+    TEMPLATE=$2 BOS=${3:-false} python3 - "$SOURCE/tests/support/make_tokenizer.py" "$1" <<'PY'
+import json, os, subprocess, sys
+config = {"bos_token": "<s0>", "eos_token": "<s1>", "add_bos_token": os.environ["BOS"] == "true",
+          "chat_template": os.environ["TEMPLATE"]}
+subprocess.run([sys.executable, *sys.argv[1:], "6", json.dumps(config)], check=True)
+PY
+    sed -i 's/<s2>/<|im_start|>/; s/<s3>/<|im_end|>/' "$1/tokenizer.json"
+}
+
+cat >"$work/chat.jsonl" <<'JSON'
+{"messages": [{"role": "user", "content": " the 0 "}, {"role": "assistant", "content": "user"}]}
+{"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "the 0"}, {"role": "assistant", "content": "user"}]}
+JSON
+printf '{"source": "the red ball", "target": " is round"}\n' >"$work/text.jsonl"
+
+# writes BOS SYSTEM: training and generation read the dialogues as a template does that writes these
+writes() {
+    for part in learn prompt; do
+        local how=()
+        [ $part = learn ] || how=(--prompts)
+        "$FORERUN" tokenize --model "$model" --rows "$work/chat.jsonl" --chat "${how[@]}" >"$work/$part" 2>"$work/err" ||
+            fail "$(cat "$work/err")"
+    done
+    python3 - "$work" "$1" "$2" <<'PY' || fail "other ids than the template's text has"
+import json, sys
+folder, bos, system = sys.argv[1:]
+def ids(text):
+    out, special = [], {"<s0>": 256, "<|im_start|>": 258, "<|im_end|>": 259}
+    while text:
+        mark = next((mark for mark in special if text.startswith(mark)), None)
+        out += [special[mark]] if mark else list(text[0].encode())
+        text = text[len(mark or "x"):]
+    return out
+for line, learn, prompt in zip(open(folder + "/chat.jsonl"), open(folder + "/learn"), open(folder + "/prompt")):
+    messages = json.loads(line)["messages"]
+    text = bos
+    if system and messages[0]["role"] != "system":
+        text += "<|im_start|>system\n" + system + "<|im_end|>\n"
+    for m in messages[:-1]:
+        text += "<|im_start|>" + m["role"] + "\n" + m["content"] + "<|im_end|>\n"
+    text += "<|im_start|>assistant\n"
+    learn, prompt = json.loads(learn), json.loads(prompt)
+    assert learn["source_ids"] == ids(text) == prompt["source_ids"], (text, learn, prompt)
+    assert learn["target_ids"] in (ids("user<|im_end|>"), [ids("user<|im_end|>")]), learn
+PY
+}
+
+# refused TEXT: naming it, by every command that would write a dialogue; everything else goes on
+refused() {
+    expect 3 "$FORERUN" generate --model "$model" --threads 1 --chat --prompt the
+    says "$1"
+    expect 3 "$FORERUN" eval --model "$model" --threads 1 --chat --data "$work/chat.jsonl"
+    says "$1"
+    rm -rf "$work/run"
+    expect 3 "$FORERUN" train "$work/train.yaml" --set base.path="$model"
+    says "$1"
+    expect 0 "$FORERUN" generate --model "$model" --threads 1 --prompt the --max-new-tokens 1
+    expect 0 "$FORERUN" eval --model "$model" --threads 1 --template '{source}{target}' --data "$work/text.jsonl"
+}
+
+cat >"$work/train.yaml" <<YAML
+base: {path: "$work/tiny"}
+run: {dir: "$work/run", steps: 2, precision: f32, threads: 1}
+tasks:
+  - {name: t, train: "$work/chat.jsonl", chat: true, prefix: {init: {random: 0.5}, length: 2}}
+YAML
+
+model=$work/tiny
+tokenizer "$model" "$turns$prompt"
+writes "" ""
+# the text of the default system message is in a variable
+tokenizer "$model" "{% set s = 'the user in' %}{% if messages[0]['role'] == 'system' %}{% set s = messages[0]['content'] %}{% endif %}{{ '<|im_start|>system
+' + s + '<|im_end|>
+' }}{% for m in messages %}{% if m['role'] != 'system' %}{{ '<|im_start|>' + m['role'] + '
+' + m['content'] + '<|im_end|>
+' }}{% endif %}{% endfor %}$prompt"
+writes "" "the user in"
+# a system message that is written for tools alone
+tokenizer "$model" "{% if tools %}{{ '<|im_start|>system
+You may call a tool.<|im_end|>
+' }}{% endif %}$turns$prompt"
+writes "" ""
+# a BOS, written by the template, put there by the tokenizer, or both
+tokenizer "$model" "{{ bos_token }}$turns$prompt"
+writes "<s0>" ""
+tokenizer "$model" "{{ bos_token }}$turns$prompt" true
+writes "<s0>" ""
+tokenizer "$model" "$turns$prompt" true
+writes "<s0>" ""
+
+# not ChatML, though it holds the markers
+tokenizer "$model" "{% for m in messages %}{{'<|im_start|>' + m['role'] + '<|im_sep|>' + m['content'] + '<|im_end|>'}}{% endfor %}$prompt"
+refused 'of a user turn it writes "rt|>user<|im_sep|>What is red?'
+tokenizer "$model" "
+{{ strftime_now('%d') }}$turns$prompt"
+refused "line 2: strftime_now makes what is written depend on the clock"
+tokenizer "$model" "$turns{{ messages|shuffled }}"
+refused "line 3: the filter 'shuffled' is not supported"
+tokenizer "$model" "$turns{% if x %}"
+refused "line 3: endif is expected"
+# the places where a folder may have its template: the file wins, then the list, then the processor's
+tokenizer "$model" "{{ nothing"
+printf '%s' "$turns$prompt" >"$model/chat_template.jinja"
+writes "" ""
+rm "$model/chat_template.jinja"
+TURNS=$turns PROMPT=$prompt python3 - "$model" <<'PY'
+import json, os, sys
+path = sys.argv[1] + "/tokenizer_config.json"
+config = json.load(open(path))
+text = os.environ["TURNS"] + os.environ["PROMPT"]
+config["chat_template"] = [{"name": "tool_use", "template": "{{ x"}, {"name": "default", "template": text}]
+json.dump(config, open(path, "w"))
+PY
+writes "" ""
+python3 - "$model" <<'PY'
+import json, sys
+path = sys.argv[1] + "/tokenizer_config.json"
+config = json.load(open(path))
+json.dump({"chat_template": config.pop("chat_template")[1]["template"]}, open(sys.argv[1] + "/chat_template.json", "w"))
+json.dump(config, open(path, "w"))
+PY
+writes "" ""
+rm "$model/chat_template.json"
+refused "the model has no chat template"
+
+# the template of a base changes under a prefix
+tokenizer "$model" "$turns$prompt"
+cp -r "$model" "$work/tiny2"
+tokenizer "$work/tiny2" "{% if messages[0]['role'] != 'system' %}{{ '<|im_start|>system
+the user in<|im_end|>
+' }}{% endif %}$turns$prompt"
+digest() {
+    python3 -c 'import hashlib, json, sys
+print(hashlib.sha256(json.load(open(sys.argv[1] + "/tokenizer_config.json"))["chat_template"].encode()).hexdigest())' "$1"
+}
+old=$(digest "$work/tiny")
+new=$(digest "$work/tiny2")
+told="learned dialogues with the chat template ${old:0:12}, the base has ${new:0:12}"
+rm -rf "$work/run"
+expect 0 "$FORERUN" train "$work/train.yaml"
+for file in prefix.h5 checkpoint-2.h5; do
+    expect 0 "$FORERUN" inspect "$work/run/$file"
+    grep -q "the base's chat template, sha256 $old" "$work/out" || fail "inspect does not show the template of $file"
+done
+with=(--prefix "$work/run/prefix.h5" --threads 1)
+for command in generate eval; do
+    using=(--prompt the --max-new-tokens 1)
+    [ $command = generate ] || using=(--data "$work/chat.jsonl")
+    expect 0 "$FORERUN" $command --model "$work/tiny" "${with[@]}" "${using[@]}"
+    ! grep -q "chat template" "$work/err" || fail "a warning of the template that the prefix knows"
+    expect 0 "$FORERUN" $command --model "$work/tiny2" "${with[@]}" "${using[@]}"
+    says "$told"
+done
+expect 0 "$FORERUN" eval --model "$work/tiny2" "${with[@]}" --template '{source}{target}' --data "$work/text.jsonl"
+! grep -q "chat template" "$work/err" || fail "a warning of a template that is not used"
+resume=("$FORERUN" train "$work/train.yaml" --resume --set run.steps=4)
+expect 6 "${resume[@]}" --set base.path="$work/tiny2"
+says "$told now"
+expect 0 "${resume[@]}"
+expect 0 "${resume[@]}" --set run.steps=6 --set base.path="$work/tiny2" --force
+says "$told"
