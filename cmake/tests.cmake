@@ -1,6 +1,7 @@
 # Helpers that register tests: kind.file[.nRANKS], with labels, time limits and processor counts.
 
 set(FR_TEST_ENVIRONMENT
+    "FORERUN_CACHE=0"
     "OMP_WAIT_POLICY=passive" "OMPI_ALLOW_RUN_AS_ROOT=1" "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"
     "OMPI_MCA_rmaps_base_oversubscribe=1" "OMPI_MCA_mpi_yield_when_idle=1"
     "OMPI_MCA_hwloc_base_binding_policy=none" "OMPI_MCA_btl_base_warn_component_unused=0"

@@ -19,7 +19,7 @@ declare -A sets=(
 # Linters, and the Slurm that the cluster tests start for themselves: skipped visibly where they are absent.
 declare -A extras=(
     [build]=""
-    [test]="clang-format-14 shellcheck munge slurmctld slurmd slurm-client python3-h5py hdf5-tools"
+    [test]="clang-format-14 shellcheck munge slurmctld slurmd slurm-client python3-h5py hdf5-tools jq"
     [check]="clang-tidy git debootstrap libclang-rt-dev"
     [model]=""
 )

@@ -23,7 +23,8 @@ printable() {
 say() {
     local printable
     printable "$*"
-    printf '%s: %s\n' "$program" "$printable" >&2
+    # where the terminal is gone there is nobody to tell, and the work goes on
+    printf '%s: %s\n' "$program" "$printable" >&2 || true
 }
 
 die() {
@@ -74,8 +75,14 @@ read_site() {
     [ -r "$site" ] || die 2 "cannot read the site file $site"
     case $site in /*) ;; *) site=./$site ;; esac
     set -a
-    # shellcheck disable=SC1090
-    . "$site"
+    if LC_ALL=C grep -q $'\r$' "$site" || [ "$(head -c 3 "$site")" = $'\xef\xbb\xbf' ]; then
+        # of an editor of Windows: each CR would be a part of the value
+        # shellcheck disable=SC1090
+        . <(LC_ALL=C sed -e $'1s/^\xef\xbb\xbf//' -e $'s/\r*$//' "$site")
+    else
+        # shellcheck disable=SC1090
+        . "$site"
+    fi
     set +a
 }
 
@@ -91,8 +98,10 @@ find_program() {
 read_hosts() {
     [ -r "$hostfile" ] || die 2 "cannot read the host file $hostfile"
     local counted
-    counted=$(awk '
-        { sub(/#.*/, "") }
+    # an editor of Windows puts a mark in front and a CR behind each line
+    counted=$(LC_ALL=C awk '
+        NR == 1 { sub(/^\357\273\277/, "") }
+        { sub(/#.*/, ""); sub(/\r+$/, "") }
         NF == 0 { next }
         {
             n = 1

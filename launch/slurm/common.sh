@@ -51,6 +51,8 @@ check_train_arguments() {
     for word in "$@"; do
         case $word in
         --resume*) usage_error "found $word among the train arguments; leave it out: every job resumes by itself" ;;
+        --overwrite) usage_error "found $word among the train arguments; a job that is put back would begin anew each time:" \
+            "remove the old run first, e.g. with forerun train ... --overwrite --stop-after 1" ;;
         esac
     done
 }
@@ -94,7 +96,8 @@ build_command() {
 
 # entries FILE: the lines of an array's list that are no comments and not empty.
 entries() {
-    grep -vE '^[[:space:]]*(#|$)' -- "$1" || true
+    # CR and the mark in front come from an editor of Windows
+    LC_ALL=C sed -e $'1s/^\xef\xbb\xbf//' -e $'s/\r*$//' -- "$1" | grep -avE '^[[:space:]]*(#|$)' || true
 }
 
 # read_entry FILE INDEX CONFIG [TRAIN ARGUMENT...]: entry INDEX (from 1) of a list, as $entry_config and

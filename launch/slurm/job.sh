@@ -17,6 +17,8 @@ run_job() {
     folder=$(run_dir "$config" "${train_arguments[@]}") || exit 2
     if [ "$starter" = srun ]; then
         . "$ROOT/launch/mpi-env.sh"
+        # since 22.05 srun takes it from its own variable alone, and would give each task one processor
+        [ -z "${SLURM_CPUS_PER_TASK:-}" ] || export SRUN_CPUS_PER_TASK="${SRUN_CPUS_PER_TASK:-$SLURM_CPUS_PER_TASK}"
     fi
     build_command "${SLURM_NTASKS:-1}" "$config" "${train_arguments[@]}"
     begin_attempt

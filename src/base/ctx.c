@@ -15,6 +15,10 @@ struct fr_ctx {
     bool all_ranks_log;
     fr_log_level log_level;
     const char *timeout; /* as in the environment; NULL: not set */
+    const char *threads; /* likewise, and the next three */
+    const char *cache;
+    const char *cache_home;
+    const char *home;
     fr_status error_status;
     char error[ERROR_BYTES];
     char place[PLACE_BYTES];
@@ -41,6 +45,10 @@ fr_ctx *fr_ctx_create(void)
     ctx->n_ranks = 1;
     ctx->log_level = parse_log_level(getenv("FORERUN_LOG"));
     ctx->timeout = getenv("FORERUN_TIMEOUT");
+    ctx->threads = getenv("OMP_NUM_THREADS");
+    ctx->cache = getenv("FORERUN_CACHE");
+    ctx->cache_home = getenv("XDG_CACHE_HOME");
+    ctx->home = getenv("HOME");
     ctx->all_ranks_log = ranks != NULL && strcmp(ranks, "all") == 0;
     return ctx;
 }
@@ -82,6 +90,46 @@ fr_status fr_ctx_timeout(fr_ctx *ctx, int64_t fallback, int64_t *out)
             text, (int)MOST_SECONDS);
     }
     return FR_OK;
+}
+
+fr_status fr_ctx_threads(fr_ctx *ctx, int *out)
+{
+    enum { MOST_THREADS = 4096, MOST_DIGITS = 4 };
+    const char *text = ctx->threads;
+    *out = 0;
+    if (text == NULL || text[0] == '\0') {
+        return FR_OK;
+    }
+    const char *digits = text + strspn(text, " \t");
+    size_t n_digits = strspn(digits, "0123456789");
+    const char *end = digits + n_digits;
+    end += strspn(end, " \t");
+    if (n_digits > 0 && n_digits <= MOST_DIGITS && (*end == '\0' || *end == ',')) {
+        *out = (int)strtol(digits, NULL, 10);
+    }
+    if (*out < 1 || *out > MOST_THREADS) {
+        return FR_FAIL(
+            ctx, FR_ERR_ARG,
+            "OMP_NUM_THREADS is \"%s\", but must be a whole number from 1 to "
+            "%d (of a list the first counts); set it so, unset it, or name "
+            "the threads with run.threads or --threads",
+            text, MOST_THREADS);
+    }
+    return FR_OK;
+}
+
+bool fr_ctx_cache_folder(const fr_ctx *ctx, char *out, size_t room)
+{
+    bool own = ctx->cache != NULL && ctx->cache[0] != '\0';
+    /* the standard ignores relative names there */
+    bool cache_home = ctx->cache_home != NULL && ctx->cache_home[0] == '/';
+    const char *folder = own ? ctx->cache : cache_home ? ctx->cache_home : ctx->home;
+    const char *tail = own ? "" : cache_home ? "/forerun" : "/.cache/forerun";
+    if (folder == NULL || folder[0] == '\0' || strcmp(folder, "0") == 0) {
+        return false;
+    }
+    int length = snprintf(out, room, "%s%s", folder, tail);
+    return length > 0 && (size_t)length < room;
 }
 
 fr_status fr_fail_at(fr_ctx *ctx, fr_status status, const char *file, int line,

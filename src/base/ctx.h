@@ -9,6 +9,9 @@
  *   FORERUN_LOG_RANKS  0 (default: rank 0 alone logs) | all
  *   FORERUN_TIMEOUT    seconds without progress until a run ends; 0: never; default: config key run.timeout,
  *                      600 for commands without a run folder
+ *   FORERUN_CACHE      0: keep no digests of weights; else the folder for them (default: forerun in XDG_CACHE_HOME, or
+ *                      in .cache of HOME)
+ *   OMP_NUM_THREADS    threads of a rank where neither run.threads nor --threads says so
  */
 #ifndef FR_BASE_CTX_H
 #define FR_BASE_CTX_H
@@ -43,6 +46,15 @@ int fr_ctx_rank(const fr_ctx *ctx);
  * @return FR_OK; FR_ERR_ARG if it is not a whole number of seconds from 0 to 1000000000
  */
 FR_MUST_CHECK fr_status fr_ctx_timeout(fr_ctx *ctx, int64_t fallback, int64_t *out);
+
+/**
+ * The first number of OMP_NUM_THREADS; 0 if it is not set.
+ * @return FR_OK; FR_ERR_ARG if it is not a whole number from 1 to 4096
+ */
+FR_MUST_CHECK fr_status fr_ctx_threads(fr_ctx *ctx, int *out);
+
+/** The folder for what may be kept from run to run, which need not be there; false: nothing is to be kept. */
+bool fr_ctx_cache_folder(const fr_ctx *ctx, char *out, size_t room);
 
 /**
  * Record a failure where it is detected; returns `status`. The message says what, the value

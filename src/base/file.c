@@ -133,13 +133,37 @@ fr_status fr_file_open_output(fr_ctx *ctx, const char *path, FILE **out)
     return FR_OK;
 }
 
+static int64_t nanoseconds(const struct timespec *t)
+{
+    enum { PER_SECOND = 1000000000 };
+    return (int64_t)t->tv_sec * PER_SECOND + (int64_t)t->tv_nsec;
+}
+
+static fr_stamp stamp_of(const struct stat *info)
+{
+    return (fr_stamp){.bytes = (int64_t)info->st_size,
+                      .inode = (int64_t)info->st_ino,
+                      .modified_ns = nanoseconds(&info->st_mtim),
+                      .changed_ns = nanoseconds(&info->st_ctim)};
+}
+
+bool fr_file_stamp(const char *path, fr_stamp *out)
+{
+    struct stat info;
+    if (stat(path, &info) != 0) {
+        return false;
+    }
+    *out = stamp_of(&info);
+    return true;
+}
+
 /* ---- reading ---------------------------------------------------------------------------------- */
 
 fr_status fr_map_open(fr_ctx *ctx, const char *path, fr_map *out)
 {
     fr_status status = FR_OK;
     struct stat info;
-    *out = (fr_map){NULL, 0, false};
+    *out = (fr_map){0};
     int file = -1;
     FR_TRY(fr_file_open(ctx, path, &file));
     if (fstat(file, &info) != 0) {
@@ -151,7 +175,7 @@ fr_status fr_map_open(fr_ctx *ctx, const char *path, fr_map *out)
         } else {
             bool is_ours = (info.st_uid == geteuid() || info.st_uid == 0) &&
                            (info.st_mode & (S_IWGRP | S_IWOTH)) == 0;
-            *out = (fr_map){data, (size_t)info.st_size, is_ours};
+            *out = (fr_map){data, (size_t)info.st_size, is_ours, stamp_of(&info)};
         }
     }
     (void)close(file);
@@ -163,7 +187,7 @@ void fr_map_close(fr_map *map)
     if (map->data != NULL) {
         (void)munmap((void *)(uintptr_t)map->data, map->bytes);
     }
-    *map = (fr_map){NULL, 0, false};
+    *map = (fr_map){0};
 }
 
 void fr_map_release(const fr_map *map)

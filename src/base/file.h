@@ -38,12 +38,25 @@ FR_MUST_CHECK bool fr_write_whole(int file, const void *data, size_t bytes);
  * outside /dev is refused, a FIFO that nobody reads too. @return FR_OK; FR_ERR_IO */
 FR_MUST_CHECK fr_status fr_file_open_output(fr_ctx *ctx, const char *path, FILE **out);
 
+/** Tells one content of a file from another without reading it: whoever writes to a file or puts another in its place
+ * changes one of these. */
+typedef struct fr_stamp {
+    int64_t bytes;
+    int64_t inode;
+    int64_t modified_ns; /* of the content, since 1970 */
+    int64_t changed_ns;  /* of content, name or permissions; no program can set it */
+} fr_stamp;
+
+/** Stamp of what lies at `path`; false with errno. */
+FR_MUST_CHECK bool fr_file_stamp(const char *path, fr_stamp *out);
+
 /** A file mapped read-only and shared; `data` is NULL for an empty file. */
 typedef struct fr_map {
     const uint8_t *data;
     size_t bytes;
     bool
         is_ours; /* of this user or root, and nobody else may write to it: it stays as it was when it was checked */
+    fr_stamp stamp; /* of the file that is mapped */
 } fr_map;
 
 /** Map a regular file. @return FR_OK; FR_ERR_DATA (missing, not a file, no permission). */

@@ -1,5 +1,7 @@
 #include "base/json.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static const char *skip_space(const char *at, const char *end)
@@ -348,5 +350,16 @@ char *fr_json_quote(const char *text, char *out)
         }
     }
     *out++ = '"';
+    return out;
+}
+
+/* The program keeps the locale C, so the point is a point. */
+const char *fr_json_number(double value, char out[FR_JSON_NUMBER_BYTES])
+{
+    if (isfinite(value)) {
+        (void)snprintf(out, FR_JSON_NUMBER_BYTES, "%.9g", value);
+    } else {
+        (void)snprintf(out, FR_JSON_NUMBER_BYTES, "null");
+    }
     return out;
 }

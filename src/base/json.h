@@ -55,4 +55,9 @@ size_t fr_json_quoted_bytes(const char *text);
 /** Write a text of any bytes but NUL as fr_json_text reads it, without a final NUL; the end of what was written. */
 char *fr_json_quote(const char *text, char *out);
 
+/** Text of a number: nine digits, what its shortest form needs of them; "null" where it is none that JSON has (NaN,
+ * infinities). `out` has FR_JSON_NUMBER_BYTES. @return out */
+enum { FR_JSON_NUMBER_BYTES = 32 };
+const char *fr_json_number(double value, char out[FR_JSON_NUMBER_BYTES]);
+
 #endif

@@ -169,9 +169,10 @@ static fr_status fail_held(fr_ctx *ctx, int file, const char *what)
 fr_status fr_lock_take_removable(fr_ctx *ctx, const char *path, const char *what,
                                  double wait_seconds, fr_lock **out)
 {
-    int file = -1;
+    enum { TRIES = 100 }; /* each time another was faster; nobody is a hundred times */
     *out = NULL;
-    for (;;) {
+    for (int i = 0; i < TRIES; i++) {
+        int file = -1;
         FR_TRY(open_file(ctx, path, &file));
         int error = try_for(ctx, file, what, wait_seconds);
         fr_status status = FR_OK;
@@ -186,6 +187,8 @@ fr_status fr_lock_take_removable(fr_ctx *ctx, const char *path, const char *what
         (void)close(file);
         FR_TRY(status);
     }
+    return FR_FAIL(ctx, FR_ERR_IO, "cannot lock %s: it is removed again and again",
+                   path);
 }
 
 int fr_lock_file(const fr_lock *lock)

@@ -1,5 +1,7 @@
 #include "base/options.h"
 
+#include "base/quantity.h"
+
 #include "base/mem.h"
 
 #include <errno.h>
@@ -287,4 +289,14 @@ fr_status fr_options_real(fr_ctx *ctx, const fr_options *options, const char *na
     }
     *out = value;
     return FR_OK;
+}
+
+fr_status fr_options_size(fr_ctx *ctx, const fr_options *options, const char *name,
+                          int64_t *out)
+{
+    const char *text = fr_options_text(options, name);
+    if (text == NULL || fr_size_read(text, out)) {
+        return FR_OK;
+    }
+    return FR_FAIL(ctx, FR_ERR_ARG, "--%s is %s, must be " FR_SIZE_FORMS, name, text);
 }

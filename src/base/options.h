@@ -63,6 +63,10 @@ FR_MUST_CHECK fr_status fr_options_int(fr_ctx *ctx, const fr_options *options,
 FR_MUST_CHECK fr_status fr_options_real(fr_ctx *ctx, const fr_options *options,
                                         const char *name, double *out);
 
+/** A size (fr_size_read); `*out` is left alone when absent. FR_ERR_ARG otherwise. */
+FR_MUST_CHECK fr_status fr_options_size(fr_ctx *ctx, const fr_options *options,
+                                        const char *name, int64_t *out);
+
 /** The candidate nearest to `word` by edit distance; NULL if none is near. `count` candidates `stride` bytes
  * apart, each starting with a const char *. */
 const char *fr_nearest_word(const char *word, const void *candidates, size_t count,

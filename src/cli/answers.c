@@ -253,6 +253,8 @@ static fr_status go_on(fr_answers *a, const fr_record *record)
     size_t bytes = read_record(a, kept);
     FR_TRY(fr_record_check(a->ctx, a->part, kept, bytes, record));
     FR_TRY(scan_part(a, &found));
+    a->n_written =
+        found.n_kept; /* before it is open: what has answers is never removed */
     a->file = fr_open_own(a->part, O_WRONLY);
     if (a->file < 0) {
         return fail_part(a, "open");
@@ -261,13 +263,11 @@ static fr_status go_on(fr_answers *a, const fr_record *record)
     if (ftruncate(a->file, a->whole) != 0 || lseek(a->file, 0, SEEK_END) != a->whole) {
         return fail_part(a, "cut");
     }
-    a->n_written = found.n_kept;
     fr_log(a->ctx, FR_LOG_INFO, "%s holds the answers to %lld of %lld rows: going on",
            a->part, (long long)found.n_kept, (long long)a->n_rows);
     if (found.n_lines > found.n_kept) {
         fr_log(a->ctx, FR_LOG_WARN,
-               "%s: %lld damaged lines at its end are computed again", a->part,
-               (long long)(found.n_lines - found.n_kept));
+               "%s: its last line was damaged, that row is computed again", a->part);
     }
     return FR_OK;
 }
@@ -393,6 +393,9 @@ static void leave_part(const fr_answers *a)
     (void)close(a->file);
     if (a->n_written == 0 || a->params.is_text) {
         (void)unlink(a->part);
+    }
+    if (!fr_file_exists(
+            a->part)) { /* or it is in its place, and something later failed */
         return;
     }
     fr_log(a->ctx, FR_LOG_INFO,

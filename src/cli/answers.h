@@ -91,8 +91,8 @@ typedef struct fr_answers_found {
 
 /**
  * Look through the bytes of OUT.part: every line must be what would be written for its row and the ids in it. A last
- * piece without newline, and lines at the end that are no answers, are not kept.
- * @return FR_OK; FR_ERR_ARG if a line is no answer and a later one is: nothing is thrown away that took hours
+ * piece without newline, and one last line that is no answer, are not kept: a kill or a power cut leaves no more.
+ * @return FR_OK; FR_ERR_ARG if a line is no answer and another one follows: nothing is thrown away that took hours
  */
 FR_MUST_CHECK fr_status fr_answers_scan(fr_ctx *ctx, const fr_answers_params *params,
                                         const fr_tokenizer *tokenizer, int64_t n_rows,

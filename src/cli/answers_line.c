@@ -172,17 +172,16 @@ fr_status fr_answers_scan(fr_ctx *ctx, const fr_answers_params *params,
     while (at < bytes && (end = memchr(data + at, '\n', bytes - at)) != NULL) {
         size_t length = (size_t)(end - (data + at));
         bool good = false;
+        if (out->n_kept < out->n_lines) {
+            return FR_FAIL(ctx, FR_ERR_ARG,
+                           "%s.part:%lld: this line is not the answer to its row, and "
+                           "others follow; cut the file before it to keep what is "
+                           "above, or begin anew with --overwrite",
+                           params->path, (long long)out->n_lines);
+        }
         if (out->n_lines < n_rows && !params->is_text) {
             FR_TRY(is_answer(ctx, params, tokenizer, out->n_lines, data + at, length,
                              &good));
-        }
-        if (good && out->n_kept < out->n_lines) {
-            return FR_FAIL(
-                ctx, FR_ERR_ARG,
-                "%s.part:%lld: this line is not the answer to its row, while "
-                "line %lld is; cut the file before it to keep what is above, "
-                "or begin anew with --overwrite",
-                params->path, (long long)out->n_kept + 1, (long long)out->n_lines + 1);
         }
         out->n_lines++;
         at += length + 1;

@@ -4,9 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char FORMAT[] = "forerun answers, format 1\n";
+static const char FORMAT[] = "forerun answers, format 1.0\n";
 static const char ANY_FORMAT[] = "forerun answers, format ";
-static const char ISA[] = "the instruction set";
+/* What may differ, with a warning. */
+static const char VERSION[] = "the version of Forerun: ";
+static const char ISA[] = "the instruction set: ";
 
 void fr_record_init(fr_record *record)
 {
@@ -143,18 +145,20 @@ static void add_options(fr_record *record, const fr_inference_params *params,
     add_int(record, "--top-k", options->sample.top_k);
     add_real(record, "--top-p", options->sample.top_p);
     add_int(record, "--seed", (int64_t)options->sample.seed);
-    for (size_t i = 0; i < sizeof options->stop / sizeof options->stop[0]; i++) {
+    for (int64_t i = 0; i < options->n_stop; i++) {
         add_int(record, "the id that ends a text", options->stop[i]);
     }
 }
 
 fr_status fr_record_fill(fr_ctx *ctx, const fr_inference *inference,
                          const fr_generate_params *options, const fr_generate_row *rows,
-                         int64_t n_rows, fr_record *out)
+                         int64_t n_rows, const char *version, fr_record *out)
 {
     prompts given = {rows, n_rows};
     fr_record_init(out);
-    fr_record_add(out, ISA, fr_isa_name(fr_device_isa(inference->session.device)));
+    fr_record_add(out, "the version of Forerun", version);
+    fr_record_add(out, "the instruction set",
+                  fr_isa_name(fr_device_isa(inference->session.device)));
     add_options(out, inference->params, options);
     FR_TRY(add_digest_of(ctx, out, "--template", add_template, inference));
     FR_TRY(add_digest_of(ctx, out, "the model", add_model, inference));
@@ -220,6 +224,17 @@ static fr_status refuse(fr_ctx *ctx, const char *part, piece old, piece new)
                    (int)(new_bytes < SHOWN ? new_bytes : SHOWN), new.text + n);
 }
 
+static bool begins_with(piece line, const char *name)
+{
+    return line.bytes >= strlen(name) && memcmp(line.text, name, strlen(name)) == 0;
+}
+
+static bool may_differ(piece was, piece is)
+{
+    return (begins_with(was, VERSION) && begins_with(is, VERSION)) ||
+           (begins_with(was, ISA) && begins_with(is, ISA));
+}
+
 fr_status fr_record_check(fr_ctx *ctx, const char *part, const char *kept,
                           size_t kept_bytes, const fr_record *now)
 {
@@ -228,18 +243,18 @@ fr_status fr_record_check(fr_ctx *ctx, const char *part, const char *kept,
     while (new.bytes > 0) {
         piece was = next_line(&old);
         piece is = next_line(&new);
-        size_t n = name_bytes(was, is);
         if (is_same(was, is)) {
             continue;
         }
-        if (n != sizeof ISA + 1 || memcmp(is.text, ISA, sizeof ISA - 1) != 0) {
+        if (!may_differ(was, is)) {
             return refuse(ctx, part, was, is);
         }
-        fr_log(ctx, FR_LOG_WARN,
-               "the answers in %s were computed with %.*s, this machine computes with "
-               "%.*s: the last bits of numbers may differ",
-               part, (int)(was.bytes - n), was.text + n, (int)(is.bytes - n),
-               is.text + n);
+        size_t n = name_bytes(was, is);
+        fr_log(
+            ctx, FR_LOG_WARN,
+            "the answers in %s were computed with %.*s, now it is %.*s: the last bits "
+            "of numbers may differ",
+            part, (int)was.bytes, was.text, (int)(is.bytes - n), is.text + n);
     }
     return old.bytes == 0 ? FR_OK : refuse(ctx, part, old, (piece){"", 0});
 }

@@ -26,17 +26,17 @@ void fr_record_add(fr_record *record, const char *name, const char *value);
 void fr_record_add_digest(fr_record *record, const char *name,
                           const uint8_t digest[FR_DIGEST_BYTES]);
 
-/** Everything but the rows themselves: model, prefixes, options, ids of the prompts. Local; once the base is loaded. */
+/** Everything but the rows themselves: `version` of Forerun, model, prefixes, options, ids of the prompts. Local; once the base is loaded. */
 FR_MUST_CHECK fr_status fr_record_fill(fr_ctx *ctx, const fr_inference *inference,
                                        const fr_generate_params *options,
                                        const fr_generate_row *rows, int64_t n_rows,
-                                       fr_record *out);
+                                       const char *version, fr_record *out);
 
 /** Whether bytes may be a record, whole or cut, of this or another format: nothing, or the beginning of one. */
 bool fr_record_is_ours(const char *text, size_t bytes);
 
 /**
- * Compare what was kept with what is now. Another instruction set warns: its numbers may differ in their last bits.
+ * Compare what was kept with what is now. Another version or instruction set warns: numbers may differ in their last bits.
  * @param part  the file of answers, for the messages
  * @return FR_OK; FR_ERR_ARG naming the first fact that differs
  */

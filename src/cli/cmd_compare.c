@@ -1,6 +1,7 @@
 #include "base/mem.h"
 #include "base/print.h"
 #include "cli/commands.h"
+#include "model/json_out.h"
 #include "train/prefix_file.h"
 
 #include <jansson.h>
@@ -57,11 +58,10 @@ static fr_status compare_sides(const fr_cli *cli, side *a, side *b, fr_differenc
 
 static fr_status print_json(const fr_cli *cli, const fr_difference *difference)
 {
-    json_t *largest =
-        isfinite(difference->largest) ? json_real(difference->largest) : json_null();
+    json_t *largest = fr_json_real(difference->largest);
     json_t *object =
-        json_pack("{s:b, s:o, s:s}", "identical", (int)difference->identical, "largest",
-                  largest, "place", difference->place);
+        json_pack("{s:b, s:o, s:o}", "identical", (int)difference->identical, "largest",
+                  largest, "place", fr_json_string(difference->place));
     char *text = json_dumps(object, JSON_COMPACT);
     fr_status status = fr_check_memory(cli->ctx, text != NULL, sizeof *difference);
     if (status == FR_OK) {

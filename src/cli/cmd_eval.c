@@ -1,5 +1,6 @@
 #define _POSIX_C_SOURCE 200809L
 #include "base/file.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "cli/commands.h"
 #include "cli/inference_options.h"
@@ -124,10 +125,11 @@ static fr_status write_rows(const evaluation *e)
     for (int64_t i = 0; good && i < e->result.n_examples; i++) {
         int64_t row = 0;
         int64_t target = 0;
+        char nats[FR_JSON_NUMBER_BYTES];
         fr_dataset_example(e->dataset, i, &row, &target);
-        good = fprintf(lines, "{\"line\": %lld, \"target\": %lld, \"nats\": %.9g}\n",
+        good = fprintf(lines, "{\"line\": %lld, \"target\": %lld, \"nats\": %s}\n",
                        (long long)fr_dataset_line(e->dataset, row), (long long)target,
-                       e->example_nll[i]) > 0;
+                       fr_json_number(e->example_nll[i], nats)) > 0;
     }
     good = lines != NULL && fclose(lines) == 0 && good;
     fr_status status = fr_check_memory(e->cli->ctx, good, bytes);
@@ -146,11 +148,14 @@ static void print_result(const evaluation *e)
         return;
     }
     if (fr_options_has(e->cli->options, "json")) {
-        (void)printf("{\"loss\": %.9g, \"perplexity\": %.9g, \"target_tokens\": %lld, "
+        char number[FR_JSON_NUMBER_BYTES];
+        char perplexity[FR_JSON_NUMBER_BYTES];
+        (void)printf("{\"loss\": %s, \"perplexity\": %s, \"target_tokens\": %lld, "
                      "\"rows\": %lld, \"examples\": %lld, \"dropped\": %lld}\n",
-                     loss, exp(loss), (long long)e->result.n_targets,
-                     (long long)stats->n_rows, (long long)e->result.n_examples,
-                     (long long)stats->n_dropped);
+                     fr_json_number(loss, number),
+                     fr_json_number(exp(loss), perplexity),
+                     (long long)e->result.n_targets, (long long)stats->n_rows,
+                     (long long)e->result.n_examples, (long long)stats->n_dropped);
         return;
     }
     (void)printf("loss           %.6f nats per target token\n", loss);

@@ -9,12 +9,9 @@
 #include "train/prompts.h"
 #include "train/row_json.h"
 
-#include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const fr_option OPTIONS[] = {
     FR_INFERENCE_OPTIONS,
@@ -142,7 +139,6 @@ static fr_status row_ended(void *user, int64_t index)
     return FR_OK;
 }
 
-/* Load the weights and everything that depends on the prefix. */
 /* Positions that the rows may reach: what the base's context holds beyond them costs memory and serves nobody. */
 static int64_t most_positions(const generation *g)
 {
@@ -188,8 +184,8 @@ static fr_status begin_answers(generation *g)
     fr_record record;
     int64_t n_rows = g->prompts.n;
     int64_t n_kept = 0;
-    fr_status status =
-        fr_record_fill(g->ctx, &g->inference, &g->options, g->texts, n_rows, &record);
+    fr_status status = fr_record_fill(g->ctx, &g->inference, &g->options, g->texts,
+                                      n_rows, FORERUN_VERSION, &record);
     if (status == FR_OK) {
         status = fr_answers_begin(g->answers, g->inference.session.tokenizer, &record,
                                   n_rows, &n_kept);
@@ -199,20 +195,6 @@ static fr_status begin_answers(generation *g)
     g->options.first = n_kept;
     g->n_written = n_kept;
     return FR_OK;
-}
-
-/* Somebody who tries a model that was made for dialogues with a bare text. */
-static void tell_of_chat(const generation *g)
-{
-    const fr_tokenizer *tokenizer = g->inference.session.tokenizer;
-    if (fr_options_has(g->cli->options, "prompt") && !g->params.chat &&
-        g->params.prefix == NULL && g->params.template_text == NULL &&
-        tokenizer != NULL && fr_tokenizer_chat_template(tokenizer) != NULL) {
-        fr_log(
-            g->ctx, FR_LOG_INFO,
-            "this model has a chat template: --chat makes the prompt a user's turn in "
-            "it");
-    }
 }
 
 static void report_speed(const generation *g)
@@ -239,7 +221,9 @@ static fr_status run(generation *g)
     }
     FR_TRY(fr_group_agree(g->cli->world, status));
     FR_TRY(fr_inference_open(g->ctx, g->cli->world, &g->params, &g->inference));
-    tell_of_chat(g);
+    if (g->input.prompt != NULL) {
+        fr_tell_of_chat(g->ctx, &g->params, g->inference.session.tokenizer);
+    }
     FR_TRY(prepare(g));
     FR_TRY(begin_answers(g));
     int64_t n_rows = g->prompts.n;

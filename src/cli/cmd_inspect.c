@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/print.h"
 #include "cli/commands.h"
+#include "model/foreign.h"
 #include "model/identity.h"
 #include "model/tokens.h"
 #include "train/checkpoint.h"
@@ -253,6 +254,7 @@ static fr_status inspect_rows(const fr_cli *cli, const char *path)
 fr_status fr_cmd_inspect(const fr_cli *cli)
 {
     const char *path = fr_options_positional(cli->options, 0);
+    FR_TRY(fr_foreign_path(cli->ctx, path));
     if (!fr_is_folder(path)) {
         int file = -1;
         FR_TRY(fr_file_open(cli->ctx, path, &file)); /* before anything looks into it */

@@ -1,22 +1,27 @@
 #include "base/mem.h"
 #include "cli/commands.h"
 #include "cli/config_options.h"
+#include "cli/plan_loading.h"
+#include "cli/plan_needed.h"
 #include "cli/plan_picture.h"
 #include "cli/plan_report.h"
 #include "cli/plan_sources.h"
 #include "train/session.h"
 
-#include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 static const fr_option OPTIONS[] = {
     {"ranks", "N", "ranks that the run would have"},
-    {"node-memory", "BYTES", "memory of a node, e.g. 40G (default: what is free here)"},
+    {"node-memory", "SIZE",
+     "main memory of a node, not a GPU's, e.g. 512G, 80GiB, 80GB (default: what is "
+     "free "
+     "here)"},
     {"ranks-per-node", "K", "ranks that share it (default 1)"},
     {"link-gbps", "X",
      "speed of a link between two ranks, Gbit/s one way (default 10)"},
     {"link-us", "L", "its latency in microseconds (default 20)"},
+    {"disk", "SIZE", "bytes a second that a node reads, e.g. 2GB (default 1GB)"},
+    {"disk-shared", "SIZE", "bytes a second that all nodes together read, e.g. 20GB"},
     {"flops", "X", "sustained FLOP/s of a rank (default 1e11, a core with AVX2)"},
     {"tokens-per-example", "N", "assume this size instead of looking at the rows"},
     {"target-share", "X", "share of tokens with a target where no row is looked at"},
@@ -31,32 +36,6 @@ const fr_command FR_PLAN_COMMAND = {
     "layout, memory, bytes and time of a run, from the model's header alone", OPTIONS};
 
 enum { MOST_RANKS = 1000000 };
-
-/* 1e9, 40G, 1.5T: powers of 1024. */
-static fr_status read_bytes(const fr_cli *cli, const char *name, int64_t *out)
-{
-    static const char LETTERS[] = "KMGT";
-    const char *text = fr_options_text(cli->options, name);
-    if (text == NULL) {
-        return FR_OK;
-    }
-    char *end = NULL;
-    double value = strtod(text, &end);
-    const char *letter = *end != '\0' ? strchr(LETTERS, *end) : NULL;
-    if (letter != NULL) {
-        value = ldexp(value, 10 * (int)(letter - LETTERS + 1));
-        end++;
-    }
-    if (end == text || *end != '\0' || !(value >= 1.0 && value < 0x1p60)) {
-        return FR_FAIL(
-            cli->ctx, FR_ERR_ARG,
-            "--%s is %s, must be a number of bytes, with K, M, G or T behind "
-            "it if wanted",
-            name, text);
-    }
-    *out = (int64_t)value;
-    return FR_OK;
-}
 
 static fr_status read_positive(const fr_cli *cli, const char *name, double *out)
 {
@@ -77,6 +56,10 @@ static fr_status read_machine(const fr_cli *cli, fr_plan_report *report,
     FR_TRY(read_positive(cli, "link-us", &latency_us));
     out->link_bytes = gbps * 1e9 / 8.0;
     out->link_seconds = latency_us * 1e-6;
+    FR_TRY(fr_options_size(cli->ctx, cli->options, "disk", &report->loading.disk));
+    FR_TRY(fr_options_size(cli->ctx, cli->options, "disk-shared",
+                           &report->loading.disk_shared));
+    report->loading.disk_assumed = !fr_options_has(cli->options, "disk");
     report->flops_assumed = !fr_options_has(cli->options, "flops");
     report->link_assumed = !fr_options_has(cli->options, "link-gbps") &&
                            !fr_options_has(cli->options, "link-us");
@@ -88,14 +71,18 @@ static fr_status read_ranks(const fr_cli *cli, fr_plan_report *report,
 {
     const char *wanted = NULL;
     int64_t ranks = 0;
+    fr_limits limits;
     report->ranks_per_node = 1;
-    report->node_memory = fr_session_node_memory();
+    fr_limits_read("/", &limits);
+    fr_limits_memory(&limits, &report->memory_here);
+    report->node_memory = report->memory_here.bytes;
     report->memory_is_here = !fr_options_has(cli->options, "node-memory");
     FR_TRY(fr_options_need(cli->ctx, cli->options, "ranks", &wanted));
     FR_TRY(fr_options_int(cli->ctx, cli->options, "ranks", 1, MOST_RANKS, &ranks));
     FR_TRY(fr_options_int(cli->ctx, cli->options, "ranks-per-node", 1, MOST_RANKS,
                           &report->ranks_per_node));
-    FR_TRY(read_bytes(cli, "node-memory", &report->node_memory));
+    FR_TRY(
+        fr_options_size(cli->ctx, cli->options, "node-memory", &report->node_memory));
     problem->n_ranks = (int)ranks;
     problem->rank_memory = report->node_memory / report->ranks_per_node;
     problem->node_ranks = report->ranks_per_node;
@@ -121,7 +108,7 @@ static fr_status draw(const fr_cli *cli, const fr_plan_report *report)
     const char **names = NULL;
     int64_t n = report->problem->config->n_tasks;
     bool json = fr_options_has(cli->options, "json");
-    FILE *out = json ? NULL : stdout;
+    FILE *out = json || !report->chosen->fits ? NULL : stdout;
     FR_TRY(fr_alloc(cli->ctx, n, sizeof *names, &names));
     for (int64_t i = 0; i < n; i++) {
         names[i] = report->tasks[i].name;
@@ -162,7 +149,14 @@ static fr_status forecast_chosen(const fr_cli *cli, fr_plan_report *report)
     report->input = &input;
     report->forecast = &forecast;
     if (status == FR_OK) {
+        status = fr_plan_loading_forecast(cli->ctx, report);
+    }
+    if (status == FR_OK && !report->chosen->fits) {
+        status = fr_plan_needed_find(cli->ctx, report);
+    }
+    if (status == FR_OK) {
         status = print(cli, report);
+        *cli->exit_code = report->chosen->fits ? 0 : 1;
     }
     fr_forecast_fini(&forecast);
     fr_layout_forecast_fini(&input);
@@ -211,7 +205,9 @@ static fr_status plan(const fr_cli *cli, const fr_config *config)
     fr_plan_sources sources;
     fr_layout_problem problem = {
         .config = config, .arch = &arch, .machine = fr_machine_assumed()};
-    fr_plan_report report = {.problem = &problem, .model = config->base.path};
+    fr_plan_report report = {.problem = &problem,
+                             .model = config->base.path,
+                             .loading = {.disk = FR_PLAN_DISK}};
     FR_TRY(read_ranks(cli, &report, &problem));
     FR_TRY(read_machine(cli, &report, &problem.machine));
     FR_TRY(read_assumed(cli, &assumed));

@@ -22,19 +22,41 @@ static const double MIB = 1024.0 * 1024.0;
 static void print_nodes(const fr_preflight_report *report,
                         const fr_preflight_node *nodes, int n_nodes)
 {
-    fr_print_line(stdout, "%-16s %5s %5s %10s %12s %12s %9s %10s %9s  %s", "node",
-                  "ranks", "procs", "free MiB", "weights MiB", "base layers",
-                  "clock ms", "latency us", "MB/s", "state");
+    fr_print_line(stdout, "%-16s %5s %5s %7s %10s %12s %12s %9s %10s %9s  %s", "node",
+                  "ranks", "procs", "threads", "free MiB", "at least MiB",
+                  "base layers", "clock ms", "latency us", "MB/s", "state");
     for (int i = 0; i < n_nodes; i++) {
         const fr_preflight_node *node = &nodes[i];
-        fr_print_line(
-            stdout,
-            "%-16s %5lld %5lld %10.0f %12.1f %5lld of %3lld %9.1f %10.0f %9.1f  %s",
-            node->host, (long long)node->n_ranks, (long long)node->n_processors,
-            (double)node->memory_bytes / MIB, (double)node->need_bytes / MIB,
-            (long long)node->n_hashed, (long long)report->n_digests,
-            1e3 * node->clock_s, node->latency_us, node->mb_per_s,
-            node->finding[0] != '\0' ? "ODD" : "fine");
+        fr_print_line(stdout,
+                      "%-16s %5lld %5lld %7lld %10.0f %12.1f %5lld of %3lld %9.1f "
+                      "%10.0f %9.1f  %s",
+                      node->host, (long long)node->n_ranks,
+                      (long long)node->n_processors, (long long)node->n_threads,
+                      (double)node->memory_bytes / MIB, (double)node->need_bytes / MIB,
+                      (long long)node->n_hashed, (long long)report->n_digests,
+                      1e3 * node->clock_s, node->latency_us, node->mb_per_s,
+                      node->finding[0] != '\0' ? "ODD" : "fine");
+    }
+}
+
+/* What bounds the memory of nodes, and what the run would take at most: by forecast, with examples as long as the
+ * config allows, so that more than there is need not be odd. */
+static void print_memory(const fr_preflight_node *nodes, int n_nodes)
+{
+    for (int i = 0; i < n_nodes; i++) {
+        const fr_preflight_node *node = &nodes[i];
+        bool tight = node->likely_bytes > node->memory_bytes;
+        if (node->is_limited) {
+            fr_print_line(stdout, "memory a rank may take on %s: %s", node->host,
+                          node->memory);
+        }
+        if (tight && node->need_bytes <= node->memory_bytes) {
+            fr_print_line(
+                stdout,
+                "memory may be too little on %s: the run takes up to %.1f MiB "
+                "there; `forerun plan` tells what for, and looks at the rows",
+                node->host, (double)node->likely_bytes / MIB);
+        }
     }
 }
 
@@ -86,6 +108,7 @@ static fr_status conclude(const fr_cli *cli, const fr_preflight_report *report)
         status = fr_preflight_judge(cli->ctx, report, &nodes, &n_nodes);
         if (status == FR_OK) {
             print_nodes(report, nodes, n_nodes);
+            print_memory(nodes, n_nodes);
             print_pairs(report);
             print_findings(nodes, n_nodes, cli->exit_code);
             (void)fflush(stdout);

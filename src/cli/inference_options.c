@@ -59,3 +59,16 @@ fr_status fr_row_options(fr_ctx *ctx, const fr_options *options, const char **ig
     }
     return FR_OK;
 }
+
+void fr_tell_of_chat(const fr_ctx *ctx, const fr_inference_params *params,
+                     const fr_tokenizer *tokenizer)
+{
+    bool is_bare =
+        !params->chat && params->prefix == NULL && params->template_text == NULL;
+    if (is_bare && tokenizer != NULL && fr_tokenizer_chat_template(tokenizer) != NULL) {
+        fr_log(
+            ctx, FR_LOG_INFO,
+            "this model has a chat template: --chat makes the prompt a user's turn in "
+            "it");
+    }
+}

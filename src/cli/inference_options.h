@@ -19,7 +19,9 @@
         {"weights", "W",                                                               \
          "auto (default), or quantised: as in the file, least memory"},                \
     {                                                                                  \
-        "threads", "N", "threads a rank (default: its share of the processors)"        \
+        "threads", "N",                                                                \
+            "threads a rank (default: OMP_NUM_THREADS, else its share of the "         \
+            "processors)"                                                              \
     }
 
 /* How rows of a file are taken. */
@@ -33,6 +35,10 @@
 /** Fill the shared parameters; FR_ERR_ARG naming the option at fault. */
 FR_MUST_CHECK fr_status fr_inference_options(fr_ctx *ctx, const fr_options *options,
                                              fr_inference_params *out);
+
+/** Tell somebody who gives a bare text to a model that was made for dialogues: no --chat, template or prefix. */
+void fr_tell_of_chat(const fr_ctx *ctx, const fr_inference_params *params,
+                     const fr_tokenizer *tokenizer);
 
 /** --template as it is meant (train/written.h); NULL when absent. The caller frees. FR_ERR_CONFIG: what is wrong with it. */
 FR_MUST_CHECK fr_status fr_template_option(fr_ctx *ctx, const fr_options *options,

@@ -1,15 +1,17 @@
 #include "cli/plan_report.h"
 
+#include "model/json_out.h"
+
 #include <jansson.h>
 #include <stdlib.h>
 
 static json_t *candidate_of(const fr_layout_candidate *c)
 {
-    return json_pack("{s:i, s:i, s:b, s:b, s:I, s:f, s:s}", "stages",
+    return json_pack("{s:i, s:i, s:b, s:b, s:I, s:o, s:o}", "stages",
                      c->layout.n_stages, "replicas", c->layout.n_replicas, "possible",
                      (int)c->possible, "fits", (int)c->fits, "largest_bytes",
-                     (json_int_t)c->largest_bytes, "step_seconds", c->seconds, "reason",
-                     c->reason);
+                     (json_int_t)c->largest_bytes, "step_seconds",
+                     fr_json_real(c->seconds), "reason", fr_json_string(c->reason));
 }
 
 static json_t *memory_of(const fr_rank_memory *m)
@@ -24,10 +26,11 @@ static json_t *memory_of(const fr_rank_memory *m)
 
 static json_t *stage_of(const fr_stage_forecast *s, double cost)
 {
-    return json_pack("{s:I, s:I, s:f, s:I, s:f, s:f, s:I, s:I, s:o}", "first_layer",
+    return json_pack("{s:I, s:I, s:o, s:I, s:o, s:o, s:I, s:I, s:o}", "first_layer",
                      (json_int_t)s->first_layer, "layers", (json_int_t)s->n_layers,
-                     "cost", cost, "in_flight", (json_int_t)s->cap, "forward_seconds",
-                     s->forward_seconds, "backward_seconds", s->backward_seconds,
+                     "cost", fr_json_real(cost), "in_flight", (json_int_t)s->cap,
+                     "forward_seconds", fr_json_real(s->forward_seconds),
+                     "backward_seconds", fr_json_real(s->backward_seconds),
                      "reduction_bytes", (json_int_t)s->reduction_bytes,
                      "backward_bytes", (json_int_t)s->backward_bytes, "memory",
                      memory_of(&s->memory));
@@ -36,12 +39,14 @@ static json_t *stage_of(const fr_stage_forecast *s, double cost)
 static json_t *task_of(const fr_plan_task *task, const fr_task_load *l)
 {
     return json_pack(
-        "{s:s, s:b, s:s, s:I, s:b, s:f, s:f, s:f, s:f, s:I, s:I}", "name", task->name,
-        "from_rows", (int)task->from_rows, "source", task->source, "prefix_length",
-        (json_int_t)l->length, "length_assumed", (int)task->length_assumed, "rows",
-        l->step_rows, "unshared_rows", l->unshared_rows, "useful_tokens",
-        l->useful_tokens, "target_rows", l->counted_tokens, "microbatches_a_replica",
-        (json_int_t)l->n_microbatches, "largest_microbatch", (json_int_t)l->most_rows);
+        "{s:o, s:b, s:o, s:I, s:b, s:o, s:o, s:o, s:o, s:I, s:I}", "name",
+        fr_json_string(task->name), "from_rows", (int)task->from_rows, "source",
+        fr_json_string(task->source), "prefix_length", (json_int_t)l->length,
+        "length_assumed", (int)task->length_assumed, "rows", fr_json_real(l->step_rows),
+        "unshared_rows", fr_json_real(l->unshared_rows), "useful_tokens",
+        fr_json_real(l->useful_tokens), "target_rows", fr_json_real(l->counted_tokens),
+        "microbatches_a_replica", (json_int_t)l->n_microbatches, "largest_microbatch",
+        (json_int_t)l->most_rows);
 }
 
 static json_t *candidates_of(const fr_plan_report *r)
@@ -72,29 +77,57 @@ static json_t *tasks_of(const fr_plan_report *r)
     return list;
 }
 
+static json_t *loading_of(const fr_plan_loading *l)
+{
+    return json_pack(
+        "{s:I, s:b, s:I, s:I, s:I, s:I, s:b, s:I, s:f, s:f, s:f}", "model_bytes",
+        (json_int_t)l->model_bytes, "file_is_here", (int)l->file_is_here, "nodes",
+        (json_int_t)l->n_nodes, "node_bytes", (json_int_t)l->node_bytes, "total_bytes",
+        (json_int_t)l->total_bytes, "disk", (json_int_t)l->disk, "disk_assumed",
+        (int)l->disk_assumed, "disk_shared", (json_int_t)l->disk_shared, "read_seconds",
+        l->read_seconds, "hash_bytes_a_second", l->hash_rate, "hash_seconds",
+        l->hash_seconds);
+}
+
+/* null where a layout fits */
+static json_t *needed_of(const fr_plan_report *r)
+{
+    return r->chosen->fits
+               ? json_null()
+               : json_pack("{s:I, s:I, s:i}", "rank_bytes",
+                           (json_int_t)r->needed.rank_bytes, "node_bytes",
+                           (json_int_t)(r->needed.rank_bytes * r->ranks_per_node),
+                           "stages", r->needed.n_stages);
+}
+
 static json_t *report_of(const fr_plan_report *r)
 {
     const fr_forecast *f = r->forecast;
     const fr_machine *m = &r->problem->machine;
     json_t *layout = json_pack(
-        "{s:i, s:i, s:i, s:b, s:I, s:i, s:I, s:f, s:f, s:f, s:b, s:b}", "ranks",
+        "{s:i, s:i, s:i, s:b, s:I, s:i, s:I, s:o, s:o, s:o, s:b, s:b}", "ranks",
         r->problem->n_ranks, "stages", r->chosen->layout.n_stages, "replicas",
         r->chosen->layout.n_replicas, "fits", (int)r->chosen->fits, "rank_memory",
         (json_int_t)r->problem->rank_memory, "largest_stage", f->largest,
         "largest_bytes", (json_int_t)f->stages[f->largest].memory.total, "flops",
-        m->flops, "link_bytes_a_second", m->link_bytes, "link_seconds", m->link_seconds,
-        "flops_assumed", (int)r->flops_assumed, "link_assumed", (int)r->link_assumed);
+        fr_json_real(m->flops), "link_bytes_a_second", fr_json_real(m->link_bytes),
+        "link_seconds", fr_json_real(m->link_seconds), "flops_assumed",
+        (int)r->flops_assumed, "link_assumed", (int)r->link_assumed);
     json_t *time = json_pack(
-        "{s:I, s:I, s:I, s:f, s:f, s:b, s:b, s:f, s:f, s:f, s:f, s:f, s:I}",
+        "{s:I, s:I, s:I, s:o, s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:I}",
         "edge_bytes", (json_int_t)f->edge_bytes, "word_bytes",
         (json_int_t)f->word_bytes, "message_bytes", (json_int_t)f->message_bytes,
-        "message_seconds", f->message_seconds, "shortest_pass_seconds",
-        f->shortest_pass, "link_hides", (int)f->link_hides, "link_bound",
-        (int)f->link_bound, "step_seconds", f->round_seconds, "tokens_per_second",
-        f->tokens_per_second, "bubble", f->bubble, "bubble_formula", f->bubble_formula,
-        "balance", f->balance, "simulated_passes", (json_int_t)f->n_simulated);
-    json_t *lists = json_pack("{s:o, s:o, s:o}", "tasks", tasks_of(r), "candidates",
-                              candidates_of(r), "stage", stages_of(r));
+        "message_seconds", fr_json_real(f->message_seconds), "shortest_pass_seconds",
+        fr_json_real(f->shortest_pass), "link_hides", (int)f->link_hides, "link_bound",
+        (int)f->link_bound, "step_seconds", fr_json_real(f->round_seconds),
+        "tokens_per_second", fr_json_real(f->tokens_per_second), "bubble",
+        fr_json_real(f->bubble), "bubble_formula", fr_json_real(f->bubble_formula),
+        "balance", fr_json_real(f->balance), "simulated_passes",
+        (json_int_t)f->n_simulated);
+    json_t *lists =
+        json_pack("{s:o, s:o, s:o, s:o, s:o}", "tasks", tasks_of(r), "candidates",
+                  candidates_of(r), "stage", stages_of(r), "loading",
+                  loading_of(&r->loading), "needed", needed_of(r));
     if (layout == NULL || time == NULL || lists == NULL ||
         json_object_update(layout, time) != 0 ||
         json_object_update(layout, lists) != 0) {

@@ -1,26 +1,21 @@
 #include "cli/plan_report.h"
-#include "base/print.h"
 
+#include "base/print.h"
+#include "base/quantity.h"
+#include "cli/plan_loading.h"
+#include "cli/plan_needed.h"
 #include "train/forecast.h"
 
 #include <math.h>
 
 typedef struct size_text {
-    char text[32];
+    char text[FR_SIZE_BYTES];
 } size_text;
 
 static size_text size_of(double bytes)
 {
-    static const char *const UNITS[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
-    enum { N_UNITS = sizeof UNITS / sizeof UNITS[0] };
     size_text out;
-    int unit = 0;
-    while (bytes >= 1024.0 && unit < N_UNITS - 1) {
-        bytes /= 1024.0;
-        unit++;
-    }
-    (void)snprintf(out.text, sizeof out.text, unit == 0 ? "%.0f %s" : "%.2f %s", bytes,
-                   UNITS[unit]);
+    fr_size_text(bytes, out.text);
     return out;
 }
 
@@ -53,11 +48,16 @@ static void print_head(const fr_plan_report *r, FILE *out)
         (long long)a->d_model, (long long)a->d_ff, (long long)a->n_heads,
         (long long)a->n_kv_heads, (long long)a->head_dim, (long long)a->vocab_size,
         bf16 ? "bf16" : "f32", held);
-    (void)fprintf(out, "ranks      %d, %lld a node, %s of memory a rank (%s)\n",
-                  r->problem->n_ranks, (long long)r->ranks_per_node,
+    char here[FR_LIMIT_TEXT];
+    fr_memory_share_text(&r->memory_here, here);
+    (void)fprintf(out, "ranks      %d, %lld a node\n", r->problem->n_ranks,
+                  (long long)r->ranks_per_node);
+    (void)fprintf(out,
+                  "memory     %s a rank: its part of a node's main memory, not of a "
+                  "GPU's: %s%s\n",
                   size_of((double)r->problem->rank_memory).text,
-                  r->memory_is_here ? "this machine's available memory; --node-memory"
-                                    : "--node-memory");
+                  r->memory_is_here ? here : size_of((double)r->node_memory).text,
+                  r->memory_is_here ? ", for --node-memory is not given" : " a node");
     (void)fprintf(out,
                   "speed      %.3g FLOP/s a rank (%s), links %.3g Gbit/s and %.3g us "
                   "(%s)\n",
@@ -89,7 +89,7 @@ static void print_tasks(const fr_plan_report *r, FILE *out)
 static void print_candidate(const fr_plan_report *r, const fr_layout_candidate *c,
                             FILE *out)
 {
-    (void)fprintf(out, "%s %5d x %-6d", c == r->chosen ? "->" : "  ",
+    (void)fprintf(out, "%s %5d x %-6d", c == r->chosen && c->fits ? "->" : "  ",
                   c->layout.n_stages, c->layout.n_replicas);
     if (c->possible) {
         (void)fprintf(out, "  %10.4g s  %12s", c->seconds,
@@ -103,8 +103,10 @@ static void print_candidate(const fr_plan_report *r, const fr_layout_candidate *
 static void print_candidates(const fr_plan_report *r, FILE *out)
 {
     enum { MOST = 16 };
-    (void)fprintf(out, "\nlayouts    stages x replicas, -> is what train chooses\n"
-                       "  stages x replicas    a step       a rank      memory\n");
+    (void)fprintf(out,
+                  "\nlayouts    stages x replicas%s\n"
+                  "  stages x replicas    a step       a rank      memory\n",
+                  r->chosen->fits ? ", -> is what train chooses" : "");
     for (int64_t i = 0; i < r->n_candidates; i++) {
         if (i < MOST || &r->candidates[i] == r->chosen) {
             print_candidate(r, &r->candidates[i], out);
@@ -114,9 +116,7 @@ static void print_candidates(const fr_plan_report *r, FILE *out)
         (void)fprintf(out, "   (%lld in all)\n", (long long)r->n_candidates);
     }
     if (!r->chosen->fits) {
-        (void)fprintf(out,
-                      "   no layout fits: more ranks, more memory, a smaller "
-                      "batch.microbatch_tokens, run.recompute or bf16 would help\n");
+        fr_plan_needed_print(r, out);
     } else if (r->chosen != &r->candidates[0]) {
         const fr_layout *best = &r->candidates[0].layout;
         (void)fprintf(out,
@@ -164,11 +164,12 @@ static void print_stages(const fr_plan_report *r, FILE *out)
     const fr_forecast *f = r->forecast;
     (void)fprintf(
         out,
-        "\nstages     the head costs as much as %.2f layers; %s of each total "
+        "\nstages     %sthe head costs as much as %.2f layers; %s of each total "
         "are the program\n"
         " stage     layers   cost flight     weights activations       edges  "
         "validation   workspace        head       tasks       total\n",
-        head_cost(r), size_of((double)f->stages[0].memory.process).text);
+        r->chosen->fits ? "" : "of the layout with the least memory; ", head_cost(r),
+        size_of((double)f->stages[0].memory.process).text);
     for (int i = 0; i < f->n_stages; i++) {
         const fr_stage_forecast *s = &f->stages[i];
         if (!is_shown(f, i)) {
@@ -245,6 +246,9 @@ void fr_plan_print(const fr_plan_report *report, FILE *out)
     print_tasks(report, out);
     print_candidates(report, out);
     print_stages(report, out);
-    print_bytes(report, out);
-    print_time(report, out);
+    if (report->chosen->fits) {
+        print_bytes(report, out);
+        fr_plan_loading_print(report, out);
+        print_time(report, out);
+    }
 }

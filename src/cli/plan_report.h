@@ -6,11 +6,14 @@
 #ifndef FR_CLI_PLAN_REPORT_H
 #define FR_CLI_PLAN_REPORT_H
 
+#include "base/limits.h"
 #include "train/layout.h"
 
 #include <stdio.h>
 
-enum { FR_PLAN_NOTE = 256 };
+enum { FR_PLAN_NOTE = 512 };
+/** Bytes a second that a node's disk is assumed to give. */
+static const int64_t FR_PLAN_DISK = 1000000000;
 
 /** Where a task's sizes come from, for people. */
 typedef struct fr_plan_task {
@@ -20,18 +23,43 @@ typedef struct fr_plan_task {
     char source[FR_PLAN_NOTE];
 } fr_plan_task;
 
+/** How long the base takes to load, plan_loading.h. */
+typedef struct fr_plan_loading {
+    int64_t disk;        /* bytes a second, of a node */
+    int64_t disk_shared; /* of all nodes together; 0: as many as there are nodes */
+    bool disk_assumed;
+    bool file_is_here; /* its size counts; else that of the weights in bf16 */
+    int64_t model_bytes;
+    int64_t n_nodes;
+    int64_t node_bytes; /* that the busiest node reads: the layers of its ranks, once */
+    int64_t total_bytes; /* that all nodes read */
+    double read_seconds;
+    double hash_rate;    /* bytes a second of SHA-256 on a core, measured here */
+    double hash_seconds; /* of the busiest node, whose ranks divide its layers */
+} fr_plan_loading;
+
+/** What would be needed where nothing fits, plan_needed.h. */
+typedef struct fr_plan_needed {
+    int64_t rank_bytes; /* with these ranks, the best layout */
+    int n_stages; /* of the smallest pipeline whose ranks would do with what they have; 0: none */
+} fr_plan_needed;
+
 typedef struct fr_plan_report {
     const fr_layout_problem *problem;
     const char *model;
     int64_t node_memory;
     bool memory_is_here; /* this machine's available memory was taken */
+    fr_memory_share memory_here;
     int64_t ranks_per_node;
     bool flops_assumed;
     bool link_assumed;
     const fr_plan_task *tasks; /* [config->n_tasks] */
     int64_t n_candidates;
     const fr_layout_candidate *candidates; /* best first, for the given speeds */
-    const fr_layout_candidate *chosen;     /* what `train` takes */
+    const fr_layout_candidate
+        *chosen; /* what `train` takes; nothing fits if it does not */
+    fr_plan_needed needed;
+    fr_plan_loading loading;
     const fr_layout_forecast *input;
     const fr_forecast *forecast;
 } fr_plan_report;

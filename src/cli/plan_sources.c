@@ -21,13 +21,14 @@ static void assume(const fr_plan_assumed *assumed, const char *why,
     double share =
         assumed->target_share >= 0.0 ? assumed->target_share : source->target_share;
     fr_load_from_numbers(source->length, tokens, share, source);
-    (void)snprintf(
-        task->source, sizeof task->source,
-        "sizes are assumed (%s): %lld tokens an example (%s), %.0f %% with a "
-        "target (%s)",
-        why, (long long)tokens,
-        given ? "as given" : "the config's longest; --tokens-per-example",
-        100.0 * share, assumed->target_share >= 0.0 ? "as given" : "--target-share");
+    (void)snprintf(task->source, sizeof task->source,
+                   "sizes are assumed (%s): %lld tokens an example, the longest too "
+                   "(%s), %.0f %% with a "
+                   "target (%s)",
+                   why, (long long)tokens,
+                   given ? "as given" : "the config's longest; --tokens-per-example",
+                   100.0 * share,
+                   assumed->target_share >= 0.0 ? "as given" : "--target-share");
 }
 
 /* Why the rows cannot be read; NULL if they can. */
@@ -81,8 +82,11 @@ static fr_status open_task(const fr_task_env *env, const fr_plan_assumed *assume
     }
     fr_load_from_rows(s->opened[i].train, s->opened[i].length, &s->sources[i]);
     (void)snprintf(task->source, sizeof task->source,
-                   "sizes are those of the first %lld examples of %.150s",
-                   (long long)s->sources[i].n_examples, config->train);
+                   "sizes are those of the first %lld examples of %.150s; the longest "
+                   "has %lld tokens, at %.150s:%lld",
+                   (long long)s->sources[i].n_examples, config->train,
+                   (long long)s->sources[i].longest, config->train,
+                   (long long)s->sources[i].longest_line);
     return FR_OK;
 }
 

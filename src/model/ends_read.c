@@ -65,7 +65,7 @@ static fr_status add_named(const reading *r, bool has_tokenizer)
         const char *text = json_string_value(named);
         int32_t id = -1;
         if (text != NULL) {
-            id = fr_named_id(fr_token_files_find(r->ctx, r->files, text));
+            id = fr_named_id(fr_token_files_find(r->files, text));
         }
         if (named != NULL && id < 0 && nth == 0 && has_tokenizer) {
             return FR_FAIL(r->ctx, FR_ERR_FORMAT,
@@ -84,7 +84,7 @@ static fr_status add_chat_end(const reading *r)
     FR_TRY(fr_tokenizer_hf_template(r->ctx, r->files, &template));
     int64_t id = -1;
     if (template != NULL && is_chatml(fr_text_of(template))) {
-        id = fr_token_files_find(r->ctx, r->files, FR_CHATML_END);
+        id = fr_token_files_find(r->files, FR_CHATML_END);
     }
     free(template);
     return fr_ends_add(r->ctx, r->files->folder, fr_named_id(id), r->out);

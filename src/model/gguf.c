@@ -1,5 +1,6 @@
 #include "model/gguf.h"
 
+#include "base/file_kind.h"
 #include "base/mem.h"
 #include "model/gguf_impl.h"
 #include "model/names.h"
@@ -384,6 +385,11 @@ static fr_status read_header(cursor *c, uint64_t *n_tensors, uint64_t *n_pairs)
     char magic[4] = {0};
     uint32_t version = 0;
     FR_TRY(read_bytes(c, magic, sizeof magic, "the header"));
+    const char *kind = fr_file_kind(c->data, c->bytes);
+    if (memcmp(magic, "GGUF", sizeof magic) != 0 && kind != NULL) {
+        return FR_FAIL(c->ctx, FR_ERR_FORMAT, "%s: no GGUF file: it is %s", c->path,
+                       kind);
+    }
     if (memcmp(magic, "GGUF", sizeof magic) != 0) {
         return FR_FAIL(c->ctx, FR_ERR_FORMAT,
                        "%s: no GGUF file (it does not start with GGUF); give a GGUF "
@@ -458,4 +464,9 @@ void fr_gguf_close(fr_gguf **gguf)
 void fr_gguf_release(const fr_gguf *gguf)
 {
     fr_map_release(&gguf->map);
+}
+
+fr_stamp fr_gguf_stamp(const fr_gguf *gguf)
+{
+    return gguf->map.stamp;
 }

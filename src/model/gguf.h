@@ -10,7 +10,7 @@
 #ifndef FR_MODEL_GGUF_H
 #define FR_MODEL_GGUF_H
 
-#include "base/ctx.h"
+#include "base/file.h"
 
 #include <stdint.h>
 
@@ -59,6 +59,8 @@ FR_MUST_CHECK fr_status fr_gguf_open(fr_ctx *ctx, const char *path, fr_gguf **ou
 void fr_gguf_close(fr_gguf **gguf);
 /** As fr_map_release; nothing where the bytes are borrowed. */
 void fr_gguf_release(const fr_gguf *gguf);
+/** Of the file; zeros where the bytes are borrowed. */
+fr_stamp fr_gguf_stamp(const fr_gguf *gguf);
 
 int64_t fr_gguf_n_values(const fr_gguf *gguf);
 const fr_gguf_value *fr_gguf_value_at(const fr_gguf *gguf, int64_t index, fr_text *key);

@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "model/hf_json.h"
+#include "model/hf_settings.h"
 #include "model/names.h"
 
 #include <jansson.h>
@@ -11,8 +12,8 @@ typedef fr_hf_fields fields;
 
 /*
  * Defaults are those of the library's configuration classes. A key that would change the arithmetic is
- * accepted only with the value that leaves it as it is here; keys about training, dropout, caches and
- * token ids have no effect and are not looked at.
+ * accepted only with the value that leaves it as it is here (most by hf_settings.c); keys about training, dropout,
+ * caches and token ids have no effect and are not looked at.
  */
 
 static fr_status refuse_count(const fields *f, const char *name, int64_t found,
@@ -22,76 +23,17 @@ static fr_status refuse_count(const fields *f, const char *name, int64_t found,
                    name, (long long)found, supported);
 }
 
-static fr_status check_flag(const fields *f, const char *name, bool wanted)
+/* `wanted` in front, then other names of the same function. */
+static fr_status check_function(const fields *f, const char *name,
+                                const char *const wanted[2])
 {
-    bool found = wanted;
-    FR_TRY(fr_hf_flag(f, name, &found));
-    if (found != wanted) {
-        return FR_FAIL(f->ctx, FR_ERR_UNSUPPORTED, "%s: %s is %s, supported: %s",
-                       f->path, name, found ? "true" : "false",
-                       wanted ? "true" : "false");
-    }
-    return FR_OK;
-}
-
-static fr_status check_text(const fields *f, const char *name, const char *wanted)
-{
-    const char *found = wanted;
+    const char *found = wanted[0];
     FR_TRY(fr_hf_text(f, name, &found));
-    if (strcmp(found, wanted) != 0) {
+    if (strcmp(found, wanted[0]) != 0 && strcmp(found, wanted[1]) != 0) {
         return FR_FAIL(f->ctx, FR_ERR_UNSUPPORTED, "%s: %s is %s, supported: %s",
-                       f->path, name, fr_show(fr_text_of(found)).text, wanted);
+                       f->path, name, fr_show(fr_text_of(found)).text, wanted[0]);
     }
     return FR_OK;
-}
-
-static fr_status check_whole_rotation(const fields *f)
-{
-    double factor = 1.0;
-    FR_TRY(fr_hf_real(f, "partial_rotary_factor", &factor));
-    if (factor != 1.0) {
-        return FR_FAIL(f->ctx, FR_ERR_UNSUPPORTED,
-                       "%s: partial_rotary_factor is %g, supported: 1", f->path,
-                       factor);
-    }
-    return FR_OK;
-}
-
-/* rope_parameters (new files) or rope_scaling (older ones): absent, null, or of type "default". */
-static fr_status read_rope_object(const fields *f, const char *name, double *theta)
-{
-    const json_t *object = fr_hf_get(f, name);
-    if (object == NULL) {
-        return FR_OK;
-    }
-    if (!json_is_object(object)) {
-        return FR_FAIL(f->ctx, FR_ERR_FORMAT, "%s: %s must be an object or null",
-                       f->path, name);
-    }
-    fields inner = {f->ctx, f->path, object};
-    const char *type = NULL;
-    FR_TRY(fr_hf_text(&inner, "type", &type));
-    FR_TRY(fr_hf_text(&inner, "rope_type", &type));
-    size_t n_known = fr_hf_get(&inner, "rope_theta") != NULL ? 1 : 0;
-    if (type == NULL && json_object_size(object) > n_known) {
-        return FR_FAIL(f->ctx, FR_ERR_UNSUPPORTED,
-                       "%s: %s has no rope_type; supported: default", f->path, name);
-    }
-    if (type != NULL && strcmp(type, "default") != 0) {
-        return FR_FAIL(f->ctx, FR_ERR_UNSUPPORTED, "%s: %s type %s, supported: default",
-                       f->path, name, fr_show(fr_text_of(type)).text);
-    }
-    FR_TRY(check_whole_rotation(&inner));
-    return fr_hf_real(&inner, "rope_theta", theta);
-}
-
-static fr_status read_rope(const fields *f, double *theta)
-{
-    *theta = 10000.0;
-    FR_TRY(fr_hf_real(f, "rope_theta", theta));
-    FR_TRY(check_whole_rotation(f));
-    FR_TRY(read_rope_object(f, "rope_scaling", theta));
-    return read_rope_object(f, "rope_parameters", theta);
 }
 
 /* A window that the context never reaches leaves full attention. An absent key means 4096 to mistral. */
@@ -100,7 +42,7 @@ static fr_status check_window(const fields *f, bool mistral, int64_t context)
     int64_t window = 4096;
     bool present = json_object_get(f->object, "sliding_window") != NULL;
     if (!mistral) {
-        return check_flag(f, "use_sliding_window", false);
+        return FR_OK; /* hf_settings.c refuses use_sliding_window */
     }
     if (present && fr_hf_get(f, "sliding_window") == NULL) {
         return FR_OK;
@@ -139,19 +81,30 @@ static fr_status default_head_width(const fields *f, fr_arch *arch)
     return FR_OK;
 }
 
-/* mistral never has biases and qwen2 always has those of q, k and v, whatever their files say. */
-static fr_status read_llama(const fields *f, const char *type, fr_hf_config *out)
+/* Null means as many as heads; where the key is absent, the types have numbers of their own. */
+static int64_t default_kv_heads(const fields *f, fr_hf_type type, int64_t n_heads)
 {
+    if (json_object_get(f->object, "num_key_value_heads") != NULL ||
+        type == FR_HF_LLAMA) {
+        return n_heads;
+    }
+    return type == FR_HF_MISTRAL ? 8 : 32;
+}
+
+/* mistral never has biases and qwen2 always has those of q, k and v, whatever their files say. */
+static fr_status read_llama(const fields *f, fr_hf_type type, fr_hf_config *out)
+{
+    static const char *const SILU[2] = {"silu", "swish"};
     fr_arch *arch = &out->arch;
-    bool mistral = strcmp(type, "mistral") == 0;
-    bool qwen2 = strcmp(type, "qwen2") == 0;
+    bool mistral = type == FR_HF_MISTRAL;
+    bool qwen2 = type == FR_HF_QWEN2;
     arch->family = FR_LLAMA;
     arch->norm_eps = 1e-6;
     FR_TRY(fr_hf_count(f, "num_hidden_layers", true, &arch->n_layers));
     FR_TRY(fr_hf_count(f, "hidden_size", true, &arch->d_model));
     FR_TRY(fr_hf_count(f, "intermediate_size", true, &arch->d_ff));
     FR_TRY(fr_hf_count(f, "num_attention_heads", true, &arch->n_heads));
-    arch->n_kv_heads = arch->n_heads;
+    arch->n_kv_heads = default_kv_heads(f, type, arch->n_heads);
     FR_TRY(fr_hf_count(f, "num_key_value_heads", false, &arch->n_kv_heads));
     if (fr_hf_get(f, "head_dim") == NULL) {
         FR_TRY(default_head_width(f, arch));
@@ -161,8 +114,8 @@ static fr_status read_llama(const fields *f, const char *type, fr_hf_config *out
     FR_TRY(fr_hf_count(f, "max_position_embeddings", true, &arch->context_length));
     FR_TRY(fr_hf_real(f, "rms_norm_eps", &arch->norm_eps));
     FR_TRY(fr_hf_flag(f, "tie_word_embeddings", &arch->tied_head));
-    FR_TRY(read_rope(f, &arch->rope_theta));
-    FR_TRY(check_text(f, "hidden_act", "silu"));
+    FR_TRY(fr_hf_read_rope(f, &arch->rope_theta));
+    FR_TRY(check_function(f, "hidden_act", SILU));
     FR_TRY(check_window(f, mistral, arch->context_length));
     FR_TRY(check_layer_types(f));
     if (!mistral && !qwen2) {
@@ -174,9 +127,27 @@ static fr_status read_llama(const fields *f, const char *type, fr_hf_config *out
     return FR_OK;
 }
 
+/* GPT-2's settings have two names, and the library reads both. */
+static fr_status read_either(const fields *f, const char *name, const char *alias,
+                             int64_t *out)
+{
+    int64_t other = 0;
+    bool has_alias = fr_hf_get(f, alias) != NULL;
+    FR_TRY(fr_hf_count(f, alias, false, &other));
+    *out = other;
+    FR_TRY(fr_hf_count(f, name, !has_alias, out));
+    if (has_alias && other != *out) {
+        return FR_FAIL(f->ctx, FR_ERR_FORMAT,
+                       "%s: %s is %lld and %s %lld, which mean the same; leave one",
+                       f->path, name, (long long)*out, alias, (long long)other);
+    }
+    return FR_OK;
+}
+
 /* Heads divide the width; n_inner null means four times the width; the head is tied by default. */
 static fr_status read_gpt2(const fields *f, fr_hf_config *out)
 {
+    static const char *const GELU_NEW[2] = {"gelu_new", "gelu_pytorch_tanh"};
     fr_arch *arch = &out->arch;
     arch->family = FR_GPT2;
     arch->norm_eps = 1e-5;
@@ -184,10 +155,11 @@ static fr_status read_gpt2(const fields *f, fr_hf_config *out)
     arch->attention_bias = true;
     arch->mlp_bias = true;
     out->o_bias = true;
-    FR_TRY(fr_hf_count(f, "n_layer", true, &arch->n_layers));
-    FR_TRY(fr_hf_count(f, "n_embd", true, &arch->d_model));
-    FR_TRY(fr_hf_count(f, "n_head", true, &arch->n_heads));
-    FR_TRY(fr_hf_count(f, "n_positions", true, &arch->context_length));
+    FR_TRY(read_either(f, "n_layer", "num_hidden_layers", &arch->n_layers));
+    FR_TRY(read_either(f, "n_embd", "hidden_size", &arch->d_model));
+    FR_TRY(read_either(f, "n_head", "num_attention_heads", &arch->n_heads));
+    FR_TRY(read_either(f, "n_positions", "max_position_embeddings",
+                       &arch->context_length));
     FR_TRY(fr_hf_count(f, "vocab_size", true, &arch->vocab_size));
     arch->n_kv_heads = arch->n_heads;
     FR_TRY(default_head_width(f, arch));
@@ -197,37 +169,47 @@ static fr_status read_gpt2(const fields *f, fr_hf_config *out)
     FR_TRY(fr_hf_count(f, "n_inner", false, &arch->d_ff));
     FR_TRY(fr_hf_real(f, "layer_norm_epsilon", &arch->norm_eps));
     FR_TRY(fr_hf_flag(f, "tie_word_embeddings", &arch->tied_head));
-    FR_TRY(check_text(f, "activation_function", "gelu_new"));
-    FR_TRY(check_flag(f, "scale_attn_weights", true));
-    FR_TRY(check_flag(f, "scale_attn_by_inverse_layer_idx", false));
-    return check_flag(f, "add_cross_attention", false);
+    return check_function(f, "activation_function", GELU_NEW);
+}
+
+static fr_status read_type(const fields *f, fr_hf_type *out)
+{
+    static const struct {
+        const char *name;
+        fr_hf_type type;
+    } TYPES[] = {{"llama", FR_HF_LLAMA},
+                 {"mistral", FR_HF_MISTRAL},
+                 {"qwen2", FR_HF_QWEN2},
+                 {"gpt2", FR_HF_GPT2}};
+    const char *name = NULL;
+    FR_TRY(fr_hf_text(f, "model_type", &name));
+    if (name == NULL) {
+        return FR_FAIL(f->ctx, FR_ERR_FORMAT, "%s: model_type is missing", f->path);
+    }
+    for (size_t i = 0; i < sizeof TYPES / sizeof TYPES[0]; i++) {
+        if (strcmp(name, TYPES[i].name) == 0) {
+            *out = TYPES[i].type;
+            return FR_OK;
+        }
+    }
+    return FR_FAIL(f->ctx, FR_ERR_UNSUPPORTED,
+                   "%s: model_type is %s, supported: llama, mistral, qwen2, gpt2",
+                   f->path, fr_show(fr_text_of(name)).text);
 }
 
 static fr_status read_fields(const fields *f, fr_hf_config *out)
 {
-    const char *type = NULL;
+    fr_hf_type type = FR_HF_LLAMA;
     if (!json_is_object(f->object)) {
         return FR_FAIL(f->ctx, FR_ERR_FORMAT, "%s: must be a JSON object", f->path);
     }
-    FR_TRY(fr_hf_text(f, "model_type", &type));
-    if (type == NULL) {
-        return FR_FAIL(f->ctx, FR_ERR_FORMAT, "%s: model_type is missing", f->path);
-    }
-    if (fr_hf_get(f, "quantization_config") != NULL) {
-        return FR_FAIL(f->ctx, FR_ERR_UNSUPPORTED,
-                       "%s: quantization_config is set, supported: folders with plain "
-                       "F32, F16 or BF16 weights, or a GGUF file",
-                       f->path);
-    }
-    if (strcmp(type, "gpt2") == 0) {
+    FR_TRY(read_type(f, &type));
+    FR_TRY(fr_hf_check_quantization(f));
+    FR_TRY(fr_hf_check_settings(f, type));
+    if (type == FR_HF_GPT2) {
         FR_TRY(read_gpt2(f, out));
-    } else if (strcmp(type, "llama") == 0 || strcmp(type, "mistral") == 0 ||
-               strcmp(type, "qwen2") == 0) {
-        FR_TRY(read_llama(f, type, out));
     } else {
-        return FR_FAIL(f->ctx, FR_ERR_UNSUPPORTED,
-                       "%s: model_type is %s, supported: llama, mistral, qwen2, gpt2",
-                       f->path, fr_show(fr_text_of(type)).text);
+        FR_TRY(read_llama(f, type, out));
     }
     return fr_arch_check(f->ctx, f->path, &out->arch);
 }

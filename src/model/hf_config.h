@@ -24,4 +24,9 @@ typedef struct fr_hf_config {
 FR_MUST_CHECK fr_status fr_hf_config_read(fr_ctx *ctx, const char *path,
                                           fr_hf_config *out);
 
+/** The config.json of a folder (hf_folder.c); a folder without one is named for what it is.
+ * @return as fr_hf_config_read */
+FR_MUST_CHECK fr_status fr_hf_folder_config(fr_ctx *ctx, const char *folder,
+                                            fr_hf_config *config);
+
 #endif

@@ -1,21 +1,25 @@
 #include "base/file.h"
 #include "base/mem.h"
+#include "model/foreign.h"
 #include "model/hf_config.h"
 #include "model/hf_json.h"
 #include "model/names.h"
 #include "model/text_map.h"
 #include "model/weights_impl.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+static const char HEAD[] = "lm_head.weight";
+
 static const fr_scheme LLAMA = {
-    .layer_prefix = "model.layers.",
+    .layer_prefix = "layers.",
     .names =
         {
-            [FR_W_TOKENS] = "model.embed_tokens.weight",
-            [FR_W_FINAL_NORM] = "model.norm.weight",
-            [FR_W_HEAD] = "lm_head.weight",
+            [FR_W_TOKENS] = "embed_tokens.weight",
+            [FR_W_FINAL_NORM] = "norm.weight",
+            [FR_W_HEAD] = HEAD,
             [FR_W_ATTN_NORM] = "input_layernorm.weight",
             [FR_W_Q] = "self_attn.q_proj.weight",
             [FR_W_Q_BIAS] = "self_attn.q_proj.bias",
@@ -42,16 +46,26 @@ static const fr_scheme GPT2 = {
     .transposed = true,
     .names =
         {
-            [FR_W_TOKENS] = "wte.weight",         [FR_W_POSITIONS] = "wpe.weight",
-            [FR_W_FINAL_NORM] = "ln_f.weight",    [FR_W_FINAL_NORM_BIAS] = "ln_f.bias",
-            [FR_W_HEAD] = "lm_head.weight",       [FR_W_ATTN_NORM] = "ln_1.weight",
-            [FR_W_ATTN_NORM_BIAS] = "ln_1.bias",  [FR_W_Q] = "attn.c_attn.weight",
-            [FR_W_Q_BIAS] = "attn.c_attn.bias",   [FR_W_K] = "attn.c_attn.weight",
-            [FR_W_K_BIAS] = "attn.c_attn.bias",   [FR_W_V] = "attn.c_attn.weight",
-            [FR_W_V_BIAS] = "attn.c_attn.bias",   [FR_W_O] = "attn.c_proj.weight",
-            [FR_W_O_BIAS] = "attn.c_proj.bias",   [FR_W_MLP_NORM] = "ln_2.weight",
-            [FR_W_MLP_NORM_BIAS] = "ln_2.bias",   [FR_W_UP] = "mlp.c_fc.weight",
-            [FR_W_UP_BIAS] = "mlp.c_fc.bias",     [FR_W_DOWN] = "mlp.c_proj.weight",
+            [FR_W_TOKENS] = "wte.weight",
+            [FR_W_POSITIONS] = "wpe.weight",
+            [FR_W_FINAL_NORM] = "ln_f.weight",
+            [FR_W_FINAL_NORM_BIAS] = "ln_f.bias",
+            [FR_W_HEAD] = HEAD,
+            [FR_W_ATTN_NORM] = "ln_1.weight",
+            [FR_W_ATTN_NORM_BIAS] = "ln_1.bias",
+            [FR_W_Q] = "attn.c_attn.weight",
+            [FR_W_Q_BIAS] = "attn.c_attn.bias",
+            [FR_W_K] = "attn.c_attn.weight",
+            [FR_W_K_BIAS] = "attn.c_attn.bias",
+            [FR_W_V] = "attn.c_attn.weight",
+            [FR_W_V_BIAS] = "attn.c_attn.bias",
+            [FR_W_O] = "attn.c_proj.weight",
+            [FR_W_O_BIAS] = "attn.c_proj.bias",
+            [FR_W_MLP_NORM] = "ln_2.weight",
+            [FR_W_MLP_NORM_BIAS] = "ln_2.bias",
+            [FR_W_UP] = "mlp.c_fc.weight",
+            [FR_W_UP_BIAS] = "mlp.c_fc.bias",
+            [FR_W_DOWN] = "mlp.c_proj.weight",
             [FR_W_DOWN_BIAS] = "mlp.c_proj.bias",
         },
 };
@@ -119,6 +133,21 @@ typedef struct index_reader {
     fr_text_map places; /* file names to numbers of open shards */
 } index_reader;
 
+static fr_status check_shard_is_there(const index_reader *r, const char *name)
+{
+    char *path = NULL;
+    FR_TRY(fr_join_path(r->ctx, r->weights->path, name, &path));
+    bool is_there = fr_file_exists(path);
+    free(path);
+    if (is_there) {
+        return FR_OK;
+    }
+    return FR_FAIL(r->ctx, FR_ERR_DATA,
+                   "%s: names the file %s, which is not in the folder; fetch all files "
+                   "that the index names",
+                   r->path, fr_show(fr_text_of(name)).text);
+}
+
 /* The shard of that file name, opened at its first mention. */
 static fr_status find_shard(index_reader *r, const char *name, fr_safetensors **out)
 {
@@ -128,6 +157,7 @@ static fr_status find_shard(index_reader *r, const char *name, fr_safetensors **
         *out = weights->shards[number];
         return FR_OK;
     }
+    FR_TRY(check_shard_is_there(r, name));
     FR_TRY(open_shard(r->ctx, weights, name, out));
     (void)fr_text_map_add(&r->places, fr_text_of(name),
                           (int32_t)(weights->n_shards - 1));
@@ -206,10 +236,7 @@ static fr_status load_tensors(fr_ctx *ctx, fr_weights *weights)
     } else if (fr_file_exists(index)) {
         status = load_shards(ctx, weights, index);
     } else {
-        status = FR_FAIL(ctx, FR_ERR_DATA,
-                         "%s: has neither model.safetensors nor "
-                         "model.safetensors.index.json; convert other formats first",
-                         weights->path);
+        status = fr_foreign_weights(ctx, weights->path);
     }
 out:
     free(single);
@@ -217,10 +244,13 @@ out:
     return status;
 }
 
-static fr_status load_config(fr_ctx *ctx, fr_weights *weights, fr_hf_config *config)
+fr_status fr_hf_folder_config(fr_ctx *ctx, const char *folder, fr_hf_config *config)
 {
     char *path = NULL;
-    fr_status status = fr_join_path(ctx, weights->path, "config.json", &path);
+    fr_status status = fr_join_path(ctx, folder, "config.json", &path);
+    if (status == FR_OK && !fr_file_exists(path)) {
+        status = fr_foreign_folder(ctx, folder);
+    }
     if (status == FR_OK) {
         status = fr_hf_config_read(ctx, path, config);
     }
@@ -228,16 +258,55 @@ static fr_status load_config(fr_ctx *ctx, fr_weights *weights, fr_hf_config *con
     return status;
 }
 
-/* A tied head is not looked for: files may hold a stale lm_head, which the library ignores too. */
+/* Buffers that no role reads are ignored, as the library does, but not what makes another model of it. */
+static fr_status check_foreign(fr_ctx *ctx, const fr_weights *weights)
+{
+    for (int64_t i = 0; i < weights->n_sources; i++) {
+        const char *what = fr_foreign_tensor(weights->sources[i].name);
+        if (what != NULL) {
+            return FR_FAIL(ctx, FR_ERR_UNSUPPORTED, "%s: holds tensor %s, %s",
+                           weights->path, fr_show(weights->sources[i].name).text, what);
+        }
+    }
+    return FR_OK;
+}
+
+static bool has_prefix(const fr_weights *weights, const char *prefix)
+{
+    static const fr_weight ROLES[] = {FR_W_FINAL_NORM, FR_W_TOKENS};
+    char name[64];
+    for (int i = 0; i < 2; i++) {
+        (void)snprintf(name, sizeof name, "%s%s", prefix,
+                       weights->scheme->names[ROLES[i]]);
+        if (fr_weights_find_source(weights, name) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Names begin with the inner model's, or without it where that alone was saved. What is missing where there are neither
+ * is told by the name that most files have. */
+static void find_prefix(fr_weights *weights)
+{
+    bool gpt2 = weights->arch.family == FR_GPT2;
+    const char *inner = gpt2 ? "transformer." : "model.";
+    bool bare = has_prefix(weights, "") || gpt2;
+    weights->prefix = has_prefix(weights, inner) || !bare ? inner : "";
+}
+
+/* The head is asked for where the config does not tie it, and where the files have one all the same. */
 static void set_needs(fr_weights *weights, const fr_hf_config *config)
 {
-    const fr_arch *arch = &config->arch;
+    const fr_arch *arch = &weights->arch;
     fr_need attention = arch->attention_bias ? FR_NEED_ALL : FR_NEED_NONE;
     fr_need mlp = arch->mlp_bias ? FR_NEED_ALL : FR_NEED_NONE;
     for (int role = 0; role < FR_W_COUNT; role++) {
         weights->needs[role] = FR_NEED_ALL;
     }
-    weights->needs[FR_W_HEAD] = arch->tied_head ? FR_NEED_NONE : FR_NEED_ALL;
+    if (arch->tied_head && fr_weights_find_source(weights, HEAD) == NULL) {
+        weights->needs[FR_W_HEAD] = FR_NEED_NONE;
+    }
     weights->needs[FR_W_Q_BIAS] = attention;
     weights->needs[FR_W_K_BIAS] = attention;
     weights->needs[FR_W_V_BIAS] = attention;
@@ -250,17 +319,14 @@ static void set_needs(fr_weights *weights, const fr_hf_config *config)
 fr_status fr_weights_load_folder(fr_ctx *ctx, fr_weights *weights)
 {
     fr_hf_config config;
-    FR_TRY(load_config(ctx, weights, &config));
+    FR_TRY(fr_hf_folder_config(ctx, weights->path, &config));
     weights->arch = config.arch;
     FR_TRY(load_tensors(ctx, weights));
     FR_TRY(fr_weights_index(ctx, weights));
-    bool gpt2 = config.arch.family == FR_GPT2;
-    weights->scheme = gpt2 ? &GPT2 : &LLAMA;
+    FR_TRY(check_foreign(ctx, weights));
+    weights->scheme = config.arch.family == FR_GPT2 ? &GPT2 : &LLAMA;
     weights->supported_types = "F32, F16, BF16";
-    weights->prefix = "";
-    if (gpt2 && fr_weights_find_source(weights, "transformer.wte.weight") != NULL) {
-        weights->prefix = "transformer.";
-    }
+    find_prefix(weights);
     set_needs(weights, &config);
     return fr_weights_bind(ctx, weights);
 }

@@ -1,21 +1,34 @@
 #include "model/hf_json.h"
 
 #include "base/file.h"
+#include "base/file_kind.h"
 #include "model/json_size.h"
 #include "model/names.h"
 
+#include <string.h>
+
 fr_status fr_hf_load(fr_ctx *ctx, const char *path, json_t **out)
 {
+    static const char BOM[] = "\xef\xbb\xbf"; /* as some editors put in front */
     fr_map map = {0};
     json_error_t error;
     *out = NULL;
     FR_TRY(fr_map_open(ctx, path, &map));
     const char *text = map.data != NULL ? (const char *)map.data : "";
-    bool fits = fr_json_fits(text, map.bytes);
+    size_t bytes = map.bytes;
+    if (bytes >= sizeof BOM - 1 && memcmp(text, BOM, sizeof BOM - 1) == 0) {
+        text += sizeof BOM - 1;
+        bytes -= sizeof BOM - 1;
+    }
+    const char *kind = fr_file_kind(text, bytes);
+    bool fits = fr_json_fits(text, bytes);
     if (fits) {
-        *out = json_loadb(text, map.bytes, JSON_REJECT_DUPLICATES, &error);
+        *out = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
     }
     fr_map_close(&map);
+    if (*out == NULL && kind != NULL) {
+        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: no JSON: it is %s", path, kind);
+    }
     if (!fits) {
         return FR_FAIL(ctx, FR_ERR_UNSUPPORTED, "%s: " FR_JSON_TOO_LARGE, path);
     }

@@ -1,6 +1,7 @@
 #include "model/identity.h"
 
 #include "base/mem.h"
+#include "model/digest_cache.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,9 +68,19 @@ static fr_status gather_digests(const gather *g, const fr_grid *grid, fr_group *
         g->needs[i] = 1;
     }
     FR_TRY(fr_group_allreduce(node, FR_MAX, g->needs, g->n_digests));
-    FR_TRY(fr_group_agree(grid->world,
-                          hash_share(g, fr_group_rank(node), fr_group_size(node))));
+    bool is_first = fr_group_rank(node) == 0;
+    int64_t is_known = is_first && fr_digest_cache_read(g->ctx, g->weights, g->needs,
+                                                        (uint8_t *)g->words);
+    FR_TRY(fr_group_allreduce(node, FR_MAX, &is_known, 1));
+    fr_status status = FR_OK;
+    if (is_known == 0) {
+        status = hash_share(g, fr_group_rank(node), fr_group_size(node));
+    }
+    FR_TRY(fr_group_agree(grid->world, status));
     FR_TRY(fr_group_allreduce(node, FR_SUM, g->words, n_words));
+    if (is_first && is_known == 0) {
+        fr_digest_cache_write(g->ctx, g->weights, g->needs, (const uint8_t *)g->words);
+    }
     for (int64_t i = 0; i < g->n_digests; i++) {
         if (i < g->begin || i >= g->end) {
             memset(g->words + i * WORDS, 0, FR_DIGEST_BYTES);

@@ -22,6 +22,7 @@ FR_MUST_CHECK fr_status fr_identity_shape(fr_ctx *ctx, const fr_weights *weights
  * SHA-256 over the digests of what lies outside layers and of the layers, in order. Collective over the
  * grid. The ranks of a pipeline answer for the layers [first, first + n) each (together all, each once; the first rank
  * also for the rest); those of a `node` divide among them what any of them answers for, so that it is hashed once.
+ * Where the first of them finds the digests in the cache (digest_cache.h), nothing is hashed.
  */
 FR_MUST_CHECK fr_status fr_identity_digest(fr_ctx *ctx, const fr_weights *weights,
                                            const fr_grid *grid, fr_group *node,

@@ -1,6 +1,7 @@
 #include "model/safetensors.h"
 
 #include "base/file.h"
+#include "base/file_kind.h"
 #include "base/mem.h"
 #include "model/json_size.h"
 #include "model/names.h"
@@ -38,9 +39,11 @@ typedef struct item_type {
 static const item_type *find_type(const char *name)
 {
     static const item_type TYPES[] = {
-        {"F64", 8}, {"F32", 4}, {"F16", 2},     {"BF16", 2},    {"I64", 8},
-        {"I32", 4}, {"I16", 2}, {"I8", 1},      {"U64", 8},     {"U32", 4},
-        {"U16", 2}, {"U8", 1},  {"F8_E4M3", 1}, {"F8_E5M2", 1}, {"BOOL", 1},
+        {"F64", 8},         {"F32", 4},         {"F16", 2},  {"BF16", 2},
+        {"I64", 8},         {"I32", 4},         {"I16", 2},  {"I8", 1},
+        {"U64", 8},         {"U32", 4},         {"U16", 2},  {"U8", 1},
+        {"F8_E4M3", 1},     {"F8_E5M2", 1},     {"BOOL", 1}, {"F8_E8M0", 1},
+        {"F8_E4M3FNUZ", 1}, {"F8_E5M2FNUZ", 1}, {"C64", 8},
     };
     for (size_t i = 0; i < sizeof TYPES / sizeof TYPES[0]; i++) {
         if (strcmp(TYPES[i].name, name) == 0) {
@@ -66,7 +69,9 @@ static fr_status read_dtype(const reader *r, const json_t *entry, fr_safetensor 
         return fail_tensor(r, out, "lacks the text dtype");
     }
     if (type == NULL) {
-        return FR_FAIL(r->ctx, FR_ERR_FORMAT, "%s: tensor %s has the unknown dtype %s",
+        return FR_FAIL(r->ctx, FR_ERR_FORMAT,
+                       "%s: tensor %s has the unknown dtype %s; supported are weights "
+                       "as F32, F16 or BF16",
                        r->path, fr_show(out->name).text,
                        fr_show(fr_text_of(name)).text);
     }
@@ -220,7 +225,14 @@ static fr_status read_length(fr_ctx *ctx, const char *path, const uint8_t *data,
                        "%s: no safetensors file, it has only %zu bytes", path, bytes);
     }
     memcpy(&length, data, sizeof length);
-    if (length > MOST_HEADER_BYTES || length > bytes - LENGTH_BYTES) {
+    const char *kind = fr_file_kind(data, bytes);
+    bool fits = length <= MOST_HEADER_BYTES && length <= bytes - LENGTH_BYTES;
+    /* the length itself may begin as other files do */
+    if (kind != NULL && (!fits || length == 0 || data[LENGTH_BYTES] != '{')) {
+        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: no safetensors file: it is %s", path,
+                       kind);
+    }
+    if (!fits) {
         return FR_FAIL(
             ctx, FR_ERR_FORMAT,
             "%s: header length %llu, must be at most %d and within the "
@@ -304,6 +316,11 @@ void fr_safetensors_close(fr_safetensors **file)
 void fr_safetensors_release(const fr_safetensors *file)
 {
     fr_map_release(&file->map);
+}
+
+fr_stamp fr_safetensors_stamp(const fr_safetensors *file)
+{
+    return file->map.stamp;
 }
 
 const char *fr_safetensors_path(const fr_safetensors *file)

@@ -47,6 +47,8 @@ FR_MUST_CHECK fr_status fr_safetensors_parse(fr_ctx *ctx, const char *path,
 void fr_safetensors_close(fr_safetensors **file);
 /** As fr_map_release; nothing where the bytes are borrowed. */
 void fr_safetensors_release(const fr_safetensors *file);
+/** Of the file; zeros where the bytes are borrowed. */
+fr_stamp fr_safetensors_stamp(const fr_safetensors *file);
 
 const char *fr_safetensors_path(const fr_safetensors *file);
 int64_t fr_safetensors_n_tensors(const fr_safetensors *file);

@@ -40,9 +40,23 @@ fr_status fr_token_files_open(fr_ctx *ctx, const char *folder, fr_token_files *f
                : load_optional(ctx, folder, "added_tokens.json", &files->added_tokens);
 }
 
+/* vocab.json beside merges.txt, as older folders have it: some of its ids may be asked for. What is wrong with it matters
+ * to nobody else. */
+static fr_status load_vocabulary(fr_ctx *ctx, fr_token_files *files)
+{
+    fr_status status =
+        load_optional(ctx, files->folder, "vocab.json", &files->vocabulary);
+    if (status == FR_ERR_FORMAT || status == FR_ERR_UNSUPPORTED) {
+        fr_ctx_clear_error(ctx);
+        return FR_OK;
+    }
+    return status;
+}
+
 fr_status fr_token_files_load(fr_ctx *ctx, fr_token_files *files)
 {
     if (!fr_file_exists(files->path)) {
+        FR_TRY(load_vocabulary(ctx, files));
         return FR_FAIL(ctx, FR_ERR_DATA,
                        "%s carries no tokenizer (tokenizer.json is absent); give rows "
                        "as token ids (source_ids, target_ids)",
@@ -54,6 +68,7 @@ fr_status fr_token_files_load(fr_ctx *ctx, fr_token_files *files)
 void fr_token_files_close(fr_token_files *files)
 {
     json_decref(files->tokenizer);
+    json_decref(files->vocabulary);
     json_decref(files->tokenizer_config);
     json_decref(files->special_tokens_map);
     json_decref(files->added_tokens);
@@ -65,8 +80,7 @@ void fr_token_files_close(fr_token_files *files)
 
 json_t *fr_token_files_decoder(const fr_token_files *files)
 {
-    json_t *decoder =
-        json_object_get(files->tokenizer_config, "added_tokens_decoder");
+    json_t *decoder = json_object_get(files->tokenizer_config, "added_tokens_decoder");
     return json_is_null(decoder) ? NULL : decoder;
 }
 
@@ -132,22 +146,7 @@ static int64_t find_in_object(const json_t *vocabulary, const char *text)
     return json_is_integer(id) ? json_integer_value(id) : -1;
 }
 
-/* vocab.json beside merges.txt, as older folders have it. What is wrong with it matters to nobody else. */
-static int64_t find_in_vocabulary_file(fr_ctx *ctx, const fr_token_files *files,
-                                       const char *text)
-{
-    json_t *vocabulary = NULL;
-    int64_t id = -1;
-    if (load_optional(ctx, files->folder, "vocab.json", &vocabulary) == FR_OK) {
-        id = find_in_object(vocabulary, text);
-    } else {
-        fr_ctx_clear_error(ctx);
-    }
-    json_decref(vocabulary);
-    return id;
-}
-
-int64_t fr_token_files_find(fr_ctx *ctx, const fr_token_files *files, const char *text)
+int64_t fr_token_files_find(const fr_token_files *files, const char *text)
 {
     const json_t *vocabulary =
         json_object_get(json_object_get(files->tokenizer, "model"), "vocab");
@@ -156,7 +155,5 @@ int64_t fr_token_files_find(fr_ctx *ctx, const fr_token_files *files, const char
     id = id >= 0 ? id : find_in_object(files->added_tokens, text);
     id = id >= 0 ? id : find_in_object(vocabulary, text);
     id = id >= 0 ? id : find_in_list(vocabulary, text);
-    return id >= 0 || files->tokenizer != NULL
-               ? id
-               : find_in_vocabulary_file(ctx, files, text);
+    return id >= 0 ? id : find_in_object(files->vocabulary, text);
 }

@@ -16,6 +16,7 @@ typedef struct fr_token_files {
     const char *folder; /* borrowed */
     char *path;         /* of tokenizer.json */
     json_t *tokenizer;  /* NULL too before fr_token_files_load */
+    json_t *vocabulary; /* vocab.json, for ids alone */
     json_t *tokenizer_config;
     json_t *special_tokens_map;
     json_t *added_tokens; /* not read where tokenizer_config has added_tokens_decoder */
@@ -26,7 +27,7 @@ typedef struct fr_token_files {
 /** All but tokenizer.json. FR_ERR_FORMAT (not valid JSON, no object); FR_ERR_UNSUPPORTED (too large). */
 FR_MUST_CHECK fr_status fr_token_files_open(fr_ctx *ctx, const char *folder,
                                             fr_token_files *files);
-/** tokenizer.json. FR_ERR_DATA if it is absent, the remedy named. */
+/** tokenizer.json. FR_ERR_DATA if it is absent, the remedy named; vocab.json is then read in its place. */
 FR_MUST_CHECK fr_status fr_token_files_load(fr_ctx *ctx, fr_token_files *files);
 void fr_token_files_close(fr_token_files *files);
 
@@ -45,6 +46,6 @@ const json_t *fr_token_files_named(const fr_token_files *files, const char *part
 
 /** The id of a token by its text as the files write it: added tokens, then the vocabulary (also one in vocab.json where
  * there is no tokenizer.json). -1: none has it. */
-int64_t fr_token_files_find(fr_ctx *ctx, const fr_token_files *files, const char *text);
+int64_t fr_token_files_find(const fr_token_files *files, const char *text);
 
 #endif

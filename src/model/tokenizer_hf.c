@@ -24,7 +24,7 @@ static fr_status read_bos(fr_ctx *ctx, const fr_token_files *files, int64_t *out
     const json_t *id = NULL;
     *out = -1;
     if (named != NULL) {
-        *out = text != NULL ? fr_token_files_find(ctx, files, text) : -1;
+        *out = text != NULL ? fr_token_files_find(files, text) : -1;
         return *out >= 0 ? FR_OK
                          : FR_FAIL(ctx, FR_ERR_FORMAT,
                                    "%s/%s: bos_token names no token of the vocabulary",

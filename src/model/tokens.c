@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "model/ends_read.h"
+#include "model/foreign.h"
 #include "model/tokenizer_impl.h"
 
 #include <stdlib.h>
@@ -79,6 +80,7 @@ fr_status fr_tokenizer_open(fr_ctx *ctx, const char *model_path, fr_tokenizer **
 {
     fr_tokens tokens;
     *out = NULL;
+    FR_TRY(fr_foreign_path(ctx, model_path));
     FR_TRY(open_tokens(ctx, model_path, true, &tokens));
     *out = tokens.tokenizer;
     return FR_OK;

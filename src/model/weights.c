@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "model/foreign.h"
 #include "model/names.h"
 #include "model/weights_impl.h"
 
@@ -13,6 +14,7 @@ fr_status fr_weights_open(fr_ctx *ctx, const char *path, fr_weights **out)
 {
     fr_weights *weights = NULL;
     *out = NULL;
+    FR_TRY(fr_foreign_path(ctx, path));
     FR_TRY(fr_alloc(ctx, 1, sizeof *weights, &weights));
     fr_status status = fr_copy_string(ctx, path, &weights->path);
     if (status == FR_OK) {

@@ -3,6 +3,7 @@
 #include "model/weights_impl.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { NAME_BYTES = 160, N_OUTSIDE = FR_W_ATTN_NORM };
@@ -159,8 +160,9 @@ static fr_status check_source(fr_ctx *ctx, const fr_weights *weights,
 {
     if (source->type == NULL || !source->type->widens) {
         return FR_FAIL(ctx, FR_ERR_UNSUPPORTED,
-                       "%s: tensor %s has type %s, supported: %s", weights->path,
-                       fr_show(source->name).text, source->type_name,
+                       "%s: tensor %s has type %s, supported: %s; give the model with "
+                       "weights of such types",
+                       weights->path, fr_show(source->name).text, source->type_name,
                        weights->supported_types);
     }
     /* a scalar would pass for a vector of one, and whoever reads asks for the last dimension */
@@ -186,6 +188,17 @@ static void role_name(const fr_weights *weights, fr_weight role, int64_t layer,
     }
 }
 
+/* Where head and embedding are one, the files may hold it under either name. */
+static fr_source *find_source(const fr_weights *weights, fr_weight role,
+                              const char *name)
+{
+    fr_source *source = fr_weights_find_source(weights, name);
+    if (source == NULL && role == FR_W_TOKENS && weights->arch.tied_head) {
+        source = fr_weights_find_source(weights, weights->scheme->names[FR_W_HEAD]);
+    }
+    return source;
+}
+
 /* A role that the files lack keeps an empty slot, which is what fr_weights_has tells. */
 static fr_status bind_role(fr_ctx *ctx, const fr_weights *weights, fr_weight role,
                            int64_t layer)
@@ -196,12 +209,16 @@ static fr_status bind_role(fr_ctx *ctx, const fr_weights *weights, fr_weight rol
         return FR_OK;
     }
     role_name(weights, role, layer, name);
-    fr_source *source = fr_weights_find_source(weights, name);
+    fr_source *source = find_source(weights, role, name);
     bool expected =
         need == FR_NEED_ALL || (layer > 0 && fr_weights_has(weights, role, 0));
     if (source == NULL && expected) {
-        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: tensor %s is missing", weights->path,
-                       name);
+        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: tensor %s is missing%s", weights->path,
+                       name,
+                       role == FR_W_HEAD
+                           ? ", and tie_word_embeddings of config.json is not true; if "
+                             "the model's head is its embedding, say so there"
+                           : "");
     }
     if (source == NULL) {
         return FR_OK;
@@ -219,6 +236,49 @@ static fr_status bind_role(fr_ctx *ctx, const fr_weights *weights, fr_weight rol
     return FR_OK;
 }
 
+/* Whether the head of the files holds the numbers of the embedding. They are nearly always different from the first row
+ * on, or the same bytes. */
+static fr_status compare_head(fr_ctx *ctx, const fr_weights *weights, bool *same)
+{
+    const fr_weight_slot *tokens = fr_weights_slot(weights, FR_W_TOKENS, 0);
+    const fr_weight_slot *head = fr_weights_slot(weights, FR_W_HEAD, 0);
+    float *rows = NULL;
+    *same = true;
+    if (head->source == tokens->source) {
+        return FR_OK;
+    }
+    if (head->source->type == tokens->source->type) {
+        *same = memcmp(head->source->data, tokens->source->data,
+                       tokens->source->bytes) == 0;
+        fr_weights_release(weights);
+        return FR_OK;
+    }
+    FR_TRY(fr_alloc(ctx, 2 * tokens->n_in, sizeof *rows, &rows));
+    for (int64_t r = 0; *same && r < tokens->n_out; r++) {
+        float *other = rows + tokens->n_in;
+        fr_weights_read_rows(weights, FR_W_TOKENS, 0, FR_F32, r, 1, rows);
+        fr_weights_read_rows(weights, FR_W_HEAD, 0, FR_F32, r, 1, other);
+        *same = memcmp(rows, other, (size_t)tokens->n_in * sizeof *rows) == 0;
+    }
+    free(rows);
+    fr_weights_release(weights);
+    return FR_OK;
+}
+
+/* A file that says "tied" and holds a head of its own has been trained with that head: the flag is wrong, not the
+ * numbers. Heads of the same numbers are one, in one piece of memory. */
+static fr_status tie_head(fr_ctx *ctx, fr_weights *weights)
+{
+    fr_weight_slot *head = fr_weights_slot(weights, FR_W_HEAD, 0);
+    if (weights->arch.tied_head && head->source != NULL) {
+        FR_TRY(compare_head(ctx, weights, &weights->arch.tied_head));
+    }
+    if (weights->arch.tied_head) {
+        *head = *fr_weights_slot(weights, FR_W_TOKENS, 0);
+    }
+    return FR_OK;
+}
+
 fr_status fr_weights_bind(fr_ctx *ctx, fr_weights *weights)
 {
     int64_t per_layer = FR_W_COUNT - N_OUTSIDE;
@@ -227,9 +287,7 @@ fr_status fr_weights_bind(fr_ctx *ctx, fr_weights *weights)
     for (int role = 0; role < N_OUTSIDE; role++) {
         FR_TRY(bind_role(ctx, weights, (fr_weight)role, 0));
     }
-    if (weights->arch.tied_head) {
-        weights->slots[FR_W_HEAD] = weights->slots[FR_W_TOKENS];
-    }
+    FR_TRY(tie_head(ctx, weights));
     for (int64_t layer = 0; layer < weights->arch.n_layers; layer++) {
         for (int role = N_OUTSIDE; role < FR_W_COUNT; role++) {
             FR_TRY(bind_role(ctx, weights, (fr_weight)role, layer));

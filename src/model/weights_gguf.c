@@ -1,4 +1,5 @@
 #include "base/mem.h"
+#include "model/gguf_settings.h"
 #include "model/names.h"
 #include "model/weights_impl.h"
 
@@ -146,64 +147,6 @@ static fr_status check_count(fr_ctx *ctx, const fr_weights *weights, const char 
     return FR_OK;
 }
 
-/* A factor counts only where no type is given, as in files from before the type existed. */
-static fr_status check_rope_scaling(fr_ctx *ctx, const fr_weights *weights)
-{
-    static const char *const FACTORS[] = {"rope.scale_linear", "rope.scaling.factor"};
-    key_text key = family_key(weights, "rope.scaling.type");
-    fr_text type = {NULL, 0};
-    bool is_text = fr_gguf_get_text(weights->gguf, key.text, &type);
-    if (fr_gguf_find(weights->gguf, key.text) != NULL && !is_text) {
-        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: %s is no text", weights->path,
-                       key.text);
-    }
-    if (is_text && !fr_text_is(type, "none")) {
-        return FR_FAIL(ctx, FR_ERR_UNSUPPORTED, "%s: %s is %s, supported: none",
-                       weights->path, key.text, fr_show(type).text);
-    }
-    for (int i = 0; i < 2; i++) {
-        double factor = 1.0;
-        FR_TRY(read_real(ctx, weights, FACTORS[i], false, &factor));
-        if (!is_text && factor != 1.0) {
-            return FR_FAIL(ctx, FR_ERR_UNSUPPORTED, "%s: %s is %g, supported: 1",
-                           weights->path, family_key(weights, FACTORS[i]).text, factor);
-        }
-    }
-    return FR_OK;
-}
-
-/* Settings that change the arithmetic in ways that the layers here do not have. */
-static fr_status check_plain_llama(fr_ctx *ctx, const fr_weights *weights)
-{
-    const fr_arch *arch = &weights->arch;
-    int64_t window = arch->context_length;
-    bool causal = true;
-    FR_TRY(check_rope_scaling(ctx, weights));
-    FR_TRY(check_count(ctx, weights, "expert_count", 0));
-    FR_TRY(check_count(ctx, weights, "rope.dimension_count", arch->head_dim));
-    FR_TRY(check_count(ctx, weights, "attention.value_length", arch->head_dim));
-    FR_TRY(read_optional_count(ctx, weights, "attention.sliding_window", &window));
-    if (window > 0 && window < arch->context_length) {
-        return FR_FAIL(ctx, FR_ERR_UNSUPPORTED,
-                       "%s: llama.attention.sliding_window is %lld, supported: none "
-                       "shorter than the context of %lld",
-                       weights->path, (long long)window,
-                       (long long)arch->context_length);
-    }
-    if (fr_gguf_get_bool(weights->gguf, "llama.attention.causal", &causal) && !causal) {
-        return FR_FAIL(ctx, FR_ERR_UNSUPPORTED,
-                       "%s: llama.attention.causal is false, supported: true",
-                       weights->path);
-    }
-    if (fr_gguf_find_tensor(weights->gguf, "rope_freqs.weight") != NULL) {
-        return FR_FAIL(ctx, FR_ERR_UNSUPPORTED,
-                       "%s: tensor rope_freqs.weight (RoPE frequency factors) is "
-                       "unsupported; supported: models without RoPE scaling",
-                       weights->path);
-    }
-    return FR_OK;
-}
-
 /* Llama's heads may have a width of their own; GPT-2's divide the model width. */
 static fr_status read_head_width(fr_ctx *ctx, fr_weights *weights)
 {
@@ -255,10 +198,13 @@ static fr_status read_arch(fr_ctx *ctx, fr_weights *weights)
     if (llama) {
         arch->rope_theta = 10000.0;
         FR_TRY(read_real(ctx, weights, "rope.freq_base", false, &arch->rope_theta));
-        FR_TRY(check_plain_llama(ctx, weights));
+        FR_TRY(check_count(ctx, weights, "rope.dimension_count", arch->head_dim));
+        FR_TRY(check_count(ctx, weights, "attention.value_length", arch->head_dim));
     } else {
         FR_TRY(check_count(ctx, weights, "attention.head_count_kv", arch->n_heads));
     }
+    FR_TRY(fr_gguf_check_settings(ctx, weights->gguf, fr_family_name(arch->family),
+                                  arch->context_length));
     FR_TRY(read_vocabulary(ctx, weights));
     arch->tied_head = fr_gguf_find_tensor(weights->gguf, "output.weight") == NULL;
     arch->attention_bias =
@@ -322,6 +268,7 @@ static fr_status check_all_used(fr_ctx *ctx, const fr_weights *weights)
 fr_status fr_weights_open_gguf(fr_ctx *ctx, fr_weights *weights)
 {
     FR_TRY(fr_gguf_open(ctx, weights->path, &weights->gguf));
+    FR_TRY(fr_gguf_check_kind(ctx, weights->gguf));
     FR_TRY(read_family(ctx, weights));
     return read_arch(ctx, weights);
 }

@@ -57,6 +57,11 @@ typedef struct fr_checkpoint_task {
                                  before 2.1 */
     char *init; /* how the prefix was initialised, for people */
     uint8_t data_digest[FR_DIGEST_BYTES];
+    uint8_t valid_digest[FR_DIGEST_BYTES]; /* of the rows that best_loss is measured on;
+                              zeros: none, or a file before 2.1 */
+    double base_loss; /* of the base alone, on those rows or on the first training
+                              rows; INFINITY: unknown */
+    double init_loss; /* of the text that the prefix starts from; INFINITY: unknown */
     fr_prefix_state state; /* the prefix in effect, also where an MLP makes it */
     fr_mlp_state mlp; /* checkpoints of a reparametrised prefix: what a resume needs,
                               in place of the state's moments */
@@ -139,6 +144,11 @@ FR_MUST_CHECK fr_status fr_checkpoint_save(fr_ctx *ctx, const char *folder,
  */
 FR_MUST_CHECK fr_status fr_checkpoint_load_latest(fr_ctx *ctx, const char *folder,
                                                   fr_checkpoint **out, char **path);
+
+/** Whether it is the name of a checkpoint in a run folder: "checkpoint-STEP.h5". */
+bool fr_checkpoint_is_name(const char *name);
+/** Whether it is the name of a temporary file that a killed process left of a run's file. */
+bool fr_checkpoint_is_left_over(const char *name);
 
 /** Remove the temporary files that killed processes left of this folder's run files. The caller alone writes there. */
 FR_MUST_CHECK fr_status fr_checkpoint_tidy(fr_ctx *ctx, const char *folder);

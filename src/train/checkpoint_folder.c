@@ -51,8 +51,8 @@ static int64_t parse_name(const char *name, size_t length)
 /* Whether a run replaces files of this name (its first `length` bytes): only those leave temporary ones. */
 static bool is_run_file(const char *name, size_t length)
 {
-    static const char *const NAMES[] = {LATEST, "prefix.h5", "best.h5", "metrics.jsonl",
-                                        "config.yaml"};
+    static const char *const NAMES[] = {LATEST,          "prefix.h5",   "best.h5",
+                                        "metrics.jsonl", "config.yaml", "sweep.jsonl"};
     static const char CACHE[] = "tokens-";
     for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
         if (strlen(NAMES[i]) == length && strncmp(name, NAMES[i], length) == 0) {
@@ -62,8 +62,13 @@ static bool is_run_file(const char *name, size_t length)
     return strncmp(name, CACHE, sizeof CACHE - 1) == 0 || parse_name(name, length) >= 0;
 }
 
+bool fr_checkpoint_is_name(const char *name)
+{
+    return parse_name(name, strlen(name)) >= 0;
+}
+
 /* What fr_file_replace leaves of a run's file when the process is killed in it. */
-static bool is_left_over(const char *name)
+bool fr_checkpoint_is_left_over(const char *name)
 {
     const char *end = strstr(name, TEMPORARY);
     if (end == NULL) {
@@ -173,7 +178,7 @@ fr_status fr_checkpoint_tidy(fr_ctx *ctx, const char *folder)
     }
     const struct dirent *entry = NULL;
     while (status == FR_OK && (entry = readdir(entries)) != NULL) {
-        if (is_left_over(entry->d_name)) {
+        if (fr_checkpoint_is_left_over(entry->d_name)) {
             status = remove_file(ctx, folder, entry->d_name);
         }
     }

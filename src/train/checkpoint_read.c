@@ -140,6 +140,7 @@ static fr_status read_task_attributes(reader *r, fr_checkpoint_task *task,
     task_extra extra = {0};
     const fr_index_table tables[] = {
         {FR_TASK_FIELDS, FR_N_TASK_FIELDS, task, false, true},
+        {FR_ADDED_FIELDS, FR_N_ADDED_FIELDS, task, true, true},
         {TASK_EXTRAS, N_TASK_EXTRAS, &extra, false, false},
         {MLP_FIELDS, N_MLP_FIELDS, &task->mlp.shape, true, true},
         {NULL, 0, NULL, false, false}};

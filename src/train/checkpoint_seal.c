@@ -2,6 +2,7 @@
 #include "train/checkpoint_impl.h"
 
 #include "base/file.h"
+#include "base/file_kind.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -74,10 +75,11 @@ static fr_status check_start(fr_ctx *ctx, const char *path, const uint8_t *image
     enum { WHAT_BYTES = 64 };
     char what[WHAT_BYTES];
     if (!fr_header_is_ours(image, bytes)) {
+        const char *kind = fr_file_kind(image, bytes);
         return FR_FAIL(ctx, FR_ERR_CHECKPOINT,
-                       "%s is not a Forerun checkpoint or prefix; give a file that "
+                       "%s is not a Forerun checkpoint or prefix%s%s; give a file that "
                        "`forerun train` wrote",
-                       path);
+                       path, kind != NULL ? " but " : "", kind != NULL ? kind : "");
     }
     if (bytes <= FR_HEADER_BYTES) {
         (void)snprintf(what, sizeof what, "it ends after %zu bytes", bytes);

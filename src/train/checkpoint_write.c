@@ -16,6 +16,7 @@ static fr_status write_task(fr_sink *sink, const fr_checkpoint_task *task)
     (void)snprintf(path, sizeof path, "/tasks/%s", task->name);
     FR_TRY(fr_sink_begin(sink, path));
     FR_TRY(fr_sink_fields(sink, FR_TASK_FIELDS, FR_N_TASK_FIELDS, task));
+    FR_TRY(fr_sink_fields(sink, FR_ADDED_FIELDS, FR_N_ADDED_FIELDS, task));
     FR_TRY(fr_sink_integer(sink, "moments", moments ? 1 : 0));
     for (int i = 0; i < FR_N_CONVENTIONS; i++) {
         FR_TRY(fr_sink_text(sink, FR_CONVENTIONS[i].name, FR_CONVENTIONS[i].text));
@@ -119,16 +120,23 @@ static fr_status check_shapes(fr_ctx *ctx, const fr_checkpoint_task *task)
     return FR_OK;
 }
 
-static fr_status check_fields(fr_ctx *ctx, const fr_checkpoint_task *task)
+static fr_status check_table(fr_ctx *ctx, const fr_field *fields, int n_fields,
+                             const fr_checkpoint_task *task)
 {
     char what[FR_FIELD_BYTES];
-    for (int i = 0; i < FR_N_TASK_FIELDS; i++) {
-        if (!fr_field_allows(&FR_TASK_FIELDS[i], task, what)) {
+    for (int i = 0; i < n_fields; i++) {
+        if (!fr_field_allows(&fields[i], task, what)) {
             return FR_FAIL(ctx, FR_ERR_ARG, "task %s cannot be stored: %s %s",
-                           task->name, FR_TASK_FIELDS[i].name, what);
+                           task->name, fields[i].name, what);
         }
     }
     return FR_OK;
+}
+
+static fr_status check_fields(fr_ctx *ctx, const fr_checkpoint_task *task)
+{
+    FR_TRY(check_table(ctx, FR_TASK_FIELDS, FR_N_TASK_FIELDS, task));
+    return check_table(ctx, FR_ADDED_FIELDS, FR_N_ADDED_FIELDS, task);
 }
 
 static fr_status check_arrays(fr_ctx *ctx, const char *name,

@@ -65,6 +65,7 @@ typedef struct fr_task_config {
         char *text; /* text or file */
         double random_std;
         int64_t length;      /* auto: the tokens of the text (or of the file) */
+        bool repeat_text;    /* repeat a text that is shorter than the prefix */
         int64_t first_layer; /* lowest layer that has a prefix */
         int64_t n_layers;    /* layers from there on; auto: all */
         bool freeze_first;   /* keep slot 0 (attention sink) */
@@ -107,6 +108,7 @@ typedef struct fr_config {
         int64_t save_every;      /* steps; default 50; also at the end */
         int64_t keep;            /* checkpoints kept; default 2 */
         int64_t valid_every;     /* steps; default 50; 0: only at the end */
+        bool measure_base;       /* default true */
         int64_t log_every;       /* steps between metric lines; default 1 */
         int64_t nonfinite_limit; /* skipped steps in a row before exit 4; default 5 */
         int64_t timeout;         /* seconds without progress; default 600; 0: never */

@@ -104,6 +104,11 @@ static fr_status check_init(const subject *s)
                        place_of(s, FR_SECTION_PREFIX, "length", place),
                        task->prefix.init == FR_INIT_ZERO ? "zero" : "random");
     }
+    if (task->prefix.repeat_text && task->prefix.init != FR_INIT_TEXT && !task->swept) {
+        return FR_FAIL(ctx, FR_ERR_CONFIG,
+                       "%s concerns an init text, and the init is another; remove it",
+                       place_of(s, FR_SECTION_PREFIX, "repeat_text", place));
+    }
     if (task->prefix.freeze_first && task->prefix.length == 1) {
         return FR_FAIL(ctx, FR_ERR_CONFIG,
                        "%s leaves nothing of a prefix of length 1 to train; raise "

@@ -108,6 +108,12 @@ FR_MUST_CHECK fr_status fr_config_set_value(fr_ctx *ctx, const fr_config_key *ke
 fr_status fr_config_fail_unknown(fr_ctx *ctx, const char *where, fr_section_id section,
                                  const char *word);
 
+/** What to write for a word that other trainers use; NULL: none that is known. */
+const char *fr_config_foreign(const char *word);
+/** Whether a key or section of this name stands elsewhere than under `section`; `out` says where. */
+bool fr_config_elsewhere(fr_section_id section, const char *word,
+                         char out[FR_ALLOWED_BYTES]);
+
 /** The task's name that is nearest to `word`, borrowed from the config; NULL: none is near. */
 FR_MUST_CHECK fr_status fr_config_nearest_task(const fr_config_state *state,
                                                const char *word, const char **out);

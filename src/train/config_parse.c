@@ -25,7 +25,15 @@ fr_status fr_config_fail_unknown(fr_ctx *ctx, const char *where, fr_section_id s
     enum { LIST_BYTES = 400 };
     const char *known[FR_MOST_KEYS + FR_SECTION_COUNT + 1];
     char list[LIST_BYTES] = "";
+    char elsewhere[FR_ALLOWED_BYTES];
     size_t n = 0;
+    if (fr_config_elsewhere(section, word, elsewhere)) {
+        return FR_FAIL(ctx, FR_ERR_CONFIG, "%s; write %s", where, elsewhere);
+    }
+    const char *advice = fr_config_foreign(word);
+    if (advice != NULL) {
+        return FR_FAIL(ctx, FR_ERR_CONFIG, "%s; %s", where, advice);
+    }
     for (int i = 0; i < FR_CONFIG_N_KEYS; i++) {
         if (FR_CONFIG_KEYS[i].section == section) {
             known[n++] = FR_CONFIG_KEYS[i].name;
@@ -121,7 +129,7 @@ static fr_status read_list(const fr_yaml_reader *r, int index, const yaml_node_t
     char *text = NULL;
     fr_status status = join_list(r, node, where, &text);
     if (status == FR_OK) {
-        fr_scalar value = {text, strlen(text), true};
+        fr_scalar value = {text, strlen(text), true, false};
         status = fr_config_count_text(r->state, value.bytes);
         if (status == FR_OK && value.bytes > 0) {
             status = fr_config_set_value(r->state->ctx, &FR_CONFIG_KEYS[index], where,

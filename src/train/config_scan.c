@@ -32,10 +32,16 @@ fr_status fr_config_count_text(fr_config_state *state, size_t bytes)
 fr_status fr_yaml_open(const fr_config_state *state, const char *text, size_t bytes,
                        yaml_parser_t *out)
 {
+    static const char BOM[] = "\xEF\xBB\xBF";
     if (yaml_parser_initialize(out) == 0) {
         return fr_check_memory(state->ctx, false, sizeof *out);
     }
     yaml_parser_set_encoding(out, YAML_UTF8_ENCODING);
+    /* the library takes the mark that some editors put in front for content where it is told the encoding */
+    if (bytes >= sizeof BOM - 1 && memcmp(text, BOM, sizeof BOM - 1) == 0) {
+        text += sizeof BOM - 1;
+        bytes -= sizeof BOM - 1;
+    }
     yaml_parser_set_input_string(out, (const unsigned char *)text, bytes);
     return FR_OK;
 }

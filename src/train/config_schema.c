@@ -78,7 +78,8 @@ const fr_config_key FR_CONFIG_KEYS[] = {
     {"threads", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "threads",
      .default_text = "auto", .automatic = true, .low = 1, .high = 4096,
      IN_CONFIG(run.threads),
-     .help = "threads of a rank; auto: the node's cores shared by its ranks"},
+     .help = "threads of a rank; auto: as OMP_NUM_THREADS says, else its share of the "
+             "node's cores, within a container's CPU limit"},
     {"device", FR_SECTION_RUN, FR_KEY_TEXT, FR_RESUME_FREE, .default_text = "auto",
      .choices = {"auto", "cpu"}, IN_CONFIG(run.device), .help = "where to compute"},
     {"save_every", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "steps",
@@ -90,6 +91,12 @@ const fr_config_key FR_CONFIG_KEYS[] = {
     {"valid_every", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "steps",
      .default_text = "50", .low = 0, .high = MANY, IN_CONFIG(run.valid_every),
      .help = "steps between validations; 0: only at the end"},
+    {"measure_base", FR_SECTION_RUN, FR_KEY_BOOL, FR_RESUME_FREE,
+     .default_text = "true", IN_CONFIG(run.measure_base),
+     .help =
+         "measure, before the first step, the loss of the base alone and that of an "
+         "init text on the validation rows (first 64 training examples where a "
+         "task has none), to tell what is gained"},
     {"log_every", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "steps",
      .default_text = "1", .low = 1, .high = MANY, IN_CONFIG(run.log_every),
      .help = "steps between lines of metrics.jsonl"},
@@ -192,13 +199,21 @@ const fr_config_key FR_CONFIG_KEYS[] = {
      IN_TASK(prefix.length),
      .help = "slots of the prefix; auto: the tokens of the init text or the length of "
              "the init file; needed by `random` and `zero`"},
+    {"repeat_text", FR_SECTION_PREFIX, FR_KEY_BOOL, FR_RESUME_IDENTITY,
+     .default_text = "false", IN_TASK(prefix.repeat_text),
+     .help =
+         "repeat the tokens of an init text that is shorter than `length` until the "
+         "slots are full; without it such a text is refused. A longer one is cut, "
+         "with a warning"},
     {"freeze_first", FR_SECTION_PREFIX, FR_KEY_BOOL, FR_RESUME_IDENTITY,
      .default_text = "false", IN_TASK(prefix.freeze_first),
      .help = "keep slot 0 as it starts (attention sink)"},
 
     {"text", FR_SECTION_INIT, FR_KEY_TEXT, FR_RESUME_IDENTITY, .init = FR_INIT_TEXT,
      IN_TASK(prefix.text),
-     .help = "keys and values of this text: step 0 equals the model prompted with it"},
+     .help = "keys and values of this text: step 0 equals the model prompted with what "
+             "of it "
+             "fits `length`"},
     {"random", FR_SECTION_INIT, FR_KEY_REAL, FR_RESUME_IDENTITY, .low = 0, .high = 1e3,
      .open_ends = FR_OPEN_LOW, .init = FR_INIT_RANDOM, IN_TASK(prefix.random_std),
      .help = "normal numbers with this standard deviation"},

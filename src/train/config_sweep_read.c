@@ -39,6 +39,13 @@ static fr_status fail_unknown(const fr_yaml_reader *r, const yaml_node_t *node,
                                  i > 0 ? ", " : "", path);
     }
     parts[n++] = "task";
+    const char *advice = fr_config_foreign(last_part(word));
+    if (advice != NULL) {
+        return FR_FAIL(r->state->ctx, FR_ERR_CONFIG,
+                       "%s:%lld: unknown key sweep.%.*s; %s; a sweep can vary %s",
+                       r->state->name, fr_yaml_line(node), SHOWN_WORD, word, advice,
+                       list);
+    }
     const char *nearest = fr_nearest_word(last_part(word), parts, n, sizeof parts[0]);
     if (nearest != NULL && strcmp(nearest, last_part(word)) != 0 &&
         is_task_key(last_part(word))) {

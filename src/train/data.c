@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "train/data_impl.h"
+#include "train/row_files.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -65,6 +66,7 @@ static fr_status open_file(fr_ctx *ctx, const fr_data_params *params,
     if (file->bytes == 0) {
         return FR_FAIL(ctx, FR_ERR_DATA, "%s: is empty", params->path);
     }
+    FR_TRY(fr_rows_check_file(ctx, params->path, file->data, file->bytes));
     if (!params->sample) {
         FR_TRY(fr_digest_of(ctx, file->data, file->bytes, data));
     }

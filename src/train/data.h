@@ -86,6 +86,11 @@ fr_sequence fr_dataset_target(const fr_dataset *dataset, int64_t row, int64_t ta
 fr_sequence fr_dataset_example_target(const fr_dataset *dataset, int64_t example);
 /** Line of the file that the row came from, from 1. */
 int64_t fr_dataset_line(const fr_dataset *dataset, int64_t row);
+/** SHA-256 of what the first n examples hold: ids in order, and which of them are in the loss. Whatever changes a loss
+ * over them changes it; names, places and formats of files do not. */
+FR_MUST_CHECK fr_status fr_dataset_digest_first(fr_ctx *ctx, const fr_dataset *dataset,
+                                                int64_t n,
+                                                uint8_t out[FR_DIGEST_BYTES]);
 /** SHA-256 of the data file. */
 void fr_dataset_digest(const fr_dataset *dataset, uint8_t out[FR_DIGEST_BYTES]);
 

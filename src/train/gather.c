@@ -1,6 +1,7 @@
 #include "train/gather.h"
 
 #include "base/mem.h"
+#include "train/best.h"
 #include "train/chat_identity.h"
 #include "train/stopping.h"
 
@@ -24,26 +25,32 @@ static fr_status copy_optional(fr_ctx *ctx, const char *text, char **out)
     return text != NULL ? fr_copy_string(ctx, text, out) : FR_OK;
 }
 
-static fr_status describe_init(fr_ctx *ctx, const fr_task_config *config, char **out)
+static fr_status join(fr_ctx *ctx, const char *kind, const char *text, char **out)
 {
-    enum { TEXT_BYTES = 1024 };
-    char text[TEXT_BYTES];
+    size_t bytes = strlen(kind) + strlen(text) + 1;
+    FR_TRY(fr_alloc(ctx, (int64_t)bytes, 1, out));
+    (void)snprintf(*out, bytes, "%s%s", kind, text);
+    return FR_OK;
+}
+
+static fr_status describe_init(fr_ctx *ctx, const fr_task *task, char **out)
+{
+    enum { NUMBER_BYTES = 40 };
+    char number[NUMBER_BYTES];
+    const fr_task_config *config = task->config;
     switch (config->prefix.init) {
     case FR_INIT_TEXT:
-        (void)snprintf(text, sizeof text, "text: %s", config->prefix.text);
-        break;
+        return task->init_note != NULL ? fr_copy_string(ctx, task->init_note, out)
+                                       : join(ctx, "text: ", config->prefix.text, out);
     case FR_INIT_FILE:
-        (void)snprintf(text, sizeof text, "file: %s", config->prefix.text);
-        break;
+        return join(ctx, "file: ", config->prefix.text, out);
     case FR_INIT_RANDOM:
-        (void)snprintf(text, sizeof text, "random: %g", config->prefix.random_std);
-        break;
+        (void)snprintf(number, sizeof number, "random: %g", config->prefix.random_std);
+        return fr_copy_string(ctx, number, out);
     case FR_INIT_ZERO:
     default:
-        (void)snprintf(text, sizeof text, "zero");
-        break;
+        return fr_copy_string(ctx, "zero", out);
     }
-    return fr_copy_string(ctx, text, out);
 }
 
 /* What changes from step to step. */
@@ -60,6 +67,8 @@ static void describe_progress(const fr_task *task, fr_checkpoint_task *out)
     out->stale_validations = task->stale_validations;
     /* a file holds numbers: a validation that gave none counts as none */
     out->valid_loss = isnan(task->valid_loss) ? (double)INFINITY : task->valid_loss;
+    out->base_loss = task->base_loss;
+    out->init_loss = task->init_loss;
 }
 
 static fr_status describe_task(const fr_task_env *env, const fr_task *task,
@@ -78,12 +87,13 @@ static fr_status describe_task(const fr_task_env *env, const fr_task *task,
     out->special = c->special;
     out->leading_bos = task->leading_bos;
     fr_dataset_digest(task->train, out->data_digest);
+    memcpy(out->valid_digest, task->valid_digest, sizeof out->valid_digest);
     FR_TRY(fr_copy_string(env->ctx, c->name, &out->name));
     FR_TRY(copy_optional(env->ctx, c->template_text, &out->template_text));
     if (c->chat) {
         FR_TRY(fr_chat_identity(env->ctx, env->tokenizer, &out->chat_template_digest));
     }
-    FR_TRY(describe_init(env->ctx, c, &out->init));
+    FR_TRY(describe_init(env->ctx, task, &out->init));
     bool direct = task->reparam == NULL;
     FR_TRY(fr_checkpoint_task_alloc(env->ctx, out, with_moments && direct));
     return with_moments && !direct
@@ -404,7 +414,7 @@ static fr_status check_fit(const fr_task_env *env, const char *path,
         return FR_FAIL(
             env->ctx, FR_ERR_CHECKPOINT,
             "%s is a prefix for inference and holds no optimizer state; resume "
-            "from a checkpoint-STEP.h5, or start anew with prefix.init file",
+            "from a checkpoint-STEP.h5",
             path);
     }
     FR_TRY(check_mlp(env, path, saved, task));
@@ -476,6 +486,9 @@ fr_status fr_restore_task(const fr_task_env *env, const char *path,
     task->skipped_in_row = saved->skipped_in_row;
     task->stale_validations = saved->stale_validations;
     task->valid_loss = saved->valid_loss;
+    task->base_loss = saved->base_loss;
+    task->init_loss = saved->init_loss;
+    FR_TRY(fr_best_recall(env, path, checkpoint, saved, task));
     (void)fr_task_decide(task, env->config->run.nonfinite_limit);
     return FR_OK;
 }

@@ -147,8 +147,11 @@ fr_status fr_inference_load(fr_inference *inference, int64_t max_position,
                                  .n_ranks = n_ranks,
                                  .machine = fr_machine_assumed()};
     FR_TRY(fr_session_rank_memory(s, &problem.rank_memory, &problem.node_ranks));
-    FR_TRY(fr_group_agree(
-        s->world, fr_layout_resolve(inference->ctx, &problem, &session.layout)));
+    fr_status status = fr_layout_resolve(inference->ctx, &problem, &session.layout);
+    if (status == FR_OK) {
+        status = fr_layout_warn(inference->ctx, &problem, &session.layout);
+    }
+    FR_TRY(fr_group_agree(s->world, status));
     FR_TRY(fr_session_load(s, &session));
     return fr_group_agree(s->world, check_prefixes(inference));
 }

@@ -78,6 +78,13 @@ FR_MUST_CHECK fr_status fr_layout_list(fr_ctx *ctx, const fr_layout_problem *pro
 FR_MUST_CHECK fr_status fr_layout_resolve(fr_ctx *ctx, const fr_layout_problem *problem,
                                           fr_layout *out);
 
+/**
+ * Warn, on rank 0, where by forecast a rank of `layout` takes more memory than it has: the kernel may then end it
+ * without a word. Of a problem without tasks the weights count.
+ */
+FR_MUST_CHECK fr_status fr_layout_warn(fr_ctx *ctx, const fr_layout_problem *problem,
+                                       const fr_layout *layout);
+
 /** The parameters of a forecast of `layout`; owns what they point to. */
 typedef struct fr_layout_forecast {
     fr_forecast_params params;

@@ -1,5 +1,6 @@
 /* Which layout: every one is forecast, the best that fits is taken. */
 #include "base/mem.h"
+#include "base/quantity.h"
 #include "train/layout.h"
 
 #include <math.h>
@@ -26,9 +27,8 @@ fr_status fr_layout_forecast_init(fr_ctx *ctx, const fr_layout_problem *problem,
         status = fr_alloc(ctx, n_tasks, sizeof *out->tasks, &out->tasks);
     }
     for (int64_t i = 0; status == FR_OK && i < n_tasks; i++) {
-        status =
-            fr_load_of_task(ctx, &config->tasks[i], config->run.seed,
-                            &problem->sources[i], layout->n_replicas, &out->tasks[i]);
+        status = fr_load_of_task(ctx, &config->tasks[i], &problem->sources[i],
+                                 layout->n_replicas, &out->tasks[i]);
     }
     if (status != FR_OK) {
         fr_layout_forecast_fini(out);
@@ -110,21 +110,19 @@ static void judge_shape(const fr_layout_problem *problem, fr_layout_candidate *c
     }
 }
 
-static double gib(int64_t bytes)
-{
-    return (double)bytes / (double)(1 << 30);
-}
-
 static void judge_memory(const fr_layout_problem *problem, fr_layout_candidate *c)
 {
     double allowed = fr_layout_memory_share() * (double)problem->rank_memory;
     c->fits = (double)c->largest_bytes <= allowed;
     if (!c->fits) {
+        char needs[FR_SIZE_BYTES];
+        char has[FR_SIZE_BYTES];
+        fr_size_text((double)c->largest_bytes, needs);
+        fr_size_text(allowed, has);
         (void)snprintf(c->reason, sizeof c->reason,
-                       "stage %lld needs %.2f GiB a rank, %.0f %% of its memory are "
-                       "%.2f GiB",
-                       (long long)c->largest_stage, gib(c->largest_bytes),
-                       100.0 * fr_layout_memory_share(), gib((int64_t)allowed));
+                       "stage %lld needs %s a rank, %.0f %% of its memory are %s",
+                       (long long)c->largest_stage, needs,
+                       100.0 * fr_layout_memory_share(), has);
     }
 }
 

@@ -28,7 +28,10 @@ void fr_load_from_rows(const fr_dataset *dataset, int64_t length, fr_load_source
             rows += fr_unit_rows(&source, &target, 1);
             counted += fr_sequence_predictions(&source, false) +
                        fr_sequence_predictions(&target, source.count > 0);
-            out->longest = tokens > out->longest ? tokens : out->longest;
+            if (tokens > out->longest) {
+                out->longest = tokens;
+                out->longest_line = fr_dataset_line(dataset, r);
+            }
         }
         out->n_examples += n;
     }
@@ -152,7 +155,7 @@ static fr_status add_step(fr_ctx *ctx, const fr_step_plan *plan, int n_replicas,
     return status;
 }
 
-static fr_status by_plan(fr_ctx *ctx, const fr_task_config *config, uint64_t seed,
+static fr_status by_plan(fr_ctx *ctx, const fr_task_config *config,
                          const fr_load_source *source, int n_replicas,
                          fr_task_load *out)
 {
@@ -161,7 +164,7 @@ static fr_status by_plan(fr_ctx *ctx, const fr_task_config *config, uint64_t see
     int64_t examples = config->batch.examples;
     fr_plan_params how = fr_plan_of_task(config, source->dataset, n_replicas);
     bool by_source = config->batch.order == FR_ORDER_BY_SOURCE;
-    FR_TRY(fr_sampler_init(ctx, seed, source->n_examples,
+    FR_TRY(fr_sampler_init(ctx, config->seed, source->n_examples,
                            by_source ? source->dataset : NULL, &sampler));
     fr_status status = FR_OK;
     for (int64_t step = 0; status == FR_OK && step < FR_LOAD_STEPS; step++) {
@@ -181,7 +184,7 @@ static fr_status by_plan(fr_ctx *ctx, const fr_task_config *config, uint64_t see
     return status;
 }
 
-fr_status fr_load_of_task(fr_ctx *ctx, const fr_task_config *config, uint64_t seed,
+fr_status fr_load_of_task(fr_ctx *ctx, const fr_task_config *config,
                           const fr_load_source *source, int n_replicas,
                           fr_task_load *out)
 {
@@ -191,7 +194,7 @@ fr_status fr_load_of_task(fr_ctx *ctx, const fr_task_config *config, uint64_t se
                        .mlp_hidden = config->prefix.mlp_hidden,
                        .mlp_width = config->prefix.mlp_width};
     if (source->dataset != NULL && config->batch.examples <= MOST_PLANNED) {
-        return by_plan(ctx, config, seed, source, n_replicas, out);
+        return by_plan(ctx, config, source, n_replicas, out);
     }
     by_proportion(config, source, n_replicas, out);
     return FR_OK;

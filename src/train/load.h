@@ -21,6 +21,7 @@ typedef struct fr_load_source {
     double example_rows;       /* token rows of an example */
     double target_share;       /* share of rows with a target, 0 .. 1 */
     int64_t longest;           /* tokens of the longest example */
+    int64_t longest_line;      /* of the file that it is in; 0: no row was looked at */
 } fr_load_source;
 
 /** From rows; a dataset of at least the first FR_LOAD_LINES lines gives the same as the whole. */
@@ -46,7 +47,7 @@ int64_t fr_load_max_position(const fr_load_source *sources, int64_t n_tasks);
  * training; by proportion for steps of very many examples and without a dataset.
  */
 FR_MUST_CHECK fr_status fr_load_of_task(fr_ctx *ctx, const fr_task_config *config,
-                                        uint64_t seed, const fr_load_source *source,
-                                        int n_replicas, fr_task_load *out);
+                                        const fr_load_source *source, int n_replicas,
+                                        fr_task_load *out);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "model/json_out.h"
 #include "model/json_size.h"
 
 #include <errno.h>
@@ -17,7 +18,7 @@
 
 /* Of a line's format, docs/format-metrics.md. Lines without a version are older and mean the same. */
 #define VERSION_KEY "metrics"
-enum { VERSION_MAJOR = 1, VERSION_MINOR = 0 };
+enum { VERSION_MAJOR = 1, VERSION_MINOR = 1 };
 
 struct fr_metrics {
     fr_ctx *ctx;
@@ -62,8 +63,8 @@ static bool is_of_the_past(const json_t *object, const fr_task *tasks, int64_t n
     for (int64_t i = 0; i < n_tasks && json_is_integer(step); i++) {
         bool is_told =
             saved || (name != NULL && strcmp(tasks[i].config->name, name) == 0);
-        past =
-            past || (is_told && json_integer_value(step) <= (json_int_t)tasks[i].step);
+        past = past || (is_told && tasks[i].step > 0 &&
+                        json_integer_value(step) <= (json_int_t)tasks[i].step);
     }
     return past;
 }
@@ -200,12 +201,6 @@ static fr_status write_line(fr_metrics *m, json_t *object)
     return FR_OK;
 }
 
-/* JSON has no NaN: such a value is null. */
-static json_t *real_or_null(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
-}
-
 /* One object an edge between stages: bytes of all replicas, and seconds that its receivers waited, added up. */
 static json_t *traffic_of(const fr_step_result *result)
 {
@@ -214,11 +209,12 @@ static json_t *traffic_of(const fr_step_result *result)
     for (int e = 0; e < result->n_edges; e++) {
         const fr_traffic *edge = &result->edges[e];
         (void)json_array_append_new(
-            edges, json_pack("{s:I, s:I, s:f, s:f}", "forward_bytes",
-                             (json_int_t)edge->forward_bytes, "backward_bytes",
-                             (json_int_t)edge->backward_bytes, "forward_wait",
-                             NS * (double)edge->forward_wait_ns, "backward_wait",
-                             NS * (double)edge->backward_wait_ns));
+            edges,
+            json_pack("{s:I, s:I, s:o, s:o}", "forward_bytes",
+                      (json_int_t)edge->forward_bytes, "backward_bytes",
+                      (json_int_t)edge->backward_bytes, "forward_wait",
+                      fr_json_real(NS * (double)edge->forward_wait_ns), "backward_wait",
+                      fr_json_real(NS * (double)edge->backward_wait_ns)));
     }
     return edges;
 }
@@ -272,14 +268,15 @@ fr_status fr_metrics_step(fr_metrics *metrics, const char *task, int64_t step,
         return FR_OK;
     }
     json_t *line = json_pack(
-        "{s:s, s:I, s:o, s:f, s:o, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:b, s:o}",
-        "task", task, "step", (json_int_t)step, "loss", real_or_null(result->loss),
-        "lr", result->learning_rate, "gradient_norm",
-        real_or_null(result->gradient_norm), "target_tokens",
+        "{s:s, s:I, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:b, s:o}",
+        "task", task, "step", (json_int_t)step, "loss", fr_json_real(result->loss),
+        "lr", fr_json_real(result->learning_rate), "gradient_norm",
+        fr_json_real(result->gradient_norm), "target_tokens",
         (json_int_t)result->n_counted, "tokens", (json_int_t)result->n_useful,
         "examples", (json_int_t)result->n_examples, "rows", (json_int_t)result->n_rows,
-        "seconds", seconds, "tokens_per_second", (double)result->n_useful / seconds,
-        "examples_per_second", (double)result->n_examples / seconds, "skipped",
+        "seconds", fr_json_real(seconds), "tokens_per_second",
+        fr_json_real((double)result->n_useful / seconds), "examples_per_second",
+        fr_json_real((double)result->n_examples / seconds), "skipped",
         (int)result->skipped, "edges", traffic_of(result));
     return write_line(metrics, line);
 }
@@ -298,8 +295,22 @@ fr_status fr_metrics_validation(fr_metrics *metrics, const char *task, int64_t s
            (long long)step, result->loss, best ? " (best)" : "");
     json_t *line =
         json_pack("{s:s, s:I, s:o, s:I, s:b}", "task", task, "step", (json_int_t)step,
-                  "valid_loss", real_or_null(result->loss), "valid_target_tokens",
+                  "valid_loss", fr_json_real(result->loss), "valid_target_tokens",
                   (json_int_t)result->n_targets, "best", (int)best);
+    return write_line(metrics, line);
+}
+
+fr_status fr_metrics_start(fr_metrics *metrics, const fr_task *task)
+{
+    if (metrics->file < 0) {
+        return FR_OK;
+    }
+    metrics->started = metrics->last_step = metrics->last_shown = fr_now();
+    json_t *line =
+        json_pack("{s:s, s:I, s:o, s:o, s:s}", "task", task->config->name, "step",
+                  (json_int_t)task->step, "base_loss", fr_json_real(task->base_loss),
+                  "init_loss", fr_json_real(task->init_loss), "measured_on",
+                  task->valid != NULL ? "valid" : "train");
     return write_line(metrics, line);
 }
 
@@ -324,8 +335,9 @@ fr_status fr_metrics_saved(fr_metrics *metrics, const fr_write *write, double bl
     }
     (void)snprintf(name, sizeof name, "checkpoint-%lld.h5", (long long)write->step);
     json_t *line = json_pack(
-        "{s:s, s:I, s:f, s:f, s:f}", "saved", write->name != NULL ? write->name : name,
-        "step", (json_int_t)write->step, "blocked_seconds", blocked, "writer_seconds",
-        write->seconds, "writer_cpu_seconds", write->cpu_seconds);
+        "{s:s, s:I, s:o, s:o, s:o}", "saved", write->name != NULL ? write->name : name,
+        "step", (json_int_t)write->step, "blocked_seconds", fr_json_real(blocked),
+        "writer_seconds", fr_json_real(write->seconds), "writer_cpu_seconds",
+        fr_json_real(write->cpu_seconds));
     return write_line(metrics, line);
 }

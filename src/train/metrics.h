@@ -27,6 +27,9 @@ FR_MUST_CHECK fr_status fr_metrics_step(fr_metrics *metrics, const char *task,
                                         int64_t step, int64_t log_every,
                                         const fr_step_result *result);
 
+/** Before the first step: the losses of the base alone and of the init text, those that are known. */
+FR_MUST_CHECK fr_status fr_metrics_start(fr_metrics *metrics, const fr_task *task);
+
 /** One validation. */
 FR_MUST_CHECK fr_status fr_metrics_validation(fr_metrics *metrics, const char *task,
                                               int64_t step, const fr_evaluation *result,

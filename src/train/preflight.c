@@ -40,39 +40,58 @@ void fr_preflight_note(fr_ctx *ctx, fr_status status, fr_preflight_rank *mine)
     }
 }
 
-static void look_at_node(state *s)
+static int processors(void)
 {
     cpu_set_t set;
     CPU_ZERO(&set);
-    s->mine.n_processors =
-        sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 0;
+    return n > 0 ? n : (int)sysconf(_SC_NPROCESSORS_ONLN); /* more than a set holds */
+}
+
+static fr_status look_at_node(state *s)
+{
+    fr_share share;
+    int n_threads = 1;
+    FR_TRY(fr_session_share(s->ctx, s->world, &share));
+    fr_status status =
+        fr_session_threads(s->ctx, &share, s->config->run.threads, &n_threads);
+    fr_preflight_note(s->ctx, status, &s->mine);
+    s->mine.n_processors = processors();
+    s->mine.n_threads = n_threads;
     if (gethostname(s->mine.host, sizeof s->mine.host - 1) != 0) {
         (void)snprintf(s->mine.host, sizeof s->mine.host, "unknown");
     }
-    s->mine.memory_bytes = fr_session_node_memory();
+    s->mine.memory_bytes = share.memory.bytes;
+    s->mine.is_limited = share.memory.bound != FR_BOUND_MACHINE;
+    fr_memory_share_text(&share.memory, s->mine.memory);
     s->mine.node_ranks = fr_group_node_size(s->world);
     s->mine.node_rank = fr_group_node_rank(s->world);
     s->is_first = s->mine.node_rank == 0;
+    return FR_OK;
 }
 
-static int64_t model_bytes(const fr_weights *weights, const fr_config *config)
+/* What this rank takes on a layout: for sure, and at most. */
+static fr_status forecast_memory(state *s, const fr_layout_problem *problem,
+                                 const fr_layout *layout)
 {
-    bool bf16 = config->run.precision == FR_PRECISION_BF16;
-    const fr_arch *arch = fr_weights_arch(weights);
-    fr_stage_shape whole = {.arch = arch,
-                            .dtype = bf16 ? FR_BF16 : FR_F32,
-                            .in_file = config->base.quantised ? weights : NULL,
-                            .n_layers = arch->n_layers};
-    return fr_stage_weight_bytes(&whole);
+    fr_layout_forecast input;
+    fr_rank_memory memory;
+    FR_TRY(fr_layout_forecast_init(s->ctx, problem, layout, &input));
+    fr_forecast_memory(&input.params, fr_group_rank(s->world) % layout->n_stages,
+                       &memory);
+    fr_layout_forecast_fini(&input);
+    s->mine.need_bytes = memory.weights + memory.tasks + memory.process;
+    s->mine.likely_bytes = memory.total;
+    return FR_OK;
 }
 
 /* The layout of train, but for what its rows would say. */
-static fr_status likely_layout(state *s, int64_t memory, int64_t node_ranks,
-                               fr_layout *out)
+static fr_status likely_layout(state *s, int64_t memory, int64_t node_ranks)
 {
     const fr_config *config = s->config;
     const fr_arch *arch = fr_weights_arch(s->session.weights);
     fr_load_source *sources = NULL;
+    fr_layout layout;
     FR_TRY(fr_alloc(s->ctx, config->n_tasks, sizeof *sources, &sources));
     for (int64_t i = 0; i < config->n_tasks; i++) {
         fr_load_from_config(arch, &config->tasks[i], &sources[i]);
@@ -85,7 +104,10 @@ static fr_status likely_layout(state *s, int64_t memory, int64_t node_ranks,
                                  .node_ranks = node_ranks,
                                  .sources = sources,
                                  .machine = fr_machine_assumed()};
-    fr_status status = fr_layout_resolve(s->ctx, &problem, out);
+    fr_status status = fr_layout_resolve(s->ctx, &problem, &layout);
+    if (status == FR_OK) {
+        status = forecast_memory(s, &problem, &layout);
+    }
     free(sources);
     return status;
 }
@@ -98,7 +120,6 @@ static fr_status look_at_model(state *s, fr_preflight_report *out)
     fr_preflight_note(s->ctx, status, &s->mine);
     int64_t n_layers = 0;
     if (s->session.weights != NULL) {
-        s->mine.weight_bytes = model_bytes(s->session.weights, s->config);
         n_layers = fr_weights_arch(s->session.weights)->n_layers;
     }
     int64_t memory = 0;
@@ -106,16 +127,11 @@ static fr_status look_at_model(state *s, fr_preflight_report *out)
     FR_TRY(fr_session_rank_memory(&s->session, &memory, &node_ranks));
     FR_TRY(fr_group_allreduce(s->world, FR_MAX, &n_layers, 1));
     out->n_digests = n_layers > 0 ? n_layers + 1 : 0;
-    fr_layout layout = {0, 0};
     status = FR_OK;
     if (s->session.weights != NULL) {
-        status = likely_layout(s, memory, node_ranks, &layout);
+        status = likely_layout(s, memory, node_ranks);
     }
-    FR_TRY(fr_group_agree(s->world, status));
-    int64_t n_stages = layout.n_stages;
-    FR_TRY(fr_group_allreduce(s->world, FR_MAX, &n_stages, 1));
-    out->n_stages = (int)n_stages;
-    return FR_OK;
+    return fr_group_agree(s->world, status);
 }
 
 /* Every rank of a node hashes some of the layers; item 0 is what lies outside them. */
@@ -310,7 +326,7 @@ static fr_status gather_report(state *s, const bool *unseen, fr_preflight_report
 
 static fr_status measure(state *s, bool *unseen, fr_preflight_report *out)
 {
-    look_at_node(s);
+    FR_TRY(look_at_node(s));
     FR_TRY(look_at_model(s, out));
     FR_TRY(look_at_folder(s, unseen));
     FR_TRY(hash_model(s, out->n_digests));

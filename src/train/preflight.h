@@ -8,6 +8,7 @@
 #define FR_TRAIN_PREFLIGHT_H
 
 #include "base/digest.h"
+#include "base/limits.h"
 #include "comm/group.h"
 #include "train/config.h"
 
@@ -19,10 +20,15 @@ typedef struct fr_preflight_rank {
     char problem[FR_FINDING_BYTES]; /* "": none; else what failed on this rank */
     int64_t node_ranks;             /* ranks on this node */
     int64_t node_rank;              /* place among them */
-    int64_t n_processors;           /* that this rank may use */
-    int64_t memory_bytes;           /* available on the node */
-    int64_t weight_bytes;           /* of the whole model; 0: it could not be opened */
-    double clock_s;                 /* node's clock less rank 0's */
+    int64_t n_processors;           /* that this rank may run on, those of others too */
+    int64_t n_threads;              /* that it would compute with */
+    int64_t memory_bytes;           /* that it may take now (fr_session_share) */
+    char memory[FR_LIMIT_TEXT];     /* the same for people: what bounds it */
+    bool is_limited;                /* by more than the machine's memory */
+    int64_t
+        need_bytes; /* that it takes for sure: its weights, tasks, the program; 0: the model could not be opened */
+    int64_t likely_bytes; /* that it takes at most by forecast */
+    double clock_s;       /* node's clock less rank 0's */
 } fr_preflight_rank;
 
 /** From one rank to another; zeros where not measured. */
@@ -34,7 +40,6 @@ typedef struct fr_preflight_link {
 /** Arrays are filled on rank 0 alone. */
 typedef struct fr_preflight_report {
     int n_ranks;
-    int n_stages;             /* of the layout; 0: no node could open the model */
     int64_t n_digests;        /* layers and what lies outside them */
     bool all_links;           /* false: time ran out before every pair was measured */
     fr_preflight_rank *ranks; /* [N] */
@@ -61,9 +66,13 @@ typedef struct fr_preflight_node {
     int first_rank;
     int64_t n_ranks;
     int64_t n_processors;
-    int64_t memory_bytes;
-    int64_t need_bytes; /* weights of its ranks */
-    int64_t n_hashed;   /* layers of the base that its ranks hashed */
+    int64_t n_threads;  /* of a rank */
+    const char *memory; /* borrowed: what its first rank may take */
+    bool is_limited;
+    int64_t memory_bytes; /* that its ranks may take together */
+    int64_t need_bytes;   /* that they take for sure */
+    int64_t likely_bytes; /* that they take at most by forecast */
+    int64_t n_hashed;     /* layers of the base that its ranks hashed */
     double clock_s;
     double latency_us; /* shortest to or from another node; 0: none */
     double mb_per_s; /* the slower direction's best to or from another node; 0: none */

@@ -46,13 +46,15 @@ static int group_ranks(const fr_preflight_report *report, fr_preflight_node *nod
             *node = (fr_preflight_node){.host = rank->host,
                                         .first_rank = r,
                                         .n_processors = rank->n_processors,
-                                        .memory_bytes = rank->memory_bytes,
+                                        .n_threads = rank->n_threads,
+                                        .memory = rank->memory,
+                                        .is_limited = rank->is_limited,
                                         .clock_s = rank->clock_s};
         }
         node->n_ranks++;
-        if (report->n_stages > 0) {
-            node->need_bytes += rank->weight_bytes / report->n_stages;
-        }
+        node->memory_bytes += rank->memory_bytes;
+        node->need_bytes += rank->need_bytes;
+        node->likely_bytes += rank->likely_bytes;
         if (rank->problem[0] != '\0' && node->finding[0] == '\0') {
             find(node, rank->problem);
         }
@@ -117,12 +119,14 @@ static void check_memory(fr_preflight_node *node)
 {
     char text[FR_FINDING_BYTES];
     if (node->need_bytes > node->memory_bytes) {
-        (void)snprintf(text, sizeof text,
-                       "too little memory: %.1f MiB available, the weights of its "
-                       "%lld ranks take %.1f; free memory, or use more stages or "
-                       "fewer ranks a node",
-                       (double)node->memory_bytes / MIB, (long long)node->n_ranks,
-                       (double)node->need_bytes / MIB);
+        (void)snprintf(
+            text, sizeof text,
+            "too little memory: %.1f MiB available, the weights and tasks of its "
+            "%lld rank%s alone take %.1f; a rank may take %s; free memory, raise "
+            "the limit, or use more stages or fewer ranks a node",
+            (double)node->memory_bytes / MIB, (long long)node->n_ranks,
+            node->n_ranks == 1 ? "" : "s", (double)node->need_bytes / MIB,
+            node->memory);
         find(node, text);
     }
     if (fabs(node->clock_s) > MAX_CLOCK_S) {

@@ -131,9 +131,9 @@ static void draw(uint64_t seed, fr_rng_purpose purpose, int64_t n_rows, int64_t 
     }
 }
 
-fr_status fr_reparam_start(fr_reparam *reparam, uint64_t seed,
-                           const fr_prefix_state *start)
+fr_status fr_reparam_start(fr_reparam *reparam, const fr_prefix_state *start)
 {
+    uint64_t seed = reparam->config->seed;
     const fr_mlp_state *state = &reparam->state;
     const fr_mlp_shape *s = &state->shape;
     size_t bytes = (size_t)(state->n_layers * s->length * s->n_kv_heads * s->head_dim) *

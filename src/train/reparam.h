@@ -35,8 +35,8 @@ FR_MUST_CHECK fr_status fr_reparam_create(fr_ctx *ctx, const fr_reparam_params *
                                           fr_reparam **out);
 void fr_reparam_destroy(fr_reparam **reparam);
 
-/** Draw E and W1 (a function of the seed alone), take `start` (k and v of the local layers) as P0. */
-FR_MUST_CHECK fr_status fr_reparam_start(fr_reparam *reparam, uint64_t seed,
+/** Draw E and W1 (a function of the task's seed alone), take `start` (k and v of the local layers) as P0. */
+FR_MUST_CHECK fr_status fr_reparam_start(fr_reparam *reparam,
                                          const fr_prefix_state *start);
 
 /** The tensors and moments, for saving and restoring. */

@@ -41,7 +41,8 @@ static fr_status run_steps(fr_run_state *run)
     }
     FR_TRY(fr_run_save_prefixes(run));
     FR_TRY(fr_run_report_sweep(run));
-    return fr_run_verdict(run);
+    FR_TRY(fr_run_verdict(run));
+    return fr_run_report_gain(run);
 }
 
 static void close_run(fr_run_state *run)
@@ -69,6 +70,9 @@ fr_status fr_run(fr_ctx *ctx, fr_group *world, const fr_config *config,
                         .saves = {.total = -1}};
     *options->watch = NULL;
     fr_status status = fr_run_prepare(&run);
+    if (status == FR_OK) {
+        status = fr_run_measure_base(&run);
+    }
     if (status == FR_OK) {
         fr_signals_hold(options->signals, fr_group_rank(world));
         status = run_steps(&run);

@@ -15,12 +15,15 @@
 typedef struct fr_run_options {
     bool
         resume; /* go on from the newest checkpoint of the run folder; without one start at 0 */
+    bool
+        overwrite; /* without resume: the folder's older run goes once the new one has all that it needs */
     const char *resume_file; /* NULL, "latest", or a checkpoint file */
     bool force;              /* resume over other weights of the same shape */
     int64_t
         stop_after; /* stop with a checkpoint once every task has done this many steps; 0: never */
     bool profile; /* tell at the end where the time of the steps went */
     const char *version;
+    const char *program;   /* how it was called, for lines to type */
     fr_watch_leave *leave; /* how this rank ends at once */
     fr_signals *signals;   /* borrowed; NULL: none are answered */
     fr_watch **

@@ -112,6 +112,12 @@ void fr_run_tell_stopped(const fr_run_state *run, fr_task *task);
 /** After the last step of a run with a sweep: write sweep.jsonl and print the table, best first; without a sweep
  * nothing. Collective over the world. */
 FR_MUST_CHECK fr_status fr_run_report_sweep(fr_run_state *run);
+/** Before the first step, if run.measure_base: measure the loss of the base alone, and that of an init text, on each task's
+ * validation rows (or some training rows), where no checkpoint tells them; tell them. No bit of training depends on it.
+ * Collective over the world. */
+FR_MUST_CHECK fr_status fr_run_measure_base(fr_run_state *run);
+/** After a run that ended well: tell what was gained, where the files lie and what to type next. Collective. */
+FR_MUST_CHECK fr_status fr_run_report_gain(fr_run_state *run);
 /** Tell what each operator took of the `seconds` that this rank's steps took, summed over the ranks. Collective. */
 FR_MUST_CHECK fr_status fr_run_report_profile(fr_run_state *run, double seconds);
 /** After the last step and fr_run_save_prefixes: FR_ERR_NUMERIC naming the tasks that non-finite steps stopped, or

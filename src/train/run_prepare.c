@@ -4,40 +4,19 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "train/chat_identity.h"
+#include "train/run_folder.h"
 
-#include <dirent.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define LOCK_NAME "lock"
-
-/* Whether it holds anything but a lock. */
-static bool folder_is_used(const char *path)
-{
-    DIR *folder = opendir(path);
-    bool used = false;
-    for (struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;) {
-        used = used ||
-               (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-                strcmp(entry->d_name, LOCK_NAME) != 0);
-    }
-    if (folder != NULL) {
-        (void)closedir(folder);
-    }
-    return used;
-}
-
+/* A run that starts anew is alone in its folder, but for what a start without a checkpoint left. */
 static fr_status check_unused(const fr_run_state *run)
 {
-    if (run->options->resume || !folder_is_used(run->config->run.dir)) {
-        return FR_OK;
-    }
-    return FR_FAIL(run->ctx, FR_ERR_CONFIG,
-                   "run.dir %s is not empty; pass --resume to go on with that run, or "
-                   "choose another folder",
-                   run->config->run.dir);
+    return run->options->resume ? FR_OK
+                                : fr_run_folder_check(run->ctx, run->config->run.dir,
+                                                      run->options->overwrite);
 }
 
 /* A rank lives and writes for about a second after its mpirun is killed, and a killed rank's mpirun takes two to end:
@@ -47,7 +26,7 @@ static fr_status lock_run_folder(fr_run_state *run)
     enum { WAIT_SECONDS = 10, WHAT_BYTES = 512 };
     char what[WHAT_BYTES];
     char *path = NULL;
-    FR_TRY(fr_join_path(run->ctx, run->config->run.dir, LOCK_NAME, &path));
+    FR_TRY(fr_join_path(run->ctx, run->config->run.dir, FR_RUN_LOCK, &path));
     (void)snprintf(what, sizeof what, "run folder %s", run->config->run.dir);
     fr_status status = fr_lock_take(run->ctx, path, what, WAIT_SECONDS, &run->lock);
     free(path);
@@ -108,6 +87,28 @@ static fr_status load_checkpoint(fr_run_state *run)
     return fr_copy_string(run->ctx, file, &run->resumed_path);
 }
 
+/* The weights need not be lost where a run cannot go on: name the way. */
+static fr_status name_other_way(const fr_run_state *run, fr_status status)
+{
+    enum { MESSAGE_BYTES = 2048 };
+    char message[MESSAGE_BYTES];
+    char *best = NULL;
+    (void)snprintf(message, sizeof message, "%s", fr_ctx_error(run->ctx));
+    if (status != FR_ERR_CHECKPOINT || run->resumed_path == NULL ||
+        fr_join_path(run->ctx, run->config->run.dir, "best.h5", &best) != FR_OK) {
+        return status;
+    }
+    const char *file = fr_file_exists(best) ? best : run->resumed_path;
+    fr_ctx_clear_error(run->ctx);
+    status =
+        FR_FAIL(run->ctx, status,
+                "%s; to go on from these weights with other settings, start another "
+                "run with prefix: {init: {file: \"%s%s\"}}",
+                message, file, run->n_tasks > 1 ? ":TASK" : "");
+    free(best);
+    return status;
+}
+
 /* Check the saved run's identity keys against the config at hand. */
 static fr_status check_config(fr_run_state *run)
 {
@@ -120,7 +121,7 @@ static fr_status check_config(fr_run_state *run)
                                  &saved));
     fr_status status = fr_config_check_resume(run->ctx, saved, run->config);
     fr_config_destroy(&saved);
-    return status;
+    return name_other_way(run, status);
 }
 
 /* Ranks fall back from a damaged checkpoint each for itself, and a folder that is not shared shows each node another
@@ -218,6 +219,9 @@ static fr_status choose_layout(fr_run_state *run, int64_t memory, int64_t node_r
                                  .sources = sources,
                                  .machine = fr_machine_assumed()};
     fr_status status = fr_layout_resolve(run->ctx, &problem, &params->layout);
+    if (status == FR_OK) {
+        status = fr_layout_warn(run->ctx, &problem, &params->layout);
+    }
     params->target_share = fr_load_target_share(sources, run->n_tasks);
     free(sources);
     return status;
@@ -297,6 +301,7 @@ static fr_status start_task(fr_run_state *run, fr_task *task)
     if (status == FR_OK && run->resumed != NULL) {
         status =
             fr_restore_task(&run->env, run->resumed_path, run->resumed, task, &found);
+        status = name_other_way(run, status);
     }
     FR_TRY(fr_group_agree(run->world, status));
     if (found) {
@@ -356,6 +361,10 @@ static fr_status start_files(fr_run_state *run)
     }
     run->saves.total = run->resumed != NULL ? fr_run_total(run) : -1;
     if (fr_group_rank(run->world) == 0) {
+        /* not before all is read that the new run needs: its data may be wrong, its init one of these files */
+        if (run->options->overwrite) {
+            FR_TRY(fr_run_folder_clear(run->ctx, run->config->run.dir));
+        }
         FR_TRY(write_config(run));
     }
     return fr_metrics_open(run->ctx, run->config->run.dir, run->tasks, run->n_tasks,

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "model/json_out.h"
 #include "train/stopping.h"
 
 #include <jansson.h>
@@ -183,12 +184,7 @@ static json_t *value_json(const fr_swept_value *value)
 {
     json_t *plain =
         value->is_text ? NULL : json_loads(value->text, JSON_DECODE_ANY, NULL);
-    return plain != NULL ? plain : json_string(value->text);
-}
-
-static json_t *number_json(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
+    return plain != NULL ? plain : fr_json_string(value->text);
 }
 
 static json_t *row_json(const table *t, int64_t index)
@@ -202,8 +198,8 @@ static json_t *row_json(const table *t, int64_t index)
         isfinite(r->best) ? json_integer((json_int_t)r->task->best_step) : json_null();
     return json_pack("{s:I, s:s, s:o, s:o, s:o, s:o, s:I, s:I, s:s}", "rank",
                      (json_int_t)(index + 1), "task", r->task->config->name, "values",
-                     values, "best_loss", number_json(r->best), "best_step", at_step,
-                     "last_loss", number_json(r->loss), "steps",
+                     values, "best_loss", fr_json_real(r->best), "best_step", at_step,
+                     "last_loss", fr_json_real(r->loss), "steps",
                      (json_int_t)r->task->step, "skipped", (json_int_t)r->task->skipped,
                      "stopped", r->stopped);
 }

@@ -1,14 +1,10 @@
-#define _GNU_SOURCE /* sched_getaffinity: processors this rank may use */
 #include "train/session.h"
 
 #include "base/mem.h"
 #include "train/schedule.h"
 
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 /* No tokenizer is fine until a text comes: pre-tokenised rows need none. */
 static fr_status open_files(fr_ctx *ctx, const char *model, fr_session *s)
@@ -33,24 +29,54 @@ fr_status fr_session_open(fr_ctx *ctx, fr_group *world, const char *model,
     return status;
 }
 
-static int own_processors(void)
+fr_status fr_session_share(fr_ctx *ctx, fr_group *world, fr_share *out)
 {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-    return n > 0 ? n : 1;
+    fr_limits limits;
+    fr_group *node = NULL;
+    FR_TRY(fr_group_agree(world, fr_group_split_node(world, &node)));
+    fr_limits_read("/", &limits);
+    fr_status status = fr_share_measure(ctx, node, &limits, out);
+    fr_group_destroy(&node);
+    return fr_group_agree(world, status);
+}
+
+fr_status fr_session_threads(fr_ctx *ctx, const fr_share *share, int64_t asked,
+                             int *out)
+{
+    int from_environment = 0;
+    int good = fr_share_threads(share);
+    if (asked == FR_AUTO) {
+        FR_TRY(fr_ctx_threads(ctx, &from_environment));
+    }
+    *out = asked != FR_AUTO       ? (int)asked
+           : from_environment > 0 ? from_environment
+                                  : good;
+    if (from_environment > 0) {
+        fr_log(ctx, FR_LOG_INFO, "threads of a rank: %d, as OMP_NUM_THREADS says",
+               *out);
+    }
+    if (share->quota > 0.0 && *out >= good && share->quota < (double)*out + 0.5) {
+        fr_log(
+            ctx, FR_LOG_INFO,
+            "threads of a rank: %d; the container's limit leaves it the time of %.2f "
+            "processors%s",
+            *out, share->quota,
+            *out > good ? ", so they are held up; fewer threads may be faster" : "");
+    }
+    return FR_OK;
 }
 
 /* Every rank computes with the lowest instruction set among them, so that all get the same bits. */
 static fr_status make_device(fr_session *s, int64_t threads)
 {
     int64_t isa = (int64_t)fr_isa_detect();
+    fr_share share;
+    fr_device_params params = {.n_threads = 1};
     FR_TRY(fr_group_allreduce(s->world, FR_MIN, &isa, 1));
-    int share = own_processors() / fr_group_node_size(s->world);
-    fr_device_params params = {.n_threads = share > 1 ? share : 1, .isa = (fr_isa)isa};
-    if (threads != FR_AUTO) {
-        params.n_threads = (int)threads;
-    }
+    FR_TRY(fr_session_share(s->ctx, s->world, &share));
+    FR_TRY(fr_group_agree(
+        s->world, fr_session_threads(s->ctx, &share, threads, &params.n_threads)));
+    params.isa = (fr_isa)isa;
     (void)snprintf(s->layout, sizeof s->layout, "%dx%d, %d thread%s a rank",
                    s->grid.n_stages, s->grid.n_replicas, params.n_threads,
                    params.n_threads == 1 ? "" : "s");
@@ -139,31 +165,19 @@ void fr_session_close(fr_session *session)
     session->shape = NULL;
 }
 
-/* MemAvailable of the kernel; all of the memory where the line is missing. */
-int64_t fr_session_node_memory(void)
-{
-    int64_t bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * (int64_t)sysconf(_SC_PAGESIZE);
-    FILE *file = fopen("/proc/meminfo", "r");
-    char line[128];
-    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
-        long long kib = 0;
-        if (sscanf(line, "MemAvailable: %lld", &kib) == 1) {
-            bytes = (int64_t)kib * 1024;
-        }
-    }
-    if (file != NULL) {
-        (void)fclose(file);
-    }
-    return bytes;
-}
-
 fr_status fr_session_rank_memory(fr_session *session, int64_t *bytes,
                                  int64_t *node_ranks)
 {
     const fr_group *world = session->world;
+    char text[FR_LIMIT_TEXT];
+    fr_share share;
+    FR_TRY(fr_session_share(session->ctx, session->world, &share));
+    fr_memory_share_text(&share.memory, text);
+    fr_log(session->ctx,
+           share.memory.bound == FR_BOUND_MACHINE ? FR_LOG_DEBUG : FR_LOG_INFO,
+           "memory for a rank: %s", text);
     int64_t n = fr_group_node_size(world);
-    int64_t least[2] = {fr_session_node_memory() / n,
-                        fr_group_node_is_run(world) ? n : 1};
+    int64_t least[2] = {share.memory.bytes, fr_group_node_is_run(world) ? n : 1};
     FR_TRY(fr_group_allreduce(session->world, FR_MIN, least, 2));
     *bytes = least[0];
     *node_ranks = least[1];

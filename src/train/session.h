@@ -7,6 +7,7 @@
 #ifndef FR_TRAIN_SESSION_H
 #define FR_TRAIN_SESSION_H
 
+#include "comm/share.h"
 #include "model/identity.h"
 #include "model/tokens.h"
 #include "train/engine.h"
@@ -38,8 +39,9 @@ FR_MUST_CHECK fr_status fr_session_open(fr_ctx *ctx, fr_group *world, const char
 typedef struct fr_session_params {
     fr_layout layout;
     fr_precision precision;
-    bool quantised;  /* weights stay in the file as they are */
-    int64_t threads; /* FR_AUTO: this rank's share of the node's processors */
+    bool quantised; /* weights stay in the file as they are */
+    int64_t
+        threads; /* FR_AUTO: as OMP_NUM_THREADS says, else this rank's share of the node's processors */
     int64_t max_position;
     double target_share;  /* share of rows with a target, for the split of layers */
     int64_t warmup_depth; /* 0: no backward pass will be run */
@@ -52,10 +54,15 @@ FR_MUST_CHECK fr_status fr_session_load(fr_session *session,
 
 void fr_session_close(fr_session *session);
 
-/** Bytes of memory that this node can give now. */
-int64_t fr_session_node_memory(void);
-/** Memory that this run may take on each rank: the node's available share; and how many ranks in a row share a node
- * (1 where a node's ranks do not follow one another). The least of all ranks. Collective. */
+/** What this rank may take of its node: memory and processors of the machine, of the control groups it is in and of the
+ * process's own limits. Collective. */
+FR_MUST_CHECK fr_status fr_session_share(fr_ctx *ctx, fr_group *world, fr_share *out);
+/** Threads of this rank: `asked`, or where that is FR_AUTO what OMP_NUM_THREADS says, else its share of the processors;
+ * said in a line of the log where it is not that of the machine. Local. FR_ERR_ARG: OMP_NUM_THREADS is no number. */
+FR_MUST_CHECK fr_status fr_session_threads(fr_ctx *ctx, const fr_share *share,
+                                           int64_t asked, int *out);
+/** Memory that this run may take on each rank (fr_session_share), said in a line of the log; and how many ranks in a row
+ * share a node (1 where a node's ranks do not follow one another). The least of all ranks. Collective. */
 FR_MUST_CHECK fr_status fr_session_rank_memory(fr_session *session, int64_t *bytes,
                                                int64_t *node_ranks);
 

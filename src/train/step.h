@@ -82,4 +82,11 @@ FR_MUST_CHECK fr_status fr_evaluate(const fr_task_env *env, fr_grid *grid,
                                     int64_t microbatch_tokens, double *example_nll,
                                     fr_evaluation *out);
 
+/** The same over the first out->n_examples examples, or over all where there are fewer; out->n_examples says how many. */
+FR_MUST_CHECK fr_status fr_evaluate_first(const fr_task_env *env, fr_grid *grid,
+                                          fr_engine *engine, const fr_dataset *dataset,
+                                          const fr_stage_prefix *prefix,
+                                          int64_t microbatch_tokens,
+                                          fr_evaluation *out);
+
 #endif

@@ -2,57 +2,13 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
-#include "model/vocabulary.h"
+#include "train/init_text.h"
 #include "train/prefix_file.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Ids of the init text; a base that wants a BOS gets it here, and rows then carry none. */
-static fr_status encode_init_text(const fr_task_env *env, const fr_task_config *config,
-                                  fr_ids *ids)
-{
-    enum { NAME_BYTES = 160 };
-    char name[NAME_BYTES];
-    if (env->tokenizer == NULL) {
-        return FR_FAIL(env->ctx, FR_ERR_CONFIG,
-                       "tasks.%s.prefix.init.text needs a tokenizer, which %s does not "
-                       "carry; use init random or zero",
-                       config->name, env->config->base.path);
-    }
-    int32_t bos = fr_tokenizer_leading_bos(env->tokenizer);
-    if (bos >= 0) {
-        FR_TRY(fr_ids_add(env->ctx, ids, bos));
-    }
-    FR_TRY(fr_tokenizer_encode(env->ctx, env->tokenizer, config->prefix.text,
-                               strlen(config->prefix.text), true, ids));
-    (void)snprintf(name, sizeof name, "tasks.%s.prefix.init.text", config->name);
-    return fr_vocabulary_check(env->ctx, (fr_place){name, 0}, ids->data, ids->count,
-                               env->arch->vocab_size);
-}
-
-static fr_status length_from_text(const fr_task_env *env, const fr_task_config *config,
-                                  int64_t *length)
-{
-    fr_ids ids = {0};
-    fr_status status = encode_init_text(env, config, &ids);
-    int64_t wanted = config->prefix.length;
-    if (status == FR_OK && wanted == FR_AUTO) {
-        wanted = ids.count;
-    }
-    if (status == FR_OK && (wanted > ids.count || wanted < 1)) {
-        status =
-            FR_FAIL(env->ctx, FR_ERR_CONFIG,
-                    "tasks.%s.prefix.length is %lld, its init text has %lld tokens; "
-                    "write a longer text or set a smaller length",
-                    config->name, (long long)wanted, (long long)ids.count);
-    }
-    fr_ids_fini(&ids);
-    *length = wanted;
-    return status;
-}
 
 static fr_status length_from_file(const fr_task_env *env, const fr_task_config *config,
                                   int64_t *length)
@@ -92,18 +48,26 @@ static fr_status find_layers(const fr_task_env *env, const fr_task_config *confi
     return FR_OK;
 }
 
-static fr_status find_length(const fr_task_env *env, const fr_task_config *config,
-                             int64_t *length)
+static fr_status length_from_text(const fr_task_env *env, fr_task *task)
 {
-    switch (config->prefix.init) {
+    fr_ids ids = {0};
+    fr_status status = fr_init_text_ids(env, task->config, &ids, &task->init_note);
+    task->length = ids.count;
+    fr_ids_fini(&ids);
+    return status;
+}
+
+static fr_status find_length(const fr_task_env *env, fr_task *task)
+{
+    switch (task->config->prefix.init) {
     case FR_INIT_TEXT:
-        return length_from_text(env, config, length);
+        return length_from_text(env, task);
     case FR_INIT_FILE:
-        return length_from_file(env, config, length);
+        return length_from_file(env, task->config, &task->length);
     case FR_INIT_RANDOM:
     case FR_INIT_ZERO:
     default:
-        *length = config->prefix.length;
+        task->length = task->config->prefix.length;
         return FR_OK;
     }
 }
@@ -123,25 +87,24 @@ static fr_status open_rows(const fr_task_env *env, const fr_task *task,
     if (c->max_tokens != FR_AUTO && c->max_tokens < most) {
         most = c->max_tokens;
     }
-    fr_data_params params = {
-        .path = path,
-        .tokenizer = env->tokenizer,
-        .why_no_tokenizer = env->no_tokenizer,
-        .vocab_size = env->arch->vocab_size,
-        .template_text = c->template_text,
-        .chat = c->chat,
-        .eos = c->eos,
-        .eos_id = env->eos,
-        .special = c->special,
-        .loss_last = c->loss_last,
-        .cut_long_rows = c->long_rows == FR_LONG_CUT,
-        .without_bos = !task->leading_bos,
-        .max_tokens = most,
-        .max_rows = max_rows,
-        .sample = sample,
-        .cache_folder = env->config->run.dir,
-        .ignore = c->ignore,
-        .skip_bad_rows = c->skip_bad_rows};
+    fr_data_params params = {.path = path,
+                             .tokenizer = env->tokenizer,
+                             .why_no_tokenizer = env->no_tokenizer,
+                             .vocab_size = env->arch->vocab_size,
+                             .template_text = c->template_text,
+                             .chat = c->chat,
+                             .eos = c->eos,
+                             .eos_id = env->eos,
+                             .special = c->special,
+                             .loss_last = c->loss_last,
+                             .cut_long_rows = c->long_rows == FR_LONG_CUT,
+                             .without_bos = !task->leading_bos,
+                             .max_tokens = most,
+                             .max_rows = max_rows,
+                             .sample = sample,
+                             .cache_folder = env->config->run.dir,
+                             .ignore = c->ignore,
+                             .skip_bad_rows = c->skip_bad_rows};
     return fr_dataset_open(env->ctx, &params, out);
 }
 
@@ -165,13 +128,15 @@ static fr_status begin_open(const fr_task_env *env, const fr_task_config *config
 {
     *out = (fr_task){.config = config,
                      .best_loss = (double)INFINITY,
-                     .valid_loss = (double)INFINITY};
+                     .valid_loss = (double)INFINITY,
+                     .base_loss = (double)INFINITY,
+                     .init_loss = (double)INFINITY};
     bool has_bos =
         env->tokenizer != NULL && fr_tokenizer_leading_bos(env->tokenizer) >= 0;
     out->leading_bos = has_bos && config->prefix.init != FR_INIT_TEXT;
     out->n_steps = config->steps != FR_AUTO ? config->steps : env->config->run.steps;
     FR_TRY(find_layers(env, config, &out->layers));
-    return find_length(env, config, &out->length);
+    return find_length(env, out);
 }
 
 fr_status fr_task_open_sample(const fr_task_env *env, const fr_task_config *config,
@@ -197,6 +162,10 @@ fr_status fr_task_open(const fr_task_env *env, const fr_task_config *config,
     if (status == FR_OK && config->valid != NULL) {
         status =
             open_rows(env, out, config->valid, config->valid_rows, false, &out->valid);
+    }
+    if (status == FR_OK && out->valid != NULL) {
+        status =
+            fr_dataset_digest_first(env->ctx, out->valid, INT64_MAX, out->valid_digest);
     }
     if (status == FR_OK) {
         int64_t n = fr_dataset_stats(out->train)->n_examples;
@@ -233,6 +202,7 @@ void fr_task_close(fr_task *task)
     fr_reparam_destroy(&task->reparam);
     free(task->sum);
     free(task->gradient);
+    free(task->init_note);
     *task = (fr_task){0};
 }
 
@@ -278,9 +248,9 @@ static fr_status init_from_text(const fr_task_env *env, fr_engine *engine,
                                 fr_task *task)
 {
     fr_ids ids = {0};
-    fr_status status = encode_init_text(env, task->config, &ids);
+    fr_status status = fr_init_text_ids(env, task->config, &ids, NULL);
     if (status == FR_OK) {
-        status = fr_engine_keys_of_text(engine, ids.data, task->length, task->layers,
+        status = fr_engine_keys_of_text(engine, ids.data, ids.count, task->layers,
                                         task->state.k, task->state.v);
     }
     fr_ids_fini(&ids);
@@ -384,9 +354,8 @@ fr_status fr_task_init_prefix(const fr_task_env *env, fr_engine *engine, fr_task
                        task->config->prefix.init == FR_INIT_FILE ? " and the init file"
                                                                  : "");
     }
-    return task->reparam != NULL
-               ? fr_reparam_start(task->reparam, env->config->run.seed, &task->state)
-               : FR_OK;
+    return task->reparam != NULL ? fr_reparam_start(task->reparam, &task->state)
+                                 : FR_OK;
 }
 
 fr_stage_prefix fr_task_prefix(const fr_task *task)

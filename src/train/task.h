@@ -17,7 +17,9 @@ typedef struct fr_task {
     fr_dataset *valid;            /* owned; NULL: none */
     fr_sampler sampler;
     fr_step_plan plan;
-    int64_t length;        /* P */
+    int64_t length; /* P */
+    char
+        *init_note; /* owned; how much of an init text is used, NULL: all of it, once */
     fr_layer_range layers; /* of the model, that have a prefix */
     fr_layer_range local;  /* those of them on this rank */
     int64_t n_local;       /* floats of K (and of V) on this rank: local * P * G * K */
@@ -39,6 +41,9 @@ typedef struct fr_task {
     int64_t skipped_in_row;
     int64_t stale_validations; /* in a row without a better loss */
     double valid_loss;         /* of the last validation; INFINITY: none yet */
+    uint8_t valid_digest[FR_DIGEST_BYTES]; /* of what `valid` holds; zeros: none */
+    double base_loss; /* of the base alone, see run_base.c; INFINITY: not measured */
+    double init_loss; /* of the init text, likewise */
 } fr_task;
 
 /** What all tasks of a run share. Borrowed. */

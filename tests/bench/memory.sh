@@ -34,7 +34,7 @@ trap 'rm -rf "$work"' EXIT
 config() {
     cat <<YAML
 base: {path: "$root/models/smollm2-135m-instruct.gguf"}
-run: {dir: "$work/run", steps: $1, precision: bf16, save_every: 1000, threads: $threads}
+run: {dir: "$work/run", steps: $1, precision: bf16, measure_base: false, save_every: 1000, threads: $threads}
 tasks:
   - name: bench
     train: "$2"

@@ -66,7 +66,7 @@ class Forerun:
             if not (keep_cache and path in caches):
                 shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
         config = {"base": {"path": self.model, **({"weights": weights} if weights else {})},
-                  "run": {"dir": folder, "steps": steps, "save_every": 1000000, "stages": layout.stages,
+                  "run": {"dir": folder, "steps": steps, "save_every": 1000000, "measure_base": False, "stages": layout.stages,
                           "replicas": layout.replicas, "threads": 2 // layout.ranks, **run},
                   "tasks": [{"name": f"t{i}", **task} for i in range(layout.tasks)]}
         path = os.path.join(self.work, "config.yaml")

@@ -22,7 +22,7 @@ ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "../.."))
 
 CONFIG = """\
 base: {path: "%s"}
-run: {dir: "%s", steps: %d, precision: bf16, save_every: %d}
+run: {dir: "%s", steps: %d, precision: bf16, measure_base: false, save_every: %d}
 tasks:
   - name: bench
     train: "%s"

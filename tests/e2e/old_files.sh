@@ -30,7 +30,7 @@ lines = [json.loads(line) for line in open(sys.argv[1])]
 n_old = sum(1 for _ in open(sys.argv[2]))
 assert [line["step"] for line in lines if "lr" in line] == [1, 2, 3, 4, 5, 6], lines
 assert not any("metrics" in line for line in lines[:n_old])
-assert len(lines) > n_old and all(line["metrics"] == "1.0" for line in lines[n_old:]), lines
+assert len(lines) > n_old and all(line["metrics"] == "1.1" for line in lines[n_old:]), lines
 told = set(re.findall(r"^\| `([^`]*)`", open(sys.argv[3]).read(), re.M))
 keys = {key for line in lines for key in line}
 assert keys <= told, keys - told

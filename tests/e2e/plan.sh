@@ -66,8 +66,9 @@ json '[c["step_seconds"] for c in o["candidates"] if c["fits"]] == sorted(c["ste
 json 'all(c["fits"] != bool(c["reason"]) for c in o["candidates"]) and not o["candidates"][-1]["possible"]'
 plan "${large[@]}" --node-memory 640G --ranks-per-node 8 --json # replicas of a node hold the weights once
 json 'o["stages"] == 1 and o["fits"] and o["stage"][0]["memory"]["weights"] < 141e9 / 8 + 1e9'
-plan "$work/large.yaml" --ranks 1024 --node-memory 4G --json
+expect 1 "$FORERUN" plan "$work/large.yaml" --ranks 1024 --node-memory 4G --json
 json 'not o["fits"] and "GiB" in o["candidates"][0]["reason"]'
+json 'o["needed"]["rank_bytes"] > 30e9 and not o["loading"]["file_is_here"]'
 plan "$work/large.yaml" --ranks 1024 --node-memory 640G --set run.stages=64 --link-gbps 0.001 --json
 json 'o["stages"] == 64 and not o["link_hides"]'
 json 'o["step_seconds"] >= o["edge_bytes"] / o["replicas"] / o["link_bytes_a_second"]'

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # README.md's own lines, typed in a copy of the tree: the build without the quickstart, training, ranks, resume, sweep,
-# plan. A config block is put where the text says; the data is small, since README does not say what it holds.
+# plan. A config block is put where the text says.
 . "$(dirname "$0")/common.sh"
 
 need_model
@@ -11,10 +11,6 @@ mkdir "$tree"
 mkdir "$tree/models"
 ln -s "$(realpath "$model")" "$tree/models/smollm2-135m-instruct.gguf"
 cd "$tree"
-mkdir -p data/mine
-for name in train dev test; do
-    printf '{"source": "The %s is red and round.", "target": " A red ball."}\n' ball sun apple >"data/mine/$name.jsonl"
-done
 printf 'localhost slots=2\n' >hosts
 
 # block HEADING LANGUAGE NUMBER: the NUMBERth (from 1) code block of a language below a heading, up to the next heading.
@@ -41,11 +37,12 @@ unset "${!OMPI_@}" "${!PRTE_@}" OMP_WAIT_POLICY
 type_lines '## Build' 1
 [ -x build/release/forerun ] || fail "the lines of '## Build' build no program"
 
-block '## Train a prefix of your own' yaml 1 >mine.yaml
 type_lines '## Train a prefix of your own' 1
+block '## Train a prefix of your own' yaml 1 >mine.yaml
+type_lines '## Train a prefix of your own' 2
 # a run that lost its last checkpoint goes on from the one before, on four ranks, to the same bits
 mv runs/mine/checkpoint-60.h5 last.h5
-type_lines '## Train a prefix of your own' 2
+type_lines '## Train a prefix of your own' 3
 same runs/mine/checkpoint-60.h5 last.h5
 
 type_lines '### Several tasks, and sweeps' 2

@@ -77,3 +77,29 @@ first, last = sum(losses[:15]) / 15, sum(losses[-15:]) / 15
 print("loss %.4f -> %.4f" % (first, last))
 sys.exit(not last < first - 0.02)
 PY
+
+# embeddings and first layer come from the task's own seed: other ones for each seed of a sweep, the same ones as alone
+cat >"$work/seeds.yaml" <<YAML
+base: {path: "$model"}
+run: {dir: "$work/seeds", seed: 3, steps: 1, precision: f32, threads: 1}
+sweep: {seed: [5, 6]}
+tasks:
+  - {name: s, train: "$rows", eos: false, prefix: {init: {random: 0.5}, length: 5, mlp: {hidden: 24, width: 10}},
+     optimizer: {lr: 0}, batch: {examples: 7}}
+YAML
+"$FORERUN" train "$work/seeds.yaml" >/dev/null 2>"$work/err" || fail "$(cat "$work/err")"
+train alone 1 1 "${mlp[@]}" --set tasks.t.optimizer.lr=0 --set tasks.t.seed=6 --set run.steps=1 2>"$work/err" || fail "$(cat "$work/err")"
+python3 - "$work/seeds/checkpoint-1.h5" "$work/alone/checkpoint-1.h5" <<'PY' || fail "seeds"
+import json, sys
+def arrays(path):
+    data = open(path, "rb").read()
+    header = dict(line.split(b" ", 1) for line in data[:512].split(b"\0")[0].split(b"\n")[1:] if line)
+    lines = [json.loads(line) for line in data[512:512 + int(header[b"index"])].splitlines()]
+    return {a["array"]: data[a["offset"]:a["offset"] + a["bytes"]] for a in lines if "array" in a}
+sweep, alone = (arrays(path) for path in sys.argv[1:])
+tasks = sorted({name.split("/")[2] for name in sweep})
+for part in "e", "w1":
+    first, second = (sweep["/tasks/%s/shared/%s" % (task, part)] for task in tasks)
+    assert first != second, "two seeds start with the same " + part
+    assert second == alone["/tasks/t/shared/" + part], "another %s in a sweep than alone" % part
+PY

@@ -46,7 +46,7 @@ assert [row["source_ids"] for row in learn] == [row["source_ids"] for row in pro
 PY
     local reading=("$@")
     for weights in auto quantised; do
-        with=(--model "$model" --weights $weights --threads 1 --precision f32)
+        with=(--model "$model" --weights "$weights" --threads 1 --precision f32)
         # evaluation of the text is that of the ids, but for flags inside a dialogue's source: those rows have one answer
         expect 0 "$FORERUN" eval "${with[@]}" --data "$work/$name.jsonl" --json "${reading[@]}"
         cp "$work/out" "$work/of-text"
@@ -54,7 +54,7 @@ PY
         cmp "$work/of-text" "$work/out" || fail "$name $*, $weights: evaluation of text and of its ids differ"
         for rows in "$name" prompt; do
             local how=("${reading[@]}")
-            [ $rows = "$name" ] || how=()
+            [ "$rows" = "$name" ] || how=()
             expect 0 "$FORERUN" generate "${with[@]}" --input "$work/$rows.jsonl" --max-new-tokens 5 "${how[@]}"
             grep -o '"generated_ids":.*' "$work/out" >"$work/of-$rows"
             grep -o 'prompts: [0-9]* tokens' "$work/err" >>"$work/of-$rows"
@@ -83,11 +83,15 @@ YAML
 }
 for init in 'random: 0.3' 'text: "abcdef"'; do
     for what in text chat; do
-        [ $what = text ] && how='template: "Q {source}:{target}"' reading=(--template 'Q {source}:{target}') || how='chat: true' reading=(--chat)
-        train_prefix $what "$how" "$init"
+        if [ $what = text ]; then
+            setting='template: "Q {source}:{target}"' options=(--template 'Q {source}:{target}')
+        else
+            setting='chat: true' options=(--chat)
+        fi
+        train_prefix $what "$setting" "$init"
         expect 0 "$FORERUN" generate --model "$model" --prefix "$work/run/prefix.h5" --input "$work/$what.jsonl" --max-new-tokens 4 --threads 1
         grep -o '"generated_ids":.*' "$work/out" >"$work/of-text"
-        "$FORERUN" tokenize --model "$model" --rows "$work/$what.jsonl" --prompts "${reading[@]}" >"$work/prompt.jsonl"
+        "$FORERUN" tokenize --model "$model" --rows "$work/$what.jsonl" --prompts "${options[@]}" >"$work/prompt.jsonl"
         # a prefix that starts from text holds the BOS
         [ "$init" = 'random: 0.3' ] || sed -i 's/\[256, /[/; s/\[256\]/[]/' "$work/prompt.jsonl"
         expect 0 "$FORERUN" generate --model "$model" --prefix "$work/run/prefix.h5" --input "$work/prompt.jsonl" --max-new-tokens 4 --threads 1
@@ -153,7 +157,7 @@ says "rows that cannot be used and are left out: 1"
 says "task t: 2 rows"
 expect 6 "$FORERUN" train "$work/c.yaml" --resume --set tasks.t.data.on_error=stop
 says "tasks.t.data.on_error was skip"
-expect 0 "$FORERUN" plan "$work/c.yaml"
+expect 0 "$FORERUN" plan "$work/c.yaml" --ranks 1
 
 # a source that the template has no place for
 expect 0 "$FORERUN" eval --model "$model" --data "$work/text.jsonl" --template 'Q:{target}' --threads 1

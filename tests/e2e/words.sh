@@ -67,9 +67,8 @@ gguf none '{"tokenizer.ggml.eos_token_id": 258}'
 while read -r named why; do
     learns "$named" "$ids"
     generates "$named" 66
-    for command in plan preflight; do
-        expect 0 "$FORERUN" $command "$work/c.yaml" $([ $command = preflight ] || echo --ranks 2)
-    done
+    expect 0 "$FORERUN" plan "$work/c.yaml" --ranks 2
+    expect 0 "$FORERUN" preflight "$work/c.yaml"
     expect 0 "$FORERUN" inspect "$work/$named"
     grep -qF "$why" "$work/out" || fail "inspect $named: $(cat "$work/out")"
     grep -qxE 'end of text +ids 258; behind targets 258' "$work/out" || fail "inspect $named: $(cat "$work/out")"

@@ -7,6 +7,7 @@
 #   late      the last save hangs: the first signal waits for it, the second leaves (143)
 #   closed    a terminal or a pipe that is closed: SIGHUP stops a run (75), nohup's does not; a run goes on without
 #             its output, other commands end by SIGPIPE (141)
+#   terminal  a real terminal that is closed: a run ends with a checkpoint, also under mpirun and launch/run
 #   mpirun    signals to plain mpirun: its exit code and what is saved, as README and launch/README.md say
 #   rows      what a signal leaves of the rows of generate and eval are whole lines
 . "$(dirname "$0")/../e2e/common.sh"
@@ -172,6 +173,26 @@ assert (code.returncode, code.stderr) == (-signal.SIGPIPE, b""), code
 PY
     echo "SIGHUP 75, closed output: a run goes on, other commands end by SIGPIPE"
     ;;
+terminal)
+    make_config 1000000 7 f32
+    # close_on CODE COMMAND...: its terminal closes after three steps; it ends so, and there is a checkpoint to go on from.
+    close_on() {
+        local wanted=$1 code
+        shift
+        rm -rf "$run"
+        code=$(python3 "$SOURCE/tests/support/terminal.py" "$run/metrics.jsonl" "$@" 2>"$work/err")
+        [ "$code" = "$wanted" ] || fail "exit code $code, wanted $wanted: $* ($(cat "$work/err"))"
+        wait_for_file "$run/latest"
+        [ -e "$run/$(cat "$run/latest")" ] || fail "no checkpoint: $*"
+    }
+    close_on 75 "$FORERUN" train "$work/c.yaml"
+    # the shell dies by the signal, as the terminal's own does; the run in it saves
+    close_on -1 bash -c "\"$FORERUN\" train \"$work/c.yaml\"; true"
+    close_on 1 mpirun -n 2 "$FORERUN" train "$work/c.yaml"
+    close_on 75 "$SOURCE/launch/run" -n 2 --forerun "$FORERUN" "$work/c.yaml"
+    expect 75 "$FORERUN" train "$work/c.yaml" --resume --stop-after 1
+    echo "a closed terminal: 75, and a checkpoint"
+    ;;
 mpirun)
     make_config 1000000 7 f32
     # begin_ranks: two ranks that train, mpirun in a process group of its own as a terminal starts it.
@@ -224,17 +245,18 @@ with open(sys.argv[2], "w") as out:
         out.write(json.dumps({"n": i, "note": "x" * 3000, "source_ids": rows[i % len(rows)]["source_ids"]}) + "\n")
 PY
     for signal in INT TERM; do
-        rm -f "$work/rows-out"
+        rm -f "$work"/rows-out*
         "$FORERUN" generate --model "$model" --input "$work/in.jsonl" --output "$work/rows-out" --threads 1 \
             --max-new-tokens 8 2>"$work/err" </dev/null &
         pid=$!
         for _ in $(seq 600); do
-            [ "$(wc -l 2>/dev/null <"$work/rows-out" || echo 0)" -lt 20 ] || break
+            [ "$(wc -l 2>/dev/null <"$work/rows-out.part" || echo 0)" -lt 20 ] || break
             sleep 0.05
         done
         kill -$signal "$pid"
         ends "$([ $signal = INT ] && echo 130 || echo 143)"
-        python3 - "$work/rows-out" <<'PY' || fail "half a row is left"
+        says "rows-out.part: the same command with --resume goes on from them"
+        python3 - "$work/rows-out.part" <<'PY' || fail "half a row is left"
 import json, sys
 text = open(sys.argv[1]).read()
 assert text.endswith("\n")

@@ -2,6 +2,7 @@
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "support/fault.h"
 
 #include <stdio.h>
@@ -24,6 +25,17 @@ static fr_status allocate_three(fr_ctx *ctx, void *argument)
     free(third);
     free(second);
     free(first);
+    return status;
+}
+
+static fr_status repair_text(fr_ctx *ctx, void *argument)
+{
+    (void)argument;
+    char *text = NULL;
+    size_t bytes = 1;
+    FR_TRY(fr_copy_string(ctx, "\xFF", &text));
+    fr_status status = fr_utf8_repair(ctx, &text, &bytes, NULL);
+    free(text); /* the caller's, also after a failure */
     return status;
 }
 
@@ -78,6 +90,7 @@ static fr_status leak_on_failure(fr_ctx *ctx, void *argument)
 static void memory_helpers_survive_each_failed_allocation(void)
 {
     CU_ASSERT_EQUAL(fr_fault_sweep("mem", allocate_three, NULL), 3);
+    CU_ASSERT_EQUAL(fr_fault_sweep("utf8", repair_text, NULL), 2);
 }
 
 static void digest_survives_each_failed_allocation(void)

@@ -1,9 +1,10 @@
 #include "model/stage.h"
-#include "model/tokenizer.h"
+#include "model/tokens.h"
 #include "support/fault.h"
 #include "support/gguf_writer.h"
 #include "support/model_files.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,6 +54,19 @@ static fr_status use_tokenizer(fr_ctx *ctx, void *path)
     free(text);
     fr_ids_fini(&ids);
     fr_tokenizer_close(&tokenizer);
+    return status;
+}
+
+static fr_status use_tokens(fr_ctx *ctx, void *path)
+{
+    enum { VOCABULARY = 9 };
+    fr_tokens tokens;
+    uint8_t *never = NULL;
+    FR_TRY(fr_tokens_open(ctx, path, &tokens));
+    fr_status status =
+        fr_tokens_textless(ctx, tokens.tokenizer, &tokens.ends, VOCABULARY, &never);
+    free(never);
+    fr_tokens_close(&tokens);
     return status;
 }
 
@@ -155,8 +169,13 @@ static void gguf_tokenizer_survives_each_failed_allocation(void)
     fr_gguf_writer_set_ints(writer, "tokenizer.ggml.token_type", TYPES, 6);
     fr_gguf_writer_set_u32(writer, "tokenizer.ggml.eos_token_id", 5);
     fr_gguf_writer_write(writer, path);
-    fr_gguf_writer_destroy(&writer);
     CU_ASSERT_TRUE(fr_fault_sweep("gguf tokenizer", use_tokenizer, path) >= 10);
+    fr_gguf_writer_set_text(writer, "tokenizer.ggml.pre", "other");
+    fr_gguf_writer_set_text(writer, "tokenizer.chat_template",
+                            "<|im_start|><|im_end|>");
+    fr_gguf_writer_write(writer, path);
+    fr_gguf_writer_destroy(&writer);
+    CU_ASSERT_TRUE(fr_fault_sweep("gguf, other rule", use_tokens, path) >= 3);
     free(path);
 }
 
@@ -173,7 +192,13 @@ static void folder_tokenizer_survives_each_failed_allocation(void)
         " \"vocab\": {\"a\": 0, \"b\": 1, \"\\u0120\": 2, \"ab\": 3, \"abab\": 4}}}");
     fr_test_write_text(fr_test_path(folder, "tokenizer_config.json"),
                        "{\"eos_token\": \"<end>\", \"chat_template\": \"x\"}");
+    fr_test_write_text(fr_test_path(folder, "added_tokens.json"),
+                       "{\"<t>\": 6, \"<end>\": 5}");
     CU_ASSERT_TRUE(fr_fault_sweep("folder tokenizer", use_tokenizer, path) >= 10);
+    CU_ASSERT_TRUE(fr_fault_sweep("folder tokens", use_tokens, path) >= 10);
+    CU_ASSERT_EQUAL_FATAL(remove(fr_test_path(folder, "tokenizer.json")), 0);
+    fr_test_write_text(fr_test_path(folder, "vocab.json"), "{\"<end>\": 5}");
+    CU_ASSERT_TRUE(fr_fault_sweep("no tokenizer", use_tokens, path) >= 5);
     free(path);
 }
 

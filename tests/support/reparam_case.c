@@ -23,6 +23,7 @@ void fr_reparam_case_open(fr_device *device, int64_t first, int64_t n, int64_t a
                           bool freeze_first, fr_reparam_case *out)
 {
     *out = (fr_reparam_case){.device = device, .n_layers = n};
+    out->config.seed = 11;
     out->config.optimizer.kind = FR_ADAMW;
     out->config.optimizer.beta1 = 0.9;
     out->config.optimizer.beta2 = 0.99;
@@ -40,7 +41,7 @@ void fr_reparam_case_open(fr_device *device, int64_t first, int64_t n, int64_t a
     fill(first + all, n, FR_CASE_LAYER, STREAM_START, 1.0, out->prefix.v);
     FR_ASSERT_OK(fr_reparam_create(fr_test_ctx(), &params, &out->reparam));
     CU_ASSERT_PTR_NOT_NULL_FATAL(out->reparam);
-    FR_ASSERT_OK(fr_reparam_start(out->reparam, 11, &out->prefix));
+    FR_ASSERT_OK(fr_reparam_start(out->reparam, &out->prefix));
 }
 
 void fr_reparam_case_fill(int64_t first, fr_reparam_case *c)

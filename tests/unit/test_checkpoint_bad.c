@@ -320,6 +320,8 @@ static void unknown_keys_and_lines_are_stepped_over(void)
          NULL},
         {"{\"group\":\"/\",", "{\"first\":1}\n{\"group\":\"/\",", NULL},
         {"\"schema_minor\":1", "\"schema_minor\":7", NULL},
+        {"\"valid_digest\":", "\"malid_digest\":", NULL}, /* 2.0 has neither */
+        {"\"base_loss\":\"inf\"", "\"base_lost\":\"inf\"", NULL},
     };
     victim v = make_victim();
     fr_checkpoint *wanted = fr_fixture_checkpoint(2, true, 5);

@@ -185,6 +185,50 @@ static void timeout_of_the_environment_wins_where_it_is_a_number(void)
     }
 }
 
+static fr_status threads_of(const char *setting, int *out)
+{
+    (void)(setting != NULL ? setenv("OMP_NUM_THREADS", setting, 1)
+                           : unsetenv("OMP_NUM_THREADS"));
+    fr_ctx *ctx = fr_ctx_create();
+    CU_ASSERT_PTR_NOT_NULL_FATAL(ctx);
+    fr_status status = fr_ctx_threads(ctx, out);
+    if (status != FR_OK) {
+        CU_ASSERT_PTR_NOT_NULL(
+            strstr(fr_ctx_error(ctx), "must be a whole number from 1 to 4096"));
+    }
+    fr_ctx_destroy(&ctx);
+    (void)unsetenv("OMP_NUM_THREADS");
+    return status;
+}
+
+static void threads_of_the_environment_are_its_first_number(void)
+{
+    static const char *const GOOD[] = {"4", "4,2", " 4 , 2,1", "0004", "4,"};
+    static const char *const BAD[] = {"0",
+                                      "-4",
+                                      "x",
+                                      "4x",
+                                      "4 2",
+                                      "4.5",
+                                      "4097",
+                                      ",4",
+                                      "+4",
+                                      " ",
+                                      "99999999999999999999"};
+    int threads = -1;
+    CU_ASSERT_EQUAL(threads_of(NULL, &threads), FR_OK);
+    CU_ASSERT_EQUAL(threads, 0);
+    CU_ASSERT_EQUAL(threads_of("", &threads), FR_OK);
+    CU_ASSERT_EQUAL(threads, 0);
+    for (size_t i = 0; i < sizeof GOOD / sizeof GOOD[0]; i++) {
+        CU_ASSERT_EQUAL(threads_of(GOOD[i], &threads), FR_OK);
+        CU_ASSERT_EQUAL(threads, 4);
+    }
+    for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
+        CU_ASSERT_EQUAL(threads_of(BAD[i], &threads), FR_ERR_ARG);
+    }
+}
+
 /* A line of a file that is quoted in a message must not look like one of ours, nor command the terminal. */
 static void messages_are_escaped(void)
 {
@@ -244,6 +288,7 @@ static const fr_case CASES[] = {
     FR_CASE(missing_memory_is_reported_with_its_size),
     FR_CASE(default_level_is_info),
     FR_CASE(level_setting_filters),
+    FR_CASE(threads_of_the_environment_are_its_first_number),
     FR_CASE(other_ranks_are_quiet_except_for_warnings),
     FR_CASE(all_ranks_log_when_asked),
     FR_CASE(timeout_of_the_environment_wins_where_it_is_a_number),

@@ -228,6 +228,30 @@ static void failed_rename_removes_the_temporary(void)
     CU_ASSERT_EQUAL(count_entries(folder), 1);
 }
 
+/* What took hours to write is not thrown away because it cannot be renamed. */
+static void put_keeps_what_it_cannot_rename(void)
+{
+    char path[PATH_BYTES];
+    char inner[PATH_BYTES];
+    char temporary[PATH_BYTES];
+    const char *folder = fr_test_folder();
+    path_in(folder, "taken", path);
+    path_in(folder, "taken/inner", inner);
+    path_in(folder, "ready", temporary);
+    FR_ASSERT_OK(fr_make_folder(fr_test_ctx(), inner));
+    FR_ASSERT_OK(fr_file_replace(fr_test_ctx(), temporary, "hours", 5));
+    int file = open(temporary, O_WRONLY | O_APPEND);
+    CU_ASSERT_TRUE_FATAL(file >= 0);
+    FR_ASSERT_FAILS(fr_file_put(fr_test_ctx(), file, temporary, path), FR_ERR_IO,
+                    "taken");
+    check_content(temporary, "hours");
+    path_in(folder, "free", path);
+    FR_ASSERT_OK(fr_file_put(fr_test_ctx(), file, temporary, path));
+    check_content(path, "hours");
+    CU_ASSERT_FALSE(fr_file_exists(temporary));
+    CU_ASSERT_EQUAL(close(file), 0);
+}
+
 static void commit_moves_the_temporary(void)
 {
     char path[PATH_BYTES];
@@ -393,6 +417,7 @@ static const fr_case CASES[] = {
     FR_CASE(unwritable_folder_leaves_the_old_file),
     FR_CASE(missing_folder_is_named),
     FR_CASE(failed_rename_removes_the_temporary),
+    FR_CASE(put_keeps_what_it_cannot_rename),
     FR_CASE(commit_moves_the_temporary),
     FR_CASE(bad_inputs_are_data_errors_with_the_path),
     FR_CASE(released_pages_leave_and_come_back),

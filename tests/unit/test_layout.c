@@ -187,7 +187,7 @@ static void others_say_why_not(void)
     FR_ASSERT_OK(fr_layout_list(fr_test_ctx(), &p.problem, &list, &n));
     CU_ASSERT_EQUAL(n, 4);
     CU_ASSERT(list[0].possible && !list[0].fits);
-    CU_ASSERT_PTR_NOT_NULL(strstr(list[0].reason, "GiB"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(list[0].reason, "MiB"));
     CU_ASSERT_EQUAL(list[1].layout.n_stages, 1);
     CU_ASSERT_STRING_EQUAL(list[1].reason, "8 replicas, task t has 3 examples a step");
     CU_ASSERT_EQUAL(list[2].layout.n_stages, 2);

@@ -21,14 +21,14 @@ static void loads_of_numbers_are_packed(void)
     fr_task_load load;
     fr_task_config task = batch_of(10, 30);
     fr_load_from_numbers(5, 8, 0.25, &source);
-    FR_ASSERT_OK(fr_load_of_task(fr_test_ctx(), &task, 1, &source, 3, &load));
+    FR_ASSERT_OK(fr_load_of_task(fr_test_ctx(), &task, &source, 3, &load));
     CU_ASSERT_EQUAL(load.n_microbatches, 2);
     CU_ASSERT_EQUAL(load.most_units, 3);
     CU_ASSERT_EQUAL(load.most_rows, 24);
     CU_ASSERT_DOUBLE_EQUAL(load.step_rows, 80.0, 1e-9);
     CU_ASSERT_DOUBLE_EQUAL(load.replica_rows, 40.0, 1e-9);
     CU_ASSERT_DOUBLE_EQUAL(load.counted_tokens, 20.0, 1e-9);
-    FR_ASSERT_OK(fr_load_of_task(fr_test_ctx(), &task, 1, &source, 10, &load));
+    FR_ASSERT_OK(fr_load_of_task(fr_test_ctx(), &task, &source, 10, &load));
     CU_ASSERT_EQUAL(load.n_microbatches, 1);
     CU_ASSERT_EQUAL(load.most_units, 1);
     CU_ASSERT_EQUAL(fr_load_max_position(&source, 1), 13);
@@ -54,8 +54,7 @@ static void loads_of_equal_rows_agree_with_numbers(void)
     CU_ASSERT_EQUAL(sources[0].n_examples, 40);
     CU_ASSERT_EQUAL(sources[0].longest, 5);
     for (int i = 0; i < 2; i++) {
-        FR_ASSERT_OK(
-            fr_load_of_task(fr_test_ctx(), &task, 1, &sources[i], 2, &loads[i]));
+        FR_ASSERT_OK(fr_load_of_task(fr_test_ctx(), &task, &sources[i], 2, &loads[i]));
     }
     CU_ASSERT_EQUAL(loads[0].n_microbatches, loads[1].n_microbatches);
     CU_ASSERT_EQUAL(loads[0].most_rows, loads[1].most_rows);
@@ -83,17 +82,17 @@ static void loads_of_shared_sources_count_them_once(void)
     fr_task_config task = batch_of(10, 1000);
     FR_ASSERT_OK(fr_dataset_open(fr_test_ctx(), &params, &rows));
     fr_load_from_rows(rows, 5, &source);
-    FR_ASSERT_OK(fr_load_of_task(fr_test_ctx(), &task, 1, &source, 1, &load));
+    FR_ASSERT_OK(fr_load_of_task(fr_test_ctx(), &task, &source, 1, &load));
     CU_ASSERT_DOUBLE_EQUAL(load.step_rows, 100.0, 1e-9);
     task.batch.share_sources = true;
     task.batch.order = FR_ORDER_BY_SOURCE;
-    FR_ASSERT_OK(fr_load_of_task(fr_test_ctx(), &task, 1, &source, 1, &load));
+    FR_ASSERT_OK(fr_load_of_task(fr_test_ctx(), &task, &source, 1, &load));
     CU_ASSERT_DOUBLE_EQUAL(load.step_rows, 5.0 * 11.0, 1e-9);
     CU_ASSERT_DOUBLE_EQUAL(load.unshared_rows, 100.0, 1e-9);
     CU_ASSERT_DOUBLE_EQUAL(load.useful_tokens, 110.0, 1e-9);
     CU_ASSERT_DOUBLE_EQUAL(load.row_keys, (45.0 + 2.0 * 10.0) / 11.0, 1e-9);
     task.batch.share_prompt = 5;
-    FR_ASSERT_OK(fr_load_of_task(fr_test_ctx(), &task, 1, &source, 1, &load));
+    FR_ASSERT_OK(fr_load_of_task(fr_test_ctx(), &task, &source, 1, &load));
     CU_ASSERT_DOUBLE_EQUAL(load.step_rows, 8.0 + 5.0 * 3.0, 1e-9);
     fr_dataset_close(&rows);
 }
@@ -127,7 +126,7 @@ static void a_sample_gives_the_load_of_the_whole_file(void)
         fr_load_from_rows(rows, 5, &source);
         CU_ASSERT(source.n_examples < FR_LOAD_LINES);
         memset(&loads[i], 0, sizeof loads[i]);
-        FR_ASSERT_OK(fr_load_of_task(fr_test_ctx(), &task, 1, &source, 3, &loads[i]));
+        FR_ASSERT_OK(fr_load_of_task(fr_test_ctx(), &task, &source, 3, &loads[i]));
         fr_dataset_close(&rows);
     }
     fr_assert_same_bytes("loads", &loads[1], &loads[0], sizeof loads[0]);

@@ -146,7 +146,57 @@ static void another_file_under_its_name_is_left_alone(void)
     check_text(target, "precious\n");
 }
 
+/* A child that holds the file's lock until told to end as holders do: it removes the file, a moment later here. */
+static _Noreturn void hold_and_remove(const char *path, int told, int tells)
+{
+    static const struct timespec MOMENT = {0, 200 * 1000 * 1000};
+    fr_lock *lock = NULL;
+    char byte = 0;
+    bool good =
+        fr_lock_take_removable(fr_test_ctx(), path, "output x", 0, &lock) == FR_OK &&
+        write(fr_lock_file(lock), "mine", 4) == 4 && write(tells, "x", 1) == 1 &&
+        read(told, &byte, 1) == 1;
+    (void)nanosleep(&MOMENT, NULL);
+    good = unlink(path) == 0 && good;
+    _exit(good ? 0 : 1);
+}
+
+static void what_was_removed_while_waiting_is_made_anew(void)
+{
+    char path[PATH_BYTES];
+    char wanted[64];
+    fr_lock *lock = NULL;
+    int to_child[2];
+    int to_parent[2];
+    int code = -1;
+    char byte = 0;
+    CU_ASSERT_EQUAL_FATAL(pipe(to_child), 0);
+    CU_ASSERT_EQUAL_FATAL(pipe(to_parent), 0);
+    (void)lock_path(path);
+    pid_t child = fork();
+    if (child == 0) {
+        hold_and_remove(path, to_child[0], to_parent[1]);
+    }
+    CU_ASSERT_EQUAL(read(to_parent[0], &byte, 1), 1);
+    (void)snprintf(wanted, sizeof wanted,
+                   "another process (pid %ld) is writing to the output x", (long)child);
+    FR_ASSERT_FAILS(fr_lock_take_removable(fr_test_ctx(), path, "output x", 0, &lock),
+                    FR_ERR_IO, wanted);
+    CU_ASSERT_EQUAL(write(to_child[1], "x", 1), 1);
+    FR_ASSERT_OK(fr_lock_take_removable(fr_test_ctx(), path, "output x", 30, &lock));
+    CU_ASSERT_TRUE(fr_file_exists(path));
+    CU_ASSERT_EQUAL(lseek(fr_lock_file(lock), 0, SEEK_END), 0);
+    fr_lock_release(&lock);
+    CU_ASSERT_EQUAL(waitpid(child, &code, 0), child);
+    CU_ASSERT_EQUAL(code, 0);
+    for (int i = 0; i < 2; i++) {
+        (void)close(to_child[i]);
+        (void)close(to_parent[i]);
+    }
+}
+
 static const fr_case CASES[] = {
+    FR_CASE(what_was_removed_while_waiting_is_made_anew),
     FR_CASE(another_file_under_its_name_is_left_alone),
     FR_CASE(another_process_is_refused_and_told_the_holder),
     FR_CASE(a_killed_holder_leaves_the_lock_free),

@@ -19,7 +19,6 @@ static void make_healthy(fixture *f)
 {
     memset(f, 0, sizeof *f);
     f->report = (fr_preflight_report){.n_ranks = N_RANKS,
-                                      .n_stages = 2,
                                       .n_digests = N_DIGESTS,
                                       .all_links = true,
                                       .ranks = f->ranks,
@@ -31,8 +30,9 @@ static void make_healthy(fixture *f)
         rank->node_ranks = 2;
         rank->node_rank = r % 2;
         rank->n_processors = 4;
-        rank->memory_bytes = 1000;
-        rank->weight_bytes = 900;
+        rank->memory_bytes = 500;
+        (void)snprintf(rank->memory, sizeof rank->memory, "500 B (the container's)");
+        rank->need_bytes = 450;
         for (int o = 0; o < N_RANKS; o++) {
             bool same_node = r / 2 == o / 2;
             f->links[r * N_RANKS + o] =
@@ -150,9 +150,10 @@ static void memory_clock_and_own_problems_are_odd(void)
 {
     fixture f;
     make_healthy(&f);
-    f.ranks[6].memory_bytes = 899;
-    f.ranks[7].memory_bytes = 899;
+    f.ranks[6].memory_bytes = 449;
+    f.ranks[7].memory_bytes = 450;
     expect_odd(&f, 3, "too little memory");
+    expect_odd(&f, 3, "a rank may take 500 B (the container's)");
     make_healthy(&f);
     f.ranks[2].clock_s = -1.5;
     expect_odd(&f, 1, "clock is -1.5 s");

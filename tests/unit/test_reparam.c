@@ -129,7 +129,7 @@ static void start_is_what_it_starts_from_bit_for_bit(void)
             start.k[i] = init == 1 ? 0.0f : -0.0f;
             start.v[i] = init == 1 ? 1e-42f : -1e30f;
         }
-        FR_ASSERT_OK(fr_reparam_start(c.reparam, 5, &start));
+        FR_ASSERT_OK(fr_reparam_start(c.reparam, &start));
         FR_ASSERT_OK(fr_reparam_apply(c.reparam, &c.prefix));
         fr_assert_same_bytes("k", c.prefix.k, start.k, N_ALL * sizeof(float));
         fr_assert_same_bytes("v", c.prefix.v, start.v, N_ALL * sizeof(float));

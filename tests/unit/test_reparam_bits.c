@@ -21,6 +21,7 @@ typedef struct bench {
 static void bench_open(fr_device *device, int64_t n_layers, uint64_t seed, bench *out)
 {
     memset(out, 0, sizeof *out);
+    out->config.seed = seed;
     out->config.optimizer.kind = FR_ADAMW;
     out->config.optimizer.beta1 = 0.9;
     out->config.optimizer.beta2 = 0.99;
@@ -31,7 +32,7 @@ static void bench_open(fr_device *device, int64_t n_layers, uint64_t seed, bench
     out->prefix.v = fr_test_numbers(n_layers * LAYER, 2, 1.0);
     FR_ASSERT_OK(fr_reparam_create(fr_test_ctx(), &params, &out->reparam));
     CU_ASSERT_PTR_NOT_NULL_FATAL(out->reparam);
-    FR_ASSERT_OK(fr_reparam_start(out->reparam, seed, &out->prefix));
+    FR_ASSERT_OK(fr_reparam_start(out->reparam, &out->prefix));
 }
 
 static void bench_close(bench *b)

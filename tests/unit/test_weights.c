@@ -274,22 +274,6 @@ static void half_precision_folders_are_widened(void)
     }
 }
 
-static void tied_head_reads_the_embedding(void)
-{
-    const char *folder =
-        fr_test_model_folder("tiny_llama", "{\"tie_word_embeddings\":true}");
-    fr_weights *weights = open_weights(folder);
-    int64_t n = 0;
-    float *head = read_weight(weights, FR_W_HEAD, 0, FR_F32, &n);
-    float *tokens = read_weight(weights, FR_W_TOKENS, 0, FR_F32, &n);
-    CU_ASSERT(fr_weights_arch(weights)->tied_head);
-    CU_ASSERT_EQUAL(n, 128 * 64);
-    fr_assert_same_bytes("head", head, tokens, (size_t)n * sizeof *head);
-    free(head);
-    free(tokens);
-    fr_weights_close(&weights);
-}
-
 /* Two files for the tensors of a folder, and their index. */
 static const char *shard(const char *source)
 {
@@ -423,7 +407,6 @@ static const fr_case CASES[] = {
     FR_CASE(gpt2_gguf_gives_the_bytes_of_the_folder),
     FR_CASE(quantised_rows_are_brought_to_halves_order),
     FR_CASE(half_precision_folders_are_widened),
-    FR_CASE(tied_head_reads_the_embedding),
     FR_CASE(sharded_folder_gives_the_same_bytes),
     FR_CASE(digest_covers_each_tensor_once_in_role_order),
     FR_CASE(tensors_are_described),

@@ -129,7 +129,9 @@ static void settings_without_effect_are_accepted(void)
     static const config_case CASES[] = {
         {NULL, FR_OK, NULL},
         {"{\"rope_scaling\":null,\"rope_parameters\":null}", FR_OK, NULL},
-        {"{\"rope_scaling\":{\"type\":\"default\"},\"rope_theta\":5e5}", FR_OK, NULL},
+        {"{\"rope_scaling\":{\"type\":\"default\"},\"rope_theta\":5e5,"
+         "\"rope_parameters\":null}",
+         FR_OK, NULL},
         {"{\"head_dim\":null,\"hidden_act\":null}", FR_OK, NULL},
         {"{\"model_type\":\"mistral\",\"sliding_window\":null}", FR_OK, NULL},
         {"{\"model_type\":\"mistral\",\"sliding_window\":128}", FR_OK, NULL},

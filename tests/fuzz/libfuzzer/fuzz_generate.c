@@ -29,6 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                     word(input),
                     word("--output"),
                     word(fuzz_path("out.jsonl")),
+                    word("--overwrite"), /* answers of an input that failed */
                     word("--max-new-tokens=2"),
                     word("--precision=f32"),
                     word("--threads=1"),

@@ -153,7 +153,8 @@ static void shards(void)
     split_model("gpt2", FR_GPT2);
 }
 
-static void seed_tokenizer(const char *name, json_t *root)
+/* `added`: added_tokens.json */
+static void seed_tokenizer(const char *name, json_t *root, const char *added)
 {
     const char *folder = fr_tiny_folder(
         root, "{\"bos_token\":\"<|endoftext|>\",\"add_bos_token\":true,"
@@ -168,8 +169,14 @@ static void seed_tokenizer(const char *name, json_t *root)
     fr_test_write_text(jinja, FR_TEST_CHATML);
     const char *const paths[] = {fr_test_path(folder, "tokenizer.json"),
                                  fr_test_path(folder, "tokenizer_config.json"),
-                                 generation, config, jinja};
-    seed_join(name, paths, 5);
+                                 generation,
+                                 config,
+                                 jinja,
+                                 fr_test_path(folder, "special_tokens_map.json"),
+                                 fr_test_path(folder, "added_tokens.json")};
+    fr_test_write_text(paths[5], "{\"eos_token\":\"<|im_end|>\"}");
+    fr_test_write_text(paths[6], added);
+    seed_join(name, paths, 7);
     json_decref(root);
 }
 
@@ -185,11 +192,11 @@ static void tokenizer(void)
         "\"model\":{\"type\":\"BPE\",\"vocab\":{\"h\":0,\"e\":1,\"l\":2,\"o\":3,"
         "\"\\u0120\":4,\"he\":5,\"ll\":6,\"hell\":7,\"hello\":8},\"merges\":[\"h e\","
         "[\"l\",\"l\"],\"he ll\",\"hell o\"]}}";
-    seed_tokenizer("few", fr_test_memory(json_loads(FEW, 0, NULL)));
+    seed_tokenizer("few", fr_test_memory(json_loads(FEW, 0, NULL)), "{\"<t>\":12}");
     json_t *root = fr_tiny_json();
-    seed_tokenizer("whole", json_incref(root));
+    seed_tokenizer("whole", json_incref(root), "{\"<t>\":267}");
     (void)json_object_set_new(root, "pre_tokenizer", fr_tiny_smollm_rule());
-    seed_tokenizer("smollm", root);
+    seed_tokenizer("smollm", root, "{}");
 }
 
 /* ---- raw bytes ------------------------------------------------------------------------------ */

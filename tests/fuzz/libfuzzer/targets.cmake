@@ -20,10 +20,11 @@ set(FUZZ_SHARED ${FUZZ_FOLDER}/fuzz.c ${FUZZ_FOLDER}/use.c ${FUZZ_FOLDER}/models
 add_executable(fuzz_seeds ${seed_sources} ${FUZZ_FOLDER}/fuzz.c)
 target_link_libraries(fuzz_seeds PRIVATE fr_support fr_options)
 
-# The command `generate` is fuzzed as a whole.
+# The command `generate` is fuzzed as a whole, and what it reads of an earlier one.
 get_target_property(cli_sources forerun SOURCES)
 list(FILTER cli_sources EXCLUDE REGEX "main\\.c$|keep_plugins\\.c$")
 set(FUZZ_MORE_generate ${cli_sources})
+set(FUZZ_MORE_answers ${cli_sources})
 
 add_custom_target(fuzzers DEPENDS fuzz_seeds)
 foreach(source ${fuzz_sources})

@@ -1,0 +1,21 @@
+/*
+ * limits_impl.h - shared by limits*.c.
+ */
+#ifndef FR_BASE_LIMITS_IMPL_H
+#define FR_BASE_LIMITS_IMPL_H
+
+#include "base/limits.h"
+
+/** Text of folder/name, whose size nobody knows before; NULL: it cannot be read. The caller frees. */
+char *fr_limits_text(const char *folder, const char *name);
+
+/** A whole number at the beginning of a text; what is none ("max", -1) or too large is no limit. */
+int64_t fr_limits_number(const char *text);
+
+/** The number behind `key` at the beginning of a line; FR_NO_LIMIT where there is none. */
+int64_t fr_limits_behind(const char *text, const char *key);
+
+/** Add what control groups allow; the machine's memory is in place. */
+void fr_limits_read_groups(const char *root, fr_limits *out);
+
+#endif

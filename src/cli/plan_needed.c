@@ -1,0 +1,74 @@
+#include "cli/plan_needed.h"
+
+#include "base/quantity.h"
+
+#include <math.h>
+
+/* Longer pipelines are not looked at. */
+enum { MOST_STAGES = 512 };
+
+/* Whether a pipeline of so many stages would fit into the memory that a rank has. */
+static fr_status try_stages(fr_ctx *ctx, const fr_layout_problem *problem, int n_stages,
+                            bool *fits)
+{
+    fr_layout_problem longer = *problem;
+    fr_layout layout = {n_stages, 1};
+    fr_layout_forecast input;
+    longer.n_ranks = n_stages;
+    *fits = true;
+    FR_TRY(fr_layout_forecast_init(ctx, &longer, &layout, &input));
+    for (int i = 0; i < n_stages; i++) {
+        fr_rank_memory memory;
+        fr_forecast_memory(&input.params, i, &memory);
+        *fits = *fits && (double)memory.total <=
+                             fr_layout_memory_share() * (double)problem->rank_memory;
+    }
+    fr_layout_forecast_fini(&input);
+    return FR_OK;
+}
+
+fr_status fr_plan_needed_find(fr_ctx *ctx, fr_plan_report *report)
+{
+    const fr_layout_problem *problem = report->problem;
+    const fr_config *config = problem->config;
+    int64_t most =
+        problem->arch->n_layers < MOST_STAGES ? problem->arch->n_layers : MOST_STAGES;
+    bool fits = false;
+    report->needed.rank_bytes =
+        (int64_t)ceil((double)report->chosen->largest_bytes / fr_layout_memory_share());
+    if (config->run.stages != FR_AUTO) {
+        return FR_OK;
+    }
+    for (int n = 1; n <= most && !fits; n++) {
+        FR_TRY(try_stages(ctx, problem, n, &fits));
+        report->needed.n_stages = fits ? n : 0;
+    }
+    return FR_OK;
+}
+
+void fr_plan_needed_print(const fr_plan_report *report, FILE *out)
+{
+    const fr_plan_needed *n = &report->needed;
+    char rank[FR_SIZE_BYTES];
+    char node[FR_SIZE_BYTES];
+    char has[FR_SIZE_BYTES];
+    fr_size_text((double)n->rank_bytes, rank);
+    fr_size_text((double)n->rank_bytes * (double)report->ranks_per_node, node);
+    fr_size_text((double)report->problem->rank_memory, has);
+    (void)fprintf(out,
+                  "   no layout fits. What would:\n"
+                  "   * %s of memory a rank, %s a node, instead of %s a rank (%d x %d "
+                  "then fits)\n",
+                  rank, node, has, report->chosen->layout.n_stages,
+                  report->chosen->layout.n_replicas);
+    if (n->n_stages > 0) {
+        (void)fprintf(out, "   * %d ranks, or a multiple, of %s each (run.stages=%d)\n",
+                      n->n_stages, has, n->n_stages);
+    }
+    const fr_config *config = report->problem->config;
+    (void)fprintf(
+        out, "   * less a rank: a smaller batch.microbatch_tokens%s%s%s\n",
+        config->run.recompute != FR_RECOMPUTE_LAYER ? ", run.recompute=layer" : "",
+        config->run.precision != FR_PRECISION_BF16 ? ", run.precision=bf16" : "",
+        config->base.quantised ? "" : ", base.weights=quantised");
+}

@@ -1,0 +1,16 @@
+/*
+ * plan_needed.h - what a run would need where no layout fits.
+ *
+ * Layer L5.
+ */
+#ifndef FR_CLI_PLAN_NEEDED_H
+#define FR_CLI_PLAN_NEEDED_H
+
+#include "cli/plan_report.h"
+
+/** Fill report->needed. */
+FR_MUST_CHECK fr_status fr_plan_needed_find(fr_ctx *ctx, fr_plan_report *report);
+
+void fr_plan_needed_print(const fr_plan_report *report, FILE *out);
+
+#endif

@@ -1,0 +1,142 @@
+#define _GNU_SOURCE /* sched_getaffinity */
+#include "comm/share.h"
+
+#include "base/mem.h"
+
+#include <sched.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    MOST_PROCESSORS = 8192,
+    GROUP_WORDS = 2 * FR_LIMIT_LEVELS, /* ids of control groups: memory, then CPU */
+};
+
+typedef struct table {
+    int64_t *groups;     /* [ranks, GROUP_WORDS]; 0: none */
+    int64_t *processors; /* [MOST_PROCESSORS] ranks that may use each */
+    cpu_set_t *mine;
+} table;
+
+static size_t set_bytes(void)
+{
+    return CPU_ALLOC_SIZE(MOST_PROCESSORS);
+}
+
+/* Ranks of the node in a control group. */
+static int64_t sharers(const table *t, int n_ranks, int first, int64_t id)
+{
+    int64_t n = 0;
+    for (int rank = 0; rank < n_ranks; rank++) {
+        const int64_t *row = t->groups + (int64_t)rank * GROUP_WORDS + first;
+        bool is_in = false;
+        for (int i = 0; i < FR_LIMIT_LEVELS; i++) {
+            is_in = is_in || row[i] == id;
+        }
+        n += is_in;
+    }
+    return n > 0 ? n : 1;
+}
+
+static void share_memory(const fr_limits *limits, const table *t, int n_ranks,
+                         fr_memory_share *out)
+{
+    *out = (fr_memory_share){.bytes = limits->machine_available / n_ranks,
+                             .n_sharers = n_ranks,
+                             .bound = FR_BOUND_MACHINE,
+                             .limit = limits->machine_bytes,
+                             .machine = limits->machine_available};
+    for (int i = 0; i < limits->n_memory; i++) {
+        const fr_memory_limit *limit = &limits->memory[i];
+        int64_t n = sharers(t, n_ranks, 0, limit->id);
+        if (limit->available / n < out->bytes) {
+            out->bytes = limit->available / n;
+            out->n_sharers = n;
+            out->bound = FR_BOUND_CONTAINER;
+            out->limit = limit->bytes;
+        }
+    }
+    if (limits->process_available < out->bytes) {
+        out->bytes = limits->process_available;
+        out->n_sharers = 1;
+        out->bound = FR_BOUND_PROCESS;
+        out->limit = limits->process_bytes;
+    }
+}
+
+static void share_processors(const fr_limits *limits, const table *t, int n_ranks,
+                             fr_share *out)
+{
+    out->processors = 0.0;
+    for (size_t i = 0; i < MOST_PROCESSORS; i++) {
+        if (CPU_ISSET_S(i, set_bytes(), t->mine) && t->processors[i] > 0) {
+            out->processors += 1.0 / (double)t->processors[i];
+        }
+    }
+    out->quota = 0.0;
+    for (int i = 0; i < limits->n_cpu; i++) {
+        int64_t n = sharers(t, n_ranks, FR_LIMIT_LEVELS, limits->cpu[i].id);
+        double quota = limits->cpu[i].processors / (double)n;
+        out->quota = out->quota > 0.0 && out->quota < quota ? out->quota : quota;
+    }
+}
+
+static void fill(const fr_limits *limits, int rank, table *t)
+{
+    int64_t *row = t->groups + (int64_t)rank * GROUP_WORDS;
+    for (int i = 0; i < limits->n_memory; i++) {
+        row[i] = limits->memory[i].id;
+    }
+    for (int i = 0; i < limits->n_cpu; i++) {
+        row[FR_LIMIT_LEVELS + i] = limits->cpu[i].id;
+    }
+    CPU_ZERO_S(set_bytes(), t->mine);
+    if (sched_getaffinity(0, set_bytes(), t->mine) != 0) {
+        CPU_SET_S(0, set_bytes(), t->mine);
+    }
+    for (size_t i = 0; i < MOST_PROCESSORS; i++) {
+        t->processors[i] = CPU_ISSET_S(i, set_bytes(), t->mine) ? 1 : 0;
+    }
+}
+
+fr_status fr_share_measure(fr_ctx *ctx, fr_group *node, const fr_limits *limits,
+                           fr_share *out)
+{
+    int n_ranks = fr_group_size(node);
+    int64_t n_words = (int64_t)n_ranks * GROUP_WORDS;
+    table t = {0};
+    *out = (fr_share){0};
+    fr_status status = fr_alloc(ctx, n_words, sizeof *t.groups, &t.groups);
+    if (status == FR_OK) {
+        status = fr_alloc(ctx, MOST_PROCESSORS, sizeof *t.processors, &t.processors);
+    }
+    if (status == FR_OK) {
+        status = fr_alloc(ctx, 1, set_bytes(), &t.mine);
+    }
+    status = fr_group_agree(node, status);
+    if (status == FR_OK) {
+        fill(limits, fr_group_rank(node), &t);
+        status = fr_group_allreduce(node, FR_SUM, t.groups, n_words);
+    }
+    if (status == FR_OK) {
+        status = fr_group_allreduce(node, FR_SUM, t.processors, MOST_PROCESSORS);
+    }
+    if (status == FR_OK) {
+        share_memory(limits, &t, n_ranks, &out->memory);
+        share_processors(limits, &t, n_ranks, out);
+    }
+    free(t.groups);
+    free(t.processors);
+    free(t.mine);
+    return status;
+}
+
+int fr_share_threads(const fr_share *share)
+{
+    static const double SLACK = 1e-6; /* of sums of parts */
+    int threads = (int)(share->processors + SLACK);
+    if (share->quota > 0.0 && share->quota < (double)threads) {
+        threads = (int)(share->quota + 0.5);
+    }
+    return threads > 1 ? threads : 1;
+}

@@ -1,0 +1,173 @@
+#define _POSIX_C_SOURCE 200809L
+#include "train/run_folder.h"
+
+#include "base/file.h"
+#include "train/checkpoint.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What an entry of a run folder is. */
+typedef enum entry_kind {
+    ENTRY_NOTHING, /* of any start: the folder itself, the logs */
+    ENTRY_TRACE,   /* of a run, and worth nothing without a checkpoint */
+    ENTRY_RESULT,  /* checkpoints and prefixes */
+    ENTRY_FOREIGN
+} entry_kind;
+
+static bool is_among(const char *name, const char *const *names)
+{
+    bool found = false;
+    for (; *names != NULL; names++) {
+        found = found || strcmp(name, *names) == 0;
+    }
+    return found;
+}
+
+static bool is_cache(const char *name)
+{
+    static const char BEFORE[] = "tokens-";
+    const size_t before = sizeof BEFORE - 1;
+    return strncmp(name, BEFORE, before) == 0 &&
+           strcmp(name + before + strspn(name + before, "0123456789abcdef"),
+                  ".cache") == 0;
+}
+
+/* The names of README's "A run folder". A launcher makes `log` before any run, preflight its probes. */
+static entry_kind kind_of(const char *name)
+{
+    static const char *const NOTHING[] = {".", "..", "log", NULL};
+    static const char *const TRACES[] = {
+        FR_RUN_LOCK, "metrics.jsonl", "sweep.jsonl", "config.yaml",
+        "STOP",      "STOPPED",       "latest",      NULL};
+    static const char *const RESULTS[] = {"best.h5", "prefix.h5", NULL};
+    static const char PROBE[] = ".preflight-";
+    if (is_among(name, NOTHING)) {
+        return ENTRY_NOTHING;
+    }
+    if (fr_checkpoint_is_name(name) || is_among(name, RESULTS)) {
+        return ENTRY_RESULT;
+    }
+    if (is_among(name, TRACES) || is_cache(name) || fr_checkpoint_is_left_over(name) ||
+        strncmp(name, PROBE, sizeof PROBE - 1) == 0) {
+        return ENTRY_TRACE;
+    }
+    return ENTRY_FOREIGN;
+}
+
+/* One name of each kind, the first in the order of the alphabet so that messages are the same everywhere. */
+typedef struct findings {
+    bool has_lock;
+    char names[ENTRY_FOREIGN + 1][256];
+} findings;
+
+static void note(findings *found, const char *name)
+{
+    char *first = found->names[kind_of(name)];
+    if (first[0] == '\0' || strcmp(name, first) < 0) {
+        (void)snprintf(first, sizeof found->names[0], "%s", name);
+    }
+    found->has_lock = found->has_lock || strcmp(name, FR_RUN_LOCK) == 0;
+}
+
+static fr_status look(fr_ctx *ctx, const char *folder, findings *out)
+{
+    DIR *entries = opendir(folder);
+    *out = (findings){false, {{0}}};
+    if (entries == NULL && errno == ENOENT) {
+        return FR_OK;
+    }
+    if (entries == NULL) {
+        return FR_FAIL(ctx, FR_ERR_IO,
+                       "cannot list run.dir %s: %s; choose a folder, and check its "
+                       "permissions",
+                       folder, strerror(errno));
+    }
+    for (const struct dirent *entry; (entry = readdir(entries)) != NULL;) {
+        note(out, entry->d_name);
+    }
+    (void)closedir(entries);
+    return FR_OK;
+}
+
+fr_status fr_run_folder_check(fr_ctx *ctx, const char *folder, bool overwrite)
+{
+    findings found;
+    FR_TRY(look(ctx, folder, &found));
+    /* names like a run's in a folder without a run's lock may be anybody's: a config of the user's, say */
+    const char *foreign = found.names[ENTRY_FOREIGN];
+    if (foreign[0] == '\0' && !found.has_lock) {
+        foreign = found.names[ENTRY_TRACE];
+    }
+    const char *result = found.names[ENTRY_RESULT];
+    if (found.has_lock && overwrite) {
+        return FR_OK;
+    }
+    if (result[0] != '\0') {
+        return FR_FAIL(ctx, FR_ERR_CONFIG,
+                       "run.dir %s is not empty: it holds %s of a run; pass --resume "
+                       "to go on with it%s, or choose another folder",
+                       folder, result,
+                       found.has_lock ? ", --overwrite to remove its files and start "
+                                        "anew"
+                                      : "");
+    }
+    if (foreign[0] != '\0') {
+        return FR_FAIL(ctx, FR_ERR_CONFIG,
+                       "run.dir %s is not empty: it holds %s, which no run wrote; "
+                       "move it away, or choose another folder",
+                       folder, foreign);
+    }
+    return FR_OK;
+}
+
+static fr_status remove_own(fr_ctx *ctx, const char *folder, const char *name)
+{
+    char *path = NULL;
+    fr_status status = FR_OK;
+    FR_TRY(fr_join_path(ctx, folder, name, &path));
+    if (unlink(path) != 0 && errno != ENOENT) {
+        status = FR_FAIL(ctx, FR_ERR_IO,
+                         "cannot remove %s of the run before: %s; see what it is", path,
+                         strerror(errno));
+    }
+    free(path);
+    return status;
+}
+
+/* Removing while reading a folder may skip entries: it is read again until none is left. */
+static fr_status remove_checkpoints(fr_ctx *ctx, const char *folder, int64_t *n_removed)
+{
+    fr_status status = FR_OK;
+    DIR *entries = opendir(folder);
+    *n_removed = 0;
+    if (entries == NULL) {
+        return FR_FAIL(ctx, FR_ERR_IO, "cannot list %s: %s", folder, strerror(errno));
+    }
+    for (const struct dirent *entry;
+         status == FR_OK && (entry = readdir(entries)) != NULL;) {
+        if (fr_checkpoint_is_name(entry->d_name)) {
+            status = remove_own(ctx, folder, entry->d_name);
+            *n_removed += 1;
+        }
+    }
+    (void)closedir(entries);
+    return status;
+}
+
+fr_status fr_run_folder_clear(fr_ctx *ctx, const char *folder)
+{
+    static const char *const NAMES[] = {"best.h5", "prefix.h5", "sweep.jsonl",
+                                        "latest"};
+    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
+        FR_TRY(remove_own(ctx, folder, NAMES[i]));
+    }
+    for (int64_t n_removed = 1; n_removed > 0;) {
+        FR_TRY(remove_checkpoints(ctx, folder, &n_removed));
+    }
+    return FR_OK;
+}

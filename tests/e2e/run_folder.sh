@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# Which folders a run starts in: nothing is lost that a run or somebody else wrote, and a failed start is in nobody's way.
+. "$(dirname "$0")/common.sh"
+
+make_tiny
+make_config 4 3 f32
+run=$work/run
+start() { "$FORERUN" train "$work/c.yaml" "$@"; }
+
+# a start that fails after the folder is made; another one that is killed before its first checkpoint
+echo '{"source_ids": [1], "target_ids": []}' >"$work/bad.jsonl"
+expect 3 start --set tasks.t.train="$work/bad.jsonl"
+[ -e "$run/lock" ] || fail "the failed start made no folder"
+expect 0 start
+cp "$run/prefix.h5" "$work/wanted.h5"
+
+# what is left where a kill came before the first checkpoint: the next start just starts, old lines do not stay
+rm "$run"/*.h5 "$run/latest"
+sed -i 's/"loss":[^,]*/"loss":77/' "$run/metrics.jsonl"
+: >"$run/best.h5.tmp.123"
+expect 0 start
+same "$work/wanted.h5" "$run/prefix.h5"
+! grep -q '"loss":77,' "$run/metrics.jsonl" || fail "lines of the start before stay"
+
+# a run with a checkpoint: refused, and the way is named
+before=$(sha256sum "$run"/*.h5 "$run/latest" "$run/metrics.jsonl")
+expect 2 start
+says "it holds checkpoint-4.h5 of a run; pass --resume to go on with it, --overwrite to remove its files"
+expect 2 start --overwrite --resume
+says "--resume goes on with the run that --overwrite removes"
+# ... and --overwrite loses nothing while the new run has not got all that it needs
+expect 3 start --overwrite --set tasks.t.train="$work/bad.jsonl"
+expect 2 start --overwrite --set run.step=1
+expect 3 start --overwrite --set base.path="$work/none"
+[ "$before" = "$(sha256sum "$run"/*.h5 "$run/latest" "$run/metrics.jsonl")" ] || fail "a failed start changed the older run"
+
+# afresh: all of the older run is gone, and nothing of anybody else's
+: >"$run/notes.txt"
+: >"$run/checkpoint-4.h5.bak"
+: >"$run/checkpoint-04.h5"
+: >"$run/sweep.jsonl"
+expect 0 start --overwrite --set run.steps=3 --set run.seed=9
+[ ! -e "$run/checkpoint-4.h5" ] && [ ! -e "$run/sweep.jsonl" ] || fail "files of the older run stay"
+[ -e "$run/checkpoint-3.h5" ] && [ "$(cat "$run/latest")" = checkpoint-3.h5 ] || fail "the new run has no checkpoint"
+[ -e "$run/notes.txt" ] && [ -e "$run/checkpoint-4.h5.bak" ] && [ -e "$run/checkpoint-04.h5" ] || fail "files of others went"
+[ "$(grep -c '"lr"' "$run/metrics.jsonl")" = 3 ] || fail "metrics of the older run stay"
+# a prefix of the run that goes may be what the new one starts from
+expect 0 start --overwrite --set tasks.t.prefix.init.file="$run/prefix.h5"
+# an empty folder, and one that is not there, need nothing to be removed
+mkdir "$work/empty"
+expect 0 start --overwrite --set run.dir="$work/empty"
+expect 0 start --overwrite --set run.dir="$work/a/new one"
+
+# folders of others, also with names like a run's but without its lock, are refused, with --overwrite too
+mkdir "$work/home" "$work/mine"
+: >"$work/home/letter.txt"
+cp "$work/c.yaml" "$work/mine/config.yaml"
+for option in '' --overwrite; do
+    expect 2 start --set run.dir="$work/home" $option
+    says "it holds letter.txt, which no run wrote"
+    expect 2 start --set run.dir="$work/mine" $option
+    says "it holds config.yaml, which no run wrote"
+done
+cmp "$work/c.yaml" "$work/mine/config.yaml"
+[ "$(ls "$work/home")" = letter.txt ] || fail "the folder was changed"
+
+# a launcher's own logs are no run; its restarts go on with the new run, its first start does not
+mkdir -p "$work/launched/log"
+: >"$work/launched/log/launch.log"
+expect 0 start --set run.dir="$work/launched"
+expect 0 "$SOURCE/launch/run" -n 1 --forerun "$FORERUN" "$work/c.yaml" -- --set run.dir="$work/launched" \
+    --set run.steps=2 --overwrite
+[ "$(cat "$work/launched/latest")" = checkpoint-2.h5 ] || fail "launch/run did not start anew"
+
+# while a run lives there, nothing is removed
+cat >"$work/hold.py" <<'PY'
+import fcntl, sys, time
+file = open(sys.argv[1], "r+")
+fcntl.lockf(file, fcntl.LOCK_EX)
+print("held", flush=True)
+time.sleep(60)
+PY
+python3 "$work/hold.py" "$run/lock" >"$work/held" &
+holder=$!
+until [ -s "$work/held" ]; do sleep 0.05; done
+before=$(sha256sum "$run"/*.h5)
+code=0
+start --overwrite 2>"$work/err" || code=$?
+kill $holder
+[ $code = 1 ] || fail "exit code $code: $(cat "$work/err")"
+[ "$before" = "$(sha256sum "$run"/*.h5)" ] || fail "a run that lives lost its files"

@@ -1,0 +1,66 @@
+#include "cli/answers_record.h"
+#include "support/suite.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static fr_record make_record(const char *isa, const char *seed, const char *model)
+{
+    fr_record record;
+    fr_record_init(&record);
+    fr_record_add(&record, "the instruction set", isa);
+    fr_record_add(&record, "--seed", seed);
+    fr_record_add(&record, "the model", model);
+    return record;
+}
+
+static void a_record_names_what_differs(void)
+{
+    fr_record now = make_record("avx2", "1", "abc");
+    fr_record other = make_record("avx2", "12", "abc");
+    fr_ctx *ctx = fr_test_ctx();
+    FR_ASSERT_OK(fr_record_check(ctx, "o.part", now.text, now.bytes, &now));
+    FR_ASSERT_FAILS(fr_record_check(ctx, "o.part", other.text, other.bytes, &now),
+                    FR_ERR_ARG,
+                    "cannot go on from o.part: --seed is another one than its answers "
+                    "were made with (12 then, 1 now)");
+    other = make_record("avx2", "1", "abcd");
+    FR_ASSERT_FAILS(fr_record_check(ctx, "o.part", other.text, other.bytes, &now),
+                    FR_ERR_ARG, "the model is another one");
+    other = make_record("generic", "1", "abc");
+    FR_ASSERT_OK(fr_record_check(ctx, "o.part", other.text, other.bytes, &now));
+    other = make_record("generic", "2", "abc");
+    FR_ASSERT_FAILS(fr_record_check(ctx, "o.part", other.text, other.bytes, &now),
+                    FR_ERR_ARG, "--seed is another one");
+    fr_record_add(&now, "more", "facts");
+    other = make_record("avx2", "1", "abc");
+    FR_ASSERT_FAILS(fr_record_check(ctx, "o.part", other.text, other.bytes, &now),
+                    FR_ERR_ARG, "damaged or of another version");
+    FR_ASSERT_FAILS(fr_record_check(ctx, "o.part", now.text, now.bytes, &other),
+                    FR_ERR_ARG, "damaged or of another version");
+}
+
+static void a_record_that_was_cut_is_refused_and_known(void)
+{
+    fr_record now = make_record("avx2", "1", "abc");
+    for (size_t cut = 0; cut + 1 < now.bytes; cut++) {
+        char *block = malloc(cut + 1);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(block);
+        memcpy(block, now.text, cut);
+        CU_ASSERT_TRUE(fr_record_is_ours(block, cut));
+        FR_ASSERT_FAILS(fr_record_check(fr_test_ctx(), "o.part", block, cut, &now),
+                        FR_ERR_ARG, "cannot go on from o.part");
+        free(block);
+    }
+    CU_ASSERT_FALSE(fr_record_is_ours("my notes\n", 9));
+}
+
+static const fr_case CASES[] = {
+    FR_CASE(a_record_names_what_differs),
+    FR_CASE(a_record_that_was_cut_is_refused_and_known),
+};
+
+int main(int argc, char **argv)
+{
+    return fr_suite_main("answers_record", CASES, FR_N_CASES(CASES), argc, argv);
+}
