@@ -5,6 +5,7 @@
 #include "model/json_size.h"
 #include "model/tokenizer.h"
 #include "train/row.h"
+#include "train/row_files.h"
 #include "train/row_lines.h"
 
 #include <errno.h>
@@ -200,7 +201,10 @@ static fr_status tokenize_rows(const fr_cli *cli, const fr_tokenizer *tokenizer,
     FR_TRY(fr_row_reader_init(cli->ctx, &params, use, &reader));
     FR_TRY(fr_file_read(cli->ctx, params.path, &text, &bytes));
     fr_bad_rows bad = {.skip = params.skip_bad_rows};
-    fr_status status = print_rows(&reader, &bad, text, bytes);
+    fr_status status = fr_rows_check_file(cli->ctx, params.path, text, bytes);
+    if (status == FR_OK) {
+        status = print_rows(&reader, &bad, text, bytes);
+    }
     fr_bad_rows_fini(&bad);
     free(text);
     return status;

@@ -30,10 +30,10 @@ static const char OF_NUMBER[] =
 
 static bool has_word(const char *words, fr_text name)
 {
-    const char *found = words;
-    while (name.bytes > 0 && (found = strchr(found, ' ')) != NULL) {
-        found++;
-        if (strncmp(found, name.data, name.bytes) == 0 && found[name.bytes] == ' ') {
+    const char *word = words + 1;
+    for (const char *end; (end = strchr(word, ' ')) != NULL; word = end + 1) {
+        if ((size_t)(end - word) == name.bytes &&
+            memcmp(word, name.data, name.bytes) == 0) {
             return true;
         }
     }

@@ -57,7 +57,6 @@ const fr_field FR_TASK_FIELDS[FR_N_TASK_FIELDS] = {
     TASK_FIELD_ADDED(valid_loss, FR_FIELD_F64, 0, 0),
     TASK_FIELD(template_text, FR_FIELD_TEXT, 0, 0),
     TASK_FIELD(chat, FR_FIELD_BOOL, 0, 1),
-    TASK_FIELD_ADDED(chat_template_digest, FR_FIELD_TEXT, 0, 0),
     TASK_FIELD(eos, FR_FIELD_BOOL, 0, 1),
     TASK_FIELD(special, FR_FIELD_BOOL, 0, 1),
     TASK_FIELD(leading_bos, FR_FIELD_BOOL, 0, 1),
@@ -69,6 +68,7 @@ const fr_field FR_ADDED_FIELDS[FR_N_ADDED_FIELDS] = {
     TASK_FIELD_ADDED(valid_digest, FR_FIELD_DIGEST, 0, 0),
     TASK_FIELD_ADDED(base_loss, FR_FIELD_F64, 0, 0),
     TASK_FIELD_ADDED(init_loss, FR_FIELD_F64, 0, 0),
+    TASK_FIELD_ADDED(chat_template_digest, FR_FIELD_TEXT, 0, 0),
 };
 
 /* How the numbers enter the attention, so that another program can use a file without asking. */
@@ -189,6 +189,7 @@ void fr_checkpoint_destroy(fr_checkpoint **checkpoint)
         }
         fr_mlp_fini(&task->mlp);
         free_texts(task, FR_TASK_FIELDS, FR_N_TASK_FIELDS);
+        free_texts(task, FR_ADDED_FIELDS, FR_N_ADDED_FIELDS);
         free(task->name);
     }
     free_texts(gone, FR_FILE_FIELDS, FR_N_FILE_FIELDS);

@@ -90,10 +90,10 @@ static fr_status describe_task(const fr_task_env *env, const fr_task *task,
     memcpy(out->valid_digest, task->valid_digest, sizeof out->valid_digest);
     FR_TRY(fr_copy_string(env->ctx, c->name, &out->name));
     FR_TRY(copy_optional(env->ctx, c->template_text, &out->template_text));
-    FR_TRY(describe_init(env->ctx, task, &out->init));
     if (c->chat) {
         FR_TRY(fr_chat_identity(env->ctx, env->tokenizer, &out->chat_template_digest));
     }
+    FR_TRY(describe_init(env->ctx, task, &out->init));
     bool direct = task->reparam == NULL;
     FR_TRY(fr_checkpoint_task_alloc(env->ctx, out, with_moments && direct));
     return with_moments && !direct

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "train/row.h"
+#include "train/row_files.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -92,6 +93,7 @@ fr_status fr_prompts_read(fr_ctx *ctx, const fr_prompts_params *params, fr_promp
         return read_prompt(out);
     }
     FR_TRY(fr_file_read(ctx, params->path, &out->file, &out->file_bytes));
+    FR_TRY(fr_rows_check_file(ctx, params->path, out->file, out->file_bytes));
     FR_TRY(alloc_rows(out));
     return parse_rows(out);
 }

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/options.h"
 #include "model/vocabulary.h"
+#include "train/row_files.h"
 #include "train/row_impl.h"
 #include "train/row_json.h"
 #include "train/row_lines.h"
@@ -343,6 +344,20 @@ static fr_status find_form(const fr_row_reader *r, const json_t *object, row_for
     return FR_OK;
 }
 
+/* FR_ERR_DATA if these are rows of a form that others publish. */
+static fr_status check_foreign_form(const fr_row_reader *r, json_t *object)
+{
+    enum { MOST_KEYS = 64 };
+    const char *keys[MOST_KEYS];
+    size_t n = 0;
+    for (void *at = json_object_iter(object); at != NULL && n < MOST_KEYS;
+         at = json_object_iter_next(object, at)) {
+        keys[n++] = json_object_iter_key(at);
+    }
+    const char *hint = fr_rows_form_hint(keys, n);
+    return hint != NULL ? FAIL_ROW(r, hint, "") : FR_OK;
+}
+
 static fr_status check_keys(const fr_row_reader *r, json_t *object)
 {
     const char *key = NULL;
@@ -357,6 +372,7 @@ static fr_status check_keys(const fr_row_reader *r, json_t *object)
         if (lists(r->params->ignore, key)) {
             (void)json_object_del(object, key);
         } else if (!used && !fr_row_is_ignored(r, key)) {
+            FR_TRY(check_foreign_form(r, object));
             return fr_row_fail_unknown(r, "the row", key, USED);
         }
     }

@@ -31,7 +31,7 @@ expect 3 "$FORERUN" generate --model "$model" --threads 1 --input "$work/in.json
 says "in.jsonl:2: an id is no whole number"
 
 # chat: the template's own tokens
-chat='{"chat_template": "{% for m in messages %}{{ \"<|im_start|>\" + m.role + \"\\n\" + m.content + \"<|im_end|>\\n\" }}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n\n{% endif %}"}'
+chat='{"chat_template": "{% for m in messages %}{{ \"<|im_start|>\" + m.role + \"\\n\" + m.content + \"<|im_end|>\\n\" }}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"}'
 cp -r "$work/tiny" "$work/chat"
 python3 "$SOURCE/tests/support/make_tokenizer.py" "$work/chat" 2 "$chat"
 sed -i 's/<s0>/<|im_start|>/; s/<s1>/<|im_end|>/' "$work/chat/tokenizer.json"
