@@ -127,6 +127,16 @@ fr_status fr_answer_ids(fr_ctx *ctx, const char *line, size_t bytes, fr_ids *ids
     return FR_OK;
 }
 
+/* Ids without a text are never chosen. */
+static bool may_be_chosen(const fr_tokenizer *tokenizer, const fr_ids *ids)
+{
+    bool yes = true;
+    for (int64_t i = 0; tokenizer != NULL && i < ids->count; i++) {
+        yes = yes && fr_tokenizer_has_text(tokenizer, ids->data[i]);
+    }
+    return yes;
+}
+
 /* Whether a line is the answer to its row: the same bytes as would be written for the ids in it. */
 static fr_status is_answer(fr_ctx *ctx, const fr_answers_params *params,
                            const fr_tokenizer *tokenizer, int64_t index,
@@ -139,6 +149,7 @@ static fr_status is_answer(fr_ctx *ctx, const fr_answers_params *params,
     size_t wanted_bytes = 0;
     *yes = false;
     fr_status status = fr_answer_ids(ctx, line, bytes, &ids, yes);
+    *yes = *yes && may_be_chosen(tokenizer, &ids);
     if (status == FR_OK && *yes) {
         status = params->row(params->user, index, &row, &row_bytes);
     }
@@ -149,10 +160,6 @@ static fr_status is_answer(fr_ctx *ctx, const fr_answers_params *params,
     if (status == FR_OK && *yes) {
         status = fr_answer_line(ctx, tokenizer, row, row_bytes, &ids, &wanted,
                                 &wanted_bytes);
-        if (status == FR_ERR_ARG) { /* an id that the vocabulary does not hold */
-            fr_ctx_clear_error(ctx);
-            status = FR_OK;
-        }
         *yes =
             wanted != NULL && wanted_bytes == bytes && memcmp(wanted, line, bytes) == 0;
     }
