@@ -8,6 +8,7 @@
 #include "train/checkpoint.h"
 #include "train/config.h"
 #include "train/data.h"
+#include "train/row_files.h"
 #include "train/written.h"
 
 #include <math.h>
@@ -240,7 +241,10 @@ static fr_status inspect_rows(const fr_cli *cli, const char *path)
         lines += map.data[i] == '\n';
     }
     lines += map.bytes > 0 && map.data[map.bytes - 1] != '\n';
-    fr_status status = fr_digest_of(cli->ctx, map.data, map.bytes, raw);
+    fr_status status = fr_rows_check_file(cli->ctx, path, map.data, map.bytes);
+    if (status == FR_OK) {
+        status = fr_digest_of(cli->ctx, map.data, map.bytes, raw);
+    }
     if (status == FR_OK) {
         fr_digest_hex(raw, digest);
         fr_print_line(stdout, "rows           %lld lines, %zu bytes", (long long)lines,

@@ -14,6 +14,11 @@ bad() {
     rm -rf run
     expect 3 "$FORERUN" train "$work/c.yaml" --set "tasks.t.train=$1"
     says "$1: is $2"
+    expect 3 "$FORERUN" plan "$work/c.yaml" --ranks 1 --set "tasks.t.train=$1"
+    says "$1: is $2"
+    cp "$1" other.jsonl
+    expect 3 "$FORERUN" inspect other.jsonl
+    says "other.jsonl: is $2"
 }
 make_config 1 1 f32
 printf '{"source": "a", "target": "b"}\n' >rows.jsonl
