@@ -257,6 +257,27 @@ static void dialogue_without_system_gets_the_templates_own(void)
     close_set(&set);
 }
 
+/* Written by the template, put there by the tokenizer, or both. */
+static void dialogue_has_one_bos_where_the_template_writes_it(void)
+{
+    char template[1024];
+    (void)snprintf(template, sizeof template, "{{ bos_token }}%s", FR_TEST_CHATML);
+    for (int add = 0; add < 2; add++) {
+        fr_letters how = {.chat_template = template, .add_bos = add != 0};
+        text_set set =
+            make_set(&how, NULL,
+                     "{\"messages\":[{\"role\":\"system\",\"content\":\"s\"},"
+                     "{\"role\":\"assistant\",\"content\":\"c\"}]}\n");
+        set.params.chat = true;
+        open_set(&set);
+        check_row(&set, 0,
+                  "<s>|<|im_start|>|s|y|s|t|e|m|\n|s|<|im_end|>|\n"
+                  "|<|im_start|>|a|s|s|i|s|t|a|n|t|\n",
+                  "c*|<|im_end|>*");
+        close_set(&set);
+    }
+}
+
 static void long_examples_are_dropped_one_by_one(void)
 {
     fr_data_params params = fr_test_id_params(
@@ -351,6 +372,7 @@ static const fr_case CASES[] = {
     FR_CASE(special_parses_them_in_the_fields_too),
     FR_CASE(every_turn_of_the_assistant_is_counted),
     FR_CASE(dialogue_without_system_gets_the_templates_own),
+    FR_CASE(dialogue_has_one_bos_where_the_template_writes_it),
     FR_CASE(long_examples_are_dropped_one_by_one),
     FR_CASE(cutting_takes_the_source_first),
     FR_CASE(only_the_first_rows_are_read),
