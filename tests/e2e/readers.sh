@@ -131,7 +131,7 @@ for template, says in ((turns.replace("SYSTEM", system % ("a" * 100)), (0, "")),
                         (3, "the system message that the model's chat template brings has 70000")),
                        (turns.replace("SYSTEM", "{% if tools %}" + "a" * 900000 + "{% endif %}"), (0, "")),
                        ("<|im_start|>system\n" * 50000 + "<|im_end|>{{ x }}", MANY), ("<|im_start|>system\n" * 100000, BYTES),
-                       ("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", (3, "more than 2000000 steps")),
+                       ("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", (3, "more than 16 MiB")),
                        ("{{" + "(" * 500000, (3, "nested too deep"))):
     write("chat/chat_template.jinja", template)
     run(["eval", "--model", "chat", "--data", "chat.jsonl", "--chat"], says[0], says[1], size=1 << 40)
