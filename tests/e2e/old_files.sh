@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Files that the program wrote before formats had versions are used as they are: tests/data/before-versions holds a token
-# cache and the metrics of four steps, written by commit 28b37a4 with this very config.
+# Files that the program wrote before formats had versions: tests/data/before-versions holds a token cache and the metrics of
+# four steps, written by commit 28b37a4 with this very config. The metrics are used as they are, the cache is made again.
 . "$(dirname "$0")/common.sh"
 
 old=$SOURCE/tests/data/before-versions
@@ -10,13 +10,20 @@ make_config 4 4 f32
 sed -i "s|, schedule: cosine||; s|^    train:.*|&\n    valid: \"$rows\"|; s|save_every: 1000|save_every: 2, valid_every: 2|" "$work/c.yaml"
 run=$work/run
 
-# a token cache: used, not made again
+# a token cache of format 2: left alone, and one of today's is made beside it, which the next run uses
 mkdir "$run"
 cp "$old"/tokens-*.cache "$run/"
-inode=$(stat -c %i "$run"/tokens-*.cache)
+kept=$(basename "$run"/tokens-*.cache)
 expect 0 "$FORERUN" train "$work/c.yaml" --resume
-[ "$(stat -c %i "$run"/tokens-*.cache)" = "$inode" ] || fail "the old token cache was made again"
-cmp "$run"/tokens-*.cache "$old"/tokens-*.cache || fail "the old token cache was changed"
+cmp "$run/$kept" "$old/$kept" || fail "the old token cache was changed"
+[ "$(find "$run" -name 'tokens-*.cache' | wc -l)" = 2 ] || fail "no token cache was made"
+new=$(find "$run" -name 'tokens-*.cache' ! -name "$kept")
+inode=$(stat -c %i "$new")
+expect 0 "$FORERUN" train "$work/c.yaml" --resume --set run.steps=5
+[ "$(stat -c %i "$new")" = "$inode" ] || fail "the token cache was made again"
+rm -rf "$run"
+mkdir "$run"
+expect 0 "$FORERUN" train "$work/c.yaml" --resume
 echo "old files: token cache"
 
 # metrics: the lines of the steps done stay as they are, new ones say their version

@@ -77,6 +77,30 @@ static void sets_are_told_alike(void)
     }
 }
 
+/* Whether the path that advice names, if it names one, is a key's or a section's. */
+static bool names_a_key(const char *advice)
+{
+    char path[FR_ALLOWED_BYTES];
+    const char *at = strstr(advice, "write ");
+    if (at == NULL) {
+        return true;
+    }
+    size_t n = strspn(at + 6, "abcdefghijklmnopqrstuvwxyz12_.[]");
+    (void)snprintf(path, sizeof path, "%.*s", (int)n, at + 6);
+    bool found = false;
+    for (int k = 0; k < FR_CONFIG_N_KEYS; k++) {
+        char whole[FR_ALLOWED_BYTES];
+        (void)snprintf(whole, sizeof whole, "%s.%s",
+                       FR_CONFIG_SECTIONS[FR_CONFIG_KEYS[k].section].path,
+                       FR_CONFIG_KEYS[k].name);
+        found = found || strcmp(whole, path) == 0;
+    }
+    for (int s = 0; s < FR_SECTION_COUNT; s++) {
+        found = found || strcmp(FR_CONFIG_SECTIONS[s].path, path) == 0;
+    }
+    return found;
+}
+
 /* A word is no key of our own (it would never be looked up), and every key that advice names is one. */
 static void advice_names_keys_that_exist(void)
 {
@@ -116,27 +140,9 @@ static void advice_names_keys_that_exist(void)
         const char *advice = fr_config_foreign(WORDS[i]);
         CU_ASSERT_PTR_NOT_NULL_FATAL(advice);
         CU_ASSERT_PTR_NULL(fr_config_foreign(advice));
-        const char *at = strstr(advice, "write ");
-        if (at == NULL) {
-            continue;
-        }
-        char path[FR_ALLOWED_BYTES];
-        size_t n = strspn(at + 6, "abcdefghijklmnopqrstuvwxyz12_.[]");
-        (void)snprintf(path, sizeof path, "%.*s", (int)n, at + 6);
-        bool found = false;
-        for (int k = 0; k < FR_CONFIG_N_KEYS; k++) {
-            char whole[FR_ALLOWED_BYTES];
-            (void)snprintf(whole, sizeof whole, "%s.%s",
-                           FR_CONFIG_SECTIONS[FR_CONFIG_KEYS[k].section].path,
-                           FR_CONFIG_KEYS[k].name);
-            found = found || strcmp(whole, path) == 0;
-        }
-        for (int s = 0; s < FR_SECTION_COUNT; s++) {
-            found = found || strcmp(FR_CONFIG_SECTIONS[s].path, path) == 0;
-        }
-        if (!found) {
-            CU_FAIL(path);
-            (void)fprintf(stderr, "%s: no key %s\n", WORDS[i], path);
+        if (!names_a_key(advice)) {
+            CU_FAIL("advice names no key");
+            (void)fprintf(stderr, "%s: %s\n", WORDS[i], advice);
         }
     }
     for (int k = 0; k < FR_CONFIG_N_KEYS; k++) {
