@@ -77,6 +77,22 @@ static void sets_are_told_alike(void)
     }
 }
 
+static bool is_known(const char *path)
+{
+    bool found = false;
+    for (int k = 0; k < FR_CONFIG_N_KEYS; k++) {
+        char whole[FR_ALLOWED_BYTES];
+        (void)snprintf(whole, sizeof whole, "%s.%s",
+                       FR_CONFIG_SECTIONS[FR_CONFIG_KEYS[k].section].path,
+                       FR_CONFIG_KEYS[k].name);
+        found = found || strcmp(whole, path) == 0;
+    }
+    for (int s = 0; s < FR_SECTION_COUNT; s++) {
+        found = found || strcmp(FR_CONFIG_SECTIONS[s].path, path) == 0;
+    }
+    return found;
+}
+
 /* A word is no key of our own (it would never be looked up), and every key that advice names is one. */
 static void advice_names_keys_that_exist(void)
 {
@@ -123,18 +139,7 @@ static void advice_names_keys_that_exist(void)
         char path[FR_ALLOWED_BYTES];
         size_t n = strspn(at + 6, "abcdefghijklmnopqrstuvwxyz12_.[]");
         (void)snprintf(path, sizeof path, "%.*s", (int)n, at + 6);
-        bool found = false;
-        for (int k = 0; k < FR_CONFIG_N_KEYS; k++) {
-            char whole[FR_ALLOWED_BYTES];
-            (void)snprintf(whole, sizeof whole, "%s.%s",
-                           FR_CONFIG_SECTIONS[FR_CONFIG_KEYS[k].section].path,
-                           FR_CONFIG_KEYS[k].name);
-            found = found || strcmp(whole, path) == 0;
-        }
-        for (int s = 0; s < FR_SECTION_COUNT; s++) {
-            found = found || strcmp(FR_CONFIG_SECTIONS[s].path, path) == 0;
-        }
-        if (!found) {
+        if (!is_known(path)) {
             CU_FAIL(path);
             (void)fprintf(stderr, "%s: no key %s\n", WORDS[i], path);
         }
