@@ -55,9 +55,17 @@ static fr_status print_prose(const fr_cli *cli, const char *what, const char *te
 
 static fr_status print_init(const fr_cli *cli, const char *init)
 {
-    static const char TEXT[] = "text: ";
-    if (init != NULL && strncmp(init, TEXT, sizeof TEXT - 1) == 0) {
-        return print_prose(cli, "  init         text: ", init + sizeof TEXT - 1, false);
+    enum { WHAT_BYTES = 128 };
+    char what[WHAT_BYTES];
+    /* "text: TEXT", or "text, how much of it: TEXT" */
+    const char *text = init != NULL && strncmp(init, "text", 4) == 0 &&
+                               (init[4] == ':' || init[4] == ',')
+                           ? strstr(init, ": ")
+                           : NULL;
+    if (text != NULL && text - init < WHAT_BYTES / 2) {
+        (void)snprintf(what, sizeof what, "  init         %.*s: ", (int)(text - init),
+                       init);
+        return print_prose(cli, what, text + 2, false);
     }
     fr_print_line(stdout, "  init         %s", init != NULL ? init : "unknown");
     return FR_OK;

@@ -18,9 +18,11 @@ static fr_status encode(const fr_task_env *env, const fr_task_config *config,
     char name[NAME_BYTES];
     if (env->tokenizer == NULL) {
         return FR_FAIL(env->ctx, FR_ERR_CONFIG,
-                       "tasks.%s.prefix.init.text needs a tokenizer, which %s does not "
-                       "carry; use init random or zero",
-                       config->name, env->config->base.path);
+                       "tasks.%s.prefix.init.text needs a tokenizer; use init random or "
+                       "zero, since %s",
+                       config->name,
+                       env->no_tokenizer != NULL ? env->no_tokenizer
+                                                 : "the base carries none");
     }
     int32_t bos = fr_tokenizer_leading_bos(env->tokenizer);
     *n_bos = bos >= 0 ? 1 : 0;
@@ -61,8 +63,8 @@ static fr_status cut(const fr_task_env *env, const fr_task_config *config, fr_id
                                      all - length, false, &rest, &rest_bytes);
     }
     if (status == FR_OK) {
-        fr_log(env->ctx, FR_LOG_INFO,
-               "warning: tasks.%s.prefix.length %lld takes the first %lld of the init "
+        fr_log(env->ctx, FR_LOG_WARN,
+               "tasks.%s.prefix.length %lld takes the first %lld of the init "
                "text's %lld tokens; cut off: '%.*s'%s",
                config->name, (long long)length, (long long)length, (long long)all,
                (int)SHOWN, rest, rest_bytes > SHOWN ? " ..." : "");
@@ -70,8 +72,8 @@ static fr_status cut(const fr_task_env *env, const fr_task_config *config, fr_id
     }
     if (status == FR_OK) {
         (void)snprintf(*note, used_bytes + MORE_BYTES,
-                       "text: %s (first %lld of %lld tokens)", used, (long long)length,
-                       (long long)all);
+                       "text, the first %lld of %lld tokens: %s", (long long)length,
+                       (long long)all, used);
     }
     free(used);
     free(rest);
@@ -95,8 +97,8 @@ static fr_status repeat(const fr_task_env *env, const fr_task_config *config,
            config->name, (long long)(all - n_bos), (long long)length);
     size_t bytes = strlen(config->prefix.text) + MORE_BYTES;
     FR_TRY(fr_alloc(env->ctx, (int64_t)bytes, 1, note));
-    (void)snprintf(*note, bytes, "text: %s (%lld tokens, repeated to fill %lld slots)",
-                   config->prefix.text, (long long)(all - n_bos), (long long)length);
+    (void)snprintf(*note, bytes, "text, its %lld tokens repeated to fill %lld slots: %s",
+                   (long long)(all - n_bos), (long long)length, config->prefix.text);
     return FR_OK;
 }
 

@@ -80,8 +80,12 @@ grep -qE '^\{"source_ids":\[1\],"generated_ids":\[[0-9]+,[0-9]+\]\}$' "$work/out
 # ---- a bare prompt to a model for dialogues ----------------------------------------------------
 hint="this model has a chat template: --chat"
 cp -r "$work/odd" "$work/chat"
-python3 "$SOURCE/tests/support/make_tokenizer.py" "$work/chat" 2 \
-    '{"chat_template": "{% for m in messages %}{{ \"<|im_start|>\" + m.role + \"<|im_end|>\" }}{% endfor %}"}'
+chatml='{% for m in messages %}{{ "<|im_start|>" + m.role + "\n" + m.content + "<|im_end|>\n" }}{% endfor %}'
+chatml=$chatml'{% if add_generation_prompt %}{{ "<|im_start|>assistant\n" }}{% endif %}'
+python3 "$SOURCE/tests/support/make_tokenizer.py" "$work/chat" 2 "$(CHATML=$chatml python3 -c '
+import json, os
+print(json.dumps({"chat_template": os.environ["CHATML"]}))')"
+sed -i 's/<s0>/<|im_start|>/; s/<s1>/<|im_end|>/' "$work/chat/tokenizer.json"
 ask() {
     expect 0 "$FORERUN" generate --model "$1" --threads 1 --max-new-tokens 1 "${@:2}"
 }

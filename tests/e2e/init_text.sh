@@ -42,7 +42,7 @@ init_of() { "$FORERUN" inspect "$work/$1/prefix.h5" | sed -n 's/^  init *//p'; }
 # as long as the prefix: 6 bytes and the base's BOS
 start whole
 like whole "say it"
-[ "$(init_of whole)" = "text: say it" ] || fail "$(init_of whole)"
+[ "$(init_of whole)" = "text: \"say it\"" ] || fail "$(init_of whole)"
 says "prompted with the init text "
 start exact --set tasks.t.prefix.length=7 --set tasks.t.prefix.repeat_text=true
 same "$work/whole/prefix.h5" "$work/exact/prefix.h5"
@@ -52,7 +52,7 @@ same "$work/whole/prefix.h5" "$work/exact/prefix.h5"
 start cut --set tasks.t.prefix.length=4
 says "warning: tasks.t.prefix.length 4 takes the first 4 of the init text's 7 tokens; cut off: ' it'"
 like cut "say"
-[ "$(init_of cut)" = "text: <s1>say (first 4 of 7 tokens)" ] || fail "$(init_of cut)"
+[ "$(init_of cut)" = "text, the first 4 of 7 tokens: \"<s1>say\"" ] || fail "$(init_of cut)"
 start control --set tasks.t.prefix.length=4 --set "tasks.t.prefix.init.text=$(printf 'say\e[2J\tit')"
 says "cut off: '\\x1b[2J\\tit'"
 expect 0 "$FORERUN" plan "$work/c.yaml" --ranks 1 --set tasks.t.prefix.length=4
@@ -64,7 +64,7 @@ says "its init text has 7 tokens; write a longer text, set a smaller length, or 
 start repeated --set tasks.t.prefix.length=15 --set tasks.t.prefix.repeat_text=true
 says "its init text's 6 tokens are repeated to fill 15 slots"
 like repeated "say itsay itsa"
-[ "$(init_of repeated)" = "text: say it (6 tokens, repeated to fill 15 slots)" ] || fail "$(init_of repeated)"
+[ "$(init_of repeated)" = "text, its 6 tokens repeated to fill 15 slots: \"say it\"" ] || fail "$(init_of repeated)"
 start written --set "tasks.t.prefix.init.text=say itsay itsa"
 same "$work/written/prefix.h5" "$work/repeated/prefix.h5"
 expect 6 "$FORERUN" train "$work/c.yaml" --resume --set run.dir="$work/repeated" --set tasks.t.prefix.length=15 --set run.steps=2

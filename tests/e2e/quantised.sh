@@ -67,7 +67,8 @@ taken() {
 import resource, subprocess, sys
 subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)' \
-        "$FORERUN" train "$work/c.yaml" --set "run.dir=$work/run-memory" --set "base.weights=$1" 2>"$work/err" ||
+        "$FORERUN" train "$work/c.yaml" --set "run.dir=$work/run-memory" --set "base.weights=$1" \
+        --set run.measure_base=false 2>"$work/err" ||
         fail "$(cat "$work/err")"
 }
 if [ "$1" = smollm2 ]; then
