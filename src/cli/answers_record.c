@@ -134,6 +134,13 @@ static fr_status add_digest_of(fr_ctx *ctx, fr_record *record, const char *name,
     return status;
 }
 
+static fr_status add_stops(fr_ctx *ctx, fr_digest *digest, const void *argument)
+{
+    const fr_generate_params *options = argument;
+    return fr_digest_add(ctx, digest, options->stop,
+                         (size_t)options->n_stop * sizeof *options->stop);
+}
+
 static void add_options(fr_record *record, const fr_inference_params *params,
                         const fr_generate_params *options)
 {
@@ -145,9 +152,6 @@ static void add_options(fr_record *record, const fr_inference_params *params,
     add_int(record, "--top-k", options->sample.top_k);
     add_real(record, "--top-p", options->sample.top_p);
     add_int(record, "--seed", (int64_t)options->sample.seed);
-    for (int64_t i = 0; i < options->n_stop; i++) {
-        add_int(record, "the id that ends a text", options->stop[i]);
-    }
 }
 
 fr_status fr_record_fill(fr_ctx *ctx, const fr_inference *inference,
@@ -161,6 +165,7 @@ fr_status fr_record_fill(fr_ctx *ctx, const fr_inference *inference,
                   fr_isa_name(fr_device_isa(inference->session.device)));
     add_options(out, inference->params, options);
     FR_TRY(add_digest_of(ctx, out, "--template", add_template, inference));
+    FR_TRY(add_digest_of(ctx, out, "the ids that end a text", add_stops, options));
     FR_TRY(add_digest_of(ctx, out, "the model", add_model, inference));
     FR_TRY(add_digest_of(ctx, out, "the prefix", add_prefixes, inference));
     return add_digest_of(ctx, out, "the encoding of the prompts", add_prompts, &given);

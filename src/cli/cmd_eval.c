@@ -22,7 +22,7 @@ static const fr_option OPTIONS[] = {
     {"no-eos", NULL, "targets end without the end-of-sequence id"},
     {"stages", "N", "pipeline stages under mpirun (default: as few as memory allows)"},
     {"microbatch-tokens", "N", "token rows computed at a time (default 1024)"},
-    {"rows-out", "FILE", "one JSON line an example: row, target, line, nats"},
+    {"rows-out", "FILE", "one JSON line an example: line, target, nats"},
     {"json", NULL, "print one JSON object"},
     {NULL, NULL, NULL},
 };

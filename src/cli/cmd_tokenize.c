@@ -185,14 +185,15 @@ static fr_status tokenize_rows(const fr_cli *cli, const fr_tokenizer *tokenizer,
                                const char *template_text)
 {
     const fr_options *o = cli->options;
-    fr_data_params params = {.path = fr_options_text(o, "rows"),
-                             .tokenizer = tokenizer,
-                             .vocab_size = fr_tokenizer_vocab_size(tokenizer),
-                             .template_text = template_text,
-                             .chat = fr_options_has(o, "chat"),
-                             .eos = !fr_options_has(o, "no-eos"),
-                             .eos_id = fr_tokenizer_eos(tokenizer),
-                             .special = fr_options_has(o, "special")};
+    fr_data_params params = {
+        .path = fr_options_text(o, "rows"),
+        .tokenizer = tokenizer,
+        .vocab_size = INT32_MAX, /* the model's files say how many, not these */
+        .template_text = template_text,
+        .chat = fr_options_has(o, "chat"),
+        .eos = !fr_options_has(o, "no-eos"),
+        .eos_id = fr_tokenizer_eos(tokenizer),
+        .special = fr_options_has(o, "special")};
     fr_row_use use = fr_options_has(o, "prompts") ? FR_ROW_PROMPT : FR_ROW_LEARN;
     fr_row_reader reader;
     char *text = NULL;

@@ -207,6 +207,8 @@ fr_status fr_chat_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
                              "with a template instead of messages");
     }
     FR_TRY(check_messages(ctx, dialogue, &last));
+    FR_TRY(fr_chat_frame_check(ctx, frame, dialogue->messages, dialogue->n_messages,
+                               dialogue->open_assistant));
     fr_status status = add_all(&job, dialogue, dialogue->last_only ? last : 0);
     if (status != FR_OK) {
         ids->count = n_before;

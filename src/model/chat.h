@@ -8,13 +8,6 @@
 
 #include "model/tokenizer.h"
 
-typedef struct fr_message {
-    const char *role;    /* "system", "user" or "assistant" */
-    const char *content; /* any bytes, NUL among them */
-    size_t bytes;        /* of the content */
-    bool skip;           /* an assistant turn that is not counted in the loss */
-} fr_message;
-
 typedef struct fr_dialogue {
     const fr_message *messages;
     int64_t n_messages;

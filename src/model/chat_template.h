@@ -19,6 +19,13 @@
 #define FR_CHATML_START "<|im_start|>"
 #define FR_CHATML_END "<|im_end|>"
 
+typedef struct fr_message {
+    const char *role;    /* "system", "user" or "assistant" */
+    const char *content; /* any bytes, NUL among them */
+    size_t bytes;        /* of the content */
+    bool skip;           /* an assistant turn that is not counted in the loss */
+} fr_message;
+
 /** What dialogues need to know of a template. */
 typedef struct fr_chat_frame {
     bool
@@ -35,6 +42,7 @@ typedef struct fr_chat_frame {
     char *
         default_system; /* owned; what it says where a dialogue begins with no system message; NULL: nothing */
     char *refusal; /* owned; a sentence with its remedy; NULL: none, or no template */
+    struct fr_chat_check *check; /* owned; the template itself, where it is ChatML */
 } fr_chat_frame;
 
 /** What a template finds besides the dialogue: texts, NULL for undefined. */
@@ -53,6 +61,15 @@ FR_MUST_CHECK fr_status fr_template_read(fr_ctx *ctx, const char *text,
                                          const fr_chat_names *names,
                                          fr_chat_frame *out);
 void fr_chat_frame_fini(fr_chat_frame *frame);
+
+/**
+ * Render one more dialogue and compare: four test dialogues do not show all that a template may do with others.
+ * @param opens  ends with the opening of an assistant turn
+ * @return FR_OK, also for a frame that is no ChatML; FR_ERR_DATA: the template writes this dialogue otherwise, or refuses it
+ */
+FR_MUST_CHECK fr_status fr_chat_frame_check(fr_ctx *ctx, const fr_chat_frame *frame,
+                                            const fr_message *messages, int64_t n,
+                                            bool opens);
 
 /** Refuse a template that was accepted, or give another reason. */
 FR_MUST_CHECK fr_status fr_chat_frame_refuse(fr_ctx *ctx, fr_chat_frame *frame,

@@ -234,7 +234,8 @@ static fr_status check_result(const builder *b)
                        (long long)b->params->max_tokens,
                        b->params->cut_long_rows
                            ? "their template alone is; shorten it, or the prefix"
-                           : "set long_rows: cut, or a shorter prefix");
+                           : "shorten them, or in a config set long_rows: cut or a "
+                             "shorter prefix");
     }
     if (b->stats.n_bad > 0) {
         return FR_FAIL(b->ctx, FR_ERR_DATA, "%s: no row can be used (see above)",

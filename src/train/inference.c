@@ -58,7 +58,17 @@ static void choose_reading(const fr_inference *inference, fr_inference_prefix *p
     }
 }
 
-/* At the end of the list; `reference` NULL: the bare base. On failure it stays there, for the close. */
+static void destroy_prefix(fr_inference_prefix *p)
+{
+    if (!p->is_shared) {
+        fr_checkpoint_destroy(&p->checkpoint);
+    }
+    free(p->reference);
+    free(p->file);
+    free(p);
+}
+
+/* At the end of the list; `reference` NULL: the bare base. */
 static fr_status append(fr_inference *inference, const char *reference,
                         fr_inference_prefix **out)
 {
@@ -72,13 +82,18 @@ static fr_status append(fr_inference *inference, const char *reference,
     if (status == FR_OK && reference != NULL) {
         status = open_file(inference, p);
     }
+    if (status != FR_OK) { /* nobody must find it there later */
+        destroy_prefix(p);
+        *out = NULL;
+        return status;
+    }
     choose_reading(inference, p);
     while (*end != NULL) {
         end = &(*end)->next;
     }
     *end = p;
     *out = p;
-    return status;
+    return FR_OK;
 }
 
 fr_status fr_inference_add(fr_inference *inference, const char *reference,
@@ -154,16 +169,6 @@ fr_status fr_inference_load(fr_inference *inference, int64_t max_position,
     FR_TRY(fr_group_agree(s->world, status));
     FR_TRY(fr_session_load(s, &session));
     return fr_group_agree(s->world, check_prefixes(inference));
-}
-
-static void destroy_prefix(fr_inference_prefix *p)
-{
-    if (!p->is_shared) {
-        fr_checkpoint_destroy(&p->checkpoint);
-    }
-    free(p->reference);
-    free(p->file);
-    free(p);
 }
 
 void fr_inference_close(fr_inference *inference)

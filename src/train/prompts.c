@@ -5,10 +5,12 @@
 #include "train/row.h"
 #include "train/row_files.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const char PROMPT_NAME[] = "--prompt";
+enum { WHY_BYTES = 1024 };
 
 static const char *name_of(const fr_prompts *p)
 {
@@ -108,34 +110,52 @@ static fr_status find_prefix(const fr_prompts *p, fr_prompt *row,
     if (name == NULL) {
         return FR_OK;
     }
-    if (!json_is_string(name)) {
+    if (!json_is_string(name) ||
+        strlen(json_string_value(name)) != json_string_length(name) ||
+        json_string_length(name) == 0) {
         return FR_FAIL(p->ctx, FR_ERR_DATA,
                        "%s:%lld: \"prefix\" must be a string, FILE[:TASK]", name_of(p),
                        (long long)row->line);
     }
-    return fr_inference_add(inference, json_string_value(name), &row->prefix);
+    fr_status status =
+        fr_inference_add(inference, json_string_value(name), &row->prefix);
+    if (status == FR_ERR_DATA || status == FR_ERR_CHECKPOINT) {
+        fr_row_add_place(p->ctx, name_of(p), row->line);
+    }
+    return status;
+}
+
+/* A prefix that cannot be used is told as what it is, unless its rows are left out like any bad row. */
+static fr_status as_bad_row(const fr_prompts *p, fr_status status)
+{
+    char why[WHY_BYTES];
+    if (status != FR_ERR_CHECKPOINT || !p->bad.skip) {
+        return status;
+    }
+    (void)snprintf(why, sizeof why, "%s", fr_ctx_error(p->ctx));
+    fr_ctx_clear_error(p->ctx);
+    return FR_FAIL(p->ctx, FR_ERR_DATA, "%s", why);
 }
 
 static fr_status check_length(const fr_prompts *p, const fr_prompt *row,
                               int64_t context)
 {
-    int64_t length = row->prefix->length + row->ids.count;
-    const char *name = name_of(p);
-    long long line = (long long)row->line;
+    fr_status status = FR_OK;
     if (row->ids.count < 1) {
-        return FR_FAIL(p->ctx, FR_ERR_DATA,
-                       "%s:%lld: the prompt is empty; give at least one token", name,
-                       line);
+        status = FR_FAIL(p->ctx, FR_ERR_DATA,
+                         "the prompt is empty; give at least one token");
+    } else if (row->prefix->length + row->ids.count >= context) {
+        status =
+            FR_FAIL(p->ctx, FR_ERR_DATA,
+                    "prefix of %lld and prompt of %lld tokens leave no room in the "
+                    "context of %lld; shorten the prompt",
+                    (long long)row->prefix->length, (long long)row->ids.count,
+                    (long long)context);
     }
-    if (length >= context) {
-        return FR_FAIL(
-            p->ctx, FR_ERR_DATA,
-            "%s:%lld: prefix of %lld and prompt of %lld tokens leave no room "
-            "in the context of %lld; shorten the prompt",
-            name, line, (long long)row->prefix->length, (long long)row->ids.count,
-            (long long)context);
+    if (status != FR_OK) {
+        fr_row_add_place(p->ctx, name_of(p), row->line);
     }
-    return FR_OK;
+    return status;
 }
 
 /* One row's ids; the list of the row takes them over. */
@@ -165,7 +185,8 @@ fr_status fr_prompts_encode(fr_prompts *prompts, fr_inference *inference)
     fr_status status = FR_OK;
     for (int64_t i = 0; i < prompts->n && status == FR_OK; i++) {
         fr_prompt *row = &prompts->rows[i];
-        fr_status encoded = encode_row(prompts, row, inference, &scratch);
+        fr_status encoded =
+            as_bad_row(prompts, encode_row(prompts, row, inference, &scratch));
         status = fr_bad_rows_add(prompts->ctx, &prompts->bad, encoded);
         if (encoded != FR_OK) {
             fini_row(row);

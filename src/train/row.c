@@ -102,6 +102,11 @@ static bool is_among(const char *key, const char *const *names, size_t n)
     return found;
 }
 
+bool fr_row_is_listed(const fr_row_reader *r, const char *key)
+{
+    return lists(r->params->ignore, key);
+}
+
 bool fr_row_is_ignored(const fr_row_reader *r, const char *key)
 {
     return lists(r->params->ignore, key) ||
@@ -223,7 +228,7 @@ static fr_status check_source(const fr_row_reader *r, const json_t *source)
     bool asked = r->params->template_text == NULL || r->params->chat ||
                  r->template_parts.has_source;
     if (source == NULL && asked) {
-        return FAIL_ROW(r, "\"source\" is missing, which the template asks for", "");
+        return FAIL_ROW(r, "\"source\" is missing", "");
     }
     if (source != NULL && !json_is_string(source)) {
         return FAIL_ROW(r, "\"source\" must be a string", "");
@@ -276,10 +281,14 @@ static fr_status encode_text(const fr_row_reader *r, const json_t *object, fr_ro
 
 /* ---- rows of ids -------------------------------------------------------------------------------- */
 
-static fr_status add_ids(const fr_row_reader *r, const json_t *array, fr_row_ids *to)
+static fr_status add_ids(const fr_row_reader *r, const json_t *array, const char *key,
+                         fr_row_ids *to)
 {
+    if (array == NULL) {
+        return FAIL_ROW(r, key, " is missing; it must be a list of whole numbers");
+    }
     if (!json_is_array(array)) {
-        return FAIL_ROW(r, "ids must be a list of whole numbers", "");
+        return FAIL_ROW(r, key, " must be a list of whole numbers");
     }
     for (size_t i = 0; i < json_array_size(array); i++) {
         const json_t *item = json_array_get(array, i);
@@ -297,14 +306,15 @@ static fr_status add_ids_target(const fr_row_reader *r, const json_t *array,
                                 fr_row *row)
 {
     int64_t began = row->targets.ids.count;
-    FR_TRY(add_ids(r, array, &row->targets));
+    FR_TRY(add_ids(r, array, "\"target_ids\"", &row->targets));
     return fr_row_end_target(r, row, began, r->params->chat);
 }
 
 static fr_status encode_ids(const fr_row_reader *r, const json_t *object, fr_row *row)
 {
     const json_t *target = json_object_get(object, "target_ids");
-    FR_TRY(add_ids(r, json_object_get(object, "source_ids"), &row->source));
+    FR_TRY(add_ids(r, json_object_get(object, "source_ids"), "\"source_ids\"",
+                   &row->source));
     if (r->use == FR_ROW_PROMPT) {
         return FR_OK;
     }
@@ -371,6 +381,11 @@ static fr_status check_keys(const fr_row_reader *r, json_t *object)
         }
         if (lists(r->params->ignore, key)) {
             (void)json_object_del(object, key);
+        } else if (!used && strcmp(key, "prefix") == 0) {
+            return FAIL_ROW(r,
+                            "the row names a \"prefix\", which only generate takes; "
+                            "list it in data.ignore (--ignore)",
+                            "");
         } else if (!used && !fr_row_is_ignored(r, key)) {
             FR_TRY(check_foreign_form(r, object));
             return fr_row_fail_unknown(r, "the row", key, USED);

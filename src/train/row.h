@@ -3,7 +3,7 @@
  *
  * Layer L4; uses row_json, text, chat. Forms of a row (docs/data.md): {"source", "target"}, {"source_ids", "target_ids"},
  * {"messages"}. It is read for one of two uses. To learn from it needs a target. As a prompt it has none: "target" and
- * "target_ids" are not looked at, and assistant turns at the end of a dialogue are left out. The ids of the prompt are
+ * "target_ids" are not looked at, and an assistant turn at the end of a dialogue is left out. The ids of the prompt are
  * those of the source that training sees before the target: they are made by the same calls.
  *
  * A member that nobody knows is an error, since what it asks for would not be done. Members that only say where a row

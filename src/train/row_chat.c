@@ -51,7 +51,9 @@ static fr_status add_source(const fr_row_reader *r, const dialogue_ids *from, in
     }
     for (int64_t i = 0; i < n; i++) {
         FR_TRY(fr_ids_add(r->ctx, &row->source.ids, from->ids.data[i]));
-        FR_TRY(fr_ids_add(r->ctx, &row->source.own, from->own.data[i]));
+        /* answers that are learned are not cut: half of one would be learned as if it were whole */
+        bool own = from->own.data[i] != 0 && from->counted.data[i] == 0;
+        FR_TRY(fr_ids_add(r->ctx, &row->source.own, own ? 1 : 0));
         FR_TRY(fr_ids_add(r->ctx, &row->source_counted, from->counted.data[i]));
     }
     return FR_OK;
@@ -113,7 +115,7 @@ static fr_status read_weight(const fr_row_reader *r, const json_t *one,
     double value = json_number_value(weight);
     bool is_zero = json_is_number(weight) && !(value > 0.0) && !(value < 0.0);
     bool is_one = json_is_number(weight) && !(value > 1.0) && !(value < 1.0);
-    if (weight == NULL) {
+    if (weight == NULL || fr_row_is_listed(r, "weight")) {
         return FR_OK;
     }
     if (!is_zero && !is_one) {
@@ -150,11 +152,11 @@ static fr_status read_message(const fr_row_reader *r, json_t *one, int64_t numbe
     return read_weight(r, one, name, out);
 }
 
-/* Answers at the end are what a prompt asks for; the last answer that is learned must say something. */
+/* An answer at the end is what a prompt asks for; the last answer that is learned must say something. */
 static fr_status check_end(const fr_row_reader *r, const fr_message *messages,
                            int64_t *n)
 {
-    while (r->use == FR_ROW_PROMPT && *n > 0 && is_assistant(&messages[*n - 1])) {
+    if (r->use == FR_ROW_PROMPT && is_assistant(&messages[*n - 1])) {
         --*n;
     }
     if (r->use == FR_ROW_PROMPT && *n == 0) {

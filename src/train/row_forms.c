@@ -93,8 +93,9 @@ static const form FORMS[] = {
           ", with the languages that the rows have")},
     {.keys = {"input_ids", "labels"},
      FORM("already tokenised (labels of -100 are not in the loss)",
-          "(.labels | map(select(. == -100)) | length) as $n | {source_ids: "
-          ".input_ids[:$n], target_ids: .input_ids[$n:]}",
+          "[.labels | to_entries[] | select(.value != -100) | .key] as $k | "
+          "{source_ids: "
+          ".input_ids[:$k[0]], target_ids: .input_ids[$k[0]:($k[-1] + 1)]}",
           "; set eos: false")},
     {.keys = {"input_ids"},
      FORM("already tokenised", "{source_ids: [], target_ids: .input_ids}", "")},

@@ -15,6 +15,8 @@ fr_status fr_row_fail(const fr_row_reader *reader, int source_line, const char *
 
 /** Whether a member may stand in a row or a message without being used. */
 bool fr_row_is_ignored(const fr_row_reader *reader, const char *key);
+/** Whether the user lists it in data.ignore. */
+bool fr_row_is_listed(const fr_row_reader *reader, const char *key);
 /** FR_ERR_DATA: nobody knows this member; `known` ends with NULL. */
 FR_MUST_CHECK fr_status fr_row_fail_unknown(const fr_row_reader *reader,
                                             const char *of_what, const char *key,

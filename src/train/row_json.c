@@ -84,17 +84,70 @@ static void tame_word(char *at, size_t bytes)
     }
 }
 
+/* The value of "\\uXXXX" at `at`, -1 if none begins there. */
+static long escape_at(const char *at, const char *end)
+{
+    enum { ESCAPE = 6, DIGITS = 4 };
+    char digits[DIGITS + 1] = "";
+    if (end - at < ESCAPE || at[0] != '\\' || at[1] != 'u') {
+        return -1;
+    }
+    memcpy(digits, at + 2, DIGITS);
+    return strspn(digits, "0123456789abcdefABCDEF") == DIGITS ? strtol(digits, NULL, 16)
+                                                              : -1;
+}
+
+/* Bytes of the character at `at` of a string, a pair of escapes is one. `half`: it is half of such a pair. */
+static size_t character_bytes(const char *at, const char *end, bool *half)
+{
+    enum { ESCAPE = 6, HIGH = 0xD800, LOW = 0xDC00, BEHIND = 0xE000 };
+    long code = escape_at(at, end);
+    *half = false;
+    if (code < 0) {
+        return *at == '\\' && at + 1 < end ? 2 : 1;
+    }
+    long next = escape_at(at + ESCAPE, end);
+    if (code >= HIGH && code < LOW && next >= LOW && next < BEHIND) {
+        return 2 * (size_t)ESCAPE;
+    }
+    *half = code >= HIGH && code < BEHIND;
+    return ESCAPE;
+}
+
+/* Halves of surrogate pairs, which Python writes and which are no characters: replaced as decoders do (U+FFFD). */
+static void tame_string(char *at, const char *end)
+{
+    bool half = false;
+    for (size_t step = 0; at < end; at += step) {
+        step = character_bytes(at, end, &half);
+        if (half) {
+            memcpy(at, "\\ufffd", step);
+        }
+    }
+}
+
+static bool has_half(const char *at, size_t bytes)
+{
+    const char *end = at + bytes;
+    bool half = false;
+    while (at < end && !half) {
+        at += character_bytes(at, end, &half);
+    }
+    return half;
+}
+
 static void tame(char *text, size_t bytes)
 {
-    const char *end = text + bytes;
+    char *end = text + bytes;
     for (char *at = text; at < end;) {
+        size_t step = word_bytes(at, end);
         if (*at == '"') {
-            at = text + (skip_string(at, end) - text);
-            continue;
+            step = (size_t)(skip_string(at, end) - at);
+            tame_string(at, at + step);
+        } else {
+            tame_word(at, step);
         }
-        size_t word = word_bytes(at, end);
-        tame_word(at, word);
-        at += word > 0 ? word : 1;
+        at += step > 0 ? step : 1;
     }
 }
 
@@ -155,7 +208,7 @@ static const char *first_member(const char *text, const char *end)
     return open != NULL ? open + 1 : end;
 }
 
-/* A key with its escapes resolved; NULL without memory. */
+/* A key with its escapes resolved; NULL without memory, or if it holds half a surrogate pair. */
 static json_t *decode_key(piece key)
 {
     return json_loadb(key.at, key.bytes, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
@@ -214,14 +267,19 @@ static fr_status check_member(fr_ctx *ctx, fr_place place, piece key, piece valu
     return FR_OK;
 }
 
-static fr_status check_members(fr_ctx *ctx, fr_place place, const char *text,
-                               size_t bytes, const char *const *used)
+/* `line`: the text that `copy` is of. */
+static fr_status check_members(fr_ctx *ctx, fr_place place, piece copy,
+                               const char *line, const char *const *used)
 {
-    const char *end = text + bytes;
-    const char *at = first_member(text, end);
+    const char *end = copy.at + copy.bytes;
+    const char *at = first_member(copy.at, end);
     uint64_t seen = 0;
     for (piece key, value; next_member(&at, end, &key, &value);) {
+        uint64_t before = seen;
         FR_TRY(check_member(ctx, place, key, value, used, &seen));
+        if (seen != before && has_half(line + (value.at - copy.at), value.bytes)) {
+            return fail_json(ctx, place, "half of a surrogate pair is no character");
+        }
     }
     return FR_OK;
 }
@@ -236,10 +294,11 @@ static fr_status read_tamed(fr_ctx *ctx, fr_place place, const char *text, size_
     memcpy(copy, text, bytes);
     tame(copy, bytes);
     *out = json_loadb(copy, bytes, JSON_ALLOW_NUL, &error);
-    fr_status status = *out == NULL ? fail_json(ctx, place, error.text)
-                       : !json_is_object(*out)
-                           ? FR_OK
-                           : check_members(ctx, place, copy, bytes, used);
+    fr_status status =
+        *out == NULL ? fail_json(ctx, place, error.text)
+        : !json_is_object(*out)
+            ? FR_OK
+            : check_members(ctx, place, (piece){copy, bytes}, text, used);
     free(copy);
     return status;
 }
@@ -295,48 +354,33 @@ static char *put_value(char *to, piece value)
     return to;
 }
 
-static fr_status put_member(fr_ctx *ctx, piece key, piece value,
-                            const char *const *left_out, char **to)
+static char *put_member(char *to, piece key, piece value, const char *const *left_out)
 {
-    json_t *name = decode_key(key);
-    FR_TRY(fr_check_memory(ctx, name != NULL, key.bytes));
-    bool is_written = find_name(name, left_out) < 0;
+    json_t *name = decode_key(key); /* NULL: of no characters that a name has */
+    bool is_written = name == NULL || find_name(name, left_out) < 0;
     json_decref(name);
     if (is_written) {
-        *to = put(*to, ",", (*to)[-1] == '{' ? 0 : 1);
-        *to = put(*to, key.at, key.bytes);
-        *to = put(*to, ":", 1);
-        *to = put_value(*to, value);
+        to = put(to, ",", to[-1] == '{' ? 0 : 1);
+        to = put(to, key.at, key.bytes);
+        to = put(to, ":", 1);
+        to = put_value(to, value);
     }
-    return FR_OK;
-}
-
-static fr_status put_all(fr_ctx *ctx, piece row, const char *const *left_out, char *to,
-                         size_t *out_bytes)
-{
-    const char *end = row.at + row.bytes;
-    const char *at = first_member(row.at, end);
-    char *begin = to;
-    to = put(to, "{", 1);
-    for (piece key, value; next_member(&at, end, &key, &value);) {
-        FR_TRY(put_member(ctx, key, value, left_out, &to));
-    }
-    to = put(to, "}", 1);
-    *to = '\0';
-    *out_bytes = (size_t)(to - begin);
-    return FR_OK;
+    return to;
 }
 
 fr_status fr_row_json_write(fr_ctx *ctx, const char *text, size_t bytes,
                             const char *const *left_out, char **out, size_t *out_bytes)
 {
+    const char *end = text + bytes;
+    const char *at = first_member(text, end);
     /* a third more: each "NaN" may become "null" */
-    int64_t room = (int64_t)(bytes + bytes / 3 + 8);
-    FR_TRY(fr_alloc(ctx, room, 1, out));
-    fr_status status = put_all(ctx, (piece){text, bytes}, left_out, *out, out_bytes);
-    if (status != FR_OK) {
-        free(*out);
-        *out = NULL;
+    FR_TRY(fr_alloc(ctx, (int64_t)(bytes + bytes / 3 + 8), 1, out));
+    char *to = put(*out, "{", 1);
+    for (piece key, value; next_member(&at, end, &key, &value);) {
+        to = put_member(to, key, value, left_out);
     }
-    return status;
+    to = put(to, "}", 1);
+    *to = '\0';
+    *out_bytes = (size_t)(to - *out);
+    return FR_OK;
 }

@@ -110,10 +110,15 @@ void fr_row_add_place(fr_ctx *ctx, const char *path, int64_t line)
     char why[WHY_BYTES];
     const char *said = fr_ctx_error(ctx);
     size_t length = strlen(path);
-    if (line == 0 || (strncmp(said, path, length) == 0 && said[length] == ':')) {
+    if (strncmp(said, path, length) == 0 && said[length] == ':') {
         return;
     }
     (void)snprintf(why, sizeof why, "%s", said);
+    fr_status status = fr_ctx_error_status(ctx);
     fr_ctx_clear_error(ctx);
-    (void)FR_FAIL(ctx, FR_ERR_DATA, "%s:%lld: %s", path, (long long)line, why);
+    if (line == 0) {
+        (void)FR_FAIL(ctx, status, "%s: %s", path, why);
+    } else {
+        (void)FR_FAIL(ctx, status, "%s:%lld: %s", path, (long long)line, why);
+    }
 }

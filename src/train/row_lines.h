@@ -42,7 +42,8 @@ FR_MUST_CHECK fr_status fr_bad_rows_end(fr_ctx *ctx, const fr_bad_rows *bad,
                                         const char *path);
 void fr_bad_rows_fini(fr_bad_rows *bad);
 
-/** Put "NAME:LINE: " before what the context says unless it begins so: what reads a row's parts knows no lines. */
+/** Put "PATH:LINE: " ("PATH: " where line is 0) before what the context says unless it begins so: what reads a row's
+ * parts knows no lines. The status stays. */
 void fr_row_add_place(fr_ctx *ctx, const char *path, int64_t line);
 
 #endif

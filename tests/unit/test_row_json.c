@@ -50,6 +50,8 @@ static void members_that_are_not_used_may_hold_anything(void)
         "{\"tag\":1,\"tag\":2,\"source\":\"x\"}",
         "{\"tag\":{\"a\":1,\"a\":2},\"source\":\"x\"}",
         "{\"big\":1e999,\"source\":\"x\"}",
+        "{\"half\":\"\\ud83d\",\"source\":\"x\"}",
+        "{\"half\":\"a\\\\ud83d \\ude00\\ud83d\\ude00\",\"source\":\"x\"}",
         "{ \"t\" : \"NaN \\\" 99999999999999999999\" , \"n\":NaN, \"source\" : \"x\" }",
     };
     for (size_t i = 0; i < sizeof ROWS / sizeof ROWS[0]; i++) {
@@ -71,6 +73,8 @@ static void texts_keep_words_that_look_like_numbers(void)
 static void what_is_used_must_be_clear(void)
 {
     refuses("{\"source\":\"x\",\"source\":\"y\"}", "\"source\" is a duplicate");
+    refuses("{\"source\":\"x\\ud83d\"}", "half of a surrogate pair");
+    refuses("{\"source\":\"\\ude00\\ud83d\"}", "half of a surrogate pair");
     refuses("{\"n\":NaN,\"source\":\"x\",\"s\\u006furce\":\"y\"}", "duplicate");
     refuses("{\"n\":NaN,\"source\":{\"a\":1,\"a\":2}}", "rows.jsonl:7: broken JSON");
     json_t *row = read_row("{\"ids\":[NaN, 99999999999999999999]}");
