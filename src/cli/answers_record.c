@@ -165,9 +165,9 @@ fr_status fr_record_fill(fr_ctx *ctx, const fr_inference *inference,
                   fr_isa_name(fr_device_isa(inference->session.device)));
     add_options(out, inference->params, options);
     FR_TRY(add_digest_of(ctx, out, "--template", add_template, inference));
-    FR_TRY(add_digest_of(ctx, out, "the ids that end a text", add_stops, options));
     FR_TRY(add_digest_of(ctx, out, "the model", add_model, inference));
     FR_TRY(add_digest_of(ctx, out, "the prefix", add_prefixes, inference));
+    FR_TRY(add_digest_of(ctx, out, "the ids that end a text", add_stops, options));
     return add_digest_of(ctx, out, "the encoding of the prompts", add_prompts, &given);
 }
 
