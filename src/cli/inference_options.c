@@ -1,8 +1,12 @@
 #include "cli/inference_options.h"
 
+#include "base/mem.h"
+#include "base/output.h"
+#include "train/prefix_file.h"
 #include "train/text.h"
 #include "train/written.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,4 +75,44 @@ void fr_tell_of_chat(const fr_ctx *ctx, const fr_inference_params *params,
             "this model has a chat template: --chat makes the prompt a user's turn in "
             "it");
     }
+}
+
+static fr_status apart_from_prefix(fr_ctx *ctx, const char *option, const char *output,
+                                   const char *prefix)
+{
+    char *file = NULL;
+    const char *task = NULL;
+    FR_TRY(fr_copy_string(ctx, prefix, &file));
+    fr_prefix_file_split(file, &task);
+    fr_status status = fr_output_apart(ctx, option, output, "--prefix", file);
+    free(file);
+    return status;
+}
+
+fr_status fr_output_apart_option(fr_ctx *ctx, const fr_options *options,
+                                 const char *name, const char *rows)
+{
+    enum { NAME_BYTES = 32 };
+    const char *output = fr_options_text(options, name);
+    const char *prefix = fr_options_text(options, "prefix");
+    char option[NAME_BYTES];
+    char reader[NAME_BYTES];
+    (void)snprintf(option, sizeof option, "--%s", name);
+    (void)snprintf(reader, sizeof reader, "--%s", rows);
+    FR_TRY(
+        fr_output_apart(ctx, option, output, reader, fr_options_text(options, rows)));
+    if (prefix != NULL) {
+        FR_TRY(apart_from_prefix(ctx, option, output, prefix));
+    }
+    return fr_output_apart(ctx, option, output, "--model",
+                           fr_options_text(options, "model"));
+}
+
+fr_status fr_output_option(fr_ctx *ctx, const fr_options *options, const char *name,
+                           const char *rows)
+{
+    const char *output = fr_options_text(options, name);
+    FR_TRY(fr_output_apart_option(ctx, options, name, rows));
+    return output != NULL && fr_ctx_rank(ctx) == 0 ? fr_output_check(ctx, output)
+                                                   : FR_OK;
 }
