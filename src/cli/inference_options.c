@@ -89,15 +89,13 @@ static fr_status apart_from_prefix(fr_ctx *ctx, const char *option, const char *
     return status;
 }
 
-fr_status fr_output_apart_option(fr_ctx *ctx, const fr_options *options,
-                                 const char *name, const char *rows)
+static fr_status apart_from_all(fr_ctx *ctx, const fr_options *options,
+                                const char *option, const char *output,
+                                const char *rows)
 {
     enum { NAME_BYTES = 32 };
-    const char *output = fr_options_text(options, name);
     const char *prefix = fr_options_text(options, "prefix");
-    char option[NAME_BYTES];
     char reader[NAME_BYTES];
-    (void)snprintf(option, sizeof option, "--%s", name);
     (void)snprintf(reader, sizeof reader, "--%s", rows);
     FR_TRY(
         fr_output_apart(ctx, option, output, reader, fr_options_text(options, rows)));
@@ -108,11 +106,38 @@ fr_status fr_output_apart_option(fr_ctx *ctx, const fr_options *options,
                            fr_options_text(options, "model"));
 }
 
+/* Answers stand in OUT.part until they are whole. */
+fr_status fr_output_apart_option(fr_ctx *ctx, const fr_options *options,
+                                 const char *name, const char *rows)
+{
+    enum { NAME_BYTES = 32 };
+    const char *output = fr_options_text(options, name);
+    char option[NAME_BYTES];
+    char *part = NULL;
+    if (output == NULL) {
+        return FR_OK;
+    }
+    (void)snprintf(option, sizeof option, "--%s", name);
+    FR_TRY(apart_from_all(ctx, options, option, output, rows));
+    size_t bytes = strlen(output) + sizeof ".part";
+    FR_TRY(fr_alloc(ctx, (int64_t)bytes, 1, &part));
+    (void)snprintf(part, bytes, "%s.part", output);
+    (void)snprintf(option, sizeof option, "--%s: its", name);
+    fr_status status = apart_from_all(ctx, options, option, part, rows);
+    free(part);
+    return status;
+}
+
 fr_status fr_output_option(fr_ctx *ctx, const fr_options *options, const char *name,
                            const char *rows)
 {
     const char *output = fr_options_text(options, name);
-    FR_TRY(fr_output_apart_option(ctx, options, name, rows));
-    return output != NULL && fr_ctx_rank(ctx) == 0 ? fr_output_check(ctx, output)
-                                                   : FR_OK;
+    enum { NAME_BYTES = 32 };
+    char option[NAME_BYTES];
+    if (output == NULL) {
+        return FR_OK;
+    }
+    (void)snprintf(option, sizeof option, "--%s", name);
+    FR_TRY(apart_from_all(ctx, options, option, output, rows));
+    return fr_ctx_rank(ctx) == 0 ? fr_output_check(ctx, output) : FR_OK;
 }
