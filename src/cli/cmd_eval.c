@@ -1,18 +1,15 @@
 #define _POSIX_C_SOURCE 200809L
-#include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/output.h"
 #include "cli/commands.h"
 #include "cli/inference_options.h"
 #include "train/step.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 
 static const fr_option OPTIONS[] = {
     FR_INFERENCE_OPTIONS,
@@ -55,8 +52,9 @@ static fr_status read_options(evaluation *e)
     e->params.template_text = e->template_text;
     FR_TRY(fr_options_int(ctx, options, "max-rows", 1, INT64_MAX, &e->max_rows));
     FR_TRY(fr_options_int(ctx, options, "stages", 1, 4096, &e->params.stages));
-    return fr_options_int(ctx, options, "microbatch-tokens", 1, INT32_MAX,
-                          &e->microbatch_tokens);
+    FR_TRY(fr_options_int(ctx, options, "microbatch-tokens", 1, INT32_MAX,
+                          &e->microbatch_tokens));
+    return fr_output_option(ctx, options, "rows-out", "data");
 }
 
 static fr_status open_rows(evaluation *e)
@@ -96,22 +94,6 @@ static fr_status compute(evaluation *e)
     return status;
 }
 
-/* A file is there whole or not at all; a pipe or a device takes the bytes as they come. */
-static fr_status write_file(fr_ctx *ctx, const char *path, const char *text,
-                            size_t bytes)
-{
-    struct stat info;
-    if (lstat(path, &info) != 0 || S_ISREG(info.st_mode)) {
-        return fr_file_replace(ctx, path, text, bytes);
-    }
-    FILE *file = NULL;
-    FR_TRY(fr_file_open_output(ctx, path, &file));
-    bool good = fwrite(text, 1, bytes, file) == bytes;
-    good = fclose(file) == 0 && good;
-    return good ? FR_OK
-                : FR_FAIL(ctx, FR_ERR_IO, "cannot write %s: %s", path, strerror(errno));
-}
-
 static fr_status write_rows(const evaluation *e)
 {
     const char *path = fr_options_text(e->cli->options, "rows-out");
@@ -134,7 +116,7 @@ static fr_status write_rows(const evaluation *e)
     good = lines != NULL && fclose(lines) == 0 && good;
     fr_status status = fr_check_memory(e->cli->ctx, good, bytes);
     if (status == FR_OK) {
-        status = write_file(e->cli->ctx, path, text, bytes);
+        status = fr_output_write(e->cli->ctx, path, text, bytes);
     }
     free(text);
     return status;

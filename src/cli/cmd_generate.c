@@ -86,7 +86,8 @@ static fr_status read_options(generation *g)
     if (fr_options_has(o, "prompt") == fr_options_has(o, "input")) {
         return FR_FAIL(g->ctx, FR_ERR_ARG, "give either --prompt or --input");
     }
-    return fr_sample_check(g->ctx, &g->options.sample);
+    FR_TRY(fr_sample_check(g->ctx, &g->options.sample));
+    return fr_output_apart_option(g->ctx, o, "output", "input");
 }
 
 /* What the row's answer is written into: the row as it came, without an answer that it had. */

@@ -1,4 +1,5 @@
 #include "base/mem.h"
+#include "base/output.h"
 #include "cli/commands.h"
 #include "cli/config_options.h"
 #include "cli/plan_loading.h"
@@ -226,11 +227,32 @@ static fr_status plan(const fr_cli *cli, const fr_config *config)
     return status;
 }
 
+/* The picture does not take the place of what the run reads. */
+static fr_status check_svg(const fr_cli *cli, const fr_config *config)
+{
+    const char *svg = fr_options_text(cli->options, "svg");
+    const char *file = fr_options_positional(cli->options, 0);
+    if (svg == NULL) {
+        return FR_OK;
+    }
+    FR_TRY(fr_output_apart(cli->ctx, "--svg", svg, "CONFIG", file));
+    FR_TRY(fr_output_apart(cli->ctx, "--svg", svg, "base.path", config->base.path));
+    for (int64_t i = 0; i < config->n_tasks; i++) {
+        const fr_task_config *task = &config->tasks[i];
+        FR_TRY(fr_output_apart(cli->ctx, "--svg", svg, "train", task->train));
+        FR_TRY(fr_output_apart(cli->ctx, "--svg", svg, "valid", task->valid));
+    }
+    return fr_output_check(cli->ctx, svg);
+}
+
 fr_status fr_cmd_plan(const fr_cli *cli)
 {
     fr_config *config = NULL;
     FR_TRY(fr_cli_read_config(cli, &config));
-    fr_status status = plan(cli, config);
+    fr_status status = check_svg(cli, config);
+    if (status == FR_OK) {
+        status = plan(cli, config);
+    }
     fr_config_destroy(&config);
     return status;
 }

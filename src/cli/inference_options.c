@@ -1,8 +1,12 @@
 #include "cli/inference_options.h"
 
+#include "base/mem.h"
+#include "base/output.h"
+#include "train/prefix_file.h"
 #include "train/text.h"
 #include "train/written.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,4 +75,69 @@ void fr_tell_of_chat(const fr_ctx *ctx, const fr_inference_params *params,
             "this model has a chat template: --chat makes the prompt a user's turn in "
             "it");
     }
+}
+
+static fr_status apart_from_prefix(fr_ctx *ctx, const char *option, const char *output,
+                                   const char *prefix)
+{
+    char *file = NULL;
+    const char *task = NULL;
+    FR_TRY(fr_copy_string(ctx, prefix, &file));
+    fr_prefix_file_split(file, &task);
+    fr_status status = fr_output_apart(ctx, option, output, "--prefix", file);
+    free(file);
+    return status;
+}
+
+static fr_status apart_from_all(fr_ctx *ctx, const fr_options *options,
+                                const char *option, const char *output,
+                                const char *rows)
+{
+    enum { NAME_BYTES = 32 };
+    const char *prefix = fr_options_text(options, "prefix");
+    char reader[NAME_BYTES];
+    (void)snprintf(reader, sizeof reader, "--%s", rows);
+    FR_TRY(
+        fr_output_apart(ctx, option, output, reader, fr_options_text(options, rows)));
+    if (prefix != NULL) {
+        FR_TRY(apart_from_prefix(ctx, option, output, prefix));
+    }
+    return fr_output_apart(ctx, option, output, "--model",
+                           fr_options_text(options, "model"));
+}
+
+/* Answers stand in OUT.part until they are whole. */
+fr_status fr_output_apart_option(fr_ctx *ctx, const fr_options *options,
+                                 const char *name, const char *rows)
+{
+    enum { NAME_BYTES = 32 };
+    const char *output = fr_options_text(options, name);
+    char option[NAME_BYTES];
+    char *part = NULL;
+    if (output == NULL) {
+        return FR_OK;
+    }
+    (void)snprintf(option, sizeof option, "--%s", name);
+    FR_TRY(apart_from_all(ctx, options, option, output, rows));
+    size_t bytes = strlen(output) + sizeof ".part";
+    FR_TRY(fr_alloc(ctx, (int64_t)bytes, 1, &part));
+    (void)snprintf(part, bytes, "%s.part", output);
+    (void)snprintf(option, sizeof option, "--%s: its", name);
+    fr_status status = apart_from_all(ctx, options, option, part, rows);
+    free(part);
+    return status;
+}
+
+fr_status fr_output_option(fr_ctx *ctx, const fr_options *options, const char *name,
+                           const char *rows)
+{
+    const char *output = fr_options_text(options, name);
+    enum { NAME_BYTES = 32 };
+    char option[NAME_BYTES];
+    if (output == NULL) {
+        return FR_OK;
+    }
+    (void)snprintf(option, sizeof option, "--%s", name);
+    FR_TRY(apart_from_all(ctx, options, option, output, rows));
+    return fr_ctx_rank(ctx) == 0 ? fr_output_check(ctx, output) : FR_OK;
 }

@@ -44,6 +44,14 @@ void fr_tell_of_chat(const fr_ctx *ctx, const fr_inference_params *params,
 FR_MUST_CHECK fr_status fr_template_option(fr_ctx *ctx, const fr_options *options,
                                            char **out);
 
+/** The file that option `name` names is none that --model, --prefix or option `rows` reads, nor is its .part, in which
+ * answers stand until they are whole. FR_ERR_ARG. */
+FR_MUST_CHECK fr_status fr_output_apart_option(fr_ctx *ctx, const fr_options *options,
+                                               const char *name, const char *rows);
+/** The same without a .part, and rank 0 can write there (fr_output_check). FR_ERR_ARG; FR_ERR_IO. */
+FR_MUST_CHECK fr_status fr_output_option(fr_ctx *ctx, const fr_options *options,
+                                         const char *name, const char *rows);
+
 /** --ignore (NULL when absent) and whether --on-error says skip. FR_ERR_ARG. */
 FR_MUST_CHECK fr_status fr_row_options(fr_ctx *ctx, const fr_options *options,
                                        const char **ignore, bool *skip);

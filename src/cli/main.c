@@ -4,6 +4,7 @@
 #include "train/config.h"
 #include "train/run.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -203,6 +204,7 @@ static int run_command(fr_ctx *ctx, const entry *chosen, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    (void)signal(SIGXFSZ, SIG_IGN); /* a write beyond a limit fails and is told of */
     if (argc < 2) {
         print_usage(stderr);
         return fr_status_exit_code(FR_ERR_ARG);

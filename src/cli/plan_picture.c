@@ -1,7 +1,7 @@
 #define _POSIX_C_SOURCE 200809L /* open_memstream */
 #include "cli/plan_picture.h"
 
-#include "base/file.h"
+#include "base/output.h"
 #include "train/forecast_time.h"
 #include "train/picture.h"
 
@@ -24,7 +24,7 @@ static fr_status write_svg(fr_ctx *ctx, const fr_picture *picture, const char *p
         status = FR_FAIL(ctx, FR_ERR_NO_MEMORY, "no memory for the picture");
     }
     if (status == FR_OK) {
-        status = fr_file_replace(ctx, path, text, bytes);
+        status = fr_output_write(ctx, path, text, bytes);
     }
     free(text);
     return status;
