@@ -17,12 +17,12 @@ static fr_status encode(const fr_task_env *env, const fr_task_config *config,
 {
     char name[NAME_BYTES];
     if (env->tokenizer == NULL) {
-        return FR_FAIL(env->ctx, FR_ERR_CONFIG,
-                       "tasks.%s.prefix.init.text needs a tokenizer; use init random or "
-                       "zero, since %s",
-                       config->name,
-                       env->no_tokenizer != NULL ? env->no_tokenizer
-                                                 : "the base carries none");
+        return FR_FAIL(
+            env->ctx, FR_ERR_CONFIG,
+            "tasks.%s.prefix.init.text needs a tokenizer; use init random or "
+            "zero, since %s",
+            config->name,
+            env->no_tokenizer != NULL ? env->no_tokenizer : "the base carries none");
     }
     int32_t bos = fr_tokenizer_leading_bos(env->tokenizer);
     *n_bos = bos >= 0 ? 1 : 0;
@@ -97,7 +97,8 @@ static fr_status repeat(const fr_task_env *env, const fr_task_config *config,
            config->name, (long long)(all - n_bos), (long long)length);
     size_t bytes = strlen(config->prefix.text) + MORE_BYTES;
     FR_TRY(fr_alloc(env->ctx, (int64_t)bytes, 1, note));
-    (void)snprintf(*note, bytes, "text, its %lld tokens repeated to fill %lld slots: %s",
+    (void)snprintf(*note, bytes,
+                   "text, its %lld tokens repeated to fill %lld slots: %s",
                    (long long)(all - n_bos), (long long)length, config->prefix.text);
     return FR_OK;
 }
