@@ -49,12 +49,12 @@ static bool is_hub_name(const char *path)
 }
 
 /* A first part that is a folder here makes it a path with a slip in it. */
-static fr_status check_hub_name(fr_ctx *ctx, const char *path)
+static fr_status check_hub_name(fr_ctx *ctx, const char *path, const char *name)
 {
     char *owner = NULL;
-    FR_TRY(fr_copy_string(ctx, path, &owner));
+    FR_TRY(fr_copy_string(ctx, name, &owner));
     *strchr(owner, '/') = '\0';
-    bool is_path = fr_is_folder(owner);
+    bool is_path = path == name && fr_is_folder(owner);
     free(owner);
     if (is_path) {
         return FR_OK;
@@ -65,7 +65,57 @@ static fr_status check_hub_name(fr_ctx *ctx, const char *path)
         "repository on the Hugging Face hub: Forerun downloads nothing; fetch "
         "it with 'hf download %s --local-dir models/%s' and give that folder "
         "(launch/fetch-model.sh gets a small model)",
-        path, path, strchr(path, '/') + 1);
+        path, name, strchr(name, '/') + 1);
+}
+
+/* OWNER/NAME of an address of the hub, whatever page or file of it is meant; NULL: no such address. */
+static fr_status name_in_address(fr_ctx *ctx, const char *path, char **name)
+{
+    static const char *const HUBS[] = {"https://huggingface.co/",
+                                       "http://huggingface.co/",
+                                       "https://hf.co/",
+                                       "http://hf.co/",
+                                       "huggingface.co/",
+                                       "hf.co/",
+                                       "hf://models/",
+                                       "hf://"};
+    *name = NULL;
+    for (size_t i = 0; i < sizeof HUBS / sizeof HUBS[0] && *name == NULL; i++) {
+        size_t n = strlen(HUBS[i]);
+        if (strncmp(path, HUBS[i], n) == 0) {
+            FR_TRY(fr_copy_string(ctx, path + n, name));
+        }
+    }
+    if (*name == NULL) {
+        return FR_OK;
+    }
+    char *end = *name + strcspn(*name, "/?#@");
+    end += *end == '/' ? 1 + strcspn(end + 1, "/?#@") : 0;
+    *end = '\0';
+    if (!is_hub_name(*name)) {
+        free(*name);
+        *name = NULL;
+    }
+    return FR_OK;
+}
+
+static fr_status check_missing(fr_ctx *ctx, const char *path)
+{
+    char *name = NULL;
+    FR_TRY(name_in_address(ctx, path, &name));
+    fr_status status = FR_OK;
+    if (name != NULL) {
+        status = check_hub_name(ctx, path, name);
+    } else if (strstr(path, "://") != NULL) {
+        status = FR_FAIL(ctx, FR_ERR_DATA,
+                         "%s: is an address, and Forerun downloads nothing; fetch the "
+                         "model and give its file or folder",
+                         path);
+    } else if (is_hub_name(path)) {
+        status = check_hub_name(ctx, path, path);
+    }
+    free(name);
+    return status;
 }
 
 fr_status fr_foreign_path(fr_ctx *ctx, const char *path)
@@ -75,7 +125,7 @@ fr_status fr_foreign_path(fr_ctx *ctx, const char *path)
         return FR_OK;
     }
     if (!fr_file_exists(path)) {
-        return is_hub_name(path) ? check_hub_name(ctx, path) : FR_OK;
+        return check_missing(ctx, path);
     }
     if (text_ends(text, ".safetensors") || text_ends(text, ".index.json") ||
         text_ends(text, "config.json") || text_ends(text, "tokenizer.json")) {
@@ -214,35 +264,55 @@ fr_status fr_foreign_weights(fr_ctx *ctx, const char *folder)
 /* ---- tensors ----------------------------------------------------------------------------------- */
 
 #define UNQUANTISED "; give the unquantised model's folder, or a GGUF file"
+#define ADAPTER                                                                        \
+    "so it is an adapter (PEFT) and no model; give the folder of the model that it "   \
+    "changes, or merge it into that model first (merge_and_unload)"
+
+static bool text_holds(fr_text text, const char *part)
+{
+    size_t n = strlen(part);
+    for (size_t i = 0; i + n <= text.bytes; i++) {
+        if (memcmp(text.data + i, part, n) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
 
 const char *fr_foreign_tensor(fr_text name)
 {
     static const struct {
         const char *begins;
+        const char *holds;
         const char *ends;
         const char *what;
     } TENSORS[] = {
-        {"", ".qweight", "so it is quantised (GPTQ or AWQ)" UNQUANTISED},
-        {"", ".qzeros", "so it is quantised (GPTQ or AWQ)" UNQUANTISED},
-        {"", ".absmax", "so it is quantised (bitsandbytes)" UNQUANTISED},
-        {"", ".SCB", "so it is quantised (bitsandbytes)" UNQUANTISED},
-        {"", ".weight_packed", "so it is quantised (compressed-tensors)" UNQUANTISED},
-        {"", ".weight_scale", "so it is quantised (FP8 or int8)" UNQUANTISED},
-        {"", ".weight_scale_inv", "so it is quantised (FP8)" UNQUANTISED},
-        {"", "_proj_blocks", "so it is quantised (MXFP4)" UNQUANTISED},
-        {"", ".weight._data", "so it is quantised (quanto)" UNQUANTISED},
-        {"", ".W_q", "so it is quantised (HQQ)" UNQUANTISED},
-        {"base_model.model.", "",
-         "so it is an adapter (PEFT) and no model; give the folder of the model that "
-         "it "
-         "changes, or merge it into that model first (merge_and_unload)"},
-        {"", ".lora_A.weight",
-         "so it is an adapter (PEFT) and no model; give the folder of the model that "
-         "it "
-         "changes, or merge it into that model first (merge_and_unload)"},
+        {"base_model.model.", "", "", ADAPTER},
+        {"", ".lora_", "", ADAPTER},
+        {"", "", ".qweight", "so it is quantised (GPTQ or AWQ)" UNQUANTISED},
+        {"", "", ".qzeros", "so it is quantised (GPTQ or AWQ)" UNQUANTISED},
+        {"", "", ".g_idx", "so it is quantised (GPTQ)" UNQUANTISED},
+        {"", "", ".absmax", "so it is quantised (bitsandbytes)" UNQUANTISED},
+        {"", "", ".SCB", "so it is quantised (bitsandbytes)" UNQUANTISED},
+        {"", ".quant_state.", "", "so it is quantised (bitsandbytes)" UNQUANTISED},
+        {"", "", ".weight_packed",
+         "so it is quantised (compressed-tensors)" UNQUANTISED},
+        {"", "", ".weight_scale", "so it is quantised (FP8 or int8)" UNQUANTISED},
+        {"", "", ".input_scale", "so it is quantised (FP8 or int8)" UNQUANTISED},
+        {"", "", ".weight_scale_inv", "so it is quantised (FP8)" UNQUANTISED},
+        {"", "", "_proj_blocks", "so it is quantised (MXFP4)" UNQUANTISED},
+        {"", "", ".weight._data", "so it is quantised (quanto)" UNQUANTISED},
+        {"", "", ".W_q", "so it is quantised (HQQ)" UNQUANTISED},
+        {"", ".experts.", "",
+         "so it is a mixture of experts; give a model without experts"},
+        {"vision_tower.", "", "",
+         "so it takes pictures as well; give a model of text alone"},
+        {"model.vision_tower.", "", "",
+         "so it takes pictures as well; give a model of text alone"},
     };
     for (size_t i = 0; i < sizeof TENSORS / sizeof TENSORS[0]; i++) {
-        if (text_begins(name, TENSORS[i].begins) && text_ends(name, TENSORS[i].ends)) {
+        if (text_begins(name, TENSORS[i].begins) &&
+            text_holds(name, TENSORS[i].holds) && text_ends(name, TENSORS[i].ends)) {
             return TENSORS[i].what;
         }
     }

@@ -111,7 +111,6 @@ static fr_status open_shard(fr_ctx *ctx, fr_weights *weights, const char *name,
     return status;
 }
 
-/* Tensors that no role reads are ignored, as the library does: buffers such as attn.bias. */
 static fr_status load_single(fr_ctx *ctx, fr_weights *weights, const char *name)
 {
     fr_safetensors *file = NULL;
@@ -258,7 +257,7 @@ fr_status fr_hf_folder_config(fr_ctx *ctx, const char *folder, fr_hf_config *con
     return status;
 }
 
-/* Buffers that no role reads are ignored, as the library does, but not what makes another model of it. */
+/* Tensors that tell what else the folder is: before anything is missing that such a one has under another name. */
 static fr_status check_foreign(fr_ctx *ctx, const fr_weights *weights)
 {
     for (int64_t i = 0; i < weights->n_sources; i++) {
@@ -328,5 +327,7 @@ fr_status fr_weights_load_folder(fr_ctx *ctx, fr_weights *weights)
     weights->supported_types = "F32, F16, BF16";
     find_prefix(weights);
     set_needs(weights, &config);
-    return fr_weights_bind(ctx, weights);
+    FR_TRY(fr_weights_bind(ctx, weights));
+    FR_TRY(fr_weights_check_used(ctx, weights));
+    return fr_weights_check_listed(ctx, weights);
 }

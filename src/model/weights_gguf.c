@@ -251,20 +251,6 @@ static fr_status list_sources(fr_ctx *ctx, fr_weights *weights)
     return fr_weights_index(ctx, weights);
 }
 
-/* A tensor that no role reads would be arithmetic that is silently left out. */
-static fr_status check_all_used(fr_ctx *ctx, const fr_weights *weights)
-{
-    for (int64_t i = 0; i < weights->n_sources; i++) {
-        if (!weights->sources[i].used) {
-            return FR_FAIL(ctx, FR_ERR_UNSUPPORTED,
-                           "%s: tensor %s is no part of the supported %s architecture",
-                           weights->path, fr_show(weights->sources[i].name).text,
-                           fr_family_name(weights->arch.family));
-        }
-    }
-    return FR_OK;
-}
-
 fr_status fr_weights_open_gguf(fr_ctx *ctx, fr_weights *weights)
 {
     FR_TRY(fr_gguf_open(ctx, weights->path, &weights->gguf));
@@ -281,5 +267,5 @@ fr_status fr_weights_load_gguf(fr_ctx *ctx, fr_weights *weights)
     weights->supported_types = fr_quant_supported();
     set_needs(weights);
     FR_TRY(fr_weights_bind(ctx, weights));
-    return check_all_used(ctx, weights);
+    return fr_weights_check_used(ctx, weights);
 }

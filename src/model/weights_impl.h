@@ -84,6 +84,16 @@ FR_MUST_CHECK fr_status fr_weights_index(fr_ctx *ctx, fr_weights *weights);
 /** Find and check the tensor of every role that the model needs. */
 FR_MUST_CHECK fr_status fr_weights_bind(fr_ctx *ctx, fr_weights *weights);
 
+/**
+ * Whether every tensor of the files is read by a role; linear in their number. In a folder buffers that follow from the
+ * settings may be left over: rotary frequencies, position ids, GPT-2's masks.
+ * @return FR_OK; FR_ERR_UNSUPPORTED naming the first other one in the order of the files
+ */
+FR_MUST_CHECK fr_status fr_weights_check_used(fr_ctx *ctx, const fr_weights *weights);
+
+/** As fr_weights_check_used for tensors of a folder's files that its index leaves out, or finds in another file. */
+FR_MUST_CHECK fr_status fr_weights_check_listed(fr_ctx *ctx, const fr_weights *weights);
+
 /** A tensor by name; NULL if the files have none. */
 fr_source *fr_weights_find_source(const fr_weights *weights, const char *name);
 

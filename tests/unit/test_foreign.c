@@ -40,6 +40,26 @@ static void names_of_a_hub_are_told_from_paths(void)
     }
 }
 
+static void addresses_are_told_from_paths(void)
+{
+    static const char *const HUB[] = {"https://huggingface.co/a/b",
+                                      "hf://a/b",
+                                      "http://huggingface.co/a/b/",
+                                      "huggingface.co/a/b",
+                                      "https://huggingface.co/a/b/tree/main",
+                                      "https://hf.co/a/b?x=1",
+                                      "hf://models/a/b@main",
+                                      "https://huggingface.co/a/b#use"};
+    static const char *const OTHERS[] = {"https://example.org/m.gguf", "s3://a/b",
+                                         "https://huggingface.co/a", "hf://", "hf:///"};
+    for (int i = 0; i < FR_N_CASES(HUB); i++) {
+        refuses(HUB[i], FR_ERR_DATA, "'hf download a/b --local-dir models/b'");
+    }
+    for (int i = 0; i < FR_N_CASES(OTHERS); i++) {
+        refuses(OTHERS[i], FR_ERR_DATA, "is an address, and Forerun downloads nothing");
+    }
+}
+
 static void a_slip_in_a_path_is_no_hub_name(void)
 {
     const char *folder = fr_test_folder();
@@ -261,6 +281,7 @@ static void ggufs_that_are_no_model_are_told(void)
 
 static const fr_case CASES[] = {
     FR_CASE(names_of_a_hub_are_told_from_paths),
+    FR_CASE(addresses_are_told_from_paths),
     FR_CASE(a_slip_in_a_path_is_no_hub_name),
     FR_CASE(a_part_of_a_folder_names_the_folder),
     FR_CASE(folders_without_a_config_are_told),
