@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "train/data_impl.h"
 #include "train/row_files.h"
+#include "train/row_lines.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -39,25 +40,6 @@ static fr_status build(fr_ctx *ctx, const fr_data_params *params, const fr_map *
     return FR_OK;
 }
 
-/* Said once, by one rank, whether the rows come from the file or its cache. */
-static void report_rows(const fr_ctx *ctx, const fr_data_params *params,
-                        const fr_data_stats *stats)
-{
-    if (fr_ctx_rank(ctx) != 0) {
-        return;
-    }
-    if (stats->n_bad > 0) {
-        fr_log(ctx, FR_LOG_WARN, "%s: rows that cannot be used and are left out: %lld",
-               params->path, (long long)stats->n_bad);
-    }
-    if (stats->n_unused > 0) {
-        fr_log(ctx, FR_LOG_WARN,
-               "%s: rows with a \"source\", for which the template has no place: %lld; "
-               "write {source} where it belongs",
-               params->path, (long long)stats->n_unused);
-    }
-}
-
 static fr_status open_file(fr_ctx *ctx, const fr_data_params *params,
                            const fr_map *file, fr_dataset *dataset)
 {
@@ -79,7 +61,9 @@ static fr_status open_file(fr_ctx *ctx, const fr_data_params *params,
     }
     dataset->table = fr_table_view(dataset->cache.data != NULL ? dataset->cache.data
                                                                : dataset->block);
-    report_rows(ctx, params, &dataset->table.header->stats);
+    /* said whether the rows come from the file or its cache */
+    const fr_data_stats *stats = &dataset->table.header->stats;
+    fr_row_report(ctx, params->path, stats->n_bad, stats->n_unused);
     return FR_OK;
 }
 

@@ -201,17 +201,7 @@ fr_status fr_prompts_encode(fr_prompts *prompts, fr_inference *inference)
     FR_TRY(status);
     prompts->n = n_kept;
     FR_TRY(fr_bad_rows_end(prompts->ctx, &prompts->bad, name_of(prompts)));
-    if (fr_ctx_rank(prompts->ctx) == 0 && prompts->bad.n > 0) {
-        fr_log(prompts->ctx, FR_LOG_WARN,
-               "%s: rows that cannot be used and are left out: %lld", name_of(prompts),
-               (long long)prompts->bad.n);
-    }
-    if (fr_ctx_rank(prompts->ctx) == 0 && n_unused > 0) {
-        fr_log(prompts->ctx, FR_LOG_WARN,
-               "%s: rows with a \"source\", for which the template has no place: %lld; "
-               "write {source} where it belongs",
-               name_of(prompts), (long long)n_unused);
-    }
+    fr_row_report(prompts->ctx, name_of(prompts), prompts->bad.n, n_unused);
     return n_kept > 0 ? FR_OK
                       : FR_FAIL(prompts->ctx, FR_ERR_DATA,
                                 "%s: no row can be used (see above)", name_of(prompts));

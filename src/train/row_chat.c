@@ -70,13 +70,20 @@ static fr_status add_target(const fr_row_reader *r, const dialogue_ids *from,
     return fr_row_end_target(r, row, began, true);
 }
 
-/* The last counted run becomes the target, what stands before it the source. */
-static fr_status split(const fr_row_reader *r, const dialogue_ids *d, fr_row *row)
+/* Behind the last id that is counted. */
+static int64_t counted_end(const dialogue_ids *d)
 {
     int64_t end = d->ids.count;
     while (end > 0 && d->counted.data[end - 1] == 0) {
         end--;
     }
+    return end;
+}
+
+/* The last counted run becomes the target, what stands before it the source. */
+static fr_status split(const fr_row_reader *r, const dialogue_ids *d, fr_row *row)
+{
+    int64_t end = counted_end(d);
     int64_t first = end;
     while (first > 0 && d->counted.data[first - 1] != 0) {
         first--;
@@ -229,12 +236,8 @@ static fr_status add_answer(const fr_row_reader *r, const fr_message *question,
                                  .content = json_string_value(target),
                                  .bytes = json_string_length(target)}};
     fr_status status = encode(r, turns, 2, false, &d);
-    int64_t end = d.ids.count;
-    while (status == FR_OK && end > 0 && d.counted.data[end - 1] == 0) {
-        end--;
-    }
     if (status == FR_OK) {
-        status = add_target(r, &d, n_source, end, row);
+        status = add_target(r, &d, n_source, counted_end(&d), row);
     }
     fini(&d);
     return status;

@@ -105,6 +105,23 @@ void fr_bad_rows_fini(fr_bad_rows *bad)
     bad->first = NULL;
 }
 
+void fr_row_report(const fr_ctx *ctx, const char *path, int64_t n_bad, int64_t n_unused)
+{
+    if (fr_ctx_rank(ctx) != 0) {
+        return;
+    }
+    if (n_bad > 0) {
+        fr_log(ctx, FR_LOG_WARN, "%s: rows that cannot be used and are left out: %lld",
+               path, (long long)n_bad);
+    }
+    if (n_unused > 0) {
+        fr_log(ctx, FR_LOG_WARN,
+               "%s: rows with a \"source\", for which the template has no place: %lld; "
+               "write {source} where it belongs",
+               path, (long long)n_unused);
+    }
+}
+
 void fr_row_add_place(fr_ctx *ctx, const char *path, int64_t line)
 {
     char why[WHY_BYTES];
