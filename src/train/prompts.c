@@ -177,6 +177,12 @@ static fr_status encode_row(const fr_prompts *p, fr_prompt *row,
                         fr_weights_arch(inference->session.weights)->context_length);
 }
 
+/* `--prompt ""` is how a template without a place for one is asked; nothing of it is left out. */
+static bool is_no_prompt(const fr_prompts *prompts)
+{
+    return prompts->params.prompt != NULL && prompts->params.prompt[0] == '\0';
+}
+
 fr_status fr_prompts_encode(fr_prompts *prompts, fr_inference *inference)
 {
     fr_row scratch = {0};
@@ -192,7 +198,7 @@ fr_status fr_prompts_encode(fr_prompts *prompts, fr_inference *inference)
             fini_row(row);
             continue;
         }
-        n_unused += scratch.has_unused_source;
+        n_unused += scratch.has_unused_source && !is_no_prompt(prompts);
         fr_prompt kept = *row;
         *row = (fr_prompt){0};
         prompts->rows[n_kept++] = kept;

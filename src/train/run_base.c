@@ -245,14 +245,29 @@ static void tell_gain(const fr_run_state *run, const fr_task *task, double loss)
            loss <= task->base_loss ? "gained" : "lost", rows);
 }
 
+/* What a task's rows let type: a prompt, an empty one where the template has no place for any, the rows where there would
+ * be nothing to go on from. */
+typedef enum sample { SAMPLE_PROMPT, SAMPLE_NO_PROMPT, SAMPLE_ROWS } sample;
+
+static sample sample_of(const fr_task_config *config)
+{
+    const char *text = config->template_text;
+    if (config->chat || (text != NULL && strstr(text, "{source}") != NULL)) {
+        return SAMPLE_PROMPT;
+    }
+    return text != NULL && strncmp(text, "{target}", strlen("{target}")) != 0
+               ? SAMPLE_NO_PROMPT
+               : SAMPLE_ROWS;
+}
+
 /* What to type: rows of text are answered, rows of ids are measured. */
 static void print_command(FILE *out, const fr_run_state *run, const fr_task *task,
                           const char *reference)
 {
     const fr_task_config *c = task->config;
-    bool has_text = c->template_text != NULL || c->chat;
+    sample what = sample_of(c);
     fr_print_shell_word(out, run->options->program);
-    (void)fprintf(out, " %s --model ", has_text ? "generate" : "eval");
+    (void)fprintf(out, " %s --model ", what == SAMPLE_ROWS ? "eval" : "generate");
     fr_print_shell_word(out, run->config->base.path);
     (void)fputs(" --prefix ", out);
     fr_print_shell_word(out, reference);
@@ -262,8 +277,10 @@ static void print_command(FILE *out, const fr_run_state *run, const fr_task *tas
     if (run->config->base.quantised) {
         (void)fputs(" --weights quantised", out);
     }
-    if (has_text) {
+    if (what == SAMPLE_PROMPT) {
         (void)fputs(" --prompt \"...\"", out);
+    } else if (what == SAMPLE_NO_PROMPT) {
+        (void)fputs(" --prompt \"\"", out);
     } else {
         (void)fputs(" --data ", out);
         fr_print_shell_word(out, c->valid != NULL ? c->valid : c->train);

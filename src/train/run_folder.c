@@ -62,6 +62,7 @@ static entry_kind kind_of(const char *name)
 /* One name of each kind, the first in the order of the alphabet so that messages are the same everywhere. */
 typedef struct findings {
     bool has_lock;
+    bool has_checkpoint;
     char names[ENTRY_FOREIGN + 1][256];
 } findings;
 
@@ -72,12 +73,13 @@ static void note(findings *found, const char *name)
         (void)snprintf(first, sizeof found->names[0], "%s", name);
     }
     found->has_lock = found->has_lock || strcmp(name, FR_RUN_LOCK) == 0;
+    found->has_checkpoint = found->has_checkpoint || fr_checkpoint_is_name(name);
 }
 
 static fr_status look(fr_ctx *ctx, const char *folder, findings *out)
 {
     DIR *entries = opendir(folder);
-    *out = (findings){false, {{0}}};
+    *out = (findings){false, false, {{0}}};
     if (entries == NULL && errno == ENOENT) {
         return FR_OK;
     }
@@ -94,6 +96,33 @@ static fr_status look(fr_ctx *ctx, const char *folder, findings *out)
     return FR_OK;
 }
 
+/* Prefixes that a run can be started from, and none to go on with. `option`: what --overwrite goes with. */
+static fr_status fail_without_checkpoint(fr_ctx *ctx, const char *folder,
+                                         const findings *found, fr_status status,
+                                         const char *option)
+{
+    const char *result = found->names[ENTRY_RESULT];
+    return FR_FAIL(ctx, status,
+                   "run.dir %s is not empty: it holds %s of a run and no checkpoint to "
+                   "go on from; choose another folder, where a new run can start from "
+                   "it with prefix: {init: {file: \"%s/%s\"}}%s%s",
+                   folder, result, folder, result,
+                   found->has_lock ? ", or pass --overwrite" : "",
+                   found->has_lock ? option : "");
+}
+
+fr_status fr_run_folder_check_resume(fr_ctx *ctx, const char *folder)
+{
+    findings found;
+    FR_TRY(look(ctx, folder, &found));
+    if (found.has_checkpoint || found.names[ENTRY_RESULT][0] == '\0') {
+        return FR_OK;
+    }
+    return fail_without_checkpoint(
+        ctx, folder, &found, FR_ERR_CHECKPOINT,
+        " instead of --resume to remove its files and start anew");
+}
+
 fr_status fr_run_folder_check(fr_ctx *ctx, const char *folder, bool overwrite)
 {
     findings found;
@@ -106,6 +135,10 @@ fr_status fr_run_folder_check(fr_ctx *ctx, const char *folder, bool overwrite)
     const char *result = found.names[ENTRY_RESULT];
     if (found.has_lock && overwrite) {
         return FR_OK;
+    }
+    if (result[0] != '\0' && !found.has_checkpoint) {
+        return fail_without_checkpoint(ctx, folder, &found, FR_ERR_CONFIG,
+                                       " to remove its files and start anew");
     }
     if (result[0] != '\0') {
         return FR_FAIL(ctx, FR_ERR_CONFIG,

@@ -22,6 +22,13 @@ FR_MUST_CHECK fr_status fr_run_folder_check(fr_ctx *ctx, const char *folder,
                                             bool overwrite);
 
 /**
+ * Whether a run may go on from the latest checkpoint of `folder`, or start at step 0 where there is none: it may not where the
+ * folder holds prefixes alone, which it would replace. Under the folder's lock: a run that ends may be writing its first one.
+ * @return FR_OK, checkpoints are not looked into; FR_ERR_CHECKPOINT; FR_ERR_IO if the folder cannot be listed
+ */
+FR_MUST_CHECK fr_status fr_run_folder_check_resume(fr_ctx *ctx, const char *folder);
+
+/**
  * Remove what an older run wrote and the new one does not replace at its start: checkpoints, `latest`, best.h5, prefix.h5,
  * sweep.jsonl. Nothing else is touched. A kill in between leaves a folder that an older step can be resumed from.
  * @return FR_OK; FR_ERR_IO naming what cannot be removed

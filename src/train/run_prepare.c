@@ -33,6 +33,13 @@ static fr_status lock_run_folder(fr_run_state *run)
     return status;
 }
 
+/* Whether the folder's latest checkpoint is what the run goes on from. */
+static bool resumes_latest(const fr_run_options *options)
+{
+    return options->resume && (options->resume_file == NULL ||
+                               strcmp(options->resume_file, "latest") == 0);
+}
+
 /* Rank 0, which writes all that lasts: create the run folder, be alone in it; refuse one in use unless the run
  * resumes. */
 static fr_status make_run_folder(fr_run_state *run)
@@ -43,6 +50,9 @@ static fr_status make_run_folder(fr_run_state *run)
     FR_TRY(fr_make_folder(run->ctx, folder));
     FR_TRY(lock_run_folder(run));
     FR_TRY(check_unused(run)); /* a run may have come and gone since */
+    if (resumes_latest(run->options)) {
+        FR_TRY(fr_run_folder_check_resume(run->ctx, folder));
+    }
     FR_TRY(fr_checkpoint_tidy(run->ctx, folder));
     fr_run_forget_stop(run);
     FR_TRY(fr_join_path(run->ctx, folder, "log", &log));
@@ -79,7 +89,7 @@ static fr_status load_checkpoint(fr_run_state *run)
     if (!run->options->resume) {
         return FR_OK;
     }
-    if (file == NULL || strcmp(file, "latest") == 0) {
+    if (resumes_latest(run->options)) {
         return fr_checkpoint_load_latest(run->ctx, run->config->run.dir, &run->resumed,
                                          &run->resumed_path);
     }

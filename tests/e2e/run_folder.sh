@@ -51,6 +51,36 @@ mkdir "$work/empty"
 expect 0 start --overwrite --set run.dir="$work/empty"
 expect 0 start --overwrite --set run.dir="$work/a/new one"
 
+# prefixes without a checkpoint are replaced by no resume and recommended none; a folder without results starts at step 0
+cp -r "$run" "$work/results"
+rm "$work/results"/checkpoint-*.h5 "$work/results/latest"
+before=$(sha256sum "$work/results"/*.h5)
+for option in --resume --resume=latest; do
+    expect 6 start --set run.dir="$work/results" $option
+    says "it holds prefix.h5 of a run and no checkpoint to go on from; choose another folder, where a new run can start from it"
+    says "prefix: {init: {file: \"$work/results/prefix.h5\"}}, or pass --overwrite instead of --resume to remove its files"
+done
+expect 2 start --set run.dir="$work/results"
+says "and no checkpoint to go on from"
+says ", or pass --overwrite to remove its files and start anew"
+! grep -q -- --resume "$work/err" || fail "recommends to resume nothing"
+rm "$work/results/lock"
+expect 2 start --set run.dir="$work/results" --overwrite
+! grep -q -- --overwrite "$work/err" || fail "recommends to overwrite what may be anybody's"
+[ "$before" = "$(sha256sum "$work/results"/*.h5)" ] || fail "prefixes of before are lost"
+expect 0 start --set run.dir="$work/other" --set tasks.t.prefix.init.file="$work/results/prefix.h5"
+mv "$work/results/prefix.h5" "$work/results/best.h5"
+expect 6 start --set run.dir="$work/results" --resume
+says "it holds best.h5 of a run and no checkpoint"
+expect 0 start --set run.dir="$work/results" --resume="$run/$(cat "$run/latest")" \
+    --set tasks.t.prefix.init.file="$run/prefix.h5"
+rm -f "$work/results"/checkpoint-*.h5 "$work/results/latest" "$work/results/prefix.h5"
+rm -f "$work/results/best.h5"
+for dir in "$work/results" "$work/absent"; do
+    expect 0 start --set run.dir="$dir" --resume
+    says "resuming from nothing: starting at step 0"
+done
+
 # folders of others, also with names like a run's but without its lock, are refused, with --overwrite too
 mkdir "$work/home" "$work/mine"
 : >"$work/home/letter.txt"
@@ -71,6 +101,26 @@ expect 0 start --set run.dir="$work/launched"
 expect 0 "$SOURCE/launch/run" -n 1 --forerun "$FORERUN" "$work/c.yaml" -- --set run.dir="$work/launched" \
     --set run.steps=2 --overwrite
 [ "$(cat "$work/launched/latest")" = checkpoint-2.h5 ] || fail "launch/run did not start anew"
+
+# a launcher's restart replaces the best.h5 of its own start that was lost before its first checkpoint, and nobody else's
+cat >"$work/lost" <<'SH'
+#!/usr/bin/env bash
+case " $* " in *" --print-dir "*) exec "$FORERUN" "$@" ;; esac
+[ ! -e "$LOST" ] || exec "$FORERUN" "$@"
+: >"$LOST"
+"$FORERUN" "$@" || exit
+folder=$(dirname "$LOST")/lost.run
+mv "$folder/prefix.h5" "$folder/best.h5"
+rm "$folder"/checkpoint-*.h5 "$folder/latest"
+kill -9 $$
+SH
+chmod +x "$work/lost"
+export FORERUN LOST="$work/mark" FORERUN_RESTART_DELAY=0
+expect 0 "$SOURCE/launch/run" -n 1 --forerun "$work/lost" "$work/c.yaml" -- --set run.dir="$work/lost.run"
+[ -e "$work/lost.run/checkpoint-4.h5" ] && [ ! -e "$work/lost.run/best.h5" ] || fail "the restart did not start anew"
+rm "$work/lost.run"/checkpoint-*.h5 "$work/lost.run/latest"
+expect 6 "$SOURCE/launch/run" -n 1 --forerun "$FORERUN" "$work/c.yaml" -- --set run.dir="$work/lost.run"
+[ -e "$work/lost.run/prefix.h5" ] || fail "a prefix of before is lost"
 
 # while a run lives there, nothing is removed
 cat >"$work/hold.py" <<'PY'

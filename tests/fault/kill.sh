@@ -115,9 +115,10 @@ wait_until_gone() {
     done
 }
 
-# What `latest` names can be read; an orphan may be replacing it just then, so a few attempts.
+# What `latest` names can be read. Orphans may replace and delete it every few milliseconds, faster than `inspect`
+# starts, so there are attempts for two seconds.
 check_latest() {
-    local name files=("$dir"/checkpoint-*.h5) tries=5
+    local name files=("$dir"/checkpoint-*.h5) tries=100
     if [ ${#files[@]} = 0 ] && [ "$had" = 0 ]; then
         return
     fi
@@ -129,6 +130,7 @@ check_latest() {
         name=$(cat "$dir/latest" 2>/dev/null || basename "${files[0]}")
         ! "$FORERUN" inspect "$dir/$name" >"$dir.out" 2>&1 || return 0
         [ $((tries--)) -gt 0 ] || failed "latest names $name: $(cat "$dir.out")"
+        rest 0.02
     done
 }
 
