@@ -1,7 +1,5 @@
 # Compiler options as an interface target, and the two helpers that define a room.
 
-include(CheckSymbolExists)
-
 add_library(fr_options INTERFACE)
 target_include_directories(fr_options INTERFACE ${PROJECT_SOURCE_DIR}/src)
 target_link_libraries(fr_options INTERFACE m)
@@ -37,20 +35,4 @@ function(fr_isa_sources)
         set_source_files_properties(${kernels} PROPERTIES
             COMPILE_OPTIONS "${${isa}};-ffp-contract=off;$<$<C_COMPILER_ID:GNU>:--param=max-completely-peel-times=0>")
     endforeach()
-endfunction()
-
-# oneDNN multiplies bf16 on processors with instructions for it; only the interface of its version 2 is known. Without it
-# the program's own products serve there too.
-function(fr_onednn_sources)
-    find_library(DNNL_LIBRARY dnnl)
-    set(absent ${PROJECT_SOURCE_DIR}/src/device/cpu/gemm_onednn.c)
-    if(DNNL_LIBRARY)
-        set(CMAKE_REQUIRED_LIBRARIES ${DNNL_LIBRARY})
-        check_symbol_exists(dnnl_matmul_desc_init dnnl.h HAVE_ONEDNN_2)
-    endif()
-    if(HAVE_ONEDNN_2)
-        set(absent ${PROJECT_SOURCE_DIR}/src/device/cpu/gemm_onednn_absent.c)
-        target_link_libraries(fr_device PUBLIC ${DNNL_LIBRARY})
-    endif()
-    set_source_files_properties(${absent} PROPERTIES HEADER_FILE_ONLY ON)
 endfunction()

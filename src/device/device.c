@@ -2,7 +2,6 @@
 
 #include "base/mem.h"
 #include "device/cpu/gemm.h"
-#include "device/cpu/gemm_onednn.h"
 
 #include <stdlib.h>
 
@@ -25,7 +24,6 @@ static fr_status check_params(fr_ctx *ctx, const fr_device_params *params)
 
 fr_status fr_device_create(fr_ctx *ctx, const fr_device_params *params, fr_device **out)
 {
-    fr_status status = FR_OK;
     fr_device *device = NULL;
     *out = NULL;
     FR_TRY(check_params(ctx, params));
@@ -35,14 +33,8 @@ fr_status fr_device_create(fr_ctx *ctx, const fr_device_params *params, fr_devic
     device->isa = params->isa;
     device->gemm[FR_F32] = fr_gemm_kernel_select(params->isa, FR_F32);
     device->gemm[FR_BF16] = fr_gemm_kernel_select(params->isa, FR_BF16);
-    if (params->isa >= FR_ISA_AVX512_BF16) {
-        status = fr_onednn_create(ctx, &device->onednn);
-    }
-    if (status != FR_OK) {
-        fr_device_destroy(&device);
-    }
     *out = device;
-    return status;
+    return FR_OK;
 }
 
 void fr_device_destroy(fr_device **device)
@@ -50,7 +42,6 @@ void fr_device_destroy(fr_device **device)
     if (*device == NULL) {
         return;
     }
-    fr_onednn_destroy(&(*device)->onednn);
     for (int slot = 0; slot < FR_SCRATCH_SLOTS; slot++) {
         free((*device)->scratch[slot].data);
     }
@@ -61,6 +52,13 @@ void fr_device_destroy(fr_device **device)
 fr_isa fr_device_isa(const fr_device *device)
 {
     return device->isa;
+}
+
+/* To be counted up by whatever gives any operator other bits. Checkpoints of before name an instruction set instead. */
+const char *fr_device_arithmetic(const fr_device *device)
+{
+    (void)device;
+    return "cpu 1";
 }
 
 int fr_device_threads(const fr_device *device)

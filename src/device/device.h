@@ -6,7 +6,7 @@
  *
  * Repeatable: every operator gives a row (or a unit) the same bits whatever else is in the call,
  * wherever the row lies in the buffer, and for any number of threads. Sums run in a fixed order.
- * The bits depend on the instruction set alone (fr_device_isa).
+ * The bits depend on the device's arithmetic alone (fr_device_arithmetic), not on the processor or the compiler.
  *
  * Shape letters: T token rows of a packed buffer, D model width, F feed-forward width, V vocabulary,
  * R rows that carry a target, H query heads, G key/value heads, K head width, P prefix slots,
@@ -25,18 +25,21 @@ typedef enum fr_dtype { FR_F32, FR_BF16 } fr_dtype;
 /** Bytes of one element. */
 size_t fr_dtype_bytes(fr_dtype dtype);
 
-/** Instruction sets in ascending order; a rank may be limited to a lower one than it has. */
+/** Instruction sets in ascending order; a rank may be limited to a lower one than it has. All give the same bits. */
 typedef enum fr_isa {
     FR_ISA_GENERIC,
     FR_ISA_AVX2,
     FR_ISA_AVX512,
     FR_ISA_AVX512_VNNI, /* products of 16-bit integers */
-    FR_ISA_AVX512_BF16
+    FR_ISA_COUNT
 } fr_isa;
 
 /** Highest instruction set of this processor. */
 fr_isa fr_isa_detect(void);
 const char *fr_isa_name(fr_isa isa);
+
+/** The set of a name, for what a user asks for; false, and *out as it was, if no set has it. */
+bool fr_isa_find(const char *name, fr_isa *out);
 
 typedef struct fr_device fr_device;
 
@@ -49,6 +52,9 @@ FR_MUST_CHECK fr_status fr_device_create(fr_ctx *ctx, const fr_device_params *pa
                                          fr_device **out);
 void fr_device_destroy(fr_device **device);
 fr_isa fr_device_isa(const fr_device *device);
+
+/** What the results' bits depend on, a short text: devices of one text give the same bits. Static. */
+const char *fr_device_arithmetic(const fr_device *device);
 int fr_device_threads(const fr_device *device);
 
 /**
@@ -79,8 +85,7 @@ typedef struct fr_matrix {
                      const struct fr_few *part);
 } fr_matrix;
 
-/** About the memory that rows on demand take at a time; in bf16 on processors with bf16 instructions it is the whole
- * matrix, since their library sums in an order of its own. */
+/** About the memory that rows on demand take at a time. */
 enum { FR_SLICE_BYTES = 4 << 20 };
 
 /** A matrix that lies in memory, dense. */
@@ -95,12 +100,11 @@ void fr_matrix_read(const fr_matrix *w, int64_t first, int64_t count, void *out)
 
 /**
  * y_MN = x_MK W_NK^T, or y += ... with `accumulate`.
- * W in bf16: x is rounded to bf16 (nearest even) first, products and sums are f32; with FR_ISA_AVX512_VNNI both enter in
- * fixed point instead (cpu/gemm.h), which is closer to the exact product.
+ * W in bf16: x and W enter in fixed point (cpu/gemm.h), which is closer to the exact product than x rounded to bf16.
  *
  * @param m  rows of x and y, >= 0
  * @param x  [m, w->n_in]   @param y  [m, w->n_out], does not overlap x
- * @return FR_OK; FR_ERR_NO_MEMORY (scratch); FR_ERR_INTERNAL (library)
+ * @return FR_OK; FR_ERR_NO_MEMORY (scratch)
  */
 FR_MUST_CHECK fr_status fr_linear(fr_device *device, int64_t m, const float *x,
                                   const fr_matrix *w, bool accumulate, float *y);

@@ -9,7 +9,7 @@
 
 /** One growing buffer per purpose; an operator uses only its own slots. */
 typedef enum fr_scratch_slot {
-    FR_SCRATCH_GEMM_LEFT,  /* packed activations, or their bf16 copy */
+    FR_SCRATCH_GEMM_LEFT,  /* packed activations */
     FR_SCRATCH_GEMM_RIGHT, /* packed weights, one part a thread */
     FR_SCRATCH_ROWS,       /* rows of a matrix that lies nowhere as a whole */
     FR_SCRATCH_ATTENTION,
@@ -24,7 +24,6 @@ typedef struct fr_scratch {
 } fr_scratch;
 
 struct fr_gemm_kernel;
-struct fr_onednn;
 
 struct fr_device {
     fr_ctx *ctx; /* borrowed */
@@ -33,9 +32,7 @@ struct fr_device {
     fr_scratch scratch[FR_SCRATCH_SLOTS];
     void (*progress)(void *); /* see fr_device_set_progress */
     void *progress_argument;
-    /* By the weights' type; for what onednn does not do. */
-    const struct fr_gemm_kernel *gemm[FR_BF16 + 1];
-    struct fr_onednn *onednn; /* bf16 products; NULL without instructions for them */
+    const struct fr_gemm_kernel *gemm[FR_BF16 + 1]; /* by the weights' type */
     bool is_profiled;
     fr_operator_time times[FR_OPERATORS];
 };

@@ -1,20 +1,9 @@
 #include "device/device.h"
 
 #include <cpuid.h>
+#include <string.h>
 
-/* Two features that clang 14 has no name for in __builtin_cpu_supports. */
-
-static bool has_avx512_bf16(void)
-{
-    enum { LEAF = 7, SUBLEAF = 1, EAX_BIT = 5 };
-    unsigned eax = 0;
-    unsigned ebx = 0;
-    unsigned ecx = 0;
-    unsigned edx = 0;
-    return __get_cpuid_count(LEAF, SUBLEAF, &eax, &ebx, &ecx, &edx) != 0 &&
-           ((eax >> EAX_BIT) & 1U) != 0;
-}
-
+/* clang 14 has no name for it in __builtin_cpu_supports. */
 static bool has_f16c(void)
 {
     enum { LEAF = 1, ECX_BIT = 29 };
@@ -37,15 +26,23 @@ fr_isa fr_isa_detect(void)
         !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq")) {
         return FR_ISA_AVX2;
     }
-    if (!__builtin_cpu_supports("avx512vnni")) {
-        return FR_ISA_AVX512;
-    }
-    return has_avx512_bf16() ? FR_ISA_AVX512_BF16 : FR_ISA_AVX512_VNNI;
+    return __builtin_cpu_supports("avx512vnni") ? FR_ISA_AVX512_VNNI : FR_ISA_AVX512;
 }
 
 const char *fr_isa_name(fr_isa isa)
 {
-    static const char *const NAMES[] = {"generic", "avx2", "avx512", "avx512_vnni",
-                                        "avx512_bf16"};
+    static const char *const NAMES[FR_ISA_COUNT] = {"generic", "avx2", "avx512",
+                                                    "avx512_vnni"};
     return NAMES[isa];
+}
+
+bool fr_isa_find(const char *name, fr_isa *out)
+{
+    for (int isa = 0; isa < FR_ISA_COUNT; isa++) {
+        if (strcmp(name, fr_isa_name((fr_isa)isa)) == 0) {
+            *out = (fr_isa)isa;
+            return true;
+        }
+    }
+    return false;
 }

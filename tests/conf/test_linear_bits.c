@@ -157,8 +157,7 @@ static float sum_in_fixed_point(const bits_case *c, int64_t block, int64_t row,
 
 static float sum_in_order(fr_isa isa, const bits_case *c, int64_t row, int64_t column)
 {
-    int64_t block =
-        fr_gemm_depth_block(fr_gemm_kernel_select(isa, c->linear.w.dtype), c->depth);
+    int64_t block = fr_gemm_depth_block(c->linear.w.dtype, c->depth);
     int64_t depth_step = c->back ? c->linear.w.n_in : 1;
     int64_t column_step = c->back ? 1 : c->linear.w.n_in;
     float total = 0.0F;
@@ -281,7 +280,7 @@ static void blocks_of_the_depth_are_few_even_and_short(void)
 {
     enum { LONGEST = 320, UNIT = 16, DEPTHS = 5000 };
     for (int64_t depth = 1; depth < DEPTHS; depth++) {
-        int64_t block = fr_gemm_depth_block(&fr_gemm_kernel_generic, depth);
+        int64_t block = fr_gemm_depth_block(FR_F32, depth);
         int64_t n_blocks = (depth + block - 1) / block;
         CU_ASSERT(block % UNIT == 0 && block <= LONGEST);
         CU_ASSERT(n_blocks <= (depth + LONGEST - 1) / LONGEST);

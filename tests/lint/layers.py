@@ -12,7 +12,6 @@ FOREIGN = {
     "mpi.h": ["src/comm/group_mpi.c", "src/cli/main.c", "tests/support/suite_mpi.c",
               "tests/mpi/"],
     "hdf5.h": ["src/base/h5", "tests/unit/", "tests/fuzz/"],
-    "dnnl": ["src/device/cpu/"],
     "oneapi/": ["src/device/cpu/"],
     "omp.h": ["src/device/cpu/", "tests/"],
     "yaml.h": ["src/train/config"],

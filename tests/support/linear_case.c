@@ -115,7 +115,7 @@ static void enter(fr_isa isa, fr_dtype dtype, int64_t depth, int64_t step,
 {
     bool is_fixed = fr_linear_case_is_fixed(isa, dtype);
     int32_t fixed[FR_GEMM_LONGEST_RUN];
-    int64_t block = fr_gemm_depth_block(fr_gemm_kernel_select(isa, dtype), depth);
+    int64_t block = fr_gemm_depth_block(dtype, depth);
     for (int64_t d = 0; d < depth && !is_fixed; d++) {
         out[d] = (double)fr_linear_case_round(dtype, line[d * step]);
     }

@@ -72,9 +72,11 @@ const fr_gemm_kernel *fr_gemm_kernel_select(fr_isa isa, fr_dtype dtype)
     return isa >= FR_ISA_AVX2 ? &fr_gemm_kernel_avx2 : &fr_gemm_kernel_generic;
 }
 
-int64_t fr_gemm_depth_block(const fr_gemm_kernel *kernel, int64_t depth)
+int64_t fr_gemm_depth_block(fr_dtype dtype, int64_t depth)
 {
-    int64_t n_blocks = depth > 0 ? divide_up(depth, kernel->depth_part) : 1;
+    enum { LONGEST_F32 = 320, LONGEST_FIXED = 640 }; /* a panel fits the first cache */
+    int64_t longest = dtype == FR_BF16 ? LONGEST_FIXED : LONGEST_F32;
+    int64_t n_blocks = depth > 0 ? divide_up(depth, longest) : 1;
     return round_up(divide_up(depth, n_blocks), DEPTH_UNIT);
 }
 

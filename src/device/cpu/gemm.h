@@ -71,9 +71,8 @@ typedef struct fr_gemm_tile {
 typedef struct fr_gemm_kernel {
     int64_t rows;    /* of a full tile */
     int64_t columns; /* of a panel */
-    /** Most rows that share a packed panel, and most depths of a block: what the second and the first cache hold. */
-    int64_t row_part;
-    int64_t depth_part;
+    int64_t
+        row_part; /* most rows that share a packed panel: what the second cache holds */
     /** In fixed point; then what is packed are runs of scales and, as wide as f32, pairs of depths. */
     bool is_fixed;
     /** n activations rounded to bf16 (nearest even), as f32; NULL in fixed point. */
@@ -97,8 +96,9 @@ extern const fr_gemm_kernel fr_gemm_kernel_avx512_vnni; /* in fixed point */
 /** The kernel of the highest instruction set up to `isa` for weights of a type. */
 const fr_gemm_kernel *fr_gemm_kernel_select(fr_isa isa, fr_dtype dtype);
 
-/** Length of the blocks of a kernel's sum of `depth` products (the last one may be shorter). */
-int64_t fr_gemm_depth_block(const fr_gemm_kernel *kernel, int64_t depth);
+/** Length of the blocks of a sum of `depth` products with weights of a type (the last one may be shorter): a multiple of
+ * 16, the same for every kernel. */
+int64_t fr_gemm_depth_block(fr_dtype dtype, int64_t depth);
 
 /** Length of the runs of a block of `depth` in fixed point, even (the last one may be shorter). */
 int64_t fr_gemm_run(int64_t depth);

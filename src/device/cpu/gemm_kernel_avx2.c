@@ -3,13 +3,7 @@
 
 #include <string.h>
 
-enum {
-    ROWS = 6,
-    WIDTH = FR_AVX2_WIDTH,
-    COLUMNS = FR_GEMM_COLUMNS,
-    ROW_PART = 256,
-    DEPTH_PART = 320
-};
+enum { ROWS = 6, WIDTH = FR_AVX2_WIDTH, COLUMNS = FR_GEMM_COLUMNS, ROW_PART = 256 };
 
 /* x to bf16, nearest even, kept as f32; NaN stays NaN (its quiet bit is set). */
 static __m256 round_bf16(__m256 x)
@@ -342,7 +336,6 @@ const fr_gemm_kernel fr_gemm_kernel_avx2 = {
     .rows = ROWS,
     .columns = COLUMNS,
     .row_part = ROW_PART,
-    .depth_part = DEPTH_PART,
     .round = round_all,
     .pack_left = pack_left,
     .pack_right = pack_right,

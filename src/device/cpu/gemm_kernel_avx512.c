@@ -3,7 +3,7 @@
 #include "device/cpu/gemm_avx2.h"
 #include "device/cpu/gemm_tile_avx512.h"
 
-enum { ROW_PART = 512, DEPTH_PART = 320 };
+enum { ROW_PART = 512 };
 
 /* Sixteen columns of a panel as a panel of its own. */
 static fr_gemm_panel half_of(const fr_gemm_panel *panel, int64_t half)
@@ -192,7 +192,6 @@ const fr_gemm_kernel fr_gemm_kernel_avx512 = {
     .rows = ROWS,
     .columns = COLUMNS,
     .row_part = ROW_PART,
-    .depth_part = DEPTH_PART,
     .round = round_all,
     .pack_left = pack_left,
     .pack_right = pack_right,

@@ -3,7 +3,6 @@
 
 enum {
     ROW_PART = 1024,
-    DEPTH_PART = 640,
     WORDS = 32, /* of 16 bits in a register */
     TILE_SCALES = WIDTH,
     F32_MANTISSA = 23,
@@ -330,7 +329,6 @@ const fr_gemm_kernel fr_gemm_kernel_avx512_vnni = {
     .rows = ROWS,
     .columns = COLUMNS,
     .row_part = ROW_PART,
-    .depth_part = DEPTH_PART,
     .is_fixed = true,
     .pack_left = pack_left,
     .pack_right = pack_right,

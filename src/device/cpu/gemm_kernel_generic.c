@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { ROWS = 4, COLUMNS = FR_GEMM_COLUMNS, ROW_PART = 256, DEPTH_PART = 320 };
+enum { ROWS = 4, COLUMNS = FR_GEMM_COLUMNS, ROW_PART = 256 };
 
 static float float_of_bits(uint32_t bits)
 {
@@ -85,7 +85,6 @@ const fr_gemm_kernel fr_gemm_kernel_generic = {
     .rows = ROWS,
     .columns = COLUMNS,
     .row_part = ROW_PART,
-    .depth_part = DEPTH_PART,
     .round = round_all,
     .pack_left = pack_left,
     .pack_right = pack_right,

@@ -1,6 +1,5 @@
-/* The linear maps: which product a call takes, and weights that lie nowhere as a whole. */
+/* The linear maps, and weights that lie nowhere as a whole. */
 #include "device/cpu/gemm.h"
-#include "device/cpu/gemm_onednn.h"
 #include "device/device_impl.h"
 
 #include <string.h>
@@ -10,36 +9,13 @@ static int64_t min_i64(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* ---- whose product it is ------------------------------------------------------------------ */
-
-/* By the device's instruction set, not the processor's: ranks that agreed on a lower one agree on bits. */
-static bool is_by_library(const fr_device *device, fr_dtype dtype)
-{
-    return device->onednn != NULL && dtype == FR_BF16 &&
-           device->isa >= FR_ISA_AVX512_BF16;
-}
-
-static fr_status multiply_whole(fr_device *device, const fr_product *product)
-{
-    if (is_by_library(device, product->weights->dtype)) {
-        FR_TRY(fr_onednn_multiply(device, product));
-        fr_device_progress(device);
-        return FR_OK;
-    }
-    return fr_gemm_multiply(device, product);
-}
-
 /* ---- weights that lie nowhere as a whole ---------------------------------------------------- */
 
-/* Rows in memory at a time: whole blocks of a sum over them, so that its order stays. How the library cuts its
- * sums is unknown, so it is given all rows. */
-static int64_t slice_rows(const fr_device *device, const fr_matrix *w)
+/* Rows in memory at a time: whole blocks of a sum over them, so that its order stays. */
+static int64_t slice_rows(const fr_matrix *w)
 {
-    int64_t unit = fr_gemm_depth_block(device->gemm[w->dtype], w->n_out);
+    int64_t unit = fr_gemm_depth_block(w->dtype, w->n_out);
     int64_t row_bytes = w->n_in * (int64_t)fr_dtype_bytes(w->dtype);
-    if (is_by_library(device, w->dtype)) {
-        return w->n_out;
-    }
     int64_t rows = FR_SLICE_BYTES / row_bytes / unit * unit;
     return min_i64(rows > unit ? rows : unit, w->n_out);
 }
@@ -60,7 +36,7 @@ static void read_slice(const fr_device *device, const fr_matrix *w, int64_t firs
 static fr_status multiply_slices(fr_device *device, const fr_product *product)
 {
     const fr_matrix *w = product->weights;
-    int64_t rows = slice_rows(device, w);
+    int64_t rows = slice_rows(w);
     int64_t bytes = rows * w->n_in * (int64_t)fr_dtype_bytes(w->dtype);
     float *data = NULL;
     FR_TRY(fr_device_scratch(
@@ -80,7 +56,7 @@ static fr_status multiply_slices(fr_device *device, const fr_product *product)
             part.accumulate = product->accumulate || first > 0;
         }
         read_slice(device, w, first, slice.n_out, data);
-        FR_TRY(multiply_whole(device, &part));
+        FR_TRY(fr_gemm_multiply(device, &part));
     }
     return FR_OK;
 }
@@ -100,7 +76,7 @@ static fr_status multiply_any(fr_device *device, const fr_product *product)
         return FR_OK;
     }
     return product->weights->read != NULL ? multiply_slices(device, product)
-                                          : multiply_whole(device, product);
+                                          : fr_gemm_multiply(device, product);
 }
 
 static fr_status multiply(fr_device *device, const fr_product *product)
@@ -118,8 +94,7 @@ fr_status fr_linear(fr_device *device, int64_t m, const float *x, const fr_matri
     fr_product product = {.m = m,
                           .columns = w->n_out,
                           .depth = w->n_in,
-                          .depth_block =
-                              fr_gemm_depth_block(device->gemm[w->dtype], w->n_in),
+                          .depth_block = fr_gemm_depth_block(w->dtype, w->n_in),
                           .left = x,
                           .left_stride = w->n_in,
                           .weights = w,
@@ -136,8 +111,7 @@ fr_status fr_linear_back(fr_device *device, int64_t m, const float *dy,
     fr_product product = {.m = m,
                           .columns = w->n_in,
                           .depth = w->n_out,
-                          .depth_block =
-                              fr_gemm_depth_block(device->gemm[w->dtype], w->n_out),
+                          .depth_block = fr_gemm_depth_block(w->dtype, w->n_out),
                           .left = dy,
                           .left_stride = w->n_out,
                           .weights = w,
