@@ -6,7 +6,9 @@ target_link_libraries(fr_options INTERFACE m)
 target_compile_options(fr_options INTERFACE
     -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes
     -Wmissing-prototypes -Wvla -Wundef -Wwrite-strings -Wpointer-arith
-    -Wdouble-promotion -Wcast-qual -Wformat=2 -fno-common -ffp-contract=off)
+    -Wdouble-promotion -Wcast-qual -Wformat=2 -fno-common)
+# Compilers fuse nothing by themselves: what is fused is written so, and every compiler gives the same bits.
+target_compile_options(fr_options INTERFACE -ffp-contract=off)
 if(FORERUN_SANITIZE)
     target_compile_options(fr_options INTERFACE
         -fsanitize=${FORERUN_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
@@ -21,18 +23,17 @@ function(fr_room name)
     target_link_libraries(fr_${name} PUBLIC ${ROOM_LINKS} PRIVATE fr_options)
 endfunction()
 
-# Kernels named *_avx2.c, *_avx512.c and *_avx512_vnni.c are compiled for that instruction set and picked at run time.
-# The device's may fuse products and sums; conversions of the model's numbers may not, and are left to the compiler's
-# vectors, which GCC uses badly where it unrolls a loop of 16 before.
+# Kernels named *_avx2.c, *_avx512.c and *_avx512_vnni.c are compiled for that instruction set and picked at run time. Those
+# of the model's numbers are left to the compiler's vectors, which GCC uses badly where it unrolls a loop of 16 before.
 function(fr_isa_sources)
     set(avx2 "-mavx2;-mfma;-mf16c")
     set(avx512 "-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mfma;-mf16c;-mprefer-vector-width=512")
     set(avx512_vnni "${avx512};-mavx512vnni")
     foreach(isa avx2 avx512 avx512_vnni)
         file(GLOB_RECURSE kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/device/*_${isa}.c)
-        set_source_files_properties(${kernels} PROPERTIES COMPILE_OPTIONS "${${isa}};-ffp-contract=fast")
+        set_source_files_properties(${kernels} PROPERTIES COMPILE_OPTIONS "${${isa}}")
         file(GLOB_RECURSE kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/model/quant_*${isa}.c)
         set_source_files_properties(${kernels} PROPERTIES
-            COMPILE_OPTIONS "${${isa}};-ffp-contract=off;$<$<C_COMPILER_ID:GNU>:--param=max-completely-peel-times=0>")
+            COMPILE_OPTIONS "${${isa}};$<$<C_COMPILER_ID:GNU>:--param=max-completely-peel-times=0>")
     endforeach()
 endfunction()

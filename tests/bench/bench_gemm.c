@@ -176,17 +176,6 @@ static fr_status run(bench *b)
     return time_all(b);
 }
 
-static bool parse_isa(const char *text, fr_isa *isa)
-{
-    for (int i = FR_ISA_GENERIC; i <= FR_ISA_AVX512_BF16; i++) {
-        if (strcmp(text, fr_isa_name((fr_isa)i)) == 0) {
-            *isa = (fr_isa)i;
-            return true;
-        }
-    }
-    return false;
-}
-
 static bool parse(int argc, char **argv, bench_options *options)
 {
     for (int i = 1; i + 1 < argc; i += 2) {
@@ -198,7 +187,8 @@ static bool parse(int argc, char **argv, bench_options *options)
         } else if (strcmp(argv[i], "--m") == 0 && options->n_m < MAX_M) {
             options->m[options->n_m] = atoll(value);
             options->n_m++;
-        } else if (strcmp(argv[i], "--isa") != 0 || !parse_isa(value, &options->isa)) {
+        } else if (strcmp(argv[i], "--isa") != 0 ||
+                   !fr_isa_find(value, &options->isa)) {
             return false;
         }
     }

@@ -122,11 +122,6 @@ static void rows_of_a_wide_head_keep_their_bits(void)
 
 /* ---- the order of summation ----------------------------------------------------------------------- */
 
-static float add_product(fr_isa isa, float x, float w, float sum)
-{
-    return isa >= FR_ISA_AVX2 ? fmaf(x, w, sum) : sum + x * w;
-}
-
 /* Runs of integers: exact but for the roundings to f32 in the line that adds each. */
 static float sum_in_fixed_point(const bits_case *c, int64_t block, int64_t row,
                                 int64_t column)
@@ -155,22 +150,19 @@ static float sum_in_fixed_point(const bits_case *c, int64_t block, int64_t row,
     return total;
 }
 
-static float sum_in_order(fr_isa isa, const bits_case *c, int64_t row, int64_t column)
+static float sum_in_order(const bits_case *c, int64_t row, int64_t column)
 {
     int64_t block = fr_gemm_depth_block(c->linear.w.dtype, c->depth);
     int64_t depth_step = c->back ? c->linear.w.n_in : 1;
-    int64_t column_step = c->back ? 1 : c->linear.w.n_in;
+    const float *w = c->linear.wide + column * (c->back ? 1 : c->linear.w.n_in);
     float total = 0.0F;
-    if (fr_linear_case_is_fixed(isa, c->linear.w.dtype)) {
+    if (c->linear.w.dtype == FR_BF16) {
         return sum_in_fixed_point(c, block, row, column);
     }
     for (int64_t first = 0; first < c->depth; first += block) {
         float sum = 0.0F;
         for (int64_t d = first; d < c->depth && d < first + block; d++) {
-            float x =
-                fr_linear_case_round(c->linear.w.dtype, c->left[row * c->depth + d]);
-            sum = add_product(
-                isa, x, c->linear.wide[d * depth_step + column * column_step], sum);
+            sum = fmaf(c->left[row * c->depth + d], w[d * depth_step], sum);
         }
         total = first == 0 ? sum : total + sum;
     }
@@ -184,7 +176,7 @@ static void check_order(fr_isa isa, map_shape shape, fr_dtype dtype, bool back)
     bits_case c = bits_case_init(device, shape, dtype, back);
     float *wanted = fr_test_zeros(ROWS * c.columns);
     for (int64_t i = 0; i < ROWS * c.columns; i++) {
-        wanted[i] = sum_in_order(isa, &c, i / c.columns, i % c.columns);
+        wanted[i] = sum_in_order(&c, i / c.columns, i % c.columns);
     }
     FR_ASSERT_OK(
         fr_linear_case_run(device, &c.linear, back, ROWS, c.left, false, c.got));
@@ -196,17 +188,13 @@ static void check_order(fr_isa isa, map_shape shape, fr_dtype dtype, bool back)
 }
 
 /* All of the largest magnitude and one sign, which rounds up to 2^12: the longest runs' sums still fit into 32 bits. */
-static void the_largest_sums_in_fixed_point_fit(void)
+static void check_largest_sums(fr_device *device, void *user)
 {
     enum { ROWS = 3, DEPTH = 2 * FR_GEMM_LONGEST_RUN, COLUMNS = 33 };
-    if (fr_isa_detect() < FR_ISA_AVX512_VNNI) {
-        fr_skip("no products of 16-bit integers on this processor");
-        return;
-    }
-    fr_device *device = fr_test_device(FR_ISA_AVX512_VNNI, 1);
     fr_linear_case linear = fr_linear_case_init(COLUMNS, DEPTH, FR_BF16);
     float *x = fr_test_zeros(ROWS * DEPTH);
     float *y = fr_test_zeros(ROWS * COLUMNS);
+    (void)user;
     for (int64_t i = 0; i < ROWS * DEPTH; i++) {
         x[i] = 0x1.ffffp3F;
     }
@@ -222,19 +210,20 @@ static void the_largest_sums_in_fixed_point_fit(void)
     free(x);
     free(y);
     fr_linear_case_fini(&linear);
-    fr_device_destroy(&device);
 }
 
-/* All but the library's bf16. From AVX2 on the sums are fused, so AVX2 and AVX-512 give the same bits. */
+static void the_largest_sums_in_fixed_point_fit(void)
+{
+    fr_test_each_isa(check_largest_sums, NULL);
+}
+
 static void products_are_added_in_the_documented_order(void)
 {
     static const map_shape LONG[] = {{37, 1301}, {1301, 37}, {48, 64}};
     for (int isa = FR_ISA_GENERIC; isa <= (int)fr_isa_detect(); isa++) {
         for (size_t i = 0; i < 12; i++) {
             fr_dtype dtype = i % 2 == 0 ? FR_F32 : FR_BF16;
-            if (dtype == FR_F32 || isa < (int)FR_ISA_AVX512_BF16) {
-                check_order((fr_isa)isa, LONG[i / 4], dtype, i / 2 % 2 == 1);
-            }
+            check_order((fr_isa)isa, LONG[i / 4], dtype, i / 2 % 2 == 1);
         }
     }
 }
@@ -278,12 +267,15 @@ static void rows_on_demand_give_the_bits_of_rows_in_memory(void)
 
 static void blocks_of_the_depth_are_few_even_and_short(void)
 {
-    enum { LONGEST = 320, UNIT = 16, DEPTHS = 5000 };
-    for (int64_t depth = 1; depth < DEPTHS; depth++) {
-        int64_t block = fr_gemm_depth_block(FR_F32, depth);
+    enum { UNIT = 16, DEPTHS = 5000 };
+    static const int64_t LONGEST[] = {[FR_F32] = 320, [FR_BF16] = 640};
+    for (int64_t i = 2; i < 2 * DEPTHS; i++) {
+        fr_dtype dtype = i % 2 == 0 ? FR_F32 : FR_BF16;
+        int64_t depth = i / 2;
+        int64_t block = fr_gemm_depth_block(dtype, depth);
         int64_t n_blocks = (depth + block - 1) / block;
-        CU_ASSERT(block % UNIT == 0 && block <= LONGEST);
-        CU_ASSERT(n_blocks <= (depth + LONGEST - 1) / LONGEST);
+        CU_ASSERT(block % UNIT == 0 && block <= LONGEST[dtype]);
+        CU_ASSERT(n_blocks <= (depth + LONGEST[dtype] - 1) / LONGEST[dtype]);
         CU_ASSERT(block <= depth / n_blocks + n_blocks * UNIT);
     }
 }

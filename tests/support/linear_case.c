@@ -86,11 +86,6 @@ fr_status fr_linear_case_run(fr_device *device, const fr_linear_case *linear, bo
                 : fr_linear(device, m, left, &linear->w, accumulate, out);
 }
 
-bool fr_linear_case_is_fixed(fr_isa isa, fr_dtype dtype)
-{
-    return isa == FR_ISA_AVX512_VNNI && dtype == FR_BF16;
-}
-
 int fr_linear_case_fix_run(int64_t n, int64_t step, const float *run, int32_t *out)
 {
     double largest = 0.0;
@@ -110,14 +105,14 @@ int fr_linear_case_fix_run(int64_t n, int64_t step, const float *run, int32_t *o
 }
 
 /* A line of a whole depth as it enters. */
-static void enter(fr_isa isa, fr_dtype dtype, int64_t depth, int64_t step,
-                  const float *line, double *out)
+static void enter(fr_dtype dtype, int64_t depth, int64_t step, const float *line,
+                  double *out)
 {
-    bool is_fixed = fr_linear_case_is_fixed(isa, dtype);
+    bool is_fixed = dtype == FR_BF16;
     int32_t fixed[FR_GEMM_LONGEST_RUN];
     int64_t block = fr_gemm_depth_block(dtype, depth);
     for (int64_t d = 0; d < depth && !is_fixed; d++) {
-        out[d] = (double)fr_linear_case_round(dtype, line[d * step]);
+        out[d] = (double)line[d * step];
     }
     for (int64_t first = 0; first < depth && is_fixed; first += block) {
         int64_t length = depth - first < block ? depth - first : block;
@@ -133,8 +128,8 @@ static void enter(fr_isa isa, fr_dtype dtype, int64_t depth, int64_t step,
     }
 }
 
-void fr_linear_case_reference(fr_isa isa, const fr_linear_case *linear, bool back,
-                              int64_t m, const float *left, bool accumulate, float *out)
+void fr_linear_case_reference(const fr_linear_case *linear, bool back, int64_t m,
+                              const float *left, bool accumulate, float *out)
 {
     int64_t depth = fr_linear_case_depth(linear, back);
     int64_t columns = fr_linear_case_columns(linear, back);
@@ -145,11 +140,10 @@ void fr_linear_case_reference(fr_isa isa, const fr_linear_case *linear, bool bac
     FR_ASSERT_OK(fr_alloc(fr_test_ctx(), (m + 1) * depth, sizeof *x, &x));
     FR_ASSERT_OK(fr_alloc(fr_test_ctx(), depth, sizeof *w, &w));
     for (int64_t i = 0; i < m; i++) {
-        enter(isa, linear->w.dtype, depth, 1, left + i * depth, x + i * depth);
+        enter(linear->w.dtype, depth, 1, left + i * depth, x + i * depth);
     }
     for (int64_t j = 0; j < columns; j++) {
-        enter(isa, linear->w.dtype, depth, depth_step, linear->wide + j * column_step,
-              w);
+        enter(linear->w.dtype, depth, depth_step, linear->wide + j * column_step, w);
         for (int64_t i = 0; i < m; i++) {
             double sum = accumulate ? (double)out[i * columns + j] : 0.0;
             for (int64_t d = 0; d < depth; d++) {

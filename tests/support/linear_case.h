@@ -21,11 +21,8 @@ void fr_linear_case_set(fr_linear_case *linear, int64_t out, int64_t in, float v
 /** An fr_matrix.read whose data are the rows. */
 void fr_test_copy_rows(const fr_matrix *w, int64_t first, int64_t count, void *out);
 
-/** x as it enters a product that is not in fixed point: rounded to bf16 (nearest even) if the weights are bf16. */
+/** x as it enters fr_linear_few: rounded to bf16 (nearest even) if the weights are bf16. */
 float fr_linear_case_round(fr_dtype dtype, float x);
-
-/** Whether fr_linear and fr_linear_back compute in fixed point (device/cpu/gemm.h). */
-bool fr_linear_case_is_fixed(fr_isa isa, fr_dtype dtype);
 
 /** A run of n finite numbers, `step` apart, in fixed point: out[i] * 2^(what is returned). */
 int fr_linear_case_fix_run(int64_t n, int64_t step, const float *run, int32_t *out);
@@ -37,9 +34,8 @@ FR_MUST_CHECK fr_status fr_linear_case_run(fr_device *device,
                                            bool accumulate, float *out);
 
 /** The same in f64 from the operands as they enter, each sum rounded to f32 at the end. */
-void fr_linear_case_reference(fr_isa isa, const fr_linear_case *linear, bool back,
-                              int64_t m, const float *left, bool accumulate,
-                              float *out);
+void fr_linear_case_reference(const fr_linear_case *linear, bool back, int64_t m,
+                              const float *left, bool accumulate, float *out);
 
 /** Width of a left row and of an output row. */
 int64_t fr_linear_case_depth(const fr_linear_case *linear, bool back);

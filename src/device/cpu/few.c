@@ -1,6 +1,6 @@
 #include "device/cpu/few.h"
 
-#include "device/cpu/gemm.h"
+#include "device/cpu/kernels.h"
 #include "device/device_impl.h"
 
 enum {
@@ -15,12 +15,6 @@ static fr_few_kernel *select_kernel(fr_isa isa)
         return fr_few_avx512;
     }
     return isa >= FR_ISA_AVX2 ? fr_few_avx2 : fr_few_generic;
-}
-
-/* Plain C's bits are its own: it is not fused. */
-static bool multiplies_itself(fr_few_kernel *kernel, const fr_matrix *w)
-{
-    return w->multiply != NULL && kernel != fr_few_generic;
 }
 
 /* The columns of y from `first` on that `count` rows of W at `rows` give. */
@@ -38,7 +32,7 @@ static void multiply_part(fr_few_kernel *kernel, const fr_few *whole, const void
 static void multiply_read(fr_few_kernel *kernel, const fr_few *whole,
                           const fr_matrix *w, int64_t first, int64_t last, float *rows)
 {
-    if (multiplies_itself(kernel, w)) {
+    if (w->multiply != NULL) {
         fr_few part = *whole;
         part.columns = last - first;
         part.y += first;
@@ -81,7 +75,7 @@ static fr_status multiply(fr_device *device, const fr_matrix *w, fr_few *whole)
     float *rows = NULL;
     if (w->dtype == FR_BF16) {
         FR_TRY(fr_device_scratch(device, FR_SCRATCH_GEMM_LEFT, n, &rounded));
-        device->gemm[FR_F32]->round(n, whole->x, rounded);
+        fr_kernels_select(device->isa)->round_bf16(n, whole->x, rounded);
         whole->x = rounded;
     }
     if (w->read != NULL) {

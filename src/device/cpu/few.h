@@ -12,6 +12,6 @@ typedef void fr_few_kernel(const fr_few *few);
 
 fr_few_kernel fr_few_generic;
 fr_few_kernel fr_few_avx2;
-fr_few_kernel fr_few_avx512; /* the bits of avx2 */
+fr_few_kernel fr_few_avx512;
 
 #endif

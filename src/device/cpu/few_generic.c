@@ -1,6 +1,7 @@
-/* Plain C, shaped so that a compiler vectorises over the lanes. */
+/* Plain C. */
 #include "device/device.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { LANES = 16, ROWS = 1, COLUMNS = 1 };
@@ -31,7 +32,7 @@ static inline v16 v16_load(fr_dtype dtype, const void *p, int64_t at)
 static inline v16 v16_fma(v16 a, v16 b, v16 c)
 {
     for (int i = 0; i < LANES; i++) {
-        c.lane[i] += a.lane[i] * b.lane[i];
+        c.lane[i] = fmaf(a.lane[i], b.lane[i], c.lane[i]);
     }
     return c;
 }

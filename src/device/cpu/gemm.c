@@ -63,13 +63,13 @@ static int64_t clamp_i64(int64_t a, int64_t low, int64_t high)
 
 const fr_gemm_kernel *fr_gemm_kernel_select(fr_isa isa, fr_dtype dtype)
 {
-    if (isa >= FR_ISA_AVX512_VNNI && dtype == FR_BF16) {
-        return &fr_gemm_kernel_avx512_vnni;
-    }
-    if (isa >= FR_ISA_AVX512) {
-        return &fr_gemm_kernel_avx512;
-    }
-    return isa >= FR_ISA_AVX2 ? &fr_gemm_kernel_avx2 : &fr_gemm_kernel_generic;
+    static const fr_gemm_kernel *const F32[FR_ISA_COUNT] = {
+        &fr_gemm_kernel_generic, &fr_gemm_kernel_avx2, &fr_gemm_kernel_avx512,
+        &fr_gemm_kernel_avx512};
+    static const fr_gemm_kernel *const FIXED[FR_ISA_COUNT] = {
+        &fr_gemm_fixed_generic, &fr_gemm_fixed_avx2, &fr_gemm_fixed_avx512,
+        &fr_gemm_fixed_avx512_vnni};
+    return dtype == FR_BF16 ? FIXED[isa] : F32[isa];
 }
 
 int64_t fr_gemm_depth_block(fr_dtype dtype, int64_t depth)
@@ -134,7 +134,6 @@ static fr_gemm_panel panel_at(const gemm_plan *plan, panel_place place)
     int64_t width = plan->kernel->columns;
     int64_t column = place.panel * width;
     fr_gemm_panel found = {
-        .dtype = w->dtype,
         .depth = block_depth(plan, place.block),
         .columns = min_i64(width, plan->product->columns - column),
         .depth_step = transposed ? 1 : w->n_in,
@@ -147,10 +146,10 @@ static fr_gemm_panel panel_at(const gemm_plan *plan, panel_place place)
 }
 
 /* Let the i-th tile of a panel fetch its part of the next one: two columns as long as the depth
- * (forward), or the lines of an eighth of the depth (backward). */
-static void set_prefetch(const fr_gemm_panel *next, int64_t i, fr_gemm_tile *tile)
+ * (forward), or the lines of an eighth of the depth (backward). `bytes`: of an element. */
+static void set_prefetch(const fr_gemm_panel *next, int64_t bytes, int64_t i,
+                         fr_gemm_tile *tile)
 {
-    int64_t bytes = (int64_t)fr_dtype_bytes(next->dtype);
     int64_t run = next->depth_step == 1 ? 1 : next->depth / FR_GEMM_PREFETCH;
     int64_t step = next->depth_step == 1 ? next->column_step : next->depth_step;
     int64_t limit = next->depth_step == 1 ? next->columns : next->depth;
@@ -184,43 +183,24 @@ static fr_gemm_tile tile_at(const gemm_plan *plan, const gemm_part *part,
     return tile;
 }
 
-/* With more rows packing pays: it is dearer to transpose four bytes an element than two. All lie in one packed
- * tile. */
+/* With more rows packing pays. All lie in one packed tile. */
 static bool is_narrow(const gemm_plan *plan, const gemm_item *item,
                       const fr_gemm_panel *panel)
 {
-    enum { MOST_ROWS_F32 = 8, MOST_ROWS_BF16 = 4 };
-    int64_t most = min_i64(panel->dtype == FR_BF16 ? MOST_ROWS_BF16 : MOST_ROWS_F32,
-                           plan->kernel->rows);
+    enum { MOST_ROWS = 8 };
+    int64_t most = min_i64(MOST_ROWS, plan->kernel->rows);
     return plan->kernel->multiply_narrow != NULL && plan->product->transposed &&
            panel->columns == plan->kernel->columns && item->row_end - item->row <= most;
-}
-
-/* The next panel of transposed weights is one run of memory: this block's share of it. */
-static const char *run_after(const gemm_plan *plan, panel_place at)
-{
-    const fr_matrix *w = plan->product->weights;
-    if (!plan->product->transposed) {
-        return NULL;
-    }
-    int64_t width = plan->kernel->columns;
-    bool is_last = (at.panel + 2) * width > w->n_out;
-    int64_t row = (at.panel + (is_last ? 0 : 1)) * width;
-    int64_t element = row * w->n_in + at.block * plan->block * width;
-    return (const char *)w->data + (size_t)element * fr_dtype_bytes(w->dtype);
 }
 
 static void multiply_panel(const gemm_plan *plan, const gemm_part *part,
                            const gemm_item *item, panel_place at, panel_place after,
                            float *right)
 {
-    enum { FETCHING_TILES = 8 }; /* that fetch a whole panel: see set_prefetch */
     fr_gemm_panel panel = panel_at(plan, at);
     fr_gemm_panel next = panel_at(plan, after);
+    int64_t bytes = (int64_t)fr_dtype_bytes(plan->product->weights->dtype);
     bool narrow = is_narrow(plan, item, &panel);
-    if (item->row_end - item->row < FETCHING_TILES * plan->kernel->rows) {
-        panel.next = run_after(plan, at);
-    }
     int64_t rows = narrow ? FR_GEMM_NARROW_ROWS : plan->kernel->rows;
     int64_t i = 0;
     if (!narrow) {
@@ -234,7 +214,7 @@ static void multiply_panel(const gemm_plan *plan, const gemm_part *part,
             continue;
         }
         tile.right = right;
-        set_prefetch(&next, i, &tile);
+        set_prefetch(&next, bytes, i, &tile);
         plan->kernel->multiply(&tile);
         i++;
     }
@@ -284,7 +264,6 @@ static void pack_tile(const gemm_plan *plan, const gemm_part *part, int64_t tile
             .stride = product->left_stride,
             .rows = min_i64(plan->kernel->rows, part->n_rows - row),
             .depth = block_depth(plan, b),
-            .round = product->weights->dtype == FR_BF16,
         };
         plan->kernel->pack_left(&rows, left_tile(plan, part, b, tile));
     }

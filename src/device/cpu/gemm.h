@@ -8,11 +8,14 @@
  * blocks by its own length alone (fr_gemm_depth_block); within a block the products are added one
  * by one in ascending d, starting from nothing; blocks are added to `out` in ascending order.
  *
- * In fixed point (weights in bf16, 16-bit integer products): a block is cut into runs (fr_gemm_run). With 2^e the
+ * f32 weights: each product is added by one fused operation.
+ *
+ * bf16 weights, in fixed point: a block is cut into runs (fr_gemm_run). With 2^e the
  * largest power of two in a run of a row of `left` or of a column of `right` (e >= FR_GEMM_FIXED_LEAST), its elements
  * are rounded to the nearest multiple of 2^(e - 11): a bf16 number of at least 2^(e - 4) stays what it is. The integers'
- * products are added exactly; the sum, rounded to f32, times the two powers of two is added to `out` by one fused
- * operation, runs in ascending order. At most 4096 * 4080 * 128 < 2^31. An infinity or NaN makes its run's scale NaN.
+ * products are added exactly, so in any order; the sum, rounded to f32, times the two powers of two is added to `out` by
+ * one fused operation, runs in ascending order. At most 4096 * 4080 * 128 < 2^31. An infinity or NaN makes its run's scale
+ * NaN. So every instruction set gives the same bits.
  */
 #ifndef FR_DEVICE_CPU_GEMM_H
 #define FR_DEVICE_CPU_GEMM_H
@@ -32,13 +35,10 @@ enum {
 /** A run of weights to pack: `depth` x `columns`, one of the two steps is 1. */
 typedef struct fr_gemm_panel {
     const void *source; /* element of the first depth and column */
-    fr_dtype dtype;
     int64_t depth;
     int64_t columns;     /* 1 .. the kernel's columns */
     int64_t depth_step;  /* elements between neighbours in depth */
     int64_t column_step; /* elements between neighbouring columns */
-    const char
-        *next; /* a run as long as the panel, worth fetching meanwhile; or NULL */
 } fr_gemm_panel;
 
 /** Activations to pack: a run of the depth of a row tile. */
@@ -47,7 +47,6 @@ typedef struct fr_gemm_rows {
     int64_t stride; /* floats between rows */
     int64_t rows;   /* 1 .. the kernel's rows */
     int64_t depth;
-    bool round; /* to bf16 (nearest even); in fixed point not looked at */
 } fr_gemm_rows;
 
 /** One product of a row tile with a packed panel. */
@@ -67,20 +66,19 @@ typedef struct fr_gemm_tile {
     int64_t prefetch_step; /* bytes */
 } fr_gemm_tile;
 
-/** What an instruction set brings. */
+/** What an instruction set brings for weights of one type. */
 typedef struct fr_gemm_kernel {
     int64_t rows;    /* of a full tile */
     int64_t columns; /* of a panel */
     int64_t
         row_part; /* most rows that share a packed panel: what the second cache holds */
-    /** In fixed point; then what is packed are runs of scales and, as wide as f32, pairs of depths. */
+    /** For bf16 weights: what is packed are runs of scales, 16 or a multiple, and numbers of 16 bits in an order of the
+     * kernel's own, as many floats as there are pairs of depths. */
     bool is_fixed;
-    /** n activations rounded to bf16 (nearest even), as f32; NULL in fixed point. */
-    void (*round)(int64_t n, const float *x, float *out);
     /** Order activations as [depth, the kernel's rows]: what a depth needs lies together. Places of absent rows
      * stay as they are. */
     void (*pack_left)(const fr_gemm_rows *rows, float *out);
-    /** Widen and order weights as [depth, columns]; absent columns become 0. */
+    /** Order weights as [depth, columns]; absent columns become 0. */
     void (*pack_right)(const fr_gemm_panel *panel, float *out);
     void (*multiply)(const fr_gemm_tile *tile);
     /** The same bits from weights that are transposed and not packed (`right` is not read), at most
@@ -88,10 +86,15 @@ typedef struct fr_gemm_kernel {
     void (*multiply_narrow)(const fr_gemm_tile *tile, const fr_gemm_panel *panel);
 } fr_gemm_kernel;
 
+/* f32 weights */
 extern const fr_gemm_kernel fr_gemm_kernel_generic;
 extern const fr_gemm_kernel fr_gemm_kernel_avx2;
-extern const fr_gemm_kernel fr_gemm_kernel_avx512;      /* the bits of avx2 */
-extern const fr_gemm_kernel fr_gemm_kernel_avx512_vnni; /* in fixed point */
+extern const fr_gemm_kernel fr_gemm_kernel_avx512;
+/* bf16 weights */
+extern const fr_gemm_kernel fr_gemm_fixed_generic;
+extern const fr_gemm_kernel fr_gemm_fixed_avx2;
+extern const fr_gemm_kernel fr_gemm_fixed_avx512;
+extern const fr_gemm_kernel fr_gemm_fixed_avx512_vnni;
 
 /** The kernel of the highest instruction set up to `isa` for weights of a type. */
 const fr_gemm_kernel *fr_gemm_kernel_select(fr_isa isa, fr_dtype dtype);

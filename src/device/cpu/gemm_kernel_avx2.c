@@ -1,46 +1,15 @@
 /* 6 x 16 tiles: 12 accumulators, 2 registers of weights, 1 broadcast activation. */
 #include "device/cpu/gemm_avx2.h"
 
-#include <string.h>
-
 enum { ROWS = 6, WIDTH = FR_AVX2_WIDTH, COLUMNS = FR_GEMM_COLUMNS, ROW_PART = 256 };
-
-/* x to bf16, nearest even, kept as f32; NaN stays NaN (its quiet bit is set). */
-static __m256 round_bf16(__m256 x)
-{
-    __m256i bits = _mm256_castps_si256(x);
-    __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-    __m256i half = _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff));
-    __m256 rounded = _mm256_castsi256_ps(_mm256_add_epi32(bits, half));
-    __m256 quiet = _mm256_or_ps(x, _mm256_castsi256_ps(_mm256_set1_epi32(0x00400000)));
-    __m256 is_nan = _mm256_cmp_ps(x, x, _CMP_UNORD_Q);
-    __m256 high = _mm256_castsi256_ps(_mm256_set1_epi32((int)0xffff0000U));
-    return _mm256_and_ps(_mm256_blendv_ps(rounded, quiet, is_nan), high);
-}
-
-static void round_all(int64_t n, const float *x, float *out)
-{
-    int64_t i = 0;
-    for (; i + WIDTH <= n; i += WIDTH) {
-        _mm256_storeu_ps(out + i, round_bf16(_mm256_loadu_ps(x + i)));
-    }
-    if (i < n) {
-        float tail[WIDTH] = {0};
-        memcpy(tail, x + i, (size_t)(n - i) * sizeof *x);
-        _mm256_storeu_ps(tail, round_bf16(_mm256_loadu_ps(tail)));
-        memcpy(out + i, tail, (size_t)(n - i) * sizeof *x);
-    }
-}
 
 /* ---- packing ----------------------------------------------------------------------------- */
 
 /* Four depths of two rows that lie `gap` floats apart, or of one. */
-FR_INLINE __m256 load_rows(const fr_gemm_rows *rows, const float *x, int64_t gap)
+FR_INLINE __m256 load_rows(const float *x, int64_t gap)
 {
     __m128 second = gap > 0 ? _mm_loadu_ps(x + gap) : _mm_setzero_ps();
-    __m256 pair =
-        _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(x)), second, 1);
-    return rows->round ? round_bf16(pair) : pair;
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(x)), second, 1);
 }
 
 FR_INLINE void store_depth(__m256 depth, float *out)
@@ -57,8 +26,8 @@ static int64_t pack_left_fast(const fr_gemm_rows *rows, float *out)
     for (; d + 4 <= rows->depth; d += 4) {
         const float *x = rows->x + d;
         fr_avx2_quad quad = fr_avx2_transpose(
-            load_rows(rows, x, 4 * stride), load_rows(rows, x + stride, 4 * stride),
-            load_rows(rows, x + 2 * stride, 0), load_rows(rows, x + 3 * stride, 0));
+            load_rows(x, 4 * stride), load_rows(x + stride, 4 * stride),
+            load_rows(x + 2 * stride, 0), load_rows(x + 3 * stride, 0));
         store_depth(quad.depth0, out + d * ROWS);
         store_depth(quad.depth1, out + (d + 1) * ROWS);
         store_depth(quad.depth2, out + (d + 2) * ROWS);
@@ -70,49 +39,27 @@ static int64_t pack_left_fast(const fr_gemm_rows *rows, float *out)
 static void pack_left(const fr_gemm_rows *rows, float *out)
 {
     int64_t done = rows->rows == ROWS ? pack_left_fast(rows, out) : 0;
-    for (int64_t d = done; d < rows->depth; d += WIDTH) {
-        int64_t n = rows->depth - d < WIDTH ? rows->depth - d : WIDTH;
-        for (int64_t i = 0; i < rows->rows; i++) {
-            float rounded[WIDTH];
-            const float *x = rows->x + i * rows->stride + d;
-            if (rows->round) {
-                round_all(n, x, rounded);
-                x = rounded;
-            }
-            for (int64_t k = 0; k < n; k++) {
-                out[(d + k) * ROWS + i] = x[k];
-            }
+    for (int64_t i = 0; i < rows->rows; i++) {
+        const float *x = rows->x + i * rows->stride;
+        for (int64_t d = done; d < rows->depth; d++) {
+            out[d * ROWS + i] = x[d];
         }
     }
-}
-
-static float widen(uint16_t bits)
-{
-    uint32_t wide = (uint32_t)bits << 16;
-    float value;
-    memcpy(&value, &wide, sizeof value);
-    return value;
 }
 
 void fr_avx2_pack_slowly(const fr_gemm_panel *panel, int64_t first, int64_t pitch,
                          float *out)
 {
-    const float *f32 = panel->source;
-    const uint16_t *bf16 = panel->source;
+    const float *w = panel->source;
     for (int64_t d = first; d < panel->depth; d++) {
         for (int64_t j = 0; j < COLUMNS; j++) {
             int64_t at = d * panel->depth_step + j * panel->column_step;
-            float value = 0.0F;
-            if (j < panel->columns) {
-                value = panel->dtype == FR_BF16 ? widen(bf16[at]) : f32[at];
-            }
-            out[d * pitch + j] = value;
+            out[d * pitch + j] = j < panel->columns ? w[at] : 0.0F;
         }
     }
 }
 
-static int64_t pack_transposed_f32(const fr_gemm_panel *panel, int64_t pitch,
-                                   float *out)
+static int64_t pack_transposed(const fr_gemm_panel *panel, int64_t pitch, float *out)
 {
     const float *w = panel->source;
     int64_t stride = panel->column_step;
@@ -133,40 +80,14 @@ static int64_t pack_transposed_f32(const fr_gemm_panel *panel, int64_t pitch,
     return d;
 }
 
-static int64_t pack_transposed_bf16(const fr_gemm_panel *panel, int64_t pitch,
-                                    float *out)
-{
-    const uint16_t *w = panel->source;
-    int64_t d = 0;
-    for (; d + 8 <= panel->depth; d += 8) {
-        fr_avx2_fetch(panel, d);
-        fr_avx2_octet octet = fr_avx2_transpose_bf16(w + d, panel->column_step);
-        for (int i = 0; i < 8; i++) {
-            fr_avx2_row row = fr_avx2_widen(octet.depth[i]);
-            _mm256_store_ps(out + (d + i) * pitch, row.low);
-            _mm256_store_ps(out + (d + i) * pitch + WIDTH, row.high);
-        }
-    }
-    return d;
-}
-
 static int64_t pack_plain(const fr_gemm_panel *panel, int64_t pitch, float *out)
 {
-    const float *f32 = panel->source;
-    const uint16_t *bf16 = panel->source;
+    const float *w = panel->source;
     for (int64_t d = 0; d < panel->depth; d++) {
-        int64_t at = d * panel->depth_step;
+        const float *row = w + d * panel->depth_step;
         float *to = out + d * pitch;
-        if (panel->dtype == FR_F32) {
-            _mm256_store_ps(to, _mm256_loadu_ps(f32 + at));
-            _mm256_store_ps(to + WIDTH, _mm256_loadu_ps(f32 + at + WIDTH));
-        } else {
-            const __m256i *row = (const __m256i *)(const void *)(bf16 + at);
-            __m256i words = _mm256_permute4x64_epi64(_mm256_loadu_si256(row), 0xd8);
-            fr_avx2_row wide = fr_avx2_widen(words);
-            _mm256_store_ps(to, wide.low);
-            _mm256_store_ps(to + WIDTH, wide.high);
-        }
+        _mm256_store_ps(to, _mm256_loadu_ps(row));
+        _mm256_store_ps(to + WIDTH, _mm256_loadu_ps(row + WIDTH));
     }
     return panel->depth;
 }
@@ -174,12 +95,9 @@ static int64_t pack_plain(const fr_gemm_panel *panel, int64_t pitch, float *out)
 void fr_avx2_pack(const fr_gemm_panel *panel, int64_t pitch, float *out)
 {
     int64_t done = 0;
-    if (panel->columns == COLUMNS && panel->depth_step != 1) {
-        done = pack_plain(panel, pitch, out);
-    } else if (panel->columns == COLUMNS && panel->dtype == FR_F32) {
-        done = pack_transposed_f32(panel, pitch, out);
-    } else if (panel->columns == COLUMNS) {
-        done = pack_transposed_bf16(panel, pitch, out);
+    if (panel->columns == COLUMNS) {
+        done = panel->depth_step == 1 ? pack_transposed(panel, pitch, out)
+                                      : pack_plain(panel, pitch, out);
     }
     fr_avx2_pack_slowly(panel, done, pitch, out);
 }
@@ -336,7 +254,6 @@ const fr_gemm_kernel fr_gemm_kernel_avx2 = {
     .rows = ROWS,
     .columns = COLUMNS,
     .row_part = ROW_PART,
-    .round = round_all,
     .pack_left = pack_left,
     .pack_right = pack_right,
     .multiply = multiply,

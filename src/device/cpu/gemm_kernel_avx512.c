@@ -12,33 +12,9 @@ static fr_gemm_panel half_of(const fr_gemm_panel *panel, int64_t half)
     int64_t first = half * FR_GEMM_COLUMNS;
     int64_t rest = panel->columns - first;
     int64_t offset = rest > 0 ? first * panel->column_step : 0;
-    part.source =
-        (const char *)panel->source + (size_t)offset * fr_dtype_bytes(panel->dtype);
+    part.source = (const float *)panel->source + offset;
     part.columns = rest < 0 ? 0 : rest < FR_GEMM_COLUMNS ? rest : FR_GEMM_COLUMNS;
     return part;
-}
-
-/* x to bf16, nearest even, kept as f32; NaN stays NaN (its quiet bit is set). */
-static __m512 round_bf16(__m512 x)
-{
-    __m512i bits = _mm512_castps_si512(x);
-    __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-    __m512i half = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
-    __m512i rounded = _mm512_add_epi32(bits, half);
-    __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x00400000));
-    __mmask16 is_nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
-    __m512i high = _mm512_set1_epi32((int)0xffff0000U);
-    return _mm512_castsi512_ps(
-        _mm512_and_si512(_mm512_mask_blend_epi32(is_nan, rounded, quiet), high));
-}
-
-static void round_all(int64_t n, const float *x, float *out)
-{
-    for (int64_t i = 0; i < n; i += WIDTH) {
-        __mmask16 mask = fr_avx512_first_lanes(n - i);
-        __m512 value = _mm512_maskz_loadu_ps(mask, x + i);
-        _mm512_mask_storeu_ps(out + i, mask, round_bf16(value));
-    }
 }
 
 /* ---- packing ------------------------------------------------------------------------------ */
@@ -55,7 +31,6 @@ static void pack_left(const fr_gemm_rows *rows, float *out)
             r[i] = _mm512_setzero_ps();
             if (i < rows->rows) {
                 r[i] = _mm512_maskz_loadu_ps(mask, rows->x + i * rows->stride + d);
-                r[i] = rows->round ? round_bf16(r[i]) : r[i];
             }
         }
         fr_avx512_transpose(r, depths);
@@ -68,25 +43,14 @@ static void pack_left(const fr_gemm_rows *rows, float *out)
     }
 }
 
-/* Weights that lie as they are multiplied: widened row by row. */
+/* Weights that lie as they are multiplied. */
 static void pack_plain(const fr_gemm_panel *panel, float *out)
 {
-    const float *f32 = panel->source;
-    const uint16_t *bf16 = panel->source;
+    const float *w = panel->source;
     for (int64_t d = 0; d < panel->depth; d++) {
-        for (int64_t half = 0; half < HALVES; half++) {
-            int64_t at = d * panel->depth_step + half * WIDTH;
-            __m512 row;
-            if (panel->dtype == FR_F32) {
-                row = _mm512_loadu_ps(f32 + at);
-            } else {
-                __m256i words =
-                    _mm256_loadu_si256((const __m256i *)(const void *)(bf16 + at));
-                row = _mm512_castsi512_ps(
-                    _mm512_slli_epi32(_mm512_cvtepu16_epi32(words), 16));
-            }
-            _mm512_store_ps(out + d * COLUMNS + half * WIDTH, row);
-        }
+        const float *row = w + d * panel->depth_step;
+        _mm512_store_ps(out + d * COLUMNS, _mm512_loadu_ps(row));
+        _mm512_store_ps(out + d * COLUMNS + WIDTH, _mm512_loadu_ps(row + WIDTH));
     }
 }
 
@@ -192,7 +156,6 @@ const fr_gemm_kernel fr_gemm_kernel_avx512 = {
     .rows = ROWS,
     .columns = COLUMNS,
     .row_part = ROW_PART,
-    .round = round_all,
     .pack_left = pack_left,
     .pack_right = pack_right,
     .multiply = multiply,

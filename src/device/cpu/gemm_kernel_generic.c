@@ -1,61 +1,30 @@
-/* Plain C, shaped so that a compiler vectorises over the columns of a panel. */
+/* Plain C. The products of f32 weights are fused, which takes a call each where the compiler may use no instruction. */
 #include "device/cpu/gemm.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { ROWS = 4, COLUMNS = FR_GEMM_COLUMNS, ROW_PART = 256 };
-
-static float float_of_bits(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-/* Nearest even; NaN stays NaN (its quiet bit is set). */
-static float round_bf16(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    uint32_t rounded = bits + 0x7fffU + ((bits >> 16) & 1U);
-    uint32_t quiet = bits | 0x00400000U;
-    return float_of_bits((x != x ? quiet : rounded) & 0xffff0000U);
-}
-
-static void round_all(int64_t n, const float *x, float *out)
-{
-    for (int64_t i = 0; i < n; i++) {
-        out[i] = round_bf16(x[i]);
-    }
-}
 
 static void pack_left(const fr_gemm_rows *rows, float *out)
 {
     for (int64_t i = 0; i < rows->rows; i++) {
         const float *x = rows->x + i * rows->stride;
         for (int64_t d = 0; d < rows->depth; d++) {
-            out[d * ROWS + i] = rows->round ? round_bf16(x[d]) : x[d];
+            out[d * ROWS + i] = x[d];
         }
     }
 }
 
-static float element(const fr_gemm_panel *panel, int64_t at)
-{
-    if (panel->dtype == FR_BF16) {
-        return float_of_bits((uint32_t)((const uint16_t *)panel->source)[at] << 16);
-    }
-    return ((const float *)panel->source)[at];
-}
-
 static void pack_right(const fr_gemm_panel *panel, float *out)
 {
+    const float *w = panel->source;
     if (panel->columns < COLUMNS) {
         memset(out, 0, (size_t)(panel->depth * COLUMNS) * sizeof *out);
     }
     for (int64_t j = 0; j < panel->columns; j++) {
         for (int64_t d = 0; d < panel->depth; d++) {
-            out[d * COLUMNS + j] =
-                element(panel, d * panel->depth_step + j * panel->column_step);
+            out[d * COLUMNS + j] = w[d * panel->depth_step + j * panel->column_step];
         }
     }
 }
@@ -66,7 +35,7 @@ static void multiply_row(const fr_gemm_tile *tile, const float *left, float *out
     for (int64_t d = 0; d < tile->depth; d++) {
         const float *right = tile->right + d * COLUMNS;
         for (int j = 0; j < COLUMNS; j++) {
-            sum[j] += left[d * ROWS] * right[j];
+            sum[j] = fmaf(left[d * ROWS], right[j], sum[j]);
         }
     }
     for (int64_t j = 0; j < tile->columns; j++) {
@@ -85,7 +54,6 @@ const fr_gemm_kernel fr_gemm_kernel_generic = {
     .rows = ROWS,
     .columns = COLUMNS,
     .row_part = ROW_PART,
-    .round = round_all,
     .pack_left = pack_left,
     .pack_right = pack_right,
     .multiply = multiply,

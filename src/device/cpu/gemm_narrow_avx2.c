@@ -41,8 +41,8 @@ FR_INLINE void step_quad(int rows, const float *left, int64_t left_step, fr_avx2
     step(rows, left + 3 * left_step, w.depth3, sum);
 }
 
-FR_INLINE int64_t sum_f32(int rows, const fr_gemm_tile *tile,
-                          const fr_gemm_panel *panel, narrow_sum *sum)
+FR_INLINE int64_t sum_transposed(int rows, const fr_gemm_tile *tile,
+                                 const fr_gemm_panel *panel, narrow_sum *sum)
 {
     const float *w = panel->source;
     int64_t stride = panel->column_step;
@@ -57,32 +57,13 @@ FR_INLINE int64_t sum_f32(int rows, const fr_gemm_tile *tile,
     return d;
 }
 
-FR_INLINE int64_t sum_bf16(int rows, const fr_gemm_tile *tile,
-                           const fr_gemm_panel *panel, narrow_sum *sum)
-{
-    const uint16_t *w = panel->source;
-    int64_t d = 0;
-    for (; d + 8 <= tile->depth; d += 8) {
-        fr_avx2_fetch(panel, d);
-        fr_avx2_octet octet = fr_avx2_transpose_bf16(w + d, panel->column_step);
-        for (int i = 0; i < 8; i++) {
-            fr_avx2_row row = fr_avx2_widen(octet.depth[i]);
-            const float *left = tile->left + (d + i) * tile->left_step;
-            step(rows, left, row.low, &sum->low);
-            step(rows, left, row.high, &sum->high);
-        }
-    }
-    return d;
-}
-
 /* The depths that do not fill a transposition. */
 FR_INLINE void sum_rest(int rows, const fr_gemm_tile *tile, const fr_gemm_panel *panel,
                         int64_t done, narrow_sum *sum)
 {
-    float rest[8 * COLUMNS];
+    float rest[4 * COLUMNS];
     fr_gemm_panel part = *panel;
-    part.source =
-        (const char *)panel->source + (size_t)done * fr_dtype_bytes(panel->dtype);
+    part.source = (const float *)panel->source + done;
     part.depth = tile->depth - done;
     fr_avx2_pack_slowly(&part, 0, COLUMNS, rest);
     for (int64_t d = 0; d < part.depth; d++) {
@@ -107,8 +88,7 @@ FR_INLINE void multiply(int rows, const fr_gemm_tile *tile, const fr_gemm_panel 
 {
     __m256 zero = _mm256_setzero_ps();
     narrow_sum sum = {{zero, zero, zero, zero}, {zero, zero, zero, zero}};
-    int64_t done = panel->dtype == FR_F32 ? sum_f32(rows, tile, panel, &sum)
-                                          : sum_bf16(rows, tile, panel, &sum);
+    int64_t done = sum_transposed(rows, tile, panel, &sum);
     if (done < tile->depth) {
         sum_rest(rows, tile, panel, done, &sum);
     }

@@ -62,6 +62,7 @@ typedef struct fr_kernels {
     void (*gelu_back)(int64_t width, const float *x, const float *dy, float *dx);
     /** Round to bf16 (nearest even, NaN stays NaN) and widen back into x. */
     void (*save_bf16)(int64_t n, float *x, uint16_t *saved);
+    void (*round_bf16)(int64_t n, const float *x, float *rounded);
     void (*widen_bf16)(int64_t n, const uint16_t *saved, float *x);
 
     /** Largest logit; *finite tells whether every logit is. */
@@ -93,9 +94,9 @@ typedef struct fr_kernels {
 
 extern const fr_kernels fr_kernels_generic;
 extern const fr_kernels fr_kernels_avx2;
-extern const fr_kernels fr_kernels_avx512; /* the bits of avx2 */
+extern const fr_kernels fr_kernels_avx512;
 
-/** The best table that `isa` allows. */
+/** The best table that `isa` allows. All give the same bits. */
 const fr_kernels *fr_kernels_select(fr_isa isa);
 
 /** Threads worth starting for `elements` numbers of row-wise work. */

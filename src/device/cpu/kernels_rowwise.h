@@ -164,6 +164,16 @@ static void save_bf16(int64_t n, float *x, uint16_t *saved)
     widen_bf16(n, saved, x);
 }
 
+static void round_bf16(int64_t n, const float *x, float *rounded)
+{
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, x + i, sizeof bits);
+        bits = (uint32_t)bf16_bits(bits) << 16;
+        memcpy(rounded + i, &bits, sizeof bits);
+    }
+}
+
 /* A power-of-two scale and |g| < 2^17 make the product exact in f64; rint rounds to nearest even. */
 static int64_t exact_add(int64_t n, double scale, const float *g, int64_t *sum)
 {

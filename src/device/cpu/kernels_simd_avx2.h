@@ -1,8 +1,8 @@
 /*
  * kernels_simd_avx2.h - the 8-lane f32 vector of the kernel bodies, on AVX2 with FMA.
  *
- * Included by kernels_avx2.c alone. Operations mean the same as in kernels_simd_generic.h, where they
- * are described; only v8_fma rounds once here and twice there.
+ * For the sources compiled for AVX2 and more. Operations mean the same as in kernels_simd_generic.h, where they are
+ * described, and give the same bits.
  */
 #ifndef FR_DEVICE_CPU_KERNELS_SIMD_AVX2_H
 #define FR_DEVICE_CPU_KERNELS_SIMD_AVX2_H

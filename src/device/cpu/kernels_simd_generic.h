@@ -2,11 +2,12 @@
  * kernels_simd_generic.h - the 8-lane f32 vector of the kernel bodies, on any processor.
  *
  * Included by kernels_generic.c alone. Two 4-lane compiler vectors: the baseline of x86-64 and of
- * AArch64 holds them in registers. Multiply-add rounds twice.
+ * AArch64 holds them in registers. What is fused takes a call a lane where the compiler may use no instruction for it.
  */
 #ifndef FR_DEVICE_CPU_KERNELS_SIMD_GENERIC_H
 #define FR_DEVICE_CPU_KERNELS_SIMD_GENERIC_H
 
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -91,16 +92,20 @@ static inline v8 v8_div(v8 a, v8 b)
     return (v8){a.lo / b.lo, a.hi / b.hi};
 }
 
-/** a * b + c */
+/** a * b + c, rounded once */
 static inline v8 v8_fma(v8 a, v8 b, v8 c)
 {
-    return (v8){a.lo * b.lo + c.lo, a.hi * b.hi + c.hi};
+    for (int i = 0; i < 4; i++) {
+        c.lo[i] = fmaf(a.lo[i], b.lo[i], c.lo[i]);
+        c.hi[i] = fmaf(a.hi[i], b.hi[i], c.hi[i]);
+    }
+    return c;
 }
 
-/** c - a * b */
+/** c - a * b, rounded once */
 static inline v8 v8_fnma(v8 a, v8 b, v8 c)
 {
-    return (v8){c.lo - a.lo * b.lo, c.hi - a.hi * b.hi};
+    return v8_fma((v8){-a.lo, -a.hi}, b, c);
 }
 
 static inline v4 v4_choose(v4_mask mask, v4 yes, v4 no)

@@ -23,10 +23,11 @@
         .rmsnorm = rmsnorm, .rmsnorm_back = rmsnorm_back, .layernorm = layernorm,      \
         .layernorm_back = layernorm_back, .add = add, .rope = rope, .swiglu = swiglu,  \
         .swiglu_back = swiglu_back, .gelu = gelu, .gelu_back = gelu_back,              \
-        .save_bf16 = save_bf16, .widen_bf16 = widen_bf16, .max_logit = max_logit,      \
-        .sum_exp = sum_exp, .scale = scale, .exact_add = exact_add,                    \
-        .tile_product = product, .transpose = transpose, .copy_scaled = copy_scaled,   \
-        .dot = dot, .softmax_row = softmax_row, .score_row_back = score_row_back,      \
+        .save_bf16 = save_bf16, .round_bf16 = round_bf16, .widen_bf16 = widen_bf16,    \
+        .max_logit = max_logit, .sum_exp = sum_exp, .scale = scale,                    \
+        .exact_add = exact_add, .tile_product = product, .transpose = transpose,       \
+        .copy_scaled = copy_scaled, .dot = dot, .softmax_row = softmax_row,            \
+        .score_row_back = score_row_back,                                              \
     }
 
 #endif

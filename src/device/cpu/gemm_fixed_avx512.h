@@ -1,4 +1,12 @@
-/* Products in fixed point: one instruction multiplies two depths of 16 columns. gemm.h has the arithmetic. */
+/*
+ * gemm_fixed_avx512.h - the kernel of products in fixed point (gemm.h) on AVX-512: two depths of 16 columns at a time.
+ *
+ * Included once by each gemm_fixed_<isa>.c, which defines before it:
+ *   add_products(sum, x, w): sum + x w in 32 bits, two products of 16 bits a lane; always inlined
+ */
+#ifndef FR_DEVICE_CPU_GEMM_FIXED_AVX512_H
+#define FR_DEVICE_CPU_GEMM_FIXED_AVX512_H
+
 #include "device/cpu/gemm_tile_avx512.h"
 
 enum {
@@ -231,13 +239,6 @@ typedef struct tile_sum {
     __m512i high[ROWS];
 } tile_sum;
 
-/* sum + x w, two products a lane. In assembler because GCC 12 copies the intrinsic's sums to memory and back. */
-FR_INLINE __m512i add_products(__m512i sum, __m512i x, __m512i w)
-{
-    __asm__("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(w));
-    return sum;
-}
-
 /* A pair of depths; `rows` is a constant at each call, so that the loop vanishes and the sums stay in registers. */
 FR_INLINE void step(int rows, const int32_t *left, const int32_t *right, tile_sum *sum)
 {
@@ -325,12 +326,10 @@ static void multiply(const fr_gemm_tile *tile)
     FR_AVX512_EACH_ROWS(multiply_rows, tile)
 }
 
-const fr_gemm_kernel fr_gemm_kernel_avx512_vnni = {
-    .rows = ROWS,
-    .columns = COLUMNS,
-    .row_part = ROW_PART,
-    .is_fixed = true,
-    .pack_left = pack_left,
-    .pack_right = pack_right,
-    .multiply = multiply,
-};
+#define FR_GEMM_FIXED_AVX512                                                           \
+    {                                                                                  \
+        .rows = ROWS, .columns = COLUMNS, .row_part = ROW_PART, .is_fixed = true,      \
+        .pack_left = pack_left, .pack_right = pack_right, .multiply = multiply,        \
+    }
+
+#endif

@@ -1,0 +1,13 @@
+/* Products in fixed point, multiplied and added by one instruction. */
+#include "device/cpu/lanes_avx512.h"
+
+/* In assembler because GCC 12 copies the intrinsic's sums to memory and back. */
+FR_INLINE __m512i add_products(__m512i sum, __m512i x, __m512i w)
+{
+    __asm__("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(w));
+    return sum;
+}
+
+#include "device/cpu/gemm_fixed_avx512.h"
+
+const fr_gemm_kernel fr_gemm_fixed_avx512_vnni = FR_GEMM_FIXED_AVX512;

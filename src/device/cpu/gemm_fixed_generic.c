@@ -1,0 +1,167 @@
+/* Products in fixed point in plain C. Rows and columns are packed along the depth, so that compilers sum the products of
+ * 16-bit numbers by what the processor's baseline has for it. */
+#include "device/cpu/gemm.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { ROWS = 4, COLUMNS = FR_GEMM_COLUMNS, ROW_PART = 256, SCALES = 16 };
+
+/* What brings a run to fixed point and back: 2^(11 - e) and 2^(e - 11). */
+typedef struct run_scale {
+    float to_fixed;
+    float from_fixed;
+} run_scale;
+
+static float float_of_bits(uint32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static uint32_t bits_of_float(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+/* From the run's largest magnitude, as a number's bits: integers order magnitudes as numbers do, and NaN above all. */
+static run_scale scale_of(uint32_t largest)
+{
+    enum { SPECIAL = 255, BIAS = 127, MANTISSA = 23, SHIFT = FR_GEMM_FIXED_BITS - 1 };
+    uint32_t exponent = largest >> MANTISSA;
+    const uint32_t least = BIAS + FR_GEMM_FIXED_LEAST;
+    if (exponent == SPECIAL) {
+        return (run_scale){0.0F, NAN};
+    }
+    exponent = exponent < least ? least : exponent;
+    return (run_scale){float_of_bits((2 * BIAS + SHIFT - exponent) << MANTISSA),
+                       float_of_bits((exponent - SHIFT) << MANTISSA)};
+}
+
+/* Adding 1.5 * 2^23 rounds to the nearest integer, the even one of two, which then stands in the low bits. What is no
+ * number gives any: its run's scale is NaN. */
+static int16_t fixed(float x, float to_fixed)
+{
+    return (int16_t)(bits_of_float(x * to_fixed + 12582912.0F) & 0xffffU);
+}
+
+/* ---- packing ------------------------------------------------------------------------------ */
+
+static float widen(uint16_t bf16)
+{
+    return float_of_bits((uint32_t)bf16 << 16);
+}
+
+/* n activations of a row, the count made even by a zero; returns the scale to go back by. */
+static float pack_row(const float *x, int64_t n, int16_t *out)
+{
+    uint32_t largest = 0;
+    for (int64_t d = 0; d < n; d++) {
+        uint32_t magnitude = bits_of_float(x[d]) & 0x7fffffffU;
+        largest = magnitude > largest ? magnitude : largest;
+    }
+    run_scale scale = scale_of(largest);
+    out[n / 2 * 2] = 0;
+    out[(n - 1) / 2 * 2 + 1] = 0;
+    for (int64_t d = 0; d < n; d++) {
+        out[d] = fixed(x[d], scale.to_fixed);
+    }
+    return scale.from_fixed;
+}
+
+static float pack_column(const uint16_t *w, int64_t step, int64_t n, int16_t *out)
+{
+    float column[FR_GEMM_LONGEST_RUN];
+    for (int64_t d = 0; d < n; d++) {
+        column[d] = widen(w[d * step]);
+    }
+    return pack_row(column, n, out);
+}
+
+static int64_t next_run(int64_t depth, int64_t d)
+{
+    int64_t run = fr_gemm_run(depth);
+    return depth - d < run ? depth - d : run;
+}
+
+/* Floats that a run of n depths of some lines takes: 16 scales, then the lines one after the other. */
+static int64_t packed_run(int64_t lines, int64_t n)
+{
+    return SCALES + (n + 1) / 2 * lines;
+}
+
+static void pack_left(const fr_gemm_rows *rows, float *out)
+{
+    int64_t n = 0;
+    for (int64_t d = 0; d < rows->depth; d += n) {
+        n = next_run(rows->depth, d);
+        int16_t *words = (int16_t *)(void *)(out + SCALES);
+        for (int64_t i = 0; i < rows->rows; i++) {
+            out[i] = pack_row(rows->x + i * rows->stride + d, n,
+                              words + i * ((n + 1) / 2 * 2));
+        }
+        out += packed_run(ROWS, n);
+    }
+}
+
+static void pack_right(const fr_gemm_panel *panel, float *out)
+{
+    const uint16_t *w = panel->source;
+    int64_t n = 0;
+    for (int64_t d = 0; d < panel->depth; d += n) {
+        n = next_run(panel->depth, d);
+        int16_t *words = (int16_t *)(void *)(out + SCALES);
+        for (int64_t j = 0; j < panel->columns; j++) {
+            out[j] = pack_column(w + d * panel->depth_step + j * panel->column_step,
+                                 panel->depth_step, n, words + j * ((n + 1) / 2 * 2));
+        }
+        out += packed_run(COLUMNS, n);
+    }
+}
+
+/* ---- the product -------------------------------------------------------------------------- */
+
+static int32_t sum_products(int64_t n, const int16_t *x, const int16_t *w)
+{
+    int32_t sum = 0;
+    for (int64_t d = 0; d < n; d++) {
+        sum += (int32_t)x[d] * (int32_t)w[d];
+    }
+    return sum;
+}
+
+static void multiply(const fr_gemm_tile *tile)
+{
+    const float *left = tile->left;
+    const float *right = tile->right;
+    int64_t n = 0;
+    for (int64_t d = 0; d < tile->depth; d += n) {
+        n = next_run(tile->depth, d);
+        int64_t pitch = (n + 1) / 2 * 2;
+        const int16_t *x = (const int16_t *)(const void *)(left + SCALES);
+        const int16_t *w = (const int16_t *)(const void *)(right + SCALES);
+        for (int64_t i = 0; i < tile->rows; i++) {
+            float *out = tile->out + i * tile->out_stride;
+            for (int64_t j = 0; j < tile->columns; j++) {
+                float sum = (float)sum_products(pitch, x + i * pitch, w + j * pitch);
+                float before = tile->add || d > 0 ? out[j] : 0.0F;
+                out[j] = fmaf(sum, left[i] * right[j], before);
+            }
+        }
+        left += packed_run(ROWS, n);
+        right += packed_run(COLUMNS, n);
+    }
+}
+
+const fr_gemm_kernel fr_gemm_fixed_generic = {
+    .rows = ROWS,
+    .columns = COLUMNS,
+    .row_part = ROW_PART,
+    .is_fixed = true,
+    .pack_left = pack_left,
+    .pack_right = pack_right,
+    .multiply = multiply,
+};
