@@ -8,6 +8,6 @@ FR_INLINE __m512i add_products(__m512i sum, __m512i x, __m512i w)
     return sum;
 }
 
-#include "device/cpu/gemm_fixed_avx512.h"
+#include "device/cpu/gemm_fixed_body_avx512.h"
 
 const fr_gemm_kernel fr_gemm_fixed_avx512_vnni = FR_GEMM_FIXED_AVX512;
