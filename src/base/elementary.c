@@ -5,7 +5,7 @@
 #include <stdbool.h>
 
 #if defined(__FAST_MATH__) || FLT_EVAL_METHOD != 0
-#error "elementary.c needs each operation rounded to double as written: no -ffast-math, no x87"
+#error "each operation must be rounded to double: no -ffast-math, no x87"
 #endif
 
 /* ln 2: 42 bits, so that a product with an exponent of a double is exact, and the rest */

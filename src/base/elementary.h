@@ -23,8 +23,8 @@
 double fr_exp(double x);
 
 /**
- * The natural logarithm (fr_log writes the log), within 1 ulp, also next to 1 and of subnormal x. -infinity of 0 and -0, NaN
- * below 0.
+ * The natural logarithm (fr_log writes the log), within 1.5 ulp (0.97 at most of 50 million numbers), also next to 1 and of
+ * subnormal x. -infinity of 0 and -0, NaN below 0.
  *
  * x = m 2^e with m in [sqrt(1/2), sqrt(2)); ln m = 2 artanh(s), s = (m - 1) / (m + 1), eleven terms of its series, summed as
  * (m - 1) - s (m - 1 - the terms after the first).
