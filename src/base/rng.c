@@ -1,5 +1,7 @@
 #include "base/rng.h"
 
+#include "base/elementary.h"
+
 #include <math.h>
 
 static void philox_round(uint32_t c[4], const uint32_t k[2])
@@ -57,6 +59,6 @@ double fr_rng_normal(uint64_t seed, fr_rng_purpose purpose, uint64_t hi, uint64_
     static const double TWO_PI = 6.283185307179586476925;
     uint32_t words[4];
     fr_rng_block(seed, purpose, hi, lo, words);
-    double radius = sqrt(-2.0 * log(1.0 - to_unit(words[1], words[0])));
-    return radius * cos(TWO_PI * to_unit(words[3], words[2]));
+    double radius = sqrt(-2.0 * fr_ln(1.0 - to_unit(words[1], words[0])));
+    return radius * fr_cos(TWO_PI * to_unit(words[3], words[2]));
 }

@@ -1,4 +1,5 @@
 #define _POSIX_C_SOURCE 200809L
+#include "base/elementary.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/output.h"
@@ -135,13 +136,13 @@ static void print_result(const evaluation *e)
         (void)printf("{\"loss\": %s, \"perplexity\": %s, \"target_tokens\": %lld, "
                      "\"rows\": %lld, \"examples\": %lld, \"dropped\": %lld}\n",
                      fr_json_number(loss, number),
-                     fr_json_number(exp(loss), perplexity),
+                     fr_json_number(fr_exp(loss), perplexity),
                      (long long)e->result.n_targets, (long long)stats->n_rows,
                      (long long)e->result.n_examples, (long long)stats->n_dropped);
         return;
     }
     (void)printf("loss           %.6f nats per target token\n", loss);
-    (void)printf("perplexity     %.4f\n", exp(loss));
+    (void)printf("perplexity     %.4f\n", fr_exp(loss));
     (void)printf("target tokens  %lld\n", (long long)e->result.n_targets);
     (void)printf("rows           %lld (%lld examples, %lld too long and dropped)\n",
                  (long long)stats->n_rows, (long long)e->result.n_examples,

@@ -1,8 +1,8 @@
 #include "model/sample.h"
 
+#include "base/elementary.h"
 #include "base/mem.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 fr_status fr_sample_check(fr_ctx *ctx, const fr_sample_params *params)
@@ -51,7 +51,7 @@ static int compare_candidates(const void *left, const void *right)
 
 static double weight(const fr_candidate *candidate, float highest, double temperature)
 {
-    return exp(((double)candidate->logit - (double)highest) / temperature);
+    return fr_exp(((double)candidate->logit - (double)highest) / temperature);
 }
 
 int32_t fr_sample(const float *logits_V, int64_t vocab, const fr_sample_params *params,

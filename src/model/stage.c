@@ -1,7 +1,7 @@
+#include "base/elementary.h"
 #include "base/mem.h"
 #include "model/stage_impl.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,12 +13,12 @@ static fr_status make_rope_table(fr_ctx *ctx, const fr_arch *arch, int64_t n_pos
     FR_TRY(fr_alloc(ctx, n_positions * half * 2, sizeof(float), out));
     for (int64_t i = 0; i < half; i++) {
         double frequency =
-            pow(arch->rope_theta, -2.0 * (double)i / (double)arch->head_dim);
+            fr_power_of(arch->rope_theta, -2.0 * (double)i / (double)arch->head_dim);
         for (int64_t position = 0; position < n_positions; position++) {
             double angle = (double)position * frequency;
             float *entry = *out + (position * half + i) * 2;
-            entry[0] = (float)cos(angle);
-            entry[1] = (float)sin(angle);
+            entry[0] = (float)fr_cos(angle);
+            entry[1] = (float)fr_sin(angle);
         }
     }
     return FR_OK;

@@ -173,9 +173,13 @@ static fr_status steady_round(fr_ctx *ctx, const fr_forecast_params *p, fr_forec
 
 /* ---- messages --------------------------------------------------------------------------------- */
 
-static double steps_of_tree(int n)
+static int steps_of_tree(int n)
 {
-    return n > 1 ? ceil(log2((double)n)) : 0.0;
+    int steps = 0;
+    for (int64_t reached = 1; reached < n; reached *= 2) {
+        steps++;
+    }
+    return steps;
 }
 
 /* A sum of `bytes` over n ranks: bandwidth of a ring, latency of a tree there and back. */

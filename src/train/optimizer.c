@@ -1,5 +1,7 @@
 #include "train/optimizer.h"
 
+#include "base/elementary.h"
+
 #include <math.h>
 
 double fr_learning_rate(const fr_task_config *task, int64_t step, int64_t n_steps)
@@ -16,7 +18,7 @@ double fr_learning_rate(const fr_task_config *task, int64_t step, int64_t n_step
     case FR_SCHEDULE_LINEAR:
         return peak * (1.0 - progress);
     case FR_SCHEDULE_COSINE:
-        return peak * 0.5 * (1.0 + cos(PI * progress));
+        return peak * 0.5 * (1.0 + fr_cos(PI * progress));
     case FR_SCHEDULE_CONSTANT:
     default:
         return peak;
@@ -45,8 +47,8 @@ static void update_adamw(const fr_task_config *task, int64_t step, double learni
     double beta1 = task->optimizer.beta1;
     double beta2 = task->optimizer.beta2;
     double decay = task->optimizer.weight_decay;
-    double correct_m = 1.0 - pow(beta1, (double)(step + 1));
-    double correct_s = 1.0 - pow(beta2, (double)(step + 1));
+    double correct_m = 1.0 - fr_power(beta1, step + 1);
+    double correct_s = 1.0 - fr_power(beta2, step + 1);
     for (int64_t i = 0; i < u->n; i++) {
         double gradient = (double)u->gradient_N[i] * scale;
         double m = beta1 * (double)u->m_N[i] + (1.0 - beta1) * gradient;

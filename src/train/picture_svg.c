@@ -1,5 +1,7 @@
 #include "train/picture.h"
 
+#include "base/elementary.h"
+
 #include <math.h>
 
 /* Pixels. */
@@ -116,8 +118,9 @@ static void write_head(const sheet *s)
 /* 1, 2 or 5 times a power of ten, for about ten marks. */
 static double nice_step(double seconds)
 {
+    static const double LN10 = 2.3025850929940456840;
     double rough = seconds / 10.0;
-    double power = pow(10.0, floor(log10(rough)));
+    double power = fr_power_of(10.0, floor(fr_ln(rough) / LN10));
     double digit = rough / power;
     return power * (digit <= 1.0   ? 1.0
                     : digit <= 2.0 ? 2.0

@@ -1,5 +1,6 @@
 #include "train/reparam.h"
 
+#include "base/elementary.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "train/engine.h"
@@ -158,7 +159,7 @@ fr_status fr_reparam_hidden(fr_reparam *reparam)
                      reparam->hidden_PM));
     for (int64_t i = 0; i < s->length * s->hidden; i++) {
         double z = (double)reparam->hidden_PM[i] + (double)b1[i % s->hidden];
-        reparam->hidden_PM[i] = (float)tanh(z);
+        reparam->hidden_PM[i] = (float)fr_tanh(z);
     }
     return FR_OK;
 }

@@ -3,6 +3,7 @@
  * measured on; at the end a word on files and on what to type next. */
 #include "train/run_impl.h"
 
+#include "base/elementary.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/shell.h"
@@ -155,12 +156,13 @@ static void tell_start(const fr_run_state *run, const fr_task *task)
         (void)snprintf(text, sizeof text,
                        "; prompted with the init text%s %.4f (perplexity %.4g)",
                        task->init_note != NULL ? " as it is used" : "", task->init_loss,
-                       exp(task->init_loss));
+                       fr_exp(task->init_loss));
     }
     if (isfinite(task->base_loss)) {
         fr_log(run->ctx, FR_LOG_INFO,
                "task %s: loss of the base alone %.4f (perplexity %.4g)%s, on %s",
-               task->config->name, task->base_loss, exp(task->base_loss), text, rows);
+               task->config->name, task->base_loss, fr_exp(task->base_loss), text,
+               rows);
     }
 }
 
@@ -231,7 +233,7 @@ static void tell_gain(const fr_run_state *run, const fr_task *task, double loss)
     name_rows(task, rows, sizeof rows);
     if (isfinite(task->init_loss)) {
         (void)snprintf(init, sizeof init, ", %.4f (%.4g) with the init text",
-                       task->init_loss, exp(task->init_loss));
+                       task->init_loss, fr_exp(task->init_loss));
     }
     if (task->valid != NULL) {
         (void)snprintf(of, sizeof of, "the best prefix, of step %lld",
@@ -240,8 +242,8 @@ static void tell_gain(const fr_run_state *run, const fr_task *task, double loss)
     fr_log(run->ctx, FR_LOG_INFO,
            "task %s: loss %.4f (perplexity %.4g) with %s, %.4f (%.4g) with the base "
            "alone%s: %.4f nats %s, on %s",
-           task->config->name, loss, exp(loss), of, task->base_loss,
-           exp(task->base_loss), init, fabs(task->base_loss - loss),
+           task->config->name, loss, fr_exp(loss), of, task->base_loss,
+           fr_exp(task->base_loss), init, fabs(task->base_loss - loss),
            loss <= task->base_loss ? "gained" : "lost", rows);
 }
 

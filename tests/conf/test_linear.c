@@ -1,4 +1,5 @@
 /* Linear maps against an f64 reference, on every instruction set, and what enters and leaves them. */
+#include "device/cpu/gemm.h"
 #include "device/device_impl.h"
 #include "support/approx.h"
 #include "support/devices.h"
@@ -366,6 +367,21 @@ static void a_device_refuses_what_it_cannot_be(void)
     fr_device_destroy(&device);
 }
 
+/* They give the same bits, so no other test sees which of them computes. */
+static void each_set_has_kernels_of_its_own(void)
+{
+    for (int isa = 1; isa < FR_ISA_COUNT; isa++) {
+        CU_ASSERT(fr_gemm_kernel_select((fr_isa)isa, FR_BF16) !=
+                  fr_gemm_kernel_select((fr_isa)(isa - 1), FR_BF16));
+    }
+    CU_ASSERT_PTR_EQUAL(fr_gemm_kernel_select(FR_ISA_GENERIC, FR_F32),
+                        &fr_gemm_kernel_generic);
+    CU_ASSERT_PTR_EQUAL(fr_gemm_kernel_select(FR_ISA_AVX2, FR_F32),
+                        &fr_gemm_kernel_avx2);
+    CU_ASSERT_PTR_EQUAL(fr_gemm_kernel_select(FR_ISA_AVX512_VNNI, FR_F32),
+                        &fr_gemm_kernel_avx512);
+}
+
 static const fr_case CASES[] = {
     FR_CASE(forward_is_close_to_the_reference),
     FR_CASE(backward_is_close_to_the_reference),
@@ -377,6 +393,7 @@ static const fr_case CASES[] = {
     FR_CASE(a_sum_of_nothing_is_zero),
     FR_CASE(a_repeated_call_allocates_nothing),
     FR_CASE(a_device_refuses_what_it_cannot_be),
+    FR_CASE(each_set_has_kernels_of_its_own),
 };
 
 int main(int argc, char **argv)

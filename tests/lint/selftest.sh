@@ -44,6 +44,7 @@ clean_tree
 python "clean tree" 0 "0 problems" layers
 python "clean tree" 0 "0 problems" sizes
 python "clean tree" 0 "0 problems" paths
+python "clean tree" 0 "0 problems" elementary
 
 echo '#include "model/b.h"' >"$area/tree/src/base/a.h"
 python "upward include" 1 "room base must not use model" layers
@@ -70,6 +71,15 @@ echo "/* TO""DO */" >"$area/tree/src/base/a.h"
 python "leftover" 1 "leftover" paths
 
 clean_tree
+printf '/* exp(x),\n * exp(y) */\nconst char *t = "sin(x)"; // pow(x, y)\ndouble f(double log);\ndouble g = fr_exp(1), h = v8_exp(2), i = sqrt(p->exp(1));\n' \
+    >"$area/tree/src/base/a.h"
+python "no call of the C library's" 0 "0 problems" elementary
+for call in 'exp(x)' 'logf (x)' '1+powl(x, y)' '__builtin_cos(x)' 'atan2(y, x)'; do
+    printf '/* of\n * two lines */\ndouble f = %s;\n' "$call" >"$area/tree/src/model/b.c"
+    python "call of $call" 1 "src/model/b.c:3: " elementary
+done
+
+clean_tree
 printf '#!/bin/sh\nif true; then\n' >"$area/tree/tests/broken.sh"
 expect "broken script" 1 "broken.sh" bash tests/lint/shell.sh
 
@@ -85,5 +95,6 @@ symbols "global" 1 "int counter;" "writable object counter"
 symbols "static" 1 "int f(void) { static int n = 3; return ++n; }" "writable object n"
 symbols "exit" 1 "void exit(int); void f(void) { exit(1); }" "ends the process by exit"
 symbols "printf" 1 'int puts(const char *); void f(void) { puts("x"); }' "prints by puts"
+symbols "tanh" 1 "double tanh(double); double (*f(void))(double) { return tanh; }" "uses tanh of the C library"
 
 exit "$failed"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# symbols.sh ARCHIVE...: the libraries hold no writable object, end no process and print nothing.
+# symbols.sh ARCHIVE...: the libraries hold no writable object, end no process, print nothing and use no function of
+# the C library whose bits depend on the machine (elementary.py, which names the line, sees no pointer to one).
 # Standard error is for the log (ctx.c) and the progress line (metrics.c) alone.
 set -euo pipefail
 
@@ -10,6 +11,7 @@ fi
 
 endings='^(exit|_exit|_Exit|quick_exit|abort|raise|MPI_Abort)$'
 prints='^(printf|__printf_chk|vprintf|__vprintf_chk|puts|putchar|perror|stdout)$'
+transcendentals='^_*(exp(2|10|m1)?|log(2|10|1p)?|pow|sincos|a?(sin|cos|tan)h?|atan2|hypot|cbrt|erfc?|[tl]gamma)[fl]?(_finite)?$'
 problems=0
 
 report() {
@@ -46,6 +48,8 @@ for archive in "$@"; do
             report "$member: ends the process by $symbol; return a status"
         elif [[ $symbol =~ $prints ]]; then
             report "$member: prints by $symbol; use fr_log or a FILE * of the caller"
+        elif [[ $symbol =~ $transcendentals ]]; then
+            report "$member: uses $symbol of the C library; use base/elementary.h"
         elif [ "$symbol" = stderr ] && [[ ! $member =~ ^(ctx|metrics)\.c\.o$ ]]; then
             report "$member: names stderr; use fr_log"
         fi

@@ -5,6 +5,8 @@
  */
 #include "device/cpu/attention_impl.h"
 
+#include "base/elementary.h"
+
 #include <math.h>
 #include <omp.h>
 #include <stddef.h>
@@ -114,7 +116,7 @@ static void finish_rows(const fr_attention_call *call, const fr_query_tile *tile
                                    scratch->o_RK + row * call->padded_dim,
                                    o_THK + offset);
         if (lse_TH != NULL) {
-            double lse = (double)stats[0] * LN2 + fr_kernels_log((double)stats[1]);
+            double lse = (double)stats[0] * LN2 + fr_ln((double)stats[1]);
             lse_TH[offset / dim] = (float)lse;
         }
     }

@@ -64,8 +64,7 @@ static float pack_row(const float *x, int64_t n, int16_t *out)
         largest = magnitude > largest ? magnitude : largest;
     }
     run_scale scale = scale_of(largest);
-    out[n / 2 * 2] = 0;
-    out[(n - 1) / 2 * 2 + 1] = 0;
+    out[(n + 1) / 2 * 2 - 1] = 0;
     for (int64_t d = 0; d < n; d++) {
         out[d] = fixed(x[d], scale.to_fixed);
     }

@@ -102,7 +102,4 @@ const fr_kernels *fr_kernels_select(fr_isa isa);
 /** Threads worth starting for `elements` numbers of row-wise work. */
 int fr_kernels_threads(int n_threads, int64_t elements);
 
-/** Natural logarithm to about 1e-15; the same bits on every machine. */
-double fr_kernels_log(double x);
-
 #endif

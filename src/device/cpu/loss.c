@@ -1,4 +1,5 @@
 /* Softmax cross-entropy over the vocabulary; a row is one thread's work. */
+#include "base/elementary.h"
 #include "device/cpu/kernels.h"
 #include "device/device_impl.h"
 
@@ -17,7 +18,7 @@ static double row_loss(const fr_kernels *kernels, int64_t vocab, float *logits,
         kernels->scale(vocab, (float)(1.0 / sum), logits);
         logits[target] = (float)(probability - 1.0);
     }
-    return finite ? fr_kernels_log(sum) + ((double)max - target_logit) : (double)NAN;
+    return finite ? fr_ln(sum) + ((double)max - target_logit) : (double)NAN;
 }
 
 void fr_cross_entropy(fr_device *device, int64_t n_rows, int64_t vocab,
