@@ -163,6 +163,8 @@ set_environment() {
     fi
     export OMPI_MCA_hwloc_base_binding_policy=${OMPI_MCA_hwloc_base_binding_policy:-none}
     export PRTE_MCA_hwloc_default_binding_policy=${PRTE_MCA_hwloc_default_binding_policy:-none}
+    # Else a rank that is killed at its start may keep a lock that mpirun waits for: see mpi-env.sh.
+    export PMIX_MCA_gds=${PMIX_MCA_gds:-hash}
     # Else mpirun throws away what srun says of a daemon that it could not start.
     if [ -n "${SLURM_JOB_ID:-}" ]; then
         export OMPI_MCA_orte_leave_session_attached=${OMPI_MCA_orte_leave_session_attached:-1}

@@ -93,17 +93,28 @@ wait_for_moment() {
     done
 }
 
+# mpirun's end in $ended; a stuck one would hold up the test for ever.
+wait_for_launcher() {
+    local tries=30000
+    while is_running; do
+        [ $((tries--)) -gt 0 ] || failed "mpirun has not ended for 5 minutes"
+        rest 0.01
+    done
+    ended=0
+    wait "$launcher" 2>/dev/null || ended=$?
+}
+
 # strike VICTIM: returns 1 if the run had ended by itself before.
 strike() {
-    local victim=$1 code=0
+    local victim=$1
     [ ${#ranks[@]} -gt 0 ] || victim=all
     case $victim in
     rank) kill -KILL "${ranks[RANDOM % ${#ranks[@]}]}" 2>/dev/null || true ;;
     mpirun) kill -KILL "$launcher" 2>/dev/null || true ;;
     all) kill -KILL "$launcher" "${ranks[@]}" 2>/dev/null || true ;;
     esac
-    wait "$launcher" 2>/dev/null || code=$?
-    [ $code != 0 ] || return 1
+    wait_for_launcher
+    [ "$ended" != 0 ] || return 1
     note "kill $victim"
 }
 
@@ -164,7 +175,7 @@ check_end() {
 
 run_round() {
     round_seed=$1 dir=$work/round-$1 starts=0 had=0 every=$((1 + RANDOM % 2))
-    local kills=$((1 + RANDOM % 3)) victims=(rank mpirun all) moments=(save between anywhere) victim before code=0
+    local kills=$((1 + RANDOM % 3)) victims=(rank mpirun all) moments=(save between anywhere) victim before
     local resume=()
     for ((; kills > 0; kills--)); do
         before=$had
@@ -184,8 +195,8 @@ run_round() {
     done
     before=$had
     launch --resume
-    wait "$launcher" || code=$?
-    [ $code = 0 ] || failed "the last start ended with $code"
+    wait_for_launcher
+    [ "$ended" = 0 ] || failed "the last start ended with $ended"
     check_log "$before"
     wait_until_gone
     check_end
