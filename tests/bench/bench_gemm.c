@@ -178,7 +178,7 @@ static fr_status run(bench *b)
 
 static bool parse_isa(const char *text, fr_isa *isa)
 {
-    for (int i = FR_ISA_GENERIC; i <= FR_ISA_AVX512_BF16; i++) {
+    for (int i = FR_ISA_GENERIC; i < FR_ISA_COUNT; i++) {
         if (strcmp(text, fr_isa_name((fr_isa)i)) == 0) {
             *isa = (fr_isa)i;
             return true;
