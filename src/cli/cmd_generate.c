@@ -111,11 +111,22 @@ static fr_status open_answers(generation *g)
     return fr_answers_open(g->ctx, &params, &g->answers);
 }
 
+/* Prefixes that rows name are known by now; each file is looked at once. */
+static fr_status check_row_prefixes(const generation *g)
+{
+    for (const fr_inference_prefix *p = g->inference.prefix; p != NULL; p = p->next) {
+        FR_TRY(fr_output_apart_file(g->ctx, g->cli->options, "output",
+                                    "\"prefix\" of a row of --input", p->file));
+    }
+    return FR_OK;
+}
+
 /* What the generator needs of each row. */
 static fr_status encode_rows(generation *g)
 {
     fr_prompts *p = &g->prompts;
     FR_TRY(fr_prompts_encode(p, &g->inference));
+    FR_TRY(check_row_prefixes(g));
     FR_TRY(fr_alloc(g->ctx, p->n, sizeof *g->texts, &g->texts));
     FR_TRY(fr_alloc(g->ctx, p->n, sizeof *g->ended, &g->ended));
     for (int64_t i = 0; i < p->n; i++) {

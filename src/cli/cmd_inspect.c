@@ -98,6 +98,9 @@ static fr_status print_task(const fr_cli *cli, const fr_checkpoint_task *task)
                       (long long)(task->first_layer + task->n_layers - 1),
                       (long long)(task->base_layers - 1));
     }
+    if (task->base_norm_eps != 0.0) {
+        fr_print_line(stdout, "  base norms   epsilon %g", task->base_norm_eps);
+    }
     FR_TRY(print_init(cli, task->init));
     FR_TRY(print_template(cli, task));
     fr_print_line(stdout,
@@ -169,6 +172,7 @@ static void print_arch(const fr_weights *weights)
     fr_print_line(stdout, "heads          %lld, key/value heads %lld, head width %lld",
                   (long long)a->n_heads, (long long)a->n_kv_heads,
                   (long long)a->head_dim);
+    fr_print_line(stdout, "norms          epsilon %g", a->norm_eps);
     fr_print_line(stdout, "context        %lld tokens, vocabulary %lld, %s head",
                   (long long)a->context_length, (long long)a->vocab_size,
                   a->tied_head ? "tied" : "separate");

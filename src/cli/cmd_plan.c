@@ -2,6 +2,7 @@
 #include "base/output.h"
 #include "cli/commands.h"
 #include "cli/config_options.h"
+#include "cli/inference_options.h"
 #include "cli/plan_loading.h"
 #include "cli/plan_needed.h"
 #include "cli/plan_picture.h"
@@ -241,6 +242,10 @@ static fr_status check_svg(const fr_cli *cli, const fr_config *config)
         const fr_task_config *task = &config->tasks[i];
         FR_TRY(fr_output_apart(cli->ctx, "--svg", svg, "train", task->train));
         FR_TRY(fr_output_apart(cli->ctx, "--svg", svg, "valid", task->valid));
+        if (task->prefix.init == FR_INIT_FILE) {
+            FR_TRY(fr_output_apart_prefix(cli->ctx, "--svg", svg, "prefix.init.file",
+                                          task->prefix.text));
+        }
     }
     return fr_output_check(cli->ctx, svg);
 }

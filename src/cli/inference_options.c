@@ -77,67 +77,90 @@ void fr_tell_of_chat(const fr_ctx *ctx, const fr_inference_params *params,
     }
 }
 
-static fr_status apart_from_prefix(fr_ctx *ctx, const char *option, const char *output,
-                                   const char *prefix)
+/* What is written for an output that is replaced at the end: answers stand in OUT.part, told by OUT.part.info, until they
+ * are whole. The first one is the output itself. */
+static const char *const ENDINGS[] = {"", ".part", ".part.info"};
+enum { ALONE = 1, WITH_PARTS = 3, NAME_BYTES = 48 };
+
+/* Option `name` with its output, or with what is written beside it, against one file that is read. */
+static fr_status apart_from(fr_ctx *ctx, const char *name, const char *output,
+                            int n_endings, const char *reader, const char *input)
+{
+    fr_status status = FR_OK;
+    for (int i = 0; i < n_endings && status == FR_OK; i++) {
+        char option[NAME_BYTES];
+        char *path = NULL;
+        size_t bytes = strlen(output) + strlen(ENDINGS[i]) + 1;
+        FR_TRY(fr_alloc(ctx, (int64_t)bytes, 1, &path));
+        (void)snprintf(path, bytes, "%s%s", output, ENDINGS[i]);
+        (void)snprintf(option, sizeof option, "--%s%s", name, i > 0 ? ": its" : "");
+        status = fr_output_apart(ctx, option, path, reader, input);
+        free(path);
+    }
+    return status;
+}
+
+/* The file of a FILE[:TASK]; the caller frees. */
+static fr_status prefix_file(fr_ctx *ctx, const char *reference, char **out)
+{
+    const char *task = NULL;
+    FR_TRY(fr_copy_string(ctx, reference, out));
+    fr_prefix_file_split(*out, &task);
+    return FR_OK;
+}
+
+fr_status fr_output_apart_prefix(fr_ctx *ctx, const char *option, const char *output,
+                                 const char *reader, const char *reference)
 {
     char *file = NULL;
-    const char *task = NULL;
-    FR_TRY(fr_copy_string(ctx, prefix, &file));
-    fr_prefix_file_split(file, &task);
-    fr_status status = fr_output_apart(ctx, option, output, "--prefix", file);
+    FR_TRY(prefix_file(ctx, reference, &file));
+    fr_status status = fr_output_apart(ctx, option, output, reader, file);
     free(file);
     return status;
 }
 
 static fr_status apart_from_all(fr_ctx *ctx, const fr_options *options,
-                                const char *option, const char *output,
-                                const char *rows)
+                                const char *name, const char *rows, int n_endings)
 {
-    enum { NAME_BYTES = 32 };
-    const char *prefix = fr_options_text(options, "prefix");
-    char reader[NAME_BYTES];
-    (void)snprintf(reader, sizeof reader, "--%s", rows);
-    FR_TRY(
-        fr_output_apart(ctx, option, output, reader, fr_options_text(options, rows)));
-    if (prefix != NULL) {
-        FR_TRY(apart_from_prefix(ctx, option, output, prefix));
-    }
-    return fr_output_apart(ctx, option, output, "--model",
-                           fr_options_text(options, "model"));
-}
-
-/* Answers stand in OUT.part until they are whole. */
-fr_status fr_output_apart_option(fr_ctx *ctx, const fr_options *options,
-                                 const char *name, const char *rows)
-{
-    enum { NAME_BYTES = 32 };
     const char *output = fr_options_text(options, name);
-    char option[NAME_BYTES];
-    char *part = NULL;
+    const char *read_rows = fr_options_text(options, rows);
+    const char *prefix = fr_options_text(options, "prefix");
+    char *file = NULL;
+    char reader[NAME_BYTES];
     if (output == NULL) {
         return FR_OK;
     }
-    (void)snprintf(option, sizeof option, "--%s", name);
-    FR_TRY(apart_from_all(ctx, options, option, output, rows));
-    size_t bytes = strlen(output) + sizeof ".part";
-    FR_TRY(fr_alloc(ctx, (int64_t)bytes, 1, &part));
-    (void)snprintf(part, bytes, "%s.part", output);
-    (void)snprintf(option, sizeof option, "--%s: its", name);
-    fr_status status = apart_from_all(ctx, options, option, part, rows);
-    free(part);
-    return status;
+    (void)snprintf(reader, sizeof reader, "--%s", rows);
+    FR_TRY(apart_from(ctx, name, output, n_endings, reader, read_rows));
+    if (prefix != NULL) {
+        FR_TRY(prefix_file(ctx, prefix, &file));
+    }
+    fr_status status = apart_from(ctx, name, output, n_endings, "--prefix", file);
+    free(file);
+    FR_TRY(status);
+    return apart_from(ctx, name, output, n_endings, "--model",
+                      fr_options_text(options, "model"));
+}
+
+fr_status fr_output_apart_option(fr_ctx *ctx, const fr_options *options,
+                                 const char *name, const char *rows)
+{
+    return apart_from_all(ctx, options, name, rows, WITH_PARTS);
+}
+
+fr_status fr_output_apart_file(fr_ctx *ctx, const fr_options *options, const char *name,
+                               const char *reader, const char *input)
+{
+    const char *output = fr_options_text(options, name);
+    return output != NULL ? apart_from(ctx, name, output, WITH_PARTS, reader, input)
+                          : FR_OK;
 }
 
 fr_status fr_output_option(fr_ctx *ctx, const fr_options *options, const char *name,
                            const char *rows)
 {
     const char *output = fr_options_text(options, name);
-    enum { NAME_BYTES = 32 };
-    char option[NAME_BYTES];
-    if (output == NULL) {
-        return FR_OK;
-    }
-    (void)snprintf(option, sizeof option, "--%s", name);
-    FR_TRY(apart_from_all(ctx, options, option, output, rows));
-    return fr_ctx_rank(ctx) == 0 ? fr_output_check(ctx, output) : FR_OK;
+    FR_TRY(apart_from_all(ctx, options, name, rows, ALONE));
+    return output != NULL && fr_ctx_rank(ctx) == 0 ? fr_output_check(ctx, output)
+                                                   : FR_OK;
 }

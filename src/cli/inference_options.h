@@ -44,11 +44,19 @@ void fr_tell_of_chat(const fr_ctx *ctx, const fr_inference_params *params,
 FR_MUST_CHECK fr_status fr_template_option(fr_ctx *ctx, const fr_options *options,
                                            char **out);
 
-/** The file that option `name` names is none that --model, --prefix or option `rows` reads, nor is its .part, in which
- * answers stand until they are whole. FR_ERR_ARG. */
+/** The file that option `name` names is none that --model, --prefix or option `rows` reads, nor are .part and .part.info,
+ * in which answers stand until they are whole. FR_ERR_ARG. */
 FR_MUST_CHECK fr_status fr_output_apart_option(fr_ctx *ctx, const fr_options *options,
                                                const char *name, const char *rows);
-/** The same without a .part, and rank 0 can write there (fr_output_check). FR_ERR_ARG; FR_ERR_IO. */
+/** The same for one more file that the command reads. @param input  NULL: none   @param reader  as in fr_output_apart */
+FR_MUST_CHECK fr_status fr_output_apart_file(fr_ctx *ctx, const fr_options *options,
+                                             const char *name, const char *reader,
+                                             const char *input);
+/** fr_output_apart for the file of a FILE[:TASK]. FR_ERR_ARG. */
+FR_MUST_CHECK fr_status fr_output_apart_prefix(fr_ctx *ctx, const char *option,
+                                               const char *output, const char *reader,
+                                               const char *reference);
+/** As fr_output_apart_option, without what stands beside the output, and rank 0 can write there (fr_output_check). FR_ERR_ARG; FR_ERR_IO. */
 FR_MUST_CHECK fr_status fr_output_option(fr_ctx *ctx, const fr_options *options,
                                          const char *name, const char *rows);
 

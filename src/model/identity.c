@@ -145,3 +145,16 @@ fr_status fr_identity_check(fr_ctx *ctx, const char *file, const char *saved_sha
     fr_log(ctx, FR_LOG_WARN, "%s was made over other weights of the same shape", file);
     return FR_OK;
 }
+
+fr_status fr_identity_check_eps(fr_ctx *ctx, const char *file, double saved, double eps)
+{
+    float was = (float)saved;
+    float is = (float)eps;
+    if (saved == 0.0 || memcmp(&was, &is, sizeof was) == 0) {
+        return FR_OK;
+    }
+    return FR_FAIL(ctx, FR_ERR_CHECKPOINT,
+                   "%s was made for another base: its norms have the epsilon %g, the "
+                   "model's have %g; use the model it was made for",
+                   file, saved, eps);
+}

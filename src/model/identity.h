@@ -41,4 +41,13 @@ FR_MUST_CHECK fr_status fr_identity_check(fr_ctx *ctx, const char *file,
                                           const uint8_t digest[FR_DIGEST_BYTES],
                                           bool strict);
 
+/**
+ * The same for the epsilon of the norms, which the shape does not hold. Compared as f32, as it enters the computation:
+ * GGUF files hold no more.
+ * @param saved  0: the file does not say   @param eps  of the base at hand
+ * @return FR_OK; FR_ERR_CHECKPOINT
+ */
+FR_MUST_CHECK fr_status fr_identity_check_eps(fr_ctx *ctx, const char *file,
+                                              double saved, double eps);
+
 #endif

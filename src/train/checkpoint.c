@@ -69,6 +69,7 @@ const fr_field FR_ADDED_FIELDS[FR_N_ADDED_FIELDS] = {
     TASK_FIELD_ADDED(base_loss, FR_FIELD_F64, 0, 0),
     TASK_FIELD_ADDED(init_loss, FR_FIELD_F64, 0, 0),
     TASK_FIELD_ADDED(chat_template_digest, FR_FIELD_TEXT, 0, 0),
+    TASK_FIELD_ADDED(base_norm_eps, FR_FIELD_F64, 0, 0),
 };
 
 /* How the numbers enter the attention, so that another program can use a file without asking. */

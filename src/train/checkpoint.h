@@ -34,6 +34,8 @@ typedef struct fr_checkpoint_task {
     int64_t base_layers; /* layers of the base; 0: n_layers */
     int64_t n_kv_heads;
     int64_t head_dim;
+    double
+        base_norm_eps; /* epsilon of the base's norms, as f32; 0: not known, a file before 2.1 */
     uint64_t seed;
     int64_t step;     /* updates done */
     int64_t cursor;   /* next global example index */

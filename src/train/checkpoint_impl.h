@@ -57,7 +57,7 @@ typedef struct fr_state_array {
 enum {
     FR_N_FILE_FIELDS = 7,
     FR_N_TASK_FIELDS = 24,
-    FR_N_ADDED_FIELDS = 4,
+    FR_N_ADDED_FIELDS = 5,
     FR_N_CONVENTIONS = 3,
     FR_N_STATE_ARRAYS = 6,
     FR_N_PREFIX_ARRAYS = 2 /* the first ones; the others are moments */

@@ -90,6 +90,7 @@ void fr_config_print_help(FILE *out)
         "\n"
         "`forerun train CONFIG --set KEY=VALUE` overrides a key, e.g. `--set "
         "run.steps=100` or `--set tasks.mine.optimizer.lr=1e-2`; it is checked alike. "
+        "Lists stand in brackets: `--set 'tasks.mine.data.ignore=[a, b]'`. "
         "Paths are relative to the working folder. Texts with `{`, `:` or `#` need "
         "quotes; numbers, `auto`, `true` and `false` stand without. An unknown key is "
         "an error that names its line and the nearest known key.\n"

@@ -83,6 +83,11 @@ FR_MUST_CHECK fr_status fr_config_scan(const fr_config_state *state, const char 
 /** FR_ERR_CONFIG if the values that are kept take more than 32 MiB with these bytes: an alias repeats a text for a few
  * bytes, a sweep for each task. */
 FR_MUST_CHECK fr_status fr_config_count_text(fr_config_state *state, size_t bytes);
+/** Give a key that takes a list (is_list) one, as YAML writes it: "[a, b]". What it had is gone, also on failure.
+ * @param where  opens messages   @return FR_OK; FR_ERR_CONFIG */
+FR_MUST_CHECK fr_status fr_config_set_list(fr_config_state *state, int key,
+                                           const char *where, const char *text,
+                                           void *object);
 /** Apply one "a.b=c". */
 FR_MUST_CHECK fr_status fr_config_apply_set(fr_config_state *state, const char *set);
 /** Replace the sweep's pattern by the tasks made from it, in its place. The first key listed varies slowest.

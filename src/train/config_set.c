@@ -129,6 +129,9 @@ static fr_status set_path(fr_config_state *state, const char *where, char *path,
         fr_config_clear_inits(lines);
     }
     lines->of[key] = FR_LINE_SET;
+    if (FR_CONFIG_KEYS[key].is_list && value[strspn(value, " ")] == '[') {
+        return fr_config_set_list(state, key, where, value, object);
+    }
     fr_scalar scalar = {value, strlen(value), false, false};
     return fr_config_set_value(state->ctx, &FR_CONFIG_KEYS[key], where, &scalar,
                                object);

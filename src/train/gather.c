@@ -81,6 +81,7 @@ static fr_status describe_task(const fr_task_env *env, const fr_task *task,
     out->base_layers = env->arch->n_layers;
     out->n_kv_heads = env->arch->n_kv_heads;
     out->head_dim = env->arch->head_dim;
+    out->base_norm_eps = (double)(float)env->arch->norm_eps;
     out->seed = c->seed;
     out->chat = c->chat;
     out->eos = c->eos;

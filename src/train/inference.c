@@ -32,8 +32,10 @@ static fr_status open_file(const fr_inference *inference, fr_inference_prefix *p
     }
     FR_TRY(fr_checkpoint_find_task(ctx, p->checkpoint, p->file, name, &index));
     p->task = &p->checkpoint->tasks[index];
-    return fr_prefix_file_check(ctx, p->reference, p->task,
-                                fr_weights_arch(inference->session.weights));
+    const fr_arch *arch = fr_weights_arch(inference->session.weights);
+    FR_TRY(fr_prefix_file_check(ctx, p->reference, p->task, arch));
+    return fr_identity_check_eps(ctx, p->reference, p->task->base_norm_eps,
+                                 arch->norm_eps);
 }
 
 /* How rows are read: as the base wants, as the prefix wants, as the options say. */

@@ -321,11 +321,14 @@ static fr_status start_task(fr_run_state *run, fr_task *task)
     return fr_group_agree(run->world, fr_task_init_prefix(&run->env, s->engine, task));
 }
 
-/* Rows of dialogues must keep their ids. */
-static fr_status check_chat(const fr_run_state *run)
+/* What the tasks keep of the base beside its identity. Rows of dialogues must keep their ids. */
+static fr_status check_base_of_tasks(const fr_run_state *run)
 {
     const fr_checkpoint *saved = run->resumed;
     for (int64_t i = 0; i < saved->n_tasks; i++) {
+        FR_TRY(fr_identity_check_eps(run->ctx, run->resumed_path,
+                                     saved->tasks[i].base_norm_eps,
+                                     run->env.arch->norm_eps));
         FR_TRY(fr_chat_identity_check(run->ctx, run->resumed_path, &saved->tasks[i],
                                       run->session.tokenizer, !run->options->force));
     }
@@ -349,7 +352,7 @@ static fr_status check_base(fr_run_state *run)
     FR_TRY(fr_identity_check(run->ctx, run->resumed_path, saved->base_shape,
                              saved->base_digest, run->session.shape,
                              run->session.digest, !run->options->force));
-    return check_chat(run);
+    return check_base_of_tasks(run);
 }
 
 static fr_status write_config(fr_run_state *run)

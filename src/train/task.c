@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "train/chat_identity.h"
 #include "train/init_text.h"
 #include "train/prefix_file.h"
 
@@ -293,6 +294,10 @@ static fr_status init_from_file(const fr_task_env *env, fr_task *task)
         }
         if (status == FR_OK) {
             status = check_file_layers(env, task, t);
+        }
+        if (status == FR_OK && task->config->chat) {
+            status =
+                fr_chat_identity_check(env->ctx, reference, t, env->tokenizer, false);
         }
         if (status == FR_OK) {
             int64_t stride = t->length * t->n_kv_heads * t->head_dim;

@@ -92,6 +92,40 @@ says "other weights"
 expect 6 "$FORERUN" train "$work/c.yaml" --set run.dir="$work/good" --set "base.path=$work/other" --resume
 says "--force"
 
+# the weights are the same, the norms are not
+cp -r "$work/tiny" "$work/norms"
+sed -i 's/"rms_norm_eps": 1e-05/"rms_norm_eps": 1e-06/' "$work/norms/config.json"
+other_norms() {
+    expect 6 "$@"
+    says "was made for another base: its norms have the epsilon 1e-05, the model's have 1e-06; use the model it was made for"
+}
+other_norms "$FORERUN" eval --model "$work/norms" --prefix "$work/good/prefix.h5" --data "$rows"
+printf '{"source_ids": [1, 2, 3], "prefix": "%s"}\n' "$work/good/best.h5" >"$work/named.jsonl"
+cp "$work/good/prefix.h5" "$work/good/best.h5"
+other_norms "$FORERUN" generate --model "$work/norms" --input "$work/named.jsonl" --output "$work/answers"
+says "named.jsonl:1"
+rm "$work/good/best.h5"
+for force in "" --force; do
+    other_norms "$FORERUN" train "$work/c.yaml" --set run.dir="$work/good" --set "base.path=$work/norms" --resume $force
+done
+expect 0 "$FORERUN" inspect "$work/good/prefix.h5"
+grep -q "base norms   epsilon 1e-05" "$work/out" || fail "inspect does not show the epsilon"
+cp "$work/good/prefix.h5" "$work/old.h5"
+python3 - "$work/old.h5" <<'PY'
+import hashlib, re, sys
+data = open(sys.argv[1], "rb").read().replace(b'"base_norm_eps"', b'"xase_norm_eps"', 1)
+seal = hashlib.sha256(data[512:]).hexdigest().encode()
+open(sys.argv[1], "wb").write(re.sub(rb"sha256 [0-9a-f]{64}", b"sha256 " + seal, data, count=1))
+PY
+expect 0 "$FORERUN" eval --model "$work/norms" --prefix "$work/old.h5" --data "$rows" --no-eos --json # does not say
+for _ in $(seq 60); do printf '{"source_ids": [1, 2, 3]}\n'; done >"$work/many.jsonl"
+many=("$FORERUN" generate --threads 1 --max-new-tokens 4 --input "$work/many.jsonl" --output "$work/answers")
+(ulimit -f 1 && "${many[@]}" --model "$work/tiny") >/dev/null 2>&1 </dev/null || [ -s "$work/answers.part" ] || fail "no answers are left"
+expect 2 "${many[@]}" --model "$work/norms" --resume
+says "the epsilon of the model's norms is another one than its answers were made with (9.9999997473787516e-06 then"
+sed -i 's/"rms_norm_eps": 1e-06/"rms_norm_eps": 9.99999974e-06/' "$work/norms/config.json"            # as GGUF keeps it
+expect 0 "$FORERUN" eval --model "$work/norms" --prefix "$work/good/prefix.h5" --data "$rows" --no-eos --json
+
 # numbers that are not finite: skipped, counted, ended after the limit
 cp -r "$work/tiny" "$work/nan"
 size=$(stat -c %s "$work/nan/model.safetensors")

@@ -78,7 +78,7 @@ cp -r "$work/run" "$work/first"
 python3 - "$work/first/checkpoint-4.h5" <<'PY'
 import hashlib, re, sys
 data = open(sys.argv[1], "rb").read()
-for name in b"valid_digest", b"base_loss", b"init_loss":
+for name in b"valid_digest", b"base_loss", b"init_loss", b"base_norm_eps":
     assert data.count(b'"%s"' % name) == 1
     data = data.replace(b'"%s"' % name, b'"x%s"' % name[1:])
 data = re.sub(rb'"schema_minor":\d', b'"schema_minor":0', data, count=1)

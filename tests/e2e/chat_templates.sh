@@ -169,6 +169,19 @@ for command in generate eval; do
 done
 expect 0 "$FORERUN" eval --model "$work/tiny2" "${with[@]}" --template '{source}{target}' --data "$work/text.jsonl"
 ! grep -q "chat template" "$work/err" || fail "a warning of a template that is not used"
+# and under one that another training starts from, where both are of dialogues
+from_file() {
+    sed "s|init: {[^}]*}|init: {file: \"$work/run/prefix.h5\"}|" "$work/train.yaml" >"$work/from.yaml"
+    grep -q run/prefix.h5 "$work/from.yaml" || fail "the config names no init file"
+    expect 0 "$FORERUN" train "$work/from.yaml" --set "run.dir=$work/$1" --set base.path="$2"
+}
+from_file as_was "$work/tiny"
+! grep -q "chat template" "$work/err" || fail "a warning of the template that the init file knows"
+from_file differs "$work/tiny2"
+says "$told"
+expect 0 "$FORERUN" train "$work/from.yaml" --resume --set "run.dir=$work/differs" --set base.path="$work/tiny2" --set run.steps=4
+! grep -q "chat template" "$work/err" || fail "a resume starts from no file"
+
 resume=("$FORERUN" train "$work/train.yaml" --resume --set run.steps=4)
 expect 6 "${resume[@]}" --set base.path="$work/tiny2"
 says "$told now"

@@ -40,6 +40,28 @@ expect 2 generate rows.part --output rows --overwrite
 says "rows.part is the file that --input reads"
 cmp d.jsonl rows.part || fail "rows.part is gone"
 rm rows.part
+printf '{"source_ids": [1, 2, 3], "prefix": "%s"}\n' i.h5 p.h5:t >named.jsonl
+for name in i.h5 p.h5 ./p.h5 linked.h5; do
+    cp p.h5 i.h5
+    ln -f p.h5 linked.h5
+    expect 2 "$FORERUN" generate --model m --threads 1 --max-new-tokens 4 --input named.jsonl --output "$name" --overwrite
+    says "--output $name is the file that \"prefix\" of a row of --input reads; name another one"
+done
+for part in part part.info; do
+    sed "s/i.h5/rows.$part/" named.jsonl >n.jsonl
+    cp p.h5 rows.$part
+    expect 2 "$FORERUN" generate --model m --threads 1 --max-new-tokens 4 --input n.jsonl --output rows --overwrite
+    cmp p.h5 rows.$part || fail "rows.$part is gone"
+    rm rows.$part
+done
+head -c 16 "$work/o/named.jsonl" >rows.part.info
+expect 2 generate rows.part.info --output rows
+says "--output: its rows.part.info is the file that --input reads"
+rm rows.part.info named.jsonl n.jsonl i.h5 linked.h5
+sed 's/{random: 0.5}/{file: "p.h5:t"}/' c.yaml >f.yaml
+expect 2 "$FORERUN" plan f.yaml --ranks 2 --svg p.h5
+says "--svg p.h5 is the file that prefix.init.file reads"
+rm f.yaml
 expect 2 plan --svg ./c.yaml
 says "the file that CONFIG reads"
 expect 2 plan --svg "$rows"

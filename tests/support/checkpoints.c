@@ -29,6 +29,7 @@ static void fill_task(fr_checkpoint_task *task, int64_t index, bool moments,
     task->base_layers = FR_FIXTURE_LAYERS + 2 * index + 1;
     task->n_kv_heads = 2;
     task->head_dim = 4;
+    task->base_norm_eps = index == 1 ? (double)1e-5F : 0;
     task->seed = UINT64_MAX - (uint64_t)index;
     task->step = step;
     task->cursor = 16 * step + index;

@@ -40,6 +40,30 @@ static void a_record_names_what_differs(void)
                     FR_ERR_ARG, "damaged or of another version");
 }
 
+/* It came later, in front of the rows. */
+static void the_epsilon_of_norms_is_compared_where_it_is_told(void)
+{
+    static const char EPS[] = "the epsilon of the model's norms";
+    fr_record before = make_record("avx2", "1", "abc");
+    fr_record now = before;
+    fr_record other = before;
+    fr_ctx *ctx = fr_test_ctx();
+    fr_record_add(&now, EPS, "1e-05");
+    fr_record_add(&other, EPS, "1e-06");
+    fr_record_add(&before, "--input", "rows");
+    fr_record_add(&now, "--input", "rows");
+    fr_record_add(&other, "--input", "rows");
+    FR_ASSERT_OK(fr_record_check(ctx, "o.part", before.text, before.bytes, &now));
+    FR_ASSERT_FAILS(fr_record_check(ctx, "o.part", other.text, other.bytes, &now),
+                    FR_ERR_ARG,
+                    "the epsilon of the model's norms is another one than its answers "
+                    "were made with (1e-06 then, 1e-05 now)");
+    before = make_record("avx2", "1", "abc");
+    fr_record_add(&before, "--input", "other rows");
+    FR_ASSERT_FAILS(fr_record_check(ctx, "o.part", before.text, before.bytes, &now),
+                    FR_ERR_ARG, "--input is another one");
+}
+
 static void a_record_that_was_cut_is_refused_and_known(void)
 {
     fr_record now = make_record("avx2", "1", "abc");
@@ -57,6 +81,7 @@ static void a_record_that_was_cut_is_refused_and_known(void)
 
 static const fr_case CASES[] = {
     FR_CASE(a_record_names_what_differs),
+    FR_CASE(the_epsilon_of_norms_is_compared_where_it_is_told),
     FR_CASE(a_record_that_was_cut_is_refused_and_known),
 };
 

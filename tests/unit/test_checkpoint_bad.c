@@ -322,6 +322,7 @@ static void unknown_keys_and_lines_are_stepped_over(void)
         {"\"schema_minor\":1", "\"schema_minor\":7", NULL},
         {"\"valid_digest\":", "\"malid_digest\":", NULL}, /* 2.0 has neither */
         {"\"base_loss\":\"inf\"", "\"base_lost\":\"inf\"", NULL},
+        {"\"base_norm_eps\":\"0\"", "\"base_norm_ups\":\"0\"", NULL},
     };
     victim v = make_victim();
     fr_checkpoint *wanted = fr_fixture_checkpoint(2, true, 5);

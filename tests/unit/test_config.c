@@ -303,6 +303,28 @@ static void rate_of_itself_depends_on_the_mlp(void)
     check_rate(HIDDEN, "tasks.t.optimizer.lr=0", 0.0);
 }
 
+static void sets_take_lists_where_the_file_does(void)
+{
+    static const char *const FORMS[][2] = {
+        {"[a, b]", "a, b"}, {"[ 'a' , \"b\" ]", "a, b"},
+        {" [a,b]", "a, b"}, {"a, b", "a, b"},
+        {"[one]", "one"},   {"a", "a"},
+        {"['[x]']", "[x]"}, {"[]", NULL}};
+    for (int i = 0; i < FR_N_CASES(FORMS); i++) {
+        char set[64];
+        const char *sets[] = {"tasks.t.data.ignore=before", set};
+        (void)snprintf(set, sizeof set, "tasks.t.data.ignore=%s", FORMS[i][0]);
+        fr_config *c = read_with(HEAD TASK, sets, 2);
+        if (FORMS[i][1] == NULL) {
+            CU_ASSERT_PTR_NULL(c->tasks[0].ignore);
+        } else {
+            CU_ASSERT_PTR_NOT_NULL_FATAL(c->tasks[0].ignore);
+            CU_ASSERT_STRING_EQUAL(c->tasks[0].ignore, FORMS[i][1]);
+        }
+        fr_config_destroy(&c);
+    }
+}
+
 static void sets_give_what_the_file_lacks(void)
 {
     static const char *const SETS[] = {"base.path=m", "run.dir=o", "run.steps=2",
@@ -391,6 +413,7 @@ static const fr_case CASES[] = {
     FR_CASE(stopping_rules_are_read),
     FR_CASE(sets_override_the_file),
     FR_CASE(rate_of_itself_depends_on_the_mlp),
+    FR_CASE(sets_take_lists_where_the_file_does),
     FR_CASE(sets_give_what_the_file_lacks),
     FR_CASE(sets_find_tasks_with_dots),
     FR_CASE(anchors_and_block_texts_are_fine),

@@ -276,6 +276,13 @@ static void bad_sets_are_named(void)
     refuses_set("", "want KEY=VALUE");
     refuses_set("run=5", "unknown key run");
     refuses_set("run.steps=", "has no value");
+    refuses_set("tasks.first.data.ignore=[a, b",
+                "--set tasks.first.data.ignore:2: broken YAML");
+    refuses_set("tasks.first.data.ignore=[a] b", "--set tasks.first.data.ignore:1: ");
+    refuses_set("tasks.first.data.ignore=[a, [b]]",
+                "--set tasks.first.data.ignore:1: an entry of ignore is a list");
+    refuses_set("tasks.first.data.ignore=[&a a, *a",
+                "--set tasks.first.data.ignore:2: broken YAML");
     refuses_set("tasks.frist.steps=5", "no task 'frist'");
     refuses_set("tasks.frist.steps=5", "did you mean 'first'?");
     refuses_set("tasks=5", "unknown key tasks");

@@ -218,7 +218,7 @@ static void a_template_is_rendered_any_number_of_times(void)
     fr_jinja *jinja = NULL;
     FR_ASSERT_OK(fr_jinja_parse(fr_test_ctx(), TEXT, sizeof TEXT - 1, &jinja));
     for (int i = 0; i < 3; i++) {
-        char wanted[16];
+        char wanted[32];
         char *got = NULL;
         size_t bytes = 0;
         json_t *variables = json_pack("{s:i}", "x", i);
