@@ -85,8 +85,9 @@ typedef struct fr_matrix {
                      const struct fr_few *part);
 } fr_matrix;
 
-/** About the memory that rows on demand take at a time. */
-enum { FR_SLICE_BYTES = 4 << 20 };
+/** The memory that rows on demand take at a time, at most: so much, or where rows are long the rows of a block of a sum
+ * over them. */
+enum { FR_SLICE_BYTES = 4 << 20, FR_SLICE_ROWS_F32 = 320, FR_SLICE_ROWS_BF16 = 640 };
 
 /** A matrix that lies in memory, dense. */
 static inline fr_matrix fr_matrix_of(const void *data, fr_dtype dtype, int64_t n_out,

@@ -85,17 +85,30 @@ int64_t fr_stage_weight_bytes(const fr_stage_shape *shape)
     return fr_stage_matrix_bytes(shape) + floats * (int64_t)sizeof(float);
 }
 
+/* Rows of a matrix that are in memory at a time. */
+static int64_t slice_bytes(fr_dtype dtype, int64_t n_out, int64_t n_in)
+{
+    int64_t row = n_in * (int64_t)fr_dtype_bytes(dtype);
+    int64_t block = row * (dtype == FR_BF16 ? FR_SLICE_ROWS_BF16 : FR_SLICE_ROWS_F32);
+    int64_t most = block > FR_SLICE_BYTES ? block : FR_SLICE_BYTES;
+    return n_out * row < most ? n_out * row : most;
+}
+
 int64_t fr_stage_reading_bytes(const fr_stage_shape *shape)
 {
     const fr_arch *a = shape->arch;
-    int64_t most = fr_arch_up_width(a);
-    most = fr_arch_qkv_width(a) > most ? fr_arch_qkv_width(a) : most;
-    most = is_last(shape) && a->vocab_size > most ? a->vocab_size : most;
-    int64_t bytes = most * a->d_model * (int64_t)fr_dtype_bytes(shape->dtype);
-    if (shape->in_file == NULL) {
-        return 0;
+    const int64_t sides[][2] = {{fr_arch_qkv_width(a), a->d_model},
+                                {a->d_model, fr_arch_q_width(a)},
+                                {fr_arch_up_width(a), a->d_model},
+                                {a->d_model, a->d_ff},
+                                {is_last(shape) ? a->vocab_size : 0, a->d_model}};
+    int64_t most = 0;
+    for (size_t i = 0; shape->in_file != NULL && i < sizeof sides / sizeof *sides;
+         i++) {
+        int64_t bytes = slice_bytes(shape->dtype, sides[i][0], sides[i][1]);
+        most = bytes > most ? bytes : most;
     }
-    return shape->dtype == FR_BF16 || bytes < FR_SLICE_BYTES ? bytes : FR_SLICE_BYTES;
+    return most;
 }
 
 int64_t fr_stage_head_bytes(const fr_stage_shape *shape, int64_t n_targets)

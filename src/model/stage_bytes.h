@@ -28,8 +28,8 @@ int64_t fr_stage_weight_bytes(const fr_stage_shape *shape);
 /** The part of them that the ranks of a node share: the matrices, with embedding and vocabulary. */
 int64_t fr_stage_matrix_bytes(const fr_stage_shape *shape);
 
-/** Scratch for rows read from the file, at most: in f32 a slice, in bf16 the largest matrix of a product, which
- * processors with bf16 instructions take whole. */
+/** Scratch for rows read from the file, at most: the largest slice of a product's matrix (FR_SLICE_BYTES); 0 where
+ * matrices are converted once. */
 int64_t fr_stage_reading_bytes(const fr_stage_shape *shape);
 
 /** The head's scratch for batches with n_targets predictions; 0 but on the last stage. */

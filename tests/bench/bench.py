@@ -3,8 +3,6 @@ import argparse
 import datetime
 import json
 import os
-import platform
-import re
 import subprocess
 import sys
 import time
@@ -13,7 +11,9 @@ import traceback
 import case_loss
 import case_memory
 import case_programs
+import case_sets
 import case_train
+import machine
 import ours
 import report
 import rounds
@@ -24,7 +24,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 # name -> (function, seconds it may take, more or less: whole rounds are finished)
 CASES = {"start": (case_memory.start, 60), "train": (case_train.train, 540), "ranks": (case_train.ranks, 150),
          "shared": (case_train.shared, 420), "loss": (case_loss.loss, 420), "memory": (case_memory.memory, 180),
-         "generate": (case_programs.generate, 120), "save": (case_programs.save, 180)}
+         "generate": (case_programs.generate, 120), "save": (case_programs.save, 180),
+         "sets": (case_sets.sets, 300), "products": (case_sets.products, 60)}
 QUIET = 0.5  # load average of a machine that may be measured
 
 
@@ -126,21 +127,6 @@ def prepare(options):
         run("bash", ROOT + "/tests/bench/install-peer.sh", os.path.dirname(os.path.dirname(options.peer)))
 
 
-def load():
-    """Load averages of 1, 5 and 15 minutes."""
-    return [round(value, 2) for value in os.getloadavg()]
-
-
-def machine():
-    """What the figures depend on."""
-    with open("/proc/cpuinfo", encoding="utf-8") as file:
-        text = file.read()
-    name = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
-    flags = set((re.search(r"^flags\s*: (.*)$", text, re.MULTILINE) or [None, ""])[1].split())
-    return {"processor": name[1] if name else platform.processor(), "processors": os.cpu_count(),
-            "instructions": sorted(flags & {"avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16"})}
-
-
 def commit():
     """Of the source tree; None where it is no checkout, or git is not installed."""
     try:
@@ -161,7 +147,7 @@ def run_case(bench, name, results):
     function, budget = CASES[name]
     budget *= bench.patience
     bench.log(f"case {name}, about {budget:.0f} s at most")
-    began, before = time.monotonic(), load()
+    began, before = time.monotonic(), machine.load()
     try:
         found, bars = function(bench, budget)
     except Exception as error:  # the other cases are worth having
@@ -185,26 +171,29 @@ def save(results, path):
 def main():
     """Prepare, run the cases, print."""
     options = parse()
+    before = machine.load()
     prepare(options)
     bench = Bench(options)
+    told = {**machine.describe(), "computes": bench.ours.computes(bench.head(1))}
     results = {"cases": {}}
     if options.resume and os.path.exists(options.output):
         with open(options.output, encoding="utf-8") as file:
             results["cases"] = {name: case for name, case in json.load(file)["cases"].items() if "error" not in case}
         kinds = [case["fastest_peer"] for case in results["cases"].values() if case.get("fastest_peer")]
         bench.fastest = bench.fastest or (tuple(kinds[0]) if kinds else None)
-    results.update({"date": datetime.date.today().isoformat(), "machine": machine(), "versions": versions(bench),
-                    "data": os.path.basename(bench.data), "steps": bench.steps, "load_before": load()})
-    print("{processor}, {processors} processors, {instructions}".format(**results["machine"]))
-    if load()[0] > QUIET:
-        print(f"WARNING: load {load()[0]}: other work runs here, so times mean little")
+    results.update({"date": datetime.date.today().isoformat(), "machine": told, "versions": versions(bench),
+                    "data": os.path.basename(bench.data), "steps": bench.steps, "load_before": before})
+    machine.show(told)
+    print(f"load before the start: {' / '.join(map(str, before))} (1, 5 and 15 minutes)")
+    if before[0] > QUIET:
+        print(f"WARNING: load {before[0]}: other work runs here, so times mean little")
     for name in options.case.split(","):
         if name not in results["cases"]:
             run_case(bench, name, results)
-            results["load_after"] = load()
+            results["load_after"] = machine.load()
             save(results, options.output)
     report.show_bars([b for case in results["cases"].values() for b in case["bars"]])
-    results.setdefault("load_after", load())
+    results.setdefault("load_after", machine.load())
     save(results, options.output)
     print(json.dumps(results))
     sys.exit(1 if any("error" in case for case in results["cases"].values()) else 0)

@@ -1,8 +1,10 @@
 /*
- * bench_gemm - speed of the linear maps beside the peak of this core.
+ * bench_gemm - speed of the linear maps of SmolLM2-135M beside the peak of this core.
  *
- * bench_gemm [--threads N] [--isa NAME] [--repeat SECONDS] [--m M]...
- * One line per shape, type and direction: GFLOP/s (best of the repetitions) and the share of the peak.
+ * bench_gemm [--threads N] [--isa NAME,...|all] [--repeat SECONDS] [--m ROWS]...
+ * Instruction sets (default: the highest; all: those from AVX2 on) take turns, product by product, so what disturbs the
+ * machine hits all. One line per shape, type, direction and set: GFLOP/s (best of the repetitions) and the share of the
+ * set's f32 peak; then the maps of a layer together.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "base/mem.h"
@@ -13,21 +15,29 @@
 #include <string.h>
 #include <time.h>
 
-enum { MAX_M = 8 };
+enum { MAX_M = 8, N_DTYPES = FR_BF16 + 1 };
 
 typedef struct bench_options {
     int n_threads;
-    double seconds;
-    fr_isa isa;
+    double seconds; /* for a product of a set */
+    int n_sets;
+    fr_isa sets[FR_ISA_COUNT];
     int n_m;
     int64_t m[MAX_M];
 } bench_options;
 
+/* An instruction set at work. */
+typedef struct bench_set {
+    fr_device *device;
+    double peak;                   /* GFLOP/s of all threads */
+    double best;                   /* seconds of the product that is timed now */
+    double layer[N_DTYPES][MAX_M]; /* seconds of a layer's maps, both directions */
+} bench_set;
+
 typedef struct bench {
     fr_ctx *ctx;
-    fr_device *device;
     const bench_options *options;
-    double peak; /* GFLOP/s of all threads */
+    bench_set sets[FR_ISA_COUNT];
     float *x;
     float *y;
     void *weights;
@@ -38,6 +48,8 @@ typedef struct bench_shape {
     int64_t n_out;
     int64_t n_in;
 } bench_shape;
+
+enum { LAYER_SHAPES = 4 }; /* the first ones */
 
 static const bench_shape SHAPES[] = {
     {"qkv", 960, 576},   {"attention out", 576, 576}, {"gate+up", 3072, 576},
@@ -103,52 +115,110 @@ static double measure_peak(fr_isa isa, int n_threads)
 
 /* ---- the linear maps ----------------------------------------------------------------------- */
 
-static fr_status time_map(bench *b, const fr_matrix *w, int64_t m, bool back,
-                          double *best)
+static fr_status time_once(bench *b, bench_set *set, const fr_matrix *w, int64_t m,
+                           bool back)
 {
-    double stop = now() + b->options->seconds;
-    *best = 1e30;
+    double start = now();
+    if (back) {
+        FR_TRY(fr_linear_back(set->device, m, b->x, w, false, b->y));
+    } else {
+        FR_TRY(fr_linear(set->device, m, b->x, w, false, b->y));
+    }
+    double seconds = now() - start;
+    set->best = seconds < set->best ? seconds : set->best;
+    return FR_OK;
+}
+
+/* The sets by turns, to each one's `best`. */
+static fr_status time_map(bench *b, const fr_matrix *w, int64_t m, bool back)
+{
+    const int n_sets = b->options->n_sets;
+    double stop = now() + b->options->seconds * n_sets;
+    for (int s = 0; s < n_sets; s++) {
+        b->sets[s].best = 1e30;
+    }
     for (int i = 0; i < 3 || now() < stop; i++) {
-        double start = now();
-        if (back) {
-            FR_TRY(fr_linear_back(b->device, m, b->x, w, false, b->y));
-        } else {
-            FR_TRY(fr_linear(b->device, m, b->x, w, false, b->y));
+        for (int s = 0; s < n_sets; s++) {
+            FR_TRY(time_once(b, &b->sets[s], w, m, back));
         }
-        double seconds = now() - start;
-        *best = seconds < *best ? seconds : *best;
     }
     return FR_OK;
 }
 
-static fr_status time_shape(bench *b, const bench_shape *shape, fr_dtype dtype,
-                            int64_t m)
+static const char *dtype_name(fr_dtype dtype)
 {
-    fr_matrix w = fr_matrix_of(b->weights, dtype, shape->n_out, shape->n_in);
+    return dtype == FR_BF16 ? "bf16" : "f32";
+}
+
+/* A shape of a type and SHAPES[shape], with the rows of options->m[i]. */
+static fr_status time_shape(bench *b, int shape, fr_dtype dtype, int i)
+{
+    fr_matrix w =
+        fr_matrix_of(b->weights, dtype, SHAPES[shape].n_out, SHAPES[shape].n_in);
+    int64_t m = b->options->m[i];
+    double flop = 2e-9 * (double)(m * w.n_out * w.n_in);
+    double bytes = (double)(w.n_out * w.n_in) * (double)fr_dtype_bytes(dtype);
     for (int back = 0; back < 2; back++) {
-        double seconds = 0.0;
-        FR_TRY(time_map(b, &w, m, back != 0, &seconds));
-        double rate = 2e-9 * (double)(m * w.n_out * w.n_in) / seconds;
-        double bytes = (double)(w.n_out * w.n_in) * (double)fr_dtype_bytes(dtype);
-        printf(
-            "%-14s %6lldx%-5lld %-5s %-8s m %5lld  %9.1f us  %7.1f GFLOP/s  %5.1f %%  "
-            "%5.1f GB/s\n",
-            shape->name, (long long)w.n_out, (long long)w.n_in,
-            dtype == FR_BF16 ? "bf16" : "f32", back ? "backward" : "forward",
-            (long long)m, 1e6 * seconds, rate,
-            b->peak > 0.0 ? 100.0 * rate / b->peak : 0.0, 1e-9 * bytes / seconds);
+        FR_TRY(time_map(b, &w, m, back != 0));
+        for (int s = 0; s < b->options->n_sets; s++) {
+            bench_set *set = &b->sets[s];
+            set->layer[dtype][i] += shape < LAYER_SHAPES ? set->best : 0.0;
+            printf("%-14s %6lldx%-5lld %-5s %-8s %-11s m %5lld  %9.1f us  %7.1f GFLOP/s"
+                   "  %5.1f %%  %5.1f GB/s\n",
+                   SHAPES[shape].name, (long long)w.n_out, (long long)w.n_in,
+                   dtype_name(dtype), back ? "backward" : "forward",
+                   fr_isa_name(b->options->sets[s]), (long long)m, 1e6 * set->best,
+                   flop / set->best,
+                   set->peak > 0.0 ? 100.0 * flop / set->best / set->peak : 0.0,
+                   1e-9 * bytes / set->best);
+            (void)fflush(stdout);
+        }
     }
     return FR_OK;
 }
 
 static fr_status time_all(bench *b)
 {
-    for (int dtype = FR_F32; dtype <= FR_BF16; dtype++) {
-        for (size_t s = 0; s < sizeof SHAPES / sizeof *SHAPES; s++) {
+    for (int dtype = FR_F32; dtype < N_DTYPES; dtype++) {
+        for (int s = 0; s < (int)(sizeof SHAPES / sizeof *SHAPES); s++) {
             for (int i = 0; i < b->options->n_m; i++) {
-                FR_TRY(time_shape(b, &SHAPES[s], (fr_dtype)dtype, b->options->m[i]));
+                FR_TRY(time_shape(b, s, (fr_dtype)dtype, i));
             }
         }
+    }
+    return FR_OK;
+}
+
+/* A layer's maps in both directions, for each set and number of rows. */
+static void print_layers(const bench *b)
+{
+    double flop = 0.0;
+    for (int s = 0; s < LAYER_SHAPES; s++) {
+        flop += 4e-9 * (double)(SHAPES[s].n_out * SHAPES[s].n_in);
+    }
+    for (int i = 0; i < b->options->n_m; i++) {
+        for (int s = 0; s < b->options->n_sets; s++) {
+            const bench_set *set = &b->sets[s];
+            double rows = (double)b->options->m[i];
+            printf(
+                "a layer's maps %-11s m %5.0f  f32 %7.1f GFLOP/s  bf16 %7.1f GFLOP/s  "
+                "bf16 / f32 %.2f\n",
+                fr_isa_name(b->options->sets[s]), rows,
+                rows * flop / set->layer[FR_F32][i],
+                rows * flop / set->layer[FR_BF16][i],
+                set->layer[FR_F32][i] / set->layer[FR_BF16][i]);
+        }
+    }
+}
+
+static fr_status make_sets(bench *b)
+{
+    for (int s = 0; s < b->options->n_sets; s++) {
+        fr_device_params params = {b->options->n_threads, b->options->sets[s]};
+        FR_TRY(fr_device_create(b->ctx, &params, &b->sets[s].device));
+        b->sets[s].peak = measure_peak(params.isa, params.n_threads);
+        printf("%s, %d threads, f32 peak %.1f GFLOP/s\n", fr_isa_name(params.isa),
+               params.n_threads, b->sets[s].peak);
     }
     return FR_OK;
 }
@@ -157,12 +227,10 @@ static fr_status run(bench *b)
 {
     enum { MAX_SIDE = 49152, MAX_WEIGHTS = 49152 * 576 };
     const bench_options *options = b->options;
-    fr_device_params params = {options->n_threads, options->isa};
     int64_t rows = 1;
     for (int i = 0; i < options->n_m; i++) {
         rows = options->m[i] > rows ? options->m[i] : rows;
     }
-    FR_TRY(fr_device_create(b->ctx, &params, &b->device));
     FR_TRY(fr_alloc(b->ctx, rows * MAX_SIDE, sizeof *b->x, &b->x));
     FR_TRY(fr_alloc(b->ctx, rows * MAX_SIDE, sizeof *b->y, &b->y));
     FR_TRY(fr_alloc(b->ctx, MAX_WEIGHTS, sizeof(float), &b->weights));
@@ -170,10 +238,36 @@ static fr_status run(bench *b)
         b->x[i] = (float)(i % 17) - 8.0F;
     }
     memset(b->weights, 0x3d, MAX_WEIGHTS * sizeof(float));
-    b->peak = measure_peak(options->isa, options->n_threads);
-    printf("%s, %d threads, peak %.1f GFLOP/s\n", fr_isa_name(options->isa),
-           options->n_threads, b->peak);
-    return time_all(b);
+    FR_TRY(make_sets(b));
+    FR_TRY(time_all(b));
+    print_layers(b);
+    return FR_OK;
+}
+
+/* Names with commas between, or all. */
+static bool parse_sets(const char *text, bench_options *options)
+{
+    char copy[64];
+    char *rest = NULL;
+    options->n_sets = 0;
+    if (strcmp(text, "all") == 0) {
+        fr_isa highest = fr_isa_detect();
+        int isa = highest > FR_ISA_AVX2 ? FR_ISA_AVX2 : (int)highest;
+        for (; isa <= (int)highest; isa++) {
+            options->sets[options->n_sets++] = (fr_isa)isa;
+        }
+        return true;
+    }
+    (void)snprintf(copy, sizeof copy, "%s", text);
+    for (char *name = strtok_r(copy, ",", &rest); name != NULL;
+         name = strtok_r(NULL, ",", &rest)) {
+        if (options->n_sets == FR_ISA_COUNT ||
+            !fr_isa_find(name, &options->sets[options->n_sets])) {
+            return false;
+        }
+        options->n_sets++;
+    }
+    return options->n_sets > 0;
 }
 
 static bool parse(int argc, char **argv, bench_options *options)
@@ -187,8 +281,7 @@ static bool parse(int argc, char **argv, bench_options *options)
         } else if (strcmp(argv[i], "--m") == 0 && options->n_m < MAX_M) {
             options->m[options->n_m] = atoll(value);
             options->n_m++;
-        } else if (strcmp(argv[i], "--isa") != 0 ||
-                   !fr_isa_find(value, &options->isa)) {
+        } else if (strcmp(argv[i], "--isa") != 0 || !parse_sets(value, options)) {
             return false;
         }
     }
@@ -198,11 +291,12 @@ static bool parse(int argc, char **argv, bench_options *options)
 int main(int argc, char **argv)
 {
     static const int64_t DEFAULT_M[] = {1, 8, 64, 256, 472, 1024};
-    bench_options options = {.n_threads = 1, .seconds = 0.2, .isa = fr_isa_detect()};
+    bench_options options = {
+        .n_threads = 1, .seconds = 0.2, .n_sets = 1, .sets = {fr_isa_detect()}};
     bench b = {.options = &options};
     fr_status status = FR_ERR_ARG;
     if (!parse(argc, argv, &options)) {
-        (void)fprintf(stderr, "usage: bench_gemm [--threads N] [--isa NAME] "
+        (void)fprintf(stderr, "usage: bench_gemm [--threads N] [--isa NAME,...|all] "
                               "[--repeat SECONDS] [--m ROWS]...\n");
         return EXIT_FAILURE;
     }
@@ -218,7 +312,9 @@ int main(int argc, char **argv)
     free(b.x);
     free(b.y);
     free(b.weights);
-    fr_device_destroy(&b.device);
+    for (int s = 0; s < options.n_sets; s++) {
+        fr_device_destroy(&b.sets[s].device);
+    }
     fr_ctx_destroy(&b.ctx);
     return status == FR_OK ? EXIT_SUCCESS : EXIT_FAILURE;
 }

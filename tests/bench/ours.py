@@ -45,6 +45,15 @@ class Forerun:
         """Standard output of a command of the program."""
         return subprocess.run([self.program, *arguments], capture_output=True, text=True, check=True).stdout
 
+    def computes(self, chosen, isa=None):
+        """The instruction set that it computes with, asked for one or not; None if it fails or does not say. chosen: rows."""
+        path = rows.write(self.work + "/computes.jsonl", chosen)
+        text = ["--template", rows.TEMPLATE] if "source" in chosen[0] else ["--no-eos"]
+        run = subprocess.run([self.program, "eval", "--model", self.model, "--data", path, *text], text=True, check=False,
+                             capture_output=True, env=dict(os.environ, **({"FORERUN_ISA": isa} if isa else {})))
+        found = re.search(r"^layout .*(?:bf16|f32)(?:, weights as in the file)?, (\w+)", run.stderr, re.MULTILINE)
+        return found and found[1]
+
     def allows(self, key, value=""):
         """The config has this key, and its row in the reference names the value."""
         return any(value in line for line in re.findall(rf"^\| `{key}` \|.*$", self.reference, re.MULTILINE))
@@ -58,7 +67,8 @@ class Forerun:
             task["template"] = rows.TEMPLATE
         return task
 
-    def train(self, task, steps, layout=ONE_RANK, limit=600.0, keep_cache=False, weights=None, **run):
+    def train(self, task, steps, layout=ONE_RANK, limit=600.0, keep_cache=False, weights=None,
+              environment=None, **run):
         """One measured run; its folder stays until the next. Stopped at the limit it tells of the steps it did."""
         folder = os.path.join(self.work, "run")
         caches = glob.glob(folder + "/tokens-*.cache")
@@ -77,7 +87,7 @@ class Forerun:
             command = ["mpirun", "-n", str(layout.ranks)] + command
         log = os.path.join(self.work, "forerun.log")
         measured = process.measure(command, self.program, folder + "/metrics.jsonl", log,
-                                   dict(os.environ, **(ALONE if layout.ranks == 1 else SHARED)), limit)
+                                   dict(os.environ, **(ALONE if layout.ranks == 1 else SHARED), **(environment or {})), limit)
         if measured.finished and measured.code != 0:
             raise RuntimeError(f"Forerun ended with {measured.code} ({layout.name}): {process.last_words(log)}")
         return measured

@@ -25,7 +25,9 @@ results, printed = (json.load(open(path, encoding="utf-8")) for path in sys.argv
 assert results == printed
 assert set(results["cases"]) == {"start", "train"}
 assert len(results["load_before"]) == len(results["load_after"]) == 3
-assert results["machine"]["processors"] >= 1 and results["versions"]["forerun"] and results["date"]
+machine = results["machine"]
+assert machine["processors"] >= 1 and machine["sets"] and machine["computes"] in machine["sets"], machine
+assert results["versions"]["forerun"] and results["date"]
 assert 0 < results["cases"]["start"]["begins"][0] <= results["cases"]["start"]["done"][2]
 runs = results["cases"]["train"]["runs"]
 assert len(runs) == 2
@@ -34,6 +36,23 @@ for run in runs.values():
     assert run["finished"] and 0 < low <= middle <= high and run["wall_seconds"][0] > 0, run
 for bar in (bar for case in results["cases"].values() for bar in case["bars"]):
     assert bar["met"] is None or bar["reached"] > 0, bar
+PY
+
+# every set of this processor that the program takes when asked, by turns
+expect 0 bench --case sets,products
+grep -q "^load before the start: " "$work/out" && grep -q "; it computes with $(python3 -c '
+import json, sys; print(json.load(open(sys.argv[1]))["machine"]["computes"])' "$work/results.json")\$" "$work/out" ||
+    fail "the machine is not told"
+python3 - "$work/results.json" <<'PY'
+import json, sys
+
+results = json.load(open(sys.argv[1], encoding="utf-8"))
+sets, products = results["cases"]["sets"], results["cases"]["products"]
+assert results["machine"]["computes"] in sets["bf16_over_f32"], sets
+assert len(sets["bf16_over_f32"]) + len(sets["notes"]) == len(results["machine"]["sets"]), sets
+for ratio, mib in zip(sets["bf16_over_f32"].values(), sets["quantised_mib"].values()):
+    assert ratio[1] > 0 and mib >= 0, sets  # 0: too short to be looked at
+assert [line["set"] for line in products["layer"]] == results["machine"]["sets"], products
 PY
 
 # A peer that needs no time to speak of: peer_says FACTOR makes it count so many times the tokens of its rows.

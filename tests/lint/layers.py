@@ -12,7 +12,6 @@ FOREIGN = {
     "mpi.h": ["src/comm/group_mpi.c", "src/cli/main.c", "tests/support/suite_mpi.c",
               "tests/mpi/"],
     "hdf5.h": ["src/base/h5", "tests/unit/", "tests/fuzz/"],
-    "oneapi/": ["src/device/cpu/"],
     "omp.h": ["src/device/cpu/", "tests/"],
     "yaml.h": ["src/train/config"],
     "jansson.h": ["src/model/", "src/train/", "src/cli/", "tests/"],

@@ -3,12 +3,15 @@
 #include "model/stage_bytes.h"
 
 #include "base/mem.h"
+#include "device/device_impl.h"
+#include "support/devices.h"
 #include "support/suite.h"
 #include "support/tiny_model.h"
 
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const fr_arch ARCH = {.family = FR_LLAMA,
                              .n_layers = 8,
@@ -203,11 +206,68 @@ static void a_long_row_of_a_real_model_fits(void)
     CU_ASSERT(fr_stage_slot_bytes(&shape, ROWS, true) > 1500000000);
 }
 
+static void read_zeros(const fr_matrix *w, int64_t first, int64_t count, void *out)
+{
+    (void)first;
+    memset(out, 0, (size_t)(count * w->n_in) * fr_dtype_bytes(w->dtype));
+}
+
+/* Bytes that a device takes for the rows of matrices with these sides that lie nowhere as a whole. */
+static int64_t reading_bytes(fr_isa isa, fr_dtype dtype, const int64_t (*sides)[2],
+                             int n)
+{
+    fr_device *device = fr_test_device(isa, 1);
+    for (int i = 0; i < n; i++) {
+        fr_matrix w = {.dtype = dtype,
+                       .n_out = sides[i][0],
+                       .n_in = sides[i][1],
+                       .read = read_zeros};
+        float *x = fr_test_zeros(w.n_in);
+        float *y = fr_test_zeros(w.n_out);
+        FR_ASSERT_OK(fr_linear(device, 1, x, &w, false, y));
+        FR_ASSERT_OK(fr_linear_back(device, 1, y, &w, false, x));
+        free(x);
+        free(y);
+    }
+    int64_t bytes = device->scratch[FR_SCRATCH_ROWS].count * (int64_t)sizeof(float);
+    fr_device_destroy(&device);
+    return bytes;
+}
+
+/* Wide layers, whose slices are the rows of one block, and narrow ones beside a large vocabulary. */
+static void rows_are_read_into_what_was_forecast(void)
+{
+    static const int64_t WIDTHS[] = {64, 2048};
+    for (int i = 0; i < 8; i++) {
+        fr_arch a = ARCH;
+        a.d_model = WIDTHS[i % 2];
+        a.d_ff = 4 * a.d_model;
+        a.vocab_size = 40000 / (i % 2 == 0 ? 1 : 16);
+        const int64_t sides[][2] = {{fr_arch_qkv_width(&a), a.d_model},
+                                    {a.d_model, fr_arch_q_width(&a)},
+                                    {fr_arch_up_width(&a), a.d_model},
+                                    {a.d_model, a.d_ff},
+                                    {a.vocab_size, a.d_model}};
+        fr_stage_shape shape = {.arch = &a,
+                                .dtype = i / 2 % 2 == 0 ? FR_F32 : FR_BF16,
+                                .first_layer = i / 4,
+                                .n_layers = a.n_layers - 1};
+        CU_ASSERT_EQUAL(fr_stage_reading_bytes(&shape), 0);
+        shape.in_file = (const fr_weights *)&shape; /* only asked whether it is there */
+        int64_t forecast = fr_stage_reading_bytes(&shape);
+        for (int isa = FR_ISA_GENERIC; isa <= (int)fr_isa_detect(); isa++) {
+            int64_t taken = reading_bytes((fr_isa)isa, shape.dtype, sides, 4 + i / 4);
+            CU_ASSERT(taken <= forecast && 5 * taken >= 4 * forecast);
+        }
+    }
+}
+
 static const fr_case CASES[] = {
     FR_CASE(a_slot_is_what_the_formula_says),
     FR_CASE(weights_follow_the_shape),
     FR_CASE(a_real_stage_holds_what_was_forecast),
     FR_CASE(a_long_row_of_a_real_model_fits),
+    FR_CASE(rows_are_read_into_what_was_forecast),
 };
 
 int main(int argc, char **argv)
