@@ -61,13 +61,12 @@ words='but must be generic, avx2, avx512 or avx512_vnni'
 for bad in avx avx512_bf16 AVX2 "avx2 "; do
     export FORERUN_ISA=$bad
     for command in "train $work/c.yaml --overwrite" "eval --model $model --data $rows" "generate --model $model --prompt a" \
-        "plan $work/c.yaml --ranks 2" "inspect $model"; do
+        "plan $work/c.yaml --ranks 2" "preflight $work/c.yaml" "inspect $model" "compare $prefix $prefix"; do
         mapfile -t words_of < <(sed "s|$work|@|g; s| |\n|g" <<<"$command")
         expect 2 "$FORERUN" "${words_of[@]//@/$work}"
         says "FORERUN_ISA is \"$bad\", $words"
     done
-    expect 1 "$FORERUN" preflight "$work/c.yaml"
-    grep -qF "FORERUN_ISA is \"$bad\", $words" "$work/out" || fail "preflight: $(cat "$work/out")"
+    expect 0 "$FORERUN" train --help
 done
 export FORERUN_ISA=
 expect 0 train empty 1 1
@@ -144,10 +143,12 @@ change "$work/unnamed.h5" "$work/neither.h5" "/@isa=drop"
 resumes "$work/neither.h5" "$best" 1
 [ "$warned" = 0 ] || fail "a file that says nothing: $(cat "$work/err")"
 
-# a file of format 1, converted
-cd "$work"
-expect 0 "$FORERUN" convert "$SOURCE/tests/data/format1/one.h5" one.h5
+# a file of format 1, converted; its rows are given as today's make_tiny.py makes them
+mkdir "$work/format1"
+cd "$work/format1"
+expect 0 "$FORERUN" convert "$SOURCE/tests/data/format1/one.h5" old.h5
 python3 "$SOURCE/tests/support/make_tiny.py" tiny rows.jsonl 128 2
+change old.h5 one.h5 "/tasks/t@data_digest=\"$(sha256sum <rows.jsonl | cut -d ' ' -f 1)\""
 cp "$SOURCE/tests/data/format1/one.yaml" .
 expect 0 "$FORERUN" train one.yaml --set run.dir=part-one --resume=one.h5
 [ "$(grep -c "the last bits will differ" "$work/err")" = 1 ] || fail "$(cat "$work/err")"
@@ -155,7 +156,7 @@ says "one.h5 was computed with the arithmetic avx512_bf16"
 echo "resume: warned of arithmetics, once, and of no set"
 
 # ---- a generation that goes on -----------------------------------------------------------------------
-for _ in $(seq 200); do cat "$rows"; done >"$work/in.jsonl"
+for _ in $(seq 50); do cat "$rows"; done >"$work/in.jsonl"
 out=$work/out.jsonl
 generate=("$FORERUN" generate --model "$model" --input "$work/in.jsonl" --output "$out" --threads 1 --max-new-tokens 40)
 FORERUN_ISA=generic "${generate[@]}" >"$work/log" 2>&1 </dev/null &

@@ -8,6 +8,8 @@ foreach(name
 endforeach()
 fr_script_test(e2e layouts_tiny ${CMAKE_CURRENT_SOURCE_DIR}/e2e/layouts.sh tiny)
 fr_script_test(e2e layouts_smollm2 ${CMAKE_CURRENT_SOURCE_DIR}/e2e/layouts.sh smollm2)
+fr_script_test(e2e one_arithmetic_tiny ${CMAKE_CURRENT_SOURCE_DIR}/e2e/one_arithmetic.sh tiny)
+fr_script_test(e2e one_arithmetic_smollm2 ${CMAKE_CURRENT_SOURCE_DIR}/e2e/one_arithmetic.sh smollm2)
 fr_script_test(e2e quantised_tiny ${CMAKE_CURRENT_SOURCE_DIR}/e2e/quantised.sh tiny)
 fr_script_test(e2e quantised_smollm2 ${CMAKE_CURRENT_SOURCE_DIR}/e2e/quantised.sh smollm2)
 fr_script_test(e2e resume_tiny ${CMAKE_CURRENT_SOURCE_DIR}/e2e/resume.sh tiny)
