@@ -106,6 +106,10 @@ done
 expect 2 mixed generic sse --set "run.dir=$work/bad" --set run.stages=2
 says "rank 1 on $(hostname): FORERUN_ISA is \"sse\", $words"
 
+# hosts get it from the launcher
+FORERUN_ISA=avx2 expect 0 "$SOURCE/launch/run" -n 2 --forerun "$FORERUN" --dry-run "$work/c.yaml"
+grep -q -- "-x FORERUN_ISA " "$work/out" || fail "launch/run hands it to no other host: $(cat "$work/out")"
+
 # ---- resume ---------------------------------------------------------------------------------------
 last=checkpoint-2.h5
 # resumes FROM SET RANKS: goes on for a step; $warned: how many lines say that bits will differ

@@ -53,7 +53,7 @@ for model in "${models[@]}"; do
             rm -rf "$work"/run-*
             for set in "${sets[@]}"; do
                 trains "run-$set" "$set"
-                both=(--model "$model" --prefix "$work/run-generic/prefix.h5" --precision $precision --weights $weights --threads 1)
+                both=(--model "$model" --prefix "$work/run-generic/prefix.h5" --precision "$precision" --weights "$weights" --threads 1)
                 FORERUN_ISA=$set expect 0 "$FORERUN" eval "${both[@]}" --data "$work/few.jsonl" --json
                 grep -o '"loss":[^,]*' "$work/out" >"$work/run-$set/loss"
                 FORERUN_ISA=$set expect 0 "$FORERUN" generate "${both[@]}" --input "$work/few.jsonl" --max-new-tokens 12 --batch 2
