@@ -73,8 +73,7 @@ typedef struct fr_checkpoint {
     char *base_shape; /* shape fingerprint text, see model/identity.h */
     char *base_path;
     uint8_t base_digest[FR_DIGEST_BYTES]; /* of the weights */
-    char *
-        isa; /* instruction sets of the run, for people; decides where there is no arithmetic */
+    char *isa;                            /* instruction sets of the run, for people */
     char *arithmetic; /* fr_device_arithmetic; NULL: a file before 2.2 */
     char *version;    /* of Forerun */
     char *layout;     /* "2x1 threads 1": how the run was laid out, for people */
