@@ -15,7 +15,8 @@ struct fr_ctx {
     bool all_ranks_log;
     fr_log_level log_level;
     const char *timeout; /* as in the environment; NULL: not set */
-    const char *threads; /* likewise, and the next three */
+    const char *threads; /* likewise, and the next four */
+    const char *isa;
     const char *cache;
     const char *cache_home;
     const char *home;
@@ -46,6 +47,7 @@ fr_ctx *fr_ctx_create(void)
     ctx->log_level = parse_log_level(getenv("FORERUN_LOG"));
     ctx->timeout = getenv("FORERUN_TIMEOUT");
     ctx->threads = getenv("OMP_NUM_THREADS");
+    ctx->isa = getenv("FORERUN_ISA");
     ctx->cache = getenv("FORERUN_CACHE");
     ctx->cache_home = getenv("XDG_CACHE_HOME");
     ctx->home = getenv("HOME");
@@ -116,6 +118,11 @@ fr_status fr_ctx_threads(fr_ctx *ctx, int *out)
             text, MOST_THREADS);
     }
     return FR_OK;
+}
+
+const char *fr_ctx_isa(const fr_ctx *ctx)
+{
+    return ctx->isa != NULL && ctx->isa[0] != '\0' ? ctx->isa : NULL;
 }
 
 bool fr_ctx_cache_folder(const fr_ctx *ctx, char *out, size_t room)

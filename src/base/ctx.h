@@ -11,6 +11,7 @@
  *                      600 for commands without a run folder
  *   FORERUN_CACHE      0: keep no digests of weights; else the folder for them (default: forerun in XDG_CACHE_HOME, or
  *                      in .cache of HOME)
+ *   FORERUN_ISA        the highest instruction set to compute with (device.h: fr_isa_choose); default: what there is
  *   OMP_NUM_THREADS    threads of a rank where neither run.threads nor --threads says so
  */
 #ifndef FR_BASE_CTX_H
@@ -52,6 +53,9 @@ FR_MUST_CHECK fr_status fr_ctx_timeout(fr_ctx *ctx, int64_t fallback, int64_t *o
  * @return FR_OK; FR_ERR_ARG if it is not a whole number from 1 to 4096
  */
 FR_MUST_CHECK fr_status fr_ctx_threads(fr_ctx *ctx, int *out);
+
+/** FORERUN_ISA as it was given; NULL if it is not set. */
+const char *fr_ctx_isa(const fr_ctx *ctx);
 
 /** The folder for what may be kept from run to run, which need not be there; false: nothing is to be kept. */
 bool fr_ctx_cache_folder(const fr_ctx *ctx, char *out, size_t room);

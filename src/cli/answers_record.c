@@ -8,6 +8,8 @@ static const char FORMAT[] = "forerun answers, format 1.0\n";
 static const char ANY_FORMAT[] = "forerun answers, format ";
 /* What may differ, with a warning. */
 static const char VERSION[] = "the version of Forerun: ";
+static const char ARITHMETIC[] = "the arithmetic: ";
+/* In place of that one in records from before arithmetics had names. */
 static const char ISA[] = "the instruction set: ";
 static const char EPS[] = "the epsilon of the model's norms";
 
@@ -162,8 +164,8 @@ fr_status fr_record_fill(fr_ctx *ctx, const fr_inference *inference,
     prompts given = {rows, n_rows};
     fr_record_init(out);
     fr_record_add(out, "the version of Forerun", version);
-    fr_record_add(out, "the instruction set",
-                  fr_isa_name(fr_device_isa(inference->session.device)));
+    fr_record_add(out, "the arithmetic",
+                  fr_device_arithmetic(inference->session.device));
     add_options(out, inference->params, options);
     FR_TRY(add_digest_of(ctx, out, "--template", add_template, inference));
     FR_TRY(add_digest_of(ctx, out, "the model", add_model, inference));
@@ -241,7 +243,8 @@ static bool begins_with(piece line, const char *name)
 static bool may_differ(piece was, piece is)
 {
     return (begins_with(was, VERSION) && begins_with(is, VERSION)) ||
-           (begins_with(was, ISA) && begins_with(is, ISA));
+           ((begins_with(was, ARITHMETIC) || begins_with(was, ISA)) &&
+            begins_with(is, ARITHMETIC));
 }
 
 fr_status fr_record_check(fr_ctx *ctx, const char *part, const char *kept,

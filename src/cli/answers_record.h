@@ -36,7 +36,8 @@ FR_MUST_CHECK fr_status fr_record_fill(fr_ctx *ctx, const fr_inference *inferenc
 bool fr_record_is_ours(const char *text, size_t bytes);
 
 /**
- * Compare what was kept with what is now. Another version or instruction set warns: numbers may differ in their last bits.
+ * Compare what was kept with what is now. Another version or arithmetic warns (in older records an
+ * instruction set stands for that): numbers may differ in their last bits.
  * @param part  the file of answers, for the messages
  * @return FR_OK; FR_ERR_ARG naming the first fact that differs
  */

@@ -142,8 +142,9 @@ static fr_status inspect_checkpoint(const fr_cli *cli, const char *path)
                   c->base_shape != NULL ? c->base_shape : "unknown");
     fr_print_line(stdout, "base file      %s, weights sha256 %s",
                   c->base_path != NULL ? c->base_path : "unknown", digest);
-    fr_print_line(stdout, "computed with  %s, layout %s",
+    fr_print_line(stdout, "computed with  %s, arithmetic %s, layout %s",
                   c->isa != NULL ? c->isa : "unknown",
+                  c->arithmetic != NULL ? c->arithmetic : "without a name",
                   c->layout != NULL ? c->layout : "unknown");
     fr_status status = FR_OK;
     for (int64_t i = 0; i < c->n_tasks && status == FR_OK; i++) {

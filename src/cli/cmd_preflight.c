@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 #include "cli/config_options.h"
 #include "train/preflight.h"
+#include "train/rank_sets.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,6 +61,18 @@ static void print_memory(const fr_preflight_node *nodes, int n_nodes)
     }
 }
 
+static void print_sets(const fr_preflight_report *report)
+{
+    char text[FR_SETS_TEXT];
+    fr_rank_sets sets = {0};
+    for (int r = 0; r < report->n_ranks; r++) {
+        sets.ranks[report->ranks[r].isa.asked][report->ranks[r].isa.isa]++;
+    }
+    fr_rank_sets_text(&sets, text);
+    fr_print_line(stdout, "instruction set: %s; arithmetic: %s", text,
+                  report->ranks[0].arithmetic);
+}
+
 /* The slowest pair: with many ranks the matrix is too much to read. */
 static void print_pairs(const fr_preflight_report *report)
 {
@@ -109,6 +122,7 @@ static fr_status conclude(const fr_cli *cli, const fr_preflight_report *report)
         if (status == FR_OK) {
             print_nodes(report, nodes, n_nodes);
             print_memory(nodes, n_nodes);
+            print_sets(report);
             print_pairs(report);
             print_findings(nodes, n_nodes, cli->exit_code);
             (void)fflush(stdout);

@@ -1,6 +1,7 @@
 /* The program: choose the command, make the world, print the trail once, choose the exit code. */
 #include "cli/commands.h"
 #include "comm/post.h"
+#include "device/device.h"
 #include "train/config.h"
 #include "train/run.h"
 
@@ -155,6 +156,13 @@ static fr_status flush_output(fr_ctx *ctx)
     return FR_OK;
 }
 
+/* A wrong setting ends every command, also one that would compute later or not at all. */
+static fr_status check_settings(fr_ctx *ctx, fr_group *world)
+{
+    fr_isa_choice choice;
+    return fr_group_agree(world, fr_isa_choose(ctx, fr_isa_detect(), &choice));
+}
+
 static int run_command(fr_ctx *ctx, const entry *chosen, int argc, char **argv)
 {
     fr_group *world = NULL;
@@ -183,7 +191,10 @@ static int run_command(fr_ctx *ctx, const entry *chosen, int argc, char **argv)
         }
     } else if (status == FR_OK) {
         fr_cli cli = {ctx, world, options, signals, &watch, &exit_code, farewell};
-        status = chosen->run(&cli);
+        status = check_settings(ctx, world);
+        if (status == FR_OK) {
+            status = chosen->run(&cli);
+        }
     }
     if (status == FR_OK) {
         status = flush_output(ctx);

@@ -8,7 +8,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_TAG = 30000, HOST_BYTES = 256, PLACE_BYTES = 128, MESSAGE_BYTES = 4096 };
+enum {
+    MAX_TAG = 30000,
+    HOST_BYTES = 256,
+    PLACE_BYTES = 128,
+    MESSAGE_BYTES = 4096,
+    TEXT_BYTES = 128
+};
 
 /* Of fr_group_turn: some hundred microseconds, and a millisecond or so. */
 enum { UNTOLD_TURNS = 200, SLEEPLESS_TURNS = 1000 };
@@ -282,10 +288,18 @@ static bool names_a_rank(const char *message)
            strstr(message + used, ": ") != NULL;
 }
 
+static void name_host(char host[HOST_BYTES])
+{
+    host[HOST_BYTES - 1] = '\0';
+    if (gethostname(host, HOST_BYTES - 1) != 0 || host[0] == '\0') {
+        (void)snprintf(host, HOST_BYTES, "unknown host");
+    }
+}
+
 /* The failing rank's own error: message with its name in front, and the place of detection. */
 static void describe_failure(const fr_group *group, fr_status mine, verdict *out)
 {
-    char host[HOST_BYTES] = "";
+    char host[HOST_BYTES];
     const char *message = fr_ctx_error(group->ctx);
     const char *place = fr_ctx_error_place(group->ctx);
     const char *colon = strrchr(place, ':');
@@ -302,9 +316,7 @@ static void describe_failure(const fr_group *group, fr_status mine, verdict *out
         (void)snprintf(out->message, sizeof out->message, "%s", message);
         return;
     }
-    if (gethostname(host, sizeof host - 1) != 0 || host[0] == '\0') {
-        (void)snprintf(host, sizeof host, "unknown host");
-    }
+    name_host(host);
     (void)snprintf(out->message, sizeof out->message, "rank %d on %s: %s", group->rank,
                    host, message);
 }
@@ -341,4 +353,27 @@ fr_status fr_group_abandon(fr_group *group, fr_status mine)
     group->root->is_abandoned = true;
     fr_ctx_clear_error(group->ctx);
     return fr_fail_at(group->ctx, mine, own.file, (int)own.line, "%s", own.message);
+}
+
+fr_status fr_group_agree_text(fr_group *group, const char *name, const char *text,
+                              const char *remedy)
+{
+    struct {
+        char host[HOST_BYTES];
+        char text[TEXT_BYTES];
+    } first = {0};
+    char mine[TEXT_BYTES] = "";
+    fr_status status = FR_OK;
+    (void)snprintf(mine, sizeof mine, "%s", text);
+    if (group->rank == 0) {
+        name_host(first.host);
+        memcpy(first.text, mine, sizeof mine);
+    }
+    FR_TRY(fr_group_broadcast(group, 0, &first, sizeof first));
+    if (strcmp(first.text, mine) != 0) {
+        status = FR_FAIL(group->ctx, FR_ERR_UNSUPPORTED,
+                         "%s is \"%s\" here and \"%s\" on rank 0 (%s); %s", name, mine,
+                         first.text, first.host, remedy);
+    }
+    return fr_group_agree(group, status);
 }

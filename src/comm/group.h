@@ -137,4 +137,12 @@ void fr_group_poll(fr_group *group);
  */
 FR_MUST_CHECK fr_status fr_group_agree(fr_group *group, fr_status mine);
 
+/**
+ * Collective: whether every rank brings the same text.
+ * @param name  how a message calls it   @param text  its first 127 bytes count   @param remedy  where texts differ
+ * @return FR_OK; FR_ERR_UNSUPPORTED on all, naming the lowest rank with another text than rank 0's
+ */
+FR_MUST_CHECK fr_status fr_group_agree_text(fr_group *group, const char *name,
+                                            const char *text, const char *remedy);
+
 #endif

@@ -41,6 +41,18 @@ const char *fr_isa_name(fr_isa isa);
 /** The set of a name, for what a user asks for; false, and *out as it was, if no set has it. */
 bool fr_isa_find(const char *name, fr_isa *out);
 
+/** What to compute with, and what was asked for. */
+typedef struct fr_isa_choice {
+    fr_isa isa;
+    fr_isa asked; /* FR_ISA_COUNT: nothing */
+} fr_isa_choice;
+
+/**
+ * The highest of the sets up to `has` (fr_isa_detect()) that FORERUN_ISA allows.
+ * @return FR_OK; FR_ERR_ARG if FORERUN_ISA names no set
+ */
+FR_MUST_CHECK fr_status fr_isa_choose(fr_ctx *ctx, fr_isa has, fr_isa_choice *out);
+
 typedef struct fr_device fr_device;
 
 typedef struct fr_device_params {

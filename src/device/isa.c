@@ -1,6 +1,7 @@
 #include "device/device.h"
 
 #include <cpuid.h>
+#include <stdio.h>
 #include <string.h>
 
 /* clang 14 has no name for it in __builtin_cpu_supports. */
@@ -45,4 +46,36 @@ bool fr_isa_find(const char *name, fr_isa *out)
         }
     }
     return false;
+}
+
+/* "a, b or c" */
+static void list_sets(char *out, size_t bytes)
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (int isa = 0; isa < FR_ISA_COUNT && used < bytes; isa++) {
+        const char *before = isa == 0 ? "" : isa == FR_ISA_COUNT - 1 ? " or " : ", ";
+        used += (size_t)snprintf(out + used, bytes - used, "%s%s", before,
+                                 fr_isa_name((fr_isa)isa));
+    }
+}
+
+fr_status fr_isa_choose(fr_ctx *ctx, fr_isa has, fr_isa_choice *out)
+{
+    enum { LIST_BYTES = 128 };
+    char list[LIST_BYTES];
+    const char *text = fr_ctx_isa(ctx);
+    *out = (fr_isa_choice){.isa = has, .asked = FR_ISA_COUNT};
+    if (text == NULL) {
+        return FR_OK;
+    }
+    if (!fr_isa_find(text, &out->asked)) {
+        list_sets(list, sizeof list);
+        return FR_FAIL(ctx, FR_ERR_ARG,
+                       "FORERUN_ISA is \"%s\", but must be %s; unset it for the "
+                       "best that the processor has",
+                       text, list);
+    }
+    out->isa = out->asked < has ? out->asked : has;
+    return FR_OK;
 }

@@ -60,29 +60,24 @@ size_t fr_quant_bytes(const fr_quant_type *type, int64_t n)
     return (size_t)(n / type->block) * type->bytes;
 }
 
-/* What the processor has, whatever the ranks agreed to compute with: the bits are the same. The builtin reads what
- * the runtime noted at start, where fr_isa_detect would ask the processor, which a virtual machine answers slowly. */
-static const fr_quant_kernels *best_kernels(void)
+static const fr_quant_kernels *kernels_of(fr_isa isa)
 {
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
-        return &fr_quant_avx512;
-    }
-    return __builtin_cpu_supports("avx2") ? &fr_quant_avx2 : &fr_quant_generic;
+    return isa >= FR_ISA_AVX512 ? &fr_quant_avx512
+           : isa == FR_ISA_AVX2 ? &fr_quant_avx2
+                                : &fr_quant_generic;
 }
 
-void fr_quant_widen(const fr_quant_type *type, const uint8_t *data, int64_t n,
-                    float *out)
+void fr_quant_widen(fr_isa isa, const fr_quant_type *type, const uint8_t *data,
+                    int64_t n, float *out)
 {
-    best_kernels()->widen[type->number](data, n, out);
+    kernels_of(isa)->widen[type->number](data, n, out);
 }
 
-void fr_quant_to_bf16(const fr_quant_type *type, const uint8_t *data, int64_t n,
-                      uint16_t *out)
+void fr_quant_to_bf16(fr_isa isa, const fr_quant_type *type, const uint8_t *data,
+                      int64_t n, uint16_t *out)
 {
     enum { CHUNK = 8 * FR_QUANT_MAX_BLOCK };
-    const fr_quant_kernels *kernels = best_kernels();
+    const fr_quant_kernels *kernels = kernels_of(isa);
     float chunk[CHUNK];
     if (type->number == FR_QUANT_BF16) {
         memcpy(out, data, (size_t)n * sizeof *out);
@@ -97,19 +92,19 @@ void fr_quant_to_bf16(const fr_quant_type *type, const uint8_t *data, int64_t n,
     }
 }
 
-bool fr_quant_multiplies(const fr_quant_type *type)
+bool fr_quant_multiplies(fr_isa isa, const fr_quant_type *type)
 {
-    return type->widens && best_kernels()->few[type->number] != NULL;
+    return type->widens && kernels_of(isa)->few[type->number] != NULL;
 }
 
-void fr_quant_multiply(const fr_quant_type *type, const fr_quant_few *few)
+void fr_quant_multiply(fr_isa isa, const fr_quant_type *type, const fr_quant_few *few)
 {
-    best_kernels()->few[type->number](few);
+    kernels_of(isa)->few[type->number](few);
 }
 
-void fr_quant_round_bf16(const float *x, int64_t n, uint16_t *out)
+void fr_quant_round_bf16(fr_isa isa, const float *x, int64_t n, uint16_t *out)
 {
-    best_kernels()->round_bf16(x, n, out);
+    kernels_of(isa)->round_bf16(x, n, out);
 }
 
 float fr_quant_half(uint16_t half)

@@ -1,13 +1,15 @@
 /*
  * quant.h - the number formats of model files, and their conversion to f32 and bf16.
  *
- * Layer L3; uses device (few.h). The types are numbered as in GGUF files. A row of a block type is a sequence
+ * Layer L3; uses device (instruction sets, few.h). The types are numbered as in GGUF files. A row of a block type is a sequence
  * of blocks of `block` elements in `bytes` bytes; float types have blocks of one element. Files are
- * little-endian, as the machine must be. Input may lie at any address. Conversions use the best instruction set of
- * the processor; all give the same bits.
+ * little-endian, as the machine must be. Input may lie at any address. Conversions use the instruction
+ * set `isa`, which the processor must have; all give the same bits.
  */
 #ifndef FR_MODEL_QUANT_H
 #define FR_MODEL_QUANT_H
+
+#include "device/device.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -53,12 +55,12 @@ size_t fr_quant_bytes(const fr_quant_type *type, int64_t n);
  * @param type  a type that widens   @param n  a multiple of type->block, >= 0
  * @param data  fr_quant_bytes(type, n) bytes
  */
-void fr_quant_widen(const fr_quant_type *type, const uint8_t *data, int64_t n,
-                    float *out);
+void fr_quant_widen(fr_isa isa, const fr_quant_type *type, const uint8_t *data,
+                    int64_t n, float *out);
 
 /** The same, rounded to bf16 as fr_quant_round_bf16 does. */
-void fr_quant_to_bf16(const fr_quant_type *type, const uint8_t *data, int64_t n,
-                      uint16_t *out);
+void fr_quant_to_bf16(fr_isa isa, const fr_quant_type *type, const uint8_t *data,
+                      int64_t n, uint16_t *out);
 
 enum { FR_QUANT_FEW_ROWS = 4 };
 
@@ -75,13 +77,13 @@ typedef struct fr_quant_few {
     bool add;
 } fr_quant_few;
 
-/** Whether this processor multiplies the type's blocks as they lie: fr_quant_multiply. */
-bool fr_quant_multiplies(const fr_quant_type *type);
+/** Whether an instruction set multiplies the type's blocks as they lie: fr_quant_multiply. */
+bool fr_quant_multiplies(fr_isa isa, const fr_quant_type *type);
 /** y (+)= x W^T; the sums of device/few.h over what fr_quant_widen (or, rounded, fr_quant_to_bf16) gives. */
-void fr_quant_multiply(const fr_quant_type *type, const fr_quant_few *few);
+void fr_quant_multiply(fr_isa isa, const fr_quant_type *type, const fr_quant_few *few);
 
 /** Round n floats to bf16, to nearest even; NaN stays a NaN, overflow becomes infinity. */
-void fr_quant_round_bf16(const float *x, int64_t n, uint16_t *out);
+void fr_quant_round_bf16(fr_isa isa, const float *x, int64_t n, uint16_t *out);
 
 /** The f32 value of one IEEE half. */
 float fr_quant_half(uint16_t half);

@@ -16,7 +16,12 @@ fr_status fr_weights_open(fr_ctx *ctx, const char *path, fr_weights **out)
     *out = NULL;
     FR_TRY(fr_foreign_path(ctx, path));
     FR_TRY(fr_alloc(ctx, 1, sizeof *weights, &weights));
-    fr_status status = fr_copy_string(ctx, path, &weights->path);
+    fr_isa_choice choice;
+    fr_status status = fr_isa_choose(ctx, fr_isa_detect(), &choice);
+    weights->isa = choice.isa;
+    if (status == FR_OK) {
+        status = fr_copy_string(ctx, path, &weights->path);
+    }
     if (status == FR_OK) {
         status = fr_is_folder(path) ? fr_weights_load_folder(ctx, weights)
                                     : fr_weights_load_gguf(ctx, weights);

@@ -55,6 +55,7 @@ typedef struct fr_scheme {
 
 struct fr_weights {
     char *path;
+    fr_isa isa; /* that conversions use */
     fr_arch arch;
     fr_gguf *gguf; /* or shards */
     fr_safetensors **shards;

@@ -7,8 +7,9 @@
 
 enum { TILE = 32 }; /* side of a transposed tile */
 
-/* Where converted elements go. */
+/* Where converted elements go, and with which instruction set. */
 typedef struct sink {
+    fr_isa isa;
     fr_dtype dtype;
     uint8_t *out;
 } sink;
@@ -21,7 +22,7 @@ static void put_floats(sink to, int64_t index, const float *values, int64_t n)
         return;
     }
     uint16_t *rounded = (uint16_t *)(void *)at;
-    fr_quant_round_bf16(values, n, rounded);
+    fr_quant_round_bf16(to.isa, values, n, rounded);
 }
 
 /* n elements of whole blocks at `data` to elements index, index + 1, ... of the sink. */
@@ -30,11 +31,11 @@ static void convert(const fr_quant_type *type, const uint8_t *data, int64_t n, s
 {
     if (to.dtype == FR_F32) {
         float *out = (float *)(void *)to.out + index;
-        fr_quant_widen(type, data, n, out);
+        fr_quant_widen(to.isa, type, data, n, out);
         return;
     }
     uint16_t *out = (uint16_t *)(void *)to.out + index;
-    fr_quant_to_bf16(type, data, n, out);
+    fr_quant_to_bf16(to.isa, type, data, n, out);
 }
 
 /* Row of the tensor that holds row r of the weight. A head of K rows with RoPE pairs adjacent holds
@@ -81,8 +82,9 @@ static void read_column_tile(const fr_weight_slot *slot, int64_t c, int64_t widt
         int64_t height = slot->n_in - i < TILE ? slot->n_in - i : TILE;
         for (int64_t y = 0; y < height; y++) {
             int64_t element = (i + y) * n_stored + slot->first + c;
-            fr_quant_widen(type, slot->source->data + fr_quant_bytes(type, element),
-                           width, tile[y]);
+            fr_quant_widen(to.isa, type,
+                           slot->source->data + fr_quant_bytes(type, element), width,
+                           tile[y]);
         }
         for (int64_t x = 0; x < width; x++) {
             for (int64_t y = 0; y < height; y++) {
@@ -111,7 +113,7 @@ static fr_status read_vector(fr_ctx *ctx, const fr_weight_slot *slot, int64_t he
     const fr_source *source = slot->source;
     int64_t n = last_dimension(source);
     FR_TRY(fr_alloc(ctx, n, sizeof *whole, &whole));
-    fr_quant_widen(source->type, source->data, n, whole);
+    fr_quant_widen(to.isa, source->type, source->data, n, whole);
     for (int64_t i = 0; i < slot->n_out; i++) {
         put_floats(to, i, &whole[stored_row(slot, head_dim, i)], 1);
     }
@@ -123,7 +125,7 @@ void fr_weights_read_rows(const fr_weights *weights, fr_weight role, int64_t lay
                           fr_dtype dtype, int64_t first, int64_t count, void *out)
 {
     const fr_weight_slot *slot = fr_weights_slot(weights, role, layer);
-    sink to = {dtype, out};
+    sink to = {weights->isa, dtype, out};
     assert(slot->source != NULL && !slot->is_vector);
     if (slot->layout == FR_LAYOUT_COLUMNS) {
         read_columns(slot, first, first + count, to);
@@ -138,7 +140,8 @@ fr_status fr_weights_read(fr_ctx *ctx, const fr_weights *weights, fr_weight role
     const fr_weight_slot *slot = fr_weights_slot(weights, role, layer);
     assert(slot->source != NULL);
     if (slot->is_vector) {
-        return read_vector(ctx, slot, weights->arch.head_dim, (sink){dtype, out});
+        return read_vector(ctx, slot, weights->arch.head_dim,
+                           (sink){weights->isa, dtype, out});
     }
     fr_weights_read_rows(weights, role, layer, dtype, 0, slot->n_out, out);
     return FR_OK;
@@ -147,7 +150,8 @@ fr_status fr_weights_read(fr_ctx *ctx, const fr_weights *weights, fr_weight role
 bool fr_weights_multiplies(const fr_weights *weights, fr_weight role, int64_t layer)
 {
     const fr_weight_slot *slot = fr_weights_slot(weights, role, layer);
-    return slot->layout != FR_LAYOUT_COLUMNS && fr_quant_multiplies(slot->source->type);
+    return slot->layout != FR_LAYOUT_COLUMNS &&
+           fr_quant_multiplies(weights->isa, slot->source->type);
 }
 
 void fr_weights_multiply_rows(const fr_weights *weights, fr_weight role, int64_t layer,
@@ -171,6 +175,6 @@ void fr_weights_multiply_rows(const fr_weights *weights, fr_weight role, int64_t
             few.rows[j] = slot->source->data + (size_t)row * row_bytes;
         }
         few.y = part->y + r;
-        fr_quant_multiply(type, &few);
+        fr_quant_multiply(weights->isa, type, &few);
     }
 }

@@ -72,6 +72,10 @@ const fr_field FR_ADDED_FIELDS[FR_N_ADDED_FIELDS] = {
     TASK_FIELD_ADDED(base_norm_eps, FR_FIELD_F64, 0, 0),
 };
 
+const fr_field FR_ADDED_FILE_FIELDS[FR_N_ADDED_FILE_FIELDS] = {
+    FILE_FIELD(arithmetic, FR_FIELD_TEXT),
+};
+
 /* How the numbers enter the attention, so that another program can use a file without asking. */
 const fr_convention FR_CONVENTIONS[FR_N_CONVENTIONS] = {
     {"key_order", "halves"},       /* element order of RoPE pairs: Hugging Face's */
@@ -194,6 +198,7 @@ void fr_checkpoint_destroy(fr_checkpoint **checkpoint)
         free(task->name);
     }
     free_texts(gone, FR_FILE_FIELDS, FR_N_FILE_FIELDS);
+    free_texts(gone, FR_ADDED_FILE_FIELDS, FR_N_ADDED_FILE_FIELDS);
     free(gone->tasks);
     free(gone);
 }

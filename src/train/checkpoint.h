@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 /** Format that is written; files of this major version are read, see docs/format-checkpoint.md. */
-enum { FR_CHECKPOINT_MAJOR = 2, FR_CHECKPOINT_MINOR = 1 };
+enum { FR_CHECKPOINT_MAJOR = 2, FR_CHECKPOINT_MINOR = 2 };
 
 /** Per layer arrays [n_layers][length * kv_heads * head_dim], each layer one dataset. */
 typedef struct fr_prefix_state {
@@ -75,9 +75,10 @@ typedef struct fr_checkpoint {
     char *base_shape; /* shape fingerprint text, see model/identity.h */
     char *base_path;
     uint8_t base_digest[FR_DIGEST_BYTES]; /* of the weights */
-    char *isa;                            /* instruction set of the run */
-    char *version;                        /* of Forerun */
-    char *layout; /* "2x1 threads 1": how the run was laid out, for people */
+    char *isa;                            /* instruction sets of the run, for people */
+    char *arithmetic; /* fr_device_arithmetic; NULL: a file before 2.2 */
+    char *version;    /* of Forerun */
+    char *layout;     /* "2x1 threads 1": how the run was laid out, for people */
     int64_t n_tasks;
     fr_checkpoint_task *tasks;
 } fr_checkpoint;

@@ -58,6 +58,7 @@ enum {
     FR_N_FILE_FIELDS = 7,
     FR_N_TASK_FIELDS = 24,
     FR_N_ADDED_FIELDS = 5,
+    FR_N_ADDED_FILE_FIELDS = 1,
     FR_N_CONVENTIONS = 3,
     FR_N_STATE_ARRAYS = 6,
     FR_N_PREFIX_ARRAYS = 2 /* the first ones; the others are moments */
@@ -67,6 +68,8 @@ extern const fr_field FR_FILE_FIELDS[FR_N_FILE_FIELDS];
 extern const fr_field FR_TASK_FIELDS[FR_N_TASK_FIELDS];
 /** Of a task, since minor version 1: files may lack them, and the member keeps what it has. */
 extern const fr_field FR_ADDED_FIELDS[FR_N_ADDED_FIELDS];
+/** Likewise of the file, since minor version 2. */
+extern const fr_field FR_ADDED_FILE_FIELDS[FR_N_ADDED_FILE_FIELDS];
 extern const fr_convention FR_CONVENTIONS[FR_N_CONVENTIONS];
 extern const fr_state_array FR_STATE_ARRAYS[FR_N_STATE_ARRAYS];
 

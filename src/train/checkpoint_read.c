@@ -65,6 +65,7 @@ static fr_status read_root(reader *r, fr_checkpoint *out)
     const fr_index_table tables[] = {
         {ROOT_EXTRAS, N_ROOT_EXTRAS, &extra, false, false},
         {FR_FILE_FIELDS, FR_N_FILE_FIELDS, out, false, true},
+        {FR_ADDED_FILE_FIELDS, FR_N_ADDED_FILE_FIELDS, out, true, true},
         {NULL, 0, NULL, false, false}};
     fr_status status = fr_index_attributes(&r->index, "/", tables);
     out->minor = extra.schema_minor;

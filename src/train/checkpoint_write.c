@@ -63,6 +63,8 @@ static fr_status write_all(fr_ctx *ctx, fr_sink *sink, const fr_checkpoint *chec
     FR_TRY(fr_sink_integer(sink, "schema_version", FR_CHECKPOINT_MAJOR));
     FR_TRY(fr_sink_integer(sink, "schema_minor", FR_CHECKPOINT_MINOR));
     FR_TRY(fr_sink_fields(sink, FR_FILE_FIELDS, FR_N_FILE_FIELDS, checkpoint));
+    FR_TRY(
+        fr_sink_fields(sink, FR_ADDED_FILE_FIELDS, FR_N_ADDED_FILE_FIELDS, checkpoint));
     FR_TRY(write_names(ctx, sink, checkpoint));
     FR_TRY(fr_sink_end(sink));
     FR_TRY(fr_sink_group(sink, "/tasks"));

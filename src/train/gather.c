@@ -110,6 +110,7 @@ static fr_status describe_run(const fr_task_env *env, const fr_run_identity *ide
     FR_TRY(copy_optional(env->ctx, identity->shape, &out->base_shape));
     FR_TRY(copy_optional(env->ctx, env->config->base.path, &out->base_path));
     FR_TRY(copy_optional(env->ctx, identity->isa, &out->isa));
+    FR_TRY(copy_optional(env->ctx, identity->arithmetic, &out->arithmetic));
     FR_TRY(copy_optional(env->ctx, identity->version, &out->version));
     memcpy(out->base_digest, identity->digest, FR_DIGEST_BYTES);
     return copy_optional(env->ctx, identity->layout, &out->layout);

@@ -13,6 +13,7 @@ typedef struct fr_run_identity {
     const char *shape;
     uint8_t digest[FR_DIGEST_BYTES];
     const char *isa;
+    const char *arithmetic;
     const char *version;
     const char *layout;
     const char *config; /* resolved YAML */

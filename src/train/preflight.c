@@ -48,6 +48,19 @@ static int processors(void)
     return n > 0 ? n : (int)sysconf(_SC_NPROCESSORS_ONLN); /* more than a set holds */
 }
 
+static fr_status look_at_device(state *s)
+{
+    fr_device *device = NULL;
+    fr_device_params params = {.n_threads = 1};
+    FR_TRY(fr_isa_choose(s->ctx, fr_isa_detect(), &s->mine.isa));
+    params.isa = s->mine.isa.isa;
+    FR_TRY(fr_device_create(s->ctx, &params, &device));
+    (void)snprintf(s->mine.arithmetic, sizeof s->mine.arithmetic, "%s",
+                   fr_device_arithmetic(device));
+    fr_device_destroy(&device);
+    return FR_OK;
+}
+
 static fr_status look_at_node(state *s)
 {
     fr_share share;
@@ -56,6 +69,7 @@ static fr_status look_at_node(state *s)
     fr_status status =
         fr_session_threads(s->ctx, &share, s->config->run.threads, &n_threads);
     fr_preflight_note(s->ctx, status, &s->mine);
+    fr_preflight_note(s->ctx, look_at_device(s), &s->mine);
     s->mine.n_processors = processors();
     s->mine.n_threads = n_threads;
     if (gethostname(s->mine.host, sizeof s->mine.host - 1) != 0) {

@@ -10,9 +10,10 @@
 #include "base/digest.h"
 #include "base/limits.h"
 #include "comm/group.h"
+#include "device/device.h"
 #include "train/config.h"
 
-enum { FR_HOST_BYTES = 64, FR_FINDING_BYTES = 512 };
+enum { FR_HOST_BYTES = 64, FR_FINDING_BYTES = 512, FR_ARITHMETIC_BYTES = 64 };
 
 /** What a rank found out about itself; sent as bytes between ranks of one program. */
 typedef struct fr_preflight_rank {
@@ -22,9 +23,11 @@ typedef struct fr_preflight_rank {
     int64_t node_rank;              /* place among them */
     int64_t n_processors;           /* that this rank may run on, those of others too */
     int64_t n_threads;              /* that it would compute with */
-    int64_t memory_bytes;           /* that it may take now (fr_session_share) */
-    char memory[FR_LIMIT_TEXT];     /* the same for people: what bounds it */
-    bool is_limited;                /* by more than the machine's memory */
+    fr_isa_choice isa;              /* likewise */
+    char arithmetic[FR_ARITHMETIC_BYTES]; /* fr_device_arithmetic */
+    int64_t memory_bytes;                 /* that it may take now (fr_session_share) */
+    char memory[FR_LIMIT_TEXT];           /* the same for people: what bounds it */
+    bool is_limited;                      /* by more than the machine's memory */
     int64_t
         need_bytes; /* that it takes for sure: its weights, tasks, the program; 0: the model could not be opened */
     int64_t likely_bytes; /* that it takes at most by forecast */

@@ -115,6 +115,27 @@ static void check_base(const fr_preflight_report *report, const int *node_of_ran
     }
 }
 
+/* A run would refuse them. One that could not make a device has said so. */
+static void check_arithmetic(const fr_preflight_report *report, const int *node_of_rank,
+                             fr_preflight_node *nodes)
+{
+    const char *first = report->ranks[0].arithmetic;
+    for (int r = 1; r < report->n_ranks; r++) {
+        const char *other = report->ranks[r].arithmetic;
+        fr_preflight_node *node = &nodes[node_of_rank[r]];
+        bool is_told = strstr(node->finding, "the arithmetic of rank") != NULL;
+        if (first[0] != '\0' && other[0] != '\0' && strcmp(first, other) != 0 &&
+            !is_told) {
+            char text[FR_FINDING_BYTES];
+            (void)snprintf(text, sizeof text,
+                           "the arithmetic of rank %d is %s, that of rank 0 %s; start "
+                           "the same Forerun on every rank, on devices of one kind",
+                           r, other, first);
+            find(node, text);
+        }
+    }
+}
+
 static void check_memory(fr_preflight_node *node)
 {
     char text[FR_FINDING_BYTES];
@@ -215,6 +236,7 @@ static void judge(const fr_preflight_report *report, fr_preflight_node *nodes,
 {
     *n_nodes = group_ranks(report, nodes, node_of_rank);
     check_base(report, node_of_rank, nodes, differs);
+    check_arithmetic(report, node_of_rank, nodes);
     for (int i = 0; i < *n_nodes; i++) {
         check_memory(&nodes[i]);
         best_links(report, node_of_rank, i, &nodes[i]);

@@ -335,20 +335,26 @@ static fr_status check_base_of_tasks(const fr_run_state *run)
     return FR_OK;
 }
 
+/* A file from before arithmetics had names tells an instruction set, each of which had one of its own. */
+static void warn_of_arithmetic(const fr_run_state *run, const fr_checkpoint *saved)
+{
+    const char *arithmetic = fr_device_arithmetic(run->session.device);
+    const char *was = saved->arithmetic != NULL ? saved->arithmetic : saved->isa;
+    if (was != NULL && strcmp(was, arithmetic) != 0) {
+        fr_log(run->ctx, FR_LOG_INFO,
+               "warning: %s was computed with the arithmetic %s, this program computes "
+               "with %s: the last bits will differ from an uninterrupted run",
+               run->resumed_path, was, arithmetic);
+    }
+}
+
 static fr_status check_base(fr_run_state *run)
 {
     const fr_checkpoint *saved = run->resumed;
     if (saved == NULL) {
         return FR_OK;
     }
-    const char *isa = fr_isa_name(fr_device_isa(run->session.device));
-    if (saved->isa != NULL && strcmp(saved->isa, isa) != 0) {
-        fr_log(
-            run->ctx, FR_LOG_INFO,
-            "warning: the run was started with %s, this machine computes with %s: the "
-            "last bits will differ from an uninterrupted run",
-            saved->isa, isa);
-    }
+    warn_of_arithmetic(run, saved);
     FR_TRY(fr_identity_check(run->ctx, run->resumed_path, saved->base_shape,
                              saved->base_digest, run->session.shape,
                              run->session.digest, !run->options->force));

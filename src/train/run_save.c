@@ -12,7 +12,8 @@
 void fr_run_identify(const fr_run_state *run, fr_run_identity *out)
 {
     *out = (fr_run_identity){.shape = run->session.shape,
-                             .isa = fr_isa_name(fr_device_isa(run->session.device)),
+                             .isa = run->session.isa,
+                             .arithmetic = fr_device_arithmetic(run->session.device),
                              .version = run->options->version,
                              .layout = run->session.layout,
                              .config = run->config_text};

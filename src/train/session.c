@@ -66,21 +66,34 @@ fr_status fr_session_threads(fr_ctx *ctx, const fr_share *share, int64_t asked,
     return FR_OK;
 }
 
-/* Every rank computes with the lowest instruction set among them, so that all get the same bits. */
-static fr_status make_device(fr_session *s, int64_t threads)
+/* Each rank computes with what it has. */
+static fr_status make_device(fr_session *s, int64_t threads, fr_isa_choice *choice)
 {
-    int64_t isa = (int64_t)fr_isa_detect();
     fr_share share;
     fr_device_params params = {.n_threads = 1};
-    FR_TRY(fr_group_allreduce(s->world, FR_MIN, &isa, 1));
+    FR_TRY(fr_group_agree(s->world, fr_isa_choose(s->ctx, fr_isa_detect(), choice)));
     FR_TRY(fr_session_share(s->ctx, s->world, &share));
     FR_TRY(fr_group_agree(
         s->world, fr_session_threads(s->ctx, &share, threads, &params.n_threads)));
-    params.isa = (fr_isa)isa;
+    params.isa = choice->isa;
     (void)snprintf(s->layout, sizeof s->layout, "%dx%d, %d thread%s a rank",
                    s->grid.n_stages, s->grid.n_replicas, params.n_threads,
                    params.n_threads == 1 ? "" : "s");
-    return fr_group_agree(s->world, fr_device_create(s->ctx, &params, &s->device));
+    FR_TRY(fr_group_agree(s->world, fr_device_create(s->ctx, &params, &s->device)));
+    return fr_group_agree_text(
+        s->world, "the arithmetic", fr_device_arithmetic(s->device),
+        "start the same Forerun on every rank, on devices of one kind");
+}
+
+/* For people: what the ranks compute with and what was asked for. */
+static fr_status gather_sets(fr_session *s, fr_isa_choice mine, fr_rank_sets *out)
+{
+    *out = (fr_rank_sets){0};
+    out->ranks[mine.asked][mine.isa] = 1;
+    FR_TRY(fr_group_allreduce(s->world, FR_SUM, &out->ranks[0][0],
+                              (int64_t)(sizeof out->ranks / sizeof out->ranks[0][0])));
+    fr_rank_sets_names(out, s->isa);
+    return FR_OK;
 }
 
 static fr_status choose_layers(fr_session *s, double target_share)
@@ -136,18 +149,22 @@ static fr_status load_weights(fr_session *s, const fr_session_params *params)
 
 fr_status fr_session_load(fr_session *session, const fr_session_params *params)
 {
+    char text[FR_SETS_TEXT];
+    fr_isa_choice choice;
+    fr_rank_sets sets;
     fr_session *s = session;
     FR_TRY(
         fr_group_agree(s->world, fr_grid_init(s->ctx, s->world, params->layout.n_stages,
                                               params->layout.n_replicas, &s->grid)));
-    FR_TRY(make_device(s, params->threads));
+    FR_TRY(make_device(s, params->threads, &choice));
+    FR_TRY(gather_sets(s, choice, &sets));
     FR_TRY(choose_layers(s, params->target_share));
     FR_TRY(load_weights(s, params));
     fr_log(s->ctx, FR_LOG_INFO, "base %s: %s", fr_weights_path(s->weights), s->shape);
+    fr_rank_sets_text(&sets, text);
     fr_log(s->ctx, FR_LOG_INFO, "layout %s (stages x replicas), %s%s, %s", s->layout,
            params->precision == FR_PRECISION_BF16 ? "bf16" : "f32",
-           params->quantised ? ", weights as in the file" : "",
-           fr_isa_name(fr_device_isa(s->device)));
+           params->quantised ? ", weights as in the file" : "", text);
     return FR_OK;
 }
 

@@ -12,6 +12,7 @@
 #include "model/tokens.h"
 #include "train/engine.h"
 #include "train/layout.h"
+#include "train/rank_sets.h"
 
 typedef struct fr_session {
     fr_ctx *ctx;
@@ -28,8 +29,9 @@ typedef struct fr_session {
     char *shape; /* fingerprint of the base */
     uint8_t digest[FR_DIGEST_BYTES];
     int64_t first_layer;
-    int64_t n_layers; /* of this rank's stage */
-    char layout[64];  /* "2x1, 1 thread" for people */
+    int64_t n_layers;       /* of this rank's stage */
+    char layout[64];        /* "2x1, 1 thread" for people */
+    char isa[FR_SET_NAMES]; /* instruction sets of all ranks, likewise */
 } fr_session;
 
 /** Open the model's files; no weights are read yet. */
@@ -48,7 +50,7 @@ typedef struct fr_session_params {
     fr_recompute recompute;
 } fr_session_params;
 
-/** Choose the split, load this rank's layers, agree on the instruction set, hash the base. */
+/** Choose the split, load this rank's layers, agree on the arithmetic (each rank has an instruction set of its own), hash the base. */
 FR_MUST_CHECK fr_status fr_session_load(fr_session *session,
                                         const fr_session_params *params);
 

@@ -2,12 +2,14 @@
 foreach(name
     sharing pipeline saves bad_input odd_files old_files multitask sweep stop generate commands plan
     node_memory launch_fetch_model launch_build_debdesc launch_hostile reparam readme layers hostile_files
-    convert outside_ids nonfinite readers rows templates words answers row_files launch_line_ends
+    isa convert outside_ids nonfinite readers rows templates words answers row_files launch_line_ends
     what_files_are run_folder best first_hour init_text json limits chat_templates outputs try_it)
     fr_script_test(e2e ${name} ${CMAKE_CURRENT_SOURCE_DIR}/e2e/${name}.sh)
 endforeach()
 fr_script_test(e2e layouts_tiny ${CMAKE_CURRENT_SOURCE_DIR}/e2e/layouts.sh tiny)
 fr_script_test(e2e layouts_smollm2 ${CMAKE_CURRENT_SOURCE_DIR}/e2e/layouts.sh smollm2)
+fr_script_test(e2e one_arithmetic_tiny ${CMAKE_CURRENT_SOURCE_DIR}/e2e/one_arithmetic.sh tiny)
+fr_script_test(e2e one_arithmetic_smollm2 ${CMAKE_CURRENT_SOURCE_DIR}/e2e/one_arithmetic.sh smollm2)
 fr_script_test(e2e quantised_tiny ${CMAKE_CURRENT_SOURCE_DIR}/e2e/quantised.sh tiny)
 fr_script_test(e2e quantised_smollm2 ${CMAKE_CURRENT_SOURCE_DIR}/e2e/quantised.sh smollm2)
 fr_script_test(e2e resume_tiny ${CMAKE_CURRENT_SOURCE_DIR}/e2e/resume.sh tiny)

@@ -149,6 +149,39 @@ static void an_agreement_of_a_part_leaves_the_others_alone(void)
     fr_group_destroy(&world);
 }
 
+static void ranks_with_one_text_agree(void)
+{
+    fr_group *world = fr_test_world();
+    FR_ASSERT_OK(fr_group_agree_text(world, "the thing", "cpu 1", "mend it"));
+    FR_ASSERT_OK(fr_group_agree_text(world, "the thing", "", "mend it"));
+    expect_group_works(world);
+    fr_group_destroy(&world);
+}
+
+static void of_ranks_with_other_texts_the_lowest_is_named(void)
+{
+    char host[256] = "";
+    char wanted[512];
+    fr_ctx *ctx = fr_test_ctx();
+    fr_group *world = fr_test_world();
+    int n = fr_group_size(world);
+    int rank = fr_group_rank(world);
+    (void)gethostname(host, sizeof host - 1);
+    for (int odd = 1; odd < n; odd++) {
+        const char *mine = rank >= odd ? "cpu 2" : "cpu 1";
+        CU_ASSERT_EQUAL(fr_group_agree_text(world, "the thing", mine, "mend it"),
+                        FR_ERR_UNSUPPORTED);
+        (void)snprintf(wanted, sizeof wanted,
+                       "the thing is \"cpu 2\" here and \"cpu 1\" on rank 0 (%s); "
+                       "mend it",
+                       host);
+        expect_message(ctx, odd, wanted);
+        fr_ctx_clear_error(ctx);
+        expect_group_works(world);
+    }
+    fr_group_destroy(&world);
+}
+
 static const fr_case CASES[] = {
     FR_CASE(nobody_failing_is_ok_and_leaves_no_error),
     FR_CASE(one_failing_rank_ends_all_with_its_message),
@@ -158,6 +191,8 @@ static const fr_case CASES[] = {
     FR_CASE(a_status_without_a_message_is_described),
     FR_CASE(a_long_message_is_cut_not_overrun),
     FR_CASE(an_agreement_of_a_part_leaves_the_others_alone),
+    FR_CASE(ranks_with_one_text_agree),
+    FR_CASE(of_ranks_with_other_texts_the_lowest_is_named),
 };
 
 int main(int argc, char **argv)

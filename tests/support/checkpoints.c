@@ -70,6 +70,7 @@ fr_checkpoint *fr_fixture_checkpoint(int64_t n_tasks, bool moments, int64_t step
     FR_ASSERT_OK(fr_copy_string(ctx, "llama 2x8 heads 2/2", &checkpoint->base_shape));
     FR_ASSERT_OK(fr_copy_string(ctx, "models/\xe9.gguf", &checkpoint->base_path));
     FR_ASSERT_OK(fr_copy_string(ctx, "avx2", &checkpoint->isa));
+    FR_ASSERT_OK(fr_copy_string(ctx, "cpu 1", &checkpoint->arithmetic));
     FR_ASSERT_OK(fr_copy_string(ctx, "0.1.0", &checkpoint->version));
     memset(checkpoint->base_digest, 0xab, sizeof checkpoint->base_digest);
     for (int64_t i = 0; i < n_tasks; i++) {

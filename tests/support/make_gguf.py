@@ -1,7 +1,7 @@
 """A folder of make_tiny.py or make_chain.py, with its tokenizer.json where it has one, as a GGUF file (F32).
 
-usage: make_gguf.py FOLDER FILE.gguf [METADATA_JSON]: keys to set, or to leave out where the value is null. Integers
-become uint32 (int32 if negative). Added tokens are control tokens, user-defined ones where "special" is false.
+usage: make_gguf.py FOLDER FILE.gguf [METADATA_JSON [Q8_0]]: keys to set, or to leave out where the value is null. Integers
+become uint32 (int32 if negative). With Q8_0, matrices whose rows are whole blocks of 32 are so quantised. Added tokens are control tokens, user-defined ones where "special" is false.
 """
 import json
 import os
@@ -70,6 +70,17 @@ def pair_rows(raw, heads, rows, columns):
                     for side in range(2))
 
 
+def q8_0(raw):
+    """Blocks of 32: the scale as a half, then whole numbers from -127 to 127."""
+    values = struct.unpack("<%df" % (len(raw) // 4), raw)
+    blocks = b""
+    for i in range(0, len(values), 32):
+        block = values[i:i + 32]
+        scale, = struct.unpack("<e", struct.pack("<e", max(map(abs, block)) / 127))
+        blocks += struct.pack("<e32b", scale, *(max(-127, min(127, round(v / scale))) if scale else 0 for v in block))
+    return blocks
+
+
 folder, out = sys.argv[1:3]
 with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
     config = json.load(file)
@@ -97,7 +108,10 @@ for name, tensor in header.items():
     if part in heads:
         raw = pair_rows(raw, heads[part], *shape)
     table += string(gguf_name(name)) + struct.pack("<I", len(shape))
-    table += b"".join(struct.pack("<Q", n) for n in reversed(shape)) + struct.pack("<IQ", 0, len(blocks))
+    kind = 0
+    if len(sys.argv) > 4 and len(shape) == 2 and shape[1] % 32 == 0:
+        kind, raw = 8, q8_0(raw)
+    table += b"".join(struct.pack("<Q", n) for n in reversed(shape)) + struct.pack("<IQ", kind, len(blocks))
     blocks += raw + b"\0" * (-len(raw) % 32)
 start = b"GGUF" + struct.pack("<IQQ", 3, len(header), len(values))
 start += b"".join(string(key) + pack(value) for key, value in values.items()) + table

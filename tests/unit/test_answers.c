@@ -228,11 +228,12 @@ static void a_damaged_last_line_is_dropped_and_others_refused(void)
 
 /* ---- a generation's files ------------------------------------------------------------------- */
 
-static fr_record make_record(const char *isa, const char *seed, const char *model)
+static fr_record make_record(const char *arithmetic, const char *seed,
+                             const char *model)
 {
     fr_record record;
     fr_record_init(&record);
-    fr_record_add(&record, "the instruction set", isa);
+    fr_record_add(&record, "the arithmetic", arithmetic);
     fr_record_add(&record, "--seed", seed);
     fr_record_add(&record, "the model", model);
     return record;
@@ -249,7 +250,7 @@ typedef struct files {
 static files start(void)
 {
     files f = {.tokenizer = open_tokenizer(),
-               .record = make_record("avx2", "1", "abc")};
+               .record = make_record("cpu 1", "1", "abc")};
     (void)snprintf(f.out, PATH_BYTES, "%.2000s/out.jsonl", fr_test_folder());
     (void)snprintf(f.part, PATH_BYTES, "%.2000s.part", f.out);
     (void)snprintf(f.info, PATH_BYTES, "%.2000s.info", f.part);
@@ -398,13 +399,13 @@ static void other_answers_are_refused_and_replaced_when_wanted(void)
     fr_answers *answers = NULL;
     int64_t n_kept = 0;
     answer(&f, false, false, 0, 3);
-    f.record = make_record("avx2", "2", "abc");
+    f.record = make_record("cpu 1", "2", "abc");
     FR_ASSERT_OK(open_files(&f, true, false, &answers));
     FR_ASSERT_FAILS(fr_answers_begin(answers, f.tokenizer, &f.record, N_ROWS, &n_kept),
                     FR_ERR_ARG, "--seed is another one");
     FR_ASSERT_OK(fr_answers_close(&answers));
     FR_ASSERT_OK(open_files(&f, true, false, &answers));
-    f.record = make_record("avx2", "1", "abc");
+    f.record = make_record("cpu 1", "1", "abc");
     FR_ASSERT_FAILS(
         fr_answers_begin(answers, f.tokenizer, &f.record, N_ROWS - 1, &n_kept),
         FR_ERR_ARG, "--input is another one");

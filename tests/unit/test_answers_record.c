@@ -4,11 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static fr_record make_record(const char *isa, const char *seed, const char *model)
+static fr_record make_record(const char *arithmetic, const char *seed,
+                             const char *model)
 {
     fr_record record;
     fr_record_init(&record);
-    fr_record_add(&record, "the instruction set", isa);
+    fr_record_add(&record, "the arithmetic", arithmetic);
     fr_record_add(&record, "--seed", seed);
     fr_record_add(&record, "the model", model);
     return record;
@@ -16,24 +17,24 @@ static fr_record make_record(const char *isa, const char *seed, const char *mode
 
 static void a_record_names_what_differs(void)
 {
-    fr_record now = make_record("avx2", "1", "abc");
-    fr_record other = make_record("avx2", "12", "abc");
+    fr_record now = make_record("cpu 1", "1", "abc");
+    fr_record other = make_record("cpu 1", "12", "abc");
     fr_ctx *ctx = fr_test_ctx();
     FR_ASSERT_OK(fr_record_check(ctx, "o.part", now.text, now.bytes, &now));
     FR_ASSERT_FAILS(fr_record_check(ctx, "o.part", other.text, other.bytes, &now),
                     FR_ERR_ARG,
                     "cannot go on from o.part: --seed is another one than its answers "
                     "were made with (12 then, 1 now)");
-    other = make_record("avx2", "1", "abcd");
+    other = make_record("cpu 1", "1", "abcd");
     FR_ASSERT_FAILS(fr_record_check(ctx, "o.part", other.text, other.bytes, &now),
                     FR_ERR_ARG, "the model is another one");
-    other = make_record("generic", "1", "abc");
+    other = make_record("cuda 1", "1", "abc");
     FR_ASSERT_OK(fr_record_check(ctx, "o.part", other.text, other.bytes, &now));
-    other = make_record("generic", "2", "abc");
+    other = make_record("cuda 1", "2", "abc");
     FR_ASSERT_FAILS(fr_record_check(ctx, "o.part", other.text, other.bytes, &now),
                     FR_ERR_ARG, "--seed is another one");
     fr_record_add(&now, "more", "facts");
-    other = make_record("avx2", "1", "abc");
+    other = make_record("cpu 1", "1", "abc");
     FR_ASSERT_FAILS(fr_record_check(ctx, "o.part", other.text, other.bytes, &now),
                     FR_ERR_ARG, "damaged or of another version");
     FR_ASSERT_FAILS(fr_record_check(ctx, "o.part", now.text, now.bytes, &other),
@@ -64,9 +65,23 @@ static void the_epsilon_of_norms_is_compared_where_it_is_told(void)
                     FR_ERR_ARG, "--input is another one");
 }
 
+/* Records from before arithmetics had names. */
+static void an_instruction_set_stands_for_an_arithmetic(void)
+{
+    fr_record now = make_record("cpu 1", "1", "abc");
+    fr_record old;
+    fr_record_init(&old);
+    fr_record_add(&old, "the instruction set", "avx512_bf16");
+    fr_record_add(&old, "--seed", "1");
+    fr_record_add(&old, "the model", "abc");
+    FR_ASSERT_OK(fr_record_check(fr_test_ctx(), "o.part", old.text, old.bytes, &now));
+    FR_ASSERT_FAILS(fr_record_check(fr_test_ctx(), "o.part", now.text, now.bytes, &old),
+                    FR_ERR_ARG, "damaged or of another version");
+}
+
 static void a_record_that_was_cut_is_refused_and_known(void)
 {
-    fr_record now = make_record("avx2", "1", "abc");
+    fr_record now = make_record("cpu 1", "1", "abc");
     for (size_t cut = 0; cut + 1 < now.bytes; cut++) {
         char *block = malloc(cut + 1);
         CU_ASSERT_PTR_NOT_NULL_FATAL(block);
@@ -82,6 +97,7 @@ static void a_record_that_was_cut_is_refused_and_known(void)
 static const fr_case CASES[] = {
     FR_CASE(a_record_names_what_differs),
     FR_CASE(the_epsilon_of_norms_is_compared_where_it_is_told),
+    FR_CASE(an_instruction_set_stands_for_an_arithmetic),
     FR_CASE(a_record_that_was_cut_is_refused_and_known),
 };
 

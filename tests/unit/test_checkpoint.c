@@ -66,7 +66,8 @@ static void file_without_texts_round_trips(void)
     fr_checkpoint *checkpoint = fr_fixture_checkpoint(1, false, 3);
     char **texts[] = {&checkpoint->config,    &checkpoint->base_shape,
                       &checkpoint->base_path, &checkpoint->isa,
-                      &checkpoint->version,   &checkpoint->layout};
+                      &checkpoint->version,   &checkpoint->layout,
+                      &checkpoint->arithmetic};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         free(*texts[i]);
         *texts[i] = NULL;
@@ -224,7 +225,7 @@ static void header_shows_the_digest_as_text(void)
                               n - FR_HEADER_BYTES, digest));
     fr_digest_hex(digest, hex);
     (void)snprintf(wanted, sizeof wanted,
-                   "Forerun checkpoint 2.1\nsha256 %s\nindex %zu\nblock 4096\n", hex,
+                   "Forerun checkpoint 2.2\nsha256 %s\nindex %zu\nblock 4096\n", hex,
                    strlen(bytes + FR_HEADER_BYTES));
     fr_assert_same_bytes("header", bytes, wanted, sizeof wanted);
     fr_assert_same_bytes("HDF5", bytes + 4096, "\x89HDF\r\n\x1a\n", 8);

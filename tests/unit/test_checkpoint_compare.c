@@ -54,6 +54,7 @@ static void where_and_how_the_run_was_laid_out_does_not_matter(void)
     b->config = NULL;
     FR_ASSERT_OK(fr_copy_string(fr_test_ctx(), "2x2", &b->layout));
     b->isa[0] = 'x';
+    b->arithmetic[0] = 'x';
     b->tasks[0].last_loss = 99;
     fr_checkpoint_task first = b->tasks[0];
     b->tasks[0] = b->tasks[1];

@@ -162,6 +162,21 @@ static void memory_clock_and_own_problems_are_odd(void)
     expect_odd(&f, 1, "no such file");
 }
 
+static void another_arithmetic_is_odd(void)
+{
+    fixture f;
+    make_healthy(&f);
+    for (int r = 0; r < N_RANKS; r++) {
+        (void)snprintf(f.ranks[r].arithmetic, FR_ARITHMETIC_BYTES, "cpu 1");
+        f.ranks[r].isa.isa = r % 2 == 0 ? FR_ISA_AVX2 : FR_ISA_GENERIC;
+    }
+    expect_odd(&f, -1, ""); /* other instruction sets are not */
+    (void)snprintf(f.ranks[5].arithmetic, FR_ARITHMETIC_BYTES, "cpu 2");
+    expect_odd(&f, 2, "the arithmetic of rank 5 is cpu 2, that of rank 0 cpu 1");
+    f.ranks[5].arithmetic[0] = '\0'; /* it has a problem, and tells that */
+    expect_odd(&f, -1, "");
+}
+
 int main(int argc, char **argv)
 {
     static const fr_case CASES[] = {
@@ -171,6 +186,7 @@ int main(int argc, char **argv)
         FR_CASE(a_slow_answer_is_odd),
         FR_CASE(another_base_is_odd_in_any_of_a_nodes_ranks),
         FR_CASE(memory_clock_and_own_problems_are_odd),
+        FR_CASE(another_arithmetic_is_odd),
     };
     return fr_suite_main("preflight", CASES, sizeof CASES / sizeof CASES[0], argc,
                          argv);

@@ -39,7 +39,7 @@ static void check_against_file(const fr_safetensors *file, const char *name)
     CU_ASSERT_FATAL(n > 0 && n <= MOST_VALUES);
     (void)snprintf(key, sizeof key, "%s.values", name);
     FR_ASSERT_OK(fr_safetensors_copy(fr_test_ctx(), file, key, "F32", n, wanted));
-    fr_quant_widen(type, blocks->data, n, got);
+    fr_quant_widen(fr_isa_detect(), type, blocks->data, n, got);
     fr_assert_same_bytes(name, got, wanted, (size_t)n * sizeof *got);
 }
 
@@ -68,8 +68,8 @@ static void blocks_need_no_alignment(void)
         const fr_quant_type *type = type_named(SUPPORTED[i]);
         uint8_t copy[3 * 256];
         memcpy(copy, bytes + 1, sizeof copy);
-        fr_quant_widen(type, copy, 256, straight);
-        fr_quant_widen(type, bytes + 1, 256, shifted);
+        fr_quant_widen(fr_isa_detect(), type, copy, 256, straight);
+        fr_quant_widen(fr_isa_detect(), type, bytes + 1, 256, shifted);
         fr_assert_same_bytes(SUPPORTED[i], shifted, straight, sizeof straight);
     }
 }
@@ -82,7 +82,7 @@ static void hand_made_q4_0_block_decodes(void)
     for (int j = 0; j < 16; j++) {
         block[2 + j] = (uint8_t)(j | (15 - j) << 4);
     }
-    fr_quant_widen(fr_quant_find(FR_QUANT_Q4_0), block, 32, out);
+    fr_quant_widen(fr_isa_detect(), fr_quant_find(FR_QUANT_Q4_0), block, 32, out);
     for (int j = 0; j < 16; j++) {
         CU_ASSERT_EQUAL(out[j], 0.5F * (float)(j - 8));
         CU_ASSERT_EQUAL(out[j + 16], 0.5F * (float)(7 - j));
@@ -95,7 +95,7 @@ static void hand_made_q5_1_block_uses_the_fifth_bits(void)
     uint8_t block[24] = {0x00, 0x3c, 0x00, 0xc0, 0x02, 0x00, 0x00, 0x80};
     float out[32];
     memset(block + 8, 0x33, 16);
-    fr_quant_widen(fr_quant_find(FR_QUANT_Q5_1), block, 32, out);
+    fr_quant_widen(fr_isa_detect(), fr_quant_find(FR_QUANT_Q5_1), block, 32, out);
     for (int j = 0; j < 32; j++) {
         CU_ASSERT_EQUAL(out[j], j == 1 || j == 31 ? 17.0F : 1.0F);
     }
@@ -114,7 +114,7 @@ static void hand_made_q4_k_block_uses_scale_of_its_run(void)
         block[12 + r] = (uint8_t)((scale & 15) | (offset & 15) << 4);
     }
     memset(block + 16, 0x11, 128);
-    fr_quant_widen(fr_quant_find(FR_QUANT_Q4_K), block, 256, out);
+    fr_quant_widen(fr_isa_detect(), fr_quant_find(FR_QUANT_Q4_K), block, 256, out);
     for (int i = 0; i < 256; i++) {
         CU_ASSERT_EQUAL(out[i], (float)(1 - i / 32));
     }
@@ -131,7 +131,7 @@ static void hand_made_q6_k_block_covers_its_range(void)
     block[209] = 0x3c;
     memset(block + 64, 0xff, 64);
     memset(block + 160, 0xff, 32);
-    fr_quant_widen(fr_quant_find(FR_QUANT_Q6_K), block, 256, out);
+    fr_quant_widen(fr_isa_detect(), fr_quant_find(FR_QUANT_Q6_K), block, 256, out);
     for (int i = 0; i < 256; i++) {
         CU_ASSERT_EQUAL(out[i], i < 128 ? -32.0F : i < 240 ? 31.0F : -31.0F);
     }
@@ -165,7 +165,7 @@ static uint16_t bf16_of_bits(uint32_t bits)
     float value = 0.0F;
     uint16_t out = 0;
     memcpy(&value, &bits, sizeof value);
-    fr_quant_round_bf16(&value, 1, &out);
+    fr_quant_round_bf16(fr_isa_detect(), &value, 1, &out);
     return out;
 }
 
@@ -200,8 +200,8 @@ static void bf16_widened_and_rounded_is_unchanged(void)
         float value = 0.0F;
         uint16_t back = 0;
         memcpy(raw, &half, sizeof raw);
-        fr_quant_widen(fr_quant_find(FR_QUANT_BF16), raw, 1, &value);
-        fr_quant_round_bf16(&value, 1, &back);
+        fr_quant_widen(fr_isa_detect(), fr_quant_find(FR_QUANT_BF16), raw, 1, &value);
+        fr_quant_round_bf16(fr_isa_detect(), &value, 1, &back);
         n_wrong += back == half || (isnan(value) && back == (half | 0x40)) ? 0 : 1;
     }
     CU_ASSERT_EQUAL(n_wrong, 0);

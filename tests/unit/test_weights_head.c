@@ -155,7 +155,8 @@ static void heads_of_another_type_are_compared_by_value(void)
         const fr_safetensor *tokens = find(&list, "model.embed_tokens.weight");
         CU_ASSERT_PTR_NOT_NULL_FATAL(head);
         float *values = fr_test_memory(malloc((size_t)tokens->n * sizeof *values));
-        fr_quant_widen(fr_quant_find(FR_QUANT_BF16), tokens->data, tokens->n, values);
+        fr_quant_widen(fr_isa_detect(), fr_quant_find(FR_QUANT_BF16), tokens->data,
+                       tokens->n, values);
         values[tokens->n - 1] += changed != 0 ? 1.0F : 0.0F;
         head->dtype = "F32";
         head->data = (const uint8_t *)values;

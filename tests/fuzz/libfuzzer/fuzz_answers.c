@@ -49,7 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fr_record now;
     int n = fuzz_split(data, size, parts, N_PARTS);
     fr_record_init(&now);
-    fr_record_add(&now, "the instruction set", "avx2");
+    fr_record_add(&now, "the arithmetic", "cpu 1");
     fr_record_add(&now, "--seed", "1");
     fr_record_add(&now, "the model", "abc");
     char *kept = fuzz_block(parts[0]);

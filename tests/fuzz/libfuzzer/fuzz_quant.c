@@ -7,11 +7,12 @@
 
 enum { MOST_ELEMENTS = 4096 };
 
-static void multiply(const fr_quant_type *type, const uint8_t *data, int64_t n)
+static void multiply(fr_isa isa, const fr_quant_type *type, const uint8_t *data,
+                     int64_t n)
 {
     float x[2 * FR_QUANT_MAX_BLOCK];
     float y[2] = {0.0F, 0.0F};
-    if (n < type->block || !fr_quant_multiplies(type)) {
+    if (n < type->block || !fr_quant_multiplies(isa, type)) {
         return;
     }
     int64_t depth = n / type->block * type->block;
@@ -28,7 +29,7 @@ static void multiply(const fr_quant_type *type, const uint8_t *data, int64_t n)
                             .x = x,
                             .y = y,
                             .y_stride = 1};
-        fr_quant_multiply(type, &few);
+        fr_quant_multiply(isa, type, &few);
     }
 }
 
@@ -38,15 +39,15 @@ static bool is_number(uint16_t bf16)
 }
 
 /* A NaN stays one; a signalling one becomes quiet where it is rounded, not where it is copied. */
-static void widen(const fr_quant_type *type, const uint8_t *data, int64_t n)
+static void widen(fr_isa isa, const fr_quant_type *type, const uint8_t *data, int64_t n)
 {
     float *wide = malloc((size_t)n * sizeof *wide);
     uint16_t *rounded = malloc((size_t)n * sizeof *rounded);
     uint16_t *wanted = malloc((size_t)n * sizeof *wanted);
     fuzz_check(wide != NULL && rounded != NULL && wanted != NULL, "memory");
-    fr_quant_widen(type, data, n, wide);
-    fr_quant_to_bf16(type, data, n, rounded);
-    fr_quant_round_bf16(wide, n, wanted);
+    fr_quant_widen(isa, type, data, n, wide);
+    fr_quant_to_bf16(isa, type, data, n, rounded);
+    fr_quant_round_bf16(isa, wide, n, wanted);
     for (int64_t i = 0; i < n; i++) {
         fuzz_check(rounded[i] == wanted[i] ||
                        (!is_number(rounded[i]) && !is_number(wanted[i])),
@@ -75,8 +76,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         uint8_t *copy = malloc(bytes + 1); /* one byte in front: an odd address */
         fuzz_check(copy != NULL, "memory");
         memcpy(copy + 1, data + 1, bytes);
-        widen(type, copy + 1, n);
-        multiply(type, copy + 1, n);
+        for (int isa = FR_ISA_GENERIC; isa <= (int)fr_isa_detect(); isa++) {
+            widen((fr_isa)isa, type, copy + 1, n);
+            multiply((fr_isa)isa, type, copy + 1, n);
+        }
         free(copy);
     }
     return 0;
