@@ -52,7 +52,7 @@ trains() {
 
 # measures SET RUN: loss and text with RUN's prefix, to the folder of the set's run
 measures() {
-    local both=(--model "$model" --prefix "$work/$2/prefix.h5" --precision $precision --weights $weights --threads 1)
+    local both=(--model "$model" --prefix "$work/$2/prefix.h5" --precision "$precision" --weights "$weights" --threads 1)
     FORERUN_ISA=$1 expect 0 "$FORERUN" eval "${both[@]}" --data "$work/few.jsonl" --json
     grep -o '"loss":[^,]*' "$work/out" >"$work/run-$1/loss"
     FORERUN_ISA=$1 expect 0 "$FORERUN" generate "${both[@]}" --input "$work/few.jsonl" --max-new-tokens 12 --batch 2
