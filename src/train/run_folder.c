@@ -11,9 +11,13 @@
 #include <string.h>
 #include <unistd.h>
 
+static const char BEST[] = "best.h5";
+static const char BEST_BEFORE[] = "best.before.h5";
+static const char FINAL[] = "prefix.h5";
+
 /* What an entry of a run folder is. */
 typedef enum entry_kind {
-    ENTRY_NOTHING, /* of any start: the folder itself, the logs */
+    ENTRY_NOTHING, /* in nobody's way: the folder itself, the logs, what was set aside */
     ENTRY_TRACE,   /* of a run, and worth nothing without a checkpoint */
     ENTRY_RESULT,  /* checkpoints and prefixes */
     ENTRY_FOREIGN
@@ -40,11 +44,11 @@ static bool is_cache(const char *name)
 /* The names of README's "A run folder". A launcher makes `log` before any run, preflight its probes. */
 static entry_kind kind_of(const char *name)
 {
-    static const char *const NOTHING[] = {".", "..", "log", NULL};
+    static const char *const NOTHING[] = {".", "..", "log", BEST_BEFORE, NULL};
     static const char *const TRACES[] = {
         FR_RUN_LOCK, "metrics.jsonl", "sweep.jsonl", "config.yaml",
         "STOP",      "STOPPED",       "latest",      NULL};
-    static const char *const RESULTS[] = {"best.h5", "prefix.h5", NULL};
+    static const char *const RESULTS[] = {BEST, FINAL, NULL};
     static const char PROBE[] = ".preflight-";
     if (is_among(name, NOTHING)) {
         return ENTRY_NOTHING;
@@ -63,6 +67,7 @@ static entry_kind kind_of(const char *name)
 typedef struct findings {
     bool has_lock;
     bool has_checkpoint;
+    bool has_final;
     char names[ENTRY_FOREIGN + 1][256];
 } findings;
 
@@ -74,12 +79,13 @@ static void note(findings *found, const char *name)
     }
     found->has_lock = found->has_lock || strcmp(name, FR_RUN_LOCK) == 0;
     found->has_checkpoint = found->has_checkpoint || fr_checkpoint_is_name(name);
+    found->has_final = found->has_final || strcmp(name, FINAL) == 0;
 }
 
 static fr_status look(fr_ctx *ctx, const char *folder, findings *out)
 {
     DIR *entries = opendir(folder);
-    *out = (findings){false, false, {{0}}};
+    *out = (findings){.has_lock = false};
     if (entries == NULL && errno == ENOENT) {
         return FR_OK;
     }
@@ -109,18 +115,6 @@ static fr_status fail_without_checkpoint(fr_ctx *ctx, const char *folder,
                    folder, result, folder, result,
                    found->has_lock ? ", or pass --overwrite" : "",
                    found->has_lock ? option : "");
-}
-
-fr_status fr_run_folder_check_resume(fr_ctx *ctx, const char *folder)
-{
-    findings found;
-    FR_TRY(look(ctx, folder, &found));
-    if (found.has_checkpoint || found.names[ENTRY_RESULT][0] == '\0') {
-        return FR_OK;
-    }
-    return fail_without_checkpoint(
-        ctx, folder, &found, FR_ERR_CHECKPOINT,
-        " instead of --resume to remove its files and start anew");
 }
 
 fr_status fr_run_folder_check(fr_ctx *ctx, const char *folder, bool overwrite)
@@ -172,6 +166,46 @@ static fr_status remove_own(fr_ctx *ctx, const char *folder, const char *name)
     return status;
 }
 
+/* What stands there from an earlier start stays: only the first one may be somebody's. */
+static fr_status set_best_aside(fr_ctx *ctx, const char *folder)
+{
+    char *best = NULL;
+    char *before = NULL;
+    fr_status status = FR_OK;
+    FR_TRY(fr_join_path(ctx, folder, BEST, &best));
+    status = fr_join_path(ctx, folder, BEST_BEFORE, &before);
+    if (status == FR_OK && access(before, F_OK) == 0) {
+        status = remove_own(ctx, folder, BEST);
+    } else if (status == FR_OK && rename(best, before) != 0) {
+        status = FR_FAIL(ctx, FR_ERR_IO, "%s: %s; it is to be kept as %s: move it away",
+                         best, strerror(errno), before);
+    }
+    if (status == FR_OK) {
+        fr_log(ctx, FR_LOG_WARN,
+               "%s is of a start that ended before its first checkpoint; the first "
+               "such file is kept as %s",
+               best, before);
+    }
+    free(best);
+    free(before);
+    return status;
+}
+
+fr_status fr_run_folder_begin_resume(fr_ctx *ctx, const char *folder)
+{
+    findings found;
+    FR_TRY(look(ctx, folder, &found));
+    if (found.has_checkpoint || found.names[ENTRY_RESULT][0] == '\0') {
+        return FR_OK;
+    }
+    if (found.has_final) {
+        return fail_without_checkpoint(
+            ctx, folder, &found, FR_ERR_CHECKPOINT,
+            " instead of --resume to remove its files and start anew");
+    }
+    return set_best_aside(ctx, folder);
+}
+
 /* Removing while reading a folder may skip entries: it is read again until none is left. */
 static fr_status remove_checkpoints(fr_ctx *ctx, const char *folder, int64_t *n_removed)
 {
@@ -194,7 +228,7 @@ static fr_status remove_checkpoints(fr_ctx *ctx, const char *folder, int64_t *n_
 
 fr_status fr_run_folder_clear(fr_ctx *ctx, const char *folder)
 {
-    static const char *const NAMES[] = {"best.h5", "prefix.h5", "sweep.jsonl",
+    static const char *const NAMES[] = {BEST, BEST_BEFORE, FINAL, "sweep.jsonl",
                                         "latest"};
     for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
         FR_TRY(remove_own(ctx, folder, NAMES[i]));

@@ -22,15 +22,17 @@ FR_MUST_CHECK fr_status fr_run_folder_check(fr_ctx *ctx, const char *folder,
                                             bool overwrite);
 
 /**
- * Whether a run may go on from the latest checkpoint of `folder`, or start at step 0 where there is none: it may not where the
- * folder holds prefixes alone, which it would replace. Under the folder's lock: a run that ends may be writing its first one.
- * @return FR_OK, checkpoints are not looked into; FR_ERR_CHECKPOINT; FR_ERR_IO if the folder cannot be listed
+ * Let a run go on from the latest checkpoint of `folder`, or start at step 0 where there is none. A prefix.h5 without a
+ * checkpoint is a whole run's, which nothing replaces: refused. A best.h5 alone may be of a start that ended before its first
+ * checkpoint: it is kept as best.before.h5, with a warning, or removed if there is one from an earlier start. Under the
+ * folder's lock: a run that ends may be writing its first one.
+ * @return FR_OK, checkpoints are not looked into; FR_ERR_CHECKPOINT; FR_ERR_IO if the folder cannot be listed or changed
  */
-FR_MUST_CHECK fr_status fr_run_folder_check_resume(fr_ctx *ctx, const char *folder);
+FR_MUST_CHECK fr_status fr_run_folder_begin_resume(fr_ctx *ctx, const char *folder);
 
 /**
- * Remove what an older run wrote and the new one does not replace at its start: checkpoints, `latest`, best.h5, prefix.h5,
- * sweep.jsonl. Nothing else is touched. A kill in between leaves a folder that an older step can be resumed from.
+ * Remove what an older run wrote and the new one does not replace at its start: checkpoints, `latest`, best.h5,
+ * best.before.h5, prefix.h5, sweep.jsonl. Nothing else is touched. A kill in between leaves a folder that an older step can be resumed from.
  * @return FR_OK; FR_ERR_IO naming what cannot be removed
  */
 FR_MUST_CHECK fr_status fr_run_folder_clear(fr_ctx *ctx, const char *folder);

@@ -51,7 +51,7 @@ static fr_status make_run_folder(fr_run_state *run)
     FR_TRY(lock_run_folder(run));
     FR_TRY(check_unused(run)); /* a run may have come and gone since */
     if (resumes_latest(run->options)) {
-        FR_TRY(fr_run_folder_check_resume(run->ctx, folder));
+        FR_TRY(fr_run_folder_begin_resume(run->ctx, folder));
     }
     FR_TRY(fr_checkpoint_tidy(run->ctx, folder));
     fr_run_forget_stop(run);

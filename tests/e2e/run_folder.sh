@@ -69,9 +69,22 @@ expect 2 start --set run.dir="$work/results" --overwrite
 ! grep -q -- --overwrite "$work/err" || fail "recommends to overwrite what may be anybody's"
 [ "$before" = "$(sha256sum "$work/results"/*.h5)" ] || fail "prefixes of before are lost"
 expect 0 start --set run.dir="$work/other" --set tasks.t.prefix.init.file="$work/results/prefix.h5"
+# a best.h5 alone may be of a start that ended before its first checkpoint: kept, the first one of several
 mv "$work/results/prefix.h5" "$work/results/best.h5"
-expect 6 start --set run.dir="$work/results" --resume
+cp "$work/results/best.h5" "$work/first.h5"
+expect 2 start --set run.dir="$work/results"
 says "it holds best.h5 of a run and no checkpoint"
+for again in 1 2; do
+    expect 0 start --set run.dir="$work/results" --resume --set run.seed=$again
+    says "is of a start that ended before its first checkpoint; the first such file is kept as $work/results/best.before.h5"
+    says "starting at step 0"
+    cmp "$work/first.h5" "$work/results/best.before.h5"
+    rm -f "$work/results"/checkpoint-*.h5 "$work/results/latest"
+    mv "$work/results/prefix.h5" "$work/results/best.h5"
+done
+expect 0 start --set run.dir="$work/results" --overwrite
+[ ! -e "$work/results/best.before.h5" ] || fail "--overwrite leaves best.before.h5"
+rm -f "$work/results"/checkpoint-*.h5 "$work/results/latest" "$work/results/prefix.h5"
 expect 0 start --set run.dir="$work/results" --resume="$run/$(cat "$run/latest")" \
     --set tasks.t.prefix.init.file="$run/prefix.h5"
 rm -f "$work/results"/checkpoint-*.h5 "$work/results/latest" "$work/results/prefix.h5"
@@ -102,7 +115,7 @@ expect 0 "$SOURCE/launch/run" -n 1 --forerun "$FORERUN" "$work/c.yaml" -- --set 
     --set run.steps=2 --overwrite
 [ "$(cat "$work/launched/latest")" = checkpoint-2.h5 ] || fail "launch/run did not start anew"
 
-# a launcher's restart replaces the best.h5 of its own start that was lost before its first checkpoint, and nobody else's
+# a launcher's restart goes on where its own start was lost before its first checkpoint
 cat >"$work/lost" <<'SH'
 #!/usr/bin/env bash
 case " $* " in *" --print-dir "*) exec "$FORERUN" "$@" ;; esac
@@ -117,7 +130,7 @@ SH
 chmod +x "$work/lost"
 export FORERUN LOST="$work/mark" FORERUN_RESTART_DELAY=0
 expect 0 "$SOURCE/launch/run" -n 1 --forerun "$work/lost" "$work/c.yaml" -- --set run.dir="$work/lost.run"
-[ -e "$work/lost.run/checkpoint-4.h5" ] && [ ! -e "$work/lost.run/best.h5" ] || fail "the restart did not start anew"
+[ -e "$work/lost.run/checkpoint-4.h5" ] && [ -e "$work/lost.run/best.before.h5" ] || fail "the restart did not start anew"
 rm "$work/lost.run"/checkpoint-*.h5 "$work/lost.run/latest"
 expect 6 "$SOURCE/launch/run" -n 1 --forerun "$FORERUN" "$work/c.yaml" -- --set run.dir="$work/lost.run"
 [ -e "$work/lost.run/prefix.h5" ] || fail "a prefix of before is lost"
