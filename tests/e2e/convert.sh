@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Files of format 1: refused by name, converted with every bit, and a resume from there comes to the old program's bits.
+# Files of format 1: refused by name, converted with every bit, and a resume from there comes to the bits that are kept.
 . "$(dirname "$0")/common.sh"
 
 data=$SOURCE/tests/data/format1
@@ -49,21 +49,21 @@ else
     fi
 fi
 
-# a resume from each, beside a run without a stop
+# a resume from each: its last three steps are of today's arithmetic, whose bits are the same everywhere. Rows are given as
+# today's make_tiny.py makes them.
 python3 "$SOURCE/tests/support/make_tiny.py" tiny rows.jsonl 128 2
+digest=$(sha256sum <rows.jsonl | cut -d ' ' -f 1)
 for name in one mlp two; do
     cp "$data/$name.yaml" .
-    expect 75 "$FORERUN" train $name.yaml --set run.dir=whole-$name --stop-after 3
-    if ! "$FORERUN" compare whole-$name/checkpoint-3.h5 $name.h5 >/dev/null; then
-        echo "$name: this machine computes other last bits than the one the file was made on: no resume compared"
-        continue
-    fi
-    expect 0 "$FORERUN" train $name.yaml --set run.dir=whole-$name --resume
+    for task in $(sed -n 's/^  - name: //p' $name.yaml); do
+        python3 "$SOURCE/tests/support/tamper.py" $name.h5 given.h5 "/tasks/$task@data_digest=\"$digest\""
+        mv given.h5 $name.h5
+    done
     expect 0 "$FORERUN" train $name.yaml --set run.dir=part-$name --resume=$name.h5
-    same whole-$name/checkpoint-6.h5 part-$name/checkpoint-6.h5
-    [ $python = none ] && continue
+    says "$name.h5 was computed with the arithmetic avx512_bf16"
+    [ $python != none ] || continue
     $python "$SOURCE/tests/support/h5_arrays.py" part-$name/checkpoint-6.h5 --arrays >now.txt
-    cmp "$data/$name-resumed.txt" now.txt || fail "$name: a resume comes to other values than with the old program"
-    echo "$name: resumed to the old program's bits"
+    cmp "$data/$name-resumed.txt" now.txt || fail "$name: a resume comes to other values than are kept"
+    echo "$name: resumed to the bits that are kept"
 done
 [ $python != none ] || exit 77
