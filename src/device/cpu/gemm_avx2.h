@@ -11,7 +11,25 @@
 
 #define FR_INLINE static inline __attribute__((always_inline))
 
-enum { FR_AVX2_WIDTH = 8 };
+enum { FR_AVX2_WIDTH = 8, FR_AVX2_ROWS = 6 };
+
+#define FR_AVX2_ROWS_CASE(n, multiply_rows, tile)                                      \
+    case n:                                                                            \
+        multiply_rows(n, tile);                                                        \
+        break;
+
+/** multiply_rows(tile->rows, tile), the rows being a constant in each case. */
+#define FR_AVX2_EACH_ROWS(multiply_rows, tile)                                         \
+    switch ((tile)->rows) {                                                            \
+        FR_AVX2_ROWS_CASE(1, multiply_rows, tile)                                      \
+        FR_AVX2_ROWS_CASE(2, multiply_rows, tile)                                      \
+        FR_AVX2_ROWS_CASE(3, multiply_rows, tile)                                      \
+        FR_AVX2_ROWS_CASE(4, multiply_rows, tile)                                      \
+        FR_AVX2_ROWS_CASE(5, multiply_rows, tile)                                      \
+    default:                                                                           \
+        multiply_rows(FR_AVX2_ROWS, tile);                                             \
+        break;                                                                         \
+    }
 
 /** Sixteen columns of one depth. */
 typedef struct fr_avx2_row {

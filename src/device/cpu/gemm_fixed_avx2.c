@@ -1,15 +1,13 @@
 /* Products in fixed point on AVX2: two depths of 8 columns are multiplied, added and added to their sums. 6 x 16 tiles: 12
  * sums, 2 registers of weights, an activation and a product. */
-#include "device/cpu/gemm.h"
+#include "device/cpu/gemm_avx2.h"
 #include "device/cpu/kernels_simd_avx2.h"
 
 #include <string.h>
 
-#define FR_INLINE static inline __attribute__((always_inline))
-
 enum {
-    ROWS = 6,
-    WIDTH = 8,
+    ROWS = FR_AVX2_ROWS,
+    WIDTH = FR_AVX2_WIDTH,
     WORDS = 16, /* of 16 bits in a register */
     HALVES = 2,
     COLUMNS = FR_GEMM_COLUMNS,
@@ -368,26 +366,7 @@ FR_INLINE void multiply_rows(int rows, const fr_gemm_tile *tile)
 
 static void multiply(const fr_gemm_tile *tile)
 {
-    switch (tile->rows) {
-    case 1:
-        multiply_rows(1, tile);
-        break;
-    case 2:
-        multiply_rows(2, tile);
-        break;
-    case 3:
-        multiply_rows(3, tile);
-        break;
-    case 4:
-        multiply_rows(4, tile);
-        break;
-    case 5:
-        multiply_rows(5, tile);
-        break;
-    default:
-        multiply_rows(ROWS, tile);
-        break;
-    }
+    FR_AVX2_EACH_ROWS(multiply_rows, tile)
 }
 
 const fr_gemm_kernel fr_gemm_fixed_avx2 = {

@@ -1,7 +1,12 @@
 /* 6 x 16 tiles: 12 accumulators, 2 registers of weights, 1 broadcast activation. */
 #include "device/cpu/gemm_avx2.h"
 
-enum { ROWS = 6, WIDTH = FR_AVX2_WIDTH, COLUMNS = FR_GEMM_COLUMNS, ROW_PART = 256 };
+enum {
+    ROWS = FR_AVX2_ROWS,
+    WIDTH = FR_AVX2_WIDTH,
+    COLUMNS = FR_GEMM_COLUMNS,
+    ROW_PART = 256
+};
 
 /* ---- packing ----------------------------------------------------------------------------- */
 
@@ -228,26 +233,7 @@ FR_INLINE void multiply_rows(int rows, const fr_gemm_tile *tile)
 
 static void multiply(const fr_gemm_tile *tile)
 {
-    switch (tile->rows) {
-    case 1:
-        multiply_rows(1, tile);
-        break;
-    case 2:
-        multiply_rows(2, tile);
-        break;
-    case 3:
-        multiply_rows(3, tile);
-        break;
-    case 4:
-        multiply_rows(4, tile);
-        break;
-    case 5:
-        multiply_rows(5, tile);
-        break;
-    default:
-        multiply_rows(ROWS, tile);
-        break;
-    }
+    FR_AVX2_EACH_ROWS(multiply_rows, tile)
 }
 
 const fr_gemm_kernel fr_gemm_kernel_avx2 = {
