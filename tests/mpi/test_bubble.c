@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <time.h>
 
-enum { ATTEMPTS = 5, MOST_TASKS = 4, PASS_MS = 8, TAG_FORWARD = 1, TAG_BACKWARD = 2 };
+enum { ATTEMPTS = 40, MOST_TASKS = 4, PASS_MS = 8, TAG_FORWARD = 1, TAG_BACKWARD = 2 };
 
 typedef struct trial {
     fr_group *world;
