@@ -165,6 +165,10 @@ set_environment() {
     export PRTE_MCA_hwloc_default_binding_policy=${PRTE_MCA_hwloc_default_binding_policy:-none}
     # Else a rank that is killed at its start may keep a lock that mpirun waits for: see mpi-env.sh.
     export PMIX_MCA_gds=${PMIX_MCA_gds:-hash}
+    if [ -n "$hostfile" ] && [ -z "${SLURM_JOB_ID:-}" ]; then
+        # the daemons of other hosts get no environment from here
+        export OMPI_MCA_orte_launch_agent=${OMPI_MCA_orte_launch_agent:-env PMIX_MCA_gds=$PMIX_MCA_gds orted}
+    fi
     # Else mpirun throws away what srun says of a daemon that it could not start.
     if [ -n "${SLURM_JOB_ID:-}" ]; then
         export OMPI_MCA_orte_leave_session_attached=${OMPI_MCA_orte_leave_session_attached:-1}
@@ -197,7 +201,7 @@ make_launcher() {
             launcher+=(-x "$name")
             shown+=("$name")
             ;;
-        OMPI_* | PRTE_*) shown+=("$name") ;; # mpirun hands these on itself
+        OMPI_* | PMIX_* | PRTE_*) shown+=("$name") ;; # mpirun hands these on itself
         esac
     done < <(compgen -e | sort)
     read -ra exported <<<"${FORERUN_EXPORT:-}"

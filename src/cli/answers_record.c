@@ -213,9 +213,15 @@ static size_t name_bytes(piece line, piece like)
     return n <= line.bytes && memcmp(line.text, like.text, n) == 0 ? n : 0;
 }
 
+/* Bytes of a value that a message shows. */
+static int shown(size_t bytes)
+{
+    enum { SHOWN = 64 };
+    return bytes < SHOWN ? (int)bytes : SHOWN;
+}
+
 static fr_status refuse(fr_ctx *ctx, const char *part, piece old, piece new)
 {
-    enum { SHOWN = 24 };
     size_t n = name_bytes(old, new);
     if (n == 0) {
         return FR_FAIL(
@@ -224,15 +230,12 @@ static fr_status refuse(fr_ctx *ctx, const char *part, piece old, piece new)
             "or of another version; begin anew with --overwrite",
             part, part);
     }
-    size_t old_bytes = old.bytes - n;
-    size_t new_bytes = new.bytes - n;
     return FR_FAIL(ctx, FR_ERR_ARG,
                    "cannot go on from %s: %.*s is another one than its answers were "
                    "made with (%.*s then, %.*s now); give what they were made with, or "
                    "begin anew with --overwrite",
-                   part, (int)(n - 2), new.text,
-                   (int)(old_bytes < SHOWN ? old_bytes : SHOWN), old.text + n,
-                   (int)(new_bytes < SHOWN ? new_bytes : SHOWN), new.text + n);
+                   part, (int)(n - 2), new.text, shown(old.bytes - n), old.text + n,
+                   shown(new.bytes - n), new.text + n);
 }
 
 static bool begins_with(piece line, const char *name)
@@ -271,7 +274,7 @@ fr_status fr_record_check(fr_ctx *ctx, const char *part, const char *kept,
             ctx, FR_LOG_WARN,
             "the answers in %s were computed with %.*s, now it is %.*s: the last bits "
             "of numbers may differ",
-            part, (int)was.bytes, was.text, (int)(is.bytes - n), is.text + n);
+            part, shown(was.bytes), was.text, shown(is.bytes - n), is.text + n);
     }
     return old.bytes == 0 ? FR_OK : refuse(ctx, part, old, (piece){"", 0});
 }

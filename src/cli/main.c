@@ -41,9 +41,19 @@ static void print_usage(FILE *out)
         (void)fprintf(out, "  %-10s %s\n", ENTRIES[i].command->name,
                       ENTRIES[i].command->summary);
     }
-    (void)fprintf(out, "\nforerun COMMAND --help    options of a command\n"
-                       "forerun --help-config     every key of a training config\n"
-                       "forerun --version\n");
+    (void)fprintf(
+        out,
+        "\nforerun COMMAND --help    options of a command\n"
+        "forerun --help-config     every key of a training config\n"
+        "forerun --version\n\n"
+        "environment, none of which changes a result:\n"
+        "  FORERUN_LOG        error, warn, info (default) or debug\n"
+        "  FORERUN_LOG_RANKS  all: every rank logs, not rank 0 alone\n"
+        "  FORERUN_TIMEOUT    seconds without progress until a run ends; 0: never\n"
+        "  FORERUN_ISA        highest instruction set to compute with: generic, avx2,\n"
+        "                     avx512 or avx512_vnni; default: what there is\n"
+        "  FORERUN_CACHE      folder for digests of weights; 0: keep none\n"
+        "  OMP_NUM_THREADS    threads of a rank, where nothing else says so\n");
 }
 
 static const entry *find_entry(const char *name)

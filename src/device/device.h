@@ -6,7 +6,8 @@
  *
  * Repeatable: every operator gives a row (or a unit) the same bits whatever else is in the call,
  * wherever the row lies in the buffer, and for any number of threads. Sums run in a fixed order.
- * The bits depend on the device's arithmetic alone (fr_device_arithmetic), not on the processor or the compiler.
+ * The bits depend on the device's arithmetic alone (fr_device_arithmetic), not on the processor or the compiler; a NaN is one
+ * everywhere, of whatever sign and payload.
  *
  * Shape letters: T token rows of a packed buffer, D model width, F feed-forward width, V vocabulary,
  * R rows that carry a target, H query heads, G key/value heads, K head width, P prefix slots,
@@ -25,7 +26,8 @@ typedef enum fr_dtype { FR_F32, FR_BF16 } fr_dtype;
 /** Bytes of one element. */
 size_t fr_dtype_bytes(fr_dtype dtype);
 
-/** Instruction sets in ascending order; a rank may be limited to a lower one than it has. All give the same bits. */
+/** Instruction sets in ascending order; a rank may be limited to a lower one than it has. All give the same bits, but for
+ * those of a NaN. */
 typedef enum fr_isa {
     FR_ISA_GENERIC,
     FR_ISA_AVX2,
@@ -123,7 +125,7 @@ FR_MUST_CHECK fr_status fr_linear(fr_device *device, int64_t m, const float *x,
                                   const fr_matrix *w, bool accumulate, float *y);
 
 /** fr_linear for few rows, at the speed at which W can be read; its order of summation, and so its bits, are its own
- * (cpu/few.h), whatever m is. */
+ * (few.h), whatever m is. W in bf16: x is rounded to bf16 (nearest even), products and sums are f32. */
 FR_MUST_CHECK fr_status fr_linear_few(fr_device *device, int64_t m, const float *x,
                                       const fr_matrix *w, bool accumulate, float *y);
 

@@ -9,10 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char BEST[] = "best.h5";
-static const char BEST_BEFORE[] = "best.before.h5";
+static const char BEST_BEFORE[] = "best.before"; /* then .h5, -2.h5, ... */
 static const char FINAL[] = "prefix.h5";
 
 /* What an entry of a run folder is. */
@@ -41,16 +42,27 @@ static bool is_cache(const char *name)
                   ".cache") == 0;
 }
 
+static bool is_aside(const char *name)
+{
+    const size_t before = sizeof BEST_BEFORE - 1;
+    if (strncmp(name, BEST_BEFORE, before) != 0) {
+        return false;
+    }
+    name += before;
+    name += name[0] == '-' ? 1 + strspn(name + 1, "0123456789") : 0;
+    return strcmp(name, ".h5") == 0;
+}
+
 /* The names of README's "A run folder". A launcher makes `log` before any run, preflight its probes. */
 static entry_kind kind_of(const char *name)
 {
-    static const char *const NOTHING[] = {".", "..", "log", BEST_BEFORE, NULL};
+    static const char *const NOTHING[] = {".", "..", "log", NULL};
     static const char *const TRACES[] = {
         FR_RUN_LOCK, "metrics.jsonl", "sweep.jsonl", "config.yaml",
         "STOP",      "STOPPED",       "latest",      NULL};
     static const char *const RESULTS[] = {BEST, FINAL, NULL};
     static const char PROBE[] = ".preflight-";
-    if (is_among(name, NOTHING)) {
+    if (is_among(name, NOTHING) || is_aside(name)) {
         return ENTRY_NOTHING;
     }
     if (fr_checkpoint_is_name(name) || is_among(name, RESULTS)) {
@@ -166,48 +178,102 @@ static fr_status remove_own(fr_ctx *ctx, const char *folder, const char *name)
     return status;
 }
 
-/* What stands there from an earlier start stays: only the first one may be somebody's. */
-static fr_status set_best_aside(fr_ctx *ctx, const char *folder)
-{
-    char *best = NULL;
-    char *before = NULL;
-    fr_status status = FR_OK;
-    FR_TRY(fr_join_path(ctx, folder, BEST, &best));
-    status = fr_join_path(ctx, folder, BEST_BEFORE, &before);
-    if (status == FR_OK && access(before, F_OK) == 0) {
-        status = remove_own(ctx, folder, BEST);
-    } else if (status == FR_OK && rename(best, before) != 0) {
-        status = FR_FAIL(ctx, FR_ERR_IO, "%s: %s; it is to be kept as %s: move it away",
-                         best, strerror(errno), before);
-    }
-    if (status == FR_OK) {
-        fr_log(ctx, FR_LOG_WARN,
-               "%s is of a start that ended before its first checkpoint; the first "
-               "such file is kept as %s",
-               best, before);
-    }
-    free(best);
-    free(before);
-    return status;
-}
-
-fr_status fr_run_folder_begin_resume(fr_ctx *ctx, const char *folder)
+fr_status fr_run_folder_check_resume(fr_ctx *ctx, const char *folder)
 {
     findings found;
     FR_TRY(look(ctx, folder, &found));
-    if (found.has_checkpoint || found.names[ENTRY_RESULT][0] == '\0') {
+    if (found.has_checkpoint || !found.has_final) {
         return FR_OK;
     }
-    if (found.has_final) {
-        return fail_without_checkpoint(
-            ctx, folder, &found, FR_ERR_CHECKPOINT,
-            " instead of --resume to remove its files and start anew");
+    return fail_without_checkpoint(
+        ctx, folder, &found, FR_ERR_CHECKPOINT,
+        " instead of --resume to remove its files and start anew");
+}
+
+/* False where either cannot be read, too. */
+static bool have_same_bytes(fr_ctx *ctx, const char *a, const char *b)
+{
+    fr_map first = {0};
+    fr_map second = {0};
+    bool same = false;
+    if (fr_map_open(ctx, a, &first) == FR_OK && fr_map_open(ctx, b, &second) == FR_OK) {
+        same = first.bytes == second.bytes &&
+               (first.bytes == 0 || memcmp(first.data, second.data, first.bytes) == 0);
     }
-    return set_best_aside(ctx, folder);
+    fr_map_close(&first);
+    fr_map_close(&second);
+    fr_ctx_clear_error(ctx);
+    return same;
+}
+
+/* What lies under a name; a link is one, wherever it leads. */
+typedef enum place { PLACE_FREE, PLACE_FILE, PLACE_OTHER } place;
+
+static place place_of(const char *path)
+{
+    struct stat info;
+    if (lstat(path, &info) != 0) {
+        return PLACE_FREE;
+    }
+    return S_ISREG(info.st_mode) ? PLACE_FILE : PLACE_OTHER;
+}
+
+/* Name number `i` of what is set aside. */
+static fr_status name_aside(fr_ctx *ctx, const char *folder, int i, char **out)
+{
+    enum { NAME_BYTES = 32 };
+    char name[NAME_BYTES];
+    (void)snprintf(name, sizeof name, i == 1 ? "%s.h5" : "%s-%d.h5", BEST_BEFORE, i);
+    return fr_join_path(ctx, folder, name, out);
+}
+
+/* To the first free name, unless a file has the same bytes: starts of one run that is lost again and again. */
+static fr_status set_aside(fr_ctx *ctx, const char *folder, const char *best)
+{
+    enum { MOST = 100 };
+    char *aside = NULL;
+    bool taken = true;
+    bool same = false;
+    fr_status status = FR_OK;
+    for (int i = 1; i <= MOST && taken && !same && status == FR_OK; i++) {
+        free(aside);
+        status = name_aside(ctx, folder, i, &aside);
+        place there = status == FR_OK ? place_of(aside) : PLACE_FREE;
+        taken = there != PLACE_FREE;
+        same = there == PLACE_FILE && have_same_bytes(ctx, best, aside);
+    }
+    if (status == FR_OK && taken && !same) {
+        status = FR_FAIL(
+            ctx, FR_ERR_IO,
+            "run.dir %s holds %d files %s*.h5 of starts that ended before their "
+            "first checkpoint; move away those that you need, remove the others",
+            folder, MOST, BEST_BEFORE);
+    } else if (status == FR_OK && (same ? unlink(best) : rename(best, aside)) != 0) {
+        status = FR_FAIL(ctx, FR_ERR_IO, "%s: %s; it is to be kept as %s: move it away",
+                         best, strerror(errno), aside);
+    }
+    if (status == FR_OK) {
+        fr_log(ctx, FR_LOG_WARN,
+               "%s is of a start that ended before its first checkpoint; it is kept as "
+               "%s",
+               best, aside);
+    }
+    free(aside);
+    return status;
+}
+
+fr_status fr_run_folder_set_best_aside(fr_ctx *ctx, const char *folder)
+{
+    char *best = NULL;
+    FR_TRY(fr_join_path(ctx, folder, BEST, &best));
+    fr_status status =
+        place_of(best) != PLACE_FREE ? set_aside(ctx, folder, best) : FR_OK;
+    free(best);
+    return status;
 }
 
 /* Removing while reading a folder may skip entries: it is read again until none is left. */
-static fr_status remove_checkpoints(fr_ctx *ctx, const char *folder, int64_t *n_removed)
+static fr_status remove_numbered(fr_ctx *ctx, const char *folder, int64_t *n_removed)
 {
     fr_status status = FR_OK;
     DIR *entries = opendir(folder);
@@ -217,7 +283,7 @@ static fr_status remove_checkpoints(fr_ctx *ctx, const char *folder, int64_t *n_
     }
     for (const struct dirent *entry;
          status == FR_OK && (entry = readdir(entries)) != NULL;) {
-        if (fr_checkpoint_is_name(entry->d_name)) {
+        if (fr_checkpoint_is_name(entry->d_name) || is_aside(entry->d_name)) {
             status = remove_own(ctx, folder, entry->d_name);
             *n_removed += 1;
         }
@@ -228,13 +294,12 @@ static fr_status remove_checkpoints(fr_ctx *ctx, const char *folder, int64_t *n_
 
 fr_status fr_run_folder_clear(fr_ctx *ctx, const char *folder)
 {
-    static const char *const NAMES[] = {BEST, BEST_BEFORE, FINAL, "sweep.jsonl",
-                                        "latest"};
+    static const char *const NAMES[] = {BEST, FINAL, "sweep.jsonl", "latest"};
     for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
         FR_TRY(remove_own(ctx, folder, NAMES[i]));
     }
     for (int64_t n_removed = 1; n_removed > 0;) {
-        FR_TRY(remove_checkpoints(ctx, folder, &n_removed));
+        FR_TRY(remove_numbered(ctx, folder, &n_removed));
     }
     return FR_OK;
 }

@@ -22,17 +22,24 @@ FR_MUST_CHECK fr_status fr_run_folder_check(fr_ctx *ctx, const char *folder,
                                             bool overwrite);
 
 /**
- * Let a run go on from the latest checkpoint of `folder`, or start at step 0 where there is none. A prefix.h5 without a
- * checkpoint is a whole run's, which nothing replaces: refused. A best.h5 alone may be of a start that ended before its first
- * checkpoint: it is kept as best.before.h5, with a warning, or removed if there is one from an earlier start. Under the
- * folder's lock: a run that ends may be writing its first one.
- * @return FR_OK, checkpoints are not looked into; FR_ERR_CHECKPOINT; FR_ERR_IO if the folder cannot be listed or changed
+ * Whether a run may go on from the latest checkpoint of `folder`, or start at step 0 where there is none: not where a prefix.h5
+ * lies without a checkpoint, which is a whole run's and would be replaced. Under the folder's lock: a run that ends may be
+ * writing its first one.
+ * @return FR_OK, checkpoints are not looked into; FR_ERR_CHECKPOINT; FR_ERR_IO if the folder cannot be listed
  */
-FR_MUST_CHECK fr_status fr_run_folder_begin_resume(fr_ctx *ctx, const char *folder);
+FR_MUST_CHECK fr_status fr_run_folder_check_resume(fr_ctx *ctx, const char *folder);
+
+/**
+ * Before a run starts at step 0 in a folder without checkpoints: a best.h5 there is of a start that ended before its first
+ * one, or somebody's. It gets the name best.before.h5, or best.before-2.h5 and so on where that is taken by other bytes, and a
+ * warning tells. Nothing is lost.
+ * @return FR_OK, also where there is none; FR_ERR_IO, and best.h5 is where it was
+ */
+FR_MUST_CHECK fr_status fr_run_folder_set_best_aside(fr_ctx *ctx, const char *folder);
 
 /**
  * Remove what an older run wrote and the new one does not replace at its start: checkpoints, `latest`, best.h5,
- * best.before.h5, prefix.h5, sweep.jsonl. Nothing else is touched. A kill in between leaves a folder that an older step can be resumed from.
+ * best.before*.h5, prefix.h5, sweep.jsonl. Nothing else is touched. A kill in between leaves a folder that an older step can be resumed from.
  * @return FR_OK; FR_ERR_IO naming what cannot be removed
  */
 FR_MUST_CHECK fr_status fr_run_folder_clear(fr_ctx *ctx, const char *folder);

@@ -51,7 +51,7 @@ static fr_status make_run_folder(fr_run_state *run)
     FR_TRY(lock_run_folder(run));
     FR_TRY(check_unused(run)); /* a run may have come and gone since */
     if (resumes_latest(run->options)) {
-        FR_TRY(fr_run_folder_begin_resume(run->ctx, folder));
+        FR_TRY(fr_run_folder_check_resume(run->ctx, folder));
     }
     FR_TRY(fr_checkpoint_tidy(run->ctx, folder));
     fr_run_forget_stop(run);
@@ -341,10 +341,11 @@ static void warn_of_arithmetic(const fr_run_state *run, const fr_checkpoint *sav
     const char *arithmetic = fr_device_arithmetic(run->session.device);
     const char *was = saved->arithmetic != NULL ? saved->arithmetic : saved->isa;
     if (was != NULL && strcmp(was, arithmetic) != 0) {
-        fr_log(run->ctx, FR_LOG_INFO,
-               "warning: %s was computed with the arithmetic %s, this program computes "
-               "with %s: the last bits will differ from an uninterrupted run",
-               run->resumed_path, was, arithmetic);
+        fr_log(
+            run->ctx, FR_LOG_INFO,
+            "warning: %s was computed with the arithmetic %.64s, this program computes "
+            "with %s: the last bits will differ from an uninterrupted run",
+            run->resumed_path, was, arithmetic);
     }
 }
 
@@ -383,6 +384,8 @@ static fr_status start_files(fr_run_state *run)
         /* not before all is read that the new run needs: its data may be wrong, its init one of these files */
         if (run->options->overwrite) {
             FR_TRY(fr_run_folder_clear(run->ctx, run->config->run.dir));
+        } else if (run->resumed == NULL) {
+            FR_TRY(fr_run_folder_set_best_aside(run->ctx, run->config->run.dir));
         }
         FR_TRY(write_config(run));
     }

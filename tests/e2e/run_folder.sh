@@ -69,22 +69,41 @@ expect 2 start --set run.dir="$work/results" --overwrite
 ! grep -q -- --overwrite "$work/err" || fail "recommends to overwrite what may be anybody's"
 [ "$before" = "$(sha256sum "$work/results"/*.h5)" ] || fail "prefixes of before are lost"
 expect 0 start --set run.dir="$work/other" --set tasks.t.prefix.init.file="$work/results/prefix.h5"
-# a best.h5 alone may be of a start that ended before its first checkpoint: kept, the first one of several
-mv "$work/results/prefix.h5" "$work/results/best.h5"
-cp "$work/results/best.h5" "$work/first.h5"
-expect 2 start --set run.dir="$work/results"
+# a best.h5 alone may be of a start that ended before its first checkpoint: it is kept, whatever lies there
+results=$work/results
+mv "$results/prefix.h5" "$results/best.h5"
+cp "$results/best.h5" "$work/first.h5"
+expect 2 start --set run.dir="$results"
 says "it holds best.h5 of a run and no checkpoint"
-for again in 1 2; do
-    expect 0 start --set run.dir="$work/results" --resume --set run.seed=$again
-    says "is of a start that ended before its first checkpoint; the first such file is kept as $work/results/best.before.h5"
+# ... where it is while the new run has not got all that it needs, which may be this file
+expect 3 start --set run.dir="$results" --resume --set tasks.t.train="$work/bad.jsonl"
+cmp "$work/first.h5" "$results/best.h5"
+# again NAME ARGUMENTS...: a start that keeps best.h5 under the name, and whose own result is lost before a checkpoint
+again() {
+    local name=$1
+    shift
+    cp "$results/best.h5" "$work/now.h5"
+    expect 0 start --set run.dir="$results" --resume "$@"
+    says "$results/best.h5 is of a start that ended before its first checkpoint; it is kept as $results/$name"
     says "starting at step 0"
-    cmp "$work/first.h5" "$work/results/best.before.h5"
-    rm -f "$work/results"/checkpoint-*.h5 "$work/results/latest"
-    mv "$work/results/prefix.h5" "$work/results/best.h5"
-done
-expect 0 start --set run.dir="$work/results" --overwrite
-[ ! -e "$work/results/best.before.h5" ] || fail "--overwrite leaves best.before.h5"
-rm -f "$work/results"/checkpoint-*.h5 "$work/results/latest" "$work/results/prefix.h5"
+    cmp "$work/now.h5" "$results/$name"
+    rm -f "$results"/checkpoint-*.h5 "$results/latest"
+    mv "$results/prefix.h5" "$results/best.h5"
+}
+again best.before.h5 --set tasks.t.prefix.init.file="$results/best.h5" --set run.seed=1
+mkdir "$results/best.before-2.h5"
+ln -s best.h5 "$results/best.before-3.h5"
+again best.before-4.h5 --set run.seed=2
+cp "$results/best.h5" "$work/second.h5"
+again best.before-5.h5 --set run.seed=2
+cmp "$work/second.h5" "$results/best.h5"
+again best.before-5.h5 --set run.seed=2 # the same bytes are kept once
+[ ! -e "$results/best.before-6.h5" ] || fail "the same bytes are kept twice"
+cmp "$work/first.h5" "$results/best.before.h5"
+rm -r "$results/best.before-2.h5" "$results/best.before-3.h5"
+expect 0 start --set run.dir="$results" --overwrite
+[ ! -e "$results/best.before.h5" ] && [ ! -e "$results/best.before-5.h5" ] || fail "--overwrite leaves best.before.h5"
+rm -f "$results"/checkpoint-*.h5 "$results/latest" "$results/prefix.h5"
 expect 0 start --set run.dir="$work/results" --resume="$run/$(cat "$run/latest")" \
     --set tasks.t.prefix.init.file="$run/prefix.h5"
 rm -f "$work/results"/checkpoint-*.h5 "$work/results/latest" "$work/results/prefix.h5"

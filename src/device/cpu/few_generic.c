@@ -23,7 +23,9 @@ static inline v16 v16_load(fr_dtype dtype, const void *p, int64_t at)
         return x;
     }
     for (int i = 0; i < LANES; i++) {
-        uint32_t bits = (uint32_t)((const uint16_t *)p)[at + i] << 16;
+        uint16_t half; /* the last ones lie in an array of floats */
+        memcpy(&half, (const char *)p + (size_t)(at + i) * sizeof half, sizeof half);
+        uint32_t bits = (uint32_t)half << 16;
         memcpy(&x.lane[i], &bits, sizeof bits);
     }
     return x;

@@ -13,9 +13,9 @@
  * bf16 weights, in fixed point: a block is cut into runs (fr_gemm_run). With 2^e the
  * largest power of two in a run of a row of `left` or of a column of `right` (e >= FR_GEMM_FIXED_LEAST), its elements
  * are rounded to the nearest multiple of 2^(e - 11): a bf16 number of at least 2^(e - 4) stays what it is. The integers'
- * products are added exactly, so in any order; the sum, rounded to f32, times the two powers of two is added to `out` by
- * one fused operation, runs in ascending order. At most 4096 * 4080 * 128 < 2^31. An infinity or NaN makes its run's scale
- * NaN. So every instruction set gives the same bits.
+ * products are added exactly, so in any order; the sum, rounded to f32, times the product of the two powers of two (in
+ * f32: infinite from 2^128 on, 0 below 2^-149) is added to `out` by one fused operation, runs in ascending order. At most 4096 * 4080 * 128 < 2^31. An infinity or NaN makes its run's scale
+ * NaN. So every instruction set gives the same bits (but for a NaN's).
  */
 #ifndef FR_DEVICE_CPU_GEMM_H
 #define FR_DEVICE_CPU_GEMM_H
