@@ -78,8 +78,7 @@ unset FORERUN_ISA
 mixed() {
     local first=$1 second=$2
     shift 2
-    mpirun -n 1 env "FORERUN_ISA=$first" "$FORERUN" train "$work/c.yaml" "$@" \
-        : -n 1 env "FORERUN_ISA=$second" "$FORERUN" train "$work/c.yaml" "$@"
+    mpirun -n 2 "$SOURCE/tests/support/unlike_ranks.sh" "$first" "$second" "$FORERUN" train "$work/c.yaml" "$@"
 }
 # with_counts SET: as a rank of unlike ones says
 with_counts() {

@@ -47,7 +47,7 @@ trains() {
         return
     fi
     words+=(--set "run.stages=$stages" --set "run.replicas=$((3 - stages))")
-    expect 0 mpirun -n 1 env "FORERUN_ISA=$first" "$FORERUN" "${words[@]}" : -n 1 env "FORERUN_ISA=$second" "$FORERUN" "${words[@]}"
+    expect 0 mpirun -n 2 "$SOURCE/tests/support/unlike_ranks.sh" "$first" "$second" "$FORERUN" "${words[@]}"
 }
 
 # measures SET RUN: loss and text with RUN's prefix, to the folder of the set's run
