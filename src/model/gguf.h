@@ -11,15 +11,11 @@
 #define FR_MODEL_GGUF_H
 
 #include "base/file.h"
+#include "base/text.h"
 
 #include <stdint.h>
 
 typedef struct fr_gguf fr_gguf;
-
-typedef struct fr_text {
-    const char *data;
-    size_t bytes;
-} fr_text;
 
 typedef enum fr_gguf_type {
     FR_GGUF_U8,

@@ -22,11 +22,6 @@ fr_shown fr_show(fr_text name)
     return shown;
 }
 
-fr_text fr_text_of(const char *string)
-{
-    return (fr_text){string, strlen(string)};
-}
-
 /* Order of bytes; a shorter text comes before its continuations. */
 static int compare_texts(const fr_text *a, const fr_text *b)
 {
@@ -36,12 +31,6 @@ static int compare_texts(const fr_text *a, const fr_text *b)
         return order;
     }
     return (a->bytes > b->bytes) - (a->bytes < b->bytes);
-}
-
-bool fr_text_is(fr_text text, const char *string)
-{
-    fr_text other = fr_text_of(string);
-    return compare_texts(&text, &other) == 0;
 }
 
 static int compare_entries(const void *a, const void *b)

@@ -1,13 +1,16 @@
 /*
  * names.h - find entries of a directory by name, and show names from files in messages.
  *
- * Layer L3; uses base, gguf.h (fr_text). A directory is an array of structs whose first member is an
+ * Layer L3; uses base. A directory is an array of structs whose first member is an
  * fr_text; the index is an array of pointers to those members, sorted by bytes.
  */
 #ifndef FR_MODEL_NAMES_H
 #define FR_MODEL_NAMES_H
 
-#include "model/gguf.h"
+#include "base/ctx.h"
+#include "base/text.h"
+
+#include <stdint.h>
 
 /** Bytes of a shown name with its NUL. */
 enum { FR_SHOWN_BYTES = 100 };
@@ -17,10 +20,6 @@ typedef struct fr_shown {
     char text[FR_SHOWN_BYTES];
 } fr_shown;
 fr_shown fr_show(fr_text name);
-
-/** View of a NUL-terminated string. */
-fr_text fr_text_of(const char *string);
-bool fr_text_is(fr_text text, const char *string);
 
 /**
  * Sort pointers to the first members of `count` structs of `stride` bytes.

@@ -7,7 +7,10 @@
 #ifndef FR_MODEL_TEXT_MAP_H
 #define FR_MODEL_TEXT_MAP_H
 
-#include "model/gguf.h"
+#include "base/ctx.h"
+#include "base/text.h"
+
+#include <stdint.h>
 
 typedef struct fr_text_slot {
     fr_text key; /* data NULL: free */
