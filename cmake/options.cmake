@@ -24,7 +24,7 @@ function(fr_room name)
 endfunction()
 
 # Kernels named *_avx2.c, *_avx512.c and *_avx512_vnni.c are compiled for that instruction set and picked at run time. Those
-# of the model's numbers are left to the compiler's vectors, which GCC uses badly where it unrolls a loop of 16 before.
+# of number formats (quant_*) are left to the compiler's vectors, which GCC uses badly where it unrolls a loop of 16 before.
 function(fr_isa_sources)
     set(avx2 "-mavx2;-mfma;-mf16c")
     set(avx512 "-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mfma;-mf16c;-mprefer-vector-width=512")
@@ -32,8 +32,8 @@ function(fr_isa_sources)
     foreach(isa avx2 avx512 avx512_vnni)
         file(GLOB_RECURSE kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/device/*_${isa}.c)
         set_source_files_properties(${kernels} PROPERTIES COMPILE_OPTIONS "${${isa}}")
-        file(GLOB_RECURSE kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/model/quant_*${isa}.c)
-        set_source_files_properties(${kernels} PROPERTIES
-            COMPILE_OPTIONS "${${isa}};$<$<C_COMPILER_ID:GNU>:--param=max-completely-peel-times=0>")
+        list(FILTER kernels INCLUDE REGEX "/quant_")
+        set_property(SOURCE ${kernels} APPEND PROPERTY
+            COMPILE_OPTIONS "$<$<C_COMPILER_ID:GNU>:--param=max-completely-peel-times=0>")
     endforeach()
 endfunction()

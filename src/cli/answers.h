@@ -14,7 +14,7 @@
 #define FR_CLI_ANSWERS_H
 
 #include "cli/answers_record.h"
-#include "model/tokenizer.h"
+#include "model/text/tokenizer.h"
 
 typedef struct fr_answers fr_answers;
 

@@ -8,8 +8,8 @@
 #define FR_CLI_ANSWERS_RECORD_H
 
 #include "base/digest.h"
-#include "model/generate.h"
-#include "train/inference.h"
+#include "model/network/generate.h"
+#include "train/inference/inference.h"
 
 enum { FR_RECORD_BYTES = 4096 };
 

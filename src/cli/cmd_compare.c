@@ -1,8 +1,8 @@
+#include "base/json_out.h"
 #include "base/mem.h"
 #include "base/print.h"
 #include "cli/commands.h"
-#include "model/json_out.h"
-#include "train/prefix_file.h"
+#include "train/checkpoint/prefix_file.h"
 
 #include <jansson.h>
 #include <math.h>

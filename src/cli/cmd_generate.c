@@ -4,10 +4,10 @@
 #include "cli/answers.h"
 #include "cli/commands.h"
 #include "cli/inference_options.h"
-#include "model/chat.h"
-#include "model/generate.h"
-#include "train/prompts.h"
-#include "train/row_json.h"
+#include "model/network/generate.h"
+#include "model/text/chat.h"
+#include "train/data/row_json.h"
+#include "train/inference/prompts.h"
 
 #include <stdio.h>
 #include <stdlib.h>

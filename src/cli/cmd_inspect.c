@@ -2,14 +2,14 @@
 #include "base/file.h"
 #include "base/print.h"
 #include "cli/commands.h"
-#include "model/foreign.h"
-#include "model/identity.h"
-#include "model/tokens.h"
-#include "train/checkpoint.h"
-#include "train/config.h"
-#include "train/data.h"
-#include "train/row_files.h"
-#include "train/written.h"
+#include "model/files/foreign.h"
+#include "model/text/tokens.h"
+#include "model/weights/identity.h"
+#include "train/checkpoint/checkpoint.h"
+#include "train/config/config.h"
+#include "train/config/written.h"
+#include "train/data/data.h"
+#include "train/data/row_files.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -8,7 +8,7 @@
 #include "cli/plan_picture.h"
 #include "cli/plan_report.h"
 #include "cli/plan_sources.h"
-#include "train/session.h"
+#include "train/session/session.h"
 
 #include <stdlib.h>
 

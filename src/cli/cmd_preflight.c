@@ -1,8 +1,8 @@
 #include "base/print.h"
 #include "cli/commands.h"
 #include "cli/config_options.h"
-#include "train/preflight.h"
-#include "train/rank_sets.h"
+#include "train/preflight/preflight.h"
+#include "train/session/rank_sets.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,12 +1,12 @@
 #define _POSIX_C_SOURCE 200809L
 #include "base/file.h"
+#include "base/json_size.h"
 #include "cli/commands.h"
 #include "cli/inference_options.h"
-#include "model/json_size.h"
-#include "model/tokenizer.h"
-#include "train/row.h"
-#include "train/row_files.h"
-#include "train/row_lines.h"
+#include "model/text/tokenizer.h"
+#include "train/data/row.h"
+#include "train/data/row_files.h"
+#include "train/data/row_lines.h"
 
 #include <errno.h>
 #include <jansson.h>

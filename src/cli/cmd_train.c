@@ -1,7 +1,7 @@
 #define _GNU_SOURCE /* program_invocation_name */
 #include "cli/commands.h"
 #include "cli/config_options.h"
-#include "train/run.h"
+#include "train/run/run.h"
 
 #include <errno.h>
 #include <stdio.h>

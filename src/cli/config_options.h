@@ -7,7 +7,7 @@
 #define FR_CLI_CONFIG_OPTIONS_H
 
 #include "cli/commands.h"
-#include "train/config.h"
+#include "train/config/config.h"
 
 /** Read the first positional with every `set` applied; the caller destroys *out. */
 FR_MUST_CHECK fr_status fr_cli_read_config(const fr_cli *cli, fr_config **out);

@@ -8,7 +8,7 @@
 #ifndef FR_CLI_CONVERT_H
 #define FR_CLI_CONVERT_H
 
-#include "train/checkpoint.h"
+#include "train/checkpoint/checkpoint.h"
 
 /**
  * Make `new_path`, which must not be there, from `old_path`. Starts a process: no other thread may use

@@ -2,9 +2,9 @@
 
 #include "base/mem.h"
 #include "base/output.h"
-#include "train/prefix_file.h"
-#include "train/text.h"
-#include "train/written.h"
+#include "train/checkpoint/prefix_file.h"
+#include "train/config/written.h"
+#include "train/data/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -7,7 +7,7 @@
 #define FR_CLI_INFERENCE_OPTIONS_H
 
 #include "base/options.h"
-#include "train/inference.h"
+#include "train/inference/inference.h"
 
 #define FR_INFERENCE_OPTIONS                                                           \
     {"model", "PATH", "GGUF file or Hugging Face folder"},                             \

@@ -2,8 +2,8 @@
 #include "cli/commands.h"
 #include "comm/post.h"
 #include "device/device.h"
-#include "train/config.h"
-#include "train/run.h"
+#include "train/config/config.h"
+#include "train/run/run.h"
 
 #include <signal.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 #include "cli/plan_report.h"
 
-#include "model/json_out.h"
+#include "base/json_out.h"
 
 #include <jansson.h>
 #include <stdlib.h>

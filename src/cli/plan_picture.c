@@ -2,8 +2,8 @@
 #include "cli/plan_picture.h"
 
 #include "base/output.h"
-#include "train/forecast_time.h"
-#include "train/picture.h"
+#include "train/forecast/forecast_time.h"
+#include "train/forecast/picture.h"
 
 #include <stdlib.h>
 

@@ -6,7 +6,7 @@
 #ifndef FR_CLI_PLAN_PICTURE_H
 #define FR_CLI_PLAN_PICTURE_H
 
-#include "train/forecast.h"
+#include "train/forecast/forecast.h"
 
 #include <stdio.h>
 

@@ -4,7 +4,7 @@
 #include "base/quantity.h"
 #include "cli/plan_loading.h"
 #include "cli/plan_needed.h"
-#include "train/forecast.h"
+#include "train/forecast/forecast.h"
 
 #include <math.h>
 

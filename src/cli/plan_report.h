@@ -7,7 +7,7 @@
 #define FR_CLI_PLAN_REPORT_H
 
 #include "base/limits.h"
-#include "train/layout.h"
+#include "train/forecast/layout.h"
 
 #include <stdio.h>
 

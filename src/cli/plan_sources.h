@@ -7,8 +7,8 @@
 #define FR_CLI_PLAN_SOURCES_H
 
 #include "cli/plan_report.h"
-#include "model/tokens.h"
-#include "train/task.h"
+#include "model/text/tokens.h"
+#include "train/step/task.h"
 
 typedef struct fr_plan_assumed {
     int64_t tokens_per_example; /* 0: real rows, or as the config suggests */

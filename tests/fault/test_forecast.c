@@ -1,7 +1,7 @@
 #include "base/mem.h"
 #include "support/fault.h"
 #include "support/rows.h"
-#include "train/layout.h"
+#include "train/forecast/layout.h"
 
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
-#include "model/stage.h"
-#include "model/tokens.h"
+#include "model/network/stage.h"
+#include "model/text/tokens.h"
 #include "support/fault.h"
 #include "support/gguf_writer.h"
 #include "support/model_files.h"

@@ -1,5 +1,5 @@
 /* A stage's passes without memory. */
-#include "model/stage.h"
+#include "model/network/stage.h"
 
 #include "support/fault.h"
 #include "support/suite.h"

@@ -1,8 +1,8 @@
 /* A step of training allocates nothing once its arrays have seen the largest one. */
 #include "support/fault.h"
 #include "support/model_files.h"
-#include "train/session.h"
-#include "train/step.h"
+#include "train/session/session.h"
+#include "train/step/step.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,9 +1,9 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "support/fault.h"
-#include "train/checkpoint.h"
-#include "train/config.h"
-#include "train/writer.h"
+#include "train/checkpoint/checkpoint.h"
+#include "train/checkpoint/writer.h"
+#include "train/config/config.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* Mutated configs end with FR_OK or a clear error: never a crash, a leak or an empty message. */
-#include "train/config.h"
+#include "train/config/config.h"
 
 #include "base/rng.h"
 #include "support/model_files.h"

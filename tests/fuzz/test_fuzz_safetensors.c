@@ -1,6 +1,6 @@
 #include "base/file.h"
-#include "model/safetensors.h"
-#include "model/weights.h"
+#include "model/files/safetensors.h"
+#include "model/weights/weights.h"
 #include "support/model_files.h"
 #include "support/mutate.h"
 

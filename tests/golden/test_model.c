@@ -1,8 +1,8 @@
 /* Logits, losses and prefix gradients against Hugging Face PEFT (f32, eager attention); README.md of this
  * folder says how the values were made. */
 #include "base/mem.h"
-#include "model/generate.h"
-#include "model/safetensors.h"
+#include "model/files/safetensors.h"
+#include "model/network/generate.h"
 #include "support/suite.h"
 #include "support/tiny_model.h"
 

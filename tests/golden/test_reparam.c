@@ -1,11 +1,11 @@
 /* The network of a reparametrised prefix against Hugging Face PEFT's prefix projection: same tensors, P0 = 0. */
 #include "comm/group.h"
-#include "model/safetensors.h"
+#include "model/files/safetensors.h"
 #include "support/devices.h"
 #include "support/reparam_case.h"
 #include "support/suite.h"
 #include "support/tiny_model.h"
-#include "train/reparam.h"
+#include "train/step/reparam.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* The real SmolLM2 against transformers on the same GGUF file; make_smollm2.py made smollm2.json. Skipped
  * visibly when the model is not there. */
-#include "model/generate.h"
+#include "model/network/generate.h"
 #include "support/suite.h"
 #include "support/tiny_model.h"
 

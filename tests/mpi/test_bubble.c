@@ -3,7 +3,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "comm/group.h"
 #include "support/suite.h"
-#include "train/timeline.h"
+#include "train/forecast/timeline.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "model/frozen.h"
+#include "model/weights/frozen.h"
 #include "support/suite.h"
 
 #include <stdlib.h>

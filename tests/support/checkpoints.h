@@ -5,7 +5,7 @@
 #define FR_TESTS_CHECKPOINTS_H
 
 #include "support/suite.h"
-#include "train/checkpoint.h"
+#include "train/checkpoint/checkpoint.h"
 
 enum { FR_FIXTURE_SLOTS = 3, FR_FIXTURE_LAYERS = 2, FR_FIXTURE_FLOATS = 24 };
 

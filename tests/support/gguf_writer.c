@@ -1,7 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "support/gguf_writer.h"
 
-#include "model/quant.h"
+#include "device/quant.h"
 #include "support/model_files.h"
 
 #include <stdio.h>

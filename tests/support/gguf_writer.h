@@ -6,7 +6,7 @@
 #ifndef FR_TESTS_GGUF_WRITER_H
 #define FR_TESTS_GGUF_WRITER_H
 
-#include "model/gguf.h"
+#include "model/files/gguf.h"
 
 typedef struct fr_gguf_writer fr_gguf_writer;
 

@@ -1,6 +1,6 @@
-#include "model/quant.h"
-#include "model/safetensors.h"
-#include "model/weights.h"
+#include "device/quant.h"
+#include "model/files/safetensors.h"
+#include "model/weights/weights.h"
 #include "support/gguf_writer.h"
 #include "support/model_files.h"
 

@@ -7,7 +7,7 @@
 #define FR_TESTS_MODEL_FILES_H
 
 #include "model/arch.h"
-#include "model/safetensors.h"
+#include "model/files/safetensors.h"
 #include "support/suite.h"
 
 /** Print "what name" and end the program. */

@@ -5,7 +5,7 @@
 #define FR_TESTS_REPARAM_CASE_H
 
 #include "comm/group.h"
-#include "train/reparam.h"
+#include "train/step/reparam.h"
 
 enum {
     FR_CASE_SLOTS = 5,

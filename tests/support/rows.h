@@ -7,7 +7,7 @@
 #define FR_TESTS_ROWS_H
 
 #include "support/model_files.h"
-#include "train/data.h"
+#include "train/data/data.h"
 
 /** What the tokenizer file of fr_test_letters says beside its tokens. */
 typedef struct fr_letters {

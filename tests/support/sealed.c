@@ -1,7 +1,7 @@
 #define _GNU_SOURCE /* memmem */
 #include "support/sealed.h"
 
-#include "train/checkpoint_impl.h"
+#include "train/checkpoint/checkpoint_impl.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,7 @@
 #ifndef FR_TESTS_TINY_MODEL_H
 #define FR_TESTS_TINY_MODEL_H
 
-#include "model/stage.h"
+#include "model/network/stage.h"
 
 /** A model in one stage with everything to run a batch; owned. */
 typedef struct fr_tiny {

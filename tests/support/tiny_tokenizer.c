@@ -1,6 +1,6 @@
 #include "support/tiny_tokenizer.h"
 
-#include "model/byte_table.h"
+#include "model/text/byte_table.h"
 #include "support/model_files.h"
 
 #include <stdio.h>

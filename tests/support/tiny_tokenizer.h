@@ -6,7 +6,7 @@
 #ifndef FR_TESTS_TINY_TOKENIZER_H
 #define FR_TESTS_TINY_TOKENIZER_H
 
-#include "model/tokenizer.h"
+#include "model/text/tokenizer.h"
 #include "support/gguf_writer.h"
 
 #include <jansson.h>

@@ -2,7 +2,7 @@
  * reference implementation for the same files. */
 #include "support/model_files.h"
 #include "support/tiny_tokenizer.h"
-#include "train/text.h"
+#include "train/data/text.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "model/batch.h"
+#include "model/network/batch.h"
 #include "support/suite.h"
 
 static fr_batch make_batch(int64_t position)

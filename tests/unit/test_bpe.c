@@ -1,5 +1,5 @@
 #include "base/rng.h"
-#include "model/bpe.h"
+#include "model/text/bpe.h"
 #include "support/suite.h"
 
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "model/byte_table.h"
+#include "model/text/byte_table.h"
 #include "support/suite.h"
 
 #include <string.h>

@@ -2,7 +2,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "support/checkpoints.h"
-#include "train/checkpoint_impl.h"
+#include "train/checkpoint/checkpoint_impl.h"
 
 #include <math.h>
 #include <signal.h>

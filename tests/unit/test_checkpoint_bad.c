@@ -3,7 +3,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "support/checkpoints.h"
-#include "train/checkpoint_impl.h"
+#include "train/checkpoint/checkpoint_impl.h"
 
 #include <hdf5.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* Template and init text: one meaning however they are quoted, kept when they are written and read again. */
 #include "support/model_files.h"
-#include "train/config.h"
+#include "train/config/config.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* Unknown keys lead to the right one: words of other trainers, and our own in the wrong place. */
-#include "train/config_impl.h"
+#include "train/config/config_impl.h"
 
 #include "support/model_files.h"
 

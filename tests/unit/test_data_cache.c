@@ -2,7 +2,7 @@
 #include "support/rows.h"
 
 #include "base/file.h"
-#include "train/data_impl.h"
+#include "train/data/data_impl.h"
 
 #include <dirent.h>
 #include <fcntl.h>

@@ -2,7 +2,7 @@
 #include "base/mem.h"
 #include "support/suite.h"
 #include "support/tiny_model.h"
-#include "train/engine.h"
+#include "train/step/engine.h"
 
 #include <stdlib.h>
 

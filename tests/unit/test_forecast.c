@@ -1,8 +1,8 @@
 /* Bytes, memory and time of layouts, by hand on small numbers. */
 #include "base/mem.h"
-#include "model/stage_bytes.h"
+#include "model/network/stage_bytes.h"
 #include "support/suite.h"
-#include "train/forecast.h"
+#include "train/forecast/forecast.h"
 
 #include <math.h>
 #include <stdio.h>

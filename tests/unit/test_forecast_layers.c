@@ -1,8 +1,8 @@
 /* What is forecast of prefixes on some layers: by hand on small numbers, and against a real slot. */
-#include "model/stage_impl.h"
+#include "model/network/stage_impl.h"
 #include "support/suite.h"
 #include "support/tiny_model.h"
-#include "train/forecast.h"
+#include "train/forecast/forecast.h"
 
 static const fr_arch ARCH = {.family = FR_LLAMA,
                              .n_layers = 8,

@@ -1,8 +1,8 @@
 /* What people give in a model's place is named for what it is, with the way out. */
-#include "model/foreign.h"
+#include "model/files/foreign.h"
 
-#include "model/tokenizer.h"
-#include "model/weights.h"
+#include "model/text/tokenizer.h"
+#include "model/weights/weights.h"
 #include "support/gguf_writer.h"
 #include "support/model_files.h"
 

@@ -1,7 +1,7 @@
-#include "model/gguf.h"
+#include "model/files/gguf.h"
 
-#include "model/gguf_impl.h"
-#include "model/quant.h"
+#include "device/quant.h"
+#include "model/files/gguf_impl.h"
 #include "support/gguf_writer.h"
 #include "support/model_files.h"
 

@@ -1,7 +1,7 @@
 #define _POSIX_C_SOURCE 200809L /* setenv */
+#include "device/cpu/quant_kernels.h"
 #include "device/device.h"
-#include "model/quant_kernels.h"
-#include "model/weights_impl.h"
+#include "model/weights/weights_impl.h"
 #include "support/suite.h"
 
 #include <stdlib.h>

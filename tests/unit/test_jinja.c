@@ -1,5 +1,5 @@
 /* Templates against what jinja2 renders (golden/jinja.json, by golden/make_jinja.py), refusals, and limits. */
-#include "model/jinja.h"
+#include "model/jinja/jinja.h"
 #include "support/suite.h"
 
 #include <stdio.h>

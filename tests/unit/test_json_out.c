@@ -1,5 +1,5 @@
 /* What is printed as JSON is JSON, whatever the numbers and texts are. */
-#include "model/json_out.h"
+#include "base/json_out.h"
 
 #include "base/json.h"
 #include "support/suite.h"

@@ -1,9 +1,9 @@
 /* A small JSON text whose values would fill the memory is refused before it is parsed, by every reader. */
-#include "model/json_size.h"
+#include "base/json_size.h"
 
 #include "model/arch.h"
-#include "model/safetensors.h"
-#include "model/weights.h"
+#include "model/files/safetensors.h"
+#include "model/weights/weights.h"
 #include "support/rows.h"
 #include "support/tiny_tokenizer.h"
 

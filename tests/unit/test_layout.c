@@ -1,5 +1,5 @@
 #include "support/suite.h"
-#include "train/layout.h"
+#include "train/forecast/layout.h"
 
 #include <stdlib.h>
 #include <string.h>

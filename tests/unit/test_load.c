@@ -1,6 +1,6 @@
 /* How large the steps of a task are. */
 #include "support/rows.h"
-#include "train/load.h"
+#include "train/forecast/load.h"
 
 #include <stdio.h>
 #include <stdlib.h>

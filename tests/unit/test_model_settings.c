@@ -1,7 +1,7 @@
 /* Every setting that the reference implementations know for the supported models is honoured, harmless or refused by name:
  * none is left out in silence. tests/data/model_settings.tsv lists them. */
 #include "model/arch.h"
-#include "model/weights.h"
+#include "model/weights/weights.h"
 #include "support/gguf_writer.h"
 #include "support/model_files.h"
 

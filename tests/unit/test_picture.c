@@ -1,7 +1,7 @@
 /* Pictures of known small schedules, letter by letter. */
 #define _POSIX_C_SOURCE 200809L /* open_memstream */
 #include "support/suite.h"
-#include "train/picture.h"
+#include "train/forecast/picture.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 #include "support/rows.h"
-#include "train/plan.h"
+#include "train/data/plan.h"
 
 #include <stdio.h>
 #include <stdlib.h>

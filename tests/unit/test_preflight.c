@@ -1,5 +1,5 @@
 #include "support/suite.h"
-#include "train/preflight.h"
+#include "train/preflight/preflight.h"
 
 #include <stdio.h>
 #include <stdlib.h>

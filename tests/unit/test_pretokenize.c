@@ -1,5 +1,5 @@
 #include "base/rng.h"
-#include "model/pretokenize.h"
+#include "model/text/pretokenize.h"
 #include "support/suite.h"
 
 #include <stdio.h>

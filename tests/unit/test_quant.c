@@ -1,7 +1,7 @@
 #include "base/rng.h"
+#include "device/cpu/quant_kernels.h"
 #include "device/device.h"
-#include "model/quant_kernels.h"
-#include "model/safetensors.h"
+#include "model/files/safetensors.h"
 #include "support/suite.h"
 
 #include <math.h>

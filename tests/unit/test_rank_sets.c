@@ -1,5 +1,5 @@
 #include "support/suite.h"
-#include "train/rank_sets.h"
+#include "train/session/rank_sets.h"
 
 #include <string.h>
 

@@ -1,9 +1,9 @@
-#include "train/reparam.h"
+#include "train/step/reparam.h"
 
 #include "support/devices.h"
 #include "support/reparam_case.h"
 #include "support/suite.h"
-#include "train/optimizer.h"
+#include "train/step/optimizer.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* What the numbers of a reparametrised prefix depend on, and what not; at a size where threads share the work. */
 #include "comm/group.h"
 #include "support/reparam_case.h"
-#include "train/reparam.h"
+#include "train/step/reparam.h"
 
 #include "support/devices.h"
 #include "support/suite.h"

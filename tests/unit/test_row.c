@@ -1,5 +1,5 @@
 /* One reader for training and generation: the same ids, forms, weights, keys, and rows that cannot be used. */
-#include "train/row.h"
+#include "train/data/row.h"
 
 #include "support/rows.h"
 

@@ -1,5 +1,5 @@
 /* Data files that are no JSON lines, and rows of other people's forms: named with the way out. */
-#include "train/row_files.h"
+#include "train/data/row_files.h"
 
 #include "support/model_files.h"
 

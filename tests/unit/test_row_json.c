@@ -1,5 +1,5 @@
 /* What rows hold beside what is used: taken, and written back as it stands. */
-#include "train/row_json.h"
+#include "train/data/row_json.h"
 
 #include "support/suite.h"
 

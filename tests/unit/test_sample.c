@@ -1,4 +1,4 @@
-#include "model/sample.h"
+#include "model/network/sample.h"
 #include "support/suite.h"
 
 #include <math.h>

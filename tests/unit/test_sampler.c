@@ -1,5 +1,5 @@
 #include "support/rows.h"
-#include "train/sampler.h"
+#include "train/data/sampler.h"
 
 #include <stdio.h>
 #include <string.h>

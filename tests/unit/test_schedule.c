@@ -1,7 +1,7 @@
 /* Every order of forwards and backwards up to 8 stages, 16 microbatches and 4 tasks: what is in it, what it
  * keeps, that it ends, and how long the stages are idle. */
 #include "support/suite.h"
-#include "train/timeline.h"
+#include "train/forecast/timeline.h"
 
 #include <math.h>
 #include <stdio.h>

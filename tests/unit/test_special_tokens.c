@@ -1,5 +1,5 @@
-#include "model/special_tokens.h"
-#include "model/text_map.h"
+#include "base/text_map.h"
+#include "model/text/special_tokens.h"
 #include "support/suite.h"
 
 #include <stdlib.h>

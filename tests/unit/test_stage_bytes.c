@@ -1,6 +1,6 @@
 /* What a stage holds: by hand on small numbers, and against a real one. */
 #define _GNU_SOURCE /* mallinfo2 */
-#include "model/stage_bytes.h"
+#include "model/network/stage_bytes.h"
 
 #include "base/mem.h"
 #include "device/device_impl.h"

@@ -1,4 +1,4 @@
-#include "train/stopping.h"
+#include "train/step/stopping.h"
 
 #include "support/suite.h"
 

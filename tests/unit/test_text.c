@@ -1,5 +1,5 @@
 #include "support/rows.h"
-#include "train/text.h"
+#include "train/data/text.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "model/text_map.h"
+#include "base/text_map.h"
 #include "support/suite.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* Which ids end a text, and models whose tokenizer cannot be used. */
-#include "model/tokens.h"
+#include "model/text/tokens.h"
 #include "support/model_files.h"
 #include "support/tiny_tokenizer.h"
 

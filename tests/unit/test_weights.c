@@ -1,9 +1,9 @@
-#include "model/weights.h"
+#include "model/weights/weights.h"
 
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/rng.h"
-#include "model/quant.h"
+#include "device/quant.h"
 #include "support/gguf_writer.h"
 #include "support/model_files.h"
 

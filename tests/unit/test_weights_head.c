@@ -1,7 +1,7 @@
 /* Which tensors a folder's weights are read from: a head of its own or the embedding, names with and without the inner
  * model's, and names that belong to no model. */
-#include "model/quant.h"
-#include "model/weights.h"
+#include "device/quant.h"
+#include "model/weights/weights.h"
 #include "support/gguf_writer.h"
 #include "support/model_files.h"
 

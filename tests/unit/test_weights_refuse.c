@@ -1,5 +1,5 @@
-#include "model/quant.h"
-#include "model/weights.h"
+#include "device/quant.h"
+#include "model/weights/weights.h"
 #include "support/gguf_writer.h"
 #include "support/model_files.h"
 

@@ -1,8 +1,8 @@
 /* Matrices that stay in the file have the values of those that are converted once, whatever run of rows is read. */
-#include "model/frozen.h"
-#include "model/layer.h"
-#include "model/quant.h"
-#include "model/stage_bytes.h"
+#include "device/quant.h"
+#include "model/network/layer.h"
+#include "model/network/stage_bytes.h"
+#include "model/weights/frozen.h"
 #include "support/devices.h"
 #include "support/gguf_writer.h"
 #include "support/model_files.h"

@@ -1,5 +1,5 @@
 /* Every tensor of a folder is used, or harmless, or the folder is refused by its name. */
-#include "model/weights.h"
+#include "model/weights/weights.h"
 #include "support/model_files.h"
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
 #include "base/file.h"
 #include "support/checkpoints.h"
-#include "train/writer.h"
+#include "train/checkpoint/writer.h"
 
 #include <stdlib.h>
 #include <string.h>

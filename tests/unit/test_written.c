@@ -1,6 +1,6 @@
 #include "support/suite.h"
-#include "train/text.h"
-#include "train/written.h"
+#include "train/config/written.h"
+#include "train/data/text.h"
 
 #include <stdlib.h>
 #include <string.h>

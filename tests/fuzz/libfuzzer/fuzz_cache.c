@@ -2,7 +2,7 @@
 #include "base/mem.h"
 #include "fuzz/libfuzzer/fuzz.h"
 #include "fuzz/libfuzzer/use.h"
-#include "train/data_impl.h"
+#include "train/data/data_impl.h"
 
 #include <stdio.h>
 #include <stdlib.h>

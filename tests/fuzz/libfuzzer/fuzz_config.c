@@ -1,6 +1,6 @@
 /* A config, overrides, and the config of a run to be resumed. Parts: YAML, one override a line, YAML. */
 #include "fuzz/libfuzzer/fuzz.h"
-#include "train/config.h"
+#include "train/config/config.h"
 
 #include <stdlib.h>
 #include <string.h>

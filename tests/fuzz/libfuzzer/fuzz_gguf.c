@@ -1,8 +1,8 @@
 /* A GGUF file: values, tensors, the weights of every role, and its tokenizer. */
 #include "fuzz/libfuzzer/fuzz.h"
 #include "fuzz/libfuzzer/use.h"
-#include "model/gguf.h"
-#include "model/gguf_impl.h"
+#include "model/files/gguf.h"
+#include "model/files/gguf_impl.h"
 #include "support/mutate.h"
 
 #include <stdlib.h>

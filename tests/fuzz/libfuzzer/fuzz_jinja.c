@@ -1,6 +1,6 @@
 /* A chat template: parsed and rendered with variables of every kind. */
 #include "fuzz/libfuzzer/fuzz.h"
-#include "model/jinja.h"
+#include "model/jinja/jinja.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* A run folder from somebody else. Parts: `latest`, checkpoint-3.h5, checkpoint-12.h5; none carries a seal. */
 #include "fuzz/libfuzzer/fuzz.h"
-#include "train/checkpoint.h"
+#include "train/checkpoint/checkpoint.h"
 
 #include <stdlib.h>
 

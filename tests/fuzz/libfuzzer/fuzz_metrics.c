@@ -1,7 +1,7 @@
 /* metrics.jsonl of a run that goes on: lines of steps to come are dropped, and what is not ours does no harm. */
 #include "base/file.h"
 #include "fuzz/libfuzzer/fuzz.h"
-#include "train/metrics.h"
+#include "train/run/metrics.h"
 
 #include <stdlib.h>
 

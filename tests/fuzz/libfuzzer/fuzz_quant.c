@@ -1,6 +1,6 @@
 /* Blocks of quantised numbers at an odd address: widened, rounded, and multiplied. The first byte chooses the type. */
+#include "device/quant.h"
 #include "fuzz/libfuzzer/fuzz.h"
-#include "model/quant.h"
 
 #include <stdlib.h>
 #include <string.h>

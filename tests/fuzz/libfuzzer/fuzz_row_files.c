@@ -1,6 +1,6 @@
 /* The beginning of a data file; a file whose first row is an object on one line is never refused. */
 #include "fuzz/libfuzzer/fuzz.h"
-#include "train/row_files.h"
+#include "train/data/row_files.h"
 
 #include <jansson.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* A file of rows for training. The first byte chooses how it is read; the rest is the file. */
 #include "fuzz/libfuzzer/fuzz.h"
 #include "fuzz/libfuzzer/use.h"
-#include "train/data.h"
+#include "train/data/data.h"
 
 enum {
     IDS_ONLY = 1,

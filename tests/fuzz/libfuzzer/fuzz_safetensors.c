@@ -1,7 +1,7 @@
 /* A folder with one model.safetensors. Parts: config.json, model.safetensors. */
 #include "fuzz/libfuzzer/fuzz.h"
 #include "fuzz/libfuzzer/use.h"
-#include "model/safetensors.h"
+#include "model/files/safetensors.h"
 #include "support/mutate.h"
 
 #include <stdlib.h>

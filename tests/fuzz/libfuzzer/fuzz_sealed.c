@@ -1,6 +1,6 @@
 /* Prefix files and checkpoints with a right seal. What is accepted is written and read again. */
 #include "support/sealed.h"
-#include "train/checkpoint.h"
+#include "train/checkpoint/checkpoint.h"
 
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 /* A chat template, and the same text as the template of a task. */
 #include "fuzz/libfuzzer/fuzz.h"
-#include "model/chat_template.h"
-#include "train/text.h"
+#include "model/text/chat_template.h"
+#include "train/data/text.h"
 
 #include <stdlib.h>
 #include <string.h>

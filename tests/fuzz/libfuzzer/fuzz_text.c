@@ -2,7 +2,7 @@
 #include "fuzz/libfuzzer/fuzz.h"
 #include "fuzz/libfuzzer/use.h"
 #include "support/suite.h"
-#include "train/text.h"
+#include "train/data/text.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* A text as people write it, and the same bytes as a text that is to be written. */
 #include "fuzz/libfuzzer/fuzz.h"
-#include "train/written.h"
+#include "train/config/written.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* The tokenizers and the model that fuzzers of rows and texts work with. */
+#include "device/quant.h"
 #include "fuzz/libfuzzer/fuzz.h"
 #include "fuzz/libfuzzer/use.h"
-#include "model/quant.h"
 #include "support/rows.h"
 #include "support/tiny_tokenizer.h"
 

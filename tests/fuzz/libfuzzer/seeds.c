@@ -3,8 +3,8 @@
 #include "fuzz/libfuzzer/seeds.h"
 
 #include "base/file.h"
+#include "device/quant.h"
 #include "fuzz/libfuzzer/fuzz.h"
-#include "model/quant.h"
 #include "support/checkpoints.h"
 #include "support/gguf_writer.h"
 #include "support/model_files.h"

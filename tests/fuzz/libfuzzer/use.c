@@ -1,9 +1,9 @@
 #include "fuzz/libfuzzer/use.h"
 
 #include "fuzz/libfuzzer/fuzz.h"
-#include "model/chat.h"
-#include "model/identity.h"
-#include "model/tokens.h"
+#include "model/text/chat.h"
+#include "model/text/tokens.h"
+#include "model/weights/identity.h"
 #include "support/mutate.h"
 
 #include <stdlib.h>

@@ -4,9 +4,9 @@
 #ifndef FR_TESTS_FUZZ_USE_H
 #define FR_TESTS_FUZZ_USE_H
 
-#include "model/tokenizer.h"
-#include "model/weights.h"
-#include "train/data.h"
+#include "model/text/tokenizer.h"
+#include "model/weights/weights.h"
+#include "train/data/data.h"
 
 /** Open a GGUF file or a folder as weights; read, describe and digest all of them. @return whether it was accepted */
 bool fuzz_use_model(fr_ctx *ctx, const char *path);

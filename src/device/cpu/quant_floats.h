@@ -1,0 +1,74 @@
+/*
+ * quant_floats.h - the float formats of model files, for quant_bodies.h alone.
+ */
+#ifndef FR_DEVICE_CPU_QUANT_FLOATS_H
+#define FR_DEVICE_CPU_QUANT_FLOATS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+/*
+ * A half has 5 exponent bits with bias 15, a float 8 with bias 127: moving the fraction to its
+ * place and raising the exponent by 112 is right for normal numbers. Infinity and NaN go up by
+ * another 112. A subnormal half is given the exponent of the smallest normal one, which is then
+ * subtracted. The choice is by masks: a branch would keep the compiler from using vectors.
+ */
+static inline float half_value(uint16_t half)
+{
+    const uint32_t least = 113U << 23;
+    uint32_t magnitude = (uint32_t)(half & 0x7fffU) << 13;
+    uint32_t normal = magnitude + (112U << 23);
+    uint32_t shifted = magnitude + least;
+    float subnormal = 0.0F;
+    float value = 0.0F;
+    memcpy(&subnormal, &shifted, sizeof shifted);
+    subnormal -= 0x1p-14F;
+    memcpy(&shifted, &subnormal, sizeof shifted);
+    normal += (0U - (uint32_t)(magnitude >= 0x0f800000U)) & (112U << 23);
+    uint32_t is_normal = 0U - (uint32_t)(magnitude >= 0x00800000U);
+    uint32_t bits = (normal & is_normal) | (shifted & ~is_normal);
+    bits |= (uint32_t)(half & 0x8000U) << 16;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static void widen_f32(const uint8_t *restrict data, int64_t n, float *restrict out)
+{
+    memcpy(out, data, (size_t)n * sizeof(float));
+}
+
+static void widen_f16(const uint8_t *restrict data, int64_t n, float *restrict out)
+{
+    for (int64_t i = 0; i < n; i++) {
+        uint16_t half = 0;
+        memcpy(&half, data + 2 * i, sizeof half);
+        out[i] = half_value(half);
+    }
+}
+
+static void widen_bf16(const uint8_t *restrict data, int64_t n, float *restrict out)
+{
+    for (int64_t i = 0; i < n; i++) {
+        uint16_t top = 0;
+        memcpy(&top, data + 2 * i, sizeof top);
+        uint32_t bits = (uint32_t)top << 16;
+        memcpy(&out[i], &bits, sizeof bits);
+    }
+}
+
+/* Adding 0x7fff plus the lowest kept bit carries into the kept half exactly when rounding to nearest
+ * even goes up. A NaN could carry into infinity, so it is cut off instead and made quiet. */
+static void round_bf16(const float *restrict x, int64_t n, uint16_t *restrict out)
+{
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits = 0;
+        memcpy(&bits, &x[i], sizeof bits);
+        uint32_t rounded = (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
+        uint32_t quiet = (bits >> 16) | 0x40U;
+        bool is_nan = (bits & 0x7fffffffU) > 0x7f800000U;
+        out[i] = (uint16_t)(is_nan ? quiet : rounded);
+    }
+}
+
+#endif

@@ -1,0 +1,115 @@
+#include "device/quant.h"
+
+#include "device/cpu/quant_kernels.h"
+
+#include <string.h>
+
+/* Numbers, names and block sizes as GGUF defines them; those that are not supported can only be named. */
+static const fr_quant_type TYPES[] = {
+    {"F32", FR_QUANT_F32, 1, 4, true},
+    {"F16", FR_QUANT_F16, 1, 2, true},
+    {"BF16", FR_QUANT_BF16, 1, 2, true},
+    {"Q4_0", FR_QUANT_Q4_0, 32, 18, true},
+    {"Q4_1", FR_QUANT_Q4_1, 32, 20, true},
+    {"Q5_0", FR_QUANT_Q5_0, 32, 22, true},
+    {"Q5_1", FR_QUANT_Q5_1, 32, 24, true},
+    {"Q8_0", FR_QUANT_Q8_0, 32, 34, true},
+    {"Q4_K", FR_QUANT_Q4_K, 256, 144, true},
+    {"Q5_K", FR_QUANT_Q5_K, 256, 176, true},
+    {"Q6_K", FR_QUANT_Q6_K, 256, 210, true},
+    {"Q2_K", 10, 256, 84, false},
+    {"Q3_K", 11, 256, 110, false},
+    {"IQ2_XXS", 16, 256, 66, false},
+    {"IQ2_XS", 17, 256, 74, false},
+    {"IQ3_XXS", 18, 256, 98, false},
+    {"IQ1_S", 19, 256, 50, false},
+    {"IQ4_NL", 20, 32, 18, false},
+    {"IQ3_S", 21, 256, 110, false},
+    {"IQ2_S", 22, 256, 82, false},
+    {"IQ4_XS", 23, 256, 136, false},
+    {"I8", 24, 1, 1, false},
+    {"I16", 25, 1, 2, false},
+    {"I32", 26, 1, 4, false},
+    {"I64", 27, 1, 8, false},
+    {"F64", 28, 1, 8, false},
+    {"IQ1_M", 29, 256, 56, false},
+    {"TQ1_0", 34, 256, 54, false},
+    {"TQ2_0", 35, 256, 66, false},
+    {"MXFP4", 39, 32, 17, false},
+    {"NVFP4", 40, 64, 36, false},
+    {"Q1_0", 41, 128, 18, false},
+};
+
+const fr_quant_type *fr_quant_find(uint32_t number)
+{
+    for (size_t i = 0; i < sizeof TYPES / sizeof TYPES[0]; i++) {
+        if (TYPES[i].number == number) {
+            return &TYPES[i];
+        }
+    }
+    return NULL;
+}
+
+const char *fr_quant_supported(void)
+{
+    return "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K";
+}
+
+size_t fr_quant_bytes(const fr_quant_type *type, int64_t n)
+{
+    return (size_t)(n / type->block) * type->bytes;
+}
+
+static const fr_quant_kernels *kernels_of(fr_isa isa)
+{
+    return isa >= FR_ISA_AVX512 ? &fr_quant_avx512
+           : isa == FR_ISA_AVX2 ? &fr_quant_avx2
+                                : &fr_quant_generic;
+}
+
+void fr_quant_widen(fr_isa isa, const fr_quant_type *type, const uint8_t *data,
+                    int64_t n, float *out)
+{
+    kernels_of(isa)->widen[type->number](data, n, out);
+}
+
+void fr_quant_to_bf16(fr_isa isa, const fr_quant_type *type, const uint8_t *data,
+                      int64_t n, uint16_t *out)
+{
+    enum { CHUNK = 8 * FR_QUANT_MAX_BLOCK };
+    const fr_quant_kernels *kernels = kernels_of(isa);
+    float chunk[CHUNK];
+    if (type->number == FR_QUANT_BF16) {
+        memcpy(out, data, (size_t)n * sizeof *out);
+    } else if (kernels->to_bf16[type->number] != NULL) {
+        kernels->to_bf16[type->number](data, n, out);
+    } else {
+        for (int64_t i = 0; i < n; i += CHUNK) {
+            int64_t count = n - i < CHUNK ? n - i : CHUNK;
+            kernels->widen[type->number](data + fr_quant_bytes(type, i), count, chunk);
+            kernels->round_bf16(chunk, count, out + i);
+        }
+    }
+}
+
+bool fr_quant_multiplies(fr_isa isa, const fr_quant_type *type)
+{
+    return type->widens && kernels_of(isa)->few[type->number] != NULL;
+}
+
+void fr_quant_multiply(fr_isa isa, const fr_quant_type *type, const fr_quant_few *few)
+{
+    kernels_of(isa)->few[type->number](few);
+}
+
+void fr_quant_round_bf16(fr_isa isa, const float *x, int64_t n, uint16_t *out)
+{
+    kernels_of(isa)->round_bf16(x, n, out);
+}
+
+float fr_quant_half(uint16_t half)
+{
+    float value = 0.0F;
+    fr_quant_generic.widen[FR_QUANT_F16]((const void *)&half, 1, &value);
+    return value;
+}

@@ -1,0 +1,91 @@
+/*
+ * quant.h - the number formats of model files, and their conversion to f32 and bf16.
+ *
+ * Layer L3; uses device (instruction sets, few.h). The types are numbered as in GGUF files. A row of a block type is a sequence
+ * of blocks of `block` elements in `bytes` bytes; float types have blocks of one element. Files are
+ * little-endian, as the machine must be. Input may lie at any address. Conversions use the instruction
+ * set `isa`, which the processor must have; all give the same bits.
+ */
+#ifndef FR_DEVICE_QUANT_H
+#define FR_DEVICE_QUANT_H
+
+#include "device/device.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    FR_QUANT_F32 = 0,
+    FR_QUANT_F16 = 1,
+    FR_QUANT_Q4_0 = 2,
+    FR_QUANT_Q4_1 = 3,
+    FR_QUANT_Q5_0 = 6,
+    FR_QUANT_Q5_1 = 7,
+    FR_QUANT_Q8_0 = 8,
+    FR_QUANT_Q4_K = 12,
+    FR_QUANT_Q5_K = 13,
+    FR_QUANT_Q6_K = 14,
+    FR_QUANT_BF16 = 30
+};
+
+/** Elements of the longest block; every block length divides it. */
+enum { FR_QUANT_MAX_BLOCK = 256 };
+
+typedef struct fr_quant_type {
+    const char *name;
+    uint32_t number;
+    uint16_t block; /* elements a block */
+    uint16_t bytes; /* bytes a block */
+    bool widens;    /* whether it can be widened */
+} fr_quant_type;
+
+/** Description of a type number; NULL if there is no such type. */
+const fr_quant_type *fr_quant_find(uint32_t number);
+
+/** "F32, F16, ...": the types that can be widened, for messages. */
+const char *fr_quant_supported(void);
+
+/** Bytes of n elements (a multiple of the block length). */
+size_t fr_quant_bytes(const fr_quant_type *type, int64_t n);
+
+/**
+ * Widen n elements to f32.
+ *
+ * @param type  a type that widens   @param n  a multiple of type->block, >= 0
+ * @param data  fr_quant_bytes(type, n) bytes
+ */
+void fr_quant_widen(fr_isa isa, const fr_quant_type *type, const uint8_t *data,
+                    int64_t n, float *out);
+
+/** The same, rounded to bf16 as fr_quant_round_bf16 does. */
+void fr_quant_to_bf16(fr_isa isa, const fr_quant_type *type, const uint8_t *data,
+                      int64_t n, uint16_t *out);
+
+enum { FR_QUANT_FEW_ROWS = 4 };
+
+/** A product of few rows of x with rows of blocks, the rows of W wherever they lie. */
+typedef struct fr_quant_few {
+    const uint8_t *rows[FR_QUANT_FEW_ROWS]; /* of W, the first n_rows */
+    int64_t n_rows;
+    int64_t depth; /* a multiple of the type's block */
+    bool round;    /* the values of W to bf16 */
+    int64_t m;
+    const float *x; /* [m, depth] */
+    float *y;       /* [m, n_rows], rows y_stride apart */
+    int64_t y_stride;
+    bool add;
+} fr_quant_few;
+
+/** Whether an instruction set multiplies the type's blocks as they lie: fr_quant_multiply. */
+bool fr_quant_multiplies(fr_isa isa, const fr_quant_type *type);
+/** y (+)= x W^T; the sums of device/few.h over what fr_quant_widen (or, rounded, fr_quant_to_bf16) gives. */
+void fr_quant_multiply(fr_isa isa, const fr_quant_type *type, const fr_quant_few *few);
+
+/** Round n floats to bf16, to nearest even; NaN stays a NaN, overflow becomes infinity. */
+void fr_quant_round_bf16(fr_isa isa, const float *x, int64_t n, uint16_t *out);
+
+/** The f32 value of one IEEE half. */
+float fr_quant_half(uint16_t half);
+
+#endif

@@ -1,0 +1,320 @@
+#define _POSIX_C_SOURCE 200809L
+#include "model/files/foreign.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "model/files/names.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool text_begins(fr_text text, const char *start)
+{
+    size_t n = strlen(start);
+    return text.bytes >= n && memcmp(text.data, start, n) == 0;
+}
+
+static bool text_ends(fr_text text, const char *end)
+{
+    size_t n = strlen(end);
+    return text.bytes >= n && memcmp(text.data + text.bytes - n, end, n) == 0;
+}
+
+/* ---- paths ------------------------------------------------------------------------------------- */
+
+/* OWNER/NAME in the hub's alphabet, and no file's ending. */
+static bool is_hub_name(const char *path)
+{
+    static const char ALPHABET[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+        "0123456789-_.";
+    static const char *const ENDINGS[] = {".gguf", ".safetensors", ".json", ".h5",
+                                          ".bin"};
+    size_t owner = strspn(path, ALPHABET);
+    if (owner == 0 || path[owner] != '/' || path[0] == '.') {
+        return false;
+    }
+    const char *name = path + owner + 1;
+    size_t bytes = strspn(name, ALPHABET);
+    if (bytes == 0 || name[bytes] != '\0' || name[0] == '.') {
+        return false;
+    }
+    for (size_t i = 0; i < sizeof ENDINGS / sizeof ENDINGS[0]; i++) {
+        if (text_ends(fr_text_of(path), ENDINGS[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A first part that is a folder here makes it a path with a slip in it. */
+static fr_status check_hub_name(fr_ctx *ctx, const char *path, const char *name)
+{
+    char *owner = NULL;
+    FR_TRY(fr_copy_string(ctx, name, &owner));
+    *strchr(owner, '/') = '\0';
+    bool is_path = path == name && fr_is_folder(owner);
+    free(owner);
+    if (is_path) {
+        return FR_OK;
+    }
+    return FR_FAIL(
+        ctx, FR_ERR_DATA,
+        "%s: there is no such file or folder. If it is the name of a "
+        "repository on the Hugging Face hub: Forerun downloads nothing; fetch "
+        "it with 'hf download %s --local-dir models/%s' and give that folder "
+        "(launch/fetch-model.sh gets a small model)",
+        path, name, strchr(name, '/') + 1);
+}
+
+/* OWNER/NAME of an address of the hub, whatever page or file of it is meant; NULL: no such address. */
+static fr_status name_in_address(fr_ctx *ctx, const char *path, char **name)
+{
+    static const char *const HUBS[] = {"https://huggingface.co/",
+                                       "http://huggingface.co/",
+                                       "https://hf.co/",
+                                       "http://hf.co/",
+                                       "huggingface.co/",
+                                       "hf.co/",
+                                       "hf://models/",
+                                       "hf://"};
+    *name = NULL;
+    for (size_t i = 0; i < sizeof HUBS / sizeof HUBS[0] && *name == NULL; i++) {
+        size_t n = strlen(HUBS[i]);
+        if (strncmp(path, HUBS[i], n) == 0) {
+            FR_TRY(fr_copy_string(ctx, path + n, name));
+        }
+    }
+    if (*name == NULL) {
+        return FR_OK;
+    }
+    char *end = *name + strcspn(*name, "/?#@");
+    end += *end == '/' ? 1 + strcspn(end + 1, "/?#@") : 0;
+    *end = '\0';
+    if (!is_hub_name(*name)) {
+        free(*name);
+        *name = NULL;
+    }
+    return FR_OK;
+}
+
+static fr_status check_missing(fr_ctx *ctx, const char *path)
+{
+    char *name = NULL;
+    FR_TRY(name_in_address(ctx, path, &name));
+    fr_status status = FR_OK;
+    if (name != NULL) {
+        status = check_hub_name(ctx, path, name);
+    } else if (strstr(path, "://") != NULL) {
+        status = FR_FAIL(ctx, FR_ERR_DATA,
+                         "%s: is an address, and Forerun downloads nothing; fetch the "
+                         "model and give its file or folder",
+                         path);
+    } else if (is_hub_name(path)) {
+        status = check_hub_name(ctx, path, path);
+    }
+    free(name);
+    return status;
+}
+
+fr_status fr_foreign_path(fr_ctx *ctx, const char *path)
+{
+    fr_text text = fr_text_of(path);
+    if (fr_is_folder(path)) {
+        return FR_OK;
+    }
+    if (!fr_file_exists(path)) {
+        return check_missing(ctx, path);
+    }
+    if (text_ends(text, ".safetensors") || text_ends(text, ".index.json") ||
+        text_ends(text, "config.json") || text_ends(text, "tokenizer.json")) {
+        return FR_FAIL(
+            ctx, FR_ERR_DATA,
+            "%s: is one file of a model's folder; give the folder, which holds "
+            "config.json and model.safetensors",
+            path);
+    }
+    return FR_OK;
+}
+
+/* ---- folders ----------------------------------------------------------------------------------- */
+
+enum { NO_CONFIG = 1, NO_WEIGHTS = 2, EITHER = 3 };
+
+typedef struct folder_kind {
+    const char *begins;
+    const char *ends;
+    int where;
+    const char *what; /* goes on from "FOLDER: holds NAME" */
+} folder_kind;
+
+static const char CONVERT[] =
+    " and no safetensors; this format of weights is not read: convert it with "
+    "transformers (from_pretrained, then save_pretrained) or to GGUF";
+
+/* The first that fits counts. */
+static const folder_kind KINDS[] = {
+    {"adapter_config", ".json", EITHER,
+     ", so it is an adapter (PEFT) and no model; give the folder of the model that it "
+     "changes, or merge it into that model first (merge_and_unload)"},
+    {"adapter_model", ".safetensors", EITHER,
+     ", so it is an adapter (PEFT) and no model; give the folder of the model that it "
+     "changes, or merge it into that model first (merge_and_unload)"},
+    {"model_index.json", "", NO_CONFIG,
+     ", so it is a pipeline of several models; give the folder of one language model"},
+    {"", ".gguf", EITHER, "; give that file, not the folder"},
+    {"snapshots", "", NO_CONFIG,
+     ", so it is a hub's cache; give the folder inside snapshots that has config.json"},
+    {"prefix", ".h5", NO_CONFIG,
+     ", so it is a run's folder and no model; prefixes go to --prefix"},
+    {"best", ".h5", NO_CONFIG,
+     ", so it is a run's folder and no model; prefixes go to --prefix"},
+    {"checkpoint-", ".h5", NO_CONFIG,
+     ", so it is a run's folder and no model; prefixes go to --prefix"},
+    {"checkpoint-", "", NO_CONFIG, " and no config.json; give a folder that has one"},
+    {"consolidated", "", EITHER,
+     ", which are weights as their makers train them; give the same model in the form "
+     "of "
+     "transformers (config.json, model.safetensors)"},
+    {"model-", ".safetensors", NO_WEIGHTS,
+     " and no model.safetensors.index.json, which says what lies in which file; fetch "
+     "that as well"},
+    {"", ".safetensors", NO_WEIGHTS,
+     ", but weights are looked for in model.safetensors; give it that name if it is "
+     "all "
+     "of the model"},
+    {"", ".bin", NO_WEIGHTS, CONVERT},
+    {"", ".pt", NO_WEIGHTS, CONVERT},
+    {"", ".pth", NO_WEIGHTS, CONVERT},
+    {"", ".ckpt", NO_WEIGHTS, CONVERT},
+    {"", ".msgpack", NO_WEIGHTS, CONVERT},
+    {"", ".h5", NO_WEIGHTS, CONVERT},
+    {"", ".onnx", NO_WEIGHTS, CONVERT},
+    {"", ".npz", NO_WEIGHTS, CONVERT},
+};
+
+enum { N_KINDS = sizeof KINDS / sizeof KINDS[0] };
+
+static int kind_of(const char *name, int where)
+{
+    for (int k = 0; k < N_KINDS; k++) {
+        if ((KINDS[k].where & where) != 0 &&
+            text_begins(fr_text_of(name), KINDS[k].begins) &&
+            text_ends(fr_text_of(name), KINDS[k].ends)) {
+            return k;
+        }
+    }
+    return N_KINDS;
+}
+
+/* The kind that counts, and the first name of it in the order of bytes: a folder's own order is anybody's guess. */
+static fr_status survey(fr_ctx *ctx, const char *folder, int where, int *kind,
+                        char **name)
+{
+    *kind = N_KINDS;
+    *name = NULL;
+    DIR *entries = opendir(folder);
+    const struct dirent *entry = entries != NULL ? readdir(entries) : NULL;
+    fr_status status = FR_OK;
+    while (status == FR_OK && entry != NULL) {
+        int k = kind_of(entry->d_name, where);
+        if (k < *kind ||
+            (k == *kind && *name != NULL && strcmp(entry->d_name, *name) < 0)) {
+            free(*name);
+            *kind = k;
+            status = fr_copy_string(ctx, entry->d_name, name);
+        }
+        entry = readdir(entries);
+    }
+    if (entries != NULL) {
+        (void)closedir(entries);
+    }
+    return status;
+}
+
+static fr_status name_kind(fr_ctx *ctx, const char *folder, int where)
+{
+    int kind = N_KINDS;
+    char *name = NULL;
+    fr_status status = survey(ctx, folder, where, &kind, &name);
+    if (status == FR_OK && kind < N_KINDS) {
+        status = FR_FAIL(ctx, FR_ERR_DATA, "%s: holds %s%s", folder,
+                         fr_show(fr_text_of(name)).text, KINDS[kind].what);
+    }
+    free(name);
+    return status;
+}
+
+fr_status fr_foreign_folder(fr_ctx *ctx, const char *folder)
+{
+    return name_kind(ctx, folder, NO_CONFIG);
+}
+
+fr_status fr_foreign_weights(fr_ctx *ctx, const char *folder)
+{
+    FR_TRY(name_kind(ctx, folder, NO_WEIGHTS));
+    return FR_FAIL(
+        ctx, FR_ERR_DATA,
+        "%s: has neither model.safetensors nor model.safetensors.index.json; "
+        "fetch the weights as well",
+        folder);
+}
+
+/* ---- tensors ----------------------------------------------------------------------------------- */
+
+#define UNQUANTISED "; give the unquantised model's folder, or a GGUF file"
+#define ADAPTER                                                                        \
+    "so it is an adapter (PEFT) and no model; give the folder of the model that it "   \
+    "changes, or merge it into that model first (merge_and_unload)"
+
+static bool text_holds(fr_text text, const char *part)
+{
+    size_t n = strlen(part);
+    for (size_t i = 0; i + n <= text.bytes; i++) {
+        if (memcmp(text.data + i, part, n) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *fr_foreign_tensor(fr_text name)
+{
+    static const struct {
+        const char *begins;
+        const char *holds;
+        const char *ends;
+        const char *what;
+    } TENSORS[] = {
+        {"base_model.model.", "", "", ADAPTER},
+        {"", ".lora_", "", ADAPTER},
+        {"", "", ".qweight", "so it is quantised (GPTQ or AWQ)" UNQUANTISED},
+        {"", "", ".qzeros", "so it is quantised (GPTQ or AWQ)" UNQUANTISED},
+        {"", "", ".g_idx", "so it is quantised (GPTQ)" UNQUANTISED},
+        {"", "", ".absmax", "so it is quantised (bitsandbytes)" UNQUANTISED},
+        {"", "", ".SCB", "so it is quantised (bitsandbytes)" UNQUANTISED},
+        {"", ".quant_state.", "", "so it is quantised (bitsandbytes)" UNQUANTISED},
+        {"", "", ".weight_packed",
+         "so it is quantised (compressed-tensors)" UNQUANTISED},
+        {"", "", ".weight_scale", "so it is quantised (FP8 or int8)" UNQUANTISED},
+        {"", "", ".input_scale", "so it is quantised (FP8 or int8)" UNQUANTISED},
+        {"", "", ".weight_scale_inv", "so it is quantised (FP8)" UNQUANTISED},
+        {"", "", "_proj_blocks", "so it is quantised (MXFP4)" UNQUANTISED},
+        {"", "", ".weight._data", "so it is quantised (quanto)" UNQUANTISED},
+        {"", "", ".W_q", "so it is quantised (HQQ)" UNQUANTISED},
+        {"", ".experts.", "",
+         "so it is a mixture of experts; give a model without experts"},
+        {"vision_tower.", "", "",
+         "so it takes pictures as well; give a model of text alone"},
+        {"model.vision_tower.", "", "",
+         "so it takes pictures as well; give a model of text alone"},
+    };
+    for (size_t i = 0; i < sizeof TENSORS / sizeof TENSORS[0]; i++) {
+        if (text_begins(name, TENSORS[i].begins) &&
+            text_holds(name, TENSORS[i].holds) && text_ends(name, TENSORS[i].ends)) {
+            return TENSORS[i].what;
+        }
+    }
+    return NULL;
+}

@@ -1,0 +1,88 @@
+/*
+ * gguf.h - parse a GGUF v3 file: metadata and tensor directory, everything checked, nothing copied.
+ *
+ * Layer L3; uses base. Version 2, which has the same layout, is read too. The file stays mapped read-only while the handle lives; strings and tensor
+ * data point into the mapping (strings are NOT NUL-terminated).
+ * Hostile files (counts, lengths, offsets, alignments, shapes that overflow, lie outside the file or
+ * overlap the header, duplicate names, zero dimensions, unknown value types, bad UTF-8 is allowed)
+ * give FR_ERR_FORMAT naming the file, the key or tensor and the byte offset.
+ */
+#ifndef FR_MODEL_FILES_GGUF_H
+#define FR_MODEL_FILES_GGUF_H
+
+#include "base/file.h"
+#include "base/text.h"
+
+#include <stdint.h>
+
+typedef struct fr_gguf fr_gguf;
+
+typedef enum fr_gguf_type {
+    FR_GGUF_U8,
+    FR_GGUF_I8,
+    FR_GGUF_U16,
+    FR_GGUF_I16,
+    FR_GGUF_U32,
+    FR_GGUF_I32,
+    FR_GGUF_F32,
+    FR_GGUF_BOOL,
+    FR_GGUF_STRING,
+    FR_GGUF_ARRAY,
+    FR_GGUF_U64,
+    FR_GGUF_I64,
+    FR_GGUF_F64
+} fr_gguf_type;
+
+/** A metadata value: a scalar, a string, or an array of one scalar or string type. */
+typedef struct fr_gguf_value {
+    fr_gguf_type type;
+    fr_gguf_type item_type; /* arrays: type of the items */
+    uint64_t count;         /* arrays: number of items; else 1 */
+    const uint8_t *data;    /* first item as it lies in the file */
+} fr_gguf_value;
+
+/** One tensor; dimensions in GGUF order: ne[0] is the fastest (the row length). */
+typedef struct fr_gguf_tensor {
+    fr_text name;
+    uint32_t type; /* ggml type number */
+    int n_dims;
+    int64_t ne[4]; /* unused dimensions are 1 */
+    const uint8_t *data;
+    size_t bytes;
+} fr_gguf_tensor;
+
+FR_MUST_CHECK fr_status fr_gguf_open(fr_ctx *ctx, const char *path, fr_gguf **out);
+void fr_gguf_close(fr_gguf **gguf);
+/** As fr_map_release; nothing where the bytes are borrowed. */
+void fr_gguf_release(const fr_gguf *gguf);
+/** Of the file; zeros where the bytes are borrowed. */
+fr_stamp fr_gguf_stamp(const fr_gguf *gguf);
+
+int64_t fr_gguf_n_values(const fr_gguf *gguf);
+const fr_gguf_value *fr_gguf_value_at(const fr_gguf *gguf, int64_t index, fr_text *key);
+/** NULL if the key is absent. */
+const fr_gguf_value *fr_gguf_find(const fr_gguf *gguf, const char *key);
+
+int64_t fr_gguf_n_tensors(const fr_gguf *gguf);
+const fr_gguf_tensor *fr_gguf_tensor_at(const fr_gguf *gguf, int64_t index);
+const fr_gguf_tensor *fr_gguf_find_tensor(const fr_gguf *gguf, const char *name);
+
+/** Scalars with conversion; false if absent or of another kind. Integers accept any integer type. */
+bool fr_gguf_get_int(const fr_gguf *gguf, const char *key, int64_t *out);
+bool fr_gguf_get_real(const fr_gguf *gguf, const char *key, double *out);
+bool fr_gguf_get_bool(const fr_gguf *gguf, const char *key, bool *out);
+bool fr_gguf_get_text(const fr_gguf *gguf, const char *key, fr_text *out);
+
+/**
+ * All items of an array of strings, as views into the file; the caller frees *out.
+ * @return FR_OK; FR_ERR_FORMAT if the key is absent or not an array of strings
+ */
+FR_MUST_CHECK fr_status fr_gguf_get_texts(fr_ctx *ctx, const fr_gguf *gguf,
+                                          const char *key, fr_text **out, int64_t *n);
+/** All items of an array of any integer type as int64; the caller frees *out. */
+FR_MUST_CHECK fr_status fr_gguf_get_ints(fr_ctx *ctx, const fr_gguf *gguf,
+                                         const char *key, int64_t **out, int64_t *n);
+
+const char *fr_gguf_path(const fr_gguf *gguf);
+
+#endif

@@ -1,0 +1,39 @@
+/*
+ * gguf_impl.h - the inside of a GGUF handle, shared by gguf.c and gguf_values.c, and parsing from
+ * memory for tests.
+ *
+ * Layer L3; uses base.
+ */
+#ifndef FR_MODEL_FILES_GGUF_IMPL_H
+#define FR_MODEL_FILES_GGUF_IMPL_H
+
+#include "base/file.h"
+#include "model/files/gguf.h"
+
+typedef struct fr_gguf_pair {
+    fr_text key; /* first, see names.h */
+    fr_gguf_value value;
+} fr_gguf_pair;
+
+struct fr_gguf {
+    char *path;
+    fr_map map; /* {NULL, 0} when the bytes are borrowed */
+    fr_gguf_pair *pairs;
+    int64_t n_pairs;
+    const fr_text **pair_index;
+    fr_gguf_tensor *tensors;
+    int64_t n_tensors;
+    const fr_text **tensor_index;
+};
+
+/** Parse `bytes` bytes, borrowed, that outlive the handle; `path` is used in messages. */
+FR_MUST_CHECK fr_status fr_gguf_parse(fr_ctx *ctx, const char *path,
+                                      const uint8_t *data, size_t bytes, fr_gguf **out);
+
+/** Bytes of one item of a scalar type; 0 for strings and arrays. */
+size_t fr_gguf_item_bytes(fr_gguf_type type);
+
+/** Length in front of a string; the eight bytes must be there. */
+uint64_t fr_gguf_load_u64(const uint8_t *at);
+
+#endif

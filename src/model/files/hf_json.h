@@ -1,0 +1,41 @@
+/*
+ * hf_json.h - JSON files of a Hugging Face folder, and typed access to their fields.
+ *
+ * Layer L3; uses base. A field that is null counts as absent.
+ */
+#ifndef FR_MODEL_FILES_HF_JSON_H
+#define FR_MODEL_FILES_HF_JSON_H
+
+#include "base/ctx.h"
+
+#include <jansson.h>
+#include <stdint.h>
+
+/** An object with what messages need. */
+typedef struct fr_hf_fields {
+    fr_ctx *ctx;
+    const char *path;
+    const json_t *object;
+} fr_hf_fields;
+
+/** Parse a file; FR_ERR_DATA (missing), FR_ERR_FORMAT (no valid JSON, a key twice); FR_ERR_UNSUPPORTED (too
+ * large). */
+FR_MUST_CHECK fr_status fr_hf_load(fr_ctx *ctx, const char *path, json_t **out);
+
+/** NULL if the field is absent or null. */
+const json_t *fr_hf_get(const fr_hf_fields *fields, const char *name);
+
+/* Readers of one field. An absent one leaves *out alone; one of another type is FR_ERR_FORMAT. */
+
+/** An integer; an absent one is FR_ERR_FORMAT if `required`. */
+FR_MUST_CHECK fr_status fr_hf_count(const fr_hf_fields *fields, const char *name,
+                                    bool required, int64_t *out);
+FR_MUST_CHECK fr_status fr_hf_real(const fr_hf_fields *fields, const char *name,
+                                   double *out);
+FR_MUST_CHECK fr_status fr_hf_flag(const fr_hf_fields *fields, const char *name,
+                                   bool *out);
+/** A view that lives as long as the object. */
+FR_MUST_CHECK fr_status fr_hf_text(const fr_hf_fields *fields, const char *name,
+                                   const char **out);
+
+#endif

@@ -1,0 +1,68 @@
+/*
+ * jinja_call.h - what evaluates: expressions, statements, calls, filters, tests. Private to jinja*.c.
+ */
+#ifndef FR_MODEL_JINJA_JINJA_CALL_H
+#define FR_MODEL_JINJA_JINJA_CALL_H
+
+#include "model/jinja/jinja_value.h"
+
+FR_MUST_CHECK fr_status fr_jinja_evaluate(fr_jinja_machine *m,
+                                          const fr_jinja_node *node,
+                                          fr_jinja_value *out);
+FR_MUST_CHECK fr_status fr_jinja_evaluate_call(fr_jinja_machine *m,
+                                               const fr_jinja_node *node,
+                                               const fr_jinja_value *caller,
+                                               fr_jinja_value *out);
+FR_MUST_CHECK fr_status fr_jinja_run(fr_jinja_machine *m, const fr_jinja_node *body);
+FR_MUST_CHECK fr_status fr_jinja_call(fr_jinja_machine *m, const fr_jinja_value *callee,
+                                      const fr_jinja_arguments *arguments,
+                                      fr_jinja_value *out);
+FR_MUST_CHECK fr_status fr_jinja_call_method(fr_jinja_machine *m,
+                                             const fr_jinja_method *method,
+                                             const fr_jinja_arguments *arguments,
+                                             fr_jinja_value *out);
+FR_MUST_CHECK fr_status fr_jinja_filter(fr_jinja_machine *m, fr_text name,
+                                        const fr_jinja_value *input,
+                                        const fr_jinja_arguments *arguments,
+                                        fr_jinja_value *out);
+FR_MUST_CHECK fr_status fr_jinja_test(fr_jinja_machine *m, fr_text name,
+                                      const fr_jinja_value *input,
+                                      const fr_jinja_arguments *arguments, bool *out);
+
+/* Parts of methods that filters have too. */
+/** Without white space, or the characters of a set (data NULL: none given), at its ends. */
+FR_MUST_CHECK fr_status fr_jinja_strip_set(fr_jinja_machine *m, fr_text *text,
+                                           fr_text set, bool left, bool right);
+/** change[0] by change[1], at most so many times; negative: always. */
+FR_MUST_CHECK fr_status fr_jinja_replace(fr_jinja_machine *m, fr_text text,
+                                         const fr_text change[2], int64_t most,
+                                         fr_jinja_value *out);
+/** upper, lower or capitalize, of ASCII. */
+FR_MUST_CHECK fr_status fr_jinja_set_case(fr_jinja_machine *m, fr_text text,
+                                          fr_text how, fr_jinja_value *out);
+
+/** Argument `index`, or the one called `name`; NULL: not given. */
+const fr_jinja_value *fr_jinja_argument(const fr_jinja_arguments *arguments, int index,
+                                        const char *name);
+bool fr_jinja_is_function(fr_text name);
+
+/* ---- filters, shared by jinja_filter*.c --------------------------------------------------- */
+
+typedef struct fr_jinja_filter_call {
+    fr_jinja_machine *m;
+    fr_text name;
+    const fr_jinja_value *input;
+    const fr_jinja_arguments *arguments;
+    fr_jinja_value *out;
+} fr_jinja_filter_call;
+
+/** "the arguments of the filter ... are not supported" */
+fr_status fr_jinja_filter_arguments(const fr_jinja_filter_call *call);
+FR_MUST_CHECK fr_status fr_jinja_join(const fr_jinja_filter_call *call);
+FR_MUST_CHECK fr_status fr_jinja_make_list(const fr_jinja_filter_call *call);
+FR_MUST_CHECK fr_status fr_jinja_items_of(const fr_jinja_filter_call *call);
+FR_MUST_CHECK fr_status fr_jinja_end_of(const fr_jinja_filter_call *call);
+FR_MUST_CHECK fr_status fr_jinja_map(const fr_jinja_filter_call *call);
+FR_MUST_CHECK fr_status fr_jinja_select(const fr_jinja_filter_call *call);
+
+#endif

@@ -1,0 +1,256 @@
+/* Filters of one value. */
+#include "model/jinja/jinja_call.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef fr_jinja_machine machine;
+typedef fr_jinja_value value;
+typedef fr_jinja_filter_call call;
+
+fr_status fr_jinja_filter_arguments(const fr_jinja_filter_call *c)
+{
+    return fr_jinja_fail(c->m, "the arguments of the filter '%.*s' are not supported",
+                         (int)c->name.bytes, c->name.data);
+}
+
+/* No argument but those that are named or stand before `most`. */
+static fr_status check_arguments(const call *c, int most, const char *name)
+{
+    const fr_jinja_arguments *a = c->arguments;
+    int known = name != NULL && fr_jinja_argument(a, -1, name) != NULL ? 1 : 0;
+    return a->n > most || a->n_named != known ? fr_jinja_filter_arguments(c) : FR_OK;
+}
+
+static fr_status to_string(const call *c)
+{
+    fr_text text;
+    FR_TRY(check_arguments(c, 0, NULL));
+    if (c->input->type == FR_JINJA_IS_STRING) {
+        *c->out = *c->input;
+        return FR_OK;
+    }
+    FR_TRY(fr_jinja_str(c->m, c->input, &text));
+    *c->out = fr_jinja_string(text);
+    return FR_OK;
+}
+
+static fr_status make_safe(const call *c)
+{
+    FR_TRY(to_string(c));
+    c->out->is_markup = true;
+    return FR_OK;
+}
+
+static fr_status trim(const call *c)
+{
+    fr_text text;
+    const value *set = fr_jinja_argument(c->arguments, 0, "chars");
+    FR_TRY(check_arguments(c, 1, "chars"));
+    FR_TRY(fr_jinja_str(c->m, c->input, &text));
+    bool given = set != NULL && set->type != FR_JINJA_IS_NONE;
+    if (given && set->type != FR_JINJA_IS_STRING) {
+        return fr_jinja_filter_arguments(c);
+    }
+    FR_TRY(fr_jinja_strip_set(c->m, &text, given ? set->as.text : (fr_text){NULL, 0},
+                              true, true));
+    *c->out = fr_jinja_string(text);
+    c->out->is_markup = c->input->is_markup;
+    return FR_OK;
+}
+
+static fr_status measure(const call *c)
+{
+    int64_t n = 0;
+    FR_TRY(check_arguments(c, 0, NULL));
+    FR_TRY(fr_jinja_length(c->m, c->input, &n));
+    *c->out = fr_jinja_int(n);
+    return FR_OK;
+}
+
+static fr_status use_default(const call *c)
+{
+    const value *fallback = fr_jinja_argument(c->arguments, 0, "default_value");
+    const value *falsy = fr_jinja_argument(c->arguments, 1, "boolean");
+    bool use = c->input->type == FR_JINJA_IS_UNDEFINED ||
+               (falsy != NULL && fr_jinja_truth(falsy) && !fr_jinja_truth(c->input));
+    *c->out = !use ? *c->input : fallback != NULL ? *fallback : fr_jinja_word("");
+    return c->arguments->n > 2 ? fr_jinja_filter_arguments(c) : FR_OK;
+}
+
+static fr_status change_case(const call *c)
+{
+    fr_text text;
+    FR_TRY(check_arguments(c, 0, NULL));
+    FR_TRY(fr_jinja_str(c->m, c->input, &text));
+    return fr_jinja_set_case(c->m, text, c->name, c->out);
+}
+
+static fr_status replace(const call *c)
+{
+    const value *from = fr_jinja_argument(c->arguments, 0, "old");
+    const value *to = fr_jinja_argument(c->arguments, 1, "new");
+    fr_text text;
+    if (from == NULL || to == NULL || c->arguments->n + c->arguments->n_named != 2) {
+        return fr_jinja_filter_arguments(c);
+    }
+    fr_text change[2];
+    FR_TRY(fr_jinja_str(c->m, c->input, &text));
+    FR_TRY(fr_jinja_str(c->m, from, &change[0]));
+    FR_TRY(fr_jinja_str(c->m, to, &change[1]));
+    return fr_jinja_replace(c->m, text, change, -1, c->out);
+}
+
+static fr_status to_json(const call *c)
+{
+    enum { MOST_INDENT = 16 };
+    const value *indent = fr_jinja_argument(c->arguments, -1, "indent");
+    fr_jinja_writer w = {0};
+    int spaces = -1;
+    FR_TRY(check_arguments(c, 0, "indent"));
+    if (indent != NULL && indent->type != FR_JINJA_IS_NONE) {
+        if (indent->type != FR_JINJA_IS_INT || indent->as.whole < 0 ||
+            indent->as.whole > MOST_INDENT) {
+            return fr_jinja_filter_arguments(c);
+        }
+        spaces = (int)indent->as.whole;
+    }
+    FR_TRY(fr_jinja_write_json(c->m, &w, c->input, spaces));
+    return fr_jinja_written(c->m, &w, c->out);
+}
+
+/* Of a string that is a plain decimal number; others are 0, as in jinja2, unless they might be one. */
+static fr_status whole_of_text(const call *c, fr_text text)
+{
+    enum { ROOM = 24 };
+    char digits[ROOM];
+    char *end = NULL;
+    text = fr_jinja_strip(text, true, true);
+    if (text.bytes >= ROOM) {
+        return fr_jinja_fail(c->m, "a long text is made a number");
+    }
+    memcpy(digits, text.data, text.bytes);
+    digits[text.bytes] = '\0';
+    errno = 0;
+    long long whole = strtoll(digits, &end, 10);
+    if (text.bytes == 0 || end == digits) {
+        bool plain = text.bytes == 0 || strpbrk(digits, "0123456789.nNiI") == NULL;
+        *c->out = fr_jinja_int(0);
+        return plain ? FR_OK : fr_jinja_fail(c->m, "a text is made a number");
+    }
+    *c->out = fr_jinja_int(whole);
+    return *end == '\0' && errno == 0 ? FR_OK
+                                      : fr_jinja_fail(c->m, "a text is made a number");
+}
+
+static fr_status to_whole(const call *c)
+{
+    const double MOST = 9e15;
+    FR_TRY(check_arguments(c, 0, NULL));
+    switch (c->input->type) {
+    case FR_JINJA_IS_INT:
+    case FR_JINJA_IS_BOOL:
+        *c->out = fr_jinja_int(c->input->as.whole);
+        return FR_OK;
+    case FR_JINJA_IS_FLOAT:
+        *c->out = fr_jinja_int((int64_t)fmin(fmax(c->input->as.fraction, -MOST), MOST));
+        return fabs(c->input->as.fraction) < MOST
+                   ? FR_OK
+                   : fr_jinja_fail(c->m, "a number is too large");
+    case FR_JINJA_IS_STRING:
+        return whole_of_text(c, c->input->as.text);
+    case FR_JINJA_IS_UNDEFINED:
+        return fr_jinja_fail(c->m, "an undefined value is made a number");
+    default:
+        *c->out = fr_jinja_int(0);
+        return FR_OK;
+    }
+}
+
+/* Python's splitlines would see lines that are not separated by newlines alone. */
+static bool has_odd_lines(fr_text text)
+{
+    for (size_t i = 0; i < text.bytes; i++) {
+        unsigned char c = (unsigned char)text.data[i];
+        if ((c >= 0x0B && c <= 0x0D) || (c >= 0x1C && c <= 0x1E) || c >= 0x80) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static fr_status indent(const call *c)
+{
+    static const char BLANKS[] = "                                ";
+    const value *width = fr_jinja_argument(c->arguments, 0, "width");
+    const value *first = fr_jinja_argument(c->arguments, 1, "first");
+    fr_text text;
+    fr_jinja_writer w = {0};
+    size_t blanks = 4;
+    FR_TRY(fr_jinja_str(c->m, c->input, &text));
+    if (width != NULL && width->type == FR_JINJA_IS_INT && width->as.whole >= 0) {
+        blanks = (size_t)width->as.whole;
+    } else if (width != NULL) {
+        blanks = sizeof BLANKS;
+    }
+    if (c->arguments->n > 2 || blanks >= sizeof BLANKS || has_odd_lines(text) ||
+        fr_jinja_argument(c->arguments, -1, "blank") != NULL) {
+        return fr_jinja_filter_arguments(c);
+    }
+    bool starts = first != NULL && fr_jinja_truth(first);
+    FR_TRY(fr_jinja_write(c->m, &w, BLANKS, starts ? blanks : 0));
+    for (size_t i = 0; i < text.bytes; i++) {
+        bool line = i > 0 && text.data[i - 1] == '\n' && text.data[i] != '\n';
+        FR_TRY(fr_jinja_write(c->m, &w, BLANKS, line ? blanks : 0));
+        FR_TRY(fr_jinja_write(c->m, &w, text.data + i, 1));
+    }
+    return fr_jinja_written(c->m, &w, c->out);
+}
+
+typedef struct filter {
+    const char *name;
+    fr_status (*call)(const call *c);
+} filter;
+
+static const filter FILTERS[] = {{"string", to_string},
+                                 {"safe", make_safe},
+                                 {"trim", trim},
+                                 {"length", measure},
+                                 {"count", measure},
+                                 {"default", use_default},
+                                 {"d", use_default},
+                                 {"upper", change_case},
+                                 {"lower", change_case},
+                                 {"capitalize", change_case},
+                                 {"replace", replace},
+                                 {"tojson", to_json},
+                                 {"int", to_whole},
+                                 {"indent", indent},
+                                 {"join", fr_jinja_join},
+                                 {"list", fr_jinja_make_list},
+                                 {"items", fr_jinja_items_of},
+                                 {"first", fr_jinja_end_of},
+                                 {"last", fr_jinja_end_of},
+                                 {"map", fr_jinja_map},
+                                 {"select", fr_jinja_select},
+                                 {"reject", fr_jinja_select},
+                                 {"selectattr", fr_jinja_select},
+                                 {"rejectattr", fr_jinja_select}};
+
+fr_status fr_jinja_filter(fr_jinja_machine *m, fr_text name,
+                          const fr_jinja_value *input,
+                          const fr_jinja_arguments *arguments, fr_jinja_value *out)
+{
+    enum { SHOWN = 60 };
+    call c = {m, name, input, arguments, out};
+    FR_TRY(fr_jinja_charge(m, 0));
+    for (size_t i = 0; i < sizeof FILTERS / sizeof *FILTERS; i++) {
+        if (fr_text_is(name, FILTERS[i].name)) {
+            return FILTERS[i].call(&c);
+        }
+    }
+    return fr_jinja_fail(m, "the filter '%.*s' is not supported",
+                         name.bytes < SHOWN ? (int)name.bytes : SHOWN, name.data);
+}

@@ -1,0 +1,301 @@
+/* Statements at work, and the rendering as a whole. */
+#include "model/jinja/jinja_call.h"
+
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef fr_jinja_machine machine;
+typedef fr_jinja_value value;
+typedef fr_jinja_node node;
+
+/* ---- targets ------------------------------------------------------------------------------ */
+
+static fr_status assign_member(machine *m, const node *target, value v)
+{
+    value of;
+    FR_TRY(fr_jinja_evaluate(m, target->a, &of));
+    if (of.type != FR_JINJA_IS_NAMESPACE) {
+        return fr_jinja_fail(m,
+                             "an attribute of %s is set; only namespaces have some "
+                             "that can be",
+                             fr_jinja_type_name(&of));
+    }
+    return fr_jinja_dict_set(m, of.as.dict, fr_jinja_string(target->text), v);
+}
+
+static fr_status assign_one(machine *m, const node *target, value v)
+{
+    m->line = target->line;
+    return target->kind == FR_JINJA_MEMBER
+               ? assign_member(m, target, v)
+               : fr_jinja_dict_set(m, &m->scope->names, fr_jinja_string(target->text),
+                                   v);
+}
+
+static fr_status assign(machine *m, const node *target, value v)
+{
+    fr_jinja_items *items = NULL;
+    int64_t i = 0;
+    if (target->kind != FR_JINJA_TUPLE) {
+        return assign_one(m, target, v);
+    }
+    m->line = target->line;
+    FR_TRY(fr_jinja_walk(m, &v, &items));
+    for (const node *part = target->a; part != NULL; part = part->next, i++) {
+        if (i == items->n) {
+            return fr_jinja_fail(m, "there are fewer values than names for them");
+        }
+        FR_TRY(assign_one(m, part, items->items[i]));
+    }
+    return i == items->n
+               ? FR_OK
+               : fr_jinja_fail(m, "there are more values than names for them");
+}
+
+/* ---- blocks ------------------------------------------------------------------------------- */
+
+/* What a body writes, run in a scope of its own. */
+static fr_status capture(machine *m, const node *body, value *out)
+{
+    fr_jinja_writer w = {0};
+    fr_jinja_writer *before = m->writer;
+    fr_jinja_scope *outer = m->scope;
+    FR_TRY(fr_jinja_scope_new(m, outer, &m->scope));
+    m->writer = &w;
+    FR_TRY(fr_jinja_run(m, body));
+    m->writer = before;
+    m->scope = outer;
+    return m->jump == FR_JINJA_NOTHING
+               ? fr_jinja_written(m, &w, out)
+               : fr_jinja_fail(m, "break or continue leaves a block that is captured");
+}
+
+/* The same with filters on it. */
+static fr_status capture_filtered(machine *m, const node *n, value *out)
+{
+    FR_TRY(capture(m, n->c, out));
+    if (n->b == NULL) {
+        return FR_OK;
+    }
+    m->block = *out;
+    return fr_jinja_evaluate(m, n->b, out);
+}
+
+static fr_status run_if(machine *m, const node *n)
+{
+    for (const node *branch = n->a; branch != NULL; branch = branch->next) {
+        value holds = fr_jinja_bool(true);
+        if (branch->a != NULL) {
+            FR_TRY(fr_jinja_evaluate(m, branch->a, &holds));
+        }
+        if (fr_jinja_truth(&holds)) {
+            return fr_jinja_run(m, branch->b);
+        }
+    }
+    return FR_OK;
+}
+
+/* Of what is walked, what the condition of the loop leaves. */
+static fr_status select_items(machine *m, const node *n, fr_jinja_scope *outer,
+                              fr_jinja_items **items)
+{
+    value kept;
+    FR_TRY(fr_jinja_list_new(m, FR_JINJA_A_LIST, &kept));
+    for (int64_t i = 0; i < (*items)->n; i++) {
+        value holds;
+        FR_TRY(fr_jinja_scope_new(m, outer, &m->scope));
+        FR_TRY(assign(m, n->a, (*items)->items[i]));
+        FR_TRY(fr_jinja_evaluate(m, n->c, &holds));
+        if (fr_jinja_truth(&holds)) {
+            FR_TRY(fr_jinja_list_add(m, &kept, (*items)->items[i]));
+        }
+    }
+    m->scope = outer;
+    *items = kept.as.list;
+    return FR_OK;
+}
+
+/* Each round has a scope of its own; a loop object of its own too, since a list may keep it. */
+static fr_status run_round(machine *m, const node *n, fr_jinja_scope *outer,
+                           const fr_jinja_items *items, int64_t i)
+{
+    fr_jinja_loop *loop = NULL;
+    FR_TRY(fr_jinja_new(&m->arena, m->line, sizeof *loop, &loop));
+    *loop = (fr_jinja_loop){items, i, m->loops};
+    value object = {.type = FR_JINJA_IS_LOOP, .as.loop = loop};
+    FR_TRY(fr_jinja_scope_new(m, outer, &m->scope));
+    FR_TRY(fr_jinja_dict_set(m, &m->scope->names, fr_jinja_word("loop"), object));
+    FR_TRY(assign(m, n->a, items->items[i]));
+    return fr_jinja_run(m, n->d->b);
+}
+
+static fr_status run_for(machine *m, const node *n)
+{
+    value walked;
+    fr_jinja_items *items = NULL;
+    fr_jinja_scope *outer = m->scope;
+    FR_TRY(fr_jinja_evaluate(m, n->b, &walked));
+    m->line = n->line;
+    FR_TRY(fr_jinja_walk(m, &walked, &items));
+    if (n->c != NULL) {
+        FR_TRY(select_items(m, n, outer, &items));
+    }
+    m->loops++;
+    for (int64_t i = 0; i < items->n && m->jump != FR_JINJA_BREAK; i++) {
+        m->jump = FR_JINJA_NOTHING;
+        FR_TRY(run_round(m, n, outer, items, i));
+    }
+    m->loops--;
+    m->jump = FR_JINJA_NOTHING;
+    m->scope = outer;
+    if (items->n == 0 && n->d->next != NULL) {
+        FR_TRY(fr_jinja_scope_new(m, outer, &m->scope));
+        FR_TRY(fr_jinja_run(m, n->d->next->b));
+        m->scope = outer;
+    }
+    return FR_OK;
+}
+
+static fr_status run_set(machine *m, const node *n)
+{
+    value v;
+    FR_TRY(n->kind == FR_JINJA_SET ? fr_jinja_evaluate(m, n->b, &v)
+                                   : capture_filtered(m, n, &v));
+    return assign(m, n->a, v);
+}
+
+static fr_status run_macro(machine *m, const node *n)
+{
+    fr_jinja_closure *made = NULL;
+    FR_TRY(fr_jinja_new(&m->arena, n->line, sizeof *made, &made));
+    *made = (fr_jinja_closure){n, m->scope};
+    value macro = {.type = FR_JINJA_IS_MACRO, .as.macro = made};
+    return fr_jinja_dict_set(m, &m->scope->names, fr_jinja_string(n->text), macro);
+}
+
+/* The call sees the body as the macro `caller`. */
+static fr_status run_call(machine *m, const node *n)
+{
+    value v;
+    fr_jinja_closure *made = NULL;
+    FR_TRY(fr_jinja_new(&m->arena, n->line, sizeof *made, &made));
+    *made = (fr_jinja_closure){n->d, m->scope};
+    value caller = {.type = FR_JINJA_IS_MACRO, .as.macro = made};
+    FR_TRY(fr_jinja_evaluate_call(m, n->c, &caller, &v));
+    return fr_jinja_write_value(m, m->writer, &v);
+}
+
+static fr_status run_with(machine *m, const node *n)
+{
+    fr_jinja_scope *outer = m->scope;
+    fr_jinja_scope *inner = NULL;
+    FR_TRY(fr_jinja_scope_new(m, outer, &inner));
+    for (const node *pair = n->a; pair != NULL; pair = pair->next) {
+        value v;
+        m->scope = outer;
+        FR_TRY(fr_jinja_evaluate(m, pair->b, &v));
+        m->scope = inner;
+        FR_TRY(assign(m, pair->a, v));
+    }
+    m->scope = inner;
+    FR_TRY(fr_jinja_run(m, n->c));
+    m->scope = outer;
+    return FR_OK;
+}
+
+static fr_status run_output(machine *m, const node *n)
+{
+    value v;
+    FR_TRY(fr_jinja_evaluate(m, n->a, &v));
+    m->line = n->line;
+    return fr_jinja_write_value(m, m->writer, &v);
+}
+
+static fr_status run_captured(machine *m, const node *n)
+{
+    value v;
+    FR_TRY(capture_filtered(m, n, &v));
+    return fr_jinja_write_value(m, m->writer, &v);
+}
+
+static fr_status run_one(machine *m, const node *n)
+{
+    switch (n->kind) {
+    case FR_JINJA_PLAIN:
+        return fr_jinja_write(m, m->writer, n->text.data, n->text.bytes);
+    case FR_JINJA_OUTPUT:
+        return run_output(m, n);
+    case FR_JINJA_IF:
+        return run_if(m, n);
+    case FR_JINJA_FOR:
+        return run_for(m, n);
+    case FR_JINJA_SET:
+    case FR_JINJA_SET_BLOCK:
+        return run_set(m, n);
+    case FR_JINJA_MACRO:
+        return run_macro(m, n);
+    case FR_JINJA_CALL_BLOCK:
+        return run_call(m, n);
+    case FR_JINJA_FILTER_BLOCK:
+    case FR_JINJA_GENERATION:
+        return run_captured(m, n);
+    case FR_JINJA_WITH:
+        return run_with(m, n);
+    default: /* break, continue */
+        if (m->loops == 0) {
+            return fr_jinja_fail(m, "break or continue stands outside of a loop");
+        }
+        m->jump = n->kind;
+        return FR_OK;
+    }
+}
+
+fr_status fr_jinja_run(fr_jinja_machine *m, const fr_jinja_node *body)
+{
+    FR_TRY(fr_jinja_enter(m));
+    for (const node *n = body; n != NULL && m->jump == FR_JINJA_NOTHING; n = n->next) {
+        m->line = n->line;
+        FR_TRY(fr_jinja_charge(m, 0));
+        FR_TRY(run_one(m, n));
+    }
+    m->depth--;
+    return FR_OK;
+}
+
+/* ---- the whole ---------------------------------------------------------------------------- */
+
+static fr_status render(machine *m, const fr_jinja *jinja, json_t *variables)
+{
+    fr_jinja_scope *given = NULL;
+    FR_TRY(fr_jinja_scope_new(m, NULL, &given));
+    for (void *at = json_object_iter(variables); at != NULL;
+         at = json_object_iter_next(variables, at)) {
+        value v;
+        FR_TRY(fr_jinja_from_json(m, json_object_iter_value(at), &v));
+        FR_TRY(fr_jinja_dict_set(m, &given->names,
+                                 fr_jinja_word(json_object_iter_key(at)), v));
+    }
+    FR_TRY(fr_jinja_scope_new(m, given, &m->scope));
+    return fr_jinja_run(m, jinja->body);
+}
+
+fr_status fr_jinja_render(fr_ctx *ctx, const fr_jinja *jinja, json_t *variables,
+                          char **out, size_t *bytes)
+{
+    fr_jinja_writer w = {0};
+    machine m = {.ctx = ctx, .line = 1, .writer = &w, .jump = FR_JINJA_NOTHING};
+    m.arena = (fr_jinja_arena){.ctx = ctx, .most = FR_JINJA_MOST_MEMORY};
+    *out = NULL;
+    fr_status status = render(&m, jinja, variables);
+    if (status == FR_OK) {
+        status = fr_alloc(ctx, (int64_t)w.bytes + 1, 1, out);
+    }
+    if (status == FR_OK && w.bytes > 0) {
+        memcpy(*out, w.text, w.bytes);
+    }
+    *bytes = w.bytes;
+    fr_jinja_arena_fini(&m.arena);
+    return status;
+}

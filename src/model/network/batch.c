@@ -1,0 +1,301 @@
+#include "model/network/batch.h"
+
+#include "base/mem.h"
+#include "model/text/vocabulary.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int64_t fr_sequence_predictions(const fr_sequence *sequence, bool has_predecessor)
+{
+    int64_t counted = 0;
+    for (int64_t i = has_predecessor ? 0 : 1; i < sequence->count; i++) {
+        counted += sequence->counted[i] != 0;
+    }
+    return counted;
+}
+
+void fr_batch_clear(fr_batch *batch)
+{
+    batch->n_tokens = 0;
+    batch->n_segments = 0;
+    batch->n_units = 0;
+    batch->n_targets = 0;
+    batch->n_read = 0;
+    batch->is_decode = false;
+}
+
+void fr_batch_fini(fr_batch *batch)
+{
+    free(batch->ids_T);
+    free(batch->positions_T);
+    free(batch->segments);
+    free(batch->read_rows_S);
+    free(batch->target_reads_R);
+    free(batch->target_ids_R);
+    *batch = (fr_batch){0};
+}
+
+fr_status fr_batch_check(fr_ctx *ctx, const fr_batch *batch, int64_t vocab_size,
+                         int64_t max_position)
+{
+    static const fr_place TOKENS = {"a token of a batch", 0};
+    static const fr_place TARGETS = {"a target of a batch", 0};
+    FR_TRY(fr_vocabulary_check(ctx, TOKENS, batch->ids_T, batch->n_tokens, vocab_size));
+    for (int64_t t = 0; t < batch->n_tokens; t++) {
+        int32_t position = batch->positions_T[t];
+        if (position < 0 || position >= max_position) {
+            return FR_FAIL(ctx, FR_ERR_DATA,
+                           "a token of a batch stands at position %d; the stage was "
+                           "made for 0 to %lld",
+                           (int)position, (long long)max_position - 1);
+        }
+    }
+    for (int64_t r = 0; r < batch->n_targets; r++) {
+        int32_t id = batch->target_ids_R[r];
+        if (id != -1) {
+            FR_TRY(fr_vocabulary_check_id(ctx, TARGETS, id, vocab_size));
+        }
+    }
+    return FR_OK;
+}
+
+static int64_t target_rows(const fr_sequence *target)
+{
+    return target->count > 0 ? target->count - 1 : 0;
+}
+
+int64_t fr_unit_rows(const fr_sequence *source, const fr_sequence *targets,
+                     int64_t n_targets)
+{
+    int64_t rows = source->count;
+    for (int64_t t = 0; t < n_targets; t++) {
+        rows += target_rows(&targets[t]);
+    }
+    return rows;
+}
+
+/* Make *array hold `needed` elements of `size`, keeping the first `used`. */
+static fr_status grow(fr_ctx *ctx, void *array, size_t size, int64_t used,
+                      int64_t needed)
+{
+    void *old = NULL;
+    void *fresh = NULL;
+    memcpy(&old, array, sizeof old);
+    FR_TRY(fr_alloc(ctx, needed, size, &fresh));
+    if (used > 0) {
+        memcpy(fresh, old, (size_t)used * size);
+    }
+    free(old);
+    memcpy(array, &fresh, sizeof fresh);
+    return FR_OK;
+}
+
+static fr_status reserve_tokens(fr_ctx *ctx, fr_batch *b, int64_t extra)
+{
+    int64_t needed = b->n_tokens + extra;
+    if (needed <= b->token_room) {
+        return FR_OK;
+    }
+    needed += needed / 2;
+    FR_TRY(grow(ctx, &b->ids_T, sizeof *b->ids_T, b->n_tokens, needed));
+    FR_TRY(grow(ctx, &b->positions_T, sizeof *b->positions_T, b->n_tokens, needed));
+    b->token_room = needed;
+    return FR_OK;
+}
+
+static fr_status reserve_targets(fr_ctx *ctx, fr_batch *b, int64_t extra)
+{
+    int64_t needed = b->n_targets + extra;
+    if (needed <= b->target_room) {
+        return FR_OK;
+    }
+    needed += needed / 2;
+    FR_TRY(grow(ctx, &b->read_rows_S, sizeof *b->read_rows_S, b->n_read, needed));
+    FR_TRY(
+        grow(ctx, &b->target_reads_R, sizeof *b->target_reads_R, b->n_targets, needed));
+    FR_TRY(grow(ctx, &b->target_ids_R, sizeof *b->target_ids_R, b->n_targets, needed));
+    b->target_room = needed;
+    return FR_OK;
+}
+
+static fr_status reserve_segments(fr_ctx *ctx, fr_batch *b, int64_t extra)
+{
+    int64_t needed = b->n_segments + extra;
+    if (needed <= b->segment_room) {
+        return FR_OK;
+    }
+    needed += needed / 2;
+    FR_TRY(grow(ctx, &b->segments, sizeof *b->segments, b->n_segments, needed));
+    b->segment_room = needed;
+    return FR_OK;
+}
+
+static bool is_empty(fr_span span)
+{
+    return span.count == 0;
+}
+
+/* Append rows as one segment of the unit under construction, which sees those of the two spans that are not empty. */
+static void add_rows(fr_batch *b, fr_sequence tokens, int64_t position, fr_span shared,
+                     fr_span source)
+{
+    fr_segment *segment = &b->segments[b->n_segments++];
+    *segment = (fr_segment){.q_first = b->n_tokens,
+                            .q_count = tokens.count,
+                            .own_first = b->n_tokens,
+                            .unit = b->n_units,
+                            .sees_prefix = true};
+    if (!is_empty(shared)) {
+        segment->spans[segment->n_spans++] = shared;
+    }
+    if (!is_empty(source)) {
+        segment->spans[segment->n_spans++] = source;
+    }
+    for (int64_t i = 0; i < tokens.count; i++) {
+        b->ids_T[b->n_tokens + i] = tokens.ids[i];
+        b->positions_T[b->n_tokens + i] = (int32_t)(position + i);
+    }
+    b->n_tokens += tokens.count;
+}
+
+/* A row that several sequences follow. */
+typedef struct common_row {
+    int64_t row;  /* -1: none */
+    int64_t read; /* its place in read_rows_S; -1: not there yet */
+} common_row;
+
+static int64_t read_row(fr_batch *b, int64_t row)
+{
+    b->read_rows_S[b->n_read] = (int32_t)row;
+    return b->n_read++;
+}
+
+/*
+ * Token i of a sequence is predicted by row `first_row` + i - 1; token 0 by the common row, if any.
+ * `again`: where in read_rows_S those rows begin if the sequence was added before; -1: it was not.
+ * Returns that place.
+ */
+static int64_t add_predictions(fr_batch *b, const fr_sequence *sequence,
+                               int64_t first_row, common_row *before, int64_t again)
+{
+    int64_t first_read = again;
+    for (int64_t i = 0; sequence->counted != NULL && i < sequence->count; i++) {
+        int64_t read = 0;
+        if (sequence->counted[i] == 0 || (i == 0 && before->row < 0)) {
+            continue;
+        }
+        if (i == 0) {
+            before->read = before->read < 0 ? read_row(b, before->row) : before->read;
+            read = before->read;
+        } else if (again >= 0) {
+            read = again++;
+        } else {
+            read = read_row(b, first_row + i - 1);
+            first_read = first_read < 0 ? read : first_read;
+        }
+        b->target_reads_R[b->n_targets] = (int32_t)read;
+        b->target_ids_R[b->n_targets] = sequence->ids[i];
+        b->n_targets++;
+    }
+    return first_read;
+}
+
+/* The sequence less its first n tokens. */
+static fr_sequence rest_of(fr_sequence s, int64_t n)
+{
+    if (n > 0) {
+        s.ids += n;
+        s.counted = s.counted != NULL ? s.counted + n : NULL;
+        s.count -= n;
+    }
+    return s;
+}
+
+static void add_branch(fr_batch *b, int64_t position, fr_span shared,
+                       common_row *last_shared, const fr_branch *branch)
+{
+    static const fr_span NONE = {0, 0};
+    fr_sequence rest = rest_of(branch->source, shared.count);
+    fr_span rest_span = {b->n_tokens, rest.count};
+    common_row last = {rest.count > 0 ? b->n_tokens + rest.count - 1 : -1, -1};
+    int64_t reads = -1;
+    if (!is_empty(rest_span)) {
+        add_rows(b, rest, position + shared.count, shared, NONE);
+    }
+    for (int64_t t = 0; t < branch->n_targets; t++) {
+        const fr_sequence *target = &branch->targets[t];
+        fr_sequence read = {target->ids, NULL, target_rows(target)};
+        reads = add_predictions(b, &rest, rest_span.first, last_shared, reads);
+        (void)add_predictions(b, target, b->n_tokens, &last, -1);
+        add_rows(b, read, position + branch->source.count, shared, rest_span);
+    }
+}
+
+/* Room for a unit; more than it takes where tokens are shared. */
+static fr_status reserve(fr_ctx *ctx, fr_batch *batch, const fr_branch *branches,
+                         int64_t n_branches)
+{
+    int64_t rows = 0;
+    int64_t segments = 1;
+    int64_t predictions = 0;
+    for (int64_t i = 0; i < n_branches; i++) {
+        const fr_branch *b = &branches[i];
+        rows += fr_unit_rows(&b->source, b->targets, b->n_targets);
+        segments += 1 + b->n_targets;
+        for (int64_t t = 0; t < b->n_targets; t++) {
+            predictions += b->source.count + b->targets[t].count;
+        }
+    }
+    FR_TRY(reserve_tokens(ctx, batch, rows));
+    FR_TRY(reserve_segments(ctx, batch, segments));
+    return reserve_targets(ctx, batch, predictions);
+}
+
+fr_status fr_batch_add_branches(fr_ctx *ctx, fr_batch *batch, int64_t first_position,
+                                int64_t n_shared, const fr_branch *branches,
+                                int64_t n_branches)
+{
+    static const fr_span NONE = {0, 0};
+    fr_span shared = {batch->n_tokens, n_shared};
+    common_row last = {n_shared > 0 ? batch->n_tokens + n_shared - 1 : -1, -1};
+    FR_TRY(reserve(ctx, batch, branches, n_branches));
+    if (n_shared > 0) {
+        fr_sequence tokens = {branches[0].source.ids, NULL, n_shared};
+        add_rows(batch, tokens, first_position, NONE, NONE);
+    }
+    for (int64_t i = 0; i < n_branches; i++) {
+        add_branch(batch, first_position, shared, &last, &branches[i]);
+    }
+    batch->n_units++;
+    return FR_OK;
+}
+
+fr_status fr_batch_add(fr_ctx *ctx, fr_batch *batch, int64_t first_position,
+                       const fr_sequence *source, const fr_sequence *targets,
+                       int64_t n_targets)
+{
+    fr_branch branch = {*source, targets, n_targets};
+    return fr_batch_add_branches(ctx, batch, first_position, 0, &branch, 1);
+}
+
+fr_status fr_batch_add_cached(fr_ctx *ctx, fr_batch *batch,
+                              const fr_cached_sequence *sequence, const int32_t *ids,
+                              int64_t n)
+{
+    static const fr_span NONE = {0, 0};
+    int64_t past = sequence->past;
+    fr_sequence tokens = {ids, NULL, n};
+    FR_TRY(reserve_tokens(ctx, batch, n));
+    FR_TRY(reserve_segments(ctx, batch, 1));
+    FR_TRY(reserve_targets(ctx, batch, 1));
+    add_rows(batch, tokens, sequence->prefix_length + past, NONE,
+             (fr_span){sequence->first, past});
+    batch->segments[batch->n_segments - 1].own_first = sequence->first + past;
+    batch->target_reads_R[batch->n_targets] =
+        (int32_t)read_row(batch, batch->n_tokens - 1);
+    batch->target_ids_R[batch->n_targets++] = -1;
+    batch->is_decode = past > 0;
+    batch->n_units++;
+    return FR_OK;
+}

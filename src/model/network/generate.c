@@ -1,0 +1,365 @@
+#define _POSIX_C_SOURCE 200809L
+#include "model/network/generate.h"
+
+#include "base/mem.h"
+#include "base/rng.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum {
+    TAG_GENERATE = 20,
+    PROMPT_TOKENS =
+        1024 /* of several prompts in one pass: enough for the matrix products' full rate */
+};
+
+struct fr_generator {
+    fr_ctx *ctx;
+    fr_group *pipeline;
+    fr_stage *stage;
+    fr_slot *slot;
+    fr_batch batch;
+};
+
+/* Room for one sequence in the cache, and who has it. */
+typedef struct place {
+    int64_t row; /* -1: nobody */
+    fr_cached_sequence sequence;
+    int32_t last; /* its last token, not yet in the cache */
+} place;
+
+/* One call. */
+typedef struct generation {
+    fr_generator *g;
+    fr_generate_row *rows;
+    int64_t n_rows;
+    const fr_generate_params *params;
+    int64_t next; /* row that waits for a place */
+    int64_t room; /* cache rows a place */
+    int64_t n_places;
+    place *places;
+    place **units; /* of the pass: whose tokens they are */
+    int32_t *ids;  /* of the pass: what each unit goes on with */
+    fr_cache cache;
+    float *logits;            /* last stage: [places, V] */
+    fr_candidate *candidates; /* last stage */
+} generation;
+
+fr_status fr_generator_create(fr_ctx *ctx, fr_group *pipeline, fr_stage *stage,
+                              fr_generator **out)
+{
+    fr_generator *g = NULL;
+    *out = NULL;
+    FR_TRY(fr_alloc(ctx, 1, sizeof *g, &g));
+    g->ctx = ctx;
+    g->pipeline = pipeline;
+    g->stage = stage;
+    fr_status status = fr_slot_create(stage, false, &g->slot);
+    if (status != FR_OK) {
+        fr_generator_destroy(&g);
+    }
+    *out = g;
+    return status;
+}
+
+void fr_generator_destroy(fr_generator **generator)
+{
+    fr_generator *g = *generator;
+    if (g != NULL) {
+        fr_slot_destroy(&g->slot);
+        fr_batch_fini(&g->batch);
+        free(g);
+        *generator = NULL;
+    }
+}
+
+/* ---- before the first token --------------------------------------------------------------- */
+
+/* Tokens that the row may get. */
+static int64_t most_new(const generation *c, const fr_generate_row *row)
+{
+    int64_t room =
+        fr_stage_max_position(c->g->stage) - row->prefix->length - row->prompt.count;
+    return c->params->max_new_tokens < room ? c->params->max_new_tokens : room;
+}
+
+enum { PLACE_BYTES = 300 };
+
+/* "FILE:LINE", "--prompt" or "row 3". */
+static const char *name_row(const generation *c, int64_t index, char out[PLACE_BYTES])
+{
+    fr_place from = c->rows[index].place;
+    if (from.name == NULL) {
+        (void)snprintf(out, PLACE_BYTES, "row %lld", (long long)index + 1);
+    } else if (from.line > 0) {
+        (void)snprintf(out, PLACE_BYTES, "%.250s:%lld", from.name,
+                       (long long)from.line);
+    } else {
+        (void)snprintf(out, PLACE_BYTES, "%.250s", from.name);
+    }
+    return out;
+}
+
+static fr_status check_row(const generation *c, int64_t index)
+{
+    char name[PLACE_BYTES];
+    const fr_generate_row *row = &c->rows[index];
+    fr_place from = {name_row(c, index, name), 0};
+    FR_TRY(fr_vocabulary_check(c->g->ctx, from, row->prompt.data, row->prompt.count,
+                               fr_stage_arch(c->g->stage)->vocab_size));
+    if (row->prompt.count < 1) {
+        return FR_FAIL(c->g->ctx, FR_ERR_DATA,
+                       "row %lld: the prompt is empty; give at least one token",
+                       (long long)index + 1);
+    }
+    if (most_new(c, row) < 1) {
+        return FR_FAIL(
+            c->g->ctx, FR_ERR_DATA,
+            "row %lld: prefix of %lld and prompt of %lld tokens leave no room in the "
+            "context of %lld; shorten the prompt",
+            (long long)index + 1, (long long)row->prefix->length,
+            (long long)row->prompt.count,
+            (long long)fr_stage_max_position(c->g->stage));
+    }
+    return FR_OK;
+}
+
+/* As many places as wanted, as there are rows, and as the memory allows; the same on every rank. */
+static fr_status choose_places(generation *c)
+{
+    for (int64_t i = 0; i < c->n_rows; i++) {
+        FR_TRY(check_row(c, i));
+        int64_t needed = c->rows[i].prompt.count + most_new(c, &c->rows[i]);
+        c->room = needed > c->room ? needed : c->room;
+    }
+    int64_t fitting = c->params->cache_bytes / fr_cache_bytes(c->g->stage, c->room);
+    c->n_places = c->params->batch < c->n_rows ? c->params->batch : c->n_rows;
+    c->n_places = fitting < c->n_places ? fitting : c->n_places;
+    c->n_places = c->n_places > 1 ? c->n_places : 1;
+    return fr_group_allreduce(c->g->pipeline, FR_MIN, &c->n_places, 1);
+}
+
+static fr_status alloc_places(generation *c)
+{
+    fr_ctx *ctx = c->g->ctx;
+    int64_t n = c->n_places;
+    int64_t vocab = fr_stage_arch(c->g->stage)->vocab_size;
+    FR_TRY(fr_alloc(ctx, n, sizeof *c->places, &c->places));
+    FR_TRY(fr_alloc(ctx, n, sizeof(place *), &c->units));
+    FR_TRY(fr_alloc(ctx, n, sizeof *c->ids, &c->ids));
+    FR_TRY(fr_cache_init(ctx, c->g->stage, n * c->room, n, &c->cache));
+    for (int64_t i = 0; i < n; i++) {
+        c->places[i].row = -1;
+        c->places[i].sequence.first = i * c->room;
+    }
+    if (fr_stage_is_last(c->g->stage)) {
+        FR_TRY(fr_alloc(ctx, n * vocab, sizeof *c->logits, &c->logits));
+        FR_TRY(fr_alloc(ctx, vocab, sizeof *c->candidates, &c->candidates));
+    }
+    return FR_OK;
+}
+
+static void free_places(generation *c)
+{
+    free(c->places);
+    free(c->units);
+    free(c->ids);
+    free(c->logits);
+    free(c->candidates);
+    fr_cache_fini(&c->cache);
+}
+
+/* ---- one pass ------------------------------------------------------------------------------- */
+
+static fr_status add_unit(generation *c, place *p, const int32_t *ids, int64_t n)
+{
+    fr_batch *batch = &c->g->batch;
+    c->units[batch->n_units] = p;
+    c->cache.prefixes_U[batch->n_units] = c->rows[p->row].prefix;
+    FR_TRY(fr_batch_add_cached(c->g->ctx, batch, &p->sequence, ids, n));
+    p->sequence.past += n;
+    return FR_OK;
+}
+
+/* The prompts of the rows that find a place. */
+static fr_status add_prompts(generation *c)
+{
+    for (int64_t i = 0; i < c->n_places && c->next < c->n_rows; i++) {
+        place *p = &c->places[i];
+        const fr_generate_row *row = &c->rows[c->next];
+        if (p->row >= 0) {
+            continue;
+        }
+        if (c->g->batch.n_tokens > 0 &&
+            c->g->batch.n_tokens + row->prompt.count > PROMPT_TOKENS) {
+            break;
+        }
+        p->row = c->next++;
+        p->sequence.past = 0;
+        p->sequence.prefix_length = row->prefix->length;
+        FR_TRY(add_unit(c, p, row->prompt.data, row->prompt.count));
+    }
+    return FR_OK;
+}
+
+/* Prompts of rows that enter, or else the next token of all that are there; nothing if none is left. */
+static fr_status fill_batch(generation *c)
+{
+    fr_batch_clear(&c->g->batch);
+    FR_TRY(add_prompts(c));
+    bool has_prompts = c->g->batch.n_units > 0;
+    for (int64_t i = 0; i < c->n_places && !has_prompts; i++) {
+        if (c->places[i].row >= 0) {
+            FR_TRY(add_unit(c, &c->places[i], &c->places[i].last, 1));
+        }
+    }
+    return FR_OK;
+}
+
+/* Run the new tokens through this stage between its neighbours. */
+static fr_status pass_through(generation *c)
+{
+    static const fr_stage_prefix NONE = {0};
+    fr_generator *g = c->g;
+    int stage = fr_group_rank(g->pipeline);
+    int64_t width = fr_stage_arch(g->stage)->d_model;
+    int64_t bytes = g->batch.n_tokens * width * (int64_t)sizeof(float);
+    FR_TRY(fr_slot_prepare(g->stage, g->slot, &g->batch, &NONE));
+    if (!fr_stage_is_first(g->stage)) {
+        FR_TRY(fr_group_receive(g->pipeline, stage - 1, TAG_GENERATE,
+                                fr_slot_input(g->slot), bytes));
+    }
+    FR_TRY(fr_stage_forward(g->stage, &g->batch, &NONE, &c->cache, g->slot));
+    if (!fr_stage_is_last(g->stage)) {
+        FR_TRY(fr_group_send(g->pipeline, stage + 1, TAG_GENERATE,
+                             fr_slot_output(g->slot), bytes));
+    }
+    return FR_OK;
+}
+
+/* The last stage chooses; all learn the tokens. */
+static fr_status choose(generation *c)
+{
+    fr_generator *g = c->g;
+    const fr_sample_params *sample = &c->params->sample;
+    int64_t vocab = fr_stage_arch(g->stage)->vocab_size;
+    int64_t n = g->batch.n_units;
+    if (fr_stage_is_last(g->stage)) {
+        FR_TRY(fr_stage_logits(g->stage, g->slot, n, g->batch.read_rows_S, c->logits));
+        for (int64_t u = 0; u < n; u++) {
+            int64_t row = c->units[u]->row;
+            double uniform = fr_rng_uniform(sample->seed, FR_RNG_SAMPLE, (uint64_t)row,
+                                            (uint64_t)c->rows[row].out.count);
+            c->ids[u] =
+                fr_sample(c->logits + u * vocab, vocab, sample, uniform, c->candidates);
+        }
+    }
+    return fr_group_broadcast(g->pipeline, fr_group_size(g->pipeline) - 1, c->ids,
+                              n * (int64_t)sizeof *c->ids);
+}
+
+static bool ends_text(const fr_generate_params *params, int32_t id)
+{
+    for (int64_t i = 0; i < params->n_stop; i++) {
+        if (params->stop[i] == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The row of this place goes on with `id`, or ends and leaves. */
+static fr_status go_on(generation *c, place *p, int32_t id, bool *has_ended)
+{
+    const fr_generate_params *params = c->params;
+    fr_generate_row *row = &c->rows[p->row];
+    if (id == FR_NO_TOKEN) {
+        char name[PLACE_BYTES];
+        return FR_FAIL(c->g->ctx, FR_ERR_NUMERIC,
+                       "%s: the logits after %lld tokens of prompt and %lld generated "
+                       "ones are not finite; look at the prefix and the model file",
+                       name_row(c, p->row, name), (long long)row->prompt.count,
+                       (long long)row->out.count);
+    }
+    bool is_stop = ends_text(params, id);
+    p->last = id;
+    if (!is_stop) {
+        FR_TRY(fr_ids_add(c->g->ctx, &row->out, id));
+    }
+    *has_ended = is_stop || row->out.count == most_new(c, row);
+    return FR_OK;
+}
+
+/* Give every unit its token. Ranks agree where rows ended: the caller's part may have failed on one. */
+static fr_status take_tokens(generation *c)
+{
+    fr_status status = FR_OK;
+    bool any_ended = false;
+    for (int64_t u = 0; u < c->g->batch.n_units && status == FR_OK; u++) {
+        bool has_ended = false;
+        place *p = c->units[u];
+        status = go_on(c, p, c->ids[u], &has_ended);
+        if (status == FR_OK && has_ended) {
+            int64_t row = p->row;
+            any_ended = true;
+            p->row = -1;
+            status =
+                c->params->done != NULL ? c->params->done(c->params->user, row) : FR_OK;
+        }
+    }
+    return any_ended ? fr_group_agree(c->g->pipeline, status) : status;
+}
+
+static double now(void)
+{
+    struct timespec time;
+    (void)clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static void count_time(const generation *c, double seconds)
+{
+    const fr_batch *batch = &c->g->batch;
+    fr_generate_times *times = c->params->times;
+    if (times != NULL && batch->is_decode) {
+        times->decoded_tokens += batch->n_tokens;
+        times->decode_seconds += seconds;
+    } else if (times != NULL) {
+        times->prompt_tokens += batch->n_tokens;
+        times->prompt_seconds += seconds;
+    }
+}
+
+static fr_status run(generation *c)
+{
+    fr_watch *watch = fr_group_watch(c->g->pipeline);
+    FR_TRY(fill_batch(c));
+    for (int64_t pass = 1; c->g->batch.n_units > 0; pass++) {
+        double began = now();
+        fr_watch_at(watch, pass, "generate", c->units[0]->row);
+        FR_TRY(pass_through(c));
+        FR_TRY(choose(c));
+        count_time(c, now() - began);
+        FR_TRY(take_tokens(c));
+        FR_TRY(fill_batch(c));
+    }
+    return FR_OK;
+}
+
+fr_status fr_generate(fr_generator *generator, fr_generate_row *rows, int64_t n_rows,
+                      const fr_generate_params *params)
+{
+    generation c = {.g = generator,
+                    .rows = rows,
+                    .n_rows = n_rows,
+                    .params = params,
+                    .next = params->first};
+    FR_TRY(choose_places(&c));
+    fr_status status = fr_group_agree(generator->pipeline, alloc_places(&c));
+    if (status == FR_OK) {
+        status = run(&c);
+    }
+    free_places(&c);
+    return status;
+}

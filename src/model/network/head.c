@@ -1,0 +1,157 @@
+#include "model/network/head.h"
+
+#include "base/mem.h"
+#include "model/text/vocabulary.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static fr_status load_norm(fr_ctx *ctx, const fr_weights *weights, fr_head *head)
+{
+    int64_t width = fr_weights_arch(weights)->d_model;
+    FR_TRY(fr_alloc(ctx, width, sizeof(float), &head->norm));
+    FR_TRY(fr_weights_read(ctx, weights, FR_W_FINAL_NORM, -1, FR_F32, head->norm));
+    if (fr_weights_has(weights, FR_W_FINAL_NORM_BIAS, -1)) {
+        FR_TRY(fr_alloc(ctx, width, sizeof(float), &head->norm_bias));
+        FR_TRY(fr_weights_read(ctx, weights, FR_W_FINAL_NORM_BIAS, -1, FR_F32,
+                               head->norm_bias));
+    }
+    return FR_OK;
+}
+
+static void free_scratch(fr_head *head)
+{
+    free(head->x);
+    free(head->h);
+    free(head->dx);
+    free(head->statistics);
+    free(head->logits);
+    head->x = head->h = head->dx = head->statistics = head->logits = NULL;
+    head->room = 0;
+}
+
+static fr_status reserve(fr_head *head, const fr_arch *arch, int64_t rows)
+{
+    fr_ctx *ctx = head->ctx;
+    if (rows <= head->room) {
+        return FR_OK;
+    }
+    free_scratch(head);
+    FR_TRY(fr_alloc(ctx, rows * arch->d_model, sizeof(float), &head->x));
+    FR_TRY(fr_alloc(ctx, rows * arch->d_model, sizeof(float), &head->h));
+    FR_TRY(fr_alloc(ctx, rows * arch->d_model, sizeof(float), &head->dx));
+    FR_TRY(fr_alloc(ctx, rows * 2, sizeof(float), &head->statistics));
+    FR_TRY(fr_alloc(ctx, rows * arch->vocab_size, sizeof(float), &head->logits));
+    head->room = rows;
+    return FR_OK;
+}
+
+fr_status fr_head_load(fr_ctx *ctx, const fr_weights *weights,
+                       const fr_matrix *vocabulary, fr_head *out)
+{
+    *out = (fr_head){.ctx = ctx, .vocabulary = *vocabulary};
+    fr_status status = load_norm(ctx, weights, out);
+    if (status != FR_OK) {
+        fr_head_fini(out);
+    }
+    return status;
+}
+
+void fr_head_fini(fr_head *head)
+{
+    free(head->norm);
+    free(head->norm_bias);
+    free_scratch(head);
+    *head = (fr_head){0};
+}
+
+int64_t fr_head_chunk(int64_t n_targets)
+{
+    return n_targets < FR_HEAD_CHUNK_ROWS ? n_targets : FR_HEAD_CHUNK_ROWS;
+}
+
+static void final_norm(const fr_layer_context *c, const fr_head *head, int64_t n_rows,
+                       const float *x, float *h, float *statistics)
+{
+    float eps = (float)c->arch->norm_eps;
+    if (c->arch->family == FR_LLAMA) {
+        fr_rmsnorm(c->device, n_rows, c->arch->d_model, x, head->norm, eps, h,
+                   statistics);
+    } else {
+        fr_layernorm(c->device, n_rows, c->arch->d_model, x, head->norm,
+                     head->norm_bias, eps, h, statistics);
+    }
+}
+
+/* d nats / d hidden rows of the chunk from the logits' gradient, into head->dx. */
+static fr_status chunk_back(const fr_layer_context *c, fr_head *head, int64_t n_rows)
+{
+    int64_t width = c->arch->d_model;
+    FR_TRY(fr_linear_back(c->device, n_rows, head->logits, &head->vocabulary, false,
+                          head->h));
+    memset(head->dx, 0, (size_t)(n_rows * width) * sizeof(float));
+    if (c->arch->family == FR_LLAMA) {
+        fr_rmsnorm_back(c->device, n_rows, width, head->x, head->norm, head->statistics,
+                        head->h, head->dx);
+    } else {
+        fr_layernorm_back(c->device, n_rows, width, head->x, head->norm,
+                          head->statistics, head->h, head->dx);
+    }
+    return FR_OK;
+}
+
+static void gather_rows(int64_t width, int64_t n, const float *x_TD,
+                        const int32_t *rows, float *x)
+{
+    for (int64_t r = 0; r < n; r++) {
+        memcpy(x + r * width, x_TD + rows[r] * width, (size_t)width * sizeof *x);
+    }
+}
+
+fr_status fr_head_loss(const fr_layer_context *context, fr_head *head,
+                       const fr_batch *batch, const float *x_SD, double *nll_R,
+                       float *dx_SD)
+{
+    int64_t width = context->arch->d_model;
+    int64_t chunk = fr_head_chunk(batch->n_targets);
+    fr_place place = {"a target of a batch", 0};
+    FR_TRY(fr_vocabulary_check(head->ctx, place, batch->target_ids_R, batch->n_targets,
+                               context->arch->vocab_size));
+    FR_TRY(reserve(head, context->arch, chunk));
+    for (int64_t first = 0; first < batch->n_targets; first += chunk) {
+        int64_t n = fr_head_chunk(batch->n_targets - first);
+        const int32_t *rows = batch->target_reads_R + first;
+        gather_rows(width, n, x_SD, rows, head->x);
+        final_norm(context, head, n, head->x, head->h, head->statistics);
+        FR_TRY(fr_linear(context->device, n, head->h, &head->vocabulary, false,
+                         head->logits));
+        fr_cross_entropy(context->device, n, context->arch->vocab_size, head->logits,
+                         batch->target_ids_R + first, dx_SD != NULL, nll_R + first);
+        if (dx_SD == NULL) {
+            continue;
+        }
+        FR_TRY(chunk_back(context, head, n));
+        for (int64_t r = 0; r < n; r++) {
+            fr_add(context->device, width, head->dx + r * width,
+                   dx_SD + rows[r] * width);
+        }
+    }
+    return FR_OK;
+}
+
+fr_status fr_head_logits(const fr_layer_context *context, fr_head *head, int64_t n,
+                         const float *x_TD, const int32_t *rows_N, float *logits_NV)
+{
+    int64_t width = context->arch->d_model;
+    int64_t vocab = context->arch->vocab_size;
+    int64_t chunk = fr_head_chunk(n);
+    FR_TRY(reserve(head, context->arch, chunk));
+    for (int64_t first = 0; first < n; first += chunk) {
+        int64_t count = fr_head_chunk(n - first);
+        gather_rows(width, count, x_TD, rows_N + first, head->x);
+        final_norm(context, head, count, head->x, head->h, head->statistics);
+        FR_TRY(fr_linear_few(context->device, count, head->h, &head->vocabulary, false,
+                             logits_NV + first * vocab));
+    }
+    return FR_OK;
+}

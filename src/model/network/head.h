@@ -1,0 +1,50 @@
+/*
+ * head.h - final norm, vocabulary projection at target rows only, fused with the loss, in chunks.
+ *
+ * Layer L3; uses device, weights.
+ */
+#ifndef FR_MODEL_NETWORK_HEAD_H
+#define FR_MODEL_NETWORK_HEAD_H
+
+#include "model/network/layer.h"
+
+/** Enough rows to keep the matrix product at its full rate, few enough that [rows, V] stays small. */
+enum { FR_HEAD_CHUNK_ROWS = 128 };
+
+/** Rows projected at a time. */
+int64_t fr_head_chunk(int64_t n_targets);
+
+typedef struct fr_head {
+    fr_ctx *ctx;          /* borrowed */
+    fr_matrix vocabulary; /* [V, D], what is behind it is borrowed */
+    float *norm;          /* [D] */
+    float *norm_bias;     /* [D] or NULL */
+    /* rows that the scratch below has room for: those of a chunk, or fewer where no batch had as many */
+    int64_t room;
+    float *x;          /* [room, D] */
+    float *h;          /* [room, D] */
+    float *dx;         /* [room, D] */
+    float *statistics; /* [room, 2] */
+    float *logits;     /* [room, V] */
+} fr_head;
+
+/** @param vocabulary  [V, D]; what it reads is borrowed as long as the head lives */
+FR_MUST_CHECK fr_status fr_head_load(fr_ctx *ctx, const fr_weights *weights,
+                                     const fr_matrix *vocabulary, fr_head *out);
+void fr_head_fini(fr_head *head);
+
+/**
+ * nll_R of the batch's targets from the hidden states x_SD of the rows that are read; with dx_SD not NULL also
+ * adds d (sum of nll) / dx to it, target by target in their order.
+ * @return FR_OK; FR_ERR_DATA if a target's id is not known or outside the vocabulary; FR_ERR_NO_MEMORY
+ */
+FR_MUST_CHECK fr_status fr_head_loss(const fr_layer_context *context, fr_head *head,
+                                     const fr_batch *batch, const float *x_SD,
+                                     double *nll_R, float *dx_SD);
+
+/** Logits of n rows of x, by fr_linear_few. */
+FR_MUST_CHECK fr_status fr_head_logits(const fr_layer_context *context, fr_head *head,
+                                       int64_t n, const float *x_TD,
+                                       const int32_t *rows_N, float *logits_NV);
+
+#endif

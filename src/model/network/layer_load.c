@@ -1,0 +1,131 @@
+#include "base/mem.h"
+#include "model/network/layer.h"
+
+#include <stdlib.h>
+
+int64_t fr_arch_q_width(const fr_arch *arch)
+{
+    return arch->n_heads * arch->head_dim;
+}
+
+int64_t fr_arch_kv_width(const fr_arch *arch)
+{
+    return arch->n_kv_heads * arch->head_dim;
+}
+
+int64_t fr_arch_qkv_width(const fr_arch *arch)
+{
+    return fr_arch_q_width(arch) + 2 * fr_arch_kv_width(arch);
+}
+
+int64_t fr_arch_up_width(const fr_arch *arch)
+{
+    return arch->family == FR_LLAMA ? 2 * arch->d_ff : arch->d_ff;
+}
+
+/* One place to read layer `index` of a model: matrices from `frozen`, vectors into memory that `layer` owns. */
+typedef struct loader {
+    fr_ctx *ctx;
+    const fr_weights *weights;
+    fr_frozen *frozen;
+    int64_t index;
+    fr_layer *layer;
+} loader;
+
+static fr_status own_floats(const loader *l, int64_t count, float **out)
+{
+    FR_TRY(fr_alloc(l->ctx, count, sizeof **out, out));
+    l->layer->storage[l->layer->n_storage++] = *out;
+    return FR_OK;
+}
+
+/* Stack vectors in step with load_matrix; NULL if the model has none of them. */
+static fr_status load_vector(const loader *l, const fr_weight *roles,
+                             const int64_t *lengths, int n_roles, float **out)
+{
+    int64_t total = 0;
+    bool any = false;
+    for (int i = 0; i < n_roles; i++) {
+        total += lengths[i];
+        any = any || fr_weights_has(l->weights, roles[i], l->index);
+    }
+    *out = NULL;
+    if (!any) {
+        return FR_OK;
+    }
+    FR_TRY(own_floats(l, total, out));
+    float *next = *out;
+    for (int i = 0; i < n_roles; i++) {
+        if (fr_weights_has(l->weights, roles[i], l->index)) {
+            FR_TRY(
+                fr_weights_read(l->ctx, l->weights, roles[i], l->index, FR_F32, next));
+        }
+        next += lengths[i];
+    }
+    return FR_OK;
+}
+
+static fr_status load_one_vector(const loader *l, fr_weight role, int64_t length,
+                                 float **out)
+{
+    return load_vector(l, &role, &length, 1, out);
+}
+
+static fr_status load_matrix(const loader *l, const fr_stack *stack, fr_matrix *out)
+{
+    return fr_frozen_matrix(l->ctx, l->frozen, stack, l->index, out);
+}
+
+static fr_status load_matrices(const loader *l, const fr_arch *arch)
+{
+    bool gated = arch->family == FR_LLAMA;
+    FR_TRY(load_matrix(l, &FR_STACK_QKV, &l->layer->qkv));
+    FR_TRY(load_matrix(l, &FR_STACK_O, &l->layer->o));
+    FR_TRY(load_matrix(l, gated ? &FR_STACK_GATE_UP : &FR_STACK_UP, &l->layer->up));
+    return load_matrix(l, &FR_STACK_DOWN, &l->layer->down);
+}
+
+static fr_status load_vectors(const loader *l, const fr_arch *arch)
+{
+    static const fr_weight QKV[] = {FR_W_Q_BIAS, FR_W_K_BIAS, FR_W_V_BIAS};
+    static const fr_weight GATE_UP[] = {FR_W_GATE_BIAS, FR_W_UP_BIAS};
+    fr_layer *layer = l->layer;
+    int64_t width = arch->d_model;
+    int64_t kv = fr_arch_kv_width(arch);
+    const int64_t qkv_lengths[] = {fr_arch_q_width(arch), kv, kv};
+    const int64_t up_lengths[] = {arch->d_ff, arch->d_ff};
+    bool gated = arch->family == FR_LLAMA;
+    FR_TRY(load_vector(l, QKV, qkv_lengths, 3, &layer->qkv_bias));
+    FR_TRY(load_vector(l, gated ? GATE_UP : GATE_UP + 1, up_lengths, gated ? 2 : 1,
+                       &layer->up_bias));
+    FR_TRY(load_one_vector(l, FR_W_ATTN_NORM, width, &layer->attn_norm));
+    FR_TRY(load_one_vector(l, FR_W_ATTN_NORM_BIAS, width, &layer->attn_norm_bias));
+    FR_TRY(load_one_vector(l, FR_W_O_BIAS, width, &layer->o_bias));
+    FR_TRY(load_one_vector(l, FR_W_MLP_NORM, width, &layer->mlp_norm));
+    FR_TRY(load_one_vector(l, FR_W_MLP_NORM_BIAS, width, &layer->mlp_norm_bias));
+    return load_one_vector(l, FR_W_DOWN_BIAS, width, &layer->down_bias);
+}
+
+fr_status fr_layer_load(fr_ctx *ctx, const fr_weights *weights, fr_frozen *frozen,
+                        int64_t index, fr_layer *out)
+{
+    const fr_arch *arch = fr_weights_arch(weights);
+    *out = (fr_layer){0};
+    loader l = {ctx, weights, frozen, index, out};
+    fr_status status = load_matrices(&l, arch);
+    if (status == FR_OK) {
+        status = load_vectors(&l, arch);
+    }
+    if (status != FR_OK) {
+        fr_layer_fini(out);
+    }
+    return status;
+}
+
+void fr_layer_fini(fr_layer *layer)
+{
+    for (int i = 0; i < layer->n_storage; i++) {
+        free(layer->storage[i]);
+    }
+    *layer = (fr_layer){0};
+}

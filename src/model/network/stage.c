@@ -1,0 +1,363 @@
+#include "base/elementary.h"
+#include "base/mem.h"
+#include "model/network/stage_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* cos and sin of position * theta^(-2i/K), computed in f64: [positions, K/2, 2]. */
+static fr_status make_rope_table(fr_ctx *ctx, const fr_arch *arch, int64_t n_positions,
+                                 float **out)
+{
+    int64_t half = arch->head_dim / 2;
+    FR_TRY(fr_alloc(ctx, n_positions * half * 2, sizeof(float), out));
+    for (int64_t i = 0; i < half; i++) {
+        double frequency =
+            fr_power_of(arch->rope_theta, -2.0 * (double)i / (double)arch->head_dim);
+        for (int64_t position = 0; position < n_positions; position++) {
+            double angle = (double)position * frequency;
+            float *entry = *out + (position * half + i) * 2;
+            entry[0] = (float)fr_cos(angle);
+            entry[1] = (float)fr_sin(angle);
+        }
+    }
+    return FR_OK;
+}
+
+static fr_status load_layers(fr_stage *s, const fr_weights *weights)
+{
+    FR_TRY(fr_alloc(s->ctx, s->n_layers, sizeof *s->layers, &s->layers));
+    for (int64_t i = 0; i < s->n_layers; i++) {
+        FR_TRY(fr_layer_load(s->ctx, weights, s->frozen, s->first_layer + i,
+                             &s->layers[i]));
+    }
+    return FR_OK;
+}
+
+static fr_status load_positions(fr_stage *s, const fr_weights *weights)
+{
+    int64_t rows = 0;
+    int64_t columns = 0;
+    fr_weights_shape(weights, FR_W_POSITIONS, -1, &rows, &columns);
+    FR_TRY(fr_alloc(s->ctx, rows * columns, sizeof(float), &s->positions));
+    return fr_weights_read(s->ctx, weights, FR_W_POSITIONS, -1, FR_F32, s->positions);
+}
+
+static fr_status load_ends(fr_stage *s, const fr_weights *weights)
+{
+    if (fr_stage_is_first(s)) {
+        FR_TRY(fr_frozen_matrix(s->ctx, s->frozen, &FR_STACK_TOKENS, -1, &s->tokens));
+        if (s->arch.family == FR_GPT2) {
+            FR_TRY(load_positions(s, weights));
+        }
+    }
+    if (fr_stage_is_last(s)) {
+        fr_matrix vocabulary;
+        FR_TRY(fr_frozen_matrix(s->ctx, s->frozen, &FR_STACK_HEAD, -1, &vocabulary));
+        FR_TRY(fr_head_load(s->ctx, weights, &vocabulary, &s->head));
+    }
+    return FR_OK;
+}
+
+static fr_status agree(fr_group *node, fr_status mine)
+{
+    return node != NULL ? fr_group_agree(node, mine) : mine;
+}
+
+static fr_status convert_weights(fr_stage *s, const fr_stage_params *params)
+{
+    fr_group *alone = NULL;
+    fr_frozen_params frozen = {.holding = {params->weights, s->dtype, params->in_file},
+                               .node = params->node,
+                               .n_threads = fr_device_threads(s->device),
+                               .first_layer = s->first_layer,
+                               .n_layers = s->n_layers};
+    if (params->node == NULL) {
+        FR_TRY(fr_group_create_self(s->ctx, &alone));
+        frozen.node = alone;
+    }
+    fr_status status = fr_frozen_create(s->ctx, &frozen, &s->frozen);
+    fr_group_destroy(&alone);
+    return status;
+}
+
+static fr_status check_positions(const fr_stage *s, const fr_weights *weights)
+{
+    if (s->arch.family == FR_GPT2 && s->max_position > s->arch.context_length) {
+        return FR_FAIL(s->ctx, FR_ERR_CONFIG,
+                       "prefix and rows take %lld positions, %s has %lld; shorten the "
+                       "prefix or set max_tokens",
+                       (long long)s->max_position, fr_weights_path(weights),
+                       (long long)s->arch.context_length);
+    }
+    return FR_OK;
+}
+
+/* What this rank has for itself. */
+static fr_status load_own(fr_stage *s, const fr_weights *weights)
+{
+    FR_TRY(load_layers(s, weights));
+    if (s->arch.family == FR_LLAMA) {
+        FR_TRY(make_rope_table(s->ctx, &s->arch, s->max_position, &s->rope_table));
+    }
+    FR_TRY(load_ends(s, weights));
+    fr_weights_release(weights);
+    return FR_OK;
+}
+
+fr_status fr_stage_create(fr_ctx *ctx, const fr_stage_params *params, fr_stage **out)
+{
+    fr_stage *s = NULL;
+    *out = NULL;
+    fr_status status = fr_alloc(ctx, 1, sizeof *s, &s);
+    if (status == FR_OK) {
+        s->ctx = ctx;
+        s->device = params->device;
+        s->arch = *fr_weights_arch(params->weights);
+        s->dtype = params->dtype;
+        s->recompute = params->recompute;
+        s->first_layer = params->first_layer;
+        s->n_layers = params->n_layers;
+        s->max_position = params->max_position;
+        status = check_positions(s, params->weights);
+    }
+    status = agree(params->node, status);
+    if (status == FR_OK) {
+        status = convert_weights(s, params);
+    }
+    if (status == FR_OK) {
+        status = agree(params->node, load_own(s, params->weights));
+    }
+    if (status != FR_OK) {
+        fr_stage_destroy(&s);
+    }
+    *out = s;
+    return status;
+}
+
+void fr_stage_destroy(fr_stage **stage)
+{
+    fr_stage *s = *stage;
+    if (s == NULL) {
+        return;
+    }
+    for (int64_t i = 0; s->layers != NULL && i < s->n_layers; i++) {
+        fr_layer_fini(&s->layers[i]);
+    }
+    fr_head_fini(&s->head);
+    fr_frozen_destroy(&s->frozen);
+    free(s->layers);
+    free(s->rope_table);
+    free(s->positions);
+    free(s->arena);
+    free(s->workspace.dprefix_k_UP);
+    free(s->workspace.dprefix_v_UP);
+    free(s);
+    *stage = NULL;
+}
+
+const fr_arch *fr_stage_arch(const fr_stage *stage)
+{
+    return &stage->arch;
+}
+
+int64_t fr_stage_first_layer(const fr_stage *stage)
+{
+    return stage->first_layer;
+}
+
+int64_t fr_stage_n_layers(const fr_stage *stage)
+{
+    return stage->n_layers;
+}
+
+int64_t fr_stage_max_position(const fr_stage *stage)
+{
+    return stage->max_position;
+}
+
+bool fr_stage_is_first(const fr_stage *stage)
+{
+    return stage->first_layer == 0;
+}
+
+bool fr_stage_is_last(const fr_stage *stage)
+{
+    return stage->first_layer + stage->n_layers == stage->arch.n_layers;
+}
+
+fr_layer_context fr_stage_context(fr_stage *s)
+{
+    return (fr_layer_context){.device = s->device,
+                              .arch = &s->arch,
+                              .dtype = s->dtype,
+                              .rope_table = s->rope_table,
+                              .linear = fr_linear,
+                              .workspace = &s->workspace};
+}
+
+static fr_status alloc_cache(fr_ctx *ctx, int64_t elements, int64_t n_units,
+                             fr_cache *cache)
+{
+    FR_TRY(fr_alloc(ctx, cache->n_layers, sizeof *cache->layers, &cache->layers));
+    FR_TRY(fr_alloc(ctx, n_units, sizeof *cache->layer_prefixes_U,
+                    &cache->layer_prefixes_U));
+    FR_TRY(fr_alloc(ctx, n_units, sizeof *cache->prefixes_U, &cache->prefixes_U));
+    for (int64_t i = 0; i < cache->n_layers; i++) {
+        FR_TRY(fr_alloc(ctx, elements, sizeof(float), &cache->layers[i].k));
+        FR_TRY(fr_alloc(ctx, elements, sizeof(float), &cache->layers[i].v));
+        cache->layers[i].prefixes_U = cache->layer_prefixes_U;
+    }
+    return FR_OK;
+}
+
+int64_t fr_cache_bytes(const fr_stage *stage, int64_t rows)
+{
+    return 2 * stage->n_layers * rows * fr_arch_kv_width(&stage->arch) *
+           (int64_t)sizeof(float);
+}
+
+fr_status fr_cache_init(fr_ctx *ctx, const fr_stage *stage, int64_t rows,
+                        int64_t n_units, fr_cache *out)
+{
+    *out = (fr_cache){.n_layers = stage->n_layers};
+    fr_status status =
+        alloc_cache(ctx, rows * fr_arch_kv_width(&stage->arch), n_units, out);
+    if (status != FR_OK) {
+        fr_cache_fini(out);
+    }
+    return status;
+}
+
+void fr_cache_fini(fr_cache *cache)
+{
+    for (int64_t i = 0; cache->layers != NULL && i < cache->n_layers; i++) {
+        free(cache->layers[i].k);
+        free(cache->layers[i].v);
+    }
+    free(cache->layers);
+    free(cache->layer_prefixes_U);
+    free(cache->prefixes_U);
+    *cache = (fr_cache){0};
+}
+
+/* x = token embedding (+ learned position). */
+static fr_status embed(fr_stage *s, const fr_batch *batch, float *x_TD)
+{
+    int64_t width = s->arch.d_model;
+    FR_TRY(fr_gather_rows(s->device, batch->n_tokens, batch->ids_T, &s->tokens, x_TD));
+    for (int64_t t = 0; s->positions != NULL && t < batch->n_tokens; t++) {
+        fr_add(s->device, width, s->positions + batch->positions_T[t] * width,
+               x_TD + t * width);
+    }
+    return FR_OK;
+}
+
+int64_t fr_stage_lowest(const fr_stage *stage, const fr_stage_prefix *prefix)
+{
+    int64_t lowest = prefix->layers.first - stage->first_layer;
+    lowest = lowest < stage->n_layers ? lowest : stage->n_layers;
+    return lowest > 0 ? lowest : 0;
+}
+
+/* The prefix of local layer `layer`, and at *offset its place in the prefix's arrays; length 0: it has none. */
+static fr_layer_prefix layer_prefix(const fr_stage *s, const fr_stage_prefix *prefix,
+                                    int64_t layer, int64_t *offset)
+{
+    fr_layer_range own = fr_layers_within(prefix->layers, s->first_layer, s->n_layers);
+    int64_t at = s->first_layer + layer - own.first;
+    *offset = at * fr_arch_prefix_elements(&s->arch, prefix->length);
+    if (prefix->length == 0 || at < 0 || at >= own.count) {
+        return (fr_layer_prefix){0};
+    }
+    return (fr_layer_prefix){prefix->k + *offset, prefix->v + *offset, prefix->length};
+}
+
+/* The cache of a layer with each unit's prefix for it. */
+static fr_layer_cache *layer_cache(const fr_stage *s, const fr_batch *batch,
+                                   fr_cache *cache, int64_t layer)
+{
+    if (cache == NULL || cache->layers[layer].k == NULL) {
+        return NULL;
+    }
+    for (int64_t u = 0; u < batch->n_units; u++) {
+        int64_t offset = 0;
+        fr_layer_prefix own = layer_prefix(s, cache->prefixes_U[u], layer, &offset);
+        cache->layer_prefixes_U[u] =
+            (fr_attention_prefix){own.length, own.k_PGK, own.v_PGK};
+    }
+    return &cache->layers[layer];
+}
+
+fr_status fr_stage_forward(fr_stage *stage, const fr_batch *batch,
+                           const fr_stage_prefix *prefix, fr_cache *cache,
+                           fr_slot *slot)
+{
+    int64_t offset = 0;
+    FR_TRY(fr_slot_prepare(stage, slot, batch, prefix));
+    fr_layer_context context = fr_stage_context(stage);
+    context.linear = batch->is_decode ? fr_linear_few : fr_linear;
+    if (fr_stage_is_first(stage)) {
+        FR_TRY(embed(stage, batch, slot->x[0]));
+    }
+    for (int64_t i = 0; i < stage->n_layers; i++) {
+        fr_layer_prefix own = layer_prefix(stage, prefix, i, &offset);
+        bool is_top = stage->first_layer + i == stage->arch.n_layers - 1;
+        slot->saved[i].x1_TD = slot->x[i];
+        slot->saved[i].only_read = is_top && cache == NULL;
+        FR_TRY(fr_layer_forward(&context, &stage->layers[i], batch, &own,
+                                layer_cache(stage, batch, cache, i), &slot->saved[i],
+                                slot->x[i + 1]));
+    }
+    return FR_OK;
+}
+
+fr_status fr_stage_backward(fr_stage *stage, const fr_batch *batch,
+                            const fr_stage_prefix *prefix, fr_slot *slot,
+                            fr_exact_sum *sum)
+{
+    fr_layer_context context = fr_stage_context(stage);
+    int64_t n = fr_arch_prefix_elements(&stage->arch, prefix->length);
+    int64_t offset = 0;
+    const fr_workspace *w = &stage->workspace;
+    bool has_prefix =
+        fr_layers_within(prefix->layers, stage->first_layer, stage->n_layers).count > 0;
+    FR_TRY(
+        fr_stage_reserve(stage, batch->n_tokens, has_prefix ? batch->n_units * n : 0));
+    for (int64_t i = stage->n_layers - 1; i >= fr_stage_lowest(stage, prefix); i--) {
+        fr_layer_prefix own = layer_prefix(stage, prefix, i, &offset);
+        bool lowest = stage->first_layer + i == prefix->layers.first;
+        FR_TRY(fr_layer_backward(&context, &stage->layers[i], batch, &own,
+                                 &slot->saved[i], lowest, slot->gradient_TD));
+        if (own.length == 0) {
+            continue;
+        }
+        sum->n_bad += fr_exact_add(stage->device, batch->n_units, n, sum->exponent,
+                                   w->dprefix_k_UP, sum->k + offset);
+        sum->n_bad += fr_exact_add(stage->device, batch->n_units, n, sum->exponent,
+                                   w->dprefix_v_UP, sum->v + offset);
+    }
+    return FR_OK;
+}
+
+fr_status fr_stage_loss(fr_stage *stage, const fr_batch *batch, fr_slot *slot,
+                        bool want_gradient, double *nll_R)
+{
+    fr_layer_context context = fr_stage_context(stage);
+    float *gradient = NULL;
+    if (want_gradient) {
+        gradient = slot->gradient_TD;
+        memset(gradient, 0,
+               (size_t)(batch->n_read * stage->arch.d_model) * sizeof(float));
+    }
+    return fr_head_loss(&context, &stage->head, batch, fr_slot_output(slot), nll_R,
+                        gradient);
+}
+
+fr_status fr_stage_logits(fr_stage *stage, fr_slot *slot, int64_t n,
+                          const int32_t *rows_N, float *logits_NV)
+{
+    fr_layer_context context = fr_stage_context(stage);
+    return fr_head_logits(&context, &stage->head, n, fr_slot_output(slot), rows_N,
+                          logits_NV);
+}

@@ -1,0 +1,126 @@
+/*
+ * stage.h - a contiguous run of frozen layers on this rank, with the embedding or the head where
+ * they belong.
+ *
+ * Layer L3; uses layer, head. The first stage embeds, the last one owns the final norm and the
+ * vocabulary. Not thread-safe. Shape letters as in device.h.
+ */
+#ifndef FR_MODEL_NETWORK_STAGE_H
+#define FR_MODEL_NETWORK_STAGE_H
+
+#include "model/network/layer.h"
+#include "model/recompute.h"
+
+typedef struct fr_stage fr_stage;
+
+typedef struct fr_stage_params {
+    const fr_weights *
+        weights; /* only read during create; with in_file used by the stage to its end */
+    fr_device *device;      /* borrowed */
+    fr_dtype dtype;         /* of weights and saved activations */
+    fr_recompute recompute; /* what slots keep */
+    int64_t first_layer;
+    int64_t n_layers;
+    int64_t max_position; /* positions 0 .. max_position - 1 may occur */
+    bool
+        in_file; /* matrices stay in the file as they are and are converted whenever they are used */
+    fr_group
+        *node; /* the ranks of this node, that all create a stage; NULL: this alone */
+} fr_stage_params;
+
+/** Load this stage's weights. Collective over the node's ranks, which share them, and all leave alike. FR_ERR_CONFIG if max_position exceeds what learned positions offer. */
+FR_MUST_CHECK fr_status fr_stage_create(fr_ctx *ctx, const fr_stage_params *params,
+                                        fr_stage **out);
+void fr_stage_destroy(fr_stage **stage);
+
+const fr_arch *fr_stage_arch(const fr_stage *stage);
+int64_t fr_stage_first_layer(const fr_stage *stage);
+int64_t fr_stage_n_layers(const fr_stage *stage);
+/** Positions 0 .. this - 1 may occur. */
+int64_t fr_stage_max_position(const fr_stage *stage);
+bool fr_stage_is_first(const fr_stage *stage);
+bool fr_stage_is_last(const fr_stage *stage);
+
+/** The prefix of one task for the layers of this stage, borrowed. Layers outside `layers` attend as in the base; real
+ * tokens stand at the positions after `length` in all layers. */
+typedef struct fr_stage_prefix {
+    int64_t length;
+    const float *k; /* [layers of this stage that have a prefix, P, G, K] */
+    const float *v;
+    fr_layer_range layers; /* of the model; count 0: from `first` to the last */
+} fr_stage_prefix;
+
+/** The lowest layer of this stage, from 0, that a backward pass reaches: nothing goes below the first layer that has
+ * a prefix. fr_stage_n_layers: none, the stage runs forward only. */
+int64_t fr_stage_lowest(const fr_stage *stage, const fr_stage_prefix *prefix);
+
+/** Saved activations of one microbatch in flight. With `keep` the layers from fr_stage_lowest on serve a backward pass
+ * (what is kept of each is the stage's `recompute`); without, and below, only the residual stream is there. */
+typedef struct fr_slot fr_slot;
+
+FR_MUST_CHECK fr_status fr_slot_create(fr_stage *stage, bool keep, fr_slot **out);
+void fr_slot_destroy(fr_slot **slot);
+/** Bytes that this slot and the stage's scratch hold for n_tokens rows, by formula. */
+int64_t fr_slot_bytes(const fr_stage *stage, int64_t n_tokens, bool keep);
+
+/** Check a batch (fr_batch_check: every stage comes to the same verdict, before a message) and make room for it under
+ * this prefix (grows, never shrinks); call before input is written. Also part of fr_stage_forward. */
+FR_MUST_CHECK fr_status fr_slot_prepare(fr_stage *stage, fr_slot *slot,
+                                        const fr_batch *batch,
+                                        const fr_stage_prefix *prefix);
+/** Where the input [T, D] of this stage goes (received from the stage before). */
+float *fr_slot_input(fr_slot *slot);
+/** The output after forward: [T, D]; on the last stage, of a pass without a cache, [S, D]: the rows that the batch
+ * reads. */
+float *fr_slot_output(fr_slot *slot);
+/** d loss / d output, of the output's shape: written by the next stage or the head, turned into d loss / d input
+ * [T, D]. NULL where nothing is kept. */
+float *fr_slot_gradient(fr_slot *slot);
+
+/** Caches for generation, one entry a layer of this stage; NULL in training. */
+typedef struct fr_cache {
+    int64_t n_layers;
+    fr_layer_cache *layers;                /* k NULL: that layer keeps nothing */
+    fr_attention_prefix *layer_prefixes_U; /* scratch of a pass */
+    const fr_stage_prefix **prefixes_U;    /* each unit's prefix, the caller's to set */
+} fr_cache;
+/** Room for `rows` keys of at most n_units sequences a pass. */
+FR_MUST_CHECK fr_status fr_cache_init(fr_ctx *ctx, const fr_stage *stage, int64_t rows,
+                                      int64_t n_units, fr_cache *out);
+/** Bytes of `rows` keys and values of this stage's layers. */
+int64_t fr_cache_bytes(const fr_stage *stage, int64_t rows);
+void fr_cache_fini(fr_cache *cache);
+
+/** Output of this stage from its input; the first stage embeds the batch's tokens instead. With a
+ * cache the segments' keys and values go to their own rows there, and `prefix` is not used but the cache's. */
+FR_MUST_CHECK fr_status fr_stage_forward(fr_stage *stage, const fr_batch *batch,
+                                         const fr_stage_prefix *prefix, fr_cache *cache,
+                                         fr_slot *slot);
+
+/** Where one layer's unit gradients go, as exact integers (device.h, fr_exact_add). */
+typedef struct fr_exact_sum {
+    int64_t *k; /* like fr_stage_prefix.k */
+    int64_t *v;
+    int exponent;
+    int64_t
+        n_bad; /* values that were not finite or too large, counted over all calls */
+} fr_exact_sum;
+
+/** Backward through the stage down to fr_stage_lowest: fr_slot_gradient in, fr_slot_gradient out (undefined if layers
+ * below have no prefix); adds every unit's prefix gradient to `sum`. */
+FR_MUST_CHECK fr_status fr_stage_backward(fr_stage *stage, const fr_batch *batch,
+                                          const fr_stage_prefix *prefix, fr_slot *slot,
+                                          fr_exact_sum *sum);
+
+/**
+ * Last stage: nats of each target of the batch from fr_slot_output.
+ * @param want_gradient  also write d (sum of nats) / d output into fr_slot_gradient
+ */
+FR_MUST_CHECK fr_status fr_stage_loss(fr_stage *stage, const fr_batch *batch,
+                                      fr_slot *slot, bool want_gradient, double *nll_R);
+
+/** Last stage: logits of n rows of fr_slot_output, by fr_linear_few. */
+FR_MUST_CHECK fr_status fr_stage_logits(fr_stage *stage, fr_slot *slot, int64_t n,
+                                        const int32_t *rows_N, float *logits_NV);
+
+#endif

@@ -1,0 +1,154 @@
+#include "model/network/stage_bytes.h"
+
+#include "model/network/stage_impl.h"
+
+static bool is_first(const fr_stage_shape *shape)
+{
+    return shape->first_layer == 0;
+}
+
+static bool is_last(const fr_stage_shape *shape)
+{
+    return shape->first_layer + shape->n_layers == shape->arch->n_layers;
+}
+
+/* A matrix of n elements. */
+static int64_t matrix_bytes(const fr_stage_shape *shape, fr_weight role, int64_t layer,
+                            int64_t n)
+{
+    fr_holding holding = {shape->in_file, shape->dtype, true};
+    if (shape->in_file == NULL) {
+        return n * (int64_t)fr_dtype_bytes(shape->dtype);
+    }
+    return fr_weights_has(shape->in_file, role, layer)
+               ? fr_weights_held_bytes(&holding, role, layer)
+               : 0;
+}
+
+static int64_t layer_matrices(const fr_stage_shape *shape, int64_t layer)
+{
+    const fr_arch *a = shape->arch;
+    int64_t d = a->d_model;
+    int64_t q = fr_arch_q_width(a);
+    int64_t kv = fr_arch_kv_width(a);
+    int64_t gate = fr_arch_up_width(a) - a->d_ff;
+    const struct {
+        fr_weight role;
+        int64_t n;
+    } matrices[] = {{FR_W_Q, d * q},         {FR_W_K, d * kv},
+                    {FR_W_V, d * kv},        {FR_W_O, d * q},
+                    {FR_W_GATE, d * gate},   {FR_W_UP, d * a->d_ff},
+                    {FR_W_DOWN, d * a->d_ff}};
+    int64_t bytes = 0;
+    for (size_t i = 0; i < sizeof matrices / sizeof *matrices; i++) {
+        bytes += matrix_bytes(shape, matrices[i].role, layer, matrices[i].n);
+    }
+    return bytes;
+}
+
+int64_t fr_stage_matrix_bytes(const fr_stage_shape *shape)
+{
+    int64_t vocabulary = shape->arch->vocab_size * shape->arch->d_model;
+    int64_t bytes = 0;
+    for (int64_t i = 0; i < shape->n_layers; i++) {
+        bytes += layer_matrices(shape, shape->first_layer + i);
+    }
+    if (is_first(shape)) {
+        bytes += matrix_bytes(shape, FR_W_TOKENS, -1, vocabulary);
+    }
+    if (is_last(shape) && !(shape->arch->tied_head && is_first(shape))) {
+        bytes += matrix_bytes(shape, FR_W_HEAD, -1, vocabulary);
+    }
+    return bytes;
+}
+
+/* Of one layer, floats. */
+static int64_t layer_vectors(const fr_arch *a)
+{
+    int64_t n = a->d_model * (a->family == FR_LLAMA ? 2 : 4);
+    n += a->attention_bias ? fr_arch_qkv_width(a) + a->d_model : 0;
+    n += a->mlp_bias ? fr_arch_up_width(a) + a->d_model : 0;
+    return n;
+}
+
+int64_t fr_stage_weight_bytes(const fr_stage_shape *shape)
+{
+    const fr_arch *a = shape->arch;
+    int64_t floats = shape->n_layers * layer_vectors(a);
+    floats += a->family == FR_LLAMA ? shape->max_position * a->head_dim : 0;
+    if (is_first(shape)) {
+        floats += a->family == FR_GPT2 ? a->context_length * a->d_model : 0;
+    }
+    if (is_last(shape)) {
+        floats += a->d_model * (a->family == FR_LLAMA ? 1 : 2);
+    }
+    return fr_stage_matrix_bytes(shape) + floats * (int64_t)sizeof(float);
+}
+
+/* Rows of a matrix that are in memory at a time. */
+static int64_t slice_bytes(fr_dtype dtype, int64_t n_out, int64_t n_in)
+{
+    int64_t row = n_in * (int64_t)fr_dtype_bytes(dtype);
+    int64_t block = row * (dtype == FR_BF16 ? FR_SLICE_ROWS_BF16 : FR_SLICE_ROWS_F32);
+    int64_t most = block > FR_SLICE_BYTES ? block : FR_SLICE_BYTES;
+    return n_out * row < most ? n_out * row : most;
+}
+
+int64_t fr_stage_reading_bytes(const fr_stage_shape *shape)
+{
+    const fr_arch *a = shape->arch;
+    const int64_t sides[][2] = {{fr_arch_qkv_width(a), a->d_model},
+                                {a->d_model, fr_arch_q_width(a)},
+                                {fr_arch_up_width(a), a->d_model},
+                                {a->d_model, a->d_ff},
+                                {is_last(shape) ? a->vocab_size : 0, a->d_model}};
+    int64_t most = 0;
+    for (size_t i = 0; shape->in_file != NULL && i < sizeof sides / sizeof *sides;
+         i++) {
+        int64_t bytes = slice_bytes(shape->dtype, sides[i][0], sides[i][1]);
+        most = bytes > most ? bytes : most;
+    }
+    return most;
+}
+
+int64_t fr_stage_head_bytes(const fr_stage_shape *shape, int64_t n_targets)
+{
+    const fr_arch *a = shape->arch;
+    int64_t row = 3 * a->d_model + 2 + a->vocab_size;
+    return is_last(shape) ? fr_head_chunk(n_targets) * row * (int64_t)sizeof(float) : 0;
+}
+
+/* A stage that knows its sizes and holds nothing. */
+static fr_stage empty_stage(const fr_stage_shape *shape, int64_t n_layers)
+{
+    return (fr_stage){.arch = *shape->arch,
+                      .dtype = shape->dtype,
+                      .recompute = shape->recompute,
+                      .n_layers = n_layers};
+}
+
+/* The chain's output and the gradient that a slot of no layers would still have. */
+static int64_t two_rows(const fr_stage_shape *shape, int64_t n_tokens)
+{
+    return 2 * n_tokens * shape->arch->d_model * (int64_t)sizeof(float);
+}
+
+int64_t fr_stage_workspace_bytes(const fr_stage_shape *shape, int64_t n_tokens)
+{
+    fr_stage stage = empty_stage(shape, 0);
+    return fr_slot_bytes(&stage, n_tokens, true) - two_rows(shape, n_tokens);
+}
+
+int64_t fr_stage_gradient_bytes(const fr_stage_shape *shape, int64_t n_units,
+                                int64_t length)
+{
+    return 2 * n_units * fr_arch_prefix_elements(shape->arch, length) *
+           (int64_t)sizeof(float);
+}
+
+int64_t fr_stage_slot_bytes(const fr_stage_shape *shape, int64_t n_tokens, bool keep)
+{
+    fr_stage stage = empty_stage(shape, shape->n_layers);
+    return fr_slot_bytes(&stage, n_tokens, keep) -
+           fr_stage_workspace_bytes(shape, n_tokens);
+}

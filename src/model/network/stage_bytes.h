@@ -1,0 +1,50 @@
+/*
+ * stage_bytes.h - what a stage holds in memory, by formula, from the model's shape alone.
+ *
+ * Layer L3; uses arch, stage. Pure functions, exact up to the padding of each allocation; the tests hold them
+ * against real stages.
+ */
+#ifndef FR_MODEL_NETWORK_STAGE_BYTES_H
+#define FR_MODEL_NETWORK_STAGE_BYTES_H
+
+#include "model/recompute.h"
+#include "model/weights/weights.h"
+
+typedef struct fr_stage_shape {
+    const fr_arch *arch; /* borrowed */
+    fr_dtype dtype;      /* of weights and saved activations */
+    int64_t first_layer;
+    int64_t n_layers;
+    int64_t max_position; /* as in fr_stage_params */
+    const fr_weights
+        *in_file; /* NULL, or matrices stay in this model's file (borrowed) */
+    fr_recompute recompute;
+} fr_stage_shape;
+
+/** Frozen weights: matrices in dtype or as in the file, vectors and tables in f32; with the embedding on the first stage and the
+ * vocabulary on the last (once where both are one and tied). */
+int64_t fr_stage_weight_bytes(const fr_stage_shape *shape);
+
+/** The part of them that the ranks of a node share: the matrices, with embedding and vocabulary. */
+int64_t fr_stage_matrix_bytes(const fr_stage_shape *shape);
+
+/** Scratch for rows read from the file, at most: the largest slice of a product's matrix (FR_SLICE_BYTES); 0 where
+ * matrices are converted once. */
+int64_t fr_stage_reading_bytes(const fr_stage_shape *shape);
+
+/** The head's scratch for batches with n_targets predictions; 0 but on the last stage. */
+int64_t fr_stage_head_bytes(const fr_stage_shape *shape, int64_t n_targets);
+
+/** Scratch that the layers share for microbatches of n_tokens rows. */
+int64_t fr_stage_workspace_bytes(const fr_stage_shape *shape, int64_t n_tokens);
+
+/** Scratch for the prefix gradients of n_units units with a prefix of `length` slots. */
+int64_t fr_stage_gradient_bytes(const fr_stage_shape *shape, int64_t n_units,
+                                int64_t length);
+
+/** One slot: with `keep` n (8D + 4Q + 4KV + 4F + 4H + 16) a token in bf16 for n layers of a Llama (fr_saved; less 4F
+ * with FR_RECOMPUTE_MLP, 4D alone with _LAYER) and 8D for the output and the gradient; without, 8D. Should every row be
+ * read: of the model's last layer fewer may be used. */
+int64_t fr_stage_slot_bytes(const fr_stage_shape *shape, int64_t n_tokens, bool keep);
+
+#endif

@@ -1,0 +1,50 @@
+/*
+ * stage_impl.h - the body of a stage and of a slot, shared by stage*.c.
+ */
+#ifndef FR_MODEL_NETWORK_STAGE_IMPL_H
+#define FR_MODEL_NETWORK_STAGE_IMPL_H
+
+#include "model/network/head.h"
+#include "model/network/stage.h"
+
+struct fr_stage {
+    fr_ctx *ctx;
+    fr_device *device;
+    fr_arch arch;
+    fr_dtype dtype;
+    fr_recompute recompute;
+    int64_t first_layer;
+    int64_t n_layers;
+    int64_t max_position;
+    fr_frozen *frozen; /* matrices of the layers and the ends */
+    fr_layer *layers;
+    float *rope_table;
+    fr_matrix tokens; /* [V, D]; first stage */
+    float *positions; /* [max_position, D]; first stage, GPT-2 */
+    fr_head head;     /* last stage */
+    fr_workspace workspace;
+    int64_t workspace_tokens; /* rows that the workspace has room for */
+    int64_t workspace_prefix; /* floats of dprefix_k_UP */
+    float *arena;             /* all of the workspace but dprefix */
+};
+
+struct fr_slot {
+    fr_stage *stage;
+    bool keep;
+    int64_t room;    /* token rows, as it is laid out */
+    int64_t lowest;  /* likewise: the first layer that is kept, n_layers without keep */
+    fr_saved *saved; /* one a layer */
+    float **x; /* n_layers + 1 stage inputs/outputs; below `lowest` two take turns */
+    float *gradient_TD;
+    void *arena;
+    int64_t arena_bytes;
+};
+
+/** The context that layer functions take. */
+fr_layer_context fr_stage_context(fr_stage *stage);
+
+/** Room in the scratch for n_tokens rows and the unit gradients of a prefix. */
+FR_MUST_CHECK fr_status fr_stage_reserve(fr_stage *stage, int64_t n_tokens,
+                                         int64_t prefix_floats);
+
+#endif

@@ -1,0 +1,196 @@
+/* Memory of a stage: the slots' saved activations and the scratch that layers share. */
+#include "base/mem.h"
+#include "model/network/stage_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Carve `bytes` (rounded up to a cache line) off an arena; with base NULL only count. */
+static void *carve(char *base, int64_t *used, int64_t bytes)
+{
+    enum { LINE = 64 };
+    void *place = base != NULL ? base + *used : NULL;
+    *used += (bytes + LINE - 1) / LINE * LINE;
+    return place;
+}
+
+/* Lay out what is kept of one layer for T rows but for x1, which the slot's chain holds. */
+static void carve_saved(const fr_stage *s, char *base, int64_t *used, int64_t n_tokens,
+                        fr_saved *out)
+{
+    const fr_arch *a = &s->arch;
+    int64_t float_row = n_tokens * (int64_t)sizeof(float);
+    int64_t kept_row = n_tokens * (int64_t)fr_dtype_bytes(s->dtype);
+    *out = (fr_saved){0};
+    if (s->recompute == FR_RECOMPUTE_LAYER) {
+        return;
+    }
+    out->x2_TD = carve(base, used, float_row * a->d_model);
+    out->norm1 = carve(base, used, float_row * 2);
+    out->norm2 = carve(base, used, float_row * 2);
+    out->lse_TH = carve(base, used, float_row * a->n_heads);
+    out->qkv_TW = carve(base, used, kept_row * fr_arch_qkv_width(a));
+    out->o_TQ = carve(base, used, kept_row * fr_arch_q_width(a));
+    if (s->recompute == FR_RECOMPUTE_NONE) {
+        out->up_TU = carve(base, used, kept_row * fr_arch_up_width(a));
+    }
+}
+
+/* Views of a whole slot in `base`, or with base NULL just its size. Layers below `lowest` keep nothing. */
+static int64_t lay_out_slot(fr_slot *slot, const fr_stage *s, char *base,
+                            int64_t n_tokens, int64_t lowest)
+{
+    int64_t used = 0;
+    int64_t row = n_tokens * s->arch.d_model * (int64_t)sizeof(float);
+    int64_t first = lowest < s->n_layers ? lowest : s->n_layers - 1;
+    for (int64_t i = s->n_layers; i >= 0; i--) {
+        slot->x[i] = i >= first ? carve(base, &used, row) : slot->x[i + 2];
+    }
+    for (int64_t i = 0; i < s->n_layers; i++) {
+        slot->saved[i] = (fr_saved){0};
+        if (i >= lowest) {
+            carve_saved(s, base, &used, n_tokens, &slot->saved[i]);
+        }
+    }
+    slot->gradient_TD = lowest < s->n_layers ? carve(base, &used, row) : NULL;
+    return used;
+}
+
+fr_status fr_slot_create(fr_stage *stage, bool keep, fr_slot **out)
+{
+    fr_slot *slot = NULL;
+    FR_TRY(fr_alloc(stage->ctx, 1, sizeof *slot, &slot));
+    slot->stage = stage;
+    slot->keep = keep;
+    fr_status status =
+        fr_alloc(stage->ctx, stage->n_layers, sizeof *slot->saved, &slot->saved);
+    if (status == FR_OK) {
+        status = fr_alloc(stage->ctx, stage->n_layers + 1, sizeof *slot->x, &slot->x);
+    }
+    if (status != FR_OK) {
+        fr_slot_destroy(&slot);
+    }
+    *out = slot;
+    return status;
+}
+
+void fr_slot_destroy(fr_slot **slot)
+{
+    if (*slot != NULL) {
+        free((*slot)->saved);
+        free((*slot)->x);
+        free((*slot)->arena);
+        free(*slot);
+        *slot = NULL;
+    }
+}
+
+/* The workspace's buffers in one arena; returns bytes. */
+static int64_t lay_out_workspace(const fr_stage *s, char *base, int64_t n_tokens,
+                                 fr_workspace *w)
+{
+    const fr_arch *a = &s->arch;
+    int64_t row = n_tokens * (int64_t)sizeof(float);
+    int64_t used = 0;
+    int64_t q = fr_arch_q_width(a);
+    int64_t up = fr_arch_up_width(a);
+    int64_t width = fr_arch_qkv_width(a);
+    w->h_TD = carve(base, &used, row * a->d_model);
+    w->qkv_TW = carve(base, &used, row * width);
+    w->o_TQ = carve(base, &used, row * q);
+    w->up_TU = carve(base, &used, row * (up > q ? up : q));
+    /* the feed-forward half is done before attention's gradients come */
+    w->act_TF = carve(base, &used, row * (a->d_ff > width ? a->d_ff : width));
+    w->dqkv_TW = w->act_TF;
+    w->x2_TD = carve(base, &used, row * a->d_model);
+    w->norm1 = carve(base, &used, row * 2);
+    w->norm2 = carve(base, &used, row * 2);
+    w->lse_TH = carve(base, &used, row * a->n_heads);
+    return used;
+}
+
+static fr_status reserve_tokens(fr_stage *s, int64_t n_tokens)
+{
+    if (n_tokens <= s->workspace_tokens) {
+        return FR_OK;
+    }
+    fr_workspace w = s->workspace;
+    int64_t bytes = lay_out_workspace(s, NULL, n_tokens, &w);
+    free(s->arena);
+    s->arena = NULL;
+    s->workspace_tokens = 0;
+    FR_TRY(fr_alloc(s->ctx, bytes, 1, &s->arena));
+    (void)lay_out_workspace(s, (char *)s->arena, n_tokens, &s->workspace);
+    s->workspace_tokens = n_tokens;
+    return FR_OK;
+}
+
+fr_status fr_stage_reserve(fr_stage *stage, int64_t n_tokens, int64_t prefix_floats)
+{
+    FR_TRY(reserve_tokens(stage, n_tokens));
+    if (prefix_floats > stage->workspace_prefix) {
+        fr_workspace *w = &stage->workspace;
+        free(w->dprefix_k_UP);
+        free(w->dprefix_v_UP);
+        w->dprefix_k_UP = NULL;
+        w->dprefix_v_UP = NULL;
+        stage->workspace_prefix = 0;
+        FR_TRY(fr_alloc(stage->ctx, prefix_floats, sizeof(float), &w->dprefix_k_UP));
+        FR_TRY(fr_alloc(stage->ctx, prefix_floats, sizeof(float), &w->dprefix_v_UP));
+        stage->workspace_prefix = prefix_floats;
+    }
+    return FR_OK;
+}
+
+fr_status fr_slot_prepare(fr_stage *stage, fr_slot *slot, const fr_batch *batch,
+                          const fr_stage_prefix *prefix)
+{
+    FR_TRY(
+        fr_batch_check(stage->ctx, batch, stage->arch.vocab_size, stage->max_position));
+    int64_t n = batch->n_tokens;
+    int64_t lowest = slot->keep ? fr_stage_lowest(stage, prefix) : stage->n_layers;
+    FR_TRY(fr_stage_reserve(stage, n, 0));
+    if (n <= slot->room && lowest == slot->lowest) {
+        return FR_OK;
+    }
+    int64_t bytes = lay_out_slot(slot, stage, NULL, n, lowest);
+    slot->room = 0;
+    if (bytes > slot->arena_bytes) {
+        free(slot->arena);
+        slot->arena = NULL;
+        slot->arena_bytes = 0;
+        FR_TRY(fr_alloc(stage->ctx, bytes, 1, &slot->arena));
+        slot->arena_bytes = bytes;
+    }
+    (void)lay_out_slot(slot, stage, slot->arena, n, lowest);
+    slot->room = n;
+    slot->lowest = lowest;
+    return FR_OK;
+}
+
+int64_t fr_slot_bytes(const fr_stage *stage, int64_t n_tokens, bool keep)
+{
+    fr_workspace w;
+    fr_saved saved;
+    int64_t scratch = lay_out_workspace(stage, NULL, n_tokens, &w);
+    int64_t layer = 0;
+    carve_saved(stage, NULL, &layer, n_tokens, &saved);
+    int64_t row = n_tokens * stage->arch.d_model * (int64_t)sizeof(float);
+    int64_t n = stage->n_layers;
+    return scratch + (keep ? n * layer + (n + 2) * row : 2 * row);
+}
+
+float *fr_slot_input(fr_slot *slot)
+{
+    return slot->x[0];
+}
+
+float *fr_slot_output(fr_slot *slot)
+{
+    return slot->x[slot->stage->n_layers];
+}
+
+float *fr_slot_gradient(fr_slot *slot)
+{
+    return slot->gradient_TD;
+}

@@ -1,0 +1,50 @@
+#include "model/text/ends.h"
+
+int32_t fr_named_id(int64_t number)
+{
+    if (number < 0 || number == UINT32_MAX) {
+        return -1;
+    }
+    return number < INT32_MAX ? (int32_t)number : INT32_MAX;
+}
+
+fr_status fr_ends_add(fr_ctx *ctx, const char *name, int32_t id, fr_ends *ends)
+{
+    if (id < 0) {
+        return FR_OK;
+    }
+    for (int32_t i = 0; i < ends->n_stop; i++) {
+        if (ends->stop[i] == id) {
+            return FR_OK;
+        }
+    }
+    if (ends->n_stop == FR_MOST_ENDS) {
+        return FR_FAIL(
+            ctx, FR_ERR_UNSUPPORTED,
+            "%s: the model's files name more than %d end-of-sequence ids; at "
+            "most %d are supported",
+            name, FR_MOST_ENDS, FR_MOST_ENDS);
+    }
+    ends->stop[ends->n_stop++] = id;
+    return FR_OK;
+}
+
+void fr_ends_within(fr_ctx *ctx, const char *name, int64_t vocab_size, fr_ends *ends)
+{
+    int32_t kept = 0;
+    int32_t beyond = -1;
+    for (int32_t i = 0; i < ends->n_stop; i++) {
+        if (ends->stop[i] < vocab_size) {
+            ends->stop[kept++] = ends->stop[i];
+        } else {
+            beyond = ends->stop[i];
+        }
+    }
+    ends->n_stop = kept;
+    if (beyond >= 0 && fr_ctx_rank(ctx) == 0) {
+        fr_log(ctx, FR_LOG_WARN,
+               "%s: the end-of-sequence id %d is outside the model's vocabulary, 0 to "
+               "%lld; it ends no text",
+               name, (int)beyond, (long long)vocab_size - 1);
+    }
+}

@@ -1,0 +1,160 @@
+#define _GNU_SOURCE /* memmem */
+#include "model/text/ends_read.h"
+
+#include "model/files/names.h"
+#include "model/text/chat.h"
+#include "model/text/tokenizer_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool is_chatml(fr_text template)
+{
+    return template.bytes > 0 &&
+           memmem(template.data, template.bytes, FR_CHATML_START,
+                  strlen(FR_CHATML_START)) != NULL &&
+           memmem(template.data, template.bytes, FR_CHATML_END,
+                  strlen(FR_CHATML_END)) != NULL;
+}
+
+/* ---- a folder ------------------------------------------------------------------------------- */
+
+/* Reading one folder's ends. */
+typedef struct reading {
+    fr_ctx *ctx;
+    const fr_token_files *files;
+    fr_ends *out;
+} reading;
+
+static fr_status fail_id(const reading *r, const char *file, const char *key)
+{
+    return FR_FAIL(r->ctx, FR_ERR_FORMAT,
+                   "%s/%s: %s is not a token id or a list of token ids",
+                   r->files->folder, file, key);
+}
+
+/* A number or a list of numbers; the first one counts where nothing counted before. */
+static fr_status add_numbers(const reading *r, const json_t *config, const char *file)
+{
+    static const char KEY[] = "eos_token_id";
+    const json_t *value = json_object_get(config, KEY);
+    bool is_list = json_is_array(value);
+    size_t n = is_list ? json_array_size(value) : 1;
+    if (value == NULL || json_is_null(value)) {
+        return FR_OK;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const json_t *number = is_list ? json_array_get(value, i) : value;
+        if (!json_is_integer(number)) {
+            return fail_id(r, file, KEY);
+        }
+        int32_t id = fr_named_id(json_integer_value(number));
+        r->out->eos = r->out->eos >= 0 ? r->out->eos : id;
+        FR_TRY(fr_ends_add(r->ctx, r->files->folder, id, r->out));
+    }
+    return FR_OK;
+}
+
+/* The token that tokenizer_config.json or special_tokens_map.json names. */
+static fr_status add_named(const reading *r, bool has_tokenizer)
+{
+    static const char PART[] = "eos_token";
+    for (int nth = 0; nth < 2; nth++) {
+        const char *file = NULL;
+        const json_t *named = fr_token_files_named(r->files, PART, nth, &file);
+        const char *text = json_string_value(named);
+        int32_t id = -1;
+        if (text != NULL) {
+            id = fr_named_id(fr_token_files_find(r->files, text));
+        }
+        if (named != NULL && id < 0 && nth == 0 && has_tokenizer) {
+            return FR_FAIL(r->ctx, FR_ERR_FORMAT,
+                           "%s/%s: %s names no token of the vocabulary",
+                           r->files->folder, file, PART);
+        }
+        r->out->eos = r->out->eos >= 0 ? r->out->eos : id;
+        FR_TRY(fr_ends_add(r->ctx, r->files->folder, id, r->out));
+    }
+    return FR_OK;
+}
+
+static fr_status add_chat_end(const reading *r)
+{
+    char *template = NULL;
+    FR_TRY(fr_tokenizer_hf_template(r->ctx, r->files, &template));
+    int64_t id = -1;
+    if (template != NULL && is_chatml(fr_text_of(template))) {
+        id = fr_token_files_find(r->files, FR_CHATML_END);
+    }
+    free(template);
+    return fr_ends_add(r->ctx, r->files->folder, fr_named_id(id), r->out);
+}
+
+fr_status fr_ends_read_folder(fr_ctx *ctx, const fr_token_files *files,
+                              const fr_tokenizer *tokenizer, fr_ends *out)
+{
+    reading r = {ctx, files, out};
+    *out = FR_NO_ENDS;
+    FR_TRY(add_named(&r, tokenizer != NULL));
+    FR_TRY(add_numbers(&r, files->generation_config, "generation_config.json"));
+    FR_TRY(add_numbers(&r, files->config, "config.json"));
+    return tokenizer != NULL
+               ? fr_ends_add(ctx, files->folder, fr_chat_end_token(tokenizer), out)
+               : add_chat_end(&r);
+}
+
+/* ---- a GGUF file ---------------------------------------------------------------------------- */
+
+static fr_status read_id(fr_ctx *ctx, const fr_gguf *gguf, const char *key,
+                         int32_t *out)
+{
+    int64_t number = -1;
+    if (fr_gguf_find(gguf, key) != NULL && !fr_gguf_get_int(gguf, key, &number)) {
+        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: %s is not a token id",
+                       fr_gguf_path(gguf), key);
+    }
+    *out = fr_named_id(number);
+    return FR_OK;
+}
+
+/* ChatML's end token of a file whose tokenizer cannot be used. */
+static fr_status find_chat_end(fr_ctx *ctx, const fr_gguf *gguf, int32_t *out)
+{
+    static const char TOKENS[] = "tokenizer.ggml.tokens";
+    fr_text template = {NULL, 0};
+    fr_text *texts = NULL;
+    int64_t n = 0;
+    if (!fr_gguf_get_text(gguf, "tokenizer.chat_template", &template) ||
+        !is_chatml(template) || fr_gguf_find(gguf, TOKENS) == NULL) {
+        return FR_OK;
+    }
+    FR_TRY(fr_gguf_get_texts(ctx, gguf, TOKENS, &texts, &n));
+    for (int64_t i = 0; i < n && i < INT32_MAX && *out < 0; i++) {
+        *out = fr_text_is(texts[i], FR_CHATML_END) ? (int32_t)i : -1;
+    }
+    free(texts);
+    return FR_OK;
+}
+
+fr_status fr_ends_read_gguf(fr_ctx *ctx, const fr_gguf *gguf,
+                            const fr_tokenizer *tokenizer, fr_ends *out)
+{
+    static const char *const KEYS[] = {"tokenizer.ggml.eos_token_id",
+                                       "tokenizer.ggml.eot_token_id",
+                                       "tokenizer.ggml.eom_token_id"};
+    const char *path = fr_gguf_path(gguf);
+    int32_t chat = -1;
+    *out = FR_NO_ENDS;
+    for (size_t i = 0; i < sizeof KEYS / sizeof *KEYS; i++) {
+        int32_t id = -1;
+        FR_TRY(read_id(ctx, gguf, KEYS[i], &id));
+        out->eos = i == 0 ? id : out->eos;
+        FR_TRY(fr_ends_add(ctx, path, id, out));
+    }
+    if (tokenizer != NULL) {
+        chat = fr_chat_end_token(tokenizer);
+    } else {
+        FR_TRY(find_chat_end(ctx, gguf, &chat));
+    }
+    return fr_ends_add(ctx, path, chat, out);
+}

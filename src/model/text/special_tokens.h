@@ -1,0 +1,38 @@
+/*
+ * special_tokens.h - find special tokens in a text.
+ *
+ * Layer L3; uses gguf.h (fr_text). An automaton over the tokens' texts read backwards (Aho, Corasick 1975): going
+ * through a text from its end, its state tells at each place the longest token that begins there. Time is linear in the
+ * text, and in all tokens' bytes when it is made, whatever the tokens are. Immutable.
+ */
+#ifndef FR_MODEL_TEXT_SPECIAL_TOKENS_H
+#define FR_MODEL_TEXT_SPECIAL_TOKENS_H
+
+#include "model/files/gguf.h"
+
+typedef struct fr_specials fr_specials;
+
+/**
+ * @param texts  not empty, each once; copied
+ * @param ids    >= 0
+ * @return FR_OK; FR_ERR_UNSUPPORTED if they have more than INT32_MAX / 2 bytes together; FR_ERR_NO_MEMORY
+ */
+FR_MUST_CHECK fr_status fr_specials_create(fr_ctx *ctx, const fr_text *texts,
+                                           const int32_t *ids, int64_t n,
+                                           fr_specials **out);
+void fr_specials_destroy(fr_specials **specials);
+
+/** The longest token that `text` begins with: id or -1. */
+int32_t fr_specials_longest(const fr_specials *specials, fr_text text);
+
+/** Whether there is any token. */
+bool fr_specials_any(const fr_specials *specials);
+
+/**
+ * The longest token that begins at each byte of `text`: id or -1.
+ * @param[out] found  [text.bytes], the caller frees
+ */
+FR_MUST_CHECK fr_status fr_specials_find(fr_ctx *ctx, const fr_specials *specials,
+                                         fr_text text, int32_t **found);
+
+#endif

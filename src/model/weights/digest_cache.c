@@ -1,0 +1,165 @@
+#define _GNU_SOURCE /* realpath */
+#include "model/weights/digest_cache.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/user_cache.h"
+#include "model/weights/weights_impl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { NAME_BYTES = 64, NAME_DIGITS = 32 };
+/* To be raised when fr_weights_digest takes other bytes. */
+static const char VERSION[] = "digests of layers 1";
+
+static int64_t n_files(const fr_weights *w)
+{
+    return w->gguf != NULL ? 1 : w->n_shards;
+}
+
+static const char *file_at(const fr_weights *w, int64_t i, fr_stamp *stamp)
+{
+    if (w->gguf != NULL) {
+        *stamp = fr_gguf_stamp(w->gguf);
+        return w->path;
+    }
+    *stamp = fr_safetensors_stamp(w->shards[i]);
+    return fr_safetensors_path(w->shards[i]);
+}
+
+/* Clocks of files tick every few milliseconds, on some file systems every second or two: a file could be written to
+ * once more and bear the time it has. */
+static bool is_settled(const fr_stamp *stamp)
+{
+    static const int64_t SETTLED_NS = 2500000000;
+    struct timespec t;
+    (void)clock_gettime(CLOCK_REALTIME, &t);
+    int64_t now = (int64_t)t.tv_sec * 1000000000 + (int64_t)t.tv_nsec;
+    int64_t last =
+        stamp->changed_ns > stamp->modified_ns ? stamp->changed_ns : stamp->modified_ns;
+    return now - last > SETTLED_NS;
+}
+
+static bool is_unchanged(const char *path, const fr_stamp *stamp)
+{
+    fr_stamp now = {0};
+    return fr_file_stamp(path, &now) && memcmp(&now, stamp, sizeof now) == 0;
+}
+
+static fr_status add_text(fr_ctx *ctx, fr_digest *key, const char *text, size_t bytes)
+{
+    FR_TRY(fr_digest_add(ctx, key, &bytes, sizeof bytes));
+    return fr_digest_add(ctx, key, text, bytes);
+}
+
+/* Files by path and stamp. */
+static fr_status add_files(fr_ctx *ctx, const fr_weights *w, fr_digest *key,
+                           bool *settled)
+{
+    fr_status status = FR_OK;
+    for (int64_t i = 0; i < n_files(w) && status == FR_OK && *settled; i++) {
+        fr_stamp stamp = {0};
+        const char *name = file_at(w, i, &stamp);
+        char *path = realpath(name, NULL);
+        *settled = path != NULL && is_settled(&stamp) && is_unchanged(name, &stamp);
+        if (*settled) {
+            status = add_text(ctx, key, path, strlen(path));
+        }
+        if (*settled && status == FR_OK) {
+            status = fr_digest_add(ctx, key, &stamp, sizeof stamp);
+        }
+        free(path);
+    }
+    return status;
+}
+
+/* Which tensors the layers are made of: that is a matter of other files too (config.json). */
+static fr_status add_tensors(fr_ctx *ctx, const fr_weights *w, fr_digest *key)
+{
+    for (int64_t layer = 0; layer < w->arch.n_layers; layer++) {
+        for (int role = 0; role < FR_W_COUNT; role++) {
+            const fr_source *source =
+                fr_weights_slot(w, (fr_weight)role, layer)->source;
+            if (source != NULL) {
+                FR_TRY(fr_digest_add(ctx, key, &role, sizeof role));
+                FR_TRY(add_text(ctx, key, source->name.data, source->name.bytes));
+                FR_TRY(fr_digest_add(ctx, key, &source->bytes, sizeof source->bytes));
+            }
+        }
+    }
+    return FR_OK;
+}
+
+/* What the digests depend on; false: nothing is to be kept of files as they are. */
+static bool make_key(fr_ctx *ctx, const fr_weights *w, const int64_t *needs,
+                     uint8_t out[FR_DIGEST_BYTES], char name[NAME_BYTES])
+{
+    char hex[FR_DIGEST_HEX];
+    fr_digest *key = NULL;
+    bool settled = n_files(w) > 0;
+    fr_status status = fr_digest_create(ctx, &key);
+    if (status == FR_OK) {
+        status = fr_digest_add(ctx, key, VERSION, sizeof VERSION);
+    }
+    if (status == FR_OK) {
+        status = add_files(ctx, w, key, &settled);
+    }
+    if (status == FR_OK && settled) {
+        status = add_tensors(ctx, w, key);
+    }
+    for (int64_t i = 0; i <= w->arch.n_layers && status == FR_OK; i++) {
+        uint8_t wanted = needs[i] != 0 ? 1 : 0;
+        status = fr_digest_add(ctx, key, &wanted, sizeof wanted);
+    }
+    if (status == FR_OK) {
+        status = fr_digest_end(ctx, key, out);
+    }
+    fr_digest_destroy(&key);
+    if (status != FR_OK || !settled) {
+        fr_ctx_clear_error(ctx);
+        return false;
+    }
+    fr_digest_hex(out, hex);
+    (void)snprintf(name, NAME_BYTES, "%.*s.digests", NAME_DIGITS, hex);
+    return true;
+}
+
+static size_t digests_bytes(const fr_weights *w)
+{
+    return (size_t)(w->arch.n_layers + 1) * FR_DIGEST_BYTES;
+}
+
+bool fr_digest_cache_read(fr_ctx *ctx, const fr_weights *weights, const int64_t *needs,
+                          uint8_t *digests)
+{
+    uint8_t key[FR_DIGEST_BYTES];
+    char name[NAME_BYTES];
+    size_t bytes = digests_bytes(weights);
+    uint8_t *entry = malloc(sizeof key + bytes);
+    bool is_known = entry != NULL && make_key(ctx, weights, needs, key, name) &&
+                    fr_user_cache_read(ctx, name, entry, sizeof key + bytes) &&
+                    memcmp(entry, key, sizeof key) == 0;
+    if (is_known) {
+        memcpy(digests, entry + sizeof key, bytes);
+    }
+    free(entry);
+    return is_known;
+}
+
+void fr_digest_cache_write(fr_ctx *ctx, const fr_weights *weights, const int64_t *needs,
+                           const uint8_t *digests)
+{
+    uint8_t key[FR_DIGEST_BYTES];
+    char name[NAME_BYTES];
+    size_t bytes = digests_bytes(weights);
+    uint8_t *entry = malloc(sizeof key + bytes);
+    if (entry != NULL && make_key(ctx, weights, needs, key, name)) {
+        memcpy(entry, key, sizeof key);
+        memcpy(entry + sizeof key, digests, bytes);
+        fr_user_cache_write(ctx, name, entry, sizeof key + bytes);
+    }
+    free(entry);
+}

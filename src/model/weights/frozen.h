@@ -1,0 +1,42 @@
+/*
+ * frozen.h - the frozen matrices that the ranks of a node compute with, converted once for all of them or left
+ * in the file.
+ *
+ * Layer L3; uses weights, comm. Holds the union of what the node's ranks need: matrices of layers, token embedding,
+ * vocabulary (one copy where they are tied). Where the node's memory cannot be shared, each rank holds its own part.
+ */
+#ifndef FR_MODEL_WEIGHTS_FROZEN_H
+#define FR_MODEL_WEIGHTS_FROZEN_H
+
+#include "comm/node.h"
+#include "model/weights/weights.h"
+
+typedef struct fr_frozen fr_frozen;
+
+typedef struct fr_frozen_params {
+    fr_holding
+        holding; /* its weights: used during create, or to the end for what stays in the file */
+    fr_group *node;      /* the ranks of this node; used during create only */
+    int n_threads;       /* that convert, of this rank */
+    int64_t first_layer; /* what this rank needs: these layers, */
+    int64_t
+        n_layers; /* and the embedding before the first or the vocabulary after the last of the model */
+    const char *proc; /* see node.h; NULL: "/proc" */
+} fr_frozen_params;
+
+/** Collective over the node, whose ranks divide the conversion among them. All leave with the same status: FR_OK;
+ * FR_ERR_NO_MEMORY; FR_ERR_COMM. */
+FR_MUST_CHECK fr_status fr_frozen_create(fr_ctx *ctx, const fr_frozen_params *params,
+                                         fr_frozen **out);
+/** Local. */
+void fr_frozen_destroy(fr_frozen **frozen);
+
+/**
+ * A stack that this rank needs as a matrix for the device, borrowed from `frozen`; `layer` -1 outside layers.
+ * @return FR_OK; FR_ERR_NO_MEMORY
+ */
+FR_MUST_CHECK fr_status fr_frozen_matrix(fr_ctx *ctx, fr_frozen *frozen,
+                                         const fr_stack *stack, int64_t layer,
+                                         fr_matrix *out);
+
+#endif

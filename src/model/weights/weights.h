@@ -1,0 +1,136 @@
+/*
+ * weights.h - the frozen weights of a model file, whatever its format, under one set of names.
+ *
+ * Layer L3; uses gguf, safetensors, arch, device (dtypes). Files are mapped read-only. Everything
+ * comes out in Hugging Face's conventions: matrices row-major [n_out, n_in] (GPT-2's Conv1D is
+ * transposed, its c_attn split), Q and K rows in RoPE halves order (llama GGUF is un-permuted).
+ */
+#ifndef FR_MODEL_WEIGHTS_WEIGHTS_H
+#define FR_MODEL_WEIGHTS_WEIGHTS_H
+
+#include "base/digest.h"
+#include "device/few.h"
+#include "model/arch.h"
+
+typedef struct fr_weights fr_weights;
+
+/* Roles; the per-layer ones come after FR_W_HEAD. */
+typedef enum fr_weight {
+    FR_W_TOKENS,     /* [V, D] */
+    FR_W_POSITIONS,  /* [context, D], GPT-2 */
+    FR_W_FINAL_NORM, /* [D] */
+    FR_W_FINAL_NORM_BIAS,
+    FR_W_HEAD,      /* [V, D]; tied: reads the token embedding */
+    FR_W_ATTN_NORM, /* [D] */
+    FR_W_ATTN_NORM_BIAS,
+    FR_W_Q, /* [H*K, D] */
+    FR_W_Q_BIAS,
+    FR_W_K, /* [G*K, D] */
+    FR_W_K_BIAS,
+    FR_W_V, /* [G*K, D] */
+    FR_W_V_BIAS,
+    FR_W_O, /* [D, H*K] */
+    FR_W_O_BIAS,
+    FR_W_MLP_NORM, /* [D] */
+    FR_W_MLP_NORM_BIAS,
+    FR_W_GATE, /* [F, D], Llama */
+    FR_W_GATE_BIAS,
+    FR_W_UP, /* [F, D]; GPT-2: c_fc */
+    FR_W_UP_BIAS,
+    FR_W_DOWN, /* [D, F]; GPT-2: mlp.c_proj */
+    FR_W_DOWN_BIAS,
+    FR_W_COUNT
+} fr_weight;
+
+/**
+ * Open a GGUF file or a Hugging Face folder (config.json with model.safetensors or
+ * model.safetensors.index.json). All tensors of the architecture are checked for presence, shape and
+ * type here, so that a bad file ends before any work.
+ *
+ * @return FR_OK; FR_ERR_DATA (missing file); FR_ERR_FORMAT (damaged, hostile, wrong shape);
+ *         FR_ERR_UNSUPPORTED (architecture, option or type; both the found and the supported named)
+ */
+FR_MUST_CHECK fr_status fr_weights_open(fr_ctx *ctx, const char *path,
+                                        fr_weights **out);
+void fr_weights_close(fr_weights **weights);
+/** Take what was read so far out of this process's memory (fr_map_release). */
+void fr_weights_release(const fr_weights *weights);
+
+const fr_arch *fr_weights_arch(const fr_weights *weights);
+const char *fr_weights_path(const fr_weights *weights);
+
+/** Whether the model has this weight (a bias may be absent). `layer` is ignored for the first five. */
+bool fr_weights_has(const fr_weights *weights, fr_weight role, int64_t layer);
+
+/** Rows and columns ([n, 1] for vectors) of a weight that the model has. */
+void fr_weights_shape(const fr_weights *weights, fr_weight role, int64_t layer,
+                      int64_t *n_out, int64_t *n_in);
+
+/**
+ * Convert a weight into `out` (dense, row-major, n_out * n_in elements of `dtype`). f32 -> bf16
+ * rounds to nearest even.
+ */
+FR_MUST_CHECK fr_status fr_weights_read(fr_ctx *ctx, const fr_weights *weights,
+                                        fr_weight role, int64_t layer, fr_dtype dtype,
+                                        void *out);
+
+/** Rows [first, first + count) of a matrix, as fr_weights_read gives them. Any number of threads at a time. */
+void fr_weights_read_rows(const fr_weights *weights, fr_weight role, int64_t layer,
+                          fr_dtype dtype, int64_t first, int64_t count, void *out);
+
+/** What matrices come from and how they are held. */
+typedef struct fr_holding {
+    const fr_weights *weights;
+    fr_dtype dtype; /* of the values that products use */
+    bool in_file;   /* stay in the file as they are; each use converts what it reads */
+} fr_holding;
+
+enum { FR_STACK_MOST = 3 };
+
+/** Matrices with rows of one width, one below the other. */
+typedef struct fr_stack {
+    fr_weight roles[FR_STACK_MOST];
+    int n_roles;
+} fr_stack;
+
+/** What products use as one matrix. The head's is the embedding where they are tied. */
+extern const fr_stack FR_STACK_QKV;
+extern const fr_stack FR_STACK_O;
+extern const fr_stack FR_STACK_GATE_UP; /* Llama */
+extern const fr_stack FR_STACK_UP;      /* GPT-2 */
+extern const fr_stack FR_STACK_DOWN;
+extern const fr_stack FR_STACK_TOKENS;
+extern const fr_stack FR_STACK_HEAD;
+
+/** Whether a stack that the model has stays in the file: transposed tensors are converted in any case. */
+bool fr_weights_stay(const fr_holding *holding, const fr_stack *stack, int64_t layer);
+
+/**
+ * A stack that stays, as a matrix for the device with the values that a converted one has.
+ * @param owned  memory behind *out for the caller to free, or NULL; the weights must outlive *out
+ */
+FR_MUST_CHECK fr_status fr_weights_leave(fr_ctx *ctx, const fr_holding *holding,
+                                         const fr_stack *stack, int64_t layer,
+                                         fr_matrix *out, void **owned);
+
+/** Bytes that the matrix of a role takes, in the file or in memory. */
+int64_t fr_weights_held_bytes(const fr_holding *holding, fr_weight role, int64_t layer);
+
+/** Whether fr_weights_multiply_rows can do a role. */
+bool fr_weights_multiplies(const fr_weights *weights, fr_weight role, int64_t layer);
+/** Rows [first, first + part->columns) of a matrix in `dtype` with part->x, straight from the file: the bits of
+ * fr_linear_few over fr_weights_read_rows. Any number of threads at a time. */
+void fr_weights_multiply_rows(const fr_weights *weights, fr_weight role, int64_t layer,
+                              fr_dtype dtype, int64_t first, const fr_few *part);
+
+/** SHA-256 over the raw bytes of all tensors of one layer, or (layer -1) of those outside layers. */
+FR_MUST_CHECK fr_status fr_weights_digest(fr_ctx *ctx, const fr_weights *weights,
+                                          int64_t layer, uint8_t out[FR_DIGEST_BYTES]);
+
+/** One line a tensor for `inspect`: name, type, shape. The text is valid while the handle lives. */
+int64_t fr_weights_n_tensors(const fr_weights *weights);
+FR_MUST_CHECK fr_status fr_weights_describe(fr_ctx *ctx, const fr_weights *weights,
+                                            int64_t index, char *line,
+                                            size_t line_bytes);
+
+#endif

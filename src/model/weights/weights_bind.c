@@ -1,0 +1,297 @@
+#include "base/mem.h"
+#include "model/files/names.h"
+#include "model/weights/weights_impl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NAME_BYTES = 160, N_OUTSIDE = FR_W_ATTN_NORM };
+
+fr_weight_slot *fr_weights_slot(const fr_weights *weights, fr_weight role,
+                                int64_t layer)
+{
+    int64_t index = (int64_t)role;
+    if (role >= FR_W_ATTN_NORM) {
+        index += layer * (FR_W_COUNT - N_OUTSIDE);
+    }
+    return &weights->slots[index];
+}
+
+fr_source *fr_weights_find_source(const fr_weights *weights, const char *name)
+{
+    const fr_source *found = fr_names_find(weights->index, weights->n_sources, name);
+    return found != NULL ? &weights->sources[found - weights->sources] : NULL;
+}
+
+fr_shape_text fr_source_shape(const fr_source *source)
+{
+    fr_shape_text shape = {"["};
+    size_t at = 1;
+    for (int d = 0; d < source->n_dims && at < sizeof shape.text; d++) {
+        int written = snprintf(shape.text + at, sizeof shape.text - at, "%s%lld",
+                               d > 0 ? ", " : "", (long long)source->shape[d]);
+        at += written > 0 ? (size_t)written : 0;
+    }
+    at = at < sizeof shape.text - 1 ? at : sizeof shape.text - 2;
+    memcpy(shape.text + at, "]", 2);
+    return shape;
+}
+
+/* Shards can repeat a name even though each file has it once. */
+fr_status fr_weights_index(fr_ctx *ctx, fr_weights *weights)
+{
+    FR_TRY(fr_names_sort(ctx, weights->sources, weights->n_sources,
+                         sizeof *weights->sources, &weights->index));
+    const fr_text *twice = fr_names_duplicate(weights->index, weights->n_sources);
+    if (twice != NULL) {
+        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: tensor %s occurs twice", weights->path,
+                       fr_show(*twice).text);
+    }
+    return FR_OK;
+}
+
+/* Rows and columns of a role as Hugging Face has them; vectors are [n, 1]. */
+static void role_shape(const fr_arch *arch, fr_weight role, fr_weight_slot *slot)
+{
+    int64_t q = arch->n_heads * arch->head_dim;
+    int64_t kv = arch->n_kv_heads * arch->head_dim;
+    int64_t d = arch->d_model;
+    const int64_t shapes[FR_W_COUNT][2] = {
+        [FR_W_TOKENS] = {arch->vocab_size, d},
+        [FR_W_POSITIONS] = {arch->context_length, d},
+        [FR_W_FINAL_NORM] = {d, 1},
+        [FR_W_FINAL_NORM_BIAS] = {d, 1},
+        [FR_W_HEAD] = {arch->vocab_size, d},
+        [FR_W_ATTN_NORM] = {d, 1},
+        [FR_W_ATTN_NORM_BIAS] = {d, 1},
+        [FR_W_Q] = {q, d},
+        [FR_W_Q_BIAS] = {q, 1},
+        [FR_W_K] = {kv, d},
+        [FR_W_K_BIAS] = {kv, 1},
+        [FR_W_V] = {kv, d},
+        [FR_W_V_BIAS] = {kv, 1},
+        [FR_W_O] = {d, q},
+        [FR_W_O_BIAS] = {d, 1},
+        [FR_W_MLP_NORM] = {d, 1},
+        [FR_W_MLP_NORM_BIAS] = {d, 1},
+        [FR_W_GATE] = {arch->d_ff, d},
+        [FR_W_GATE_BIAS] = {arch->d_ff, 1},
+        [FR_W_UP] = {arch->d_ff, d},
+        [FR_W_UP_BIAS] = {arch->d_ff, 1},
+        [FR_W_DOWN] = {d, arch->d_ff},
+        [FR_W_DOWN_BIAS] = {d, 1},
+    };
+    slot->n_out = shapes[role][0];
+    slot->n_in = shapes[role][1];
+}
+
+/* Every role but the matrices, which are the embeddings, the head and seven in a layer. */
+static bool is_vector(fr_weight role)
+{
+    return role == FR_W_FINAL_NORM || role == FR_W_FINAL_NORM_BIAS ||
+           (role >= FR_W_ATTN_NORM && role != FR_W_Q && role != FR_W_K &&
+            role != FR_W_V && role != FR_W_O && role != FR_W_GATE && role != FR_W_UP &&
+            role != FR_W_DOWN);
+}
+
+static bool is_q(fr_weight role)
+{
+    return role == FR_W_Q || role == FR_W_Q_BIAS;
+}
+
+static bool is_k(fr_weight role)
+{
+    return role == FR_W_K || role == FR_W_K_BIAS;
+}
+
+static bool is_v(fr_weight role)
+{
+    return role == FR_W_V || role == FR_W_V_BIAS;
+}
+
+/* The shape that the tensor of a slot must have, before the slot's part is taken from it. */
+static fr_source wanted_tensor(const fr_weights *weights, fr_weight role,
+                               fr_weight_slot *slot)
+{
+    const fr_arch *arch = &weights->arch;
+    const fr_scheme *scheme = weights->scheme;
+    fr_source wanted = {.n_dims = is_vector(role) ? 1 : 2};
+    int64_t q = arch->n_heads * arch->head_dim;
+    int64_t kv = arch->n_kv_heads * arch->head_dim;
+    role_shape(arch, role, slot);
+    slot->is_vector = is_vector(role);
+    int64_t rows = slot->n_out;
+    if (scheme->fused_qkv && (is_q(role) || is_k(role) || is_v(role))) {
+        rows = q + 2 * kv;
+        slot->first = is_q(role) ? 0 : is_k(role) ? q : q + kv;
+    }
+    if (scheme->rope_pairs && (is_q(role) || is_k(role))) {
+        slot->layout = FR_LAYOUT_PAIRS;
+    }
+    wanted.shape[0] = rows;
+    wanted.shape[1] = slot->n_in;
+    if (scheme->transposed && role >= FR_W_ATTN_NORM && !is_vector(role)) {
+        slot->layout = FR_LAYOUT_COLUMNS;
+        wanted.shape[0] = slot->n_in;
+        wanted.shape[1] = rows;
+    }
+    return wanted;
+}
+
+/* Equal apart from ones in front, which some writers add and others drop. */
+static bool same_shape(const fr_source *a, const fr_source *b)
+{
+    int most = a->n_dims > b->n_dims ? a->n_dims : b->n_dims;
+    for (int back = 1; back <= most; back++) {
+        int64_t x = back <= a->n_dims ? a->shape[a->n_dims - back] : 1;
+        int64_t y = back <= b->n_dims ? b->shape[b->n_dims - back] : 1;
+        if (x != y) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The bytes of a source are already known to be in its file and to match its shape and type, so a
+ * source of the wanted shape can be read without further checks. */
+static fr_status check_source(fr_ctx *ctx, const fr_weights *weights,
+                              const fr_source *source, const fr_source *wanted)
+{
+    if (source->type == NULL || !source->type->widens) {
+        return FR_FAIL(ctx, FR_ERR_UNSUPPORTED,
+                       "%s: tensor %s has type %s, supported: %s; give the model with "
+                       "weights of such types",
+                       weights->path, fr_show(source->name).text, source->type_name,
+                       weights->supported_types);
+    }
+    /* a scalar would pass for a vector of one, and whoever reads asks for the last dimension */
+    if (source->n_dims < 1 || !same_shape(source, wanted)) {
+        return FR_FAIL(ctx, FR_ERR_FORMAT,
+                       "%s: tensor %s has shape %s, the model's settings ask for %s",
+                       weights->path, fr_show(source->name).text,
+                       fr_source_shape(source).text, fr_source_shape(wanted).text);
+    }
+    return FR_OK;
+}
+
+static void role_name(const fr_weights *weights, fr_weight role, int64_t layer,
+                      char name[NAME_BYTES])
+{
+    const fr_scheme *scheme = weights->scheme;
+    const char *prefix = role == FR_W_HEAD ? "" : weights->prefix;
+    if (role < FR_W_ATTN_NORM) {
+        (void)snprintf(name, NAME_BYTES, "%s%s", prefix, scheme->names[role]);
+    } else {
+        (void)snprintf(name, NAME_BYTES, "%s%s%lld.%s", prefix, scheme->layer_prefix,
+                       (long long)layer, scheme->names[role]);
+    }
+}
+
+/* Where head and embedding are one, the files may hold it under either name. */
+static fr_source *find_source(const fr_weights *weights, fr_weight role,
+                              const char *name)
+{
+    fr_source *source = fr_weights_find_source(weights, name);
+    if (source == NULL && role == FR_W_TOKENS && weights->arch.tied_head) {
+        source = fr_weights_find_source(weights, weights->scheme->names[FR_W_HEAD]);
+    }
+    return source;
+}
+
+/* A role that the files lack keeps an empty slot, which is what fr_weights_has tells. */
+static fr_status bind_role(fr_ctx *ctx, const fr_weights *weights, fr_weight role,
+                           int64_t layer)
+{
+    char name[NAME_BYTES];
+    fr_need need = weights->needs[role];
+    if (weights->scheme->names[role] == NULL || need == FR_NEED_NONE) {
+        return FR_OK;
+    }
+    role_name(weights, role, layer, name);
+    fr_source *source = find_source(weights, role, name);
+    bool expected =
+        need == FR_NEED_ALL || (layer > 0 && fr_weights_has(weights, role, 0));
+    if (source == NULL && expected) {
+        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: tensor %s is missing%s", weights->path,
+                       name,
+                       role == FR_W_HEAD
+                           ? ", and tie_word_embeddings of config.json is not true; if "
+                             "the model's head is its embedding, say so there"
+                           : "");
+    }
+    if (source == NULL) {
+        return FR_OK;
+    }
+    if (need == FR_NEED_SAME_AS_LAYER_0 && layer > 0 && !expected) {
+        return FR_FAIL(ctx, FR_ERR_FORMAT,
+                       "%s: tensor %s is there, but layer 0 has none of the kind",
+                       weights->path, name);
+    }
+    fr_weight_slot *slot = fr_weights_slot(weights, role, layer);
+    fr_source wanted = wanted_tensor(weights, role, slot);
+    FR_TRY(check_source(ctx, weights, source, &wanted));
+    source->used = true;
+    slot->source = source;
+    return FR_OK;
+}
+
+/* Whether the head of the files holds the numbers of the embedding. They are nearly always different from the first row
+ * on, or the same bytes. */
+static fr_status compare_head(fr_ctx *ctx, const fr_weights *weights, bool *same)
+{
+    const fr_weight_slot *tokens = fr_weights_slot(weights, FR_W_TOKENS, 0);
+    const fr_weight_slot *head = fr_weights_slot(weights, FR_W_HEAD, 0);
+    float *rows = NULL;
+    *same = true;
+    if (head->source == tokens->source) {
+        return FR_OK;
+    }
+    if (head->source->type == tokens->source->type) {
+        *same = memcmp(head->source->data, tokens->source->data,
+                       tokens->source->bytes) == 0;
+        fr_weights_release(weights);
+        return FR_OK;
+    }
+    FR_TRY(fr_alloc(ctx, 2 * tokens->n_in, sizeof *rows, &rows));
+    for (int64_t r = 0; *same && r < tokens->n_out; r++) {
+        float *other = rows + tokens->n_in;
+        fr_weights_read_rows(weights, FR_W_TOKENS, 0, FR_F32, r, 1, rows);
+        fr_weights_read_rows(weights, FR_W_HEAD, 0, FR_F32, r, 1, other);
+        *same = memcmp(rows, other, (size_t)tokens->n_in * sizeof *rows) == 0;
+    }
+    free(rows);
+    fr_weights_release(weights);
+    return FR_OK;
+}
+
+/* A file that says "tied" and holds a head of its own has been trained with that head: the flag is wrong, not the
+ * numbers. Heads of the same numbers are one, in one piece of memory. */
+static fr_status tie_head(fr_ctx *ctx, fr_weights *weights)
+{
+    fr_weight_slot *head = fr_weights_slot(weights, FR_W_HEAD, 0);
+    if (weights->arch.tied_head && head->source != NULL) {
+        FR_TRY(compare_head(ctx, weights, &weights->arch.tied_head));
+    }
+    if (weights->arch.tied_head) {
+        *head = *fr_weights_slot(weights, FR_W_TOKENS, 0);
+    }
+    return FR_OK;
+}
+
+fr_status fr_weights_bind(fr_ctx *ctx, fr_weights *weights)
+{
+    int64_t per_layer = FR_W_COUNT - N_OUTSIDE;
+    int64_t n_slots = N_OUTSIDE + weights->arch.n_layers * per_layer;
+    FR_TRY(fr_alloc(ctx, n_slots, sizeof *weights->slots, &weights->slots));
+    for (int role = 0; role < N_OUTSIDE; role++) {
+        FR_TRY(bind_role(ctx, weights, (fr_weight)role, 0));
+    }
+    FR_TRY(tie_head(ctx, weights));
+    for (int64_t layer = 0; layer < weights->arch.n_layers; layer++) {
+        for (int role = N_OUTSIDE; role < FR_W_COUNT; role++) {
+            FR_TRY(bind_role(ctx, weights, (fr_weight)role, layer));
+        }
+    }
+    return FR_OK;
+}

@@ -1,0 +1,111 @@
+/*
+ * weights_impl.h - the inside of a weights handle, shared by the sources that fill and read it.
+ *
+ * Layer L3. Opening goes: the format's part (weights_gguf.c, hf_folder.c) fills the architecture, the
+ * tensors of the files, the naming scheme and what the model needs; weights_bind.c then finds and
+ * checks the tensor of every role; weights_read.c converts, weights_stack.c makes matrices for the device.
+ */
+#ifndef FR_MODEL_WEIGHTS_WEIGHTS_IMPL_H
+#define FR_MODEL_WEIGHTS_WEIGHTS_IMPL_H
+
+#include "device/quant.h"
+#include "model/files/gguf.h"
+#include "model/files/safetensors.h"
+#include "model/weights/weights.h"
+
+/** A tensor as it lies in a file, shape row-major (the last dimension is the fastest). */
+typedef struct fr_source {
+    fr_text name; /* first, see names.h */
+    const char *type_name;
+    const fr_quant_type *type; /* NULL: cannot be converted */
+    int n_dims;
+    int64_t shape[FR_SAFETENSOR_MAX_DIMS];
+    const uint8_t *data;
+    size_t bytes;
+    bool used; /* some role reads it */
+} fr_source;
+
+/** How the rows of a weight lie in its tensor. */
+typedef enum fr_weight_layout {
+    FR_LAYOUT_ROWS, /* rows first, first + 1, ... */
+    FR_LAYOUT_PAIRS, /* RoPE pairs adjacent: row 2i + half of a head is element half*K/2 + i */
+    FR_LAYOUT_COLUMNS, /* transposed: columns first, first + 1, ... */
+} fr_weight_layout;
+
+/** Where a weight comes from; source NULL: the model does not have it. */
+typedef struct fr_weight_slot {
+    const fr_source *source;
+    fr_weight_layout layout;
+    bool is_vector; /* one row of its tensor; here [n_out, 1] */
+    int64_t first;
+    int64_t n_out;
+    int64_t n_in;
+} fr_weight_slot;
+
+typedef enum fr_need { FR_NEED_NONE, FR_NEED_ALL, FR_NEED_SAME_AS_LAYER_0 } fr_need;
+
+/** Names and orders of one format of one family. */
+typedef struct fr_scheme {
+    const char *layer_prefix;      /* in front of the layer number */
+    bool fused_qkv;                /* Q, K and V are one tensor, one after the other */
+    bool transposed;               /* matrices of the layers are [n_in, n_out] */
+    bool rope_pairs;               /* rows of Q and K have RoPE pairs adjacent */
+    const char *names[FR_W_COUNT]; /* NULL: no such weight; layers: after "prefix N." */
+} fr_scheme;
+
+struct fr_weights {
+    char *path;
+    fr_isa isa; /* that conversions use */
+    fr_arch arch;
+    fr_gguf *gguf; /* or shards */
+    fr_safetensors **shards;
+    int64_t n_shards;
+    fr_source *sources;
+    int64_t n_sources;
+    const fr_text **index;
+    const fr_scheme *scheme;
+    const char *prefix; /* in front of all names but the head's */
+    const char *supported_types;
+    fr_need needs[FR_W_COUNT];
+    fr_weight_slot *slots; /* roles outside layers, then those of each layer */
+};
+
+/** Open the GGUF file at weights->path and read its architecture, no tensor. */
+FR_MUST_CHECK fr_status fr_weights_open_gguf(fr_ctx *ctx, fr_weights *weights);
+
+/** Fill `weights` from the GGUF file at weights->path. */
+FR_MUST_CHECK fr_status fr_weights_load_gguf(fr_ctx *ctx, fr_weights *weights);
+
+/** Fill `weights` from the Hugging Face folder at weights->path. */
+FR_MUST_CHECK fr_status fr_weights_load_folder(fr_ctx *ctx, fr_weights *weights);
+
+/** Sort the sources by name; FR_ERR_FORMAT if a name occurs twice. */
+FR_MUST_CHECK fr_status fr_weights_index(fr_ctx *ctx, fr_weights *weights);
+
+/** Find and check the tensor of every role that the model needs. */
+FR_MUST_CHECK fr_status fr_weights_bind(fr_ctx *ctx, fr_weights *weights);
+
+/**
+ * Whether every tensor of the files is read by a role; linear in their number. In a folder buffers that follow from the
+ * settings may be left over: rotary frequencies, position ids, GPT-2's masks.
+ * @return FR_OK; FR_ERR_UNSUPPORTED naming the first other one in the order of the files
+ */
+FR_MUST_CHECK fr_status fr_weights_check_used(fr_ctx *ctx, const fr_weights *weights);
+
+/** As fr_weights_check_used for tensors of a folder's files that its index leaves out, or finds in another file. */
+FR_MUST_CHECK fr_status fr_weights_check_listed(fr_ctx *ctx, const fr_weights *weights);
+
+/** A tensor by name; NULL if the files have none. */
+fr_source *fr_weights_find_source(const fr_weights *weights, const char *name);
+
+/** The slot of a role; `layer` is ignored for roles outside layers. */
+fr_weight_slot *fr_weights_slot(const fr_weights *weights, fr_weight role,
+                                int64_t layer);
+
+/** "[2, 3]" of a source's shape. */
+typedef struct fr_shape_text {
+    char text[128];
+} fr_shape_text;
+fr_shape_text fr_source_shape(const fr_source *source);
+
+#endif

@@ -1,0 +1,121 @@
+/* Matrices whose rows stay in the file and are read whenever they are used. */
+#include "base/mem.h"
+#include "model/weights/weights_impl.h"
+
+const fr_stack FR_STACK_QKV = {{FR_W_Q, FR_W_K, FR_W_V}, 3};
+const fr_stack FR_STACK_O = {{FR_W_O}, 1};
+const fr_stack FR_STACK_GATE_UP = {{FR_W_GATE, FR_W_UP}, 2};
+const fr_stack FR_STACK_UP = {{FR_W_UP}, 1};
+const fr_stack FR_STACK_DOWN = {{FR_W_DOWN}, 1};
+const fr_stack FR_STACK_TOKENS = {{FR_W_TOKENS}, 1};
+const fr_stack FR_STACK_HEAD = {{FR_W_HEAD}, 1};
+
+/* Behind a matrix whose rows stay in the file. */
+typedef struct file_rows {
+    const fr_weights *weights;
+    fr_stack stack;
+    int64_t layer;
+} file_rows;
+
+static void read_stack(const fr_matrix *w, int64_t first, int64_t count, void *out)
+{
+    const file_rows *rows = w->data;
+    char *to = out;
+    for (int i = 0; count > 0; i++) {
+        fr_weight role = rows->stack.roles[i];
+        int64_t n_out = fr_weights_slot(rows->weights, role, rows->layer)->n_out;
+        int64_t n = n_out - first < count ? n_out - first : count;
+        if (n > 0) {
+            fr_weights_read_rows(rows->weights, role, rows->layer, w->dtype, first, n,
+                                 to);
+            to += (size_t)(n * w->n_in) * fr_dtype_bytes(w->dtype);
+            count -= n;
+            first += n;
+        }
+        first -= n_out;
+    }
+}
+
+static void multiply_stack(const fr_matrix *w, int64_t first, const fr_few *part)
+{
+    const file_rows *rows = w->data;
+    fr_few left = *part;
+    for (int i = 0; left.columns > 0; i++) {
+        fr_weight role = rows->stack.roles[i];
+        int64_t n_out = fr_weights_slot(rows->weights, role, rows->layer)->n_out;
+        fr_few here = left;
+        here.columns = n_out - first < left.columns ? n_out - first : left.columns;
+        if (here.columns > 0) {
+            fr_weights_multiply_rows(rows->weights, role, rows->layer, w->dtype, first,
+                                     &here);
+            left.y += here.columns;
+            left.columns -= here.columns;
+            first += here.columns;
+        }
+        first -= n_out;
+    }
+}
+
+static bool stays(const fr_holding *holding, const fr_weight_slot *slot)
+{
+    return holding->in_file && slot->layout != FR_LAYOUT_COLUMNS;
+}
+
+/* The rows of a slot where they lie, if they are what the device takes; else NULL. */
+static const void *ready_rows(const fr_holding *holding, const fr_weight_slot *slot)
+{
+    uint32_t wanted = holding->dtype == FR_BF16 ? FR_QUANT_BF16 : FR_QUANT_F32;
+    size_t size = fr_dtype_bytes(holding->dtype);
+    const uint8_t *rows =
+        slot->source->data + (size_t)(slot->first * slot->n_in) * size;
+    bool ready = slot->layout == FR_LAYOUT_ROWS &&
+                 slot->source->type->number == wanted && (uintptr_t)rows % size == 0;
+    return ready ? rows : NULL;
+}
+
+fr_status fr_weights_leave(fr_ctx *ctx, const fr_holding *holding,
+                           const fr_stack *stack, int64_t layer, fr_matrix *out,
+                           void **owned)
+{
+    file_rows *rows = NULL;
+    const fr_weight_slot *slot = NULL;
+    bool multiplies = true;
+    *owned = NULL;
+    *out = (fr_matrix){.dtype = holding->dtype};
+    for (int i = 0; i < stack->n_roles; i++) {
+        slot = fr_weights_slot(holding->weights, stack->roles[i], layer);
+        out->n_out += slot->n_out;
+        out->n_in = slot->n_in;
+        multiplies = multiplies &&
+                     fr_weights_multiplies(holding->weights, stack->roles[i], layer);
+    }
+    out->data = stack->n_roles == 1 ? ready_rows(holding, slot) : NULL;
+    if (out->data != NULL) {
+        return FR_OK;
+    }
+    FR_TRY(fr_alloc(ctx, 1, sizeof *rows, &rows));
+    *rows = (file_rows){holding->weights, *stack, layer};
+    out->data = rows;
+    out->read = read_stack;
+    out->multiply = multiplies ? multiply_stack : NULL;
+    *owned = rows;
+    return FR_OK;
+}
+
+bool fr_weights_stay(const fr_holding *holding, const fr_stack *stack, int64_t layer)
+{
+    bool all = true;
+    for (int i = 0; i < stack->n_roles; i++) {
+        all = all &&
+              stays(holding, fr_weights_slot(holding->weights, stack->roles[i], layer));
+    }
+    return all;
+}
+
+int64_t fr_weights_held_bytes(const fr_holding *holding, fr_weight role, int64_t layer)
+{
+    const fr_weight_slot *slot = fr_weights_slot(holding->weights, role, layer);
+    int64_t n = slot->n_out * slot->n_in;
+    return stays(holding, slot) ? (int64_t)fr_quant_bytes(slot->source->type, n)
+                                : n * (int64_t)fr_dtype_bytes(holding->dtype);
+}

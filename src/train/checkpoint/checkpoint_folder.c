@@ -1,0 +1,299 @@
+#define _POSIX_C_SOURCE 200809L
+#include "train/checkpoint/checkpoint_impl.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PREFIX "checkpoint-"
+#define SUFFIX ".h5"
+#define TEMPORARY ".tmp."
+#define LATEST "latest"
+
+enum { NAME_BYTES = 64, MOST_DIGITS = 18 };
+
+/* The steps of a folder's checkpoints. */
+typedef struct step_list {
+    int64_t n;
+    int64_t capacity;
+    int64_t *steps;
+} step_list;
+
+static void name_file(int64_t step, char name[NAME_BYTES])
+{
+    (void)snprintf(name, NAME_BYTES, PREFIX "%lld" SUFFIX, (long long)step);
+}
+
+/* Step of "checkpoint-STEP.h5" (the first `length` bytes of `name`), -1 if it is anything else: also
+ * where the number is written in another way than name_file does. */
+static int64_t parse_name(const char *name, size_t length)
+{
+    const size_t before = sizeof PREFIX - 1;
+    const size_t after = sizeof SUFFIX - 1;
+    if (length <= before + after || strncmp(name, PREFIX, before) != 0 ||
+        strncmp(name + length - after, SUFFIX, after) != 0) {
+        return -1;
+    }
+    size_t digits = length - before - after;
+    if (digits > MOST_DIGITS || strspn(name + before, "0123456789") != digits ||
+        (digits > 1 && name[before] == '0')) {
+        return -1;
+    }
+    return strtoll(name + before, NULL, 10);
+}
+
+/* Whether a run replaces files of this name (its first `length` bytes): only those leave temporary ones. */
+static bool is_run_file(const char *name, size_t length)
+{
+    static const char *const NAMES[] = {LATEST,          "prefix.h5",   "best.h5",
+                                        "metrics.jsonl", "config.yaml", "sweep.jsonl"};
+    static const char CACHE[] = "tokens-";
+    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
+        if (strlen(NAMES[i]) == length && strncmp(name, NAMES[i], length) == 0) {
+            return true;
+        }
+    }
+    return strncmp(name, CACHE, sizeof CACHE - 1) == 0 || parse_name(name, length) >= 0;
+}
+
+bool fr_checkpoint_is_name(const char *name)
+{
+    return parse_name(name, strlen(name)) >= 0;
+}
+
+/* What fr_file_replace leaves of a run's file when the process is killed in it. */
+bool fr_checkpoint_is_left_over(const char *name)
+{
+    const char *end = strstr(name, TEMPORARY);
+    if (end == NULL) {
+        return false;
+    }
+    const char *id = end + sizeof TEMPORARY - 1;
+    bool numbered = id[0] != '\0' && id[strspn(id, "0123456789")] == '\0';
+    return numbered && is_run_file(name, (size_t)(end - name));
+}
+
+static fr_status add_step(fr_ctx *ctx, step_list *list, int64_t step)
+{
+    enum { FIRST_CAPACITY = 16 };
+    if (list->n == list->capacity) {
+        int64_t capacity = list->capacity > 0 ? 2 * list->capacity : FIRST_CAPACITY;
+        int64_t *steps = NULL;
+        FR_TRY(fr_alloc(ctx, capacity, sizeof *steps, &steps));
+        if (list->n > 0) {
+            memcpy(steps, list->steps, (size_t)list->n * sizeof *steps);
+        }
+        free(list->steps);
+        list->steps = steps;
+        list->capacity = capacity;
+    }
+    list->steps[list->n++] = step;
+    return FR_OK;
+}
+
+static int compare_steps_down(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a;
+    int64_t y = *(const int64_t *)b;
+    return (x < y) - (x > y);
+}
+
+/* The steps from the highest to the lowest; a folder that is not there has none. The caller frees. */
+static fr_status list_steps(fr_ctx *ctx, const char *folder, step_list *out)
+{
+    *out = (step_list){0, 0, NULL};
+    DIR *entries = opendir(folder);
+    if (entries == NULL && errno == ENOENT) {
+        return FR_OK;
+    }
+    if (entries == NULL) {
+        return FR_FAIL(ctx, FR_ERR_IO, "cannot list %s: %s; check its permissions",
+                       folder, strerror(errno));
+    }
+    fr_status status = FR_OK;
+    const struct dirent *entry = NULL;
+    while (status == FR_OK && (entry = readdir(entries)) != NULL) {
+        int64_t step = parse_name(entry->d_name, strlen(entry->d_name));
+        if (step >= 0) {
+            status = add_step(ctx, out, step);
+        }
+    }
+    (void)closedir(entries);
+    if (status == FR_OK && out->n > 1) {
+        qsort(out->steps, (size_t)out->n, sizeof *out->steps, compare_steps_down);
+    }
+    return status;
+}
+
+static fr_status remove_file(fr_ctx *ctx, const char *folder, const char *name)
+{
+    char *path = NULL;
+    FR_TRY(fr_join_path(ctx, folder, name, &path));
+    if (unlink(path) != 0 && errno != ENOENT) {
+        fr_log(ctx, FR_LOG_WARN, "cannot remove %s: %s", path, strerror(errno));
+    }
+    free(path);
+    return FR_OK;
+}
+
+/* Keep `saved`, then the steps below it from the highest, then those above it: they are from before the
+ * run went back to an older checkpoint. */
+static fr_status drop_old(fr_ctx *ctx, const char *folder, int64_t saved, int64_t keep)
+{
+    char name[NAME_BYTES];
+    step_list list;
+    fr_status status = list_steps(ctx, folder, &list);
+    int64_t n_below = 0;
+    int64_t n_above = 0;
+    for (int64_t i = 0; i < list.n; i++) {
+        n_below += list.steps[i] < saved ? 1 : 0;
+    }
+    int64_t place_below = 1;
+    for (int64_t i = 0; status == FR_OK && i < list.n; i++) {
+        int64_t step = list.steps[i];
+        int64_t place = step == saved  ? 0
+                        : step < saved ? place_below++
+                                       : 1 + n_below + n_above++;
+        if (place > 0 && place >= keep) {
+            name_file(step, name);
+            status = remove_file(ctx, folder, name);
+        }
+    }
+    free(list.steps);
+    return status;
+}
+
+fr_status fr_checkpoint_tidy(fr_ctx *ctx, const char *folder)
+{
+    fr_status status = FR_OK;
+    DIR *entries = opendir(folder);
+    if (entries == NULL) {
+        return FR_OK;
+    }
+    const struct dirent *entry = NULL;
+    while (status == FR_OK && (entry = readdir(entries)) != NULL) {
+        if (fr_checkpoint_is_left_over(entry->d_name)) {
+            status = remove_file(ctx, folder, entry->d_name);
+        }
+    }
+    (void)closedir(entries);
+    return status;
+}
+
+static fr_status write_latest(fr_ctx *ctx, const char *folder, const char *name)
+{
+    char line[NAME_BYTES + 1];
+    char *path = NULL;
+    FR_TRY(fr_join_path(ctx, folder, LATEST, &path));
+    int length = snprintf(line, sizeof line, "%s\n", name);
+    fr_status status = fr_file_replace(ctx, path, line, (size_t)length);
+    free(path);
+    return status;
+}
+
+fr_status fr_checkpoint_save(fr_ctx *ctx, const char *folder, int64_t step,
+                             int64_t keep, const fr_checkpoint *checkpoint)
+{
+    char name[NAME_BYTES];
+    char *path = NULL;
+    if (step < 0 || step >= 1000000000000000000) {
+        return FR_FAIL(ctx, FR_ERR_ARG, "cannot name a checkpoint of step %lld",
+                       (long long)step);
+    }
+    name_file(step, name);
+    FR_TRY(fr_join_path(ctx, folder, name, &path));
+    fr_status status = fr_checkpoint_write(ctx, path, checkpoint);
+    free(path);
+    if (status == FR_OK) {
+        status = write_latest(ctx, folder, name);
+    }
+    if (status == FR_OK) {
+        status = drop_old(ctx, folder, step, keep);
+    }
+    return status == FR_OK ? fr_checkpoint_tidy(ctx, folder) : status;
+}
+
+/* Step that `latest` names; -1 with a warning where it names none, -1 without where it is not there. */
+static fr_status read_latest(fr_ctx *ctx, const char *folder, int64_t *step)
+{
+    char *path = NULL;
+    char *text = NULL;
+    size_t bytes = 0;
+    *step = -1;
+    FR_TRY(fr_join_path(ctx, folder, LATEST, &path));
+    fr_status status = FR_OK;
+    if (fr_file_exists(path)) {
+        status = fr_file_read(ctx, path, &text, &bytes);
+        if (status == FR_OK) {
+            *step = parse_name(text, strcspn(text, "\r\n"));
+        }
+        if (status == FR_ERR_DATA) {
+            fr_log(ctx, FR_LOG_WARN, "%s; trying the highest step", fr_ctx_error(ctx));
+            fr_ctx_clear_error(ctx);
+            status = FR_OK;
+        } else if (status == FR_OK && *step < 0) {
+            fr_log(ctx, FR_LOG_WARN, "%s names no checkpoint; trying the highest step",
+                   path);
+        }
+    }
+    free(text);
+    free(path);
+    return status;
+}
+
+/* Try one file: an unusable one is a warning, and *out stays NULL. */
+static fr_status try_step(fr_ctx *ctx, const char *folder, int64_t step,
+                          fr_checkpoint **out, char **path)
+{
+    char name[NAME_BYTES];
+    name_file(step, name);
+    FR_TRY(fr_join_path(ctx, folder, name, path));
+    fr_status status = fr_checkpoint_read(ctx, *path, out);
+    if (status == FR_OK) {
+        return FR_OK;
+    }
+    free(*path);
+    *path = NULL;
+    if (status == FR_ERR_CHECKPOINT) {
+        fr_log(ctx, FR_LOG_WARN, "%s; trying the one before", fr_ctx_error(ctx));
+        fr_ctx_clear_error(ctx);
+        status = FR_OK;
+    }
+    return status;
+}
+
+fr_status fr_checkpoint_load_latest(fr_ctx *ctx, const char *folder,
+                                    fr_checkpoint **out, char **path)
+{
+    step_list list;
+    int64_t latest = -1;
+    *out = NULL;
+    *path = NULL;
+    fr_status status = list_steps(ctx, folder, &list);
+    if (status == FR_OK) {
+        status = read_latest(ctx, folder, &latest);
+    }
+    if (status == FR_OK && latest >= 0) {
+        status = try_step(ctx, folder, latest, out, path);
+    }
+    for (int64_t i = 0; status == FR_OK && *out == NULL && i < list.n; i++) {
+        if (list.steps[i] != latest) {
+            status = try_step(ctx, folder, list.steps[i], out, path);
+        }
+    }
+    if (status == FR_OK && *out == NULL && (list.n > 0 || latest >= 0)) {
+        status =
+            FR_FAIL(ctx, FR_ERR_CHECKPOINT,
+                    "%s: none of its %lld checkpoints can be used; restore one, or "
+                    "start anew in another folder",
+                    folder, (long long)list.n);
+    }
+    free(list.steps);
+    return status;
+}

@@ -1,0 +1,249 @@
+#include "train/checkpoint/checkpoint_sink.h"
+
+#include "base/mem.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Room of an array's place in the index: blanks, then digits. */
+enum { PLACE_DIGITS = 16 };
+
+/* ---- the index's text --------------------------------------------------------------------------- */
+
+/* Room for `bytes` more, and a NUL; FR_ERR_ARG beyond what a reader accepts. */
+static fr_status reserve(fr_sink *sink, size_t bytes)
+{
+    enum { FIRST_CAPACITY = 4096 };
+    if (bytes > FR_MOST_LINE || sink->bytes - sink->line + bytes > FR_MOST_LINE ||
+        sink->bytes + bytes > FR_MOST_INDEX) {
+        return FR_FAIL(
+            sink->ctx, FR_ERR_ARG,
+            "%s has too much to tell for a file: most %d bytes an object and "
+            "%d in all; shorten its config or its tasks",
+            sink->object, FR_MOST_LINE, FR_MOST_INDEX);
+    }
+    if (sink->bytes + bytes < sink->capacity) {
+        return FR_OK;
+    }
+    size_t capacity = 2 * sink->capacity + bytes + FIRST_CAPACITY;
+    char *text = realloc(sink->text, capacity);
+    FR_TRY(fr_check_memory(sink->ctx, text != NULL, capacity));
+    sink->text = text;
+    sink->capacity = capacity;
+    return FR_OK;
+}
+
+static fr_status add(fr_sink *sink, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static fr_status add(fr_sink *sink, const char *format, ...)
+{
+    enum { MOST = 2 * FR_H5_PATH_BYTES };
+    va_list arguments;
+    FR_TRY(reserve(sink, MOST));
+    va_start(arguments, format);
+    int length = vsnprintf(sink->text + sink->bytes, MOST, format, arguments);
+    va_end(arguments);
+    sink->bytes += (size_t)length;
+    return FR_OK;
+}
+
+static fr_status add_name(fr_sink *sink, const char *name)
+{
+    const char *comma = sink->has_members ? "," : "";
+    sink->has_members = true;
+    return add(sink, "%s\"%s\":", comma, name);
+}
+
+static fr_status add_quoted(fr_sink *sink, const char *name, const char *text)
+{
+    FR_TRY(add_name(sink, name));
+    FR_TRY(reserve(sink, fr_json_quoted_bytes(text)));
+    sink->bytes = (size_t)(fr_json_quote(text, sink->text + sink->bytes) - sink->text);
+    return FR_OK;
+}
+
+/* ---- groups and attributes ---------------------------------------------------------------------- */
+
+fr_status fr_sink_begin(fr_sink *sink, const char *path)
+{
+    (void)snprintf(sink->object, sizeof sink->object, "%s", path);
+    sink->has_members = false;
+    if (sink->h5 == NULL) {
+        return add(sink, "{\"group\":\"%s\",\"attributes\":{", path);
+    }
+    return strcmp(path, "/") == 0 ? FR_OK : fr_h5_make_group(sink->h5, path);
+}
+
+static fr_status end_line(fr_sink *sink, const char *text)
+{
+    FR_TRY(add(sink, "%s\n", text));
+    sink->line = sink->bytes;
+    return FR_OK;
+}
+
+fr_status fr_sink_end(fr_sink *sink)
+{
+    return sink->h5 == NULL ? end_line(sink, "}}") : FR_OK;
+}
+
+fr_status fr_sink_integer(fr_sink *sink, const char *name, int64_t value)
+{
+    if (sink->h5 != NULL) {
+        return fr_h5_write_i64(sink->h5, sink->object, name, value);
+    }
+    FR_TRY(add_name(sink, name));
+    return add(sink, "%" PRId64, value);
+}
+
+fr_status fr_sink_text(fr_sink *sink, const char *name, const char *text)
+{
+    return sink->h5 != NULL ? fr_h5_write_text(sink->h5, sink->object, name, text)
+                            : add_quoted(sink, name, text);
+}
+
+static fr_status tell_natural(fr_sink *sink, const char *name, const void *member)
+{
+    uint64_t value = 0;
+    memcpy(&value, member, sizeof value);
+    if (sink->h5 != NULL) {
+        return fr_h5_write_u64(sink->h5, sink->object, name, value);
+    }
+    FR_TRY(add_name(sink, name));
+    return add(sink, "%" PRIu64, value);
+}
+
+static fr_status tell_real(fr_sink *sink, const char *name, const void *member)
+{
+    char text[FR_REAL_BYTES];
+    double value = 0;
+    memcpy(&value, member, sizeof value);
+    if (sink->h5 != NULL) {
+        return fr_h5_write_f64(sink->h5, sink->object, name, value);
+    }
+    fr_field_print_real(value, text);
+    return add_quoted(sink, name, text);
+}
+
+static fr_status tell_digest(fr_sink *sink, const char *name, const void *member)
+{
+    char hex[FR_DIGEST_HEX];
+    if (sink->h5 != NULL) {
+        return fr_h5_write_bytes(sink->h5, sink->object, name, member, FR_DIGEST_BYTES);
+    }
+    fr_digest_hex(member, hex);
+    return add_quoted(sink, name, hex);
+}
+
+static fr_status tell_field(fr_sink *sink, const fr_field *field, const void *owner)
+{
+    const void *member = (const char *)owner + field->offset;
+    int64_t integer = 0;
+    bool truth = false;
+    const char *text = NULL;
+    switch (field->kind) {
+    case FR_FIELD_I64:
+        memcpy(&integer, member, sizeof integer);
+        return fr_sink_integer(sink, field->name, integer);
+    case FR_FIELD_U64:
+        return tell_natural(sink, field->name, member);
+    case FR_FIELD_F64:
+        return tell_real(sink, field->name, member);
+    case FR_FIELD_BOOL:
+        memcpy(&truth, member, sizeof truth);
+        return fr_sink_integer(sink, field->name, truth ? 1 : 0);
+    case FR_FIELD_TEXT:
+        memcpy(&text, member, sizeof text);
+        return text != NULL ? fr_sink_text(sink, field->name, text) : FR_OK;
+    case FR_FIELD_DIGEST:
+    default:
+        return tell_digest(sink, field->name, member);
+    }
+}
+
+fr_status fr_sink_fields(fr_sink *sink, const fr_field *fields, int n_fields,
+                         const void *owner)
+{
+    for (int i = 0; i < n_fields; i++) {
+        FR_TRY(tell_field(sink, &fields[i], owner));
+    }
+    return FR_OK;
+}
+
+fr_status fr_sink_group(fr_sink *sink, const char *path)
+{
+    return sink->h5 != NULL ? fr_h5_make_group(sink->h5, path) : FR_OK;
+}
+
+/* /tasks/NAME/layers/I, I being the base's number of the layer, and /tasks/NAME/shared */
+fr_status fr_sink_groups(fr_sink *sink, const fr_checkpoint_task *task)
+{
+    char path[FR_H5_PATH_BYTES];
+    (void)snprintf(path, sizeof path, "/tasks/%s/layers", task->name);
+    FR_TRY(fr_sink_group(sink, path));
+    for (int64_t layer = 0; layer < task->n_layers; layer++) {
+        (void)snprintf(path, sizeof path, "/tasks/%s/layers/%lld", task->name,
+                       (long long)(task->first_layer + layer));
+        FR_TRY(fr_sink_group(sink, path));
+    }
+    if (!fr_mlp_is_there(&task->mlp)) {
+        return FR_OK;
+    }
+    (void)snprintf(path, sizeof path, "/tasks/%s/shared", task->name);
+    return fr_sink_group(sink, path);
+}
+
+/* ---- arrays ------------------------------------------------------------------------------------- */
+
+/* Remember where in the text the place of the array goes. */
+static fr_status keep_room(fr_sink *sink)
+{
+    enum { FIRST_ROOMS = 64 };
+    if (sink->n_arrays == sink->n_rooms) {
+        int64_t n = 2 * sink->n_rooms + FIRST_ROOMS;
+        size_t *rooms = realloc(sink->rooms, (size_t)n * sizeof *rooms);
+        FR_TRY(
+            fr_check_memory(sink->ctx, rooms != NULL, (size_t)n * sizeof *sink->rooms));
+        sink->rooms = rooms;
+        sink->n_rooms = n;
+    }
+    sink->rooms[sink->n_arrays++] = sink->bytes;
+    return FR_OK;
+}
+
+static fr_status list_array(fr_sink *sink, const fr_stored_array *array)
+{
+    FR_TRY(add(sink, "{\"array\":\"%s\",\"shape\":[", array->path));
+    for (int i = 0; i < array->rank; i++) {
+        FR_TRY(add(sink, "%s%" PRId64, i > 0 ? "," : "", array->shape[i]));
+    }
+    FR_TRY(add(sink, "],\"offset\":"));
+    FR_TRY(keep_room(sink));
+    FR_TRY(add(sink, "%*s,\"bytes\":%" PRId64, PLACE_DIGITS, "",
+               array->floats * (int64_t)sizeof(float)));
+    return end_line(sink, "}");
+}
+
+fr_status fr_sink_array(fr_sink *sink, const fr_stored_array *array)
+{
+    char place[PLACE_DIGITS + 8];
+    int64_t offset = 0;
+    if (sink->h5 == NULL) {
+        return list_array(sink, array);
+    }
+    FR_TRY(fr_h5_write_f32(sink->h5, array->path, array->shape, array->rank,
+                           array->data, &offset));
+    (void)snprintf(place, sizeof place, "%*" PRId64, PLACE_DIGITS, offset);
+    memcpy(sink->index->text + sink->index->rooms[sink->n_arrays++], place,
+           PLACE_DIGITS);
+    return FR_OK;
+}
+
+void fr_sink_fini(fr_sink *sink)
+{
+    free(sink->text);
+    free(sink->rooms);
+    *sink = (fr_sink){.ctx = sink->ctx};
+}

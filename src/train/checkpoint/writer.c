@@ -1,0 +1,241 @@
+#define _DEFAULT_SOURCE
+#include "train/checkpoint/writer.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Writes are numbered as they come: those from `taken` on are held, those from `written` on are yet to be written. */
+struct fr_writer {
+    fr_ctx *owner; /* borrowed */
+    fr_ctx *ctx;   /* of the thread */
+    char *folder;
+    int64_t keep;
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed; /* monotonic clock */
+    /* under the mutex: */
+    fr_write writes[FR_WRITER_PLACES];
+    int64_t added;
+    int64_t written;
+    int64_t taken;
+    int64_t failed; /* number of the write that failed; -1: none */
+    bool is_ending;
+};
+
+static fr_write *place_of(fr_writer *w, int64_t number)
+{
+    return &w->writes[number % FR_WRITER_PLACES];
+}
+
+static double seconds_of(clockid_t clock)
+{
+    struct timespec now;
+    (void)clock_gettime(clock, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static fr_status write_file(const fr_writer *w, const fr_write *write)
+{
+    char *path = NULL;
+    if (write->name == NULL) {
+        return fr_checkpoint_save(w->ctx, w->folder, write->step, w->keep,
+                                  write->checkpoint);
+    }
+    FR_TRY(fr_join_path(w->ctx, w->folder, write->name, &path));
+    fr_status status = fr_checkpoint_write(w->ctx, path, write->checkpoint);
+    free(path);
+    return status;
+}
+
+static fr_status write_timed(const fr_writer *w, fr_write *write)
+{
+    double start = seconds_of(CLOCK_MONOTONIC);
+    double cpu_start = seconds_of(CLOCK_THREAD_CPUTIME_ID);
+    fr_status status = write_file(w, write);
+    write->seconds = seconds_of(CLOCK_MONOTONIC) - start;
+    write->cpu_seconds = seconds_of(CLOCK_THREAD_CPUTIME_ID) - cpu_start;
+    return status;
+}
+
+/* A write's place is the thread's alone from add to the count of written ones. */
+static void *run_writer(void *argument)
+{
+    enum { NICENESS = 5 }; /* a quarter of a busy core: a write is over within a step */
+    fr_writer *w = argument;
+    (void)!nice(
+        NICENESS); /* of this thread alone on Linux; without it the writer is only less polite */
+    (void)pthread_mutex_lock(&w->mutex);
+    while (true) {
+        while (w->written == w->added && !w->is_ending) {
+            (void)pthread_cond_wait(&w->changed, &w->mutex);
+        }
+        if (w->written == w->added) {
+            break;
+        }
+        if (w->failed < 0) {
+            fr_write *next = place_of(w, w->written);
+            (void)pthread_mutex_unlock(&w->mutex);
+            fr_status status = write_timed(w, next);
+            (void)pthread_mutex_lock(&w->mutex);
+            w->failed = status == FR_OK ? -1 : w->written;
+        }
+        w->written++;
+        (void)pthread_cond_broadcast(&w->changed);
+    }
+    (void)pthread_mutex_unlock(&w->mutex);
+    return NULL;
+}
+
+static int init_locks(fr_writer *w)
+{
+    pthread_condattr_t attributes;
+    int code = pthread_condattr_init(&attributes);
+    if (code != 0) {
+        return code;
+    }
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    code = pthread_cond_init(&w->changed, &attributes);
+    (void)pthread_condattr_destroy(&attributes);
+    if (code == 0) {
+        code = pthread_mutex_init(&w->mutex, NULL);
+        if (code != 0) {
+            (void)pthread_cond_destroy(&w->changed);
+        }
+    }
+    return code;
+}
+
+static int start_thread(fr_writer *w)
+{
+    sigset_t all;
+    sigset_t before;
+    int code = init_locks(w);
+    if (code != 0) {
+        return code;
+    }
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    code = pthread_create(&w->thread, NULL, run_writer, w);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (code != 0) {
+        (void)pthread_mutex_destroy(&w->mutex);
+        (void)pthread_cond_destroy(&w->changed);
+    }
+    return code;
+}
+
+static void release(fr_writer *w)
+{
+    fr_ctx_destroy(&w->ctx);
+    free(w->folder);
+    free(w);
+}
+
+fr_status fr_writer_create(fr_ctx *ctx, const char *folder, int64_t keep,
+                           fr_writer **out)
+{
+    fr_writer *w = NULL;
+    *out = NULL;
+    FR_TRY(fr_alloc(ctx, 1, sizeof *w, &w));
+    w->owner = ctx;
+    w->keep = keep;
+    w->failed = -1;
+    w->ctx = fr_ctx_create();
+    fr_status status = fr_check_memory(ctx, w->ctx != NULL, 1);
+    if (status == FR_OK) {
+        status = fr_copy_string(ctx, folder, &w->folder);
+    }
+    if (status == FR_OK) {
+        int code = start_thread(w);
+        status = code == 0 ? FR_OK
+                           : FR_FAIL(ctx, FR_ERR_INTERNAL,
+                                     "cannot start the thread that writes checkpoints: "
+                                     "%s; see ulimit -u",
+                                     strerror(code));
+    }
+    if (status != FR_OK) {
+        release(w);
+        return status;
+    }
+    *out = w;
+    return FR_OK;
+}
+
+void fr_writer_destroy(fr_writer **writer)
+{
+    fr_writer *w = *writer;
+    *writer = NULL;
+    if (w == NULL) {
+        return;
+    }
+    (void)pthread_mutex_lock(&w->mutex);
+    w->is_ending = true;
+    (void)pthread_cond_broadcast(&w->changed);
+    (void)pthread_mutex_unlock(&w->mutex);
+    (void)pthread_join(w->thread, NULL);
+    for (; w->taken < w->added; w->taken++) {
+        fr_checkpoint_destroy(&place_of(w, w->taken)->checkpoint);
+    }
+    (void)pthread_mutex_destroy(&w->mutex);
+    (void)pthread_cond_destroy(&w->changed);
+    release(w);
+}
+
+bool fr_writer_has_room(const fr_writer *writer)
+{
+    /* counts that the owner alone changes */
+    return writer->added - writer->taken < FR_WRITER_PLACES;
+}
+
+bool fr_writer_is_empty(const fr_writer *writer)
+{
+    return writer->added == writer->taken;
+}
+
+void fr_writer_add(fr_writer *writer, const fr_write *write)
+{
+    (void)pthread_mutex_lock(&writer->mutex);
+    *place_of(writer, writer->added) = *write;
+    writer->added++;
+    (void)pthread_cond_broadcast(&writer->changed);
+    (void)pthread_mutex_unlock(&writer->mutex);
+}
+
+fr_status fr_writer_take(fr_writer *writer, fr_write *out, bool *taken)
+{
+    fr_writer *w = writer;
+    fr_status status = FR_OK;
+    (void)pthread_mutex_lock(&w->mutex);
+    *taken = w->taken < w->written;
+    if (*taken) {
+        *out = *place_of(w, w->taken);
+        if (w->failed >= 0 && w->taken >= w->failed) {
+            status = fr_ctx_pass_error(w->ctx, w->owner);
+        }
+        w->taken++;
+    }
+    (void)pthread_mutex_unlock(&w->mutex);
+    return status;
+}
+
+void fr_writer_rest(fr_writer *writer, int64_t ms)
+{
+    struct timespec until;
+    int code = 0;
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    int64_t ns = (int64_t)until.tv_nsec + ms % 1000 * 1000000;
+    until.tv_sec += (time_t)(ms / 1000 + ns / 1000000000);
+    until.tv_nsec = (long)(ns % 1000000000);
+    (void)pthread_mutex_lock(&writer->mutex);
+    while (writer->taken == writer->written && code == 0) {
+        code = pthread_cond_timedwait(&writer->changed, &writer->mutex, &until);
+    }
+    (void)pthread_mutex_unlock(&writer->mutex);
+}

@@ -1,0 +1,173 @@
+/*
+ * config.h - the run's configuration: one schema from which parsing, --help-config and
+ * configs/README.md come.
+ *
+ * Layer L4; uses base, recompute. YAML by libyaml. Every field below has one row in the schema table of
+ * config_schema.c: key, type, unit, default, range, help text, and whether it is `identity` (must match
+ * on resume) or `free`.
+ */
+#ifndef FR_TRAIN_CONFIG_CONFIG_H
+#define FR_TRAIN_CONFIG_CONFIG_H
+
+#include "base/ctx.h"
+#include "model/recompute.h"
+
+#include <stdint.h>
+#include <stdio.h>
+
+enum { FR_AUTO = 0 };           /* integer keys that accept `auto` */
+enum { FR_MOST_SWEPT = 8 };     /* keys that a sweep can vary */
+#define FR_SEED_AUTO UINT64_MAX /* seeds that accept `auto` stop one below */
+
+/** What optimizer.lr: auto stands for. */
+#define FR_LR_DIRECT 5e-3
+#define FR_LR_MLP 5e-5
+
+typedef enum fr_precision { FR_PRECISION_F32, FR_PRECISION_BF16 } fr_precision;
+typedef enum fr_init_kind {
+    FR_INIT_TEXT,
+    FR_INIT_RANDOM,
+    FR_INIT_ZERO,
+    FR_INIT_FILE
+} fr_init_kind;
+typedef enum fr_optimizer_kind { FR_ADAMW, FR_SGD } fr_optimizer_kind;
+typedef enum fr_rate_schedule {
+    FR_SCHEDULE_CONSTANT,
+    FR_SCHEDULE_LINEAR,
+    FR_SCHEDULE_COSINE
+} fr_rate_schedule;
+typedef enum fr_order { FR_ORDER_SHUFFLED, FR_ORDER_BY_SOURCE } fr_order;
+typedef enum fr_long_rows { FR_LONG_DROP, FR_LONG_CUT } fr_long_rows;
+
+typedef struct fr_task_config {
+    char *name;  /* [A-Za-z0-9._-]+, unique */
+    bool swept;  /* made by the sweep */
+    char *train; /* JSONL path */
+    char *valid; /* NULL: none */
+    char *
+        template_text; /* as fr_template_parse takes it; NULL: pre-tokenised rows or chat */
+    bool chat;         /* rows are `messages` in the base's chat template */
+    bool eos;          /* default true */
+    bool special;      /* parse special tokens in data fields; default false */
+    bool loss_last;         /* chat: `loss: last` instead of `all` */
+    fr_long_rows long_rows; /* drop (default) | cut */
+    char *ignore; /* members of rows that do not matter, ", " between; NULL: none */
+    bool skip_bad_rows; /* data.on_error: skip; default stop */
+    int64_t max_tokens; /* longest row; auto: the base's context less the prefix */
+    int64_t valid_rows; /* auto: all */
+    int64_t steps;      /* auto: run.steps */
+    uint64_t seed;      /* of this task alone; run.seed where the file says auto */
+    int64_t patience;   /* validations without a better loss; 0: never stop by it */
+    double stop_below;  /* validation loss; 0: never stop by it */
+    struct {
+        fr_init_kind
+            init;   /* {text: ...} | {random: STD} | {zero: true} | {file: F[:TASK]} */
+        char *text; /* text or file */
+        double random_std;
+        int64_t length;      /* auto: the tokens of the text (or of the file) */
+        bool repeat_text;    /* repeat a text that is shorter than the prefix */
+        int64_t first_layer; /* lowest layer that has a prefix */
+        int64_t n_layers;    /* layers from there on; auto: all */
+        bool freeze_first;   /* keep slot 0 (attention sink) */
+        int64_t mlp_hidden;  /* 0 (default): keys and values are trained directly */
+        int64_t mlp_width;   /* auto: the base's d_model */
+    } prefix;
+    struct {
+        fr_optimizer_kind kind; /* adamw (default) | sgd */
+        double
+            lr; /* auto: FR_LR_DIRECT, with prefix.mlp FR_LR_MLP; resolved when read */
+        int64_t warmup;            /* steps */
+        fr_rate_schedule schedule; /* constant (default) | linear | cosine */
+        double weight_decay;       /* default 0 */
+        double clip;               /* global norm; default 1.0; 0: none */
+        double beta1, beta2, eps;
+    } optimizer;
+    struct {
+        int64_t examples;          /* examples a step */
+        fr_order order;            /* shuffled (default) | by_source */
+        bool share_sources;        /* default true */
+        int64_t share_prompt;      /* default 1: no prompt is shared */
+        int64_t microbatch_tokens; /* free; upper bound of a microbatch */
+    } batch;
+} fr_task_config;
+
+typedef struct fr_config {
+    struct {
+        char *path;     /* GGUF file or Hugging Face folder */
+        bool quantised; /* `weights: quantised` instead of `auto` */
+    } base;
+    struct {
+        char *dir;
+        uint64_t seed;
+        int64_t steps;
+        fr_precision precision;
+        int64_t stages;          /* auto */
+        int64_t replicas;        /* auto */
+        int64_t threads;         /* auto */
+        char *device;            /* auto | cpu */
+        int64_t save_every;      /* steps; default 50; also at the end */
+        int64_t keep;            /* checkpoints kept; default 2 */
+        int64_t valid_every;     /* steps; default 50; 0: only at the end */
+        bool measure_base;       /* default true */
+        int64_t log_every;       /* steps between metric lines; default 1 */
+        int64_t nonfinite_limit; /* skipped steps in a row before exit 4; default 5 */
+        int64_t timeout;         /* seconds without progress; default 600; 0: never */
+        int64_t warmup_depth;    /* 1 (default) | 2 */
+        fr_recompute recompute;  /* none (default) | mlp | layer */
+    } run;
+    int64_t n_tasks; /* a sweep's pattern is replaced by the tasks made from it */
+    fr_task_config *tasks;
+    int n_swept; /* keys that the sweep varied; 0: no sweep */
+    int swept[FR_MOST_SWEPT];
+    char *source_path;
+} fr_config;
+
+/**
+ * Read and check a config file. `sets` are "a.b=c" overrides (`tasks.NAME.optimizer.lr=1e-2`), applied
+ * after the file and before the sweep is expanded, checked by the same schema. Relative paths are taken as they are (from the working
+ * folder).
+ * @return FR_OK; FR_ERR_CONFIG: one line "FILE:LINE: ..." naming the key, the value, what is allowed and,
+ *         for an unknown key, the nearest known one. FR_ERR_DATA if the file is missing.
+ */
+FR_MUST_CHECK fr_status fr_config_read(fr_ctx *ctx, const char *path,
+                                       const char *const *sets, int64_t n_sets,
+                                       fr_config **out);
+/** The same from text already in memory; `name` stands for the file in messages. */
+FR_MUST_CHECK fr_status fr_config_parse(fr_ctx *ctx, const char *name, const char *text,
+                                        fr_config **out);
+/** The same for what fr_config_write gave to a checkpoint. Older programs wrote template and init text without escapes;
+ * so they are read where the text does not begin as it does today. */
+FR_MUST_CHECK fr_status fr_config_parse_saved(fr_ctx *ctx, const char *name,
+                                              const char *text, fr_config **out);
+void fr_config_destroy(fr_config **config);
+
+/** What a made task has for one swept key. */
+typedef struct fr_swept_value {
+    const char
+        *key;   /* as after tasks.NAME. in --set: "optimizer.lr", "prefix.init.text" */
+    char *text; /* as YAML writes it; a text as it is, without quotes. Caller frees. */
+    bool is_text;
+} fr_swept_value;
+
+/** Name of swept key number `index` (below config->n_swept) as in the sweep section: "prefix.init". */
+const char *fr_config_swept_name(const fr_config *config, int index);
+FR_MUST_CHECK fr_status fr_config_swept_value(fr_ctx *ctx, const fr_config *config,
+                                              const fr_task_config *task, int index,
+                                              fr_swept_value *out);
+
+/** The resolved config as YAML that fr_config_read accepts; the caller frees *out. */
+FR_MUST_CHECK fr_status fr_config_write(fr_ctx *ctx, const fr_config *config,
+                                        char **out);
+
+/**
+ * Compare two configs for resume: FR_ERR_CHECKPOINT naming the first differing identity key and both
+ * values. `run.steps` and `tasks[].steps` may grow when no task's schedule uses them (constant), else
+ * they are identity. Tasks are matched by name.
+ */
+FR_MUST_CHECK fr_status fr_config_check_resume(fr_ctx *ctx, const fr_config *saved,
+                                               const fr_config *now);
+
+/** The schema as a Markdown reference (configs/README.md is exactly this). */
+void fr_config_print_help(FILE *out);
+
+#endif

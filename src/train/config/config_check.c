@@ -1,0 +1,219 @@
+#include "train/config/config_impl.h"
+
+#include <string.h>
+
+/* The task whose keys are checked, or the config itself (index -1). */
+typedef struct subject {
+    const fr_config_state *state;
+    int64_t index;
+} subject;
+
+/* "FILE:LINE: tasks[0].steps", with the line of the key if it was given, else of its task. */
+static const char *place_of(const subject *s, fr_section_id section, const char *name,
+                            char out[FR_PLACE_BYTES])
+{
+    const fr_config_state *state = s->state;
+    const fr_key_lines *lines =
+        s->index < 0 ? &state->lines : &state->task_lines[s->index];
+    int key = fr_config_find_key(section, name);
+    long long line = key >= 0 ? (long long)lines->of[key] : 0;
+    char path[FR_ALLOWED_BYTES];
+    const char *tail = FR_CONFIG_SECTIONS[section].path;
+    if (s->index < 0) {
+        (void)snprintf(path, sizeof path, "%s.%s", tail, name);
+    } else {
+        (void)snprintf(path, sizeof path, "tasks[%lld]%s.%s", (long long)s->index,
+                       tail + strlen("tasks[]"), name);
+    }
+    if (line == FR_LINE_SET) {
+        (void)snprintf(out, FR_PLACE_BYTES, "%s with --set: %s", state->name, path);
+    } else {
+        (void)snprintf(out, FR_PLACE_BYTES, "%s:%lld: %s", state->name,
+                       line > 0 ? line : (long long)lines->start, path);
+    }
+    return out;
+}
+
+static fr_status check_required(const subject *s)
+{
+    char place[FR_PLACE_BYTES];
+    const fr_key_lines *lines =
+        s->index < 0 ? &s->state->lines : &s->state->task_lines[s->index];
+    for (int i = 0; i < FR_CONFIG_N_KEYS; i++) {
+        const fr_config_key *key = &FR_CONFIG_KEYS[i];
+        bool here = (key->section >= FR_SECTION_TASK) == (s->index >= 0);
+        if (here && key->required && lines->of[i] == 0) {
+            return FR_FAIL(s->state->ctx, FR_ERR_CONFIG, "%s is missing: %s",
+                           place_of(s, key->section, key->name, place), key->help);
+        }
+    }
+    return FR_OK;
+}
+
+static fr_status check_name(const subject *s)
+{
+    enum { MOST_LETTERS = 100 };
+    char place[FR_PLACE_BYTES];
+    const fr_task_config *tasks = s->state->config->tasks;
+    const char *name = tasks[s->index].name;
+    size_t good = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                               "0123456789._-");
+    if (name[good] != '\0' || good > MOST_LETTERS || strcmp(name, ".") == 0 ||
+        strcmp(name, "..") == 0) {
+        return FR_FAIL(s->state->ctx, FR_ERR_CONFIG,
+                       "%s is '%.*s', want at most %d letters, digits, '.', '_' and "
+                       "'-', and more than dots",
+                       place_of(s, FR_SECTION_TASK, "name", place), MOST_LETTERS, name,
+                       MOST_LETTERS);
+    }
+    for (int64_t i = 0; i < s->index; i++) {
+        if (strcmp(tasks[i].name, name) == 0) {
+            return FR_FAIL(s->state->ctx, FR_ERR_CONFIG,
+                           "%s '%s' is the name of tasks[%lld] too; names are unique",
+                           place_of(s, FR_SECTION_TASK, "name", place), name,
+                           (long long)i);
+        }
+    }
+    return FR_OK;
+}
+
+static fr_status check_init(const subject *s)
+{
+    char place[FR_PLACE_BYTES];
+    fr_ctx *ctx = s->state->ctx;
+    const fr_task_config *task = &s->state->config->tasks[s->index];
+    const fr_key_lines *lines = &s->state->task_lines[s->index];
+    bool given = false;
+    for (int i = 0; i < FR_CONFIG_N_KEYS; i++) {
+        given = given ||
+                (FR_CONFIG_KEYS[i].section == FR_SECTION_INIT && lines->of[i] != 0);
+    }
+    if (!given) {
+        return FR_FAIL(ctx, FR_ERR_CONFIG,
+                       "%s is missing; say what the prefix starts from, best {text: a "
+                       "written instruction}, else {random: 0.02}, {zero: true} or "
+                       "{file: prefix.h5}",
+                       place_of(s, FR_SECTION_PREFIX, "init", place));
+    }
+    bool needs_length =
+        task->prefix.init == FR_INIT_RANDOM || task->prefix.init == FR_INIT_ZERO;
+    if (needs_length && task->prefix.length == FR_AUTO) {
+        return FR_FAIL(ctx, FR_ERR_CONFIG,
+                       "%s is auto, but the init %s has no length of its own; set the "
+                       "number of slots",
+                       place_of(s, FR_SECTION_PREFIX, "length", place),
+                       task->prefix.init == FR_INIT_ZERO ? "zero" : "random");
+    }
+    if (task->prefix.repeat_text && task->prefix.init != FR_INIT_TEXT && !task->swept) {
+        return FR_FAIL(ctx, FR_ERR_CONFIG,
+                       "%s concerns an init text, and the init is another; remove it",
+                       place_of(s, FR_SECTION_PREFIX, "repeat_text", place));
+    }
+    if (task->prefix.freeze_first && task->prefix.length == 1) {
+        return FR_FAIL(ctx, FR_ERR_CONFIG,
+                       "%s leaves nothing of a prefix of length 1 to train; raise "
+                       "prefix.length",
+                       place_of(s, FR_SECTION_PREFIX, "freeze_first", place));
+    }
+    return FR_OK;
+}
+
+static fr_status check_mlp(const subject *s)
+{
+    char place[FR_PLACE_BYTES];
+    const fr_task_config *task = &s->state->config->tasks[s->index];
+    if (task->prefix.mlp_hidden == 0 && task->prefix.mlp_width != FR_AUTO) {
+        return FR_FAIL(s->state->ctx, FR_ERR_CONFIG,
+                       "%s is %lld, but mlp.hidden is 0 and there is no MLP; set "
+                       "mlp.hidden, e.g. to 512, or remove the width",
+                       place_of(s, FR_SECTION_MLP, "width", place),
+                       (long long)task->prefix.mlp_width);
+    }
+    return FR_OK;
+}
+
+static fr_status check_template(const subject *s)
+{
+    char place[FR_PLACE_BYTES];
+    const fr_task_config *task = &s->state->config->tasks[s->index];
+    const char *text = task->template_text;
+    if (text == NULL) {
+        return FR_OK;
+    }
+    (void)place_of(s, FR_SECTION_TASK, "template", place);
+    if (task->chat) {
+        return FR_FAIL(s->state->ctx, FR_ERR_CONFIG,
+                       "%s and chat: true exclude each other; keep one", place);
+    }
+    const char *target = strstr(text, "{target}");
+    const char *source = strstr(text, "{source}");
+    if (target == NULL || strstr(target + 1, "{target}") != NULL) {
+        return FR_FAIL(s->state->ctx, FR_ERR_CONFIG,
+                       "%s '%s' holds {target} %s, want it exactly once", place, text,
+                       target == NULL ? "nowhere" : "more than once");
+    }
+    if (source != NULL && (source > target || strstr(source + 1, "{source}") != NULL)) {
+        return FR_FAIL(s->state->ctx, FR_ERR_CONFIG,
+                       "%s '%s' holds {source} %s, want it at most once, before "
+                       "{target}",
+                       place, text, source > target ? "after {target}" : "twice");
+    }
+    return FR_OK;
+}
+
+/* Rules on validations need validations before the end. */
+static fr_status check_stopping(const subject *s)
+{
+    char place[FR_PLACE_BYTES];
+    const fr_config *config = s->state->config;
+    const fr_task_config *task = &config->tasks[s->index];
+    const char *key = task->patience > 0     ? "patience"
+                      : task->stop_below > 0 ? "stop_below"
+                                             : NULL;
+    if (key == NULL || (task->valid != NULL && config->run.valid_every > 0)) {
+        return FR_OK;
+    }
+    return FR_FAIL(
+        s->state->ctx, FR_ERR_CONFIG,
+        "%s needs validations, but %s; set it or remove %s",
+        place_of(s, FR_SECTION_TASK, key, place),
+        task->valid == NULL ? "the task has no valid" : "run.valid_every is 0", key);
+}
+
+static fr_status check_task(const subject *s)
+{
+    char place[FR_PLACE_BYTES];
+    const fr_config *config = s->state->config;
+    const fr_task_config *task = &config->tasks[s->index];
+    FR_TRY(check_required(s));
+    FR_TRY(check_name(s));
+    FR_TRY(check_init(s));
+    FR_TRY(check_mlp(s));
+    FR_TRY(check_template(s));
+    if (task->loss_last && !task->chat) {
+        return FR_FAIL(s->state->ctx, FR_ERR_CONFIG,
+                       "%s: last concerns dialogues; set chat: true or remove it",
+                       place_of(s, FR_SECTION_TASK, "loss", place));
+    }
+    FR_TRY(check_stopping(s));
+    if (task->steps == FR_AUTO && config->run.steps == 0) {
+        return FR_FAIL(s->state->ctx, FR_ERR_CONFIG,
+                       "%s is auto, and run.steps is missing; set one of them",
+                       place_of(s, FR_SECTION_TASK, "steps", place));
+    }
+    return FR_OK;
+}
+
+fr_status fr_config_check(const fr_config_state *state)
+{
+    subject s = {state, -1};
+    FR_TRY(check_required(&s));
+    if (state->config->n_tasks == 0) {
+        return FR_FAIL(state->ctx, FR_ERR_CONFIG,
+                       "%s: tasks is missing; list at least one", state->name);
+    }
+    for (s.index = 0; s.index < state->config->n_tasks; s.index++) {
+        FR_TRY(check_task(&s));
+    }
+    return FR_OK;
+}

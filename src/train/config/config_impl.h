@@ -1,0 +1,145 @@
+/*
+ * config_impl.h - what the config_*.c files share beside the schema.
+ *
+ * Layer L4; private to config_*.c.
+ */
+#ifndef FR_TRAIN_CONFIG_CONFIG_IMPL_H
+#define FR_TRAIN_CONFIG_CONFIG_IMPL_H
+
+#include "train/config/config_schema.h"
+
+enum { FR_PART_BYTES = 48, FR_MOST_MADE = 256 };
+enum { FR_PLACE_BYTES = 1024, FR_PATH_BYTES = 256, FR_LINE_SET = -1 };
+
+/** Where the keys of one struct were given: a line, FR_LINE_SET for --set, 0 for not at all. */
+typedef struct fr_key_lines {
+    int64_t start; /* line where the task (or the file) starts */
+    int64_t of[FR_MOST_KEYS];
+} fr_key_lines;
+
+/** One value of a swept key. */
+typedef struct fr_sweep_value {
+    int key; /* in FR_CONFIG_KEYS */
+    int64_t line;
+    char *text; /* owned, as it stands in the file */
+    size_t bytes;
+    bool quoted;
+    char *shown; /* owned, as written to YAML: equal values are shown alike */
+    char part[FR_PART_BYTES]; /* of a made task's name, unique within the key */
+} fr_sweep_value;
+
+/** A swept key with its values. */
+typedef struct fr_sweep_axis {
+    int kind; /* in the table of fr_sweep_kind_* */
+    int64_t line;
+    int64_t n_values;
+    fr_sweep_value *values;
+} fr_sweep_axis;
+
+/** The section `sweep` as read. */
+typedef struct fr_sweep {
+    int64_t line; /* 0: there is none */
+    char *task;   /* NULL: not named */
+    int64_t task_line;
+    int n_axes;
+    int64_t n_made; /* product of the axes' values */
+    fr_sweep_axis axes[FR_MOST_SWEPT];
+} fr_sweep;
+
+/** A config on its way from text to checked struct. */
+typedef struct fr_config_state {
+    fr_ctx *ctx;
+    const char *name; /* of the file, in messages */
+    fr_config *config;
+    fr_key_lines lines;       /* keys of base and run */
+    fr_key_lines *task_lines; /* [n_tasks] */
+    fr_sweep sweep;
+    int64_t text_bytes; /* of all values so far; see fr_config_count_text */
+    bool
+        as_they_stand; /* texts that the model reads were written before they had escapes */
+} fr_config_state;
+
+/** One value as it stands in YAML or after the '=' of --set. */
+typedef struct fr_scalar {
+    const char *text; /* NUL-terminated */
+    size_t bytes;
+    bool quoted;       /* never a number, a bool or `auto` */
+    bool as_it_stands; /* no escapes in it, see fr_config_parse_saved */
+} fr_scalar;
+
+/** How a written config begins since texts have escapes. */
+extern const char FR_CONFIG_MARK[];
+
+/** Read YAML into state->config and the lines; defaults are already there. */
+FR_MUST_CHECK fr_status fr_config_load(fr_config_state *state, const char *text,
+                                       size_t bytes);
+/**
+ * Check text before libyaml sees it, and its events before they become a document: size, directives, anchors, nesting
+ * and nodes are bounded, because libyaml's time grows with the square of most of them and its memory with a hundred
+ * bytes a node. FR_ERR_CONFIG: a bound is passed, broken YAML, a second document.
+ */
+FR_MUST_CHECK fr_status fr_config_scan(const fr_config_state *state, const char *text,
+                                       size_t bytes);
+/** FR_ERR_CONFIG if the values that are kept take more than 32 MiB with these bytes: an alias repeats a text for a few
+ * bytes, a sweep for each task. */
+FR_MUST_CHECK fr_status fr_config_count_text(fr_config_state *state, size_t bytes);
+/** Give a key that takes a list (is_list) one, as YAML writes it: "[a, b]". What it had is gone, also on failure.
+ * @param where  opens messages   @return FR_OK; FR_ERR_CONFIG */
+FR_MUST_CHECK fr_status fr_config_set_list(fr_config_state *state, int key,
+                                           const char *where, const char *text,
+                                           void *object);
+/** Apply one "a.b=c". */
+FR_MUST_CHECK fr_status fr_config_apply_set(fr_config_state *state, const char *set);
+/** Replace the sweep's pattern by the tasks made from it, in its place. The first key listed varies slowest.
+ * FR_ERR_CONFIG: no or no such pattern, a bad value, a value listed twice. */
+FR_MUST_CHECK fr_status fr_sweep_expand(fr_config_state *state);
+void fr_sweep_fini(fr_sweep *sweep);
+/** Path of kind number `kind` below a task ("prefix.init"); NULL past the last. */
+const char *fr_sweep_kind_path(int kind);
+/** The kind with this path; -1 if there is none. */
+int fr_sweep_find_kind(const char *path);
+/** The key of a kind; for prefix.init (`init` names which) one of its section. -1 if there is none. */
+int fr_sweep_find_key(int kind, const char *init);
+/** Rules over several keys: required ones, unique names, exclusive ones. */
+FR_MUST_CHECK fr_status fr_config_check(const fr_config_state *state);
+
+/** Set all defaults of fr_config (sections base and run) or of one task. */
+FR_MUST_CHECK fr_status fr_config_set_defaults(fr_ctx *ctx, bool task, void *object);
+/** Check and store a value; `where` opens the message ("FILE:LINE: tasks[0].steps"). */
+FR_MUST_CHECK fr_status fr_config_set_value(fr_ctx *ctx, const fr_config_key *key,
+                                            const char *where, const fr_scalar *value,
+                                            void *object);
+/** FR_ERR_CONFIG naming what is allowed under `section` and the nearest of it. */
+fr_status fr_config_fail_unknown(fr_ctx *ctx, const char *where, fr_section_id section,
+                                 const char *word);
+
+/** What to write for a word that other trainers use; NULL: none that is known. */
+const char *fr_config_foreign(const char *word);
+/** Whether a key or section of this name stands elsewhere than under `section`; `out` says where. */
+bool fr_config_elsewhere(fr_section_id section, const char *word,
+                         char out[FR_ALLOWED_BYTES]);
+
+/** The task's name that is nearest to `word`, borrowed from the config; NULL: none is near. */
+FR_MUST_CHECK fr_status fr_config_nearest_task(const fr_config_state *state,
+                                               const char *word, const char **out);
+
+/** Whether a key has a value to write: not an unset text, number or another init. */
+bool fr_config_has_value(const fr_config_key *key, const void *object);
+/** The value as a YAML scalar that is read as the same value. */
+FR_MUST_CHECK fr_status fr_config_print_value(fr_ctx *ctx, FILE *out,
+                                              const fr_config_key *key,
+                                              const void *object);
+/** Close a memory stream whose text is *out; unless all went well that is freed. */
+FR_MUST_CHECK fr_status fr_config_end_text(fr_ctx *ctx, FILE *stream, fr_status status,
+                                           char **out);
+/** The same as a string, "(not set)" if there is none; the caller frees. */
+FR_MUST_CHECK fr_status fr_config_value_text(fr_ctx *ctx, const fr_config_key *key,
+                                             const void *object, char **out);
+/** Free the texts of one task, or of the sections base and run. */
+void fr_config_free_texts(bool task, void *object);
+/** Forget which init was given: another takes its place. */
+void fr_config_clear_inits(fr_key_lines *lines);
+/** What a key allows, in words. */
+void fr_config_allowed(const fr_config_key *key, char out[FR_ALLOWED_BYTES]);
+
+#endif

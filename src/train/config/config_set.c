@@ -1,0 +1,156 @@
+#define _POSIX_C_SOURCE 200809L
+#include "train/config/config_impl.h"
+
+#include "base/mem.h"
+#include "base/options.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { SHOWN_SET = 200 };
+
+/* The task named at the start of `path` (names may hold dots: the longest one counts); *rest is what
+ * follows its dot. */
+static int64_t find_task(const fr_config *config, const char *path, const char **rest)
+{
+    int64_t found = -1;
+    size_t longest = 0;
+    for (int64_t i = 0; i < config->n_tasks; i++) {
+        const char *name = config->tasks[i].name;
+        size_t length = name != NULL ? strlen(name) : 0;
+        if (length > longest && strncmp(path, name, length) == 0 &&
+            path[length] == '.') {
+            found = i;
+            longest = length;
+            *rest = path + length + 1;
+        }
+    }
+    return found;
+}
+
+fr_status fr_config_nearest_task(const fr_config_state *state, const char *word,
+                                 const char **out)
+{
+    const fr_config *config = state->config;
+    const char **names = NULL;
+    int64_t n_names = 0;
+    *out = NULL;
+    FR_TRY(fr_alloc(state->ctx, config->n_tasks, sizeof *names, &names));
+    for (int64_t i = 0; i < config->n_tasks; i++) {
+        if (config->tasks[i].name != NULL) {
+            names[n_names++] = config->tasks[i].name;
+        }
+    }
+    *out = fr_nearest_word(word, names, (size_t)n_names, sizeof names[0]);
+    free(names);
+    return FR_OK;
+}
+
+static fr_status fail_task(const fr_config_state *state, const char *where,
+                           const char *path)
+{
+    const char *nearest = NULL;
+    char word[SHOWN_SET];
+    size_t n = strcspn(path, ".");
+    (void)snprintf(word, sizeof word, "%.*s", (int)(n < sizeof word ? n : sizeof word),
+                   path);
+    FR_TRY(fr_config_nearest_task(state, word, &nearest));
+    return FR_FAIL(
+        state->ctx, FR_ERR_CONFIG,
+        "%s: no task '%s' with a key behind it%s%s%s; write tasks.NAME.KEY=VALUE",
+        where, word, nearest != NULL ? "; did you mean '" : "",
+        nearest != NULL ? nearest : "", nearest != NULL ? "'?" : "");
+}
+
+/* Walk the sections named by the dotted `path` from *section on; *name is its last part. */
+static fr_status walk(fr_ctx *ctx, const char *where, char *path,
+                      fr_section_id *section, const char **name)
+{
+    char unknown[FR_PLACE_BYTES];
+    for (char *part = path;;) {
+        char *dot = strchr(part, '.');
+        *name = part;
+        if (dot == NULL) {
+            return FR_OK;
+        }
+        *dot = '\0';
+        fr_section_id below = fr_config_find_section(*section, part);
+        if (below == FR_SECTION_COUNT || below == FR_SECTION_TASK) {
+            (void)snprintf(unknown, sizeof unknown, "%.250s: unknown key %.80s", where,
+                           part);
+            return fr_config_fail_unknown(ctx, unknown, *section, part);
+        }
+        *section = below;
+        part = dot + 1;
+    }
+}
+
+void fr_config_clear_inits(fr_key_lines *lines)
+{
+    for (int i = 0; i < FR_CONFIG_N_KEYS; i++) {
+        if (FR_CONFIG_KEYS[i].section == FR_SECTION_INIT) {
+            lines->of[i] = 0;
+        }
+    }
+}
+
+static fr_status set_path(fr_config_state *state, const char *where, char *path,
+                          const char *value)
+{
+    char unknown[FR_PLACE_BYTES];
+    fr_section_id section = FR_SECTION_TOP;
+    void *object = state->config;
+    fr_key_lines *lines = &state->lines;
+    const char *name = NULL;
+    const char *rest = path;
+    if (strncmp(path, "tasks.", 6) == 0) {
+        int64_t task = find_task(state->config, path + 6, &rest);
+        if (task < 0) {
+            return fail_task(state, where, path + 6);
+        }
+        section = FR_SECTION_TASK;
+        object = &state->config->tasks[task];
+        lines = &state->task_lines[task];
+    }
+    if (strncmp(path, "sweep", 5) == 0 && (path[5] == '.' || path[5] == '\0')) {
+        return FR_FAIL(state->ctx, FR_ERR_CONFIG,
+                       "%s: a sweep is set in the file; --set changes the task that is "
+                       "its pattern",
+                       where);
+    }
+    FR_TRY(walk(state->ctx, where, path + (rest - path), &section, &name));
+    int key = fr_config_find_key(section, name);
+    if (key < 0) {
+        (void)snprintf(unknown, sizeof unknown, "%.250s: unknown key %.80s", where,
+                       name);
+        return fr_config_fail_unknown(state->ctx, unknown, section, name);
+    }
+    if (section == FR_SECTION_INIT) {
+        fr_config_clear_inits(lines);
+    }
+    lines->of[key] = FR_LINE_SET;
+    if (FR_CONFIG_KEYS[key].is_list && value[strspn(value, " ")] == '[') {
+        return fr_config_set_list(state, key, where, value, object);
+    }
+    fr_scalar scalar = {value, strlen(value), false, false};
+    return fr_config_set_value(state->ctx, &FR_CONFIG_KEYS[key], where, &scalar,
+                               object);
+}
+
+fr_status fr_config_apply_set(fr_config_state *state, const char *set)
+{
+    char where[FR_PATH_BYTES];
+    char *path = NULL;
+    const char *equals = strchr(set, '=');
+    if (equals == NULL || equals == set) {
+        return FR_FAIL(state->ctx, FR_ERR_CONFIG,
+                       "--set %.*s: want KEY=VALUE, e.g. run.steps=100", SHOWN_SET,
+                       set);
+    }
+    FR_TRY(fr_copy_string(state->ctx, set, &path));
+    path[equals - set] = '\0';
+    (void)snprintf(where, sizeof where, "--set %.*s", SHOWN_SET, path);
+    fr_status status = set_path(state, where, path, equals + 1);
+    free(path);
+    return status;
+}

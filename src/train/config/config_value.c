@@ -1,0 +1,463 @@
+#define _POSIX_C_SOURCE 200809L
+#include "base/print.h"
+#include "train/config/config_impl.h"
+
+#include "base/mem.h"
+#include "train/config/written.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void *field_of(const fr_config_key *key, void *object)
+{
+    return (char *)object + key->offset;
+}
+
+static int count_choices(const fr_config_key *key)
+{
+    int n = 0;
+    while (n < FR_MOST_CHOICES && key->choices[n] != NULL) {
+        n++;
+    }
+    return n;
+}
+
+static void describe_real(const fr_config_key *key, char out[FR_ALLOWED_BYTES])
+{
+    (void)snprintf(out, FR_ALLOWED_BYTES, "a number %s %g and %s %g%s",
+                   (key->open_ends & FR_OPEN_LOW) != 0 ? "above" : "from", key->low,
+                   (key->open_ends & FR_OPEN_HIGH) != 0 ? "below" : "up to", key->high,
+                   key->automatic ? ", or auto" : "");
+}
+
+static void describe_choices(const fr_config_key *key, char out[FR_ALLOWED_BYTES])
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (int i = 0; i < count_choices(key) && used < FR_ALLOWED_BYTES; i++) {
+        used += (size_t)snprintf(out + used, FR_ALLOWED_BYTES - used, "%s%s",
+                                 i > 0 ? ", " : "", key->choices[i]);
+    }
+}
+
+void fr_config_allowed(const fr_config_key *key, char out[FR_ALLOWED_BYTES])
+{
+    switch (key->type) {
+    case FR_KEY_INT:
+        (void)snprintf(out, FR_ALLOWED_BYTES, "a whole number from %.0f to %.0f%s",
+                       key->low, key->high, key->automatic ? ", or auto" : "");
+        break;
+    case FR_KEY_SEED:
+        (void)snprintf(out, FR_ALLOWED_BYTES, "a whole number from 0 to %llu%s",
+                       (unsigned long long)UINT64_MAX - key->automatic,
+                       key->automatic ? ", or auto" : "");
+        break;
+    case FR_KEY_REAL:
+        describe_real(key, out);
+        break;
+    case FR_KEY_BOOL:
+        (void)snprintf(out, FR_ALLOWED_BYTES, "true or false");
+        break;
+    case FR_KEY_TRUE:
+        (void)snprintf(out, FR_ALLOWED_BYTES, "true");
+        break;
+    case FR_KEY_CHOICE:
+        describe_choices(key, out);
+        break;
+    case FR_KEY_TEXT:
+    default:
+        if (key->choices[0] != NULL) {
+            describe_choices(key, out);
+        } else {
+            (void)snprintf(out, FR_ALLOWED_BYTES, "%s",
+                           key->is_list ? "a list of names" : "text");
+        }
+        break;
+    }
+}
+
+static fr_status fail_value(fr_ctx *ctx, const fr_config_key *key, const char *where,
+                            const fr_scalar *value)
+{
+    enum { SHOWN = 60 };
+    char allowed[FR_ALLOWED_BYTES];
+    const char *hint = "";
+    fr_config_allowed(key, allowed);
+    if (value->quoted && key->type != FR_KEY_TEXT && key->type != FR_KEY_CHOICE) {
+        hint = "; write it without quotes";
+    } else if (key->type == FR_KEY_BOOL || key->type == FR_KEY_TRUE) {
+        hint = "; yes, no, on and off are not known";
+    }
+    return FR_FAIL(ctx, FR_ERR_CONFIG, "%s is %s%.*s%s, want %s%s", where,
+                   value->quoted ? "\"" : "", SHOWN, value->text,
+                   value->quoted ? "\"" : "", allowed, hint);
+}
+
+/* Decimal digits alone, no leading zero (YAML 1.1 would read it as octal). */
+static bool is_whole(const char *text)
+{
+    size_t n = strspn(text, "0123456789");
+    return n > 0 && text[n] == '\0' && (n == 1 || text[0] != '0');
+}
+
+static bool parse_int(const fr_config_key *key, const char *text, int64_t *out)
+{
+    if (key->automatic && strcmp(text, "auto") == 0) {
+        *out = FR_AUTO;
+        return true;
+    }
+    if (!is_whole(text)) {
+        return false;
+    }
+    errno = 0;
+    *out = strtoll(text, NULL, 10);
+    return errno == 0 && (double)*out >= key->low && (double)*out <= key->high;
+}
+
+static bool parse_seed(const fr_config_key *key, const char *text, uint64_t *out)
+{
+    if (key->automatic && strcmp(text, "auto") == 0) {
+        *out = FR_SEED_AUTO;
+        return true;
+    }
+    if (!is_whole(text)) {
+        return false;
+    }
+    errno = 0;
+    *out = strtoull(text, NULL, 10);
+    return errno == 0 && !(key->automatic && *out == FR_SEED_AUTO);
+}
+
+/* Sign, digits with at most one point, exponent: neither hex nor inf nor nan. */
+static bool is_decimal(const char *text)
+{
+    text += *text == '-' || *text == '+';
+    size_t whole = strspn(text, "0123456789");
+    text += whole;
+    size_t point = *text == '.';
+    size_t fraction = strspn(text + point, "0123456789");
+    text += point + fraction;
+    if (whole + fraction == 0) {
+        return false;
+    }
+    if (*text == 'e' || *text == 'E') {
+        text++;
+        text += *text == '-' || *text == '+';
+        size_t digits = strspn(text, "0123456789");
+        return digits > 0 && text[digits] == '\0';
+    }
+    return *text == '\0';
+}
+
+static bool parse_real(const fr_config_key *key, const char *text, double *out)
+{
+    if (key->automatic && strcmp(text, "auto") == 0) {
+        *out = FR_AUTO_REAL;
+        return true;
+    }
+    if (!is_decimal(text)) {
+        return false;
+    }
+    double value = strtod(text, NULL);
+    bool high_enough =
+        (key->open_ends & FR_OPEN_LOW) != 0 ? value > key->low : value >= key->low;
+    bool low_enough =
+        (key->open_ends & FR_OPEN_HIGH) != 0 ? value < key->high : value <= key->high;
+    *out = value + 0.0; /* -0 becomes 0, so that equal settings are written alike */
+    return high_enough && low_enough;
+}
+
+static int find_choice(const fr_config_key *key, const char *text)
+{
+    for (int i = 0; i < count_choices(key); i++) {
+        if (strcmp(key->choices[i], text) == 0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static void store_choice(const fr_config_key *key, int choice, void *field)
+{
+    unsigned as_enum = (unsigned)choice;
+    bool as_bool = choice != 0;
+    _Static_assert(sizeof(fr_precision) == sizeof as_enum &&
+                       sizeof(fr_rate_schedule) == sizeof as_enum &&
+                       sizeof(fr_optimizer_kind) == sizeof as_enum &&
+                       sizeof(fr_long_rows) == sizeof as_enum,
+                   "choices are stored as unsigned int");
+    memcpy(field, key->bytes == sizeof as_bool ? (void *)&as_bool : (void *)&as_enum,
+           key->bytes);
+}
+
+static int load_choice(const fr_config_key *key, const void *field)
+{
+    unsigned as_enum = 0;
+    bool as_bool = false;
+    if (key->bytes == sizeof as_bool) {
+        memcpy(&as_bool, field, sizeof as_bool);
+        return as_bool;
+    }
+    memcpy(&as_enum, field, sizeof as_enum);
+    return (int)as_enum;
+}
+
+/* Texts that the model reads; all others are names and paths, which scripts and terminals read too. */
+static bool is_prose(const fr_config_key *key)
+{
+    return strcmp(key->name, "template") == 0 || strcmp(key->name, "text") == 0;
+}
+
+static bool is_template(const fr_config_key *key)
+{
+    return strcmp(key->name, "template") == 0;
+}
+
+/* A text as it is meant. */
+static fr_status read_text(fr_ctx *ctx, const fr_config_key *key, const char *where,
+                           const fr_scalar *value, char **out)
+{
+    if (!is_prose(key) || value->as_it_stands) {
+        return fr_copy_string(ctx, value->text, out);
+    }
+    return is_template(key) ? fr_written_read_template(ctx, where, value->text, out)
+                            : fr_written_read(ctx, value->text, out);
+}
+
+static fr_status set_text(fr_ctx *ctx, const fr_config_key *key, const char *where,
+                          const fr_scalar *value, char **field)
+{
+    if (key->choices[0] != NULL && find_choice(key, value->text) < 0) {
+        return fail_value(ctx, key, where, value);
+    }
+    for (size_t at = 0; at < value->bytes;) {
+        uint32_t code = 0;
+        size_t step = fr_utf8_next(value->text + at, value->bytes - at, &code);
+        if (step == 0) {
+            return FR_FAIL(ctx, FR_ERR_CONFIG,
+                           "%s: byte %zu of the text is no UTF-8; save it as UTF-8",
+                           where, at + 1);
+        }
+        if (fr_is_control(code) && !is_prose(key)) {
+            return FR_FAIL(
+                ctx, FR_ERR_CONFIG,
+                "%s holds the control character U+%04X at byte %zu; names and "
+                "paths may hold none",
+                where, (unsigned)code, at + 1);
+        }
+        at += step;
+    }
+    char *copy = NULL;
+    FR_TRY(read_text(ctx, key, where, value, &copy));
+    free(*field);
+    *field = copy;
+    return FR_OK;
+}
+
+/* A new init replaces the one before it, which may own the text. */
+static void choose_init(fr_task_config *task, fr_init_kind init)
+{
+    free(task->prefix.text);
+    task->prefix.text = NULL;
+    task->prefix.random_std = 0.0;
+    task->prefix.init = init;
+}
+
+static bool is_null(const fr_scalar *value)
+{
+    static const char *const NULLS[] = {"", "~", "null", "Null", "NULL"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof NULLS / sizeof NULLS[0]; i++) {
+        found = found || strcmp(value->text, NULLS[i]) == 0;
+    }
+    return found && (!value->quoted || value->bytes == 0);
+}
+
+/* Numbers and bools; false if the text is none that the key allows. */
+static bool set_plain(const fr_config_key *key, const fr_scalar *value, void *field)
+{
+    bool yes = strcmp(value->text, "true") == 0;
+    int choice = 0;
+    switch (key->type) {
+    case FR_KEY_INT:
+        return !value->quoted && parse_int(key, value->text, field);
+    case FR_KEY_SEED:
+        return !value->quoted && parse_seed(key, value->text, field);
+    case FR_KEY_REAL:
+        return !value->quoted && parse_real(key, value->text, field);
+    case FR_KEY_BOOL:
+        memcpy(field, &yes, sizeof yes);
+        return !value->quoted && (yes || strcmp(value->text, "false") == 0);
+    case FR_KEY_TRUE:
+        return !value->quoted && yes;
+    case FR_KEY_CHOICE:
+        choice = find_choice(key, value->text);
+        if (choice >= 0) {
+            store_choice(key, choice, field);
+        }
+        return choice >= 0;
+    case FR_KEY_TEXT:
+    default:
+        return false;
+    }
+}
+
+fr_status fr_config_set_value(fr_ctx *ctx, const fr_config_key *key, const char *where,
+                              const fr_scalar *value, void *object)
+{
+    char allowed[FR_ALLOWED_BYTES];
+    if (strlen(value->text) != value->bytes) {
+        return FR_FAIL(ctx, FR_ERR_CONFIG, "%s holds a NUL character; remove it",
+                       where);
+    }
+    if (is_null(value)) {
+        fr_config_allowed(key, allowed);
+        return FR_FAIL(ctx, FR_ERR_CONFIG,
+                       "%s has no value, want %s; leave the key out for its default",
+                       where, allowed);
+    }
+    if (key->section == FR_SECTION_INIT) {
+        choose_init(object, key->init);
+    }
+    void *field = field_of(key, object);
+    if (key->type == FR_KEY_TEXT) {
+        return set_text(ctx, key, where, value, field);
+    }
+    return set_plain(key, value, field) ? FR_OK : fail_value(ctx, key, where, value);
+}
+
+fr_status fr_config_set_defaults(fr_ctx *ctx, bool task, void *object)
+{
+    for (int i = 0; i < FR_CONFIG_N_KEYS; i++) {
+        const fr_config_key *key = &FR_CONFIG_KEYS[i];
+        const char *text = key->default_text;
+        if (text != NULL && (key->section >= FR_SECTION_TASK) == task) {
+            fr_scalar value = {text, strlen(text), false, false};
+            FR_TRY(fr_config_set_value(ctx, key, key->name, &value, object));
+        }
+    }
+    return FR_OK;
+}
+
+bool fr_config_has_value(const fr_config_key *key, const void *object)
+{
+    const char *text = NULL;
+    int64_t number = 0;
+    const char *field = (const char *)object + key->offset;
+    if (key->section == FR_SECTION_INIT &&
+        ((const fr_task_config *)object)->prefix.init != key->init) {
+        return false;
+    }
+    switch (key->type) {
+    case FR_KEY_TEXT:
+        memcpy(&text, field, sizeof text);
+        return text != NULL;
+    case FR_KEY_INT:
+        memcpy(&number, field, sizeof number);
+        return number != 0 || key->automatic || key->low <= 0;
+    default:
+        return true;
+    }
+}
+
+/* What libyaml reads back: printable ASCII and most of Unicode as they are, the rest escaped. */
+static void print_quoted(FILE *out, const char *text)
+{
+    size_t bytes = strlen(text);
+    (void)fputc('"', out);
+    for (size_t at = 0; at < bytes;) {
+        uint32_t code = 0;
+        size_t step = fr_utf8_next(text + at, bytes - at, &code);
+        step += step == 0; /* set_text lets no broken text in */
+        bool odd = (code >= 0x7F && code < 0xA0) || code == 0x2028 || code == 0x2029 ||
+                   code == 0xFEFF || code == 0xFFFE || code == 0xFFFF;
+        if (code == '\n') {
+            (void)fputs("\\n", out);
+        } else if (code == '"' || code == '\\') {
+            (void)fprintf(out, "\\%c", (int)code);
+        } else if (code < ' ' || odd) {
+            (void)fprintf(out, "\\U%08lX", (unsigned long)code);
+        } else {
+            (void)fwrite(text + at, 1, step, out);
+        }
+        at += step;
+    }
+    (void)fputc('"', out);
+}
+
+/* The shortest decimal that reads back as the same double. */
+static void print_real(FILE *out, double value)
+{
+    char text[64];
+    for (int digits = 1; digits <= 17; digits++) {
+        (void)snprintf(text, sizeof text, "%.*g", digits, value);
+        if (!(fabs(strtod(text, NULL) - value) > 0.0)) {
+            break;
+        }
+    }
+    (void)fputs(text, out);
+}
+
+/* A text as read_text takes it. */
+static fr_status print_text(fr_ctx *ctx, FILE *out, const fr_config_key *key,
+                            const char *text)
+{
+    char *written = NULL;
+    if (key->choices[0] != NULL) {
+        (void)fputs(text, out);
+        return FR_OK;
+    }
+    if (is_template(key)) {
+        FR_TRY(fr_written_write_template(ctx, text, &written));
+    } else if (is_prose(key)) {
+        FR_TRY(fr_written_write(ctx, text, &written));
+    }
+    print_quoted(out, written != NULL ? written : text);
+    free(written);
+    return FR_OK;
+}
+
+fr_status fr_config_print_value(fr_ctx *ctx, FILE *out, const fr_config_key *key,
+                                const void *object)
+{
+    const void *field = (const char *)object + key->offset;
+    const char *text = NULL;
+    int64_t number = 0;
+    switch (key->type) {
+    case FR_KEY_TEXT:
+        memcpy(&text, field, sizeof text);
+        return print_text(ctx, out, key, text);
+    case FR_KEY_INT:
+        memcpy(&number, field, sizeof number);
+        if (number == FR_AUTO && key->automatic) {
+            (void)fputs("auto", out);
+        } else {
+            (void)fprintf(out, "%lld", (long long)number);
+        }
+        break;
+    case FR_KEY_SEED:
+        if (key->automatic && *(const uint64_t *)field == FR_SEED_AUTO) {
+            (void)fputs("auto", out);
+        } else {
+            (void)fprintf(out, "%llu", (unsigned long long)*(const uint64_t *)field);
+        }
+        break;
+    case FR_KEY_REAL:
+        print_real(out, *(const double *)field);
+        break;
+    case FR_KEY_BOOL:
+        (void)fputs(*(const bool *)field ? "true" : "false", out);
+        break;
+    case FR_KEY_CHOICE:
+        (void)fputs(key->choices[load_choice(key, field)], out);
+        break;
+    case FR_KEY_TRUE:
+    default:
+        (void)fputs("true", out);
+        break;
+    }
+    return FR_OK;
+}

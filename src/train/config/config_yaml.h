@@ -1,0 +1,38 @@
+/*
+ * config_yaml.h - what the readers of YAML nodes share.
+ *
+ * Layer L4; private to config_*.c. Messages open with "FILE:LINE: ".
+ */
+#ifndef FR_TRAIN_CONFIG_CONFIG_YAML_H
+#define FR_TRAIN_CONFIG_CONFIG_YAML_H
+
+#include "train/config/config_impl.h"
+
+#include <yaml.h>
+
+typedef struct fr_yaml_reader {
+    fr_config_state *state;
+    yaml_document_t *document;
+} fr_yaml_reader;
+
+/** A parser over text that outlives it; yaml_parser_delete it. */
+FR_MUST_CHECK fr_status fr_yaml_open(const fr_config_state *state, const char *text,
+                                     size_t bytes, yaml_parser_t *out);
+/** FR_ERR_CONFIG with what the parser says and its line; FR_ERR_NO_MEMORY. */
+fr_status fr_yaml_fail(const fr_config_state *state, const yaml_parser_t *parser,
+                       const char *text, size_t bytes);
+
+/** Line of a node, from 1. */
+long long fr_yaml_line(const yaml_node_t *node);
+/** "a map", "a list", "a single value". */
+const char *fr_yaml_kind(const yaml_node_t *node);
+/** FR_ERR_CONFIG unless the node is of this kind and untagged; `path` names it, `wanted_text` what it shall be. */
+FR_MUST_CHECK fr_status fr_yaml_check_kind(const fr_yaml_reader *r,
+                                           const yaml_node_t *node,
+                                           yaml_node_type_t wanted, const char *path,
+                                           const char *wanted_text);
+
+/** Read the section `sweep` into state->sweep. */
+FR_MUST_CHECK fr_status fr_sweep_read(const fr_yaml_reader *r, yaml_node_t *node);
+
+#endif

@@ -1,0 +1,155 @@
+#include "train/data/data.h"
+
+#include "base/mem.h"
+#include "train/data/data_impl.h"
+#include "train/data/row_files.h"
+#include "train/data/row_lines.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct fr_dataset {
+    uint8_t *block; /* owned, when there is no cache */
+    fr_map cache;
+    fr_table table;
+};
+
+static fr_status build(fr_ctx *ctx, const fr_data_params *params, const fr_map *file,
+                       const uint8_t key[FR_DIGEST_BYTES],
+                       const uint8_t data[FR_DIGEST_BYTES], fr_dataset *dataset)
+{
+    FR_TRY(fr_table_build(ctx, params, file, &dataset->block));
+    fr_table_header *header = (void *)dataset->block;
+    memcpy(header->key, key, sizeof header->key);
+    memcpy(header->data, data, sizeof header->data);
+    const fr_data_stats *s = &header->stats;
+    size_t bytes = fr_table_bytes(s->n_rows, s->n_examples, header->n_ids);
+    FR_TRY(fr_table_digest(ctx, dataset->block, bytes, header->content));
+    if (params->cache_folder == NULL || params->sample) {
+        return FR_OK;
+    }
+    fr_cache_write(ctx, params->cache_folder, key, dataset->block, bytes);
+    /* from here on the pages are shared with the node's other ranks */
+    uint8_t *copy = NULL;
+    FR_TRY(fr_cache_open(ctx, params, key, data, &dataset->cache, &copy));
+    free(copy); /* of a file that others may write to: what was built serves as well */
+    if (dataset->cache.data != NULL) {
+        free(dataset->block);
+        dataset->block = NULL;
+    }
+    return FR_OK;
+}
+
+static fr_status open_file(fr_ctx *ctx, const fr_data_params *params,
+                           const fr_map *file, fr_dataset *dataset)
+{
+    uint8_t data[FR_DIGEST_BYTES] = {0};
+    uint8_t key[FR_DIGEST_BYTES];
+    if (file->bytes == 0) {
+        return FR_FAIL(ctx, FR_ERR_DATA, "%s: is empty", params->path);
+    }
+    FR_TRY(fr_rows_check_file(ctx, params->path, file->data, file->bytes));
+    if (!params->sample) {
+        FR_TRY(fr_digest_of(ctx, file->data, file->bytes, data));
+    }
+    FR_TRY(fr_table_key(ctx, params, data, key));
+    if (params->cache_folder != NULL && !params->sample) {
+        FR_TRY(fr_cache_open(ctx, params, key, data, &dataset->cache, &dataset->block));
+    }
+    if (dataset->cache.data == NULL && dataset->block == NULL) {
+        FR_TRY(build(ctx, params, file, key, data, dataset));
+    }
+    dataset->table = fr_table_view(dataset->cache.data != NULL ? dataset->cache.data
+                                                               : dataset->block);
+    /* said whether the rows come from the file or its cache */
+    const fr_data_stats *stats = &dataset->table.header->stats;
+    fr_row_report(ctx, params->path, stats->n_bad, stats->n_unused);
+    return FR_OK;
+}
+
+fr_status fr_dataset_open(fr_ctx *ctx, const fr_data_params *params, fr_dataset **out)
+{
+    fr_map file;
+    fr_dataset *dataset = NULL;
+    *out = NULL;
+    if (params->max_tokens < 2) {
+        return FR_FAIL(ctx, FR_ERR_ARG, "max_tokens is %lld, want at least 2",
+                       (long long)params->max_tokens);
+    }
+    FR_TRY(fr_map_open(ctx, params->path, &file));
+    fr_status status = fr_alloc(ctx, 1, sizeof *dataset, &dataset);
+    if (status == FR_OK) {
+        status = open_file(ctx, params, &file, dataset);
+    }
+    if (status != FR_OK) {
+        fr_dataset_close(&dataset);
+    }
+    fr_map_close(&file);
+    *out = dataset;
+    return status;
+}
+
+void fr_dataset_close(fr_dataset **dataset)
+{
+    if (*dataset != NULL) {
+        fr_map_close(&(*dataset)->cache);
+        free((*dataset)->block);
+        free(*dataset);
+        *dataset = NULL;
+    }
+}
+
+const fr_data_stats *fr_dataset_stats(const fr_dataset *dataset)
+{
+    return &dataset->table.header->stats;
+}
+
+void fr_dataset_example(const fr_dataset *dataset, int64_t example, int64_t *row,
+                        int64_t *target)
+{
+    *row = dataset->table.examples[example].row;
+    *target = example - dataset->table.rows[*row].first_example;
+}
+
+int64_t fr_dataset_n_targets(const fr_dataset *dataset, int64_t row)
+{
+    return dataset->table.rows[row].n_targets;
+}
+
+int64_t fr_dataset_source_row(const fr_dataset *dataset, int64_t example)
+{
+    return dataset->table.rows[dataset->table.examples[example].row].source_row;
+}
+
+static fr_sequence sequence_at(const fr_table *t, int64_t first, int64_t n)
+{
+    return (fr_sequence){t->ids + first, t->counted + first, n};
+}
+
+fr_sequence fr_dataset_source(const fr_dataset *dataset, int64_t row)
+{
+    const fr_table_row *r = &dataset->table.rows[row];
+    return sequence_at(&dataset->table, r->source, r->n_source);
+}
+
+fr_sequence fr_dataset_target(const fr_dataset *dataset, int64_t row, int64_t target)
+{
+    return fr_dataset_example_target(dataset,
+                                     dataset->table.rows[row].first_example + target);
+}
+
+fr_sequence fr_dataset_example_target(const fr_dataset *dataset, int64_t example)
+{
+    const fr_table_example *e = &dataset->table.examples[example];
+    return sequence_at(&dataset->table, e->first, e->n);
+}
+
+int64_t fr_dataset_line(const fr_dataset *dataset, int64_t row)
+{
+    return dataset->table.rows[row].line;
+}
+
+void fr_dataset_digest(const fr_dataset *dataset, uint8_t out[FR_DIGEST_BYTES])
+{
+    memcpy(out, dataset->table.header->data, FR_DIGEST_BYTES);
+}

@@ -1,0 +1,176 @@
+#include "train/data/data_impl.h"
+
+#include "base/mem.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static fr_status add_text(fr_ctx *ctx, fr_digest *digest, const char *text)
+{
+    int64_t bytes = text != NULL ? (int64_t)strlen(text) : -1;
+    FR_TRY(fr_digest_add(ctx, digest, &bytes, sizeof bytes));
+    return bytes > 0 ? fr_digest_add(ctx, digest, text, (size_t)bytes) : FR_OK;
+}
+
+/* What the tokenizer's own digest leaves out, since it decides no ids of plain text. */
+static fr_status add_frame(fr_ctx *ctx, fr_digest *digest, const fr_data_params *params)
+{
+    const fr_tokenizer *t = params->tokenizer;
+    const int64_t ends[] = {t != NULL ? fr_tokenizer_eos(t) : params->eos_id,
+                            t != NULL ? fr_tokenizer_leading_bos(t) : -1};
+    FR_TRY(fr_digest_add(ctx, digest, ends, sizeof ends));
+    return add_text(ctx, digest,
+                    t != NULL && params->chat ? fr_tokenizer_chat_template(t) : NULL);
+}
+
+fr_status fr_table_key(fr_ctx *ctx, const fr_data_params *params,
+                       const uint8_t data[FR_DIGEST_BYTES],
+                       uint8_t out[FR_DIGEST_BYTES])
+{
+    const int64_t options[] = {
+        FR_TABLE_MAJOR,        params->vocab_size,        params->chat,
+        params->eos,           params->special,           params->loss_last,
+        params->cut_long_rows, params->without_bos,       params->max_tokens,
+        params->max_rows,      params->tokenizer != NULL, params->skip_bad_rows};
+    uint8_t tokenizer[FR_DIGEST_BYTES] = {0};
+    fr_digest *digest = NULL;
+    if (params->tokenizer != NULL) {
+        fr_tokenizer_digest(params->tokenizer, tokenizer);
+    }
+    fr_status status = fr_digest_create(ctx, &digest);
+    if (status == FR_OK) {
+        status = fr_digest_add(ctx, digest, data, FR_DIGEST_BYTES);
+    }
+    if (status == FR_OK) {
+        status = fr_digest_add(ctx, digest, tokenizer, sizeof tokenizer);
+    }
+    if (status == FR_OK) {
+        status = fr_digest_add(ctx, digest, options, sizeof options);
+    }
+    if (status == FR_OK) {
+        status = add_frame(ctx, digest, params);
+    }
+    if (status == FR_OK) {
+        status = add_text(ctx, digest, params->template_text);
+    }
+    if (status == FR_OK) {
+        status = add_text(ctx, digest, params->ignore);
+    }
+    if (status == FR_OK) {
+        status = fr_digest_end(ctx, digest, out);
+    }
+    fr_digest_destroy(&digest);
+    return status;
+}
+
+fr_status fr_table_digest(fr_ctx *ctx, const uint8_t *block, size_t bytes,
+                          uint8_t out[FR_DIGEST_BYTES])
+{
+    const size_t before = offsetof(fr_table_header, content);
+    const size_t after = before + FR_DIGEST_BYTES;
+    fr_digest *digest = NULL;
+    FR_TRY(fr_digest_create(ctx, &digest));
+    fr_status status = fr_digest_add(ctx, digest, block, before);
+    if (status == FR_OK) {
+        status = fr_digest_add(ctx, digest, block + after, bytes - after);
+    }
+    if (status == FR_OK) {
+        status = fr_digest_end(ctx, digest, out);
+    }
+    fr_digest_destroy(&digest);
+    return status;
+}
+
+static fr_status cache_path(fr_ctx *ctx, const char *folder,
+                            const uint8_t key[FR_DIGEST_BYTES], char **out)
+{
+    enum { KEPT = 16 };
+    char hex[FR_DIGEST_HEX];
+    char name[FR_DIGEST_HEX + 16];
+    fr_digest_hex(key, hex);
+    (void)snprintf(name, sizeof name, "tokens-%.*s.cache", (int)KEPT, hex);
+    return fr_join_path(ctx, folder, name, out);
+}
+
+/* Whether the block is a whole, undamaged cache of this key that can be used unseen. */
+static bool is_good(fr_ctx *ctx, const fr_data_params *params,
+                    const uint8_t key[FR_DIGEST_BYTES],
+                    const uint8_t file[FR_DIGEST_BYTES], const uint8_t *block,
+                    size_t bytes)
+{
+    const fr_table_header *h = (const void *)block;
+    uint8_t content[FR_DIGEST_BYTES];
+    if (bytes < sizeof *h || memcmp(h->magic, "FRTOKENS", sizeof h->magic) != 0 ||
+        h->major != FR_TABLE_MAJOR || h->minor != FR_TABLE_MINOR ||
+        memcmp(h->key, key, FR_DIGEST_BYTES) != 0 ||
+        memcmp(h->data, file, FR_DIGEST_BYTES) != 0) {
+        return false;
+    }
+    return fr_table_digest(ctx, block, bytes, content) == FR_OK &&
+           memcmp(content, h->content, sizeof content) == 0 &&
+           fr_table_is_sound(params, block, bytes);
+}
+
+/* In place of the mapping, where there is memory for it. */
+static void copy_map(fr_map *map, uint8_t **block)
+{
+    *block = malloc(map->bytes);
+    if (*block != NULL) {
+        memcpy(*block, map->data, map->bytes);
+    }
+    fr_map_close(map);
+}
+
+/* The mapping is shared with whoever may write to the file: what was checked must not change afterwards. */
+static bool is_usable(fr_ctx *ctx, const fr_data_params *params,
+                      const uint8_t key[FR_DIGEST_BYTES],
+                      const uint8_t file[FR_DIGEST_BYTES], fr_map *map, uint8_t **block)
+{
+    size_t bytes = map->bytes;
+    if (bytes > 0 && !map->is_ours) {
+        copy_map(map, block);
+    }
+    const uint8_t *data = *block != NULL ? *block : map->data;
+    return data != NULL && is_good(ctx, params, key, file, data, bytes);
+}
+
+fr_status fr_cache_open(fr_ctx *ctx, const fr_data_params *params,
+                        const uint8_t key[FR_DIGEST_BYTES],
+                        const uint8_t file[FR_DIGEST_BYTES], fr_map *map,
+                        uint8_t **block)
+{
+    char *path = NULL;
+    *map = (fr_map){0};
+    *block = NULL;
+    FR_TRY(cache_path(ctx, params->cache_folder, key, &path));
+    if (fr_file_exists(path)) {
+        fr_status status = fr_map_open(ctx, path, map);
+        if (status != FR_OK || !is_usable(ctx, params, key, file, map, block)) {
+            fr_log(ctx, FR_LOG_INFO, "token cache %s is unusable and is made again",
+                   path);
+            fr_ctx_clear_error(ctx);
+            fr_map_close(map);
+            free(*block);
+            *block = NULL;
+        }
+    }
+    free(path);
+    return FR_OK;
+}
+
+void fr_cache_write(fr_ctx *ctx, const char *folder, const uint8_t key[FR_DIGEST_BYTES],
+                    const uint8_t *block, size_t bytes)
+{
+    char *path = NULL;
+    fr_status status = cache_path(ctx, folder, key, &path);
+    if (status == FR_OK) {
+        status = fr_file_replace(ctx, path, block, bytes);
+    }
+    if (status != FR_OK) {
+        fr_log(ctx, FR_LOG_INFO, "warning: no token cache: %s", fr_ctx_error(ctx));
+        fr_ctx_clear_error(ctx);
+    }
+    free(path);
+}

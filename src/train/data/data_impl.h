@@ -1,0 +1,87 @@
+/*
+ * data_impl.h - what the data_*.c files share: the table of a file's rows.
+ *
+ * Layer L4; private to data*.c.
+ */
+#ifndef FR_TRAIN_DATA_DATA_IMPL_H
+#define FR_TRAIN_DATA_DATA_IMPL_H
+
+#include "base/file.h"
+#include "train/data/data.h"
+
+/* The table: a header and four arrays in one block of memory, the same in a cache file (docs/format-token-cache.md). */
+enum { FR_TABLE_MAJOR = 3, FR_TABLE_MINOR = 0 };
+
+typedef struct fr_table_header {
+    char magic[8];
+    int32_t major;
+    int32_t minor;
+    int64_t n_ids;
+    fr_data_stats stats;
+    uint8_t key[FR_DIGEST_BYTES];     /* of everything that decides the content */
+    uint8_t data[FR_DIGEST_BYTES];    /* of the data file */
+    uint8_t content[FR_DIGEST_BYTES]; /* of all the block but this field */
+} fr_table_header;
+
+typedef struct fr_table_row {
+    int64_t source;
+    int64_t n_source;
+    int64_t first_example;
+    int64_t n_targets;
+    int64_t line;
+    int64_t source_row; /* first row with the same source; itself where that is empty */
+} fr_table_row;
+
+typedef struct fr_table_example {
+    int64_t row;
+    int64_t first;
+    int64_t n;
+} fr_table_example;
+
+/** Views of the arrays in a block. */
+typedef struct fr_table {
+    const fr_table_header *header;
+    const fr_table_row *rows;
+    const fr_table_example *examples;
+    const int32_t *ids;
+    const uint8_t *counted;
+} fr_table;
+
+/** Bytes of a block with these counts. */
+size_t fr_table_bytes(int64_t n_rows, int64_t n_examples, int64_t n_ids);
+/** Lay the views over a block whose header is filled. */
+fr_table fr_table_view(const uint8_t *block);
+
+/** Set source_row of all rows of a block. */
+FR_MUST_CHECK fr_status fr_table_find_sources(fr_ctx *ctx, uint8_t *block);
+
+/** Tokenise the whole file into one block without digests; the caller frees. */
+FR_MUST_CHECK fr_status fr_table_build(fr_ctx *ctx, const fr_data_params *params,
+                                       const fr_map *file, uint8_t **out);
+
+/** Digest of data, tokenizer and options: names a cache. */
+FR_MUST_CHECK fr_status fr_table_key(fr_ctx *ctx, const fr_data_params *params,
+                                     const uint8_t data[FR_DIGEST_BYTES],
+                                     uint8_t out[FR_DIGEST_BYTES]);
+
+/** Digest of a block less the field that holds it: header, statistics and arrays. */
+FR_MUST_CHECK fr_status fr_table_digest(fr_ctx *ctx, const uint8_t *block, size_t bytes,
+                                        uint8_t out[FR_DIGEST_BYTES]);
+
+/** Whether a block of `bytes` is one that fr_table_build could have made with these parameters: sizes, offsets, order,
+ * ids, flags and statistics. Its digest says only that nothing broke: whoever made the file made the digest too. After
+ * this, every index in the block may be used unseen. Linear in the block's size. */
+bool fr_table_is_sound(const fr_data_params *params, const uint8_t *block,
+                       size_t bytes);
+
+/** A cache of this key and file (their digests), checked whole: a mapping in *map or, where others could change the file afterwards, a copy in
+ * *block that the caller frees. Both stay empty if there is none or it is unfit. */
+FR_MUST_CHECK fr_status fr_cache_open(fr_ctx *ctx, const fr_data_params *params,
+                                      const uint8_t key[FR_DIGEST_BYTES],
+                                      const uint8_t file[FR_DIGEST_BYTES], fr_map *map,
+                                      uint8_t **block);
+/** Write a cache; a folder that cannot be written is a warning. */
+void fr_cache_write(fr_ctx *ctx, const char *folder, const uint8_t key[FR_DIGEST_BYTES],
+                    const uint8_t *block, size_t bytes);
+
+#endif

@@ -1,0 +1,60 @@
+/* Rows whose sources are equal: the same ids, and the same of them in the loss. */
+#include "base/mem.h"
+#include "base/text_map.h"
+#include "train/data/data_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool are_equal(const fr_table *t, const fr_table_row *a, const fr_table_row *b)
+{
+    size_t n = (size_t)a->n_source;
+    return a->n_source == b->n_source &&
+           memcmp(t->ids + a->source, t->ids + b->source, n * sizeof *t->ids) == 0 &&
+           memcmp(t->counted + a->source, t->counted + b->source, n) == 0;
+}
+
+static uint64_t hash_of(const fr_table *t, const fr_table_row *row, uint64_t seed)
+{
+    uint64_t hash = seed;
+    for (int64_t i = 0; i < row->n_source; i++) {
+        hash = fr_hash_word(hash, (uint32_t)t->ids[row->source + i]);
+    }
+    return hash;
+}
+
+/* The first row with the source of `row`, which is entered if it is the first itself. `slots` is a hash table with
+ * linear probing of row numbers + 1. */
+static int64_t first_with(const fr_table *t, int64_t row, int64_t *slots, uint64_t mask,
+                          uint64_t seed)
+{
+    uint64_t at = hash_of(t, &t->rows[row], seed) & mask;
+    while (slots[at] != 0 && !are_equal(t, &t->rows[slots[at] - 1], &t->rows[row])) {
+        at = (at + 1) & mask;
+    }
+    if (slots[at] == 0) {
+        slots[at] = row + 1;
+    }
+    return slots[at] - 1;
+}
+
+fr_status fr_table_find_sources(fr_ctx *ctx, uint8_t *block)
+{
+    fr_table table = fr_table_view(block);
+    fr_table_row *rows = (void *)(block + sizeof *table.header);
+    int64_t n = table.header->stats.n_rows;
+    int64_t room = 16;
+    int64_t *slots = NULL;
+    uint64_t seed = fr_hash_seed();
+    while (room < 2 * n) {
+        room *= 2;
+    }
+    FR_TRY(fr_alloc(ctx, room, sizeof *slots, &slots));
+    for (int64_t r = 0; r < n; r++) {
+        bool is_empty = rows[r].n_source == 0;
+        rows[r].source_row =
+            is_empty ? r : first_with(&table, r, slots, (uint64_t)room - 1, seed);
+    }
+    free(slots);
+    return FR_OK;
+}

@@ -1,0 +1,307 @@
+/* Tokenise a file into one block of memory: header, rows, examples, ids, flags. */
+#include "base/mem.h"
+#include "train/data/data_impl.h"
+#include "train/data/row.h"
+#include "train/data/row_lines.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The block's arrays while they grow. */
+typedef struct builder {
+    fr_ctx *ctx;
+    const fr_data_params *params;
+    fr_data_stats stats;
+    fr_table_row *rows;
+    int64_t row_room;
+    fr_table_example *examples;
+    int64_t example_room;
+    fr_ids ids;
+    fr_ids counted;
+} builder;
+
+size_t fr_table_bytes(int64_t n_rows, int64_t n_examples, int64_t n_ids)
+{
+    return sizeof(fr_table_header) + (size_t)n_rows * sizeof(fr_table_row) +
+           (size_t)n_examples * sizeof(fr_table_example) + (size_t)n_ids * 5;
+}
+
+fr_table fr_table_view(const uint8_t *block)
+{
+    fr_table t;
+    t.header = (const void *)block;
+    const fr_data_stats *stats = &t.header->stats;
+    const uint8_t *next = block + sizeof *t.header;
+    t.rows = (const void *)next;
+    next += (size_t)stats->n_rows * sizeof *t.rows;
+    t.examples = (const void *)next;
+    next += (size_t)stats->n_examples * sizeof *t.examples;
+    t.ids = (const void *)next;
+    t.counted = next + (size_t)t.header->n_ids * sizeof *t.ids;
+    return t;
+}
+
+/* Room for one more item of an array that doubles. */
+static fr_status grow(fr_ctx *ctx, void **array, size_t size, int64_t used,
+                      int64_t *room)
+{
+    if (used < *room) {
+        return FR_OK;
+    }
+    int64_t wanted = *room == 0 ? 1024 : 2 * *room;
+    void *fresh = realloc(*array, (size_t)wanted * size);
+    if (fresh == NULL) {
+        fr_status status = fr_check_memory(ctx, false, (size_t)wanted * size);
+        return status != FR_OK ? status : FR_ERR_NO_MEMORY;
+    }
+    *array = fresh;
+    *room = wanted;
+    return FR_OK;
+}
+
+/* Ids of one sequence of a row. */
+typedef struct span {
+    const fr_row_ids *of;
+    int64_t first;
+    int64_t n;
+} span;
+
+static span source_of(const fr_row *row)
+{
+    return (span){&row->source, 0, row->source.ids.count};
+}
+
+static span target_of(const fr_row *row, int64_t t)
+{
+    int64_t first = t == 0 ? 0 : row->target_ends.data[t - 1];
+    return (span){&row->targets, first, row->target_ends.data[t] - first};
+}
+
+static int64_t count_own(span s)
+{
+    int64_t n = 0;
+    for (int64_t i = s.first; i < s.first + s.n; i++) {
+        n += s.of->own.data[i] != 0;
+    }
+    return n;
+}
+
+/* Append a span less the last `n_cut` of its own ids. `counted`: flags in step, NULL: `all_counted` for each. */
+static fr_status add_tokens(builder *b, span s, int64_t n_cut, const int32_t *counted,
+                            bool all_counted)
+{
+    int64_t left = count_own(s) - n_cut;
+    for (int64_t i = s.first; i < s.first + s.n; i++) {
+        bool own = s.of->own.data[i] != 0;
+        left -= own;
+        if (own && left < 0) {
+            continue;
+        }
+        FR_TRY(fr_ids_add(b->ctx, &b->ids, s.of->ids.data[i]));
+        FR_TRY(fr_ids_add(b->ctx, &b->counted,
+                          counted != NULL ? counted[i] : all_counted));
+    }
+    return FR_OK;
+}
+
+/* Ids that the source loses: as many as its longest target needs, if there are so many of its own. One stays, so that
+ * something stands before the target. */
+static int64_t cut_of_source(const builder *b, const fr_row *row)
+{
+    int64_t longest = 0;
+    for (int64_t t = 0; t < row->n_targets; t++) {
+        int64_t n = target_of(row, t).n;
+        longest = n > longest ? n : longest;
+    }
+    span source = source_of(row);
+    int64_t wanted = source.n + longest - b->params->max_tokens;
+    int64_t own = count_own(source);
+    int64_t most = own - (own == source.n && own > 0);
+    wanted = wanted < most ? wanted : most;
+    return b->params->cut_long_rows && wanted > 0 ? wanted : 0;
+}
+
+static int64_t count_flags(const builder *b, int64_t first, int64_t n)
+{
+    int64_t flags = 0;
+    for (int64_t i = first; i < first + n; i++) {
+        flags += b->counted.data[i] != 0;
+    }
+    return flags;
+}
+
+/* Count what example of `n` target tokens came to be. */
+static void count_example(builder *b, int64_t n_source, int64_t n)
+{
+    fr_table_row *now = &b->rows[b->stats.n_rows];
+    if (now->n_targets == 0 && n_source > 0) {
+        b->stats.n_target_tokens += count_flags(b, now->source + 1, n_source - 1);
+    }
+    now->n_targets++;
+    b->stats.n_target_tokens += n_source > 0 ? n : n - 1;
+    b->stats.longest =
+        n_source + n > b->stats.longest ? n_source + n : b->stats.longest;
+}
+
+/* Target t of the row as an example, or nothing if it is too long and not to be cut. */
+static fr_status add_target(builder *b, const fr_row *row, int64_t t, int64_t n_source)
+{
+    span target = target_of(row, t);
+    int64_t n_cut = n_source + target.n - b->params->max_tokens;
+    bool too_long = row->source.ids.count + target.n > b->params->max_tokens;
+    if (n_cut > 0 && (!b->params->cut_long_rows || n_cut >= count_own(target))) {
+        b->stats.n_dropped++;
+        return FR_OK;
+    }
+    n_cut = n_cut > 0 ? n_cut : 0;
+    void *array = b->examples;
+    FR_TRY(grow(b->ctx, &array, sizeof *b->examples, b->stats.n_examples,
+                &b->example_room));
+    b->examples = array;
+    b->examples[b->stats.n_examples++] =
+        (fr_table_example){b->stats.n_rows, b->ids.count, target.n - n_cut};
+    b->stats.n_cut += too_long;
+    count_example(b, n_source, target.n - n_cut);
+    return add_tokens(b, target, n_cut, NULL, true);
+}
+
+static fr_status add_row(builder *b, const fr_row *row, int64_t line)
+{
+    int64_t n_cut = cut_of_source(b, row);
+    int64_t n_source = row->source.ids.count - n_cut;
+    void *array = b->rows;
+    FR_TRY(grow(b->ctx, &array, sizeof *b->rows, b->stats.n_rows, &b->row_room));
+    b->rows = array;
+    int64_t first_id = b->ids.count;
+    b->rows[b->stats.n_rows] =
+        (fr_table_row){first_id, n_source, b->stats.n_examples, 0, line, 0};
+    const int32_t *counted =
+        row->source_counted.count > 0 ? row->source_counted.data : NULL;
+    FR_TRY(add_tokens(b, source_of(row), n_cut, counted, false));
+    for (int64_t t = 0; t < row->n_targets; t++) {
+        FR_TRY(add_target(b, row, t, n_source));
+    }
+    if (b->rows[b->stats.n_rows].n_targets == 0) {
+        b->ids.count = b->counted.count = first_id;
+        return FR_OK;
+    }
+    b->stats.n_unused += row->has_unused_source;
+    b->stats.n_source_tokens += n_source;
+    b->stats.n_rows++;
+    return FR_OK;
+}
+
+static fr_status read_lines(builder *b, fr_row_reader *reader, fr_bad_rows *bad,
+                            const fr_map *file)
+{
+    fr_row_lines lines = fr_row_lines_of((const char *)file->data, file->bytes);
+    fr_row row = {0};
+    int64_t n_read = 0;
+    fr_status status = FR_OK;
+    const char *line = NULL;
+    size_t bytes = 0;
+    while (status == FR_OK &&
+           (b->params->max_rows == 0 || n_read < b->params->max_rows) &&
+           fr_row_lines_next(&lines, &line, &bytes)) {
+        reader->line = lines.line;
+        n_read++;
+        fr_status read = fr_row_read(reader, line, bytes, &row);
+        status = fr_bad_rows_add(b->ctx, bad, read);
+        if (status == FR_OK && read == FR_OK) {
+            status = add_row(b, &row, reader->line);
+        }
+    }
+    fr_row_fini(&row);
+    b->stats.n_bad = bad->n;
+    return status == FR_OK ? fr_bad_rows_end(b->ctx, bad, b->params->path) : status;
+}
+
+static fr_status check_result(const builder *b)
+{
+    if (b->stats.n_target_tokens > 0) {
+        return FR_OK;
+    }
+    if (b->stats.n_rows > 0) {
+        return FR_FAIL(b->ctx, FR_ERR_DATA,
+                       "%s: no token is in the loss: every target is one token with "
+                       "nothing before it",
+                       b->params->path);
+    }
+    if (b->stats.n_dropped > 0) {
+        return FR_FAIL(b->ctx, FR_ERR_DATA,
+                       "%s: all %lld examples are longer than %lld tokens; %s",
+                       b->params->path, (long long)b->stats.n_dropped,
+                       (long long)b->params->max_tokens,
+                       b->params->cut_long_rows
+                           ? "their template alone is; shorten it, or the prefix"
+                           : "shorten them, or in a config set long_rows: cut or a "
+                             "shorter prefix");
+    }
+    if (b->stats.n_bad > 0) {
+        return FR_FAIL(b->ctx, FR_ERR_DATA, "%s: no row can be used (see above)",
+                       b->params->path);
+    }
+    return FR_FAIL(b->ctx, FR_ERR_DATA, "%s: holds no rows", b->params->path);
+}
+
+/* Copy an array, NULL if it is empty; returns the place behind it. */
+static uint8_t *append(uint8_t *to, const void *from, size_t bytes)
+{
+    if (from != NULL) {
+        memcpy(to, from, bytes);
+    }
+    return to + bytes;
+}
+
+/* Copy the grown arrays into one block. */
+static fr_status make_block(const builder *b, uint8_t **out)
+{
+    size_t bytes = fr_table_bytes(b->stats.n_rows, b->stats.n_examples, b->ids.count);
+    FR_TRY(fr_alloc(b->ctx, (int64_t)bytes, 1, out));
+    fr_table_header *header = (void *)*out;
+    memcpy(header->magic, "FRTOKENS", sizeof header->magic);
+    header->major = FR_TABLE_MAJOR;
+    header->minor = FR_TABLE_MINOR;
+    header->n_ids = b->ids.count;
+    header->stats = b->stats;
+    uint8_t *next = *out + sizeof *header;
+    next = append(next, b->rows, (size_t)b->stats.n_rows * sizeof *b->rows);
+    next = append(next, b->examples, (size_t)b->stats.n_examples * sizeof *b->examples);
+    next = append(next, b->ids.data, (size_t)b->ids.count * sizeof *b->ids.data);
+    for (int64_t i = 0; i < b->counted.count; i++) {
+        next[i] = (uint8_t)b->counted.data[i];
+    }
+    return FR_OK;
+}
+
+fr_status fr_table_build(fr_ctx *ctx, const fr_data_params *params, const fr_map *file,
+                         uint8_t **out)
+{
+    builder b = {.ctx = ctx, .params = params};
+    fr_bad_rows bad = {.skip = params->skip_bad_rows};
+    fr_row_reader reader;
+    *out = NULL;
+    fr_status status = fr_row_reader_init(ctx, params, FR_ROW_LEARN, &reader);
+    if (status == FR_OK) {
+        status = read_lines(&b, &reader, &bad, file);
+    }
+    fr_bad_rows_fini(&bad);
+    if (status == FR_OK) {
+        status = check_result(&b);
+    }
+    if (status == FR_OK) {
+        status = make_block(&b, out);
+    }
+    if (status == FR_OK) {
+        status = fr_table_find_sources(ctx, *out);
+    }
+    if (status != FR_OK) {
+        free(*out);
+        *out = NULL;
+    }
+    free(b.rows);
+    free(b.examples);
+    fr_ids_fini(&b.ids);
+    fr_ids_fini(&b.counted);
+    return status;
+}

@@ -1,0 +1,259 @@
+#include "train/data/plan.h"
+
+#include "base/mem.h"
+
+#include <stdlib.h>
+
+fr_plan_params fr_plan_of_task(const fr_task_config *config, const fr_dataset *dataset,
+                               int n_replicas)
+{
+    return (fr_plan_params){.dataset = dataset,
+                            .share_sources = config->batch.share_sources,
+                            .share_prompt = config->batch.share_prompt,
+                            .microbatch_tokens = config->batch.microbatch_tokens,
+                            .n_replicas = n_replicas};
+}
+
+void fr_step_plan_fini(fr_step_plan *plan)
+{
+    free(plan->sources);
+    free(plan->units);
+    free(plan->examples);
+    free(plan->order);
+    free(plan->microbatches);
+    free(plan->drawn);
+    *plan = (fr_step_plan){0};
+}
+
+static fr_status reserve(fr_ctx *ctx, fr_step_plan *plan, int64_t n)
+{
+    if (n <= plan->room) {
+        return FR_OK;
+    }
+    fr_step_plan_fini(plan);
+    FR_TRY(fr_alloc(ctx, n, sizeof *plan->sources, &plan->sources));
+    FR_TRY(fr_alloc(ctx, n, sizeof *plan->units, &plan->units));
+    FR_TRY(fr_alloc(ctx, n, sizeof *plan->examples, &plan->examples));
+    FR_TRY(fr_alloc(ctx, n, sizeof *plan->order, &plan->order));
+    FR_TRY(fr_alloc(ctx, n, sizeof *plan->microbatches, &plan->microbatches));
+    FR_TRY(fr_alloc(ctx, n, sizeof *plan->drawn, &plan->drawn));
+    plan->room = n;
+    return FR_OK;
+}
+
+/* Each drawn example with a source of its own. */
+static void separate(const fr_dataset *dataset, fr_step_plan *plan)
+{
+    plan->n_sources = plan->n_examples;
+    for (int64_t i = 0; i < plan->n_examples; i++) {
+        plan->examples[i] = plan->drawn[i];
+        plan->sources[i] =
+            (fr_plan_source){fr_dataset_source_row(dataset, plan->drawn[i]), i, 1};
+    }
+}
+
+/* Group the drawn examples by source. Quadratic in the examples of a step, which are few. */
+static void group_by_source(const fr_dataset *dataset, fr_step_plan *plan)
+{
+    int64_t *rows = plan->order; /* scratch until the units are ordered */
+    int64_t filled = 0;
+    plan->n_sources = 0;
+    for (int64_t i = 0; i < plan->n_examples; i++) {
+        rows[i] = fr_dataset_source_row(dataset, plan->drawn[i]);
+    }
+    for (int64_t i = 0; i < plan->n_examples; i++) {
+        bool seen = false;
+        for (int64_t s = 0; s < plan->n_sources && !seen; s++) {
+            seen = plan->sources[s].row == rows[i];
+        }
+        if (seen) {
+            continue;
+        }
+        int64_t first = filled;
+        for (int64_t j = i; j < plan->n_examples; j++) {
+            if (rows[j] == rows[i]) {
+                plan->examples[filled++] = plan->drawn[j];
+            }
+        }
+        plan->sources[plan->n_sources++] =
+            (fr_plan_source){rows[i], first, filled - first};
+    }
+}
+
+/* Leading tokens that n sources share, none of them in the loss and none a whole source; 0 where they are too few
+ * to pay. */
+static int64_t common_tokens(const fr_dataset *dataset, const fr_plan_source *sources,
+                             int64_t n)
+{
+    enum { WORTHWHILE = 8 };
+    fr_sequence first = fr_dataset_source(dataset, sources[0].row);
+    int64_t common = n > 1 ? first.count : 0;
+    for (int64_t s = 0; s < n; s++) {
+        fr_sequence source = fr_dataset_source(dataset, sources[s].row);
+        common = common < source.count ? common : source.count - 1;
+        for (int64_t i = 0; i < common; i++) {
+            if (source.ids[i] != first.ids[i] || source.counted[i] != 0) {
+                common = i;
+            }
+        }
+    }
+    return common >= WORTHWHILE ? common : 0;
+}
+
+static void form_units(const fr_plan_params *params, fr_step_plan *plan)
+{
+    int64_t most = params->share_prompt > 1 ? params->share_prompt : 1;
+    plan->n_units = 0;
+    for (int64_t s = 0; s < plan->n_sources; s += most) {
+        int64_t left = plan->n_sources - s;
+        int64_t n = left < most ? left : most;
+        int64_t shared = common_tokens(params->dataset, &plan->sources[s], n);
+        int64_t each = shared > 0 ? n : 1;
+        for (int64_t i = 0; i < n; i += each) {
+            plan->units[plan->n_units++] =
+                (fr_unit){.first_source = s + i, .n_sources = each, .n_shared = shared};
+        }
+    }
+}
+
+/* `n` rows that see `before` keys and themselves causally. */
+static void add_rows(fr_step_plan *plan, fr_unit *unit, int64_t n, int64_t before)
+{
+    unit->n_rows += n;
+    plan->n_rows += n;
+    plan->n_keys += n * before + n * (n + 1) / 2;
+}
+
+static void measure_source(const fr_dataset *dataset, const fr_plan_source *from,
+                           fr_step_plan *plan, fr_unit *unit)
+{
+    fr_sequence source = fr_dataset_source(dataset, from->row);
+    add_rows(plan, unit, source.count - unit->n_shared, unit->n_shared);
+    for (int64_t i = 0; i < from->n_examples; i++) {
+        fr_sequence target =
+            fr_dataset_example_target(dataset, plan->examples[from->first_example + i]);
+        add_rows(plan, unit, target.count - 1, source.count);
+        plan->n_counted += fr_sequence_predictions(&source, false) +
+                           fr_sequence_predictions(&target, source.count > 0);
+        plan->n_useful += source.count + target.count;
+    }
+}
+
+static void measure_units(const fr_dataset *dataset, fr_step_plan *plan)
+{
+    plan->n_counted = plan->n_useful = plan->n_rows = plan->n_keys = 0;
+    for (int64_t u = 0; u < plan->n_units; u++) {
+        fr_unit *unit = &plan->units[u];
+        add_rows(plan, unit, unit->n_shared, 0);
+        for (int64_t s = 0; s < unit->n_sources; s++) {
+            measure_source(dataset, &plan->sources[unit->first_source + s], plan, unit);
+        }
+    }
+}
+
+/* Unit numbers by falling size, ties by number: an insertion sort of the few units of a step. */
+static void sort_units(fr_step_plan *plan)
+{
+    for (int64_t i = 0; i < plan->n_units; i++) {
+        int64_t j = i;
+        for (; j > 0 && plan->units[plan->order[j - 1]].n_rows < plan->units[i].n_rows;
+             j--) {
+            plan->order[j] = plan->order[j - 1];
+        }
+        plan->order[j] = i;
+    }
+}
+
+/* Emptiest of the open microbatches that still has room for n_rows; -1 if none has. */
+static int64_t emptiest(const fr_step_plan *plan, int64_t n_rows, int64_t limit)
+{
+    int64_t best = -1;
+    for (int64_t b = 0; b < plan->n_microbatches; b++) {
+        int64_t rows = plan->microbatches[b].n_rows;
+        bool fits = plan->microbatches[b].n_units == 0 || rows + n_rows <= limit;
+        if (fits && (best < 0 || rows < plan->microbatches[best].n_rows)) {
+            best = b;
+        }
+    }
+    return best;
+}
+
+/* home[u] = microbatch of unit u. */
+static void assign_units(fr_step_plan *plan, int64_t limit, int n_replicas,
+                         int64_t *home)
+{
+    int64_t wanted = (plan->n_rows + limit - 1) / limit;
+    wanted = wanted > n_replicas ? wanted : n_replicas;
+    wanted = wanted > 1 ? wanted : 1;
+    plan->n_microbatches = wanted < plan->n_units ? wanted : plan->n_units;
+    for (int64_t b = 0; b < plan->n_microbatches; b++) {
+        plan->microbatches[b] = (fr_microbatch){0};
+    }
+    for (int64_t i = 0; i < plan->n_units; i++) {
+        int64_t unit = plan->order[i];
+        int64_t b = emptiest(plan, plan->units[unit].n_rows, limit);
+        if (b < 0) {
+            b = plan->n_microbatches++;
+            plan->microbatches[b] = (fr_microbatch){0};
+        }
+        home[unit] = b;
+        plan->microbatches[b].n_units++;
+        plan->microbatches[b].n_rows += plan->units[unit].n_rows;
+    }
+}
+
+/* List the units microbatch by microbatch and deal the microbatches to the replicas back and forth. */
+static void order_units(fr_step_plan *plan, int n_replicas, const int64_t *home)
+{
+    int64_t next = 0;
+    for (int64_t b = 0; b < plan->n_microbatches; b++) {
+        int64_t turn = b % (2 * n_replicas);
+        plan->microbatches[b].first_unit = next;
+        plan->microbatches[b].replica =
+            (int)(turn < n_replicas ? turn : 2 * n_replicas - 1 - turn);
+        for (int64_t u = 0; u < plan->n_units; u++) {
+            if (home[u] == b) {
+                plan->order[next++] = u;
+            }
+        }
+    }
+}
+
+/* Plan the drawn examples. */
+static void plan_drawn(const fr_plan_params *params, fr_step_plan *plan)
+{
+    if (params->share_sources) {
+        group_by_source(params->dataset, plan);
+    } else {
+        separate(params->dataset, plan);
+    }
+    form_units(params, plan);
+    measure_units(params->dataset, plan);
+    sort_units(plan);
+    assign_units(plan, params->microbatch_tokens, params->n_replicas, plan->drawn);
+    order_units(plan, params->n_replicas, plan->drawn);
+}
+
+fr_status fr_plan_step(fr_ctx *ctx, const fr_plan_params *params, fr_sampler *sampler,
+                       int64_t cursor, int64_t n_examples, fr_step_plan *plan)
+{
+    FR_TRY(reserve(ctx, plan, n_examples));
+    plan->n_examples = n_examples;
+    for (int64_t i = 0; i < n_examples; i++) {
+        plan->drawn[i] = fr_sampler_get(sampler, cursor + i);
+    }
+    plan_drawn(params, plan);
+    return FR_OK;
+}
+
+fr_status fr_plan_rows(fr_ctx *ctx, const fr_plan_params *params, int64_t first,
+                       int64_t n_examples, fr_step_plan *plan)
+{
+    FR_TRY(reserve(ctx, plan, n_examples));
+    plan->n_examples = n_examples;
+    for (int64_t i = 0; i < n_examples; i++) {
+        plan->drawn[i] = first + i;
+    }
+    plan_drawn(params, plan);
+    return FR_OK;
+}

@@ -1,0 +1,304 @@
+#include "train/data/row_files.h"
+
+#include "base/file_kind.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* The beginning of a file while it is looked at. */
+typedef struct look {
+    fr_ctx *ctx;
+    const char *path;
+    const char *text; /* behind a byte order mark */
+    size_t bytes;     /* of it that are looked at */
+} look;
+
+enum { SHOWN_KEY = 40 };
+static const char KEY_LETTERS[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                  "0123456789_-";
+
+/* A JSON value on its way; nothing of it is checked but where it ends. */
+typedef struct value {
+    size_t end; /* behind it; 0: it does not end in what is looked at */
+    bool
+        has_line; /* a line ends in it, at a place where JSON may be broken into lines */
+    size_t
+        key; /* where the key of the first list of objects in it stands, behind its quote; 0: none */
+    size_t key_bytes;
+} value;
+
+#define FAIL_FILE(l, ...) fail_file((l), __LINE__, __VA_ARGS__)
+static fr_status fail_file(const look *l, int line, const char *what)
+{
+    return fr_fail_at(l->ctx, FR_ERR_DATA, __FILE__, line, "%s: is %s", l->path, what);
+}
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static size_t skip_spaces(const look *l, size_t at)
+{
+    while (at < l->bytes && is_space(l->text[at])) {
+        at++;
+    }
+    return at;
+}
+
+/* Behind the string whose quote stands at `at`; 0 if its line ends first. */
+static size_t skip_string(const look *l, size_t at)
+{
+    at++;
+    while (at < l->bytes && l->text[at] != '"' && l->text[at] != '\n') {
+        at += l->text[at] == '\\' ? 2 : 1;
+    }
+    return at < l->bytes && l->text[at] == '\n' ? 0 : at + 1;
+}
+
+/* Whether the line end at `at` is one of a value that goes on: a broken row ends anywhere. */
+static bool goes_on(const look *l, size_t at)
+{
+    size_t next = skip_spaces(l, at);
+    while (at > 0 && is_space(l->text[at])) {
+        at--;
+    }
+    return strchr("{[,:", l->text[at]) != NULL ||
+           (next < l->bytes && l->text[next] != '\0' &&
+            strchr("}],", l->text[next]) != NULL);
+}
+
+/* The list that begins at `at` holds objects: keep the key before it, the string from `first` to `end`. */
+static void note_list(const look *l, size_t at, size_t first, size_t end, value *v)
+{
+    size_t next = skip_spaces(l, at + 1);
+    if (v->key == 0 && end > first && next < l->bytes && l->text[next] == '{') {
+        v->key = first;
+        v->key_bytes = end - first;
+    }
+}
+
+/* The object or list that begins at `at`. */
+static value find_end(const look *l, size_t at)
+{
+    value v = {0};
+    size_t depth = 0;
+    size_t first =
+        0; /* of the last string of the outermost object, within its quotes */
+    size_t end = 0;
+    while (at < l->bytes) {
+        char c = l->text[at];
+        if (c == '"') {
+            size_t behind = skip_string(l, at);
+            if (behind == 0) {
+                return v;
+            }
+            first = depth == 1 ? at + 1 : first;
+            end = depth == 1 ? behind - 1 : end;
+            at = behind;
+            continue;
+        }
+        if (c == '[' && depth == 1) {
+            note_list(l, at, first, end, &v);
+        }
+        if (c == '\n' && !v.has_line) {
+            v.has_line = goes_on(l, at);
+            if (!v.has_line) {
+                return v;
+            }
+        }
+        depth += c == '{' || c == '[';
+        depth -= c == '}' || c == ']';
+        at++;
+        if (depth == 0) {
+            v.end = at;
+            return v;
+        }
+    }
+    return v;
+}
+
+/* What stands behind a first value on one line, if that is no line end. */
+static fr_status check_behind(const look *l, const value *v)
+{
+    if (v->end == 0) {
+        return FR_OK;
+    }
+    size_t next = skip_spaces(l, v->end);
+    const char *between = l->text + v->end;
+    if (next == l->bytes || memchr(between, '\n', next - v->end) != NULL) {
+        return FR_OK;
+    }
+    if (l->text[next] == ',') {
+        return FAIL_FILE(l, "JSON objects with commas between them; put each on a line "
+                            "of its own without a comma, e.g. with sed 's/,$//'");
+    }
+    if (l->text[next] != '{') {
+        return FR_OK;
+    }
+    return memchr(between, '\r', next - v->end) != NULL
+               ? FAIL_FILE(l, "text whose lines end with carriage returns alone; write "
+                              "it again with tr '\\r' '\\n'")
+               : FAIL_FILE(l,
+                           "JSON objects one behind the other on a line; put each on "
+                           "a line of its own, e.g. with jq -c . FILE >rows.jsonl");
+}
+
+static fr_status fail_object(const look *l, const value *v)
+{
+    char text[512];
+    size_t next = v->end > 0 ? skip_spaces(l, v->end) : l->bytes;
+    if (v->end > 0 && next < l->bytes) {
+        return FAIL_FILE(l, "JSON objects over several lines each; write each on one "
+                            "line, e.g. with jq -c . FILE >rows.jsonl");
+    }
+    if (v->key_bytes == 0 || v->key_bytes > SHOWN_KEY ||
+        strspn(l->text + v->key, KEY_LETTERS) < v->key_bytes) {
+        return FAIL_FILE(l, "one JSON object over several lines; write one object a "
+                            "line, e.g. with jq -c . FILE >rows.jsonl");
+    }
+    (void)snprintf(text, sizeof text,
+                   "one JSON object that holds a list in \"%.*s\"; write one object a "
+                   "line, e.g. with jq -c '.[\"%.*s\"][]' FILE >rows.jsonl",
+                   (int)v->key_bytes, l->text + v->key, (int)v->key_bytes,
+                   l->text + v->key);
+    return FAIL_FILE(l, text);
+}
+
+static fr_status check_object(const look *l, size_t at)
+{
+    size_t next = skip_spaces(l, at + 1);
+    if (next < l->bytes && l->text[next] == '\'') {
+        return FAIL_FILE(l,
+                         "in Python's way of writing, with ' for \"; write rows with "
+                         "json.dumps, one object a line");
+    }
+    value v = find_end(l, at);
+    return v.has_line ? fail_object(l, &v) : check_behind(l, &v);
+}
+
+/* Never a row; which kind of list? */
+static fr_status check_list(const look *l, size_t at)
+{
+    value v = find_end(l, at);
+    size_t first = skip_spaces(l, at + 1);
+    size_t next = v.end > 0 ? skip_spaces(l, v.end) : l->bytes;
+    char begins = first < l->bytes ? l->text[first] : '\0';
+    if (next < l->bytes && l->text[next] == '[') {
+        return FAIL_FILE(l, "one JSON list a line; a row is an object: where each list "
+                            "holds messages, jq -c '{messages: .}' FILE >rows.jsonl");
+    }
+    if (begins != '{') {
+        return v.end > 0 && strchr("[\"]", begins) != NULL
+                   ? FAIL_FILE(l, "a JSON list, but not of objects; write one object a "
+                                  "line")
+                   : FR_OK;
+    }
+    return FAIL_FILE(
+        l, "one JSON list; write one object a line, e.g. with jq -c '.[]' FILE "
+           ">rows.jsonl, or python3 -c 'import json, sys; [print(json.dumps(r)) for r "
+           "in json.load(sys.stdin)]' <FILE >rows.jsonl");
+}
+
+/* How often `c` stands in the line outside quotes. */
+static size_t count_in_line(const char *line, size_t bytes, char c)
+{
+    size_t n = 0;
+    bool quoted = false;
+    for (size_t i = 0; i < bytes && line[i] != '\n'; i++) {
+        quoted = quoted != (line[i] == '"');
+        n += !quoted && line[i] == c;
+    }
+    return n;
+}
+
+/* Columns that the first two lines have alike. */
+static fr_status check_table(const look *l, size_t at)
+{
+    static const struct {
+        char between;
+        const char *what;
+    } TABLES[] = {
+        {'\t', "a table with tabs between its columns (TSV)"},
+        {',', "a table with commas between its columns (CSV)"},
+        {';', "a table with semicolons between its columns (CSV)"},
+    };
+    char text[640];
+    const char *line = l->text + at;
+    size_t left = l->bytes - at;
+    const char *end = memchr(line, '\n', left);
+    size_t length = end != NULL ? (size_t)(end - line) + 1 : left;
+    for (size_t i = 0; i < sizeof TABLES / sizeof TABLES[0]; i++) {
+        char c = TABLES[i].between;
+        size_t n = count_in_line(line, length, c);
+        if (n == 0 || length == left ||
+            n != count_in_line(line + length, left - length, c)) {
+            continue;
+        }
+        (void)snprintf(
+            text, sizeof text,
+            "%s; write one JSON object a line, with the names of your columns: python3 "
+            "-c 'import csv, json, sys; [print(json.dumps({\"source\": r[\"source\"], "
+            "\"target\": r[\"target\"]})) for r in csv.DictReader(sys.stdin, "
+            "delimiter=\"%s\")]' <FILE >rows.jsonl",
+            TABLES[i].what,
+            c == '\t'  ? "\\t"
+            : c == ',' ? ","
+                       : ";");
+        return FAIL_FILE(l, text);
+    }
+    return FR_OK;
+}
+
+/* The length of a header as a number of eight bytes, then the header. */
+static bool is_safetensors(const char *bytes, size_t n)
+{
+    return n > 8 && bytes[8] == '{' && memcmp(bytes + 4, "\0\0\0\0", 4) == 0;
+}
+
+/* Half of what ASCII is in UTF-16 are zeros. */
+static bool is_wide(const char *bytes, size_t n)
+{
+    return n >= 4 && ((bytes[0] == '\0' && bytes[2] == '\0' && bytes[1] != '\0') ||
+                      (bytes[1] == '\0' && bytes[3] == '\0' && bytes[0] != '\0'));
+}
+
+static fr_status check_kind(const look *l, const char *bytes, size_t n)
+{
+    const char *kind = fr_file_kind(bytes, n);
+    if (kind != NULL) {
+        char text[512];
+        const char *remedy = strchr(kind, ';');
+        bool of_weights = remedy != NULL && strstr(remedy, "weights") != NULL;
+        (void)snprintf(text, sizeof text, "%.*s%s",
+                       (int)(of_weights ? (size_t)(remedy - kind) : strlen(kind)), kind,
+                       of_weights ? "; give what is in it as JSON, one object a line"
+                       : remedy == NULL ? "; give rows as JSON, one object a line"
+                                        : "");
+        return FAIL_FILE(l, text);
+    }
+    if (is_safetensors(bytes, n)) {
+        return FAIL_FILE(l, "a safetensors file; give rows as JSON, one object a line");
+    }
+    return is_wide(bytes, n) ? FAIL_FILE(l, "text in UTF-16; write it as UTF-8")
+                             : FR_OK;
+}
+
+fr_status fr_rows_check_file(fr_ctx *ctx, const char *path, const void *bytes, size_t n)
+{
+    static const char MARK[] = "\xef\xbb\xbf";
+    size_t looked = n < FR_ROWS_LOOK_BYTES ? n : FR_ROWS_LOOK_BYTES;
+    look l = {ctx, path, bytes, looked};
+    FR_TRY(check_kind(&l, bytes, looked));
+    if (l.bytes >= sizeof MARK - 1 && memcmp(l.text, MARK, sizeof MARK - 1) == 0) {
+        l.text += sizeof MARK - 1;
+        l.bytes -= sizeof MARK - 1;
+    }
+    size_t at = skip_spaces(&l, 0);
+    if (at == l.bytes) {
+        return FR_OK;
+    }
+    return l.text[at] == '{'   ? check_object(&l, at)
+           : l.text[at] == '[' ? check_list(&l, at)
+                               : check_table(&l, at);
+}

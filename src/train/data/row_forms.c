@@ -1,0 +1,148 @@
+/* Rows as others publish them, told by their keys. */
+#include "train/data/row_files.h"
+
+#include <string.h>
+
+enum { MOST_KEYS = 3 };
+
+typedef struct form {
+    const char *keys[MOST_KEYS]; /* all of them are there */
+    const char *name;
+    const char *program; /* of jq, row by row */
+    const char *hint;
+} form;
+
+#define FORM(form_name, jq_program, note)                                              \
+    .name = (form_name), .program = (jq_program),                                      \
+    .hint = "the row is " form_name "; convert the file: jq -c '" jq_program           \
+            "' FILE >rows.jsonl" note
+
+#define AS_PAIR(source, target) "{source: ." source ", target: ." target "}"
+#define PAIR(source, target)                                                           \
+    {                                                                                  \
+        .keys = {source, target}, FORM("a pair of \"" source "\" and \"" target "\"",  \
+                                       AS_PAIR(source, target), "")                    \
+    }
+#define TALK(key)                                                                      \
+    {                                                                                  \
+        .keys = {key}, FORM("a dialogue in \"" key "\"", "{messages: ." key "}",       \
+                            "; set chat: true (--chat)")                               \
+    }
+#define HOLDS(key)                                                                     \
+    {                                                                                  \
+        .keys = {key},                                                                 \
+        FORM("a whole data set, its rows in \"" key "\"", "." key "[]", "")            \
+    }
+
+/* The first that fits counts: more keys before fewer. */
+static const form FORMS[] = {
+    {.keys = {"chosen", "rejected", "prompt"},
+     FORM("a preference pair (DPO)",
+          "if (.chosen | type) == \"array\" then {messages: .chosen} "
+          "else {source: .prompt, target: .chosen} end",
+          ", which trains on the preferred answers alone")},
+    {.keys = {"chosen", "rejected"},
+     FORM("a preference pair without a prompt",
+          "if (.chosen | type) == \"array\" then {messages: .chosen} "
+          "else {target: .chosen} end",
+          ", which trains on the preferred texts alone")},
+    {.keys = {"instruction", "output"},
+     FORM("in Alpaca's form",
+          "{source: (.instruction + (if (.input // \"\") == \"\" then \"\" "
+          "else \"\\n\" + .input end)), target: .output}",
+          "")},
+    {.keys = {"instruction", "response"},
+     FORM("in Dolly's form",
+          "{source: (.instruction + (if (.context // \"\") == \"\" then \"\" "
+          "else \"\\n\" + .context end)), target: .response}",
+          "")},
+    {.keys = {"conversations"},
+     FORM("in ShareGPT's form",
+          "{messages: [.conversations[] | {role: ({\"human\": \"user\", \"gpt\": "
+          "\"assistant\"}[.from // \"\"] // .from // .role), "
+          "content: (.value // .content)}]}",
+          "; set chat: true (--chat)")},
+    {.keys = {"prompt", "completion"},
+     FORM("a pair of \"prompt\" and \"completion\"",
+          "if (.prompt | type) == \"array\" then {messages: (.prompt + .completion)} "
+          "else {source: .prompt, target: .completion} end",
+          "")},
+    {.keys = {"question", "answers"},
+     FORM("in SQuAD's form",
+          "{source: ((if .context then .context + \"\\n\" else \"\" end) + .question), "
+          "target: (.answers.text? // .answers)}",
+          "; rows without an answer go away with: select(.target != [])")},
+    PAIR("prompt", "response"),
+    PAIR("question", "answer"),
+    PAIR("question", "response"),
+    PAIR("query", "response"),
+    PAIR("query", "answer"),
+    PAIR("input", "output"),
+    PAIR("input", "target"),
+    PAIR("inputs", "targets"),
+    PAIR("src", "tgt"),
+    PAIR("document", "summary"),
+    PAIR("article", "highlights"),
+    PAIR("text", "summary"),
+    PAIR("user", "assistant"),
+    {.keys = {"text", "label"},
+     FORM("a text with its label", "{source: .text, target: (.label | tostring)}",
+          ", with the labels' names in place of their numbers")},
+    {.keys = {"translation"},
+     FORM("a translation", "{source: .translation.en, target: .translation.de}",
+          ", with the languages that the rows have")},
+    {.keys = {"input_ids", "labels"},
+     FORM("already tokenised (labels of -100 are not in the loss)",
+          "[.labels | to_entries[] | select(.value != -100) | .key] as $k | "
+          "{source_ids: "
+          ".input_ids[:$k[0]], target_ids: .input_ids[$k[0]:($k[-1] + 1)]}",
+          "; set eos: false")},
+    {.keys = {"input_ids"},
+     FORM("already tokenised", "{source_ids: [], target_ids: .input_ids}", "")},
+    TALK("conversation"),
+    TALK("dialogue"),
+    TALK("dialog"),
+    {.keys = {"rows"},
+     FORM("a whole data set, its rows in \"rows\"", ".rows[] | (.row // .)", "")},
+    HOLDS("data"),
+    HOLDS("train"),
+    HOLDS("examples"),
+    {.keys = {"text"},
+     FORM("a plain text", "{target: .text}", "; its template is \"{target}\"")},
+    {.keys = {"content"},
+     FORM("a plain text in \"content\"", "{target: .content}",
+          "; its template is \"{target}\"")},
+};
+
+static bool has_key(const char *const *keys, size_t n, const char *wanted)
+{
+    bool found = false;
+    for (size_t i = 0; i < n && !found; i++) {
+        found = strcmp(keys[i], wanted) == 0;
+    }
+    return found;
+}
+
+const char *fr_rows_form_hint(const char *const *keys, size_t n)
+{
+    for (size_t f = 0; f < sizeof FORMS / sizeof FORMS[0]; f++) {
+        bool fits = true;
+        for (int k = 0; k < MOST_KEYS && FORMS[f].keys[k] != NULL; k++) {
+            fits = fits && has_key(keys, n, FORMS[f].keys[k]);
+        }
+        if (fits) {
+            return FORMS[f].hint;
+        }
+    }
+    return NULL;
+}
+
+bool fr_rows_form(size_t index, const char **name, const char **program)
+{
+    if (index >= sizeof FORMS / sizeof FORMS[0]) {
+        return false;
+    }
+    *name = FORMS[index].name;
+    *program = FORMS[index].program;
+    return true;
+}

@@ -1,0 +1,204 @@
+#define _GNU_SOURCE /* memmem */
+#include "train/data/text.h"
+
+#include "base/mem.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+fr_status fr_template_parse(fr_ctx *ctx, const char *text, fr_template *out)
+{
+    static const char SOURCE[] = "{source}";
+    static const char TARGET[] = "{target}";
+    const char *source = strstr(text, SOURCE);
+    const char *target = strstr(text, TARGET);
+    bool bad = target == NULL || strstr(target + 1, TARGET) != NULL;
+    bad = bad ||
+          (source != NULL && (source > target || strstr(source + 1, SOURCE) != NULL));
+    if (bad) {
+        return FR_FAIL(
+            ctx, FR_ERR_CONFIG,
+            "template \"%s\" must hold {target} once and {source} at most once "
+            "before it",
+            text);
+    }
+    const char *between = source != NULL ? source + strlen(SOURCE) : target;
+    *out = (fr_template){.before = text,
+                         .before_bytes =
+                             (size_t)((source != NULL ? source : target) - text),
+                         .has_source = source != NULL,
+                         .between = between,
+                         .between_bytes = (size_t)(target - between),
+                         .after = target + strlen(TARGET),
+                         .after_bytes = strlen(target + strlen(TARGET))};
+    return FR_OK;
+}
+
+/* Text collected since the last special token. */
+typedef struct collector {
+    fr_ctx *ctx;
+    const fr_tokenizer *tokenizer;
+    fr_ids *ids;
+    fr_ids *own;  /* NULL: not wanted */
+    bool special; /* parse special tokens in what was collected */
+    char *text;
+    bool *is_own; /* of each byte of it */
+    size_t bytes;
+} collector;
+
+static void collect(collector *c, const char *text, size_t bytes, bool is_own)
+{
+    memcpy(c->text + c->bytes, text, bytes);
+    memset(c->is_own + c->bytes, is_own, bytes);
+    c->bytes += bytes;
+}
+
+/* Tokens stand for the bytes in their order: flag those from `first` on by the bytes that each stands for. */
+static fr_status flag_tokens(const collector *c, int64_t first, size_t bytes)
+{
+    size_t at = 0;
+    for (int64_t i = first; c->own != NULL && i < c->ids->count; i++) {
+        size_t end = at + fr_tokenizer_token_bytes(c->tokenizer, c->ids->data[i]);
+        bool is_own = end > at && end <= bytes;
+        for (; at < end && is_own; at++) {
+            is_own = c->is_own[at];
+        }
+        at = end;
+        FR_TRY(fr_ids_add(c->ctx, c->own, is_own ? 1 : 0));
+    }
+    return FR_OK;
+}
+
+static fr_status flush(collector *c)
+{
+    size_t bytes = c->bytes;
+    int64_t first = c->ids->count;
+    c->bytes = 0;
+    if (bytes == 0) {
+        return FR_OK;
+    }
+    FR_TRY(
+        fr_tokenizer_encode(c->ctx, c->tokenizer, c->text, bytes, c->special, c->ids));
+    return flag_tokens(c, first, bytes);
+}
+
+static fr_status add_special(const collector *c, int32_t id)
+{
+    FR_TRY(fr_ids_add(c->ctx, c->ids, id));
+    return c->own != NULL ? fr_ids_add(c->ctx, c->own, 0) : FR_OK;
+}
+
+/* Cut `piece` at the text of special token `id`, which it holds; moves the piece behind it. */
+static fr_status take_special(collector *c, int32_t id, fr_piece *piece)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FR_TRY(fr_tokenizer_decode(c->ctx, c->tokenizer, &id, 1, false, &text, &bytes));
+    const char *at = memmem(piece->text, piece->bytes, text, bytes);
+    fr_status status = FR_OK;
+    if (at != NULL) {
+        size_t before = (size_t)(at - piece->text);
+        collect(c, piece->text, before, false);
+        piece->text += before + bytes;
+        piece->bytes -= before + bytes;
+        status = flush(c);
+        if (status == FR_OK) {
+            status = add_special(c, id);
+        }
+    }
+    free(text);
+    return status;
+}
+
+/* Collect `piece` up to the end of added token `id`, which it holds, so that no special one is looked for inside it. */
+static fr_status pass_added(collector *c, int32_t id, fr_piece *piece)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FR_TRY(fr_tokenizer_decode(c->ctx, c->tokenizer, &id, 1, false, &text, &bytes));
+    const char *at = memmem(piece->text, piece->bytes, text, bytes);
+    size_t passed = at != NULL ? (size_t)(at - piece->text) + bytes : 0;
+    collect(c, piece->text, passed, false);
+    piece->text += passed;
+    piece->bytes -= passed;
+    free(text);
+    return FR_OK;
+}
+
+static fr_status add_template(collector *c, fr_piece piece)
+{
+    fr_ids ids = {0};
+    fr_status status =
+        fr_tokenizer_encode(c->ctx, c->tokenizer, piece.text, piece.bytes, true, &ids);
+    for (int64_t i = 0; status == FR_OK && i < ids.count; i++) {
+        int32_t id = ids.data[i];
+        if (fr_tokenizer_is_special(c->tokenizer, id)) {
+            status = take_special(c, id, &piece);
+        } else if (fr_tokenizer_is_added(c->tokenizer, id)) {
+            status = pass_added(c, id, &piece);
+        }
+    }
+    collect(c, piece.text, piece.bytes, false);
+    fr_ids_fini(&ids);
+    return status;
+}
+
+static fr_status add_pieces(collector *c, const fr_piece *pieces, int n_pieces)
+{
+    for (int i = 0; i < n_pieces; i++) {
+        if (pieces[i].is_template && !c->special) {
+            FR_TRY(add_template(c, pieces[i]));
+        } else {
+            collect(c, pieces[i].text, pieces[i].bytes, !pieces[i].is_template);
+        }
+    }
+    return flush(c);
+}
+
+fr_status fr_text_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
+                         const fr_piece *pieces, int n_pieces, bool special,
+                         fr_ids *ids, fr_ids *own)
+{
+    assert(own == NULL || own->count == ids->count);
+    int64_t n_before = ids->count;
+    collector c = {
+        .ctx = ctx, .tokenizer = tokenizer, .ids = ids, .own = own, .special = special};
+    size_t total = 1;
+    for (int i = 0; i < n_pieces; i++) {
+        total += pieces[i].bytes;
+    }
+    FR_TRY(fr_alloc(ctx, (int64_t)total, 1, &c.text));
+    fr_status status = fr_alloc(ctx, (int64_t)total, sizeof *c.is_own, &c.is_own);
+    if (status == FR_OK) {
+        status = add_pieces(&c, pieces, n_pieces);
+    }
+    if (status != FR_OK) {
+        ids->count = n_before;
+    }
+    if (status != FR_OK && own != NULL) {
+        own->count = n_before;
+    }
+    free(c.is_own);
+    free(c.text);
+    return status;
+}
+
+fr_status fr_text_encode_source(fr_ctx *ctx, const fr_tokenizer *tokenizer,
+                                const fr_template *t, fr_text source, bool special,
+                                fr_ids *ids, fr_ids *own)
+{
+    const fr_piece pieces[] = {{t->before, t->before_bytes, true},
+                               {source.data, t->has_source ? source.bytes : 0, false},
+                               {t->between, t->between_bytes, true}};
+    return fr_text_encode(ctx, tokenizer, pieces, 3, special, ids, own);
+}
+
+fr_status fr_text_encode_target(fr_ctx *ctx, const fr_tokenizer *tokenizer,
+                                const fr_template *t, fr_text target, bool special,
+                                fr_ids *ids, fr_ids *own)
+{
+    const fr_piece pieces[] = {{target.data, target.bytes, false},
+                               {t->after, t->after_bytes, true}};
+    return fr_text_encode(ctx, tokenizer, pieces, 2, special, ids, own);
+}

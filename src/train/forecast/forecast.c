@@ -1,0 +1,218 @@
+/* Bytes and memory. */
+#include "train/forecast/forecast.h"
+
+#include "model/network/layer.h"
+#include "train/checkpoint/mlp_state.h"
+#include "train/step/schedule.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* What the formulas leave out: a rank of one thread was measured to hold 6 MiB more than they say; the rest is for
+ * pages of libraries and the stacks of more threads. */
+static const int64_t PROCESS_BYTES = 32 << 20;
+
+int64_t fr_edge_bytes(const fr_arch *arch, int64_t n_rows)
+{
+    return n_rows * arch->d_model * (int64_t)sizeof(float);
+}
+
+int64_t fr_reduction_bytes(const fr_arch *arch, int64_t n_layers, int64_t length)
+{
+    return 2 * n_layers * fr_arch_prefix_elements(arch, length) *
+           (int64_t)sizeof(int64_t);
+}
+
+int64_t fr_word_bytes(const fr_arch *arch, int n_stages)
+{
+    enum { ALWAYS = 4, AN_EDGE = 4 };
+    int64_t words = ALWAYS + AN_EDGE * (int64_t)(n_stages - 1) + arch->n_layers;
+    return words * (int64_t)sizeof(int64_t);
+}
+
+int64_t fr_task_bytes(const fr_arch *arch, int64_t n_layers, int64_t length)
+{
+    enum { ARRAYS = 8 }; /* K and V of prefix, two moments and best prefix */
+    int64_t n = n_layers * fr_arch_prefix_elements(arch, length);
+    int64_t sum = 2 * n * (int64_t)sizeof(int64_t);
+    return (ARRAYS + 2) * n * (int64_t)sizeof(float) + sum;
+}
+
+int64_t fr_mlp_task_bytes(const fr_arch *arch, int64_t n_layers, int64_t length,
+                          int64_t hidden, int64_t width)
+{
+    fr_mlp_shape shape = {length, arch->n_kv_heads, arch->head_dim, hidden, width};
+    int64_t n = n_layers * fr_arch_prefix_elements(arch, length);
+    int64_t slots = length * 2 * fr_arch_kv_width(arch);
+    int64_t floats = 0;
+    if (!fr_mlp_floats(&shape, n_layers, &floats)) {
+        return 0;
+    }
+    int64_t gradients = (floats - 2 * n) / 3; /* P0 has none; values and two moments */
+    int64_t scratch = (3 + n_layers) * length * hidden + 2 * slots;
+    floats += gradients + scratch + 4 * n + 2 * n;
+    return floats * (int64_t)sizeof(float) +
+           (2 * n + length * hidden) * (int64_t)sizeof(int64_t);
+}
+
+static int64_t bytes_of_task(const fr_arch *arch, int64_t n_layers,
+                             const fr_task_load *task)
+{
+    int64_t width = task->mlp_width > 0 ? task->mlp_width : arch->d_model;
+    return task->mlp_hidden > 0 ? fr_mlp_task_bytes(arch, n_layers, task->length,
+                                                    task->mlp_hidden, width)
+                                : fr_task_bytes(arch, n_layers, task->length);
+}
+
+fr_machine fr_machine_assumed(void)
+{
+    return (fr_machine){.flops = 1e11, .link_bytes = 10e9 / 8.0, .link_seconds = 20e-6};
+}
+
+static fr_stage_shape shape_of(const fr_forecast_params *p, int stage)
+{
+    return (fr_stage_shape){.arch = p->arch,
+                            .dtype = p->dtype,
+                            .in_file = p->in_file,
+                            .recompute = p->recompute,
+                            .first_layer = p->bounds[stage],
+                            .n_layers = p->bounds[stage + 1] - p->bounds[stage],
+                            .max_position = p->max_position};
+}
+
+/* Layers of a stage that have a prefix of the task. */
+static int64_t prefixed_layers(const fr_forecast_params *p, int stage,
+                               const fr_task_load *task)
+{
+    int64_t first = p->bounds[stage];
+    return fr_layers_within(task->layers, first, p->bounds[stage + 1] - first).count;
+}
+
+int64_t fr_forecast_kept(const fr_forecast_params *params, int stage,
+                         const fr_task_load *task)
+{
+    int64_t first = params->bounds[stage];
+    fr_layer_range above = {task->layers.first, 0};
+    return fr_layers_within(above, first, params->bounds[stage + 1] - first).count;
+}
+
+static int64_t largest_gradient(const fr_forecast_params *p, int stage,
+                                const fr_stage_shape *shape)
+{
+    int64_t most = 0;
+    for (int64_t t = 0; t < p->n_tasks; t++) {
+        const fr_task_load *task = &p->tasks[t];
+        int64_t bytes = fr_stage_gradient_bytes(shape, task->most_units, task->length);
+        if (prefixed_layers(p, stage, task) > 0 && bytes > most) {
+            most = bytes;
+        }
+    }
+    return most;
+}
+
+/* A slot of training serves all tasks; of a task's layers those that go backward are kept. */
+static int64_t largest_slot(const fr_forecast_params *p, int stage)
+{
+    int64_t most = 0;
+    for (int64_t t = 0; t < p->n_tasks; t++) {
+        fr_stage_shape kept = shape_of(p, stage);
+        int64_t n = fr_forecast_kept(p, stage, &p->tasks[t]);
+        if (n > 0) {
+            kept.first_layer += kept.n_layers - n;
+            kept.n_layers = n;
+        }
+        int64_t bytes = fr_stage_slot_bytes(&kept, p->tasks[t].most_rows, n > 0);
+        most = bytes > most ? bytes : most;
+    }
+    return most;
+}
+
+static int64_t most_rows(const fr_forecast_params *p)
+{
+    int64_t most = 0;
+    for (int64_t t = 0; t < p->n_tasks; t++) {
+        most = p->tasks[t].most_rows > most ? p->tasks[t].most_rows : most;
+    }
+    return most;
+}
+
+/* Of each N ranks in a row at least N / S hold the same one of S stages. That two stages of a node may share a tied
+ * vocabulary is left out. */
+static int64_t weight_bytes(const fr_forecast_params *p, const fr_stage_shape *shape)
+{
+    int64_t n_ranks = (int64_t)p->n_stages * p->n_replicas;
+    int64_t node = p->node_ranks < n_ranks ? p->node_ranks : n_ranks;
+    int64_t sharers = node > p->n_stages ? node / p->n_stages : 1;
+    int64_t shared = fr_stage_matrix_bytes(shape);
+    return fr_stage_weight_bytes(shape) - shared + (shared + sharers - 1) / sharers;
+}
+
+void fr_forecast_memory(const fr_forecast_params *params, int stage,
+                        fr_rank_memory *out)
+{
+    const fr_forecast_params *p = params;
+    fr_stage_shape shape = shape_of(p, stage);
+    int64_t rows = most_rows(p);
+    int64_t cap = fr_schedule_cap(p->n_stages, stage, p->warmup_depth);
+    int64_t message = fr_edge_bytes(p->arch, rows);
+    *out = (fr_rank_memory){.weights = weight_bytes(p, &shape),
+                            /* a target of n tokens takes n - 1 rows */
+                            .head = fr_stage_head_bytes(&shape, 2 * rows),
+                            .process = PROCESS_BYTES};
+    out->edges = (cap * 2 + (stage > 0)) * message;
+    out->activations = cap * (largest_slot(p, stage) - 2 * message);
+    out->forward =
+        (stage < p->n_stages - 1 ? 2 : 1) * fr_stage_slot_bytes(&shape, rows, false);
+    out->workspace = fr_stage_workspace_bytes(&shape, rows) +
+                     fr_stage_reading_bytes(&shape) +
+                     largest_gradient(p, stage, &shape);
+    for (int64_t t = 0; t < p->n_tasks; t++) {
+        const fr_task_load *task = &p->tasks[t];
+        out->tasks += bytes_of_task(p->arch, prefixed_layers(p, stage, task), task);
+    }
+    out->total = out->weights + out->activations + out->edges + out->forward +
+                 out->workspace + out->head + out->tasks + out->process;
+}
+
+/* FLOP of a row's passage through the layers of a stage, a mean over all tasks' rows. */
+static double row_flop(const fr_forecast_params *p, int stage, bool forward)
+{
+    const fr_arch *a = p->arch;
+    double d = (double)a->d_model;
+    double q = (double)fr_arch_q_width(a);
+    double up = d * (double)fr_arch_up_width(a);
+    double down = d * (double)a->d_ff;
+    double weights = d * ((double)fr_arch_qkv_width(a) + q) + up + down;
+    double product = 2.0 * weights;
+    double key = 4.0 * q * (forward ? 1.0 : 2.5);
+    double flop = 0.0;
+    double rows = 0.0;
+    if (!forward && p->recompute == FR_RECOMPUTE_MLP) {
+        product += 2.0 * up;
+    } else if (!forward && p->recompute == FR_RECOMPUTE_LAYER) {
+        product += 2.0 * (weights - down);
+        key += 4.0 * q;
+    }
+    for (int64_t t = 0; t < p->n_tasks; t++) {
+        const fr_task_load *load = &p->tasks[t];
+        int64_t passed = forward ? p->bounds[stage + 1] - p->bounds[stage]
+                                 : fr_forecast_kept(p, stage, load);
+        double prefixed = (double)prefixed_layers(p, stage, load);
+        flop += load->step_rows * ((double)passed * (product + key * load->row_keys) +
+                                   prefixed * key * (double)load->length);
+        rows += load->step_rows;
+    }
+    return rows > 0.0 ? flop / rows : 0.0;
+}
+
+double fr_pass_seconds(const fr_forecast_params *params, int stage, bool forward,
+                       double n_rows, double head_rows)
+{
+    const fr_forecast_params *p = params;
+    double flop = n_rows * row_flop(p, stage, forward);
+    if (stage == p->n_stages - 1) {
+        flop +=
+            2.0 * head_rows * (double)p->arch->d_model * (double)p->arch->vocab_size;
+    }
+    return flop / p->machine.flops;
+}

@@ -1,0 +1,155 @@
+/*
+ * forecast.h - what a run on a layout will take: bytes on every edge and in the reduction, memory of every rank,
+ * time of a step. All by formula from the model's shape and the sizes of a step; nothing is measured.
+ *
+ * Layer L4; uses model, timeline. The byte formulas are exact for a step of the engine; times stand on an
+ * assumed speed of ranks and links.
+ */
+#ifndef FR_TRAIN_FORECAST_FORECAST_H
+#define FR_TRAIN_FORECAST_FORECAST_H
+
+#include "model/network/stage_bytes.h"
+
+/* ---- bytes ------------------------------------------------------------------------------------ */
+
+/** Bytes that n_rows token rows send over an edge between two stages, in each direction: the f32 residual stream
+ * forward, its gradient backward. */
+int64_t fr_edge_bytes(const fr_arch *arch, int64_t n_rows);
+
+/** Bytes that one rank of a stage of n_layers gives into the sum over its replicas in a step of a task: K and V of
+ * `length` slots as int64. */
+int64_t fr_reduction_bytes(const fr_arch *arch, int64_t n_layers, int64_t length);
+
+/** Bytes of the word that all ranks agree on in a step (step.c): four numbers, four an edge, a norm a layer. */
+int64_t fr_word_bytes(const fr_arch *arch, int n_stages);
+
+/** Bytes of a task on a rank with n_layers: prefix, moments and the best prefix (8 f32 arrays of K or V), exact
+ * sum (int64) and gradient (f32) of both: 56 a number of K. */
+int64_t fr_task_bytes(const fr_arch *arch, int64_t n_layers, int64_t length);
+
+/** The same of a task whose prefix comes from an MLP of `hidden` units and embeddings of `width`: prefix, best
+ * prefix, sum and gradient; the MLP's arrays (mlp_state.h), gradients and scratch. 0 for a shape that is refused. */
+int64_t fr_mlp_task_bytes(const fr_arch *arch, int64_t n_layers, int64_t length,
+                          int64_t hidden, int64_t width);
+
+/* ---- what is forecast ------------------------------------------------------------------------- */
+
+/** A step of one task; rows are token rows, means over the steps that were looked at. */
+typedef struct fr_task_load {
+    int64_t length;         /* slots of the prefix */
+    fr_layer_range layers;  /* that have it; count 0: all from `first` on */
+    int64_t mlp_hidden;     /* units of its MLP; 0: none */
+    int64_t mlp_width;      /* 0: the model's */
+    double step_rows;       /* of all replicas */
+    double unshared_rows;   /* likewise, had each example its own source */
+    double useful_tokens;   /* of all replicas */
+    double counted_tokens;  /* of all replicas: rows that the head sees */
+    double replica_rows;    /* of the busiest replica */
+    int64_t n_microbatches; /* of the busiest replica */
+    int64_t most_rows;      /* of a microbatch */
+    int64_t most_units;     /* of a microbatch */
+    double row_keys;        /* keys that a row sees beside the prefix; mean */
+} fr_task_load;
+
+/** Speeds that are assumed. */
+typedef struct fr_machine {
+    double flops;        /* a second and rank, sustained */
+    double link_bytes;   /* a second, one way, between two ranks */
+    double link_seconds; /* latency of a message */
+} fr_machine;
+
+/** 1e11 FLOP/s (one CPU core with AVX2 in f32), 10 Gbit/s, 20 us. */
+fr_machine fr_machine_assumed(void);
+
+typedef struct fr_forecast_params {
+    const fr_arch *arch;
+    fr_dtype dtype;
+    const fr_weights *in_file; /* see fr_stage_shape */
+    fr_recompute recompute;
+    int n_stages;
+    int n_replicas;
+    const int64_t *bounds; /* [n_stages + 1] as fr_split_layers */
+    int64_t warmup_depth;
+    int64_t max_position;
+    int64_t
+        node_ranks; /* ranks in a row that share a node, and so their weights; 0: none do */
+    int64_t n_tasks;           /* 0: weights alone count */
+    const fr_task_load *tasks; /* [n_tasks] */
+    fr_machine machine;
+} fr_forecast_params;
+
+/** Memory of one rank by kind, in bytes. */
+typedef struct fr_rank_memory {
+    int64_t weights; /* this rank's share where ranks of a node hold the same stage */
+    int64_t activations; /* kept by microbatches in flight: cap x slot */
+    int64_t
+        edges; /* where their messages lie: input and gradient of each slot, and the next input */
+    int64_t forward; /* slots of passes without backward (validation): two where outputs
+                          are sent on, else one */
+    int64_t workspace; /* scratch of the layers */
+    int64_t head;      /* scratch of logits */
+    int64_t tasks;     /* prefixes, moments, sums and gradients of all tasks */
+    int64_t process;   /* the program and its libraries */
+    int64_t total;
+} fr_rank_memory;
+
+typedef struct fr_stage_forecast {
+    int64_t first_layer;
+    int64_t n_layers;
+    int64_t cap;            /* microbatches in flight */
+    double forward_seconds; /* of a mean microbatch */
+    double backward_seconds;
+    int64_t reduction_bytes; /* of a round, a rank */
+    int64_t backward_bytes;  /* to the stage before, a round, all replicas */
+    fr_rank_memory memory;
+} fr_stage_forecast;
+
+/** A round is one step of every task. */
+typedef struct fr_forecast {
+    int n_stages;
+    fr_stage_forecast *stages; /* owned */
+    int largest;               /* stage whose ranks take the most memory */
+    int64_t edge_bytes;     /* forward on each edge, a round, all replicas; as many go
+                                  backward above the first layer with a prefix */
+    int64_t word_bytes;     /* of a round */
+    int64_t message_bytes;  /* of a mean microbatch */
+    double message_seconds; /* with latency */
+    double shortest_pass;   /* seconds: the fastest forward of a stage */
+    bool link_hides;        /* a message takes no longer than any pass */
+    bool link_bound;        /* the round is as long as its messages take */
+    double update_seconds;  /* reduction and word */
+    double round_seconds;
+    double bubble; /* share of the ranks' time that is idle, uneven stages included */
+    double bubble_formula;    /* fr_bubble_formula of equal stages without links */
+    double balance;           /* mean over largest time of a stage: 1 is even */
+    double tokens_per_second; /* useful tokens */
+    int64_t n_simulated;      /* passes that the timeline played */
+} fr_forecast;
+
+/**
+ * Forecast one layout. Plays one replica's schedule for a few rounds, with at most some multiples of n_stages
+ * microbatches a round: more of them lengthen a steady round by the slowest stage's passes each. So the work is
+ * bounded, whatever the step's size and the number of replicas.
+ *
+ * @return FR_OK; FR_ERR_NO_MEMORY; FR_ERR_INTERNAL (timeline)
+ */
+FR_MUST_CHECK fr_status fr_forecast_run(fr_ctx *ctx, const fr_forecast_params *params,
+                                        fr_forecast *out);
+void fr_forecast_fini(fr_forecast *forecast);
+
+/** Memory of a rank of one stage. */
+void fr_forecast_memory(const fr_forecast_params *params, int stage,
+                        fr_rank_memory *out);
+
+/** Layers of a stage that a task's backward reaches: those from its first layer with a prefix on. */
+int64_t fr_forecast_kept(const fr_forecast_params *params, int stage,
+                         const fr_task_load *task);
+
+/** Seconds of a forward or backward of n_rows rows on a stage, `head_rows` of them with a target: the mean over the
+ * rows of all tasks. Products count 2 FLOP a weight both ways (no weight gradient exists), attention 4 Q a key
+ * forward and 2.5 times that backward, which also does again what `recompute` names; the prefix counts where its layer
+ * has one. That the last layer computes fewer rows is left out. */
+double fr_pass_seconds(const fr_forecast_params *params, int stage, bool forward,
+                       double n_rows, double head_rows);
+
+#endif

@@ -1,0 +1,100 @@
+/*
+ * layout.h - which rank holds which layers: stages x replicas, and the split of layers over stages.
+ *
+ * Layer L4; pure functions of the config and the model's shape. No result depends on a layout.
+ */
+#ifndef FR_TRAIN_FORECAST_LAYOUT_H
+#define FR_TRAIN_FORECAST_LAYOUT_H
+
+#include "model/arch.h"
+#include "train/config/config.h"
+#include "train/forecast/forecast.h"
+#include "train/forecast/load.h"
+
+typedef struct fr_layout {
+    int n_stages;
+    int n_replicas;
+} fr_layout;
+
+/**
+ * Cost of the vocabulary projection in units of one layer: d * V over the parameters of a layer, times
+ * the share of rows that carry a target (the head runs only there).
+ */
+double fr_head_cost(const fr_arch *arch, double target_share);
+
+/**
+ * First layer of each stage and one past the last: bounds[0] = 0 <= ... <= bounds[n_stages] = n_layers,
+ * every stage at least one layer, such that the costliest stage (the last one bears head_cost) is as
+ * cheap as contiguous runs allow.
+ * @param bounds  [n_stages + 1]
+ */
+void fr_split_layers(int64_t n_layers, double head_cost, int n_stages, int64_t *bounds);
+
+/** What a layout is chosen for. */
+typedef struct fr_layout_problem {
+    const fr_config *config;
+    const fr_arch *arch;
+    const fr_weights
+        *weights; /* for `weights: quantised`; NULL: they count as converted */
+    int n_ranks;
+    int64_t rank_memory; /* bytes of memory this run may take a rank */
+    int64_t node_ranks;  /* as in fr_forecast_params */
+    const fr_load_source
+        *sources;       /* [config->n_tasks]; no tasks: weights alone count */
+    fr_machine machine; /* `train` chooses for fr_machine_assumed */
+} fr_layout_problem;
+
+/** One way to use the ranks. */
+typedef struct fr_layout_candidate {
+    fr_layout layout;
+    bool
+        possible; /* as stages <= layers, replicas <= examples, and the config's own wishes */
+    bool fits; /* possible, and the memory of the largest rank suffices */
+    int64_t largest_bytes;
+    int64_t largest_stage;
+    double seconds; /* of a round; 0 without tasks */
+    int64_t n_simulated;
+    char reason[128]; /* why it is not possible or does not fit; "" if it does */
+} fr_layout_candidate;
+
+/** Share of a rank's memory that a layout may fill by forecast. */
+double fr_layout_memory_share(void);
+
+/**
+ * Every stages x replicas with that many ranks, best first: those that fit by time of a round (ties: fewer
+ * stages), then those that are possible by memory, then the rest. The first is what fr_layout_resolve takes.
+ * @param out  [*n], the caller frees
+ */
+FR_MUST_CHECK fr_status fr_layout_list(fr_ctx *ctx, const fr_layout_problem *problem,
+                                       fr_layout_candidate **out, int64_t *n);
+
+/**
+ * Resolve `auto`: a pure function of the problem, the same on all ranks and in `plan`. Where nothing fits, the
+ * layout that takes the least memory.
+ *
+ * @return FR_OK; FR_ERR_CONFIG: stages x replicas is not n_ranks, more stages than layers, or fewer
+ *         examples a step than replicas (task named); each message has both numbers
+ */
+FR_MUST_CHECK fr_status fr_layout_resolve(fr_ctx *ctx, const fr_layout_problem *problem,
+                                          fr_layout *out);
+
+/**
+ * Warn, on rank 0, where by forecast a rank of `layout` takes more memory than it has: the kernel may then end it
+ * without a word. Of a problem without tasks the weights count.
+ */
+FR_MUST_CHECK fr_status fr_layout_warn(fr_ctx *ctx, const fr_layout_problem *problem,
+                                       const fr_layout *layout);
+
+/** The parameters of a forecast of `layout`; owns what they point to. */
+typedef struct fr_layout_forecast {
+    fr_forecast_params params;
+    int64_t *bounds;
+    fr_task_load *tasks;
+} fr_layout_forecast;
+FR_MUST_CHECK fr_status fr_layout_forecast_init(fr_ctx *ctx,
+                                                const fr_layout_problem *problem,
+                                                const fr_layout *layout,
+                                                fr_layout_forecast *out);
+void fr_layout_forecast_fini(fr_layout_forecast *forecast);
+
+#endif

@@ -1,0 +1,275 @@
+/* Which layout: every one is forecast, the best that fits is taken. */
+#include "base/mem.h"
+#include "base/quantity.h"
+#include "train/forecast/layout.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* The rest is for what the forecast does not know: page tables, message buffers, the allocator's gaps. */
+double fr_layout_memory_share(void)
+{
+    return 0.9;
+}
+
+/* ---- forecasts ---------------------------------------------------------------------------------- */
+
+fr_status fr_layout_forecast_init(fr_ctx *ctx, const fr_layout_problem *problem,
+                                  const fr_layout *layout, fr_layout_forecast *out)
+{
+    const fr_config *config = problem->config;
+    int64_t n_tasks = config->n_tasks;
+    *out = (fr_layout_forecast){0};
+    fr_status status =
+        fr_alloc(ctx, layout->n_stages + 1, sizeof *out->bounds, &out->bounds);
+    if (status == FR_OK) {
+        status = fr_alloc(ctx, n_tasks, sizeof *out->tasks, &out->tasks);
+    }
+    for (int64_t i = 0; status == FR_OK && i < n_tasks; i++) {
+        status = fr_load_of_task(ctx, &config->tasks[i], &problem->sources[i],
+                                 layout->n_replicas, &out->tasks[i]);
+    }
+    if (status != FR_OK) {
+        fr_layout_forecast_fini(out);
+        return status;
+    }
+    double share = fr_load_target_share(problem->sources, n_tasks);
+    fr_split_layers(problem->arch->n_layers, fr_head_cost(problem->arch, share),
+                    layout->n_stages, out->bounds);
+    out->params = (fr_forecast_params){
+        .arch = problem->arch,
+        .dtype = config->run.precision == FR_PRECISION_BF16 ? FR_BF16 : FR_F32,
+        .in_file = config->base.quantised ? problem->weights : NULL,
+        .recompute = config->run.recompute,
+        .n_stages = layout->n_stages,
+        .n_replicas = layout->n_replicas,
+        .bounds = out->bounds,
+        .warmup_depth = config->run.warmup_depth > 1 ? config->run.warmup_depth : 1,
+        .max_position = fr_load_max_position(problem->sources, n_tasks),
+        .node_ranks = problem->node_ranks,
+        .n_tasks = n_tasks,
+        .tasks = out->tasks,
+        .machine = problem->machine};
+    return FR_OK;
+}
+
+void fr_layout_forecast_fini(fr_layout_forecast *forecast)
+{
+    free(forecast->bounds);
+    free(forecast->tasks);
+    *forecast = (fr_layout_forecast){0};
+}
+
+/* ---- one candidate ------------------------------------------------------------------------------ */
+
+/* Units that a step has for sure where no two of its sources are equal. */
+static int64_t units_of(const fr_task_config *task)
+{
+    int64_t group = task->batch.share_prompt > 1 ? task->batch.share_prompt : 1;
+    return (task->batch.examples + group - 1) / group;
+}
+
+/* The task with the fewest units a step; NULL without tasks. */
+static const fr_task_config *smallest_task(const fr_config *config)
+{
+    const fr_task_config *smallest = NULL;
+    for (int64_t i = 0; i < config->n_tasks; i++) {
+        const fr_task_config *task = &config->tasks[i];
+        if (smallest == NULL || units_of(task) < units_of(smallest)) {
+            smallest = task;
+        }
+    }
+    return smallest;
+}
+
+/* Whether the model and the config allow it; the reason if not. */
+static void judge_shape(const fr_layout_problem *problem, fr_layout_candidate *c)
+{
+    const fr_config *config = problem->config;
+    const fr_task_config *smallest = smallest_task(config);
+    const fr_layout *l = &c->layout;
+    if (l->n_stages > problem->arch->n_layers) {
+        (void)snprintf(c->reason, sizeof c->reason,
+                       "%d stages, the model has %lld layers", l->n_stages,
+                       (long long)problem->arch->n_layers);
+    } else if (smallest != NULL && units_of(smallest) < l->n_replicas) {
+        (void)snprintf(c->reason, sizeof c->reason,
+                       "%d replicas, task %.40s has %lld %s a step", l->n_replicas,
+                       smallest->name, (long long)units_of(smallest),
+                       smallest->batch.share_prompt > 1 ? "groups" : "examples");
+    } else if (config->run.stages != FR_AUTO && config->run.stages != l->n_stages) {
+        (void)snprintf(c->reason, sizeof c->reason, "run.stages is %lld",
+                       (long long)config->run.stages);
+    } else if (config->run.replicas != FR_AUTO &&
+               config->run.replicas != l->n_replicas) {
+        (void)snprintf(c->reason, sizeof c->reason, "run.replicas is %lld",
+                       (long long)config->run.replicas);
+    } else {
+        c->possible = true;
+    }
+}
+
+static void judge_memory(const fr_layout_problem *problem, fr_layout_candidate *c)
+{
+    double allowed = fr_layout_memory_share() * (double)problem->rank_memory;
+    c->fits = (double)c->largest_bytes <= allowed;
+    if (!c->fits) {
+        char needs[FR_SIZE_BYTES];
+        char has[FR_SIZE_BYTES];
+        fr_size_text((double)c->largest_bytes, needs);
+        fr_size_text(allowed, has);
+        (void)snprintf(c->reason, sizeof c->reason,
+                       "stage %lld needs %s a rank, %.0f %% of its memory are %s",
+                       (long long)c->largest_stage, needs,
+                       100.0 * fr_layout_memory_share(), has);
+    }
+}
+
+static fr_status judge(fr_ctx *ctx, const fr_layout_problem *problem,
+                       fr_layout_candidate *c)
+{
+    fr_layout_forecast input;
+    fr_forecast forecast = {0};
+    judge_shape(problem, c);
+    if (!c->possible) {
+        return FR_OK;
+    }
+    FR_TRY(fr_layout_forecast_init(ctx, problem, &c->layout, &input));
+    fr_status status = fr_forecast_run(ctx, &input.params, &forecast);
+    if (status == FR_OK) {
+        c->largest_stage = forecast.largest;
+        c->largest_bytes = forecast.stages[forecast.largest].memory.total;
+        c->seconds = forecast.round_seconds;
+        c->n_simulated = forecast.n_simulated;
+        judge_memory(problem, c);
+    }
+    fr_forecast_fini(&forecast);
+    fr_layout_forecast_fini(&input);
+    return status;
+}
+
+/* ---- all candidates ----------------------------------------------------------------------------- */
+
+static int rank_of(const fr_layout_candidate *c)
+{
+    return c->fits ? 0 : c->possible ? 1 : 2;
+}
+
+/* By class, then time or memory; what is equal but for rounding goes to fewer stages. */
+static int compare(const void *left, const void *right)
+{
+    static const double SAME = 1e-9;
+    const fr_layout_candidate *a = left;
+    const fr_layout_candidate *b = right;
+    if (rank_of(a) != rank_of(b)) {
+        return rank_of(a) - rank_of(b);
+    }
+    if (a->fits && fabs(a->seconds - b->seconds) > SAME * a->seconds) {
+        return a->seconds < b->seconds ? -1 : 1;
+    }
+    if (!a->fits && a->possible && a->largest_bytes != b->largest_bytes) {
+        return a->largest_bytes < b->largest_bytes ? -1 : 1;
+    }
+    return a->layout.n_stages - b->layout.n_stages;
+}
+
+fr_status fr_layout_list(fr_ctx *ctx, const fr_layout_problem *problem,
+                         fr_layout_candidate **out, int64_t *n)
+{
+    fr_layout_candidate *list = NULL;
+    int64_t count = 0;
+    fr_status status = FR_OK;
+    *out = NULL;
+    *n = 0;
+    for (int stages = 1; stages <= problem->n_ranks; stages++) {
+        count += problem->n_ranks % stages == 0;
+    }
+    FR_TRY(fr_alloc(ctx, count, sizeof *list, &list));
+    count = 0;
+    for (int stages = 1; status == FR_OK && stages <= problem->n_ranks; stages++) {
+        if (problem->n_ranks % stages == 0) {
+            list[count].layout = (fr_layout){stages, problem->n_ranks / stages};
+            status = judge(ctx, problem, &list[count++]);
+        }
+    }
+    if (status != FR_OK) {
+        free(list);
+        return status;
+    }
+    qsort(list, (size_t)count, sizeof *list, compare);
+    *out = list;
+    *n = count;
+    return FR_OK;
+}
+
+/* ---- the choice ----------------------------------------------------------------------------------- */
+
+/* What the config asks for, taken at its word; `auto` sides follow from the other. */
+static fr_layout asked_for(const fr_config *config, int n_ranks)
+{
+    int stages = (int)config->run.stages;
+    int replicas = (int)config->run.replicas;
+    if (stages == FR_AUTO && replicas == FR_AUTO) {
+        return (fr_layout){n_ranks, 1};
+    }
+    if (stages == FR_AUTO) {
+        return (fr_layout){replicas <= n_ranks ? n_ranks / replicas : 1, replicas};
+    }
+    if (replicas == FR_AUTO) {
+        return (fr_layout){stages, stages <= n_ranks ? n_ranks / stages : 1};
+    }
+    return (fr_layout){stages, replicas};
+}
+
+static fr_status check_layout(fr_ctx *ctx, const fr_layout_problem *problem,
+                              const fr_layout *layout)
+{
+    if ((int64_t)layout->n_stages * layout->n_replicas != problem->n_ranks) {
+        return FR_FAIL(
+            ctx, FR_ERR_CONFIG,
+            "run.stages %d x run.replicas %d is not the number of ranks %d; set "
+            "one of them to auto or start another number of ranks",
+            layout->n_stages, layout->n_replicas, problem->n_ranks);
+    }
+    if (layout->n_stages > problem->arch->n_layers) {
+        return FR_FAIL(ctx, FR_ERR_CONFIG,
+                       "%d stages, the model has %lld layers; use fewer ranks or more "
+                       "replicas",
+                       layout->n_stages, (long long)problem->arch->n_layers);
+    }
+    const fr_task_config *task = smallest_task(problem->config);
+    if (task != NULL && task->batch.share_prompt > 1 &&
+        units_of(task) < layout->n_replicas) {
+        return FR_FAIL(ctx, FR_ERR_CONFIG,
+                       "tasks.%s.batch.examples %lld by share_prompt %lld are %lld "
+                       "units, fewer than the %d replicas; lower share_prompt or set "
+                       "run.replicas to at most %lld",
+                       task->name, (long long)task->batch.examples,
+                       (long long)task->batch.share_prompt, (long long)units_of(task),
+                       layout->n_replicas, (long long)units_of(task));
+    }
+    if (task != NULL && task->batch.examples < layout->n_replicas) {
+        return FR_FAIL(ctx, FR_ERR_CONFIG,
+                       "tasks.%s.batch.examples is %lld, fewer than the %d replicas; "
+                       "raise it or set run.replicas to at most %lld",
+                       task->name, (long long)task->batch.examples, layout->n_replicas,
+                       (long long)task->batch.examples);
+    }
+    return FR_OK;
+}
+
+fr_status fr_layout_resolve(fr_ctx *ctx, const fr_layout_problem *problem,
+                            fr_layout *out)
+{
+    fr_layout_candidate *list = NULL;
+    int64_t n = 0;
+    *out = asked_for(problem->config, problem->n_ranks);
+    if (problem->config->run.stages == FR_AUTO &&
+        problem->config->run.replicas == FR_AUTO) {
+        FR_TRY(fr_layout_list(ctx, problem, &list, &n));
+        *out = list[0].possible ? list[0].layout : *out;
+        free(list);
+    }
+    return check_layout(ctx, problem, out);
+}

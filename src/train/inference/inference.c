@@ -1,0 +1,202 @@
+#include "train/inference/inference.h"
+
+#include "base/mem.h"
+#include "train/data/chat_identity.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The checkpoint of a file that another prefix opened. */
+static fr_checkpoint *find_open(const fr_inference *inference, const char *file)
+{
+    for (const fr_inference_prefix *p = inference->prefix; p != NULL; p = p->next) {
+        if (p->checkpoint != NULL && strcmp(p->file, file) == 0) {
+            return p->checkpoint;
+        }
+    }
+    return NULL;
+}
+
+static fr_status open_file(const fr_inference *inference, fr_inference_prefix *p)
+{
+    fr_ctx *ctx = inference->ctx;
+    const char *name = NULL;
+    int64_t index = 0;
+    FR_TRY(fr_copy_string(ctx, p->reference, &p->file));
+    fr_prefix_file_split(p->file, &name);
+    fr_checkpoint *open = find_open(inference, p->file);
+    p->is_shared = open != NULL;
+    p->checkpoint = open;
+    if (open == NULL) {
+        FR_TRY(fr_checkpoint_read(ctx, p->file, &p->checkpoint));
+    }
+    FR_TRY(fr_checkpoint_find_task(ctx, p->checkpoint, p->file, name, &index));
+    p->task = &p->checkpoint->tasks[index];
+    const fr_arch *arch = fr_weights_arch(inference->session.weights);
+    FR_TRY(fr_prefix_file_check(ctx, p->reference, p->task, arch));
+    return fr_identity_check_eps(ctx, p->reference, p->task->base_norm_eps,
+                                 arch->norm_eps);
+}
+
+/* How rows are read: as the base wants, as the prefix wants, as the options say. */
+static void choose_reading(const fr_inference *inference, fr_inference_prefix *p)
+{
+    const fr_tokenizer *tokenizer = inference->session.tokenizer;
+    const fr_inference_params *params = inference->params;
+    const fr_checkpoint_task *task = p->task;
+    p->eos = inference->session.ends.eos >= 0;
+    p->leading_bos = tokenizer != NULL && fr_tokenizer_leading_bos(tokenizer) >= 0;
+    p->chat = params->chat;
+    p->template_text = params->template_text;
+    if (task != NULL) {
+        p->length = task->length;
+        p->eos = task->eos;
+        p->special = task->special;
+        p->leading_bos = task->leading_bos;
+    }
+    if (task != NULL && params->template_text == NULL && !params->chat) {
+        p->template_text = task->template_text;
+        p->chat = task->chat;
+    }
+}
+
+static void destroy_prefix(fr_inference_prefix *p)
+{
+    if (!p->is_shared) {
+        fr_checkpoint_destroy(&p->checkpoint);
+    }
+    free(p->reference);
+    free(p->file);
+    free(p);
+}
+
+/* At the end of the list; `reference` NULL: the bare base. */
+static fr_status append(fr_inference *inference, const char *reference,
+                        fr_inference_prefix **out)
+{
+    fr_inference_prefix **end = &inference->prefix;
+    fr_inference_prefix *p = NULL;
+    FR_TRY(fr_alloc(inference->ctx, 1, sizeof *p, &p));
+    fr_status status = FR_OK;
+    if (reference != NULL) {
+        status = fr_copy_string(inference->ctx, reference, &p->reference);
+    }
+    if (status == FR_OK && reference != NULL) {
+        status = open_file(inference, p);
+    }
+    if (status != FR_OK) { /* nobody must find it there later */
+        destroy_prefix(p);
+        *out = NULL;
+        return status;
+    }
+    choose_reading(inference, p);
+    while (*end != NULL) {
+        end = &(*end)->next;
+    }
+    *end = p;
+    *out = p;
+    return FR_OK;
+}
+
+fr_status fr_inference_add(fr_inference *inference, const char *reference,
+                           const fr_inference_prefix **out)
+{
+    fr_inference_prefix *p = inference->prefix;
+    while (p != NULL &&
+           (p->reference == NULL || strcmp(p->reference, reference) != 0)) {
+        p = p->next;
+    }
+    fr_status status = p == NULL ? append(inference, reference, &p) : FR_OK;
+    *out = p;
+    return status;
+}
+
+fr_status fr_inference_open(fr_ctx *ctx, fr_group *world,
+                            const fr_inference_params *params, fr_inference *out)
+{
+    fr_inference_prefix *first = NULL;
+    *out = (fr_inference){.ctx = ctx, .params = params};
+    FR_TRY(fr_session_open(ctx, world, params->model, &out->session));
+    fr_status status = fr_group_agree(world, append(out, params->prefix, &first));
+    if (status != FR_OK) {
+        fr_inference_close(out);
+    }
+    return status;
+}
+
+/* Every file once; on the way the views of this rank's layers. */
+static fr_status check_prefixes(const fr_inference *inference)
+{
+    const fr_session *s = &inference->session;
+    for (fr_inference_prefix *p = inference->prefix; p != NULL; p = p->next) {
+        const fr_checkpoint *c = p->checkpoint;
+        p->view = fr_prefix_file_view(p->task, s->first_layer);
+        if (c != NULL && !p->is_shared) {
+            FR_TRY(fr_identity_check(inference->ctx, p->file, c->base_shape,
+                                     c->base_digest, s->shape, s->digest, false));
+        }
+        if (p->task != NULL && p->chat) {
+            FR_TRY(fr_chat_identity_check(inference->ctx, p->reference, p->task,
+                                          s->tokenizer, false));
+        }
+    }
+    return FR_OK;
+}
+
+fr_status fr_inference_load(fr_inference *inference, int64_t max_position,
+                            double target_share)
+{
+    const fr_inference_params *params = inference->params;
+    fr_session *s = &inference->session;
+    int n_ranks = fr_group_size(s->world);
+    fr_config config = {0};
+    config.run.stages = params->one_pipeline ? n_ranks : params->stages;
+    fr_session_params session = {.precision = params->precision,
+                                 .quantised = params->quantised,
+                                 .threads = params->threads,
+                                 .max_position = max_position,
+                                 .target_share = target_share};
+    config.run.precision = params->precision;
+    config.base.quantised = params->quantised;
+    fr_layout_problem problem = {.config = &config,
+                                 .arch = fr_weights_arch(s->weights),
+                                 .weights = s->weights,
+                                 .n_ranks = n_ranks,
+                                 .machine = fr_machine_assumed()};
+    FR_TRY(fr_session_rank_memory(s, &problem.rank_memory, &problem.node_ranks));
+    fr_status status = fr_layout_resolve(inference->ctx, &problem, &session.layout);
+    if (status == FR_OK) {
+        status = fr_layout_warn(inference->ctx, &problem, &session.layout);
+    }
+    FR_TRY(fr_group_agree(s->world, status));
+    FR_TRY(fr_session_load(s, &session));
+    return fr_group_agree(s->world, check_prefixes(inference));
+}
+
+void fr_inference_close(fr_inference *inference)
+{
+    while (inference->prefix != NULL) {
+        fr_inference_prefix *p = inference->prefix;
+        inference->prefix = p->next;
+        destroy_prefix(p);
+    }
+    fr_session_close(&inference->session);
+}
+
+fr_data_params fr_inference_data(const fr_inference *inference,
+                                 const fr_inference_prefix *p, const char *path)
+{
+    const fr_session *s = &inference->session;
+    const fr_arch *arch = fr_weights_arch(s->weights);
+    return (fr_data_params){.path = path,
+                            .tokenizer = s->tokenizer,
+                            .why_no_tokenizer = s->no_tokenizer,
+                            .vocab_size = arch->vocab_size,
+                            .template_text = p->template_text,
+                            .chat = p->chat,
+                            .eos = p->eos,
+                            .eos_id = s->ends.eos,
+                            .special = p->special,
+                            .without_bos = !p->leading_bos,
+                            .max_tokens = arch->context_length - p->length};
+}

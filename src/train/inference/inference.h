@@ -1,0 +1,73 @@
+/*
+ * inference.h - a base on the ranks with prefixes, for `eval` and `generate`.
+ *
+ * Layer L4; uses session, prefix_file. Collective over the world.
+ */
+#ifndef FR_TRAIN_INFERENCE_INFERENCE_H
+#define FR_TRAIN_INFERENCE_INFERENCE_H
+
+#include "train/checkpoint/prefix_file.h"
+#include "train/data/data.h"
+#include "train/session/session.h"
+
+typedef struct fr_inference_params {
+    const char *model;
+    const char *prefix;        /* FILE[:TASK] or NULL */
+    const char *template_text; /* NULL: the prefix's own */
+    bool chat;                 /* or the prefix is for dialogues */
+    fr_precision precision;
+    bool quantised; /* weights stay in the file as they are */
+    int64_t threads;
+    int64_t stages;    /* FR_AUTO */
+    bool one_pipeline; /* all ranks are stages (generation) */
+} fr_inference_params;
+
+/** A prefix, or the bare base, and how rows are read for it. */
+typedef struct fr_inference_prefix {
+    char *reference; /* FILE[:TASK]; NULL: the bare base */
+    char *file;
+    fr_checkpoint *checkpoint; /* NULL: no prefix */
+    bool is_shared; /* the checkpoint is another prefix's, of the same file */
+    const fr_checkpoint_task *task;
+    const char *template_text;
+    bool chat;
+    bool eos;
+    bool special;
+    bool leading_bos;
+    int64_t length;       /* slots, 0 without */
+    fr_stage_prefix view; /* of this rank's layers, once the weights are loaded */
+    struct fr_inference_prefix *next;
+} fr_inference_prefix;
+
+typedef struct fr_inference {
+    fr_ctx *ctx;
+    const fr_inference_params *params; /* borrowed */
+    fr_session session;
+    fr_inference_prefix *prefix; /* the one of the parameters, then others in a list */
+} fr_inference;
+
+/** Open the model's files and the prefix; how rows are read comes from the prefix unless given. */
+FR_MUST_CHECK fr_status fr_inference_open(fr_ctx *ctx, fr_group *world,
+                                          const fr_inference_params *params,
+                                          fr_inference *out);
+
+/**
+ * One more prefix, before the weights are loaded: opened at its first mention, a file of several tasks read once.
+ * Not collective.
+ * @return FR_OK; FR_ERR_CHECKPOINT (missing, damaged, no such task, another shape than the base)
+ */
+FR_MUST_CHECK fr_status fr_inference_add(fr_inference *inference, const char *reference,
+                                         const fr_inference_prefix **out);
+
+/** Load the weights for rows of at most max_position positions, and check that prefixes and base belong
+ * together. */
+FR_MUST_CHECK fr_status fr_inference_load(fr_inference *inference, int64_t max_position,
+                                          double target_share);
+
+void fr_inference_close(fr_inference *inference);
+
+/** Options for reading rows as a prefix wants them: inference->prefix is that of the parameters. */
+fr_data_params fr_inference_data(const fr_inference *inference,
+                                 const fr_inference_prefix *prefix, const char *path);
+
+#endif

@@ -1,0 +1,214 @@
+#include "train/inference/prompts.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "train/data/row.h"
+#include "train/data/row_files.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char PROMPT_NAME[] = "--prompt";
+enum { WHY_BYTES = 1024 };
+
+static const char *name_of(const fr_prompts *p)
+{
+    return p->params.path != NULL ? p->params.path : PROMPT_NAME;
+}
+
+fr_place fr_prompts_place(const fr_prompts *prompts, int64_t i)
+{
+    return (fr_place){name_of(prompts), prompts->rows[i].line};
+}
+
+static void fini_row(fr_prompt *row)
+{
+    json_decref(row->object);
+    fr_ids_fini(&row->ids);
+    *row = (fr_prompt){0};
+}
+
+void fr_prompts_fini(fr_prompts *prompts)
+{
+    for (int64_t i = 0; i < prompts->n; i++) {
+        fini_row(&prompts->rows[i]);
+    }
+    free(prompts->rows);
+    free(prompts->file);
+    fr_bad_rows_fini(&prompts->bad);
+    *prompts = (fr_prompts){0};
+}
+
+/* ---- parsing ------------------------------------------------------------------------------------ */
+
+/* Room for a row a line. */
+static fr_status alloc_rows(fr_prompts *p)
+{
+    fr_row_lines lines = fr_row_lines_of(p->file, p->file_bytes);
+    const char *line = NULL;
+    size_t bytes = 0;
+    int64_t n = 0;
+    while (fr_row_lines_next(&lines, &line, &bytes)) {
+        n++;
+    }
+    return fr_alloc(p->ctx, n, sizeof *p->rows, &p->rows);
+}
+
+static fr_status parse_rows(fr_prompts *p)
+{
+    const fr_data_params params = {.path = p->params.path, .ignore = p->params.ignore};
+    fr_row_reader reader = {.ctx = p->ctx, .params = &params, .use = FR_ROW_PROMPT};
+    fr_row_lines lines = fr_row_lines_of(p->file, p->file_bytes);
+    const char *line = NULL;
+    size_t bytes = 0;
+    while (fr_row_lines_next(&lines, &line, &bytes)) {
+        json_t *object = NULL;
+        reader.line = lines.line;
+        fr_status read = fr_row_parse(&reader, line, bytes, &object);
+        FR_TRY(fr_bad_rows_add(p->ctx, &p->bad, read));
+        if (read == FR_OK) {
+            p->rows[p->n++] = (fr_prompt){
+                .line = lines.line, .text = line, .bytes = bytes, .object = object};
+        }
+    }
+    return p->n + p->bad.n > 0
+               ? FR_OK
+               : FR_FAIL(p->ctx, FR_ERR_DATA, "%s: is empty", p->params.path);
+}
+
+static fr_status read_prompt(fr_prompts *p)
+{
+    FR_TRY(fr_alloc(p->ctx, 1, sizeof *p->rows, &p->rows));
+    p->rows[0].object = json_pack("{s:s}", "source", p->params.prompt);
+    p->n = 1;
+    return p->rows[0].object != NULL
+               ? FR_OK
+               : FR_FAIL(p->ctx, FR_ERR_ARG, "--prompt is not UTF-8 text");
+}
+
+fr_status fr_prompts_read(fr_ctx *ctx, const fr_prompts_params *params, fr_prompts *out)
+{
+    *out = (fr_prompts){.ctx = ctx, .params = *params};
+    out->bad.skip = params->skip_bad_rows;
+    if (params->path == NULL) {
+        return read_prompt(out);
+    }
+    FR_TRY(fr_file_read(ctx, params->path, &out->file, &out->file_bytes));
+    FR_TRY(fr_rows_check_file(ctx, params->path, out->file, out->file_bytes));
+    FR_TRY(alloc_rows(out));
+    return parse_rows(out);
+}
+
+/* ---- encoding ----------------------------------------------------------------------------------- */
+
+static fr_status find_prefix(const fr_prompts *p, fr_prompt *row,
+                             fr_inference *inference)
+{
+    const json_t *name = json_object_get(row->object, "prefix");
+    row->prefix = inference->prefix;
+    if (name == NULL) {
+        return FR_OK;
+    }
+    if (!json_is_string(name) ||
+        strlen(json_string_value(name)) != json_string_length(name) ||
+        json_string_length(name) == 0) {
+        return FR_FAIL(p->ctx, FR_ERR_DATA,
+                       "%s:%lld: \"prefix\" must be a string, FILE[:TASK]", name_of(p),
+                       (long long)row->line);
+    }
+    fr_status status =
+        fr_inference_add(inference, json_string_value(name), &row->prefix);
+    if (status == FR_ERR_DATA || status == FR_ERR_CHECKPOINT) {
+        fr_row_add_place(p->ctx, name_of(p), row->line);
+    }
+    return status;
+}
+
+/* A prefix that cannot be used is told as what it is, unless its rows are left out like any bad row. */
+static fr_status as_bad_row(const fr_prompts *p, fr_status status)
+{
+    char why[WHY_BYTES];
+    if (status != FR_ERR_CHECKPOINT || !p->bad.skip) {
+        return status;
+    }
+    (void)snprintf(why, sizeof why, "%s", fr_ctx_error(p->ctx));
+    fr_ctx_clear_error(p->ctx);
+    return FR_FAIL(p->ctx, FR_ERR_DATA, "%s", why);
+}
+
+static fr_status check_length(const fr_prompts *p, const fr_prompt *row,
+                              int64_t context)
+{
+    fr_status status = FR_OK;
+    if (row->ids.count < 1) {
+        status = FR_FAIL(p->ctx, FR_ERR_DATA,
+                         "the prompt is empty; give at least one token");
+    } else if (row->prefix->length + row->ids.count >= context) {
+        status =
+            FR_FAIL(p->ctx, FR_ERR_DATA,
+                    "prefix of %lld and prompt of %lld tokens leave no room in the "
+                    "context of %lld; shorten the prompt",
+                    (long long)row->prefix->length, (long long)row->ids.count,
+                    (long long)context);
+    }
+    if (status != FR_OK) {
+        fr_row_add_place(p->ctx, name_of(p), row->line);
+    }
+    return status;
+}
+
+/* One row's ids; the list of the row takes them over. */
+static fr_status encode_row(const fr_prompts *p, fr_prompt *row,
+                            fr_inference *inference, fr_row *scratch)
+{
+    fr_row_reader reader;
+    FR_TRY(find_prefix(p, row, inference));
+    fr_data_params params = fr_inference_data(inference, row->prefix, name_of(p));
+    params.ignore = p->params.ignore;
+    FR_TRY(fr_row_reader_init(p->ctx, &params, FR_ROW_PROMPT, &reader));
+    reader.line = row->line;
+    FR_TRY(fr_row_encode(&reader, row->object, scratch));
+    row->ids = scratch->source.ids;
+    scratch->source.ids = (fr_ids){0};
+    json_decref(row->object);
+    row->object = NULL;
+    return check_length(p, row,
+                        fr_weights_arch(inference->session.weights)->context_length);
+}
+
+/* `--prompt ""` is how a template without a place for one is asked; nothing of it is left out. */
+static bool is_no_prompt(const fr_prompts *prompts)
+{
+    return prompts->params.prompt != NULL && prompts->params.prompt[0] == '\0';
+}
+
+fr_status fr_prompts_encode(fr_prompts *prompts, fr_inference *inference)
+{
+    fr_row scratch = {0};
+    int64_t n_kept = 0;
+    int64_t n_unused = 0;
+    fr_status status = FR_OK;
+    for (int64_t i = 0; i < prompts->n && status == FR_OK; i++) {
+        fr_prompt *row = &prompts->rows[i];
+        fr_status encoded =
+            as_bad_row(prompts, encode_row(prompts, row, inference, &scratch));
+        status = fr_bad_rows_add(prompts->ctx, &prompts->bad, encoded);
+        if (encoded != FR_OK) {
+            fini_row(row);
+            continue;
+        }
+        n_unused += scratch.has_unused_source && !is_no_prompt(prompts);
+        fr_prompt kept = *row;
+        *row = (fr_prompt){0};
+        prompts->rows[n_kept++] = kept;
+    }
+    fr_row_fini(&scratch);
+    FR_TRY(status);
+    prompts->n = n_kept;
+    FR_TRY(fr_bad_rows_end(prompts->ctx, &prompts->bad, name_of(prompts)));
+    fr_row_report(prompts->ctx, name_of(prompts), prompts->bad.n, n_unused);
+    return n_kept > 0 ? FR_OK
+                      : FR_FAIL(prompts->ctx, FR_ERR_DATA,
+                                "%s: no row can be used (see above)", name_of(prompts));
+}

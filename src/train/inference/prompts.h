@@ -1,0 +1,58 @@
+/*
+ * prompts.h - the rows that are to be answered: a file of them, or one text.
+ *
+ * Layer L4; uses row, inference. The order of events: the rows are parsed; the base's files are opened; each row gets the
+ * prefix that it names, or the default one, and its ids as training would make them for that prefix. All this is done
+ * for all rows before anything is computed, so that a bad row is named at once. Not collective: every rank does the same.
+ */
+#ifndef FR_TRAIN_INFERENCE_PROMPTS_H
+#define FR_TRAIN_INFERENCE_PROMPTS_H
+
+#include "model/text/vocabulary.h"
+#include "train/data/row_lines.h"
+#include "train/inference/inference.h"
+
+#include <jansson.h>
+
+/** One row. Zero-initialised rows are empty. */
+typedef struct fr_prompt {
+    int64_t line;     /* in the file, from 1; 0: the text of the command line */
+    const char *text; /* the row's JSON as it stands; borrowed from the list */
+    size_t bytes;
+    json_t *object; /* until it is encoded */
+    const fr_inference_prefix *prefix;
+    fr_ids ids;
+} fr_prompt;
+
+typedef struct fr_prompts_params {
+    const char *path;   /* file of rows; NULL: `prompt` is the only one */
+    const char *prompt; /* its source; UTF-8 */
+    const char *ignore; /* as in fr_data_params */
+    bool skip_bad_rows;
+} fr_prompts_params;
+
+typedef struct fr_prompts {
+    fr_ctx *ctx;
+    fr_prompts_params params;
+    char *file; /* all of it */
+    size_t file_bytes;
+    int64_t n;
+    fr_prompt *rows;
+    fr_bad_rows bad;
+} fr_prompts;
+
+/** Read and parse all rows; release with fr_prompts_fini, after a failure too.
+ * @return FR_OK; FR_ERR_DATA (with `stop` bad rows are told by fr_prompts_encode, together with those that it finds) */
+FR_MUST_CHECK fr_status fr_prompts_read(fr_ctx *ctx, const fr_prompts_params *params,
+                                        fr_prompts *out);
+
+/** Prefixes and ids of all rows; those that cannot be used are gone afterwards.
+ * @return FR_OK; FR_ERR_DATA (a bad row; no row left); FR_ERR_CHECKPOINT (a prefix) ... */
+FR_MUST_CHECK fr_status fr_prompts_encode(fr_prompts *prompts, fr_inference *inference);
+
+/** Where row `i` came from, for messages. */
+fr_place fr_prompts_place(const fr_prompts *prompts, int64_t i);
+
+void fr_prompts_fini(fr_prompts *prompts);
+
+#endif

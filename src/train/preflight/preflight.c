@@ -1,0 +1,382 @@
+#define _GNU_SOURCE /* sched_getaffinity */
+#include "train/preflight/preflight_impl.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "train/session/session.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { TAG = 78, NAME_BYTES = 64, TOKEN_BYTES = 32 };
+static const double HASH_BUDGET_S = 15.0;
+/* A shared folder may show a new file of another node only some seconds later. */
+static const double SIGHT_BUDGET_S = 4.0;
+
+typedef struct state {
+    fr_ctx *ctx;
+    fr_group *world;
+    const fr_config *config;
+    fr_session session; /* only its files are opened */
+    fr_preflight_rank mine;
+    bool is_first; /* of this node's ranks */
+    uint8_t *digests;
+    fr_preflight_link *links;
+} state;
+
+void fr_preflight_note(fr_ctx *ctx, fr_status status, fr_preflight_rank *mine)
+{
+    if (status != FR_OK) {
+        if (mine->problem[0] == '\0') {
+            (void)snprintf(mine->problem, sizeof mine->problem, "%s",
+                           fr_ctx_error(ctx));
+        }
+        fr_ctx_clear_error(ctx);
+    }
+}
+
+static int processors(void)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 0;
+    return n > 0 ? n : (int)sysconf(_SC_NPROCESSORS_ONLN); /* more than a set holds */
+}
+
+static fr_status look_at_device(state *s)
+{
+    fr_device *device = NULL;
+    fr_device_params params = {.n_threads = 1};
+    FR_TRY(fr_isa_choose(s->ctx, fr_isa_detect(), &s->mine.isa));
+    params.isa = s->mine.isa.isa;
+    FR_TRY(fr_device_create(s->ctx, &params, &device));
+    (void)snprintf(s->mine.arithmetic, sizeof s->mine.arithmetic, "%s",
+                   fr_device_arithmetic(device));
+    fr_device_destroy(&device);
+    return FR_OK;
+}
+
+static fr_status look_at_node(state *s)
+{
+    fr_share share;
+    int n_threads = 1;
+    FR_TRY(fr_session_share(s->ctx, s->world, &share));
+    fr_status status =
+        fr_session_threads(s->ctx, &share, s->config->run.threads, &n_threads);
+    fr_preflight_note(s->ctx, status, &s->mine);
+    fr_preflight_note(s->ctx, look_at_device(s), &s->mine);
+    s->mine.n_processors = processors();
+    s->mine.n_threads = n_threads;
+    if (gethostname(s->mine.host, sizeof s->mine.host - 1) != 0) {
+        (void)snprintf(s->mine.host, sizeof s->mine.host, "unknown");
+    }
+    s->mine.memory_bytes = share.memory.bytes;
+    s->mine.is_limited = share.memory.bound != FR_BOUND_MACHINE;
+    fr_memory_share_text(&share.memory, s->mine.memory);
+    s->mine.node_ranks = fr_group_node_size(s->world);
+    s->mine.node_rank = fr_group_node_rank(s->world);
+    s->is_first = s->mine.node_rank == 0;
+    return FR_OK;
+}
+
+/* What this rank takes on a layout: for sure, and at most. */
+static fr_status forecast_memory(state *s, const fr_layout_problem *problem,
+                                 const fr_layout *layout)
+{
+    fr_layout_forecast input;
+    fr_rank_memory memory;
+    FR_TRY(fr_layout_forecast_init(s->ctx, problem, layout, &input));
+    fr_forecast_memory(&input.params, fr_group_rank(s->world) % layout->n_stages,
+                       &memory);
+    fr_layout_forecast_fini(&input);
+    s->mine.need_bytes = memory.weights + memory.tasks + memory.process;
+    s->mine.likely_bytes = memory.total;
+    return FR_OK;
+}
+
+/* The layout of train, but for what its rows would say. */
+static fr_status likely_layout(state *s, int64_t memory, int64_t node_ranks)
+{
+    const fr_config *config = s->config;
+    const fr_arch *arch = fr_weights_arch(s->session.weights);
+    fr_load_source *sources = NULL;
+    fr_layout layout;
+    FR_TRY(fr_alloc(s->ctx, config->n_tasks, sizeof *sources, &sources));
+    for (int64_t i = 0; i < config->n_tasks; i++) {
+        fr_load_from_config(arch, &config->tasks[i], &sources[i]);
+    }
+    fr_layout_problem problem = {.config = config,
+                                 .arch = arch,
+                                 .weights = s->session.weights,
+                                 .n_ranks = fr_group_size(s->world),
+                                 .rank_memory = memory,
+                                 .node_ranks = node_ranks,
+                                 .sources = sources,
+                                 .machine = fr_machine_assumed()};
+    fr_status status = fr_layout_resolve(s->ctx, &problem, &layout);
+    if (status == FR_OK) {
+        status = forecast_memory(s, &problem, &layout);
+    }
+    free(sources);
+    return status;
+}
+
+/* A missing or damaged model is this node's problem; the others go on. */
+static fr_status look_at_model(state *s, fr_preflight_report *out)
+{
+    fr_status status =
+        fr_weights_open(s->ctx, s->config->base.path, &s->session.weights);
+    fr_preflight_note(s->ctx, status, &s->mine);
+    int64_t n_layers = 0;
+    if (s->session.weights != NULL) {
+        n_layers = fr_weights_arch(s->session.weights)->n_layers;
+    }
+    int64_t memory = 0;
+    int64_t node_ranks = 0;
+    FR_TRY(fr_session_rank_memory(&s->session, &memory, &node_ranks));
+    FR_TRY(fr_group_allreduce(s->world, FR_MAX, &n_layers, 1));
+    out->n_digests = n_layers > 0 ? n_layers + 1 : 0;
+    status = FR_OK;
+    if (s->session.weights != NULL) {
+        status = likely_layout(s, memory, node_ranks);
+    }
+    return fr_group_agree(s->world, status);
+}
+
+/* Every rank of a node hashes some of the layers; item 0 is what lies outside them. */
+static fr_status hash_model(state *s, int64_t n_digests)
+{
+    double begin = fr_preflight_seconds();
+    fr_status status = fr_alloc(s->ctx, n_digests, FR_DIGEST_BYTES, &s->digests);
+    FR_TRY(fr_group_agree(s->world, status));
+    if (s->session.weights == NULL) {
+        return FR_OK;
+    }
+    int64_t n_own = fr_weights_arch(s->session.weights)->n_layers + 1;
+    for (int64_t i = s->mine.node_rank;
+         i < n_own && status == FR_OK && fr_preflight_seconds() - begin < HASH_BUDGET_S;
+         i += s->mine.node_ranks) {
+        status = fr_weights_digest(s->ctx, s->session.weights, i - 1,
+                                   s->digests + i * FR_DIGEST_BYTES);
+    }
+    fr_preflight_note(s->ctx, status, &s->mine);
+    return FR_OK;
+}
+
+static fr_status probe_path(state *s, int rank, char **out)
+{
+    char name[NAME_BYTES];
+    (void)snprintf(name, sizeof name, ".preflight-%d", rank);
+    return fr_join_path(s->ctx, s->config->run.dir, name, out);
+}
+
+/* The file that `rank` wrote, as this node sees it. */
+static fr_status see_probe(state *s, int rank, const char *token)
+{
+    double begin = fr_preflight_seconds();
+    const struct timespec pause = {0, 100000000};
+    char *path = NULL;
+    bool seen = false;
+    FR_TRY(probe_path(s, rank, &path));
+    while (!seen && fr_preflight_seconds() - begin < SIGHT_BUDGET_S) {
+        char *text = NULL;
+        size_t bytes = 0;
+        if (fr_file_read(s->ctx, path, &text, &bytes) == FR_OK) {
+            seen = strcmp(text, token) == 0;
+        } else {
+            fr_ctx_clear_error(s->ctx);
+        }
+        free(text);
+        if (!seen) {
+            (void)nanosleep(&pause, NULL);
+        }
+    }
+    free(path);
+    return seen ? FR_OK
+                : FR_FAIL(s->ctx, FR_ERR_IO,
+                          "a file that rank %d wrote in the run folder %s is not seen "
+                          "by rank %d; run.dir must be on a file system that all nodes "
+                          "share",
+                          rank, s->config->run.dir, fr_group_rank(s->world));
+}
+
+static fr_status write_probe(state *s, const char *token)
+{
+    char *path = NULL;
+    FR_TRY(probe_path(s, fr_group_rank(s->world), &path));
+    fr_status status = fr_file_replace(s->ctx, path, token, strlen(token));
+    free(path);
+    return status;
+}
+
+/* Rank 0 and every other node look for each other's file. `unseen` on rank 0: [N] ranks whose file it misses. */
+static void see_others(state *s, const char *token, const int64_t *writers,
+                       bool *unseen)
+{
+    if (fr_group_rank(s->world) != 0) {
+        if (s->is_first) {
+            fr_preflight_note(s->ctx, see_probe(s, 0, token), &s->mine);
+        }
+        return;
+    }
+    bool give_up = false; /* the wait is spent on the first one alone */
+    for (int r = 1; r < fr_group_size(s->world); r++) {
+        if (writers[r] == 1 && !give_up) {
+            unseen[r] = see_probe(s, r, token) != FR_OK;
+            give_up = unseen[r];
+            fr_ctx_clear_error(s->ctx);
+        }
+    }
+}
+
+static void remove_probe(state *s)
+{
+    char *path = NULL;
+    if (probe_path(s, fr_group_rank(s->world), &path) == FR_OK) {
+        (void)unlink(path);
+    }
+    free(path);
+}
+
+static fr_status make_token(state *s, char token[TOKEN_BYTES], bool *made_folder)
+{
+    fr_status status = FR_OK;
+    if (fr_group_rank(s->world) == 0) {
+        (void)snprintf(token, TOKEN_BYTES, "%ld %ld\n", (long)time(NULL),
+                       (long)getpid());
+        *made_folder = !fr_is_folder(s->config->run.dir);
+        status = fr_make_folder(s->ctx, s->config->run.dir);
+        fr_preflight_note(s->ctx, status, &s->mine);
+    }
+    return fr_group_broadcast(s->world, 0, token, TOKEN_BYTES);
+}
+
+/* Leave the run folder as it was. */
+static fr_status clean_folder(state *s, bool made_folder)
+{
+    FR_TRY(fr_group_barrier(s->world));
+    remove_probe(s);
+    FR_TRY(fr_group_barrier(s->world));
+    if (made_folder) {
+        (void)rmdir(s->config->run.dir);
+    }
+    return FR_OK;
+}
+
+static fr_status look_at_folder(state *s, bool *unseen)
+{
+    char token[TOKEN_BYTES] = "";
+    bool made_folder = false;
+    int64_t *writers = NULL;
+    fr_status status =
+        fr_alloc(s->ctx, fr_group_size(s->world), sizeof *writers, &writers);
+    FR_TRY(fr_group_agree(s->world, status));
+    status = make_token(s, token, &made_folder);
+    if (status == FR_OK && s->is_first) {
+        fr_status wrote = write_probe(s, token);
+        writers[fr_group_rank(s->world)] = wrote == FR_OK;
+        fr_preflight_note(s->ctx, wrote, &s->mine);
+    }
+    if (status == FR_OK) {
+        status = fr_group_allreduce(s->world, FR_SUM, writers, fr_group_size(s->world));
+    }
+    if (status == FR_OK) {
+        if (writers[0] == 1) {
+            see_others(s, token, writers, unseen);
+        }
+        status = clean_folder(s, made_folder);
+    }
+    free(writers);
+    return status;
+}
+
+/* `bytes` of every rank side by side on rank 0. */
+static fr_status collect(state *s, const void *mine, int64_t bytes, void *all)
+{
+    if (fr_group_rank(s->world) != 0) {
+        return fr_group_send(s->world, 0, TAG, mine, bytes);
+    }
+    memcpy(all, mine, (size_t)bytes);
+    for (int r = 1; r < fr_group_size(s->world); r++) {
+        FR_TRY(fr_group_receive(s->world, r, TAG, (char *)all + r * bytes, bytes));
+    }
+    return FR_OK;
+}
+
+static fr_status alloc_report(state *s, fr_preflight_report *out)
+{
+    int64_t n = out->n_ranks;
+    if (fr_group_rank(s->world) != 0) {
+        return FR_OK;
+    }
+    FR_TRY(fr_alloc(s->ctx, n, sizeof *out->ranks, &out->ranks));
+    FR_TRY(fr_alloc(s->ctx, n * n, sizeof *out->links, &out->links));
+    return fr_alloc(s->ctx, n * out->n_digests, FR_DIGEST_BYTES, &out->digests);
+}
+
+static fr_status gather_report(state *s, const bool *unseen, fr_preflight_report *out)
+{
+    int64_t n = out->n_ranks;
+    FR_TRY(fr_group_agree(s->world, alloc_report(s, out)));
+    FR_TRY(collect(s, &s->mine, sizeof s->mine, out->ranks));
+    FR_TRY(collect(s, s->links, n * (int64_t)sizeof *s->links, out->links));
+    FR_TRY(collect(s, s->digests, out->n_digests * FR_DIGEST_BYTES, out->digests));
+    for (int r = 0; r < n && out->ranks != NULL; r++) {
+        if (unseen[r] && out->ranks[r].problem[0] == '\0') {
+            (void)snprintf(
+                out->ranks[r].problem, sizeof out->ranks[r].problem,
+                "its file in the run folder %s is not seen by rank 0; run.dir "
+                "must be on a file system that all nodes share",
+                s->config->run.dir);
+        }
+    }
+    return FR_OK;
+}
+
+static fr_status measure(state *s, bool *unseen, fr_preflight_report *out)
+{
+    FR_TRY(look_at_node(s));
+    FR_TRY(look_at_model(s, out));
+    FR_TRY(look_at_folder(s, unseen));
+    FR_TRY(hash_model(s, out->n_digests));
+    FR_TRY(fr_group_barrier(s->world));
+    FR_TRY(fr_preflight_clocks(s->ctx, s->world, &s->mine));
+    FR_TRY(fr_preflight_links(s->ctx, s->world, s->links, &out->all_links));
+    return gather_report(s, unseen, out);
+}
+
+fr_status fr_preflight_measure(fr_ctx *ctx, fr_group *world, const fr_config *config,
+                               fr_preflight_report *out)
+{
+    state s = {.ctx = ctx, .world = world, .config = config};
+    bool *unseen = NULL;
+    s.session.ctx = ctx;
+    s.session.world = world;
+    *out = (fr_preflight_report){.n_ranks = fr_group_size(world)};
+    fr_status status = fr_alloc(ctx, out->n_ranks, sizeof *s.links, &s.links);
+    if (status == FR_OK) {
+        status = fr_alloc(ctx, out->n_ranks, sizeof *unseen, &unseen);
+    }
+    status = fr_group_agree(world, status);
+    if (status == FR_OK && unseen != NULL) {
+        status = measure(&s, unseen, out);
+    }
+    fr_session_close(&s.session);
+    free(s.digests);
+    free(s.links);
+    free(unseen);
+    return status;
+}
+
+void fr_preflight_fini(fr_preflight_report *report)
+{
+    free(report->ranks);
+    free(report->links);
+    free(report->digests);
+    *report = (fr_preflight_report){.n_ranks = 0};
+}

@@ -1,0 +1,96 @@
+/*
+ * preflight.h - look at every node and every pair of ranks before a run, and name the node that is odd.
+ *
+ * Layer L4; uses comm, weights, config. Measuring is collective over the world; judging is a pure function of the
+ * report on rank 0. N: number of ranks.
+ */
+#ifndef FR_TRAIN_PREFLIGHT_PREFLIGHT_H
+#define FR_TRAIN_PREFLIGHT_PREFLIGHT_H
+
+#include "base/digest.h"
+#include "base/limits.h"
+#include "comm/group.h"
+#include "device/device.h"
+#include "train/config/config.h"
+
+enum { FR_HOST_BYTES = 64, FR_FINDING_BYTES = 512, FR_ARITHMETIC_BYTES = 64 };
+
+/** What a rank found out about itself; sent as bytes between ranks of one program. */
+typedef struct fr_preflight_rank {
+    char host[FR_HOST_BYTES];
+    char problem[FR_FINDING_BYTES]; /* "": none; else what failed on this rank */
+    int64_t node_ranks;             /* ranks on this node */
+    int64_t node_rank;              /* place among them */
+    int64_t n_processors;           /* that this rank may run on, those of others too */
+    int64_t n_threads;              /* that it would compute with */
+    fr_isa_choice isa;              /* likewise */
+    char arithmetic[FR_ARITHMETIC_BYTES]; /* fr_device_arithmetic */
+    int64_t memory_bytes;                 /* that it may take now (fr_session_share) */
+    char memory[FR_LIMIT_TEXT];           /* the same for people: what bounds it */
+    bool is_limited;                      /* by more than the machine's memory */
+    int64_t
+        need_bytes; /* that it takes for sure: its weights, tasks, the program; 0: the model could not be opened */
+    int64_t likely_bytes; /* that it takes at most by forecast */
+    double clock_s;       /* node's clock less rank 0's */
+} fr_preflight_rank;
+
+/** From one rank to another; zeros where not measured. */
+typedef struct fr_preflight_link {
+    double latency_us; /* half of the shortest round trip */
+    double mb_per_s;   /* best of some transfers, 1e6 bytes */
+} fr_preflight_link;
+
+/** Arrays are filled on rank 0 alone. */
+typedef struct fr_preflight_report {
+    int n_ranks;
+    int64_t n_digests;        /* layers and what lies outside them */
+    bool all_links;           /* false: time ran out before every pair was measured */
+    fr_preflight_rank *ranks; /* [N] */
+    fr_preflight_link *links; /* [N from, N to] */
+    uint8_t *digests; /* [N, n_digests, 32]; zeros for what a rank did not hash */
+} fr_preflight_report;
+
+/**
+ * Measure. What is wrong on some rank is in its row, not in the status.
+ *
+ * The ranks of a node share the hashing of the base; after some seconds the rest stays unhashed. A file is
+ * written and synced in run.dir from every node and read from the others, then removed again.
+ *
+ * @return FR_OK; FR_ERR_CONFIG (ranks and layout do not fit); FR_ERR_COMM; FR_ERR_NO_MEMORY; same on all ranks
+ */
+FR_MUST_CHECK fr_status fr_preflight_measure(fr_ctx *ctx, fr_group *world,
+                                             const fr_config *config,
+                                             fr_preflight_report *out);
+void fr_preflight_fini(fr_preflight_report *report);
+
+/** One node as judged. */
+typedef struct fr_preflight_node {
+    const char *host; /* borrowed from the report */
+    int first_rank;
+    int64_t n_ranks;
+    int64_t n_processors;
+    int64_t n_threads;  /* of a rank */
+    const char *memory; /* borrowed: what its first rank may take */
+    bool is_limited;
+    int64_t memory_bytes; /* that its ranks may take together */
+    int64_t need_bytes;   /* that they take for sure */
+    int64_t likely_bytes; /* that they take at most by forecast */
+    int64_t n_hashed;     /* layers of the base that its ranks hashed */
+    double clock_s;
+    double latency_us; /* shortest to or from another node; 0: none */
+    double mb_per_s; /* the slower direction's best to or from another node; 0: none */
+    char finding[FR_FINDING_BYTES]; /* "": nothing odd */
+} fr_preflight_node;
+
+/**
+ * Group the ranks into nodes by host and find the odd ones: a problem of its own, another base than most,
+ * too little memory, a clock more than a second off, a link under half of the middle one's rate or over three
+ * times its latency.
+ *
+ * @param[out] nodes  caller frees, in order of their first ranks
+ */
+FR_MUST_CHECK fr_status fr_preflight_judge(fr_ctx *ctx,
+                                           const fr_preflight_report *report,
+                                           fr_preflight_node **nodes, int *n_nodes);
+
+#endif

@@ -1,0 +1,27 @@
+/*
+ * preflight_impl.h - shared by preflight*.c.
+ */
+#ifndef FR_TRAIN_PREFLIGHT_PREFLIGHT_IMPL_H
+#define FR_TRAIN_PREFLIGHT_PREFLIGHT_IMPL_H
+
+#include "train/preflight/preflight.h"
+
+/** Keep the first problem of this rank, and clear the context for what follows. */
+void fr_preflight_note(fr_ctx *ctx, fr_status status, fr_preflight_rank *mine);
+
+/** Seconds of a clock that never jumps. */
+double fr_preflight_seconds(void);
+
+/** Collective: `clock_s` of every rank. */
+FR_MUST_CHECK fr_status fr_preflight_clocks(fr_ctx *ctx, fr_group *world,
+                                            fr_preflight_rank *mine);
+
+/**
+ * Collective: measure every pair of ranks, in rounds in which each rank has one partner, until time is up.
+ * @param[out] links  [N] from this rank to each other
+ * @param[out] all    every pair was measured
+ */
+FR_MUST_CHECK fr_status fr_preflight_links(fr_ctx *ctx, fr_group *world,
+                                           fr_preflight_link *links, bool *all);
+
+#endif

@@ -1,0 +1,275 @@
+#include "train/preflight/preflight.h"
+
+#include "base/mem.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Limits of what is odd. The best of several tries is compared, so that a busy moment does not count. */
+static const double MAX_CLOCK_S = 1.0;
+static const double MIN_RATE_SHARE = 0.5;
+static const double MAX_LATENCY_FACTOR = 3.0;
+static const double LATENCY_SLACK_US = 100.0;
+static const double MIB = 1024.0 * 1024.0;
+
+static void find(fr_preflight_node *node, const char *text)
+{
+    size_t used = strlen(node->finding);
+    (void)snprintf(node->finding + used, sizeof node->finding - used, "%s%s",
+                   used > 0 ? "; " : "", text);
+}
+
+static int node_of(const fr_preflight_node *nodes, int n_nodes, const char *host)
+{
+    for (int i = 0; i < n_nodes; i++) {
+        if (strcmp(nodes[i].host, host) == 0) {
+            return i;
+        }
+    }
+    return n_nodes;
+}
+
+/* One node a host, in the order of their first ranks. */
+static int group_ranks(const fr_preflight_report *report, fr_preflight_node *nodes,
+                       int *node_of_rank)
+{
+    int n_nodes = 0;
+    for (int r = 0; r < report->n_ranks; r++) {
+        const fr_preflight_rank *rank = &report->ranks[r];
+        int i = node_of(nodes, n_nodes, rank->host);
+        fr_preflight_node *node = &nodes[i];
+        node_of_rank[r] = i;
+        if (i == n_nodes) {
+            n_nodes++;
+            *node = (fr_preflight_node){.host = rank->host,
+                                        .first_rank = r,
+                                        .n_processors = rank->n_processors,
+                                        .n_threads = rank->n_threads,
+                                        .memory = rank->memory,
+                                        .is_limited = rank->is_limited,
+                                        .clock_s = rank->clock_s};
+        }
+        node->n_ranks++;
+        node->memory_bytes += rank->memory_bytes;
+        node->need_bytes += rank->need_bytes;
+        node->likely_bytes += rank->likely_bytes;
+        if (rank->problem[0] != '\0' && node->finding[0] == '\0') {
+            find(node, rank->problem);
+        }
+    }
+    return n_nodes;
+}
+
+static const uint8_t *digest_of(const fr_preflight_report *report, int rank,
+                                int64_t item)
+{
+    static const uint8_t NONE[FR_DIGEST_BYTES] = {0};
+    const uint8_t *d =
+        report->digests + (rank * report->n_digests + item) * FR_DIGEST_BYTES;
+    return memcmp(d, NONE, FR_DIGEST_BYTES) == 0 ? NULL : d;
+}
+
+/* The digest that most ranks have of an item; the lowest rank's among equals. */
+static const uint8_t *common_digest(const fr_preflight_report *report, int64_t item)
+{
+    const uint8_t *best = NULL;
+    int most = 0;
+    for (int r = 0; r < report->n_ranks; r++) {
+        const uint8_t *mine = digest_of(report, r, item);
+        int same = 0;
+        for (int o = 0; mine != NULL && o < report->n_ranks; o++) {
+            const uint8_t *other = digest_of(report, o, item);
+            same += other != NULL && memcmp(mine, other, FR_DIGEST_BYTES) == 0;
+        }
+        if (same > most) {
+            most = same;
+            best = mine;
+        }
+    }
+    return best;
+}
+
+static void check_base(const fr_preflight_report *report, const int *node_of_rank,
+                       fr_preflight_node *nodes, bool *differs)
+{
+    for (int64_t item = 0; item < report->n_digests; item++) {
+        const uint8_t *common = common_digest(report, item);
+        for (int r = 0; r < report->n_ranks; r++) {
+            const uint8_t *mine = digest_of(report, r, item);
+            fr_preflight_node *node = &nodes[node_of_rank[r]];
+            node->n_hashed += mine != NULL;
+            if (mine != NULL && memcmp(mine, common, FR_DIGEST_BYTES) != 0 &&
+                !differs[node_of_rank[r]]) {
+                char text[FR_FINDING_BYTES];
+                differs[node_of_rank[r]] = true;
+                (void)snprintf(text, sizeof text,
+                               "another base file than on most nodes (%s %lld "
+                               "differs); copy the model anew",
+                               item == 0 ? "outside layers, item" : "layer",
+                               (long long)(item == 0 ? 0 : item - 1));
+                find(node, text);
+            }
+        }
+    }
+}
+
+/* A run would refuse them. One that could not make a device has said so. */
+static void check_arithmetic(const fr_preflight_report *report, const int *node_of_rank,
+                             fr_preflight_node *nodes)
+{
+    const char *first = report->ranks[0].arithmetic;
+    for (int r = 1; r < report->n_ranks; r++) {
+        const char *other = report->ranks[r].arithmetic;
+        fr_preflight_node *node = &nodes[node_of_rank[r]];
+        bool is_told = strstr(node->finding, "the arithmetic of rank") != NULL;
+        if (first[0] != '\0' && other[0] != '\0' && strcmp(first, other) != 0 &&
+            !is_told) {
+            char text[FR_FINDING_BYTES];
+            (void)snprintf(text, sizeof text,
+                           "the arithmetic of rank %d is %s, that of rank 0 %s; start "
+                           "the same Forerun on every rank, on devices of one kind",
+                           r, other, first);
+            find(node, text);
+        }
+    }
+}
+
+static void check_memory(fr_preflight_node *node)
+{
+    char text[FR_FINDING_BYTES];
+    if (node->need_bytes > node->memory_bytes) {
+        (void)snprintf(
+            text, sizeof text,
+            "too little memory: %.1f MiB available, the weights and tasks of its "
+            "%lld rank%s alone take %.1f; a rank may take %s; free memory, raise "
+            "the limit, or use more stages or fewer ranks a node",
+            (double)node->memory_bytes / MIB, (long long)node->n_ranks,
+            node->n_ranks == 1 ? "" : "s", (double)node->need_bytes / MIB,
+            node->memory);
+        find(node, text);
+    }
+    if (fabs(node->clock_s) > MAX_CLOCK_S) {
+        (void)snprintf(text, sizeof text,
+                       "its clock is %.1f s from rank 0's, allowed is %.0f; let both "
+                       "follow the same time server",
+                       node->clock_s, MAX_CLOCK_S);
+        find(node, text);
+    }
+}
+
+/* Best rates out of and into a node, and the shortest latency. */
+static void best_links(const fr_preflight_report *report, const int *node_of_rank,
+                       int index, fr_preflight_node *node)
+{
+    double out = 0.0;
+    double in = 0.0;
+    double latency = HUGE_VAL;
+    for (int64_t a = 0; a < report->n_ranks; a++) {
+        for (int64_t b = 0; b < report->n_ranks; b++) {
+            const fr_preflight_link *link = &report->links[a * report->n_ranks + b];
+            bool leaves = node_of_rank[a] == index && node_of_rank[b] != index;
+            bool comes = node_of_rank[a] != index && node_of_rank[b] == index;
+            if (leaves) {
+                out = fmax(out, link->mb_per_s);
+            }
+            if (comes) {
+                in = fmax(in, link->mb_per_s);
+            }
+            if ((leaves || comes) && link->latency_us > 0.0) {
+                latency = fmin(latency, link->latency_us);
+            }
+        }
+    }
+    node->mb_per_s = fmin(out, in);
+    node->latency_us = isfinite(latency) ? latency : 0.0;
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a;
+    double y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* `values` are sorted in place; of an even number the upper middle one for rates, the lower for latencies. */
+static double middle(double *values, int n, bool upper)
+{
+    qsort(values, (size_t)n, sizeof *values, compare_doubles);
+    return values[upper ? n / 2 : (n - 1) / 2];
+}
+
+/* With two nodes both share the one link, so nothing is odd. */
+static void check_links(fr_preflight_node *nodes, int n_nodes, double *values)
+{
+    char text[FR_FINDING_BYTES];
+    for (int i = 0; i < n_nodes; i++) {
+        values[i] = nodes[i].mb_per_s;
+    }
+    double rate = middle(values, n_nodes, true);
+    for (int i = 0; i < n_nodes; i++) {
+        values[i] = nodes[i].latency_us;
+    }
+    double latency = middle(values, n_nodes, false);
+    for (int i = 0; i < n_nodes; i++) {
+        fr_preflight_node *node = &nodes[i];
+        if (node->mb_per_s < MIN_RATE_SHARE * rate) {
+            (void)snprintf(text, sizeof text,
+                           "slow link: %.1f MB/s at best, the middle of all nodes is "
+                           "%.1f; look at its cable, port and speed setting",
+                           node->mb_per_s, rate);
+            find(node, text);
+        }
+        if (node->latency_us > MAX_LATENCY_FACTOR * latency + LATENCY_SLACK_US) {
+            (void)snprintf(text, sizeof text,
+                           "slow to answer: %.0f us at best, the middle of all nodes "
+                           "is %.0f; look at its load and its route",
+                           node->latency_us, latency);
+            find(node, text);
+        }
+    }
+}
+
+static void judge(const fr_preflight_report *report, fr_preflight_node *nodes,
+                  int *node_of_rank, bool *differs, double *values, int *n_nodes)
+{
+    *n_nodes = group_ranks(report, nodes, node_of_rank);
+    check_base(report, node_of_rank, nodes, differs);
+    check_arithmetic(report, node_of_rank, nodes);
+    for (int i = 0; i < *n_nodes; i++) {
+        check_memory(&nodes[i]);
+        best_links(report, node_of_rank, i, &nodes[i]);
+    }
+    check_links(nodes, *n_nodes, values);
+}
+
+fr_status fr_preflight_judge(fr_ctx *ctx, const fr_preflight_report *report,
+                             fr_preflight_node **nodes, int *n_nodes)
+{
+    int64_t n = report->n_ranks;
+    int *node_of_rank = NULL;
+    bool *differs = NULL;
+    double *values = NULL;
+    *nodes = NULL;
+    fr_status status = fr_alloc(ctx, n, sizeof **nodes, nodes);
+    if (status == FR_OK) {
+        status = fr_alloc(ctx, n, sizeof *node_of_rank, &node_of_rank);
+    }
+    if (status == FR_OK) {
+        status = fr_alloc(ctx, n, sizeof *differs, &differs);
+    }
+    if (status == FR_OK) {
+        status = fr_alloc(ctx, n, sizeof *values, &values);
+    }
+    if (status == FR_OK) {
+        judge(report, *nodes, node_of_rank, differs, values, n_nodes);
+    } else {
+        free(*nodes);
+        *nodes = NULL;
+    }
+    free(node_of_rank);
+    free(differs);
+    free(values);
+    return status;
+}

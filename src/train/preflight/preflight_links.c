@@ -1,0 +1,160 @@
+#define _POSIX_C_SOURCE 200809L
+#include "train/preflight/preflight_impl.h"
+
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { TAG = 77, PINGS = 20, TRANSFERS = 3, TRANSFER_BYTES = 2 << 20 };
+/* Of a slow link one transfer is enough; all pairs of very many ranks would take too long. */
+static const double ENOUGH_S = 0.25;
+static const double BUDGET_S = 12.0;
+
+static double clock_seconds(clockid_t clock)
+{
+    struct timespec t;
+    (void)clock_gettime(clock, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+double fr_preflight_seconds(void)
+{
+    return clock_seconds(CLOCK_MONOTONIC);
+}
+
+/* This side of `PINGS` exchanges of the time of day; the leader keeps the shortest round trip and, from the same
+ * exchange, the peer's clock less its own. */
+static fr_status exchange_times(fr_group *world, int peer, bool leads, double *trip_s,
+                                double *offset_s)
+{
+    *trip_s = 1e300;
+    for (int i = 0; i < PINGS; i++) {
+        double theirs = 0.0;
+        double sent = clock_seconds(CLOCK_REALTIME);
+        double start = fr_preflight_seconds();
+        if (!leads) {
+            FR_TRY(fr_group_receive(world, peer, TAG, &theirs, sizeof theirs));
+            sent = clock_seconds(CLOCK_REALTIME);
+        }
+        FR_TRY(fr_group_send(world, peer, TAG, &sent, sizeof sent));
+        if (leads) {
+            FR_TRY(fr_group_receive(world, peer, TAG, &theirs, sizeof theirs));
+            double trip = fr_preflight_seconds() - start;
+            if (trip < *trip_s) {
+                *trip_s = trip;
+                *offset_s = theirs - (sent + 0.5 * trip);
+            }
+        }
+    }
+    return FR_OK;
+}
+
+fr_status fr_preflight_clocks(fr_ctx *ctx, fr_group *world, fr_preflight_rank *mine)
+{
+    (void)ctx;
+    int me = fr_group_rank(world);
+    double trip = 0.0;
+    mine->clock_s = 0.0;
+    for (int peer = 1; peer < fr_group_size(world); peer++) {
+        double offset = 0.0;
+        if (me == 0) {
+            FR_TRY(exchange_times(world, peer, true, &trip, &offset));
+            FR_TRY(fr_group_send(world, peer, TAG, &offset, sizeof offset));
+        } else if (me == peer) {
+            FR_TRY(exchange_times(world, 0, false, &trip, &offset));
+            FR_TRY(fr_group_receive(world, 0, TAG, &mine->clock_s, sizeof offset));
+        }
+    }
+    return FR_OK;
+}
+
+/* Messages of one direction: a length (0: no more), as many bytes, an answer. */
+static fr_status send_some(fr_group *world, int peer, char *buffer, double *mb_per_s)
+{
+    double begin = fr_preflight_seconds();
+    for (int i = 0; i < TRANSFERS && fr_preflight_seconds() - begin < ENOUGH_S; i++) {
+        int64_t bytes = TRANSFER_BYTES;
+        char answer = 0;
+        FR_TRY(fr_group_send(world, peer, TAG, &bytes, sizeof bytes));
+        double start = fr_preflight_seconds();
+        FR_TRY(fr_group_send(world, peer, TAG, buffer, bytes));
+        FR_TRY(fr_group_receive(world, peer, TAG, &answer, sizeof answer));
+        double rate = (double)bytes / 1e6 / (fr_preflight_seconds() - start);
+        *mb_per_s = rate > *mb_per_s ? rate : *mb_per_s;
+    }
+    int64_t none = 0;
+    return fr_group_send(world, peer, TAG, &none, sizeof none);
+}
+
+static fr_status receive_some(fr_group *world, int peer, char *buffer)
+{
+    for (;;) {
+        int64_t bytes = 0;
+        char answer = 1;
+        FR_TRY(fr_group_receive(world, peer, TAG, &bytes, sizeof bytes));
+        if (bytes == 0) {
+            return FR_OK;
+        }
+        FR_TRY(fr_group_receive(world, peer, TAG, buffer, bytes));
+        FR_TRY(fr_group_send(world, peer, TAG, &answer, sizeof answer));
+    }
+}
+
+static fr_status measure_pair(fr_group *world, int peer, char *buffer,
+                              fr_preflight_link *link)
+{
+    bool leads = fr_group_rank(world) < peer;
+    double trip = 0.0;
+    double offset = 0.0;
+    FR_TRY(exchange_times(world, peer, leads, &trip, &offset));
+    if (leads) {
+        link->latency_us = 0.5e6 * trip;
+        FR_TRY(send_some(world, peer, buffer, &link->mb_per_s));
+        return receive_some(world, peer, buffer);
+    }
+    FR_TRY(receive_some(world, peer, buffer));
+    return send_some(world, peer, buffer, &link->mb_per_s);
+}
+
+/* Partner of `me` in a round of a tournament of n players (even): the last player stays in its place, the others
+ * move round a circle. */
+static int partner_of(int me, int round, int n)
+{
+    int circle = n - 1;
+    if (me == circle) {
+        for (int i = 0; i < circle; i++) {
+            if (2 * i % circle == round) {
+                return i;
+            }
+        }
+    }
+    int partner = (round - me + circle) % circle;
+    return partner == me ? circle : partner;
+}
+
+fr_status fr_preflight_links(fr_ctx *ctx, fr_group *world, fr_preflight_link *links,
+                             bool *all)
+{
+    int n_ranks = fr_group_size(world);
+    int n = n_ranks + n_ranks % 2;
+    double begin = fr_preflight_seconds();
+    char *buffer = NULL;
+    fr_status status = fr_alloc(ctx, TRANSFER_BYTES, 1, &buffer);
+    int64_t go_on = 1;
+    status = fr_group_agree(world, status);
+    for (int round = 0; round < n - 1 && status == FR_OK && go_on; round++) {
+        int peer = partner_of(fr_group_rank(world), round, n);
+        if (peer < n_ranks) { /* else: no partner in this round */
+            status = measure_pair(world, peer, buffer, &links[peer]);
+        }
+        go_on = fr_preflight_seconds() - begin < BUDGET_S || round == n - 2;
+        if (status == FR_OK) {
+            status = fr_group_allreduce(world, FR_MIN, &go_on, 1);
+        }
+    }
+    *all = go_on == 1;
+    free(buffer);
+    return status;
+}

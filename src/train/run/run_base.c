@@ -1,0 +1,370 @@
+#define _POSIX_C_SOURCE 200809L
+/* What a run begins with and what it gains: losses of the base alone and of an init text on the rows that best losses are
+ * measured on; at the end a word on files and on what to type next. */
+#include "train/run/run_impl.h"
+
+#include "base/elementary.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/shell.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Where a task has no validation rows: the first training examples, few so that it costs little. */
+enum { SAMPLE_EXAMPLES = 64, MOST_LINES = 20 };
+
+/* The rows that a task's losses are compared on. */
+static const fr_dataset *rows_of(const fr_task *task)
+{
+    return task->valid != NULL ? task->valid : task->train;
+}
+
+static int64_t examples_of(const fr_task *task)
+{
+    return task->valid != NULL ? INT64_MAX : SAMPLE_EXAMPLES;
+}
+
+static fr_status measure(fr_run_state *run, const fr_task *task,
+                         const fr_stage_prefix *prefix, fr_evaluation *out)
+{
+    out->n_examples = examples_of(task);
+    return fr_evaluate_first(&run->env, &run->session.grid, run->session.engine,
+                             rows_of(task), prefix,
+                             task->config->batch.microbatch_tokens, out);
+}
+
+/* ---- the base alone ----------------------------------------------------------------------------- */
+
+/* Rows leave the base's BOS to a prefix whose text opens with it: without that prefix the BOS itself stands before them. */
+static fr_status measure_after_bos(fr_run_state *run, const fr_task *task, int32_t bos,
+                                   fr_evaluation *out)
+{
+    fr_layer_range all = {0, run->env.arch->n_layers};
+    int64_t n = run->session.n_layers * fr_arch_prefix_elements(run->env.arch, 1);
+    float *k = NULL;
+    float *v = NULL;
+    fr_status status = fr_alloc(run->ctx, n, sizeof *k, &k);
+    if (status == FR_OK) {
+        status = fr_alloc(run->ctx, n, sizeof *v, &v);
+    }
+    status = fr_group_agree(run->world, status);
+    if (status == FR_OK) {
+        status = fr_group_agree(run->world, fr_engine_keys_of_text(run->session.engine,
+                                                                   &bos, 1, all, k, v));
+    }
+    if (status == FR_OK) {
+        fr_stage_prefix prefix = {1, k, v, all};
+        status = measure(run, task, &prefix, out);
+    }
+    free(k);
+    free(v);
+    return status;
+}
+
+static fr_status measure_base(fr_run_state *run, const fr_task *task,
+                              fr_evaluation *out)
+{
+    static const fr_stage_prefix NONE = {0};
+    const fr_tokenizer *tokenizer = run->env.tokenizer;
+    int32_t bos = tokenizer != NULL ? fr_tokenizer_leading_bos(tokenizer) : -1;
+    return bos >= 0 && !task->leading_bos ? measure_after_bos(run, task, bos, out)
+                                          : measure(run, task, &NONE, out);
+}
+
+/* ---- before the first step ---------------------------------------------------------------------- */
+
+/* What is being measured: rows as a digest, so that tasks with the same ones are measured once. */
+typedef struct measurement {
+    uint8_t rows[FR_DIGEST_BYTES];
+    bool base; /* to be measured */
+    bool init;
+} measurement;
+
+static bool starts_alike(const fr_task *a, const fr_task *b)
+{
+    return a->config->prefix.init == FR_INIT_TEXT &&
+           b->config->prefix.init == FR_INIT_TEXT && a->length == b->length &&
+           a->config->prefix.repeat_text == b->config->prefix.repeat_text &&
+           a->layers.first == b->layers.first && a->layers.count == b->layers.count &&
+           strcmp(a->config->prefix.text, b->config->prefix.text) == 0 &&
+           a->step == 0 && b->step == 0;
+}
+
+/* Take over what an earlier task of the same rows has. */
+static void borrow(const fr_run_state *run, const measurement *all, int64_t index)
+{
+    fr_task *task = &run->tasks[index];
+    for (int64_t i = 0; i < index; i++) {
+        const fr_task *other = &run->tasks[i];
+        if (memcmp(all[i].rows, all[index].rows, FR_DIGEST_BYTES) != 0) {
+            continue;
+        }
+        if (!isfinite(task->base_loss)) {
+            task->base_loss = other->base_loss;
+        }
+        if (all[index].init && !isfinite(task->init_loss) &&
+            starts_alike(other, task)) {
+            task->init_loss = other->init_loss;
+        }
+    }
+}
+
+/* A file holds numbers: what is none counts as not measured. */
+static double finite_or_none(double loss)
+{
+    return isfinite(loss) ? loss : (double)INFINITY;
+}
+
+static fr_status measure_task(fr_run_state *run, const measurement *m, fr_task *task)
+{
+    fr_evaluation result;
+    if (m->base && !isfinite(task->base_loss)) {
+        FR_TRY(measure_base(run, task, &result));
+        task->base_loss = finite_or_none(result.loss);
+    }
+    if (m->init && !isfinite(task->init_loss)) {
+        fr_stage_prefix prefix = fr_task_prefix(task);
+        FR_TRY(measure(run, task, &prefix, &result));
+        task->init_loss = finite_or_none(result.loss);
+    }
+    return FR_OK;
+}
+
+static void name_rows(const fr_task *task, char *out, size_t room)
+{
+    const fr_data_stats *s = fr_dataset_stats(rows_of(task));
+    long long n = s->n_examples;
+    const char *first = "";
+    const char *kind = "validation";
+    if (task->valid == NULL) {
+        first = n > SAMPLE_EXAMPLES ? "the first " : "";
+        kind = "training";
+        n = n > SAMPLE_EXAMPLES ? SAMPLE_EXAMPLES : n;
+    }
+    (void)snprintf(out, room, "%s%lld %s example%s", first, n, kind, n == 1 ? "" : "s");
+}
+
+static void tell_start(const fr_run_state *run, const fr_task *task)
+{
+    char rows[64];
+    char text[128] = "";
+    name_rows(task, rows, sizeof rows);
+    if (isfinite(task->init_loss)) {
+        (void)snprintf(text, sizeof text,
+                       "; prompted with the init text%s %.4f (perplexity %.4g)",
+                       task->init_note != NULL ? " as it is used" : "", task->init_loss,
+                       fr_exp(task->init_loss));
+    }
+    if (isfinite(task->base_loss)) {
+        fr_log(run->ctx, FR_LOG_INFO,
+               "task %s: loss of the base alone %.4f (perplexity %.4g)%s, on %s",
+               task->config->name, task->base_loss, fr_exp(task->base_loss), text,
+               rows);
+    }
+}
+
+static fr_status plan_measurements(const fr_run_state *run, measurement *all)
+{
+    for (int64_t i = 0; i < run->n_tasks; i++) {
+        const fr_task *task = &run->tasks[i];
+        all[i].base = !task->stopped && !isfinite(task->base_loss);
+        all[i].init = !task->stopped && !isfinite(task->init_loss) && task->step == 0 &&
+                      task->config->prefix.init == FR_INIT_TEXT;
+        FR_TRY(fr_dataset_digest_first(run->ctx, rows_of(task), examples_of(task),
+                                       all[i].rows));
+    }
+    return FR_OK;
+}
+
+fr_status fr_run_measure_base(fr_run_state *run)
+{
+    measurement *all = NULL;
+    if (!run->config->run.measure_base) {
+        return FR_OK;
+    }
+    fr_status status = fr_alloc(run->ctx, run->n_tasks, sizeof *all, &all);
+    if (status == FR_OK) {
+        status = plan_measurements(run, all);
+    }
+    status = fr_group_agree(run->world, status);
+    for (int64_t i = 0; status == FR_OK && i < run->n_tasks; i++) {
+        fr_task *task = &run->tasks[i];
+        if (!all[i].base && !all[i].init) {
+            continue;
+        }
+        borrow(run, all, i);
+        fr_watch_at(run->watch, task->step, task->config->name, 0);
+        status = measure_task(run, &all[i], task);
+        if (status == FR_OK) {
+            if (i < MOST_LINES) {
+                tell_start(run, task);
+            }
+            status = fr_group_agree(run->world, fr_metrics_start(run->metrics, task));
+        }
+    }
+    free(all);
+    return status;
+}
+
+/* ---- after the last step ------------------------------------------------------------------------ */
+
+/* The loss at the end on the rows of base_loss; infinite: unknown. */
+static fr_status final_loss(fr_run_state *run, const fr_task *task, double *loss)
+{
+    fr_evaluation result;
+    if (task->valid != NULL) {
+        *loss = finite_or_none(task->best_loss);
+        return FR_OK;
+    }
+    fr_stage_prefix prefix = fr_task_prefix(task);
+    FR_TRY(measure(run, task, &prefix, &result));
+    *loss = finite_or_none(result.loss);
+    return FR_OK;
+}
+
+static void tell_gain(const fr_run_state *run, const fr_task *task, double loss)
+{
+    char rows[64];
+    char init[96] = "";
+    char of[64] = "the prefix";
+    name_rows(task, rows, sizeof rows);
+    if (isfinite(task->init_loss)) {
+        (void)snprintf(init, sizeof init, ", %.4f (%.4g) with the init text",
+                       task->init_loss, fr_exp(task->init_loss));
+    }
+    if (task->valid != NULL) {
+        (void)snprintf(of, sizeof of, "the best prefix, of step %lld",
+                       (long long)task->best_step);
+    }
+    fr_log(run->ctx, FR_LOG_INFO,
+           "task %s: loss %.4f (perplexity %.4g) with %s, %.4f (%.4g) with the base "
+           "alone%s: %.4f nats %s, on %s",
+           task->config->name, loss, fr_exp(loss), of, task->base_loss,
+           fr_exp(task->base_loss), init, fabs(task->base_loss - loss),
+           loss <= task->base_loss ? "gained" : "lost", rows);
+}
+
+/* What a task's rows let type: a prompt, an empty one where the template has no place for any, the rows where there would
+ * be nothing to go on from. */
+typedef enum sample { SAMPLE_PROMPT, SAMPLE_NO_PROMPT, SAMPLE_ROWS } sample;
+
+static sample sample_of(const fr_task_config *config)
+{
+    const char *text = config->template_text;
+    if (config->chat || (text != NULL && strstr(text, "{source}") != NULL)) {
+        return SAMPLE_PROMPT;
+    }
+    return text != NULL && strncmp(text, "{target}", strlen("{target}")) != 0
+               ? SAMPLE_NO_PROMPT
+               : SAMPLE_ROWS;
+}
+
+/* What to type: rows of text are answered, rows of ids are measured. */
+static void print_command(FILE *out, const fr_run_state *run, const fr_task *task,
+                          const char *reference)
+{
+    const fr_task_config *c = task->config;
+    sample what = sample_of(c);
+    fr_print_shell_word(out, run->options->program);
+    (void)fprintf(out, " %s --model ", what == SAMPLE_ROWS ? "eval" : "generate");
+    fr_print_shell_word(out, run->config->base.path);
+    (void)fputs(" --prefix ", out);
+    fr_print_shell_word(out, reference);
+    if (run->config->run.precision == FR_PRECISION_F32) {
+        (void)fputs(" --precision f32", out);
+    }
+    if (run->config->base.quantised) {
+        (void)fputs(" --weights quantised", out);
+    }
+    if (what == SAMPLE_PROMPT) {
+        (void)fputs(" --prompt \"...\"", out);
+    } else if (what == SAMPLE_NO_PROMPT) {
+        (void)fputs(" --prompt \"\"", out);
+    } else {
+        (void)fputs(" --data ", out);
+        fr_print_shell_word(out, c->valid != NULL ? c->valid : c->train);
+    }
+}
+
+static fr_status tell_command(const fr_run_state *run, const fr_task *task,
+                              const char *reference)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *stream = open_memstream(&text, &bytes);
+    FR_TRY(fr_check_memory(run->ctx, stream != NULL, sizeof *run));
+    print_command(stream, run, task, reference);
+    bool written = fclose(stream) == 0;
+    fr_status status = fr_check_memory(run->ctx, written, bytes);
+    if (status == FR_OK) {
+        fr_log(run->ctx, FR_LOG_INFO, "try it: %s", text);
+    }
+    free(text);
+    return status;
+}
+
+/* best.h5 or prefix.h5 in the run folder, with the task's name where there are several. */
+static fr_status name_prefix(const fr_run_state *run, const fr_task *task, char **out)
+{
+    char *path = NULL;
+    const char *file = isfinite(task->best_loss) ? "best.h5" : "prefix.h5";
+    FR_TRY(fr_join_path(run->ctx, run->config->run.dir, file, &path));
+    size_t bytes = strlen(path) + strlen(task->config->name) + 2;
+    fr_status status = fr_alloc(run->ctx, (int64_t)bytes, 1, out);
+    if (status == FR_OK) {
+        bool several = run->n_tasks > 1;
+        (void)snprintf(*out, bytes, "%s%s%s", path, several ? ":" : "",
+                       several ? task->config->name : "");
+    }
+    free(path);
+    return status;
+}
+
+static fr_status tell_files(const fr_run_state *run, const fr_task *best)
+{
+    char *reference = NULL;
+    fr_log(
+        run->ctx, FR_LOG_INFO,
+        "files in %s: %sprefix.h5 (after the last step), checkpoint-%lld.h5 (to go on "
+        "with more steps), metrics.jsonl",
+        run->config->run.dir,
+        isfinite(best->best_loss) ? "best.h5 (best by validation), " : "",
+        (long long)fr_run_step(run));
+    FR_TRY(name_prefix(run, best, &reference));
+    fr_status status = tell_command(run, best, reference);
+    free(reference);
+    return status;
+}
+
+/* The lowest loss first, of validation where there is one. */
+static const fr_task *best_task(const fr_run_state *run)
+{
+    const fr_task *best = &run->tasks[0];
+    for (int64_t i = 1; i < run->n_tasks; i++) {
+        best = run->tasks[i].best_loss < best->best_loss ? &run->tasks[i] : best;
+    }
+    return best;
+}
+
+fr_status fr_run_report_gain(fr_run_state *run)
+{
+    for (int64_t i = 0; i < run->n_tasks && i < MOST_LINES; i++) {
+        const fr_task *task = &run->tasks[i];
+        double loss = 0;
+        if (!isfinite(task->base_loss)) {
+            continue;
+        }
+        FR_TRY(final_loss(run, task, &loss));
+        if (isfinite(loss)) {
+            tell_gain(run, task, loss);
+        }
+    }
+    if (run->n_tasks > MOST_LINES) {
+        fr_log(run->ctx, FR_LOG_INFO, "... and %lld more tasks: see metrics.jsonl",
+               (long long)(run->n_tasks - MOST_LINES));
+    }
+    return fr_group_agree(run->world, tell_files(run, best_task(run)));
+}

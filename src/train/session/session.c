@@ -1,0 +1,202 @@
+#include "train/session/session.h"
+
+#include "base/mem.h"
+#include "train/step/schedule.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* No tokenizer is fine until a text comes: pre-tokenised rows need none. */
+static fr_status open_files(fr_ctx *ctx, const char *model, fr_session *s)
+{
+    fr_tokens tokens;
+    FR_TRY(fr_weights_open(ctx, model, &s->weights));
+    FR_TRY(fr_tokens_open(ctx, model, &tokens));
+    s->tokenizer = tokens.tokenizer;
+    s->no_tokenizer = tokens.no_tokenizer;
+    s->ends = tokens.ends;
+    return fr_identity_shape(ctx, s->weights, s->tokenizer, &s->shape);
+}
+
+fr_status fr_session_open(fr_ctx *ctx, fr_group *world, const char *model,
+                          fr_session *out)
+{
+    *out = (fr_session){.ctx = ctx, .world = world, .ends = FR_NO_ENDS};
+    fr_status status = fr_group_agree(world, open_files(ctx, model, out));
+    if (status != FR_OK) {
+        fr_session_close(out);
+    }
+    return status;
+}
+
+fr_status fr_session_share(fr_ctx *ctx, fr_group *world, fr_share *out)
+{
+    fr_limits limits;
+    fr_group *node = NULL;
+    FR_TRY(fr_group_agree(world, fr_group_split_node(world, &node)));
+    fr_limits_read("/", &limits);
+    fr_status status = fr_share_measure(ctx, node, &limits, out);
+    fr_group_destroy(&node);
+    return fr_group_agree(world, status);
+}
+
+fr_status fr_session_threads(fr_ctx *ctx, const fr_share *share, int64_t asked,
+                             int *out)
+{
+    int from_environment = 0;
+    int good = fr_share_threads(share);
+    if (asked == FR_AUTO) {
+        FR_TRY(fr_ctx_threads(ctx, &from_environment));
+    }
+    *out = asked != FR_AUTO       ? (int)asked
+           : from_environment > 0 ? from_environment
+                                  : good;
+    if (from_environment > 0) {
+        fr_log(ctx, FR_LOG_INFO, "threads of a rank: %d, as OMP_NUM_THREADS says",
+               *out);
+    }
+    if (share->quota > 0.0 && *out >= good && share->quota < (double)*out + 0.5) {
+        fr_log(
+            ctx, FR_LOG_INFO,
+            "threads of a rank: %d; the container's limit leaves it the time of %.2f "
+            "processors%s",
+            *out, share->quota,
+            *out > good ? ", so they are held up; fewer threads may be faster" : "");
+    }
+    return FR_OK;
+}
+
+/* Each rank computes with what it has. */
+static fr_status make_device(fr_session *s, int64_t threads, fr_isa_choice *choice)
+{
+    fr_share share;
+    fr_device_params params = {.n_threads = 1};
+    FR_TRY(fr_group_agree(s->world, fr_isa_choose(s->ctx, fr_isa_detect(), choice)));
+    FR_TRY(fr_session_share(s->ctx, s->world, &share));
+    FR_TRY(fr_group_agree(
+        s->world, fr_session_threads(s->ctx, &share, threads, &params.n_threads)));
+    params.isa = choice->isa;
+    (void)snprintf(s->layout, sizeof s->layout, "%dx%d, %d thread%s a rank",
+                   s->grid.n_stages, s->grid.n_replicas, params.n_threads,
+                   params.n_threads == 1 ? "" : "s");
+    FR_TRY(fr_group_agree(s->world, fr_device_create(s->ctx, &params, &s->device)));
+    return fr_group_agree_text(
+        s->world, "the arithmetic", fr_device_arithmetic(s->device),
+        "start the same Forerun on every rank, on devices of one kind");
+}
+
+/* For people: what the ranks compute with and what was asked for. */
+static fr_status gather_sets(fr_session *s, fr_isa_choice mine, fr_rank_sets *out)
+{
+    *out = (fr_rank_sets){0};
+    out->ranks[mine.asked][mine.isa] = 1;
+    FR_TRY(fr_group_allreduce(s->world, FR_SUM, &out->ranks[0][0],
+                              (int64_t)(sizeof out->ranks / sizeof out->ranks[0][0])));
+    fr_rank_sets_names(out, s->isa);
+    return FR_OK;
+}
+
+static fr_status choose_layers(fr_session *s, double target_share)
+{
+    const fr_arch *arch = fr_weights_arch(s->weights);
+    int64_t *bounds = NULL;
+    FR_TRY(fr_alloc(s->ctx, s->grid.n_stages + 1, sizeof *bounds, &bounds));
+    fr_split_layers(arch->n_layers, fr_head_cost(arch, target_share), s->grid.n_stages,
+                    bounds);
+    s->first_layer = bounds[s->grid.stage];
+    s->n_layers = bounds[s->grid.stage + 1] - s->first_layer;
+    free(bounds);
+    return FR_OK;
+}
+
+static fr_status load_stage(fr_session *s, const fr_session_params *params,
+                            fr_group *node)
+{
+    fr_dtype dtype = params->precision == FR_PRECISION_BF16 ? FR_BF16 : FR_F32;
+    fr_stage_params stage = {.weights = s->weights,
+                             .device = s->device,
+                             .dtype = dtype,
+                             .recompute = params->recompute,
+                             .first_layer = s->first_layer,
+                             .n_layers = s->n_layers,
+                             .max_position = params->max_position,
+                             .in_file = params->quantised,
+                             .node = node};
+    FR_TRY(fr_stage_create(s->ctx, &stage, &s->stage));
+    fr_engine_params engine = {
+        .grid = &s->grid,
+        .stage = s->stage,
+        .device = s->device,
+        .n_flights =
+            fr_schedule_cap(s->grid.n_stages, s->grid.stage, params->warmup_depth)};
+    return fr_engine_create(s->ctx, &engine, &s->engine);
+}
+
+/* The ranks of a node share their weights and the work on them. */
+static fr_status load_weights(fr_session *s, const fr_session_params *params)
+{
+    fr_group *node = NULL;
+    FR_TRY(fr_group_agree(s->world, fr_group_split_node(s->world, &node)));
+    fr_status status = fr_group_agree(s->world, load_stage(s, params, node));
+    if (status == FR_OK) {
+        status = fr_identity_digest(s->ctx, s->weights, &s->grid, node, s->first_layer,
+                                    s->n_layers, s->digest);
+    }
+    fr_group_destroy(&node);
+    fr_weights_release(s->weights);
+    return status;
+}
+
+fr_status fr_session_load(fr_session *session, const fr_session_params *params)
+{
+    char text[FR_SETS_TEXT];
+    fr_isa_choice choice;
+    fr_rank_sets sets;
+    fr_session *s = session;
+    FR_TRY(
+        fr_group_agree(s->world, fr_grid_init(s->ctx, s->world, params->layout.n_stages,
+                                              params->layout.n_replicas, &s->grid)));
+    FR_TRY(make_device(s, params->threads, &choice));
+    FR_TRY(gather_sets(s, choice, &sets));
+    FR_TRY(choose_layers(s, params->target_share));
+    FR_TRY(load_weights(s, params));
+    fr_log(s->ctx, FR_LOG_INFO, "base %s: %s", fr_weights_path(s->weights), s->shape);
+    fr_rank_sets_text(&sets, text);
+    fr_log(s->ctx, FR_LOG_INFO, "layout %s (stages x replicas), %s%s, %s", s->layout,
+           params->precision == FR_PRECISION_BF16 ? "bf16" : "f32",
+           params->quantised ? ", weights as in the file" : "", text);
+    return FR_OK;
+}
+
+void fr_session_close(fr_session *session)
+{
+    fr_engine_destroy(&session->engine);
+    fr_stage_destroy(&session->stage);
+    fr_device_destroy(&session->device);
+    fr_grid_fini(&session->grid);
+    fr_tokenizer_close(&session->tokenizer);
+    fr_weights_close(&session->weights);
+    free(session->no_tokenizer);
+    session->no_tokenizer = NULL;
+    free(session->shape);
+    session->shape = NULL;
+}
+
+fr_status fr_session_rank_memory(fr_session *session, int64_t *bytes,
+                                 int64_t *node_ranks)
+{
+    const fr_group *world = session->world;
+    char text[FR_LIMIT_TEXT];
+    fr_share share;
+    FR_TRY(fr_session_share(session->ctx, session->world, &share));
+    fr_memory_share_text(&share.memory, text);
+    fr_log(session->ctx,
+           share.memory.bound == FR_BOUND_MACHINE ? FR_LOG_DEBUG : FR_LOG_INFO,
+           "memory for a rank: %s", text);
+    int64_t n = fr_group_node_size(world);
+    int64_t least[2] = {share.memory.bytes, fr_group_node_is_run(world) ? n : 1};
+    FR_TRY(fr_group_allreduce(session->world, FR_MIN, least, 2));
+    *bytes = least[0];
+    *node_ranks = least[1];
+    return FR_OK;
+}

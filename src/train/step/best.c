@@ -1,0 +1,101 @@
+#include "train/step/best.h"
+
+#include <math.h>
+#include <string.h>
+
+static bool is_zero(const uint8_t digest[FR_DIGEST_BYTES])
+{
+    uint8_t any = 0;
+    for (int i = 0; i < FR_DIGEST_BYTES; i++) {
+        any |= digest[i];
+    }
+    return any == 0;
+}
+
+static const fr_task_config *find_task(const fr_config *config, const char *name)
+{
+    for (int64_t i = 0; i < config->n_tasks; i++) {
+        if (strcmp(config->tasks[i].name, name) == 0) {
+            return &config->tasks[i];
+        }
+    }
+    return NULL;
+}
+
+static bool has_same_names(const fr_task_config *a, const fr_task_config *b)
+{
+    bool either_lacks = a->valid == NULL || b->valid == NULL;
+    return either_lacks
+               ? a->valid == b->valid
+               : strcmp(a->valid, b->valid) == 0 && a->valid_rows == b->valid_rows;
+}
+
+/* By the config that the checkpoint holds; the same where it holds none. */
+static fr_status compare_configs(const fr_task_env *env, const char *path,
+                                 const fr_checkpoint *checkpoint, const fr_task *task,
+                                 bool *same)
+{
+    fr_config *config = NULL;
+    *same = true;
+    if (checkpoint->config == NULL) {
+        return FR_OK;
+    }
+    FR_TRY(fr_config_parse(env->ctx, path, checkpoint->config, &config));
+    const fr_task_config *before = find_task(config, task->config->name);
+    *same = before == NULL || has_same_names(before, task->config);
+    fr_config_destroy(&config);
+    return FR_OK;
+}
+
+void fr_best_forget(fr_task *task)
+{
+    task->best_loss = (double)INFINITY;
+    task->best_step = -1;
+    task->valid_loss = (double)INFINITY;
+    task->stale_validations = 0;
+}
+
+static void tell(const fr_task_env *env, const fr_task *task)
+{
+    const char *name = task->config->name;
+    const char *valid = task->config->valid;
+    if (!isfinite(task->best_loss)) {
+        fr_log(env->ctx, FR_LOG_INFO,
+               "task %s: its validations so far were on other rows than now and do not "
+               "count",
+               name);
+    } else if (valid != NULL) {
+        fr_log(env->ctx, FR_LOG_INFO,
+               "task %s: its best validation loss, %.4f of step %lld, was measured on "
+               "other rows than %s now gives: it is forgotten, and best.h5 is replaced "
+               "at the next validation",
+               name, task->best_loss, (long long)task->best_step, valid);
+    } else {
+        fr_log(env->ctx, FR_LOG_INFO,
+               "task %s: its best validation loss, %.4f of step %lld, was measured on "
+               "rows that the config no longer names: it is forgotten, and best.h5 "
+               "stays as it is",
+               name, task->best_loss, (long long)task->best_step);
+    }
+}
+
+fr_status fr_best_recall(const fr_task_env *env, const char *path,
+                         const fr_checkpoint *checkpoint,
+                         const fr_checkpoint_task *saved, fr_task *task)
+{
+    bool same = memcmp(saved->valid_digest, task->valid_digest, FR_DIGEST_BYTES) == 0;
+    bool measured = isfinite(saved->best_loss) || isfinite(saved->valid_loss) ||
+                    saved->stale_validations > 0;
+    if (!same) {
+        task->base_loss = (double)INFINITY;
+        task->init_loss = (double)INFINITY;
+    }
+    if (measured && is_zero(saved->valid_digest)) {
+        FR_TRY(compare_configs(env, path, checkpoint, task, &same));
+    }
+    if (measured && !same) {
+        tell(env, task);
+        fr_best_forget(task);
+    }
+    return FR_OK;
+}

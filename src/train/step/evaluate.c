@@ -1,0 +1,118 @@
+#include "base/mem.h"
+#include "train/step/step.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Examples planned at a time: enough to fill microbatches on every replica. */
+enum { CHUNK_EXAMPLES = 256 };
+
+/* The running sums of an evaluation. */
+typedef struct tally {
+    int64_t loss_sum;
+    int64_t n_bad;
+    int exponent;
+    int64_t n_examples; /* the first ones, that are looked at */
+    int64_t n_counted;  /* target tokens in them */
+    double *chunk_nll;  /* [CHUNK_EXAMPLES] of this rank, or NULL */
+} tally;
+
+static fr_status run_chunks(const fr_task_env *env, fr_grid *grid, fr_engine *engine,
+                            fr_pass *pass, int64_t microbatch_tokens, tally *t,
+                            double *example_nll)
+{
+    /* a shared source changes no bit of a forward pass, a shared prompt would */
+    fr_plan_params how = {.dataset = pass->dataset,
+                          .share_sources = true,
+                          .microbatch_tokens = microbatch_tokens,
+                          .n_replicas = grid->n_replicas};
+    fr_step_plan plan = {0};
+    fr_status status = FR_OK;
+    int64_t n = t->n_examples;
+    pass->plan = &plan;
+    for (int64_t first = 0; first < n && status == FR_OK; first += CHUNK_EXAMPLES) {
+        int64_t count = n - first < CHUNK_EXAMPLES ? n - first : CHUNK_EXAMPLES;
+        if (t->chunk_nll != NULL) {
+            memset(t->chunk_nll, 0, CHUNK_EXAMPLES * sizeof *t->chunk_nll);
+        }
+        status = fr_plan_rows(env->ctx, &how, first, count, &plan);
+        if (status == FR_OK) {
+            status = fr_engine_run(engine, pass);
+        }
+        if (status == FR_OK) {
+            t->loss_sum += pass->loss_sum;
+            t->n_bad += pass->n_bad;
+            t->n_counted += plan.n_counted;
+            for (int64_t i = 0; example_nll != NULL && i < count; i++) {
+                example_nll[plan.examples[i]] = t->chunk_nll[i];
+            }
+        }
+    }
+    fr_step_plan_fini(&plan);
+    pass->plan = NULL;
+    return status;
+}
+
+/* Every example's nats lie on one rank and are zero elsewhere: adding the bits gathers them. */
+static fr_status gather_nll(fr_grid *grid, double *example_nll, int64_t n)
+{
+    int64_t *bits = NULL;
+    _Static_assert(sizeof *bits == sizeof *example_nll, "one word an example");
+    memcpy(&bits, &example_nll, sizeof(bits));
+    return fr_group_allreduce(grid->world, FR_SUM, bits, n);
+}
+
+/* Mean over the first t->n_examples. */
+static fr_status evaluate(const fr_task_env *env, fr_grid *grid, fr_engine *engine,
+                          fr_pass *pass, int64_t microbatch_tokens, tally *t,
+                          fr_evaluation *out)
+{
+    double *example_nll = pass->example_nll;
+    fr_status status = FR_OK;
+    if (example_nll != NULL) {
+        memset(example_nll, 0, (size_t)t->n_examples * sizeof *example_nll);
+        status =
+            fr_alloc(env->ctx, CHUNK_EXAMPLES, sizeof *t->chunk_nll, &t->chunk_nll);
+    }
+    t->exponent = fr_exact_exponent(fr_dataset_stats(pass->dataset)->n_target_tokens);
+    pass->example_nll = t->chunk_nll;
+    pass->loss_exponent = t->exponent;
+    if (status == FR_OK) {
+        status = run_chunks(env, grid, engine, pass, microbatch_tokens, t, example_nll);
+    }
+    free(t->chunk_nll);
+    if (status != FR_OK) {
+        return status;
+    }
+    int64_t words[2] = {t->loss_sum, t->n_bad};
+    FR_TRY(fr_group_allreduce(grid->world, FR_SUM, words, 2));
+    if (example_nll != NULL) {
+        FR_TRY(gather_nll(grid, example_nll, t->n_examples));
+    }
+    out->n_targets = t->n_counted;
+    out->n_examples = t->n_examples;
+    double nats = fr_exact_value(words[0], t->exponent);
+    out->loss = words[1] == 0 ? nats / (double)out->n_targets : (double)NAN;
+    return FR_OK;
+}
+
+fr_status fr_evaluate(const fr_task_env *env, fr_grid *grid, fr_engine *engine,
+                      const fr_dataset *dataset, const fr_stage_prefix *prefix,
+                      int64_t microbatch_tokens, double *example_nll,
+                      fr_evaluation *out)
+{
+    tally t = {.n_examples = fr_dataset_stats(dataset)->n_examples};
+    fr_pass pass = {.dataset = dataset, .prefix = prefix, .example_nll = example_nll};
+    return evaluate(env, grid, engine, &pass, microbatch_tokens, &t, out);
+}
+
+fr_status fr_evaluate_first(const fr_task_env *env, fr_grid *grid, fr_engine *engine,
+                            const fr_dataset *dataset, const fr_stage_prefix *prefix,
+                            int64_t microbatch_tokens, fr_evaluation *out)
+{
+    int64_t n = fr_dataset_stats(dataset)->n_examples;
+    tally t = {.n_examples = out->n_examples < n ? out->n_examples : n};
+    fr_pass pass = {.dataset = dataset, .prefix = prefix};
+    return evaluate(env, grid, engine, &pass, microbatch_tokens, &t, out);
+}

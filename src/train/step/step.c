@@ -1,0 +1,419 @@
+#include "train/step/step.h"
+
+#include "base/mem.h"
+#include "train/step/optimizer.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The word that every rank agrees on in a step: these, the traffic of each edge, the squared norm of each layer. */
+enum { WORD_LOSS, WORD_BAD, WORD_STOP, WORD_FAILED, WORD_EDGES };
+enum { EDGE_WORDS = sizeof(fr_traffic) / sizeof(int64_t) };
+
+typedef enum phase {
+    PHASE_DONE,
+    PHASE_COMPUTING,
+    PHASE_CLOSED,
+    PHASE_REDUCING,
+    PHASE_SCALING, /* with a reparam: its two reductions over the stages */
+    PHASE_ADDING,
+    PHASE_AGREEING
+} phase;
+
+typedef struct step {
+    phase phase;
+    fr_stage_prefix prefix;
+    fr_exact_sum sum;
+    fr_pass pass;
+    int64_t *words;
+    int64_t largest;    /* of the reparam's contributions */
+    fr_request request; /* the reduction or the agreement under way */
+    fr_step_result result;
+} step;
+
+struct fr_steps {
+    const fr_task_env *env;
+    fr_grid *grid;
+    fr_engine *engine;
+    fr_task *tasks;
+    int64_t n_tasks;
+    int64_t n_words;
+    step *steps;    /* [n_tasks] */
+    int64_t *order; /* [n_tasks] tasks whose step is under way, oldest first */
+    int64_t n_under_way;
+    fr_status status; /* of what failed during progress */
+};
+
+/* Floats at the start of each layer's K (and V) that are never updated: the first slot, if frozen. */
+static int64_t frozen_floats(const fr_arch *arch, const fr_task *task)
+{
+    return task->config->prefix.freeze_first ? fr_arch_prefix_elements(arch, 1) : 0;
+}
+
+/* g = exact sum / (2^E * target tokens), the gradient of the mean loss; a frozen slot has none. */
+static void to_gradient(const fr_arch *arch, fr_task *task, int exponent,
+                        int64_t n_counted)
+{
+    double scale = ldexp(1.0, -exponent) / (double)n_counted;
+    int64_t frozen = frozen_floats(arch, task);
+    for (int64_t i = 0; i < 2 * task->n_local; i++) {
+        bool is_frozen = i % task->layer_floats < frozen;
+        task->gradient[i] = is_frozen ? 0.0f : (float)((double)task->sum[i] * scale);
+    }
+}
+
+static double squared_norm(const float *values, int64_t n)
+{
+    double sum = 0.0;
+    for (int64_t i = 0; i < n; i++) {
+        sum += (double)values[i] * (double)values[i];
+    }
+    return sum;
+}
+
+/* Each layer's squared norm as bits at its place: one replica contributes, so a sum is a gather. */
+static double layer_norm(const fr_task *task, int64_t layer)
+{
+    int64_t at = layer * task->layer_floats;
+    return task->reparam != NULL
+               ? fr_reparam_layer_norm(task->reparam, layer)
+               : squared_norm(task->gradient + at, task->layer_floats) +
+                     squared_norm(task->gradient + task->n_local + at,
+                                  task->layer_floats);
+}
+
+static void put_norms(const fr_task *task, int64_t *words)
+{
+    for (int64_t i = 0; i < task->local.count; i++) {
+        double norm = layer_norm(task, i);
+        memcpy(&words[task->local.first + i], &norm, sizeof norm);
+    }
+}
+
+/* Layers in order, then what a reparam shares between them. */
+static double add_norms(const fr_task *task, int64_t n_layers, const int64_t *words)
+{
+    double sum = 0.0;
+    for (int64_t i = 0; i < n_layers; i++) {
+        double norm = 0.0;
+        memcpy(&norm, &words[i], sizeof norm);
+        sum += norm;
+    }
+    if (task->reparam != NULL) {
+        sum += fr_reparam_shared_norm(task->reparam);
+    }
+    return sqrt(sum);
+}
+
+static fr_status update_prefix(const fr_arch *arch, fr_task *task, double learning_rate,
+                               double scale)
+{
+    if (task->reparam != NULL) {
+        return fr_reparam_update(task->reparam, task->step, learning_rate, scale,
+                                 &task->state);
+    }
+    int64_t frozen = frozen_floats(arch, task);
+    fr_prefix_state *s = &task->state;
+    for (int64_t at = frozen; at < task->n_local; at += task->layer_floats) {
+        int64_t n = task->layer_floats - frozen;
+        fr_update k = {n, s->k + at, task->gradient + at, s->m_k + at, s->s_k + at};
+        fr_update v = {n, s->v + at, task->gradient + task->n_local + at, s->m_v + at,
+                       s->s_v + at};
+        fr_optimizer_update(task->config, task->step, learning_rate, scale, &k);
+        fr_optimizer_update(task->config, task->step, learning_rate, scale, &v);
+    }
+    return FR_OK;
+}
+
+/* ---- words ---------------------------------------------------------------------------------- */
+
+static int64_t first_norm(const fr_steps *s)
+{
+    return WORD_EDGES + (int64_t)(s->grid->n_stages - 1) * EDGE_WORDS;
+}
+
+/* What this stage knows of its two edges, each number at its place: a sum over all ranks is a gather over the
+ * stages and a total over the replicas. */
+static void put_traffic(const fr_grid *grid, const fr_traffic *traffic, int64_t *words)
+{
+    fr_traffic *edges = (fr_traffic *)(void *)(words + WORD_EDGES);
+    if (grid->stage + 1 < grid->n_stages) {
+        edges[grid->stage].forward_bytes = traffic->forward_bytes;
+        edges[grid->stage].backward_wait_ns = traffic->backward_wait_ns;
+    }
+    if (grid->stage > 0) {
+        edges[grid->stage - 1].backward_bytes = traffic->backward_bytes;
+        edges[grid->stage - 1].forward_wait_ns = traffic->forward_wait_ns;
+    }
+}
+
+static void fill_words(fr_steps *s, const fr_task *task, step *now)
+{
+    now->words[WORD_LOSS] = now->pass.loss_sum;
+    now->words[WORD_BAD] = now->pass.n_bad + now->sum.n_bad;
+    put_traffic(s->grid, &now->pass.traffic, now->words);
+    if (s->grid->replica == 0) {
+        put_norms(task, now->words + first_norm(s));
+    }
+}
+
+/* All ranks hold the same words: update and count alike. */
+static fr_status finish_step(fr_steps *s, fr_task *task, step *now)
+{
+    const fr_task_env *env = s->env;
+    const int64_t *words = now->words;
+    fr_step_result *out = &now->result;
+    double nats = fr_exact_value(words[WORD_LOSS], now->pass.loss_exponent);
+    out->n_counted = task->plan.n_counted;
+    out->n_useful = task->plan.n_useful;
+    out->n_examples = task->plan.n_examples;
+    out->n_rows = task->plan.n_rows;
+    out->learning_rate = fr_learning_rate(task->config, task->step, task->n_steps);
+    out->skipped = words[WORD_BAD] != 0;
+    out->stop_requested = words[WORD_STOP] != 0;
+    out->failed = words[WORD_FAILED] != 0;
+    out->n_edges = s->grid->n_stages - 1;
+    out->edges = (const fr_traffic *)(const void *)(words + WORD_EDGES);
+    out->loss = out->skipped ? (double)NAN : nats / (double)out->n_counted;
+    out->gradient_norm = (double)NAN;
+    if (out->skipped) {
+        task->skipped++;
+        task->skipped_in_row++;
+    } else {
+        out->gradient_norm =
+            add_norms(task, env->arch->n_layers, words + first_norm(s));
+        double scale = fr_clip_factor(out->gradient_norm, task->config->optimizer.clip);
+        FR_TRY(update_prefix(env->arch, task, out->learning_rate, scale));
+        task->skipped_in_row = 0;
+        task->last_loss = out->loss;
+    }
+    task->step++;
+    task->cursor += task->config->batch.examples;
+    return FR_OK;
+}
+
+/* ---- phases --------------------------------------------------------------------------------- */
+
+/* Each part below runs when the reduction before it is over, and begins the next one. */
+
+static fr_status begin_agreeing(fr_steps *s, fr_task *task, step *now)
+{
+    fill_words(s, task, now);
+    now->phase = PHASE_AGREEING;
+    return fr_group_allreduce_begin(s->grid->world, FR_SUM, now->words, s->n_words,
+                                    &now->request);
+}
+
+static fr_status leave_reducing(fr_steps *s, fr_task *task, step *now)
+{
+    to_gradient(s->env->arch, task, now->sum.exponent, task->plan.n_counted);
+    if (task->reparam == NULL) {
+        return begin_agreeing(s, task, now);
+    }
+    FR_TRY(fr_reparam_contribute(task->reparam, task->gradient, &now->largest));
+    now->phase = PHASE_SCALING;
+    return fr_group_allreduce_begin(s->grid->pipeline, FR_MAX, &now->largest, 1,
+                                    &now->request);
+}
+
+static fr_status leave_scaling(fr_steps *s, fr_task *task, step *now)
+{
+    int64_t *sum = NULL;
+    int64_t n = 0;
+    fr_reparam_scale(task->reparam, now->largest, &sum, &n);
+    now->phase = PHASE_ADDING;
+    return fr_group_allreduce_begin(s->grid->pipeline, FR_SUM, sum, n, &now->request);
+}
+
+static fr_status leave_adding(fr_steps *s, fr_task *task, step *now)
+{
+    FR_TRY(fr_reparam_complete(task->reparam, &now->pass.n_bad));
+    return begin_agreeing(s, task, now);
+}
+
+static fr_status leave_phase(fr_steps *s, fr_task *task, step *now)
+{
+    switch (now->phase) {
+    case PHASE_CLOSED:
+        now->phase = PHASE_REDUCING;
+        return fr_group_allreduce_begin(s->grid->replicas, FR_SUM, task->sum,
+                                        2 * task->n_local, &now->request);
+    case PHASE_REDUCING:
+        return leave_reducing(s, task, now);
+    case PHASE_SCALING:
+        return leave_scaling(s, task, now);
+    case PHASE_ADDING:
+        return leave_adding(s, task, now);
+    case PHASE_AGREEING:
+    case PHASE_COMPUTING:
+    case PHASE_DONE:
+    default:
+        now->phase = PHASE_DONE;
+        return finish_step(s, task, now);
+    }
+}
+
+static fr_group *group_of(const fr_steps *s, phase now)
+{
+    return now == PHASE_REDUCING   ? s->grid->replicas
+           : now == PHASE_AGREEING ? s->grid->world
+                                   : s->grid->pipeline;
+}
+
+/* Reductions are begun in the order of begin, which all ranks share: `limit` is the phase of the step before. So a
+ * step reduces only once that one does, and agrees only once that one does. */
+static fr_status move_on(fr_steps *s, int64_t index, phase limit, bool *moved)
+{
+    step *now = &s->steps[index];
+    *moved = now->phase == PHASE_CLOSED
+                 ? limit >= PHASE_REDUCING
+                 : now->phase == PHASE_AGREEING ||
+                       (now->phase >= PHASE_REDUCING && limit == PHASE_AGREEING);
+    if (*moved && now->phase != PHASE_CLOSED) {
+        FR_TRY(fr_group_test(group_of(s, now->phase), &now->request, moved));
+    }
+    return *moved ? leave_phase(s, &s->tasks[index], now) : FR_OK;
+}
+
+static void drop_done(fr_steps *s)
+{
+    int64_t kept = 0;
+    for (int64_t i = 0; i < s->n_under_way; i++) {
+        if (s->steps[s->order[i]].phase != PHASE_DONE) {
+            s->order[kept++] = s->order[i];
+        }
+    }
+    s->n_under_way = kept;
+}
+
+void fr_steps_progress(fr_steps *steps)
+{
+    fr_steps *s = steps;
+    phase limit = PHASE_AGREEING;
+    for (int64_t i = 0; i < s->n_under_way && s->status == FR_OK; i++) {
+        const step *now = &s->steps[s->order[i]];
+        bool moved = true;
+        while (moved && s->status == FR_OK) {
+            s->status = move_on(s, s->order[i], limit, &moved);
+        }
+        if (now->phase != PHASE_DONE && now->phase < limit) {
+            limit = now->phase;
+        }
+    }
+    drop_done(s);
+}
+
+static void progress_during_waits(void *steps)
+{
+    fr_steps_progress(steps);
+}
+
+/* ---- the interface -------------------------------------------------------------------------- */
+
+fr_status fr_steps_create(const fr_task_env *env, fr_grid *grid, fr_engine *engine,
+                          fr_task *tasks, int64_t n_tasks, fr_steps **out)
+{
+    fr_steps *s = NULL;
+    *out = NULL;
+    FR_TRY(fr_alloc(env->ctx, 1, sizeof *s, &s));
+    *s = (fr_steps){
+        .env = env, .grid = grid, .engine = engine, .tasks = tasks, .n_tasks = n_tasks};
+    s->n_words = first_norm(s) + env->arch->n_layers;
+    fr_status status = fr_alloc(env->ctx, n_tasks, sizeof *s->steps, &s->steps);
+    if (status == FR_OK) {
+        status = fr_alloc(env->ctx, n_tasks, sizeof *s->order, &s->order);
+    }
+    for (int64_t i = 0; status == FR_OK && i < n_tasks; i++) {
+        status = fr_alloc(env->ctx, s->n_words, sizeof(int64_t), &s->steps[i].words);
+    }
+    if (status != FR_OK) {
+        fr_steps_destroy(&s);
+    } else {
+        fr_group_set_progress(grid->world, progress_during_waits, s);
+    }
+    *out = s;
+    return status;
+}
+
+void fr_steps_destroy(fr_steps **steps)
+{
+    fr_steps *s = *steps;
+    if (s == NULL) {
+        return;
+    }
+    fr_group_set_progress(s->grid->world, NULL, NULL);
+    for (int64_t i = 0; s->steps != NULL && i < s->n_tasks; i++) {
+        free(s->steps[i].words);
+    }
+    free(s->steps);
+    free(s->order);
+    free(s);
+    *steps = NULL;
+}
+
+fr_status fr_step_begin(fr_steps *steps, int64_t task, int64_t *n_own)
+{
+    fr_steps *s = steps;
+    fr_task *t = &s->tasks[task];
+    step *now = &s->steps[task];
+    FR_TRY(s->status);
+    fr_plan_params how = fr_plan_of_task(t->config, t->train, s->grid->n_replicas);
+    FR_TRY(fr_plan_step(s->env->ctx, &how, &t->sampler, t->cursor,
+                        t->config->batch.examples, &t->plan));
+    memset(t->sum, 0, (size_t)(2 * t->n_local) * sizeof *t->sum);
+    memset(now->words, 0, (size_t)s->n_words * sizeof *now->words);
+    now->prefix = fr_task_prefix(t);
+    now->sum = (fr_exact_sum){.k = t->sum,
+                              .v = t->sum + t->n_local,
+                              .exponent = fr_exact_exponent(t->config->batch.examples)};
+    now->pass = (fr_pass){.dataset = t->train,
+                          .plan = &t->plan,
+                          .prefix = &now->prefix,
+                          .sum = &now->sum,
+                          .loss_exponent = fr_exact_exponent(t->plan.n_counted)};
+    now->phase = PHASE_COMPUTING;
+    s->order[s->n_under_way++] = task;
+    *n_own = fr_engine_count(s->engine, &t->plan);
+    return FR_OK;
+}
+
+fr_pass *fr_step_pass(fr_steps *steps, int64_t task)
+{
+    return &steps->steps[task].pass;
+}
+
+void fr_step_close(fr_steps *steps, int64_t task, bool stop, bool failed)
+{
+    step *now = &steps->steps[task];
+    now->words[WORD_STOP] = stop;
+    now->words[WORD_FAILED] = failed;
+    now->phase = PHASE_CLOSED;
+    fr_steps_progress(steps);
+}
+
+bool fr_step_is_done(const fr_steps *steps, int64_t task)
+{
+    return steps->steps[task].phase == PHASE_DONE;
+}
+
+/* What fr_step_finish waits for. */
+typedef struct awaited {
+    fr_steps *steps;
+    int64_t task;
+} awaited;
+
+static bool is_over(void *argument)
+{
+    const awaited *a = argument;
+    fr_steps_progress(a->steps);
+    return a->steps->status != FR_OK || fr_step_is_done(a->steps, a->task);
+}
+
+fr_status fr_step_finish(fr_steps *steps, int64_t task, fr_step_result *out)
+{
+    awaited a = {steps, task};
+    fr_group_wait_until(steps->grid->world, "reduction", is_over, &a);
+    *out = steps->steps[task].result;
+    return steps->status;
+}

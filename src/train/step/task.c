@@ -1,0 +1,378 @@
+#include "train/step/task.h"
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "train/checkpoint/prefix_file.h"
+#include "train/data/chat_identity.h"
+#include "train/step/init_text.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static fr_status length_from_file(const fr_task_env *env, const fr_task_config *config,
+                                  int64_t *length)
+{
+    fr_checkpoint *checkpoint = NULL;
+    int64_t index = 0;
+    fr_status status =
+        fr_prefix_file_open(env->ctx, config->prefix.text, &checkpoint, &index);
+    if (status == FR_OK) {
+        int64_t found = checkpoint->tasks[index].length;
+        *length = config->prefix.length == FR_AUTO ? found : config->prefix.length;
+        if (*length > found) {
+            status = FR_FAIL(env->ctx, FR_ERR_CONFIG,
+                             "tasks.%s.prefix.length is %lld, %s has %lld slots",
+                             config->name, (long long)*length, config->prefix.text,
+                             (long long)found);
+        }
+    }
+    fr_checkpoint_destroy(&checkpoint);
+    return status;
+}
+
+static fr_status find_layers(const fr_task_env *env, const fr_task_config *config,
+                             fr_layer_range *layers)
+{
+    int64_t n = env->arch->n_layers;
+    int64_t first = config->prefix.first_layer;
+    int64_t count = config->prefix.n_layers;
+    if (first >= n || count > n - first) {
+        return FR_FAIL(env->ctx, FR_ERR_CONFIG,
+                       "tasks.%s.prefix.layers reaches up to layer %lld, the base has "
+                       "layers 0 to %lld; lower layers.first or layers.count",
+                       config->name, (long long)(first + (count > 0 ? count - 1 : 0)),
+                       (long long)(n - 1));
+    }
+    *layers = fr_layers_within((fr_layer_range){first, count}, 0, n);
+    return FR_OK;
+}
+
+static fr_status length_from_text(const fr_task_env *env, fr_task *task)
+{
+    fr_ids ids = {0};
+    fr_status status = fr_init_text_ids(env, task->config, &ids, &task->init_note);
+    task->length = ids.count;
+    fr_ids_fini(&ids);
+    return status;
+}
+
+static fr_status find_length(const fr_task_env *env, fr_task *task)
+{
+    switch (task->config->prefix.init) {
+    case FR_INIT_TEXT:
+        return length_from_text(env, task);
+    case FR_INIT_FILE:
+        return length_from_file(env, task->config, &task->length);
+    case FR_INIT_RANDOM:
+    case FR_INIT_ZERO:
+    default:
+        task->length = task->config->prefix.length;
+        return FR_OK;
+    }
+}
+
+static fr_status open_rows(const fr_task_env *env, const fr_task *task,
+                           const char *path, int64_t max_rows, bool sample,
+                           fr_dataset **out)
+{
+    const fr_task_config *c = task->config;
+    int64_t most = env->arch->context_length - task->length;
+    if (most < 2) {
+        return FR_FAIL(
+            env->ctx, FR_ERR_CONFIG,
+            "tasks.%s.prefix.length %lld leaves no room in the context of %lld",
+            c->name, (long long)task->length, (long long)env->arch->context_length);
+    }
+    if (c->max_tokens != FR_AUTO && c->max_tokens < most) {
+        most = c->max_tokens;
+    }
+    fr_data_params params = {.path = path,
+                             .tokenizer = env->tokenizer,
+                             .why_no_tokenizer = env->no_tokenizer,
+                             .vocab_size = env->arch->vocab_size,
+                             .template_text = c->template_text,
+                             .chat = c->chat,
+                             .eos = c->eos,
+                             .eos_id = env->eos,
+                             .special = c->special,
+                             .loss_last = c->loss_last,
+                             .cut_long_rows = c->long_rows == FR_LONG_CUT,
+                             .without_bos = !task->leading_bos,
+                             .max_tokens = most,
+                             .max_rows = max_rows,
+                             .sample = sample,
+                             .cache_folder = env->config->run.dir,
+                             .ignore = c->ignore,
+                             .skip_bad_rows = c->skip_bad_rows};
+    return fr_dataset_open(env->ctx, &params, out);
+}
+
+static void report_rows(const fr_task_env *env, const fr_task *task)
+{
+    const fr_data_stats *s = fr_dataset_stats(task->train);
+    fr_log(env->ctx, FR_LOG_INFO,
+           "task %s: %lld rows, %lld examples, %lld target tokens, prefix of %lld",
+           task->config->name, (long long)s->n_rows, (long long)s->n_examples,
+           (long long)s->n_target_tokens, (long long)task->length);
+    if (s->n_dropped + s->n_cut > 0) {
+        fr_log(env->ctx, FR_LOG_INFO,
+               "task %s: %lld too long examples dropped, %lld cut", task->config->name,
+               (long long)s->n_dropped, (long long)s->n_cut);
+    }
+}
+
+/* What a task is before its rows. */
+static fr_status begin_open(const fr_task_env *env, const fr_task_config *config,
+                            fr_task *out)
+{
+    *out = (fr_task){.config = config,
+                     .best_loss = (double)INFINITY,
+                     .valid_loss = (double)INFINITY,
+                     .base_loss = (double)INFINITY,
+                     .init_loss = (double)INFINITY};
+    bool has_bos =
+        env->tokenizer != NULL && fr_tokenizer_leading_bos(env->tokenizer) >= 0;
+    out->leading_bos = has_bos && config->prefix.init != FR_INIT_TEXT;
+    out->n_steps = config->steps != FR_AUTO ? config->steps : env->config->run.steps;
+    FR_TRY(find_layers(env, config, &out->layers));
+    return find_length(env, out);
+}
+
+fr_status fr_task_open_sample(const fr_task_env *env, const fr_task_config *config,
+                              int64_t max_rows, fr_task *out)
+{
+    fr_status status = begin_open(env, config, out);
+    if (status == FR_OK && max_rows > 0) {
+        status = open_rows(env, out, config->train, max_rows, true, &out->train);
+    }
+    if (status != FR_OK) {
+        fr_task_close(out);
+    }
+    return status;
+}
+
+fr_status fr_task_open(const fr_task_env *env, const fr_task_config *config,
+                       fr_task *out)
+{
+    fr_status status = begin_open(env, config, out);
+    if (status == FR_OK) {
+        status = open_rows(env, out, config->train, 0, false, &out->train);
+    }
+    if (status == FR_OK && config->valid != NULL) {
+        status =
+            open_rows(env, out, config->valid, config->valid_rows, false, &out->valid);
+    }
+    if (status == FR_OK && out->valid != NULL) {
+        status =
+            fr_dataset_digest_first(env->ctx, out->valid, INT64_MAX, out->valid_digest);
+    }
+    if (status == FR_OK) {
+        int64_t n = fr_dataset_stats(out->train)->n_examples;
+        bool by_source = config->batch.order == FR_ORDER_BY_SOURCE;
+        status = fr_sampler_init(env->ctx, config->seed, n,
+                                 by_source ? out->train : NULL, &out->sampler);
+        report_rows(env, out);
+    }
+    if (status != FR_OK) {
+        fr_task_close(out);
+    }
+    return status;
+}
+
+static void free_state(fr_prefix_state *state)
+{
+    free(state->k);
+    free(state->v);
+    free(state->m_k);
+    free(state->m_v);
+    free(state->s_k);
+    free(state->s_v);
+    *state = (fr_prefix_state){0};
+}
+
+void fr_task_close(fr_task *task)
+{
+    fr_dataset_close(&task->train);
+    fr_dataset_close(&task->valid);
+    fr_sampler_fini(&task->sampler);
+    fr_step_plan_fini(&task->plan);
+    free_state(&task->state);
+    free_state(&task->best);
+    fr_reparam_destroy(&task->reparam);
+    free(task->sum);
+    free(task->gradient);
+    free(task->init_note);
+    *task = (fr_task){0};
+}
+
+static fr_status alloc_reparam(const fr_task_env *env, fr_task *task)
+{
+    const fr_task_config *c = task->config;
+    int64_t width =
+        c->prefix.mlp_width != FR_AUTO ? c->prefix.mlp_width : env->arch->d_model;
+    fr_reparam_params params = {.device = env->device,
+                                .config = c,
+                                .shape = {.length = task->length,
+                                          .n_kv_heads = env->arch->n_kv_heads,
+                                          .head_dim = env->arch->head_dim,
+                                          .hidden = c->prefix.mlp_hidden,
+                                          .width = width},
+                                .n_layers = task->local.count,
+                                .n_all_layers = task->layers.count};
+    return fr_reparam_create(env->ctx, &params, &task->reparam);
+}
+
+fr_status fr_task_alloc(const fr_task_env *env, int64_t first_layer, int64_t n_layers,
+                        fr_task *task)
+{
+    bool direct = task->config->prefix.mlp_hidden == 0;
+    task->layer_floats = fr_arch_prefix_elements(env->arch, task->length);
+    task->local = fr_layers_within(task->layers, first_layer, n_layers);
+    int64_t n = task->n_local = task->local.count * task->layer_floats;
+    float **arrays[] = {&task->state.k,   &task->state.v,   &task->best.k,
+                        &task->best.v,    &task->state.m_k, &task->state.m_v,
+                        &task->state.s_k, &task->state.s_v};
+    size_t n_arrays = direct ? sizeof arrays / sizeof arrays[0] : 4;
+    for (size_t i = 0; i < n_arrays; i++) {
+        FR_TRY(fr_alloc(env->ctx, n, sizeof(float), arrays[i]));
+    }
+    if (!direct) {
+        FR_TRY(alloc_reparam(env, task));
+    }
+    FR_TRY(fr_alloc(env->ctx, 2 * n, sizeof *task->sum, &task->sum));
+    return fr_alloc(env->ctx, 2 * n, sizeof *task->gradient, &task->gradient);
+}
+
+static fr_status init_from_text(const fr_task_env *env, fr_engine *engine,
+                                fr_task *task)
+{
+    fr_ids ids = {0};
+    fr_status status = fr_init_text_ids(env, task->config, &ids, NULL);
+    if (status == FR_OK) {
+        status = fr_engine_keys_of_text(engine, ids.data, ids.count, task->layers,
+                                        task->state.k, task->state.v);
+    }
+    fr_ids_fini(&ids);
+    return status;
+}
+
+static fr_status check_file_layers(const fr_task_env *env, const fr_task *task,
+                                   const fr_checkpoint_task *file)
+{
+    const fr_layer_range *own = &task->layers;
+    if (file->first_layer == own->first && file->n_layers == own->count) {
+        return FR_OK;
+    }
+    return FR_FAIL(
+        env->ctx, FR_ERR_CONFIG,
+        "tasks.%s has a prefix on layers %lld to %lld, its init %s on layers "
+        "%lld to %lld; set prefix.layers to {first: %lld, count: %lld}",
+        task->config->name, (long long)own->first,
+        (long long)(own->first + own->count - 1), task->config->prefix.text,
+        (long long)file->first_layer,
+        (long long)(file->first_layer + file->n_layers - 1),
+        (long long)file->first_layer, (long long)file->n_layers);
+}
+
+static fr_status init_from_file(const fr_task_env *env, fr_task *task)
+{
+    fr_checkpoint *checkpoint = NULL;
+    int64_t index = 0;
+    const char *reference = task->config->prefix.text;
+    fr_status status = fr_prefix_file_open(env->ctx, reference, &checkpoint, &index);
+    if (status == FR_OK) {
+        const fr_checkpoint_task *t = &checkpoint->tasks[index];
+        status = fr_prefix_file_check(env->ctx, reference, t, env->arch);
+        if (status == FR_OK && t->length < task->length) {
+            status =
+                FR_FAIL(env->ctx, FR_ERR_CHECKPOINT,
+                        "%s has a prefix of %lld slots now, and had one of %lld when "
+                        "the run began; leave it alone while runs start",
+                        reference, (long long)t->length, (long long)task->length);
+        }
+        if (status == FR_OK) {
+            status = check_file_layers(env, task, t);
+        }
+        if (status == FR_OK && task->config->chat) {
+            status =
+                fr_chat_identity_check(env->ctx, reference, t, env->tokenizer, false);
+        }
+        if (status == FR_OK) {
+            int64_t stride = t->length * t->n_kv_heads * t->head_dim;
+            size_t bytes = (size_t)task->layer_floats * sizeof(float);
+            for (int64_t i = 0; i < task->local.count; i++) {
+                int64_t to = i * task->layer_floats;
+                int64_t from = (task->local.first - task->layers.first + i) * stride;
+                memcpy(task->state.k + to, t->state.k + from, bytes);
+                memcpy(task->state.v + to, t->state.v + from, bytes);
+            }
+        }
+    }
+    fr_checkpoint_destroy(&checkpoint);
+    return status;
+}
+
+static void init_random(fr_task *task)
+{
+    uint64_t seed = task->config->seed;
+    double std = task->config->prefix.random_std;
+    for (int64_t i = 0; i < task->local.count; i++) {
+        uint64_t layer = (uint64_t)(task->local.first + i);
+        for (int64_t j = 0; j < task->layer_floats; j++) {
+            int64_t at = i * task->layer_floats + j;
+            uint64_t element = (uint64_t)j;
+            task->state.k[at] =
+                (float)(std * fr_rng_normal(seed, FR_RNG_INIT_K, layer, element));
+            task->state.v[at] =
+                (float)(std * fr_rng_normal(seed, FR_RNG_INIT_V, layer, element));
+        }
+    }
+}
+
+static fr_status init_keys(const fr_task_env *env, fr_engine *engine, fr_task *task)
+{
+    switch (task->config->prefix.init) {
+    case FR_INIT_TEXT:
+        return init_from_text(env, engine, task);
+    case FR_INIT_FILE:
+        return init_from_file(env, task);
+    case FR_INIT_RANDOM:
+        init_random(task);
+        return FR_OK;
+    case FR_INIT_ZERO:
+    default:
+        return FR_OK;
+    }
+}
+
+fr_status fr_task_init_prefix(const fr_task_env *env, fr_engine *engine, fr_task *task)
+{
+    FR_TRY(init_keys(env, engine, task));
+    if (!fr_all_finite(task->state.k, task->n_local) ||
+        !fr_all_finite(task->state.v, task->n_local)) {
+        return FR_FAIL(env->ctx, FR_ERR_NUMERIC,
+                       "tasks.%s.prefix.init gives numbers that are not finite; look "
+                       "at the model file%s",
+                       task->config->name,
+                       task->config->prefix.init == FR_INIT_FILE ? " and the init file"
+                                                                 : "");
+    }
+    return task->reparam != NULL ? fr_reparam_start(task->reparam, &task->state)
+                                 : FR_OK;
+}
+
+fr_stage_prefix fr_task_prefix(const fr_task *task)
+{
+    return (fr_stage_prefix){task->length, task->state.k, task->state.v, task->layers};
+}
+
+int64_t fr_task_max_position(const fr_task *task)
+{
+    int64_t longest = fr_dataset_stats(task->train)->longest;
+    if (task->valid != NULL && fr_dataset_stats(task->valid)->longest > longest) {
+        longest = fr_dataset_stats(task->valid)->longest;
+    }
+    return task->length + longest;
+}

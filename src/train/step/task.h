@@ -1,0 +1,88 @@
+/*
+ * task.h - one task of a run as this rank holds it: data, the prefix of its own layers, moments, place.
+ *
+ * Layer L4; uses config, data, plan, checkpoint, engine.
+ */
+#ifndef FR_TRAIN_STEP_TASK_H
+#define FR_TRAIN_STEP_TASK_H
+
+#include "train/checkpoint/checkpoint.h"
+#include "train/config/config.h"
+#include "train/step/engine.h"
+#include "train/step/reparam.h"
+
+typedef struct fr_task {
+    const fr_task_config *config; /* borrowed */
+    fr_dataset *train;            /* owned */
+    fr_dataset *valid;            /* owned; NULL: none */
+    fr_sampler sampler;
+    fr_step_plan plan;
+    int64_t length; /* P */
+    char
+        *init_note; /* owned; how much of an init text is used, NULL: all of it, once */
+    fr_layer_range layers; /* of the model, that have a prefix */
+    fr_layer_range local;  /* those of them on this rank */
+    int64_t n_local;       /* floats of K (and of V) on this rank: local * P * G * K */
+    int64_t layer_floats;  /* P * G * K */
+    fr_prefix_state state; /* local layers; moments zero for SGD, NULL with a reparam */
+    fr_reparam *reparam;   /* owned; NULL: K and V are trained directly */
+    int64_t *sum;          /* [2 n_local] exact gradient, K then V */
+    float *gradient;       /* [2 n_local] */
+    fr_prefix_state best;  /* k and v at the best validation; NULL before */
+    int64_t n_steps;
+    int64_t step;
+    int64_t cursor;
+    bool stopped;
+    bool leading_bos;
+    double best_loss;
+    int64_t best_step;
+    double last_loss;
+    int64_t skipped;
+    int64_t skipped_in_row;
+    int64_t stale_validations; /* in a row without a better loss */
+    double valid_loss;         /* of the last validation; INFINITY: none yet */
+    uint8_t valid_digest[FR_DIGEST_BYTES]; /* of what `valid` holds; zeros: none */
+    double base_loss; /* of the base alone, see run_base.c; INFINITY: not measured */
+    double init_loss; /* of the init text, likewise */
+} fr_task;
+
+/** What all tasks of a run share. Borrowed. */
+typedef struct fr_task_env {
+    fr_ctx *ctx;
+    const fr_config *config;
+    const fr_tokenizer *tokenizer; /* NULL: none that can be used */
+    const char *no_tokenizer;      /* why; NULL where there is one */
+    int32_t eos;                   /* what is put behind targets; -1: none named */
+    const fr_arch *arch;
+    fr_device
+        *device; /* for reparametrised prefixes; may be NULL where no task is trained */
+} fr_task_env;
+
+/**
+ * Read what does not need the model's weights: the prefix length (from text, file or config) and the rows.
+ * Rank 0 of the node fills the cache first: call once on it, barrier, then on the others.
+ */
+FR_MUST_CHECK fr_status fr_task_open(const fr_task_env *env,
+                                     const fr_task_config *config, fr_task *out);
+/** A look at a task: its prefix length and the first max_rows rows of `train` (0: none), without a cache. */
+FR_MUST_CHECK fr_status fr_task_open_sample(const fr_task_env *env,
+                                            const fr_task_config *config,
+                                            int64_t max_rows, fr_task *out);
+void fr_task_close(fr_task *task);
+
+/** Allocate the arrays for those of a stage's layers that have a prefix, and the MLP of a reparametrised one. */
+FR_MUST_CHECK fr_status fr_task_alloc(const fr_task_env *env, int64_t first_layer,
+                                      int64_t n_layers, fr_task *task);
+
+/** Collective over the pipeline: fill the prefix as `prefix.init` says; a reparam starts from it. FR_ERR_NUMERIC if it
+ * is not finite. */
+FR_MUST_CHECK fr_status fr_task_init_prefix(const fr_task_env *env, fr_engine *engine,
+                                            fr_task *task);
+
+/** The prefix of this rank's layers as a view. */
+fr_stage_prefix fr_task_prefix(const fr_task *task);
+
+/** Longest position that any row of this task takes, prefix included. */
+int64_t fr_task_max_position(const fr_task *task);
+
+#endif
