@@ -74,29 +74,29 @@ int fr_ctx_rank(const fr_ctx *ctx)
 
 fr_status fr_ctx_timeout(fr_ctx *ctx, int64_t fallback, int64_t *out)
 {
-    enum { MOST_SECONDS = 1000000000, MOST_DIGITS = 10 };
+    enum { MAX_SECONDS = 1000000000, MAX_DIGITS = 10 };
     const char *text = ctx->timeout;
     *out = fallback;
     if (text == NULL || text[0] == '\0') {
         return FR_OK;
     }
     size_t n_digits = strspn(text, "0123456789");
-    if (text[n_digits] == '\0' && n_digits <= MOST_DIGITS) {
+    if (text[n_digits] == '\0' && n_digits <= MAX_DIGITS) {
         *out = strtoll(text, NULL, 10);
     }
-    if (text[n_digits] != '\0' || n_digits > MOST_DIGITS || *out > MOST_SECONDS) {
+    if (text[n_digits] != '\0' || n_digits > MAX_DIGITS || *out > MAX_SECONDS) {
         return FR_FAIL(
             ctx, FR_ERR_ARG,
             "FORERUN_TIMEOUT is \"%s\"; allowed is a whole number of seconds "
             "from 0 (never) to %d",
-            text, (int)MOST_SECONDS);
+            text, (int)MAX_SECONDS);
     }
     return FR_OK;
 }
 
 fr_status fr_ctx_threads(fr_ctx *ctx, int *out)
 {
-    enum { MOST_THREADS = 4096, MOST_DIGITS = 4 };
+    enum { MAX_THREADS = 4096, MAX_DIGITS = 4 };
     const char *text = ctx->threads;
     *out = 0;
     if (text == NULL || text[0] == '\0') {
@@ -106,16 +106,16 @@ fr_status fr_ctx_threads(fr_ctx *ctx, int *out)
     size_t n_digits = strspn(digits, "0123456789");
     const char *end = digits + n_digits;
     end += strspn(end, " \t");
-    if (n_digits > 0 && n_digits <= MOST_DIGITS && (*end == '\0' || *end == ',')) {
+    if (n_digits > 0 && n_digits <= MAX_DIGITS && (*end == '\0' || *end == ',')) {
         *out = (int)strtol(digits, NULL, 10);
     }
-    if (*out < 1 || *out > MOST_THREADS) {
+    if (*out < 1 || *out > MAX_THREADS) {
         return FR_FAIL(
             ctx, FR_ERR_ARG,
             "OMP_NUM_THREADS is \"%s\", but must be a whole number from 1 to "
             "%d (of a list the first counts); set it so, unset it, or name "
             "the threads with run.threads or --threads",
-            text, MOST_THREADS);
+            text, MAX_THREADS);
     }
     return FR_OK;
 }
@@ -125,7 +125,7 @@ const char *fr_ctx_isa(const fr_ctx *ctx)
     return ctx->isa != NULL && ctx->isa[0] != '\0' ? ctx->isa : NULL;
 }
 
-bool fr_ctx_cache_folder(const fr_ctx *ctx, char *out, size_t room)
+bool fr_ctx_cache_folder(const fr_ctx *ctx, char *out, size_t capacity)
 {
     bool own = ctx->cache != NULL && ctx->cache[0] != '\0';
     /* the standard ignores relative names there */
@@ -135,8 +135,8 @@ bool fr_ctx_cache_folder(const fr_ctx *ctx, char *out, size_t room)
     if (folder == NULL || folder[0] == '\0' || strcmp(folder, "0") == 0) {
         return false;
     }
-    int length = snprintf(out, room, "%s%s", folder, tail);
-    return length > 0 && (size_t)length < room;
+    int length = snprintf(out, capacity, "%s%s", folder, tail);
+    return length > 0 && (size_t)length < capacity;
 }
 
 fr_status fr_fail_at(fr_ctx *ctx, fr_status status, const char *file, int line,

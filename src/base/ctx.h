@@ -58,7 +58,7 @@ FR_MUST_CHECK fr_status fr_ctx_threads(fr_ctx *ctx, int *out);
 const char *fr_ctx_isa(const fr_ctx *ctx);
 
 /** The folder for what may be kept from run to run, which need not be there; false: nothing is to be kept. */
-bool fr_ctx_cache_folder(const fr_ctx *ctx, char *out, size_t room);
+bool fr_ctx_cache_folder(const fr_ctx *ctx, char *out, size_t capacity);
 
 /**
  * Record a failure where it is detected; returns `status`. The message says what, the value

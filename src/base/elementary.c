@@ -83,8 +83,8 @@ static pair quotient(double a, pair b)
 /* value 2^k for a value near 1, as ldexp, which takes longer than the rest. */
 static double times_power_of_two(double value, int k)
 {
-    enum { LEAST = -1021, MOST = 1022, BIAS = 1023, MANTISSA = 52 };
-    if (k < LEAST || k > MOST) {
+    enum { MIN = -1021, MAX = 1022, BIAS = 1023, MANTISSA = 52 };
+    if (k < MIN || k > MAX) {
         return ldexp(value, k);
     }
     uint64_t bits = (uint64_t)(k + BIAS) << MANTISSA;
@@ -269,9 +269,9 @@ double fr_power(double base, int64_t exponent)
 
 /* ---- circle --------------------------------------------------------------------------------------- */
 
-static const double MOST_ANGLE = 0x1p30;
+static const double MAX_ANGLE = 0x1p30;
 
-/* x - n pi/2 for the nearest n, of which *quarter gets the last two bits; |x| <= MOST_ANGLE */
+/* x - n pi/2 for the nearest n, of which *quarter gets the last two bits; |x| <= MAX_ANGLE */
 static pair reduce(double x, int *quarter)
 {
     static const double PER_QUARTER = 0.63661977236758134308;
@@ -328,7 +328,7 @@ static double cos_of(pair x)
 /* sin(x + turns pi/2) */
 static double circle(double x, int turns)
 {
-    if (!(fabs(x) <= MOST_ANGLE)) {
+    if (!(fabs(x) <= MAX_ANGLE)) {
         return (double)NAN;
     }
     int quarter = 0;

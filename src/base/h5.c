@@ -167,13 +167,13 @@ static fr_status make_handle(fr_ctx *ctx, const char *name, bool writing, fr_h5 
 fr_status fr_h5_create(fr_ctx *ctx, const char *name, size_t block, int64_t expected,
                        fr_h5 **out)
 {
-    enum { LEAST_BYTES = 4096 };
+    enum { MIN_BYTES = 4096 };
     char unique[UNIQUE_BYTES];
     fr_h5 *h5 = NULL;
     *out = NULL;
     FR_TRY(make_handle(ctx, name, true, &h5));
     h5->block = block;
-    h5->capacity = expected > LEAST_BYTES ? (size_t)expected : LEAST_BYTES;
+    h5->capacity = expected > MIN_BYTES ? (size_t)expected : MIN_BYTES;
     h5->image = malloc(h5->capacity);
     fr_status status = fr_check_memory(ctx, h5->image != NULL, h5->capacity);
     if (status == FR_OK) {

@@ -25,8 +25,7 @@
 #include <stdint.h>
 
 enum {
-    FR_H5_LEAST_BLOCK =
-        512, /* bytes of the smallest user block; all are powers of two */
+    FR_H5_MIN_BLOCK = 512, /* bytes of the smallest user block; all are powers of two */
     FR_H5_MAX_RANK = 4,
     FR_H5_ALIGNMENT = 8 /* of an array's place in the file */
 };

@@ -15,9 +15,9 @@ static size_t string_bytes(const char *text, size_t bytes, size_t at)
 
 bool fr_json_fits(const char *text, size_t bytes)
 {
-    const size_t most = (size_t)FR_JSON_MOST_MIB << 20;
+    const size_t max = (size_t)FR_JSON_MAX_MIB << 20;
     size_t sum = bytes;
-    for (size_t at = 0; at < bytes && sum <= most;) {
+    for (size_t at = 0; at < bytes && sum <= max;) {
         size_t step = 1;
         switch (text[at]) {
         case '[':
@@ -38,5 +38,5 @@ bool fr_json_fits(const char *text, size_t bytes)
         }
         at += step;
     }
-    return sum <= most;
+    return sum <= max;
 }

@@ -12,7 +12,7 @@
 
 /** What a text and its values may take together. Header and index of a model of 100,000 tensors, or a vocabulary of
  * 500,000 tokens with as many merges, take less. */
-enum { FR_JSON_MOST_MIB = 192 };
+enum { FR_JSON_MAX_MIB = 192 };
 
 /** What a message says of a text that does not fit, behind its name. */
 #define FR_JSON_TOO_LARGE                                                              \

@@ -10,27 +10,27 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = 4096, TEXT_MOST = 4 << 20 };
+enum { PATH_BYTES = 4096, TEXT_MAX = 4 << 20 };
 
 /* ---- files of a few lines ---------------------------------------------------------------------- */
 
 /* The whole text of a file whose size nobody knows before; NULL: it cannot be read. The caller frees. */
 static char *read_text(const char *path)
 {
-    size_t room = 4096;
+    size_t capacity = 4096;
     size_t used = 0;
-    char *text = malloc(room);
+    char *text = malloc(capacity);
     int file = text != NULL ? fr_open_regular(path) : -1;
     ssize_t got = -1;
-    while (file >= 0 && text != NULL && used < TEXT_MOST) {
-        if (room - used < 2) {
-            char *larger = realloc(text, room *= 2);
+    while (file >= 0 && text != NULL && used < TEXT_MAX) {
+        if (capacity - used < 2) {
+            char *larger = realloc(text, capacity *= 2);
             if (larger == NULL) {
                 break;
             }
             text = larger;
         }
-        got = read(file, text + used, room - used - 1);
+        got = read(file, text + used, capacity - used - 1);
         if (got <= 0 && !(got < 0 && errno == EINTR)) {
             break;
         }
@@ -91,7 +91,7 @@ static int64_t kib_behind(const char *text, const char *key)
     return kib < FR_NO_LIMIT / 1024 ? kib * 1024 : FR_NO_LIMIT;
 }
 
-static int64_t least(int64_t a, int64_t b)
+static int64_t min(int64_t a, int64_t b)
 {
     return a < b ? a : b;
 }
@@ -106,7 +106,7 @@ static void read_machine(const char *root, fr_limits *l)
         total = (int64_t)sysconf(_SC_PHYS_PAGES) * (int64_t)sysconf(_SC_PAGESIZE);
     }
     l->machine_bytes = total;
-    l->machine_available = least(free_now, total);
+    l->machine_available = min(free_now, total);
     free(text);
 }
 
@@ -129,13 +129,13 @@ static void read_process(const char *root, fr_limits *l)
         int64_t used;
     } kinds[] = {{"Max address space", pages[0]}, {"Max data size", pages[5]}};
     for (size_t i = 0; limits != NULL && i < sizeof kinds / sizeof kinds[0]; i++) {
-        int64_t most = fr_limits_behind(limits, kinds[i].name);
+        int64_t max = fr_limits_behind(limits, kinds[i].name);
         int64_t used = kinds[i].used < FR_NO_LIMIT >> 20
                            ? kinds[i].used * (int64_t)sysconf(_SC_PAGESIZE)
                            : 0;
-        int64_t left = most > used ? most - used : 0;
-        if (most != FR_NO_LIMIT && left < l->process_available) {
-            l->process_bytes = most;
+        int64_t left = max > used ? max - used : 0;
+        if (max != FR_NO_LIMIT && left < l->process_available) {
+            l->process_bytes = max;
             l->process_available = left;
         }
     }

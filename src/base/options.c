@@ -52,13 +52,13 @@ const char *fr_nearest_word(const char *word, const void *candidates, size_t cou
                             size_t stride)
 {
     const char *best = NULL;
-    size_t least = strlen(word) / 2 + 2;
+    size_t min = strlen(word) / 2 + 2;
     for (size_t i = 0; i < count; i++) {
         const char *candidate = NULL;
         memcpy(&candidate, (const char *)candidates + i * stride, sizeof candidate);
         size_t distance = edit_distance(word, candidate);
-        if (distance < least) {
-            least = distance;
+        if (distance < min) {
+            min = distance;
             best = candidate;
         }
     }

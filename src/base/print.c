@@ -43,7 +43,7 @@ static size_t show_next(const char *text, size_t bytes, char shown[SHOWN_BYTES])
     return step;
 }
 
-void fr_escape(const char *text, char *out, size_t room)
+void fr_escape(const char *text, char *out, size_t capacity)
 {
     size_t left = strlen(text);
     size_t used = 0;
@@ -51,7 +51,7 @@ void fr_escape(const char *text, char *out, size_t room)
         char shown[SHOWN_BYTES];
         size_t step = show_next(text, left, shown);
         size_t length = strlen(shown);
-        if (length >= room - used) {
+        if (length >= capacity - used) {
             break;
         }
         memcpy(out + used, shown, length);
@@ -107,7 +107,7 @@ void fr_print_text(FILE *out, const char *text, size_t bytes)
 
 size_t fr_utf8_next(const char *text, size_t bytes, uint32_t *code)
 {
-    static const uint32_t LEAST[] = {0, 0, 0x80, 0x800, 0x10000};
+    static const uint32_t MIN[] = {0, 0, 0x80, 0x800, 0x10000};
     const unsigned char *byte = (const unsigned char *)text;
     size_t length = byte[0] < 0x80             ? 1
                     : (byte[0] & 0xE0) == 0xC0 ? 2
@@ -125,7 +125,7 @@ size_t fr_utf8_next(const char *text, size_t bytes, uint32_t *code)
         value = value << 6 | (byte[i] & 0x3Fu);
     }
     bool surrogate = value >= 0xD800 && value < 0xE000;
-    if (value < LEAST[length] || value > 0x10FFFF || surrogate) {
+    if (value < MIN[length] || value > 0x10FFFF || surrogate) {
         return 0;
     }
     *code = value;

@@ -22,7 +22,7 @@ bool fr_is_control(uint32_t code);
 
 /** Escape a string into `out` of `room` > 0 bytes with its closing zero; what does not fit is cut off. Escaping a
  * second time changes nothing. */
-void fr_escape(const char *text, char *out, size_t room);
+void fr_escape(const char *text, char *out, size_t capacity);
 
 /** Print one line: the formatted text escaped, a newline after it. */
 void fr_print_line(FILE *out, const char *format, ...)

@@ -39,11 +39,11 @@ static uint32_t hash_of(const fr_text_map *map, fr_text key)
     return (uint32_t)fr_hash_word(map->seed, hash);
 }
 
-fr_status fr_text_map_init(fr_ctx *ctx, fr_text_map *map, int64_t room)
+fr_status fr_text_map_init(fr_ctx *ctx, fr_text_map *map, int64_t capacity)
 {
     enum { SMALLEST = 16 };
     int64_t n_slots = SMALLEST;
-    while (n_slots / 2 < room) {
+    while (n_slots / 2 < capacity) {
         n_slots *= 2;
     }
     *map = (fr_text_map){NULL, (uint64_t)n_slots - 1, fr_hash_seed()};

@@ -32,7 +32,8 @@ uint64_t fr_hash_seed(void);
 uint64_t fr_hash_word(uint64_t seed, uint64_t word);
 
 /** An empty map with room for `room` keys. */
-FR_MUST_CHECK fr_status fr_text_map_init(fr_ctx *ctx, fr_text_map *map, int64_t room);
+FR_MUST_CHECK fr_status fr_text_map_init(fr_ctx *ctx, fr_text_map *map,
+                                         int64_t capacity);
 void fr_text_map_fini(fr_text_map *map);
 
 /** Add a key and return `value` (>= 0); if the key is there already, leave the map alone and return the

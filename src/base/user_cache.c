@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = 4096, MOST_ENTRIES = 1024 };
+enum { PATH_BYTES = 4096, MAX_ENTRIES = 1024 };
 static const char HEADER[] = "forerun cache 1\n";
 enum { HEADER_BYTES = sizeof HEADER - 1 };
 
@@ -159,7 +159,7 @@ static void remove_oldest(const char *folder)
             when = info.st_mtim;
         }
     }
-    if (n > MOST_ENTRIES) {
+    if (n > MAX_ENTRIES) {
         (void)unlinkat(dirfd(list), oldest, 0);
     }
     if (list != NULL) {

@@ -20,10 +20,10 @@ void fr_record_init(fr_record *record)
 
 void fr_record_add(fr_record *record, const char *name, const char *value)
 {
-    size_t room = sizeof record->text - record->bytes;
-    int n = snprintf(record->text + record->bytes, room, "%s: %s\n", name, value);
+    size_t capacity = sizeof record->text - record->bytes;
+    int n = snprintf(record->text + record->bytes, capacity, "%s: %s\n", name, value);
     /* names and values are this program's own and short */
-    record->bytes += n > 0 && (size_t)n < room ? (size_t)n : 0;
+    record->bytes += n > 0 && (size_t)n < capacity ? (size_t)n : 0;
     record->text[record->bytes] = '\0';
 }
 

@@ -152,16 +152,16 @@ static fr_status row_ended(void *user, int64_t index)
 }
 
 /* Positions that the rows may reach: what the base's context holds beyond them costs memory and serves nobody. */
-static int64_t most_positions(const generation *g)
+static int64_t max_positions(const generation *g)
 {
     const fr_arch *arch = fr_weights_arch(g->inference.session.weights);
-    int64_t most = 1;
+    int64_t max = 1;
     for (int64_t i = 0; i < g->prompts.n; i++) {
         int64_t given = g->prompts.rows[i].prefix->length + g->texts[i].prompt.count;
-        most = given > most ? given : most;
+        max = given > max ? given : max;
     }
-    return g->options.max_new_tokens < arch->context_length - most
-               ? most + g->options.max_new_tokens
+    return g->options.max_new_tokens < arch->context_length - max
+               ? max + g->options.max_new_tokens
                : arch->context_length;
 }
 
@@ -171,7 +171,7 @@ static fr_status prepare(generation *g)
     int64_t memory = 0;
     int64_t node_ranks = 0;
     FR_TRY(fr_group_agree(g->cli->world, encode_rows(g)));
-    FR_TRY(fr_inference_load(&g->inference, most_positions(g), 0.0));
+    FR_TRY(fr_inference_load(&g->inference, max_positions(g), 0.0));
     FR_TRY(fr_session_rank_memory(s, &memory, &node_ranks));
     g->options.cache_bytes = memory / 2;
     g->options.done = row_ended;

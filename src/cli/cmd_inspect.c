@@ -185,7 +185,7 @@ static void print_arch(const fr_weights *weights)
 
 static void print_ends(const fr_ends *ends)
 {
-    enum { LINE_BYTES = FR_MOST_ENDS * 12 };
+    enum { LINE_BYTES = FR_MAX_ENDS * 12 };
     char line[LINE_BYTES] = "";
     size_t at = 0;
     for (int32_t i = 0; i < ends->n_stop; i++) {

@@ -37,7 +37,7 @@ const fr_command FR_PLAN_COMMAND = {
     "plan", "CONFIG", 1,
     "layout, memory, bytes and time of a run, from the model's header alone", OPTIONS};
 
-enum { MOST_RANKS = 1000000 };
+enum { MAX_RANKS = 1000000 };
 
 static fr_status read_positive(const fr_cli *cli, const char *name, double *out)
 {
@@ -80,8 +80,8 @@ static fr_status read_ranks(const fr_cli *cli, fr_plan_report *report,
     report->node_memory = report->memory_here.bytes;
     report->memory_is_here = !fr_options_has(cli->options, "node-memory");
     FR_TRY(fr_options_need(cli->ctx, cli->options, "ranks", &wanted));
-    FR_TRY(fr_options_int(cli->ctx, cli->options, "ranks", 1, MOST_RANKS, &ranks));
-    FR_TRY(fr_options_int(cli->ctx, cli->options, "ranks-per-node", 1, MOST_RANKS,
+    FR_TRY(fr_options_int(cli->ctx, cli->options, "ranks", 1, MAX_RANKS, &ranks));
+    FR_TRY(fr_options_int(cli->ctx, cli->options, "ranks-per-node", 1, MAX_RANKS,
                           &report->ranks_per_node));
     FR_TRY(
         fr_options_size(cli->ctx, cli->options, "node-memory", &report->node_memory));

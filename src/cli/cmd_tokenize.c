@@ -85,10 +85,10 @@ static fr_status check_input(const fr_cli *cli)
 static fr_status tokenize_lines(const fr_cli *cli, const fr_tokenizer *tokenizer)
 {
     char *line = NULL;
-    size_t room = 0;
+    size_t capacity = 0;
     fr_status status = FR_OK;
     for (int64_t number = 1; status == FR_OK; number++) {
-        ssize_t bytes = getline(&line, &room, stdin);
+        ssize_t bytes = getline(&line, &capacity, stdin);
         if (bytes < 0) {
             status = check_input(cli);
             break;
@@ -105,15 +105,15 @@ static fr_status tokenize_lines(const fr_cli *cli, const fr_tokenizer *tokenizer
 static fr_status read_all(const fr_cli *cli, char **text, size_t *bytes)
 {
     enum { SMALLEST = 65536 };
-    size_t room = 0;
+    size_t capacity = 0;
     for (*bytes = 0;;) {
-        if (*bytes == room) {
-            room = room > 0 ? 2 * room : SMALLEST;
-            char *grown = realloc(*text, room);
-            FR_TRY(fr_check_memory(cli->ctx, grown != NULL, room));
+        if (*bytes == capacity) {
+            capacity = capacity > 0 ? 2 * capacity : SMALLEST;
+            char *grown = realloc(*text, capacity);
+            FR_TRY(fr_check_memory(cli->ctx, grown != NULL, capacity));
             *text = grown;
         }
-        size_t n = fread(*text + *bytes, 1, room - *bytes, stdin);
+        size_t n = fread(*text + *bytes, 1, capacity - *bytes, stdin);
         *bytes += n;
         if (n == 0) {
             return check_input(cli);

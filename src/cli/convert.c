@@ -70,7 +70,7 @@ static void set_limit(int resource, rlim_t value)
 
 /* It reads from memory and writes to the pipe: no file, plugin or program is opened any more, and no process begun. The
  * C library says on standard error why it ends a process: nobody wants to read that. */
-static void confine(const limits *most)
+static void confine(const limits *max)
 {
     int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -80,8 +80,8 @@ static void confine(const limits *most)
     set_limit(RLIMIT_NOFILE, 0);
     set_limit(RLIMIT_NPROC, 0);
     set_limit(RLIMIT_CORE, 0);
-    set_limit(RLIMIT_CPU, most->processor);
-    set_limit(RLIMIT_AS, most->memory);
+    set_limit(RLIMIT_CPU, max->processor);
+    set_limit(RLIMIT_AS, max->memory);
     set_limit(RLIMIT_FSIZE, 0);
 }
 
@@ -130,9 +130,9 @@ static fr_status fail_reader(fr_ctx *ctx, const char *path, const char *what)
 /* A piece of what comes; false at the end. */
 static fr_status take_piece(fr_ctx *ctx, int pipe, answer *out, bool *more)
 {
-    enum { LEAST = 64 << 10 };
-    if (out->capacity - out->bytes < LEAST) {
-        size_t capacity = 2 * out->capacity + LEAST;
+    enum { MIN = 64 << 10 };
+    if (out->capacity - out->bytes < MIN) {
+        size_t capacity = 2 * out->capacity + MIN;
         uint8_t *data = realloc(out->data, capacity);
         FR_TRY(fr_check_memory(ctx, data != NULL, capacity));
         out->data = data;
@@ -144,10 +144,10 @@ static fr_status take_piece(fr_ctx *ctx, int pipe, answer *out, bool *more)
     return FR_OK;
 }
 
-static fr_status take_answer(fr_ctx *ctx, const char *path, int pipe,
-                             const limits *most, answer *out)
+static fr_status take_answer(fr_ctx *ctx, const char *path, int pipe, const limits *max,
+                             answer *out)
 {
-    int64_t end = now_ms() + most->wait * 1000;
+    int64_t end = now_ms() + max->wait * 1000;
     bool more = true;
     while (more) {
         struct pollfd ready = {.fd = pipe, .events = POLLIN};
@@ -158,7 +158,7 @@ static fr_status take_answer(fr_ctx *ctx, const char *path, int pipe,
         if (poll(&ready, 1, (int)left) > 0) {
             FR_TRY(take_piece(ctx, pipe, out, &more));
         }
-        if (out->bytes > most->answer) {
+        if (out->bytes > max->answer) {
             return fail_reader(ctx, path, "made far too much of it");
         }
     }
@@ -220,7 +220,7 @@ static fr_status keep_new(fr_ctx *ctx, const char *path, const char *new_path,
 static fr_status run_reader(fr_ctx *ctx, const char *path, const fr_map *map,
                             const char *new_path, answer *out)
 {
-    const limits most = limits_for(map->bytes);
+    const limits max = limits_for(map->bytes);
     int pipe[2];
     int state = 0;
     if (pipe2(pipe, O_CLOEXEC) != 0) {
@@ -229,13 +229,13 @@ static fr_status run_reader(fr_ctx *ctx, const char *path, const fr_map *map,
     pid_t process = fork();
     if (process == 0) {
         (void)close(pipe[0]);
-        confine(&most);
+        confine(&max);
         read_old(ctx, path, map, new_path, pipe[1]);
     }
     (void)close(pipe[1]);
     fr_status status =
         process > 0
-            ? take_answer(ctx, path, pipe[0], &most, out)
+            ? take_answer(ctx, path, pipe[0], &max, out)
             : FR_FAIL(ctx, FR_ERR_IO, "cannot start a process: %s", strerror(errno));
     (void)close(pipe[0]);
     if (process > 0) {

@@ -28,15 +28,15 @@ static json_t *stage_of(const fr_stage_forecast *s, double cost)
 {
     return json_pack("{s:I, s:I, s:o, s:I, s:o, s:o, s:I, s:I, s:o}", "first_layer",
                      (json_int_t)s->first_layer, "layers", (json_int_t)s->n_layers,
-                     "cost", fr_json_real(cost), "in_flight", (json_int_t)s->cap,
-                     "forward_seconds", fr_json_real(s->forward_seconds),
-                     "backward_seconds", fr_json_real(s->backward_seconds),
-                     "reduction_bytes", (json_int_t)s->reduction_bytes,
-                     "backward_bytes", (json_int_t)s->backward_bytes, "memory",
-                     memory_of(&s->memory));
+                     "cost", fr_json_real(cost), "in_flight",
+                     (json_int_t)s->max_in_flight, "forward_seconds",
+                     fr_json_real(s->forward_seconds), "backward_seconds",
+                     fr_json_real(s->backward_seconds), "reduction_bytes",
+                     (json_int_t)s->reduction_bytes, "backward_bytes",
+                     (json_int_t)s->backward_bytes, "memory", memory_of(&s->memory));
 }
 
-static json_t *task_of(const fr_plan_task *task, const fr_task_load *l)
+static json_t *task_of(const fr_plan_task *task, const fr_task_workload *l)
 {
     return json_pack(
         "{s:o, s:b, s:o, s:I, s:b, s:o, s:o, s:o, s:o, s:I, s:I}", "name",
@@ -46,7 +46,7 @@ static json_t *task_of(const fr_plan_task *task, const fr_task_load *l)
         "unshared_rows", fr_json_real(l->unshared_rows), "useful_tokens",
         fr_json_real(l->useful_tokens), "target_rows", fr_json_real(l->counted_tokens),
         "microbatches_a_replica", (json_int_t)l->n_microbatches, "largest_microbatch",
-        (json_int_t)l->most_rows);
+        (json_int_t)l->max_rows);
 }
 
 static json_t *candidates_of(const fr_plan_report *r)

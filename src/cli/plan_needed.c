@@ -5,7 +5,7 @@
 #include <math.h>
 
 /* Longer pipelines are not looked at. */
-enum { MOST_STAGES = 512 };
+enum { MAX_STAGES = 512 };
 
 /* Whether a pipeline of so many stages would fit into the memory that a rank has. */
 static fr_status try_stages(fr_ctx *ctx, const fr_layout_problem *problem, int n_stages,
@@ -31,15 +31,15 @@ fr_status fr_plan_needed_find(fr_ctx *ctx, fr_plan_report *report)
 {
     const fr_layout_problem *problem = report->problem;
     const fr_config *config = problem->config;
-    int64_t most =
-        problem->arch->n_layers < MOST_STAGES ? problem->arch->n_layers : MOST_STAGES;
+    int64_t max =
+        problem->arch->n_layers < MAX_STAGES ? problem->arch->n_layers : MAX_STAGES;
     bool fits = false;
     report->needed.rank_bytes =
         (int64_t)ceil((double)report->chosen->largest_bytes / fr_layout_memory_share());
     if (config->run.stages != FR_AUTO) {
         return FR_OK;
     }
-    for (int n = 1; n <= most && !fits; n++) {
+    for (int n = 1; n <= max && !fits; n++) {
         FR_TRY(try_stages(ctx, problem, n, &fits));
         report->needed.n_stages = fits ? n : 0;
     }

@@ -70,7 +70,7 @@ static void print_tasks(const fr_plan_report *r, FILE *out)
 {
     (void)fprintf(out, "\ntasks (a step, all replicas)\n");
     for (int64_t i = 0; i < r->problem->config->n_tasks; i++) {
-        const fr_task_load *l = &r->input->tasks[i];
+        const fr_task_workload *l = &r->input->tasks[i];
         fr_print_line(out,
                       "  %s: prefix of %lld%s, %lld examples, %.0f useful tokens, %.0f "
                       "rows (%.0f %% saved by sharing), %.0f with a target; a replica "
@@ -81,7 +81,7 @@ static void print_tasks(const fr_plan_report *r, FILE *out)
                       l->useful_tokens, l->step_rows,
                       100.0 * (1.0 - l->step_rows / fmax(1.0, l->unshared_rows)),
                       l->counted_tokens, (long long)l->n_microbatches,
-                      l->n_microbatches == 1 ? "" : "es", (long long)l->most_rows);
+                      l->n_microbatches == 1 ? "" : "es", (long long)l->max_rows);
         fr_print_line(out, "    %s", r->tasks[i].source);
     }
 }
@@ -102,17 +102,17 @@ static void print_candidate(const fr_plan_report *r, const fr_layout_candidate *
 
 static void print_candidates(const fr_plan_report *r, FILE *out)
 {
-    enum { MOST = 16 };
+    enum { MAX = 16 };
     (void)fprintf(out,
                   "\nlayouts    stages x replicas%s\n"
                   "  stages x replicas    a step       a rank      memory\n",
                   r->chosen->fits ? ", -> is what train chooses" : "");
     for (int64_t i = 0; i < r->n_candidates; i++) {
-        if (i < MOST || &r->candidates[i] == r->chosen) {
+        if (i < MAX || &r->candidates[i] == r->chosen) {
             print_candidate(r, &r->candidates[i], out);
         }
     }
-    if (r->n_candidates > MOST) {
+    if (r->n_candidates > MAX) {
         (void)fprintf(out, "   (%lld in all)\n", (long long)r->n_candidates);
     }
     if (!r->chosen->fits) {
@@ -148,7 +148,7 @@ static void print_memory(const fr_stage_forecast *s, FILE *out)
 static double head_cost(const fr_plan_report *r)
 {
     double share =
-        fr_load_target_share(r->problem->sources, r->problem->config->n_tasks);
+        fr_workload_target_share(r->problem->sources, r->problem->config->n_tasks);
     return fr_head_cost(r->problem->arch, share);
 }
 
@@ -178,7 +178,7 @@ static void print_stages(const fr_plan_report *r, FILE *out)
         (void)fprintf(out, "%c %4d %5lld-%-5lld %5.2f %6lld",
                       i == f->largest ? '*' : ' ', i, (long long)s->first_layer,
                       (long long)(s->first_layer + s->n_layers - 1),
-                      fr_plan_stage_cost(r, i), (long long)s->cap);
+                      fr_plan_stage_cost(r, i), (long long)s->max_in_flight);
         print_memory(s, out);
     }
     (void)fprintf(out, "  * takes the most: %s of %s a rank\n",
@@ -189,11 +189,11 @@ static void print_stages(const fr_plan_report *r, FILE *out)
 static void print_bytes(const fr_plan_report *r, FILE *out)
 {
     const fr_forecast *f = r->forecast;
-    int64_t most = 0;
+    int64_t max = 0;
     int64_t fewest_back = f->edge_bytes;
     for (int i = 0; i < f->n_stages; i++) {
         const fr_stage_forecast *s = &f->stages[i];
-        most = s->reduction_bytes > most ? s->reduction_bytes : most;
+        max = s->reduction_bytes > max ? s->reduction_bytes : max;
         if (i > 0 && s->backward_bytes < fewest_back) {
             fewest_back = s->backward_bytes;
         }
@@ -214,7 +214,7 @@ static void print_bytes(const fr_plan_report *r, FILE *out)
         out,
         "  reduction: %lld a rank of the largest stage over %d replica%s; the "
         "step's word: %lld a rank\n",
-        (long long)most, r->chosen->layout.n_replicas,
+        (long long)max, r->chosen->layout.n_replicas,
         plural(r->chosen->layout.n_replicas), (long long)f->word_bytes);
     if (f->n_stages > 1) {
         (void)fprintf(out,

@@ -14,13 +14,13 @@ static bool needs_tokenizer(const fr_task_config *config)
 
 /* *source holds what the config suggests. */
 static void assume(const fr_plan_assumed *assumed, const char *why,
-                   fr_load_source *source, fr_plan_task *task)
+                   fr_workload_source *source, fr_plan_task *task)
 {
     bool given = assumed->tokens_per_example > 0;
     int64_t tokens = given ? assumed->tokens_per_example : source->longest;
     double share =
         assumed->target_share >= 0.0 ? assumed->target_share : source->target_share;
-    fr_load_from_numbers(source->length, tokens, share, source);
+    fr_workload_from_numbers(source->length, tokens, share, source);
     (void)snprintf(task->source, sizeof task->source,
                    "sizes are assumed (%s): %lld tokens an example, the longest too "
                    "(%s), %.0f %% with a "
@@ -70,9 +70,9 @@ static fr_status open_task(const fr_task_env *env, const fr_plan_assumed *assume
     task->name = config->name;
     task->length_assumed = why != NULL && !length_is_readable(s, config);
     task->from_rows = why == NULL;
-    fr_load_from_config(env->arch, config, &s->sources[i]);
+    fr_workload_from_config(env->arch, config, &s->sources[i]);
     if (!task->length_assumed) {
-        FR_TRY(fr_task_open_sample(env, config, why == NULL ? FR_LOAD_LINES : 0,
+        FR_TRY(fr_task_open_sample(env, config, why == NULL ? FR_WORKLOAD_LINES : 0,
                                    &s->opened[i]));
         s->sources[i].length = s->opened[i].length;
     }
@@ -80,7 +80,7 @@ static fr_status open_task(const fr_task_env *env, const fr_plan_assumed *assume
         assume(assumed, why, &s->sources[i], task);
         return FR_OK;
     }
-    fr_load_from_rows(s->opened[i].train, s->opened[i].length, &s->sources[i]);
+    fr_workload_from_rows(s->opened[i].train, s->opened[i].length, &s->sources[i]);
     (void)snprintf(task->source, sizeof task->source,
                    "sizes are those of the first %lld examples of %.150s; the longest "
                    "has %lld tokens, at %.150s:%lld",

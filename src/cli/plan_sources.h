@@ -19,9 +19,9 @@ typedef struct fr_plan_sources {
     fr_tokenizer *tokenizer; /* NULL: none that can be used */
     char *no_tokenizer;      /* why; NULL where there is one */
     int64_t n_tasks;
-    fr_task *opened;         /* [n_tasks] */
-    fr_load_source *sources; /* [n_tasks] */
-    fr_plan_task *tasks;     /* [n_tasks] */
+    fr_task *opened;             /* [n_tasks] */
+    fr_workload_source *sources; /* [n_tasks] */
+    fr_plan_task *tasks;         /* [n_tasks] */
 } fr_plan_sources;
 
 /** FR_ERR_DATA for a broken data file; a missing one is no error. */

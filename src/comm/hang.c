@@ -5,9 +5,9 @@
 #include <string.h>
 
 /* Beats come every half second. One that is this late is in doubt: neither alive nor yet silent. */
-enum { DOUBT_MS = 1500, LEAST_SILENCE_MS = 3000 };
+enum { DOUBT_MS = 1500, MIN_SILENCE_MS = 3000 };
 
-enum { HEAD_BYTES = 4096, ROW_BYTES = 512, MOST_NAMED = 8, CLOCK_BYTES = 24 };
+enum { HEAD_BYTES = 4096, ROW_BYTES = 512, MAX_NAMED = 8, CLOCK_BYTES = 24 };
 
 const fr_hang_terms FR_HANG_BY_FILES = {
     .limit = "run.timeout",
@@ -41,28 +41,28 @@ __attribute__((format(printf, 2, 3))) static void add(sheet *s, const char *form
 int64_t fr_hang_silence_ms(int64_t timeout_ms)
 {
     int64_t half = timeout_ms / 2;
-    return half > LEAST_SILENCE_MS ? half : LEAST_SILENCE_MS;
+    return half > MIN_SILENCE_MS ? half : MIN_SILENCE_MS;
 }
 
-static bool is_waiting(const fr_slot *slot)
+static bool is_waiting(const fr_rank_line *slot)
 {
     return strcmp(slot->state, "waiting") == 0;
 }
 
-static bool is_computing(const fr_slot *slot)
+static bool is_computing(const fr_rank_line *slot)
 {
     return strcmp(slot->state, "computing") == 0;
 }
 
 /* How long the state lasts, by the rank's own clock. */
-static int64_t span_ms(const fr_slot *slot)
+static int64_t span_ms(const fr_rank_line *slot)
 {
     return slot->beat_ms - slot->since_ms;
 }
 
 static bool is_running(const fr_sighting *rank)
 {
-    return !rank->is_known || rank->slot.status == FR_SLOT_RUNNING;
+    return !rank->is_known || rank->slot.status == FR_RANK_LINE_RUNNING;
 }
 
 bool fr_hang_is_culprit(fr_hang hang, const fr_sighting *rank, int64_t timeout_ms)
@@ -153,7 +153,7 @@ static void add_reason(sheet *s, fr_hang hang, const fr_sighting *rank)
         add(s, " %s, ", s->terms->unseen);
         add_seconds(s, rank->silent_ms);
     } else if (hang == FR_HANG_LEFT) {
-        add(s, " has left (%s) since %s", fr_slot_status_name(rank->slot.status),
+        add(s, " has left (%s) since %s", fr_rank_line_status_name(rank->slot.status),
             clock_of(rank->slot.beat_ms, clock));
     } else if (hang == FR_HANG_COMPUTING) {
         add(s, " computes without a message since %s, ",
@@ -170,15 +170,15 @@ static void add_culprits(sheet *s, fr_hang hang, const fr_sighting *ranks, int n
         if (!fr_hang_is_culprit(hang, &ranks[r], timeout_ms)) {
             continue;
         }
-        if (n < MOST_NAMED) {
+        if (n < MAX_NAMED) {
             add(s, "%s", n > 0 ? "; " : "");
             add_name(s, &ranks[r]);
             add_reason(s, hang, &ranks[r]);
         }
         n++;
     }
-    if (n > MOST_NAMED) {
-        add(s, "; and %d more", n - MOST_NAMED);
+    if (n > MAX_NAMED) {
+        add(s, "; and %d more", n - MAX_NAMED);
     }
 }
 
@@ -199,7 +199,7 @@ static void add_deadlock(sheet *s, const fr_sighting *ranks, int n_ranks)
 
 static void add_row(sheet *s, const fr_sighting *rank, bool is_culprit)
 {
-    const fr_slot *slot = &rank->slot;
+    const fr_rank_line *slot = &rank->slot;
     char peer[16] = "-";
     char clock[CLOCK_BYTES];
     if (!rank->is_known) {
@@ -213,8 +213,8 @@ static void add_row(sheet *s, const fr_sighting *rank, bool is_culprit)
     }
     add(s, "%4d  %-16s %8lld  %-9s  %-12s  %4s  %5lld  %-16s  %10lld  %s, ", slot->rank,
         slot->host, (long long)slot->pid,
-        slot->status == FR_SLOT_RUNNING ? slot->state
-                                        : fr_slot_status_name(slot->status),
+        slot->status == FR_RANK_LINE_RUNNING ? slot->state
+                                             : fr_rank_line_status_name(slot->status),
         slot->what, peer, (long long)slot->step, slot->task,
         (long long)slot->microbatch, clock_of(slot->since_ms, clock));
     add_seconds(s, span_ms(slot) + rank->silent_ms);

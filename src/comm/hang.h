@@ -6,14 +6,14 @@
 #ifndef FR_COMM_HANG_H
 #define FR_COMM_HANG_H
 
-#include "comm/slot.h"
+#include "comm/rank_line.h"
 
 #include <stddef.h>
 
 /** What one rank has seen of another. Clocks of two hosts are never compared: the age of a beat is the
  * looker's own time since the beat last changed, and spans of a slot are differences of its own two times. */
 typedef struct fr_sighting {
-    fr_slot slot;      /* as read last; of a rank never read only `rank` holds */
+    fr_rank_line slot; /* as read last; of a rank never read only `rank` holds */
     bool is_known;     /* its slot could be read */
     bool is_beating;   /* its beat changed while it was looked at */
     int64_t silent_ms; /* since its beat changed, or since the first look */

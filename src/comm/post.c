@@ -7,12 +7,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { TAG_SLOT = 1, MOST_AT_ONCE = 8 };
+enum { TAG_SLOT = 1, MAX_AT_ONCE = 8 };
 
 /* A slot on its way, and whether it is the last one. */
 typedef struct letter {
     int64_t is_last;
-    char line[FR_SLOT_BYTES];
+    char line[FR_RANK_LINE_BYTES];
 } letter;
 
 /* What goes to and fro between this rank and another. */
@@ -26,7 +26,7 @@ typedef struct line {
     bool is_told;    /* the last slot was sent */
     bool has_closed; /* the peer's last slot has come */
     bool is_known;
-    fr_slot slot;
+    fr_rank_line slot;
 } line;
 
 struct fr_post {
@@ -37,29 +37,29 @@ struct fr_post {
 };
 
 /* Who this rank is, before it has a watch. */
-static fr_slot first_slot(int rank)
+static fr_rank_line first_slot(int rank)
 {
-    char host[FR_SLOT_HOST_BYTES] = "";
-    fr_slot slot = {.rank = rank,
-                    .pid = (int64_t)getpid(),
-                    .peer = -1,
-                    .step = -1,
-                    .microbatch = -1};
+    char host[FR_RANK_LINE_HOST_BYTES] = "";
+    fr_rank_line slot = {.rank = rank,
+                         .pid = (int64_t)getpid(),
+                         .peer = -1,
+                         .step = -1,
+                         .microbatch = -1};
     (void)gethostname(host, sizeof host - 1);
-    fr_slot_word(host, slot.host, FR_SLOT_HOST_BYTES);
-    fr_slot_word("starting", slot.state, FR_SLOT_WORD_BYTES);
-    fr_slot_word(NULL, slot.what, FR_SLOT_WORD_BYTES);
-    fr_slot_word(NULL, slot.task, FR_SLOT_TASK_BYTES);
+    fr_rank_line_word(host, slot.host, FR_RANK_LINE_HOST_BYTES);
+    fr_rank_line_word("starting", slot.state, FR_RANK_LINE_WORD_BYTES);
+    fr_rank_line_word(NULL, slot.what, FR_RANK_LINE_WORD_BYTES);
+    fr_rank_line_word(NULL, slot.task, FR_RANK_LINE_TASK_BYTES);
     return slot;
 }
 
 /* Everybody's host is known before anybody can stop. */
 static fr_status introduce(fr_post *post, int rank)
 {
-    fr_slot own = first_slot(rank);
+    fr_rank_line own = first_slot(rank);
     for (int i = 0; i < post->n_lines; i++) {
         line *l = &post->lines[i];
-        fr_slot_format(&own, l->out.line);
+        fr_rank_line_format(&own, l->out.line);
         if (rank != 0) {
             FR_TRY(
                 fr_group_send(post->group, l->peer, TAG_SLOT, &l->out, sizeof l->out));
@@ -69,7 +69,7 @@ static fr_status introduce(fr_post *post, int rank)
             FR_TRY(
                 fr_group_send(post->group, l->peer, TAG_SLOT, &l->out, sizeof l->out));
         }
-        l->is_known = fr_slot_parse(l->in.line, &l->slot);
+        l->is_known = fr_rank_line_parse(l->in.line, &l->slot);
     }
     return FR_OK;
 }
@@ -132,7 +132,7 @@ void fr_post_destroy(fr_post **post)
 static fr_status receive(fr_post *post, line *l)
 {
     bool is_done = true;
-    for (int n = 0; is_done && !l->has_closed && n < MOST_AT_ONCE; n++) {
+    for (int n = 0; is_done && !l->has_closed && n < MAX_AT_ONCE; n++) {
         if (l->has_begun) {
             FR_TRY(fr_group_test(post->group, &l->receiving, &is_done));
         }
@@ -140,7 +140,7 @@ static fr_status receive(fr_post *post, line *l)
             break;
         }
         if (l->has_begun) {
-            l->is_known = fr_slot_parse(l->in.line, &l->slot) || l->is_known;
+            l->is_known = fr_rank_line_parse(l->in.line, &l->slot) || l->is_known;
             l->has_closed = l->in.is_last != 0;
         }
         l->has_begun = true;
@@ -152,7 +152,7 @@ static fr_status receive(fr_post *post, line *l)
     return FR_OK;
 }
 
-static fr_status send(fr_post *post, line *l, const fr_slot *own, bool is_last)
+static fr_status send(fr_post *post, line *l, const fr_rank_line *own, bool is_last)
 {
     bool is_done = true;
     FR_TRY(fr_group_test(post->group, &l->sending, &is_done));
@@ -160,13 +160,13 @@ static fr_status send(fr_post *post, line *l, const fr_slot *own, bool is_last)
         return FR_OK;
     }
     l->out.is_last = is_last ? 1 : 0;
-    fr_slot_format(own, l->out.line);
+    fr_rank_line_format(own, l->out.line);
     l->is_told = is_last;
     return fr_group_send_begin(post->group, l->peer, TAG_SLOT, &l->out, sizeof l->out,
                                &l->sending);
 }
 
-static bool exchange(fr_post *post, const fr_slot *own, bool is_last)
+static bool exchange(fr_post *post, const fr_rank_line *own, bool is_last)
 {
     for (int i = 0; i < post->n_lines; i++) {
         if (receive(post, &post->lines[i]) != FR_OK ||
@@ -177,12 +177,12 @@ static bool exchange(fr_post *post, const fr_slot *own, bool is_last)
     return true;
 }
 
-bool fr_post_exchange(fr_post *post, const fr_slot *own)
+bool fr_post_exchange(fr_post *post, const fr_rank_line *own)
 {
     return exchange(post, own, false);
 }
 
-bool fr_post_close(fr_post *post, const fr_slot *last, bool *is_over)
+bool fr_post_close(fr_post *post, const fr_rank_line *last, bool *is_over)
 {
     bool is_good = exchange(post, last, true);
     *is_over = true;
@@ -193,7 +193,7 @@ bool fr_post_close(fr_post *post, const fr_slot *last, bool *is_over)
     return is_good;
 }
 
-bool fr_post_read(const fr_post *post, int rank, fr_slot *out)
+bool fr_post_read(const fr_post *post, int rank, fr_rank_line *out)
 {
     for (int i = 0; i < post->n_lines; i++) {
         if (post->lines[i].peer == rank && post->lines[i].is_known) {

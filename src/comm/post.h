@@ -9,7 +9,7 @@
 #define FR_COMM_POST_H
 
 #include "comm/group.h"
-#include "comm/slot.h"
+#include "comm/rank_line.h"
 
 typedef struct fr_post fr_post;
 
@@ -23,13 +23,13 @@ void fr_post_destroy(fr_post **post);
  * Send this slot to whom it concerns, unless the last one is still on its way, and take what has come. Never blocks.
  * One thread at a time. @return false if a message failed: nothing more will be heard
  */
-bool fr_post_exchange(fr_post *post, const fr_slot *own);
+bool fr_post_exchange(fr_post *post, const fr_rank_line *own);
 
 /** As fr_post_exchange, with the last slot that is ever sent. Call again until *is_over: the others' last ones have
  * come, and no message is under way. */
-bool fr_post_close(fr_post *post, const fr_slot *last, bool *is_over);
+bool fr_post_close(fr_post *post, const fr_rank_line *last, bool *is_over);
 
 /** The newest slot of a rank; false: nothing was ever heard of it. */
-bool fr_post_read(const fr_post *post, int rank, fr_slot *out);
+bool fr_post_read(const fr_post *post, int rank, fr_rank_line *out);
 
 #endif

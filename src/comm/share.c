@@ -8,19 +8,19 @@
 #include <unistd.h>
 
 enum {
-    MOST_PROCESSORS = 8192,
+    MAX_PROCESSORS = 8192,
     GROUP_WORDS = 2 * FR_LIMIT_LEVELS, /* ids of control groups: memory, then CPU */
 };
 
 typedef struct table {
     int64_t *groups;     /* [ranks, GROUP_WORDS]; 0: none */
-    int64_t *processors; /* [MOST_PROCESSORS] ranks that may use each */
+    int64_t *processors; /* [MAX_PROCESSORS] ranks that may use each */
     cpu_set_t *mine;
 } table;
 
 static size_t set_bytes(void)
 {
-    return CPU_ALLOC_SIZE(MOST_PROCESSORS);
+    return CPU_ALLOC_SIZE(MAX_PROCESSORS);
 }
 
 /* Ranks of the node in a control group. */
@@ -68,7 +68,7 @@ static void share_processors(const fr_limits *limits, const table *t, int n_rank
                              fr_share *out)
 {
     out->processors = 0.0;
-    for (size_t i = 0; i < MOST_PROCESSORS; i++) {
+    for (size_t i = 0; i < MAX_PROCESSORS; i++) {
         if (CPU_ISSET_S(i, set_bytes(), t->mine) && t->processors[i] > 0) {
             out->processors += 1.0 / (double)t->processors[i];
         }
@@ -94,7 +94,7 @@ static void fill(const fr_limits *limits, int rank, table *t)
     if (sched_getaffinity(0, set_bytes(), t->mine) != 0) {
         CPU_SET_S(0, set_bytes(), t->mine);
     }
-    for (size_t i = 0; i < MOST_PROCESSORS; i++) {
+    for (size_t i = 0; i < MAX_PROCESSORS; i++) {
         t->processors[i] = CPU_ISSET_S(i, set_bytes(), t->mine) ? 1 : 0;
     }
 }
@@ -108,7 +108,7 @@ fr_status fr_share_measure(fr_ctx *ctx, fr_group *node, const fr_limits *limits,
     *out = (fr_share){0};
     fr_status status = fr_alloc(ctx, n_words, sizeof *t.groups, &t.groups);
     if (status == FR_OK) {
-        status = fr_alloc(ctx, MOST_PROCESSORS, sizeof *t.processors, &t.processors);
+        status = fr_alloc(ctx, MAX_PROCESSORS, sizeof *t.processors, &t.processors);
     }
     if (status == FR_OK) {
         status = fr_alloc(ctx, 1, set_bytes(), &t.mine);
@@ -119,7 +119,7 @@ fr_status fr_share_measure(fr_ctx *ctx, fr_group *node, const fr_limits *limits,
         status = fr_group_allreduce(node, FR_SUM, t.groups, n_words);
     }
     if (status == FR_OK) {
-        status = fr_group_allreduce(node, FR_SUM, t.processors, MOST_PROCESSORS);
+        status = fr_group_allreduce(node, FR_SUM, t.processors, MAX_PROCESSORS);
     }
     if (status == FR_OK) {
         share_memory(limits, &t, n_ranks, &out->memory);

@@ -35,7 +35,7 @@ int64_t fr_watch_wall_ms(void)
     return read_clock(CLOCK_REALTIME);
 }
 
-void fr_watch_slot_path(const fr_watch *watch, int rank, char *path)
+void fr_watch_line_path(const fr_watch *watch, int rank, char *path)
 {
     (void)snprintf(path, watch->path_bytes, "%s/rank-%04d.slot", watch->folder, rank);
 }
@@ -88,11 +88,11 @@ static fr_status reserve(fr_ctx *ctx, const fr_watch_params *params, fr_watch *w
 
 static void describe_self(const fr_watch_params *params, fr_watch *w)
 {
-    char host[FR_SLOT_HOST_BYTES] = "";
+    char host[FR_RANK_LINE_HOST_BYTES] = "";
     (void)gethostname(host, sizeof host - 1);
     w->own.rank = params->rank;
     w->own.pid = (int64_t)getpid();
-    fr_slot_word(host, w->own.host, FR_SLOT_HOST_BYTES);
+    fr_rank_line_word(host, w->own.host, FR_RANK_LINE_HOST_BYTES);
     w->position = (fr_position){.step = -1,
                                 .microbatch = -1,
                                 .peer = -1,
@@ -101,7 +101,7 @@ static void describe_self(const fr_watch_params *params, fr_watch *w)
                                 .task = "-"};
     fr_place_init(&w->place, &w->position);
     if (w->post == NULL) {
-        fr_watch_slot_path(w, params->rank, w->own_path);
+        fr_watch_line_path(w, params->rank, w->own_path);
     }
 }
 
@@ -170,7 +170,7 @@ static fr_status start_threads(fr_ctx *ctx, fr_watch *w)
 
 static fr_status start(fr_ctx *ctx, fr_watch *w)
 {
-    if (w->post == NULL && !fr_watch_write_slot(w, FR_SLOT_RUNNING)) {
+    if (w->post == NULL && !fr_watch_write_line(w, FR_RANK_LINE_RUNNING)) {
         return FR_FAIL(ctx, FR_ERR_IO,
                        "cannot write %s: %s; the run folder must be one that every "
                        "rank can write to",
@@ -317,7 +317,7 @@ void fr_watch_at(fr_watch *watch, int64_t step, const char *task, int64_t microb
 {
     if (watch != NULL) {
         watch->position.step = step;
-        fr_slot_word(task, watch->position.task, FR_PLACE_TASK_BYTES);
+        fr_rank_line_word(task, watch->position.task, FR_PLACE_TASK_BYTES);
         watch->position.microbatch = microbatch;
         watch->position.phase = NULL;
         publish(watch);

@@ -10,23 +10,23 @@
 /* The thread that reads and writes slot files, decides, and leaves. Any call on a file may hang in it. */
 enum {
     BEAT_MS = 500,
-    MOST_BEAT_MS = 1000,  /* a longer gap means that this process was stopped */
+    MAX_BEAT_MS = 1000,   /* a longer gap means that this process was stopped */
     FIRST_LOOK_SHARE = 4, /* of the timeout: others are looked at from there on */
     OTHERS_FIRST_S = 2,   /* until the table of the rank that prints it is through */
     EXIT_TIMEOUT = 5
 };
 
-fr_slot fr_watch_own_slot(fr_watch *watch, fr_slot_status status)
+fr_rank_line fr_watch_own_line(fr_watch *watch, fr_rank_line_status status)
 {
     fr_position position;
-    fr_slot slot = watch->own;
+    fr_rank_line slot = watch->own;
     (void)fr_place_get(&watch->place, &position);
     const char *state = position.wait != NULL    ? "waiting"
                         : position.phase != NULL ? position.phase
                                                  : "computing";
-    fr_slot_word(state, slot.state, FR_SLOT_WORD_BYTES);
-    fr_slot_word(position.wait, slot.what, FR_SLOT_WORD_BYTES);
-    fr_slot_word(position.task, slot.task, FR_SLOT_TASK_BYTES);
+    fr_rank_line_word(state, slot.state, FR_RANK_LINE_WORD_BYTES);
+    fr_rank_line_word(position.wait, slot.what, FR_RANK_LINE_WORD_BYTES);
+    fr_rank_line_word(position.task, slot.task, FR_RANK_LINE_TASK_BYTES);
     slot.status = status;
     slot.peer = (int)position.peer;
     slot.step = position.step;
@@ -37,19 +37,19 @@ fr_slot fr_watch_own_slot(fr_watch *watch, fr_slot_status status)
     return slot;
 }
 
-bool fr_watch_write_slot(fr_watch *watch, fr_slot_status status)
+bool fr_watch_write_line(fr_watch *watch, fr_rank_line_status status)
 {
-    fr_slot slot = fr_watch_own_slot(watch, status);
-    return fr_slot_write(watch->own_path, &slot);
+    fr_rank_line slot = fr_watch_own_line(watch, status);
+    return fr_rank_line_write(watch->own_path, &slot);
 }
 
-static bool read_slot(fr_watch *w, int rank, fr_slot *out)
+static bool read_slot(fr_watch *w, int rank, fr_rank_line *out)
 {
     if (w->post != NULL) {
         return fr_post_read(w->post, rank, out);
     }
-    fr_watch_slot_path(w, rank, w->peer_path);
-    return fr_slot_read(w->peer_path, out) && out->rank == rank;
+    fr_watch_line_path(w, rank, w->peer_path);
+    return fr_rank_line_read(w->peer_path, out) && out->rank == rank;
 }
 
 /* By messages the others than rank 0 hear of rank 0 alone. Only those that are looked at have a sighting. */
@@ -74,7 +74,7 @@ static void begin_to_look(fr_watch *w)
 /* A slot that cannot be read, or is just being rewritten, is one whose beat has not changed. */
 static void look_at(fr_watch *w, fr_sighting *seen, int64_t passed_ms)
 {
-    fr_slot slot;
+    fr_rank_line slot;
     seen->silent_ms += passed_ms;
     if (!read_slot(w, seen->slot.rank, &slot)) {
         return;
@@ -132,7 +132,7 @@ static void leave_silently(fr_watch *w)
 {
     static const struct timespec PAUSE = {OTHERS_FIRST_S, 0};
     atomic_store(&w->has_failed, true);
-    (void)fr_watch_write_slot(w, FR_SLOT_FAILED);
+    (void)fr_watch_write_line(w, FR_RANK_LINE_FAILED);
     atomic_store(&w->looked_ms, fr_watch_monotonic_ms());
     (void)nanosleep(&PAUSE, NULL);
     w->leave(w->argument, EXIT_TIMEOUT, "");
@@ -166,7 +166,7 @@ static void leave_with_report(fr_watch *w, fr_hang hang)
         (void)close(claim);
     }
     atomic_store(&w->has_failed, true);
-    (void)fr_watch_write_slot(w, FR_SLOT_FAILED);
+    (void)fr_watch_write_line(w, FR_RANK_LINE_FAILED);
     w->leave(w->argument, EXIT_TIMEOUT, w->report);
 }
 
@@ -198,15 +198,15 @@ void *fr_watch_keep_files(void *argument)
     int64_t last = fr_watch_monotonic_ms();
     while (!fr_watch_rest(w, BEAT_MS)) {
         int64_t now = fr_watch_monotonic_ms();
-        int64_t passed = now - last < MOST_BEAT_MS ? now - last : MOST_BEAT_MS;
+        int64_t passed = now - last < MAX_BEAT_MS ? now - last : MAX_BEAT_MS;
         last = now;
-        (void)fr_watch_write_slot(w, FR_SLOT_RUNNING);
+        (void)fr_watch_write_line(w, FR_RANK_LINE_RUNNING);
         if (fr_watch_others(w, passed)) {
             break;
         }
     }
-    (void)fr_watch_write_slot(w, atomic_load(&w->has_failed) ? FR_SLOT_FAILED
-                                                             : FR_SLOT_ENDED);
+    (void)fr_watch_write_line(w, atomic_load(&w->has_failed) ? FR_RANK_LINE_FAILED
+                                                             : FR_RANK_LINE_ENDED);
     fr_watch_files_are_done(w);
     return NULL;
 }

@@ -30,9 +30,9 @@ struct fr_watch {
         looked_ms; /* monotonic clock: the files were last found readable */
     atomic_bool has_failed;
 
-    fr_slot own;    /* what never changes in it: rank, host, pid */
-    fr_slot latest; /* as written last */
-    fr_post *post;  /* NULL: by files */
+    fr_rank_line own;    /* what never changes in it: rank, host, pid */
+    fr_rank_line latest; /* as written last */
+    fr_post *post;       /* NULL: by files */
     char *folder;
     char *own_path;
     char *claim_path;
@@ -67,7 +67,7 @@ void *fr_watch_keep_files(void *argument);
 void *fr_watch_keep_post(void *argument);
 
 /** The own slot as of now. */
-fr_slot fr_watch_own_slot(fr_watch *watch, fr_slot_status status);
+fr_rank_line fr_watch_own_line(fr_watch *watch, fr_rank_line_status status);
 
 /** Look at the others and leave if it is time to. True if the rank has left (for a leave that returns). */
 bool fr_watch_others(fr_watch *watch, int64_t passed_ms);
@@ -76,9 +76,9 @@ bool fr_watch_others(fr_watch *watch, int64_t passed_ms);
 void fr_watch_files_are_done(fr_watch *watch);
 
 /** Write the own slot as of now. @return false, with errno, if that fails */
-bool fr_watch_write_slot(fr_watch *watch, fr_slot_status status);
+bool fr_watch_write_line(fr_watch *watch, fr_rank_line_status status);
 
 /** The path of a rank's slot file, written into `path` of path_bytes. */
-void fr_watch_slot_path(const fr_watch *watch, int rank, char *path);
+void fr_watch_line_path(const fr_watch *watch, int rank, char *path);
 
 #endif

@@ -4,7 +4,7 @@
  * in one; then the thread that keeps time leaves. */
 enum {
     BEAT_MS = 500,
-    MOST_BEAT_MS = 1000, /* a longer gap means that this process was stopped */
+    MAX_BEAT_MS = 1000, /* a longer gap means that this process was stopped */
     CLOSING_MS = 5
 };
 
@@ -17,8 +17,8 @@ static void close_post(fr_watch *w)
     w->has_closed = true;
     while (is_good && !is_over && !fr_watch_rest(w, CLOSING_MS)) {
         int64_t now = fr_watch_monotonic_ms();
-        int64_t passed = now - last < MOST_BEAT_MS ? now - last : MOST_BEAT_MS;
-        fr_slot slot = fr_watch_own_slot(w, FR_SLOT_ENDED);
+        int64_t passed = now - last < MAX_BEAT_MS ? now - last : MAX_BEAT_MS;
+        fr_rank_line slot = fr_watch_own_line(w, FR_RANK_LINE_ENDED);
         last = now;
         is_good = fr_post_close(w->post, &slot, &is_over);
         if (!is_over && fr_watch_others(w, passed)) {
@@ -35,8 +35,8 @@ void *fr_watch_keep_post(void *argument)
     bool has_left = false;
     while (is_good && !has_left && !fr_watch_rest_open(w, BEAT_MS)) {
         int64_t now = fr_watch_monotonic_ms();
-        int64_t passed = now - last < MOST_BEAT_MS ? now - last : MOST_BEAT_MS;
-        fr_slot slot = fr_watch_own_slot(w, FR_SLOT_RUNNING);
+        int64_t passed = now - last < MAX_BEAT_MS ? now - last : MAX_BEAT_MS;
+        fr_rank_line slot = fr_watch_own_line(w, FR_RANK_LINE_RUNNING);
         last = now;
         is_good = fr_post_exchange(w->post, &slot);
         has_left = fr_watch_others(w, passed);

@@ -10,9 +10,9 @@
  */
 enum {
     TICK_MS = 100,
-    MOST_TICK_MS = 1000, /* a longer gap means that this process was stopped */
-    GRACE_MS = 2500,     /* after the timeout: what the other thread has to decide in */
-    LEAST_BLIND_MS = 2500,
+    MAX_TICK_MS = 1000, /* a longer gap means that this process was stopped */
+    GRACE_MS = 2500,    /* after the timeout: what the other thread has to decide in */
+    MIN_BLIND_MS = 2500,
     TEXT_BYTES = 1024,
     EXIT_TIMEOUT = 5
 };
@@ -22,7 +22,7 @@ enum {
 static int64_t blind_ms(int64_t timeout_ms)
 {
     int64_t half = timeout_ms / 2;
-    return half > LEAST_BLIND_MS ? half : LEAST_BLIND_MS;
+    return half > MIN_BLIND_MS ? half : MIN_BLIND_MS;
 }
 
 /* The hard end of a rank whose folder hangs. */
@@ -63,7 +63,7 @@ void *fr_watch_keep_time(void *argument)
     while (!fr_watch_rest(w, TICK_MS)) {
         fr_position position;
         int64_t now = fr_watch_monotonic_ms();
-        int64_t awake = now - last < MOST_TICK_MS ? now - last : MOST_TICK_MS;
+        int64_t awake = now - last < MAX_TICK_MS ? now - last : MAX_TICK_MS;
         uint64_t number = fr_place_get(&w->place, &position);
         waited = position.wait != NULL && number == known ? waited + awake : 0;
         known = number;

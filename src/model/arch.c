@@ -18,16 +18,16 @@ static fr_status check_range(fr_ctx *ctx, const char *path, const char *name,
 fr_status fr_arch_check(fr_ctx *ctx, const char *path, const fr_arch *arch)
 {
     /* Bounds far above any published model; products of two of them fit int64. */
-    static const int64_t MOST_LAYERS = 10000;
-    static const int64_t MOST_WIDTH = 1 << 24;
-    FR_TRY(check_range(ctx, path, "number of layers", arch->n_layers, MOST_LAYERS));
-    FR_TRY(check_range(ctx, path, "model width", arch->d_model, MOST_WIDTH));
-    FR_TRY(check_range(ctx, path, "feed-forward width", arch->d_ff, MOST_WIDTH));
-    FR_TRY(check_range(ctx, path, "number of heads", arch->n_heads, MOST_WIDTH));
+    static const int64_t MAX_LAYERS = 10000;
+    static const int64_t MAX_WIDTH = 1 << 24;
+    FR_TRY(check_range(ctx, path, "number of layers", arch->n_layers, MAX_LAYERS));
+    FR_TRY(check_range(ctx, path, "model width", arch->d_model, MAX_WIDTH));
+    FR_TRY(check_range(ctx, path, "feed-forward width", arch->d_ff, MAX_WIDTH));
+    FR_TRY(check_range(ctx, path, "number of heads", arch->n_heads, MAX_WIDTH));
     FR_TRY(check_range(ctx, path, "number of key/value heads", arch->n_kv_heads,
                        arch->n_heads));
-    FR_TRY(check_range(ctx, path, "head width", arch->head_dim, MOST_WIDTH));
-    FR_TRY(check_range(ctx, path, "vocabulary size", arch->vocab_size, MOST_WIDTH));
+    FR_TRY(check_range(ctx, path, "head width", arch->head_dim, MAX_WIDTH));
+    FR_TRY(check_range(ctx, path, "vocabulary size", arch->vocab_size, MAX_WIDTH));
     FR_TRY(check_range(ctx, path, "context length", arch->context_length, INT32_MAX));
     if (arch->n_heads % arch->n_kv_heads != 0) {
         return FR_FAIL(ctx, FR_ERR_FORMAT,

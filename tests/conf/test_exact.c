@@ -97,12 +97,12 @@ static void check_bad_count(fr_device *device, void *user)
     (void)user;
     float *g = fr_test_numbers(UNITS * N, 3, 1);
     int64_t *sum = calloc(N, sizeof *sum);
-    int64_t n_bad = 0;
+    int64_t n_nonfinite = 0;
     for (int i = 0; i < UNITS * N; i += 101) {
         g[i] = i % 2 == 0 ? NAN : -2e5F;
-        n_bad += 1;
+        n_nonfinite += 1;
     }
-    CU_ASSERT_EQUAL(fr_exact_add(device, UNITS, N, EXPONENT, g, sum), n_bad);
+    CU_ASSERT_EQUAL(fr_exact_add(device, UNITS, N, EXPONENT, g, sum), n_nonfinite);
     free(g);
     free(sum);
 }

@@ -23,7 +23,7 @@ static const map_shape SHAPES[] = {
     {80, 48}, {64, 64}, {37, 576}, {19, 577}, {1153, 23}, {131, 640}, {48, 1200},
 };
 static const int64_t ROWS[] = {0, 1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 29};
-enum { MOST_ROWS = 29 };
+enum { MAX_ROWS = 29 };
 
 static fr_approx_operator approx_of(bool back)
 {
@@ -66,7 +66,7 @@ static void check_rows(fr_device *device, const reference_case *c, const float *
 static void check_shape(fr_device *device, const reference_case *c)
 {
     int64_t depth = fr_linear_case_depth(c->linear, c->back);
-    float *left = fr_test_numbers(MOST_ROWS * depth, 5, 1.0);
+    float *left = fr_test_numbers(MAX_ROWS * depth, 5, 1.0);
     for (size_t i = 0; i < sizeof ROWS / sizeof *ROWS; i++) {
         check_rows(device, c, left, ROWS[i]);
     }
@@ -172,13 +172,13 @@ static void activations_are_rounded_to_nearest_even(void)
 static double square_error(const fr_linear_case *linear, bool back, const float *left,
                            const float *y, double *size)
 {
-    int64_t n = MOST_ROWS * fr_linear_case_columns(linear, back);
+    int64_t n = MAX_ROWS * fr_linear_case_columns(linear, back);
     fr_linear_case as_given = *linear;
     float *wanted = fr_test_zeros(n);
     double error = 0.0;
     *size = 0.0;
     as_given.w.dtype = FR_F32;
-    fr_linear_case_reference(&as_given, back, MOST_ROWS, left, false, wanted);
+    fr_linear_case_reference(&as_given, back, MAX_ROWS, left, false, wanted);
     for (int64_t i = 0; i < n; i++) {
         double difference = (double)wanted[i] - (double)y[i];
         error += difference * difference;
@@ -195,19 +195,19 @@ static void compare_with_bf16(bool back)
     fr_device *device = fr_test_device(FR_ISA_GENERIC, 1);
     fr_linear_case linear = fr_linear_case_init(300, 576, FR_BF16);
     fr_linear_case wide = linear;
-    int64_t depth = MOST_ROWS * fr_linear_case_depth(&linear, back);
+    int64_t depth = MAX_ROWS * fr_linear_case_depth(&linear, back);
     float *left = fr_test_numbers(depth, 5, 2.0);
     float *rounded = fr_test_zeros(depth);
-    float *y = fr_test_zeros(MOST_ROWS * fr_linear_case_columns(&linear, back));
+    float *y = fr_test_zeros(MAX_ROWS * fr_linear_case_columns(&linear, back));
     double size = 0.0;
     wide.w = fr_matrix_of(linear.wide, FR_F32, linear.w.n_out, linear.w.n_in);
     for (int64_t i = 0; i < depth; i++) {
         left[i] *= left[i] * left[i];
         rounded[i] = fr_linear_case_round(FR_BF16, left[i]);
     }
-    FR_ASSERT_OK(fr_linear_case_run(device, &linear, back, MOST_ROWS, left, false, y));
+    FR_ASSERT_OK(fr_linear_case_run(device, &linear, back, MAX_ROWS, left, false, y));
     double fixed = square_error(&linear, back, left, y, &size);
-    FR_ASSERT_OK(fr_linear_case_run(device, &wide, back, MOST_ROWS, rounded, false, y));
+    FR_ASSERT_OK(fr_linear_case_run(device, &wide, back, MAX_ROWS, rounded, false, y));
     double bf16 = square_error(&linear, back, left, y, &size);
     printf("%s: errors of %.1e in fixed point, %.1e in bf16\n",
            back ? "backward" : "forward", sqrt(fixed / size), sqrt(bf16 / size));

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { LANES = 16, MOST_ROWS = 17 };
+enum { LANES = 16, MAX_ROWS = 17 };
 
 typedef struct map_shape {
     int64_t n_out;
@@ -19,7 +19,7 @@ typedef struct map_shape {
 /* Around blocks of rows and columns, lanes and threads' shares; SmolLM2's depths. The last two are worth threads. */
 static const map_shape SHAPES[] = {{1, 1},   {3, 15},   {4, 16},    {5, 17},   {33, 31},
                                    {17, 64}, {30, 100}, {250, 576}, {93, 1537}};
-static const int64_t ROWS[] = {0, 1, 2, 3, 4, 5, 16, MOST_ROWS};
+static const int64_t ROWS[] = {0, 1, 2, 3, 4, 5, 16, MAX_ROWS};
 
 typedef struct few_case {
     fr_linear_case linear;
@@ -48,7 +48,7 @@ static float sum_in_order(const few_case *c, int64_t row, int64_t column)
 static void check_rows(fr_device *device, const few_case *c, int64_t m, bool accumulate)
 {
     const fr_linear_case *linear = &c->linear;
-    int64_t first = MOST_ROWS - m;
+    int64_t first = MAX_ROWS - m;
     int64_t columns = linear->w.n_out;
     const float *left = c->x + first * linear->w.n_in;
     fr_linear_case as_given = *linear;
@@ -84,7 +84,7 @@ static void check_shapes(fr_device *device, void *user)
     for (int i = 0; i < 2 * FR_N_CASES(SHAPES); i++) {
         map_shape shape = SHAPES[i / 2];
         fr_dtype dtype = i % 2 == 0 ? FR_F32 : FR_BF16;
-        int64_t n = MOST_ROWS * shape.n_in;
+        int64_t n = MAX_ROWS * shape.n_in;
         few_case c = {fr_linear_case_init(shape.n_out, shape.n_in, dtype),
                       fr_test_numbers(n, 5, 1.0), fr_test_zeros(n)};
         for (int64_t k = 0; k < n; k++) {

@@ -24,7 +24,7 @@ static fr_status grow_image(fr_ctx *ctx, void *argument)
     char path[16];
     int64_t offset = 0;
     (void)argument;
-    fr_status status = fr_h5_create(ctx, "grown.h5", FR_H5_LEAST_BLOCK, 0, &h5);
+    fr_status status = fr_h5_create(ctx, "grown.h5", FR_H5_MIN_BLOCK, 0, &h5);
     for (int i = 0; status == FR_OK && i < 16; i++) {
         (void)snprintf(path, sizeof path, "/x%d", i);
         status = fr_h5_write_f32(h5, path, SHAPE, 2, DATA, &offset);

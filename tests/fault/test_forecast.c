@@ -30,7 +30,7 @@ static void forecasts_survive_each_failed_allocation(void)
 {
     fr_data_params rows = fr_test_id_params(fr_test_rows(ROWS));
     fr_dataset *dataset = NULL;
-    fr_load_source sources[2];
+    fr_workload_source sources[2];
     fr_task_config tasks[2] = {{.name = NULL}, {.name = NULL}};
     fr_config config = {.n_tasks = 2, .tasks = tasks};
     for (int i = 0; i < 2; i++) {
@@ -38,8 +38,8 @@ static void forecasts_survive_each_failed_allocation(void)
         tasks[i].batch.microbatch_tokens = 16;
     }
     FR_ASSERT_OK(fr_dataset_open(fr_test_ctx(), &rows, &dataset));
-    fr_load_from_rows(dataset, 3, &sources[0]);
-    fr_load_from_numbers(3, 4, 0.5, &sources[1]);
+    fr_workload_from_rows(dataset, 3, &sources[0]);
+    fr_workload_from_numbers(3, 4, 0.5, &sources[1]);
     fr_layout_problem problem = {.config = &config,
                                  .arch = &ARCH,
                                  .n_ranks = 2,

@@ -4,7 +4,7 @@
 #include "support/fault.h"
 #include "support/suite.h"
 
-enum { LENGTH = 2, MOST_VALUES = 4096, N_TARGETS = 3 };
+enum { LENGTH = 2, MAX_VALUES = 4096, N_TARGETS = 3 };
 
 typedef struct model {
     const char *path;
@@ -16,7 +16,7 @@ typedef struct held {
     fr_weights *weights;
     fr_device *device;
     fr_stage *stage;
-    fr_slot *slot;
+    fr_activations *slot;
     fr_batch batch;
 } held;
 
@@ -36,15 +36,15 @@ static fr_status build(fr_ctx *ctx, const model *m, held *h)
                               .n_layers = fr_weights_arch(h->weights)->n_layers,
                               .max_position = 16};
     FR_TRY(fr_stage_create(ctx, &params, &h->stage));
-    FR_TRY(fr_slot_create(h->stage, true, &h->slot));
+    FR_TRY(fr_activations_create(h->stage, true, &h->slot));
     return fr_batch_add(ctx, &h->batch, LENGTH, &source, &target, 1);
 }
 
 static fr_status pass(held *h)
 {
-    static float values[MOST_VALUES];
-    static int64_t k[MOST_VALUES];
-    static int64_t v[MOST_VALUES];
+    static float values[MAX_VALUES];
+    static int64_t k[MAX_VALUES];
+    static int64_t v[MAX_VALUES];
     double nll[N_TARGETS];
     fr_stage_prefix prefix = {.length = LENGTH, .k = values, .v = values};
     fr_exact_sum sum = {.k = k, .v = v, .exponent = 20};
@@ -61,7 +61,7 @@ static fr_status run(fr_ctx *ctx, void *argument)
         status = pass(&h);
     }
     fr_batch_fini(&h.batch);
-    fr_slot_destroy(&h.slot);
+    fr_activations_destroy(&h.slot);
     fr_stage_destroy(&h.stage);
     fr_device_destroy(&h.device);
     fr_weights_close(&h.weights);

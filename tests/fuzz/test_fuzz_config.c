@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N_ROUNDS = 1000, MOST_BYTES = 4096, SEED = 20 };
+enum { N_ROUNDS = 1000, MAX_BYTES = 4096, SEED = 20 };
 
 static const char WHOLE[] =
     "base: {path: m.gguf, weights: auto}\n"
@@ -85,10 +85,10 @@ static uint32_t draw(uint64_t round, uint64_t step, uint32_t below)
 /* Replace [at, at + n) of the text by `put`. */
 static void splice(char *text, size_t at, size_t n, const char *put)
 {
-    char copy[MOST_BYTES];
+    char copy[MAX_BYTES];
     size_t length = strlen(text);
     n = n > length - at ? length - at : n;
-    if (length - n + strlen(put) < MOST_BYTES) {
+    if (length - n + strlen(put) < MAX_BYTES) {
         memcpy(copy, text + at + n, length - at - n + 1);
         memcpy(text + at, put, strlen(put));
         memcpy(text + at + strlen(put), copy, length - at - n + 1);
@@ -149,7 +149,7 @@ static void mutated_configs_end_clearly(void)
     int n_accepted = 0;
     int n_refused = 0;
     for (uint64_t round = 0; round < N_ROUNDS; round++) {
-        char text[MOST_BYTES] = "";
+        char text[MAX_BYTES] = "";
         fr_config *config = NULL;
         fr_ctx *ctx = fr_test_ctx();
         memcpy(text, WHOLE, sizeof WHOLE);
@@ -180,7 +180,7 @@ static void mutated_sets_end_clearly(void)
     const char *path = fr_test_path(fr_test_folder(), "x.yaml");
     fr_test_write_text(path, WHOLE);
     for (uint64_t round = 0; round < N_ROUNDS / 4; round++) {
-        char set[MOST_BYTES] = "";
+        char set[MAX_BYTES] = "";
         const char *sets[] = {set};
         fr_config *config = NULL;
         fr_ctx *ctx = fr_test_ctx();

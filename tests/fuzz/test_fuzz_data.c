@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N_ROUNDS = 600, N_CACHE_ROUNDS = 100, MOST_BYTES = 4096, SEED = 21 };
+enum { N_ROUNDS = 600, N_CACHE_ROUNDS = 100, MAX_BYTES = 4096, SEED = 21 };
 
 static const char IDS[] = "{\"source_ids\":[5,6,7],\"target_ids\":[[8],[9,10,11]]}\n"
                           "{\"source_ids\":[],\"target_ids\":[1,2]}\n"
@@ -46,7 +46,7 @@ static uint32_t draw(uint64_t round, uint64_t step, uint32_t below)
 /* One change: bytes out, and a byte or a piece in. */
 static size_t mutate(uint64_t round, uint64_t step, char *text, size_t bytes)
 {
-    char copy[MOST_BYTES];
+    char copy[MAX_BYTES];
     char byte = (char)draw(round, step, 256);
     const char *put = &byte;
     size_t n_put = draw(round, step + 1, 2);
@@ -124,11 +124,11 @@ static void fuzz_rows(fr_data_params *params, const char *whole)
 {
     int n_accepted = 0;
     const char *folder = fr_test_folder();
-    char path[MOST_BYTES];
+    char path[MAX_BYTES];
     (void)snprintf(path, sizeof path, "%s/rows.jsonl", folder);
     params->path = path;
     for (uint64_t round = 0; round < N_ROUNDS; round++) {
-        char text[MOST_BYTES];
+        char text[MAX_BYTES];
         size_t bytes = strlen(whole);
         memcpy(text, whole, bytes);
         uint32_t n_changes = 1 + draw(round, 0, 3);
@@ -199,14 +199,14 @@ static void mutated_caches_are_made_again(void)
     const char *path = only_cache(params.cache_folder);
     CU_ASSERT_PTR_NOT_NULL_FATAL(path);
     FR_ASSERT_OK(fr_file_read(fr_test_ctx(), path, &good, &bytes));
-    CU_ASSERT_FATAL(bytes < MOST_BYTES / 2);
+    CU_ASSERT_FATAL(bytes < MAX_BYTES / 2);
     for (uint64_t round = 0; round < N_CACHE_ROUNDS; round++) {
-        char bad[MOST_BYTES];
+        char bad[MAX_BYTES];
         char *now = NULL;
         size_t n_now = 0;
         memcpy(bad, good, bytes);
-        size_t n_bad = mutate(round, 1, bad, bytes);
-        fr_test_write(path, bad, n_bad);
+        size_t n_nonfinite = mutate(round, 1, bad, bytes);
+        fr_test_write(path, bad, n_nonfinite);
         CU_ASSERT(open_once(&params));
         FR_ASSERT_OK(fr_file_read(fr_test_ctx(), path, &now, &n_now));
         CU_ASSERT_EQUAL(n_now, bytes);

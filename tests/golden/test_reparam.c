@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HIDDEN = 48, MOST_TOKENS = 64, MOST_ROWS = 4 };
+enum { HIDDEN = 48, MAX_TOKENS = 64, MAX_ROWS = 4 };
 
 static const double VALUE_TOLERANCE = 1e-5;
 static const double LOSS_TOLERANCE = 2e-4;
@@ -56,7 +56,7 @@ static void golden_open(const char *model, golden *g)
     (void)snprintf(path, sizeof path, "golden/%s_proj_f32.safetensors", model);
     FR_ASSERT_OK(fr_safetensors_open(fr_test_ctx(), fr_test_data(path), &g->file));
     (void)snprintf(path, sizeof path, "golden/%s", model);
-    fr_tiny_open(fr_test_data(path), FR_F32, MOST_TOKENS, &g->tiny);
+    fr_tiny_open(fr_test_data(path), FR_F32, MAX_TOKENS, &g->tiny);
     const fr_arch *a = g->tiny.arch;
     const fr_safetensor *e = fr_safetensors_find(g->file, "param.embedding.weight");
     CU_ASSERT_PTR_NOT_NULL_FATAL(e);
@@ -119,11 +119,11 @@ static void check_forward(const char *model)
 }
 
 /* Every row of the file as a unit of the batch; all its tokens but the first are targets. The batch borrows. */
-static void add_rows(golden *g, int32_t ids[MOST_ROWS][MOST_TOKENS],
+static void add_rows(golden *g, int32_t ids[MAX_ROWS][MAX_TOKENS],
                      const uint8_t *counted)
 {
     const fr_safetensor *shape = fr_safetensors_find(g->file, "input_ids");
-    int64_t all[2][MOST_ROWS * MOST_TOKENS];
+    int64_t all[2][MAX_ROWS * MAX_TOKENS];
     FR_ASSERT_OK(fr_safetensors_copy(fr_test_ctx(), g->file, "input_ids", "I64",
                                      shape->n, all[0]));
     FR_ASSERT_OK(fr_safetensors_copy(fr_test_ctx(), g->file, "attention_mask", "I64",
@@ -145,9 +145,9 @@ static void add_rows(golden *g, int32_t ids[MOST_ROWS][MOST_TOKENS],
 static void check_gradients(const char *model)
 {
     golden g;
-    int32_t ids[MOST_ROWS][MOST_TOKENS];
-    uint8_t counted[MOST_TOKENS];
-    int64_t n_bad = 0;
+    int32_t ids[MAX_ROWS][MAX_TOKENS];
+    uint8_t counted[MAX_TOKENS];
+    int64_t n_nonfinite = 0;
     float loss = 0.0f;
     fr_group *self = NULL;
     golden_open(model, &g);
@@ -165,8 +165,8 @@ static void check_gradients(const char *model)
     }
     FR_ASSERT_OK(fr_safetensors_copy(fr_test_ctx(), g.file, "loss", "F32", 1, &loss));
     fr_assert_close("loss", &got, &loss, 1, LOSS_TOLERANCE);
-    FR_ASSERT_OK(fr_reparam_backward(g.reparam, self, mean, &n_bad));
-    CU_ASSERT_EQUAL(n_bad, 0);
+    FR_ASSERT_OK(fr_reparam_backward(g.reparam, self, mean, &n_nonfinite));
+    CU_ASSERT_EQUAL(n_nonfinite, 0);
     for (int t = 0; t < FR_MLP_TENSORS; t++) {
         float *wanted = fr_test_zeros(count(&g, t));
         read_tensor(&g, "grad", t, wanted);

@@ -7,7 +7,7 @@
 #include <jansson.h>
 #include <string.h>
 
-enum { MOST = 128 };
+enum { MAX = 128 };
 static const fr_stage_prefix NONE = {0};
 
 static json_t *read_cases(void)
@@ -28,10 +28,10 @@ static int64_t read_ids(const json_t *array, int32_t *out)
 
 static void check_losses(fr_tiny *tiny, const json_t *one)
 {
-    int32_t ids[MOST];
-    double nll[MOST];
-    float got[MOST];
-    float wanted[MOST];
+    int32_t ids[MAX];
+    double nll[MAX];
+    float got[MAX];
+    float wanted[MAX];
     int64_t n = read_ids(json_object_get(one, "ids"), ids);
     fr_tiny_one_row(tiny, 0, ids, n);
     (void)fr_tiny_loss(tiny, &NONE, NULL);
@@ -65,8 +65,8 @@ static void losses_match_transformers(void)
 
 static void check_text(fr_generator *generator, const json_t *one)
 {
-    int32_t ids[MOST];
-    int32_t wanted[MOST];
+    int32_t ids[MAX];
+    int32_t wanted[MAX];
     fr_generate_row row = {.prefix = &NONE, .prompt = {.data = ids}};
     int64_t n_new = read_ids(json_object_get(one, "greedy"), wanted);
     fr_generate_params params = {

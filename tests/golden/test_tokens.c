@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N_STRINGS = 46, MOST_IDS = 1024 };
+enum { N_STRINGS = 46, MAX_IDS = 1024 };
 
 static const char NO_MODEL[] = "SmolLM2 is not there: launch/fetch-model.sh gets it";
 
@@ -49,7 +49,7 @@ static int64_t read_ids(char **line, int32_t *out)
         if (next == *line || next > end) {
             break;
         }
-        CU_ASSERT_TRUE_FATAL(n < MOST_IDS);
+        CU_ASSERT_TRUE_FATAL(n < MAX_IDS);
         out[n++] = (int32_t)id;
         *line = next;
     }
@@ -67,7 +67,7 @@ static void check_strings(const fr_tokenizer *tokenizer, const char *expected)
     int n = 0;
     for (char *end = strstr(from, SEPARATOR); end != NULL;
          end = strstr(from, SEPARATOR)) {
-        int32_t wanted[MOST_IDS];
+        int32_t wanted[MAX_IDS];
         int64_t n_wanted = read_ids(&line, wanted);
         fr_assert_encodes(tokenizer, from, (size_t)(end - from), false, wanted,
                           n_wanted);

@@ -1,43 +1,100 @@
 #!/usr/bin/env python3
-"""A room includes only itself and the rooms above it; foreign headers only in named files."""
+"""The house: a room uses itself and the rooms that its line in USES names, all of them below it.
+
+Looked at are includes and names of functions, so that a declaration written by hand is no way round. A file X_impl.h is
+private to X.c and X_*.c. A module is a header with all files named after it (X.h, X.c, X_*.c, X_*.h); modules do not use each
+other in a circle. Foreign headers are named in few files; tags of messages stand in one."""
 
 import re
 
 import common
 
-ROOMS = ["base", "device", "comm", "model", "train", "cli"]
+# From the ground up: each room with the rooms that it may use. A room may only use rooms above its own line.
+USES = {
+    "base": "",
+    "device": "base",
+    "comm": "base",
+    "model": "base",
+    "model/files": "base device model",
+    "model/jinja": "base model/files",
+    "model/text": "base model/files model/jinja",
+    "model/weights": "base comm device model model/files model/text",
+    "model/network": "base comm device model model/text model/weights",
+    "train/config": "base model",
+    "train/checkpoint": "base model/network",
+    "train/data": "base model/files model/network model/text train/checkpoint train/config",
+    "train/step": "base comm device model model/network model/text train/checkpoint train/config train/data",
+    "train/forecast": "base model model/network train/checkpoint train/config train/data train/step",
+    "train/session": "base comm device model/network model/text model/weights train/forecast train/step",
+    "train/inference": "base comm model/text model/weights train/checkpoint train/data train/forecast train/session",
+    "train/run": "base comm device model model/text model/weights train/checkpoint train/config train/data"
+                 " train/forecast train/session train/step",
+    "train/preflight": "base comm device model/weights train/config train/forecast train/session",
+    "cli": "base comm device model model/files model/network model/text model/weights train/checkpoint train/config"
+           " train/data train/forecast train/inference train/preflight train/run train/session train/step",
+}
 
 # Which files may name a library: everything else goes through their headers.
 FOREIGN = {
-    "mpi.h": ["src/comm/group_mpi.c", "src/cli/main.c", "tests/support/suite_mpi.c",
-              "tests/mpi/"],
+    "mpi.h": ["src/comm/group_mpi.c", "tests/support/suite_mpi.c", "tests/mpi/"],
     "hdf5.h": ["src/base/h5", "tests/unit/", "tests/fuzz/"],
     "omp.h": ["src/device/cpu/", "tests/"],
     "yaml.h": ["src/train/config"],
-    "jansson.h": ["src/model/", "src/train/", "src/cli/", "tests/"],
-    "pcre2.h": ["src/model/"],
+    "jansson.h": ["src/base/json_out", "src/model/", "src/train/", "src/cli/", "tests/"],
+    "pcre2.h": ["src/model/text/"],
     "openssl/": ["src/base/digest.c"],
     "CUnit/": ["tests/"],
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
+NOISE = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"', re.S)
+DEFINITION = re.compile(r"^[a-z][^;={}#]*?\b(fr_\w+)\([^;{}]*\)\s*\{", re.M)
+NAME = re.compile(r"\bfr_\w+(?=\()")
 
 
 def room_of(name):
-    """The room a path under src/ lies in, None for others."""
-    parts = name.split("/")
-    return parts[1] if parts[0] == "src" and len(parts) > 2 else None
+    """The room of a path under src/, None for others."""
+    if not name.startswith("src/"):
+        return None
+    folder = name[len("src/"):].rpartition("/")[0]
+    while folder and folder not in USES:
+        folder = folder.rpartition("/")[0]
+    return folder or None
 
 
-def check_room(place, room, target):
+def stem_of(name):
+    """A file's name without folder and ending."""
+    return name.rpartition("/")[2].rpartition(".")[0]
+
+
+def may_use(room, target):
+    """Whether files of a room may use those of another."""
+    return room == target or target in USES[room].split()
+
+
+def check_table():
+    """A room below that uses one above would close a circle of rooms."""
+    problems = []
+    below = []
+    for room, uses in USES.items():
+        problems += [f"{room} uses {other}, which does not lie below it: a circle of rooms"
+                     for other in uses.split() if other not in below]
+        below.append(room)
+    return problems
+
+
+def check_include(place, name, target):
     """Rules for a quoted include inside src/."""
-    target_room = target.split("/")[0]
-    if "/" not in target or target_room not in ROOMS:
+    room = room_of(name)
+    target_room = room_of("src/" + target)
+    if target_room is None:
         return f"{place}: include '{target}' by its path under src/ (ROOM/FILE.h)"
-    if ROOMS.index(target_room) > ROOMS.index(room):
+    if not may_use(room, target_room):
         return f"{place}: room {room} must not use {target_room} ({target})"
-    if target.endswith("_impl.h") and target_room != room:
-        return f"{place}: {target} is private to room {target_room}"
+    owner = stem_of(target).removesuffix("_impl")
+    if target.endswith("_impl.h") and not (
+            target_room == room and (stem_of(name) + "_").startswith(owner + "_")):
+        return f"{place}: {target} is private to {owner}.c and {owner}_*.c"
     return None
 
 
@@ -49,21 +106,20 @@ def check_foreign(place, name, target):
     return None
 
 
-def check_file(name):
-    """All problems of one file."""
+def check_includes(name, text):
+    """All problems of one file's includes."""
     problems = []
-    room = room_of(name)
-    if name.startswith("src/") and room not in ROOMS:
-        problems.append(f"{name}: not in one of the rooms {', '.join(ROOMS)}")
-    for number, line in enumerate(common.read_lines(name), 1):
+    if name.startswith("src/") and room_of(name) is None:
+        problems.append(f"{name}: not in one of the rooms {', '.join(USES)}")
+    for number, line in enumerate(text.split("\n"), 1):
         match = INCLUDE.match(line)
         if not match:
             continue
         place = f"{name}:{number}"
         quote, target = match.groups()
         problem = check_foreign(place, name, target)
-        if problem is None and quote == '"' and room in ROOMS:
-            problem = check_room(place, room, target)
+        if problem is None and quote == '"' and room_of(name) is not None:
+            problem = check_include(place, name, target)
         if problem is None and target.startswith(".."):
             problem = f"{place}: include from the room's root, not by '..'"
         if problem is not None:
@@ -71,10 +127,86 @@ def check_file(name):
     return problems
 
 
+def module_of(name, headers):
+    """The shortest header's name that a file's name begins with, in its folder: config_check.c belongs to config.h."""
+    folder, _, file = name.rpartition("/")
+    words = file.rpartition(".")[0].split("_")
+    starts = [f"{folder}/{'_'.join(words[:n])}" for n in range(1, len(words) + 1)]
+    return next((start for start in starts if start + ".h" in headers), starts[-1])
+
+
+def find_calls(texts):
+    """(caller, callee, function) for each name of a function that another file of src/ defines."""
+    home = {}
+    for name, text in texts.items():
+        for function in DEFINITION.findall(text):
+            home.setdefault(function, name)
+    return sorted({(name, home[function], function) for name, text in texts.items()
+                   for function in NAME.findall(text)
+                   if function in home and home[function] != name and name.endswith(".c")})
+
+
+def check_calls(calls):
+    """Calls that run back up, whatever declares their function."""
+    return [f"{caller}: calls {function} of {callee}: room {room_of(caller)} must not use {room_of(callee)}"
+            for caller, callee, function in calls
+            if room_of(caller) and room_of(callee) and not may_use(room_of(caller), room_of(callee))]
+
+
+def find_circle(uses):
+    """A list of modules that use each other in a circle, or None."""
+    done = set()
+
+    def visit(module, path):
+        if module in path:
+            return path[path.index(module):] + [module]
+        if module in done:
+            return None
+        for other in sorted(uses.get(module, ())):
+            circle = visit(other, path + [module])
+            if circle:
+                return circle
+        done.add(module)
+        return None
+
+    for module in sorted(uses):
+        circle = visit(module, [])
+        if circle:
+            return circle
+    return None
+
+
+def check_circles(names, calls):
+    """Each circle of modules once: the link that closes it is left out to find the next."""
+    headers = set(name for name in names if name.endswith(".h"))
+    uses, ties = {}, {}
+    for caller, callee, function in calls:
+        one, other = module_of(caller, headers), module_of(callee, headers)
+        if one != other:
+            uses.setdefault(one, set()).add(other)
+            ties.setdefault((one, other), []).append(function)
+    problems = []
+    while circle := find_circle(uses):
+        links = [f"{one} calls {', '.join(ties[one, other][:3])} of {other}"
+                 for one, other in zip(circle, circle[1:])]
+        problems.append("a circle of modules: " + "; ".join(links))
+        uses[circle[-2]].discard(circle[-1])
+    return problems
+
+
 def main():
     """Check every C file."""
     names = common.source_files((".c", ".h"), ("src/", "tests/"))
-    problems = [problem for name in names for problem in check_file(name)]
+    problems = check_table()
+    texts = {}
+    for name in names:
+        text = "\n".join(common.read_lines(name))
+        problems += check_includes(name, text)
+        if name.startswith("src/"):
+            texts[name] = NOISE.sub("", text)
+    calls = find_calls(texts)
+    problems += check_calls(calls)
+    problems += check_circles(names, calls)
     common.finish("layers", len(names), problems)
 
 

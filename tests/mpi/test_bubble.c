@@ -9,16 +9,16 @@
 #include <stdio.h>
 #include <time.h>
 
-enum { ATTEMPTS = 40, MOST_TASKS = 4, PASS_MS = 8, TAG_FORWARD = 1, TAG_BACKWARD = 2 };
+enum { ATTEMPTS = 40, MAX_TASKS = 4, PASS_MS = 8, TAG_FORWARD = 1, TAG_BACKWARD = 2 };
 
 typedef struct trial {
     fr_group *world;
     fr_schedule schedule;
     int64_t n_microbatches;
     int64_t n_steps;
-    int64_t done[MOST_TASKS]; /* steps begun */
-    int64_t word[MOST_TASKS];
-    fr_request update[MOST_TASKS];
+    int64_t done[MAX_TASKS]; /* steps begun */
+    int64_t word[MAX_TASKS];
+    fr_request update[MAX_TASKS];
     char message;
     double busy;
 } trial;
@@ -95,7 +95,7 @@ static double measure(fr_group *world, int64_t n_tasks, int64_t m, int64_t n_ste
     trial t = {.world = world, .n_microbatches = m, .n_steps = n_steps};
     int n = fr_group_size(world);
     FR_ASSERT_OK(fr_schedule_init(fr_test_ctx(), n_tasks,
-                                  fr_schedule_cap(n, fr_group_rank(world), 1),
+                                  fr_schedule_max_in_flight(n, fr_group_rank(world), 1),
                                   &t.schedule));
     FR_ASSERT_OK(fr_group_barrier(world));
     double began = now();

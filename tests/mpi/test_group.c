@@ -163,15 +163,15 @@ static void a_long_wait_sleeps(void)
 
 static void all_pairs_exchange_long_messages_at_once(void)
 {
-    enum { MOST_RANKS = 8 };
+    enum { MAX_RANKS = 8 };
     fr_group *world = fr_test_world();
     int size = fr_group_size(world);
     int rank = fr_group_rank(world);
     unsigned char *mine = make_bytes(LONG_BYTES);
-    unsigned char *theirs[MOST_RANKS] = {NULL};
-    fr_request sends[MOST_RANKS] = {{NULL}};
-    fr_request receives[MOST_RANKS] = {{NULL}};
-    CU_ASSERT_TRUE_FATAL(size <= MOST_RANKS);
+    unsigned char *theirs[MAX_RANKS] = {NULL};
+    fr_request sends[MAX_RANKS] = {{NULL}};
+    fr_request receives[MAX_RANKS] = {{NULL}};
+    CU_ASSERT_TRUE_FATAL(size <= MAX_RANKS);
     fill(mine, LONG_BYTES, rank);
     for (int peer = 0; peer < size; peer++) {
         if (peer != rank) {

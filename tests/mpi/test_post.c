@@ -15,13 +15,13 @@ static void rest_ms(long ms)
     (void)nanosleep(&pause, NULL);
 }
 
-static fr_slot slot_of(int rank, int64_t step)
+static fr_rank_line slot_of(int rank, int64_t step)
 {
-    fr_slot slot = {.rank = rank, .peer = -1, .step = step, .microbatch = -1};
-    fr_slot_word("here", slot.host, FR_SLOT_HOST_BYTES);
-    fr_slot_word("computing", slot.state, FR_SLOT_WORD_BYTES);
-    fr_slot_word(NULL, slot.what, FR_SLOT_WORD_BYTES);
-    fr_slot_word(NULL, slot.task, FR_SLOT_TASK_BYTES);
+    fr_rank_line slot = {.rank = rank, .peer = -1, .step = step, .microbatch = -1};
+    fr_rank_line_word("here", slot.host, FR_RANK_LINE_HOST_BYTES);
+    fr_rank_line_word("computing", slot.state, FR_RANK_LINE_WORD_BYTES);
+    fr_rank_line_word(NULL, slot.what, FR_RANK_LINE_WORD_BYTES);
+    fr_rank_line_word(NULL, slot.task, FR_RANK_LINE_TASK_BYTES);
     return slot;
 }
 
@@ -32,7 +32,7 @@ static void slots_come_from_all_to_rank_0_and_back(void)
     int rank = fr_group_rank(world);
     int size = fr_group_size(world);
     fr_post *post = NULL;
-    fr_slot seen;
+    fr_rank_line seen;
     FR_ASSERT_OK(fr_post_create(fr_test_ctx(), world, &post));
     for (int peer = 0; peer < size; peer++) {
         bool is_heard = fr_post_read(post, peer, &seen);
@@ -41,7 +41,7 @@ static void slots_come_from_all_to_rank_0_and_back(void)
     }
     bool is_over = false;
     for (int64_t step = 1; step <= ROUNDS && !is_over; step++) {
-        fr_slot own = slot_of(rank, step);
+        fr_rank_line own = slot_of(rank, step);
         CU_ASSERT_TRUE(step < ROUNDS / 2 ? fr_post_exchange(post, &own)
                                          : fr_post_close(post, &own, &is_over));
         rest_ms(step < ROUNDS / 2 ? 0 : 5);

@@ -19,15 +19,16 @@ static int64_t first_of(const fr_group *world, int stage)
 static void run_layers(fr_group *pipeline, fr_device *device, int64_t first, int64_t n,
                        fr_reparam_case *out)
 {
-    int64_t n_bad = 0;
+    int64_t n_nonfinite = 0;
     float *gradient = fr_reparam_case_gradient(first, n, 1e-4);
     fr_reparam_case_open(device, first, n, LAYERS, false, out);
     fr_reparam_case_fill(first, out);
     for (int64_t step = 0; step < 2; step++) {
-        FR_ASSERT_OK(fr_reparam_backward(out->reparam, pipeline, gradient, &n_bad));
+        FR_ASSERT_OK(
+            fr_reparam_backward(out->reparam, pipeline, gradient, &n_nonfinite));
         FR_ASSERT_OK(fr_reparam_update(out->reparam, step, 1e-2, 1.0, &out->prefix));
     }
-    CU_ASSERT_EQUAL(n_bad, 0);
+    CU_ASSERT_EQUAL(n_nonfinite, 0);
     free(gradient);
 }
 
@@ -74,13 +75,13 @@ static void bad_number_of_one_stage_counts_on_all(void)
     float *gradient = fr_reparam_case_gradient(0, 1, 1.0);
     int last = fr_group_size(world) - 1;
     for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
-        int64_t n_bad = 0;
+        int64_t n_nonfinite = 0;
         fr_reparam_case_open(device, 0, 1, LAYERS, false, &c);
         if (fr_group_rank(world) == last) {
             fr_mlp_values(fr_reparam_state(c.reparam), FR_MLP_W2, 0)[0] = BAD[i];
         }
-        FR_ASSERT_OK(fr_reparam_backward(c.reparam, world, gradient, &n_bad));
-        CU_ASSERT_EQUAL(n_bad, 1);
+        FR_ASSERT_OK(fr_reparam_backward(c.reparam, world, gradient, &n_nonfinite));
+        CU_ASSERT_EQUAL(n_nonfinite, 1);
         fr_reparam_case_close(&c);
     }
     free(gradient);

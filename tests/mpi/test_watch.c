@@ -1,6 +1,6 @@
 #define _POSIX_C_SOURCE 200809L
 #include "comm/group.h"
-#include "comm/slot.h"
+#include "comm/rank_line.h"
 #include "support/suite.h"
 
 #include <stdio.h>
@@ -60,10 +60,10 @@ static void rest(void)
 static void expect_waiting(const stage *s, int rank, const char *what, int peer)
 {
     char path[FOLDER_BYTES + 32];
-    fr_slot slot = {0};
+    fr_rank_line slot = {0};
     rest();
     (void)snprintf(path, sizeof path, "%s/rank-%04d.slot", s->folder, rank);
-    CU_ASSERT_TRUE(fr_slot_read(path, &slot));
+    CU_ASSERT_TRUE(fr_rank_line_read(path, &slot));
     CU_ASSERT_EQUAL(slot.rank, rank);
     CU_ASSERT_STRING_EQUAL(slot.state, "waiting");
     CU_ASSERT_STRING_EQUAL(slot.what, what);
@@ -152,7 +152,7 @@ static void reductions_and_barriers_wait_for_all(void)
 static void a_wait_that_ends_is_over(void)
 {
     char path[FOLDER_BYTES + 32];
-    fr_slot slot = {0};
+    fr_rank_line slot = {0};
     stage s;
     open_stage(&s);
     fr_group_set_watch(s.world, s.watch);
@@ -164,7 +164,7 @@ static void a_wait_that_ends_is_over(void)
     rest();
     (void)snprintf(path, sizeof path, "%s/rank-%04d.slot", s.folder,
                    fr_group_rank(s.world));
-    CU_ASSERT_TRUE(fr_slot_read(path, &slot));
+    CU_ASSERT_TRUE(fr_rank_line_read(path, &slot));
     CU_ASSERT_STRING_EQUAL(slot.state, "computing");
     CU_ASSERT_STRING_EQUAL(slot.what, "-");
     CU_ASSERT_EQUAL(slot.peer, -1);

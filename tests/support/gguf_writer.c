@@ -14,7 +14,7 @@ enum { ALIGNMENT = 32, VERSION = 3 };
 typedef struct buffer {
     uint8_t *data;
     size_t bytes;
-    size_t room;
+    size_t capacity;
 } buffer;
 
 /* A key with the bytes of its type and value, or a tensor with its directory fields and data. */
@@ -32,9 +32,9 @@ struct fr_gguf_writer {
 
 static void append(buffer *to, const void *data, size_t bytes)
 {
-    if (to->bytes + bytes > to->room) {
-        to->room = 2 * (to->bytes + bytes);
-        uint8_t *grown = realloc(to->data, to->room);
+    if (to->bytes + bytes > to->capacity) {
+        to->capacity = 2 * (to->bytes + bytes);
+        uint8_t *grown = realloc(to->data, to->capacity);
         if (grown == NULL) {
             fr_test_give_up("gguf_writer: out of", "memory");
         }

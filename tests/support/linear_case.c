@@ -94,8 +94,8 @@ int fr_linear_case_fix_run(int64_t n, int64_t step, const float *run, int32_t *o
         largest = fmax(largest, fabs((double)run[i * step]));
     }
     (void)frexp(largest, &exponent); /* largest in [2^(exponent - 1), 2^exponent) */
-    if (largest == 0.0 || exponent - 1 < FR_GEMM_FIXED_LEAST) {
-        exponent = FR_GEMM_FIXED_LEAST + 1;
+    if (largest == 0.0 || exponent - 1 < FR_GEMM_FIXED_MIN) {
+        exponent = FR_GEMM_FIXED_MIN + 1;
     }
     exponent -= FR_GEMM_FIXED_BITS;
     for (int64_t i = 0; i < n; i++) {

@@ -15,7 +15,7 @@ enum {
     CONTEXT = 5,
     LAYERS = 2
 };
-enum { MOST_TENSORS = 64, NAME_BYTES = 64 };
+enum { MAX_TENSORS = 64, NAME_BYTES = 64 };
 
 /* Name and shape; columns 0: a vector. In a layer: after "prefix N.". */
 typedef struct shape_rule {
@@ -67,9 +67,9 @@ static const shape_rule GPT2[] = {
 typedef struct micro {
     const char *dtype;
     int n;
-    char names[MOST_TENSORS][NAME_BYTES];
-    fr_safetensor tensors[MOST_TENSORS];
-    uint8_t *data[MOST_TENSORS];
+    char names[MAX_TENSORS][NAME_BYTES];
+    fr_safetensor tensors[MAX_TENSORS];
+    uint8_t *data[MAX_TENSORS];
 } micro;
 
 /* Random numbers in [-1, 1) as f32, as its upper half, or as a half from its own random bits. */
@@ -143,7 +143,7 @@ const char *fr_test_micro_folder(fr_family family, const char *dtype)
     bool llama = family == FR_LLAMA;
     const shape_rule *rules = llama ? LLAMA : GPT2;
     int n_rules = llama ? FR_N_CASES(LLAMA) : FR_N_CASES(GPT2);
-    const fr_safetensor *list[MOST_TENSORS];
+    const fr_safetensor *list[MAX_TENSORS];
     micro *m = fr_test_memory(calloc(1, sizeof *m));
     m->dtype = dtype;
     for (int layer = 0; layer < LAYERS; layer++) {

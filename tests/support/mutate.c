@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEADER = 1024, MOST_PIECE = 64 };
+enum { HEADER = 1024, MAX_PIECE = 64 };
 
 /* Random numbers of one round, in order. */
 typedef struct dice {
@@ -21,8 +21,8 @@ static uint64_t roll(dice *d, uint64_t sides)
 
 static size_t choose_place(dice *d, size_t n_bytes)
 {
-    size_t most = roll(d, 4) != 0 && n_bytes > HEADER ? HEADER : n_bytes;
-    return (size_t)roll(d, most);
+    size_t max = roll(d, 4) != 0 && n_bytes > HEADER ? HEADER : n_bytes;
+    return (size_t)roll(d, max);
 }
 
 static void overwrite_field(dice *d, uint8_t *bytes, size_t n_bytes)
@@ -59,7 +59,7 @@ static void copy_piece(dice *d, uint8_t *bytes, size_t n_bytes)
 {
     size_t from = choose_place(d, n_bytes);
     size_t to = choose_place(d, n_bytes);
-    size_t piece = 1 + (size_t)roll(d, MOST_PIECE);
+    size_t piece = 1 + (size_t)roll(d, MAX_PIECE);
     size_t last = from > to ? from : to;
     piece = piece < n_bytes - last ? piece : n_bytes - last;
     memmove(bytes + to, bytes + from, piece);

@@ -78,7 +78,7 @@ float *fr_reparam_case_gradient(int64_t first, int64_t n, double scale)
 }
 
 fr_status fr_reparam_backward(fr_reparam *reparam, fr_group *pipeline,
-                              const float *dprefix, int64_t *n_bad)
+                              const float *dprefix, int64_t *n_nonfinite)
 {
     int64_t largest = 0;
     int64_t *sum = NULL;
@@ -87,5 +87,5 @@ fr_status fr_reparam_backward(fr_reparam *reparam, fr_group *pipeline,
     FR_TRY(fr_group_allreduce(pipeline, FR_MAX, &largest, 1));
     fr_reparam_scale(reparam, largest, &sum, &n);
     FR_TRY(fr_group_allreduce(pipeline, FR_SUM, sum, n));
-    return fr_reparam_complete(reparam, n_bad);
+    return fr_reparam_complete(reparam, n_nonfinite);
 }

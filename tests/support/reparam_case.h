@@ -38,6 +38,6 @@ float *fr_reparam_case_gradient(int64_t first, int64_t n, double scale);
 
 /** The three parts of the backward pass with their reductions over `pipeline`. */
 FR_MUST_CHECK fr_status fr_reparam_backward(fr_reparam *reparam, fr_group *pipeline,
-                                            const float *dprefix, int64_t *n_bad);
+                                            const float *dprefix, int64_t *n_nonfinite);
 
 #endif

@@ -28,7 +28,7 @@ static void open_tiny(const char *path, fr_dtype dtype, bool in_file,
                               .in_file = in_file};
     FR_ASSERT_OK(fr_stage_create(ctx, &params, &out->stage));
     CU_ASSERT_PTR_NOT_NULL_FATAL(out->stage);
-    FR_ASSERT_OK(fr_slot_create(out->stage, true, &out->slot));
+    FR_ASSERT_OK(fr_activations_create(out->stage, true, &out->slot));
 }
 
 void fr_tiny_open(const char *path, fr_dtype dtype, int64_t max_position, fr_tiny *out)
@@ -51,7 +51,7 @@ void fr_tiny_open_lean(const char *path, fr_dtype dtype, fr_recompute recompute,
 void fr_tiny_close(fr_tiny *tiny)
 {
     fr_batch_fini(&tiny->batch);
-    fr_slot_destroy(&tiny->slot);
+    fr_activations_destroy(&tiny->slot);
     fr_stage_destroy(&tiny->stage);
     fr_device_destroy(&tiny->device);
     fr_weights_close(&tiny->weights);
@@ -99,7 +99,7 @@ double fr_tiny_loss(fr_tiny *tiny, const fr_stage_prefix *prefix, double *gradie
     if (gradient != NULL) {
         FR_ASSERT_OK(
             fr_stage_backward(tiny->stage, &tiny->batch, prefix, tiny->slot, &exact));
-        CU_ASSERT_EQUAL(exact.n_bad, 0);
+        CU_ASSERT_EQUAL(exact.n_nonfinite, 0);
         read_gradient(&exact, n, gradient);
     }
     free(exact.k);
@@ -111,8 +111,8 @@ double fr_tiny_loss(fr_tiny *tiny, const fr_stage_prefix *prefix, double *gradie
 void fr_tiny_one_row(fr_tiny *tiny, int64_t prefix_length, const int32_t *ids,
                      int64_t n)
 {
-    enum { MOST = 256 };
-    uint8_t counted[MOST];
+    enum { MAX = 256 };
+    uint8_t counted[MAX];
     memset(counted, 1, sizeof counted);
     fr_sequence source = {ids, NULL, 1};
     fr_sequence target = {ids + 1, counted, n - 1};

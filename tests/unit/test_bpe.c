@@ -119,12 +119,12 @@ static int random_merges(uint64_t trial, fr_merge *merges, int n)
 
 static void any_merges_give_what_the_definition_gives(void)
 {
-    enum { TRIALS = 300, LONGEST = 60, MOST = 24 };
+    enum { TRIALS = 300, LONGEST = 60, MAX = 24 };
     for (uint64_t trial = 0; trial < TRIALS; trial++) {
-        fr_merge merges[MOST];
+        fr_merge merges[MAX];
         int32_t ids[LONGEST];
         int32_t wanted[LONGEST];
-        int n_merges = random_merges(trial, merges, MOST);
+        int n_merges = random_merges(trial, merges, MAX);
         int64_t n = (int64_t)(fr_rng_u64(trial, FR_RNG_TEST, 1, 0) % (LONGEST + 1));
         for (int64_t i = 0; i < n; i++) {
             ids[i] = (int32_t)(fr_rng_u64(trial, FR_RNG_TEST, 2, (uint64_t)i) % 4);

@@ -290,12 +290,12 @@ static int64_t load_step(const char *folder)
 
 static void killed_writer_leaves_a_loadable_folder(void)
 {
-    enum { ROUNDS = 20, MOST_MS = 30 };
+    enum { ROUNDS = 20, MAX_MS = 30 };
     const char *folder = fr_test_folder();
     int64_t step = 1;
     FR_ASSERT_OK(save(folder, step, 2));
     for (uint64_t round = 0; round < ROUNDS; round++) {
-        double ms = 1 + MOST_MS * fr_rng_uniform(1, FR_RNG_TEST, 0, round);
+        double ms = 1 + MAX_MS * fr_rng_uniform(1, FR_RNG_TEST, 0, round);
         const struct timespec wait = {0, (long)(ms * 1e6)};
         int result = 0;
         pid_t child = fork();

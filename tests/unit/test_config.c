@@ -384,17 +384,17 @@ static void shipped_configs_are_valid(void)
 
 static void help_is_the_shipped_reference(void)
 {
-    enum { MOST = 65536 };
-    char *help = fr_test_memory(calloc(MOST, 1));
-    char *shipped = fr_test_memory(calloc(MOST, 1));
+    enum { MAX = 65536 };
+    char *help = fr_test_memory(calloc(MAX, 1));
+    char *shipped = fr_test_memory(calloc(MAX, 1));
     FILE *stream = tmpfile();
     FILE *file = fopen(fr_test_data("../configs/README.md"), "rb");
     CU_ASSERT_PTR_NOT_NULL_FATAL(stream);
     CU_ASSERT_PTR_NOT_NULL_FATAL(file);
     fr_config_print_help(stream);
     rewind(stream);
-    size_t n = fread(help, 1, MOST - 1, stream);
-    CU_ASSERT_EQUAL(fread(shipped, 1, MOST - 1, file), n);
+    size_t n = fread(help, 1, MAX - 1, stream);
+    CU_ASSERT_EQUAL(fread(shipped, 1, MAX - 1, file), n);
     CU_ASSERT_STRING_EQUAL(help, shipped);
     CU_ASSERT_PTR_NOT_NULL(strstr(help, "`microbatch_tokens`"));
     (void)fclose(stream);

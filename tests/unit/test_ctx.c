@@ -248,10 +248,10 @@ static void messages_are_escaped(void)
 static void escaped_texts_fit_their_room(void)
 {
     char out[16];
-    for (size_t room = 1; room <= sizeof out; room++) {
+    for (size_t capacity = 1; capacity <= sizeof out; capacity++) {
         memset(out, 'x', sizeof out);
-        fr_escape("a\x1b\xe2\x82\xac\xc2\x9b\xe2\x82", out, room);
-        CU_ASSERT_TRUE(strlen(out) < room);
+        fr_escape("a\x1b\xe2\x82\xac\xc2\x9b\xe2\x82", out, capacity);
+        CU_ASSERT_TRUE(strlen(out) < capacity);
         CU_ASSERT_EQUAL(
             strncmp("a\\x1b\xe2\x82\xac\\u009b\\xe2\\x82", out, strlen(out)), 0);
         CU_ASSERT_TRUE(strlen(out) != 6 && strlen(out) != 7);

@@ -86,10 +86,10 @@ static worst worst_of(function f, long_function exact, double low, double high)
     return w;
 }
 
-static void worst_wide(worst *w, function f, long_function exact, int least, int most)
+static void worst_wide(worst *w, function f, long_function exact, int min, int max)
 {
     for (int64_t i = 0; i < N_RANDOM; i++) {
-        double x = wide(least, most, 2, i);
+        double x = wide(min, max, 2, i);
         note(w, f(x), exact((long double)x), x);
     }
 }
@@ -312,12 +312,12 @@ static void expect_digest(const char *name, uint64_t got, uint64_t wanted)
 }
 
 /* Numbers of [low, high], and numbers of either sign with exponents of 2 from -40 to most. */
-static uint64_t digest_of(function f, double low, double high, int most)
+static uint64_t digest_of(function f, double low, double high, int max)
 {
     uint64_t digest = START;
     for (int64_t i = 0; i < N_DIGEST; i++) {
         add_bits(&digest, f(between(low, high, 11, i)));
-        add_bits(&digest, f(wide(-40, most, 12, i)));
+        add_bits(&digest, f(wide(-40, max, 12, i)));
     }
     return digest;
 }

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { N_DIALOGUES = 4, MOST_TOKENS = 256 };
+enum { N_DIALOGUES = 4, MAX_TOKENS = 256 };
 
 /* 0 and 3 differ in their last answer alone; the answer before it is in the loss too. */
 static const char *const DIALOGUES[N_DIALOGUES] = {
@@ -30,7 +30,7 @@ static void open_session(fr_group *world, fr_session *out)
     fr_session_params params = {.layout = {1, 1},
                                 .precision = FR_PRECISION_F32,
                                 .threads = 1,
-                                .max_position = MOST_TOKENS,
+                                .max_position = MAX_TOKENS,
                                 .target_share = 0.5};
     FR_ASSERT_OK(
         fr_session_open(fr_test_ctx(), world, fr_test_data("golden/tiny_llama"), out));
@@ -48,7 +48,7 @@ static double evaluate(fr_session *s, const fr_tokenizer *tokenizer, const char 
     fr_evaluation result = {0};
     params.template_text = NULL;
     params.chat = true;
-    params.max_tokens = MOST_TOKENS;
+    params.max_tokens = MAX_TOKENS;
     FR_ASSERT_OK(fr_dataset_open(fr_test_ctx(), &params, &data));
     FR_ASSERT_OK(
         fr_evaluate(&env, &s->grid, s->engine, data, &NONE, 100, nll, &result));

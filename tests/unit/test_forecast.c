@@ -45,7 +45,7 @@ static void bytes_of_an_mlp_follow_its_shape(void)
 static const int64_t EVEN[] = {0, 2, 4, 6, 8};
 
 /* Four even stages, rows without targets, ranks of 1 FLOP/s and links that take no time. */
-static fr_forecast_params even_stages(const fr_task_load *tasks, int64_t n_tasks)
+static fr_forecast_params even_stages(const fr_task_workload *tasks, int64_t n_tasks)
 {
     return (fr_forecast_params){.arch = &ARCH,
                                 .n_stages = 4,
@@ -58,24 +58,24 @@ static fr_forecast_params even_stages(const fr_task_load *tasks, int64_t n_tasks
                                 .machine = {.flops = 1.0, .link_bytes = 1e300}};
 }
 
-static fr_task_load load_of(int64_t n_microbatches)
+static fr_task_workload load_of(int64_t n_microbatches)
 {
     double rows = 10.0 * (double)n_microbatches;
-    return (fr_task_load){.length = 6,
-                          .step_rows = rows,
-                          .useful_tokens = rows,
-                          .replica_rows = rows,
-                          .n_microbatches = n_microbatches,
-                          .most_rows = 10,
-                          .most_units = 1,
-                          .row_keys = 5.0};
+    return (fr_task_workload){.length = 6,
+                              .step_rows = rows,
+                              .useful_tokens = rows,
+                              .replica_rows = rows,
+                              .n_microbatches = n_microbatches,
+                              .max_rows = 10,
+                              .max_units = 1,
+                              .row_keys = 5.0};
 }
 
 /* 2 FLOP a weight: 64 (64 + 2 32 + 64 + 3 128) in a layer; 4 64 a key, 6 + 5 keys a row; 2 layers; backward 2.5
  * times the keys; the last stage 2 64 100 a row with a target. */
 static void a_pass_takes_its_flop(void)
 {
-    fr_task_load load = load_of(3);
+    fr_task_workload load = load_of(3);
     fr_forecast_params p = even_stages(&load, 1);
     double weights = 64.0 * (64 + 64 + 64 + 384);
     CU_ASSERT_DOUBLE_EQUAL(fr_pass_seconds(&p, 1, true, 10.0, 4.0),
@@ -90,7 +90,7 @@ static void a_pass_takes_its_flop(void)
 /* Only backward passes compute again: what is no longer kept. */
 static void recomputing_takes_its_flop(void)
 {
-    fr_task_load load = load_of(3);
+    fr_task_workload load = load_of(3);
     fr_forecast_params p = even_stages(&load, 1);
     double forward = fr_pass_seconds(&p, 1, true, 10.0, 0.0);
     double backward = fr_pass_seconds(&p, 1, false, 10.0, 0.0);
@@ -107,7 +107,7 @@ static void one_task_takes_the_formulas_time(void)
 {
     static const int64_t COUNTS[] = {1, 3, 16, 17, 1000};
     for (size_t i = 0; i < sizeof COUNTS / sizeof COUNTS[0]; i++) {
-        fr_task_load load = load_of(COUNTS[i]);
+        fr_task_workload load = load_of(COUNTS[i]);
         fr_forecast_params p = even_stages(&load, 1);
         fr_forecast f;
         FR_ASSERT_OK(fr_forecast_run(fr_test_ctx(), &p, &f));
@@ -127,7 +127,7 @@ static void two_tasks_fill_each_others_bubble(void)
 {
     static const int64_t COUNTS[] = {3, 8, 100};
     for (size_t i = 0; i < sizeof COUNTS / sizeof COUNTS[0]; i++) {
-        fr_task_load loads[] = {load_of(COUNTS[i]), load_of(COUNTS[i])};
+        fr_task_workload loads[] = {load_of(COUNTS[i]), load_of(COUNTS[i])};
         fr_forecast_params p = even_stages(loads, 2);
         fr_forecast f;
         FR_ASSERT_OK(fr_forecast_run(fr_test_ctx(), &p, &f));
@@ -140,7 +140,7 @@ static void two_tasks_fill_each_others_bubble(void)
 /* Links slower than computing: a round is at least as long as its rows take. 10 rows are 2560 bytes. */
 static void slow_links_bound_the_round(void)
 {
-    fr_task_load loads[] = {load_of(8), load_of(8)};
+    fr_task_workload loads[] = {load_of(8), load_of(8)};
     fr_forecast_params p = even_stages(loads, 2);
     fr_forecast f;
     double pass = fr_pass_seconds(&p, 0, true, 10.0, 0.0);
@@ -163,7 +163,7 @@ static void slow_links_bound_the_round(void)
 /* With more in flight latency hides and only the bandwidth is left: 16 messages of 100 passes. */
 static void the_bandwidth_bounds_a_deep_warm_up(void)
 {
-    fr_task_load loads[] = {load_of(8), load_of(8)};
+    fr_task_workload loads[] = {load_of(8), load_of(8)};
     fr_forecast_params p = even_stages(loads, 2);
     fr_forecast f;
     double pass = fr_pass_seconds(&p, 0, true, 10.0, 0.0);
@@ -179,7 +179,7 @@ static void the_bandwidth_bounds_a_deep_warm_up(void)
  * 16 ranks. */
 static void the_reduction_is_in_the_step(void)
 {
-    fr_task_load load = load_of(2);
+    fr_task_workload load = load_of(2);
     fr_forecast_params p = even_stages(&load, 1);
     fr_forecast f;
     p.n_replicas = 4;
@@ -210,7 +210,7 @@ static const fr_arch LARGE = {.family = FR_LLAMA,
 static void what_is_simulated_is_bounded(void)
 {
     int64_t bounds[65];
-    fr_task_load load = load_of(1000000);
+    fr_task_workload load = load_of(1000000);
     for (int i = 0; i <= 64; i++) {
         bounds[i] = i < 17 ? 2 * i : i + 16;
     }
@@ -230,10 +230,10 @@ static void what_is_simulated_is_bounded(void)
 
 static void caps_and_kinds_add_up(void)
 {
-    fr_task_load loads[] = {load_of(4), load_of(4)};
+    fr_task_workload loads[] = {load_of(4), load_of(4)};
     fr_forecast_params p = even_stages(loads, 2);
     fr_forecast f;
-    loads[1].most_rows = 20;
+    loads[1].max_rows = 20;
     loads[1].length = 9;
     FR_ASSERT_OK(fr_forecast_run(fr_test_ctx(), &p, &f));
     for (int i = 0; i < 4; i++) {
@@ -243,14 +243,14 @@ static void caps_and_kinds_add_up(void)
                                 .first_layer = 2 * i,
                                 .n_layers = 2,
                                 .max_position = 32};
-        int64_t slot = fr_stage_slot_bytes(&shape, 20, true);
-        CU_ASSERT_EQUAL(f.stages[i].cap, 4 - i);
+        int64_t slot = fr_stage_activation_bytes(&shape, 20, true);
+        CU_ASSERT_EQUAL(f.stages[i].max_in_flight, 4 - i);
         int64_t message = fr_edge_bytes(&ARCH, 20);
         int64_t ahead = i > 0 ? message : 0;
         CU_ASSERT_EQUAL(m->activations + m->edges, (4 - i) * slot + ahead);
         CU_ASSERT_EQUAL(m->edges, (4 - i) * 2 * message + ahead);
         CU_ASSERT_EQUAL(m->forward,
-                        (i < 3 ? 2 : 1) * fr_stage_slot_bytes(&shape, 20, false));
+                        (i < 3 ? 2 : 1) * fr_stage_activation_bytes(&shape, 20, false));
         CU_ASSERT_EQUAL(m->tasks,
                         fr_task_bytes(&ARCH, 2, 6) + fr_task_bytes(&ARCH, 2, 9));
         CU_ASSERT_EQUAL(m->total, m->weights + m->activations + m->edges + m->forward +
@@ -268,7 +268,7 @@ static void replicas_on_a_node_share_their_weights(void)
         int64_t node_ranks;
         int64_t sharers;
     } SHARED[] = {{0, 1}, {1, 1}, {4, 1}, {7, 1}, {8, 2}, {12, 3}, {100, 3}};
-    fr_task_load load = load_of(1);
+    fr_task_workload load = load_of(1);
     fr_forecast_params p = even_stages(&load, 1);
     fr_stage_shape shape = {.arch = p.arch, .n_layers = 2, .max_position = 32};
     int64_t matrices = fr_stage_matrix_bytes(&shape);

@@ -16,24 +16,24 @@ static const fr_arch ARCH = {.family = FR_LLAMA,
 static const int64_t EVEN[] = {0, 2, 4, 6, 8};
 
 /* Four microbatches of 10 rows, none with a target. */
-static fr_task_load load_on(fr_layer_range layers, int64_t most_rows)
+static fr_task_workload load_on(fr_layer_range layers, int64_t max_rows)
 {
-    return (fr_task_load){.length = 6,
-                          .layers = layers,
-                          .step_rows = 40.0,
-                          .useful_tokens = 40.0,
-                          .replica_rows = 40.0,
-                          .n_microbatches = 4,
-                          .most_rows = most_rows,
-                          .most_units = 1,
-                          .row_keys = 5.0};
+    return (fr_task_workload){.length = 6,
+                              .layers = layers,
+                              .step_rows = 40.0,
+                              .useful_tokens = 40.0,
+                              .replica_rows = 40.0,
+                              .n_microbatches = 4,
+                              .max_rows = max_rows,
+                              .max_units = 1,
+                              .row_keys = 5.0};
 }
 
 /* Task 0 has its prefix on layers 4 and 5 of 8 alone (stage 2 of 4), task 1 on all. FLOP as in unit.forecast. */
 static void what_upper_layers_spare_is_forecast(void)
 {
-    fr_task_load loads[] = {load_on((fr_layer_range){4, 2}, 20),
-                            load_on((fr_layer_range){0, 0}, 10)};
+    fr_task_workload loads[] = {load_on((fr_layer_range){4, 2}, 20),
+                                load_on((fr_layer_range){0, 0}, 10)};
     fr_forecast_params p = {.arch = &ARCH,
                             .n_stages = 4,
                             .n_replicas = 1,
@@ -71,10 +71,10 @@ static void what_upper_layers_spare_is_forecast(void)
                                 .first_layer = 2 * i,
                                 .n_layers = 2,
                                 .max_position = 32};
-        int64_t of_all = fr_stage_slot_bytes(&shape, 10, true);
-        int64_t of_upper = fr_stage_slot_bytes(&shape, 20, i >= 2);
+        int64_t of_all = fr_stage_activation_bytes(&shape, 10, true);
+        int64_t of_upper = fr_stage_activation_bytes(&shape, 20, i >= 2);
         CU_ASSERT_EQUAL(s->memory.activations + s->memory.edges,
-                        s->cap * (of_all > of_upper ? of_all : of_upper) +
+                        s->max_in_flight * (of_all > of_upper ? of_all : of_upper) +
                             (i > 0 ? fr_edge_bytes(&ARCH, 20) : 0));
     }
     CU_ASSERT_EQUAL(f.edge_bytes, fr_edge_bytes(&ARCH, 80));
@@ -102,12 +102,13 @@ static void a_real_slot_keeps_what_was_forecast(void)
                                     .n_layers = kept,
                                     .max_position = 48};
             fr_stage_prefix prefix = {.layers = {lowest, 0}};
-            fr_slot *slot = NULL;
-            FR_ASSERT_OK(fr_slot_create(tiny.stage, true, &slot));
-            FR_ASSERT_OK(fr_slot_prepare(tiny.stage, slot, &tiny.batch, &prefix));
+            fr_activations *slot = NULL;
+            FR_ASSERT_OK(fr_activations_create(tiny.stage, true, &slot));
+            FR_ASSERT_OK(
+                fr_activations_prepare(tiny.stage, slot, &tiny.batch, &prefix));
             CU_ASSERT_EQUAL(slot->arena_bytes,
-                            fr_stage_slot_bytes(&shape, ROWS, lowest < n));
-            fr_slot_destroy(&slot);
+                            fr_stage_activation_bytes(&shape, ROWS, lowest < n));
+            fr_activations_destroy(&slot);
         }
         fr_tiny_close(&tiny);
     }

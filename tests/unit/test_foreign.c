@@ -225,13 +225,13 @@ static void a_safetensors_file_is_not_taken_for_a_pickle(void)
 
 static void a_byte_order_mark_before_json_is_skipped(void)
 {
-    enum { MOST = 4096 };
-    char text[MOST] = "\xef\xbb\xbf";
+    enum { MAX = 4096 };
+    char text[MAX] = "\xef\xbb\xbf";
     fr_weights *weights = NULL;
     const char *folder = fr_test_model_folder("tiny_llama", NULL);
     FILE *file = fopen(fr_test_path(folder, "config.json"), "r");
     CU_ASSERT_PTR_NOT_NULL_FATAL(file);
-    size_t n = 3 + fread(text + 3, 1, MOST - 3, file);
+    size_t n = 3 + fread(text + 3, 1, MAX - 3, file);
     (void)fclose(file);
     fr_test_write(fr_test_path(folder, "config.json"), text, n);
     FR_ASSERT_OK(fr_weights_open(fr_test_ctx(), folder, &weights));

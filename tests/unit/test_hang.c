@@ -14,17 +14,17 @@ static const int64_t NOON_MS = 1732488000000;
 static fr_sighting beating(int rank, const char *state, int64_t span_ms)
 {
     fr_sighting seen = {.is_known = true, .is_beating = true};
-    seen.slot = (fr_slot){.rank = rank,
-                          .pid = 100 + rank,
-                          .peer = -1,
-                          .step = 7,
-                          .microbatch = 1,
-                          .since_ms = NOON_MS,
-                          .beat_ms = NOON_MS + span_ms};
+    seen.slot = (fr_rank_line){.rank = rank,
+                               .pid = 100 + rank,
+                               .peer = -1,
+                               .step = 7,
+                               .microbatch = 1,
+                               .since_ms = NOON_MS,
+                               .beat_ms = NOON_MS + span_ms};
     (void)snprintf(seen.slot.host, sizeof seen.slot.host, "node%d", rank);
-    fr_slot_word(state, seen.slot.state, FR_SLOT_WORD_BYTES);
-    fr_slot_word("receive", seen.slot.what, FR_SLOT_WORD_BYTES);
-    fr_slot_word("deb", seen.slot.task, FR_SLOT_TASK_BYTES);
+    fr_rank_line_word(state, seen.slot.state, FR_RANK_LINE_WORD_BYTES);
+    fr_rank_line_word("receive", seen.slot.what, FR_RANK_LINE_WORD_BYTES);
+    fr_rank_line_word("deb", seen.slot.task, FR_RANK_LINE_TASK_BYTES);
     return seen;
 }
 
@@ -106,12 +106,12 @@ static void ranks_that_left_are_blamed(void)
 {
     fr_sighting ranks[N_RANKS];
     all_wait(ranks);
-    ranks[3].slot.status = FR_SLOT_ENDED;
+    ranks[3].slot.status = FR_RANK_LINE_ENDED;
     ranks[3].is_beating = false;
     ranks[3].silent_ms = 60000;
     CU_ASSERT_EQUAL(judge(ranks), FR_HANG_LEFT);
     CU_ASSERT_TRUE(blames(FR_HANG_LEFT, ranks, 1u << 3));
-    ranks[3].slot.status = FR_SLOT_FAILED;
+    ranks[3].slot.status = FR_RANK_LINE_FAILED;
     CU_ASSERT_EQUAL(judge(ranks), FR_HANG_LEFT);
 }
 
@@ -220,7 +220,7 @@ static void every_kind_is_named(void)
         all_wait(ranks);
         ranks[1] = beating(1, "computing", 20000);
         if (KINDS[i].hang == FR_HANG_LEFT) {
-            ranks[1].slot.status = FR_SLOT_FAILED;
+            ranks[1].slot.status = FR_RANK_LINE_FAILED;
         }
         (void)fr_hang_report(KINDS[i].hang, ranks, N_RANKS, TIMEOUT_MS,
                              &FR_HANG_BY_FILES, text, sizeof text);

@@ -83,7 +83,7 @@ enum { PLENTY = 1 << 30 };
 typedef struct problem {
     fr_task_config task;
     fr_config config;
-    fr_load_source source;
+    fr_workload_source source;
     fr_layout_problem problem;
 } problem;
 
@@ -96,7 +96,7 @@ static void make_problem(const choice *c, problem *out)
     out->config.tasks = &out->task;
     out->config.run.stages = c->stages;
     out->config.run.replicas = c->replicas;
-    fr_load_from_numbers(4, 10, 0.5, &out->source);
+    fr_workload_from_numbers(4, 10, 0.5, &out->source);
     out->problem = (fr_layout_problem){.config = &out->config,
                                        .arch = &ARCH,
                                        .n_ranks = c->ranks,

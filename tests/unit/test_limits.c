@@ -63,13 +63,13 @@ static void expect_memory(const char *root, int64_t mib, fr_memory_bound wanted)
 static double quota(const char *root)
 {
     fr_limits limits;
-    double least = 0.0;
+    double min = 0.0;
     fr_limits_read(root, &limits);
     for (int i = 0; i < limits.n_cpu; i++) {
         double q = limits.cpu[i].processors;
-        least = least > 0.0 && least < q ? least : q;
+        min = min > 0.0 && min < q ? min : q;
     }
-    return least;
+    return min;
 }
 
 static void without_a_group_the_machine_counts(void)

@@ -162,7 +162,7 @@ static void judge_gguf(const row *r)
 
 /* ---- the table --------------------------------------------------------------------------------- */
 
-static void judge_all(bool ggufs, int least)
+static void judge_all(bool ggufs, int min)
 {
     static row r;
     int n = 0;
@@ -180,7 +180,7 @@ static void judge_all(bool ggufs, int least)
         n++;
     }
     (void)fclose(file);
-    CU_ASSERT(n >= least);
+    CU_ASSERT(n >= min);
 }
 
 static void no_setting_of_a_config_is_left_out_in_silence(void)

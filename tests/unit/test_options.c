@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_ARGUMENTS = 12, PATH_BYTES = 4096 };
+enum { MAX_ARGUMENTS = 12, PATH_BYTES = 4096 };
 
 static const fr_option OPTIONS[] = {
     {"model", "PATH", "the base"},
@@ -24,7 +24,7 @@ static const fr_command BARE = {"bare", "", 0, "nothing", NO_OPTIONS};
 
 /* Parse the words of `line` (split at blanks; a word "@" is an empty argument) as arguments of `command`. */
 static char words[512];
-static char *arguments[MOST_ARGUMENTS + 1];
+static char *arguments[MAX_ARGUMENTS + 1];
 
 static fr_status parse(const fr_command *command, const char *line, fr_options **out)
 {
@@ -35,7 +35,7 @@ static fr_status parse(const fr_command *command, const char *line, fr_options *
     (void)snprintf(words, sizeof words, "%s", line);
     for (char *word = strtok_r(words, " ", &rest); word != NULL;
          word = strtok_r(NULL, " ", &rest)) {
-        CU_ASSERT_TRUE_FATAL(n < MOST_ARGUMENTS);
+        CU_ASSERT_TRUE_FATAL(n < MAX_ARGUMENTS);
         if (strcmp(word, "@") == 0) {
             word[0] = '\0';
         }

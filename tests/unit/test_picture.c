@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_STAGES = 64 };
+enum { MAX_STAGES = 64 };
 
 static const char *const NAMES[] = {"summaries", "titles & <more>"};
 
@@ -21,10 +21,10 @@ typedef struct drawn {
 
 static void play(const drawn *d, fr_timeline *out)
 {
-    double ones[MOST_STAGES];
+    double ones[MAX_STAGES];
     int64_t n[] = {d->n_microbatches, d->n_microbatches};
     int64_t steps[] = {d->n_steps, d->n_steps};
-    for (int i = 0; i < MOST_STAGES; i++) {
+    for (int i = 0; i < MAX_STAGES; i++) {
         ones[i] = 1.0;
     }
     fr_timeline_params params = {.n_stages = d->n_stages,
@@ -41,10 +41,10 @@ static void play(const drawn *d, fr_timeline *out)
 static char *draw(const drawn *d, int columns)
 {
     fr_timeline timeline;
-    int64_t bounds[MOST_STAGES + 1];
+    int64_t bounds[MAX_STAGES + 1];
     char *text = NULL;
     size_t bytes = 0;
-    for (int i = 0; i <= MOST_STAGES; i++) {
+    for (int i = 0; i <= MAX_STAGES; i++) {
         bounds[i] = i;
     }
     play(d, &timeline);

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_VALUES = 1024, HALVES = 1 << 16 };
+enum { MAX_VALUES = 1024, HALVES = 1 << 16 };
 
 static const char *const SUPPORTED[] = {"F16",  "BF16", "Q4_0", "Q4_1", "Q5_0",
                                         "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K"};
@@ -28,15 +28,15 @@ static const fr_quant_type *type_named(const char *name)
 static void check_against_file(const fr_safetensors *file, const char *name)
 {
     char key[64];
-    float got[MOST_VALUES];
-    float wanted[MOST_VALUES];
+    float got[MAX_VALUES];
+    float wanted[MAX_VALUES];
     const fr_quant_type *type = type_named(name);
     (void)snprintf(key, sizeof key, "%s.blocks", name);
     const fr_safetensor *blocks = fr_safetensors_find(file, key);
     CU_ASSERT_PTR_NOT_NULL_FATAL(blocks);
     CU_ASSERT_PTR_NOT_NULL_FATAL(type);
     int64_t n = (int64_t)blocks->bytes / type->bytes * type->block;
-    CU_ASSERT_FATAL(n > 0 && n <= MOST_VALUES);
+    CU_ASSERT_FATAL(n > 0 && n <= MAX_VALUES);
     (void)snprintf(key, sizeof key, "%s.values", name);
     FR_ASSERT_OK(fr_safetensors_copy(fr_test_ctx(), file, key, "F32", n, wanted));
     fr_quant_widen(fr_isa_detect(), type, blocks->data, n, got);
@@ -264,26 +264,25 @@ static int count_other_bf16(const uint16_t *a, const uint16_t *b, int64_t n)
 
 static void check_against_plain_c(const fr_quant_kernels *kernels, const uint8_t *noise)
 {
-    float wanted[MOST_VALUES];
-    float got[MOST_VALUES];
-    uint16_t wanted_bf16[MOST_VALUES];
-    uint16_t got_bf16[MOST_VALUES];
+    float wanted[MAX_VALUES];
+    float got[MAX_VALUES];
+    uint16_t wanted_bf16[MAX_VALUES];
+    uint16_t got_bf16[MAX_VALUES];
     for (uint32_t number = 0; number <= FR_QUANT_LAST; number++) {
         CU_ASSERT_EQUAL(kernels->widen[number] != NULL,
                         fr_quant_generic.widen[number] != NULL);
         for (int shift = 0; kernels->widen[number] != NULL && shift < 3; shift++) {
-            fr_quant_generic.widen[number](noise + shift, MOST_VALUES, wanted);
-            kernels->widen[number](noise + shift, MOST_VALUES, got);
-            CU_ASSERT_EQUAL(count_other_floats(got, wanted, MOST_VALUES), 0);
+            fr_quant_generic.widen[number](noise + shift, MAX_VALUES, wanted);
+            kernels->widen[number](noise + shift, MAX_VALUES, got);
+            CU_ASSERT_EQUAL(count_other_floats(got, wanted, MAX_VALUES), 0);
             if (kernels->to_bf16[number] != NULL) {
-                fr_quant_generic.round_bf16(wanted, MOST_VALUES, wanted_bf16);
-                kernels->to_bf16[number](noise + shift, MOST_VALUES, got_bf16);
-                CU_ASSERT_EQUAL(count_other_bf16(got_bf16, wanted_bf16, MOST_VALUES),
-                                0);
+                fr_quant_generic.round_bf16(wanted, MAX_VALUES, wanted_bf16);
+                kernels->to_bf16[number](noise + shift, MAX_VALUES, got_bf16);
+                CU_ASSERT_EQUAL(count_other_bf16(got_bf16, wanted_bf16, MAX_VALUES), 0);
             }
         }
     }
-    for (int64_t n = 0; n < MOST_VALUES; n += n < 40 ? 1 : 123) { /* all tails */
+    for (int64_t n = 0; n < MAX_VALUES; n += n < 40 ? 1 : 123) { /* all tails */
         memcpy(wanted, noise, sizeof wanted);
         fr_quant_generic.round_bf16(wanted, n, wanted_bf16);
         kernels->round_bf16(wanted, n, got_bf16);
@@ -295,7 +294,7 @@ static void check_against_plain_c(const fr_quant_kernels *kernels, const uint8_t
  * such an exponent, each), and floats of every size. */
 static void every_instruction_set_gives_the_same_bits(void)
 {
-    enum { ROUNDS = 300, BYTES = MOST_VALUES * sizeof(float) + 16 };
+    enum { ROUNDS = 300, BYTES = MAX_VALUES * sizeof(float) + 16 };
     static const fr_quant_kernels *const KERNELS[] = {&fr_quant_avx2, &fr_quant_avx512};
     static const fr_isa NEEDS[] = {FR_ISA_AVX2, FR_ISA_AVX512};
     uint8_t noise[BYTES];

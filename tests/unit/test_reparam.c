@@ -192,13 +192,13 @@ static void check_gradients(fr_device *device, void *user)
     (void)user;
     fr_reparam_case c;
     reference r;
-    int64_t n_bad = 0;
+    int64_t n_nonfinite = 0;
     fr_group *self = make_self();
     fr_reparam_case_open(device, 0, LAYERS, LAYERS, false, &c);
     fr_reparam_case_fill(0, &c);
     float *gradient = loss_gradient(&c.prefix);
-    FR_ASSERT_OK(fr_reparam_backward(c.reparam, self, gradient, &n_bad));
-    CU_ASSERT_EQUAL(n_bad, 0);
+    FR_ASSERT_OK(fr_reparam_backward(c.reparam, self, gradient, &n_nonfinite));
+    CU_ASSERT_EQUAL(n_nonfinite, 0);
     reference_open(&c, &r);
     for (int t = 0; t < FR_MLP_TENSORS; t++) {
         check_tensor(&c, t, &r);
@@ -217,14 +217,14 @@ static void gradients_match_finite_differences(void)
 static void norms_are_those_of_the_gradients(void)
 {
     fr_reparam_case c;
-    int64_t n_bad = 0;
+    int64_t n_nonfinite = 0;
     double wanted = 0.0;
     fr_device *device = make_device();
     fr_group *self = make_self();
     fr_reparam_case_open(device, 0, LAYERS, LAYERS, false, &c);
     fr_reparam_case_fill(0, &c);
     float *gradient = loss_gradient(&c.prefix);
-    FR_ASSERT_OK(fr_reparam_backward(c.reparam, self, gradient, &n_bad));
+    FR_ASSERT_OK(fr_reparam_backward(c.reparam, self, gradient, &n_nonfinite));
     for (int t = 0; t < FR_MLP_TENSORS; t++) {
         const float *g = fr_reparam_gradient(c.reparam, (fr_mlp_tensor)t);
         for (int64_t i = 0; i < TENSOR_FLOATS[t]; i++) {
@@ -248,7 +248,7 @@ static void norms_are_those_of_the_gradients(void)
 static void tiny_gradients_reach_the_shared_tensors(void)
 {
     fr_reparam_case c;
-    int64_t n_bad = 0;
+    int64_t n_nonfinite = 0;
     fr_device *device = make_device();
     fr_group *self = make_self();
     float scaled[FR_CASE_SLOTS * FR_CASE_EMBEDDING];
@@ -256,15 +256,15 @@ static void tiny_gradients_reach_the_shared_tensors(void)
     fr_reparam_case_open(device, 0, LAYERS, LAYERS, false, &c);
     fr_reparam_case_fill(0, &c);
     float *gradient = fr_reparam_case_gradient(0, LAYERS, 1.0);
-    FR_ASSERT_OK(fr_reparam_backward(c.reparam, self, gradient, &n_bad));
+    FR_ASSERT_OK(fr_reparam_backward(c.reparam, self, gradient, &n_nonfinite));
     for (int i = 0; i < FR_CASE_SLOTS * FR_CASE_EMBEDDING; i++) {
         scaled[i] = fr_reparam_gradient(c.reparam, FR_MLP_E)[i] * power;
     }
     for (int64_t i = 0; i < 2 * (int64_t)N_ALL; i++) {
         gradient[i] *= power;
     }
-    FR_ASSERT_OK(fr_reparam_backward(c.reparam, self, gradient, &n_bad));
-    CU_ASSERT_EQUAL(n_bad, 0);
+    FR_ASSERT_OK(fr_reparam_backward(c.reparam, self, gradient, &n_nonfinite));
+    CU_ASSERT_EQUAL(n_nonfinite, 0);
     CU_ASSERT_TRUE(scaled[0] != 0.0f);
     fr_assert_same_bytes("e", fr_reparam_gradient(c.reparam, FR_MLP_E), scaled,
                          sizeof scaled);
@@ -277,7 +277,7 @@ static void tiny_gradients_reach_the_shared_tensors(void)
 /* One weight of W2 set to `value` under a gradient of ones: whether the step counts as non-finite. */
 static int64_t count_bad(fr_reparam_case *c, fr_group *self, float value)
 {
-    int64_t n_bad = 0;
+    int64_t n_nonfinite = 0;
     float *gradient = fr_test_zeros(2 * (int64_t)N_ALL);
     float *w2 = fr_mlp_values(fr_reparam_state(c->reparam), FR_MLP_W2, 0);
     memset(w2, 0, (size_t)TENSOR_FLOATS[FR_MLP_W2] * sizeof *w2);
@@ -285,9 +285,9 @@ static int64_t count_bad(fr_reparam_case *c, fr_group *self, float value)
     for (int64_t i = 0; i < 2 * (int64_t)N_ALL; i++) {
         gradient[i] = 1.0f;
     }
-    FR_ASSERT_OK(fr_reparam_backward(c->reparam, self, gradient, &n_bad));
+    FR_ASSERT_OK(fr_reparam_backward(c->reparam, self, gradient, &n_nonfinite));
     free(gradient);
-    return n_bad;
+    return n_nonfinite;
 }
 
 static void contributions_out_of_range_are_counted(void)
@@ -315,11 +315,11 @@ static void contributions_out_of_range_are_counted(void)
 /* What one update must give: every tensor by the optimizer, then P from the new tensors. */
 static void check_update(fr_reparam_case *c, fr_group *self)
 {
-    int64_t n_bad = 0;
+    int64_t n_nonfinite = 0;
     float *values[FR_MLP_TENSORS];
     const fr_mlp_state *state = fr_reparam_state(c->reparam);
     float *gradient = loss_gradient(&c->prefix);
-    FR_ASSERT_OK(fr_reparam_backward(c->reparam, self, gradient, &n_bad));
+    FR_ASSERT_OK(fr_reparam_backward(c->reparam, self, gradient, &n_nonfinite));
     for (int t = 0; t < FR_MLP_TENSORS; t++) {
         int64_t n = TENSOR_FLOATS[t];
         float *m = fr_test_zeros(n);

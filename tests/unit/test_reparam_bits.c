@@ -57,14 +57,14 @@ static void assert_same_mlp(const fr_mlp_state *got, const fr_mlp_state *wanted,
 
 static void run_steps(bench *b, const float *gradient)
 {
-    int64_t n_bad = 0;
+    int64_t n_nonfinite = 0;
     fr_group *self = NULL;
     FR_ASSERT_OK(fr_group_create_self(fr_test_ctx(), &self));
     for (int64_t step = 0; step < 3; step++) {
-        FR_ASSERT_OK(fr_reparam_backward(b->reparam, self, gradient, &n_bad));
+        FR_ASSERT_OK(fr_reparam_backward(b->reparam, self, gradient, &n_nonfinite));
         FR_ASSERT_OK(fr_reparam_update(b->reparam, step, 1e-3, 0.5, &b->prefix));
     }
-    CU_ASSERT_EQUAL(n_bad, 0);
+    CU_ASSERT_EQUAL(n_nonfinite, 0);
     fr_group_destroy(&self);
 }
 

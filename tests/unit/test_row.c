@@ -253,7 +253,7 @@ static void bad_rows_are_left_out_on_request(void)
     params.skip_bad_rows = true;
     FR_ASSERT_OK(fr_dataset_open(fr_test_ctx(), &params, &data));
     CU_ASSERT_EQUAL(fr_dataset_stats(data)->n_rows, 2);
-    CU_ASSERT_EQUAL(fr_dataset_stats(data)->n_bad, 2);
+    CU_ASSERT_EQUAL(fr_dataset_stats(data)->n_nonfinite, 2);
     CU_ASSERT_EQUAL(fr_dataset_line(data, 1), 4);
     fr_dataset_close(&data);
     params.path = fr_test_rows("broken\n{}\n");

@@ -192,11 +192,11 @@ static void other_forms_are_named(void)
 /* docs/data.md tells the same commands. */
 static void every_form_is_documented(void)
 {
-    enum { MOST = 65536 };
-    char *document = fr_test_memory(calloc(MOST, 1));
+    enum { MAX = 65536 };
+    char *document = fr_test_memory(calloc(MAX, 1));
     FILE *file = fopen(fr_test_data("../docs/data.md"), "rb");
     CU_ASSERT_PTR_NOT_NULL_FATAL(file);
-    CU_ASSERT_TRUE(fread(document, 1, MOST - 1, file) > 0);
+    CU_ASSERT_TRUE(fread(document, 1, MAX - 1, file) > 0);
     (void)fclose(file);
     const char *name = NULL;
     const char *program = NULL;

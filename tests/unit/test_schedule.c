@@ -8,16 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_STAGES = 8, MOST_MICROBATCHES = 16, MOST_TASKS = 4, STEPS = 3 };
+enum { MAX_STAGES = 8, MAX_MICROBATCHES = 16, MAX_TASKS = 4, STEPS = 3 };
 
-static const double ONES[MOST_STAGES] = {1, 1, 1, 1, 1, 1, 1, 1};
+static const double ONES[MAX_STAGES] = {1, 1, 1, 1, 1, 1, 1, 1};
 
 typedef struct order_case {
     int n_stages;
     int64_t depth;
     int64_t n_tasks;
-    int64_t n_microbatches[MOST_TASKS];
-    int64_t n_steps[MOST_TASKS];
+    int64_t n_microbatches[MAX_TASKS];
+    int64_t n_steps[MAX_TASKS];
 } order_case;
 
 static fr_timeline_params params_of(const order_case *c)
@@ -75,7 +75,7 @@ static bool is_pass(const fr_time_span *span, const pass *wanted)
 static bool stage_is_right(const order_case *c, int stage, const fr_time_span *spans,
                            const pass *list, int64_t n)
 {
-    int64_t cap = fr_schedule_cap(c->n_stages, stage, c->depth);
+    int64_t max_in_flight = fr_schedule_max_in_flight(c->n_stages, stage, c->depth);
     int64_t forwards = 0;
     int64_t backwards = 0;
     for (int64_t i = 0; i < 2 * n; i++) {
@@ -85,7 +85,7 @@ static bool stage_is_right(const order_case *c, int stage, const fr_time_span *s
             return false;
         }
         ++*done;
-        if (backwards > forwards || forwards - backwards > cap) {
+        if (backwards > forwards || forwards - backwards > max_in_flight) {
             return false;
         }
     }
@@ -142,9 +142,9 @@ static bool updates_come_between(const order_case *c, pass_times *const times[],
 
 static void check_order(const order_case *c)
 {
-    enum { MOST = MOST_TASKS * MOST_MICROBATCHES * STEPS };
-    pass list[MOST];
-    pass_times *times[MOST_STAGES] = {NULL};
+    enum { MAX = MAX_TASKS * MAX_MICROBATCHES * STEPS };
+    pass list[MAX];
+    pass_times *times[MAX_STAGES] = {NULL};
     fr_timeline timeline;
     fr_timeline_params params = params_of(c);
     int64_t n = list_passes(c, list);
@@ -172,9 +172,9 @@ static void check_order(const order_case *c)
 
 static void every_order_of_equal_tasks_is_right(void)
 {
-    for (int stages = 1; stages <= MOST_STAGES; stages++) {
-        for (int64_t tasks = 1; tasks <= MOST_TASKS; tasks++) {
-            for (int64_t m = 1; m <= MOST_MICROBATCHES; m++) {
+    for (int stages = 1; stages <= MAX_STAGES; stages++) {
+        for (int64_t tasks = 1; tasks <= MAX_TASKS; tasks++) {
+            for (int64_t m = 1; m <= MAX_MICROBATCHES; m++) {
                 for (int64_t depth = 1; depth <= 2; depth++) {
                     check_order(&(order_case){
                         stages, depth, tasks, {m, m, m, m}, {STEPS, STEPS, 1, STEPS}});
@@ -186,9 +186,9 @@ static void every_order_of_equal_tasks_is_right(void)
 
 static void every_order_of_two_unequal_tasks_is_right(void)
 {
-    for (int stages = 1; stages <= MOST_STAGES; stages++) {
-        for (int64_t m = 0; m <= MOST_MICROBATCHES; m++) {
-            for (int64_t n = 0; n <= MOST_MICROBATCHES; n++) {
+    for (int stages = 1; stages <= MAX_STAGES; stages++) {
+        for (int64_t m = 0; m <= MAX_MICROBATCHES; m++) {
+            for (int64_t n = 0; n <= MAX_MICROBATCHES; n++) {
                 check_order(
                     &(order_case){stages, 1 + (m + n) % 2, 2, {m, n}, {2, STEPS}});
             }
@@ -200,12 +200,12 @@ static void every_order_of_two_unequal_tasks_is_right(void)
 static void orders_of_four_unequal_tasks_are_right(void)
 {
     static const int64_t SIZES[] = {0, 1, 3, 16};
-    for (int stages = 1; stages <= MOST_STAGES; stages++) {
+    for (int stages = 1; stages <= MAX_STAGES; stages++) {
         for (int i = 0; i < 256; i++) {
             check_order(&(order_case){
                 stages,
                 1 + i % 2,
-                MOST_TASKS,
+                MAX_TASKS,
                 {SIZES[i % 4], SIZES[i / 4 % 4], SIZES[i / 16 % 4], SIZES[i / 64]},
                 {1 + i % 3, STEPS, 1 + i / 3 % 3, 2}});
         }
@@ -218,11 +218,11 @@ static void orders_of_four_tasks_of_any_sizes_are_right(void)
 {
     enum { SIZES_OF_FOUR = 1 << 16, STRIDE = 997 };
     int stride = getenv("FORERUN_EXHAUSTIVE") != NULL ? 1 : STRIDE;
-    for (int i = 0; i < SIZES_OF_FOUR * MOST_STAGES * 2; i += stride) {
+    for (int i = 0; i < SIZES_OF_FOUR * MAX_STAGES * 2; i += stride) {
         int sizes = i % SIZES_OF_FOUR;
-        check_order(&(order_case){1 + i / SIZES_OF_FOUR % MOST_STAGES,
-                                  1 + i / SIZES_OF_FOUR / MOST_STAGES,
-                                  MOST_TASKS,
+        check_order(&(order_case){1 + i / SIZES_OF_FOUR % MAX_STAGES,
+                                  1 + i / SIZES_OF_FOUR / MAX_STAGES,
+                                  MAX_TASKS,
                                   {1 + sizes % 16, 1 + sizes / 16 % 16,
                                    1 + sizes / 256 % 16, 1 + sizes / 4096},
                                   {2, STEPS, 2, 1}});
@@ -249,9 +249,9 @@ static double measured_bubble(int stages, int64_t depth, int64_t tasks, int64_t 
  * task's round trip the order drains, and stages wait in a fixed order: idle time is then more than the best. */
 static void idle_time_follows_the_formula(void)
 {
-    for (int stages = 1; stages <= MOST_STAGES; stages++) {
-        for (int64_t tasks = 1; tasks <= MOST_TASKS; tasks++) {
-            for (int64_t m = 1; m <= MOST_MICROBATCHES; m++) {
+    for (int stages = 1; stages <= MAX_STAGES; stages++) {
+        for (int64_t tasks = 1; tasks <= MAX_TASKS; tasks++) {
+            for (int64_t m = 1; m <= MAX_MICROBATCHES; m++) {
                 double wanted = fr_bubble_formula(tasks, m, stages);
                 double got = measured_bubble(stages, 1, tasks, m, 0.0);
                 double ends = (stages - 1) / (40.0 * (double)(tasks * m));
@@ -281,8 +281,8 @@ static void a_stage_keeps_as_many_as_its_cap(void)
     fr_timeline timeline;
     fr_timeline_params params = params_of(&c);
     FR_ASSERT_OK(fr_timeline_run(fr_test_ctx(), &params, &timeline));
-    CU_ASSERT_EQUAL(timeline.most_kept[0], 7);
-    CU_ASSERT_EQUAL(timeline.most_kept[1], 1);
+    CU_ASSERT_EQUAL(timeline.max_kept[0], 7);
+    CU_ASSERT_EQUAL(timeline.max_kept[1], 1);
     fr_timeline_fini(&timeline);
 }
 
@@ -349,11 +349,11 @@ static void draining_empties_the_stage_before_the_next_round(void)
 static void tasks_that_end_at_different_stages_do_not_deadlock(void)
 {
     for (int i = 0; i < 4096; i++) {
-        int stages = 1 + i % MOST_STAGES;
-        int lowest[MOST_TASKS];
+        int stages = 1 + i % MAX_STAGES;
+        int lowest[MAX_TASKS];
         order_case c = {stages,
                         1 + i / 2 % 2,
-                        1 + i / 16 % MOST_TASKS,
+                        1 + i / 16 % MAX_TASKS,
                         {1 + i % 7, 1 + i % 5, i % 3, 1 + i % 16},
                         {2, STEPS, 1 + i % 3, 2}};
         fr_timeline_params params = params_of(&c);

@@ -32,9 +32,9 @@ static void rest_ms(int ms)
     (void)nanosleep(&pause, NULL);
 }
 
-static bool leaves(farewell *f, int most_ms)
+static bool leaves(farewell *f, int max_ms)
 {
-    for (int passed = 0; atomic_load(&f->n_calls) == 0 && passed < most_ms;
+    for (int passed = 0; atomic_load(&f->n_calls) == 0 && passed < max_ms;
          passed += 10) {
         rest_ms(10);
     }

@@ -5,13 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_TOKENS = 12, MOST_BYTES = 6, TEXT_BYTES = 40, ROUNDS = 3000 };
+enum { MAX_TOKENS = 12, MAX_BYTES = 6, TEXT_BYTES = 40, ROUNDS = 3000 };
 
 /* Some different texts over two or three letters, so that they begin and end with each other. */
 typedef struct drawn {
-    char bytes[MOST_TOKENS][MOST_BYTES];
-    fr_text texts[MOST_TOKENS];
-    int32_t ids[MOST_TOKENS];
+    char bytes[MAX_TOKENS][MAX_BYTES];
+    fr_text texts[MAX_TOKENS];
+    int32_t ids[MAX_TOKENS];
     int64_t n;
 } drawn;
 
@@ -34,10 +34,10 @@ static uint64_t number(uint64_t round, uint64_t index, uint64_t below)
 static void draw(uint64_t round, drawn *d)
 {
     uint64_t letters = 1 + number(round, 0, 3);
-    uint64_t wanted = number(round, 1, MOST_TOKENS + 1);
+    uint64_t wanted = number(round, 1, MAX_TOKENS + 1);
     d->n = 0;
     for (uint64_t i = 0; i < wanted; i++) {
-        fr_text text = {d->bytes[d->n], 1 + number(round, 100 + i, MOST_BYTES)};
+        fr_text text = {d->bytes[d->n], 1 + number(round, 100 + i, MAX_BYTES)};
         for (size_t j = 0; j < text.bytes; j++) {
             d->bytes[d->n][j] =
                 (char)(0xFE + number(round, 1000 + 10 * i + j, letters));

@@ -90,7 +90,7 @@ static void gradients_match_finite_differences(void)
 
 /* One stage of the tiny model with its slot. */
 static void open_part(const fr_tiny *tiny, int64_t first, int64_t n, fr_stage **stage,
-                      fr_slot **slot)
+                      fr_activations **slot)
 {
     fr_stage_params params = {.weights = tiny->weights,
                               .device = tiny->device,
@@ -98,7 +98,7 @@ static void open_part(const fr_tiny *tiny, int64_t first, int64_t n, fr_stage **
                               .n_layers = n,
                               .max_position = 64};
     FR_ASSERT_OK(fr_stage_create(fr_test_ctx(), &params, stage));
-    FR_ASSERT_OK(fr_slot_create(*stage, true, slot));
+    FR_ASSERT_OK(fr_activations_create(*stage, true, slot));
 }
 
 /* Layer 0 as in the base, layer 1 with the prefix, each as a stage of its own. */
@@ -109,24 +109,24 @@ static void run_apart(const fr_tiny *tiny, const fr_stage_prefix *upper, double 
     const fr_batch *batch = &tiny->batch;
     size_t bytes = (size_t)(batch->n_tokens * tiny->arch->d_model) * sizeof(float);
     fr_stage *stages[2];
-    fr_slot *slots[2];
+    fr_activations *slots[2];
     for (int i = 0; i < 2; i++) {
         open_part(tiny, i, 1, &stages[i], &slots[i]);
     }
     CU_ASSERT_EQUAL(fr_stage_lowest(stages[0], upper), 1);
     CU_ASSERT_EQUAL(fr_stage_lowest(stages[1], upper), 0);
-    FR_ASSERT_OK(fr_slot_prepare(stages[1], slots[1], batch, upper));
+    FR_ASSERT_OK(fr_activations_prepare(stages[1], slots[1], batch, upper));
     FR_ASSERT_OK(fr_stage_forward(stages[0], batch, &NONE, NULL, slots[0]));
-    memcpy(fr_slot_input(slots[1]), fr_slot_output(slots[0]), bytes);
+    memcpy(fr_activations_input(slots[1]), fr_activations_output(slots[0]), bytes);
     FR_ASSERT_OK(fr_stage_forward(stages[0], batch, upper, NULL, slots[0]));
-    fr_assert_same_bytes("output below the prefix", fr_slot_output(slots[0]),
-                         fr_slot_input(slots[1]), bytes);
-    CU_ASSERT_PTR_NULL(fr_slot_gradient(slots[0]));
+    fr_assert_same_bytes("output below the prefix", fr_activations_output(slots[0]),
+                         fr_activations_input(slots[1]), bytes);
+    CU_ASSERT_PTR_NULL(fr_activations_gradient(slots[0]));
     FR_ASSERT_OK(fr_stage_forward(stages[1], batch, upper, NULL, slots[1]));
     FR_ASSERT_OK(fr_stage_loss(stages[1], batch, slots[1], true, nll));
     FR_ASSERT_OK(fr_stage_backward(stages[1], batch, upper, slots[1], sum));
     for (int i = 0; i < 2; i++) {
-        fr_slot_destroy(&slots[i]);
+        fr_activations_destroy(&slots[i]);
         fr_stage_destroy(&stages[i]);
     }
 }
@@ -398,8 +398,8 @@ static void the_memory_of_a_token_follows_the_formula(void)
     fr_tiny_close(&tiny);
     for (size_t m = 0; m < N_MODES; m++) {
         fr_tiny_open_lean(fr_test_data(MODELS[0]), FR_BF16, MODES[m], &tiny);
-        int64_t kept =
-            fr_slot_bytes(tiny.stage, T, true) - fr_slot_bytes(tiny.stage, T, false);
+        int64_t kept = fr_activations_bytes(tiny.stage, T, true) -
+                       fr_activations_bytes(tiny.stage, T, false);
         CU_ASSERT_EQUAL(kept, T * tiny.arch->n_layers * layers[m]);
         fr_tiny_close(&tiny);
     }

@@ -17,8 +17,9 @@ static void a_stage_takes_no_batch_with_ids_outside_its_tables(void)
         fr_tiny_open(fr_test_data(MODELS[i % 2]), FR_F32, 16, &tiny);
         ids[1] = BAD[i / 2];
         fr_tiny_one_row(&tiny, 0, ids, 3); /* read and predicted */
-        FR_ASSERT_FAILS(fr_slot_prepare(tiny.stage, tiny.slot, &tiny.batch, &NONE),
-                        FR_ERR_DATA, "a token of a batch: the id");
+        FR_ASSERT_FAILS(
+            fr_activations_prepare(tiny.stage, tiny.slot, &tiny.batch, &NONE),
+            FR_ERR_DATA, "a token of a batch: the id");
         FR_ASSERT_FAILS(
             fr_stage_forward(tiny.stage, &tiny.batch, &NONE, NULL, tiny.slot),
             FR_ERR_DATA, "is outside the model's vocabulary, 0 to 127");
@@ -28,8 +29,9 @@ static void a_stage_takes_no_batch_with_ids_outside_its_tables(void)
         FR_ASSERT_FAILS(fr_stage_loss(tiny.stage, &tiny.batch, tiny.slot, true, nll),
                         FR_ERR_DATA, "a target of a batch: the id");
         fr_tiny_one_row(&tiny, 14, IDS, 4);
-        FR_ASSERT_FAILS(fr_slot_prepare(tiny.stage, tiny.slot, &tiny.batch, &NONE),
-                        FR_ERR_DATA, "stands at position 16");
+        FR_ASSERT_FAILS(
+            fr_activations_prepare(tiny.stage, tiny.slot, &tiny.batch, &NONE),
+            FR_ERR_DATA, "stands at position 16");
         fr_tiny_close(&tiny);
     }
 }

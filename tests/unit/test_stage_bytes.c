@@ -29,17 +29,17 @@ static void a_slot_is_what_the_formula_says(void)
     enum { TOKENS = 64, LAYERS = 3 };
     fr_stage_shape shape = {.arch = &ARCH, .dtype = FR_BF16, .n_layers = LAYERS};
     int64_t layer = 8 * 64 + 2 * (64 + 64 + 64 + 256) + 4 * 4 + 16;
-    CU_ASSERT_EQUAL(fr_stage_slot_bytes(&shape, TOKENS, true),
+    CU_ASSERT_EQUAL(fr_stage_activation_bytes(&shape, TOKENS, true),
                     TOKENS * (LAYERS * layer + 2 * 4 * 64));
     shape.dtype = FR_F32;
     layer += 2 * (64 + 64 + 64 + 256);
-    CU_ASSERT_EQUAL(fr_stage_slot_bytes(&shape, TOKENS, true),
+    CU_ASSERT_EQUAL(fr_stage_activation_bytes(&shape, TOKENS, true),
                     TOKENS * (LAYERS * layer + 2 * 4 * 64));
     shape.recompute = FR_RECOMPUTE_MLP;
-    CU_ASSERT_EQUAL(fr_stage_slot_bytes(&shape, TOKENS, true),
+    CU_ASSERT_EQUAL(fr_stage_activation_bytes(&shape, TOKENS, true),
                     TOKENS * (LAYERS * (layer - 4 * 256) + 2 * 4 * 64));
     shape.recompute = FR_RECOMPUTE_LAYER;
-    CU_ASSERT_EQUAL(fr_stage_slot_bytes(&shape, TOKENS, true),
+    CU_ASSERT_EQUAL(fr_stage_activation_bytes(&shape, TOKENS, true),
                     TOKENS * (LAYERS + 2) * 4 * 64);
 }
 
@@ -125,27 +125,28 @@ static void check_stage(const fr_tiny *tiny, fr_dtype dtype, fr_recompute recomp
                               .n_layers = n,
                               .max_position = POSITIONS};
     fr_stage *stage = NULL;
-    fr_slot *slot = NULL;
+    fr_activations *slot = NULL;
     int64_t before = allocated();
     FR_ASSERT_OK(fr_stage_create(ctx, &params, &stage));
     int64_t created = allocated();
     check_near("weights", created - before, fr_stage_weight_bytes(&shape), 14 * n + 32);
-    FR_ASSERT_OK(fr_slot_create(stage, true, &slot));
-    FR_ASSERT_OK(fr_slot_prepare(stage, slot, &tiny->batch, &(fr_stage_prefix){0}));
+    FR_ASSERT_OK(fr_activations_create(stage, true, &slot));
+    FR_ASSERT_OK(
+        fr_activations_prepare(stage, slot, &tiny->batch, &(fr_stage_prefix){0}));
     check_near("slot and workspace", allocated() - created,
-               fr_stage_slot_bytes(&shape, tiny->batch.n_tokens, true) +
+               fr_stage_activation_bytes(&shape, tiny->batch.n_tokens, true) +
                    fr_stage_workspace_bytes(&shape, tiny->batch.n_tokens),
                8 + 12 * n);
     for (int keep = 0; keep < 2; keep++) {
-        CU_ASSERT_EQUAL(fr_stage_slot_bytes(&shape, ROWS, keep != 0) +
+        CU_ASSERT_EQUAL(fr_stage_activation_bytes(&shape, ROWS, keep != 0) +
                             fr_stage_workspace_bytes(&shape, ROWS),
-                        fr_slot_bytes(stage, ROWS, keep != 0));
+                        fr_activations_bytes(stage, ROWS, keep != 0));
     }
     if (fr_stage_is_last(stage)) {
         double nll[12];
         FR_ASSERT_OK(fr_stage_loss(stage, &tiny->batch, slot, true, nll));
     }
-    fr_slot_destroy(&slot);
+    fr_activations_destroy(&slot);
     int64_t in_the_end = allocated();
     fr_stage_destroy(&stage);
     check_near("stage", in_the_end - allocated(),
@@ -198,12 +199,12 @@ static void a_long_row_of_a_real_model_fits(void)
                             .max_position = ROWS + LENGTH,
                             .recompute = FR_RECOMPUTE_LAYER};
     int64_t bytes = fr_stage_weight_bytes(&shape) + fr_stage_head_bytes(&shape, ROWS) +
-                    fr_stage_slot_bytes(&shape, ROWS, true) +
+                    fr_stage_activation_bytes(&shape, ROWS, true) +
                     fr_stage_workspace_bytes(&shape, ROWS) +
                     fr_stage_gradient_bytes(&shape, 1, LENGTH);
     CU_ASSERT(bytes < 1300000000);
     shape.recompute = FR_RECOMPUTE_MLP;
-    CU_ASSERT(fr_stage_slot_bytes(&shape, ROWS, true) > 1500000000);
+    CU_ASSERT(fr_stage_activation_bytes(&shape, ROWS, true) > 1500000000);
 }
 
 static void read_zeros(const fr_matrix *w, int64_t first, int64_t count, void *out)

@@ -35,7 +35,7 @@ static const char *write_folder(const json_t *root, const folder_case *files)
 /* "EOS: STOP STOP ..." */
 static void check_ends(const fr_ends *ends, const char *wanted)
 {
-    enum { TEXT_BYTES = 16 * FR_MOST_ENDS };
+    enum { TEXT_BYTES = 16 * FR_MAX_ENDS };
     char got[TEXT_BYTES];
     int at = snprintf(got, sizeof got, "%d:", (int)ends->eos);
     for (int32_t i = 0; i < ends->n_stop; i++) {
@@ -180,7 +180,7 @@ static void a_list_without_bound_is_refused(void)
     json_t *root = fr_tiny_json();
     const char *folder = fr_tiny_folder(root, NULL);
     fr_tokens tokens;
-    for (int n = FR_MOST_ENDS; n <= FR_MOST_ENDS + 1; n++) {
+    for (int n = FR_MAX_ENDS; n <= FR_MAX_ENDS + 1; n++) {
         int at = snprintf(text, sizeof text, "{\"eos_token_id\": [0");
         for (int i = 1; i < n; i++) {
             at += snprintf(text + at, sizeof text - (size_t)at, ", %d", i);
@@ -188,8 +188,8 @@ static void a_list_without_bound_is_refused(void)
         (void)snprintf(text + at, sizeof text - (size_t)at, "]}");
         fr_test_write_text(fr_test_path(folder, "config.json"), text);
         fr_status status = fr_tokens_open(fr_test_ctx(), folder, &tokens);
-        fr_assert_status(status, n > FR_MOST_ENDS ? FR_ERR_UNSUPPORTED : FR_OK,
-                         n > FR_MOST_ENDS ? "more than 64 end-of-sequence ids" : NULL,
+        fr_assert_status(status, n > FR_MAX_ENDS ? FR_ERR_UNSUPPORTED : FR_OK,
+                         n > FR_MAX_ENDS ? "more than 64 end-of-sequence ids" : NULL,
                          __FILE__, __LINE__);
         fr_tokens_close(&tokens);
     }

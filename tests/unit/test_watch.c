@@ -1,5 +1,5 @@
 #define _POSIX_C_SOURCE 200809L
-#include "comm/slot.h"
+#include "comm/rank_line.h"
 #include "comm/watch.h"
 #include "support/suite.h"
 
@@ -65,12 +65,12 @@ static fr_watch *start(const char *folder, int n_ranks, int64_t timeout, farewel
 }
 
 /* Rank 0's slot once its state is this one; waits 5 s at most. */
-static fr_slot slot_in_state(const char *folder, const char *state)
+static fr_rank_line slot_in_state(const char *folder, const char *state)
 {
     char path[PATH_BYTES];
-    fr_slot slot = {0};
+    fr_rank_line slot = {0};
     for (int i = 0; i < 100; i++) {
-        if (fr_slot_read(slot_path(folder, 0, path), &slot) &&
+        if (fr_rank_line_read(slot_path(folder, 0, path), &slot) &&
             strcmp(slot.state, state) == 0) {
             break;
         }
@@ -81,11 +81,11 @@ static fr_slot slot_in_state(const char *folder, const char *state)
 }
 
 /* Milliseconds until the watch leaves; -1 if it does not within `most`. */
-static int64_t until_left(const farewell *left, int64_t most)
+static int64_t until_left(const farewell *left, int64_t max)
 {
     int64_t begin = now_ms(CLOCK_MONOTONIC);
     int64_t passed = 0;
-    while (atomic_load(&left->n_calls) == 0 && passed <= most) {
+    while (atomic_load(&left->n_calls) == 0 && passed <= max) {
         rest_ms(20);
         passed = now_ms(CLOCK_MONOTONIC) - begin;
     }
@@ -95,14 +95,15 @@ static int64_t until_left(const farewell *left, int64_t most)
 static void write_peer(const char *folder, int rank, const char *state, int64_t span_ms)
 {
     char path[PATH_BYTES];
-    fr_slot slot = {.rank = rank, .pid = 77, .peer = -1, .step = 3, .microbatch = -1};
+    fr_rank_line slot = {
+        .rank = rank, .pid = 77, .peer = -1, .step = 3, .microbatch = -1};
     slot.beat_ms = now_ms(CLOCK_REALTIME);
     slot.since_ms = slot.beat_ms - span_ms;
-    fr_slot_word("farhost", slot.host, FR_SLOT_HOST_BYTES);
-    fr_slot_word(state, slot.state, FR_SLOT_WORD_BYTES);
-    fr_slot_word(NULL, slot.what, FR_SLOT_WORD_BYTES);
-    fr_slot_word(NULL, slot.task, FR_SLOT_TASK_BYTES);
-    CU_ASSERT_TRUE_FATAL(fr_slot_write(slot_path(folder, rank, path), &slot));
+    fr_rank_line_word("farhost", slot.host, FR_RANK_LINE_HOST_BYTES);
+    fr_rank_line_word(state, slot.state, FR_RANK_LINE_WORD_BYTES);
+    fr_rank_line_word(NULL, slot.what, FR_RANK_LINE_WORD_BYTES);
+    fr_rank_line_word(NULL, slot.task, FR_RANK_LINE_TASK_BYTES);
+    CU_ASSERT_TRUE_FATAL(fr_rank_line_write(slot_path(folder, rank, path), &slot));
 }
 
 static void the_slot_file_follows_the_rank(void)
@@ -112,12 +113,12 @@ static void the_slot_file_follows_the_rank(void)
     struct stat info;
     const char *folder = fr_test_folder();
     fr_watch *watch = start(folder, 1, 0, &left);
-    fr_slot slot = slot_in_state(folder, "starting");
+    fr_rank_line slot = slot_in_state(folder, "starting");
     int64_t first_beat = slot.beat_ms;
     CU_ASSERT_EQUAL(slot.pid, getpid());
     CU_ASSERT_EQUAL(slot.step, -1);
     CU_ASSERT_EQUAL(stat(slot_path(folder, 0, path), &info), 0);
-    CU_ASSERT_EQUAL(info.st_size, FR_SLOT_BYTES);
+    CU_ASSERT_EQUAL(info.st_size, FR_RANK_LINE_BYTES);
 
     fr_watch_at(watch, 12, "debdesc", 3);
     slot = slot_in_state(folder, "computing");
@@ -140,19 +141,19 @@ static void the_slot_file_follows_the_rank(void)
     fr_watch_busy(watch, "saving");
     slot = slot_in_state(folder, "saving");
     CU_ASSERT_EQUAL(slot.peer, -1);
-    CU_ASSERT_EQUAL(slot.status, FR_SLOT_RUNNING);
+    CU_ASSERT_EQUAL(slot.status, FR_RANK_LINE_RUNNING);
     fr_watch_busy(watch, NULL);
     (void)slot_in_state(folder, "computing");
     fr_watch_destroy(&watch);
     CU_ASSERT_PTR_NULL(watch);
-    CU_ASSERT_TRUE(fr_slot_read(path, &slot));
-    CU_ASSERT_EQUAL(slot.status, FR_SLOT_ENDED);
+    CU_ASSERT_TRUE(fr_rank_line_read(path, &slot));
+    CU_ASSERT_EQUAL(slot.status, FR_RANK_LINE_ENDED);
 
     watch = start(folder, 1, 0, &left);
     fr_watch_fail(watch);
     fr_watch_destroy(&watch);
-    CU_ASSERT_TRUE(fr_slot_read(path, &slot));
-    CU_ASSERT_EQUAL(slot.status, FR_SLOT_FAILED);
+    CU_ASSERT_TRUE(fr_rank_line_read(path, &slot));
+    CU_ASSERT_EQUAL(slot.status, FR_RANK_LINE_FAILED);
     CU_ASSERT_EQUAL(atomic_load(&left.n_calls), 0);
 }
 
@@ -219,7 +220,7 @@ static void a_silent_rank_makes_the_waiting_one_leave_with_the_table(void)
 {
     char path[PATH_BYTES];
     farewell left = {0};
-    fr_slot slot;
+    fr_rank_line slot;
     const char *folder = fr_test_folder();
     write_peer(folder, 1, "computing", 10);
     fr_watch *watch = start(folder, 2, 3, &left);
@@ -234,8 +235,8 @@ static void a_silent_rank_makes_the_waiting_one_leave_with_the_table(void)
     CU_ASSERT_TRUE(is_there(folder, "timeout.txt"));
     fr_watch_destroy(&watch);
     CU_ASSERT_EQUAL(atomic_load(&left.n_calls), 1);
-    CU_ASSERT_TRUE(fr_slot_read(slot_path(folder, 0, path), &slot));
-    CU_ASSERT_EQUAL(slot.status, FR_SLOT_FAILED);
+    CU_ASSERT_TRUE(fr_rank_line_read(slot_path(folder, 0, path), &slot));
+    CU_ASSERT_EQUAL(slot.status, FR_RANK_LINE_FAILED);
 }
 
 static void the_second_rank_to_decide_leaves_silently(void)
@@ -270,7 +271,7 @@ static void *play(void *argument)
 }
 
 /* Milliseconds until rank 0 leaves, which waits for a beating rank in this state. */
-static int64_t wait_for_puppet(const char *state, int64_t timeout, int64_t most,
+static int64_t wait_for_puppet(const char *state, int64_t timeout, int64_t max,
                                farewell *left)
 {
     pthread_t thread;
@@ -280,7 +281,7 @@ static int64_t wait_for_puppet(const char *state, int64_t timeout, int64_t most,
     fr_watch *watch = start(p.folder, 2, timeout, left);
     fr_watch_at(watch, 3, "t", 0);
     fr_watch_wait_begin(watch, "reduction", -1);
-    int64_t passed = until_left(left, most);
+    int64_t passed = until_left(left, max);
     atomic_store(&p.ends, true);
     (void)pthread_join(thread, NULL);
     fr_watch_destroy(&watch);

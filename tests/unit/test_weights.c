@@ -279,14 +279,14 @@ static void half_precision_folders_are_widened(void)
 static const char *shard(const char *source)
 {
     static const char *const FILES[] = {"a.safetensors", "b.safetensors"};
-    enum { MOST = 64 };
+    enum { MAX = 64 };
     const char *folder = fr_test_folder();
     fr_safetensors *file = open_tensors(source);
     int64_t n = fr_safetensors_n_tensors(file);
     char index[8192] = "{\"metadata\":{},\"weight_map\":{";
-    CU_ASSERT_FATAL(n <= MOST);
+    CU_ASSERT_FATAL(n <= MAX);
     for (int part = 0; part < 2; part++) {
-        const fr_safetensor *chosen[MOST];
+        const fr_safetensor *chosen[MAX];
         int64_t n_chosen = 0;
         for (int64_t i = part; i < n; i += 2) {
             size_t at = strlen(index);

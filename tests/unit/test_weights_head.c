@@ -10,12 +10,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MOST = 64 };
+enum { MAX = 64 };
 
 /* The tensors of a folder, to be changed and written again. */
 typedef struct tensor_list {
     fr_safetensors *file;
-    fr_safetensor tensors[MOST];
+    fr_safetensor tensors[MAX];
     int64_t n;
 } tensor_list;
 
@@ -25,7 +25,7 @@ static void read_list(const char *folder, tensor_list *out)
     FR_ASSERT_OK(fr_safetensors_open(fr_test_ctx(), path, &out->file));
     CU_ASSERT_PTR_NOT_NULL_FATAL(out->file);
     out->n = fr_safetensors_n_tensors(out->file);
-    CU_ASSERT_FATAL(out->n < MOST);
+    CU_ASSERT_FATAL(out->n < MAX);
     for (int64_t i = 0; i < out->n; i++) {
         out->tensors[i] = *fr_safetensors_tensor_at(out->file, i);
     }
@@ -59,7 +59,7 @@ static void rename_to(tensor_list *list, const char *name, const char *new_name)
 /* A folder with these tensors in place of its own. */
 static const char *write_list(const char *folder, tensor_list *list)
 {
-    const fr_safetensor *pointers[MOST];
+    const fr_safetensor *pointers[MAX];
     const char *path = fr_test_path(folder, "model.safetensors");
     for (int64_t i = 0; i < list->n; i++) {
         pointers[i] = &list->tensors[i];

@@ -83,11 +83,11 @@ static fr_frozen *hold(const fr_holding *holding)
 static void check_products(fr_device *device, const fr_matrix *left,
                            const fr_matrix *converted)
 {
-    enum { MOST = 6 };
-    float *x = fr_test_numbers(MOST * left->n_in, 5, 1);
-    float *wanted = fr_test_zeros(MOST * left->n_out);
-    float *got = fr_test_zeros(MOST * left->n_out);
-    for (int64_t m = 1; m <= MOST; m += m == 1 ? 3 : 1) {
+    enum { MAX = 6 };
+    float *x = fr_test_numbers(MAX * left->n_in, 5, 1);
+    float *wanted = fr_test_zeros(MAX * left->n_out);
+    float *got = fr_test_zeros(MAX * left->n_out);
+    for (int64_t m = 1; m <= MAX; m += m == 1 ? 3 : 1) {
         for (int add = 0; add < 2; add++) {
             FR_ASSERT_OK(fr_linear_few(device, m, x, converted, add != 0, wanted));
             FR_ASSERT_OK(fr_linear_few(device, m, x, left, add != 0, got));

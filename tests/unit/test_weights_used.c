@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MOST = 96 };
+enum { MAX = 96 };
 
 static fr_safetensor vector(const char *name)
 {
@@ -28,12 +28,12 @@ static const char *folder_with(const char *model, const char *config,
     static char index[16384];
     const char *folder = fr_test_model_folder(model, config);
     const char *path = fr_test_path(folder, "model.safetensors");
-    const fr_safetensor *list[MOST];
+    const fr_safetensor *list[MAX];
     fr_safetensors *file = NULL;
     FR_ASSERT_OK(fr_safetensors_open(fr_test_ctx(), path, &file));
     CU_ASSERT_PTR_NOT_NULL_FATAL(file);
     int64_t n = fr_safetensors_n_tensors(file);
-    CU_ASSERT_FATAL(n < MOST);
+    CU_ASSERT_FATAL(n < MAX);
     size_t at = (size_t)snprintf(index, sizeof index, "{\"weight_map\":{");
     for (int64_t i = 0; i < n; i++) {
         list[i] = fr_safetensors_tensor_at(file, i);

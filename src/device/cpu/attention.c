@@ -143,14 +143,14 @@ static void run_tile(const fr_attention_call *call, const fr_query_tile *tile,
     finish_rows(call, tile, scratch, o_THK, lse_TH);
 }
 
-static int64_t most_tiles(const fr_attention_call *call)
+static int64_t max_tiles(const fr_attention_call *call)
 {
-    int64_t most = 0;
+    int64_t max = 0;
     for (int64_t s = 0; s < call->params->n_segments; s++) {
         int64_t tiles = fr_attention_tiles(call, call->params->segments + s);
-        most = tiles > most ? tiles : most;
+        max = tiles > max ? tiles : max;
     }
-    return most;
+    return max;
 }
 
 /* Later tiles see more keys, so they start first. */
@@ -158,7 +158,7 @@ static void run_all(const fr_attention_call *call, int threads, float *scratch_b
                     float *o_THK, float *lse_TH)
 {
     const fr_attention_params *params = call->params;
-    int64_t n_tiles = most_tiles(call);
+    int64_t n_tiles = max_tiles(call);
     int64_t n_chunks = params->n_kv_heads * call->n_chunks;
 #pragma omp parallel num_threads(threads)
     {

@@ -13,15 +13,15 @@ int64_t fr_exact_add(fr_device *device, int64_t n_units, int64_t n, int exponent
     const fr_kernels *kernels = fr_kernels_select(device->isa);
     int threads = fr_kernels_threads(device->n_threads, n_units * n);
     double scale = ldexp(1.0, exponent);
-    int64_t n_bad = 0;
-#pragma omp parallel for num_threads(threads) schedule(static) reduction(+ : n_bad)
+    int64_t n_nonfinite = 0;
+#pragma omp parallel for num_threads(threads) schedule(static) reduction(+ : n_nonfinite)
     for (int64_t start = 0; start < n; start += CHUNK) {
         int64_t length = n - start < CHUNK ? n - start : CHUNK;
         for (int64_t unit = 0; unit < n_units; unit++) {
-            n_bad += kernels->exact_add(length, scale, g_Un + unit * n + start,
-                                        sum_n + start);
+            n_nonfinite += kernels->exact_add(length, scale, g_Un + unit * n + start,
+                                              sum_n + start);
         }
     }
     fr_operator_end(device, FR_OP_EXACT, began, 0);
-    return n_bad;
+    return n_nonfinite;
 }

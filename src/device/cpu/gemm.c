@@ -187,10 +187,10 @@ static fr_gemm_tile tile_at(const gemm_plan *plan, const gemm_part *part,
 static bool is_narrow(const gemm_plan *plan, const gemm_item *item,
                       const fr_gemm_panel *panel)
 {
-    enum { MOST_ROWS = 8 };
-    int64_t most = min_i64(MOST_ROWS, plan->kernel->rows);
+    enum { MAX_ROWS = 8 };
+    int64_t max = min_i64(MAX_ROWS, plan->kernel->rows);
     return plan->kernel->multiply_narrow != NULL && plan->product->transposed &&
-           panel->columns == plan->kernel->columns && item->row_end - item->row <= most;
+           panel->columns == plan->kernel->columns && item->row_end - item->row <= max;
 }
 
 static void multiply_panel(const gemm_plan *plan, const gemm_part *part,
@@ -310,11 +310,11 @@ static void plan_blocks(gemm_plan *plan)
     const fr_product *product = plan->product;
     plan->block = product->depth_block;
     plan->n_blocks = divide_up(product->depth, plan->block);
-    int64_t most = plan->kernel->row_part;
-    plan->rows = divide_up(product->m, divide_up(product->m, most));
+    int64_t max = plan->kernel->row_part;
+    plan->rows = divide_up(product->m, divide_up(product->m, max));
     plan->rows = round_up(plan->rows, plan->kernel->rows);
     int64_t fitting =
-        clamp_i64(LEFT_DEPTH * most / (plan->rows * plan->block), 1, plan->n_blocks);
+        clamp_i64(LEFT_DEPTH * max / (plan->rows * plan->block), 1, plan->n_blocks);
     plan->section = divide_up(plan->n_blocks, divide_up(plan->n_blocks, fitting));
 }
 
@@ -327,10 +327,10 @@ static void plan_items(gemm_plan *plan)
         plan->n_threads == 1 ? 1 : (int64_t)plan->n_threads * ITEMS_A_THREAD;
     plan->n_panels = divide_up(plan->product->columns, plan->kernel->columns);
     plan->group = clamp_i64(plan->n_panels / wanted, 1, MAX_GROUP);
-    int64_t most = divide_up(plan->rows, plan->kernel->rows * MIN_SPLIT_TILES);
+    int64_t max = divide_up(plan->rows, plan->kernel->rows * MIN_SPLIT_TILES);
     plan->row_splits = 1;
     if (plan->n_panels < wanted) {
-        plan->row_splits = clamp_i64(wanted / plan->n_panels, 1, most);
+        plan->row_splits = clamp_i64(wanted / plan->n_panels, 1, max);
     }
 }
 

@@ -11,7 +11,7 @@
  * f32 weights: each product is added by one fused operation.
  *
  * bf16 weights, in fixed point: a block is cut into runs (fr_gemm_run). With 2^e the
- * largest power of two in a run of a row of `left` or of a column of `right` (e >= FR_GEMM_FIXED_LEAST), its elements
+ * largest power of two in a run of a row of `left` or of a column of `right` (e >= FR_GEMM_FIXED_MIN), its elements
  * are rounded to the nearest multiple of 2^(e - 11): a bf16 number of at least 2^(e - 4) stays what it is. The integers'
  * products are added exactly, so in any order; the sum, rounded to f32, times the product of the two powers of two (in
  * f32: infinite from 2^128 on, 0 below 2^-149) is added to `out` by one fused operation, runs in ascending order. At most 4096 * 4080 * 128 < 2^31. An infinity or NaN makes its run's scale
@@ -28,7 +28,7 @@ enum {
     FR_GEMM_PREFETCH = 16,   /* depths between two fetched cache lines */
     FR_GEMM_FIXED_BITS =
         12, /* of a magnitude in fixed point: 2^11 .. 2^12 for a run's largest */
-    FR_GEMM_FIXED_LEAST = -110, /* scales stay normal numbers */
+    FR_GEMM_FIXED_MIN = -110, /* scales stay normal numbers */
     FR_GEMM_LONGEST_RUN = 128
 };
 

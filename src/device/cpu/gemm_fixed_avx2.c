@@ -31,8 +31,7 @@ FR_INLINE run_scale scale_of(__m256i exponent)
 {
     enum { SPECIAL = 255, BIAS = 127, SHIFT = FR_GEMM_FIXED_BITS - 1 };
     __m256i special = _mm256_cmpeq_epi32(exponent, _mm256_set1_epi32(SPECIAL));
-    exponent =
-        _mm256_max_epi32(exponent, _mm256_set1_epi32(BIAS + FR_GEMM_FIXED_LEAST));
+    exponent = _mm256_max_epi32(exponent, _mm256_set1_epi32(BIAS + FR_GEMM_FIXED_MIN));
     __m256i to = _mm256_sub_epi32(_mm256_set1_epi32(2 * BIAS + SHIFT), exponent);
     __m256i from = _mm256_sub_epi32(exponent, _mm256_set1_epi32(SHIFT));
     __m256i nan = _mm256_and_si256(special, _mm256_set1_epi32(0x7fc00000));
@@ -80,13 +79,13 @@ static int32_t largest_f32(int64_t n, const float *x)
 {
     int32_t lanes[WIDTH];
     int32_t largest = 0;
-    __m256i most = _mm256_setzero_si256();
+    __m256i max = _mm256_setzero_si256();
     for (int64_t d = 0; d < n; d += WIDTH) {
         __m256i bits = _mm256_castps_si256(v8_load_first(x + d, n - d));
-        most = _mm256_max_epi32(most,
-                                _mm256_and_si256(bits, _mm256_set1_epi32(0x7fffffff)));
+        max = _mm256_max_epi32(max,
+                               _mm256_and_si256(bits, _mm256_set1_epi32(0x7fffffff)));
     }
-    _mm256_storeu_si256((__m256i *)(void *)lanes, most);
+    _mm256_storeu_si256((__m256i *)(void *)lanes, max);
     for (int i = 0; i < WIDTH; i++) {
         largest = lanes[i] > largest ? lanes[i] : largest;
     }
@@ -97,13 +96,12 @@ static int32_t largest_bf16(int64_t n, const uint16_t *w)
 {
     uint16_t lanes[WORDS];
     uint16_t largest = 0;
-    __m256i most = _mm256_setzero_si256();
+    __m256i max = _mm256_setzero_si256();
     for (int64_t d = 0; d < n; d += WORDS) {
         __m256i bits = load_words(w + d, n - d);
-        most =
-            _mm256_max_epu16(most, _mm256_and_si256(bits, _mm256_set1_epi16(0x7fff)));
+        max = _mm256_max_epu16(max, _mm256_and_si256(bits, _mm256_set1_epi16(0x7fff)));
     }
-    _mm256_storeu_si256((__m256i *)(void *)lanes, most);
+    _mm256_storeu_si256((__m256i *)(void *)lanes, max);
     for (int i = 0; i < WORDS; i++) {
         largest = lanes[i] > largest ? lanes[i] : largest;
     }
@@ -211,17 +209,16 @@ static void pack_plain_run(const fr_gemm_panel *panel, const uint16_t *w, int64_
 {
     enum { LOW_HALVES = 0x20, HIGH_HALVES = 0x31 };
     int32_t *pairs = (int32_t *)(void *)(out + COLUMNS);
-    __m256i most = _mm256_setzero_si256();
+    __m256i max = _mm256_setzero_si256();
     for (int64_t d = 0; d < n; d++) {
         __m256i bits = load_words(w + d * panel->depth_step, panel->columns);
-        most =
-            _mm256_max_epu16(most, _mm256_and_si256(bits, _mm256_set1_epi16(0x7fff)));
+        max = _mm256_max_epu16(max, _mm256_and_si256(bits, _mm256_set1_epi16(0x7fff)));
     }
     const __m256i zero = _mm256_setzero_si256();
     run_scale first =
-        scale_of(_mm256_srli_epi32(_mm256_unpacklo_epi16(most, zero), BF16_MANTISSA));
+        scale_of(_mm256_srli_epi32(_mm256_unpacklo_epi16(max, zero), BF16_MANTISSA));
     run_scale second =
-        scale_of(_mm256_srli_epi32(_mm256_unpackhi_epi16(most, zero), BF16_MANTISSA));
+        scale_of(_mm256_srli_epi32(_mm256_unpackhi_epi16(max, zero), BF16_MANTISSA));
     v8_store(out,
              _mm256_permute2f128_ps(first.from_fixed, second.from_fixed, LOW_HALVES));
     v8_store(out + WIDTH,

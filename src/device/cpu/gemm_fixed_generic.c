@@ -32,11 +32,11 @@ static run_scale scale_of(uint32_t largest)
 {
     enum { SPECIAL = 255, BIAS = 127, MANTISSA = 23, SHIFT = FR_GEMM_FIXED_BITS - 1 };
     uint32_t exponent = largest >> MANTISSA;
-    const uint32_t least = BIAS + FR_GEMM_FIXED_LEAST;
+    const uint32_t min = BIAS + FR_GEMM_FIXED_MIN;
     if (exponent == SPECIAL) {
         return (run_scale){0.0F, NAN};
     }
-    exponent = exponent < least ? least : exponent;
+    exponent = exponent < min ? min : exponent;
     return (run_scale){float_of_bits((2 * BIAS + SHIFT - exponent) << MANTISSA),
                        float_of_bits((exponent - SHIFT) << MANTISSA)};
 }

@@ -21,8 +21,7 @@ static run_scale scale_of(__m512i exponent)
 {
     enum { SPECIAL = 255, BIAS = 127, SHIFT = FR_GEMM_FIXED_BITS - 1 };
     __mmask16 special = _mm512_cmpeq_epi32_mask(exponent, _mm512_set1_epi32(SPECIAL));
-    exponent =
-        _mm512_max_epi32(exponent, _mm512_set1_epi32(BIAS + FR_GEMM_FIXED_LEAST));
+    exponent = _mm512_max_epi32(exponent, _mm512_set1_epi32(BIAS + FR_GEMM_FIXED_MIN));
     __m512i to = _mm512_sub_epi32(_mm512_set1_epi32(2 * BIAS + SHIFT), exponent);
     __m512i from = _mm512_sub_epi32(exponent, _mm512_set1_epi32(SHIFT));
     __m512i nan = _mm512_set1_epi32(0x7fc00000);
@@ -80,27 +79,26 @@ typedef struct line_run {
 /* The largest magnitude, as the bits of a f32: integers order magnitudes as numbers do, and NaN above all. */
 static int32_t largest_f32(int64_t n, const float *x)
 {
-    __m512i most = _mm512_setzero_si512();
+    __m512i max = _mm512_setzero_si512();
     for (int64_t d = 0; d < n; d += WIDTH) {
         __mmask16 mask = fr_avx512_first_lanes(n - d);
         __m512i bits = _mm512_castps_si512(_mm512_maskz_loadu_ps(mask, x + d));
-        most = _mm512_max_epi32(most,
-                                _mm512_and_si512(bits, _mm512_set1_epi32(0x7fffffff)));
+        max = _mm512_max_epi32(max,
+                               _mm512_and_si512(bits, _mm512_set1_epi32(0x7fffffff)));
     }
-    return _mm512_reduce_max_epi32(most);
+    return _mm512_reduce_max_epi32(max);
 }
 
 static int32_t largest_bf16(int64_t n, const uint16_t *w)
 {
-    __m512i most = _mm512_setzero_si512();
+    __m512i max = _mm512_setzero_si512();
     for (int64_t d = 0; d < n; d += WORDS) {
         __m512i bits = _mm512_maskz_loadu_epi16(fr_avx512_first_words(n - d), w + d);
-        most =
-            _mm512_max_epu16(most, _mm512_and_si512(bits, _mm512_set1_epi16(0x7fff)));
+        max = _mm512_max_epu16(max, _mm512_and_si512(bits, _mm512_set1_epi16(0x7fff)));
     }
     return _mm512_reduce_max_epi32(
-        _mm512_max_epi32(_mm512_and_si512(most, _mm512_set1_epi32(0x7fff0000)),
-                         _mm512_slli_epi32(most, 16)));
+        _mm512_max_epi32(_mm512_and_si512(max, _mm512_set1_epi32(0x7fff0000)),
+                         _mm512_slli_epi32(max, 16)));
 }
 
 /* 32 depths of a line, two a lane, in order. */
@@ -174,14 +172,13 @@ void fr_avx512_pack_fixed_left(const fr_gemm_rows *rows, float *out)
 static void pack_plain_run(const uint16_t *w, int64_t step, int64_t n, __mmask16 mask,
                            float *scales, int32_t *pairs)
 {
-    __m256i most = _mm256_setzero_si256();
+    __m256i max = _mm256_setzero_si256();
     for (int64_t d = 0; d < n; d++) {
         __m256i bits = load_bf16(mask, w + d * step);
-        most =
-            _mm256_max_epu16(most, _mm256_and_si256(bits, _mm256_set1_epi16(0x7fff)));
+        max = _mm256_max_epu16(max, _mm256_and_si256(bits, _mm256_set1_epi16(0x7fff)));
     }
     run_scale scale =
-        scale_of(_mm512_srli_epi32(_mm512_cvtepu16_epi32(most), BF16_MANTISSA));
+        scale_of(_mm512_srli_epi32(_mm512_cvtepu16_epi32(max), BF16_MANTISSA));
     _mm512_storeu_ps(scales, scale.from_fixed);
     for (int64_t d = 0; d < n; d += 2) {
         __mmask16 second = d + 1 < n ? mask : 0;

@@ -178,15 +178,15 @@ static void round_bf16(int64_t n, const float *x, float *rounded)
 static int64_t exact_add(int64_t n, double scale, const float *g, int64_t *sum)
 {
     const float limit = 131072.0F;
-    int64_t n_bad = 0;
+    int64_t n_nonfinite = 0;
     for (int64_t i = 0; i < n; i++) {
         if (fabsf(g[i]) < limit) {
             sum[i] += (int64_t)rint((double)g[i] * scale);
         } else {
-            n_bad += 1;
+            n_nonfinite += 1;
         }
     }
-    return n_bad;
+    return n_nonfinite;
 }
 
 #endif

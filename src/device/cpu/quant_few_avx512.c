@@ -7,10 +7,10 @@
 enum {
     BLOCK = 32,
     HALF = 16,
-    MOST_X = 4,
+    MAX_X = 4,
     AHEAD = 4096,
     LINE = 64,
-    MOST_W = FR_QUANT_FEW_ROWS
+    MAX_W = FR_QUANT_FEW_ROWS
 };
 
 /* The weights of a block. */
@@ -57,7 +57,7 @@ FR_INLINE float sum_lanes(__m512 x)
 FR_INLINE void multiply_block(block_reader *read, int64_t bytes, bool round, int n_x,
                               int n_w, const fr_quant_few *f, int64_t first)
 {
-    __m512 sum[MOST_X][MOST_W];
+    __m512 sum[MAX_X][MAX_W];
     const float *x = f->x + first * f->depth;
 #pragma GCC unroll 4
     for (int i = 0; i < n_x; i++) {
@@ -99,8 +99,8 @@ FR_INLINE void multiply_all(block_reader *read, int64_t bytes, bool round, int n
                             const fr_quant_few *f)
 {
     int64_t row = 0;
-    for (; row + MOST_X <= f->m; row += MOST_X) {
-        multiply_block(read, bytes, round, MOST_X, n_w, f, row);
+    for (; row + MAX_X <= f->m; row += MAX_X) {
+        multiply_block(read, bytes, round, MAX_X, n_w, f, row);
     }
     for (; row < f->m; row++) {
         multiply_block(read, bytes, round, 1, n_w, f, row);
@@ -111,12 +111,12 @@ FR_INLINE void multiply(block_reader *read, int64_t bytes, const fr_quant_few *f
 {
     fr_quant_few one = *f;
     one.n_rows = 1;
-    if (f->n_rows == MOST_W && f->round) {
-        multiply_all(read, bytes, true, MOST_W, f);
+    if (f->n_rows == MAX_W && f->round) {
+        multiply_all(read, bytes, true, MAX_W, f);
         return;
     }
-    if (f->n_rows == MOST_W) {
-        multiply_all(read, bytes, false, MOST_W, f);
+    if (f->n_rows == MAX_W) {
+        multiply_all(read, bytes, false, MAX_W, f);
         return;
     }
     for (int64_t j = 0; j < f->n_rows; j++) {

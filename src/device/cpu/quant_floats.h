@@ -16,10 +16,10 @@
  */
 static inline float half_value(uint16_t half)
 {
-    const uint32_t least = 113U << 23;
+    const uint32_t min = 113U << 23;
     uint32_t magnitude = (uint32_t)(half & 0x7fffU) << 13;
     uint32_t normal = magnitude + (112U << 23);
-    uint32_t shifted = magnitude + least;
+    uint32_t shifted = magnitude + min;
     float subnormal = 0.0F;
     float value = 0.0F;
     memcpy(&subnormal, &shifted, sizeof shifted);

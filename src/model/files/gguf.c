@@ -11,10 +11,10 @@
 
 /* The least that one metadata pair (length, type, one byte) and one tensor (length, dimensions, type,
  * offset) take in the file: counts are held against them before anything is allocated. */
-enum { LEAST_PAIR_BYTES = 13, LEAST_TENSOR_BYTES = 32, DEFAULT_ALIGNMENT = 32 };
+enum { MIN_PAIR_BYTES = 13, MIN_TENSOR_BYTES = 32, DEFAULT_ALIGNMENT = 32 };
 /* Several times what any known file has. A pair takes 72 bytes of memory, a tensor 250 with what is made of it. */
-enum { MOST_PAIRS = 1 << 20, MOST_TENSORS = 1 << 19 };
-enum { MOST_ALIGNMENT = 1 << 20, MOST_DIMS = 4 };
+enum { MAX_PAIRS = 1 << 20, MAX_TENSORS = 1 << 19 };
+enum { MAX_ALIGNMENT = 1 << 20, MAX_DIMS = 4 };
 
 /*
  * File: magic, u32 version, u64 tensors, u64 pairs; the pairs (key, u32 type, value); the directory
@@ -99,13 +99,13 @@ static fr_status read_type(cursor *c, const char *what, fr_gguf_type *out)
 static fr_status skip_items(cursor *c, fr_gguf_type type, uint64_t count, fr_text key)
 {
     size_t item = fr_gguf_item_bytes(type);
-    size_t least = item > 0 ? item : sizeof(uint64_t);
-    if (count > (c->bytes - c->at) / least) {
+    size_t min = item > 0 ? item : sizeof(uint64_t);
+    if (count > (c->bytes - c->at) / min) {
         return FR_FAIL(c->ctx, FR_ERR_FORMAT,
                        "%s: value of %s at byte %zu has %llu items of at least %zu "
                        "bytes, but %zu bytes are left",
                        c->path, fr_show(key).text, c->at, (unsigned long long)count,
-                       least, c->bytes - c->at);
+                       min, c->bytes - c->at);
     }
     if (item > 0) {
         c->at += (size_t)count * item;
@@ -167,11 +167,11 @@ static fr_status check_names(const cursor *c, const char *what,
 
 static fr_status read_pairs(cursor *c, uint64_t count, fr_gguf *gguf)
 {
-    if (count > (c->bytes - c->at) / LEAST_PAIR_BYTES || count > MOST_PAIRS) {
+    if (count > (c->bytes - c->at) / MIN_PAIR_BYTES || count > MAX_PAIRS) {
         return FR_FAIL(c->ctx, FR_ERR_FORMAT,
                        "%s: %llu metadata pairs (byte 16) do not fit the file of %zu "
                        "bytes or are more than %d",
-                       c->path, (unsigned long long)count, c->bytes, MOST_PAIRS);
+                       c->path, (unsigned long long)count, c->bytes, MAX_PAIRS);
     }
     FR_TRY(fr_alloc(c->ctx, (int64_t)count, sizeof *gguf->pairs, &gguf->pairs));
     for (gguf->n_pairs = 0; gguf->n_pairs < (int64_t)count; gguf->n_pairs++) {
@@ -196,14 +196,14 @@ static fr_status read_dims(cursor *c, size_t place, fr_gguf_tensor *tensor)
 {
     uint32_t n_dims = 0;
     FR_TRY(read_bytes(c, &n_dims, sizeof n_dims, "a number of dimensions"));
-    if (n_dims < 1 || n_dims > MOST_DIMS) {
+    if (n_dims < 1 || n_dims > MAX_DIMS) {
         return FR_FAIL(c->ctx, FR_ERR_FORMAT,
                        "%s: tensor %s at byte %zu has %u dimensions, must be 1 to %d",
                        c->path, fr_show(tensor->name).text, place, (unsigned)n_dims,
-                       MOST_DIMS);
+                       MAX_DIMS);
     }
     tensor->n_dims = (int)n_dims;
-    for (int d = 0; d < MOST_DIMS; d++) {
+    for (int d = 0; d < MAX_DIMS; d++) {
         uint64_t size = 1;
         if (d < tensor->n_dims) {
             FR_TRY(read_bytes(c, &size, sizeof size, "a dimension"));
@@ -231,7 +231,7 @@ static fr_status size_tensor(const cursor *c, size_t place, fr_gguf_tensor *tens
                        c->path, fr_show(tensor->name).text, place,
                        (unsigned)tensor->type, fr_quant_supported());
     }
-    for (int d = 0; d < MOST_DIMS; d++) {
+    for (int d = 0; d < MAX_DIMS; d++) {
         if (!fr_mul_i64(n, tensor->ne[d], &n)) {
             return fail_tensor(c, tensor, place, "has a shape that overflows");
         }
@@ -276,12 +276,12 @@ static fr_status find_alignment(const cursor *c, const fr_gguf *gguf, size_t *ou
         return FR_OK;
     }
     if (!fr_gguf_get_int(gguf, "general.alignment", &alignment) || alignment < 1 ||
-        alignment > MOST_ALIGNMENT || (alignment & (alignment - 1)) != 0) {
+        alignment > MAX_ALIGNMENT || (alignment & (alignment - 1)) != 0) {
         return FR_FAIL(
             c->ctx, FR_ERR_FORMAT,
             "%s: general.alignment at byte %zu must be a power of two from 1 "
             "to %d",
-            c->path, (size_t)(value->data - c->data), MOST_ALIGNMENT);
+            c->path, (size_t)(value->data - c->data), MAX_ALIGNMENT);
     }
     *out = (size_t)alignment;
     return FR_OK;
@@ -302,7 +302,7 @@ static fr_status place_tensors(const cursor *c, fr_gguf *gguf, const uint64_t *o
     size_t start = c->at + padding;
     for (int64_t i = 0; i < gguf->n_tensors; i++) {
         fr_gguf_tensor *tensor = &gguf->tensors[i];
-        size_t room = c->bytes - start;
+        size_t capacity = c->bytes - start;
         size_t place = (size_t)((const uint8_t *)tensor->name.data - c->data);
         if (offsets[i] % alignment != 0) {
             return FR_FAIL(c->ctx, FR_ERR_FORMAT,
@@ -311,13 +311,13 @@ static fr_status place_tensors(const cursor *c, fr_gguf *gguf, const uint64_t *o
                            c->path, fr_show(tensor->name).text, place,
                            (unsigned long long)offsets[i], alignment);
         }
-        if (offsets[i] > room || tensor->bytes > room - (size_t)offsets[i]) {
+        if (offsets[i] > capacity || tensor->bytes > capacity - (size_t)offsets[i]) {
             return FR_FAIL(c->ctx, FR_ERR_FORMAT,
                            "%s: tensor %s at byte %zu has offset %llu and %zu bytes, "
                            "outside the %zu bytes of tensor data; the file is "
                            "truncated or damaged",
                            c->path, fr_show(tensor->name).text, place,
-                           (unsigned long long)offsets[i], tensor->bytes, room);
+                           (unsigned long long)offsets[i], tensor->bytes, capacity);
         }
         tensor->data = c->data + start + offsets[i];
     }
@@ -357,11 +357,11 @@ static fr_status check_overlap(const cursor *c, const fr_gguf *gguf)
 static fr_status read_directory(cursor *c, uint64_t count, fr_gguf *gguf)
 {
     uint64_t *offsets = NULL;
-    if (count > (c->bytes - c->at) / LEAST_TENSOR_BYTES || count > MOST_TENSORS) {
+    if (count > (c->bytes - c->at) / MIN_TENSOR_BYTES || count > MAX_TENSORS) {
         return FR_FAIL(c->ctx, FR_ERR_FORMAT,
                        "%s: %llu tensors (byte 8) do not fit the file of %zu bytes or "
                        "are more than %d",
-                       c->path, (unsigned long long)count, c->bytes, MOST_TENSORS);
+                       c->path, (unsigned long long)count, c->bytes, MAX_TENSORS);
     }
     gguf->n_tensors = (int64_t)count;
     FR_TRY(fr_alloc(c->ctx, gguf->n_tensors, sizeof *gguf->tensors, &gguf->tensors));

@@ -10,8 +10,8 @@ fr_shown fr_show(fr_text name)
 {
     static const char CUT[] = "...";
     fr_shown shown = {{0}};
-    size_t room = sizeof shown.text - sizeof CUT;
-    size_t bytes = name.bytes < room ? name.bytes : room;
+    size_t capacity = sizeof shown.text - sizeof CUT;
+    size_t bytes = name.bytes < capacity ? name.bytes : capacity;
     for (size_t i = 0; i < bytes; i++) {
         char c = name.data[i];
         shown.text[i] = c >= ' ' && c <= '~' ? c : '?';

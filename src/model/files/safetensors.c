@@ -11,7 +11,7 @@
 #include <string.h>
 
 /* The format's own limit on the header. */
-enum { MOST_HEADER_BYTES = 100000000, LENGTH_BYTES = 8 };
+enum { MAX_HEADER_BYTES = 100000000, LENGTH_BYTES = 8 };
 
 struct fr_safetensors {
     char *path;
@@ -226,7 +226,7 @@ static fr_status read_length(fr_ctx *ctx, const char *path, const uint8_t *data,
     }
     memcpy(&length, data, sizeof length);
     const char *kind = fr_file_kind(data, bytes);
-    bool fits = length <= MOST_HEADER_BYTES && length <= bytes - LENGTH_BYTES;
+    bool fits = length <= MAX_HEADER_BYTES && length <= bytes - LENGTH_BYTES;
     /* the length itself may begin as other files do */
     if (kind != NULL && (!fits || length == 0 || data[LENGTH_BYTES] != '{')) {
         return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: no safetensors file: it is %s", path,
@@ -237,7 +237,7 @@ static fr_status read_length(fr_ctx *ctx, const char *path, const uint8_t *data,
             ctx, FR_ERR_FORMAT,
             "%s: header length %llu, must be at most %d and within the "
             "file of %zu bytes; the file is truncated or no safetensors file",
-            path, (unsigned long long)length, MOST_HEADER_BYTES, bytes);
+            path, (unsigned long long)length, MAX_HEADER_BYTES, bytes);
     }
     *out = (size_t)length;
     return FR_OK;

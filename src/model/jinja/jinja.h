@@ -19,14 +19,13 @@
 
 /** Limits of a template and of one rendering. */
 enum {
-    FR_JINJA_MOST_SOURCE = 1 << 20, /* bytes of a template */
-    FR_JINJA_MOST_TREE = 16 << 20,  /* of what is kept of it */
-    FR_JINJA_MOST_NESTING = 100,    /* brackets, tags */
-    FR_JINJA_MOST_MEMORY =
+    FR_JINJA_MAX_SOURCE = 1 << 20, /* bytes of a template */
+    FR_JINJA_MAX_TREE = 16 << 20,  /* of what is kept of it */
+    FR_JINJA_MAX_NESTING = 100,    /* brackets, tags */
+    FR_JINJA_MAX_MEMORY =
         16 << 20, /* bytes of values that a rendering makes, output among them */
-    FR_JINJA_MOST_STEPS =
-        2000000,              /* evaluated parts; scanning 64 bytes counts as one */
-    FR_JINJA_MOST_DEPTH = 400 /* parts within parts, through macros as well */
+    FR_JINJA_MAX_STEPS = 2000000, /* evaluated parts; scanning 64 bytes counts as one */
+    FR_JINJA_MAX_DEPTH = 400      /* parts within parts, through macros as well */
 };
 
 typedef struct fr_jinja fr_jinja;

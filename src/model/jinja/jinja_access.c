@@ -65,8 +65,8 @@ bool fr_jinja_has_method(const fr_jinja_value *v, fr_text name)
 
 static int shown(fr_text text)
 {
-    enum { MOST = 60 };
-    return text.bytes < MOST ? (int)text.bytes : MOST;
+    enum { MAX = 60 };
+    return text.bytes < MAX ? (int)text.bytes : MAX;
 }
 
 static fr_status make_method(machine *m, const value *self, fr_text name, value *out)
@@ -246,10 +246,10 @@ static fr_status slice_part(machine *m, const value *part, int64_t missing,
 }
 
 /* As Python clamps an end: between `least` and `most`. */
-static int64_t clamp(int64_t end, int64_t n, int64_t least, int64_t most)
+static int64_t clamp(int64_t end, int64_t n, int64_t min, int64_t max)
 {
     end = end < 0 ? end + n : end;
-    return end < least ? least : end > most ? most : end;
+    return end < min ? min : end > max ? max : end;
 }
 
 /* Character by character: they differ in bytes. */

@@ -7,7 +7,7 @@ typedef fr_jinja_machine machine;
 typedef fr_jinja_value value;
 typedef fr_jinja_node node;
 
-enum { MOST_RANGE = 100000 }; /* of jinja2's sandbox */
+enum { MAX_RANGE = 100000 }; /* of jinja2's sandbox */
 
 const fr_jinja_value *fr_jinja_argument(const fr_jinja_arguments *arguments, int index,
                                         const char *name)
@@ -127,8 +127,8 @@ static fr_status make_range(machine *m, const fr_jinja_arguments *arguments, val
     }
     FR_TRY(fr_jinja_list_new(m, FR_JINJA_A_RANGE, out));
     for (int64_t i = ends[0]; step > 0 ? i < ends[1] : i > ends[1]; i += step) {
-        if (out->as.list->n == MOST_RANGE) {
-            return fr_jinja_fail(m, "a range has more than %d numbers", MOST_RANGE);
+        if (out->as.list->n == MAX_RANGE) {
+            return fr_jinja_fail(m, "a range has more than %d numbers", MAX_RANGE);
         }
         FR_TRY(fr_jinja_list_add(m, out, fr_jinja_int(i)));
     }

@@ -35,7 +35,7 @@ FR_MUST_CHECK fr_status fr_jinja_strip_set(fr_jinja_machine *m, fr_text *text,
                                            fr_text set, bool left, bool right);
 /** change[0] by change[1], at most so many times; negative: always. */
 FR_MUST_CHECK fr_status fr_jinja_replace(fr_jinja_machine *m, fr_text text,
-                                         const fr_text change[2], int64_t most,
+                                         const fr_text change[2], int64_t max,
                                          fr_jinja_value *out);
 /** upper, lower or capitalize, of ASCII. */
 FR_MUST_CHECK fr_status fr_jinja_set_case(fr_jinja_machine *m, fr_text text,

@@ -17,11 +17,11 @@ fr_status fr_jinja_filter_arguments(const fr_jinja_filter_call *c)
 }
 
 /* No argument but those that are named or stand before `most`. */
-static fr_status check_arguments(const call *c, int most, const char *name)
+static fr_status check_arguments(const call *c, int max, const char *name)
 {
     const fr_jinja_arguments *a = c->arguments;
     int known = name != NULL && fr_jinja_argument(a, -1, name) != NULL ? 1 : 0;
-    return a->n > most || a->n_named != known ? fr_jinja_filter_arguments(c) : FR_OK;
+    return a->n > max || a->n_named != known ? fr_jinja_filter_arguments(c) : FR_OK;
 }
 
 static fr_status to_string(const call *c)
@@ -105,14 +105,14 @@ static fr_status replace(const call *c)
 
 static fr_status to_json(const call *c)
 {
-    enum { MOST_INDENT = 16 };
+    enum { MAX_INDENT = 16 };
     const value *indent = fr_jinja_argument(c->arguments, -1, "indent");
     fr_jinja_writer w = {0};
     int spaces = -1;
     FR_TRY(check_arguments(c, 0, "indent"));
     if (indent != NULL && indent->type != FR_JINJA_IS_NONE) {
         if (indent->type != FR_JINJA_IS_INT || indent->as.whole < 0 ||
-            indent->as.whole > MOST_INDENT) {
+            indent->as.whole > MAX_INDENT) {
             return fr_jinja_filter_arguments(c);
         }
         spaces = (int)indent->as.whole;
@@ -147,7 +147,7 @@ static fr_status whole_of_text(const call *c, fr_text text)
 
 static fr_status to_whole(const call *c)
 {
-    const double MOST = 9e15;
+    const double MAX = 9e15;
     FR_TRY(check_arguments(c, 0, NULL));
     switch (c->input->type) {
     case FR_JINJA_IS_INT:
@@ -155,8 +155,8 @@ static fr_status to_whole(const call *c)
         *c->out = fr_jinja_int(c->input->as.whole);
         return FR_OK;
     case FR_JINJA_IS_FLOAT:
-        *c->out = fr_jinja_int((int64_t)fmin(fmax(c->input->as.fraction, -MOST), MOST));
-        return fabs(c->input->as.fraction) < MOST
+        *c->out = fr_jinja_int((int64_t)fmin(fmax(c->input->as.fraction, -MAX), MAX));
+        return fabs(c->input->as.fraction) < MAX
                    ? FR_OK
                    : fr_jinja_fail(c->m, "a number is too large");
     case FR_JINJA_IS_STRING:

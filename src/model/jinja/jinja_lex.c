@@ -57,10 +57,10 @@ fr_status fr_jinja_lex_open(fr_jinja_arena *arena, const char *text, size_t byte
 {
     char *copy = NULL;
     size_t n = 0;
-    if (bytes > FR_JINJA_MOST_SOURCE) {
+    if (bytes > FR_JINJA_MAX_SOURCE) {
         return FR_FAIL(arena->ctx, FR_ERR_UNSUPPORTED,
                        "the template has %zu bytes, at most %d are supported", bytes,
-                       FR_JINJA_MOST_SOURCE);
+                       FR_JINJA_MAX_SOURCE);
     }
     FR_TRY(check_utf8(arena, text, bytes));
     FR_TRY(fr_jinja_new(arena, 1, bytes + 1, &copy));
@@ -370,7 +370,7 @@ static size_t count_digits(const fr_jinja_lexer *lexer, size_t from)
 /* Decimal numbers; a fraction must have digits on both sides of its point. */
 static fr_status lex_number(fr_jinja_lexer *lexer, fr_jinja_token *out)
 {
-    enum { MOST_DIGITS = 18, ROOM = 64 };
+    enum { MAX_DIGITS = 18, ROOM = 64 };
     char text[ROOM];
     size_t whole = count_digits(lexer, 0);
     size_t n = whole;
@@ -383,7 +383,7 @@ static fr_status lex_number(fr_jinja_lexer *lexer, fr_jinja_token *out)
         size_t digits = count_digits(lexer, n + 1 + sign);
         n += digits > 0 ? 1 + sign + digits : 0;
     }
-    if ((whole == n && whole > MOST_DIGITS) || n >= ROOM || is_letter(at(lexer, n)) ||
+    if ((whole == n && whole > MAX_DIGITS) || n >= ROOM || is_letter(at(lexer, n)) ||
         (whole == n && whole > 1 && at(lexer, 0) == '0')) {
         return fail(lexer, "a number is too long, or written in a way that is not "
                            "supported");
@@ -403,7 +403,7 @@ static fr_status match_bracket(fr_jinja_lexer *lexer, char c)
     static const char CLOSE[] = ")]}";
     const char *closing = strchr(CLOSE, c);
     if (strchr(OPEN, c) != NULL) {
-        if (lexer->n_open == FR_JINJA_MOST_NESTING) {
+        if (lexer->n_open == FR_JINJA_MAX_NESTING) {
             return fail(lexer, "brackets are nested too deep");
         }
         lexer->open[lexer->n_open++] = c;

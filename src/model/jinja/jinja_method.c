@@ -23,10 +23,9 @@ static fr_status fail_arguments(const call *c)
 }
 
 /* At most `most` positional arguments, none by name. */
-static fr_status check_arguments(const call *c, int least, int most)
+static fr_status check_arguments(const call *c, int min, int max)
 {
-    return c->arguments->n < least || c->arguments->n > most ||
-                   c->arguments->n_named > 0
+    return c->arguments->n < min || c->arguments->n > max || c->arguments->n_named > 0
                ? fail_arguments(c)
                : FR_OK;
 }
@@ -142,14 +141,14 @@ static fr_status add_piece(const call *c, fr_text text, size_t from, size_t to)
     return fr_jinja_list_add(c->m, c->out, piece);
 }
 
-static fr_status split_at_spaces(const call *c, int64_t most)
+static fr_status split_at_spaces(const call *c, int64_t max)
 {
     fr_text text = fr_jinja_strip(c->self->as.text, true, false);
     size_t i = 0;
     while (i < text.bytes) {
         size_t step = 0;
         size_t from = i;
-        if (most-- == 0) {
+        if (max-- == 0) {
             return add_piece(c, text, from, text.bytes);
         }
         while (i < text.bytes && fr_jinja_space(text.data + i, text.bytes - i) == 0) {
@@ -163,7 +162,7 @@ static fr_status split_at_spaces(const call *c, int64_t most)
     return FR_OK;
 }
 
-static fr_status split_at_text(const call *c, fr_text separator, int64_t most)
+static fr_status split_at_text(const call *c, fr_text separator, int64_t max)
 {
     fr_text text = c->self->as.text;
     size_t from = 0;
@@ -171,8 +170,8 @@ static fr_status split_at_text(const call *c, fr_text separator, int64_t most)
     if (separator.bytes == 0) {
         return fail_arguments(c);
     }
-    while (most-- != 0 && (found = memmem(text.data + from, text.bytes - from,
-                                          separator.data, separator.bytes)) != NULL) {
+    while (max-- != 0 && (found = memmem(text.data + from, text.bytes - from,
+                                         separator.data, separator.bytes)) != NULL) {
         size_t to = (size_t)(found - text.data);
         FR_TRY(add_piece(c, text, from, to));
         from = to + separator.bytes;
@@ -195,10 +194,10 @@ static fr_status count_argument(const call *c, int i, const char *name, int64_t 
 static fr_status split(const call *c)
 {
     fr_text separator;
-    int64_t most = -1;
+    int64_t max = -1;
     FR_TRY(fr_jinja_charge(c->m, c->self->as.text.bytes));
     FR_TRY(text_argument(c, 0, &separator));
-    FR_TRY(count_argument(c, 1, "maxsplit", &most));
+    FR_TRY(count_argument(c, 1, "maxsplit", &max));
     if (c->arguments->n > 2 ||
         c->arguments->n_named !=
             (c->arguments->n < 2 &&
@@ -206,12 +205,12 @@ static fr_status split(const call *c)
         return fail_arguments(c);
     }
     FR_TRY(fr_jinja_list_new(c->m, FR_JINJA_A_LIST, c->out));
-    return separator.data == NULL ? split_at_spaces(c, most)
-                                  : split_at_text(c, separator, most);
+    return separator.data == NULL ? split_at_spaces(c, max)
+                                  : split_at_text(c, separator, max);
 }
 
 fr_status fr_jinja_replace(fr_jinja_machine *m, fr_text text, const fr_text change[2],
-                           int64_t most, fr_jinja_value *out)
+                           int64_t max, fr_jinja_value *out)
 {
     fr_jinja_writer w = {0};
     size_t from = 0;
@@ -220,8 +219,8 @@ fr_status fr_jinja_replace(fr_jinja_machine *m, fr_text text, const fr_text chan
     if (change[0].bytes == 0) {
         return fr_jinja_fail(m, "an empty text is replaced");
     }
-    while (most-- != 0 && (found = memmem(text.data + from, text.bytes - from,
-                                          change[0].data, change[0].bytes)) != NULL) {
+    while (max-- != 0 && (found = memmem(text.data + from, text.bytes - from,
+                                         change[0].data, change[0].bytes)) != NULL) {
         size_t to = (size_t)(found - text.data);
         FR_TRY(fr_jinja_write(m, &w, text.data + from, to - from));
         FR_TRY(fr_jinja_write(m, &w, change[1].data, change[1].bytes));
@@ -234,15 +233,15 @@ fr_status fr_jinja_replace(fr_jinja_machine *m, fr_text text, const fr_text chan
 static fr_status replace(const call *c)
 {
     fr_text change[2];
-    int64_t most = -1;
+    int64_t max = -1;
     FR_TRY(check_arguments(c, 2, 3));
     FR_TRY(text_argument(c, 0, &change[0]));
     FR_TRY(text_argument(c, 1, &change[1]));
-    FR_TRY(count_argument(c, 2, NULL, &most));
+    FR_TRY(count_argument(c, 2, NULL, &max));
     if (change[0].data == NULL || change[1].data == NULL || c->self->is_markup) {
         return fail_arguments(c);
     }
-    return fr_jinja_replace(c->m, c->self->as.text, change, most, c->out);
+    return fr_jinja_replace(c->m, c->self->as.text, change, max, c->out);
 }
 
 /* ---- letters ------------------------------------------------------------------------------ */

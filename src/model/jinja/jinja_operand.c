@@ -81,11 +81,11 @@ fr_status fr_jinja_expect(fr_jinja_parser *p, int op)
 
 fr_status fr_jinja_deeper(fr_jinja_parser *p)
 {
-    return p->depth++ < FR_JINJA_MOST_NESTING
+    return p->depth++ < FR_JINJA_MAX_NESTING
                ? FR_OK
                : FR_FAIL(p->arena->ctx, FR_ERR_UNSUPPORTED,
                          "line %d: the template nests deeper than %d", p->now.line,
-                         FR_JINJA_MOST_NESTING);
+                         FR_JINJA_MAX_NESTING);
 }
 
 /* A node of `kind` around one or two others. */

@@ -277,7 +277,7 @@ fr_status fr_jinja_parse(fr_ctx *ctx, const char *text, size_t bytes, fr_jinja *
 {
     parser p = {.depth = 0};
     FR_TRY(fr_alloc(ctx, 1, sizeof **out, out));
-    (*out)->arena = (fr_jinja_arena){.ctx = ctx, .most = FR_JINJA_MOST_TREE};
+    (*out)->arena = (fr_jinja_arena){.ctx = ctx, .max = FR_JINJA_MAX_TREE};
     p.arena = &(*out)->arena;
     fr_status status = fr_jinja_lex_open(p.arena, text, bytes, &p.lexer);
     if (status == FR_OK) {

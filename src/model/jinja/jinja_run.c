@@ -286,7 +286,7 @@ fr_status fr_jinja_render(fr_ctx *ctx, const fr_jinja *jinja, json_t *variables,
 {
     fr_jinja_writer w = {0};
     machine m = {.ctx = ctx, .line = 1, .writer = &w, .jump = FR_JINJA_NOTHING};
-    m.arena = (fr_jinja_arena){.ctx = ctx, .most = FR_JINJA_MOST_MEMORY};
+    m.arena = (fr_jinja_arena){.ctx = ctx, .max = FR_JINJA_MAX_MEMORY};
     *out = NULL;
     fr_status status = render(&m, jinja, variables);
     if (status == FR_OK) {

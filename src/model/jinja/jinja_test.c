@@ -6,9 +6,9 @@
 typedef fr_jinja_machine machine;
 typedef fr_jinja_value value;
 
-static bool is_list(const value *v, fr_jinja_form most)
+static bool is_list(const value *v, fr_jinja_form max)
 {
-    return v->type == FR_JINJA_IS_LIST && v->as.list->form <= most;
+    return v->type == FR_JINJA_IS_LIST && v->as.list->form <= max;
 }
 
 /* Tests of a value alone, of its type first. */

@@ -19,21 +19,21 @@ struct fr_jinja_chunk {
 static fr_status add_chunk(fr_jinja_arena *arena, size_t bytes)
 {
     fr_jinja_chunk *chunk = NULL;
-    size_t room = bytes > CHUNK_BYTES ? bytes : CHUNK_BYTES;
-    FR_TRY(fr_alloc(arena->ctx, (int64_t)(sizeof *chunk + room), 1, &chunk));
+    size_t capacity = bytes > CHUNK_BYTES ? bytes : CHUNK_BYTES;
+    FR_TRY(fr_alloc(arena->ctx, (int64_t)(sizeof *chunk + capacity), 1, &chunk));
     chunk->next = arena->chunks;
     arena->chunks = chunk;
     arena->next = chunk->data;
-    arena->left = room;
+    arena->left = capacity;
     return FR_OK;
 }
 
 fr_status fr_jinja_new(fr_jinja_arena *arena, int32_t line, size_t bytes, void *out)
 {
-    if (bytes > arena->most - arena->used) {
+    if (bytes > arena->max - arena->used) {
         return FR_FAIL(arena->ctx, FR_ERR_UNSUPPORTED,
                        "line %d: the template needs more than %zu MiB of memory", line,
-                       arena->most / MIB);
+                       arena->max / MIB);
     }
     bytes = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     if (bytes > arena->left) {
@@ -42,8 +42,7 @@ fr_status fr_jinja_new(fr_jinja_arena *arena, int32_t line, size_t bytes, void *
     void *made = arena->next;
     arena->next += bytes;
     arena->left -= bytes;
-    arena->used +=
-        bytes < arena->most - arena->used ? bytes : arena->most - arena->used;
+    arena->used += bytes < arena->max - arena->used ? bytes : arena->max - arena->used;
     memcpy(out, &made, sizeof made);
     return FR_OK;
 }

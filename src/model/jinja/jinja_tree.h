@@ -20,7 +20,7 @@ typedef struct fr_jinja_arena {
     char *next;
     size_t left;
     size_t used; /* bytes handed out */
-    size_t most; /* of them */
+    size_t max;  /* of them */
 } fr_jinja_arena;
 
 /** Zeroed memory; `line` is named where the arena's limit is reached. @return FR_OK; FR_ERR_UNSUPPORTED; FR_ERR_NO_MEMORY */
@@ -68,7 +68,7 @@ typedef struct fr_jinja_lexer {
     bool
         at_line_start; /* the text at hand follows a newline that belongs to a tag, or nothing */
     int n_open;
-    char open[FR_JINJA_MOST_NESTING]; /* brackets that wait for their partner */
+    char open[FR_JINJA_MAX_NESTING]; /* brackets that wait for their partner */
 } fr_jinja_lexer;
 
 /** Line ends become \n, and one at the very end goes, as jinja2 does; the text must be UTF-8. */

@@ -26,19 +26,19 @@ fr_status fr_jinja_fail(fr_jinja_machine *m, const char *format, ...)
 fr_status fr_jinja_charge(fr_jinja_machine *m, size_t bytes)
 {
     m->steps += 1 + (int64_t)(bytes / BYTES_A_STEP);
-    return m->steps <= FR_JINJA_MOST_STEPS
+    return m->steps <= FR_JINJA_MAX_STEPS
                ? FR_OK
                : fr_jinja_fail(m, "the template takes more than %d steps",
-                               FR_JINJA_MOST_STEPS);
+                               FR_JINJA_MAX_STEPS);
 }
 
 fr_status fr_jinja_enter(fr_jinja_machine *m)
 {
     FR_TRY(fr_jinja_charge(m, 0));
-    return ++m->depth <= FR_JINJA_MOST_DEPTH
+    return ++m->depth <= FR_JINJA_MAX_DEPTH
                ? FR_OK
                : fr_jinja_fail(m, "the template goes deeper than %d parts within parts",
-                               FR_JINJA_MOST_DEPTH);
+                               FR_JINJA_MAX_DEPTH);
 }
 
 /* ---- made --------------------------------------------------------------------------------- */

@@ -54,7 +54,7 @@ static fr_status write_whole(machine *m, writer *w, int64_t whole)
 /* The shortest digits that give the number back, as Python's repr places them. */
 static fr_status write_float(machine *m, writer *w, double v)
 {
-    enum { DIGITS = 17, LEAST_EXPONENT = -4, MOST_EXPONENT = 16 };
+    enum { DIGITS = 17, MIN_EXPONENT = -4, MAX_EXPONENT = 16 };
     char text[NUMBER_BYTES];
     int digits = 0;
     if (!isfinite(v)) {
@@ -65,7 +65,7 @@ static fr_status write_float(machine *m, writer *w, double v)
     } while (memcmp(&(double){strtod(text, NULL)}, &v, sizeof v) != 0 &&
              digits++ < DIGITS);
     int exponent = (int)strtol(strchr(text, 'e') + 1, NULL, 10);
-    if (exponent >= LEAST_EXPONENT && exponent < MOST_EXPONENT) {
+    if (exponent >= MIN_EXPONENT && exponent < MAX_EXPONENT) {
         int decimals = digits - exponent > 1 ? digits - exponent : 1;
         (void)snprintf(text, sizeof text, "%.*f", decimals, v);
     }

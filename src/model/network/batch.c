@@ -94,20 +94,20 @@ static fr_status grow(fr_ctx *ctx, void *array, size_t size, int64_t used,
 static fr_status reserve_tokens(fr_ctx *ctx, fr_batch *b, int64_t extra)
 {
     int64_t needed = b->n_tokens + extra;
-    if (needed <= b->token_room) {
+    if (needed <= b->token_capacity) {
         return FR_OK;
     }
     needed += needed / 2;
     FR_TRY(grow(ctx, &b->ids_T, sizeof *b->ids_T, b->n_tokens, needed));
     FR_TRY(grow(ctx, &b->positions_T, sizeof *b->positions_T, b->n_tokens, needed));
-    b->token_room = needed;
+    b->token_capacity = needed;
     return FR_OK;
 }
 
 static fr_status reserve_targets(fr_ctx *ctx, fr_batch *b, int64_t extra)
 {
     int64_t needed = b->n_targets + extra;
-    if (needed <= b->target_room) {
+    if (needed <= b->target_capacity) {
         return FR_OK;
     }
     needed += needed / 2;
@@ -115,19 +115,19 @@ static fr_status reserve_targets(fr_ctx *ctx, fr_batch *b, int64_t extra)
     FR_TRY(
         grow(ctx, &b->target_reads_R, sizeof *b->target_reads_R, b->n_targets, needed));
     FR_TRY(grow(ctx, &b->target_ids_R, sizeof *b->target_ids_R, b->n_targets, needed));
-    b->target_room = needed;
+    b->target_capacity = needed;
     return FR_OK;
 }
 
 static fr_status reserve_segments(fr_ctx *ctx, fr_batch *b, int64_t extra)
 {
     int64_t needed = b->n_segments + extra;
-    if (needed <= b->segment_room) {
+    if (needed <= b->segment_capacity) {
         return FR_OK;
     }
     needed += needed / 2;
     FR_TRY(grow(ctx, &b->segments, sizeof *b->segments, b->n_segments, needed));
-    b->segment_room = needed;
+    b->segment_capacity = needed;
     return FR_OK;
 }
 

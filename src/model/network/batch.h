@@ -41,9 +41,9 @@ typedef struct fr_batch {
     int32_t *read_rows_S;
     int32_t *target_reads_R; /* which of them predicts ... */
     int32_t *target_ids_R;   /* ... this token */
-    int64_t token_room;
-    int64_t segment_room;
-    int64_t target_room;
+    int64_t token_capacity;
+    int64_t segment_capacity;
+    int64_t target_capacity;
 } fr_batch;
 
 /** Empty a batch for reuse; keeps its memory. A zeroed struct is an empty batch. */

@@ -18,7 +18,7 @@ struct fr_generator {
     fr_ctx *ctx;
     fr_group *pipeline;
     fr_stage *stage;
-    fr_slot *slot;
+    fr_activations *slot;
     fr_batch batch;
 };
 
@@ -35,8 +35,8 @@ typedef struct generation {
     fr_generate_row *rows;
     int64_t n_rows;
     const fr_generate_params *params;
-    int64_t next; /* row that waits for a place */
-    int64_t room; /* cache rows a place */
+    int64_t next;     /* row that waits for a place */
+    int64_t capacity; /* cache rows a place */
     int64_t n_places;
     place *places;
     place **units; /* of the pass: whose tokens they are */
@@ -55,7 +55,7 @@ fr_status fr_generator_create(fr_ctx *ctx, fr_group *pipeline, fr_stage *stage,
     g->ctx = ctx;
     g->pipeline = pipeline;
     g->stage = stage;
-    fr_status status = fr_slot_create(stage, false, &g->slot);
+    fr_status status = fr_activations_create(stage, false, &g->slot);
     if (status != FR_OK) {
         fr_generator_destroy(&g);
     }
@@ -67,7 +67,7 @@ void fr_generator_destroy(fr_generator **generator)
 {
     fr_generator *g = *generator;
     if (g != NULL) {
-        fr_slot_destroy(&g->slot);
+        fr_activations_destroy(&g->slot);
         fr_batch_fini(&g->batch);
         free(g);
         *generator = NULL;
@@ -77,11 +77,11 @@ void fr_generator_destroy(fr_generator **generator)
 /* ---- before the first token --------------------------------------------------------------- */
 
 /* Tokens that the row may get. */
-static int64_t most_new(const generation *c, const fr_generate_row *row)
+static int64_t max_new(const generation *c, const fr_generate_row *row)
 {
-    int64_t room =
+    int64_t capacity =
         fr_stage_max_position(c->g->stage) - row->prefix->length - row->prompt.count;
-    return c->params->max_new_tokens < room ? c->params->max_new_tokens : room;
+    return c->params->max_new_tokens < capacity ? c->params->max_new_tokens : capacity;
 }
 
 enum { PLACE_BYTES = 300 };
@@ -113,7 +113,7 @@ static fr_status check_row(const generation *c, int64_t index)
                        "row %lld: the prompt is empty; give at least one token",
                        (long long)index + 1);
     }
-    if (most_new(c, row) < 1) {
+    if (max_new(c, row) < 1) {
         return FR_FAIL(
             c->g->ctx, FR_ERR_DATA,
             "row %lld: prefix of %lld and prompt of %lld tokens leave no room in the "
@@ -130,10 +130,10 @@ static fr_status choose_places(generation *c)
 {
     for (int64_t i = 0; i < c->n_rows; i++) {
         FR_TRY(check_row(c, i));
-        int64_t needed = c->rows[i].prompt.count + most_new(c, &c->rows[i]);
-        c->room = needed > c->room ? needed : c->room;
+        int64_t needed = c->rows[i].prompt.count + max_new(c, &c->rows[i]);
+        c->capacity = needed > c->capacity ? needed : c->capacity;
     }
-    int64_t fitting = c->params->cache_bytes / fr_cache_bytes(c->g->stage, c->room);
+    int64_t fitting = c->params->cache_bytes / fr_cache_bytes(c->g->stage, c->capacity);
     c->n_places = c->params->batch < c->n_rows ? c->params->batch : c->n_rows;
     c->n_places = fitting < c->n_places ? fitting : c->n_places;
     c->n_places = c->n_places > 1 ? c->n_places : 1;
@@ -148,10 +148,10 @@ static fr_status alloc_places(generation *c)
     FR_TRY(fr_alloc(ctx, n, sizeof *c->places, &c->places));
     FR_TRY(fr_alloc(ctx, n, sizeof(place *), &c->units));
     FR_TRY(fr_alloc(ctx, n, sizeof *c->ids, &c->ids));
-    FR_TRY(fr_cache_init(ctx, c->g->stage, n * c->room, n, &c->cache));
+    FR_TRY(fr_cache_init(ctx, c->g->stage, n * c->capacity, n, &c->cache));
     for (int64_t i = 0; i < n; i++) {
         c->places[i].row = -1;
-        c->places[i].sequence.first = i * c->room;
+        c->places[i].sequence.first = i * c->capacity;
     }
     if (fr_stage_is_last(c->g->stage)) {
         FR_TRY(fr_alloc(ctx, n * vocab, sizeof *c->logits, &c->logits));
@@ -225,15 +225,15 @@ static fr_status pass_through(generation *c)
     int stage = fr_group_rank(g->pipeline);
     int64_t width = fr_stage_arch(g->stage)->d_model;
     int64_t bytes = g->batch.n_tokens * width * (int64_t)sizeof(float);
-    FR_TRY(fr_slot_prepare(g->stage, g->slot, &g->batch, &NONE));
+    FR_TRY(fr_activations_prepare(g->stage, g->slot, &g->batch, &NONE));
     if (!fr_stage_is_first(g->stage)) {
         FR_TRY(fr_group_receive(g->pipeline, stage - 1, TAG_GENERATE,
-                                fr_slot_input(g->slot), bytes));
+                                fr_activations_input(g->slot), bytes));
     }
     FR_TRY(fr_stage_forward(g->stage, &g->batch, &NONE, &c->cache, g->slot));
     if (!fr_stage_is_last(g->stage)) {
         FR_TRY(fr_group_send(g->pipeline, stage + 1, TAG_GENERATE,
-                             fr_slot_output(g->slot), bytes));
+                             fr_activations_output(g->slot), bytes));
     }
     return FR_OK;
 }
@@ -287,7 +287,7 @@ static fr_status go_on(generation *c, place *p, int32_t id, bool *has_ended)
     if (!is_stop) {
         FR_TRY(fr_ids_add(c->g->ctx, &row->out, id));
     }
-    *has_ended = is_stop || row->out.count == most_new(c, row);
+    *has_ended = is_stop || row->out.count == max_new(c, row);
     return FR_OK;
 }
 

@@ -27,13 +27,13 @@ static void free_scratch(fr_head *head)
     free(head->statistics);
     free(head->logits);
     head->x = head->h = head->dx = head->statistics = head->logits = NULL;
-    head->room = 0;
+    head->capacity = 0;
 }
 
 static fr_status reserve(fr_head *head, const fr_arch *arch, int64_t rows)
 {
     fr_ctx *ctx = head->ctx;
-    if (rows <= head->room) {
+    if (rows <= head->capacity) {
         return FR_OK;
     }
     free_scratch(head);
@@ -42,7 +42,7 @@ static fr_status reserve(fr_head *head, const fr_arch *arch, int64_t rows)
     FR_TRY(fr_alloc(ctx, rows * arch->d_model, sizeof(float), &head->dx));
     FR_TRY(fr_alloc(ctx, rows * 2, sizeof(float), &head->statistics));
     FR_TRY(fr_alloc(ctx, rows * arch->vocab_size, sizeof(float), &head->logits));
-    head->room = rows;
+    head->capacity = rows;
     return FR_OK;
 }
 

@@ -20,7 +20,7 @@ typedef struct fr_head {
     float *norm;          /* [D] */
     float *norm_bias;     /* [D] or NULL */
     /* rows that the scratch below has room for: those of a chunk, or fewer where no batch had as many */
-    int64_t room;
+    int64_t capacity;
     float *x;          /* [room, D] */
     float *h;          /* [room, D] */
     float *dx;         /* [room, D] */

@@ -291,10 +291,10 @@ static fr_layer_cache *layer_cache(const fr_stage *s, const fr_batch *batch,
 
 fr_status fr_stage_forward(fr_stage *stage, const fr_batch *batch,
                            const fr_stage_prefix *prefix, fr_cache *cache,
-                           fr_slot *slot)
+                           fr_activations *slot)
 {
     int64_t offset = 0;
-    FR_TRY(fr_slot_prepare(stage, slot, batch, prefix));
+    FR_TRY(fr_activations_prepare(stage, slot, batch, prefix));
     fr_layer_context context = fr_stage_context(stage);
     context.linear = batch->is_decode ? fr_linear_few : fr_linear;
     if (fr_stage_is_first(stage)) {
@@ -313,7 +313,7 @@ fr_status fr_stage_forward(fr_stage *stage, const fr_batch *batch,
 }
 
 fr_status fr_stage_backward(fr_stage *stage, const fr_batch *batch,
-                            const fr_stage_prefix *prefix, fr_slot *slot,
+                            const fr_stage_prefix *prefix, fr_activations *slot,
                             fr_exact_sum *sum)
 {
     fr_layer_context context = fr_stage_context(stage);
@@ -332,15 +332,17 @@ fr_status fr_stage_backward(fr_stage *stage, const fr_batch *batch,
         if (own.length == 0) {
             continue;
         }
-        sum->n_bad += fr_exact_add(stage->device, batch->n_units, n, sum->exponent,
-                                   w->dprefix_k_UP, sum->k + offset);
-        sum->n_bad += fr_exact_add(stage->device, batch->n_units, n, sum->exponent,
-                                   w->dprefix_v_UP, sum->v + offset);
+        sum->n_nonfinite +=
+            fr_exact_add(stage->device, batch->n_units, n, sum->exponent,
+                         w->dprefix_k_UP, sum->k + offset);
+        sum->n_nonfinite +=
+            fr_exact_add(stage->device, batch->n_units, n, sum->exponent,
+                         w->dprefix_v_UP, sum->v + offset);
     }
     return FR_OK;
 }
 
-fr_status fr_stage_loss(fr_stage *stage, const fr_batch *batch, fr_slot *slot,
+fr_status fr_stage_loss(fr_stage *stage, const fr_batch *batch, fr_activations *slot,
                         bool want_gradient, double *nll_R)
 {
     fr_layer_context context = fr_stage_context(stage);
@@ -350,14 +352,14 @@ fr_status fr_stage_loss(fr_stage *stage, const fr_batch *batch, fr_slot *slot,
         memset(gradient, 0,
                (size_t)(batch->n_read * stage->arch.d_model) * sizeof(float));
     }
-    return fr_head_loss(&context, &stage->head, batch, fr_slot_output(slot), nll_R,
-                        gradient);
+    return fr_head_loss(&context, &stage->head, batch, fr_activations_output(slot),
+                        nll_R, gradient);
 }
 
-fr_status fr_stage_logits(fr_stage *stage, fr_slot *slot, int64_t n,
+fr_status fr_stage_logits(fr_stage *stage, fr_activations *slot, int64_t n,
                           const int32_t *rows_N, float *logits_NV)
 {
     fr_layer_context context = fr_stage_context(stage);
-    return fr_head_logits(&context, &stage->head, n, fr_slot_output(slot), rows_N,
-                          logits_NV);
+    return fr_head_logits(&context, &stage->head, n, fr_activations_output(slot),
+                          rows_N, logits_NV);
 }

@@ -56,26 +56,27 @@ int64_t fr_stage_lowest(const fr_stage *stage, const fr_stage_prefix *prefix);
 
 /** Saved activations of one microbatch in flight. With `keep` the layers from fr_stage_lowest on serve a backward pass
  * (what is kept of each is the stage's `recompute`); without, and below, only the residual stream is there. */
-typedef struct fr_slot fr_slot;
+typedef struct fr_activations fr_activations;
 
-FR_MUST_CHECK fr_status fr_slot_create(fr_stage *stage, bool keep, fr_slot **out);
-void fr_slot_destroy(fr_slot **slot);
+FR_MUST_CHECK fr_status fr_activations_create(fr_stage *stage, bool keep,
+                                              fr_activations **out);
+void fr_activations_destroy(fr_activations **slot);
 /** Bytes that this slot and the stage's scratch hold for n_tokens rows, by formula. */
-int64_t fr_slot_bytes(const fr_stage *stage, int64_t n_tokens, bool keep);
+int64_t fr_activations_bytes(const fr_stage *stage, int64_t n_tokens, bool keep);
 
 /** Check a batch (fr_batch_check: every stage comes to the same verdict, before a message) and make room for it under
  * this prefix (grows, never shrinks); call before input is written. Also part of fr_stage_forward. */
-FR_MUST_CHECK fr_status fr_slot_prepare(fr_stage *stage, fr_slot *slot,
-                                        const fr_batch *batch,
-                                        const fr_stage_prefix *prefix);
+FR_MUST_CHECK fr_status fr_activations_prepare(fr_stage *stage, fr_activations *slot,
+                                               const fr_batch *batch,
+                                               const fr_stage_prefix *prefix);
 /** Where the input [T, D] of this stage goes (received from the stage before). */
-float *fr_slot_input(fr_slot *slot);
+float *fr_activations_input(fr_activations *slot);
 /** The output after forward: [T, D]; on the last stage, of a pass without a cache, [S, D]: the rows that the batch
  * reads. */
-float *fr_slot_output(fr_slot *slot);
+float *fr_activations_output(fr_activations *slot);
 /** d loss / d output, of the output's shape: written by the next stage or the head, turned into d loss / d input
  * [T, D]. NULL where nothing is kept. */
-float *fr_slot_gradient(fr_slot *slot);
+float *fr_activations_gradient(fr_activations *slot);
 
 /** Caches for generation, one entry a layer of this stage; NULL in training. */
 typedef struct fr_cache {
@@ -95,7 +96,7 @@ void fr_cache_fini(fr_cache *cache);
  * cache the segments' keys and values go to their own rows there, and `prefix` is not used but the cache's. */
 FR_MUST_CHECK fr_status fr_stage_forward(fr_stage *stage, const fr_batch *batch,
                                          const fr_stage_prefix *prefix, fr_cache *cache,
-                                         fr_slot *slot);
+                                         fr_activations *slot);
 
 /** Where one layer's unit gradients go, as exact integers (device.h, fr_exact_add). */
 typedef struct fr_exact_sum {
@@ -103,24 +104,26 @@ typedef struct fr_exact_sum {
     int64_t *v;
     int exponent;
     int64_t
-        n_bad; /* values that were not finite or too large, counted over all calls */
+        n_nonfinite; /* values that were not finite or too large, counted over all calls */
 } fr_exact_sum;
 
-/** Backward through the stage down to fr_stage_lowest: fr_slot_gradient in, fr_slot_gradient out (undefined if layers
+/** Backward through the stage down to fr_stage_lowest: fr_activations_gradient in, fr_activations_gradient out (undefined if layers
  * below have no prefix); adds every unit's prefix gradient to `sum`. */
 FR_MUST_CHECK fr_status fr_stage_backward(fr_stage *stage, const fr_batch *batch,
-                                          const fr_stage_prefix *prefix, fr_slot *slot,
-                                          fr_exact_sum *sum);
+                                          const fr_stage_prefix *prefix,
+                                          fr_activations *slot, fr_exact_sum *sum);
 
 /**
- * Last stage: nats of each target of the batch from fr_slot_output.
- * @param want_gradient  also write d (sum of nats) / d output into fr_slot_gradient
+ * Last stage: nats of each target of the batch from fr_activations_output.
+ * @param want_gradient  also write d (sum of nats) / d output into fr_activations_gradient
  */
 FR_MUST_CHECK fr_status fr_stage_loss(fr_stage *stage, const fr_batch *batch,
-                                      fr_slot *slot, bool want_gradient, double *nll_R);
+                                      fr_activations *slot, bool want_gradient,
+                                      double *nll_R);
 
-/** Last stage: logits of n rows of fr_slot_output, by fr_linear_few. */
-FR_MUST_CHECK fr_status fr_stage_logits(fr_stage *stage, fr_slot *slot, int64_t n,
-                                        const int32_t *rows_N, float *logits_NV);
+/** Last stage: logits of n rows of fr_activations_output, by fr_linear_few. */
+FR_MUST_CHECK fr_status fr_stage_logits(fr_stage *stage, fr_activations *slot,
+                                        int64_t n, const int32_t *rows_N,
+                                        float *logits_NV);
 
 #endif

@@ -90,8 +90,8 @@ static int64_t slice_bytes(fr_dtype dtype, int64_t n_out, int64_t n_in)
 {
     int64_t row = n_in * (int64_t)fr_dtype_bytes(dtype);
     int64_t block = row * (dtype == FR_BF16 ? FR_SLICE_ROWS_BF16 : FR_SLICE_ROWS_F32);
-    int64_t most = block > FR_SLICE_BYTES ? block : FR_SLICE_BYTES;
-    return n_out * row < most ? n_out * row : most;
+    int64_t max = block > FR_SLICE_BYTES ? block : FR_SLICE_BYTES;
+    return n_out * row < max ? n_out * row : max;
 }
 
 int64_t fr_stage_reading_bytes(const fr_stage_shape *shape)
@@ -102,13 +102,13 @@ int64_t fr_stage_reading_bytes(const fr_stage_shape *shape)
                                 {fr_arch_up_width(a), a->d_model},
                                 {a->d_model, a->d_ff},
                                 {is_last(shape) ? a->vocab_size : 0, a->d_model}};
-    int64_t most = 0;
+    int64_t max = 0;
     for (size_t i = 0; shape->in_file != NULL && i < sizeof sides / sizeof *sides;
          i++) {
         int64_t bytes = slice_bytes(shape->dtype, sides[i][0], sides[i][1]);
-        most = bytes > most ? bytes : most;
+        max = bytes > max ? bytes : max;
     }
-    return most;
+    return max;
 }
 
 int64_t fr_stage_head_bytes(const fr_stage_shape *shape, int64_t n_targets)
@@ -136,7 +136,7 @@ static int64_t two_rows(const fr_stage_shape *shape, int64_t n_tokens)
 int64_t fr_stage_workspace_bytes(const fr_stage_shape *shape, int64_t n_tokens)
 {
     fr_stage stage = empty_stage(shape, 0);
-    return fr_slot_bytes(&stage, n_tokens, true) - two_rows(shape, n_tokens);
+    return fr_activations_bytes(&stage, n_tokens, true) - two_rows(shape, n_tokens);
 }
 
 int64_t fr_stage_gradient_bytes(const fr_stage_shape *shape, int64_t n_units,
@@ -146,9 +146,10 @@ int64_t fr_stage_gradient_bytes(const fr_stage_shape *shape, int64_t n_units,
            (int64_t)sizeof(float);
 }
 
-int64_t fr_stage_slot_bytes(const fr_stage_shape *shape, int64_t n_tokens, bool keep)
+int64_t fr_stage_activation_bytes(const fr_stage_shape *shape, int64_t n_tokens,
+                                  bool keep)
 {
     fr_stage stage = empty_stage(shape, shape->n_layers);
-    return fr_slot_bytes(&stage, n_tokens, keep) -
+    return fr_activations_bytes(&stage, n_tokens, keep) -
            fr_stage_workspace_bytes(shape, n_tokens);
 }

@@ -28,10 +28,10 @@ struct fr_stage {
     float *arena;             /* all of the workspace but dprefix */
 };
 
-struct fr_slot {
+struct fr_activations {
     fr_stage *stage;
     bool keep;
-    int64_t room;    /* token rows, as it is laid out */
+    int64_t capacity; /* token rows, as it is laid out */
     int64_t lowest;  /* likewise: the first layer that is kept, n_layers without keep */
     fr_saved *saved; /* one a layer */
     float **x; /* n_layers + 1 stage inputs/outputs; below `lowest` two take turns */

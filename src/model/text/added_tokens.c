@@ -11,7 +11,7 @@ typedef struct adding {
     fr_ctx *ctx;
     const fr_token_files *files;
     fr_token_draft *draft;
-    int64_t room;
+    int64_t capacity;
     const char *source;  /* the file and the key that are being read, for messages */
     fr_text_map by_text; /* of the draft; slots NULL: not needed yet */
 } adding;
@@ -24,7 +24,7 @@ typedef struct added {
     bool late;
 } added;
 
-int64_t fr_added_tokens_room(const fr_token_files *files)
+int64_t fr_added_tokens_capacity(const fr_token_files *files)
 {
     const json_t *list = json_object_get(files->tokenizer, "added_tokens");
     return (int64_t)(json_array_size(list) +
@@ -52,7 +52,7 @@ static fr_status need_map(adding *a)
     if (a->by_text.slots != NULL) {
         return FR_OK;
     }
-    FR_TRY(fr_text_map_init(a->ctx, &a->by_text, a->room));
+    FR_TRY(fr_text_map_init(a->ctx, &a->by_text, a->capacity));
     for (int64_t i = 0; i < draft->n_tokens; i++) {
         if (draft->texts[i].data != NULL) {
             (void)fr_text_map_add(&a->by_text, draft->texts[i], (int32_t)i);
@@ -84,12 +84,12 @@ static fr_status check_new_text(adding *a, const added *token)
 static fr_status enter(adding *a, const added *token)
 {
     fr_token_draft *draft = a->draft;
-    if (token->id < 0 || token->id >= a->room || token->id > INT32_MAX) {
+    if (token->id < 0 || token->id >= a->capacity || token->id > INT32_MAX) {
         return FR_FAIL(a->ctx, FR_ERR_FORMAT,
                        "%s: the id of the token '%.60s' must be a whole number from 0 "
                        "to %lld, one less than there are tokens",
                        a->source != NULL ? a->source : draft->path, token->text.data,
-                       (long long)a->room - 1);
+                       (long long)a->capacity - 1);
     }
     fr_text *text = &draft->texts[token->id];
     uint8_t *kind = &draft->kinds[token->id];
@@ -230,10 +230,10 @@ static fr_status read_parts(adding *a)
     return FR_OK;
 }
 
-fr_status fr_added_tokens_read(fr_ctx *ctx, const fr_token_files *files, int64_t room,
-                               fr_token_draft *draft)
+fr_status fr_added_tokens_read(fr_ctx *ctx, const fr_token_files *files,
+                               int64_t capacity, fr_token_draft *draft)
 {
-    adding a = {.ctx = ctx, .files = files, .draft = draft, .room = room};
+    adding a = {.ctx = ctx, .files = files, .draft = draft, .capacity = capacity};
     const json_t *decoder = fr_token_files_decoder(files);
     if (decoder != NULL && !json_is_object(decoder)) {
         return FR_FAIL(

@@ -97,14 +97,14 @@ void fr_bpe_scratch_fini(fr_bpe_scratch *scratch)
 static fr_status reserve(fr_ctx *ctx, fr_bpe_scratch *scratch, int64_t n)
 {
     enum { SMALLEST = 64 };
-    if (n <= scratch->room) {
+    if (n <= scratch->capacity) {
         return FR_OK;
     }
-    int64_t room = n < SMALLEST ? SMALLEST : n + n / 2;
+    int64_t capacity = n < SMALLEST ? SMALLEST : n + n / 2;
     fr_bpe_scratch_fini(scratch);
-    FR_TRY(fr_alloc(ctx, room, 2 * sizeof(int32_t), &scratch->neighbours));
-    FR_TRY(fr_alloc(ctx, room, 2 * sizeof(uint64_t), &scratch->heap));
-    scratch->room = room;
+    FR_TRY(fr_alloc(ctx, capacity, 2 * sizeof(int32_t), &scratch->neighbours));
+    FR_TRY(fr_alloc(ctx, capacity, 2 * sizeof(uint64_t), &scratch->heap));
+    scratch->capacity = capacity;
     return FR_OK;
 }
 

@@ -33,7 +33,7 @@ typedef struct fr_bpe_scratch {
     int32_t *
         neighbours; /* [room, 2]: index of the symbol before and after, -1 at the ends */
     uint64_t *heap; /* [2 room] */
-    int64_t room;
+    int64_t capacity;
 } fr_bpe_scratch;
 
 void fr_bpe_scratch_fini(fr_bpe_scratch *scratch);

@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* Of the template's own system message: every row without one is tokenised with it. */
-enum { MOST_SYSTEM_BYTES = 65536 };
+enum { MAX_SYSTEM_BYTES = 65536 };
 
 /* One call of fr_chat_encode. */
 typedef struct encoding {
@@ -114,12 +114,12 @@ static fr_status add_default_system(const encoding *job)
         return FR_OK;
     }
     size_t bytes = strlen(content);
-    if (bytes > MOST_SYSTEM_BYTES) {
+    if (bytes > MAX_SYSTEM_BYTES) {
         return FR_FAIL(job->ctx, FR_ERR_UNSUPPORTED,
                        "the system message that the model's chat template brings has "
                        "%zu bytes, at most %d are supported; begin dialogues with a "
                        "system message of their own",
-                       bytes, MOST_SYSTEM_BYTES);
+                       bytes, MAX_SYSTEM_BYTES);
     }
     fr_message message = {"system", content, bytes, false};
     encoding as_template = *job; /* what a template says may hold special tokens */

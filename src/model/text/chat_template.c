@@ -56,17 +56,17 @@ enum { N_DIALOGUES = sizeof DIALOGUES / sizeof DIALOGUES[0] };
 typedef struct written {
     char *text;
     size_t bytes;
-    size_t room;
+    size_t capacity;
 } written;
 
 static fr_status add_bytes(fr_ctx *ctx, written *to, const char *text, size_t bytes)
 {
-    if (to->bytes + bytes >= to->room) {
-        size_t room = 2 * to->room + bytes + 256;
-        char *grown = realloc(to->text, room);
-        FR_TRY(fr_check_memory(ctx, grown != NULL, room));
+    if (to->bytes + bytes >= to->capacity) {
+        size_t capacity = 2 * to->capacity + bytes + 256;
+        char *grown = realloc(to->text, capacity);
+        FR_TRY(fr_check_memory(ctx, grown != NULL, capacity));
         to->text = grown;
-        to->room = room;
+        to->capacity = capacity;
     }
     memcpy(to->text + to->bytes, text, bytes);
     to->bytes += bytes;
@@ -215,12 +215,12 @@ static fr_status learn(reading *r)
 /* At most this much of a text is shown, from a place where a character begins. */
 static int shown(const char *text, size_t bytes, size_t *at)
 {
-    enum { MOST = 48, BEFORE = 8 };
+    enum { MAX = 48, BEFORE = 8 };
     *at = *at > BEFORE ? *at - BEFORE : 0;
     while (*at > 0 && *at < bytes && (text[*at] & 0xC0) == 0x80) {
         --*at;
     }
-    size_t length = bytes - *at < MOST ? bytes - *at : MOST;
+    size_t length = bytes - *at < MAX ? bytes - *at : MAX;
     while (length > 0 && *at + length < bytes && (text[*at + length] & 0xC0) == 0x80) {
         length--;
     }
@@ -228,7 +228,8 @@ static int shown(const char *text, size_t bytes, size_t *at)
 }
 
 /* What is written and where it differs from what is expected. */
-static void tell_difference(const reading *r, const dialogue *d, char *why, size_t room)
+static void tell_difference(const reading *r, const dialogue *d, char *why,
+                            size_t capacity)
 {
     size_t same = 0;
     const written *e = &r->expected;
@@ -239,7 +240,7 @@ static void tell_difference(const reading *r, const dialogue *d, char *why, size
     int got = shown(r->got, r->bytes, &from[0]);
     int wanted = shown(e->text, e->bytes, &from[1]);
     (void)snprintf(
-        why, room,
+        why, capacity,
         "the model's chat template is not ChatML as Forerun writes it: of %s it writes "
         "\"%.*s\" at byte %zu, expected is \"%.*s\"; %s",
         d->name, got, r->got + from[0], same, wanted, e->text + from[1], REMEDY);

@@ -18,12 +18,12 @@ fr_status fr_ends_add(fr_ctx *ctx, const char *name, int32_t id, fr_ends *ends)
             return FR_OK;
         }
     }
-    if (ends->n_stop == FR_MOST_ENDS) {
+    if (ends->n_stop == FR_MAX_ENDS) {
         return FR_FAIL(
             ctx, FR_ERR_UNSUPPORTED,
             "%s: the model's files name more than %d end-of-sequence ids; at "
             "most %d are supported",
-            name, FR_MOST_ENDS, FR_MOST_ENDS);
+            name, FR_MAX_ENDS, FR_MAX_ENDS);
     }
     ends->stop[ends->n_stop++] = id;
     return FR_OK;

@@ -12,12 +12,12 @@
 #include <stdint.h>
 
 /** Several times what any known model names. */
-enum { FR_MOST_ENDS = 64 };
+enum { FR_MAX_ENDS = 64 };
 
 typedef struct fr_ends {
     int32_t eos;    /* what training puts behind a target; -1: the files name none */
     int32_t n_stop; /* ids that end a generation, each once, `eos` among them */
-    int32_t stop[FR_MOST_ENDS];
+    int32_t stop[FR_MAX_ENDS];
 } fr_ends;
 
 /** Nothing named. */
@@ -30,7 +30,7 @@ int32_t fr_named_id(int64_t number);
 /**
  * An id more that ends a generation; -1 and repeated ones change nothing.
  * @param name  the file, for the message
- * @return FR_OK; FR_ERR_UNSUPPORTED if there are more than FR_MOST_ENDS
+ * @return FR_OK; FR_ERR_UNSUPPORTED if there are more than FR_MAX_ENDS
  */
 FR_MUST_CHECK fr_status fr_ends_add(fr_ctx *ctx, const char *name, int32_t id,
                                     fr_ends *ends);

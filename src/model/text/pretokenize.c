@@ -147,13 +147,13 @@ fr_status fr_splitter_run(fr_ctx *ctx, const fr_splitter *splitter, const char *
     while (status == FR_OK && at < bytes) {
         fr_text rest = {text + at, bytes - at};
         fr_text valid = {rest.data, stretch(rest.data, rest.bytes, true)};
-        size_t n_bad =
+        size_t n_nonfinite =
             stretch(rest.data + valid.bytes, rest.bytes - valid.bytes, false);
         status = split_valid(ctx, splitter, match, valid, visit, user);
-        if (status == FR_OK && n_bad > 0) {
-            status = visit(user, rest.data + valid.bytes, n_bad);
+        if (status == FR_OK && n_nonfinite > 0) {
+            status = visit(user, rest.data + valid.bytes, n_nonfinite);
         }
-        at += valid.bytes + n_bad;
+        at += valid.bytes + n_nonfinite;
     }
     pcre2_match_data_free(match);
     return status;

@@ -44,19 +44,19 @@ static bool decode_text(fr_text written, char *out, int32_t *n)
 }
 
 /* Several times what any known model has. A token takes about 100 bytes here, a merge 50, however short they are. */
-enum { MOST_TOKENS = 1 << 20, MOST_MERGES = 1 << 21 };
+enum { MAX_TOKENS = 1 << 20, MAX_MERGES = 1 << 21 };
 
 static fr_status check_counts(fr_ctx *ctx, const fr_token_draft *draft)
 {
-    if (draft->n_tokens < 1 || draft->n_tokens > MOST_TOKENS) {
+    if (draft->n_tokens < 1 || draft->n_tokens > MAX_TOKENS) {
         return FR_FAIL(ctx, FR_ERR_FORMAT,
                        "%s: a vocabulary of %lld tokens; 1 to %d "
                        "are allowed",
-                       draft->path, (long long)draft->n_tokens, MOST_TOKENS);
+                       draft->path, (long long)draft->n_tokens, MAX_TOKENS);
     }
-    if (draft->n_merges > MOST_MERGES) {
+    if (draft->n_merges > MAX_MERGES) {
         return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: %lld merges; at most %d are allowed",
-                       draft->path, (long long)draft->n_merges, MOST_MERGES);
+                       draft->path, (long long)draft->n_merges, MAX_MERGES);
     }
     return FR_OK;
 }

@@ -112,15 +112,15 @@ static fr_status check_model(fr_ctx *ctx, const json_t *model,
 }
 
 /* Enter a token of the vocabulary. */
-static fr_status set_token(fr_ctx *ctx, fr_token_draft *draft, int64_t room,
+static fr_status set_token(fr_ctx *ctx, fr_token_draft *draft, int64_t capacity,
                            const json_t *id, fr_text text)
 {
     json_int_t at = json_integer_value(id);
-    if (!json_is_integer(id) || at < 0 || at >= room) {
+    if (!json_is_integer(id) || at < 0 || at >= capacity) {
         return FR_FAIL(ctx, FR_ERR_FORMAT,
                        "%s: the id of the token '%.60s' must be a whole number from 0 "
                        "to %lld, one less than there are tokens",
-                       draft->path, text.data, (long long)room - 1);
+                       draft->path, text.data, (long long)capacity - 1);
     }
     if (draft->texts[at].data != NULL) {
         return FR_FAIL(ctx, FR_ERR_FORMAT,
@@ -144,18 +144,19 @@ static fr_status read_tokens(fr_ctx *ctx, const fr_token_files *files,
                        "%s: model.vocab must be an object and added_tokens a list",
                        draft->path);
     }
-    int64_t room = (int64_t)json_object_size(vocab) + fr_added_tokens_room(files);
-    FR_TRY(fr_alloc(ctx, room, sizeof *draft->texts, &draft->texts));
-    FR_TRY(fr_alloc(ctx, room, 1, &draft->kinds));
-    FR_TRY(fr_alloc(ctx, room, 1, &draft->late));
+    int64_t capacity =
+        (int64_t)json_object_size(vocab) + fr_added_tokens_capacity(files);
+    FR_TRY(fr_alloc(ctx, capacity, sizeof *draft->texts, &draft->texts));
+    FR_TRY(fr_alloc(ctx, capacity, 1, &draft->kinds));
+    FR_TRY(fr_alloc(ctx, capacity, 1, &draft->late));
     fr_status status = FR_OK;
     for (void *at = json_object_iter(vocab); at != NULL && status == FR_OK;
          at = json_object_iter_next(vocab, at)) {
         const char *key = json_object_iter_key(at);
-        status = set_token(ctx, draft, room, json_object_iter_value(at),
+        status = set_token(ctx, draft, capacity, json_object_iter_value(at),
                            (fr_text){key, strlen(key)});
     }
-    return status == FR_OK ? fr_added_tokens_read(ctx, files, room, draft) : status;
+    return status == FR_OK ? fr_added_tokens_read(ctx, files, capacity, draft) : status;
 }
 
 /* "left right", with exactly one space, or ["left", "right"]. */

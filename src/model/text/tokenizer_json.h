@@ -22,7 +22,7 @@ FR_MUST_CHECK fr_status fr_tokenizer_read_json(fr_ctx *ctx, const fr_token_files
 bool fr_json_is_off(const json_t *value);
 
 /** Tokens that the files beside model.vocab may add; the draft needs room for them. */
-int64_t fr_added_tokens_room(const fr_token_files *files);
+int64_t fr_added_tokens_capacity(const fr_token_files *files);
 
 /**
  * The added tokens, after the vocabulary: those of tokenizer.json; those of tokenizer_config.json's added_tokens_decoder
@@ -31,6 +31,6 @@ int64_t fr_added_tokens_room(const fr_token_files *files);
  * @return FR_OK; FR_ERR_FORMAT (files that disagree on an id or a text, by name); FR_ERR_UNSUPPORTED (flags)
  */
 FR_MUST_CHECK fr_status fr_added_tokens_read(fr_ctx *ctx, const fr_token_files *files,
-                                             int64_t room, fr_token_draft *draft);
+                                             int64_t capacity, fr_token_draft *draft);
 
 #endif

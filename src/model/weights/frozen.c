@@ -13,7 +13,7 @@ enum { BLOCK_ROWS = 32, ALIGNMENT = 64 };
 enum { CHUNK_BLOCKS = 512 };
 
 /* Stacks of a layer, and matrices of a stack, at most. */
-enum { LAYER_STACKS = 4, LAYER_PIECES = LAYER_STACKS * FR_STACK_MOST };
+enum { LAYER_STACKS = 4, LAYER_PIECES = LAYER_STACKS * FR_STACK_MAX };
 
 /* One weight; layer -1 outside layers. */
 typedef struct piece {

@@ -85,11 +85,11 @@ typedef struct fr_holding {
     bool in_file;   /* stay in the file as they are; each use converts what it reads */
 } fr_holding;
 
-enum { FR_STACK_MOST = 3 };
+enum { FR_STACK_MAX = 3 };
 
 /** Matrices with rows of one width, one below the other. */
 typedef struct fr_stack {
-    fr_weight roles[FR_STACK_MOST];
+    fr_weight roles[FR_STACK_MAX];
     int n_roles;
 } fr_stack;
 

@@ -142,8 +142,8 @@ static fr_source wanted_tensor(const fr_weights *weights, fr_weight role,
 /* Equal apart from ones in front, which some writers add and others drop. */
 static bool same_shape(const fr_source *a, const fr_source *b)
 {
-    int most = a->n_dims > b->n_dims ? a->n_dims : b->n_dims;
-    for (int back = 1; back <= most; back++) {
+    int max = a->n_dims > b->n_dims ? a->n_dims : b->n_dims;
+    for (int back = 1; back <= max; back++) {
         int64_t x = back <= a->n_dims ? a->shape[a->n_dims - back] : 1;
         int64_t y = back <= b->n_dims ? b->shape[b->n_dims - back] : 1;
         if (x != y) {

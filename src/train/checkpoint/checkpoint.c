@@ -11,13 +11,13 @@
     {                                                                                  \
 #name, kind, offsetof(fr_checkpoint, name), 0, 0, false                        \
     }
-#define TASK_FIELD(name, kind, least, most)                                            \
+#define TASK_FIELD(name, kind, min, max)                                               \
     {                                                                                  \
-#name, kind, offsetof(fr_checkpoint_task, name), least, most, false            \
+#name, kind, offsetof(fr_checkpoint_task, name), min, max, false               \
     }
-#define TASK_FIELD_ADDED(name, kind, least, most)                                      \
+#define TASK_FIELD_ADDED(name, kind, min, max)                                         \
     {                                                                                  \
-#name, kind, offsetof(fr_checkpoint_task, name), least, most, true             \
+#name, kind, offsetof(fr_checkpoint_task, name), min, max, true                \
     }
 #define STATE_ARRAY(name)                                                              \
     {                                                                                  \
@@ -33,27 +33,27 @@ const fr_field FR_FILE_FIELDS[FR_N_FILE_FIELDS] = {
 
 /* Sizes multiply and counts are added to while a run goes on: the greatest values leave room for both. Steps reach what
  * run.steps may be. */
-#define MOST_SIZE (INT64_C(1) << 20)
-#define MOST_COUNT INT64_C(1000000000)
-#define MOST_CURSOR (INT64_C(1) << 53)
+#define MAX_SIZE (INT64_C(1) << 20)
+#define MAX_COUNT INT64_C(1000000000)
+#define MAX_CURSOR (INT64_C(1) << 53)
 
 const fr_field FR_TASK_FIELDS[FR_N_TASK_FIELDS] = {
-    TASK_FIELD(length, FR_FIELD_I64, 1, MOST_SIZE),
-    TASK_FIELD(n_layers, FR_FIELD_I64, 1, MOST_SIZE),
-    TASK_FIELD_ADDED(first_layer, FR_FIELD_I64, 0, MOST_SIZE),
-    TASK_FIELD_ADDED(base_layers, FR_FIELD_I64, 0, MOST_SIZE),
-    TASK_FIELD(n_kv_heads, FR_FIELD_I64, 1, MOST_SIZE),
-    TASK_FIELD(head_dim, FR_FIELD_I64, 1, MOST_SIZE),
+    TASK_FIELD(length, FR_FIELD_I64, 1, MAX_SIZE),
+    TASK_FIELD(n_layers, FR_FIELD_I64, 1, MAX_SIZE),
+    TASK_FIELD_ADDED(first_layer, FR_FIELD_I64, 0, MAX_SIZE),
+    TASK_FIELD_ADDED(base_layers, FR_FIELD_I64, 0, MAX_SIZE),
+    TASK_FIELD(n_kv_heads, FR_FIELD_I64, 1, MAX_SIZE),
+    TASK_FIELD(head_dim, FR_FIELD_I64, 1, MAX_SIZE),
     TASK_FIELD(seed, FR_FIELD_U64, 0, 0),
-    TASK_FIELD(step, FR_FIELD_I64, 0, MOST_COUNT),
-    TASK_FIELD(cursor, FR_FIELD_I64, 0, MOST_CURSOR),
+    TASK_FIELD(step, FR_FIELD_I64, 0, MAX_COUNT),
+    TASK_FIELD(cursor, FR_FIELD_I64, 0, MAX_CURSOR),
     TASK_FIELD(stopped, FR_FIELD_BOOL, 0, 1),
     TASK_FIELD(best_loss, FR_FIELD_F64, 0, 0),
-    TASK_FIELD(best_step, FR_FIELD_I64, -1, MOST_COUNT),
+    TASK_FIELD(best_step, FR_FIELD_I64, -1, MAX_COUNT),
     TASK_FIELD(last_loss, FR_FIELD_F64, 0, 0),
-    TASK_FIELD(skipped, FR_FIELD_I64, 0, MOST_COUNT),
-    TASK_FIELD(skipped_in_row, FR_FIELD_I64, 0, MOST_COUNT),
-    TASK_FIELD_ADDED(stale_validations, FR_FIELD_I64, 0, MOST_COUNT),
+    TASK_FIELD(skipped, FR_FIELD_I64, 0, MAX_COUNT),
+    TASK_FIELD(skipped_in_row, FR_FIELD_I64, 0, MAX_COUNT),
+    TASK_FIELD_ADDED(stale_validations, FR_FIELD_I64, 0, MAX_COUNT),
     TASK_FIELD_ADDED(valid_loss, FR_FIELD_F64, 0, 0),
     TASK_FIELD(template_text, FR_FIELD_TEXT, 0, 0),
     TASK_FIELD(chat, FR_FIELD_BOOL, 0, 1),

@@ -175,7 +175,7 @@ fr_status fr_checkpoint_set_names(fr_ctx *ctx, const char *path, const char *nam
     for (const char *c = names; *c != '\0'; c++) {
         n += *c == '\n' ? 1 : 0;
     }
-    if (n > FR_MOST_TASKS) {
+    if (n > FR_MAX_TASKS) {
         return fail_names(ctx, path, "names too many tasks");
     }
     FR_TRY(fr_checkpoint_create(ctx, n, &named));

@@ -16,10 +16,10 @@ bool fr_field_allows(const fr_field *field, const void *owner,
     what[0] = '\0';
     if (field->kind == FR_FIELD_I64) {
         memcpy(&integer, member, sizeof integer);
-        if (integer < field->least || integer > field->most) {
+        if (integer < field->min || integer > field->max) {
             (void)snprintf(what, FR_FIELD_BYTES, "is %lld, must be %lld to %lld",
-                           (long long)integer, (long long)field->least,
-                           (long long)field->most);
+                           (long long)integer, (long long)field->min,
+                           (long long)field->max);
         }
     } else if (field->kind == FR_FIELD_F64) {
         memcpy(&real, member, sizeof real);

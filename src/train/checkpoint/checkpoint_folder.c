@@ -16,7 +16,7 @@
 #define TEMPORARY ".tmp."
 #define LATEST "latest"
 
-enum { NAME_BYTES = 64, MOST_DIGITS = 18 };
+enum { NAME_BYTES = 64, MAX_DIGITS = 18 };
 
 /* The steps of a folder's checkpoints. */
 typedef struct step_list {
@@ -41,7 +41,7 @@ static int64_t parse_name(const char *name, size_t length)
         return -1;
     }
     size_t digits = length - before - after;
-    if (digits > MOST_DIGITS || strspn(name + before, "0123456789") != digits ||
+    if (digits > MAX_DIGITS || strspn(name + before, "0123456789") != digits ||
         (digits > 1 && name[before] == '0')) {
         return -1;
     }

@@ -15,9 +15,9 @@ enum { FR_TASK_NAME_BYTES = 200, FR_H5_PATH_BYTES = 320, FR_FIELD_BYTES = 96 };
 
 /** Limits of a file, the same for who writes and who reads. */
 enum {
-    FR_MOST_TASKS = 1 << 16,
-    FR_MOST_LINE = 64 << 20,  /* bytes of an index line */
-    FR_MOST_INDEX = 128 << 20 /* of the index */
+    FR_MAX_TASKS = 1 << 16,
+    FR_MAX_LINE = 64 << 20,  /* bytes of an index line */
+    FR_MAX_INDEX = 128 << 20 /* of the index */
 };
 
 /** Header: the first bytes of a file, outside the seal. */
@@ -37,8 +37,8 @@ typedef struct fr_field {
     const char *name;
     fr_field_kind kind;
     size_t offset;
-    int64_t least; /* FR_FIELD_I64: smallest value a file may hold, */
-    int64_t most;  /* and greatest */
+    int64_t min;   /* FR_FIELD_I64: smallest value a file may hold, */
+    int64_t max;   /* and greatest */
     bool optional; /* format 1: early files lack it, and the member keeps what it has */
 } fr_field;
 

@@ -28,7 +28,7 @@ static fr_status cut_line(fr_index *index, fr_json *out)
         return fr_index_fail_line(index, "is missing");
     }
     const char *end = memchr(index->next, '\n', (size_t)(index->end - index->next));
-    if (end == NULL || end - index->next > FR_MOST_LINE) {
+    if (end == NULL || end - index->next > FR_MAX_LINE) {
         return fr_index_fail_line(index, "has no end, or is too long");
     }
     *out = (fr_json){index->next, (size_t)(end - index->next)};
@@ -146,7 +146,7 @@ fr_status fr_index_attributes(fr_index *index, const char *object,
                               const fr_index_table *tables)
 {
     static const char *const NAMES[] = {"attributes"};
-    bool found[FR_MOST_FIELDS] = {false};
+    bool found[FR_MAX_FIELDS] = {false};
     fr_json attributes;
     fr_json name;
     fr_json value;

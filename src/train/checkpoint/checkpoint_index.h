@@ -18,7 +18,7 @@ typedef struct fr_index {
 } fr_index;
 
 /** Most fields of the tables of one object. */
-enum { FR_MOST_FIELDS = 64 };
+enum { FR_MAX_FIELDS = 64 };
 
 /** Some of an object's attributes and the struct that they go to; a list of tables ends with an empty one. */
 typedef struct fr_index_table {

@@ -91,13 +91,13 @@ static fr_status check_start(fr_ctx *ctx, const char *path, const uint8_t *image
 /* "NAME NUMBER" of a line; moves behind it. Few digits: no value comes near an overflow. */
 static bool take_number(const char **at, const char *name, char end, uint64_t *out)
 {
-    enum { MOST_DIGITS = 12 };
+    enum { MAX_DIGITS = 12 };
     size_t length = strlen(name);
     if (strncmp(*at, name, length) != 0) {
         return false;
     }
     size_t digits = strspn(*at + length, "0123456789");
-    if (digits > MOST_DIGITS || (*at)[length + digits] != end ||
+    if (digits > MAX_DIGITS || (*at)[length + digits] != end ||
         !fr_json_u64((fr_json){*at + length, digits}, out)) {
         return false;
     }
@@ -185,12 +185,12 @@ fr_status fr_header_check(fr_ctx *ctx, const char *path, const uint8_t *image,
         return refuse_format(ctx, path, out);
     }
     FR_TRY(check_text(ctx, path, image, bytes, out));
-    if (out->index > FR_MOST_INDEX || out->block != fr_header_block(out->index) ||
+    if (out->index > FR_MAX_INDEX || out->block != fr_header_block(out->index) ||
         out->block >= bytes) {
         return FR_FAIL(ctx, FR_ERR_CHECKPOINT,
                        "%s: an index of %zu bytes in a block of %zu is impossible in "
                        "%zu bytes (most: %d); restore the file or use an older one",
-                       path, out->index, out->block, bytes, FR_MOST_INDEX);
+                       path, out->index, out->block, bytes, FR_MAX_INDEX);
     }
     return FR_OK;
 }

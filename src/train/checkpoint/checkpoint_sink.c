@@ -17,13 +17,13 @@ enum { PLACE_DIGITS = 16 };
 static fr_status reserve(fr_sink *sink, size_t bytes)
 {
     enum { FIRST_CAPACITY = 4096 };
-    if (bytes > FR_MOST_LINE || sink->bytes - sink->line + bytes > FR_MOST_LINE ||
-        sink->bytes + bytes > FR_MOST_INDEX) {
+    if (bytes > FR_MAX_LINE || sink->bytes - sink->line + bytes > FR_MAX_LINE ||
+        sink->bytes + bytes > FR_MAX_INDEX) {
         return FR_FAIL(
             sink->ctx, FR_ERR_ARG,
             "%s has too much to tell for a file: most %d bytes an object and "
             "%d in all; shorten its config or its tasks",
-            sink->object, FR_MOST_LINE, FR_MOST_INDEX);
+            sink->object, FR_MAX_LINE, FR_MAX_INDEX);
     }
     if (sink->bytes + bytes < sink->capacity) {
         return FR_OK;
@@ -40,11 +40,11 @@ static fr_status add(fr_sink *sink, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 static fr_status add(fr_sink *sink, const char *format, ...)
 {
-    enum { MOST = 2 * FR_H5_PATH_BYTES };
+    enum { MAX = 2 * FR_H5_PATH_BYTES };
     va_list arguments;
-    FR_TRY(reserve(sink, MOST));
+    FR_TRY(reserve(sink, MAX));
     va_start(arguments, format);
-    int length = vsnprintf(sink->text + sink->bytes, MOST, format, arguments);
+    int length = vsnprintf(sink->text + sink->bytes, MAX, format, arguments);
     va_end(arguments);
     sink->bytes += (size_t)length;
     return FR_OK;
@@ -198,7 +198,7 @@ fr_status fr_sink_groups(fr_sink *sink, const fr_checkpoint_task *task)
 /* ---- arrays ------------------------------------------------------------------------------------- */
 
 /* Remember where in the text the place of the array goes. */
-static fr_status keep_room(fr_sink *sink)
+static fr_status keep_capacity(fr_sink *sink)
 {
     enum { FIRST_ROOMS = 64 };
     if (sink->n_arrays == sink->n_rooms) {
@@ -220,7 +220,7 @@ static fr_status list_array(fr_sink *sink, const fr_stored_array *array)
         FR_TRY(add(sink, "%s%" PRId64, i > 0 ? "," : "", array->shape[i]));
     }
     FR_TRY(add(sink, "],\"offset\":"));
-    FR_TRY(keep_room(sink));
+    FR_TRY(keep_capacity(sink));
     FR_TRY(add(sink, "%*s,\"bytes\":%" PRId64, PLACE_DIGITS, "",
                array->floats * (int64_t)sizeof(float)));
     return end_line(sink, "}");

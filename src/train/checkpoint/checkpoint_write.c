@@ -79,10 +79,10 @@ static fr_status write_all(fr_ctx *ctx, fr_sink *sink, const fr_checkpoint *chec
 static fr_status check_names(fr_ctx *ctx, const fr_checkpoint *checkpoint)
 {
     const char *twice = NULL;
-    if (checkpoint->n_tasks > FR_MOST_TASKS) {
+    if (checkpoint->n_tasks > FR_MAX_TASKS) {
         return FR_FAIL(ctx, FR_ERR_ARG,
                        "%lld tasks cannot be stored in a file, most: %d",
-                       (long long)checkpoint->n_tasks, FR_MOST_TASKS);
+                       (long long)checkpoint->n_tasks, FR_MAX_TASKS);
     }
     for (int64_t i = 0; i < checkpoint->n_tasks; i++) {
         const char *name = checkpoint->tasks[i].name;

@@ -52,15 +52,15 @@ fr_mlp_array fr_mlp_describe(const fr_mlp_shape *s, int array)
 bool fr_mlp_floats(const fr_mlp_shape *s, int64_t n_layers, int64_t *out)
 {
     /* no size above this is real, and products of three stay below 2^63 */
-    static const int64_t MOST = INT64_C(1) << 20;
+    static const int64_t MAX = INT64_C(1) << 20;
     const int64_t sizes[] = {s->length, s->n_kv_heads, s->head_dim, s->hidden,
                              s->width};
     *out = 0;
-    if (n_layers < 0 || n_layers > MOST) {
+    if (n_layers < 0 || n_layers > MAX) {
         return false;
     }
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        if (sizes[i] < 1 || sizes[i] > MOST) {
+        if (sizes[i] < 1 || sizes[i] > MAX) {
             return false;
         }
     }

@@ -16,7 +16,7 @@
 #include <stdio.h>
 
 enum { FR_AUTO = 0 };           /* integer keys that accept `auto` */
-enum { FR_MOST_SWEPT = 8 };     /* keys that a sweep can vary */
+enum { FR_MAX_SWEPT = 8 };      /* keys that a sweep can vary */
 #define FR_SEED_AUTO UINT64_MAX /* seeds that accept `auto` stop one below */
 
 /** What optimizer.lr: auto stands for. */
@@ -118,7 +118,7 @@ typedef struct fr_config {
     int64_t n_tasks; /* a sweep's pattern is replaced by the tasks made from it */
     fr_task_config *tasks;
     int n_swept; /* keys that the sweep varied; 0: no sweep */
-    int swept[FR_MOST_SWEPT];
+    int swept[FR_MAX_SWEPT];
     char *source_path;
 } fr_config;
 

@@ -52,19 +52,19 @@ static fr_status check_required(const subject *s)
 
 static fr_status check_name(const subject *s)
 {
-    enum { MOST_LETTERS = 100 };
+    enum { MAX_LETTERS = 100 };
     char place[FR_PLACE_BYTES];
     const fr_task_config *tasks = s->state->config->tasks;
     const char *name = tasks[s->index].name;
     size_t good = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                "0123456789._-");
-    if (name[good] != '\0' || good > MOST_LETTERS || strcmp(name, ".") == 0 ||
+    if (name[good] != '\0' || good > MAX_LETTERS || strcmp(name, ".") == 0 ||
         strcmp(name, "..") == 0) {
         return FR_FAIL(s->state->ctx, FR_ERR_CONFIG,
                        "%s is '%.*s', want at most %d letters, digits, '.', '_' and "
                        "'-', and more than dots",
-                       place_of(s, FR_SECTION_TASK, "name", place), MOST_LETTERS, name,
-                       MOST_LETTERS);
+                       place_of(s, FR_SECTION_TASK, "name", place), MAX_LETTERS, name,
+                       MAX_LETTERS);
     }
     for (int64_t i = 0; i < s->index; i++) {
         if (strcmp(tasks[i].name, name) == 0) {

@@ -63,7 +63,7 @@ static void print_sweep(FILE *out)
         "  seed: [1, 2]\n"
         "```\n\n"
         "Keys: `task`",
-        FR_MOST_MADE);
+        FR_MAX_MADE);
     for (int i = 0; fr_sweep_kind_path(i) != NULL; i++) {
         (void)fprintf(out, ", `%s`", fr_sweep_kind_path(i));
     }

@@ -8,13 +8,13 @@
 
 #include "train/config/config_schema.h"
 
-enum { FR_PART_BYTES = 48, FR_MOST_MADE = 256 };
+enum { FR_PART_BYTES = 48, FR_MAX_MADE = 256 };
 enum { FR_PLACE_BYTES = 1024, FR_PATH_BYTES = 256, FR_LINE_SET = -1 };
 
 /** Where the keys of one struct were given: a line, FR_LINE_SET for --set, 0 for not at all. */
 typedef struct fr_key_lines {
     int64_t start; /* line where the task (or the file) starts */
-    int64_t of[FR_MOST_KEYS];
+    int64_t of[FR_MAX_KEYS];
 } fr_key_lines;
 
 /** One value of a swept key. */
@@ -43,7 +43,7 @@ typedef struct fr_sweep {
     int64_t task_line;
     int n_axes;
     int64_t n_made; /* product of the axes' values */
-    fr_sweep_axis axes[FR_MOST_SWEPT];
+    fr_sweep_axis axes[FR_MAX_SWEPT];
 } fr_sweep;
 
 /** A config on its way from text to checked struct. */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_TASKS = 4096, SHOWN_WORD = 80 };
+enum { MAX_TASKS = 4096, SHOWN_WORD = 80 };
 
 /* One struct being filled, and how its keys are called in messages. */
 typedef struct scope {
@@ -23,7 +23,7 @@ fr_status fr_config_fail_unknown(fr_ctx *ctx, const char *where, fr_section_id s
                                  const char *word)
 {
     enum { LIST_BYTES = 400 };
-    const char *known[FR_MOST_KEYS + FR_SECTION_COUNT + 1];
+    const char *known[FR_MAX_KEYS + FR_SECTION_COUNT + 1];
     char list[LIST_BYTES] = "";
     char elsewhere[FR_ALLOWED_BYTES];
     size_t n = 0;
@@ -209,10 +209,10 @@ static fr_status read_tasks(const fr_yaml_reader *r, yaml_node_t *node)
     fr_config_state *state = r->state;
     FR_TRY(fr_yaml_check_kind(r, node, YAML_SEQUENCE_NODE, "tasks", "a list of tasks"));
     int64_t n = node->data.sequence.items.top - node->data.sequence.items.start;
-    if (n < 1 || n > MOST_TASKS) {
+    if (n < 1 || n > MAX_TASKS) {
         return FR_FAIL(state->ctx, FR_ERR_CONFIG,
                        "%s:%lld: tasks has %lld entries, want 1 to %d", state->name,
-                       fr_yaml_line(node), (long long)n, MOST_TASKS);
+                       fr_yaml_line(node), (long long)n, MAX_TASKS);
     }
     fr_config *config = state->config;
     FR_TRY(fr_alloc(state->ctx, n, sizeof *config->tasks, &config->tasks));

@@ -9,24 +9,24 @@
  * and directives are for people. What is kept is bounded below what is read, so that a config that a run wrote can be read
  * again. */
 enum {
-    MOST_BYTES = 64 << 20,
-    MOST_TEXT_BYTES = 32 << 20,
-    MOST_NODES = 500000,
-    MOST_NESTING = 64,
-    MOST_ANCHORS = 256,
-    MOST_DIRECTIVES = 64
+    MAX_BYTES = 64 << 20,
+    MAX_TEXT_BYTES = 32 << 20,
+    MAX_NODES = 500000,
+    MAX_NESTING = 64,
+    MAX_ANCHORS = 256,
+    MAX_DIRECTIVES = 64
 };
 
 fr_status fr_config_count_text(fr_config_state *state, size_t bytes)
 {
     state->text_bytes += (int64_t)bytes;
-    if (state->text_bytes <= MOST_TEXT_BYTES) {
+    if (state->text_bytes <= MAX_TEXT_BYTES) {
         return FR_OK;
     }
     return FR_FAIL(state->ctx, FR_ERR_CONFIG,
                    "%s: the values take more than %d MiB together, each repeated one "
                    "counted; shorten the texts or divide the tasks among several runs",
-                   state->name, MOST_TEXT_BYTES >> 20);
+                   state->name, MAX_TEXT_BYTES >> 20);
 }
 
 fr_status fr_yaml_open(const fr_config_state *state, const char *text, size_t bytes,
@@ -84,19 +84,19 @@ static fr_status check_text(const fr_config_state *state, const char *text,
                             size_t bytes)
 {
     int n_directives = 0;
-    if (bytes > MOST_BYTES) {
+    if (bytes > MAX_BYTES) {
         return FR_FAIL(state->ctx, FR_ERR_CONFIG,
                        "%s: has %zu bytes, a config has at most %d", state->name, bytes,
-                       MOST_BYTES);
+                       MAX_BYTES);
     }
     for (size_t at = 0; at < bytes; at++) {
         n_directives += text[at] == '%' && begins_line(text, at);
     }
-    if (n_directives > MOST_DIRECTIVES) {
+    if (n_directives > MAX_DIRECTIVES) {
         return FR_FAIL(state->ctx, FR_ERR_CONFIG,
                        "%s: %d lines begin with %% (YAML directives), at most %d are "
                        "allowed; remove them",
-                       state->name, n_directives, MOST_DIRECTIVES);
+                       state->name, n_directives, MAX_DIRECTIVES);
     }
     return FR_OK;
 }
@@ -148,20 +148,20 @@ static fr_status check_tally(const fr_config_state *state, const tally *t,
                        "%s:%lld: a second document starts here; a config is one",
                        state->name, line);
     }
-    if (t->depth > MOST_NESTING) {
+    if (t->depth > MAX_NESTING) {
         return FR_FAIL(state->ctx, FR_ERR_CONFIG,
                        "%s:%lld: nested deeper than %d levels", state->name, line,
-                       MOST_NESTING);
+                       MAX_NESTING);
     }
-    if (t->n_anchors > MOST_ANCHORS) {
+    if (t->n_anchors > MAX_ANCHORS) {
         return FR_FAIL(state->ctx, FR_ERR_CONFIG,
                        "%s:%lld: more than %d anchors (&name); write the values out",
-                       state->name, line, MOST_ANCHORS);
+                       state->name, line, MAX_ANCHORS);
     }
-    if (t->n_nodes > MOST_NODES) {
+    if (t->n_nodes > MAX_NODES) {
         return FR_FAIL(state->ctx, FR_ERR_CONFIG,
                        "%s:%lld: more than %d keys and values; no config needs as many",
-                       state->name, line, MOST_NODES);
+                       state->name, line, MAX_NODES);
     }
     return FR_OK;
 }

@@ -296,7 +296,7 @@ const fr_config_key FR_CONFIG_KEYS[] = {
 
 enum { N_KEYS = sizeof FR_CONFIG_KEYS / sizeof FR_CONFIG_KEYS[0] };
 const int FR_CONFIG_N_KEYS = N_KEYS;
-_Static_assert((int)N_KEYS <= (int)FR_MOST_KEYS, "fr_key_lines holds one line a key");
+_Static_assert((int)N_KEYS <= (int)FR_MAX_KEYS, "fr_key_lines holds one line a key");
 
 int fr_config_find_key(fr_section_id section, const char *name)
 {

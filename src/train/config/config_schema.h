@@ -53,7 +53,7 @@ enum { FR_OPEN_LOW = 1, FR_OPEN_HIGH = 2 };
 
 /** A real key that was given as `auto`: below what any such key allows. */
 #define FR_AUTO_REAL (-1.0)
-enum { FR_MOST_CHOICES = 4, FR_ALLOWED_BYTES = 160, FR_MOST_KEYS = 64 };
+enum { FR_MAX_CHOICES = 4, FR_ALLOWED_BYTES = 160, FR_MAX_KEYS = 64 };
 
 typedef struct fr_config_key {
     const char *name;
@@ -68,10 +68,10 @@ typedef struct fr_config_key {
         is_list; /* a text that may be given as a list: kept and written with ", " between */
     unsigned open_ends;
     double low, high;
-    const char *choices[FR_MOST_CHOICES]; /* ends with NULL unless full */
-    fr_init_kind init; /* keys of FR_SECTION_INIT: what they choose */
-    size_t offset;     /* of the field in its struct */
-    size_t bytes;      /* of the field */
+    const char *choices[FR_MAX_CHOICES]; /* ends with NULL unless full */
+    fr_init_kind init;                   /* keys of FR_SECTION_INIT: what they choose */
+    size_t offset;                       /* of the field in its struct */
+    size_t bytes;                        /* of the field */
     const char *help;
 } fr_config_key;
 

@@ -36,7 +36,7 @@ static const sweep_kind KINDS[] = {
     {"seed", FR_SECTION_TASK, "seed", {NULL}},
 };
 enum { N_KINDS = sizeof KINDS / sizeof KINDS[0] };
-_Static_assert((int)N_KINDS <= (int)FR_MOST_SWEPT, "an axis each");
+_Static_assert((int)N_KINDS <= (int)FR_MAX_SWEPT, "an axis each");
 
 const char *fr_sweep_kind_path(int kind)
 {
@@ -205,7 +205,7 @@ static fr_status copy_task(fr_ctx *ctx, const fr_task_config *from, fr_task_conf
 static fr_status name_task(const fr_config_state *state, const fr_task_config *pattern,
                            const int64_t *choice, fr_task_config *task)
 {
-    enum { WHOLE_BYTES = 256 + FR_MOST_SWEPT * FR_PART_BYTES, TAIL = 8 };
+    enum { WHOLE_BYTES = 256 + FR_MAX_SWEPT * FR_PART_BYTES, TAIL = 8 };
     char whole[WHOLE_BYTES];
     uint8_t digest[FR_DIGEST_BYTES];
     char hex[FR_DIGEST_HEX];
@@ -228,7 +228,7 @@ static fr_status make_task(const fr_config_state *state, int64_t pattern,
                            int64_t number, fr_task_config *task, fr_key_lines *lines)
 {
     const fr_sweep *sweep = &state->sweep;
-    int64_t choice[FR_MOST_SWEPT];
+    int64_t choice[FR_MAX_SWEPT];
     for (int a = sweep->n_axes - 1; a >= 0; a--) {
         choice[a] = number % sweep->axes[a].n_values;
         number /= sweep->axes[a].n_values;

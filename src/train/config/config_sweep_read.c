@@ -28,7 +28,7 @@ static fr_status fail_unknown(const fr_yaml_reader *r, const yaml_node_t *node,
                               const char *word)
 {
     enum { LIST_BYTES = 400 };
-    const char *parts[FR_MOST_SWEPT + 1];
+    const char *parts[FR_MAX_SWEPT + 1];
     char list[LIST_BYTES] = "";
     size_t used = 0;
     size_t n = 0;
@@ -127,12 +127,12 @@ static fr_status read_values(const fr_yaml_reader *r, yaml_node_t *node,
             state->name, fr_yaml_line(node), name);
     }
     state->sweep.n_made *= n;
-    if (state->sweep.n_made > FR_MOST_MADE) {
+    if (state->sweep.n_made > FR_MAX_MADE) {
         return FR_FAIL(state->ctx, FR_ERR_CONFIG,
                        "%s:%lld: with sweep.%s the sweep makes %lld tasks or more, at "
                        "most %d are allowed; list fewer values",
                        state->name, fr_yaml_line(node), name,
-                       (long long)state->sweep.n_made, FR_MOST_MADE);
+                       (long long)state->sweep.n_made, FR_MAX_MADE);
     }
     FR_TRY(fr_alloc(state->ctx, n, sizeof *axis->values, &axis->values));
     axis->n_values = n;

@@ -19,7 +19,7 @@ static void *field_of(const fr_config_key *key, void *object)
 static int count_choices(const fr_config_key *key)
 {
     int n = 0;
-    while (n < FR_MOST_CHOICES && key->choices[n] != NULL) {
+    while (n < FR_MAX_CHOICES && key->choices[n] != NULL) {
         n++;
     }
     return n;

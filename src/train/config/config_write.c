@@ -49,11 +49,11 @@ static fr_status write_all(fr_ctx *ctx, FILE *out, const fr_config *config)
 
 fr_status fr_config_end_text(fr_ctx *ctx, FILE *stream, fr_status status, char **out)
 {
-    enum { AT_LEAST = 1 };
+    enum { AT_MIN = 1 };
     bool failed = ferror(stream) != 0;
     failed = fclose(stream) != 0 || failed;
     if (status == FR_OK) {
-        status = fr_check_memory(ctx, !failed, AT_LEAST);
+        status = fr_check_memory(ctx, !failed, AT_MIN);
     }
     if (status != FR_OK) {
         free(*out);

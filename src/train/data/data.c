@@ -63,7 +63,7 @@ static fr_status open_file(fr_ctx *ctx, const fr_data_params *params,
                                                                : dataset->block);
     /* said whether the rows come from the file or its cache */
     const fr_data_stats *stats = &dataset->table.header->stats;
-    fr_row_report(ctx, params->path, stats->n_bad, stats->n_unused);
+    fr_row_report(ctx, params->path, stats->n_nonfinite, stats->n_unused);
     return FR_OK;
 }
 

@@ -51,7 +51,7 @@ typedef struct fr_data_stats {
     int64_t n_examples;      /* kept (row, target) pairs */
     int64_t n_dropped;       /* examples longer than max_tokens, dropped */
     int64_t n_cut;           /* examples cut to max_tokens */
-    int64_t n_bad;           /* rows that cannot be used, left out */
+    int64_t n_nonfinite;     /* rows that cannot be used, left out */
     int64_t n_unused;        /* rows with a source that the template has no place for */
     int64_t n_source_tokens; /* each row's source once */
     int64_t n_target_tokens; /* counted tokens */

@@ -14,11 +14,11 @@ typedef struct walk {
 
 static bool counts_fit(const fr_table_header *h, size_t bytes)
 {
-    int64_t most = (int64_t)bytes; /* of any count, so that no product overflows */
+    int64_t max = (int64_t)bytes; /* of any count, so that no product overflows */
     const fr_data_stats *s = &h->stats;
-    return s->n_rows > 0 && s->n_rows < most && s->n_examples > 0 &&
-           s->n_examples < most && h->n_ids > 0 && h->n_ids < most &&
-           s->n_dropped >= 0 && s->n_bad >= 0 && s->n_unused >= 0 && s->n_cut >= 0 &&
+    return s->n_rows > 0 && s->n_rows < max && s->n_examples > 0 &&
+           s->n_examples < max && h->n_ids > 0 && h->n_ids < max && s->n_dropped >= 0 &&
+           s->n_nonfinite >= 0 && s->n_unused >= 0 && s->n_cut >= 0 &&
            s->n_cut <= s->n_examples &&
            fr_table_bytes(s->n_rows, s->n_examples, h->n_ids) == bytes;
 }

@@ -43,17 +43,17 @@ fr_status fr_table_find_sources(fr_ctx *ctx, uint8_t *block)
     fr_table table = fr_table_view(block);
     fr_table_row *rows = (void *)(block + sizeof *table.header);
     int64_t n = table.header->stats.n_rows;
-    int64_t room = 16;
+    int64_t capacity = 16;
     int64_t *slots = NULL;
     uint64_t seed = fr_hash_seed();
-    while (room < 2 * n) {
-        room *= 2;
+    while (capacity < 2 * n) {
+        capacity *= 2;
     }
-    FR_TRY(fr_alloc(ctx, room, sizeof *slots, &slots));
+    FR_TRY(fr_alloc(ctx, capacity, sizeof *slots, &slots));
     for (int64_t r = 0; r < n; r++) {
         bool is_empty = rows[r].n_source == 0;
         rows[r].source_row =
-            is_empty ? r : first_with(&table, r, slots, (uint64_t)room - 1, seed);
+            is_empty ? r : first_with(&table, r, slots, (uint64_t)capacity - 1, seed);
     }
     free(slots);
     return FR_OK;

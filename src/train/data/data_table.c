@@ -13,9 +13,9 @@ typedef struct builder {
     const fr_data_params *params;
     fr_data_stats stats;
     fr_table_row *rows;
-    int64_t row_room;
+    int64_t row_capacity;
     fr_table_example *examples;
-    int64_t example_room;
+    int64_t example_capacity;
     fr_ids ids;
     fr_ids counted;
 } builder;
@@ -43,19 +43,19 @@ fr_table fr_table_view(const uint8_t *block)
 
 /* Room for one more item of an array that doubles. */
 static fr_status grow(fr_ctx *ctx, void **array, size_t size, int64_t used,
-                      int64_t *room)
+                      int64_t *capacity)
 {
-    if (used < *room) {
+    if (used < *capacity) {
         return FR_OK;
     }
-    int64_t wanted = *room == 0 ? 1024 : 2 * *room;
+    int64_t wanted = *capacity == 0 ? 1024 : 2 * *capacity;
     void *fresh = realloc(*array, (size_t)wanted * size);
     if (fresh == NULL) {
         fr_status status = fr_check_memory(ctx, false, (size_t)wanted * size);
         return status != FR_OK ? status : FR_ERR_NO_MEMORY;
     }
     *array = fresh;
-    *room = wanted;
+    *capacity = wanted;
     return FR_OK;
 }
 
@@ -116,8 +116,8 @@ static int64_t cut_of_source(const builder *b, const fr_row *row)
     span source = source_of(row);
     int64_t wanted = source.n + longest - b->params->max_tokens;
     int64_t own = count_own(source);
-    int64_t most = own - (own == source.n && own > 0);
-    wanted = wanted < most ? wanted : most;
+    int64_t max = own - (own == source.n && own > 0);
+    wanted = wanted < max ? wanted : max;
     return b->params->cut_long_rows && wanted > 0 ? wanted : 0;
 }
 
@@ -156,7 +156,7 @@ static fr_status add_target(builder *b, const fr_row *row, int64_t t, int64_t n_
     n_cut = n_cut > 0 ? n_cut : 0;
     void *array = b->examples;
     FR_TRY(grow(b->ctx, &array, sizeof *b->examples, b->stats.n_examples,
-                &b->example_room));
+                &b->example_capacity));
     b->examples = array;
     b->examples[b->stats.n_examples++] =
         (fr_table_example){b->stats.n_rows, b->ids.count, target.n - n_cut};
@@ -170,7 +170,7 @@ static fr_status add_row(builder *b, const fr_row *row, int64_t line)
     int64_t n_cut = cut_of_source(b, row);
     int64_t n_source = row->source.ids.count - n_cut;
     void *array = b->rows;
-    FR_TRY(grow(b->ctx, &array, sizeof *b->rows, b->stats.n_rows, &b->row_room));
+    FR_TRY(grow(b->ctx, &array, sizeof *b->rows, b->stats.n_rows, &b->row_capacity));
     b->rows = array;
     int64_t first_id = b->ids.count;
     b->rows[b->stats.n_rows] =
@@ -212,7 +212,7 @@ static fr_status read_lines(builder *b, fr_row_reader *reader, fr_bad_rows *bad,
         }
     }
     fr_row_fini(&row);
-    b->stats.n_bad = bad->n;
+    b->stats.n_nonfinite = bad->n;
     return status == FR_OK ? fr_bad_rows_end(b->ctx, bad, b->params->path) : status;
 }
 
@@ -237,7 +237,7 @@ static fr_status check_result(const builder *b)
                            : "shorten them, or in a config set long_rows: cut or a "
                              "shorter prefix");
     }
-    if (b->stats.n_bad > 0) {
+    if (b->stats.n_nonfinite > 0) {
         return FR_FAIL(b->ctx, FR_ERR_DATA, "%s: no row can be used (see above)",
                        b->params->path);
     }

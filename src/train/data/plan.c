@@ -27,7 +27,7 @@ void fr_step_plan_fini(fr_step_plan *plan)
 
 static fr_status reserve(fr_ctx *ctx, fr_step_plan *plan, int64_t n)
 {
-    if (n <= plan->room) {
+    if (n <= plan->capacity) {
         return FR_OK;
     }
     fr_step_plan_fini(plan);
@@ -37,7 +37,7 @@ static fr_status reserve(fr_ctx *ctx, fr_step_plan *plan, int64_t n)
     FR_TRY(fr_alloc(ctx, n, sizeof *plan->order, &plan->order));
     FR_TRY(fr_alloc(ctx, n, sizeof *plan->microbatches, &plan->microbatches));
     FR_TRY(fr_alloc(ctx, n, sizeof *plan->drawn, &plan->drawn));
-    plan->room = n;
+    plan->capacity = n;
     return FR_OK;
 }
 
@@ -102,11 +102,11 @@ static int64_t common_tokens(const fr_dataset *dataset, const fr_plan_source *so
 
 static void form_units(const fr_plan_params *params, fr_step_plan *plan)
 {
-    int64_t most = params->share_prompt > 1 ? params->share_prompt : 1;
+    int64_t max = params->share_prompt > 1 ? params->share_prompt : 1;
     plan->n_units = 0;
-    for (int64_t s = 0; s < plan->n_sources; s += most) {
+    for (int64_t s = 0; s < plan->n_sources; s += max) {
         int64_t left = plan->n_sources - s;
-        int64_t n = left < most ? left : most;
+        int64_t n = left < max ? left : max;
         int64_t shared = common_tokens(params->dataset, &plan->sources[s], n);
         int64_t each = shared > 0 ? n : 1;
         for (int64_t i = 0; i < n; i += each) {

@@ -59,8 +59,8 @@ typedef struct fr_step_plan {
     int64_t *examples;       /* example numbers, source by source */
     int64_t *order;          /* unit numbers, microbatch by microbatch */
     fr_microbatch *microbatches;
-    int64_t *drawn; /* scratch: examples in order, then the microbatch of each unit */
-    int64_t room;   /* examples that the arrays have room for */
+    int64_t *drawn;   /* scratch: examples in order, then the microbatch of each unit */
+    int64_t capacity; /* examples that the arrays have room for */
 } fr_step_plan;
 
 void fr_step_plan_fini(fr_step_plan *plan);

@@ -357,10 +357,10 @@ static fr_status find_form(const fr_row_reader *r, const json_t *object, row_for
 /* FR_ERR_DATA if these are rows of a form that others publish. */
 static fr_status check_foreign_form(const fr_row_reader *r, json_t *object)
 {
-    enum { MOST_KEYS = 64 };
-    const char *keys[MOST_KEYS];
+    enum { MAX_KEYS = 64 };
+    const char *keys[MAX_KEYS];
     size_t n = 0;
-    for (void *at = json_object_iter(object); at != NULL && n < MOST_KEYS;
+    for (void *at = json_object_iter(object); at != NULL && n < MAX_KEYS;
          at = json_object_iter_next(object, at)) {
         keys[n++] = json_object_iter_key(at);
     }
@@ -432,14 +432,14 @@ static fr_status encode_form(const fr_row_reader *r, const json_t *object, fr_ro
 
 static fr_status check_row(const fr_row_reader *r, const fr_row *row)
 {
-    int64_t most = r->params->vocab_size;
+    int64_t max = r->params->vocab_size;
     if (row->n_targets == 0 && r->use == FR_ROW_LEARN) {
         return FAIL_ROW(r, "the row has no target", "");
     }
     FR_TRY(fr_vocabulary_check(r->ctx, place_of(r), row->source.ids.data,
-                               row->source.ids.count, most));
+                               row->source.ids.count, max));
     return fr_vocabulary_check(r->ctx, place_of(r), row->targets.ids.data,
-                               row->targets.ids.count, most);
+                               row->targets.ids.count, max);
 }
 
 fr_status fr_row_encode(const fr_row_reader *r, const json_t *object, fr_row *row)

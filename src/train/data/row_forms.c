@@ -3,10 +3,10 @@
 
 #include <string.h>
 
-enum { MOST_KEYS = 3 };
+enum { MAX_KEYS = 3 };
 
 typedef struct form {
-    const char *keys[MOST_KEYS]; /* all of them are there */
+    const char *keys[MAX_KEYS]; /* all of them are there */
     const char *name;
     const char *program; /* of jq, row by row */
     const char *hint;
@@ -127,7 +127,7 @@ const char *fr_rows_form_hint(const char *const *keys, size_t n)
 {
     for (size_t f = 0; f < sizeof FORMS / sizeof FORMS[0]; f++) {
         bool fits = true;
-        for (int k = 0; k < MOST_KEYS && FORMS[f].keys[k] != NULL; k++) {
+        for (int k = 0; k < MAX_KEYS && FORMS[f].keys[k] != NULL; k++) {
             fits = fits && has_key(keys, n, FORMS[f].keys[k]);
         }
         if (fits) {

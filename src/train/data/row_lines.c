@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_NAMED = 20, WHY_BYTES = 1024 };
+enum { MAX_NAMED = 20, WHY_BYTES = 1024 };
 
 fr_row_lines fr_row_lines_of(const char *text, size_t bytes)
 {
@@ -49,13 +49,12 @@ static void name_row(const fr_ctx *ctx, const fr_bad_rows *bad, const char *why)
     if (fr_ctx_rank(ctx) != 0) {
         return;
     }
-    if (bad->n <= MOST_NAMED) {
+    if (bad->n <= MAX_NAMED) {
         fr_log(ctx, FR_LOG_WARN, "%s%s", why, bad->skip ? "; the row is left out" : "");
     }
-    if (bad->skip && bad->n == MOST_NAMED + 1) {
+    if (bad->skip && bad->n == MAX_NAMED + 1) {
         fr_log(ctx, FR_LOG_WARN,
-               "more than %d rows cannot be used; the others are not named",
-               MOST_NAMED);
+               "more than %d rows cannot be used; the others are not named", MAX_NAMED);
     }
 }
 
@@ -81,11 +80,11 @@ fr_status fr_bad_rows_add(fr_ctx *ctx, fr_bad_rows *bad, fr_status status)
     if (bad->n >= 2) {
         name_row(ctx, bad, why);
     }
-    return bad->n < MOST_NAMED
+    return bad->n < MAX_NAMED
                ? FR_OK
                : FR_FAIL(ctx, FR_ERR_DATA,
                          "%s; at least %d rows cannot be used (see above)", bad->first,
-                         MOST_NAMED);
+                         MAX_NAMED);
 }
 
 fr_status fr_bad_rows_end(fr_ctx *ctx, const fr_bad_rows *bad, const char *path)
@@ -105,14 +104,15 @@ void fr_bad_rows_fini(fr_bad_rows *bad)
     bad->first = NULL;
 }
 
-void fr_row_report(const fr_ctx *ctx, const char *path, int64_t n_bad, int64_t n_unused)
+void fr_row_report(const fr_ctx *ctx, const char *path, int64_t n_nonfinite,
+                   int64_t n_unused)
 {
     if (fr_ctx_rank(ctx) != 0) {
         return;
     }
-    if (n_bad > 0) {
+    if (n_nonfinite > 0) {
         fr_log(ctx, FR_LOG_WARN, "%s: rows that cannot be used and are left out: %lld",
-               path, (long long)n_bad);
+               path, (long long)n_nonfinite);
     }
     if (n_unused > 0) {
         fr_log(ctx, FR_LOG_WARN,

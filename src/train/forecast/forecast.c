@@ -56,7 +56,7 @@ int64_t fr_mlp_task_bytes(const fr_arch *arch, int64_t n_layers, int64_t length,
 }
 
 static int64_t bytes_of_task(const fr_arch *arch, int64_t n_layers,
-                             const fr_task_load *task)
+                             const fr_task_workload *task)
 {
     int64_t width = task->mlp_width > 0 ? task->mlp_width : arch->d_model;
     return task->mlp_hidden > 0 ? fr_mlp_task_bytes(arch, n_layers, task->length,
@@ -82,14 +82,14 @@ static fr_stage_shape shape_of(const fr_forecast_params *p, int stage)
 
 /* Layers of a stage that have a prefix of the task. */
 static int64_t prefixed_layers(const fr_forecast_params *p, int stage,
-                               const fr_task_load *task)
+                               const fr_task_workload *task)
 {
     int64_t first = p->bounds[stage];
     return fr_layers_within(task->layers, first, p->bounds[stage + 1] - first).count;
 }
 
 int64_t fr_forecast_kept(const fr_forecast_params *params, int stage,
-                         const fr_task_load *task)
+                         const fr_task_workload *task)
 {
     int64_t first = params->bounds[stage];
     fr_layer_range above = {task->layers.first, 0};
@@ -99,21 +99,21 @@ int64_t fr_forecast_kept(const fr_forecast_params *params, int stage,
 static int64_t largest_gradient(const fr_forecast_params *p, int stage,
                                 const fr_stage_shape *shape)
 {
-    int64_t most = 0;
+    int64_t max = 0;
     for (int64_t t = 0; t < p->n_tasks; t++) {
-        const fr_task_load *task = &p->tasks[t];
-        int64_t bytes = fr_stage_gradient_bytes(shape, task->most_units, task->length);
-        if (prefixed_layers(p, stage, task) > 0 && bytes > most) {
-            most = bytes;
+        const fr_task_workload *task = &p->tasks[t];
+        int64_t bytes = fr_stage_gradient_bytes(shape, task->max_units, task->length);
+        if (prefixed_layers(p, stage, task) > 0 && bytes > max) {
+            max = bytes;
         }
     }
-    return most;
+    return max;
 }
 
 /* A slot of training serves all tasks; of a task's layers those that go backward are kept. */
 static int64_t largest_slot(const fr_forecast_params *p, int stage)
 {
-    int64_t most = 0;
+    int64_t max = 0;
     for (int64_t t = 0; t < p->n_tasks; t++) {
         fr_stage_shape kept = shape_of(p, stage);
         int64_t n = fr_forecast_kept(p, stage, &p->tasks[t]);
@@ -121,19 +121,19 @@ static int64_t largest_slot(const fr_forecast_params *p, int stage)
             kept.first_layer += kept.n_layers - n;
             kept.n_layers = n;
         }
-        int64_t bytes = fr_stage_slot_bytes(&kept, p->tasks[t].most_rows, n > 0);
-        most = bytes > most ? bytes : most;
+        int64_t bytes = fr_stage_activation_bytes(&kept, p->tasks[t].max_rows, n > 0);
+        max = bytes > max ? bytes : max;
     }
-    return most;
+    return max;
 }
 
-static int64_t most_rows(const fr_forecast_params *p)
+static int64_t max_rows(const fr_forecast_params *p)
 {
-    int64_t most = 0;
+    int64_t max = 0;
     for (int64_t t = 0; t < p->n_tasks; t++) {
-        most = p->tasks[t].most_rows > most ? p->tasks[t].most_rows : most;
+        max = p->tasks[t].max_rows > max ? p->tasks[t].max_rows : max;
     }
-    return most;
+    return max;
 }
 
 /* Of each N ranks in a row at least N / S hold the same one of S stages. That two stages of a node may share a tied
@@ -152,22 +152,23 @@ void fr_forecast_memory(const fr_forecast_params *params, int stage,
 {
     const fr_forecast_params *p = params;
     fr_stage_shape shape = shape_of(p, stage);
-    int64_t rows = most_rows(p);
-    int64_t cap = fr_schedule_cap(p->n_stages, stage, p->warmup_depth);
+    int64_t rows = max_rows(p);
+    int64_t max_in_flight =
+        fr_schedule_max_in_flight(p->n_stages, stage, p->warmup_depth);
     int64_t message = fr_edge_bytes(p->arch, rows);
     *out = (fr_rank_memory){.weights = weight_bytes(p, &shape),
                             /* a target of n tokens takes n - 1 rows */
                             .head = fr_stage_head_bytes(&shape, 2 * rows),
                             .process = PROCESS_BYTES};
-    out->edges = (cap * 2 + (stage > 0)) * message;
-    out->activations = cap * (largest_slot(p, stage) - 2 * message);
-    out->forward =
-        (stage < p->n_stages - 1 ? 2 : 1) * fr_stage_slot_bytes(&shape, rows, false);
+    out->edges = (max_in_flight * 2 + (stage > 0)) * message;
+    out->activations = max_in_flight * (largest_slot(p, stage) - 2 * message);
+    out->forward = (stage < p->n_stages - 1 ? 2 : 1) *
+                   fr_stage_activation_bytes(&shape, rows, false);
     out->workspace = fr_stage_workspace_bytes(&shape, rows) +
                      fr_stage_reading_bytes(&shape) +
                      largest_gradient(p, stage, &shape);
     for (int64_t t = 0; t < p->n_tasks; t++) {
-        const fr_task_load *task = &p->tasks[t];
+        const fr_task_workload *task = &p->tasks[t];
         out->tasks += bytes_of_task(p->arch, prefixed_layers(p, stage, task), task);
     }
     out->total = out->weights + out->activations + out->edges + out->forward +
@@ -194,7 +195,7 @@ static double row_flop(const fr_forecast_params *p, int stage, bool forward)
         key += 4.0 * q;
     }
     for (int64_t t = 0; t < p->n_tasks; t++) {
-        const fr_task_load *load = &p->tasks[t];
+        const fr_task_workload *load = &p->tasks[t];
         int64_t passed = forward ? p->bounds[stage + 1] - p->bounds[stage]
                                  : fr_forecast_kept(p, stage, load);
         double prefixed = (double)prefixed_layers(p, stage, load);

@@ -35,7 +35,7 @@ int64_t fr_mlp_task_bytes(const fr_arch *arch, int64_t n_layers, int64_t length,
 /* ---- what is forecast ------------------------------------------------------------------------- */
 
 /** A step of one task; rows are token rows, means over the steps that were looked at. */
-typedef struct fr_task_load {
+typedef struct fr_task_workload {
     int64_t length;         /* slots of the prefix */
     fr_layer_range layers;  /* that have it; count 0: all from `first` on */
     int64_t mlp_hidden;     /* units of its MLP; 0: none */
@@ -46,10 +46,10 @@ typedef struct fr_task_load {
     double counted_tokens;  /* of all replicas: rows that the head sees */
     double replica_rows;    /* of the busiest replica */
     int64_t n_microbatches; /* of the busiest replica */
-    int64_t most_rows;      /* of a microbatch */
-    int64_t most_units;     /* of a microbatch */
+    int64_t max_rows;       /* of a microbatch */
+    int64_t max_units;      /* of a microbatch */
     double row_keys;        /* keys that a row sees beside the prefix; mean */
-} fr_task_load;
+} fr_task_workload;
 
 /** Speeds that are assumed. */
 typedef struct fr_machine {
@@ -73,8 +73,8 @@ typedef struct fr_forecast_params {
     int64_t max_position;
     int64_t
         node_ranks; /* ranks in a row that share a node, and so their weights; 0: none do */
-    int64_t n_tasks;           /* 0: weights alone count */
-    const fr_task_load *tasks; /* [n_tasks] */
+    int64_t n_tasks;               /* 0: weights alone count */
+    const fr_task_workload *tasks; /* [n_tasks] */
     fr_machine machine;
 } fr_forecast_params;
 
@@ -96,7 +96,7 @@ typedef struct fr_rank_memory {
 typedef struct fr_stage_forecast {
     int64_t first_layer;
     int64_t n_layers;
-    int64_t cap;            /* microbatches in flight */
+    int64_t max_in_flight;  /* microbatches in flight */
     double forward_seconds; /* of a mean microbatch */
     double backward_seconds;
     int64_t reduction_bytes; /* of a round, a rank */
@@ -143,7 +143,7 @@ void fr_forecast_memory(const fr_forecast_params *params, int stage,
 
 /** Layers of a stage that a task's backward reaches: those from its first layer with a prefix on. */
 int64_t fr_forecast_kept(const fr_forecast_params *params, int stage,
-                         const fr_task_load *task);
+                         const fr_task_workload *task);
 
 /** Seconds of a forward or backward of n_rows rows on a stage, `head_rows` of them with a target: the mean over the
  * rows of all tasks. Products count 2 FLOP a weight both ways (no weight gradient exists), attention 4 Q a key

@@ -39,9 +39,9 @@ static replica_round round_of(const fr_forecast_params *p)
  * that the passes of deep pipelines stay near two million. */
 static int64_t worth_playing(const fr_forecast_params *p)
 {
-    static const int64_t MOST_PASSES = 2000000;
+    static const int64_t MAX_PASSES = 2000000;
     int64_t enough = 4 * p->n_stages * p->warmup_depth;
-    int64_t affordable = MOST_PASSES / (2 * ROUNDS * (int64_t)p->n_stages);
+    int64_t affordable = MAX_PASSES / (2 * ROUNDS * (int64_t)p->n_stages);
     return enough < affordable ? enough : affordable;
 }
 
@@ -87,7 +87,7 @@ static double rows_backward(const fr_forecast_params *p, int stage)
     return rows;
 }
 
-static int lowest_stage(const fr_forecast_params *p, const fr_task_load *task)
+static int lowest_stage(const fr_forecast_params *p, const fr_task_workload *task)
 {
     int stage = 0;
     while (stage < p->n_stages - 1 && fr_forecast_kept(p, stage, task) == 0) {
@@ -195,11 +195,11 @@ static double sum_seconds(const fr_machine *m, int n, double bytes)
 /* A mean task's reduction on the stage with the most layers, and the word. */
 static double update_seconds(const fr_forecast_params *p, const fr_forecast *f)
 {
-    double most = 0.0;
+    double max = 0.0;
     for (int i = 0; i < f->n_stages; i++) {
-        most = fmax(most, (double)f->stages[i].reduction_bytes);
+        max = fmax(max, (double)f->stages[i].reduction_bytes);
     }
-    double reduction = most / (double)p->n_tasks;
+    double reduction = max / (double)p->n_tasks;
     int n_ranks = p->n_stages * p->n_replicas;
     return sum_seconds(&p->machine, p->n_replicas, reduction) +
            sum_seconds(&p->machine, n_ranks,
@@ -232,11 +232,11 @@ static void forecast_stage(const fr_forecast_params *p, const replica_round *r,
     fr_stage_forecast *s = &f->stages[stage];
     s->first_layer = p->bounds[stage];
     s->n_layers = p->bounds[stage + 1] - p->bounds[stage];
-    s->cap = fr_schedule_cap(p->n_stages, stage, p->warmup_depth);
+    s->max_in_flight = fr_schedule_max_in_flight(p->n_stages, stage, p->warmup_depth);
     s->forward_seconds = fr_pass_seconds(p, stage, true, r->rows, r->head_rows);
     s->backward_seconds = fr_pass_seconds(p, stage, false, r->rows, r->head_rows);
     for (int64_t t = 0; t < p->n_tasks; t++) {
-        const fr_task_load *task = &p->tasks[t];
+        const fr_task_workload *task = &p->tasks[t];
         int64_t n = fr_layers_within(task->layers, s->first_layer, s->n_layers).count;
         s->reduction_bytes += fr_reduction_bytes(p->arch, n, task->length);
     }

@@ -17,8 +17,8 @@ static int fill_stages(int64_t n_layers, double head_cost, double limit, int n_s
     int64_t next = 0;
     for (int s = 0; s < n_stages; s++) {
         int64_t left_after = n_stages - 1 - s; /* each later stage needs a layer */
-        double room = s == n_stages - 1 ? limit - head_cost : limit;
-        int64_t take = room < 1.0 ? 1 : (int64_t)room;
+        double capacity = s == n_stages - 1 ? limit - head_cost : limit;
+        int64_t take = capacity < 1.0 ? 1 : (int64_t)capacity;
         if (take > n_layers - next - left_after) {
             take = n_layers - next - left_after;
         }

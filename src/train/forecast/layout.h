@@ -9,7 +9,7 @@
 #include "model/arch.h"
 #include "train/config/config.h"
 #include "train/forecast/forecast.h"
-#include "train/forecast/load.h"
+#include "train/forecast/workload.h"
 
 typedef struct fr_layout {
     int n_stages;
@@ -39,7 +39,7 @@ typedef struct fr_layout_problem {
     int n_ranks;
     int64_t rank_memory; /* bytes of memory this run may take a rank */
     int64_t node_ranks;  /* as in fr_forecast_params */
-    const fr_load_source
+    const fr_workload_source
         *sources;       /* [config->n_tasks]; no tasks: weights alone count */
     fr_machine machine; /* `train` chooses for fr_machine_assumed */
 } fr_layout_problem;
@@ -89,7 +89,7 @@ FR_MUST_CHECK fr_status fr_layout_warn(fr_ctx *ctx, const fr_layout_problem *pro
 typedef struct fr_layout_forecast {
     fr_forecast_params params;
     int64_t *bounds;
-    fr_task_load *tasks;
+    fr_task_workload *tasks;
 } fr_layout_forecast;
 FR_MUST_CHECK fr_status fr_layout_forecast_init(fr_ctx *ctx,
                                                 const fr_layout_problem *problem,

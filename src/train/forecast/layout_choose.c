@@ -27,14 +27,14 @@ fr_status fr_layout_forecast_init(fr_ctx *ctx, const fr_layout_problem *problem,
         status = fr_alloc(ctx, n_tasks, sizeof *out->tasks, &out->tasks);
     }
     for (int64_t i = 0; status == FR_OK && i < n_tasks; i++) {
-        status = fr_load_of_task(ctx, &config->tasks[i], &problem->sources[i],
-                                 layout->n_replicas, &out->tasks[i]);
+        status = fr_workload_of_task(ctx, &config->tasks[i], &problem->sources[i],
+                                     layout->n_replicas, &out->tasks[i]);
     }
     if (status != FR_OK) {
         fr_layout_forecast_fini(out);
         return status;
     }
-    double share = fr_load_target_share(problem->sources, n_tasks);
+    double share = fr_workload_target_share(problem->sources, n_tasks);
     fr_split_layers(problem->arch->n_layers, fr_head_cost(problem->arch, share),
                     layout->n_stages, out->bounds);
     out->params = (fr_forecast_params){
@@ -46,7 +46,7 @@ fr_status fr_layout_forecast_init(fr_ctx *ctx, const fr_layout_problem *problem,
         .n_replicas = layout->n_replicas,
         .bounds = out->bounds,
         .warmup_depth = config->run.warmup_depth > 1 ? config->run.warmup_depth : 1,
-        .max_position = fr_load_max_position(problem->sources, n_tasks),
+        .max_position = fr_workload_max_position(problem->sources, n_tasks),
         .node_ranks = problem->node_ranks,
         .n_tasks = n_tasks,
         .tasks = out->tasks,

@@ -5,7 +5,7 @@ fr_status fr_layout_warn(fr_ctx *ctx, const fr_layout_problem *problem,
                          const fr_layout *layout)
 {
     fr_layout_forecast input;
-    int64_t most = 0;
+    int64_t max = 0;
     if (fr_ctx_rank(ctx) != 0) {
         return FR_OK;
     }
@@ -13,13 +13,13 @@ fr_status fr_layout_warn(fr_ctx *ctx, const fr_layout_problem *problem,
     for (int i = 0; i < layout->n_stages; i++) {
         fr_rank_memory memory;
         fr_forecast_memory(&input.params, i, &memory);
-        most = memory.total > most ? memory.total : most;
+        max = memory.total > max ? memory.total : max;
     }
     fr_layout_forecast_fini(&input);
-    if (most > problem->rank_memory) {
+    if (max > problem->rank_memory) {
         char needed[FR_SIZE_BYTES];
         char there[FR_SIZE_BYTES];
-        fr_size_text((double)most, needed);
+        fr_size_text((double)max, needed);
         fr_size_text((double)problem->rank_memory, there);
         fr_log(ctx, FR_LOG_WARN,
                "too little memory: a rank takes %s by forecast and may take %s, so the "

@@ -11,9 +11,9 @@ enum {
     RIGHT = 40,
     TOP = 104,
     PLOT = WIDTH - LEFT - RIGHT,
-    LEAST_PASS = 6, /* a narrower pass would not be seen */
-    LEAST_LABEL = 18,
-    MOST_LEGEND = 16, /* tasks that the legend names */
+    MIN_PASS = 6, /* a narrower pass would not be seen */
+    MIN_LABEL = 18,
+    MAX_LEGEND = 16, /* tasks that the legend names */
     LEGEND_COLUMNS = 4,
     LEGEND_ROW = 24
 };
@@ -52,12 +52,12 @@ static double shown_seconds(const fr_timeline *t)
         double length = t->spans[i].end - t->spans[i].start;
         shortest = length > 0.0 && length < shortest ? length : shortest;
     }
-    return fmin(t->end, shortest * PLOT / LEAST_PASS);
+    return fmin(t->end, shortest * PLOT / MIN_PASS);
 }
 
 static int64_t legend_rows(const fr_picture *p)
 {
-    int64_t named = p->n_tasks < MOST_LEGEND ? p->n_tasks : MOST_LEGEND;
+    int64_t named = p->n_tasks < MAX_LEGEND ? p->n_tasks : MAX_LEGEND;
     return (named + LEGEND_COLUMNS - 1) / LEGEND_COLUMNS;
 }
 
@@ -187,7 +187,7 @@ static void write_span(const sheet *s, const fr_time_span *span)
                   span->start, span->end, x + gap / 2.0, y + 2.0,
                   fmax(width - gap, 0.5), s->row - 4.0, width > 8.0 ? 2.5 : 0.5,
                   span->forward ? c->forward : c->backward);
-    if (width >= LEAST_LABEL && s->row >= 20.0) {
+    if (width >= MIN_LABEL && s->row >= 20.0) {
         (void)fprintf(s->out,
                       "<text x=\"%.2f\" y=\"%.1f\" font-size=\"12\" "
                       "text-anchor=\"middle\" fill=\"%s\">%lld</text>",
@@ -211,7 +211,7 @@ static void write_legend(const sheet *s)
     enum { COLUMN = PLOT / LEGEND_COLUMNS };
     const fr_picture *p = s->picture;
     double top = s->bottom + 72.0;
-    for (int64_t i = 0; i < p->n_tasks && i < MOST_LEGEND; i++) {
+    for (int64_t i = 0; i < p->n_tasks && i < MAX_LEGEND; i++) {
         double x = LEFT + (double)(i % LEGEND_COLUMNS * COLUMN);
         double y = top + (double)(i / LEGEND_COLUMNS * LEGEND_ROW);
         write_swatch(s, x, y, colours_of(i)->forward);

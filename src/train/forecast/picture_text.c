@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MOST_ROWS = 24, MOST_COLUMNS = 400, LABEL_BYTES = 32 };
+enum { MAX_ROWS = 24, MAX_COLUMNS = 400, LABEL_BYTES = 32 };
 
 char fr_task_letter(int64_t task)
 {
@@ -48,10 +48,10 @@ static int longest_label(const fr_timeline *t)
 static scale scale_of(const fr_picture *p, int columns)
 {
     scale s = {.left = (int)sizeof "stage 1234 " - 1};
-    int most = columns < MOST_COLUMNS ? columns : MOST_COLUMNS;
+    int max = columns < MAX_COLUMNS ? columns : MAX_COLUMNS;
     double shortest = shortest_span(p->timeline);
     int cell = longest_label(p->timeline) + 1;
-    s.columns = most - s.left;
+    s.columns = max - s.left;
     s.compact = cell * 2 * p->n_stages > s.columns;
     s.column = s.compact ? shortest : shortest / cell;
     return s;
@@ -80,7 +80,7 @@ static void draw_span(const fr_time_span *span, const scale *s, char *row)
 
 static void draw_stage(const fr_picture *p, int stage, const scale *s, FILE *out)
 {
-    char row[MOST_COLUMNS + 1];
+    char row[MAX_COLUMNS + 1];
     const fr_timeline *t = p->timeline;
     double end = fmin(ceil(t->end / s->column - 1e-6), s->columns);
     memset(row, '.', sizeof row);
@@ -97,11 +97,11 @@ void fr_picture_text(const fr_picture *picture, int columns, FILE *out)
 {
     const fr_timeline *t = picture->timeline;
     scale s = scale_of(picture, columns);
-    bool cut = picture->n_stages > MOST_ROWS;
+    bool cut = picture->n_stages > MAX_ROWS;
     for (int stage = 0; stage < picture->n_stages; stage++) {
-        if (cut && stage == MOST_ROWS / 2) {
-            stage = picture->n_stages - MOST_ROWS / 2;
-            (void)fprintf(out, "      (%d stages)\n", picture->n_stages - MOST_ROWS);
+        if (cut && stage == MAX_ROWS / 2) {
+            stage = picture->n_stages - MAX_ROWS / 2;
+            (void)fprintf(out, "      (%d stages)\n", picture->n_stages - MAX_ROWS);
         }
         draw_stage(picture, stage, &s, out);
     }
@@ -114,7 +114,7 @@ void fr_picture_text(const fr_picture *picture, int columns, FILE *out)
     if (s.compact) {
         (void)fprintf(out, "%*ssmall letters forward, capitals backward\n", s.left, "");
     }
-    for (int64_t i = 0; i < picture->n_tasks && i < MOST_ROWS; i++) {
+    for (int64_t i = 0; i < picture->n_tasks && i < MAX_ROWS; i++) {
         (void)fprintf(out, "%*s%c: %s\n", s.left, "", fr_task_letter(i),
                       picture->task_names[i]);
     }

@@ -30,7 +30,7 @@ typedef struct player {
     double *closed;     /* [n_tasks][n_rounds] latest end of the step's last backward */
     int64_t *closed_by; /* [n_tasks][n_rounds] stages that have finished the step */
     int64_t *lead_of;   /* [n_rounds] first live task */
-    int64_t most_kept[2]; /* as in fr_timeline */
+    int64_t max_kept[2]; /* as in fr_timeline */
 } player;
 
 static int64_t step_index(const player *p, int64_t task, int64_t step)
@@ -147,8 +147,8 @@ static void count_kept(player *p, int stage)
 {
     int64_t kept = fr_schedule_in_flight(&p->stages[stage].schedule);
     for (int i = 0; i < 2; i++) {
-        if (stage == (i == 0 ? 0 : p->params->n_stages - 1) && kept > p->most_kept[i]) {
-            p->most_kept[i] = kept;
+        if (stage == (i == 0 ? 0 : p->params->n_stages - 1) && kept > p->max_kept[i]) {
+            p->max_kept[i] = kept;
         }
     }
 }
@@ -199,9 +199,9 @@ static bool play(player *p, int stage)
 static fr_status stage_init(player *p, int stage, stage_state *s)
 {
     const fr_timeline_params *t = p->params;
-    FR_TRY(fr_schedule_init(p->ctx, t->n_tasks,
-                            fr_schedule_cap(t->n_stages, stage, t->warmup_depth),
-                            &s->schedule));
+    FR_TRY(fr_schedule_init(
+        p->ctx, t->n_tasks,
+        fr_schedule_max_in_flight(t->n_stages, stage, t->warmup_depth), &s->schedule));
     FR_TRY(fr_alloc(p->ctx, t->n_tasks, sizeof *s->step, &s->step));
     FR_TRY(fr_alloc(p->ctx, 2 * p->n_passes, sizeof *s->spans, &s->spans));
     FR_TRY(fr_alloc(p->ctx, p->n_passes, sizeof(double), &s->forward_end));
@@ -288,8 +288,8 @@ static fr_status collect(const player *p, fr_timeline *out)
         }
         out->end = fmax(out->end, s->now);
     }
-    out->most_kept[0] = p->most_kept[0];
-    out->most_kept[1] = p->most_kept[1];
+    out->max_kept[0] = p->max_kept[0];
+    out->max_kept[1] = p->max_kept[1];
     return FR_OK;
 }
 

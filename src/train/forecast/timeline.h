@@ -42,7 +42,7 @@ typedef struct fr_timeline {
     double end;
     double busy; /* time that all stages compute, added up */
     int64_t
-        most_kept[2]; /* most microbatches in flight on the first and the last stage */
+        max_kept[2]; /* most microbatches in flight on the first and the last stage */
 } fr_timeline;
 
 /** @return FR_OK; FR_ERR_NO_MEMORY; FR_ERR_INTERNAL if the stages wait for each other */

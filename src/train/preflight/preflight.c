@@ -104,11 +104,11 @@ static fr_status likely_layout(state *s, int64_t memory, int64_t node_ranks)
 {
     const fr_config *config = s->config;
     const fr_arch *arch = fr_weights_arch(s->session.weights);
-    fr_load_source *sources = NULL;
+    fr_workload_source *sources = NULL;
     fr_layout layout;
     FR_TRY(fr_alloc(s->ctx, config->n_tasks, sizeof *sources, &sources));
     for (int64_t i = 0; i < config->n_tasks; i++) {
-        fr_load_from_config(arch, &config->tasks[i], &sources[i]);
+        fr_workload_from_config(arch, &config->tasks[i], &sources[i]);
     }
     fr_layout_problem problem = {.config = config,
                                  .arch = arch,

@@ -75,7 +75,7 @@ static const uint8_t *digest_of(const fr_preflight_report *report, int rank,
 static const uint8_t *common_digest(const fr_preflight_report *report, int64_t item)
 {
     const uint8_t *best = NULL;
-    int most = 0;
+    int max = 0;
     for (int r = 0; r < report->n_ranks; r++) {
         const uint8_t *mine = digest_of(report, r, item);
         int same = 0;
@@ -83,8 +83,8 @@ static const uint8_t *common_digest(const fr_preflight_report *report, int64_t i
             const uint8_t *other = digest_of(report, o, item);
             same += other != NULL && memcmp(mine, other, FR_DIGEST_BYTES) == 0;
         }
-        if (same > most) {
-            most = same;
+        if (same > max) {
+            max = same;
             best = mine;
         }
     }

@@ -118,7 +118,7 @@ static fr_status describe_run(const fr_task_env *env, const fr_run_identity *ide
 
 /* ---- layers on their way to rank 0 ------------------------------------------------------------ */
 
-enum { MOST_PARTS = N_ARRAYS + FR_MLP_ARRAYS };
+enum { MAX_PARTS = N_ARRAYS + FR_MLP_ARRAYS };
 
 /* One array of a task: this stage's layers, all layers (rank 0), floats of one layer. */
 typedef struct part {
@@ -152,7 +152,7 @@ static const int64_t *bounds_of(const fr_gather *g, int64_t task)
     return g->bounds + task * (g->grid->n_stages + 1);
 }
 
-static int list_parts(const fr_gather *g, int64_t index, part parts[MOST_PARTS])
+static int list_parts(const fr_gather *g, int64_t index, part parts[MAX_PARTS])
 {
     const fr_task *task = &g->tasks[index];
     const fr_checkpoint_task *out = g->into != NULL ? &g->into->tasks[index] : NULL;
@@ -206,7 +206,7 @@ static fr_status alloc_messages(fr_gather *g)
                     &g->bounds));
     FR_TRY(fr_alloc(ctx, g->n_tasks, sizeof *g->copies, &g->copies));
     for (int64_t i = 0; i < g->n_tasks; i++) {
-        part parts[MOST_PARTS];
+        part parts[MAX_PARTS];
         int n_parts = list_parts(g, i, parts);
         int64_t floats = 0;
         for (int p = 0; p < n_parts; p++) {
@@ -279,7 +279,7 @@ fr_status fr_gather_describe(const fr_gather *gather, const fr_run_identity *ide
 static fr_status expect_task(fr_gather *g, int64_t index)
 {
     const int64_t *bounds = bounds_of(g, index);
-    part parts[MOST_PARTS];
+    part parts[MAX_PARTS];
     int n = list_parts(g, index, parts);
     for (int p = 0; p < n; p++) {
         for (int s = 1; s < g->grid->n_stages; s++) {
@@ -330,7 +330,7 @@ static fr_status send_parts(fr_gather *g, int64_t index, const part *parts, int 
 
 fr_status fr_gather_task(fr_gather *gather, int64_t task)
 {
-    part parts[MOST_PARTS];
+    part parts[MAX_PARTS];
     if (!takes_part(gather)) {
         return FR_OK;
     }

@@ -365,13 +365,13 @@ static fr_status rounds_init(fr_run_state *run, rounds *r)
 {
     *r = (rounds){.run = run};
     const fr_grid *grid = &run->session.grid;
-    int64_t cap =
-        fr_schedule_cap(grid->n_stages, grid->stage, run->config->run.warmup_depth);
+    int64_t max_in_flight = fr_schedule_max_in_flight(grid->n_stages, grid->stage,
+                                                      run->config->run.warmup_depth);
     FR_TRY(fr_alloc(run->ctx, run->n_tasks, sizeof *r->tasks, &r->tasks));
     for (int64_t i = 0; i < run->n_tasks; i++) {
         r->tasks[i].reported = true;
     }
-    FR_TRY(fr_schedule_init(run->ctx, run->n_tasks, cap, &r->schedule));
+    FR_TRY(fr_schedule_init(run->ctx, run->n_tasks, max_in_flight, &r->schedule));
     return fr_steps_create(&run->env, &run->session.grid, run->session.engine,
                            run->tasks, run->n_tasks, &r->steps);
 }

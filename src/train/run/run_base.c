@@ -14,7 +14,7 @@
 #include <string.h>
 
 /* Where a task has no validation rows: the first training examples, few so that it costs little. */
-enum { SAMPLE_EXAMPLES = 64, MOST_LINES = 20 };
+enum { SAMPLE_EXAMPLES = 64, MAX_LINES = 20 };
 
 /* The rows that a task's losses are compared on. */
 static const fr_dataset *rows_of(const fr_task *task)
@@ -133,7 +133,7 @@ static fr_status measure_task(fr_run_state *run, const measurement *m, fr_task *
     return FR_OK;
 }
 
-static void name_rows(const fr_task *task, char *out, size_t room)
+static void name_rows(const fr_task *task, char *out, size_t capacity)
 {
     const fr_data_stats *s = fr_dataset_stats(rows_of(task));
     long long n = s->n_examples;
@@ -144,7 +144,8 @@ static void name_rows(const fr_task *task, char *out, size_t room)
         kind = "training";
         n = n > SAMPLE_EXAMPLES ? SAMPLE_EXAMPLES : n;
     }
-    (void)snprintf(out, room, "%s%lld %s example%s", first, n, kind, n == 1 ? "" : "s");
+    (void)snprintf(out, capacity, "%s%lld %s example%s", first, n, kind,
+                   n == 1 ? "" : "s");
 }
 
 static void tell_start(const fr_run_state *run, const fr_task *task)
@@ -199,7 +200,7 @@ fr_status fr_run_measure_base(fr_run_state *run)
         fr_watch_at(run->watch, task->step, task->config->name, 0);
         status = measure_task(run, &all[i], task);
         if (status == FR_OK) {
-            if (i < MOST_LINES) {
+            if (i < MAX_LINES) {
                 tell_start(run, task);
             }
             status = fr_group_agree(run->world, fr_metrics_start(run->metrics, task));
@@ -351,7 +352,7 @@ static const fr_task *best_task(const fr_run_state *run)
 
 fr_status fr_run_report_gain(fr_run_state *run)
 {
-    for (int64_t i = 0; i < run->n_tasks && i < MOST_LINES; i++) {
+    for (int64_t i = 0; i < run->n_tasks && i < MAX_LINES; i++) {
         const fr_task *task = &run->tasks[i];
         double loss = 0;
         if (!isfinite(task->base_loss)) {
@@ -362,9 +363,9 @@ fr_status fr_run_report_gain(fr_run_state *run)
             tell_gain(run, task, loss);
         }
     }
-    if (run->n_tasks > MOST_LINES) {
+    if (run->n_tasks > MAX_LINES) {
         fr_log(run->ctx, FR_LOG_INFO, "... and %lld more tasks: see metrics.jsonl",
-               (long long)(run->n_tasks - MOST_LINES));
+               (long long)(run->n_tasks - MAX_LINES));
     }
     return fr_group_agree(run->world, tell_files(run, best_task(run)));
 }

@@ -230,12 +230,12 @@ static fr_status name_aside(fr_ctx *ctx, const char *folder, int i, char **out)
 /* To the first free name, unless a file has the same bytes: starts of one run that is lost again and again. */
 static fr_status set_aside(fr_ctx *ctx, const char *folder, const char *best)
 {
-    enum { MOST = 100 };
+    enum { MAX = 100 };
     char *aside = NULL;
     bool taken = true;
     bool same = false;
     fr_status status = FR_OK;
-    for (int i = 1; i <= MOST && taken && !same && status == FR_OK; i++) {
+    for (int i = 1; i <= MAX && taken && !same && status == FR_OK; i++) {
         free(aside);
         status = name_aside(ctx, folder, i, &aside);
         place there = status == FR_OK ? place_of(aside) : PLACE_FREE;
@@ -247,7 +247,7 @@ static fr_status set_aside(fr_ctx *ctx, const char *folder, const char *best)
             ctx, FR_ERR_IO,
             "run.dir %s holds %d files %s*.h5 of starts that ended before their "
             "first checkpoint; move away those that you need, remove the others",
-            folder, MOST, BEST_BEFORE);
+            folder, MAX, BEST_BEFORE);
     } else if (status == FR_OK && (same ? unlink(best) : rename(best, aside)) != 0) {
         status = FR_FAIL(ctx, FR_ERR_IO, "%s: %s; it is to be kept as %s: move it away",
                          best, strerror(errno), aside);

@@ -202,23 +202,23 @@ static fr_status open_tasks_by_turns(fr_run_state *run)
 
 static int64_t last_position(const fr_run_state *run)
 {
-    int64_t most = 1;
+    int64_t max = 1;
     for (int64_t i = 0; i < run->n_tasks; i++) {
         int64_t own = fr_task_max_position(&run->tasks[i]);
         /* the text that a prefix starts from is at most this long as well */
-        most = own > most ? own : most;
+        max = own > max ? own : max;
     }
-    return most;
+    return max;
 }
 
 /* The layout, and the share of rows with a target that its split of layers stands on. */
 static fr_status choose_layout(fr_run_state *run, int64_t memory, int64_t node_ranks,
                                fr_session_params *params)
 {
-    fr_load_source *sources = NULL;
+    fr_workload_source *sources = NULL;
     FR_TRY(fr_alloc(run->ctx, run->n_tasks, sizeof *sources, &sources));
     for (int64_t i = 0; i < run->n_tasks; i++) {
-        fr_load_from_rows(run->tasks[i].train, run->tasks[i].length, &sources[i]);
+        fr_workload_from_rows(run->tasks[i].train, run->tasks[i].length, &sources[i]);
     }
     fr_layout_problem problem = {.config = run->config,
                                  .arch = run->env.arch,
@@ -232,7 +232,7 @@ static fr_status choose_layout(fr_run_state *run, int64_t memory, int64_t node_r
     if (status == FR_OK) {
         status = fr_layout_warn(run->ctx, &problem, &params->layout);
     }
-    params->target_share = fr_load_target_share(sources, run->n_tasks);
+    params->target_share = fr_workload_target_share(sources, run->n_tasks);
     free(sources);
     return status;
 }

@@ -19,7 +19,7 @@ typedef struct row {
     double best;         /* best validation loss; NaN: none */
     double loss;         /* training loss of the last update; NaN: none */
     const char *stopped; /* by which rule */
-    fr_swept_value values[FR_MOST_SWEPT]; /* owned texts */
+    fr_swept_value values[FR_MAX_SWEPT]; /* owned texts */
 } row;
 
 typedef struct table {
@@ -87,7 +87,7 @@ static fr_status fill_table(fr_run_state *run, table *t)
 static void free_table(table *t)
 {
     for (int64_t i = 0; i < t->n_rows; i++) {
-        for (int v = 0; v < FR_MOST_SWEPT; v++) {
+        for (int v = 0; v < FR_MAX_SWEPT; v++) {
             free(t->rows[i].values[v].text);
         }
     }
@@ -163,7 +163,7 @@ static void print_row(const table *t, const row *r, FILE *out, int name_width,
 static void print_table(const table *t, FILE *out)
 {
     char cell[CELL_BYTES];
-    int widths[FR_MOST_SWEPT] = {0};
+    int widths[FR_MAX_SWEPT] = {0};
     int name_width = longest(0, "task");
     for (int64_t i = 0; i < t->n_rows; i++) {
         name_width = longest(name_width, t->rows[i].task->config->name);

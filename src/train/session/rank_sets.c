@@ -4,16 +4,16 @@
 #include <string.h>
 
 /* The room is enough for every set and every wish. */
-static void add(char *out, size_t room, const char *text)
+static void add(char *out, size_t capacity, const char *text)
 {
     size_t used = strlen(out);
-    (void)snprintf(out + used, room - used, "%s", text);
+    (void)snprintf(out + used, capacity - used, "%s", text);
 }
 
-static void add_name(char *out, size_t room, int isa)
+static void add_name(char *out, size_t capacity, int isa)
 {
-    add(out, room, out[0] != '\0' ? ", " : "");
-    add(out, room, fr_isa_name((fr_isa)isa));
+    add(out, capacity, out[0] != '\0' ? ", " : "");
+    add(out, capacity, fr_isa_name((fr_isa)isa));
 }
 
 void fr_rank_sets_names(const fr_rank_sets *sets, char out[FR_SET_NAMES])

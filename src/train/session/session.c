@@ -127,8 +127,8 @@ static fr_status load_stage(fr_session *s, const fr_session_params *params,
         .grid = &s->grid,
         .stage = s->stage,
         .device = s->device,
-        .n_flights =
-            fr_schedule_cap(s->grid.n_stages, s->grid.stage, params->warmup_depth)};
+        .n_flights = fr_schedule_max_in_flight(s->grid.n_stages, s->grid.stage,
+                                               params->warmup_depth)};
     return fr_engine_create(s->ctx, &engine, &s->engine);
 }
 
@@ -194,9 +194,9 @@ fr_status fr_session_rank_memory(fr_session *session, int64_t *bytes,
            share.memory.bound == FR_BOUND_MACHINE ? FR_LOG_DEBUG : FR_LOG_INFO,
            "memory for a rank: %s", text);
     int64_t n = fr_group_node_size(world);
-    int64_t least[2] = {share.memory.bytes, fr_group_node_is_run(world) ? n : 1};
-    FR_TRY(fr_group_allreduce(session->world, FR_MIN, least, 2));
-    *bytes = least[0];
-    *node_ranks = least[1];
+    int64_t min[2] = {share.memory.bytes, fr_group_node_is_run(world) ? n : 1};
+    FR_TRY(fr_group_allreduce(session->world, FR_MIN, min, 2));
+    *bytes = min[0];
+    *node_ranks = min[1];
     return FR_OK;
 }

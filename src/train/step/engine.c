@@ -13,7 +13,7 @@ enum { TAG_FORWARD = 1, TAG_BACKWARD = 2 };
 
 /* A microbatch in flight. */
 typedef struct flight {
-    fr_slot *slot;
+    fr_activations *slot;
     fr_batch batch;
     fr_request output_sent;
     fr_request gradient_sent;
@@ -24,8 +24,8 @@ typedef struct flight {
 typedef struct ahead {
     fr_request coming;
     bool is_expected;
-    float *input; /* [T, D] */
-    int64_t room; /* bytes */
+    float *input;     /* [T, D] */
+    int64_t capacity; /* bytes */
 } ahead;
 
 struct fr_engine {
@@ -38,10 +38,10 @@ struct fr_engine {
         forward[2]; /* for forward-only passes: one computes while the other is sent */
     ahead ahead;
     double *nll; /* scratch for one microbatch */
-    int64_t nll_room;
+    int64_t nll_capacity;
     fr_branch *branches; /* scratch for one unit */
     fr_sequence *targets;
-    int64_t target_room;
+    int64_t target_capacity;
 };
 
 int fr_exact_exponent(int64_t n_terms)
@@ -53,13 +53,13 @@ int fr_exact_exponent(int64_t n_terms)
     return 62 - bits - 17;
 }
 
-void fr_exact_add_one(double x, int exponent, int64_t *sum, int64_t *n_bad)
+void fr_exact_add_one(double x, int exponent, int64_t *sum, int64_t *n_nonfinite)
 {
     static const double LIMIT = 0x1p17;
     if (fabs(x) < LIMIT) {
         *sum += llrint(ldexp(x, exponent));
     } else {
-        (*n_bad)++;
+        (*n_nonfinite)++;
     }
 }
 
@@ -71,12 +71,12 @@ double fr_exact_value(int64_t sum, int exponent)
 static fr_status flight_init(fr_stage *stage, bool keep, flight *out)
 {
     *out = (flight){0};
-    return fr_slot_create(stage, keep, &out->slot);
+    return fr_activations_create(stage, keep, &out->slot);
 }
 
 static void flight_fini(flight *f)
 {
-    fr_slot_destroy(&f->slot);
+    fr_activations_destroy(&f->slot);
     fr_batch_fini(&f->batch);
 }
 
@@ -167,16 +167,16 @@ static fr_status await(fr_engine *e, fr_request *request, int64_t *waited)
 /* Scratch for units of n examples, and so of at most as many sources. */
 static fr_status reserve_unit(fr_engine *e, int64_t n)
 {
-    if (n <= e->target_room) {
+    if (n <= e->target_capacity) {
         return FR_OK;
     }
     free(e->branches);
     free(e->targets);
     e->targets = NULL;
-    e->target_room = 0;
+    e->target_capacity = 0;
     FR_TRY(fr_alloc(e->ctx, n, sizeof *e->branches, &e->branches));
     FR_TRY(fr_alloc(e->ctx, n, sizeof *e->targets, &e->targets));
-    e->target_room = n;
+    e->target_capacity = n;
     return FR_OK;
 }
 
@@ -253,15 +253,16 @@ static fr_status compute_loss(fr_engine *e, fr_pass *pass,
                               const fr_microbatch *microbatch, flight *f)
 {
     int64_t n = f->batch.n_targets;
-    if (n > e->nll_room) {
+    if (n > e->nll_capacity) {
         free(e->nll);
-        e->nll_room = 0;
+        e->nll_capacity = 0;
         FR_TRY(fr_alloc(e->ctx, n, sizeof *e->nll, &e->nll));
-        e->nll_room = n;
+        e->nll_capacity = n;
     }
     FR_TRY(fr_stage_loss(e->stage, &f->batch, f->slot, pass->sum != NULL, e->nll));
     for (int64_t r = 0; r < n; r++) {
-        fr_exact_add_one(e->nll[r], pass->loss_exponent, &pass->loss_sum, &pass->n_bad);
+        fr_exact_add_one(e->nll[r], pass->loss_exponent, &pass->loss_sum,
+                         &pass->n_nonfinite);
     }
     if (pass->example_nll != NULL) {
         spread_nll(pass, microbatch, e->nll);
@@ -298,11 +299,11 @@ fr_status fr_engine_expect(fr_engine *engine, const fr_pass *pass, int64_t index
         return FR_OK;
     }
     int64_t bytes = edge_bytes(engine, microbatch->n_rows);
-    if (bytes > next->room) {
+    if (bytes > next->capacity) {
         free(next->input);
-        next->room = 0;
+        next->capacity = 0;
         FR_TRY(fr_alloc(engine->ctx, bytes, 1, &next->input));
-        next->room = bytes;
+        next->capacity = bytes;
     }
     next->is_expected = true;
     return fr_group_receive_begin(engine->grid->pipeline, engine->grid->stage - 1,
@@ -316,12 +317,12 @@ static fr_status take_input(fr_engine *e, fr_pass *pass, flight *f)
     int64_t bytes = edge_bytes(e, f->batch.n_tokens);
     if (e->ahead.is_expected) {
         FR_TRY(await(e, &e->ahead.coming, &pass->traffic.forward_wait_ns));
-        memcpy(fr_slot_input(f->slot), e->ahead.input, (size_t)bytes);
+        memcpy(fr_activations_input(f->slot), e->ahead.input, (size_t)bytes);
         e->ahead.is_expected = false;
         return FR_OK;
     }
     FR_TRY(fr_group_receive_begin(e->grid->pipeline, e->grid->stage - 1, TAG_FORWARD,
-                                  fr_slot_input(f->slot), bytes, &coming));
+                                  fr_activations_input(f->slot), bytes, &coming));
     return await(e, &coming, &pass->traffic.forward_wait_ns);
 }
 
@@ -339,13 +340,13 @@ static fr_status pass_on(fr_engine *e, fr_pass *pass, flight *f)
     int next = e->grid->stage + 1;
     int64_t bytes = edge_bytes(e, f->batch.n_tokens);
     pass->traffic.forward_bytes += bytes;
-    FR_TRY(fr_group_send_begin(pipeline, next, TAG_FORWARD, fr_slot_output(f->slot),
-                               bytes, &f->output_sent));
+    FR_TRY(fr_group_send_begin(pipeline, next, TAG_FORWARD,
+                               fr_activations_output(f->slot), bytes, &f->output_sent));
     if (!goes_backward(e, pass)) {
         return FR_OK;
     }
     return fr_group_receive_begin(pipeline, next, TAG_BACKWARD,
-                                  fr_slot_gradient(f->slot), bytes,
+                                  fr_activations_gradient(f->slot), bytes,
                                   &f->gradient_coming);
 }
 
@@ -356,7 +357,7 @@ static fr_status run_forward(fr_engine *e, fr_pass *pass,
     FR_TRY(fr_group_wait(pipeline, &f->output_sent));
     FR_TRY(fr_group_wait(pipeline, &f->gradient_sent));
     FR_TRY(build_batch(e, pass, microbatch, &f->batch));
-    FR_TRY(fr_slot_prepare(e->stage, f->slot, &f->batch, pass->prefix));
+    FR_TRY(fr_activations_prepare(e->stage, f->slot, &f->batch, pass->prefix));
     if (!fr_stage_is_first(e->stage)) {
         FR_TRY(take_input(e, pass, f));
     }
@@ -376,7 +377,7 @@ fr_status fr_engine_backward(fr_engine *engine, fr_pass *pass, int64_t place)
 {
     fr_engine *e = engine;
     flight *f = &e->flights[place];
-    float *gradient = fr_slot_gradient(f->slot);
+    float *gradient = fr_activations_gradient(f->slot);
     if (!goes_backward(e, pass)) {
         return FR_OK;
     }
@@ -410,7 +411,7 @@ fr_status fr_engine_run(fr_engine *engine, fr_pass *pass)
     int64_t m = fr_engine_count(engine, pass->plan);
     bool is_last = fr_stage_is_last(engine->stage); /* sends nothing */
     pass->loss_sum = 0;
-    pass->n_bad = 0;
+    pass->n_nonfinite = 0;
     for (int64_t i = 0; i < m; i++) {
         fr_watch_microbatch(fr_group_watch(engine->grid->world), i);
         FR_TRY(run_forward(engine, pass, own_microbatch(engine, pass->plan, i),
@@ -429,15 +430,15 @@ static fr_status run_text(fr_engine *e, const int32_t *ids, int64_t n, fr_cache 
     int64_t bytes = edge_bytes(e, n);
     fr_batch_clear(&f->batch);
     FR_TRY(fr_batch_add(e->ctx, &f->batch, 0, &text, NULL, 0));
-    FR_TRY(fr_slot_prepare(e->stage, f->slot, &f->batch, &NONE));
+    FR_TRY(fr_activations_prepare(e->stage, f->slot, &f->batch, &NONE));
     if (!fr_stage_is_first(e->stage)) {
         FR_TRY(fr_group_receive(pipeline, stage - 1, TAG_FORWARD,
-                                fr_slot_input(f->slot), bytes));
+                                fr_activations_input(f->slot), bytes));
     }
     FR_TRY(fr_stage_forward(e->stage, &f->batch, &NONE, cache, f->slot));
     if (!fr_stage_is_last(e->stage)) {
-        FR_TRY(fr_group_send(pipeline, stage + 1, TAG_FORWARD, fr_slot_output(f->slot),
-                             bytes));
+        FR_TRY(fr_group_send(pipeline, stage + 1, TAG_FORWARD,
+                             fr_activations_output(f->slot), bytes));
     }
     return FR_OK;
 }

@@ -51,14 +51,14 @@ typedef struct fr_pass {
     fr_exact_sum *sum; /* prefix gradients; NULL: forward only. Stages below the first
                           layer with a prefix run forward only in any case */
     double
-        *example_nll;   /* last stage: nats of each example of the plan, in the order of
+        *example_nll;  /* last stage: nats of each example of the plan, in the order of
                             plan->examples, written for this replica's examples only;
                             NULL: not wanted */
-    int64_t loss_sum;   /* out, last stage: exact sum of nats of this replica, times
+    int64_t loss_sum;  /* out, last stage: exact sum of nats of this replica, times
                          2^loss_exponent */
-    int loss_exponent;  /* in: fr_exact_exponent(target tokens of the whole sum) */
-    int64_t n_bad;      /* out: nats that were not finite or too large */
-    fr_traffic traffic; /* out; added to */
+    int loss_exponent; /* in: fr_exact_exponent(target tokens of the whole sum) */
+    int64_t n_nonfinite; /* out: nats that were not finite or too large */
+    fr_traffic traffic;  /* out; added to */
 } fr_pass;
 
 /**
@@ -67,7 +67,7 @@ typedef struct fr_pass {
  */
 int fr_exact_exponent(int64_t n_terms);
 /** llrint(x * 2^exponent) added to *sum; *n_bad counts x that is not finite or >= 2^17 instead. */
-void fr_exact_add_one(double x, int exponent, int64_t *sum, int64_t *n_bad);
+void fr_exact_add_one(double x, int exponent, int64_t *sum, int64_t *n_nonfinite);
 /** The sum's value. */
 double fr_exact_value(int64_t sum, int exponent);
 

@@ -11,7 +11,7 @@ enum { CHUNK_EXAMPLES = 256 };
 /* The running sums of an evaluation. */
 typedef struct tally {
     int64_t loss_sum;
-    int64_t n_bad;
+    int64_t n_nonfinite;
     int exponent;
     int64_t n_examples; /* the first ones, that are looked at */
     int64_t n_counted;  /* target tokens in them */
@@ -42,7 +42,7 @@ static fr_status run_chunks(const fr_task_env *env, fr_grid *grid, fr_engine *en
         }
         if (status == FR_OK) {
             t->loss_sum += pass->loss_sum;
-            t->n_bad += pass->n_bad;
+            t->n_nonfinite += pass->n_nonfinite;
             t->n_counted += plan.n_counted;
             for (int64_t i = 0; example_nll != NULL && i < count; i++) {
                 example_nll[plan.examples[i]] = t->chunk_nll[i];
@@ -85,7 +85,7 @@ static fr_status evaluate(const fr_task_env *env, fr_grid *grid, fr_engine *engi
     if (status != FR_OK) {
         return status;
     }
-    int64_t words[2] = {t->loss_sum, t->n_bad};
+    int64_t words[2] = {t->loss_sum, t->n_nonfinite};
     FR_TRY(fr_group_allreduce(grid->world, FR_SUM, words, 2));
     if (example_nll != NULL) {
         FR_TRY(gather_nll(grid, example_nll, t->n_examples));

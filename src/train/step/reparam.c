@@ -308,12 +308,12 @@ void fr_reparam_scale(fr_reparam *reparam, int64_t largest, int64_t **sum, int64
     }
 }
 
-fr_status fr_reparam_complete(fr_reparam *reparam, int64_t *n_bad)
+fr_status fr_reparam_complete(fr_reparam *reparam, int64_t *n_nonfinite)
 {
     fr_reparam *r = reparam;
     int64_t n = r->state.shape.length * r->state.shape.hidden;
     if (!r->in_range) {
-        ++*n_bad;
+        ++*n_nonfinite;
         return FR_OK;
     }
     for (int64_t i = 0; i < n; i++) {
@@ -322,7 +322,7 @@ fr_status fr_reparam_complete(fr_reparam *reparam, int64_t *n_bad)
             (float)(fr_exact_value(r->sum_PM[i], r->exponent) * (1.0 - h * h));
     }
     FR_TRY(backward_shared(r));
-    *n_bad += isfinite(fr_reparam_shared_norm(r)) ? 0 : 1;
+    *n_nonfinite += isfinite(fr_reparam_shared_norm(r)) ? 0 : 1;
     return FR_OK;
 }
 

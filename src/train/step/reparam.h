@@ -69,7 +69,7 @@ FR_MUST_CHECK fr_status fr_reparam_contribute(fr_reparam *reparam, const float *
 void fr_reparam_scale(fr_reparam *reparam, int64_t largest, int64_t **sum, int64_t *n);
 /** 3. @param n_bad  raised, alike on all ranks, if a contribution is not finite or >= 2^17 or the shared gradient
  *    not finite; the gradients are then not to be used */
-FR_MUST_CHECK fr_status fr_reparam_complete(fr_reparam *reparam, int64_t *n_bad);
+FR_MUST_CHECK fr_status fr_reparam_complete(fr_reparam *reparam, int64_t *n_nonfinite);
 
 /** Gradient of a tensor since fr_reparam_backward, shaped like its values. */
 const float *fr_reparam_gradient(const fr_reparam *reparam, fr_mlp_tensor tensor);

@@ -4,15 +4,18 @@
 
 #include <stdlib.h>
 
-int64_t fr_schedule_cap(int n_stages, int stage, int64_t warmup_depth)
+int64_t fr_schedule_max_in_flight(int n_stages, int stage, int64_t warmup_depth)
 {
     return warmup_depth * (n_stages - 1 - stage) + 1;
 }
 
-fr_status fr_schedule_init(fr_ctx *ctx, int64_t n_tasks, int64_t cap, fr_schedule *out)
+fr_status fr_schedule_init(fr_ctx *ctx, int64_t n_tasks, int64_t max_in_flight,
+                           fr_schedule *out)
 {
-    *out =
-        (fr_schedule){.n_tasks = n_tasks, .cap = cap, .next_task = n_tasks, .lead = -1};
+    *out = (fr_schedule){.n_tasks = n_tasks,
+                         .max_in_flight = max_in_flight,
+                         .next_task = n_tasks,
+                         .lead = -1};
     return fr_alloc(ctx, n_tasks, sizeof *out->blocks, &out->blocks);
 }
 
@@ -47,7 +50,7 @@ static fr_action forward(fr_schedule *s, fr_block *block)
     fr_action action = {.act = FR_ACT_FORWARD,
                         .task = block->task,
                         .microbatch = block->forwards,
-                        .flight = s->forwards % s->cap};
+                        .flight = s->forwards % s->max_in_flight};
     block->forwards++;
     s->forwards++;
     action.closes = block->forwards == block->n;
@@ -70,7 +73,7 @@ static fr_action backward(fr_schedule *s)
     fr_action action = {.act = FR_ACT_BACKWARD,
                         .task = block->task,
                         .microbatch = block->backwards,
-                        .flight = s->backwards % s->cap};
+                        .flight = s->backwards % s->max_in_flight};
     block->backwards++;
     s->backwards++;
     action.closes = block->backwards == block->n;
@@ -100,7 +103,7 @@ fr_action fr_schedule_next(fr_schedule *schedule)
     int64_t in_flight = fr_schedule_in_flight(s);
     fr_block *newest = s->n_open > 0 ? block_at(s, s->n_open - 1) : NULL;
     if (newest != NULL && newest->forwards < newest->n) {
-        return in_flight < s->cap ? forward(s, newest) : backward(s);
+        return in_flight < s->max_in_flight ? forward(s, newest) : backward(s);
     }
     if (s->ended && in_flight == 0) {
         return (fr_action){.act = FR_ACT_END};
@@ -110,7 +113,7 @@ fr_action fr_schedule_next(fr_schedule *schedule)
     }
     return (fr_action){.act = s->next_task < s->n_tasks ? FR_ACT_OPEN : FR_ACT_ROUND,
                        .task = s->next_task,
-                       .must = in_flight < s->cap};
+                       .must = in_flight < s->max_in_flight};
 }
 
 void fr_schedule_begin_round(fr_schedule *schedule)

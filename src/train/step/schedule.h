@@ -28,7 +28,7 @@
  * Microbatches that a stage holds at most: warmup_depth * (n_stages - 1 - stage) + 1. Depth 1 is 1F1B's; with
  * 2 the messages of one hop hide behind the work of another microbatch.
  */
-int64_t fr_schedule_cap(int n_stages, int stage, int64_t warmup_depth);
+int64_t fr_schedule_max_in_flight(int n_stages, int stage, int64_t warmup_depth);
 
 typedef enum fr_act {
     FR_ACT_ROUND, /* a round may begin: answer with fr_schedule_begin_round, _drain or _end */
@@ -59,7 +59,7 @@ typedef struct fr_block {
 /** Where a stage is in the list. Plain data; `blocks` is owned. */
 typedef struct fr_schedule {
     int64_t n_tasks;
-    int64_t cap;
+    int64_t max_in_flight;
     int64_t forwards; /* done, of all blocks */
     int64_t backwards;
     int64_t next_task; /* of the round; n_tasks: the round is open */
@@ -72,8 +72,8 @@ typedef struct fr_schedule {
     fr_block *blocks;
 } fr_schedule;
 
-FR_MUST_CHECK fr_status fr_schedule_init(fr_ctx *ctx, int64_t n_tasks, int64_t cap,
-                                         fr_schedule *out);
+FR_MUST_CHECK fr_status fr_schedule_init(fr_ctx *ctx, int64_t n_tasks,
+                                         int64_t max_in_flight, fr_schedule *out);
 void fr_schedule_fini(fr_schedule *schedule);
 
 /** What comes next. FORWARD and BACKWARD count as done with this call; the others stay until answered. */

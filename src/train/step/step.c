@@ -151,7 +151,7 @@ static void put_traffic(const fr_grid *grid, const fr_traffic *traffic, int64_t 
 static void fill_words(fr_steps *s, const fr_task *task, step *now)
 {
     now->words[WORD_LOSS] = now->pass.loss_sum;
-    now->words[WORD_BAD] = now->pass.n_bad + now->sum.n_bad;
+    now->words[WORD_BAD] = now->pass.n_nonfinite + now->sum.n_nonfinite;
     put_traffic(s->grid, &now->pass.traffic, now->words);
     if (s->grid->replica == 0) {
         put_norms(task, now->words + first_norm(s));
@@ -228,7 +228,7 @@ static fr_status leave_scaling(fr_steps *s, fr_task *task, step *now)
 
 static fr_status leave_adding(fr_steps *s, fr_task *task, step *now)
 {
-    FR_TRY(fr_reparam_complete(task->reparam, &now->pass.n_bad));
+    FR_TRY(fr_reparam_complete(task->reparam, &now->pass.n_nonfinite));
     return begin_agreeing(s, task, now);
 }
 

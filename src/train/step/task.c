@@ -78,15 +78,15 @@ static fr_status open_rows(const fr_task_env *env, const fr_task *task,
                            fr_dataset **out)
 {
     const fr_task_config *c = task->config;
-    int64_t most = env->arch->context_length - task->length;
-    if (most < 2) {
+    int64_t max = env->arch->context_length - task->length;
+    if (max < 2) {
         return FR_FAIL(
             env->ctx, FR_ERR_CONFIG,
             "tasks.%s.prefix.length %lld leaves no room in the context of %lld",
             c->name, (long long)task->length, (long long)env->arch->context_length);
     }
-    if (c->max_tokens != FR_AUTO && c->max_tokens < most) {
-        most = c->max_tokens;
+    if (c->max_tokens != FR_AUTO && c->max_tokens < max) {
+        max = c->max_tokens;
     }
     fr_data_params params = {.path = path,
                              .tokenizer = env->tokenizer,
@@ -100,7 +100,7 @@ static fr_status open_rows(const fr_task_env *env, const fr_task *task,
                              .loss_last = c->loss_last,
                              .cut_long_rows = c->long_rows == FR_LONG_CUT,
                              .without_bos = !task->leading_bos,
-                             .max_tokens = most,
+                             .max_tokens = max,
                              .max_rows = max_rows,
                              .sample = sample,
                              .cache_folder = env->config->run.dir,

@@ -142,12 +142,12 @@ void fuzz_remove(const char *name)
     (void)unlink(fuzz_path(name));
 }
 
-int fuzz_split(const uint8_t *data, size_t size, fuzz_part *parts, int most)
+int fuzz_split(const uint8_t *data, size_t size, fuzz_part *parts, int max)
 {
     const size_t n = sizeof FUZZ_SEPARATOR - 1;
     size_t begin = 0;
     int count = 0;
-    for (size_t at = 0; at + n <= size && count + 1 < most; at++) {
+    for (size_t at = 0; at + n <= size && count + 1 < max; at++) {
         if (memcmp(data + at, FUZZ_SEPARATOR, n) == 0) {
             parts[count++] = (fuzz_part){data + begin, at - begin};
             begin = at + n;
@@ -158,10 +158,10 @@ int fuzz_split(const uint8_t *data, size_t size, fuzz_part *parts, int most)
     return count;
 }
 
-static char *copy(fuzz_part part, size_t room)
+static char *copy(fuzz_part part, size_t capacity)
 {
-    char *text = malloc(room);
-    if (text == NULL && room > 0) {
+    char *text = malloc(capacity);
+    if (text == NULL && capacity > 0) {
         give_up("out of", "memory");
     }
     if (part.bytes > 0) {
@@ -185,9 +185,9 @@ char *fuzz_block(fuzz_part part)
 int fuzz_write_parts(const uint8_t *data, size_t size, const char *const *names,
                      int n_names)
 {
-    enum { MOST_PARTS = 8 };
-    fuzz_part parts[MOST_PARTS];
-    fuzz_check(n_names <= MOST_PARTS, "few files");
+    enum { MAX_PARTS = 8 };
+    fuzz_part parts[MAX_PARTS];
+    fuzz_check(n_names <= MAX_PARTS, "few files");
     int n = fuzz_split(data, size, parts, n_names);
     for (int i = 0; i < n_names; i++) {
         if (i < n) {

@@ -47,7 +47,7 @@ typedef struct fuzz_part {
 #define FUZZ_SEPARATOR "\n-8<-\n"
 
 /** Cut an input at its separators into at most `most` parts; the last holds the rest. @return how many, at least 1 */
-int fuzz_split(const uint8_t *data, size_t size, fuzz_part *parts, int most);
+int fuzz_split(const uint8_t *data, size_t size, fuzz_part *parts, int max);
 
 /** Make the folder of this execution hold one file of each name, in the order of the input's parts; those for which
  * there is no part are removed. @return how many there are */

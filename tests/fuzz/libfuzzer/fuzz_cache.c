@@ -12,7 +12,7 @@ static const char ROWS[] = "{\"source_ids\":[5,6,7],\"target_ids\":[[8],[9,10]]}
                            "{\"source_ids\":[5,6,7],\"target_ids\":[11]}\n"
                            "{\"source_ids\":[],\"target_ids\":[1,2]}\n";
 
-enum { VOCABULARY = 100, MOST_TOKENS = 50, KEPT_DIGITS = 16 };
+enum { VOCABULARY = 100, MAX_TOKENS = 50, KEPT_DIGITS = 16 };
 
 /* The name that data_cache.c gives the cache of this key. */
 static const char *cache_name(const uint8_t key[FR_DIGEST_BYTES])
@@ -57,7 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fr_data_params params = {.path = fuzz_write("rows.jsonl", ROWS, strlen(ROWS)),
                              .vocab_size = VOCABULARY,
                              .eos_id = -1,
-                             .max_tokens = MOST_TOKENS};
+                             .max_tokens = MAX_TOKENS};
     make_key(ctx, &params, rows, key);
     uint8_t *block = (uint8_t *)fuzz_text((fuzz_part){data, size});
     seal(ctx, block, size, rows, key);
@@ -68,7 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     params.cache_folder = folder;
     fuzz_check(fuzz_answer(ctx, fr_dataset_open(ctx, &params, &dataset)),
                "rows open, whatever the cache holds");
-    fuzz_use_dataset(dataset, VOCABULARY, MOST_TOKENS);
+    fuzz_use_dataset(dataset, VOCABULARY, MAX_TOKENS);
     fr_dataset_close(&dataset);
     free(folder);
     return 0;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_SETS = 8 };
+enum { MAX_SETS = 8 };
 
 static void use_swept(fr_ctx *ctx, const fr_config *config)
 {
@@ -46,7 +46,7 @@ static void use_config(fr_ctx *ctx, const fr_config *config)
 static int64_t cut_lines(char *text, const char **lines)
 {
     int64_t n = 0;
-    for (char *next = text; next != NULL && n < MOST_SETS; n++) {
+    for (char *next = text; next != NULL && n < MAX_SETS; n++) {
         lines[n] = next;
         next = strchr(next, '\n');
         if (next != NULL) {
@@ -72,7 +72,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fr_ctx *ctx = fuzz_ctx();
     fr_config *config = NULL;
     fuzz_part parts[3];
-    const char *sets[MOST_SETS];
+    const char *sets[MAX_SETS];
     int n = fuzz_split(data, size, parts, 3);
     const char *path = fuzz_write("c.yaml", parts[0].data, parts[0].bytes);
     char *lines = n > 1 ? fuzz_text(parts[1]) : NULL;

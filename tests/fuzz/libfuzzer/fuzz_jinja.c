@@ -26,7 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         char *out = NULL;
         size_t bytes = 0;
         if (fuzz_answer(ctx, fr_jinja_render(ctx, jinja, variables, &out, &bytes))) {
-            fuzz_check(bytes <= FR_JINJA_MOST_MEMORY && out[bytes] == '\0',
+            fuzz_check(bytes <= FR_JINJA_MAX_MEMORY && out[bytes] == '\0',
                        "what is rendered is bounded");
         } else {
             fuzz_check(out == NULL, "a refusal gives no text");

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_WORDS = 16 };
+enum { MAX_WORDS = 16 };
 
 static const fr_option TABLE[] = {{"model", "PATH", "a path"},
                                   {"batch", "N", "a number"},
@@ -35,7 +35,7 @@ static void use_options(fr_ctx *ctx, const fr_options *options)
         fuzz_check(text != NULL && fr_options_has(options, "model"),
                    "what is needed is there");
     }
-    for (int64_t i = 0; i < MOST_WORDS; i++) {
+    for (int64_t i = 0; i < MAX_WORDS; i++) {
         text = fr_options_nth(options, "set", i);
         fuzz_check(text == NULL || fr_options_has(options, "set"), "what is there is");
     }
@@ -48,10 +48,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static char name[] = "try";
     fr_ctx *ctx = fuzz_ctx();
     fr_options *options = NULL;
-    char *words[MOST_WORDS + 1] = {name};
+    char *words[MAX_WORDS + 1] = {name};
     int n = 1;
     char *text = fuzz_text((fuzz_part){data, size});
-    for (char *next = text; next != NULL && n < MOST_WORDS; n++) {
+    for (char *next = text; next != NULL && n < MAX_WORDS; n++) {
         words[n] = next;
         next = strchr(next, '\n');
         if (next != NULL) {

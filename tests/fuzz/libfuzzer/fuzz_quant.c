@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_ELEMENTS = 4096 };
+enum { MAX_ELEMENTS = 4096 };
 
 static void multiply(fr_isa isa, const fr_quant_type *type, const uint8_t *data,
                      int64_t n)
@@ -70,7 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const fr_quant_type *type =
         fr_quant_find(TYPES[data[0] % (sizeof TYPES / sizeof TYPES[0])]);
     int64_t n = (int64_t)((size - 1) / type->bytes) * type->block;
-    n = n < MOST_ELEMENTS ? n : MOST_ELEMENTS;
+    n = n < MAX_ELEMENTS ? n : MAX_ELEMENTS;
     if (n > 0) {
         size_t bytes = fr_quant_bytes(type, n);
         uint8_t *copy = malloc(bytes + 1); /* one byte in front: an odd address */

@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-enum { D = 8, FF = 16, CONTEXT = 64, MOST_ELEMENTS = FR_TINY_VOCABULARY * D };
+enum { D = 8, FF = 16, CONTEXT = 64, MAX_ELEMENTS = FR_TINY_VOCABULARY * D };
 
 static fr_tokenizer *tokenizers[2];
 
@@ -49,8 +49,8 @@ const fr_tokenizer *fuzz_tokenizer(bool smollm)
 static void set_matrix(fr_gguf_writer *writer, const char *name, int64_t rows,
                        int64_t columns)
 {
-    static float values[MOST_ELEMENTS];
-    for (int i = 0; i < MOST_ELEMENTS; i++) {
+    static float values[MAX_ELEMENTS];
+    for (int i = 0; i < MAX_ELEMENTS; i++) {
         values[i] = 0.25F * (float)(i * 7 % 11) - 1.0F;
     }
     fr_gguf_writer_set_tensor(writer, name, FR_QUANT_F32, rows, columns, values);

@@ -118,11 +118,11 @@ static void safetensors(void)
 /* The tensors of a micro model in two files and their index. */
 static void split_model(const char *name, fr_family family)
 {
-    enum { N_FILES = 2, MOST = 64 };
+    enum { N_FILES = 2, MAX = 64 };
     static const char *const FILES[N_FILES] = {"a", "b"};
     const char *folder = fr_test_micro_folder(family, "F16");
     fr_safetensors *file = NULL;
-    const fr_safetensor *tensors[N_FILES][MOST];
+    const fr_safetensor *tensors[N_FILES][MAX];
     int64_t n[N_FILES] = {0, 0};
     json_t *map = fr_test_memory(json_object());
     FR_ASSERT_OK(fr_safetensors_open(fr_test_ctx(),

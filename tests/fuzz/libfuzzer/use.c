@@ -208,7 +208,7 @@ static void use_ends(fr_ctx *ctx, const char *path, bool accepted)
     if (opened) {
         fuzz_check((tokens.tokenizer == NULL) == (tokens.no_tokenizer != NULL),
                    "a tokenizer or a reason");
-        fuzz_check(tokens.ends.n_stop <= FR_MOST_ENDS, "the list is bounded");
+        fuzz_check(tokens.ends.n_stop <= FR_MAX_ENDS, "the list is bounded");
         fr_ends_within(ctx, path, VOCABULARY, &tokens.ends);
         for (int32_t i = 0; i < tokens.ends.n_stop; i++) {
             fuzz_check(tokens.ends.stop[i] >= 0 && tokens.ends.stop[i] < VOCABULARY,

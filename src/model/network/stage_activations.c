@@ -37,7 +37,7 @@ static void carve_saved(const fr_stage *s, char *base, int64_t *used, int64_t n_
 }
 
 /* Views of a whole slot in `base`, or with base NULL just its size. Layers below `lowest` keep nothing. */
-static int64_t lay_out_slot(fr_slot *slot, const fr_stage *s, char *base,
+static int64_t lay_out_slot(fr_activations *slot, const fr_stage *s, char *base,
                             int64_t n_tokens, int64_t lowest)
 {
     int64_t used = 0;
@@ -56,9 +56,9 @@ static int64_t lay_out_slot(fr_slot *slot, const fr_stage *s, char *base,
     return used;
 }
 
-fr_status fr_slot_create(fr_stage *stage, bool keep, fr_slot **out)
+fr_status fr_activations_create(fr_stage *stage, bool keep, fr_activations **out)
 {
-    fr_slot *slot = NULL;
+    fr_activations *slot = NULL;
     FR_TRY(fr_alloc(stage->ctx, 1, sizeof *slot, &slot));
     slot->stage = stage;
     slot->keep = keep;
@@ -68,13 +68,13 @@ fr_status fr_slot_create(fr_stage *stage, bool keep, fr_slot **out)
         status = fr_alloc(stage->ctx, stage->n_layers + 1, sizeof *slot->x, &slot->x);
     }
     if (status != FR_OK) {
-        fr_slot_destroy(&slot);
+        fr_activations_destroy(&slot);
     }
     *out = slot;
     return status;
 }
 
-void fr_slot_destroy(fr_slot **slot)
+void fr_activations_destroy(fr_activations **slot)
 {
     if (*slot != NULL) {
         free((*slot)->saved);
@@ -142,19 +142,19 @@ fr_status fr_stage_reserve(fr_stage *stage, int64_t n_tokens, int64_t prefix_flo
     return FR_OK;
 }
 
-fr_status fr_slot_prepare(fr_stage *stage, fr_slot *slot, const fr_batch *batch,
-                          const fr_stage_prefix *prefix)
+fr_status fr_activations_prepare(fr_stage *stage, fr_activations *slot,
+                                 const fr_batch *batch, const fr_stage_prefix *prefix)
 {
     FR_TRY(
         fr_batch_check(stage->ctx, batch, stage->arch.vocab_size, stage->max_position));
     int64_t n = batch->n_tokens;
     int64_t lowest = slot->keep ? fr_stage_lowest(stage, prefix) : stage->n_layers;
     FR_TRY(fr_stage_reserve(stage, n, 0));
-    if (n <= slot->room && lowest == slot->lowest) {
+    if (n <= slot->capacity && lowest == slot->lowest) {
         return FR_OK;
     }
     int64_t bytes = lay_out_slot(slot, stage, NULL, n, lowest);
-    slot->room = 0;
+    slot->capacity = 0;
     if (bytes > slot->arena_bytes) {
         free(slot->arena);
         slot->arena = NULL;
@@ -163,12 +163,12 @@ fr_status fr_slot_prepare(fr_stage *stage, fr_slot *slot, const fr_batch *batch,
         slot->arena_bytes = bytes;
     }
     (void)lay_out_slot(slot, stage, slot->arena, n, lowest);
-    slot->room = n;
+    slot->capacity = n;
     slot->lowest = lowest;
     return FR_OK;
 }
 
-int64_t fr_slot_bytes(const fr_stage *stage, int64_t n_tokens, bool keep)
+int64_t fr_activations_bytes(const fr_stage *stage, int64_t n_tokens, bool keep)
 {
     fr_workspace w;
     fr_saved saved;
@@ -180,17 +180,17 @@ int64_t fr_slot_bytes(const fr_stage *stage, int64_t n_tokens, bool keep)
     return scratch + (keep ? n * layer + (n + 2) * row : 2 * row);
 }
 
-float *fr_slot_input(fr_slot *slot)
+float *fr_activations_input(fr_activations *slot)
 {
     return slot->x[0];
 }
 
-float *fr_slot_output(fr_slot *slot)
+float *fr_activations_output(fr_activations *slot)
 {
     return slot->x[slot->stage->n_layers];
 }
 
-float *fr_slot_gradient(fr_slot *slot)
+float *fr_activations_gradient(fr_activations *slot)
 {
     return slot->gradient_TD;
 }

@@ -1,25 +1,25 @@
 #define _POSIX_C_SOURCE 200809L
-#include "comm/slot.h"
+#include "comm/rank_line.h"
 #include "support/suite.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static fr_slot example(void)
+static fr_rank_line example(void)
 {
-    fr_slot slot = {.rank = 3,
-                    .pid = 1234,
-                    .status = FR_SLOT_RUNNING,
-                    .peer = 2,
-                    .step = 12,
-                    .microbatch = 3,
-                    .since_ms = 1732488000123,
-                    .beat_ms = 1732488010456};
-    fr_slot_word("node2", slot.host, FR_SLOT_HOST_BYTES);
-    fr_slot_word("waiting", slot.state, FR_SLOT_WORD_BYTES);
-    fr_slot_word("forward", slot.what, FR_SLOT_WORD_BYTES);
-    fr_slot_word("debdesc", slot.task, FR_SLOT_TASK_BYTES);
+    fr_rank_line slot = {.rank = 3,
+                         .pid = 1234,
+                         .status = FR_RANK_LINE_RUNNING,
+                         .peer = 2,
+                         .step = 12,
+                         .microbatch = 3,
+                         .since_ms = 1732488000123,
+                         .beat_ms = 1732488010456};
+    fr_rank_line_word("node2", slot.host, FR_RANK_LINE_HOST_BYTES);
+    fr_rank_line_word("waiting", slot.state, FR_RANK_LINE_WORD_BYTES);
+    fr_rank_line_word("forward", slot.what, FR_RANK_LINE_WORD_BYTES);
+    fr_rank_line_word("debdesc", slot.task, FR_RANK_LINE_TASK_BYTES);
     return slot;
 }
 
@@ -35,17 +35,17 @@ static const char EXAMPLE[] =
 
 static void the_line_is_exactly_this_text_padded_to_512(void)
 {
-    char line[FR_SLOT_BYTES];
-    fr_slot slot = example();
-    fr_slot_format(&slot, line);
+    char line[FR_RANK_LINE_BYTES];
+    fr_rank_line slot = example();
+    fr_rank_line_format(&slot, line);
     fr_assert_same_bytes("text", line, EXAMPLE, sizeof EXAMPLE - 1);
-    for (size_t i = sizeof EXAMPLE - 1; i < FR_SLOT_BYTES - 1; i++) {
+    for (size_t i = sizeof EXAMPLE - 1; i < FR_RANK_LINE_BYTES - 1; i++) {
         CU_ASSERT_EQUAL_FATAL(line[i], ' ');
     }
-    CU_ASSERT_EQUAL(line[FR_SLOT_BYTES - 1], '\n');
+    CU_ASSERT_EQUAL(line[FR_RANK_LINE_BYTES - 1], '\n');
 }
 
-static void expect_same(const fr_slot *got, const fr_slot *wanted)
+static void expect_same(const fr_rank_line *got, const fr_rank_line *wanted)
 {
     CU_ASSERT_EQUAL(got->rank, wanted->rank);
     CU_ASSERT_STRING_EQUAL(got->host, wanted->host);
@@ -64,69 +64,69 @@ static void expect_same(const fr_slot *got, const fr_slot *wanted)
 static void what_is_written_is_read(void)
 {
     char path[512];
-    fr_slot got;
-    fr_slot slot = example();
+    fr_rank_line got;
+    fr_rank_line slot = example();
     (void)snprintf(path, sizeof path, "%s/rank-0003.slot", fr_test_folder());
-    CU_ASSERT_FALSE(fr_slot_read(path, &got));
-    for (int status = FR_SLOT_RUNNING; status <= FR_SLOT_FAILED; status++) {
-        slot.status = (fr_slot_status)status;
+    CU_ASSERT_FALSE(fr_rank_line_read(path, &got));
+    for (int status = FR_RANK_LINE_RUNNING; status <= FR_RANK_LINE_FAILED; status++) {
+        slot.status = (fr_rank_line_status)status;
         slot.since_ms = 1732488000000 + status; /* milliseconds that begin with zeros */
-        CU_ASSERT_TRUE(fr_slot_write(path, &slot));
-        CU_ASSERT_TRUE(fr_slot_read(path, &got));
+        CU_ASSERT_TRUE(fr_rank_line_write(path, &slot));
+        CU_ASSERT_TRUE(fr_rank_line_read(path, &got));
         expect_same(&got, &slot);
     }
-    CU_ASSERT_FALSE(fr_slot_write("/no such folder/rank-0003.slot", &slot));
+    CU_ASSERT_FALSE(fr_rank_line_write("/no such folder/rank-0003.slot", &slot));
 }
 
 static void unknown_values_are_minus_one_and_a_dash(void)
 {
-    char line[FR_SLOT_BYTES];
-    fr_slot slot = example();
-    fr_slot got;
+    char line[FR_RANK_LINE_BYTES];
+    fr_rank_line slot = example();
+    fr_rank_line got;
     slot.peer = -1;
     slot.step = -1;
     slot.microbatch = -1;
-    fr_slot_word(NULL, slot.what, FR_SLOT_WORD_BYTES);
-    fr_slot_word("", slot.task, FR_SLOT_TASK_BYTES);
-    fr_slot_format(&slot, line);
+    fr_rank_line_word(NULL, slot.what, FR_RANK_LINE_WORD_BYTES);
+    fr_rank_line_word("", slot.task, FR_RANK_LINE_TASK_BYTES);
+    fr_rank_line_format(&slot, line);
     CU_ASSERT_PTR_NOT_NULL(
         strstr(line, " what=- peer=-1 step=-1 task=- microbatch=-1 since="));
-    CU_ASSERT_TRUE(fr_slot_parse(line, &got));
+    CU_ASSERT_TRUE(fr_rank_line_parse(line, &got));
     expect_same(&got, &slot);
 }
 
 static void words_are_cut_and_hold_no_spaces(void)
 {
     char field[8];
-    fr_slot_word("a b\nc", field, sizeof field);
+    fr_rank_line_word("a b\nc", field, sizeof field);
     CU_ASSERT_STRING_EQUAL(field, "a_b_c");
-    fr_slot_word("a\xc3\xa9", field, sizeof field);
+    fr_rank_line_word("a\xc3\xa9", field, sizeof field);
     CU_ASSERT_STRING_EQUAL(field, "a__");
-    fr_slot_word("0123456789", field, sizeof field);
+    fr_rank_line_word("0123456789", field, sizeof field);
     CU_ASSERT_STRING_EQUAL(field, "0123456");
 }
 
 static void the_longest_values_fit(void)
 {
-    char line[FR_SLOT_BYTES];
+    char line[FR_RANK_LINE_BYTES];
     char word[256];
-    fr_slot slot = {.rank = INT32_MIN,
-                    .pid = INT64_MIN,
-                    .status = FR_SLOT_RUNNING,
-                    .peer = INT32_MIN,
-                    .step = INT64_MIN,
-                    .microbatch = INT64_MIN,
-                    .since_ms = INT64_MAX / 2000 * 1000 - 1,
-                    .beat_ms = INT64_MAX / 2000 * 1000 - 1};
-    fr_slot got;
+    fr_rank_line slot = {.rank = INT32_MIN,
+                         .pid = INT64_MIN,
+                         .status = FR_RANK_LINE_RUNNING,
+                         .peer = INT32_MIN,
+                         .step = INT64_MIN,
+                         .microbatch = INT64_MIN,
+                         .since_ms = INT64_MAX / 2000 * 1000 - 1,
+                         .beat_ms = INT64_MAX / 2000 * 1000 - 1};
+    fr_rank_line got;
     memset(word, 'w', sizeof word - 1);
     word[sizeof word - 1] = '\0';
-    fr_slot_word(word, slot.host, FR_SLOT_HOST_BYTES);
-    fr_slot_word(word, slot.state, FR_SLOT_WORD_BYTES);
-    fr_slot_word(word, slot.what, FR_SLOT_WORD_BYTES);
-    fr_slot_word(word, slot.task, FR_SLOT_TASK_BYTES);
-    fr_slot_format(&slot, line);
-    CU_ASSERT_TRUE(fr_slot_parse(line, &got));
+    fr_rank_line_word(word, slot.host, FR_RANK_LINE_HOST_BYTES);
+    fr_rank_line_word(word, slot.state, FR_RANK_LINE_WORD_BYTES);
+    fr_rank_line_word(word, slot.what, FR_RANK_LINE_WORD_BYTES);
+    fr_rank_line_word(word, slot.task, FR_RANK_LINE_TASK_BYTES);
+    fr_rank_line_format(&slot, line);
+    CU_ASSERT_TRUE(fr_rank_line_parse(line, &got));
     expect_same(&got, &slot);
 }
 
@@ -144,19 +144,19 @@ static void what_is_no_whole_line_is_refused(void)
         "rank=3 host=node2 pid=1234 status=running state=waiting what=forward peer=2 "
         "step=12 task=debdesc microbatch=3 since=1732488000.123 beat=1732488010.456 6",
     };
-    char line[FR_SLOT_BYTES];
-    fr_slot got;
+    char line[FR_RANK_LINE_BYTES];
+    fr_rank_line got;
     for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
         memset(line, ' ', sizeof line);
-        line[FR_SLOT_BYTES - 1] = '\n';
+        line[FR_RANK_LINE_BYTES - 1] = '\n';
         memcpy(line, BAD[i], strlen(BAD[i]));
-        CU_ASSERT_FALSE(fr_slot_parse(line, &got));
+        CU_ASSERT_FALSE(fr_rank_line_parse(line, &got));
     }
-    fr_slot slot = example();
-    fr_slot_format(&slot, line);
-    CU_ASSERT_TRUE(fr_slot_parse(line, &got));
-    line[FR_SLOT_BYTES - 1] = ' ';
-    CU_ASSERT_FALSE(fr_slot_parse(line, &got));
+    fr_rank_line slot = example();
+    fr_rank_line_format(&slot, line);
+    CU_ASSERT_TRUE(fr_rank_line_parse(line, &got));
+    line[FR_RANK_LINE_BYTES - 1] = ' ';
+    CU_ASSERT_FALSE(fr_rank_line_parse(line, &got));
 }
 
 /* Anybody may write into a shared run folder: its numbers are added up, its words reach a terminal. */
@@ -178,39 +178,39 @@ static void what_no_rank_writes_is_refused(void)
         {"what=forward", "what=\001"},
     };
     for (size_t i = 0; i < sizeof HOSTILE / sizeof HOSTILE[0]; i++) {
-        char line[FR_SLOT_BYTES + 1];
-        fr_slot got;
+        char line[FR_RANK_LINE_BYTES + 1];
+        fr_rank_line got;
         const char *old = HOSTILE[i][0];
         const char *place = strstr(EXAMPLE, old);
         CU_ASSERT_PTR_NOT_NULL_FATAL(place);
         int n = snprintf(line, sizeof line, "%.*s%s%s", (int)(place - EXAMPLE), EXAMPLE,
                          HOSTILE[i][1], place + strlen(old));
         memset(line + n, ' ', sizeof line - (size_t)n);
-        line[FR_SLOT_BYTES - 1] = '\n';
-        if (fr_slot_parse(line, &got)) {
+        line[FR_RANK_LINE_BYTES - 1] = '\n';
+        if (fr_rank_line_parse(line, &got)) {
             (void)fprintf(stderr, "accepted: %s\n", HOSTILE[i][1]);
             CU_FAIL("a line that no rank writes was accepted");
         }
     }
 }
 
-static bool parses(const char *text, fr_slot *out)
+static bool parses(const char *text, fr_rank_line *out)
 {
-    char line[FR_SLOT_BYTES];
+    char line[FR_RANK_LINE_BYTES];
     size_t n = strlen(text);
     CU_ASSERT_FATAL(n < sizeof line);
     memset(line, ' ', sizeof line);
     memcpy(line, text, n);
-    line[FR_SLOT_BYTES - 1] = '\n';
-    return fr_slot_parse(line, out);
+    line[FR_RANK_LINE_BYTES - 1] = '\n';
+    return fr_rank_line_parse(line, out);
 }
 
 /* One without a version, as first written; one of a higher minor version, whose added words are ignored. */
 static void lines_of_other_versions_are_read_or_refused(void)
 {
-    char text[FR_SLOT_BYTES];
-    fr_slot got = {0};
-    fr_slot wanted = example();
+    char text[FR_RANK_LINE_BYTES];
+    fr_rank_line got = {0};
+    fr_rank_line wanted = example();
     CU_ASSERT_TRUE_FATAL(parses(OLD, &got));
     expect_same(&got, &wanted);
     (void)snprintf(text, sizeof text, "slot=1.7 %s color=red", OLD);
@@ -230,10 +230,10 @@ static void lines_of_other_versions_are_read_or_refused(void)
 
 static void a_kept_file_from_before_versions_is_read(void)
 {
-    fr_slot got = {0};
+    fr_rank_line got = {0};
     CU_ASSERT_TRUE_FATAL(
-        fr_slot_read(fr_test_data("data/before-versions/rank-0000.slot"), &got));
-    CU_ASSERT_EQUAL(got.status, FR_SLOT_ENDED);
+        fr_rank_line_read(fr_test_data("data/before-versions/rank-0000.slot"), &got));
+    CU_ASSERT_EQUAL(got.status, FR_RANK_LINE_ENDED);
     CU_ASSERT_EQUAL(got.step, 4);
     CU_ASSERT_STRING_EQUAL(got.task, "t");
     CU_ASSERT_EQUAL(got.beat_ms, 1795876060288);

@@ -1,5 +1,5 @@
 #define _POSIX_C_SOURCE 200809L
-#include "comm/slot.h"
+#include "comm/rank_line.h"
 
 #include "base/file.h"
 
@@ -12,12 +12,12 @@
 
 static const char *const STATUS_NAMES[] = {"running", "ended", "failed"};
 
-const char *fr_slot_status_name(fr_slot_status status)
+const char *fr_rank_line_status_name(fr_rank_line_status status)
 {
     return STATUS_NAMES[status];
 }
 
-void fr_slot_word(const char *word, char *field, int bytes)
+void fr_rank_line_word(const char *word, char *field, int bytes)
 {
     int n = 0;
     for (; word != NULL && word[n] != '\0' && n < bytes - 1; n++) {
@@ -29,27 +29,27 @@ void fr_slot_word(const char *word, char *field, int bytes)
     field[n] = '\0';
 }
 
-void fr_slot_format(const fr_slot *slot, char line[FR_SLOT_BYTES])
+void fr_rank_line_format(const fr_rank_line *slot, char line[FR_RANK_LINE_BYTES])
 {
     int n = snprintf(
-        line, FR_SLOT_BYTES,
+        line, FR_RANK_LINE_BYTES,
         "slot=%d.%d rank=%d host=%s pid=%lld status=%s state=%s what=%s peer=%d "
         "step=%lld task=%s microbatch=%lld since=%lld.%03lld beat=%lld.%03lld",
-        FR_SLOT_MAJOR, FR_SLOT_MINOR, slot->rank, slot->host, (long long)slot->pid,
-        STATUS_NAMES[slot->status], slot->state, slot->what, slot->peer,
-        (long long)slot->step, slot->task, (long long)slot->microbatch,
+        FR_RANK_LINE_MAJOR, FR_RANK_LINE_MINOR, slot->rank, slot->host,
+        (long long)slot->pid, STATUS_NAMES[slot->status], slot->state, slot->what,
+        slot->peer, (long long)slot->step, slot->task, (long long)slot->microbatch,
         (long long)(slot->since_ms / 1000), (long long)(slot->since_ms % 1000),
         (long long)(slot->beat_ms / 1000), (long long)(slot->beat_ms % 1000));
-    n = n < 0 ? 0 : n < FR_SLOT_BYTES ? n : FR_SLOT_BYTES - 1;
-    memset(line + n, ' ', (size_t)(FR_SLOT_BYTES - n));
-    line[FR_SLOT_BYTES - 1] = '\n';
+    n = n < 0 ? 0 : n < FR_RANK_LINE_BYTES ? n : FR_RANK_LINE_BYTES - 1;
+    memset(line + n, ' ', (size_t)(FR_RANK_LINE_BYTES - n));
+    line[FR_RANK_LINE_BYTES - 1] = '\n';
 }
 
-static bool parse_status(const char *name, fr_slot_status *out)
+static bool parse_status(const char *name, fr_rank_line_status *out)
 {
-    for (int i = FR_SLOT_RUNNING; i <= FR_SLOT_FAILED; i++) {
+    for (int i = FR_RANK_LINE_RUNNING; i <= FR_RANK_LINE_FAILED; i++) {
         if (strcmp(name, STATUS_NAMES[i]) == 0) {
-            *out = (fr_slot_status)i;
+            *out = (fr_rank_line_status)i;
             return true;
         }
     }
@@ -65,8 +65,8 @@ static bool parse_int(long long value, int *out)
 /* Seconds and milliseconds; a sum of two times fits as well. */
 static bool parse_time(const long long parts[2], int64_t *out)
 {
-    static const int64_t MOST_SECONDS = INT64_MAX / 2 / 1000;
-    bool fits = parts[0] >= 0 && parts[0] < MOST_SECONDS && parts[1] >= 0;
+    static const int64_t MAX_SECONDS = INT64_MAX / 2 / 1000;
+    bool fits = parts[0] >= 0 && parts[0] < MAX_SECONDS && parts[1] >= 0;
     *out = fits ? parts[0] * 1000 + parts[1] : 0;
     return fits;
 }
@@ -81,28 +81,29 @@ static int skip_version(const char *text, int *minor)
         return 0;
     }
     int n = sscanf(text, "slot=%9d.%9d %n", &major, minor, &used);
-    return n == 2 && major == FR_SLOT_MAJOR && *minor >= 0 ? used : -1;
+    return n == 2 && major == FR_RANK_LINE_MAJOR && *minor >= 0 ? used : -1;
 }
 
 /* A whole line of printable characters (others would reach the terminal of whoever reads a report), with a zero in place
  * of the newline. */
-static bool copy_line(const char line[FR_SLOT_BYTES], char text[FR_SLOT_BYTES])
+static bool copy_line(const char line[FR_RANK_LINE_BYTES],
+                      char text[FR_RANK_LINE_BYTES])
 {
-    for (int i = 0; i < FR_SLOT_BYTES - 1; i++) {
+    for (int i = 0; i < FR_RANK_LINE_BYTES - 1; i++) {
         if (line[i] < ' ' || line[i] > '~') {
             return false;
         }
     }
-    memcpy(text, line, FR_SLOT_BYTES);
-    text[FR_SLOT_BYTES - 1] = '\0';
-    return line[FR_SLOT_BYTES - 1] == '\n';
+    memcpy(text, line, FR_RANK_LINE_BYTES);
+    text[FR_RANK_LINE_BYTES - 1] = '\0';
+    return line[FR_RANK_LINE_BYTES - 1] == '\n';
 }
 
-bool fr_slot_parse(const char line[FR_SLOT_BYTES], fr_slot *out)
+bool fr_rank_line_parse(const char line[FR_RANK_LINE_BYTES], fr_rank_line *out)
 {
     enum { FIELDS = 14 };
-    char text[FR_SLOT_BYTES];
-    char status[FR_SLOT_WORD_BYTES];
+    char text[FR_RANK_LINE_BYTES];
+    char status[FR_RANK_LINE_WORD_BYTES];
     long long rank = 0;
     long long peer = 0;
     long long pid = 0;
@@ -112,7 +113,7 @@ bool fr_slot_parse(const char line[FR_SLOT_BYTES], fr_slot *out)
     long long beat[2] = {0, 0};
     int used = 0;
     int minor = 0;
-    fr_slot slot = {0};
+    fr_rank_line slot = {0};
     int first = copy_line(line, text) ? skip_version(text, &minor) : -1;
     if (first < 0) {
         return false;
@@ -131,7 +132,7 @@ bool fr_slot_parse(const char line[FR_SLOT_BYTES], fr_slot *out)
     }
     const char *rest = text + first + used;
     bool is_end = rest[strspn(rest, " ")] == '\0';
-    if (!is_end && (minor <= FR_SLOT_MINOR || rest[0] != ' ')) {
+    if (!is_end && (minor <= FR_RANK_LINE_MINOR || rest[0] != ' ')) {
         return false;
     }
     slot.pid = pid;
@@ -141,10 +142,10 @@ bool fr_slot_parse(const char line[FR_SLOT_BYTES], fr_slot *out)
     return true;
 }
 
-bool fr_slot_write(const char *path, const fr_slot *slot)
+bool fr_rank_line_write(const char *path, const fr_rank_line *slot)
 {
-    char line[FR_SLOT_BYTES];
-    fr_slot_format(slot, line);
+    char line[FR_RANK_LINE_BYTES];
+    fr_rank_line_format(slot, line);
     int file = fr_open_own(path, O_WRONLY);
     if (file < 0) {
         return false;
@@ -153,14 +154,14 @@ bool fr_slot_write(const char *path, const fr_slot *slot)
     return close(file) == 0 && written;
 }
 
-bool fr_slot_read(const char *path, fr_slot *out)
+bool fr_rank_line_read(const char *path, fr_rank_line *out)
 {
-    char line[FR_SLOT_BYTES];
+    char line[FR_RANK_LINE_BYTES];
     int file = fr_open_regular(path);
     if (file < 0) {
         return false;
     }
     bool whole = pread(file, line, sizeof line, 0) == (ssize_t)sizeof line;
     (void)close(file);
-    return whole && fr_slot_parse(line, out);
+    return whole && fr_rank_line_parse(line, out);
 }

@@ -18,22 +18,23 @@ static bool is_printable(const char *text, size_t n)
 }
 
 /* The part as a whole line: padded as the writer pads. */
-static bool parse(fuzz_part part, fr_slot *out)
+static bool parse(fuzz_part part, fr_rank_line *out)
 {
-    char line[FR_SLOT_BYTES];
-    char again[FR_SLOT_BYTES];
-    fr_slot twice;
-    size_t n = part.bytes < FR_SLOT_BYTES ? part.bytes : FR_SLOT_BYTES;
+    char line[FR_RANK_LINE_BYTES];
+    char again[FR_RANK_LINE_BYTES];
+    fr_rank_line twice;
+    size_t n = part.bytes < FR_RANK_LINE_BYTES ? part.bytes : FR_RANK_LINE_BYTES;
     memset(line, ' ', sizeof line);
-    line[FR_SLOT_BYTES - 1] = '\n';
+    line[FR_RANK_LINE_BYTES - 1] = '\n';
     if (n > 0) {
         memcpy(line, part.data, n);
     }
-    if (!fr_slot_parse(line, out)) {
+    if (!fr_rank_line_parse(line, out)) {
         return false;
     }
-    fr_slot_format(out, again);
-    fuzz_check(fr_slot_parse(again, &twice) && memcmp(out, &twice, sizeof twice) == 0,
+    fr_rank_line_format(out, again);
+    fuzz_check(fr_rank_line_parse(again, &twice) &&
+                   memcmp(out, &twice, sizeof twice) == 0,
                "a slot that was read is written and read again");
     return true;
 }
@@ -44,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fr_sighting ranks[N_RANKS] = {{.slot = {.rank = 0}}};
     int n = fuzz_split(data, size, parts, N_RANKS);
     for (int r = 0; r < N_RANKS; r++) {
-        fr_slot slot;
+        fr_rank_line slot;
         ranks[r].slot.rank = r;
         if (r < n && parse(parts[r], &slot)) {
             ranks[r] = (fr_sighting){

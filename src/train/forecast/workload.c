@@ -1,4 +1,4 @@
-#include "train/forecast/load.h"
+#include "train/forecast/workload.h"
 
 #include "base/mem.h"
 #include "train/data/plan.h"
@@ -8,16 +8,17 @@
 #include <string.h>
 
 /* Planning sorts a step's units by insertion: beyond this many examples the mean is as good and at once there. */
-enum { MOST_PLANNED = 4096 };
+enum { MAX_PLANNED = 4096 };
 
-void fr_load_from_rows(const fr_dataset *dataset, int64_t length, fr_load_source *out)
+void fr_workload_from_rows(const fr_dataset *dataset, int64_t length,
+                           fr_workload_source *out)
 {
     const fr_data_stats *stats = fr_dataset_stats(dataset);
     int64_t rows = 0;
     int64_t counted = 0;
-    *out = (fr_load_source){.length = length, .dataset = dataset};
+    *out = (fr_workload_source){.length = length, .dataset = dataset};
     for (int64_t r = 0; r < stats->n_rows; r++) {
-        if (fr_dataset_line(dataset, r) > FR_LOAD_LINES && r > 0) {
+        if (fr_dataset_line(dataset, r) > FR_WORKLOAD_LINES && r > 0) {
             break;
         }
         fr_sequence source = fr_dataset_source(dataset, r);
@@ -39,13 +40,13 @@ void fr_load_from_rows(const fr_dataset *dataset, int64_t length, fr_load_source
     out->target_share = rows > 0 ? fmin(1.0, (double)counted / (double)rows) : 1.0;
 }
 
-void fr_load_from_numbers(int64_t length, int64_t tokens_per_example,
-                          double target_share, fr_load_source *out)
+void fr_workload_from_numbers(int64_t length, int64_t tokens_per_example,
+                              double target_share, fr_workload_source *out)
 {
-    *out = (fr_load_source){.length = length,
-                            .example_rows = (double)tokens_per_example,
-                            .target_share = target_share,
-                            .longest = tokens_per_example};
+    *out = (fr_workload_source){.length = length,
+                                .example_rows = (double)tokens_per_example,
+                                .target_share = target_share,
+                                .longest = tokens_per_example};
 }
 
 static int64_t divide_up(int64_t a, int64_t b)
@@ -66,20 +67,20 @@ static int64_t suggested_length(const fr_task_config *config)
     return bytes > 0 ? divide_up(bytes, BYTES_PER_TOKEN) : 1;
 }
 
-void fr_load_from_config(const fr_arch *arch, const fr_task_config *config,
-                         fr_load_source *out)
+void fr_workload_from_config(const fr_arch *arch, const fr_task_config *config,
+                             fr_workload_source *out)
 {
     int64_t length = suggested_length(config);
     int64_t tokens = config->batch.microbatch_tokens;
-    int64_t room = arch->context_length - length;
+    int64_t capacity = arch->context_length - length;
     if (config->max_tokens != FR_AUTO && config->max_tokens < tokens) {
         tokens = config->max_tokens;
     }
-    tokens = tokens < room ? tokens : room;
-    fr_load_from_numbers(length, tokens > 1 ? tokens : 1, 0.5, out);
+    tokens = tokens < capacity ? tokens : capacity;
+    fr_workload_from_numbers(length, tokens > 1 ? tokens : 1, 0.5, out);
 }
 
-double fr_load_target_share(const fr_load_source *sources, int64_t n_tasks)
+double fr_workload_target_share(const fr_workload_source *sources, int64_t n_tasks)
 {
     double targets = 0.0;
     double rows = 0.0;
@@ -90,19 +91,20 @@ double fr_load_target_share(const fr_load_source *sources, int64_t n_tasks)
     return rows > 0.0 ? targets / rows : 1.0;
 }
 
-int64_t fr_load_max_position(const fr_load_source *sources, int64_t n_tasks)
+int64_t fr_workload_max_position(const fr_workload_source *sources, int64_t n_tasks)
 {
-    int64_t most = 1;
+    int64_t max = 1;
     for (int64_t i = 0; i < n_tasks; i++) {
         int64_t own = sources[i].length + sources[i].longest;
-        most = own > most ? own : most;
+        max = own > max ? own : max;
     }
-    return most;
+    return max;
 }
 
 /* Equal examples, each a unit, packed as fr_plan_step packs. */
-static void by_proportion(const fr_task_config *config, const fr_load_source *source,
-                          int n_replicas, fr_task_load *out)
+static void by_proportion(const fr_task_config *config,
+                          const fr_workload_source *source, int n_replicas,
+                          fr_task_workload *out)
 {
     int64_t examples = config->batch.examples;
     double limit = (double)config->batch.microbatch_tokens;
@@ -117,14 +119,14 @@ static void by_proportion(const fr_task_config *config, const fr_load_source *so
     out->counted_tokens = out->step_rows * source->target_share;
     out->n_microbatches = divide_up(n, n_replicas);
     out->replica_rows = out->step_rows * (double)out->n_microbatches / (double)n;
-    out->most_units = divide_up(examples, n);
-    out->most_rows = (int64_t)ceil(each * (double)out->most_units);
+    out->max_units = divide_up(examples, n);
+    out->max_rows = (int64_t)ceil(each * (double)out->max_units);
     out->row_keys = each / 2.0;
 }
 
 /* Add one planned step to the sums in *out. */
 static fr_status add_step(fr_ctx *ctx, const fr_step_plan *plan, int n_replicas,
-                          fr_task_load *out)
+                          fr_task_workload *out)
 {
     int64_t *rows = NULL; /* [n_replicas] */
     int64_t *count = NULL;
@@ -133,19 +135,19 @@ static fr_status add_step(fr_ctx *ctx, const fr_step_plan *plan, int n_replicas,
         status = fr_alloc(ctx, n_replicas, sizeof *count, &count);
     }
     int64_t busiest = 0;
-    int64_t most = 0;
+    int64_t max = 0;
     for (int64_t b = 0; status == FR_OK && b < plan->n_microbatches; b++) {
         const fr_microbatch *m = &plan->microbatches[b];
         rows[m->replica] += m->n_rows;
         count[m->replica]++;
         busiest = rows[m->replica] > busiest ? rows[m->replica] : busiest;
-        most = count[m->replica] > most ? count[m->replica] : most;
+        max = count[m->replica] > max ? count[m->replica] : max;
         out->step_rows += (double)m->n_rows;
-        out->most_rows = m->n_rows > out->most_rows ? m->n_rows : out->most_rows;
-        out->most_units = m->n_units > out->most_units ? m->n_units : out->most_units;
+        out->max_rows = m->n_rows > out->max_rows ? m->n_rows : out->max_rows;
+        out->max_units = m->n_units > out->max_units ? m->n_units : out->max_units;
     }
     out->replica_rows += (double)busiest;
-    out->n_microbatches = most > out->n_microbatches ? most : out->n_microbatches;
+    out->n_microbatches = max > out->n_microbatches ? max : out->n_microbatches;
     out->row_keys += (double)plan->n_keys;
     out->counted_tokens += (double)plan->n_counted;
     out->useful_tokens += (double)plan->n_useful;
@@ -156,8 +158,8 @@ static fr_status add_step(fr_ctx *ctx, const fr_step_plan *plan, int n_replicas,
 }
 
 static fr_status by_plan(fr_ctx *ctx, const fr_task_config *config,
-                         const fr_load_source *source, int n_replicas,
-                         fr_task_load *out)
+                         const fr_workload_source *source, int n_replicas,
+                         fr_task_workload *out)
 {
     fr_sampler sampler;
     fr_step_plan plan = {0};
@@ -167,7 +169,7 @@ static fr_status by_plan(fr_ctx *ctx, const fr_task_config *config,
     FR_TRY(fr_sampler_init(ctx, config->seed, source->n_examples,
                            by_source ? source->dataset : NULL, &sampler));
     fr_status status = FR_OK;
-    for (int64_t step = 0; status == FR_OK && step < FR_LOAD_STEPS; step++) {
+    for (int64_t step = 0; status == FR_OK && step < FR_WORKLOAD_STEPS; step++) {
         status = fr_plan_step(ctx, &how, &sampler, step * examples, examples, &plan);
         if (status == FR_OK) {
             status = add_step(ctx, &plan, n_replicas, out);
@@ -176,24 +178,24 @@ static fr_status by_plan(fr_ctx *ctx, const fr_task_config *config,
     fr_step_plan_fini(&plan);
     fr_sampler_fini(&sampler);
     out->row_keys /= fmax(1.0, out->step_rows);
-    out->step_rows /= FR_LOAD_STEPS;
-    out->replica_rows /= FR_LOAD_STEPS;
-    out->counted_tokens /= FR_LOAD_STEPS;
-    out->useful_tokens /= FR_LOAD_STEPS;
-    out->unshared_rows /= FR_LOAD_STEPS;
+    out->step_rows /= FR_WORKLOAD_STEPS;
+    out->replica_rows /= FR_WORKLOAD_STEPS;
+    out->counted_tokens /= FR_WORKLOAD_STEPS;
+    out->useful_tokens /= FR_WORKLOAD_STEPS;
+    out->unshared_rows /= FR_WORKLOAD_STEPS;
     return status;
 }
 
-fr_status fr_load_of_task(fr_ctx *ctx, const fr_task_config *config,
-                          const fr_load_source *source, int n_replicas,
-                          fr_task_load *out)
+fr_status fr_workload_of_task(fr_ctx *ctx, const fr_task_config *config,
+                              const fr_workload_source *source, int n_replicas,
+                              fr_task_workload *out)
 {
-    *out =
-        (fr_task_load){.length = source->length,
-                       .layers = {config->prefix.first_layer, config->prefix.n_layers},
-                       .mlp_hidden = config->prefix.mlp_hidden,
-                       .mlp_width = config->prefix.mlp_width};
-    if (source->dataset != NULL && config->batch.examples <= MOST_PLANNED) {
+    *out = (fr_task_workload){
+        .length = source->length,
+        .layers = {config->prefix.first_layer, config->prefix.n_layers},
+        .mlp_hidden = config->prefix.mlp_hidden,
+        .mlp_width = config->prefix.mlp_width};
+    if (source->dataset != NULL && config->batch.examples <= MAX_PLANNED) {
         return by_plan(ctx, config, source, n_replicas, out);
     }
     by_proportion(config, source, n_replicas, out);
