@@ -92,8 +92,8 @@ static fr_status run_step(trainer *t)
     FR_TRY(fr_step_begin(t->steps, 0, &n));
     fr_pass *pass = fr_step_pass(t->steps, 0);
     for (int64_t i = 0; i < n; i++) {
-        FR_TRY(fr_engine_forward(t->session.engine, pass, i, 0));
-        FR_TRY(fr_engine_backward(t->session.engine, pass, 0));
+        FR_TRY(fr_engine_forward(t->session.engine, pass, i));
+        FR_TRY(fr_engine_backward(t->session.engine));
     }
     fr_step_close(t->steps, 0, false, false);
     return fr_step_finish(t->steps, 0, &result);

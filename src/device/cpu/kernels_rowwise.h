@@ -174,10 +174,10 @@ static void round_bf16(int64_t n, const float *x, float *rounded)
     }
 }
 
-/* A power-of-two scale and |g| < 2^17 make the product exact in f64; rint rounds to nearest even. */
+/* A power-of-two scale and a g below FR_EXACT_LIMIT make the product exact in f64; rint rounds to nearest even. */
 static int64_t exact_add(int64_t n, double scale, const float *g, int64_t *sum)
 {
-    const float limit = 131072.0F;
+    const float limit = (float)FR_EXACT_LIMIT;
     int64_t n_nonfinite = 0;
     for (int64_t i = 0; i < n; i++) {
         if (fabsf(g[i]) < limit) {

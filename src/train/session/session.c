@@ -127,7 +127,7 @@ static fr_status load_stage(fr_session *s, const fr_session_params *params,
         .grid = &s->grid,
         .stage = s->stage,
         .device = s->device,
-        .n_flights = fr_schedule_max_in_flight(s->grid.n_stages, s->grid.stage,
+        .max_in_flight = fr_schedule_max_in_flight(s->grid.n_stages, s->grid.stage,
                                                params->warmup_depth)};
     return fr_engine_create(s->ctx, &engine, &s->engine);
 }

@@ -1,9 +1,20 @@
+/* The microbatches of a stage and their messages.
+ *
+ * Flights. A microbatch is in flight from its forward to the end of its backward; its flight owns its batch, its activations
+ * and its messages. Both forwards and backwards run in one order (schedule.h), so flights form a ring: a forward takes
+ * the next free flight, a backward ends the oldest. Forward-only passes use two flights of their own in turn.
+ *
+ * Messages. One forward and one backward message go over each edge per microbatch, in the order of the microbatches, so
+ * one tag a direction is enough. Nothing here waits for a send until its flight is used again. Receives begin early:
+ * the gradient's when the forward ends; the input's when the caller announces the next forward (fr_engine_expect),
+ * into a buffer of its own, because all flights may still be in use at that time.
+ *
+ * What always holds: 0 <= n_in_flight <= max_in_flight; at most one input is expected. */
 #define _POSIX_C_SOURCE 200809L
 #include "train/step/engine.h"
 
 #include "base/mem.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -11,16 +22,19 @@
 /* Messages between neighbours keep their order, so one tag a direction is enough. */
 enum { TAG_FORWARD = 1, TAG_BACKWARD = 2 };
 
-/* A microbatch in flight. */
+enum { N_PASSING = 2 }; /* one computes while the other is sent */
+
 typedef struct flight {
-    fr_activations *slot;
+    fr_pass *pass;
+    const fr_microbatch *microbatch;
     fr_batch batch;
+    fr_activations *activations;
     fr_request output_sent;
     fr_request gradient_sent;
     fr_request gradient_coming;
 } flight;
 
-/* The input of the forward that comes next, on its way before its flight is free. */
+/* The input of the next forward, on its way before its flight is free. */
 typedef struct ahead {
     fr_request coming;
     bool is_expected;
@@ -32,51 +46,26 @@ struct fr_engine {
     fr_ctx *ctx;
     fr_grid *grid;
     fr_stage *stage;
-    int64_t n_flights;
-    flight *flights; /* for training: kept activations */
-    flight
-        forward[2]; /* for forward-only passes: one computes while the other is sent */
+    flight *flights; /* [max_in_flight] a ring, activations are kept */
+    int64_t max_in_flight;
+    int64_t oldest;
+    int64_t n_in_flight; /* from the oldest on */
+    flight passing[N_PASSING];
     ahead ahead;
-    double *nll; /* scratch for one microbatch */
+    fr_pass_scratch scratch;
+    double *nll; /* of one microbatch */
     int64_t nll_capacity;
-    fr_branch *branches; /* scratch for one unit */
-    fr_sequence *targets;
-    int64_t target_capacity;
 };
-
-int fr_exact_exponent(int64_t n_terms)
-{
-    int bits = 0;
-    while (bits < 44 && ((int64_t)1 << bits) < n_terms) {
-        bits++;
-    }
-    return 62 - bits - 17;
-}
-
-void fr_exact_add_one(double x, int exponent, int64_t *sum, int64_t *n_nonfinite)
-{
-    static const double LIMIT = 0x1p17;
-    if (fabs(x) < LIMIT) {
-        *sum += llrint(ldexp(x, exponent));
-    } else {
-        (*n_nonfinite)++;
-    }
-}
-
-double fr_exact_value(int64_t sum, int exponent)
-{
-    return ldexp((double)sum, -exponent);
-}
 
 static fr_status flight_init(fr_stage *stage, bool keep, flight *out)
 {
     *out = (flight){0};
-    return fr_activations_create(stage, keep, &out->slot);
+    return fr_activations_create(stage, keep, &out->activations);
 }
 
 static void flight_fini(flight *f)
 {
-    fr_activations_destroy(&f->slot);
+    fr_activations_destroy(&f->activations);
     fr_batch_fini(&f->batch);
 }
 
@@ -94,13 +83,13 @@ fr_status fr_engine_create(fr_ctx *ctx, const fr_engine_params *params, fr_engin
     e->grid = params->grid;
     e->stage = params->stage;
     fr_status status =
-        fr_alloc(ctx, params->n_flights, sizeof *e->flights, &e->flights);
-    e->n_flights = status == FR_OK ? params->n_flights : 0;
-    for (int64_t i = 0; status == FR_OK && i < e->n_flights; i++) {
+        fr_alloc(ctx, params->max_in_flight, sizeof *e->flights, &e->flights);
+    e->max_in_flight = status == FR_OK ? params->max_in_flight : 0;
+    for (int64_t i = 0; status == FR_OK && i < e->max_in_flight; i++) {
         status = flight_init(e->stage, true, &e->flights[i]);
     }
-    for (int i = 0; status == FR_OK && i < 2; i++) {
-        status = flight_init(e->stage, false, &e->forward[i]);
+    for (int i = 0; status == FR_OK && i < N_PASSING; i++) {
+        status = flight_init(e->stage, false, &e->passing[i]);
     }
     if (status != FR_OK) {
         fr_engine_destroy(&e);
@@ -117,24 +106,18 @@ void fr_engine_destroy(fr_engine **engine)
     if (e == NULL) {
         return;
     }
-    for (int64_t i = 0; i < e->n_flights; i++) {
+    for (int64_t i = 0; i < e->max_in_flight; i++) {
         flight_fini(&e->flights[i]);
     }
-    for (int i = 0; i < 2; i++) {
-        flight_fini(&e->forward[i]);
+    for (int i = 0; i < N_PASSING; i++) {
+        flight_fini(&e->passing[i]);
     }
     free(e->flights);
     free(e->ahead.input);
     free(e->nll);
-    free(e->branches);
-    free(e->targets);
+    fr_pass_scratch_fini(&e->scratch);
     free(e);
     *engine = NULL;
-}
-
-int64_t fr_engine_first_layer(const fr_engine *engine)
-{
-    return fr_stage_first_layer(engine->stage);
 }
 
 /* A message of n token rows. */
@@ -164,93 +147,8 @@ static fr_status await(fr_engine *e, fr_request *request, int64_t *waited)
     return status;
 }
 
-/* Scratch for units of n examples, and so of at most as many sources. */
-static fr_status reserve_unit(fr_engine *e, int64_t n)
-{
-    if (n <= e->target_capacity) {
-        return FR_OK;
-    }
-    free(e->branches);
-    free(e->targets);
-    e->targets = NULL;
-    e->target_capacity = 0;
-    FR_TRY(fr_alloc(e->ctx, n, sizeof *e->branches, &e->branches));
-    FR_TRY(fr_alloc(e->ctx, n, sizeof *e->targets, &e->targets));
-    e->target_capacity = n;
-    return FR_OK;
-}
-
-static fr_status add_unit(fr_engine *e, const fr_pass *pass, const fr_unit *unit,
-                          fr_batch *batch)
-{
-    fr_sequence *next = e->targets;
-    for (int64_t s = 0; s < unit->n_sources; s++) {
-        const fr_plan_source *source = &pass->plan->sources[unit->first_source + s];
-        const int64_t *examples = pass->plan->examples + source->first_example;
-        e->branches[s] = (fr_branch){fr_dataset_source(pass->dataset, source->row),
-                                     next, source->n_examples};
-        for (int64_t i = 0; i < source->n_examples; i++) {
-            *next++ = fr_dataset_example_target(pass->dataset, examples[i]);
-        }
-    }
-    return fr_batch_add_branches(e->ctx, batch, pass->prefix->length, unit->n_shared,
-                                 e->branches, unit->n_sources);
-}
-
-static fr_status build_batch(fr_engine *e, const fr_pass *pass,
-                             const fr_microbatch *microbatch, fr_batch *batch)
-{
-    const fr_step_plan *plan = pass->plan;
-    fr_batch_clear(batch);
-    FR_TRY(reserve_unit(e, plan->n_examples));
-    for (int64_t i = 0; i < microbatch->n_units; i++) {
-        int64_t unit = plan->order[microbatch->first_unit + i];
-        FR_TRY(add_unit(e, pass, &plan->units[unit], batch));
-    }
-    return FR_OK;
-}
-
-static double add_up(const double *values, int64_t n)
-{
-    double sum = 0.0;
-    for (int64_t i = 0; i < n; i++) {
-        sum += values[i];
-    }
-    return sum;
-}
-
-/* Nats of each example of a source, what the source predicts itself (earlier turns of a dialogue) included, from
- * its predictions on; returns what comes behind them. */
-static const double *spread_source(const fr_pass *pass, const fr_plan_source *from,
-                                   const double *nll)
-{
-    fr_sequence source = fr_dataset_source(pass->dataset, from->row);
-    int64_t n_source = fr_sequence_predictions(&source, false);
-    for (int64_t i = 0; i < from->n_examples; i++) {
-        int64_t place = from->first_example + i;
-        fr_sequence target =
-            fr_dataset_example_target(pass->dataset, pass->plan->examples[place]);
-        int64_t n = fr_sequence_predictions(&target, source.count > 0);
-        pass->example_nll[place] = add_up(nll, n_source) + add_up(nll + n_source, n);
-        nll += n_source + n;
-    }
-    return nll;
-}
-
-static void spread_nll(const fr_pass *pass, const fr_microbatch *microbatch,
-                       const double *nll)
-{
-    const fr_step_plan *plan = pass->plan;
-    for (int64_t i = 0; i < microbatch->n_units; i++) {
-        const fr_unit *unit = &plan->units[plan->order[microbatch->first_unit + i]];
-        for (int64_t s = 0; s < unit->n_sources; s++) {
-            nll = spread_source(pass, &plan->sources[unit->first_source + s], nll);
-        }
-    }
-}
-
-static fr_status compute_loss(fr_engine *e, fr_pass *pass,
-                              const fr_microbatch *microbatch, flight *f)
+/* The last stage's loss, and with it the gradient of its output. */
+static fr_status compute_loss(fr_engine *e, flight *f)
 {
     int64_t n = f->batch.n_targets;
     if (n > e->nll_capacity) {
@@ -259,45 +157,34 @@ static fr_status compute_loss(fr_engine *e, fr_pass *pass,
         FR_TRY(fr_alloc(e->ctx, n, sizeof *e->nll, &e->nll));
         e->nll_capacity = n;
     }
-    FR_TRY(fr_stage_loss(e->stage, &f->batch, f->slot, pass->sum != NULL, e->nll));
-    for (int64_t r = 0; r < n; r++) {
-        fr_exact_add_one(e->nll[r], pass->loss_exponent, &pass->loss_sum,
-                         &pass->n_nonfinite);
-    }
-    if (pass->example_nll != NULL) {
-        spread_nll(pass, microbatch, e->nll);
-    }
+    FR_TRY(fr_stage_loss(e->stage, &f->batch, f->activations, f->pass->sum != NULL,
+                         e->nll));
+    fr_pass_add_losses(f->pass, f->microbatch, n, e->nll);
     return FR_OK;
-}
-
-/* The i-th microbatch of this replica. */
-static const fr_microbatch *own_microbatch(const fr_engine *e, const fr_step_plan *plan,
-                                           int64_t i)
-{
-    for (int64_t b = 0; b < plan->n_microbatches; b++) {
-        if (plan->microbatches[b].replica == e->grid->replica && i-- == 0) {
-            return &plan->microbatches[b];
-        }
-    }
-    return NULL;
 }
 
 int64_t fr_engine_count(const fr_engine *engine, const fr_step_plan *plan)
 {
-    int64_t n = 0;
-    for (int64_t b = 0; b < plan->n_microbatches; b++) {
-        n += plan->microbatches[b].replica == engine->grid->replica;
-    }
-    return n;
+    return fr_plan_count(plan, engine->grid->replica);
+}
+
+/* ---- messages --------------------------------------------------------------------------------- */
+
+static fr_status begin_input(fr_engine *e, float *input, int64_t bytes,
+                             fr_request *coming)
+{
+    return fr_group_receive_begin(e->grid->pipeline, e->grid->stage - 1, TAG_FORWARD,
+                                  input, bytes, coming);
 }
 
 fr_status fr_engine_expect(fr_engine *engine, const fr_pass *pass, int64_t index)
 {
     ahead *next = &engine->ahead;
-    const fr_microbatch *microbatch = own_microbatch(engine, pass->plan, index);
     if (fr_stage_is_first(engine->stage) || next->is_expected) {
         return FR_OK;
     }
+    const fr_microbatch *microbatch =
+        fr_plan_microbatch(pass->plan, engine->grid->replica, index);
     int64_t bytes = edge_bytes(engine, microbatch->n_rows);
     if (bytes > next->capacity) {
         free(next->input);
@@ -306,24 +193,24 @@ fr_status fr_engine_expect(fr_engine *engine, const fr_pass *pass, int64_t index
         next->capacity = bytes;
     }
     next->is_expected = true;
-    return fr_group_receive_begin(engine->grid->pipeline, engine->grid->stage - 1,
-                                  TAG_FORWARD, next->input, bytes, &next->coming);
+    return begin_input(engine, next->input, bytes, &next->coming);
 }
 
-/* The input of the microbatch whose batch is built. */
-static fr_status take_input(fr_engine *e, fr_pass *pass, flight *f)
+/* Wait for the input of the microbatch whose batch is built. */
+static fr_status take_input(fr_engine *e, flight *f)
 {
     fr_request coming = {NULL};
     int64_t bytes = edge_bytes(e, f->batch.n_tokens);
-    if (e->ahead.is_expected) {
-        FR_TRY(await(e, &e->ahead.coming, &pass->traffic.forward_wait_ns));
-        memcpy(fr_activations_input(f->slot), e->ahead.input, (size_t)bytes);
-        e->ahead.is_expected = false;
-        return FR_OK;
+    int64_t *waited = &f->pass->traffic.forward_wait_ns;
+    float *input = fr_activations_input(f->activations);
+    if (!e->ahead.is_expected) {
+        FR_TRY(begin_input(e, input, bytes, &coming));
+        return await(e, &coming, waited);
     }
-    FR_TRY(fr_group_receive_begin(e->grid->pipeline, e->grid->stage - 1, TAG_FORWARD,
-                                  fr_activations_input(f->slot), bytes, &coming));
-    return await(e, &coming, &pass->traffic.forward_wait_ns);
+    FR_TRY(await(e, &e->ahead.coming, waited));
+    memcpy(input, e->ahead.input, (size_t)bytes);
+    e->ahead.is_expected = false;
+    return FR_OK;
 }
 
 /* Whether this stage has a backward: whether some layer up to its last has a prefix. */
@@ -334,90 +221,121 @@ static bool goes_backward(const fr_engine *e, const fr_pass *pass)
 }
 
 /* Send the output on and, where a backward follows, expect its gradient. */
-static fr_status pass_on(fr_engine *e, fr_pass *pass, flight *f)
+static fr_status pass_on(fr_engine *e, flight *f)
 {
     fr_group *pipeline = e->grid->pipeline;
     int next = e->grid->stage + 1;
     int64_t bytes = edge_bytes(e, f->batch.n_tokens);
-    pass->traffic.forward_bytes += bytes;
+    f->pass->traffic.forward_bytes += bytes;
     FR_TRY(fr_group_send_begin(pipeline, next, TAG_FORWARD,
-                               fr_activations_output(f->slot), bytes, &f->output_sent));
-    if (!goes_backward(e, pass)) {
+                               fr_activations_output(f->activations), bytes,
+                               &f->output_sent));
+    if (!goes_backward(e, f->pass)) {
         return FR_OK;
     }
     return fr_group_receive_begin(pipeline, next, TAG_BACKWARD,
-                                  fr_activations_gradient(f->slot), bytes,
+                                  fr_activations_gradient(f->activations), bytes,
                                   &f->gradient_coming);
 }
 
-static fr_status run_forward(fr_engine *e, fr_pass *pass,
-                             const fr_microbatch *microbatch, flight *f)
+static fr_status pass_back(fr_engine *e, flight *f)
 {
-    fr_group *pipeline = e->grid->pipeline;
-    FR_TRY(fr_group_wait(pipeline, &f->output_sent));
-    FR_TRY(fr_group_wait(pipeline, &f->gradient_sent));
-    FR_TRY(build_batch(e, pass, microbatch, &f->batch));
-    FR_TRY(fr_activations_prepare(e->stage, f->slot, &f->batch, pass->prefix));
+    int64_t bytes = edge_bytes(e, f->batch.n_tokens);
+    f->pass->traffic.backward_bytes += bytes;
+    return fr_group_send_begin(e->grid->pipeline, e->grid->stage - 1, TAG_BACKWARD,
+                               fr_activations_gradient(f->activations), bytes,
+                               &f->gradient_sent);
+}
+
+/* ---- one microbatch --------------------------------------------------------------------------- */
+
+/* The flight is free: what was sent from it has left. */
+static fr_status run_forward(fr_engine *e, flight *f)
+{
+    FR_TRY(
+        fr_activations_prepare(e->stage, f->activations, &f->batch, f->pass->prefix));
     if (!fr_stage_is_first(e->stage)) {
-        FR_TRY(take_input(e, pass, f));
+        FR_TRY(take_input(e, f));
     }
-    FR_TRY(fr_stage_forward(e->stage, &f->batch, pass->prefix, NULL, f->slot));
-    return fr_stage_is_last(e->stage) ? compute_loss(e, pass, microbatch, f)
-                                      : pass_on(e, pass, f);
+    FR_TRY(
+        fr_stage_forward(e->stage, &f->batch, f->pass->prefix, NULL, f->activations));
+    return fr_stage_is_last(e->stage) ? compute_loss(e, f) : pass_on(e, f);
 }
 
-fr_status fr_engine_forward(fr_engine *engine, fr_pass *pass, int64_t index,
-                            int64_t place)
+static fr_status await_sent(fr_engine *e, flight *f)
 {
-    return run_forward(engine, pass, own_microbatch(engine, pass->plan, index),
-                       &engine->flights[place]);
+    FR_TRY(fr_group_wait(e->grid->pipeline, &f->output_sent));
+    return fr_group_wait(e->grid->pipeline, &f->gradient_sent);
 }
 
-fr_status fr_engine_backward(fr_engine *engine, fr_pass *pass, int64_t place)
+/* Put a microbatch into a flight, whose last one has ended. */
+static fr_status load(fr_engine *e, flight *f, fr_pass *pass, int64_t index)
+{
+    f->pass = pass;
+    f->microbatch = fr_plan_microbatch(pass->plan, e->grid->replica, index);
+    FR_TRY(await_sent(e, f));
+    return fr_pass_fill_batch(e->ctx, pass, f->microbatch, &e->scratch, &f->batch);
+}
+
+fr_status fr_engine_forward(fr_engine *engine, fr_pass *pass, int64_t index)
 {
     fr_engine *e = engine;
-    flight *f = &e->flights[place];
-    float *gradient = fr_activations_gradient(f->slot);
+    flight *f = &e->flights[(e->oldest + e->n_in_flight) % e->max_in_flight];
+    e->n_in_flight++;
+    FR_TRY(load(e, f, pass, index));
+    return run_forward(e, f);
+}
+
+static fr_status run_backward(fr_engine *e, flight *f)
+{
+    fr_pass *pass = f->pass;
     if (!goes_backward(e, pass)) {
         return FR_OK;
     }
     FR_TRY(await(e, &f->gradient_coming, &pass->traffic.backward_wait_ns));
-    FR_TRY(fr_stage_backward(e->stage, &f->batch, pass->prefix, f->slot, pass->sum));
-    if (fr_stage_first_layer(e->stage) <= pass->prefix->layers.first) {
-        return FR_OK; /* the stage before has no backward */
-    }
-    int64_t bytes = edge_bytes(e, f->batch.n_tokens);
-    pass->traffic.backward_bytes += bytes;
-    return fr_group_send_begin(e->grid->pipeline, e->grid->stage - 1, TAG_BACKWARD,
-                               gradient, bytes, &f->gradient_sent);
+    FR_TRY(fr_stage_backward(e->stage, &f->batch, pass->prefix, f->activations,
+                             pass->sum));
+    bool ends_here = fr_stage_first_layer(e->stage) <= pass->prefix->layers.first;
+    return ends_here ? FR_OK : pass_back(e, f);
 }
 
-static fr_status wait_all(fr_engine *e, flight *flights, int64_t n)
+fr_status fr_engine_backward(fr_engine *engine)
+{
+    fr_engine *e = engine;
+    flight *f = &e->flights[e->oldest];
+    e->oldest = (e->oldest + 1) % e->max_in_flight;
+    e->n_in_flight--;
+    return run_backward(e, f);
+}
+
+static fr_status settle(fr_engine *e, flight *flights, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
-        FR_TRY(fr_group_wait(e->grid->pipeline, &flights[i].output_sent));
-        FR_TRY(fr_group_wait(e->grid->pipeline, &flights[i].gradient_sent));
+        FR_TRY(await_sent(e, &flights[i]));
     }
     return FR_OK;
 }
 
 fr_status fr_engine_settle(fr_engine *engine)
 {
-    return wait_all(engine, engine->flights, engine->n_flights);
+    return settle(engine, engine->flights, engine->max_in_flight);
 }
+
+/* ---- whole passes ----------------------------------------------------------------------------- */
 
 fr_status fr_engine_run(fr_engine *engine, fr_pass *pass)
 {
-    int64_t m = fr_engine_count(engine, pass->plan);
-    bool is_last = fr_stage_is_last(engine->stage); /* sends nothing */
+    int64_t n = fr_engine_count(engine, pass->plan);
+    int n_used = fr_stage_is_last(engine->stage) ? 1 : N_PASSING; /* it sends nothing */
     pass->loss_sum = 0;
     pass->n_nonfinite = 0;
-    for (int64_t i = 0; i < m; i++) {
+    for (int64_t i = 0; i < n; i++) {
+        flight *f = &engine->passing[i % n_used];
         fr_watch_microbatch(fr_group_watch(engine->grid->world), i);
-        FR_TRY(run_forward(engine, pass, own_microbatch(engine, pass->plan, i),
-                           &engine->forward[is_last ? 0 : i % 2]));
+        FR_TRY(load(engine, f, pass, i));
+        FR_TRY(run_forward(engine, f));
     }
-    return wait_all(engine, engine->forward, 2);
+    return settle(engine, engine->passing, N_PASSING);
 }
 
 static fr_status run_text(fr_engine *e, const int32_t *ids, int64_t n, fr_cache *cache)
@@ -425,20 +343,20 @@ static fr_status run_text(fr_engine *e, const int32_t *ids, int64_t n, fr_cache 
     static const fr_stage_prefix NONE = {0};
     fr_group *pipeline = e->grid->pipeline;
     int stage = e->grid->stage;
-    flight *f = &e->forward[0];
+    flight *f = &e->passing[0];
     fr_sequence text = {ids, NULL, n};
     int64_t bytes = edge_bytes(e, n);
     fr_batch_clear(&f->batch);
     FR_TRY(fr_batch_add(e->ctx, &f->batch, 0, &text, NULL, 0));
-    FR_TRY(fr_activations_prepare(e->stage, f->slot, &f->batch, &NONE));
+    FR_TRY(fr_activations_prepare(e->stage, f->activations, &f->batch, &NONE));
     if (!fr_stage_is_first(e->stage)) {
         FR_TRY(fr_group_receive(pipeline, stage - 1, TAG_FORWARD,
-                                fr_activations_input(f->slot), bytes));
+                                fr_activations_input(f->activations), bytes));
     }
-    FR_TRY(fr_stage_forward(e->stage, &f->batch, &NONE, cache, f->slot));
+    FR_TRY(fr_stage_forward(e->stage, &f->batch, &NONE, cache, f->activations));
     if (!fr_stage_is_last(e->stage)) {
         FR_TRY(fr_group_send(pipeline, stage + 1, TAG_FORWARD,
-                             fr_activations_output(f->slot), bytes));
+                             fr_activations_output(f->activations), bytes));
     }
     return FR_OK;
 }

@@ -1,9 +1,9 @@
 #include "train/step/reparam.h"
 
 #include "base/elementary.h"
+#include "base/exact.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "train/step/engine.h"
 #include "train/step/optimizer.h"
 
 #include <math.h>
@@ -293,16 +293,15 @@ fr_status fr_reparam_contribute(fr_reparam *reparam, const float *dprefix,
 
 void fr_reparam_scale(fr_reparam *reparam, int64_t largest, int64_t **sum, int64_t *n)
 {
-    static const double LIMIT = 0x1p17;
     fr_reparam *r = reparam;
     int above = 0; /* every contribution is below 2^above */
     *sum = r->sum_PM;
     *n = r->state.shape.length * r->state.shape.hidden;
-    r->in_range = value_of_bits(largest) < LIMIT;
+    r->in_range = value_of_bits(largest) < FR_EXACT_LIMIT;
     memset(r->sum_PM, 0, (size_t)*n * sizeof *r->sum_PM);
     if (r->in_range) {
         (void)frexp(value_of_bits(largest), &above);
-        r->exponent = fr_exact_exponent(r->n_all_layers) + 17 - above;
+        r->exponent = fr_exact_exponent(r->n_all_layers) + FR_EXACT_LIMIT_BITS - above;
         (void)fr_exact_add(r->device, r->state.n_layers, *n, r->exponent, r->parts_LPM,
                            r->sum_PM);
     }

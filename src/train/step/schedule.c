@@ -47,10 +47,8 @@ static bool is_open(const fr_schedule *s, int64_t task)
 
 static fr_action forward(fr_schedule *s, fr_block *block)
 {
-    fr_action action = {.act = FR_ACT_FORWARD,
-                        .task = block->task,
-                        .microbatch = block->forwards,
-                        .flight = s->forwards % s->max_in_flight};
+    fr_action action = {
+        .act = FR_ACT_FORWARD, .task = block->task, .microbatch = block->forwards};
     block->forwards++;
     s->forwards++;
     action.closes = block->forwards == block->n;
@@ -70,10 +68,8 @@ static void drop_finished(fr_schedule *s)
 static fr_action backward(fr_schedule *s)
 {
     fr_block *block = block_at(s, 0);
-    fr_action action = {.act = FR_ACT_BACKWARD,
-                        .task = block->task,
-                        .microbatch = block->backwards,
-                        .flight = s->backwards % s->max_in_flight};
+    fr_action action = {
+        .act = FR_ACT_BACKWARD, .task = block->task, .microbatch = block->backwards};
     block->backwards++;
     s->backwards++;
     action.closes = block->backwards == block->n;

@@ -33,8 +33,8 @@ int64_t fr_schedule_max_in_flight(int n_stages, int stage, int64_t warmup_depth)
 typedef enum fr_act {
     FR_ACT_ROUND, /* a round may begin: answer with fr_schedule_begin_round, _drain or _end */
     FR_ACT_OPEN,     /* the block of `task` is next: answer with fr_schedule_open */
-    FR_ACT_FORWARD,  /* of `microbatch` of `task`, kept in `flight` */
-    FR_ACT_BACKWARD, /* likewise */
+    FR_ACT_FORWARD,  /* of `microbatch` of `task`, which is in flight from now on */
+    FR_ACT_BACKWARD, /* of the oldest in flight: `microbatch` of `task` */
     FR_ACT_END       /* nothing is left */
 } fr_act;
 
@@ -42,7 +42,6 @@ typedef struct fr_action {
     fr_act act;
     int64_t task;
     int64_t microbatch; /* of this replica, within the block */
-    int64_t flight;     /* 0 .. cap - 1 */
     bool closes;        /* the last forward, or backward, of its block */
     bool
         must; /* FR_ACT_ROUND, FR_ACT_OPEN: nothing else can be done; else fr_schedule_defer may be answered */
