@@ -1,5 +1,5 @@
 #include "support/rows.h"
-#include "train/data/plan.h"
+#include "train/data/step_plan.h"
 
 #include <stdio.h>
 #include <stdlib.h>

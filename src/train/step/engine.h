@@ -15,7 +15,7 @@
 
 #include "comm/grid.h"
 #include "model/network/stage.h"
-#include "train/data/plan.h"
+#include "train/data/step_plan.h"
 
 typedef struct fr_engine fr_engine;
 

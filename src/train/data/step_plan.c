@@ -1,4 +1,4 @@
-#include "train/data/plan.h"
+#include "train/data/step_plan.h"
 
 #include "base/mem.h"
 

@@ -1,11 +1,11 @@
 /*
- * plan.h - what a step computes: a pure function of (data, seed, step), the same on every rank.
+ * step_plan.h - what a step computes: a pure function of (data, seed, step), the same on every rank.
  *
  * Layer L4; no communication. Which examples a step takes, which of them form a unit, which units form
  * which microbatch, and which replica runs it. In which order: schedule.h.
  */
-#ifndef FR_TRAIN_DATA_PLAN_H
-#define FR_TRAIN_DATA_PLAN_H
+#ifndef FR_TRAIN_DATA_STEP_PLAN_H
+#define FR_TRAIN_DATA_STEP_PLAN_H
 
 #include "train/config/config.h"
 #include "train/data/sampler.h"
