@@ -1,5 +1,5 @@
 #include "support/rows.h"
-#include "train/data/plan.h"
+#include "train/data/step_plan.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,6 +60,41 @@ static int check_packing(const fr_step_plan *plan, int64_t limit, int n_replicas
         CU_ASSERT_EQUAL(seen[u], 1);
     }
     return n_used;
+}
+
+/* Check that each replica finds its own microbatches, in the order of the plan, and that they are dealt back and
+ * forth. */
+static void check_own(const fr_step_plan *plan, int n_replicas)
+{
+    int64_t next[8] = {0};
+    for (int64_t b = 0; b < plan->n_microbatches; b++) {
+        const fr_microbatch *m = &plan->microbatches[b];
+        int64_t turn = b % (2 * n_replicas);
+        CU_ASSERT_EQUAL_FATAL(m->replica,
+                              turn < n_replicas ? turn : 2 * n_replicas - 1 - turn);
+        CU_ASSERT_PTR_EQUAL(fr_plan_microbatch(plan, m->replica, next[m->replica]), m);
+        next[m->replica]++;
+    }
+    for (int r = 0; r < n_replicas; r++) {
+        CU_ASSERT_EQUAL(fr_plan_count(plan, r), next[r]);
+    }
+}
+
+static void a_replica_finds_its_own_microbatches(void)
+{
+    fr_dataset *rows = open_rows();
+    fr_step_plan plan = {0};
+    CU_ASSERT_EQUAL(fr_plan_count(&plan, 0), 0);
+    for (int replicas = 1; replicas <= 5; replicas++) {
+        for (int64_t n = 1; n <= 24; n++) {
+            fr_plan_params how = {rows, false, 1, 1, replicas}; /* a unit each */
+            FR_ASSERT_OK(fr_plan_rows(fr_test_ctx(), &how, 0, n, &plan));
+            CU_ASSERT_EQUAL(plan.n_microbatches, n);
+            check_own(&plan, replicas);
+        }
+    }
+    fr_step_plan_fini(&plan);
+    fr_dataset_close(&rows);
 }
 
 static void packing_keeps_every_unit_and_the_limit(void)
@@ -258,6 +293,7 @@ static void targets_of_one_row_share_a_unit(void)
 
 static const fr_case CASES[] = {
     FR_CASE(packing_keeps_every_unit_and_the_limit),
+    FR_CASE(a_replica_finds_its_own_microbatches),
     FR_CASE(units_do_not_depend_on_the_layout),
     FR_CASE(targets_of_one_row_share_a_unit),
     FR_CASE(equal_sources_of_any_rows_are_one_unit),

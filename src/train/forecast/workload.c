@@ -1,7 +1,7 @@
 #include "train/forecast/workload.h"
 
 #include "base/mem.h"
-#include "train/data/plan.h"
+#include "train/data/step_plan.h"
 
 #include <math.h>
 #include <stdlib.h>

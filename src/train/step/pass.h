@@ -5,7 +5,7 @@
 #define FR_TRAIN_STEP_PASS_H
 
 #include "model/network/stage.h"
-#include "train/data/plan.h"
+#include "train/data/step_plan.h"
 
 /** What went over the two edges of a stage in a pass, and how long the stage waited there. Bytes are counted by the
  * sender, waiting by the receiver. */

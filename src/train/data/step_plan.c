@@ -1,4 +1,4 @@
-#include "train/data/plan.h"
+#include "train/data/step_plan.h"
 
 #include "base/mem.h"
 
@@ -202,19 +202,56 @@ static void assign_units(fr_step_plan *plan, int64_t limit, int n_replicas,
     }
 }
 
-/* List the units microbatch by microbatch and deal the microbatches to the replicas back and forth. */
-static void order_units(fr_step_plan *plan, int n_replicas, const int64_t *home)
+/*
+ * Microbatches are dealt to n replicas back and forth: 0, 1, .. n-1, n-1, .. 1, 0, 0, 1, .. Since the longest units
+ * lead, this evens out the replicas' rows. Number of the microbatch that a replica gets at its turn `index`.
+ */
+static int64_t dealt(int64_t n_replicas, int64_t replica, int64_t index)
+{
+    int64_t round = index / 2 * (2 * n_replicas);
+    return index % 2 == 0 ? round + replica : round + 2 * n_replicas - 1 - replica;
+}
+
+int64_t fr_plan_count(const fr_step_plan *plan, int replica)
+{
+    if (plan->n_microbatches == 0) {
+        return 0;
+    }
+    int64_t n = plan->n_replicas;
+    int64_t turns = plan->n_microbatches / (2 * n) * 2;
+    while (dealt(n, replica, turns) < plan->n_microbatches) { /* of the last round */
+        turns++;
+    }
+    return turns;
+}
+
+const fr_microbatch *fr_plan_microbatch(const fr_step_plan *plan, int replica,
+                                        int64_t index)
+{
+    return &plan->microbatches[dealt(plan->n_replicas, replica, index)];
+}
+
+/* List the units microbatch by microbatch. */
+static void order_units(fr_step_plan *plan, const int64_t *home)
 {
     int64_t next = 0;
     for (int64_t b = 0; b < plan->n_microbatches; b++) {
-        int64_t turn = b % (2 * n_replicas);
         plan->microbatches[b].first_unit = next;
-        plan->microbatches[b].replica =
-            (int)(turn < n_replicas ? turn : 2 * n_replicas - 1 - turn);
         for (int64_t u = 0; u < plan->n_units; u++) {
             if (home[u] == b) {
                 plan->order[next++] = u;
             }
+        }
+    }
+}
+
+static void deal_microbatches(fr_step_plan *plan, int n_replicas)
+{
+    plan->n_replicas = n_replicas;
+    for (int r = 0; r < n_replicas; r++) {
+        int64_t n = fr_plan_count(plan, r);
+        for (int64_t i = 0; i < n; i++) {
+            plan->microbatches[dealt(n_replicas, r, i)].replica = r;
         }
     }
 }
@@ -231,7 +268,8 @@ static void plan_drawn(const fr_plan_params *params, fr_step_plan *plan)
     measure_units(params->dataset, plan);
     sort_units(plan);
     assign_units(plan, params->microbatch_tokens, params->n_replicas, plan->drawn);
-    order_units(plan, params->n_replicas, plan->drawn);
+    order_units(plan, plan->drawn);
+    deal_microbatches(plan, params->n_replicas);
 }
 
 fr_status fr_plan_step(fr_ctx *ctx, const fr_plan_params *params, fr_sampler *sampler,

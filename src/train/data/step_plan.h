@@ -1,11 +1,11 @@
 /*
- * plan.h - what a step computes: a pure function of (data, seed, step), the same on every rank.
+ * step_plan.h - what a step computes: a pure function of (data, seed, step), the same on every rank.
  *
  * Layer L4; no communication. Which examples a step takes, which of them form a unit, which units form
  * which microbatch, and which replica runs it. In which order: schedule.h.
  */
-#ifndef FR_TRAIN_DATA_PLAN_H
-#define FR_TRAIN_DATA_PLAN_H
+#ifndef FR_TRAIN_DATA_STEP_PLAN_H
+#define FR_TRAIN_DATA_STEP_PLAN_H
 
 #include "train/config/config.h"
 #include "train/data/sampler.h"
@@ -54,11 +54,12 @@ typedef struct fr_step_plan {
     int64_t n_useful;  /* source and target tokens of every example, for tokens/s */
     int64_t n_rows;    /* that are computed */
     int64_t n_keys;    /* that these rows see, less the prefix */
-    fr_plan_source *sources; /* in order of first appearance */
-    fr_unit *units;          /* likewise */
-    int64_t *examples;       /* example numbers, source by source */
-    int64_t *order;          /* unit numbers, microbatch by microbatch */
-    fr_microbatch *microbatches;
+    fr_plan_source *sources;     /* in order of first appearance */
+    fr_unit *units;              /* likewise */
+    int64_t *examples;           /* example numbers, source by source */
+    int64_t *order;              /* unit numbers, microbatch by microbatch */
+    fr_microbatch *microbatches; /* a replica's own: fr_plan_microbatch */
+    int n_replicas;
     int64_t *drawn;   /* scratch: examples in order, then the microbatch of each unit */
     int64_t capacity; /* examples that the arrays have room for */
 } fr_step_plan;
@@ -84,5 +85,12 @@ FR_MUST_CHECK fr_status fr_plan_step(fr_ctx *ctx, const fr_plan_params *params,
 FR_MUST_CHECK fr_status fr_plan_rows(fr_ctx *ctx, const fr_plan_params *params,
                                      int64_t first, int64_t n_examples,
                                      fr_step_plan *plan);
+
+/** Number of microbatches that a replica runs. Constant time. */
+int64_t fr_plan_count(const fr_step_plan *plan, int replica);
+
+/** The microbatch that a replica runs at `index` (0 .. fr_plan_count - 1), in the order of the plan. Constant time. */
+const fr_microbatch *fr_plan_microbatch(const fr_step_plan *plan, int replica,
+                                        int64_t index);
 
 #endif
