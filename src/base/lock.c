@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "base/lock.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 
@@ -10,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { HOLDER_BYTES = 160, HOST_BYTES = 128 };
@@ -38,16 +38,15 @@ static int try_lock(int file)
 /* Tries again until the time is over, since a killed launcher's processes may live a moment longer. */
 static int try_for(fr_ctx *ctx, int file, const char *what, double wait_seconds)
 {
-    static const double PAUSE_SECONDS = 0.02;
-    static const struct timespec PAUSE = {0, 20 * 1000 * 1000};
+    enum { PAUSE_NS = 20000000 };
     int error = try_lock(file);
     if (is_held_by_another(error) && wait_seconds > 0) {
         fr_log(ctx, FR_LOG_INFO, "the %s is in use; waiting up to %.0f s", what,
                wait_seconds);
     }
     for (double waited = 0; is_held_by_another(error) && waited < wait_seconds;
-         waited += PAUSE_SECONDS) {
-        (void)nanosleep(&PAUSE, NULL);
+         waited += 1e-9 * PAUSE_NS) {
+        fr_sleep_ns(PAUSE_NS);
         error = try_lock(file);
     }
     return error;

@@ -1,21 +1,19 @@
 #define _GNU_SOURCE /* getrandom */
 #include "base/text_map.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/types.h>
-#include <time.h>
 
 uint64_t fr_hash_seed(void)
 {
     uint64_t seed = 0;
-    struct timespec now = {0, 0};
     if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != (ssize_t)sizeof seed) {
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        seed = ((uint64_t)now.tv_nsec << 32) ^ (uint64_t)now.tv_sec ^ (uintptr_t)&seed;
+        seed = fr_hash_word((uintptr_t)&seed, (uint64_t)fr_clock_ns());
     }
     return seed;
 }

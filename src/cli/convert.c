@@ -1,6 +1,7 @@
 #define _GNU_SOURCE /* prctl, pipe2 */
 #include "cli/convert.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 
@@ -15,7 +16,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 /* What the reading process may take, by the size of the file. */
@@ -112,13 +112,6 @@ typedef struct answer {
     size_t capacity;
 } answer;
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static fr_status fail_reader(fr_ctx *ctx, const char *path, const char *what)
 {
     return FR_FAIL(ctx, FR_ERR_CHECKPOINT,
@@ -147,11 +140,11 @@ static fr_status take_piece(fr_ctx *ctx, int pipe, answer *out, bool *more)
 static fr_status take_answer(fr_ctx *ctx, const char *path, int pipe, const limits *max,
                              answer *out)
 {
-    int64_t end = now_ms() + max->wait * 1000;
+    int64_t end = fr_clock_ms() + max->wait * 1000;
     bool more = true;
     while (more) {
         struct pollfd ready = {.fd = pipe, .events = POLLIN};
-        int64_t left = end - now_ms();
+        int64_t left = end - fr_clock_ms();
         if (left <= 0) {
             return fail_reader(ctx, path, "did not come back and was ended");
         }

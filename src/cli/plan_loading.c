@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "cli/plan_loading.h"
 
+#include "base/clock.h"
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -10,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 /* ---- how much ---------------------------------------------------------------------------------- */
 
@@ -80,13 +80,6 @@ static void count_bytes(const fr_plan_report *r, double scale, fr_plan_loading *
 
 /* ---- how fast ---------------------------------------------------------------------------------- */
 
-static double seconds_now(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* The best of a few tries, so that a busy moment does not count. */
 static fr_status measure_hash(fr_ctx *ctx, double *rate)
 {
@@ -96,9 +89,9 @@ static fr_status measure_hash(fr_ctx *ctx, double *rate)
     fr_status status = fr_alloc(ctx, BYTES, 1, &data);
     *rate = 1.0;
     for (int i = 0; i < TRIES && status == FR_OK; i++) {
-        double begin = seconds_now();
+        double begin = fr_clock_seconds();
         status = fr_digest_of(ctx, data, BYTES, digest);
-        double now = (double)BYTES / (seconds_now() - begin + 1e-9);
+        double now = (double)BYTES / (fr_clock_seconds() - begin + 1e-9);
         *rate = now > *rate ? now : *rate;
     }
     free(data);

@@ -1,11 +1,12 @@
 #define _POSIX_C_SOURCE 200809L
 #include "comm/group_impl.h"
 
+#include "base/clock.h"
+
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -224,12 +225,12 @@ fr_status fr_group_test(fr_group *group, fr_request *request, bool *is_done)
 
 bool fr_group_turn(int *turns)
 {
-    static const struct timespec MOMENT = {.tv_nsec = 20000};
+    enum { PAUSE_NS = 20000 };
     if (*turns < SLEEPLESS_TURNS) {
         (*turns)++;
         (void)sched_yield();
     } else {
-        (void)nanosleep(&MOMENT, NULL);
+        fr_sleep_ns(PAUSE_NS);
     }
     return *turns == UNTOLD_TURNS;
 }

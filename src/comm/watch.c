@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "comm/watch_impl.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 
@@ -10,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 /* Longest that destroy waits for a thread that may hang in the folder. */
@@ -18,21 +18,9 @@ enum { PATIENCE_MS = 3000 };
 
 static const char CLAIM_NAME[] = "timeout.txt";
 
-static int64_t read_clock(clockid_t clock)
-{
-    struct timespec now = {0, 0};
-    (void)clock_gettime(clock, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-int64_t fr_watch_monotonic_ms(void)
-{
-    return read_clock(CLOCK_MONOTONIC);
-}
-
 int64_t fr_watch_wall_ms(void)
 {
-    return read_clock(CLOCK_REALTIME);
+    return fr_clock_wall_ns() / 1000000;
 }
 
 void fr_watch_line_path(const fr_watch *watch, int rank, char *path)
@@ -195,7 +183,7 @@ fr_status fr_watch_create(fr_ctx *ctx, const fr_watch_params *params, fr_watch *
     w->post = params->post;
     w->leave = params->leave;
     w->argument = params->argument;
-    atomic_init(&w->looked_ms, fr_watch_monotonic_ms());
+    atomic_init(&w->looked_ms, fr_clock_ms());
     fr_status status = reserve(ctx, params, w);
     if (status == FR_OK) {
         describe_self(params, w);
@@ -209,16 +197,9 @@ fr_status fr_watch_create(fr_ctx *ctx, const fr_watch_params *params, fr_watch *
     return FR_OK;
 }
 
-static struct timespec monotonic_after(int64_t ms)
-{
-    int64_t at = fr_watch_monotonic_ms() + ms;
-    return (struct timespec){.tv_sec = (time_t)(at / 1000),
-                             .tv_nsec = (long)(at % 1000) * 1000000};
-}
-
 static bool rest(fr_watch *watch, int64_t ms, bool until_closing)
 {
-    struct timespec until = monotonic_after(ms);
+    struct timespec until = fr_clock_after(ms);
     int code = 0;
     bool is_over = false;
     (void)pthread_mutex_lock(&watch->mutex);
@@ -269,7 +250,7 @@ void fr_watch_close(fr_watch *watch)
 
 static bool wait_for_files(fr_watch *w)
 {
-    struct timespec until = monotonic_after(PATIENCE_MS);
+    struct timespec until = fr_clock_after(PATIENCE_MS);
     int code = 0;
     (void)pthread_mutex_lock(&w->mutex);
     while (!w->files_are_done && code == 0) {

@@ -1,10 +1,11 @@
 #define _POSIX_C_SOURCE 200809L
 #include "comm/watch_impl.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 /* The thread that reads and writes slot files, decides, and leaves. Any call on a file may hang in it. */
@@ -12,9 +13,10 @@ enum {
     BEAT_MS = 500,
     MAX_BEAT_MS = 1000,   /* a longer gap means that this process was stopped */
     FIRST_LOOK_SHARE = 4, /* of the timeout: others are looked at from there on */
-    OTHERS_FIRST_S = 2,   /* until the table of the rank that prints it is through */
     EXIT_TIMEOUT = 5
 };
+/* By then the table of the rank that prints it has reached the user. */
+static const int64_t OTHERS_FIRST_NS = 2000000000;
 
 fr_rank_line fr_watch_own_line(fr_watch *watch, fr_rank_line_status status)
 {
@@ -130,20 +132,18 @@ static void write_whole(int file, const char *text, size_t bytes)
 /* Another rank speaks: leave after its output has had time to pass. */
 static void leave_silently(fr_watch *w)
 {
-    static const struct timespec PAUSE = {OTHERS_FIRST_S, 0};
     atomic_store(&w->has_failed, true);
     (void)fr_watch_write_line(w, FR_RANK_LINE_FAILED);
-    atomic_store(&w->looked_ms, fr_watch_monotonic_ms());
-    (void)nanosleep(&PAUSE, NULL);
+    atomic_store(&w->looked_ms, fr_clock_ms());
+    fr_sleep_ns(OTHERS_FIRST_NS);
     w->leave(w->argument, EXIT_TIMEOUT, "");
 }
 
 /* There is no claim: the lowest rank that decides speaks, for its end makes the launcher end the others. */
 static void leave_by_messages(fr_watch *w, fr_hang hang)
 {
-    static const struct timespec PAUSE = {OTHERS_FIRST_S, 0};
     if (w->own.rank > 1) {
-        (void)nanosleep(&PAUSE, NULL);
+        fr_sleep_ns(OTHERS_FIRST_NS);
     }
     (void)fr_hang_report(hang, w->ranks, n_looked_at(w), w->timeout_ms,
                          &FR_HANG_BY_MESSAGES, w->report, w->report_bytes);
@@ -180,7 +180,7 @@ bool fr_watch_others(fr_watch *w, int64_t passed_ms)
         return true;
     }
     fr_hang hang = look(w, passed_ms);
-    atomic_store(&w->looked_ms, fr_watch_monotonic_ms());
+    atomic_store(&w->looked_ms, fr_clock_ms());
     if (hang == FR_HANG_NONE || (int64_t)atomic_load(&w->waited_ms) < w->timeout_ms) {
         return false;
     }
@@ -195,9 +195,9 @@ bool fr_watch_others(fr_watch *w, int64_t passed_ms)
 void *fr_watch_keep_files(void *argument)
 {
     fr_watch *w = argument;
-    int64_t last = fr_watch_monotonic_ms();
+    int64_t last = fr_clock_ms();
     while (!fr_watch_rest(w, BEAT_MS)) {
-        int64_t now = fr_watch_monotonic_ms();
+        int64_t now = fr_clock_ms();
         int64_t passed = now - last < MAX_BEAT_MS ? now - last : MAX_BEAT_MS;
         last = now;
         (void)fr_watch_write_line(w, FR_RANK_LINE_RUNNING);

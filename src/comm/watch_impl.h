@@ -54,7 +54,6 @@ struct fr_watch {
     pthread_t file_thread;
 };
 
-int64_t fr_watch_monotonic_ms(void);
 int64_t fr_watch_wall_ms(void);
 
 /** Rest so long, or until the watch is ending or, for the thread of messages, closing. @return whether it is */

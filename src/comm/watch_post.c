@@ -1,5 +1,7 @@
 #include "comm/watch_impl.h"
 
+#include "base/clock.h"
+
 /* The thread that sends and receives slots where the ranks share no folder. A message never waits, but MPI may hang
  * in one; then the thread that keeps time leaves. */
 enum {
@@ -13,10 +15,10 @@ static void close_post(fr_watch *w)
 {
     bool is_over = false;
     bool is_good = true;
-    int64_t last = fr_watch_monotonic_ms();
+    int64_t last = fr_clock_ms();
     w->has_closed = true;
     while (is_good && !is_over && !fr_watch_rest(w, CLOSING_MS)) {
-        int64_t now = fr_watch_monotonic_ms();
+        int64_t now = fr_clock_ms();
         int64_t passed = now - last < MAX_BEAT_MS ? now - last : MAX_BEAT_MS;
         fr_rank_line slot = fr_watch_own_line(w, FR_RANK_LINE_ENDED);
         last = now;
@@ -30,11 +32,11 @@ static void close_post(fr_watch *w)
 void *fr_watch_keep_post(void *argument)
 {
     fr_watch *w = argument;
-    int64_t last = fr_watch_monotonic_ms();
+    int64_t last = fr_clock_ms();
     bool is_good = true;
     bool has_left = false;
     while (is_good && !has_left && !fr_watch_rest_open(w, BEAT_MS)) {
-        int64_t now = fr_watch_monotonic_ms();
+        int64_t now = fr_clock_ms();
         int64_t passed = now - last < MAX_BEAT_MS ? now - last : MAX_BEAT_MS;
         fr_rank_line slot = fr_watch_own_line(w, FR_RANK_LINE_RUNNING);
         last = now;

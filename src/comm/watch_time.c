@@ -1,8 +1,9 @@
 #define _POSIX_C_SOURCE 200809L
 #include "comm/watch_impl.h"
 
+#include "base/clock.h"
+
 #include <stdio.h>
-#include <time.h>
 
 /*
  * The thread that keeps time. It touches no file: if the other thread hangs in one, this
@@ -29,7 +30,7 @@ static int64_t blind_ms(int64_t timeout_ms)
 static bool leave_blind(fr_watch *w, const fr_position *position, int64_t waited_ms)
 {
     char text[TEXT_BYTES];
-    int64_t blind = fr_watch_monotonic_ms() - (int64_t)atomic_load(&w->looked_ms);
+    int64_t blind = fr_clock_ms() - (int64_t)atomic_load(&w->looked_ms);
     if (w->timeout_ms == 0 || waited_ms < w->timeout_ms + GRACE_MS ||
         blind < blind_ms(w->timeout_ms)) {
         return false;
@@ -57,12 +58,12 @@ static bool leave_blind(fr_watch *w, const fr_position *position, int64_t waited
 void *fr_watch_keep_time(void *argument)
 {
     fr_watch *w = argument;
-    int64_t last = fr_watch_monotonic_ms();
+    int64_t last = fr_clock_ms();
     int64_t waited = 0;
     uint64_t known = 0;
     while (!fr_watch_rest(w, TICK_MS)) {
         fr_position position;
-        int64_t now = fr_watch_monotonic_ms();
+        int64_t now = fr_clock_ms();
         int64_t awake = now - last < MAX_TICK_MS ? now - last : MAX_TICK_MS;
         uint64_t number = fr_place_get(&w->place, &position);
         waited = position.wait != NULL && number == known ? waited + awake : 0;

@@ -1,10 +1,9 @@
-#define _POSIX_C_SOURCE 200809L
 #include "device/profile.h"
 
+#include "base/clock.h"
 #include "device/device_impl.h"
 
 #include <string.h>
-#include <time.h>
 
 const char *fr_operator_name(fr_operator which)
 {
@@ -26,23 +25,16 @@ const fr_operator_time *fr_device_profile(const fr_device *device)
     return device->times;
 }
 
-static int64_t now_ns(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 int64_t fr_operator_begin(const fr_device *device)
 {
-    return device->is_profiled ? now_ns() : 0;
+    return device->is_profiled ? fr_clock_ns() : 0;
 }
 
 void fr_operator_end(fr_device *device, fr_operator which, int64_t began, int64_t flops)
 {
     if (device->is_profiled) {
         device->times[which].calls++;
-        device->times[which].ns += now_ns() - began;
+        device->times[which].ns += fr_clock_ns() - began;
         device->times[which].flops += flops;
     }
 }

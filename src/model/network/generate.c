@@ -1,12 +1,12 @@
 #define _POSIX_C_SOURCE 200809L
 #include "model/network/generate.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/rng.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum {
     TAG_GENERATE = 20,
@@ -311,13 +311,6 @@ static fr_status take_tokens(generation *c)
     return any_ended ? fr_group_agree(c->g->pipeline, status) : status;
 }
 
-static double now(void)
-{
-    struct timespec time;
-    (void)clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
 static void count_time(const generation *c, double seconds)
 {
     const fr_batch *batch = &c->g->batch;
@@ -336,11 +329,11 @@ static fr_status run(generation *c)
     fr_watch *watch = fr_group_watch(c->g->pipeline);
     FR_TRY(fill_batch(c));
     for (int64_t pass = 1; c->g->batch.n_units > 0; pass++) {
-        double began = now();
+        double began = fr_clock_seconds();
         fr_watch_at(watch, pass, "generate", c->units[0]->row);
         FR_TRY(pass_through(c));
         FR_TRY(choose(c));
-        count_time(c, now() - began);
+        count_time(c, fr_clock_seconds() - began);
         FR_TRY(take_tokens(c));
         FR_TRY(fill_batch(c));
     }

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE /* realpath */
 #include "model/weights/digest_cache.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/user_cache.h"
@@ -9,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { NAME_BYTES = 64, NAME_DIGITS = 32 };
 /* To be raised when fr_weights_digest takes other bytes. */
@@ -35,12 +35,9 @@ static const char *file_at(const fr_weights *w, int64_t i, fr_stamp *stamp)
 static bool is_settled(const fr_stamp *stamp)
 {
     static const int64_t SETTLED_NS = 2500000000;
-    struct timespec t;
-    (void)clock_gettime(CLOCK_REALTIME, &t);
-    int64_t now = (int64_t)t.tv_sec * 1000000000 + (int64_t)t.tv_nsec;
     int64_t last =
         stamp->changed_ns > stamp->modified_ns ? stamp->changed_ns : stamp->modified_ns;
-    return now - last > SETTLED_NS;
+    return fr_clock_wall_ns() - last > SETTLED_NS;
 }
 
 static bool is_unchanged(const char *path, const fr_stamp *stamp)

@@ -1,6 +1,7 @@
 #define _DEFAULT_SOURCE
 #include "train/checkpoint/writer.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 
@@ -8,7 +9,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 /* Writes are numbered as they come: those from `taken` on are held, those from `written` on are yet to be written. */
@@ -34,13 +34,6 @@ static fr_write *place_of(fr_writer *w, int64_t number)
     return &w->writes[number % FR_WRITER_PLACES];
 }
 
-static double seconds_of(clockid_t clock)
-{
-    struct timespec now;
-    (void)clock_gettime(clock, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 static fr_status write_file(const fr_writer *w, const fr_write *write)
 {
     char *path = NULL;
@@ -56,11 +49,11 @@ static fr_status write_file(const fr_writer *w, const fr_write *write)
 
 static fr_status write_timed(const fr_writer *w, fr_write *write)
 {
-    double start = seconds_of(CLOCK_MONOTONIC);
-    double cpu_start = seconds_of(CLOCK_THREAD_CPUTIME_ID);
+    double start = fr_clock_seconds();
+    double cpu_start = fr_clock_thread_seconds();
     fr_status status = write_file(w, write);
-    write->seconds = seconds_of(CLOCK_MONOTONIC) - start;
-    write->cpu_seconds = seconds_of(CLOCK_THREAD_CPUTIME_ID) - cpu_start;
+    write->seconds = fr_clock_seconds() - start;
+    write->cpu_seconds = fr_clock_thread_seconds() - cpu_start;
     return status;
 }
 
@@ -227,12 +220,8 @@ fr_status fr_writer_take(fr_writer *writer, fr_write *out, bool *taken)
 
 void fr_writer_rest(fr_writer *writer, int64_t ms)
 {
-    struct timespec until;
+    struct timespec until = fr_clock_after(ms);
     int code = 0;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    int64_t ns = (int64_t)until.tv_nsec + ms % 1000 * 1000000;
-    until.tv_sec += (time_t)(ms / 1000 + ns / 1000000000);
-    until.tv_nsec = (long)(ns % 1000000000);
     (void)pthread_mutex_lock(&writer->mutex);
     while (writer->taken == writer->written && code == 0) {
         code = pthread_cond_timedwait(&writer->changed, &writer->mutex, &until);

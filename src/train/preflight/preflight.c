@@ -1,6 +1,7 @@
 #define _GNU_SOURCE /* sched_getaffinity */
 #include "train/preflight/preflight_impl.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "train/session/session.h"
@@ -10,13 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { TAG = 78, NAME_BYTES = 64, TOKEN_BYTES = 32 };
 static const double HASH_BUDGET_S = 15.0;
 /* A shared folder may show a new file of another node only some seconds later. */
 static const double SIGHT_BUDGET_S = 4.0;
+enum { SIGHT_PAUSE_NS = 100000000 }; /* between two looks */
 
 typedef struct state {
     fr_ctx *ctx;
@@ -151,7 +152,7 @@ static fr_status look_at_model(state *s, fr_preflight_report *out)
 /* Every rank of a node hashes some of the layers; item 0 is what lies outside them. */
 static fr_status hash_model(state *s, int64_t n_digests)
 {
-    double begin = fr_preflight_seconds();
+    double begin = fr_clock_seconds();
     fr_status status = fr_alloc(s->ctx, n_digests, FR_DIGEST_BYTES, &s->digests);
     FR_TRY(fr_group_agree(s->world, status));
     if (s->session.weights == NULL) {
@@ -159,7 +160,7 @@ static fr_status hash_model(state *s, int64_t n_digests)
     }
     int64_t n_own = fr_weights_arch(s->session.weights)->n_layers + 1;
     for (int64_t i = s->mine.node_rank;
-         i < n_own && status == FR_OK && fr_preflight_seconds() - begin < HASH_BUDGET_S;
+         i < n_own && status == FR_OK && fr_clock_seconds() - begin < HASH_BUDGET_S;
          i += s->mine.node_ranks) {
         status = fr_weights_digest(s->ctx, s->session.weights, i - 1,
                                    s->digests + i * FR_DIGEST_BYTES);
@@ -178,12 +179,11 @@ static fr_status probe_path(state *s, int rank, char **out)
 /* The file that `rank` wrote, as this node sees it. */
 static fr_status see_probe(state *s, int rank, const char *token)
 {
-    double begin = fr_preflight_seconds();
-    const struct timespec pause = {0, 100000000};
+    double begin = fr_clock_seconds();
     char *path = NULL;
     bool seen = false;
     FR_TRY(probe_path(s, rank, &path));
-    while (!seen && fr_preflight_seconds() - begin < SIGHT_BUDGET_S) {
+    while (!seen && fr_clock_seconds() - begin < SIGHT_BUDGET_S) {
         char *text = NULL;
         size_t bytes = 0;
         if (fr_file_read(s->ctx, path, &text, &bytes) == FR_OK) {
@@ -193,7 +193,7 @@ static fr_status see_probe(state *s, int rank, const char *token)
         }
         free(text);
         if (!seen) {
-            (void)nanosleep(&pause, NULL);
+            fr_sleep_ns(SIGHT_PAUSE_NS);
         }
     }
     free(path);
@@ -247,8 +247,8 @@ static fr_status make_token(state *s, char token[TOKEN_BYTES], bool *made_folder
 {
     fr_status status = FR_OK;
     if (fr_group_rank(s->world) == 0) {
-        (void)snprintf(token, TOKEN_BYTES, "%ld %ld\n", (long)time(NULL),
-                       (long)getpid());
+        (void)snprintf(token, TOKEN_BYTES, "%lld %ld\n",
+                       (long long)(fr_clock_wall_ns() / 1000000000), (long)getpid());
         *made_folder = !fr_is_folder(s->config->run.dir);
         status = fr_make_folder(s->ctx, s->config->run.dir);
         fr_preflight_note(s->ctx, status, &s->mine);

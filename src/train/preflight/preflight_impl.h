@@ -9,9 +9,6 @@
 /** Keep the first problem of this rank, and clear the context for what follows. */
 void fr_preflight_note(fr_ctx *ctx, fr_status status, fr_preflight_rank *mine);
 
-/** Seconds of a clock that never jumps. */
-double fr_preflight_seconds(void);
-
 /** Collective: `clock_s` of every rank. */
 FR_MUST_CHECK fr_status fr_preflight_clocks(fr_ctx *ctx, fr_group *world,
                                             fr_preflight_rank *mine);

@@ -1,27 +1,20 @@
 #define _POSIX_C_SOURCE 200809L
 #include "train/preflight/preflight_impl.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { TAG = 77, PINGS = 20, TRANSFERS = 3, TRANSFER_BYTES = 2 << 20 };
 /* Of a slow link one transfer is enough; all pairs of very many ranks would take too long. */
 static const double ENOUGH_S = 0.25;
 static const double BUDGET_S = 12.0;
 
-static double clock_seconds(clockid_t clock)
+static double wall_seconds(void)
 {
-    struct timespec t;
-    (void)clock_gettime(clock, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-double fr_preflight_seconds(void)
-{
-    return clock_seconds(CLOCK_MONOTONIC);
+    return 1e-9 * (double)fr_clock_wall_ns();
 }
 
 /* This side of `PINGS` exchanges of the time of day; the leader keeps the shortest round trip and, from the same
@@ -32,16 +25,16 @@ static fr_status exchange_times(fr_group *world, int peer, bool leads, double *t
     *trip_s = 1e300;
     for (int i = 0; i < PINGS; i++) {
         double theirs = 0.0;
-        double sent = clock_seconds(CLOCK_REALTIME);
-        double start = fr_preflight_seconds();
+        double sent = wall_seconds();
+        double start = fr_clock_seconds();
         if (!leads) {
             FR_TRY(fr_group_receive(world, peer, TAG, &theirs, sizeof theirs));
-            sent = clock_seconds(CLOCK_REALTIME);
+            sent = wall_seconds();
         }
         FR_TRY(fr_group_send(world, peer, TAG, &sent, sizeof sent));
         if (leads) {
             FR_TRY(fr_group_receive(world, peer, TAG, &theirs, sizeof theirs));
-            double trip = fr_preflight_seconds() - start;
+            double trip = fr_clock_seconds() - start;
             if (trip < *trip_s) {
                 *trip_s = trip;
                 *offset_s = theirs - (sent + 0.5 * trip);
@@ -73,15 +66,15 @@ fr_status fr_preflight_clocks(fr_ctx *ctx, fr_group *world, fr_preflight_rank *m
 /* Messages of one direction: a length (0: no more), as many bytes, an answer. */
 static fr_status send_some(fr_group *world, int peer, char *buffer, double *mb_per_s)
 {
-    double begin = fr_preflight_seconds();
-    for (int i = 0; i < TRANSFERS && fr_preflight_seconds() - begin < ENOUGH_S; i++) {
+    double begin = fr_clock_seconds();
+    for (int i = 0; i < TRANSFERS && fr_clock_seconds() - begin < ENOUGH_S; i++) {
         int64_t bytes = TRANSFER_BYTES;
         char answer = 0;
         FR_TRY(fr_group_send(world, peer, TAG, &bytes, sizeof bytes));
-        double start = fr_preflight_seconds();
+        double start = fr_clock_seconds();
         FR_TRY(fr_group_send(world, peer, TAG, buffer, bytes));
         FR_TRY(fr_group_receive(world, peer, TAG, &answer, sizeof answer));
-        double rate = (double)bytes / 1e6 / (fr_preflight_seconds() - start);
+        double rate = (double)bytes / 1e6 / (fr_clock_seconds() - start);
         *mb_per_s = rate > *mb_per_s ? rate : *mb_per_s;
     }
     int64_t none = 0;
@@ -139,7 +132,7 @@ fr_status fr_preflight_links(fr_ctx *ctx, fr_group *world, fr_preflight_link *li
 {
     int n_ranks = fr_group_size(world);
     int n = n_ranks + n_ranks % 2;
-    double begin = fr_preflight_seconds();
+    double begin = fr_clock_seconds();
     char *buffer = NULL;
     fr_status status = fr_alloc(ctx, TRANSFER_BYTES, 1, &buffer);
     int64_t go_on = 1;
@@ -149,7 +142,7 @@ fr_status fr_preflight_links(fr_ctx *ctx, fr_group *world, fr_preflight_link *li
         if (peer < n_ranks) { /* else: no partner in this round */
             status = measure_pair(world, peer, buffer, &links[peer]);
         }
-        go_on = fr_preflight_seconds() - begin < BUDGET_S || round == n - 2;
+        go_on = fr_clock_seconds() - begin < BUDGET_S || round == n - 2;
         if (status == FR_OK) {
             status = fr_group_allreduce(world, FR_MIN, &go_on, 1);
         }

@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "train/run/metrics.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/json_out.h"
 #include "base/json_size.h"
@@ -13,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 /* Of a line's format, docs/format-metrics.md. Lines without a version are older and mean the same. */
@@ -33,13 +33,6 @@ struct fr_metrics {
     double last_step;
     double last_shown;
 };
-
-double fr_now(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 /* Whether the line's version is one that this program reads; false for no version at all too, if it is no text M.N. */
 static bool can_read(const json_t *object)
@@ -154,7 +147,7 @@ fr_status fr_metrics_open(fr_ctx *ctx, const char *folder, const fr_task *tasks,
     }
     m->first_step = m->done_steps;
     m->total_steps = total_steps;
-    m->started = m->last_step = m->last_shown = fr_now();
+    m->started = m->last_step = m->last_shown = fr_clock_seconds();
     m->terminal = isatty(STDERR_FILENO) == 1;
     fr_status status = FR_OK;
     if (fr_ctx_rank(ctx) == 0) {
@@ -258,7 +251,7 @@ fr_status fr_metrics_step(fr_metrics *metrics, const char *task, int64_t step,
     if (metrics->file < 0) {
         return FR_OK;
     }
-    double now = fr_now();
+    double now = fr_clock_seconds();
     double seconds = now - metrics->last_step;
     metrics->last_step = now;
     metrics->done_steps++;
@@ -287,7 +280,7 @@ fr_status fr_metrics_validation(fr_metrics *metrics, const char *task, int64_t s
     if (metrics->file < 0) {
         return FR_OK;
     }
-    metrics->last_step = fr_now();
+    metrics->last_step = fr_clock_seconds();
     if (metrics->terminal) {
         (void)fputc('\n', stderr); /* below the progress bar */
     }
@@ -305,7 +298,7 @@ fr_status fr_metrics_start(fr_metrics *metrics, const fr_task *task)
     if (metrics->file < 0) {
         return FR_OK;
     }
-    metrics->started = metrics->last_step = metrics->last_shown = fr_now();
+    metrics->started = metrics->last_step = metrics->last_shown = fr_clock_seconds();
     json_t *line =
         json_pack("{s:s, s:I, s:o, s:o, s:s}", "task", task->config->name, "step",
                   (json_int_t)task->step, "base_loss", fr_json_real(task->base_loss),

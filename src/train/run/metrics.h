@@ -47,7 +47,4 @@ FR_MUST_CHECK fr_status fr_metrics_stopped(fr_metrics *metrics, const char *task
 FR_MUST_CHECK fr_status fr_metrics_saved(fr_metrics *metrics, const fr_write *write,
                                          double blocked);
 
-/** Seconds of a monotonic clock. */
-double fr_now(void);
-
 #endif

@@ -1,5 +1,6 @@
 #include "train/run/run.h"
 
+#include "base/clock.h"
 #include "device/profile.h"
 #include "train/run/run_impl.h"
 
@@ -25,12 +26,12 @@ int64_t fr_run_total(const fr_run_state *run)
 
 static fr_status run_steps(fr_run_state *run)
 {
-    double began = fr_now();
+    double began = fr_clock_seconds();
     if (run->options->profile) {
         fr_device_profile_start(run->session.device);
     }
     fr_status status = fr_run_rounds(run);
-    double seconds = fr_now() - began;
+    double seconds = fr_clock_seconds() - began;
     if ((status == FR_OK || status == FR_ERR_STOPPED) &&
         fr_group_rank(run->world) == 0) {
         fr_run_answer_stop(run);

@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "train/run/run_impl.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 
 #include <errno.h>
@@ -155,18 +156,18 @@ static fr_status settle(fr_run_state *run)
 
 fr_status fr_run_settle_saves(fr_run_state *run)
 {
-    double start = fr_now();
+    double start = fr_clock_seconds();
     fr_watch_busy(run->watch, "saving");
     fr_status status = settle(run);
     fr_watch_busy(run->watch, NULL);
-    run->saves.blocked += fr_now() - start;
+    run->saves.blocked += fr_clock_seconds() - start;
     return status;
 }
 
 fr_status fr_run_begin_save(fr_run_state *run, int64_t total)
 {
     fr_saves *s = &run->saves;
-    double start = fr_now();
+    double start = fr_clock_seconds();
     fr_watch_busy(run->watch, "saving");
     fr_status status = settle(run);
     if (status == FR_OK && is_writing_rank(run)) {
@@ -177,15 +178,15 @@ fr_status fr_run_begin_save(fr_run_state *run, int64_t total)
     }
     s->total = total;
     fr_watch_busy(run->watch, NULL);
-    s->blocked += fr_now() - start;
+    s->blocked += fr_clock_seconds() - start;
     return status;
 }
 
 fr_status fr_run_save_task(fr_run_state *run, int64_t task)
 {
-    double start = fr_now();
+    double start = fr_clock_seconds();
     fr_status status = fr_gather_task(run->saves.gather, task);
-    run->saves.blocked += fr_now() - start;
+    run->saves.blocked += fr_clock_seconds() - start;
     return status;
 }
 
@@ -218,13 +219,13 @@ fr_status fr_run_save(fr_run_state *run)
 fr_status fr_run_finish_saves(fr_run_state *run)
 {
     fr_saves *s = &run->saves;
-    double start = fr_now();
+    double start = fr_clock_seconds();
     fr_watch_busy(run->watch, "saving");
     fr_status status = settle(run);
     while (is_writing_rank(run) && !fr_writer_is_empty(s->writer)) {
         rest(run);
-        s->blocked += fr_now() - start;
-        start = fr_now();
+        s->blocked += fr_clock_seconds() - start;
+        start = fr_clock_seconds();
     }
     status = fr_group_agree(run->world, status == FR_OK ? s->failure : status);
     fr_watch_busy(run->watch, NULL);
@@ -249,7 +250,7 @@ static fr_status save_prefix_file(fr_run_state *run, const char *name,
     fr_gather *gather = NULL;
     fr_write write = {.name = name, .step = fr_run_step(run)};
     fr_run_identity identity;
-    double start = fr_now();
+    double start = fr_clock_seconds();
     fr_run_identify(run, &identity);
     fr_watch_busy(run->watch, "saving");
     fr_status status = fr_gather_create(&run->env, &run->session.grid, run->tasks,
@@ -270,7 +271,7 @@ static fr_status save_prefix_file(fr_run_state *run, const char *name,
     fr_checkpoint_destroy(&write.checkpoint);
     fr_gather_destroy(&gather);
     fr_watch_busy(run->watch, NULL);
-    run->saves.blocked += fr_now() - start;
+    run->saves.blocked += fr_clock_seconds() - start;
     return status;
 }
 

@@ -13,11 +13,11 @@
 #define _POSIX_C_SOURCE 200809L
 #include "train/step/engine.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* Messages between neighbours keep their order, so one tag a direction is enough. */
 enum { TAG_FORWARD = 1, TAG_BACKWARD = 2 };
@@ -126,13 +126,6 @@ static int64_t edge_bytes(const fr_engine *e, int64_t n_tokens)
     return n_tokens * fr_stage_arch(e->stage)->d_model * (int64_t)sizeof(float);
 }
 
-static int64_t now_ns(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 /* Wait for a message from a neighbour and add the time to *waited. */
 static fr_status await(fr_engine *e, fr_request *request, int64_t *waited)
 {
@@ -141,9 +134,9 @@ static fr_status await(fr_engine *e, fr_request *request, int64_t *waited)
     if (is_done) {
         return FR_OK;
     }
-    int64_t began = now_ns();
+    int64_t began = fr_clock_ns();
     fr_status status = fr_group_wait(e->grid->pipeline, request);
-    *waited += now_ns() - began;
+    *waited += fr_clock_ns() - began;
     return status;
 }
 
