@@ -7,6 +7,8 @@
 #ifndef FR_DEVICE_CPU_KERNELS_ROWWISE_H
 #define FR_DEVICE_CPU_KERNELS_ROWWISE_H
 
+#include "base/exact.h"
+
 static void rmsnorm(int64_t width, const float *x, const float *w, float eps, float *y,
                     float *rstd)
 {

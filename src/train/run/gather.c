@@ -1,124 +1,21 @@
+/* The tasks' layers on their way to rank 0.
+ *
+ * A part is one array of a task: K, V, a moment, an array of the MLP. Stage s of replica 0 sends its layers of each part
+ * to stage 0 of replica 0, which is rank 0 and receives them into the whole array of the checkpoint. Each task has a
+ * tag; its parts come in the order of list_parts on both sides, so that they match. What is sent is copied first: the
+ * next step may change the layers while the message is under way. */
 #include "train/run/gather.h"
 
 #include "base/mem.h"
-#include "train/data/chat_identity.h"
-#include "train/step/best.h"
-#include "train/step/stopping.h"
+#include "train/run/describe.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { TAG_GATHER = 10, N_ARRAYS = 6 };
+enum { TAG_GATHER = 10 };
 
-/* The arrays of a state in file order; the first two alone for a prefix for inference. */
-static void list_arrays(const fr_prefix_state *state, float *arrays[N_ARRAYS])
-{
-    float *const all[N_ARRAYS] = {state->k,   state->v,   state->m_k,
-                                  state->m_v, state->s_k, state->s_v};
-    memcpy(arrays, all, sizeof all);
-}
-
-static fr_status copy_optional(fr_ctx *ctx, const char *text, char **out)
-{
-    return text != NULL ? fr_copy_string(ctx, text, out) : FR_OK;
-}
-
-static fr_status join(fr_ctx *ctx, const char *kind, const char *text, char **out)
-{
-    size_t bytes = strlen(kind) + strlen(text) + 1;
-    FR_TRY(fr_alloc(ctx, (int64_t)bytes, 1, out));
-    (void)snprintf(*out, bytes, "%s%s", kind, text);
-    return FR_OK;
-}
-
-static fr_status describe_init(fr_ctx *ctx, const fr_task *task, char **out)
-{
-    enum { NUMBER_BYTES = 40 };
-    char number[NUMBER_BYTES];
-    const fr_task_config *config = task->config;
-    switch (config->prefix.init) {
-    case FR_INIT_TEXT:
-        return task->init_note != NULL ? fr_copy_string(ctx, task->init_note, out)
-                                       : join(ctx, "text: ", config->prefix.text, out);
-    case FR_INIT_FILE:
-        return join(ctx, "file: ", config->prefix.text, out);
-    case FR_INIT_RANDOM:
-        (void)snprintf(number, sizeof number, "random: %g", config->prefix.random_std);
-        return fr_copy_string(ctx, number, out);
-    case FR_INIT_ZERO:
-    default:
-        return fr_copy_string(ctx, "zero", out);
-    }
-}
-
-/* What changes from step to step. */
-static void describe_progress(const fr_task *task, fr_checkpoint_task *out)
-{
-    out->step = task->step;
-    out->cursor = task->cursor;
-    out->stopped = task->stopped;
-    out->best_loss = task->best_loss;
-    out->best_step = task->best_step;
-    out->last_loss = task->last_loss;
-    out->skipped = task->skipped;
-    out->skipped_in_row = task->skipped_in_row;
-    out->stale_validations = task->stale_validations;
-    /* a file holds numbers: a validation that gave none counts as none */
-    out->valid_loss = isnan(task->valid_loss) ? (double)INFINITY : task->valid_loss;
-    out->base_loss = task->base_loss;
-    out->init_loss = task->init_loss;
-}
-
-static fr_status describe_task(const fr_task_env *env, const fr_task *task,
-                               bool with_moments, fr_checkpoint_task *out)
-{
-    const fr_task_config *c = task->config;
-    out->length = task->length;
-    out->first_layer = task->layers.first;
-    out->n_layers = task->layers.count;
-    out->base_layers = env->arch->n_layers;
-    out->n_kv_heads = env->arch->n_kv_heads;
-    out->head_dim = env->arch->head_dim;
-    out->base_norm_eps = (double)(float)env->arch->norm_eps;
-    out->seed = c->seed;
-    out->chat = c->chat;
-    out->eos = c->eos;
-    out->special = c->special;
-    out->leading_bos = task->leading_bos;
-    fr_dataset_digest(task->train, out->data_digest);
-    memcpy(out->valid_digest, task->valid_digest, sizeof out->valid_digest);
-    FR_TRY(fr_copy_string(env->ctx, c->name, &out->name));
-    FR_TRY(copy_optional(env->ctx, c->template_text, &out->template_text));
-    if (c->chat) {
-        FR_TRY(fr_chat_identity(env->ctx, env->tokenizer, &out->chat_template_digest));
-    }
-    FR_TRY(describe_init(env->ctx, task, &out->init));
-    bool direct = task->reparam == NULL;
-    FR_TRY(fr_checkpoint_task_alloc(env->ctx, out, with_moments && direct));
-    return with_moments && !direct
-               ? fr_mlp_init(env->ctx, &fr_reparam_state(task->reparam)->shape,
-                             out->n_layers, &out->mlp)
-               : FR_OK;
-}
-
-static fr_status describe_run(const fr_task_env *env, const fr_run_identity *identity,
-                              fr_checkpoint *out)
-{
-    FR_TRY(copy_optional(env->ctx, identity->config, &out->config));
-    FR_TRY(copy_optional(env->ctx, identity->shape, &out->base_shape));
-    FR_TRY(copy_optional(env->ctx, env->config->base.path, &out->base_path));
-    FR_TRY(copy_optional(env->ctx, identity->isa, &out->isa));
-    FR_TRY(copy_optional(env->ctx, identity->arithmetic, &out->arithmetic));
-    FR_TRY(copy_optional(env->ctx, identity->version, &out->version));
-    memcpy(out->base_digest, identity->digest, FR_DIGEST_BYTES);
-    return copy_optional(env->ctx, identity->layout, &out->layout);
-}
-
-/* ---- layers on their way to rank 0 ------------------------------------------------------------ */
-
-enum { MAX_PARTS = N_ARRAYS + FR_MLP_ARRAYS };
+enum { N_ARRAYS = FR_PREFIX_ARRAYS, MAX_PARTS = N_ARRAYS + FR_MLP_ARRAYS };
 
 /* One array of a task: this stage's layers, all layers (rank 0), floats of one layer. */
 typedef struct part {
@@ -161,9 +58,9 @@ static int list_parts(const fr_gather *g, int64_t index, part parts[MAX_PARTS])
     int n = resumable && task->reparam == NULL ? N_ARRAYS : 2;
     float *local[N_ARRAYS];
     float *whole[N_ARRAYS] = {NULL};
-    list_arrays(has_best ? &task->best : &task->state, local);
+    fr_prefix_list_arrays(has_best ? &task->best : &task->state, local);
     if (out != NULL) {
-        list_arrays(&out->state, whole);
+        fr_prefix_list_arrays(&out->state, whole);
     }
     for (int i = 0; i < n; i++) {
         parts[i] = (part){local[i], whole[i], task->layer_floats, false};
@@ -259,22 +156,6 @@ void fr_gather_destroy(fr_gather **gather)
     free(g);
 }
 
-fr_status fr_gather_describe(const fr_gather *gather, const fr_run_identity *identity,
-                             fr_checkpoint **out)
-{
-    const fr_task_env *env = gather->env;
-    FR_TRY(fr_checkpoint_create(env->ctx, gather->n_tasks, out));
-    fr_status status = describe_run(env, identity, *out);
-    for (int64_t i = 0; status == FR_OK && i < gather->n_tasks; i++) {
-        status = describe_task(env, &gather->tasks[i], gather->what == FR_GATHER_ALL,
-                               &(*out)->tasks[i]);
-    }
-    if (status != FR_OK) {
-        fr_checkpoint_destroy(out);
-    }
-    return status;
-}
-
 /* A tag a task: its arrays come in order, tasks in any. */
 static fr_status expect_task(fr_gather *g, int64_t index)
 {
@@ -339,7 +220,7 @@ fr_status fr_gather_task(fr_gather *gather, int64_t task)
     if (gather->grid->stage != 0) {
         return send_parts(gather, task, parts, n);
     }
-    describe_progress(&gather->tasks[task], &gather->into->tasks[task]);
+    fr_describe_progress(&gather->tasks[task], &gather->into->tasks[task]);
     for (int p = 0; p < n; p++) {
         int64_t layers = parts[p].shared ? 1 : bounds_of(gather, task)[1];
         memcpy(parts[p].whole, parts[p].local,
@@ -370,127 +251,5 @@ fr_status fr_gather_wait(fr_gather *gather)
         FR_TRY(fr_group_wait(gather->grid->pipeline,
                              &gather->requests[gather->n_requests - 1]));
     }
-    return FR_OK;
-}
-
-/* ---- back to the ranks ------------------------------------------------------------------------ */
-
-static fr_status check_mlp(const fr_task_env *env, const char *path,
-                           const fr_checkpoint_task *saved, const fr_task *task)
-{
-    static const fr_mlp_shape NONE = {0};
-    const fr_mlp_shape *have = fr_mlp_is_there(&saved->mlp) ? &saved->mlp.shape : &NONE;
-    const fr_mlp_shape *want =
-        task->reparam != NULL ? &fr_reparam_state(task->reparam)->shape : &NONE;
-    if (fr_mlp_same_shape(have, want)) {
-        return FR_OK;
-    }
-    return FR_FAIL(env->ctx, FR_ERR_CHECKPOINT,
-                   "%s: task %s has an MLP of %lld hidden units x %lld (0: none), the "
-                   "run wants %lld x %lld; resume with the config it was started with",
-                   path, saved->name, (long long)have->hidden, (long long)have->width,
-                   (long long)want->hidden, (long long)want->width);
-}
-
-static fr_status check_fit(const fr_task_env *env, const char *path,
-                           const fr_checkpoint_task *saved, const fr_task *task)
-{
-    uint8_t digest[FR_DIGEST_BYTES];
-    fr_dataset_digest(task->train, digest);
-    if (saved->length != task->length || saved->first_layer != task->layers.first ||
-        saved->n_layers != task->layers.count ||
-        saved->n_kv_heads != env->arch->n_kv_heads ||
-        saved->head_dim != env->arch->head_dim) {
-        return FR_FAIL(env->ctx, FR_ERR_CHECKPOINT,
-                       "%s: task %s has a prefix of %lld slots x %lld layers from %lld "
-                       "on, the run "
-                       "wants %lld x %lld from %lld on; resume with the config it was "
-                       "started with",
-                       path, saved->name, (long long)saved->length,
-                       (long long)saved->n_layers, (long long)saved->first_layer,
-                       (long long)task->length, (long long)task->layers.count,
-                       (long long)task->layers.first);
-    }
-    bool with_mlp = fr_mlp_is_there(&saved->mlp);
-    if (!with_mlp && saved->state.m_k == NULL) {
-        return FR_FAIL(
-            env->ctx, FR_ERR_CHECKPOINT,
-            "%s is a prefix for inference and holds no optimizer state; resume "
-            "from a checkpoint-STEP.h5",
-            path);
-    }
-    FR_TRY(check_mlp(env, path, saved, task));
-    if (memcmp(saved->data_digest, digest, sizeof digest) != 0) {
-        return FR_FAIL(
-            env->ctx, FR_ERR_CHECKPOINT,
-            "%s: task %s was trained on other data than %s now holds; restore "
-            "the file or start a new run folder",
-            path, saved->name, task->config->train);
-    }
-    return FR_OK;
-}
-
-/* This rank's first layer in a checkpoint's arrays. */
-static int64_t local_layer(const fr_task *task)
-{
-    return task->local.first - task->layers.first;
-}
-
-static void restore_state(const fr_prefix_state *saved, fr_task *task)
-{
-    float *from[N_ARRAYS];
-    float *to[N_ARRAYS];
-    list_arrays(saved, from);
-    list_arrays(&task->state, to);
-    for (int i = 0; i < (task->reparam == NULL ? N_ARRAYS : 2); i++) {
-        memcpy(to[i], from[i] + local_layer(task) * task->layer_floats,
-               (size_t)task->n_local * sizeof(float));
-    }
-}
-
-static fr_status restore_mlp(const fr_mlp_state *saved, int64_t first_layer,
-                             fr_reparam *reparam)
-{
-    fr_mlp_state *local = fr_reparam_state(reparam);
-    for (int i = 0; i < FR_MLP_ARRAYS; i++) {
-        fr_mlp_array array = fr_mlp_describe(&local->shape, i);
-        int64_t skipped = array.shared ? 0 : first_layer * array.floats;
-        int64_t n = array.floats * (array.shared ? 1 : local->n_layers);
-        memcpy(local->arrays[i], saved->arrays[i] + skipped, (size_t)n * sizeof(float));
-    }
-    return fr_reparam_hidden(reparam);
-}
-
-fr_status fr_restore_task(const fr_task_env *env, const char *path,
-                          const fr_checkpoint *checkpoint, fr_task *task, bool *found)
-{
-    const fr_checkpoint_task *saved = NULL;
-    for (int64_t i = 0; i < checkpoint->n_tasks; i++) {
-        if (strcmp(checkpoint->tasks[i].name, task->config->name) == 0) {
-            saved = &checkpoint->tasks[i];
-        }
-    }
-    *found = saved != NULL;
-    if (saved == NULL) {
-        return FR_OK;
-    }
-    FR_TRY(check_fit(env, path, saved, task));
-    restore_state(&saved->state, task);
-    if (task->reparam != NULL) {
-        FR_TRY(restore_mlp(&saved->mlp, local_layer(task), task->reparam));
-    }
-    task->step = saved->step;
-    task->cursor = saved->cursor;
-    task->best_loss = saved->best_loss;
-    task->best_step = saved->best_step;
-    task->last_loss = saved->last_loss;
-    task->skipped = saved->skipped;
-    task->skipped_in_row = saved->skipped_in_row;
-    task->stale_validations = saved->stale_validations;
-    task->valid_loss = saved->valid_loss;
-    task->base_loss = saved->base_loss;
-    task->init_loss = saved->init_loss;
-    FR_TRY(fr_best_recall(env, path, checkpoint, saved, task));
-    (void)fr_task_decide(task, env->config->run.nonfinite_limit);
     return FR_OK;
 }

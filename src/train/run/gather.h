@@ -1,23 +1,11 @@
 /*
- * gather.h - between the ranks' layers and a checkpoint that knows no ranks.
- *
- * Layer L4; uses checkpoint, task, grid.
+ * gather.h - collects the prefix layers of all tasks on rank 0.
  */
 #ifndef FR_TRAIN_RUN_GATHER_H
 #define FR_TRAIN_RUN_GATHER_H
 
+#include "comm/grid.h"
 #include "train/step/task.h"
-
-/** What a checkpoint says about the base and the run; strings borrowed. */
-typedef struct fr_run_identity {
-    const char *shape;
-    uint8_t digest[FR_DIGEST_BYTES];
-    const char *isa;
-    const char *arithmetic;
-    const char *version;
-    const char *layout;
-    const char *config; /* resolved YAML */
-} fr_run_identity;
 
 /** What of the tasks is gathered. */
 typedef enum fr_gather_what {
@@ -27,14 +15,14 @@ typedef enum fr_gather_what {
 } fr_gather_what;
 
 /**
- * The way of the tasks' layers to rank 0, which may be gone many times, one after another:
+ * One gather can be used repeatedly, one round at a time:
  *
  *   begin    all ranks, before the first task
- *   task     each task, as it is at that moment: its layers are copied and leave; in any order
+ *   task     each task, as it is at that moment, in any order: its layers are copied and sent
  *   test     until they have arrived
  *
- * Nothing waits, so it may go on while microbatches are in flight. The stages of replica 0 take part; on other ranks
- * every call does nothing. Errors but those of create and describe are FR_ERR_COMM.
+ * None of these blocks, so a round may go on while microbatches are in flight. The stages of replica 0 take part; on
+ * other ranks every call does nothing. Errors but those of create are FR_ERR_COMM.
  */
 typedef struct fr_gather fr_gather;
 
@@ -45,12 +33,8 @@ FR_MUST_CHECK fr_status fr_gather_create(const fr_task_env *env, fr_grid *grid,
 /** Local. Nothing may be under way, unless the group is abandoned or broken. */
 void fr_gather_destroy(fr_gather **gather);
 
-/** Local, rank 0: a checkpoint of these tasks with room for their layers; the caller destroys it. */
-FR_MUST_CHECK fr_status fr_gather_describe(const fr_gather *gather,
-                                           const fr_run_identity *identity,
-                                           fr_checkpoint **out);
-
-/** Waits for what this rank still sends of the time before. @param into  rank 0: made by describe; NULL elsewhere */
+/** Starts a new round. First waits until this rank's sends of the previous round have completed.
+ * @param into  rank 0: made by fr_describe_tasks for the same tasks; NULL elsewhere */
 FR_MUST_CHECK fr_status fr_gather_begin(fr_gather *gather, fr_checkpoint *into);
 /** Take this rank's layers of a task, once each after begin. */
 FR_MUST_CHECK fr_status fr_gather_task(fr_gather *gather, int64_t task);
@@ -58,12 +42,5 @@ FR_MUST_CHECK fr_status fr_gather_task(fr_gather *gather, int64_t task);
 FR_MUST_CHECK fr_status fr_gather_test(fr_gather *gather, bool *is_done);
 /** Wait for what is under way. */
 FR_MUST_CHECK fr_status fr_gather_wait(fr_gather *gather);
-
-/** Local: take this rank's layers and the task's place from a checkpoint. Tasks are matched by name; a task
- * that the checkpoint lacks keeps what it has and *found is false. FR_ERR_CHECKPOINT if shapes, data or
- * moments do not fit. */
-FR_MUST_CHECK fr_status fr_restore_task(const fr_task_env *env, const char *path,
-                                        const fr_checkpoint *checkpoint, fr_task *task,
-                                        bool *found);
 
 #endif

@@ -6,22 +6,23 @@
 
 #include <stdlib.h>
 
-int64_t fr_run_step(const fr_run_state *run)
+static fr_status run_rounds(fr_run_state *run)
 {
-    int64_t step = 0;
-    for (int64_t i = 0; i < run->n_tasks; i++) {
-        step = run->tasks[i].step > step ? run->tasks[i].step : step;
+    fr_rounds_params params = {.env = &run->env,
+                               .grid = &run->session.grid,
+                               .engine = run->session.engine,
+                               .tasks = run->tasks,
+                               .n_tasks = run->n_tasks,
+                               .metrics = run->metrics,
+                               .saves = run->saves,
+                               .watch = run->watch,
+                               .stop = &run->stop,
+                               .stop_after = run->options->stop_after};
+    fr_status status = fr_rounds_run(&params);
+    if (status == FR_OK || status == FR_ERR_STOPPED) {
+        fr_stop_request_answer(&run->stop);
     }
-    return step;
-}
-
-int64_t fr_run_total(const fr_run_state *run)
-{
-    int64_t total = 0;
-    for (int64_t i = 0; i < run->n_tasks; i++) {
-        total += run->tasks[i].step;
-    }
-    return total;
+    return status;
 }
 
 static fr_status run_steps(fr_run_state *run)
@@ -30,17 +31,12 @@ static fr_status run_steps(fr_run_state *run)
     if (run->options->profile) {
         fr_device_profile_start(run->session.device);
     }
-    fr_status status = fr_run_rounds(run);
+    FR_TRY(run_rounds(run));
     double seconds = fr_clock_seconds() - began;
-    if ((status == FR_OK || status == FR_ERR_STOPPED) &&
-        fr_group_rank(run->world) == 0) {
-        fr_run_answer_stop(run);
-    }
-    FR_TRY(status);
     if (run->options->profile) {
         FR_TRY(fr_run_report_profile(run, seconds));
     }
-    FR_TRY(fr_run_save_prefixes(run));
+    FR_TRY(fr_saves_prefixes(run->saves));
     FR_TRY(fr_run_report_sweep(run));
     FR_TRY(fr_run_verdict(run));
     return fr_run_report_gain(run);
@@ -48,7 +44,7 @@ static fr_status run_steps(fr_run_state *run)
 
 static void close_run(fr_run_state *run)
 {
-    fr_run_close_saves(run);
+    fr_saves_close(&run->saves);
     fr_metrics_close(&run->metrics);
     for (int64_t i = 0; run->tasks != NULL && i < run->n_tasks; i++) {
         fr_task_close(&run->tasks[i]);
@@ -68,7 +64,8 @@ fr_status fr_run(fr_ctx *ctx, fr_group *world, const fr_config *config,
                         .world = world,
                         .config = config,
                         .options = options,
-                        .saves = {.total = -1}};
+                        .stop = {ctx, options->signals,
+                                 fr_group_rank(world) == 0 ? config->run.dir : NULL}};
     *options->watch = NULL;
     fr_status status = fr_run_prepare(&run);
     if (status == FR_OK) {

@@ -6,6 +6,7 @@
 #include "base/elementary.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "train/run/tasks.h"
 #include "base/shell.h"
 
 #include <math.h>
@@ -333,7 +334,7 @@ static fr_status tell_files(const fr_run_state *run, const fr_task *best)
         "with more steps), metrics.jsonl",
         run->config->run.dir,
         isfinite(best->best_loss) ? "best.h5 (best by validation), " : "",
-        (long long)fr_run_step(run));
+        (long long)fr_tasks_step(run->tasks, run->n_tasks));
     FR_TRY(name_prefix(run, best, &reference));
     fr_status status = tell_command(run, best, reference);
     free(reference);

@@ -4,7 +4,10 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "train/data/chat_identity.h"
+#include "train/run/restore.h"
 #include "train/run/run_folder.h"
+#include "train/run/task_end.h"
+#include "train/run/tasks.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -54,7 +57,7 @@ static fr_status make_run_folder(fr_run_state *run)
         FR_TRY(fr_run_folder_check_resume(run->ctx, folder));
     }
     FR_TRY(fr_checkpoint_tidy(run->ctx, folder));
-    fr_run_forget_stop(run);
+    fr_stop_request_forget(&run->stop);
     FR_TRY(fr_join_path(run->ctx, folder, "log", &log));
     fr_status status = fr_make_folder(run->ctx, log);
     if (status == FR_OK) {
@@ -315,7 +318,7 @@ static fr_status start_task(fr_run_state *run, fr_task *task)
     }
     FR_TRY(fr_group_agree(run->world, status));
     if (found) {
-        fr_run_tell_stopped(run, task);
+        fr_task_end_repeat(&run->env, task);
         return isfinite(task->best_loss) ? restore_best(run, task) : FR_OK;
     }
     return fr_group_agree(run->world, fr_task_init_prefix(&run->env, s->engine, task));
@@ -379,7 +382,6 @@ static fr_status start_files(fr_run_state *run)
         const fr_task *task = &run->tasks[i];
         total += task->stopped ? task->step : task->n_steps;
     }
-    run->saves.total = run->resumed != NULL ? fr_run_total(run) : -1;
     if (fr_group_rank(run->world) == 0) {
         /* not before all is read that the new run needs: its data may be wrong, its init one of these files */
         if (run->options->overwrite) {
@@ -391,6 +393,29 @@ static fr_status start_files(fr_run_state *run)
     }
     return fr_metrics_open(run->ctx, run->config->run.dir, run->tasks, run->n_tasks,
                            total, &run->metrics);
+}
+
+static fr_status open_saves(fr_run_state *run)
+{
+    const fr_session *s = &run->session;
+    fr_saves_params params = {
+        .env = &run->env,
+        .grid = &run->session.grid,
+        .tasks = run->tasks,
+        .n_tasks = run->n_tasks,
+        .metrics = run->metrics,
+        .watch = run->watch,
+        .folder = run->config->run.dir,
+        .keep = run->config->run.keep,
+        .newest = run->resumed != NULL ? fr_tasks_total(run->tasks, run->n_tasks) : -1,
+        .identity = {.shape = s->shape,
+                     .isa = s->isa,
+                     .arithmetic = fr_device_arithmetic(s->device),
+                     .version = run->options->version,
+                     .layout = s->layout,
+                     .config = run->config_text}};
+    memcpy(params.identity.digest, s->digest, FR_DIGEST_BYTES);
+    return fr_saves_open(&params, &run->saves);
 }
 
 fr_status fr_run_prepare(fr_run_state *run)
@@ -417,5 +442,5 @@ fr_status fr_run_prepare(fr_run_state *run)
         FR_TRY(start_task(run, &run->tasks[i]));
     }
     FR_TRY(fr_group_agree(run->world, start_files(run)));
-    return fr_run_open_saves(run);
+    return open_saves(run);
 }

@@ -1,3 +1,4 @@
+#include "base/exact.h"
 #include "base/mem.h"
 #include "train/step/step.h"
 

@@ -1,5 +1,6 @@
 #include "train/step/step.h"
 
+#include "base/exact.h"
 #include "base/mem.h"
 #include "train/step/optimizer.h"
 

@@ -363,6 +363,14 @@ fr_status fr_task_init_prefix(const fr_task_env *env, fr_engine *engine, fr_task
                                  : FR_OK;
 }
 
+void fr_prefix_list_arrays(const fr_prefix_state *state,
+                           float *arrays[FR_PREFIX_ARRAYS])
+{
+    float *const all[FR_PREFIX_ARRAYS] = {state->k,   state->v,   state->m_k,
+                                          state->m_v, state->s_k, state->s_v};
+    memcpy(arrays, all, sizeof all);
+}
+
 fr_stage_prefix fr_task_prefix(const fr_task *task)
 {
     return (fr_stage_prefix){task->length, task->state.k, task->state.v, task->layers};

@@ -79,6 +79,11 @@ FR_MUST_CHECK fr_status fr_task_alloc(const fr_task_env *env, int64_t first_laye
 FR_MUST_CHECK fr_status fr_task_init_prefix(const fr_task_env *env, fr_engine *engine,
                                             fr_task *task);
 
+/** The arrays of a state in file order; a prefix for inference has the first two alone. */
+enum { FR_PREFIX_ARRAYS = 6 };
+void fr_prefix_list_arrays(const fr_prefix_state *state,
+                           float *arrays[FR_PREFIX_ARRAYS]);
+
 /** The prefix of this rank's layers as a view. */
 fr_stage_prefix fr_task_prefix(const fr_task *task);
 

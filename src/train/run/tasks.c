@@ -1,0 +1,28 @@
+#include "train/run/tasks.h"
+
+int64_t fr_tasks_step(const fr_task *tasks, int64_t n_tasks)
+{
+    int64_t step = 0;
+    for (int64_t i = 0; i < n_tasks; i++) {
+        step = tasks[i].step > step ? tasks[i].step : step;
+    }
+    return step;
+}
+
+int64_t fr_tasks_total(const fr_task *tasks, int64_t n_tasks)
+{
+    int64_t total = 0;
+    for (int64_t i = 0; i < n_tasks; i++) {
+        total += tasks[i].step;
+    }
+    return total;
+}
+
+bool fr_tasks_are_live(const fr_task *tasks, int64_t n_tasks)
+{
+    bool live = false;
+    for (int64_t i = 0; i < n_tasks; i++) {
+        live = live || !tasks[i].stopped;
+    }
+    return live;
+}
