@@ -5,7 +5,7 @@
 #include "base/output.h"
 #include "cli/commands.h"
 #include "cli/inference_options.h"
-#include "train/step/step.h"
+#include "train/step/evaluate.h"
 
 #include <jansson.h>
 #include <math.h>

@@ -1,7 +1,7 @@
 /* Nats of single examples where sources are shared. */
 #include "support/rows.h"
 #include "train/session/session.h"
-#include "train/step/step.h"
+#include "train/step/evaluate.h"
 
 #include <stdio.h>
 #include <string.h>

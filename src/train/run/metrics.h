@@ -7,6 +7,7 @@
 #define FR_TRAIN_RUN_METRICS_H
 
 #include "train/checkpoint/writer.h"
+#include "train/step/evaluate.h"
 #include "train/step/step.h"
 
 typedef struct fr_metrics fr_metrics;

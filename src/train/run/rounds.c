@@ -14,7 +14,9 @@
 #include "base/mem.h"
 #include "train/run/task_end.h"
 #include "train/run/tasks.h"
+#include "train/step/evaluate.h"
 #include "train/step/schedule.h"
+#include "train/step/step.h"
 #include "train/step/stopping.h"
 
 #include <stdlib.h>

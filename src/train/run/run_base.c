@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "train/run/tasks.h"
+#include "train/step/evaluate.h"
 #include "base/shell.h"
 
 #include <math.h>

@@ -1,6 +1,7 @@
+#include "train/step/evaluate.h"
+
 #include "base/exact.h"
 #include "base/mem.h"
-#include "train/step/step.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -55,13 +56,19 @@ static fr_status run_chunks(const fr_task_env *env, fr_grid *grid, fr_engine *en
     return status;
 }
 
-/* Every example's nats lie on one rank and are zero elsewhere: adding the bits gathers them. */
+/* Every example's nats lie on one rank and are zero elsewhere, so the sum of their bits gathers them. */
 static fr_status gather_nll(fr_grid *grid, double *example_nll, int64_t n)
 {
-    int64_t *bits = NULL;
-    _Static_assert(sizeof *bits == sizeof *example_nll, "one word an example");
-    memcpy(&bits, &example_nll, sizeof(bits));
-    return fr_group_allreduce(grid->world, FR_SUM, bits, n);
+    int64_t bits[CHUNK_EXAMPLES];
+    _Static_assert(sizeof bits[0] == sizeof example_nll[0], "a double's bits fit");
+    for (int64_t first = 0; first < n; first += CHUNK_EXAMPLES) {
+        int64_t count = n - first < CHUNK_EXAMPLES ? n - first : CHUNK_EXAMPLES;
+        size_t bytes = (size_t)count * sizeof bits[0];
+        memcpy(bits, example_nll + first, bytes);
+        FR_TRY(fr_group_allreduce(grid->world, FR_SUM, bits, count));
+        memcpy(example_nll + first, bits, bytes);
+    }
+    return FR_OK;
 }
 
 /* Mean over the first t->n_examples. */
@@ -86,15 +93,15 @@ static fr_status evaluate(const fr_task_env *env, fr_grid *grid, fr_engine *engi
     if (status != FR_OK) {
         return status;
     }
-    int64_t words[2] = {t->loss_sum, t->n_nonfinite};
-    FR_TRY(fr_group_allreduce(grid->world, FR_SUM, words, 2));
+    int64_t sums[2] = {t->loss_sum, t->n_nonfinite};
+    FR_TRY(fr_group_allreduce(grid->world, FR_SUM, sums, 2));
     if (example_nll != NULL) {
         FR_TRY(gather_nll(grid, example_nll, t->n_examples));
     }
     out->n_targets = t->n_counted;
     out->n_examples = t->n_examples;
-    double nats = fr_exact_value(words[0], t->exponent);
-    out->loss = words[1] == 0 ? nats / (double)out->n_targets : (double)NAN;
+    double nats = fr_exact_value(sums[0], t->exponent);
+    out->loss = sums[1] == 0 ? nats / (double)out->n_targets : (double)NAN;
     return FR_OK;
 }
 

@@ -1,3 +1,16 @@
+/* Steps under way: one a task at most, each a state machine that is moved on between other work and during waits.
+ *
+ * The order of events of one step: begin (plan it, zero its sums) - microbatches run - close - the exact gradient is
+ * summed over the replicas of the stage - with an MLP, its shared gradient is summed over the stages - the step summary
+ * is summed over the world - the prefix is updated. Each reduction is started when the one before is complete, in
+ * leave_phase, and nothing here waits for it, except fr_step_finish.
+ *
+ * The step summary is a vector of int64 that all ranks add up. It holds exact sums (loss, counts), flags, and numbers
+ * that one rank writes and all others leave 0, so that their sum is a gather. All ranks then hold the same summary and
+ * draw the same conclusions from it.
+ *
+ * What always holds: `order` lists the steps under way in the order of begin, which all ranks share; a step starts a
+ * reduction only when the step before it has started the same one, so reductions match on all ranks. */
 #include "train/step/step.h"
 
 #include "base/exact.h"
@@ -8,9 +21,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The word that every rank agrees on in a step: these, the traffic of each edge, the squared norm of each layer. */
-enum { WORD_LOSS, WORD_BAD, WORD_STOP, WORD_FAILED, WORD_EDGES };
-enum { EDGE_WORDS = sizeof(fr_traffic) / sizeof(int64_t) };
+/* The step summary: these entries, then the traffic of each edge, then the squared norm of each layer's gradient. */
+enum { AT_LOSS, AT_NONFINITE, AT_STOP, AT_FAILED, AT_EDGES };
+enum { EDGE_ENTRIES = sizeof(fr_traffic) / sizeof(int64_t) };
+_Static_assert(EDGE_ENTRIES * sizeof(int64_t) == sizeof(fr_traffic),
+               "traffic is int64 alone");
 
 typedef enum phase {
     PHASE_DONE,
@@ -27,7 +42,7 @@ typedef struct step {
     fr_stage_prefix prefix;
     fr_exact_sum sum;
     fr_pass pass;
-    int64_t *words;
+    int64_t *summary;
     int64_t largest;    /* of the reparam's contributions */
     fr_request request; /* the reduction or the agreement under way */
     fr_step_result result;
@@ -39,7 +54,7 @@ struct fr_steps {
     fr_engine *engine;
     fr_task *tasks;
     int64_t n_tasks;
-    int64_t n_words;
+    int64_t n_summary;
     step *steps;    /* [n_tasks] */
     int64_t *order; /* [n_tasks] tasks whose step is under way, oldest first */
     int64_t n_under_way;
@@ -73,7 +88,7 @@ static double squared_norm(const float *values, int64_t n)
     return sum;
 }
 
-/* Each layer's squared norm as bits at its place: one replica contributes, so a sum is a gather. */
+/* Squared norm of the gradient of one of this rank's layers. */
 static double layer_norm(const fr_task *task, int64_t layer)
 {
     int64_t at = layer * task->layer_floats;
@@ -84,21 +99,22 @@ static double layer_norm(const fr_task *task, int64_t layer)
                                   task->layer_floats);
 }
 
-static void put_norms(const fr_task *task, int64_t *words)
+/* The norms' bits. Only one replica writes each entry (others leave it 0), so the sum of all ranks is a gather. */
+static void put_norms(const fr_task *task, int64_t *summary)
 {
     for (int64_t i = 0; i < task->local.count; i++) {
         double norm = layer_norm(task, i);
-        memcpy(&words[task->local.first + i], &norm, sizeof norm);
+        memcpy(&summary[task->local.first + i], &norm, sizeof norm);
     }
 }
 
 /* Layers in order, then what a reparam shares between them. */
-static double add_norms(const fr_task *task, int64_t n_layers, const int64_t *words)
+static double add_norms(const fr_task *task, int64_t n_layers, const int64_t *summary)
 {
     double sum = 0.0;
     for (int64_t i = 0; i < n_layers; i++) {
         double norm = 0.0;
-        memcpy(&norm, &words[i], sizeof norm);
+        memcpy(&norm, &summary[i], sizeof norm);
         sum += norm;
     }
     if (task->reparam != NULL) {
@@ -127,18 +143,19 @@ static fr_status update_prefix(const fr_arch *arch, fr_task *task, double learni
     return FR_OK;
 }
 
-/* ---- words ---------------------------------------------------------------------------------- */
+/* ---- the step summary ---------------------------------------------------------------------------------- */
 
 static int64_t first_norm(const fr_steps *s)
 {
-    return WORD_EDGES + (int64_t)(s->grid->n_stages - 1) * EDGE_WORDS;
+    return AT_EDGES + (int64_t)(s->grid->n_stages - 1) * EDGE_ENTRIES;
 }
 
-/* What this stage knows of its two edges, each number at its place: a sum over all ranks is a gather over the
- * stages and a total over the replicas. */
-static void put_traffic(const fr_grid *grid, const fr_traffic *traffic, int64_t *words)
+/* What this stage knows of its two edges, each number at its own entry: the sum of all ranks gathers the stages and
+ * adds up the replicas. */
+static void put_traffic(const fr_grid *grid, const fr_traffic *traffic,
+                        int64_t *summary)
 {
-    fr_traffic *edges = (fr_traffic *)(void *)(words + WORD_EDGES);
+    fr_traffic *edges = (fr_traffic *)(void *)(summary + AT_EDGES);
     if (grid->stage + 1 < grid->n_stages) {
         edges[grid->stage].forward_bytes = traffic->forward_bytes;
         edges[grid->stage].backward_wait_ns = traffic->backward_wait_ns;
@@ -149,33 +166,33 @@ static void put_traffic(const fr_grid *grid, const fr_traffic *traffic, int64_t 
     }
 }
 
-static void fill_words(fr_steps *s, const fr_task *task, step *now)
+static void fill_summary(fr_steps *s, const fr_task *task, step *now)
 {
-    now->words[WORD_LOSS] = now->pass.loss_sum;
-    now->words[WORD_BAD] = now->pass.n_nonfinite + now->sum.n_nonfinite;
-    put_traffic(s->grid, &now->pass.traffic, now->words);
+    now->summary[AT_LOSS] = now->pass.loss_sum;
+    now->summary[AT_NONFINITE] = now->pass.n_nonfinite + now->sum.n_nonfinite;
+    put_traffic(s->grid, &now->pass.traffic, now->summary);
     if (s->grid->replica == 0) {
-        put_norms(task, now->words + first_norm(s));
+        put_norms(task, now->summary + first_norm(s));
     }
 }
 
-/* All ranks hold the same words: update and count alike. */
+/* All ranks hold the same summary, so they update and count alike. */
 static fr_status finish_step(fr_steps *s, fr_task *task, step *now)
 {
     const fr_task_env *env = s->env;
-    const int64_t *words = now->words;
+    const int64_t *summary = now->summary;
     fr_step_result *out = &now->result;
-    double nats = fr_exact_value(words[WORD_LOSS], now->pass.loss_exponent);
+    double nats = fr_exact_value(summary[AT_LOSS], now->pass.loss_exponent);
     out->n_counted = task->plan.n_counted;
     out->n_useful = task->plan.n_useful;
     out->n_examples = task->plan.n_examples;
     out->n_rows = task->plan.n_rows;
     out->learning_rate = fr_learning_rate(task->config, task->step, task->n_steps);
-    out->skipped = words[WORD_BAD] != 0;
-    out->stop_requested = words[WORD_STOP] != 0;
-    out->failed = words[WORD_FAILED] != 0;
+    out->skipped = summary[AT_NONFINITE] != 0;
+    out->stop_requested = summary[AT_STOP] != 0;
+    out->failed = summary[AT_FAILED] != 0;
     out->n_edges = s->grid->n_stages - 1;
-    out->edges = (const fr_traffic *)(const void *)(words + WORD_EDGES);
+    out->edges = (const fr_traffic *)(const void *)(summary + AT_EDGES);
     out->loss = out->skipped ? (double)NAN : nats / (double)out->n_counted;
     out->gradient_norm = (double)NAN;
     if (out->skipped) {
@@ -183,7 +200,7 @@ static fr_status finish_step(fr_steps *s, fr_task *task, step *now)
         task->skipped_in_row++;
     } else {
         out->gradient_norm =
-            add_norms(task, env->arch->n_layers, words + first_norm(s));
+            add_norms(task, env->arch->n_layers, summary + first_norm(s));
         double scale = fr_clip_factor(out->gradient_norm, task->config->optimizer.clip);
         FR_TRY(update_prefix(env->arch, task, out->learning_rate, scale));
         task->skipped_in_row = 0;
@@ -196,13 +213,13 @@ static fr_status finish_step(fr_steps *s, fr_task *task, step *now)
 
 /* ---- phases --------------------------------------------------------------------------------- */
 
-/* Each part below runs when the reduction before it is over, and begins the next one. */
+/* Each function below runs when the reduction before it is complete, and starts the next one. */
 
 static fr_status begin_agreeing(fr_steps *s, fr_task *task, step *now)
 {
-    fill_words(s, task, now);
+    fill_summary(s, task, now);
     now->phase = PHASE_AGREEING;
-    return fr_group_allreduce_begin(s->grid->world, FR_SUM, now->words, s->n_words,
+    return fr_group_allreduce_begin(s->grid->world, FR_SUM, now->summary, s->n_summary,
                                     &now->request);
 }
 
@@ -262,8 +279,8 @@ static fr_group *group_of(const fr_steps *s, phase now)
                                    : s->grid->pipeline;
 }
 
-/* Reductions are begun in the order of begin, which all ranks share: `limit` is the phase of the step before. So a
- * step reduces only once that one does, and agrees only once that one does. */
+/* `limit` is the phase of the step before: this step starts to reduce only when that one has, and to agree only when
+ * that one has. */
 static fr_status move_on(fr_steps *s, int64_t index, phase limit, bool *moved)
 {
     step *now = &s->steps[index];
@@ -320,13 +337,14 @@ fr_status fr_steps_create(const fr_task_env *env, fr_grid *grid, fr_engine *engi
     FR_TRY(fr_alloc(env->ctx, 1, sizeof *s, &s));
     *s = (fr_steps){
         .env = env, .grid = grid, .engine = engine, .tasks = tasks, .n_tasks = n_tasks};
-    s->n_words = first_norm(s) + env->arch->n_layers;
+    s->n_summary = first_norm(s) + env->arch->n_layers;
     fr_status status = fr_alloc(env->ctx, n_tasks, sizeof *s->steps, &s->steps);
     if (status == FR_OK) {
         status = fr_alloc(env->ctx, n_tasks, sizeof *s->order, &s->order);
     }
     for (int64_t i = 0; status == FR_OK && i < n_tasks; i++) {
-        status = fr_alloc(env->ctx, s->n_words, sizeof(int64_t), &s->steps[i].words);
+        status =
+            fr_alloc(env->ctx, s->n_summary, sizeof(int64_t), &s->steps[i].summary);
     }
     if (status != FR_OK) {
         fr_steps_destroy(&s);
@@ -345,7 +363,7 @@ void fr_steps_destroy(fr_steps **steps)
     }
     fr_group_set_progress(s->grid->world, NULL, NULL);
     for (int64_t i = 0; s->steps != NULL && i < s->n_tasks; i++) {
-        free(s->steps[i].words);
+        free(s->steps[i].summary);
     }
     free(s->steps);
     free(s->order);
@@ -363,7 +381,7 @@ fr_status fr_step_begin(fr_steps *steps, int64_t task, int64_t *n_own)
     FR_TRY(fr_plan_step(s->env->ctx, &how, &t->sampler, t->cursor,
                         t->config->batch.examples, &t->plan));
     memset(t->sum, 0, (size_t)(2 * t->n_local) * sizeof *t->sum);
-    memset(now->words, 0, (size_t)s->n_words * sizeof *now->words);
+    memset(now->summary, 0, (size_t)s->n_summary * sizeof *now->summary);
     now->prefix = fr_task_prefix(t);
     now->sum = (fr_exact_sum){.k = t->sum,
                               .v = t->sum + t->n_local,
@@ -387,8 +405,8 @@ fr_pass *fr_step_pass(fr_steps *steps, int64_t task)
 void fr_step_close(fr_steps *steps, int64_t task, bool stop, bool failed)
 {
     step *now = &steps->steps[task];
-    now->words[WORD_STOP] = stop;
-    now->words[WORD_FAILED] = failed;
+    now->summary[AT_STOP] = stop;
+    now->summary[AT_FAILED] = failed;
     now->phase = PHASE_CLOSED;
     fr_steps_progress(steps);
 }

@@ -1,16 +1,16 @@
 /*
  * step.h - optimizer updates under way, one a task at most, and the validation pass.
  *
- * Layer L4; uses engine, task, optimizer. A step goes through these phases on every rank:
+ * A step goes through these phases on every rank:
  *
  *   begin     plan it; its microbatches may run
  *   close     the last backward is done: its gradient is complete on this rank
  *   reduce    exact integer sum of the prefix gradient over the replicas of the stage
- *   agree     one word over the world: loss, non-finite values, requests, norms, traffic
+ *   agree     the step summary over the world: loss, non-finite values, requests, norms, traffic
  *   done      clipped and updated; every replica holds the same prefix, bit for bit, on any layout
  *
- * The last three need no call: they move on in fr_steps_progress, between other work and during every wait. All
- * ranks begin and close steps in the same order of begin, so that the reductions match.
+ * The last three need no call of their own: fr_steps_progress moves them on, between other work and during every wait.
+ * All ranks begin steps in the same order, so that the reductions match.
  */
 #ifndef FR_TRAIN_STEP_STEP_H
 #define FR_TRAIN_STEP_STEP_H
@@ -63,30 +63,5 @@ bool fr_step_is_done(const fr_steps *steps, int64_t task);
 /** Wait until the task's step is done. */
 FR_MUST_CHECK fr_status fr_step_finish(fr_steps *steps, int64_t task,
                                        fr_step_result *out);
-
-typedef struct fr_evaluation {
-    double loss; /* mean nats per target token; NaN if some value was not finite */
-    int64_t n_targets;
-    int64_t n_examples;
-} fr_evaluation;
-
-/**
- * Mean loss over all rows of a dataset, the same bits on every layout. Equal sources are computed once, whatever the
- * config says: that changes no bit of a forward pass. Collective over the world; nothing may be in flight.
- * @param microbatch_tokens  upper bound of a microbatch
- * @param example_nll        NULL, or [n_examples]: nats of each example, on every rank
- */
-FR_MUST_CHECK fr_status fr_evaluate(const fr_task_env *env, fr_grid *grid,
-                                    fr_engine *engine, const fr_dataset *dataset,
-                                    const fr_stage_prefix *prefix,
-                                    int64_t microbatch_tokens, double *example_nll,
-                                    fr_evaluation *out);
-
-/** The same over the first out->n_examples examples, or over all where there are fewer; out->n_examples says how many. */
-FR_MUST_CHECK fr_status fr_evaluate_first(const fr_task_env *env, fr_grid *grid,
-                                          fr_engine *engine, const fr_dataset *dataset,
-                                          const fr_stage_prefix *prefix,
-                                          int64_t microbatch_tokens,
-                                          fr_evaluation *out);
 
 #endif
