@@ -1,7 +1,6 @@
 /* A step of training allocates nothing once its arrays have seen the largest one. */
 #include "support/fault.h"
-#include "support/model_files.h"
-#include "train/session/session.h"
+#include "support/trainer.h"
 #include "train/step/step.h"
 
 #include <stdio.h>
@@ -11,78 +10,31 @@ enum { N_STEPS = 12, N_ROWS = 30 };
 
 /* A run of one task on one rank. */
 typedef struct trainer {
-    fr_config *config;
-    fr_group *world;
-    fr_session session;
-    fr_task_env env;
-    fr_task task;
+    fr_trainer base;
     fr_steps *steps;
 } trainer;
 
-/* Rows of 5 sources, which begin alike, with targets of all sorts of lengths. */
-static const char *write_rows(const char *folder)
-{
-    const char *path = fr_test_path(folder, "rows.jsonl");
-    char text[N_ROWS * 160] = "";
-    size_t at = 0;
-    for (int i = 0; i < N_ROWS; i++) {
-        at += (size_t)snprintf(
-            text + at, sizeof text - at,
-            "{\"source_ids\":[1,2,3,4,5,6,7,8,9,%d],\"target_ids\":[3", 10 + i % 5);
-        for (int j = 0; j < i % 11; j++) {
-            at += (size_t)snprintf(text + at, sizeof text - at, ",%d", 20 + j);
-        }
-        at += (size_t)snprintf(text + at, sizeof text - at, "]}\n");
-    }
-    fr_test_write_text(path, text);
-    return path;
-}
-
 static void open_trainer(const char *batch, trainer *t)
 {
-    fr_ctx *ctx = fr_test_ctx();
     char text[4096];
-    const char *model = fr_test_data("golden/tiny_llama");
     const char *folder = fr_test_folder();
     (void)snprintf(text, sizeof text,
-                   "base: {path: \"%s\"}\n"
                    "run: {dir: \"%s\", steps: 1000}\n"
                    "tasks:\n"
                    "- {name: t, train: \"%s\", eos: false, batch: %s,\n"
                    "   prefix: {init: {random: 0.5}, length: 4}}\n",
-                   model, folder, write_rows(folder), batch);
+                   folder, fr_trainer_rows(folder, "rows.jsonl", N_ROWS), batch);
     *t = (trainer){0};
-    FR_ASSERT_OK(fr_config_parse(ctx, "c.yaml", text, &t->config));
-    CU_ASSERT_PTR_NOT_NULL_FATAL(t->config);
-    FR_ASSERT_OK(fr_group_create_self(ctx, &t->world));
-    FR_ASSERT_OK(fr_session_open(ctx, t->world, model, &t->session));
-    t->env = (fr_task_env){.ctx = ctx,
-                           .config = t->config,
-                           .tokenizer = t->session.tokenizer,
-                           .arch = fr_weights_arch(t->session.weights)};
-    FR_ASSERT_OK(fr_task_open(&t->env, &t->config->tasks[0], &t->task));
-    fr_session_params params = {.layout = {1, 1},
-                                .precision = FR_PRECISION_F32,
-                                .threads = 2,
-                                .max_position = fr_task_max_position(&t->task),
-                                .target_share = 0.5,
-                                .warmup_depth = 1};
-    FR_ASSERT_OK(fr_session_load(&t->session, &params));
-    FR_ASSERT_OK(
-        fr_task_alloc(&t->env, t->session.first_layer, t->session.n_layers, &t->task));
-    FR_ASSERT_OK(fr_task_init_prefix(&t->env, t->session.engine, &t->task));
-    FR_ASSERT_OK(fr_steps_create(&t->env, &t->session.grid, t->session.engine, &t->task,
-                                 1, &t->steps));
+    fr_trainer_open(text, &t->base);
+    FR_ASSERT_OK(fr_steps_create(&t->base.env, &t->base.session.grid,
+                                 t->base.session.engine, t->base.tasks, 1, &t->steps));
     CU_ASSERT_PTR_NOT_NULL_FATAL(t->steps);
 }
 
 static void close_trainer(trainer *t)
 {
     fr_steps_destroy(&t->steps);
-    fr_task_close(&t->task);
-    fr_session_close(&t->session);
-    fr_group_destroy(&t->world);
-    fr_config_destroy(&t->config);
+    fr_trainer_close(&t->base);
 }
 
 static fr_status run_step(trainer *t)
@@ -92,8 +44,8 @@ static fr_status run_step(trainer *t)
     FR_TRY(fr_step_begin(t->steps, 0, &n));
     fr_pass *pass = fr_step_pass(t->steps, 0);
     for (int64_t i = 0; i < n; i++) {
-        FR_TRY(fr_engine_forward(t->session.engine, pass, i));
-        FR_TRY(fr_engine_backward(t->session.engine));
+        FR_TRY(fr_engine_forward(t->base.session.engine, pass, i));
+        FR_TRY(fr_engine_backward(t->base.session.engine));
     }
     fr_step_close(t->steps, 0, false, false);
     return fr_step_finish(t->steps, 0, &result);
@@ -104,7 +56,7 @@ static fr_status run_steps(fr_ctx *ctx, void *argument)
 {
     (void)ctx;
     trainer *t = argument;
-    t->task.cursor = 0;
+    t->base.tasks[0].cursor = 0;
     for (int i = 0; i < N_STEPS; i++) {
         FR_TRY(run_step(t));
     }
@@ -156,7 +108,8 @@ static fr_status plan_once(fr_ctx *ctx, void *argument)
 static void a_plan_survives_each_failed_allocation(void)
 {
     char path[4096];
-    (void)snprintf(path, sizeof path, "%s", write_rows(fr_test_folder()));
+    (void)snprintf(path, sizeof path, "%s",
+                   fr_trainer_rows(fr_test_folder(), "rows.jsonl", N_ROWS));
     CU_ASSERT_TRUE(fr_fault_sweep("plan", plan_once, path) >= 15);
 }
 

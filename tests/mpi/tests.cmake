@@ -9,6 +9,7 @@ fr_mpi_test(mpi/test_frozen.c 1 2 3)
 fr_mpi_test(mpi/test_watch.c 2 3)
 fr_mpi_test(mpi/test_post.c 2 3)
 fr_mpi_test(mpi/test_reparam.c 1 2 3 4)
+fr_mpi_test(mpi/test_gather.c 1 2 3 4)
 # Timed, so alone, with stages that sleep instead of computing, and without sanitizers, which say nothing of time.
 if(NOT FORERUN_SANITIZE)
     fr_mpi_test(mpi/test_bubble.c 2 4)
