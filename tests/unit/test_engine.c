@@ -1,10 +1,14 @@
 /* What an engine computes on one rank, against the stage's own functions. */
+#include "base/exact.h"
 #include "base/mem.h"
 #include "support/suite.h"
 #include "support/tiny_model.h"
-#include "train/step/engine.h"
+#include "support/trainer.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { TEXT = 7 };
 
@@ -54,7 +58,144 @@ static void keys_of_text_on_some_layers_are_those_of_all(void)
     }
 }
 
+/* ---- microbatches of a plan ------------------------------------------------------------------- */
+
+enum { N_ROWS = 30, N_EXAMPLES = 12, MAX_IN_FLIGHT = 3 };
+
+/* A plan of several microbatches and what a pass over it gives. */
+typedef struct run {
+    fr_trainer trainer;
+    fr_engine *engine;
+    fr_step_plan plan;
+    fr_stage_prefix prefix;
+    fr_exact_sum sum;
+    fr_pass pass;
+} run;
+
+static void open_run(run *r)
+{
+    char text[4096];
+    const char *folder = fr_test_folder();
+    (void)snprintf(text, sizeof text,
+                   "run: {dir: \"%s\", steps: 9}\n"
+                   "tasks:\n"
+                   "- {name: t, train: \"%s\", eos: false,\n"
+                   "   batch: {examples: %d, microbatch_tokens: 20},\n"
+                   "   prefix: {init: {random: 0.5}, length: 4}}\n",
+                   folder, fr_trainer_rows(folder, "rows.jsonl", N_ROWS), N_EXAMPLES);
+    memset(r, 0, sizeof *r);
+    fr_trainer_open(text, &r->trainer);
+    fr_task *task = &r->trainer.tasks[0];
+    fr_engine_params params = {&r->trainer.session.grid, r->trainer.session.stage,
+                               r->trainer.session.device, MAX_IN_FLIGHT};
+    FR_ASSERT_OK(fr_engine_create(fr_test_ctx(), &params, &r->engine));
+    fr_plan_params how = fr_plan_of_task(task->config, task->train, 1);
+    FR_ASSERT_OK(
+        fr_plan_step(fr_test_ctx(), &how, &task->sampler, 0, N_EXAMPLES, &r->plan));
+    CU_ASSERT_FATAL(fr_engine_count(r->engine, &r->plan) > MAX_IN_FLIGHT);
+    r->prefix = fr_task_prefix(task);
+}
+
+static void begin(run *r)
+{
+    fr_task *task = &r->trainer.tasks[0];
+    memset(task->sum, 0, (size_t)(2 * task->n_local) * sizeof *task->sum);
+    r->sum = (fr_exact_sum){.k = task->sum,
+                            .v = task->sum + task->n_local,
+                            .exponent = fr_exact_exponent(N_EXAMPLES)};
+    r->pass = (fr_pass){.dataset = task->train,
+                        .plan = &r->plan,
+                        .prefix = &r->prefix,
+                        .sum = &r->sum,
+                        .loss_exponent = fr_exact_exponent(r->plan.n_counted)};
+}
+
+static void close_run(run *r)
+{
+    fr_step_plan_fini(&r->plan);
+    fr_engine_destroy(&r->engine);
+    fr_trainer_close(&r->trainer);
+}
+
+/* As the schedule orders them, with at most max_in_flight at once. */
+static void run_all(run *r, int64_t max_in_flight)
+{
+    int64_t n = fr_engine_count(r->engine, &r->plan);
+    begin(r);
+    for (int64_t forwards = 0, backwards = 0; backwards < n;) {
+        if (forwards < n && forwards - backwards < max_in_flight) {
+            FR_ASSERT_OK(fr_engine_forward(r->engine, &r->pass, forwards++));
+        } else {
+            FR_ASSERT_OK(fr_engine_backward(r->engine));
+            backwards++;
+        }
+    }
+    FR_ASSERT_OK(fr_engine_settle(r->engine));
+    CU_ASSERT_EQUAL(r->pass.n_nonfinite + r->sum.n_nonfinite, 0);
+}
+
+/* Each microbatch has its own activations: however many are in flight, the sums have the same bits. */
+static void microbatches_in_flight_do_not_disturb_each_other(void)
+{
+    run r;
+    open_run(&r);
+    const fr_task *task = &r.trainer.tasks[0];
+    size_t bytes = (size_t)(2 * task->n_local) * sizeof *task->sum;
+    int64_t *alone = malloc(bytes);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(alone);
+    run_all(&r, 1);
+    memcpy(alone, task->sum, bytes);
+    int64_t loss = r.pass.loss_sum;
+    CU_ASSERT(loss > 0 && task->sum[0] != 0);
+    for (int64_t n = 2; n <= MAX_IN_FLIGHT; n++) {
+        run_all(&r, n);
+        fr_assert_same_bytes("sums", task->sum, alone, bytes);
+        CU_ASSERT_EQUAL(r.pass.loss_sum, loss);
+    }
+    free(alone);
+    close_run(&r);
+}
+
+/* A forward-only pass gives the loss of the training pass, and splits it into its examples. */
+static void the_losses_of_examples_add_up_to_the_loss(void)
+{
+    run r;
+    double nll[N_EXAMPLES] = {0};
+    double sum = 0;
+    open_run(&r);
+    run_all(&r, 1);
+    int64_t loss = r.pass.loss_sum;
+    begin(&r);
+    r.pass.sum = NULL;
+    r.pass.example_nll = nll;
+    FR_ASSERT_OK(fr_engine_run(r.engine, &r.pass));
+    CU_ASSERT_EQUAL(r.pass.loss_sum, loss);
+    for (int i = 0; i < N_EXAMPLES; i++) {
+        CU_ASSERT(nll[i] > 0);
+        sum += nll[i];
+    }
+    double wanted = fr_exact_value(loss, r.pass.loss_exponent);
+    CU_ASSERT(fabs(sum - wanted) < 1e-9 * wanted);
+    close_run(&r);
+}
+
+/* Losses beyond the exact sum's limit are counted, not added. */
+static void losses_that_are_not_finite_are_counted(void)
+{
+    run r;
+    open_run(&r);
+    begin(&r);
+    const double nll[] = {1.0, (double)NAN, 2 * FR_EXACT_LIMIT, 0.5};
+    fr_pass_add_losses(&r.pass, fr_plan_microbatch(&r.plan, 0, 0), 4, nll);
+    CU_ASSERT_EQUAL(r.pass.n_nonfinite, 2);
+    CU_ASSERT_EQUAL(fr_exact_value(r.pass.loss_sum, r.pass.loss_exponent), 1.5);
+    close_run(&r);
+}
+
 static const fr_case CASES[] = {
+    FR_CASE(microbatches_in_flight_do_not_disturb_each_other),
+    FR_CASE(the_losses_of_examples_add_up_to_the_loss),
+    FR_CASE(losses_that_are_not_finite_are_counted),
     FR_CASE(keys_of_text_on_some_layers_are_those_of_all),
 };
 
