@@ -63,24 +63,15 @@ static void to_gradient(const fr_arch *arch, fr_task *task, int exponent,
     }
 }
 
-static double squared_norm(const float *values, int64_t n)
-{
-    double sum = 0.0;
-    for (int64_t i = 0; i < n; i++) {
-        sum += (double)values[i] * (double)values[i];
-    }
-    return sum;
-}
-
 /* Each layer's squared norm as bits at its place: one replica contributes, so a sum is a gather. */
 static double layer_norm(const fr_task *task, int64_t layer)
 {
     int64_t at = layer * task->layer_floats;
     return task->reparam != NULL
                ? fr_reparam_layer_norm(task->reparam, layer)
-               : squared_norm(task->gradient + at, task->layer_floats) +
-                     squared_norm(task->gradient + task->n_local + at,
-                                  task->layer_floats);
+               : fr_squared_norm(task->gradient + at, task->layer_floats) +
+                     fr_squared_norm(task->gradient + task->n_local + at,
+                                     task->layer_floats);
 }
 
 static void put_norms(const fr_task *task, int64_t *words)
