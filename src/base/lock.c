@@ -109,9 +109,9 @@ static fr_status keep(fr_ctx *ctx, int file, const char *path, const char *what,
                       int error, fr_lock **out)
 {
     if (error != 0) {
-        fr_log(ctx, FR_LOG_WARN,
-               "cannot lock %s: %s; see to it that no other run uses the %s", path,
-               strerror(error), what);
+        fr_log_own(ctx, FR_LOG_WARN,
+                   "cannot lock %s: %s; see to it that no other run uses the %s", path,
+                   strerror(error), what);
     }
     FR_TRY(fr_alloc(ctx, 1, sizeof **out, out));
     (*out)->file = file;

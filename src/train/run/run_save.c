@@ -297,9 +297,9 @@ void fr_run_answer_stop(fr_run_state *run)
         status = fr_join_path(run->ctx, run->config->run.dir, "STOPPED", &answered);
     }
     if (status == FR_OK && fr_file_exists(asked) && rename(asked, answered) != 0) {
-        fr_log(run->ctx, FR_LOG_WARN,
-               "cannot rename %s (%s); remove it before the next start", asked,
-               strerror(errno));
+        fr_log_own(run->ctx, FR_LOG_WARN,
+                   "cannot rename %s (%s); remove it before the next start", asked,
+                   strerror(errno));
     }
     free(asked);
     free(answered);

@@ -62,8 +62,8 @@ fr_status fr_run_decide(fr_run_state *run, fr_task *task)
                        "data",
                        task->config->name, (long long)task->step, text);
     }
-    fr_log(run->ctx, FR_LOG_INFO, "%stask %s stopped after step %lld: %s",
-           reason == FR_STOP_NONFINITE ? "warning: " : "", task->config->name,
+    fr_log(run->ctx, reason == FR_STOP_NONFINITE ? FR_LOG_WARN : FR_LOG_INFO,
+           "task %s stopped after step %lld: %s", task->config->name,
            (long long)task->step, text);
     return fr_group_agree(run->world,
                           fr_metrics_stopped(run->metrics, task->config->name,
