@@ -45,11 +45,6 @@ void fr_device_destroy(fr_device **device)
     *device = NULL;
 }
 
-fr_isa fr_device_isa(const fr_device *device)
-{
-    return device->isa;
-}
-
 /* To be counted up by whatever gives any operator other bits. Checkpoints of before name an instruction set instead. */
 const char *fr_device_arithmetic(const fr_device *device)
 {
