@@ -198,18 +198,9 @@ fr_status fr_ctx_pass_error(const fr_ctx *from, fr_ctx *to)
     return from->error_status;
 }
 
-void fr_log(const fr_ctx *ctx, fr_log_level level, const char *format, ...)
+static void write_line(const fr_ctx *ctx, fr_log_level level, const char *message)
 {
-    bool speaks = ctx->rank == 0 || ctx->all_ranks_log || level <= FR_LOG_WARN;
-    if (level > ctx->log_level || !speaks) {
-        return;
-    }
-    char message[ERROR_BYTES];
     char line[ERROR_BYTES];
-    va_list arguments;
-    va_start(arguments, format);
-    (void)vsnprintf(message, sizeof message, format, arguments);
-    va_end(arguments);
     fr_escape(message, line, sizeof line);
     const char *label = level == FR_LOG_ERROR  ? "error: "
                         : level == FR_LOG_WARN ? "warning: "
@@ -219,4 +210,30 @@ void fr_log(const fr_ctx *ctx, fr_log_level level, const char *format, ...)
     } else {
         (void)fprintf(stderr, "%s%s\n", label, line);
     }
+}
+
+void fr_log(const fr_ctx *ctx, fr_log_level level, const char *format, ...)
+{
+    char message[ERROR_BYTES];
+    if (level > ctx->log_level || (ctx->rank != 0 && !ctx->all_ranks_log)) {
+        return;
+    }
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    write_line(ctx, level, message);
+}
+
+void fr_log_own(const fr_ctx *ctx, fr_log_level level, const char *format, ...)
+{
+    char message[ERROR_BYTES];
+    if (level > ctx->log_level) {
+        return;
+    }
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    write_line(ctx, level, message);
 }

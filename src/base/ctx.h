@@ -95,9 +95,16 @@ void fr_ctx_clear_error(fr_ctx *ctx);
  * of which may use its own meanwhile. @return status of that failure */
 fr_status fr_ctx_pass_error(const fr_ctx *from, fr_ctx *to);
 
-/** Write one line, escaped, to stderr if the level is on and this rank logs. Warnings and errors of
- * every rank are printed with the rank in front. */
+/**
+ * Write one line, escaped, to standard error if FORERUN_LOG lets the level pass. Errors begin with "error: ", warnings with
+ * "warning: "; the message itself does not say so again. A line of another rank than 0 begins with "[rank N] ".
+ *
+ * fr_log is for what every rank that gets there knows alike: rank 0 alone writes it (all do with FORERUN_LOG_RANKS=all).
+ * fr_log_own is for what concerns this rank or its host alone: it is written whatever the rank is.
+ */
 void fr_log(const fr_ctx *ctx, fr_log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void fr_log_own(const fr_ctx *ctx, fr_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 #endif

@@ -2,6 +2,8 @@
 #include "base/limits_impl.h"
 
 #include "base/file.h"
+#include "base/integer.h"
+#include "base/machine.h"
 #include "base/quantity.h"
 
 #include <errno.h>
@@ -91,11 +93,6 @@ static int64_t kib_behind(const char *text, const char *key)
     return kib < FR_NO_LIMIT / 1024 ? kib * 1024 : FR_NO_LIMIT;
 }
 
-static int64_t min(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* All of the memory where the kernel does not say what is free. */
 static void read_machine(const char *root, fr_limits *l)
 {
@@ -103,10 +100,10 @@ static void read_machine(const char *root, fr_limits *l)
     int64_t total = text != NULL ? kib_behind(text, "MemTotal:") : FR_NO_LIMIT;
     int64_t free_now = text != NULL ? kib_behind(text, "MemAvailable:") : FR_NO_LIMIT;
     if (total == FR_NO_LIMIT) {
-        total = (int64_t)sysconf(_SC_PHYS_PAGES) * (int64_t)sysconf(_SC_PAGESIZE);
+        total = fr_machine_memory();
     }
     l->machine_bytes = total;
-    l->machine_available = min(free_now, total);
+    l->machine_available = fr_min(free_now, total);
     free(text);
 }
 
@@ -131,7 +128,7 @@ static void read_process(const char *root, fr_limits *l)
     for (size_t i = 0; limits != NULL && i < sizeof kinds / sizeof kinds[0]; i++) {
         int64_t max = fr_limits_behind(limits, kinds[i].name);
         int64_t used = kinds[i].used < FR_NO_LIMIT >> 20
-                           ? kinds[i].used * (int64_t)sysconf(_SC_PAGESIZE)
+                           ? kinds[i].used * fr_machine_page_bytes()
                            : 0;
         int64_t left = max > used ? max - used : 0;
         if (max != FR_NO_LIMIT && left < l->process_available) {

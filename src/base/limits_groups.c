@@ -2,6 +2,8 @@
 #define _GNU_SOURCE /* strsep, strchrnul */
 #include "base/limits_impl.h"
 
+#include "base/integer.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -171,11 +173,6 @@ static bool find_folder(const char *root, const char *mounts, const char *group,
 
 /* ---- limits of one group ----------------------------------------------------------------------- */
 
-static int64_t min(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 static void add_memory(fr_limits *l, const fr_memory_limit *limit)
 {
     int place = l->n_memory;
@@ -214,18 +211,19 @@ static void read_memory(const char *folder, group_kind kind, int64_t id, fr_limi
     char *stat = fr_limits_text(folder, "memory.stat");
     fr_memory_limit limit = {.id = id};
     if (v2) {
-        limit.bytes =
-            min(read_number(folder, "memory.max"), read_number(folder, "memory.high"));
+        limit.bytes = fr_min(read_number(folder, "memory.max"),
+                             read_number(folder, "memory.high"));
     } else {
         limit.bytes = read_number(folder, "memory.limit_in_bytes");
         /* of groups above, seen or not */
-        limit.bytes = min(limit.bytes, fr_limits_behind(stat != NULL ? stat : "",
-                                                        "hierarchical_memory_limit"));
+        limit.bytes =
+            fr_min(limit.bytes, fr_limits_behind(stat != NULL ? stat : "",
+                                                 "hierarchical_memory_limit"));
     }
     int64_t used = read_number(folder, v2 ? "memory.current" : "memory.usage_in_bytes");
     used = used == FR_NO_LIMIT ? 0 : used;
     if (limit.bytes != FR_NO_LIMIT) {
-        int64_t held = used - min(used, stat != NULL ? reclaimable(stat, !v2) : 0);
+        int64_t held = used - fr_min(used, stat != NULL ? reclaimable(stat, !v2) : 0);
         limit.available = limit.bytes > held ? limit.bytes - held : 0;
         add_memory(l, &limit);
     }

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/machine.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -66,8 +67,8 @@ static bool is_lock_file(int file)
 static void write_holder(int file)
 {
     char text[HOLDER_BYTES];
-    char host[HOST_BYTES] = "?";
-    (void)gethostname(host, sizeof host - 1);
+    char host[HOST_BYTES];
+    fr_machine_host("?", host, sizeof host);
     int length = snprintf(text, sizeof text, "pid %ld on %s\n", (long)getpid(), host);
     if (!is_lock_file(file) || ftruncate(file, 0) != 0 ||
         pwrite(file, text, (size_t)length, 0) != length) {
@@ -108,9 +109,9 @@ static fr_status keep(fr_ctx *ctx, int file, const char *path, const char *what,
                       int error, fr_lock **out)
 {
     if (error != 0) {
-        fr_log(ctx, FR_LOG_WARN,
-               "cannot lock %s: %s; see to it that no other run uses the %s", path,
-               strerror(error), what);
+        fr_log_own(ctx, FR_LOG_WARN,
+                   "cannot lock %s: %s; see to it that no other run uses the %s", path,
+                   strerror(error), what);
     }
     FR_TRY(fr_alloc(ctx, 1, sizeof **out, out));
     (*out)->file = file;

@@ -16,7 +16,6 @@
     X(ERR_UNSUPPORTED, 3, "unsupported")                                               \
     X(ERR_NUMERIC, 4, "non-finite numbers")                                            \
     X(ERR_COMM, 5, "communication error")                                              \
-    X(ERR_PEER, 5, "another rank failed")                                              \
     X(ERR_CHECKPOINT, 6, "checkpoint unusable")                                        \
     X(ERR_STOPPED, 75, "stopped on request")                                           \
     X(ERR_IO, 1, "input/output error")                                                 \

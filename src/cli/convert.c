@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/machine.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -39,7 +40,7 @@ static limits limits_for(size_t bytes)
     }
     rlim_t seconds = 2 + bytes / ((size_t)MIB_A_SECOND * MIB);
     /* the library's copy, the arrays, the new image while it grows, with room to spare */
-    return (limits){.memory = pages * (rlim_t)sysconf(_SC_PAGESIZE) + 8 * bytes +
+    return (limits){.memory = pages * (rlim_t)fr_machine_page_bytes() + 8 * bytes +
                               (rlim_t)192 * MIB,
                     .processor = seconds,
                     .wait = 30 + 10 * (int64_t)seconds,

@@ -95,9 +95,9 @@ static void report(const fr_ctx *ctx, const fr_group *world, fr_status status)
     if (status == FR_ERR_STOPPED) {
         fr_log(ctx, FR_LOG_INFO, "%s", message);
     } else {
-        fr_log(ctx, FR_LOG_ERROR, "%s [%s, %s]",
-               message[0] != '\0' ? message : fr_status_text(status),
-               fr_status_text(status), fr_ctx_error_place(ctx));
+        fr_log_own(ctx, FR_LOG_ERROR, "%s [%s, %s]",
+                   message[0] != '\0' ? message : fr_status_text(status),
+                   fr_status_text(status), fr_ctx_error_place(ctx));
     }
 }
 
@@ -132,8 +132,8 @@ static fr_status open_guard(fr_ctx *ctx, const entry *chosen, fr_group *world,
         world, fr_ctx_timeout(ctx, DEFAULT_SECONDS, &params.timeout_seconds)));
     FR_TRY(fr_group_allreduce(world, FR_MAX, &params.timeout_seconds, 1));
     if (params.timeout_seconds > 0 && !fr_group_is_threaded(world)) {
-        fr_log(ctx, FR_LOG_INFO,
-               "warning: this MPI lets one thread send messages, so a rank that stops "
+        fr_log(ctx, FR_LOG_WARN,
+               "this MPI lets one thread send messages, so a rank that stops "
                "is waited for without end");
     } else if (params.timeout_seconds > 0) {
         FR_TRY(fr_post_create(ctx, world, &g->post));

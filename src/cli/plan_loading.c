@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/digest.h"
 #include "base/file.h"
+#include "base/integer.h"
 #include "base/mem.h"
 #include "base/quantity.h"
 
@@ -64,7 +65,7 @@ static void count_bytes(const fr_plan_report *r, double scale, fr_plan_loading *
     int64_t n_ranks = r->problem->n_ranks;
     int64_t per_node = r->ranks_per_node < n_ranks ? r->ranks_per_node : n_ranks;
     int64_t n_held = per_node < f->n_stages ? per_node : f->n_stages;
-    out->n_nodes = (n_ranks + per_node - 1) / per_node;
+    out->n_nodes = fr_ceil_div(n_ranks, per_node);
     for (int64_t node = 0; node < out->n_nodes; node++) {
         double bytes = 0.0;
         for (int64_t i = 0; i < n_held && node * per_node + i < n_ranks; i++) {

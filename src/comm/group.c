@@ -2,12 +2,12 @@
 #include "comm/group_impl.h"
 
 #include "base/clock.h"
+#include "base/machine.h"
 
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
     MAX_TAG = 30000,
@@ -289,14 +289,6 @@ static bool names_a_rank(const char *message)
            strstr(message + used, ": ") != NULL;
 }
 
-static void name_host(char host[HOST_BYTES])
-{
-    host[HOST_BYTES - 1] = '\0';
-    if (gethostname(host, HOST_BYTES - 1) != 0 || host[0] == '\0') {
-        (void)snprintf(host, HOST_BYTES, "unknown host");
-    }
-}
-
 /* The failing rank's own error: message with its name in front, and the place of detection. */
 static void describe_failure(const fr_group *group, fr_status mine, verdict *out)
 {
@@ -317,7 +309,7 @@ static void describe_failure(const fr_group *group, fr_status mine, verdict *out
         (void)snprintf(out->message, sizeof out->message, "%s", message);
         return;
     }
-    name_host(host);
+    fr_machine_host("unknown host", host, sizeof host);
     (void)snprintf(out->message, sizeof out->message, "rank %d on %s: %s", group->rank,
                    host, message);
 }
@@ -367,7 +359,7 @@ fr_status fr_group_agree_text(fr_group *group, const char *name, const char *tex
     fr_status status = FR_OK;
     (void)snprintf(mine, sizeof mine, "%s", text);
     if (group->rank == 0) {
-        name_host(first.host);
+        fr_machine_host("unknown host", first.host, sizeof first.host);
         memcpy(first.text, mine, sizeof mine);
     }
     FR_TRY(fr_group_broadcast(group, 0, &first, sizeof first));

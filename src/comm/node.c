@@ -87,7 +87,7 @@ static fr_status map_file(fr_ctx *ctx, fr_group *node, int64_t bytes, const char
     }
     *data = *data == MAP_FAILED ? NULL : *data;
     if (status == FR_OK && failure != 0 && is_first) {
-        fr_log(
+        fr_log_own(
             ctx, FR_LOG_WARN,
             "the ranks of this node cannot share memory (%s): each keeps the weights "
             "for itself",

@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "comm/post.h"
 
+#include "base/machine.h"
 #include "base/mem.h"
 #include "comm/group_impl.h"
 
@@ -39,13 +40,13 @@ struct fr_post {
 /* Who this rank is, before it has a watch. */
 static fr_rank_line first_slot(int rank)
 {
-    char host[FR_RANK_LINE_HOST_BYTES] = "";
+    char host[FR_RANK_LINE_HOST_BYTES];
     fr_rank_line slot = {.rank = rank,
                          .pid = (int64_t)getpid(),
                          .peer = -1,
                          .step = -1,
                          .microbatch = -1};
-    (void)gethostname(host, sizeof host - 1);
+    fr_machine_host("", host, sizeof host);
     fr_rank_line_word(host, slot.host, FR_RANK_LINE_HOST_BYTES);
     fr_rank_line_word("starting", slot.state, FR_RANK_LINE_WORD_BYTES);
     fr_rank_line_word(NULL, slot.what, FR_RANK_LINE_WORD_BYTES);

@@ -1,11 +1,10 @@
-#define _GNU_SOURCE /* sched_getaffinity */
 #include "comm/share.h"
 
+#include "base/machine.h"
 #include "base/mem.h"
 
-#include <sched.h>
 #include <stdlib.h>
-#include <unistd.h>
+#include <string.h>
 
 enum {
     MAX_PROCESSORS = 8192,
@@ -15,13 +14,8 @@ enum {
 typedef struct table {
     int64_t *groups;     /* [ranks, GROUP_WORDS]; 0: none */
     int64_t *processors; /* [MAX_PROCESSORS] ranks that may use each */
-    cpu_set_t *mine;
+    int64_t *mine;       /* [MAX_PROCESSORS] 1: this rank may use it */
 } table;
-
-static size_t set_bytes(void)
-{
-    return CPU_ALLOC_SIZE(MAX_PROCESSORS);
-}
 
 /* Ranks of the node in a control group. */
 static int64_t sharers(const table *t, int n_ranks, int first, int64_t id)
@@ -69,7 +63,7 @@ static void share_processors(const fr_limits *limits, const table *t, int n_rank
 {
     out->processors = 0.0;
     for (size_t i = 0; i < MAX_PROCESSORS; i++) {
-        if (CPU_ISSET_S(i, set_bytes(), t->mine) && t->processors[i] > 0) {
+        if (t->mine[i] == 1) {
             out->processors += 1.0 / (double)t->processors[i];
         }
     }
@@ -90,13 +84,8 @@ static void fill(const fr_limits *limits, int rank, table *t)
     for (int i = 0; i < limits->n_cpu; i++) {
         row[FR_LIMIT_LEVELS + i] = limits->cpu[i].id;
     }
-    CPU_ZERO_S(set_bytes(), t->mine);
-    if (sched_getaffinity(0, set_bytes(), t->mine) != 0) {
-        CPU_SET_S(0, set_bytes(), t->mine);
-    }
-    for (size_t i = 0; i < MAX_PROCESSORS; i++) {
-        t->processors[i] = CPU_ISSET_S(i, set_bytes(), t->mine) ? 1 : 0;
-    }
+    fr_machine_processor_set(MAX_PROCESSORS, t->mine);
+    memcpy(t->processors, t->mine, MAX_PROCESSORS * sizeof *t->processors);
 }
 
 fr_status fr_share_measure(fr_ctx *ctx, fr_group *node, const fr_limits *limits,
@@ -111,7 +100,7 @@ fr_status fr_share_measure(fr_ctx *ctx, fr_group *node, const fr_limits *limits,
         status = fr_alloc(ctx, MAX_PROCESSORS, sizeof *t.processors, &t.processors);
     }
     if (status == FR_OK) {
-        status = fr_alloc(ctx, 1, set_bytes(), &t.mine);
+        status = fr_alloc(ctx, MAX_PROCESSORS, sizeof *t.mine, &t.mine);
     }
     status = fr_group_agree(node, status);
     if (status == FR_OK) {

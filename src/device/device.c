@@ -1,7 +1,7 @@
-#include "device/device_impl.h"
+#include "device/device.h"
 
 #include "base/mem.h"
-#include "device/cpu/gemm.h"
+#include "device/state.h"
 
 #include <stdlib.h>
 
@@ -31,8 +31,6 @@ fr_status fr_device_create(fr_ctx *ctx, const fr_device_params *params, fr_devic
     device->ctx = ctx;
     device->n_threads = params->n_threads;
     device->isa = params->isa;
-    device->gemm[FR_F32] = fr_gemm_kernel_select(params->isa, FR_F32);
-    device->gemm[FR_BF16] = fr_gemm_kernel_select(params->isa, FR_BF16);
     *out = device;
     return FR_OK;
 }
@@ -42,16 +40,9 @@ void fr_device_destroy(fr_device **device)
     if (*device == NULL) {
         return;
     }
-    for (int slot = 0; slot < FR_SCRATCH_SLOTS; slot++) {
-        free((*device)->scratch[slot].data);
-    }
+    fr_device_free_scratch(*device);
     free(*device);
     *device = NULL;
-}
-
-fr_isa fr_device_isa(const fr_device *device)
-{
-    return device->isa;
 }
 
 /* To be counted up by whatever gives any operator other bits. Checkpoints of before name an instruction set instead. */
@@ -71,25 +62,4 @@ void fr_device_set_progress(fr_device *device, void (*progress)(void *argument),
 {
     device->progress = progress;
     device->progress_argument = argument;
-}
-
-void fr_device_progress(const fr_device *device)
-{
-    if (device->progress != NULL) {
-        device->progress(device->progress_argument);
-    }
-}
-
-fr_status fr_device_scratch(fr_device *device, fr_scratch_slot slot, int64_t count,
-                            float **out)
-{
-    fr_scratch *scratch = &device->scratch[slot];
-    if (count > scratch->count || scratch->data == NULL) {
-        free(scratch->data);
-        scratch->count = 0;
-        FR_TRY(fr_alloc(device->ctx, count, sizeof *scratch->data, &scratch->data));
-        scratch->count = count;
-    }
-    *out = scratch->data;
-    return FR_OK;
 }

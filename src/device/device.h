@@ -65,7 +65,6 @@ typedef struct fr_device_params {
 FR_MUST_CHECK fr_status fr_device_create(fr_ctx *ctx, const fr_device_params *params,
                                          fr_device **out);
 void fr_device_destroy(fr_device **device);
-fr_isa fr_device_isa(const fr_device *device);
 
 /** What the results' bits depend on, a short text: devices of one text give the same bits. Static. */
 const char *fr_device_arithmetic(const fr_device *device);

@@ -1,7 +1,6 @@
 #include "device/profile.h"
 
-#include "base/clock.h"
-#include "device/device_impl.h"
+#include "device/state.h"
 
 #include <string.h>
 
@@ -23,18 +22,4 @@ void fr_device_profile_start(fr_device *device)
 const fr_operator_time *fr_device_profile(const fr_device *device)
 {
     return device->times;
-}
-
-int64_t fr_operator_begin(const fr_device *device)
-{
-    return device->is_profiled ? fr_clock_ns() : 0;
-}
-
-void fr_operator_end(fr_device *device, fr_operator which, int64_t began, int64_t flops)
-{
-    if (device->is_profiled) {
-        device->times[which].calls++;
-        device->times[which].ns += fr_clock_ns() - began;
-        device->times[which].flops += flops;
-    }
 }

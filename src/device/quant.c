@@ -106,10 +106,3 @@ void fr_quant_round_bf16(fr_isa isa, const float *x, int64_t n, uint16_t *out)
 {
     kernels_of(isa)->round_bf16(x, n, out);
 }
-
-float fr_quant_half(uint16_t half)
-{
-    float value = 0.0F;
-    fr_quant_generic.widen[FR_QUANT_F16]((const void *)&half, 1, &value);
-    return value;
-}

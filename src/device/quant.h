@@ -85,7 +85,4 @@ void fr_quant_multiply(fr_isa isa, const fr_quant_type *type, const fr_quant_few
 /** Round n floats to bf16, to nearest even; NaN stays a NaN, overflow becomes infinity. */
 void fr_quant_round_bf16(fr_isa isa, const float *x, int64_t n, uint16_t *out);
 
-/** The f32 value of one IEEE half. */
-float fr_quant_half(uint16_t half);
-
 #endif

@@ -156,7 +156,7 @@ static void check_reuse(fr_device *device, void *user)
             fr_attention_case_create(shape, UNIT_SEGMENTS, segments);
         fr_attention_case_forward(device, used);
         fr_attention_case_backward(device, used, false);
-        run(fr_device_isa(device), 1, fresh);
+        run(fr_test_isa(device), 1, fresh);
         compare_unit(used, 0, 0, fresh);
         fr_attention_case_destroy(&used);
         fr_attention_case_destroy(&fresh);

@@ -1,6 +1,6 @@
 /* Linear maps against an f64 reference, on every instruction set, and what enters and leaves them. */
 #include "device/cpu/gemm.h"
-#include "device/device_impl.h"
+#include "device/state.h"
 #include "support/approx.h"
 #include "support/devices.h"
 #include "support/linear_case.h"
@@ -46,7 +46,7 @@ static void check_rows(fr_device *device, const reference_case *c, const float *
     float *got = fr_test_numbers(n + 1, 11, 1.0);
     char what[160];
     (void)snprintf(what, sizeof what, "%s %s %s %lldx%lld m %lld %s",
-                   fr_isa_name(fr_device_isa(device)),
+                   fr_isa_name(fr_test_isa(device)),
                    c->linear->w.dtype == FR_BF16 ? "bf16" : "f32",
                    c->back ? "backward" : "forward", (long long)c->linear->w.n_out,
                    (long long)c->linear->w.n_in, (long long)m,

@@ -66,7 +66,7 @@ static void check_run(fr_device *device, bits_case *c, int64_t first, int64_t co
     FR_ASSERT_OK(fr_linear_case_run(device, &c->linear, c->back, count,
                                     c->left + first * c->depth, true, c->got));
     (void)snprintf(what, sizeof what, "%s %s %s %lldx%lld rows %lld + %lld, %d threads",
-                   fr_isa_name(fr_device_isa(device)),
+                   fr_isa_name(fr_test_isa(device)),
                    c->linear.w.dtype == FR_BF16 ? "bf16" : "f32",
                    c->back ? "backward" : "forward", (long long)c->linear.w.n_out,
                    (long long)c->linear.w.n_in, (long long)first, (long long)count,

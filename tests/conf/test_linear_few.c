@@ -57,7 +57,7 @@ static void check_rows(fr_device *device, const few_case *c, int64_t m, bool acc
     float *close = fr_test_numbers(m * columns + 1, 11, 1.0);
     char what[160];
     (void)snprintf(what, sizeof what, "%s %s %lldx%lld m %lld, %d threads",
-                   fr_isa_name(fr_device_isa(device)),
+                   fr_isa_name(fr_test_isa(device)),
                    linear->w.dtype == FR_BF16 ? "bf16" : "f32", (long long)columns,
                    (long long)linear->w.n_in, (long long)m, fr_device_threads(device));
     FR_ASSERT_OK(fr_linear_few(device, m, left, &linear->w, accumulate, got));

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "device/state.h"
 #include "support/suite.h"
 
 #include <stdio.h>
@@ -21,6 +22,11 @@ fr_device *fr_test_device(fr_isa isa, int n_threads)
     fr_device_params params = {.n_threads = n_threads, .isa = isa};
     stop_unless(fr_device_create(fr_test_ctx(), &params, &device), "test device");
     return device;
+}
+
+fr_isa fr_test_isa(const fr_device *device)
+{
+    return device->isa;
 }
 
 static void each_device(int max_threads, void (*body)(fr_device *device, void *user),

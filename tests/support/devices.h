@@ -15,6 +15,9 @@ void fr_test_each_isa(void (*body)(fr_device *device, void *user), void *user);
 /** A device that the caller destroys; exits the test binary if it cannot be made. */
 fr_device *fr_test_device(fr_isa isa, int n_threads);
 
+/** The instruction set that the device was made for. */
+fr_isa fr_test_isa(const fr_device *device);
+
 /** n numbers uniform in [-scale, scale], a function of the stream alone; freed by the caller. */
 float *fr_test_numbers(int64_t n, uint64_t stream, double scale);
 

@@ -9,9 +9,17 @@
 
 enum { CAPTURE_BYTES = 8192 };
 
-/* What one fr_log call with these settings writes to stderr. */
+/* Who logs, and by which function. */
+typedef struct speaker {
+    int rank;
+    int n_ranks;
+    void (*log)(const fr_ctx *ctx, fr_log_level level, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
+} speaker;
+
+/* What one call with these settings writes to stderr. */
 static const char *logged(const char *level_setting, const char *ranks_setting,
-                          int rank, int n_ranks, fr_log_level level, const char *text,
+                          speaker who, fr_log_level level, const char *text,
                           char capture[CAPTURE_BYTES])
 {
     capture[0] = '\0';
@@ -24,10 +32,10 @@ static const char *logged(const char *level_setting, const char *ranks_setting,
                                  : unsetenv("FORERUN_LOG_RANKS"));
     fr_ctx *ctx = fr_ctx_create();
     CU_ASSERT_PTR_NOT_NULL_FATAL(ctx);
-    fr_ctx_set_rank(ctx, rank, n_ranks);
+    fr_ctx_set_rank(ctx, who.rank, who.n_ranks);
     (void)fflush(stderr);
     (void)dup2(fileno(file), STDERR_FILENO);
-    fr_log(ctx, level, "%s", text);
+    who.log(ctx, level, "%s", text);
     (void)fflush(stderr);
     (void)dup2(saved, STDERR_FILENO);
     (void)close(saved);
@@ -97,7 +105,8 @@ static void long_message_is_cut_not_overrun(void)
     size_t length = strlen(fr_ctx_error(ctx));
     CU_ASSERT_TRUE(length >= 1000 && length < LONG);
     char capture[CAPTURE_BYTES];
-    const char *line = logged(NULL, NULL, 0, 1, FR_LOG_INFO, text, capture);
+    const char *line =
+        logged(NULL, NULL, (speaker){0, 1, fr_log}, FR_LOG_INFO, text, capture);
     CU_ASSERT_TRUE(strlen(line) >= 1000 && strlen(line) < LONG);
     CU_ASSERT_EQUAL(line[strlen(line) - 1], '\n');
     free(text);
@@ -113,42 +122,72 @@ static void missing_memory_is_reported_with_its_size(void)
 static void default_level_is_info(void)
 {
     char out[CAPTURE_BYTES];
-    CU_ASSERT_STRING_EQUAL(logged(NULL, NULL, 0, 1, FR_LOG_INFO, "hello", out),
-                           "hello\n");
-    CU_ASSERT_STRING_EQUAL(logged(NULL, NULL, 0, 1, FR_LOG_DEBUG, "hello", out), "");
-    CU_ASSERT_STRING_EQUAL(logged("nonsense", NULL, 0, 1, FR_LOG_INFO, "a", out),
-                           "a\n");
+    CU_ASSERT_STRING_EQUAL(
+        logged(NULL, NULL, (speaker){0, 1, fr_log}, FR_LOG_INFO, "hello", out),
+        "hello\n");
+    CU_ASSERT_STRING_EQUAL(
+        logged(NULL, NULL, (speaker){0, 1, fr_log}, FR_LOG_DEBUG, "hello", out), "");
+    CU_ASSERT_STRING_EQUAL(
+        logged("nonsense", NULL, (speaker){0, 1, fr_log}, FR_LOG_INFO, "a", out),
+        "a\n");
 }
 
 static void level_setting_filters(void)
 {
     char out[CAPTURE_BYTES];
-    CU_ASSERT_STRING_EQUAL(logged("debug", NULL, 0, 1, FR_LOG_DEBUG, "a", out), "a\n");
-    CU_ASSERT_STRING_EQUAL(logged("warn", NULL, 0, 1, FR_LOG_INFO, "a", out), "");
-    CU_ASSERT_STRING_EQUAL(logged("warn", NULL, 0, 1, FR_LOG_WARN, "a", out),
-                           "warning: a\n");
-    CU_ASSERT_STRING_EQUAL(logged("error", NULL, 0, 1, FR_LOG_WARN, "a", out), "");
-    CU_ASSERT_STRING_EQUAL(logged("error", NULL, 0, 1, FR_LOG_ERROR, "a", out),
-                           "error: a\n");
+    CU_ASSERT_STRING_EQUAL(
+        logged("debug", NULL, (speaker){0, 1, fr_log}, FR_LOG_DEBUG, "a", out), "a\n");
+    CU_ASSERT_STRING_EQUAL(
+        logged("warn", NULL, (speaker){0, 1, fr_log}, FR_LOG_INFO, "a", out), "");
+    CU_ASSERT_STRING_EQUAL(
+        logged("warn", NULL, (speaker){0, 1, fr_log}, FR_LOG_WARN, "a", out),
+        "warning: a\n");
+    CU_ASSERT_STRING_EQUAL(
+        logged("error", NULL, (speaker){0, 1, fr_log}, FR_LOG_WARN, "a", out), "");
+    CU_ASSERT_STRING_EQUAL(
+        logged("error", NULL, (speaker){0, 1, fr_log}, FR_LOG_ERROR, "a", out),
+        "error: a\n");
 }
 
-static void other_ranks_are_quiet_except_for_warnings(void)
+static void rank_0_speaks_for_all(void)
 {
     char out[CAPTURE_BYTES];
-    CU_ASSERT_STRING_EQUAL(logged(NULL, NULL, 3, 4, FR_LOG_INFO, "a", out), "");
-    CU_ASSERT_STRING_EQUAL(logged(NULL, NULL, 3, 4, FR_LOG_WARN, "a", out),
+    const speaker first = {0, 4, fr_log};
+    const speaker other = {3, 4, fr_log};
+    for (int level = FR_LOG_ERROR; level <= FR_LOG_INFO; level++) {
+        CU_ASSERT_STRING_EQUAL(logged(NULL, NULL, other, (fr_log_level)level, "a", out),
+                               "");
+    }
+    CU_ASSERT_STRING_EQUAL(logged(NULL, NULL, first, FR_LOG_INFO, "a", out), "a\n");
+    CU_ASSERT_STRING_EQUAL(logged(NULL, NULL, first, FR_LOG_WARN, "a", out),
+                           "warning: a\n");
+}
+
+static void every_rank_speaks_of_its_own(void)
+{
+    char out[CAPTURE_BYTES];
+    const speaker first = {0, 4, fr_log_own};
+    const speaker other = {3, 4, fr_log_own};
+    CU_ASSERT_STRING_EQUAL(logged(NULL, NULL, other, FR_LOG_WARN, "a", out),
                            "[rank 3] warning: a\n");
-    CU_ASSERT_STRING_EQUAL(logged(NULL, NULL, 0, 4, FR_LOG_INFO, "a", out), "a\n");
+    CU_ASSERT_STRING_EQUAL(logged(NULL, NULL, other, FR_LOG_INFO, "a", out),
+                           "[rank 3] a\n");
+    CU_ASSERT_STRING_EQUAL(logged("error", NULL, other, FR_LOG_WARN, "a", out), "");
+    CU_ASSERT_STRING_EQUAL(logged(NULL, NULL, first, FR_LOG_WARN, "a", out),
+                           "warning: a\n");
 }
 
 static void all_ranks_log_when_asked(void)
 {
     char out[CAPTURE_BYTES];
-    CU_ASSERT_STRING_EQUAL(logged(NULL, "all", 3, 4, FR_LOG_INFO, "a", out),
-                           "[rank 3] a\n");
-    CU_ASSERT_STRING_EQUAL(logged(NULL, "all", 0, 4, FR_LOG_INFO, "a", out),
-                           "[rank 0] a\n");
-    CU_ASSERT_STRING_EQUAL(logged(NULL, "0", 3, 4, FR_LOG_INFO, "a", out), "");
+    CU_ASSERT_STRING_EQUAL(
+        logged(NULL, "all", (speaker){3, 4, fr_log}, FR_LOG_INFO, "a", out),
+        "[rank 3] a\n");
+    CU_ASSERT_STRING_EQUAL(
+        logged(NULL, "all", (speaker){0, 4, fr_log}, FR_LOG_INFO, "a", out),
+        "[rank 0] a\n");
+    CU_ASSERT_STRING_EQUAL(
+        logged(NULL, "0", (speaker){3, 4, fr_log}, FR_LOG_INFO, "a", out), "");
 }
 
 /* FORERUN_TIMEOUT as the context takes it, with 600 for nothing. */
@@ -237,11 +276,12 @@ static void messages_are_escaped(void)
         FR_FAIL(fr_test_ctx(), FR_ERR_DATA, "%s: bad",
                 "a\x1b[31mb\nerror: c\x7f\xc2\x9b\xe2\x80\xae\xff\t\xc3\xa4"),
         FR_ERR_DATA, "a\\x1b[31mb\\nerror: c\\x7f\\u009b\\u202e\\xff\\t\xc3\xa4: bad");
+    CU_ASSERT_STRING_EQUAL(logged(NULL, NULL, (speaker){0, 1, fr_log}, FR_LOG_WARN,
+                                  "x\ny\r\xe2\x81\xa6", capture),
+                           "warning: x\\ny\\r\\u2066\n");
     CU_ASSERT_STRING_EQUAL(
-        logged(NULL, NULL, 0, 1, FR_LOG_WARN, "x\ny\r\xe2\x81\xa6", capture),
-        "warning: x\\ny\\r\\u2066\n");
-    CU_ASSERT_STRING_EQUAL(logged(NULL, NULL, 0, 1, FR_LOG_WARN, "\\x1b \\n", capture),
-                           "warning: \\x1b \\n\n");
+        logged(NULL, NULL, (speaker){0, 1, fr_log}, FR_LOG_WARN, "\\x1b \\n", capture),
+        "warning: \\x1b \\n\n");
 }
 
 /* Whatever is cut off, no character is cut in two. */
@@ -289,7 +329,8 @@ static const fr_case CASES[] = {
     FR_CASE(default_level_is_info),
     FR_CASE(level_setting_filters),
     FR_CASE(threads_of_the_environment_are_its_first_number),
-    FR_CASE(other_ranks_are_quiet_except_for_warnings),
+    FR_CASE(rank_0_speaks_for_all),
+    FR_CASE(every_rank_speaks_of_its_own),
     FR_CASE(all_ranks_log_when_asked),
     FR_CASE(timeout_of_the_environment_wins_where_it_is_a_number),
 };

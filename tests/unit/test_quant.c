@@ -1,4 +1,6 @@
 #include "base/rng.h"
+#include "device/bf16.h"
+#include "device/cpu/kernels.h"
 #include "device/cpu/quant_kernels.h"
 #include "device/device.h"
 #include "model/files/safetensors.h"
@@ -151,8 +153,10 @@ static void all_halves_widen_exactly(void)
 {
     int n_wrong = 0;
     for (int bits = 0; bits < HALVES; bits++) {
-        float got = fr_quant_half((uint16_t)bits);
-        float wanted = half_by_arithmetic((uint16_t)bits);
+        const uint16_t half = (uint16_t)bits;
+        float got = 0.0F;
+        float wanted = half_by_arithmetic(half);
+        fr_quant_generic.widen[FR_QUANT_F16]((const void *)&half, 1, &got);
         bool same = isnan(wanted) ? isnan(got)
                                   : got == wanted && signbit(got) == signbit(wanted);
         n_wrong += same ? 0 : 1;
@@ -205,6 +209,51 @@ static void bf16_widened_and_rounded_is_unchanged(void)
         n_wrong += back == half || (isnan(value) && back == (half | 0x40)) ? 0 : 1;
     }
     CU_ASSERT_EQUAL(n_wrong, 0);
+}
+
+/* Every upper half of a float with the lower halves at which rounding changes. */
+static void fill_bf16_cases(int64_t chunk, float *x)
+{
+    static const uint32_t LOWER[] = {0, 1, 0x7fff, 0x8000, 0x8001, 0xffff};
+    enum { N_LOWER = sizeof LOWER / sizeof LOWER[0] };
+    for (int64_t i = 0; i < MAX_VALUES; i++) {
+        int64_t number = chunk * MAX_VALUES + i;
+        uint32_t upper = (uint32_t)(number / N_LOWER) & 0xffffU;
+        uint32_t bits = upper << 16 | LOWER[number % N_LOWER];
+        memcpy(&x[i], &bits, sizeof bits);
+    }
+}
+
+static void check_bf16_rounding(fr_isa isa, const float *x)
+{
+    uint16_t wanted[MAX_VALUES];
+    float wanted_wide[MAX_VALUES];
+    uint16_t got[MAX_VALUES];
+    float got_wide[MAX_VALUES];
+    for (int i = 0; i < MAX_VALUES; i++) {
+        wanted[i] = fr_bf16_round(x[i]);
+        wanted_wide[i] = fr_bf16_widen(wanted[i]);
+    }
+    fr_quant_round_bf16(isa, x, MAX_VALUES, got);
+    fr_assert_same_bytes("files", got, wanted, sizeof wanted);
+    fr_kernels_select(isa)->round_bf16(MAX_VALUES, x, got_wide);
+    fr_assert_same_bytes("products", got_wide, wanted_wide, sizeof wanted_wide);
+    memcpy(got_wide, x, sizeof got_wide);
+    fr_kernels_select(isa)->save_bf16(MAX_VALUES, got_wide, got);
+    fr_assert_same_bytes("saved", got, wanted, sizeof wanted);
+    fr_assert_same_bytes("kept", got_wide, wanted_wide, sizeof wanted_wide);
+}
+
+static void every_rounding_to_bf16_is_the_scalar_one(void)
+{
+    enum { CHUNKS = 6 * HALVES / MAX_VALUES + 1 };
+    float x[MAX_VALUES];
+    for (int64_t chunk = 0; chunk < CHUNKS; chunk++) {
+        fill_bf16_cases(chunk, x);
+        for (int isa = 0; isa <= (int)fr_isa_detect(); isa++) {
+            check_bf16_rounding((fr_isa)isa, x);
+        }
+    }
 }
 
 static void supported_list_names_exactly_the_types_that_widen(void)
@@ -324,6 +373,7 @@ static const fr_case CASES[] = {
     FR_CASE(bf16_rounds_to_nearest_even),
     FR_CASE(bf16_keeps_infinity_and_nan),
     FR_CASE(bf16_widened_and_rounded_is_unchanged),
+    FR_CASE(every_rounding_to_bf16_is_the_scalar_one),
     FR_CASE(supported_list_names_exactly_the_types_that_widen),
     FR_CASE(every_instruction_set_gives_the_same_bits),
     FR_CASE(block_lengths_divide_the_longest),

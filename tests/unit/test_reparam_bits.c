@@ -73,7 +73,7 @@ static void check_threads(fr_device *device, void *user)
     bench alone;
     bench now;
     float *gradient = fr_test_numbers(2 * (int64_t)N_ALL, 3, 1e-3);
-    fr_device *one = fr_test_device(fr_device_isa(device), 1);
+    fr_device *one = fr_test_device(fr_test_isa(device), 1);
     (void)user;
     bench_open(one, LAYERS, 4, &alone);
     bench_open(device, LAYERS, 4, &now);

@@ -3,7 +3,7 @@
 #include "model/network/stage_bytes.h"
 
 #include "base/mem.h"
-#include "device/device_impl.h"
+#include "device/state.h"
 #include "support/devices.h"
 #include "support/suite.h"
 #include "support/tiny_model.h"

@@ -41,7 +41,6 @@ static void exit_codes_are_the_documented_ones(void)
     CU_ASSERT_EQUAL(fr_status_exit_code(FR_ERR_FORMAT), 3);
     CU_ASSERT_EQUAL(fr_status_exit_code(FR_ERR_NUMERIC), 4);
     CU_ASSERT_EQUAL(fr_status_exit_code(FR_ERR_COMM), 5);
-    CU_ASSERT_EQUAL(fr_status_exit_code(FR_ERR_PEER), 5);
     CU_ASSERT_EQUAL(fr_status_exit_code(FR_ERR_CHECKPOINT), 6);
     CU_ASSERT_EQUAL(fr_status_exit_code(FR_ERR_STOPPED), 75);
     CU_ASSERT_EQUAL(fr_status_exit_code(FR_ERR_IO), 1);

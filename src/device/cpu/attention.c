@@ -6,6 +6,7 @@
 #include "device/cpu/attention_impl.h"
 
 #include "base/elementary.h"
+#include "base/integer.h"
 
 #include <math.h>
 #include <omp.h>
@@ -47,7 +48,7 @@ static void update_rows(const fr_attention_call *call, const fr_query_tile *tile
                         const fr_key_run *run, int64_t start, int64_t n_keys,
                         const forward_scratch *scratch)
 {
-    int64_t padded = (n_keys + 7) / 8 * 8;
+    int64_t padded = fr_round_up(n_keys, 8);
     for (int64_t row = 0; row < tile->n_rows; row++) {
         float *scores = scratch->scores_RN + row * FR_TILE_KEYS;
         int64_t visible = fr_attention_visible(tile, run, row, start, n_keys);
@@ -69,8 +70,7 @@ static void add_key_tile(const fr_attention_call *call, const fr_query_tile *til
                          const forward_scratch *scratch)
 {
     int64_t dim = call->padded_dim;
-    int64_t left = run->count - start;
-    int64_t n_keys = left < FR_TILE_KEYS ? left : FR_TILE_KEYS;
+    int64_t n_keys = fr_min(run->count - start, FR_TILE_KEYS);
     int64_t ld = 0;
     const float *values =
         fr_attention_key_rows(call, run->v + start * run->stride, run->stride, n_keys,
@@ -79,7 +79,7 @@ static void add_key_tile(const fr_attention_call *call, const fr_query_tile *til
                              run->k + start * run->stride, run->stride, FR_TILE_KEYS,
                              scratch->keys_KN);
     call->kernels->tile_product(&(fr_tile_product){.n_rows = tile->n_rows,
-                                                   .n = (n_keys + 15) / 16 * 16,
+                                                   .n = fr_round_up(n_keys, 16),
                                                    .depth = call->params->head_dim,
                                                    .a = scratch->q_RK,
                                                    .a_row = dim,
@@ -147,8 +147,7 @@ static int64_t max_tiles(const fr_attention_call *call)
 {
     int64_t max = 0;
     for (int64_t s = 0; s < call->params->n_segments; s++) {
-        int64_t tiles = fr_attention_tiles(call, call->params->segments + s);
-        max = tiles > max ? tiles : max;
+        max = fr_max(max, fr_attention_tiles(call, call->params->segments + s));
     }
     return max;
 }

@@ -10,6 +10,8 @@
  */
 #include "device/cpu/attention_impl.h"
 
+#include "base/integer.h"
+
 #include <omp.h>
 #include <stddef.h>
 #include <string.h>
@@ -87,7 +89,7 @@ static void multiply_keys(const fr_attention_call *call, int64_t n_rows, int64_t
                           const float *rows_RK, const float *packed_KN, float *out_RN)
 {
     call->kernels->tile_product(&(fr_tile_product){.n_rows = n_rows,
-                                                   .n = (n_keys + 15) / 16 * 16,
+                                                   .n = fr_round_up(n_keys, 16),
                                                    .depth = call->params->head_dim,
                                                    .a = rows_RK,
                                                    .a_row = call->padded_dim,
@@ -145,7 +147,7 @@ static void differentiate_rows(const fr_attention_call *call, const fr_query_til
     for (int64_t row = 0; row < tile->n_rows; row++) {
         call->kernels->score_row_back(&(fr_score_row){
             .n_visible = fr_attention_visible(tile, run, row, start, n_keys),
-            .n = (n_keys + 7) / 8 * 8,
+            .n = fr_round_up(n_keys, 8),
             .lse = scratch->lse_R[row],
             .delta = scratch->delta_R[row],
             .score = scratch->scores_RN + row * FR_TILE_KEYS,
@@ -160,8 +162,7 @@ static void back_key_tile(const backward_call *call, const fr_query_tile *tile,
     const fr_attention_call *base = &call->base;
     int64_t dim = base->params->head_dim;
     int64_t n_rows = tile->n_rows;
-    int64_t left = run->count - start;
-    int64_t n_keys = left < FR_TILE_KEYS ? left : FR_TILE_KEYS;
+    int64_t n_keys = fr_min(run->count - start, FR_TILE_KEYS);
     int64_t offset = start * run->stride;
     base->kernels->transpose(n_keys, dim, run->k + offset, run->stride, FR_TILE_KEYS,
                              scratch->keys_KN);

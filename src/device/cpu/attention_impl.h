@@ -13,7 +13,7 @@
 
 #include "device/attention.h"
 #include "device/cpu/kernels.h"
-#include "device/device_impl.h"
+#include "device/state.h"
 
 /* Both score tiles, one packed key tile and one packed query tile fit the 32 KiB of a small L1 cache
  * panel by panel; 48 rows are a whole number of 6-row blocks and of groups of 1, 2, 3, 4, 6, 8. */

@@ -1,12 +1,9 @@
 #include "device/cpu/attention_impl.h"
 
+#include "base/integer.h"
+
 #include <math.h>
 #include <stddef.h>
-
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
 
 fr_attention_call fr_attention_call_make(const fr_device *device,
                                          const fr_attention_params *params,
@@ -14,11 +11,11 @@ fr_attention_call fr_attention_call_make(const fr_device *device,
 {
     fr_attention_call call = {.params = params, .q = q, .k = k, .v = v};
     call.kernels = fr_kernels_select(device->isa);
-    call.padded_dim = ceil_div(params->head_dim, 16) * 16;
+    call.padded_dim = fr_round_up(params->head_dim, 16);
     call.group = params->n_heads / params->n_kv_heads;
-    call.heads_per_tile = call.group < FR_TILE_ROWS ? call.group : FR_TILE_ROWS;
+    call.heads_per_tile = fr_min(call.group, FR_TILE_ROWS);
     call.tokens_per_tile = FR_TILE_ROWS / call.heads_per_tile;
-    call.n_chunks = ceil_div(call.group, call.heads_per_tile);
+    call.n_chunks = fr_ceil_div(call.group, call.heads_per_tile);
     return call;
 }
 
@@ -37,12 +34,7 @@ fr_attention_prefix fr_attention_prefix_of(const fr_attention_params *params,
 
 int64_t fr_attention_tiles(const fr_attention_call *call, const fr_segment *segment)
 {
-    return ceil_div(segment->q_count, call->tokens_per_tile);
-}
-
-static int64_t smaller(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
+    return fr_ceil_div(segment->q_count, call->tokens_per_tile);
 }
 
 fr_query_tile fr_attention_tile(const fr_attention_call *call,
@@ -52,9 +44,9 @@ fr_query_tile fr_attention_tile(const fr_attention_call *call,
     fr_query_tile tile = {.segment = segment, .kv_head = kv_head};
     int64_t head = chunk * call->heads_per_tile;
     tile.first_head = kv_head * call->group + head;
-    tile.n_heads = smaller(call->heads_per_tile, call->group - head);
+    tile.n_heads = fr_min(call->heads_per_tile, call->group - head);
     tile.first_token = index * call->tokens_per_tile;
-    tile.n_tokens = smaller(call->tokens_per_tile, segment->q_count - tile.first_token);
+    tile.n_tokens = fr_min(call->tokens_per_tile, segment->q_count - tile.first_token);
     tile.n_rows = tile.n_tokens * tile.n_heads;
     return tile;
 }
@@ -106,7 +98,7 @@ int64_t fr_attention_visible(const fr_query_tile *tile, const fr_key_run *run,
         return n_keys;
     }
     int64_t seen = tile->first_token + row / tile->n_heads + 1 - start;
-    return seen < 0 ? 0 : smaller(seen, n_keys);
+    return seen < 0 ? 0 : fr_min(seen, n_keys);
 }
 
 void fr_attention_pack(const fr_attention_call *call, const fr_query_tile *tile,

@@ -1,6 +1,7 @@
 /* The exact sum: integers, so any order of units gives the same bits. */
+#include "base/integer.h"
 #include "device/cpu/kernels.h"
-#include "device/device_impl.h"
+#include "device/state.h"
 
 #include <math.h>
 
@@ -16,7 +17,7 @@ int64_t fr_exact_add(fr_device *device, int64_t n_units, int64_t n, int exponent
     int64_t n_nonfinite = 0;
 #pragma omp parallel for num_threads(threads) schedule(static) reduction(+ : n_nonfinite)
     for (int64_t start = 0; start < n; start += CHUNK) {
-        int64_t length = n - start < CHUNK ? n - start : CHUNK;
+        int64_t length = fr_min(n - start, CHUNK);
         for (int64_t unit = 0; unit < n_units; unit++) {
             n_nonfinite += kernels->exact_add(length, scale, g_Un + unit * n + start,
                                               sum_n + start);

@@ -1,7 +1,8 @@
 #include "device/cpu/few.h"
 
+#include "base/integer.h"
 #include "device/cpu/kernels.h"
-#include "device/device_impl.h"
+#include "device/state.h"
 
 enum {
     COLUMN_UNIT = 16,         /* a thread's share is a multiple: one cache line of y */
@@ -40,7 +41,7 @@ static void multiply_read(fr_few_kernel *kernel, const fr_few *whole,
         return;
     }
     for (int64_t row = first; row < last; row += READ_ROWS) {
-        int64_t n = last - row < READ_ROWS ? last - row : READ_ROWS;
+        int64_t n = fr_min(last - row, READ_ROWS);
         fr_matrix_read(w, row, n, rows);
         multiply_part(kernel, whole, rows, row, n);
     }
@@ -51,12 +52,11 @@ static void multiply_shares(const fr_device *device, const fr_few *whole,
 {
     fr_few_kernel *kernel = select_kernel(device->isa);
     int64_t row_bytes = w->n_in * (int64_t)fr_dtype_bytes(w->dtype);
-    int64_t units = (w->n_out + COLUMN_UNIT - 1) / COLUMN_UNIT;
+    int64_t units = fr_ceil_div(w->n_out, COLUMN_UNIT);
 #pragma omp parallel for num_threads(n_threads) schedule(static)
     for (int i = 0; i < n_threads; i++) {
         int64_t first = units * i / n_threads * COLUMN_UNIT;
-        int64_t last = units * (i + 1) / n_threads * COLUMN_UNIT;
-        last = last < w->n_out ? last : w->n_out;
+        int64_t last = fr_min(units * (i + 1) / n_threads * COLUMN_UNIT, w->n_out);
         if (rows != NULL) {
             multiply_read(kernel, whole, w, first, last,
                           rows + i * READ_ROWS * w->n_in);

@@ -10,10 +10,9 @@
 #define FR_DEVICE_CPU_FEW_BODY_H
 
 #include "device/cpu/few.h"
+#include "device/cpu/inline.h"
 
 #include <string.h>
-
-#define FR_INLINE static inline __attribute__((always_inline))
 
 /* The last n < LANES elements, then zeros. */
 FR_INLINE v16 load_first(fr_dtype dtype, const void *p, int64_t at, int64_t n)

@@ -1,4 +1,5 @@
 /* Plain C. */
+#include "device/bf16.h"
 #include "device/device.h"
 
 #include <math.h>
@@ -25,8 +26,7 @@ static inline v16 v16_load(fr_dtype dtype, const void *p, int64_t at)
     for (int i = 0; i < LANES; i++) {
         uint16_t half; /* the last ones lie in an array of floats */
         memcpy(&half, (const char *)p + (size_t)(at + i) * sizeof half, sizeof half);
-        uint32_t bits = (uint32_t)half << 16;
-        memcpy(&x.lane[i], &bits, sizeof bits);
+        x.lane[i] = fr_bf16_widen(half);
     }
     return x;
 }

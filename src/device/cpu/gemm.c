@@ -6,7 +6,8 @@
  */
 #include "device/cpu/gemm.h"
 
-#include "device/device_impl.h"
+#include "base/integer.h"
+#include "device/state.h"
 
 #include <omp.h>
 
@@ -41,26 +42,6 @@ typedef struct gemm_part {
     int64_t n_blocks;
 } gemm_part;
 
-static int64_t divide_up(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
-static int64_t round_up(int64_t a, int64_t b)
-{
-    return divide_up(a, b) * b;
-}
-
-static int64_t min_i64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t clamp_i64(int64_t a, int64_t low, int64_t high)
-{
-    return a < low ? low : min_i64(a, high);
-}
-
 const fr_gemm_kernel *fr_gemm_kernel_select(fr_isa isa, fr_dtype dtype)
 {
     static const fr_gemm_kernel *const F32[FR_ISA_COUNT] = {
@@ -76,15 +57,15 @@ int64_t fr_gemm_depth_block(fr_dtype dtype, int64_t depth)
 {
     enum { LONGEST_F32 = 320, LONGEST_FIXED = 640 }; /* a panel fits the first cache */
     int64_t longest = dtype == FR_BF16 ? LONGEST_FIXED : LONGEST_F32;
-    int64_t n_blocks = depth > 0 ? divide_up(depth, longest) : 1;
-    return round_up(divide_up(depth, n_blocks), DEPTH_UNIT);
+    int64_t n_blocks = depth > 0 ? fr_ceil_div(depth, longest) : 1;
+    return fr_round_up(fr_ceil_div(depth, n_blocks), DEPTH_UNIT);
 }
 
 int64_t fr_gemm_run(int64_t depth)
 {
     enum { RUN_UNIT = 32 }; /* depths that are packed at a time */
-    int64_t n_runs = depth > 0 ? divide_up(depth, FR_GEMM_LONGEST_RUN) : 1;
-    return round_up(divide_up(depth, n_runs), RUN_UNIT);
+    int64_t n_runs = depth > 0 ? fr_ceil_div(depth, FR_GEMM_LONGEST_RUN) : 1;
+    return fr_round_up(fr_ceil_div(depth, n_runs), RUN_UNIT);
 }
 
 /* Floats that a block of a tile's rows or of a panel's columns takes, packed. */
@@ -94,20 +75,21 @@ static int64_t packed_floats(const gemm_plan *plan, int64_t lines)
     if (!plan->kernel->is_fixed) {
         return plan->block * lines;
     }
-    return divide_up(plan->block, FR_GEMM_LONGEST_RUN) * round_up(lines, SCALE_UNIT) +
+    return fr_ceil_div(plan->block, FR_GEMM_LONGEST_RUN) *
+               fr_round_up(lines, SCALE_UNIT) +
            plan->block / 2 * lines;
 }
 
 static int64_t block_depth(const gemm_plan *plan, int64_t block)
 {
-    return min_i64(plan->block, plan->product->depth - block * plan->block);
+    return fr_min(plan->block, plan->product->depth - block * plan->block);
 }
 
 /* Where a tile of rows lies in the copy of `left`: [block][tile], each as packed. */
 static float *left_tile(const gemm_plan *plan, const gemm_part *part, int64_t block,
                         int64_t tile)
 {
-    int64_t n_tiles = divide_up(part->n_rows, plan->kernel->rows);
+    int64_t n_tiles = fr_ceil_div(part->n_rows, plan->kernel->rows);
     return plan->left + ((block - part->block) * n_tiles + tile) *
                             packed_floats(plan, plan->kernel->rows);
 }
@@ -135,7 +117,7 @@ static fr_gemm_panel panel_at(const gemm_plan *plan, panel_place place)
     int64_t column = place.panel * width;
     fr_gemm_panel found = {
         .depth = block_depth(plan, place.block),
-        .columns = min_i64(width, plan->product->columns - column),
+        .columns = fr_min(width, plan->product->columns - column),
         .depth_step = transposed ? 1 : w->n_in,
         .column_step = transposed ? w->n_in : 1,
     };
@@ -154,7 +136,7 @@ static void set_prefetch(const fr_gemm_panel *next, int64_t bytes, int64_t i,
     int64_t step = next->depth_step == 1 ? next->column_step : next->depth_step;
     int64_t limit = next->depth_step == 1 ? next->columns : next->depth;
     for (int64_t k = 0; k < 2; k++) {
-        int64_t index = min_i64((2 * i + k) * run, limit - 1);
+        int64_t index = fr_min((2 * i + k) * run, limit - 1);
         tile->prefetch[k] = (const char *)next->source + index * step * bytes;
     }
     tile->prefetch_step = next->depth_step * bytes;
@@ -172,7 +154,7 @@ static fr_gemm_tile tile_at(const gemm_plan *plan, const gemm_part *part,
     int64_t pitch = plan->kernel->rows;
     fr_gemm_tile tile = {
         .rows = n_rows,
-        .columns = min_i64(width, product->columns - column),
+        .columns = fr_min(width, product->columns - column),
         .depth = block_depth(plan, place.block),
         .left = left_tile(plan, part, place.block, row / pitch) + row % pitch,
         .left_step = pitch,
@@ -188,7 +170,7 @@ static bool is_narrow(const gemm_plan *plan, const gemm_item *item,
                       const fr_gemm_panel *panel)
 {
     enum { MAX_ROWS = 8 };
-    int64_t max = min_i64(MAX_ROWS, plan->kernel->rows);
+    int64_t max = fr_min(MAX_ROWS, plan->kernel->rows);
     return plan->kernel->multiply_narrow != NULL && plan->product->transposed &&
            panel->columns == plan->kernel->columns && item->row_end - item->row <= max;
 }
@@ -208,7 +190,7 @@ static void multiply_panel(const gemm_plan *plan, const gemm_part *part,
     }
     for (int64_t row = item->row; row < item->row_end; row += rows) {
         fr_gemm_tile tile =
-            tile_at(plan, part, at, row, min_i64(rows, item->row_end - row));
+            tile_at(plan, part, at, row, fr_min(rows, item->row_end - row));
         if (narrow) {
             plan->kernel->multiply_narrow(&tile, &panel);
             continue;
@@ -226,7 +208,7 @@ static panel_place place_at(const gemm_plan *plan, const gemm_part *part,
                             const gemm_item *item, int64_t k)
 {
     panel_place place;
-    k = min_i64(k, item->n_panels * part->n_blocks - 1);
+    k = fr_min(k, item->n_panels * part->n_blocks - 1);
     if (plan->product->transposed) {
         place.panel = item->panel + k / part->n_blocks;
         place.block = part->block + k % part->n_blocks;
@@ -241,11 +223,11 @@ static void multiply_item(const gemm_plan *plan, const gemm_part *part, int64_t 
                           float *right)
 {
     int64_t split_rows =
-        round_up(divide_up(part->n_rows, plan->row_splits), plan->kernel->rows);
+        fr_round_up(fr_ceil_div(part->n_rows, plan->row_splits), plan->kernel->rows);
     gemm_item item = {.row = index % plan->row_splits * split_rows,
                       .panel = index / plan->row_splits * plan->group};
-    item.row_end = min_i64(item.row + split_rows, part->n_rows);
-    item.n_panels = min_i64(plan->group, plan->n_panels - item.panel);
+    item.row_end = fr_min(item.row + split_rows, part->n_rows);
+    item.n_panels = fr_min(plan->group, plan->n_panels - item.panel);
     for (int64_t k = 0; item.row < item.row_end && k < item.n_panels * part->n_blocks;
          k++) {
         multiply_panel(plan, part, &item, place_at(plan, part, &item, k),
@@ -262,7 +244,7 @@ static void pack_tile(const gemm_plan *plan, const gemm_part *part, int64_t tile
         fr_gemm_rows rows = {
             .x = x + b * plan->block,
             .stride = product->left_stride,
-            .rows = min_i64(plan->kernel->rows, part->n_rows - row),
+            .rows = fr_min(plan->kernel->rows, part->n_rows - row),
             .depth = block_depth(plan, b),
         };
         plan->kernel->pack_left(&rows, left_tile(plan, part, b, tile));
@@ -273,8 +255,8 @@ static void pack_tile(const gemm_plan *plan, const gemm_part *part, int64_t tile
  * whole, or overwrites it while it is read. */
 static void multiply_part(const gemm_plan *plan, const gemm_part *part, float *right)
 {
-    int64_t n_items = divide_up(plan->n_panels, plan->group) * plan->row_splits;
-    int64_t n_tiles = divide_up(part->n_rows, plan->kernel->rows);
+    int64_t n_items = fr_ceil_div(plan->n_panels, plan->group) * plan->row_splits;
+    int64_t n_tiles = fr_ceil_div(part->n_rows, plan->kernel->rows);
 #pragma omp for schedule(static)
     for (int64_t tile = 0; tile < n_tiles; tile++) {
         pack_tile(plan, part, tile);
@@ -294,9 +276,9 @@ static void multiply_all(const gemm_plan *plan, float *right)
         for (int64_t block = 0; block < plan->n_blocks; block += plan->section) {
             gemm_part part = {
                 .row = row,
-                .n_rows = min_i64(plan->rows, plan->product->m - row),
+                .n_rows = fr_min(plan->rows, plan->product->m - row),
                 .block = block,
-                .n_blocks = min_i64(plan->section, plan->n_blocks - block),
+                .n_blocks = fr_min(plan->section, plan->n_blocks - block),
             };
             multiply_part(plan, &part, right);
         }
@@ -309,13 +291,13 @@ static void plan_blocks(gemm_plan *plan)
 {
     const fr_product *product = plan->product;
     plan->block = product->depth_block;
-    plan->n_blocks = divide_up(product->depth, plan->block);
+    plan->n_blocks = fr_ceil_div(product->depth, plan->block);
     int64_t max = plan->kernel->row_part;
-    plan->rows = divide_up(product->m, divide_up(product->m, max));
-    plan->rows = round_up(plan->rows, plan->kernel->rows);
+    plan->rows = fr_ceil_div(product->m, fr_ceil_div(product->m, max));
+    plan->rows = fr_round_up(plan->rows, plan->kernel->rows);
     int64_t fitting =
-        clamp_i64(LEFT_DEPTH * max / (plan->rows * plan->block), 1, plan->n_blocks);
-    plan->section = divide_up(plan->n_blocks, divide_up(plan->n_blocks, fitting));
+        fr_clamp(LEFT_DEPTH * max / (plan->rows * plan->block), 1, plan->n_blocks);
+    plan->section = fr_ceil_div(plan->n_blocks, fr_ceil_div(plan->n_blocks, fitting));
 }
 
 /* Work items: several a thread, so that a thread that is held up holds up nobody; if the panels are too
@@ -325,25 +307,26 @@ static void plan_items(gemm_plan *plan)
     enum { ITEMS_A_THREAD = 8, MAX_GROUP = 16, MIN_SPLIT_TILES = 4 };
     int64_t wanted =
         plan->n_threads == 1 ? 1 : (int64_t)plan->n_threads * ITEMS_A_THREAD;
-    plan->n_panels = divide_up(plan->product->columns, plan->kernel->columns);
-    plan->group = clamp_i64(plan->n_panels / wanted, 1, MAX_GROUP);
-    int64_t max = divide_up(plan->rows, plan->kernel->rows * MIN_SPLIT_TILES);
+    plan->n_panels = fr_ceil_div(plan->product->columns, plan->kernel->columns);
+    plan->group = fr_clamp(plan->n_panels / wanted, 1, MAX_GROUP);
+    int64_t max = fr_ceil_div(plan->rows, plan->kernel->rows * MIN_SPLIT_TILES);
     plan->row_splits = 1;
     if (plan->n_panels < wanted) {
-        plan->row_splits = clamp_i64(wanted / plan->n_panels, 1, max);
+        plan->row_splits = fr_clamp(wanted / plan->n_panels, 1, max);
     }
 }
 
 fr_status fr_gemm_multiply(fr_device *device, const fr_product *product)
 {
     gemm_plan plan = {.product = product,
-                      .kernel = device->gemm[product->weights->dtype],
+                      .kernel =
+                          fr_gemm_kernel_select(device->isa, product->weights->dtype),
                       .device = device};
     int64_t products = product->m * product->columns * product->depth;
     plan.n_threads = products < SERIAL_PRODUCTS ? 1 : device->n_threads;
     plan_blocks(&plan);
     plan_items(&plan);
-    int64_t rows = min_i64(plan.rows, round_up(product->m, plan.kernel->rows));
+    int64_t rows = fr_min(plan.rows, fr_round_up(product->m, plan.kernel->rows));
     int64_t left = rows / plan.kernel->rows * plan.section *
                    packed_floats(&plan, plan.kernel->rows);
     int64_t right = packed_floats(&plan, plan.kernel->columns);

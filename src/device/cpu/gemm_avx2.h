@@ -6,10 +6,9 @@
 #define FR_DEVICE_CPU_GEMM_AVX2_H
 
 #include "device/cpu/gemm.h"
+#include "device/cpu/inline.h"
 
 #include <immintrin.h>
-
-#define FR_INLINE static inline __attribute__((always_inline))
 
 enum { FR_AVX2_WIDTH = 8, FR_AVX2_ROWS = 6 };
 

@@ -1,5 +1,6 @@
 /* Products in fixed point in plain C. Rows and columns are packed along the depth, so that compilers sum the products of
  * 16-bit numbers by what the processor's baseline has for it. */
+#include "device/bf16.h"
 #include "device/cpu/gemm.h"
 
 #include <math.h>
@@ -50,11 +51,6 @@ static int16_t fixed(float x, float to_fixed)
 
 /* ---- packing ------------------------------------------------------------------------------ */
 
-static float widen(uint16_t bf16)
-{
-    return float_of_bits((uint32_t)bf16 << 16);
-}
-
 /* n activations of a row, the count made even by a zero; returns the scale to go back by. */
 static float pack_row(const float *x, int64_t n, int16_t *out)
 {
@@ -75,7 +71,7 @@ static float pack_column(const uint16_t *w, int64_t step, int64_t n, int16_t *ou
 {
     float column[FR_GEMM_LONGEST_RUN];
     for (int64_t d = 0; d < n; d++) {
-        column[d] = widen(w[d * step]);
+        column[d] = fr_bf16_widen(w[d * step]);
     }
     return pack_row(column, n, out);
 }

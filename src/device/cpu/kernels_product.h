@@ -7,11 +7,11 @@
 #ifndef FR_DEVICE_CPU_KERNELS_PRODUCT_H
 #define FR_DEVICE_CPU_KERNELS_PRODUCT_H
 
-#define FR_ALWAYS_INLINE static inline __attribute__((always_inline))
+#include "device/cpu/inline.h"
 
 /* `rows` and `unit_step` are constants at each call, so the loops unroll into registers. */
-FR_ALWAYS_INLINE void product_block(const fr_tile_product *p, const int rows,
-                                    const bool unit_step, int64_t row, int64_t column)
+FR_INLINE void product_block(const fr_tile_product *p, const int rows,
+                             const bool unit_step, int64_t row, int64_t column)
 {
     const int64_t step = unit_step ? 1 : p->a_step;
     const int64_t a_row = unit_step ? p->a_row : 1;
@@ -46,8 +46,8 @@ FR_ALWAYS_INLINE void product_block(const fr_tile_product *p, const int rows,
     }
 }
 
-FR_ALWAYS_INLINE void product_column(const fr_tile_product *p, const bool unit_step,
-                                     int64_t column)
+FR_INLINE void product_column(const fr_tile_product *p, const bool unit_step,
+                              int64_t column)
 {
     int64_t row = 0;
     for (; row + V8_BLOCK_ROWS <= p->n_rows; row += V8_BLOCK_ROWS) {

@@ -8,6 +8,7 @@
 #define FR_DEVICE_CPU_KERNELS_ROWWISE_H
 
 #include "base/exact.h"
+#include "device/bf16.h"
 
 static void rmsnorm(int64_t width, const float *x, const float *w, float eps, float *y,
                     float *rstd)
@@ -141,27 +142,17 @@ static void rope(int64_t n_heads, int64_t head_dim, const float *table, bool inv
     }
 }
 
-static uint16_t bf16_bits(uint32_t bits)
-{
-    bool is_nan = (bits & 0x7fffffffU) > 0x7f800000U;
-    uint32_t rounded = bits + 0x7fffU + ((bits >> 16) & 1U);
-    return (uint16_t)((is_nan ? bits | 0x00400000U : rounded) >> 16);
-}
-
 static void widen_bf16(int64_t n, const uint16_t *saved, float *x)
 {
     for (int64_t i = 0; i < n; i++) {
-        uint32_t bits = (uint32_t)saved[i] << 16;
-        memcpy(x + i, &bits, sizeof bits);
+        x[i] = fr_bf16_widen(saved[i]);
     }
 }
 
 static void save_bf16(int64_t n, float *x, uint16_t *saved)
 {
     for (int64_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, x + i, sizeof bits);
-        saved[i] = bf16_bits(bits);
+        saved[i] = fr_bf16_round(x[i]);
     }
     widen_bf16(n, saved, x);
 }
@@ -169,10 +160,7 @@ static void save_bf16(int64_t n, float *x, uint16_t *saved)
 static void round_bf16(int64_t n, const float *x, float *rounded)
 {
     for (int64_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, x + i, sizeof bits);
-        bits = (uint32_t)bf16_bits(bits) << 16;
-        memcpy(rounded + i, &bits, sizeof bits);
+        rounded[i] = fr_bf16_widen(fr_bf16_round(x[i]));
     }
 }
 

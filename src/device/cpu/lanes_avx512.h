@@ -4,10 +4,10 @@
 #ifndef FR_DEVICE_CPU_LANES_AVX512_H
 #define FR_DEVICE_CPU_LANES_AVX512_H
 
+#include "device/cpu/inline.h"
+
 #include <immintrin.h>
 #include <stdint.h>
-
-#define FR_INLINE static inline __attribute__((always_inline))
 
 /** The first n of sixteen lanes: none if n < 1, all if n > 15. */
 static inline __mmask16 fr_avx512_first_lanes(int64_t n)

@@ -1,13 +1,9 @@
 /* The linear maps, and weights that lie nowhere as a whole. */
+#include "base/integer.h"
 #include "device/cpu/gemm.h"
-#include "device/device_impl.h"
+#include "device/state.h"
 
 #include <string.h>
-
-static int64_t min_i64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
 
 /* ---- weights that lie nowhere as a whole ---------------------------------------------------- */
 
@@ -17,7 +13,7 @@ static int64_t slice_rows(const fr_matrix *w)
     int64_t unit = fr_gemm_depth_block(w->dtype, w->n_out);
     int64_t row_bytes = w->n_in * (int64_t)fr_dtype_bytes(w->dtype);
     int64_t rows = FR_SLICE_BYTES / row_bytes / unit * unit;
-    return min_i64(rows > unit ? rows : unit, w->n_out);
+    return fr_min(fr_max(rows, unit), w->n_out);
 }
 
 static void read_slice(const fr_device *device, const fr_matrix *w, int64_t first,
@@ -27,7 +23,7 @@ static void read_slice(const fr_device *device, const fr_matrix *w, int64_t firs
     size_t row_bytes = (size_t)w->n_in * fr_dtype_bytes(w->dtype);
 #pragma omp parallel for num_threads(device->n_threads) schedule(static)
     for (int64_t row = 0; row < count; row += RUN) {
-        fr_matrix_read(w, first + row, min_i64(RUN, count - row),
+        fr_matrix_read(w, first + row, fr_min(RUN, count - row),
                        (char *)out + (size_t)row * row_bytes);
     }
 }
@@ -39,12 +35,11 @@ static fr_status multiply_slices(fr_device *device, const fr_product *product)
     int64_t rows = slice_rows(w);
     int64_t bytes = rows * w->n_in * (int64_t)fr_dtype_bytes(w->dtype);
     float *data = NULL;
-    FR_TRY(fr_device_scratch(
-        device, FR_SCRATCH_ROWS,
-        (bytes + (int64_t)sizeof *data - 1) / (int64_t)sizeof *data, &data));
+    FR_TRY(fr_device_scratch(device, FR_SCRATCH_ROWS,
+                             fr_ceil_div(bytes, (int64_t)sizeof *data), &data));
     for (int64_t first = 0; first < w->n_out; first += rows) {
         fr_matrix slice =
-            fr_matrix_of(data, w->dtype, min_i64(rows, w->n_out - first), w->n_in);
+            fr_matrix_of(data, w->dtype, fr_min(rows, w->n_out - first), w->n_in);
         fr_product part = *product;
         part.weights = &slice;
         if (product->transposed) {

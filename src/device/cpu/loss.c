@@ -1,7 +1,7 @@
 /* Softmax cross-entropy over the vocabulary; a row is one thread's work. */
 #include "base/elementary.h"
 #include "device/cpu/kernels.h"
-#include "device/device_impl.h"
+#include "device/state.h"
 
 #include <math.h>
 

@@ -46,7 +46,7 @@ static inline __m512 half_block_q8_0(const uint8_t *block, int64_t half)
     return _mm512_mul_ps(q, _mm512_moveldup_ps(two_halves(block)));
 }
 
-/* As round_bf16, kept as f32; NaN from arithmetic is quiet already. */
+/* fr_bf16_round of device/bf16.h, kept as f32. A NaN is only cut off: those that arithmetic gives are quiet already. */
 static inline __m512 rounded(__m512 x)
 {
     __m512i bits = _mm512_castps_si512(x);

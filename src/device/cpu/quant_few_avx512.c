@@ -1,8 +1,7 @@
 /* A block is turned into two vectors of weights and multiplied at once; nothing of it is stored. */
 #include "device/cpu/few_lanes_avx2.h"
+#include "device/cpu/inline.h"
 #include "device/cpu/quant_avx512.h"
-
-#define FR_INLINE static inline __attribute__((always_inline))
 
 enum {
     BLOCK = 32,

@@ -4,7 +4,8 @@
 #ifndef FR_DEVICE_CPU_QUANT_FLOATS_H
 #define FR_DEVICE_CPU_QUANT_FLOATS_H
 
-#include <stdbool.h>
+#include "device/bf16.h"
+
 #include <stdint.h>
 #include <string.h>
 
@@ -52,22 +53,14 @@ static void widen_bf16(const uint8_t *restrict data, int64_t n, float *restrict 
     for (int64_t i = 0; i < n; i++) {
         uint16_t top = 0;
         memcpy(&top, data + 2 * i, sizeof top);
-        uint32_t bits = (uint32_t)top << 16;
-        memcpy(&out[i], &bits, sizeof bits);
+        out[i] = fr_bf16_widen(top);
     }
 }
 
-/* Adding 0x7fff plus the lowest kept bit carries into the kept half exactly when rounding to nearest
- * even goes up. A NaN could carry into infinity, so it is cut off instead and made quiet. */
 static void round_bf16(const float *restrict x, int64_t n, uint16_t *restrict out)
 {
     for (int64_t i = 0; i < n; i++) {
-        uint32_t bits = 0;
-        memcpy(&bits, &x[i], sizeof bits);
-        uint32_t rounded = (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
-        uint32_t quiet = (bits >> 16) | 0x40U;
-        bool is_nan = (bits & 0x7fffffffU) > 0x7f800000U;
-        out[i] = (uint16_t)(is_nan ? quiet : rounded);
+        out[i] = fr_bf16_round(x[i]);
     }
 }
 

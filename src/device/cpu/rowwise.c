@@ -1,6 +1,6 @@
 /* Norms, bias and rotation: one kernel call a row, rows shared among the threads. */
 #include "device/cpu/kernels.h"
-#include "device/device_impl.h"
+#include "device/state.h"
 
 #include <stddef.h>
 

@@ -1,7 +1,7 @@
 /* Activations. They work element by element, but a thread takes whole rows: swiglu's halves lie in
  * one row. */
 #include "device/cpu/kernels.h"
-#include "device/device_impl.h"
+#include "device/state.h"
 
 void fr_swiglu(fr_device *device, int64_t n_tokens, int64_t width,
                const float *gate_up_T2F, float *y_TF)

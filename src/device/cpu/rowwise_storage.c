@@ -1,7 +1,7 @@
 /* Storing, reading back (alone or with the activation that reads it) and gathering rows, and the plain sum: bound by
  * memory, shared among the threads in chunks of CHUNK numbers or by rows. */
 #include "device/cpu/kernels.h"
-#include "device/device_impl.h"
+#include "device/state.h"
 
 #include <omp.h>
 #include <string.h>

@@ -1,4 +1,5 @@
 /* Memory of a stage: the slots' saved activations and the scratch that layers share. */
+#include "base/integer.h"
 #include "base/mem.h"
 #include "model/network/stage_impl.h"
 
@@ -10,7 +11,7 @@ static void *carve(char *base, int64_t *used, int64_t bytes)
 {
     enum { LINE = 64 };
     void *place = base != NULL ? base + *used : NULL;
-    *used += (bytes + LINE - 1) / LINE * LINE;
+    *used += fr_round_up(bytes, LINE);
     return place;
 }
 

@@ -1,5 +1,6 @@
 #include "model/weights/frozen.h"
 
+#include "base/integer.h"
 #include "base/mem.h"
 
 #include <assert.h>
@@ -61,7 +62,7 @@ static void add_piece(const fr_holding *holding, fr_weight role, int64_t layer,
                    .is_mine = is_mine};
     fr_weights_shape(holding->weights, role, layer, &new->n_rows, &new->n_columns);
     f->bytes += new->n_rows *new->n_columns *(int64_t)fr_dtype_bytes(holding->dtype);
-    f->n_blocks += (new->n_rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
+    f->n_blocks += fr_ceil_div(new->n_rows, BLOCK_ROWS);
 }
 
 static void add_stack(const fr_holding *holding, const fr_stack *stack, int64_t layer,
@@ -70,7 +71,7 @@ static void add_stack(const fr_holding *holding, const fr_stack *stack, int64_t 
     if (fr_weights_stay(holding, stack, layer)) {
         return;
     }
-    f->bytes = (f->bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    f->bytes = fr_round_up(f->bytes, ALIGNMENT);
     for (int i = 0; i < stack->n_roles; i++) {
         add_piece(holding, stack->roles[i], layer, is_mine, f);
     }
@@ -143,11 +144,6 @@ static void convert_block(const fr_frozen_params *p, const fr_frozen *f, int64_t
                          count, out);
 }
 
-static int64_t min_i64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* This rank's share of a shared memory, or all that it needs itself. */
 static void convert(const fr_frozen_params *p, const fr_frozen *f)
 {
@@ -156,7 +152,7 @@ static void convert(const fr_frozen_params *p, const fr_frozen *f)
     int64_t end = f->n_blocks * (rank + 1) / n_ranks;
     for (int64_t first = f->n_blocks * rank / n_ranks; first < end;
          first += CHUNK_BLOCKS) {
-        int64_t last = min_i64(first + CHUNK_BLOCKS, end);
+        int64_t last = fr_min(first + CHUNK_BLOCKS, end);
 #pragma omp parallel for num_threads(p->n_threads) schedule(dynamic, 8)
         for (int64_t block = first; block < last; block++) {
             convert_block(p, f, block);

@@ -136,7 +136,7 @@ static fr_status remove_file(fr_ctx *ctx, const char *folder, const char *name)
     char *path = NULL;
     FR_TRY(fr_join_path(ctx, folder, name, &path));
     if (unlink(path) != 0 && errno != ENOENT) {
-        fr_log(ctx, FR_LOG_WARN, "cannot remove %s: %s", path, strerror(errno));
+        fr_log_own(ctx, FR_LOG_WARN, "cannot remove %s: %s", path, strerror(errno));
     }
     free(path);
     return FR_OK;
@@ -234,12 +234,13 @@ static fr_status read_latest(fr_ctx *ctx, const char *folder, int64_t *step)
             *step = parse_name(text, strcspn(text, "\r\n"));
         }
         if (status == FR_ERR_DATA) {
-            fr_log(ctx, FR_LOG_WARN, "%s; trying the highest step", fr_ctx_error(ctx));
+            fr_log_own(ctx, FR_LOG_WARN, "%s; trying the highest step",
+                       fr_ctx_error(ctx));
             fr_ctx_clear_error(ctx);
             status = FR_OK;
         } else if (status == FR_OK && *step < 0) {
-            fr_log(ctx, FR_LOG_WARN, "%s names no checkpoint; trying the highest step",
-                   path);
+            fr_log_own(ctx, FR_LOG_WARN,
+                       "%s names no checkpoint; trying the highest step", path);
         }
     }
     free(text);
@@ -261,7 +262,7 @@ static fr_status try_step(fr_ctx *ctx, const char *folder, int64_t step,
     free(*path);
     *path = NULL;
     if (status == FR_ERR_CHECKPOINT) {
-        fr_log(ctx, FR_LOG_WARN, "%s; trying the one before", fr_ctx_error(ctx));
+        fr_log_own(ctx, FR_LOG_WARN, "%s; trying the one before", fr_ctx_error(ctx));
         fr_ctx_clear_error(ctx);
         status = FR_OK;
     }

@@ -169,7 +169,7 @@ void fr_cache_write(fr_ctx *ctx, const char *folder, const uint8_t key[FR_DIGEST
         status = fr_file_replace(ctx, path, block, bytes);
     }
     if (status != FR_OK) {
-        fr_log(ctx, FR_LOG_INFO, "warning: no token cache: %s", fr_ctx_error(ctx));
+        fr_log(ctx, FR_LOG_WARN, "no token cache: %s", fr_ctx_error(ctx));
         fr_ctx_clear_error(ctx);
     }
     free(path);

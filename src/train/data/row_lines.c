@@ -43,12 +43,8 @@ bool fr_row_lines_next(fr_row_lines *lines, const char **line, size_t *bytes)
     return false;
 }
 
-/* Every rank reads the rows; one of them speaks. */
 static void name_row(const fr_ctx *ctx, const fr_bad_rows *bad, const char *why)
 {
-    if (fr_ctx_rank(ctx) != 0) {
-        return;
-    }
     if (bad->n <= MAX_NAMED) {
         fr_log(ctx, FR_LOG_WARN, "%s%s", why, bad->skip ? "; the row is left out" : "");
     }
@@ -107,9 +103,6 @@ void fr_bad_rows_fini(fr_bad_rows *bad)
 void fr_row_report(const fr_ctx *ctx, const char *path, int64_t n_nonfinite,
                    int64_t n_unused)
 {
-    if (fr_ctx_rank(ctx) != 0) {
-        return;
-    }
     if (n_nonfinite > 0) {
         fr_log(ctx, FR_LOG_WARN, "%s: rows that cannot be used and are left out: %lld",
                path, (long long)n_nonfinite);

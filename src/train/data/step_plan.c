@@ -1,5 +1,6 @@
 #include "train/data/step_plan.h"
 
+#include "base/integer.h"
 #include "base/mem.h"
 
 #include <stdlib.h>
@@ -182,7 +183,7 @@ static int64_t emptiest(const fr_step_plan *plan, int64_t n_rows, int64_t limit)
 static void assign_units(fr_step_plan *plan, int64_t limit, int n_replicas,
                          int64_t *home)
 {
-    int64_t wanted = (plan->n_rows + limit - 1) / limit;
+    int64_t wanted = fr_ceil_div(plan->n_rows, limit);
     wanted = wanted > n_replicas ? wanted : n_replicas;
     wanted = wanted > 1 ? wanted : 1;
     plan->n_microbatches = wanted < plan->n_units ? wanted : plan->n_units;

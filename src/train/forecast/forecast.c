@@ -1,6 +1,7 @@
 /* Bytes and memory. */
 #include "train/forecast/forecast.h"
 
+#include "base/integer.h"
 #include "model/network/layer.h"
 #include "train/checkpoint/mlp_state.h"
 #include "train/step/schedule.h"
@@ -144,7 +145,7 @@ static int64_t weight_bytes(const fr_forecast_params *p, const fr_stage_shape *s
     int64_t node = p->node_ranks < n_ranks ? p->node_ranks : n_ranks;
     int64_t sharers = node > p->n_stages ? node / p->n_stages : 1;
     int64_t shared = fr_stage_matrix_bytes(shape);
-    return fr_stage_weight_bytes(shape) - shared + (shared + sharers - 1) / sharers;
+    return fr_stage_weight_bytes(shape) - shared + fr_ceil_div(shared, sharers);
 }
 
 void fr_forecast_memory(const fr_forecast_params *params, int stage,

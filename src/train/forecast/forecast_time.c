@@ -1,5 +1,6 @@
 /* Time of a round: the timeline of one replica in its steady state. */
 #include "train/forecast/forecast_time.h"
+#include "base/integer.h"
 #include "base/mem.h"
 
 #include <math.h>
@@ -105,7 +106,7 @@ static fr_status script_init(fr_ctx *ctx, const fr_forecast_params *p,
     FR_TRY(fr_alloc(ctx, p->n_stages, sizeof *s->forward, &s->forward));
     FR_TRY(fr_alloc(ctx, p->n_stages, sizeof *s->backward, &s->backward));
     FR_TRY(fr_alloc(ctx, p->n_tasks, sizeof *s->lowest, &s->lowest));
-    int64_t share = (worth_playing(p) + p->n_tasks - 1) / p->n_tasks;
+    int64_t share = fr_ceil_div(worth_playing(p), p->n_tasks);
     for (int64_t t = 0; t < p->n_tasks; t++) {
         int64_t n = p->tasks[t].n_microbatches;
         s->n_microbatches[t] = n < share ? n : share;

@@ -1,4 +1,5 @@
 /* Which layout: every one is forecast, the best that fits is taken. */
+#include "base/integer.h"
 #include "base/mem.h"
 #include "base/quantity.h"
 #include "train/forecast/layout.h"
@@ -67,7 +68,7 @@ void fr_layout_forecast_fini(fr_layout_forecast *forecast)
 static int64_t units_of(const fr_task_config *task)
 {
     int64_t group = task->batch.share_prompt > 1 ? task->batch.share_prompt : 1;
-    return (task->batch.examples + group - 1) / group;
+    return fr_ceil_div(task->batch.examples, group);
 }
 
 /* The task with the fewest units a step; NULL without tasks. */

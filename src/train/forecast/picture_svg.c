@@ -1,6 +1,7 @@
 #include "train/forecast/picture.h"
 
 #include "base/elementary.h"
+#include "base/integer.h"
 
 #include <math.h>
 
@@ -57,8 +58,7 @@ static double shown_seconds(const fr_timeline *t)
 
 static int64_t legend_rows(const fr_picture *p)
 {
-    int64_t named = p->n_tasks < MAX_LEGEND ? p->n_tasks : MAX_LEGEND;
-    return (named + LEGEND_COLUMNS - 1) / LEGEND_COLUMNS;
+    return fr_ceil_div(fr_min(p->n_tasks, MAX_LEGEND), LEGEND_COLUMNS);
 }
 
 static sheet lay_out(const fr_picture *p, FILE *out)

@@ -1,5 +1,6 @@
 #include "train/forecast/workload.h"
 
+#include "base/integer.h"
 #include "base/mem.h"
 #include "train/data/step_plan.h"
 
@@ -49,11 +50,6 @@ void fr_workload_from_numbers(int64_t length, int64_t tokens_per_example,
                                 .longest = tokens_per_example};
 }
 
-static int64_t divide_up(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
 static int64_t suggested_length(const fr_task_config *config)
 {
     enum { BYTES_PER_TOKEN = 4, ANY = 32 };
@@ -64,7 +60,7 @@ static int64_t suggested_length(const fr_task_config *config)
         return ANY;
     }
     int64_t bytes = (int64_t)strlen(config->prefix.text);
-    return bytes > 0 ? divide_up(bytes, BYTES_PER_TOKEN) : 1;
+    return bytes > 0 ? fr_ceil_div(bytes, BYTES_PER_TOKEN) : 1;
 }
 
 void fr_workload_from_config(const fr_arch *arch, const fr_task_config *config,
@@ -110,16 +106,16 @@ static void by_proportion(const fr_task_config *config,
     double limit = (double)config->batch.microbatch_tokens;
     double each = fmax(1.0, source->example_rows);
     int64_t fit = limit > each ? (int64_t)(limit / each) : 1;
-    int64_t n = divide_up(examples, fit);
+    int64_t n = fr_ceil_div(examples, fit);
     n = n > n_replicas ? n : n_replicas;
     n = n < examples ? n : examples;
     out->step_rows = each * (double)examples;
     out->unshared_rows = out->step_rows;
     out->useful_tokens = out->step_rows;
     out->counted_tokens = out->step_rows * source->target_share;
-    out->n_microbatches = divide_up(n, n_replicas);
+    out->n_microbatches = fr_ceil_div(n, n_replicas);
     out->replica_rows = out->step_rows * (double)out->n_microbatches / (double)n;
-    out->max_units = divide_up(examples, n);
+    out->max_units = fr_ceil_div(examples, n);
     out->max_rows = (int64_t)ceil(each * (double)out->max_units);
     out->row_keys = each / 2.0;
 }

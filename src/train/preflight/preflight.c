@@ -1,13 +1,13 @@
-#define _GNU_SOURCE /* sched_getaffinity */
+#define _POSIX_C_SOURCE 200809L
 #include "train/preflight/preflight_impl.h"
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/machine.h"
 #include "base/mem.h"
 #include "train/session/session.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,14 +41,6 @@ void fr_preflight_note(fr_ctx *ctx, fr_status status, fr_preflight_rank *mine)
     }
 }
 
-static int processors(void)
-{
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 0;
-    return n > 0 ? n : (int)sysconf(_SC_NPROCESSORS_ONLN); /* more than a set holds */
-}
-
 static fr_status look_at_device(state *s)
 {
     fr_device *device = NULL;
@@ -71,11 +63,9 @@ static fr_status look_at_node(state *s)
         fr_session_threads(s->ctx, &share, s->config->run.threads, &n_threads);
     fr_preflight_note(s->ctx, status, &s->mine);
     fr_preflight_note(s->ctx, look_at_device(s), &s->mine);
-    s->mine.n_processors = processors();
+    s->mine.n_processors = fr_machine_processors();
     s->mine.n_threads = n_threads;
-    if (gethostname(s->mine.host, sizeof s->mine.host - 1) != 0) {
-        (void)snprintf(s->mine.host, sizeof s->mine.host, "unknown");
-    }
+    fr_machine_host("unknown", s->mine.host, sizeof s->mine.host);
     s->mine.memory_bytes = share.memory.bytes;
     s->mine.is_limited = share.memory.bound != FR_BOUND_MACHINE;
     fr_memory_share_text(&share.memory, s->mine.memory);

@@ -6,9 +6,9 @@
 #include "base/elementary.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/shell.h"
 #include "train/run/tasks.h"
 #include "train/step/evaluate.h"
-#include "base/shell.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -293,8 +293,9 @@ static fr_status restore_best(fr_run_state *run, fr_task *task)
     fr_status status = read_best(run, task, &found);
     int64_t n_found = found ? 1 : 0;
     if (status != FR_OK || !found) {
-        fr_log(run->ctx, FR_LOG_WARN, "task %s: its best prefix so far is lost%s%s",
-               task->config->name, status != FR_OK ? ": " : "", fr_ctx_error(run->ctx));
+        fr_log_own(run->ctx, FR_LOG_WARN, "task %s: its best prefix so far is lost%s%s",
+                   task->config->name, status != FR_OK ? ": " : "",
+                   fr_ctx_error(run->ctx));
         fr_ctx_clear_error(run->ctx);
     }
     FR_TRY(fr_group_allreduce(run->world, FR_MIN, &n_found, 1));
@@ -344,11 +345,10 @@ static void warn_of_arithmetic(const fr_run_state *run, const fr_checkpoint *sav
     const char *arithmetic = fr_device_arithmetic(run->session.device);
     const char *was = saved->arithmetic != NULL ? saved->arithmetic : saved->isa;
     if (was != NULL && strcmp(was, arithmetic) != 0) {
-        fr_log(
-            run->ctx, FR_LOG_INFO,
-            "warning: %s was computed with the arithmetic %.64s, this program computes "
-            "with %s: the last bits will differ from an uninterrupted run",
-            run->resumed_path, was, arithmetic);
+        fr_log(run->ctx, FR_LOG_WARN,
+               "%s was computed with the arithmetic %.64s, this program computes "
+               "with %s: the last bits will differ from an uninterrupted run",
+               run->resumed_path, was, arithmetic);
     }
 }
 

@@ -45,9 +45,9 @@ void fr_stop_request_answer(const fr_stop_request *request)
         fr_join_path(request->ctx, request->folder, ASKED, &asked) == FR_OK &&
         fr_join_path(request->ctx, request->folder, ANSWERED, &answered) == FR_OK &&
         fr_file_exists(asked) && rename(asked, answered) != 0) {
-        fr_log(request->ctx, FR_LOG_WARN,
-               "cannot rename %s (%s); remove it before the next start", asked,
-               strerror(errno));
+        fr_log_own(request->ctx, FR_LOG_WARN,
+                   "cannot rename %s (%s); remove it before the next start", asked,
+                   strerror(errno));
     }
     free(asked);
     free(answered);

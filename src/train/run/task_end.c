@@ -50,8 +50,8 @@ fr_status fr_task_end_decide(const fr_task_env *env, fr_group *world,
                        "data",
                        task->config->name, (long long)task->step, text);
     }
-    fr_log(env->ctx, FR_LOG_INFO, "%stask %s stopped after step %lld: %s",
-           reason == FR_STOP_NONFINITE ? "warning: " : "", task->config->name,
+    fr_log(env->ctx, reason == FR_STOP_NONFINITE ? FR_LOG_WARN : FR_LOG_INFO,
+           "task %s stopped after step %lld: %s", task->config->name,
            (long long)task->step, text);
     return fr_group_agree(world,
                           fr_metrics_stopped(metrics, task->config->name, task->step,

@@ -25,6 +25,15 @@ double fr_learning_rate(const fr_task_config *task, int64_t step, int64_t n_step
     }
 }
 
+double fr_squared_norm(const float *values, int64_t n)
+{
+    double sum = 0.0;
+    for (int64_t i = 0; i < n; i++) {
+        sum += (double)values[i] * (double)values[i];
+    }
+    return sum;
+}
+
 double fr_clip_factor(double norm, double clip)
 {
     return clip > 0.0 && norm > clip ? clip / norm : 1.0;

@@ -15,6 +15,9 @@
  */
 double fr_learning_rate(const fr_task_config *task, int64_t step, int64_t n_steps);
 
+/** Sum of the squares of n values, in f64 and in index order. */
+double fr_squared_norm(const float *values, int64_t n);
+
 /** Factor for a gradient of this norm: min(1, clip / norm); 1 when clip is 0. */
 double fr_clip_factor(double norm, double clip);
 

@@ -330,29 +330,20 @@ const float *fr_reparam_gradient(const fr_reparam *reparam, fr_mlp_tensor tensor
     return reparam->gradients[tensor];
 }
 
-static double squared_norm(const float *values, int64_t n)
-{
-    double sum = 0.0;
-    for (int64_t i = 0; i < n; i++) {
-        sum += (double)values[i] * (double)values[i];
-    }
-    return sum;
-}
-
 double fr_reparam_layer_norm(const fr_reparam *reparam, int64_t layer)
 {
     int64_t n_b2 = reparam->n_slot;
     int64_t n_w2 = n_b2 * reparam->state.shape.hidden;
-    return squared_norm(reparam->gradients[FR_MLP_W2] + layer * n_w2, n_w2) +
-           squared_norm(reparam->gradients[FR_MLP_B2] + layer * n_b2, n_b2);
+    return fr_squared_norm(reparam->gradients[FR_MLP_W2] + layer * n_w2, n_w2) +
+           fr_squared_norm(reparam->gradients[FR_MLP_B2] + layer * n_b2, n_b2);
 }
 
 double fr_reparam_shared_norm(const fr_reparam *reparam)
 {
     double sum = 0.0;
     for (int t = FR_MLP_E; t < FR_MLP_TENSORS; t++) {
-        sum += squared_norm(reparam->gradients[t],
-                            tensor_floats(reparam, (fr_mlp_tensor)t));
+        sum += fr_squared_norm(reparam->gradients[t],
+                               tensor_floats(reparam, (fr_mlp_tensor)t));
     }
     return sum;
 }

@@ -79,24 +79,15 @@ static void to_gradient(const fr_arch *arch, fr_task *task, int exponent,
     }
 }
 
-static double squared_norm(const float *values, int64_t n)
-{
-    double sum = 0.0;
-    for (int64_t i = 0; i < n; i++) {
-        sum += (double)values[i] * (double)values[i];
-    }
-    return sum;
-}
-
 /* Squared norm of the gradient of one of this rank's layers. */
 static double layer_norm(const fr_task *task, int64_t layer)
 {
     int64_t at = layer * task->layer_floats;
     return task->reparam != NULL
                ? fr_reparam_layer_norm(task->reparam, layer)
-               : squared_norm(task->gradient + at, task->layer_floats) +
-                     squared_norm(task->gradient + task->n_local + at,
-                                  task->layer_floats);
+               : fr_squared_norm(task->gradient + at, task->layer_floats) +
+                     fr_squared_norm(task->gradient + task->n_local + at,
+                                     task->layer_floats);
 }
 
 /* The norms' bits. Only one replica writes each entry (others leave it 0), so the sum of all ranks is a gather. */
