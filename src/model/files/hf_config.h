@@ -1,5 +1,5 @@
 /*
- * hf_config.h - a Hugging Face config.json as an architecture; used by hf_folder.c and arch_read.c.
+ * hf_config.h - a Hugging Face config.json as an architecture; used by weights_folder.c and weights_arch.c.
  *
  * Layer L3; uses base, arch. Everything that would change the arithmetic and is not in fr_arch is
  * refused by name.
@@ -24,7 +24,7 @@ typedef struct fr_hf_config {
 FR_MUST_CHECK fr_status fr_hf_config_read(fr_ctx *ctx, const char *path,
                                           fr_hf_config *out);
 
-/** The config.json of a folder (hf_folder.c); a folder without one is named for what it is.
+/** The config.json of a folder (weights_folder.c); a folder without one is named for what it is.
  * @return as fr_hf_config_read */
 FR_MUST_CHECK fr_status fr_hf_folder_config(fr_ctx *ctx, const char *folder,
                                             fr_hf_config *config);

@@ -1,7 +1,7 @@
 /*
  * weights_impl.h - the inside of a weights handle, shared by the sources that fill and read it.
  *
- * Layer L3. Opening goes: the format's part (weights_gguf.c, hf_folder.c) fills the architecture, the
+ * Layer L3. Opening goes: the format's part (weights_gguf.c, weights_folder.c) fills the architecture, the
  * tensors of the files, the naming scheme and what the model needs; weights_bind.c then finds and
  * checks the tensor of every role; weights_read.c converts, weights_stack.c makes matrices for the device.
  */

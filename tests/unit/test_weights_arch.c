@@ -92,5 +92,5 @@ static const fr_case CASES[] = {
 
 int main(int argc, char **argv)
 {
-    return fr_suite_main("arch_read", CASES, FR_N_CASES(CASES), argc, argv);
+    return fr_suite_main("weights_arch", CASES, FR_N_CASES(CASES), argc, argv);
 }
