@@ -34,7 +34,7 @@ struct fr_metrics {
     double last_shown;
 };
 
-/* Whether the line's version is one that this program reads; false for no version at all too, if it is no text M.N. */
+/* Whether this program reads the line's version. A version that is not a text M.N is not read. */
 static bool can_read(const json_t *object)
 {
     int major = 0;
@@ -46,7 +46,7 @@ static bool can_read(const json_t *object)
             major == VERSION_MAJOR && minor >= 0);
 }
 
-/* The line tells of a step that its task has done. */
+/* Whether the line is about a step that its task has done. */
 static bool is_of_the_past(const json_t *object, const fr_task *tasks, int64_t n_tasks)
 {
     bool past = false;
@@ -54,15 +54,15 @@ static bool is_of_the_past(const json_t *object, const fr_task *tasks, int64_t n
     const char *name = json_string_value(json_object_get(object, "task"));
     bool saved = json_object_get(object, "saved") != NULL; /* of all tasks */
     for (int64_t i = 0; i < n_tasks && json_is_integer(step); i++) {
-        bool is_told =
+        bool is_of_task =
             saved || (name != NULL && strcmp(tasks[i].config->name, name) == 0);
-        past = past || (is_told && tasks[i].step > 0 &&
+        past = past || (is_of_task && tasks[i].step > 0 &&
                         json_integer_value(step) <= (json_int_t)tasks[i].step);
     }
     return past;
 }
 
-/* Whether the line stays; a line that a kill cut short is none, one of another version must not be lost. */
+/* Whether the line stays. A line that a kill cut short does not; a line of another version must not be lost. */
 static fr_status judge_line(fr_ctx *ctx, const char *path, int64_t number,
                             const json_t *object, const fr_task *tasks, int64_t n_tasks,
                             bool *stays)
@@ -80,7 +80,7 @@ static fr_status judge_line(fr_ctx *ctx, const char *path, int64_t number,
     return FR_OK;
 }
 
-/* Rewrite the file with only the whole lines of steps done. */
+/* Rewrite the file with only the whole lines of steps that are done: a resumed run then leaves one line a step. */
 static fr_status drop_later_lines(fr_ctx *ctx, const char *path, const fr_task *tasks,
                                   int64_t n_tasks)
 {
@@ -215,7 +215,7 @@ static json_t *traffic_of(const fr_step_result *result)
 static void show_progress(fr_metrics *m, const char *task, int64_t step,
                           const fr_step_result *result, double now)
 {
-    enum { WIDTH = 24 };
+    enum { WIDTH = 24 }; /* the bar and its numbers fit a terminal of 80 columns */
     static const double PLAIN_LINE_SECONDS = 5.0;
     double elapsed = now - m->started;
     int64_t done = m->done_steps - m->first_step;

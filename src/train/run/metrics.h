@@ -1,7 +1,7 @@
 /*
- * metrics.h - what a run tells: JSON lines in the run folder, a progress bar or plain lines on stderr.
+ * metrics.h - what a run reports: JSON lines in the run folder, a progress bar or plain lines on stderr.
  *
- * docs/format-metrics.md lists the lines and their keys. Layer L4. Rank 0 alone; on other ranks every call does nothing.
+ * docs/format-metrics.md lists the lines and their keys. Rank 0 alone; on other ranks every call does nothing.
  */
 #ifndef FR_TRAIN_RUN_METRICS_H
 #define FR_TRAIN_RUN_METRICS_H

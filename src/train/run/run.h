@@ -1,7 +1,5 @@
 /*
  * run.h - a training run from its config to its files, on all ranks.
- *
- * Layer L4. Collective over the world.
  */
 #ifndef FR_TRAIN_RUN_RUN_H
 #define FR_TRAIN_RUN_RUN_H
@@ -21,7 +19,7 @@ typedef struct fr_run_options {
     bool force;              /* resume over other weights of the same shape */
     int64_t
         stop_after; /* stop with a checkpoint once every task has done this many steps; 0: never */
-    bool profile; /* tell at the end where the time of the steps went */
+    bool profile; /* print at the end where the time of the steps went */
     const char *version;
     const char *program;   /* how it was called, for lines to type */
     fr_watch_leave *leave; /* how this rank ends at once */

@@ -1,6 +1,6 @@
 #define _POSIX_C_SOURCE 200809L
-/* What a run begins with and what it gains: losses of the base alone and of an init text on the rows that best losses are
- * measured on; at the end a word on files and on what to type next. */
+/* What a run starts from and what it gains. Before the first step: the losses of the base alone and of an init text, on
+ * the rows that best losses are measured on. After the last step: the gain, the files, and what to type next. */
 #include "train/run/run_impl.h"
 
 #include "base/elementary.h"
@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Where a task has no validation rows: the first training examples, few so that it costs little. */
+/* Of a task without validation rows the first training examples are measured: few, because it costs a forward pass. */
 enum { SAMPLE_EXAMPLES = 64, MAX_LINES = 20 };
 
 /* The rows that a task's losses are compared on. */
@@ -40,7 +40,8 @@ static fr_status measure(fr_run_state *run, const fr_task *task,
 
 /* ---- the base alone ----------------------------------------------------------------------------- */
 
-/* Rows leave the base's BOS to a prefix whose text opens with it: without that prefix the BOS itself stands before them. */
+/* Where a prefix is made from a text, its first slot is the base's BOS, and rows have none. Measured without that prefix,
+ * rows get the BOS in front. */
 static fr_status measure_after_bos(fr_run_state *run, const fr_task *task, int32_t bos,
                                    fr_evaluation *out)
 {
@@ -78,7 +79,7 @@ static fr_status measure_base(fr_run_state *run, const fr_task *task,
 
 /* ---- before the first step ---------------------------------------------------------------------- */
 
-/* What is being measured: rows as a digest, so that tasks with the same ones are measured once. */
+/* What is measured; the rows as a digest, so that tasks with the same rows are measured once. */
 typedef struct measurement {
     uint8_t rows[FR_DIGEST_BYTES];
     bool base; /* to be measured */
@@ -95,7 +96,7 @@ static bool starts_alike(const fr_task *a, const fr_task *b)
            a->step == 0 && b->step == 0;
 }
 
-/* Take over what an earlier task of the same rows has. */
+/* Copy what was measured for an earlier task with the same rows. */
 static void borrow(const fr_run_state *run, const measurement *all, int64_t index)
 {
     fr_task *task = &run->tasks[index];
@@ -114,7 +115,7 @@ static void borrow(const fr_run_state *run, const measurement *all, int64_t inde
     }
 }
 
-/* A file holds numbers: what is none counts as not measured. */
+/* A checkpoint holds finite numbers or infinity: a loss that is NaN counts as not measured. */
 static double finite_or_none(double loss)
 {
     return isfinite(loss) ? loss : (double)INFINITY;
@@ -150,7 +151,7 @@ static void name_rows(const fr_task *task, char *out, size_t capacity)
                    n == 1 ? "" : "s");
 }
 
-static void tell_start(const fr_run_state *run, const fr_task *task)
+static void log_start(const fr_run_state *run, const fr_task *task)
 {
     char rows[64];
     char text[128] = "";
@@ -203,7 +204,7 @@ fr_status fr_run_measure_base(fr_run_state *run)
         status = measure_task(run, &all[i], task);
         if (status == FR_OK) {
             if (i < MAX_LINES) {
-                tell_start(run, task);
+                log_start(run, task);
             }
             status = fr_group_agree(run->world, fr_metrics_start(run->metrics, task));
         }
@@ -228,7 +229,7 @@ static fr_status final_loss(fr_run_state *run, const fr_task *task, double *loss
     return FR_OK;
 }
 
-static void tell_gain(const fr_run_state *run, const fr_task *task, double loss)
+static void print_gain(const fr_run_state *run, const fr_task *task, double loss)
 {
     char rows[64];
     char init[96] = "";
@@ -250,8 +251,8 @@ static void tell_gain(const fr_run_state *run, const fr_task *task, double loss)
            loss <= task->base_loss ? "gained" : "lost", rows);
 }
 
-/* What a task's rows let type: a prompt, an empty one where the template has no place for any, the rows where there would
- * be nothing to go on from. */
+/* What the suggested command gives to the model: a prompt; an empty prompt where the template has no {source}; the rows
+ * themselves where the model would have nothing to go on from. */
 typedef enum sample { SAMPLE_PROMPT, SAMPLE_NO_PROMPT, SAMPLE_ROWS } sample;
 
 static sample sample_of(const fr_task_config *config)
@@ -265,7 +266,7 @@ static sample sample_of(const fr_task_config *config)
                : SAMPLE_ROWS;
 }
 
-/* What to type: rows of text are answered, rows of ids are measured. */
+/* The suggested command: `generate` for rows of text, `eval` for rows of ids. */
 static void print_command(FILE *out, const fr_run_state *run, const fr_task *task,
                           const char *reference)
 {
@@ -292,7 +293,7 @@ static void print_command(FILE *out, const fr_run_state *run, const fr_task *tas
     }
 }
 
-static fr_status tell_command(const fr_run_state *run, const fr_task *task,
+static fr_status log_command(const fr_run_state *run, const fr_task *task,
                               const char *reference)
 {
     char *text = NULL;
@@ -326,7 +327,7 @@ static fr_status name_prefix(const fr_run_state *run, const fr_task *task, char 
     return status;
 }
 
-static fr_status tell_files(const fr_run_state *run, const fr_task *best)
+static fr_status print_files(const fr_run_state *run, const fr_task *best)
 {
     char *reference = NULL;
     fr_log(
@@ -337,7 +338,7 @@ static fr_status tell_files(const fr_run_state *run, const fr_task *best)
         isfinite(best->best_loss) ? "best.h5 (best by validation), " : "",
         (long long)fr_tasks_step(run->tasks, run->n_tasks));
     FR_TRY(name_prefix(run, best, &reference));
-    fr_status status = tell_command(run, best, reference);
+    fr_status status = log_command(run, best, reference);
     free(reference);
     return status;
 }
@@ -362,12 +363,12 @@ fr_status fr_run_report_gain(fr_run_state *run)
         }
         FR_TRY(final_loss(run, task, &loss));
         if (isfinite(loss)) {
-            tell_gain(run, task, loss);
+            print_gain(run, task, loss);
         }
     }
     if (run->n_tasks > MAX_LINES) {
         fr_log(run->ctx, FR_LOG_INFO, "... and %lld more tasks: see metrics.jsonl",
                (long long)(run->n_tasks - MAX_LINES));
     }
-    return fr_group_agree(run->world, tell_files(run, best_task(run)));
+    return fr_group_agree(run->world, print_files(run, best_task(run)));
 }

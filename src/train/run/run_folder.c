@@ -18,8 +18,8 @@ static const char FINAL[] = "prefix.h5";
 
 /* What an entry of a run folder is. */
 typedef enum entry_kind {
-    ENTRY_NOTHING, /* in nobody's way: the folder itself, the logs, what was set aside */
-    ENTRY_TRACE,   /* of a run, and worth nothing without a checkpoint */
+    ENTRY_NOTHING, /* does not matter: the folder itself, the logs, what was set aside */
+    ENTRY_TRACE,   /* written by a run, and of no use without a checkpoint */
     ENTRY_RESULT,  /* checkpoints and prefixes */
     ENTRY_FOREIGN
 } entry_kind;
@@ -114,7 +114,8 @@ static fr_status look(fr_ctx *ctx, const char *folder, findings *out)
     return FR_OK;
 }
 
-/* Prefixes that a run can be started from, and none to go on with. `option`: what --overwrite goes with. */
+/* The folder holds prefixes that a run can be started from, and no checkpoint to resume. `option`: text behind
+ * --overwrite. */
 static fr_status fail_without_checkpoint(fr_ctx *ctx, const char *folder,
                                          const findings *found, fr_status status,
                                          const char *option)
@@ -133,7 +134,7 @@ fr_status fr_run_folder_check(fr_ctx *ctx, const char *folder, bool overwrite)
 {
     findings found;
     FR_TRY(look(ctx, folder, &found));
-    /* names like a run's in a folder without a run's lock may be anybody's: a config of the user's, say */
+    /* without a run's lock, files with names like a run's may be the user's own: a config, say */
     const char *foreign = found.names[ENTRY_FOREIGN];
     if (foreign[0] == '\0' && !found.has_lock) {
         foreign = found.names[ENTRY_TRACE];
@@ -190,7 +191,7 @@ fr_status fr_run_folder_check_resume(fr_ctx *ctx, const char *folder)
         " instead of --resume to remove its files and start anew");
 }
 
-/* False where either cannot be read, too. */
+/* Whether two files hold the same bytes. False also where either cannot be read. */
 static bool have_same_bytes(fr_ctx *ctx, const char *a, const char *b)
 {
     fr_map first = {0};
@@ -206,7 +207,7 @@ static bool have_same_bytes(fr_ctx *ctx, const char *a, const char *b)
     return same;
 }
 
-/* What lies under a name; a link is one, wherever it leads. */
+/* Whether something lies under a name; a link counts, wherever it leads. */
 typedef enum place { PLACE_FREE, PLACE_FILE, PLACE_OTHER } place;
 
 static place place_of(const char *path)
@@ -227,10 +228,11 @@ static fr_status name_aside(fr_ctx *ctx, const char *folder, int i, char **out)
     return fr_join_path(ctx, folder, name, out);
 }
 
-/* To the first free name, unless a file has the same bytes: starts of one run that is lost again and again. */
+/* Rename to the first free name, or remove where a file with the same bytes is kept already: starts of one run that is
+ * killed again and again would fill the folder. */
 static fr_status set_aside(fr_ctx *ctx, const char *folder, const char *best)
 {
-    enum { MAX = 100 };
+    enum { MAX = 100 }; /* names that are tried: far more than anybody keeps */
     char *aside = NULL;
     bool taken = true;
     bool same = false;

@@ -1,7 +1,5 @@
 /*
- * run_folder.h - what lies in a run folder: a run, what a failed start left, or what is no run's.
- *
- * Layer L4; uses checkpoint. For the one process that holds the folder's lock, or is about to take it.
+ * run_folder.h - what lies in a run folder: a run, what a failed start left, or files that no run wrote.
  */
 #ifndef FR_TRAIN_RUN_RUN_FOLDER_H
 #define FR_TRAIN_RUN_RUN_FOLDER_H
@@ -31,8 +29,8 @@ FR_MUST_CHECK fr_status fr_run_folder_check_resume(fr_ctx *ctx, const char *fold
 
 /**
  * Before a run starts at step 0 in a folder without checkpoints: a best.h5 there is of a start that ended before its first
- * one, or somebody's. It gets the name best.before.h5, or best.before-2.h5 and so on where that is taken by other bytes, and a
- * warning tells. Nothing is lost.
+ * one, or the user's. It gets the name best.before.h5, or best.before-2.h5 and so on where that is taken by other bytes, and a
+ * warning names it. Nothing is lost.
  * @return FR_OK, also where there is none; FR_ERR_IO, and best.h5 is where it was
  */
 FR_MUST_CHECK fr_status fr_run_folder_set_best_aside(fr_ctx *ctx, const char *folder);

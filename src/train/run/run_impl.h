@@ -35,14 +35,14 @@ FR_MUST_CHECK fr_status fr_run_prepare(fr_run_state *run);
  * nothing. Collective over the world. */
 FR_MUST_CHECK fr_status fr_run_report_sweep(fr_run_state *run);
 /** Before the first step, if run.measure_base: measure the loss of the base alone, and that of an init text, on each task's
- * validation rows (or some training rows), where no checkpoint tells them; tell them. No bit of training depends on it.
+ * validation rows (or some training rows), where no checkpoint holds them, and log them. No bit of training depends on it.
  * Collective over the world. */
 FR_MUST_CHECK fr_status fr_run_measure_base(fr_run_state *run);
-/** After a run that ended well: tell what was gained, where the files lie and what to type next. Collective. */
+/** After a run that ended well: print what was gained, where the files lie and what to type next. Collective. */
 FR_MUST_CHECK fr_status fr_run_report_gain(fr_run_state *run);
-/** Tell what each operator took of the `seconds` that this rank's steps took, summed over the ranks. Collective. */
+/** Print what each operator took of the `seconds` that this rank's steps took, summed over the ranks. Collective. */
 FR_MUST_CHECK fr_status fr_run_report_profile(fr_run_state *run, double seconds);
-/** After the last step and fr_run_save_prefixes: FR_ERR_NUMERIC naming the tasks that non-finite steps stopped, or
+/** After the last step and fr_saves_prefixes: FR_ERR_NUMERIC naming the tasks that non-finite steps stopped, or
  * whose last validation, prefix or every step was not finite, else FR_OK. Collective; the same on all ranks. */
 FR_MUST_CHECK fr_status fr_run_verdict(fr_run_state *run);
 

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A run that starts anew is alone in its folder, but for what a start without a checkpoint left. */
+/* A new run wants an empty folder, or one that holds only what a start without a checkpoint left. */
 static fr_status check_unused(const fr_run_state *run)
 {
     return run->options->resume ? FR_OK
@@ -22,8 +22,8 @@ static fr_status check_unused(const fr_run_state *run)
                                                       run->options->overwrite);
 }
 
-/* A rank lives and writes for about a second after its mpirun is killed, and a killed rank's mpirun takes two to end:
- * a restart waits for them. */
+/* A restart waits for the ranks of the run before: a rank lives and writes for about a second after its mpirun is killed,
+ * and the mpirun of a killed rank takes two seconds to end. */
 static fr_status lock_run_folder(fr_run_state *run)
 {
     enum { WAIT_SECONDS = 10, WHAT_BYTES = 512 };
@@ -43,8 +43,7 @@ static bool resumes_latest(const fr_run_options *options)
                                strcmp(options->resume_file, "latest") == 0);
 }
 
-/* Rank 0, which writes all that lasts: create the run folder, be alone in it; refuse one in use unless the run
- * resumes. */
+/* Rank 0, which writes all files: create the run folder, lock it, and refuse a folder in use unless the run resumes. */
 static fr_status make_run_folder(fr_run_state *run)
 {
     const char *folder = run->config->run.dir;
@@ -67,7 +66,7 @@ static fr_status make_run_folder(fr_run_state *run)
     return status;
 }
 
-/* The folder is there on all ranks. */
+/* Called when the folder exists, which all ranks have agreed on. */
 static fr_status start_watch(fr_run_state *run)
 {
     char *log = NULL;
@@ -85,7 +84,7 @@ static fr_status start_watch(fr_run_state *run)
     return status;
 }
 
-/* Every rank reads the checkpoint for itself: it is small and read once. */
+/* Every rank reads the checkpoint itself: it is small and read once. */
 static fr_status load_checkpoint(fr_run_state *run)
 {
     const char *file = run->options->resume_file;
@@ -100,7 +99,7 @@ static fr_status load_checkpoint(fr_run_state *run)
     return fr_copy_string(run->ctx, file, &run->resumed_path);
 }
 
-/* The weights need not be lost where a run cannot go on: name the way. */
+/* Where a run cannot be resumed, a new run can still start from its prefix: the message says how. */
 static fr_status name_other_way(const fr_run_state *run, fr_status status)
 {
     enum { MESSAGE_BYTES = 2048 };
@@ -137,8 +136,8 @@ static fr_status check_config(fr_run_state *run)
     return name_other_way(run, status);
 }
 
-/* Ranks fall back from a damaged checkpoint each for itself, and a folder that is not shared shows each node another
- * content: they must have come to the same step. */
+/* Each rank falls back from a damaged checkpoint by itself, and a folder that is not shared differs from node to node: so
+ * the ranks check that they have read the same step. */
 static fr_status agree_on_checkpoint(fr_run_state *run)
 {
     int64_t range[2] = {-1, 0}; /* highest step, and the lowest negated */
@@ -306,7 +305,7 @@ static fr_status restore_best(fr_run_state *run, fr_task *task)
     return FR_OK;
 }
 
-/* From the checkpoint if it holds the task, else as its init says. */
+/* The task's prefix comes from the checkpoint if that holds the task, else from its init. */
 static fr_status start_task(fr_run_state *run, fr_task *task)
 {
     const fr_session *s = &run->session;
@@ -325,7 +324,8 @@ static fr_status start_task(fr_run_state *run, fr_task *task)
     return fr_group_agree(run->world, fr_task_init_prefix(&run->env, s->engine, task));
 }
 
-/* What the tasks keep of the base beside its identity. Rows of dialogues must keep their ids. */
+/* Besides the base's identity: the epsilon of its norms, and its chat template, because rows of dialogues must keep their
+ * token ids. */
 static fr_status check_base_of_tasks(const fr_run_state *run)
 {
     const fr_checkpoint *saved = run->resumed;
@@ -339,7 +339,7 @@ static fr_status check_base_of_tasks(const fr_run_state *run)
     return FR_OK;
 }
 
-/* A file from before arithmetics had names tells an instruction set, each of which had one of its own. */
+/* A file from before arithmetics had names holds an instruction set instead: each set had its own arithmetic then. */
 static void warn_of_arithmetic(const fr_run_state *run, const fr_checkpoint *saved)
 {
     const char *arithmetic = fr_device_arithmetic(run->session.device);
@@ -383,7 +383,7 @@ static fr_status start_files(fr_run_state *run)
         total += task->stopped ? task->step : task->n_steps;
     }
     if (fr_group_rank(run->world) == 0) {
-        /* not before all is read that the new run needs: its data may be wrong, its init one of these files */
+        /* only now, when all is read that the new run needs: its data may be wrong, its init may be one of these files */
         if (run->options->overwrite) {
             FR_TRY(fr_run_folder_clear(run->ctx, run->config->run.dir));
         } else if (run->resumed == NULL) {

@@ -1,11 +1,11 @@
-/* Where the time of the steps went, all ranks together. */
+/* The table of --profile: the time of each operator, added up over all ranks. */
 #include "device/profile.h"
 #include "train/run/run_impl.h"
 
 /* Per operator calls, ns, flops; then the ns of the loop. */
 enum { PARTS = 3, NUMBERS = FR_OPERATORS * PARTS + 1 };
 
-static void tell(const fr_run_state *run, const char *name, const int64_t *part,
+static void print_operator(const fr_run_state *run, const char *name, const int64_t *part,
                  double whole)
 {
     double seconds = (double)part[1] / 1e9;
@@ -41,9 +41,9 @@ fr_status fr_run_report_profile(fr_run_state *run, double seconds)
         const int64_t *part = &numbers[i * PARTS];
         rest[1] -= part[1];
         if (part[0] > 0) {
-            tell(run, fr_operator_name((fr_operator)i), part, whole);
+            print_operator(run, fr_operator_name((fr_operator)i), part, whole);
         }
     }
-    tell(run, "all else", rest, whole); /* waits, updates, validation's sums, files */
+    print_operator(run, "all else", rest, whole); /* waits, updates, validation's sums, files */
     return FR_OK;
 }

@@ -13,7 +13,7 @@
 
 enum { CELL_BYTES = 28 };
 
-/* One made task and what it came to. */
+/* A task that the sweep made, and its results. */
 typedef struct row {
     fr_task *task;
     double best;         /* best validation loss; NaN: none */
@@ -29,7 +29,7 @@ typedef struct table {
     row *rows;
 } table;
 
-/* Rows with a validation stand before those without, those without any number last. */
+/* Tasks with a validation loss come first, then tasks with a training loss, then tasks without either. */
 static double rank_of(const row *r)
 {
     return isfinite(r->best) ? r->best : r->loss;

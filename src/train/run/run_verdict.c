@@ -47,8 +47,8 @@ static fr_status fail_useless(const fr_run_state *run, const name_list *names)
         names->text, end_of(names));
 }
 
-/* What of a task's result is not finite; NULL: nothing. A validation on the way is passed over: later steps may mend
- * it. */
+/* What of a task's result is not finite; NULL: nothing. Only the last validation counts: an earlier one may have been
+ * mended by later steps. */
 static const char *useless_part(const fr_task *task, bool bad_prefix)
 {
     return bad_prefix                                      ? "the prefix"

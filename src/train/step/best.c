@@ -55,7 +55,7 @@ void fr_best_forget(fr_task *task)
     task->stale_validations = 0;
 }
 
-static void tell(const fr_task_env *env, const fr_task *task)
+static void log_forgotten(const fr_task_env *env, const fr_task *task)
 {
     const char *name = task->config->name;
     const char *valid = task->config->valid;
@@ -94,7 +94,7 @@ fr_status fr_best_recall(const fr_task_env *env, const char *path,
         FR_TRY(compare_configs(env, path, checkpoint, task, &same));
     }
     if (measured && !same) {
-        tell(env, task);
+        log_forgotten(env, task);
         fr_best_forget(task);
     }
     return FR_OK;

@@ -1,7 +1,5 @@
 /*
  * best.h - a task's best validation belongs to the rows that it was measured on.
- *
- * Layer L4; uses task, checkpoint.
  */
 #ifndef FR_TRAIN_STEP_BEST_H
 #define FR_TRAIN_STEP_BEST_H
@@ -10,7 +8,7 @@
 
 /**
  * After the progress of `saved` has been copied to the task: if its losses were measured on other validation rows than
- * the task has now, forget them and the count of validations without a better one, and say so once. Rows are the same
+ * the task has now, forget them and the count of validations without a better one, and log that once. Rows are the same
  * if what they hold is, wherever their file lies. A file before format 2.1 does not say what they held: there the names of
  * the file and the number of rows are compared, as the configs have them.
  * @param path  of the checkpoint, for messages

@@ -1,7 +1,7 @@
 /*
  * optimizer.h - learning-rate schedules, gradient clipping, AdamW and plain SGD.
  *
- * Layer L4; uses config. Pure functions over float arrays; every rank that holds a layer computes
+ * Pure functions over float arrays. Every rank that holds a layer computes
  * the same update, so nothing is broadcast. N = number of values.
  */
 #ifndef FR_TRAIN_STEP_OPTIMIZER_H

@@ -352,7 +352,7 @@ double fr_reparam_shared_norm(const fr_reparam *reparam)
 static void update_tensor(const fr_reparam *r, fr_mlp_tensor tensor, int64_t step,
                           double learning_rate, double scale)
 {
-    enum { CHUNK = 16384 };
+    enum { CHUNK = 16384 }; /* elements: a thread's piece fits its caches */
     int64_t n = tensor_floats(r, tensor);
     fr_update whole = {n, fr_mlp_values(&r->state, tensor, 0), r->gradients[tensor],
                        fr_mlp_values(&r->state, tensor, 1),

@@ -4,8 +4,7 @@
  *   H   = tanh(E W1^T + b1)           [P, M]   E [P, D], W1 [M, D], b1 [M]: the same on every rank
  *   P_l = P0_l + H W2_l^T + b2_l      [P, N]   W2_l [N, M], b2_l [N]: with their layer
  *
- * Layer L4; uses device, optimizer, mlp_state (which has the letters). P0 is what the prefix's init gives
- * and stays; W2 = b2 = 0 at the start, so that the first step sees P0, bit for bit, whatever the init. E is
+ * mlp_state.h explains the letters; users meet this as `prefix.mlp`. P0 is what the prefix's init gives and stays; W2 = b2 = 0 at the start, so that the first step sees P0, bit for bit, whatever the init. E is
  * standard normal and W1 normal with variance 1/D: the inputs of tanh then have variance 1 for any D, where
  * tanh is neither linear nor flat.
  *
@@ -50,8 +49,8 @@ FR_MUST_CHECK fr_status fr_reparam_apply(const fr_reparam *reparam,
                                          const fr_prefix_state *prefix);
 
 /**
- * Turn dP into the gradients of all tensors, in three parts with two reductions over the stages of the pipeline
- * between them, which are the caller's so that they can be under way while it does something else:
+ * Turn dP into the gradients of all tensors, in three parts. Between them the caller runs two reductions over the stages
+ * of the pipeline, so that it can do something else while they are under way:
  *
  *   dW2_l = dP_l^T H;  db2_l = column sums of dP_l;  dH = sum over l of dP_l W2_l
  *   dZ = dH (1 - H^2);  dW1 = dZ^T E;  db1 = column sums of dZ;  dE = dZ W1
@@ -67,7 +66,7 @@ FR_MUST_CHECK fr_status fr_reparam_contribute(fr_reparam *reparam, const float *
                                               int64_t *largest);
 /** 2. @param largest  of all stages  @param[out] sum  [*n] to be added up over the pipeline, borrowed */
 void fr_reparam_scale(fr_reparam *reparam, int64_t largest, int64_t **sum, int64_t *n);
-/** 3. @param n_bad  raised, alike on all ranks, if a contribution is not finite or >= 2^17 or the shared gradient
+/** 3. @param n_nonfinite  raised, alike on all ranks, if a contribution is not finite or not below FR_EXACT_LIMIT or the shared gradient
  *    not finite; the gradients are then not to be used */
 FR_MUST_CHECK fr_status fr_reparam_complete(fr_reparam *reparam, int64_t *n_nonfinite);
 

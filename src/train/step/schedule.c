@@ -78,7 +78,7 @@ static fr_action backward(fr_schedule *s)
     return action;
 }
 
-/* The next block is wanted: may its question be put already? */
+/* Whether this stage may ask now if another step, or another round, should start. */
 static bool may_ask(const fr_schedule *s)
 {
     if (s->deferred) {

@@ -1,20 +1,20 @@
 /*
  * schedule.h - the order in which a stage runs the forwards and backwards of several tasks.
  *
- * Layer L4; no communication, no clock: every rank derives its own part and nothing is negotiated.
+ * Without communication and without a clock: every rank derives its own part, and nothing is negotiated.
  *
  * The list. A round gives every live task one step; the microbatches of a step are a block; blocks follow
  * each other round by round, task by task. Forwards run in list order on every stage, and so do backwards.
  *
- * The rule. A stage runs the next forward while fewer than its cap are in flight, else the oldest backward:
+ * The rule. A stage runs the next forward while fewer than max_in_flight are in flight, else the oldest backward:
  * 1F1B (Narayanan et al., SC 2021) over the whole list, so that one task's forwards fill another's bubble.
  * A block opens only after the same task's block before it is finished on this stage (its update comes in
- * between), and a round's first block only after the first block of the round before (its word says whether
- * the run goes on). Where the blocks in between hold fewer forwards than the cap, the stage drains.
+ * between), and a round's first block only after the first block of the round before (its step summary says
+ * whether the run goes on). Where the blocks in between hold fewer forwards than max_in_flight, the stage drains.
  *
- * No deadlock: caps fall from stage to stage and the conditions above count finished backwards alone. So
+ * No deadlock: max_in_flight falls from stage to stage and the conditions above count finished backwards alone. So
  * before backward n a stage has run every forward that any later stage runs before its own backward n, and
- * the last stage, whose cap is 1, never waits for more than the next forward. On a stage below the first prefixed
+ * the last stage, which has one in flight at most, never waits for more than the next forward. On a stage below the first prefixed
  * layer of a task a backward is no work and awaits no message: the order is the same with fewer conditions.
  */
 #ifndef FR_TRAIN_STEP_SCHEDULE_H

@@ -2,9 +2,7 @@
  * stopping.h - when a task stops: a pure function of its rules and of what it has seen, so every rank decides
  * alike and a resume decides again.
  *
- * Layer L4; uses task. No communication, no output.
- *
- * Nothing but the facts below is remembered: a task that one rule stopped stays stopped after a resume as long
+ * Without communication and output. Nothing but the facts below is remembered. So a task that one rule stopped stays stopped after a resume as long
  * as the rule holds, and goes on where the rule was relaxed (more steps, more patience, a lower stop_below, a
  * higher run.nonfinite_limit). A rule made stricter counts at once.
  */

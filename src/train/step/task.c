@@ -123,7 +123,7 @@ static void report_rows(const fr_task_env *env, const fr_task *task)
     }
 }
 
-/* What a task is before its rows. */
+/* All of a task that needs no rows: its layers and the length of its prefix. */
 static fr_status begin_open(const fr_task_env *env, const fr_task_config *config,
                             fr_task *out)
 {

@@ -1,7 +1,5 @@
 /*
- * task.h - one task of a run as this rank holds it: data, the prefix of its own layers, moments, place.
- *
- * Layer L4; uses config, data, plan, checkpoint, engine.
+ * task.h - one task of a run as this rank holds it: data, the prefix of this rank's layers, optimizer moments, progress.
  */
 #ifndef FR_TRAIN_STEP_TASK_H
 #define FR_TRAIN_STEP_TASK_H
@@ -54,8 +52,8 @@ typedef struct fr_task_env {
     const char *no_tokenizer;      /* why; NULL where there is one */
     int32_t eos;                   /* what is put behind targets; -1: none named */
     const fr_arch *arch;
-    fr_device
-        *device; /* for reparametrised prefixes; may be NULL where no task is trained */
+    fr_device *
+        device; /* for reparametrised prefixes; NULL until it is open, and where no task is trained */
 } fr_task_env;
 
 /**
