@@ -69,6 +69,17 @@ int64_t fr_activations_bytes(const fr_stage *stage, int64_t n_tokens, bool keep)
 FR_MUST_CHECK fr_status fr_activations_prepare(fr_stage *stage, fr_activations *slot,
                                                const fr_batch *batch,
                                                const fr_stage_prefix *prefix);
+/** Memory of a stage's input [T, D], which can be filled before activations are free that will use it. Zeroed at first. */
+typedef struct fr_stage_input {
+    float *x_TD;
+    int64_t capacity; /* token rows */
+} fr_stage_input;
+FR_MUST_CHECK fr_status fr_stage_input_reserve(fr_stage *stage, int64_t n_tokens,
+                                               fr_stage_input *input);
+void fr_stage_input_fini(fr_stage_input *input);
+/** Exchange the memory of an input with that of the activations; fr_activations_prepare must follow. */
+void fr_activations_swap_input(fr_activations *slot, fr_stage_input *input);
+
 /** Where the input [T, D] of this stage goes (received from the stage before). */
 float *fr_activations_input(fr_activations *slot);
 /** The output after forward: [T, D]; on the last stage, of a pass without a cache, [S, D]: the rows that the batch

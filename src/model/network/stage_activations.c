@@ -37,15 +37,19 @@ static void carve_saved(const fr_stage *s, char *base, int64_t *used, int64_t n_
     }
 }
 
-/* Views of a whole slot in `base`, or with base NULL just its size. Layers below `lowest` keep nothing. */
+/* Views of a whole slot in `base`, or with base NULL just its size. Layers below `lowest` keep nothing: two buffers take
+ * turns below them. The one with the stage's input is not carved, see fr_stage_input. */
 static int64_t lay_out_slot(fr_activations *slot, const fr_stage *s, char *base,
                             int64_t n_tokens, int64_t lowest)
 {
     int64_t used = 0;
     int64_t row = n_tokens * s->arch.d_model * (int64_t)sizeof(float);
     int64_t first = lowest < s->n_layers ? lowest : s->n_layers - 1;
+    int64_t input = first + first % 2; /* x[0] takes turns up to here */
     for (int64_t i = s->n_layers; i >= 0; i--) {
-        slot->x[i] = i >= first ? carve(base, &used, row) : slot->x[i + 2];
+        slot->x[i] = i == input   ? slot->input.x_TD
+                     : i >= first ? carve(base, &used, row)
+                                  : slot->x[i + 2];
     }
     for (int64_t i = 0; i < s->n_layers; i++) {
         slot->saved[i] = (fr_saved){0};
@@ -80,6 +84,7 @@ void fr_activations_destroy(fr_activations **slot)
     if (*slot != NULL) {
         free((*slot)->saved);
         free((*slot)->x);
+        fr_stage_input_fini(&(*slot)->input);
         free((*slot)->arena);
         free(*slot);
         *slot = NULL;
@@ -143,6 +148,32 @@ fr_status fr_stage_reserve(fr_stage *stage, int64_t n_tokens, int64_t prefix_flo
     return FR_OK;
 }
 
+fr_status fr_stage_input_reserve(fr_stage *stage, int64_t n_tokens,
+                                 fr_stage_input *input)
+{
+    if (n_tokens <= input->capacity) {
+        return FR_OK;
+    }
+    fr_stage_input_fini(input);
+    FR_TRY(fr_alloc(stage->ctx, n_tokens * stage->arch.d_model, sizeof *input->x_TD,
+                    &input->x_TD));
+    input->capacity = n_tokens;
+    return FR_OK;
+}
+
+void fr_stage_input_fini(fr_stage_input *input)
+{
+    free(input->x_TD);
+    *input = (fr_stage_input){0};
+}
+
+void fr_activations_swap_input(fr_activations *slot, fr_stage_input *input)
+{
+    fr_stage_input other = slot->input;
+    slot->input = *input;
+    *input = other;
+}
+
 fr_status fr_activations_prepare(fr_stage *stage, fr_activations *slot,
                                  const fr_batch *batch, const fr_stage_prefix *prefix)
 {
@@ -151,11 +182,8 @@ fr_status fr_activations_prepare(fr_stage *stage, fr_activations *slot,
     int64_t n = batch->n_tokens;
     int64_t lowest = slot->keep ? fr_stage_lowest(stage, prefix) : stage->n_layers;
     FR_TRY(fr_stage_reserve(stage, n, 0));
-    if (n <= slot->capacity && lowest == slot->lowest) {
-        return FR_OK;
-    }
+    FR_TRY(fr_stage_input_reserve(stage, n, &slot->input));
     int64_t bytes = lay_out_slot(slot, stage, NULL, n, lowest);
-    slot->capacity = 0;
     if (bytes > slot->arena_bytes) {
         free(slot->arena);
         slot->arena = NULL;
@@ -164,8 +192,6 @@ fr_status fr_activations_prepare(fr_stage *stage, fr_activations *slot,
         slot->arena_bytes = bytes;
     }
     (void)lay_out_slot(slot, stage, slot->arena, n, lowest);
-    slot->capacity = n;
-    slot->lowest = lowest;
     return FR_OK;
 }
 

@@ -31,12 +31,11 @@ struct fr_stage {
 struct fr_activations {
     fr_stage *stage;
     bool keep;
-    int64_t capacity; /* token rows, as it is laid out */
-    int64_t lowest;  /* likewise: the first layer that is kept, n_layers without keep */
     fr_saved *saved; /* one a layer */
     float **x; /* n_layers + 1 stage inputs/outputs; below `lowest` two take turns */
     float *gradient_TD;
-    void *arena;
+    fr_stage_input input;
+    void *arena; /* all others of these buffers */
     int64_t arena_bytes;
 };
 

@@ -6,8 +6,8 @@
  *
  * Messages. One forward and one backward message go over each edge per microbatch, in the order of the microbatches, so
  * one tag a direction is enough. Nothing here waits for a send until its flight is used again. Receives begin early:
- * the gradient's when the forward ends; the input's when the caller announces the next forward (fr_engine_expect),
- * into a buffer of its own, because all flights may still be in use at that time.
+ * the gradient's when the forward ends; the input's when the caller announces the next forward (fr_engine_expect). All
+ * flights may be in use then, so it goes into memory of its own, which the forward exchanges with that of its flight.
  *
  * What always holds: 0 <= n_in_flight <= max_in_flight; at most one input is expected. */
 #define _POSIX_C_SOURCE 200809L
@@ -38,8 +38,7 @@ typedef struct flight {
 typedef struct ahead {
     fr_request coming;
     bool is_expected;
-    float *input;     /* [T, D] */
-    int64_t capacity; /* bytes */
+    fr_stage_input input;
 } ahead;
 
 struct fr_engine {
@@ -113,7 +112,7 @@ void fr_engine_destroy(fr_engine **engine)
         flight_fini(&e->passing[i]);
     }
     free(e->flights);
-    free(e->ahead.input);
+    fr_stage_input_fini(&e->ahead.input);
     free(e->nll);
     fr_pass_scratch_fini(&e->scratch);
     free(e);
@@ -178,32 +177,33 @@ fr_status fr_engine_expect(fr_engine *engine, const fr_pass *pass, int64_t index
     }
     const fr_microbatch *microbatch =
         fr_plan_microbatch(pass->plan, engine->grid->replica, index);
-    int64_t bytes = edge_bytes(engine, microbatch->n_rows);
-    if (bytes > next->capacity) {
-        free(next->input);
-        next->capacity = 0;
-        FR_TRY(fr_alloc(engine->ctx, bytes, 1, &next->input));
-        next->capacity = bytes;
-    }
+    int64_t n_tokens = microbatch->n_rows;
+    FR_TRY(fr_stage_input_reserve(engine->stage, n_tokens, &next->input));
     next->is_expected = true;
-    return begin_input(engine, next->input, bytes, &next->coming);
+    return begin_input(engine, next->input.x_TD, edge_bytes(engine, n_tokens),
+                       &next->coming);
 }
 
-/* Wait for the input of the microbatch whose batch is built. */
-static fr_status take_input(fr_engine *e, flight *f)
+static fr_status prepare(fr_engine *e, flight *f)
 {
-    fr_request coming = {NULL};
-    int64_t bytes = edge_bytes(e, f->batch.n_tokens);
-    int64_t *waited = &f->pass->traffic.forward_wait_ns;
-    float *input = fr_activations_input(f->activations);
-    if (!e->ahead.is_expected) {
-        FR_TRY(begin_input(e, input, bytes, &coming));
-        return await(e, &coming, waited);
+    return fr_activations_prepare(e->stage, f->activations, &f->batch, f->pass->prefix);
+}
+
+/* Make a flight's activations ready and wait for its input. An input that was expected is received into memory that the
+ * activations now take over. The batch is checked before the wait: where it is refused, no stage sends anything. */
+static fr_status prepare_with_input(fr_engine *e, flight *f)
+{
+    ahead *next = &e->ahead;
+    if (next->is_expected) {
+        fr_activations_swap_input(f->activations, &next->input);
     }
-    FR_TRY(await(e, &e->ahead.coming, waited));
-    memcpy(input, e->ahead.input, (size_t)bytes);
-    e->ahead.is_expected = false;
-    return FR_OK;
+    FR_TRY(prepare(e, f));
+    if (!next->is_expected) {
+        FR_TRY(begin_input(e, fr_activations_input(f->activations),
+                           edge_bytes(e, f->batch.n_tokens), &next->coming));
+    }
+    next->is_expected = false;
+    return await(e, &next->coming, &f->pass->traffic.forward_wait_ns);
 }
 
 /* Whether this stage has a backward: whether some layer up to its last has a prefix. */
@@ -245,11 +245,7 @@ static fr_status pass_back(fr_engine *e, flight *f)
 /* The flight is free: what was sent from it has left. */
 static fr_status run_forward(fr_engine *e, flight *f)
 {
-    FR_TRY(
-        fr_activations_prepare(e->stage, f->activations, &f->batch, f->pass->prefix));
-    if (!fr_stage_is_first(e->stage)) {
-        FR_TRY(take_input(e, f));
-    }
+    FR_TRY(fr_stage_is_first(e->stage) ? prepare(e, f) : prepare_with_input(e, f));
     FR_TRY(
         fr_stage_forward(e->stage, &f->batch, f->pass->prefix, NULL, f->activations));
     return fr_stage_is_last(e->stage) ? compute_loss(e, f) : pass_on(e, f);
