@@ -9,14 +9,16 @@
 
 #include "device/cpu/gemm_fixed_avx512.h"
 
-enum { ROW_PART = 1024 };
+enum {
+    ROW_PART = 1024
+}; /* x 640 depths x 2 bytes: 1.25 MiB, which second caches of recent server processors hold */
 
 typedef struct tile_sum {
     __m512i low[ROWS];
     __m512i high[ROWS];
 } tile_sum;
 
-/* A pair of depths; `rows` is a constant at each call, so that the loop vanishes and the sums stay in registers. */
+/* A pair of depths; `rows` is a constant at each call, so that the loop unrolls and the sums stay in registers. */
 FR_INLINE void step(int rows, const int32_t *left, const int32_t *right, tile_sum *sum)
 {
     __m512i low = _mm512_loadu_si512(right);
