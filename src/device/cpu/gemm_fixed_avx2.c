@@ -10,6 +10,7 @@
  * Tiles are 6 x 16: 12 sums, 2 registers of weights, 1 activation and 1 product fill the 16 registers. The sums of a run are exact
  * integers, so only the conversion to f32 and the fused multiply-add into `out` round, as in the other instruction sets.
  */
+#include "base/integer.h"
 #include "device/cpu/gemm_avx2.h"
 #include "device/cpu/kernels_simd_avx2.h"
 
@@ -199,7 +200,7 @@ static void pack_left(const fr_gemm_rows *rows, float *out)
 {
     int64_t run = fr_gemm_run(rows->depth);
     for (int64_t d = 0; d < rows->depth; d += run) {
-        int64_t n = rows->depth - d < run ? rows->depth - d : run;
+        int64_t n = fr_min(rows->depth - d, run);
         pack_lines(&(line_run){rows->x + d, rows->stride, rows->rows, n}, FR_F32, true,
                    ROWS, out, (int32_t *)(void *)(out + TILE_SCALES));
         out += TILE_SCALES + (n + 1) / 2 * ROWS;
@@ -271,7 +272,7 @@ static void pack_right(const fr_gemm_panel *panel, float *out)
 {
     int64_t run = fr_gemm_run(panel->depth);
     for (int64_t d = 0; d < panel->depth; d += run) {
-        int64_t n = panel->depth - d < run ? panel->depth - d : run;
+        int64_t n = fr_min(panel->depth - d, run);
         pack_right_run(panel, d, n, out);
         out += COLUMNS + (n + 1) / 2 * COLUMNS;
     }
@@ -353,7 +354,7 @@ FR_INLINE void multiply_rows(int rows, const fr_gemm_tile *tile)
     }
     for (int64_t d = 0; d < tile->depth; d += run) {
         tile_sum sum;
-        int64_t n = tile->depth - d < run ? tile->depth - d : run;
+        int64_t n = fr_min(tile->depth - d, run);
         int64_t n_pairs = (n + 1) / 2;
         sum_run(rows, n_pairs, (const int32_t *)(const void *)(left + TILE_SCALES),
                 (const int32_t *)(const void *)(right + COLUMNS), &next, &sum);

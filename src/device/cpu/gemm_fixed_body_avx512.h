@@ -7,6 +7,7 @@
 #ifndef FR_DEVICE_CPU_GEMM_FIXED_BODY_AVX512_H
 #define FR_DEVICE_CPU_GEMM_FIXED_BODY_AVX512_H
 
+#include "base/integer.h"
 #include "device/cpu/gemm_fixed_avx512.h"
 
 enum {
@@ -80,7 +81,7 @@ FR_INLINE void multiply_rows(int rows, const fr_gemm_tile *tile)
     fr_avx512_fetch_out(rows, tile);
     for (int64_t d = 0; d < tile->depth; d += run) {
         tile_sum sum;
-        int64_t n = tile->depth - d < run ? tile->depth - d : run;
+        int64_t n = fr_min(tile->depth - d, run);
         int64_t n_pairs = (n + 1) / 2;
         const __m512 low_scale = _mm512_loadu_ps(right);
         const __m512 high_scale = _mm512_loadu_ps(right + WIDTH);

@@ -1,5 +1,6 @@
 /* Products in fixed point (gemm.h) in plain C, the reference for the others. Rows and columns are packed along the depth, so that
  * compilers find the baseline's instruction that multiplies and adds pairs of 16-bit numbers. */
+#include "base/integer.h"
 #include "device/bf16.h"
 #include "device/cpu/gemm.h"
 
@@ -79,8 +80,7 @@ static float pack_column(const uint16_t *w, int64_t step, int64_t n, int16_t *ou
 
 static int64_t next_run(int64_t depth, int64_t d)
 {
-    int64_t run = fr_gemm_run(depth);
-    return depth - d < run ? depth - d : run;
+    return fr_min(fr_gemm_run(depth), depth - d);
 }
 
 /* Floats that a run of n depths of some lines takes: 16 scales, then the lines one after the other. */

@@ -4,6 +4,7 @@
  * Activations and weights along the depth (forward) share pack_lines: scales, then 32 depths of each line, transposed so that a
  * lane holds a pair of depths. Weights along the columns (backward) need no transposition: pack_plain_run.
  */
+#include "base/integer.h"
 #include "device/cpu/gemm_fixed_avx512.h"
 
 enum {
@@ -165,7 +166,7 @@ void fr_avx512_pack_fixed_left(const fr_gemm_rows *rows, float *out)
 {
     int64_t run = fr_gemm_run(rows->depth);
     for (int64_t d = 0; d < rows->depth; d += run) {
-        int64_t n = rows->depth - d < run ? rows->depth - d : run;
+        int64_t n = fr_min(rows->depth - d, run);
         pack_lines(&(line_run){rows->x + d, rows->stride, rows->rows, n}, FR_F32,
                    fr_avx512_first_lanes(rows->rows), ROWS, out,
                    (int32_t *)(void *)(out + TILE_SCALES));
@@ -218,7 +219,7 @@ void fr_avx512_pack_fixed_right(const fr_gemm_panel *panel, float *out)
 {
     int64_t run = fr_gemm_run(panel->depth);
     for (int64_t d = 0; d < panel->depth; d += run) {
-        int64_t n = panel->depth - d < run ? panel->depth - d : run;
+        int64_t n = fr_min(panel->depth - d, run);
         pack_right_run(panel, d, n, out);
         out += COLUMNS + (n + 1) / 2 * COLUMNS;
     }

@@ -1,5 +1,6 @@
 /* Storing, restoring (alone or together with the activation that reads the values), gathering of rows and the plain sum. All are
  * bound by memory and shared among the threads in chunks of numbers or by rows. */
+#include "base/integer.h"
 #include "device/cpu/kernels.h"
 #include "device/state.h"
 
@@ -11,7 +12,7 @@ enum { CHUNK = 4096 };
 
 static int64_t chunk_length(int64_t n, int64_t start)
 {
-    return n - start < CHUNK ? n - start : CHUNK;
+    return fr_min(n - start, CHUNK);
 }
 
 /* One thread's share of fr_save, and of fr_restore. */
