@@ -89,6 +89,7 @@ FR_MUST_CHECK static inline fr_status fr_check_memory(fr_ctx *ctx, bool allocate
 const char *fr_ctx_error(const fr_ctx *ctx);
 /** "file.c:123" of the recorded failure, "" if none. */
 const char *fr_ctx_error_place(const fr_ctx *ctx);
+/** Status of the recorded failure, FR_OK if none. */
 fr_status fr_ctx_error_status(const fr_ctx *ctx);
 void fr_ctx_clear_error(fr_ctx *ctx);
 /** Record in `to` the failure that `from` holds, as fr_fail_at would: from one thread's context to that of another thread.

@@ -186,8 +186,8 @@ static void add_memory(fr_limits *l, const fr_memory_limit *limit)
     if (limit->bytes >= l->machine_bytes) {
         return; /* it bounds nothing */
     }
-    if (place ==
-        FR_LIMIT_LEVELS) { /* the list is full: it keeps the least limits, which decide */
+    if (place == FR_LIMIT_LEVELS) {
+        /* the list is full: it keeps the least limits, which decide */
         place = 0;
         for (int i = 1; i < FR_LIMIT_LEVELS; i++) {
             place = l->memory[i].available > l->memory[place].available ? i : place;

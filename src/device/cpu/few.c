@@ -12,15 +12,10 @@
 #include "device/cpu/kernels.h"
 #include "device/state.h"
 
-enum {
-    COLUMN_UNIT =
-        16, /* shares are multiples of it: threads never write to the same cache line of y */
-    READ_ROWS =
-        8, /* rows of a matrix on demand at a time: they stay in the first cache until they are multiplied */
-    SERIAL_PRODUCTS =
-        1
-        << 17 /* below, one thread takes a few microseconds, about what waking the others costs */
-};
+/* Shares of threads are multiples of COLUMN_UNIT, so they never write to the same cache line of y. READ_ROWS of a matrix on
+ * demand stay in the first cache until they are multiplied. Below SERIAL_PRODUCTS one thread takes a few microseconds, about
+ * what waking the others costs. */
+enum { COLUMN_UNIT = 16, READ_ROWS = 8, SERIAL_PRODUCTS = 1 << 17 };
 
 static fr_few_kernel *select_kernel(fr_isa isa)
 {

@@ -20,16 +20,10 @@
 
 #include <omp.h>
 
-enum {
-    DEPTH_UNIT =
-        16, /* blocks are multiples of it: the widest register, and FR_GEMM_PREFETCH */
-    /* The copy of `left` is to be as large as row_part rows of this depth, which a second cache holds; fewer rows allow longer
-     * sections, and so fewer barriers. */
-    LEFT_DEPTH = 512,
-    SERIAL_PRODUCTS =
-        1
-        << 17 /* below, one thread takes a few microseconds, about what waking the others costs */
-};
+/* Blocks are multiples of DEPTH_UNIT, the depths between two prefetches and the width of the widest register. The copy of `left` is
+ * to be as large as row_part rows of LEFT_DEPTH, which a second cache holds; fewer rows allow longer sections, and so fewer
+ * barriers. Below SERIAL_PRODUCTS one thread takes a few microseconds, about what waking the others costs. */
+enum { DEPTH_UNIT = FR_GEMM_PREFETCH, LEFT_DEPTH = 512, SERIAL_PRODUCTS = 1 << 17 };
 
 typedef struct gemm_plan {
     const fr_product *product;

@@ -23,16 +23,18 @@
 #include "device/device.h"
 
 enum {
-    FR_GEMM_COLUMNS =
-        16, /* of a panel of packed weights; AVX-512 has panels of its own width */
-    FR_GEMM_NARROW_ROWS =
-        4, /* multiplied at a time without packing the weights: 8 sums of 8 lanes in AVX2's 16 registers */
-    FR_GEMM_PREFETCH =
-        16, /* depths between two fetched cache lines: 16 f32 weights are one line */
-    FR_GEMM_FIXED_BITS =
-        12, /* of a magnitude in fixed point: 2^11 .. 2^12 for a run's largest */
-    FR_GEMM_FIXED_MIN = -110, /* scales stay normal numbers */
-    FR_GEMM_LONGEST_RUN = 128 /* the longest for which the sum above stays below 2^31 */
+    /* Of a panel of packed weights; AVX-512 has wider panels of its own. */
+    FR_GEMM_COLUMNS = 16,
+    /* Multiplied at a time without packing the weights: 8 sums of 8 lanes in the 16 registers of AVX2. */
+    FR_GEMM_NARROW_ROWS = 4,
+    /* Depths between two fetched cache lines: 16 f32 weights are one line. */
+    FR_GEMM_PREFETCH = 16,
+    /* Of a magnitude in fixed point: 2^11 .. 2^12 for the largest of a run. */
+    FR_GEMM_FIXED_BITS = 12,
+    /* The least exponent of a run, so that its scales are normal numbers. */
+    FR_GEMM_FIXED_MIN = -110,
+    /* The longest run for which the sum above stays below 2^31. */
+    FR_GEMM_LONGEST_RUN = 128
 };
 
 /** A run of weights to pack: `depth` x `columns`, one of the two steps is 1. */

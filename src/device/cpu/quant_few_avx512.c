@@ -7,14 +7,15 @@
 #include "device/cpu/inline.h"
 #include "device/cpu/quant_avx512.h"
 
+/* A block of elements and its halves, the most rows of x and of W multiplied together, and the bytes to fetch ahead: a page, since
+ * the processor's own prefetch stops at its end. */
 enum {
     BLOCK = 32,
     HALF = 16,
     MAX_X = 4,
-    AHEAD =
-        4096, /* bytes to fetch ahead: a page, since the processor's own prefetch stops at its end */
-    LINE = 64,
-    MAX_W = FR_QUANT_FEW_ROWS
+    MAX_W = FR_QUANT_FEW_ROWS,
+    AHEAD = 4096,
+    LINE = 64
 };
 
 /* The weights of a block. */
