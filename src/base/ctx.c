@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A message may quote a path (4 KiB at most on Linux); what is longer is cut off. */
 enum { ERROR_BYTES = 4096, PLACE_BYTES = 128 };
 
 struct fr_ctx {
@@ -87,8 +88,8 @@ fr_status fr_ctx_timeout(fr_ctx *ctx, int64_t fallback, int64_t *out)
     if (text[n_digits] != '\0' || n_digits > MAX_DIGITS || *out > MAX_SECONDS) {
         return FR_FAIL(
             ctx, FR_ERR_ARG,
-            "FORERUN_TIMEOUT is \"%s\"; allowed is a whole number of seconds "
-            "from 0 (never) to %d",
+            "FORERUN_TIMEOUT is \"%s\", but must be a whole number of seconds from 0 "
+            "(never) to %d; set it so, or unset it",
             text, (int)MAX_SECONDS);
     }
     return FR_OK;

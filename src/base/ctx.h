@@ -1,10 +1,10 @@
 /*
- * ctx.h - what other programs keep global: the error trail, the log, the environment settings.
+ * ctx.h - what other programs keep in globals: the recorded error, the log and the settings of the environment.
  *
- * Layer L0. Created by `main` (or a test) and passed as first argument to every function that
- * can fail. Owned by one thread, and a thread that writes files has one of its own; OpenMP regions never touch it.
+ * `main` (or a test) creates it and passes it as first argument to every function that can fail. One thread owns it; a
+ * thread that writes files or messages has a context of its own, and OpenMP regions never touch one.
  *
- * Environment (read once, in fr_ctx_create; never changes results):
+ * Environment (read once, in fr_ctx_create; it never changes results):
  *   FORERUN_LOG        error | warn | info (default) | debug
  *   FORERUN_LOG_RANKS  0 (default: rank 0 alone logs) | all
  *   FORERUN_TIMEOUT    seconds without progress until a run ends; 0: never; default: config key run.timeout,
@@ -38,7 +38,7 @@ fr_ctx *fr_ctx_create(void);
 /** Destroy; accepts NULL inside, nulls the pointer. */
 void fr_ctx_destroy(fr_ctx **ctx);
 
-/** Tell the context which rank it is (for log lines and for who prints). */
+/** Set which rank this is: log lines name it, and rank 0 alone prints what all ranks know. */
 void fr_ctx_set_rank(fr_ctx *ctx, int rank, int n_ranks);
 int fr_ctx_rank(const fr_ctx *ctx);
 
@@ -57,13 +57,13 @@ FR_MUST_CHECK fr_status fr_ctx_threads(fr_ctx *ctx, int *out);
 /** FORERUN_ISA as it was given; NULL if it is not set. */
 const char *fr_ctx_isa(const fr_ctx *ctx);
 
-/** The folder for what may be kept from run to run, which need not be there; false: nothing is to be kept. */
+/** The folder for what may be kept from run to run; it need not exist. False: nothing is to be kept. */
 bool fr_ctx_cache_folder(const fr_ctx *ctx, char *out, size_t capacity);
 
 /**
- * Record a failure where it is detected; returns `status`. The message says what, the value
- * found, the values allowed, and the remedy; what would command a terminal is escaped (print.h). A later call before fr_ctx_clear_error keeps the
- * first message (the cause) and ignores the new one.
+ * Record a failure where it is detected; returns `status`. The message names what is wrong, the value found, the values
+ * allowed, and the remedy. Characters that would command a terminal are escaped (print.h). Only the first failure after
+ * fr_ctx_clear_error is kept: it is the cause, and later ones follow from it.
  */
 fr_status fr_fail_at(fr_ctx *ctx, fr_status status, const char *file, int line,
                      const char *format, ...) __attribute__((format(printf, 5, 6)));
@@ -73,8 +73,8 @@ fr_status fr_fail_at(fr_ctx *ctx, fr_status status, const char *file, int line,
 /** Record that so many bytes could not be allocated: FR_ERR_NO_MEMORY. */
 void fr_fail_memory(fr_ctx *ctx, size_t bytes);
 
-/** FR_OK if `allocated` (pass the pointer), else FR_ERR_NO_MEMORY with a message. Here, so that whoever analyses a
- * caller sees that FR_OK means memory. */
+/** FR_OK if `allocated` (pass the pointer), else FR_ERR_NO_MEMORY with a message. It is inline, so that static analysers see
+ * in a caller that FR_OK means that there is memory. */
 FR_MUST_CHECK static inline fr_status fr_check_memory(fr_ctx *ctx, bool allocated,
                                                       size_t bytes)
 {
@@ -89,10 +89,11 @@ FR_MUST_CHECK static inline fr_status fr_check_memory(fr_ctx *ctx, bool allocate
 const char *fr_ctx_error(const fr_ctx *ctx);
 /** "file.c:123" of the recorded failure, "" if none. */
 const char *fr_ctx_error_place(const fr_ctx *ctx);
+/** Status of the recorded failure, FR_OK if none. */
 fr_status fr_ctx_error_status(const fr_ctx *ctx);
 void fr_ctx_clear_error(fr_ctx *ctx);
-/** Record in `to` the failure that `from` holds, as fr_fail_at would; the context of one thread to that of another, neither
- * of which may use its own meanwhile. @return status of that failure */
+/** Record in `to` the failure that `from` holds, as fr_fail_at would: from one thread's context to that of another thread.
+ * Neither thread may use its context meanwhile. @return status of that failure */
 fr_status fr_ctx_pass_error(const fr_ctx *from, fr_ctx *to);
 
 /**

@@ -9,8 +9,9 @@ struct fr_digest {
 
 static fr_status check_evp(fr_ctx *ctx, int ok)
 {
-    return ok == 1 ? FR_OK
-                   : FR_FAIL(ctx, FR_ERR_INTERNAL, "SHA-256 failed in libcrypto");
+    return ok == 1
+               ? FR_OK
+               : FR_FAIL(ctx, FR_ERR_INTERNAL, "libcrypto could not compute a SHA-256");
 }
 
 fr_status fr_digest_create(fr_ctx *ctx, fr_digest **out)

@@ -1,7 +1,5 @@
 /*
  * digest.h - SHA-256 (OpenSSL's libcrypto) of memory, in one call or in pieces.
- *
- * Layer L0.
  */
 #ifndef FR_BASE_DIGEST_H
 #define FR_BASE_DIGEST_H

@@ -1,14 +1,15 @@
 /*
  * elementary.h - exponential, logarithm, powers, sine, cosine and hyperbolic tangent with the same bits everywhere.
  *
- * Layer L0. A C library's functions differ in the last bit between its versions and between processors with and without fused
- * multiply-add. These are made of +, -, *, / alone, which IEEE 754 rounds in one way, and of exact steps (frexp, ldexp, rint,
+ * A C library's functions differ in the last bit between its versions and between processors with and without fused
+ * multiply-add. These use +, -, *, / alone, which IEEE 754 rounds in one way, and of exact steps (frexp, ldexp, rint,
  * fabs), in a fixed order and compiled without contraction: each result is one pattern of bits on every x86-64 processor,
- * compiler and system. A lint keeps the library's own out of src/.
+ * compiler and system. tests/lint/elementary.py
+ * keeps the library's own out of src/.
  *
  * Errors are in units of the last place (ulp) of the double nearest to the true value, against the library's long double
- * functions. A NaN is always the one of NAN's bits. None sets errno, all may be called by any thread; rounding must be to
- * nearest. Where nothing else is said a NaN gives NaN.
+ * functions. A NaN is always the one of NAN's bits. None of them sets errno, and any thread may call them; the
+ * rounding mode must be to nearest. A NaN gives NaN unless a function says otherwise.
  */
 #ifndef FR_BASE_ELEMENTARY_H
 #define FR_BASE_ELEMENTARY_H

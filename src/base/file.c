@@ -41,7 +41,7 @@ static int close_with(int file, int error)
     return -1;
 }
 
-/* What open gave, if it is a regular file; O_NONBLOCK, which kept a FIFO from waiting, is taken back. */
+/* Passes on what open returned, if it is a regular file. O_NONBLOCK kept the open of a FIFO from waiting; it is cleared. */
 static int keep_regular(int file)
 {
     struct stat info;
@@ -56,7 +56,7 @@ static int keep_regular(int file)
     return error == 0 ? file : close_with(file, error);
 }
 
-/* Looks before it opens, since opening some devices does something; what opens is looked at again. */
+/* Checks before it opens, since merely opening some devices has effects, and again after, since the name may have changed. */
 int fr_open_regular(const char *path)
 {
     struct stat info;
@@ -87,7 +87,7 @@ int fr_open_new(const char *path)
 {
     const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
     const mode_t mode =
-        0644; /* files are replaced: nobody writes to one that is there */
+        0644; /* group and others read only: files are replaced, never written to */
     int file = open(path, flags, mode);
     if (file < 0 && errno == EEXIST && unlink(path) == 0) {
         file = open(path, flags, mode);

@@ -1,8 +1,8 @@
 /*
  * file.h - opening files that others may have made, read-only mappings, whole-file reads, atomic replacement of files.
  *
- * Layer L0. Every file that the program reads or writes by its name is opened by one of the functions here: a name may
- * hold anything, a FIFO that nobody writes to or a link to somebody else's file among them.
+ * Every file that the program reads or writes by its name is opened by one of the functions here, because a name may
+ * lead to anything, such as a FIFO that nobody writes to or a link to somebody else's file.
  */
 #ifndef FR_BASE_FILE_H
 #define FR_BASE_FILE_H
@@ -22,8 +22,8 @@ FR_MUST_CHECK int fr_open_regular(const char *path);
 /** The same with a message. @return FR_OK; FR_ERR_DATA (missing, not a regular file, no permission) */
 FR_MUST_CHECK fr_status fr_file_open(fr_ctx *ctx, const char *path, int *out);
 
-/** Create a file that is not there yet, for writing, by this user alone. What lies there under this name (a temporary file of a killed
- * process, or a link) is removed, never followed or written to. @return a descriptor; -1 with errno */
+/** Create a new file for writing. Whatever has this name already (a temporary file of a killed process, or a link) is
+ * removed first, never followed or written to. @return a descriptor; -1 with errno */
 FR_MUST_CHECK int fr_open_new(const char *path);
 
 /** Open a file of the run folder to write to it, created if need be. A symbolic link is not followed (errno ELOOP),
@@ -38,8 +38,8 @@ FR_MUST_CHECK bool fr_write_whole(int file, const void *data, size_t bytes);
  * outside /dev is refused, a FIFO that nobody reads too. @return FR_OK; FR_ERR_IO */
 FR_MUST_CHECK fr_status fr_file_open_output(fr_ctx *ctx, const char *path, FILE **out);
 
-/** Tells one content of a file from another without reading it: whoever writes to a file or puts another in its place
- * changes one of these. */
+/** Distinguishes one content of a file from another without reading it: writing to a file or replacing it changes at
+ * least one of these. */
 typedef struct fr_stamp {
     int64_t bytes;
     int64_t inode;
@@ -54,15 +54,15 @@ FR_MUST_CHECK bool fr_file_stamp(const char *path, fr_stamp *out);
 typedef struct fr_map {
     const uint8_t *data;
     size_t bytes;
-    bool
-        is_ours; /* of this user or root, and nobody else may write to it: it stays as it was when it was checked */
+    /* The file belongs to this user or to root and nobody else may write to it, so its content stays as it was checked. */
+    bool is_ours;
     fr_stamp stamp; /* of the file that is mapped */
 } fr_map;
 
 /** Map a regular file. @return FR_OK; FR_ERR_DATA (missing, not a file, no permission). */
 FR_MUST_CHECK fr_status fr_map_open(fr_ctx *ctx, const char *path, fr_map *out);
 void fr_map_close(fr_map *map);
-/** Take the pages that were read out of this process's memory; they are read from the file again when needed. */
+/** Drop the pages that were read from this process's memory; the system reads them from the file again when needed. */
 void fr_map_release(const fr_map *map);
 
 /** Read a whole file into a NUL-terminated buffer that the caller frees. */
@@ -80,7 +80,7 @@ FR_MUST_CHECK fr_status fr_file_replace(fr_ctx *ctx, const char *path, const voi
 FR_MUST_CHECK fr_status fr_file_commit(fr_ctx *ctx, const char *temporary,
                                        const char *path);
 
-/** The same for a file that the caller has open and that is worth keeping: after a failure it stays there. */
+/** fr_file_commit for a file that the caller has open and wants to keep: after a failure the temporary file stays. */
 FR_MUST_CHECK fr_status fr_file_put(fr_ctx *ctx, int file, const char *temporary,
                                     const char *path);
 

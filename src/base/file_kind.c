@@ -50,14 +50,15 @@ static const kind KINDS[] = {
     {BEGINS("<HTML"), "a web page, not the file itself; fetch the file again"},
     {BEGINS("<?xml"), "a page of a server, not the file itself; fetch the file again"},
     {BEGINS("Entry not found"),
-     "what a hub says in place of a file that it does not have; fetch the file again"},
+     "a hub's answer that it does not have the file; fetch the file again"},
     {BEGINS("Repository not found"),
-     "what a hub says in place of a file that it does not have; fetch the file again"},
+     "a hub's answer that it does not have the file; fetch the file again"},
     {BEGINS("Invalid username"),
-     "what a hub says to who is not logged in, not the file "
+     "a hub's answer to a user who is not logged in, not the file "
      "itself; log in and fetch the file again"},
-    {BEGINS("Access to model"), "what a hub says to who may not have the file; ask for "
-                                "access there and fetch the file again"},
+    {BEGINS("Access to model"),
+     "a hub's answer to a user who may not have the file; ask for "
+     "access there and fetch the file again"},
     {BEGINS("\xff\xfe"), "text in UTF-16; write it as UTF-8"},
     {BEGINS("\xfe\xff"), "text in UTF-16; write it as UTF-8"},
 };

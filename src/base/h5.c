@@ -1,3 +1,14 @@
+/*
+ * HDF5 files as images in memory: failures, the image's growth, handles and groups. Arrays and attributes are in h5_data.c.
+ *
+ * A file is made by the library's core driver without a file behind it. The driver's callbacks let the image grow in memory
+ * of this module (grow_image) and keep it when the library closes its file (keep_image), so that fr_h5_finish hands over the
+ * very bytes of the last write. Everything that can fail does so in the flush before the close: after a failed close the
+ * library would hold a file that it can neither write nor forget.
+ *
+ * The library's error stack is read at the failure (fr_h5_fail) and its own printing is off, so that a message of this program
+ * has one form.
+ */
 #include "base/h5_impl.h"
 
 #include "base/mem.h"
@@ -10,7 +21,7 @@
 
 enum { REASON_BYTES = 256 };
 
-/* The walk goes from the innermost record outwards; the first one says what happened. */
+/* The walk goes from the innermost record outwards; the innermost one names the cause. */
 static herr_t keep_innermost(unsigned depth, const H5E_error2_t *record, void *reason)
 {
     if (depth == 0 && record->desc != NULL) {
@@ -87,7 +98,7 @@ static herr_t leave_handle(void *handle)
     return 0;
 }
 
-/* Core driver without a file behind it; an increment of 1 keeps slack out of the image. */
+/* Core driver without a file behind it. It grows by 1 byte at a time, so that the image has no unused bytes at its end. */
 static hid_t make_access(void)
 {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
@@ -102,8 +113,8 @@ static hid_t make_access(void)
     return access;
 }
 
-/* H5Fget_file_image gives a superblock with a wrong checksum in this format. The buffer that the driver
- * would free after the last write is right, and the callbacks keep it. */
+/* H5Fget_file_image gives a superblock with a wrong checksum in this format. The buffer that the driver would free after the
+ * last write is right, so the callbacks keep that one. */
 static fr_status create_in_memory(fr_h5 *h5, const char *unique)
 {
     H5FD_file_image_callbacks_t callbacks = {.image_realloc = grow_image,
@@ -139,7 +150,7 @@ static fr_status open_in_memory(fr_h5 *h5, const char *unique, const void *image
 
 /* ---- handles ------------------------------------------------------------------------------ */
 
-/* The core driver takes two files of one name for the same file: each handle has its own. */
+/* The core driver takes two open files of one name for the same file, so each handle has a name of its own. */
 enum { UNIQUE_BYTES = 64 };
 static void name_uniquely(const fr_h5 *h5, char unique[UNIQUE_BYTES])
 {
@@ -167,7 +178,7 @@ static fr_status make_handle(fr_ctx *ctx, const char *name, bool writing, fr_h5 
 fr_status fr_h5_create(fr_ctx *ctx, const char *name, size_t block, int64_t expected,
                        fr_h5 **out)
 {
-    enum { MIN_BYTES = 4096 };
+    enum { MIN_BYTES = 4096 }; /* holds the metadata of a small file without growth */
     char unique[UNIQUE_BYTES];
     fr_h5 *h5 = NULL;
     *out = NULL;
@@ -191,8 +202,8 @@ fr_status fr_h5_finish(fr_h5 *h5, uint8_t **image, size_t *bytes)
 {
     *image = NULL;
     *bytes = 0;
-    /* a failed close leaves the library with a half-dismantled file: whatever can fail does so in the flush;
-     * a lack of memory counts even where the library went on after it */
+    /* A failed close leaves the library with a half-closed file, so whatever can fail must fail in the flush before it.
+     * A lack of memory is a failure even where the library continued after it. */
     if (H5Fflush(h5->file, H5F_SCOPE_GLOBAL) < 0 || h5->out_of_memory) {
         return fr_h5_fail(h5, "write", "the image");
     }
@@ -228,19 +239,19 @@ fr_status fr_h5_open(fr_ctx *ctx, const char *name, const void *image, size_t by
 
 void fr_h5_destroy(fr_h5 **h5)
 {
-    fr_h5 *gone = *h5;
+    fr_h5 *handle = *h5;
     *h5 = NULL;
-    if (gone == NULL) {
+    if (handle == NULL) {
         return;
     }
     /* a file that the library could not close still points to the handle */
-    if (gone->file >= 0 && H5Fclose(gone->file) < 0) {
+    if (handle->file >= 0 && H5Fclose(handle->file) < 0) {
         (void)H5Eclear2(H5E_DEFAULT);
         return;
     }
-    free(gone->image);
-    free(gone->name);
-    free(gone);
+    free(handle->image);
+    free(handle->name);
+    free(handle);
 }
 
 /* ---- groups ------------------------------------------------------------------------------- */
@@ -255,7 +266,7 @@ static bool is_hard_link(const fr_h5 *h5, const char *path)
            info.type == H5L_TYPE_HARD;
 }
 
-/* All prefixes of the path that end before a '/' or at its end; the root needs no link. */
+/* Checks every prefix of the path that ends before a '/' or at its end; the root itself is not a link. */
 static bool is_plain_path(const fr_h5 *h5, const char *path)
 {
     char part[PATH_BYTES];

@@ -1,13 +1,13 @@
 /*
  * h5.h - HDF5 files in memory: groups, f32 arrays, scalar attributes. No other header shows the library.
  *
- * Layer L0. A file is made as an image in memory and opened from one; nothing here touches a disk, so a
+ * A file is made as an image in memory and opened from one. Nothing here touches a disk, so a
  * full disk cannot leave the library with a file that it can neither write nor close. Images have the
- * newest format (checksummed metadata), arrays in one piece at places that the caller is told, a user block for the
+ * newest format (checksummed metadata), contiguous arrays whose offsets the caller gets, a user block for the
  * caller's own use, and no times: the same content gives the same bytes.
  *
- * The library is not safe against hostile files, with right checksums or without (1.10.8 crashes on many): what is
- * read here belongs into a process of its own, see cli/convert.h.
+ * The library is not safe against hostile files, even those with right checksums (1.10.8 crashes on many). Files from
+ * outside are therefore read in a process of its own (cli/convert.h).
  *
  * `object` and `path` are absolute ("/tasks/a"); parents must exist. Reading follows hard links only and
  * refuses filters other than Fletcher-32 and storage outside the image, so that a foreign file cannot
@@ -47,7 +47,7 @@ FR_MUST_CHECK fr_status fr_h5_create(fr_ctx *ctx, const char *name, size_t block
  */
 FR_MUST_CHECK fr_status fr_h5_finish(fr_h5 *h5, uint8_t **image, size_t *bytes);
 
-/** Open an image for reading; it is copied. FR_ERR_CHECKPOINT if it is no HDF5 file. */
+/** Open an image for reading; it is copied. FR_ERR_CHECKPOINT if it is not an HDF5 file. */
 FR_MUST_CHECK fr_status fr_h5_open(fr_ctx *ctx, const char *name, const void *image,
                                    size_t bytes, fr_h5 **out);
 

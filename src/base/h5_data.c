@@ -18,7 +18,8 @@ static bool is_shape(const int64_t *shape, int rank, int64_t *bytes)
     return fits;
 }
 
-/* One piece, there from the start, so that its place is known; the caller's seal stands for checksums. */
+/* Contiguous and allocated at once, so that its offset in the file is known. It has no checksum, because the caller seals the
+ * whole file. */
 static hid_t make_array_creation(void)
 {
     hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
@@ -75,7 +76,7 @@ fr_status fr_h5_write_f32(fr_h5 *h5, const char *path, const int64_t *shape, int
     return status;
 }
 
-/* Each chunk as long as its shape and checksums say: the library (1.10.8) reads a shorter one past its end. */
+/* Each chunk must be as long as its shape and checksums say: the library (1.10.8) reads beyond the end of a shorter one. */
 static bool has_whole_chunks(hid_t array, hid_t creation, int n_filters)
 {
     enum { CHECKSUM_BYTES = 4 };
@@ -101,7 +102,7 @@ static bool has_whole_chunks(hid_t array, hid_t creation, int n_filters)
     return whole;
 }
 
-/* Whether the array has its data in the image and goes through no code but the checksum's. */
+/* Whether the array's data lie in the image and pass through no filter but the checksum. */
 static bool is_stored_plainly(hid_t array)
 {
     hid_t creation = H5Dget_create_plist(array);

@@ -1,7 +1,7 @@
 /*
  * h5_impl.h - what the files of the HDF5 wrapper share; the only include of hdf5.h.
  *
- * Layer L0, private to h5*.c.
+ * Private to h5*.c.
  */
 #ifndef FR_BASE_H5_IMPL_H
 #define FR_BASE_H5_IMPL_H

@@ -26,7 +26,7 @@ static int hex_value(char c)
                                     : -1;
 }
 
-/* ---- stepping over a value: behind it, or NULL where the text is no JSON --------------------- */
+/* ---- stepping over a value: behind it, or NULL where the text is not JSON --------------------- */
 
 static const char *skip_escape(const char *at, const char *end)
 {
@@ -236,7 +236,7 @@ bool fr_json_element(fr_json_walk *walk, fr_json *value)
 
 bool fr_json_is(fr_json piece, const char *text)
 {
-    /* ends at the first difference: keys are compared with whole tables of names */
+    /* stops at the first difference, because keys are compared with whole tables of names */
     return strncmp(text, piece.text, piece.bytes) == 0 && text[piece.bytes] == '\0';
 }
 
@@ -269,7 +269,7 @@ bool fr_json_i64(fr_json value, int64_t *out)
         size > (uint64_t)INT64_MAX + (negative ? 1 : 0)) {
         return false;
     }
-    /* the lowest number has no opposite */
+    /* the lowest number has no positive counterpart */
     *out = !negative ? (int64_t)size : size > 0 ? -(int64_t)(size - 1) - 1 : 0;
     return true;
 }

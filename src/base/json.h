@@ -1,8 +1,8 @@
 /*
  * json.h - a walk over JSON text in place: no tree, no allocation, bounded depth.
  *
- * Layer L0. For text that comes from strangers and whose shape the caller knows. Narrower than JSON: ASCII alone, space
- * is the only white space, keys hold no escapes and are compared as they stand. Pieces point into the text.
+ * For text from outside whose structure the caller knows, such as a checkpoint's header. It accepts less than JSON allows:
+ * ASCII alone, space as the only white space, keys without escapes, compared byte by byte. Pieces point into the text.
  */
 #ifndef FR_BASE_JSON_H
 #define FR_BASE_JSON_H
@@ -32,7 +32,7 @@ typedef struct fr_json_walk {
 /** Begin with an object (open '{') or array ('['); false unless the text begins as one. */
 bool fr_json_enter(fr_json value, char open, fr_json_walk *out);
 
-/** The next member of an object. False at the end (walk->ended) and where the text is no JSON (not ended). */
+/** The next member of an object. False at the end (walk->ended) and where the text is not JSON (not ended). */
 bool fr_json_member(fr_json_walk *walk, fr_json *key, fr_json *value);
 /** The next element of an array, likewise. */
 bool fr_json_element(fr_json_walk *walk, fr_json *value);
@@ -45,8 +45,8 @@ bool fr_json_u64(fr_json value, uint64_t *out);
 
 /**
  * A string whose characters are U+0001 to U+00FF, each one byte of the result.
- * @param out  room for value.bytes; gets a final NUL
- * @return false if it is no string or holds another character
+ * @param out  holds value.bytes; gets a final NUL
+ * @return false if it is not a string or holds another character
  */
 bool fr_json_text(fr_json value, char *out);
 
@@ -55,7 +55,7 @@ size_t fr_json_quoted_bytes(const char *text);
 /** Write a text of any bytes but NUL as fr_json_text reads it, without a final NUL; the end of what was written. */
 char *fr_json_quote(const char *text, char *out);
 
-/** Text of a number: nine digits, what its shortest form needs of them; "null" where it is none that JSON has (NaN,
+/** Text of a number with up to nine significant digits, in its shortest form; "null" for what JSON cannot hold (NaN,
  * infinities). `out` has FR_JSON_NUMBER_BYTES. @return out */
 enum { FR_JSON_NUMBER_BYTES = 32 };
 const char *fr_json_number(double value, char out[FR_JSON_NUMBER_BYTES]);

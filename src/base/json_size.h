@@ -1,8 +1,8 @@
 /*
- * json_size.h - how much memory a JSON text takes once it is parsed, told before it is.
+ * json_size.h - how much memory a JSON text will take once it is parsed.
  *
- * Layer L3. A parsed value takes far more than its text: an empty list of two bytes about 140. Every JSON text from
- * outside is measured first, so that a small file cannot fill the memory before anything in it is looked at.
+ * A parsed value takes far more than its text: an empty list of two bytes takes about 140. Every JSON text from outside
+ * is measured before it is parsed, so that a small file cannot fill the memory.
  */
 #ifndef FR_BASE_JSON_SIZE_H
 #define FR_BASE_JSON_SIZE_H

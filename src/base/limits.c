@@ -1,4 +1,12 @@
 #define _GNU_SOURCE /* strchrnul */
+/*
+ * What the machine and the process leave of memory; limits_groups.c adds the control groups.
+ *
+ * Three bounds count together, and the least of them holds: memory that the machine has free (/proc/meminfo), the memory
+ * limits of the control groups that this process is in (containers, batch systems), and the process's own (ulimit -v, -d).
+ * Files are read below `root`, so that tests plant copies. A file that is missing or malformed means "unlimited": an unusual
+ * kernel must not keep a run from starting.
+ */
 #include "base/limits_impl.h"
 
 #include "base/file.h"
@@ -12,11 +20,13 @@
 #include <string.h>
 #include <unistd.h>
 
+/* The longest of these files is mountinfo: one line of some hundred bytes for each mount, of which machines with many containers
+ * have thousands. */
 enum { PATH_BYTES = 4096, TEXT_MAX = 4 << 20 };
 
 /* ---- files of a few lines ---------------------------------------------------------------------- */
 
-/* The whole text of a file whose size nobody knows before; NULL: it cannot be read. The caller frees. */
+/* The whole text of a file whose size is not known before (stat says 0 in /proc). NULL: it cannot be read. The caller frees. */
 static char *read_text(const char *path)
 {
     size_t capacity = 4096;
@@ -56,7 +66,6 @@ char *fr_limits_text(const char *folder, const char *name)
     return length > 0 && length < PATH_BYTES ? read_text(path) : NULL;
 }
 
-/* A whole number at the beginning of a text; what is none ("max", -1) or too large is no limit. */
 int64_t fr_limits_number(const char *text)
 {
     while (*text == ' ' || *text == '\t') {
@@ -70,7 +79,6 @@ int64_t fr_limits_number(const char *text)
     return errno == 0 ? (int64_t)value : FR_NO_LIMIT;
 }
 
-/* The number behind `key` at the beginning of a line; FR_NO_LIMIT where there is none. */
 int64_t fr_limits_behind(const char *text, const char *key)
 {
     size_t length = strlen(key);
@@ -93,7 +101,7 @@ static int64_t kib_behind(const char *text, const char *key)
     return kib < FR_NO_LIMIT / 1024 ? kib * 1024 : FR_NO_LIMIT;
 }
 
-/* All of the memory where the kernel does not say what is free. */
+/* Where the kernel does not say what is free (before 3.14), all of the memory counts as free. */
 static void read_machine(const char *root, fr_limits *l)
 {
     char *text = fr_limits_text(root, "proc/meminfo");
@@ -107,7 +115,7 @@ static void read_machine(const char *root, fr_limits *l)
     free(text);
 }
 
-/* ulimit -v bounds all that is mapped, ulimit -d what is written to. */
+/* ulimit -v bounds all addresses that are mapped (field 0 of statm), ulimit -d the writable ones (field 5). */
 static void read_process(const char *root, fr_limits *l)
 {
     char *limits = fr_limits_text(root, "proc/self/limits");

@@ -1,9 +1,9 @@
 /*
  * limits.h - what the machine, the container and the process let this process take: memory and processors.
  *
- * Layer L0. Read from /proc and the mounted control groups (cgroups of version 1, 2 or both): the limits of the group
+ * Read from /proc and the mounted control groups (cgroups of version 1, 2 or both): the limits of the group
  * that this process is in and of every group above it that can be seen. What cannot be read or makes no sense counts as
- * no limit. Nothing here can fail.
+ * unlimited, so nothing here can fail.
  */
 #ifndef FR_BASE_LIMITS_H
 #define FR_BASE_LIMITS_H
@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 enum { FR_LIMIT_LEVELS = 16, FR_LIMIT_TEXT = 256 };
-/** Says that there is no limit. */
+/** Stands for "unlimited". */
 #define FR_NO_LIMIT INT64_MAX
 
 /** A limit of one control group. All processes in it and below share it. */
@@ -53,7 +53,7 @@ typedef enum fr_memory_bound {
     FR_BOUND_PROCESS
 } fr_memory_bound;
 
-/** Memory that a process, or all of a node, may take now, and why no more. */
+/** Memory that a process, or all processes of a node, may take now, and what bounds it. */
 typedef struct fr_memory_share {
     int64_t bytes;
     int64_t n_sharers; /* `bytes` is one of so many equal parts of what is free */

@@ -1,4 +1,10 @@
-/* Limits of control groups: where the groups of this process lie, and what each of them allows. */
+/*
+ * Limits of control groups: where the groups of this process lie, and what each of them allows.
+ *
+ * proc/self/cgroup names the group of this process in each hierarchy (version 1: one for each controller; version 2: one for
+ * all). proc/self/mountinfo says where hierarchies are mounted. Both together give a folder; its ancestors up to the mount
+ * point bound this process too. Inside a container the upper groups may be invisible; then the visible ones count.
+ */
 #define _GNU_SOURCE /* strsep, strchrnul */
 #include "base/limits_impl.h"
 
@@ -9,6 +15,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* Groups of real systems are nested about ten deep; a limit keeps a strange file system from holding a start up. */
 enum { PATH_BYTES = 4096, DEEPEST = 64 };
 
 static int64_t read_number(const char *folder, const char *name)
@@ -177,9 +184,10 @@ static void add_memory(fr_limits *l, const fr_memory_limit *limit)
 {
     int place = l->n_memory;
     if (limit->bytes >= l->machine_bytes) {
-        return; /* as good as none */
+        return; /* it bounds nothing */
     }
-    if (place == FR_LIMIT_LEVELS) { /* the least ones are those that count */
+    if (place == FR_LIMIT_LEVELS) {
+        /* the list is full: it keeps the least limits, which decide */
         place = 0;
         for (int i = 1; i < FR_LIMIT_LEVELS; i++) {
             place = l->memory[i].available > l->memory[place].available ? i : place;
@@ -193,7 +201,7 @@ static void add_memory(fr_limits *l, const fr_memory_limit *limit)
     l->memory[place] = *limit;
 }
 
-/* Pages of files leave when memory is wanted; those that are dirty or locked are few. */
+/* The kernel drops pages of files when memory is needed, so they count as free. Dirty and locked ones are few. */
 static int64_t reclaimable(const char *stat, bool total)
 {
     int64_t inactive =
@@ -251,7 +259,7 @@ static void read_cpu(const char *folder, group_kind kind, int64_t id, fr_limits 
     }
 }
 
-/* Before version 2 groups could be told not to count for what lies below them. */
+/* A memory group of version 1 may be set not to count what its subgroups use. */
 static bool counts_below(const char *folder, group_kind kind)
 {
     return kind != KIND_V1_MEMORY || read_number(folder, "memory.use_hierarchy") != 0;
@@ -267,7 +275,7 @@ static void read_groups(char *folder, size_t top, group_kind kind, fr_limits *l)
             counts = counts_below(folder, kind);
         }
         if (counts && stat(folder, &info) == 0) {
-            /* a number of its hierarchy that every process of the node sees alike */
+            /* an identity that every process of the node sees alike: the folder's inode in its hierarchy */
             int64_t id = (int64_t)(((uint64_t)info.st_ino << 2 | (uint64_t)kind) &
                                    (uint64_t)INT64_MAX);
             if (kind != KIND_V1_CPU) {

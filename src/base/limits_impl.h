@@ -6,10 +6,11 @@
 
 #include "base/limits.h"
 
-/** Text of folder/name, whose size nobody knows before; NULL: it cannot be read. The caller frees. */
+/** Text of folder/name, a file of /proc or of a control group, whose size is not known before; NULL: it cannot be read.
+ * The caller frees. */
 char *fr_limits_text(const char *folder, const char *name);
 
-/** A whole number at the beginning of a text; what is none ("max", -1) or too large is no limit. */
+/** A whole number at the beginning of a text; anything else ("max", -1) and what is too large means FR_NO_LIMIT. */
 int64_t fr_limits_number(const char *text);
 
 /** The number behind `key` at the beginning of a line; FR_NO_LIMIT where there is none. */

@@ -36,7 +36,8 @@ static int try_lock(int file)
     return result == 0 ? 0 : errno;
 }
 
-/* Tries again until the time is over, since a killed launcher's processes may live a moment longer. */
+/* Tries again until the time is over, since the processes of a killed launcher may live a moment longer. 20 ms between two
+ * tries: no user notices the delay, and a server of a shared file system is not flooded. */
 static int try_for(fr_ctx *ctx, int file, const char *what, double wait_seconds)
 {
     enum { PAUSE_NS = 20000000 };
@@ -53,7 +54,8 @@ static int try_for(fr_ctx *ctx, int file, const char *what, double wait_seconds)
     return error;
 }
 
-/* Whether the file holds nothing, or what write_holder writes: it may be another file's second name. */
+/* Whether the file is empty or holds what write_holder writes. Anything else may be another file under a second name (a hard
+ * link), and is not overwritten. */
 static bool is_lock_file(int file)
 {
     static const char START[] = "pid ";
@@ -63,7 +65,7 @@ static bool is_lock_file(int file)
            (n == (ssize_t)sizeof start && memcmp(start, START, sizeof start) == 0);
 }
 
-/* For people alone: what cannot be written is left out. */
+/* For people alone, so a failure to write it is ignored. */
 static void write_holder(int file)
 {
     char text[HOLDER_BYTES];
@@ -94,7 +96,8 @@ static fr_status open_file(fr_ctx *ctx, const char *path, int *file)
                        "%s is not a regular file (%s); find out who made it, and "
                        "remove it",
                        path,
-                       errno == ELOOP ? "a symbolic link" : "it is no file to lock");
+                       errno == ELOOP ? "a symbolic link"
+                                      : "a folder, FIFO, device or socket");
     }
     if (*file < 0) {
         return FR_FAIL(ctx, FR_ERR_IO,
@@ -104,13 +107,13 @@ static fr_status open_file(fr_ctx *ctx, const char *path, int *file)
     return FR_OK;
 }
 
-/* With what try_for answered, unless another holds the lock: a lock that there is, or a warning that there is none. */
+/* The lock, with what try_for returned: 0, or the error of a file system without locks, which is a warning. */
 static fr_status keep(fr_ctx *ctx, int file, const char *path, const char *what,
                       int error, fr_lock **out)
 {
     if (error != 0) {
         fr_log_own(ctx, FR_LOG_WARN,
-                   "cannot lock %s: %s; see to it that no other run uses the %s", path,
+                   "cannot lock %s: %s; make sure that no other run uses the %s", path,
                    strerror(error), what);
     }
     FR_TRY(fr_alloc(ctx, 1, sizeof **out, out));
@@ -145,7 +148,8 @@ fr_status fr_lock_take(fr_ctx *ctx, const char *path, const char *what,
     return status;
 }
 
-/* Whether the name still leads to the file: a holder removes it, and others may have waited for it. */
+/* Whether the name still leads to the open file. A holder removes the file before it gives the lock back, so a process that
+ * waited may get the lock of a file that no name leads to any more. */
 static bool is_named(int file, const char *path)
 {
     struct stat by_name;
@@ -169,7 +173,9 @@ static fr_status fail_held(fr_ctx *ctx, int file, const char *what)
 fr_status fr_lock_take_removable(fr_ctx *ctx, const char *path, const char *what,
                                  double wait_seconds, fr_lock **out)
 {
-    enum { TRIES = 100 }; /* each time another was faster; nobody is a hundred times */
+    enum {
+        TRIES = 100
+    }; /* each try is lost only if another process removes the file during it */
     *out = NULL;
     for (int i = 0; i < TRIES; i++) {
         int file = -1;
@@ -187,8 +193,11 @@ fr_status fr_lock_take_removable(fr_ctx *ctx, const char *path, const char *what
         (void)close(file);
         FR_TRY(status);
     }
-    return FR_FAIL(ctx, FR_ERR_IO, "cannot lock %s: it is removed again and again",
-                   path);
+    return FR_FAIL(
+        ctx, FR_ERR_IO,
+        "cannot lock %s: other processes remove it again and again; end them, or "
+        "name another file",
+        path);
 }
 
 int fr_lock_file(const fr_lock *lock)

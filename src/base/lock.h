@@ -1,8 +1,9 @@
 /*
  * lock.h - one process at a time holds a file's lock, on this machine and over shared file systems.
  *
- * Layer L0. The kernel takes the lock back when its holder ends, however it ends. A POSIX record lock: a process
- * loses it when it closes any descriptor of the file, so nothing else opens that file; children do not inherit it.
+ * The kernel releases the lock when its holder ends, however it ends. It is a POSIX record lock, which works over NFS too;
+ * a process loses it when it closes any descriptor of the file, so nothing else may open that file. Children do not inherit
+ * it.
  */
 #ifndef FR_BASE_LOCK_H
 #define FR_BASE_LOCK_H
@@ -15,7 +16,7 @@ typedef struct fr_lock fr_lock;
  * Take the lock of `path`, which is created if need be and stays; the holder's process id and host are written into it.
  * @param what          what the lock guards, for the messages ("run folder runs/a")
  * @param wait_seconds  how long to try: the holder may be a process that is about to end
- * @param[out] out      to be released; also where the file system has no locks, with a warning
+ * @param[out] out      to be released; it is also given, with a warning, where the file system has no locks
  * @return FR_OK; FR_ERR_IO (held by another process, which is named; the file cannot be created)
  */
 FR_MUST_CHECK fr_status fr_lock_take(fr_ctx *ctx, const char *path, const char *what,

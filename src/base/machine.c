@@ -13,7 +13,9 @@ enum { MAX_PROCESSORS = 8192 };
 void fr_machine_host(const char *unknown, char *out, size_t capacity)
 {
     memset(out, 0, capacity);
-    if (gethostname(out, capacity - 1) != 0 || out[0] == '\0') {
+    (void)gethostname(out,
+                      capacity - 1); /* fails for a name that it had to cut off, too */
+    if (out[0] == '\0') {
         (void)snprintf(out, capacity, "%s", unknown);
     }
 }

@@ -1,7 +1,7 @@
 /*
  * mem.h - checked, zeroed, 64-byte aligned allocation, and checks of what lies in it.
  *
- * Layer L0. Everything allocated here is released with free().
+ * Everything allocated here is released with free().
  */
 #ifndef FR_BASE_MEM_H
 #define FR_BASE_MEM_H
@@ -20,8 +20,8 @@
  */
 FR_MUST_CHECK fr_status fr_alloc(fr_ctx *ctx, int64_t count, size_t size, void *out);
 
-/** Like fr_alloc without zeroing, for what is large and soon overwritten: pages come with the first write, on the
- * thread that writes. 0 <= bytes <= INT64_MAX - 2 MiB. */
+/** Like fr_alloc without zeroing, for what is large and soon overwritten: the system adds each page at the first write,
+ * near the thread that writes. 0 <= bytes <= INT64_MAX - 2 MiB. */
 FR_MUST_CHECK fr_status fr_alloc_large(fr_ctx *ctx, int64_t bytes, void *out);
 
 /** Copy a string; FR_ERR_NO_MEMORY on failure. */

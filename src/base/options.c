@@ -23,7 +23,7 @@ struct fr_options {
     char **positionals;
 };
 
-/* Levenshtein distance by one row; words longer than the row are "far". */
+/* Levenshtein distance with one row of the table; longer words than a row count as infinitely far. */
 static size_t edit_distance(const char *a, const char *b)
 {
     enum { LONGEST = 63 };
@@ -268,8 +268,8 @@ fr_status fr_options_int(fr_ctx *ctx, const fr_options *options, const char *nam
     if (end == text || *end != '\0' || errno != 0 || value < lowest ||
         value > highest) {
         return FR_FAIL(ctx, FR_ERR_ARG,
-                       "--%s %s, must be a whole number from %lld to %lld", name, text,
-                       (long long)lowest, (long long)highest);
+                       "--%s is %s, but must be a whole number from %lld to %lld", name,
+                       text, (long long)lowest, (long long)highest);
     }
     *out = value;
     return FR_OK;
@@ -285,7 +285,7 @@ fr_status fr_options_real(fr_ctx *ctx, const fr_options *options, const char *na
     char *end = NULL;
     double value = strtod(text, &end);
     if (end == text || *end != '\0' || !isfinite(value)) {
-        return FR_FAIL(ctx, FR_ERR_ARG, "--%s %s, must be a number", name, text);
+        return FR_FAIL(ctx, FR_ERR_ARG, "--%s is %s, but must be a number", name, text);
     }
     *out = value;
     return FR_OK;

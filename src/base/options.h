@@ -1,7 +1,7 @@
 /*
  * options.h - command line options from one table, which also prints --help.
  *
- * Layer L0. Forms: --name VALUE, --name=VALUE, --flag, --name[=VALUE] (optional value only with '='), "--" ends
+ * Forms: --name VALUE, --name=VALUE, --flag, --name[=VALUE] (optional value only with '='), "--" ends
  * options; everything else is positional.
  */
 #ifndef FR_BASE_OPTIONS_H

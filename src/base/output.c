@@ -31,7 +31,7 @@ static fr_status check_folder(fr_ctx *ctx, const char *path)
                          "name another file",
                          path, folder, strerror(errno));
     } else if (!fr_is_folder(folder)) {
-        status = FR_FAIL(ctx, FR_ERR_IO, "cannot write to %s: %s is no folder", path,
+        status = FR_FAIL(ctx, FR_ERR_IO, "cannot write to %s: %s is not a folder", path,
                          folder);
     }
     free(copy);
@@ -43,7 +43,7 @@ fr_status fr_output_check(fr_ctx *ctx, const char *path)
     struct stat info;
     size_t length = strlen(path);
     if (length == 0 || path[length - 1] == '/') {
-        return fail_write(ctx, path, "it is no name of a file");
+        return fail_write(ctx, path, "it is not the name of a file");
     }
     if (lstat(path, &info) != 0) {
         return errno == ENOENT ? check_folder(ctx, path)

@@ -1,7 +1,7 @@
 /*
- * output.h - files that the user names for results: what may lie there, what must not, and how it is written.
+ * output.h - files that the user names for results: checks before the work, and writing them at the end.
  *
- * Layer L0. Checked before anything is computed, written at the end.
+ * A command checks its output before it computes anything, so that hours of work are not lost to a wrong name.
  */
 #ifndef FR_BASE_OUTPUT_H
 #define FR_BASE_OUTPUT_H
@@ -10,8 +10,8 @@
 
 #include <stddef.h>
 
-/** Whether results could be written there now: its folder is there and may be written to, it is no folder itself and
- * no symbolic link outside /dev. Nothing is opened or made. @return FR_OK; FR_ERR_IO */
+/** Whether results could be written there now: its folder exists and may be written to, and it is neither a folder itself nor
+ * a symbolic link outside /dev. Nothing is opened or made. @return FR_OK; FR_ERR_IO */
 FR_MUST_CHECK fr_status fr_output_check(fr_ctx *ctx, const char *path);
 
 /**

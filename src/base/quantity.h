@@ -1,7 +1,7 @@
 /*
  * quantity.h - sizes as people write them.
  *
- * Layer L0. One reader for every option that takes a size, and one way to print one.
+ * Every option that takes a size is read here, and every size in a message is printed here.
  */
 #ifndef FR_BASE_QUANTITY_H
 #define FR_BASE_QUANTITY_H

@@ -1,8 +1,8 @@
 /*
  * rng.h - counter-based random numbers (Philox4x32-10, Salmon et al., SC 2011).
  *
- * Layer L0. A number is a pure function of (seed, purpose, index): there is no generator state
- * to save, and nothing depends on a rank or on call order.
+ * A number is a pure function of (seed, purpose, index). So there is no generator state to save, and numbers do not
+ * depend on the rank or on the order of calls.
  */
 #ifndef FR_BASE_RNG_H
 #define FR_BASE_RNG_H

@@ -1,7 +1,5 @@
 /*
- * shell.h - words as a shell reads them back, for lines that a person is to type.
- *
- * Layer L0.
+ * shell.h - quoting of words, for command lines that the program suggests to the user.
  */
 #ifndef FR_BASE_SHELL_H
 #define FR_BASE_SHELL_H

@@ -1,7 +1,8 @@
 /*
  * status.h - the status codes that every fallible function returns.
  *
- * Layer L0. One X-list gives code, name and the exit code that `main` uses for it.
+ * One X-list gives name, exit code of the process and text. Exit code 5 stands for all that ends a run from outside this rank:
+ * a communication that failed, and ranks that the watch (comm/watch.h) finds lost or stopped.
  */
 #ifndef FR_BASE_STATUS_H
 #define FR_BASE_STATUS_H
@@ -38,8 +39,8 @@ const char *fr_status_text(fr_status status);
 /** Process exit code of a status (0, 1, 2, 3, 4, 5, 6 or 75; README lists them). */
 int fr_status_exit_code(fr_status status);
 
-/** Return from the calling function with the status of `call` unless it is FR_OK. Only where
- * nothing is owned yet; otherwise go to one `out:` label. */
+/** Return from the calling function with the status of `call` unless it is FR_OK. Only for functions that own nothing at
+ * that point; others go to one `out:` label. */
 #define FR_TRY(call)                                                                   \
     do {                                                                               \
         fr_status fr_try_status = (call);                                              \

@@ -1,5 +1,5 @@
 /*
- * text.h - a piece of text that lies somewhere else: borrowed bytes and how many, with no NUL behind them.
+ * text.h - a borrowed piece of a text: where it begins and its length, without a final NUL.
  */
 #ifndef FR_BASE_TEXT_H
 #define FR_BASE_TEXT_H

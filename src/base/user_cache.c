@@ -34,11 +34,11 @@ static bool find_folder(fr_ctx *ctx, char out[PATH_BYTES])
         return false;
     }
     if (!S_ISDIR(info.st_mode) || !is_private(&info)) {
-        fr_log(
-            ctx, FR_LOG_DEBUG,
-            "cache folder %s is not used: it is no folder, of another user, or others "
-            "may write to it",
-            out);
+        fr_log(ctx, FR_LOG_DEBUG,
+               "cache folder %s is not used: it is not a folder, belongs to another "
+               "user, or "
+               "others may write to it",
+               out);
         return false;
     }
     return true;
@@ -65,7 +65,7 @@ static bool read_whole(int file, uint8_t *data, size_t bytes)
     return true;
 }
 
-/* A link is not followed, nothing is waited for. */
+/* Does not follow a symbolic link, and does not wait for a FIFO. */
 static bool read_private(fr_ctx *ctx, const char *path, uint8_t *data, size_t bytes)
 {
     struct stat info;
@@ -73,8 +73,8 @@ static bool read_private(fr_ctx *ctx, const char *path, uint8_t *data, size_t by
     bool is_fine = file >= 0 && fstat(file, &info) == 0 && S_ISREG(info.st_mode);
     if (is_fine && !is_private(&info)) {
         fr_log(ctx, FR_LOG_DEBUG,
-               "cache entry %s is not used: it is of another user, or others may write "
-               "to it",
+               "cache entry %s is not used: it belongs to another user, or others may "
+               "write to it",
                path);
         is_fine = false;
     }
@@ -139,7 +139,8 @@ static void make_folder(fr_ctx *ctx)
     (void)mkdir(folder, 0700); /* find_folder sees whether it is there */
 }
 
-/* Entries that nobody asks for would heap up: one goes for one that comes. */
+/* Entries of models that are no longer used would pile up. One removal for each new entry bounds the folder; a thousand
+ * entries of some hundred bytes are small. */
 static void remove_oldest(const char *folder)
 {
     DIR *list = opendir(folder);

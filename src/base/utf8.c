@@ -17,7 +17,7 @@ static bool may_follow(unsigned char first, unsigned char second)
     return second >= low && second <= high;
 }
 
-/* Bytes at `text`, which is no whole character, that one U+FFFD stands for. */
+/* Bytes at `text`, which does not begin with a whole character, that one U+FFFD stands for. */
 static size_t broken_bytes(const char *text, size_t bytes)
 {
     const unsigned char *byte = (const unsigned char *)text;

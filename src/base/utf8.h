@@ -1,7 +1,7 @@
 /*
- * utf8.h - bytes that should be UTF-8 text made into such.
+ * utf8.h - turns bytes that should be UTF-8 into valid UTF-8.
  *
- * Layer L0. A model may stop inside a character or put bytes together that are none: what others read must be valid.
+ * A model may stop inside a character or generate bytes that form none, but readers of its answers need valid text.
  */
 #ifndef FR_BASE_UTF8_H
 #define FR_BASE_UTF8_H
@@ -12,9 +12,9 @@
 #include <stdint.h>
 
 /**
- * Replace what is no UTF-8 by U+FFFD, one for each longest run of bytes that begins a character and one for each byte
- * that begins none (Unicode 15, section 3.9, table 3-11): as Python's errors="replace" and so the decode of
- * `transformers`. A NUL is a character like others.
+ * Replace what is not UTF-8 by U+FFFD, one for each longest run of bytes that begins a character and one for each byte
+ * that begins none (Unicode 15, section 3.9, table 3-11): as Python's errors="replace" does, and so `transformers`.
+ * A NUL is a character like others.
  * @param[in,out] text   from malloc or fr_alloc, NUL-terminated; replaced where it grows, the caller's also on failure
  * @param[in,out] bytes  without the closing NUL
  * @param[out] n_replaced  how many were put in; may be NULL

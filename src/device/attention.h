@@ -1,7 +1,7 @@
 /*
  * attention.h - attention over spans of keys, forward and backward.
  *
- * Layer L1. Words, shape letters and promises as in device.h.
+ * Words, shape letters and promises as in device.h.
  */
 #ifndef FR_DEVICE_ATTENTION_H
 #define FR_DEVICE_ATTENTION_H

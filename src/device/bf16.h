@@ -1,8 +1,8 @@
 /*
- * bf16.h - the number format bf16: the upper half of an f32. The scalar reference of every rounding to it.
+ * bf16.h - the number format bf16: the upper half of an f32. These functions are the scalar reference.
  *
- * Vectors round by the same steps in their own instructions (cpu/quant_avx512.h); unit/test_quant and conf/test_rowwise_storage compare
- * them with these functions bit by bit.
+ * Kernels use them in loops that compilers turn into vectors, or round by the same steps in instructions of their own
+ * (cpu/quant_avx512.h). tests/unit/test_quant.c compares each of them with these functions, bit by bit except for which NaN.
  */
 #ifndef FR_DEVICE_BF16_H
 #define FR_DEVICE_BF16_H

@@ -10,14 +10,16 @@ static fr_status check_params(fr_ctx *ctx, const fr_device_params *params)
     fr_isa best = fr_isa_detect();
     if (params->n_threads < 1) {
         return FR_FAIL(ctx, FR_ERR_ARG,
-                       "device with %d threads; allowed: 1 or more; set run.threads",
+                       "a device cannot have %d threads, but must have at least 1; set "
+                       "run.threads",
                        params->n_threads);
     }
     if (params->isa > best) {
-        return FR_FAIL(ctx, FR_ERR_UNSUPPORTED,
-                       "instruction set %s wanted, this processor has %s; choose that "
-                       "or a lower one",
-                       fr_isa_name(params->isa), fr_isa_name(best));
+        return FR_FAIL(
+            ctx, FR_ERR_UNSUPPORTED,
+            "the instruction set %s is wanted, but this processor has %s; choose "
+            "that or a lower one",
+            fr_isa_name(params->isa), fr_isa_name(best));
     }
     return FR_OK;
 }
@@ -45,7 +47,8 @@ void fr_device_destroy(fr_device **device)
     *device = NULL;
 }
 
-/* To be counted up by whatever gives any operator other bits. Checkpoints of before name an instruction set instead. */
+/* A change that gives any operator other bits must raise the number. Checkpoints from before this text name an instruction
+ * set instead. */
 const char *fr_device_arithmetic(const fr_device *device)
 {
     (void)device;

@@ -1,13 +1,18 @@
 /*
  * device.h - the compute device and the operators that the transformer is made of; attention has attention.h.
  *
- * Layer L1; uses base. CPU backend (src/device/cpu). One device a rank; operators run on its
- * threads and return when the result is there. Not thread-safe: one thread per handle.
+ * One device a rank; operators run on its threads and return when the result is complete. Not thread-safe: one thread per
+ * handle.
  *
- * Repeatable: every operator gives a row (or a unit) the same bits whatever else is in the call,
- * wherever the row lies in the buffer, and for any number of threads. Sums run in a fixed order.
- * The bits depend on the device's arithmetic alone (fr_device_arithmetic), not on the processor or the compiler; a NaN is one
- * everywhere, of whatever sign and payload.
+ * There is one backend, the CPU (src/device/cpu), and this interface assumes it in four ways: every operator below is a
+ * function of that backend, without a table between; all pointers are host memory, which callers read and write directly; a
+ * device is made from threads and an instruction set; and fr_matrix reads rows by callbacks on the host. A second backend
+ * needs an operator table behind these functions, and copies where callers touch buffers.
+ *
+ * Repeatable: every operator gives a row (or a unit) the same bits independent of the other rows of the
+ * call, of its position in the buffer, and of the number of threads. Sums run in a fixed order.
+ * The bits depend on the device's arithmetic alone (fr_device_arithmetic), not on the processor or the compiler. A NaN is a NaN
+ * everywhere, but its sign and payload may differ.
  *
  * Shape letters: T token rows of a packed buffer, D model width, F feed-forward width, V vocabulary,
  * R rows that carry a target, H query heads, G key/value heads, K head width, P prefix slots,
@@ -26,8 +31,8 @@ typedef enum fr_dtype { FR_F32, FR_BF16 } fr_dtype;
 /** Bytes of one element. */
 size_t fr_dtype_bytes(fr_dtype dtype);
 
-/** Instruction sets in ascending order; a rank may be limited to a lower one than it has. All give the same bits, but for
- * those of a NaN. */
+/** Instruction sets of the CPU in ascending order; a rank may be limited to a lower one than its processor has. All give the
+ * same bits, except for those of a NaN. */
 typedef enum fr_isa {
     FR_ISA_GENERIC,
     FR_ISA_AVX2,
@@ -40,10 +45,10 @@ typedef enum fr_isa {
 fr_isa fr_isa_detect(void);
 const char *fr_isa_name(fr_isa isa);
 
-/** The set of a name, for what a user asks for; false, and *out as it was, if no set has it. */
+/** The set with this name; false, and *out unchanged, if there is none. */
 bool fr_isa_find(const char *name, fr_isa *out);
 
-/** What to compute with, and what was asked for. */
+/** The set to compute with, and the one that the user asked for. */
 typedef struct fr_isa_choice {
     fr_isa isa;
     fr_isa asked; /* FR_ISA_COUNT: nothing */
@@ -66,13 +71,13 @@ FR_MUST_CHECK fr_status fr_device_create(fr_ctx *ctx, const fr_device_params *pa
                                          fr_device **out);
 void fr_device_destroy(fr_device **device);
 
-/** What the results' bits depend on, a short text: devices of one text give the same bits. Static. */
+/** A short text that names what the results' bits depend on: devices with equal texts give the same bits. Static. */
 const char *fr_device_arithmetic(const fr_device *device);
 int fr_device_threads(const fr_device *device);
 
 /**
- * Call `progress` on the calling thread every few milliseconds while matrix products are computed: messages
- * under way move only when somebody looks at them. It must be short and must not use the device. NULL: none.
+ * Call `progress` on the calling thread every few milliseconds while matrix products are computed: MPI advances messages only
+ * inside its own calls. It must be short and must not use the device. NULL: none.
  */
 void fr_device_set_progress(fr_device *device, void (*progress)(void *argument),
                             void *argument);
@@ -82,8 +87,8 @@ void fr_device_set_progress(fr_device *device, void (*progress)(void *argument),
 struct fr_few; /* few.h */
 
 /**
- * A frozen weight matrix [n_out, n_in], row-major, borrowed. One copy serves both directions. With `read` it
- * lies nowhere as a whole: operators ask for runs of rows and drop them, and results are those of the whole.
+ * A frozen weight matrix [n_out, n_in], row-major, borrowed. One copy serves both directions. With `read` it never exists in
+ * memory as a whole: operators read runs of rows and drop them, and results equal those of a matrix in memory.
  */
 typedef struct fr_matrix {
     const void *data; /* the rows, or what `read` reads them from */
@@ -98,8 +103,8 @@ typedef struct fr_matrix {
                      const struct fr_few *part);
 } fr_matrix;
 
-/** The memory that rows on demand take at a time, at most: so much, or where rows are long the rows of a block of a sum
- * over them. */
+/** Memory that a matrix with `read` takes at a time: FR_SLICE_BYTES, or one block of a sum over its rows (FR_SLICE_ROWS_*,
+ * the longest blocks of cpu/gemm.c) if that is more. 4 MiB stay in the caches between reading and multiplying. */
 enum { FR_SLICE_BYTES = 4 << 20, FR_SLICE_ROWS_F32 = 320, FR_SLICE_ROWS_BF16 = 640 };
 
 /** A matrix that lies in memory, dense. */
@@ -175,7 +180,7 @@ void fr_swiglu(fr_device *device, int64_t n_tokens, int64_t width,
 void fr_swiglu_back(fr_device *device, int64_t n_tokens, int64_t width,
                     const float *gate_up_T2F, const float *dy_TF, float *dgate_up_T2F);
 
-/** fr_save of gate_up, then fr_swiglu, a row at a time: what a row is comes from memory once. */
+/** fr_save of gate_up, then fr_swiglu, row by row, so that each row is read from memory once. */
 void fr_save_swiglu(fr_device *device, int64_t n_tokens, int64_t width, fr_dtype dtype,
                     float *gate_up_T2F, void *saved, float *y_TF);
 

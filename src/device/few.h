@@ -1,8 +1,8 @@
 /*
- * few.h - a part of a product of few rows of x with rows of W that are read where they lie, for fr_linear_few and for
- * kinds of matrices that multiply their stored form themselves.
+ * few.h - a part of a product of few rows of x with rows of W, for fr_linear_few and for matrices that multiply their stored
+ * form themselves (fr_matrix.multiply).
  *
- * Layer L1. Order of summation, the same for every element wherever it lies: lane l of 16 adds the products of depths
+ * Order of summation, the same for every element at every position: lane l of 16 adds the products of depths
  * l, l + 16, ... in ascending order from zero, each by one fused multiply-add; then the upper half of the lanes is
  * added to the lower one until one is left, and that to what `y` held.
  */
@@ -17,7 +17,7 @@ typedef struct fr_few {
     int64_t columns; /* rows of W */
     int64_t depth;
     const float *x; /* [m, depth], dense */
-    const void *w;  /* [columns, depth], dense; NULL: the matrix knows */
+    const void *w;  /* [columns, depth], dense; NULL: the matrix has its own */
     fr_dtype dtype; /* of w */
     float *y;       /* [m, columns], rows `y_stride` apart */
     int64_t y_stride;

@@ -1,7 +1,7 @@
 /*
- * profile.h - where a device's time goes, operator by operator.
+ * profile.h - the time that each operator of a device takes.
  *
- * Layer L1. Off until asked for; one clock reading before and one after a call is all it costs then.
+ * It is off until fr_device_profile_start; then it costs two clock readings a call.
  */
 #ifndef FR_DEVICE_PROFILE_H
 #define FR_DEVICE_PROFILE_H

@@ -1,5 +1,6 @@
 #include "device/quant.h"
 
+#include "base/integer.h"
 #include "device/cpu/quant_kernels.h"
 
 #include <string.h>
@@ -76,7 +77,9 @@ void fr_quant_widen(fr_isa isa, const fr_quant_type *type, const uint8_t *data,
 void fr_quant_to_bf16(fr_isa isa, const fr_quant_type *type, const uint8_t *data,
                       int64_t n, uint16_t *out)
 {
-    enum { CHUNK = 8 * FR_QUANT_MAX_BLOCK };
+    enum {
+        CHUNK = 8 * FR_QUANT_MAX_BLOCK
+    }; /* 8 KiB of floats, which stay in the first cache */
     const fr_quant_kernels *kernels = kernels_of(isa);
     float chunk[CHUNK];
     if (type->number == FR_QUANT_BF16) {
@@ -85,7 +88,7 @@ void fr_quant_to_bf16(fr_isa isa, const fr_quant_type *type, const uint8_t *data
         kernels->to_bf16[type->number](data, n, out);
     } else {
         for (int64_t i = 0; i < n; i += CHUNK) {
-            int64_t count = n - i < CHUNK ? n - i : CHUNK;
+            int64_t count = fr_min(n - i, CHUNK);
             kernels->widen[type->number](data + fr_quant_bytes(type, i), count, chunk);
             kernels->round_bf16(chunk, count, out + i);
         }

@@ -1,9 +1,9 @@
 /*
  * quant.h - the number formats of model files, and their conversion to f32 and bf16.
  *
- * Layer L3; uses device (instruction sets, few.h). The types are numbered as in GGUF files. A row of a block type is a sequence
+ * Types are numbered as in GGUF files. A row of a block type is a sequence
  * of blocks of `block` elements in `bytes` bytes; float types have blocks of one element. Files are
- * little-endian, as the machine must be. Input may lie at any address. Conversions use the instruction
+ * little-endian, as the machine must be. Input needs no alignment. Conversions use the instruction
  * set `isa`, which the processor must have; all give the same bits.
  */
 #ifndef FR_DEVICE_QUANT_H
@@ -64,7 +64,7 @@ void fr_quant_to_bf16(fr_isa isa, const fr_quant_type *type, const uint8_t *data
 
 enum { FR_QUANT_FEW_ROWS = 4 };
 
-/** A product of few rows of x with rows of blocks, the rows of W wherever they lie. */
+/** A product of few rows of x with rows of blocks, which need not be neighbours. */
 typedef struct fr_quant_few {
     const uint8_t *rows[FR_QUANT_FEW_ROWS]; /* of W, the first n_rows */
     int64_t n_rows;
@@ -77,12 +77,13 @@ typedef struct fr_quant_few {
     bool add;
 } fr_quant_few;
 
-/** Whether an instruction set multiplies the type's blocks as they lie: fr_quant_multiply. */
+/** Whether fr_quant_multiply exists for the type on this instruction set. */
 bool fr_quant_multiplies(fr_isa isa, const fr_quant_type *type);
-/** y (+)= x W^T; the sums of device/few.h over what fr_quant_widen (or, rounded, fr_quant_to_bf16) gives. */
+/** y (+)= x W^T, without a widened copy of W. Bits: those of device/few.h over the values that fr_quant_widen (or, with
+ * `round`, fr_quant_to_bf16) gives. */
 void fr_quant_multiply(fr_isa isa, const fr_quant_type *type, const fr_quant_few *few);
 
-/** Round n floats to bf16, to nearest even; NaN stays a NaN, overflow becomes infinity. */
+/** Round n floats to bf16: fr_bf16_round (bf16.h) of each. */
 void fr_quant_round_bf16(fr_isa isa, const float *x, int64_t n, uint16_t *out);
 
 #endif

@@ -169,7 +169,7 @@ static const content CONTENTS[] = {
     {TEXT("\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"), "packed by gzip"},
     {TEXT("PK\x03\x04\x14\x00\x00\x00\x00\x00"), "a zip archive"},
     {TEXT("<!DOCTYPE html><html>"), "a web page"},
-    {TEXT("Entry not found"), "a hub says"},
+    {TEXT("Entry not found"), "a hub's answer"},
     {TEXT("\x89HDF\r\n\x1a\n\x02\x08\x08\x00"), "an HDF5 file"},
     {TEXT("Forerun checkpoint 2.0\nsha256 "), "goes to --prefix"},
 };

@@ -1,7 +1,10 @@
 /*
- * Attention forward. A query tile goes once over its key tiles with a running softmax (Milakov and
- * Gimelshein 2018; Dao et al. 2022): keep the row's maximum m, the sum l of exp2(s - m) and the weighted
- * sum o of values; when a tile raises m, l and o are first multiplied by exp2(m_old - m).
+ * Attention forward. A query tile passes once over its key tiles with a running softmax (Milakov and Gimelshein 2018; Dao et al.
+ * 2022). Each row keeps its maximum m, the sum l of exp2(s - m) and the weighted sum o of values; when a key tile raises m, l and
+ * o are first multiplied by exp2(m_old - m). At the end o / l is the output and m ln 2 + ln l the log-sum-exp.
+ *
+ * Threads share the query tiles of all segments, the last ones first: they see the most keys, so the short ones even out the end.
+ * A tile's result depends on its segment alone (attention_tiles.c), so the share does not change bits.
  */
 #include "device/cpu/attention_impl.h"
 
@@ -102,7 +105,7 @@ static void add_key_tile(const fr_attention_call *call, const fr_query_tile *til
                                                    .accumulate = true});
 }
 
-/* o / l and lse = m ln 2 + log l, back to the rows' places. */
+/* o / l and lse = m ln 2 + ln l, to the rows of the output. */
 static void finish_rows(const fr_attention_call *call, const fr_query_tile *tile,
                         const forward_scratch *scratch, float *o_THK, float *lse_TH)
 {

@@ -5,8 +5,8 @@
  * Packed queries carry log2(e) / sqrt(K), so the row kernel multiplies dS by ln 2: then dK takes the
  * packed queries as they are and dQ one factor at the end.
  *
- * One (unit, key/value head) is one thread's work, done in segment, chunk, tile, run, key-tile order:
- * every sum has one order, and no two threads add to the same place.
+ * A thread takes a (unit, key/value head) as a whole and works in the order segment, chunk, tile, run, key tile. So every sum has
+ * one order, and no two threads add to the same element.
  */
 #include "device/cpu/attention_impl.h"
 
@@ -30,7 +30,7 @@ typedef struct backward_scratch {
     float *delta_R;
 } backward_scratch;
 
-/** What every (unit, head) of a call shares. */
+/** What all (unit, head) pairs of a call share. */
 typedef struct backward_call {
     fr_attention_call base;
     const float *o_THK;
@@ -240,7 +240,7 @@ static void zero_rows(int64_t n_rows, int64_t width, int64_t stride, float *rows
     }
 }
 
-/* Clear what the unit's head adds to. */
+/* Clear what this unit and head add to. */
 static void zero_unit(const backward_call *call, int64_t unit, int64_t kv_head)
 {
     const fr_attention_params *params = call->base.params;

@@ -1,10 +1,10 @@
 /*
  * attention_impl.h - how attention is cut into tiles, shared by its two directions.
  *
- * Layer L1, for attention*.c alone. A query tile is up to FR_TILE_ROWS rows (token, head) of one
- * segment whose heads share one key/value head; tokens count from the segment's first query. Its keys
- * are runs (prefix, each span, own keys) in that order, each cut into key tiles from the run's own
- * first key. So a row's sums run in an order that its segment's structure alone fixes.
+ * For attention*.c alone. A query tile is up to FR_TILE_ROWS rows (token, head) of one segment whose heads share one key/value
+ * head; tokens count from the segment's first query. The tile's keys are runs: the prefix, each span, the segment's own keys, in
+ * this order. Each run is cut into key tiles from its own first key. So the structure of a segment alone fixes the order of a
+ * row's sums.
  *
  * Scores are kept in units of log 2: q is scaled by log2(e) / sqrt(K) when its tile is packed.
  */
@@ -15,8 +15,8 @@
 #include "device/cpu/kernels.h"
 #include "device/state.h"
 
-/* Both score tiles, one packed key tile and one packed query tile fit the 32 KiB of a small L1 cache
- * panel by panel; 48 rows are a whole number of 6-row blocks and of groups of 1, 2, 3, 4, 6, 8. */
+/* 48 rows are a whole number of blocks of 6 rows (AVX2) and 12 rows (AVX-512), and of groups of 1, 2, 3, 4, 6 or 8 heads. The
+ * two score tiles of 48 x 64 take 24 of the 32 KiB of a small first cache; keys and queries pass by beside them. */
 enum { FR_TILE_ROWS = 48, FR_TILE_KEYS = 64, FR_MAX_RUNS = FR_MAX_SPANS + 2 };
 
 /** Keys and values of one key/value head that lie one after the other. */
@@ -74,7 +74,7 @@ fr_query_tile fr_attention_tile(const fr_attention_call *call,
 int64_t fr_attention_row_offset(const fr_attention_call *call,
                                 const fr_query_tile *tile, int64_t row, int64_t stride);
 
-/** The runs that the tile sees, empty ones left out, without gradients; returns their number. */
+/** The runs that the tile sees, without empty ones and without gradients; returns their number. */
 int fr_attention_runs(const fr_attention_call *call, const fr_query_tile *tile,
                       fr_key_run runs[FR_MAX_RUNS]);
 
@@ -97,7 +97,7 @@ const float *fr_attention_key_rows(const fr_attention_call *call, const float *r
 /** log2(e) / sqrt(K) */
 float fr_attention_scale(const fr_attention_call *call);
 
-/** Threads that the call is worth. */
+/** Threads for the call: 1 if it is too small for more. */
 int fr_attention_threads(const fr_device *device, const fr_attention_params *params);
 
 #endif

@@ -1,10 +1,12 @@
-/* The exact sum: integers, so any order of units gives the same bits. */
+/* The exact sum of gradients: each value is rounded once to a multiple of 2^-exponent and added as an integer, so the sum has
+ * the same bits in any order, for any threads, microbatches and replicas. */
 #include "base/integer.h"
 #include "device/cpu/kernels.h"
 #include "device/state.h"
 
 #include <math.h>
 
+/* Numbers that a thread takes at a time: 16 KiB of sums stay in the first cache over all units. */
 enum { CHUNK = 2048 };
 
 int64_t fr_exact_add(fr_device *device, int64_t n_units, int64_t n, int exponent,

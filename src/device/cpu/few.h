@@ -1,7 +1,7 @@
 /*
- * few.h - the products of device/few.h with rows in memory, one a set of instructions.
+ * few.h - the products of device/few.h with rows in memory, one for each instruction set.
  *
- * Layer L1, for the sources of src/device alone.
+ * For the sources of src/device alone.
  */
 #ifndef FR_DEVICE_CPU_FEW_H
 #define FR_DEVICE_CPU_FEW_H

@@ -1,3 +1,4 @@
+/* AVX2: a vector of 16 lanes is two registers; 2 x 2 sums take 8 of 16, weights and x the rest. */
 #include "device/cpu/few_lanes_avx2.h"
 
 #include "device/device.h"

@@ -1,3 +1,4 @@
+/* AVX-512: 4 x 4 sums take 16 of 32 registers, weights and x the rest. */
 #include "device/cpu/few_lanes_avx2.h"
 
 #include "device/device.h"

@@ -29,7 +29,7 @@ FR_INLINE void store(const fr_few *f, int64_t row, int64_t column, float sum)
     *y = f->add ? *y + sum : sum;
 }
 
-/* `rows`, `columns` and `dtype` are constants at each call, so that the loops vanish. */
+/* `rows`, `columns` and `dtype` are constants at each call, so that the loops unroll. */
 FR_INLINE void multiply_block(int rows, int columns, fr_dtype dtype, const fr_few *f,
                               int64_t row, int64_t column)
 {
@@ -75,7 +75,7 @@ FR_INLINE void multiply_block(int rows, int columns, fr_dtype dtype, const fr_fe
     }
 }
 
-/* All rows of x while the weights' rows lie in the first cache. */
+/* All rows of x for some rows of W, which stay in the first cache meanwhile. */
 FR_INLINE void multiply_columns(int columns, fr_dtype dtype, const fr_few *f,
                                 int64_t column)
 {

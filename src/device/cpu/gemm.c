@@ -1,8 +1,17 @@
 /*
- * Blocking: rows of `left` in parts that stay in the caches, depth in sections of several blocks (the
- * copied part of `left` is what the threads share), columns in panels of the kernel's width. A thread packs
- * a panel for one depth block into its own memory, small enough for the first cache, and uses it at once
- * for all row tiles; while it multiplies, the weights of the next panel are fetched.
+ * How a product is cut so that its data stay in the caches, and shared among the threads.
+ *
+ *   rows of `left`     in parts (gemm_part), whose packed copy all threads share and the second cache of a core holds
+ *   depth              in blocks (fr_gemm_depth_block, which fixes the order of summation), several of them a section
+ *   columns            in panels of the kernel's width
+ *
+ * For each part of the rows and each section of the depth: all threads pack `left` (pack_tile) and wait for each other. Then each
+ * takes work items, which are some panels and all or a split of the part's rows. For every panel and depth block of an item it
+ * packs the weights into memory of its own, small enough for the first cache, and multiplies them at once with all row tiles
+ * (multiply_panel). While it multiplies, the kernel fetches the weights of the panel that follows (set_prefetch).
+ *
+ * Cutting never changes bits: an element's sum runs over blocks in ascending order, and parts, panels, items and threads only
+ * decide who computes it and when. The kernels (gemm_kernel_*, gemm_fixed_*) know nothing of threads or caches.
  */
 #include "device/cpu/gemm.h"
 
@@ -11,12 +20,10 @@
 
 #include <omp.h>
 
-enum {
-    DEPTH_UNIT = 16, /* blocks are multiples of it */
-    LEFT_DEPTH =
-        512, /* aim for a copied part of `left`: the kernel's part of the rows, this deep */
-    SERIAL_PRODUCTS = 1 << 17 /* below, waking threads costs more than it brings */
-};
+/* Blocks are multiples of DEPTH_UNIT, the depths between two prefetches and the width of the widest register. The copy of `left` is
+ * to be as large as row_part rows of LEFT_DEPTH, which a second cache holds; fewer rows allow longer sections, and so fewer
+ * barriers. Below SERIAL_PRODUCTS one thread takes a few microseconds, about what waking the others costs. */
+enum { DEPTH_UNIT = FR_GEMM_PREFETCH, LEFT_DEPTH = 512, SERIAL_PRODUCTS = 1 << 17 };
 
 typedef struct gemm_plan {
     const fr_product *product;
@@ -55,7 +62,9 @@ const fr_gemm_kernel *fr_gemm_kernel_select(fr_isa isa, fr_dtype dtype)
 
 int64_t fr_gemm_depth_block(fr_dtype dtype, int64_t depth)
 {
-    enum { LONGEST_F32 = 320, LONGEST_FIXED = 640 }; /* a panel fits the first cache */
+    /* Both make 1280 bytes a column: a packed panel of 16 columns takes 20 KiB of the first cache, one of 32 columns (AVX-512)
+     * 40 KiB. */
+    enum { LONGEST_F32 = FR_SLICE_ROWS_F32, LONGEST_FIXED = FR_SLICE_ROWS_BF16 };
     int64_t longest = dtype == FR_BF16 ? LONGEST_FIXED : LONGEST_F32;
     int64_t n_blocks = depth > 0 ? fr_ceil_div(depth, longest) : 1;
     return fr_round_up(fr_ceil_div(depth, n_blocks), DEPTH_UNIT);
@@ -63,7 +72,9 @@ int64_t fr_gemm_depth_block(fr_dtype dtype, int64_t depth)
 
 int64_t fr_gemm_run(int64_t depth)
 {
-    enum { RUN_UNIT = 32 }; /* depths that are packed at a time */
+    enum {
+        RUN_UNIT = 32
+    }; /* 16-bit numbers in the widest register: depths that are packed at a time */
     int64_t n_runs = depth > 0 ? fr_ceil_div(depth, FR_GEMM_LONGEST_RUN) : 1;
     return fr_round_up(fr_ceil_div(depth, n_runs), RUN_UNIT);
 }
@@ -71,7 +82,9 @@ int64_t fr_gemm_run(int64_t depth)
 /* Floats that a block of a tile's rows or of a panel's columns takes, packed. */
 static int64_t packed_floats(const gemm_plan *plan, int64_t lines)
 {
-    enum { SCALE_UNIT = 16 };
+    enum {
+        SCALE_UNIT = 16
+    }; /* as fr_gemm_kernel.is_fixed says: whole registers of scales */
     if (!plan->kernel->is_fixed) {
         return plan->block * lines;
     }
@@ -85,7 +98,7 @@ static int64_t block_depth(const gemm_plan *plan, int64_t block)
     return fr_min(plan->block, plan->product->depth - block * plan->block);
 }
 
-/* Where a tile of rows lies in the copy of `left`: [block][tile], each as packed. */
+/* The position of a tile of rows in the copy of `left`: [block][tile], each as the kernel packed it. */
 static float *left_tile(const gemm_plan *plan, const gemm_part *part, int64_t block,
                         int64_t tile)
 {
@@ -94,7 +107,7 @@ static float *left_tile(const gemm_plan *plan, const gemm_part *part, int64_t bl
                             packed_floats(plan, plan->kernel->rows);
 }
 
-/* What a thread takes at a time: rows of the part, and panels. */
+/* The work that a thread takes at a time: some rows of the part, and some panels. */
 typedef struct gemm_item {
     int64_t row;
     int64_t row_end;
@@ -127,8 +140,8 @@ static fr_gemm_panel panel_at(const gemm_plan *plan, panel_place place)
     return found;
 }
 
-/* Let the i-th tile of a panel fetch its part of the next one: two columns as long as the depth
- * (forward), or the lines of an eighth of the depth (backward). `bytes`: of an element. */
+/* Let the i-th tile of a panel fetch its part of the next panel: two columns over the whole depth (forward), or the rows of two
+ * sixteenths of the depth (backward). `bytes`: of an element. */
 static void set_prefetch(const fr_gemm_panel *next, int64_t bytes, int64_t i,
                          fr_gemm_tile *tile)
 {
@@ -165,11 +178,13 @@ static fr_gemm_tile tile_at(const gemm_plan *plan, const gemm_part *part,
     return tile;
 }
 
-/* With more rows packing pays. All lie in one packed tile. */
+/* Whether an item has so few rows that the weights are used without packing. They must lie in one packed tile. */
 static bool is_narrow(const gemm_plan *plan, const gemm_item *item,
                       const fr_gemm_panel *panel)
 {
-    enum { MAX_ROWS = 8 };
+    enum {
+        MAX_ROWS = 8
+    }; /* two passes of FR_GEMM_NARROW_ROWS; with more rows packing pays */
     int64_t max = fr_min(MAX_ROWS, plan->kernel->rows);
     return plan->kernel->multiply_narrow != NULL && plan->product->transposed &&
            panel->columns == plan->kernel->columns && item->row_end - item->row <= max;
@@ -202,8 +217,8 @@ static void multiply_panel(const gemm_plan *plan, const gemm_part *part,
     }
 }
 
-/* The k-th panel of an item in the order in which the weights lie in memory: along the depth first if they
- * are transposed, else along the columns. */
+/* The k-th panel of an item. The order follows the weights in memory: first along the depth if they are transposed, else along
+ * the columns. */
 static panel_place place_at(const gemm_plan *plan, const gemm_part *part,
                             const gemm_item *item, int64_t k)
 {
@@ -251,8 +266,8 @@ static void pack_tile(const gemm_plan *plan, const gemm_part *part, int64_t tile
     }
 }
 
-/* Called by every thread of the team. Each loop ends with a barrier: nobody reads the copy before it is
- * whole, or overwrites it while it is read. */
+/* Called by every thread of the team. Each loop ends with a barrier, so that no thread reads the copy before it is complete, or
+ * overwrites it while another one reads. */
 static void multiply_part(const gemm_plan *plan, const gemm_part *part, float *right)
 {
     int64_t n_items = fr_ceil_div(plan->n_panels, plan->group) * plan->row_splits;
@@ -300,10 +315,13 @@ static void plan_blocks(gemm_plan *plan)
     plan->section = fr_ceil_div(plan->n_blocks, fr_ceil_div(plan->n_blocks, fitting));
 }
 
-/* Work items: several a thread, so that a thread that is held up holds up nobody; if the panels are too
- * few for that, the rows are split too (each split packs the panel again). */
+/* Several work items a thread, so that the others take over from a thread that is held up. If there are too few panels for
+ * that, the rows are split too; each split packs the panel again. */
 static void plan_items(gemm_plan *plan)
 {
+    /* 8 items a thread: a late thread holds up the others by an eighth of a share at most. At most 16 panels an item: the
+     * progress function is called between items, every few milliseconds. At least 4 tiles a split: the panels that each split
+     * packs again are little work beside them. */
     enum { ITEMS_A_THREAD = 8, MAX_GROUP = 16, MIN_SPLIT_TILES = 4 };
     int64_t wanted =
         plan->n_threads == 1 ? 1 : (int64_t)plan->n_threads * ITEMS_A_THREAD;

@@ -4,18 +4,18 @@
  * out[m, j] (+)= sum over d of left[m, d] * right[d, j]. The weights W [n_out, n_in] are `right` as
  * they lie for the backward map (d over n_out) and transposed for the forward map (d over n_in).
  *
- * Order of summation, the same for every element wherever it lies: the depth is cut into equal
- * blocks by its own length alone (fr_gemm_depth_block); within a block the products are added one
+ * Order of summation, the same for every element at every position: the depth is cut into equal
+ * blocks as a function of its own length alone (fr_gemm_depth_block); within a block the products are added one
  * by one in ascending d, starting from nothing; blocks are added to `out` in ascending order.
  *
  * f32 weights: each product is added by one fused operation.
  *
- * bf16 weights, in fixed point: a block is cut into runs (fr_gemm_run). With 2^e the
- * largest power of two in a run of a row of `left` or of a column of `right` (e >= FR_GEMM_FIXED_MIN), its elements
- * are rounded to the nearest multiple of 2^(e - 11): a bf16 number of at least 2^(e - 4) stays what it is. The integers'
- * products are added exactly, so in any order; the sum, rounded to f32, times the product of the two powers of two (in
- * f32: infinite from 2^128 on, 0 below 2^-149) is added to `out` by one fused operation, runs in ascending order. At most 4096 * 4080 * 128 < 2^31. An infinity or NaN makes its run's scale
- * NaN. So every instruction set gives the same bits (but for a NaN's).
+ * bf16 weights, in fixed point: a block is cut into runs (fr_gemm_run). Let 2^e be the largest power of two in a run of a row
+ * of `left` or of a column of `right` (e >= FR_GEMM_FIXED_MIN). The run's elements are rounded to the nearest multiple of
+ * 2^(e - 11), which leaves a bf16 number of at least 2^(e - 4) unchanged. The products of these integers are added exactly, so
+ * in any order: their sum is at most 4096 * 4080 * 128 < 2^31. That sum, rounded to f32, times the product of the two powers of
+ * two (in f32: infinite from 2^128 on, 0 below 2^-149) is added to `out` by one fused operation, runs in ascending order. An
+ * infinity or NaN makes its run's scale NaN. So every instruction set gives the same bits (except for those of a NaN).
  */
 #ifndef FR_DEVICE_CPU_GEMM_H
 #define FR_DEVICE_CPU_GEMM_H
@@ -23,12 +23,17 @@
 #include "device/device.h"
 
 enum {
-    FR_GEMM_COLUMNS = 16,    /* of a panel of packed weights, but for AVX-512's */
-    FR_GEMM_NARROW_ROWS = 4, /* multiplied without packing the weights */
-    FR_GEMM_PREFETCH = 16,   /* depths between two fetched cache lines */
-    FR_GEMM_FIXED_BITS =
-        12, /* of a magnitude in fixed point: 2^11 .. 2^12 for a run's largest */
-    FR_GEMM_FIXED_MIN = -110, /* scales stay normal numbers */
+    /* Of a panel of packed weights; AVX-512 has wider panels of its own. */
+    FR_GEMM_COLUMNS = 16,
+    /* Multiplied at a time without packing the weights: 8 sums of 8 lanes in the 16 registers of AVX2. */
+    FR_GEMM_NARROW_ROWS = 4,
+    /* Depths between two fetched cache lines: 16 f32 weights are one line. */
+    FR_GEMM_PREFETCH = 16,
+    /* Of a magnitude in fixed point: 2^11 .. 2^12 for the largest of a run. */
+    FR_GEMM_FIXED_BITS = 12,
+    /* The least exponent of a run, so that its scales are normal numbers. */
+    FR_GEMM_FIXED_MIN = -110,
+    /* The longest run for which the sum above stays below 2^31. */
     FR_GEMM_LONGEST_RUN = 128
 };
 
@@ -66,17 +71,17 @@ typedef struct fr_gemm_tile {
     int64_t prefetch_step; /* bytes */
 } fr_gemm_tile;
 
-/** What an instruction set brings for weights of one type. */
+/** The kernel of an instruction set for weights of one type. */
 typedef struct fr_gemm_kernel {
     int64_t rows;    /* of a full tile */
     int64_t columns; /* of a panel */
     int64_t
-        row_part; /* most rows that share a packed panel: what the second cache holds */
-    /** For bf16 weights: what is packed are runs of scales, 16 or a multiple, and numbers of 16 bits in an order of the
-     * kernel's own, as many floats as there are pairs of depths. */
+        row_part; /* most rows that share a packed panel: those of the longest block fit the second cache */
+    /** For bf16 weights. Packed data are then runs: first scales, 16 or a multiple, then numbers of 16 bits in an order of
+     * the kernel's own, two depths in the memory of a float. */
     bool is_fixed;
-    /** Order activations as [depth, the kernel's rows]: what a depth needs lies together. Places of absent rows
-     * stay as they are. */
+    /** Order activations as [depth, the kernel's rows], so that the numbers of a depth are neighbours. Nothing is written for
+     * absent rows. */
     void (*pack_left)(const fr_gemm_rows *rows, float *out);
     /** Order weights as [depth, columns]; absent columns become 0. */
     void (*pack_right)(const fr_gemm_panel *panel, float *out);

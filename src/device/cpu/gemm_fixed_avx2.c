@@ -1,5 +1,16 @@
-/* Products in fixed point on AVX2: two depths of 8 columns are multiplied, added and added to their sums. 6 x 16 tiles: 12
- * sums, 2 registers of weights, an activation and a product. */
+/*
+ * Products in fixed point (gemm.h) on AVX2.
+ *
+ * Packing turns a run of a row of activations or of a column of weights into 16-bit integers. It finds the run's largest
+ * magnitude, takes the two powers of two that lead to fixed point and back (scale_of), and stores pairs of neighbouring depths in
+ * a lane, since one instruction multiplies and adds two pairs of 16-bit numbers. Weights along the depth (forward) go through the
+ * same code as activations, 8 lines at a time (pack_lines); weights along the columns (backward) find the scales of 16 columns at
+ * once (pack_plain_run). A packed run is: scales, then [pairs of depths][rows or columns].
+ *
+ * Tiles are 6 x 16: 12 sums, 2 registers of weights, 1 activation and 1 product fill the 16 registers. The sums of a run are exact
+ * integers, so only the conversion to f32 and the fused multiply-add into `out` round, as in the other instruction sets.
+ */
+#include "base/integer.h"
 #include "device/cpu/gemm_avx2.h"
 #include "device/cpu/kernels_simd_avx2.h"
 
@@ -11,17 +22,17 @@ enum {
     WORDS = 16, /* of 16 bits in a register */
     HALVES = 2,
     COLUMNS = FR_GEMM_COLUMNS,
-    ROW_PART = 256,
+    ROW_PART = 256, /* x 640 depths x 2 bytes: 320 KiB of the second cache */
     TILE_SCALES = 16,
     F32_MANTISSA = 23,
     BF16_MANTISSA = 7,
-    ODD_WORDS = 0xaa
+    ODD_WORDS = 0xaa /* every second word of a register */
 };
 
 /* ---- scales ------------------------------------------------------------------------------- */
 
-/* What brings a run to fixed point and back, from the exponents of its largest magnitudes (biased, as in the number's
- * bits): 2^(11 - e) and 2^(e - 11). A run that holds an infinity or a NaN gets the scale NaN. */
+/* The factors to fixed point and back, 2^(11 - e) and 2^(e - 11), from the exponents of the runs' largest magnitudes (biased, as
+ * in the numbers' bits). A run that holds an infinity or a NaN gets the scale NaN. */
 typedef struct run_scale {
     __m256 to_fixed;
     __m256 from_fixed;
@@ -74,7 +85,7 @@ FR_INLINE v8 load_floats(const float *x, int64_t n)
     return n > 0 ? v8_load_first(x, n) : v8_set(0);
 }
 
-/* The largest magnitude, as the bits of a f32: integers order magnitudes as numbers do, and NaN above all. */
+/* The bits of the largest magnitude as f32: as integers they are ordered like the magnitudes, with NaN above all. */
 static int32_t largest_f32(int64_t n, const float *x)
 {
     int32_t lanes[WIDTH];
@@ -189,7 +200,7 @@ static void pack_left(const fr_gemm_rows *rows, float *out)
 {
     int64_t run = fr_gemm_run(rows->depth);
     for (int64_t d = 0; d < rows->depth; d += run) {
-        int64_t n = rows->depth - d < run ? rows->depth - d : run;
+        int64_t n = fr_min(rows->depth - d, run);
         pack_lines(&(line_run){rows->x + d, rows->stride, rows->rows, n}, FR_F32, true,
                    ROWS, out, (int32_t *)(void *)(out + TILE_SCALES));
         out += TILE_SCALES + (n + 1) / 2 * ROWS;
@@ -261,7 +272,7 @@ static void pack_right(const fr_gemm_panel *panel, float *out)
 {
     int64_t run = fr_gemm_run(panel->depth);
     for (int64_t d = 0; d < panel->depth; d += run) {
-        int64_t n = panel->depth - d < run ? panel->depth - d : run;
+        int64_t n = fr_min(panel->depth - d, run);
         pack_right_run(panel, d, n, out);
         out += COLUMNS + (n + 1) / 2 * COLUMNS;
     }
@@ -279,7 +290,7 @@ FR_INLINE __m256i load_pairs(const int32_t *pairs)
     return _mm256_loadu_si256((const __m256i *)(const void *)pairs);
 }
 
-/* A pair of depths; `rows` is a constant at each call, so that the loop vanishes and the sums stay in registers. */
+/* A pair of depths; `rows` is a constant at each call, so that the loop unrolls and the sums stay in registers. */
 FR_INLINE void step(int rows, const int32_t *left, const int32_t *right, tile_sum *sum)
 {
     __m256i low = load_pairs(right);
@@ -343,7 +354,7 @@ FR_INLINE void multiply_rows(int rows, const fr_gemm_tile *tile)
     }
     for (int64_t d = 0; d < tile->depth; d += run) {
         tile_sum sum;
-        int64_t n = tile->depth - d < run ? tile->depth - d : run;
+        int64_t n = fr_min(tile->depth - d, run);
         int64_t n_pairs = (n + 1) / 2;
         sum_run(rows, n_pairs, (const int32_t *)(const void *)(left + TILE_SCALES),
                 (const int32_t *)(const void *)(right + COLUMNS), &next, &sum);

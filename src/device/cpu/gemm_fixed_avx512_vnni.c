@@ -1,4 +1,4 @@
-/* Products in fixed point, multiplied and added by one instruction. */
+/* Products in fixed point with VNNI: one instruction multiplies pairs and adds, two depths at a time. */
 #include "device/cpu/lanes_avx512.h"
 
 /* In assembler because GCC 12 copies the intrinsic's sums to memory and back. */

@@ -7,16 +7,19 @@
 #ifndef FR_DEVICE_CPU_GEMM_FIXED_BODY_AVX512_H
 #define FR_DEVICE_CPU_GEMM_FIXED_BODY_AVX512_H
 
+#include "base/integer.h"
 #include "device/cpu/gemm_fixed_avx512.h"
 
-enum { ROW_PART = 1024 };
+enum {
+    ROW_PART = 1024
+}; /* x 640 depths x 2 bytes: 1.25 MiB, which second caches of recent server processors hold */
 
 typedef struct tile_sum {
     __m512i low[ROWS];
     __m512i high[ROWS];
 } tile_sum;
 
-/* A pair of depths; `rows` is a constant at each call, so that the loop vanishes and the sums stay in registers. */
+/* A pair of depths; `rows` is a constant at each call, so that the loop unrolls and the sums stay in registers. */
 FR_INLINE void step(int rows, const int32_t *left, const int32_t *right, tile_sum *sum)
 {
     __m512i low = _mm512_loadu_si512(right);
@@ -78,7 +81,7 @@ FR_INLINE void multiply_rows(int rows, const fr_gemm_tile *tile)
     fr_avx512_fetch_out(rows, tile);
     for (int64_t d = 0; d < tile->depth; d += run) {
         tile_sum sum;
-        int64_t n = tile->depth - d < run ? tile->depth - d : run;
+        int64_t n = fr_min(tile->depth - d, run);
         int64_t n_pairs = (n + 1) / 2;
         const __m512 low_scale = _mm512_loadu_ps(right);
         const __m512 high_scale = _mm512_loadu_ps(right + WIDTH);

@@ -1,14 +1,16 @@
-/* Products in fixed point in plain C. Rows and columns are packed along the depth, so that compilers sum the products of
- * 16-bit numbers by what the processor's baseline has for it. */
+/* Products in fixed point (gemm.h) in plain C, the reference for the others. Rows and columns are packed along the depth, so that
+ * compilers find the baseline's instruction that multiplies and adds pairs of 16-bit numbers. */
+#include "base/integer.h"
 #include "device/bf16.h"
 #include "device/cpu/gemm.h"
 
 #include <math.h>
 #include <string.h>
 
+/* Without registers to fill, any small tile does. ROW_PART as on AVX2. */
 enum { ROWS = 4, COLUMNS = FR_GEMM_COLUMNS, ROW_PART = 256, SCALES = 16 };
 
-/* What brings a run to fixed point and back: 2^(11 - e) and 2^(e - 11). */
+/* The factors to fixed point and back: 2^(11 - e) and 2^(e - 11). */
 typedef struct run_scale {
     float to_fixed;
     float from_fixed;
@@ -28,7 +30,7 @@ static uint32_t bits_of_float(float value)
     return bits;
 }
 
-/* From the run's largest magnitude, as a number's bits: integers order magnitudes as numbers do, and NaN above all. */
+/* From the bits of the run's largest magnitude: as integers they are ordered like the magnitudes, with NaN above all. */
 static run_scale scale_of(uint32_t largest)
 {
     enum { SPECIAL = 255, BIAS = 127, MANTISSA = 23, SHIFT = FR_GEMM_FIXED_BITS - 1 };
@@ -42,8 +44,8 @@ static run_scale scale_of(uint32_t largest)
                        float_of_bits((exponent - SHIFT) << MANTISSA)};
 }
 
-/* Adding 1.5 * 2^23 rounds to the nearest integer, the even one of two, which then stands in the low bits. What is no
- * number gives any: its run's scale is NaN. */
+/* Adding 1.5 * 2^23 rounds to the nearest integer, ties to even, and leaves it in the low bits. An infinity or NaN gives any
+ * integer, but its run's scale is NaN. */
 static int16_t fixed(float x, float to_fixed)
 {
     return (int16_t)(bits_of_float(x * to_fixed + 12582912.0F) & 0xffffU);
@@ -78,8 +80,7 @@ static float pack_column(const uint16_t *w, int64_t step, int64_t n, int16_t *ou
 
 static int64_t next_run(int64_t depth, int64_t d)
 {
-    int64_t run = fr_gemm_run(depth);
-    return depth - d < run ? depth - d : run;
+    return fr_min(fr_gemm_run(depth), depth - d);
 }
 
 /* Floats that a run of n depths of some lines takes: 16 scales, then the lines one after the other. */

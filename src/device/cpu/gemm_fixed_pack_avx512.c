@@ -1,4 +1,10 @@
-/* Runs of rows and of columns to fixed point, 16 lines at a time. */
+/*
+ * Packing for products in fixed point (gemm.h) on AVX-512: runs of rows and of columns to 16-bit integers, 16 lines at a time.
+ *
+ * Activations and weights along the depth (forward) share pack_lines: scales, then 32 depths of each line, transposed so that a
+ * lane holds a pair of depths. Weights along the columns (backward) need no transposition: pack_plain_run.
+ */
+#include "base/integer.h"
 #include "device/cpu/gemm_fixed_avx512.h"
 
 enum {
@@ -10,8 +16,8 @@ enum {
 
 /* ---- scales ------------------------------------------------------------------------------- */
 
-/* What brings a run to fixed point and back, from the exponents of its largest magnitudes (biased, as in the number's
- * bits): 2^(11 - e) and 2^(e - 11). A run that holds an infinity or a NaN gets the scale NaN. */
+/* The factors to fixed point and back, 2^(11 - e) and 2^(e - 11), from the exponents of the runs' largest magnitudes (biased, as
+ * in the numbers' bits). A run that holds an infinity or a NaN gets the scale NaN. */
 typedef struct run_scale {
     __m512 to_fixed;
     __m512 from_fixed;
@@ -76,7 +82,7 @@ typedef struct line_run {
     int64_t depth;
 } line_run;
 
-/* The largest magnitude, as the bits of a f32: integers order magnitudes as numbers do, and NaN above all. */
+/* The bits of the largest magnitude as f32: as integers they are ordered like the magnitudes, with NaN above all. */
 static int32_t largest_f32(int64_t n, const float *x)
 {
     __m512i max = _mm512_setzero_si512();
@@ -160,7 +166,7 @@ void fr_avx512_pack_fixed_left(const fr_gemm_rows *rows, float *out)
 {
     int64_t run = fr_gemm_run(rows->depth);
     for (int64_t d = 0; d < rows->depth; d += run) {
-        int64_t n = rows->depth - d < run ? rows->depth - d : run;
+        int64_t n = fr_min(rows->depth - d, run);
         pack_lines(&(line_run){rows->x + d, rows->stride, rows->rows, n}, FR_F32,
                    fr_avx512_first_lanes(rows->rows), ROWS, out,
                    (int32_t *)(void *)(out + TILE_SCALES));
@@ -213,7 +219,7 @@ void fr_avx512_pack_fixed_right(const fr_gemm_panel *panel, float *out)
 {
     int64_t run = fr_gemm_run(panel->depth);
     for (int64_t d = 0; d < panel->depth; d += run) {
-        int64_t n = panel->depth - d < run ? panel->depth - d : run;
+        int64_t n = fr_min(panel->depth - d, run);
         pack_right_run(panel, d, n, out);
         out += COLUMNS + (n + 1) / 2 * COLUMNS;
     }

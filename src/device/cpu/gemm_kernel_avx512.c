@@ -1,9 +1,11 @@
-/* Products in f32. Every element is the same chain of operations as in the AVX2 tiles, so both instruction sets give
- * the same bits. */
+/* Products in f32 on AVX-512. Every element is the same chain of operations as in the tiles of AVX2, so both give the same bits.
+ * Weights are transposed 16 columns at a time by the code for AVX2, which is bound by memory. */
 #include "device/cpu/gemm_avx2.h"
 #include "device/cpu/gemm_tile_avx512.h"
 
-enum { ROW_PART = 512 };
+enum {
+    ROW_PART = 512
+}; /* x 320 depths x 4 bytes: 640 KiB of a second cache of 1 MiB or more */
 
 /* Sixteen columns of a panel as a panel of its own. */
 static fr_gemm_panel half_of(const fr_gemm_panel *panel, int64_t half)
@@ -73,7 +75,7 @@ typedef struct tile_sum {
     __m512 high[ROWS];
 } tile_sum;
 
-/* One depth; `rows` is a constant at each call, so that the loop vanishes and the sums stay in registers. */
+/* One depth; `rows` is a constant at each call, so that the loop unrolls and the sums stay in registers. */
 FR_INLINE void step(int rows, const float *left, const float *right, tile_sum *sum)
 {
     __m512 low = _mm512_load_ps(right);
@@ -140,7 +142,7 @@ static void multiply(const fr_gemm_tile *tile)
     FR_AVX512_EACH_ROWS(multiply_rows, tile)
 }
 
-/* Few rows are bound by reading the weights, which AVX2's registers do as fast. */
+/* Products of few rows are bound by reading the weights, which the registers of AVX2 do as fast. */
 static void multiply_narrow(const fr_gemm_tile *tile, const fr_gemm_panel *panel)
 {
     for (int64_t half = 0; half < HALVES; half++) {

@@ -1,4 +1,5 @@
-/* Plain C. The products of f32 weights are fused, which takes a call each where the compiler may use no instruction. */
+/* Products in f32 in plain C. They must be fused (fmaf) to give the bits of the others, which takes a call each where the baseline
+ * has no such instruction: correct everywhere, and slow there. */
 #include "device/cpu/gemm.h"
 
 #include <math.h>

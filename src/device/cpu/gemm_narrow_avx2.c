@@ -17,7 +17,7 @@ typedef struct narrow_sum {
     half_sum high;
 } narrow_sum;
 
-/* One depth; `rows` is a constant at each call, so that the conditions vanish. */
+/* One depth; `rows` is a constant at each call, so that compilers drop the conditions. */
 FR_INLINE void step(int rows, const float *left, __m256 w, half_sum *sum)
 {
     sum->row0 = _mm256_fmadd_ps(_mm256_broadcast_ss(left), w, sum->row0);

@@ -1,7 +1,7 @@
 /*
  * kernels.h - the inner loops of the CPU operators, one table per instruction set.
  *
- * Layer L1, for the sources of src/device alone. A kernel works on one row or one tile, without
+ * For the sources of src/device alone. A kernel works on one row or one tile, without
  * threads, scratch of its own, or errors. Its bits depend on its arguments' values and counts
  * alone: sums run over 8 lanes in index order, then over a fixed tree of the lanes; a row's last,
  * incomplete vector goes through the same instructions as the full ones.

@@ -6,10 +6,12 @@
 #ifndef FR_DEVICE_CPU_KERNELS_ATTENTION_H
 #define FR_DEVICE_CPU_KERNELS_ATTENTION_H
 
+#include "base/integer.h"
+
 static void transpose(int64_t n_rows, int64_t width, const float *src, int64_t stride,
                       int64_t ld, float *dst)
 {
-    int64_t padded = (n_rows + 15) / 16 * 16;
+    int64_t padded = fr_round_up(n_rows, 16);
     for (int64_t j = 0; j < padded; j += 8) {
         for (int64_t k = 0; k < width; k += 8) {
             v8 block[8];

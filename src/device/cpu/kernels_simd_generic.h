@@ -2,7 +2,7 @@
  * kernels_simd_generic.h - the 8-lane f32 vector of the kernel bodies, on any processor.
  *
  * Included by kernels_generic.c alone. Two 4-lane compiler vectors: the baseline of x86-64 and of
- * AArch64 holds them in registers. What is fused takes a call a lane where the compiler may use no instruction for it.
+ * AArch64 holds them in registers. A fused operation takes a call for each lane where the baseline has no instruction for it.
  */
 #ifndef FR_DEVICE_CPU_KERNELS_SIMD_GENERIC_H
 #define FR_DEVICE_CPU_KERNELS_SIMD_GENERIC_H
@@ -20,7 +20,9 @@ typedef struct v8 {
     v4 hi;
 } v8;
 
-enum { V8_BLOCK_ROWS = 2 };
+enum {
+    V8_BLOCK_ROWS = 2
+}; /* 8 sums of 4 lanes, 4 vectors of B, 1 of A: 13 of 16 registers */
 
 static inline v8 v8_set(float x)
 {

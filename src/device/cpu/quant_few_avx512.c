@@ -1,15 +1,21 @@
-/* A block is turned into two vectors of weights and multiplied at once; nothing of it is stored. */
+/*
+ * Few rows of x with blocks of weights in their stored form (Q4_0, Q4_1, Q8_0): each block is turned into two vectors of weights
+ * and multiplied at once, without a widened copy. Four rows of W and up to four of x share the conversions: 16 sums in 16
+ * registers. The order of summation is that of device/few.h.
+ */
 #include "device/cpu/few_lanes_avx2.h"
 #include "device/cpu/inline.h"
 #include "device/cpu/quant_avx512.h"
 
+/* A block of elements and its halves, the most rows of x and of W multiplied together, and the bytes to fetch ahead: a page, since
+ * the processor's own prefetch stops at its end. */
 enum {
     BLOCK = 32,
     HALF = 16,
     MAX_X = 4,
+    MAX_W = FR_QUANT_FEW_ROWS,
     AHEAD = 4096,
-    LINE = 64,
-    MAX_W = FR_QUANT_FEW_ROWS
+    LINE = 64
 };
 
 /* The weights of a block. */
@@ -52,7 +58,7 @@ FR_INLINE float sum_lanes(__m512 x)
         _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1)));
 }
 
-/* All but `f` and `first` are constants at each call, so that the loops vanish and the sums stay in registers. */
+/* All but `f` and `first` are constants at each call, so that the loops unroll and the sums stay in registers. */
 FR_INLINE void multiply_block(block_reader *read, int64_t bytes, bool round, int n_x,
                               int n_w, const fr_quant_few *f, int64_t first)
 {
@@ -67,7 +73,7 @@ FR_INLINE void multiply_block(block_reader *read, int64_t bytes, bool round, int
     }
     int64_t at = 0;
     for (int64_t d = 0; d < f->depth; d += BLOCK, at += bytes) {
-        /* neighbouring rows lie in a run, which the processor fetches no further than a page */
+        /* the n_w rows follow one another in memory, so all of their blocks are fetched by one moving pointer */
         const char *ahead = (const char *)f->rows[0] + AHEAD + n_w * at;
         _mm_prefetch(ahead, _MM_HINT_T0);
         _mm_prefetch(ahead + LINE, _MM_HINT_T0);

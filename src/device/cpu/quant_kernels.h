@@ -1,7 +1,7 @@
 /*
  * quant_kernels.h - the conversions of quant.h, one table per instruction set; private to quant*.c and its test.
  *
- * Layer L3. All tables give the same bits (the payload of a NaN made from two others aside).
+ * All tables give the same bits (the payload of a NaN made from two others aside).
  */
 #ifndef FR_DEVICE_CPU_QUANT_KERNELS_H
 #define FR_DEVICE_CPU_QUANT_KERNELS_H

@@ -1,16 +1,18 @@
-/* Storing, reading back (alone or with the activation that reads it) and gathering rows, and the plain sum: bound by
- * memory, shared among the threads in chunks of CHUNK numbers or by rows. */
+/* Storing, restoring (alone or together with the activation that reads the values), gathering of rows and the plain sum. All are
+ * bound by memory and shared among the threads in chunks of numbers or by rows. */
+#include "base/integer.h"
 #include "device/cpu/kernels.h"
 #include "device/state.h"
 
 #include <omp.h>
 #include <string.h>
 
+/* Numbers of a chunk: 16 KiB of f32, long enough for the processor's prefetch and short enough for an even share. */
 enum { CHUNK = 4096 };
 
 static int64_t chunk_length(int64_t n, int64_t start)
 {
-    return n - start < CHUNK ? n - start : CHUNK;
+    return fr_min(n - start, CHUNK);
 }
 
 /* One thread's share of fr_save, and of fr_restore. */
@@ -108,7 +110,7 @@ void fr_restore_swiglu_back(fr_device *device, int64_t n_tokens, int64_t width,
     fr_operator_end(device, FR_OP_ACTIVATION_BACK, began, 0);
 }
 
-/* `row` is room for one, needed where rows in bf16 lie nowhere. */
+/* `row` holds one row, for a bf16 table that is read on demand. */
 static void gather_row(const fr_kernels *kernels, const fr_matrix *table, int64_t id,
                        uint16_t *row, float *y)
 {
