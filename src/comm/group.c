@@ -8,13 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum {
-    MAX_TAG = 30000,
-    HOST_BYTES = 256,
-    PLACE_BYTES = 128,
-    MESSAGE_BYTES = 4096,
-    TEXT_BYTES = 128
-};
+enum { HOST_BYTES = 256, PLACE_BYTES = 128, MESSAGE_BYTES = 4096, TEXT_BYTES = 128 };
 
 /* Of fr_group_turn: some hundred microseconds, and a millisecond or so. */
 enum { UNTOLD_TURNS = 200, SLEEPLESS_TURNS = 1000 };
@@ -169,7 +163,7 @@ fr_status fr_group_broadcast(fr_group *group, int root, void *data, int64_t byte
                : group->ops->broadcast(group, root, data, bytes);
 }
 
-static fr_status check_message(fr_group *group, int peer, int tag, int64_t bytes)
+static fr_status check_message(fr_group *group, int peer, fr_tag tag, int64_t bytes)
 {
     if (peer < 0 || peer >= group->size || peer == group->rank) {
         return FR_FAIL(group->ctx, FR_ERR_INTERNAL,
@@ -177,16 +171,17 @@ static fr_status check_message(fr_group *group, int peer, int tag, int64_t bytes
                        "another rank of the group",
                        group->rank, peer, group->size);
     }
-    if (tag < 0 || tag > MAX_TAG || bytes < 0) {
+    int number = (int)tag;
+    if (number < 0 || number > (int)FR_TAG_GATHER_LAST || bytes < 0) {
         return FR_FAIL(group->ctx, FR_ERR_INTERNAL,
                        "message of %lld bytes with tag %d; allowed are at least 0 "
                        "bytes and tags 0 to %d",
-                       (long long)bytes, tag, (int)MAX_TAG);
+                       (long long)bytes, number, (int)FR_TAG_GATHER_LAST);
     }
     return FR_OK;
 }
 
-fr_status fr_group_send_begin(fr_group *group, int peer, int tag, const void *data,
+fr_status fr_group_send_begin(fr_group *group, int peer, fr_tag tag, const void *data,
                               int64_t bytes, fr_request *request)
 {
     request->handle = NULL;
@@ -194,7 +189,7 @@ fr_status fr_group_send_begin(fr_group *group, int peer, int tag, const void *da
     return group->ops->send_begin(group, peer, tag, data, bytes, request);
 }
 
-fr_status fr_group_receive_begin(fr_group *group, int peer, int tag, void *data,
+fr_status fr_group_receive_begin(fr_group *group, int peer, fr_tag tag, void *data,
                                  int64_t bytes, fr_request *request)
 {
     request->handle = NULL;
@@ -256,7 +251,7 @@ void fr_group_wait_until(fr_group *group, const char *what,
     }
 }
 
-fr_status fr_group_send(fr_group *group, int peer, int tag, const void *data,
+fr_status fr_group_send(fr_group *group, int peer, fr_tag tag, const void *data,
                         int64_t bytes)
 {
     fr_request request;
@@ -264,7 +259,7 @@ fr_status fr_group_send(fr_group *group, int peer, int tag, const void *data,
     return fr_group_wait(group, &request);
 }
 
-fr_status fr_group_receive(fr_group *group, int peer, int tag, void *data,
+fr_status fr_group_receive(fr_group *group, int peer, fr_tag tag, void *data,
                            int64_t bytes)
 {
     fr_request request;

@@ -8,6 +8,7 @@
 #define FR_COMM_GROUP_H
 
 #include "base/ctx.h"
+#include "comm/tags.h"
 #include "comm/watch.h"
 
 #include <stdint.h>
@@ -72,20 +73,20 @@ FR_MUST_CHECK fr_status fr_group_allreduce(fr_group *group, fr_reduce op,
 FR_MUST_CHECK fr_status fr_group_broadcast(fr_group *group, int root, void *data,
                                            int64_t bytes);
 
-/** Blocking message of exactly `bytes` to/from rank `peer` with `tag` (0 .. 30000). */
-FR_MUST_CHECK fr_status fr_group_send(fr_group *group, int peer, int tag,
+/** Blocking message of exactly `bytes` to or from rank `peer` of this group. */
+FR_MUST_CHECK fr_status fr_group_send(fr_group *group, int peer, fr_tag tag,
                                       const void *data, int64_t bytes);
-FR_MUST_CHECK fr_status fr_group_receive(fr_group *group, int peer, int tag, void *data,
-                                         int64_t bytes);
+FR_MUST_CHECK fr_status fr_group_receive(fr_group *group, int peer, fr_tag tag,
+                                         void *data, int64_t bytes);
 
 /** A message under way; the buffer must live until wait. One request struct per message. */
 typedef struct fr_request {
     void *handle; /* NULL: nothing under way */
 } fr_request;
-FR_MUST_CHECK fr_status fr_group_send_begin(fr_group *group, int peer, int tag,
+FR_MUST_CHECK fr_status fr_group_send_begin(fr_group *group, int peer, fr_tag tag,
                                             const void *data, int64_t bytes,
                                             fr_request *request);
-FR_MUST_CHECK fr_status fr_group_receive_begin(fr_group *group, int peer, int tag,
+FR_MUST_CHECK fr_status fr_group_receive_begin(fr_group *group, int peer, fr_tag tag,
                                                void *data, int64_t bytes,
                                                fr_request *request);
 /** Wait and release; FR_OK at once for a request with nothing under way. */

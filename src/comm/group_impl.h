@@ -19,9 +19,9 @@ typedef struct fr_group_ops {
     fr_status (*barrier)(fr_group *group);
     fr_status (*allreduce)(fr_group *group, fr_reduce op, int64_t *values, int64_t n);
     fr_status (*broadcast)(fr_group *group, int root, void *data, int64_t bytes);
-    fr_status (*send_begin)(fr_group *group, int peer, int tag, const void *data,
+    fr_status (*send_begin)(fr_group *group, int peer, fr_tag tag, const void *data,
                             int64_t bytes, fr_request *request);
-    fr_status (*receive_begin)(fr_group *group, int peer, int tag, void *data,
+    fr_status (*receive_begin)(fr_group *group, int peer, fr_tag tag, void *data,
                                int64_t bytes, fr_request *request);
     fr_status (*allreduce_begin)(fr_group *group, fr_reduce op, int64_t *values,
                                  int64_t n, fr_request *request);

@@ -205,7 +205,7 @@ static fr_status mpi_broadcast(fr_group *base, int root, void *data, int64_t byt
     return check(group, "broadcast", code);
 }
 
-static fr_status mpi_send_begin(fr_group *base, int peer, int tag, const void *data,
+static fr_status mpi_send_begin(fr_group *base, int peer, fr_tag tag, const void *data,
                                 int64_t bytes, fr_request *request)
 {
     mpi_group *group = from_base(base);
@@ -215,7 +215,8 @@ static fr_status mpi_send_begin(fr_group *base, int peer, int tag, const void *d
     FR_TRY(take_slot(group, peer, -1, &used));
     int code = begin_layout(bytes, &type, &count);
     if (code == MPI_SUCCESS) {
-        code = MPI_Isend(data, count, type, peer, tag, group->comm, &used->request);
+        code =
+            MPI_Isend(data, count, type, peer, (int)tag, group->comm, &used->request);
     }
     end_layout(&type);
     if (code != MPI_SUCCESS) {
@@ -226,7 +227,7 @@ static fr_status mpi_send_begin(fr_group *base, int peer, int tag, const void *d
     return FR_OK;
 }
 
-static fr_status mpi_receive_begin(fr_group *base, int peer, int tag, void *data,
+static fr_status mpi_receive_begin(fr_group *base, int peer, fr_tag tag, void *data,
                                    int64_t bytes, fr_request *request)
 {
     mpi_group *group = from_base(base);
@@ -236,7 +237,8 @@ static fr_status mpi_receive_begin(fr_group *base, int peer, int tag, void *data
     FR_TRY(take_slot(group, peer, bytes, &used));
     int code = begin_layout(bytes, &type, &count);
     if (code == MPI_SUCCESS) {
-        code = MPI_Irecv(data, count, type, peer, tag, group->comm, &used->request);
+        code =
+            MPI_Irecv(data, count, type, peer, (int)tag, group->comm, &used->request);
     }
     end_layout(&type);
     if (code != MPI_SUCCESS) {
@@ -317,7 +319,7 @@ static void mpi_poll(fr_group *base)
 {
     (void)base;
     int found = 0;
-    (void)MPI_Iprobe(0, 0, MPI_COMM_SELF, &found, MPI_STATUS_IGNORE);
+    (void)MPI_Iprobe(0, (int)FR_TAG_POLL, MPI_COMM_SELF, &found, MPI_STATUS_IGNORE);
 }
 
 static fr_status mpi_split(fr_group *base, int color, int key, fr_group **out);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { TAG_SLOT = 1, MAX_AT_ONCE = 8 };
+enum { MAX_AT_ONCE = 8 };
 
 /* A slot on its way, and whether it is the last one. */
 typedef struct letter {
@@ -61,13 +61,14 @@ static fr_status introduce(fr_post *post, int rank)
         line *l = &post->lines[i];
         fr_rank_line_format(&own, l->out.line);
         if (rank != 0) {
-            FR_TRY(
-                fr_group_send(post->group, l->peer, TAG_SLOT, &l->out, sizeof l->out));
+            FR_TRY(fr_group_send(post->group, l->peer, FR_TAG_RANK_LINE, &l->out,
+                                 sizeof l->out));
         }
-        FR_TRY(fr_group_receive(post->group, l->peer, TAG_SLOT, &l->in, sizeof l->in));
+        FR_TRY(fr_group_receive(post->group, l->peer, FR_TAG_RANK_LINE, &l->in,
+                                sizeof l->in));
         if (rank == 0) {
-            FR_TRY(
-                fr_group_send(post->group, l->peer, TAG_SLOT, &l->out, sizeof l->out));
+            FR_TRY(fr_group_send(post->group, l->peer, FR_TAG_RANK_LINE, &l->out,
+                                 sizeof l->out));
         }
         l->is_known = fr_rank_line_parse(l->in.line, &l->slot);
     }
@@ -145,8 +146,8 @@ static fr_status receive(fr_post *post, line *l)
         }
         l->has_begun = true;
         if (!l->has_closed) {
-            FR_TRY(fr_group_receive_begin(post->group, l->peer, TAG_SLOT, &l->in,
-                                          sizeof l->in, &l->receiving));
+            FR_TRY(fr_group_receive_begin(post->group, l->peer, FR_TAG_RANK_LINE,
+                                          &l->in, sizeof l->in, &l->receiving));
         }
     }
     return FR_OK;
@@ -162,8 +163,8 @@ static fr_status send(fr_post *post, line *l, const fr_rank_line *own, bool is_l
     l->out.is_last = is_last ? 1 : 0;
     fr_rank_line_format(own, l->out.line);
     l->is_told = is_last;
-    return fr_group_send_begin(post->group, l->peer, TAG_SLOT, &l->out, sizeof l->out,
-                               &l->sending);
+    return fr_group_send_begin(post->group, l->peer, FR_TAG_RANK_LINE, &l->out,
+                               sizeof l->out, &l->sending);
 }
 
 static bool exchange(fr_post *post, const fr_rank_line *own, bool is_last)

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TAG_GATHER = 10, N_ARRAYS = 6 };
+enum { N_ARRAYS = 6 };
 
 /* The arrays of a state in file order; the first two alone for a prefix for inference. */
 static void list_arrays(const fr_prefix_state *state, float *arrays[N_ARRAYS])
@@ -275,7 +275,6 @@ fr_status fr_gather_describe(const fr_gather *gather, const fr_run_identity *ide
     return status;
 }
 
-/* A tag a task: its arrays come in order, tasks in any. */
 static fr_status expect_task(fr_gather *g, int64_t index)
 {
     const int64_t *bounds = bounds_of(g, index);
@@ -288,7 +287,7 @@ static fr_status expect_task(fr_gather *g, int64_t index)
             int64_t bytes = layers * parts[p].floats * (int64_t)sizeof *place;
             if (bytes > 0) {
                 FR_TRY(fr_group_receive_begin(g->grid->pipeline, s,
-                                              TAG_GATHER + (int)index, place, bytes,
+                                              fr_tag_gather(index), place, bytes,
                                               &g->requests[g->n_requests++]));
             }
         }
@@ -319,8 +318,8 @@ static fr_status send_parts(fr_gather *g, int64_t index, const part *parts, int 
         int64_t floats = parts[p].shared ? 0 : n_own * parts[p].floats;
         if (floats > 0) {
             memcpy(copy, parts[p].local, (size_t)floats * sizeof *copy);
-            FR_TRY(fr_group_send_begin(g->grid->pipeline, 0, TAG_GATHER + (int)index,
-                                       copy, floats * (int64_t)sizeof *copy,
+            FR_TRY(fr_group_send_begin(g->grid->pipeline, 0, fr_tag_gather(index), copy,
+                                       floats * (int64_t)sizeof *copy,
                                        &g->requests[g->n_requests++]));
             copy += floats;
         }

@@ -8,9 +8,6 @@
 #include <string.h>
 #include <time.h>
 
-/* Messages between neighbours keep their order, so one tag a direction is enough. */
-enum { TAG_FORWARD = 1, TAG_BACKWARD = 2 };
-
 /* A microbatch in flight. */
 typedef struct flight {
     fr_activations *slot;
@@ -307,7 +304,7 @@ fr_status fr_engine_expect(fr_engine *engine, const fr_pass *pass, int64_t index
     }
     next->is_expected = true;
     return fr_group_receive_begin(engine->grid->pipeline, engine->grid->stage - 1,
-                                  TAG_FORWARD, next->input, bytes, &next->coming);
+                                  FR_TAG_FORWARD, next->input, bytes, &next->coming);
 }
 
 /* The input of the microbatch whose batch is built. */
@@ -321,7 +318,7 @@ static fr_status take_input(fr_engine *e, fr_pass *pass, flight *f)
         e->ahead.is_expected = false;
         return FR_OK;
     }
-    FR_TRY(fr_group_receive_begin(e->grid->pipeline, e->grid->stage - 1, TAG_FORWARD,
+    FR_TRY(fr_group_receive_begin(e->grid->pipeline, e->grid->stage - 1, FR_TAG_FORWARD,
                                   fr_activations_input(f->slot), bytes, &coming));
     return await(e, &coming, &pass->traffic.forward_wait_ns);
 }
@@ -340,12 +337,12 @@ static fr_status pass_on(fr_engine *e, fr_pass *pass, flight *f)
     int next = e->grid->stage + 1;
     int64_t bytes = edge_bytes(e, f->batch.n_tokens);
     pass->traffic.forward_bytes += bytes;
-    FR_TRY(fr_group_send_begin(pipeline, next, TAG_FORWARD,
+    FR_TRY(fr_group_send_begin(pipeline, next, FR_TAG_FORWARD,
                                fr_activations_output(f->slot), bytes, &f->output_sent));
     if (!goes_backward(e, pass)) {
         return FR_OK;
     }
-    return fr_group_receive_begin(pipeline, next, TAG_BACKWARD,
+    return fr_group_receive_begin(pipeline, next, FR_TAG_BACKWARD,
                                   fr_activations_gradient(f->slot), bytes,
                                   &f->gradient_coming);
 }
@@ -388,7 +385,7 @@ fr_status fr_engine_backward(fr_engine *engine, fr_pass *pass, int64_t place)
     }
     int64_t bytes = edge_bytes(e, f->batch.n_tokens);
     pass->traffic.backward_bytes += bytes;
-    return fr_group_send_begin(e->grid->pipeline, e->grid->stage - 1, TAG_BACKWARD,
+    return fr_group_send_begin(e->grid->pipeline, e->grid->stage - 1, FR_TAG_BACKWARD,
                                gradient, bytes, &f->gradient_sent);
 }
 
@@ -432,12 +429,12 @@ static fr_status run_text(fr_engine *e, const int32_t *ids, int64_t n, fr_cache 
     FR_TRY(fr_batch_add(e->ctx, &f->batch, 0, &text, NULL, 0));
     FR_TRY(fr_activations_prepare(e->stage, f->slot, &f->batch, &NONE));
     if (!fr_stage_is_first(e->stage)) {
-        FR_TRY(fr_group_receive(pipeline, stage - 1, TAG_FORWARD,
+        FR_TRY(fr_group_receive(pipeline, stage - 1, FR_TAG_FORWARD,
                                 fr_activations_input(f->slot), bytes));
     }
     FR_TRY(fr_stage_forward(e->stage, &f->batch, &NONE, cache, f->slot));
     if (!fr_stage_is_last(e->stage)) {
-        FR_TRY(fr_group_send(pipeline, stage + 1, TAG_FORWARD,
+        FR_TRY(fr_group_send(pipeline, stage + 1, FR_TAG_FORWARD,
                              fr_activations_output(f->slot), bytes));
     }
     return FR_OK;
