@@ -10,10 +10,11 @@
 
 enum { HOST_BYTES = 256, PLACE_BYTES = 128, MESSAGE_BYTES = 4096, TEXT_BYTES = 128 };
 
-/* Of fr_group_turn: some hundred microseconds, and a millisecond or so. */
-enum { UNTOLD_TURNS = 200, SLEEPLESS_TURNS = 1000 };
+/* Of fr_group_turn. Waits within a step mostly end within UNWATCHED_TURNS, some hundred microseconds: the watch does not
+ * hear of them. After SLEEPLESS_TURNS, about a millisecond, a sleep's delay is small beside the wait. */
+enum { UNWATCHED_TURNS = 200, SLEEPLESS_TURNS = 1000 };
 
-/* What the failing rank tells the others; one broadcast, so plain bytes of fixed size. */
+/* What the failing rank sends to the others; plain bytes of fixed size, for one broadcast. */
 typedef struct verdict {
     int64_t status;
     int64_t line;
@@ -59,6 +60,11 @@ void fr_group_progress(fr_group *group)
         root->progress(root->progress_argument);
         root->in_progress = false;
     }
+}
+
+void fr_group_set_ctx(fr_group *group, fr_ctx *ctx)
+{
+    group->ctx = ctx;
 }
 
 bool fr_group_is_threaded(const fr_group *group)
@@ -219,19 +225,20 @@ fr_status fr_group_test(fr_group *group, fr_request *request, bool *is_done)
 
 bool fr_group_turn(int *turns)
 {
-    static const struct timespec MOMENT = {.tv_nsec = 20000};
+    static const struct timespec MOMENT = {
+        .tv_nsec = 20000}; /* 20 us: what a wait may end late by */
     if (*turns < SLEEPLESS_TURNS) {
         (*turns)++;
         (void)sched_yield();
     } else {
         (void)nanosleep(&MOMENT, NULL);
     }
-    return *turns == UNTOLD_TURNS;
+    return *turns == UNWATCHED_TURNS;
 }
 
-bool fr_group_is_told(int turns)
+bool fr_group_is_watched(int turns)
 {
-    return turns >= UNTOLD_TURNS;
+    return turns >= UNWATCHED_TURNS;
 }
 
 void fr_group_wait_until(fr_group *group, const char *what,
@@ -246,7 +253,7 @@ void fr_group_wait_until(fr_group *group, const char *what,
             fr_watch_wait_begin(watch, what, ALL_RANKS);
         }
     }
-    if (fr_group_is_told(turns)) {
+    if (fr_group_is_watched(turns)) {
         fr_watch_wait_end(watch);
     }
 }
@@ -274,7 +281,7 @@ void fr_group_poll(fr_group *group)
     }
 }
 
-/* An agreement inside an agreement must not name a rank twice: the first name is the culprit. */
+/* An agreement inside an agreement must not name a second rank: the first one named is the one that failed. */
 static bool names_a_rank(const char *message)
 {
     int rank = 0;
@@ -291,7 +298,7 @@ static void name_host(char host[HOST_BYTES])
     }
 }
 
-/* The failing rank's own error: message with its name in front, and the place of detection. */
+/* The failing rank's own error: the message with this rank's name in front, and the line that detected it. */
 static void describe_failure(const fr_group *group, fr_status mine, verdict *out)
 {
     char host[HOST_BYTES];

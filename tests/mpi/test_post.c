@@ -75,7 +75,7 @@ static void a_watch_by_messages_closes_with_all_ranks(void)
     fr_watch *watch = NULL;
     CU_ASSERT_TRUE_FATAL(fr_group_is_threaded(world));
     FR_ASSERT_OK(fr_post_create(fr_test_ctx(), world, &post));
-    fr_watch_params params = {.post = post,
+    fr_watch_params params = {.channel = fr_post_channel(post),
                               .rank = fr_group_rank(world),
                               .n_ranks = fr_group_size(world),
                               .timeout_seconds = FOREVER_S,
