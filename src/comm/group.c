@@ -160,9 +160,11 @@ fr_status fr_group_allreduce_begin(fr_group *group, fr_reduce op, int64_t *value
 fr_status fr_group_broadcast(fr_group *group, int root, void *data, int64_t bytes)
 {
     if (root < 0 || root >= group->size || bytes < 0) {
-        return FR_FAIL(group->ctx, FR_ERR_INTERNAL,
-                       "broadcast of %lld bytes from rank %d of %d", (long long)bytes,
-                       root, group->size);
+        return FR_FAIL(
+            group->ctx, FR_ERR_INTERNAL,
+            "broadcast of %lld bytes from rank %d of %d; allowed are at least 0 "
+            "bytes and the ranks of the group",
+            (long long)bytes, root, group->size);
     }
     return group->size == 1 || bytes == 0
                ? FR_OK

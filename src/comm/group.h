@@ -4,14 +4,12 @@
  * There are two kinds: self (one rank, no MPI) and mpi (buffers in the host's memory). Callers need no special case for
  * one rank. Not thread-safe. After FR_ERR_COMM a group may only be destroyed.
  *
- * The progress hook. While this rank waits inside MPI, another rank may be waiting for a reduction that this rank could
- * begin but has not begun yet: the step summary of a task, for instance, which is due as soon as its last backward is
- * done everywhere. If every wait only waited, the two ranks would wait for each other. fr_group_set_progress therefore
- * stores one function for the world and all groups split from it, and every wait (fr_group_wait, receive, send, barrier,
- * allreduce, broadcast) calls it once between two tests of what it waits for. The function looks at what has completed
- * (fr_group_test) and begins what is then due (fr_group_*_begin). It never blocks, so the wait that called it goes on; and
- * it is not called again from within itself. fr_group_wait_until and fr_group_poll do not call it: their caller drives
- * its own work. In training the function is that of train/step (fr_steps_progress).
+ * The progress hook. The end of a step is two reductions, and a rank begins the second one when it finds that the first is
+ * complete. A rank that only waited for a message of another task would not begin it, and would hold up all ranks. So
+ * fr_group_set_progress stores one function for the world and all groups split from it, and every wait (fr_group_wait, send,
+ * receive, barrier, allreduce, broadcast) calls it between two tests of what it waits for. The function tests what else is
+ * under way and begins what is due; it never blocks, and is not called from within itself. fr_group_wait_until and
+ * fr_group_poll do not call it. README.md says more.
  */
 #ifndef FR_COMM_GROUP_H
 #define FR_COMM_GROUP_H

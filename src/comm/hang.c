@@ -165,10 +165,10 @@ static void add_reason(sheet *s, fr_hang hang, const fr_sighting *rank)
         add(s, " %s, ", s->terms->unseen);
         add_seconds(s, rank->silent_ms);
     } else if (hang == FR_HANG_LEFT) {
-        add(s, " has left (%s) since %s", fr_rank_line_status_name(rank->line.status),
+        add(s, " left (%s) at %s", fr_rank_line_status_name(rank->line.status),
             clock_of(rank->line.beat_ms, clock));
     } else if (hang == FR_HANG_COMPUTING) {
-        add(s, " computes without a message since %s, ",
+        add(s, " has computed without sending a message since %s, ",
             clock_of(rank->line.since_ms, clock));
         add_seconds(s, span_ms(&rank->line));
     }
@@ -202,8 +202,8 @@ static void add_deadlock(sheet *s, const fr_sighting *ranks, int n_ranks)
     for (int r = 1; r < n_ranks; r++) {
         last = span_ms(&ranks[r].line) < span_ms(&last->line) ? &ranks[r] : last;
     }
-    add(s, "all ranks are alive and wait, a deadlock or a broken network: the last to "
-           "wait is ");
+    add(s, "all ranks are alive and wait, because of a deadlock or a broken network: "
+           "the last one to wait is ");
     add_name(s, last);
     add(s, " since %s, ", clock_of(last->line.since_ms, clock));
     add_seconds(s, span_ms(&last->line));

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 enum {
-    MAX_PROCESSORS = 8192,
+    MAX_PROCESSORS = 8192,             /* Linux allows as many */
     GROUP_WORDS = 2 * FR_LIMIT_LEVELS, /* ids of control groups: memory, then CPU */
 };
 
@@ -23,7 +23,7 @@ static size_t set_bytes(void)
     return CPU_ALLOC_SIZE(MAX_PROCESSORS);
 }
 
-/* Ranks of the node in a control group. */
+/* Ranks of the node that are in the control group `id`. */
 static int64_t sharers(const table *t, int n_ranks, int first, int64_t id)
 {
     int64_t n = 0;

@@ -209,11 +209,13 @@ static void every_kind_is_named(void)
         fr_hang hang;
         const char *part;
     } KINDS[] = {
-        {FR_HANG_LEFT, "rank 1 on node1 has left (failed) since 22:40:20 UTC"},
-        {FR_HANG_COMPUTING, "rank 1 on node1 computes without a message since 22:40:00 "
-                            "UTC, 20.0 s"},
-        {FR_HANG_ALL_WAIT, "all ranks are alive and wait, a deadlock or a broken "
-                           "network: the last to wait is rank 0 on node0 since "},
+        {FR_HANG_LEFT, "rank 1 on node1 left (failed) at 22:40:20 UTC"},
+        {FR_HANG_COMPUTING,
+         "rank 1 on node1 has computed without sending a message since 22:40:00 "
+         "UTC, 20.0 s"},
+        {FR_HANG_ALL_WAIT,
+         "all ranks are alive and wait, because of a deadlock or a "
+         "broken network: the last one to wait is rank 0 on node0 since "},
     };
     for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0]; i++) {
         char text[TEXT_BYTES];

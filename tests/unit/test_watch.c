@@ -384,7 +384,7 @@ static void a_rank_that_computes_for_ever_is_blamed(void)
     CU_ASSERT_TRUE(passed >= 1900);
     CU_ASSERT_EQUAL(left.exit_code, 5);
     CU_ASSERT_PTR_NOT_NULL(
-        strstr(left.text, "rank 1 on farhost computes without a message"));
+        strstr(left.text, "rank 1 on farhost has computed without sending a message"));
 }
 
 static void ranks_that_all_wait_are_a_deadlock(void)
