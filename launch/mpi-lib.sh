@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Shared by launch/run and launch/preflight; sourced. The caller sets `program` (its name in messages) and `root`
+# Shared by launch/run, launch/preflight and launch/slurm; sourced. The caller sets `program` (its name in messages) and `root`
 # (the source tree). Nothing here runs anything on its own.
 #
 #   hostfile, ranks, forerun, site   options as given, empty where not
@@ -23,7 +23,7 @@ printable() {
 say() {
     local printable
     printable "$*"
-    # where the terminal is gone there is nobody to tell, and the work goes on
+    # the terminal may be closed: then nobody reads this, and the work goes on
     printf '%s: %s\n' "$program" "$printable" >&2 || true
 }
 
@@ -48,13 +48,35 @@ need_whole() {
     whole "$2" && [ "$whole" -ge "$3" ] || die 2 "$1 '$2' is not a whole number of at least $3"
 }
 
+# checkpoint_step NAME: whether NAME is checkpoint-STEP.h5; the step is then in $whole.
+checkpoint_step() {
+    [[ $1 =~ ^checkpoint-([0-9]+)\.h5$ ]] && whole "${BASH_REMATCH[1]}"
+}
+
+# newest_step RUN_FOLDER: prints the step of the checkpoint that a resume begins with, 0 where there is none: the one that
+# the file `latest` names, else the highest, as the program takes them.
+newest_step() {
+    local file name='' newest=0
+    [ ! -f "$1/latest" ] || read -r name <"$1/latest" || true
+    if checkpoint_step "$name"; then
+        newest=$whole
+    else
+        for file in "$1"/checkpoint-*.h5; do
+            if checkpoint_step "${file##*/}" && [ "$whole" -gt "$newest" ]; then
+                newest=$whole
+            fi
+        done
+    fi
+    printf '%d\n' "$newest"
+}
+
 # own_file FILE...: what a run folder holds under a log's name must be a file of its own: to append to a link or a FIFO
 # would write elsewhere, or wait for ever.
 own_file() {
     local file
     for file in "$@"; do
         if [ -L "$file" ] || { [ -e "$file" ] && [ ! -f "$file" ]; }; then
-            die 1 "$file is a link or no file; find out who made it, and remove it"
+            die 1 "$file must be a regular file; find out who made it, and remove it"
         fi
     done
 }
@@ -206,7 +228,7 @@ make_launcher() {
     done < <(compgen -e | sort)
     read -ra exported <<<"${FORERUN_EXPORT:-}"
     for name in "${exported[@]}"; do
-        [[ $name =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]] || die 2 "FORERUN_EXPORT names '$name', which is no variable's name"
+        [[ $name =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]] || die 2 "FORERUN_EXPORT names '$name', which is not the name of a variable"
         [ -n "${!name+set}" ] || die 2 "FORERUN_EXPORT names $name, which is not set"
         launcher+=(-x "$name")
         shown+=("$name")

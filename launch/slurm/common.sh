@@ -62,19 +62,6 @@ run_dir() {
     "${forerun:-$ROOT/build/release/forerun}" train "$@" --print-dir
 }
 
-# newest_step DIR: step of its newest checkpoint, 0 where there is none.
-newest_step() {
-    local file name newest=0
-    for file in "$1"/checkpoint-*.h5; do
-        name=${file##*/checkpoint-}
-        name=${name%.h5}
-        if whole "$name" && [ "$whole" -gt "$newest" ]; then
-            newest=$whole
-        fi
-    done
-    echo "$newest"
-}
-
 # build_command TASKS CONFIG [TRAIN ARGUMENT...]: what a job runs, in $command.
 build_command() {
     local tasks config=$2 common_words

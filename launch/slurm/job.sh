@@ -51,7 +51,7 @@ parse_job() {
 # Steps at which the attempts of this job or chain began, one a line.
 begin_attempt() {
     need_whole SLURM_JOB_ID "$SLURM_JOB_ID" 0
-    [[ ${chain:-x} =~ ^[A-Za-z0-9_.-]+$ ]] || usage_error "--chain '$chain' may hold letters, digits and _.- alone"
+    [[ ${chain:-x} =~ ^[A-Za-z0-9_.-]+$ ]] || usage_error "--chain '$chain' must contain only letters, digits and _.-"
     starts=$folder/log/slurm-${chain:-$SLURM_JOB_ID}.starts
     mkdir -p "$folder/log"
     own_file "$starts"
@@ -75,7 +75,7 @@ no_progress() {
     [ ${#last[@]} -eq 3 ] || return 1
     for began in "${last[@]}"; do
         whole "$began" || {
-            say "$starts holds '$began', which is no step; not counted as an attempt"
+            say "$starts holds '$began', which is not a step; not counted as an attempt"
             return 1
         }
         [ "$whole" -ge "$step" ] || return 1

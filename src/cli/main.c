@@ -137,7 +137,7 @@ static fr_status open_guard(fr_ctx *ctx, const entry *chosen, fr_group *world,
                "is waited for without end");
     } else if (params.timeout_seconds > 0) {
         FR_TRY(fr_post_create(ctx, world, &g->post));
-        params.post = g->post;
+        params.channel = fr_post_channel(g->post);
         FR_TRY(fr_group_agree(world, fr_watch_create(ctx, &params, &g->watch)));
         fr_group_set_watch(world, g->watch);
         fr_watch_busy(g->watch, "loading");

@@ -1,7 +1,7 @@
 /*
  * grid.h - ranks as stages x replicas.
  *
- * Layer L2; uses group. rank = replica * n_stages + stage: the stages of one replica are neighbours.
+ * rank = replica * n_stages + stage: the stages of one replica are neighbours.
  */
 #ifndef FR_COMM_GRID_H
 #define FR_COMM_GRID_H

@@ -9,18 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    MAX_TAG = 30000,
-    HOST_BYTES = 256,
-    PLACE_BYTES = 128,
-    MESSAGE_BYTES = 4096,
-    TEXT_BYTES = 128
-};
+enum { HOST_BYTES = 256, PLACE_BYTES = 128, MESSAGE_BYTES = 4096, TEXT_BYTES = 128 };
 
-/* Of fr_group_turn: some hundred microseconds, and a millisecond or so. */
-enum { UNTOLD_TURNS = 200, SLEEPLESS_TURNS = 1000 };
+/* Of fr_group_turn. Waits within a step mostly end within UNWATCHED_TURNS, some hundred microseconds: the watch does not
+ * hear of them. After SLEEPLESS_TURNS, about a millisecond, a sleep's delay is small beside the wait. */
+enum { UNWATCHED_TURNS = 200, SLEEPLESS_TURNS = 1000 };
 
-/* What the failing rank tells the others; one broadcast, so plain bytes of fixed size. */
+/* What the failing rank sends to the others; plain bytes of fixed size, for one broadcast. */
 typedef struct verdict {
     int64_t status;
     int64_t line;
@@ -66,6 +61,11 @@ void fr_group_progress(fr_group *group)
         root->progress(root->progress_argument);
         root->in_progress = false;
     }
+}
+
+void fr_group_set_ctx(fr_group *group, fr_ctx *ctx)
+{
+    group->ctx = ctx;
 }
 
 bool fr_group_is_threaded(const fr_group *group)
@@ -161,16 +161,18 @@ fr_status fr_group_allreduce_begin(fr_group *group, fr_reduce op, int64_t *value
 fr_status fr_group_broadcast(fr_group *group, int root, void *data, int64_t bytes)
 {
     if (root < 0 || root >= group->size || bytes < 0) {
-        return FR_FAIL(group->ctx, FR_ERR_INTERNAL,
-                       "broadcast of %lld bytes from rank %d of %d", (long long)bytes,
-                       root, group->size);
+        return FR_FAIL(
+            group->ctx, FR_ERR_INTERNAL,
+            "broadcast of %lld bytes from rank %d of %d; allowed are at least 0 "
+            "bytes and the ranks of the group",
+            (long long)bytes, root, group->size);
     }
     return group->size == 1 || bytes == 0
                ? FR_OK
                : group->ops->broadcast(group, root, data, bytes);
 }
 
-static fr_status check_message(fr_group *group, int peer, int tag, int64_t bytes)
+static fr_status check_message(fr_group *group, int peer, fr_tag tag, int64_t bytes)
 {
     if (peer < 0 || peer >= group->size || peer == group->rank) {
         return FR_FAIL(group->ctx, FR_ERR_INTERNAL,
@@ -178,16 +180,17 @@ static fr_status check_message(fr_group *group, int peer, int tag, int64_t bytes
                        "another rank of the group",
                        group->rank, peer, group->size);
     }
-    if (tag < 0 || tag > MAX_TAG || bytes < 0) {
+    int number = (int)tag;
+    if (number < 0 || number > (int)FR_TAG_GATHER_LAST || bytes < 0) {
         return FR_FAIL(group->ctx, FR_ERR_INTERNAL,
                        "message of %lld bytes with tag %d; allowed are at least 0 "
                        "bytes and tags 0 to %d",
-                       (long long)bytes, tag, (int)MAX_TAG);
+                       (long long)bytes, number, (int)FR_TAG_GATHER_LAST);
     }
     return FR_OK;
 }
 
-fr_status fr_group_send_begin(fr_group *group, int peer, int tag, const void *data,
+fr_status fr_group_send_begin(fr_group *group, int peer, fr_tag tag, const void *data,
                               int64_t bytes, fr_request *request)
 {
     request->handle = NULL;
@@ -195,7 +198,7 @@ fr_status fr_group_send_begin(fr_group *group, int peer, int tag, const void *da
     return group->ops->send_begin(group, peer, tag, data, bytes, request);
 }
 
-fr_status fr_group_receive_begin(fr_group *group, int peer, int tag, void *data,
+fr_status fr_group_receive_begin(fr_group *group, int peer, fr_tag tag, void *data,
                                  int64_t bytes, fr_request *request)
 {
     request->handle = NULL;
@@ -225,19 +228,19 @@ fr_status fr_group_test(fr_group *group, fr_request *request, bool *is_done)
 
 bool fr_group_turn(int *turns)
 {
-    enum { PAUSE_NS = 20000 };
+    enum { PAUSE_NS = 20000 }; /* 20 us: what a wait may end late by */
     if (*turns < SLEEPLESS_TURNS) {
         (*turns)++;
         (void)sched_yield();
     } else {
         fr_sleep_ns(PAUSE_NS);
     }
-    return *turns == UNTOLD_TURNS;
+    return *turns == UNWATCHED_TURNS;
 }
 
-bool fr_group_is_told(int turns)
+bool fr_group_is_watched(int turns)
 {
-    return turns >= UNTOLD_TURNS;
+    return turns >= UNWATCHED_TURNS;
 }
 
 void fr_group_wait_until(fr_group *group, const char *what,
@@ -252,12 +255,12 @@ void fr_group_wait_until(fr_group *group, const char *what,
             fr_watch_wait_begin(watch, what, ALL_RANKS);
         }
     }
-    if (fr_group_is_told(turns)) {
+    if (fr_group_is_watched(turns)) {
         fr_watch_wait_end(watch);
     }
 }
 
-fr_status fr_group_send(fr_group *group, int peer, int tag, const void *data,
+fr_status fr_group_send(fr_group *group, int peer, fr_tag tag, const void *data,
                         int64_t bytes)
 {
     fr_request request;
@@ -265,7 +268,7 @@ fr_status fr_group_send(fr_group *group, int peer, int tag, const void *data,
     return fr_group_wait(group, &request);
 }
 
-fr_status fr_group_receive(fr_group *group, int peer, int tag, void *data,
+fr_status fr_group_receive(fr_group *group, int peer, fr_tag tag, void *data,
                            int64_t bytes)
 {
     fr_request request;
@@ -280,7 +283,7 @@ void fr_group_poll(fr_group *group)
     }
 }
 
-/* An agreement inside an agreement must not name a rank twice: the first name is the culprit. */
+/* An agreement inside an agreement must not name a second rank: the first one named is the one that failed. */
 static bool names_a_rank(const char *message)
 {
     int rank = 0;
@@ -289,7 +292,7 @@ static bool names_a_rank(const char *message)
            strstr(message + used, ": ") != NULL;
 }
 
-/* The failing rank's own error: message with its name in front, and the place of detection. */
+/* The failing rank's own error: the message with this rank's name in front, and the line that detected it. */
 static void describe_failure(const fr_group *group, fr_status mine, verdict *out)
 {
     char host[HOST_BYTES];

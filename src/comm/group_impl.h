@@ -1,7 +1,7 @@
 /*
  * group_impl.h - what group.c and the kinds of group share; callers include group.h only.
  *
- * Layer L2. A kind embeds fr_group as its first member and fills in the operations.
+ * A kind embeds fr_group as its first member and fills in the operations.
  */
 #ifndef FR_COMM_GROUP_IMPL_H
 #define FR_COMM_GROUP_IMPL_H
@@ -19,9 +19,9 @@ typedef struct fr_group_ops {
     fr_status (*barrier)(fr_group *group);
     fr_status (*allreduce)(fr_group *group, fr_reduce op, int64_t *values, int64_t n);
     fr_status (*broadcast)(fr_group *group, int root, void *data, int64_t bytes);
-    fr_status (*send_begin)(fr_group *group, int peer, int tag, const void *data,
+    fr_status (*send_begin)(fr_group *group, int peer, fr_tag tag, const void *data,
                             int64_t bytes, fr_request *request);
-    fr_status (*receive_begin)(fr_group *group, int peer, int tag, void *data,
+    fr_status (*receive_begin)(fr_group *group, int peer, fr_tag tag, void *data,
                                int64_t bytes, fr_request *request);
     fr_status (*allreduce_begin)(fr_group *group, fr_reduce op, int64_t *values,
                                  int64_t n, fr_request *request);
@@ -41,7 +41,7 @@ struct fr_group {
     int node_size;
     int node_leader; /* the lowest rank of this group on this node */
     struct fr_group
-        *root; /* the group that the splits began with; itself if it is that */
+        *root; /* the world: the group that was not split from another one */
     /* Of the root alone: */
     bool is_threaded;         /* threads may use groups of their own */
     fr_watch *watch;          /* borrowed; NULL: nothing is watched */
@@ -52,15 +52,15 @@ struct fr_group {
 };
 
 /**
- * One turn of a wait in which the caller looks again and again: the core goes to whoever wants it, and after about a
- * millisecond sleeps for a moment, so that a long wait costs no processor time and a short one no delay.
+ * One turn of a wait in which the caller polls. Yields the core; after about a millisecond of turns it sleeps for a
+ * moment instead. So a long wait takes no processor time, and a short one is noticed without delay.
  *
  * @param turns  0 before the first turn
- * @return true on the turn from which the wait is long enough to be told to the watch
+ * @return true on the one turn after which the wait is long enough for the watch
  */
 bool fr_group_turn(int *turns);
-/** Whether some turn said so. */
-bool fr_group_is_told(int turns);
+/** Whether some turn returned true: the watch then knows of the wait. */
+bool fr_group_is_watched(int turns);
 
 /** One call of the root's progress function, unless it is running. */
 void fr_group_progress(fr_group *group);

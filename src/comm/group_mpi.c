@@ -8,28 +8,33 @@
 #include <stdlib.h>
 
 /*
- * Counts of MPI are int. A message longer than one block is one element of a datatype made of
- * blocks and a rest (up to 2^31 blocks); a longer reduction goes in pieces.
+ * Every wait is a loop of MPI_Test (finish): between two tests the progress function of the world runs and the core is
+ * yielded, which a wait inside MPI would not do. Blocking collectives are therefore begun as nonblocking ones.
+ * A failed call of any group marks the world as broken, and so does a rank that abandons it. From then on no destroy
+ * calls MPI, because freeing and finalising wait for all ranks. Errors of MPI are returned, not fatal.
  */
-enum { BLOCK_BYTES = 1 << 20, PIECE_VALUES = 1 << 22 };
 
-/* A wait that is over after fewer tests is none that anybody needs to hear of. */
-enum { ALL_RANKS = -1 };
+/* Counts of MPI are int: a message longer than one block is one element of a datatype made of blocks and a rest, and a
+ * longer reduction is done in pieces (of 32 MiB: one piece's latency does not count). */
+enum {
+    BLOCK_BYTES = 1 << 20,
+    PIECE_VALUES = 1 << 22,
+    ALL_RANKS = -1 /* no one peer */
+};
 
-/* A message or collective under way. Released ones wait in the group's list of spares, so a step
- * allocates nothing once as many are known as are ever under way together. */
-typedef struct slot {
+/* A message or reduction under way. Completed ones are kept as spares: after a few steps no step allocates any. */
+typedef struct pending {
     MPI_Request request;
     int64_t wanted_bytes; /* of a receive; -1 otherwise */
     int peer;
-    struct slot *next;
-} slot;
+    struct pending *next;
+} pending;
 
 typedef struct mpi_group {
     fr_group base;
     MPI_Comm comm;
-    struct mpi_group *world; /* of the split that made it; itself for the world */
-    slot *spares;
+    struct mpi_group *world; /* itself for the world */
+    pending *spares;
     bool owns_mpi;
     atomic_bool is_broken; /* of the world: some call of any of its groups failed */
 } mpi_group;
@@ -58,7 +63,8 @@ static fr_status check(mpi_group *group, const char *what, int code)
     return fail_mpi(group->base.ctx, what, code);
 }
 
-static fr_status take_slot(mpi_group *group, int peer, int64_t wanted_bytes, slot **out)
+static fr_status take_pending(mpi_group *group, int peer, int64_t wanted_bytes,
+                              pending **out)
 {
     *out = group->spares;
     if (*out != NULL) {
@@ -66,12 +72,12 @@ static fr_status take_slot(mpi_group *group, int peer, int64_t wanted_bytes, slo
     } else {
         FR_TRY(fr_alloc(group->base.ctx, 1, sizeof **out, out));
     }
-    **out =
-        (slot){.request = MPI_REQUEST_NULL, .wanted_bytes = wanted_bytes, .peer = peer};
+    **out = (pending){
+        .request = MPI_REQUEST_NULL, .wanted_bytes = wanted_bytes, .peer = peer};
     return FR_OK;
 }
 
-static void return_slot(mpi_group *group, slot *used)
+static void return_pending(mpi_group *group, pending *used)
 {
     used->next = group->spares;
     group->spares = used;
@@ -95,9 +101,9 @@ static int world_rank(const mpi_group *group, int rank)
     return out;
 }
 
-/* Give the core away between tests: ranks may share cores with each other and with threads that
- * compute, where a wait inside MPI would spin for its whole time slice. `what` and `peer` (of this
- * group, or ALL_RANKS) are for the watch. */
+/* Wait for a request, and yield the core between two tests: ranks may share cores with each other and with threads that
+ * compute, and a wait inside MPI would spin for its whole time slice. `what` and `peer` (of this group, or ALL_RANKS) are
+ * for the watch. */
 static int finish(mpi_group *group, MPI_Request *request, MPI_Status *result,
                   const char *what, int peer)
 {
@@ -112,7 +118,7 @@ static int finish(mpi_group *group, MPI_Request *request, MPI_Status *result,
         }
         code = MPI_Test(request, &is_done, result);
     }
-    if (fr_group_is_told(turns)) {
+    if (fr_group_is_watched(turns)) {
         fr_watch_wait_end(fr_group_watch(&group->base));
     }
     return code;
@@ -121,11 +127,11 @@ static int finish(mpi_group *group, MPI_Request *request, MPI_Status *result,
 static int make_long_type(int64_t bytes, MPI_Datatype *out)
 {
     int counts[2] = {(int)(bytes / BLOCK_BYTES), (int)(bytes % BLOCK_BYTES)};
-    MPI_Aint places[2] = {0, (MPI_Aint)(bytes - bytes % BLOCK_BYTES)};
+    MPI_Aint offsets[2] = {0, (MPI_Aint)(bytes - bytes % BLOCK_BYTES)};
     MPI_Datatype types[2] = {MPI_DATATYPE_NULL, MPI_BYTE};
     int code = MPI_Type_contiguous(BLOCK_BYTES, MPI_BYTE, &types[0]);
     if (code == MPI_SUCCESS) {
-        code = MPI_Type_create_struct(2, counts, places, types, out);
+        code = MPI_Type_create_struct(2, counts, offsets, types, out);
         (void)MPI_Type_free(&types[0]);
     }
     if (code == MPI_SUCCESS) {
@@ -134,8 +140,8 @@ static int make_long_type(int64_t bytes, MPI_Datatype *out)
     return code;
 }
 
-/* `count` elements of `type` cover `bytes`; to be given back by end_layout after the call that
- * uses it began (MPI keeps a freed type until its messages are done). */
+/* `count` elements of `type` cover `bytes`. Call end_layout once the message has begun: MPI keeps a freed type until its
+ * messages are complete. */
 static int begin_layout(int64_t bytes, MPI_Datatype *type, int *count)
 {
     if (bytes <= BLOCK_BYTES) {
@@ -205,65 +211,68 @@ static fr_status mpi_broadcast(fr_group *base, int root, void *data, int64_t byt
     return check(group, "broadcast", code);
 }
 
-static fr_status mpi_send_begin(fr_group *base, int peer, int tag, const void *data,
+static fr_status mpi_send_begin(fr_group *base, int peer, fr_tag tag, const void *data,
                                 int64_t bytes, fr_request *request)
 {
     mpi_group *group = from_base(base);
     MPI_Datatype type = MPI_DATATYPE_NULL;
-    slot *used = NULL;
+    pending *used = NULL;
     int count = 0;
-    FR_TRY(take_slot(group, peer, -1, &used));
+    FR_TRY(take_pending(group, peer, -1, &used));
     int code = begin_layout(bytes, &type, &count);
     if (code == MPI_SUCCESS) {
-        code = MPI_Isend(data, count, type, peer, tag, group->comm, &used->request);
+        code =
+            MPI_Isend(data, count, type, peer, (int)tag, group->comm, &used->request);
     }
     end_layout(&type);
     if (code != MPI_SUCCESS) {
-        return_slot(group, used);
+        return_pending(group, used);
         return check(group, "send", code);
     }
     request->handle = used;
     return FR_OK;
 }
 
-static fr_status mpi_receive_begin(fr_group *base, int peer, int tag, void *data,
+static fr_status mpi_receive_begin(fr_group *base, int peer, fr_tag tag, void *data,
                                    int64_t bytes, fr_request *request)
 {
     mpi_group *group = from_base(base);
     MPI_Datatype type = MPI_DATATYPE_NULL;
-    slot *used = NULL;
+    pending *used = NULL;
     int count = 0;
-    FR_TRY(take_slot(group, peer, bytes, &used));
+    FR_TRY(take_pending(group, peer, bytes, &used));
     int code = begin_layout(bytes, &type, &count);
     if (code == MPI_SUCCESS) {
-        code = MPI_Irecv(data, count, type, peer, tag, group->comm, &used->request);
+        code =
+            MPI_Irecv(data, count, type, peer, (int)tag, group->comm, &used->request);
     }
     end_layout(&type);
     if (code != MPI_SUCCESS) {
-        return_slot(group, used);
+        return_pending(group, used);
         return check(group, "receive", code);
     }
     request->handle = used;
     return FR_OK;
 }
 
-static const char *kind_of(const slot *used)
+static const char *kind_of(const pending *used)
 {
     return used->peer == ALL_RANKS   ? "reduction"
            : used->wanted_bytes >= 0 ? "receive"
                                      : "send";
 }
 
-/* MPI is done with a request; `code` and `result` are what it said. */
-static fr_status release(mpi_group *group, slot *used, int code, MPI_Status *result)
+/* After MPI has completed a request with `code` and `result`. */
+static fr_status release(mpi_group *group, pending *used, int code, MPI_Status *result)
 {
+    const char *kind = kind_of(used);
     int64_t wanted = used->wanted_bytes;
     MPI_Count got = 0;
-    return_slot(group, used);
+    return_pending(group, used);
     if (code == MPI_SUCCESS && wanted >= 0) {
         code = MPI_Get_elements_x(result, MPI_BYTE, &got);
     }
-    FR_TRY(check(group, kind_of(used), code));
+    FR_TRY(check(group, kind, code));
     if (wanted >= 0 && got != wanted) {
         group->world->is_broken = true;
         return FR_FAIL(group->base.ctx, FR_ERR_COMM,
@@ -278,7 +287,7 @@ static fr_status release(mpi_group *group, slot *used, int code, MPI_Status *res
 static fr_status mpi_wait(fr_group *base, void *handle)
 {
     mpi_group *group = from_base(base);
-    slot *used = handle;
+    pending *used = handle;
     MPI_Status result;
     int code = finish(group, &used->request, &result, kind_of(used), used->peer);
     return release(group, used, code, &result);
@@ -287,7 +296,7 @@ static fr_status mpi_wait(fr_group *base, void *handle)
 static fr_status mpi_test(fr_group *base, void *handle, bool *is_done)
 {
     mpi_group *group = from_base(base);
-    slot *used = handle;
+    pending *used = handle;
     MPI_Status result;
     int done = 0;
     int code = MPI_Test(&used->request, &done, &result);
@@ -299,25 +308,25 @@ static fr_status mpi_allreduce_begin(fr_group *base, fr_reduce op, int64_t *valu
                                      int64_t n, fr_request *request)
 {
     mpi_group *group = from_base(base);
-    slot *used = NULL;
-    FR_TRY(take_slot(group, ALL_RANKS, -1, &used));
+    pending *used = NULL;
+    FR_TRY(take_pending(group, ALL_RANKS, -1, &used));
     int code = MPI_Iallreduce(MPI_IN_PLACE, values, (int)n, MPI_INT64_T, op_of(op),
                               group->comm, &used->request);
     if (code != MPI_SUCCESS) {
-        return_slot(group, used);
+        return_pending(group, used);
         return check(group, "reduction over the ranks", code);
     }
     request->handle = used;
     return FR_OK;
 }
 
-/* A probe that finds a message returns without driving anything, so look where none ever is:
- * nobody sends over MPI_COMM_SELF. */
+/* A probe advances all messages unless it finds one, so probe where no message ever arrives: nobody sends over
+ * MPI_COMM_SELF. */
 static void mpi_poll(fr_group *base)
 {
     (void)base;
     int found = 0;
-    (void)MPI_Iprobe(0, 0, MPI_COMM_SELF, &found, MPI_STATUS_IGNORE);
+    (void)MPI_Iprobe(0, (int)FR_TAG_POLL, MPI_COMM_SELF, &found, MPI_STATUS_IGNORE);
 }
 
 static fr_status mpi_split(fr_group *base, int color, int key, fr_group **out);
@@ -329,13 +338,13 @@ static void mpi_destroy(fr_group *base)
     bool finalises = group->owns_mpi;
     fr_watch *watch = fr_group_watch(base);
     while (group->spares != NULL) {
-        slot *next = group->spares->next;
+        pending *next = group->spares->next;
         free(group->spares);
         group->spares = next;
     }
     fr_watch_wait_begin(watch, finalises ? "finalising" : "freeing", ALL_RANKS);
-    /* With a rank lost, finalising would wait for it for ever; a process that ends without
-     * makes the launcher end the others. */
+    /* With a rank lost, finalising would wait for it for ever. A process that ends without
+     * finalising makes the launcher end the others. */
     if (!is_broken) {
         (void)MPI_Comm_free(&group->comm);
     }
@@ -376,8 +385,8 @@ static int find_node(MPI_Comm comm, fr_group *out)
     return code;
 }
 
-/* Takes over `comm`, also on failure. Collective calls come before what can fail on one rank alone,
- * so that such a rank strands nobody. */
+/* Owns `comm` from the call on, also on failure. Collective calls come before what can fail on one rank alone, so that no
+ * other rank waits for such a rank. */
 static fr_status wrap(fr_ctx *ctx, MPI_Comm comm, mpi_group *world, mpi_group **out)
 {
     fr_group base = {.ops = &MPI_OPS, .ctx = ctx};

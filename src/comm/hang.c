@@ -4,19 +4,31 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Beats come every half second. One that is this late is in doubt: neither alive nor yet silent. */
+/*
+ * A verdict must not blame a rank that is merely slow, so it needs evidence against somebody, or the evidence that all
+ * are alive. Beats come every half second. A rank whose beat is younger than DOUBT_MS (three beats) is alive, one whose
+ * beat is older than fr_hang_silence_ms (six beats or more) is silent, and between the two nothing is known.
+ *
+ *   silent ranks             stopped or cut off; they are blamed even if others are in doubt
+ *   ranks that have ended    blamed likewise
+ *   some rank is in doubt    no verdict yet
+ *   long computing           all are alive: the ranks that compute for longer than the timeout are blamed
+ *   all wait                 a deadlock; a rank that loads or saves prevents this verdict
+ */
 enum { DOUBT_MS = 1500, MIN_SILENCE_MS = 3000 };
 
+/* Of a report: its lines but the rows, with MAX_NAMED culprits; a row with the longest names. More names than that
+ * would hide the table below them. */
 enum { HEAD_BYTES = 4096, ROW_BYTES = 512, MAX_NAMED = 8, CLOCK_BYTES = 24 };
 
 const fr_hang_terms FR_HANG_BY_FILES = {
     .limit = "run.timeout",
-    .unheard = "no slot file of it can be read",
+    .unheard = "its rank line cannot be read",
     .unseen = "has stopped, never started, or does not share the run folder",
     .remedy = "start again with --resume"};
 const fr_hang_terms FR_HANG_BY_MESSAGES = {
     .limit = "FORERUN_TIMEOUT",
-    .unheard = "it was never heard of",
+    .unheard = "no message of it has arrived",
     .unseen = "has stopped, or cannot be reached",
     .remedy = "look at that rank and its host, then start again"};
 
@@ -44,25 +56,25 @@ int64_t fr_hang_silence_ms(int64_t timeout_ms)
     return half > MIN_SILENCE_MS ? half : MIN_SILENCE_MS;
 }
 
-static bool is_waiting(const fr_rank_line *slot)
+static bool is_waiting(const fr_rank_line *line)
 {
-    return strcmp(slot->state, "waiting") == 0;
+    return strcmp(line->state, "waiting") == 0;
 }
 
-static bool is_computing(const fr_rank_line *slot)
+static bool is_computing(const fr_rank_line *line)
 {
-    return strcmp(slot->state, "computing") == 0;
+    return strcmp(line->state, "computing") == 0;
 }
 
 /* How long the state lasts, by the rank's own clock. */
-static int64_t span_ms(const fr_rank_line *slot)
+static int64_t span_ms(const fr_rank_line *line)
 {
-    return slot->beat_ms - slot->since_ms;
+    return line->beat_ms - line->since_ms;
 }
 
 static bool is_running(const fr_sighting *rank)
 {
-    return !rank->is_known || rank->slot.status == FR_RANK_LINE_RUNNING;
+    return !rank->is_known || rank->line.status == FR_RANK_LINE_RUNNING;
 }
 
 bool fr_hang_is_culprit(fr_hang hang, const fr_sighting *rank, int64_t timeout_ms)
@@ -73,11 +85,11 @@ bool fr_hang_is_culprit(fr_hang hang, const fr_sighting *rank, int64_t timeout_m
     case FR_HANG_LEFT:
         return !is_running(rank);
     case FR_HANG_COMPUTING:
-        return rank->is_known && is_computing(&rank->slot) &&
-               span_ms(&rank->slot) >= timeout_ms;
+        return rank->is_known && is_computing(&rank->line) &&
+               span_ms(&rank->line) >= timeout_ms;
     case FR_HANG_ALL_WAIT:
-        return rank->is_known && is_waiting(&rank->slot) &&
-               span_ms(&rank->slot) >= timeout_ms;
+        return rank->is_known && is_waiting(&rank->line) &&
+               span_ms(&rank->line) >= timeout_ms;
     case FR_HANG_NONE:
         break;
     }
@@ -119,7 +131,7 @@ fr_hang fr_hang_judge(const fr_sighting *ranks, int n_ranks, int64_t timeout_ms)
     return n_waiting == n_ranks ? FR_HANG_ALL_WAIT : FR_HANG_NONE;
 }
 
-/* Time of day; no calendar of the C library, which may take locks and memory. */
+/* The time of day. The calendar functions of the C library may take locks and memory, so they are not used. */
 static const char *clock_of(int64_t wall_ms, char out[CLOCK_BYTES])
 {
     int second = (int)(wall_ms / 1000 % 86400);
@@ -136,9 +148,9 @@ static void add_seconds(sheet *s, int64_t ms)
 static void add_name(sheet *s, const fr_sighting *rank)
 {
     if (rank->is_known) {
-        add(s, "rank %d on %s", rank->slot.rank, rank->slot.host);
+        add(s, "rank %d on %s", rank->line.rank, rank->line.host);
     } else {
-        add(s, "rank %d (%s)", rank->slot.rank, s->terms->unheard);
+        add(s, "rank %d (%s)", rank->line.rank, s->terms->unheard);
     }
 }
 
@@ -147,18 +159,18 @@ static void add_reason(sheet *s, fr_hang hang, const fr_sighting *rank)
     char clock[CLOCK_BYTES];
     if (hang == FR_HANG_SILENT && rank->is_known) {
         add(s, " has stopped or been cut off: no sign of life since %s, ",
-            clock_of(rank->slot.beat_ms, clock));
+            clock_of(rank->line.beat_ms, clock));
         add_seconds(s, rank->silent_ms);
     } else if (hang == FR_HANG_SILENT) {
         add(s, " %s, ", s->terms->unseen);
         add_seconds(s, rank->silent_ms);
     } else if (hang == FR_HANG_LEFT) {
-        add(s, " has left (%s) since %s", fr_rank_line_status_name(rank->slot.status),
-            clock_of(rank->slot.beat_ms, clock));
+        add(s, " left (%s) at %s", fr_rank_line_status_name(rank->line.status),
+            clock_of(rank->line.beat_ms, clock));
     } else if (hang == FR_HANG_COMPUTING) {
-        add(s, " computes without a message since %s, ",
-            clock_of(rank->slot.since_ms, clock));
-        add_seconds(s, span_ms(&rank->slot));
+        add(s, " has computed without sending a message since %s, ",
+            clock_of(rank->line.since_ms, clock));
+        add_seconds(s, span_ms(&rank->line));
     }
 }
 
@@ -182,42 +194,42 @@ static void add_culprits(sheet *s, fr_hang hang, const fr_sighting *ranks, int n
     }
 }
 
-/* All wait: the wait that began last closed the circle. */
+/* The wait that began last closed the circle of waits. */
 static void add_deadlock(sheet *s, const fr_sighting *ranks, int n_ranks)
 {
     char clock[CLOCK_BYTES];
     const fr_sighting *last = &ranks[0];
     for (int r = 1; r < n_ranks; r++) {
-        last = span_ms(&ranks[r].slot) < span_ms(&last->slot) ? &ranks[r] : last;
+        last = span_ms(&ranks[r].line) < span_ms(&last->line) ? &ranks[r] : last;
     }
-    add(s, "all ranks are alive and wait, a deadlock or a broken network: the last to "
-           "wait is ");
+    add(s, "all ranks are alive and wait, because of a deadlock or a broken network: "
+           "the last one to wait is ");
     add_name(s, last);
-    add(s, " since %s, ", clock_of(last->slot.since_ms, clock));
-    add_seconds(s, span_ms(&last->slot));
+    add(s, " since %s, ", clock_of(last->line.since_ms, clock));
+    add_seconds(s, span_ms(&last->line));
 }
 
 static void add_row(sheet *s, const fr_sighting *rank, bool is_culprit)
 {
-    const fr_rank_line *slot = &rank->slot;
+    const fr_rank_line *line = &rank->line;
     char peer[16] = "-";
     char clock[CLOCK_BYTES];
     if (!rank->is_known) {
-        add(s, "%4d  ?%s\n", slot->rank, is_culprit ? "  <--" : "");
+        add(s, "%4d  ?%s\n", line->rank, is_culprit ? "  <--" : "");
         return;
     }
-    if (slot->peer >= 0) {
-        (void)snprintf(peer, sizeof peer, "%d", slot->peer);
-    } else if (is_waiting(slot)) {
+    if (line->peer >= 0) {
+        (void)snprintf(peer, sizeof peer, "%d", line->peer);
+    } else if (is_waiting(line)) {
         (void)snprintf(peer, sizeof peer, "all");
     }
-    add(s, "%4d  %-16s %8lld  %-9s  %-12s  %4s  %5lld  %-16s  %10lld  %s, ", slot->rank,
-        slot->host, (long long)slot->pid,
-        slot->status == FR_RANK_LINE_RUNNING ? slot->state
-                                             : fr_rank_line_status_name(slot->status),
-        slot->what, peer, (long long)slot->step, slot->task,
-        (long long)slot->microbatch, clock_of(slot->since_ms, clock));
-    add_seconds(s, span_ms(slot) + rank->silent_ms);
+    add(s, "%4d  %-16s %8lld  %-9s  %-12s  %4s  %5lld  %-16s  %10lld  %s, ", line->rank,
+        line->host, (long long)line->pid,
+        line->status == FR_RANK_LINE_RUNNING ? line->state
+                                             : fr_rank_line_status_name(line->status),
+        line->what, peer, (long long)line->step, line->task,
+        (long long)line->microbatch, clock_of(line->since_ms, clock));
+    add_seconds(s, span_ms(line) + rank->silent_ms);
     add(s, "%s\n", is_culprit ? "  <--" : "");
 }
 

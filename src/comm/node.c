@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 /*
- * The first rank makes a file in memory that has no name (a memory file system like /dev/shm may be tiny in a
- * container); the others open it through that process's list of open files. The number of a process means another one
- * in another namespace, so they make sure that it is this file.
+ * Rank 0 makes a file in memory that has no name (a memory file system like /dev/shm may be tiny in a container). The
+ * others open it through rank 0's list of open files, /proc/PID/fd. In another process namespace the same PID is another
+ * process, so each rank checks device and inode of what it opened.
  */
 typedef struct invitation {
     int64_t process;
@@ -58,7 +58,7 @@ static int open_file(const char *proc, const invitation *from)
     return file;
 }
 
-/* Map the node's file; *data is NULL on all ranks if one of them cannot. */
+/* Map the node's file. *data is NULL on all ranks if one of them cannot map it. */
 static fr_status map_file(fr_ctx *ctx, fr_group *node, int64_t bytes, const char *proc,
                           void **data)
 {
@@ -75,8 +75,7 @@ static fr_status map_file(fr_ctx *ctx, fr_group *node, int64_t bytes, const char
     }
     int64_t failure = *data == MAP_FAILED ? errno : 0;
     if (status == FR_OK) {
-        status =
-            fr_group_allreduce(node, FR_MAX, &failure, 1); /* nobody opens any more */
+        status = fr_group_allreduce(node, FR_MAX, &failure, 1); /* all have opened it */
     }
     if (file >= 0) {
         (void)close(file);
@@ -89,8 +88,8 @@ static fr_status map_file(fr_ctx *ctx, fr_group *node, int64_t bytes, const char
     if (status == FR_OK && failure != 0 && is_first) {
         fr_log_own(
             ctx, FR_LOG_WARN,
-            "the ranks of this node cannot share memory (%s): each keeps the weights "
-            "for itself",
+            "the ranks of this node cannot share memory (%s): each rank keeps its "
+            "own copy of the weights",
             strerror((int)failure));
     }
     return status;

@@ -1,7 +1,7 @@
 /*
  * node.h - memory that the ranks of one node share.
  *
- * Layer L2; uses group. It belongs to no file system and ends with the last process that maps it, however that ends.
+ * It lies on no file system, and the kernel frees it with the last process that maps it, however that process ends.
  */
 #ifndef FR_COMM_NODE_H
 #define FR_COMM_NODE_H
@@ -16,8 +16,8 @@ typedef struct fr_node_memory {
 
 /**
  * Collective over `node`, the ranks of one node (fr_group_split_node): `bytes` (equal on all) of memory, contents
- * undefined, for all of them. Where some rank cannot open the memory of the first one (another process namespace,
- * no `proc`), every rank gets memory of its own, and the first one warns. A lone rank always has its own.
+ * undefined, for all of them. Where some rank cannot open the memory of rank 0 (another process namespace,
+ * no `proc`), every rank gets memory of its own, and rank 0 warns. A single rank always has its own.
  *
  * @param proc  where processes show their open files: "/proc"
  * @return the same on all ranks of the node: FR_OK; FR_ERR_NO_MEMORY; FR_ERR_COMM
@@ -25,8 +25,8 @@ typedef struct fr_node_memory {
 FR_MUST_CHECK fr_status fr_node_memory_init(fr_ctx *ctx, fr_group *node, int64_t bytes,
                                             const char *proc, fr_node_memory *out);
 
-/** Collective over `node`: every rank has written its part and sees that of the others; where the memory is shared,
- * a later write ends the process that tries. */
+/** Collective over `node`, when this rank has written its part. On return every rank sees the parts of all; where the
+ * memory is shared, it can no longer be written: a write ends the process. */
 FR_MUST_CHECK fr_status fr_node_memory_seal(fr_ctx *ctx, fr_group *node,
                                             fr_node_memory *memory);
 

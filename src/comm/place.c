@@ -7,8 +7,8 @@ _Static_assert(sizeof(uint_fast64_t) * FR_PLACE_TASK_WORDS == FR_PLACE_TASK_BYTE
                "the name is copied word by word");
 
 /*
- * Fields are stored with release and loaded with acquire order, so a reader that meets a new field also
- * meets the odd sequence stored before it, and takes the copy again.
+ * Fields are stored with release and loaded with acquire order. So a reader that loads a new field also sees the odd
+ * sequence that was stored before it, and repeats its copy.
  */
 static void store(fr_place *place, const fr_position *position)
 {

@@ -1,8 +1,8 @@
 /*
  * place.h - where a rank is, written by its main thread and read by its watchdog thread.
  *
- * Layer L2. A sequence lock of atomic words: the writer never waits and makes no system call, the reader
- * retries. One writer, any number of readers.
+ * A sequence lock of atomic words: the writer never waits and makes no system call, and a reader that meets a
+ * write repeats its read. One writer, any number of readers.
  */
 #ifndef FR_COMM_PLACE_H
 #define FR_COMM_PLACE_H
@@ -30,14 +30,14 @@ typedef struct fr_place {
     atomic_uint_fast64_t task[FR_PLACE_TASK_WORDS];
 } fr_place;
 
-/** Start at `position`; before any thread reads. */
+/** Sets the first position, before any thread reads. */
 void fr_place_init(fr_place *place, const fr_position *position);
 
 void fr_place_set(fr_place *place, const fr_position *position);
 
 /**
  * A position as it was at one moment.
- * @return its number, which is another one after each fr_place_set
+ * @return its number, which changes with each fr_place_set
  */
 uint64_t fr_place_get(const fr_place *place, fr_position *out);
 

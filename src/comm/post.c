@@ -3,76 +3,100 @@
 
 #include "base/machine.h"
 #include "base/mem.h"
-#include "comm/group_impl.h"
 
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { TAG_SLOT = 1, MAX_AT_ONCE = 8 };
+/* Messages of one peer that one call takes in. A peer sends two a second, so more of them wait only after this rank was
+ * held up: it catches up within a few calls, and each call stays short. */
+enum { MAX_AT_ONCE = 8 };
 
-/* A slot on its way, and whether it is the last one. */
+/* A rank line on its way, and whether it is the last one. */
 typedef struct letter {
     int64_t is_last;
     char line[FR_RANK_LINE_BYTES];
 } letter;
 
-/* What goes to and fro between this rank and another. */
-typedef struct line {
-    int peer;
+/* The messages between this rank and one other. */
+typedef struct peer {
+    int rank;
     fr_request sending;
     fr_request receiving;
     letter out;
     letter in;
     bool has_begun;  /* the first receive is under way */
-    bool is_told;    /* the last slot was sent */
-    bool has_closed; /* the peer's last slot has come */
-    bool is_known;
-    fr_rank_line slot;
-} line;
+    bool has_ended;  /* the last line was sent */
+    bool has_closed; /* the peer's last line has arrived */
+    bool is_known;   /* `newest` holds a line */
+    fr_rank_line newest;
+} peer;
 
 struct fr_post {
     fr_group *group;
     fr_ctx *ctx; /* for what fails in the thread */
-    int n_lines;
-    line *lines;
+    fr_watch_channel channel;
+    int n_peers;
+    peer *peers;
 };
 
 /* Who this rank is, before it has a watch. */
-static fr_rank_line first_slot(int rank)
+static fr_rank_line first_line(int rank)
 {
     char host[FR_RANK_LINE_HOST_BYTES];
-    fr_rank_line slot = {.rank = rank,
+    fr_rank_line line = {.rank = rank,
                          .pid = (int64_t)getpid(),
                          .peer = -1,
                          .step = -1,
                          .microbatch = -1};
     fr_machine_host("", host, sizeof host);
-    fr_rank_line_word(host, slot.host, FR_RANK_LINE_HOST_BYTES);
-    fr_rank_line_word("starting", slot.state, FR_RANK_LINE_WORD_BYTES);
-    fr_rank_line_word(NULL, slot.what, FR_RANK_LINE_WORD_BYTES);
-    fr_rank_line_word(NULL, slot.task, FR_RANK_LINE_TASK_BYTES);
-    return slot;
+    fr_rank_line_word(host, line.host, FR_RANK_LINE_HOST_BYTES);
+    fr_rank_line_word("starting", line.state, FR_RANK_LINE_WORD_BYTES);
+    fr_rank_line_word(NULL, line.what, FR_RANK_LINE_WORD_BYTES);
+    fr_rank_line_word(NULL, line.task, FR_RANK_LINE_TASK_BYTES);
+    return line;
 }
 
-/* Everybody's host is known before anybody can stop. */
+/* Each rank's host is known to whoever hears of it before any rank can stop. Rank 0 receives first, so nobody waits in
+ * a circle. */
 static fr_status introduce(fr_post *post, int rank)
 {
-    fr_rank_line own = first_slot(rank);
-    for (int i = 0; i < post->n_lines; i++) {
-        line *l = &post->lines[i];
-        fr_rank_line_format(&own, l->out.line);
+    fr_rank_line own = first_line(rank);
+    for (int i = 0; i < post->n_peers; i++) {
+        peer *other = &post->peers[i];
+        fr_rank_line_format(&own, other->out.line);
         if (rank != 0) {
-            FR_TRY(
-                fr_group_send(post->group, l->peer, TAG_SLOT, &l->out, sizeof l->out));
+            FR_TRY(fr_group_send(post->group, other->rank, FR_TAG_RANK_LINE,
+                                 &other->out, sizeof other->out));
         }
-        FR_TRY(fr_group_receive(post->group, l->peer, TAG_SLOT, &l->in, sizeof l->in));
+        FR_TRY(fr_group_receive(post->group, other->rank, FR_TAG_RANK_LINE, &other->in,
+                                sizeof other->in));
         if (rank == 0) {
-            FR_TRY(
-                fr_group_send(post->group, l->peer, TAG_SLOT, &l->out, sizeof l->out));
+            FR_TRY(fr_group_send(post->group, other->rank, FR_TAG_RANK_LINE,
+                                 &other->out, sizeof other->out));
         }
-        l->is_known = fr_rank_line_parse(l->in.line, &l->slot);
+        other->is_known = fr_rank_line_parse(other->in.line, &other->newest);
     }
     return FR_OK;
+}
+
+static bool channel_exchange(void *argument, const fr_rank_line *own)
+{
+    return fr_post_exchange(argument, own);
+}
+
+static bool channel_close(void *argument, const fr_rank_line *last, bool *is_over)
+{
+    return fr_post_close(argument, last, is_over);
+}
+
+static bool channel_read(void *argument, int rank, fr_rank_line *out)
+{
+    return fr_post_read(argument, rank, out);
+}
+
+const fr_watch_channel *fr_post_channel(const fr_post *post)
+{
+    return &post->channel;
 }
 
 fr_status fr_post_create(fr_ctx *ctx, fr_group *world, fr_post **out)
@@ -88,12 +112,16 @@ fr_status fr_post_create(fr_ctx *ctx, fr_group *world, fr_post **out)
     }
     if (status == FR_OK) {
         post->group = group;
-        post->n_lines = rank == 0 ? size - 1 : 1;
+        post->channel = (fr_watch_channel){.exchange = channel_exchange,
+                                           .close = channel_close,
+                                           .read = channel_read,
+                                           .argument = post};
+        post->n_peers = rank == 0 ? size - 1 : 1;
         post->ctx = fr_ctx_create();
         status = fr_check_memory(ctx, post->ctx != NULL, sizeof post->ctx);
     }
     if (status == FR_OK) {
-        status = fr_alloc(ctx, post->n_lines, sizeof *post->lines, &post->lines);
+        status = fr_alloc(ctx, post->n_peers, sizeof *post->peers, &post->peers);
     }
     status = fr_group_agree(world, status);
     if (status != FR_OK) {
@@ -103,12 +131,12 @@ fr_status fr_post_create(fr_ctx *ctx, fr_group *world, fr_post **out)
         fr_post_destroy(&post);
         return status;
     }
-    for (int i = 0; i < post->n_lines; i++) {
-        post->lines[i].peer = rank == 0 ? i + 1 : 0;
+    for (int i = 0; i < post->n_peers; i++) {
+        post->peers[i].rank = rank == 0 ? i + 1 : 0;
     }
     status = fr_group_agree(world, introduce(post, rank));
     fr_ctx_set_rank(post->ctx, rank, size);
-    group->ctx = post->ctx;
+    fr_group_set_ctx(group, post->ctx);
     if (status != FR_OK) {
         fr_post_destroy(&post);
     }
@@ -125,53 +153,55 @@ void fr_post_destroy(fr_post **post)
         if (p->ctx != NULL) {
             fr_ctx_destroy(&p->ctx);
         }
-        free(p->lines);
+        free(p->peers);
         free(p);
     }
 }
 
-static fr_status receive(fr_post *post, line *l)
+static fr_status receive(fr_post *post, peer *other)
 {
     bool is_done = true;
-    for (int n = 0; is_done && !l->has_closed && n < MAX_AT_ONCE; n++) {
-        if (l->has_begun) {
-            FR_TRY(fr_group_test(post->group, &l->receiving, &is_done));
+    for (int n = 0; is_done && !other->has_closed && n < MAX_AT_ONCE; n++) {
+        if (other->has_begun) {
+            FR_TRY(fr_group_test(post->group, &other->receiving, &is_done));
         }
         if (!is_done) {
             break;
         }
-        if (l->has_begun) {
-            l->is_known = fr_rank_line_parse(l->in.line, &l->slot) || l->is_known;
-            l->has_closed = l->in.is_last != 0;
+        if (other->has_begun) {
+            other->is_known =
+                fr_rank_line_parse(other->in.line, &other->newest) || other->is_known;
+            other->has_closed = other->in.is_last != 0;
         }
-        l->has_begun = true;
-        if (!l->has_closed) {
-            FR_TRY(fr_group_receive_begin(post->group, l->peer, TAG_SLOT, &l->in,
-                                          sizeof l->in, &l->receiving));
+        other->has_begun = true;
+        if (!other->has_closed) {
+            FR_TRY(fr_group_receive_begin(post->group, other->rank, FR_TAG_RANK_LINE,
+                                          &other->in, sizeof other->in,
+                                          &other->receiving));
         }
     }
     return FR_OK;
 }
 
-static fr_status send(fr_post *post, line *l, const fr_rank_line *own, bool is_last)
+static fr_status send(fr_post *post, peer *other, const fr_rank_line *own, bool is_last)
 {
     bool is_done = true;
-    FR_TRY(fr_group_test(post->group, &l->sending, &is_done));
-    if (!is_done || l->is_told) {
+    FR_TRY(fr_group_test(post->group, &other->sending, &is_done));
+    if (!is_done || other->has_ended) {
         return FR_OK;
     }
-    l->out.is_last = is_last ? 1 : 0;
-    fr_rank_line_format(own, l->out.line);
-    l->is_told = is_last;
-    return fr_group_send_begin(post->group, l->peer, TAG_SLOT, &l->out, sizeof l->out,
-                               &l->sending);
+    other->out.is_last = is_last ? 1 : 0;
+    fr_rank_line_format(own, other->out.line);
+    other->has_ended = is_last;
+    return fr_group_send_begin(post->group, other->rank, FR_TAG_RANK_LINE, &other->out,
+                               sizeof other->out, &other->sending);
 }
 
 static bool exchange(fr_post *post, const fr_rank_line *own, bool is_last)
 {
-    for (int i = 0; i < post->n_lines; i++) {
-        if (receive(post, &post->lines[i]) != FR_OK ||
-            send(post, &post->lines[i], own, is_last) != FR_OK) {
+    for (int i = 0; i < post->n_peers; i++) {
+        if (receive(post, &post->peers[i]) != FR_OK ||
+            send(post, &post->peers[i], own, is_last) != FR_OK) {
             return false;
         }
     }
@@ -187,18 +217,19 @@ bool fr_post_close(fr_post *post, const fr_rank_line *last, bool *is_over)
 {
     bool is_good = exchange(post, last, true);
     *is_over = true;
-    for (int i = 0; i < post->n_lines; i++) {
-        const line *l = &post->lines[i];
-        *is_over = *is_over && l->has_closed && l->is_told && l->sending.handle == NULL;
+    for (int i = 0; i < post->n_peers; i++) {
+        const peer *other = &post->peers[i];
+        *is_over = *is_over && other->has_closed && other->has_ended &&
+                   other->sending.handle == NULL;
     }
     return is_good;
 }
 
 bool fr_post_read(const fr_post *post, int rank, fr_rank_line *out)
 {
-    for (int i = 0; i < post->n_lines; i++) {
-        if (post->lines[i].peer == rank && post->lines[i].is_known) {
-            *out = post->lines[i].slot;
+    for (int i = 0; i < post->n_peers; i++) {
+        if (post->peers[i].rank == rank && post->peers[i].is_known) {
+            *out = post->peers[i].newest;
             return true;
         }
     }

@@ -29,20 +29,20 @@ void fr_rank_line_word(const char *word, char *field, int bytes)
     field[n] = '\0';
 }
 
-void fr_rank_line_format(const fr_rank_line *slot, char line[FR_RANK_LINE_BYTES])
+void fr_rank_line_format(const fr_rank_line *line, char text[FR_RANK_LINE_BYTES])
 {
     int n = snprintf(
-        line, FR_RANK_LINE_BYTES,
+        text, FR_RANK_LINE_BYTES,
         "slot=%d.%d rank=%d host=%s pid=%lld status=%s state=%s what=%s peer=%d "
         "step=%lld task=%s microbatch=%lld since=%lld.%03lld beat=%lld.%03lld",
-        FR_RANK_LINE_MAJOR, FR_RANK_LINE_MINOR, slot->rank, slot->host,
-        (long long)slot->pid, STATUS_NAMES[slot->status], slot->state, slot->what,
-        slot->peer, (long long)slot->step, slot->task, (long long)slot->microbatch,
-        (long long)(slot->since_ms / 1000), (long long)(slot->since_ms % 1000),
-        (long long)(slot->beat_ms / 1000), (long long)(slot->beat_ms % 1000));
+        FR_RANK_LINE_MAJOR, FR_RANK_LINE_MINOR, line->rank, line->host,
+        (long long)line->pid, STATUS_NAMES[line->status], line->state, line->what,
+        line->peer, (long long)line->step, line->task, (long long)line->microbatch,
+        (long long)(line->since_ms / 1000), (long long)(line->since_ms % 1000),
+        (long long)(line->beat_ms / 1000), (long long)(line->beat_ms % 1000));
     n = n < 0 ? 0 : n < FR_RANK_LINE_BYTES ? n : FR_RANK_LINE_BYTES - 1;
-    memset(line + n, ' ', (size_t)(FR_RANK_LINE_BYTES - n));
-    line[FR_RANK_LINE_BYTES - 1] = '\n';
+    memset(text + n, ' ', (size_t)(FR_RANK_LINE_BYTES - n));
+    text[FR_RANK_LINE_BYTES - 1] = '\n';
 }
 
 static bool parse_status(const char *name, fr_rank_line_status *out)
@@ -71,7 +71,7 @@ static bool parse_time(const long long parts[2], int64_t *out)
     return fits;
 }
 
-/* Where the pairs after the version begin; -1 for another major version. Lines had none at first. */
+/* Where the pairs after the version begin; -1 for another major version. The oldest lines have none. */
 static int skip_version(const char *text, int *minor)
 {
     int major = 0;
@@ -84,25 +84,25 @@ static int skip_version(const char *text, int *minor)
     return n == 2 && major == FR_RANK_LINE_MAJOR && *minor >= 0 ? used : -1;
 }
 
-/* A whole line of printable characters (others would reach the terminal of whoever reads a report), with a zero in place
- * of the newline. */
-static bool copy_line(const char line[FR_RANK_LINE_BYTES],
+/* Whether it is a whole line of printable characters: others would reach the terminal of whoever reads a report. The copy
+ * ends with a zero in place of the newline. */
+static bool copy_text(const char from[FR_RANK_LINE_BYTES],
                       char text[FR_RANK_LINE_BYTES])
 {
     for (int i = 0; i < FR_RANK_LINE_BYTES - 1; i++) {
-        if (line[i] < ' ' || line[i] > '~') {
+        if (from[i] < ' ' || from[i] > '~') {
             return false;
         }
     }
-    memcpy(text, line, FR_RANK_LINE_BYTES);
+    memcpy(text, from, FR_RANK_LINE_BYTES);
     text[FR_RANK_LINE_BYTES - 1] = '\0';
-    return line[FR_RANK_LINE_BYTES - 1] == '\n';
+    return from[FR_RANK_LINE_BYTES - 1] == '\n';
 }
 
-bool fr_rank_line_parse(const char line[FR_RANK_LINE_BYTES], fr_rank_line *out)
+bool fr_rank_line_parse(const char text[FR_RANK_LINE_BYTES], fr_rank_line *out)
 {
     enum { FIELDS = 14 };
-    char text[FR_RANK_LINE_BYTES];
+    char copy[FR_RANK_LINE_BYTES];
     char status[FR_RANK_LINE_WORD_BYTES];
     long long rank = 0;
     long long peer = 0;
@@ -113,55 +113,55 @@ bool fr_rank_line_parse(const char line[FR_RANK_LINE_BYTES], fr_rank_line *out)
     long long beat[2] = {0, 0};
     int used = 0;
     int minor = 0;
-    fr_rank_line slot = {0};
-    int first = copy_line(line, text) ? skip_version(text, &minor) : -1;
+    fr_rank_line line = {0};
+    int first = copy_text(text, copy) ? skip_version(copy, &minor) : -1;
     if (first < 0) {
         return false;
     }
     errno = 0; /* ERANGE: a number beyond its type */
     int n = sscanf(
-        text + first,
+        copy + first,
         "rank=%lld host=%63s pid=%lld status=%23s state=%23s what=%23s peer=%lld "
         "step=%lld task=%127s microbatch=%lld since=%lld.%3lld beat=%lld.%3lld%n",
-        &rank, slot.host, &pid, status, slot.state, slot.what, &peer, &step, slot.task,
+        &rank, line.host, &pid, status, line.state, line.what, &peer, &step, line.task,
         &microbatch, &since[0], &since[1], &beat[0], &beat[1], &used);
-    if (n != FIELDS || errno == ERANGE || !parse_status(status, &slot.status) ||
-        !parse_int(rank, &slot.rank) || !parse_int(peer, &slot.peer) ||
-        !parse_time(since, &slot.since_ms) || !parse_time(beat, &slot.beat_ms)) {
+    if (n != FIELDS || errno == ERANGE || !parse_status(status, &line.status) ||
+        !parse_int(rank, &line.rank) || !parse_int(peer, &line.peer) ||
+        !parse_time(since, &line.since_ms) || !parse_time(beat, &line.beat_ms)) {
         return false;
     }
-    const char *rest = text + first + used;
+    const char *rest = copy + first + used;
     bool is_end = rest[strspn(rest, " ")] == '\0';
     if (!is_end && (minor <= FR_RANK_LINE_MINOR || rest[0] != ' ')) {
         return false;
     }
-    slot.pid = pid;
-    slot.step = step;
-    slot.microbatch = microbatch;
-    *out = slot;
+    line.pid = pid;
+    line.step = step;
+    line.microbatch = microbatch;
+    *out = line;
     return true;
 }
 
-bool fr_rank_line_write(const char *path, const fr_rank_line *slot)
+bool fr_rank_line_write(const char *path, const fr_rank_line *line)
 {
-    char line[FR_RANK_LINE_BYTES];
-    fr_rank_line_format(slot, line);
+    char text[FR_RANK_LINE_BYTES];
+    fr_rank_line_format(line, text);
     int file = fr_open_own(path, O_WRONLY);
     if (file < 0) {
         return false;
     }
-    bool written = pwrite(file, line, sizeof line, 0) == (ssize_t)sizeof line;
+    bool written = pwrite(file, text, sizeof text, 0) == (ssize_t)sizeof text;
     return close(file) == 0 && written;
 }
 
 bool fr_rank_line_read(const char *path, fr_rank_line *out)
 {
-    char line[FR_RANK_LINE_BYTES];
+    char text[FR_RANK_LINE_BYTES];
     int file = fr_open_regular(path);
     if (file < 0) {
         return false;
     }
-    bool whole = pread(file, line, sizeof line, 0) == (ssize_t)sizeof line;
+    bool whole = pread(file, text, sizeof text, 0) == (ssize_t)sizeof text;
     (void)close(file);
-    return whole && fr_rank_line_parse(line, out);
+    return whole && fr_rank_line_parse(text, out);
 }

@@ -7,7 +7,7 @@
 #include <string.h>
 
 enum {
-    MAX_PROCESSORS = 8192,
+    MAX_PROCESSORS = 8192,             /* Linux allows as many */
     GROUP_WORDS = 2 * FR_LIMIT_LEVELS, /* ids of control groups: memory, then CPU */
 };
 
@@ -17,7 +17,7 @@ typedef struct table {
     int64_t *mine;       /* [MAX_PROCESSORS] 1: this rank may use it */
 } table;
 
-/* Ranks of the node in a control group. */
+/* Ranks of the node that are in the control group `id`. */
 static int64_t sharers(const table *t, int n_ranks, int first, int64_t id)
 {
     int64_t n = 0;

@@ -1,9 +1,9 @@
 /*
  * share.h - what each rank of a node may take of it: memory and processors.
  *
- * Layer L2; uses group, limits. The ranks of a node divide evenly what they share: the machine's free memory, every
- * control group that some of them are in (one for all where mpirun started them in a container, one each for tasks of
- * Slurm or containers a rank), and every processor that several of them may run on.
+ * The ranks of a node divide evenly what they share: the machine's free memory, the memory and CPU time of every control
+ * group, and every processor that several of them may run on. Where mpirun started the ranks in one container they share
+ * one control group; tasks of Slurm, and ranks in a container each, have one each.
  */
 #ifndef FR_COMM_SHARE_H
 #define FR_COMM_SHARE_H
@@ -13,8 +13,7 @@
 
 typedef struct fr_share {
     fr_memory_share memory; /* of this rank */
-    double
-        processors; /* that this rank may use; those that ranks share count by their part */
+    double processors; /* that this rank may use; one that n ranks share counts 1/n */
     double
         quota; /* CPU time that its control groups allow it, in processors; 0: no limit */
 } fr_share;
@@ -26,8 +25,8 @@ typedef struct fr_share {
 FR_MUST_CHECK fr_status fr_share_measure(fr_ctx *ctx, fr_group *node,
                                          const fr_limits *limits, fr_share *out);
 
-/** Threads that a share is good for: its whole processors, and no more than its quota rounded to the nearest, since
- * threads beyond it are held up together; at least 1. */
+/** How many threads a rank with this share should start: its whole processors, at most its quota rounded to the nearest,
+ * and at least 1. The kernel would stop all threads together whenever more of them had used up the quota. */
 int fr_share_threads(const fr_share *share);
 
 #endif

@@ -48,7 +48,7 @@ static void leave(const fr_signals *s, int number)
     s->params.leave(s->params.argument, EXIT_SIGNAL + number, text);
 }
 
-/* Whether the process has to leave: what else the signal asks for is noted. */
+/* Notes a request to stop. @return whether the process has to leave at once */
 static bool answer(fr_signals *s, int number, int *n_ends)
 {
     if (!atomic_load(&s->holds)) {
@@ -102,7 +102,7 @@ static void choose_signals(fr_signals *s)
     }
 }
 
-/* The thread blocks all signals but those that it takes, which it waits for. */
+/* The thread inherits a mask that blocks all signals; sigwait takes those that it waits for. */
 static int start(fr_signals *s)
 {
     sigset_t all;

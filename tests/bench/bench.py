@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 
+import case_bubble
 import case_loss
 import case_memory
 import case_programs
@@ -25,7 +26,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 CASES = {"start": (case_memory.start, 60), "train": (case_train.train, 540), "ranks": (case_train.ranks, 150),
          "shared": (case_train.shared, 420), "loss": (case_loss.loss, 420), "memory": (case_memory.memory, 180),
          "generate": (case_programs.generate, 120), "save": (case_programs.save, 180),
-         "sets": (case_sets.sets, 300), "products": (case_sets.products, 60)}
+         "sets": (case_sets.sets, 300), "products": (case_sets.products, 60),
+         "bubble": (case_bubble.bubble, 90)}
 QUIET = 0.5  # load average of a machine that may be measured
 
 
@@ -37,7 +39,8 @@ class Bench:
         os.makedirs(self.work, exist_ok=True)
         self.quick, self.target, self.patience = options.quick, options.target, options.patience
         self.steps, self.rounds = options.steps, options.rounds
-        self.gemm = os.path.join(os.path.dirname(os.path.realpath(options.program)), "tests", "bench_gemm")
+        tests = os.path.join(os.path.dirname(os.path.realpath(options.program)), "tests")
+        self.gemm, self.bubble = os.path.join(tests, "bench_gemm"), os.path.join(tests, "bench_bubble")
         self.ours = ours.Forerun(options.program, options.model, self.work)
         self.real_model = os.path.basename(options.model).startswith("smollm2-135m")
         self.peer = theirs.Peer(options.peer, options.model, self.work) if options.peer else None
@@ -120,7 +123,7 @@ def prepare(options):
     if options.program is None:
         build = ROOT + "/build/release"
         run("cmake", "--preset", "release", "-S", ROOT, "-B", build)
-        run("cmake", "--build", build, "--target", "forerun", "bench_gemm")
+        run("cmake", "--build", build, "--target", "forerun", "bench_gemm", "bench_bubble")
         options.program = build + "/forerun"
     if options.install_peer:
         options.peer = options.peer or ROOT + "/build/peer/bin/python"

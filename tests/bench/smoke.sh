@@ -55,6 +55,16 @@ for ratio, mib in zip(sets["bf16_over_f32"].values(), sets["quantised_mib"].valu
 assert [line["set"] for line in products["layer"]] == results["machine"]["sets"], products
 PY
 
+# idle time of stages, beside the formula
+expect 0 bench --case bubble
+python3 - "$work/results.json" <<'PY'
+import json, sys
+
+lines = json.load(open(sys.argv[1], encoding="utf-8"))["cases"]["bubble"]["idle"]
+assert [line["tasks"] for line in lines] == [1, 2, 3], lines
+assert all(0 <= line["formula"] <= 100 and 0 <= line["idle"] <= 100 for line in lines), lines
+PY
+
 # A peer that needs no time to speak of: peer_says FACTOR makes it count so many times the tokens of its rows.
 peer_says() {
     cat >"$work/peer" <<PY

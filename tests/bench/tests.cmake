@@ -3,5 +3,9 @@
 add_executable(bench_gemm bench/bench_gemm.c)
 target_link_libraries(bench_gemm PRIVATE fr_device fr_options)
 
+add_executable(bench_bubble bench/bench_bubble.c support/stage_walk.c)
+target_include_directories(bench_bubble PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+target_link_libraries(bench_bubble PRIVATE fr_train fr_options)
+
 # Does it run, not how fast.
 fr_script_test(e2e bench ${CMAKE_CURRENT_LIST_DIR}/smoke.sh)

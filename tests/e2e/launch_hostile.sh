@@ -37,7 +37,7 @@ run_dry() {
 mkdir -p "$work/run/log"
 printf '%s\n' "$evil" "$evil" "$evil" >"$work/run/log/slurm-7.starts"
 harmless 0 job
-says "which is no step"
+says "which is not a step"
 printf '0\n0\n08\n' >"$work/run/log/slurm-7.starts"
 harmless 5 job
 says "no progress"
@@ -56,7 +56,7 @@ harmless 2 run_dry "SLURM_NTASKS=$evil"
 harmless 2 run_dry SLURM_NTASKS=2 "SLURM_JOB_NUM_NODES=$evil"
 harmless 0 run_dry SLURM_NTASKS=08 SLURM_JOB_NUM_NODES=02
 harmless 2 run_dry "FORERUN_EXPORT=$evil"
-says "no variable's name"
+says "not the name of a variable"
 harmless 2 run_dry "FORERUN_KEEPALIVE=1 2 x[\$(touch\${IFS}'$touched')]"
 harmless 2 "$work/tree/launch/preflight" -n "$evil" --forerun "$FORERUN" --dry-run "$work/c.yaml"
 harmless 1 env "OMPI_COMM_WORLD_RANK=$evil" "FORERUN_LOG_DIR=$work" "$work/tree/launch/rank" true

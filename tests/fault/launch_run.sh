@@ -117,7 +117,7 @@ says "giving up: 2 restarts without progress beyond step 0; last loss: rank 0 on
 sed -i 's/^kill.*/exit 4/' "$work/dies"
 expect 4 "${launch[@]}" --forerun "$work/dies" -n 1 "$work/c.yaml" -- --set "run.dir=$work/four"
 [ "$(grep -c ' rank=0 ' "$work/four/log/rank-0000.log")" = 1 ] || fail "exit code 4 was restarted"
-# the ranks' own 5 is a loss; what the slot files say is told
+# the ranks' own 5 is a loss; what the rank lines say is reported
 sed -i 's/^exit 4/sleep 1; exit 5/' "$work/dies"
 mkdir -p "$work/five/log"
 now=$(date +%s)
@@ -132,7 +132,7 @@ for r in 0 1 2 3; do
 done
 expect 5 "${launch[@]}" --forerun "$work/dies" -n 1 --restarts 0 "$work/c.yaml" -- --set "run.dir=$work/five"
 says "rank 0 on $(uname -n) left with exit code 5"
-says "rank 1 on h1 (pid 12) was heard of last, 5.0 s before the others: computing backward, task t, step 12"
+says "rank 1 on h1 (pid 12) gave its last sign of life 5.0 s before the others: computing backward, task t, step 12"
 # the ranks' own table says more; one of an earlier start says nothing
 sed -i 's/^sleep 1;/sleep 1; [ -n "$QUIET" ] || { echo "error: rank 2 on h2 has stopped"; echo "rank host"; } >"$FORERUN_LOG_DIR\/timeout.txt";/' "$work/dies"
 expect 5 "${launch[@]}" --forerun "$work/dies" -n 1 --restarts 0 "$work/c.yaml" -- --set "run.dir=$work/five"

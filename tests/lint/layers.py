@@ -3,7 +3,7 @@
 
 Looked at are includes and names of functions, so that a declaration written by hand is no way round. A file X_impl.h is
 private to X.c and X_*.c. A module is a header with all files named after it (X.h, X.c, X_*.c, X_*.h); modules do not use each
-other in a circle. Foreign headers are named in few files; tags of messages stand in one."""
+other in a circle. Foreign headers are named in few files. The tags of messages between ranks stand in one header."""
 
 import re
 
@@ -50,6 +50,13 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 NOISE = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"', re.S)
 DEFINITION = re.compile(r"^[a-z][^;={}#]*?\b(fr_\w+)\([^;{}]*\)\s*\{", re.M)
 NAME = re.compile(r"\bfr_\w+(?=\()")
+
+# Where the tags of messages stand, what a tag is called, and the calls whose third argument is one.
+TAGS = "src/comm/tags.h"
+ENUM = re.compile(r"\benum\b[^{};()]*\{([^{}]*)\}")
+TAG_CONSTANT = re.compile(r"(?:^|,)\s*((?:FR_)?TAG(?:_\w+)?)\b")
+TAG_DEFINE = re.compile(r"^\s*#\s*define\s+((?:FR_)?TAG(?:_\w+)?)\b", re.M)
+MESSAGE = re.compile(r"\bfr_group_(?:send|receive)(?:_begin)?\(")
 
 
 def room_of(name):
@@ -194,6 +201,34 @@ def check_circles(names, calls):
     return problems
 
 
+def find_arguments(text, begin):
+    """The arguments of a call, whose first one begins at `begin`."""
+    arguments, depth = [""], 0
+    for sign in text[begin:]:
+        depth += (sign in "([{") - (sign in ")]}")
+        if depth < 0:
+            break
+        if sign == "," and depth == 0:
+            arguments.append("")
+        else:
+            arguments[-1] += sign
+    return [argument.strip() for argument in arguments]
+
+
+def check_tags(name, text):
+    """Tags outside the one header, as a constant or as a number in a call."""
+    if name == TAGS:
+        return []
+    constants = TAG_DEFINE.findall(text)
+    constants += [constant for body in ENUM.findall(text) for constant in TAG_CONSTANT.findall(body)]
+    problems = [f"{name}: the tag {constant} belongs in {TAGS}" for constant in constants]
+    for call in MESSAGE.finditer(text):
+        arguments = find_arguments(text, call.end())
+        if len(arguments) > 2 and re.search(r"\b\d", arguments[2]):
+            problems.append(f"{name}: the tag {arguments[2]} is a number; give it a name in {TAGS}")
+    return problems
+
+
 def main():
     """Check every C file."""
     names = common.source_files((".c", ".h"), ("src/", "tests/"))
@@ -204,6 +239,7 @@ def main():
         problems += check_includes(name, text)
         if name.startswith("src/"):
             texts[name] = NOISE.sub("", text)
+            problems += check_tags(name, texts[name])
     calls = find_calls(texts)
     problems += check_calls(calls)
     problems += check_circles(names, calls)

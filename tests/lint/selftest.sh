@@ -52,8 +52,52 @@ echo '#include <mpi.h>' >"$area/tree/src/base/a.h"
 python "foreign header" 1 "mpi.h belongs in" layers
 echo '#include "a.h"' >"$area/tree/src/base/a.h"
 python "include without a room" 1 "by its path under src/" layers
+
+clean_tree
 echo '#include "base/x_impl.h"' >"$area/tree/src/model/b.c"
-python "private header" 1 "private to room base" layers
+python "private header of another room" 1 "base/x_impl.h is private to x.c and x_*.c" layers
+echo '#include "model/x_impl.h"' >"$area/tree/src/model/b.c"
+python "private header of another file" 1 "model/x_impl.h is private to x.c and x_*.c" layers
+cp "$area/tree/src/model/b.c" "$area/tree/src/model/x_b.c"
+echo 'int f(void);' >"$area/tree/src/model/b.c"
+python "private header of the same module" 0 "0 problems" layers
+
+# defines FILE NAME [CALLED]: a file that defines a function, which calls another one.
+defines() {
+    printf 'int %s(void);\nint %s(void);\nint %s(void)\n{\n    return %s;\n}\n' "$2" "${3:-fr_none}" "$2" "${3:+$3()}" \
+        >"$area/tree/src/$1"
+}
+clean_tree
+defines model/c.c fr_c
+defines base/a.c fr_a fr_c
+python "upward call without an include" 1 "src/base/a.c: calls fr_c of src/model/c.c: room base must not use model" layers
+clean_tree
+defines base/a.c fr_a fr_b
+defines base/b.c fr_b fr_c
+defines base/c.c fr_c fr_a
+python "circle of modules" 1 "a circle of modules: src/base/a calls fr_b of src/base/b; src/base/b calls fr_c of src/base/c; src/base/c calls fr_a of src/base/a" layers
+touch "$area/tree/src/base/a.h"
+mv "$area/tree/src/base/b.c" "$area/tree/src/base/a_b.c"
+mv "$area/tree/src/base/c.c" "$area/tree/src/base/a_c.c"
+python "circle within a module" 0 "0 problems" layers
+clean_tree
+sed -i 's/^    "base": "",/    "base": "device",/' "$area/tree/tests/lint/layers.py"
+python "circle of rooms" 1 "base uses device, which does not lie below it: a circle of rooms" layers
+
+clean_tree
+mkdir "$area/tree/src/comm"
+printf 'enum fr_tag { FR_TAG_A = 1 };\n' >"$area/tree/src/comm/tags.h"
+printf 'enum { A_TAG_B, TAGS };\nint f(void)\n{\n    return fr_group_send(g(1, 2), 3, FR_TAG_A, 4);\n}\n' \
+    >"$area/tree/src/model/b.c"
+python "tag with a name" 0 "0 problems" layers
+for tag in 'enum { A = 1, TAG_B = 2 };' 'typedef enum tag { FR_TAG_B } tag;' 'enum { TAG = 3 };' '#define TAG_B 4'; do
+    echo "$tag" >"$area/tree/src/model/b.c"
+    python "tag outside its header: $tag" 1 "belongs in src/comm/tags.h" layers
+done
+for call in 'fr_group_send(g(1, 2), 3, 77, &a, 8)' 'fr_group_receive_begin(g, s - 1, FR_TAG_A + 1, a, 8, &r)'; do
+    printf 'int f(void)\n{\n    return %s;\n}\n' "$call" >"$area/tree/src/model/b.c"
+    python "tag as a number: $call" 1 "is a number; give it a name in src/comm/tags.h" layers
+done
 
 clean_tree
 repeat 251 "" >"$area/tree/src/base/a.h"

@@ -15,18 +15,18 @@ static void rest_ms(long ms)
     (void)nanosleep(&pause, NULL);
 }
 
-static fr_rank_line slot_of(int rank, int64_t step)
+static fr_rank_line line_of(int rank, int64_t step)
 {
-    fr_rank_line slot = {.rank = rank, .peer = -1, .step = step, .microbatch = -1};
-    fr_rank_line_word("here", slot.host, FR_RANK_LINE_HOST_BYTES);
-    fr_rank_line_word("computing", slot.state, FR_RANK_LINE_WORD_BYTES);
-    fr_rank_line_word(NULL, slot.what, FR_RANK_LINE_WORD_BYTES);
-    fr_rank_line_word(NULL, slot.task, FR_RANK_LINE_TASK_BYTES);
-    return slot;
+    fr_rank_line line = {.rank = rank, .peer = -1, .step = step, .microbatch = -1};
+    fr_rank_line_word("here", line.host, FR_RANK_LINE_HOST_BYTES);
+    fr_rank_line_word("computing", line.state, FR_RANK_LINE_WORD_BYTES);
+    fr_rank_line_word(NULL, line.what, FR_RANK_LINE_WORD_BYTES);
+    fr_rank_line_word(NULL, line.task, FR_RANK_LINE_TASK_BYTES);
+    return line;
 }
 
-/* From the first moment all are known; the newest slot comes; closing takes everybody and leaves nothing under way. */
-static void slots_come_from_all_to_rank_0_and_back(void)
+/* From the first moment all are known; the newest line arrives; closing takes all ranks along and leaves no message under way. */
+static void lines_come_from_all_to_rank_0_and_back(void)
 {
     fr_group *world = fr_test_world();
     int rank = fr_group_rank(world);
@@ -41,7 +41,7 @@ static void slots_come_from_all_to_rank_0_and_back(void)
     }
     bool is_over = false;
     for (int64_t step = 1; step <= ROUNDS && !is_over; step++) {
-        fr_rank_line own = slot_of(rank, step);
+        fr_rank_line own = line_of(rank, step);
         CU_ASSERT_TRUE(step < ROUNDS / 2 ? fr_post_exchange(post, &own)
                                          : fr_post_close(post, &own, &is_over));
         rest_ms(step < ROUNDS / 2 ? 0 : 5);
@@ -75,7 +75,7 @@ static void a_watch_by_messages_closes_with_all_ranks(void)
     fr_watch *watch = NULL;
     CU_ASSERT_TRUE_FATAL(fr_group_is_threaded(world));
     FR_ASSERT_OK(fr_post_create(fr_test_ctx(), world, &post));
-    fr_watch_params params = {.post = post,
+    fr_watch_params params = {.channel = fr_post_channel(post),
                               .rank = fr_group_rank(world),
                               .n_ranks = fr_group_size(world),
                               .timeout_seconds = FOREVER_S,
@@ -99,7 +99,7 @@ static void a_watch_by_messages_closes_with_all_ranks(void)
 }
 
 static const fr_case CASES[] = {
-    FR_CASE(slots_come_from_all_to_rank_0_and_back),
+    FR_CASE(lines_come_from_all_to_rank_0_and_back),
     FR_CASE(a_watch_by_messages_closes_with_all_ranks),
 };
 

@@ -56,18 +56,18 @@ static void rest(void)
     (void)nanosleep(&pause, NULL);
 }
 
-/* The slot of a rank, as another rank finds it after this much time. */
+/* The line of a rank, as another rank finds it after this much time. */
 static void expect_waiting(const stage *s, int rank, const char *what, int peer)
 {
     char path[FOLDER_BYTES + 32];
-    fr_rank_line slot = {0};
+    fr_rank_line line = {0};
     rest();
     (void)snprintf(path, sizeof path, "%s/rank-%04d.slot", s->folder, rank);
-    CU_ASSERT_TRUE(fr_rank_line_read(path, &slot));
-    CU_ASSERT_EQUAL(slot.rank, rank);
-    CU_ASSERT_STRING_EQUAL(slot.state, "waiting");
-    CU_ASSERT_STRING_EQUAL(slot.what, what);
-    CU_ASSERT_EQUAL(slot.peer, peer);
+    CU_ASSERT_TRUE(fr_rank_line_read(path, &line));
+    CU_ASSERT_EQUAL(line.rank, rank);
+    CU_ASSERT_STRING_EQUAL(line.state, "waiting");
+    CU_ASSERT_STRING_EQUAL(line.what, what);
+    CU_ASSERT_EQUAL(line.peer, peer);
 }
 
 /* A pair of the last two ranks in turned order, so that its ranks are not the world's. */
@@ -148,11 +148,11 @@ static void reductions_and_barriers_wait_for_all(void)
     close_stage(&s);
 }
 
-/* After a wait the rank computes again, also in its slot. */
+/* After a wait the rank computes again, also in its line. */
 static void a_wait_that_ends_is_over(void)
 {
     char path[FOLDER_BYTES + 32];
-    fr_rank_line slot = {0};
+    fr_rank_line line = {0};
     stage s;
     open_stage(&s);
     fr_group_set_watch(s.world, s.watch);
@@ -164,11 +164,11 @@ static void a_wait_that_ends_is_over(void)
     rest();
     (void)snprintf(path, sizeof path, "%s/rank-%04d.slot", s.folder,
                    fr_group_rank(s.world));
-    CU_ASSERT_TRUE(fr_rank_line_read(path, &slot));
-    CU_ASSERT_STRING_EQUAL(slot.state, "computing");
-    CU_ASSERT_STRING_EQUAL(slot.what, "-");
-    CU_ASSERT_EQUAL(slot.peer, -1);
-    CU_ASSERT_EQUAL(slot.step, 4);
+    CU_ASSERT_TRUE(fr_rank_line_read(path, &line));
+    CU_ASSERT_STRING_EQUAL(line.state, "computing");
+    CU_ASSERT_STRING_EQUAL(line.what, "-");
+    CU_ASSERT_EQUAL(line.peer, -1);
+    CU_ASSERT_EQUAL(line.step, 4);
     close_stage(&s);
 }
 

@@ -14,17 +14,17 @@ static const int64_t NOON_MS = 1732488000000;
 static fr_sighting beating(int rank, const char *state, int64_t span_ms)
 {
     fr_sighting seen = {.is_known = true, .is_beating = true};
-    seen.slot = (fr_rank_line){.rank = rank,
+    seen.line = (fr_rank_line){.rank = rank,
                                .pid = 100 + rank,
                                .peer = -1,
                                .step = 7,
                                .microbatch = 1,
                                .since_ms = NOON_MS,
                                .beat_ms = NOON_MS + span_ms};
-    (void)snprintf(seen.slot.host, sizeof seen.slot.host, "node%d", rank);
-    fr_rank_line_word(state, seen.slot.state, FR_RANK_LINE_WORD_BYTES);
-    fr_rank_line_word("receive", seen.slot.what, FR_RANK_LINE_WORD_BYTES);
-    fr_rank_line_word("deb", seen.slot.task, FR_RANK_LINE_TASK_BYTES);
+    (void)snprintf(seen.line.host, sizeof seen.line.host, "node%d", rank);
+    fr_rank_line_word(state, seen.line.state, FR_RANK_LINE_WORD_BYTES);
+    fr_rank_line_word("receive", seen.line.what, FR_RANK_LINE_WORD_BYTES);
+    fr_rank_line_word("deb", seen.line.task, FR_RANK_LINE_TASK_BYTES);
     return seen;
 }
 
@@ -73,7 +73,7 @@ static void a_rank_that_never_wrote_is_silent_in_the_end(void)
 {
     fr_sighting ranks[N_RANKS];
     all_wait(ranks);
-    ranks[1] = (fr_sighting){.slot = {.rank = 1}, .silent_ms = 1000};
+    ranks[1] = (fr_sighting){.line = {.rank = 1}, .silent_ms = 1000};
     CU_ASSERT_EQUAL(judge(ranks), FR_HANG_NONE);
     ranks[1].silent_ms = fr_hang_silence_ms(TIMEOUT_MS);
     CU_ASSERT_EQUAL(judge(ranks), FR_HANG_SILENT);
@@ -106,12 +106,12 @@ static void ranks_that_left_are_blamed(void)
 {
     fr_sighting ranks[N_RANKS];
     all_wait(ranks);
-    ranks[3].slot.status = FR_RANK_LINE_ENDED;
+    ranks[3].line.status = FR_RANK_LINE_ENDED;
     ranks[3].is_beating = false;
     ranks[3].silent_ms = 60000;
     CU_ASSERT_EQUAL(judge(ranks), FR_HANG_LEFT);
     CU_ASSERT_TRUE(blames(FR_HANG_LEFT, ranks, 1u << 3));
-    ranks[3].slot.status = FR_RANK_LINE_FAILED;
+    ranks[3].line.status = FR_RANK_LINE_FAILED;
     CU_ASSERT_EQUAL(judge(ranks), FR_HANG_LEFT);
 }
 
@@ -157,17 +157,17 @@ static void the_report_names_culprit_host_and_time_above_one_table(void)
     char text[TEXT_BYTES];
     fr_sighting ranks[N_RANKS];
     all_wait(ranks);
-    ranks[0].slot.peer = 2;
+    ranks[0].line.peer = 2;
     ranks[2] = beating(2, "computing", 50);
     ranks[2].silent_ms = 6200;
-    ranks[3] = (fr_sighting){.slot = {.rank = 3}, .silent_ms = 6200};
+    ranks[3] = (fr_sighting){.line = {.rank = 3}, .silent_ms = 6200};
     size_t n = fr_hang_report(FR_HANG_SILENT, ranks, N_RANKS, TIMEOUT_MS,
                               &FR_HANG_BY_FILES, text, sizeof text);
     CU_ASSERT_EQUAL(n, strlen(text));
     CU_ASSERT_EQUAL(strstr(text, "error: no progress within run.timeout (10.0 s): "
                                  "rank 2 on node2 has stopped or been cut off: no sign "
-                                 "of life since 22:40:00 UTC, 6.2 s; rank 3 (no slot "
-                                 "file"),
+                                 "of life since 22:40:00 UTC, 6.2 s; rank 3 (its "
+                                 "rank line cannot be read)"),
                     text);
     CU_ASSERT_EQUAL(count(text, "who waits for whom"), 1);
     CU_ASSERT_EQUAL(count(text, "\n"), 3 + N_RANKS);
@@ -191,12 +191,13 @@ static void without_a_run_folder_the_report_names_the_environment(void)
     char text[TEXT_BYTES];
     fr_sighting ranks[N_RANKS];
     all_wait(ranks);
-    ranks[3] = (fr_sighting){.slot = {.rank = 3}, .silent_ms = 6200};
+    ranks[3] = (fr_sighting){.line = {.rank = 3}, .silent_ms = 6200};
     (void)fr_hang_report(FR_HANG_SILENT, ranks, N_RANKS, TIMEOUT_MS,
                          &FR_HANG_BY_MESSAGES, text, sizeof text);
-    CU_ASSERT_EQUAL(strstr(text, "error: no progress within FORERUN_TIMEOUT (10.0 s): "
-                                 "rank 3 (it was never heard of) has stopped, or "
-                                 "cannot be reached, 6.2 s; look at that rank"),
+    CU_ASSERT_EQUAL(strstr(text,
+                           "error: no progress within FORERUN_TIMEOUT (10.0 s): "
+                           "rank 3 (no message of it has arrived) has stopped, or "
+                           "cannot be reached, 6.2 s; look at that rank"),
                     text);
     CU_ASSERT_PTR_NULL(strstr(text, "run folder"));
     CU_ASSERT_PTR_NULL(strstr(text, "--resume"));
@@ -208,11 +209,13 @@ static void every_kind_is_named(void)
         fr_hang hang;
         const char *part;
     } KINDS[] = {
-        {FR_HANG_LEFT, "rank 1 on node1 has left (failed) since 22:40:20 UTC"},
-        {FR_HANG_COMPUTING, "rank 1 on node1 computes without a message since 22:40:00 "
-                            "UTC, 20.0 s"},
-        {FR_HANG_ALL_WAIT, "all ranks are alive and wait, a deadlock or a broken "
-                           "network: the last to wait is rank 0 on node0 since "},
+        {FR_HANG_LEFT, "rank 1 on node1 left (failed) at 22:40:20 UTC"},
+        {FR_HANG_COMPUTING,
+         "rank 1 on node1 has computed without sending a message since 22:40:00 "
+         "UTC, 20.0 s"},
+        {FR_HANG_ALL_WAIT,
+         "all ranks are alive and wait, because of a deadlock or a "
+         "broken network: the last one to wait is rank 0 on node0 since "},
     };
     for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0]; i++) {
         char text[TEXT_BYTES];
@@ -220,7 +223,7 @@ static void every_kind_is_named(void)
         all_wait(ranks);
         ranks[1] = beating(1, "computing", 20000);
         if (KINDS[i].hang == FR_HANG_LEFT) {
-            ranks[1].slot.status = FR_RANK_LINE_FAILED;
+            ranks[1].line.status = FR_RANK_LINE_FAILED;
         }
         (void)fr_hang_report(KINDS[i].hang, ranks, N_RANKS, TIMEOUT_MS,
                              &FR_HANG_BY_FILES, text, sizeof text);
@@ -239,11 +242,11 @@ static void a_report_of_many_ranks_fits_and_is_cut_where_it_must(void)
     CU_ASSERT_PTR_NOT_NULL_FATAL(text);
     for (int r = 0; r < MANY; r++) {
         ranks[r] = beating(r, "waiting", INT64_MAX / 4);
-        memset(ranks[r].slot.host, 'h', sizeof ranks[r].slot.host - 1);
-        memset(ranks[r].slot.task, 't', sizeof ranks[r].slot.task - 1);
-        ranks[r].slot.pid = INT64_MIN;
-        ranks[r].slot.step = INT64_MIN;
-        ranks[r].slot.microbatch = INT64_MIN;
+        memset(ranks[r].line.host, 'h', sizeof ranks[r].line.host - 1);
+        memset(ranks[r].line.task, 't', sizeof ranks[r].line.task - 1);
+        ranks[r].line.pid = INT64_MIN;
+        ranks[r].line.step = INT64_MIN;
+        ranks[r].line.microbatch = INT64_MIN;
         ranks[r].silent_ms = TIMEOUT_MS;
     }
     (void)fr_hang_report(FR_HANG_SILENT, ranks, MANY, TIMEOUT_MS, &FR_HANG_BY_FILES,

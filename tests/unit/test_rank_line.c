@@ -8,19 +8,19 @@
 
 static fr_rank_line example(void)
 {
-    fr_rank_line slot = {.rank = 3,
-                         .pid = 1234,
-                         .status = FR_RANK_LINE_RUNNING,
-                         .peer = 2,
-                         .step = 12,
-                         .microbatch = 3,
-                         .since_ms = 1732488000123,
-                         .beat_ms = 1732488010456};
-    fr_rank_line_word("node2", slot.host, FR_RANK_LINE_HOST_BYTES);
-    fr_rank_line_word("waiting", slot.state, FR_RANK_LINE_WORD_BYTES);
-    fr_rank_line_word("forward", slot.what, FR_RANK_LINE_WORD_BYTES);
-    fr_rank_line_word("debdesc", slot.task, FR_RANK_LINE_TASK_BYTES);
-    return slot;
+    fr_rank_line given = {.rank = 3,
+                          .pid = 1234,
+                          .status = FR_RANK_LINE_RUNNING,
+                          .peer = 2,
+                          .step = 12,
+                          .microbatch = 3,
+                          .since_ms = 1732488000123,
+                          .beat_ms = 1732488010456};
+    fr_rank_line_word("node2", given.host, FR_RANK_LINE_HOST_BYTES);
+    fr_rank_line_word("waiting", given.state, FR_RANK_LINE_WORD_BYTES);
+    fr_rank_line_word("forward", given.what, FR_RANK_LINE_WORD_BYTES);
+    fr_rank_line_word("debdesc", given.task, FR_RANK_LINE_TASK_BYTES);
+    return given;
 }
 
 static const char OLD[] =
@@ -36,8 +36,8 @@ static const char EXAMPLE[] =
 static void the_line_is_exactly_this_text_padded_to_512(void)
 {
     char line[FR_RANK_LINE_BYTES];
-    fr_rank_line slot = example();
-    fr_rank_line_format(&slot, line);
+    fr_rank_line given = example();
+    fr_rank_line_format(&given, line);
     fr_assert_same_bytes("text", line, EXAMPLE, sizeof EXAMPLE - 1);
     for (size_t i = sizeof EXAMPLE - 1; i < FR_RANK_LINE_BYTES - 1; i++) {
         CU_ASSERT_EQUAL_FATAL(line[i], ' ');
@@ -65,34 +65,35 @@ static void what_is_written_is_read(void)
 {
     char path[512];
     fr_rank_line got;
-    fr_rank_line slot = example();
+    fr_rank_line given = example();
     (void)snprintf(path, sizeof path, "%s/rank-0003.slot", fr_test_folder());
     CU_ASSERT_FALSE(fr_rank_line_read(path, &got));
     for (int status = FR_RANK_LINE_RUNNING; status <= FR_RANK_LINE_FAILED; status++) {
-        slot.status = (fr_rank_line_status)status;
-        slot.since_ms = 1732488000000 + status; /* milliseconds that begin with zeros */
-        CU_ASSERT_TRUE(fr_rank_line_write(path, &slot));
+        given.status = (fr_rank_line_status)status;
+        given.since_ms =
+            1732488000000 + status; /* milliseconds that begin with zeros */
+        CU_ASSERT_TRUE(fr_rank_line_write(path, &given));
         CU_ASSERT_TRUE(fr_rank_line_read(path, &got));
-        expect_same(&got, &slot);
+        expect_same(&got, &given);
     }
-    CU_ASSERT_FALSE(fr_rank_line_write("/no such folder/rank-0003.slot", &slot));
+    CU_ASSERT_FALSE(fr_rank_line_write("/no such folder/rank-0003.slot", &given));
 }
 
 static void unknown_values_are_minus_one_and_a_dash(void)
 {
     char line[FR_RANK_LINE_BYTES];
-    fr_rank_line slot = example();
+    fr_rank_line given = example();
     fr_rank_line got;
-    slot.peer = -1;
-    slot.step = -1;
-    slot.microbatch = -1;
-    fr_rank_line_word(NULL, slot.what, FR_RANK_LINE_WORD_BYTES);
-    fr_rank_line_word("", slot.task, FR_RANK_LINE_TASK_BYTES);
-    fr_rank_line_format(&slot, line);
+    given.peer = -1;
+    given.step = -1;
+    given.microbatch = -1;
+    fr_rank_line_word(NULL, given.what, FR_RANK_LINE_WORD_BYTES);
+    fr_rank_line_word("", given.task, FR_RANK_LINE_TASK_BYTES);
+    fr_rank_line_format(&given, line);
     CU_ASSERT_PTR_NOT_NULL(
         strstr(line, " what=- peer=-1 step=-1 task=- microbatch=-1 since="));
     CU_ASSERT_TRUE(fr_rank_line_parse(line, &got));
-    expect_same(&got, &slot);
+    expect_same(&got, &given);
 }
 
 static void words_are_cut_and_hold_no_spaces(void)
@@ -110,24 +111,24 @@ static void the_longest_values_fit(void)
 {
     char line[FR_RANK_LINE_BYTES];
     char word[256];
-    fr_rank_line slot = {.rank = INT32_MIN,
-                         .pid = INT64_MIN,
-                         .status = FR_RANK_LINE_RUNNING,
-                         .peer = INT32_MIN,
-                         .step = INT64_MIN,
-                         .microbatch = INT64_MIN,
-                         .since_ms = INT64_MAX / 2000 * 1000 - 1,
-                         .beat_ms = INT64_MAX / 2000 * 1000 - 1};
+    fr_rank_line given = {.rank = INT32_MIN,
+                          .pid = INT64_MIN,
+                          .status = FR_RANK_LINE_RUNNING,
+                          .peer = INT32_MIN,
+                          .step = INT64_MIN,
+                          .microbatch = INT64_MIN,
+                          .since_ms = INT64_MAX / 2000 * 1000 - 1,
+                          .beat_ms = INT64_MAX / 2000 * 1000 - 1};
     fr_rank_line got;
     memset(word, 'w', sizeof word - 1);
     word[sizeof word - 1] = '\0';
-    fr_rank_line_word(word, slot.host, FR_RANK_LINE_HOST_BYTES);
-    fr_rank_line_word(word, slot.state, FR_RANK_LINE_WORD_BYTES);
-    fr_rank_line_word(word, slot.what, FR_RANK_LINE_WORD_BYTES);
-    fr_rank_line_word(word, slot.task, FR_RANK_LINE_TASK_BYTES);
-    fr_rank_line_format(&slot, line);
+    fr_rank_line_word(word, given.host, FR_RANK_LINE_HOST_BYTES);
+    fr_rank_line_word(word, given.state, FR_RANK_LINE_WORD_BYTES);
+    fr_rank_line_word(word, given.what, FR_RANK_LINE_WORD_BYTES);
+    fr_rank_line_word(word, given.task, FR_RANK_LINE_TASK_BYTES);
+    fr_rank_line_format(&given, line);
     CU_ASSERT_TRUE(fr_rank_line_parse(line, &got));
-    expect_same(&got, &slot);
+    expect_same(&got, &given);
 }
 
 static void what_is_no_whole_line_is_refused(void)
@@ -152,8 +153,8 @@ static void what_is_no_whole_line_is_refused(void)
         memcpy(line, BAD[i], strlen(BAD[i]));
         CU_ASSERT_FALSE(fr_rank_line_parse(line, &got));
     }
-    fr_rank_line slot = example();
-    fr_rank_line_format(&slot, line);
+    fr_rank_line given = example();
+    fr_rank_line_format(&given, line);
     CU_ASSERT_TRUE(fr_rank_line_parse(line, &got));
     line[FR_RANK_LINE_BYTES - 1] = ' ';
     CU_ASSERT_FALSE(fr_rank_line_parse(line, &got));

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 
 enum {
-    TAG_GENERATE = 20,
     PROMPT_TOKENS =
         1024 /* of several prompts in one pass: enough for the matrix products' full rate */
 };
@@ -227,12 +226,12 @@ static fr_status pass_through(generation *c)
     int64_t bytes = g->batch.n_tokens * width * (int64_t)sizeof(float);
     FR_TRY(fr_activations_prepare(g->stage, g->slot, &g->batch, &NONE));
     if (!fr_stage_is_first(g->stage)) {
-        FR_TRY(fr_group_receive(g->pipeline, stage - 1, TAG_GENERATE,
+        FR_TRY(fr_group_receive(g->pipeline, stage - 1, FR_TAG_GENERATE,
                                 fr_activations_input(g->slot), bytes));
     }
     FR_TRY(fr_stage_forward(g->stage, &g->batch, &NONE, &c->cache, g->slot));
     if (!fr_stage_is_last(g->stage)) {
-        FR_TRY(fr_group_send(g->pipeline, stage + 1, TAG_GENERATE,
+        FR_TRY(fr_group_send(g->pipeline, stage + 1, FR_TAG_GENERATE,
                              fr_activations_output(g->slot), bytes));
     }
     return FR_OK;

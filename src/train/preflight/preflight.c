@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TAG = 78, NAME_BYTES = 64, TOKEN_BYTES = 32 };
+enum { NAME_BYTES = 64, TOKEN_BYTES = 32 };
 static const double HASH_BUDGET_S = 15.0;
 /* A shared folder may show a new file of another node only some seconds later. */
 static const double SIGHT_BUDGET_S = 4.0;
@@ -289,11 +289,12 @@ static fr_status look_at_folder(state *s, bool *unseen)
 static fr_status collect(state *s, const void *mine, int64_t bytes, void *all)
 {
     if (fr_group_rank(s->world) != 0) {
-        return fr_group_send(s->world, 0, TAG, mine, bytes);
+        return fr_group_send(s->world, 0, FR_TAG_PREFLIGHT_REPORT, mine, bytes);
     }
     memcpy(all, mine, (size_t)bytes);
     for (int r = 1; r < fr_group_size(s->world); r++) {
-        FR_TRY(fr_group_receive(s->world, r, TAG, (char *)all + r * bytes, bytes));
+        FR_TRY(fr_group_receive(s->world, r, FR_TAG_PREFLIGHT_REPORT,
+                                (char *)all + r * bytes, bytes));
     }
     return FR_OK;
 }

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TAG = 77, PINGS = 20, TRANSFERS = 3, TRANSFER_BYTES = 2 << 20 };
+enum { PINGS = 20, TRANSFERS = 3, TRANSFER_BYTES = 2 << 20 };
 /* Of a slow link one transfer is enough; all pairs of very many ranks would take too long. */
 static const double ENOUGH_S = 0.25;
 static const double BUDGET_S = 12.0;
@@ -28,12 +28,14 @@ static fr_status exchange_times(fr_group *world, int peer, bool leads, double *t
         double sent = wall_seconds();
         double start = fr_clock_seconds();
         if (!leads) {
-            FR_TRY(fr_group_receive(world, peer, TAG, &theirs, sizeof theirs));
+            FR_TRY(fr_group_receive(world, peer, FR_TAG_PREFLIGHT_LINK, &theirs,
+                                    sizeof theirs));
             sent = wall_seconds();
         }
-        FR_TRY(fr_group_send(world, peer, TAG, &sent, sizeof sent));
+        FR_TRY(fr_group_send(world, peer, FR_TAG_PREFLIGHT_LINK, &sent, sizeof sent));
         if (leads) {
-            FR_TRY(fr_group_receive(world, peer, TAG, &theirs, sizeof theirs));
+            FR_TRY(fr_group_receive(world, peer, FR_TAG_PREFLIGHT_LINK, &theirs,
+                                    sizeof theirs));
             double trip = fr_clock_seconds() - start;
             if (trip < *trip_s) {
                 *trip_s = trip;
@@ -54,10 +56,12 @@ fr_status fr_preflight_clocks(fr_ctx *ctx, fr_group *world, fr_preflight_rank *m
         double offset = 0.0;
         if (me == 0) {
             FR_TRY(exchange_times(world, peer, true, &trip, &offset));
-            FR_TRY(fr_group_send(world, peer, TAG, &offset, sizeof offset));
+            FR_TRY(fr_group_send(world, peer, FR_TAG_PREFLIGHT_LINK, &offset,
+                                 sizeof offset));
         } else if (me == peer) {
             FR_TRY(exchange_times(world, 0, false, &trip, &offset));
-            FR_TRY(fr_group_receive(world, 0, TAG, &mine->clock_s, sizeof offset));
+            FR_TRY(fr_group_receive(world, 0, FR_TAG_PREFLIGHT_LINK, &mine->clock_s,
+                                    sizeof offset));
         }
     }
     return FR_OK;
@@ -70,15 +74,16 @@ static fr_status send_some(fr_group *world, int peer, char *buffer, double *mb_p
     for (int i = 0; i < TRANSFERS && fr_clock_seconds() - begin < ENOUGH_S; i++) {
         int64_t bytes = TRANSFER_BYTES;
         char answer = 0;
-        FR_TRY(fr_group_send(world, peer, TAG, &bytes, sizeof bytes));
+        FR_TRY(fr_group_send(world, peer, FR_TAG_PREFLIGHT_LINK, &bytes, sizeof bytes));
         double start = fr_clock_seconds();
-        FR_TRY(fr_group_send(world, peer, TAG, buffer, bytes));
-        FR_TRY(fr_group_receive(world, peer, TAG, &answer, sizeof answer));
+        FR_TRY(fr_group_send(world, peer, FR_TAG_PREFLIGHT_LINK, buffer, bytes));
+        FR_TRY(fr_group_receive(world, peer, FR_TAG_PREFLIGHT_LINK, &answer,
+                                sizeof answer));
         double rate = (double)bytes / 1e6 / (fr_clock_seconds() - start);
         *mb_per_s = rate > *mb_per_s ? rate : *mb_per_s;
     }
     int64_t none = 0;
-    return fr_group_send(world, peer, TAG, &none, sizeof none);
+    return fr_group_send(world, peer, FR_TAG_PREFLIGHT_LINK, &none, sizeof none);
 }
 
 static fr_status receive_some(fr_group *world, int peer, char *buffer)
@@ -86,12 +91,14 @@ static fr_status receive_some(fr_group *world, int peer, char *buffer)
     for (;;) {
         int64_t bytes = 0;
         char answer = 1;
-        FR_TRY(fr_group_receive(world, peer, TAG, &bytes, sizeof bytes));
+        FR_TRY(
+            fr_group_receive(world, peer, FR_TAG_PREFLIGHT_LINK, &bytes, sizeof bytes));
         if (bytes == 0) {
             return FR_OK;
         }
-        FR_TRY(fr_group_receive(world, peer, TAG, buffer, bytes));
-        FR_TRY(fr_group_send(world, peer, TAG, &answer, sizeof answer));
+        FR_TRY(fr_group_receive(world, peer, FR_TAG_PREFLIGHT_LINK, buffer, bytes));
+        FR_TRY(
+            fr_group_send(world, peer, FR_TAG_PREFLIGHT_LINK, &answer, sizeof answer));
     }
 }
 

@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TAG_GATHER = 10 };
-
 enum { N_ARRAYS = FR_PREFIX_ARRAYS, MAX_PARTS = N_ARRAYS + FR_MLP_ARRAYS };
 
 /* One array of a task: this stage's layers, all layers (rank 0), floats of one layer. */
@@ -169,7 +167,7 @@ static fr_status expect_task(fr_gather *g, int64_t index)
             int64_t bytes = layers * parts[p].floats * (int64_t)sizeof *place;
             if (bytes > 0) {
                 FR_TRY(fr_group_receive_begin(g->grid->pipeline, s,
-                                              TAG_GATHER + (int)index, place, bytes,
+                                              fr_tag_gather(index), place, bytes,
                                               &g->requests[g->n_requests++]));
             }
         }
@@ -200,8 +198,8 @@ static fr_status send_parts(fr_gather *g, int64_t index, const part *parts, int 
         int64_t floats = parts[p].shared ? 0 : n_own * parts[p].floats;
         if (floats > 0) {
             memcpy(copy, parts[p].local, (size_t)floats * sizeof *copy);
-            FR_TRY(fr_group_send_begin(g->grid->pipeline, 0, TAG_GATHER + (int)index,
-                                       copy, floats * (int64_t)sizeof *copy,
+            FR_TRY(fr_group_send_begin(g->grid->pipeline, 0, fr_tag_gather(index), copy,
+                                       floats * (int64_t)sizeof *copy,
                                        &g->requests[g->n_requests++]));
             copy += floats;
         }

@@ -19,9 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Messages between neighbours keep their order, so one tag a direction is enough. */
-enum { TAG_FORWARD = 1, TAG_BACKWARD = 2 };
-
 enum { N_PASSING = 2 }; /* one computes while the other is sent */
 
 typedef struct flight {
@@ -165,7 +162,7 @@ int64_t fr_engine_count(const fr_engine *engine, const fr_step_plan *plan)
 static fr_status begin_input(fr_engine *e, float *input, int64_t bytes,
                              fr_request *coming)
 {
-    return fr_group_receive_begin(e->grid->pipeline, e->grid->stage - 1, TAG_FORWARD,
+    return fr_group_receive_begin(e->grid->pipeline, e->grid->stage - 1, FR_TAG_FORWARD,
                                   input, bytes, coming);
 }
 
@@ -220,13 +217,13 @@ static fr_status pass_on(fr_engine *e, flight *f)
     int next = e->grid->stage + 1;
     int64_t bytes = edge_bytes(e, f->batch.n_tokens);
     f->pass->traffic.forward_bytes += bytes;
-    FR_TRY(fr_group_send_begin(pipeline, next, TAG_FORWARD,
+    FR_TRY(fr_group_send_begin(pipeline, next, FR_TAG_FORWARD,
                                fr_activations_output(f->activations), bytes,
                                &f->output_sent));
     if (!goes_backward(e, f->pass)) {
         return FR_OK;
     }
-    return fr_group_receive_begin(pipeline, next, TAG_BACKWARD,
+    return fr_group_receive_begin(pipeline, next, FR_TAG_BACKWARD,
                                   fr_activations_gradient(f->activations), bytes,
                                   &f->gradient_coming);
 }
@@ -235,7 +232,7 @@ static fr_status pass_back(fr_engine *e, flight *f)
 {
     int64_t bytes = edge_bytes(e, f->batch.n_tokens);
     f->pass->traffic.backward_bytes += bytes;
-    return fr_group_send_begin(e->grid->pipeline, e->grid->stage - 1, TAG_BACKWARD,
+    return fr_group_send_begin(e->grid->pipeline, e->grid->stage - 1, FR_TAG_BACKWARD,
                                fr_activations_gradient(f->activations), bytes,
                                &f->gradient_sent);
 }
@@ -339,12 +336,12 @@ static fr_status run_text(fr_engine *e, const int32_t *ids, int64_t n, fr_cache 
     FR_TRY(fr_batch_add(e->ctx, &f->batch, 0, &text, NULL, 0));
     FR_TRY(fr_activations_prepare(e->stage, f->activations, &f->batch, &NONE));
     if (!fr_stage_is_first(e->stage)) {
-        FR_TRY(fr_group_receive(pipeline, stage - 1, TAG_FORWARD,
+        FR_TRY(fr_group_receive(pipeline, stage - 1, FR_TAG_FORWARD,
                                 fr_activations_input(f->activations), bytes));
     }
     FR_TRY(fr_stage_forward(e->stage, &f->batch, &NONE, cache, f->activations));
     if (!fr_stage_is_last(e->stage)) {
-        FR_TRY(fr_group_send(pipeline, stage + 1, TAG_FORWARD,
+        FR_TRY(fr_group_send(pipeline, stage + 1, FR_TAG_FORWARD,
                              fr_activations_output(f->activations), bytes));
     }
     return FR_OK;

@@ -42,14 +42,14 @@ static bool parse(fuzz_part part, fr_rank_line *out)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     fuzz_part parts[N_RANKS];
-    fr_sighting ranks[N_RANKS] = {{.slot = {.rank = 0}}};
+    fr_sighting ranks[N_RANKS] = {{.line = {.rank = 0}}};
     int n = fuzz_split(data, size, parts, N_RANKS);
     for (int r = 0; r < N_RANKS; r++) {
         fr_rank_line slot;
-        ranks[r].slot.rank = r;
+        ranks[r].line.rank = r;
         if (r < n && parse(parts[r], &slot)) {
             ranks[r] = (fr_sighting){
-                .slot = slot, .is_known = true, .is_beating = slot.microbatch != 7};
+                .line = slot, .is_known = true, .is_beating = slot.microbatch != 7};
             ranks[r].silent_ms = slot.pid == 7 ? TIMEOUT_MS : 0;
         }
     }
