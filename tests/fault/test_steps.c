@@ -104,7 +104,7 @@ static fr_status run_steps(fr_ctx *ctx, void *argument)
 {
     (void)ctx;
     trainer *t = argument;
-    t->task.cursor = 0;
+    t->task.progress.cursor = 0;
     for (int i = 0; i < N_STEPS; i++) {
         FR_TRY(run_step(t));
     }

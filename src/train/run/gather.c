@@ -53,22 +53,13 @@ static fr_status describe_init(fr_ctx *ctx, const fr_task *task, char **out)
     }
 }
 
-/* What changes from step to step. */
 static void describe_progress(const fr_task *task, fr_checkpoint_task *out)
 {
-    out->step = task->step;
-    out->cursor = task->cursor;
-    out->stopped = task->stopped;
-    out->best_loss = task->best_loss;
-    out->best_step = task->best_step;
-    out->last_loss = task->last_loss;
-    out->skipped = task->skipped;
-    out->skipped_in_row = task->skipped_in_row;
-    out->stale_validations = task->stale_validations;
+    out->progress = task->progress;
     /* a file holds numbers: a validation that gave none counts as none */
-    out->valid_loss = isnan(task->valid_loss) ? (double)INFINITY : task->valid_loss;
-    out->base_loss = task->base_loss;
-    out->init_loss = task->init_loss;
+    if (isnan(out->progress.valid_loss)) {
+        out->progress.valid_loss = (double)INFINITY;
+    }
 }
 
 static fr_status describe_task(const fr_task_env *env, const fr_task *task,
@@ -156,7 +147,7 @@ static int list_parts(const fr_gather *g, int64_t index, part parts[MAX_PARTS])
 {
     const fr_task *task = &g->tasks[index];
     const fr_checkpoint_task *out = g->into != NULL ? &g->into->tasks[index] : NULL;
-    bool has_best = g->what == FR_GATHER_BEST && isfinite(task->best_loss);
+    bool has_best = g->what == FR_GATHER_BEST && isfinite(task->progress.best_loss);
     bool resumable = g->what == FR_GATHER_ALL;
     int n = resumable && task->reparam == NULL ? N_ARRAYS : 2;
     float *local[N_ARRAYS];
@@ -479,17 +470,7 @@ fr_status fr_restore_task(const fr_task_env *env, const char *path,
     if (task->reparam != NULL) {
         FR_TRY(restore_mlp(&saved->mlp, local_layer(task), task->reparam));
     }
-    task->step = saved->step;
-    task->cursor = saved->cursor;
-    task->best_loss = saved->best_loss;
-    task->best_step = saved->best_step;
-    task->last_loss = saved->last_loss;
-    task->skipped = saved->skipped;
-    task->skipped_in_row = saved->skipped_in_row;
-    task->stale_validations = saved->stale_validations;
-    task->valid_loss = saved->valid_loss;
-    task->base_loss = saved->base_loss;
-    task->init_loss = saved->init_loss;
+    task->progress = saved->progress;
     FR_TRY(fr_best_recall(env, path, checkpoint, saved, task));
     (void)fr_task_decide(task, env->config->run.nonfinite_limit);
     return FR_OK;

@@ -88,10 +88,11 @@ static fr_status report_step(rounds *r, int64_t index)
     if (result.skipped) {
         fr_log(run->ctx, FR_LOG_INFO,
                "task %s step %lld: non-finite numbers, step skipped",
-               task->config->name, (long long)task->step);
+               task->config->name, (long long)task->progress.step);
     }
-    note_failure(r, fr_metrics_step(run->metrics, task->config->name, task->step,
-                                    run->config->run.log_every, &result));
+    note_failure(r,
+                 fr_metrics_step(run->metrics, task->config->name, task->progress.step,
+                                 run->config->run.log_every, &result));
     fr_stop_reason reason = fr_task_decide(task, run->config->run.nonfinite_limit);
     r->tasks[index].untold = reason != FR_STOP_NONE;
     return save_task(r, index);
@@ -120,13 +121,14 @@ static fr_status validate(fr_run_state *run, fr_task *task)
     }
     return fr_group_agree(run->world,
                           fr_metrics_validation(run->metrics, task->config->name,
-                                                task->step, &result, best));
+                                                task->progress.step, &result, best));
 }
 
 /* Steps of a task when the one under way is done: the same on every rank, however far the word has come. */
 static int64_t planned_step(const rounds *r, int64_t index)
 {
-    return r->run->tasks[index].step + (fr_step_is_done(r->steps, index) ? 0 : 1);
+    return r->run->tasks[index].progress.step +
+           (fr_step_is_done(r->steps, index) ? 0 : 1);
 }
 
 static bool is_multiple(int64_t step, int64_t every)
@@ -290,7 +292,7 @@ static fr_status answer_open(rounds *r, const fr_action *action)
         return FR_OK;
     }
     FR_TRY(report_step(r, index));
-    if (r->run->tasks[index].stopped) {
+    if (r->run->tasks[index].progress.stopped) {
         fr_schedule_open(&r->schedule, 0, false);
         return FR_OK;
     }
@@ -320,7 +322,8 @@ static fr_status run_microbatch(rounds *r, const fr_action *action)
 {
     fr_run_state *run = r->run;
     const fr_task *task = &run->tasks[action->task];
-    fr_watch_at(run->watch, task->step + 1, task->config->name, action->microbatch);
+    fr_watch_at(run->watch, task->progress.step + 1, task->config->name,
+                action->microbatch);
     fr_steps_progress(r->steps);
     FR_TRY(leave_alone(r, fr_run_progress_saves(run)));
     note_failure(r, run->saves.failure);

@@ -9,7 +9,7 @@ int64_t fr_run_step(const fr_run_state *run)
 {
     int64_t step = 0;
     for (int64_t i = 0; i < run->n_tasks; i++) {
-        step = run->tasks[i].step > step ? run->tasks[i].step : step;
+        step = run->tasks[i].progress.step > step ? run->tasks[i].progress.step : step;
     }
     return step;
 }
@@ -18,7 +18,7 @@ int64_t fr_run_total(const fr_run_state *run)
 {
     int64_t total = 0;
     for (int64_t i = 0; i < run->n_tasks; i++) {
-        total += run->tasks[i].step;
+        total += run->tasks[i].progress.step;
     }
     return total;
 }

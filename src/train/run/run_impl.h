@@ -102,7 +102,7 @@ FR_MUST_CHECK fr_status fr_run_rounds(fr_run_state *run);
 /** Whether any task still trains. */
 bool fr_run_is_live(const fr_run_state *run);
 /**
- * After a task's step and its validation, if one was due: set task->stopped by stopping.h and tell the reason
+ * After a task's step and its validation, if one was due: set task->progress.stopped by stopping.h and tell the reason
  * once (log, metrics.jsonl). Collective over the world.
  * @return FR_OK; FR_ERR_NUMERIC if the only task of the run is stopped by non-finite steps
  */

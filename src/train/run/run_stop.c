@@ -17,19 +17,19 @@ static void describe(const fr_run_state *run, const fr_task *task,
     case FR_STOP_NONFINITE:
         (void)snprintf(out, REASON_BYTES,
                        "%lld steps in a row gave non-finite numbers (limit %lld)",
-                       (long long)task->skipped_in_row,
+                       (long long)task->progress.skipped_in_row,
                        (long long)run->config->run.nonfinite_limit);
         break;
     case FR_STOP_BELOW:
         (void)snprintf(out, REASON_BYTES,
                        "validation loss %.4f is below its stop_below %g",
-                       task->valid_loss, task->config->stop_below);
+                       task->progress.valid_loss, task->config->stop_below);
         break;
     case FR_STOP_PATIENCE:
         (void)snprintf(out, REASON_BYTES,
                        "%lld validations without a better loss than %.4f of step %lld",
-                       (long long)task->stale_validations, task->best_loss,
-                       (long long)task->best_step);
+                       (long long)task->progress.stale_validations,
+                       task->progress.best_loss, (long long)task->progress.best_step);
         break;
     case FR_STOP_STEPS:
     case FR_STOP_NONE:
@@ -43,7 +43,7 @@ bool fr_run_is_live(const fr_run_state *run)
 {
     bool live = false;
     for (int64_t i = 0; i < run->n_tasks; i++) {
-        live = live || !run->tasks[i].stopped;
+        live = live || !run->tasks[i].progress.stopped;
     }
     return live;
 }
@@ -60,14 +60,15 @@ fr_status fr_run_decide(fr_run_state *run, fr_task *task)
         return FR_FAIL(run->ctx, FR_ERR_NUMERIC,
                        "task %s step %lld: %s; lower its learning rate or look at its "
                        "data",
-                       task->config->name, (long long)task->step, text);
+                       task->config->name, (long long)task->progress.step, text);
     }
     fr_log(run->ctx, FR_LOG_INFO, "%stask %s stopped after step %lld: %s",
            reason == FR_STOP_NONFINITE ? "warning: " : "", task->config->name,
-           (long long)task->step, text);
+           (long long)task->progress.step, text);
     return fr_group_agree(run->world,
                           fr_metrics_stopped(run->metrics, task->config->name,
-                                             task->step, task->n_steps - task->step,
+                                             task->progress.step,
+                                             task->n_steps - task->progress.step,
                                              fr_stop_reason_name(reason)));
 }
 
@@ -78,7 +79,7 @@ void fr_run_tell_stopped(const fr_run_state *run, fr_task *task)
     if (reason != FR_STOP_NONE && reason != FR_STOP_STEPS) {
         describe(run, task, reason, text);
         fr_log(run->ctx, FR_LOG_INFO, "task %s stays stopped at step %lld: %s",
-               task->config->name, (long long)task->step, text);
+               task->config->name, (long long)task->progress.step, text);
     }
 }
 
@@ -126,10 +127,11 @@ static fr_status fail_useless(const fr_run_state *run, const name_list *names)
  * it. */
 static const char *useless_part(const fr_task *task, bool bad_prefix)
 {
-    return bad_prefix                                      ? "the prefix"
-           : isnan(task->valid_loss)                       ? "the last validation"
-           : task->step > 0 && task->skipped == task->step ? "every step"
-                                                           : NULL;
+    return bad_prefix                         ? "the prefix"
+           : isnan(task->progress.valid_loss) ? "the last validation"
+           : task->progress.step > 0 && task->progress.skipped == task->progress.step
+               ? "every step"
+               : NULL;
 }
 
 static fr_status judge(fr_run_state *run, int64_t *bad_prefix)
