@@ -145,7 +145,7 @@ static void numbers_beyond_the_limits_are_not_written(void)
     task->progress.last_loss = 0;
     task->first_layer = 7;
     FR_ASSERT_FAILS(fr_checkpoint_write(fr_test_ctx(), path, checkpoint),
-                    FR_ERR_CHECKPOINT, "claims 2 layers from 7 on, of 3");
+                    FR_ERR_CHECKPOINT, "claims 2 layers from layer 7 on, of a base of 3");
     fr_checkpoint_destroy(&checkpoint);
 }
 
@@ -161,7 +161,7 @@ static void text_longer_than_a_line_is_not_written(void)
     memset(checkpoint->config, 1, BYTES);
     checkpoint->config[BYTES] = '\0';
     FR_ASSERT_FAILS(fr_checkpoint_write(fr_test_ctx(), path, checkpoint), FR_ERR_ARG,
-                    "too much to tell for a file");
+                    "does not fit into a file");
     fr_checkpoint_destroy(&checkpoint);
 }
 
