@@ -108,14 +108,15 @@ static fr_status print_task(const fr_cli *cli, const fr_checkpoint_task *task)
                   task->eos ? "yes" : "no", task->special ? "yes" : "no",
                   task->leading_bos ? "yes" : "no");
     fr_print_line(stdout, "  step         %lld, next example %lld, seed %llu%s",
-                  (long long)task->step, (long long)task->cursor,
-                  (unsigned long long)task->seed, task->stopped ? ", finished" : "");
-    if (isfinite(task->best_loss)) {
+                  (long long)task->progress.step, (long long)task->progress.cursor,
+                  (unsigned long long)task->seed,
+                  task->progress.stopped ? ", finished" : "");
+    if (isfinite(task->progress.best_loss)) {
         fr_print_line(stdout, "  best         validation loss %.6f at step %lld",
-                      task->best_loss, (long long)task->best_step);
+                      task->progress.best_loss, (long long)task->progress.best_step);
     }
-    fr_print_line(stdout, "  last loss    %.6f, %lld steps skipped", task->last_loss,
-                  (long long)task->skipped);
+    fr_print_line(stdout, "  last loss    %.6f, %lld steps skipped",
+                  task->progress.last_loss, (long long)task->progress.skipped);
     fr_print_line(stdout, "  data         sha256 %s", digest);
     if (fr_mlp_is_there(&task->mlp)) {
         fr_print_line(

@@ -151,7 +151,7 @@ print(hashlib.sha256(json.load(open(sys.argv[1] + "/tokenizer_config.json"))["ch
 }
 old=$(digest "$work/tiny")
 new=$(digest "$work/tiny2")
-told="learned dialogues with the chat template ${old:0:12}, the base has ${new:0:12}"
+told="was trained on dialogues with the chat template ${old:0:12}, the base now has ${new:0:12}"
 rm -rf "$work/run"
 expect 0 "$FORERUN" train "$work/train.yaml"
 for file in prefix.h5 checkpoint-2.h5; do
@@ -184,7 +184,7 @@ expect 0 "$FORERUN" train "$work/from.yaml" --resume --set "run.dir=$work/differ
 
 resume=("$FORERUN" train "$work/train.yaml" --resume --set run.steps=4)
 expect 6 "${resume[@]}" --set base.path="$work/tiny2"
-says "$told now"
+says "$told, so that"
 expect 0 "${resume[@]}"
 expect 0 "${resume[@]}" --set run.steps=6 --set base.path="$work/tiny2" --force
 says "$told"

@@ -69,7 +69,7 @@ index = open(sys.argv[1], "rb").read().split(b"layers/0/k")[1]
 print(int(index.split(b"offset\":")[1].split(b",")[0]) + 4)' "$good")"
 refused 6 "more than the file holds" $t@length=1048576
 refused 6 "$t/layers/0/v is missing" line
-refused 6 "is no JSON object" deep
+refused 6 "is not a JSON object" deep
 refused 6 "has no end, or is too long" long
 tamper many
 bounded 0 "$FORERUN" inspect "$bad"
@@ -92,7 +92,7 @@ tamper $t@cursor=9223372036854775807
 cp "$bad" "$work/fall/checkpoint-9.h5"
 echo checkpoint-9.h5 >"$work/fall/latest"
 expect 0 train fall 1 1 --resume
-says "trying the one before"
+says "trying the previous checkpoint"
 
 # files of format 1 made to crash the HDF5 library: not read, and no harm where they are converted
 for file in "$SOURCE"/tests/data/hostile_h5/*.h5; do

@@ -28,7 +28,7 @@ for id in 128 -1 4294967297 9223372036854775807; do
 done
 printf '{"source_ids": [1]}\n{"source_ids": [1.5]}\n' >"$work/in.jsonl"
 expect 3 "$FORERUN" generate --model "$model" --threads 1 --input "$work/in.jsonl"
-says "in.jsonl:2: an id is no whole number"
+says "in.jsonl:2: token ids must be whole numbers"
 
 # chat: the template's own tokens
 chat='{"chat_template": "{% for m in messages %}{{ \"<|im_start|>\" + m.role + \"\\n\" + m.content + \"<|im_end|>\\n\" }}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"}'

@@ -161,5 +161,5 @@ expect 0 "$FORERUN" plan "$work/c.yaml" --ranks 1
 
 # a source that the template has no place for
 expect 0 "$FORERUN" eval --model "$model" --data "$work/text.jsonl" --template 'Q:{target}' --threads 1
-says 'rows with a "source", for which the template has no place: 4'
+says 'rows with a "source" that the template does not use: 4'
 echo "every command reads rows alike"

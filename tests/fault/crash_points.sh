@@ -59,7 +59,7 @@ check_resume() {
     code=0
     "$FORERUN" train "$work/c.yaml" --resume >out 2>err </dev/null || code=$?
     [ $code = 0 ] || broken "the resume ended with $code"
-    ! grep -q "trying the one before\|names no checkpoint" err || broken "a damaged file was met"
+    ! grep -q "trying the previous checkpoint\|does not name a checkpoint" err || broken "a damaged file was met"
     [ $had = 0 ] || ! grep -q "starting at step 0" err || broken "the checkpoint was not found"
     check_end
 }

@@ -158,7 +158,7 @@ count_inside() {
 
 # check_log HAD: the last start went on from a checkpoint if there was one, and found none damaged.
 check_log() {
-    ! grep -q "trying the one before\|names no checkpoint" "$dir.err$starts" || failed "a damaged file was met"
+    ! grep -q "trying the previous checkpoint\|does not name a checkpoint" "$dir.err$starts" || failed "a damaged file was met"
     [ "$1" = 0 ] || ! grep -q "starting at step 0" "$dir.err$starts" || failed "the checkpoint was not found"
 }
 

@@ -56,7 +56,7 @@ static fr_status run_steps(fr_ctx *ctx, void *argument)
 {
     (void)ctx;
     trainer *t = argument;
-    t->base.tasks[0].cursor = 0;
+    t->base.tasks[0].progress.cursor = 0;
     for (int i = 0; i < N_STEPS; i++) {
         FR_TRY(run_step(t));
     }

@@ -54,7 +54,7 @@ static fr_status make_checkpoint(fr_ctx *ctx, fr_checkpoint **out)
         task->n_layers = 2;
         task->n_kv_heads = 2;
         task->head_dim = 4;
-        task->step = 5;
+        task->progress.step = 5;
         status = fr_checkpoint_task_alloc(ctx, task, true);
     }
     if (status == FR_OK) {
@@ -120,13 +120,13 @@ static void checkpoint_survives_each_failed_allocation(void)
     at.checkpoint = checkpoint;
     FR_ASSERT_OK(write_checkpoint(fr_test_ctx(), &at));
     CU_ASSERT_TRUE(fr_fault_sweep("read", read_checkpoint, &at) >= 5);
-    checkpoint->tasks[0].step = 6;
+    checkpoint->tasks[0].progress.step = 6;
     fr_fault_outcome outcome = fr_fault_run(fr_test_ctx(), 1, write_checkpoint, &at);
     CU_ASSERT_TRUE(outcome.fired && outcome.status != FR_OK);
     fr_checkpoint *kept = NULL;
     FR_ASSERT_OK(fr_checkpoint_read(fr_test_ctx(), at.path, &kept));
     CU_ASSERT_PTR_NOT_NULL_FATAL(kept);
-    CU_ASSERT_EQUAL(kept->tasks[0].step, 5);
+    CU_ASSERT_EQUAL(kept->tasks[0].progress.step, 5);
     fr_checkpoint_destroy(&kept);
     CU_ASSERT_TRUE(fr_fault_sweep("write", write_checkpoint, &at) >= 1);
     fr_checkpoint_destroy(&checkpoint);

@@ -205,8 +205,8 @@ static void mutated_caches_are_made_again(void)
         char *now = NULL;
         size_t n_now = 0;
         memcpy(bad, good, bytes);
-        size_t n_nonfinite = mutate(round, 1, bad, bytes);
-        fr_test_write(path, bad, n_nonfinite);
+        size_t n_bad = mutate(round, 1, bad, bytes);
+        fr_test_write(path, bad, n_bad);
         CU_ASSERT(open_once(&params));
         FR_ASSERT_OK(fr_file_read(fr_test_ctx(), path, &now, &n_now));
         CU_ASSERT_EQUAL(n_now, bytes);

@@ -51,8 +51,8 @@ static void make_task(const fr_grid *grid, int index, fr_task *out)
                      .state = {new_array(n), new_array(n), new_array(n), new_array(n),
                                new_array(n), new_array(n)},
                      .best = {.k = new_array(n), .v = new_array(n)}};
-    out->step = 10 + index;
-    out->best_loss = index == 0 ? 1.5 : (double)INFINITY;
+    out->progress.step = 10 + index;
+    out->progress.best_loss = index == 0 ? 1.5 : (double)INFINITY;
 }
 
 static void free_task(fr_task *task)
@@ -162,7 +162,7 @@ static void all_arrays_of_all_layers_arrive(int n_replicas)
         CU_ASSERT_TRUE(is_done);
         for (int t = 0; is_first && t < N_TASKS; t++) {
             check_arrays(into, t, 0, FR_PREFIX_ARRAYS, round);
-            CU_ASSERT_EQUAL(into->tasks[t].step, 10 + t);
+            CU_ASSERT_EQUAL(into->tasks[t].progress.step, 10 + t);
         }
         fr_checkpoint_destroy(&into);
     }

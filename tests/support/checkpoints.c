@@ -31,16 +31,16 @@ static void fill_task(fr_checkpoint_task *task, int64_t index, bool moments,
     task->head_dim = 4;
     task->base_norm_eps = index == 1 ? (double)1e-5F : 0;
     task->seed = UINT64_MAX - (uint64_t)index;
-    task->step = step;
-    task->cursor = 16 * step + index;
-    task->stopped = index == 1;
-    task->best_loss = index == 0 ? (double)INFINITY : 1.5;
-    task->best_step = index == 0 ? -1 : step;
-    task->last_loss = 0.1;
-    task->skipped = 3;
-    task->skipped_in_row = 1;
-    task->stale_validations = 4 + index;
-    task->valid_loss = index == 0 ? (double)INFINITY : 2.5;
+    task->progress.step = step;
+    task->progress.cursor = 16 * step + index;
+    task->progress.stopped = index == 1;
+    task->progress.best_loss = index == 0 ? (double)INFINITY : 1.5;
+    task->progress.best_step = index == 0 ? -1 : step;
+    task->progress.last_loss = 0.1;
+    task->progress.skipped = 3;
+    task->progress.skipped_in_row = 1;
+    task->progress.stale_validations = 4 + index;
+    task->progress.valid_loss = index == 0 ? (double)INFINITY : 2.5;
     task->chat = index == 1;
     task->eos = true;
     task->special = index == 2;
@@ -91,8 +91,9 @@ void fr_fixture_add_mlp(fr_checkpoint_task *task)
         fr_mlp_array array = fr_mlp_describe(&shape, a);
         for (int64_t i = 0; i < array.floats * (array.shared ? 1 : task->n_layers);
              i++) {
-            task->mlp.arrays[a][i] = (float)fr_rng_normal(
-                (uint64_t)task->step, FR_RNG_TEST, 100 + (uint64_t)a, (uint64_t)i);
+            task->mlp.arrays[a][i] =
+                (float)fr_rng_normal((uint64_t)task->progress.step, FR_RNG_TEST,
+                                     100 + (uint64_t)a, (uint64_t)i);
         }
     }
 }

@@ -103,8 +103,8 @@ static void numbers_keep_their_bits_and_others_are_refused(void)
     fr_fixture_add_mlp(&checkpoint->tasks[1]);
     fr_fixture_path(fr_test_folder(), "a.h5", path);
     memcpy(checkpoint->tasks[0].state.v, ODD, sizeof ODD);
-    checkpoint->tasks[0].last_loss = -0.0;
-    checkpoint->tasks[0].best_loss = 4.9406564584124654e-324;
+    checkpoint->tasks[0].progress.last_loss = -0.0;
+    checkpoint->tasks[0].progress.best_loss = 4.9406564584124654e-324;
     round_trip(checkpoint);
     float *places[] = {checkpoint->tasks[0].state.k + FR_FIXTURE_FLOATS + 5,
                        checkpoint->tasks[0].state.s_v,
@@ -132,20 +132,21 @@ static void numbers_beyond_the_limits_are_not_written(void)
     fr_checkpoint *checkpoint = fr_fixture_checkpoint(1, true, 3);
     fr_checkpoint_task *task = &checkpoint->tasks[0];
     fr_fixture_path(fr_test_folder(), "a.h5", path);
-    task->cursor = INT64_C(1) << 53;
+    task->progress.cursor = INT64_C(1) << 53;
     round_trip(checkpoint);
-    task->cursor++;
+    task->progress.cursor++;
     FR_ASSERT_FAILS(fr_checkpoint_write(fr_test_ctx(), path, checkpoint), FR_ERR_ARG,
                     "task alpha cannot be stored: cursor is 9007199254740993, must be "
                     "0 to 9007199254740992");
-    task->cursor = 0;
-    task->last_loss = (double)NAN;
+    task->progress.cursor = 0;
+    task->progress.last_loss = (double)NAN;
     FR_ASSERT_FAILS(fr_checkpoint_write(fr_test_ctx(), path, checkpoint), FR_ERR_ARG,
                     "last_loss is nan");
-    task->last_loss = 0;
+    task->progress.last_loss = 0;
     task->first_layer = 7;
     FR_ASSERT_FAILS(fr_checkpoint_write(fr_test_ctx(), path, checkpoint),
-                    FR_ERR_CHECKPOINT, "claims 2 layers from 7 on, of 3");
+                    FR_ERR_CHECKPOINT,
+                    "claims 2 layers from layer 7 on, of a base of 3");
     fr_checkpoint_destroy(&checkpoint);
 }
 
@@ -161,7 +162,7 @@ static void text_longer_than_a_line_is_not_written(void)
     memset(checkpoint->config, 1, BYTES);
     checkpoint->config[BYTES] = '\0';
     FR_ASSERT_FAILS(fr_checkpoint_write(fr_test_ctx(), path, checkpoint), FR_ERR_ARG,
-                    "too much to tell for a file");
+                    "does not fit into a file");
     fr_checkpoint_destroy(&checkpoint);
 }
 

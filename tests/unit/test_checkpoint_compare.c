@@ -55,7 +55,7 @@ static void where_and_how_the_run_was_laid_out_does_not_matter(void)
     FR_ASSERT_OK(fr_copy_string(fr_test_ctx(), "2x2", &b->layout));
     b->isa[0] = 'x';
     b->arithmetic[0] = 'x';
-    b->tasks[0].last_loss = 99;
+    b->tasks[0].progress.last_loss = 99;
     fr_checkpoint_task first = b->tasks[0];
     b->tasks[0] = b->tasks[1];
     b->tasks[1] = first;
@@ -117,9 +117,9 @@ static void moments_count_only_where_both_have_them(void)
 static void step_and_cursor_count(void)
 {
     make_pair();
-    b->tasks[1].cursor = 1;
+    b->tasks[1].progress.cursor = 1;
     assert_different(0.0, "task beta: cursor 113 against 1");
-    b->tasks[1].step = 9;
+    b->tasks[1].progress.step = 9;
     assert_different(0.0, "task beta: step 7 against 9");
     a->tasks[0].state.k[0] = 1.0f;
     b->tasks[0].state.k[0] = 1.5f;

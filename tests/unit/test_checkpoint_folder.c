@@ -62,7 +62,7 @@ static void assert_loads(const char *folder, const char *name, int64_t step)
     CU_ASSERT_PTR_NOT_NULL_FATAL(read);
     CU_ASSERT_PTR_NOT_NULL_FATAL(path);
     CU_ASSERT_STRING_EQUAL(path, wanted);
-    CU_ASSERT_EQUAL(read->tasks[0].step, step);
+    CU_ASSERT_EQUAL(read->tasks[0].progress.step, step);
     fr_checkpoint_destroy(&read);
     free(path);
 }
@@ -281,7 +281,7 @@ static int64_t load_step(const char *folder)
     FR_ASSERT_OK(fr_checkpoint_load_latest(fr_test_ctx(), folder, &read, &path));
     CU_ASSERT_PTR_NOT_NULL(read);
     if (read != NULL) {
-        step = read->tasks[0].step;
+        step = read->tasks[0].progress.step;
     }
     fr_checkpoint_destroy(&read);
     free(path);

@@ -147,8 +147,8 @@ static void lines_of_steps_yet_to_do_are_dropped(void)
         FR_ASSERT_OK(fr_metrics_step(metrics, "b", step, 1, &result));
     }
     fr_metrics_close(&metrics);
-    tasks[0].step = 2;
-    tasks[1].step = 3;
+    tasks[0].progress.step = 2;
+    tasks[1].progress.step = 3;
     metrics = open_metrics(folder, tasks, 2);
     FR_ASSERT_OK(fr_metrics_step(metrics, "a", 3, 1, &result));
     fr_metrics_close(&metrics);

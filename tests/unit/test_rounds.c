@@ -129,7 +129,8 @@ static void tasks_step_in_turn_and_validate_when_due(void)
         *c = *c == 'V' ? 'v' : *c;
     }
     CU_ASSERT_STRING_EQUAL(events, "a1 b1 a2 b2 a3 b3 a4 b4 a4v a5 b5 a6 b6 a6v");
-    CU_ASSERT_TRUE(l.trainer.tasks[0].stopped && l.trainer.tasks[1].stopped);
+    CU_ASSERT_TRUE(l.trainer.tasks[0].progress.stopped &&
+                   l.trainer.tasks[1].progress.stopped);
     CU_ASSERT_TRUE(has_file(&l, "checkpoint-6.h5") && has_file(&l, "best.h5"));
     CU_ASSERT_FALSE(has_file(&l, "checkpoint-4.h5"));
     close_loop(&l);
@@ -148,8 +149,8 @@ static void checkpoints_are_saved_every_so_many_steps(void)
         FR_ASSERT_OK(fr_checkpoint_read(fr_test_ctx(), fr_test_path(l.folder, NAMES[i]),
                                         &saved));
         CU_ASSERT_PTR_NOT_NULL_FATAL(saved);
-        CU_ASSERT_EQUAL(saved->tasks[0].step, 2 * (i + 1));
-        CU_ASSERT_EQUAL(saved->tasks[1].step, 2 * (i + 1));
+        CU_ASSERT_EQUAL(saved->tasks[0].progress.step, 2 * (i + 1));
+        CU_ASSERT_EQUAL(saved->tasks[1].progress.step, 2 * (i + 1));
         if (i == 2) {
             const fr_task *task = &l.trainer.tasks[1];
             fr_assert_same_bytes("k", saved->tasks[1].state.k, task->state.k,
@@ -197,8 +198,8 @@ static void a_task_that_a_rule_stops_leaves_the_round(void)
     FR_ASSERT_OK(run_loop(&l));
     read_events(&l, events);
     CU_ASSERT_STRING_EQUAL(events, "a1 b1 a2 b2 a2V a2. b3 b4 b5 b6");
-    CU_ASSERT_EQUAL(l.trainer.tasks[0].step, 2);
-    CU_ASSERT_EQUAL(l.trainer.tasks[1].step, STEPS);
+    CU_ASSERT_EQUAL(l.trainer.tasks[0].progress.step, 2);
+    CU_ASSERT_EQUAL(l.trainer.tasks[1].progress.step, STEPS);
     close_loop(&l);
 }
 

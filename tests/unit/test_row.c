@@ -253,7 +253,7 @@ static void bad_rows_are_left_out_on_request(void)
     params.skip_bad_rows = true;
     FR_ASSERT_OK(fr_dataset_open(fr_test_ctx(), &params, &data));
     CU_ASSERT_EQUAL(fr_dataset_stats(data)->n_rows, 2);
-    CU_ASSERT_EQUAL(fr_dataset_stats(data)->n_nonfinite, 2);
+    CU_ASSERT_EQUAL(fr_dataset_stats(data)->n_unusable, 2);
     CU_ASSERT_EQUAL(fr_dataset_line(data, 1), 4);
     fr_dataset_close(&data);
     params.path = fr_test_rows("broken\n{}\n");
@@ -298,7 +298,7 @@ static void cutting_leaves_the_template_whole(void)
     fr_dataset_close(&data);
     params.max_tokens = 6;
     FR_ASSERT_FAILS(fr_dataset_open(fr_test_ctx(), &params, &data), FR_ERR_DATA,
-                    "their template alone is");
+                    "the template alone is too long");
     fr_tokenizer_close(&tokenizer);
 }
 

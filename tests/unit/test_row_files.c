@@ -80,10 +80,10 @@ static void json_that_is_no_lines_is_named(void)
         FILE_OF("{\"source\": \"a\"},\n{\"source\": \"b\"}\n",
                 "JSON objects with commas between them"),
         FILE_OF("{\"source\": \"a\"} {\"source\": \"b\"}\n",
-                "JSON objects one behind the other on a line"),
+                "several JSON objects on one line"),
         FILE_OF("{\"source\": \"a\"}\r{\"source\": \"b\"}\r",
                 "text whose lines end with carriage returns alone"),
-        FILE_OF("{'source': 'a'}\n", "in Python's way of writing"),
+        FILE_OF("{'source': 'a'}\n", "in Python's notation"),
     };
     check_files(CASES, FR_N_CASES(CASES));
 }

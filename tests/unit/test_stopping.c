@@ -63,26 +63,26 @@ static void validations_are_counted(void)
     const fr_task_config config = {.patience = 2};
     fr_task task = {.config = &config,
                     .n_steps = 100,
-                    .step = 10,
-                    .best_loss = (double)INFINITY,
-                    .valid_loss = (double)INFINITY};
+                    .progress.step = 10,
+                    .progress.best_loss = (double)INFINITY,
+                    .progress.valid_loss = (double)INFINITY};
     CU_ASSERT_TRUE(fr_task_count_validation(&task, 2.0));
-    CU_ASSERT_EQUAL(task.best_step, 10);
-    task.step = 20;
+    CU_ASSERT_EQUAL(task.progress.best_step, 10);
+    task.progress.step = 20;
     CU_ASSERT_FALSE(fr_task_count_validation(&task, 2.0));
     CU_ASSERT_EQUAL(fr_task_decide(&task, 5), FR_STOP_NONE);
-    CU_ASSERT_FALSE(task.stopped);
-    task.step = 30;
+    CU_ASSERT_FALSE(task.progress.stopped);
+    task.progress.step = 30;
     CU_ASSERT_FALSE(fr_task_count_validation(&task, (double)NAN));
     CU_ASSERT_EQUAL(fr_task_decide(&task, 5), FR_STOP_PATIENCE);
-    CU_ASSERT_TRUE(task.stopped);
-    CU_ASSERT_EQUAL(task.best_step, 10);
-    CU_ASSERT_DOUBLE_EQUAL(task.best_loss, 2.0, 0.0);
-    task.step = 40;
+    CU_ASSERT_TRUE(task.progress.stopped);
+    CU_ASSERT_EQUAL(task.progress.best_step, 10);
+    CU_ASSERT_DOUBLE_EQUAL(task.progress.best_loss, 2.0, 0.0);
+    task.progress.step = 40;
     CU_ASSERT_TRUE(fr_task_count_validation(&task, 1.0));
-    CU_ASSERT_EQUAL(task.stale_validations, 0);
+    CU_ASSERT_EQUAL(task.progress.stale_validations, 0);
     CU_ASSERT_EQUAL(fr_task_decide(&task, 5), FR_STOP_NONE);
-    CU_ASSERT_FALSE(task.stopped);
+    CU_ASSERT_FALSE(task.progress.stopped);
 }
 
 static void reasons_have_names(void)

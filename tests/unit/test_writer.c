@@ -72,7 +72,7 @@ static void writes_come_back_in_their_order(void)
             fr_write write;
             FR_ASSERT_OK(take(writer, &write));
             CU_ASSERT_EQUAL(write.step, i);
-            CU_ASSERT_EQUAL(write.checkpoint->tasks[0].step, i);
+            CU_ASSERT_EQUAL(write.checkpoint->tasks[0].progress.step, i);
             CU_ASSERT_TRUE(write.seconds > 0 && write.cpu_seconds > 0);
             fr_checkpoint_destroy(&write.checkpoint);
             CU_ASSERT_TRUE(fr_writer_has_room(writer));

@@ -2,7 +2,6 @@
 
 #include "base/mem.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +17,14 @@
 #define TASK_FIELD_ADDED(name, kind, min, max)                                         \
     {                                                                                  \
 #name, kind, offsetof(fr_checkpoint_task, name), min, max, true                \
+    }
+#define PROGRESS_FIELD(name, kind, min, max)                                           \
+    {                                                                                  \
+#name, kind, offsetof(fr_checkpoint_task, progress.name), min, max, false      \
+    }
+#define PROGRESS_FIELD_ADDED(name, kind, min, max)                                     \
+    {                                                                                  \
+#name, kind, offsetof(fr_checkpoint_task, progress.name), min, max, true       \
     }
 #define STATE_ARRAY(name)                                                              \
     {                                                                                  \
@@ -45,16 +52,16 @@ const fr_field FR_TASK_FIELDS[FR_N_TASK_FIELDS] = {
     TASK_FIELD(n_kv_heads, FR_FIELD_I64, 1, MAX_SIZE),
     TASK_FIELD(head_dim, FR_FIELD_I64, 1, MAX_SIZE),
     TASK_FIELD(seed, FR_FIELD_U64, 0, 0),
-    TASK_FIELD(step, FR_FIELD_I64, 0, MAX_COUNT),
-    TASK_FIELD(cursor, FR_FIELD_I64, 0, MAX_CURSOR),
-    TASK_FIELD(stopped, FR_FIELD_BOOL, 0, 1),
-    TASK_FIELD(best_loss, FR_FIELD_F64, 0, 0),
-    TASK_FIELD(best_step, FR_FIELD_I64, -1, MAX_COUNT),
-    TASK_FIELD(last_loss, FR_FIELD_F64, 0, 0),
-    TASK_FIELD(skipped, FR_FIELD_I64, 0, MAX_COUNT),
-    TASK_FIELD(skipped_in_row, FR_FIELD_I64, 0, MAX_COUNT),
-    TASK_FIELD_ADDED(stale_validations, FR_FIELD_I64, 0, MAX_COUNT),
-    TASK_FIELD_ADDED(valid_loss, FR_FIELD_F64, 0, 0),
+    PROGRESS_FIELD(step, FR_FIELD_I64, 0, MAX_COUNT),
+    PROGRESS_FIELD(cursor, FR_FIELD_I64, 0, MAX_CURSOR),
+    PROGRESS_FIELD(stopped, FR_FIELD_BOOL, 0, 1),
+    PROGRESS_FIELD(best_loss, FR_FIELD_F64, 0, 0),
+    PROGRESS_FIELD(best_step, FR_FIELD_I64, -1, MAX_COUNT),
+    PROGRESS_FIELD(last_loss, FR_FIELD_F64, 0, 0),
+    PROGRESS_FIELD(skipped, FR_FIELD_I64, 0, MAX_COUNT),
+    PROGRESS_FIELD(skipped_in_row, FR_FIELD_I64, 0, MAX_COUNT),
+    PROGRESS_FIELD_ADDED(stale_validations, FR_FIELD_I64, 0, MAX_COUNT),
+    PROGRESS_FIELD_ADDED(valid_loss, FR_FIELD_F64, 0, 0),
     TASK_FIELD(template_text, FR_FIELD_TEXT, 0, 0),
     TASK_FIELD(chat, FR_FIELD_BOOL, 0, 1),
     TASK_FIELD(eos, FR_FIELD_BOOL, 0, 1),
@@ -66,8 +73,8 @@ const fr_field FR_TASK_FIELDS[FR_N_TASK_FIELDS] = {
 
 const fr_field FR_ADDED_FIELDS[FR_N_ADDED_FIELDS] = {
     TASK_FIELD_ADDED(valid_digest, FR_FIELD_DIGEST, 0, 0),
-    TASK_FIELD_ADDED(base_loss, FR_FIELD_F64, 0, 0),
-    TASK_FIELD_ADDED(init_loss, FR_FIELD_F64, 0, 0),
+    PROGRESS_FIELD_ADDED(base_loss, FR_FIELD_F64, 0, 0),
+    PROGRESS_FIELD_ADDED(init_loss, FR_FIELD_F64, 0, 0),
     TASK_FIELD_ADDED(chat_template_digest, FR_FIELD_TEXT, 0, 0),
     TASK_FIELD_ADDED(base_norm_eps, FR_FIELD_F64, 0, 0),
 };
@@ -136,9 +143,7 @@ fr_status fr_checkpoint_create(fr_ctx *ctx, int64_t n_tasks, fr_checkpoint **out
     if (status == FR_OK) {
         checkpoint->n_tasks = n_tasks;
         for (int64_t i = 0; i < n_tasks; i++) {
-            checkpoint->tasks[i].valid_loss = (double)INFINITY;
-            checkpoint->tasks[i].base_loss = (double)INFINITY;
-            checkpoint->tasks[i].init_loss = (double)INFINITY;
+            checkpoint->tasks[i].progress = fr_progress_start();
         }
     } else {
         fr_checkpoint_destroy(&checkpoint);

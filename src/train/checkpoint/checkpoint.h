@@ -10,6 +10,7 @@
 #include "base/ctx.h"
 #include "base/digest.h"
 #include "train/checkpoint/mlp_state.h"
+#include "train/checkpoint/progress.h"
 
 #include <stdint.h>
 
@@ -37,17 +38,7 @@ typedef struct fr_checkpoint_task {
     double
         base_norm_eps; /* epsilon of the base's norms, as f32; 0: not known, a file before 2.1 */
     uint64_t seed;
-    int64_t step;     /* updates done */
-    int64_t cursor;   /* next global example index */
-    bool stopped;     /* by its step count or another rule, see stopping.h */
-    double best_loss; /* INFINITY: none yet */
-    int64_t best_step;
-    double last_loss; /* training loss of the last step */
-    int64_t skipped;  /* non-finite steps skipped so far */
-    int64_t skipped_in_row;
-    int64_t stale_validations; /* in a row without a better loss; 0 in older files */
-    double
-        valid_loss; /* of the last validation; INFINITY: none yet, or an older file */
+    fr_progress progress;
     char *template_text; /* NULL: none */
     bool chat;
     bool eos;
@@ -61,9 +52,6 @@ typedef struct fr_checkpoint_task {
     uint8_t data_digest[FR_DIGEST_BYTES];
     uint8_t valid_digest[FR_DIGEST_BYTES]; /* of the rows that best_loss is measured on;
                               zeros: none, or a file before 2.1 */
-    double base_loss; /* of the base alone, on those rows or on the first training
-                              rows; INFINITY: unknown */
-    double init_loss; /* of the text that the prefix starts from; INFINITY: unknown */
     fr_prefix_state state; /* the prefix in effect, also where an MLP makes it */
     fr_mlp_state mlp; /* checkpoints of a reparametrised prefix: what a resume needs,
                               in place of the state's moments */

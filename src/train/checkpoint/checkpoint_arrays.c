@@ -114,10 +114,11 @@ fr_status fr_checkpoint_check_layers(fr_ctx *ctx, const char *path,
     if (task->first_layer <= base - task->n_layers) {
         return FR_OK;
     }
-    return FR_FAIL(ctx, FR_ERR_CHECKPOINT,
-                   "%s: /tasks/%s claims %lld layers from %lld on, of %lld", path,
-                   task->name, (long long)task->n_layers, (long long)task->first_layer,
-                   (long long)base);
+    return FR_FAIL(
+        ctx, FR_ERR_CHECKPOINT,
+        "%s: /tasks/%s claims %lld layers from layer %lld on, of a base of %lld", path,
+        task->name, (long long)task->n_layers, (long long)task->first_layer,
+        (long long)base);
 }
 
 /* ---- the names of tasks ------------------------------------------------------------------------- */
@@ -161,7 +162,7 @@ static fr_status take_name(fr_ctx *ctx, const char *path, const char *name,
         memcpy(copy, name, length);
     }
     if (!fr_task_name_is_valid(copy)) {
-        return fail_names(ctx, path, "holds an impossible task name");
+        return fail_names(ctx, path, "holds an invalid task name");
     }
     return fr_copy_string(ctx, copy, out);
 }

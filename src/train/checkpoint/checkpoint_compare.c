@@ -135,8 +135,8 @@ static void compare_tasks(const fr_checkpoint_task *a, const fr_checkpoint_task 
         note_count(found, a->name, "first layer", a->first_layer, b->first_layer);
         return;
     }
-    note_count(found, a->name, "step", a->step, b->step);
-    note_count(found, a->name, "cursor", a->cursor, b->cursor);
+    note_count(found, a->name, "step", a->progress.step, b->progress.step);
+    note_count(found, a->name, "cursor", a->progress.cursor, b->progress.cursor);
     bool moments = fr_state_has_moments(&a->state) && fr_state_has_moments(&b->state);
     int n_arrays = moments ? FR_N_STATE_ARRAYS : FR_N_PREFIX_ARRAYS;
     for (int i = 0; i < n_arrays; i++) {

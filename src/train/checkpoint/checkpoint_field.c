@@ -90,12 +90,12 @@ fr_status fr_field_parse(fr_ctx *ctx, const fr_field *field, fr_json value, void
                          char what[FR_FIELD_BYTES])
 {
     static const char *const KINDS[] = {
-        [FR_FIELD_I64] = "is no whole number",
-        [FR_FIELD_U64] = "is no whole number from 0 to 2^64 - 1",
-        [FR_FIELD_F64] = "is no real number in quotes",
+        [FR_FIELD_I64] = "is not a whole number",
+        [FR_FIELD_U64] = "is not a whole number from 0 to 2^64 - 1",
+        [FR_FIELD_F64] = "is not a real number in quotes",
         [FR_FIELD_BOOL] = "is neither 0 nor 1",
-        [FR_FIELD_TEXT] = "is no text",
-        [FR_FIELD_DIGEST] = "is no digest of 64 digits"};
+        [FR_FIELD_TEXT] = "is not a text",
+        [FR_FIELD_DIGEST] = "is not a digest of 64 digits"};
     void *member = (char *)owner + field->offset;
     bool good = false;
     fr_status status = FR_OK;

@@ -17,6 +17,7 @@
 #define LATEST "latest"
 
 enum { NAME_BYTES = 64, MAX_DIGITS = 18 };
+#define STEP_LIMIT INT64_C(1000000000000000000) /* the first with one digit more */
 
 /* The steps of a folder's checkpoints. */
 typedef struct step_list {
@@ -202,8 +203,9 @@ fr_status fr_checkpoint_save(fr_ctx *ctx, const char *folder, int64_t step,
 {
     char name[NAME_BYTES];
     char *path = NULL;
-    if (step < 0 || step >= 1000000000000000000) {
-        return FR_FAIL(ctx, FR_ERR_ARG, "cannot name a checkpoint of step %lld",
+    if (step < 0 || step >= STEP_LIMIT) {
+        return FR_FAIL(ctx, FR_ERR_ARG,
+                       "a checkpoint cannot have step %lld, must be 0 to 10^18 - 1",
                        (long long)step);
     }
     name_file(step, name);
@@ -240,7 +242,7 @@ static fr_status read_latest(fr_ctx *ctx, const char *folder, int64_t *step)
             status = FR_OK;
         } else if (status == FR_OK && *step < 0) {
             fr_log_own(ctx, FR_LOG_WARN,
-                       "%s names no checkpoint; trying the highest step", path);
+                       "%s does not name a checkpoint; trying the highest step", path);
         }
     }
     free(text);
@@ -262,7 +264,8 @@ static fr_status try_step(fr_ctx *ctx, const char *folder, int64_t step,
     free(*path);
     *path = NULL;
     if (status == FR_ERR_CHECKPOINT) {
-        fr_log_own(ctx, FR_LOG_WARN, "%s; trying the one before", fr_ctx_error(ctx));
+        fr_log_own(ctx, FR_LOG_WARN, "%s; trying the previous checkpoint",
+                   fr_ctx_error(ctx));
         fr_ctx_clear_error(ctx);
         status = FR_OK;
     }
@@ -292,7 +295,7 @@ fr_status fr_checkpoint_load_latest(fr_ctx *ctx, const char *folder,
         status =
             FR_FAIL(ctx, FR_ERR_CHECKPOINT,
                     "%s: none of its %lld checkpoints can be used; restore one, or "
-                    "start anew in another folder",
+                    "start again in another folder",
                     folder, (long long)list.n);
     }
     free(list.steps);

@@ -102,7 +102,7 @@ static fr_status check_conventions(const reader *r, const char *object)
         FR_TRY(fr_h5_read_text(r->h5, object, convention->name, &text));
         if (strcmp(text, convention->text) != 0) {
             status = FR_FAIL(r->ctx, FR_ERR_CHECKPOINT,
-                             "%s: %s of %s is not '%s', the only one that is read",
+                             "%s: %s of %s is not '%s', the only value that is read",
                              r->path, convention->name, object, convention->text);
         }
         free(text);

@@ -49,11 +49,11 @@ fr_status fr_index_take(fr_index *index, const char *kind, const char *object)
         FR_TRY(cut_line(index, &line));
         if (!fr_json_enter(line, '{', &index->walk) ||
             !fr_json_member(&index->walk, &key, &value)) {
-            return fr_index_fail_line(index, "is no JSON object");
+            return fr_index_fail_line(index, "is not a JSON object");
         }
     } while (!fr_json_is(key, "group") && !fr_json_is(key, "array"));
     if (value.bytes > sizeof path || !fr_json_text(value, path)) {
-        return fr_index_fail_line(index, "begins with no path");
+        return fr_index_fail_line(index, "does not begin with a path");
     }
     if (!fr_json_is(key, kind) || strcmp(path, object) != 0) {
         (void)snprintf(what, sizeof what, "is not that of %s: %s is missing", object,
@@ -85,7 +85,8 @@ fr_status fr_index_members(fr_index *index, const char *const *names, int n,
             return fr_index_fail_line(index, "lacks a key");
         }
     }
-    return index->walk.ended ? FR_OK : fr_index_fail_line(index, "is no JSON object");
+    return index->walk.ended ? FR_OK
+                             : fr_index_fail_line(index, "is not a JSON object");
 }
 
 /* ---- attributes ------------------------------------------------------------------------------ */
@@ -129,7 +130,7 @@ static fr_status take_attribute(const fr_index *index, const char *object, fr_js
                 continue;
             }
             if (found[at]) {
-                return fr_index_fail_attribute(index, object, name, "is there twice");
+                return fr_index_fail_attribute(index, object, name, "appears twice");
             }
             found[at] = true;
             FR_TRY(fr_field_parse(index->ctx, &tables->fields[i], value, tables->owner,
@@ -161,7 +162,7 @@ fr_status fr_index_attributes(fr_index *index, const char *object,
         FR_TRY(take_attribute(index, object, name, value, tables, found));
     }
     if (!walk.ended) {
-        return fr_index_fail_line(index, "has attributes that are no JSON");
+        return fr_index_fail_line(index, "has attributes that are not JSON");
     }
     while (tables[n_tables].fields != NULL) {
         n_tables++;
@@ -179,11 +180,11 @@ fr_status fr_index_rest(fr_index *index)
         FR_TRY(cut_line(index, &line));
         if (!fr_json_enter(line, '{', &index->walk) ||
             !fr_json_member(&index->walk, &key, &value)) {
-            return fr_index_fail_line(index, "is no JSON object");
+            return fr_index_fail_line(index, "is not a JSON object");
         }
         if (fr_json_is(key, "group") || fr_json_is(key, "array")) {
-            return fr_index_fail_line(index,
-                                      "is of no task that attribute tasks of / names");
+            return fr_index_fail_line(
+                index, "belongs to no task that attribute tasks of / names");
         }
     }
     return FR_OK;

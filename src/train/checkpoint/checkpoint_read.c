@@ -84,7 +84,7 @@ static fr_status check_conventions(const reader *r, const char *object,
         const fr_convention *convention = &FR_CONVENTIONS[i];
         if (strcmp(extra->conventions[i], convention->text) != 0) {
             (void)snprintf(what, sizeof what,
-                           "is not '%s', the only one that this version reads",
+                           "is not '%s', the only value that this version reads",
                            convention->text);
             fr_json name = {convention->name, strlen(convention->name)};
             return fr_index_fail_attribute(&r->index, object, name, what);
@@ -219,9 +219,9 @@ static fr_status read_array(reader *r, const fr_stored_array *array)
     }
     if (!fr_json_i64(values[1], &offset) || offset % (int64_t)sizeof(float) != 0 ||
         offset < r->block || offset > r->bytes - bytes) {
-        return fr_index_fail(
-            &r->index, array->path,
-            "has an offset outside the file's arrays, or no multiple of 4");
+        return fr_index_fail(&r->index, array->path,
+                             "has an offset outside the file's arrays, or one that is "
+                             "not a multiple of 4");
     }
     return keep_span(r, offset, bytes);
 }

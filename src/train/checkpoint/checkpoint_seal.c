@@ -174,8 +174,8 @@ fr_status fr_header_check(fr_ctx *ctx, const char *path, const uint8_t *image,
     memcpy(text, image, FR_HEADER_BYTES);
     if (strncmp(text, TITLE1, sizeof TITLE1 - 1) == 0) {
         return FR_FAIL(ctx, FR_ERR_CHECKPOINT,
-                       "%s has format 1, this Forerun reads %d.x; `forerun convert OLD "
-                       "NEW` makes a file of this version of it",
+                       "%s has format 1, this Forerun reads %d.x; convert it with "
+                       "`forerun convert OLD NEW`",
                        path, FR_CHECKPOINT_MAJOR);
     }
     if (!parse_header(text, out)) {
@@ -187,10 +187,11 @@ fr_status fr_header_check(fr_ctx *ctx, const char *path, const uint8_t *image,
     FR_TRY(check_text(ctx, path, image, bytes, out));
     if (out->index > FR_MAX_INDEX || out->block != fr_header_block(out->index) ||
         out->block >= bytes) {
-        return FR_FAIL(ctx, FR_ERR_CHECKPOINT,
-                       "%s: an index of %zu bytes in a block of %zu is impossible in "
-                       "%zu bytes (most: %d); restore the file or use an older one",
-                       path, out->index, out->block, bytes, FR_MAX_INDEX);
+        return FR_FAIL(
+            ctx, FR_ERR_CHECKPOINT,
+            "%s: an index of %zu bytes in a block of %zu is impossible in "
+            "%zu bytes (at most %d are allowed); restore the file or use an older one",
+            path, out->index, out->block, bytes, FR_MAX_INDEX);
     }
     return FR_OK;
 }

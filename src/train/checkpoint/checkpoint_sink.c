@@ -19,11 +19,11 @@ static fr_status reserve(fr_sink *sink, size_t bytes)
     enum { FIRST_CAPACITY = 4096 };
     if (bytes > FR_MAX_LINE || sink->bytes - sink->line + bytes > FR_MAX_LINE ||
         sink->bytes + bytes > FR_MAX_INDEX) {
-        return FR_FAIL(
-            sink->ctx, FR_ERR_ARG,
-            "%s has too much to tell for a file: most %d bytes an object and "
-            "%d in all; shorten its config or its tasks",
-            sink->object, FR_MAX_LINE, FR_MAX_INDEX);
+        return FR_FAIL(sink->ctx, FR_ERR_ARG,
+                       "%s does not fit into a file: its index may have %d bytes for "
+                       "one object and "
+                       "%d in all; shorten the config or store fewer tasks",
+                       sink->object, FR_MAX_LINE, FR_MAX_INDEX);
     }
     if (sink->bytes + bytes < sink->capacity) {
         return FR_OK;
@@ -198,7 +198,7 @@ fr_status fr_sink_groups(fr_sink *sink, const fr_checkpoint_task *task)
 /* ---- arrays ------------------------------------------------------------------------------------- */
 
 /* Remember where in the text the place of the array goes. */
-static fr_status keep_capacity(fr_sink *sink)
+static fr_status note_place(fr_sink *sink)
 {
     enum { FIRST_ROOMS = 64 };
     if (sink->n_arrays == sink->n_rooms) {
@@ -220,7 +220,7 @@ static fr_status list_array(fr_sink *sink, const fr_stored_array *array)
         FR_TRY(add(sink, "%s%" PRId64, i > 0 ? "," : "", array->shape[i]));
     }
     FR_TRY(add(sink, "],\"offset\":"));
-    FR_TRY(keep_capacity(sink));
+    FR_TRY(note_place(sink));
     FR_TRY(add(sink, "%*s,\"bytes\":%" PRId64, PLACE_DIGITS, "",
                array->floats * (int64_t)sizeof(float)));
     return end_line(sink, "}");

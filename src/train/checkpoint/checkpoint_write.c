@@ -81,16 +81,17 @@ static fr_status check_names(fr_ctx *ctx, const fr_checkpoint *checkpoint)
     const char *twice = NULL;
     if (checkpoint->n_tasks > FR_MAX_TASKS) {
         return FR_FAIL(ctx, FR_ERR_ARG,
-                       "%lld tasks cannot be stored in a file, most: %d",
+                       "%lld tasks cannot be stored in a file, at most %d are allowed",
                        (long long)checkpoint->n_tasks, FR_MAX_TASKS);
     }
     for (int64_t i = 0; i < checkpoint->n_tasks; i++) {
         const char *name = checkpoint->tasks[i].name;
         if (name == NULL || !fr_task_name_is_valid(name)) {
-            return FR_FAIL(ctx, FR_ERR_ARG,
-                           "task name '%.80s' cannot be stored; use up to %d of "
-                           "A-Z a-z 0-9 . _ - and not only dots",
-                           name != NULL ? name : "", FR_TASK_NAME_BYTES - 1);
+            return FR_FAIL(
+                ctx, FR_ERR_ARG,
+                "task name '%.80s' cannot be stored; use up to %d characters of "
+                "A-Z a-z 0-9 . _ - and not only dots",
+                name != NULL ? name : "", FR_TASK_NAME_BYTES - 1);
         }
     }
     FR_TRY(fr_checkpoint_find_double(ctx, checkpoint, &twice));

@@ -37,17 +37,17 @@ fr_status fr_chat_identity_check(fr_ctx *ctx, const char *file,
     if (strcmp(before, shown) != 0 && strict) {
         status = FR_FAIL(
             ctx, FR_ERR_CHECKPOINT,
-            "%s: task %s learned dialogues with the chat template %.*s, the base has "
-            "%.*s now, so that rows would have other ids; resume over the model's "
-            "files "
-            "as they were, or pass --force to go on all the same",
+            "%s: task %s was trained on dialogues with the chat template %.*s, the "
+            "base "
+            "now has %.*s, so that rows would get other token ids; resume with the "
+            "original model files, or pass --force to continue anyway",
             file, task->name, SHOWN_DIGITS, before, SHOWN_DIGITS, shown);
     } else if (strcmp(before, shown) != 0) {
-        fr_log(
-            ctx, FR_LOG_WARN,
-            "%s: task %s learned dialogues with the chat template %.*s, the base has "
-            "%.*s; ids of dialogues may differ from those that it knows",
-            file, task->name, SHOWN_DIGITS, before, SHOWN_DIGITS, shown);
+        fr_log(ctx, FR_LOG_WARN,
+               "%s: task %s was trained on dialogues with the chat template %.*s, the "
+               "base "
+               "now has %.*s; dialogues may get other token ids than in training",
+               file, task->name, SHOWN_DIGITS, before, SHOWN_DIGITS, shown);
     }
     free(now);
     return status;

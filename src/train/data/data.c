@@ -1,3 +1,13 @@
+/*
+ * A dataset is one block of memory: the table of data_impl.h. Opening a file goes through these steps:
+ *
+ *   row_files.c     is it JSON lines at all? Names other kinds of files, with the way out
+ *   data_cache.c    key = digest of the file, the tokenizer and the options; a cache of this key is checked and mapped
+ *   data_table.c    no cache: read line by line (row_lines.c), row by row (row.c), into a new block
+ *   data_cache.c    write the block as a cache, then map it, so that the ranks of a node share its pages
+ *
+ * The accessors below read the block, wherever it came from: a cache and a new block have the same bytes.
+ */
 #include "train/data/data.h"
 
 #include "base/mem.h"
@@ -9,7 +19,7 @@
 #include <string.h>
 
 struct fr_dataset {
-    uint8_t *block; /* owned, when there is no cache */
+    uint8_t *block; /* owned; NULL where `cache` is mapped */
     fr_map cache;
     fr_table table;
 };
@@ -29,10 +39,10 @@ static fr_status build(fr_ctx *ctx, const fr_data_params *params, const fr_map *
         return FR_OK;
     }
     fr_cache_write(ctx, params->cache_folder, key, dataset->block, bytes);
-    /* from here on the pages are shared with the node's other ranks */
+    /* Use the cache instead of the block: its pages are shared with the other ranks of the node. */
     uint8_t *copy = NULL;
     FR_TRY(fr_cache_open(ctx, params, key, data, &dataset->cache, &copy));
-    free(copy); /* of a file that others may write to: what was built serves as well */
+    free(copy); /* of a cache that other users may write to: the block serves as well */
     if (dataset->cache.data != NULL) {
         free(dataset->block);
         dataset->block = NULL;
@@ -61,9 +71,9 @@ static fr_status open_file(fr_ctx *ctx, const fr_data_params *params,
     }
     dataset->table = fr_table_view(dataset->cache.data != NULL ? dataset->cache.data
                                                                : dataset->block);
-    /* said whether the rows come from the file or its cache */
+    /* also for rows from the cache: the user must see it in every run */
     const fr_data_stats *stats = &dataset->table.header->stats;
-    fr_row_report(ctx, params->path, stats->n_nonfinite, stats->n_unused);
+    fr_row_report(ctx, params->path, stats->n_unusable, stats->n_unused);
     return FR_OK;
 }
 
@@ -73,7 +83,7 @@ fr_status fr_dataset_open(fr_ctx *ctx, const fr_data_params *params, fr_dataset 
     fr_dataset *dataset = NULL;
     *out = NULL;
     if (params->max_tokens < 2) {
-        return FR_FAIL(ctx, FR_ERR_ARG, "max_tokens is %lld, want at least 2",
+        return FR_FAIL(ctx, FR_ERR_ARG, "max_tokens is %lld, must be at least 2",
                        (long long)params->max_tokens);
     }
     FR_TRY(fr_map_open(ctx, params->path, &file));

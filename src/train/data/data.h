@@ -1,13 +1,11 @@
 /*
- * data.h - JSONL rows, tokenised once into a cache that all ranks of a node map.
+ * data.h - the rows of a data file as token ids: tokenised once, then mapped by all ranks of a node from a cache.
  *
- * Layer L4; uses base, row. Immutable after open.
+ * A dataset does not change after it is opened. docs/data.md describes the forms of rows, row.h how they become ids.
  *
- * Forms of a row and what is made of them: row.h, docs/data.md.
- *
- * A row is one source and its targets; an example is one (row, target). Rows may have equal sources: the same
- * ids, and the same of them in the loss. A token is `counted` if its
- * prediction is in the loss; the first token of a sequence has no predecessor and is never counted.
+ * A row (one line of the file) has one source and one or more targets; an example is one (row, target). Two sources
+ * are equal if they have the same ids and the same ids in the loss. A token is `counted` if its prediction is in the
+ * loss; the first token of a sequence has no predecessor and is never counted.
  */
 #ifndef FR_TRAIN_DATA_DATA_H
 #define FR_TRAIN_DATA_DATA_H
@@ -22,28 +20,28 @@ typedef struct fr_dataset fr_dataset;
 
 typedef struct fr_data_params {
     const char *path;
-    const fr_tokenizer *tokenizer; /* NULL: only pre-tokenised rows can be read */
-    const char *
-        why_no_tokenizer; /* a sentence with its remedy; NULL: the model carries none */
-    int64_t vocab_size;   /* ids must lie below */
+    const fr_tokenizer *tokenizer; /* NULL: only rows of token ids can be read */
+    const char
+        *why_no_tokenizer; /* a sentence with its remedy; NULL: the model has none */
+    int64_t vocab_size;    /* ids must lie below */
     const char
         *template_text; /* must hold {target} once, {source} at most once; NULL: none */
     bool chat;
     bool eos;
-    int32_t eos_id; /* used when tokenizer is NULL; -1: none known */
+    int32_t eos_id; /* used where tokenizer is NULL; -1: not known */
     bool special;
     bool loss_last;
-    bool cut_long_rows; /* else they are dropped */
-    bool without_bos;   /* the prefix text carries the BOS */
+    bool cut_long_rows; /* false: they are dropped */
+    bool without_bos;   /* the prefix text begins with the BOS */
     int64_t max_tokens; /* longest source + one target */
     int64_t max_rows;   /* read only the first rows; 0: all */
     bool
-        sample; /* a look at max_rows rows: the file is not hashed (its digest is then zero) and no cache is used */
-    const char *cache_folder; /* where the cache lies; NULL: in memory only */
+        sample; /* only max_rows rows are needed: the file is not hashed (its digest is zero) and no cache is used */
+    const char *cache_folder; /* folder of the cache; NULL: in memory only */
     const char *
-        ignore; /* members of rows and messages that are not looked at, with commas between; NULL: none */
+        ignore; /* names of members of rows and messages to ignore, separated by commas; NULL: none */
     bool
-        skip_bad_rows; /* a row that cannot be used is left out, else it ends the reading */
+        skip_bad_rows; /* leave out rows that cannot be used; false: they are an error */
 } fr_data_params;
 
 typedef struct fr_data_stats {
@@ -51,19 +49,19 @@ typedef struct fr_data_stats {
     int64_t n_examples;      /* kept (row, target) pairs */
     int64_t n_dropped;       /* examples longer than max_tokens, dropped */
     int64_t n_cut;           /* examples cut to max_tokens */
-    int64_t n_nonfinite;     /* rows that cannot be used, left out */
-    int64_t n_unused;        /* rows with a source that the template has no place for */
+    int64_t n_unusable;      /* rows left out because they cannot be used */
+    int64_t n_unused;        /* rows with a source that the template does not use */
     int64_t n_source_tokens; /* each row's source once */
     int64_t n_target_tokens; /* counted tokens */
     int64_t longest;         /* tokens of the longest kept source + target */
 } fr_data_stats;
 
 /**
- * Map the cache if its digest (data bytes, tokenizer, every option above) fits, else tokenise, write the
- * cache atomically, and map it. A cache folder that cannot be written is a warning, not an error.
- * `cut_long_rows` shortens the row's own text: the source's last tokens first, then the target's; template, turns'
- * frames, BOS and end of sequence stay whole. An example of which nothing own would be left is dropped.
- * Bad rows are named by file and line, all that a glance shows, before the call fails.
+ * Map the cache if its key (data bytes, tokenizer, every option above) matches. Otherwise tokenise the file, write
+ * the cache atomically and map it. A cache folder that cannot be written is a warning, not an error.
+ * `cut_long_rows` shortens the row's own text: first the end of the source, then the end of the target. Template,
+ * frames of turns, BOS and end of sequence stay whole. An example whose own text would vanish is dropped.
+ * Before the call fails, the log names the first bad rows by file and line.
  *
  * @return FR_OK; FR_ERR_DATA with "FILE:LINE: ..." (broken JSON, wrong type, missing field, empty target,
  *         target that tokenises to nothing, id out of range), "FILE: is empty", missing file, no tokenizer
@@ -84,10 +82,10 @@ fr_sequence fr_dataset_source(const fr_dataset *dataset, int64_t row);
 fr_sequence fr_dataset_target(const fr_dataset *dataset, int64_t row, int64_t target);
 /** Target of example e. */
 fr_sequence fr_dataset_example_target(const fr_dataset *dataset, int64_t example);
-/** Line of the file that the row came from, from 1. */
+/** Line of the file that holds the row, from 1. */
 int64_t fr_dataset_line(const fr_dataset *dataset, int64_t row);
-/** SHA-256 of what the first n examples hold: ids in order, and which of them are in the loss. Whatever changes a loss
- * over them changes it; names, places and formats of files do not. */
+/** SHA-256 of the contents of the first n examples: their ids in order, and which of them are in the loss. Two
+ * datasets with equal digests give equal losses; names, paths and formats of the files have no influence. */
 FR_MUST_CHECK fr_status fr_dataset_digest_first(fr_ctx *ctx, const fr_dataset *dataset,
                                                 int64_t n,
                                                 uint8_t out[FR_DIGEST_BYTES]);

@@ -1,3 +1,11 @@
+/*
+ * The token cache (docs/format-token-cache.md): its key, its file, and whether an existing file can be used.
+ *
+ * A cache is only a shortcut: whatever is wrong with it, the rows are tokenised again and nothing fails. It is used if
+ * its header has this version, key and data file, its digest matches its bytes (accidents), and data_check.c accepts
+ * every number in it (intent). A file that another user may write to could change after these checks, so it is copied
+ * before them and the copy is used.
+ */
 #include "train/data/data_impl.h"
 
 #include "base/mem.h"
@@ -14,7 +22,7 @@ static fr_status add_text(fr_ctx *ctx, fr_digest *digest, const char *text)
     return bytes > 0 ? fr_digest_add(ctx, digest, text, (size_t)bytes) : FR_OK;
 }
 
-/* What the tokenizer's own digest leaves out, since it decides no ids of plain text. */
+/* What fr_tokenizer_digest leaves out, because it does not change the ids of plain text. */
 static fr_status add_frame(fr_ctx *ctx, fr_digest *digest, const fr_data_params *params)
 {
     const fr_tokenizer *t = params->tokenizer;
@@ -25,9 +33,9 @@ static fr_status add_frame(fr_ctx *ctx, fr_digest *digest, const fr_data_params 
                     t != NULL && params->chat ? fr_tokenizer_chat_template(t) : NULL);
 }
 
-fr_status fr_table_key(fr_ctx *ctx, const fr_data_params *params,
-                       const uint8_t data[FR_DIGEST_BYTES],
-                       uint8_t out[FR_DIGEST_BYTES])
+/* Everything that determines the content of a block. A new option of fr_data_params that changes ids belongs here. */
+static fr_status add_key(fr_ctx *ctx, fr_digest *digest, const fr_data_params *params,
+                         const uint8_t data[FR_DIGEST_BYTES])
 {
     const int64_t options[] = {
         FR_TABLE_MAJOR,        params->vocab_size,        params->chat,
@@ -35,29 +43,24 @@ fr_status fr_table_key(fr_ctx *ctx, const fr_data_params *params,
         params->cut_long_rows, params->without_bos,       params->max_tokens,
         params->max_rows,      params->tokenizer != NULL, params->skip_bad_rows};
     uint8_t tokenizer[FR_DIGEST_BYTES] = {0};
-    fr_digest *digest = NULL;
     if (params->tokenizer != NULL) {
         fr_tokenizer_digest(params->tokenizer, tokenizer);
     }
-    fr_status status = fr_digest_create(ctx, &digest);
-    if (status == FR_OK) {
-        status = fr_digest_add(ctx, digest, data, FR_DIGEST_BYTES);
-    }
-    if (status == FR_OK) {
-        status = fr_digest_add(ctx, digest, tokenizer, sizeof tokenizer);
-    }
-    if (status == FR_OK) {
-        status = fr_digest_add(ctx, digest, options, sizeof options);
-    }
-    if (status == FR_OK) {
-        status = add_frame(ctx, digest, params);
-    }
-    if (status == FR_OK) {
-        status = add_text(ctx, digest, params->template_text);
-    }
-    if (status == FR_OK) {
-        status = add_text(ctx, digest, params->ignore);
-    }
+    FR_TRY(fr_digest_add(ctx, digest, data, FR_DIGEST_BYTES));
+    FR_TRY(fr_digest_add(ctx, digest, tokenizer, sizeof tokenizer));
+    FR_TRY(fr_digest_add(ctx, digest, options, sizeof options));
+    FR_TRY(add_frame(ctx, digest, params));
+    FR_TRY(add_text(ctx, digest, params->template_text));
+    return add_text(ctx, digest, params->ignore);
+}
+
+fr_status fr_table_key(fr_ctx *ctx, const fr_data_params *params,
+                       const uint8_t data[FR_DIGEST_BYTES],
+                       uint8_t out[FR_DIGEST_BYTES])
+{
+    fr_digest *digest = NULL;
+    FR_TRY(fr_digest_create(ctx, &digest));
+    fr_status status = add_key(ctx, digest, params, data);
     if (status == FR_OK) {
         status = fr_digest_end(ctx, digest, out);
     }
@@ -65,17 +68,21 @@ fr_status fr_table_key(fr_ctx *ctx, const fr_data_params *params,
     return status;
 }
 
-fr_status fr_table_digest(fr_ctx *ctx, const uint8_t *block, size_t bytes,
-                          uint8_t out[FR_DIGEST_BYTES])
+static fr_status add_block(fr_ctx *ctx, fr_digest *digest, const uint8_t *block,
+                           size_t bytes)
 {
     const size_t before = offsetof(fr_table_header, content);
     const size_t after = before + FR_DIGEST_BYTES;
+    FR_TRY(fr_digest_add(ctx, digest, block, before));
+    return fr_digest_add(ctx, digest, block + after, bytes - after);
+}
+
+fr_status fr_table_digest(fr_ctx *ctx, const uint8_t *block, size_t bytes,
+                          uint8_t out[FR_DIGEST_BYTES])
+{
     fr_digest *digest = NULL;
     FR_TRY(fr_digest_create(ctx, &digest));
-    fr_status status = fr_digest_add(ctx, digest, block, before);
-    if (status == FR_OK) {
-        status = fr_digest_add(ctx, digest, block + after, bytes - after);
-    }
+    fr_status status = add_block(ctx, digest, block, bytes);
     if (status == FR_OK) {
         status = fr_digest_end(ctx, digest, out);
     }
@@ -86,7 +93,7 @@ fr_status fr_table_digest(fr_ctx *ctx, const uint8_t *block, size_t bytes,
 static fr_status cache_path(fr_ctx *ctx, const char *folder,
                             const uint8_t key[FR_DIGEST_BYTES], char **out)
 {
-    enum { KEPT = 16 };
+    enum { KEPT = 16 }; /* digits in the name; the whole key is in the header */
     char hex[FR_DIGEST_HEX];
     char name[FR_DIGEST_HEX + 16];
     fr_digest_hex(key, hex);
@@ -94,7 +101,7 @@ static fr_status cache_path(fr_ctx *ctx, const char *folder,
     return fr_join_path(ctx, folder, name, out);
 }
 
-/* Whether the block is a whole, undamaged cache of this key that can be used unseen. */
+/* Whether the block is an undamaged cache of this key whose numbers can be used without further checks. */
 static bool is_good(fr_ctx *ctx, const fr_data_params *params,
                     const uint8_t key[FR_DIGEST_BYTES],
                     const uint8_t file[FR_DIGEST_BYTES], const uint8_t *block,
@@ -113,7 +120,7 @@ static bool is_good(fr_ctx *ctx, const fr_data_params *params,
            fr_table_is_sound(params, block, bytes);
 }
 
-/* In place of the mapping, where there is memory for it. */
+/* Replace the mapping by a copy; *block is NULL if there is no memory. */
 static void copy_map(fr_map *map, uint8_t **block)
 {
     *block = malloc(map->bytes);
@@ -123,7 +130,7 @@ static void copy_map(fr_map *map, uint8_t **block)
     fr_map_close(map);
 }
 
-/* The mapping is shared with whoever may write to the file: what was checked must not change afterwards. */
+/* A mapping shows later writes to the file, so where another user could write, a copy is checked and used. */
 static bool is_usable(fr_ctx *ctx, const fr_data_params *params,
                       const uint8_t key[FR_DIGEST_BYTES],
                       const uint8_t file[FR_DIGEST_BYTES], fr_map *map, uint8_t **block)

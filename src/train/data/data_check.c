@@ -1,9 +1,15 @@
-/* Whether a token cache that somebody made can be used without looking at its numbers again. */
+/*
+ * Whether a token cache that somebody made can be used without checking its numbers again.
+ *
+ * One pass in the order in which fr_table_build lays the block out: the ids of a row's source, then those of its targets,
+ * row by row. So every offset must equal the running sum before it, and nothing can overlap or be left over. The
+ * statistics are counted again on the way and must agree.
+ */
 #include "train/data/data_impl.h"
 
 #include <string.h>
 
-/* Where the arrays must go on, and what the statistics must be. */
+/* Position in the arrays, and the statistics counted so far. */
 typedef struct walk {
     const fr_data_params *params;
     fr_table table;
@@ -14,11 +20,11 @@ typedef struct walk {
 
 static bool counts_fit(const fr_table_header *h, size_t bytes)
 {
-    int64_t max = (int64_t)bytes; /* of any count, so that no product overflows */
+    int64_t max = (int64_t)bytes; /* limit of any count, so that no product overflows */
     const fr_data_stats *s = &h->stats;
     return s->n_rows > 0 && s->n_rows < max && s->n_examples > 0 &&
            s->n_examples < max && h->n_ids > 0 && h->n_ids < max && s->n_dropped >= 0 &&
-           s->n_nonfinite >= 0 && s->n_unused >= 0 && s->n_cut >= 0 &&
+           s->n_unusable >= 0 && s->n_unused >= 0 && s->n_cut >= 0 &&
            s->n_cut <= s->n_examples &&
            fr_table_bytes(s->n_rows, s->n_examples, h->n_ids) == bytes;
 }
@@ -33,7 +39,7 @@ static bool ids_and_flags_are_allowed(const walk *w)
     return good;
 }
 
-/* The next n ids, from `first` on; they lie in the order in which they are used. */
+/* Step over the next n ids, which must begin at `first`. */
 static bool take_ids(walk *w, int64_t first, int64_t n)
 {
     if (first != w->next_id || n < 0 || n > w->table.header->n_ids - first) {
@@ -67,7 +73,7 @@ static bool take_example(walk *w, int64_t row, int64_t n_source)
     return true;
 }
 
-/* A row above it with the same source, which is the first of its kind; or the row itself. */
+/* source_row must be the row itself, or an earlier row with an equal source that is the first of its kind. */
 static bool source_row_fits(const walk *w, int64_t row)
 {
     const fr_table *t = &w->table;

@@ -1,3 +1,4 @@
+/* The digest of the contents of a dataset: tells whether two runs validate on the same rows. */
 #include "train/data/data.h"
 
 static fr_status add_sequence(fr_ctx *ctx, fr_digest *digest, fr_sequence s)

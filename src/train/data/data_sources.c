@@ -1,4 +1,4 @@
-/* Rows whose sources are equal: the same ids, and the same of them in the loss. */
+/* Finds rows with equal sources (the same ids, the same of them in the loss) by a hash table over the rows. */
 #include "base/mem.h"
 #include "base/text_map.h"
 #include "train/data/data_impl.h"
@@ -23,19 +23,20 @@ static uint64_t hash_of(const fr_table *t, const fr_table_row *row, uint64_t see
     return hash;
 }
 
-/* The first row with the source of `row`, which is entered if it is the first itself. `slots` is a hash table with
- * linear probing of row numbers + 1. */
-static int64_t first_with(const fr_table *t, int64_t row, int64_t *slots, uint64_t mask,
-                          uint64_t seed)
+/* The first row whose source equals that of `row`; enters `row` if it is the first. `entries` is a hash table with linear
+ * probing; its entries are row numbers + 1, 0 for none. */
+static int64_t first_with(const fr_table *t, int64_t row, int64_t *entries,
+                          uint64_t mask, uint64_t seed)
 {
     uint64_t at = hash_of(t, &t->rows[row], seed) & mask;
-    while (slots[at] != 0 && !are_equal(t, &t->rows[slots[at] - 1], &t->rows[row])) {
+    while (entries[at] != 0 &&
+           !are_equal(t, &t->rows[entries[at] - 1], &t->rows[row])) {
         at = (at + 1) & mask;
     }
-    if (slots[at] == 0) {
-        slots[at] = row + 1;
+    if (entries[at] == 0) {
+        entries[at] = row + 1;
     }
-    return slots[at] - 1;
+    return entries[at] - 1;
 }
 
 fr_status fr_table_find_sources(fr_ctx *ctx, uint8_t *block)
@@ -43,18 +44,18 @@ fr_status fr_table_find_sources(fr_ctx *ctx, uint8_t *block)
     fr_table table = fr_table_view(block);
     fr_table_row *rows = (void *)(block + sizeof *table.header);
     int64_t n = table.header->stats.n_rows;
-    int64_t capacity = 16;
-    int64_t *slots = NULL;
+    int64_t capacity = 16; /* a power of two, at most half full: probes stay short */
+    int64_t *entries = NULL;
     uint64_t seed = fr_hash_seed();
     while (capacity < 2 * n) {
         capacity *= 2;
     }
-    FR_TRY(fr_alloc(ctx, capacity, sizeof *slots, &slots));
+    FR_TRY(fr_alloc(ctx, capacity, sizeof *entries, &entries));
     for (int64_t r = 0; r < n; r++) {
         bool is_empty = rows[r].n_source == 0;
         rows[r].source_row =
-            is_empty ? r : first_with(&table, r, slots, (uint64_t)capacity - 1, seed);
+            is_empty ? r : first_with(&table, r, entries, (uint64_t)capacity - 1, seed);
     }
-    free(slots);
+    free(entries);
     return FR_OK;
 }

@@ -1,4 +1,10 @@
-/* Tokenise a file into one block of memory: header, rows, examples, ids, flags. */
+/*
+ * Tokenises a data file into one block of memory: header, rows, examples, ids, flags.
+ *
+ * fr_row_read makes each line a row of ids. add_row appends it: first the source, cut if the row is too long, then each
+ * target as an example. A row without a remaining example is taken back. The arrays grow while the file is read; at the
+ * end make_block copies them into one block, and data_sources.c finds equal sources in it.
+ */
 #include "base/mem.h"
 #include "train/data/data_impl.h"
 #include "train/data/row.h"
@@ -7,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The block's arrays while they grow. */
+/* The arrays of the block while they grow. */
 typedef struct builder {
     fr_ctx *ctx;
     const fr_data_params *params;
@@ -23,7 +29,8 @@ typedef struct builder {
 size_t fr_table_bytes(int64_t n_rows, int64_t n_examples, int64_t n_ids)
 {
     return sizeof(fr_table_header) + (size_t)n_rows * sizeof(fr_table_row) +
-           (size_t)n_examples * sizeof(fr_table_example) + (size_t)n_ids * 5;
+           (size_t)n_examples * sizeof(fr_table_example) +
+           (size_t)n_ids * (sizeof(int32_t) + sizeof(uint8_t)); /* id and flag */
 }
 
 fr_table fr_table_view(const uint8_t *block)
@@ -41,7 +48,7 @@ fr_table fr_table_view(const uint8_t *block)
     return t;
 }
 
-/* Room for one more item of an array that doubles. */
+/* Make room for one more item; capacity doubles, from 1024 items so that small files need one allocation. */
 static fr_status grow(fr_ctx *ctx, void **array, size_t size, int64_t used,
                       int64_t *capacity)
 {
@@ -86,7 +93,7 @@ static int64_t count_own(span s)
     return n;
 }
 
-/* Append a span less the last `n_cut` of its own ids. `counted`: flags in step, NULL: `all_counted` for each. */
+/* Append a span without the last `n_cut` of its own ids. `counted`: a flag for each id; NULL: `all_counted` for all. */
 static fr_status add_tokens(builder *b, span s, int64_t n_cut, const int32_t *counted,
                             bool all_counted)
 {
@@ -104,8 +111,8 @@ static fr_status add_tokens(builder *b, span s, int64_t n_cut, const int32_t *co
     return FR_OK;
 }
 
-/* Ids that the source loses: as many as its longest target needs, if there are so many of its own. One stays, so that
- * something stands before the target. */
+/* Number of ids to cut from the source: as many as the longest target needs, but only ids of the row's own text. At
+ * least one id of the source stays, so that the first token of the target has a predecessor. */
 static int64_t cut_of_source(const builder *b, const fr_row *row)
 {
     int64_t longest = 0;
@@ -130,7 +137,7 @@ static int64_t count_flags(const builder *b, int64_t first, int64_t n)
     return flags;
 }
 
-/* Count what example of `n` target tokens came to be. */
+/* Count an example of `n` target tokens in the statistics. */
 static void count_example(builder *b, int64_t n_source, int64_t n)
 {
     fr_table_row *now = &b->rows[b->stats.n_rows];
@@ -143,7 +150,7 @@ static void count_example(builder *b, int64_t n_source, int64_t n)
         n_source + n > b->stats.longest ? n_source + n : b->stats.longest;
 }
 
-/* Target t of the row as an example, or nothing if it is too long and not to be cut. */
+/* Append target t of the row as an example, unless it is too long and cannot be cut. */
 static fr_status add_target(builder *b, const fr_row *row, int64_t t, int64_t n_source)
 {
     span target = target_of(row, t);
@@ -212,7 +219,7 @@ static fr_status read_lines(builder *b, fr_row_reader *reader, fr_bad_rows *bad,
         }
     }
     fr_row_fini(&row);
-    b->stats.n_nonfinite = bad->n;
+    b->stats.n_unusable = bad->n;
     return status == FR_OK ? fr_bad_rows_end(b->ctx, bad, b->params->path) : status;
 }
 
@@ -233,18 +240,18 @@ static fr_status check_result(const builder *b)
                        b->params->path, (long long)b->stats.n_dropped,
                        (long long)b->params->max_tokens,
                        b->params->cut_long_rows
-                           ? "their template alone is; shorten it, or the prefix"
+                           ? "the template alone is too long: shorten it or the prefix"
                            : "shorten them, or in a config set long_rows: cut or a "
                              "shorter prefix");
     }
-    if (b->stats.n_nonfinite > 0) {
+    if (b->stats.n_unusable > 0) {
         return FR_FAIL(b->ctx, FR_ERR_DATA, "%s: no row can be used (see above)",
                        b->params->path);
     }
     return FR_FAIL(b->ctx, FR_ERR_DATA, "%s: holds no rows", b->params->path);
 }
 
-/* Copy an array, NULL if it is empty; returns the place behind it. */
+/* Copy an array (NULL if it is empty); returns the address behind the copy. */
 static uint8_t *append(uint8_t *to, const void *from, size_t bytes)
 {
     if (from != NULL) {
@@ -274,31 +281,29 @@ static fr_status make_block(const builder *b, uint8_t **out)
     return FR_OK;
 }
 
+/* Read all rows of the file and turn them into a block. */
+static fr_status build(builder *b, const fr_map *file, fr_bad_rows *bad, uint8_t **out)
+{
+    fr_row_reader reader;
+    FR_TRY(fr_row_reader_init(b->ctx, b->params, FR_ROW_LEARN, &reader));
+    FR_TRY(read_lines(b, &reader, bad, file));
+    FR_TRY(check_result(b));
+    FR_TRY(make_block(b, out));
+    return fr_table_find_sources(b->ctx, *out);
+}
+
 fr_status fr_table_build(fr_ctx *ctx, const fr_data_params *params, const fr_map *file,
                          uint8_t **out)
 {
     builder b = {.ctx = ctx, .params = params};
     fr_bad_rows bad = {.skip = params->skip_bad_rows};
-    fr_row_reader reader;
     *out = NULL;
-    fr_status status = fr_row_reader_init(ctx, params, FR_ROW_LEARN, &reader);
-    if (status == FR_OK) {
-        status = read_lines(&b, &reader, &bad, file);
-    }
-    fr_bad_rows_fini(&bad);
-    if (status == FR_OK) {
-        status = check_result(&b);
-    }
-    if (status == FR_OK) {
-        status = make_block(&b, out);
-    }
-    if (status == FR_OK) {
-        status = fr_table_find_sources(ctx, *out);
-    }
+    fr_status status = build(&b, file, &bad, out);
     if (status != FR_OK) {
         free(*out);
         *out = NULL;
     }
+    fr_bad_rows_fini(&bad);
     free(b.rows);
     free(b.examples);
     fr_ids_fini(&b.ids);

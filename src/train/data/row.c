@@ -1,3 +1,14 @@
+/*
+ * One line becomes ids in three steps: fr_row_json_read parses it, check_keys refuses unknown members, and encode_form
+ * encodes the form that its members show:
+ *
+ *   {"source_ids", "target_ids"}   the ids, checked against the vocabulary
+ *   {"source", "target"}           text.c, by the template; with chat: row_chat.c, as a dialogue of two turns
+ *   {"messages"}                   row_chat.c
+ *
+ * Training, evaluation, `tokenize` and the prompts of `generate` all read rows here, so a model is asked with exactly the
+ * ids that it was trained with. A message names the file and line, and ends with a remedy.
+ */
 #include "train/data/row.h"
 
 #include "base/mem.h"
@@ -12,11 +23,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Members that are used; a prompt alone names its prefix. */
+/* Members that are used; "prefix" in prompts only. */
 static const char *const USED[] = {"source",   "target", "source_ids", "target_ids",
                                    "messages", "prefix", NULL};
 
-/* Members that say where a row comes from, or what was made of it before: no setting of what is learned. */
+/* Members that are ignored: they say where a row comes from or what an earlier program made of it, and change nothing
+ * about what is learned. */
 static const char *const CARRIED[] = {
     "generated", "generated_ids", "id",      "_id",      "ids",      "idx",
     "index",     "uid",           "uuid",    "n",        "no",       "number",
@@ -56,7 +68,7 @@ fr_status fr_row_reader_init(fr_ctx *ctx, const fr_data_params *params, fr_row_u
                : FR_OK;
 }
 
-/* ---- what is said of a bad row ---------------------------------------------------------------- */
+/* ---- messages about a bad row ---------------------------------------------------------------- */
 
 fr_status fr_row_fail(const fr_row_reader *r, int source_line, const char *what,
                       const char *detail)
@@ -74,7 +86,7 @@ static fr_place place_of(const fr_row_reader *r)
     return (fr_place){r->params->path, r->line};
 }
 
-/* Whether a list of names with commas between holds this one. */
+/* Whether a list of names separated by commas contains this one. */
 static bool lists(const char *names, const char *key)
 {
     size_t bytes = strlen(key);
@@ -125,7 +137,7 @@ fr_status fr_row_fail_unknown(const fr_row_reader *r, const char *of_what,
     const char *nearest = fr_nearest_word(key, known, n, sizeof known[0]);
     (void)snprintf(what, sizeof what,
                    "%s has the key \"%.*s\", which is not known%s%s%s If it does not "
-                   "matter for what is learned, list it in data.ignore (--ignore)",
+                   "affect what is learned, list it in data.ignore (--ignore)",
                    of_what, SHOWN, key, nearest != NULL ? "; did you mean \"" : ".",
                    nearest != NULL ? nearest : "", nearest != NULL ? "\"?" : "");
     return FAIL_ROW(r, what, "");
@@ -150,7 +162,7 @@ fr_status fr_row_add_bos(const fr_row_reader *r, fr_row *row)
     return fr_row_flag(r, &row->source, false);
 }
 
-/* The id that closes a target; -1 where none is asked for. */
+/* The id to append to a target; -1: none. */
 static fr_status find_eos(const fr_row_reader *r, bool own_end, int32_t *out)
 {
     const fr_data_params *p = r->params;
@@ -236,7 +248,7 @@ static fr_status check_source(const fr_row_reader *r, const json_t *source)
     return FR_OK;
 }
 
-/* A prompt without template is its own: special tokens in it are what they say. */
+/* Without a template the source is the whole prompt: special tokens in it count. */
 static fr_status add_source(const fr_row_reader *r, const json_t *source, fr_row *row)
 {
     const fr_data_params *p = r->params;
@@ -294,7 +306,7 @@ static fr_status add_ids(const fr_row_reader *r, const json_t *array, const char
         const json_t *item = json_array_get(array, i);
         json_int_t id = json_integer_value(item);
         if (!json_is_integer(item)) {
-            return FAIL_ROW(r, "an id is no whole number", "");
+            return FAIL_ROW(r, "token ids must be whole numbers", "");
         }
         FR_TRY(fr_vocabulary_check_id(r->ctx, place_of(r), id, r->params->vocab_size));
         FR_TRY(fr_ids_add(r->ctx, &to->ids, (int32_t)id));
@@ -354,7 +366,7 @@ static fr_status find_form(const fr_row_reader *r, const json_t *object, row_for
     return FR_OK;
 }
 
-/* FR_ERR_DATA if these are rows of a form that others publish. */
+/* FR_ERR_DATA with the conversion if the row has a form in which other projects publish data. */
 static fr_status check_foreign_form(const fr_row_reader *r, json_t *object)
 {
     enum { MAX_KEYS = 64 };

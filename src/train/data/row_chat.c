@@ -1,4 +1,10 @@
-/* Dialogues, and rows of text as dialogues of two turns. */
+/*
+ * Dialogues, and rows of text as dialogues of two turns.
+ *
+ * fr_chat_encode gives a dialogue's ids, each with two flags: counted (in the loss: the assistant's turns) and own (a
+ * turn's content, not its frame). The last counted run becomes the target, everything before it the source, whose
+ * earlier answers stay in the loss. A prompt is encoded up to the frame that opens the assistant's turn.
+ */
 #include "base/mem.h"
 #include "model/text/chat.h"
 #include "train/data/row_impl.h"
@@ -7,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A dialogue as ids, each with its two flags. */
+/* A dialogue as ids, each with two flags. */
 typedef struct dialogue_ids {
     fr_ids ids;
     fr_ids counted;
@@ -30,8 +36,8 @@ static fr_status encode(const fr_row_reader *r, const fr_message *messages, int6
                           &out->counted, &out->own);
 }
 
-/* Exactly one BOS where the template writes it or the tokenizer puts it in front of texts; none where the latter stands in
- * front of the prefix's own text already. */
+/* Exactly one BOS, whether the chat template writes it or the tokenizer puts it before texts; none if the tokenizer does
+ * so and the prefix's own text already begins with it. */
 static fr_status add_bos(const fr_row_reader *r, fr_row *row)
 {
     int32_t bos = fr_tokenizer_chat_frame(r->params->tokenizer)->bos;
@@ -45,13 +51,13 @@ static fr_status add_bos(const fr_row_reader *r, fr_row *row)
 static fr_status add_source(const fr_row_reader *r, const dialogue_ids *from, int64_t n,
                             fr_row *row)
 {
-    /* a BOS stands before */
+    /* the BOS, which was added before */
     while (row->source_counted.count < row->source.ids.count) {
         FR_TRY(fr_ids_add(r->ctx, &row->source_counted, 0));
     }
     for (int64_t i = 0; i < n; i++) {
         FR_TRY(fr_ids_add(r->ctx, &row->source.ids, from->ids.data[i]));
-        /* answers that are learned are not cut: half of one would be learned as if it were whole */
+        /* Answers in the loss are not cut: half an answer would be learned as a whole one. */
         bool own = from->own.data[i] != 0 && from->counted.data[i] == 0;
         FR_TRY(fr_ids_add(r->ctx, &row->source.own, own ? 1 : 0));
         FR_TRY(fr_ids_add(r->ctx, &row->source_counted, from->counted.data[i]));
@@ -70,7 +76,7 @@ static fr_status add_target(const fr_row_reader *r, const dialogue_ids *from,
     return fr_row_end_target(r, row, began, true);
 }
 
-/* Behind the last id that is counted. */
+/* Number of ids up to the last counted one. */
 static int64_t counted_end(const dialogue_ids *d)
 {
     int64_t end = d->ids.count;
@@ -80,7 +86,7 @@ static int64_t counted_end(const dialogue_ids *d)
     return end;
 }
 
-/* The last counted run becomes the target, what stands before it the source. */
+/* The last counted run becomes the target, what precedes it the source. */
 static fr_status split(const fr_row_reader *r, const dialogue_ids *d, fr_row *row)
 {
     int64_t end = counted_end(d);
@@ -114,7 +120,7 @@ static fr_status check_keys(const fr_row_reader *r, json_t *one, const char *nam
     return FR_OK;
 }
 
-/* "weight" of a turn: 0 keeps it out of the loss, 1 is what it has without. */
+/* "weight" of a turn: 0 keeps it out of the loss, 1 is the default. */
 static fr_status read_weight(const fr_row_reader *r, const json_t *one,
                              const char *name, fr_message *message)
 {
@@ -159,7 +165,7 @@ static fr_status read_message(const fr_row_reader *r, json_t *one, int64_t numbe
     return read_weight(r, one, name, out);
 }
 
-/* An answer at the end is what a prompt asks for; the last answer that is learned must say something. */
+/* A prompt leaves out an answer at the end. To learn from, the last answer in the loss must not be empty. */
 static fr_status check_end(const fr_row_reader *r, const fr_message *messages,
                            int64_t *n)
 {

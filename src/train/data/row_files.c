@@ -139,9 +139,8 @@ static fr_status check_behind(const look *l, const value *v)
     return memchr(between, '\r', next - v->end) != NULL
                ? FAIL_FILE(l, "text whose lines end with carriage returns alone; write "
                               "it again with tr '\\r' '\\n'")
-               : FAIL_FILE(l,
-                           "JSON objects one behind the other on a line; put each on "
-                           "a line of its own, e.g. with jq -c . FILE >rows.jsonl");
+               : FAIL_FILE(l, "several JSON objects on one line; put each on "
+                              "a line of its own, e.g. with jq -c . FILE >rows.jsonl");
 }
 
 static fr_status fail_object(const look *l, const value *v)
@@ -170,7 +169,7 @@ static fr_status check_object(const look *l, size_t at)
     size_t next = skip_spaces(l, at + 1);
     if (next < l->bytes && l->text[next] == '\'') {
         return FAIL_FILE(l,
-                         "in Python's way of writing, with ' for \"; write rows with "
+                         "in Python's notation, with ' instead of \"; write rows with "
                          "json.dumps, one object a line");
     }
     value v = find_end(l, at);

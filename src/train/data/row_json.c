@@ -278,7 +278,7 @@ static fr_status check_members(fr_ctx *ctx, fr_place place, piece copy,
         uint64_t before = seen;
         FR_TRY(check_member(ctx, place, key, value, used, &seen));
         if (seen != before && has_half(line + (value.at - copy.at), value.bytes)) {
-            return fail_json(ctx, place, "half of a surrogate pair is no character");
+            return fail_json(ctx, place, "half of a surrogate pair is not a character");
         }
     }
     return FR_OK;

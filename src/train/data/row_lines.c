@@ -100,17 +100,17 @@ void fr_bad_rows_fini(fr_bad_rows *bad)
     bad->first = NULL;
 }
 
-void fr_row_report(const fr_ctx *ctx, const char *path, int64_t n_nonfinite,
+void fr_row_report(const fr_ctx *ctx, const char *path, int64_t n_unusable,
                    int64_t n_unused)
 {
-    if (n_nonfinite > 0) {
+    if (n_unusable > 0) {
         fr_log(ctx, FR_LOG_WARN, "%s: rows that cannot be used and are left out: %lld",
-               path, (long long)n_nonfinite);
+               path, (long long)n_unusable);
     }
     if (n_unused > 0) {
         fr_log(ctx, FR_LOG_WARN,
-               "%s: rows with a \"source\", for which the template has no place: %lld; "
-               "write {source} where it belongs",
+               "%s: rows with a \"source\" that the template does not use: %lld; "
+               "add {source} to the template to use it",
                path, (long long)n_unused);
     }
 }

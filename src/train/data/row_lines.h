@@ -43,7 +43,7 @@ FR_MUST_CHECK fr_status fr_bad_rows_end(fr_ctx *ctx, const fr_bad_rows *bad,
 void fr_bad_rows_fini(fr_bad_rows *bad);
 
 /** Warn, on rank 0, of rows of the file that are left out, and of rows with a source that the template has no place for. */
-void fr_row_report(const fr_ctx *ctx, const char *path, int64_t n_nonfinite,
+void fr_row_report(const fr_ctx *ctx, const char *path, int64_t n_unusable,
                    int64_t n_unused);
 
 /** Put "PATH:LINE: " ("PATH: " where line is 0) before what the context says unless it begins so: what reads a row's

@@ -31,24 +31,24 @@ static fr_status sort_by_source(fr_ctx *ctx, const fr_dataset *dataset, fr_sampl
     return FR_OK;
 }
 
+static fr_status alloc_orders(fr_ctx *ctx, const fr_dataset *by_source, fr_sampler *s)
+{
+    int64_t n = s->n_examples;
+    FR_TRY(fr_alloc(ctx, n, sizeof *s->order, &s->order));
+    if (by_source == NULL) {
+        return FR_OK;
+    }
+    FR_TRY(fr_alloc(ctx, n, sizeof *s->by_source, &s->by_source));
+    FR_TRY(fr_alloc(ctx, n + 1, sizeof *s->first, &s->first));
+    FR_TRY(fr_alloc(ctx, n, sizeof *s->sources, &s->sources));
+    return sort_by_source(ctx, by_source, s);
+}
+
 fr_status fr_sampler_init(fr_ctx *ctx, uint64_t seed, int64_t n_examples,
                           const fr_dataset *by_source, fr_sampler *out)
 {
-    int64_t n = n_examples;
-    *out = (fr_sampler){.seed = seed, .n_examples = n, .epoch = -1};
-    fr_status status = fr_alloc(ctx, n, sizeof *out->order, &out->order);
-    if (status == FR_OK && by_source != NULL) {
-        status = fr_alloc(ctx, n, sizeof *out->by_source, &out->by_source);
-        if (status == FR_OK) {
-            status = fr_alloc(ctx, n + 1, sizeof *out->first, &out->first);
-        }
-        if (status == FR_OK) {
-            status = fr_alloc(ctx, n, sizeof *out->sources, &out->sources);
-        }
-        if (status == FR_OK) {
-            status = sort_by_source(ctx, by_source, out);
-        }
-    }
+    *out = (fr_sampler){.seed = seed, .n_examples = n_examples, .epoch = -1};
+    fr_status status = alloc_orders(ctx, by_source, out);
     if (status != FR_OK) {
         fr_sampler_fini(out);
     }
@@ -64,12 +64,12 @@ void fr_sampler_fini(fr_sampler *sampler)
     *sampler = (fr_sampler){0};
 }
 
-/* Uniform in [0, n) without bias worth naming: the high half of a 64 x 64 bit product. */
+/* Uniform in [0, n): the high half of a 64 x 64 bit product, whose bias is below n / 2^64. */
 static int64_t below(uint64_t word, int64_t n)
 {
     uint64_t high = word >> 32;
     uint64_t low = word & 0xffffffffu;
-    uint64_t bound = (uint64_t)n; /* < 2^32 rows, checked by the reader of the data */
+    uint64_t bound = (uint64_t)n; /* correct below 2^32, a table of 100 GB */
     return (int64_t)((high * bound + ((low * bound) >> 32)) >> 32);
 }
 

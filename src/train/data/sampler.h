@@ -1,7 +1,7 @@
 /*
  * sampler.h - the endless order of a task's examples: a pure function of (seed, epoch), the same on every rank.
  *
- * Layer L4; no communication.
+ * Nothing is communicated and nothing but the cursor is saved: a resume computes the same order again.
  */
 #ifndef FR_TRAIN_DATA_SAMPLER_H
 #define FR_TRAIN_DATA_SAMPLER_H
@@ -14,11 +14,11 @@ typedef struct fr_sampler {
     int64_t n_examples;
     int64_t epoch; /* of `order`; -1: none */
     int64_t *order;
-    /* by source only: */
+    /* only where examples are ordered by source: */
     int64_t n_sources;
     int64_t *by_source; /* [n_examples] examples, source by source; NULL: shuffled */
     int64_t *first;     /* [n_sources + 1] into by_source */
-    int64_t *sources;   /* [n_sources] their order in the epoch */
+    int64_t *sources;   /* [n_sources] order of the sources in the epoch */
 } fr_sampler;
 
 /**

@@ -1,3 +1,16 @@
+/*
+ * The plan of a step is made in this order:
+ *
+ *   group_by_source / separate   drawn examples -> sources, in order of first appearance
+ *   form_units                   neighbouring sources that begin alike -> one unit
+ *   measure_units                token rows, keys and counted tokens
+ *   sort_units, assign_units     units, longest first, each into the emptiest microbatch with room for it
+ *   order_units                  list the units microbatch by microbatch
+ *   deal_microbatches            microbatches -> replicas
+ *
+ * Up to form_units nothing depends on the layout of the run: units decide the bits of the sums. The rest decides only
+ * where and when a unit is computed. Some loops are quadratic in the examples of a step, which are few.
+ */
 #include "train/data/step_plan.h"
 
 #include "base/integer.h"
@@ -42,7 +55,7 @@ static fr_status reserve(fr_ctx *ctx, fr_step_plan *plan, int64_t n)
     return FR_OK;
 }
 
-/* Each drawn example with a source of its own. */
+/* Each drawn example gets a source of its own. */
 static void separate(const fr_dataset *dataset, fr_step_plan *plan)
 {
     plan->n_sources = plan->n_examples;
@@ -53,7 +66,7 @@ static void separate(const fr_dataset *dataset, fr_step_plan *plan)
     }
 }
 
-/* Group the drawn examples by source. Quadratic in the examples of a step, which are few. */
+/* Group the drawn examples by source. */
 static void group_by_source(const fr_dataset *dataset, fr_step_plan *plan)
 {
     int64_t *rows = plan->order; /* scratch until the units are ordered */
@@ -81,12 +94,12 @@ static void group_by_source(const fr_dataset *dataset, fr_step_plan *plan)
     }
 }
 
-/* Leading tokens that n sources share, none of them in the loss and none a whole source; 0 where they are too few
- * to pay. */
+/* Number of leading tokens that n sources have in common, without tokens in the loss and without the last token of any
+ * source; 0 if they are too few. */
 static int64_t common_tokens(const fr_dataset *dataset, const fr_plan_source *sources,
                              int64_t n)
 {
-    enum { WORTHWHILE = 8 };
+    enum { WORTHWHILE = 8 }; /* below, one span more in attention costs what it saves */
     fr_sequence first = fr_dataset_source(dataset, sources[0].row);
     int64_t common = n > 1 ? first.count : 0;
     for (int64_t s = 0; s < n; s++) {
@@ -117,7 +130,7 @@ static void form_units(const fr_plan_params *params, fr_step_plan *plan)
     }
 }
 
-/* `n` rows that see `before` keys and themselves causally. */
+/* Add n rows that attend to `before` keys and causally to themselves. */
 static void add_rows(fr_step_plan *plan, fr_unit *unit, int64_t n, int64_t before)
 {
     unit->n_rows += n;
@@ -152,7 +165,7 @@ static void measure_units(const fr_dataset *dataset, fr_step_plan *plan)
     }
 }
 
-/* Unit numbers by falling size, ties by number: an insertion sort of the few units of a step. */
+/* Unit numbers by decreasing size, ties by number: an insertion sort. */
 static void sort_units(fr_step_plan *plan)
 {
     for (int64_t i = 0; i < plan->n_units; i++) {
@@ -165,7 +178,7 @@ static void sort_units(fr_step_plan *plan)
     }
 }
 
-/* Emptiest of the open microbatches that still has room for n_rows; -1 if none has. */
+/* The emptiest microbatch that n_rows more rows fit into; -1 if there is none. */
 static int64_t emptiest(const fr_step_plan *plan, int64_t n_rows, int64_t limit)
 {
     int64_t best = -1;
@@ -179,7 +192,7 @@ static int64_t emptiest(const fr_step_plan *plan, int64_t n_rows, int64_t limit)
     return best;
 }
 
-/* home[u] = microbatch of unit u. */
+/* Set home[u], the microbatch of unit u. */
 static void assign_units(fr_step_plan *plan, int64_t limit, int n_replicas,
                          int64_t *home)
 {

@@ -1,8 +1,9 @@
 /*
  * step_plan.h - what a step computes: a pure function of (data, seed, step), the same on every rank.
  *
- * Layer L4; no communication. Which examples a step takes, which of them form a unit, which units form
- * which microbatch, and which replica runs it. In which order: schedule.h.
+ * The plan says which examples the step takes, which of them form a unit, which units form a microbatch, and which
+ * replica runs it. Every rank computes the same plan, so nothing is communicated. schedule.h decides when each
+ * microbatch runs.
  */
 #ifndef FR_TRAIN_DATA_STEP_PLAN_H
 #define FR_TRAIN_DATA_STEP_PLAN_H
@@ -10,12 +11,13 @@
 #include "train/config/config.h"
 #include "train/data/sampler.h"
 
-/** How examples become units and microbatches. The first two decide what is summed as one, and so the bits; the
- * last two only where and when it is computed. */
+/** How examples become units and microbatches. share_sources and share_prompt decide what is summed as one, and so the
+ * bits of the result; the last two decide only where and when it is computed. */
 typedef struct fr_plan_params {
     const fr_dataset *dataset;
-    bool share_sources; /* equal sources are one; else each example has its own copy */
-    int64_t share_prompt; /* sources whose common beginning is one; up to 1: none */
+    bool share_sources; /* equal sources are computed once; false: once per example */
+    int64_t
+        share_prompt; /* at most so many sources share a common beginning; up to 1: none do */
     int64_t microbatch_tokens;
     int n_replicas;
 } fr_plan_params;
@@ -23,19 +25,20 @@ typedef struct fr_plan_params {
 fr_plan_params fr_plan_of_task(const fr_task_config *config, const fr_dataset *dataset,
                                int n_replicas);
 
-/** A source with those of its examples that are in the step. */
+/** A source and its examples in the step. */
 typedef struct fr_plan_source {
     int64_t row;
     int64_t first_example; /* into fr_step_plan.examples */
     int64_t n_examples;
 } fr_plan_source;
 
-/** What is summed as one: a source, or neighbouring sources that begin alike. */
+/** What is summed as one: a source with its examples, or neighbouring sources that begin alike. */
 typedef struct fr_unit {
     int64_t first_source; /* into fr_step_plan.sources */
     int64_t n_sources;
-    int64_t n_shared; /* leading tokens of its sources that are computed once */
-    int64_t n_rows;   /* token rows it takes */
+    int64_t
+        n_shared; /* leading tokens that its sources share and that are computed once */
+    int64_t n_rows; /* token rows to compute */
 } fr_unit;
 
 typedef struct fr_microbatch {
@@ -50,10 +53,10 @@ typedef struct fr_step_plan {
     int64_t n_units;
     int64_t n_examples;
     int64_t n_microbatches;
-    int64_t n_counted; /* target tokens of the step: what the mean loss divides by */
+    int64_t n_counted; /* target tokens of the step: the divisor of the mean loss */
     int64_t n_useful;  /* source and target tokens of every example, for tokens/s */
-    int64_t n_rows;    /* that are computed */
-    int64_t n_keys;    /* that these rows see, less the prefix */
+    int64_t n_rows;    /* token rows that are computed */
+    int64_t n_keys;    /* keys that these rows attend to, without the prefix */
     fr_plan_source *sources;     /* in order of first appearance */
     fr_unit *units;              /* likewise */
     int64_t *examples;           /* example numbers, source by source */
@@ -61,21 +64,21 @@ typedef struct fr_step_plan {
     fr_microbatch *microbatches; /* a replica's own: fr_plan_microbatch */
     int n_replicas;
     int64_t *drawn;   /* scratch: examples in order, then the microbatch of each unit */
-    int64_t capacity; /* examples that the arrays have room for */
+    int64_t capacity; /* of the arrays, in examples */
 } fr_step_plan;
 
 void fr_step_plan_fini(fr_step_plan *plan);
 
 /**
- * Plan the step that takes samples [cursor, cursor + n_examples) of the sampler. Allocates only for more examples
- * than the plan ever held.
+ * Plan the step that takes samples [cursor, cursor + n_examples) of the sampler. Allocates only if the
+ * plan never held as many examples.
  *
  * With share_prompt N the step's sources, in order of first appearance, are cut into groups of N. A group whose
- * sources begin with at least 8 common tokens is one unit, which computes them once: as many as are not in the
- * loss and leave each source a token of its own. Else each of its sources is a unit.
+ * sources begin with at least 8 common tokens is one unit, which computes these tokens once. Tokens in the loss are not
+ * shared, and each source keeps at least one token of its own. In other groups each source is a unit.
  *
- * Units are packed into microbatches of at most microbatch_tokens rows (a longer unit travels alone),
- * longest first into the emptiest, at least n_replicas microbatches where there are that many units.
+ * Units are packed into microbatches of at most microbatch_tokens rows, longest first into the emptiest. A unit longer
+ * than that has a microbatch of its own. There are at least n_replicas microbatches if there are that many units.
  */
 FR_MUST_CHECK fr_status fr_plan_step(fr_ctx *ctx, const fr_plan_params *params,
                                      fr_sampler *sampler, int64_t cursor,

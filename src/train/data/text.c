@@ -1,3 +1,14 @@
+/*
+ * A template and data become one list of ids. The difficulty: the tokenizer must see template and data as one string, as
+ * it would in a prompt, but special tokens count in the template only.
+ *
+ * So text is collected until the template holds a special token; then the collected text is tokenised without special
+ * tokens, and the special token's id follows. To find special tokens, a piece of the template is tokenised alone with
+ * special tokens, and the ids that are special are looked up in its text. With `special` all of it is one string.
+ *
+ * `own` flags follow the bytes: each byte of the collected text knows whether it is data, and an id is the row's own if
+ * all bytes that it stands for are.
+ */
 #define _GNU_SOURCE /* memmem */
 #include "train/data/text.h"
 
@@ -35,13 +46,13 @@ fr_status fr_template_parse(fr_ctx *ctx, const char *text, fr_template *out)
     return FR_OK;
 }
 
-/* Text collected since the last special token. */
+/* The text since the last special token. */
 typedef struct collector {
     fr_ctx *ctx;
     const fr_tokenizer *tokenizer;
     fr_ids *ids;
-    fr_ids *own;  /* NULL: not wanted */
-    bool special; /* parse special tokens in what was collected */
+    fr_ids *own;  /* NULL: no flags wanted */
+    bool special; /* recognise special tokens in the collected text */
     char *text;
     bool *is_own; /* of each byte of it */
     size_t bytes;
@@ -54,7 +65,7 @@ static void collect(collector *c, const char *text, size_t bytes, bool is_own)
     c->bytes += bytes;
 }
 
-/* Tokens stand for the bytes in their order: flag those from `first` on by the bytes that each stands for. */
+/* Flag the ids from `first` on. They stand for the bytes of the text in order. */
 static fr_status flag_tokens(const collector *c, int64_t first, size_t bytes)
 {
     size_t at = 0;
@@ -89,7 +100,7 @@ static fr_status add_special(const collector *c, int32_t id)
     return c->own != NULL ? fr_ids_add(c->ctx, c->own, 0) : FR_OK;
 }
 
-/* Cut `piece` at the text of special token `id`, which it holds; moves the piece behind it. */
+/* Cut `piece` at the text of special token `id`, which it contains, and move its start behind the token. */
 static fr_status take_special(collector *c, int32_t id, fr_piece *piece)
 {
     char *text = NULL;
@@ -111,7 +122,7 @@ static fr_status take_special(collector *c, int32_t id, fr_piece *piece)
     return status;
 }
 
-/* Collect `piece` up to the end of added token `id`, which it holds, so that no special one is looked for inside it. */
+/* Collect `piece` up to the end of added token `id`, which it contains, so that later searches do not look inside it. */
 static fr_status pass_added(collector *c, int32_t id, fr_piece *piece)
 {
     char *text = NULL;

@@ -1,8 +1,8 @@
 /*
  * text.h - from a template and a row's texts to token ids.
  *
- * Layer L4; uses tokenizer. Special tokens are parsed in template text and never in data (unless asked): a
- * template's special tokens cut the text, what lies between two of them is tokenised as one string.
+ * Special tokens are recognised in the template and not in data, unless `special` asks for it. A special token of the
+ * template cuts the text: everything between two of them, data included, is tokenised as one string.
  */
 #ifndef FR_TRAIN_DATA_TEXT_H
 #define FR_TRAIN_DATA_TEXT_H
@@ -10,9 +10,9 @@
 #include "model/files/gguf.h"
 #include "model/text/tokenizer.h"
 
-/** A template around its two places; the parts point into the text. */
+/** The parts of a template around {source} and {target}; they point into its text. */
 typedef struct fr_template {
-    const char *before; /* before {source} (all before {target} without one) */
+    const char *before; /* before {source}; without {source}, all before {target} */
     size_t before_bytes;
     bool has_source;
     const char *between; /* between {source} and {target} */
@@ -21,12 +21,12 @@ typedef struct fr_template {
     size_t after_bytes;
 } fr_template;
 
-/** FR_ERR_CONFIG unless the text holds {target} once and {source} at most once, before it; any other braces are text.
- * The text is what written.h makes of what people write, which refuses other names. */
+/** FR_ERR_CONFIG unless the text holds {target} once and {source} at most once, before it; other braces are text.
+ * `text` has passed written.h, which resolves escapes and refuses other names in braces. */
 FR_MUST_CHECK fr_status fr_template_parse(fr_ctx *ctx, const char *text,
                                           fr_template *out);
 
-/** A run of text: part of the template, or data. */
+/** A piece of text: of the template, or of the data. */
 typedef struct fr_piece {
     const char *text;
     size_t bytes;
@@ -34,21 +34,21 @@ typedef struct fr_piece {
 } fr_piece;
 
 /**
- * Append the ids of the pieces read as one text. `special`: parse special tokens in data as well.
- * @param[in,out] own  NULL, or a list that grows in step with ids, both of one length before: 1 for an id that holds
- *                     nothing but data, 0 for one that holds some of the template. On failure both are as before.
+ * Append the ids of the pieces, read as one text. `special`: recognise special tokens in data as well.
+ * @param[in,out] own  NULL, or a list as long as ids that gets one flag per id: 1 if the id stands for data alone, 0 if
+ *                     for some of the template. On failure both lists are as before.
  */
 FR_MUST_CHECK fr_status fr_text_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
                                        const fr_piece *pieces, int n_pieces,
                                        bool special, fr_ids *ids, fr_ids *own);
 
-/** The string before {target}, with `source` at its place. */
+/** The template up to {target}, with `source` in place of {source}. */
 FR_MUST_CHECK fr_status fr_text_encode_source(fr_ctx *ctx,
                                               const fr_tokenizer *tokenizer,
                                               const fr_template *t, fr_text source,
                                               bool special, fr_ids *ids, fr_ids *own);
 
-/** The target and the string after it. */
+/** The target and the rest of the template. */
 FR_MUST_CHECK fr_status fr_text_encode_target(fr_ctx *ctx,
                                               const fr_tokenizer *tokenizer,
                                               const fr_template *t, fr_text target,

@@ -42,19 +42,11 @@ static fr_status describe_init(fr_ctx *ctx, const fr_task *task, char **out)
 
 void fr_describe_progress(const fr_task *task, fr_checkpoint_task *out)
 {
-    out->step = task->step;
-    out->cursor = task->cursor;
-    out->stopped = task->stopped;
-    out->best_loss = task->best_loss;
-    out->best_step = task->best_step;
-    out->last_loss = task->last_loss;
-    out->skipped = task->skipped;
-    out->skipped_in_row = task->skipped_in_row;
-    out->stale_validations = task->stale_validations;
+    out->progress = task->progress;
     /* a file holds numbers: a validation that gave none counts as none */
-    out->valid_loss = isnan(task->valid_loss) ? (double)INFINITY : task->valid_loss;
-    out->base_loss = task->base_loss;
-    out->init_loss = task->init_loss;
+    if (isnan(out->progress.valid_loss)) {
+        out->progress.valid_loss = (double)INFINITY;
+    }
 }
 
 static fr_status describe_task(const fr_task_env *env, const fr_task *task,

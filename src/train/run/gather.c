@@ -51,7 +51,7 @@ static int list_parts(const fr_gather *g, int64_t index, part parts[MAX_PARTS])
 {
     const fr_task *task = &g->tasks[index];
     const fr_checkpoint_task *out = g->into != NULL ? &g->into->tasks[index] : NULL;
-    bool has_best = g->what == FR_GATHER_BEST && isfinite(task->best_loss);
+    bool has_best = g->what == FR_GATHER_BEST && isfinite(task->progress.best_loss);
     bool resumable = g->what == FR_GATHER_ALL;
     int n = resumable && task->reparam == NULL ? N_ARRAYS : 2;
     float *local[N_ARRAYS];

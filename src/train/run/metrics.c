@@ -56,8 +56,8 @@ static bool is_of_the_past(const json_t *object, const fr_task *tasks, int64_t n
     for (int64_t i = 0; i < n_tasks && json_is_integer(step); i++) {
         bool is_of_task =
             saved || (name != NULL && strcmp(tasks[i].config->name, name) == 0);
-        past = past || (is_of_task && tasks[i].step > 0 &&
-                        json_integer_value(step) <= (json_int_t)tasks[i].step);
+        past = past || (is_of_task && tasks[i].progress.step > 0 &&
+                        json_integer_value(step) <= (json_int_t)tasks[i].progress.step);
     }
     return past;
 }
@@ -143,7 +143,7 @@ fr_status fr_metrics_open(fr_ctx *ctx, const char *folder, const fr_task *tasks,
     m->ctx = ctx;
     m->file = -1;
     for (int64_t i = 0; i < n_tasks; i++) {
-        m->done_steps += tasks[i].step;
+        m->done_steps += tasks[i].progress.step;
     }
     m->first_step = m->done_steps;
     m->total_steps = total_steps;
@@ -299,11 +299,11 @@ fr_status fr_metrics_start(fr_metrics *metrics, const fr_task *task)
         return FR_OK;
     }
     metrics->started = metrics->last_step = metrics->last_shown = fr_clock_seconds();
-    json_t *line =
-        json_pack("{s:s, s:I, s:o, s:o, s:s}", "task", task->config->name, "step",
-                  (json_int_t)task->step, "base_loss", fr_json_real(task->base_loss),
-                  "init_loss", fr_json_real(task->init_loss), "measured_on",
-                  task->valid != NULL ? "valid" : "train");
+    json_t *line = json_pack("{s:s, s:I, s:o, s:o, s:s}", "task", task->config->name,
+                             "step", (json_int_t)task->progress.step, "base_loss",
+                             fr_json_real(task->progress.base_loss), "init_loss",
+                             fr_json_real(task->progress.init_loss), "measured_on",
+                             task->valid != NULL ? "valid" : "train");
     return write_line(metrics, line);
 }
 

@@ -109,17 +109,7 @@ fr_status fr_restore_task(const fr_task_env *env, const char *path,
     if (task->reparam != NULL) {
         FR_TRY(restore_mlp(&saved->mlp, local_layer(task), task->reparam));
     }
-    task->step = saved->step;
-    task->cursor = saved->cursor;
-    task->best_loss = saved->best_loss;
-    task->best_step = saved->best_step;
-    task->last_loss = saved->last_loss;
-    task->skipped = saved->skipped;
-    task->skipped_in_row = saved->skipped_in_row;
-    task->stale_validations = saved->stale_validations;
-    task->valid_loss = saved->valid_loss;
-    task->base_loss = saved->base_loss;
-    task->init_loss = saved->init_loss;
+    task->progress = saved->progress;
     FR_TRY(fr_best_recall(env, path, checkpoint, saved, task));
     (void)fr_task_decide(task, env->config->run.nonfinite_limit);
     return FR_OK;

@@ -79,10 +79,11 @@ static fr_status report_step(rounds *r, int64_t index)
     if (result.skipped) {
         fr_log(run->env->ctx, FR_LOG_INFO,
                "task %s step %lld: non-finite numbers, step skipped",
-               task->config->name, (long long)task->step);
+               task->config->name, (long long)task->progress.step);
     }
-    note_failure(r, fr_metrics_step(run->metrics, task->config->name, task->step,
-                                    r->config->run.log_every, &result));
+    note_failure(r,
+                 fr_metrics_step(run->metrics, task->config->name, task->progress.step,
+                                 r->config->run.log_every, &result));
     fr_stop_reason reason = fr_task_decide(task, r->config->run.nonfinite_limit);
     r->tasks[index].unreported = reason != FR_STOP_NONE;
     return save_task(r, index);
@@ -111,13 +112,14 @@ static fr_status validate(const fr_rounds_params *run, fr_task *task)
     }
     return fr_group_agree(run->grid->world,
                           fr_metrics_validation(run->metrics, task->config->name,
-                                                task->step, &result, best));
+                                                task->progress.step, &result, best));
 }
 
 /* Steps of a task when the one under way is done: the same on every rank, however far its summary has come. */
 static int64_t planned_step(const rounds *r, int64_t index)
 {
-    return r->about.tasks[index].step + (fr_step_is_done(r->steps, index) ? 0 : 1);
+    return r->about.tasks[index].progress.step +
+           (fr_step_is_done(r->steps, index) ? 0 : 1);
 }
 
 static bool is_multiple(int64_t step, int64_t every)
@@ -292,7 +294,7 @@ static fr_status answer_open(rounds *r, const fr_action *action)
         return FR_OK;
     }
     FR_TRY(report_step(r, index));
-    if (r->about.tasks[index].stopped) {
+    if (r->about.tasks[index].progress.stopped) {
         fr_schedule_open(&r->schedule, 0, false);
         return FR_OK;
     }
@@ -338,7 +340,8 @@ static fr_status progress_others(rounds *r)
 static fr_status run_microbatch(rounds *r, const fr_action *action)
 {
     const fr_task *task = &r->about.tasks[action->task];
-    fr_watch_at(r->about.watch, task->step + 1, task->config->name, action->microbatch);
+    fr_watch_at(r->about.watch, task->progress.step + 1, task->config->name,
+                action->microbatch);
     FR_TRY(progress_others(r));
     return action->act == FR_ACT_FORWARD ? run_forward(r, action)
                                          : run_backward(r, action);

@@ -93,7 +93,7 @@ static bool starts_alike(const fr_task *a, const fr_task *b)
            a->config->prefix.repeat_text == b->config->prefix.repeat_text &&
            a->layers.first == b->layers.first && a->layers.count == b->layers.count &&
            strcmp(a->config->prefix.text, b->config->prefix.text) == 0 &&
-           a->step == 0 && b->step == 0;
+           a->progress.step == 0 && b->progress.step == 0;
 }
 
 /* Copy what was measured for an earlier task with the same rows. */
@@ -105,12 +105,12 @@ static void borrow(const fr_run_state *run, const measurement *all, int64_t inde
         if (memcmp(all[i].rows, all[index].rows, FR_DIGEST_BYTES) != 0) {
             continue;
         }
-        if (!isfinite(task->base_loss)) {
-            task->base_loss = other->base_loss;
+        if (!isfinite(task->progress.base_loss)) {
+            task->progress.base_loss = other->progress.base_loss;
         }
-        if (all[index].init && !isfinite(task->init_loss) &&
+        if (all[index].init && !isfinite(task->progress.init_loss) &&
             starts_alike(other, task)) {
-            task->init_loss = other->init_loss;
+            task->progress.init_loss = other->progress.init_loss;
         }
     }
 }
@@ -124,14 +124,14 @@ static double finite_or_none(double loss)
 static fr_status measure_task(fr_run_state *run, const measurement *m, fr_task *task)
 {
     fr_evaluation result;
-    if (m->base && !isfinite(task->base_loss)) {
+    if (m->base && !isfinite(task->progress.base_loss)) {
         FR_TRY(measure_base(run, task, &result));
-        task->base_loss = finite_or_none(result.loss);
+        task->progress.base_loss = finite_or_none(result.loss);
     }
-    if (m->init && !isfinite(task->init_loss)) {
+    if (m->init && !isfinite(task->progress.init_loss)) {
         fr_stage_prefix prefix = fr_task_prefix(task);
         FR_TRY(measure(run, task, &prefix, &result));
-        task->init_loss = finite_or_none(result.loss);
+        task->progress.init_loss = finite_or_none(result.loss);
     }
     return FR_OK;
 }
@@ -156,17 +156,17 @@ static void log_start(const fr_run_state *run, const fr_task *task)
     char rows[64];
     char text[128] = "";
     name_rows(task, rows, sizeof rows);
-    if (isfinite(task->init_loss)) {
+    if (isfinite(task->progress.init_loss)) {
         (void)snprintf(text, sizeof text,
                        "; prompted with the init text%s %.4f (perplexity %.4g)",
-                       task->init_note != NULL ? " as it is used" : "", task->init_loss,
-                       fr_exp(task->init_loss));
+                       task->init_note != NULL ? " as it is used" : "",
+                       task->progress.init_loss, fr_exp(task->progress.init_loss));
     }
-    if (isfinite(task->base_loss)) {
+    if (isfinite(task->progress.base_loss)) {
         fr_log(run->ctx, FR_LOG_INFO,
                "task %s: loss of the base alone %.4f (perplexity %.4g)%s, on %s",
-               task->config->name, task->base_loss, fr_exp(task->base_loss), text,
-               rows);
+               task->config->name, task->progress.base_loss,
+               fr_exp(task->progress.base_loss), text, rows);
     }
 }
 
@@ -174,8 +174,9 @@ static fr_status plan_measurements(const fr_run_state *run, measurement *all)
 {
     for (int64_t i = 0; i < run->n_tasks; i++) {
         const fr_task *task = &run->tasks[i];
-        all[i].base = !task->stopped && !isfinite(task->base_loss);
-        all[i].init = !task->stopped && !isfinite(task->init_loss) && task->step == 0 &&
+        all[i].base = !task->progress.stopped && !isfinite(task->progress.base_loss);
+        all[i].init = !task->progress.stopped && !isfinite(task->progress.init_loss) &&
+                      task->progress.step == 0 &&
                       task->config->prefix.init == FR_INIT_TEXT;
         FR_TRY(fr_dataset_digest_first(run->ctx, rows_of(task), examples_of(task),
                                        all[i].rows));
@@ -200,7 +201,7 @@ fr_status fr_run_measure_base(fr_run_state *run)
             continue;
         }
         borrow(run, all, i);
-        fr_watch_at(run->watch, task->step, task->config->name, 0);
+        fr_watch_at(run->watch, task->progress.step, task->config->name, 0);
         status = measure_task(run, &all[i], task);
         if (status == FR_OK) {
             if (i < MAX_LINES) {
@@ -220,7 +221,7 @@ static fr_status final_loss(fr_run_state *run, const fr_task *task, double *loss
 {
     fr_evaluation result;
     if (task->valid != NULL) {
-        *loss = finite_or_none(task->best_loss);
+        *loss = finite_or_none(task->progress.best_loss);
         return FR_OK;
     }
     fr_stage_prefix prefix = fr_task_prefix(task);
@@ -235,20 +236,21 @@ static void print_gain(const fr_run_state *run, const fr_task *task, double loss
     char init[96] = "";
     char of[64] = "the prefix";
     name_rows(task, rows, sizeof rows);
-    if (isfinite(task->init_loss)) {
+    if (isfinite(task->progress.init_loss)) {
         (void)snprintf(init, sizeof init, ", %.4f (%.4g) with the init text",
-                       task->init_loss, fr_exp(task->init_loss));
+                       task->progress.init_loss, fr_exp(task->progress.init_loss));
     }
     if (task->valid != NULL) {
         (void)snprintf(of, sizeof of, "the best prefix, of step %lld",
-                       (long long)task->best_step);
+                       (long long)task->progress.best_step);
     }
     fr_log(run->ctx, FR_LOG_INFO,
            "task %s: loss %.4f (perplexity %.4g) with %s, %.4f (%.4g) with the base "
            "alone%s: %.4f nats %s, on %s",
-           task->config->name, loss, fr_exp(loss), of, task->base_loss,
-           fr_exp(task->base_loss), init, fabs(task->base_loss - loss),
-           loss <= task->base_loss ? "gained" : "lost", rows);
+           task->config->name, loss, fr_exp(loss), of, task->progress.base_loss,
+           fr_exp(task->progress.base_loss), init,
+           fabs(task->progress.base_loss - loss),
+           loss <= task->progress.base_loss ? "gained" : "lost", rows);
 }
 
 /* What the suggested command gives to the model: a prompt; an empty prompt where the template has no {source}; the rows
@@ -294,7 +296,7 @@ static void print_command(FILE *out, const fr_run_state *run, const fr_task *tas
 }
 
 static fr_status log_command(const fr_run_state *run, const fr_task *task,
-                              const char *reference)
+                             const char *reference)
 {
     char *text = NULL;
     size_t bytes = 0;
@@ -314,7 +316,7 @@ static fr_status log_command(const fr_run_state *run, const fr_task *task,
 static fr_status name_prefix(const fr_run_state *run, const fr_task *task, char **out)
 {
     char *path = NULL;
-    const char *file = isfinite(task->best_loss) ? "best.h5" : "prefix.h5";
+    const char *file = isfinite(task->progress.best_loss) ? "best.h5" : "prefix.h5";
     FR_TRY(fr_join_path(run->ctx, run->config->run.dir, file, &path));
     size_t bytes = strlen(path) + strlen(task->config->name) + 2;
     fr_status status = fr_alloc(run->ctx, (int64_t)bytes, 1, out);
@@ -335,7 +337,7 @@ static fr_status print_files(const fr_run_state *run, const fr_task *best)
         "files in %s: %sprefix.h5 (after the last step), checkpoint-%lld.h5 (to go on "
         "with more steps), metrics.jsonl",
         run->config->run.dir,
-        isfinite(best->best_loss) ? "best.h5 (best by validation), " : "",
+        isfinite(best->progress.best_loss) ? "best.h5 (best by validation), " : "",
         (long long)fr_tasks_step(run->tasks, run->n_tasks));
     FR_TRY(name_prefix(run, best, &reference));
     fr_status status = log_command(run, best, reference);
@@ -348,7 +350,9 @@ static const fr_task *best_task(const fr_run_state *run)
 {
     const fr_task *best = &run->tasks[0];
     for (int64_t i = 1; i < run->n_tasks; i++) {
-        best = run->tasks[i].best_loss < best->best_loss ? &run->tasks[i] : best;
+        best = run->tasks[i].progress.best_loss < best->progress.best_loss
+                   ? &run->tasks[i]
+                   : best;
     }
     return best;
 }
@@ -358,7 +362,7 @@ fr_status fr_run_report_gain(fr_run_state *run)
     for (int64_t i = 0; i < run->n_tasks && i < MAX_LINES; i++) {
         const fr_task *task = &run->tasks[i];
         double loss = 0;
-        if (!isfinite(task->base_loss)) {
+        if (!isfinite(task->progress.base_loss)) {
             continue;
         }
         FR_TRY(final_loss(run, task, &loss));

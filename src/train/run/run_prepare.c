@@ -142,7 +142,7 @@ static fr_status agree_on_checkpoint(fr_run_state *run)
 {
     int64_t range[2] = {-1, 0}; /* highest step, and the lowest negated */
     for (int64_t i = 0; run->resumed != NULL && i < run->resumed->n_tasks; i++) {
-        int64_t step = run->resumed->tasks[i].step;
+        int64_t step = run->resumed->tasks[i].progress.step;
         range[0] = step > range[0] ? step : range[0];
     }
     range[1] = -range[0];
@@ -299,8 +299,8 @@ static fr_status restore_best(fr_run_state *run, fr_task *task)
     }
     FR_TRY(fr_group_allreduce(run->world, FR_MIN, &n_found, 1));
     if (n_found == 0) {
-        task->best_loss = (double)INFINITY;
-        task->best_step = -1;
+        task->progress.best_loss = (double)INFINITY;
+        task->progress.best_step = -1;
     }
     return FR_OK;
 }
@@ -319,7 +319,7 @@ static fr_status start_task(fr_run_state *run, fr_task *task)
     FR_TRY(fr_group_agree(run->world, status));
     if (found) {
         fr_task_end_repeat(&run->env, task);
-        return isfinite(task->best_loss) ? restore_best(run, task) : FR_OK;
+        return isfinite(task->progress.best_loss) ? restore_best(run, task) : FR_OK;
     }
     return fr_group_agree(run->world, fr_task_init_prefix(&run->env, s->engine, task));
 }
@@ -380,7 +380,7 @@ static fr_status start_files(fr_run_state *run)
     int64_t total = 0;
     for (int64_t i = 0; i < run->n_tasks; i++) {
         const fr_task *task = &run->tasks[i];
-        total += task->stopped ? task->step : task->n_steps;
+        total += task->progress.stopped ? task->progress.step : task->n_steps;
     }
     if (fr_group_rank(run->world) == 0) {
         /* only now, when all is read that the new run needs: its data may be wrong, its init may be one of these files */

@@ -59,10 +59,11 @@ static int compare_rows(const void *a, const void *b)
 static fr_status fill_row(const table *t, fr_task *task, int64_t nonfinite_limit,
                           row *out)
 {
-    bool updated = task->skipped < task->step;
+    bool updated = task->progress.skipped < task->progress.step;
     out->task = task;
-    out->best = isfinite(task->best_loss) ? task->best_loss : (double)NAN;
-    out->loss = updated ? task->last_loss : (double)NAN;
+    out->best =
+        isfinite(task->progress.best_loss) ? task->progress.best_loss : (double)NAN;
+    out->loss = updated ? task->progress.last_loss : (double)NAN;
     out->stopped = fr_stop_reason_name(fr_task_decide(task, nonfinite_limit));
     for (int i = 0; i < t->config->n_swept; i++) {
         FR_TRY(
@@ -152,12 +153,14 @@ static void print_row(const table *t, const row *r, FILE *out, int name_width,
     }
     print_number(r->best, cell);
     if (isfinite(r->best)) {
-        (void)snprintf(at_step, sizeof at_step, "%lld", (long long)r->task->best_step);
+        (void)snprintf(at_step, sizeof at_step, "%lld",
+                       (long long)r->task->progress.best_step);
     }
     (void)fprintf(out, "  %9s  %7s", cell, at_step);
     print_number(r->loss, cell);
-    (void)fprintf(out, "  %9s  %6lld  %7lld  %s\n", cell, (long long)r->task->step,
-                  (long long)r->task->skipped, r->stopped);
+    (void)fprintf(out, "  %9s  %6lld  %7lld  %s\n", cell,
+                  (long long)r->task->progress.step,
+                  (long long)r->task->progress.skipped, r->stopped);
 }
 
 static void print_table(const table *t, FILE *out)
@@ -194,14 +197,15 @@ static json_t *row_json(const table *t, int64_t index)
     for (int a = 0; a < t->config->n_swept; a++) {
         (void)json_object_set_new(values, r->values[a].key, value_json(&r->values[a]));
     }
-    json_t *at_step =
-        isfinite(r->best) ? json_integer((json_int_t)r->task->best_step) : json_null();
+    json_t *at_step = isfinite(r->best)
+                          ? json_integer((json_int_t)r->task->progress.best_step)
+                          : json_null();
     return json_pack("{s:I, s:s, s:o, s:o, s:o, s:o, s:I, s:I, s:s}", "rank",
                      (json_int_t)(index + 1), "task", r->task->config->name, "values",
                      values, "best_loss", fr_json_real(r->best), "best_step", at_step,
                      "last_loss", fr_json_real(r->loss), "steps",
-                     (json_int_t)r->task->step, "skipped", (json_int_t)r->task->skipped,
-                     "stopped", r->stopped);
+                     (json_int_t)r->task->progress.step, "skipped",
+                     (json_int_t)r->task->progress.skipped, "stopped", r->stopped);
 }
 
 static fr_status print_lines(const table *t, FILE *out)

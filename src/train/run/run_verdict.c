@@ -51,10 +51,11 @@ static fr_status fail_useless(const fr_run_state *run, const name_list *names)
  * mended by later steps. */
 static const char *useless_part(const fr_task *task, bool bad_prefix)
 {
-    return bad_prefix                                      ? "the prefix"
-           : isnan(task->valid_loss)                       ? "the last validation"
-           : task->step > 0 && task->skipped == task->step ? "every step"
-                                                           : NULL;
+    return bad_prefix                         ? "the prefix"
+           : isnan(task->progress.valid_loss) ? "the last validation"
+           : task->progress.step > 0 && task->progress.skipped == task->progress.step
+               ? "every step"
+               : NULL;
 }
 
 static fr_status judge(fr_run_state *run, int64_t *bad_prefix)

@@ -125,7 +125,9 @@ static int64_t step_of(const fr_checkpoint *checkpoint)
 {
     int64_t step = 0;
     for (int64_t i = 0; i < checkpoint->n_tasks; i++) {
-        step = checkpoint->tasks[i].step > step ? checkpoint->tasks[i].step : step;
+        step = checkpoint->tasks[i].progress.step > step
+                   ? checkpoint->tasks[i].progress.step
+                   : step;
     }
     return step;
 }

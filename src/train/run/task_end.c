@@ -13,19 +13,19 @@ static void describe(const fr_task_env *env, const fr_task *task, fr_stop_reason
     case FR_STOP_NONFINITE:
         (void)snprintf(out, REASON_BYTES,
                        "%lld steps in a row gave non-finite numbers (limit %lld)",
-                       (long long)task->skipped_in_row,
+                       (long long)task->progress.skipped_in_row,
                        (long long)env->config->run.nonfinite_limit);
         break;
     case FR_STOP_BELOW:
         (void)snprintf(out, REASON_BYTES,
                        "validation loss %.4f is below its stop_below %g",
-                       task->valid_loss, task->config->stop_below);
+                       task->progress.valid_loss, task->config->stop_below);
         break;
     case FR_STOP_PATIENCE:
         (void)snprintf(out, REASON_BYTES,
                        "%lld validations without a better loss than %.4f of step %lld",
-                       (long long)task->stale_validations, task->best_loss,
-                       (long long)task->best_step);
+                       (long long)task->progress.stale_validations,
+                       task->progress.best_loss, (long long)task->progress.best_step);
         break;
     case FR_STOP_STEPS:
     case FR_STOP_NONE:
@@ -48,15 +48,15 @@ fr_status fr_task_end_decide(const fr_task_env *env, fr_group *world,
         return FR_FAIL(env->ctx, FR_ERR_NUMERIC,
                        "task %s step %lld: %s; lower its learning rate or look at its "
                        "data",
-                       task->config->name, (long long)task->step, text);
+                       task->config->name, (long long)task->progress.step, text);
     }
     fr_log(env->ctx, reason == FR_STOP_NONFINITE ? FR_LOG_WARN : FR_LOG_INFO,
            "task %s stopped after step %lld: %s", task->config->name,
-           (long long)task->step, text);
-    return fr_group_agree(world,
-                          fr_metrics_stopped(metrics, task->config->name, task->step,
-                                             task->n_steps - task->step,
-                                             fr_stop_reason_name(reason)));
+           (long long)task->progress.step, text);
+    return fr_group_agree(world, fr_metrics_stopped(metrics, task->config->name,
+                                                    task->progress.step,
+                                                    task->n_steps - task->progress.step,
+                                                    fr_stop_reason_name(reason)));
 }
 
 void fr_task_end_repeat(const fr_task_env *env, fr_task *task)
@@ -66,6 +66,6 @@ void fr_task_end_repeat(const fr_task_env *env, fr_task *task)
     if (reason != FR_STOP_NONE && reason != FR_STOP_STEPS) {
         describe(env, task, reason, text);
         fr_log(env->ctx, FR_LOG_INFO, "task %s stays stopped at step %lld: %s",
-               task->config->name, (long long)task->step, text);
+               task->config->name, (long long)task->progress.step, text);
     }
 }

@@ -4,7 +4,7 @@ int64_t fr_tasks_step(const fr_task *tasks, int64_t n_tasks)
 {
     int64_t step = 0;
     for (int64_t i = 0; i < n_tasks; i++) {
-        step = tasks[i].step > step ? tasks[i].step : step;
+        step = tasks[i].progress.step > step ? tasks[i].progress.step : step;
     }
     return step;
 }
@@ -13,7 +13,7 @@ int64_t fr_tasks_total(const fr_task *tasks, int64_t n_tasks)
 {
     int64_t total = 0;
     for (int64_t i = 0; i < n_tasks; i++) {
-        total += tasks[i].step;
+        total += tasks[i].progress.step;
     }
     return total;
 }
@@ -22,7 +22,7 @@ bool fr_tasks_are_live(const fr_task *tasks, int64_t n_tasks)
 {
     bool live = false;
     for (int64_t i = 0; i < n_tasks; i++) {
-        live = live || !tasks[i].stopped;
+        live = live || !tasks[i].progress.stopped;
     }
     return live;
 }

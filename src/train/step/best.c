@@ -49,17 +49,17 @@ static fr_status compare_configs(const fr_task_env *env, const char *path,
 
 void fr_best_forget(fr_task *task)
 {
-    task->best_loss = (double)INFINITY;
-    task->best_step = -1;
-    task->valid_loss = (double)INFINITY;
-    task->stale_validations = 0;
+    task->progress.best_loss = (double)INFINITY;
+    task->progress.best_step = -1;
+    task->progress.valid_loss = (double)INFINITY;
+    task->progress.stale_validations = 0;
 }
 
 static void log_forgotten(const fr_task_env *env, const fr_task *task)
 {
     const char *name = task->config->name;
     const char *valid = task->config->valid;
-    if (!isfinite(task->best_loss)) {
+    if (!isfinite(task->progress.best_loss)) {
         fr_log(env->ctx, FR_LOG_INFO,
                "task %s: its validations so far were on other rows than now and do not "
                "count",
@@ -69,13 +69,14 @@ static void log_forgotten(const fr_task_env *env, const fr_task *task)
                "task %s: its best validation loss, %.4f of step %lld, was measured on "
                "other rows than %s now gives: it is forgotten, and best.h5 is replaced "
                "at the next validation",
-               name, task->best_loss, (long long)task->best_step, valid);
+               name, task->progress.best_loss, (long long)task->progress.best_step,
+               valid);
     } else {
         fr_log(env->ctx, FR_LOG_INFO,
                "task %s: its best validation loss, %.4f of step %lld, was measured on "
                "rows that the config no longer names: it is forgotten, and best.h5 "
                "stays as it is",
-               name, task->best_loss, (long long)task->best_step);
+               name, task->progress.best_loss, (long long)task->progress.best_step);
     }
 }
 
@@ -84,11 +85,12 @@ fr_status fr_best_recall(const fr_task_env *env, const char *path,
                          const fr_checkpoint_task *saved, fr_task *task)
 {
     bool same = memcmp(saved->valid_digest, task->valid_digest, FR_DIGEST_BYTES) == 0;
-    bool measured = isfinite(saved->best_loss) || isfinite(saved->valid_loss) ||
-                    saved->stale_validations > 0;
+    bool measured = isfinite(saved->progress.best_loss) ||
+                    isfinite(saved->progress.valid_loss) ||
+                    saved->progress.stale_validations > 0;
     if (!same) {
-        task->base_loss = (double)INFINITY;
-        task->init_loss = (double)INFINITY;
+        task->progress.base_loss = (double)INFINITY;
+        task->progress.init_loss = (double)INFINITY;
     }
     if (measured && is_zero(saved->valid_digest)) {
         FR_TRY(compare_configs(env, path, checkpoint, task, &same));

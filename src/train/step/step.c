@@ -118,8 +118,8 @@ static fr_status update_prefix(const fr_arch *arch, fr_task *task, double learni
                                double scale)
 {
     if (task->reparam != NULL) {
-        return fr_reparam_update(task->reparam, task->step, learning_rate, scale,
-                                 &task->state);
+        return fr_reparam_update(task->reparam, task->progress.step, learning_rate,
+                                 scale, &task->state);
     }
     int64_t frozen = frozen_floats(arch, task);
     fr_prefix_state *s = &task->state;
@@ -128,8 +128,10 @@ static fr_status update_prefix(const fr_arch *arch, fr_task *task, double learni
         fr_update k = {n, s->k + at, task->gradient + at, s->m_k + at, s->s_k + at};
         fr_update v = {n, s->v + at, task->gradient + task->n_local + at, s->m_v + at,
                        s->s_v + at};
-        fr_optimizer_update(task->config, task->step, learning_rate, scale, &k);
-        fr_optimizer_update(task->config, task->step, learning_rate, scale, &v);
+        fr_optimizer_update(task->config, task->progress.step, learning_rate, scale,
+                            &k);
+        fr_optimizer_update(task->config, task->progress.step, learning_rate, scale,
+                            &v);
     }
     return FR_OK;
 }
@@ -178,7 +180,8 @@ static fr_status finish_step(fr_steps *s, fr_task *task, step *now)
     out->n_useful = task->plan.n_useful;
     out->n_examples = task->plan.n_examples;
     out->n_rows = task->plan.n_rows;
-    out->learning_rate = fr_learning_rate(task->config, task->step, task->n_steps);
+    out->learning_rate =
+        fr_learning_rate(task->config, task->progress.step, task->n_steps);
     out->skipped = summary[AT_NONFINITE] != 0;
     out->stop_requested = summary[AT_STOP] != 0;
     out->failed = summary[AT_FAILED] != 0;
@@ -187,18 +190,18 @@ static fr_status finish_step(fr_steps *s, fr_task *task, step *now)
     out->loss = out->skipped ? (double)NAN : nats / (double)out->n_counted;
     out->gradient_norm = (double)NAN;
     if (out->skipped) {
-        task->skipped++;
-        task->skipped_in_row++;
+        task->progress.skipped++;
+        task->progress.skipped_in_row++;
     } else {
         out->gradient_norm =
             add_norms(task, env->arch->n_layers, summary + first_norm(s));
         double scale = fr_clip_factor(out->gradient_norm, task->config->optimizer.clip);
         FR_TRY(update_prefix(env->arch, task, out->learning_rate, scale));
-        task->skipped_in_row = 0;
-        task->last_loss = out->loss;
+        task->progress.skipped_in_row = 0;
+        task->progress.last_loss = out->loss;
     }
-    task->step++;
-    task->cursor += task->config->batch.examples;
+    task->progress.step++;
+    task->progress.cursor += task->config->batch.examples;
     return FR_OK;
 }
 
@@ -369,7 +372,7 @@ fr_status fr_step_begin(fr_steps *steps, int64_t task, int64_t *n_own)
     step *now = &s->steps[task];
     FR_TRY(s->status);
     fr_plan_params how = fr_plan_of_task(t->config, t->train, s->grid->n_replicas);
-    FR_TRY(fr_plan_step(s->env->ctx, &how, &t->sampler, t->cursor,
+    FR_TRY(fr_plan_step(s->env->ctx, &how, &t->sampler, t->progress.cursor,
                         t->config->batch.examples, &t->plan));
     memset(t->sum, 0, (size_t)(2 * t->n_local) * sizeof *t->sum);
     memset(now->summary, 0, (size_t)s->n_summary * sizeof *now->summary);

@@ -23,23 +23,23 @@ fr_stop_reason fr_task_decide(fr_task *task, int64_t nonfinite_limit)
                            .nonfinite_limit = nonfinite_limit,
                            .patience = task->config->patience,
                            .stop_below = task->config->stop_below};
-    fr_stop_facts facts = {.step = task->step,
-                           .skipped_in_row = task->skipped_in_row,
-                           .stale_validations = task->stale_validations,
-                           .valid_loss = task->valid_loss};
+    fr_stop_facts facts = {.step = task->progress.step,
+                           .skipped_in_row = task->progress.skipped_in_row,
+                           .stale_validations = task->progress.stale_validations,
+                           .valid_loss = task->progress.valid_loss};
     fr_stop_reason reason = fr_stop_decide(&rules, &facts);
-    task->stopped = reason != FR_STOP_NONE;
+    task->progress.stopped = reason != FR_STOP_NONE;
     return reason;
 }
 
 bool fr_task_count_validation(fr_task *task, double loss)
 {
-    bool best = loss < task->best_loss;
-    task->valid_loss = loss;
-    task->stale_validations = best ? 0 : task->stale_validations + 1;
+    bool best = loss < task->progress.best_loss;
+    task->progress.valid_loss = loss;
+    task->progress.stale_validations = best ? 0 : task->progress.stale_validations + 1;
     if (best) {
-        task->best_loss = loss;
-        task->best_step = task->step;
+        task->progress.best_loss = loss;
+        task->progress.best_step = task->progress.step;
     }
     return best;
 }

@@ -36,7 +36,7 @@ typedef struct fr_stop_facts {
 /** The first reason in the order of the enum that holds. */
 fr_stop_reason fr_stop_decide(const fr_stop_rules *rules, const fr_stop_facts *facts);
 
-/** Decide for a task and set task->stopped. Call after every step, validation and restore. */
+/** Decide for a task and set task->progress.stopped. Call after every step, validation and restore. */
 fr_stop_reason fr_task_decide(fr_task *task, int64_t nonfinite_limit);
 
 /** Count a validation; true if its loss is the best so far (best_loss and best_step then say so). A loss that

@@ -127,11 +127,7 @@ static void report_rows(const fr_task_env *env, const fr_task *task)
 static fr_status begin_open(const fr_task_env *env, const fr_task_config *config,
                             fr_task *out)
 {
-    *out = (fr_task){.config = config,
-                     .best_loss = (double)INFINITY,
-                     .valid_loss = (double)INFINITY,
-                     .base_loss = (double)INFINITY,
-                     .init_loss = (double)INFINITY};
+    *out = (fr_task){.config = config, .progress = fr_progress_start()};
     bool has_bos =
         env->tokenizer != NULL && fr_tokenizer_leading_bos(env->tokenizer) >= 0;
     out->leading_bos = has_bos && config->prefix.init != FR_INIT_TEXT;

@@ -28,20 +28,9 @@ typedef struct fr_task {
     float *gradient;       /* [2 n_local] */
     fr_prefix_state best;  /* k and v at the best validation; NULL before */
     int64_t n_steps;
-    int64_t step;
-    int64_t cursor;
-    bool stopped;
+    fr_progress progress;
     bool leading_bos;
-    double best_loss;
-    int64_t best_step;
-    double last_loss;
-    int64_t skipped;
-    int64_t skipped_in_row;
-    int64_t stale_validations; /* in a row without a better loss */
-    double valid_loss;         /* of the last validation; INFINITY: none yet */
     uint8_t valid_digest[FR_DIGEST_BYTES]; /* of what `valid` holds; zeros: none */
-    double base_loss; /* of the base alone, see run_base.c; INFINITY: not measured */
-    double init_loss; /* of the init text, likewise */
 } fr_task;
 
 /** What all tasks of a run share. Borrowed. */

@@ -11,8 +11,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static char second[] = "task.b";
     fr_ctx *ctx = fuzz_ctx();
     fr_task_config configs[2] = {{.name = first}, {.name = second}};
-    fr_task tasks[2] = {{.config = &configs[0], .step = 5},
-                        {.config = &configs[1], .step = 0}};
+    fr_task tasks[2] = {{.config = &configs[0], .progress.step = 5},
+                        {.config = &configs[1], .progress.step = 0}};
     fr_metrics *metrics = NULL;
     char *text = NULL;
     size_t bytes = 0;
