@@ -52,7 +52,7 @@ enum { N_DIALOGUES = sizeof DIALOGUES / sizeof DIALOGUES[0] };
 
 /* ---- text --------------------------------------------------------------------------------- */
 
-/* What a dialogue is expected to be: as chat.c writes it. */
+/* What a dialogue is expected to be: as dialogue.c writes it. */
 typedef struct written {
     char *text;
     size_t bytes;

@@ -3,7 +3,7 @@
  *
  * Layer L3; uses jinja.h.
  *
- * Dialogues are written as ids by one writer (chat.h), whose turns are ChatML's: "<|im_start|>ROLE\nCONTENT<|im_end|>\n". A
+ * Dialogues are written as ids by one writer (dialogue.h), whose turns are ChatML's: "<|im_start|>ROLE\nCONTENT<|im_end|>\n". A
  * template is accepted only if it renders four test dialogues exactly so; the default system message and a BOS in front
  * are learned from what it renders. Any other template is refused by name, where and when a dialogue is to be written:
  * a model with such a template works for everything else.
@@ -31,7 +31,7 @@ typedef struct fr_chat_frame {
     bool
         has_markers; /* its text holds both markers: <|im_end|> ends an answer, whatever else it writes */
     bool
-        is_chatml; /* its dialogues are what chat.h writes; else `refusal` says why not */
+        is_chatml; /* its dialogues are what dialogue.h writes; else `refusal` says why not */
     bool
         writes_bos; /* it begins with the model's BOS: dialogues carry exactly one, `bos`, also where the tokenizer puts
                      * one in front of texts itself */

@@ -3,7 +3,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "model/files/foreign.h"
-#include "model/text/ends_read.h"
+#include "model/text/tokens_ends.h"
 #include "model/text/tokenizer_impl.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* Dialogues, and rows of text as dialogues of two turns. */
 #include "base/mem.h"
-#include "model/text/chat.h"
+#include "model/text/dialogue.h"
 #include "train/data/row_impl.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 #include "fuzz/libfuzzer/use.h"
 
 #include "fuzz/libfuzzer/fuzz.h"
-#include "model/text/chat.h"
+#include "model/text/dialogue.h"
 #include "model/text/tokens.h"
 #include "model/weights/identity.h"
 #include "support/mutate.h"

@@ -1,4 +1,4 @@
-#include "model/text/chat.h"
+#include "model/text/dialogue.h"
 
 #include "base/mem.h"
 #include "model/text/chat_template.h"

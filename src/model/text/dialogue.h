@@ -1,10 +1,10 @@
 /*
- * chat.h - dialogues in the base's own chat template, where that is ChatML (chat_template.h finds out).
+ * dialogue.h - dialogues in the base's own chat template, where that is ChatML (chat_template.h finds out).
  *
  * Layer L3; uses tokenizer.
  */
-#ifndef FR_MODEL_TEXT_CHAT_H
-#define FR_MODEL_TEXT_CHAT_H
+#ifndef FR_MODEL_TEXT_DIALOGUE_H
+#define FR_MODEL_TEXT_DIALOGUE_H
 
 #include "model/text/tokenizer.h"
 

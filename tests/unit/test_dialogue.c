@@ -1,4 +1,4 @@
-#include "model/text/chat.h"
+#include "model/text/dialogue.h"
 #include "support/suite.h"
 #include "support/tiny_model.h"
 #include "support/tiny_tokenizer.h"

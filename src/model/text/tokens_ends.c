@@ -1,8 +1,8 @@
 #define _GNU_SOURCE /* memmem */
-#include "model/text/ends_read.h"
+#include "model/text/tokens_ends.h"
 
 #include "model/files/names.h"
-#include "model/text/chat.h"
+#include "model/text/dialogue.h"
 #include "model/text/tokenizer_impl.h"
 
 #include <stdlib.h>
