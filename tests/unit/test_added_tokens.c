@@ -56,7 +56,7 @@ static void added_tokens_that_are_not_special_are_text(void)
     CU_ASSERT_FALSE(fr_tokenizer_is_special(tokenizer, THINK));
     CU_ASSERT_TRUE(fr_tokenizer_is_added(tokenizer, THINK));
     CU_ASSERT_FALSE(fr_tokenizer_is_added(tokenizer, FR_TINY_IM_END));
-    CU_ASSERT_EQUAL(fr_tokenizer_special(tokenizer, "<think>"), -1);
+    CU_ASSERT_EQUAL(fr_test_special_id(tokenizer, "<think>"), -1);
     CU_ASSERT_EQUAL(fr_tokenizer_marker(tokenizer, "<think>"), THINK);
     decodes(tokenizer, IDS, 4, "a<think>b");
     fr_tokenizer_close(&tokenizer);

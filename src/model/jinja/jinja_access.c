@@ -40,7 +40,7 @@ static bool has_word(const char *words, fr_text name)
     return false;
 }
 
-bool fr_jinja_has_method(const fr_jinja_value *v, fr_text name)
+static bool has_method(const fr_jinja_value *v, fr_text name)
 {
     static const char *const OF_FORMS[] = {[FR_JINJA_A_LIST] = OF_LIST,
                                            [FR_JINJA_A_TUPLE] = OF_TUPLE,
@@ -138,7 +138,7 @@ static fr_status own_attribute(machine *m, const value *v, fr_text name, bool *f
         return fr_jinja_fail(m, "the attribute '%.*s' of %s is not supported",
                              shown(name), name.data, fr_jinja_type_name(v));
     default:
-        *found = fr_jinja_has_method(v, name);
+        *found = has_method(v, name);
         return *found ? make_method(m, v, name, out) : FR_OK;
     }
 }

@@ -362,7 +362,7 @@ fr_status fr_jinja_contains(fr_jinja_machine *m, const fr_jinja_value *whole,
 
 /* ---- walked ------------------------------------------------------------------------------- */
 
-int64_t fr_jinja_characters(fr_text text)
+static int64_t count_characters(fr_text text)
 {
     int64_t n = 0;
     for (size_t i = 0; i < text.bytes; i++) {
@@ -417,7 +417,7 @@ fr_status fr_jinja_length(fr_jinja_machine *m, const fr_jinja_value *v, int64_t 
         return FR_OK;
     case FR_JINJA_IS_STRING:
         FR_TRY(fr_jinja_charge(m, v->as.text.bytes));
-        *out = fr_jinja_characters(v->as.text);
+        *out = count_characters(v->as.text);
         return FR_OK;
     case FR_JINJA_IS_DICT:
         *out = v->as.dict->n;

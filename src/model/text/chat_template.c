@@ -384,6 +384,16 @@ void fr_chat_frame_fini(fr_chat_frame *frame)
     frame->refusal = NULL;
 }
 
+fr_status fr_template_copy(fr_ctx *ctx, const char *name, fr_text text, char **out)
+{
+    if (text.bytes > 0 && memchr(text.data, '\0', text.bytes) != NULL) {
+        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s holds a NUL character; remove it", name);
+    }
+    FR_TRY(fr_alloc(ctx, (int64_t)text.bytes + 1, 1, out));
+    memcpy(*out, text.data, text.bytes);
+    return FR_OK;
+}
+
 fr_status fr_template_digest(fr_ctx *ctx, const char *text,
                              uint8_t out[FR_DIGEST_BYTES])
 {

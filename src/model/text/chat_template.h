@@ -13,6 +13,7 @@
 
 #include "base/ctx.h"
 #include "base/digest.h"
+#include "base/text.h"
 
 #include <stdint.h>
 
@@ -74,6 +75,11 @@ FR_MUST_CHECK fr_status fr_chat_frame_check(fr_ctx *ctx, const fr_chat_frame *fr
 /** Refuse a template that was accepted, or give another reason. */
 FR_MUST_CHECK fr_status fr_chat_frame_refuse(fr_ctx *ctx, fr_chat_frame *frame,
                                              const char *why);
+
+/** NUL-terminated copy of a template, or of a token's text for it; the caller frees. `name` says what it is in the message.
+ * @return FR_OK; FR_ERR_FORMAT if the text holds a NUL character, which would hide the rest; FR_ERR_NO_MEMORY */
+FR_MUST_CHECK fr_status fr_template_copy(fr_ctx *ctx, const char *name, fr_text text,
+                                         char **out);
 
 /** What tells two templates apart where dialogues are concerned: SHA-256 of the text. */
 FR_MUST_CHECK fr_status fr_template_digest(fr_ctx *ctx, const char *text,

@@ -11,7 +11,7 @@
 /* Of the template's own system message: every row without one is tokenised with it. */
 enum { MAX_SYSTEM_BYTES = 65536 };
 
-/* One call of fr_chat_encode. */
+/* One call of fr_dialogue_encode. */
 typedef struct encoding {
     fr_ctx *ctx;
     const fr_tokenizer *tokenizer;
@@ -177,28 +177,18 @@ static fr_status check_messages(fr_ctx *ctx, const fr_dialogue *dialogue, int64_
                          "from; add a message with the role assistant");
 }
 
-int32_t fr_chat_end_token(const fr_tokenizer *tokenizer)
-{
-    return fr_tokenizer_chat_frame(tokenizer)->end;
-}
-
-fr_status fr_chat_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
-                         const fr_dialogue *dialogue, fr_ids *ids, fr_ids *counted,
-                         fr_ids *own)
+fr_status fr_dialogue_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
+                             const fr_dialogue *dialogue, fr_ids *ids, fr_ids *counted,
+                             fr_ids *own)
 {
     assert(ids->count == counted->count);
     assert(own == NULL || ids->count == own->count);
     int64_t last = -1;
     int64_t n_before = ids->count;
-    encoding job = {ctx,
-                    tokenizer,
-                    fr_tokenizer_chat_frame(tokenizer)->start,
-                    fr_chat_end_token(tokenizer),
-                    dialogue->special_in_content,
-                    ids,
-                    counted,
-                    own};
     const fr_chat_frame *frame = fr_tokenizer_chat_frame(tokenizer);
+    encoding job = {
+        ctx, tokenizer, frame->start, frame->end, dialogue->special_in_content,
+        ids, counted,   own};
     if (!frame->is_chatml) {
         return FR_FAIL(ctx, FR_ERR_UNSUPPORTED, "%s",
                        frame->refusal != NULL

@@ -31,11 +31,8 @@ typedef struct fr_dialogue {
  *         messages); FR_ERR_UNSUPPORTED if the model has no chat template, or one that writes dialogues in
  *         another way (what and where is named). On failure the lists are as before
  */
-FR_MUST_CHECK fr_status fr_chat_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
-                                       const fr_dialogue *dialogue, fr_ids *ids,
-                                       fr_ids *counted, fr_ids *own);
-
-/** The token that ends an assistant turn (<|im_end|>), -1 if the model's template does not hold ChatML's markers. */
-int32_t fr_chat_end_token(const fr_tokenizer *tokenizer);
+FR_MUST_CHECK fr_status fr_dialogue_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
+                                           const fr_dialogue *dialogue, fr_ids *ids,
+                                           fr_ids *counted, fr_ids *own);
 
 #endif

@@ -2,7 +2,7 @@
 #include "model/text/pretokenize.h"
 
 #include "base/mem.h"
-#include "model/files/gguf.h"
+#include "base/text.h"
 
 #include <pcre2.h>
 #include <stdint.h>

@@ -17,16 +17,6 @@ void fr_token_draft_fini(fr_token_draft *draft)
     *draft = (fr_token_draft){0};
 }
 
-fr_status fr_copy_text(fr_ctx *ctx, const char *name, fr_text text, char **out)
-{
-    if (text.bytes > 0 && memchr(text.data, '\0', text.bytes) != NULL) {
-        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s holds a NUL character; remove it", name);
-    }
-    FR_TRY(fr_alloc(ctx, (int64_t)text.bytes + 1, 1, out));
-    memcpy(*out, text.data, text.bytes);
-    return FR_OK;
-}
-
 /* Bytes that a normal token stands for, into `out`; false if a character stands for no byte. */
 static bool decode_text(fr_text written, char *out, int32_t *n)
 {

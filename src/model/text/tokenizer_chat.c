@@ -17,7 +17,7 @@ static fr_status copy_name(fr_ctx *ctx, fr_text text, char **out)
             return FR_OK;
         }
     }
-    return text.data != NULL ? fr_copy_text(ctx, "a token", text, out) : FR_OK;
+    return text.data != NULL ? fr_template_copy(ctx, "a token", text, out) : FR_OK;
 }
 
 /* Markers and BOS must be tokens: as text they would mean nothing to the model. */

@@ -1,6 +1,7 @@
 /* tokenizer.ggml.* of a GGUF file to a draft. */
 #include "base/mem.h"
 #include "model/text/tokenizer_impl.h"
+#include "model/text/tokenizer_read.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -206,8 +207,8 @@ static fr_status read_rest(fr_ctx *ctx, const fr_gguf *gguf, fr_token_draft *dra
     draft->eos_token = token_name(gguf, "tokenizer.ggml.eos_token_id", draft);
     FR_TRY(get_optional_text(ctx, gguf, "tokenizer.chat_template", &template));
     return template.data == NULL ? FR_OK
-                                 : fr_copy_text(ctx, "tokenizer.chat_template",
-                                                template, &draft->chat_template);
+                                 : fr_template_copy(ctx, "tokenizer.chat_template",
+                                                    template, &draft->chat_template);
 }
 
 fr_status fr_tokenizer_read_gguf(fr_ctx *ctx, const fr_gguf *gguf, fr_tokenizer **out)

@@ -26,8 +26,8 @@ static fr_status encode(const fr_row_reader *r, const fr_message *messages, int6
 {
     fr_dialogue dialogue = {messages, n, r->params->loss_last, open_assistant,
                             r->params->special};
-    return fr_chat_encode(r->ctx, r->params->tokenizer, &dialogue, &out->ids,
-                          &out->counted, &out->own);
+    return fr_dialogue_encode(r->ctx, r->params->tokenizer, &dialogue, &out->ids,
+                              &out->counted, &out->own);
 }
 
 /* Exactly one BOS where the template writes it or the tokenizer puts it in front of texts; none where the latter stands in
