@@ -172,7 +172,7 @@ static void files_must_agree(void)
                     "to '<think>', the latter in added_tokens.json");
     fr_test_write_text(path, "{\"<|im_end|>\": 267}");
     FR_ASSERT_FAILS(fr_tokenizer_open(fr_test_ctx(), folder, &tokenizer), FR_ERR_FORMAT,
-                    "has the id 266, added_tokens.json gives it 267");
+                    "has the id 266, but added_tokens.json gives it 267");
     fr_test_write_text(path, "{\"<think>\": \"267\"}");
     FR_ASSERT_FAILS(fr_tokenizer_open(fr_test_ctx(), folder, &tokenizer), FR_ERR_FORMAT,
                     "the id of the token '<think>' must be a whole number");

@@ -366,17 +366,17 @@ static void bad_dialogues_are_refused(void)
     static const fr_message UNANSWERED[] = {SAYS("system", "a"), SAYS("user", "b")};
     check_refused(TOOL, 3, "message 2 has the role 'tool'");
     check_refused(CASED, 1, "message 1 has the role 'Assistant'");
-    check_refused(UNANSWERED, 2, "without an assistant turn");
-    check_refused(UNANSWERED, 0, "without messages");
+    check_refused(UNANSWERED, 2, "has no assistant turn");
+    check_refused(UNANSWERED, 0, "has no messages");
 }
 
 static void other_templates_are_refused(void)
 {
     static const template_case OTHERS[] = {
         {"",
-         "not ChatML as Forerun writes it: of a user turn it writes \"\" at byte 0"},
+         "not ChatML as Forerun writes it: for a user turn it writes \"\" at byte 0"},
         {"[INST] {{ messages[0].content }} [/INST]", "it writes \"[INST] What"},
-        {TURNS, "of a user turn it writes"},
+        {TURNS, "for a user turn it writes"},
         {"{{ '<s>' }}" TURNS PROMPT, "it writes \"<s><|im_start|>user"},
         {"{% for m in messages %}{{'<|im_start|>' + m.role + '<|im_sep|>' + m.content "
          "+ "
@@ -384,11 +384,11 @@ static void other_templates_are_refused(void)
          "user<|im_sep|>What"},
         {"{% for m in messages %}{{'<|im_start|>' + m.role + '\n' + m.content|trim + "
          "'<|im_end|>\n'}}{% endfor %}" PROMPT,
-         "of turns with white space, quotes, braces and accents it writes"},
+         "for turns with white space, quotes, braces and accents it writes"},
         {SYSTEM("always") TURNS PROMPT,
-         "of system, user and assistant turns it writes \">system\\nalways"},
+         "for system, user and assistant turns it writes \">system\\nalways"},
         {"{% if messages|length == 3 %}x{% endif %}" TURNS PROMPT,
-         "of system, user and assistant turns it writes \"x<"},
+         "for system, user and assistant turns it writes \"x<"},
         {"{{ nothing.x }}" TURNS PROMPT, "line 1: 'nothing' is undefined"},
         {"\n\n{{ messages|shuffle }}", "line 3: the filter 'shuffle' is not supported"},
         {"{{ strftime_now('%Y') }}" TURNS PROMPT, "clock"},

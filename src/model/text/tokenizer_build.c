@@ -40,12 +40,12 @@ static fr_status check_counts(fr_ctx *ctx, const fr_token_draft *draft)
 {
     if (draft->n_tokens < 1 || draft->n_tokens > MAX_TOKENS) {
         return FR_FAIL(ctx, FR_ERR_FORMAT,
-                       "%s: a vocabulary of %lld tokens; 1 to %d "
-                       "are allowed",
+                       "%s: the vocabulary has %lld tokens; 1 to %d are allowed",
                        draft->path, (long long)draft->n_tokens, MAX_TOKENS);
     }
     if (draft->n_merges > MAX_MERGES) {
-        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: %lld merges; at most %d are allowed",
+        return FR_FAIL(ctx, FR_ERR_FORMAT,
+                       "%s: the tokenizer has %lld merges; at most %d are allowed",
                        draft->path, (long long)draft->n_merges, MAX_MERGES);
     }
     return FR_OK;
@@ -58,10 +58,10 @@ static fr_status check_texts(fr_ctx *ctx, const fr_token_draft *draft, int64_t *
     for (int64_t i = 0; i < draft->n_tokens; i++) {
         size_t length = draft->texts[i].bytes;
         if (draft->kinds[i] == FR_TOKEN_MISSING) {
-            return FR_FAIL(ctx, FR_ERR_FORMAT,
-                           "%s: no token has the id %lld; ids 0 to "
-                           "%lld must all be there",
-                           draft->path, (long long)i, (long long)draft->n_tokens - 1);
+            return FR_FAIL(
+                ctx, FR_ERR_FORMAT,
+                "%s: no token has the id %lld; each id from 0 to %lld must have one",
+                draft->path, (long long)i, (long long)draft->n_tokens - 1);
         }
         if (length == 0 || length > INT32_MAX) {
             return FR_FAIL(ctx, FR_ERR_FORMAT,
@@ -92,8 +92,8 @@ static fr_status build_tokens(fr_ctx *ctx, const fr_token_draft *draft,
             token->bytes = (int32_t)written.bytes;
         } else if (!decode_text(written, next, &token->bytes)) {
             return FR_FAIL(ctx, FR_ERR_FORMAT,
-                           "%s: token %lld holds a character that "
-                           "stands for no byte in a byte-level vocabulary",
+                           "%s: token %lld contains a character that does not stand "
+                           "for a byte in a byte-level vocabulary",
                            draft->path, (long long)i);
         }
         next += token->bytes;
@@ -133,10 +133,10 @@ static fr_status fail_merge(fr_ctx *ctx, const fr_token_draft *draft, int64_t ra
 {
     enum { SHOWN = 60 };
     int shown = text.bytes < SHOWN ? (int)text.bytes : SHOWN;
-    return FR_FAIL(ctx, FR_ERR_FORMAT,
-                   "%s: merge %lld names '%.*s', which is no token "
-                   "of the vocabulary",
-                   draft->path, (long long)rank, shown, text.data);
+    return FR_FAIL(
+        ctx, FR_ERR_FORMAT,
+        "%s: merge %lld names '%.*s', which is not a token of the vocabulary",
+        draft->path, (long long)rank, shown, text.data);
 }
 
 /* Ids of one merge; `joined` is working memory for the merged text. */

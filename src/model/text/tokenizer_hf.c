@@ -20,17 +20,18 @@ static fr_status read_bos(fr_ctx *ctx, const fr_token_files *files, int64_t *out
     *out = -1;
     if (named != NULL) {
         *out = text != NULL ? fr_token_files_find(files, text) : -1;
-        return *out >= 0 ? FR_OK
-                         : FR_FAIL(ctx, FR_ERR_FORMAT,
-                                   "%s/%s: bos_token names no token of the vocabulary",
-                                   files->folder, file);
+        return *out >= 0
+                   ? FR_OK
+                   : FR_FAIL(ctx, FR_ERR_FORMAT,
+                             "%s/%s: bos_token must name a token of the vocabulary",
+                             files->folder, file);
     }
     if (!id_of(files->generation_config, "bos_token_id", &id) &&
         !id_of(files->config, "bos_token_id", &id)) {
         return FR_OK;
     }
     if (!json_is_integer(id)) {
-        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: bos_token_id is not a token id",
+        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: bos_token_id must be a token id",
                        files->folder);
     }
     *out = json_integer_value(id);
@@ -43,7 +44,7 @@ static fr_status read_add_bos(fr_ctx *ctx, const fr_token_files *files, bool *ou
     *out = json_is_true(value);
     if (value != NULL && !json_is_boolean(value) && !json_is_null(value)) {
         return FR_FAIL(ctx, FR_ERR_FORMAT,
-                       "%s/tokenizer_config.json: add_bos_token is not a boolean",
+                       "%s/tokenizer_config.json: add_bos_token must be true or false",
                        files->folder);
     }
     return FR_OK;

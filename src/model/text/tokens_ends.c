@@ -28,7 +28,7 @@ typedef struct reading {
 static fr_status fail_id(const reading *r, const char *file, const char *key)
 {
     return FR_FAIL(r->ctx, FR_ERR_FORMAT,
-                   "%s/%s: %s is not a token id or a list of token ids",
+                   "%s/%s: %s must be a token id or a list of token ids",
                    r->files->folder, file, key);
 }
 
@@ -68,7 +68,7 @@ static fr_status add_named(const reading *r, bool has_tokenizer)
         }
         if (named != NULL && id < 0 && nth == 0 && has_tokenizer) {
             return FR_FAIL(r->ctx, FR_ERR_FORMAT,
-                           "%s/%s: %s names no token of the vocabulary",
+                           "%s/%s: %s must name a token of the vocabulary",
                            r->files->folder, file, PART);
         }
         r->out->eos = r->out->eos >= 0 ? r->out->eos : id;
@@ -109,7 +109,7 @@ static fr_status read_id(fr_ctx *ctx, const fr_gguf *gguf, const char *key,
 {
     int64_t number = -1;
     if (fr_gguf_find(gguf, key) != NULL && !fr_gguf_get_int(gguf, key, &number)) {
-        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: %s is not a token id",
+        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: %s must be a token id",
                        fr_gguf_path(gguf), key);
     }
     *out = fr_named_id(number);
