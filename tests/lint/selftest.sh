@@ -45,6 +45,7 @@ python "clean tree" 0 "0 problems" layers
 python "clean tree" 0 "0 problems" sizes
 python "clean tree" 0 "0 problems" paths
 python "clean tree" 0 "0 problems" elementary
+python "clean tree" 0 "0 problems" words
 
 echo '#include "model/b.h"' >"$area/tree/src/base/a.h"
 python "upward include" 1 "room base must not use model" layers
@@ -53,7 +54,7 @@ python "foreign header" 1 "mpi.h belongs in" layers
 echo '#include "a.h"' >"$area/tree/src/base/a.h"
 python "include without a room" 1 "by its path under src/" layers
 echo '#include "base/x_impl.h"' >"$area/tree/src/model/b.c"
-python "private header" 1 "private to room base" layers
+python "private header" 1 "is private to x.c and x_" layers
 
 clean_tree
 repeat 251 "" >"$area/tree/src/base/a.h"
@@ -77,6 +78,16 @@ python "no call of the C library's" 0 "0 problems" elementary
 for call in 'exp(x)' 'logf (x)' '1+powl(x, y)' '__builtin_cos(x)' 'atan2(y, x)'; do
     printf '/* of\n * two lines */\ndouble f = %s;\n' "$call" >"$area/tree/src/model/b.c"
     python "call of $call" 1 "src/model/b.c:3: " elementary
+done
+
+clean_tree
+printf '/* it is no "word */\nconst char *t = "it is no longer there", *u = "is not" " a word", q = %s;\n' "'\"'" \
+    >"$area/tree/src/base/a.h"
+python "words that may stand" 0 "0 problems" words
+for words in '"%s is no number"' '"they are "
+    "no numbers"' '"it was no\" number"'; do
+    printf 'int a;\nconst char *t = %s;\n' "$words" >"$area/tree/src/model/b.c"
+    python "words in $words" 1 "src/model/b.c:2: " words
 done
 
 clean_tree
