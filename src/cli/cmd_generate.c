@@ -5,7 +5,7 @@
 #include "cli/commands.h"
 #include "cli/inference_options.h"
 #include "model/network/generate.h"
-#include "model/text/chat.h"
+#include "model/text/dialogue.h"
 #include "train/data/row_json.h"
 #include "train/inference/prompts.h"
 

@@ -3,7 +3,7 @@
 #include "base/json_size.h"
 #include "cli/commands.h"
 #include "cli/inference_options.h"
-#include "model/text/tokenizer.h"
+#include "model/text/tokens.h"
 #include "train/data/row.h"
 #include "train/data/row_files.h"
 #include "train/data/row_lines.h"

@@ -106,10 +106,10 @@ writes "<s0>" ""
 
 # not ChatML, though it holds the markers
 tokenizer "$model" "{% for m in messages %}{{'<|im_start|>' + m['role'] + '<|im_sep|>' + m['content'] + '<|im_end|>'}}{% endfor %}$prompt"
-refused 'of a user turn it writes "rt|>user<|im_sep|>What is red?'
+refused 'for a user turn it writes "rt|>user<|im_sep|>What is red?'
 tokenizer "$model" "
 {{ strftime_now('%d') }}$turns$prompt"
-refused "line 2: strftime_now makes what is written depend on the clock"
+refused "line 2: strftime_now is not supported: the text would depend on the clock"
 tokenizer "$model" "$turns{{ messages|shuffled }}"
 refused "line 3: the filter 'shuffled' is not supported"
 tokenizer "$model" "$turns{% if x %}"

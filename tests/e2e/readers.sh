@@ -125,10 +125,10 @@ turns = ("{% for m in messages %}{% if loop.first and m.role != 'system' %}SYSTE
          "<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
          "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}")
 system = "<|im_start|>system\n%s<|im_end|>{{ '\n' }}"
-MANY, BYTES = (3, "of a user turn it writes"), (3, "the template has")
+MANY, BYTES = (3, "for a user turn it writes"), (3, "the template has")
 for template, says in ((turns.replace("SYSTEM", system % ("a" * 100)), (0, "")),
                        (turns.replace("SYSTEM", system % ("a" * 70000)),
-                        (3, "the system message that the model's chat template brings has 70000")),
+                        (3, "the default system message of the model's chat template has 70000")),
                        (turns.replace("SYSTEM", "{% if tools %}" + "a" * 900000 + "{% endif %}"), (0, "")),
                        ("<|im_start|>system\n" * 50000 + "<|im_end|>{{ x }}", MANY), ("<|im_start|>system\n" * 100000, BYTES),
                        ("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", (3, "more than 16 MiB")),
@@ -137,7 +137,7 @@ for template, says in ((turns.replace("SYSTEM", system % ("a" * 100)), (0, "")),
     run(["eval", "--model", "chat", "--data", "chat.jsonl", "--chat"], says[0], says[1], size=1 << 40)
     run(["tokenize", "--model", "chat"], 0, text=b"a", size=1 << 40)
 write("chat/chat_template.jinja", b"<|im_start|>\0<|im_end|>")
-run(["tokenize", "--model", "chat"], 3, "chat_template.jinja holds a NUL character", b"a", size=1 << 40)
+run(["tokenize", "--model", "chat"], 3, "chat_template.jinja contains a NUL character", b"a", size=1 << 40)
 
 # ---- a scalar where a vector of one is meant
 def tiny_one(norm):

@@ -86,8 +86,8 @@ while read -r named why; do
     says "$why"
 done <<'MODELS'
 other post_processor 'TemplateProcessing'
-other.gguf tokenizer.ggml.model 'llama'
-pre.gguf splitting rule 'llama-bpe'
+other.gguf tokenizer.ggml.model is 'llama'
+pre.gguf the splitting rule 'llama-bpe'
 none tokenizer.json is absent
 none.gguf tokenizer.ggml.model is absent
 MODELS
@@ -119,7 +119,7 @@ chain unused "$ends_258" '{"eos_token_id": 50256, "bos_token_id": 50256, "pad_to
 gguf unused '{"tokenizer.ggml.bos_token_id": 4294967295, "tokenizer.ggml.eos_token_id": -1,
               "tokenizer.ggml.padding_token_id": 99999}'
 generates unused 66,258,258,258
-says "the end-of-sequence id 50256 is outside the model's vocabulary, 0 to 287; it ends no text"
+says "the end-of-sequence id 50256 is outside the model's vocabulary, 0 to 287; it cannot end a text"
 generates unused.gguf 66,258,258,258
 printf '%s\n' "$ids" >"$work/row.jsonl"
 config unused
@@ -157,7 +157,7 @@ for named in added list4 list4.gguf; do
 done
 sed -i 's/<think>/<s1>/' "$work/added/tokenizer_config.json"
 expect 3 "$FORERUN" tokenize --model "$work/added"
-says "the token '<s1>' has the id 257, added_tokens_decoder of tokenizer_config.json gives it 260"
+says "the token '<s1>' has the id 257, but added_tokens_decoder of tokenizer_config.json gives it 260"
 
 # ---- ids without a text are never chosen ---------------------------------------------------------------------------
 chain padded '{"65": [270, 66], "66": [258], "280": [280, 67]}' '{"eos_token_id": 258}'

@@ -86,10 +86,10 @@ static void gpt2_ids_are_the_references(void)
 {
     fr_tokenizer *tokenizer = open_gpt2();
     check_strings(tokenizer, "ggml-vocab-gpt-2.gguf.out");
-    CU_ASSERT_EQUAL(fr_tokenizer_vocab_size(tokenizer), 50257);
+    CU_ASSERT_EQUAL(fr_test_n_tokens(tokenizer), 50257);
     CU_ASSERT_EQUAL(fr_tokenizer_eos(tokenizer), 50256);
     CU_ASSERT_EQUAL(fr_tokenizer_leading_bos(tokenizer), -1);
-    CU_ASSERT_EQUAL(fr_tokenizer_special(tokenizer, "<|endoftext|>"), 50256);
+    CU_ASSERT_EQUAL(fr_test_special_id(tokenizer, "<|endoftext|>"), 50256);
     CU_ASSERT_PTR_NULL(fr_tokenizer_chat_template(tokenizer));
     fr_tokenizer_close(&tokenizer);
 }
@@ -102,10 +102,10 @@ static void smollm_ids_are_the_references(void)
     }
     fr_tokenizer *tokenizer = open_at(fr_real_model());
     check_strings(tokenizer, "ggml-vocab-smollm.gguf.out");
-    CU_ASSERT_EQUAL(fr_tokenizer_vocab_size(tokenizer), 49152);
+    CU_ASSERT_EQUAL(fr_test_n_tokens(tokenizer), 49152);
     CU_ASSERT_EQUAL(fr_tokenizer_eos(tokenizer), 2);
     CU_ASSERT_EQUAL(fr_tokenizer_leading_bos(tokenizer), -1);
-    CU_ASSERT_EQUAL(fr_tokenizer_special(tokenizer, "<|im_end|>"), 2);
+    CU_ASSERT_EQUAL(fr_test_special_id(tokenizer, "<|im_end|>"), 2);
     CU_ASSERT_PTR_NOT_NULL(fr_tokenizer_chat_template(tokenizer));
     fr_tokenizer_close(&tokenizer);
 }

@@ -45,6 +45,7 @@ python "clean tree" 0 "0 problems" layers
 python "clean tree" 0 "0 problems" sizes
 python "clean tree" 0 "0 problems" paths
 python "clean tree" 0 "0 problems" elementary
+python "clean tree" 0 "0 problems" words
 
 echo '#include "model/b.h"' >"$area/tree/src/base/a.h"
 python "upward include" 1 "room base must not use model" layers
@@ -98,6 +99,7 @@ for call in 'fr_group_send(g(1, 2), 3, 77, &a, 8)' 'fr_group_receive_begin(g, s 
     printf 'int f(void)\n{\n    return %s;\n}\n' "$call" >"$area/tree/src/model/b.c"
     python "tag as a number: $call" 1 "is a number; give it a name in src/comm/tags.h" layers
 done
+python "private header" 1 "is private to x.c and x_" layers
 
 clean_tree
 repeat 251 "" >"$area/tree/src/base/a.h"
@@ -121,6 +123,16 @@ python "no call of the C library's" 0 "0 problems" elementary
 for call in 'exp(x)' 'logf (x)' '1+powl(x, y)' '__builtin_cos(x)' 'atan2(y, x)'; do
     printf '/* of\n * two lines */\ndouble f = %s;\n' "$call" >"$area/tree/src/model/b.c"
     python "call of $call" 1 "src/model/b.c:3: " elementary
+done
+
+clean_tree
+printf '/* it is no "word */\nconst char *t = "it is no longer there", *u = "is not" " a word", q = %s;\n' "'\"'" \
+    >"$area/tree/src/base/a.h"
+python "words that may stand" 0 "0 problems" words
+for words in '"%s is no number"' '"they are "
+    "no numbers"' '"it was no\" number"'; do
+    printf 'int a;\nconst char *t = %s;\n' "$words" >"$area/tree/src/model/b.c"
+    python "words in $words" 1 "src/model/b.c:2: " words
 done
 
 clean_tree

@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "support/rows.h"
 
+#include "model/text/tokens.h"
 #include "support/gguf_writer.h"
 
 #include <stdio.h>

@@ -1,6 +1,7 @@
 #include "support/tiny_tokenizer.h"
 
 #include "model/text/byte_table.h"
+#include "model/text/tokenizer_impl.h"
 #include "support/model_files.h"
 
 #include <stdio.h>
@@ -168,4 +169,15 @@ void fr_assert_round_trip(const fr_tokenizer *tokenizer, const char *text, size_
     }
     free(back);
     fr_ids_fini(&ids);
+}
+
+int64_t fr_test_n_tokens(const fr_tokenizer *tokenizer)
+{
+    return tokenizer->n_tokens;
+}
+
+int32_t fr_test_special_id(const fr_tokenizer *tokenizer, const char *text)
+{
+    int32_t id = fr_tokenizer_marker(tokenizer, text);
+    return fr_tokenizer_is_special(tokenizer, id) ? id : -1;
 }

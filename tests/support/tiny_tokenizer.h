@@ -6,7 +6,7 @@
 #ifndef FR_TESTS_TINY_TOKENIZER_H
 #define FR_TESTS_TINY_TOKENIZER_H
 
-#include "model/text/tokenizer.h"
+#include "model/text/tokens.h"
 #include "support/gguf_writer.h"
 
 #include <jansson.h>
@@ -53,5 +53,11 @@ void fr_assert_encodes(const fr_tokenizer *tokenizer, const char *text, size_t b
 /** Assert that encoding (special tokens not parsed) and decoding gives the same bytes. */
 void fr_assert_round_trip(const fr_tokenizer *tokenizer, const char *text,
                           size_t bytes);
+
+/** How many ids the tokenizer has, those that only fill up the vocabulary among them. */
+int64_t fr_test_n_tokens(const fr_tokenizer *tokenizer);
+
+/** Id of a special token by its text; -1 if there is none, or if it is an added token that is not special. */
+int32_t fr_test_special_id(const fr_tokenizer *tokenizer, const char *text);
 
 #endif

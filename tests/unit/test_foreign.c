@@ -1,7 +1,7 @@
 /* What people give in a model's place is named for what it is, with the way out. */
 #include "model/files/foreign.h"
 
-#include "model/text/tokenizer.h"
+#include "model/text/tokens.h"
 #include "model/weights/weights.h"
 #include "support/gguf_writer.h"
 #include "support/model_files.h"

@@ -84,9 +84,9 @@ static const hostile HOSTILE[] = {
      "a number is too long"},
     {"{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
      "16 MiB"},
-    {"{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "parts within parts"},
+    {"{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "nests calls and expressions"},
     {"{% macro f(n) %}{{ f(n + 1) }}{{ f(n + 1) }}{% endmacro %}{{ f(0) }}",
-     "parts within parts"},
+     "nests calls and expressions"},
     {"{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro "
      "%}{{ f(40) }}",
      "more than"},
@@ -97,10 +97,10 @@ static const hostile HOSTILE[] = {
     {"{{ 'aaaa'|replace('a', 'b' * 900000) * 10 }}", "16 MiB"},
     {"{% set ns = namespace(l=[]) %}{% for i in range(500) %}{% set ns.l = [ns.l] "
      "%}{% endfor %}{{ ns.l }}",
-     "parts within parts"},
+     "nests calls and expressions"},
     {"{% set ns = namespace(l=[]) %}{% for i in range(500) %}{% set ns.l = [ns.l] "
      "%}{% endfor %}{{ ns.l == [ns.l] }}",
-     "parts within parts"},
+     "nests calls and expressions"},
     {"{% set ns = namespace() %}{% set ns.x = [ns] %}{{ ns.x }}", "namespace"},
     {"{% set ns = namespace(l=[1]) %}{% for i in range(99999) %}{% set ns.l = ns.l + "
      "ns.l %}{% endfor %}",
@@ -154,16 +154,16 @@ static void deep_and_long_templates_end(void)
         size_t times;
         const char *part;
     } LONG[] = {
-        {"{{ (", 1, "a tag has no end"},
+        {"{{ (", 1, "a tag is not closed"},
         {"{{((((((((((", 100, "brackets are nested too deep"},
         {"{% if 1 %}", 100000, "nests deeper than 100"},
         {"{% for x in y %}", 60000, "nests deeper than 100"},
         {"{% macro f() %}", 60000, "nests deeper than 100"},
-        {"{{ x if y else z ", 1, "a tag has no end"},
+        {"{{ x if y else z ", 1, "a tag is not closed"},
         {"{{-", 100000, "nests deeper than 100"},
-        {"{#", 100000, "a comment has no end"},
+        {"{#", 100000, "a comment is not closed"},
         {"{%", 100000, "a statement that is known"},
-        {"{% raw %}{%", 50000, "a raw block has no end"},
+        {"{% raw %}{%", 50000, "a raw block is not closed"},
         {"{{ 1 }}", 140000, "16 MiB"},
         {"a", (1 << 20) + 1, "the template has 1048577 bytes"},
     };

@@ -132,10 +132,10 @@ static void unused_ids_are_never_found_and_not_digested(void)
     fr_gguf_writer_set_ints(writer, "tokenizer.ggml.token_type", kinds, N);
     FR_ASSERT_OK(open_gguf(writer, &gguf));
     CU_ASSERT_PTR_NOT_NULL_FATAL(gguf);
-    CU_ASSERT_EQUAL(fr_tokenizer_vocab_size(gguf), N);
+    CU_ASSERT_EQUAL(fr_test_n_tokens(gguf), N);
     check_digests(folder, gguf, true);
     fr_assert_encodes(gguf, "[PAD", 4, true, (int32_t[]){'[', 'P', 'A', 'D'}, 4);
-    CU_ASSERT_EQUAL(fr_tokenizer_special(gguf, "[PAD 0]"), -1);
+    CU_ASSERT_EQUAL(fr_test_special_id(gguf, "[PAD 0]"), -1);
     fr_gguf_close(&file);
     free(texts);
     free(types);

@@ -210,7 +210,7 @@ static void the_reason_waits_and_damage_does_not(void)
     fr_tokens_close(&tokens);
     fr_test_write_text(fr_test_path(folder, "tokenizer.json"), "{\"model\": 7}");
     FR_ASSERT_FAILS(fr_tokens_open(fr_test_ctx(), folder, &tokens), FR_ERR_FORMAT,
-                    "no object 'model'");
+                    "the object 'model' is missing");
     CU_ASSERT_PTR_NULL(tokens.tokenizer);
     fr_test_write_text(fr_test_path(folder, "tokenizer.json"), "{");
     FR_ASSERT_FAILS(fr_tokens_open(fr_test_ctx(), folder, &tokens), FR_ERR_FORMAT,

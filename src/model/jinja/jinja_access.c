@@ -40,7 +40,7 @@ static bool has_word(const char *words, fr_text name)
     return false;
 }
 
-bool fr_jinja_has_method(const fr_jinja_value *v, fr_text name)
+static bool has_method(const fr_jinja_value *v, fr_text name)
 {
     static const char *const OF_FORMS[] = {[FR_JINJA_A_LIST] = OF_LIST,
                                            [FR_JINJA_A_TUPLE] = OF_TUPLE,
@@ -76,10 +76,9 @@ static fr_status make_method(machine *m, const value *self, fr_text name, value 
         "update ";
     fr_jinja_method *made = NULL;
     if (has_word(CHANGING, name)) {
-        return fr_jinja_fail(m,
-                             "the method '%.*s' changes its value, which templates may "
-                             "not",
-                             shown(name), name.data);
+        return fr_jinja_fail(
+            m, "the method '%.*s' changes its value, which a template may not do",
+            shown(name), name.data);
     }
     FR_TRY(fr_jinja_new(&m->arena, m->line, sizeof *made, &made));
     *made = (fr_jinja_method){*self, name};
@@ -127,9 +126,9 @@ static fr_status own_attribute(machine *m, const value *v, fr_text name, bool *f
     }
     switch (v->type) {
     case FR_JINJA_IS_UNDEFINED:
-        return fr_jinja_fail(m, "'%.*s' is undefined, its '%.*s' is asked for",
-                             shown(v->as.text), v->as.text.data, shown(name),
-                             name.data);
+        return fr_jinja_fail(
+            m, "'%.*s' is undefined and does not have an attribute '%.*s'",
+            shown(v->as.text), v->as.text.data, shown(name), name.data);
     case FR_JINJA_IS_LOOP:
         return loop_attribute(m, v->as.loop, name, out);
     case FR_JINJA_IS_MACRO:
@@ -138,7 +137,7 @@ static fr_status own_attribute(machine *m, const value *v, fr_text name, bool *f
         return fr_jinja_fail(m, "the attribute '%.*s' of %s is not supported",
                              shown(name), name.data, fr_jinja_type_name(v));
     default:
-        *found = fr_jinja_has_method(v, name);
+        *found = has_method(v, name);
         return *found ? make_method(m, v, name, out) : FR_OK;
     }
 }
@@ -213,7 +212,7 @@ fr_status fr_jinja_item(fr_jinja_machine *m, const fr_jinja_value *v,
     bool found = false;
     value result = fr_jinja_undefined(named ? key->as.text : NO_NAME);
     if (v->type == FR_JINJA_IS_UNDEFINED) {
-        return fr_jinja_fail(m, "'%.*s' is undefined, an item of it is asked for",
+        return fr_jinja_fail(m, "'%.*s' is undefined and does not have items",
                              shown(v->as.text), v->as.text.data);
     }
     if (is_sequence(v) &&
@@ -239,7 +238,8 @@ static fr_status slice_part(machine *m, const value *part, int64_t missing,
         return FR_OK;
     }
     if (part->type != FR_JINJA_IS_INT && part->type != FR_JINJA_IS_BOOL) {
-        return fr_jinja_fail(m, "%s is the end of a slice", fr_jinja_type_name(part));
+        return fr_jinja_fail(m, "%s cannot be a bound of a slice",
+                             fr_jinja_type_name(part));
     }
     *out = part->as.whole;
     return FR_OK;
@@ -275,7 +275,7 @@ fr_status fr_jinja_slice(fr_jinja_machine *m, const fr_jinja_value *v,
     int64_t n = 0;
     int64_t range[3];
     if (!is_sequence(v)) {
-        return fr_jinja_fail(m, "a slice is taken of %s", fr_jinja_type_name(v));
+        return fr_jinja_fail(m, "a slice cannot be taken of %s", fr_jinja_type_name(v));
     }
     FR_TRY(fr_jinja_length(m, v, &n));
     FR_TRY(slice_part(m, parts[2], 1, &range[2]));

@@ -63,7 +63,7 @@ static fr_status bind(machine *m, const fr_jinja_closure *macro,
         FR_TRY(bind_parameter(m, p, given));
     }
     if (arguments->n > i || used != arguments->n_named) {
-        return fr_jinja_fail(m, "a macro is given arguments that it does not name");
+        return fr_jinja_fail(m, "a macro is given arguments that it does not declare");
     }
     return arguments->caller != NULL
                ? fr_jinja_dict_set(m, &m->scope->names, fr_jinja_word("caller"),
@@ -98,7 +98,8 @@ static fr_status make_namespace(machine *m, const fr_jinja_arguments *arguments,
 {
     FR_TRY(fr_jinja_dict_new(m, out));
     if (arguments->n > 0) {
-        return fr_jinja_fail(m, "namespace and dict take named arguments alone here");
+        return fr_jinja_fail(
+            m, "only named arguments of namespace and dict are supported");
     }
     for (int i = 0; i < arguments->n_named; i++) {
         FR_TRY(fr_jinja_dict_set(m, out->as.dict, arguments->named[i].key,
@@ -116,7 +117,8 @@ static fr_status make_range(machine *m, const fr_jinja_arguments *arguments, val
     for (int i = 0; i < arguments->n; i++) {
         const value *v = &arguments->values[i];
         if (v->type != FR_JINJA_IS_INT && v->type != FR_JINJA_IS_BOOL) {
-            return fr_jinja_fail(m, "range is given %s", fr_jinja_type_name(v));
+            return fr_jinja_fail(m, "range must be given whole numbers, not %s",
+                                 fr_jinja_type_name(v));
         }
         ends[arguments->n == 1 ? 1 : i] = v->as.whole;
     }
@@ -176,8 +178,8 @@ static fr_status call_function(machine *m, fr_text name,
         return raise_exception(m, arguments);
     }
     return fr_text_is(name, "strftime_now")
-               ? fr_jinja_fail(m, "strftime_now makes what is written depend on the "
-                                  "clock")
+               ? fr_jinja_fail(m, "strftime_now is not supported: the text would "
+                                  "depend on the clock")
                : fr_jinja_fail(m, "the function '%.*s' is not supported",
                                (int)name.bytes, name.data);
 }
@@ -195,9 +197,9 @@ fr_status fr_jinja_call(fr_jinja_machine *m, const fr_jinja_value *callee,
     case FR_JINJA_IS_METHOD:
         return fr_jinja_call_method(m, callee->as.method, arguments, out);
     case FR_JINJA_IS_UNDEFINED:
-        return fr_jinja_fail(m, "'%.*s' is undefined and is called",
+        return fr_jinja_fail(m, "'%.*s' is undefined and cannot be called",
                              name.bytes < SHOWN ? (int)name.bytes : SHOWN, name.data);
     default:
-        return fr_jinja_fail(m, "%s is called", fr_jinja_type_name(callee));
+        return fr_jinja_fail(m, "%s cannot be called", fr_jinja_type_name(callee));
     }
 }

@@ -237,7 +237,7 @@ static fr_status evaluate_sign(machine *m, const node *n, value *out)
     m->line = n->line;
     if (v.type != FR_JINJA_IS_INT && v.type != FR_JINJA_IS_FLOAT &&
         v.type != FR_JINJA_IS_BOOL) {
-        return fr_jinja_fail(m, "%s has no sign", fr_jinja_type_name(&v));
+        return fr_jinja_fail(m, "%s cannot have a sign", fr_jinja_type_name(&v));
     }
     return fr_jinja_arithmetic(m, '*', &v, &factor, out);
 }

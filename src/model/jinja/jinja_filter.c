@@ -129,7 +129,7 @@ static fr_status whole_of_text(const call *c, fr_text text)
     char *end = NULL;
     text = fr_jinja_strip(text, true, true);
     if (text.bytes >= ROOM) {
-        return fr_jinja_fail(c->m, "a long text is made a number");
+        return fr_jinja_fail(c->m, "a long text cannot be made a number");
     }
     memcpy(digits, text.data, text.bytes);
     digits[text.bytes] = '\0';
@@ -138,11 +138,14 @@ static fr_status whole_of_text(const call *c, fr_text text)
     if (text.bytes == 0 || end == digits) {
         bool plain = text.bytes == 0 || strpbrk(digits, "0123456789.nNiI") == NULL;
         *c->out = fr_jinja_int(0);
-        return plain ? FR_OK : fr_jinja_fail(c->m, "a text is made a number");
+        return plain
+                   ? FR_OK
+                   : fr_jinja_fail(c->m, "making this text a number is not supported");
     }
     *c->out = fr_jinja_int(whole);
-    return *end == '\0' && errno == 0 ? FR_OK
-                                      : fr_jinja_fail(c->m, "a text is made a number");
+    return *end == '\0' && errno == 0
+               ? FR_OK
+               : fr_jinja_fail(c->m, "making this text a number is not supported");
 }
 
 static fr_status to_whole(const call *c)
@@ -162,7 +165,7 @@ static fr_status to_whole(const call *c)
     case FR_JINJA_IS_STRING:
         return whole_of_text(c, c->input->as.text);
     case FR_JINJA_IS_UNDEFINED:
-        return fr_jinja_fail(c->m, "an undefined value is made a number");
+        return fr_jinja_fail(c->m, "an undefined value cannot be made a number");
     default:
         *c->out = fr_jinja_int(0);
         return FR_OK;

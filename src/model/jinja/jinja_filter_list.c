@@ -74,7 +74,7 @@ fr_status fr_jinja_items_of(const fr_jinja_filter_call *c)
         return FR_OK;
     }
     if (c->input->type != FR_JINJA_IS_DICT) {
-        return fr_jinja_fail(c->m, "items of %s are asked for",
+        return fr_jinja_fail(c->m, "%s does not have items",
                              fr_jinja_type_name(c->input));
     }
     const fr_jinja_dict *dict = c->input->as.dict;
@@ -92,8 +92,8 @@ fr_status fr_jinja_end_of(const fr_jinja_filter_call *c)
     bool last = fr_text_is(c->name, "last");
     if (c->input->type == FR_JINJA_IS_LIST &&
         c->input->as.list->form == FR_JINJA_A_GENERATOR) {
-        return fr_jinja_fail(c->m, "the first or last item of a generator is asked "
-                                   "for");
+        return fr_jinja_fail(c->m,
+                             "the first or last item of a generator is not supported");
     }
     FR_TRY(fr_jinja_walk(c->m, c->input, &items));
     *c->out = items->n > 0 ? items->items[last ? items->n - 1 : 0]

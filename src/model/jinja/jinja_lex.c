@@ -59,7 +59,7 @@ fr_status fr_jinja_lex_open(fr_jinja_arena *arena, const char *text, size_t byte
     size_t n = 0;
     if (bytes > FR_JINJA_MAX_SOURCE) {
         return FR_FAIL(arena->ctx, FR_ERR_UNSUPPORTED,
-                       "the template has %zu bytes, at most %d are supported", bytes,
+                       "the template has %zu bytes; at most %d are supported", bytes,
                        FR_JINJA_MAX_SOURCE);
     }
     FR_TRY(check_utf8(arena, text, bytes));
@@ -166,7 +166,7 @@ static fr_status lex_raw(fr_jinja_lexer *lexer, size_t opening, bool strips,
         }
         advance(lexer, 1);
     }
-    return fail(lexer, "a raw block has no end");
+    return fail(lexer, "a raw block is not closed");
 }
 
 static fr_status skip_comment(fr_jinja_lexer *lexer)
@@ -181,7 +181,7 @@ static fr_status skip_comment(fr_jinja_lexer *lexer)
         }
         advance(lexer, 1);
     }
-    return fail(lexer, "a comment has no end");
+    return fail(lexer, "a comment is not closed");
 }
 
 static bool at_tag(const fr_jinja_lexer *lexer)
@@ -334,7 +334,7 @@ static fr_status lex_string(fr_jinja_lexer *lexer, fr_jinja_token *out)
         n += at(lexer, n) == '\\' ? 2 : 1;
     }
     if (n >= left(lexer)) {
-        return fail(lexer, "a string has no end");
+        return fail(lexer, "a string is not closed");
     }
     FR_TRY(fr_jinja_new(lexer->arena, lexer->line, n + 1, &text));
     for (size_t i = 1; i < n;) {
@@ -349,7 +349,7 @@ static fr_status lex_string(fr_jinja_lexer *lexer, fr_jinja_token *out)
         }
         kept += written;
         if (read == 0) {
-            return fail(lexer, "an escape in a string is not known");
+            return fail(lexer, "an escape in a string is not supported");
         }
     }
     out->kind = FR_JINJA_TEXT;
@@ -385,8 +385,7 @@ static fr_status lex_number(fr_jinja_lexer *lexer, fr_jinja_token *out)
     }
     if ((whole == n && whole > MAX_DIGITS) || n >= ROOM || is_letter(at(lexer, n)) ||
         (whole == n && whole > 1 && at(lexer, 0) == '0')) {
-        return fail(lexer, "a number is too long, or written in a way that is not "
-                           "supported");
+        return fail(lexer, "a number is too long, or its form is not supported");
     }
     memcpy(text, lexer->at, n);
     text[n] = '\0';
@@ -410,7 +409,7 @@ static fr_status match_bracket(fr_jinja_lexer *lexer, char c)
     } else if (closing != NULL) {
         if (lexer->n_open == 0 ||
             lexer->open[lexer->n_open - 1] != OPEN[closing - CLOSE]) {
-            return fail(lexer, "a closing bracket has no opening one");
+            return fail(lexer, "a closing bracket lacks its opening one");
         }
         lexer->n_open--;
     }
@@ -431,8 +430,7 @@ static fr_status lex_sign(fr_jinja_lexer *lexer, fr_jinja_token *out)
     }
     if (c == '\0' || strchr("+-/*%~[](){}><=.:|,;", c) == NULL) {
         return FR_FAIL(lexer->arena->ctx, FR_ERR_UNSUPPORTED,
-                       "line %d: the character 0x%02x stands in a tag, which has no "
-                       "meaning there",
+                       "line %d: the character 0x%02x is not allowed in a tag",
                        lexer->line, (unsigned)(unsigned char)c);
     }
     FR_TRY(match_bracket(lexer, c));
@@ -488,7 +486,7 @@ static fr_status lex_inside(fr_jinja_lexer *lexer, fr_jinja_token *out)
     if (out->kind == FR_JINJA_OUTPUT_END || out->kind == FR_JINJA_TAG_END) {
         return FR_OK;
     }
-    return fail(lexer, "a tag has no end");
+    return fail(lexer, "a tag is not closed");
 }
 
 fr_status fr_jinja_lex(fr_jinja_lexer *lexer, fr_jinja_token *out)

@@ -217,7 +217,7 @@ fr_status fr_jinja_replace(fr_jinja_machine *m, fr_text text, const fr_text chan
     const char *found = NULL;
     FR_TRY(fr_jinja_charge(m, text.bytes));
     if (change[0].bytes == 0) {
-        return fr_jinja_fail(m, "an empty text is replaced");
+        return fr_jinja_fail(m, "replacing an empty text is not supported");
     }
     while (max-- != 0 && (found = memmem(text.data + from, text.bytes - from,
                                          change[0].data, change[0].bytes)) != NULL) {

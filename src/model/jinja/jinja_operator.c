@@ -117,7 +117,8 @@ static fr_status join_strings(machine *m, const value *a, const value *b, value 
     fr_jinja_writer w = {0};
     if (a->is_markup != b->is_markup &&
         needs_escape(a->is_markup ? b->as.text : a->as.text)) {
-        return fr_jinja_fail(m, "a string is added to what the filter safe made");
+        return fr_jinja_fail(
+            m, "adding a string and a result of the filter safe is not supported");
     }
     FR_TRY(fr_jinja_new(&m->arena, m->line, a->as.text.bytes + b->as.text.bytes + 1,
                         &w.text));
@@ -133,7 +134,7 @@ static fr_status join_lists(machine *m, const value *a, const value *b, value *o
 {
     const fr_jinja_items *sides[] = {a->as.list, b->as.list};
     if (sides[0]->form != sides[1]->form || sides[0]->form > FR_JINJA_A_TUPLE) {
-        return fr_jinja_fail(m, "lists of two kinds are added");
+        return fr_jinja_fail(m, "adding lists of two kinds is not supported");
     }
     FR_TRY(fr_jinja_list_new(m, sides[0]->form, out));
     for (int side = 0; side < 2; side++) {
@@ -150,7 +151,8 @@ static fr_status repeat(machine *m, const value *v, int64_t times, value *out)
     fr_jinja_writer w = {0};
     if (v->type == FR_JINJA_IS_LIST) {
         if (v->as.list->form > FR_JINJA_A_TUPLE) {
-            return fr_jinja_fail(m, "a range, a view or a generator is repeated");
+            return fr_jinja_fail(
+                m, "repeating a range, a view or a generator is not supported");
         }
         FR_TRY(fr_jinja_list_new(m, v->as.list->form, out));
     }

@@ -18,8 +18,7 @@ static fr_status assign_member(machine *m, const node *target, value v)
     FR_TRY(fr_jinja_evaluate(m, target->a, &of));
     if (of.type != FR_JINJA_IS_NAMESPACE) {
         return fr_jinja_fail(m,
-                             "an attribute of %s is set; only namespaces have some "
-                             "that can be",
+                             "an attribute of %s cannot be set; only a namespace's can",
                              fr_jinja_type_name(&of));
     }
     return fr_jinja_dict_set(m, of.as.dict, fr_jinja_string(target->text), v);
@@ -45,13 +44,12 @@ static fr_status assign(machine *m, const node *target, value v)
     FR_TRY(fr_jinja_walk(m, &v, &items));
     for (const node *part = target->a; part != NULL; part = part->next, i++) {
         if (i == items->n) {
-            return fr_jinja_fail(m, "there are fewer values than names for them");
+            return fr_jinja_fail(m, "an assignment has fewer values than names");
         }
         FR_TRY(assign_one(m, part, items->items[i]));
     }
-    return i == items->n
-               ? FR_OK
-               : fr_jinja_fail(m, "there are more values than names for them");
+    return i == items->n ? FR_OK
+                         : fr_jinja_fail(m, "an assignment has more values than names");
 }
 
 /* ---- blocks ------------------------------------------------------------------------------- */

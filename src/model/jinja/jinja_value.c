@@ -37,8 +37,9 @@ fr_status fr_jinja_enter(fr_jinja_machine *m)
     FR_TRY(fr_jinja_charge(m, 0));
     return ++m->depth <= FR_JINJA_MAX_DEPTH
                ? FR_OK
-               : fr_jinja_fail(m, "the template goes deeper than %d parts within parts",
-                               FR_JINJA_MAX_DEPTH);
+               : fr_jinja_fail(
+                     m, "the template nests calls and expressions deeper than %d",
+                     FR_JINJA_MAX_DEPTH);
 }
 
 /* ---- made --------------------------------------------------------------------------------- */
@@ -160,7 +161,7 @@ fr_status fr_jinja_dict_new(fr_jinja_machine *m, fr_jinja_value *out)
 static fr_status check_key(machine *m, const value *key)
 {
     return key->type == FR_JINJA_IS_LIST || key->type == FR_JINJA_IS_DICT
-               ? fr_jinja_fail(m, "%s is used as the key of a dict",
+               ? fr_jinja_fail(m, "%s cannot be the key of a dict",
                                fr_jinja_type_name(key))
                : FR_OK;
 }
@@ -238,7 +239,7 @@ static fr_status equal_lists(machine *m, const fr_jinja_items *a,
         return FR_OK;
     }
     if (a->form > FR_JINJA_A_TUPLE || b->form > FR_JINJA_A_TUPLE) {
-        return fr_jinja_fail(m, "a range, a view or a generator is compared");
+        return fr_jinja_fail(m, "a range, a view or a generator cannot be compared");
     }
     *out = a->form == b->form && a->n == b->n;
     for (int64_t i = 0; *out && i < a->n; i++) {
@@ -289,7 +290,7 @@ static fr_status equal_alike(machine *m, const value *a, const value *b, bool *o
         *out = same_text(a->as.text, b->as.text);
         return FR_OK;
     default:
-        return fr_jinja_fail(m, "%s is compared", fr_jinja_type_name(a));
+        return fr_jinja_fail(m, "%s cannot be compared", fr_jinja_type_name(a));
     }
 }
 
@@ -327,7 +328,7 @@ fr_status fr_jinja_order(fr_jinja_machine *m, const fr_jinja_value *a,
                           : (x.bytes > y.bytes) - (x.bytes < y.bytes);
         return FR_OK;
     }
-    return fr_jinja_fail(m, "%s and %s have no order that is supported",
+    return fr_jinja_fail(m, "ordering %s and %s is not supported",
                          fr_jinja_type_name(a), fr_jinja_type_name(b));
 }
 
@@ -338,7 +339,7 @@ fr_status fr_jinja_contains(fr_jinja_machine *m, const fr_jinja_value *whole,
     if (whole->type == FR_JINJA_IS_STRING) {
         fr_text text = whole->as.text;
         if (part->type != FR_JINJA_IS_STRING) {
-            return fr_jinja_fail(m, "%s is looked for in a string",
+            return fr_jinja_fail(m, "%s cannot be looked for in a string",
                                  fr_jinja_type_name(part));
         }
         FR_TRY(fr_jinja_charge(m, text.bytes));
@@ -362,7 +363,7 @@ fr_status fr_jinja_contains(fr_jinja_machine *m, const fr_jinja_value *whole,
 
 /* ---- walked ------------------------------------------------------------------------------- */
 
-int64_t fr_jinja_characters(fr_text text)
+static int64_t count_characters(fr_text text)
 {
     int64_t n = 0;
     for (size_t i = 0; i < text.bytes; i++) {
@@ -396,7 +397,7 @@ fr_status fr_jinja_walk(fr_jinja_machine *m, const fr_jinja_value *v,
         }
     } else if (v->type != FR_JINJA_IS_STRING && v->type != FR_JINJA_IS_DICT &&
                v->type != FR_JINJA_IS_UNDEFINED) {
-        return fr_jinja_fail(m, "%s cannot be walked", fr_jinja_type_name(v));
+        return fr_jinja_fail(m, "%s cannot be iterated", fr_jinja_type_name(v));
     }
     FR_TRY(fr_jinja_list_new(m, FR_JINJA_A_LIST, &made));
     if (v->type == FR_JINJA_IS_STRING) {
@@ -417,7 +418,7 @@ fr_status fr_jinja_length(fr_jinja_machine *m, const fr_jinja_value *v, int64_t 
         return FR_OK;
     case FR_JINJA_IS_STRING:
         FR_TRY(fr_jinja_charge(m, v->as.text.bytes));
-        *out = fr_jinja_characters(v->as.text);
+        *out = count_characters(v->as.text);
         return FR_OK;
     case FR_JINJA_IS_DICT:
         *out = v->as.dict->n;

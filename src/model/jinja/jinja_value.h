@@ -194,8 +194,6 @@ FR_MUST_CHECK fr_status fr_jinja_arithmetic(fr_jinja_machine *m, int op,
 FR_MUST_CHECK fr_status fr_jinja_from_json(fr_jinja_machine *m, json_t *json,
                                            fr_jinja_value *out);
 
-/** Whether values of this type have the attribute in Python. */
-bool fr_jinja_has_method(const fr_jinja_value *value, fr_text name);
 FR_MUST_CHECK fr_status fr_jinja_scope_new(fr_jinja_machine *m, fr_jinja_scope *outer,
                                            fr_jinja_scope **out);
 
@@ -217,6 +215,5 @@ FR_MUST_CHECK fr_status fr_jinja_str(fr_jinja_machine *m, const fr_jinja_value *
 FR_MUST_CHECK fr_status fr_jinja_write_json(fr_jinja_machine *m,
                                             fr_jinja_writer *writer,
                                             const fr_jinja_value *value, int indent);
-int64_t fr_jinja_characters(fr_text text);
 
 #endif

@@ -86,8 +86,8 @@ static fr_status write_quoted(machine *m, writer *w, fr_text text)
         unsigned char c = (unsigned char)text.data[i];
         char shown[8] = {(char)c, '\0'};
         if (c >= 0x80) {
-            return fr_jinja_fail(m, "a list or dict of strings that are not ASCII is "
-                                    "written");
+            return fr_jinja_fail(
+                m, "a list or dict of strings that are not ASCII cannot be written");
         }
         if (c == '\\' || c == (unsigned char)quote[0]) {
             (void)snprintf(shown, sizeof shown, "\\%c", c);
@@ -108,7 +108,7 @@ static fr_status write_list(machine *m, writer *w, const fr_jinja_items *list)
 {
     bool tuple = list->form == FR_JINJA_A_TUPLE;
     if (list->form > FR_JINJA_A_TUPLE) {
-        return fr_jinja_fail(m, "a range, a view or a generator is written");
+        return fr_jinja_fail(m, "a range, a view or a generator cannot be written");
     }
     FR_TRY(write_word(m, w, tuple ? "(" : "["));
     for (int64_t i = 0; i < list->n; i++) {
@@ -151,7 +151,7 @@ static fr_status write_plain(machine *m, writer *w, const value *v)
     case FR_JINJA_IS_DICT:
         return write_dict(m, w, v->as.dict);
     default:
-        return fr_jinja_fail(m, "%s is written", fr_jinja_type_name(v));
+        return fr_jinja_fail(m, "%s cannot be written", fr_jinja_type_name(v));
     }
 }
 
@@ -159,8 +159,8 @@ static fr_status write_repr(machine *m, writer *w, const value *v)
 {
     FR_TRY(fr_jinja_enter(m));
     if (v->type == FR_JINJA_IS_UNDEFINED || v->is_markup) {
-        return fr_jinja_fail(m, "a list or dict with an undefined value, or with what "
-                                "the filter safe made, is written");
+        return fr_jinja_fail(m, "a list or dict with an undefined value, or with a "
+                                "result of the filter safe, cannot be written");
     }
     FR_TRY(v->type == FR_JINJA_IS_STRING ? write_quoted(m, w, v->as.text)
                                          : write_plain(m, w, v));
@@ -241,7 +241,8 @@ static fr_status put_line(json_writer *j, bool more)
 static fr_status put_list(json_writer *j, const fr_jinja_items *list)
 {
     if (list->form > FR_JINJA_A_TUPLE) {
-        return fr_jinja_fail(j->m, "a range, a view or a generator is written as JSON");
+        return fr_jinja_fail(
+            j->m, "a range, a view or a generator cannot be written as JSON");
     }
     FR_TRY(write_word(j->m, j->w, "["));
     j->level++;
@@ -264,7 +265,8 @@ static fr_status put_dict(json_writer *j, const fr_jinja_dict *dict)
         const value *key = &dict->pairs[i].key;
         FR_TRY(put_line(j, i > 0));
         if (key->type != FR_JINJA_IS_STRING) {
-            return fr_jinja_fail(j->m, "a dict with %s as a key is written as JSON",
+            return fr_jinja_fail(j->m,
+                                 "a dict with %s as a key cannot be written as JSON",
                                  fr_jinja_type_name(key));
         }
         FR_TRY(put_string(j, key->as.text));
@@ -290,7 +292,8 @@ static fr_status put_plain(json_writer *j, const value *v)
     case FR_JINJA_IS_FLOAT:
         return isfinite(v->as.fraction)
                    ? write_float(j->m, j->w, v->as.fraction)
-                   : fr_jinja_fail(j->m, "an infinite number is written as JSON");
+                   : fr_jinja_fail(j->m,
+                                   "an infinite number cannot be written as JSON");
     case FR_JINJA_IS_STRING:
         return put_string(j, v->as.text);
     case FR_JINJA_IS_LIST:
@@ -298,7 +301,8 @@ static fr_status put_plain(json_writer *j, const value *v)
     case FR_JINJA_IS_DICT:
         return put_dict(j, v->as.dict);
     default:
-        return fr_jinja_fail(j->m, "%s is written as JSON", fr_jinja_type_name(v));
+        return fr_jinja_fail(j->m, "%s cannot be written as JSON",
+                             fr_jinja_type_name(v));
     }
 }
 

@@ -51,8 +51,8 @@ static fr_status fill(fr_ctx *ctx, const char *path, const fr_merge *merges, int
         int32_t *rank = probe(bpe, merges[i].left, merges[i].right);
         if (*rank >= 0) {
             return FR_FAIL(ctx, FR_ERR_FORMAT,
-                           "%s: merges %d and %lld join the same pair (%d, %d); a pair "
-                           "may stand in the list once",
+                           "%s: merges %d and %lld join the same pair (%d, %d); each "
+                           "pair may occur once",
                            path, (int)*rank, (long long)i, (int)merges[i].left,
                            (int)merges[i].right);
         }
@@ -66,7 +66,8 @@ fr_status fr_bpe_create(fr_ctx *ctx, const char *path, const fr_merge *merges,
 {
     *out = NULL;
     if (n > INT32_MAX) {
-        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: %lld merges; at most %d are allowed",
+        return FR_FAIL(ctx, FR_ERR_FORMAT,
+                       "%s: the tokenizer has %lld merges; at most %d are allowed",
                        path, (long long)n, INT32_MAX);
     }
     FR_TRY(fr_alloc(ctx, 1, sizeof **out, out));
@@ -213,7 +214,8 @@ fr_status fr_bpe_merge(fr_ctx *ctx, const fr_bpe *bpe, fr_bpe_scratch *scratch,
     }
     if (n > INT32_MAX) {
         return FR_FAIL(ctx, FR_ERR_DATA,
-                       "a run of %lld bytes without a word boundary; at most %d can be "
+                       "the text has a run of %lld bytes without a word boundary; at "
+                       "most %d can be "
                        "tokenised at once",
                        (long long)n, INT32_MAX);
     }

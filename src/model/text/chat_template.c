@@ -52,7 +52,7 @@ enum { N_DIALOGUES = sizeof DIALOGUES / sizeof DIALOGUES[0] };
 
 /* ---- text --------------------------------------------------------------------------------- */
 
-/* What a dialogue is expected to be: as chat.c writes it. */
+/* What a dialogue is expected to be: as dialogue.c writes it. */
 typedef struct written {
     char *text;
     size_t bytes;
@@ -239,11 +239,11 @@ static void tell_difference(const reading *r, const dialogue *d, char *why,
     size_t from[] = {same, same};
     int got = shown(r->got, r->bytes, &from[0]);
     int wanted = shown(e->text, e->bytes, &from[1]);
-    (void)snprintf(
-        why, capacity,
-        "the model's chat template is not ChatML as Forerun writes it: of %s it writes "
-        "\"%.*s\" at byte %zu, expected is \"%.*s\"; %s",
-        d->name, got, r->got + from[0], same, wanted, e->text + from[1], REMEDY);
+    (void)snprintf(why, capacity,
+                   "the model's chat template is not ChatML as Forerun writes it: for "
+                   "%s it writes \"%.*s\" at byte %zu, where \"%.*s\" is expected; %s",
+                   d->name, got, r->got + from[0], same, wanted, e->text + from[1],
+                   REMEDY);
 }
 
 /* Whether what was rendered is what is expected. */
@@ -338,7 +338,7 @@ static fr_status check_one(reading *r, const dialogue *d)
     fr_status status = render(r, d);
     if (status == FR_ERR_UNSUPPORTED) {
         (void)snprintf(why, sizeof why,
-                       "the base's chat template does not take this dialogue: %s",
+                       "the base's chat template cannot render this dialogue: %s",
                        fr_ctx_error(r->ctx));
         fr_ctx_clear_error(r->ctx);
         return FR_FAIL(r->ctx, FR_ERR_DATA, "%s", why);
@@ -382,6 +382,17 @@ void fr_chat_frame_fini(fr_chat_frame *frame)
     frame->check = NULL;
     frame->default_system = NULL;
     frame->refusal = NULL;
+}
+
+fr_status fr_template_copy(fr_ctx *ctx, const char *name, fr_text text, char **out)
+{
+    if (text.bytes > 0 && memchr(text.data, '\0', text.bytes) != NULL) {
+        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s contains a NUL character; remove it",
+                       name);
+    }
+    FR_TRY(fr_alloc(ctx, (int64_t)text.bytes + 1, 1, out));
+    memcpy(*out, text.data, text.bytes);
+    return FR_OK;
 }
 
 fr_status fr_template_digest(fr_ctx *ctx, const char *text,

@@ -3,7 +3,7 @@
  *
  * Layer L3; uses jinja.h.
  *
- * Dialogues are written as ids by one writer (chat.h), whose turns are ChatML's: "<|im_start|>ROLE\nCONTENT<|im_end|>\n". A
+ * Dialogues are written as ids by one writer (dialogue.h), whose turns are ChatML's: "<|im_start|>ROLE\nCONTENT<|im_end|>\n". A
  * template is accepted only if it renders four test dialogues exactly so; the default system message and a BOS in front
  * are learned from what it renders. Any other template is refused by name, where and when a dialogue is to be written:
  * a model with such a template works for everything else.
@@ -13,6 +13,7 @@
 
 #include "base/ctx.h"
 #include "base/digest.h"
+#include "base/text.h"
 
 #include <stdint.h>
 
@@ -31,7 +32,7 @@ typedef struct fr_chat_frame {
     bool
         has_markers; /* its text holds both markers: <|im_end|> ends an answer, whatever else it writes */
     bool
-        is_chatml; /* its dialogues are what chat.h writes; else `refusal` says why not */
+        is_chatml; /* its dialogues are what dialogue.h writes; else `refusal` says why not */
     bool
         writes_bos; /* it begins with the model's BOS: dialogues carry exactly one, `bos`, also where the tokenizer puts
                      * one in front of texts itself */
@@ -74,6 +75,11 @@ FR_MUST_CHECK fr_status fr_chat_frame_check(fr_ctx *ctx, const fr_chat_frame *fr
 /** Refuse a template that was accepted, or give another reason. */
 FR_MUST_CHECK fr_status fr_chat_frame_refuse(fr_ctx *ctx, fr_chat_frame *frame,
                                              const char *why);
+
+/** NUL-terminated copy of a template, or of a token's text for it; the caller frees. `name` says what it is in the message.
+ * @return FR_OK; FR_ERR_FORMAT if the text holds a NUL character, which would hide the rest; FR_ERR_NO_MEMORY */
+FR_MUST_CHECK fr_status fr_template_copy(fr_ctx *ctx, const char *name, fr_text text,
+                                         char **out);
 
 /** What tells two templates apart where dialogues are concerned: SHA-256 of the text. */
 FR_MUST_CHECK fr_status fr_template_digest(fr_ctx *ctx, const char *text,

@@ -44,7 +44,7 @@ void fr_ends_within(fr_ctx *ctx, const char *name, int64_t vocab_size, fr_ends *
     if (beyond >= 0) {
         fr_log(ctx, FR_LOG_WARN,
                "%s: the end-of-sequence id %d is outside the model's vocabulary, 0 to "
-               "%lld; it ends no text",
+               "%lld; it cannot end a text",
                name, (int)beyond, (long long)vocab_size - 1);
     }
 }

@@ -2,7 +2,7 @@
 #include "model/text/pretokenize.h"
 
 #include "base/mem.h"
-#include "model/files/gguf.h"
+#include "base/text.h"
 
 #include <pcre2.h>
 #include <stdint.h>
@@ -43,7 +43,7 @@ static fr_status fail_pcre(fr_ctx *ctx, int error)
     enum { TEXT_BYTES = 160 };
     PCRE2_UCHAR text[TEXT_BYTES] = "";
     (void)pcre2_get_error_message(error, text, TEXT_BYTES);
-    return FR_FAIL(ctx, FR_ERR_INTERNAL, "splitting text into pieces: %s", text);
+    return FR_FAIL(ctx, FR_ERR_INTERNAL, "splitting text into pieces failed: %s", text);
 }
 
 fr_status fr_splitter_create(fr_ctx *ctx, fr_split_rule rule, fr_splitter **out)

@@ -142,10 +142,10 @@ fr_status fr_specials_create(fr_ctx *ctx, const fr_text *texts, const int32_t *i
         bytes += texts[i].bytes;
     }
     if (bytes > INT32_MAX / 2) {
-        return FR_FAIL(ctx, FR_ERR_UNSUPPORTED,
-                       "the special tokens have %zu bytes together, at most %d are "
-                       "supported",
-                       bytes, INT32_MAX / 2);
+        return FR_FAIL(
+            ctx, FR_ERR_UNSUPPORTED,
+            "the special tokens have %zu bytes together; at most %d are supported",
+            bytes, INT32_MAX / 2);
     }
     FR_TRY(fr_alloc(ctx, 1, sizeof **out, out));
     fr_status status = alloc_nodes(ctx, *out, (int64_t)bytes);

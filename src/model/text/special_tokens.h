@@ -8,7 +8,10 @@
 #ifndef FR_MODEL_TEXT_SPECIAL_TOKENS_H
 #define FR_MODEL_TEXT_SPECIAL_TOKENS_H
 
-#include "model/files/gguf.h"
+#include "base/ctx.h"
+#include "base/text.h"
+
+#include <stdint.h>
 
 typedef struct fr_specials fr_specials;
 

@@ -58,7 +58,7 @@ fr_status fr_token_files_load(fr_ctx *ctx, fr_token_files *files)
     if (!fr_file_exists(files->path)) {
         FR_TRY(load_vocabulary(ctx, files));
         return FR_FAIL(ctx, FR_ERR_DATA,
-                       "%s carries no tokenizer (tokenizer.json is absent); give rows "
+                       "%s has no tokenizer (tokenizer.json is absent); give rows "
                        "as token ids (source_ids, target_ids)",
                        files->folder);
     }

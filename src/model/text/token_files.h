@@ -48,4 +48,10 @@ const json_t *fr_token_files_named(const fr_token_files *files, const char *part
  * there is no tokenizer.json). -1: none has it. */
 int64_t fr_token_files_find(const fr_token_files *files, const char *text);
 
+/** The folder's chat template, NUL-terminated; the caller frees. NULL: the folder has none. FR_ERR_FORMAT as fr_hf_load, or
+ * if it holds a NUL character. */
+FR_MUST_CHECK fr_status fr_token_files_template(fr_ctx *ctx,
+                                                const fr_token_files *files,
+                                                char **out);
+
 #endif

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "model/text/tokenizer_impl.h"
+#include "model/text/tokenizer_read.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -47,14 +48,14 @@ void fr_tokenizer_close(fr_tokenizer **tokenizer)
     }
 }
 
-int64_t fr_tokenizer_vocab_size(const fr_tokenizer *tokenizer)
-{
-    return tokenizer->n_tokens;
-}
-
 int32_t fr_tokenizer_eos(const fr_tokenizer *tokenizer)
 {
     return tokenizer->eos;
+}
+
+void fr_tokenizer_set_eos(fr_tokenizer *tokenizer, int32_t eos)
+{
+    tokenizer->eos = eos;
 }
 
 int32_t fr_tokenizer_leading_bos(const fr_tokenizer *tokenizer)
@@ -106,12 +107,6 @@ int32_t fr_tokenizer_marker(const fr_tokenizer *tokenizer, const char *text)
         }
     }
     return -1;
-}
-
-int32_t fr_tokenizer_special(const fr_tokenizer *tokenizer, const char *text)
-{
-    int32_t id = fr_tokenizer_marker(tokenizer, text);
-    return fr_tokenizer_is_special(tokenizer, id) ? id : -1;
 }
 
 const fr_chat_frame *fr_tokenizer_chat_frame(const fr_tokenizer *tokenizer)

@@ -24,29 +24,16 @@ typedef struct fr_ids {
 FR_MUST_CHECK fr_status fr_ids_add(fr_ctx *ctx, fr_ids *ids, int32_t id);
 void fr_ids_fini(fr_ids *ids);
 
-/**
- * Open the tokenizer of a GGUF file (tokenizer.ggml.*) or a Hugging Face folder (tokenizer.json,
- * with tokenizer_config.json, special_tokens_map.json, added_tokens.json, generation_config.json and config.json beside
- * it). tokens.h opens models whose tokenizer cannot be used too.
- *
- * @return FR_OK; FR_ERR_DATA if the model carries no tokenizer (the remedy is pre-tokenised rows);
- *         FR_ERR_FORMAT; FR_ERR_UNSUPPORTED (model or splitting rule, by name)
- */
-FR_MUST_CHECK fr_status fr_tokenizer_open(fr_ctx *ctx, const char *model_path,
-                                          fr_tokenizer **out);
 void fr_tokenizer_close(fr_tokenizer **tokenizer);
 
-int64_t fr_tokenizer_vocab_size(const fr_tokenizer *tokenizer);
 /** What training puts behind a target (ends.h), -1 if the model's files name none. It may lie beyond the vocabulary. */
 int32_t fr_tokenizer_eos(const fr_tokenizer *tokenizer);
 /** The id to put before every text, or -1 if the model's files ask for none. */
 int32_t fr_tokenizer_leading_bos(const fr_tokenizer *tokenizer);
-/** Id of a special token by its text, e.g. "<|im_end|>"; -1 if there is none. */
-int32_t fr_tokenizer_special(const fr_tokenizer *tokenizer, const char *text);
 bool fr_tokenizer_is_special(const fr_tokenizer *tokenizer, int32_t id);
 /** Bytes of text that a token stands for; 0 for an id that is out of range. */
 size_t fr_tokenizer_token_bytes(const fr_tokenizer *tokenizer, int32_t id);
-/** The same for a special token or an added one that is not special. */
+/** Id of a special or added token by its text, such as "<|im_end|>"; -1 if the tokenizer has none with this text. */
 int32_t fr_tokenizer_marker(const fr_tokenizer *tokenizer, const char *text);
 /** Whether it is an added token that is not special: part of texts, matched whole wherever it stands. */
 bool fr_tokenizer_is_added(const fr_tokenizer *tokenizer, int32_t id);

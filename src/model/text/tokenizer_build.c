@@ -17,16 +17,6 @@ void fr_token_draft_fini(fr_token_draft *draft)
     *draft = (fr_token_draft){0};
 }
 
-fr_status fr_copy_text(fr_ctx *ctx, const char *name, fr_text text, char **out)
-{
-    if (text.bytes > 0 && memchr(text.data, '\0', text.bytes) != NULL) {
-        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s holds a NUL character; remove it", name);
-    }
-    FR_TRY(fr_alloc(ctx, (int64_t)text.bytes + 1, 1, out));
-    memcpy(*out, text.data, text.bytes);
-    return FR_OK;
-}
-
 /* Bytes that a normal token stands for, into `out`; false if a character stands for no byte. */
 static bool decode_text(fr_text written, char *out, int32_t *n)
 {
@@ -50,12 +40,12 @@ static fr_status check_counts(fr_ctx *ctx, const fr_token_draft *draft)
 {
     if (draft->n_tokens < 1 || draft->n_tokens > MAX_TOKENS) {
         return FR_FAIL(ctx, FR_ERR_FORMAT,
-                       "%s: a vocabulary of %lld tokens; 1 to %d "
-                       "are allowed",
+                       "%s: the vocabulary has %lld tokens; 1 to %d are allowed",
                        draft->path, (long long)draft->n_tokens, MAX_TOKENS);
     }
     if (draft->n_merges > MAX_MERGES) {
-        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: %lld merges; at most %d are allowed",
+        return FR_FAIL(ctx, FR_ERR_FORMAT,
+                       "%s: the tokenizer has %lld merges; at most %d are allowed",
                        draft->path, (long long)draft->n_merges, MAX_MERGES);
     }
     return FR_OK;
@@ -68,10 +58,10 @@ static fr_status check_texts(fr_ctx *ctx, const fr_token_draft *draft, int64_t *
     for (int64_t i = 0; i < draft->n_tokens; i++) {
         size_t length = draft->texts[i].bytes;
         if (draft->kinds[i] == FR_TOKEN_MISSING) {
-            return FR_FAIL(ctx, FR_ERR_FORMAT,
-                           "%s: no token has the id %lld; ids 0 to "
-                           "%lld must all be there",
-                           draft->path, (long long)i, (long long)draft->n_tokens - 1);
+            return FR_FAIL(
+                ctx, FR_ERR_FORMAT,
+                "%s: no token has the id %lld; each id from 0 to %lld must have one",
+                draft->path, (long long)i, (long long)draft->n_tokens - 1);
         }
         if (length == 0 || length > INT32_MAX) {
             return FR_FAIL(ctx, FR_ERR_FORMAT,
@@ -102,8 +92,8 @@ static fr_status build_tokens(fr_ctx *ctx, const fr_token_draft *draft,
             token->bytes = (int32_t)written.bytes;
         } else if (!decode_text(written, next, &token->bytes)) {
             return FR_FAIL(ctx, FR_ERR_FORMAT,
-                           "%s: token %lld holds a character that "
-                           "stands for no byte in a byte-level vocabulary",
+                           "%s: token %lld contains a character that does not stand "
+                           "for a byte in a byte-level vocabulary",
                            draft->path, (long long)i);
         }
         next += token->bytes;
@@ -143,10 +133,10 @@ static fr_status fail_merge(fr_ctx *ctx, const fr_token_draft *draft, int64_t ra
 {
     enum { SHOWN = 60 };
     int shown = text.bytes < SHOWN ? (int)text.bytes : SHOWN;
-    return FR_FAIL(ctx, FR_ERR_FORMAT,
-                   "%s: merge %lld names '%.*s', which is no token "
-                   "of the vocabulary",
-                   draft->path, (long long)rank, shown, text.data);
+    return FR_FAIL(
+        ctx, FR_ERR_FORMAT,
+        "%s: merge %lld names '%.*s', which is not a token of the vocabulary",
+        draft->path, (long long)rank, shown, text.data);
 }
 
 /* Ids of one merge; `joined` is working memory for the merged text. */

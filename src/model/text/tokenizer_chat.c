@@ -17,7 +17,7 @@ static fr_status copy_name(fr_ctx *ctx, fr_text text, char **out)
             return FR_OK;
         }
     }
-    return text.data != NULL ? fr_copy_text(ctx, "a token", text, out) : FR_OK;
+    return text.data != NULL ? fr_template_copy(ctx, "a token", text, out) : FR_OK;
 }
 
 /* Markers and BOS must be tokens: as text they would mean nothing to the model. */
@@ -36,7 +36,7 @@ static fr_status find_ids(fr_ctx *ctx, const fr_chat_names *names, fr_tokenizer 
             ctx, frame,
             "the model's chat template is ChatML, but " FR_CHATML_START
             " and " FR_CHATML_END
-            " are no special tokens of its tokenizer; give source and target with a "
+            " are not special tokens of its tokenizer; give source and target with a "
             "template instead of messages");
     }
     frame->bos = frame->writes_bos ? fr_tokenizer_marker(made, names->bos_token) : -1;
@@ -44,7 +44,7 @@ static fr_status find_ids(fr_ctx *ctx, const fr_chat_names *names, fr_tokenizer 
                ? fr_chat_frame_refuse(
                      ctx, frame,
                      "the model's chat template begins with a begin-of-sequence token "
-                     "that is no special token of its tokenizer; give source and "
+                     "that is not a special token of its tokenizer; give source and "
                      "target with a template instead of messages")
                : FR_OK;
 }

@@ -1,6 +1,7 @@
 /* tokenizer.ggml.* of a GGUF file to a draft. */
 #include "base/mem.h"
 #include "model/text/tokenizer_impl.h"
+#include "model/text/tokenizer_read.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -24,7 +25,7 @@ static int shown(fr_text text)
 static fr_status fail_type(fr_ctx *ctx, const fr_gguf *gguf, const char *key,
                            const char *wanted)
 {
-    return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: %s is not %s", fr_gguf_path(gguf), key,
+    return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: %s must be %s", fr_gguf_path(gguf), key,
                    wanted);
 }
 
@@ -44,15 +45,16 @@ static fr_status check_model(fr_ctx *ctx, const fr_gguf *gguf)
     FR_TRY(get_optional_text(ctx, gguf, "tokenizer.ggml.model", &model));
     if (model.data == NULL) {
         return FR_FAIL(ctx, FR_ERR_DATA,
-                       "%s carries no tokenizer (tokenizer.ggml.model is absent); give "
+                       "%s has no tokenizer (tokenizer.ggml.model is absent); give "
                        "rows as token ids (source_ids, target_ids)",
                        fr_gguf_path(gguf));
     }
     if (!text_is(model, "gpt2")) {
-        return FR_FAIL(ctx, FR_ERR_UNSUPPORTED,
-                       "%s: tokenizer.ggml.model '%.*s'; supported: gpt2 (byte-level "
-                       "BPE). Give rows as token ids (source_ids, target_ids)",
-                       fr_gguf_path(gguf), shown(model), model.data);
+        return FR_FAIL(
+            ctx, FR_ERR_UNSUPPORTED,
+            "%s: tokenizer.ggml.model is '%.*s'; supported: gpt2 (byte-level BPE). "
+            "Give rows as token ids (source_ids, target_ids)",
+            fr_gguf_path(gguf), shown(model), model.data);
     }
     return FR_OK;
 }
@@ -79,15 +81,16 @@ static fr_status read_rule(fr_ctx *ctx, const fr_gguf *gguf, fr_split_rule *out)
     }
     if (is_unnamed_gpt2(gguf, pre)) {
         fr_log(ctx, FR_LOG_WARN,
-               "%s: tokenizer.ggml.pre names no splitting rule; taking gpt-2",
+               "%s: tokenizer.ggml.pre does not name a splitting rule; gpt-2 is used",
                fr_gguf_path(gguf));
         *out = FR_SPLIT_GPT2;
         return FR_OK;
     }
-    return FR_FAIL(ctx, FR_ERR_UNSUPPORTED,
-                   "%s: splitting rule '%.*s' (tokenizer.ggml.pre); supported: gpt-2, "
-                   "smollm. Give rows as token ids (source_ids, target_ids)",
-                   fr_gguf_path(gguf), shown(pre), pre.data != NULL ? pre.data : "");
+    return FR_FAIL(
+        ctx, FR_ERR_UNSUPPORTED,
+        "%s: the splitting rule '%.*s' (tokenizer.ggml.pre) is not supported; "
+        "supported: gpt-2, smollm. Give rows as token ids (source_ids, target_ids)",
+        fr_gguf_path(gguf), shown(pre), pre.data != NULL ? pre.data : "");
 }
 
 static fr_token_kind kind_of(int64_t type)
@@ -196,7 +199,7 @@ static fr_status read_rest(fr_ctx *ctx, const fr_gguf *gguf, fr_token_draft *dra
     fr_text template;
     if (fr_gguf_find(gguf, ADD_BOS) != NULL &&
         !fr_gguf_get_bool(gguf, ADD_BOS, &draft->add_bos)) {
-        return fail_type(ctx, gguf, ADD_BOS, "a boolean");
+        return fail_type(ctx, gguf, ADD_BOS, "true or false");
     }
     if (draft->add_bos && fr_gguf_find(gguf, BOS) != NULL &&
         !fr_gguf_get_int(gguf, BOS, &draft->bos)) {
@@ -206,8 +209,8 @@ static fr_status read_rest(fr_ctx *ctx, const fr_gguf *gguf, fr_token_draft *dra
     draft->eos_token = token_name(gguf, "tokenizer.ggml.eos_token_id", draft);
     FR_TRY(get_optional_text(ctx, gguf, "tokenizer.chat_template", &template));
     return template.data == NULL ? FR_OK
-                                 : fr_copy_text(ctx, "tokenizer.chat_template",
-                                                template, &draft->chat_template);
+                                 : fr_template_copy(ctx, "tokenizer.chat_template",
+                                                    template, &draft->chat_template);
 }
 
 fr_status fr_tokenizer_read_gguf(fr_ctx *ctx, const fr_gguf *gguf, fr_tokenizer **out)

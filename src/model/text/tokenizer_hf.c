@@ -1,11 +1,6 @@
 /* A Hugging Face folder: tokenizer.json and, for what it does not say, the files beside it. */
-#include "base/file.h"
-#include "model/files/hf_json.h"
-#include "model/text/ends.h"
 #include "model/text/tokenizer_json.h"
-
-#include <stdlib.h>
-#include <string.h>
+#include "model/text/tokenizer_read.h"
 
 /* A number or a list, of which the first counts. False if there is none. */
 static bool id_of(const json_t *config, const char *key, const json_t **out)
@@ -25,17 +20,18 @@ static fr_status read_bos(fr_ctx *ctx, const fr_token_files *files, int64_t *out
     *out = -1;
     if (named != NULL) {
         *out = text != NULL ? fr_token_files_find(files, text) : -1;
-        return *out >= 0 ? FR_OK
-                         : FR_FAIL(ctx, FR_ERR_FORMAT,
-                                   "%s/%s: bos_token names no token of the vocabulary",
-                                   files->folder, file);
+        return *out >= 0
+                   ? FR_OK
+                   : FR_FAIL(ctx, FR_ERR_FORMAT,
+                             "%s/%s: bos_token must name a token of the vocabulary",
+                             files->folder, file);
     }
     if (!id_of(files->generation_config, "bos_token_id", &id) &&
         !id_of(files->config, "bos_token_id", &id)) {
         return FR_OK;
     }
     if (!json_is_integer(id)) {
-        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: bos_token_id is not a token id",
+        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: bos_token_id must be a token id",
                        files->folder);
     }
     *out = json_integer_value(id);
@@ -48,7 +44,7 @@ static fr_status read_add_bos(fr_ctx *ctx, const fr_token_files *files, bool *ou
     *out = json_is_true(value);
     if (value != NULL && !json_is_boolean(value) && !json_is_null(value)) {
         return FR_FAIL(ctx, FR_ERR_FORMAT,
-                       "%s/tokenizer_config.json: add_bos_token is not a boolean",
+                       "%s/tokenizer_config.json: add_bos_token must be true or false",
                        files->folder);
     }
     return FR_OK;
@@ -62,74 +58,6 @@ static fr_text token_name(const fr_token_files *files, const char *part)
     return (fr_text){json_string_value(named), json_string_length(named)};
 }
 
-/* chat_template of a configuration: a text, or a list of named ones with one called "default". */
-static const json_t *configured_template(const json_t *config)
-{
-    const json_t *value = json_object_get(config, "chat_template");
-    for (size_t i = 0; i < json_array_size(value); i++) {
-        const json_t *item = json_array_get(value, i);
-        const char *name = json_string_value(json_object_get(item, "name"));
-        if (name != NULL && strcmp(name, "default") == 0) {
-            return json_object_get(item, "template");
-        }
-    }
-    return value;
-}
-
-static fr_status copy_template(fr_ctx *ctx, const json_t *value, char **out)
-{
-    fr_text found = {json_string_value(value), json_string_length(value)};
-    return json_is_string(value) ? fr_copy_text(ctx, "chat_template", found, out)
-                                 : FR_OK;
-}
-
-/* The file that a processor of several kinds of input has beside the tokenizer's. */
-static fr_status read_processor_template(fr_ctx *ctx, const char *path, char **out)
-{
-    json_t *config = NULL;
-    FR_TRY(fr_hf_load(ctx, path, &config));
-    fr_status status = copy_template(ctx, configured_template(config), out);
-    json_decref(config);
-    return status;
-}
-
-static fr_status read_template_file(fr_ctx *ctx, const char *path, char **out)
-{
-    char *text = NULL;
-    size_t bytes = 0;
-    FR_TRY(fr_file_read(ctx, path, &text, &bytes));
-    fr_status status = fr_copy_text(ctx, path, (fr_text){text, bytes}, out);
-    free(text);
-    return status;
-}
-
-/* The file chat_template.jinja wins over the tokenizer's configuration, and that over the processor's. */
-static fr_status read_template(fr_ctx *ctx, const fr_token_files *files, char **out)
-{
-    char *plain = NULL;
-    char *processor = NULL;
-    const json_t *value = configured_template(files->tokenizer_config);
-    FR_TRY(fr_join_path(ctx, files->folder, "chat_template.jinja", &plain));
-    fr_status status =
-        fr_join_path(ctx, files->folder, "chat_template.json", &processor);
-    if (status == FR_OK && fr_file_exists(plain)) {
-        status = read_template_file(ctx, plain, out);
-    } else if (status == FR_OK && json_is_string(value)) {
-        status = copy_template(ctx, value, out);
-    } else if (status == FR_OK && fr_file_exists(processor)) {
-        status = read_processor_template(ctx, processor, out);
-    }
-    free(processor);
-    free(plain);
-    return status;
-}
-
-fr_status fr_tokenizer_hf_template(fr_ctx *ctx, const fr_token_files *files, char **out)
-{
-    *out = NULL;
-    return read_template(ctx, files, out);
-}
-
 fr_status fr_tokenizer_read_hf(fr_ctx *ctx, fr_token_files *files, fr_tokenizer **out)
 {
     fr_token_draft draft = {.path = files->path, .bos = -1};
@@ -139,7 +67,7 @@ fr_status fr_tokenizer_read_hf(fr_ctx *ctx, fr_token_files *files, fr_tokenizer 
         (status = fr_tokenizer_read_json(ctx, files, &draft)) != FR_OK ||
         (status = read_add_bos(ctx, files, &draft.add_bos)) != FR_OK ||
         (draft.add_bos && (status = read_bos(ctx, files, &draft.bos)) != FR_OK) ||
-        (status = read_template(ctx, files, &draft.chat_template)) != FR_OK) {
+        (status = fr_token_files_template(ctx, files, &draft.chat_template)) != FR_OK) {
         goto out;
     }
     draft.bos_token = token_name(files, "bos_token");

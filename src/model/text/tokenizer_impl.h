@@ -6,11 +6,9 @@
 #define FR_MODEL_TEXT_TOKENIZER_IMPL_H
 
 #include "base/text_map.h"
-#include "model/files/gguf.h"
 #include "model/text/bpe.h"
 #include "model/text/pretokenize.h"
 #include "model/text/special_tokens.h"
-#include "model/text/token_files.h"
 #include "model/text/tokenizer.h"
 
 enum { FR_N_BYTES = 256 };
@@ -56,23 +54,6 @@ FR_MUST_CHECK fr_status fr_tokenizer_build(fr_ctx *ctx, fr_token_draft *draft,
  * cannot be used is no failure. */
 FR_MUST_CHECK fr_status fr_tokenizer_build_chat(fr_ctx *ctx, fr_token_draft *draft,
                                                 fr_tokenizer *made);
-
-/* The tokenizer of an open file or folder, its end-of-sequence id not set. As fr_tokenizer_open; *out is NULL on failure. */
-FR_MUST_CHECK fr_status fr_tokenizer_read_gguf(fr_ctx *ctx, const fr_gguf *gguf,
-                                               fr_tokenizer **out);
-/* Loads tokenizer.json. */
-FR_MUST_CHECK fr_status fr_tokenizer_read_hf(fr_ctx *ctx, fr_token_files *files,
-                                             fr_tokenizer **out);
-
-/** The chat template of a folder; the caller frees. NULL: none. */
-FR_MUST_CHECK fr_status fr_tokenizer_hf_template(fr_ctx *ctx,
-                                                 const fr_token_files *files,
-                                                 char **out);
-
-/** NUL-terminated copy of a text that the caller frees. FR_ERR_FORMAT if it holds a NUL itself: what follows would be
- * lost. `name` says what it is. */
-FR_MUST_CHECK fr_status fr_copy_text(fr_ctx *ctx, const char *name, fr_text text,
-                                     char **out);
 
 /** A token as it decodes. */
 typedef struct fr_token {

@@ -27,7 +27,8 @@ static fr_status fail_unsupported(fr_ctx *ctx, const fr_token_draft *draft,
 {
     const char *type = text_of(json_object_get(value, "type"));
     return FR_FAIL(ctx, FR_ERR_UNSUPPORTED,
-                   "%s: %s%s%s%s; supported: %s. Give rows as token ids (source_ids, "
+                   "%s: %s%s%s%s is not supported; supported: %s. Give rows as token "
+                   "ids (source_ids, "
                    "target_ids)",
                    draft->path, key, *type != '\0' ? " '" : "", type,
                    *type != '\0' ? "'" : "", supported);
@@ -97,7 +98,8 @@ static fr_status check_model(fr_ctx *ctx, const json_t *model,
                                       "end_of_word_suffix", "byte_fallback",
                                       "ignore_merges"};
     if (!json_is_object(model)) {
-        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: no object 'model'", draft->path);
+        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: the object 'model' is missing",
+                       draft->path);
     }
     /* Files of before version 0.8 leave the type of a BPE model out. */
     if (json_object_get(model, "type") != NULL && !is_type(model, "BPE")) {

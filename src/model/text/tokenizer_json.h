@@ -6,6 +6,7 @@
 #ifndef FR_MODEL_TEXT_TOKENIZER_JSON_H
 #define FR_MODEL_TEXT_TOKENIZER_JSON_H
 
+#include "model/text/token_files.h"
 #include "model/text/tokenizer_impl.h"
 
 #include <jansson.h>

@@ -3,8 +3,8 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "model/files/foreign.h"
-#include "model/text/ends_read.h"
-#include "model/text/tokenizer_impl.h"
+#include "model/text/tokenizer_read.h"
+#include "model/text/tokens_ends.h"
 
 #include <stdlib.h>
 
@@ -56,7 +56,7 @@ static fr_status open_tokens(fr_ctx *ctx, const char *path, bool strict, fr_toke
     fr_status status = fr_is_folder(path) ? open_folder(ctx, path, strict, out)
                                           : open_gguf(ctx, path, strict, out);
     if (status == FR_OK && out->tokenizer != NULL) {
-        out->tokenizer->eos = out->ends.eos;
+        fr_tokenizer_set_eos(out->tokenizer, out->ends.eos);
     }
     if (status != FR_OK) {
         fr_tokens_close(out);

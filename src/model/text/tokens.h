@@ -26,6 +26,15 @@ FR_MUST_CHECK fr_status fr_tokens_open(fr_ctx *ctx, const char *model_path,
 void fr_tokens_close(fr_tokens *tokens);
 
 /**
+ * Open a model's tokenizer alone: of a GGUF file (tokenizer.ggml.*) or a Hugging Face folder (tokenizer.json, with
+ * tokenizer_config.json, special_tokens_map.json, added_tokens.json, generation_config.json and config.json beside it).
+ * @return FR_OK; FR_ERR_DATA if the model has no tokenizer (the remedy is rows of token ids); FR_ERR_FORMAT;
+ *         FR_ERR_UNSUPPORTED (the model or the splitting rule is named)
+ */
+FR_MUST_CHECK fr_status fr_tokenizer_open(fr_ctx *ctx, const char *model_path,
+                                          fr_tokenizer **out);
+
+/**
  * Which ids a generation must not choose: those without a text, such as rows that only fill up the embedding, unless they
  * end it.
  * @param[out] never_V  [vocab_size], 1: never; the caller frees. NULL: all may be chosen

@@ -6,7 +6,7 @@
  * earlier answers stay in the loss. A prompt is encoded up to the frame that opens the assistant's turn.
  */
 #include "base/mem.h"
-#include "model/text/chat.h"
+#include "model/text/dialogue.h"
 #include "train/data/row_impl.h"
 
 #include <stdio.h>
@@ -32,8 +32,8 @@ static fr_status encode(const fr_row_reader *r, const fr_message *messages, int6
 {
     fr_dialogue dialogue = {messages, n, r->params->loss_last, open_assistant,
                             r->params->special};
-    return fr_chat_encode(r->ctx, r->params->tokenizer, &dialogue, &out->ids,
-                          &out->counted, &out->own);
+    return fr_dialogue_encode(r->ctx, r->params->tokenizer, &dialogue, &out->ids,
+                              &out->counted, &out->own);
 }
 
 /* Exactly one BOS, whether the chat template writes it or the tokenizer puts it before texts; none if the tokenizer does

@@ -1,6 +1,7 @@
 /* A file of rows for training. The first byte chooses how it is read; the rest is the file. */
 #include "fuzz/libfuzzer/fuzz.h"
 #include "fuzz/libfuzzer/use.h"
+#include "support/tiny_tokenizer.h"
 #include "train/data/data.h"
 
 enum {
@@ -27,8 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const fr_data_params params = {
         .path = fuzz_write("rows.jsonl", data + 1, size - 1),
         .tokenizer = (how & IDS_ONLY) != 0 ? NULL : tokenizer,
-        .vocab_size =
-            (how & IDS_ONLY) != 0 ? VOCABULARY : fr_tokenizer_vocab_size(tokenizer),
+        .vocab_size = (how & IDS_ONLY) != 0 ? VOCABULARY : fr_test_n_tokens(tokenizer),
         .template_text = (how & CHAT) != 0 ? NULL : "the {source}\n{target}<|im_end|>",
         .chat = (how & CHAT) != 0,
         .eos = (how & LOSS_LAST) == 0,

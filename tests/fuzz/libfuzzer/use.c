@@ -1,10 +1,11 @@
 #include "fuzz/libfuzzer/use.h"
 
 #include "fuzz/libfuzzer/fuzz.h"
-#include "model/text/chat.h"
+#include "model/text/dialogue.h"
 #include "model/text/tokens.h"
 #include "model/weights/identity.h"
 #include "support/mutate.h"
+#include "support/tiny_tokenizer.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -143,7 +144,7 @@ void fuzz_use_text(fr_ctx *ctx, const fr_tokenizer *tokenizer, const char *text,
                                                  special != 0, &ids))) {
             for (int64_t i = 0; i < ids.count; i++) {
                 fuzz_check(ids.data[i] >= 0 &&
-                               ids.data[i] < fr_tokenizer_vocab_size(tokenizer),
+                               ids.data[i] < fr_test_n_tokens(tokenizer),
                            "an id lies within the vocabulary");
             }
             bool decoded =
@@ -167,10 +168,11 @@ static void use_chat(fr_ctx *ctx, const fr_tokenizer *tokenizer)
     for (int special = 0; special < 2; special++) {
         fr_dialogue dialogue = {MESSAGES, 2, false, true, special != 0};
         bool accepted = fuzz_answer(
-            ctx, fr_chat_encode(ctx, tokenizer, &dialogue, &ids, &counted, &own));
+            ctx, fr_dialogue_encode(ctx, tokenizer, &dialogue, &ids, &counted, &own));
         fuzz_check(ids.count == counted.count && ids.count == own.count,
                    "every id has its flags");
-        fuzz_check(!accepted || fr_chat_end_token(tokenizer) >= 0, "turns have an end");
+        fuzz_check(!accepted || fr_tokenizer_chat_frame(tokenizer)->end >= 0,
+                   "turns have an end");
     }
     fr_ids_fini(&ids);
     fr_ids_fini(&counted);
@@ -180,7 +182,7 @@ static void use_chat(fr_ctx *ctx, const fr_tokenizer *tokenizer)
 /* Every token's own text, and all ids decoded at once. */
 static void use_tokens(fr_ctx *ctx, const fr_tokenizer *tokenizer)
 {
-    int64_t n = fr_tokenizer_vocab_size(tokenizer);
+    int64_t n = fr_test_n_tokens(tokenizer);
     int32_t *ids = memory((size_t)n * sizeof *ids);
     char *text = NULL;
     size_t bytes = 0;
@@ -230,7 +232,7 @@ bool fuzz_use_tokenizer(fr_ctx *ctx, const char *path)
     fr_tokenizer *tokenizer = NULL;
     bool accepted = fuzz_answer(ctx, fr_tokenizer_open(ctx, path, &tokenizer));
     if (accepted) {
-        int64_t n = fr_tokenizer_vocab_size(tokenizer);
+        int64_t n = fr_test_n_tokens(tokenizer);
         fuzz_check(fr_tokenizer_leading_bos(tokenizer) < n,
                    "BOS lies within the vocabulary");
         fr_tokenizer_digest(tokenizer, digest);

@@ -4,7 +4,7 @@
 #ifndef FR_TESTS_FUZZ_USE_H
 #define FR_TESTS_FUZZ_USE_H
 
-#include "model/text/tokenizer.h"
+#include "model/text/tokens.h"
 #include "model/weights/weights.h"
 #include "train/data/data.h"
 

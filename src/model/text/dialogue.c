@@ -1,4 +1,4 @@
-#include "model/text/chat.h"
+#include "model/text/dialogue.h"
 
 #include "base/mem.h"
 #include "model/text/chat_template.h"
@@ -11,7 +11,7 @@
 /* Of the template's own system message: every row without one is tokenised with it. */
 enum { MAX_SYSTEM_BYTES = 65536 };
 
-/* One call of fr_chat_encode. */
+/* One call of fr_dialogue_encode. */
 typedef struct encoding {
     fr_ctx *ctx;
     const fr_tokenizer *tokenizer;
@@ -116,8 +116,8 @@ static fr_status add_default_system(const encoding *job)
     size_t bytes = strlen(content);
     if (bytes > MAX_SYSTEM_BYTES) {
         return FR_FAIL(job->ctx, FR_ERR_UNSUPPORTED,
-                       "the system message that the model's chat template brings has "
-                       "%zu bytes, at most %d are supported; begin dialogues with a "
+                       "the default system message of the model's chat template has "
+                       "%zu bytes; at most %d are supported; begin dialogues with a "
                        "system message of their own",
                        bytes, MAX_SYSTEM_BYTES);
     }
@@ -149,7 +149,7 @@ static fr_status check_messages(fr_ctx *ctx, const fr_dialogue *dialogue, int64_
     *last = -1;
     if (dialogue->n_messages < 1) {
         return FR_FAIL(ctx, FR_ERR_DATA,
-                       "a dialogue without messages; at least one is needed");
+                       "the dialogue has no messages; at least one is needed");
     }
     for (int64_t i = 0; i < dialogue->n_messages; i++) {
         const fr_message *message = &dialogue->messages[i];
@@ -168,37 +168,28 @@ static fr_status check_messages(fr_ctx *ctx, const fr_dialogue *dialogue, int64_
         return FR_OK;
     }
     return n_skipped > 0
-               ? FR_FAIL(ctx, FR_ERR_DATA,
-                         "a dialogue all of whose assistant turns are kept out of the "
-                         "loss has nothing to learn from; let one of them count, or "
-                         "remove the row")
+               ? FR_FAIL(
+                     ctx, FR_ERR_DATA,
+                     "all assistant turns of the dialogue are kept out of the loss, so "
+                     "there is nothing to learn; let one of them count, or "
+                     "remove the row")
                : FR_FAIL(ctx, FR_ERR_DATA,
-                         "a dialogue without an assistant turn has nothing to learn "
-                         "from; add a message with the role assistant");
+                         "the dialogue has no assistant turn, so there is nothing to "
+                         "learn; add a message with the role assistant");
 }
 
-int32_t fr_chat_end_token(const fr_tokenizer *tokenizer)
-{
-    return fr_tokenizer_chat_frame(tokenizer)->end;
-}
-
-fr_status fr_chat_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
-                         const fr_dialogue *dialogue, fr_ids *ids, fr_ids *counted,
-                         fr_ids *own)
+fr_status fr_dialogue_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
+                             const fr_dialogue *dialogue, fr_ids *ids, fr_ids *counted,
+                             fr_ids *own)
 {
     assert(ids->count == counted->count);
     assert(own == NULL || ids->count == own->count);
     int64_t last = -1;
     int64_t n_before = ids->count;
-    encoding job = {ctx,
-                    tokenizer,
-                    fr_tokenizer_chat_frame(tokenizer)->start,
-                    fr_chat_end_token(tokenizer),
-                    dialogue->special_in_content,
-                    ids,
-                    counted,
-                    own};
     const fr_chat_frame *frame = fr_tokenizer_chat_frame(tokenizer);
+    encoding job = {
+        ctx, tokenizer, frame->start, frame->end, dialogue->special_in_content,
+        ids, counted,   own};
     if (!frame->is_chatml) {
         return FR_FAIL(ctx, FR_ERR_UNSUPPORTED, "%s",
                        frame->refusal != NULL

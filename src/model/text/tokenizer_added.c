@@ -72,7 +72,7 @@ static fr_status check_new_text(adding *a, const added *token)
     if (there != token->id) {
         return FR_FAIL(
             a->ctx, FR_ERR_FORMAT,
-            "%s: the token '%.60s' has the id %d, %s gives it %lld; make the "
+            "%s: the token '%.60s' has the id %d, but %s gives it %lld; make the "
             "files agree",
             a->draft->path, token->text.data, (int)there, a->source,
             (long long)token->id);
@@ -120,14 +120,14 @@ static fr_status read_object(const adding *a, const json_t *object, added *out)
     const json_t *content = json_object_get(object, "content");
     if (!json_is_string(content)) {
         return FR_FAIL(a->ctx, FR_ERR_FORMAT,
-                       "%s: an item of %s has no string 'content'", source,
+                       "%s: an item of %s must have a string 'content'", source,
                        a->source != NULL ? "it" : "added_tokens");
     }
     out->text = (fr_text){json_string_value(content), json_string_length(content)};
     for (size_t i = 0; i < sizeof OFF / sizeof OFF[0]; i++) {
         if (!fr_json_is_off(json_object_get(object, OFF[i]))) {
             return FR_FAIL(a->ctx, FR_ERR_UNSUPPORTED,
-                           "%s: the added token '%.60s' has %s; only false is "
+                           "%s: the added token '%.60s' sets %s; only false is "
                            "supported. Give rows "
                            "as token ids (source_ids, target_ids)",
                            source, out->text.data, OFF[i]);

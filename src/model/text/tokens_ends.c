@@ -1,9 +1,8 @@
 #define _GNU_SOURCE /* memmem */
-#include "model/text/ends_read.h"
+#include "model/text/tokens_ends.h"
 
 #include "model/files/names.h"
-#include "model/text/chat.h"
-#include "model/text/tokenizer_impl.h"
+#include "model/text/chat_template.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +28,7 @@ typedef struct reading {
 static fr_status fail_id(const reading *r, const char *file, const char *key)
 {
     return FR_FAIL(r->ctx, FR_ERR_FORMAT,
-                   "%s/%s: %s is not a token id or a list of token ids",
+                   "%s/%s: %s must be a token id or a list of token ids",
                    r->files->folder, file, key);
 }
 
@@ -69,7 +68,7 @@ static fr_status add_named(const reading *r, bool has_tokenizer)
         }
         if (named != NULL && id < 0 && nth == 0 && has_tokenizer) {
             return FR_FAIL(r->ctx, FR_ERR_FORMAT,
-                           "%s/%s: %s names no token of the vocabulary",
+                           "%s/%s: %s must name a token of the vocabulary",
                            r->files->folder, file, PART);
         }
         r->out->eos = r->out->eos >= 0 ? r->out->eos : id;
@@ -81,7 +80,7 @@ static fr_status add_named(const reading *r, bool has_tokenizer)
 static fr_status add_chat_end(const reading *r)
 {
     char *template = NULL;
-    FR_TRY(fr_tokenizer_hf_template(r->ctx, r->files, &template));
+    FR_TRY(fr_token_files_template(r->ctx, r->files, &template));
     int64_t id = -1;
     if (template != NULL && is_chatml(fr_text_of(template))) {
         id = fr_token_files_find(r->files, FR_CHATML_END);
@@ -98,9 +97,9 @@ fr_status fr_ends_read_folder(fr_ctx *ctx, const fr_token_files *files,
     FR_TRY(add_named(&r, tokenizer != NULL));
     FR_TRY(add_numbers(&r, files->generation_config, "generation_config.json"));
     FR_TRY(add_numbers(&r, files->config, "config.json"));
-    return tokenizer != NULL
-               ? fr_ends_add(ctx, files->folder, fr_chat_end_token(tokenizer), out)
-               : add_chat_end(&r);
+    return tokenizer != NULL ? fr_ends_add(ctx, files->folder,
+                                           fr_tokenizer_chat_frame(tokenizer)->end, out)
+                             : add_chat_end(&r);
 }
 
 /* ---- a GGUF file ---------------------------------------------------------------------------- */
@@ -110,7 +109,7 @@ static fr_status read_id(fr_ctx *ctx, const fr_gguf *gguf, const char *key,
 {
     int64_t number = -1;
     if (fr_gguf_find(gguf, key) != NULL && !fr_gguf_get_int(gguf, key, &number)) {
-        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: %s is not a token id",
+        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: %s must be a token id",
                        fr_gguf_path(gguf), key);
     }
     *out = fr_named_id(number);
@@ -152,7 +151,7 @@ fr_status fr_ends_read_gguf(fr_ctx *ctx, const fr_gguf *gguf,
         FR_TRY(fr_ends_add(ctx, path, id, out));
     }
     if (tokenizer != NULL) {
-        chat = fr_chat_end_token(tokenizer);
+        chat = fr_tokenizer_chat_frame(tokenizer)->end;
     } else {
         FR_TRY(find_chat_end(ctx, gguf, &chat));
     }

@@ -1,4 +1,4 @@
-#include "model/text/chat.h"
+#include "model/text/dialogue.h"
 #include "support/suite.h"
 #include "support/tiny_model.h"
 #include "support/tiny_tokenizer.h"
@@ -86,9 +86,9 @@ static void check_counted(const fr_tokenizer *tokenizer, bool last_only,
 {
     fr_ids ids = {0};
     fr_ids counted = {0};
-    FR_ASSERT_OK(fr_chat_encode(fr_test_ctx(), tokenizer,
-                                &(fr_dialogue){TALK, 4, last_only, false, false}, &ids,
-                                &counted, NULL));
+    FR_ASSERT_OK(fr_dialogue_encode(fr_test_ctx(), tokenizer,
+                                    &(fr_dialogue){TALK, 4, last_only, false, false},
+                                    &ids, &counted, NULL));
     CU_ASSERT_EQUAL(ids.count, counted.count);
     char *text = text_of(tokenizer, &ids, &counted, 1);
     CU_ASSERT_STRING_EQUAL(text, wanted);
@@ -102,7 +102,7 @@ static void assistant_content_and_its_end_are_counted(void)
     fr_tokenizer *tokenizer = open_with(TEMPLATE("Be kind."));
     check_counted(tokenizer, false, "hell\n\nhello<|im_end|>he w<|im_end|>");
     check_counted(tokenizer, true, "he w<|im_end|>");
-    CU_ASSERT_EQUAL(fr_chat_end_token(tokenizer), FR_TINY_IM_END);
+    CU_ASSERT_EQUAL(fr_tokenizer_chat_frame(tokenizer)->end, FR_TINY_IM_END);
     fr_tokenizer_close(&tokenizer);
 }
 
@@ -115,9 +115,9 @@ static void check_rendered(const fr_tokenizer *tokenizer, const char *system,
     fr_ids counted = {0};
     render(system, messages, n, open_assistant, text);
     FR_ASSERT_OK(
-        fr_chat_encode(fr_test_ctx(), tokenizer,
-                       &(fr_dialogue){messages, n, false, open_assistant, false}, &ids,
-                       &counted, NULL));
+        fr_dialogue_encode(fr_test_ctx(), tokenizer,
+                           &(fr_dialogue){messages, n, false, open_assistant, false},
+                           &ids, &counted, NULL));
     CU_ASSERT_EQUAL(ids.count, counted.count);
     fr_assert_encodes(tokenizer, text, strlen(text), true, ids.data, ids.count);
     fr_ids_fini(&ids);
@@ -171,13 +171,13 @@ static void an_answer_continues_the_ids_of_the_opened_turn(void)
     fr_ids opened = {0};
     fr_ids whole = {0};
     fr_ids flags = {0};
-    FR_ASSERT_OK(fr_chat_encode(fr_test_ctx(), tokenizer,
-                                &(fr_dialogue){SPACED, 1, false, true, false}, &opened,
-                                &flags, NULL));
+    FR_ASSERT_OK(fr_dialogue_encode(fr_test_ctx(), tokenizer,
+                                    &(fr_dialogue){SPACED, 1, false, true, false},
+                                    &opened, &flags, NULL));
     flags.count = 0;
-    FR_ASSERT_OK(fr_chat_encode(fr_test_ctx(), tokenizer,
-                                &(fr_dialogue){SPACED, 2, false, false, false}, &whole,
-                                &flags, NULL));
+    FR_ASSERT_OK(fr_dialogue_encode(fr_test_ctx(), tokenizer,
+                                    &(fr_dialogue){SPACED, 2, false, false, false},
+                                    &whole, &flags, NULL));
     CU_ASSERT_TRUE_FATAL(whole.count > opened.count);
     fr_assert_same_bytes("opening", whole.data, opened.data,
                          (size_t)opened.count * sizeof *opened.data);
@@ -196,9 +196,9 @@ static void check_refused(const fr_message *messages, int64_t n, const char *par
     fr_tokenizer *tokenizer = open_with(TEMPLATE("Be kind."));
     fr_ids ids = {0};
     fr_ids counted = {0};
-    FR_ASSERT_FAILS(fr_chat_encode(fr_test_ctx(), tokenizer,
-                                   &(fr_dialogue){messages, n, false, false, false},
-                                   &ids, &counted, NULL),
+    FR_ASSERT_FAILS(fr_dialogue_encode(fr_test_ctx(), tokenizer,
+                                       &(fr_dialogue){messages, n, false, false, false},
+                                       &ids, &counted, NULL),
                     FR_ERR_DATA, part);
     CU_ASSERT_EQUAL(ids.count, 0);
     CU_ASSERT_EQUAL(counted.count, 0);
@@ -214,18 +214,18 @@ static void contents_are_told_from_the_template(void)
     fr_ids counted = {0};
     fr_ids own = {0};
     /* the role's line end and that of the content are one token: the template's */
-    FR_ASSERT_OK(fr_chat_encode(fr_test_ctx(), tokenizer,
-                                &(fr_dialogue){MINE, 3, false, true, false}, &ids,
-                                &counted, &own));
+    FR_ASSERT_OK(fr_dialogue_encode(fr_test_ctx(), tokenizer,
+                                    &(fr_dialogue){MINE, 3, false, true, false}, &ids,
+                                    &counted, &own));
     CU_ASSERT_EQUAL(own.count, ids.count);
     char *text = text_of(tokenizer, &ids, &own, 1);
     CU_ASSERT_STRING_EQUAL(text, "\n\nhehello whell");
     free(text);
     ids.count = counted.count = own.count = 0;
     /* the template's own system message is no row's */
-    FR_ASSERT_OK(fr_chat_encode(fr_test_ctx(), tokenizer,
-                                &(fr_dialogue){MINE + 1, 2, false, false, false}, &ids,
-                                &counted, &own));
+    FR_ASSERT_OK(fr_dialogue_encode(fr_test_ctx(), tokenizer,
+                                    &(fr_dialogue){MINE + 1, 2, false, false, false},
+                                    &ids, &counted, &own));
     text = text_of(tokenizer, &ids, &own, 1);
     CU_ASSERT_STRING_EQUAL(text, "hello whell");
     free(text);
@@ -245,9 +245,9 @@ static void skipped_turns_are_not_counted(void)
         fr_ids ids = {0};
         fr_ids counted = {0};
         FR_ASSERT_OK(
-            fr_chat_encode(fr_test_ctx(), tokenizer,
-                           &(fr_dialogue){SOME, 4, last_only != 0, false, false}, &ids,
-                           &counted, NULL));
+            fr_dialogue_encode(fr_test_ctx(), tokenizer,
+                               &(fr_dialogue){SOME, 4, last_only != 0, false, false},
+                               &ids, &counted, NULL));
         char *text = text_of(tokenizer, &ids, &counted, 1);
         CU_ASSERT_STRING_EQUAL(text, "he<|im_end|>");
         free(text);
@@ -268,9 +268,9 @@ static void contents_may_hold_any_bytes(void)
     fr_ids own = {0};
     char *text = NULL;
     size_t bytes = 0;
-    FR_ASSERT_OK(fr_chat_encode(fr_test_ctx(), tokenizer,
-                                &(fr_dialogue){ODD, 2, false, false, false}, &ids,
-                                &counted, &own));
+    FR_ASSERT_OK(fr_dialogue_encode(fr_test_ctx(), tokenizer,
+                                    &(fr_dialogue){ODD, 2, false, false, false}, &ids,
+                                    &counted, &own));
     FR_ASSERT_OK(fr_tokenizer_decode(fr_test_ctx(), tokenizer, ids.data, ids.count,
                                      true, &text, &bytes));
     static const char WANTED[] = "system\nBe kind.\nuser\na\0b\nassistant\nhe\0\0ll\n";
@@ -300,9 +300,9 @@ static void markers_in_content_are_text_unless_asked(void)
     for (int special = 0; special < 2; special++) {
         fr_ids ids = {0};
         fr_ids counted = {0};
-        FR_ASSERT_OK(fr_chat_encode(fr_test_ctx(), tokenizer,
-                                    &(fr_dialogue){SLY, 2, false, false, special != 0},
-                                    &ids, &counted, NULL));
+        FR_ASSERT_OK(fr_dialogue_encode(
+            fr_test_ctx(), tokenizer,
+            &(fr_dialogue){SLY, 2, false, false, special != 0}, &ids, &counted, NULL));
         CU_ASSERT_EQUAL(count_id(&ids, FR_TINY_IM_END), special != 0 ? 5 : 3);
         fr_ids_fini(&ids);
         fr_ids_fini(&counted);
@@ -366,17 +366,17 @@ static void bad_dialogues_are_refused(void)
     static const fr_message UNANSWERED[] = {SAYS("system", "a"), SAYS("user", "b")};
     check_refused(TOOL, 3, "message 2 has the role 'tool'");
     check_refused(CASED, 1, "message 1 has the role 'Assistant'");
-    check_refused(UNANSWERED, 2, "without an assistant turn");
-    check_refused(UNANSWERED, 0, "without messages");
+    check_refused(UNANSWERED, 2, "has no assistant turn");
+    check_refused(UNANSWERED, 0, "has no messages");
 }
 
 static void other_templates_are_refused(void)
 {
     static const template_case OTHERS[] = {
         {"",
-         "not ChatML as Forerun writes it: of a user turn it writes \"\" at byte 0"},
+         "not ChatML as Forerun writes it: for a user turn it writes \"\" at byte 0"},
         {"[INST] {{ messages[0].content }} [/INST]", "it writes \"[INST] What"},
-        {TURNS, "of a user turn it writes"},
+        {TURNS, "for a user turn it writes"},
         {"{{ '<s>' }}" TURNS PROMPT, "it writes \"<s><|im_start|>user"},
         {"{% for m in messages %}{{'<|im_start|>' + m.role + '<|im_sep|>' + m.content "
          "+ "
@@ -384,11 +384,11 @@ static void other_templates_are_refused(void)
          "user<|im_sep|>What"},
         {"{% for m in messages %}{{'<|im_start|>' + m.role + '\n' + m.content|trim + "
          "'<|im_end|>\n'}}{% endfor %}" PROMPT,
-         "of turns with white space, quotes, braces and accents it writes"},
+         "for turns with white space, quotes, braces and accents it writes"},
         {SYSTEM("always") TURNS PROMPT,
-         "of system, user and assistant turns it writes \">system\\nalways"},
+         "for system, user and assistant turns it writes \">system\\nalways"},
         {"{% if messages|length == 3 %}x{% endif %}" TURNS PROMPT,
-         "of system, user and assistant turns it writes \"x<"},
+         "for system, user and assistant turns it writes \"x<"},
         {"{{ nothing.x }}" TURNS PROMPT, "line 1: 'nothing' is undefined"},
         {"\n\n{{ messages|shuffle }}", "line 3: the filter 'shuffle' is not supported"},
         {"{{ strftime_now('%Y') }}" TURNS PROMPT, "clock"},
@@ -398,9 +398,9 @@ static void other_templates_are_refused(void)
     for (int i = 0; i < FR_N_CASES(OTHERS); i++) {
         fr_tokenizer *tokenizer = open_with(OTHERS[i].text);
         fr_ids ids = {0};
-        FR_ASSERT_FAILS(fr_chat_encode(fr_test_ctx(), tokenizer,
-                                       &(fr_dialogue){TALK, 4, false, false, false},
-                                       &ids, &ids, NULL),
+        FR_ASSERT_FAILS(fr_dialogue_encode(fr_test_ctx(), tokenizer,
+                                           &(fr_dialogue){TALK, 4, false, false, false},
+                                           &ids, &ids, NULL),
                         FR_ERR_UNSUPPORTED, OTHERS[i].system);
         fr_tokenizer_close(&tokenizer);
     }
@@ -418,9 +418,9 @@ static void a_template_without_its_tokens_is_refused(void)
     fr_ids ids = {0};
     (void)json_array_remove(json_object_get(root, "added_tokens"), 2);
     fr_tokenizer *tokenizer = fr_tiny_tokenizer(root, CHATML);
-    FR_ASSERT_FAILS(fr_chat_encode(fr_test_ctx(), tokenizer,
-                                   &(fr_dialogue){TALK, 4, false, false, false}, &ids,
-                                   &ids, NULL),
+    FR_ASSERT_FAILS(fr_dialogue_encode(fr_test_ctx(), tokenizer,
+                                       &(fr_dialogue){TALK, 4, false, false, false},
+                                       &ids, &ids, NULL),
                     FR_ERR_UNSUPPORTED, "special tokens");
     fr_tokenizer_close(&tokenizer);
     json_decref(root);
@@ -441,9 +441,9 @@ static void a_failure_leaves_the_lists_as_they_were(void)
     fr_tokenizer *tokenizer = fr_tiny_tokenizer(root, CHATML);
     FR_ASSERT_OK(fr_ids_add(fr_test_ctx(), &ids, 1));
     FR_ASSERT_OK(fr_ids_add(fr_test_ctx(), &counted, 0));
-    FR_ASSERT_FAILS(fr_chat_encode(fr_test_ctx(), tokenizer,
-                                   &(fr_dialogue){NAUGHTY, 2, false, false, false},
-                                   &ids, &counted, NULL),
+    FR_ASSERT_FAILS(fr_dialogue_encode(fr_test_ctx(), tokenizer,
+                                       &(fr_dialogue){NAUGHTY, 2, false, false, false},
+                                       &ids, &counted, NULL),
                     FR_ERR_DATA, "0x7F");
     CU_ASSERT_EQUAL(ids.count, 1);
     CU_ASSERT_EQUAL(counted.count, 1);

@@ -1,10 +1,10 @@
 /*
- * ends_read.h - the ends out of the files that name them. Private to tokens.c.
+ * tokens_ends.h - the ends out of the files that name them. Private to tokens.c.
  *
  * Layer L3; jansson.
  */
-#ifndef FR_MODEL_TEXT_ENDS_READ_H
-#define FR_MODEL_TEXT_ENDS_READ_H
+#ifndef FR_MODEL_TEXT_TOKENS_ENDS_H
+#define FR_MODEL_TEXT_TOKENS_ENDS_H
 
 #include "model/files/gguf.h"
 #include "model/text/ends.h"

@@ -1,10 +1,10 @@
 /*
- * chat.h - dialogues in the base's own chat template, where that is ChatML (chat_template.h finds out).
+ * dialogue.h - dialogues in the base's own chat template, where that is ChatML (chat_template.h finds out).
  *
  * Layer L3; uses tokenizer.
  */
-#ifndef FR_MODEL_TEXT_CHAT_H
-#define FR_MODEL_TEXT_CHAT_H
+#ifndef FR_MODEL_TEXT_DIALOGUE_H
+#define FR_MODEL_TEXT_DIALOGUE_H
 
 #include "model/text/tokenizer.h"
 
@@ -31,11 +31,8 @@ typedef struct fr_dialogue {
  *         messages); FR_ERR_UNSUPPORTED if the model has no chat template, or one that writes dialogues in
  *         another way (what and where is named). On failure the lists are as before
  */
-FR_MUST_CHECK fr_status fr_chat_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
-                                       const fr_dialogue *dialogue, fr_ids *ids,
-                                       fr_ids *counted, fr_ids *own);
-
-/** The token that ends an assistant turn (<|im_end|>), -1 if the model's template does not hold ChatML's markers. */
-int32_t fr_chat_end_token(const fr_tokenizer *tokenizer);
+FR_MUST_CHECK fr_status fr_dialogue_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
+                                           const fr_dialogue *dialogue, fr_ids *ids,
+                                           fr_ids *counted, fr_ids *own);
 
 #endif
