@@ -1,24 +1,7 @@
-#define _POSIX_C_SOURCE 200809L
 #include "train/config/config_impl.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-fr_status fr_config_value_text(fr_ctx *ctx, const fr_config_key *key,
-                               const void *object, char **out)
-{
-    size_t bytes = 0;
-    *out = NULL;
-    FILE *stream = open_memstream(out, &bytes);
-    FR_TRY(fr_check_memory(ctx, stream != NULL, sizeof *key));
-    fr_status status = FR_OK;
-    if (fr_config_has_value(key, object)) {
-        status = fr_config_print_value(ctx, stream, key, object);
-    } else {
-        (void)fputs("(not set)", stream);
-    }
-    return fr_config_end_text(ctx, stream, status, out);
-}
 
 /* Equal keys are written equally, so their texts are what is compared. */
 static fr_status compare_key(fr_ctx *ctx, const fr_config_key *key, const char *path,

@@ -1,8 +1,6 @@
 /* What is bounded before a config becomes a document, and how. */
 #include "train/config/config_yaml.h"
 
-#include "base/mem.h"
-
 #include <string.h>
 
 /* The largest config that fits the schema (4096 tasks with every key) has some 300,000 nodes and six levels; anchors
@@ -27,44 +25,6 @@ fr_status fr_config_count_text(fr_config_state *state, size_t bytes)
                    "%s: the values take more than %d MiB together, each repeated one "
                    "counted; shorten the texts or divide the tasks among several runs",
                    state->name, MAX_TEXT_BYTES >> 20);
-}
-
-fr_status fr_yaml_open(const fr_config_state *state, const char *text, size_t bytes,
-                       yaml_parser_t *out)
-{
-    static const char BOM[] = "\xEF\xBB\xBF";
-    if (yaml_parser_initialize(out) == 0) {
-        return fr_check_memory(state->ctx, false, sizeof *out);
-    }
-    yaml_parser_set_encoding(out, YAML_UTF8_ENCODING);
-    /* the library takes the mark that some editors put in front for content where it is told the encoding */
-    if (bytes >= sizeof BOM - 1 && memcmp(text, BOM, sizeof BOM - 1) == 0) {
-        text += sizeof BOM - 1;
-        bytes -= sizeof BOM - 1;
-    }
-    yaml_parser_set_input_string(out, (const unsigned char *)text, bytes);
-    return FR_OK;
-}
-
-fr_status fr_yaml_fail(const fr_config_state *state, const yaml_parser_t *parser,
-                       const char *text, size_t bytes)
-{
-    long long line = (long long)parser->problem_mark.line + 1;
-    if (parser->error == YAML_MEMORY_ERROR) {
-        return fr_check_memory(state->ctx, false, bytes);
-    }
-    if (parser->error == YAML_READER_ERROR) {
-        /* broken characters come with an offset instead of a mark */
-        line = 1;
-        for (size_t i = 0; i < parser->problem_offset && i < bytes; i++) {
-            line += text[i] == '\n';
-        }
-    }
-    return FR_FAIL(state->ctx, FR_ERR_CONFIG, "%s:%lld: broken YAML: %s%s%s",
-                   state->name, line,
-                   parser->problem != NULL ? parser->problem : "unreadable",
-                   parser->context != NULL ? ", " : "",
-                   parser->context != NULL ? parser->context : "");
 }
 
 /* Whether a line begins at `at`: behind what YAML takes for a line break, or a byte order mark. */

@@ -132,7 +132,7 @@ const fr_config_key FR_CONFIG_KEYS[] = {
      .default_text = "auto", .automatic = true, .low = 1, .high = MANY,
      IN_TASK(valid_rows), .help = "first rows of `valid` that are used; auto: all"},
     {"template", FR_SECTION_TASK, FR_KEY_TEXT, FR_RESUME_IDENTITY,
-     IN_TASK(template_text),
+     .form = FR_TEXT_TEMPLATE, IN_TASK(template_text),
      .help =
          "text around a row's fields: `{target}` once, `{source}` before it at most "
          "once, no other `{name}` (`{{name}}` is the text `{name}`); needed by rows of "
@@ -209,8 +209,8 @@ const fr_config_key FR_CONFIG_KEYS[] = {
      .default_text = "false", IN_TASK(prefix.freeze_first),
      .help = "keep slot 0 as it starts (attention sink)"},
 
-    {"text", FR_SECTION_INIT, FR_KEY_TEXT, FR_RESUME_IDENTITY, .init = FR_INIT_TEXT,
-     IN_TASK(prefix.text),
+    {"text", FR_SECTION_INIT, FR_KEY_TEXT, FR_RESUME_IDENTITY, .form = FR_TEXT_PROSE,
+     .init = FR_INIT_TEXT, IN_TASK(prefix.text),
      .help = "keys and values of this text: step 0 equals the model prompted with what "
              "of it "
              "fits `length`"},

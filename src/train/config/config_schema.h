@@ -49,6 +49,13 @@ typedef enum fr_key_resume {
     FR_RESUME_GROWS /* steps: free to grow with a constant schedule, else identity */
 } fr_key_resume;
 
+/** What a text key holds, and so which characters and escapes it may have. */
+typedef enum fr_text_form {
+    FR_TEXT_NAME,    /* a name or a path: no control characters, no escapes */
+    FR_TEXT_PROSE,   /* a text that the model reads, see written.h */
+    FR_TEXT_TEMPLATE /* the same with {source} and {target} */
+} fr_text_form;
+
 enum { FR_OPEN_LOW = 1, FR_OPEN_HIGH = 2 };
 
 /** A real key that was given as `auto`: below what any such key allows. */
@@ -66,6 +73,7 @@ typedef struct fr_config_key {
     bool automatic; /* `auto` is allowed */
     bool
         is_list; /* a text that may be given as a list: kept and written with ", " between */
+    fr_text_form form; /* of a text */
     unsigned open_ends;
     double low, high;
     const char *choices[FR_MAX_CHOICES]; /* ends with NULL unless full */

@@ -1,8 +1,6 @@
-#define _POSIX_C_SOURCE 200809L
 #include "train/config/config_impl.h"
 
 #include "base/mem.h"
-#include "base/options.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -26,24 +24,6 @@ static int64_t find_task(const fr_config *config, const char *path, const char *
         }
     }
     return found;
-}
-
-fr_status fr_config_nearest_task(const fr_config_state *state, const char *word,
-                                 const char **out)
-{
-    const fr_config *config = state->config;
-    const char **names = NULL;
-    int64_t n_names = 0;
-    *out = NULL;
-    FR_TRY(fr_alloc(state->ctx, config->n_tasks, sizeof *names, &names));
-    for (int64_t i = 0; i < config->n_tasks; i++) {
-        if (config->tasks[i].name != NULL) {
-            names[n_names++] = config->tasks[i].name;
-        }
-    }
-    *out = fr_nearest_word(word, names, (size_t)n_names, sizeof names[0]);
-    free(names);
-    return FR_OK;
 }
 
 static fr_status fail_task(const fr_config_state *state, const char *where,
@@ -82,15 +62,6 @@ static fr_status walk(fr_ctx *ctx, const char *where, char *path,
         }
         *section = below;
         part = dot + 1;
-    }
-}
-
-void fr_config_clear_inits(fr_key_lines *lines)
-{
-    for (int i = 0; i < FR_CONFIG_N_KEYS; i++) {
-        if (FR_CONFIG_KEYS[i].section == FR_SECTION_INIT) {
-            lines->of[i] = 0;
-        }
     }
 }
 

@@ -1,8 +1,6 @@
 #define _POSIX_C_SOURCE 200809L
 #include "train/config/config_impl.h"
 
-#include <stdlib.h>
-
 enum { INDENT = 2 };
 
 /* The first line: without it texts stand as they are (fr_config_parse_saved). */
@@ -45,21 +43,6 @@ static fr_status write_all(fr_ctx *ctx, FILE *out, const fr_config *config)
         FR_TRY(write_section(ctx, out, FR_SECTION_TASK, &config->tasks[i], 2 * INDENT));
     }
     return FR_OK;
-}
-
-fr_status fr_config_end_text(fr_ctx *ctx, FILE *stream, fr_status status, char **out)
-{
-    enum { AT_MIN = 1 };
-    bool failed = ferror(stream) != 0;
-    failed = fclose(stream) != 0 || failed;
-    if (status == FR_OK) {
-        status = fr_check_memory(ctx, !failed, AT_MIN);
-    }
-    if (status != FR_OK) {
-        free(*out);
-        *out = NULL;
-    }
-    return status;
 }
 
 fr_status fr_config_write(fr_ctx *ctx, const fr_config *config, char **out)
