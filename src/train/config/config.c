@@ -2,14 +2,13 @@
 
 #include <stdlib.h>
 
-void fr_config_free_texts(bool task, void *object)
+void fr_config_free_texts(fr_key_owner owner)
 {
     for (int i = 0; i < FR_CONFIG_N_KEYS; i++) {
         const fr_config_key *key = &FR_CONFIG_KEYS[i];
-        bool here = (key->section >= FR_SECTION_TASK) == task;
-        if (here && key->type == FR_KEY_TEXT) {
-            char **field = (void *)((char *)object + key->offset);
-            /* two keys share prefix.text: it is freed once */
+        char **field = key->type == FR_KEY_TEXT ? fr_key_field(owner, key) : NULL;
+        if (field != NULL) {
+            /* init.text and init.file share prefix.text: it is freed once */
             free(*field);
             *field = NULL;
         }
@@ -23,9 +22,9 @@ void fr_config_destroy(fr_config **config)
         return;
     }
     for (int64_t i = 0; i < c->n_tasks; i++) {
-        fr_config_free_texts(true, &c->tasks[i]);
+        fr_config_free_texts((fr_key_owner){.task = &c->tasks[i]});
     }
-    fr_config_free_texts(false, c);
+    fr_config_free_texts((fr_key_owner){.config = c});
     free(c->tasks);
     free(c->source_path);
     free(c);

@@ -30,7 +30,8 @@ static fr_status join_list(const fr_yaml_reader *r, const yaml_node_t *node,
 }
 
 fr_status fr_config_read_list(const fr_yaml_reader *r, int index,
-                              const yaml_node_t *node, const char *where, void *object)
+                              const yaml_node_t *node, const char *where,
+                              fr_key_owner owner)
 {
     enum { ENTRY_BYTES = 80 };
     char entry[ENTRY_BYTES];
@@ -43,7 +44,7 @@ fr_status fr_config_read_list(const fr_yaml_reader *r, int index,
         status = fr_config_count_text(r->state, value.bytes);
         if (status == FR_OK && value.bytes > 0) {
             status = fr_config_set_value(r->state->ctx, &FR_CONFIG_KEYS[index], where,
-                                         &value, object);
+                                         &value, owner);
         }
     }
     free(text);
@@ -52,20 +53,20 @@ fr_status fr_config_read_list(const fr_yaml_reader *r, int index,
 
 static fr_status read_list_document(fr_config_state *state, int index,
                                     yaml_document_t *document, const char *where,
-                                    void *object)
+                                    fr_key_owner owner)
 {
     const fr_yaml_reader r = {state, document};
     const yaml_node_t *root = yaml_document_get_root_node(document);
     FR_TRY(fr_yaml_check_kind(&r, root, YAML_SEQUENCE_NODE, FR_CONFIG_KEYS[index].name,
                               "a list of names"));
-    return fr_config_read_list(&r, index, root, where, object);
+    return fr_config_read_list(&r, index, root, where, owner);
 }
 
 fr_status fr_config_set_list(fr_config_state *state, int index, const char *where,
-                             const char *text, void *object)
+                             const char *text, fr_key_owner owner)
 {
     const char *name = state->name;
-    char **field = (void *)((char *)object + FR_CONFIG_KEYS[index].offset);
+    char **field = fr_key_field(owner, &FR_CONFIG_KEYS[index]);
     yaml_parser_t parser;
     yaml_document_t document;
     free(*field); /* an empty list leaves none */
@@ -79,7 +80,7 @@ fr_status fr_config_set_list(fr_config_state *state, int index, const char *wher
         if (yaml_parser_load(&parser, &document) == 0) {
             status = fr_yaml_fail(state, &parser, text, strlen(text));
         } else {
-            status = read_list_document(state, index, &document, where, object);
+            status = read_list_document(state, index, &document, where, owner);
             yaml_document_delete(&document);
         }
         yaml_parser_delete(&parser);

@@ -9,7 +9,7 @@ enum { MAX_TASKS = 4096, SHOWN_WORD = 80 };
 /* One struct being filled, and how its keys are called in messages. */
 typedef struct scope {
     const char *path; /* "" or e.g. "tasks[0].optimizer" */
-    void *object;
+    fr_key_owner owner;
     fr_key_lines *lines;
 } scope;
 
@@ -27,7 +27,7 @@ static fr_status read_key(const fr_yaml_reader *r, int index, const yaml_node_t 
                    fr_yaml_line(node), path);
     if (key->is_list && node->type == YAML_SEQUENCE_NODE) {
         into->lines->of[index] = fr_yaml_line(node);
-        return fr_config_read_list(r, index, node, where, into->object);
+        return fr_config_read_list(r, index, node, where, into->owner);
     }
     FR_TRY(fr_yaml_check_kind(r, node, YAML_SCALAR_NODE, path, allowed));
     fr_scalar value = {(const char *)node->data.scalar.value, node->data.scalar.length,
@@ -35,7 +35,7 @@ static fr_status read_key(const fr_yaml_reader *r, int index, const yaml_node_t 
                        r->state->as_they_stand};
     FR_TRY(fr_config_count_text(r->state, value.bytes));
     into->lines->of[index] = fr_yaml_line(node);
-    return fr_config_set_value(r->state->ctx, key, where, &value, into->object);
+    return fr_config_set_value(r->state->ctx, key, where, &value, into->owner);
 }
 
 static fr_status read_tasks(const fr_yaml_reader *r, yaml_node_t *node)
@@ -57,9 +57,9 @@ static fr_status read_tasks(const fr_yaml_reader *r, yaml_node_t *node)
         (void)snprintf(path, sizeof path, "tasks[%lld]", (long long)i);
         yaml_node_t *item =
             yaml_document_get_node(r->document, node->data.sequence.items.start[i]);
-        scope into = {path, &config->tasks[i], &state->task_lines[i]};
+        scope into = {path, {.task = &config->tasks[i]}, &state->task_lines[i]};
         into.lines->start = fr_yaml_line(item);
-        FR_TRY(fr_config_set_defaults(state->ctx, true, into.object));
+        FR_TRY(fr_config_set_defaults(state->ctx, into.owner));
         FR_TRY(read_section(r, FR_SECTION_TASK, item, &into));
     }
     return FR_OK;
@@ -69,7 +69,7 @@ static fr_status read_subsection(const fr_yaml_reader *r, fr_section_id section,
                                  yaml_node_t *node, const char *path,
                                  const scope *parent)
 {
-    scope into = {path, parent->object, parent->lines};
+    scope into = {path, parent->owner, parent->lines};
     if (section == FR_SECTION_TASK) {
         return read_tasks(r, node);
     }
@@ -146,7 +146,7 @@ static fr_status read_document(fr_config_state *state, yaml_document_t *document
 {
     yaml_node_t *root = yaml_document_get_root_node(document);
     fr_yaml_reader r = {state, document};
-    scope into = {"", state->config, &state->lines};
+    scope into = {"", {.config = state->config}, &state->lines};
     if (root == NULL) {
         return FR_FAIL(state->ctx, FR_ERR_CONFIG,
                        "%s: is empty; it needs base, run and tasks (forerun "

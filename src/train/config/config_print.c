@@ -21,13 +21,12 @@ static int load_choice(const fr_config_key *key, const void *field)
     return (int)as_enum;
 }
 
-bool fr_config_has_value(const fr_config_key *key, const void *object)
+bool fr_config_has_value(const fr_config_key *key, fr_key_view view)
 {
     const char *text = NULL;
     int64_t number = 0;
-    const char *field = (const char *)object + key->offset;
-    if (key->section == FR_SECTION_INIT &&
-        ((const fr_task_config *)object)->prefix.init != key->init) {
+    const void *field = fr_key_look(view, key);
+    if (key->section == FR_SECTION_INIT && view.task->prefix.init != key->init) {
         return false;
     }
     switch (key->type) {
@@ -100,9 +99,9 @@ static fr_status print_text(fr_ctx *ctx, FILE *out, const fr_config_key *key,
 }
 
 fr_status fr_config_print_value(fr_ctx *ctx, FILE *out, const fr_config_key *key,
-                                const void *object)
+                                fr_key_view view)
 {
-    const void *field = (const char *)object + key->offset;
+    const void *field = fr_key_look(view, key);
     const char *text = NULL;
     int64_t number = 0;
     switch (key->type) {
@@ -156,16 +155,16 @@ fr_status fr_config_end_text(fr_ctx *ctx, FILE *stream, fr_status status, char *
     return status;
 }
 
-fr_status fr_config_value_text(fr_ctx *ctx, const fr_config_key *key,
-                               const void *object, char **out)
+fr_status fr_config_value_text(fr_ctx *ctx, const fr_config_key *key, fr_key_view view,
+                               char **out)
 {
     size_t bytes = 0;
     *out = NULL;
     FILE *stream = open_memstream(out, &bytes);
     FR_TRY(fr_check_memory(ctx, stream != NULL, sizeof *key));
     fr_status status = FR_OK;
-    if (fr_config_has_value(key, object)) {
-        status = fr_config_print_value(ctx, stream, key, object);
+    if (fr_config_has_value(key, view)) {
+        status = fr_config_print_value(ctx, stream, key, view);
     } else {
         (void)fputs("(not set)", stream);
     }

@@ -31,7 +31,7 @@ static void resolve_rates(fr_config *config)
 static fr_status fill(fr_config_state *state, const char *text, size_t bytes,
                       const char *const *sets, int64_t n_sets)
 {
-    FR_TRY(fr_config_set_defaults(state->ctx, false, state->config));
+    FR_TRY(fr_config_set_defaults(state->ctx, (fr_key_owner){.config = state->config}));
     FR_TRY(fr_copy_string(state->ctx, state->name, &state->config->source_path));
     FR_TRY(fr_config_load(state, text, bytes));
     for (int64_t i = 0; i < n_sets; i++) {

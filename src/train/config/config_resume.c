@@ -5,7 +5,7 @@
 
 /* Equal keys are written equally, so their texts are what is compared. */
 static fr_status compare_key(fr_ctx *ctx, const fr_config_key *key, const char *path,
-                             const void *saved, const void *now)
+                             fr_key_view saved, fr_key_view now)
 {
     char *saved_text = NULL;
     char *now_text = NULL;
@@ -26,7 +26,7 @@ static fr_status compare_key(fr_ctx *ctx, const fr_config_key *key, const char *
 }
 
 static fr_status compare_section(fr_ctx *ctx, fr_section_id section, const char *path,
-                                 const void *saved, const void *now)
+                                 fr_key_view saved, fr_key_view now)
 {
     for (int i = 0; i < FR_CONFIG_N_KEYS; i++) {
         const fr_config_key *key = &FR_CONFIG_KEYS[i];
@@ -85,7 +85,8 @@ static fr_status compare_task(fr_ctx *ctx, const fr_config *saved_config,
     for (fr_section_id s = FR_SECTION_TASK; s < FR_SECTION_COUNT; s++) {
         (void)snprintf(path, sizeof path, "tasks.%s%s", saved->name,
                        FR_CONFIG_SECTIONS[s].path + strlen("tasks[]"));
-        FR_TRY(compare_section(ctx, s, path, saved, now));
+        FR_TRY(compare_section(ctx, s, path, (fr_key_view){.task = saved},
+                               (fr_key_view){.task = now}));
     }
     (void)snprintf(path, sizeof path, "tasks.%s", saved->name);
     return compare_steps(ctx, path, steps_of(saved_config, saved),
@@ -95,8 +96,10 @@ static fr_status compare_task(fr_ctx *ctx, const fr_config *saved_config,
 fr_status fr_config_check_resume(fr_ctx *ctx, const fr_config *saved,
                                  const fr_config *now)
 {
-    FR_TRY(compare_section(ctx, FR_SECTION_BASE, "base", saved, now));
-    FR_TRY(compare_section(ctx, FR_SECTION_RUN, "run", saved, now));
+    const fr_key_view saved_view = {.config = saved};
+    const fr_key_view now_view = {.config = now};
+    FR_TRY(compare_section(ctx, FR_SECTION_BASE, "base", saved_view, now_view));
+    FR_TRY(compare_section(ctx, FR_SECTION_RUN, "run", saved_view, now_view));
     for (int64_t i = 0; i < saved->n_tasks; i++) {
         FR_TRY(compare_task(ctx, saved, &saved->tasks[i], now));
     }

@@ -298,6 +298,21 @@ enum { N_KEYS = sizeof FR_CONFIG_KEYS / sizeof FR_CONFIG_KEYS[0] };
 const int FR_CONFIG_N_KEYS = N_KEYS;
 _Static_assert((int)N_KEYS <= (int)FR_MAX_KEYS, "fr_key_lines holds one line a key");
 
+/* These two are all that adds a key's offset to a struct. */
+const void *fr_key_look(fr_key_view view, const fr_config_key *key)
+{
+    const char *base = key->section >= FR_SECTION_TASK ? (const char *)view.task
+                                                       : (const char *)view.config;
+    return base != NULL ? base + key->offset : NULL;
+}
+
+void *fr_key_field(fr_key_owner owner, const fr_config_key *key)
+{
+    char *base =
+        key->section >= FR_SECTION_TASK ? (char *)owner.task : (char *)owner.config;
+    return base != NULL ? base + key->offset : NULL;
+}
+
 int fr_config_find_key(fr_section_id section, const char *name)
 {
     for (int i = 0; i < N_KEYS; i++) {

@@ -83,9 +83,25 @@ typedef struct fr_config_key {
     const char *help;
 } fr_config_key;
 
+/** The structs whose keys are meant: those of base and run lie in `config`, all others in `task`. Either may be NULL: then
+ * its keys are not meant. */
+typedef struct fr_key_owner {
+    fr_config *config;
+    fr_task_config *task;
+} fr_key_owner;
+/** The same to look at. */
+typedef struct fr_key_view {
+    const fr_config *config;
+    const fr_task_config *task;
+} fr_key_view;
+
 extern const fr_config_key FR_CONFIG_KEYS[];
 extern const int FR_CONFIG_N_KEYS;
 extern const fr_config_section FR_CONFIG_SECTIONS[FR_SECTION_COUNT];
+
+/** The field of a key in the struct that has it; NULL if that struct is not given. */
+void *fr_key_field(fr_key_owner owner, const fr_config_key *key);
+const void *fr_key_look(fr_key_view view, const fr_config_key *key);
 
 /** Index of a key in FR_CONFIG_KEYS, or -1. */
 int fr_config_find_key(fr_section_id section, const char *name);

@@ -70,7 +70,7 @@ static fr_status set_path(fr_config_state *state, const char *where, char *path,
 {
     char unknown[FR_PLACE_BYTES];
     fr_section_id section = FR_SECTION_TOP;
-    void *object = state->config;
+    fr_key_owner owner = {.config = state->config};
     fr_key_lines *lines = &state->lines;
     const char *name = NULL;
     const char *rest = path;
@@ -80,7 +80,7 @@ static fr_status set_path(fr_config_state *state, const char *where, char *path,
             return fail_task(state, where, path + 6);
         }
         section = FR_SECTION_TASK;
-        object = &state->config->tasks[task];
+        owner = (fr_key_owner){.task = &state->config->tasks[task]};
         lines = &state->task_lines[task];
     }
     if (strncmp(path, "sweep", 5) == 0 && (path[5] == '.' || path[5] == '\0')) {
@@ -101,11 +101,10 @@ static fr_status set_path(fr_config_state *state, const char *where, char *path,
     }
     lines->of[key] = FR_LINE_SET;
     if (FR_CONFIG_KEYS[key].is_list && value[strspn(value, " ")] == '[') {
-        return fr_config_set_list(state, key, where, value, object);
+        return fr_config_set_list(state, key, where, value, owner);
     }
     fr_scalar scalar = {value, strlen(value), false, false};
-    return fr_config_set_value(state->ctx, &FR_CONFIG_KEYS[key], where, &scalar,
-                               object);
+    return fr_config_set_value(state->ctx, &FR_CONFIG_KEYS[key], where, &scalar, owner);
 }
 
 fr_status fr_config_apply_set(fr_config_state *state, const char *set)

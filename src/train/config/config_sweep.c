@@ -140,7 +140,7 @@ static fr_status set_value(const fr_config_state *state, const fr_sweep_axis *ax
     fr_scalar scalar = {value->text, value->bytes, value->quoted, state->as_they_stand};
     place_of(state, axis, index, where);
     return fr_config_set_value(state->ctx, &FR_CONFIG_KEYS[value->key], where, &scalar,
-                               task);
+                               (fr_key_owner){.task = task});
 }
 
 /* Check each value and name it; `scratch` takes one after the other. Two equal values would make equal tasks. */
@@ -151,8 +151,8 @@ static fr_status check_axis(const fr_config_state *state, fr_sweep_axis *axis,
     for (int64_t i = 0; i < axis->n_values; i++) {
         fr_sweep_value *value = &axis->values[i];
         FR_TRY(set_value(state, axis, i, scratch));
-        FR_TRY(fr_config_value_text(state->ctx, &FR_CONFIG_KEYS[value->key], scratch,
-                                    &value->shown));
+        FR_TRY(fr_config_value_text(state->ctx, &FR_CONFIG_KEYS[value->key],
+                                    (fr_key_view){.task = scratch}, &value->shown));
         name_value(axis, i);
         for (int64_t j = 0; j < i; j++) {
             const fr_sweep_value *other = &axis->values[j];
@@ -173,8 +173,8 @@ static fr_status check_axis(const fr_config_state *state, fr_sweep_axis *axis,
 
 static char **text_field(const fr_config_key *key, fr_task_config *task)
 {
-    bool is_text = key->section >= FR_SECTION_TASK && key->type == FR_KEY_TEXT;
-    return is_text ? (char **)(void *)((char *)task + key->offset) : NULL;
+    return key->type == FR_KEY_TEXT ? fr_key_field((fr_key_owner){.task = task}, key)
+                                    : NULL;
 }
 
 /* Two keys may share a text: it is copied once. */
@@ -190,12 +190,9 @@ static fr_status copy_task(fr_ctx *ctx, const fr_task_config *from, fr_task_conf
     for (int i = 0; i < FR_CONFIG_N_KEYS; i++) {
         const fr_config_key *key = &FR_CONFIG_KEYS[i];
         char **field = text_field(key, to);
-        const char *text = NULL;
-        if (field != NULL) {
-            memcpy(&text, (const char *)from + key->offset, sizeof text);
-        }
-        if (text != NULL && *field == NULL) {
-            FR_TRY(fr_copy_string(ctx, text, field));
+        if (field != NULL && *field == NULL) {
+            const char *const *text = fr_key_look((fr_key_view){.task = from}, key);
+            FR_TRY(*text != NULL ? fr_copy_string(ctx, *text, field) : FR_OK);
         }
     }
     return FR_OK;
@@ -282,7 +279,7 @@ static void replace_tasks(fr_config_state *state, int64_t pattern,
             lines[to] = state->task_lines[i];
         }
     }
-    fr_config_free_texts(true, &config->tasks[pattern]);
+    fr_config_free_texts((fr_key_owner){.task = &config->tasks[pattern]});
     free(config->tasks);
     free(state->task_lines);
     config->tasks = tasks;
@@ -343,7 +340,7 @@ static fr_status check_values(fr_config_state *state)
     for (int a = 0; status == FR_OK && a < state->sweep.n_axes; a++) {
         status = check_axis(state, &state->sweep.axes[a], &scratch);
     }
-    fr_config_free_texts(true, &scratch);
+    fr_config_free_texts((fr_key_owner){.task = &scratch});
     return status;
 }
 
@@ -366,7 +363,7 @@ fr_status fr_sweep_expand(fr_config_state *state)
     }
     if (status != FR_OK) {
         for (int64_t i = 0; i < sweep->n_made; i++) {
-            fr_config_free_texts(true, &tasks[pattern + i]);
+            fr_config_free_texts((fr_key_owner){.task = &tasks[pattern + i]});
         }
         free(tasks);
         free(lines);
@@ -400,5 +397,5 @@ fr_status fr_config_swept_value(fr_ctx *ctx, const fr_config *config,
     if (out->is_text) {
         return fr_copy_string(ctx, task->prefix.text, &out->text);
     }
-    return fr_config_value_text(ctx, key, task, &out->text);
+    return fr_config_value_text(ctx, key, (fr_key_view){.task = task}, &out->text);
 }

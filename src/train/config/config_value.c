@@ -8,11 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void *field_of(const fr_config_key *key, void *object)
-{
-    return (char *)object + key->offset;
-}
-
 static int count_choices(const fr_config_key *key)
 {
     int n = 0;
@@ -281,7 +276,7 @@ static bool set_plain(const fr_config_key *key, const fr_scalar *value, void *fi
 }
 
 fr_status fr_config_set_value(fr_ctx *ctx, const fr_config_key *key, const char *where,
-                              const fr_scalar *value, void *object)
+                              const fr_scalar *value, fr_key_owner owner)
 {
     char allowed[FR_ALLOWED_BYTES];
     if (strlen(value->text) != value->bytes) {
@@ -295,23 +290,23 @@ fr_status fr_config_set_value(fr_ctx *ctx, const fr_config_key *key, const char 
                        where, allowed);
     }
     if (key->section == FR_SECTION_INIT) {
-        choose_init(object, key->init);
+        choose_init(owner.task, key->init);
     }
-    void *field = field_of(key, object);
+    void *field = fr_key_field(owner, key);
     if (key->type == FR_KEY_TEXT) {
         return set_text(ctx, key, where, value, field);
     }
     return set_plain(key, value, field) ? FR_OK : fail_value(ctx, key, where, value);
 }
 
-fr_status fr_config_set_defaults(fr_ctx *ctx, bool task, void *object)
+fr_status fr_config_set_defaults(fr_ctx *ctx, fr_key_owner owner)
 {
     for (int i = 0; i < FR_CONFIG_N_KEYS; i++) {
         const fr_config_key *key = &FR_CONFIG_KEYS[i];
         const char *text = key->default_text;
-        if (text != NULL && (key->section >= FR_SECTION_TASK) == task) {
+        if (text != NULL && fr_key_field(owner, key) != NULL) {
             fr_scalar value = {text, strlen(text), false, false};
-            FR_TRY(fr_config_set_value(ctx, key, key->name, &value, object));
+            FR_TRY(fr_config_set_value(ctx, key, key->name, &value, owner));
         }
     }
     return FR_OK;

@@ -35,7 +35,7 @@ FR_MUST_CHECK fr_status fr_yaml_check_kind(const fr_yaml_reader *r,
 /** Read the list of key number `index`; its entries are kept as one text with ", " between. `where` opens messages. */
 FR_MUST_CHECK fr_status fr_config_read_list(const fr_yaml_reader *r, int index,
                                             const yaml_node_t *node, const char *where,
-                                            void *object);
+                                            fr_key_owner owner);
 
 /** Read the section `sweep` into state->sweep. */
 FR_MUST_CHECK fr_status fr_sweep_read(const fr_yaml_reader *r, yaml_node_t *node);
