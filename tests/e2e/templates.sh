@@ -75,7 +75,7 @@ says '--template holds {Answer}, which is no place of a row: {source} and {targe
 expect 2 "$FORERUN" generate --model "$model" --prompt a --template '{source} {{target}}'
 says '--template holds the place target in two braces; write {target}'
 expect 2 "$FORERUN" eval --model "$model" --data "$work/text.jsonl" --template 'no place'
-says 'must hold {target} once'
+says 'it must hold it exactly once'
 # a row's own braces and backslashes are never looked at
 expect 0 "$FORERUN" generate --model "$model" --prefix "$work/single/prefix.h5" --prompt '{prompt}\n' --max-new-tokens 2
 echo "templates: one meaning, shown, kept; other names are refused"

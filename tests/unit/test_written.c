@@ -109,7 +109,8 @@ static void other_names_are_refused(void)
 static void a_kept_template_stands_as_it_is(void)
 {
     fr_template parts;
-    FR_ASSERT_OK(fr_template_parse(fr_test_ctx(), "{prompt}\\n{target}", &parts));
+    FR_ASSERT_OK(
+        fr_template_parse(fr_test_ctx(), "template", "{prompt}\\n{target}", &parts));
     CU_ASSERT_FALSE(parts.has_source);
     CU_ASSERT_EQUAL(parts.between_bytes, 0);
     CU_ASSERT_EQUAL(parts.before_bytes, strlen("{prompt}\\n"));

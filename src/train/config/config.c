@@ -1,6 +1,7 @@
 #include "train/config/config_impl.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 void fr_config_free_texts(fr_key_owner owner)
 {
@@ -29,4 +30,15 @@ void fr_config_destroy(fr_config **config)
     free(c->source_path);
     free(c);
     *config = NULL;
+}
+
+const fr_task_config *fr_config_find_task(const fr_config *config, const char *name)
+{
+    for (int64_t i = 0; i < config->n_tasks; i++) {
+        const fr_task_config *task = &config->tasks[i];
+        if (task->name != NULL && strcmp(task->name, name) == 0) {
+            return task;
+        }
+    }
+    return NULL;
 }

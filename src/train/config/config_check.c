@@ -1,5 +1,8 @@
 #include "train/config/config_impl.h"
 
+#include "base/task_name.h"
+#include "train/config/template.h"
+
 #include <string.h>
 
 /* The task whose keys are checked, or the config itself (index -1). */
@@ -52,19 +55,14 @@ static fr_status check_required(const subject *s)
 
 static fr_status check_name(const subject *s)
 {
-    enum { MAX_LETTERS = 100 };
     char place[FR_PLACE_BYTES];
     const fr_task_config *tasks = s->state->config->tasks;
     const char *name = tasks[s->index].name;
-    size_t good = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                               "0123456789._-");
-    if (name[good] != '\0' || good > MAX_LETTERS || strcmp(name, ".") == 0 ||
-        strcmp(name, "..") == 0) {
+    if (!fr_task_name_check(name)) {
         return FR_FAIL(s->state->ctx, FR_ERR_CONFIG,
-                       "%s is '%.*s', want at most %d letters, digits, '.', '_' and "
-                       "'-', and more than dots",
-                       place_of(s, FR_SECTION_TASK, "name", place), MAX_LETTERS, name,
-                       MAX_LETTERS);
+                       "%s is '%.*s', but must be " FR_TASK_NAME_RULE,
+                       place_of(s, FR_SECTION_TASK, "name", place), FR_TASK_NAME_MAX,
+                       name);
     }
     for (int64_t i = 0; i < s->index; i++) {
         if (strcmp(tasks[i].name, name) == 0) {
@@ -145,20 +143,8 @@ static fr_status check_template(const subject *s)
         return FR_FAIL(s->state->ctx, FR_ERR_CONFIG,
                        "%s and chat: true exclude each other; keep one", place);
     }
-    const char *target = strstr(text, "{target}");
-    const char *source = strstr(text, "{source}");
-    if (target == NULL || strstr(target + 1, "{target}") != NULL) {
-        return FR_FAIL(s->state->ctx, FR_ERR_CONFIG,
-                       "%s '%s' holds {target} %s, want it exactly once", place, text,
-                       target == NULL ? "nowhere" : "more than once");
-    }
-    if (source != NULL && (source > target || strstr(source + 1, "{source}") != NULL)) {
-        return FR_FAIL(s->state->ctx, FR_ERR_CONFIG,
-                       "%s '%s' holds {source} %s, want it at most once, before "
-                       "{target}",
-                       place, text, source > target ? "after {target}" : "twice");
-    }
-    return FR_OK;
+    fr_template parts;
+    return fr_template_parse(s->state->ctx, place, text, &parts);
 }
 
 /* Rules on validations need validations before the end. */

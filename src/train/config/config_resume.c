@@ -61,21 +61,11 @@ static fr_status compare_steps(fr_ctx *ctx, const char *path, int64_t saved,
     return FR_OK;
 }
 
-static const fr_task_config *find_task(const fr_config *config, const char *name)
-{
-    for (int64_t i = 0; i < config->n_tasks; i++) {
-        if (strcmp(config->tasks[i].name, name) == 0) {
-            return &config->tasks[i];
-        }
-    }
-    return NULL;
-}
-
 static fr_status compare_task(fr_ctx *ctx, const fr_config *saved_config,
                               const fr_task_config *saved, const fr_config *now_config)
 {
     char path[FR_PLACE_BYTES];
-    const fr_task_config *now = find_task(now_config, saved->name);
+    const fr_task_config *now = fr_config_find_task(now_config, saved->name);
     if (now == NULL) {
         return FR_FAIL(ctx, FR_ERR_CHECKPOINT,
                        "task %s of the run that is resumed is not in the config; put "

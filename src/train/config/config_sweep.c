@@ -3,13 +3,12 @@
 
 #include "base/digest.h"
 #include "base/mem.h"
-#include "base/options.h"
+#include "base/task_name.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAME_LETTERS = 100, PART_LETTERS = 24 };
+enum { PART_LETTERS = 24 };
 
 /* What a sweep can vary; `key` NULL: any key of the section. */
 typedef struct sweep_kind {
@@ -80,11 +79,9 @@ static void plain_letters(const char *text, char out[PART_LETTERS + 1])
 {
     size_t n = 0;
     for (; *text != '\0' && n < PART_LETTERS; text++) {
-        unsigned char c = (unsigned char)*text;
-        bool plain = c < 0x80 && (isalnum(c) || c == '.' || c == '_' || c == '-');
-        if (plain) {
-            out[n++] = (char)c;
-        } else if (c != '+' && n > 0 && out[n - 1] != '-') {
+        if (fr_task_name_may_hold(*text)) {
+            out[n++] = *text;
+        } else if (*text != '+' && n > 0 && out[n - 1] != '-') {
             out[n++] = '-';
         }
     }
@@ -211,10 +208,11 @@ static fr_status name_task(const fr_config_state *state, const fr_task_config *p
         used += (size_t)snprintf(whole + used, sizeof whole - used, ".%s",
                                  state->sweep.axes[a].values[choice[a]].part);
     }
-    if (used > NAME_LETTERS) {
+    if (used > FR_TASK_NAME_MAX) {
         FR_TRY(fr_digest_of(state->ctx, whole, used, digest));
         fr_digest_hex(digest, hex);
-        (void)snprintf(whole + NAME_LETTERS - TAIL - 1, TAIL + 2, "-%.*s", TAIL, hex);
+        (void)snprintf(whole + FR_TASK_NAME_MAX - TAIL - 1, TAIL + 2, "-%.*s", TAIL,
+                       hex);
     }
     free(task->name);
     task->name = NULL;
@@ -315,13 +313,12 @@ static fr_status find_pattern(const fr_config_state *state, int64_t *out)
                        state->name, (long long)state->sweep.line,
                        (long long)config->n_tasks);
     }
-    while (wanted != NULL && *out < config->n_tasks &&
-           (config->tasks[*out].name == NULL ||
-            strcmp(config->tasks[*out].name, wanted) != 0)) {
-        (*out)++;
-    }
-    if (*out == config->n_tasks) {
-        return fail_pattern(state, wanted);
+    if (wanted != NULL) {
+        const fr_task_config *found = fr_config_find_task(config, wanted);
+        if (found == NULL) {
+            return fail_pattern(state, wanted);
+        }
+        *out = found - config->tasks;
     }
     if (config->tasks[*out].name == NULL) {
         return FR_FAIL(state->ctx, FR_ERR_CONFIG,

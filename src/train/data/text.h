@@ -9,22 +9,7 @@
 
 #include "model/files/gguf.h"
 #include "model/text/tokenizer.h"
-
-/** A template around its two places; the parts point into the text. */
-typedef struct fr_template {
-    const char *before; /* before {source} (all before {target} without one) */
-    size_t before_bytes;
-    bool has_source;
-    const char *between; /* between {source} and {target} */
-    size_t between_bytes;
-    const char *after; /* after {target} */
-    size_t after_bytes;
-} fr_template;
-
-/** FR_ERR_CONFIG unless the text holds {target} once and {source} at most once, before it; any other braces are text.
- * The text is what written.h makes of what people write, which refuses other names. */
-FR_MUST_CHECK fr_status fr_template_parse(fr_ctx *ctx, const char *text,
-                                          fr_template *out);
+#include "train/config/template.h"
 
 /** A run of text: part of the template, or data. */
 typedef struct fr_piece {
