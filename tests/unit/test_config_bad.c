@@ -210,7 +210,8 @@ static void mlp_sizes_are_checked(void)
 
 static void names_are_plain(void)
 {
-    static const char *const NAMES[] = {"a/b", "a b", "\"\\u00e9\"", ".", "..", "...", "a:b"};
+    static const char *const NAMES[] = {"a/b", "a b", "\"\\u00e9\"", ".",
+                                        "..",  "...", "a:b"};
     for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
         char text[512];
         (void)snprintf(text, sizeof text, HEAD "- {name: %s, train: a, " INIT "}\n",

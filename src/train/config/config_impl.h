@@ -73,13 +73,6 @@ extern const char FR_CONFIG_MARK[];
 /** Read YAML into state->config and the lines; defaults are already there. */
 FR_MUST_CHECK fr_status fr_config_load(fr_config_state *state, const char *text,
                                        size_t bytes);
-/**
- * Check text before libyaml sees it, and its events before they become a document: size, directives, anchors, nesting
- * and nodes are bounded, because libyaml's time grows with the square of most of them and its memory with a hundred
- * bytes a node. FR_ERR_CONFIG: a bound is passed, broken YAML, a second document.
- */
-FR_MUST_CHECK fr_status fr_config_scan(const fr_config_state *state, const char *text,
-                                       size_t bytes);
 /** FR_ERR_CONFIG if the values that are kept take more than 32 MiB with these bytes: an alias repeats a text for a few
  * bytes, a sweep for each task. */
 FR_MUST_CHECK fr_status fr_config_count_text(fr_config_state *state, size_t bytes);

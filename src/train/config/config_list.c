@@ -67,23 +67,14 @@ fr_status fr_config_set_list(fr_config_state *state, int index, const char *wher
 {
     const char *name = state->name;
     char **field = fr_key_field(owner, &FR_CONFIG_KEYS[index]);
-    yaml_parser_t parser;
     yaml_document_t document;
     free(*field); /* an empty list leaves none */
     *field = NULL;
     state->name = where;
-    fr_status status = fr_config_scan(state, text, strlen(text));
+    fr_status status = fr_yaml_load(state, text, strlen(text), &document);
     if (status == FR_OK) {
-        status = fr_yaml_open(state, text, strlen(text), &parser);
-    }
-    if (status == FR_OK) {
-        if (yaml_parser_load(&parser, &document) == 0) {
-            status = fr_yaml_fail(state, &parser, text, strlen(text));
-        } else {
-            status = read_list_document(state, index, &document, where, owner);
-            yaml_document_delete(&document);
-        }
-        yaml_parser_delete(&parser);
+        status = read_list_document(state, index, &document, where, owner);
+        yaml_document_delete(&document);
     }
     state->name = name;
     return status;

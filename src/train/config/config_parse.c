@@ -159,17 +159,9 @@ static fr_status read_document(fr_config_state *state, yaml_document_t *document
 
 fr_status fr_config_load(fr_config_state *state, const char *text, size_t bytes)
 {
-    yaml_parser_t parser;
     yaml_document_t document;
-    FR_TRY(fr_config_scan(state, text, bytes));
-    FR_TRY(fr_yaml_open(state, text, bytes, &parser));
-    fr_status status = FR_OK;
-    if (yaml_parser_load(&parser, &document) == 0) {
-        status = fr_yaml_fail(state, &parser, text, bytes);
-    } else {
-        status = read_document(state, &document);
-        yaml_document_delete(&document);
-    }
-    yaml_parser_delete(&parser);
+    FR_TRY(fr_yaml_load(state, text, bytes, &document));
+    fr_status status = read_document(state, &document);
+    yaml_document_delete(&document);
     return status;
 }

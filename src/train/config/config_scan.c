@@ -1,11 +1,21 @@
-/* What is bounded before a config becomes a document, and how. */
+/*
+ * From the bytes of a config to a YAML document.
+ *
+ * A config may come from a checkpoint that somebody else wrote, and libyaml's time grows with the square of the number of
+ * directives, of anchors and of nesting levels, its memory with about a hundred bytes a node. So three steps follow each
+ * other: the text's size and its directives are counted; the parser's events are counted and forgotten; only then does
+ * libyaml build the document. The second pass over the text is the price: libyaml offers no place between its events and
+ * its nodes, and building the nodes here would mean to repeat its handling of anchors and tags.
+ */
 #include "train/config/config_yaml.h"
+
+#include "base/mem.h"
 
 #include <string.h>
 
-/* The largest config that fits the schema (4096 tasks with every key) has some 300,000 nodes and six levels; anchors
- * and directives are for people. What is kept is bounded below what is read, so that a config that a run wrote can be read
- * again. */
+/* Each limit lies far above what a config needs and below what costs noticeable time or memory. What is kept is bounded
+ * below what is read, so that a config that a run wrote can be read again. The largest config that fits the schema (4096
+ * tasks with every key) has some 300,000 nodes and six levels. Anchors and directives are written by people only. */
 enum {
     MAX_BYTES = 64 << 20,
     MAX_TEXT_BYTES = 32 << 20,
@@ -25,6 +35,44 @@ fr_status fr_config_count_text(fr_config_state *state, size_t bytes)
                    "%s: the values take more than %d MiB together, each repeated one "
                    "counted; shorten the texts or divide the tasks among several runs",
                    state->name, MAX_TEXT_BYTES >> 20);
+}
+
+static fr_status open_parser(const fr_config_state *state, const char *text,
+                             size_t bytes, yaml_parser_t *out)
+{
+    static const char BOM[] = "\xEF\xBB\xBF";
+    if (yaml_parser_initialize(out) == 0) {
+        return fr_check_memory(state->ctx, false, sizeof *out);
+    }
+    yaml_parser_set_encoding(out, YAML_UTF8_ENCODING);
+    /* the library takes the mark that some editors put in front for content where it is told the encoding */
+    if (bytes >= sizeof BOM - 1 && memcmp(text, BOM, sizeof BOM - 1) == 0) {
+        text += sizeof BOM - 1;
+        bytes -= sizeof BOM - 1;
+    }
+    yaml_parser_set_input_string(out, (const unsigned char *)text, bytes);
+    return FR_OK;
+}
+
+static fr_status fail_yaml(const fr_config_state *state, const yaml_parser_t *parser,
+                           const char *text, size_t bytes)
+{
+    long long line = (long long)parser->problem_mark.line + 1;
+    if (parser->error == YAML_MEMORY_ERROR) {
+        return fr_check_memory(state->ctx, false, bytes);
+    }
+    if (parser->error == YAML_READER_ERROR) {
+        /* broken characters come with an offset instead of a mark */
+        line = 1;
+        for (size_t i = 0; i < parser->problem_offset && i < bytes; i++) {
+            line += text[i] == '\n';
+        }
+    }
+    return FR_FAIL(state->ctx, FR_ERR_CONFIG, "%s:%lld: broken YAML: %s%s%s",
+                   state->name, line,
+                   parser->problem != NULL ? parser->problem : "unreadable",
+                   parser->context != NULL ? ", " : "",
+                   parser->context != NULL ? parser->context : "");
 }
 
 /* Whether a line begins at `at`: behind what YAML takes for a line break, or a byte order mark. */
@@ -133,7 +181,7 @@ static fr_status scan_events(const fr_config_state *state, yaml_parser_t *parser
     for (bool more = true; more;) {
         yaml_event_t event;
         if (yaml_parser_parse(parser, &event) == 0) {
-            return fr_yaml_fail(state, parser, text, bytes);
+            return fail_yaml(state, parser, text, bytes);
         }
         long long line = (long long)event.start_mark.line + 1;
         count_event(&event, &t);
@@ -144,12 +192,27 @@ static fr_status scan_events(const fr_config_state *state, yaml_parser_t *parser
     return FR_OK;
 }
 
-fr_status fr_config_scan(const fr_config_state *state, const char *text, size_t bytes)
+/* Walk the events once without keeping them. */
+static fr_status check_events(const fr_config_state *state, const char *text,
+                              size_t bytes)
+{
+    yaml_parser_t parser;
+    FR_TRY(open_parser(state, text, bytes, &parser));
+    fr_status status = scan_events(state, &parser, text, bytes);
+    yaml_parser_delete(&parser);
+    return status;
+}
+
+fr_status fr_yaml_load(const fr_config_state *state, const char *text, size_t bytes,
+                       yaml_document_t *out)
 {
     yaml_parser_t parser;
     FR_TRY(check_text(state, text, bytes));
-    FR_TRY(fr_yaml_open(state, text, bytes, &parser));
-    fr_status status = scan_events(state, &parser, text, bytes);
+    FR_TRY(check_events(state, text, bytes));
+    FR_TRY(open_parser(state, text, bytes, &parser));
+    fr_status status = yaml_parser_load(&parser, out) != 0
+                           ? FR_OK
+                           : fail_yaml(state, &parser, text, bytes);
     yaml_parser_delete(&parser);
     return status;
 }
