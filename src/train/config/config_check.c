@@ -66,10 +66,10 @@ static fr_status check_name(const subject *s)
     }
     for (int64_t i = 0; i < s->index; i++) {
         if (strcmp(tasks[i].name, name) == 0) {
-            return FR_FAIL(s->state->ctx, FR_ERR_CONFIG,
-                           "%s '%s' is the name of tasks[%lld] too; names are unique",
-                           place_of(s, FR_SECTION_TASK, "name", place), name,
-                           (long long)i);
+            return FR_FAIL(
+                s->state->ctx, FR_ERR_CONFIG,
+                "%s '%s' is the name of tasks[%lld] too; names must be unique",
+                place_of(s, FR_SECTION_TASK, "name", place), name, (long long)i);
         }
     }
     return FR_OK;
@@ -87,11 +87,12 @@ static fr_status check_init(const subject *s)
                 (FR_CONFIG_KEYS[i].section == FR_SECTION_INIT && lines->of[i] != 0);
     }
     if (!given) {
-        return FR_FAIL(ctx, FR_ERR_CONFIG,
-                       "%s is missing; say what the prefix starts from, best {text: a "
-                       "written instruction}, else {random: 0.02}, {zero: true} or "
-                       "{file: prefix.h5}",
-                       place_of(s, FR_SECTION_PREFIX, "init", place));
+        return FR_FAIL(
+            ctx, FR_ERR_CONFIG,
+            "%s is missing; it says what the prefix starts from: best {text: a "
+            "written instruction}, else {random: 0.02}, {zero: true} or "
+            "{file: prefix.h5}",
+            place_of(s, FR_SECTION_PREFIX, "init", place));
     }
     bool needs_length =
         task->prefix.init == FR_INIT_RANDOM || task->prefix.init == FR_INIT_ZERO;
@@ -103,13 +104,14 @@ static fr_status check_init(const subject *s)
                        task->prefix.init == FR_INIT_ZERO ? "zero" : "random");
     }
     if (task->prefix.repeat_text && task->prefix.init != FR_INIT_TEXT && !task->swept) {
-        return FR_FAIL(ctx, FR_ERR_CONFIG,
-                       "%s concerns an init text, and the init is another; remove it",
-                       place_of(s, FR_SECTION_PREFIX, "repeat_text", place));
+        return FR_FAIL(
+            ctx, FR_ERR_CONFIG,
+            "%s applies to an init text only, and the init is another; remove it",
+            place_of(s, FR_SECTION_PREFIX, "repeat_text", place));
     }
     if (task->prefix.freeze_first && task->prefix.length == 1) {
         return FR_FAIL(ctx, FR_ERR_CONFIG,
-                       "%s leaves nothing of a prefix of length 1 to train; raise "
+                       "%s leaves nothing to train in a prefix of length 1; raise "
                        "prefix.length",
                        place_of(s, FR_SECTION_PREFIX, "freeze_first", place));
     }
@@ -122,7 +124,7 @@ static fr_status check_mlp(const subject *s)
     const fr_task_config *task = &s->state->config->tasks[s->index];
     if (task->prefix.mlp_hidden == 0 && task->prefix.mlp_width != FR_AUTO) {
         return FR_FAIL(s->state->ctx, FR_ERR_CONFIG,
-                       "%s is %lld, but mlp.hidden is 0 and there is no MLP; set "
+                       "%s is %lld, but mlp.hidden is 0, so there is no MLP; set "
                        "mlp.hidden, e.g. to 512, or remove the width",
                        place_of(s, FR_SECTION_MLP, "width", place),
                        (long long)task->prefix.mlp_width);
@@ -177,9 +179,10 @@ static fr_status check_task(const subject *s)
     FR_TRY(check_mlp(s));
     FR_TRY(check_template(s));
     if (task->loss_last && !task->chat) {
-        return FR_FAIL(s->state->ctx, FR_ERR_CONFIG,
-                       "%s: last concerns dialogues; set chat: true or remove it",
-                       place_of(s, FR_SECTION_TASK, "loss", place));
+        return FR_FAIL(
+            s->state->ctx, FR_ERR_CONFIG,
+            "%s: last applies to dialogues only; set chat: true, or remove it",
+            place_of(s, FR_SECTION_TASK, "loss", place));
     }
     FR_TRY(check_stopping(s));
     if (task->steps == FR_AUTO && config->run.steps == 0) {
@@ -196,7 +199,7 @@ fr_status fr_config_check(const fr_config_state *state)
     FR_TRY(check_required(&s));
     if (state->config->n_tasks == 0) {
         return FR_FAIL(state->ctx, FR_ERR_CONFIG,
-                       "%s: tasks is missing; list at least one", state->name);
+                       "%s: tasks is missing; list at least one task", state->name);
     }
     for (s.index = 0; s.index < state->config->n_tasks; s.index++) {
         FR_TRY(check_task(&s));

@@ -16,7 +16,7 @@ static fr_status join_list(const fr_yaml_reader *r, const yaml_node_t *node,
     for (const yaml_node_item_t *item = node->data.sequence.items.start;
          status == FR_OK && item < node->data.sequence.items.top; item++) {
         const yaml_node_t *one = yaml_document_get_node(r->document, *item);
-        status = fr_yaml_check_kind(r, one, YAML_SCALAR_NODE, path, "names");
+        status = fr_yaml_check_kind(r, one, YAML_SCALAR_NODE, path, "a name");
         if (status == FR_OK) {
             (void)fprintf(text, "%s%s",
                           item > node->data.sequence.items.start ? ", " : "",

@@ -45,8 +45,8 @@ static fr_status read_tasks(const fr_yaml_reader *r, yaml_node_t *node)
     int64_t n = node->data.sequence.items.top - node->data.sequence.items.start;
     if (n < 1 || n > MAX_TASKS) {
         return FR_FAIL(state->ctx, FR_ERR_CONFIG,
-                       "%s:%lld: tasks has %lld entries, want 1 to %d", state->name,
-                       fr_yaml_line(node), (long long)n, MAX_TASKS);
+                       "%s:%lld: tasks has %lld entries, must have 1 to %d",
+                       state->name, fr_yaml_line(node), (long long)n, MAX_TASKS);
     }
     fr_config *config = state->config;
     FR_TRY(fr_alloc(state->ctx, n, sizeof *config->tasks, &config->tasks));
@@ -78,8 +78,8 @@ static fr_status read_subsection(const fr_yaml_reader *r, fr_section_id section,
         if (n != 1) {
             return FR_FAIL(
                 r->state->ctx, FR_ERR_CONFIG,
-                "%s:%lld: %s has %lld keys, want exactly one of text, random, zero, "
-                "file",
+                "%s:%lld: %s has %lld keys, must have exactly one of text, random, "
+                "zero, file",
                 r->state->name, fr_yaml_line(node), path, n);
         }
     }
@@ -97,10 +97,11 @@ static fr_status read_pair(const fr_yaml_reader *r, fr_section_id section,
     yaml_node_t *name_node = yaml_document_get_node(r->document, pair->key);
     yaml_node_t *node = yaml_document_get_node(r->document, pair->value);
     if (name_node->type != YAML_SCALAR_NODE) {
-        return FR_FAIL(state->ctx, FR_ERR_CONFIG,
-                       "%s:%lld: a key is %s, want a word; write texts with braces or "
-                       "brackets in quotes",
-                       state->name, fr_yaml_line(name_node), fr_yaml_kind(name_node));
+        return FR_FAIL(
+            state->ctx, FR_ERR_CONFIG,
+            "%s:%lld: a key is %s, must be a word; write texts with braces or "
+            "brackets in quotes",
+            state->name, fr_yaml_line(name_node), fr_yaml_kind(name_node));
     }
     const char *name = (const char *)name_node->data.scalar.value;
     (void)snprintf(path, sizeof path, "%.100s%s%.*s", into->path,
@@ -149,7 +150,7 @@ static fr_status read_document(fr_config_state *state, yaml_document_t *document
     scope into = {"", {.config = state->config}, &state->lines};
     if (root == NULL) {
         return FR_FAIL(state->ctx, FR_ERR_CONFIG,
-                       "%s: is empty; it needs base, run and tasks (forerun "
+                       "%s: the config is empty; it must have base, run and tasks (forerun "
                        "--help-config)",
                        state->name);
     }

@@ -16,7 +16,7 @@ static fr_status compare_key(fr_ctx *ctx, const fr_config_key *key, const char *
     if (status == FR_OK && saved_text != NULL && now_text != NULL &&
         strcmp(saved_text, now_text) != 0) {
         status = FR_FAIL(ctx, FR_ERR_CHECKPOINT,
-                         "%s.%s was %s in the run that is resumed, now it is %s; "
+                         "%s.%s was %s in the run that is resumed and is %s now; "
                          "restore it or start another run.dir",
                          path, key->name, saved_text, now_text);
     }
@@ -47,14 +47,14 @@ static fr_status compare_steps(fr_ctx *ctx, const char *path, int64_t saved,
 {
     if (schedule != FR_SCHEDULE_CONSTANT && now != saved) {
         return FR_FAIL(ctx, FR_ERR_CHECKPOINT,
-                       "%s.steps was %lld in the run that is resumed, now it is %lld; "
+                       "%s.steps was %lld in the run that is resumed and is %lld now; "
                        "its optimizer.schedule depends on it: restore it or start "
                        "another run.dir",
                        path, (long long)saved, (long long)now);
     }
     if (now < saved) {
         return FR_FAIL(ctx, FR_ERR_CHECKPOINT,
-                       "%s.steps was %lld in the run that is resumed, now it is %lld; "
+                       "%s.steps was %lld in the run that is resumed and is %lld now; "
                        "it may grow but not shrink",
                        path, (long long)saved, (long long)now);
     }

@@ -32,8 +32,9 @@ fr_status fr_config_count_text(fr_config_state *state, size_t bytes)
         return FR_OK;
     }
     return FR_FAIL(state->ctx, FR_ERR_CONFIG,
-                   "%s: the values take more than %d MiB together, each repeated one "
-                   "counted; shorten the texts or divide the tasks among several runs",
+                   "%s: the values take more than %d MiB together, where a repeated "
+                   "one counts each time; shorten the texts or divide the tasks among "
+                   "several runs",
                    state->name, MAX_TEXT_BYTES >> 20);
 }
 
@@ -94,8 +95,8 @@ static fr_status check_text(const fr_config_state *state, const char *text,
     int n_directives = 0;
     if (bytes > MAX_BYTES) {
         return FR_FAIL(state->ctx, FR_ERR_CONFIG,
-                       "%s: has %zu bytes, a config has at most %d", state->name, bytes,
-                       MAX_BYTES);
+                       "%s has %zu bytes, a config may have at most %d", state->name,
+                       bytes, MAX_BYTES);
     }
     for (size_t at = 0; at < bytes; at++) {
         n_directives += text[at] == '%' && begins_line(text, at);
@@ -153,22 +154,25 @@ static fr_status check_tally(const fr_config_state *state, const tally *t,
 {
     if (t->n_documents > 1) {
         return FR_FAIL(state->ctx, FR_ERR_CONFIG,
-                       "%s:%lld: a second document starts here; a config is one",
+                       "%s:%lld: a second document starts here; a config must be a "
+                       "single document",
                        state->name, line);
     }
     if (t->depth > MAX_NESTING) {
         return FR_FAIL(state->ctx, FR_ERR_CONFIG,
-                       "%s:%lld: nested deeper than %d levels", state->name, line,
-                       MAX_NESTING);
+                       "%s:%lld: values are nested deeper than %d levels", state->name,
+                       line, MAX_NESTING);
     }
     if (t->n_anchors > MAX_ANCHORS) {
-        return FR_FAIL(state->ctx, FR_ERR_CONFIG,
-                       "%s:%lld: more than %d anchors (&name); write the values out",
-                       state->name, line, MAX_ANCHORS);
+        return FR_FAIL(
+            state->ctx, FR_ERR_CONFIG,
+            "%s:%lld: there are more than %d anchors (&name); write the values out",
+            state->name, line, MAX_ANCHORS);
     }
     if (t->n_nodes > MAX_NODES) {
         return FR_FAIL(state->ctx, FR_ERR_CONFIG,
-                       "%s:%lld: more than %d keys and values; no config needs as many",
+                       "%s:%lld: there are more than %d keys and values; divide the "
+                       "tasks among several runs",
                        state->name, line, MAX_NODES);
     }
     return FR_OK;

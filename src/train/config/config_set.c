@@ -37,7 +37,7 @@ static fr_status fail_task(const fr_config_state *state, const char *where,
     FR_TRY(fr_config_nearest_task(state, word, &nearest));
     return FR_FAIL(
         state->ctx, FR_ERR_CONFIG,
-        "%s: no task '%s' with a key behind it%s%s%s; write tasks.NAME.KEY=VALUE",
+        "%s: there is no task '%s' followed by a key%s%s%s; write tasks.NAME.KEY=VALUE",
         where, word, nearest != NULL ? "; did you mean '" : "",
         nearest != NULL ? nearest : "", nearest != NULL ? "'?" : "");
 }
@@ -85,8 +85,8 @@ static fr_status set_path(fr_config_state *state, const char *where, char *path,
     }
     if (strncmp(path, "sweep", 5) == 0 && (path[5] == '.' || path[5] == '\0')) {
         return FR_FAIL(state->ctx, FR_ERR_CONFIG,
-                       "%s: a sweep is set in the file; --set changes the task that is "
-                       "its pattern",
+                       "%s: a sweep is written in the file alone; --set can change the "
+                       "task that is its pattern",
                        where);
     }
     FR_TRY(walk(state->ctx, where, path + (rest - path), &section, &name));
@@ -114,7 +114,7 @@ fr_status fr_config_apply_set(fr_config_state *state, const char *set)
     const char *equals = strchr(set, '=');
     if (equals == NULL || equals == set) {
         return FR_FAIL(state->ctx, FR_ERR_CONFIG,
-                       "--set %.*s: want KEY=VALUE, e.g. run.steps=100", SHOWN_SET,
+                       "--set %.*s must be KEY=VALUE, e.g. run.steps=100", SHOWN_SET,
                        set);
     }
     FR_TRY(fr_copy_string(state->ctx, set, &path));

@@ -157,7 +157,7 @@ static fr_status check_axis(const fr_config_state *state, fr_sweep_axis *axis,
                 place_of(state, axis, i, place);
                 return FR_FAIL(
                     state->ctx, FR_ERR_CONFIG,
-                    "%s is %.60s, as value [%lld] is; two equal combinations "
+                    "%s is %.60s, equal to value [%lld]; two equal combinations "
                     "would train the same task twice, remove one",
                     place, value->shown, (long long)j);
             }
@@ -307,11 +307,11 @@ static fr_status find_pattern(const fr_config_state *state, int64_t *out)
                        state->name);
     }
     if (wanted == NULL && config->n_tasks > 1) {
-        return FR_FAIL(state->ctx, FR_ERR_CONFIG,
-                       "%s:%lld: sweep.task is missing; there are %lld tasks, name the "
-                       "one that is the pattern",
-                       state->name, (long long)state->sweep.line,
-                       (long long)config->n_tasks);
+        return FR_FAIL(
+            state->ctx, FR_ERR_CONFIG,
+            "%s:%lld: sweep.task is missing; there are %lld tasks, so it must "
+            "name the one that is the pattern",
+            state->name, (long long)state->sweep.line, (long long)config->n_tasks);
     }
     if (wanted != NULL) {
         const fr_task_config *found = fr_config_find_task(config, wanted);

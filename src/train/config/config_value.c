@@ -81,11 +81,12 @@ static fr_status fail_value(fr_ctx *ctx, const fr_config_key *key, const char *w
     if (value->quoted && key->type != FR_KEY_TEXT && key->type != FR_KEY_CHOICE) {
         hint = "; write it without quotes";
     } else if (key->type == FR_KEY_BOOL || key->type == FR_KEY_TRUE) {
-        hint = "; yes, no, on and off are not known";
+        hint = "; yes, no, on and off are not allowed";
     }
-    return FR_FAIL(ctx, FR_ERR_CONFIG, "%s is %s%.*s%s, want %s%s", where,
+    return FR_FAIL(ctx, FR_ERR_CONFIG, "%s is %s%.*s%s, must be %s%s%s", where,
                    value->quoted ? "\"" : "", SHOWN, value->text,
-                   value->quoted ? "\"" : "", allowed, hint);
+                   value->quoted ? "\"" : "", key->choices[0] != NULL ? "one of " : "",
+                   allowed, hint);
 }
 
 /* Decimal digits alone, no leading zero (YAML 1.1 would read it as octal). */
@@ -207,15 +208,16 @@ static fr_status set_text(fr_ctx *ctx, const fr_config_key *key, const char *whe
         uint32_t code = 0;
         size_t step = fr_utf8_next(value->text + at, value->bytes - at, &code);
         if (step == 0) {
-            return FR_FAIL(ctx, FR_ERR_CONFIG,
-                           "%s: byte %zu of the text is no UTF-8; save it as UTF-8",
-                           where, at + 1);
+            return FR_FAIL(
+                ctx, FR_ERR_CONFIG,
+                "%s: byte %zu of the text is not UTF-8; save the file as UTF-8", where,
+                at + 1);
         }
         if (fr_is_control(code) && key->form == FR_TEXT_NAME) {
             return FR_FAIL(
                 ctx, FR_ERR_CONFIG,
                 "%s holds the control character U+%04X at byte %zu; names and "
-                "paths may hold none",
+                "paths must not hold any",
                 where, (unsigned)code, at + 1);
         }
         at += step;
@@ -286,7 +288,7 @@ fr_status fr_config_set_value(fr_ctx *ctx, const fr_config_key *key, const char 
     if (is_null(value)) {
         fr_config_allowed(key, allowed);
         return FR_FAIL(ctx, FR_ERR_CONFIG,
-                       "%s has no value, want %s; leave the key out for its default",
+                       "%s has no value, must be %s; leave the key out for its default",
                        where, allowed);
     }
     if (key->section == FR_SECTION_INIT) {

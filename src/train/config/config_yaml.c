@@ -30,7 +30,7 @@ fr_status fr_yaml_check_kind(const fr_yaml_reader *r, const yaml_node_t *node,
 {
     static const char *const TAGS[] = {YAML_STR_TAG, YAML_MAP_TAG, YAML_SEQ_TAG};
     if (node->type != wanted) {
-        return FR_FAIL(r->state->ctx, FR_ERR_CONFIG, "%s:%lld: %s is %s, want %s",
+        return FR_FAIL(r->state->ctx, FR_ERR_CONFIG, "%s:%lld: %s is %s, must be %s",
                        r->state->name, fr_yaml_line(node), path, fr_yaml_kind(node),
                        wanted_text);
     }
@@ -41,6 +41,6 @@ fr_status fr_yaml_check_kind(const fr_yaml_reader *r, const yaml_node_t *node,
         }
     }
     return FR_FAIL(r->state->ctx, FR_ERR_CONFIG,
-                   "%s:%lld: %s has the tag %.*s; tags are not known here, remove it",
+                   "%s:%lld: %s has the tag %.*s; tags are not allowed, remove it",
                    r->state->name, fr_yaml_line(node), path, SHOWN_WORD, tag);
 }
