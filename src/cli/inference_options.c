@@ -43,7 +43,7 @@ fr_status fr_template_option(fr_ctx *ctx, const fr_options *options, char **out)
         return FR_OK;
     }
     FR_TRY(fr_written_read_template(ctx, "--template", text, out));
-    fr_status status = fr_template_parse(ctx, *out, &parts);
+    fr_status status = fr_template_parse(ctx, "--template", *out, &parts);
     if (status != FR_OK) {
         free(*out);
         *out = NULL;

@@ -96,7 +96,7 @@ forgotten
 
 # a resume that is refused names how to use the weights all the same
 expect 6 "$FORERUN" train "$work/c.yaml" --resume --set run.dir="$work/first" --set tasks.t.optimizer.lr=0.5
-says "tasks.t.optimizer.lr was 0.005 in the run that is resumed, now it is 0.5; restore it or start another run.dir"
+says "tasks.t.optimizer.lr was 0.005 in the run that is resumed and is 0.5 now; restore it or start another run.dir"
 says "to go on from these weights with other settings, start another run with prefix: {init: {file: \"$work/first/best.h5\"}}"
 expect 6 "$FORERUN" train "$work/c.yaml" --resume --set run.dir="$work/first" --set tasks.t.train="$work/hard.jsonl"
 says "was trained on other data"

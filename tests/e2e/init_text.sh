@@ -73,7 +73,7 @@ says "repeat_text was true in the run that is resumed"
 # no token to repeat, another init, ids outside the model
 expect 2 "$FORERUN" train "$work/c.yaml" --set 'tasks.t.prefix.init.text=""' --set tasks.t.prefix.length=4
 expect 2 "$FORERUN" train "$work/c.yaml" --set tasks.t.prefix.init.random=0.5 --set tasks.t.prefix.length=4 --set tasks.t.prefix.repeat_text=true
-says "concerns an init text"
+says "applies to an init text only"
 start special --set 'tasks.t.prefix.init.text=<s0>it'
 like special "<s0>it"
 

@@ -54,7 +54,7 @@ done
 expect 2 "$FORERUN" eval --model "$model" --data "$rows" --weights q4
 says "--weights q4, must be auto or quantised"
 expect 2 "$FORERUN" train "$work/c.yaml" --set base.weights=q4
-says "base.weights is q4, want auto, quantised"
+says "base.weights is q4, must be one of auto, quantised"
 
 # memory(NAME) of a rank that `plan` forecasts, and the largest that a training run really takes, in bytes
 planned() {

@@ -68,14 +68,14 @@ for command in train plan preflight inspect; do
     ranks=()
     [ $command != plan ] || ranks=(--ranks 2)
     expect 2 "$FORERUN" "$command" "$work/wrong.yaml" "${ranks[@]}"
-    says 'wrong.yaml:7: tasks[0].template holds {prompt}, which is no place of a row: {source} and {target} are; did you mean {source}?'
+    says 'wrong.yaml:7: tasks[0].template holds {prompt}, but a row has only the fields {source} and {target}; did you mean {source}?'
 done
 expect 2 "$FORERUN" eval --model "$model" --data "$work/text.jsonl" --template '{source} {Answer}'
-says '--template holds {Answer}, which is no place of a row: {source} and {target} are; did you mean {target}? (the text itself is written {{Answer}})'
+says '--template holds {Answer}, but a row has only the fields {source} and {target}; did you mean {target}? (write {{Answer}} for the text itself)'
 expect 2 "$FORERUN" generate --model "$model" --prompt a --template '{source} {{target}}'
-says '--template holds the place target in two braces; write {target}'
+says '--template holds the field target in two braces; write {target}'
 expect 2 "$FORERUN" eval --model "$model" --data "$work/text.jsonl" --template 'no place'
-says 'must hold {target} once'
+says 'it must hold it exactly once'
 # a row's own braces and backslashes are never looked at
 expect 0 "$FORERUN" generate --model "$model" --prefix "$work/single/prefix.h5" --prompt '{prompt}\n' --max-new-tokens 2
 echo "templates: one meaning, shown, kept; other names are refused"

@@ -99,7 +99,6 @@ for call in 'fr_group_send(g(1, 2), 3, 77, &a, 8)' 'fr_group_receive_begin(g, s 
     printf 'int f(void)\n{\n    return %s;\n}\n' "$call" >"$area/tree/src/model/b.c"
     python "tag as a number: $call" 1 "is a number; give it a name in src/comm/tags.h" layers
 done
-python "private header" 1 "is private to x.c and x_" layers
 
 clean_tree
 repeat 251 "" >"$area/tree/src/base/a.h"

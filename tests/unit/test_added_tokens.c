@@ -216,7 +216,7 @@ static void check_source(const fr_tokenizer *tokenizer, const char *template_tex
 {
     fr_ids ids = {0};
     fr_template parts;
-    FR_ASSERT_OK(fr_template_parse(fr_test_ctx(), template_text, &parts));
+    FR_ASSERT_OK(fr_template_parse(fr_test_ctx(), "template", template_text, &parts));
     fr_text text = {source, strlen(source)};
     FR_ASSERT_OK(fr_text_encode_source(fr_test_ctx(), tokenizer, &parts, text, false,
                                        &ids, NULL));

@@ -69,16 +69,16 @@ static void whole_numbers_are_strict(void)
     for (size_t i = 0; i < sizeof VALUES / sizeof VALUES[0]; i++) {
         char key[64];
         (void)snprintf(key, sizeof key, "steps: %s", VALUES[i]);
-        refuses_task(key, "want a whole number from 1 to 1000000000, or auto");
+        refuses_task(key, "must be a whole number from 1 to 1000000000, or auto");
     }
     refuses_task("batch: {examples: auto}",
-                 "tasks[0].batch.examples is auto, want a whole number");
+                 "tasks[0].batch.examples is auto, must be a whole number");
     refuses_task("batch: {share_prompt: 0}",
-                 "tasks[0].batch.share_prompt is 0, want a whole number from 1");
+                 "tasks[0].batch.share_prompt is 0, must be a whole number from 1");
     refuses_task("steps: \"3\"", "write it without quotes");
-    refuses("run: {seed: -1}", "run.seed is -1, want a whole number from 0 to");
+    refuses("run: {seed: -1}", "run.seed is -1, must be a whole number from 0 to");
     refuses("run: {seed: 18446744073709551616}", "run.seed is 18446744073709551616");
-    refuses("run: {keep: 0}", "run.keep is 0, want a whole number from 1 to");
+    refuses("run: {keep: 0}", "run.keep is 0, must be a whole number from 1 to");
 }
 
 static void reals_are_strict(void)
@@ -89,12 +89,12 @@ static void reals_are_strict(void)
     for (size_t i = 0; i < sizeof VALUES / sizeof VALUES[0]; i++) {
         char key[64];
         (void)snprintf(key, sizeof key, "optimizer: {lr: %s}", VALUES[i]);
-        refuses_task(key, "want a number from 0 and up to 1000, or auto");
+        refuses_task(key, "must be a number from 0 and up to 1000, or auto");
     }
-    refuses_task("optimizer: {clip: auto}", "want a number from 0 and up to 1e+09");
-    refuses_task("optimizer: {beta1: 1}", "want a number from 0 and below 1");
-    refuses_task("optimizer: {eps: 0}", "want a number above 0");
-    refuses_prefix("{init: {random: 0}, length: 4}", "want a number above 0");
+    refuses_task("optimizer: {clip: auto}", "must be a number from 0 and up to 1e+09");
+    refuses_task("optimizer: {beta1: 1}", "must be a number from 0 and below 1");
+    refuses_task("optimizer: {eps: 0}", "must be a number above 0");
+    refuses_prefix("{init: {random: 0}, length: 4}", "must be a number above 0");
 }
 
 static void bools_are_true_or_false(void)
@@ -104,34 +104,36 @@ static void bools_are_true_or_false(void)
     for (size_t i = 0; i < sizeof VALUES / sizeof VALUES[0]; i++) {
         char key[64];
         (void)snprintf(key, sizeof key, "eos: %s", VALUES[i]);
-        refuses_task(key, "want true or false");
+        refuses_task(key, "must be true or false");
     }
-    refuses_task("eos: yes", "yes, no, on and off are not known");
+    refuses_task("eos: yes", "yes, no, on and off are not allowed");
 }
 
 static void choices_are_listed(void)
 {
-    refuses("run: {precision: fp16}", "run.precision is fp16, want f32, bf16");
-    refuses("run: {device: cuda}", "run.device is cuda, want auto, cpu");
-    refuses("base: {weights: q4}", "want auto, quantised");
-    refuses_task("optimizer: {schedule: Cosine}", "want constant, linear, cosine");
-    refuses_task("loss: first", "want all, last");
-    refuses_task("long_rows: keep", "want drop, cut");
+    refuses("run: {precision: fp16}",
+            "run.precision is fp16, must be one of f32, bf16");
+    refuses("run: {device: cuda}", "run.device is cuda, must be one of auto, cpu");
+    refuses("base: {weights: q4}", "must be one of auto, quantised");
+    refuses_task("optimizer: {schedule: Cosine}",
+                 "must be one of constant, linear, cosine");
+    refuses_task("loss: first", "must be one of all, last");
+    refuses_task("long_rows: keep", "must be one of drop, cut");
 }
 
 static void kinds_of_nodes_are_checked(void)
 {
-    refuses("[1, 2]", "the config is a list, want a map of keys");
+    refuses("[1, 2]", "the config is a list, must be a map of keys");
     refuses("hello", "the config is a single value");
-    refuses("base: m.gguf", "x.yaml:1: base is a single value, want a map");
-    refuses("tasks: {name: t}", "x.yaml:1: tasks is a map, want a list");
+    refuses("base: m.gguf", "x.yaml:1: base is a single value, must be a map");
+    refuses("tasks: {name: t}", "x.yaml:1: tasks is a map, must be a list");
     refuses("tasks: []", "tasks has 0 entries");
     refuses("tasks:\n- hello\n", "x.yaml:2: tasks[0] is a single value");
-    refuses_task("valid: [a]", "tasks[0].valid is a list, want text");
+    refuses_task("valid: [a]", "tasks[0].valid is a list, must be text");
     refuses_task("template: {source}{target}", "x.yaml:5: ");
-    refuses_task("template: {source}", "tasks[0].template is a map, want text");
-    refuses_task("[a]: 1", "a key is a list, want a word");
-    refuses_task("valid: !file x", "tags are not known here");
+    refuses_task("template: {source}", "tasks[0].template is a map, must be text");
+    refuses_task("[a]: 1", "a key is a list, must be a word");
+    refuses_task("valid: !file x", "tags are not allowed");
 }
 
 static void texts_must_hold_something(void)
@@ -172,10 +174,10 @@ static void missing_keys_are_named(void)
 
 static void inits_are_exactly_one(void)
 {
-    refuses_prefix("{init: {}}", "has 0 keys, want exactly one of text, random");
+    refuses_prefix("{init: {}}", "has 0 keys, must have exactly one of text, random");
     refuses_prefix("{init: {text: a, zero: true}}", "has 2 keys");
     refuses_prefix("{init: hello}", "init is a single value");
-    refuses_prefix("{init: {zero: false}, length: 3}", "zero is false, want true");
+    refuses_prefix("{init: {zero: false}, length: 3}", "zero is false, must be true");
     refuses_prefix("{init: {txt: a}}", "did you mean text?");
     refuses_prefix("{init: {zero: true}}", "prefix.length is auto, but the init zero");
     refuses_prefix("{init: {random: 1}}", "but the init random has no length");
@@ -185,32 +187,37 @@ static void inits_are_exactly_one(void)
 
 static void layers_are_checked(void)
 {
-    refuses_prefix("{init: {text: a}, layers: {first: -1}}",
-                   "tasks[0].prefix.layers.first is -1, want a whole number from 0 to");
+    refuses_prefix(
+        "{init: {text: a}, layers: {first: -1}}",
+        "tasks[0].prefix.layers.first is -1, must be a whole number from 0 to");
     refuses_prefix("{init: {text: a}, layers: {first: 1, count: 0}}",
-                   "tasks[0].prefix.layers.count is 0, want");
-    refuses_prefix("{init: {text: a}, layers: {first: auto}}", "first is auto, want");
+                   "tasks[0].prefix.layers.count is 0, must be");
+    refuses_prefix("{init: {text: a}, layers: {first: auto}}",
+                   "first is auto, must be");
     refuses_prefix("{init: {text: a}, layers: 15}",
-                   "layers is a single value, want a map");
+                   "layers is a single value, must be a map");
     refuses_prefix("{init: {text: a}, layers: {frist: 4}}", "did you mean first?");
 }
 
 static void mlp_sizes_are_checked(void)
 {
-    refuses_prefix("{init: {text: a}, mlp: {hidden: -1}}",
-                   "tasks[0].prefix.mlp.hidden is -1, want a whole number from 0 to");
-    refuses_prefix("{init: {text: a}, mlp: {hidden: auto}}", "hidden is auto, want");
+    refuses_prefix(
+        "{init: {text: a}, mlp: {hidden: -1}}",
+        "tasks[0].prefix.mlp.hidden is -1, must be a whole number from 0 to");
+    refuses_prefix("{init: {text: a}, mlp: {hidden: auto}}", "hidden is auto, must be");
     refuses_prefix("{init: {text: a}, mlp: {hidden: 4, width: 0}}",
-                   "width is 0, want a whole number from 1 to 1000000, or auto");
+                   "width is 0, must be a whole number from 1 to 1000000, or auto");
     refuses_prefix("{init: {text: a}, mlp: {width: 8}}",
                    "mlp.width is 8, but mlp.hidden is 0");
-    refuses_prefix("{init: {text: a}, mlp: 512}", "mlp is a single value, want a map");
+    refuses_prefix("{init: {text: a}, mlp: 512}",
+                   "mlp is a single value, must be a map");
     refuses_prefix("{init: {text: a}, mlp: {hiden: 4}}", "did you mean hidden?");
 }
 
 static void names_are_plain(void)
 {
-    static const char *const NAMES[] = {"a/b", "a b", "\"\\u00e9\"", ".", "..", "a:b"};
+    static const char *const NAMES[] = {"a/b", "a b", "\"\\u00e9\"", ".",
+                                        "..",  "...", "a:b"};
     for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
         char text[512];
         (void)snprintf(text, sizeof text, HEAD "- {name: %s, train: a, " INIT "}\n",
@@ -231,8 +238,8 @@ static void templates_are_checked(void)
 
 static void broken_yaml_is_named_by_line(void)
 {
-    refuses("", "x.yaml: is empty");
-    refuses("# nothing\n", "x.yaml: is empty");
+    refuses("", "x.yaml: the config is empty");
+    refuses("# nothing\n", "x.yaml: the config is empty");
     refuses("base:\n\tpath: m\n", "x.yaml:2: broken YAML");
     refuses("base: {path: m\nrun: {}\n", "broken YAML");
     refuses("base: {path: \"m}\n", "broken YAML");
@@ -270,10 +277,10 @@ static void bad_sets_are_named(void)
     refuses_set("run.stesp=5",
                 "--set run.stesp: unknown key stesp; did you mean steps?");
     refuses_set("rum.steps=5", "--set rum.steps: unknown key rum; did you mean run?");
-    refuses_set("run.steps=many", "--set run.steps is many, want a whole number");
-    refuses_set("run.steps", "want KEY=VALUE");
-    refuses_set("=5", "want KEY=VALUE");
-    refuses_set("", "want KEY=VALUE");
+    refuses_set("run.steps=many", "--set run.steps is many, must be a whole number");
+    refuses_set("run.steps", "must be KEY=VALUE");
+    refuses_set("=5", "must be KEY=VALUE");
+    refuses_set("", "must be KEY=VALUE");
     refuses_set("run=5", "unknown key run");
     refuses_set("run.steps=", "has no value");
     refuses_set("tasks.first.data.ignore=[a, b",
@@ -286,27 +293,30 @@ static void bad_sets_are_named(void)
     refuses_set("tasks.frist.steps=5", "no task 'frist'");
     refuses_set("tasks.frist.steps=5", "did you mean 'first'?");
     refuses_set("tasks=5", "unknown key tasks");
-    refuses_set("tasks.first=5", "no task 'first' with a key behind it");
+    refuses_set("tasks.first=5", "no task 'first' followed by a key");
     refuses_set("tasks.first.optimizer.rl=5", "unknown key rl; did you mean lr?");
     refuses_set("tasks.second.name=first", "tasks[1].name 'first' is the name of");
-    refuses_set("tasks.first.train=\xFF", "no UTF-8");
+    refuses_set("tasks.first.train=\xFF", "not UTF-8");
     refuses_set("tasks.first.prefix.init.zero=true", "prefix.length is auto");
     refuses_set("run.steps.more=5", "unknown key steps");
 }
 
 static void task_seeds_and_stopping_rules_are_checked(void)
 {
-    refuses_task("seed: -1", "tasks[0].seed is -1, want a whole number from 0 to "
+    refuses_task("seed: -1", "tasks[0].seed is -1, must be a whole number from 0 to "
                              "18446744073709551614, or auto");
     refuses_task("seed: 18446744073709551615", "tasks[0].seed is 18446744073709551615");
-    refuses("run: {seed: auto}", "run.seed is auto, want a whole number from 0 to "
+    refuses("run: {seed: auto}", "run.seed is auto, must be a whole number from 0 to "
                                  "18446744073709551615");
-    refuses("run: {recompute: all}", "run.recompute is all, want none, mlp, layer");
-    refuses("run: {warmup_depth: 3}", "run.warmup_depth is 3, want a whole number from "
-                                      "1 to 2");
-    refuses_task("patience: -1", "tasks[0].patience is -1, want a whole number from 0");
+    refuses("run: {recompute: all}",
+            "run.recompute is all, must be one of none, mlp, layer");
+    refuses("run: {warmup_depth: 3}",
+            "run.warmup_depth is 3, must be a whole number from "
+            "1 to 2");
+    refuses_task("patience: -1",
+                 "tasks[0].patience is -1, must be a whole number from 0");
     refuses_task("stop_below: -0.5",
-                 "tasks[0].stop_below is -0.5, want a number from 0");
+                 "tasks[0].stop_below is -0.5, must be a number from 0");
     refuses_task("patience: 2", "tasks[0].patience needs validations, but the task has "
                                 "no valid");
     refuses_task("stop_below: 2", "tasks[0].stop_below needs validations");

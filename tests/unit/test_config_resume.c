@@ -92,12 +92,12 @@ static void identity_keys_must_match(void)
         const char *set;
         const char *part;
     } CASES[] = {
-        {"run.seed=2", "run.seed was 1 in the run that is resumed, now it is 2"},
+        {"run.seed=2", "run.seed was 1 in the run that is resumed and is 2 now"},
         {"run.precision=f32", "run.precision was bf16"},
         {"tasks.a.seed=2", "tasks.a.seed was 1 in the run"},
         {"tasks.a.template={target}!",
-         "tasks.a.template was \"{target}\" in the run that is resumed, now it is "
-         "\"{target}!\""},
+         "tasks.a.template was \"{target}\" in the run that is resumed and is "
+         "\"{target}!\" now"},
         {"tasks.a.eos=false", "tasks.a.eos was true"},
         {"tasks.a.special=true", "tasks.a.special was false"},
         {"tasks.b.loss=last", "tasks.b.loss was all"},

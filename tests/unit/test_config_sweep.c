@@ -263,15 +263,15 @@ static void unknown_keys_name_line_and_nearest(void)
 static void values_are_checked_where_they_stand(void)
 {
     refuses("\n  prefix.length: [8,\n    many]",
-            "x.yaml:5: sweep.prefix.length[1] is many, want a whole number");
+            "x.yaml:5: sweep.prefix.length[1] is many, must be a whole number");
     refuses("{optimizer.lr: [-1]}",
-            "x.yaml:3: sweep.optimizer.lr[0] is -1, want a number");
+            "x.yaml:3: sweep.optimizer.lr[0] is -1, must be a number");
     refuses("{optimizer.lr: [\"1\"]}", "write it without quotes");
     refuses("{optimizer.lr: [1, ~]}", "sweep.optimizer.lr[1] has no value");
     refuses("{prefix.init: [{zero: false}]}",
-            "sweep.prefix.init[0] is false, want true");
-    refuses("{batch.examples: [0]}", "want a whole number from 1");
-    refuses("{seed: [1.5]}", "want a whole number from 0");
+            "sweep.prefix.init[0] is false, must be true");
+    refuses("{batch.examples: [0]}", "must be a whole number from 1");
+    refuses("{seed: [1.5]}", "must be a whole number from 0");
     /* the rules over several keys hold for each made task */
     refuses("{prefix.init: [{text: a}, {zero: true}]}",
             "prefix.length is auto, but the init zero");
@@ -279,21 +279,22 @@ static void values_are_checked_where_they_stand(void)
 
 static void kinds_of_nodes_are_checked(void)
 {
-    refuses("[1]", "x.yaml:3: sweep is a list, want a map");
-    refuses("", "x.yaml:3: sweep is a single value, want a map");
+    refuses("[1]", "x.yaml:3: sweep is a list, must be a map");
+    refuses("", "x.yaml:3: sweep is a single value, must be a map");
     refuses("{}", "x.yaml:3: sweep varies nothing; list values");
     refuses("{task: p}", "sweep varies nothing");
-    refuses("{seed: 1}", "x.yaml:3: sweep.seed is a single value, want a list");
-    refuses("{seed: {a: 1}}", "sweep.seed is a map, want a list");
+    refuses("{seed: 1}", "x.yaml:3: sweep.seed is a single value, must be a list");
+    refuses("{seed: {a: 1}}", "sweep.seed is a map, must be a list");
     refuses("{seed: []}", "x.yaml:3: sweep.seed is an empty list");
-    refuses("{seed: [[1]]}", "sweep.seed[0] is a list, want a whole number");
-    refuses("{seed: !x [1]}", "tags are not known here");
+    refuses("{seed: [[1]]}", "sweep.seed[0] is a list, must be a whole number");
+    refuses("{seed: !x [1]}", "tags are not allowed");
     refuses("{prefix.init: [zero]}",
-            "sweep.prefix.init[0] is a single value, want a map");
-    refuses("{prefix.init: [{}]}", "sweep.prefix.init[0] has 0 keys, want exactly one");
+            "sweep.prefix.init[0] is a single value, must be a map");
+    refuses("{prefix.init: [{}]}",
+            "sweep.prefix.init[0] has 0 keys, must have exactly one");
     refuses("{prefix.init: [{zero: true, random: 1}]}", "has 2 keys");
     refuses("{prefix.init: [{zero: [1]}]}",
-            "sweep.prefix.init[0] is a list, want true");
+            "sweep.prefix.init[0] is a list, must be true");
     refuses("{task: [p], seed: [1]}", "sweep.task is a list");
     refuses("{[a]: 1}", "a key of sweep is a list");
     refuses("{prefix: {length: [1]}}", "unknown key sweep.prefix");
@@ -302,7 +303,7 @@ static void kinds_of_nodes_are_checked(void)
 static void what_is_twice_is_refused(void)
 {
     refuses("{seed: [1, 2, 1]}",
-            "x.yaml:3: sweep.seed[2] is 1, as value [0] is; two equal combinations");
+            "x.yaml:3: sweep.seed[2] is 1, equal to value [0]; two equal combinations");
     refuses("{optimizer.lr: [0.1, 1.0e-1]}", "sweep.optimizer.lr[1] is 0.1");
     refuses("{prefix.init: [{text: a}, {text: \"a\"}]}",
             "sweep.prefix.init[1] is \"a\"");
@@ -365,7 +366,7 @@ static void sets_do_not_reach_the_sweep(void)
     for (int i = 0; i < 2; i++) {
         fr_config *config = NULL;
         FR_ASSERT_FAILS(fr_config_read(fr_test_ctx(), path, &SETS[i], 1, &config),
-                        FR_ERR_CONFIG, "a sweep is set in the file");
+                        FR_ERR_CONFIG, "a sweep is written in the file");
     }
 }
 

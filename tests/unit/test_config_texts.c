@@ -141,13 +141,13 @@ static void check_refused(const char *text, const char *part)
     CU_ASSERT_PTR_NULL(c);
 }
 
-static void names_that_are_no_places_are_refused(void)
+static void names_that_are_not_fields_are_refused(void)
 {
     check_refused(HEAD "    template: '{prompt} {target}'\n" INIT,
-                  "x.yaml:6: tasks[0].template holds {prompt}, which is no place of a "
-                  "row: {source} and {target} are; did you mean {source}?");
+                  "x.yaml:6: tasks[0].template holds {prompt}, but a row has "
+                  "only the fields {source} and {target}; did you mean {source}?");
     check_refused(HEAD "    template: '{source} {{target}}'\n" INIT,
-                  "x.yaml:6: tasks[0].template holds the place target in two braces");
+                  "x.yaml:6: tasks[0].template holds the field target in two braces");
     check_refused(HEAD "    template: '{source}'\n" INIT, "holds {target} nowhere");
 }
 
@@ -158,7 +158,7 @@ static const fr_case CASES[] = {
     FR_CASE(sweeps_have_them_as_well),
     FR_CASE(written_texts_read_back_the_same),
     FR_CASE(older_saved_texts_stand_as_they_are),
-    FR_CASE(names_that_are_no_places_are_refused),
+    FR_CASE(names_that_are_not_fields_are_refused),
 };
 
 int main(int argc, char **argv)

@@ -28,7 +28,7 @@ static void check_row(const char *template_text, fr_text source, fr_text target,
     fr_ids ids = {0};
     fr_ids own = {0};
     fr_ids without = {0};
-    FR_ASSERT_OK(fr_template_parse(fr_test_ctx(), template_text, &parts));
+    FR_ASSERT_OK(fr_template_parse(fr_test_ctx(), "template", template_text, &parts));
     FR_ASSERT_OK(fr_text_encode_source(fr_test_ctx(), tokenizer, &parts, source,
                                        special, &ids, &own));
     FR_ASSERT_OK(fr_text_encode_target(fr_test_ctx(), tokenizer, &parts, target,
@@ -81,7 +81,8 @@ static void a_failure_leaves_both_lists(void)
     fr_template parts;
     fr_ids ids = {0};
     fr_ids own = {0};
-    FR_ASSERT_OK(fr_template_parse(fr_test_ctx(), "a<s>{source}{target}", &parts));
+    FR_ASSERT_OK(
+        fr_template_parse(fr_test_ctx(), "template", "a<s>{source}{target}", &parts));
     FR_ASSERT_OK(fr_ids_add(fr_test_ctx(), &ids, 5));
     FR_ASSERT_OK(fr_ids_add(fr_test_ctx(), &own, 1));
     FR_ASSERT_FAILS(fr_text_encode_source(fr_test_ctx(), tokenizer, &parts,

@@ -82,19 +82,19 @@ static void other_names_are_refused(void)
 {
     static const pair NAMES[] = {
         {"{prompt} {target}",
-         "t.yaml holds {prompt}, which is no place of a row: {source} and "
-         "{target} are; did you mean {source}? ("},
+         "t.yaml holds {prompt}, but a row has only the fields {source} and "
+         "{target}; did you mean {source}? ("},
         {"{source} {response}", "did you mean {target}?"},
         {"{sourec}{target}", "did you mean {source}?"},
         {"{Source}{target}", "did you mean {source}?"},
-        {"{source}{target}{return}", "(the text itself is written {{return}})"},
+        {"{source}{target}{return}", "(write {{return}} for the text itself)"},
         {"{{{x_1-y}}}{target}", "{x_1-y}"},
         {"{{source}} {target}",
-         "holds the place source in two braces; write {source}, and "
+         "holds the field source in two braces; write {source}, or "
          "{{{source}}}"},
-        {"{source} {{target}}", "the place target in two braces"},
-        {"{source} {{ target }}", "the place target with blanks; write {target}"},
-        {"{ source }{target}", "the place source with blanks; write {source}"},
+        {"{source} {{target}}", "the field target in two braces"},
+        {"{source} {{ target }}", "the field target with blanks; write {target}"},
+        {"{ source }{target}", "the field source with blanks; write {source}"},
     };
     for (int i = 0; i < FR_N_CASES(NAMES); i++) {
         char *text = NULL;
@@ -109,7 +109,8 @@ static void other_names_are_refused(void)
 static void a_kept_template_stands_as_it_is(void)
 {
     fr_template parts;
-    FR_ASSERT_OK(fr_template_parse(fr_test_ctx(), "{prompt}\\n{target}", &parts));
+    FR_ASSERT_OK(
+        fr_template_parse(fr_test_ctx(), "template", "{prompt}\\n{target}", &parts));
     CU_ASSERT_FALSE(parts.has_source);
     CU_ASSERT_EQUAL(parts.between_bytes, 0);
     CU_ASSERT_EQUAL(parts.before_bytes, strlen("{prompt}\\n"));

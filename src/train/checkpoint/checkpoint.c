@@ -116,15 +116,6 @@ bool fr_state_has_moments(const fr_prefix_state *state)
     return has;
 }
 
-bool fr_task_name_is_valid(const char *name)
-{
-    static const char ALLOWED[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-                                  "0123456789._-";
-    size_t length = strlen(name);
-    return length > 0 && length < FR_TASK_NAME_BYTES &&
-           strspn(name, ALLOWED) == length && strspn(name, ".") < length;
-}
-
 bool fr_layer_floats(const fr_checkpoint_task *task, int64_t *out)
 {
     *out = 0;
@@ -224,6 +215,17 @@ static void list_names(const fr_checkpoint *checkpoint, char *out, size_t bytes)
     }
 }
 
+const fr_checkpoint_task *fr_checkpoint_task_named(const fr_checkpoint *checkpoint,
+                                                   const char *name)
+{
+    for (int64_t i = 0; i < checkpoint->n_tasks; i++) {
+        if (strcmp(checkpoint->tasks[i].name, name) == 0) {
+            return &checkpoint->tasks[i];
+        }
+    }
+    return NULL;
+}
+
 fr_status fr_checkpoint_find_task(fr_ctx *ctx, const fr_checkpoint *checkpoint,
                                   const char *path, const char *name, int64_t *index)
 {
@@ -234,11 +236,11 @@ fr_status fr_checkpoint_find_task(fr_ctx *ctx, const fr_checkpoint *checkpoint,
         *index = 0;
         return FR_OK;
     }
-    for (int64_t i = 0; name != NULL && i < checkpoint->n_tasks; i++) {
-        if (strcmp(checkpoint->tasks[i].name, name) == 0) {
-            *index = i;
-            return FR_OK;
-        }
+    const fr_checkpoint_task *found =
+        name != NULL ? fr_checkpoint_task_named(checkpoint, name) : NULL;
+    if (found != NULL) {
+        *index = found - checkpoint->tasks;
+        return FR_OK;
     }
     list_names(checkpoint, names, sizeof names);
     if (name == NULL) {

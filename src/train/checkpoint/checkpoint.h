@@ -144,6 +144,9 @@ bool fr_checkpoint_is_left_over(const char *name);
 /** Remove the temporary files that killed processes left of this folder's run files. The caller alone writes there. */
 FR_MUST_CHECK fr_status fr_checkpoint_tidy(fr_ctx *ctx, const char *folder);
 
+/** The task with this name; NULL if there is none. */
+const fr_checkpoint_task *fr_checkpoint_task_named(const fr_checkpoint *checkpoint,
+                                                   const char *name);
 /** Index of a task by name (NULL: the only task); FR_ERR_CHECKPOINT listing the names otherwise. */
 FR_MUST_CHECK fr_status fr_checkpoint_find_task(fr_ctx *ctx,
                                                 const fr_checkpoint *checkpoint,

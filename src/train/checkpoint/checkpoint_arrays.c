@@ -1,6 +1,7 @@
 #include "train/checkpoint/checkpoint_impl.h"
 
 #include "base/mem.h"
+#include "base/task_name.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -161,7 +162,7 @@ static fr_status take_name(fr_ctx *ctx, const char *path, const char *name,
     if (length < sizeof copy) {
         memcpy(copy, name, length);
     }
-    if (!fr_task_name_is_valid(copy)) {
+    if (!fr_task_name_check(copy)) {
         return fail_names(ctx, path, "holds an invalid task name");
     }
     return fr_copy_string(ctx, copy, out);

@@ -15,17 +15,6 @@ typedef struct finding {
     bool incomparable;     /* by tasks or shapes; `note` says how */
 } finding;
 
-static const fr_checkpoint_task *find_task(const fr_checkpoint *checkpoint,
-                                           const char *name)
-{
-    for (int64_t i = 0; i < checkpoint->n_tasks; i++) {
-        if (strcmp(checkpoint->tasks[i].name, name) == 0) {
-            return &checkpoint->tasks[i];
-        }
-    }
-    return NULL;
-}
-
 static void note_count(finding *found, const char *task, const char *what, int64_t a,
                        int64_t b)
 {
@@ -149,12 +138,12 @@ static void compare_tasks(const fr_checkpoint_task *a, const fr_checkpoint_task 
 static void compare_all(const fr_checkpoint *a, const fr_checkpoint *b, finding *found)
 {
     for (int64_t i = 0; i < b->n_tasks && !found->incomparable; i++) {
-        if (find_task(a, b->tasks[i].name) == NULL) {
+        if (fr_checkpoint_task_named(a, b->tasks[i].name) == NULL) {
             note_missing(found, b->tasks[i].name, "second file");
         }
     }
     for (int64_t i = 0; i < a->n_tasks && !found->incomparable; i++) {
-        const fr_checkpoint_task *other = find_task(b, a->tasks[i].name);
+        const fr_checkpoint_task *other = fr_checkpoint_task_named(b, a->tasks[i].name);
         if (other == NULL) {
             note_missing(found, a->tasks[i].name, "first file");
         } else {

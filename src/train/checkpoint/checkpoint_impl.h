@@ -11,7 +11,7 @@
 #include "train/checkpoint/checkpoint.h"
 
 /** Longest task name, room for the path of any object, and for what is wrong with a field. */
-enum { FR_TASK_NAME_BYTES = 200, FR_H5_PATH_BYTES = 320, FR_FIELD_BYTES = 96 };
+enum { FR_H5_PATH_BYTES = 320, FR_FIELD_BYTES = 96 };
 
 /** Limits of a file, the same for who writes and who reads. */
 enum {
@@ -79,9 +79,6 @@ void fr_state_array_set(fr_prefix_state *state, int array, float *data);
 
 /** All four moments are there. */
 bool fr_state_has_moments(const fr_prefix_state *state);
-
-/** [A-Za-z0-9._-]+, at most FR_TASK_NAME_BYTES - 1, not only dots: one link of an HDF5 path. */
-bool fr_task_name_is_valid(const char *name);
 
 /** floats of one layer's array, length * kv_heads * head_dim; false if a size is below 1 or too large. */
 bool fr_layer_floats(const fr_checkpoint_task *task, int64_t *out);

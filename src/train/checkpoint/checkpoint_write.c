@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/task_name.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,12 +87,10 @@ static fr_status check_names(fr_ctx *ctx, const fr_checkpoint *checkpoint)
     }
     for (int64_t i = 0; i < checkpoint->n_tasks; i++) {
         const char *name = checkpoint->tasks[i].name;
-        if (name == NULL || !fr_task_name_is_valid(name)) {
-            return FR_FAIL(
-                ctx, FR_ERR_ARG,
-                "task name '%.80s' cannot be stored; use up to %d characters of "
-                "A-Z a-z 0-9 . _ - and not only dots",
-                name != NULL ? name : "", FR_TASK_NAME_BYTES - 1);
+        if (name == NULL || !fr_task_name_check(name)) {
+            return FR_FAIL(ctx, FR_ERR_ARG,
+                           "task name '%.80s' cannot be stored; use " FR_TASK_NAME_RULE,
+                           name != NULL ? name : "");
         }
     }
     FR_TRY(fr_checkpoint_find_double(ctx, checkpoint, &twice));

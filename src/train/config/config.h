@@ -141,6 +141,9 @@ FR_MUST_CHECK fr_status fr_config_parse_saved(fr_ctx *ctx, const char *name,
                                               const char *text, fr_config **out);
 void fr_config_destroy(fr_config **config);
 
+/** The task with this name; NULL if there is none. Tasks without a name (before a config is checked) are passed over. */
+const fr_task_config *fr_config_find_task(const fr_config *config, const char *name);
+
 /** What a made task has for one swept key. */
 typedef struct fr_swept_value {
     const char

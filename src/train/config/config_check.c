@@ -1,5 +1,8 @@
 #include "train/config/config_impl.h"
 
+#include "base/task_name.h"
+#include "train/config/template.h"
+
 #include <string.h>
 
 /* The task whose keys are checked, or the config itself (index -1). */
@@ -52,26 +55,21 @@ static fr_status check_required(const subject *s)
 
 static fr_status check_name(const subject *s)
 {
-    enum { MAX_LETTERS = 100 };
     char place[FR_PLACE_BYTES];
     const fr_task_config *tasks = s->state->config->tasks;
     const char *name = tasks[s->index].name;
-    size_t good = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                               "0123456789._-");
-    if (name[good] != '\0' || good > MAX_LETTERS || strcmp(name, ".") == 0 ||
-        strcmp(name, "..") == 0) {
+    if (!fr_task_name_check(name)) {
         return FR_FAIL(s->state->ctx, FR_ERR_CONFIG,
-                       "%s is '%.*s', want at most %d letters, digits, '.', '_' and "
-                       "'-', and more than dots",
-                       place_of(s, FR_SECTION_TASK, "name", place), MAX_LETTERS, name,
-                       MAX_LETTERS);
+                       "%s is '%.*s', but must be " FR_TASK_NAME_RULE,
+                       place_of(s, FR_SECTION_TASK, "name", place), FR_TASK_NAME_MAX,
+                       name);
     }
     for (int64_t i = 0; i < s->index; i++) {
         if (strcmp(tasks[i].name, name) == 0) {
-            return FR_FAIL(s->state->ctx, FR_ERR_CONFIG,
-                           "%s '%s' is the name of tasks[%lld] too; names are unique",
-                           place_of(s, FR_SECTION_TASK, "name", place), name,
-                           (long long)i);
+            return FR_FAIL(
+                s->state->ctx, FR_ERR_CONFIG,
+                "%s '%s' is the name of tasks[%lld] too; names must be unique",
+                place_of(s, FR_SECTION_TASK, "name", place), name, (long long)i);
         }
     }
     return FR_OK;
@@ -89,11 +87,12 @@ static fr_status check_init(const subject *s)
                 (FR_CONFIG_KEYS[i].section == FR_SECTION_INIT && lines->of[i] != 0);
     }
     if (!given) {
-        return FR_FAIL(ctx, FR_ERR_CONFIG,
-                       "%s is missing; say what the prefix starts from, best {text: a "
-                       "written instruction}, else {random: 0.02}, {zero: true} or "
-                       "{file: prefix.h5}",
-                       place_of(s, FR_SECTION_PREFIX, "init", place));
+        return FR_FAIL(
+            ctx, FR_ERR_CONFIG,
+            "%s is missing; it says what the prefix starts from: best {text: a "
+            "written instruction}, else {random: 0.02}, {zero: true} or "
+            "{file: prefix.h5}",
+            place_of(s, FR_SECTION_PREFIX, "init", place));
     }
     bool needs_length =
         task->prefix.init == FR_INIT_RANDOM || task->prefix.init == FR_INIT_ZERO;
@@ -105,13 +104,14 @@ static fr_status check_init(const subject *s)
                        task->prefix.init == FR_INIT_ZERO ? "zero" : "random");
     }
     if (task->prefix.repeat_text && task->prefix.init != FR_INIT_TEXT && !task->swept) {
-        return FR_FAIL(ctx, FR_ERR_CONFIG,
-                       "%s concerns an init text, and the init is another; remove it",
-                       place_of(s, FR_SECTION_PREFIX, "repeat_text", place));
+        return FR_FAIL(
+            ctx, FR_ERR_CONFIG,
+            "%s applies to an init text only, and the init is another; remove it",
+            place_of(s, FR_SECTION_PREFIX, "repeat_text", place));
     }
     if (task->prefix.freeze_first && task->prefix.length == 1) {
         return FR_FAIL(ctx, FR_ERR_CONFIG,
-                       "%s leaves nothing of a prefix of length 1 to train; raise "
+                       "%s leaves nothing to train in a prefix of length 1; raise "
                        "prefix.length",
                        place_of(s, FR_SECTION_PREFIX, "freeze_first", place));
     }
@@ -124,7 +124,7 @@ static fr_status check_mlp(const subject *s)
     const fr_task_config *task = &s->state->config->tasks[s->index];
     if (task->prefix.mlp_hidden == 0 && task->prefix.mlp_width != FR_AUTO) {
         return FR_FAIL(s->state->ctx, FR_ERR_CONFIG,
-                       "%s is %lld, but mlp.hidden is 0 and there is no MLP; set "
+                       "%s is %lld, but mlp.hidden is 0, so there is no MLP; set "
                        "mlp.hidden, e.g. to 512, or remove the width",
                        place_of(s, FR_SECTION_MLP, "width", place),
                        (long long)task->prefix.mlp_width);
@@ -145,20 +145,8 @@ static fr_status check_template(const subject *s)
         return FR_FAIL(s->state->ctx, FR_ERR_CONFIG,
                        "%s and chat: true exclude each other; keep one", place);
     }
-    const char *target = strstr(text, "{target}");
-    const char *source = strstr(text, "{source}");
-    if (target == NULL || strstr(target + 1, "{target}") != NULL) {
-        return FR_FAIL(s->state->ctx, FR_ERR_CONFIG,
-                       "%s '%s' holds {target} %s, want it exactly once", place, text,
-                       target == NULL ? "nowhere" : "more than once");
-    }
-    if (source != NULL && (source > target || strstr(source + 1, "{source}") != NULL)) {
-        return FR_FAIL(s->state->ctx, FR_ERR_CONFIG,
-                       "%s '%s' holds {source} %s, want it at most once, before "
-                       "{target}",
-                       place, text, source > target ? "after {target}" : "twice");
-    }
-    return FR_OK;
+    fr_template parts;
+    return fr_template_parse(s->state->ctx, place, text, &parts);
 }
 
 /* Rules on validations need validations before the end. */
@@ -191,9 +179,10 @@ static fr_status check_task(const subject *s)
     FR_TRY(check_mlp(s));
     FR_TRY(check_template(s));
     if (task->loss_last && !task->chat) {
-        return FR_FAIL(s->state->ctx, FR_ERR_CONFIG,
-                       "%s: last concerns dialogues; set chat: true or remove it",
-                       place_of(s, FR_SECTION_TASK, "loss", place));
+        return FR_FAIL(
+            s->state->ctx, FR_ERR_CONFIG,
+            "%s: last applies to dialogues only; set chat: true, or remove it",
+            place_of(s, FR_SECTION_TASK, "loss", place));
     }
     FR_TRY(check_stopping(s));
     if (task->steps == FR_AUTO && config->run.steps == 0) {
@@ -210,7 +199,7 @@ fr_status fr_config_check(const fr_config_state *state)
     FR_TRY(check_required(&s));
     if (state->config->n_tasks == 0) {
         return FR_FAIL(state->ctx, FR_ERR_CONFIG,
-                       "%s: tasks is missing; list at least one", state->name);
+                       "%s: tasks is missing; list at least one task", state->name);
     }
     for (s.index = 0; s.index < state->config->n_tasks; s.index++) {
         FR_TRY(check_task(&s));

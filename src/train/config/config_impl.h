@@ -73,13 +73,6 @@ extern const char FR_CONFIG_MARK[];
 /** Read YAML into state->config and the lines; defaults are already there. */
 FR_MUST_CHECK fr_status fr_config_load(fr_config_state *state, const char *text,
                                        size_t bytes);
-/**
- * Check text before libyaml sees it, and its events before they become a document: size, directives, anchors, nesting
- * and nodes are bounded, because libyaml's time grows with the square of most of them and its memory with a hundred
- * bytes a node. FR_ERR_CONFIG: a bound is passed, broken YAML, a second document.
- */
-FR_MUST_CHECK fr_status fr_config_scan(const fr_config_state *state, const char *text,
-                                       size_t bytes);
 /** FR_ERR_CONFIG if the values that are kept take more than 32 MiB with these bytes: an alias repeats a text for a few
  * bytes, a sweep for each task. */
 FR_MUST_CHECK fr_status fr_config_count_text(fr_config_state *state, size_t bytes);
@@ -87,7 +80,7 @@ FR_MUST_CHECK fr_status fr_config_count_text(fr_config_state *state, size_t byte
  * @param where  opens messages   @return FR_OK; FR_ERR_CONFIG */
 FR_MUST_CHECK fr_status fr_config_set_list(fr_config_state *state, int key,
                                            const char *where, const char *text,
-                                           void *object);
+                                           fr_key_owner owner);
 /** Apply one "a.b=c". */
 FR_MUST_CHECK fr_status fr_config_apply_set(fr_config_state *state, const char *set);
 /** Replace the sweep's pattern by the tasks made from it, in its place. The first key listed varies slowest.
@@ -103,12 +96,12 @@ int fr_sweep_find_key(int kind, const char *init);
 /** Rules over several keys: required ones, unique names, exclusive ones. */
 FR_MUST_CHECK fr_status fr_config_check(const fr_config_state *state);
 
-/** Set all defaults of fr_config (sections base and run) or of one task. */
-FR_MUST_CHECK fr_status fr_config_set_defaults(fr_ctx *ctx, bool task, void *object);
+/** Set the defaults of all keys that the owner has. */
+FR_MUST_CHECK fr_status fr_config_set_defaults(fr_ctx *ctx, fr_key_owner owner);
 /** Check and store a value; `where` opens the message ("FILE:LINE: tasks[0].steps"). */
 FR_MUST_CHECK fr_status fr_config_set_value(fr_ctx *ctx, const fr_config_key *key,
                                             const char *where, const fr_scalar *value,
-                                            void *object);
+                                            fr_key_owner owner);
 /** FR_ERR_CONFIG naming what is allowed under `section` and the nearest of it. */
 fr_status fr_config_fail_unknown(fr_ctx *ctx, const char *where, fr_section_id section,
                                  const char *word);
@@ -124,19 +117,19 @@ FR_MUST_CHECK fr_status fr_config_nearest_task(const fr_config_state *state,
                                                const char *word, const char **out);
 
 /** Whether a key has a value to write: not an unset text, number or another init. */
-bool fr_config_has_value(const fr_config_key *key, const void *object);
+bool fr_config_has_value(const fr_config_key *key, fr_key_view view);
 /** The value as a YAML scalar that is read as the same value. */
 FR_MUST_CHECK fr_status fr_config_print_value(fr_ctx *ctx, FILE *out,
                                               const fr_config_key *key,
-                                              const void *object);
+                                              fr_key_view view);
 /** Close a memory stream whose text is *out; unless all went well that is freed. */
 FR_MUST_CHECK fr_status fr_config_end_text(fr_ctx *ctx, FILE *stream, fr_status status,
                                            char **out);
 /** The same as a string, "(not set)" if there is none; the caller frees. */
 FR_MUST_CHECK fr_status fr_config_value_text(fr_ctx *ctx, const fr_config_key *key,
-                                             const void *object, char **out);
-/** Free the texts of one task, or of the sections base and run. */
-void fr_config_free_texts(bool task, void *object);
+                                             fr_key_view view, char **out);
+/** Free the texts of all keys that the owner has. */
+void fr_config_free_texts(fr_key_owner owner);
 /** Forget which init was given: another takes its place. */
 void fr_config_clear_inits(fr_key_lines *lines);
 /** What a key allows, in words. */

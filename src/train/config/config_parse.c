@@ -1,10 +1,7 @@
-#define _POSIX_C_SOURCE 200809L
 #include "train/config/config_yaml.h"
 
 #include "base/mem.h"
-#include "base/options.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum { MAX_TASKS = 4096, SHOWN_WORD = 80 };
@@ -12,175 +9,12 @@ enum { MAX_TASKS = 4096, SHOWN_WORD = 80 };
 /* One struct being filled, and how its keys are called in messages. */
 typedef struct scope {
     const char *path; /* "" or e.g. "tasks[0].optimizer" */
-    void *object;
+    fr_key_owner owner;
     fr_key_lines *lines;
 } scope;
 
 static fr_status read_section(const fr_yaml_reader *r, fr_section_id section,
                               yaml_node_t *node, const scope *into);
-
-fr_status fr_config_fail_unknown(fr_ctx *ctx, const char *where, fr_section_id section,
-                                 const char *word)
-{
-    enum { LIST_BYTES = 400 };
-    const char *known[FR_MAX_KEYS + FR_SECTION_COUNT + 1];
-    char list[LIST_BYTES] = "";
-    char elsewhere[FR_ALLOWED_BYTES];
-    size_t n = 0;
-    if (fr_config_elsewhere(section, word, elsewhere)) {
-        return FR_FAIL(ctx, FR_ERR_CONFIG, "%s; write %s", where, elsewhere);
-    }
-    const char *advice = fr_config_foreign(word);
-    if (advice != NULL) {
-        return FR_FAIL(ctx, FR_ERR_CONFIG, "%s; %s", where, advice);
-    }
-    for (int i = 0; i < FR_CONFIG_N_KEYS; i++) {
-        if (FR_CONFIG_KEYS[i].section == section) {
-            known[n++] = FR_CONFIG_KEYS[i].name;
-        }
-    }
-    for (fr_section_id s = FR_SECTION_BASE; s < FR_SECTION_COUNT; s++) {
-        if (FR_CONFIG_SECTIONS[s].parent == section) {
-            known[n++] = FR_CONFIG_SECTIONS[s].name;
-        }
-    }
-    if (section == FR_SECTION_TOP) {
-        known[n++] = "sweep";
-    }
-    const char *nearest = fr_nearest_word(word, known, n, sizeof known[0]);
-    if (nearest != NULL) {
-        return FR_FAIL(ctx, FR_ERR_CONFIG, "%s; did you mean %s?", where, nearest);
-    }
-    size_t used = 0;
-    for (size_t i = 0; i < n && used < LIST_BYTES; i++) {
-        used += (size_t)snprintf(list + used, LIST_BYTES - used, "%s%s",
-                                 i > 0 ? ", " : "", known[i]);
-    }
-    return FR_FAIL(ctx, FR_ERR_CONFIG, "%s; known there: %s", where, list);
-}
-
-long long fr_yaml_line(const yaml_node_t *node)
-{
-    return (long long)node->start_mark.line + 1;
-}
-
-const char *fr_yaml_kind(const yaml_node_t *node)
-{
-    switch (node->type) {
-    case YAML_MAPPING_NODE:
-        return "a map";
-    case YAML_SEQUENCE_NODE:
-        return "a list";
-    case YAML_SCALAR_NODE:
-        return "a single value";
-    case YAML_NO_NODE:
-    default:
-        return "nothing";
-    }
-}
-
-fr_status fr_yaml_check_kind(const fr_yaml_reader *r, const yaml_node_t *node,
-                             yaml_node_type_t wanted, const char *path,
-                             const char *wanted_text)
-{
-    static const char *const TAGS[] = {YAML_STR_TAG, YAML_MAP_TAG, YAML_SEQ_TAG};
-    if (node->type != wanted) {
-        return FR_FAIL(r->state->ctx, FR_ERR_CONFIG, "%s:%lld: %s is %s, want %s",
-                       r->state->name, fr_yaml_line(node), path, fr_yaml_kind(node),
-                       wanted_text);
-    }
-    const char *tag = (const char *)node->tag;
-    for (size_t i = 0; i < sizeof TAGS / sizeof TAGS[0]; i++) {
-        if (strcmp(tag, TAGS[i]) == 0) {
-            return FR_OK;
-        }
-    }
-    return FR_FAIL(r->state->ctx, FR_ERR_CONFIG,
-                   "%s:%lld: %s has the tag %.*s; tags are not known here, remove it",
-                   r->state->name, fr_yaml_line(node), path, SHOWN_WORD, tag);
-}
-
-/* The scalars of a list with ", " between. */
-static fr_status join_list(const fr_yaml_reader *r, const yaml_node_t *node,
-                           const char *path, char **out)
-{
-    size_t bytes = 0;
-    FILE *text = open_memstream(out, &bytes);
-    fr_status status = fr_check_memory(r->state->ctx, text != NULL, sizeof *node);
-    for (const yaml_node_item_t *item = node->data.sequence.items.start;
-         status == FR_OK && item < node->data.sequence.items.top; item++) {
-        const yaml_node_t *one = yaml_document_get_node(r->document, *item);
-        status = fr_yaml_check_kind(r, one, YAML_SCALAR_NODE, path, "names");
-        if (status == FR_OK) {
-            (void)fprintf(text, "%s%s",
-                          item > node->data.sequence.items.start ? ", " : "",
-                          (const char *)one->data.scalar.value);
-        }
-    }
-    if (text != NULL && fclose(text) != 0 && status == FR_OK) {
-        status = fr_check_memory(r->state->ctx, false, bytes);
-    }
-    return status;
-}
-
-static fr_status read_list(const fr_yaml_reader *r, int index, const yaml_node_t *node,
-                           const char *where, void *object)
-{
-    enum { ENTRY_BYTES = 80 };
-    char entry[ENTRY_BYTES];
-    char *text = NULL;
-    (void)snprintf(entry, sizeof entry, "an entry of %.40s",
-                   FR_CONFIG_KEYS[index].name);
-    fr_status status = join_list(r, node, entry, &text);
-    if (status == FR_OK) {
-        fr_scalar value = {text, strlen(text), true, false};
-        status = fr_config_count_text(r->state, value.bytes);
-        if (status == FR_OK && value.bytes > 0) {
-            status = fr_config_set_value(r->state->ctx, &FR_CONFIG_KEYS[index], where,
-                                         &value, object);
-        }
-    }
-    free(text);
-    return status;
-}
-
-static fr_status read_list_document(fr_config_state *state, int index,
-                                    yaml_document_t *document, const char *where,
-                                    void *object)
-{
-    const fr_yaml_reader r = {state, document};
-    const yaml_node_t *root = yaml_document_get_root_node(document);
-    FR_TRY(fr_yaml_check_kind(&r, root, YAML_SEQUENCE_NODE, FR_CONFIG_KEYS[index].name,
-                              "a list of names"));
-    return read_list(&r, index, root, where, object);
-}
-
-fr_status fr_config_set_list(fr_config_state *state, int index, const char *where,
-                             const char *text, void *object)
-{
-    const char *name = state->name;
-    char **field = (void *)((char *)object + FR_CONFIG_KEYS[index].offset);
-    yaml_parser_t parser;
-    yaml_document_t document;
-    free(*field); /* an empty list leaves none */
-    *field = NULL;
-    state->name = where;
-    fr_status status = fr_config_scan(state, text, strlen(text));
-    if (status == FR_OK) {
-        status = fr_yaml_open(state, text, strlen(text), &parser);
-    }
-    if (status == FR_OK) {
-        if (yaml_parser_load(&parser, &document) == 0) {
-            status = fr_yaml_fail(state, &parser, text, strlen(text));
-        } else {
-            status = read_list_document(state, index, &document, where, object);
-            yaml_document_delete(&document);
-        }
-        yaml_parser_delete(&parser);
-    }
-    state->name = name;
-    return status;
-}
 
 static fr_status read_key(const fr_yaml_reader *r, int index, const yaml_node_t *node,
                           const char *path, const scope *into)
@@ -193,7 +27,7 @@ static fr_status read_key(const fr_yaml_reader *r, int index, const yaml_node_t 
                    fr_yaml_line(node), path);
     if (key->is_list && node->type == YAML_SEQUENCE_NODE) {
         into->lines->of[index] = fr_yaml_line(node);
-        return read_list(r, index, node, where, into->object);
+        return fr_config_read_list(r, index, node, where, into->owner);
     }
     FR_TRY(fr_yaml_check_kind(r, node, YAML_SCALAR_NODE, path, allowed));
     fr_scalar value = {(const char *)node->data.scalar.value, node->data.scalar.length,
@@ -201,7 +35,7 @@ static fr_status read_key(const fr_yaml_reader *r, int index, const yaml_node_t 
                        r->state->as_they_stand};
     FR_TRY(fr_config_count_text(r->state, value.bytes));
     into->lines->of[index] = fr_yaml_line(node);
-    return fr_config_set_value(r->state->ctx, key, where, &value, into->object);
+    return fr_config_set_value(r->state->ctx, key, where, &value, into->owner);
 }
 
 static fr_status read_tasks(const fr_yaml_reader *r, yaml_node_t *node)
@@ -211,8 +45,8 @@ static fr_status read_tasks(const fr_yaml_reader *r, yaml_node_t *node)
     int64_t n = node->data.sequence.items.top - node->data.sequence.items.start;
     if (n < 1 || n > MAX_TASKS) {
         return FR_FAIL(state->ctx, FR_ERR_CONFIG,
-                       "%s:%lld: tasks has %lld entries, want 1 to %d", state->name,
-                       fr_yaml_line(node), (long long)n, MAX_TASKS);
+                       "%s:%lld: tasks has %lld entries, must have 1 to %d",
+                       state->name, fr_yaml_line(node), (long long)n, MAX_TASKS);
     }
     fr_config *config = state->config;
     FR_TRY(fr_alloc(state->ctx, n, sizeof *config->tasks, &config->tasks));
@@ -223,9 +57,9 @@ static fr_status read_tasks(const fr_yaml_reader *r, yaml_node_t *node)
         (void)snprintf(path, sizeof path, "tasks[%lld]", (long long)i);
         yaml_node_t *item =
             yaml_document_get_node(r->document, node->data.sequence.items.start[i]);
-        scope into = {path, &config->tasks[i], &state->task_lines[i]};
+        scope into = {path, {.task = &config->tasks[i]}, &state->task_lines[i]};
         into.lines->start = fr_yaml_line(item);
-        FR_TRY(fr_config_set_defaults(state->ctx, true, into.object));
+        FR_TRY(fr_config_set_defaults(state->ctx, into.owner));
         FR_TRY(read_section(r, FR_SECTION_TASK, item, &into));
     }
     return FR_OK;
@@ -235,7 +69,7 @@ static fr_status read_subsection(const fr_yaml_reader *r, fr_section_id section,
                                  yaml_node_t *node, const char *path,
                                  const scope *parent)
 {
-    scope into = {path, parent->object, parent->lines};
+    scope into = {path, parent->owner, parent->lines};
     if (section == FR_SECTION_TASK) {
         return read_tasks(r, node);
     }
@@ -244,8 +78,8 @@ static fr_status read_subsection(const fr_yaml_reader *r, fr_section_id section,
         if (n != 1) {
             return FR_FAIL(
                 r->state->ctx, FR_ERR_CONFIG,
-                "%s:%lld: %s has %lld keys, want exactly one of text, random, zero, "
-                "file",
+                "%s:%lld: %s has %lld keys, must have exactly one of text, random, "
+                "zero, file",
                 r->state->name, fr_yaml_line(node), path, n);
         }
     }
@@ -263,10 +97,11 @@ static fr_status read_pair(const fr_yaml_reader *r, fr_section_id section,
     yaml_node_t *name_node = yaml_document_get_node(r->document, pair->key);
     yaml_node_t *node = yaml_document_get_node(r->document, pair->value);
     if (name_node->type != YAML_SCALAR_NODE) {
-        return FR_FAIL(state->ctx, FR_ERR_CONFIG,
-                       "%s:%lld: a key is %s, want a word; write texts with braces or "
-                       "brackets in quotes",
-                       state->name, fr_yaml_line(name_node), fr_yaml_kind(name_node));
+        return FR_FAIL(
+            state->ctx, FR_ERR_CONFIG,
+            "%s:%lld: a key is %s, must be a word; write texts with braces or "
+            "brackets in quotes",
+            state->name, fr_yaml_line(name_node), fr_yaml_kind(name_node));
     }
     const char *name = (const char *)name_node->data.scalar.value;
     (void)snprintf(path, sizeof path, "%.100s%s%.*s", into->path,
@@ -312,12 +147,13 @@ static fr_status read_document(fr_config_state *state, yaml_document_t *document
 {
     yaml_node_t *root = yaml_document_get_root_node(document);
     fr_yaml_reader r = {state, document};
-    scope into = {"", state->config, &state->lines};
+    scope into = {"", {.config = state->config}, &state->lines};
     if (root == NULL) {
-        return FR_FAIL(state->ctx, FR_ERR_CONFIG,
-                       "%s: is empty; it needs base, run and tasks (forerun "
-                       "--help-config)",
-                       state->name);
+        return FR_FAIL(
+            state->ctx, FR_ERR_CONFIG,
+            "%s: the config is empty; it must have base, run and tasks (forerun "
+            "--help-config)",
+            state->name);
     }
     state->lines.start = fr_yaml_line(root);
     return read_section(&r, FR_SECTION_TOP, root, &into);
@@ -325,17 +161,9 @@ static fr_status read_document(fr_config_state *state, yaml_document_t *document
 
 fr_status fr_config_load(fr_config_state *state, const char *text, size_t bytes)
 {
-    yaml_parser_t parser;
     yaml_document_t document;
-    FR_TRY(fr_config_scan(state, text, bytes));
-    FR_TRY(fr_yaml_open(state, text, bytes, &parser));
-    fr_status status = FR_OK;
-    if (yaml_parser_load(&parser, &document) == 0) {
-        status = fr_yaml_fail(state, &parser, text, bytes);
-    } else {
-        status = read_document(state, &document);
-        yaml_document_delete(&document);
-    }
-    yaml_parser_delete(&parser);
+    FR_TRY(fr_yaml_load(state, text, bytes, &document));
+    fr_status status = read_document(state, &document);
+    yaml_document_delete(&document);
     return status;
 }

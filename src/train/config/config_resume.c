@@ -1,28 +1,11 @@
-#define _POSIX_C_SOURCE 200809L
 #include "train/config/config_impl.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-fr_status fr_config_value_text(fr_ctx *ctx, const fr_config_key *key,
-                               const void *object, char **out)
-{
-    size_t bytes = 0;
-    *out = NULL;
-    FILE *stream = open_memstream(out, &bytes);
-    FR_TRY(fr_check_memory(ctx, stream != NULL, sizeof *key));
-    fr_status status = FR_OK;
-    if (fr_config_has_value(key, object)) {
-        status = fr_config_print_value(ctx, stream, key, object);
-    } else {
-        (void)fputs("(not set)", stream);
-    }
-    return fr_config_end_text(ctx, stream, status, out);
-}
-
 /* Equal keys are written equally, so their texts are what is compared. */
 static fr_status compare_key(fr_ctx *ctx, const fr_config_key *key, const char *path,
-                             const void *saved, const void *now)
+                             fr_key_view saved, fr_key_view now)
 {
     char *saved_text = NULL;
     char *now_text = NULL;
@@ -33,7 +16,7 @@ static fr_status compare_key(fr_ctx *ctx, const fr_config_key *key, const char *
     if (status == FR_OK && saved_text != NULL && now_text != NULL &&
         strcmp(saved_text, now_text) != 0) {
         status = FR_FAIL(ctx, FR_ERR_CHECKPOINT,
-                         "%s.%s was %s in the run that is resumed, now it is %s; "
+                         "%s.%s was %s in the run that is resumed and is %s now; "
                          "restore it or start another run.dir",
                          path, key->name, saved_text, now_text);
     }
@@ -43,7 +26,7 @@ static fr_status compare_key(fr_ctx *ctx, const fr_config_key *key, const char *
 }
 
 static fr_status compare_section(fr_ctx *ctx, fr_section_id section, const char *path,
-                                 const void *saved, const void *now)
+                                 fr_key_view saved, fr_key_view now)
 {
     for (int i = 0; i < FR_CONFIG_N_KEYS; i++) {
         const fr_config_key *key = &FR_CONFIG_KEYS[i];
@@ -64,35 +47,25 @@ static fr_status compare_steps(fr_ctx *ctx, const char *path, int64_t saved,
 {
     if (schedule != FR_SCHEDULE_CONSTANT && now != saved) {
         return FR_FAIL(ctx, FR_ERR_CHECKPOINT,
-                       "%s.steps was %lld in the run that is resumed, now it is %lld; "
+                       "%s.steps was %lld in the run that is resumed and is %lld now; "
                        "its optimizer.schedule depends on it: restore it or start "
                        "another run.dir",
                        path, (long long)saved, (long long)now);
     }
     if (now < saved) {
         return FR_FAIL(ctx, FR_ERR_CHECKPOINT,
-                       "%s.steps was %lld in the run that is resumed, now it is %lld; "
+                       "%s.steps was %lld in the run that is resumed and is %lld now; "
                        "it may grow but not shrink",
                        path, (long long)saved, (long long)now);
     }
     return FR_OK;
 }
 
-static const fr_task_config *find_task(const fr_config *config, const char *name)
-{
-    for (int64_t i = 0; i < config->n_tasks; i++) {
-        if (strcmp(config->tasks[i].name, name) == 0) {
-            return &config->tasks[i];
-        }
-    }
-    return NULL;
-}
-
 static fr_status compare_task(fr_ctx *ctx, const fr_config *saved_config,
                               const fr_task_config *saved, const fr_config *now_config)
 {
     char path[FR_PLACE_BYTES];
-    const fr_task_config *now = find_task(now_config, saved->name);
+    const fr_task_config *now = fr_config_find_task(now_config, saved->name);
     if (now == NULL) {
         return FR_FAIL(ctx, FR_ERR_CHECKPOINT,
                        "task %s of the run that is resumed is not in the config; put "
@@ -102,7 +75,8 @@ static fr_status compare_task(fr_ctx *ctx, const fr_config *saved_config,
     for (fr_section_id s = FR_SECTION_TASK; s < FR_SECTION_COUNT; s++) {
         (void)snprintf(path, sizeof path, "tasks.%s%s", saved->name,
                        FR_CONFIG_SECTIONS[s].path + strlen("tasks[]"));
-        FR_TRY(compare_section(ctx, s, path, saved, now));
+        FR_TRY(compare_section(ctx, s, path, (fr_key_view){.task = saved},
+                               (fr_key_view){.task = now}));
     }
     (void)snprintf(path, sizeof path, "tasks.%s", saved->name);
     return compare_steps(ctx, path, steps_of(saved_config, saved),
@@ -112,8 +86,10 @@ static fr_status compare_task(fr_ctx *ctx, const fr_config *saved_config,
 fr_status fr_config_check_resume(fr_ctx *ctx, const fr_config *saved,
                                  const fr_config *now)
 {
-    FR_TRY(compare_section(ctx, FR_SECTION_BASE, "base", saved, now));
-    FR_TRY(compare_section(ctx, FR_SECTION_RUN, "run", saved, now));
+    const fr_key_view saved_view = {.config = saved};
+    const fr_key_view now_view = {.config = now};
+    FR_TRY(compare_section(ctx, FR_SECTION_BASE, "base", saved_view, now_view));
+    FR_TRY(compare_section(ctx, FR_SECTION_RUN, "run", saved_view, now_view));
     for (int64_t i = 0; i < saved->n_tasks; i++) {
         FR_TRY(compare_task(ctx, saved, &saved->tasks[i], now));
     }

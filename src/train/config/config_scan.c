@@ -1,13 +1,21 @@
-/* What is bounded before a config becomes a document, and how. */
+/*
+ * From the bytes of a config to a YAML document.
+ *
+ * A config may come from a checkpoint that somebody else wrote, and libyaml's time grows with the square of the number of
+ * directives, of anchors and of nesting levels, its memory with about a hundred bytes a node. So three steps follow each
+ * other: the text's size and its directives are counted; the parser's events are counted and forgotten; only then does
+ * libyaml build the document. The second pass over the text is the price: libyaml offers no place between its events and
+ * its nodes, and building the nodes here would mean to repeat its handling of anchors and tags.
+ */
 #include "train/config/config_yaml.h"
 
 #include "base/mem.h"
 
 #include <string.h>
 
-/* The largest config that fits the schema (4096 tasks with every key) has some 300,000 nodes and six levels; anchors
- * and directives are for people. What is kept is bounded below what is read, so that a config that a run wrote can be read
- * again. */
+/* Each limit lies far above what a config needs and below what costs noticeable time or memory. What is kept is bounded
+ * below what is read, so that a config that a run wrote can be read again. The largest config that fits the schema (4096
+ * tasks with every key) has some 300,000 nodes and six levels. Anchors and directives are written by people only. */
 enum {
     MAX_BYTES = 64 << 20,
     MAX_TEXT_BYTES = 32 << 20,
@@ -24,13 +32,14 @@ fr_status fr_config_count_text(fr_config_state *state, size_t bytes)
         return FR_OK;
     }
     return FR_FAIL(state->ctx, FR_ERR_CONFIG,
-                   "%s: the values take more than %d MiB together, each repeated one "
-                   "counted; shorten the texts or divide the tasks among several runs",
+                   "%s: the values take more than %d MiB together, where a repeated "
+                   "one counts each time; shorten the texts or divide the tasks among "
+                   "several runs",
                    state->name, MAX_TEXT_BYTES >> 20);
 }
 
-fr_status fr_yaml_open(const fr_config_state *state, const char *text, size_t bytes,
-                       yaml_parser_t *out)
+static fr_status open_parser(const fr_config_state *state, const char *text,
+                             size_t bytes, yaml_parser_t *out)
 {
     static const char BOM[] = "\xEF\xBB\xBF";
     if (yaml_parser_initialize(out) == 0) {
@@ -46,8 +55,8 @@ fr_status fr_yaml_open(const fr_config_state *state, const char *text, size_t by
     return FR_OK;
 }
 
-fr_status fr_yaml_fail(const fr_config_state *state, const yaml_parser_t *parser,
-                       const char *text, size_t bytes)
+static fr_status fail_yaml(const fr_config_state *state, const yaml_parser_t *parser,
+                           const char *text, size_t bytes)
 {
     long long line = (long long)parser->problem_mark.line + 1;
     if (parser->error == YAML_MEMORY_ERROR) {
@@ -86,8 +95,8 @@ static fr_status check_text(const fr_config_state *state, const char *text,
     int n_directives = 0;
     if (bytes > MAX_BYTES) {
         return FR_FAIL(state->ctx, FR_ERR_CONFIG,
-                       "%s: has %zu bytes, a config has at most %d", state->name, bytes,
-                       MAX_BYTES);
+                       "%s has %zu bytes, a config may have at most %d", state->name,
+                       bytes, MAX_BYTES);
     }
     for (size_t at = 0; at < bytes; at++) {
         n_directives += text[at] == '%' && begins_line(text, at);
@@ -145,22 +154,25 @@ static fr_status check_tally(const fr_config_state *state, const tally *t,
 {
     if (t->n_documents > 1) {
         return FR_FAIL(state->ctx, FR_ERR_CONFIG,
-                       "%s:%lld: a second document starts here; a config is one",
+                       "%s:%lld: a second document starts here; a config must be a "
+                       "single document",
                        state->name, line);
     }
     if (t->depth > MAX_NESTING) {
         return FR_FAIL(state->ctx, FR_ERR_CONFIG,
-                       "%s:%lld: nested deeper than %d levels", state->name, line,
-                       MAX_NESTING);
+                       "%s:%lld: values are nested deeper than %d levels", state->name,
+                       line, MAX_NESTING);
     }
     if (t->n_anchors > MAX_ANCHORS) {
-        return FR_FAIL(state->ctx, FR_ERR_CONFIG,
-                       "%s:%lld: more than %d anchors (&name); write the values out",
-                       state->name, line, MAX_ANCHORS);
+        return FR_FAIL(
+            state->ctx, FR_ERR_CONFIG,
+            "%s:%lld: there are more than %d anchors (&name); write the values out",
+            state->name, line, MAX_ANCHORS);
     }
     if (t->n_nodes > MAX_NODES) {
         return FR_FAIL(state->ctx, FR_ERR_CONFIG,
-                       "%s:%lld: more than %d keys and values; no config needs as many",
+                       "%s:%lld: there are more than %d keys and values; divide the "
+                       "tasks among several runs",
                        state->name, line, MAX_NODES);
     }
     return FR_OK;
@@ -173,7 +185,7 @@ static fr_status scan_events(const fr_config_state *state, yaml_parser_t *parser
     for (bool more = true; more;) {
         yaml_event_t event;
         if (yaml_parser_parse(parser, &event) == 0) {
-            return fr_yaml_fail(state, parser, text, bytes);
+            return fail_yaml(state, parser, text, bytes);
         }
         long long line = (long long)event.start_mark.line + 1;
         count_event(&event, &t);
@@ -184,12 +196,27 @@ static fr_status scan_events(const fr_config_state *state, yaml_parser_t *parser
     return FR_OK;
 }
 
-fr_status fr_config_scan(const fr_config_state *state, const char *text, size_t bytes)
+/* Walk the events once without keeping them. */
+static fr_status check_events(const fr_config_state *state, const char *text,
+                              size_t bytes)
+{
+    yaml_parser_t parser;
+    FR_TRY(open_parser(state, text, bytes, &parser));
+    fr_status status = scan_events(state, &parser, text, bytes);
+    yaml_parser_delete(&parser);
+    return status;
+}
+
+fr_status fr_yaml_load(const fr_config_state *state, const char *text, size_t bytes,
+                       yaml_document_t *out)
 {
     yaml_parser_t parser;
     FR_TRY(check_text(state, text, bytes));
-    FR_TRY(fr_yaml_open(state, text, bytes, &parser));
-    fr_status status = scan_events(state, &parser, text, bytes);
+    FR_TRY(check_events(state, text, bytes));
+    FR_TRY(open_parser(state, text, bytes, &parser));
+    fr_status status = yaml_parser_load(&parser, out) != 0
+                           ? FR_OK
+                           : fail_yaml(state, &parser, text, bytes);
     yaml_parser_delete(&parser);
     return status;
 }

@@ -132,7 +132,7 @@ const fr_config_key FR_CONFIG_KEYS[] = {
      .default_text = "auto", .automatic = true, .low = 1, .high = MANY,
      IN_TASK(valid_rows), .help = "first rows of `valid` that are used; auto: all"},
     {"template", FR_SECTION_TASK, FR_KEY_TEXT, FR_RESUME_IDENTITY,
-     IN_TASK(template_text),
+     .form = FR_TEXT_TEMPLATE, IN_TASK(template_text),
      .help =
          "text around a row's fields: `{target}` once, `{source}` before it at most "
          "once, no other `{name}` (`{{name}}` is the text `{name}`); needed by rows of "
@@ -209,8 +209,8 @@ const fr_config_key FR_CONFIG_KEYS[] = {
      .default_text = "false", IN_TASK(prefix.freeze_first),
      .help = "keep slot 0 as it starts (attention sink)"},
 
-    {"text", FR_SECTION_INIT, FR_KEY_TEXT, FR_RESUME_IDENTITY, .init = FR_INIT_TEXT,
-     IN_TASK(prefix.text),
+    {"text", FR_SECTION_INIT, FR_KEY_TEXT, FR_RESUME_IDENTITY, .form = FR_TEXT_PROSE,
+     .init = FR_INIT_TEXT, IN_TASK(prefix.text),
      .help = "keys and values of this text: step 0 equals the model prompted with what "
              "of it "
              "fits `length`"},
@@ -297,6 +297,21 @@ const fr_config_key FR_CONFIG_KEYS[] = {
 enum { N_KEYS = sizeof FR_CONFIG_KEYS / sizeof FR_CONFIG_KEYS[0] };
 const int FR_CONFIG_N_KEYS = N_KEYS;
 _Static_assert((int)N_KEYS <= (int)FR_MAX_KEYS, "fr_key_lines holds one line a key");
+
+/* These two are all that adds a key's offset to a struct. */
+const void *fr_key_look(fr_key_view view, const fr_config_key *key)
+{
+    const char *base = key->section >= FR_SECTION_TASK ? (const char *)view.task
+                                                       : (const char *)view.config;
+    return base != NULL ? base + key->offset : NULL;
+}
+
+void *fr_key_field(fr_key_owner owner, const fr_config_key *key)
+{
+    char *base =
+        key->section >= FR_SECTION_TASK ? (char *)owner.task : (char *)owner.config;
+    return base != NULL ? base + key->offset : NULL;
+}
 
 int fr_config_find_key(fr_section_id section, const char *name)
 {

@@ -49,6 +49,13 @@ typedef enum fr_key_resume {
     FR_RESUME_GROWS /* steps: free to grow with a constant schedule, else identity */
 } fr_key_resume;
 
+/** What a text key holds, and so which characters and escapes it may have. */
+typedef enum fr_text_form {
+    FR_TEXT_NAME,    /* a name or a path: no control characters, no escapes */
+    FR_TEXT_PROSE,   /* a text that the model reads, see written.h */
+    FR_TEXT_TEMPLATE /* the same with {source} and {target} */
+} fr_text_form;
+
 enum { FR_OPEN_LOW = 1, FR_OPEN_HIGH = 2 };
 
 /** A real key that was given as `auto`: below what any such key allows. */
@@ -66,6 +73,7 @@ typedef struct fr_config_key {
     bool automatic; /* `auto` is allowed */
     bool
         is_list; /* a text that may be given as a list: kept and written with ", " between */
+    fr_text_form form; /* of a text */
     unsigned open_ends;
     double low, high;
     const char *choices[FR_MAX_CHOICES]; /* ends with NULL unless full */
@@ -75,9 +83,25 @@ typedef struct fr_config_key {
     const char *help;
 } fr_config_key;
 
+/** The structs whose keys are meant: those of base and run lie in `config`, all others in `task`. Either may be NULL: then
+ * its keys are not meant. */
+typedef struct fr_key_owner {
+    fr_config *config;
+    fr_task_config *task;
+} fr_key_owner;
+/** The same to look at. */
+typedef struct fr_key_view {
+    const fr_config *config;
+    const fr_task_config *task;
+} fr_key_view;
+
 extern const fr_config_key FR_CONFIG_KEYS[];
 extern const int FR_CONFIG_N_KEYS;
 extern const fr_config_section FR_CONFIG_SECTIONS[FR_SECTION_COUNT];
+
+/** The field of a key in the struct that has it; NULL if that struct is not given. */
+void *fr_key_field(fr_key_owner owner, const fr_config_key *key);
+const void *fr_key_look(fr_key_view view, const fr_config_key *key);
 
 /** Index of a key in FR_CONFIG_KEYS, or -1. */
 int fr_config_find_key(fr_section_id section, const char *name);

@@ -1,8 +1,6 @@
-#define _POSIX_C_SOURCE 200809L
 #include "train/config/config_impl.h"
 
 #include "base/mem.h"
-#include "base/options.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -28,24 +26,6 @@ static int64_t find_task(const fr_config *config, const char *path, const char *
     return found;
 }
 
-fr_status fr_config_nearest_task(const fr_config_state *state, const char *word,
-                                 const char **out)
-{
-    const fr_config *config = state->config;
-    const char **names = NULL;
-    int64_t n_names = 0;
-    *out = NULL;
-    FR_TRY(fr_alloc(state->ctx, config->n_tasks, sizeof *names, &names));
-    for (int64_t i = 0; i < config->n_tasks; i++) {
-        if (config->tasks[i].name != NULL) {
-            names[n_names++] = config->tasks[i].name;
-        }
-    }
-    *out = fr_nearest_word(word, names, (size_t)n_names, sizeof names[0]);
-    free(names);
-    return FR_OK;
-}
-
 static fr_status fail_task(const fr_config_state *state, const char *where,
                            const char *path)
 {
@@ -57,7 +37,7 @@ static fr_status fail_task(const fr_config_state *state, const char *where,
     FR_TRY(fr_config_nearest_task(state, word, &nearest));
     return FR_FAIL(
         state->ctx, FR_ERR_CONFIG,
-        "%s: no task '%s' with a key behind it%s%s%s; write tasks.NAME.KEY=VALUE",
+        "%s: there is no task '%s' followed by a key%s%s%s; write tasks.NAME.KEY=VALUE",
         where, word, nearest != NULL ? "; did you mean '" : "",
         nearest != NULL ? nearest : "", nearest != NULL ? "'?" : "");
 }
@@ -85,21 +65,12 @@ static fr_status walk(fr_ctx *ctx, const char *where, char *path,
     }
 }
 
-void fr_config_clear_inits(fr_key_lines *lines)
-{
-    for (int i = 0; i < FR_CONFIG_N_KEYS; i++) {
-        if (FR_CONFIG_KEYS[i].section == FR_SECTION_INIT) {
-            lines->of[i] = 0;
-        }
-    }
-}
-
 static fr_status set_path(fr_config_state *state, const char *where, char *path,
                           const char *value)
 {
     char unknown[FR_PLACE_BYTES];
     fr_section_id section = FR_SECTION_TOP;
-    void *object = state->config;
+    fr_key_owner owner = {.config = state->config};
     fr_key_lines *lines = &state->lines;
     const char *name = NULL;
     const char *rest = path;
@@ -109,13 +80,13 @@ static fr_status set_path(fr_config_state *state, const char *where, char *path,
             return fail_task(state, where, path + 6);
         }
         section = FR_SECTION_TASK;
-        object = &state->config->tasks[task];
+        owner = (fr_key_owner){.task = &state->config->tasks[task]};
         lines = &state->task_lines[task];
     }
     if (strncmp(path, "sweep", 5) == 0 && (path[5] == '.' || path[5] == '\0')) {
         return FR_FAIL(state->ctx, FR_ERR_CONFIG,
-                       "%s: a sweep is set in the file; --set changes the task that is "
-                       "its pattern",
+                       "%s: a sweep is written in the file alone; --set can change the "
+                       "task that is its pattern",
                        where);
     }
     FR_TRY(walk(state->ctx, where, path + (rest - path), &section, &name));
@@ -130,11 +101,10 @@ static fr_status set_path(fr_config_state *state, const char *where, char *path,
     }
     lines->of[key] = FR_LINE_SET;
     if (FR_CONFIG_KEYS[key].is_list && value[strspn(value, " ")] == '[') {
-        return fr_config_set_list(state, key, where, value, object);
+        return fr_config_set_list(state, key, where, value, owner);
     }
     fr_scalar scalar = {value, strlen(value), false, false};
-    return fr_config_set_value(state->ctx, &FR_CONFIG_KEYS[key], where, &scalar,
-                               object);
+    return fr_config_set_value(state->ctx, &FR_CONFIG_KEYS[key], where, &scalar, owner);
 }
 
 fr_status fr_config_apply_set(fr_config_state *state, const char *set)
@@ -144,7 +114,7 @@ fr_status fr_config_apply_set(fr_config_state *state, const char *set)
     const char *equals = strchr(set, '=');
     if (equals == NULL || equals == set) {
         return FR_FAIL(state->ctx, FR_ERR_CONFIG,
-                       "--set %.*s: want KEY=VALUE, e.g. run.steps=100", SHOWN_SET,
+                       "--set %.*s must be KEY=VALUE, e.g. run.steps=100", SHOWN_SET,
                        set);
     }
     FR_TRY(fr_copy_string(state->ctx, set, &path));

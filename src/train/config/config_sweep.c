@@ -3,13 +3,12 @@
 
 #include "base/digest.h"
 #include "base/mem.h"
-#include "base/options.h"
+#include "base/task_name.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAME_LETTERS = 100, PART_LETTERS = 24 };
+enum { PART_LETTERS = 24 };
 
 /* What a sweep can vary; `key` NULL: any key of the section. */
 typedef struct sweep_kind {
@@ -80,11 +79,9 @@ static void plain_letters(const char *text, char out[PART_LETTERS + 1])
 {
     size_t n = 0;
     for (; *text != '\0' && n < PART_LETTERS; text++) {
-        unsigned char c = (unsigned char)*text;
-        bool plain = c < 0x80 && (isalnum(c) || c == '.' || c == '_' || c == '-');
-        if (plain) {
-            out[n++] = (char)c;
-        } else if (c != '+' && n > 0 && out[n - 1] != '-') {
+        if (fr_task_name_may_hold(*text)) {
+            out[n++] = *text;
+        } else if (*text != '+' && n > 0 && out[n - 1] != '-') {
             out[n++] = '-';
         }
     }
@@ -140,7 +137,7 @@ static fr_status set_value(const fr_config_state *state, const fr_sweep_axis *ax
     fr_scalar scalar = {value->text, value->bytes, value->quoted, state->as_they_stand};
     place_of(state, axis, index, where);
     return fr_config_set_value(state->ctx, &FR_CONFIG_KEYS[value->key], where, &scalar,
-                               task);
+                               (fr_key_owner){.task = task});
 }
 
 /* Check each value and name it; `scratch` takes one after the other. Two equal values would make equal tasks. */
@@ -151,8 +148,8 @@ static fr_status check_axis(const fr_config_state *state, fr_sweep_axis *axis,
     for (int64_t i = 0; i < axis->n_values; i++) {
         fr_sweep_value *value = &axis->values[i];
         FR_TRY(set_value(state, axis, i, scratch));
-        FR_TRY(fr_config_value_text(state->ctx, &FR_CONFIG_KEYS[value->key], scratch,
-                                    &value->shown));
+        FR_TRY(fr_config_value_text(state->ctx, &FR_CONFIG_KEYS[value->key],
+                                    (fr_key_view){.task = scratch}, &value->shown));
         name_value(axis, i);
         for (int64_t j = 0; j < i; j++) {
             const fr_sweep_value *other = &axis->values[j];
@@ -160,7 +157,7 @@ static fr_status check_axis(const fr_config_state *state, fr_sweep_axis *axis,
                 place_of(state, axis, i, place);
                 return FR_FAIL(
                     state->ctx, FR_ERR_CONFIG,
-                    "%s is %.60s, as value [%lld] is; two equal combinations "
+                    "%s is %.60s, equal to value [%lld]; two equal combinations "
                     "would train the same task twice, remove one",
                     place, value->shown, (long long)j);
             }
@@ -173,8 +170,8 @@ static fr_status check_axis(const fr_config_state *state, fr_sweep_axis *axis,
 
 static char **text_field(const fr_config_key *key, fr_task_config *task)
 {
-    bool is_text = key->section >= FR_SECTION_TASK && key->type == FR_KEY_TEXT;
-    return is_text ? (char **)(void *)((char *)task + key->offset) : NULL;
+    return key->type == FR_KEY_TEXT ? fr_key_field((fr_key_owner){.task = task}, key)
+                                    : NULL;
 }
 
 /* Two keys may share a text: it is copied once. */
@@ -190,12 +187,9 @@ static fr_status copy_task(fr_ctx *ctx, const fr_task_config *from, fr_task_conf
     for (int i = 0; i < FR_CONFIG_N_KEYS; i++) {
         const fr_config_key *key = &FR_CONFIG_KEYS[i];
         char **field = text_field(key, to);
-        const char *text = NULL;
-        if (field != NULL) {
-            memcpy(&text, (const char *)from + key->offset, sizeof text);
-        }
-        if (text != NULL && *field == NULL) {
-            FR_TRY(fr_copy_string(ctx, text, field));
+        if (field != NULL && *field == NULL) {
+            const char *const *text = fr_key_look((fr_key_view){.task = from}, key);
+            FR_TRY(*text != NULL ? fr_copy_string(ctx, *text, field) : FR_OK);
         }
     }
     return FR_OK;
@@ -214,10 +208,11 @@ static fr_status name_task(const fr_config_state *state, const fr_task_config *p
         used += (size_t)snprintf(whole + used, sizeof whole - used, ".%s",
                                  state->sweep.axes[a].values[choice[a]].part);
     }
-    if (used > NAME_LETTERS) {
+    if (used > FR_TASK_NAME_MAX) {
         FR_TRY(fr_digest_of(state->ctx, whole, used, digest));
         fr_digest_hex(digest, hex);
-        (void)snprintf(whole + NAME_LETTERS - TAIL - 1, TAIL + 2, "-%.*s", TAIL, hex);
+        (void)snprintf(whole + FR_TASK_NAME_MAX - TAIL - 1, TAIL + 2, "-%.*s", TAIL,
+                       hex);
     }
     free(task->name);
     task->name = NULL;
@@ -282,7 +277,7 @@ static void replace_tasks(fr_config_state *state, int64_t pattern,
             lines[to] = state->task_lines[i];
         }
     }
-    fr_config_free_texts(true, &config->tasks[pattern]);
+    fr_config_free_texts((fr_key_owner){.task = &config->tasks[pattern]});
     free(config->tasks);
     free(state->task_lines);
     config->tasks = tasks;
@@ -312,19 +307,18 @@ static fr_status find_pattern(const fr_config_state *state, int64_t *out)
                        state->name);
     }
     if (wanted == NULL && config->n_tasks > 1) {
-        return FR_FAIL(state->ctx, FR_ERR_CONFIG,
-                       "%s:%lld: sweep.task is missing; there are %lld tasks, name the "
-                       "one that is the pattern",
-                       state->name, (long long)state->sweep.line,
-                       (long long)config->n_tasks);
+        return FR_FAIL(
+            state->ctx, FR_ERR_CONFIG,
+            "%s:%lld: sweep.task is missing; there are %lld tasks, so it must "
+            "name the one that is the pattern",
+            state->name, (long long)state->sweep.line, (long long)config->n_tasks);
     }
-    while (wanted != NULL && *out < config->n_tasks &&
-           (config->tasks[*out].name == NULL ||
-            strcmp(config->tasks[*out].name, wanted) != 0)) {
-        (*out)++;
-    }
-    if (*out == config->n_tasks) {
-        return fail_pattern(state, wanted);
+    if (wanted != NULL) {
+        const fr_task_config *found = fr_config_find_task(config, wanted);
+        if (found == NULL) {
+            return fail_pattern(state, wanted);
+        }
+        *out = found - config->tasks;
     }
     if (config->tasks[*out].name == NULL) {
         return FR_FAIL(state->ctx, FR_ERR_CONFIG,
@@ -343,7 +337,7 @@ static fr_status check_values(fr_config_state *state)
     for (int a = 0; status == FR_OK && a < state->sweep.n_axes; a++) {
         status = check_axis(state, &state->sweep.axes[a], &scratch);
     }
-    fr_config_free_texts(true, &scratch);
+    fr_config_free_texts((fr_key_owner){.task = &scratch});
     return status;
 }
 
@@ -366,7 +360,7 @@ fr_status fr_sweep_expand(fr_config_state *state)
     }
     if (status != FR_OK) {
         for (int64_t i = 0; i < sweep->n_made; i++) {
-            fr_config_free_texts(true, &tasks[pattern + i]);
+            fr_config_free_texts((fr_key_owner){.task = &tasks[pattern + i]});
         }
         free(tasks);
         free(lines);
@@ -400,5 +394,5 @@ fr_status fr_config_swept_value(fr_ctx *ctx, const fr_config *config,
     if (out->is_text) {
         return fr_copy_string(ctx, task->prefix.text, &out->text);
     }
-    return fr_config_value_text(ctx, key, task, &out->text);
+    return fr_config_value_text(ctx, key, (fr_key_view){.task = task}, &out->text);
 }

@@ -94,10 +94,11 @@ static fr_status read_init(const fr_yaml_reader *r, int kind, const yaml_node_t 
                               "a map like {random: 0.02}"));
     long long n = node->data.mapping.pairs.top - node->data.mapping.pairs.start;
     if (n != 1) {
-        return FR_FAIL(state->ctx, FR_ERR_CONFIG,
-                       "%s:%lld: %s has %lld keys, want exactly one of text, random, "
-                       "zero, file",
-                       state->name, fr_yaml_line(node), path, n);
+        return FR_FAIL(
+            state->ctx, FR_ERR_CONFIG,
+            "%s:%lld: %s has %lld keys, must have exactly one of text, random, "
+            "zero, file",
+            state->name, fr_yaml_line(node), path, n);
     }
     const yaml_node_pair_t *pair = node->data.mapping.pairs.start;
     const yaml_node_t *name = yaml_document_get_node(r->document, pair->key);

@@ -1,20 +1,12 @@
-#define _POSIX_C_SOURCE 200809L
 #include "base/print.h"
 #include "train/config/config_impl.h"
 
 #include "base/mem.h"
 #include "train/config/written.h"
 
-#include <ctype.h>
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-static void *field_of(const fr_config_key *key, void *object)
-{
-    return (char *)object + key->offset;
-}
 
 static int count_choices(const fr_config_key *key)
 {
@@ -89,11 +81,12 @@ static fr_status fail_value(fr_ctx *ctx, const fr_config_key *key, const char *w
     if (value->quoted && key->type != FR_KEY_TEXT && key->type != FR_KEY_CHOICE) {
         hint = "; write it without quotes";
     } else if (key->type == FR_KEY_BOOL || key->type == FR_KEY_TRUE) {
-        hint = "; yes, no, on and off are not known";
+        hint = "; yes, no, on and off are not allowed";
     }
-    return FR_FAIL(ctx, FR_ERR_CONFIG, "%s is %s%.*s%s, want %s%s", where,
+    return FR_FAIL(ctx, FR_ERR_CONFIG, "%s is %s%.*s%s, must be %s%s%s", where,
                    value->quoted ? "\"" : "", SHOWN, value->text,
-                   value->quoted ? "\"" : "", allowed, hint);
+                   value->quoted ? "\"" : "", key->choices[0] != NULL ? "one of " : "",
+                   allowed, hint);
 }
 
 /* Decimal digits alone, no leading zero (YAML 1.1 would read it as octal). */
@@ -193,38 +186,16 @@ static void store_choice(const fr_config_key *key, int choice, void *field)
            key->bytes);
 }
 
-static int load_choice(const fr_config_key *key, const void *field)
-{
-    unsigned as_enum = 0;
-    bool as_bool = false;
-    if (key->bytes == sizeof as_bool) {
-        memcpy(&as_bool, field, sizeof as_bool);
-        return as_bool;
-    }
-    memcpy(&as_enum, field, sizeof as_enum);
-    return (int)as_enum;
-}
-
-/* Texts that the model reads; all others are names and paths, which scripts and terminals read too. */
-static bool is_prose(const fr_config_key *key)
-{
-    return strcmp(key->name, "template") == 0 || strcmp(key->name, "text") == 0;
-}
-
-static bool is_template(const fr_config_key *key)
-{
-    return strcmp(key->name, "template") == 0;
-}
-
 /* A text as it is meant. */
 static fr_status read_text(fr_ctx *ctx, const fr_config_key *key, const char *where,
                            const fr_scalar *value, char **out)
 {
-    if (!is_prose(key) || value->as_it_stands) {
+    if (key->form == FR_TEXT_NAME || value->as_it_stands) {
         return fr_copy_string(ctx, value->text, out);
     }
-    return is_template(key) ? fr_written_read_template(ctx, where, value->text, out)
-                            : fr_written_read(ctx, value->text, out);
+    return key->form == FR_TEXT_TEMPLATE
+               ? fr_written_read_template(ctx, where, value->text, out)
+               : fr_written_read(ctx, value->text, out);
 }
 
 static fr_status set_text(fr_ctx *ctx, const fr_config_key *key, const char *where,
@@ -237,15 +208,16 @@ static fr_status set_text(fr_ctx *ctx, const fr_config_key *key, const char *whe
         uint32_t code = 0;
         size_t step = fr_utf8_next(value->text + at, value->bytes - at, &code);
         if (step == 0) {
-            return FR_FAIL(ctx, FR_ERR_CONFIG,
-                           "%s: byte %zu of the text is no UTF-8; save it as UTF-8",
-                           where, at + 1);
+            return FR_FAIL(
+                ctx, FR_ERR_CONFIG,
+                "%s: byte %zu of the text is not UTF-8; save the file as UTF-8", where,
+                at + 1);
         }
-        if (fr_is_control(code) && !is_prose(key)) {
+        if (fr_is_control(code) && key->form == FR_TEXT_NAME) {
             return FR_FAIL(
                 ctx, FR_ERR_CONFIG,
                 "%s holds the control character U+%04X at byte %zu; names and "
-                "paths may hold none",
+                "paths must not hold any",
                 where, (unsigned)code, at + 1);
         }
         at += step;
@@ -306,7 +278,7 @@ static bool set_plain(const fr_config_key *key, const fr_scalar *value, void *fi
 }
 
 fr_status fr_config_set_value(fr_ctx *ctx, const fr_config_key *key, const char *where,
-                              const fr_scalar *value, void *object)
+                              const fr_scalar *value, fr_key_owner owner)
 {
     char allowed[FR_ALLOWED_BYTES];
     if (strlen(value->text) != value->bytes) {
@@ -316,148 +288,37 @@ fr_status fr_config_set_value(fr_ctx *ctx, const fr_config_key *key, const char 
     if (is_null(value)) {
         fr_config_allowed(key, allowed);
         return FR_FAIL(ctx, FR_ERR_CONFIG,
-                       "%s has no value, want %s; leave the key out for its default",
+                       "%s has no value, must be %s; leave the key out for its default",
                        where, allowed);
     }
     if (key->section == FR_SECTION_INIT) {
-        choose_init(object, key->init);
+        choose_init(owner.task, key->init);
     }
-    void *field = field_of(key, object);
+    void *field = fr_key_field(owner, key);
     if (key->type == FR_KEY_TEXT) {
         return set_text(ctx, key, where, value, field);
     }
     return set_plain(key, value, field) ? FR_OK : fail_value(ctx, key, where, value);
 }
 
-fr_status fr_config_set_defaults(fr_ctx *ctx, bool task, void *object)
+fr_status fr_config_set_defaults(fr_ctx *ctx, fr_key_owner owner)
 {
     for (int i = 0; i < FR_CONFIG_N_KEYS; i++) {
         const fr_config_key *key = &FR_CONFIG_KEYS[i];
         const char *text = key->default_text;
-        if (text != NULL && (key->section >= FR_SECTION_TASK) == task) {
+        if (text != NULL && fr_key_field(owner, key) != NULL) {
             fr_scalar value = {text, strlen(text), false, false};
-            FR_TRY(fr_config_set_value(ctx, key, key->name, &value, object));
+            FR_TRY(fr_config_set_value(ctx, key, key->name, &value, owner));
         }
     }
     return FR_OK;
 }
 
-bool fr_config_has_value(const fr_config_key *key, const void *object)
+void fr_config_clear_inits(fr_key_lines *lines)
 {
-    const char *text = NULL;
-    int64_t number = 0;
-    const char *field = (const char *)object + key->offset;
-    if (key->section == FR_SECTION_INIT &&
-        ((const fr_task_config *)object)->prefix.init != key->init) {
-        return false;
-    }
-    switch (key->type) {
-    case FR_KEY_TEXT:
-        memcpy(&text, field, sizeof text);
-        return text != NULL;
-    case FR_KEY_INT:
-        memcpy(&number, field, sizeof number);
-        return number != 0 || key->automatic || key->low <= 0;
-    default:
-        return true;
-    }
-}
-
-/* What libyaml reads back: printable ASCII and most of Unicode as they are, the rest escaped. */
-static void print_quoted(FILE *out, const char *text)
-{
-    size_t bytes = strlen(text);
-    (void)fputc('"', out);
-    for (size_t at = 0; at < bytes;) {
-        uint32_t code = 0;
-        size_t step = fr_utf8_next(text + at, bytes - at, &code);
-        step += step == 0; /* set_text lets no broken text in */
-        bool odd = (code >= 0x7F && code < 0xA0) || code == 0x2028 || code == 0x2029 ||
-                   code == 0xFEFF || code == 0xFFFE || code == 0xFFFF;
-        if (code == '\n') {
-            (void)fputs("\\n", out);
-        } else if (code == '"' || code == '\\') {
-            (void)fprintf(out, "\\%c", (int)code);
-        } else if (code < ' ' || odd) {
-            (void)fprintf(out, "\\U%08lX", (unsigned long)code);
-        } else {
-            (void)fwrite(text + at, 1, step, out);
-        }
-        at += step;
-    }
-    (void)fputc('"', out);
-}
-
-/* The shortest decimal that reads back as the same double. */
-static void print_real(FILE *out, double value)
-{
-    char text[64];
-    for (int digits = 1; digits <= 17; digits++) {
-        (void)snprintf(text, sizeof text, "%.*g", digits, value);
-        if (!(fabs(strtod(text, NULL) - value) > 0.0)) {
-            break;
+    for (int i = 0; i < FR_CONFIG_N_KEYS; i++) {
+        if (FR_CONFIG_KEYS[i].section == FR_SECTION_INIT) {
+            lines->of[i] = 0;
         }
     }
-    (void)fputs(text, out);
-}
-
-/* A text as read_text takes it. */
-static fr_status print_text(fr_ctx *ctx, FILE *out, const fr_config_key *key,
-                            const char *text)
-{
-    char *written = NULL;
-    if (key->choices[0] != NULL) {
-        (void)fputs(text, out);
-        return FR_OK;
-    }
-    if (is_template(key)) {
-        FR_TRY(fr_written_write_template(ctx, text, &written));
-    } else if (is_prose(key)) {
-        FR_TRY(fr_written_write(ctx, text, &written));
-    }
-    print_quoted(out, written != NULL ? written : text);
-    free(written);
-    return FR_OK;
-}
-
-fr_status fr_config_print_value(fr_ctx *ctx, FILE *out, const fr_config_key *key,
-                                const void *object)
-{
-    const void *field = (const char *)object + key->offset;
-    const char *text = NULL;
-    int64_t number = 0;
-    switch (key->type) {
-    case FR_KEY_TEXT:
-        memcpy(&text, field, sizeof text);
-        return print_text(ctx, out, key, text);
-    case FR_KEY_INT:
-        memcpy(&number, field, sizeof number);
-        if (number == FR_AUTO && key->automatic) {
-            (void)fputs("auto", out);
-        } else {
-            (void)fprintf(out, "%lld", (long long)number);
-        }
-        break;
-    case FR_KEY_SEED:
-        if (key->automatic && *(const uint64_t *)field == FR_SEED_AUTO) {
-            (void)fputs("auto", out);
-        } else {
-            (void)fprintf(out, "%llu", (unsigned long long)*(const uint64_t *)field);
-        }
-        break;
-    case FR_KEY_REAL:
-        print_real(out, *(const double *)field);
-        break;
-    case FR_KEY_BOOL:
-        (void)fputs(*(const bool *)field ? "true" : "false", out);
-        break;
-    case FR_KEY_CHOICE:
-        (void)fputs(key->choices[load_choice(key, field)], out);
-        break;
-    case FR_KEY_TRUE:
-    default:
-        (void)fputs("true", out);
-        break;
-    }
-    return FR_OK;
 }

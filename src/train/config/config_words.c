@@ -1,7 +1,11 @@
 /* What other trainers call a key, and keys that stand elsewhere: an unknown key leads to the right one. */
 #include "train/config/config_impl.h"
 
+#include "base/mem.h"
+#include "base/options.h"
+
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Words that mean one thing, separated by blanks, and what to write. */
@@ -151,4 +155,62 @@ bool fr_config_elsewhere(fr_section_id section, const char *word,
         }
     }
     return out[0] != '\0';
+}
+
+fr_status fr_config_nearest_task(const fr_config_state *state, const char *word,
+                                 const char **out)
+{
+    const fr_config *config = state->config;
+    const char **names = NULL;
+    int64_t n_names = 0;
+    *out = NULL;
+    FR_TRY(fr_alloc(state->ctx, config->n_tasks, sizeof *names, &names));
+    for (int64_t i = 0; i < config->n_tasks; i++) {
+        if (config->tasks[i].name != NULL) {
+            names[n_names++] = config->tasks[i].name;
+        }
+    }
+    *out = fr_nearest_word(word, names, (size_t)n_names, sizeof names[0]);
+    free(names);
+    return FR_OK;
+}
+
+fr_status fr_config_fail_unknown(fr_ctx *ctx, const char *where, fr_section_id section,
+                                 const char *word)
+{
+    enum { LIST_BYTES = 400 };
+    const char *known[FR_MAX_KEYS + FR_SECTION_COUNT + 1];
+    char list[LIST_BYTES] = "";
+    char elsewhere[FR_ALLOWED_BYTES];
+    size_t n = 0;
+    if (fr_config_elsewhere(section, word, elsewhere)) {
+        return FR_FAIL(ctx, FR_ERR_CONFIG, "%s; write %s", where, elsewhere);
+    }
+    const char *advice = fr_config_foreign(word);
+    if (advice != NULL) {
+        return FR_FAIL(ctx, FR_ERR_CONFIG, "%s; %s", where, advice);
+    }
+    for (int i = 0; i < FR_CONFIG_N_KEYS; i++) {
+        if (FR_CONFIG_KEYS[i].section == section) {
+            known[n++] = FR_CONFIG_KEYS[i].name;
+        }
+    }
+    for (fr_section_id s = FR_SECTION_BASE; s < FR_SECTION_COUNT; s++) {
+        if (FR_CONFIG_SECTIONS[s].parent == section) {
+            known[n++] = FR_CONFIG_SECTIONS[s].name;
+        }
+    }
+    if (section == FR_SECTION_TOP) {
+        known[n++] = "sweep";
+    }
+    const char *nearest = fr_nearest_word(word, known, n, sizeof known[0]);
+    if (nearest != NULL) {
+        return FR_FAIL(ctx, FR_ERR_CONFIG, "%s; did you mean %s?", where, nearest);
+    }
+    size_t used = 0;
+    for (size_t i = 0; i < n && used < LIST_BYTES; i++) {
+        used += (size_t)snprintf(list + used, LIST_BYTES - used, "%s%s",
+                                 i > 0 ? ", " : "", known[i]);
+    }
+    return FR_FAIL(ctx, FR_ERR_CONFIG, "%s; known there: %s", where, list);
 }

@@ -1,28 +1,26 @@
 #define _POSIX_C_SOURCE 200809L
 #include "train/config/config_impl.h"
 
-#include <stdlib.h>
-
 enum { INDENT = 2 };
 
 /* The first line: without it texts stand as they are (fr_config_parse_saved). */
 const char FR_CONFIG_MARK[] = "# Forerun config 2";
 
 static fr_status write_section(fr_ctx *ctx, FILE *out, fr_section_id section,
-                               const void *object, int indent)
+                               fr_key_view view, int indent)
 {
     for (int i = 0; i < FR_CONFIG_N_KEYS; i++) {
         const fr_config_key *key = &FR_CONFIG_KEYS[i];
-        if (key->section == section && fr_config_has_value(key, object)) {
+        if (key->section == section && fr_config_has_value(key, view)) {
             (void)fprintf(out, "%*s%s: ", indent, "", key->name);
-            FR_TRY(fr_config_print_value(ctx, out, key, object));
+            FR_TRY(fr_config_print_value(ctx, out, key, view));
             (void)fputc('\n', out);
         }
     }
     for (fr_section_id s = section + 1; s < FR_SECTION_COUNT; s++) {
         if (FR_CONFIG_SECTIONS[s].parent == section) {
             (void)fprintf(out, "%*s%s:\n", indent, "", FR_CONFIG_SECTIONS[s].name);
-            FR_TRY(write_section(ctx, out, s, object, indent + INDENT));
+            FR_TRY(write_section(ctx, out, s, view, indent + INDENT));
         }
     }
     return FR_OK;
@@ -37,29 +35,15 @@ static fr_status write_all(fr_ctx *ctx, FILE *out, const fr_config *config)
                   FR_CONFIG_MARK);
     for (fr_section_id s = FR_SECTION_BASE; s < FR_SECTION_TASK; s++) {
         (void)fprintf(out, "%s:\n", FR_CONFIG_SECTIONS[s].name);
-        FR_TRY(write_section(ctx, out, s, config, INDENT));
+        FR_TRY(write_section(ctx, out, s, (fr_key_view){.config = config}, INDENT));
     }
     (void)fprintf(out, "%s:\n", FR_CONFIG_SECTIONS[FR_SECTION_TASK].name);
     for (int64_t i = 0; i < config->n_tasks; i++) {
         (void)fprintf(out, "%*s-\n", INDENT, "");
-        FR_TRY(write_section(ctx, out, FR_SECTION_TASK, &config->tasks[i], 2 * INDENT));
+        FR_TRY(write_section(ctx, out, FR_SECTION_TASK,
+                             (fr_key_view){.task = &config->tasks[i]}, 2 * INDENT));
     }
     return FR_OK;
-}
-
-fr_status fr_config_end_text(fr_ctx *ctx, FILE *stream, fr_status status, char **out)
-{
-    enum { AT_MIN = 1 };
-    bool failed = ferror(stream) != 0;
-    failed = fclose(stream) != 0 || failed;
-    if (status == FR_OK) {
-        status = fr_check_memory(ctx, !failed, AT_MIN);
-    }
-    if (status != FR_OK) {
-        free(*out);
-        *out = NULL;
-    }
-    return status;
 }
 
 fr_status fr_config_write(fr_ctx *ctx, const fr_config *config, char **out)

@@ -15,12 +15,12 @@ typedef struct fr_yaml_reader {
     yaml_document_t *document;
 } fr_yaml_reader;
 
-/** A parser over text that outlives it; yaml_parser_delete it. */
-FR_MUST_CHECK fr_status fr_yaml_open(const fr_config_state *state, const char *text,
-                                     size_t bytes, yaml_parser_t *out);
-/** FR_ERR_CONFIG with what the parser says and its line; FR_ERR_NO_MEMORY. */
-fr_status fr_yaml_fail(const fr_config_state *state, const yaml_parser_t *parser,
-                       const char *text, size_t bytes);
+/**
+ * Read text as one YAML document; on success the caller deletes *out. Size, directives, anchors, nesting and nodes are
+ * bounded. FR_ERR_CONFIG: a bound is exceeded, broken YAML, a second document. The document may be empty.
+ */
+FR_MUST_CHECK fr_status fr_yaml_load(const fr_config_state *state, const char *text,
+                                     size_t bytes, yaml_document_t *out);
 
 /** Line of a node, from 1. */
 long long fr_yaml_line(const yaml_node_t *node);
@@ -31,6 +31,11 @@ FR_MUST_CHECK fr_status fr_yaml_check_kind(const fr_yaml_reader *r,
                                            const yaml_node_t *node,
                                            yaml_node_type_t wanted, const char *path,
                                            const char *wanted_text);
+
+/** Read the list of key number `index`; its entries are kept as one text with ", " between. `where` opens messages. */
+FR_MUST_CHECK fr_status fr_config_read_list(const fr_yaml_reader *r, int index,
+                                            const yaml_node_t *node, const char *where,
+                                            fr_key_owner owner);
 
 /** Read the section `sweep` into state->sweep. */
 FR_MUST_CHECK fr_status fr_sweep_read(const fr_yaml_reader *r, yaml_node_t *node);

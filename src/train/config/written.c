@@ -82,8 +82,8 @@ static fr_status fail_name(fr_ctx *ctx, const char *where, const construct *c)
     name[bytes] = '\0';
     if (is_place(c)) {
         return FR_FAIL(ctx, FR_ERR_CONFIG,
-                       "%s holds the place %s %s; write {%s}, and {{{%s}}} for the "
-                       "place in braces",
+                       "%s holds the field %s %s; write {%s}, or {{{%s}}} for the "
+                       "field in braces",
                        where, name, c->blanks > 0 ? "with blanks" : "in two braces",
                        name, name);
     }
@@ -94,8 +94,8 @@ static fr_status fail_name(fr_ctx *ctx, const char *where, const construct *c)
         near = WORDS[i].word == word ? WORDS[i].place : near;
     }
     return FR_FAIL(ctx, FR_ERR_CONFIG,
-                   "%s holds {%s}, which is no place of a row: {source} and {target} "
-                   "are%s%s%s (the text itself is written {{%s}})",
+                   "%s holds {%s}, but a row has only the fields {source} and "
+                   "{target}%s%s%s (write {{%s}} for the text itself)",
                    where, name, near != NULL ? "; did you mean {" : "",
                    near != NULL ? near : "", near != NULL ? "}?" : "", name);
 }

@@ -64,7 +64,8 @@ fr_status fr_row_reader_init(fr_ctx *ctx, const fr_data_params *params, fr_row_u
 {
     *out = (fr_row_reader){.ctx = ctx, .params = params, .use = use};
     return params->template_text != NULL && !params->chat
-               ? fr_template_parse(ctx, params->template_text, &out->template_parts)
+               ? fr_template_parse(ctx, "template", params->template_text,
+                                   &out->template_parts)
                : FR_OK;
 }
 

@@ -18,35 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-fr_status fr_template_parse(fr_ctx *ctx, const char *text, fr_template *out)
-{
-    static const char SOURCE[] = "{source}";
-    static const char TARGET[] = "{target}";
-    const char *source = strstr(text, SOURCE);
-    const char *target = strstr(text, TARGET);
-    bool bad = target == NULL || strstr(target + 1, TARGET) != NULL;
-    bad = bad ||
-          (source != NULL && (source > target || strstr(source + 1, SOURCE) != NULL));
-    if (bad) {
-        return FR_FAIL(
-            ctx, FR_ERR_CONFIG,
-            "template \"%s\" must hold {target} once and {source} at most once "
-            "before it",
-            text);
-    }
-    const char *between = source != NULL ? source + strlen(SOURCE) : target;
-    *out = (fr_template){.before = text,
-                         .before_bytes =
-                             (size_t)((source != NULL ? source : target) - text),
-                         .has_source = source != NULL,
-                         .between = between,
-                         .between_bytes = (size_t)(target - between),
-                         .after = target + strlen(TARGET),
-                         .after_bytes = strlen(target + strlen(TARGET))};
-    return FR_OK;
-}
-
-/* The text since the last special token. */
+/* Text collected since the last special token. */
 typedef struct collector {
     fr_ctx *ctx;
     const fr_tokenizer *tokenizer;

@@ -9,22 +9,7 @@
 
 #include "model/files/gguf.h"
 #include "model/text/tokenizer.h"
-
-/** The parts of a template around {source} and {target}; they point into its text. */
-typedef struct fr_template {
-    const char *before; /* before {source}; without {source}, all before {target} */
-    size_t before_bytes;
-    bool has_source;
-    const char *between; /* between {source} and {target} */
-    size_t between_bytes;
-    const char *after; /* after {target} */
-    size_t after_bytes;
-} fr_template;
-
-/** FR_ERR_CONFIG unless the text holds {target} once and {source} at most once, before it; other braces are text.
- * `text` has passed written.h, which resolves escapes and refuses other names in braces. */
-FR_MUST_CHECK fr_status fr_template_parse(fr_ctx *ctx, const char *text,
-                                          fr_template *out);
+#include "train/config/template.h"
 
 /** A piece of text: of the template, or of the data. */
 typedef struct fr_piece {

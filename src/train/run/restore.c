@@ -94,12 +94,8 @@ static fr_status restore_mlp(const fr_mlp_state *saved, int64_t first_layer,
 fr_status fr_restore_task(const fr_task_env *env, const char *path,
                           const fr_checkpoint *checkpoint, fr_task *task, bool *found)
 {
-    const fr_checkpoint_task *saved = NULL;
-    for (int64_t i = 0; i < checkpoint->n_tasks; i++) {
-        if (strcmp(checkpoint->tasks[i].name, task->config->name) == 0) {
-            saved = &checkpoint->tasks[i];
-        }
-    }
+    const fr_checkpoint_task *saved =
+        fr_checkpoint_task_named(checkpoint, task->config->name);
     *found = saved != NULL;
     if (saved == NULL) {
         return FR_OK;

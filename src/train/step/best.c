@@ -12,16 +12,6 @@ static bool is_zero(const uint8_t digest[FR_DIGEST_BYTES])
     return any == 0;
 }
 
-static const fr_task_config *find_task(const fr_config *config, const char *name)
-{
-    for (int64_t i = 0; i < config->n_tasks; i++) {
-        if (strcmp(config->tasks[i].name, name) == 0) {
-            return &config->tasks[i];
-        }
-    }
-    return NULL;
-}
-
 static bool has_same_names(const fr_task_config *a, const fr_task_config *b)
 {
     bool either_lacks = a->valid == NULL || b->valid == NULL;
@@ -41,7 +31,7 @@ static fr_status compare_configs(const fr_task_env *env, const char *path,
         return FR_OK;
     }
     FR_TRY(fr_config_parse(env->ctx, path, checkpoint->config, &config));
-    const fr_task_config *before = find_task(config, task->config->name);
+    const fr_task_config *before = fr_config_find_task(config, task->config->name);
     *same = before == NULL || has_same_names(before, task->config);
     fr_config_destroy(&config);
     return FR_OK;

@@ -9,7 +9,7 @@
 static void use_template(fr_ctx *ctx, const char *text)
 {
     fr_template t;
-    if (fuzz_answer(ctx, fr_template_parse(ctx, text, &t))) {
+    if (fuzz_answer(ctx, fr_template_parse(ctx, "t", text, &t))) {
         size_t places = strlen("{target}") + (t.has_source ? strlen("{source}") : 0);
         fuzz_check(t.before_bytes + t.between_bytes + t.after_bytes + places ==
                        strlen(text),

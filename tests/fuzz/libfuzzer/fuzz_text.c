@@ -31,9 +31,10 @@ static void use_row(fr_ctx *ctx, const fr_tokenizer *tokenizer, const char *text
     fr_ids ids = {NULL, 0, 0};
     fr_ids own = {NULL, 0, 0};
     fr_text row = {text, bytes};
-    fuzz_check(fuzz_answer(ctx, fr_template_parse(
-                                    ctx, "<|im_start|>{source}\n x{target} y", &t)),
-               "a template");
+    fuzz_check(
+        fuzz_answer(
+            ctx, fr_template_parse(ctx, "t", "<|im_start|>{source}\n x{target} y", &t)),
+        "a template");
     for (int special = 0; special < 2; special++) {
         (void)fuzz_answer(ctx, fr_text_encode_source(ctx, tokenizer, &t, row,
                                                      special != 0, &ids, &own));
