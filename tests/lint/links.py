@@ -13,9 +13,13 @@ import common
 
 FOLDERS = ("src", "tests", "docs", "launch", "configs", "cmake", ".ci")
 
-# What pages may name although the tree does not hold it, with the reason.
+# What pages and comments may name although the tree does not hold it, with the reason.
 EXCEPTIONS = {
     "launch/site.env": "a site makes it from launch/site.env.example",
+    "hdf5.h": "header of the HDF5 library",
+    "mpi.h": "header of MPI",
+    "omp.h": "header of OpenMP",
+    "math.h": "header of the C library",
 }
 
 LINK = re.compile(r"\[[^\]]*\]\(<?([^)>\s]+)>?(?:\s+\"[^\"]*\")?\)")
@@ -100,7 +104,9 @@ class Tree:
                    for name in self.files | self.folders)
 
     def has_file(self, name):
-        """Whether some file has this name, or a path that ends in it."""
+        """Whether some file has this name, or a path that ends in it. Capitals stand for a part of a name."""
+        if name in EXCEPTIONS or PLACEHOLDER.search(name.rpartition(".")[0]):
+            return True
         if "*" in name:
             return any(fnmatch.fnmatchcase(path, "*" + name) for path in self.files)
         return any(path == name or path.endswith("/" + name)

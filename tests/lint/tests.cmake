@@ -2,7 +2,7 @@
 
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
 
-foreach(name layers sizes paths elementary)
+foreach(name layers sizes paths elementary links)
     add_test(NAME lint.${name}
         COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/${name}.py)
     fr_test_properties(lint.${name} lint 1)
