@@ -33,7 +33,8 @@ SCRIPT = re.compile(r"(?<![\w./*<-])((?:[\w*-]+/)*[\w*-]+\.(?:c|h|sh|cmake))\b(?
 NAME = re.compile(r"(?<![\w.#])((?:fr|FR)_\w+\*?)")
 COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*")
 C_TOKEN = re.compile(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", re.S)
-PLACEHOLDER = re.compile(r"NNNN|[A-Z]{3,}")
+# Capitals that stand for a part of a path or name: rank-NNNN.slot, fuzz_NAME.c, X_impl.h, fr_cmd_NAME.
+PLACEHOLDER = re.compile(r"[A-Z]{3,}|(?<![A-Za-z0-9])X(?![A-Za-z0-9])")
 
 
 def slug(heading):
@@ -114,6 +115,8 @@ class Tree:
 
     def has_name(self, name):
         """Whether code uses a name; one that ends in a star or an underscore is the begin of some."""
+        if name.startswith("fr_") and PLACEHOLDER.search(name):
+            return True
         if name.endswith(("*", "_")):
             return any(other.startswith(name.rstrip("*")) for other in self.names)
         return name in self.names
