@@ -45,7 +45,6 @@ python "clean tree" 0 "0 problems" layers
 python "clean tree" 0 "0 problems" sizes
 python "clean tree" 0 "0 problems" paths
 python "clean tree" 0 "0 problems" elementary
-python "clean tree" 0 "0 problems" links
 
 echo '#include "model/b.h"' >"$area/tree/src/base/a.h"
 python "upward include" 1 "room base must not use model" layers
@@ -54,7 +53,7 @@ python "foreign header" 1 "mpi.h belongs in" layers
 echo '#include "a.h"' >"$area/tree/src/base/a.h"
 python "include without a room" 1 "by its path under src/" layers
 echo '#include "base/x_impl.h"' >"$area/tree/src/model/b.c"
-python "private header" 1 "base/x_impl.h is private to x.c" layers
+python "private header" 1 "private to room base" layers
 
 clean_tree
 repeat 251 "" >"$area/tree/src/base/a.h"
@@ -80,6 +79,10 @@ for call in 'exp(x)' 'logf (x)' '1+powl(x, y)' '__builtin_cos(x)' 'atan2(y, x)';
     python "call of $call" 1 "src/model/b.c:3: " elementary
 done
 
+clean_tree
+printf '#!/bin/sh\nif true; then\n' >"$area/tree/tests/broken.sh"
+expect "broken script" 1 "broken.sh" bash tests/lint/shell.sh
+
 # pages and comments that name what is there, and one thing that is not
 pages() {
     clean_tree
@@ -91,6 +94,8 @@ pages() {
     printf '%s\n' '# Page' 'See [more](docs/more.md#twice), [web](https://example.org/x#y), `src/base/a.h`, `src/*/b.c`.' \
         '`b.c` and `fr_known()` of `src/model`; `RUN/log/rank-NNNN.slot`; `x.h5`.' >"$area/tree/README.md"
 }
+clean_tree
+python "clean tree" 0 "0 problems" links
 pages
 python "what is there" 0 "0 problems" links
 while IFS='|' read -r text problem; do
@@ -119,10 +124,6 @@ see docs/none.md|no such path 'docs/none.md'
 fr_unknown does it|no code uses the name 'fr_unknown'
 fr_unk* do it|no code uses the name 'fr_unk*'
 FAULTS
-
-clean_tree
-printf '#!/bin/sh\nif true; then\n' >"$area/tree/tests/broken.sh"
-expect "broken script" 1 "broken.sh" bash tests/lint/shell.sh
 
 symbols() {
     echo "$3" >"$area/tree/x.c"

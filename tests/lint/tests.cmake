@@ -2,7 +2,7 @@
 
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
 
-foreach(name layers sizes paths elementary links)
+foreach(name layers sizes paths elementary)
     add_test(NAME lint.${name}
         COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/${name}.py)
     fr_test_properties(lint.${name} lint 1)
@@ -10,6 +10,9 @@ endforeach()
 foreach(name format shell config_doc)
     fr_script_test(lint ${name} ${CMAKE_CURRENT_LIST_DIR}/${name}.sh)
 endforeach()
+
+add_test(NAME lint.links COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/links.py)
+fr_test_properties(lint.links lint 1)
 
 fr_script_test(lint selftest ${CMAKE_CURRENT_LIST_DIR}/selftest.sh ${CMAKE_C_COMPILER})
 
