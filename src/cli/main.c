@@ -1,5 +1,6 @@
 /* The program: choose the command, make the world, print the trail once, choose the exit code. */
 #include "cli/commands.h"
+#include "cli/wait_rank.h"
 #include "comm/post.h"
 #include "device/device.h"
 #include "train/config/config.h"
@@ -53,6 +54,7 @@ static void print_usage(FILE *out)
         "  FORERUN_ISA        highest instruction set to compute with: generic, avx2,\n"
         "                     avx512 or avx512_vnni; default: what there is\n"
         "  FORERUN_CACHE      folder for digests of weights; 0: keep none\n"
+        "  FORERUN_WAIT_RANK  this rank waits at its start for a debugger\n"
         "  OMP_NUM_THREADS    threads of a rank, where nothing else says so\n");
 }
 
@@ -188,6 +190,9 @@ static int run_command(fr_ctx *ctx, const entry *chosen, int argc, char **argv)
     fr_status status = fr_signals_create(ctx, &params, &signals);
     if (status == FR_OK) {
         status = make_world(ctx, chosen, &argc, &argv, &world);
+    }
+    if (status == FR_OK) {
+        status = fr_wait_for_debugger(ctx, world);
     }
     if (status == FR_OK) {
         status = open_guard(ctx, chosen, world, farewell, &own);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# README.md's own lines, typed in a copy of the tree: the build without the quickstart, training, ranks, resume, sweep,
-# plan. A config block is put where the text says.
+# The lines of README.md and docs/training.md, typed in a copy of the tree: the build without the quickstart, training,
+# ranks, resume, sweep, plan. A config block is put where the text says.
 . "$(dirname "$0")/common.sh"
 
 need_model
@@ -13,15 +13,18 @@ ln -s "$(realpath "$model")" "$tree/models/smollm2-135m-instruct.gguf"
 cd "$tree"
 printf 'localhost slots=2\n' >hosts
 
-# block HEADING LANGUAGE NUMBER: the NUMBERth (from 1) code block of a language below a heading, up to the next heading.
+page=README.md
+
+# block HEADING LANGUAGE NUMBER: the NUMBERth (from 1) code block of a language below a heading of $page, up to the next
+# heading.
 block() {
     awk -v heading="$1" -v fence="\`\`\`$2" -v number="$3" '
         inside && /^```$/ { inside = 0; next }
         inside { if (wanted && n == number) { print } ; next }
         /^#+ / { found = ($0 == heading) }
         /^```/ { inside = 1; wanted = (found && $0 == fence); n += wanted }
-    ' README.md >"$work/block"
-    [ -s "$work/block" ] || fail "README.md has no block $3 of $2 below '$1'"
+    ' "$page" >"$work/block"
+    [ -s "$work/block" ] || fail "$page has no block $3 of $2 below '$1'"
     cat "$work/block"
 }
 
@@ -42,13 +45,15 @@ block '## Train a prefix of your own' yaml 1 >mine.yaml
 type_lines '## Train a prefix of your own' 2
 # a run that lost its last checkpoint goes on from the one before, on four ranks, to the same bits
 mv runs/mine/checkpoint-60.h5 last.h5
-type_lines '## Train a prefix of your own' 3
+page=docs/training.md
+type_lines '## Several ranks' 1
 same runs/mine/checkpoint-60.h5 last.h5
 
-type_lines '### Several tasks, and sweeps' 2
+type_lines '## Ask before a large run' 1
 [ -s schedule.svg ] || fail "plan made no picture"
-block '### Several tasks, and sweeps' yaml 1 >>mine.yaml
-type_lines '### Several tasks, and sweeps' 1
+block '## Several tasks, and sweeps' yaml 1 >>mine.yaml
+type_lines '## Several tasks, and sweeps' 1
 [ "$(wc -l <runs/sweep/sweep.jsonl)" = 4 ] || fail "the sweep's table has not four lines"
 sed -i '/^sweep:/,$d' mine.yaml
+page=README.md
 type_lines '## On a cluster' 1

@@ -138,6 +138,48 @@ clean_tree
 printf '#!/bin/sh\nif true; then\n' >"$area/tree/tests/broken.sh"
 expect "broken script" 1 "broken.sh" bash tests/lint/shell.sh
 
+# pages and comments that name what is there, and one thing that is not
+pages() {
+    clean_tree
+    mkdir -p "$area/tree/docs"
+    printf '/* a.h - see docs/more.md, b.c, src/model, fr_known and fr_kno*. */\nint fr_known(void);\n' \
+        >"$area/tree/src/base/a.h"
+    printf '# One `word`, more\n\n## Twice\n\n## Twice\n[up](../README.md) [here](#one-word-more) [2](#twice-1)\n' \
+        >"$area/tree/docs/more.md"
+    printf '%s\n' '# Page' 'See [more](docs/more.md#twice), [web](https://example.org/x#y), `src/base/a.h`, `src/*/b.c`.' \
+        '`b.c` and `fr_known()` of `src/model`; `RUN/log/rank-NNNN.slot`; `x.h5`.' >"$area/tree/README.md"
+}
+clean_tree
+python "clean tree" 0 "0 problems" links
+pages
+python "what is there" 0 "0 problems" links
+while IFS='|' read -r text problem; do
+    pages
+    echo "$text" >>"$area/tree/README.md"
+    python "page: $text" 1 "README.md:4: $problem" links
+done <<'FAULTS'
+[x](docs/none.md)|dead link 'docs/none.md'
+[x](docs/more.md#thrice)|no heading of docs/more.md has the anchor '#thrice'
+[x](#none)|no heading of README.md has the anchor '#none'
+run `src/base/none.h` now|no such path 'src/base/none.h'
+`./tests/none.sh -R x`|no such path 'tests/none.sh'
+`src/*/none.c`|no such path 'src/*/none.c'
+the loop is `none.c`|no file 'none.c'
+call fr_unknown|no code uses the name 'fr_unknown'
+`FR_UNKNOWN(x)`|no code uses the name 'FR_UNKNOWN'
+FAULTS
+while IFS='|' read -r text problem; do
+    pages
+    printf '/*\n * %s\n */\nint g(const char *fr_any); /* as %s */\n' "$text" "a.h" >"$area/tree/src/model/b.c"
+    python "comment: $text" 1 "src/model/b.c:2: $problem" links
+done <<'FAULTS'
+see none.h|no file 'none.h'
+see model/a.h|no file 'model/a.h'
+see docs/none.md|no such path 'docs/none.md'
+fr_unknown does it|no code uses the name 'fr_unknown'
+fr_unk* do it|no code uses the name 'fr_unk*'
+FAULTS
+
 symbols() {
     echo "$3" >"$area/tree/x.c"
     "$compiler" -w -O0 -c "$area/tree/x.c" -o "$area/tree/x.c.o"

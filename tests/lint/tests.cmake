@@ -11,6 +11,9 @@ foreach(name format shell config_doc)
     fr_script_test(lint ${name} ${CMAKE_CURRENT_LIST_DIR}/${name}.sh)
 endforeach()
 
+add_test(NAME lint.links COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/links.py)
+fr_test_properties(lint.links lint 1)
+
 fr_script_test(lint selftest ${CMAKE_CURRENT_LIST_DIR}/selftest.sh ${CMAKE_C_COMPILER})
 
 # Sanitizers add writable objects of their own.
