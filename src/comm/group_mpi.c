@@ -1,10 +1,8 @@
 #define _POSIX_C_SOURCE 200809L
-#include "comm/group_impl.h"
+#include "comm/group_mpi_impl.h"
 
 #include "base/mem.h"
 
-#include <mpi.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
 /*
@@ -16,35 +14,9 @@
 
 /* Counts of MPI are int: a message longer than one block is one element of a datatype made of blocks and a rest, and a
  * longer reduction is done in pieces (of 32 MiB: one piece's latency does not count). */
-enum {
-    BLOCK_BYTES = 1 << 20,
-    PIECE_VALUES = 1 << 22,
-    ALL_RANKS = -1 /* no one peer */
-};
+enum { BLOCK_BYTES = 1 << 20, PIECE_VALUES = 1 << 22 };
 
-/* A message or reduction under way. Completed ones are kept as spares: after a few steps no step allocates any. */
-typedef struct pending {
-    MPI_Request request;
-    int64_t wanted_bytes; /* of a receive; -1 otherwise */
-    int peer;
-    struct pending *next;
-} pending;
-
-typedef struct mpi_group {
-    fr_group base;
-    MPI_Comm comm;
-    struct mpi_group *world; /* itself for the world */
-    pending *spares;
-    bool owns_mpi;
-    atomic_bool is_broken; /* of the world: some call of any of its groups failed */
-} mpi_group;
-
-static mpi_group *from_base(fr_group *group)
-{
-    return (mpi_group *)(void *)group;
-}
-
-static fr_status fail_mpi(fr_ctx *ctx, const char *what, int code)
+fr_status fr_mpi_fail(fr_ctx *ctx, const char *what, int code)
 {
     char text[MPI_MAX_ERROR_STRING] = "unknown error";
     int length = 0;
@@ -54,17 +26,17 @@ static fr_status fail_mpi(fr_ctx *ctx, const char *what, int code)
                    what, text);
 }
 
-static fr_status check(mpi_group *group, const char *what, int code)
+fr_status fr_mpi_check(fr_mpi_group *group, const char *what, int code)
 {
     if (code == MPI_SUCCESS) {
         return FR_OK;
     }
     group->world->is_broken = true;
-    return fail_mpi(group->base.ctx, what, code);
+    return fr_mpi_fail(group->base.ctx, what, code);
 }
 
-static fr_status take_pending(mpi_group *group, int peer, int64_t wanted_bytes,
-                              pending **out)
+static fr_status take_pending(fr_mpi_group *group, int peer, int64_t wanted_bytes,
+                              fr_mpi_pending **out)
 {
     *out = group->spares;
     if (*out != NULL) {
@@ -72,24 +44,24 @@ static fr_status take_pending(mpi_group *group, int peer, int64_t wanted_bytes,
     } else {
         FR_TRY(fr_alloc(group->base.ctx, 1, sizeof **out, out));
     }
-    **out = (pending){
+    **out = (fr_mpi_pending){
         .request = MPI_REQUEST_NULL, .wanted_bytes = wanted_bytes, .peer = peer};
     return FR_OK;
 }
 
-static void return_pending(mpi_group *group, pending *used)
+static void return_pending(fr_mpi_group *group, fr_mpi_pending *used)
 {
     used->next = group->spares;
     group->spares = used;
 }
 
 /* The number in the world of a rank of this group. */
-static int world_rank(const mpi_group *group, int rank)
+static int world_rank(const fr_mpi_group *group, int rank)
 {
     MPI_Group own = MPI_GROUP_NULL;
     MPI_Group all = MPI_GROUP_NULL;
     int out = rank;
-    if (rank == ALL_RANKS || group->world == group ||
+    if (rank == FR_MPI_ALL_RANKS || group->world == group ||
         MPI_Comm_group(group->comm, &own) != MPI_SUCCESS) {
         return rank;
     }
@@ -102,9 +74,9 @@ static int world_rank(const mpi_group *group, int rank)
 }
 
 /* Wait for a request, and yield the core between two tests: ranks may share cores with each other and with threads that
- * compute, and a wait inside MPI would spin for its whole time slice. `what` and `peer` (of this group, or ALL_RANKS) are
+ * compute, and a wait inside MPI would spin for its whole time slice. `what` and `peer` (of this group, or FR_MPI_ALL_RANKS) are
  * for the watch. */
-static int finish(mpi_group *group, MPI_Request *request, MPI_Status *result,
+static int finish(fr_mpi_group *group, MPI_Request *request, MPI_Status *result,
                   const char *what, int peer)
 {
     int is_done = 0;
@@ -162,13 +134,13 @@ static void end_layout(MPI_Datatype *type)
 
 static fr_status mpi_barrier(fr_group *base)
 {
-    mpi_group *group = from_base(base);
+    fr_mpi_group *group = fr_mpi_from_base(base);
     MPI_Request request = MPI_REQUEST_NULL;
     int code = MPI_Ibarrier(group->comm, &request);
     if (code == MPI_SUCCESS) {
-        code = finish(group, &request, MPI_STATUS_IGNORE, "barrier", ALL_RANKS);
+        code = finish(group, &request, MPI_STATUS_IGNORE, "barrier", FR_MPI_ALL_RANKS);
     }
-    return check(group, "barrier", code);
+    return fr_mpi_check(group, "barrier", code);
 }
 
 static MPI_Op op_of(fr_reduce op)
@@ -178,7 +150,7 @@ static MPI_Op op_of(fr_reduce op)
 
 static fr_status mpi_allreduce(fr_group *base, fr_reduce op, int64_t *values, int64_t n)
 {
-    mpi_group *group = from_base(base);
+    fr_mpi_group *group = fr_mpi_from_base(base);
     int code = MPI_SUCCESS;
     for (int64_t done = 0; done < n && code == MPI_SUCCESS; done += PIECE_VALUES) {
         int64_t rest = n - done;
@@ -187,15 +159,16 @@ static fr_status mpi_allreduce(fr_group *base, fr_reduce op, int64_t *values, in
         code = MPI_Iallreduce(MPI_IN_PLACE, values + done, count, MPI_INT64_T,
                               op_of(op), group->comm, &request);
         if (code == MPI_SUCCESS) {
-            code = finish(group, &request, MPI_STATUS_IGNORE, "reduction", ALL_RANKS);
+            code = finish(group, &request, MPI_STATUS_IGNORE, "reduction",
+                          FR_MPI_ALL_RANKS);
         }
     }
-    return check(group, "reduction over the ranks", code);
+    return fr_mpi_check(group, "reduction over the ranks", code);
 }
 
 static fr_status mpi_broadcast(fr_group *base, int root, void *data, int64_t bytes)
 {
-    mpi_group *group = from_base(base);
+    fr_mpi_group *group = fr_mpi_from_base(base);
     MPI_Datatype type = MPI_DATATYPE_NULL;
     MPI_Request request = MPI_REQUEST_NULL;
     int count = 0;
@@ -205,18 +178,18 @@ static fr_status mpi_broadcast(fr_group *base, int root, void *data, int64_t byt
     }
     if (code == MPI_SUCCESS) {
         code = finish(group, &request, MPI_STATUS_IGNORE, "broadcast",
-                      root == base->rank ? ALL_RANKS : root);
+                      root == base->rank ? FR_MPI_ALL_RANKS : root);
     }
     end_layout(&type);
-    return check(group, "broadcast", code);
+    return fr_mpi_check(group, "broadcast", code);
 }
 
 static fr_status mpi_send_begin(fr_group *base, int peer, fr_tag tag, const void *data,
                                 int64_t bytes, fr_request *request)
 {
-    mpi_group *group = from_base(base);
+    fr_mpi_group *group = fr_mpi_from_base(base);
     MPI_Datatype type = MPI_DATATYPE_NULL;
-    pending *used = NULL;
+    fr_mpi_pending *used = NULL;
     int count = 0;
     FR_TRY(take_pending(group, peer, -1, &used));
     int code = begin_layout(bytes, &type, &count);
@@ -227,7 +200,7 @@ static fr_status mpi_send_begin(fr_group *base, int peer, fr_tag tag, const void
     end_layout(&type);
     if (code != MPI_SUCCESS) {
         return_pending(group, used);
-        return check(group, "send", code);
+        return fr_mpi_check(group, "send", code);
     }
     request->handle = used;
     return FR_OK;
@@ -236,9 +209,9 @@ static fr_status mpi_send_begin(fr_group *base, int peer, fr_tag tag, const void
 static fr_status mpi_receive_begin(fr_group *base, int peer, fr_tag tag, void *data,
                                    int64_t bytes, fr_request *request)
 {
-    mpi_group *group = from_base(base);
+    fr_mpi_group *group = fr_mpi_from_base(base);
     MPI_Datatype type = MPI_DATATYPE_NULL;
-    pending *used = NULL;
+    fr_mpi_pending *used = NULL;
     int count = 0;
     FR_TRY(take_pending(group, peer, bytes, &used));
     int code = begin_layout(bytes, &type, &count);
@@ -249,21 +222,22 @@ static fr_status mpi_receive_begin(fr_group *base, int peer, fr_tag tag, void *d
     end_layout(&type);
     if (code != MPI_SUCCESS) {
         return_pending(group, used);
-        return check(group, "receive", code);
+        return fr_mpi_check(group, "receive", code);
     }
     request->handle = used;
     return FR_OK;
 }
 
-static const char *kind_of(const pending *used)
+static const char *kind_of(const fr_mpi_pending *used)
 {
-    return used->peer == ALL_RANKS   ? "reduction"
-           : used->wanted_bytes >= 0 ? "receive"
-                                     : "send";
+    return used->peer == FR_MPI_ALL_RANKS ? "reduction"
+           : used->wanted_bytes >= 0      ? "receive"
+                                          : "send";
 }
 
 /* After MPI has completed a request with `code` and `result`. */
-static fr_status release(mpi_group *group, pending *used, int code, MPI_Status *result)
+static fr_status release(fr_mpi_group *group, fr_mpi_pending *used, int code,
+                         MPI_Status *result)
 {
     const char *kind = kind_of(used);
     int64_t wanted = used->wanted_bytes;
@@ -272,7 +246,7 @@ static fr_status release(mpi_group *group, pending *used, int code, MPI_Status *
     if (code == MPI_SUCCESS && wanted >= 0) {
         code = MPI_Get_elements_x(result, MPI_BYTE, &got);
     }
-    FR_TRY(check(group, kind, code));
+    FR_TRY(fr_mpi_check(group, kind, code));
     if (wanted >= 0 && got != wanted) {
         group->world->is_broken = true;
         return FR_FAIL(group->base.ctx, FR_ERR_COMM,
@@ -286,8 +260,8 @@ static fr_status release(mpi_group *group, pending *used, int code, MPI_Status *
 
 static fr_status mpi_wait(fr_group *base, void *handle)
 {
-    mpi_group *group = from_base(base);
-    pending *used = handle;
+    fr_mpi_group *group = fr_mpi_from_base(base);
+    fr_mpi_pending *used = handle;
     MPI_Status result;
     int code = finish(group, &used->request, &result, kind_of(used), used->peer);
     return release(group, used, code, &result);
@@ -295,8 +269,8 @@ static fr_status mpi_wait(fr_group *base, void *handle)
 
 static fr_status mpi_test(fr_group *base, void *handle, bool *is_done)
 {
-    mpi_group *group = from_base(base);
-    pending *used = handle;
+    fr_mpi_group *group = fr_mpi_from_base(base);
+    fr_mpi_pending *used = handle;
     MPI_Status result;
     int done = 0;
     int code = MPI_Test(&used->request, &done, &result);
@@ -307,14 +281,14 @@ static fr_status mpi_test(fr_group *base, void *handle, bool *is_done)
 static fr_status mpi_allreduce_begin(fr_group *base, fr_reduce op, int64_t *values,
                                      int64_t n, fr_request *request)
 {
-    mpi_group *group = from_base(base);
-    pending *used = NULL;
-    FR_TRY(take_pending(group, ALL_RANKS, -1, &used));
+    fr_mpi_group *group = fr_mpi_from_base(base);
+    fr_mpi_pending *used = NULL;
+    FR_TRY(take_pending(group, FR_MPI_ALL_RANKS, -1, &used));
     int code = MPI_Iallreduce(MPI_IN_PLACE, values, (int)n, MPI_INT64_T, op_of(op),
                               group->comm, &used->request);
     if (code != MPI_SUCCESS) {
         return_pending(group, used);
-        return check(group, "reduction over the ranks", code);
+        return fr_mpi_check(group, "reduction over the ranks", code);
     }
     request->handle = used;
     return FR_OK;
@@ -329,20 +303,18 @@ static void mpi_poll(fr_group *base)
     (void)MPI_Iprobe(0, (int)FR_TAG_POLL, MPI_COMM_SELF, &found, MPI_STATUS_IGNORE);
 }
 
-static fr_status mpi_split(fr_group *base, int color, int key, fr_group **out);
-
 static void mpi_destroy(fr_group *base)
 {
-    mpi_group *group = from_base(base);
+    fr_mpi_group *group = fr_mpi_from_base(base);
     bool is_broken = group->world->is_broken || fr_group_is_abandoned(base);
     bool finalises = group->owns_mpi;
     fr_watch *watch = fr_group_watch(base);
     while (group->spares != NULL) {
-        pending *next = group->spares->next;
+        fr_mpi_pending *next = group->spares->next;
         free(group->spares);
         group->spares = next;
     }
-    fr_watch_wait_begin(watch, finalises ? "finalising" : "freeing", ALL_RANKS);
+    fr_watch_wait_begin(watch, finalises ? "finalising" : "freeing", FR_MPI_ALL_RANKS);
     /* With a rank lost, finalising would wait for it for ever. A process that ends without
      * finalising makes the launcher end the others. */
     if (!is_broken) {
@@ -355,8 +327,8 @@ static void mpi_destroy(fr_group *base)
     fr_watch_wait_end(watch);
 }
 
-static const fr_group_ops MPI_OPS = {
-    .split = mpi_split,
+const fr_group_ops FR_MPI_OPS = {
+    .split = fr_mpi_split,
     .destroy = mpi_destroy,
     .barrier = mpi_barrier,
     .allreduce = mpi_allreduce,
@@ -368,132 +340,3 @@ static const fr_group_ops MPI_OPS = {
     .test = mpi_test,
     .poll = mpi_poll,
 };
-
-static int find_node(MPI_Comm comm, fr_group *out)
-{
-    MPI_Comm node = MPI_COMM_NULL;
-    int code = MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
-    if (code == MPI_SUCCESS) {
-        (void)MPI_Comm_rank(node, &out->node_rank);
-        (void)MPI_Comm_size(node, &out->node_size);
-        out->node_leader = out->rank;
-        code = MPI_Bcast(&out->node_leader, 1, MPI_INT, 0, node);
-    }
-    if (code == MPI_SUCCESS) {
-        code = MPI_Comm_free(&node);
-    }
-    return code;
-}
-
-/* Owns `comm` from the call on, also on failure. Collective calls come before what can fail on one rank alone, so that no
- * other rank waits for such a rank. */
-static fr_status wrap(fr_ctx *ctx, MPI_Comm comm, mpi_group *world, mpi_group **out)
-{
-    fr_group base = {.ops = &MPI_OPS, .ctx = ctx};
-    (void)MPI_Comm_rank(comm, &base.rank);
-    (void)MPI_Comm_size(comm, &base.size);
-    int code = find_node(comm, &base);
-    if (code != MPI_SUCCESS) {
-        (void)MPI_Comm_free(&comm);
-        (void)fail_mpi(ctx, "finding the ranks of this node", code);
-        return FR_ERR_COMM;
-    }
-    fr_status status = fr_alloc(ctx, 1, sizeof **out, out);
-    if (status != FR_OK) {
-        (void)MPI_Comm_free(&comm);
-        return status;
-    }
-    **out = (mpi_group){.base = base, .comm = comm};
-    (*out)->world = world != NULL ? world : *out;
-    (*out)->base.root = &(*out)->world->base;
-    return FR_OK;
-}
-
-static fr_status mpi_split(fr_group *base, int color, int key, fr_group **out)
-{
-    mpi_group *group = from_base(base);
-    mpi_group *part = NULL;
-    MPI_Comm comm = MPI_COMM_NULL;
-    fr_watch_wait_begin(fr_group_watch(base), "splitting", ALL_RANKS);
-    fr_status status = check(group, "splitting the ranks",
-                             MPI_Comm_split(group->comm, color, key, &comm));
-    if (status == FR_OK) {
-        status = wrap(base->ctx, comm, group->world, &part);
-    }
-    fr_watch_wait_end(fr_group_watch(base));
-    *out = part != NULL ? &part->base : NULL;
-    return status;
-}
-
-static fr_status start_mpi(fr_ctx *ctx, int *argc, char ***argv, int *granted,
-                           bool *owns_mpi)
-{
-    int is_running = 0;
-    int level = MPI_THREAD_SINGLE;
-    int code = MPI_Initialized(&is_running);
-    if (code == MPI_SUCCESS && !is_running) {
-        code = MPI_Init_thread(argc, argv, *granted, &level);
-    } else if (code == MPI_SUCCESS) {
-        code = MPI_Query_thread(&level);
-    }
-    if (code != MPI_SUCCESS) {
-        return fail_mpi(ctx, "starting MPI", code);
-    }
-    *owns_mpi = !is_running;
-    *granted = level;
-    if (level < MPI_THREAD_FUNNELED) {
-        return FR_FAIL(ctx, FR_ERR_COMM,
-                       "MPI offers thread level %d, but FUNNELED (%d) is needed; use "
-                       "an MPI built with threads",
-                       level, MPI_THREAD_FUNNELED);
-    }
-    return FR_OK;
-}
-
-static fr_status create_world(fr_ctx *ctx, int *argc, char ***argv, int level,
-                              fr_group **out)
-{
-    bool owns_mpi = false;
-    mpi_group *world = NULL;
-    MPI_Comm comm = MPI_COMM_NULL;
-    *out = NULL;
-    fr_status status = start_mpi(ctx, argc, argv, &level, &owns_mpi);
-    if (status != FR_OK) {
-        goto out;
-    }
-    if (owns_mpi) {
-        /* calls without a communicator of their own report to these two */
-        (void)MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
-        (void)MPI_Comm_set_errhandler(MPI_COMM_SELF, MPI_ERRORS_RETURN);
-    }
-    int code = MPI_Comm_dup(MPI_COMM_WORLD, &comm);
-    if (code != MPI_SUCCESS) {
-        status = fail_mpi(ctx, "duplicating the world", code);
-        goto out;
-    }
-    (void)MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN);
-    status = wrap(ctx, comm, NULL, &world);
-    if (status != FR_OK) {
-        goto out;
-    }
-    world->owns_mpi = owns_mpi;
-    world->base.is_threaded = level >= MPI_THREAD_MULTIPLE;
-    fr_ctx_set_rank(ctx, world->base.rank, world->base.size);
-    *out = &world->base;
-out:
-    if (status != FR_OK && owns_mpi) {
-        (void)MPI_Finalize();
-    }
-    return status;
-}
-
-fr_status fr_group_create_world(fr_ctx *ctx, int *argc, char ***argv, fr_group **out)
-{
-    return create_world(ctx, argc, argv, MPI_THREAD_FUNNELED, out);
-}
-
-fr_status fr_group_create_threaded_world(fr_ctx *ctx, int *argc, char ***argv,
-                                         fr_group **out)
-{
-    return create_world(ctx, argc, argv, MPI_THREAD_MULTIPLE, out);
-}

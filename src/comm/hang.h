@@ -31,8 +31,9 @@ typedef enum fr_hang {
 int64_t fr_hang_silence_ms(int64_t timeout_ms);
 
 /**
- * The verdict of a rank that has waited for longer than the timeout: the first kind of the enum that applies.
- * FR_HANG_NONE as long as it is unclear whether some rank is alive, and while an alive rank loads or saves.
+ * The verdict of a rank that has waited for longer than the timeout: the first kind behind FR_HANG_NONE that
+ * applies. FR_HANG_NONE if none does: it is not clear yet whether some rank is alive, or an alive rank loads or saves and
+ * none computes for too long.
  */
 fr_hang fr_hang_judge(const fr_sighting *ranks, int n_ranks, int64_t timeout_ms);
 

@@ -16,11 +16,11 @@
  * A look takes the age of another rank's line from this rank's own clock: clocks of two hosts are never compared.
  */
 enum {
-    FIRST_LOOK_SHARE =
-        4, /* of the timeout: three quarters of it are enough to tell who is silent */
-    OTHERS_FIRST_MS =
-        2000, /* for the report of the rank that prints it, before its end ends the rest */
-};
+    FIRST_LOOK_SHARE = 4
+}; /* three quarters of the timeout are enough to find who is silent */
+enum {
+    OTHERS_FIRST_MS = 2000
+}; /* for another rank's report to pass, before this rank's end ends it */
 
 static bool read_line(fr_watch *w, int rank, fr_rank_line *out)
 {

@@ -12,7 +12,7 @@
  *                 short        a write takes half of its bytes
  *                 kill         SIGKILL before the call; before a thread's call k + 1 is after its call k
  *                 torn         a write takes half of its bytes, then SIGKILL
- *                 hang         once there is a file CRASH_FOLDER/hang, opening a slot file never ends
+ *                 hang         once there is a file CRASH_FOLDER/hang, opening a line file never ends
  *                 slow         every fsync takes CRASH_MS milliseconds, whatever CRASH_AT
  *
  * The C library's own calls do not come by here: streams are replaced by ones that write through this file.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A rank that stops, under a real mpirun. stop_rank.sh CASE:
 #   stopped STAGES REPLICAS RANK  the others leave in time with exit code 5 and one table that names the rank
-#   hanging SHIM                  the same where opening slot files never ends (crash_shim.c): the others leave in time
+#   hanging SHIM                  the same where opening a line file never ends (crash_shim.c): the others leave in time
 #   slow      a rank stopped for less than the timeout trips nobody; the run ends with an undisturbed run's bits
 #   busy      ranks wait for longer than the timeout for one that tokenises, and nobody leaves
 #   signals   a second SIGTERM or SIGINT leaves at once, and what is saved is whole
@@ -46,7 +46,7 @@ wait_for_steps() {
     fail "no steps in $run: $(cat "$work/err")"
 }
 
-# slot RANK KEY: a value of its slot file.
+# slot RANK KEY: a value of its rank line.
 slot() {
     tr ' ' '\n' <"$(printf '%s/log/rank-%04d.slot' "$run" "$1")" | sed -n "s/^$2=//p"
 }
@@ -150,7 +150,7 @@ hanging)
     in_time
     says "cannot be read or written in time"
     none_left
-    echo "a slot file that hangs: all have left after $passed ms"
+    echo "a line file that hangs: all have left after $passed ms"
     ;;
 slow)
     export FORERUN_TIMEOUT=8

@@ -202,7 +202,7 @@ static void messages_match_by_tag_and_keep_their_order(void)
     fr_group *world = fr_test_world();
     int64_t words[4] = {10, 11, 12, 13};
     int64_t got[4] = {0};
-    const int tags[4] = {5, 5, 6, 0};
+    const fr_tag tags[4] = {5, 5, 6, 0};
     const int asked[4] = {3, 2, 0, 1};
     if (fr_group_rank(world) == 0) {
         for (int i = 0; i < 4; i++) {
@@ -309,8 +309,8 @@ static void wrong_arguments_fail_before_anything_is_sent(void)
                     "rank -1");
     FR_ASSERT_FAILS(fr_group_send(world, peer, 30001, &word, 8), FR_ERR_INTERNAL,
                     "tag 30001");
-    FR_ASSERT_FAILS(fr_group_receive(world, peer, -1, &word, 8), FR_ERR_INTERNAL,
-                    "tag -1");
+    FR_ASSERT_FAILS(fr_group_receive(world, peer, (fr_tag)-1, &word, 8),
+                    FR_ERR_INTERNAL, "tag -1");
     FR_ASSERT_FAILS(fr_group_send(world, peer, 1, &word, -8), FR_ERR_INTERNAL,
                     "-8 bytes");
     FR_ASSERT_FAILS(fr_group_broadcast(world, size, &word, 8), FR_ERR_INTERNAL, "rank");

@@ -25,7 +25,8 @@ static fr_rank_line line_of(int rank, int64_t step)
     return line;
 }
 
-/* From the first moment all are known; the newest line arrives; closing takes all ranks along and leaves no message under way. */
+/* From the first moment all are known; the newest line arrives; closing takes all ranks along and leaves no message under
+ * way. */
 static void lines_come_from_all_to_rank_0_and_back(void)
 {
     fr_group *world = fr_test_world();

@@ -1,4 +1,4 @@
-/* Lines of slot files that other ranks, or anybody, wrote, and what is told of them. Parts: one line a rank. */
+/* Rank lines that other ranks, or anybody, wrote, and what a report says of them. Parts: one line a rank. */
 #include "comm/hang.h"
 #include "fuzz/libfuzzer/fuzz.h"
 
