@@ -8,6 +8,7 @@
 #include "model/text/chat.h"
 #include "train/data/row_json.h"
 #include "train/inference/prompts.h"
+#include "train/session/rank_share.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -172,7 +173,7 @@ static fr_status prepare(generation *g)
     int64_t node_ranks = 0;
     FR_TRY(fr_group_agree(g->cli->world, encode_rows(g)));
     FR_TRY(fr_inference_load(&g->inference, max_positions(g), 0.0));
-    FR_TRY(fr_session_rank_memory(s, &memory, &node_ranks));
+    FR_TRY(fr_rank_memory_limit(g->ctx, g->cli->world, &memory, &node_ranks));
     g->options.cache_bytes = memory / 2;
     g->options.done = row_ended;
     g->options.user = g;

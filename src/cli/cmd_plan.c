@@ -108,7 +108,7 @@ static fr_status read_assumed(const fr_cli *cli, fr_plan_assumed *out)
 static fr_status draw(const fr_cli *cli, const fr_plan_report *report)
 {
     const char **names = NULL;
-    int64_t n = report->problem->config->n_tasks;
+    int64_t n = report->problem->n_tasks;
     bool json = fr_options_has(cli->options, "json");
     FILE *out = json || !report->chosen->fits ? NULL : stdout;
     FR_TRY(fr_alloc(cli->ctx, n, sizeof *names, &names));
@@ -202,12 +202,13 @@ static fr_status open_weights(const fr_cli *cli, const fr_config *config,
 
 static fr_status plan(const fr_cli *cli, const fr_config *config)
 {
-    fr_arch arch;
+    fr_arch arch = {.n_layers = 0};
     fr_plan_assumed assumed;
     fr_plan_sources sources;
-    fr_layout_problem problem = {
-        .config = config, .arch = &arch, .machine = fr_machine_assumed()};
-    fr_plan_report report = {.problem = &problem,
+    fr_weights *weights = NULL;
+    fr_layout_problem problem = fr_layout_problem_of(config, &arch, NULL);
+    fr_plan_report report = {.config = config,
+                             .problem = &problem,
                              .model = config->base.path,
                              .loading = {.disk = FR_PLAN_DISK}};
     FR_TRY(read_ranks(cli, &report, &problem));
@@ -217,9 +218,8 @@ static fr_status plan(const fr_cli *cli, const fr_config *config)
     FR_TRY(fr_plan_sources_open(cli->ctx, config, &arch, &assumed, &sources));
     problem.sources = sources.sources;
     report.tasks = sources.tasks;
-    fr_weights *weights = NULL;
     fr_status status = open_weights(cli, config, &weights);
-    problem.weights = weights;
+    problem.weights_in_file = weights;
     if (status == FR_OK) {
         status = choose(cli, &report);
     }

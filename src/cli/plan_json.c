@@ -71,7 +71,7 @@ static json_t *stages_of(const fr_plan_report *r)
 static json_t *tasks_of(const fr_plan_report *r)
 {
     json_t *list = json_array();
-    for (int64_t i = 0; i < r->problem->config->n_tasks; i++) {
+    for (int64_t i = 0; i < r->problem->n_tasks; i++) {
         (void)json_array_append_new(list, task_of(&r->tasks[i], &r->input->tasks[i]));
     }
     return list;

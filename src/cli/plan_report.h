@@ -45,7 +45,8 @@ typedef struct fr_plan_needed {
 } fr_plan_needed;
 
 typedef struct fr_plan_report {
-    const fr_layout_problem *problem;
+    const fr_config *config;
+    const fr_layout_problem *problem; /* of the config */
     const char *model;
     int64_t node_memory;
     bool memory_is_here; /* this machine's available memory was taken */

@@ -68,8 +68,8 @@ static void open_trainer(const char *batch, trainer *t)
                                 .target_share = 0.5,
                                 .warmup_depth = 1};
     FR_ASSERT_OK(fr_session_load(&t->session, &params));
-    FR_ASSERT_OK(
-        fr_task_alloc(&t->env, t->session.first_layer, t->session.n_layers, &t->task));
+    FR_ASSERT_OK(fr_task_alloc(&t->env, t->session.device, t->session.first_layer,
+                               t->session.n_layers, &t->task));
     FR_ASSERT_OK(fr_task_init_prefix(&t->env, t->session.engine, &t->task));
     FR_ASSERT_OK(fr_steps_create(&t->env, &t->session.grid, t->session.engine, &t->task,
                                  1, &t->steps));

@@ -2,8 +2,9 @@
 #include "train/forecast/forecast.h"
 
 #include "model/network/layer.h"
-#include "train/checkpoint/mlp_state.h"
+#include "train/step/reparam.h"
 #include "train/step/schedule.h"
+#include "train/step/step.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -23,19 +24,14 @@ int64_t fr_reduction_bytes(const fr_arch *arch, int64_t n_layers, int64_t length
            (int64_t)sizeof(int64_t);
 }
 
-int64_t fr_word_bytes(const fr_arch *arch, int n_stages)
+int64_t fr_step_summary_bytes(const fr_arch *arch, int n_stages)
 {
-    enum { ALWAYS = 4, AN_EDGE = 4 };
-    int64_t words = ALWAYS + AN_EDGE * (int64_t)(n_stages - 1) + arch->n_layers;
-    return words * (int64_t)sizeof(int64_t);
+    return fr_step_summary_length(n_stages, arch->n_layers) * (int64_t)sizeof(int64_t);
 }
 
 int64_t fr_task_bytes(const fr_arch *arch, int64_t n_layers, int64_t length)
 {
-    enum { ARRAYS = 8 }; /* K and V of prefix, two moments and best prefix */
-    int64_t n = n_layers * fr_arch_prefix_elements(arch, length);
-    int64_t sum = 2 * n * (int64_t)sizeof(int64_t);
-    return (ARRAYS + 2) * n * (int64_t)sizeof(float) + sum;
+    return fr_task_array_bytes(n_layers * fr_arch_prefix_elements(arch, length), false);
 }
 
 int64_t fr_mlp_task_bytes(const fr_arch *arch, int64_t n_layers, int64_t length,
@@ -43,16 +39,8 @@ int64_t fr_mlp_task_bytes(const fr_arch *arch, int64_t n_layers, int64_t length,
 {
     fr_mlp_shape shape = {length, arch->n_kv_heads, arch->head_dim, hidden, width};
     int64_t n = n_layers * fr_arch_prefix_elements(arch, length);
-    int64_t slots = length * 2 * fr_arch_kv_width(arch);
-    int64_t floats = 0;
-    if (!fr_mlp_floats(&shape, n_layers, &floats)) {
-        return 0;
-    }
-    int64_t gradients = (floats - 2 * n) / 3; /* P0 has none; values and two moments */
-    int64_t scratch = (3 + n_layers) * length * hidden + 2 * slots;
-    floats += gradients + scratch + 4 * n + 2 * n;
-    return floats * (int64_t)sizeof(float) +
-           (2 * n + length * hidden) * (int64_t)sizeof(int64_t);
+    int64_t bytes = fr_reparam_bytes(&shape, n_layers);
+    return bytes > 0 ? bytes + fr_task_array_bytes(n, true) : 0;
 }
 
 static int64_t bytes_of_task(const fr_arch *arch, int64_t n_layers,

@@ -21,7 +21,7 @@ int64_t fr_edge_bytes(const fr_arch *arch, int64_t n_rows);
 int64_t fr_reduction_bytes(const fr_arch *arch, int64_t n_layers, int64_t length);
 
 /** Bytes of the word that all ranks agree on in a step (step.c): four numbers, four an edge, a norm a layer. */
-int64_t fr_word_bytes(const fr_arch *arch, int n_stages);
+int64_t fr_step_summary_bytes(const fr_arch *arch, int n_stages);
 
 /** Bytes of a task on a rank with n_layers: prefix, moments and the best prefix (8 f32 arrays of K or V), exact
  * sum (int64) and gradient (f32) of both: 56 a number of K. */

@@ -203,7 +203,7 @@ static double update_seconds(const fr_forecast_params *p, const fr_forecast *f)
     int n_ranks = p->n_stages * p->n_replicas;
     return sum_seconds(&p->machine, p->n_replicas, reduction) +
            sum_seconds(&p->machine, n_ranks,
-                       (double)fr_word_bytes(p->arch, p->n_stages));
+                       (double)fr_step_summary_bytes(p->arch, p->n_stages));
 }
 
 static void count_messages(const fr_forecast_params *p, const replica_round *r,
@@ -214,7 +214,7 @@ static void count_messages(const fr_forecast_params *p, const replica_round *r,
         rows += p->tasks[t].step_rows;
     }
     f->edge_bytes = p->n_stages > 1 ? fr_edge_bytes(p->arch, llrint(rows)) : 0;
-    f->word_bytes = p->n_tasks * fr_word_bytes(p->arch, p->n_stages);
+    f->word_bytes = p->n_tasks * fr_step_summary_bytes(p->arch, p->n_stages);
     if (p->n_stages > 1) {
         f->message_bytes = fr_edge_bytes(p->arch, llrint(r->rows));
         f->message_seconds =

@@ -30,19 +30,32 @@ double fr_head_cost(const fr_arch *arch, double target_share);
  */
 void fr_split_layers(int64_t n_layers, double head_cost, int n_stages, int64_t *bounds);
 
-/** What a layout is chosen for. */
+/** What a layout is chosen for. Everything is borrowed. */
 typedef struct fr_layout_problem {
-    const fr_config *config;
     const fr_arch *arch;
-    const fr_weights
-        *weights; /* for `weights: quantised`; NULL: they count as converted */
+    const fr_weights *weights_in_file; /* weights that stay in their file; NULL: they
+                                          count as converted */
+    fr_precision precision;
+    fr_recompute recompute;
+    int64_t warmup_depth;              /* 0 counts as 1 */
+    int64_t stages;                    /* that are asked for, or FR_AUTO */
+    int64_t replicas;                  /* likewise */
+    int64_t n_tasks;                   /* 0: weights alone count */
+    const fr_task_config *tasks;       /* [n_tasks] */
+    const fr_workload_source *sources; /* [n_tasks] how large their rows are */
     int n_ranks;
-    int64_t rank_memory; /* bytes of memory this run may take a rank */
+    int64_t rank_memory; /* bytes of memory that a rank may use */
     int64_t node_ranks;  /* as in fr_forecast_params */
-    const fr_workload_source
-        *sources;       /* [config->n_tasks]; no tasks: weights alone count */
-    fr_machine machine; /* `train` chooses for fr_machine_assumed */
+    fr_machine machine;  /* `train` chooses for fr_machine_assumed */
 } fr_layout_problem;
+
+/**
+ * What a config says of the problem: precision, recompute, warm-up depth, stages, replicas and tasks, on an assumed
+ * machine. The caller fills in the rest.
+ * @param weights  of the base, used where the config leaves them in the file; NULL: they count as converted
+ */
+fr_layout_problem fr_layout_problem_of(const fr_config *config, const fr_arch *arch,
+                                       const fr_weights *weights);
 
 /** One way to use the ranks. */
 typedef struct fr_layout_candidate {

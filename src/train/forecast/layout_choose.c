@@ -13,13 +13,30 @@ double fr_layout_memory_share(void)
     return 0.9;
 }
 
+/* ---- the problem -------------------------------------------------------------------------------- */
+
+fr_layout_problem fr_layout_problem_of(const fr_config *config, const fr_arch *arch,
+                                       const fr_weights *weights)
+{
+    return (fr_layout_problem){.arch = arch,
+                               .weights_in_file =
+                                   config->base.quantised ? weights : NULL,
+                               .precision = config->run.precision,
+                               .recompute = config->run.recompute,
+                               .warmup_depth = config->run.warmup_depth,
+                               .stages = config->run.stages,
+                               .replicas = config->run.replicas,
+                               .n_tasks = config->n_tasks,
+                               .tasks = config->tasks,
+                               .machine = fr_machine_assumed()};
+}
+
 /* ---- forecasts ---------------------------------------------------------------------------------- */
 
 fr_status fr_layout_forecast_init(fr_ctx *ctx, const fr_layout_problem *problem,
                                   const fr_layout *layout, fr_layout_forecast *out)
 {
-    const fr_config *config = problem->config;
-    int64_t n_tasks = config->n_tasks;
+    int64_t n_tasks = problem->n_tasks;
     *out = (fr_layout_forecast){0};
     fr_status status =
         fr_alloc(ctx, layout->n_stages + 1, sizeof *out->bounds, &out->bounds);
@@ -27,7 +44,7 @@ fr_status fr_layout_forecast_init(fr_ctx *ctx, const fr_layout_problem *problem,
         status = fr_alloc(ctx, n_tasks, sizeof *out->tasks, &out->tasks);
     }
     for (int64_t i = 0; status == FR_OK && i < n_tasks; i++) {
-        status = fr_workload_of_task(ctx, &config->tasks[i], &problem->sources[i],
+        status = fr_workload_of_task(ctx, &problem->tasks[i], &problem->sources[i],
                                      layout->n_replicas, &out->tasks[i]);
     }
     if (status != FR_OK) {
@@ -39,13 +56,13 @@ fr_status fr_layout_forecast_init(fr_ctx *ctx, const fr_layout_problem *problem,
                     layout->n_stages, out->bounds);
     out->params = (fr_forecast_params){
         .arch = problem->arch,
-        .dtype = config->run.precision == FR_PRECISION_BF16 ? FR_BF16 : FR_F32,
-        .in_file = config->base.quantised ? problem->weights : NULL,
-        .recompute = config->run.recompute,
+        .dtype = problem->precision == FR_PRECISION_BF16 ? FR_BF16 : FR_F32,
+        .in_file = problem->weights_in_file,
+        .recompute = problem->recompute,
         .n_stages = layout->n_stages,
         .n_replicas = layout->n_replicas,
         .bounds = out->bounds,
-        .warmup_depth = config->run.warmup_depth > 1 ? config->run.warmup_depth : 1,
+        .warmup_depth = problem->warmup_depth > 1 ? problem->warmup_depth : 1,
         .max_position = fr_workload_max_position(problem->sources, n_tasks),
         .node_ranks = problem->node_ranks,
         .n_tasks = n_tasks,
@@ -71,11 +88,11 @@ static int64_t units_of(const fr_task_config *task)
 }
 
 /* The task with the fewest units a step; NULL without tasks. */
-static const fr_task_config *smallest_task(const fr_config *config)
+static const fr_task_config *smallest_task(const fr_layout_problem *problem)
 {
     const fr_task_config *smallest = NULL;
-    for (int64_t i = 0; i < config->n_tasks; i++) {
-        const fr_task_config *task = &config->tasks[i];
+    for (int64_t i = 0; i < problem->n_tasks; i++) {
+        const fr_task_config *task = &problem->tasks[i];
         if (smallest == NULL || units_of(task) < units_of(smallest)) {
             smallest = task;
         }
@@ -86,8 +103,7 @@ static const fr_task_config *smallest_task(const fr_config *config)
 /* Whether the model and the config allow it; the reason if not. */
 static void judge_shape(const fr_layout_problem *problem, fr_layout_candidate *c)
 {
-    const fr_config *config = problem->config;
-    const fr_task_config *smallest = smallest_task(config);
+    const fr_task_config *smallest = smallest_task(problem);
     const fr_layout *l = &c->layout;
     if (l->n_stages > problem->arch->n_layers) {
         (void)snprintf(c->reason, sizeof c->reason,
@@ -98,13 +114,12 @@ static void judge_shape(const fr_layout_problem *problem, fr_layout_candidate *c
                        "%d replicas, task %.40s has %lld %s a step", l->n_replicas,
                        smallest->name, (long long)units_of(smallest),
                        smallest->batch.share_prompt > 1 ? "groups" : "examples");
-    } else if (config->run.stages != FR_AUTO && config->run.stages != l->n_stages) {
+    } else if (problem->stages != FR_AUTO && problem->stages != l->n_stages) {
         (void)snprintf(c->reason, sizeof c->reason, "run.stages is %lld",
-                       (long long)config->run.stages);
-    } else if (config->run.replicas != FR_AUTO &&
-               config->run.replicas != l->n_replicas) {
+                       (long long)problem->stages);
+    } else if (problem->replicas != FR_AUTO && problem->replicas != l->n_replicas) {
         (void)snprintf(c->reason, sizeof c->reason, "run.replicas is %lld",
-                       (long long)config->run.replicas);
+                       (long long)problem->replicas);
     } else {
         c->possible = true;
     }
@@ -206,10 +221,11 @@ fr_status fr_layout_list(fr_ctx *ctx, const fr_layout_problem *problem,
 /* ---- the choice ----------------------------------------------------------------------------------- */
 
 /* What the config asks for, taken at its word; `auto` sides follow from the other. */
-static fr_layout asked_for(const fr_config *config, int n_ranks)
+static fr_layout asked_for(const fr_layout_problem *problem)
 {
-    int stages = (int)config->run.stages;
-    int replicas = (int)config->run.replicas;
+    int n_ranks = problem->n_ranks;
+    int stages = (int)problem->stages;
+    int replicas = (int)problem->replicas;
     if (stages == FR_AUTO && replicas == FR_AUTO) {
         return (fr_layout){n_ranks, 1};
     }
@@ -238,7 +254,7 @@ static fr_status check_layout(fr_ctx *ctx, const fr_layout_problem *problem,
                        "replicas",
                        layout->n_stages, (long long)problem->arch->n_layers);
     }
-    const fr_task_config *task = smallest_task(problem->config);
+    const fr_task_config *task = smallest_task(problem);
     if (task != NULL && task->batch.share_prompt > 1 &&
         units_of(task) < layout->n_replicas) {
         return FR_FAIL(ctx, FR_ERR_CONFIG,
@@ -264,9 +280,8 @@ fr_status fr_layout_resolve(fr_ctx *ctx, const fr_layout_problem *problem,
 {
     fr_layout_candidate *list = NULL;
     int64_t n = 0;
-    *out = asked_for(problem->config, problem->n_ranks);
-    if (problem->config->run.stages == FR_AUTO &&
-        problem->config->run.replicas == FR_AUTO) {
+    *out = asked_for(problem);
+    if (problem->stages == FR_AUTO && problem->replicas == FR_AUTO) {
         FR_TRY(fr_layout_list(ctx, problem, &list, &n));
         *out = list[0].possible ? list[0].layout : *out;
         free(list);

@@ -3,7 +3,9 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "train/session/session.h"
+#include "model/weights/weights.h"
+#include "train/forecast/layout.h"
+#include "train/session/rank_share.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -22,7 +24,7 @@ typedef struct state {
     fr_ctx *ctx;
     fr_group *world;
     const fr_config *config;
-    fr_session session; /* only its files are opened */
+    fr_weights *weights; /* NULL: the base could not be opened */
     fr_preflight_rank mine;
     bool is_first; /* of this node's ranks */
     uint8_t *digests;
@@ -65,9 +67,9 @@ static fr_status look_at_node(state *s)
 {
     fr_share share;
     int n_threads = 1;
-    FR_TRY(fr_session_share(s->ctx, s->world, &share));
+    FR_TRY(fr_rank_share(s->ctx, s->world, &share));
     fr_status status =
-        fr_session_threads(s->ctx, &share, s->config->run.threads, &n_threads);
+        fr_rank_threads(s->ctx, &share, s->config->run.threads, &n_threads);
     fr_preflight_note(s->ctx, status, &s->mine);
     fr_preflight_note(s->ctx, look_at_device(s), &s->mine);
     s->mine.n_processors = processors();
@@ -103,21 +105,18 @@ static fr_status forecast_memory(state *s, const fr_layout_problem *problem,
 static fr_status likely_layout(state *s, int64_t memory, int64_t node_ranks)
 {
     const fr_config *config = s->config;
-    const fr_arch *arch = fr_weights_arch(s->session.weights);
+    const fr_arch *arch = fr_weights_arch(s->weights);
     fr_workload_source *sources = NULL;
     fr_layout layout;
     FR_TRY(fr_alloc(s->ctx, config->n_tasks, sizeof *sources, &sources));
     for (int64_t i = 0; i < config->n_tasks; i++) {
         fr_workload_from_config(arch, &config->tasks[i], &sources[i]);
     }
-    fr_layout_problem problem = {.config = config,
-                                 .arch = arch,
-                                 .weights = s->session.weights,
-                                 .n_ranks = fr_group_size(s->world),
-                                 .rank_memory = memory,
-                                 .node_ranks = node_ranks,
-                                 .sources = sources,
-                                 .machine = fr_machine_assumed()};
+    fr_layout_problem problem = fr_layout_problem_of(config, arch, s->weights);
+    problem.n_ranks = fr_group_size(s->world);
+    problem.rank_memory = memory;
+    problem.node_ranks = node_ranks;
+    problem.sources = sources;
     fr_status status = fr_layout_resolve(s->ctx, &problem, &layout);
     if (status == FR_OK) {
         status = forecast_memory(s, &problem, &layout);
@@ -129,20 +128,19 @@ static fr_status likely_layout(state *s, int64_t memory, int64_t node_ranks)
 /* A missing or damaged model is this node's problem; the others go on. */
 static fr_status look_at_model(state *s, fr_preflight_report *out)
 {
-    fr_status status =
-        fr_weights_open(s->ctx, s->config->base.path, &s->session.weights);
+    fr_status status = fr_weights_open(s->ctx, s->config->base.path, &s->weights);
     fr_preflight_note(s->ctx, status, &s->mine);
     int64_t n_layers = 0;
-    if (s->session.weights != NULL) {
-        n_layers = fr_weights_arch(s->session.weights)->n_layers;
+    if (s->weights != NULL) {
+        n_layers = fr_weights_arch(s->weights)->n_layers;
     }
     int64_t memory = 0;
     int64_t node_ranks = 0;
-    FR_TRY(fr_session_rank_memory(&s->session, &memory, &node_ranks));
+    FR_TRY(fr_rank_memory_limit(s->ctx, s->world, &memory, &node_ranks));
     FR_TRY(fr_group_allreduce(s->world, FR_MAX, &n_layers, 1));
     out->n_digests = n_layers > 0 ? n_layers + 1 : 0;
     status = FR_OK;
-    if (s->session.weights != NULL) {
+    if (s->weights != NULL) {
         status = likely_layout(s, memory, node_ranks);
     }
     return fr_group_agree(s->world, status);
@@ -154,14 +152,14 @@ static fr_status hash_model(state *s, int64_t n_digests)
     double begin = fr_preflight_seconds();
     fr_status status = fr_alloc(s->ctx, n_digests, FR_DIGEST_BYTES, &s->digests);
     FR_TRY(fr_group_agree(s->world, status));
-    if (s->session.weights == NULL) {
+    if (s->weights == NULL) {
         return FR_OK;
     }
-    int64_t n_own = fr_weights_arch(s->session.weights)->n_layers + 1;
+    int64_t n_own = fr_weights_arch(s->weights)->n_layers + 1;
     for (int64_t i = s->mine.node_rank;
          i < n_own && status == FR_OK && fr_preflight_seconds() - begin < HASH_BUDGET_S;
          i += s->mine.node_ranks) {
-        status = fr_weights_digest(s->ctx, s->session.weights, i - 1,
+        status = fr_weights_digest(s->ctx, s->weights, i - 1,
                                    s->digests + i * FR_DIGEST_BYTES);
     }
     fr_preflight_note(s->ctx, status, &s->mine);
@@ -355,8 +353,6 @@ fr_status fr_preflight_measure(fr_ctx *ctx, fr_group *world, const fr_config *co
 {
     state s = {.ctx = ctx, .world = world, .config = config};
     bool *unseen = NULL;
-    s.session.ctx = ctx;
-    s.session.world = world;
     *out = (fr_preflight_report){.n_ranks = fr_group_size(world)};
     fr_status status = fr_alloc(ctx, out->n_ranks, sizeof *s.links, &s.links);
     if (status == FR_OK) {
@@ -366,7 +362,7 @@ fr_status fr_preflight_measure(fr_ctx *ctx, fr_group *world, const fr_config *co
     if (status == FR_OK && unseen != NULL) {
         status = measure(&s, unseen, out);
     }
-    fr_session_close(&s.session);
+    fr_weights_close(&s.weights);
     free(s.digests);
     free(s.links);
     free(unseen);

@@ -25,7 +25,7 @@ typedef struct fr_preflight_rank {
     int64_t n_threads;              /* that it would compute with */
     fr_isa_choice isa;              /* likewise */
     char arithmetic[FR_ARITHMETIC_BYTES]; /* fr_device_arithmetic */
-    int64_t memory_bytes;                 /* that it may take now (fr_session_share) */
+    int64_t memory_bytes;                 /* that it may take now (fr_rank_share) */
     char memory[FR_LIMIT_TEXT];           /* the same for people: what bounds it */
     bool is_limited;                      /* by more than the machine's memory */
     int64_t

@@ -7,7 +7,6 @@
 #ifndef FR_TRAIN_SESSION_SESSION_H
 #define FR_TRAIN_SESSION_SESSION_H
 
-#include "comm/share.h"
 #include "model/text/tokens.h"
 #include "model/weights/identity.h"
 #include "train/forecast/layout.h"
@@ -55,17 +54,5 @@ FR_MUST_CHECK fr_status fr_session_load(fr_session *session,
                                         const fr_session_params *params);
 
 void fr_session_close(fr_session *session);
-
-/** What this rank may take of its node: memory and processors of the machine, of the control groups it is in and of the
- * process's own limits. Collective. */
-FR_MUST_CHECK fr_status fr_session_share(fr_ctx *ctx, fr_group *world, fr_share *out);
-/** Threads of this rank: `asked`, or where that is FR_AUTO what OMP_NUM_THREADS says, else its share of the processors;
- * said in a line of the log where it is not that of the machine. Local. FR_ERR_ARG: OMP_NUM_THREADS is no number. */
-FR_MUST_CHECK fr_status fr_session_threads(fr_ctx *ctx, const fr_share *share,
-                                           int64_t asked, int *out);
-/** Memory that this run may take on each rank (fr_session_share), said in a line of the log; and how many ranks in a row
- * share a node (1 where a node's ranks do not follow one another). The least of all ranks. Collective. */
-FR_MUST_CHECK fr_status fr_session_rank_memory(fr_session *session, int64_t *bytes,
-                                               int64_t *node_ranks);
 
 #endif

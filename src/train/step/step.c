@@ -128,9 +128,14 @@ static fr_status update_prefix(const fr_arch *arch, fr_task *task, double learni
 
 /* ---- words ---------------------------------------------------------------------------------- */
 
-static int64_t first_norm(const fr_steps *s)
+static int64_t first_norm(int n_stages)
 {
-    return WORD_EDGES + (int64_t)(s->grid->n_stages - 1) * EDGE_WORDS;
+    return WORD_EDGES + (int64_t)(n_stages - 1) * EDGE_WORDS;
+}
+
+int64_t fr_step_summary_length(int n_stages, int64_t n_layers)
+{
+    return first_norm(n_stages) + n_layers;
 }
 
 /* What this stage knows of its two edges, each number at its place: a sum over all ranks is a gather over the
@@ -154,7 +159,7 @@ static void fill_words(fr_steps *s, const fr_task *task, step *now)
     now->words[WORD_BAD] = now->pass.n_nonfinite + now->sum.n_nonfinite;
     put_traffic(s->grid, &now->pass.traffic, now->words);
     if (s->grid->replica == 0) {
-        put_norms(task, now->words + first_norm(s));
+        put_norms(task, now->words + first_norm(s->grid->n_stages));
     }
 }
 
@@ -182,7 +187,7 @@ static fr_status finish_step(fr_steps *s, fr_task *task, step *now)
         task->skipped_in_row++;
     } else {
         out->gradient_norm =
-            add_norms(task, env->arch->n_layers, words + first_norm(s));
+            add_norms(task, env->arch->n_layers, words + first_norm(s->grid->n_stages));
         double scale = fr_clip_factor(out->gradient_norm, task->config->optimizer.clip);
         FR_TRY(update_prefix(env->arch, task, out->learning_rate, scale));
         task->skipped_in_row = 0;
@@ -319,7 +324,7 @@ fr_status fr_steps_create(const fr_task_env *env, fr_grid *grid, fr_engine *engi
     FR_TRY(fr_alloc(env->ctx, 1, sizeof *s, &s));
     *s = (fr_steps){
         .env = env, .grid = grid, .engine = engine, .tasks = tasks, .n_tasks = n_tasks};
-    s->n_words = first_norm(s) + env->arch->n_layers;
+    s->n_words = fr_step_summary_length(grid->n_stages, env->arch->n_layers);
     fr_status status = fr_alloc(env->ctx, n_tasks, sizeof *s->steps, &s->steps);
     if (status == FR_OK) {
         status = fr_alloc(env->ctx, n_tasks, sizeof *s->order, &s->order);
