@@ -5,6 +5,7 @@
 #include "base/lock.h"
 #include "base/mem.h"
 #include "base/print.h"
+#include "cli/path_ending.h"
 #include "cli/row_output.h"
 
 #include <errno.h>
@@ -32,15 +33,6 @@ struct fr_answers {
     int64_t n_written;
     char farewell[TEXT_BYTES]; /* "": nothing to go on from yet */
 };
-
-static fr_status add_ending(fr_ctx *ctx, const char *path, const char *ending,
-                            char **out)
-{
-    size_t bytes = strlen(path) + strlen(ending) + 1;
-    FR_TRY(fr_alloc(ctx, (int64_t)bytes, 1, out));
-    (void)snprintf(*out, bytes, "%s%s", path, ending);
-    return FR_OK;
-}
 
 /* ---- what lies there ------------------------------------------------------------------------ */
 
@@ -116,8 +108,8 @@ static fr_status open_part(fr_answers *a)
 {
     char what[TEXT_BYTES];
     bool is_empty = false;
-    FR_TRY(add_ending(a->ctx, a->params.path, ".part", &a->part));
-    FR_TRY(add_ending(a->ctx, a->part, ".info", &a->info));
+    FR_TRY(fr_path_with_ending(a->ctx, a->params.path, ".part", &a->part));
+    FR_TRY(fr_path_with_ending(a->ctx, a->part, ".info", &a->info));
     (void)snprintf(what, sizeof what, "output %s", a->params.path);
     FR_TRY(fr_lock_take_removable(a->ctx, a->info, what, LOCK_SECONDS, &a->lock));
     if (!record_is_ours(a, &is_empty)) {

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/print.h"
 #include "cli/commands.h"
+#include "cli/path_ending.h"
 #include "model/files/foreign.h"
 #include "model/text/tokens.h"
 #include "model/weights/identity.h"
@@ -25,13 +26,6 @@ static const fr_option OPTIONS[] = {
 const fr_command FR_INSPECT_COMMAND = {
     "inspect", "FILE", 1, "what a model, prefix, checkpoint, config or data file holds",
     OPTIONS};
-
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text);
-    size_t m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
 
 static bool can_resume(const fr_checkpoint_task *task)
 {
@@ -277,13 +271,13 @@ fr_status fr_cmd_inspect(const fr_cli *cli)
         FR_TRY(fr_file_open(cli->ctx, path, &file)); /* before anything looks into it */
         (void)close(file);
     }
-    if (fr_checkpoint_is_ours(path) || ends_with(path, ".h5")) {
+    if (fr_checkpoint_is_ours(path) || fr_path_ends_with(path, ".h5")) {
         return inspect_checkpoint(cli, path);
     }
-    if (ends_with(path, ".jsonl")) {
+    if (fr_path_ends_with(path, ".jsonl")) {
         return inspect_rows(cli, path);
     }
-    if (ends_with(path, ".yaml") || ends_with(path, ".yml")) {
+    if (fr_path_ends_with(path, ".yaml") || fr_path_ends_with(path, ".yml")) {
         return inspect_config(cli, path);
     }
     return inspect_model(cli, path);

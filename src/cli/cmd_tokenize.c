@@ -32,6 +32,22 @@ static const fr_option OPTIONS[] = {
 const fr_command FR_TOKENIZE_COMMAND = {
     "tokenize", "", 0, "ids of the text on standard input, or of rows", OPTIONS};
 
+/* Ids first to end - 1 with `between` after each but the last. */
+static void print_some(const fr_ids *ids, int64_t first, int64_t end,
+                       const char *between)
+{
+    for (int64_t i = first; i < end; i++) {
+        (void)printf("%s%d", i == first ? "" : between, ids->data[i]);
+    }
+}
+
+static void print_list(const fr_ids *ids, int64_t first, int64_t end)
+{
+    (void)fputc('[', stdout);
+    print_some(ids, first, end, ", ");
+    (void)fputc(']', stdout);
+}
+
 static fr_status print_ids(const fr_cli *cli, const fr_tokenizer *tokenizer,
                            const char *text, size_t bytes, bool as_json)
 {
@@ -39,12 +55,13 @@ static fr_status print_ids(const fr_cli *cli, const fr_tokenizer *tokenizer,
     bool special = !fr_options_has(cli->options, "no-special");
     fr_status status =
         fr_tokenizer_encode(cli->ctx, tokenizer, text, bytes, special, &ids);
+    if (status == FR_OK && as_json) {
+        print_list(&ids, 0, ids.count);
+    } else if (status == FR_OK) {
+        print_some(&ids, 0, ids.count, " ");
+    }
     if (status == FR_OK) {
-        (void)printf("%s", as_json ? "[" : "");
-        for (int64_t i = 0; i < ids.count; i++) {
-            (void)printf("%s%d", i == 0 ? "" : as_json ? ", " : " ", ids.data[i]);
-        }
-        (void)printf("%s", as_json ? "]\n" : "\n");
+        (void)fputc('\n', stdout);
     }
     fr_ids_fini(&ids);
     return status;
@@ -134,15 +151,6 @@ static fr_status tokenize_all(const fr_cli *cli, const fr_tokenizer *tokenizer)
 }
 
 /* ---- rows ------------------------------------------------------------------------------------- */
-
-static void print_list(const fr_ids *ids, int64_t first, int64_t end)
-{
-    (void)fputc('[', stdout);
-    for (int64_t i = first; i < end; i++) {
-        (void)printf("%s%d", i == first ? "" : ", ", ids->data[i]);
-    }
-    (void)fputc(']', stdout);
-}
 
 static void print_row(const fr_row *row)
 {

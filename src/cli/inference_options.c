@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "base/output.h"
+#include "cli/path_ending.h"
 #include "train/checkpoint/prefix_file.h"
 #include "train/config/written.h"
 #include "train/data/text.h"
@@ -90,9 +91,7 @@ static fr_status apart_from(fr_ctx *ctx, const char *name, const char *output,
     for (int i = 0; i < n_endings && status == FR_OK; i++) {
         char option[NAME_BYTES];
         char *path = NULL;
-        size_t bytes = strlen(output) + strlen(ENDINGS[i]) + 1;
-        FR_TRY(fr_alloc(ctx, (int64_t)bytes, 1, &path));
-        (void)snprintf(path, bytes, "%s%s", output, ENDINGS[i]);
+        FR_TRY(fr_path_with_ending(ctx, output, ENDINGS[i], &path));
         (void)snprintf(option, sizeof option, "--%s%s", name, i > 0 ? ": its" : "");
         status = fr_output_apart(ctx, option, path, reader, input);
         free(path);

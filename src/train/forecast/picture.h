@@ -20,11 +20,8 @@ typedef struct fr_picture {
     const char *subtitle;
 } fr_picture;
 
-/** Letter of a task: a to z, then again from a. */
-char fr_task_letter(int64_t task);
-
 /**
- * A row a stage, at most `columns` wide. A pass is F or B, the task's letter and the number of the microbatch,
+ * A row a stage, at most `columns` wide. A pass is F or B, the task's letter (a to z, then again from a) and the number of the microbatch,
  * drawn out with - or = over its time; dots are idle time. Where two passes a stage do not fit side by side, a
  * pass is a column: the task's letter, small forward and capital backward. Of very many stages the middle ones
  * are left out.

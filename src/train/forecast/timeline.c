@@ -318,12 +318,6 @@ void fr_timeline_fini(fr_timeline *timeline)
     *timeline = (fr_timeline){0};
 }
 
-double fr_timeline_bubble(const fr_timeline *timeline, int n_stages)
-{
-    double whole = timeline->end * n_stages;
-    return whole > 0.0 ? 1.0 - timeline->busy / whole : 0.0;
-}
-
 double fr_bubble_formula(int64_t n_tasks, int64_t n_microbatches, int n_stages)
 {
     double m = (double)n_microbatches;

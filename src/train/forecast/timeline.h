@@ -50,9 +50,6 @@ FR_MUST_CHECK fr_status fr_timeline_run(fr_ctx *ctx, const fr_timeline_params *p
                                         fr_timeline *out);
 void fr_timeline_fini(fr_timeline *timeline);
 
-/** Share of the stages' time that is idle, 0 .. 1. */
-double fr_timeline_bubble(const fr_timeline *timeline, int n_stages);
-
 /**
  * The steady state of T tasks of m microbatches each on S stages, without latency: a task's next step waits
  * for its own update while the others fill in: max(0, 1 - T m / (m + S - 1)). Exact for one task and where

@@ -31,7 +31,8 @@ typedef struct state {
     fr_preflight_link *links;
 } state;
 
-void fr_preflight_note(fr_ctx *ctx, fr_status status, fr_preflight_rank *mine)
+/* Keeps the first problem of this rank and clears the context for what follows. */
+static void note(fr_ctx *ctx, fr_status status, fr_preflight_rank *mine)
 {
     if (status != FR_OK) {
         if (mine->problem[0] == '\0') {
@@ -70,8 +71,8 @@ static fr_status look_at_node(state *s)
     FR_TRY(fr_rank_share(s->ctx, s->world, &share));
     fr_status status =
         fr_rank_threads(s->ctx, &share, s->config->run.threads, &n_threads);
-    fr_preflight_note(s->ctx, status, &s->mine);
-    fr_preflight_note(s->ctx, look_at_device(s), &s->mine);
+    note(s->ctx, status, &s->mine);
+    note(s->ctx, look_at_device(s), &s->mine);
     s->mine.n_processors = processors();
     s->mine.n_threads = n_threads;
     if (gethostname(s->mine.host, sizeof s->mine.host - 1) != 0) {
@@ -129,7 +130,7 @@ static fr_status likely_layout(state *s, int64_t memory, int64_t node_ranks)
 static fr_status look_at_model(state *s, fr_preflight_report *out)
 {
     fr_status status = fr_weights_open(s->ctx, s->config->base.path, &s->weights);
-    fr_preflight_note(s->ctx, status, &s->mine);
+    note(s->ctx, status, &s->mine);
     int64_t n_layers = 0;
     if (s->weights != NULL) {
         n_layers = fr_weights_arch(s->weights)->n_layers;
@@ -162,7 +163,7 @@ static fr_status hash_model(state *s, int64_t n_digests)
         status = fr_weights_digest(s->ctx, s->weights, i - 1,
                                    s->digests + i * FR_DIGEST_BYTES);
     }
-    fr_preflight_note(s->ctx, status, &s->mine);
+    note(s->ctx, status, &s->mine);
     return FR_OK;
 }
 
@@ -218,7 +219,7 @@ static void see_others(state *s, const char *token, const int64_t *writers,
 {
     if (fr_group_rank(s->world) != 0) {
         if (s->is_first) {
-            fr_preflight_note(s->ctx, see_probe(s, 0, token), &s->mine);
+            note(s->ctx, see_probe(s, 0, token), &s->mine);
         }
         return;
     }
@@ -249,7 +250,7 @@ static fr_status make_token(state *s, char token[TOKEN_BYTES], bool *made_folder
                        (long)getpid());
         *made_folder = !fr_is_folder(s->config->run.dir);
         status = fr_make_folder(s->ctx, s->config->run.dir);
-        fr_preflight_note(s->ctx, status, &s->mine);
+        note(s->ctx, status, &s->mine);
     }
     return fr_group_broadcast(s->world, 0, token, TOKEN_BYTES);
 }
@@ -278,7 +279,7 @@ static fr_status look_at_folder(state *s, bool *unseen)
     if (status == FR_OK && s->is_first) {
         fr_status wrote = write_probe(s, token);
         writers[fr_group_rank(s->world)] = wrote == FR_OK;
-        fr_preflight_note(s->ctx, wrote, &s->mine);
+        note(s->ctx, wrote, &s->mine);
     }
     if (status == FR_OK) {
         status = fr_group_allreduce(s->world, FR_SUM, writers, fr_group_size(s->world));

@@ -6,9 +6,6 @@
 
 #include "train/preflight/preflight.h"
 
-/** Keep the first problem of this rank, and clear the context for what follows. */
-void fr_preflight_note(fr_ctx *ctx, fr_status status, fr_preflight_rank *mine);
-
 /** Seconds of a clock that never jumps. */
 double fr_preflight_seconds(void);
 
