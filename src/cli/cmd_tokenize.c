@@ -15,22 +15,26 @@
 #include <string.h>
 
 static const fr_option OPTIONS[] = {
-    {"model", "PATH", "GGUF file or Hugging Face folder"},
-    {"jsonl", NULL, "a JSON string a line in, a JSON array of ids a line out"},
-    {"no-special", NULL, "special tokens in the text are plain text"},
+    {"model", "PATH", "GGUF file or Hugging Face folder (required)"},
+    {"jsonl", NULL,
+     "read one JSON string per line, write one JSON array of ids per line"},
+    {"no-special", NULL, "treat special tokens in the text as plain text"},
     {"rows", "FILE.jsonl",
-     "rows as training reads them; a row of source_ids and target_ids a line out"},
-    {"prompts", NULL, "rows as `generate` reads them: source_ids alone"},
-    {"template", "T", "of rows of text, e.g. \"{source}\\nSynopsis:{target}\""},
-    {"chat", NULL, "rows are dialogues in the base's chat template"},
-    {"special", NULL, "parse special tokens in the rows' texts too"},
-    {"no-eos", NULL, "targets end without the end-of-sequence id"},
+     "read rows as training does; write one row with source_ids and target_ids per "
+     "line"},
+    {"prompts", NULL, "read rows as `generate` does; write source_ids only"},
+    {"template", "T",
+     "template of rows of text, e.g. \"{source}\\nSynopsis:{target}\""},
+    {"chat", NULL, "rows are dialogues; write them in the base's chat template"},
+    {"special", NULL, "recognise special tokens in the texts of rows"},
+    {"no-eos", NULL, "add no end-of-sequence id to targets"},
     FR_ROW_OPTIONS,
     {NULL, NULL, NULL},
 };
 
 const fr_command FR_TOKENIZE_COMMAND = {
-    "tokenize", "", 0, "ids of the text on standard input, or of rows", OPTIONS};
+    "tokenize", "", 0, "print the token ids of the text on standard input, or of rows",
+    OPTIONS};
 
 /* Ids first to end - 1 with `between` after each but the last. */
 static void print_some(const fr_ids *ids, int64_t first, int64_t end,
@@ -90,7 +94,7 @@ static fr_status tokenize_line(const fr_cli *cli, const fr_tokenizer *tokenizer,
     return status;
 }
 
-/* No more comes: a read that failed must not pass for the end. */
+/* At the end of input: a failed read must not count as the end. */
 static fr_status check_input(const fr_cli *cli)
 {
     return feof(stdin) != 0
@@ -196,7 +200,7 @@ static fr_status tokenize_rows(const fr_cli *cli, const fr_tokenizer *tokenizer,
     fr_data_params params = {
         .path = fr_options_text(o, "rows"),
         .tokenizer = tokenizer,
-        .vocab_size = INT32_MAX, /* the model's files say how many, not these */
+        .vocab_size = INT32_MAX, /* unlimited: the tokenizer's own files give the ids */
         .template_text = template_text,
         .chat = fr_options_has(o, "chat"),
         .eos = !fr_options_has(o, "no-eos"),

@@ -210,12 +210,11 @@ static void print_bytes(const fr_plan_report *r, FILE *out)
             "the lowest edge\n",
             (long long)f->stages[1].backward_bytes);
     }
-    (void)fprintf(
-        out,
-        "  reduction: %lld a rank of the largest stage over %d replica%s; the "
-        "step's word: %lld a rank\n",
-        (long long)max, r->chosen->layout.n_replicas,
-        plural(r->chosen->layout.n_replicas), (long long)f->word_bytes);
+    (void)fprintf(out,
+                  "  reduction: %lld a rank of the largest stage over %d replica%s; "
+                  "the step summary: %lld a rank\n",
+                  (long long)max, r->chosen->layout.n_replicas,
+                  plural(r->chosen->layout.n_replicas), (long long)f->summary_bytes);
     if (f->n_stages > 1) {
         (void)fprintf(out,
                       "  a message of %lld takes %.3g s, the shortest pass %.3g s: the "

@@ -259,7 +259,8 @@ static void groups_of_sources_limit_the_replicas(void)
     FR_ASSERT_OK(fr_layout_resolve(fr_test_ctx(), &p.problem, &layout));
     p.task.batch.share_prompt = 4;
     FR_ASSERT_FAILS(fr_layout_resolve(fr_test_ctx(), &p.problem, &layout),
-                    FR_ERR_CONFIG, "examples 10 by share_prompt 4 are 3 units");
+                    FR_ERR_CONFIG,
+                    "examples 10 in groups of share_prompt 4 are 3 units");
     p.problem.stages = p.problem.replicas = FR_AUTO;
     FR_ASSERT_OK(fr_layout_list(fr_test_ctx(), &p.problem, &list, &n));
     CU_ASSERT_EQUAL_FATAL(n, 3);

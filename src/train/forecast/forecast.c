@@ -1,4 +1,12 @@
-/* Bytes and memory. */
+/* Bytes, memory and FLOP of one stage of a layout.
+ *
+ * Every formula repeats what some other file allocates, sends or computes, and asks that file where it can: stage_bytes.h for
+ * weights and activations, task.h and reparam.h for the arrays of a task, step.h for the step summary, schedule.h for the
+ * number of microbatches in flight. What is left is listed here with what it stands for.
+ *
+ * Memory is that of the worst moment: each part at its largest over all tasks, though no microbatch need be the largest in all
+ * respects. Time is that of the mean: a mean row through a stage, since a step's end is decided by sums of many passes.
+ */
 #include "train/forecast/forecast.h"
 
 #include "model/network/layer.h"
@@ -9,8 +17,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* What the formulas leave out: a rank of one thread was measured to hold 6 MiB more than they say; the rest is for
- * pages of libraries and the stacks of more threads. */
+/* What the formulas leave out. A rank of one thread was measured to hold 6 MiB more than they say; the rest is reserved
+ * for pages of libraries and for the stacks of more threads. */
 static const int64_t PROCESS_BYTES = 32 << 20;
 
 int64_t fr_edge_bytes(const fr_arch *arch, int64_t n_rows)
@@ -98,8 +106,8 @@ static int64_t largest_gradient(const fr_forecast_params *p, int stage,
     return max;
 }
 
-/* A slot of training serves all tasks; of a task's layers those that go backward are kept. */
-static int64_t largest_slot(const fr_forecast_params *p, int stage)
+/* Bytes of one microbatch's activations: one buffer serves all tasks, and keeps only the layers that go backward. */
+static int64_t largest_activations(const fr_forecast_params *p, int stage)
 {
     int64_t max = 0;
     for (int64_t t = 0; t < p->n_tasks; t++) {
@@ -124,8 +132,8 @@ static int64_t max_rows(const fr_forecast_params *p)
     return max;
 }
 
-/* Of each N ranks in a row at least N / S hold the same one of S stages. That two stages of a node may share a tied
- * vocabulary is left out. */
+/* Of N consecutive ranks at least N / S hold the same one of S stages and share its weights. That two stages of a node may
+ * share a tied vocabulary is left out. */
 static int64_t weight_bytes(const fr_forecast_params *p, const fr_stage_shape *shape)
 {
     int64_t n_ranks = (int64_t)p->n_stages * p->n_replicas;
@@ -149,7 +157,7 @@ void fr_forecast_memory(const fr_forecast_params *params, int stage,
                             .head = fr_stage_head_bytes(&shape, 2 * rows),
                             .process = PROCESS_BYTES};
     out->edges = (max_in_flight * 2 + (stage > 0)) * message;
-    out->activations = max_in_flight * (largest_slot(p, stage) - 2 * message);
+    out->activations = max_in_flight * (largest_activations(p, stage) - 2 * message);
     out->forward = (stage < p->n_stages - 1 ? 2 : 1) *
                    fr_stage_activation_bytes(&shape, rows, false);
     out->workspace = fr_stage_workspace_bytes(&shape, rows) +
@@ -183,13 +191,13 @@ static double row_flop(const fr_forecast_params *p, int stage, bool forward)
         key += 4.0 * q;
     }
     for (int64_t t = 0; t < p->n_tasks; t++) {
-        const fr_task_workload *load = &p->tasks[t];
+        const fr_task_workload *task = &p->tasks[t];
         int64_t passed = forward ? p->bounds[stage + 1] - p->bounds[stage]
-                                 : fr_forecast_kept(p, stage, load);
-        double prefixed = (double)prefixed_layers(p, stage, load);
-        flop += load->step_rows * ((double)passed * (product + key * load->row_keys) +
-                                   prefixed * key * (double)load->length);
-        rows += load->step_rows;
+                                 : fr_forecast_kept(p, stage, task);
+        double prefixed = (double)prefixed_layers(p, stage, task);
+        flop += task->step_rows * ((double)passed * (product + key * task->row_keys) +
+                                   prefixed * key * (double)task->length);
+        rows += task->step_rows;
     }
     return rows > 0.0 ? flop / rows : 0.0;
 }

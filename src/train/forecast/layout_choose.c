@@ -1,4 +1,15 @@
-/* Which layout: every one is forecast, the best that fits is taken. */
+/* Which layout a run gets: every stages x replicas is forecast, and the fastest that fits is taken.
+ *
+ * 1. judge_shape excludes what model and config do not allow: more stages than layers, more replicas than units of a step,
+ *    other sides than run.stages and run.replicas ask for.
+ * 2. The rest is forecast (forecast.h): memory of the largest rank, seconds of a round.
+ * 3. Candidates are sorted: those that fit by time, then those that are possible by memory, then the rest. Times that
+ *    differ by rounding alone count as equal, and fewer stages win, so that all ranks and `plan` agree.
+ *
+ * The choice is a pure function of fr_layout_problem with an assumed machine. Ranks need not exchange anything, and
+ * `plan` foretells what `train` does on another machine. Where nothing fits, the layout with the least memory is taken and
+ * layout_warn.c warns: a forecast is not a reason to refuse a run.
+ */
 #include "base/mem.h"
 #include "base/quantity.h"
 #include "train/forecast/layout.h"
@@ -7,7 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The rest is for what the forecast does not know: page tables, message buffers, the allocator's gaps. */
+/* A tenth stays free for what the forecast does not know: page tables, message buffers, the allocator's gaps. */
 double fr_layout_memory_share(void)
 {
     return 0.9;
@@ -80,7 +91,7 @@ void fr_layout_forecast_fini(fr_layout_forecast *forecast)
 
 /* ---- one candidate ------------------------------------------------------------------------------ */
 
-/* Units that a step has for sure where no two of its sources are equal. */
+/* Units that a step has at least, when no two of its sources are equal. */
 static int64_t units_of(const fr_task_config *task)
 {
     int64_t group = task->batch.share_prompt > 1 ? task->batch.share_prompt : 1;
@@ -100,7 +111,7 @@ static const fr_task_config *smallest_task(const fr_layout_problem *problem)
     return smallest;
 }
 
-/* Whether the model and the config allow it; the reason if not. */
+/* Whether the model and the config allow the layout; the reason if not. */
 static void judge_shape(const fr_layout_problem *problem, fr_layout_candidate *c)
 {
     const fr_task_config *smallest = smallest_task(problem);
@@ -135,7 +146,7 @@ static void judge_memory(const fr_layout_problem *problem, fr_layout_candidate *
         fr_size_text((double)c->largest_bytes, needs);
         fr_size_text(allowed, has);
         (void)snprintf(c->reason, sizeof c->reason,
-                       "stage %lld needs %s a rank, %.0f %% of its memory are %s",
+                       "stage %lld needs %s a rank; %.0f %% of its memory is %s",
                        (long long)c->largest_stage, needs,
                        100.0 * fr_layout_memory_share(), has);
     }
@@ -171,7 +182,7 @@ static int rank_of(const fr_layout_candidate *c)
     return c->fits ? 0 : c->possible ? 1 : 2;
 }
 
-/* By class, then time or memory; what is equal but for rounding goes to fewer stages. */
+/* By class, then by time or memory; if these are equal but for rounding, fewer stages come first. */
 static int compare(const void *left, const void *right)
 {
     static const double SAME = 1e-9;
@@ -220,7 +231,7 @@ fr_status fr_layout_list(fr_ctx *ctx, const fr_layout_problem *problem,
 
 /* ---- the choice ----------------------------------------------------------------------------------- */
 
-/* What the config asks for, taken at its word; `auto` sides follow from the other. */
+/* What is asked for, unchecked; an `auto` side follows from the other. */
 static fr_layout asked_for(const fr_layout_problem *problem)
 {
     int n_ranks = problem->n_ranks;
@@ -242,25 +253,24 @@ static fr_status check_layout(fr_ctx *ctx, const fr_layout_problem *problem,
                               const fr_layout *layout)
 {
     if ((int64_t)layout->n_stages * layout->n_replicas != problem->n_ranks) {
-        return FR_FAIL(
-            ctx, FR_ERR_CONFIG,
-            "run.stages %d x run.replicas %d is not the number of ranks %d; set "
-            "one of them to auto or start another number of ranks",
-            layout->n_stages, layout->n_replicas, problem->n_ranks);
+        return FR_FAIL(ctx, FR_ERR_CONFIG,
+                       "run.stages %d x run.replicas %d is not the number of ranks %d; "
+                       "set one of the two to auto, or start another number of ranks",
+                       layout->n_stages, layout->n_replicas, problem->n_ranks);
     }
     if (layout->n_stages > problem->arch->n_layers) {
-        return FR_FAIL(ctx, FR_ERR_CONFIG,
-                       "%d stages, the model has %lld layers; use fewer ranks or more "
-                       "replicas",
-                       layout->n_stages, (long long)problem->arch->n_layers);
+        return FR_FAIL(
+            ctx, FR_ERR_CONFIG,
+            "%d stages, the model has %lld layers; use fewer ranks, or more replicas",
+            layout->n_stages, (long long)problem->arch->n_layers);
     }
     const fr_task_config *task = smallest_task(problem);
     if (task != NULL && task->batch.share_prompt > 1 &&
         units_of(task) < layout->n_replicas) {
         return FR_FAIL(ctx, FR_ERR_CONFIG,
-                       "tasks.%s.batch.examples %lld by share_prompt %lld are %lld "
-                       "units, fewer than the %d replicas; lower share_prompt or set "
-                       "run.replicas to at most %lld",
+                       "tasks.%s.batch.examples %lld in groups of share_prompt %lld "
+                       "are %lld units, fewer than the %d replicas; lower "
+                       "share_prompt, or set run.replicas to at most %lld",
                        task->name, (long long)task->batch.examples,
                        (long long)task->batch.share_prompt, (long long)units_of(task),
                        layout->n_replicas, (long long)units_of(task));
@@ -268,7 +278,7 @@ static fr_status check_layout(fr_ctx *ctx, const fr_layout_problem *problem,
     if (task != NULL && task->batch.examples < layout->n_replicas) {
         return FR_FAIL(ctx, FR_ERR_CONFIG,
                        "tasks.%s.batch.examples is %lld, fewer than the %d replicas; "
-                       "raise it or set run.replicas to at most %lld",
+                       "raise it, or set run.replicas to at most %lld",
                        task->name, (long long)task->batch.examples, layout->n_replicas,
                        (long long)task->batch.examples);
     }

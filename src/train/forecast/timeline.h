@@ -1,8 +1,8 @@
 /*
- * timeline.h - the schedule played through in time, stage by stage: what `forerun plan` predicts from and
- * draws, and what the tests hold against the formulas.
+ * timeline.h - the schedule played through in time, stage by stage. `forerun plan` predicts from it and draws it, and
+ * tests compare it with the formulas.
  *
- * Layer L4; uses schedule. One replica; every microbatch of a run takes a stage the same time.
+ * One replica; every microbatch of a run takes the same time on a stage.
  */
 #ifndef FR_TRAIN_FORECAST_TIMELINE_H
 #define FR_TRAIN_FORECAST_TIMELINE_H

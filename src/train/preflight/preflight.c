@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 enum { TAG = 78, NAME_BYTES = 64, TOKEN_BYTES = 32 };
+/* Preflight as a whole is to take less than a minute. */
 static const double HASH_BUDGET_S = 15.0;
 /* A shared folder may show a new file of another node only some seconds later. */
 static const double SIGHT_BUDGET_S = 4.0;
@@ -26,7 +27,7 @@ typedef struct state {
     const fr_config *config;
     fr_weights *weights; /* NULL: the base could not be opened */
     fr_preflight_rank mine;
-    bool is_first; /* of this node's ranks */
+    bool is_first; /* rank of its node */
     uint8_t *digests;
     fr_preflight_link *links;
 } state;
@@ -87,7 +88,7 @@ static fr_status look_at_node(state *s)
     return FR_OK;
 }
 
-/* What this rank takes on a layout: for sure, and at most. */
+/* What this rank needs on a layout, at least and at most. */
 static fr_status forecast_memory(state *s, const fr_layout_problem *problem,
                                  const fr_layout *layout)
 {
@@ -102,7 +103,7 @@ static fr_status forecast_memory(state *s, const fr_layout_problem *problem,
     return FR_OK;
 }
 
-/* The layout of train, but for what its rows would say. */
+/* The layout that train would choose without reading its rows. */
 static fr_status likely_layout(state *s, int64_t memory, int64_t node_ranks)
 {
     const fr_config *config = s->config;
@@ -126,7 +127,7 @@ static fr_status likely_layout(state *s, int64_t memory, int64_t node_ranks)
     return status;
 }
 
-/* A missing or damaged model is this node's problem; the others go on. */
+/* A missing or damaged model is this node's problem; the others continue. */
 static fr_status look_at_model(state *s, fr_preflight_report *out)
 {
     fr_status status = fr_weights_open(s->ctx, s->config->base.path, &s->weights);
@@ -147,7 +148,7 @@ static fr_status look_at_model(state *s, fr_preflight_report *out)
     return fr_group_agree(s->world, status);
 }
 
-/* Every rank of a node hashes some of the layers; item 0 is what lies outside them. */
+/* Every rank of a node hashes some of the layers; item 0 is what is outside the layers. */
 static fr_status hash_model(state *s, int64_t n_digests)
 {
     double begin = fr_preflight_seconds();
@@ -196,12 +197,13 @@ static fr_status see_probe(state *s, int rank, const char *token)
         }
     }
     free(path);
-    return seen ? FR_OK
-                : FR_FAIL(s->ctx, FR_ERR_IO,
-                          "a file that rank %d wrote in the run folder %s is not seen "
-                          "by rank %d; run.dir must be on a file system that all nodes "
-                          "share",
-                          rank, s->config->run.dir, fr_group_rank(s->world));
+    return seen
+               ? FR_OK
+               : FR_FAIL(
+                     s->ctx, FR_ERR_IO,
+                     "a file that rank %d wrote in the run folder %s is not visible to "
+                     "rank %d; run.dir must be on a file system that all nodes share",
+                     rank, s->config->run.dir, fr_group_rank(s->world));
 }
 
 static fr_status write_probe(state *s, const char *token)
@@ -213,7 +215,7 @@ static fr_status write_probe(state *s, const char *token)
     return status;
 }
 
-/* Rank 0 and every other node look for each other's file. `unseen` on rank 0: [N] ranks whose file it misses. */
+/* Rank 0 and every other node look for each other's file. unseen[N], on rank 0: ranks whose file it cannot see. */
 static void see_others(state *s, const char *token, const int64_t *writers,
                        bool *unseen)
 {
@@ -223,7 +225,7 @@ static void see_others(state *s, const char *token, const int64_t *writers,
         }
         return;
     }
-    bool give_up = false; /* the wait is spent on the first one alone */
+    bool give_up = false; /* only the first missing file is waited for */
     for (int r = 1; r < fr_group_size(s->world); r++) {
         if (writers[r] == 1 && !give_up) {
             unseen[r] = see_probe(s, r, token) != FR_OK;
@@ -294,7 +296,7 @@ static fr_status look_at_folder(state *s, bool *unseen)
     return status;
 }
 
-/* `bytes` of every rank side by side on rank 0. */
+/* Gather `bytes` of every rank on rank 0, in the order of ranks. */
 static fr_status collect(state *s, const void *mine, int64_t bytes, void *all)
 {
     if (fr_group_rank(s->world) != 0) {
@@ -327,11 +329,10 @@ static fr_status gather_report(state *s, const bool *unseen, fr_preflight_report
     FR_TRY(collect(s, s->digests, out->n_digests * FR_DIGEST_BYTES, out->digests));
     for (int r = 0; r < n && out->ranks != NULL; r++) {
         if (unseen[r] && out->ranks[r].problem[0] == '\0') {
-            (void)snprintf(
-                out->ranks[r].problem, sizeof out->ranks[r].problem,
-                "its file in the run folder %s is not seen by rank 0; run.dir "
-                "must be on a file system that all nodes share",
-                s->config->run.dir);
+            (void)snprintf(out->ranks[r].problem, sizeof out->ranks[r].problem,
+                           "its file in the run folder %s is not visible to rank 0; "
+                           "run.dir must be on a file system that all nodes share",
+                           s->config->run.dir);
         }
     }
     return FR_OK;

@@ -1,5 +1,5 @@
 /*
- * preflight_impl.h - shared by preflight*.c.
+ * preflight_impl.h - what the files of preflight share.
  */
 #ifndef FR_TRAIN_PREFLIGHT_PREFLIGHT_IMPL_H
 #define FR_TRAIN_PREFLIGHT_PREFLIGHT_IMPL_H

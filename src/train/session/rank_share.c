@@ -24,16 +24,15 @@ fr_status fr_rank_threads(fr_ctx *ctx, const fr_share *share, int64_t asked, int
            : from_environment > 0 ? from_environment
                                   : good;
     if (from_environment > 0) {
-        fr_log(ctx, FR_LOG_INFO, "threads of a rank: %d, as OMP_NUM_THREADS says",
-               *out);
+        fr_log(ctx, FR_LOG_INFO, "threads of a rank: %d, from OMP_NUM_THREADS", *out);
     }
     if (share->quota > 0.0 && *out >= good && share->quota < (double)*out + 0.5) {
-        fr_log(
-            ctx, FR_LOG_INFO,
-            "threads of a rank: %d; the container's limit leaves it the time of %.2f "
-            "processors%s",
-            *out, share->quota,
-            *out > good ? ", so they are held up; fewer threads may be faster" : "");
+        fr_log(ctx, FR_LOG_INFO,
+               "threads of a rank: %d; the container's limit gives it the time of %.2f "
+               "processors%s",
+               *out, share->quota,
+               *out > good ? ", so threads wait for each other; fewer may be faster"
+                           : "");
     }
     return FR_OK;
 }

@@ -1,3 +1,14 @@
+/* A session in order: open the files (fr_session_open), then load (fr_session_load): grid, device, split of layers, weights,
+ * digest.
+ *
+ * Everything that a rank may fail at alone is followed by fr_group_agree, so that all ranks return the same status and none
+ * waits for another in a later collective. Each rank picks its own instruction set, but all must have the same arithmetic,
+ * since bits depend on that.
+ *
+ * The ranks of a node share the frozen weights and the work of converting and hashing them; their group exists only while
+ * weights are loaded. The pages of the model file are released afterwards, as everything that is needed is in memory of its own
+ * or mapped by the stage.
+ */
 #include "train/session/session.h"
 
 #include "base/mem.h"
@@ -7,7 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* No tokenizer is fine until a text comes: pre-tokenised rows need none. */
+/* A model without a tokenizer is accepted until a text comes: pre-tokenised rows need none. */
 static fr_status open_files(fr_ctx *ctx, const char *model, fr_session *s)
 {
     fr_tokens tokens;
@@ -30,7 +41,7 @@ fr_status fr_session_open(fr_ctx *ctx, fr_group *world, const char *model,
     return status;
 }
 
-/* Each rank computes with what it has. */
+/* Each rank computes with the best that its processor has. */
 static fr_status make_device(fr_session *s, int64_t threads, fr_isa_choice *choice)
 {
     fr_share share;
@@ -49,7 +60,7 @@ static fr_status make_device(fr_session *s, int64_t threads, fr_isa_choice *choi
         "start the same Forerun on every rank, on devices of one kind");
 }
 
-/* For people: what the ranks compute with and what was asked for. */
+/* The instruction sets that the ranks use and were asked to use, for messages. */
 static fr_status gather_sets(fr_session *s, fr_isa_choice mine, fr_rank_sets *out)
 {
     *out = (fr_rank_sets){0};

@@ -1,8 +1,8 @@
 /*
- * session.h - a base spread over the ranks, ready to run: device, weights, tokenizer, grid, stage, engine.
+ * session.h - a base spread over the ranks, ready to run: device, weights, tokenizer, grid, stage and engine.
  *
- * Layer L4; uses comm, model, engine. `train`, `eval` and `generate` all stand on one session.
- * Collective: every call, on all ranks of the world; all leave with the same status.
+ * `train`, `eval` and `generate` each hold one session. Every call is collective over the world, and all ranks return the
+ * same status.
  */
 #ifndef FR_TRAIN_SESSION_SESSION_H
 #define FR_TRAIN_SESSION_SESSION_H
@@ -17,10 +17,9 @@ typedef struct fr_session {
     fr_ctx *ctx;
     fr_group *world; /* borrowed */
     fr_weights *weights;
-    fr_tokenizer *tokenizer; /* NULL: none that can be used */
-    char
-        *no_tokenizer; /* why there is none, with the remedy; NULL where there is one */
-    fr_ends ends;      /* ids that end a text, with or without a tokenizer */
+    fr_tokenizer *tokenizer; /* NULL: none is usable */
+    char *no_tokenizer;      /* why none is usable, with the remedy; NULL if one is */
+    fr_ends ends;            /* ids that end a text, with or without a tokenizer */
     fr_device *device;
     fr_grid grid;
     fr_stage *stage;
@@ -29,7 +28,7 @@ typedef struct fr_session {
     uint8_t digest[FR_DIGEST_BYTES];
     int64_t first_layer;
     int64_t n_layers;       /* of this rank's stage */
-    char layout[64];        /* "2x1, 1 thread" for people */
+    char layout[64];        /* "2x1, 1 thread a rank", for messages */
     char isa[FR_SET_NAMES]; /* instruction sets of all ranks, likewise */
 } fr_session;
 
@@ -40,16 +39,16 @@ FR_MUST_CHECK fr_status fr_session_open(fr_ctx *ctx, fr_group *world, const char
 typedef struct fr_session_params {
     fr_layout layout;
     fr_precision precision;
-    bool quantised; /* weights stay in the file as they are */
-    int64_t
-        threads; /* FR_AUTO: as OMP_NUM_THREADS says, else this rank's share of the node's processors */
+    bool quantised;  /* weights stay in the file as they are */
+    int64_t threads; /* as fr_rank_threads takes them */
     int64_t max_position;
     double target_share;  /* share of rows with a target, for the split of layers */
     int64_t warmup_depth; /* 0: no backward pass will be run */
     fr_recompute recompute;
 } fr_session_params;
 
-/** Choose the split, load this rank's layers, agree on the arithmetic (each rank has an instruction set of its own), hash the base. */
+/** Choose the split, load this rank's layers, agree on the arithmetic (ranks may use different instruction sets), and hash
+ * the base. */
 FR_MUST_CHECK fr_status fr_session_load(fr_session *session,
                                         const fr_session_params *params);
 
