@@ -1,3 +1,17 @@
+/* Answers on their way to the output, in the order of calls: open, begin, write for each row, end, close.
+ *
+ * open    looks at the output. A regular file, or none, is replaced at the end: its record is locked, and what OUT.part holds
+ *         is weighed against --resume and --overwrite. Anything else is opened and written directly.
+ * begin   compares the record and every kept line with what would be written now (go_on), or starts new files (begin_anew).
+ * write   appends one whole line by one call and remembers in `whole` how many bytes are whole lines; a line that failed half
+ *         way is cut off.
+ * end     renames OUT.part to OUT.
+ * close   keeps OUT.part if it holds answers, else removes it, and removes a record that has no answers.
+ *
+ * What always holds: OUT.part never exists beside another generation's record, since the record is written and synced first;
+ * every line but the last is whole, so a kill at any moment leaves answers that a resume can keep; and answers are removed
+ * only with --overwrite.
+ */
 #define _POSIX_C_SOURCE 200809L
 #include "cli/answers.h"
 
@@ -5,6 +19,7 @@
 #include "base/lock.h"
 #include "base/mem.h"
 #include "base/print.h"
+#include "cli/path_ending.h"
 #include "cli/row_output.h"
 
 #include <errno.h>
@@ -21,7 +36,7 @@ struct fr_answers {
     fr_ctx *ctx;
     fr_answers_params params;
     const fr_tokenizer *tokenizer;
-    bool is_idle;   /* not rank 0: touches nothing */
+    bool is_idle;   /* not rank 0: touches no file */
     FILE *direct;   /* NULL: OUT.part */
     char *part;     /* its path */
     char *info;     /* of the record */
@@ -30,21 +45,12 @@ struct fr_answers {
     off_t whole;    /* its bytes that are whole lines */
     int64_t n_rows; /* all, once begun */
     int64_t n_written;
-    char farewell[TEXT_BYTES]; /* "": nothing to go on from yet */
+    char farewell[TEXT_BYTES]; /* "": nothing to continue from yet */
 };
 
-static fr_status add_ending(fr_ctx *ctx, const char *path, const char *ending,
-                            char **out)
-{
-    size_t bytes = strlen(path) + strlen(ending) + 1;
-    FR_TRY(fr_alloc(ctx, (int64_t)bytes, 1, out));
-    (void)snprintf(*out, bytes, "%s%s", path, ending);
-    return FR_OK;
-}
+/* ---- existing files ------------------------------------------------------------------------ */
 
-/* ---- what lies there ------------------------------------------------------------------------ */
-
-/* Whether the path leads to a regular file, or to nothing yet: that is written beside and put in its place. */
+/* Whether the output is a regular file or does not exist: it is then written to OUT.part and replaced at the end. */
 static fr_status look_at_output(fr_ctx *ctx, const char *path, bool *is_replaced)
 {
     struct stat info;
@@ -53,21 +59,21 @@ static fr_status look_at_output(fr_ctx *ctx, const char *path, bool *is_replaced
         *is_replaced = errno == ENOENT;
     } else if (S_ISDIR(info.st_mode)) {
         return FR_FAIL(ctx, FR_ERR_IO,
-                       "cannot write to %s: it is a folder; name a file in it", path);
+                       "cannot write to %s: it is a folder; give a file in it", path);
     } else {
         *is_replaced = S_ISREG(info.st_mode);
     }
     return FR_OK;
 }
 
-/* Bytes of the record that was kept, FR_RECORD_BYTES at most; no record is that long. */
+/* Bytes of the kept record, FR_RECORD_BYTES at most; no record is that long. */
 static size_t read_record(const fr_answers *a, char out[FR_RECORD_BYTES])
 {
     ssize_t n = pread(fr_lock_file(a->lock), out, FR_RECORD_BYTES, 0);
     return n > 0 ? (size_t)n : 0;
 }
 
-/* Whether the file that is locked may be written and removed. */
+/* Whether the locked file is a record, which may be overwritten and removed. */
 static bool record_is_ours(const fr_answers *a, bool *is_empty)
 {
     char kept[FR_RECORD_BYTES];
@@ -97,16 +103,15 @@ static fr_status check_part(const fr_answers *a, bool has_record)
     }
     if (!S_ISREG(info.st_mode) || (!has_record && info.st_size > 0)) {
         return FR_FAIL(a->ctx, FR_ERR_ARG,
-                       "%s is there, and no %s that says what it holds; move it away, "
-                       "or have it replaced with --overwrite",
+                       "%s exists without %s, the record that says what it holds; move "
+                       "it away, or replace it with --overwrite",
                        a->part, a->info);
     }
     FR_TRY(count_lines(a, &n));
     if (n > 0 && !a->params.resume) {
         return FR_FAIL(a->ctx, FR_ERR_ARG,
-                       "%s holds %lld answers of a generation that did not come to its "
-                       "end; go on from them with --resume, or begin anew with "
-                       "--overwrite",
+                       "%s holds %lld answers of an unfinished generation; continue "
+                       "after them with --resume, or start again with --overwrite",
                        a->part, (long long)n);
     }
     return FR_OK;
@@ -116,20 +121,20 @@ static fr_status open_part(fr_answers *a)
 {
     char what[TEXT_BYTES];
     bool is_empty = false;
-    FR_TRY(add_ending(a->ctx, a->params.path, ".part", &a->part));
-    FR_TRY(add_ending(a->ctx, a->part, ".info", &a->info));
+    FR_TRY(fr_path_with_ending(a->ctx, a->params.path, ".part", &a->part));
+    FR_TRY(fr_path_with_ending(a->ctx, a->part, ".info", &a->info));
     (void)snprintf(what, sizeof what, "output %s", a->params.path);
     FR_TRY(fr_lock_take_removable(a->ctx, a->info, what, LOCK_SECONDS, &a->lock));
     if (!record_is_ours(a, &is_empty)) {
         return FR_FAIL(a->ctx, FR_ERR_ARG,
-                       "%s is there and is no record of answers; move it away, or name "
-                       "another output",
+                       "%s exists and is not a record of answers; move it away, or "
+                       "give another output",
                        a->info);
     }
     FR_TRY(check_part(a, !is_empty));
     if (a->params.resume && !fr_file_exists(a->part)) {
-        fr_log(a->ctx, FR_LOG_INFO,
-               "there is no %s to go on from: beginning with the first row", a->part);
+        fr_log(a->ctx, FR_LOG_INFO, "%s does not exist: starting with the first row",
+               a->part);
     }
     return FR_OK;
 }
@@ -146,8 +151,8 @@ static fr_status open_output(fr_answers *a)
     }
     if (a->params.resume) {
         return FR_FAIL(a->ctx, FR_ERR_ARG,
-                       "--resume needs --output FILE, a regular file: %s keeps nothing "
-                       "to go on from",
+                       "--resume needs --output FILE with a regular file: %s keeps no "
+                       "answers to continue from",
                        path != NULL ? path : "standard output");
     }
     a->direct = stdout;
@@ -162,8 +167,8 @@ fr_status fr_answers_open(fr_ctx *ctx, const fr_answers_params *params,
     if (params->resume && (params->overwrite || params->is_text)) {
         return FR_FAIL(ctx, FR_ERR_ARG, "%s",
                        params->overwrite
-                           ? "give either --resume or --overwrite"
-                           : "--resume goes on with rows; it needs --input");
+                           ? "give --resume or --overwrite, not both"
+                           : "--resume continues with rows; it needs --input");
     }
     FR_TRY(fr_alloc(ctx, 1, sizeof *a, &a));
     a->ctx = ctx;
@@ -176,7 +181,7 @@ fr_status fr_answers_open(fr_ctx *ctx, const fr_answers_params *params,
 
 /* ---- beginning ------------------------------------------------------------------------------ */
 
-/* The rows as they will be written, each with a zero between. */
+/* The rows as they will be written, with a zero after each. */
 static fr_status add_rows(const fr_answers *a, fr_digest *digest)
 {
     for (int64_t i = 0; i < a->n_rows && !a->params.is_text; i++) {
@@ -213,7 +218,7 @@ static fr_status fail_part(const fr_answers *a, const char *action)
                    strerror(errno));
 }
 
-/* The record is whole on the disk before the first answer is: OUT.part never stands beside another one's record. */
+/* The record is on the disk before OUT.part exists: OUT.part is never beside another generation's record. */
 static fr_status begin_anew(fr_answers *a, const fr_record *record)
 {
     int info = fr_lock_file(a->lock);
@@ -230,7 +235,8 @@ static fr_status begin_anew(fr_answers *a, const fr_record *record)
     if (a->file < 0) {
         return fail_part(a, "create");
     }
-    if (stat(a->params.path, &before) == 0) { /* what is replaced keeps its readers */
+    if (stat(a->params.path, &before) ==
+        0) { /* the new file is as readable as the one that it replaces */
         (void)fchmod(a->file, before.st_mode & 0777);
     }
     return FR_OK;
@@ -254,7 +260,7 @@ static fr_status go_on(fr_answers *a, const fr_record *record)
     FR_TRY(fr_record_check(a->ctx, a->part, kept, bytes, record));
     FR_TRY(scan_part(a, &found));
     a->n_written =
-        found.n_kept; /* before it is open: what has answers is never removed */
+        found.n_kept; /* set before it is open: a file with answers is never removed */
     a->file = fr_open_own(a->part, O_WRONLY);
     if (a->file < 0) {
         return fail_part(a, "open");
@@ -263,11 +269,12 @@ static fr_status go_on(fr_answers *a, const fr_record *record)
     if (ftruncate(a->file, a->whole) != 0 || lseek(a->file, 0, SEEK_END) != a->whole) {
         return fail_part(a, "cut");
     }
-    fr_log(a->ctx, FR_LOG_INFO, "%s holds the answers to %lld of %lld rows: going on",
-           a->part, (long long)found.n_kept, (long long)a->n_rows);
+    fr_log(a->ctx, FR_LOG_INFO,
+           "%s holds the answers to %lld of %lld rows: continuing after them", a->part,
+           (long long)found.n_kept, (long long)a->n_rows);
     if (found.n_lines > found.n_kept) {
         fr_log(a->ctx, FR_LOG_WARN,
-               "%s: its last line was damaged, that row is computed again", a->part);
+               "%s: its last line was damaged; that row is computed again", a->part);
     }
     return FR_OK;
 }
@@ -276,11 +283,10 @@ static void prepare_farewell(fr_answers *a)
 {
     char shown[TEXT_BYTES / 2];
     fr_escape(a->part, shown, sizeof shown);
-    (void)snprintf(
-        a->farewell, sizeof a->farewell,
-        "the answers so far stand in %s: the same command with --resume goes "
-        "on from them\n",
-        shown);
+    (void)snprintf(a->farewell, sizeof a->farewell,
+                   "the answers so far are in %s: the same command with --resume "
+                   "continues after them\n",
+                   shown);
 }
 
 fr_status fr_answers_begin(fr_answers *answers, const fr_tokenizer *tokenizer,
@@ -348,7 +354,7 @@ static fr_status write_row(fr_answers *a, int64_t index, const fr_ids *ids)
     if (status == FR_OK && a->direct == NULL) {
         a->whole += (off_t)bytes + 1;
     } else if (a->direct == NULL && ftruncate(a->file, a->whole) != 0) {
-        fr_log(a->ctx, FR_LOG_WARN, "the last line of %s may not be whole", a->part);
+        fr_log(a->ctx, FR_LOG_WARN, "the last line of %s may be incomplete", a->part);
     }
     free(row);
     free(line);
@@ -387,24 +393,23 @@ const char *fr_answers_farewell(const fr_answers *answers)
                                                                   : NULL;
 }
 
-/* A generation that failed: its answers stay, the file of one that has none goes. */
+/* A generation that failed: keep its answers; remove the file if it has none. */
 static void leave_part(const fr_answers *a)
 {
     (void)close(a->file);
     if (a->n_written == 0 || a->params.is_text) {
         (void)unlink(a->part);
     }
-    if (!fr_file_exists(
-            a->part)) { /* or it is in its place, and something later failed */
+    if (!fr_file_exists(a->part)) { /* or it was renamed, and something later failed */
         return;
     }
     fr_log(a->ctx, FR_LOG_INFO,
            "%s holds the answers to %lld of %lld rows: the same command with --resume "
-           "goes on from them",
+           "continues after them",
            a->part, (long long)a->n_written, (long long)a->n_rows);
 }
 
-/* A record without answers is of no use; who never wrote into it leaves what others may need. */
+/* Remove a record without answers, unless the file is not a record. */
 static void leave_record(fr_answers *a)
 {
     bool is_empty = false;

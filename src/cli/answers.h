@@ -1,14 +1,14 @@
 /*
- * answers.h - the rows that a generation answers, on their way out, and what a killed one leaves behind.
+ * answers.h - the rows that a generation answers, on their way to the output, and what a killed generation leaves.
  *
- * Layer L5. One object a rank; files are touched by rank 0 alone, whose word the caller spreads.
+ * One object a rank. Only rank 0 touches files; the caller spreads its status.
  *
- * Where the output is a regular file, OUT, or is not there yet:
- *   OUT.part       answers so far: whole lines in the order of the rows, each written by one call when its turn comes;
- *                  renamed over OUT when all are there. Until then OUT stays as it was.
+ * If the output is a regular file, OUT, or does not exist yet:
+ *   OUT.part       answers so far: whole lines in the order of the rows, each written by one call when it is due;
+ *                  renamed to OUT when all are written. Until then OUT keeps its old content.
  *   OUT.part.info  what decides the answers (answers_record.h); locked while a process writes, removed with the last
- *                  answer. Nothing stands in OUT.part before this is whole.
- * Anything else (standard output, pipes, devices) gets the lines as they come.
+ *                  answer. It is complete before OUT.part gets its first line.
+ * Anything else (standard output, pipes, devices) gets the lines directly.
  */
 #ifndef FR_CLI_ANSWERS_H
 #define FR_CLI_ANSWERS_H
@@ -20,8 +20,8 @@ typedef struct fr_answers fr_answers;
 
 typedef struct fr_answers_params {
     const char *path; /* of the output; NULL: standard output */
-    bool resume;      /* go on from OUT.part, if it is there */
-    bool overwrite;   /* begin anew, even if OUT.part holds answers */
+    bool resume;      /* continue from OUT.part if it exists */
+    bool overwrite;   /* start again, even if OUT.part holds answers */
     bool is_text;     /* answers are texts alone, not rows */
     /**
      * The object of row `index` as text: from '{' to '}', one line, valid UTF-8, without the members "generated" and
@@ -33,18 +33,18 @@ typedef struct fr_answers_params {
 } fr_answers_params;
 
 /**
- * See what lies there, and open what is written directly. Before the model is loaded, so that it fails early.
- * @return FR_OK; FR_ERR_ARG (options that do not fit together; OUT.part holds answers and nothing says what to do with
- *         them; it or OUT.part.info is not this program's); FR_ERR_IO (a folder, a symbolic link, held by another process)
+ * Look at the existing files, and open an output that is written directly. Called before the model is loaded, so that it
+ * fails early.
+ * @return FR_OK; FR_ERR_ARG (options that do not fit together; OUT.part holds answers and neither option is given; it or OUT.part.info is not this program's); FR_ERR_IO (a folder, a symbolic link, held by another process)
  */
 FR_MUST_CHECK fr_status fr_answers_open(fr_ctx *ctx, const fr_answers_params *params,
                                         fr_answers **out);
 
 /**
- * Everything is ready to compute: go on from OUT.part, or create it.
+ * Called when everything is ready to compute: continue from OUT.part, or create it.
  * @param tokenizer  borrowed; NULL: answers are ids alone
  * @param record     by fr_record_fill
- * @param[out] n_kept  rows, from the first one on, whose answers are there; 0 on ranks but 0
+ * @param[out] n_kept  rows, from the first on, whose answers exist; 0 on ranks other than 0
  * @return FR_OK; FR_ERR_ARG (the answers there were made with something else; a line among them is damaged); FR_ERR_IO
  */
 FR_MUST_CHECK fr_status fr_answers_begin(fr_answers *answers,
@@ -59,11 +59,12 @@ FR_MUST_CHECK fr_status fr_answers_write(fr_answers *answers, int64_t index,
 /** All are written: put them in OUT's place. @return FR_OK; FR_ERR_IO: OUT.part is there still */
 FR_MUST_CHECK fr_status fr_answers_end(fr_answers *answers);
 
-/** One line, escaped, with its newline, that tells how to go on, for a process that must leave; NULL: nothing to go on from. */
+/** One line, escaped, with its newline, that says how to continue, for a process that must exit; NULL: there is nothing to
+ * continue from. */
 const char *fr_answers_farewell(const fr_answers *answers);
 
-/** Before the end: what stands in OUT.part stays (that is told), unless it is nothing. Nulls the pointer, accepts NULL
- * inside. @return FR_OK; FR_ERR_IO where an output written directly cannot be closed */
+/** Called before fr_answers_end, it keeps OUT.part and logs that, unless OUT.part is empty. Nulls the pointer, accepts
+ * NULL inside. @return FR_OK; FR_ERR_IO where an output written directly cannot be closed */
 FR_MUST_CHECK fr_status fr_answers_close(fr_answers **answers);
 
 /* ---- for the tests, and among answers*.c ------------------------------------------------------ */
@@ -90,9 +91,9 @@ typedef struct fr_answers_found {
 } fr_answers_found;
 
 /**
- * Look through the bytes of OUT.part: every line must be what would be written for its row and the ids in it. A last
- * piece without newline, and one last line that is no answer, are not kept: a kill or a power cut leaves no more.
- * @return FR_OK; FR_ERR_ARG if a line is no answer and another one follows: nothing is thrown away that took hours
+ * Look through the bytes of OUT.part: every line must be what would be written for its row and the ids in it. A
+ * last piece without newline, and one last line that is not an answer, are not kept: a kill or a power cut leaves no more.
+ * @return FR_OK; FR_ERR_ARG if a line is not an answer and another one follows: answers that took hours are not discarded
  */
 FR_MUST_CHECK fr_status fr_answers_scan(fr_ctx *ctx, const fr_answers_params *params,
                                         const fr_tokenizer *tokenizer, int64_t n_rows,

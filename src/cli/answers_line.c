@@ -38,7 +38,7 @@ static bool write_string(FILE *out, const char *text, size_t bytes)
     return good;
 }
 
-/* Whether members came before: the object's text without its closing brace. */
+/* Whether an object, given without its closing brace, has members. */
 static bool has_members(const char *row, size_t bytes)
 {
     while (bytes > 0 && strchr(" \t\r\n", row[bytes - 1]) != NULL) {
@@ -127,7 +127,7 @@ fr_status fr_answer_ids(fr_ctx *ctx, const char *line, size_t bytes, fr_ids *ids
     return FR_OK;
 }
 
-/* Ids without a text are never chosen. */
+/* Generation never chooses ids without a text. */
 static bool may_be_chosen(const fr_tokenizer *tokenizer, const fr_ids *ids)
 {
     bool yes = true;
@@ -137,7 +137,7 @@ static bool may_be_chosen(const fr_tokenizer *tokenizer, const fr_ids *ids)
     return yes;
 }
 
-/* Whether a line is the answer to its row: the same bytes as would be written for the ids in it. */
+/* Whether a line is the answer to its row: the bytes that would be written for the ids in it. */
 static fr_status is_answer(fr_ctx *ctx, const fr_answers_params *params,
                            const fr_tokenizer *tokenizer, int64_t index,
                            const char *line, size_t bytes, bool *yes)
@@ -182,8 +182,8 @@ fr_status fr_answers_scan(fr_ctx *ctx, const fr_answers_params *params,
         if (out->n_kept < out->n_lines) {
             return FR_FAIL(ctx, FR_ERR_ARG,
                            "%s.part:%lld: this line is not the answer to its row, and "
-                           "others follow; cut the file before it to keep what is "
-                           "above, or begin anew with --overwrite",
+                           "other lines follow; cut the file before this line to keep "
+                           "the lines above, or start again with --overwrite",
                            params->path, (long long)out->n_lines);
         }
         if (out->n_lines < n_rows && !params->is_text) {

@@ -1,3 +1,10 @@
+/* The record of a generation: all that decides its answers, as "NAME: VALUE" lines.
+ *
+ * Small settings are kept as text, so that a message can show both values; large ones (model, prefixes, template, ids that
+ * end a text, encoded prompts, rows) as SHA-256. A kept record is compared line by line with the present one, in the same
+ * order. The version and the arithmetic may differ with a warning, since they change at most the last bits of numbers.
+ * Records of earlier versions have an instruction set for the arithmetic and no epsilon.
+ */
 #define _GNU_SOURCE /* memmem */
 #include "cli/answers_record.h"
 
@@ -6,10 +13,10 @@
 
 static const char FORMAT[] = "forerun answers, format 1.0\n";
 static const char ANY_FORMAT[] = "forerun answers, format ";
-/* What may differ, with a warning. */
+/* Facts that may differ, with a warning. */
 static const char VERSION[] = "the version of Forerun: ";
 static const char ARITHMETIC[] = "the arithmetic: ";
-/* In place of that one in records from before arithmetics had names. */
+/* Stands for the arithmetic in records from before arithmetics had names. */
 static const char ISA[] = "the instruction set: ";
 static const char EPS[] = "the epsilon of the model's norms";
 
@@ -22,7 +29,7 @@ void fr_record_add(fr_record *record, const char *name, const char *value)
 {
     size_t capacity = sizeof record->text - record->bytes;
     int n = snprintf(record->text + record->bytes, capacity, "%s: %s\n", name, value);
-    /* names and values are this program's own and short */
+    /* names and values are this program's own and short, so they always fit */
     record->bytes += n > 0 && (size_t)n < capacity ? (size_t)n : 0;
     record->text[record->bytes] = '\0';
 }
@@ -35,7 +42,7 @@ void fr_record_add_digest(fr_record *record, const char *name,
     fr_record_add(record, name, hex);
 }
 
-/* ---- what is now ---------------------------------------------------------------------------- */
+/* ---- the present record ---------------------------------------------------------------------------- */
 
 enum { VALUE_BYTES = 96 };
 
@@ -177,7 +184,7 @@ fr_status fr_record_fill(fr_ctx *ctx, const fr_inference *inference,
     return FR_OK;
 }
 
-/* ---- what was kept -------------------------------------------------------------------------- */
+/* ---- the kept record -------------------------------------------------------------------------- */
 
 bool fr_record_is_ours(const char *text, size_t bytes)
 {
@@ -190,7 +197,7 @@ typedef struct piece {
     size_t bytes; /* without its newline */
 } piece;
 
-/* The line at `*rest`, which moves behind it; nothing left: an empty one. */
+/* The line at `*rest`, which moves behind it; an empty line at the end. */
 static piece next_line(piece *rest)
 {
     const char *end = rest->bytes > 0 ? memchr(rest->text, '\n', rest->bytes) : NULL;
@@ -224,16 +231,15 @@ static fr_status refuse(fr_ctx *ctx, const char *part, piece old, piece new)
 {
     size_t n = name_bytes(old, new);
     if (n == 0) {
-        return FR_FAIL(
-            ctx, FR_ERR_ARG,
-            "cannot go on from %s: the record beside it, %s.info, is damaged "
-            "or of another version; begin anew with --overwrite",
-            part, part);
+        return FR_FAIL(ctx, FR_ERR_ARG,
+                       "cannot continue from %s: its record %s.info is damaged or of "
+                       "another version; start again with --overwrite",
+                       part, part);
     }
     return FR_FAIL(ctx, FR_ERR_ARG,
-                   "cannot go on from %s: %.*s is another one than its answers were "
-                   "made with (%.*s then, %.*s now); give what they were made with, or "
-                   "begin anew with --overwrite",
+                   "cannot continue from %s: %.*s differs from what its answers were "
+                   "made with (%.*s then, %.*s now); use what they were made with, or "
+                   "start again with --overwrite",
                    part, (int)(n - 2), new.text, shown(old.bytes - n), old.text + n,
                    shown(new.bytes - n), new.text + n);
 }
@@ -263,18 +269,17 @@ fr_status fr_record_check(fr_ctx *ctx, const char *part, const char *kept,
             continue;
         }
         if (begins_with(is, EPS) && !begins_with(was, EPS)) {
-            old = rest; /* records of before do not tell it */
+            old = rest; /* earlier records lack it */
             continue;
         }
         if (!may_differ(was, is)) {
             return refuse(ctx, part, was, is);
         }
         size_t n = name_bytes(was, is);
-        fr_log(
-            ctx, FR_LOG_WARN,
-            "the answers in %s were computed with %.*s, now it is %.*s: the last bits "
-            "of numbers may differ",
-            part, shown(was.bytes), was.text, shown(is.bytes - n), is.text + n);
+        fr_log(ctx, FR_LOG_WARN,
+               "the answers in %s were computed with %.*s, which is now %.*s: the last "
+               "bits of numbers may differ",
+               part, shown(was.bytes), was.text, shown(is.bytes - n), is.text + n);
     }
     return old.bytes == 0 ? FR_OK : refuse(ctx, part, old, (piece){"", 0});
 }

@@ -1,8 +1,8 @@
 /*
- * answers_record.h - what decides the answers of a generation, in lines of text that can be kept and compared.
+ * answers_record.h - what decides the answers of a generation, as lines of text that are kept and compared.
  *
- * Layer L5. One line a fact, "NAME: VALUE", after a line that names the format. What was kept is never parsed: it is
- * the same bytes or it is not, and then the first line that differs is told.
+ * The first line names the format; each other line is one fact, "NAME: VALUE". A kept record is never parsed: its bytes are
+ * equal to the present record's, or the first line that differs is reported.
  */
 #ifndef FR_CLI_ANSWERS_RECORD_H
 #define FR_CLI_ANSWERS_RECORD_H

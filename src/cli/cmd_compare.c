@@ -16,14 +16,14 @@ static const fr_option OPTIONS[] = {
 
 const fr_command FR_COMPARE_COMMAND = {
     "compare", "A.h5[:TASK] B.h5[:TASK]", 2,
-    "exit 0 if prefixes, moments, step and cursor are bit-identical, else 1; with a "
-    "TASK, one task with one, whatever their names",
+    "compare two files bit for bit; exit code 0: same prefixes, moments, step and "
+    "cursor, 1: different. With :TASK, compare single tasks, whose names may differ",
     OPTIONS};
 
 /* One side: a whole file, or the one task of it that the reference names. */
 typedef struct side {
     char *file;
-    const char *task; /* in `file`; NULL: none named */
+    const char *task; /* within `file`; NULL: not named */
     fr_checkpoint *checkpoint;
     int64_t index;
 } side;

@@ -15,18 +15,20 @@
 static const fr_option OPTIONS[] = {
     FR_INFERENCE_OPTIONS,
     FR_ROW_OPTIONS,
-    {"data", "FILE.jsonl", "rows to evaluate"},
-    {"max-rows", "N", "only the first N rows"},
-    {"no-eos", NULL, "targets end without the end-of-sequence id"},
+    {"data", "FILE.jsonl", "rows to evaluate (required)"},
+    {"max-rows", "N", "evaluate only the first N rows"},
+    {"no-eos", NULL, "add no end-of-sequence id to targets"},
     {"stages", "N", "pipeline stages under mpirun (default: as few as memory allows)"},
-    {"microbatch-tokens", "N", "token rows computed at a time (default 1024)"},
-    {"rows-out", "FILE", "one JSON line an example: line, target, nats"},
+    {"microbatch-tokens", "N", "largest microbatch in token rows (default 1024)"},
+    {"rows-out", "FILE", "write one JSON line for each example: line, target, nats"},
     {"json", NULL, "print one JSON object"},
     {NULL, NULL, NULL},
 };
 
 const fr_command FR_EVAL_COMMAND = {
-    "eval", "", 0, "loss and perplexity of a base, with or without a prefix", OPTIONS};
+    "eval", "", 0,
+    "print loss and perplexity of a base, with or without a prefix; runs under mpirun",
+    OPTIONS};
 
 enum { NO_STEP = -1 };
 
@@ -153,9 +155,8 @@ static fr_status check_finite(const evaluation *e)
 {
     return isfinite(e->result.loss)
                ? FR_OK
-               : FR_FAIL(
-                     e->cli->ctx, FR_ERR_NUMERIC,
-                     "the loss is not finite; look at the prefix and the model file");
+               : FR_FAIL(e->cli->ctx, FR_ERR_NUMERIC,
+                         "the loss is not finite; check the prefix and the model file");
 }
 
 static fr_status run(evaluation *e)

@@ -8,6 +8,7 @@
 #include "model/text/dialogue.h"
 #include "train/data/row_json.h"
 #include "train/inference/prompts.h"
+#include "train/session/rank_share.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,32 +17,33 @@
 static const fr_option OPTIONS[] = {
     FR_INFERENCE_OPTIONS,
     FR_ROW_OPTIONS,
-    {"prompt", "TEXT", "the source text (or the user's turn of a dialogue)"},
+    {"prompt", "TEXT", "one source text (with --chat: the user's turn of a dialogue)"},
     {"input", "FILE.jsonl",
-     "rows with \"source\", \"source_ids\" or \"messages\", and \"prefix\" where it is "
-     "not --prefix"},
+     "rows with \"source\", \"source_ids\" or \"messages\"; a row's \"prefix\" "
+     "replaces --prefix"},
     {"output", "FILE.jsonl",
-     "where the rows go, with \"generated\" (default: standard output); replaced when "
-     "all "
-     "are there, until then they stand in FILE.jsonl.part"},
+     "file for the rows with \"generated\" added (default: standard output); rows are "
+     "collected in FILE.jsonl.part, which replaces FILE.jsonl when all are done"},
     {"resume", NULL,
-     "go on from the answers in FILE.jsonl.part; from the first row where there are "
-     "none"},
-    {"overwrite", NULL, "begin anew, even if FILE.jsonl.part holds answers"},
+     "continue after the answers in FILE.jsonl.part; start with the first row if there "
+     "are none"},
+    {"overwrite", NULL, "start again, even if FILE.jsonl.part holds answers"},
     {"batch", "N",
-     "most rows at a time (default 16; fewer where their keys and values would fill "
-     "half of the memory)"},
-    {"max-new-tokens", "N", "most tokens a text (default 128)"},
-    {"temperature", "T", "0 (default): greedy"},
-    {"top-k", "K", "sample among the K likeliest (default 0: all)"},
-    {"top-p", "P", "sample within this probability mass (default 1)"},
-    {"seed", "N", "of the sampling (default 1)"},
+     "largest number of rows computed together (default 16; fewer if their keys and "
+     "values would take more than half of the memory)"},
+    {"max-new-tokens", "N", "largest number of tokens of a text (default 128)"},
+    {"temperature", "T",
+     "sampling temperature; 0 (default): always the likeliest token"},
+    {"top-k", "K", "sample among the K likeliest tokens (default 0: all)"},
+    {"top-p", "P",
+     "sample among the likeliest tokens that together have probability P (default 1)"},
+    {"seed", "N", "seed of the sampling (default 1)"},
     {NULL, NULL, NULL},
 };
 
 const fr_command FR_GENERATE_COMMAND = {
-    "generate", "", 0, "texts from a base, with or without a prefix; runs under mpirun",
-    OPTIONS};
+    "generate", "", 0,
+    "generate texts with a base, with or without a prefix; runs under mpirun", OPTIONS};
 
 /* What a generation holds between its phases. */
 typedef struct generation {
@@ -84,13 +86,13 @@ static fr_status read_options(generation *g)
     FR_TRY(fr_options_int(g->ctx, o, "seed", 0, INT64_MAX, &seed));
     g->options.sample.seed = (uint64_t)seed;
     if (fr_options_has(o, "prompt") == fr_options_has(o, "input")) {
-        return FR_FAIL(g->ctx, FR_ERR_ARG, "give either --prompt or --input");
+        return FR_FAIL(g->ctx, FR_ERR_ARG, "give --prompt or --input, and not both");
     }
     FR_TRY(fr_sample_check(g->ctx, &g->options.sample));
     return fr_output_apart_option(g->ctx, o, "output", "input");
 }
 
-/* What the row's answer is written into: the row as it came, without an answer that it had. */
+/* What a row's answer is added to: the row unchanged, but without an earlier answer. */
 static fr_status row_text(void *user, int64_t index, char **text, size_t *bytes)
 {
     static const char *const LEFT_OUT[] = {"generated", "generated_ids", NULL};
@@ -111,7 +113,7 @@ static fr_status open_answers(generation *g)
     return fr_answers_open(g->ctx, &params, &g->answers);
 }
 
-/* Prefixes that rows name are known by now; each file is looked at once. */
+/* The output must not be a prefix that a row names. */
 static fr_status check_row_prefixes(const generation *g)
 {
     for (const fr_inference_prefix *p = g->inference.prefix; p != NULL; p = p->next) {
@@ -138,7 +140,7 @@ static fr_status encode_rows(generation *g)
     return FR_OK;
 }
 
-/* Rows leave in the order in which they came: this one, and those that were waiting for it. */
+/* Rows are written in the order of the input: this one if it is due, and those that waited for it. */
 static fr_status row_ended(void *user, int64_t index)
 {
     generation *g = user;
@@ -151,7 +153,7 @@ static fr_status row_ended(void *user, int64_t index)
     return FR_OK;
 }
 
-/* Positions that the rows may reach: what the base's context holds beyond them costs memory and serves nobody. */
+/* Positions that the rows may reach: the rest of the base's context would only cost memory. */
 static int64_t max_positions(const generation *g)
 {
     const fr_arch *arch = fr_weights_arch(g->inference.session.weights);
@@ -172,7 +174,7 @@ static fr_status prepare(generation *g)
     int64_t node_ranks = 0;
     FR_TRY(fr_group_agree(g->cli->world, encode_rows(g)));
     FR_TRY(fr_inference_load(&g->inference, max_positions(g), 0.0));
-    FR_TRY(fr_session_rank_memory(s, &memory, &node_ranks));
+    FR_TRY(fr_rank_memory_limit(g->ctx, g->cli->world, &memory, &node_ranks));
     g->options.cache_bytes = memory / 2;
     g->options.done = row_ended;
     g->options.user = g;
@@ -190,7 +192,7 @@ static fr_status prepare(generation *g)
     return fr_group_agree(g->cli->world, status);
 }
 
-/* Rank 0 sees which rows have their answers already; all ranks go on behind them. */
+/* Rank 0 finds which rows already have answers; all ranks start after them. */
 static fr_status begin_answers(generation *g)
 {
     fr_record record;
@@ -212,7 +214,7 @@ static fr_status begin_answers(generation *g)
 static void report_speed(const generation *g)
 {
     const fr_generate_times *t = &g->times;
-    if (t->prompt_tokens == 0) { /* every answer was there */
+    if (t->prompt_tokens == 0) { /* all answers existed */
         return;
     }
     fr_log(g->ctx, FR_LOG_INFO,

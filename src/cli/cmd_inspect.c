@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/print.h"
 #include "cli/commands.h"
+#include "cli/path_ending.h"
 #include "model/files/foreign.h"
 #include "model/text/tokens.h"
 #include "model/weights/identity.h"
@@ -23,22 +24,15 @@ static const fr_option OPTIONS[] = {
 };
 
 const fr_command FR_INSPECT_COMMAND = {
-    "inspect", "FILE", 1, "what a model, prefix, checkpoint, config or data file holds",
-    OPTIONS};
-
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text);
-    size_t m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
+    "inspect", "FILE", 1,
+    "print what a model, prefix, checkpoint, config or data file holds", OPTIONS};
 
 static bool can_resume(const fr_checkpoint_task *task)
 {
     return task->state.m_k != NULL || fr_mlp_is_there(&task->mlp);
 }
 
-/* What the model reads, as a config or --template writes it: newline and backslash-n look different. */
+/* A text that the model reads, written as in a config or --template, so that a newline and a backslash with n differ. */
 static fr_status print_prose(const fr_cli *cli, const char *what, const char *text,
                              bool is_template)
 {
@@ -243,7 +237,7 @@ static fr_status inspect_config(const fr_cli *cli, const char *path)
     return status;
 }
 
-/* Count lines; what they mean depends on a tokenizer and a template, which `eval` and `train` have. */
+/* Only counts lines: their meaning depends on a tokenizer and a template. */
 static fr_status inspect_rows(const fr_cli *cli, const char *path)
 {
     fr_map map;
@@ -275,16 +269,17 @@ fr_status fr_cmd_inspect(const fr_cli *cli)
     FR_TRY(fr_foreign_path(cli->ctx, path));
     if (!fr_is_folder(path)) {
         int file = -1;
-        FR_TRY(fr_file_open(cli->ctx, path, &file)); /* before anything looks into it */
+        FR_TRY(fr_file_open(cli->ctx, path,
+                            &file)); /* so that a missing file is reported as such */
         (void)close(file);
     }
-    if (fr_checkpoint_is_ours(path) || ends_with(path, ".h5")) {
+    if (fr_checkpoint_is_ours(path) || fr_path_ends_with(path, ".h5")) {
         return inspect_checkpoint(cli, path);
     }
-    if (ends_with(path, ".jsonl")) {
+    if (fr_path_ends_with(path, ".jsonl")) {
         return inspect_rows(cli, path);
     }
-    if (ends_with(path, ".yaml") || ends_with(path, ".yml")) {
+    if (fr_path_ends_with(path, ".yaml") || fr_path_ends_with(path, ".yml")) {
         return inspect_config(cli, path);
     }
     return inspect_model(cli, path);

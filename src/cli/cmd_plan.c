@@ -13,29 +13,32 @@
 #include <stdlib.h>
 
 static const fr_option OPTIONS[] = {
-    {"ranks", "N", "ranks that the run would have"},
+    {"ranks", "N", "number of ranks of the run (required)"},
     {"node-memory", "SIZE",
-     "main memory of a node, not a GPU's, e.g. 512G, 80GiB, 80GB (default: what is "
-     "free "
-     "here)"},
-    {"ranks-per-node", "K", "ranks that share it (default 1)"},
+     "main memory of a node (not of a GPU), e.g. 512G, 80GiB, 80GB (default: the free "
+     "memory of this machine)"},
+    {"ranks-per-node", "K", "ranks that share a node's memory (default 1)"},
     {"link-gbps", "X",
      "speed of a link between two ranks, Gbit/s one way (default 10)"},
-    {"link-us", "L", "its latency in microseconds (default 20)"},
-    {"disk", "SIZE", "bytes a second that a node reads, e.g. 2GB (default 1GB)"},
-    {"disk-shared", "SIZE", "bytes a second that all nodes together read, e.g. 20GB"},
-    {"flops", "X", "sustained FLOP/s of a rank (default 1e11, a core with AVX2)"},
-    {"tokens-per-example", "N", "assume this size instead of looking at the rows"},
-    {"target-share", "X", "share of tokens with a target where no row is looked at"},
-    {"svg", "FILE", "draw the schedule into this file"},
-    {"json", NULL, "one JSON object on the last line instead of tables"},
-    {"set", "a.b=c", "override a config key (repeatable)"},
+    {"link-us", "L", "latency of a link in microseconds (default 20)"},
+    {"disk", "SIZE", "bytes per second that one node reads, e.g. 2GB (default 1GB)"},
+    {"disk-shared", "SIZE",
+     "bytes per second that all nodes read together, e.g. 20GB (default: no common "
+     "limit)"},
+    {"flops", "X", "sustained FLOP/s of a rank (default 1e11: one core with AVX2)"},
+    {"tokens-per-example", "N", "assume this size and do not read the rows"},
+    {"target-share", "X",
+     "share of tokens with a target, 0 to 1, where no rows are read"},
+    {"svg", "FILE", "write a picture of the schedule to this file"},
+    {"json", NULL, "print one JSON object instead of tables"},
+    {"set", "a.b=c", "override a config key, as in train (repeatable)"},
     {NULL, NULL, NULL},
 };
 
 const fr_command FR_PLAN_COMMAND = {
     "plan", "CONFIG", 1,
-    "layout, memory, bytes and time of a run, from the model's header alone", OPTIONS};
+    "forecast layout, memory, traffic and time of a run; reads only the model's header",
+    OPTIONS};
 
 enum { MAX_RANKS = 1000000 };
 
@@ -43,7 +46,8 @@ static fr_status read_positive(const fr_cli *cli, const char *name, double *out)
 {
     FR_TRY(fr_options_real(cli->ctx, cli->options, name, out));
     if (fr_options_has(cli->options, name) && !(*out > 0.0)) {
-        return FR_FAIL(cli->ctx, FR_ERR_ARG, "--%s is %g, must be above 0", name, *out);
+        return FR_FAIL(cli->ctx, FR_ERR_ARG, "--%s is %g; it must be above 0", name,
+                       *out);
     }
     return FR_OK;
 }
@@ -99,7 +103,8 @@ static fr_status read_assumed(const fr_cli *cli, fr_plan_assumed *out)
     FR_TRY(fr_options_real(cli->ctx, cli->options, "target-share", &out->target_share));
     if (fr_options_has(cli->options, "target-share") &&
         !(out->target_share >= 0.0 && out->target_share <= 1.0)) {
-        return FR_FAIL(cli->ctx, FR_ERR_ARG, "--target-share is %g, must be 0 to 1",
+        return FR_FAIL(cli->ctx, FR_ERR_ARG,
+                       "--target-share is %g; it must be between 0 and 1",
                        out->target_share);
     }
     return FR_OK;
@@ -108,7 +113,7 @@ static fr_status read_assumed(const fr_cli *cli, fr_plan_assumed *out)
 static fr_status draw(const fr_cli *cli, const fr_plan_report *report)
 {
     const char **names = NULL;
-    int64_t n = report->problem->config->n_tasks;
+    int64_t n = report->problem->n_tasks;
     bool json = fr_options_has(cli->options, "json");
     FILE *out = json || !report->chosen->fits ? NULL : stdout;
     FR_TRY(fr_alloc(cli->ctx, n, sizeof *names, &names));
@@ -165,7 +170,7 @@ static fr_status forecast_chosen(const fr_cli *cli, fr_plan_report *report)
     return status;
 }
 
-/* What `train` takes: it knows nothing of the speeds that were given here. */
+/* What `train` chooses: it does not know the speeds that are given here. */
 static fr_status choose(const fr_cli *cli, fr_plan_report *report)
 {
     fr_layout_problem of_train = *report->problem;
@@ -185,7 +190,7 @@ static fr_status choose(const fr_cli *cli, fr_plan_report *report)
     return status;
 }
 
-/* Weights that stay in the file take what they take there; without the file they count as converted. */
+/* Weights that stay in the file count with their size there; without the file they count as converted. */
 static fr_status open_weights(const fr_cli *cli, const fr_config *config,
                               fr_weights **out)
 {
@@ -202,12 +207,13 @@ static fr_status open_weights(const fr_cli *cli, const fr_config *config,
 
 static fr_status plan(const fr_cli *cli, const fr_config *config)
 {
-    fr_arch arch;
+    fr_arch arch = {.n_layers = 0};
     fr_plan_assumed assumed;
     fr_plan_sources sources;
-    fr_layout_problem problem = {
-        .config = config, .arch = &arch, .machine = fr_machine_assumed()};
-    fr_plan_report report = {.problem = &problem,
+    fr_weights *weights = NULL;
+    fr_layout_problem problem = fr_layout_problem_of(config, &arch, NULL);
+    fr_plan_report report = {.config = config,
+                             .problem = &problem,
                              .model = config->base.path,
                              .loading = {.disk = FR_PLAN_DISK}};
     FR_TRY(read_ranks(cli, &report, &problem));
@@ -217,9 +223,8 @@ static fr_status plan(const fr_cli *cli, const fr_config *config)
     FR_TRY(fr_plan_sources_open(cli->ctx, config, &arch, &assumed, &sources));
     problem.sources = sources.sources;
     report.tasks = sources.tasks;
-    fr_weights *weights = NULL;
     fr_status status = open_weights(cli, config, &weights);
-    problem.weights = weights;
+    problem.weights_in_file = weights;
     if (status == FR_OK) {
         status = choose(cli, &report);
     }
@@ -228,7 +233,7 @@ static fr_status plan(const fr_cli *cli, const fr_config *config)
     return status;
 }
 
-/* The picture does not take the place of what the run reads. */
+/* The picture must not replace a file that the run reads. */
 static fr_status check_svg(const fr_cli *cli, const fr_config *config)
 {
     const char *svg = fr_options_text(cli->options, "svg");

@@ -8,15 +8,14 @@
 #include <stdlib.h>
 
 static const fr_option OPTIONS[] = {
-    {"set", "a.b=c", "override a config key (repeatable), as in train"},
+    {"set", "a.b=c", "override a config key, as in train (repeatable)"},
     {NULL, NULL, NULL},
 };
 
-const fr_command FR_PREFLIGHT_COMMAND = {
-    "preflight", "CONFIG", 1,
-    "look at memory, run folder, base file, clocks and links of all nodes; under "
-    "mpirun",
-    OPTIONS};
+const fr_command FR_PREFLIGHT_COMMAND = {"preflight", "CONFIG", 1,
+                                         "check memory, run folder, base file, clocks "
+                                         "and links of all nodes; runs under mpirun",
+                                         OPTIONS};
 
 static const double MIB = 1024.0 * 1024.0;
 
@@ -40,23 +39,22 @@ static void print_nodes(const fr_preflight_report *report,
     }
 }
 
-/* What bounds the memory of nodes, and what the run would take at most: by forecast, with examples as long as the
- * config allows, so that more than there is need not be odd. */
+/* What limits the memory of nodes, and what the run needs at most: by forecast, with examples as long as the config allows,
+ * so that a node with less need not be odd. */
 static void print_memory(const fr_preflight_node *nodes, int n_nodes)
 {
     for (int i = 0; i < n_nodes; i++) {
         const fr_preflight_node *node = &nodes[i];
         bool tight = node->likely_bytes > node->memory_bytes;
         if (node->is_limited) {
-            fr_print_line(stdout, "memory a rank may take on %s: %s", node->host,
+            fr_print_line(stdout, "memory a rank may use on %s: %s", node->host,
                           node->memory);
         }
         if (tight && node->need_bytes <= node->memory_bytes) {
-            fr_print_line(
-                stdout,
-                "memory may be too little on %s: the run takes up to %.1f MiB "
-                "there; `forerun plan` tells what for, and looks at the rows",
-                node->host, (double)node->likely_bytes / MIB);
+            fr_print_line(stdout,
+                          "memory may be too small on %s: the run needs up to %.1f MiB "
+                          "there; `forerun plan` shows what for, and reads the rows",
+                          node->host, (double)node->likely_bytes / MIB);
         }
     }
 }
@@ -73,7 +71,7 @@ static void print_sets(const fr_preflight_report *report)
                   report->ranks[0].arithmetic);
 }
 
-/* The slowest pair: with many ranks the matrix is too much to read. */
+/* Only the slowest pair: with many ranks the whole matrix is too long. */
 static void print_pairs(const fr_preflight_report *report)
 {
     int64_t n = report->n_ranks;
@@ -93,7 +91,8 @@ static void print_pairs(const fr_preflight_report *report)
                       (long long)n_pairs, (long long)(slowest / n),
                       report->ranks[slowest / n].host, (long long)(slowest % n),
                       report->ranks[slowest % n].host, report->links[slowest].mb_per_s,
-                      report->all_links ? "" : "; not all were measured, for time");
+                      report->all_links ? ""
+                                        : "; time ran out before all were measured");
     }
 }
 

@@ -15,22 +15,42 @@
 #include <string.h>
 
 static const fr_option OPTIONS[] = {
-    {"model", "PATH", "GGUF file or Hugging Face folder"},
-    {"jsonl", NULL, "a JSON string a line in, a JSON array of ids a line out"},
-    {"no-special", NULL, "special tokens in the text are plain text"},
+    {"model", "PATH", "GGUF file or Hugging Face folder (required)"},
+    {"jsonl", NULL,
+     "read one JSON string per line, write one JSON array of ids per line"},
+    {"no-special", NULL, "treat special tokens in the text as plain text"},
     {"rows", "FILE.jsonl",
-     "rows as training reads them; a row of source_ids and target_ids a line out"},
-    {"prompts", NULL, "rows as `generate` reads them: source_ids alone"},
-    {"template", "T", "of rows of text, e.g. \"{source}\\nSynopsis:{target}\""},
-    {"chat", NULL, "rows are dialogues in the base's chat template"},
-    {"special", NULL, "parse special tokens in the rows' texts too"},
-    {"no-eos", NULL, "targets end without the end-of-sequence id"},
+     "read rows as training does; write one row with source_ids and target_ids per "
+     "line"},
+    {"prompts", NULL, "read rows as `generate` does; write source_ids only"},
+    {"template", "T",
+     "template of rows of text, e.g. \"{source}\\nSynopsis:{target}\""},
+    {"chat", NULL, "rows are dialogues; write them in the base's chat template"},
+    {"special", NULL, "recognise special tokens in the texts of rows"},
+    {"no-eos", NULL, "add no end-of-sequence id to targets"},
     FR_ROW_OPTIONS,
     {NULL, NULL, NULL},
 };
 
 const fr_command FR_TOKENIZE_COMMAND = {
-    "tokenize", "", 0, "ids of the text on standard input, or of rows", OPTIONS};
+    "tokenize", "", 0, "print the token ids of the text on standard input, or of rows",
+    OPTIONS};
+
+/* Ids first to end - 1 with `between` after each but the last. */
+static void print_some(const fr_ids *ids, int64_t first, int64_t end,
+                       const char *between)
+{
+    for (int64_t i = first; i < end; i++) {
+        (void)printf("%s%d", i == first ? "" : between, ids->data[i]);
+    }
+}
+
+static void print_list(const fr_ids *ids, int64_t first, int64_t end)
+{
+    (void)fputc('[', stdout);
+    print_some(ids, first, end, ", ");
+    (void)fputc(']', stdout);
+}
 
 static fr_status print_ids(const fr_cli *cli, const fr_tokenizer *tokenizer,
                            const char *text, size_t bytes, bool as_json)
@@ -39,12 +59,13 @@ static fr_status print_ids(const fr_cli *cli, const fr_tokenizer *tokenizer,
     bool special = !fr_options_has(cli->options, "no-special");
     fr_status status =
         fr_tokenizer_encode(cli->ctx, tokenizer, text, bytes, special, &ids);
+    if (status == FR_OK && as_json) {
+        print_list(&ids, 0, ids.count);
+    } else if (status == FR_OK) {
+        print_some(&ids, 0, ids.count, " ");
+    }
     if (status == FR_OK) {
-        (void)printf("%s", as_json ? "[" : "");
-        for (int64_t i = 0; i < ids.count; i++) {
-            (void)printf("%s%d", i == 0 ? "" : as_json ? ", " : " ", ids.data[i]);
-        }
-        (void)printf("%s", as_json ? "]\n" : "\n");
+        (void)fputc('\n', stdout);
     }
     fr_ids_fini(&ids);
     return status;
@@ -73,7 +94,7 @@ static fr_status tokenize_line(const fr_cli *cli, const fr_tokenizer *tokenizer,
     return status;
 }
 
-/* No more comes: a read that failed must not pass for the end. */
+/* At the end of input: a failed read must not count as the end. */
 static fr_status check_input(const fr_cli *cli)
 {
     return feof(stdin) != 0
@@ -135,15 +156,6 @@ static fr_status tokenize_all(const fr_cli *cli, const fr_tokenizer *tokenizer)
 
 /* ---- rows ------------------------------------------------------------------------------------- */
 
-static void print_list(const fr_ids *ids, int64_t first, int64_t end)
-{
-    (void)fputc('[', stdout);
-    for (int64_t i = first; i < end; i++) {
-        (void)printf("%s%d", i == first ? "" : ", ", ids->data[i]);
-    }
-    (void)fputc(']', stdout);
-}
-
 static void print_row(const fr_row *row)
 {
     int64_t first = 0;
@@ -188,7 +200,7 @@ static fr_status tokenize_rows(const fr_cli *cli, const fr_tokenizer *tokenizer,
     fr_data_params params = {
         .path = fr_options_text(o, "rows"),
         .tokenizer = tokenizer,
-        .vocab_size = INT32_MAX, /* the model's files say how many, not these */
+        .vocab_size = INT32_MAX, /* unlimited: the tokenizer's own files give the ids */
         .template_text = template_text,
         .chat = fr_options_has(o, "chat"),
         .eos = !fr_options_has(o, "no-eos"),

@@ -7,16 +7,17 @@
 #include <stdio.h>
 
 static const fr_option OPTIONS[] = {
-    {"resume", "[=FILE]", "go on from the newest checkpoint of run.dir, or from FILE"},
+    {"resume", "[=FILE]",
+     "continue from the newest checkpoint in run.dir, or from FILE"},
     {"overwrite", NULL,
-     "start anew where run.dir holds a run, and remove that run's files alone"},
+     "start again where run.dir holds a run; only that run's files are removed"},
     {"set", "a.b=c",
-     "override a config key (repeatable), e.g. tasks.NAME.optimizer.lr=1e-2"},
-    {"force", NULL, "resume over other weights of the same shape"},
-    {"stop-after", "N", "stop with a checkpoint (exit 75) after step N"},
-    {"profile", NULL, "tell at the end what each operator took of the time"},
+     "override a config key, e.g. tasks.NAME.optimizer.lr=1e-2 (repeatable)"},
+    {"force", NULL, "resume although the base has other weights of the same shape"},
+    {"stop-after", "N", "stop after step N with a checkpoint and exit code 75"},
+    {"profile", NULL, "print at the end how much time each operator took"},
     {"print-dir", NULL,
-     "print the run folder (run.dir) that these arguments give; end"},
+     "print the run folder (run.dir) that these arguments select, and exit"},
     {NULL, NULL, NULL},
 };
 
@@ -41,10 +42,9 @@ fr_status fr_cmd_train(const fr_cli *cli)
     fr_status status = fr_options_int(cli->ctx, cli->options, "stop-after", 1,
                                       INT64_MAX, &options.stop_after);
     if (status == FR_OK && options.resume && options.overwrite) {
-        status =
-            FR_FAIL(cli->ctx, FR_ERR_ARG,
-                    "--resume goes on with the run that --overwrite removes; leave "
-                    "one of them out");
+        status = FR_FAIL(cli->ctx, FR_ERR_ARG,
+                         "--resume continues the run that --overwrite removes; give "
+                         "only one of them");
     }
     if (status == FR_OK) {
         status = fr_cli_read_config(cli, &config);

@@ -1,7 +1,6 @@
 /*
- * commands.h - the subcommands of forerun, one file each.
- *
- * Layer L5. Collective over the world where the command works on ranks; the others run on rank 0 alone.
+ * commands.h - the commands of forerun, one file each. Collective over the world if the command works on ranks; other
+ * commands run on rank 0 alone.
  */
 #ifndef FR_CLI_COMMANDS_H
 #define FR_CLI_COMMANDS_H
@@ -10,15 +9,15 @@
 #include "comm/group.h"
 #include "comm/signals.h"
 
-/** Last words of this process, should it have to leave in the middle: how to go on from what it has done. */
+/** What this process prints if it must exit early: how to continue from what it has done. */
 typedef struct fr_farewell fr_farewell;
 
-/** Never destroyed: threads that may end the process read it until it has ended. NULL without memory. */
+/** Never destroyed, since threads that may end the process read it until the end. NULL without memory. */
 fr_farewell *fr_farewell_create(void);
-/** From now on `text` (copied, whole lines, escaped) is said after what makes the process leave. Once in a process, NULL text or NULL
- * farewell: nothing. */
+/** From now on `text` (copied; whole lines, escaped) is printed after the message that ends the process. Takes effect once
+ * in a process; a NULL text or farewell does nothing. */
 void fr_farewell_set(fr_farewell *farewell, const char *text);
-/** It is no longer true. */
+/** The text no longer applies. */
 void fr_farewell_take_back(fr_farewell *farewell);
 
 /** What a command gets. */
@@ -27,9 +26,9 @@ typedef struct fr_cli {
     fr_group *world;
     const fr_options *options;
     fr_signals *signals;
-    fr_watch **watch; /* out: outlives the world, destroyed by `main`; may stay NULL */
+    fr_watch **watch; /* out: outlives the world; `main` destroys it; may stay NULL */
     int *
-        exit_code; /* set for a result that is no error, such as `compare` finding a difference */
+        exit_code; /* for results that are not errors, such as a difference that `compare` finds */
     fr_farewell *farewell;
 } fr_cli;
 

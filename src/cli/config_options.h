@@ -1,7 +1,5 @@
 /*
  * config_options.h - the config of a command line: CONFIG and its --set overrides.
- *
- * Layer L5.
  */
 #ifndef FR_CLI_CONFIG_OPTIONS_H
 #define FR_CLI_CONFIG_OPTIONS_H

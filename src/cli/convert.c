@@ -1,3 +1,17 @@
+/* Conversion in two processes, because the HDF5 library crashes or hangs on hostile files.
+ *
+ * The reader (a fork, read_old) has the old file mapped. It confines itself: no more files, processes or core dumps, limits
+ * on memory and processor time, output to /dev/null. It parses the file with the library, builds the new image and writes
+ * one status byte and the image, or the message, into a pipe.
+ *
+ * The parent (run_reader) reads the pipe with a deadline and an upper bound of bytes, then looks at how the reader ended. It
+ * trusts nothing: the new image is parsed like any foreign file before it gets its name (keep_new), and a message is
+ * printed without control characters.
+ *
+ * Limits follow the size of the file (limits_for): memory 8 times, since the library's copy, the arrays and the growing image
+ * exist together; processor time at 32 MiB a second, a fraction of the library's speed; waiting ten times that, since the
+ * machine may be busy; an answer of at most 3 times.
+ */
 #define _GNU_SOURCE /* prctl, pipe2 */
 #include "cli/convert.h"
 
@@ -19,11 +33,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* What the reading process may take, by the size of the file. */
+/* Limits of the reading process, by the size of the file. */
 typedef struct limits {
-    rlim_t memory;    /* bytes of addresses, what the process has already included */
+    rlim_t
+        memory; /* bytes of addresses, including those that the process already has */
     rlim_t processor; /* seconds */
-    int64_t wait;     /* seconds until it is ended */
+    int64_t wait;     /* seconds until it is killed */
     size_t answer;    /* bytes that it may hand over */
 } limits;
 
@@ -69,8 +84,8 @@ static void set_limit(int resource, rlim_t value)
     (void)setrlimit((__rlimit_resource_t)resource, &limit);
 }
 
-/* It reads from memory and writes to the pipe: no file, plugin or program is opened any more, and no process begun. The
- * C library says on standard error why it ends a process: nobody wants to read that. */
+/* From here on the reader reads memory and writes to the pipe: it can open no file, plugin or program and start no
+ * process. What the C library prints when it aborts would only confuse, so standard error goes to /dev/null too. */
 static void confine(const limits *max)
 {
     int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -104,7 +119,7 @@ static _Noreturn void read_old(fr_ctx *ctx, const char *path, const fr_map *map,
     _exit(1);
 }
 
-/* ---- the process that waits --------------------------------------------------------------------- */
+/* ---- the parent --------------------------------------------------------------------- */
 
 /* What the reading process handed over. */
 typedef struct answer {
@@ -116,12 +131,12 @@ typedef struct answer {
 static fr_status fail_reader(fr_ctx *ctx, const char *path, const char *what)
 {
     return FR_FAIL(ctx, FR_ERR_CHECKPOINT,
-                   "%s: the process that read it with the HDF5 library %s: the file is "
-                   "damaged or hostile; restore it or use another one",
+                   "%s: the process that read it with the HDF5 library %s; the file is "
+                   "damaged or hostile: restore it or use another one",
                    path, what);
 }
 
-/* A piece of what comes; false at the end. */
+/* Reads one piece; *more is false at the end. */
 static fr_status take_piece(fr_ctx *ctx, int pipe, answer *out, bool *more)
 {
     enum { MIN = 64 << 10 };
@@ -147,13 +162,13 @@ static fr_status take_answer(fr_ctx *ctx, const char *path, int pipe, const limi
         struct pollfd ready = {.fd = pipe, .events = POLLIN};
         int64_t left = end - fr_clock_ms();
         if (left <= 0) {
-            return fail_reader(ctx, path, "did not come back and was ended");
+            return fail_reader(ctx, path, "did not finish and was killed");
         }
         if (poll(&ready, 1, (int)left) > 0) {
             FR_TRY(take_piece(ctx, pipe, out, &more));
         }
         if (out->bytes > max->answer) {
-            return fail_reader(ctx, path, "made far too much of it");
+            return fail_reader(ctx, path, "produced far too much output");
         }
     }
     return FR_OK;
@@ -163,7 +178,7 @@ static fr_status check_end(fr_ctx *ctx, const char *path, int state, const answe
 {
     char what[64];
     if (WIFSIGNALED(state) && WTERMSIG(state) == SIGXCPU) {
-        return fail_reader(ctx, path, "took too much processor time and was ended");
+        return fail_reader(ctx, path, "took too much processor time and was killed");
     }
     if (WIFSIGNALED(state)) {
         (void)snprintf(what, sizeof what, "crashed (signal %d)", WTERMSIG(state));
@@ -175,7 +190,7 @@ static fr_status check_end(fr_ctx *ctx, const char *path, int state, const answe
                : fail_reader(ctx, path, "failed");
 }
 
-/* A failure that the reading process reports: its words are printed without what a terminal would obey. */
+/* A failure that the reading process reports, without control characters. */
 static fr_status repeat_failure(fr_ctx *ctx, const char *path, const answer *got)
 {
     char message[MESSAGE_BYTES];
@@ -190,13 +205,14 @@ static fr_status repeat_failure(fr_ctx *ctx, const char *path, const answer *got
     }
     bool known = status == FR_ERR_CHECKPOINT || status == FR_ERR_NUMERIC;
     if (status == FR_ERR_NO_MEMORY) {
-        return fail_reader(ctx, path, "needed more memory than such a file can need");
+        return fail_reader(ctx, path,
+                           "needed more memory than a file of this size can need");
     }
     return bytes > 0 ? FR_FAIL(ctx, known ? status : FR_ERR_CHECKPOINT, "%s", message)
-                     : fail_reader(ctx, path, "failed without a word");
+                     : fail_reader(ctx, path, "failed without a message");
 }
 
-/* The new file's bytes are read like any other's before they get a name. */
+/* The new file's bytes are parsed like a foreign file's before they get their name. */
 static fr_status keep_new(fr_ctx *ctx, const char *path, const char *new_path,
                           const answer *got, int64_t *n_tasks)
 {
@@ -248,20 +264,18 @@ static fr_status check_new(fr_ctx *ctx, const char *new_path)
     if (lstat(new_path, &info) != 0 && errno == ENOENT) {
         return FR_OK;
     }
-    return FR_FAIL(ctx, FR_ERR_ARG, "%s is there already; choose another name",
-                   new_path);
+    return FR_FAIL(ctx, FR_ERR_ARG, "%s exists already; choose another name", new_path);
 }
 
-/* Format 1 says so itself, and so does a file that needs nothing. */
+/* A file of a later format begins with its title. */
 static fr_status check_old(fr_ctx *ctx, const char *path, const fr_map *map)
 {
     static const char TITLE[] = "Forerun checkpoint ";
     if (map->bytes >= sizeof TITLE - 1 &&
         memcmp(map->data, TITLE, sizeof TITLE - 1) == 0) {
-        return FR_FAIL(ctx, FR_ERR_ARG,
-                       "%s is not of format 1: there is nothing to convert; use it as "
-                       "it is",
-                       path);
+        return FR_FAIL(
+            ctx, FR_ERR_ARG,
+            "%s is not in format 1, so it needs no conversion; use it as it is", path);
     }
     return FR_OK;
 }

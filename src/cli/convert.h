@@ -1,9 +1,9 @@
 /*
- * convert.h - a file of format 1 as one of this version.
+ * convert.h - a file of format 1 as a file of this version's format.
  *
- * Layer L5; uses checkpoint. Format 1 can be read only with the HDF5 library, which crashes on hostile files, or
- * never comes back from them. So a process of its own reads, with limits on memory, processor time and waiting; it hands
- * over the bytes of a new file, and they are believed as little as those of any other file.
+ * Format 1 can be read only with the HDF5 library, which hostile files can crash or hang. A separate process therefore reads
+ * it, with limits on memory, processor time and waiting. It hands over the bytes of a new file, which are checked like those
+ * of any other file.
  */
 #ifndef FR_CLI_CONVERT_H
 #define FR_CLI_CONVERT_H

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "base/output.h"
+#include "cli/path_ending.h"
 #include "train/checkpoint/prefix_file.h"
 #include "train/config/written.h"
 #include "train/data/text.h"
@@ -22,13 +23,13 @@ fr_status fr_inference_options(fr_ctx *ctx, const fr_options *options,
     if (precision != NULL && strcmp(precision, "f32") == 0) {
         out->precision = FR_PRECISION_F32;
     } else if (precision != NULL && strcmp(precision, "bf16") != 0) {
-        return FR_FAIL(ctx, FR_ERR_ARG, "--precision %s, must be f32 or bf16",
+        return FR_FAIL(ctx, FR_ERR_ARG, "--precision is %s; it must be f32 or bf16",
                        precision);
     }
     if (weights != NULL && strcmp(weights, "quantised") == 0) {
         out->quantised = true;
     } else if (weights != NULL && strcmp(weights, "auto") != 0) {
-        return FR_FAIL(ctx, FR_ERR_ARG, "--weights %s, must be auto or quantised",
+        return FR_FAIL(ctx, FR_ERR_ARG, "--weights is %s; it must be auto or quantised",
                        weights);
     }
     return fr_options_int(ctx, options, "threads", 1, 4096, &out->threads);
@@ -58,7 +59,7 @@ fr_status fr_row_options(fr_ctx *ctx, const fr_options *options, const char **ig
     *ignore = fr_options_text(options, "ignore");
     *skip = on_error != NULL && strcmp(on_error, "skip") == 0;
     if (on_error != NULL && !*skip && strcmp(on_error, "stop") != 0) {
-        return FR_FAIL(ctx, FR_ERR_ARG, "--on-error %s, must be stop or skip",
+        return FR_FAIL(ctx, FR_ERR_ARG, "--on-error is %s; it must be stop or skip",
                        on_error);
     }
     return FR_OK;
@@ -70,15 +71,13 @@ void fr_tell_of_chat(const fr_ctx *ctx, const fr_inference_params *params,
     bool is_bare =
         !params->chat && params->prefix == NULL && params->template_text == NULL;
     if (is_bare && tokenizer != NULL && fr_tokenizer_chat_frame(tokenizer)->is_chatml) {
-        fr_log(
-            ctx, FR_LOG_INFO,
-            "this model has a chat template: --chat makes the prompt a user's turn in "
-            "it");
+        fr_log(ctx, FR_LOG_INFO,
+               "this model has a chat template; --chat makes the prompt a user's turn "
+               "in it");
     }
 }
 
-/* What is written for an output that is replaced at the end: answers stand in OUT.part, told by OUT.part.info, until they
- * are whole. The first one is the output itself. */
+/* Files of an output that is replaced at the end (answers.h); the first one is the output itself. */
 static const char *const ENDINGS[] = {"", ".part", ".part.info"};
 enum { ALONE = 1, WITH_PARTS = 3, NAME_BYTES = 48 };
 
@@ -90,9 +89,7 @@ static fr_status apart_from(fr_ctx *ctx, const char *name, const char *output,
     for (int i = 0; i < n_endings && status == FR_OK; i++) {
         char option[NAME_BYTES];
         char *path = NULL;
-        size_t bytes = strlen(output) + strlen(ENDINGS[i]) + 1;
-        FR_TRY(fr_alloc(ctx, (int64_t)bytes, 1, &path));
-        (void)snprintf(path, bytes, "%s%s", output, ENDINGS[i]);
+        FR_TRY(fr_path_with_ending(ctx, output, ENDINGS[i], &path));
         (void)snprintf(option, sizeof option, "--%s%s", name, i > 0 ? ": its" : "");
         status = fr_output_apart(ctx, option, path, reader, input);
         free(path);

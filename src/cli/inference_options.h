@@ -1,7 +1,5 @@
 /*
  * inference_options.h - the options that `eval` and `generate` share.
- *
- * Layer L5.
  */
 #ifndef FR_CLI_INFERENCE_OPTIONS_H
 #define FR_CLI_INFERENCE_OPTIONS_H
@@ -10,45 +8,50 @@
 #include "train/inference/inference.h"
 
 #define FR_INFERENCE_OPTIONS                                                           \
-    {"model", "PATH", "GGUF file or Hugging Face folder"},                             \
-        {"prefix", "FILE[:TASK]", "prefix or checkpoint; none: the bare base"},        \
+    {"model", "PATH", "GGUF file or Hugging Face folder (required)"},                  \
+        {"prefix", "FILE[:TASK]",                                                      \
+         "prefix or checkpoint file (default: the base alone)"},                       \
         {"template", "T",                                                              \
-         "e.g. \"{source}\\nSynopsis:{target}\"; default: the prefix's"},              \
-        {"chat", NULL, "rows are dialogues in the base's chat template"},              \
+         "template of rows of text, e.g. \"{source}\\nSynopsis:{target}\" (default: "  \
+         "the prefix's)"},                                                             \
+        {"chat", NULL, "rows are dialogues; write them in the base's chat template"},  \
         {"precision", "P", "f32 or bf16 (default)"},                                   \
         {"weights", "W",                                                               \
-         "auto (default), or quantised: as in the file, least memory"},                \
+         "auto (default), or quantised: use the weights as they are in the file, "     \
+         "which takes the least memory"},                                              \
     {                                                                                  \
         "threads", "N",                                                                \
-            "threads a rank (default: OMP_NUM_THREADS, else its share of the "         \
+            "threads of a rank (default: OMP_NUM_THREADS, else its share of the "      \
             "processors)"                                                              \
     }
 
-/* How rows of a file are taken. */
+/* How rows of a file are read. */
 #define FR_ROW_OPTIONS                                                                 \
     {"on-error", "HOW",                                                                \
-     "a row that cannot be used: stop (default; all are named first), or skip it"},    \
+     "what to do with a row that cannot be used: stop (default; all such rows are "    \
+     "named first) or skip"},                                                          \
     {                                                                                  \
-        "ignore", "KEYS", "members of rows that do not matter, with commas between"    \
+        "ignore", "KEYS", "members of rows to ignore, separated by commas"             \
     }
 
 /** Fill the shared parameters; FR_ERR_ARG naming the option at fault. */
 FR_MUST_CHECK fr_status fr_inference_options(fr_ctx *ctx, const fr_options *options,
                                              fr_inference_params *out);
 
-/** Tell somebody who gives a bare text to a model that was made for dialogues: no --chat, template or prefix. */
+/** Point out --chat where a model with a chat template gets a bare text: no --chat, template or prefix. */
 void fr_tell_of_chat(const fr_ctx *ctx, const fr_inference_params *params,
                      const fr_tokenizer *tokenizer);
 
-/** --template as it is meant (train/written.h); NULL when absent. The caller frees. FR_ERR_CONFIG: what is wrong with it. */
+/** --template with its escapes resolved (config/written.h); NULL if absent. The caller frees. FR_ERR_CONFIG. */
 FR_MUST_CHECK fr_status fr_template_option(fr_ctx *ctx, const fr_options *options,
                                            char **out);
 
-/** The file that option `name` names is none that --model, --prefix or option `rows` reads, nor are .part and .part.info,
- * in which answers stand until they are whole. FR_ERR_ARG. */
+/** Check that neither the file of option `name` nor its .part and .part.info, which hold answers until all are written, is
+ * a file that --model, --prefix or option `rows` reads. FR_ERR_ARG. */
 FR_MUST_CHECK fr_status fr_output_apart_option(fr_ctx *ctx, const fr_options *options,
                                                const char *name, const char *rows);
-/** The same for one more file that the command reads. @param input  NULL: none   @param reader  as in fr_output_apart */
+/** The same for one more file that the command reads.
+ * @param reader  as in fr_output_apart   @param input  NULL: there is none */
 FR_MUST_CHECK fr_status fr_output_apart_file(fr_ctx *ctx, const fr_options *options,
                                              const char *name, const char *reader,
                                              const char *input);
@@ -56,7 +59,8 @@ FR_MUST_CHECK fr_status fr_output_apart_file(fr_ctx *ctx, const fr_options *opti
 FR_MUST_CHECK fr_status fr_output_apart_prefix(fr_ctx *ctx, const char *option,
                                                const char *output, const char *reader,
                                                const char *reference);
-/** As fr_output_apart_option, without what stands beside the output, and rank 0 can write there (fr_output_check). FR_ERR_ARG; FR_ERR_IO. */
+/** As fr_output_apart_option without .part and .part.info; also checks that rank 0 can write there (fr_output_check).
+ * FR_ERR_ARG; FR_ERR_IO. */
 FR_MUST_CHECK fr_status fr_output_option(fr_ctx *ctx, const fr_options *options,
                                          const char *name, const char *rows);
 

@@ -1,3 +1,10 @@
+/* How the process exits early: after a second signal, or when the watch gives a run up.
+ *
+ * fr_leave runs in a thread while the main thread may be anywhere, possibly inside malloc or stdio and holding their locks.
+ * It therefore takes no lock of the C library, flushes nothing and runs no exit handler: it writes with write(2), waits a
+ * bounded time for a reader of standard error, and calls _exit. What it prints was prepared by the command beforehand
+ * (fr_farewell); the atomic flag publishes the text to that thread.
+ */
 #define _POSIX_C_SOURCE 200809L
 #include "cli/commands.h"
 
@@ -9,11 +16,11 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Longest wait for a reader of standard error, per piece; longest last words. */
+/* Longest wait for a reader of standard error, for each piece: a reader that is slower than 0.3 s hangs. Longest text. */
 enum { PIPE_MS = 300, FAREWELL_BYTES = 8192 };
 
 struct fr_farewell {
-    atomic_bool is_said; /* the text is whole, and wanted */
+    atomic_bool is_said; /* the text is complete and applies */
     char text[FAREWELL_BYTES];
 };
 
@@ -52,10 +59,6 @@ static void write_out(const char *text)
     }
 }
 
-/*
- * Runs in a thread while the main thread may be anywhere, so: no lock of the C library, no flush, no handler
- * of exit.
- */
 _Noreturn void fr_leave(void *argument, int exit_code, const char *text)
 {
     const fr_farewell *farewell = argument;

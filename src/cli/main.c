@@ -1,4 +1,16 @@
-/* The program: choose the command, make the world, print the trail once, choose the exit code. */
+/* The program: choose the command, make the world of ranks, run the command, print a failure once, choose the exit code.
+ *
+ * Order in run_command, which undoes everything in reverse:
+ *   signals    first, so that a signal ends the process at once as long as there is nothing to save
+ *   world      MPI if a launcher started this process and the command works on ranks, else one rank
+ *   guard      a watch over ranks by messages, for commands that have no run folder (train makes its own watch)
+ *   options    parsed on all ranks alike, so every rank fails or prints help together
+ *   command    gets fr_cli; returns a status and may set an exit code of its own
+ *   output     flushed and checked: a full disk behind standard output is a failure
+ *
+ * Signals and farewell are never destroyed, because their thread may need them until the process has ended. The watch is
+ * destroyed after the world, so that it still sees a rank that hangs while MPI is finalised.
+ */
 #include "cli/commands.h"
 #include "cli/wait_rank.h"
 #include "comm/post.h"
@@ -11,13 +23,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A subcommand's table row. */
+/* One command. */
 typedef struct entry {
     const fr_command *command;
     fr_status (*run)(const fr_cli *cli);
-    bool on_ranks; /* works on all ranks of an mpirun */
+    bool on_ranks; /* works on all ranks of mpirun */
     bool
-        trains; /* saves what it has when a signal asks, and watches its ranks by its run folder */
+        trains; /* saves what it has when a signal asks, and watches its ranks through its run folder */
 } entry;
 
 static const entry ENTRIES[] = {
@@ -44,18 +56,20 @@ static void print_usage(FILE *out)
     }
     (void)fprintf(
         out,
-        "\nforerun COMMAND --help    options of a command\n"
-        "forerun --help-config     every key of a training config\n"
-        "forerun --version\n\n"
-        "environment, none of which changes a result:\n"
+        "\nforerun COMMAND --help    print the options of a command\n"
+        "forerun --help-config     print every key of a training config\n"
+        "forerun --version         print the version\n\n"
+        "environment variables, none of which changes a result:\n"
         "  FORERUN_LOG        error, warn, info (default) or debug\n"
-        "  FORERUN_LOG_RANKS  all: every rank logs, not rank 0 alone\n"
-        "  FORERUN_TIMEOUT    seconds without progress until a run ends; 0: never\n"
+        "  FORERUN_LOG_RANKS  all: every rank logs (default: only rank 0)\n"
+        "  FORERUN_TIMEOUT    end a run after this many seconds without progress; 0: "
+        "never\n"
         "  FORERUN_ISA        highest instruction set to compute with: generic, avx2,\n"
-        "                     avx512 or avx512_vnni; default: what there is\n"
-        "  FORERUN_CACHE      folder for digests of weights; 0: keep none\n"
+        "                     avx512 or avx512_vnni (default: the processor's best)\n"
+        "  FORERUN_CACHE      folder that keeps digests of weights; 0: keep none\n"
         "  FORERUN_WAIT_RANK  this rank waits at its start for a debugger\n"
-        "  OMP_NUM_THREADS    threads of a rank, where nothing else says so\n");
+        "  OMP_NUM_THREADS    threads of a rank, unless --threads or run.threads is "
+        "given\n");
 }
 
 static const entry *find_entry(const char *name)
@@ -68,7 +82,7 @@ static const entry *find_entry(const char *name)
     return NULL;
 }
 
-/* Options that stand alone; -1 if `word` is none of them. */
+/* Options without a command: the exit code, or -1 if `word` is not one of them. */
 static int run_simple(const char *word)
 {
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
@@ -86,7 +100,7 @@ static int run_simple(const char *word)
     return -1;
 }
 
-/* Print the failure once: it is the same on all ranks that agreed; one that had to leave them speaks for itself. */
+/* Print the failure once: all ranks that agreed have the same; a rank that abandoned the others prints its own. */
 static void report(const fr_ctx *ctx, const fr_group *world, fr_status status)
 {
     const char *message = fr_ctx_error(ctx);
@@ -113,7 +127,7 @@ static fr_status make_world(fr_ctx *ctx, const entry *chosen, int *argc, char **
                           : fr_group_create_threaded_world(ctx, argc, argv, world);
 }
 
-/* Of a command on ranks that has no run folder: its watch, by messages, and what they go by. */
+/* The watch of a command on ranks without a run folder, and the group that carries its messages. */
 typedef struct guard {
     fr_post *post;
     fr_watch *watch;
@@ -135,8 +149,8 @@ static fr_status open_guard(fr_ctx *ctx, const entry *chosen, fr_group *world,
     FR_TRY(fr_group_allreduce(world, FR_MAX, &params.timeout_seconds, 1));
     if (params.timeout_seconds > 0 && !fr_group_is_threaded(world)) {
         fr_log(ctx, FR_LOG_WARN,
-               "this MPI lets one thread send messages, so a rank that stops "
-               "is waited for without end");
+               "this MPI lets one thread send messages, so Forerun waits without limit "
+               "for a rank that stops");
     } else if (params.timeout_seconds > 0) {
         FR_TRY(fr_post_create(ctx, world, &g->post));
         params.channel = fr_post_channel(g->post);
@@ -147,7 +161,7 @@ static fr_status open_guard(fr_ctx *ctx, const entry *chosen, fr_group *world,
     return FR_OK;
 }
 
-/* A rank that leaves the others in the middle waits for nobody: its end makes the launcher end them. */
+/* A rank that abandons the others does not wait for them: when it exits, the launcher ends them. */
 static void close_guard(guard *g, const fr_group *world, fr_status status)
 {
     if (g->post != NULL && g->watch != NULL && status != FR_ERR_COMM &&
@@ -158,7 +172,7 @@ static void close_guard(guard *g, const fr_group *world, fr_status status)
     }
 }
 
-/* Results must have reached standard output: a full disk behind it is an error too. */
+/* Results must have reached standard output: a full disk behind it is a failure too. */
 static fr_status flush_output(fr_ctx *ctx)
 {
     if (fflush(stdout) != 0 || ferror(stdout) != 0) {
@@ -168,7 +182,7 @@ static fr_status flush_output(fr_ctx *ctx)
     return FR_OK;
 }
 
-/* A wrong setting ends every command, also one that would compute later or not at all. */
+/* A wrong FORERUN_ISA fails every command, also those that do not compute. */
 static fr_status check_settings(fr_ctx *ctx, fr_group *world)
 {
     fr_isa_choice choice;
@@ -230,7 +244,7 @@ static int run_command(fr_ctx *ctx, const entry *chosen, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    (void)signal(SIGXFSZ, SIG_IGN); /* a write beyond a limit fails and is told of */
+    (void)signal(SIGXFSZ, SIG_IGN); /* a write beyond a limit fails and is reported */
     if (argc < 2) {
         print_usage(stderr);
         return fr_status_exit_code(FR_ERR_ARG);

@@ -71,7 +71,7 @@ static json_t *stages_of(const fr_plan_report *r)
 static json_t *tasks_of(const fr_plan_report *r)
 {
     json_t *list = json_array();
-    for (int64_t i = 0; i < r->problem->config->n_tasks; i++) {
+    for (int64_t i = 0; i < r->problem->n_tasks; i++) {
         (void)json_array_append_new(list, task_of(&r->tasks[i], &r->input->tasks[i]));
     }
     return list;
@@ -116,7 +116,7 @@ static json_t *report_of(const fr_plan_report *r)
     json_t *time = json_pack(
         "{s:I, s:I, s:I, s:o, s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:I}",
         "edge_bytes", (json_int_t)f->edge_bytes, "word_bytes",
-        (json_int_t)f->word_bytes, "message_bytes", (json_int_t)f->message_bytes,
+        (json_int_t)f->summary_bytes, "message_bytes", (json_int_t)f->message_bytes,
         "message_seconds", fr_json_real(f->message_seconds), "shortest_pass_seconds",
         fr_json_real(f->shortest_pass), "link_hides", (int)f->link_hides, "link_bound",
         (int)f->link_bound, "step_seconds", fr_json_real(f->round_seconds),
@@ -145,7 +145,7 @@ fr_status fr_plan_print_json(fr_ctx *ctx, const fr_plan_report *report, FILE *ou
     char *text = object != NULL ? json_dumps(object, JSON_COMPACT) : NULL;
     json_decref(object);
     if (text == NULL) {
-        return FR_FAIL(ctx, FR_ERR_NO_MEMORY, "no memory for the JSON object");
+        return FR_FAIL(ctx, FR_ERR_NO_MEMORY, "not enough memory for the JSON object");
     }
     (void)fprintf(out, "%s\n", text);
     free(text);

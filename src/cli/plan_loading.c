@@ -7,6 +7,7 @@
 #include "base/integer.h"
 #include "base/mem.h"
 #include "base/quantity.h"
+#include "cli/path_ending.h"
 
 #include <dirent.h>
 #include <stdlib.h>
@@ -21,13 +22,6 @@ static int64_t size_of(const char *path)
     return stat(path, &info) == 0 && S_ISREG(info.st_mode) ? (int64_t)info.st_size : 0;
 }
 
-static bool ends_with(const char *name, const char *end)
-{
-    size_t n = strlen(name);
-    size_t m = strlen(end);
-    return n >= m && strcmp(name + n - m, end) == 0;
-}
-
 /* Of a GGUF file, or of a folder's safetensors; 0: they are not here. */
 static fr_status file_bytes(fr_ctx *ctx, const char *model, int64_t *out)
 {
@@ -37,7 +31,7 @@ static fr_status file_bytes(fr_ctx *ctx, const char *model, int64_t *out)
     const struct dirent *entry = NULL;
     while (status == FR_OK && folder != NULL && (entry = readdir(folder)) != NULL) {
         char *path = NULL;
-        if (ends_with(entry->d_name, ".safetensors")) {
+        if (fr_path_ends_with(entry->d_name, ".safetensors")) {
             status = fr_join_path(ctx, model, entry->d_name, &path);
             *out += path != NULL ? size_of(path) : 0;
             free(path);

@@ -30,13 +30,12 @@ static fr_status try_stages(fr_ctx *ctx, const fr_layout_problem *problem, int n
 fr_status fr_plan_needed_find(fr_ctx *ctx, fr_plan_report *report)
 {
     const fr_layout_problem *problem = report->problem;
-    const fr_config *config = problem->config;
     int64_t max =
         problem->arch->n_layers < MAX_STAGES ? problem->arch->n_layers : MAX_STAGES;
     bool fits = false;
     report->needed.rank_bytes =
         (int64_t)ceil((double)report->chosen->largest_bytes / fr_layout_memory_share());
-    if (config->run.stages != FR_AUTO) {
+    if (problem->stages != FR_AUTO) {
         return FR_OK;
     }
     for (int n = 1; n <= max && !fits; n++) {
@@ -65,7 +64,7 @@ void fr_plan_needed_print(const fr_plan_report *report, FILE *out)
         (void)fprintf(out, "   * %d ranks, or a multiple, of %s each (run.stages=%d)\n",
                       n->n_stages, has, n->n_stages);
     }
-    const fr_config *config = report->problem->config;
+    const fr_config *config = report->config;
     (void)fprintf(
         out, "   * less a rank: a smaller batch.microbatch_tokens%s%s%s\n",
         config->run.recompute != FR_RECOMPUTE_LAYER ? ", run.recompute=layer" : "",

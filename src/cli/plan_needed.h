@@ -1,7 +1,5 @@
 /*
- * plan_needed.h - what a run would need where no layout fits.
- *
- * Layer L5.
+ * plan_needed.h - what a run would need if no layout fits.
  */
 #ifndef FR_CLI_PLAN_NEEDED_H
 #define FR_CLI_PLAN_NEEDED_H

@@ -1,7 +1,5 @@
 /*
  * plan_picture.h - the schedule of a forecast as text and as an SVG file.
- *
- * Layer L5.
  */
 #ifndef FR_CLI_PLAN_PICTURE_H
 #define FR_CLI_PLAN_PICTURE_H

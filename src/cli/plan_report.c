@@ -34,12 +34,13 @@ static void print_head(const fr_plan_report *r, FILE *out)
 {
     const fr_arch *a = r->problem->arch;
     const fr_machine *m = &r->problem->machine;
-    bool quantised = r->problem->config->base.quantised;
-    const char *held = !quantised                    ? ""
-                       : r->problem->weights != NULL ? ", weights as in the file"
-                                                     : ", weights counted as converted "
-                                                       "(their file is not here)";
-    bool bf16 = r->problem->config->run.precision == FR_PRECISION_BF16;
+    bool quantised = r->config->base.quantised;
+    const char *held = !quantised ? ""
+                       : r->problem->weights_in_file != NULL
+                           ? ", weights as in the file"
+                           : ", weights counted as converted "
+                             "(their file is not here)";
+    bool bf16 = r->problem->precision == FR_PRECISION_BF16;
     fr_print_line(
         out,
         "model      %s: %s, %lld layers, width %lld, feed-forward %lld, %lld/%lld "
@@ -69,7 +70,7 @@ static void print_head(const fr_plan_report *r, FILE *out)
 static void print_tasks(const fr_plan_report *r, FILE *out)
 {
     (void)fprintf(out, "\ntasks (a step, all replicas)\n");
-    for (int64_t i = 0; i < r->problem->config->n_tasks; i++) {
+    for (int64_t i = 0; i < r->problem->n_tasks; i++) {
         const fr_task_workload *l = &r->input->tasks[i];
         fr_print_line(out,
                       "  %s: prefix of %lld%s, %lld examples, %.0f useful tokens, %.0f "
@@ -77,8 +78,8 @@ static void print_tasks(const fr_plan_report *r, FILE *out)
                       "runs %lld microbatch%s of at most %lld rows",
                       r->tasks[i].name, (long long)l->length,
                       r->tasks[i].length_assumed ? " (assumed)" : "",
-                      (long long)r->problem->config->tasks[i].batch.examples,
-                      l->useful_tokens, l->step_rows,
+                      (long long)r->problem->tasks[i].batch.examples, l->useful_tokens,
+                      l->step_rows,
                       100.0 * (1.0 - l->step_rows / fmax(1.0, l->unshared_rows)),
                       l->counted_tokens, (long long)l->n_microbatches,
                       l->n_microbatches == 1 ? "" : "es", (long long)l->max_rows);
@@ -147,8 +148,7 @@ static void print_memory(const fr_stage_forecast *s, FILE *out)
 
 static double head_cost(const fr_plan_report *r)
 {
-    double share =
-        fr_workload_target_share(r->problem->sources, r->problem->config->n_tasks);
+    double share = fr_workload_target_share(r->problem->sources, r->problem->n_tasks);
     return fr_head_cost(r->problem->arch, share);
 }
 
@@ -210,12 +210,11 @@ static void print_bytes(const fr_plan_report *r, FILE *out)
             "the lowest edge\n",
             (long long)f->stages[1].backward_bytes);
     }
-    (void)fprintf(
-        out,
-        "  reduction: %lld a rank of the largest stage over %d replica%s; the "
-        "step's word: %lld a rank\n",
-        (long long)max, r->chosen->layout.n_replicas,
-        plural(r->chosen->layout.n_replicas), (long long)f->word_bytes);
+    (void)fprintf(out,
+                  "  reduction: %lld a rank of the largest stage over %d replica%s; "
+                  "the step summary: %lld a rank\n",
+                  (long long)max, r->chosen->layout.n_replicas,
+                  plural(r->chosen->layout.n_replicas), (long long)f->summary_bytes);
     if (f->n_stages > 1) {
         (void)fprintf(out,
                       "  a message of %lld takes %.3g s, the shortest pass %.3g s: the "
@@ -229,7 +228,7 @@ static void print_bytes(const fr_plan_report *r, FILE *out)
 static void print_time(const fr_plan_report *r, FILE *out)
 {
     const fr_forecast *f = r->forecast;
-    int64_t n_tasks = r->problem->config->n_tasks;
+    int64_t n_tasks = r->problem->n_tasks;
     (void)fprintf(out,
                   "\ntime\n  a step of %s: %.4g s%s, %.1f useful tokens/s\n"
                   "  idle: %.1f %% played through, %.1f %% by formula for even stages "

@@ -1,7 +1,7 @@
 /*
- * plan_report.h - what `plan` found, and its two forms: a table to read and a JSON object.
+ * plan_report.h - what `plan` finds, in two forms: a table to read and a JSON object.
  *
- * Layer L5; cmd_plan.c fills it.
+ * cmd_plan.c fills it in.
  */
 #ifndef FR_CLI_PLAN_REPORT_H
 #define FR_CLI_PLAN_REPORT_H
@@ -12,10 +12,10 @@
 #include <stdio.h>
 
 enum { FR_PLAN_NOTE = 512 };
-/** Bytes a second that a node's disk is assumed to give. */
+/** Bytes per second that a node's disk is assumed to deliver: a slow NVMe disk, or a busy shared one. */
 static const int64_t FR_PLAN_DISK = 1000000000;
 
-/** Where a task's sizes come from, for people. */
+/** Where a task's sizes come from, for the report. */
 typedef struct fr_plan_task {
     const char *name; /* borrowed */
     bool from_rows;
@@ -23,10 +23,10 @@ typedef struct fr_plan_task {
     char source[FR_PLAN_NOTE];
 } fr_plan_task;
 
-/** How long the base takes to load, plan_loading.h. */
+/** How long the base takes to load (plan_loading.h). */
 typedef struct fr_plan_loading {
     int64_t disk;        /* bytes a second, of a node */
-    int64_t disk_shared; /* of all nodes together; 0: as many as there are nodes */
+    int64_t disk_shared; /* of all nodes together; 0: no common limit */
     bool disk_assumed;
     bool file_is_here; /* its size counts; else that of the weights in bf16 */
     int64_t model_bytes;
@@ -41,11 +41,12 @@ typedef struct fr_plan_loading {
 /** What would be needed where nothing fits, plan_needed.h. */
 typedef struct fr_plan_needed {
     int64_t rank_bytes; /* with these ranks, the best layout */
-    int n_stages; /* of the smallest pipeline whose ranks would do with what they have; 0: none */
+    int n_stages; /* of the smallest pipeline that fits into the ranks' memory; 0: none */
 } fr_plan_needed;
 
 typedef struct fr_plan_report {
-    const fr_layout_problem *problem;
+    const fr_config *config;
+    const fr_layout_problem *problem; /* of the config */
     const char *model;
     int64_t node_memory;
     bool memory_is_here; /* this machine's available memory was taken */
@@ -57,7 +58,7 @@ typedef struct fr_plan_report {
     int64_t n_candidates;
     const fr_layout_candidate *candidates; /* best first, for the given speeds */
     const fr_layout_candidate
-        *chosen; /* what `train` takes; nothing fits if it does not */
+        *chosen; /* what `train` chooses; if it does not fit, nothing does */
     fr_plan_needed needed;
     fr_plan_loading loading;
     const fr_layout_forecast *input;

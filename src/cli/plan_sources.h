@@ -1,7 +1,5 @@
 /*
- * plan_sources.h - how large the tasks of a config are: from their first rows where files and tokenizer are there.
- *
- * Layer L5.
+ * plan_sources.h - how large the tasks of a config are, from their first rows if the files and the tokenizer exist.
  */
 #ifndef FR_CLI_PLAN_SOURCES_H
 #define FR_CLI_PLAN_SOURCES_H
@@ -16,15 +14,15 @@ typedef struct fr_plan_assumed {
 } fr_plan_assumed;
 
 typedef struct fr_plan_sources {
-    fr_tokenizer *tokenizer; /* NULL: none that can be used */
-    char *no_tokenizer;      /* why; NULL where there is one */
+    fr_tokenizer *tokenizer; /* NULL: none is usable */
+    char *no_tokenizer;      /* why; NULL if one is usable */
     int64_t n_tasks;
     fr_task *opened;             /* [n_tasks] */
     fr_workload_source *sources; /* [n_tasks] */
     fr_plan_task *tasks;         /* [n_tasks] */
 } fr_plan_sources;
 
-/** FR_ERR_DATA for a broken data file; a missing one is no error. */
+/** FR_ERR_DATA for a broken data file; a missing one is not an error. */
 FR_MUST_CHECK fr_status fr_plan_sources_open(fr_ctx *ctx, const fr_config *config,
                                              const fr_arch *arch,
                                              const fr_plan_assumed *assumed,

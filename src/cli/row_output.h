@@ -1,7 +1,7 @@
 /*
- * row_output.h - results of rows on their way out: whole lines, and nothing that a terminal would obey.
+ * row_output.h - writing the results of rows: whole lines, and no control characters to a terminal.
  *
- * Layer L5. `name` is how messages call the output.
+ * `name` is what messages call the output.
  */
 #ifndef FR_CLI_ROW_OUTPUT_H
 #define FR_CLI_ROW_OUTPUT_H
@@ -11,13 +11,13 @@
 #include <stdio.h>
 
 /**
- * Write `bytes` bytes of text, whose closing zero becomes a newline: in one write where the system takes it at once, so
- * that whoever ends this process leaves whole lines. @return FR_OK; FR_ERR_IO
+ * Write `bytes` bytes of text, whose closing zero becomes a newline: in one write if the system takes it at once, so
+ * that a kill leaves whole lines. @return FR_OK; FR_ERR_IO
  */
 FR_MUST_CHECK fr_status fr_write_line(fr_ctx *ctx, int file, const char *name,
                                       char *text, size_t bytes);
 
-/** The same for what a model wrote (NULL: an empty line): as it is, but escaped where `out` is a terminal. */
+/** The same for a model's text (NULL: an empty line), unchanged, but escaped if `out` is a terminal. */
 FR_MUST_CHECK fr_status fr_write_text(fr_ctx *ctx, FILE *out, const char *name,
                                       char *text, size_t bytes);
 

@@ -84,7 +84,7 @@ tell "delay 1 200"
 mkdir -p "$work/run"
 on h3 mount -t tmpfs none "$work/run"
 look 1
-only 'h3 \(rank 3\): a file that rank 0 wrote in the run folder .* is not seen'
+only 'h3 \(rank 3\): a file that rank 0 wrote in the run folder .* is not visible'
 on h3 umount "$work/run"
 [ -z "$(ls -A "$work/run")" ] || fail "left in the run folder: $(ls -A "$work/run")"
 
@@ -92,7 +92,7 @@ cp "$model/model.safetensors" "$work/other"
 printf '\001' | dd of="$work/other" bs=1 seek=$(($(stat -c %s "$work/other") - 3)) conv=notrunc 2>/dev/null
 on h1 mount --bind "$work/other" "$model/model.safetensors"
 look 1
-only 'h1 \(rank 1\): another base file than on most nodes \(layer 3 differs\)'
+only 'h1 \(rank 1\): its base file differs from that of most nodes \(layer 3 differs\)'
 on h1 umount "$model/model.safetensors"
 
 printf 'MemTotal: 64 kB\nMemAvailable: 16 kB\n' >"$work/meminfo"

@@ -78,7 +78,7 @@ expect 0 "$FORERUN" generate --model "$model" --input "$work/in.jsonl" --threads
 grep -qE '^\{"source_ids":\[1\],"generated_ids":\[[0-9]+,[0-9]+\]\}$' "$work/out" || fail "$(cat "$work/out")"
 
 # ---- a bare prompt to a model for dialogues ----------------------------------------------------
-hint="this model has a chat template: --chat"
+hint="this model has a chat template; --chat"
 cp -r "$work/odd" "$work/chat"
 chatml='{% for m in messages %}{{ "<|im_start|>" + m.role + "\n" + m.content + "<|im_end|>\n" }}{% endfor %}'
 chatml=$chatml'{% if add_generation_prompt %}{{ "<|im_start|>assistant\n" }}{% endif %}'
@@ -144,7 +144,7 @@ echo earlier >"$out"
 for launcher in "" "mpirun -n 2"; do
     for batch in 1 4; do
         kill_at TERM 40 --batch $batch --overwrite
-        grep -qF "the answers so far stand in $out.part: the same command with --resume goes on" "$work/err" ||
+        grep -qF "the answers so far are in $out.part: the same command with --resume continues" "$work/err" ||
             fail "nothing says how to go on: $(cat "$work/err")"
         kill_at KILL 200 --batch $batch --resume
         [ "$(cat "$out")" = earlier ] || fail "the earlier output is gone"
@@ -152,7 +152,7 @@ for launcher in "" "mpirun -n 2"; do
             cp "$out.part" "$work/part"
             printf '{"n":' >>"$out.part" # a torn line
             expect 0 generate "$out" --batch $((5 - batch)) --resume
-            says "$out.part holds the answers to $(lines "$work/part") of 1200 rows: going on"
+            says "$out.part holds the answers to $(lines "$work/part") of 1200 rows: continuing after them"
         else # the ranks of a killed mpirun may live a moment longer, and are waited for
             expect 0 generate "$out" --batch $((5 - batch)) --resume
         fi
@@ -181,24 +181,24 @@ refuses() {
 all="$sampled --resume"
 # shellcheck disable=SC2086
 {
-    refuses 2 "holds $(lines "$work/part") answers of a generation that did not come to its end" $sampled
-    refuses 2 "--seed is another one than its answers were made with (4 then, 5 now)" $all --seed 5
-    refuses 2 "--temperature is another one" $all --temperature 0.8
-    refuses 2 "--top-k is another one" $all --top-k 40
-    refuses 2 "--top-p is another one" $all --top-p 0.9
-    refuses 2 "--max-new-tokens is another one" $all --max-new-tokens 61
-    refuses 2 "--precision is another one" $all --precision f32
-    refuses 2 "the model is another one" $all --model "$SOURCE/tests/golden/tiny_llama"
+    refuses 2 "holds $(lines "$work/part") answers of an unfinished generation" $sampled
+    refuses 2 "--seed differs from what its answers were made with (4 then, 5 now)" $all --seed 5
+    refuses 2 "--temperature differs from what" $all --temperature 0.8
+    refuses 2 "--top-k differs from what" $all --top-k 40
+    refuses 2 "--top-p differs from what" $all --top-p 0.9
+    refuses 2 "--max-new-tokens differs from what" $all --max-new-tokens 61
+    refuses 2 "--precision differs from what" $all --precision f32
+    refuses 2 "the model differs from what" $all --model "$SOURCE/tests/golden/tiny_llama"
     head -1199 "$work/in.jsonl" >"$work/fewer.jsonl"
     sed 's/"n": 7,/"n": 77,/' "$work/in.jsonl" >"$work/changed.jsonl"
-    refuses 2 "the encoding of the prompts is another one" $all --input "$work/fewer.jsonl"
-    refuses 2 "--input is another one" $all --input "$work/changed.jsonl"
-    refuses 2 "either --resume or --overwrite" $all --overwrite
+    refuses 2 "the encoding of the prompts differs from what" $all --input "$work/fewer.jsonl"
+    refuses 2 "--input differs from what" $all --input "$work/changed.jsonl"
+    refuses 2 "--resume or --overwrite, not both" $all --overwrite
 }
 expect 2 "$FORERUN" generate --model "$model" --prompt a --output "$out" --resume
-says "--resume goes on with rows; it needs --input"
+says "--resume continues with rows; it needs --input"
 expect 2 "$FORERUN" generate --model "$model" --input "$work/in.jsonl" --threads 1 --resume
-says "--resume needs --output FILE, a regular file: standard output keeps nothing to go on from"
+says "--resume needs --output FILE with a regular file: standard output keeps no answers to continue from"
 # what is refused before the first answer leaves an earlier output and nothing else
 rm "$out.part" "$out.part.info" "$work/part"
 printf '{"source_ids": [1]}\n{"source_ids": [1.5]}\n' >"$work/bad.jsonl"
@@ -237,7 +237,7 @@ if mount -t tmpfs -o size=64k none "$disk" 2>/dev/null; then
         mount -o remount,size=64k "$disk"
         expect 1 generate "$disk/o"
         says "cannot write to $disk/o.part: No space left on device; free space or choose another folder"
-        says "rows: the same command with --resume goes on from them"
+        says "rows: the same command with --resume continues after them"
         [ ! -e "$disk/o" ] || fail "an output that is not whole"
         mount -o remount,size=16m "$disk"
         expect 0 generate "$disk/o" --resume

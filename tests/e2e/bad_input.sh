@@ -122,7 +122,7 @@ for _ in $(seq 60); do printf '{"source_ids": [1, 2, 3]}\n'; done >"$work/many.j
 many=("$FORERUN" generate --threads 1 --max-new-tokens 4 --input "$work/many.jsonl" --output "$work/answers")
 (ulimit -f 1 && "${many[@]}" --model "$work/tiny") >/dev/null 2>&1 </dev/null || [ -s "$work/answers.part" ] || fail "no answers are left"
 expect 2 "${many[@]}" --model "$work/norms" --resume
-says "the epsilon of the model's norms is another one than its answers were made with (9.9999997473787516e-06 then"
+says "the epsilon of the model's norms differs from what its answers were made with (9.9999997473787516e-06 then"
 sed -i 's/"rms_norm_eps": 1e-06/"rms_norm_eps": 9.99999974e-06/' "$work/norms/config.json"            # as GGUF keeps it
 expect 0 "$FORERUN" eval --model "$work/norms" --prefix "$work/good/prefix.h5" --data "$rows" --no-eos --json
 

@@ -10,9 +10,9 @@ for name in one mlp two prefix; do
     expect 0 "$FORERUN" convert "$data/$name.h5" $name.h5
     expect 0 "$FORERUN" inspect $name.h5
     expect 2 "$FORERUN" convert "$data/$name.h5" $name.h5
-    says "is there already"
+    says "exists already"
     expect 2 "$FORERUN" convert $name.h5 again.h5
-    says "nothing to convert"
+    says "needs no conversion"
 done
 expect 6 "$FORERUN" convert "$work/none.h5" again.h5
 says "No such file"

@@ -185,7 +185,7 @@ goes_on() {
 }
 goes_on "" 0
 goes_on "s/^the arithmetic: .*/the instruction set: avx512_bf16/" 1
-says "were computed with the instruction set: avx512_bf16, now it is the arithmetic: cpu 1"
+says "were computed with the instruction set: avx512_bf16, which is now the arithmetic: cpu 1"
 goes_on "s/^the arithmetic: .*/the arithmetic: cuda 3/" 1
-says "were computed with the arithmetic: cuda 3, now it is cpu 1"
+says "were computed with the arithmetic: cuda 3, which is now cpu 1"
 echo "generate --resume: likewise"

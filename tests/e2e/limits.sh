@@ -22,7 +22,7 @@ says_not() {
 
 fresh env OMP_NUM_THREADS=3,2 "$FORERUN"
 says "layout 1x1, 3 threads a rank"
-says "3, as OMP_NUM_THREADS says"
+says "3, from OMP_NUM_THREADS"
 cp "$work/run/prefix.h5" "$work/three.h5"
 rm -rf "$work/run"
 expect 0 env OMP_NUM_THREADS=3 "$FORERUN" train "$work/c.yaml" --set run.threads=2

@@ -36,7 +36,7 @@ says "in.jsonl:3: the logits"
 [ ! -e "$work/out.jsonl" ] && [ "$(wc -l <"$work/out.jsonl.part")" = 2 ] || fail "rows written: $(cat "$work"/out.jsonl*)"
 expect 4 "$FORERUN" generate --model "$work/row" --input "$work/in.jsonl" --output "$work/out.jsonl" --batch 4 --threads 1 \
     --max-new-tokens 1 --resume
-says "out.jsonl.part holds the answers to 2 of 4 rows: going on"
+says "out.jsonl.part holds the answers to 2 of 4 rows: continuing after them"
 says "in.jsonl:3: the logits"
 
 # training: fewer steps than run.nonfinite_limit, so nothing else ends it

@@ -91,7 +91,7 @@ for command in "evaluate --rows-out" "plan --svg"; do
     [ -p pipe ] && [ -s got ] || fail "$command: the FIFO is gone or got nothing"
 done
 expect 2 "$FORERUN" convert p.h5 pipe
-says "is there already"
+says "exists already"
 [ -p pipe ] || fail "convert replaced a FIFO"
 expect 0 plan --svg new.svg
 [ -s new.svg ] || fail "no picture"

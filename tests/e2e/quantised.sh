@@ -52,7 +52,7 @@ done
 
 # bad values
 expect 2 "$FORERUN" eval --model "$model" --data "$rows" --weights q4
-says "--weights q4, must be auto or quantised"
+says "--weights is q4; it must be auto or quantised"
 expect 2 "$FORERUN" train "$work/c.yaml" --set base.weights=q4
 says "base.weights is q4, must be one of auto, quantised"
 

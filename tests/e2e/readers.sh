@@ -41,7 +41,7 @@ for text in (b"one\xfftwo", b"\xff", b"a\0b", b"no line end", b"a\xff\n\xffb\n",
 assert run(["tokenize", "--model", "tiny"], 0, text=b"") == b""
 assert run(["tokenize", "--model", "tiny", "--jsonl"], 0, text=b'"a"\n\n"b\\u0000"') == b"[97]\n[98, 0]\n"
 run(["tokenize", "--model", "tiny", "--jsonl"], 3, "standard input:2: ", b'"a"\n"b\xff"\n"c"\n')
-run(["generate", "--model", "tiny", "--prompt", b"a\xffb"], 2, "--prompt is not UTF-8 text")
+run(["generate", "--model", "tiny", "--prompt", b"a\xffb"], 2, "--prompt must be UTF-8 text")
 write("rows.jsonl", b'{"source": "a"}\n{"source": "a\xff"}\n')
 run(["generate", "--model", "tiny", "--input", "rows.jsonl"], 3, "rows.jsonl:2: ")
 

@@ -136,7 +136,7 @@ says "rows that cannot be used and are left out: 3"
 expect 0 "${generate[@]}" --on-error skip --ignore wieght
 [ "$(grep -c generated_ids "$work/out")" = 3 ] || fail "$(cat "$work/out")"
 expect 2 "${generate[@]}" --on-error never
-says "--on-error never, must be stop or skip"
+says "--on-error is never; it must be stop or skip"
 
 # the same in training, where the choice is part of the run
 cat >"$work/bad.jsonl" <<'JSON'

@@ -27,7 +27,7 @@ before=$(sha256sum "$run"/*.h5 "$run/latest" "$run/metrics.jsonl")
 expect 2 start
 says "it holds checkpoint-4.h5 of a run; pass --resume to go on with it, --overwrite to remove its files"
 expect 2 start --overwrite --resume
-says "--resume goes on with the run that --overwrite removes"
+says "--resume continues the run that --overwrite removes"
 # ... and --overwrite loses nothing while the new run has not got all that it needs
 expect 3 start --overwrite --set tasks.t.train="$work/bad.jsonl"
 expect 2 start --overwrite --set run.step=1

@@ -82,7 +82,7 @@ for set in share_sources=false share_prompt=3 order=by_source; do
     says "tasks.t.batch.${set%=*} was"
 done
 expect 2 train few 1 3 --set tasks.t.batch.share_prompt=4
-says "by share_prompt 4 are 2 units, fewer than the 3 replicas"
+says "in groups of share_prompt 4 are 2 units, fewer than the 3 replicas"
 expect 2 train few 1 1 --set tasks.t.batch.order=sorted
 says "shuffled"
 

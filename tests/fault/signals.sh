@@ -255,7 +255,7 @@ PY
         done
         kill -$signal "$pid"
         ends "$([ $signal = INT ] && echo 130 || echo 143)"
-        says "rows-out.part: the same command with --resume goes on from them"
+        says "rows-out.part: the same command with --resume continues after them"
         python3 - "$work/rows-out.part" <<'PY' || fail "half a row is left"
 import json, sys
 text = open(sys.argv[1]).read()

@@ -32,7 +32,6 @@ static void forecasts_survive_each_failed_allocation(void)
     fr_dataset *dataset = NULL;
     fr_workload_source sources[2];
     fr_task_config tasks[2] = {{.name = NULL}, {.name = NULL}};
-    fr_config config = {.n_tasks = 2, .tasks = tasks};
     for (int i = 0; i < 2; i++) {
         tasks[i].batch.examples = 2;
         tasks[i].batch.microbatch_tokens = 16;
@@ -40,8 +39,9 @@ static void forecasts_survive_each_failed_allocation(void)
     FR_ASSERT_OK(fr_dataset_open(fr_test_ctx(), &rows, &dataset));
     fr_workload_from_rows(dataset, 3, &sources[0]);
     fr_workload_from_numbers(3, 4, 0.5, &sources[1]);
-    fr_layout_problem problem = {.config = &config,
-                                 .arch = &ARCH,
+    fr_layout_problem problem = {.arch = &ARCH,
+                                 .n_tasks = 2,
+                                 .tasks = tasks,
                                  .n_ranks = 2,
                                  .rank_memory = 1 << 30,
                                  .sources = sources,

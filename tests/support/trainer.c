@@ -46,10 +46,9 @@ static void open_tasks(fr_trainer *t)
                                 .target_share = 0.5,
                                 .warmup_depth = 1};
     FR_ASSERT_OK(fr_session_load(&t->session, &params));
-    t->env.device = t->session.device;
     for (int64_t i = 0; i < t->n_tasks; i++) {
-        FR_ASSERT_OK(fr_task_alloc(&t->env, t->session.first_layer, t->session.n_layers,
-                                   &t->tasks[i]));
+        FR_ASSERT_OK(fr_task_alloc(&t->env, t->session.device, t->session.first_layer,
+                                   t->session.n_layers, &t->tasks[i]));
         FR_ASSERT_OK(fr_task_init_prefix(&t->env, t->session.engine, &t->tasks[i]));
     }
 }

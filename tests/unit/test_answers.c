@@ -331,9 +331,9 @@ static void an_output_is_replaced_when_it_is_whole(void)
     answer(&f, false, false, 0, 2);
     check_text(f.out, "earlier\n");
     refused(&f, false, false, FR_ERR_ARG,
-            "holds 2 answers of a generation that did not come to its end; go on from "
-            "them with --resume, or begin anew with --overwrite");
-    refused(&f, true, true, FR_ERR_ARG, "either --resume or --overwrite");
+            "holds 2 answers of an unfinished generation; continue after "
+            "them with --resume, or start again with --overwrite");
+    refused(&f, true, true, FR_ERR_ARG, "--resume or --overwrite, not both");
     answer(&f, true, false, 2, 3);
     check_text(f.out, "earlier\n");
     answer(&f, true, false, 3, N_ROWS);
@@ -402,13 +402,13 @@ static void other_answers_are_refused_and_replaced_when_wanted(void)
     f.record = make_record("cpu 1", "2", "abc");
     FR_ASSERT_OK(open_files(&f, true, false, &answers));
     FR_ASSERT_FAILS(fr_answers_begin(answers, f.tokenizer, &f.record, N_ROWS, &n_kept),
-                    FR_ERR_ARG, "--seed is another one");
+                    FR_ERR_ARG, "--seed differs from what");
     FR_ASSERT_OK(fr_answers_close(&answers));
     FR_ASSERT_OK(open_files(&f, true, false, &answers));
     f.record = make_record("cpu 1", "1", "abc");
     FR_ASSERT_FAILS(
         fr_answers_begin(answers, f.tokenizer, &f.record, N_ROWS - 1, &n_kept),
-        FR_ERR_ARG, "--input is another one");
+        FR_ERR_ARG, "--input differs from what");
     FR_ASSERT_OK(fr_answers_close(&answers));
     answer(&f, true, false, 3, 3); /* all of it is there still */
     answer(&f, false, true, 0, N_ROWS);
@@ -421,12 +421,12 @@ static void files_of_others_are_left_alone(void)
     files f = start();
     for (int resume = 0; resume < 2; resume++) {
         write_file(f.part, "half of a download");
-        refused(&f, resume, false, FR_ERR_ARG, "and no ");
+        refused(&f, resume, false, FR_ERR_ARG, "exists without ");
         check_text(f.part, "half of a download");
         CU_ASSERT_FALSE(fr_file_exists(f.info));
         CU_ASSERT_EQUAL(unlink(f.part), 0);
         write_file(f.info, "my notes\n");
-        refused(&f, resume, false, FR_ERR_ARG, "is no record of answers");
+        refused(&f, resume, false, FR_ERR_ARG, "is not a record of answers");
         check_text(f.info, "my notes\n");
         CU_ASSERT_EQUAL(unlink(f.info), 0);
         CU_ASSERT_EQUAL(symlink("/nowhere", f.info), 0);
@@ -434,7 +434,7 @@ static void files_of_others_are_left_alone(void)
         CU_ASSERT_EQUAL(unlink(f.info), 0);
     }
     write_file(f.info, "my notes\n");
-    refused(&f, false, true, FR_ERR_ARG, "is no record of answers");
+    refused(&f, false, true, FR_ERR_ARG, "is not a record of answers");
     CU_ASSERT_EQUAL(unlink(f.info), 0);
     write_file(f.part, "half of a download");
     answer(&f, false, true, 0, N_ROWS);

@@ -23,16 +23,16 @@ static void a_record_names_what_differs(void)
     FR_ASSERT_OK(fr_record_check(ctx, "o.part", now.text, now.bytes, &now));
     FR_ASSERT_FAILS(fr_record_check(ctx, "o.part", other.text, other.bytes, &now),
                     FR_ERR_ARG,
-                    "cannot go on from o.part: --seed is another one than its answers "
+                    "cannot continue from o.part: --seed differs from what its answers "
                     "were made with (12 then, 1 now)");
     other = make_record("cpu 1", "1", "abcd");
     FR_ASSERT_FAILS(fr_record_check(ctx, "o.part", other.text, other.bytes, &now),
-                    FR_ERR_ARG, "the model is another one");
+                    FR_ERR_ARG, "the model differs from what");
     other = make_record("cuda 1", "1", "abc");
     FR_ASSERT_OK(fr_record_check(ctx, "o.part", other.text, other.bytes, &now));
     other = make_record("cuda 1", "2", "abc");
     FR_ASSERT_FAILS(fr_record_check(ctx, "o.part", other.text, other.bytes, &now),
-                    FR_ERR_ARG, "--seed is another one");
+                    FR_ERR_ARG, "--seed differs from what");
     fr_record_add(&now, "more", "facts");
     other = make_record("cpu 1", "1", "abc");
     FR_ASSERT_FAILS(fr_record_check(ctx, "o.part", other.text, other.bytes, &now),
@@ -57,12 +57,12 @@ static void the_epsilon_of_norms_is_compared_where_it_is_told(void)
     FR_ASSERT_OK(fr_record_check(ctx, "o.part", before.text, before.bytes, &now));
     FR_ASSERT_FAILS(fr_record_check(ctx, "o.part", other.text, other.bytes, &now),
                     FR_ERR_ARG,
-                    "the epsilon of the model's norms is another one than its answers "
+                    "the epsilon of the model's norms differs from what its answers "
                     "were made with (1e-06 then, 1e-05 now)");
     before = make_record("avx2", "1", "abc");
     fr_record_add(&before, "--input", "other rows");
     FR_ASSERT_FAILS(fr_record_check(ctx, "o.part", before.text, before.bytes, &now),
-                    FR_ERR_ARG, "--input is another one");
+                    FR_ERR_ARG, "--input differs from what");
 }
 
 /* Records from before arithmetics had names. */
@@ -88,7 +88,7 @@ static void a_record_that_was_cut_is_refused_and_known(void)
         memcpy(block, now.text, cut);
         CU_ASSERT_TRUE(fr_record_is_ours(block, cut));
         FR_ASSERT_FAILS(fr_record_check(fr_test_ctx(), "o.part", block, cut, &now),
-                        FR_ERR_ARG, "cannot go on from o.part");
+                        FR_ERR_ARG, "cannot continue from o.part");
         free(block);
     }
     CU_ASSERT_FALSE(fr_record_is_ours("my notes\n", 9));

@@ -25,7 +25,7 @@ static void bytes_follow_the_formulas(void)
 {
     CU_ASSERT_EQUAL(fr_edge_bytes(&ARCH, 10), 10 * 64 * 4);
     CU_ASSERT_EQUAL(fr_reduction_bytes(&ARCH, 3, 5), 2 * 3 * 5 * 2 * 16 * 8);
-    CU_ASSERT_EQUAL(fr_word_bytes(&ARCH, 4), (4 + 3 * 4 + 8) * 8);
+    CU_ASSERT_EQUAL(fr_step_summary_bytes(&ARCH, 4), (4 + 3 * 4 + 8) * 8);
     CU_ASSERT_EQUAL(fr_task_bytes(&ARCH, 3, 5), 3 * 5 * 2 * 16 * 56);
 }
 

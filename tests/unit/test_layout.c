@@ -82,7 +82,6 @@ enum { PLENTY = 1 << 30 };
 
 typedef struct problem {
     fr_task_config task;
-    fr_config config;
     fr_workload_source source;
     fr_layout_problem problem;
 } problem;
@@ -92,13 +91,12 @@ static void make_problem(const choice *c, problem *out)
     *out = (problem){.task.name = (char *)(uintptr_t) "t"};
     out->task.batch.examples = c->examples;
     out->task.batch.microbatch_tokens = 40;
-    out->config.n_tasks = 1;
-    out->config.tasks = &out->task;
-    out->config.run.stages = c->stages;
-    out->config.run.replicas = c->replicas;
     fr_workload_from_numbers(4, 10, 0.5, &out->source);
-    out->problem = (fr_layout_problem){.config = &out->config,
-                                       .arch = &ARCH,
+    out->problem = (fr_layout_problem){.arch = &ARCH,
+                                       .stages = c->stages,
+                                       .replicas = c->replicas,
+                                       .n_tasks = 1,
+                                       .tasks = &out->task,
                                        .n_ranks = c->ranks,
                                        .rank_memory = c->memory,
                                        .sources = &out->source,
@@ -201,7 +199,7 @@ static void without_tasks_the_fewest_stages_that_fit_are_taken(void)
     problem p;
     fr_layout layout;
     make_problem(&(choice){0, 0, 8, 4, PLENTY}, &p);
-    p.config.n_tasks = 0;
+    p.problem.n_tasks = 0;
     FR_ASSERT_OK(fr_layout_resolve(fr_test_ctx(), &p.problem, &layout));
     CU_ASSERT_EQUAL(layout.n_stages, 1);
     p.problem.rank_memory = 1000;
@@ -215,7 +213,7 @@ static void replicas_of_a_node_fit_because_they_share(void)
     problem p;
     fr_layout layout;
     make_problem(&(choice){0, 0, 8, 4, PLENTY}, &p);
-    p.config.n_tasks = 0;
+    p.problem.n_tasks = 0;
     fr_layout_candidate *list = NULL;
     int64_t n = 0;
     FR_ASSERT_OK(fr_layout_list(fr_test_ctx(), &p.problem, &list, &n));
@@ -261,8 +259,9 @@ static void groups_of_sources_limit_the_replicas(void)
     FR_ASSERT_OK(fr_layout_resolve(fr_test_ctx(), &p.problem, &layout));
     p.task.batch.share_prompt = 4;
     FR_ASSERT_FAILS(fr_layout_resolve(fr_test_ctx(), &p.problem, &layout),
-                    FR_ERR_CONFIG, "examples 10 by share_prompt 4 are 3 units");
-    p.config.run.stages = p.config.run.replicas = FR_AUTO;
+                    FR_ERR_CONFIG,
+                    "examples 10 in groups of share_prompt 4 are 3 units");
+    p.problem.stages = p.problem.replicas = FR_AUTO;
     FR_ASSERT_OK(fr_layout_list(fr_test_ctx(), &p.problem, &list, &n));
     CU_ASSERT_EQUAL_FATAL(n, 3);
     CU_ASSERT_STRING_EQUAL(list[2].reason, "4 replicas, task t has 3 groups a step");

@@ -153,10 +153,10 @@ static void memory_clock_and_own_problems_are_odd(void)
     f.ranks[6].memory_bytes = 449;
     f.ranks[7].memory_bytes = 450;
     expect_odd(&f, 3, "too little memory");
-    expect_odd(&f, 3, "a rank may take 500 B (the container's)");
+    expect_odd(&f, 3, "a rank may use 500 B (the container's)");
     make_healthy(&f);
     f.ranks[2].clock_s = -1.5;
-    expect_odd(&f, 1, "clock is -1.5 s");
+    expect_odd(&f, 1, "clock differs by -1.5 s");
     make_healthy(&f);
     (void)snprintf(f.ranks[3].problem, FR_FINDING_BYTES, "no such file");
     expect_odd(&f, 1, "no such file");
@@ -172,7 +172,7 @@ static void another_arithmetic_is_odd(void)
     }
     expect_odd(&f, -1, ""); /* other instruction sets are not */
     (void)snprintf(f.ranks[5].arithmetic, FR_ARITHMETIC_BYTES, "cpu 2");
-    expect_odd(&f, 2, "the arithmetic of rank 5 is cpu 2, that of rank 0 cpu 1");
+    expect_odd(&f, 2, "the arithmetic of rank 5 is cpu 2, that of rank 0 is cpu 1");
     f.ranks[5].arithmetic[0] = '\0'; /* it has a problem, and tells that */
     expect_odd(&f, -1, "");
 }

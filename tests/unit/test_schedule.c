@@ -231,6 +231,13 @@ static void orders_of_four_tasks_of_any_sizes_are_right(void)
 
 /* ---- idle time ------------------------------------------------------------------------------ */
 
+/* Share of the stages' time that is idle. */
+static double bubble_of(const fr_timeline *timeline, int stages)
+{
+    double whole = timeline->end * stages;
+    return whole > 0.0 ? 1.0 - timeline->busy / whole : 0.0;
+}
+
 static double measured_bubble(int stages, int64_t depth, int64_t tasks, int64_t m,
                               double hop)
 {
@@ -240,7 +247,7 @@ static double measured_bubble(int stages, int64_t depth, int64_t tasks, int64_t 
     fr_timeline_params params = params_of(&c);
     params.hop = hop;
     FR_ASSERT_OK(fr_timeline_run(fr_test_ctx(), &params, &timeline));
-    double bubble = fr_timeline_bubble(&timeline, stages);
+    double bubble = bubble_of(&timeline, stages);
     fr_timeline_fini(&timeline);
     return bubble;
 }

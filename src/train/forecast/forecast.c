@@ -1,16 +1,25 @@
-/* Bytes and memory. */
+/* Bytes, memory and FLOP of one stage of a layout.
+ *
+ * Every formula repeats what some other file allocates, sends or computes, and asks that file where it can: stage_bytes.h for
+ * weights and activations, task.h and reparam.h for the arrays of a task, step.h for the step summary, schedule.h for the
+ * number of microbatches in flight. What is left is listed here with what it stands for.
+ *
+ * Memory is that of the worst moment: each part at its largest over all tasks, though no microbatch need be the largest in all
+ * respects. Time is that of the mean: a mean row through a stage, since a step's end is decided by sums of many passes.
+ */
 #include "train/forecast/forecast.h"
 
 #include "base/integer.h"
 #include "model/network/layer.h"
-#include "train/checkpoint/mlp_state.h"
+#include "train/step/reparam.h"
 #include "train/step/schedule.h"
+#include "train/step/step.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-/* What the formulas leave out: a rank of one thread was measured to hold 6 MiB more than they say; the rest is for
- * pages of libraries and the stacks of more threads. */
+/* What the formulas leave out. A rank of one thread was measured to hold 6 MiB more than they say; the rest is reserved
+ * for pages of libraries and for the stacks of more threads. */
 static const int64_t PROCESS_BYTES = 32 << 20;
 
 int64_t fr_edge_bytes(const fr_arch *arch, int64_t n_rows)
@@ -24,19 +33,14 @@ int64_t fr_reduction_bytes(const fr_arch *arch, int64_t n_layers, int64_t length
            (int64_t)sizeof(int64_t);
 }
 
-int64_t fr_word_bytes(const fr_arch *arch, int n_stages)
+int64_t fr_step_summary_bytes(const fr_arch *arch, int n_stages)
 {
-    enum { ALWAYS = 4, AN_EDGE = 4 };
-    int64_t words = ALWAYS + AN_EDGE * (int64_t)(n_stages - 1) + arch->n_layers;
-    return words * (int64_t)sizeof(int64_t);
+    return fr_step_summary_length(n_stages, arch->n_layers) * (int64_t)sizeof(int64_t);
 }
 
 int64_t fr_task_bytes(const fr_arch *arch, int64_t n_layers, int64_t length)
 {
-    enum { ARRAYS = 8 }; /* K and V of prefix, two moments and best prefix */
-    int64_t n = n_layers * fr_arch_prefix_elements(arch, length);
-    int64_t sum = 2 * n * (int64_t)sizeof(int64_t);
-    return (ARRAYS + 2) * n * (int64_t)sizeof(float) + sum;
+    return fr_task_array_bytes(n_layers * fr_arch_prefix_elements(arch, length), false);
 }
 
 int64_t fr_mlp_task_bytes(const fr_arch *arch, int64_t n_layers, int64_t length,
@@ -44,16 +48,8 @@ int64_t fr_mlp_task_bytes(const fr_arch *arch, int64_t n_layers, int64_t length,
 {
     fr_mlp_shape shape = {length, arch->n_kv_heads, arch->head_dim, hidden, width};
     int64_t n = n_layers * fr_arch_prefix_elements(arch, length);
-    int64_t slots = length * 2 * fr_arch_kv_width(arch);
-    int64_t floats = 0;
-    if (!fr_mlp_floats(&shape, n_layers, &floats)) {
-        return 0;
-    }
-    int64_t gradients = (floats - 2 * n) / 3; /* P0 has none; values and two moments */
-    int64_t scratch = (3 + n_layers) * length * hidden + 2 * slots;
-    floats += gradients + scratch + 4 * n + 2 * n;
-    return floats * (int64_t)sizeof(float) +
-           (2 * n + length * hidden) * (int64_t)sizeof(int64_t);
+    int64_t bytes = fr_reparam_bytes(&shape, n_layers);
+    return bytes > 0 ? bytes + fr_task_array_bytes(n, true) : 0;
 }
 
 static int64_t bytes_of_task(const fr_arch *arch, int64_t n_layers,
@@ -111,8 +107,8 @@ static int64_t largest_gradient(const fr_forecast_params *p, int stage,
     return max;
 }
 
-/* A slot of training serves all tasks; of a task's layers those that go backward are kept. */
-static int64_t largest_slot(const fr_forecast_params *p, int stage)
+/* Bytes of one microbatch's activations: one buffer serves all tasks, and keeps only the layers that go backward. */
+static int64_t largest_activations(const fr_forecast_params *p, int stage)
 {
     int64_t max = 0;
     for (int64_t t = 0; t < p->n_tasks; t++) {
@@ -137,8 +133,8 @@ static int64_t max_rows(const fr_forecast_params *p)
     return max;
 }
 
-/* Of each N ranks in a row at least N / S hold the same one of S stages. That two stages of a node may share a tied
- * vocabulary is left out. */
+/* Of N consecutive ranks at least N / S hold the same one of S stages and share its weights. That two stages of a node may
+ * share a tied vocabulary is left out. */
 static int64_t weight_bytes(const fr_forecast_params *p, const fr_stage_shape *shape)
 {
     int64_t n_ranks = (int64_t)p->n_stages * p->n_replicas;
@@ -162,7 +158,7 @@ void fr_forecast_memory(const fr_forecast_params *params, int stage,
                             .head = fr_stage_head_bytes(&shape, 2 * rows),
                             .process = PROCESS_BYTES};
     out->edges = (max_in_flight * 2 + (stage > 0)) * message;
-    out->activations = max_in_flight * (largest_slot(p, stage) - 2 * message);
+    out->activations = max_in_flight * (largest_activations(p, stage) - 2 * message);
     out->forward = (stage < p->n_stages - 1 ? 2 : 1) *
                    fr_stage_activation_bytes(&shape, rows, false);
     out->workspace = fr_stage_workspace_bytes(&shape, rows) +
@@ -196,13 +192,13 @@ static double row_flop(const fr_forecast_params *p, int stage, bool forward)
         key += 4.0 * q;
     }
     for (int64_t t = 0; t < p->n_tasks; t++) {
-        const fr_task_workload *load = &p->tasks[t];
+        const fr_task_workload *task = &p->tasks[t];
         int64_t passed = forward ? p->bounds[stage + 1] - p->bounds[stage]
-                                 : fr_forecast_kept(p, stage, load);
-        double prefixed = (double)prefixed_layers(p, stage, load);
-        flop += load->step_rows * ((double)passed * (product + key * load->row_keys) +
-                                   prefixed * key * (double)load->length);
-        rows += load->step_rows;
+                                 : fr_forecast_kept(p, stage, task);
+        double prefixed = (double)prefixed_layers(p, stage, task);
+        flop += task->step_rows * ((double)passed * (product + key * task->row_keys) +
+                                   prefixed * key * (double)task->length);
+        rows += task->step_rows;
     }
     return rows > 0.0 ? flop / rows : 0.0;
 }

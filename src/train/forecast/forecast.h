@@ -1,9 +1,9 @@
 /*
- * forecast.h - what a run on a layout will take: bytes on every edge and in the reduction, memory of every rank,
- * time of a step. All by formula from the model's shape and the sizes of a step; nothing is measured.
+ * forecast.h - what a run on a layout will take: bytes on every edge and in the reductions, memory of every
+ * rank, time of a step.
  *
- * Layer L4; uses model, timeline. The byte formulas are exact for a step of the engine; times stand on an
- * assumed speed of ranks and links.
+ * Everything follows by formula from the model's shape and the sizes of a step; nothing is measured. The byte formulas
+ * are exact for a step of the engine. Times rest on an assumed speed of ranks and links.
  */
 #ifndef FR_TRAIN_FORECAST_FORECAST_H
 #define FR_TRAIN_FORECAST_FORECAST_H
@@ -12,46 +12,46 @@
 
 /* ---- bytes ------------------------------------------------------------------------------------ */
 
-/** Bytes that n_rows token rows send over an edge between two stages, in each direction: the f32 residual stream
- * forward, its gradient backward. */
+/** Bytes of n_rows token rows on an edge between two stages, in each direction: the f32 residual stream forward, its
+ * gradient backward. */
 int64_t fr_edge_bytes(const fr_arch *arch, int64_t n_rows);
 
-/** Bytes that one rank of a stage of n_layers gives into the sum over its replicas in a step of a task: K and V of
- * `length` slots as int64. */
+/** Bytes that one rank of a stage with n_layers contributes to the sum over its replicas in a step of a task: K and V
+ * of `length` slots as int64. */
 int64_t fr_reduction_bytes(const fr_arch *arch, int64_t n_layers, int64_t length);
 
-/** Bytes of the word that all ranks agree on in a step (step.c): four numbers, four an edge, a norm a layer. */
-int64_t fr_word_bytes(const fr_arch *arch, int n_stages);
+/** Bytes of the step summary that all ranks agree on (fr_step_summary_length). */
+int64_t fr_step_summary_bytes(const fr_arch *arch, int n_stages);
 
-/** Bytes of a task on a rank with n_layers: prefix, moments and the best prefix (8 f32 arrays of K or V), exact
- * sum (int64) and gradient (f32) of both: 56 a number of K. */
+/** Bytes of a task on a rank with n_layers: prefix, moments, best prefix, exact sum and gradient
+ * (fr_task_array_bytes). */
 int64_t fr_task_bytes(const fr_arch *arch, int64_t n_layers, int64_t length);
 
-/** The same of a task whose prefix comes from an MLP of `hidden` units and embeddings of `width`: prefix, best
- * prefix, sum and gradient; the MLP's arrays (mlp_state.h), gradients and scratch. 0 for a shape that is refused. */
+/** The same for a task whose prefix comes from an MLP of `hidden` units and embeddings of `width`: prefix, best prefix,
+ * sum and gradient (fr_task_array_bytes) and all of the MLP (fr_reparam_bytes). 0 for a shape that is refused. */
 int64_t fr_mlp_task_bytes(const fr_arch *arch, int64_t n_layers, int64_t length,
                           int64_t hidden, int64_t width);
 
 /* ---- what is forecast ------------------------------------------------------------------------- */
 
-/** A step of one task; rows are token rows, means over the steps that were looked at. */
+/** A step of one task. Rows are token rows; numbers are means over the steps that were examined. */
 typedef struct fr_task_workload {
-    int64_t length;         /* slots of the prefix */
-    fr_layer_range layers;  /* that have it; count 0: all from `first` on */
+    int64_t length;         /* of the prefix */
+    fr_layer_range layers;  /* with the prefix; count 0: all from `first` on */
     int64_t mlp_hidden;     /* units of its MLP; 0: none */
     int64_t mlp_width;      /* 0: the model's */
     double step_rows;       /* of all replicas */
-    double unshared_rows;   /* likewise, had each example its own source */
+    double unshared_rows;   /* likewise, if no examples shared a source */
     double useful_tokens;   /* of all replicas */
     double counted_tokens;  /* of all replicas: rows that the head sees */
     double replica_rows;    /* of the busiest replica */
     int64_t n_microbatches; /* of the busiest replica */
     int64_t max_rows;       /* of a microbatch */
     int64_t max_units;      /* of a microbatch */
-    double row_keys;        /* keys that a row sees beside the prefix; mean */
+    double row_keys;        /* keys that a row attends to beside the prefix; mean */
 } fr_task_workload;
 
-/** Speeds that are assumed. */
+/** Assumed speeds. */
 typedef struct fr_machine {
     double flops;        /* a second and rank, sustained */
     double link_bytes;   /* a second, one way, between two ranks */
@@ -81,11 +81,12 @@ typedef struct fr_forecast_params {
 /** Memory of one rank by kind, in bytes. */
 typedef struct fr_rank_memory {
     int64_t weights; /* this rank's share where ranks of a node hold the same stage */
-    int64_t activations; /* kept by microbatches in flight: cap x slot */
     int64_t
-        edges; /* where their messages lie: input and gradient of each slot, and the next input */
-    int64_t forward; /* slots of passes without backward (validation): two where outputs
-                          are sent on, else one */
+        activations; /* of the microbatches in flight, max_in_flight times the largest */
+    int64_t
+        edges; /* message buffers: input and gradient of each microbatch in flight, and the next input */
+    int64_t forward;   /* activations of passes without backward (validation): two where
+                          outputs are sent on, else one */
     int64_t workspace; /* scratch of the layers */
     int64_t head;      /* scratch of logits */
     int64_t tasks;     /* prefixes, moments, sums and gradients of all tasks */
@@ -109,15 +110,15 @@ typedef struct fr_forecast {
     int n_stages;
     fr_stage_forecast *stages; /* owned */
     int largest;               /* stage whose ranks take the most memory */
-    int64_t edge_bytes;     /* forward on each edge, a round, all replicas; as many go
+    int64_t edge_bytes;        /* forward on each edge, a round, all replicas; as many
                                   backward above the first layer with a prefix */
-    int64_t word_bytes;     /* of a round */
-    int64_t message_bytes;  /* of a mean microbatch */
-    double message_seconds; /* with latency */
-    double shortest_pass;   /* seconds: the fastest forward of a stage */
-    bool link_hides;        /* a message takes no longer than any pass */
-    bool link_bound;        /* the round is as long as its messages take */
-    double update_seconds;  /* reduction and word */
+    int64_t summary_bytes;     /* of step summaries, a round */
+    int64_t message_bytes;     /* of a mean microbatch */
+    double message_seconds;    /* with latency */
+    double shortest_pass;      /* seconds: the fastest forward of a stage */
+    bool link_hides;           /* a message takes no longer than any pass */
+    bool link_bound;           /* the round is as long as its messages take */
+    double update_seconds;     /* reduction and step summary */
     double round_seconds;
     double bubble; /* share of the ranks' time that is idle, uneven stages included */
     double bubble_formula;    /* fr_bubble_formula of equal stages without links */
@@ -141,14 +142,18 @@ void fr_forecast_fini(fr_forecast *forecast);
 void fr_forecast_memory(const fr_forecast_params *params, int stage,
                         fr_rank_memory *out);
 
-/** Layers of a stage that a task's backward reaches: those from its first layer with a prefix on. */
+/** Layers of a stage that a task's backward pass reaches: all from the task's first layer with a prefix on. */
 int64_t fr_forecast_kept(const fr_forecast_params *params, int stage,
                          const fr_task_workload *task);
 
-/** Seconds of a forward or backward of n_rows rows on a stage, `head_rows` of them with a target: the mean over the
- * rows of all tasks. Products count 2 FLOP a weight both ways (no weight gradient exists), attention 4 Q a key
- * forward and 2.5 times that backward, which also does again what `recompute` names; the prefix counts where its layer
- * has one. That the last layer computes fewer rows is left out. */
+/**
+ * Seconds of a forward or backward pass of n_rows rows on a stage, of which `head_rows` have a target; a mean over the rows
+ * of all tasks.
+ *
+ * Products count 2 FLOP a weight in both directions, since no weight gradient exists. Attention counts 4 Q a key forward
+ * and 2.5 times that backward; a backward pass also repeats what `recompute` names. The prefix counts in the layers that
+ * have one. The saving of the last layer, which computes fewer rows, is left out.
+ */
 double fr_pass_seconds(const fr_forecast_params *params, int stage, bool forward,
                        double n_rows, double head_rows);
 

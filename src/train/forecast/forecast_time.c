@@ -1,4 +1,16 @@
-/* Time of a round: the timeline of one replica in its steady state. */
+/* Time of a round (one step of every task): the timeline of one replica in its steady state.
+ *
+ * Order: each stage's pass times and memory (forecast_stage), messages and reductions (count_messages), then the timeline is
+ * played for ROUNDS rounds and the steady round is the mean between the ends of two of them. Replicas are alike and meet only
+ * in reductions, which count as a delay of the update, so one replica is enough.
+ *
+ * A round of many microbatches is not played whole. Once tasks fill each other's bubble, a further microbatch lengthens a
+ * steady round by exactly the slowest stage's two passes, so those that are left out are added by multiplication. This
+ * bounds the work of a forecast, whatever the size of a step.
+ *
+ * Links count in two ways: as a delay of each message within the timeline, and as a lower bound of the round, since all
+ * messages of an edge pass through one link one after the other.
+ */
 #include "train/forecast/forecast_time.h"
 #include "base/integer.h"
 #include "base/mem.h"
@@ -6,8 +18,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* Rounds that are played, and between whose ends the steady state is measured: the first fills the pipeline, the
- * last empties it. */
+/* Rounds that are played, and the two between whose ends the steady state is measured: the first round fills the pipeline,
+ * the last one empties it, and the steady state is the mean of the three between. */
 enum { ROUNDS = 6, FROM = 1, TO = 4 };
 
 /* What one replica does in a round. */
@@ -36,8 +48,8 @@ static replica_round round_of(const fr_forecast_params *p)
 
 /* ---- the timeline ----------------------------------------------------------------------------- */
 
-/* Microbatches of a round that are worth playing: enough for tasks to fill each other's bubble, and few enough
- * that the passes of deep pipelines stay near two million. */
+/* Microbatches of a round that are played: four pipelines full, enough for tasks to fill each other's bubble, and few
+ * enough that deep pipelines stay near two million passes. */
 static int64_t worth_playing(const fr_forecast_params *p)
 {
     static const int64_t MAX_PASSES = 2000000;
@@ -116,7 +128,7 @@ static fr_status script_init(fr_ctx *ctx, const fr_forecast_params *p,
     }
     for (int i = 0; i < p->n_stages; i++) {
         s->forward[i] = stages[i].forward_seconds;
-        /* the forecast's is a mean over all tasks */
+        /* the forecast's time is a mean over all tasks; here only those with a backward pass on the stage count */
         double rows = rows_backward(p, i);
         double all = rows_backward(p, p->n_stages - 1);
         s->backward[i] = rows > 0.0 ? stages[i].backward_seconds * (all / rows) : 0.0;
@@ -193,7 +205,7 @@ static double sum_seconds(const fr_machine *m, int n, double bytes)
     return travelled / m->link_bytes + 2.0 * steps_of_tree(n) * m->link_seconds;
 }
 
-/* A mean task's reduction on the stage with the most layers, and the word. */
+/* A mean task's reduction on the stage that has the largest, and the step summary. */
 static double update_seconds(const fr_forecast_params *p, const fr_forecast *f)
 {
     double max = 0.0;
@@ -204,7 +216,7 @@ static double update_seconds(const fr_forecast_params *p, const fr_forecast *f)
     int n_ranks = p->n_stages * p->n_replicas;
     return sum_seconds(&p->machine, p->n_replicas, reduction) +
            sum_seconds(&p->machine, n_ranks,
-                       (double)fr_word_bytes(p->arch, p->n_stages));
+                       (double)fr_step_summary_bytes(p->arch, p->n_stages));
 }
 
 static void count_messages(const fr_forecast_params *p, const replica_round *r,
@@ -215,7 +227,7 @@ static void count_messages(const fr_forecast_params *p, const replica_round *r,
         rows += p->tasks[t].step_rows;
     }
     f->edge_bytes = p->n_stages > 1 ? fr_edge_bytes(p->arch, llrint(rows)) : 0;
-    f->word_bytes = p->n_tasks * fr_word_bytes(p->arch, p->n_stages);
+    f->summary_bytes = p->n_tasks * fr_step_summary_bytes(p->arch, p->n_stages);
     if (p->n_stages > 1) {
         f->message_bytes = fr_edge_bytes(p->arch, llrint(r->rows));
         f->message_seconds =

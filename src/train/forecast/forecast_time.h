@@ -1,7 +1,5 @@
 /*
- * forecast_time.h - the schedule that a forecast stands on, for pictures.
- *
- * Layer L4; uses forecast, timeline.
+ * forecast_time.h - the schedule that a forecast played, for pictures.
  */
 #ifndef FR_TRAIN_FORECAST_FORECAST_TIME_H
 #define FR_TRAIN_FORECAST_FORECAST_TIME_H
@@ -11,7 +9,7 @@
 
 /**
  * Play n_rounds rounds of one replica with the times of a forecast.
- * @param n_left_out  out: microbatches of a round that were not played (see fr_forecast_run)
+ * @param n_left_out  out: microbatches of a round that were left out (see fr_forecast_run)
  * @return as fr_timeline_run
  */
 FR_MUST_CHECK fr_status fr_forecast_play(fr_ctx *ctx, const fr_forecast_params *params,

@@ -1,7 +1,7 @@
 /*
  * layout.h - which rank holds which layers: stages x replicas, and the split of layers over stages.
  *
- * Layer L4; pure functions of the config and the model's shape. No result depends on a layout.
+ * Pure functions of the model's shape and a few settings of a run. No result of a run depends on its layout.
  */
 #ifndef FR_TRAIN_FORECAST_LAYOUT_H
 #define FR_TRAIN_FORECAST_LAYOUT_H
@@ -25,31 +25,43 @@ double fr_head_cost(const fr_arch *arch, double target_share);
 /**
  * First layer of each stage and one past the last: bounds[0] = 0 <= ... <= bounds[n_stages] = n_layers,
  * every stage at least one layer, such that the costliest stage (the last one bears head_cost) is as
- * cheap as contiguous runs allow.
+ * cheap as possible with contiguous runs of layers.
  * @param bounds  [n_stages + 1]
  */
 void fr_split_layers(int64_t n_layers, double head_cost, int n_stages, int64_t *bounds);
 
-/** What a layout is chosen for. */
+/** What a layout is chosen for. Everything is borrowed. */
 typedef struct fr_layout_problem {
-    const fr_config *config;
     const fr_arch *arch;
-    const fr_weights
-        *weights; /* for `weights: quantised`; NULL: they count as converted */
+    const fr_weights *weights_in_file; /* weights that stay in their file; NULL: they
+                                          count as converted */
+    fr_precision precision;
+    fr_recompute recompute;
+    int64_t warmup_depth;              /* 0 counts as 1 */
+    int64_t stages;                    /* that are asked for, or FR_AUTO */
+    int64_t replicas;                  /* likewise */
+    int64_t n_tasks;                   /* 0: weights alone count */
+    const fr_task_config *tasks;       /* [n_tasks] */
+    const fr_workload_source *sources; /* [n_tasks] how large their rows are */
     int n_ranks;
-    int64_t rank_memory; /* bytes of memory this run may take a rank */
+    int64_t rank_memory; /* bytes of memory that a rank may use */
     int64_t node_ranks;  /* as in fr_forecast_params */
-    const fr_workload_source
-        *sources;       /* [config->n_tasks]; no tasks: weights alone count */
-    fr_machine machine; /* `train` chooses for fr_machine_assumed */
+    fr_machine machine;  /* `train` chooses for fr_machine_assumed */
 } fr_layout_problem;
+
+/**
+ * What a config says of the problem: precision, recompute, warm-up depth, stages, replicas and tasks, on an assumed
+ * machine. The caller fills in the rest.
+ * @param weights  of the base, used where the config leaves them in the file; NULL: they count as converted
+ */
+fr_layout_problem fr_layout_problem_of(const fr_config *config, const fr_arch *arch,
+                                       const fr_weights *weights);
 
 /** One way to use the ranks. */
 typedef struct fr_layout_candidate {
     fr_layout layout;
-    bool
-        possible; /* as stages <= layers, replicas <= examples, and the config's own wishes */
-    bool fits; /* possible, and the memory of the largest rank suffices */
+    bool possible; /* stages <= layers, replicas <= examples, and as the config asks */
+    bool fits;     /* possible, and the memory of the largest rank suffices */
     int64_t largest_bytes;
     int64_t largest_stage;
     double seconds; /* of a round; 0 without tasks */
@@ -62,15 +74,15 @@ double fr_layout_memory_share(void);
 
 /**
  * Every stages x replicas with that many ranks, best first: those that fit by time of a round (ties: fewer
- * stages), then those that are possible by memory, then the rest. The first is what fr_layout_resolve takes.
+ * stages), then those that are possible, by memory, then the rest. The first is what fr_layout_resolve takes.
  * @param out  [*n], the caller frees
  */
 FR_MUST_CHECK fr_status fr_layout_list(fr_ctx *ctx, const fr_layout_problem *problem,
                                        fr_layout_candidate **out, int64_t *n);
 
 /**
- * Resolve `auto`: a pure function of the problem, the same on all ranks and in `plan`. Where nothing fits, the
- * layout that takes the least memory.
+ * Resolve `auto`: a pure function of the problem, the same on all ranks and in `plan`. If nothing fits, the
+ * layout that needs the least memory.
  *
  * @return FR_OK; FR_ERR_CONFIG: stages x replicas is not n_ranks, more stages than layers, or fewer
  *         examples a step than replicas (task named); each message has both numbers
@@ -79,8 +91,8 @@ FR_MUST_CHECK fr_status fr_layout_resolve(fr_ctx *ctx, const fr_layout_problem *
                                           fr_layout *out);
 
 /**
- * Warn, on rank 0, where by forecast a rank of `layout` takes more memory than it has: the kernel may then end it
- * without a word. Of a problem without tasks the weights count.
+ * Warn, on rank 0, if by forecast a rank of `layout` needs more memory than it may use: the kernel may then kill it
+ * without a message. Without tasks only the weights count.
  */
 FR_MUST_CHECK fr_status fr_layout_warn(fr_ctx *ctx, const fr_layout_problem *problem,
                                        const fr_layout *layout);

@@ -1,4 +1,15 @@
-/* Which layout: every one is forecast, the best that fits is taken. */
+/* Which layout a run gets: every stages x replicas is forecast, and the fastest that fits is taken.
+ *
+ * 1. judge_shape excludes what model and config do not allow: more stages than layers, more replicas than units of a step,
+ *    other sides than run.stages and run.replicas ask for.
+ * 2. The rest is forecast (forecast.h): memory of the largest rank, seconds of a round.
+ * 3. Candidates are sorted: those that fit by time, then those that are possible by memory, then the rest. Times that
+ *    differ by rounding alone count as equal, and fewer stages win, so that all ranks and `plan` agree.
+ *
+ * The choice is a pure function of fr_layout_problem with an assumed machine. Ranks need not exchange anything, and
+ * `plan` foretells what `train` does on another machine. Where nothing fits, the layout with the least memory is taken and
+ * layout_warn.c warns: a forecast is not a reason to refuse a run.
+ */
 #include "base/integer.h"
 #include "base/mem.h"
 #include "base/quantity.h"
@@ -8,10 +19,28 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The rest is for what the forecast does not know: page tables, message buffers, the allocator's gaps. */
+/* A tenth stays free for what the forecast does not know: page tables, message buffers, the allocator's gaps. */
 double fr_layout_memory_share(void)
 {
     return 0.9;
+}
+
+/* ---- the problem -------------------------------------------------------------------------------- */
+
+fr_layout_problem fr_layout_problem_of(const fr_config *config, const fr_arch *arch,
+                                       const fr_weights *weights)
+{
+    return (fr_layout_problem){.arch = arch,
+                               .weights_in_file =
+                                   config->base.quantised ? weights : NULL,
+                               .precision = config->run.precision,
+                               .recompute = config->run.recompute,
+                               .warmup_depth = config->run.warmup_depth,
+                               .stages = config->run.stages,
+                               .replicas = config->run.replicas,
+                               .n_tasks = config->n_tasks,
+                               .tasks = config->tasks,
+                               .machine = fr_machine_assumed()};
 }
 
 /* ---- forecasts ---------------------------------------------------------------------------------- */
@@ -19,8 +48,7 @@ double fr_layout_memory_share(void)
 fr_status fr_layout_forecast_init(fr_ctx *ctx, const fr_layout_problem *problem,
                                   const fr_layout *layout, fr_layout_forecast *out)
 {
-    const fr_config *config = problem->config;
-    int64_t n_tasks = config->n_tasks;
+    int64_t n_tasks = problem->n_tasks;
     *out = (fr_layout_forecast){0};
     fr_status status =
         fr_alloc(ctx, layout->n_stages + 1, sizeof *out->bounds, &out->bounds);
@@ -28,7 +56,7 @@ fr_status fr_layout_forecast_init(fr_ctx *ctx, const fr_layout_problem *problem,
         status = fr_alloc(ctx, n_tasks, sizeof *out->tasks, &out->tasks);
     }
     for (int64_t i = 0; status == FR_OK && i < n_tasks; i++) {
-        status = fr_workload_of_task(ctx, &config->tasks[i], &problem->sources[i],
+        status = fr_workload_of_task(ctx, &problem->tasks[i], &problem->sources[i],
                                      layout->n_replicas, &out->tasks[i]);
     }
     if (status != FR_OK) {
@@ -40,13 +68,13 @@ fr_status fr_layout_forecast_init(fr_ctx *ctx, const fr_layout_problem *problem,
                     layout->n_stages, out->bounds);
     out->params = (fr_forecast_params){
         .arch = problem->arch,
-        .dtype = config->run.precision == FR_PRECISION_BF16 ? FR_BF16 : FR_F32,
-        .in_file = config->base.quantised ? problem->weights : NULL,
-        .recompute = config->run.recompute,
+        .dtype = problem->precision == FR_PRECISION_BF16 ? FR_BF16 : FR_F32,
+        .in_file = problem->weights_in_file,
+        .recompute = problem->recompute,
         .n_stages = layout->n_stages,
         .n_replicas = layout->n_replicas,
         .bounds = out->bounds,
-        .warmup_depth = config->run.warmup_depth > 1 ? config->run.warmup_depth : 1,
+        .warmup_depth = problem->warmup_depth > 1 ? problem->warmup_depth : 1,
         .max_position = fr_workload_max_position(problem->sources, n_tasks),
         .node_ranks = problem->node_ranks,
         .n_tasks = n_tasks,
@@ -64,7 +92,7 @@ void fr_layout_forecast_fini(fr_layout_forecast *forecast)
 
 /* ---- one candidate ------------------------------------------------------------------------------ */
 
-/* Units that a step has for sure where no two of its sources are equal. */
+/* Units that a step has at least, when no two of its sources are equal. */
 static int64_t units_of(const fr_task_config *task)
 {
     int64_t group = task->batch.share_prompt > 1 ? task->batch.share_prompt : 1;
@@ -72,11 +100,11 @@ static int64_t units_of(const fr_task_config *task)
 }
 
 /* The task with the fewest units a step; NULL without tasks. */
-static const fr_task_config *smallest_task(const fr_config *config)
+static const fr_task_config *smallest_task(const fr_layout_problem *problem)
 {
     const fr_task_config *smallest = NULL;
-    for (int64_t i = 0; i < config->n_tasks; i++) {
-        const fr_task_config *task = &config->tasks[i];
+    for (int64_t i = 0; i < problem->n_tasks; i++) {
+        const fr_task_config *task = &problem->tasks[i];
         if (smallest == NULL || units_of(task) < units_of(smallest)) {
             smallest = task;
         }
@@ -84,11 +112,10 @@ static const fr_task_config *smallest_task(const fr_config *config)
     return smallest;
 }
 
-/* Whether the model and the config allow it; the reason if not. */
+/* Whether the model and the config allow the layout; the reason if not. */
 static void judge_shape(const fr_layout_problem *problem, fr_layout_candidate *c)
 {
-    const fr_config *config = problem->config;
-    const fr_task_config *smallest = smallest_task(config);
+    const fr_task_config *smallest = smallest_task(problem);
     const fr_layout *l = &c->layout;
     if (l->n_stages > problem->arch->n_layers) {
         (void)snprintf(c->reason, sizeof c->reason,
@@ -99,13 +126,12 @@ static void judge_shape(const fr_layout_problem *problem, fr_layout_candidate *c
                        "%d replicas, task %.40s has %lld %s a step", l->n_replicas,
                        smallest->name, (long long)units_of(smallest),
                        smallest->batch.share_prompt > 1 ? "groups" : "examples");
-    } else if (config->run.stages != FR_AUTO && config->run.stages != l->n_stages) {
+    } else if (problem->stages != FR_AUTO && problem->stages != l->n_stages) {
         (void)snprintf(c->reason, sizeof c->reason, "run.stages is %lld",
-                       (long long)config->run.stages);
-    } else if (config->run.replicas != FR_AUTO &&
-               config->run.replicas != l->n_replicas) {
+                       (long long)problem->stages);
+    } else if (problem->replicas != FR_AUTO && problem->replicas != l->n_replicas) {
         (void)snprintf(c->reason, sizeof c->reason, "run.replicas is %lld",
-                       (long long)config->run.replicas);
+                       (long long)problem->replicas);
     } else {
         c->possible = true;
     }
@@ -121,7 +147,7 @@ static void judge_memory(const fr_layout_problem *problem, fr_layout_candidate *
         fr_size_text((double)c->largest_bytes, needs);
         fr_size_text(allowed, has);
         (void)snprintf(c->reason, sizeof c->reason,
-                       "stage %lld needs %s a rank, %.0f %% of its memory are %s",
+                       "stage %lld needs %s a rank; %.0f %% of its memory is %s",
                        (long long)c->largest_stage, needs,
                        100.0 * fr_layout_memory_share(), has);
     }
@@ -157,7 +183,7 @@ static int rank_of(const fr_layout_candidate *c)
     return c->fits ? 0 : c->possible ? 1 : 2;
 }
 
-/* By class, then time or memory; what is equal but for rounding goes to fewer stages. */
+/* By class, then by time or memory; if these are equal but for rounding, fewer stages come first. */
 static int compare(const void *left, const void *right)
 {
     static const double SAME = 1e-9;
@@ -206,11 +232,12 @@ fr_status fr_layout_list(fr_ctx *ctx, const fr_layout_problem *problem,
 
 /* ---- the choice ----------------------------------------------------------------------------------- */
 
-/* What the config asks for, taken at its word; `auto` sides follow from the other. */
-static fr_layout asked_for(const fr_config *config, int n_ranks)
+/* What is asked for, unchecked; an `auto` side follows from the other. */
+static fr_layout asked_for(const fr_layout_problem *problem)
 {
-    int stages = (int)config->run.stages;
-    int replicas = (int)config->run.replicas;
+    int n_ranks = problem->n_ranks;
+    int stages = (int)problem->stages;
+    int replicas = (int)problem->replicas;
     if (stages == FR_AUTO && replicas == FR_AUTO) {
         return (fr_layout){n_ranks, 1};
     }
@@ -227,25 +254,24 @@ static fr_status check_layout(fr_ctx *ctx, const fr_layout_problem *problem,
                               const fr_layout *layout)
 {
     if ((int64_t)layout->n_stages * layout->n_replicas != problem->n_ranks) {
-        return FR_FAIL(
-            ctx, FR_ERR_CONFIG,
-            "run.stages %d x run.replicas %d is not the number of ranks %d; set "
-            "one of them to auto or start another number of ranks",
-            layout->n_stages, layout->n_replicas, problem->n_ranks);
+        return FR_FAIL(ctx, FR_ERR_CONFIG,
+                       "run.stages %d x run.replicas %d is not the number of ranks %d; "
+                       "set one of the two to auto, or start another number of ranks",
+                       layout->n_stages, layout->n_replicas, problem->n_ranks);
     }
     if (layout->n_stages > problem->arch->n_layers) {
-        return FR_FAIL(ctx, FR_ERR_CONFIG,
-                       "%d stages, the model has %lld layers; use fewer ranks or more "
-                       "replicas",
-                       layout->n_stages, (long long)problem->arch->n_layers);
+        return FR_FAIL(
+            ctx, FR_ERR_CONFIG,
+            "%d stages, the model has %lld layers; use fewer ranks, or more replicas",
+            layout->n_stages, (long long)problem->arch->n_layers);
     }
-    const fr_task_config *task = smallest_task(problem->config);
+    const fr_task_config *task = smallest_task(problem);
     if (task != NULL && task->batch.share_prompt > 1 &&
         units_of(task) < layout->n_replicas) {
         return FR_FAIL(ctx, FR_ERR_CONFIG,
-                       "tasks.%s.batch.examples %lld by share_prompt %lld are %lld "
-                       "units, fewer than the %d replicas; lower share_prompt or set "
-                       "run.replicas to at most %lld",
+                       "tasks.%s.batch.examples %lld in groups of share_prompt %lld "
+                       "are %lld units, fewer than the %d replicas; lower "
+                       "share_prompt, or set run.replicas to at most %lld",
                        task->name, (long long)task->batch.examples,
                        (long long)task->batch.share_prompt, (long long)units_of(task),
                        layout->n_replicas, (long long)units_of(task));
@@ -253,7 +279,7 @@ static fr_status check_layout(fr_ctx *ctx, const fr_layout_problem *problem,
     if (task != NULL && task->batch.examples < layout->n_replicas) {
         return FR_FAIL(ctx, FR_ERR_CONFIG,
                        "tasks.%s.batch.examples is %lld, fewer than the %d replicas; "
-                       "raise it or set run.replicas to at most %lld",
+                       "raise it, or set run.replicas to at most %lld",
                        task->name, (long long)task->batch.examples, layout->n_replicas,
                        (long long)task->batch.examples);
     }
@@ -265,9 +291,8 @@ fr_status fr_layout_resolve(fr_ctx *ctx, const fr_layout_problem *problem,
 {
     fr_layout_candidate *list = NULL;
     int64_t n = 0;
-    *out = asked_for(problem->config, problem->n_ranks);
-    if (problem->config->run.stages == FR_AUTO &&
-        problem->config->run.replicas == FR_AUTO) {
+    *out = asked_for(problem);
+    if (problem->stages == FR_AUTO && problem->replicas == FR_AUTO) {
         FR_TRY(fr_layout_list(ctx, problem, &list, &n));
         *out = list[0].possible ? list[0].layout : *out;
         free(list);

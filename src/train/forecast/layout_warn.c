@@ -22,8 +22,8 @@ fr_status fr_layout_warn(fr_ctx *ctx, const fr_layout_problem *problem,
         fr_size_text((double)max, needed);
         fr_size_text((double)problem->rank_memory, there);
         fr_log(ctx, FR_LOG_WARN,
-               "too little memory: a rank takes %s by forecast and may take %s, so the "
-               "kernel may end this run; `forerun plan` tells what would fit",
+               "too little memory: by forecast a rank needs %s and may use %s, so the "
+               "kernel may kill this run; `forerun plan` shows what would fit",
                needed, there);
     }
     return FR_OK;

@@ -1,7 +1,7 @@
 /*
  * picture.h - a timeline drawn as text and as SVG: stages are rows, time runs to the right.
  *
- * Layer L4; uses timeline. What does not fit into the width is cut, and the picture says so.
+ * What exceeds the width is cut off, and the picture says so.
  */
 #ifndef FR_TRAIN_FORECAST_PICTURE_H
 #define FR_TRAIN_FORECAST_PICTURE_H
@@ -20,14 +20,11 @@ typedef struct fr_picture {
     const char *subtitle;
 } fr_picture;
 
-/** Letter of a task: a to z, then again from a. */
-char fr_task_letter(int64_t task);
-
 /**
- * A row a stage, at most `columns` wide. A pass is F or B, the task's letter and the number of the microbatch,
+ * One line for each stage, at most `columns` wide. A pass is F or B, the task's letter (a to z, then again from a) and the number of the microbatch,
  * drawn out with - or = over its time; dots are idle time. Where two passes a stage do not fit side by side, a
- * pass is a column: the task's letter, small forward and capital backward. Of very many stages the middle ones
- * are left out.
+ * pass is one column: the task's letter, lower case for forward, upper case for backward. Where there are too many
+ * stages, those in the middle are left out.
  */
 void fr_picture_text(const fr_picture *picture, int columns, FILE *out);
 

@@ -1,3 +1,10 @@
+/* The picture as SVG. From top to bottom: title and subtitle, one row for each stage, the time axis, the legend.
+ *
+ * lay_out decides the scale: the width is fixed, and at most so much time is shown that the shortest pass is MIN_PASS pixels
+ * wide; the rest is cut and the last line says so. A row's height shrinks with the number of stages. A row's grey ground
+ * shows where the stage is idle. Each pass has a title that browsers show as a tooltip. Texts that come from the config are
+ * escaped (write_text).
+ */
 #include "train/forecast/picture.h"
 
 #include "base/elementary.h"
@@ -5,15 +12,15 @@
 
 #include <math.h>
 
-/* Pixels. */
+/* Pixels, where nothing else is said. */
 enum {
     WIDTH = 1400,
     LEFT = 170,
     RIGHT = 40,
     TOP = 104,
     PLOT = WIDTH - LEFT - RIGHT,
-    MIN_PASS = 6, /* a narrower pass would not be seen */
-    MIN_LABEL = 18,
+    MIN_PASS = 6,    /* a narrower pass would not be seen */
+    MIN_LABEL = 18,  /* a narrower pass has no space for its number */
     MAX_LEGEND = 16, /* tasks that the legend names */
     LEGEND_COLUMNS = 4,
     LEGEND_ROW = 24
@@ -36,7 +43,7 @@ static const colours *colours_of(int64_t task)
     return &COLOURS[task % N_COLOURS];
 }
 
-/* Where things are. */
+/* Sizes and scale of the picture. */
 typedef struct sheet {
     const fr_picture *picture;
     FILE *out;
@@ -115,7 +122,7 @@ static void write_head(const sheet *s)
     (void)fputs("</text>\n", s->out);
 }
 
-/* 1, 2 or 5 times a power of ten, for about ten marks. */
+/* 1, 2 or 5 times a power of ten, which gives about ten marks. */
 static double nice_step(double seconds)
 {
     static const double LN10 = 2.3025850929940456840;
@@ -149,7 +156,6 @@ static void write_axis(const sheet *s)
                   LEFT + PLOT / 2.0, s->bottom + 42.0, name);
 }
 
-/* A row's ground is what shows where the stage is idle. */
 static void write_rows(const sheet *s)
 {
     const fr_picture *p = s->picture;

@@ -5,7 +5,7 @@
 
 enum { MAX_ROWS = 24, MAX_COLUMNS = 400, LABEL_BYTES = 32 };
 
-char fr_task_letter(int64_t task)
+static char task_letter(int64_t task)
 {
     return (char)('a' + task % 26);
 }
@@ -21,7 +21,7 @@ typedef struct scale {
 static int label_of(const fr_time_span *span, char label[LABEL_BYTES])
 {
     return snprintf(label, LABEL_BYTES, "%c%c%lld", span->forward ? 'F' : 'B',
-                    fr_task_letter(span->task), (long long)span->microbatch);
+                    task_letter(span->task), (long long)span->microbatch);
 }
 
 static double shortest_span(const fr_timeline *t)
@@ -115,7 +115,7 @@ void fr_picture_text(const fr_picture *picture, int columns, FILE *out)
         (void)fprintf(out, "%*ssmall letters forward, capitals backward\n", s.left, "");
     }
     for (int64_t i = 0; i < picture->n_tasks && i < MAX_ROWS; i++) {
-        (void)fprintf(out, "%*s%c: %s\n", s.left, "", fr_task_letter(i),
+        (void)fprintf(out, "%*s%c: %s\n", s.left, "", task_letter(i),
                       picture->task_names[i]);
     }
 }

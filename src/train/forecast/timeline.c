@@ -1,5 +1,13 @@
-/* Every stage walks its own schedule; it moves on when what its next action needs has a time. The stages are
- * visited in turns until all have ended: a whole turn without a move is a deadlock. */
+/* The schedule played through in time.
+ *
+ * Each stage walks its own fr_schedule. Its next action can happen when what it needs has a time: a forward needs the same
+ * forward's end on the stage before, a backward that of the stage after, a new step needs its task's last step to be done
+ * everywhere. The stages are visited in turn, and each moves as far as it can. A whole turn in which none moves is a deadlock;
+ * the schedule excludes that, so it is an internal error.
+ *
+ * The result does not depend on the order of visits: a stage's clock advances only through its own actions, each of which
+ * starts at the later of the stage's clock and the arrival of what it needs. Times that do not exist yet are NaN.
+ */
 #include "train/forecast/timeline.h"
 
 #include "base/mem.h"
@@ -7,14 +15,14 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* One stage under way. */
+/* One stage while it is played. */
 typedef struct stage_state {
     fr_schedule schedule;
     fr_action next;
     bool has_next;
     bool ended;
     double now;
-    int64_t *step; /* [n_tasks] block that is open or was last */
+    int64_t *step; /* [n_tasks] step that is open, or the last one */
     int64_t n_spans;
     fr_time_span *spans;
     double *forward_end; /* [n_passes] in list order */
@@ -115,7 +123,7 @@ static void add_span(stage_state *s, const fr_action *action, int stage, double 
                                             .end = s->now};
 }
 
-/* `pass` is the place in the list. */
+/* `pass` counts the stage's passes of one direction; it is the same number on every stage. */
 static bool play_pass(player *p, int stage, stage_state *s, const fr_action *action)
 {
     const fr_timeline_params *t = p->params;
@@ -269,7 +277,7 @@ static fr_status play_all(player *p)
         }
         if (!moved && n_ended < p->params->n_stages) {
             return FR_FAIL(p->ctx, FR_ERR_INTERNAL,
-                           "the schedule of %d stages waits for itself",
+                           "the schedule of %d stages is deadlocked",
                            p->params->n_stages);
         }
     }
@@ -316,12 +324,6 @@ void fr_timeline_fini(fr_timeline *timeline)
 {
     free(timeline->spans);
     *timeline = (fr_timeline){0};
-}
-
-double fr_timeline_bubble(const fr_timeline *timeline, int n_stages)
-{
-    double whole = timeline->end * n_stages;
-    return whole > 0.0 ? 1.0 - timeline->busy / whole : 0.0;
 }
 
 double fr_bubble_formula(int64_t n_tasks, int64_t n_microbatches, int n_stages)

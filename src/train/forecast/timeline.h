@@ -1,8 +1,8 @@
 /*
- * timeline.h - the schedule played through in time, stage by stage: what `forerun plan` predicts from and
- * draws, and what the tests hold against the formulas.
+ * timeline.h - the schedule played through in time, stage by stage. `forerun plan` predicts from it and draws it, and
+ * tests compare it with the formulas.
  *
- * Layer L4; uses schedule. One replica; every microbatch of a run takes a stage the same time.
+ * One replica; every microbatch of a run takes the same time on a stage.
  */
 #ifndef FR_TRAIN_FORECAST_TIMELINE_H
 #define FR_TRAIN_FORECAST_TIMELINE_H
@@ -49,9 +49,6 @@ typedef struct fr_timeline {
 FR_MUST_CHECK fr_status fr_timeline_run(fr_ctx *ctx, const fr_timeline_params *params,
                                         fr_timeline *out);
 void fr_timeline_fini(fr_timeline *timeline);
-
-/** Share of the stages' time that is idle, 0 .. 1. */
-double fr_timeline_bubble(const fr_timeline *timeline, int n_stages);
 
 /**
  * The steady state of T tasks of m microbatches each on S stages, without latency: a task's next step waits

@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Planning sorts a step's units by insertion: beyond this many examples the mean is as good and at once there. */
+/* Planning sorts a step's units by insertion, in quadratic time. Beyond this many examples the proportion is as good a
+ * mean, and immediate. */
 enum { MAX_PLANNED = 4096 };
 
 void fr_workload_from_rows(const fr_dataset *dataset, int64_t length,

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "train/data/chat_identity.h"
+#include "train/session/rank_share.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -149,21 +150,20 @@ fr_status fr_inference_load(fr_inference *inference, int64_t max_position,
     const fr_inference_params *params = inference->params;
     fr_session *s = &inference->session;
     int n_ranks = fr_group_size(s->world);
-    fr_config config = {0};
-    config.run.stages = params->one_pipeline ? n_ranks : params->stages;
     fr_session_params session = {.precision = params->precision,
                                  .quantised = params->quantised,
                                  .threads = params->threads,
                                  .max_position = max_position,
                                  .target_share = target_share};
-    config.run.precision = params->precision;
-    config.base.quantised = params->quantised;
-    fr_layout_problem problem = {.config = &config,
-                                 .arch = fr_weights_arch(s->weights),
-                                 .weights = s->weights,
-                                 .n_ranks = n_ranks,
-                                 .machine = fr_machine_assumed()};
-    FR_TRY(fr_session_rank_memory(s, &problem.rank_memory, &problem.node_ranks));
+    fr_layout_problem problem = {
+        .arch = fr_weights_arch(s->weights),
+        .weights_in_file = params->quantised ? s->weights : NULL,
+        .precision = params->precision,
+        .stages = params->one_pipeline ? n_ranks : params->stages,
+        .n_ranks = n_ranks,
+        .machine = fr_machine_assumed()};
+    FR_TRY(fr_rank_memory_limit(inference->ctx, s->world, &problem.rank_memory,
+                                &problem.node_ranks));
     fr_status status = fr_layout_resolve(inference->ctx, &problem, &session.layout);
     if (status == FR_OK) {
         status = fr_layout_warn(inference->ctx, &problem, &session.layout);

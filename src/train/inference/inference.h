@@ -1,7 +1,8 @@
 /*
- * inference.h - a base on the ranks with prefixes, for `eval` and `generate`.
+ * inference.h - a base on the ranks with prefixes, for `eval` and `generate`. Collective over the world.
  *
- * Layer L4; uses session, prefix_file. Collective over the world.
+ * Order of calls: fr_inference_open, fr_inference_add for each prefix that a row names, fr_inference_load. The shape of a
+ * prefix is checked when it is opened; whether it belongs to the base's weights is checked when these are loaded.
  */
 #ifndef FR_TRAIN_INFERENCE_INFERENCE_H
 #define FR_TRAIN_INFERENCE_INFERENCE_H
@@ -14,12 +15,12 @@ typedef struct fr_inference_params {
     const char *model;
     const char *prefix;        /* FILE[:TASK] or NULL */
     const char *template_text; /* NULL: the prefix's own */
-    bool chat;                 /* or the prefix is for dialogues */
+    bool chat;                 /* rows are dialogues; also if the prefix says so */
     fr_precision precision;
     bool quantised; /* weights stay in the file as they are */
     int64_t threads;
     int64_t stages;    /* FR_AUTO */
-    bool one_pipeline; /* all ranks are stages (generation) */
+    bool one_pipeline; /* every rank is a stage, without replicas (generation) */
 } fr_inference_params;
 
 /** A prefix, or the bare base, and how rows are read for it. */
@@ -43,17 +44,17 @@ typedef struct fr_inference {
     fr_ctx *ctx;
     const fr_inference_params *params; /* borrowed */
     fr_session session;
-    fr_inference_prefix *prefix; /* the one of the parameters, then others in a list */
+    fr_inference_prefix *prefix; /* list: first that of the parameters */
 } fr_inference;
 
-/** Open the model's files and the prefix; how rows are read comes from the prefix unless given. */
+/** Open the model's files and the prefix. Rows are read as the prefix says, unless the parameters say otherwise. */
 FR_MUST_CHECK fr_status fr_inference_open(fr_ctx *ctx, fr_group *world,
                                           const fr_inference_params *params,
                                           fr_inference *out);
 
 /**
- * One more prefix, before the weights are loaded: opened at its first mention, a file of several tasks read once.
- * Not collective.
+ * Add a prefix, before the weights are loaded. A reference that was added before is found again; a file of several tasks
+ * is read once. Not collective.
  * @return FR_OK; FR_ERR_CHECKPOINT (missing, damaged, no such task, another shape than the base)
  */
 FR_MUST_CHECK fr_status fr_inference_add(fr_inference *inference, const char *reference,
@@ -66,7 +67,7 @@ FR_MUST_CHECK fr_status fr_inference_load(fr_inference *inference, int64_t max_p
 
 void fr_inference_close(fr_inference *inference);
 
-/** Options for reading rows as a prefix wants them: inference->prefix is that of the parameters. */
+/** Options for reading rows in the way of a prefix. @param prefix  of this inference, or inference->prefix */
 fr_data_params fr_inference_data(const fr_inference *inference,
                                  const fr_inference_prefix *prefix, const char *path);
 

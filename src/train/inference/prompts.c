@@ -1,3 +1,12 @@
+/* Rows to answer: read and parsed first (fr_prompts_read), encoded once the base's files are open (fr_prompts_encode).
+ *
+ * The file is read whole and stays in memory, since each answer is written into its row's JSON as it stands there. A parsed
+ * object lives only until its row is encoded.
+ *
+ * Rows that cannot be used are collected by fr_bad_rows over both phases: with `stop` all of them are named before the
+ * failure, with `skip` they are removed and the others move up, so that prompts->rows stays without gaps. A row counts as
+ * faulty also if the prefix that it names cannot be used.
+ */
 #include "train/inference/prompts.h"
 
 #include "base/file.h"
@@ -42,7 +51,7 @@ void fr_prompts_fini(fr_prompts *prompts)
 
 /* ---- parsing ------------------------------------------------------------------------------------ */
 
-/* Room for a row a line. */
+/* One row for each line. */
 static fr_status alloc_rows(fr_prompts *p)
 {
     fr_row_lines lines = fr_row_lines_of(p->file, p->file_bytes);
@@ -74,7 +83,7 @@ static fr_status parse_rows(fr_prompts *p)
     }
     return p->n + p->bad.n > 0
                ? FR_OK
-               : FR_FAIL(p->ctx, FR_ERR_DATA, "%s: is empty", p->params.path);
+               : FR_FAIL(p->ctx, FR_ERR_DATA, "%s is empty", p->params.path);
 }
 
 static fr_status read_prompt(fr_prompts *p)
@@ -84,7 +93,7 @@ static fr_status read_prompt(fr_prompts *p)
     p->n = 1;
     return p->rows[0].object != NULL
                ? FR_OK
-               : FR_FAIL(p->ctx, FR_ERR_ARG, "--prompt is not UTF-8 text");
+               : FR_FAIL(p->ctx, FR_ERR_ARG, "--prompt must be UTF-8 text");
 }
 
 fr_status fr_prompts_read(fr_ctx *ctx, const fr_prompts_params *params, fr_prompts *out)
@@ -125,7 +134,7 @@ static fr_status find_prefix(const fr_prompts *p, fr_prompt *row,
     return status;
 }
 
-/* A prefix that cannot be used is told as what it is, unless its rows are left out like any bad row. */
+/* A prefix that cannot be used fails with its own status, unless rows that cannot be used are skipped. */
 static fr_status as_bad_row(const fr_prompts *p, fr_status status)
 {
     char why[WHY_BYTES];
@@ -145,12 +154,11 @@ static fr_status check_length(const fr_prompts *p, const fr_prompt *row,
         status = FR_FAIL(p->ctx, FR_ERR_DATA,
                          "the prompt is empty; give at least one token");
     } else if (row->prefix->length + row->ids.count >= context) {
-        status =
-            FR_FAIL(p->ctx, FR_ERR_DATA,
-                    "prefix of %lld and prompt of %lld tokens leave no room in the "
-                    "context of %lld; shorten the prompt",
-                    (long long)row->prefix->length, (long long)row->ids.count,
-                    (long long)context);
+        status = FR_FAIL(p->ctx, FR_ERR_DATA,
+                         "a prefix of %lld and a prompt of %lld tokens leave no space "
+                         "in the context of %lld; shorten the prompt",
+                         (long long)row->prefix->length, (long long)row->ids.count,
+                         (long long)context);
     }
     if (status != FR_OK) {
         fr_row_add_place(p->ctx, name_of(p), row->line);
@@ -158,7 +166,7 @@ static fr_status check_length(const fr_prompts *p, const fr_prompt *row,
     return status;
 }
 
-/* One row's ids; the list of the row takes them over. */
+/* One row's ids, moved out of *scratch. */
 static fr_status encode_row(const fr_prompts *p, fr_prompt *row,
                             fr_inference *inference, fr_row *scratch)
 {
@@ -177,7 +185,7 @@ static fr_status encode_row(const fr_prompts *p, fr_prompt *row,
                         fr_weights_arch(inference->session.weights)->context_length);
 }
 
-/* `--prompt ""` is how a template without a place for one is asked; nothing of it is left out. */
+/* With a template that has no {source}, `--prompt ""` leaves nothing unused. */
 static bool is_no_prompt(const fr_prompts *prompts)
 {
     return prompts->params.prompt != NULL && prompts->params.prompt[0] == '\0';

@@ -1,9 +1,9 @@
 /*
- * prompts.h - the rows that are to be answered: a file of them, or one text.
+ * prompts.h - the rows that are to be answered: a file of rows, or one text.
  *
- * Layer L4; uses row, inference. The order of events: the rows are parsed; the base's files are opened; each row gets the
- * prefix that it names, or the default one, and its ids as training would make them for that prefix. All this is done
- * for all rows before anything is computed, so that a bad row is named at once. Not collective: every rank does the same.
+ * First all rows are parsed; then the base's files are opened (inference.h); then each row gets its prefix, which it names or
+ * which is the default, and the ids that training would give it for that prefix. All of this happens for all rows before
+ * anything is computed, so that a faulty row is named at once. Not collective: every rank does the same.
  */
 #ifndef FR_TRAIN_INFERENCE_PROMPTS_H
 #define FR_TRAIN_INFERENCE_PROMPTS_H
@@ -17,7 +17,7 @@
 /** One row. Zero-initialised rows are empty. */
 typedef struct fr_prompt {
     int64_t line;     /* in the file, from 1; 0: the text of the command line */
-    const char *text; /* the row's JSON as it stands; borrowed from the list */
+    const char *text; /* the row's JSON, unchanged; borrowed from the list */
     size_t bytes;
     json_t *object; /* until it is encoded */
     const fr_inference_prefix *prefix;
@@ -42,11 +42,11 @@ typedef struct fr_prompts {
 } fr_prompts;
 
 /** Read and parse all rows; release with fr_prompts_fini, after a failure too.
- * @return FR_OK; FR_ERR_DATA (with `stop` bad rows are told by fr_prompts_encode, together with those that it finds) */
+ * @return FR_OK; FR_ERR_DATA (with `stop`, fr_prompts_encode reports bad rows together with those that it finds) */
 FR_MUST_CHECK fr_status fr_prompts_read(fr_ctx *ctx, const fr_prompts_params *params,
                                         fr_prompts *out);
 
-/** Prefixes and ids of all rows; those that cannot be used are gone afterwards.
+/** Find the prefix and the ids of every row; rows that cannot be used are removed from the list.
  * @return FR_OK; FR_ERR_DATA (a bad row; no row left); FR_ERR_CHECKPOINT (a prefix) ... */
 FR_MUST_CHECK fr_status fr_prompts_encode(fr_prompts *prompts, fr_inference *inference);
 

@@ -5,7 +5,9 @@
 #include "base/file.h"
 #include "base/machine.h"
 #include "base/mem.h"
-#include "train/session/session.h"
+#include "model/weights/weights.h"
+#include "train/forecast/layout.h"
+#include "train/session/rank_share.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,6 +16,7 @@
 #include <unistd.h>
 
 enum { NAME_BYTES = 64, TOKEN_BYTES = 32 };
+/* Preflight as a whole is to take less than a minute. */
 static const double HASH_BUDGET_S = 15.0;
 /* A shared folder may show a new file of another node only some seconds later. */
 static const double SIGHT_BUDGET_S = 4.0;
@@ -23,14 +26,15 @@ typedef struct state {
     fr_ctx *ctx;
     fr_group *world;
     const fr_config *config;
-    fr_session session; /* only its files are opened */
+    fr_weights *weights; /* NULL: the base could not be opened */
     fr_preflight_rank mine;
-    bool is_first; /* of this node's ranks */
+    bool is_first; /* rank of its node */
     uint8_t *digests;
     fr_preflight_link *links;
 } state;
 
-void fr_preflight_note(fr_ctx *ctx, fr_status status, fr_preflight_rank *mine)
+/* Keeps the first problem of this rank and clears the context for what follows. */
+static void note(fr_ctx *ctx, fr_status status, fr_preflight_rank *mine)
 {
     if (status != FR_OK) {
         if (mine->problem[0] == '\0') {
@@ -58,11 +62,11 @@ static fr_status look_at_node(state *s)
 {
     fr_share share;
     int n_threads = 1;
-    FR_TRY(fr_session_share(s->ctx, s->world, &share));
+    FR_TRY(fr_rank_share(s->ctx, s->world, &share));
     fr_status status =
-        fr_session_threads(s->ctx, &share, s->config->run.threads, &n_threads);
-    fr_preflight_note(s->ctx, status, &s->mine);
-    fr_preflight_note(s->ctx, look_at_device(s), &s->mine);
+        fr_rank_threads(s->ctx, &share, s->config->run.threads, &n_threads);
+    note(s->ctx, status, &s->mine);
+    note(s->ctx, look_at_device(s), &s->mine);
     s->mine.n_processors = fr_machine_processors();
     s->mine.n_threads = n_threads;
     fr_machine_host("unknown", s->mine.host, sizeof s->mine.host);
@@ -75,7 +79,7 @@ static fr_status look_at_node(state *s)
     return FR_OK;
 }
 
-/* What this rank takes on a layout: for sure, and at most. */
+/* What this rank needs on a layout, at least and at most. */
 static fr_status forecast_memory(state *s, const fr_layout_problem *problem,
                                  const fr_layout *layout)
 {
@@ -90,25 +94,22 @@ static fr_status forecast_memory(state *s, const fr_layout_problem *problem,
     return FR_OK;
 }
 
-/* The layout of train, but for what its rows would say. */
+/* The layout that train would choose without reading its rows. */
 static fr_status likely_layout(state *s, int64_t memory, int64_t node_ranks)
 {
     const fr_config *config = s->config;
-    const fr_arch *arch = fr_weights_arch(s->session.weights);
+    const fr_arch *arch = fr_weights_arch(s->weights);
     fr_workload_source *sources = NULL;
     fr_layout layout;
     FR_TRY(fr_alloc(s->ctx, config->n_tasks, sizeof *sources, &sources));
     for (int64_t i = 0; i < config->n_tasks; i++) {
         fr_workload_from_config(arch, &config->tasks[i], &sources[i]);
     }
-    fr_layout_problem problem = {.config = config,
-                                 .arch = arch,
-                                 .weights = s->session.weights,
-                                 .n_ranks = fr_group_size(s->world),
-                                 .rank_memory = memory,
-                                 .node_ranks = node_ranks,
-                                 .sources = sources,
-                                 .machine = fr_machine_assumed()};
+    fr_layout_problem problem = fr_layout_problem_of(config, arch, s->weights);
+    problem.n_ranks = fr_group_size(s->world);
+    problem.rank_memory = memory;
+    problem.node_ranks = node_ranks;
+    problem.sources = sources;
     fr_status status = fr_layout_resolve(s->ctx, &problem, &layout);
     if (status == FR_OK) {
         status = forecast_memory(s, &problem, &layout);
@@ -117,45 +118,44 @@ static fr_status likely_layout(state *s, int64_t memory, int64_t node_ranks)
     return status;
 }
 
-/* A missing or damaged model is this node's problem; the others go on. */
+/* A missing or damaged model is this node's problem; the others continue. */
 static fr_status look_at_model(state *s, fr_preflight_report *out)
 {
-    fr_status status =
-        fr_weights_open(s->ctx, s->config->base.path, &s->session.weights);
-    fr_preflight_note(s->ctx, status, &s->mine);
+    fr_status status = fr_weights_open(s->ctx, s->config->base.path, &s->weights);
+    note(s->ctx, status, &s->mine);
     int64_t n_layers = 0;
-    if (s->session.weights != NULL) {
-        n_layers = fr_weights_arch(s->session.weights)->n_layers;
+    if (s->weights != NULL) {
+        n_layers = fr_weights_arch(s->weights)->n_layers;
     }
     int64_t memory = 0;
     int64_t node_ranks = 0;
-    FR_TRY(fr_session_rank_memory(&s->session, &memory, &node_ranks));
+    FR_TRY(fr_rank_memory_limit(s->ctx, s->world, &memory, &node_ranks));
     FR_TRY(fr_group_allreduce(s->world, FR_MAX, &n_layers, 1));
     out->n_digests = n_layers > 0 ? n_layers + 1 : 0;
     status = FR_OK;
-    if (s->session.weights != NULL) {
+    if (s->weights != NULL) {
         status = likely_layout(s, memory, node_ranks);
     }
     return fr_group_agree(s->world, status);
 }
 
-/* Every rank of a node hashes some of the layers; item 0 is what lies outside them. */
+/* Every rank of a node hashes some of the layers; item 0 is what is outside the layers. */
 static fr_status hash_model(state *s, int64_t n_digests)
 {
     double begin = fr_clock_seconds();
     fr_status status = fr_alloc(s->ctx, n_digests, FR_DIGEST_BYTES, &s->digests);
     FR_TRY(fr_group_agree(s->world, status));
-    if (s->session.weights == NULL) {
+    if (s->weights == NULL) {
         return FR_OK;
     }
-    int64_t n_own = fr_weights_arch(s->session.weights)->n_layers + 1;
+    int64_t n_own = fr_weights_arch(s->weights)->n_layers + 1;
     for (int64_t i = s->mine.node_rank;
          i < n_own && status == FR_OK && fr_clock_seconds() - begin < HASH_BUDGET_S;
          i += s->mine.node_ranks) {
-        status = fr_weights_digest(s->ctx, s->session.weights, i - 1,
+        status = fr_weights_digest(s->ctx, s->weights, i - 1,
                                    s->digests + i * FR_DIGEST_BYTES);
     }
-    fr_preflight_note(s->ctx, status, &s->mine);
+    note(s->ctx, status, &s->mine);
     return FR_OK;
 }
 
@@ -187,12 +187,13 @@ static fr_status see_probe(state *s, int rank, const char *token)
         }
     }
     free(path);
-    return seen ? FR_OK
-                : FR_FAIL(s->ctx, FR_ERR_IO,
-                          "a file that rank %d wrote in the run folder %s is not seen "
-                          "by rank %d; run.dir must be on a file system that all nodes "
-                          "share",
-                          rank, s->config->run.dir, fr_group_rank(s->world));
+    return seen
+               ? FR_OK
+               : FR_FAIL(
+                     s->ctx, FR_ERR_IO,
+                     "a file that rank %d wrote in the run folder %s is not visible to "
+                     "rank %d; run.dir must be on a file system that all nodes share",
+                     rank, s->config->run.dir, fr_group_rank(s->world));
 }
 
 static fr_status write_probe(state *s, const char *token)
@@ -204,17 +205,17 @@ static fr_status write_probe(state *s, const char *token)
     return status;
 }
 
-/* Rank 0 and every other node look for each other's file. `unseen` on rank 0: [N] ranks whose file it misses. */
+/* Rank 0 and every other node look for each other's file. unseen[N], on rank 0: ranks whose file it cannot see. */
 static void see_others(state *s, const char *token, const int64_t *writers,
                        bool *unseen)
 {
     if (fr_group_rank(s->world) != 0) {
         if (s->is_first) {
-            fr_preflight_note(s->ctx, see_probe(s, 0, token), &s->mine);
+            note(s->ctx, see_probe(s, 0, token), &s->mine);
         }
         return;
     }
-    bool give_up = false; /* the wait is spent on the first one alone */
+    bool give_up = false; /* only the first missing file is waited for */
     for (int r = 1; r < fr_group_size(s->world); r++) {
         if (writers[r] == 1 && !give_up) {
             unseen[r] = see_probe(s, r, token) != FR_OK;
@@ -241,7 +242,7 @@ static fr_status make_token(state *s, char token[TOKEN_BYTES], bool *made_folder
                        (long long)(fr_clock_wall_ns() / 1000000000), (long)getpid());
         *made_folder = !fr_is_folder(s->config->run.dir);
         status = fr_make_folder(s->ctx, s->config->run.dir);
-        fr_preflight_note(s->ctx, status, &s->mine);
+        note(s->ctx, status, &s->mine);
     }
     return fr_group_broadcast(s->world, 0, token, TOKEN_BYTES);
 }
@@ -270,7 +271,7 @@ static fr_status look_at_folder(state *s, bool *unseen)
     if (status == FR_OK && s->is_first) {
         fr_status wrote = write_probe(s, token);
         writers[fr_group_rank(s->world)] = wrote == FR_OK;
-        fr_preflight_note(s->ctx, wrote, &s->mine);
+        note(s->ctx, wrote, &s->mine);
     }
     if (status == FR_OK) {
         status = fr_group_allreduce(s->world, FR_SUM, writers, fr_group_size(s->world));
@@ -285,7 +286,7 @@ static fr_status look_at_folder(state *s, bool *unseen)
     return status;
 }
 
-/* `bytes` of every rank side by side on rank 0. */
+/* Gather `bytes` of every rank on rank 0, in the order of ranks. */
 static fr_status collect(state *s, const void *mine, int64_t bytes, void *all)
 {
     if (fr_group_rank(s->world) != 0) {
@@ -319,11 +320,10 @@ static fr_status gather_report(state *s, const bool *unseen, fr_preflight_report
     FR_TRY(collect(s, s->digests, out->n_digests * FR_DIGEST_BYTES, out->digests));
     for (int r = 0; r < n && out->ranks != NULL; r++) {
         if (unseen[r] && out->ranks[r].problem[0] == '\0') {
-            (void)snprintf(
-                out->ranks[r].problem, sizeof out->ranks[r].problem,
-                "its file in the run folder %s is not seen by rank 0; run.dir "
-                "must be on a file system that all nodes share",
-                s->config->run.dir);
+            (void)snprintf(out->ranks[r].problem, sizeof out->ranks[r].problem,
+                           "its file in the run folder %s is not visible to rank 0; "
+                           "run.dir must be on a file system that all nodes share",
+                           s->config->run.dir);
         }
     }
     return FR_OK;
@@ -346,8 +346,6 @@ fr_status fr_preflight_measure(fr_ctx *ctx, fr_group *world, const fr_config *co
 {
     state s = {.ctx = ctx, .world = world, .config = config};
     bool *unseen = NULL;
-    s.session.ctx = ctx;
-    s.session.world = world;
     *out = (fr_preflight_report){.n_ranks = fr_group_size(world)};
     fr_status status = fr_alloc(ctx, out->n_ranks, sizeof *s.links, &s.links);
     if (status == FR_OK) {
@@ -357,7 +355,7 @@ fr_status fr_preflight_measure(fr_ctx *ctx, fr_group *world, const fr_config *co
     if (status == FR_OK && unseen != NULL) {
         status = measure(&s, unseen, out);
     }
-    fr_session_close(&s.session);
+    fr_weights_close(&s.weights);
     free(s.digests);
     free(s.links);
     free(unseen);

@@ -1,8 +1,7 @@
 /*
- * preflight.h - look at every node and every pair of ranks before a run, and name the node that is odd.
+ * preflight.h - look at every node and every pair of ranks before a run, and name the odd node.
  *
- * Layer L4; uses comm, weights, config. Measuring is collective over the world; judging is a pure function of the
- * report on rank 0. N: number of ranks.
+ * Measuring is collective over the world; judging is a pure function of the report on rank 0. N: number of ranks.
  */
 #ifndef FR_TRAIN_PREFLIGHT_PREFLIGHT_H
 #define FR_TRAIN_PREFLIGHT_PREFLIGHT_H
@@ -15,22 +14,22 @@
 
 enum { FR_HOST_BYTES = 64, FR_FINDING_BYTES = 512, FR_ARITHMETIC_BYTES = 64 };
 
-/** What a rank found out about itself; sent as bytes between ranks of one program. */
+/** What a rank knows of itself; sent as bytes between ranks of one program. */
 typedef struct fr_preflight_rank {
     char host[FR_HOST_BYTES];
     char problem[FR_FINDING_BYTES]; /* "": none; else what failed on this rank */
     int64_t node_ranks;             /* ranks on this node */
-    int64_t node_rank;              /* place among them */
+    int64_t node_rank;              /* index among them */
     int64_t n_processors;           /* that this rank may run on, those of others too */
     int64_t n_threads;              /* that it would compute with */
     fr_isa_choice isa;              /* likewise */
     char arithmetic[FR_ARITHMETIC_BYTES]; /* fr_device_arithmetic */
-    int64_t memory_bytes;                 /* that it may take now (fr_session_share) */
-    char memory[FR_LIMIT_TEXT];           /* the same for people: what bounds it */
-    bool is_limited;                      /* by more than the machine's memory */
+    int64_t memory_bytes;                 /* that it may use now (fr_rank_share) */
+    char memory[FR_LIMIT_TEXT]; /* the same for messages, with what limits it */
+    bool is_limited;            /* by more than the machine's memory */
     int64_t
-        need_bytes; /* that it takes for sure: its weights, tasks, the program; 0: the model could not be opened */
-    int64_t likely_bytes; /* that it takes at most by forecast */
+        need_bytes; /* that it needs at least: weights, tasks, the program; 0: the model could not be opened */
+    int64_t likely_bytes; /* that it needs at most, by forecast */
     double clock_s;       /* node's clock less rank 0's */
 } fr_preflight_rank;
 
@@ -73,8 +72,8 @@ typedef struct fr_preflight_node {
     const char *memory; /* borrowed: what its first rank may take */
     bool is_limited;
     int64_t memory_bytes; /* that its ranks may take together */
-    int64_t need_bytes;   /* that they take for sure */
-    int64_t likely_bytes; /* that they take at most by forecast */
+    int64_t need_bytes;   /* that they need at least */
+    int64_t likely_bytes; /* that they need at most, by forecast */
     int64_t n_hashed;     /* layers of the base that its ranks hashed */
     double clock_s;
     double latency_us; /* shortest to or from another node; 0: none */
@@ -84,8 +83,8 @@ typedef struct fr_preflight_node {
 
 /**
  * Group the ranks into nodes by host and find the odd ones: a problem of its own, another base than most,
- * too little memory, a clock more than a second off, a link under half of the middle one's rate or over three
- * times its latency.
+ * too little memory, a clock more than a second off, a link under half of the median rate or over three times the
+ * median latency.
  *
  * @param[out] nodes  caller frees, in order of their first ranks
  */

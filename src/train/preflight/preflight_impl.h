@@ -1,13 +1,10 @@
 /*
- * preflight_impl.h - shared by preflight*.c.
+ * preflight_impl.h - what the files of preflight share.
  */
 #ifndef FR_TRAIN_PREFLIGHT_PREFLIGHT_IMPL_H
 #define FR_TRAIN_PREFLIGHT_PREFLIGHT_IMPL_H
 
 #include "train/preflight/preflight.h"
-
-/** Keep the first problem of this rank, and clear the context for what follows. */
-void fr_preflight_note(fr_ctx *ctx, fr_status status, fr_preflight_rank *mine);
 
 /** Collective: `clock_s` of every rank. */
 FR_MUST_CHECK fr_status fr_preflight_clocks(fr_ctx *ctx, fr_group *world,

@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Limits of what is odd. The best of several tries is compared, so that a busy moment does not count. */
+/* Limits of what is odd. The best of several tries is compared, so that a busy moment does not count. Clocks: files and logs
+ * carry times in seconds. Links of like nodes differ by some percent, and a cable or port at fault halves the rate at
+ * least; latencies vary more, and by tens of microseconds on any network. */
 static const double MAX_CLOCK_S = 1.0;
 static const double MIN_RATE_SHARE = 0.5;
 static const double MAX_LATENCY_FACTOR = 3.0;
@@ -105,8 +107,8 @@ static void check_base(const fr_preflight_report *report, const int *node_of_ran
                 char text[FR_FINDING_BYTES];
                 differs[node_of_rank[r]] = true;
                 (void)snprintf(text, sizeof text,
-                               "another base file than on most nodes (%s %lld "
-                               "differs); copy the model anew",
+                               "its base file differs from that of most nodes (%s %lld "
+                               "differs); copy the model again",
                                item == 0 ? "outside layers, item" : "layer",
                                (long long)(item == 0 ? 0 : item - 1));
                 find(node, text);
@@ -115,7 +117,7 @@ static void check_base(const fr_preflight_report *report, const int *node_of_ran
     }
 }
 
-/* A run would refuse them. One that could not make a device has said so. */
+/* A run refuses different arithmetics. A rank that could not make a device has reported that itself. */
 static void check_arithmetic(const fr_preflight_report *report, const int *node_of_rank,
                              fr_preflight_node *nodes)
 {
@@ -123,14 +125,15 @@ static void check_arithmetic(const fr_preflight_report *report, const int *node_
     for (int r = 1; r < report->n_ranks; r++) {
         const char *other = report->ranks[r].arithmetic;
         fr_preflight_node *node = &nodes[node_of_rank[r]];
-        bool is_told = strstr(node->finding, "the arithmetic of rank") != NULL;
+        bool is_noted = strstr(node->finding, "the arithmetic of rank") != NULL;
         if (first[0] != '\0' && other[0] != '\0' && strcmp(first, other) != 0 &&
-            !is_told) {
+            !is_noted) {
             char text[FR_FINDING_BYTES];
-            (void)snprintf(text, sizeof text,
-                           "the arithmetic of rank %d is %s, that of rank 0 %s; start "
-                           "the same Forerun on every rank, on devices of one kind",
-                           r, other, first);
+            (void)snprintf(
+                text, sizeof text,
+                "the arithmetic of rank %d is %s, that of rank 0 is %s; start "
+                "the same Forerun on every rank, on devices of one kind",
+                r, other, first);
             find(node, text);
         }
     }
@@ -142,8 +145,8 @@ static void check_memory(fr_preflight_node *node)
     if (node->need_bytes > node->memory_bytes) {
         (void)snprintf(
             text, sizeof text,
-            "too little memory: %.1f MiB available, the weights and tasks of its "
-            "%lld rank%s alone take %.1f; a rank may take %s; free memory, raise "
+            "too little memory: %.1f MiB are available, and the weights and tasks of "
+            "its %lld rank%s alone need %.1f; a rank may use %s; free memory, raise "
             "the limit, or use more stages or fewer ranks a node",
             (double)node->memory_bytes / MIB, (long long)node->n_ranks,
             node->n_ranks == 1 ? "" : "s", (double)node->need_bytes / MIB,
@@ -152,8 +155,8 @@ static void check_memory(fr_preflight_node *node)
     }
     if (fabs(node->clock_s) > MAX_CLOCK_S) {
         (void)snprintf(text, sizeof text,
-                       "its clock is %.1f s from rank 0's, allowed is %.0f; let both "
-                       "follow the same time server",
+                       "its clock differs by %.1f s from rank 0's, and %.0f s is "
+                       "allowed; let both follow the same time server",
                        node->clock_s, MAX_CLOCK_S);
         find(node, text);
     }
@@ -193,38 +196,39 @@ static int compare_doubles(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* `values` are sorted in place; of an even number the upper middle one for rates, the lower for latencies. */
-static double middle(double *values, int n, bool upper)
+/* The median, in place. Of an even number the better of the two middle values: the upper one for rates, the lower one for
+ * latencies. */
+static double median(double *values, int n, bool upper)
 {
     qsort(values, (size_t)n, sizeof *values, compare_doubles);
     return values[upper ? n / 2 : (n - 1) / 2];
 }
 
-/* With two nodes both share the one link, so nothing is odd. */
+/* Two nodes share one link, so neither is odd. */
 static void check_links(fr_preflight_node *nodes, int n_nodes, double *values)
 {
     char text[FR_FINDING_BYTES];
     for (int i = 0; i < n_nodes; i++) {
         values[i] = nodes[i].mb_per_s;
     }
-    double rate = middle(values, n_nodes, true);
+    double rate = median(values, n_nodes, true);
     for (int i = 0; i < n_nodes; i++) {
         values[i] = nodes[i].latency_us;
     }
-    double latency = middle(values, n_nodes, false);
+    double latency = median(values, n_nodes, false);
     for (int i = 0; i < n_nodes; i++) {
         fr_preflight_node *node = &nodes[i];
         if (node->mb_per_s < MIN_RATE_SHARE * rate) {
             (void)snprintf(text, sizeof text,
-                           "slow link: %.1f MB/s at best, the middle of all nodes is "
-                           "%.1f; look at its cable, port and speed setting",
+                           "slow link: %.1f MB/s at best, and the median of all nodes "
+                           "is %.1f; check its cable, port and speed setting",
                            node->mb_per_s, rate);
             find(node, text);
         }
         if (node->latency_us > MAX_LATENCY_FACTOR * latency + LATENCY_SLACK_US) {
             (void)snprintf(text, sizeof text,
-                           "slow to answer: %.0f us at best, the middle of all nodes "
-                           "is %.0f; look at its load and its route",
+                           "slow to answer: %.0f us at best, and the median of all "
+                           "nodes is %.0f; check its load and its route",
                            node->latency_us, latency);
             find(node, text);
         }

@@ -1,3 +1,15 @@
+/* Clocks and links between ranks, measured by messages.
+ *
+ * Clocks: rank 0 exchanges the time of day with each rank in turn. Of PINGS exchanges that with the shortest round trip counts;
+ * the other's clock is taken to be read in the middle of it, so the error is at most half of that trip.
+ *
+ * Links: every pair is measured once, in the rounds of a tournament, so that each rank has one partner a round and no
+ * measurement disturbs another of the same rank. In a pair the lower rank leads: it measures the latency and sends first, then
+ * the roles change. The best rate counts, since other load can only lower it.
+ *
+ * Time is bounded twice: a transfer that has taken ENOUGH_S is not repeated, and after BUDGET_S no round begins. All ranks
+ * agree on that after each round, for a rank that stopped alone would strand its next partner.
+ */
 #define _POSIX_C_SOURCE 200809L
 #include "train/preflight/preflight_impl.h"
 
@@ -8,7 +20,7 @@
 #include <string.h>
 
 enum { PINGS = 20, TRANSFERS = 3, TRANSFER_BYTES = 2 << 20 };
-/* Of a slow link one transfer is enough; all pairs of very many ranks would take too long. */
+/* 2 MiB is far beyond the sizes that MPI sends eagerly; 20 exchanges and 3 transfers find a quiet moment. */
 static const double ENOUGH_S = 0.25;
 static const double BUDGET_S = 12.0;
 

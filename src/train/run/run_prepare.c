@@ -8,6 +8,7 @@
 #include "train/run/run_folder.h"
 #include "train/run/task_end.h"
 #include "train/run/tasks.h"
+#include "train/session/rank_share.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -222,14 +223,12 @@ static fr_status choose_layout(fr_run_state *run, int64_t memory, int64_t node_r
     for (int64_t i = 0; i < run->n_tasks; i++) {
         fr_workload_from_rows(run->tasks[i].train, run->tasks[i].length, &sources[i]);
     }
-    fr_layout_problem problem = {.config = run->config,
-                                 .arch = run->env.arch,
-                                 .weights = run->session.weights,
-                                 .n_ranks = fr_group_size(run->world),
-                                 .rank_memory = memory,
-                                 .node_ranks = node_ranks,
-                                 .sources = sources,
-                                 .machine = fr_machine_assumed()};
+    fr_layout_problem problem =
+        fr_layout_problem_of(run->config, run->env.arch, run->session.weights);
+    problem.n_ranks = fr_group_size(run->world);
+    problem.rank_memory = memory;
+    problem.node_ranks = node_ranks;
+    problem.sources = sources;
     fr_status status = fr_layout_resolve(run->ctx, &problem, &params->layout);
     if (status == FR_OK) {
         status = fr_layout_warn(run->ctx, &problem, &params->layout);
@@ -250,7 +249,7 @@ static fr_status load_session(fr_run_state *run)
                                 .recompute = run->config->run.recompute};
     int64_t memory = 0;
     int64_t node_ranks = 0;
-    FR_TRY(fr_session_rank_memory(s, &memory, &node_ranks));
+    FR_TRY(fr_rank_memory_limit(run->ctx, run->world, &memory, &node_ranks));
     FR_TRY(fr_group_agree(run->world, choose_layout(run, memory, node_ranks, &params)));
     return fr_session_load(s, &params);
 }
@@ -310,7 +309,8 @@ static fr_status start_task(fr_run_state *run, fr_task *task)
 {
     const fr_session *s = &run->session;
     bool found = false;
-    fr_status status = fr_task_alloc(&run->env, s->first_layer, s->n_layers, task);
+    fr_status status =
+        fr_task_alloc(&run->env, s->device, s->first_layer, s->n_layers, task);
     if (status == FR_OK && run->resumed != NULL) {
         status =
             fr_restore_task(&run->env, run->resumed_path, run->resumed, task, &found);
@@ -436,7 +436,6 @@ fr_status fr_run_prepare(fr_run_state *run)
     FR_TRY(open_tasks_by_turns(run));
     fr_watch_busy(run->watch, "loading");
     FR_TRY(load_session(run));
-    run->env.device = run->session.device;
     FR_TRY(fr_group_agree(run->world, check_base(run)));
     for (int64_t i = 0; i < run->n_tasks; i++) {
         FR_TRY(start_task(run, &run->tasks[i]));

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The room is enough for every set and every wish. */
+/* The capacity is enough for every set with everything that may be asked for. */
 static void add(char *out, size_t capacity, const char *text)
 {
     size_t used = strlen(out);

@@ -1,12 +1,24 @@
+/* A session in order: open the files (fr_session_open), then load (fr_session_load): grid, device, split of layers, weights,
+ * digest.
+ *
+ * Everything that a rank may fail at alone is followed by fr_group_agree, so that all ranks return the same status and none
+ * waits for another in a later collective. Each rank picks its own instruction set, but all must have the same arithmetic,
+ * since bits depend on that.
+ *
+ * The ranks of a node share the frozen weights and the work of converting and hashing them; their group exists only while
+ * weights are loaded. The pages of the model file are released afterwards, as everything that is needed is in memory of its own
+ * or mapped by the stage.
+ */
 #include "train/session/session.h"
 
 #include "base/mem.h"
+#include "train/session/rank_share.h"
 #include "train/step/schedule.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-/* No tokenizer is fine until a text comes: pre-tokenised rows need none. */
+/* A model without a tokenizer is accepted until a text comes: pre-tokenised rows need none. */
 static fr_status open_files(fr_ctx *ctx, const char *model, fr_session *s)
 {
     fr_tokens tokens;
@@ -29,52 +41,15 @@ fr_status fr_session_open(fr_ctx *ctx, fr_group *world, const char *model,
     return status;
 }
 
-fr_status fr_session_share(fr_ctx *ctx, fr_group *world, fr_share *out)
-{
-    fr_limits limits;
-    fr_group *node = NULL;
-    FR_TRY(fr_group_agree(world, fr_group_split_node(world, &node)));
-    fr_limits_read("/", &limits);
-    fr_status status = fr_share_measure(ctx, node, &limits, out);
-    fr_group_destroy(&node);
-    return fr_group_agree(world, status);
-}
-
-fr_status fr_session_threads(fr_ctx *ctx, const fr_share *share, int64_t asked,
-                             int *out)
-{
-    int from_environment = 0;
-    int good = fr_share_threads(share);
-    if (asked == FR_AUTO) {
-        FR_TRY(fr_ctx_threads(ctx, &from_environment));
-    }
-    *out = asked != FR_AUTO       ? (int)asked
-           : from_environment > 0 ? from_environment
-                                  : good;
-    if (from_environment > 0) {
-        fr_log(ctx, FR_LOG_INFO, "threads of a rank: %d, as OMP_NUM_THREADS says",
-               *out);
-    }
-    if (share->quota > 0.0 && *out >= good && share->quota < (double)*out + 0.5) {
-        fr_log(
-            ctx, FR_LOG_INFO,
-            "threads of a rank: %d; the container's limit leaves it the time of %.2f "
-            "processors%s",
-            *out, share->quota,
-            *out > good ? ", so they are held up; fewer threads may be faster" : "");
-    }
-    return FR_OK;
-}
-
-/* Each rank computes with what it has. */
+/* Each rank computes with the best that its processor has. */
 static fr_status make_device(fr_session *s, int64_t threads, fr_isa_choice *choice)
 {
     fr_share share;
     fr_device_params params = {.n_threads = 1};
     FR_TRY(fr_group_agree(s->world, fr_isa_choose(s->ctx, fr_isa_detect(), choice)));
-    FR_TRY(fr_session_share(s->ctx, s->world, &share));
-    FR_TRY(fr_group_agree(
-        s->world, fr_session_threads(s->ctx, &share, threads, &params.n_threads)));
+    FR_TRY(fr_rank_share(s->ctx, s->world, &share));
+    FR_TRY(fr_group_agree(s->world,
+                          fr_rank_threads(s->ctx, &share, threads, &params.n_threads)));
     params.isa = choice->isa;
     (void)snprintf(s->layout, sizeof s->layout, "%dx%d, %d thread%s a rank",
                    s->grid.n_stages, s->grid.n_replicas, params.n_threads,
@@ -85,7 +60,7 @@ static fr_status make_device(fr_session *s, int64_t threads, fr_isa_choice *choi
         "start the same Forerun on every rank, on devices of one kind");
 }
 
-/* For people: what the ranks compute with and what was asked for. */
+/* The instruction sets that the ranks use and were asked to use, for messages. */
 static fr_status gather_sets(fr_session *s, fr_isa_choice mine, fr_rank_sets *out)
 {
     *out = (fr_rank_sets){0};
@@ -128,7 +103,7 @@ static fr_status load_stage(fr_session *s, const fr_session_params *params,
         .stage = s->stage,
         .device = s->device,
         .max_in_flight = fr_schedule_max_in_flight(s->grid.n_stages, s->grid.stage,
-                                               params->warmup_depth)};
+                                                   params->warmup_depth)};
     return fr_engine_create(s->ctx, &engine, &s->engine);
 }
 
@@ -180,23 +155,4 @@ void fr_session_close(fr_session *session)
     session->no_tokenizer = NULL;
     free(session->shape);
     session->shape = NULL;
-}
-
-fr_status fr_session_rank_memory(fr_session *session, int64_t *bytes,
-                                 int64_t *node_ranks)
-{
-    const fr_group *world = session->world;
-    char text[FR_LIMIT_TEXT];
-    fr_share share;
-    FR_TRY(fr_session_share(session->ctx, session->world, &share));
-    fr_memory_share_text(&share.memory, text);
-    fr_log(session->ctx,
-           share.memory.bound == FR_BOUND_MACHINE ? FR_LOG_DEBUG : FR_LOG_INFO,
-           "memory for a rank: %s", text);
-    int64_t n = fr_group_node_size(world);
-    int64_t min[2] = {share.memory.bytes, fr_group_node_is_run(world) ? n : 1};
-    FR_TRY(fr_group_allreduce(session->world, FR_MIN, min, 2));
-    *bytes = min[0];
-    *node_ranks = min[1];
-    return FR_OK;
 }

@@ -1,13 +1,12 @@
 /*
- * session.h - a base spread over the ranks, ready to run: device, weights, tokenizer, grid, stage, engine.
+ * session.h - a base spread over the ranks, ready to run: device, weights, tokenizer, grid, stage and engine.
  *
- * Layer L4; uses comm, model, engine. `train`, `eval` and `generate` all stand on one session.
- * Collective: every call, on all ranks of the world; all leave with the same status.
+ * `train`, `eval` and `generate` each hold one session. Every call is collective over the world, and all ranks return the
+ * same status.
  */
 #ifndef FR_TRAIN_SESSION_SESSION_H
 #define FR_TRAIN_SESSION_SESSION_H
 
-#include "comm/share.h"
 #include "model/text/tokens.h"
 #include "model/weights/identity.h"
 #include "train/forecast/layout.h"
@@ -18,10 +17,9 @@ typedef struct fr_session {
     fr_ctx *ctx;
     fr_group *world; /* borrowed */
     fr_weights *weights;
-    fr_tokenizer *tokenizer; /* NULL: none that can be used */
-    char
-        *no_tokenizer; /* why there is none, with the remedy; NULL where there is one */
-    fr_ends ends;      /* ids that end a text, with or without a tokenizer */
+    fr_tokenizer *tokenizer; /* NULL: none is usable */
+    char *no_tokenizer;      /* why none is usable, with the remedy; NULL if one is */
+    fr_ends ends;            /* ids that end a text, with or without a tokenizer */
     fr_device *device;
     fr_grid grid;
     fr_stage *stage;
@@ -30,7 +28,7 @@ typedef struct fr_session {
     uint8_t digest[FR_DIGEST_BYTES];
     int64_t first_layer;
     int64_t n_layers;       /* of this rank's stage */
-    char layout[64];        /* "2x1, 1 thread" for people */
+    char layout[64];        /* "2x1, 1 thread a rank", for messages */
     char isa[FR_SET_NAMES]; /* instruction sets of all ranks, likewise */
 } fr_session;
 
@@ -41,31 +39,19 @@ FR_MUST_CHECK fr_status fr_session_open(fr_ctx *ctx, fr_group *world, const char
 typedef struct fr_session_params {
     fr_layout layout;
     fr_precision precision;
-    bool quantised; /* weights stay in the file as they are */
-    int64_t
-        threads; /* FR_AUTO: as OMP_NUM_THREADS says, else this rank's share of the node's processors */
+    bool quantised;  /* weights stay in the file as they are */
+    int64_t threads; /* as fr_rank_threads takes them */
     int64_t max_position;
     double target_share;  /* share of rows with a target, for the split of layers */
     int64_t warmup_depth; /* 0: no backward pass will be run */
     fr_recompute recompute;
 } fr_session_params;
 
-/** Choose the split, load this rank's layers, agree on the arithmetic (each rank has an instruction set of its own), hash the base. */
+/** Choose the split, load this rank's layers, agree on the arithmetic (ranks may use different instruction sets), and hash
+ * the base. */
 FR_MUST_CHECK fr_status fr_session_load(fr_session *session,
                                         const fr_session_params *params);
 
 void fr_session_close(fr_session *session);
-
-/** What this rank may take of its node: memory and processors of the machine, of the control groups it is in and of the
- * process's own limits. Collective. */
-FR_MUST_CHECK fr_status fr_session_share(fr_ctx *ctx, fr_group *world, fr_share *out);
-/** Threads of this rank: `asked`, or where that is FR_AUTO what OMP_NUM_THREADS says, else its share of the processors;
- * said in a line of the log where it is not that of the machine. Local. FR_ERR_ARG: OMP_NUM_THREADS is no number. */
-FR_MUST_CHECK fr_status fr_session_threads(fr_ctx *ctx, const fr_share *share,
-                                           int64_t asked, int *out);
-/** Memory that this run may take on each rank (fr_session_share), said in a line of the log; and how many ranks in a row
- * share a node (1 where a node's ranks do not follow one another). The least of all ranks. Collective. */
-FR_MUST_CHECK fr_status fr_session_rank_memory(fr_session *session, int64_t *bytes,
-                                               int64_t *node_ranks);
 
 #endif

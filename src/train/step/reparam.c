@@ -38,6 +38,39 @@ static int64_t tensor_floats(const fr_reparam *r, fr_mlp_tensor tensor)
     return array.floats * (array.shared ? 1 : r->state.n_layers);
 }
 
+/* Floats of each scratch array of a rank with n_layers. */
+enum { HIDDEN_PM, ROWS_PN, COLUMNS_NP, PARTS_LPM, DZ_PM, DZ_MP, N_SCRATCH };
+
+static int64_t scratch_floats(const fr_mlp_shape *s, int64_t n_layers, int array)
+{
+    switch (array) {
+    case ROWS_PN:
+    case COLUMNS_NP:
+        return s->length * 2 * s->n_kv_heads * s->head_dim;
+    case PARTS_LPM:
+        return n_layers * s->length * s->hidden;
+    default:
+        return s->length * s->hidden;
+    }
+}
+
+int64_t fr_reparam_bytes(const fr_mlp_shape *shape, int64_t n_layers)
+{
+    int64_t floats = 0;
+    if (!fr_mlp_floats(shape, n_layers, &floats)) {
+        return 0;
+    }
+    for (int t = 0; t < FR_MLP_TENSORS; t++) { /* gradients */
+        fr_mlp_array array = fr_mlp_describe(shape, FR_MLP_FIRST_TENSOR + 3 * t);
+        floats += array.floats * (array.shared ? 1 : n_layers);
+    }
+    for (int i = 0; i < N_SCRATCH; i++) {
+        floats += scratch_floats(shape, n_layers, i);
+    }
+    return floats * (int64_t)sizeof(float) +
+           shape->length * shape->hidden * (int64_t)sizeof(int64_t);
+}
+
 static fr_status allocate(fr_reparam *r, const fr_reparam_params *params)
 {
     const fr_mlp_shape *s = &params->shape;
@@ -47,17 +80,13 @@ static fr_status allocate(fr_reparam *r, const fr_reparam_params *params)
         FR_TRY(fr_alloc(r->ctx, tensor_floats(r, (fr_mlp_tensor)t), sizeof(float),
                         &r->gradients[t]));
     }
-    struct {
-        int64_t n;
-        float **out;
-    } const scratch[] = {{n_hidden, &r->hidden_PM},
-                         {s->length * r->n_slot, &r->rows_PN},
-                         {s->length * r->n_slot, &r->columns_NP},
-                         {params->n_layers * n_hidden, &r->parts_LPM},
-                         {n_hidden, &r->dz_PM},
-                         {n_hidden, &r->dz_MP}};
-    for (size_t i = 0; i < sizeof scratch / sizeof scratch[0]; i++) {
-        FR_TRY(fr_alloc(r->ctx, scratch[i].n, sizeof(float), scratch[i].out));
+    float **const scratch[N_SCRATCH] = {
+        [HIDDEN_PM] = &r->hidden_PM,   [ROWS_PN] = &r->rows_PN,
+        [COLUMNS_NP] = &r->columns_NP, [PARTS_LPM] = &r->parts_LPM,
+        [DZ_PM] = &r->dz_PM,           [DZ_MP] = &r->dz_MP};
+    for (int i = 0; i < N_SCRATCH; i++) {
+        FR_TRY(fr_alloc(r->ctx, scratch_floats(s, params->n_layers, i), sizeof(float),
+                        scratch[i]));
     }
     return fr_alloc(r->ctx, n_hidden, sizeof *r->sum_PM, &r->sum_PM);
 }

@@ -29,6 +29,9 @@ typedef struct fr_reparam_params {
     int64_t n_all_layers; /* of the base */
 } fr_reparam_params;
 
+/** Bytes of all arrays that fr_reparam_create makes; 0 for a shape that fr_mlp_floats refuses. */
+int64_t fr_reparam_bytes(const fr_mlp_shape *shape, int64_t n_layers);
+
 /** All tensors and moments are zero: follow with fr_reparam_start, or fill the state and fr_reparam_hidden. */
 FR_MUST_CHECK fr_status fr_reparam_create(fr_ctx *ctx, const fr_reparam_params *params,
                                           fr_reparam **out);

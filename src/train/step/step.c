@@ -138,9 +138,14 @@ static fr_status update_prefix(const fr_arch *arch, fr_task *task, double learni
 
 /* ---- the step summary ---------------------------------------------------------------------------------- */
 
-static int64_t first_norm(const fr_steps *s)
+static int64_t first_norm(int n_stages)
 {
-    return AT_EDGES + (int64_t)(s->grid->n_stages - 1) * EDGE_ENTRIES;
+    return AT_EDGES + (int64_t)(n_stages - 1) * EDGE_ENTRIES;
+}
+
+int64_t fr_step_summary_length(int n_stages, int64_t n_layers)
+{
+    return first_norm(n_stages) + n_layers;
 }
 
 /* What this stage knows of its two edges, each number at its own entry: the sum of all ranks gathers the stages and
@@ -165,7 +170,7 @@ static void fill_summary(fr_steps *s, const fr_task *task, step *now)
     now->summary[AT_NONFINITE] = now->pass.n_nonfinite + now->sum.n_nonfinite;
     put_traffic(s->grid, &now->pass.traffic, now->summary);
     if (s->grid->replica == 0) {
-        put_norms(task, now->summary + first_norm(s));
+        put_norms(task, now->summary + first_norm(s->grid->n_stages));
     }
 }
 
@@ -193,8 +198,8 @@ static fr_status finish_step(fr_steps *s, fr_task *task, step *now)
         task->progress.skipped++;
         task->progress.skipped_in_row++;
     } else {
-        out->gradient_norm =
-            add_norms(task, env->arch->n_layers, summary + first_norm(s));
+        out->gradient_norm = add_norms(task, env->arch->n_layers,
+                                       summary + first_norm(s->grid->n_stages));
         double scale = fr_clip_factor(out->gradient_norm, task->config->optimizer.clip);
         FR_TRY(update_prefix(env->arch, task, out->learning_rate, scale));
         task->progress.skipped_in_row = 0;
@@ -331,7 +336,7 @@ fr_status fr_steps_create(const fr_task_env *env, fr_grid *grid, fr_engine *engi
     FR_TRY(fr_alloc(env->ctx, 1, sizeof *s, &s));
     *s = (fr_steps){
         .env = env, .grid = grid, .engine = engine, .tasks = tasks, .n_tasks = n_tasks};
-    s->n_summary = first_norm(s) + env->arch->n_layers;
+    s->n_summary = fr_step_summary_length(grid->n_stages, env->arch->n_layers);
     fr_status status = fr_alloc(env->ctx, n_tasks, sizeof *s->steps, &s->steps);
     if (status == FR_OK) {
         status = fr_alloc(env->ctx, n_tasks, sizeof *s->order, &s->order);

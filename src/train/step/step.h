@@ -33,6 +33,9 @@ typedef struct fr_step_result {
         edges; /* between stage e and e + 1, all replicas; until the task's next begin */
 } fr_step_result;
 
+/** Numbers (int64_t) of the step summary that all ranks agree on at a step's end. */
+int64_t fr_step_summary_length(int n_stages, int64_t n_layers);
+
 typedef struct fr_steps fr_steps;
 
 /** Everything is borrowed. Progress is hooked into the waits of the grid's world until destroy. */

@@ -203,12 +203,12 @@ void fr_task_close(fr_task *task)
     *task = (fr_task){0};
 }
 
-static fr_status alloc_reparam(const fr_task_env *env, fr_task *task)
+static fr_status alloc_reparam(const fr_task_env *env, fr_device *device, fr_task *task)
 {
     const fr_task_config *c = task->config;
     int64_t width =
         c->prefix.mlp_width != FR_AUTO ? c->prefix.mlp_width : env->arch->d_model;
-    fr_reparam_params params = {.device = env->device,
+    fr_reparam_params params = {.device = device,
                                 .config = c,
                                 .shape = {.length = task->length,
                                           .n_kv_heads = env->arch->n_kv_heads,
@@ -220,22 +220,35 @@ static fr_status alloc_reparam(const fr_task_env *env, fr_task *task)
     return fr_reparam_create(env->ctx, &params, &task->reparam);
 }
 
-fr_status fr_task_alloc(const fr_task_env *env, int64_t first_layer, int64_t n_layers,
-                        fr_task *task)
+/* K and V of prefix and best prefix, and of both moments where no reparam holds them. */
+enum { MAX_ARRAYS = 8, REPARAM_ARRAYS = 4 };
+
+static int n_arrays_of(bool has_reparam)
+{
+    return has_reparam ? REPARAM_ARRAYS : MAX_ARRAYS;
+}
+
+int64_t fr_task_array_bytes(int64_t n, bool has_reparam)
+{
+    int64_t n_floats = n_arrays_of(has_reparam) + 2; /* gradient of K and V */
+    return n_floats * n * (int64_t)sizeof(float) + 2 * n * (int64_t)sizeof(int64_t);
+}
+
+fr_status fr_task_alloc(const fr_task_env *env, fr_device *device, int64_t first_layer,
+                        int64_t n_layers, fr_task *task)
 {
     bool direct = task->config->prefix.mlp_hidden == 0;
     task->layer_floats = fr_arch_prefix_elements(env->arch, task->length);
     task->local = fr_layers_within(task->layers, first_layer, n_layers);
     int64_t n = task->n_local = task->local.count * task->layer_floats;
-    float **arrays[] = {&task->state.k,   &task->state.v,   &task->best.k,
-                        &task->best.v,    &task->state.m_k, &task->state.m_v,
-                        &task->state.s_k, &task->state.s_v};
-    size_t n_arrays = direct ? sizeof arrays / sizeof arrays[0] : 4;
-    for (size_t i = 0; i < n_arrays; i++) {
+    float **arrays[MAX_ARRAYS] = {&task->state.k,   &task->state.v,   &task->best.k,
+                                  &task->best.v,    &task->state.m_k, &task->state.m_v,
+                                  &task->state.s_k, &task->state.s_v};
+    for (int i = 0; i < n_arrays_of(!direct); i++) {
         FR_TRY(fr_alloc(env->ctx, n, sizeof(float), arrays[i]));
     }
     if (!direct) {
-        FR_TRY(alloc_reparam(env, task));
+        FR_TRY(alloc_reparam(env, device, task));
     }
     FR_TRY(fr_alloc(env->ctx, 2 * n, sizeof *task->sum, &task->sum));
     return fr_alloc(env->ctx, 2 * n, sizeof *task->gradient, &task->gradient);

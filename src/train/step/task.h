@@ -41,8 +41,6 @@ typedef struct fr_task_env {
     const char *no_tokenizer;      /* why; NULL where there is one */
     int32_t eos;                   /* what is put behind targets; -1: none named */
     const fr_arch *arch;
-    fr_device *
-        device; /* for reparametrised prefixes; NULL until it is open, and where no task is trained */
 } fr_task_env;
 
 /**
@@ -57,9 +55,14 @@ FR_MUST_CHECK fr_status fr_task_open_sample(const fr_task_env *env,
                                             int64_t max_rows, fr_task *out);
 void fr_task_close(fr_task *task);
 
-/** Allocate the arrays for those of a stage's layers that have a prefix, and the MLP of a reparametrised one. */
-FR_MUST_CHECK fr_status fr_task_alloc(const fr_task_env *env, int64_t first_layer,
-                                      int64_t n_layers, fr_task *task);
+/** Allocate the arrays for those of a stage's layers that have a prefix, and the MLP of a reparametrised one.
+ * @param device  borrowed; computes the MLP */
+FR_MUST_CHECK fr_status fr_task_alloc(const fr_task_env *env, fr_device *device,
+                                      int64_t first_layer, int64_t n_layers,
+                                      fr_task *task);
+
+/** Bytes of the arrays that fr_task_alloc makes for n floats of K on a rank, without those of a reparam. */
+int64_t fr_task_array_bytes(int64_t n, bool has_reparam);
 
 /** Collective over the pipeline: fill the prefix as `prefix.init` says; a reparam starts from it. FR_ERR_NUMERIC if it
  * is not finite. */

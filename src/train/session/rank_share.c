@@ -1,0 +1,55 @@
+#include "train/session/rank_share.h"
+
+#include "train/config/config.h"
+
+fr_status fr_rank_share(fr_ctx *ctx, fr_group *world, fr_share *out)
+{
+    fr_limits limits;
+    fr_group *node = NULL;
+    FR_TRY(fr_group_agree(world, fr_group_split_node(world, &node)));
+    fr_limits_read("/", &limits);
+    fr_status status = fr_share_measure(ctx, node, &limits, out);
+    fr_group_destroy(&node);
+    return fr_group_agree(world, status);
+}
+
+fr_status fr_rank_threads(fr_ctx *ctx, const fr_share *share, int64_t asked, int *out)
+{
+    int from_environment = 0;
+    int good = fr_share_threads(share);
+    if (asked == FR_AUTO) {
+        FR_TRY(fr_ctx_threads(ctx, &from_environment));
+    }
+    *out = asked != FR_AUTO       ? (int)asked
+           : from_environment > 0 ? from_environment
+                                  : good;
+    if (from_environment > 0) {
+        fr_log(ctx, FR_LOG_INFO, "threads of a rank: %d, from OMP_NUM_THREADS", *out);
+    }
+    if (share->quota > 0.0 && *out >= good && share->quota < (double)*out + 0.5) {
+        fr_log(ctx, FR_LOG_INFO,
+               "threads of a rank: %d; the container's limit gives it the time of %.2f "
+               "processors%s",
+               *out, share->quota,
+               *out > good ? ", so threads wait for each other; fewer may be faster"
+                           : "");
+    }
+    return FR_OK;
+}
+
+fr_status fr_rank_memory_limit(fr_ctx *ctx, fr_group *world, int64_t *bytes,
+                               int64_t *node_ranks)
+{
+    char text[FR_LIMIT_TEXT];
+    fr_share share;
+    FR_TRY(fr_rank_share(ctx, world, &share));
+    fr_memory_share_text(&share.memory, text);
+    fr_log(ctx, share.memory.bound == FR_BOUND_MACHINE ? FR_LOG_DEBUG : FR_LOG_INFO,
+           "memory for a rank: %s", text);
+    int64_t n = fr_group_node_size(world);
+    int64_t min[2] = {share.memory.bytes, fr_group_node_is_run(world) ? n : 1};
+    FR_TRY(fr_group_allreduce(world, FR_MIN, min, 2));
+    *bytes = min[0];
+    *node_ranks = min[1];
+    return FR_OK;
+}

@@ -1,0 +1,31 @@
+/*
+ * rank_share.h - what one rank may use of its node: memory and threads.
+ *
+ * Limits are those of the machine, of the control groups that the rank is in and of the process itself; ranks that
+ * stand under the same limit share it (comm/share.h).
+ */
+#ifndef FR_TRAIN_SESSION_RANK_SHARE_H
+#define FR_TRAIN_SESSION_RANK_SHARE_H
+
+#include "comm/share.h"
+
+/** This rank's share of its node's memory and processors. Collective. */
+FR_MUST_CHECK fr_status fr_rank_share(fr_ctx *ctx, fr_group *world, fr_share *out);
+
+/**
+ * Threads of this rank: `asked`, or where that is FR_AUTO the first number of OMP_NUM_THREADS, else the rank's share of
+ * the processors. Logs the number where the environment or a container decides it. Local.
+ * @return FR_OK; FR_ERR_ARG: OMP_NUM_THREADS is not a number
+ */
+FR_MUST_CHECK fr_status fr_rank_threads(fr_ctx *ctx, const fr_share *share,
+                                        int64_t asked, int *out);
+
+/**
+ * Memory that every rank may use, logged where a container or the process limits it. Collective.
+ * @param[out] bytes       the smallest share of all ranks
+ * @param[out] node_ranks  consecutive ranks that share a node; 1 where a node's ranks are not consecutive
+ */
+FR_MUST_CHECK fr_status fr_rank_memory_limit(fr_ctx *ctx, fr_group *world,
+                                             int64_t *bytes, int64_t *node_ranks);
+
+#endif
