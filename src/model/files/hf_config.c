@@ -1,11 +1,13 @@
 #include "model/files/hf_config.h"
 
 #include "base/file.h"
+#include "model/files/foreign.h"
 #include "model/files/hf_json.h"
 #include "model/files/hf_settings.h"
 #include "model/files/names.h"
 
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef fr_hf_fields fields;
@@ -222,5 +224,19 @@ fr_status fr_hf_config_read(fr_ctx *ctx, const char *path, fr_hf_config *out)
     fields f = {ctx, path, root};
     fr_status status = read_fields(&f, out);
     json_decref(root);
+    return status;
+}
+
+fr_status fr_hf_folder_config(fr_ctx *ctx, const char *folder, fr_hf_config *config)
+{
+    char *path = NULL;
+    fr_status status = fr_join_path(ctx, folder, "config.json", &path);
+    if (status == FR_OK && !fr_file_exists(path)) {
+        status = fr_foreign_folder(ctx, folder);
+    }
+    if (status == FR_OK) {
+        status = fr_hf_config_read(ctx, path, config);
+    }
+    free(path);
     return status;
 }

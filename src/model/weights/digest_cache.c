@@ -5,7 +5,6 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/user_cache.h"
-#include "model/weights/weights_impl.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,21 +13,6 @@
 enum { NAME_BYTES = 64, NAME_DIGITS = 32 };
 /* To be raised when fr_weights_digest takes other bytes. */
 static const char VERSION[] = "digests of layers 1";
-
-static int64_t n_files(const fr_weights *w)
-{
-    return w->gguf != NULL ? 1 : w->n_shards;
-}
-
-static const char *file_at(const fr_weights *w, int64_t i, fr_stamp *stamp)
-{
-    if (w->gguf != NULL) {
-        *stamp = fr_gguf_stamp(w->gguf);
-        return w->path;
-    }
-    *stamp = fr_safetensors_stamp(w->shards[i]);
-    return fr_safetensors_path(w->shards[i]);
-}
 
 /* Clocks of files tick every few milliseconds, on some file systems every second or two: a file could be written to
  * once more and bear the time it has. */
@@ -57,9 +41,9 @@ static fr_status add_files(fr_ctx *ctx, const fr_weights *w, fr_digest *key,
                            bool *settled)
 {
     fr_status status = FR_OK;
-    for (int64_t i = 0; i < n_files(w) && status == FR_OK && *settled; i++) {
+    for (int64_t i = 0; i < fr_weights_n_files(w) && status == FR_OK && *settled; i++) {
         fr_stamp stamp = {0};
-        const char *name = file_at(w, i, &stamp);
+        const char *name = fr_weights_file(w, i, &stamp);
         char *path = realpath(name, NULL);
         *settled = path != NULL && is_settled(&stamp) && is_unchanged(name, &stamp);
         if (*settled) {
@@ -73,30 +57,13 @@ static fr_status add_files(fr_ctx *ctx, const fr_weights *w, fr_digest *key,
     return status;
 }
 
-/* Which tensors the layers are made of: that is a matter of other files too (config.json). */
-static fr_status add_tensors(fr_ctx *ctx, const fr_weights *w, fr_digest *key)
-{
-    for (int64_t layer = 0; layer < w->arch.n_layers; layer++) {
-        for (int role = 0; role < FR_W_COUNT; role++) {
-            const fr_source *source =
-                fr_weights_slot(w, (fr_weight)role, layer)->source;
-            if (source != NULL) {
-                FR_TRY(fr_digest_add(ctx, key, &role, sizeof role));
-                FR_TRY(add_text(ctx, key, source->name.data, source->name.bytes));
-                FR_TRY(fr_digest_add(ctx, key, &source->bytes, sizeof source->bytes));
-            }
-        }
-    }
-    return FR_OK;
-}
-
 /* What the digests depend on; false: nothing is to be kept of files as they are. */
 static bool make_key(fr_ctx *ctx, const fr_weights *w, const int64_t *needs,
                      uint8_t out[FR_DIGEST_BYTES], char name[NAME_BYTES])
 {
     char hex[FR_DIGEST_HEX];
     fr_digest *key = NULL;
-    bool settled = n_files(w) > 0;
+    bool settled = fr_weights_n_files(w) > 0;
     fr_status status = fr_digest_create(ctx, &key);
     if (status == FR_OK) {
         status = fr_digest_add(ctx, key, VERSION, sizeof VERSION);
@@ -105,9 +72,9 @@ static bool make_key(fr_ctx *ctx, const fr_weights *w, const int64_t *needs,
         status = add_files(ctx, w, key, &settled);
     }
     if (status == FR_OK && settled) {
-        status = add_tensors(ctx, w, key);
+        status = fr_weights_digest_names(ctx, w, key);
     }
-    for (int64_t i = 0; i <= w->arch.n_layers && status == FR_OK; i++) {
+    for (int64_t i = 0; i <= fr_weights_arch(w)->n_layers && status == FR_OK; i++) {
         uint8_t wanted = needs[i] != 0 ? 1 : 0;
         status = fr_digest_add(ctx, key, &wanted, sizeof wanted);
     }
@@ -126,7 +93,7 @@ static bool make_key(fr_ctx *ctx, const fr_weights *w, const int64_t *needs,
 
 static size_t digests_bytes(const fr_weights *w)
 {
-    return (size_t)(w->arch.n_layers + 1) * FR_DIGEST_BYTES;
+    return (size_t)(fr_weights_arch(w)->n_layers + 1) * FR_DIGEST_BYTES;
 }
 
 bool fr_digest_cache_read(fr_ctx *ctx, const fr_weights *weights, const int64_t *needs,

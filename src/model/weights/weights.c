@@ -122,6 +122,41 @@ fr_status fr_weights_digest(fr_ctx *ctx, const fr_weights *weights, int64_t laye
     return status;
 }
 
+int64_t fr_weights_n_files(const fr_weights *weights)
+{
+    return weights->gguf != NULL ? 1 : weights->n_shards;
+}
+
+const char *fr_weights_file(const fr_weights *weights, int64_t index, fr_stamp *stamp)
+{
+    if (weights->gguf != NULL) {
+        *stamp = fr_gguf_stamp(weights->gguf);
+        return weights->path;
+    }
+    *stamp = fr_safetensors_stamp(weights->shards[index]);
+    return fr_safetensors_path(weights->shards[index]);
+}
+
+fr_status fr_weights_digest_names(fr_ctx *ctx, const fr_weights *weights,
+                                  fr_digest *digest)
+{
+    for (int64_t layer = 0; layer < weights->arch.n_layers; layer++) {
+        for (int role = 0; role < FR_W_COUNT; role++) {
+            const fr_source *source =
+                fr_weights_slot(weights, (fr_weight)role, layer)->source;
+            if (source == NULL) {
+                continue;
+            }
+            FR_TRY(fr_digest_add(ctx, digest, &role, sizeof role));
+            FR_TRY(fr_digest_add(ctx, digest, &source->name.bytes,
+                                 sizeof source->name.bytes));
+            FR_TRY(fr_digest_add(ctx, digest, source->name.data, source->name.bytes));
+            FR_TRY(fr_digest_add(ctx, digest, &source->bytes, sizeof source->bytes));
+        }
+    }
+    return FR_OK;
+}
+
 int64_t fr_weights_n_tensors(const fr_weights *weights)
 {
     return weights->n_sources;

@@ -9,6 +9,7 @@
 #define FR_MODEL_WEIGHTS_WEIGHTS_H
 
 #include "base/digest.h"
+#include "base/file.h"
 #include "device/few.h"
 #include "model/arch.h"
 
@@ -126,6 +127,15 @@ void fr_weights_multiply_rows(const fr_weights *weights, fr_weight role, int64_t
 /** SHA-256 over the raw bytes of all tensors of one layer, or (layer -1) of those outside layers. */
 FR_MUST_CHECK fr_status fr_weights_digest(fr_ctx *ctx, const fr_weights *weights,
                                           int64_t layer, uint8_t out[FR_DIGEST_BYTES]);
+
+/** Add to `digest` the name and the size of the tensor that each role of the layers reads. */
+FR_MUST_CHECK fr_status fr_weights_digest_names(fr_ctx *ctx, const fr_weights *weights,
+                                                fr_digest *digest);
+
+/** Files that the tensors lie in: one GGUF file, or the shards of a folder. */
+int64_t fr_weights_n_files(const fr_weights *weights);
+/** Path of a file (valid while the handle lives) and its stamp when it was opened. */
+const char *fr_weights_file(const fr_weights *weights, int64_t index, fr_stamp *stamp);
 
 /** One line a tensor for `inspect`: name, type, shape. The text is valid while the handle lives. */
 int64_t fr_weights_n_tensors(const fr_weights *weights);

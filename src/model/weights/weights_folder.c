@@ -243,20 +243,6 @@ out:
     return status;
 }
 
-fr_status fr_hf_folder_config(fr_ctx *ctx, const char *folder, fr_hf_config *config)
-{
-    char *path = NULL;
-    fr_status status = fr_join_path(ctx, folder, "config.json", &path);
-    if (status == FR_OK && !fr_file_exists(path)) {
-        status = fr_foreign_folder(ctx, folder);
-    }
-    if (status == FR_OK) {
-        status = fr_hf_config_read(ctx, path, config);
-    }
-    free(path);
-    return status;
-}
-
 /* Tensors that tell what else the folder is: before anything is missing that such a one has under another name. */
 static fr_status check_foreign(fr_ctx *ctx, const fr_weights *weights)
 {
