@@ -145,7 +145,8 @@ static void numbers_beyond_the_limits_are_not_written(void)
     task->progress.last_loss = 0;
     task->first_layer = 7;
     FR_ASSERT_FAILS(fr_checkpoint_write(fr_test_ctx(), path, checkpoint),
-                    FR_ERR_CHECKPOINT, "claims 2 layers from layer 7 on, of a base of 3");
+                    FR_ERR_CHECKPOINT,
+                    "claims 2 layers from layer 7 on, of a base of 3");
     fr_checkpoint_destroy(&checkpoint);
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* 20 messages fit on a screen: enough to see what is wrong with a file. */
 enum { MAX_NAMED = 20, WHY_BYTES = 1024 };
 
 fr_row_lines fr_row_lines_of(const char *text, size_t bytes)
@@ -43,7 +44,7 @@ bool fr_row_lines_next(fr_row_lines *lines, const char **line, size_t *bytes)
     return false;
 }
 
-/* Every rank reads the rows; one of them speaks. */
+/* Every rank reads the rows; only rank 0 logs. */
 static void name_row(const fr_ctx *ctx, const fr_bad_rows *bad, const char *why)
 {
     if (fr_ctx_rank(ctx) != 0) {
