@@ -1,3 +1,11 @@
+/*
+ * The tables of a checkpoint's fields and arrays, and its memory.
+ *
+ * Each attribute of a file has one line in a table below, which names its struct member, its kind and its limits. Writer,
+ * reader, the reader of format 1, the checks and the release of texts all walk these tables, so a new attribute needs
+ * one line in FR_ADDED_FIELDS or FR_ADDED_FILE_FIELDS, a minor version, and docs/format-checkpoint.md. The order in a
+ * table is the order in files: lines are only added at the end.
+ */
 #include "train/checkpoint/checkpoint_impl.h"
 
 #include "base/mem.h"
@@ -38,8 +46,8 @@ const fr_field FR_FILE_FIELDS[FR_N_FILE_FIELDS] = {
     FILE_FIELD(layout, FR_FIELD_TEXT),
 };
 
-/* Sizes multiply and counts are added to while a run goes on: the greatest values leave room for both. Steps reach what
- * run.steps may be. */
+/* Limits of what a file may hold. Sizes are multiplied and counts are incremented by the run, and both must stay below
+ * 2^63. MAX_COUNT is also the limit of run.steps; doubles count up to MAX_CURSOR exactly, for readers in other languages. */
 #define MAX_SIZE (INT64_C(1) << 20)
 #define MAX_COUNT INT64_C(1000000000)
 #define MAX_CURSOR (INT64_C(1) << 53)
@@ -83,7 +91,7 @@ const fr_field FR_ADDED_FILE_FIELDS[FR_N_ADDED_FILE_FIELDS] = {
     FILE_FIELD(arithmetic, FR_FIELD_TEXT),
 };
 
-/* How the numbers enter the attention, so that another program can use a file without asking. */
+/* How the numbers enter the attention, so that other programs can use a file without knowing Forerun. */
 const fr_convention FR_CONVENTIONS[FR_N_CONVENTIONS] = {
     {"key_order", "halves"},       /* element order of RoPE pairs: Hugging Face's */
     {"key_rope", "post"},          /* keys as they enter the dot product */
@@ -178,13 +186,13 @@ static void free_texts(void *owner, const fr_field *fields, int n_fields)
 
 void fr_checkpoint_destroy(fr_checkpoint **checkpoint)
 {
-    fr_checkpoint *gone = *checkpoint;
+    fr_checkpoint *c = *checkpoint;
     *checkpoint = NULL;
-    if (gone == NULL) {
+    if (c == NULL) {
         return;
     }
-    for (int64_t t = 0; t < gone->n_tasks; t++) {
-        fr_checkpoint_task *task = &gone->tasks[t];
+    for (int64_t t = 0; t < c->n_tasks; t++) {
+        fr_checkpoint_task *task = &c->tasks[t];
         for (int i = 0; i < FR_N_STATE_ARRAYS; i++) {
             free(fr_state_array_get(&task->state, i));
         }
@@ -193,13 +201,13 @@ void fr_checkpoint_destroy(fr_checkpoint **checkpoint)
         free_texts(task, FR_ADDED_FIELDS, FR_N_ADDED_FIELDS);
         free(task->name);
     }
-    free_texts(gone, FR_FILE_FIELDS, FR_N_FILE_FIELDS);
-    free_texts(gone, FR_ADDED_FILE_FIELDS, FR_N_ADDED_FILE_FIELDS);
-    free(gone->tasks);
-    free(gone);
+    free_texts(c, FR_FILE_FIELDS, FR_N_FILE_FIELDS);
+    free_texts(c, FR_ADDED_FILE_FIELDS, FR_N_ADDED_FILE_FIELDS);
+    free(c->tasks);
+    free(c);
 }
 
-/* "a, b, c", cut with "..." where it gets long. */
+/* "a, b, c", cut with "..." if the list is too long. */
 static void list_names(const fr_checkpoint *checkpoint, char *out, size_t bytes)
 {
     size_t used = 0;

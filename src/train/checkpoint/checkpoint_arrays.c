@@ -1,3 +1,4 @@
+/* The arrays of a task in file order, the checks of their numbers and layers, and the names of tasks. */
 #include "train/checkpoint/checkpoint_impl.h"
 
 #include "base/mem.h"
@@ -84,15 +85,15 @@ void fr_checkpoint_array(const fr_checkpoint_task *task, bool moments, int64_t i
 fr_status fr_checkpoint_check_finite(fr_ctx *ctx, const char *path,
                                      const fr_stored_array *array, const void *data)
 {
-    static const uint32_t EXPONENT = 0x7f800000; /* all ones: infinite, or no number */
+    static const uint32_t EXPONENT = 0x7f800000; /* all ones: infinite or NaN */
     const char *bytes = data;
     uint32_t bits = 0;
-    int bad = 0;
+    int nonfinite = 0;
     for (int64_t i = 0; i < array->floats; i++) {
         memcpy(&bits, bytes + i * (int64_t)sizeof bits, sizeof bits);
-        bad |= (bits & EXPONENT) == EXPONENT;
+        nonfinite |= (bits & EXPONENT) == EXPONENT;
     }
-    if (bad == 0) {
+    if (nonfinite == 0) {
         return FR_OK;
     }
     int64_t element = -1;

@@ -1,3 +1,4 @@
+/* Compares two checkpoints, or two of their tasks, bit for bit, and keeps the largest difference and its place. */
 #include "train/checkpoint/checkpoint_impl.h"
 
 #include <math.h>
@@ -6,13 +7,13 @@
 
 enum { NOTE_BYTES = 256 };
 
-/* What was found so far: the largest difference of an array, and the first one of a count. */
+/* Result so far: the largest difference of an array, and the first difference of a count. */
 typedef struct finding {
-    bool differs; /* an array does */
+    bool differs; /* an array differs */
     double largest;
     char place[NOTE_BYTES];
-    char note[NOTE_BYTES]; /* "" if all counts agree */
-    bool incomparable;     /* by tasks or shapes; `note` says how */
+    char note[NOTE_BYTES]; /* first difference of a count; "" if there is none */
+    bool incomparable;     /* tasks or shapes differ; `note` says how */
 } finding;
 
 static void note_count(finding *found, const char *task, const char *what, int64_t a,
@@ -32,8 +33,8 @@ static void note_missing(finding *found, const char *task, const char *where)
                    task, where);
 }
 
-/* Bits decide: NaN equals itself, 0 differs from -0. A difference that is no number counts as infinite.
- * @return whether a and b differ by more than all before: its place is then to be noted */
+/* Compare bits: NaN equals itself, 0 differs from -0. A difference that is NaN counts as infinite.
+ * @return whether a and b differ by more than all pairs before, so that the caller must note the place */
 static bool is_largest(float a, float b, finding *found)
 {
     if (memcmp(&a, &b, sizeof a) == 0) {
@@ -54,16 +55,16 @@ static void compare_values(const fr_checkpoint_task *task, int array, const floa
 {
     int64_t floats = 0;
     (void)fr_layer_floats(task, &floats);
-    int64_t slot = task->n_kv_heads * task->head_dim;
+    int64_t per_slot = task->n_kv_heads * task->head_dim;
     for (int64_t i = 0; i < floats * task->n_layers; i++) {
         if (is_largest(a[i], b[i], found)) {
             (void)snprintf(
                 found->place, sizeof found->place,
                 "task %.64s layer %lld %s[%lld, %lld, %lld]: %.9g against %.9g",
                 task->name, (long long)(task->first_layer + i / floats),
-                FR_STATE_ARRAYS[array].name, (long long)(i % floats / slot),
-                (long long)(i % slot / task->head_dim), (long long)(i % task->head_dim),
-                (double)a[i], (double)b[i]);
+                FR_STATE_ARRAYS[array].name, (long long)(i % floats / per_slot),
+                (long long)(i % per_slot / task->head_dim),
+                (long long)(i % task->head_dim), (double)a[i], (double)b[i]);
         }
     }
 }

@@ -31,13 +31,13 @@ bool fr_field_allows(const fr_field *field, const void *owner,
     return what[0] == '\0';
 }
 
-/* 17 digits are exact; the program keeps the locale C, so the point is a point. */
+/* 17 digits determine a double. The program keeps the locale C, so the decimal point is a point. */
 void fr_field_print_real(double value, char out[FR_REAL_BYTES])
 {
     (void)snprintf(out, FR_REAL_BYTES, "%.17g", value);
 }
 
-/* Exactly as it is printed: there is one text for each number. */
+/* Only the text that fr_field_print_real prints is accepted, so that each number has one text. */
 static bool parse_real(fr_json value, double *out)
 {
     char text[FR_REAL_BYTES];

@@ -1,3 +1,10 @@
+/*
+ * The checkpoints of a run folder: checkpoint-STEP.h5, and the text file `latest` that names the newest.
+ *
+ * Saving writes the file, then `latest`, then removes old checkpoints, then temporary files. Each write replaces its
+ * target atomically, so after a kill at any moment `latest` names a whole checkpoint: the new one or the one before.
+ * Loading tries `latest` first and then every other step from the highest down, each with a warning.
+ */
 #define _POSIX_C_SOURCE 200809L
 #include "train/checkpoint/checkpoint_impl.h"
 
@@ -16,8 +23,8 @@
 #define TEMPORARY ".tmp."
 #define LATEST "latest"
 
-enum { NAME_BYTES = 64, MAX_DIGITS = 18 };
-#define STEP_LIMIT INT64_C(1000000000000000000) /* the first with one digit more */
+enum { NAME_BYTES = 64, MAX_DIGITS = 18 }; /* 18 digits always fit into an int64_t */
+#define STEP_LIMIT INT64_C(1000000000000000000) /* the first number of 19 digits */
 
 /* The steps of a folder's checkpoints. */
 typedef struct step_list {
@@ -31,8 +38,8 @@ static void name_file(int64_t step, char name[NAME_BYTES])
     (void)snprintf(name, NAME_BYTES, PREFIX "%lld" SUFFIX, (long long)step);
 }
 
-/* Step of "checkpoint-STEP.h5" (the first `length` bytes of `name`), -1 if it is anything else: also
- * where the number is written in another way than name_file does. */
+/* Step of the name "checkpoint-STEP.h5" (the first `length` bytes of `name`); -1 for any other name, also if the number
+ * is not written as name_file writes it. */
 static int64_t parse_name(const char *name, size_t length)
 {
     const size_t before = sizeof PREFIX - 1;
@@ -49,7 +56,7 @@ static int64_t parse_name(const char *name, size_t length)
     return strtoll(name + before, NULL, 10);
 }
 
-/* Whether a run replaces files of this name (its first `length` bytes): only those leave temporary ones. */
+/* Whether a run replaces files of this name (its first `length` bytes): only such files leave temporary ones. */
 static bool is_run_file(const char *name, size_t length)
 {
     static const char *const NAMES[] = {LATEST,          "prefix.h5",   "best.h5",
@@ -68,7 +75,7 @@ bool fr_checkpoint_is_name(const char *name)
     return parse_name(name, strlen(name)) >= 0;
 }
 
-/* What fr_file_replace leaves of a run's file when the process is killed in it. */
+/* The name that fr_file_replace gives to the temporary file of a run's file. */
 bool fr_checkpoint_is_left_over(const char *name)
 {
     const char *end = strstr(name, TEMPORARY);
@@ -105,7 +112,7 @@ static int compare_steps_down(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
-/* The steps from the highest to the lowest; a folder that is not there has none. The caller frees. */
+/* The steps from the highest to the lowest; a missing folder has none. The caller frees. */
 static fr_status list_steps(fr_ctx *ctx, const char *folder, step_list *out)
 {
     *out = (step_list){0, 0, NULL};
@@ -143,8 +150,8 @@ static fr_status remove_file(fr_ctx *ctx, const char *folder, const char *name)
     return FR_OK;
 }
 
-/* Keep `saved`, then the steps below it from the highest, then those above it: they are from before the
- * run went back to an older checkpoint. */
+/* Keep `keep` checkpoints: `saved`, then the steps below it from the highest, then those above it, which the run wrote
+ * before it went back to an older checkpoint. */
 static fr_status drop_old(fr_ctx *ctx, const char *folder, int64_t saved, int64_t keep)
 {
     char name[NAME_BYTES];
@@ -155,13 +162,13 @@ static fr_status drop_old(fr_ctx *ctx, const char *folder, int64_t saved, int64_
     for (int64_t i = 0; i < list.n; i++) {
         n_below += list.steps[i] < saved ? 1 : 0;
     }
-    int64_t place_below = 1;
+    int64_t rank_below = 1;
     for (int64_t i = 0; status == FR_OK && i < list.n; i++) {
         int64_t step = list.steps[i];
-        int64_t place = step == saved  ? 0
-                        : step < saved ? place_below++
-                                       : 1 + n_below + n_above++;
-        if (place > 0 && place >= keep) {
+        int64_t rank = step == saved  ? 0
+                       : step < saved ? rank_below++
+                                      : 1 + n_below + n_above++;
+        if (rank > 0 && rank >= keep) {
             name_file(step, name);
             status = remove_file(ctx, folder, name);
         }
@@ -212,45 +219,45 @@ fr_status fr_checkpoint_save(fr_ctx *ctx, const char *folder, int64_t step,
     FR_TRY(fr_join_path(ctx, folder, name, &path));
     fr_status status = fr_checkpoint_write(ctx, path, checkpoint);
     free(path);
-    if (status == FR_OK) {
-        status = write_latest(ctx, folder, name);
-    }
-    if (status == FR_OK) {
-        status = drop_old(ctx, folder, step, keep);
-    }
-    return status == FR_OK ? fr_checkpoint_tidy(ctx, folder) : status;
+    FR_TRY(status);
+    FR_TRY(write_latest(ctx, folder, name));
+    FR_TRY(drop_old(ctx, folder, step, keep));
+    return fr_checkpoint_tidy(ctx, folder);
 }
 
-/* Step that `latest` names; -1 with a warning where it names none, -1 without where it is not there. */
+/* The step in the file `path` of one line, or -1 with a warning. */
+static fr_status read_step(fr_ctx *ctx, const char *path, int64_t *step)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    fr_status status = fr_file_read(ctx, path, &text, &bytes);
+    if (status == FR_ERR_DATA) {
+        fr_log_own(ctx, FR_LOG_WARN, "%s; trying the highest step", fr_ctx_error(ctx));
+        fr_ctx_clear_error(ctx);
+        return FR_OK;
+    }
+    FR_TRY(status);
+    *step = parse_name(text, strcspn(text, "\r\n"));
+    free(text);
+    if (*step < 0) {
+        fr_log_own(ctx, FR_LOG_WARN,
+                   "%s does not name a checkpoint; trying the highest step", path);
+    }
+    return FR_OK;
+}
+
+/* The step that `latest` names; -1 if there is no `latest`, or with a warning if it does not name a checkpoint. */
 static fr_status read_latest(fr_ctx *ctx, const char *folder, int64_t *step)
 {
     char *path = NULL;
-    char *text = NULL;
-    size_t bytes = 0;
     *step = -1;
     FR_TRY(fr_join_path(ctx, folder, LATEST, &path));
-    fr_status status = FR_OK;
-    if (fr_file_exists(path)) {
-        status = fr_file_read(ctx, path, &text, &bytes);
-        if (status == FR_OK) {
-            *step = parse_name(text, strcspn(text, "\r\n"));
-        }
-        if (status == FR_ERR_DATA) {
-            fr_log_own(ctx, FR_LOG_WARN, "%s; trying the highest step",
-                       fr_ctx_error(ctx));
-            fr_ctx_clear_error(ctx);
-            status = FR_OK;
-        } else if (status == FR_OK && *step < 0) {
-            fr_log_own(ctx, FR_LOG_WARN,
-                       "%s does not name a checkpoint; trying the highest step", path);
-        }
-    }
-    free(text);
+    fr_status status = fr_file_exists(path) ? read_step(ctx, path, step) : FR_OK;
     free(path);
     return status;
 }
 
-/* Try one file: an unusable one is a warning, and *out stays NULL. */
+/* Try one file. An unusable one is a warning, and *out stays NULL. */
 static fr_status try_step(fr_ctx *ctx, const char *folder, int64_t step,
                           fr_checkpoint **out, char **path)
 {
@@ -272,31 +279,38 @@ static fr_status try_step(fr_ctx *ctx, const char *folder, int64_t step,
     return status;
 }
 
+/* Try `latest`, then the other steps from the highest down. */
+static fr_status load_newest(fr_ctx *ctx, const char *folder, const step_list *list,
+                             fr_checkpoint **out, char **path)
+{
+    int64_t latest = -1;
+    FR_TRY(read_latest(ctx, folder, &latest));
+    if (latest >= 0) {
+        FR_TRY(try_step(ctx, folder, latest, out, path));
+    }
+    for (int64_t i = 0; *out == NULL && i < list->n; i++) {
+        if (list->steps[i] != latest) {
+            FR_TRY(try_step(ctx, folder, list->steps[i], out, path));
+        }
+    }
+    if (*out != NULL || (list->n == 0 && latest < 0)) {
+        return FR_OK;
+    }
+    return FR_FAIL(ctx, FR_ERR_CHECKPOINT,
+                   "%s: none of its %lld checkpoints can be used; restore one, or "
+                   "start again in another folder",
+                   folder, (long long)list->n);
+}
+
 fr_status fr_checkpoint_load_latest(fr_ctx *ctx, const char *folder,
                                     fr_checkpoint **out, char **path)
 {
     step_list list;
-    int64_t latest = -1;
     *out = NULL;
     *path = NULL;
     fr_status status = list_steps(ctx, folder, &list);
     if (status == FR_OK) {
-        status = read_latest(ctx, folder, &latest);
-    }
-    if (status == FR_OK && latest >= 0) {
-        status = try_step(ctx, folder, latest, out, path);
-    }
-    for (int64_t i = 0; status == FR_OK && *out == NULL && i < list.n; i++) {
-        if (list.steps[i] != latest) {
-            status = try_step(ctx, folder, list.steps[i], out, path);
-        }
-    }
-    if (status == FR_OK && *out == NULL && (list.n > 0 || latest >= 0)) {
-        status =
-            FR_FAIL(ctx, FR_ERR_CHECKPOINT,
-                    "%s: none of its %lld checkpoints can be used; restore one, or "
-                    "start again in another folder",
-                    folder, (long long)list.n);
+        status = load_newest(ctx, folder, &list, out, path);
     }
     free(list.steps);
     return status;

@@ -1,4 +1,8 @@
-/* Files of format 1, written until commit 28b37a4: an HDF5 tree alone, read by the HDF5 library. */
+/*
+ * Reads files of format 1, which Forerun wrote until commit 28b37a4: an HDF5 tree under a seal, without an index. Only the
+ * HDF5 library can read them, so this runs in a process of its own (cli/convert.h). The attributes are those of the
+ * tables in checkpoint.c; early files lack the optional ones.
+ */
 #include "base/h5.h"
 #include "base/mem.h"
 #include "train/checkpoint/checkpoint_impl.h"
@@ -71,7 +75,7 @@ static fr_status read_field(const reader *r, const char *object, const fr_field 
         return FR_OK;
     }
     FR_TRY(read_value(r, object, field, member));
-    /* such a validation was kept as it came out; now there is none */
+    /* format 1 stored the NaN of a failed validation; now it counts as none */
     if (field->kind == FR_FIELD_F64 && strcmp(field->name, "valid_loss") == 0) {
         memcpy(&real, member, sizeof real);
         real = isnan(real) ? (double)INFINITY : real;

@@ -36,8 +36,6 @@ static fr_status cut_line(fr_index *index, fr_json *out)
     return FR_OK;
 }
 
-/* Take the line of `kind` ("group" or "array") for `object`, stepping over lines that a newer minor version may have
- * added: those whose first key is neither. */
 fr_status fr_index_take(fr_index *index, const char *kind, const char *object)
 {
     char path[FR_H5_PATH_BYTES + 2];
@@ -63,7 +61,6 @@ fr_status fr_index_take(fr_index *index, const char *kind, const char *object)
     return FR_OK;
 }
 
-/* Find a member of the line at hand by its name; step over all others. Each may be there once. */
 fr_status fr_index_members(fr_index *index, const char *const *names, int n,
                            fr_json *out)
 {
@@ -118,7 +115,7 @@ static fr_status check_missing(const fr_index *index, const char *object,
     return FR_OK;
 }
 
-/* Give the value to the field of that name, if there is one. */
+/* Parse the value into the field of that name; ignore names that no table has. */
 static fr_status take_attribute(const fr_index *index, const char *object, fr_json name,
                                 fr_json value, const fr_index_table *tables,
                                 bool *found)
@@ -142,7 +139,6 @@ static fr_status take_attribute(const fr_index *index, const char *object, fr_js
     return FR_OK;
 }
 
-/* The attributes of a group: the line at hand. `tables` ends with an empty one. */
 fr_status fr_index_attributes(fr_index *index, const char *object,
                               const fr_index_table *tables)
 {
@@ -170,7 +166,6 @@ fr_status fr_index_attributes(fr_index *index, const char *object,
     return check_missing(index, object, tables, n_tables, found);
 }
 
-/* Lines that a newer minor version may have added at the end. */
 fr_status fr_index_rest(fr_index *index)
 {
     fr_json line = {NULL, 0};

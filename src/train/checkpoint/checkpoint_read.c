@@ -1,3 +1,14 @@
+/*
+ * Reads a checkpoint without trusting it: whoever makes a file can also seal it. In this order:
+ *
+ *   fr_header_check    format version, seal, sizes of index and block
+ *   read_index         attributes within the limits of their tables; sizes and spans of all arrays, as the index says
+ *   check_overlap      no byte belongs to two arrays
+ *   read_arrays        all numbers are finite; only then memory for the arrays, and the copy
+ *
+ * Until the whole index is checked, nothing larger than the index is allocated: each task claims its bytes from those
+ * that the file has, so a small file cannot ask for much memory.
+ */
 #include "train/checkpoint/checkpoint_index.h"
 
 #include "base/file.h"
@@ -7,28 +18,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Bytes of the file that an array says are its own. */
+/* Bytes of the file that hold an array, as the index says. */
 typedef struct span {
     int64_t offset;
     int64_t bytes;
 } span;
 
-/* A file being read. Nothing large is allocated before all of the index is found to be true. */
+/* A file being read. */
 typedef struct reader {
     fr_ctx *ctx;
     const char *path;
     fr_index index;
     const uint8_t *data;
     int64_t bytes;
-    int64_t block; /* arrays lie behind it */
-    int64_t left;  /* bytes of arrays that no task has claimed yet */
+    int64_t block; /* offset of the HDF5 part, in which the arrays lie */
+    int64_t left;  /* bytes that no task has claimed yet */
     span *spans;   /* of all arrays, in the order of the index */
     int64_t n_spans;
     int64_t capacity;
-    bool *moments; /* [n_tasks] whether the task has them */
+    bool *moments; /* [n_tasks] whether the task has moments */
 } reader;
 
-/* Attributes that stand for no member of a checkpoint. */
+/* Attributes without a member in fr_checkpoint or fr_checkpoint_task. */
 typedef struct root_extra {
     int64_t schema_version;
     int64_t schema_minor;
@@ -37,7 +48,7 @@ typedef struct root_extra {
 
 typedef struct task_extra {
     bool moments;
-    char *conventions[FR_N_CONVENTIONS]; /* as FR_CONVENTIONS */
+    char *conventions[FR_N_CONVENTIONS]; /* in the order of FR_CONVENTIONS */
 } task_extra;
 
 enum { N_ROOT_EXTRAS = 3, N_TASK_EXTRAS = 4, N_MLP_FIELDS = 2 };
@@ -95,7 +106,7 @@ static fr_status check_conventions(const reader *r, const char *object,
 
 /* ---- tasks ----------------------------------------------------------------------------------- */
 
-/* Sizes are believed only as far as the file can hold them. */
+/* Refuse sizes that the file cannot hold, and claim the bytes of the others. */
 static fr_status claim_sizes(reader *r, const char *object,
                              const fr_checkpoint_task *task, bool moments)
 {
@@ -356,7 +367,7 @@ fr_status fr_checkpoint_parse(fr_ctx *ctx, const char *path, const uint8_t *data
     return status;
 }
 
-/* A missing or unreadable file is here a checkpoint that cannot be used, not bad data. */
+/* A missing or unreadable file is an unusable checkpoint here, not bad data. */
 static fr_status open_map(fr_ctx *ctx, const char *path, fr_map *out)
 {
     enum { REASON_BYTES = 1024 };

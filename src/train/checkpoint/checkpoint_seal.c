@@ -1,3 +1,8 @@
+/*
+ * The header of a file: format version, seal (SHA-256 of everything behind the header) and sizes. It is text, so that
+ * `head -4 FILE` and `tail -c +513 FILE | sha256sum` check a file by hand. The seal guards against accidents only; who
+ * changes a file can seal it again, so checkpoint_read.c checks every number.
+ */
 #define _POSIX_C_SOURCE 200809L
 #include "train/checkpoint/checkpoint_impl.h"
 
@@ -8,9 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The header is text, so that `head -4 FILE` and `tail -c +513 FILE | sha256sum` check a file by hand. */
 #define NAME "Forerun checkpoint"
-#define TITLE1 NAME "\n" /* format 1 had no version in it */
+#define TITLE1 NAME "\n" /* format 1 did not name its version */
 
 size_t fr_header_block(size_t index)
 {
@@ -21,7 +25,7 @@ size_t fr_header_block(size_t index)
     return block;
 }
 
-/* Zero bytes follow the text. */
+/* Make the text of the header, padded with zeros. */
 static fr_status make_header(fr_ctx *ctx, const uint8_t *image, size_t bytes,
                              const fr_header *header, char out[FR_HEADER_BYTES])
 {
@@ -68,7 +72,7 @@ static fr_status fail_damaged(fr_ctx *ctx, const char *path, const char *what)
                    what);
 }
 
-/* What both formats begin with. */
+/* Check the beginning that both formats share. */
 static fr_status check_start(fr_ctx *ctx, const char *path, const uint8_t *image,
                              size_t bytes)
 {
@@ -88,7 +92,7 @@ static fr_status check_start(fr_ctx *ctx, const char *path, const uint8_t *image
     return FR_OK;
 }
 
-/* "NAME NUMBER" of a line; moves behind it. Few digits: no value comes near an overflow. */
+/* Parse "NAME NUMBER" of a line and move behind it. At most 12 digits, so that no value can overflow. */
 static bool take_number(const char **at, const char *name, char end, uint64_t *out)
 {
     enum { MAX_DIGITS = 12 };
@@ -105,7 +109,7 @@ static bool take_number(const char **at, const char *name, char end, uint64_t *o
     return true;
 }
 
-/* The digest is compared later. */
+/* Parse the header except the digest, which check_text compares. */
 static bool parse_header(const char *text, fr_header *out)
 {
     static const char SHA[] = "sha256 ";
@@ -117,7 +121,7 @@ static bool parse_header(const char *text, fr_header *out)
     out->major = (int64_t)numbers[0];
     out->minor = (int64_t)numbers[1];
     if (out->major != FR_CHECKPOINT_MAJOR) {
-        return true; /* what follows is unknown */
+        return true; /* the rest of another format is unknown */
     }
     size_t digest = sizeof SHA - 1 + FR_DIGEST_HEX - 1;
     if (strncmp(text, SHA, sizeof SHA - 1) != 0 || strcspn(text, "\n") != digest) {
@@ -142,7 +146,7 @@ static fr_status refuse_format(fr_ctx *ctx, const char *path, const fr_header *h
                    FR_CHECKPOINT_MAJOR);
 }
 
-/* The text must be what fr_header_seal writes; a newer minor version may have more behind it. */
+/* The text must be what fr_header_seal writes. A newer minor version may have more lines behind it. */
 static fr_status check_text(fr_ctx *ctx, const char *path, const uint8_t *image,
                             size_t bytes, const fr_header *header)
 {

@@ -1,3 +1,7 @@
+/*
+ * One sink is either the index (text, one JSON object a line) or the HDF5 tree; each function writes to whichever it is.
+ * docs/format-checkpoint.md describes both.
+ */
 #include "train/checkpoint/checkpoint_sink.h"
 
 #include "base/mem.h"
@@ -8,12 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Room of an array's place in the index: blanks, then digits. */
-enum { PLACE_DIGITS = 16 };
+/* Width of an offset in the index, padded with spaces: the length of the index must not depend on the offsets, which
+ * are known only after the index has its size. 16 digits are enough for any file. */
+enum { OFFSET_DIGITS = 16 };
 
 /* ---- the index's text --------------------------------------------------------------------------- */
 
-/* Room for `bytes` more, and a NUL; FR_ERR_ARG beyond what a reader accepts. */
+/* Make room for `bytes` more and a NUL. FR_ERR_ARG beyond the limits that a reader accepts. */
 static fr_status reserve(fr_sink *sink, size_t bytes)
 {
     enum { FIRST_CAPACITY = 4096 };
@@ -104,7 +109,7 @@ fr_status fr_sink_text(fr_sink *sink, const char *name, const char *text)
                             : add_quoted(sink, name, text);
 }
 
-static fr_status tell_natural(fr_sink *sink, const char *name, const void *member)
+static fr_status put_natural(fr_sink *sink, const char *name, const void *member)
 {
     uint64_t value = 0;
     memcpy(&value, member, sizeof value);
@@ -115,7 +120,7 @@ static fr_status tell_natural(fr_sink *sink, const char *name, const void *membe
     return add(sink, "%" PRIu64, value);
 }
 
-static fr_status tell_real(fr_sink *sink, const char *name, const void *member)
+static fr_status put_real(fr_sink *sink, const char *name, const void *member)
 {
     char text[FR_REAL_BYTES];
     double value = 0;
@@ -127,7 +132,7 @@ static fr_status tell_real(fr_sink *sink, const char *name, const void *member)
     return add_quoted(sink, name, text);
 }
 
-static fr_status tell_digest(fr_sink *sink, const char *name, const void *member)
+static fr_status put_digest(fr_sink *sink, const char *name, const void *member)
 {
     char hex[FR_DIGEST_HEX];
     if (sink->h5 != NULL) {
@@ -137,7 +142,7 @@ static fr_status tell_digest(fr_sink *sink, const char *name, const void *member
     return add_quoted(sink, name, hex);
 }
 
-static fr_status tell_field(fr_sink *sink, const fr_field *field, const void *owner)
+static fr_status put_field(fr_sink *sink, const fr_field *field, const void *owner)
 {
     const void *member = (const char *)owner + field->offset;
     int64_t integer = 0;
@@ -148,9 +153,9 @@ static fr_status tell_field(fr_sink *sink, const fr_field *field, const void *ow
         memcpy(&integer, member, sizeof integer);
         return fr_sink_integer(sink, field->name, integer);
     case FR_FIELD_U64:
-        return tell_natural(sink, field->name, member);
+        return put_natural(sink, field->name, member);
     case FR_FIELD_F64:
-        return tell_real(sink, field->name, member);
+        return put_real(sink, field->name, member);
     case FR_FIELD_BOOL:
         memcpy(&truth, member, sizeof truth);
         return fr_sink_integer(sink, field->name, truth ? 1 : 0);
@@ -159,7 +164,7 @@ static fr_status tell_field(fr_sink *sink, const fr_field *field, const void *ow
         return text != NULL ? fr_sink_text(sink, field->name, text) : FR_OK;
     case FR_FIELD_DIGEST:
     default:
-        return tell_digest(sink, field->name, member);
+        return put_digest(sink, field->name, member);
     }
 }
 
@@ -167,7 +172,7 @@ fr_status fr_sink_fields(fr_sink *sink, const fr_field *fields, int n_fields,
                          const void *owner)
 {
     for (int i = 0; i < n_fields; i++) {
-        FR_TRY(tell_field(sink, &fields[i], owner));
+        FR_TRY(put_field(sink, &fields[i], owner));
     }
     return FR_OK;
 }
@@ -177,7 +182,7 @@ fr_status fr_sink_group(fr_sink *sink, const char *path)
     return sink->h5 != NULL ? fr_h5_make_group(sink->h5, path) : FR_OK;
 }
 
-/* /tasks/NAME/layers/I, I being the base's number of the layer, and /tasks/NAME/shared */
+/* /tasks/NAME/layers/I, where I is the number of the layer in the base, and /tasks/NAME/shared */
 fr_status fr_sink_groups(fr_sink *sink, const fr_checkpoint_task *task)
 {
     char path[FR_H5_PATH_BYTES];
@@ -197,19 +202,19 @@ fr_status fr_sink_groups(fr_sink *sink, const fr_checkpoint_task *task)
 
 /* ---- arrays ------------------------------------------------------------------------------------- */
 
-/* Remember where in the text the place of the array goes. */
-static fr_status note_place(fr_sink *sink)
+/* Remember the position of the blank for the offset of the array. */
+static fr_status note_blank(fr_sink *sink)
 {
-    enum { FIRST_ROOMS = 64 };
-    if (sink->n_arrays == sink->n_rooms) {
-        int64_t n = 2 * sink->n_rooms + FIRST_ROOMS;
-        size_t *rooms = realloc(sink->rooms, (size_t)n * sizeof *rooms);
-        FR_TRY(
-            fr_check_memory(sink->ctx, rooms != NULL, (size_t)n * sizeof *sink->rooms));
-        sink->rooms = rooms;
-        sink->n_rooms = n;
+    enum { FIRST_BLANKS = 64 };
+    if (sink->n_arrays == sink->n_blanks) {
+        int64_t n = 2 * sink->n_blanks + FIRST_BLANKS;
+        size_t *blanks = realloc(sink->blanks, (size_t)n * sizeof *blanks);
+        FR_TRY(fr_check_memory(sink->ctx, blanks != NULL,
+                               (size_t)n * sizeof *sink->blanks));
+        sink->blanks = blanks;
+        sink->n_blanks = n;
     }
-    sink->rooms[sink->n_arrays++] = sink->bytes;
+    sink->blanks[sink->n_arrays++] = sink->bytes;
     return FR_OK;
 }
 
@@ -220,30 +225,30 @@ static fr_status list_array(fr_sink *sink, const fr_stored_array *array)
         FR_TRY(add(sink, "%s%" PRId64, i > 0 ? "," : "", array->shape[i]));
     }
     FR_TRY(add(sink, "],\"offset\":"));
-    FR_TRY(note_place(sink));
-    FR_TRY(add(sink, "%*s,\"bytes\":%" PRId64, PLACE_DIGITS, "",
+    FR_TRY(note_blank(sink));
+    FR_TRY(add(sink, "%*s,\"bytes\":%" PRId64, OFFSET_DIGITS, "",
                array->floats * (int64_t)sizeof(float)));
     return end_line(sink, "}");
 }
 
 fr_status fr_sink_array(fr_sink *sink, const fr_stored_array *array)
 {
-    char place[PLACE_DIGITS + 8];
+    char digits[OFFSET_DIGITS + 8];
     int64_t offset = 0;
     if (sink->h5 == NULL) {
         return list_array(sink, array);
     }
     FR_TRY(fr_h5_write_f32(sink->h5, array->path, array->shape, array->rank,
                            array->data, &offset));
-    (void)snprintf(place, sizeof place, "%*" PRId64, PLACE_DIGITS, offset);
-    memcpy(sink->index->text + sink->index->rooms[sink->n_arrays++], place,
-           PLACE_DIGITS);
+    (void)snprintf(digits, sizeof digits, "%*" PRId64, OFFSET_DIGITS, offset);
+    memcpy(sink->index->text + sink->index->blanks[sink->n_arrays++], digits,
+           OFFSET_DIGITS);
     return FR_OK;
 }
 
 void fr_sink_fini(fr_sink *sink)
 {
     free(sink->text);
-    free(sink->rooms);
+    free(sink->blanks);
     *sink = (fr_sink){.ctx = sink->ctx};
 }

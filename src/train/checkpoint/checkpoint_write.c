@@ -1,3 +1,9 @@
+/*
+ * Makes the bytes of a checkpoint: header | index | padding | HDF5. First everything that a reader would refuse is refused
+ * here (check_all). Then write_all walks over the content twice: for the index, whose size fixes where the HDF5 part
+ * begins, and for the HDF5 part, which fills the offsets of the arrays into the index. The seal comes last.
+ * Nothing of it depends on time or memory addresses, so equal content gives equal bytes.
+ */
 #include "train/checkpoint/checkpoint_sink.h"
 
 #include "base/file.h"
@@ -8,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- what a file holds, told to a sink ------------------------------------------------------ */
+/* ---- the content of a file, for a sink ------------------------------------------------------ */
 
 static fr_status write_task(fr_sink *sink, const fr_checkpoint_task *task)
 {
@@ -37,7 +43,7 @@ static fr_status write_task(fr_sink *sink, const fr_checkpoint_task *task)
     return FR_OK;
 }
 
-/* The names in run order, one a line: links in a group have an order of their own. */
+/* The names in the order of the run, one per line, because HDF5 orders the links of a group by itself. */
 static fr_status write_names(fr_ctx *ctx, fr_sink *sink,
                              const fr_checkpoint *checkpoint)
 {
@@ -75,7 +81,7 @@ static fr_status write_all(fr_ctx *ctx, fr_sink *sink, const fr_checkpoint *chec
     return FR_OK;
 }
 
-/* ---- what the reader demands: a file that could not be read again is not written ------------ */
+/* ---- the demands of the reader: a file that could not be read again is not written ------------ */
 
 static fr_status check_names(fr_ctx *ctx, const fr_checkpoint *checkpoint)
 {
@@ -170,7 +176,8 @@ static fr_status check_all(fr_ctx *ctx, const char *name,
 
 /* ---- the image -------------------------------------------------------------------------------- */
 
-/* Bytes of HDF5, a little too many: arrays, texts, and what the format adds to each object. */
+/* Upper estimate of the bytes of the HDF5 part: arrays, texts, and what HDF5 adds per array, task and file,
+ * estimated generously. It is only the size of the first allocation. */
 static int64_t expect_bytes(const fr_checkpoint *checkpoint, const fr_sink *index)
 {
     enum { PER_ARRAY = 512, PER_TASK = 16384, PER_FILE = 65536 };
@@ -190,7 +197,7 @@ static int64_t expect_bytes(const fr_checkpoint *checkpoint, const fr_sink *inde
     return bytes;
 }
 
-/* The HDF5 part, which tells where each array came to lie. */
+/* Make the HDF5 part, and fill the offsets of the arrays into the index. */
 static fr_status make_hdf5(fr_ctx *ctx, const char *name,
                            const fr_checkpoint *checkpoint, fr_sink *index,
                            uint8_t **image, size_t *bytes)

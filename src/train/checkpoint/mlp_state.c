@@ -51,7 +51,7 @@ fr_mlp_array fr_mlp_describe(const fr_mlp_shape *s, int array)
 
 bool fr_mlp_floats(const fr_mlp_shape *s, int64_t n_layers, int64_t *out)
 {
-    /* no size above this is real, and products of three stay below 2^63 */
+    /* far above any real size, and products of three sizes stay below 2^63 */
     static const int64_t MAX = INT64_C(1) << 20;
     const int64_t sizes[] = {s->length, s->n_kv_heads, s->head_dim, s->hidden,
                              s->width};

@@ -1,8 +1,7 @@
 /*
- * mlp_state.h - the numbers of a reparametrised prefix: what it starts from, the network's tensors, their moments.
+ * mlp_state.h - the arrays of a reparametrised prefix: its initial value, the tensors of the MLP, their moments.
  *
- * Layer L4; uses base. The maths is in reparam.h; this is what it, the checkpoint and the gathering of layers
- * have in common. Shapes: P slots, G key/value heads, K head width, N = 2 G K (a slot's keys, then its values),
+ * reparam.h has the formulas. This header is what it, the checkpoint and the gathering of layers share. Shapes: P slots, G key/value heads, K head width, N = 2 G K (the keys of a slot, then its values),
  * M hidden units, D width of a slot's embedding.
  */
 #ifndef FR_TRAIN_CHECKPOINT_MLP_STATE_H
@@ -20,7 +19,7 @@ typedef struct fr_mlp_shape {
     int64_t width;      /* D */
 } fr_mlp_shape;
 
-/** The trained tensors; the first two live with their layer, the others are shared by all layers. */
+/** The trained tensors. The first two belong to a layer, the others are shared by all layers. */
 typedef enum fr_mlp_tensor {
     FR_MLP_W2, /* [N, M] a layer */
     FR_MLP_B2, /* [N] a layer */
@@ -30,17 +29,17 @@ typedef enum fr_mlp_tensor {
     FR_MLP_TENSORS
 } fr_mlp_tensor;
 
-/** All arrays: P0's keys and values [P, G, K] a layer, then value, first and second moment of each tensor. */
+/** All arrays: keys and values of P0, [P, G, K] per layer, then value, first and second moment of each tensor. */
 enum { FR_MLP_P0_K, FR_MLP_P0_V, FR_MLP_FIRST_TENSOR, FR_MLP_ARRAYS = 17 };
 
-/** Arrays of some layers: [layers][one layer's array], or one array where it is shared. */
+/** The arrays of some layers: [layers][array of one layer], or one array if it is shared. */
 typedef struct fr_mlp_state {
     fr_mlp_shape shape;
     int64_t n_layers;
     float *arrays[FR_MLP_ARRAYS]; /* all NULL: there is no MLP */
 } fr_mlp_state;
 
-/** What one array is. */
+/** Description of one array. */
 typedef struct fr_mlp_array {
     char name[8]; /* in a file: p0_k, w2, m_w2, s_w2, ... */
     bool shared;
@@ -49,14 +48,14 @@ typedef struct fr_mlp_array {
     int64_t floats; /* of one layer, or of the shared array */
 } fr_mlp_array;
 
-/** Array number `array` under a shape that fr_mlp_floats accepts. */
+/** Describe array number `array`. fr_mlp_floats must accept the shape. */
 fr_mlp_array fr_mlp_describe(const fr_mlp_shape *shape, int array);
 
-/** floats of all arrays of n_layers layers, which may be 0; false if another size is below 1 or the number too
+/** Number of floats of all arrays of n_layers layers. n_layers may be 0; false if another size is below 1 or one is too
  * large. */
 bool fr_mlp_floats(const fr_mlp_shape *shape, int64_t n_layers, int64_t *out);
 
-/** Allocate all arrays, zeroed; FR_ERR_SHAPE where fr_mlp_floats refuses. Freed by fr_mlp_fini in any case. */
+/** Allocate all arrays, zeroed. FR_ERR_SHAPE if fr_mlp_floats refuses the shape. Call fr_mlp_fini also after a failure. */
 FR_MUST_CHECK fr_status fr_mlp_init(fr_ctx *ctx, const fr_mlp_shape *shape,
                                     int64_t n_layers, fr_mlp_state *out);
 void fr_mlp_fini(fr_mlp_state *state);

@@ -49,13 +49,14 @@ fr_status fr_prefix_file_check(fr_ctx *ctx, const char *reference,
         task->head_dim == arch->head_dim) {
         return FR_OK;
     }
-    return FR_FAIL(ctx, FR_ERR_CHECKPOINT,
-                   "%s: prefix for a base of %lld layers x %lld key/value heads x "
-                   "%lld, the base has "
-                   "%lld x %lld x %lld; use the model it was made for",
-                   reference, (long long)task->base_layers, (long long)task->n_kv_heads,
-                   (long long)task->head_dim, (long long)arch->n_layers,
-                   (long long)arch->n_kv_heads, (long long)arch->head_dim);
+    return FR_FAIL(
+        ctx, FR_ERR_CHECKPOINT,
+        "%s: the prefix is for a base of %lld layers x %lld key/value heads x "
+        "%lld, the base has "
+        "%lld x %lld x %lld; use the model it was made for",
+        reference, (long long)task->base_layers, (long long)task->n_kv_heads,
+        (long long)task->head_dim, (long long)arch->n_layers,
+        (long long)arch->n_kv_heads, (long long)arch->head_dim);
 }
 
 fr_stage_prefix fr_prefix_file_view(const fr_checkpoint_task *task, int64_t first_layer)

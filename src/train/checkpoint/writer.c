@@ -1,3 +1,9 @@
+/*
+ * A queue of two writes between the owner and one thread. Three counts describe it: taken <= written <= added. The owner
+ * adds and takes, the thread writes; a write belongs to the thread from add until `written` passes it, and to the owner
+ * otherwise. The counts and the queue are under the mutex, except that the owner may read the counts that it alone
+ * changes. After a failed write the thread writes nothing more and only counts.
+ */
 #define _DEFAULT_SOURCE
 #include "train/checkpoint/writer.h"
 
@@ -11,7 +17,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Writes are numbered as they come: those from `taken` on are held, those from `written` on are yet to be written. */
 struct fr_writer {
     fr_ctx *owner; /* borrowed */
     fr_ctx *ctx;   /* of the thread */
@@ -22,14 +27,14 @@ struct fr_writer {
     pthread_cond_t changed; /* monotonic clock */
     /* under the mutex: */
     fr_write writes[FR_WRITER_PLACES];
-    int64_t added;
-    int64_t written;
-    int64_t taken;
-    int64_t failed; /* number of the write that failed; -1: none */
+    int64_t added;   /* number of writes so far */
+    int64_t written; /* of those, finished */
+    int64_t taken;   /* of those, taken back */
+    int64_t failed;  /* number of the write that failed; -1: none */
     bool is_ending;
 };
 
-static fr_write *place_of(fr_writer *w, int64_t number)
+static fr_write *write_at(fr_writer *w, int64_t number)
 {
     return &w->writes[number % FR_WRITER_PLACES];
 }
@@ -57,13 +62,15 @@ static fr_status write_timed(const fr_writer *w, fr_write *write)
     return status;
 }
 
-/* A write's place is the thread's alone from add to the count of written ones. */
+/* The thread. It writes without the mutex, so that the owner can add and take meanwhile. */
 static void *run_writer(void *argument)
 {
-    enum { NICENESS = 5 }; /* a quarter of a busy core: a write is over within a step */
+    enum {
+        NICENESS = 5
+    }; /* about a quarter of a busy core, enough to finish within a step */
     fr_writer *w = argument;
     (void)!nice(
-        NICENESS); /* of this thread alone on Linux; without it the writer is only less polite */
+        NICENESS); /* on Linux of this thread alone; if it fails, the writer merely competes with the compute threads */
     (void)pthread_mutex_lock(&w->mutex);
     while (true) {
         while (w->written == w->added && !w->is_ending) {
@@ -73,7 +80,7 @@ static void *run_writer(void *argument)
             break;
         }
         if (w->failed < 0) {
-            fr_write *next = place_of(w, w->written);
+            fr_write *next = write_at(w, w->written);
             (void)pthread_mutex_unlock(&w->mutex);
             fr_status status = write_timed(w, next);
             (void)pthread_mutex_lock(&w->mutex);
@@ -174,7 +181,7 @@ void fr_writer_destroy(fr_writer **writer)
     (void)pthread_mutex_unlock(&w->mutex);
     (void)pthread_join(w->thread, NULL);
     for (; w->taken < w->added; w->taken++) {
-        fr_checkpoint_destroy(&place_of(w, w->taken)->checkpoint);
+        fr_checkpoint_destroy(&write_at(w, w->taken)->checkpoint);
     }
     (void)pthread_mutex_destroy(&w->mutex);
     (void)pthread_cond_destroy(&w->changed);
@@ -195,7 +202,7 @@ bool fr_writer_is_empty(const fr_writer *writer)
 void fr_writer_add(fr_writer *writer, const fr_write *write)
 {
     (void)pthread_mutex_lock(&writer->mutex);
-    *place_of(writer, writer->added) = *write;
+    *write_at(writer, writer->added) = *write;
     writer->added++;
     (void)pthread_cond_broadcast(&writer->changed);
     (void)pthread_mutex_unlock(&writer->mutex);
@@ -208,7 +215,7 @@ fr_status fr_writer_take(fr_writer *writer, fr_write *out, bool *taken)
     (void)pthread_mutex_lock(&w->mutex);
     *taken = w->taken < w->written;
     if (*taken) {
-        *out = *place_of(w, w->taken);
+        *out = *write_at(w, w->taken);
         if (w->failed >= 0 && w->taken >= w->failed) {
             status = fr_ctx_pass_error(w->ctx, w->owner);
         }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHOWN_DIGITS = 12 };
+enum { SHOWN_DIGITS = 12 }; /* of 64: enough to compare by eye */
 
 fr_status fr_chat_identity(fr_ctx *ctx, const fr_tokenizer *tokenizer, char **out)
 {

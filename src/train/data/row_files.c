@@ -1,3 +1,9 @@
+/*
+ * What kind of file is this, if it is not JSON lines? The checks go from certain to likely: packed and binary files by
+ * their first bytes (check_kind), then by the first character: an object may be JSON lines, or go over several lines; a
+ * list never is a row; anything else may be a table whose first two lines have as many columns. A broken row must not be
+ * taken for a file of another kind, so in doubt the file passes and the reader of rows reports the line.
+ */
 #include "train/data/row_files.h"
 
 #include "base/file_kind.h"
@@ -5,25 +11,25 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The beginning of a file while it is looked at. */
+/* The beginning of a file. */
 typedef struct look {
     fr_ctx *ctx;
     const char *path;
     const char *text; /* behind a byte order mark */
-    size_t bytes;     /* of it that are looked at */
+    size_t bytes;     /* to inspect */
 } look;
 
 enum { SHOWN_KEY = 40 };
 static const char KEY_LETTERS[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                   "0123456789_-";
 
-/* A JSON value on its way; nothing of it is checked but where it ends. */
+/* A JSON value, of which only the end is checked. */
 typedef struct value {
-    size_t end; /* behind it; 0: it does not end in what is looked at */
-    bool
-        has_line; /* a line ends in it, at a place where JSON may be broken into lines */
     size_t
-        key; /* where the key of the first list of objects in it stands, behind its quote; 0: none */
+        end; /* offset behind the value; 0: it does not end within the bytes to inspect */
+    bool has_line; /* it contains a line end where JSON may have one */
+    size_t
+        key; /* offset of the key of its first list of objects, behind the quote; 0: none */
     size_t key_bytes;
 } value;
 
@@ -46,7 +52,7 @@ static size_t skip_spaces(const look *l, size_t at)
     return at;
 }
 
-/* Behind the string whose quote stands at `at`; 0 if its line ends first. */
+/* Offset behind the string whose quote is at `at`; 0 if the line ends first. */
 static size_t skip_string(const look *l, size_t at)
 {
     at++;
@@ -56,7 +62,8 @@ static size_t skip_string(const look *l, size_t at)
     return at < l->bytes && l->text[at] == '\n' ? 0 : at + 1;
 }
 
-/* Whether the line end at `at` is one of a value that goes on: a broken row ends anywhere. */
+/* Whether the value goes on behind the line end at `at`. A broken row can end anywhere, so a bracket, comma or colon must
+ * stand beside the line end. */
 static bool goes_on(const look *l, size_t at)
 {
     size_t next = skip_spaces(l, at);
@@ -68,7 +75,7 @@ static bool goes_on(const look *l, size_t at)
             strchr("}],", l->text[next]) != NULL);
 }
 
-/* The list that begins at `at` holds objects: keep the key before it, the string from `first` to `end`. */
+/* If the list at `at` holds objects, keep the key before it: the string from `first` to `end`. */
 static void note_list(const look *l, size_t at, size_t first, size_t end, value *v)
 {
     size_t next = skip_spaces(l, at + 1);
@@ -78,7 +85,7 @@ static void note_list(const look *l, size_t at, size_t first, size_t end, value 
     }
 }
 
-/* The object or list that begins at `at`. */
+/* Find the end of the object or list that begins at `at`. */
 static value find_end(const look *l, size_t at)
 {
     value v = {0};
@@ -118,7 +125,7 @@ static value find_end(const look *l, size_t at)
     return v;
 }
 
-/* What stands behind a first value on one line, if that is no line end. */
+/* Check what follows the first value on its line. */
 static fr_status check_behind(const look *l, const value *v)
 {
     if (v->end == 0) {
@@ -176,7 +183,7 @@ static fr_status check_object(const look *l, size_t at)
     return v.has_line ? fail_object(l, &v) : check_behind(l, &v);
 }
 
-/* Never a row; which kind of list? */
+/* A list is never a row: which kind of list is it? */
 static fr_status check_list(const look *l, size_t at)
 {
     value v = find_end(l, at);
@@ -199,7 +206,7 @@ static fr_status check_list(const look *l, size_t at)
            "in json.load(sys.stdin)]' <FILE >rows.jsonl");
 }
 
-/* How often `c` stands in the line outside quotes. */
+/* Number of `c` in the line outside quotes. */
 static size_t count_in_line(const char *line, size_t bytes, char c)
 {
     size_t n = 0;
@@ -211,7 +218,7 @@ static size_t count_in_line(const char *line, size_t bytes, char c)
     return n;
 }
 
-/* Columns that the first two lines have alike. */
+/* A table, if the first two lines have the same number of columns. */
 static fr_status check_table(const look *l, size_t at)
 {
     static const struct {
@@ -249,13 +256,13 @@ static fr_status check_table(const look *l, size_t at)
     return FR_OK;
 }
 
-/* The length of a header as a number of eight bytes, then the header. */
+/* A safetensors file begins with the length of its header in eight bytes, then the header. */
 static bool is_safetensors(const char *bytes, size_t n)
 {
     return n > 8 && bytes[8] == '{' && memcmp(bytes + 4, "\0\0\0\0", 4) == 0;
 }
 
-/* Half of what ASCII is in UTF-16 are zeros. */
+/* In UTF-16 every other byte of ASCII text is zero. */
 static bool is_wide(const char *bytes, size_t n)
 {
     return n >= 4 && ((bytes[0] == '\0' && bytes[2] == '\0' && bytes[1] != '\0') ||

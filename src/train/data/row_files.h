@@ -1,31 +1,31 @@
 /*
- * row_files.h - what a data file is that is no JSON lines, and what a row is that has none of the known forms.
+ * row_files.h - recognises data files that are not JSON lines, and rows in forms that other projects publish.
  *
- * Layer L4; uses base. People give the file that they have, in the form in which others publish it. What is said ends
- * with the way out; docs/data.md has the same commands.
+ * People give the file that they have. Each message names what it is and ends with a command that converts it;
+ * docs/data.md has the same commands.
  */
 #ifndef FR_TRAIN_DATA_ROW_FILES_H
 #define FR_TRAIN_DATA_ROW_FILES_H
 
 #include "base/ctx.h"
 
-/** Bytes of a file that are looked at. */
+/** Bytes at the beginning of a file that are inspected: enough for a first row of ordinary length, and cheap. */
 enum { FR_ROWS_LOOK_BYTES = 65536 };
 
 /**
- * Look at the beginning of a data file of `n` bytes. Never refuses one whose first row is a JSON object on one line;
- * what is not told here the reader of rows tells by line.
+ * Inspect the beginning of a data file of `n` bytes. Never refuses a file whose first row is a JSON object on one line;
+ * the reader of rows reports everything else by line.
  * @return FR_OK; FR_ERR_DATA "PATH: is ...": packed, a pointer, a table, a list, an object over several lines, ...
  */
 FR_MUST_CHECK fr_status fr_rows_check_file(fr_ctx *ctx, const char *path,
                                            const void *bytes, size_t n);
 
-/** What a row with these top-level keys is and how it becomes one of ours, as what follows "FILE:LINE: "; NULL: no form
- * that is known. */
+/** Message for a row with these top-level keys: its form and the command that converts it, to follow "FILE:LINE: ".
+ * NULL: no known form. */
 const char *fr_rows_form_hint(const char *const *keys, size_t n);
 
-/** The forms that the hint knows, for tests and documents: name of form number `index` and the jq program in its hint;
- * false past the last. */
+/** Form number `index` that fr_rows_form_hint knows: its name and the jq program in its hint; false past the last. For
+ * the test that docs/data.md lists every form. */
 bool fr_rows_form(size_t index, const char **name, const char **program);
 
 #endif

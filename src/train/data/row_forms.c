@@ -1,4 +1,4 @@
-/* Rows as others publish them, told by their keys. */
+/* Forms in which other projects publish rows, recognised by their keys. A new form goes into FORMS and docs/data.md. */
 #include "train/data/row_files.h"
 
 #include <string.h>
@@ -6,7 +6,7 @@
 enum { MAX_KEYS = 3 };
 
 typedef struct form {
-    const char *keys[MAX_KEYS]; /* all of them are there */
+    const char *keys[MAX_KEYS]; /* the row has all of them */
     const char *name;
     const char *program; /* of jq, row by row */
     const char *hint;
@@ -34,7 +34,7 @@ typedef struct form {
         FORM("a whole data set, its rows in \"" key "\"", "." key "[]", "")            \
     }
 
-/* The first that fits counts: more keys before fewer. */
+/* The first match counts, so forms with more keys come first. */
 static const form FORMS[] = {
     {.keys = {"chosen", "rejected", "prompt"},
      FORM("a preference pair (DPO)",

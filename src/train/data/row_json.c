@@ -1,3 +1,9 @@
+/*
+ * Most lines are read once, strictly. A line that the JSON library refuses is copied; in the copy every number that it
+ * refuses is overwritten within its own bytes by one that it accepts ("tame"), so offsets in the copy and in the line are
+ * the same. Then the members that are used are checked as strictly as in the first reading, against the line.
+ * Writing goes over the text of the line itself, member by member, and never through numbers.
+ */
 #include "train/data/row_json.h"
 
 #include "base/json_size.h"
@@ -10,7 +16,7 @@
 
 /* ---- tokens --------------------------------------------------------------------------------- */
 
-/* Behind the string that begins at `at`, or the end. */
+/* The byte behind the string that begins at `at`, or `end`. */
 static const char *skip_string(const char *at, const char *end)
 {
     for (at++; at < end && *at != '"'; at++) {
@@ -19,7 +25,7 @@ static const char *skip_string(const char *at, const char *end)
     return at < end ? at + 1 : end;
 }
 
-/* Number, true, NaN ...: a word without quotes. Its bytes; 0 if none begins here. */
+/* Bytes of the word without quotes (number, true, NaN ...) at `at`; 0 if none begins here. */
 static size_t word_bytes(const char *at, const char *end)
 {
     const char *from = at;
@@ -34,7 +40,7 @@ static bool word_is(const char *at, size_t bytes, const char *word)
     return bytes == strlen(word) && memcmp(at, word, bytes) == 0;
 }
 
-static bool is_no_number(const char *at, size_t bytes)
+static bool is_nonfinite(const char *at, size_t bytes)
 {
     return word_is(at, bytes, "NaN") || word_is(at, bytes, "Infinity") ||
            word_is(at, bytes, "-Infinity");
@@ -59,11 +65,12 @@ static void overwrite(char *at, size_t bytes, const char *with)
     memset(at + n, ' ', bytes - n);
 }
 
-/* Numbers that jansson refuses, each in its own room. The text ends with a NUL. */
+/* Overwrite a number that jansson refuses, within its own bytes. The text ends with a NUL. The shortest such numbers have
+ * 19 digits (2^63) or 5 characters (1e400): shorter ones are fine. */
 static void tame_word(char *at, size_t bytes)
 {
     enum { LONG_INT = 19, LONG_REAL = 5 };
-    if (is_no_number(at, bytes)) {
+    if (is_nonfinite(at, bytes)) {
         overwrite(at, bytes, "0.5");
         return;
     }
@@ -97,7 +104,7 @@ static long escape_at(const char *at, const char *end)
                                                               : -1;
 }
 
-/* Bytes of the character at `at` of a string, a pair of escapes is one. `half`: it is half of such a pair. */
+/* Bytes of the character at `at` of a string; a surrogate pair of escapes is one character. Sets `half` for half a pair. */
 static size_t character_bytes(const char *at, const char *end, bool *half)
 {
     enum { ESCAPE = 6, HIGH = 0xD800, LOW = 0xDC00, BEHIND = 0xE000 };
@@ -114,7 +121,7 @@ static size_t character_bytes(const char *at, const char *end, bool *half)
     return ESCAPE;
 }
 
-/* Halves of surrogate pairs, which Python writes and which are no characters: replaced as decoders do (U+FFFD). */
+/* Replace halves of surrogate pairs, which Python writes although they are not characters, by U+FFFD. */
 static void tame_string(char *at, const char *end)
 {
     bool half = false;
@@ -158,7 +165,7 @@ typedef struct piece {
     size_t bytes;
 } piece;
 
-/* The value that begins at `at`, of text that is JSON. */
+/* The value that begins at `at`; the text is valid JSON. */
 static piece take_value(const char *at, const char *end)
 {
     const char *from = at;
@@ -184,7 +191,7 @@ static const char *skip_space(const char *at, const char *end, const char *space
     return at;
 }
 
-/* The next member of an object that is JSON; *at starts behind its '{'. False at the end. */
+/* The next member of an object in valid JSON; *at starts behind its '{'. False at the end. */
 static bool next_member(const char **at, const char *end, piece *key, piece *value)
 {
     const char *from = skip_space(*at, end, " \t\r\n,");
@@ -208,7 +215,7 @@ static const char *first_member(const char *text, const char *end)
     return open != NULL ? open + 1 : end;
 }
 
-/* A key with its escapes resolved; NULL without memory, or if it holds half a surrogate pair. */
+/* A key with its escapes resolved; NULL if there is no memory or it contains half a surrogate pair. */
 static json_t *decode_key(piece key)
 {
     return json_loadb(key.at, key.bytes, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
@@ -228,7 +235,7 @@ static fr_status fail_json(fr_ctx *ctx, fr_place place, const char *what)
                    (long long)place.line, what);
 }
 
-/* Number of the key among the names; -1. */
+/* Index of the key among the names, or -1. */
 static int find_name(const json_t *key, const char *const *names)
 {
     for (int i = 0; names[i] != NULL; i++) {
@@ -239,7 +246,7 @@ static int find_name(const json_t *key, const char *const *names)
     return -1;
 }
 
-/* What is used must be clear: one member of the name, and nothing twice within it. */
+/* A member that is used must be unique, and so must all members within it. */
 static fr_status check_member(fr_ctx *ctx, fr_place place, piece key, piece value,
                               const char *const *used, uint64_t *seen)
 {
@@ -267,7 +274,7 @@ static fr_status check_member(fr_ctx *ctx, fr_place place, piece key, piece valu
     return FR_OK;
 }
 
-/* `line`: the text that `copy` is of. */
+/* `line`: the original of `copy`. */
 static fr_status check_members(fr_ctx *ctx, fr_place place, piece copy,
                                const char *line, const char *const *used)
 {
@@ -284,7 +291,7 @@ static fr_status check_members(fr_ctx *ctx, fr_place place, piece copy,
     return FR_OK;
 }
 
-/* The second reading, of a copy. */
+/* The second reading, from a copy. */
 static fr_status read_tamed(fr_ctx *ctx, fr_place place, const char *text, size_t bytes,
                             const char *const *used, json_t **out)
 {
@@ -348,7 +355,7 @@ static char *put_value(char *to, piece value)
             step = (size_t)(skip_string(at, end) - at);
         }
         step += step == 0;
-        to = is_no_number(at, step) ? put(to, "null", 4) : put(to, at, step);
+        to = is_nonfinite(at, step) ? put(to, "null", 4) : put(to, at, step);
         at += step;
     }
     return to;
@@ -356,7 +363,7 @@ static char *put_value(char *to, piece value)
 
 static char *put_member(char *to, piece key, piece value, const char *const *left_out)
 {
-    json_t *name = decode_key(key); /* NULL: of no characters that a name has */
+    json_t *name = decode_key(key); /* NULL: it cannot equal a name */
     bool is_written = name == NULL || find_name(name, left_out) < 0;
     json_decref(name);
     if (is_written) {
@@ -373,7 +380,7 @@ fr_status fr_row_json_write(fr_ctx *ctx, const char *text, size_t bytes,
 {
     const char *end = text + bytes;
     const char *at = first_member(text, end);
-    /* a third more: each "NaN" may become "null" */
+    /* a third more, because each "NaN" becomes "null" */
     FR_TRY(fr_alloc(ctx, (int64_t)(bytes + bytes / 3 + 8), 1, out));
     char *to = put(*out, "{", 1);
     for (piece key, value; next_member(&at, end, &key, &value);) {

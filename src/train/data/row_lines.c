@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* 20 messages fit on a screen: enough to see what is wrong with a file. */
 enum { MAX_NAMED = 20, WHY_BYTES = 1024 };
 
 fr_row_lines fr_row_lines_of(const char *text, size_t bytes)
