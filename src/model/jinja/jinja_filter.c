@@ -121,7 +121,7 @@ static fr_status to_json(const call *c)
     return fr_jinja_written(c->m, &w, c->out);
 }
 
-/* Of a string that is a plain decimal number; others are 0, as in jinja2, unless they might be one. */
+/* Of a string that is a plain decimal number. Others are 0, as in jinja2, but refused if Python might read a number. */
 static fr_status whole_of_text(const call *c, fr_text text)
 {
     enum { ROOM = 24 };
@@ -172,7 +172,7 @@ static fr_status to_whole(const call *c)
     }
 }
 
-/* Python's splitlines would see lines that are not separated by newlines alone. */
+/* Python's splitlines also splits at other characters than newlines. */
 static bool has_odd_lines(fr_text text)
 {
     for (size_t i = 0; i < text.bytes; i++) {
