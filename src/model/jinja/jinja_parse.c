@@ -282,7 +282,8 @@ fr_status fr_jinja_parse(fr_ctx *ctx, const char *text, size_t bytes, fr_jinja *
     p.arena = &(*out)->arena;
     fr_status status = fr_jinja_lex_open(p.arena, text, bytes, &p.lexer);
     if (status == FR_OK) {
-        status = fr_jinja_take(&p); /* the first token comes at hand with the second */
+        status = fr_jinja_take(
+            &p); /* the first call reads ahead only, the second makes it the current token */
     }
     if (status == FR_OK) {
         status = fr_jinja_take(&p);

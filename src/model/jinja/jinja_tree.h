@@ -5,7 +5,6 @@
 #define FR_MODEL_JINJA_JINJA_TREE_H
 
 #include "base/text_map.h"
-#include "model/files/names.h"
 #include "model/jinja/jinja.h"
 
 #include <stdint.h>
@@ -78,7 +77,7 @@ FR_MUST_CHECK fr_status fr_jinja_lex(fr_jinja_lexer *lexer, fr_jinja_token *out)
 
 /**
  * Reads the escape whose backslash is in front of `text` (not empty); one that Python does not know stays as it is.
- * @param[out] out      room for 4 bytes
+ * @param[out] out      capacity of 4 bytes
  * @param[out] written  bytes of it
  * @return bytes read of `text`, 0 if the escape is not supported
  */

@@ -165,7 +165,7 @@ fr_status fr_jinja_dict_new(fr_jinja_machine *m, fr_jinja_value *out)
     return FR_OK;
 }
 
-/* What Python cannot hash is no key; a tuple could be one, but no template needs that. */
+/* Python cannot hash lists and dicts. A tuple could be a key, but no known template needs that. */
 static fr_status check_key(machine *m, const value *key)
 {
     return key->type == FR_JINJA_IS_LIST || key->type == FR_JINJA_IS_DICT

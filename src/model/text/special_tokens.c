@@ -1,8 +1,8 @@
 /* The automaton of Aho and Corasick over reversed token texts.
  *
  * Each node is a text, read from the end of some token towards its beginning; node ROOT is the empty text. An edge adds one
- * byte. `shorter` leads to the longest other node that the last bytes read also match, so that a search never goes back in the
- * text. Because a text is read from its end, the tokens that end the read part are those that begin at the current byte, and
+ * byte. `shorter` leads to the longest other node that the last bytes read also match, so that a search never reads a byte
+ * twice. Because a text is read from its end, the tokens that end the read part are those that begin at the current byte, and
  * the longest of them stands in `id`: the node's own, or what it inherits from `shorter`.
  *
  * Nodes are built in three steps: a trie of all tokens, an order by depth, then `shorter` and `id` in this order, since both
