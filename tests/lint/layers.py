@@ -16,7 +16,7 @@ USES = {
     "comm": "base",
     "model": "base",
     "model/files": "base device model",
-    "model/jinja": "base model/files",
+    "model/jinja": "base",
     "model/text": "base model/files model/jinja",
     "model/weights": "base comm device model model/files model/text",
     "model/network": "base comm device model model/text model/weights",

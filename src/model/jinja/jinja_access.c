@@ -1,4 +1,8 @@
-/* Items, attributes and slices of values, found as jinja2's sandbox finds them. */
+/* Items, attributes and slices of values, found as jinja2's sandbox finds them.
+ *
+ * jinja2 looks for value.name among attributes first and then among items, and for value['name'] the other way round. So a
+ * method's name can hide a dict's key. The tables below list the methods of Python's types, also those that are not
+ * supported: a template that tests for one or calls it must not see "undefined" where Python has a method. */
 #include "model/jinja/jinja_value.h"
 
 #include "base/print.h"
@@ -8,7 +12,7 @@
 typedef fr_jinja_machine machine;
 typedef fr_jinja_value value;
 
-/* What Python's types have besides names with underscores, each between blanks. */
+/* The attributes of Python's types, without names with underscores; each stands between blanks. */
 static const char OF_STRING[] =
     " capitalize casefold center count encode endswith expandtabs find format "
     "format_map index isalnum isalpha isascii isdecimal isdigit isidentifier islower "
@@ -115,7 +119,7 @@ static fr_status loop_attribute(machine *m, const fr_jinja_loop *loop, fr_text n
     return FR_OK;
 }
 
-/* What Python's getattr finds; *found is false if there is nothing. */
+/* Python's getattr; *found is false if there is no such attribute. */
 static fr_status own_attribute(machine *m, const value *v, fr_text name, bool *found,
                                value *out)
 {
@@ -245,7 +249,7 @@ static fr_status slice_part(machine *m, const value *part, int64_t missing,
     return FR_OK;
 }
 
-/* As Python clamps an end: between `least` and `most`. */
+/* Clamps a bound as Python does, between `least` and `most`. */
 static int64_t clamp(int64_t end, int64_t n, int64_t min, int64_t max)
 {
     end = end < 0 ? end + n : end;
@@ -271,7 +275,9 @@ static fr_status slice_text(machine *m, fr_text text, const int64_t range[3],
 fr_status fr_jinja_slice(fr_jinja_machine *m, const fr_jinja_value *v,
                          const fr_jinja_value *const parts[3], fr_jinja_value *out)
 {
-    enum { LARGEST_STEP = 1 << 30 };
+    enum {
+        LARGEST_STEP = 1 << 30
+    }; /* more than any length: sums with an index stay within 64 bits */
     int64_t n = 0;
     int64_t range[3];
     if (!is_sequence(v)) {

@@ -1,4 +1,5 @@
-/* Calls: macros, and the functions that every template finds. */
+/* Calls: macros, and the functions that every template has. A macro runs in a new scope inside the one where it was defined,
+ * with its own writer; its result is what it writes. */
 #include "model/jinja/jinja_call.h"
 
 #include <string.h>
@@ -7,7 +8,7 @@ typedef fr_jinja_machine machine;
 typedef fr_jinja_value value;
 typedef fr_jinja_node node;
 
-enum { MAX_RANGE = 100000 }; /* of jinja2's sandbox */
+enum { MAX_RANGE = 100000 }; /* the limit of jinja2's sandbox */
 
 const fr_jinja_value *fr_jinja_argument(const fr_jinja_arguments *arguments, int index,
                                         const char *name)
@@ -47,7 +48,7 @@ static fr_status bind_parameter(machine *m, const node *parameter, const value *
     return fr_jinja_dict_set(m, &m->scope->names, fr_jinja_string(parameter->text), v);
 }
 
-/* In the macro's scope. */
+/* Runs in the macro's scope. */
 static fr_status bind(machine *m, const fr_jinja_closure *macro,
                       const fr_jinja_arguments *arguments)
 {

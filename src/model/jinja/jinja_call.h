@@ -1,5 +1,8 @@
 /*
- * jinja_call.h - what evaluates: expressions, statements, calls, filters, tests. Private to jinja*.c.
+ * jinja_call.h - evaluates expressions, statements, calls, filters and tests. Private to jinja*.c.
+ *
+ * All functions work on one machine (jinja_value.h). On failure the machine is not usable any more: scope, depth and writer are
+ * left as they were inside, and the rendering ends.
  */
 #ifndef FR_MODEL_JINJA_JINJA_CALL_H
 #define FR_MODEL_JINJA_JINJA_CALL_H
@@ -29,15 +32,15 @@ FR_MUST_CHECK fr_status fr_jinja_test(fr_jinja_machine *m, fr_text name,
                                       const fr_jinja_value *input,
                                       const fr_jinja_arguments *arguments, bool *out);
 
-/* Parts of methods that filters have too. */
-/** Without white space, or the characters of a set (data NULL: none given), at its ends. */
+/* Methods that are also filters. */
+/** Strips white space, or the characters of a set (data NULL: none given), from the ends of a text. */
 FR_MUST_CHECK fr_status fr_jinja_strip_set(fr_jinja_machine *m, fr_text *text,
                                            fr_text set, bool left, bool right);
-/** change[0] by change[1], at most so many times; negative: always. */
+/** Replaces change[0] by change[1], at most `max` times; negative: all. */
 FR_MUST_CHECK fr_status fr_jinja_replace(fr_jinja_machine *m, fr_text text,
                                          const fr_text change[2], int64_t max,
                                          fr_jinja_value *out);
-/** upper, lower or capitalize, of ASCII. */
+/** upper, lower or capitalize (`how`), of ASCII. */
 FR_MUST_CHECK fr_status fr_jinja_set_case(fr_jinja_machine *m, fr_text text,
                                           fr_text how, fr_jinja_value *out);
 
@@ -56,7 +59,7 @@ typedef struct fr_jinja_filter_call {
     fr_jinja_value *out;
 } fr_jinja_filter_call;
 
-/** "the arguments of the filter ... are not supported" */
+/** Fails with "the arguments of the filter ... are not supported". */
 fr_status fr_jinja_filter_arguments(const fr_jinja_filter_call *call);
 FR_MUST_CHECK fr_status fr_jinja_join(const fr_jinja_filter_call *call);
 FR_MUST_CHECK fr_status fr_jinja_make_list(const fr_jinja_filter_call *call);

@@ -1,4 +1,11 @@
-/* Values of expressions. */
+/* Evaluates expressions: a walk over the tree, one function for each kind of node.
+ *
+ * fr_jinja_evaluate enters each node: it counts the step and the depth, and sets the line for messages. A function that has
+ * evaluated operands sets the line again before it can fail itself, since an operand may stand on another line.
+ *
+ * Names are searched from the innermost scope outwards, then among the built-in functions, and are undefined otherwise.
+ * As with jinja2's plain Undefined, an undefined value may be tested, compared for equality, written (as nothing) and iterated
+ * (as empty); its attributes and items, calling it and arithmetic with it fail. */
 #include "model/jinja/jinja_call.h"
 
 #include <string.h>
@@ -90,7 +97,7 @@ static fr_status evaluate_attribute(machine *m, const node *n, value *out)
 
 /* ---- calls -------------------------------------------------------------------------------- */
 
-/* Arguments while they are evaluated: lists of the machine. */
+/* Evaluates arguments into a list and a dict of the arena. */
 static fr_status evaluate_arguments(machine *m, const node *first,
                                     fr_jinja_arguments *out)
 {
@@ -211,7 +218,7 @@ static fr_status evaluate_binary(machine *m, const node *n, value *out)
     return fr_jinja_written(m, &w, out);
 }
 
-/* and, or: the operand that decides. */
+/* and, or: the value is that of the operand that decides. */
 static fr_status evaluate_logic(machine *m, const node *n, value *out)
 {
     FR_TRY(fr_jinja_evaluate(m, n->a, out));

@@ -1,4 +1,5 @@
-/* Expressions of templates, with jinja2's order of operators. */
+/* Parses expressions by recursive descent, with jinja2's order of operators: from those that bind least, `a if b else c`, or,
+ * and, not, comparisons, arithmetic (LEVELS), unary signs, then operands with what follows them (jinja_operand.c). */
 #include "model/jinja/jinja_tree.h"
 
 #include <string.h>
@@ -26,7 +27,7 @@ static fr_status parse_unary(parser *p, bool filters, node **out)
     return filters ? fr_jinja_filters_and_tests(p, out) : FR_OK;
 }
 
-/* Operators of arithmetic, from those that bind least; each level's end with 0. */
+/* Operators of arithmetic, from those that bind least; each level ends with 0. */
 enum { N_LEVELS = 4, LEVEL_OPS = 5, CONCAT_LEVEL = 1 };
 static const int LEVELS[N_LEVELS][LEVEL_OPS] = {
     {'+', '-', 0, 0, 0},
@@ -62,7 +63,7 @@ static fr_status parse_arithmetic(parser *p, int level, node **out)
     return FR_OK;
 }
 
-/* The comparison at hand, 0 for none. */
+/* The comparison operator that stands here; 0 if there is none. */
 static int comparison(const parser *p)
 {
     if (fr_jinja_at_word(p, "in")) {

@@ -105,7 +105,9 @@ static fr_status replace(const call *c)
 
 static fr_status to_json(const call *c)
 {
-    enum { MAX_INDENT = 16 };
+    enum {
+        MAX_INDENT = 16
+    }; /* templates use 2 or 4; bounds what one value can write */
     const value *indent = fr_jinja_argument(c->arguments, -1, "indent");
     fr_jinja_writer w = {0};
     int spaces = -1;
@@ -121,14 +123,14 @@ static fr_status to_json(const call *c)
     return fr_jinja_written(c->m, &w, c->out);
 }
 
-/* Of a string that is a plain decimal number; others are 0, as in jinja2, unless they might be one. */
+/* Of a string that is a plain decimal number. Others are 0, as in jinja2, but refused if Python might read a number. */
 static fr_status whole_of_text(const call *c, fr_text text)
 {
-    enum { ROOM = 24 };
-    char digits[ROOM];
+    enum { CAPACITY = 24 }; /* a sign, the digits of 64 bits, and NUL */
+    char digits[CAPACITY];
     char *end = NULL;
     text = fr_jinja_strip(text, true, true);
-    if (text.bytes >= ROOM) {
+    if (text.bytes >= CAPACITY) {
         return fr_jinja_fail(c->m, "a long text cannot be made a number");
     }
     memcpy(digits, text.data, text.bytes);
@@ -172,7 +174,7 @@ static fr_status to_whole(const call *c)
     }
 }
 
-/* Python's splitlines would see lines that are not separated by newlines alone. */
+/* Python's splitlines also splits at other characters than newlines. */
 static bool has_odd_lines(fr_text text)
 {
     for (size_t i = 0; i < text.bytes; i++) {

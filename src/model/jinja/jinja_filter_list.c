@@ -1,4 +1,4 @@
-/* Filters that walk their value. */
+/* Filters that iterate their value. */
 #include "model/jinja/jinja_call.h"
 
 #include <string.h>
@@ -7,7 +7,7 @@ typedef fr_jinja_machine machine;
 typedef fr_jinja_value value;
 typedef fr_jinja_filter_call call;
 
-/* The member that a dotted name means, found as by items: numbers are indexes. */
+/* The member that a dotted name means; each part is looked up as an item, numbers as indexes. */
 static fr_status find_member(machine *m, const value *of, fr_text path, value *out)
 {
     value found = *of;
@@ -110,7 +110,7 @@ static fr_jinja_arguments behind(const fr_jinja_arguments *arguments, int n)
                                 .named = arguments->named};
 }
 
-/* What map and the selecting filters walk: of what is false, nothing. */
+/* The items that map and the selecting filters iterate; a false value has none. */
 static fr_status walk_if_true(const call *c, fr_jinja_items **out)
 {
     value none;

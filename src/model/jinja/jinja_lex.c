@@ -1,4 +1,15 @@
-/* Text and tags of a template as tokens, cut as jinja2's lexer cuts them with trim_blocks and lstrip_blocks. */
+/* Cuts a template into tokens, as jinja2's lexer does with trim_blocks and lstrip_blocks.
+ *
+ * The lexer is outside of a tag (lexer->tag is 0) or inside of one ('{' or '%'). Outside, lex_outside returns the text up to
+ * the next tag, and notes in `pending` that the tag begins here; the next call steps into it (begin_tag). Comments and raw
+ * blocks never become the inside of a tag: they return a text, empty for a comment.
+ *
+ * White space around tags is decided in two places. cut_text decides what the text before a tag loses: with '-' all white
+ * space at its end, and for a {% or {# that stands alone at the beginning of its line the blanks before it (lstrip_blocks).
+ * close_tag decides what is skipped behind a tag: with '-' all white space, else one newline (trim_blocks), but not behind
+ * {{ }}. A '+' turns both off. at_line_start remembers a newline that close_tag took, since the next text does not show it any more.
+ *
+ * A tag ends only outside of brackets, so `n_open` and `open` follow them. */
 #define _GNU_SOURCE /* memrchr */
 #include "model/jinja/jinja_tree.h"
 
@@ -83,7 +94,7 @@ fr_status fr_jinja_lex_open(fr_jinja_arena *arena, const char *text, size_t byte
 
 /* ---- text between tags -------------------------------------------------------------------- */
 
-/* Step over the end of a tag: what belongs to it behind its closing characters, too. */
+/* Steps over the end of a tag and the white space behind it that belongs to it. */
 static void close_tag(fr_jinja_lexer *lexer, size_t bytes, bool strips, bool trims)
 {
     advance(lexer, bytes);
@@ -98,8 +109,7 @@ static void close_tag(fr_jinja_lexer *lexer, size_t bytes, bool strips, bool tri
     lexer->at_line_start = lexer->at[-1] == '\n';
 }
 
-/* Text before a tag: a '-' takes the white space at its end, and what stands alone before a tag on its line is the
- * tag's. */
+/* The text before a tag, without the white space that belongs to the tag. */
 static fr_text cut_text(const fr_jinja_lexer *lexer, fr_text text, char kind, char sign)
 {
     if (sign == '-') {
@@ -124,7 +134,7 @@ static char sign_at(const fr_jinja_lexer *lexer, size_t i)
     return sign == '-' || sign == '+' ? sign : '\0';
 }
 
-/* Bytes of a whole tag of one word from here, 0 if it is none: "{%- raw %}". `*strips` and `*plus`: its last sign. */
+/* Bytes of a whole tag of one word, such as "{%- raw %}", that begins here; 0 if there is none. *last: the sign at its end. */
 static size_t word_tag(const fr_jinja_lexer *lexer, const char *word, char *last)
 {
     size_t i = 2;
@@ -149,7 +159,7 @@ static size_t word_tag(const fr_jinja_lexer *lexer, const char *word, char *last
     return at(lexer, i) == '%' && at(lexer, i + 1) == '}' ? i + 2 : 0;
 }
 
-/* "{% raw %}...{% endraw %}" from here; *out is what stands between. */
+/* Reads "{% raw %}...{% endraw %}"; *out is the text between. */
 static fr_status lex_raw(fr_jinja_lexer *lexer, size_t opening, bool strips,
                          fr_text *out)
 {
@@ -190,7 +200,7 @@ static bool at_tag(const fr_jinja_lexer *lexer)
     return at(lexer, 0) == '{' && (kind == '{' || kind == '%' || kind == '#');
 }
 
-/* What the tag at hand does to the lexer: a raw block hands out its text, a comment is gone. */
+/* Enters the tag that begins here; a raw block returns its text, a comment an empty text. */
 static fr_status begin_tag(fr_jinja_lexer *lexer, fr_jinja_token *out)
 {
     char last = '\0';
@@ -244,86 +254,6 @@ static bool is_letter(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
 }
 
-/* Write a code point as UTF-8; bytes written, 0 for a surrogate and beyond Unicode. */
-static size_t put_character(uint32_t code, char *out)
-{
-    if (code > 0x10FFFF || (code >= 0xD800 && code < 0xE000)) {
-        return 0;
-    }
-    size_t n = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
-    static const unsigned LEAD[] = {0, 0, 0xC0, 0xE0, 0xF0};
-    for (size_t i = n - 1; i > 0; i--) {
-        out[i] = (char)(0x80 | (code & 0x3F));
-        code >>= 6;
-    }
-    out[0] = (char)(LEAD[n] | code);
-    return n;
-}
-
-/* "\xHH", "\uHHHH" or "\UHHHHHHHH" behind the backslash; the bytes read, 0 if they are no character. */
-static size_t hex_escape(fr_text text, char *out, size_t *written)
-{
-    size_t digits = text.data[0] == 'x' ? 2 : text.data[0] == 'u' ? 4 : 8;
-    uint32_t code = 0;
-    if (text.bytes < digits + 1) {
-        return 0;
-    }
-    for (size_t i = 1; i <= digits; i++) {
-        char c = text.data[i];
-        unsigned value = is_digit(c)            ? (unsigned)(c - '0')
-                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
-                         : c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10
-                                                : 16;
-        if (value > 15 || code > 0x10FFFF) {
-            return 0;
-        }
-        code = code * 16 + value;
-    }
-    *written = put_character(code, out);
-    return *written > 0 ? digits + 1 : 0;
-}
-
-/* Octal digits behind a backslash. */
-static size_t octal_escape(fr_text text, char *out, size_t *written)
-{
-    uint32_t code = 0;
-    size_t n = 0;
-    while (n < 3 && n < text.bytes && text.data[n] >= '0' && text.data[n] <= '7') {
-        code = code * 8 + (uint32_t)(text.data[n++] - '0');
-    }
-    *written = put_character(code, out);
-    return n;
-}
-
-/* What follows a backslash; the bytes read, 0 if it is not known. An escape that Python does not know stays as it is. */
-static size_t escape(fr_text text, char *out, size_t *written)
-{
-    static const char NAMES[] = "\\'\"abfnrtv";
-    static const char MEANT[] = "\\'\"\a\b\f\n\r\t\v";
-    char c = text.data[0];
-    const char *known = c != '\0' ? strchr(NAMES, c) : NULL;
-    *written = 0;
-    if (known != NULL) {
-        out[(*written)++] = MEANT[known - NAMES];
-        return 1;
-    }
-    if (c == '\n') {
-        return 1;
-    }
-    if (c == 'x' || c == 'u' || c == 'U') {
-        return hex_escape(text, out, written);
-    }
-    if (c >= '0' && c <= '7') {
-        return octal_escape(text, out, written);
-    }
-    if (c == 'N' || (c & 0x80) != 0) {
-        return 0;
-    }
-    out[(*written)++] = '\\';
-    out[(*written)++] = c;
-    return 1;
-}
-
 static fr_status lex_string(fr_jinja_lexer *lexer, fr_jinja_token *out)
 {
     char quote = at(lexer, 0);
@@ -343,8 +273,8 @@ static fr_status lex_string(fr_jinja_lexer *lexer, fr_jinja_token *out)
         if (at(lexer, i) != '\\') {
             text[kept] = at(lexer, i++);
         } else {
-            read =
-                escape((fr_text){lexer->at + i + 1, n - i - 1}, text + kept, &written);
+            read = fr_jinja_escape((fr_text){lexer->at + i + 1, n - i - 1}, text + kept,
+                                   &written);
             i += 1 + read;
         }
         kept += written;
@@ -370,8 +300,8 @@ static size_t count_digits(const fr_jinja_lexer *lexer, size_t from)
 /* Decimal numbers; a fraction must have digits on both sides of its point. */
 static fr_status lex_number(fr_jinja_lexer *lexer, fr_jinja_token *out)
 {
-    enum { MAX_DIGITS = 18, ROOM = 64 };
-    char text[ROOM];
+    enum { MAX_DIGITS = 18, CAPACITY = 64 }; /* 18 digits fit into 64 bits */
+    char text[CAPACITY];
     size_t whole = count_digits(lexer, 0);
     size_t n = whole;
     bool behind_point = lexer->at > lexer->begin && lexer->at[-1] == '.';
@@ -383,8 +313,8 @@ static fr_status lex_number(fr_jinja_lexer *lexer, fr_jinja_token *out)
         size_t digits = count_digits(lexer, n + 1 + sign);
         n += digits > 0 ? 1 + sign + digits : 0;
     }
-    if ((whole == n && whole > MAX_DIGITS) || n >= ROOM || is_letter(at(lexer, n)) ||
-        (whole == n && whole > 1 && at(lexer, 0) == '0')) {
+    if ((whole == n && whole > MAX_DIGITS) || n >= CAPACITY ||
+        is_letter(at(lexer, n)) || (whole == n && whole > 1 && at(lexer, 0) == '0')) {
         return fail(lexer, "a number is too long, or its form is not supported");
     }
     memcpy(text, lexer->at, n);
@@ -439,7 +369,7 @@ static fr_status lex_sign(fr_jinja_lexer *lexer, fr_jinja_token *out)
     return FR_OK;
 }
 
-/* Whether the tag ends here; steps over its end then. */
+/* Whether the tag ends here; if so, steps over its end. */
 static bool lex_tag_end(fr_jinja_lexer *lexer, fr_jinja_token *out)
 {
     char sign = sign_at(lexer, 0);

@@ -179,7 +179,7 @@ static fr_status split_at_text(const call *c, fr_text separator, int64_t max)
     return add_piece(c, text, from, text.bytes);
 }
 
-/* At most so many times; negative: any number. */
+/* At most `max` times; negative: without limit. */
 static fr_status count_argument(const call *c, int i, const char *name, int64_t *out)
 {
     const value *v = fr_jinja_argument(c->arguments, i, name);
@@ -311,7 +311,7 @@ static fr_status view(const call *c)
     return FR_OK;
 }
 
-/* What is known of each type. */
+/* The supported methods of each type. */
 typedef struct method {
     fr_jinja_type type;
     const char *name;

@@ -1,4 +1,5 @@
-/* Operands of a template's expressions: literals, names, and what may follow them. */
+/* Parses operands: literals, names and brackets, and the calls, members, items, filters and tests that follow them. The
+ * parser sees one token ahead (parser->ahead), which it needs for `not in` and for keyword arguments. */
 #include "model/jinja/jinja_tree.h"
 
 #include <string.h>

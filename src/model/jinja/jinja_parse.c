@@ -1,4 +1,5 @@
-/* Statements of templates. */
+/* Parses statements. A body runs up to the tag whose first word is one of the `ends` of its statement; that tag is left to the
+ * statement, which knows what may follow (else, elif, endif). The tree lies in the template's own arena. */
 #include "model/jinja/jinja_tree.h"
 
 #include "base/mem.h"
@@ -11,14 +12,14 @@ typedef fr_jinja_node node;
 
 static fr_status parse_body(parser *p, const char *const *ends, node **out);
 
-/* The end of a tag. */
+/* Steps over the end of a tag. */
 static fr_status end_tag(parser *p)
 {
     return p->now.kind == FR_JINJA_TAG_END ? fr_jinja_take(p)
                                            : fr_jinja_unexpected(p, "%}");
 }
 
-/* "%}", a body, and the word of the tag that ends it, which is left at hand; `ends` closes with NULL. */
+/* Reads "%}", a body, and the beginning of the tag that ends it; its word is the next token. `ends` ends with NULL. */
 static fr_status parse_block(parser *p, const char *const *ends, node **body)
 {
     if (fr_jinja_at_sign(p, ':')) {
@@ -28,7 +29,7 @@ static fr_status parse_block(parser *p, const char *const *ends, node **body)
     return parse_body(p, ends, body);
 }
 
-/* The same with one end, which is stepped over. */
+/* The same with a single end, which it steps over. */
 static fr_status parse_whole_block(parser *p, const char *end, node **body)
 {
     const char *const ends[] = {end, NULL};
@@ -191,7 +192,7 @@ static fr_status parse_continue(parser *p, node *made)
     return fr_jinja_take(p);
 }
 
-/* What begins with a word. */
+/* The statements, by their first word. */
 typedef struct statement {
     const char *word;
     fr_status (*parse)(parser *p, node *made);
@@ -242,7 +243,7 @@ static fr_status parse_plain(parser *p, node **out)
     return fr_jinja_take(p);
 }
 
-/* Statements up to the tag that begins with one of the words, which is then at hand; NULL: up to the end of all. */
+/* Reads statements up to the tag that begins with one of the words, which is then the next token; NULL: up to the end. */
 static fr_status parse_body(parser *p, const char *const *ends, node **out)
 {
     fr_jinja_list body = {0};
@@ -281,7 +282,8 @@ fr_status fr_jinja_parse(fr_ctx *ctx, const char *text, size_t bytes, fr_jinja *
     p.arena = &(*out)->arena;
     fr_status status = fr_jinja_lex_open(p.arena, text, bytes, &p.lexer);
     if (status == FR_OK) {
-        status = fr_jinja_take(&p); /* the first token comes at hand with the second */
+        status = fr_jinja_take(
+            &p); /* the first call reads ahead only, the second makes it the current token */
     }
     if (status == FR_OK) {
         status = fr_jinja_take(&p);

@@ -1,4 +1,14 @@
-/* Statements at work, and the rendering as a whole. */
+/* Runs statements, and a rendering as a whole.
+ *
+ * The machine carries the state: the scope that names are set in, the writer that output goes to, and `jump`. A statement that
+ * needs another scope or writer saves the current one, replaces it and puts it back. On failure nothing is put back, since the
+ * rendering ends and the arena frees all.
+ *
+ * Scopes are as in jinja2: each round of a loop has its own, also `with`, a captured block and a macro's body; `if` has none. A
+ * `set` in a loop is therefore lost after the round, which is what namespaces are for.
+ *
+ * break and continue set `jump`. fr_jinja_run then skips the rest of each body up to run_for, which ends the loop or begins its
+ * next round. `loops` counts the loops around a statement within its macro, so that a jump without a loop is refused. */
 #include "model/jinja/jinja_call.h"
 
 #include "base/mem.h"
@@ -54,7 +64,7 @@ static fr_status assign(machine *m, const node *target, value v)
 
 /* ---- blocks ------------------------------------------------------------------------------- */
 
-/* What a body writes, run in a scope of its own. */
+/* Runs a body in its own scope and returns what it writes. */
 static fr_status capture(machine *m, const node *body, value *out)
 {
     fr_jinja_writer w = {0};
@@ -70,7 +80,7 @@ static fr_status capture(machine *m, const node *body, value *out)
                : fr_jinja_fail(m, "break or continue leaves a block that is captured");
 }
 
-/* The same with filters on it. */
+/* The same, and applies the filters of the block. */
 static fr_status capture_filtered(machine *m, const node *n, value *out)
 {
     FR_TRY(capture(m, n->c, out));
@@ -95,7 +105,7 @@ static fr_status run_if(machine *m, const node *n)
     return FR_OK;
 }
 
-/* Of what is walked, what the condition of the loop leaves. */
+/* Leaves the items for which the condition of the loop holds. */
 static fr_status select_items(machine *m, const node *n, fr_jinja_scope *outer,
                               fr_jinja_items **items)
 {
@@ -115,7 +125,7 @@ static fr_status select_items(machine *m, const node *n, fr_jinja_scope *outer,
     return FR_OK;
 }
 
-/* Each round has a scope of its own; a loop object of its own too, since a list may keep it. */
+/* Each round has its own scope, and its own loop object, since the template may keep it in a list. */
 static fr_status run_round(machine *m, const node *n, fr_jinja_scope *outer,
                            const fr_jinja_items *items, int64_t i)
 {
@@ -173,7 +183,7 @@ static fr_status run_macro(machine *m, const node *n)
     return fr_jinja_dict_set(m, &m->scope->names, fr_jinja_string(n->text), macro);
 }
 
-/* The call sees the body as the macro `caller`. */
+/* The called macro sees the body as the macro `caller`. */
 static fr_status run_call(machine *m, const node *n)
 {
     value v;

@@ -1,4 +1,4 @@
-/* Tests: what stands behind `is`. */
+/* Tests: the names behind `is`. */
 #include "model/jinja/jinja_call.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Memory of templates, and characters as Python knows them. */
+/* The arena that trees and values lie in, and white space as Python defines it. */
 #include "model/jinja/jinja_tree.h"
 
 #include "base/mem.h"
@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Memory is asked for in pieces of this size, or as large as one thing is. */
+/* Memory is allocated in chunks: large enough that most templates need a few, small enough not to waste much on a tiny one.
+ * A larger object has its own chunk. */
 enum { CHUNK_BYTES = 1 << 16, ALIGNMENT = 16, MIB = 1 << 20 };
 
 struct fr_jinja_chunk {

@@ -1,11 +1,10 @@
 /*
- * jinja_tree.h - the tree of a template and the memory it lies in. Private to jinja*.c.
+ * jinja_tree.h - what parsing needs: the arena, the tokens, the tree of a template, and the parser. Private to jinja*.c.
  */
 #ifndef FR_MODEL_JINJA_JINJA_TREE_H
 #define FR_MODEL_JINJA_JINJA_TREE_H
 
 #include "base/text_map.h"
-#include "model/files/names.h"
 #include "model/jinja/jinja.h"
 
 #include <stdint.h>
@@ -20,10 +19,10 @@ typedef struct fr_jinja_arena {
     char *next;
     size_t left;
     size_t used; /* bytes handed out */
-    size_t max;  /* of them */
+    size_t max;  /* limit of used */
 } fr_jinja_arena;
 
-/** Zeroed memory; `line` is named where the arena's limit is reached. @return FR_OK; FR_ERR_UNSUPPORTED; FR_ERR_NO_MEMORY */
+/** Zeroed memory, 16-byte aligned; the message names `line` if the arena's limit is reached. @return FR_OK; FR_ERR_UNSUPPORTED; FR_ERR_NO_MEMORY */
 FR_MUST_CHECK fr_status fr_jinja_new(fr_jinja_arena *arena, int32_t line, size_t bytes,
                                      void *out);
 void fr_jinja_arena_fini(fr_jinja_arena *arena);
@@ -64,21 +63,29 @@ typedef struct fr_jinja_lexer {
     int32_t line;
     char tag; /* 0: in text; '{' or '%': in a tag of that kind */
     char
-        pending; /* the tag that begins here, when the text before it has been handed out */
+        pending; /* kind of the tag that begins here, once the text before it is returned; else 0 */
     bool
-        at_line_start; /* the text at hand follows a newline that belongs to a tag, or nothing */
+        at_line_start; /* the current text begins a line: it follows a newline that a tag took, or begins the template */
     int n_open;
-    char open[FR_JINJA_MAX_NESTING]; /* brackets that wait for their partner */
+    char open[FR_JINJA_MAX_NESTING]; /* brackets that are not closed yet */
 } fr_jinja_lexer;
 
-/** Line ends become \n, and one at the very end goes, as jinja2 does; the text must be UTF-8. */
+/** Copies the text. Line ends become \n, and one at the very end is removed, as in jinja2; the text must be UTF-8. */
 FR_MUST_CHECK fr_status fr_jinja_lex_open(fr_jinja_arena *arena, const char *text,
                                           size_t bytes, fr_jinja_lexer *out);
 FR_MUST_CHECK fr_status fr_jinja_lex(fr_jinja_lexer *lexer, fr_jinja_token *out);
 
+/**
+ * Reads the escape whose backslash is in front of `text` (not empty); one that Python does not know stays as it is.
+ * @param[out] out      capacity of 4 bytes
+ * @param[out] written  bytes of it
+ * @return bytes read of `text`, 0 if the escape is not supported
+ */
+size_t fr_jinja_escape(fr_text text, char *out, size_t *written);
+
 /* ---- the tree ----------------------------------------------------------------------------- */
 
-/* Behind each kind: what its parts are. */
+/* The comment of each kind says what its parts are. */
 typedef enum fr_jinja_kind {
     FR_JINJA_NOTHING,   /* None */
     FR_JINJA_TRUTH,     /* whole: 0 or 1 */
@@ -98,7 +105,7 @@ typedef enum fr_jinja_kind {
     FR_JINJA_SPREAD,    /* among arguments: *a, or **a (op) */
     FR_JINJA_FILTER,    /* a | text(b...) */
     FR_JINJA_TEST,      /* a is text(b...) */
-    FR_JINJA_BLOCK_VALUE, /* what the body of a block has written, where its filters begin */
+    FR_JINJA_BLOCK_VALUE, /* what the body of a block has written: the operand of its filters */
     FR_JINJA_NOT,         /* a */
     FR_JINJA_NEGATIVE, /* -a */
     FR_JINJA_POSITIVE, /* +a */
@@ -174,11 +181,11 @@ FR_MUST_CHECK fr_status fr_jinja_node_new(fr_jinja_parser *parser, fr_jinja_kind
                                           fr_jinja_node **out);
 bool fr_jinja_at_word(const fr_jinja_parser *parser, const char *word);
 bool fr_jinja_at_sign(const fr_jinja_parser *parser, int op);
-/** Step over the sign that must come. */
+/** Steps over a sign that must come next. */
 FR_MUST_CHECK fr_status fr_jinja_expect(fr_jinja_parser *parser, int op);
 /** FR_ERR_UNSUPPORTED: "line N: `wanted` is expected, found ..." */
 fr_status fr_jinja_unexpected(const fr_jinja_parser *parser, const char *wanted);
-/** One level of nesting more. */
+/** Enters one level of nesting. */
 FR_MUST_CHECK fr_status fr_jinja_deeper(fr_jinja_parser *parser);
 
 /** A node of `kind` with one or two parts, at the line of the first. */
@@ -187,7 +194,8 @@ FR_MUST_CHECK fr_status fr_jinja_wrap(fr_jinja_parser *parser, fr_jinja_kind kin
                                       fr_jinja_node **out);
 FR_MUST_CHECK fr_status fr_jinja_take_word(fr_jinja_parser *parser, fr_text *out);
 
-/* Pieces of an expression: a literal, name or bracket; calls, members and items behind one; filters and tests behind. */
+/* Parts of an expression: an operand (literal, name or bracket); then its calls, members and items; then its filters and
+ * tests. */
 FR_MUST_CHECK fr_status fr_jinja_primary(fr_jinja_parser *parser, fr_jinja_node **out);
 FR_MUST_CHECK fr_status fr_jinja_postfix(fr_jinja_parser *parser,
                                          fr_jinja_node **operand);
@@ -197,16 +205,16 @@ FR_MUST_CHECK fr_status fr_jinja_filters_and_tests(fr_jinja_parser *parser,
 /** An expression; with `commas` several make a tuple, as between {{ and }}; without `conditions` no "a if b". */
 FR_MUST_CHECK fr_status fr_jinja_expression(fr_jinja_parser *parser, bool commas,
                                             bool conditions, fr_jinja_node **out);
-/** The filters at hand, applied to `node`; NULL stands for what a block has written. */
+/** Parses filters that apply to `node`; NULL: to what a block has written. */
 FR_MUST_CHECK fr_status fr_jinja_filters(fr_jinja_parser *parser, bool begun,
                                          fr_jinja_node **node);
 /** Names, or a tuple of them; with `members` also NAMESPACE.NAME. */
 FR_MUST_CHECK fr_status fr_jinja_target(fr_jinja_parser *parser, bool members,
                                         fr_jinja_node **out);
 
-/** Bytes of the white space character at `text`, by Python's str.isspace; 0 if it is none. */
+/** Bytes of the white space character (Python's str.isspace) that `text` begins with; 0 if it is not white space. */
 size_t fr_jinja_space(const char *text, size_t bytes);
-/** Without white space at its ends. */
+/** The text without white space at the chosen ends. */
 fr_text fr_jinja_strip(fr_text text, bool left, bool right);
 
 #endif

@@ -1,4 +1,11 @@
-/* Values of a rendering: made, compared, walked, with the meaning they have in Python. */
+/* Values of a rendering: how they are made, compared and iterated, with the meaning that they have in Python.
+ *
+ * A value is a tag and a pointer. Lists, dicts and texts lie in the machine's arena, whose size is limited, and everything that
+ * could take long counts steps (fr_jinja_charge): so a template cannot use more memory or time than its limits, whatever it
+ * does. Growing a list or a dict leaves the old memory in the arena until the rendering ends, which at most doubles it.
+ *
+ * Dicts are arrays in order of insertion, searched from the front: those of templates have few keys, and each comparison is
+ * charged. What Python would do with a mix of types that templates do not need is refused, never guessed. */
 #define _GNU_SOURCE /* memmem */
 #include "model/jinja/jinja_value.h"
 
@@ -11,6 +18,7 @@
 typedef fr_jinja_machine machine;
 typedef fr_jinja_value value;
 
+/* Scanning so many bytes takes about as long as evaluating a node. */
 enum { BYTES_A_STEP = 64, MESSAGE_BYTES = 512 };
 
 fr_status fr_jinja_fail(fr_jinja_machine *m, const char *format, ...)
@@ -102,7 +110,7 @@ const char *fr_jinja_type_name(const fr_jinja_value *v)
     return NAMES[v->type];
 }
 
-/* Room for one more of `n`; *data moves when it grows. */
+/* Makes sure that one more than `n` items fit; *data moves when it grows. */
 static fr_status grow(machine *m, int64_t n, int64_t *capacity, size_t size, void *data)
 {
     void *old = NULL;
@@ -157,7 +165,7 @@ fr_status fr_jinja_dict_new(fr_jinja_machine *m, fr_jinja_value *out)
     return FR_OK;
 }
 
-/* What Python cannot hash is no key; a tuple could be one, but no template needs that. */
+/* Python cannot hash lists and dicts. A tuple could be a key, but no known template needs that. */
 static fr_status check_key(machine *m, const value *key)
 {
     return key->type == FR_JINJA_IS_LIST || key->type == FR_JINJA_IS_DICT

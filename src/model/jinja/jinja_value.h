@@ -1,8 +1,8 @@
 /*
  * jinja_value.h - values of a rendering, and the machine that renders. Private to jinja*.c.
  *
- * Values are small and copied; what they point to lies in the machine's arena, is not changed once it is made (but for
- * namespaces) and lives until the rendering ends. Failures are FR_ERR_UNSUPPORTED and name the line at hand.
+ * Values are small and copied. What they point to lies in the machine's arena and lives until the rendering ends; only
+ * namespaces change after they are made. Failures are FR_ERR_UNSUPPORTED and name the current line.
  */
 #ifndef FR_MODEL_JINJA_JINJA_VALUE_H
 #define FR_MODEL_JINJA_JINJA_VALUE_H
@@ -59,7 +59,7 @@ struct fr_jinja_value {
 
 struct fr_jinja_items {
     fr_jinja_form form;
-    bool is_spent; /* a generator that was walked */
+    bool is_spent; /* a generator that was iterated already */
     int64_t n;
     int64_t capacity;
     fr_jinja_value *items;
@@ -92,7 +92,7 @@ struct fr_jinja_method {
     fr_text name;
 };
 
-/** Variables by name; reading looks into outer scopes, setting does not. */
+/** Variables by name. Reading searches outer scopes too, setting does not. */
 struct fr_jinja_scope {
     fr_jinja_scope *outer;
     fr_jinja_dict names;
@@ -108,14 +108,15 @@ typedef struct fr_jinja_writer {
 typedef struct fr_jinja_machine {
     fr_ctx *ctx;
     fr_jinja_arena arena;
-    int32_t line; /* at hand, for messages */
+    int32_t line; /* current, for messages */
     int64_t steps;
     int depth;
     fr_jinja_scope *scope;
     fr_jinja_writer *writer;
-    fr_jinja_value block; /* what the block at hand has written, for its filters */
-    int loops;            /* around the statement at hand, in its macro */
-    fr_jinja_kind jump;   /* break or continue on its way to the loop; else 0 */
+    fr_jinja_value block; /* what the current block has written, for its filters */
+    int loops;            /* around the current statement, within its macro */
+    fr_jinja_kind
+        jump; /* break or continue that has not reached its loop yet; else 0 */
 } fr_jinja_machine;
 
 /** Arguments of a call, evaluated. */
@@ -130,9 +131,10 @@ typedef struct fr_jinja_arguments {
 /** FR_ERR_UNSUPPORTED: "line N: ..." */
 fr_status fr_jinja_fail(fr_jinja_machine *m, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/** Count work: the cost of looking at so many bytes, and of one step. */
+/** Counts one step of work, and more for scanning `bytes` bytes; fails beyond the limit. */
 FR_MUST_CHECK fr_status fr_jinja_charge(fr_jinja_machine *m, size_t bytes);
-FR_MUST_CHECK fr_status fr_jinja_enter(fr_jinja_machine *m); /* one part deeper */
+FR_MUST_CHECK fr_status fr_jinja_enter(
+    fr_jinja_machine *m); /* counts one nested evaluation; the caller takes it back */
 
 /* ---- values ------------------------------------------------------------------------------- */
 
@@ -142,7 +144,8 @@ fr_jinja_value fr_jinja_bool(bool truth);
 fr_jinja_value fr_jinja_int(int64_t whole);
 fr_jinja_value fr_jinja_float(double fraction);
 fr_jinja_value fr_jinja_string(fr_text text);
-fr_jinja_value fr_jinja_word(const char *text); /* which is never freed */
+fr_jinja_value
+fr_jinja_word(const char *text); /* borrowed: must outlive the rendering */
 bool fr_jinja_is_text(const fr_jinja_value *value, const char *text);
 const char *fr_jinja_type_name(const fr_jinja_value *value);
 
@@ -151,10 +154,10 @@ FR_MUST_CHECK fr_status fr_jinja_list_new(fr_jinja_machine *m, fr_jinja_form for
 FR_MUST_CHECK fr_status fr_jinja_list_add(fr_jinja_machine *m, fr_jinja_value *list,
                                           fr_jinja_value item);
 FR_MUST_CHECK fr_status fr_jinja_dict_new(fr_jinja_machine *m, fr_jinja_value *out);
-/** Put a value under a key, which replaces the one there. */
+/** Sets the value of a key, which may have one already. */
 FR_MUST_CHECK fr_status fr_jinja_dict_set(fr_jinja_machine *m, fr_jinja_dict *dict,
                                           fr_jinja_value key, fr_jinja_value value);
-/** *out is NULL if the key is not there. */
+/** *out is NULL if the dict does not have the key. */
 FR_MUST_CHECK fr_status fr_jinja_dict_find(fr_jinja_machine *m,
                                            const fr_jinja_dict *dict,
                                            fr_jinja_value key, fr_jinja_value **out);
@@ -165,24 +168,24 @@ FR_MUST_CHECK fr_status fr_jinja_two(fr_jinja_machine *m, fr_jinja_value a,
 bool fr_jinja_truth(const fr_jinja_value *value);
 FR_MUST_CHECK fr_status fr_jinja_equal(fr_jinja_machine *m, const fr_jinja_value *a,
                                        const fr_jinja_value *b, bool *out);
-/** -1, 0, 1 for numbers and for strings; others have no order. */
+/** -1, 0 or 1, for two numbers or two strings; other values cannot be ordered. */
 FR_MUST_CHECK fr_status fr_jinja_order(fr_jinja_machine *m, const fr_jinja_value *a,
                                        const fr_jinja_value *b, int *out);
 FR_MUST_CHECK fr_status fr_jinja_contains(fr_jinja_machine *m,
                                           const fr_jinja_value *whole,
                                           const fr_jinja_value *part, bool *out);
-/** What a loop over the value walks. */
+/** The items that a loop over the value iterates. */
 FR_MUST_CHECK fr_status fr_jinja_walk(fr_jinja_machine *m, const fr_jinja_value *value,
                                       fr_jinja_items **out);
 FR_MUST_CHECK fr_status fr_jinja_length(fr_jinja_machine *m,
                                         const fr_jinja_value *value, int64_t *out);
-/** value[key], value.name as jinja2 finds them: undefined if there is none. */
+/** value[key] and value.name as jinja2 finds them; undefined if there is no such item. */
 FR_MUST_CHECK fr_status fr_jinja_item(fr_jinja_machine *m, const fr_jinja_value *value,
                                       const fr_jinja_value *key, fr_jinja_value *out);
 FR_MUST_CHECK fr_status fr_jinja_attribute(fr_jinja_machine *m,
                                            const fr_jinja_value *value, fr_text name,
                                            fr_jinja_value *out);
-/** value[from:to:step]; NULL: left out. */
+/** value[from:to:step]; a part that is left out is NULL. */
 FR_MUST_CHECK fr_status fr_jinja_slice(fr_jinja_machine *m, const fr_jinja_value *value,
                                        const fr_jinja_value *const parts[3],
                                        fr_jinja_value *out);
@@ -190,7 +193,7 @@ FR_MUST_CHECK fr_status fr_jinja_arithmetic(fr_jinja_machine *m, int op,
                                             const fr_jinja_value *a,
                                             const fr_jinja_value *b,
                                             fr_jinja_value *out);
-/** A value of JSON. */
+/** The value of a JSON value. */
 FR_MUST_CHECK fr_status fr_jinja_from_json(fr_jinja_machine *m, json_t *json,
                                            fr_jinja_value *out);
 
@@ -201,17 +204,17 @@ FR_MUST_CHECK fr_status fr_jinja_scope_new(fr_jinja_machine *m, fr_jinja_scope *
 
 FR_MUST_CHECK fr_status fr_jinja_write(fr_jinja_machine *m, fr_jinja_writer *writer,
                                        const char *text, size_t bytes);
-/** All that was written, as a string. */
+/** What a writer holds, as a string. */
 FR_MUST_CHECK fr_status fr_jinja_written(fr_jinja_machine *m, fr_jinja_writer *writer,
                                          fr_jinja_value *out);
-/** As Python's str writes it. */
+/** Writes a value as Python's str does. */
 FR_MUST_CHECK fr_status fr_jinja_write_value(fr_jinja_machine *m,
                                              fr_jinja_writer *writer,
                                              const fr_jinja_value *value);
-/** The same as a string: a string itself is not copied. */
+/** The same text as a string; a string is not copied. */
 FR_MUST_CHECK fr_status fr_jinja_str(fr_jinja_machine *m, const fr_jinja_value *value,
                                      fr_text *out);
-/** As json.dumps(ensure_ascii=False, indent=indent) writes it; -1: on one line. */
+/** Writes a value as json.dumps(ensure_ascii=False, indent=indent) does; -1: on one line. */
 FR_MUST_CHECK fr_status fr_jinja_write_json(fr_jinja_machine *m,
                                             fr_jinja_writer *writer,
                                             const fr_jinja_value *value, int indent);

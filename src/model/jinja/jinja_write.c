@@ -1,4 +1,5 @@
-/* Values as text: as Python's str, repr and json.dumps write them. */
+/* Writes values as Python's str, repr and json.dumps do. What Python would write in a way that depends on its version or its
+ * tables of characters is refused. */
 #include "model/jinja/jinja_value.h"
 
 #include <math.h>
@@ -31,7 +32,7 @@ fr_status fr_jinja_write(fr_jinja_machine *m, fr_jinja_writer *w, const char *te
     return FR_OK;
 }
 
-/* Also of nothing: a string has an address. */
+/* Also for an empty text, so that a string always has an address. */
 fr_status fr_jinja_written(fr_jinja_machine *m, fr_jinja_writer *w, fr_jinja_value *out)
 {
     FR_TRY(fr_jinja_write(m, w, "", 0));

@@ -1,3 +1,12 @@
+/* Byte-pair merges with a heap.
+ *
+ * The pairs that can merge lie in a hash table over (left, right), with open addressing; its seed is random, so that a
+ * file cannot be made whose pairs all collide. The table is at most half full.
+ *
+ * A piece is a doubly linked list of symbols over the caller's ids. Its heap holds the pairs that can merge, lowest rank
+ * first and leftmost of equals. Joining a pair changes its two neighbours, which gives at most two new pairs. The old entries
+ * of these neighbours stay in the heap and are recognised when they are popped: their symbols have changed. This keeps
+ * merging at O(n log n), where a search for the lowest pair in every round would take O(n^2). */
 #include "model/text/bpe.h"
 
 #include "base/mem.h"
@@ -19,7 +28,7 @@ static uint64_t slot_of(const fr_bpe *bpe, int32_t left, int32_t right)
     return fr_hash_word(bpe->seed, pair) & bpe->mask;
 }
 
-/* The table entry of a pair, or the free one where it belongs. */
+/* The table entry of a pair, or the free entry where it belongs. */
 static int32_t *probe(const fr_bpe *bpe, int32_t left, int32_t right)
 {
     uint64_t at = slot_of(bpe, left, right);
@@ -109,10 +118,9 @@ static fr_status reserve(fr_ctx *ctx, fr_bpe_scratch *scratch, int64_t n)
     return FR_OK;
 }
 
-/* One piece being merged. A heap entry is (rank << 32 | index of the left symbol), so the smallest one is
- * the leftmost pair of the lowest rank. Entries are never removed when a neighbour changes: a popped one
- * counts only if the symbols that it names still stand there. n - 1 entries to begin with and two for one
- * popped at each of at most n - 1 merges: never more than 2 n. */
+/* One piece being merged. A heap entry is (rank << 32 | index of the left symbol), so the smallest entry is the leftmost pair
+ * of the lowest rank. The heap begins with at most n - 1 entries; each of at most n - 1 merges pops one and pushes two. So it
+ * never holds more than 2 n. */
 typedef struct piece {
     const fr_bpe *bpe;
     int32_t *ids; /* -1: merged away */
@@ -167,7 +175,7 @@ static uint64_t pop_lowest(piece *p)
     return lowest;
 }
 
-/* Replace the pair by its merged symbol and queue the two new pairs. */
+/* Replaces a pair by its merged symbol and queues the two new pairs. */
 static void join(piece *p, int32_t left, int32_t right, int32_t merged)
 {
     int32_t next = *after(p, right);

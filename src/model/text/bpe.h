@@ -1,7 +1,7 @@
 /*
- * bpe.h - byte-pair merges over ids: the merge of lowest rank first, the leftmost of equals.
+ * bpe.h - byte-pair merges over ids: the merge of lowest rank comes first, the leftmost of equals.
  *
- * Layer L3. n symbols take O(n log n) time whatever they are, so a piece may be megabytes long.
+ * Merging n symbols takes O(n log n) time for any input, so a piece may have megabytes.
  */
 #ifndef FR_MODEL_TEXT_BPE_H
 #define FR_MODEL_TEXT_BPE_H
@@ -22,17 +22,17 @@ typedef struct fr_bpe fr_bpe;
 /**
  * @param path    for messages
  * @param merges  in rank order, copied; ids >= 0
- * @return FR_OK; FR_ERR_FORMAT if a pair stands in the list twice (its rank would be ambiguous)
+ * @return FR_OK; FR_ERR_FORMAT if a pair occurs twice (its rank would be ambiguous)
  */
 FR_MUST_CHECK fr_status fr_bpe_create(fr_ctx *ctx, const char *path,
                                       const fr_merge *merges, int64_t n, fr_bpe **out);
 void fr_bpe_destroy(fr_bpe **bpe);
 
-/** Working memory that calls reuse; zero-initialise, release with fr_bpe_scratch_fini. */
+/** Working memory that calls reuse. Zero-initialise it; release it with fr_bpe_scratch_fini. */
 typedef struct fr_bpe_scratch {
     int32_t *
-        neighbours; /* [room, 2]: index of the symbol before and after, -1 at the ends */
-    uint64_t *heap; /* [2 room] */
+        neighbours; /* [capacity, 2]: index of the symbol before and after, -1 at the ends */
+    uint64_t *heap; /* [2 capacity] */
     int64_t capacity;
 } fr_bpe_scratch;
 
@@ -40,7 +40,7 @@ void fr_bpe_scratch_fini(fr_bpe_scratch *scratch);
 
 /**
  * Merge the symbols of one piece in place.
- * @param[in,out] ids  n symbols, each >= 0; on return the first *n_left are the result
+ * @param[in,out] ids  n symbols, each >= 0; on return the first *n_left of them are the result
  * @return FR_OK; FR_ERR_DATA if n exceeds INT32_MAX; FR_ERR_NO_MEMORY
  */
 FR_MUST_CHECK fr_status fr_bpe_merge(fr_ctx *ctx, const fr_bpe *bpe,

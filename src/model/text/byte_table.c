@@ -1,9 +1,9 @@
 #include "model/text/byte_table.h"
 
-/* First character that stands for a byte other than itself. */
+/* The first character that stands for a byte of another number. */
 enum { SHIFTED = 256 };
 
-/* The bytes without a printable character of their own lie in three runs: 0-32, 127-160 and 173. */
+/* The bytes whose own character is not printable lie in three runs: 0-32, 127-160 and 173. */
 enum { RUN1_END = 33, RUN2 = 127, RUN2_END = 161, RUN3 = 173 };
 
 static unsigned char_of(unsigned byte)

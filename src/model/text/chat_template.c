@@ -1,3 +1,16 @@
+/* What a chat template writes, found by rendering it.
+ *
+ * fr_template_read parses the template, then renders four test dialogues. From the first and shortest it learns two things
+ * (learn): whether a BOS stands in front, and what default system message there is. With these it predicts the text of each
+ * dialogue as ChatML (write_dialogue) and compares byte for byte. The first difference refuses the template; the reason goes
+ * to the frame and is reported when a dialogue is to be encoded, since most uses of a model do not need its template.
+ *
+ * If all four agree, the frame keeps the parsed template. fr_chat_frame_check then renders every real dialogue in the same
+ * way: a template may do something else with dialogues that the test did not show. A difference there is a fault of the row
+ * (FR_ERR_DATA), not of the model.
+ *
+ * Why not take the rendered text as it is: ids must be flagged as counted or not, and content must be encoded without parsing
+ * special tokens in it. Both need to know where content begins and ends, which a rendered text does not say. */
 #define _GNU_SOURCE /* memmem */
 #include "model/text/chat_template.h"
 
@@ -8,7 +21,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WHY_BYTES = 2048 };
+enum {
+    WHY_BYTES = 2048
+}; /* of a reason: more than an error of the interpreter and the remedy take */
 
 static const char OPENING[] = FR_CHATML_START "system\n";
 static const char CLOSING[] = FR_CHATML_END "\n";
@@ -28,8 +43,8 @@ typedef struct dialogue {
     bool opens; /* an answer, for generation */
 } dialogue;
 
-/* The first one is the shortest: what it begins with, beyond its turns, is what the template adds. The last one's contents
- * change if a template trims, escapes or looks into them. */
+/* The first dialogue is the shortest: the text in front of its turn is what the template adds. The contents of the last one
+ * change if a template trims, escapes or interprets them. */
 static const fr_message SHORT[] = {TURN("user", "What is red?")};
 static const fr_message WHOLE[] = {TURN("system", "Be brief."),
                                    TURN("user", "What is red?"),
@@ -52,7 +67,7 @@ enum { N_DIALOGUES = sizeof DIALOGUES / sizeof DIALOGUES[0] };
 
 /* ---- text --------------------------------------------------------------------------------- */
 
-/* What a dialogue is expected to be: as dialogue.c writes it. */
+/* The expected text of a dialogue, as dialogue.c encodes it. */
 typedef struct written {
     char *text;
     size_t bytes;
@@ -105,7 +120,7 @@ static fr_status write_dialogue(fr_ctx *ctx, const dialogue *d, const char *bos,
 
 /* ---- rendering ---------------------------------------------------------------------------- */
 
-/* A template on its way to a frame. */
+/* Reading one template, or checking one dialogue. */
 typedef struct reading {
     fr_ctx *ctx;
     const fr_chat_names *names;
@@ -127,7 +142,7 @@ fr_status fr_chat_frame_refuse(fr_ctx *ctx, fr_chat_frame *frame, const char *wh
 static const char REMEDY[] =
     "give source and target with a template instead of messages";
 
-/* What the interpreter said becomes the reason. */
+/* Refuses the template with the error of the interpreter. */
 static fr_status refuse_by_error(reading *r)
 {
     char why[WHY_BYTES];
@@ -142,7 +157,7 @@ static bool set_text(json_t *variables, const char *name, const char *text)
     return text == NULL || json_object_set_new(variables, name, json_string(text)) == 0;
 }
 
-/* As transformers gives them; NULL where memory is short. */
+/* The variables that transformers sets; NULL: out of memory. */
 static json_t *make_variables(const fr_chat_names *names, const dialogue *d)
 {
     json_t *messages = json_array();
@@ -184,7 +199,7 @@ static bool begins(const char *text, size_t bytes, const char *with)
     return length <= bytes && memcmp(text, with, length) == 0;
 }
 
-/* A BOS may be the start marker itself: it is written in front only where the marker follows it. */
+/* The BOS may be the start marker itself: it counts as written only if another start marker follows. */
 static bool has_bos(const reading *r)
 {
     const char *bos = r->names->bos_token;
@@ -192,7 +207,7 @@ static bool has_bos(const reading *r)
            begins(r->got + strlen(bos), r->bytes - strlen(bos), FR_CHATML_START);
 }
 
-/* From the shortest dialogue: BOS and system message. What else is there shows when it is compared. */
+/* Learns BOS and default system message from the shortest dialogue. The comparison finds everything else. */
 static fr_status learn(reading *r)
 {
     fr_ctx *ctx = r->ctx;
@@ -212,7 +227,7 @@ static fr_status learn(reading *r)
     return FR_OK;
 }
 
-/* At most this much of a text is shown, from a place where a character begins. */
+/* How many bytes of a text to show around *at, without cutting a character: enough to see the difference on one line. */
 static int shown(const char *text, size_t bytes, size_t *at)
 {
     enum { MAX = 48, BEFORE = 8 };
@@ -227,7 +242,7 @@ static int shown(const char *text, size_t bytes, size_t *at)
     return (int)length;
 }
 
-/* What is written and where it differs from what is expected. */
+/* Says what the template writes, from where it differs. */
 static void tell_difference(const reading *r, const dialogue *d, char *why,
                             size_t capacity)
 {
@@ -282,7 +297,7 @@ static fr_status read_all(reading *r, const char *text)
     return FR_OK;
 }
 
-/* What checks dialogues later. */
+/* What fr_chat_frame_check needs. */
 struct fr_chat_check {
     fr_jinja *jinja;
     char *bos_token; /* NULL: none */
@@ -330,7 +345,7 @@ fr_status fr_template_read(fr_ctx *ctx, const char *text, const fr_chat_names *n
     return status;
 }
 
-/* The dialogue's own: not the model's files are at fault, but this row with them. */
+/* Renders and compares one real dialogue. */
 static fr_status check_one(reading *r, const dialogue *d)
 {
     char why[WHY_BYTES];

@@ -1,3 +1,8 @@
+/* Dialogues as ids, turn by turn.
+ *
+ * Each turn is: start marker, role line, content, end marker, newline. The three lists (ids, counted, own) always have the same
+ * length after each add_ function. An assistant's role line is encoded apart from its content, as it is when generation opens
+ * a turn; the role line and content of other turns are encoded as one text, as the rendered dialogue has them. */
 #include "model/text/dialogue.h"
 
 #include "base/mem.h"
@@ -8,7 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of the template's own system message: every row without one is tokenised with it. */
+/* Of the default system message, which every row without a system message is encoded with: far more than known templates
+ * have, little enough that a hostile one does not dominate a run. */
 enum { MAX_SYSTEM_BYTES = 65536 };
 
 /* One call of fr_dialogue_encode. */
@@ -23,7 +29,7 @@ typedef struct encoding {
     fr_ids *own; /* NULL: not wanted */
 } encoding;
 
-/* Bring a list of flags in step with the ids. */
+/* Extends a list of flags to the length of the ids. */
 static fr_status flag(const encoding *job, fr_ids *flags, bool value)
 {
     while (flags != NULL && flags->count < job->ids->count) {
@@ -39,7 +45,7 @@ static fr_status add_marker(const encoding *job, int32_t id, bool counted)
     return flag(job, job->counted, counted);
 }
 
-/* What the template says beside markers. */
+/* Text of the template between markers. */
 static fr_status add_words(const encoding *job, const char *words)
 {
     FR_TRY(fr_tokenizer_encode(job->ctx, job->tokenizer, words, strlen(words), false,
@@ -48,7 +54,7 @@ static fr_status add_words(const encoding *job, const char *words)
     return flag(job, job->counted, false);
 }
 
-/* Role line and content as one text, as a rendered dialogue has them. */
+/* Role line and content as one text. */
 static fr_status add_body(const encoding *job, const fr_message *message, bool is_own)
 {
     char *text = NULL;
@@ -69,9 +75,9 @@ static fr_status add_body(const encoding *job, const fr_message *message, bool i
     return status == FR_OK ? flag(job, job->counted, false) : status;
 }
 
-/* The role line of an assistant turn is tokenised alone: so it is when a turn is opened for generation,
- * and training must see the ids that generation continues. The two ways differ only where white space of
- * the content would join the role line's newline. */
+/* Encodes the role line of an assistant turn alone, as when a turn is opened for generation: training must see the ids that
+ * generation continues. Encoding it with the content differs only if white space of the content would join the role line's
+ * newline. */
 static fr_status open_turn(const encoding *job)
 {
     FR_TRY(add_marker(job, job->start, false));
@@ -122,7 +128,8 @@ static fr_status add_default_system(const encoding *job)
                        bytes, MAX_SYSTEM_BYTES);
     }
     fr_message message = {"system", content, bytes, false};
-    encoding as_template = *job; /* what a template says may hold special tokens */
+    encoding as_template =
+        *job; /* special tokens in a template's text are meant as such */
     as_template.special_in_content = true;
     return add_turn(&as_template, &message, false, false);
 }
@@ -142,7 +149,7 @@ static fr_status add_all(const encoding *job, const fr_dialogue *dialogue,
     return dialogue->open_assistant ? open_turn(job) : FR_OK;
 }
 
-/* Check the roles; *last is the last assistant turn that is not skipped, -1 if there is none. */
+/* Checks the roles; *last is the last assistant turn that is not skipped, -1: none. */
 static fr_status check_messages(fr_ctx *ctx, const fr_dialogue *dialogue, int64_t *last)
 {
     int64_t n_skipped = 0;

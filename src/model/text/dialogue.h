@@ -1,7 +1,5 @@
 /*
- * dialogue.h - dialogues in the base's own chat template, where that is ChatML (chat_template.h finds out).
- *
- * Layer L3; uses tokenizer.
+ * dialogue.h - encodes dialogues in the base's own chat template, if that is ChatML (chat_template.h finds out).
  */
 #ifndef FR_MODEL_TEXT_DIALOGUE_H
 #define FR_MODEL_TEXT_DIALOGUE_H
@@ -14,22 +12,24 @@ typedef struct fr_dialogue {
     bool last_only; /* count only the last assistant turn that is not skipped */
     bool
         open_assistant; /* end with the opening of an assistant turn (for generation) */
-    bool special_in_content; /* content is plain text otherwise */
+    bool
+        special_in_content; /* parse special tokens in content; else it is plain text */
 } fr_dialogue;
 
 /**
- * Append the ids of a dialogue and, in step with them, whether each id is counted in the loss
- * (assistant content and its end token, unless the turn is skipped). Role markers are special tokens. If the first
- * message is no system message the template's own default system message opens the dialogue, special tokens in it
- * parsed. A BOS in front is the caller's: exactly one where the template writes it (fr_chat_frame.bos) or the tokenizer puts
- * it before texts.
+ * Appends the ids of a dialogue, and a flag for each id: whether the loss counts it. Counted are assistant contents and their
+ * end tokens, except in turns with `skip`. Role markers become special tokens. If the first message is not a system
+ * message, the template's default system message opens the dialogue; special tokens in it are parsed.
  *
- * @param[in,out] counted    grows with ids: same count (int32 0 or 1)
- * @param[in,out] own        the same for the ids that hold nothing but a message's content: 1; markers, roles, the
- *                           default system message and tokens that span content and role: 0. NULL: not wanted
- * @return FR_OK; FR_ERR_DATA (role unknown, no assistant turn that is counted although not open_assistant, no
- *         messages); FR_ERR_UNSUPPORTED if the model has no chat template, or one that writes dialogues in
- *         another way (what and where is named). On failure the lists are as before
+ * The caller adds a BOS in front: exactly one, if the template writes it (fr_chat_frame.bos) or the tokenizer puts it before
+ * every text.
+ *
+ * @param[in,out] counted    one flag for each id (int32 0 or 1); must have as many entries as `ids`
+ * @param[in,out] own        likewise: 1 for ids that hold message content alone; 0 for markers, roles, the default system
+ *                           message and tokens that span a role and content. NULL: not wanted
+ * @return FR_OK; FR_ERR_DATA (unknown role, no messages, no counted assistant turn although not open_assistant, or the
+ *         template writes this dialogue otherwise); FR_ERR_UNSUPPORTED if the model has no chat template or one that is not
+ *         ChatML (the difference is named). On failure the lists are as before
  */
 FR_MUST_CHECK fr_status fr_dialogue_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
                                            const fr_dialogue *dialogue, fr_ids *ids,

@@ -1,3 +1,9 @@
+/* Splitting with PCRE2, and what Hugging Face's tokenizers do differently from it.
+ *
+ * One anchored pattern for each rule is matched again and again, each time at the end of the piece before. PCRE2 wants
+ * well-formed UTF-8, but texts may have any bytes: fr_splitter_run alternates between a well-formed stretch, which is split
+ * by the pattern, and a malformed one, which is one piece. PCRE2's own check is off, since it would read all of the remaining
+ * text at each piece and make the time quadratic. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "model/text/pretokenize.h"
 
@@ -8,7 +14,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-/* Unicode's White_Space. PCRE2's own \s has U+180E besides, which no tokenizer counts as space. */
+/* Unicode's White_Space. PCRE2's \s also matches U+180E, which tokenizers do not count as space. */
 #define WHITE "\\t-\\r\\x{85}\\p{Z}"
 
 #define CONTRACTIONS "'s|'t|'re|'ve|'m|'ll|'d"
@@ -20,9 +26,9 @@ struct fr_splitter {
     pcre2_code *code;
 };
 
-/* A run of white space leaves its last character to the word behind it. Under smollm a number is split
- * off first, so a run before one ends its stretch of text and stays whole: with that exception in the
- * lookahead one pattern does what two passes would. */
+/* A run of white space leaves its last character to the word behind it. The smollm rule splits off numbers first, so a run
+ * before a number ends its stretch of text and stays whole. The lookahead has this exception, so that one pattern does what
+ * two passes would. */
 static const struct {
     const char *name;
     const char *pattern;
@@ -117,8 +123,7 @@ static size_t stretch(const char *text, size_t bytes, bool valid)
     return at;
 }
 
-/* The pieces of well-formed text. It was checked already, hence PCRE2_NO_UTF_CHECK: PCRE2 would look
- * through all that remains at each piece. */
+/* The pieces of well-formed text. */
 static fr_status split_valid(fr_ctx *ctx, const fr_splitter *splitter,
                              pcre2_match_data *match, fr_text text,
                              fr_piece_visit visit, void *user)
@@ -147,13 +152,13 @@ fr_status fr_splitter_run(fr_ctx *ctx, const fr_splitter *splitter, const char *
     while (status == FR_OK && at < bytes) {
         fr_text rest = {text + at, bytes - at};
         fr_text valid = {rest.data, stretch(rest.data, rest.bytes, true)};
-        size_t n_nonfinite =
+        size_t n_malformed =
             stretch(rest.data + valid.bytes, rest.bytes - valid.bytes, false);
         status = split_valid(ctx, splitter, match, valid, visit, user);
-        if (status == FR_OK && n_nonfinite > 0) {
-            status = visit(user, rest.data + valid.bytes, n_nonfinite);
+        if (status == FR_OK && n_malformed > 0) {
+            status = visit(user, rest.data + valid.bytes, n_malformed);
         }
-        at += valid.bytes + n_nonfinite;
+        at += valid.bytes + n_malformed;
     }
     pcre2_match_data_free(match);
     return status;

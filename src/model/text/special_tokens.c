@@ -1,3 +1,12 @@
+/* The automaton of Aho and Corasick over reversed token texts.
+ *
+ * Each node is a text, read from the end of some token towards its beginning; node ROOT is the empty text. An edge adds one
+ * byte. `shorter` leads to the longest other node that the last bytes read also match, so that a search never reads a byte
+ * twice. Because a text is read from its end, the tokens that end the read part are those that begin at the current byte, and
+ * the longest of them stands in `id`: the node's own, or what it inherits from `shorter`.
+ *
+ * Nodes are built in three steps: a trie of all tokens, an order by depth, then `shorter` and `id` in this order, since both
+ * depend on shallower nodes. Edges lie in a hash table, but those of ROOT in an array: most bytes of a text are read there. */
 #include "model/text/special_tokens.h"
 
 #include "base/mem.h"
@@ -8,8 +17,6 @@
 
 enum { ROOT = 0, NONE = -1, N_BYTES = 256 };
 
-/* A node is a text read backwards from the end of some token. Edges lie in a hash table with open addressing: the slot
- * of (parent, byte) holds the child. */
 typedef struct node {
     int32_t parent;
     int32_t shorter; /* the longest node that is a proper suffix of this one, as read */
@@ -21,7 +28,8 @@ struct fr_specials {
     node *nodes;
     int32_t n_nodes;
     int32_t from_root[N_BYTES]; /* ROOT: no edge */
-    int32_t *slots;             /* ROOT: free */
+    int32_t *
+        slots; /* open addressing: that of (parent, byte) holds the child; ROOT: free */
     uint64_t mask;
     uint64_t seed;
 };
@@ -31,7 +39,7 @@ static uint64_t slot_of(const fr_specials *s, int32_t parent, uint8_t byte)
     return fr_hash_word(s->seed, (uint64_t)(uint32_t)parent << 8 | byte) & s->mask;
 }
 
-/* The slot of an edge, or the free one where it belongs. */
+/* The slot of an edge, or the free slot where it belongs. */
 static int32_t *edge(const fr_specials *s, int32_t parent, uint8_t byte)
 {
     uint64_t at = slot_of(s, parent, byte);
@@ -66,7 +74,7 @@ static void add_token(fr_specials *s, fr_text text, int32_t id)
     s->nodes[at].id = id;
 }
 
-/* Where the automaton goes from a node by a byte: along its edge, or that of the longest suffix that has one. */
+/* The next node from a node by a byte: along its edge, or that of the longest suffix that has one. */
 static int32_t next_of(const fr_specials *s, int32_t from, uint8_t byte)
 {
     int32_t next = child_of(s, from, byte);
@@ -77,7 +85,7 @@ static int32_t next_of(const fr_specials *s, int32_t from, uint8_t byte)
     return next;
 }
 
-/* Nodes by their depth, in `order`: suffixes are shorter. A parent comes before its children in s->nodes. */
+/* Sorts the nodes by depth (a counting sort) into `order`. In s->nodes a parent comes before its children. */
 static fr_status sort_by_depth(fr_ctx *ctx, const fr_specials *s, int32_t *order)
 {
     int32_t *depth = NULL;

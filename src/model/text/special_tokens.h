@@ -1,9 +1,9 @@
 /*
- * special_tokens.h - find special tokens in a text.
+ * special_tokens.h - finds special tokens in a text.
  *
- * Layer L3; uses gguf.h (fr_text). An automaton over the tokens' texts read backwards (Aho, Corasick 1975): going
- * through a text from its end, its state tells at each place the longest token that begins there. Time is linear in the
- * text, and in all tokens' bytes when it is made, whatever the tokens are. Immutable.
+ * An automaton over the tokens' texts read backwards (Aho, Corasick 1975): it reads a text from its end, and its state at each
+ * byte gives the longest token that begins there. Searching takes time linear in the text, building it time linear in the
+ * bytes of all tokens. Immutable.
  */
 #ifndef FR_MODEL_TEXT_SPECIAL_TOKENS_H
 #define FR_MODEL_TEXT_SPECIAL_TOKENS_H
@@ -16,7 +16,7 @@
 typedef struct fr_specials fr_specials;
 
 /**
- * @param texts  not empty, each once; copied
+ * @param texts  not empty, all different; copied
  * @param ids    >= 0
  * @return FR_OK; FR_ERR_UNSUPPORTED if they have more than INT32_MAX / 2 bytes together; FR_ERR_NO_MEMORY
  */

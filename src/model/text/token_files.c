@@ -1,3 +1,4 @@
+/* The JSON files of a folder that describe tokens, and lookups over them. */
 #include "model/text/token_files.h"
 
 #include "base/file.h"
@@ -40,8 +41,7 @@ fr_status fr_token_files_open(fr_ctx *ctx, const char *folder, fr_token_files *f
                : load_optional(ctx, folder, "added_tokens.json", &files->added_tokens);
 }
 
-/* vocab.json beside merges.txt, as older folders have it: some of its ids may be asked for. What is wrong with it matters
- * to nobody else. */
+/* vocab.json, which older folders have beside merges.txt. Only ids of ends are looked up in it, so a damaged one is ignored. */
 static fr_status load_vocabulary(fr_ctx *ctx, fr_token_files *files)
 {
     fr_status status =
@@ -85,19 +85,19 @@ json_t *fr_token_files_decoder(const fr_token_files *files)
 }
 
 /* A string, or an object with "content"; NULL: absent or null. */
-static const json_t *named_in(const json_t *file, const char *part)
+static const json_t *named_in(const json_t *file, const char *role)
 {
-    const json_t *named = json_object_get(file, part);
+    const json_t *named = json_object_get(file, role);
     named = json_is_object(named) ? json_object_get(named, "content") : named;
     return json_is_null(named) ? NULL : named;
 }
 
-const json_t *fr_token_files_named(const fr_token_files *files, const char *part,
+const json_t *fr_token_files_named(const fr_token_files *files, const char *role,
                                    int nth, const char **file)
 {
     const char *const names[] = {"special_tokens_map.json", "tokenizer_config.json"};
-    const json_t *found[] = {named_in(files->special_tokens_map, part),
-                             named_in(files->tokenizer_config, part)};
+    const json_t *found[] = {named_in(files->special_tokens_map, role),
+                             named_in(files->tokenizer_config, role)};
     int first = fr_token_files_decoder(files) != NULL ? 1 : 0;
     first = found[first] != NULL ? first : 1 - first;
     int chosen = nth == 0 ? first : 1 - first;
@@ -111,7 +111,7 @@ static bool is_text(const json_t *value, const char *text)
     return found != NULL && strcmp(found, text) == 0;
 }
 
-/* A list of objects (added_tokens) or of pairs (the vocabulary of a Unigram model, whose ids are places). */
+/* Searches a list of objects (added_tokens), or of pairs (the vocabulary of a Unigram model, whose ids are positions). */
 static int64_t find_in_list(const json_t *list, const char *text)
 {
     for (size_t i = 0; i < json_array_size(list); i++) {

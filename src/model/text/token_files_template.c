@@ -1,4 +1,4 @@
-/* Where a Hugging Face folder keeps its chat template. */
+/* The chat template of a Hugging Face folder, which may lie in one of three files. */
 #include "base/file.h"
 #include "model/files/hf_json.h"
 #include "model/text/chat_template.h"
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* chat_template of a configuration: a text, or a list of named ones with one called "default". */
+/* chat_template of a configuration: a text, or a list of named texts, of which "default" counts. */
 static const json_t *configured_template(const json_t *config)
 {
     const json_t *value = json_object_get(config, "chat_template");
@@ -28,7 +28,7 @@ static fr_status copy_template(fr_ctx *ctx, const json_t *value, char **out)
                                  : FR_OK;
 }
 
-/* The file that a processor of several kinds of input has beside the tokenizer's. */
+/* chat_template.json, which models with several kinds of input have beside the tokenizer's files. */
 static fr_status read_processor_template(fr_ctx *ctx, const char *path, char **out)
 {
     json_t *config = NULL;
@@ -48,7 +48,7 @@ static fr_status read_template_file(fr_ctx *ctx, const char *path, char **out)
     return status;
 }
 
-/* The file chat_template.jinja wins over the tokenizer's configuration, and that over the processor's. */
+/* chat_template.jinja comes first, then the tokenizer's configuration, then the processor's. */
 fr_status fr_token_files_template(fr_ctx *ctx, const fr_token_files *files, char **out)
 {
     *out = NULL;

@@ -1,3 +1,11 @@
+/* Encoding and decoding with a finished tokenizer.
+ *
+ * A text is encoded in four steps, each on what the step before left:
+ *   1. encode_text: special and added tokens of the first pass are cut out, the leftmost first, the longest of those;
+ *   2. encode_late: the same for the tokens of the second pass;
+ *   3. encode_plain: the rest is split into pieces (pretokenize.h);
+ *   4. encode_piece: the ids of a piece's bytes are appended, then merged in place at the end of the list (bpe.h).
+ * A failure takes back all ids of the call. */
 #include "model/text/tokenizer.h"
 
 #include "base/mem.h"
@@ -9,7 +17,7 @@
 
 fr_status fr_ids_add(fr_ctx *ctx, fr_ids *ids, int32_t id)
 {
-    enum { SMALLEST = 64 };
+    enum { SMALLEST = 64 }; /* short texts need one allocation */
     if (ids->count == ids->capacity) {
         int64_t capacity = ids->capacity > 0 ? 2 * ids->capacity : SMALLEST;
         size_t bytes = (size_t)capacity * sizeof *ids->data;
@@ -36,7 +44,7 @@ void fr_tokenizer_close(fr_tokenizer **tokenizer)
     if (closed != NULL) {
         free(closed->tokens);
         free(closed->arena);
-        for (int i = 0; i < FR_N_GOES * FR_N_PARSED; i++) {
+        for (int i = 0; i < FR_N_PASSES * FR_N_PARSED; i++) {
             fr_specials_destroy(&closed->found[i / FR_N_PARSED][i % FR_N_PARSED]);
         }
         free(closed->chat_template);
@@ -100,8 +108,8 @@ bool fr_tokenizer_has_text(const fr_tokenizer *tokenizer, int32_t id)
 int32_t fr_tokenizer_marker(const fr_tokenizer *tokenizer, const char *text)
 {
     fr_text whole = {text, strlen(text)};
-    for (int go = 0; go < FR_N_GOES; go++) {
-        int32_t id = fr_specials_longest(tokenizer->found[go][1], whole);
+    for (int pass = 0; pass < FR_N_PASSES; pass++) {
+        int32_t id = fr_specials_longest(tokenizer->found[pass][1], whole);
         if (id >= 0 && (size_t)tokenizer->tokens[id].bytes == whole.bytes) {
             return id;
         }
@@ -123,7 +131,7 @@ typedef struct encoding {
     bool parse_special;
 } encoding;
 
-/* Append the bytes' own tokens, then merge them where they stand. */
+/* Appends the ids of the bytes, then merges them in place. */
 static fr_status encode_piece(void *user, const char *piece, size_t bytes)
 {
     encoding *job = user;
@@ -152,8 +160,8 @@ static fr_status encode_plain(encoding *job, fr_text text)
                            encode_piece, job);
 }
 
-/* Split at the tokens of one go: `found` has the longest one that begins at each byte, the leftmost counts. What lies
- * between goes to `rest`. */
+/* Splits at the tokens of one pass: `found` has the longest token that begins at each byte. `rest` encodes what lies between
+ * them. */
 static fr_status split_at(encoding *job, fr_text text, const int32_t *found,
                           fr_status (*rest)(encoding *job, fr_text text))
 {
@@ -173,11 +181,11 @@ static fr_status split_at(encoding *job, fr_text text, const int32_t *found,
     return rest(job, (fr_text){text.data + plain, at - plain});
 }
 
-static fr_status encode_go(encoding *job, fr_text text, int go,
-                           fr_status (*rest)(encoding *job, fr_text text))
+static fr_status encode_pass(encoding *job, fr_text text, int pass,
+                             fr_status (*rest)(encoding *job, fr_text text))
 {
     int32_t *found = NULL;
-    const fr_specials *tokens = job->tokenizer->found[go][job->parse_special ? 1 : 0];
+    const fr_specials *tokens = job->tokenizer->found[pass][job->parse_special ? 1 : 0];
     if (!fr_specials_any(tokens) || text.bytes == 0) {
         return rest(job, text);
     }
@@ -189,12 +197,12 @@ static fr_status encode_go(encoding *job, fr_text text, int go,
 
 static fr_status encode_late(encoding *job, fr_text text)
 {
-    return encode_go(job, text, 1, encode_plain);
+    return encode_pass(job, text, 1, encode_plain);
 }
 
 static fr_status encode_text(encoding *job, fr_text text)
 {
-    return encode_go(job, text, 0, encode_late);
+    return encode_pass(job, text, 0, encode_late);
 }
 
 fr_status fr_tokenizer_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
@@ -211,7 +219,7 @@ fr_status fr_tokenizer_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
     return status;
 }
 
-/* Whether an id adds to a text. One beyond the tokenizer may stand in rows of ids: the model has a row for it. */
+/* Whether an id adds to a text. Rows of ids may have one beyond the tokenizer, if the embedding has more rows. */
 static bool is_written(const fr_tokenizer *tokenizer, int32_t id, bool skip_special)
 {
     return fr_tokenizer_has_text(tokenizer, id) &&

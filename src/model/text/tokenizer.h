@@ -1,7 +1,10 @@
 /*
- * tokenizer.h - byte-level BPE with the gpt-2 and smollm splitting rules, special tokens and added ones.
+ * tokenizer.h - byte-level BPE with the gpt-2 and smollm splitting rules, special tokens and added tokens.
  *
- * Layer L3; uses base, gguf. Immutable after open; exact round trip for any bytes.
+ * tokens.h opens one. A tokenizer is immutable, and decoding gives back any bytes that were encoded.
+ *
+ * A special token is recognised in a text only on request; an added token that is not special always is. Both are matched
+ * whole before the rest is split and merged.
  */
 #ifndef FR_MODEL_TEXT_TOKENIZER_H
 #define FR_MODEL_TEXT_TOKENIZER_H
@@ -14,7 +17,7 @@
 
 typedef struct fr_tokenizer fr_tokenizer;
 
-/** A growing list of token ids; zero-initialise, release with fr_ids_fini. */
+/** A growing list of token ids. Zero-initialise it; release it with fr_ids_fini. */
 typedef struct fr_ids {
     int32_t *data;
     int64_t count;
@@ -26,40 +29,40 @@ void fr_ids_fini(fr_ids *ids);
 
 void fr_tokenizer_close(fr_tokenizer **tokenizer);
 
-/** What training puts behind a target (ends.h), -1 if the model's files name none. It may lie beyond the vocabulary. */
+/** The id that training puts behind a target (ends.h); -1 if the model's files name none. It may lie beyond the vocabulary. */
 int32_t fr_tokenizer_eos(const fr_tokenizer *tokenizer);
-/** The id to put before every text, or -1 if the model's files ask for none. */
+/** The BOS to put before every text; -1 if the model's files do not ask for one. */
 int32_t fr_tokenizer_leading_bos(const fr_tokenizer *tokenizer);
 bool fr_tokenizer_is_special(const fr_tokenizer *tokenizer, int32_t id);
-/** Bytes of text that a token stands for; 0 for an id that is out of range. */
+/** Bytes of a token's text; 0 for an id out of range. */
 size_t fr_tokenizer_token_bytes(const fr_tokenizer *tokenizer, int32_t id);
 /** Id of a special or added token by its text, such as "<|im_end|>"; -1 if the tokenizer has none with this text. */
 int32_t fr_tokenizer_marker(const fr_tokenizer *tokenizer, const char *text);
-/** Whether it is an added token that is not special: part of texts, matched whole wherever it stands. */
+/** Whether an id is an added token that is not special: it belongs to texts and is always matched whole. */
 bool fr_tokenizer_is_added(const fr_tokenizer *tokenizer, int32_t id);
-/** False for ids beyond the vocabulary and those that only fill it up. */
+/** False for ids beyond the vocabulary, and for ids that only fill it up. */
 bool fr_tokenizer_has_text(const fr_tokenizer *tokenizer, int32_t id);
 
-/** The model's chat template text (Jinja) or NULL. */
+/** The text of the model's chat template (Jinja); NULL: none. */
 const char *fr_tokenizer_chat_template(const fr_tokenizer *tokenizer);
 
-/** What dialogues need of it, read when the tokenizer was opened. */
+/** What dialogue.h needs to know of the chat template; read when the tokenizer was opened. */
 const fr_chat_frame *fr_tokenizer_chat_frame(const fr_tokenizer *tokenizer);
 
-/** SHA-256 over everything that decides the ids: vocabulary, merges, rule, special and added tokens. */
+/** SHA-256 of everything that determines the ids: vocabulary, merges, splitting rule, special and added tokens. */
 void fr_tokenizer_digest(const fr_tokenizer *tokenizer, uint8_t out[FR_DIGEST_BYTES]);
 
 /**
- * Append the ids of `text`. Special tokens are recognised only with `parse_special`, added ones that are not special
- * always; the leftmost counts, the longest of those that begin there. No BOS or EOS is added. Any bytes are accepted.
+ * Appends the ids of `text`, without BOS and EOS. Any bytes are accepted. Special tokens are recognised only with
+ * `parse_special`. Where special or added tokens overlap, the leftmost counts, and of those that begin there the longest.
  * @return FR_OK; FR_ERR_DATA if a byte has no token in this vocabulary (the byte is named)
  */
 FR_MUST_CHECK fr_status fr_tokenizer_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
                                             const char *text, size_t bytes,
                                             bool parse_special, fr_ids *ids);
 
-/** Text of ids as NUL-terminated bytes that the caller frees; special tokens are left out with
- * `skip_special`. Ids without a text (fr_tokenizer_has_text) add nothing; FR_ERR_ARG if one is negative. */
+/** The text of ids as NUL-terminated bytes; the caller frees. `skip_special` leaves special tokens out. Ids without a text
+ * (fr_tokenizer_has_text) add nothing. FR_ERR_ARG if an id is negative. */
 FR_MUST_CHECK fr_status fr_tokenizer_decode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
                                             const int32_t *ids, int64_t n,
                                             bool skip_special, char **out,

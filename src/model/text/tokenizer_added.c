@@ -1,4 +1,11 @@
-/* The added tokens of a Hugging Face folder: tokenizer.json names them, and files beside it may name more. */
+/* The added tokens of a Hugging Face folder, merged from all files that describe them.
+ *
+ * read_list, read_decoder, read_texts and read_parts read one source each, in this order, and enter() merges a token into the
+ * draft. Sources must agree: an id has one text, and a text one id. A token that is already there may be repeated; the first
+ * source that adds it decides in which pass it is searched (`late`), and a source can make it special but not plain again.
+ * tokenizer.json alone may not repeat one of its own added tokens.
+ *
+ * Texts are looked up in a map that is built only when a second source has a token (need_map): most folders have none. */
 #include "base/mem.h"
 #include "model/text/tokenizer_json.h"
 
@@ -6,14 +13,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Where tokens come from, and where they go. */
+/* Reading one folder. */
 typedef struct adding {
     fr_ctx *ctx;
     const fr_token_files *files;
     fr_token_draft *draft;
     int64_t capacity;
-    const char *source;  /* the file and the key that are being read, for messages */
-    fr_text_map by_text; /* of the draft; slots NULL: not needed yet */
+    const char *source;  /* the file and key, for messages; NULL: tokenizer.json */
+    fr_text_map by_text; /* ids of the draft's texts; slots NULL: not built yet */
 } adding;
 
 /* One added token. */
@@ -61,7 +68,7 @@ static fr_status need_map(adding *a)
     return FR_OK;
 }
 
-/* A text that is there under another id. tokenizer.json alone is checked with the whole vocabulary, later. */
+/* Refuses a text that another id has. Within tokenizer.json the builder checks this for the whole vocabulary. */
 static fr_status check_new_text(adding *a, const added *token)
 {
     if (a->source == NULL) {
@@ -80,7 +87,7 @@ static fr_status check_new_text(adding *a, const added *token)
     return FR_OK;
 }
 
-/* Enter a token; it may repeat what the vocabulary, or another file, says of it. */
+/* Merges a token into the draft. */
 static fr_status enter(adding *a, const added *token)
 {
     fr_token_draft *draft = a->draft;
@@ -112,7 +119,7 @@ static fr_status enter(adding *a, const added *token)
     return FR_OK;
 }
 
-/* What both ways of writing an object have: a text and flags. */
+/* Reads the text and the flags of an object, which both files write alike. */
 static fr_status read_object(const adding *a, const json_t *object, added *out)
 {
     static const char *const OFF[] = {"single_word", "lstrip", "rstrip"};
@@ -194,7 +201,7 @@ static fr_status read_texts(adding *a)
     return FR_OK;
 }
 
-/* A token that the files give a part to is special, wherever it stands. Who names one that is not there adds none here. */
+/* Makes a token that has a role special. A role that names an unknown token does not add it. */
 static fr_status make_special(adding *a, const json_t *named)
 {
     named = json_is_object(named) ? json_object_get(named, "content") : named;

@@ -1,4 +1,14 @@
-/* From a draft to a tokenizer: every cross-reference of the file is checked here. */
+/* From a draft to a tokenizer. Every cross-reference of the model's files is checked here, for both file formats.
+ *
+ * The order matters: tokens first (counts, texts, kinds), then the map from texts to ids, which refuses a text that two ids
+ * have. Bytes and merges are looked up in the map; merges are checked to name tokens, and their results to exist. The
+ * special tokens, the BOS and the digest need the tokens alone. The chat template comes last, since its frame looks up
+ * markers in the finished tokenizer.
+ *
+ * A token's text is decoded once, into the arena: a normal token to the bytes that its characters stand for, all others as
+ * they are written. The map and the digest of merges use the written texts, the digest of tokens the decoded ones.
+ *
+ * On failure fr_tokenizer_close frees what was built, so no step frees anything but its own working memory. */
 #include "base/mem.h"
 #include "model/text/byte_table.h"
 #include "model/text/ends.h"
@@ -17,7 +27,7 @@ void fr_token_draft_fini(fr_token_draft *draft)
     *draft = (fr_token_draft){0};
 }
 
-/* Bytes that a normal token stands for, into `out`; false if a character stands for no byte. */
+/* Appends the bytes of a normal token to `out`; false if a character does not stand for a byte. */
 static bool decode_text(fr_text written, char *out, int32_t *n)
 {
     size_t at = 0;
@@ -33,7 +43,8 @@ static bool decode_text(fr_text written, char *out, int32_t *n)
     return true;
 }
 
-/* Several times what any known model has. A token takes about 100 bytes here, a merge 50, however short they are. */
+/* Several times what any known model has (some 250 thousand tokens). A token takes about 100 bytes here and a merge 50,
+ * however short they are, so the limits keep a hostile file below some 200 MiB. */
 enum { MAX_TOKENS = 1 << 20, MAX_MERGES = 1 << 21 };
 
 static fr_status check_counts(fr_ctx *ctx, const fr_token_draft *draft)
@@ -101,7 +112,7 @@ static fr_status build_tokens(fr_ctx *ctx, const fr_token_draft *draft,
     return FR_OK;
 }
 
-/* Texts as written to ids. */
+/* Maps written texts to ids. */
 static fr_status map_tokens(fr_ctx *ctx, const fr_token_draft *draft, fr_text_map *map)
 {
     FR_TRY(fr_text_map_init(ctx, map, draft->n_tokens));
@@ -185,10 +196,10 @@ static fr_status build_merges(fr_ctx *ctx, const fr_token_draft *draft,
     return status;
 }
 
-static bool is_looked_for(const fr_token *token, int go, bool special)
+static bool is_looked_for(const fr_token *token, int pass, bool special)
 {
-    return (int)token->late == go && (token->kind == FR_TOKEN_ADDED ||
-                                      (special && token->kind == FR_TOKEN_SPECIAL));
+    return (int)token->late == pass && (token->kind == FR_TOKEN_ADDED ||
+                                        (special && token->kind == FR_TOKEN_SPECIAL));
 }
 
 static fr_status build_specials(fr_ctx *ctx, fr_tokenizer *made)
@@ -199,25 +210,25 @@ static fr_status build_specials(fr_ctx *ctx, fr_tokenizer *made)
     if (status == FR_OK) {
         status = fr_alloc(ctx, made->n_tokens, sizeof *ids, &ids);
     }
-    for (int set = 0; set < FR_N_GOES * FR_N_PARSED && status == FR_OK; set++) {
-        int go = set / FR_N_PARSED;
+    for (int set = 0; set < FR_N_PASSES * FR_N_PARSED && status == FR_OK; set++) {
+        int pass = set / FR_N_PARSED;
         int special = set % FR_N_PARSED;
         int64_t n = 0;
         for (int64_t i = 0; i < made->n_tokens; i++) {
             const fr_token *token = &made->tokens[i];
-            if (is_looked_for(token, go, special != 0)) {
+            if (is_looked_for(token, pass, special != 0)) {
                 texts[n] = (fr_text){token->text, (size_t)token->bytes};
                 ids[n++] = (int32_t)i;
             }
         }
-        status = fr_specials_create(ctx, texts, ids, n, &made->found[go][special]);
+        status = fr_specials_create(ctx, texts, ids, n, &made->found[pass][special]);
     }
     free(texts);
     free(ids);
     return status;
 }
 
-/* An id that is not put in front of texts may be anything. */
+/* The id is checked only if it is used: files without add_bos may name any id. */
 static fr_status build_bos(fr_ctx *ctx, const fr_token_draft *draft, fr_tokenizer *made)
 {
     int64_t bos = fr_named_id(draft->bos);
@@ -241,7 +252,7 @@ static fr_status build_bos(fr_ctx *ctx, const fr_token_draft *draft, fr_tokenize
     return FR_OK;
 }
 
-/* Numbers are hashed as eight little-endian bytes, so the digest is the same on every machine. */
+/* Hashes a number as eight little-endian bytes, so that the digest is the same on every machine. */
 static fr_status hash_number(fr_ctx *ctx, fr_digest *digest, int64_t number)
 {
     enum { BYTES = 8 };
@@ -274,8 +285,8 @@ static fr_status hash_merges(fr_ctx *ctx, fr_digest *digest,
     return FR_OK;
 }
 
-/* Unused ids are left out, so that a GGUF file that fills up its vocabulary has the digest of the folder
- * it was made from. */
+/* Leaves out unused ids, so that a GGUF file that fills up its vocabulary has the digest of the folder that it was made
+ * from. */
 static fr_status build_digest(fr_ctx *ctx, const fr_token_draft *draft,
                               fr_tokenizer *made)
 {

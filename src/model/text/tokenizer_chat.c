@@ -1,4 +1,4 @@
-/* What a tokenizer knows of its model's chat template. */
+/* Fills a tokenizer's chat frame: the chat template is read (chat_template.h), then its markers and BOS are looked up. */
 #include "model/text/tokenizer_impl.h"
 
 #include "base/mem.h"
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A copy of a token's text; *out stays NULL where there is none that a template could write. */
+/* Copies a token's text; *out stays NULL if it is not named, or not text that a template could write. */
 static fr_status copy_name(fr_ctx *ctx, fr_text text, char **out)
 {
     uint32_t code = 0;
@@ -20,7 +20,7 @@ static fr_status copy_name(fr_ctx *ctx, fr_text text, char **out)
     return text.data != NULL ? fr_template_copy(ctx, "a token", text, out) : FR_OK;
 }
 
-/* Markers and BOS must be tokens: as text they would mean nothing to the model. */
+/* Looks up markers and BOS. They must be tokens: the model was not trained with their text. */
 static fr_status find_ids(fr_ctx *ctx, const fr_chat_names *names, fr_tokenizer *made)
 {
     fr_chat_frame *frame = &made->chat;

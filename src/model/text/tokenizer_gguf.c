@@ -1,4 +1,4 @@
-/* tokenizer.ggml.* of a GGUF file to a draft. */
+/* Reads tokenizer.ggml.* of a GGUF file into a draft. Texts of the draft are views into the open file. */
 #include "base/mem.h"
 #include "model/text/tokenizer_impl.h"
 #include "model/text/tokenizer_read.h"
@@ -15,7 +15,7 @@ static bool text_is(fr_text text, const char *word)
     return text.bytes == strlen(word) && memcmp(text.data, word, text.bytes) == 0;
 }
 
-/* Up to 60 bytes of a text for a message, as the arguments of "%.*s". */
+/* Up to 60 bytes of a text for a message, as the arguments of "%.*s": the message stays on a line or two. */
 enum { SHOWN = 60 };
 static int shown(fr_text text)
 {
@@ -59,8 +59,8 @@ static fr_status check_model(fr_ctx *ctx, const fr_gguf *gguf)
     return FR_OK;
 }
 
-/* Files from before the key existed, and converters that did not know the model, name no rule. Only for
- * the architecture that the gpt-2 rule comes from is it clear which one is meant. */
+/* Old files, and converters that did not know the model, do not name a rule. The rule is clear only for the architecture that
+ * the gpt-2 rule comes from. */
 static bool is_unnamed_gpt2(const fr_gguf *gguf, fr_text pre)
 {
     fr_text architecture;
@@ -150,7 +150,7 @@ static fr_status read_tokens(fr_ctx *ctx, const fr_gguf *gguf, fr_token_draft *d
     return status;
 }
 
-/* "left right": tokens are written without spaces, so there is exactly one. */
+/* "left right": written tokens do not contain spaces, so there is exactly one. */
 static bool split_merge(fr_text text, fr_merge_text *out)
 {
     const char *space = text.bytes > 0 ? memchr(text.data, ' ', text.bytes) : NULL;

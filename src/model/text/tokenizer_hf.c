@@ -1,8 +1,9 @@
-/* A Hugging Face folder: tokenizer.json and, for what it does not say, the files beside it. */
+/* Reads a Hugging Face folder into a draft: tokenizer.json (tokenizer_json.c), and from the files beside it the BOS, whether
+ * texts begin with it, and the names that a chat template uses. */
 #include "model/text/tokenizer_json.h"
 #include "model/text/tokenizer_read.h"
 
-/* A number or a list, of which the first counts. False if there is none. */
+/* A number, or a list whose first entry counts. False if it is absent or null. */
 static bool id_of(const json_t *config, const char *key, const json_t **out)
 {
     const json_t *value = json_object_get(config, key);
@@ -10,7 +11,7 @@ static bool id_of(const json_t *config, const char *key, const json_t **out)
     return *out != NULL && !json_is_null(*out);
 }
 
-/* The text that the tokenizer's files name wins; then the ids of generation_config.json and config.json. */
+/* The BOS: the text that the tokenizer's files name, else the id of generation_config.json, else of config.json. */
 static fr_status read_bos(fr_ctx *ctx, const fr_token_files *files, int64_t *out)
 {
     const char *file = NULL;
@@ -50,11 +51,11 @@ static fr_status read_add_bos(fr_ctx *ctx, const fr_token_files *files, bool *ou
     return FR_OK;
 }
 
-/* The text of a part as chat templates see it. */
-static fr_text token_name(const fr_token_files *files, const char *part)
+/* The text of the token with a role, as chat templates see it. */
+static fr_text token_name(const fr_token_files *files, const char *role)
 {
     const char *file = NULL;
-    const json_t *named = fr_token_files_named(files, part, 0, &file);
+    const json_t *named = fr_token_files_named(files, role, 0, &file);
     return (fr_text){json_string_value(named), json_string_length(named)};
 }
 

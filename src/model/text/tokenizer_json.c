@@ -1,3 +1,5 @@
+/* Reads tokenizer.json into a draft. Everything in it that changes ids is either understood or refused by name: a setting that
+ * is silently ignored would give other ids than the model was trained with. */
 #include "model/text/tokenizer_json.h"
 
 #include "base/mem.h"
@@ -34,7 +36,7 @@ static fr_status fail_unsupported(fr_ctx *ctx, const fr_token_draft *draft,
                    *type != '\0' ? "'" : "", supported);
 }
 
-/* A ByteLevel step as GPT-2 has it: the gpt-2 rule, no space put in front. */
+/* A ByteLevel step as GPT-2 has it: the gpt-2 rule, without a space put in front. */
 static bool is_gpt2_step(const json_t *step)
 {
     const json_t *use_regex = json_object_get(step, "use_regex");
@@ -69,7 +71,7 @@ static fr_status read_rule(fr_ctx *ctx, const json_t *root, fr_token_draft *draf
                             "add_prefix_space false and use_regex true");
 }
 
-/* Parts that would change ids or add some. A ByteLevel post-processor only moves offsets. */
+/* Refuses parts that would change or add ids. A ByteLevel post-processor only moves offsets. */
 static fr_status check_frame(fr_ctx *ctx, const json_t *root,
                              const fr_token_draft *draft)
 {
@@ -101,7 +103,7 @@ static fr_status check_model(fr_ctx *ctx, const json_t *model,
         return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: the object 'model' is missing",
                        draft->path);
     }
-    /* Files of before version 0.8 leave the type of a BPE model out. */
+    /* Files from before version 0.8 leave out the type of a BPE model. */
     if (json_object_get(model, "type") != NULL && !is_type(model, "BPE")) {
         return fail_unsupported(ctx, draft, "model", model, "BPE");
     }
@@ -113,7 +115,7 @@ static fr_status check_model(fr_ctx *ctx, const json_t *model,
     return FR_OK;
 }
 
-/* Enter a token of the vocabulary. */
+/* Adds a token of the vocabulary to the draft. */
 static fr_status set_token(fr_ctx *ctx, fr_token_draft *draft, int64_t capacity,
                            const json_t *id, fr_text text)
 {

@@ -1,5 +1,6 @@
 /*
- * tokenizer_read.h - the tokenizer out of files that are open already, for tokens.c, which reads more from the same files.
+ * tokenizer_read.h - reads a tokenizer from files that are already open. tokens.c uses it, which also reads the ends from the
+ * same files.
  */
 #ifndef FR_MODEL_TEXT_TOKENIZER_READ_H
 #define FR_MODEL_TEXT_TOKENIZER_READ_H

@@ -1,3 +1,5 @@
+/* Opens a model's tokenizer and its ends. A tokenizer that is missing or not supported becomes a reason (keep_reason), except
+ * in fr_tokenizer_open, which needs one. */
 #include "model/text/tokens.h"
 
 #include "base/file.h"
@@ -8,7 +10,7 @@
 
 #include <stdlib.h>
 
-/* A tokenizer that is missing or not supported is a reason, kept for whoever needs one; else the status stays. */
+/* Turns a missing or unsupported tokenizer into a reason; any other status stays. */
 static fr_status keep_reason(fr_ctx *ctx, bool strict, fr_status status, char **out)
 {
     if (strict || (status != FR_ERR_DATA && status != FR_ERR_UNSUPPORTED)) {

@@ -1,3 +1,5 @@
+/* Reads the ends from a folder or a GGUF file, also if its tokenizer cannot be used: a run on rows of ids needs them too. Then
+ * ChatML's end token is looked up in the files' own lists. */
 #define _GNU_SOURCE /* memmem */
 #include "model/text/tokens_ends.h"
 
@@ -32,7 +34,7 @@ static fr_status fail_id(const reading *r, const char *file, const char *key)
                    r->files->folder, file, key);
 }
 
-/* A number or a list of numbers; the first one counts where nothing counted before. */
+/* Adds a number or a list of numbers; the first becomes `eos` if it is not set yet. */
 static fr_status add_numbers(const reading *r, const json_t *config, const char *file)
 {
     static const char KEY[] = "eos_token_id";
@@ -54,7 +56,7 @@ static fr_status add_numbers(const reading *r, const json_t *config, const char 
     return FR_OK;
 }
 
-/* The token that tokenizer_config.json or special_tokens_map.json names. */
+/* Adds the tokens that tokenizer_config.json and special_tokens_map.json name by text. */
 static fr_status add_named(const reading *r, bool has_tokenizer)
 {
     static const char PART[] = "eos_token";

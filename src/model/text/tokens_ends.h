@@ -1,7 +1,5 @@
 /*
- * tokens_ends.h - the ends out of the files that name them. Private to tokens.c.
- *
- * Layer L3; jansson.
+ * tokens_ends.h - reads the ends from the files that name them. Private to tokens.c.
  */
 #ifndef FR_MODEL_TEXT_TOKENS_ENDS_H
 #define FR_MODEL_TEXT_TOKENS_ENDS_H
@@ -12,16 +10,16 @@
 #include "model/text/tokenizer.h"
 
 /**
- * The ids of a Hugging Face folder. `eos`: the token that the tokenizer's files name by its text, else the first id of
- * generation_config.json, else that of config.json. `stop`: all of them, each list whole, and ChatML's end token.
- * @param tokenizer  NULL: none that can be used; a text that no file knows is then passed over
- * @return FR_OK; FR_ERR_FORMAT (no id, a text that names no token of the tokenizer); FR_ERR_UNSUPPORTED (too many)
+ * The ends of a Hugging Face folder. `eos` is the token that the tokenizer's files name by its text, else the first id of
+ * generation_config.json, else the first of config.json. `stop` has all of these ids, and ChatML's end token.
+ * @param tokenizer  NULL: it cannot be used; a text without an id is then ignored
+ * @return FR_OK; FR_ERR_FORMAT (not an id, or a text that is not a token of the tokenizer); FR_ERR_UNSUPPORTED (too many)
  */
 FR_MUST_CHECK fr_status fr_ends_read_folder(fr_ctx *ctx, const fr_token_files *files,
                                             const fr_tokenizer *tokenizer,
                                             fr_ends *out);
 
-/** The ids of a GGUF file: tokenizer.ggml.eos_token_id, which is `eos`, eot_token_id, eom_token_id, ChatML's end token. */
+/** The ends of a GGUF file: tokenizer.ggml.eos_token_id (`eos`), eot_token_id, eom_token_id, and ChatML's end token. */
 FR_MUST_CHECK fr_status fr_ends_read_gguf(fr_ctx *ctx, const fr_gguf *gguf,
                                           const fr_tokenizer *tokenizer, fr_ends *out);
 

@@ -1,9 +1,9 @@
 /*
- * vocabulary.h - token ids that the model has a row for.
+ * vocabulary.h - checks that the model has an embedding row for a token id.
  *
- * Layer L3. A tokenizer may know more tokens than the embedding has rows (tokens added, model not resized), and ids
- * come from files as well. Whoever reads ids checks them here and names the place; a batch is checked once more when
- * a stage takes it (batch.h, fr_batch_check), so that no entry can be forgotten.
+ * A tokenizer may have more tokens than the embedding has rows (tokens were added, the model was not resized), and ids come
+ * from files as well. Every reader of ids checks them here, so that the message can name the place. A stage checks its batch
+ * once more (batch.h, fr_batch_check), in case a reader forgot.
  */
 #ifndef FR_MODEL_TEXT_VOCABULARY_H
 #define FR_MODEL_TEXT_VOCABULARY_H
@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-/** Where ids came from: a file and its line, or a name alone with line 0. Borrowed. */
+/** Where ids come from: a file and its line, or a name alone with line 0. Borrowed. */
 typedef struct fr_place {
     const char *name;
     int64_t line;
