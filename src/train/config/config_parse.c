@@ -1,3 +1,11 @@
+/*
+ * From the nodes of a YAML document to the fields of fr_config.
+ *
+ * The reader walks a map, looks each name up in the schema, and either stores a value (read_key) or enters the section of
+ * this name (read_subsection) with the same owner. Only `tasks` changes the owner: each item of its list fills one
+ * fr_task_config. A `scope` carries the path for messages, the owner of the fields and the lines where keys were given;
+ * these lines also show that a key is given twice. `sweep` is not in the schema and has a reader of its own.
+ */
 #include "train/config/config_yaml.h"
 
 #include "base/mem.h"
@@ -149,10 +157,11 @@ static fr_status read_document(fr_config_state *state, yaml_document_t *document
     fr_yaml_reader r = {state, document};
     scope into = {"", {.config = state->config}, &state->lines};
     if (root == NULL) {
-        return FR_FAIL(state->ctx, FR_ERR_CONFIG,
-                       "%s: the config is empty; it must have base, run and tasks (forerun "
-                       "--help-config)",
-                       state->name);
+        return FR_FAIL(
+            state->ctx, FR_ERR_CONFIG,
+            "%s: the config is empty; it must have base, run and tasks (forerun "
+            "--help-config)",
+            state->name);
     }
     state->lines.start = fr_yaml_line(root);
     return read_section(&r, FR_SECTION_TOP, root, &into);

@@ -1,7 +1,7 @@
 /*
  * text.h - from a template and a row's texts to token ids.
  *
- * Layer L4; uses tokenizer. Special tokens are parsed in template text and never in data (unless asked): a
+ * Special tokens are parsed in template text and never in data (unless asked): a
  * template's special tokens cut the text, what lies between two of them is tokenised as one string.
  */
 #ifndef FR_TRAIN_DATA_TEXT_H
