@@ -84,7 +84,7 @@ config("".join("%%TAG !a%d! tag:x,\n" % i for i in range(200000)) + "---\na: 1\n
 config("a: [" + "b," * 4000000 + "]\n", "more than 500000 keys and values")
 config("a: {" + "b: c, " * 2000000 + "}\n", "more than 500000 keys and values")
 config("a: &a [b]\nc: [" + "*a, " * 3000000 + "]\n", "more than 500000 keys and values")
-config(HEAD + "# " + "x" * (65 << 20) + "\n", "a config has at most")
+config(HEAD + "# " + "x" * (65 << 20) + "\n", "a config may have at most")
 texts = HEAD + "tasks:\n  - {name: t, train: x, template: &t \"{source}{target}" + "x" * 1000000 + "\", " + TASK + "}\n"
 config(texts + "".join("  - {name: t%d, train: x, template: *t, %s}\n" % (i, TASK) for i in range(4000)), "more than 32 MiB")
 config(texts + "sweep: {optimizer.lr: [" + ", ".join("%d.0e-5" % i for i in range(1, 250)) + "]}\n", "more than 32 MiB")

@@ -27,7 +27,6 @@ void fr_config_destroy(fr_config **config)
     }
     fr_config_free_texts((fr_key_owner){.config = c});
     free(c->tasks);
-    free(c->source_path);
     free(c);
     *config = NULL;
 }

@@ -1,10 +1,9 @@
 /*
- * config.h - the run's configuration: one schema from which parsing, --help-config and
- * configs/README.md come.
+ * config.h - the configuration of a run, read from YAML and checked.
  *
- * Layer L4; uses base, recompute. YAML by libyaml. Every field below has one row in the schema table of
- * config_schema.c: key, type, unit, default, range, help text, and whether it is `identity` (must match
- * on resume) or `free`.
+ * Every field that a user can set has one row in the table of config_schema.c: key, type, unit, default, range, help
+ * text, and whether it must match on resume (`identity`) or may change (`free`). Reading, --set, writing, the check of a
+ * resume and --help-config all follow that table.
  */
 #ifndef FR_TRAIN_CONFIG_CONFIG_H
 #define FR_TRAIN_CONFIG_CONFIG_H
@@ -15,11 +14,11 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { FR_AUTO = 0 };           /* integer keys that accept `auto` */
+enum { FR_AUTO = 0 };           /* `auto` of an integer key that accepts it */
 enum { FR_MAX_SWEPT = 8 };      /* keys that a sweep can vary */
-#define FR_SEED_AUTO UINT64_MAX /* seeds that accept `auto` stop one below */
+#define FR_SEED_AUTO UINT64_MAX /* `auto` of a seed; the largest seed is one less */
 
-/** What optimizer.lr: auto stands for. */
+/** What optimizer.lr: auto stands for, without and with prefix.mlp. */
 #define FR_LR_DIRECT 5e-3
 #define FR_LR_MLP 5e-5
 
@@ -40,7 +39,7 @@ typedef enum fr_order { FR_ORDER_SHUFFLED, FR_ORDER_BY_SOURCE } fr_order;
 typedef enum fr_long_rows { FR_LONG_DROP, FR_LONG_CUT } fr_long_rows;
 
 typedef struct fr_task_config {
-    char *name;  /* [A-Za-z0-9._-]+, unique */
+    char *name;  /* see base/task_name.h; unique */
     bool swept;  /* made by the sweep */
     char *train; /* JSONL path */
     char *valid; /* NULL: none */
@@ -53,7 +52,7 @@ typedef struct fr_task_config {
     fr_long_rows long_rows; /* drop (default) | cut */
     char *ignore; /* members of rows that do not matter, ", " between; NULL: none */
     bool skip_bad_rows; /* data.on_error: skip; default stop */
-    int64_t max_tokens; /* longest row; auto: the base's context less the prefix */
+    int64_t max_tokens; /* longest row; auto: the base's context minus the prefix */
     int64_t valid_rows; /* auto: all */
     int64_t steps;      /* auto: run.steps */
     uint64_t seed;      /* of this task alone; run.seed where the file says auto */
@@ -119,24 +118,23 @@ typedef struct fr_config {
     fr_task_config *tasks;
     int n_swept; /* keys that the sweep varied; 0: no sweep */
     int swept[FR_MAX_SWEPT];
-    char *source_path;
 } fr_config;
 
 /**
- * Read and check a config file. `sets` are "a.b=c" overrides (`tasks.NAME.optimizer.lr=1e-2`), applied
- * after the file and before the sweep is expanded, checked by the same schema. Relative paths are taken as they are (from the working
- * folder).
- * @return FR_OK; FR_ERR_CONFIG: one line "FILE:LINE: ..." naming the key, the value, what is allowed and,
- *         for an unknown key, the nearest known one. FR_ERR_DATA if the file is missing.
+ * Read and check a config file. `sets` are overrides "KEY=VALUE" (`tasks.NAME.optimizer.lr=1e-2`). They are checked by the
+ * same schema and applied after the file is read and before the sweep is expanded. Relative paths are relative to the
+ * working folder. The result has no `auto` left in seeds and learning rates.
+ * @return FR_OK; FR_ERR_CONFIG: one line "FILE:LINE: ..." naming the key, the value, what is allowed and, for an unknown
+ *         key, the nearest known one; FR_ERR_DATA if the file is missing
  */
 FR_MUST_CHECK fr_status fr_config_read(fr_ctx *ctx, const char *path,
                                        const char *const *sets, int64_t n_sets,
                                        fr_config **out);
-/** The same from text already in memory; `name` stands for the file in messages. */
+/** The same from text in memory; `name` is the file's name in messages. */
 FR_MUST_CHECK fr_status fr_config_parse(fr_ctx *ctx, const char *name, const char *text,
                                         fr_config **out);
-/** The same for what fr_config_write gave to a checkpoint. Older programs wrote template and init text without escapes;
- * so they are read where the text does not begin as it does today. */
+/** The same from a checkpoint's text, which fr_config_write made. Older programs wrote template and init text without
+ * escapes; a text without today's first line is read in that way. */
 FR_MUST_CHECK fr_status fr_config_parse_saved(fr_ctx *ctx, const char *name,
                                               const char *text, fr_config **out);
 void fr_config_destroy(fr_config **config);
@@ -144,15 +142,15 @@ void fr_config_destroy(fr_config **config);
 /** The task with this name; NULL if there is none. Tasks without a name (before a config is checked) are passed over. */
 const fr_task_config *fr_config_find_task(const fr_config *config, const char *name);
 
-/** What a made task has for one swept key. */
+/** The value that a task made by the sweep has for one swept key. */
 typedef struct fr_swept_value {
     const char
         *key;   /* as after tasks.NAME. in --set: "optimizer.lr", "prefix.init.text" */
-    char *text; /* as YAML writes it; a text as it is, without quotes. Caller frees. */
+    char *text; /* as YAML writes it, but a text without quotes. The caller frees it. */
     bool is_text;
 } fr_swept_value;
 
-/** Name of swept key number `index` (below config->n_swept) as in the sweep section: "prefix.init". */
+/** Name of swept key number `index` (below config->n_swept) as in the section sweep: "prefix.init". */
 const char *fr_config_swept_name(const fr_config *config, int index);
 FR_MUST_CHECK fr_status fr_config_swept_value(fr_ctx *ctx, const fr_config *config,
                                               const fr_task_config *task, int index,
@@ -163,14 +161,14 @@ FR_MUST_CHECK fr_status fr_config_write(fr_ctx *ctx, const fr_config *config,
                                         char **out);
 
 /**
- * Compare two configs for resume: FR_ERR_CHECKPOINT naming the first differing identity key and both
- * values. `run.steps` and `tasks[].steps` may grow when no task's schedule uses them (constant), else
- * they are identity. Tasks are matched by name.
+ * Check that a run with config `now` may resume one with config `saved`. Tasks are matched by name; `now` may have more.
+ * A task's steps may grow where its schedule is constant and must match otherwise.
+ * @return FR_OK; FR_ERR_CHECKPOINT: names the first identity key that differs, and both values
  */
 FR_MUST_CHECK fr_status fr_config_check_resume(fr_ctx *ctx, const fr_config *saved,
                                                const fr_config *now);
 
-/** The schema as a Markdown reference (configs/README.md is exactly this). */
+/** Print the schema as a Markdown reference: exactly the content of configs/README.md. */
 void fr_config_print_help(FILE *out);
 
 #endif

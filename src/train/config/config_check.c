@@ -1,3 +1,4 @@
+/* The rules over several keys, checked when file, --set and sweep have been applied. A message names the key's own line. */
 #include "train/config/config_impl.h"
 
 #include "base/task_name.h"

@@ -1,17 +1,17 @@
 /*
- * config_impl.h - what the config_*.c files share beside the schema.
- *
- * Layer L4; private to config_*.c.
+ * config_impl.h - what the config_*.c files share besides the schema. Private to them.
  */
 #ifndef FR_TRAIN_CONFIG_CONFIG_IMPL_H
 #define FR_TRAIN_CONFIG_CONFIG_IMPL_H
 
 #include "train/config/config_schema.h"
 
+/* A part of a made task's name: "weight_decay-" with 24 letters of the value and a number. A sweep makes at most 256 tasks:
+ * more are a mistake in a list more often than a wish. */
 enum { FR_PART_BYTES = 48, FR_MAX_MADE = 256 };
 enum { FR_PLACE_BYTES = 1024, FR_PATH_BYTES = 256, FR_LINE_SET = -1 };
 
-/** Where the keys of one struct were given: a line, FR_LINE_SET for --set, 0 for not at all. */
+/** Where each key of one struct was given: its line, FR_LINE_SET for --set, or 0 if it was not given. */
 typedef struct fr_key_lines {
     int64_t start; /* line where the task (or the file) starts */
     int64_t of[FR_MAX_KEYS];
@@ -21,22 +21,22 @@ typedef struct fr_key_lines {
 typedef struct fr_sweep_value {
     int key; /* in FR_CONFIG_KEYS */
     int64_t line;
-    char *text; /* owned, as it stands in the file */
+    char *text; /* owned; as the file has it */
     size_t bytes;
     bool quoted;
-    char *shown; /* owned, as written to YAML: equal values are shown alike */
+    char *
+        shown; /* owned; as it is written to YAML, so that equal values have equal texts */
     char part[FR_PART_BYTES]; /* of a made task's name, unique within the key */
 } fr_sweep_value;
 
 /** A swept key with its values. */
 typedef struct fr_sweep_axis {
     int kind; /* in the table of fr_sweep_kind_* */
-    int64_t line;
     int64_t n_values;
     fr_sweep_value *values;
 } fr_sweep_axis;
 
-/** The section `sweep` as read. */
+/** The section `sweep` as read, before it is expanded. */
 typedef struct fr_sweep {
     int64_t line; /* 0: there is none */
     char *task;   /* NULL: not named */
@@ -46,7 +46,7 @@ typedef struct fr_sweep {
     fr_sweep_axis axes[FR_MAX_SWEPT];
 } fr_sweep;
 
-/** A config on its way from text to checked struct. */
+/** The state of reading a config, from text to a checked struct. */
 typedef struct fr_config_state {
     fr_ctx *ctx;
     const char *name; /* of the file, in messages */
@@ -56,35 +56,35 @@ typedef struct fr_config_state {
     fr_sweep sweep;
     int64_t text_bytes; /* of all values so far; see fr_config_count_text */
     bool
-        as_they_stand; /* texts that the model reads were written before they had escapes */
+        as_they_stand; /* prose is written without escapes, see fr_config_parse_saved */
 } fr_config_state;
 
-/** One value as it stands in YAML or after the '=' of --set. */
+/** One value as written in YAML or after the '=' of --set. */
 typedef struct fr_scalar {
     const char *text; /* NUL-terminated */
     size_t bytes;
     bool quoted;       /* never a number, a bool or `auto` */
-    bool as_it_stands; /* no escapes in it, see fr_config_parse_saved */
+    bool as_it_stands; /* it has no escapes, see fr_config_parse_saved */
 } fr_scalar;
 
-/** How a written config begins since texts have escapes. */
+/** The beginning of every written config whose texts have escapes. */
 extern const char FR_CONFIG_MARK[];
 
-/** Read YAML into state->config and the lines; defaults are already there. */
+/** Read YAML into state->config, state->lines and state->sweep. The defaults of base and run are already set. */
 FR_MUST_CHECK fr_status fr_config_load(fr_config_state *state, const char *text,
                                        size_t bytes);
-/** FR_ERR_CONFIG if the values that are kept take more than 32 MiB with these bytes: an alias repeats a text for a few
- * bytes, a sweep for each task. */
+/** Add to the size of all kept values; FR_ERR_CONFIG above 32 MiB. Without this limit a small file could ask for much
+ * memory: an alias repeats a text for a few bytes, and a sweep for each task. */
 FR_MUST_CHECK fr_status fr_config_count_text(fr_config_state *state, size_t bytes);
-/** Give a key that takes a list (is_list) one, as YAML writes it: "[a, b]". What it had is gone, also on failure.
+/** Set a key that takes a list (is_list) to one, written as in YAML: "[a, b]". Its old value is freed, also on failure.
  * @param where  opens messages   @return FR_OK; FR_ERR_CONFIG */
 FR_MUST_CHECK fr_status fr_config_set_list(fr_config_state *state, int key,
                                            const char *where, const char *text,
                                            fr_key_owner owner);
-/** Apply one "a.b=c". */
+/** Apply one "KEY=VALUE" of --set. */
 FR_MUST_CHECK fr_status fr_config_apply_set(fr_config_state *state, const char *set);
-/** Replace the sweep's pattern by the tasks made from it, in its place. The first key listed varies slowest.
- * FR_ERR_CONFIG: no or no such pattern, a bad value, a value listed twice. */
+/** Replace the sweep's pattern in the list of tasks by the tasks made from it. The first key listed varies slowest.
+ * FR_ERR_CONFIG: the sweep names no pattern where several tasks are, or an unknown one; a value is bad or listed twice. */
 FR_MUST_CHECK fr_status fr_sweep_expand(fr_config_state *state);
 void fr_sweep_fini(fr_sweep *sweep);
 /** Path of kind number `kind` below a task ("prefix.init"); NULL past the last. */
@@ -93,12 +93,12 @@ const char *fr_sweep_kind_path(int kind);
 int fr_sweep_find_kind(const char *path);
 /** The key of a kind; for prefix.init (`init` names which) one of its section. -1 if there is none. */
 int fr_sweep_find_key(int kind, const char *init);
-/** Rules over several keys: required ones, unique names, exclusive ones. */
+/** Check what one key alone cannot show: required keys, unique names, keys that exclude or need each other. */
 FR_MUST_CHECK fr_status fr_config_check(const fr_config_state *state);
 
 /** Set the defaults of all keys that the owner has. */
 FR_MUST_CHECK fr_status fr_config_set_defaults(fr_ctx *ctx, fr_key_owner owner);
-/** Check and store a value; `where` opens the message ("FILE:LINE: tasks[0].steps"). */
+/** Check a value and store it in its field; `where` opens the message ("FILE:LINE: tasks[0].steps"). */
 FR_MUST_CHECK fr_status fr_config_set_value(fr_ctx *ctx, const fr_config_key *key,
                                             const char *where, const fr_scalar *value,
                                             fr_key_owner owner);
@@ -106,33 +106,29 @@ FR_MUST_CHECK fr_status fr_config_set_value(fr_ctx *ctx, const fr_config_key *ke
 fr_status fr_config_fail_unknown(fr_ctx *ctx, const char *where, fr_section_id section,
                                  const char *word);
 
-/** What to write for a word that other trainers use; NULL: none that is known. */
+/** Advice for a word that other trainers use as a key; NULL if the word is not known. */
 const char *fr_config_foreign(const char *word);
-/** Whether a key or section of this name stands elsewhere than under `section`; `out` says where. */
-bool fr_config_elsewhere(fr_section_id section, const char *word,
-                         char out[FR_ALLOWED_BYTES]);
-
-/** The task's name that is nearest to `word`, borrowed from the config; NULL: none is near. */
+/** The name of a task that is nearest to `word`, borrowed from the config; NULL if none is near. */
 FR_MUST_CHECK fr_status fr_config_nearest_task(const fr_config_state *state,
                                                const char *word, const char **out);
 
-/** Whether a key has a value to write: not an unset text, number or another init. */
+/** Whether a key has a value to write. An unset text or number has none, nor has an init that was not chosen. */
 bool fr_config_has_value(const fr_config_key *key, fr_key_view view);
-/** The value as a YAML scalar that is read as the same value. */
+/** Write the value as a YAML scalar that reads back as the same value. */
 FR_MUST_CHECK fr_status fr_config_print_value(fr_ctx *ctx, FILE *out,
                                               const fr_config_key *key,
                                               fr_key_view view);
-/** Close a memory stream whose text is *out; unless all went well that is freed. */
+/** Close a memory stream whose text is *out. Unless `status` and the stream are good, *out is freed. */
 FR_MUST_CHECK fr_status fr_config_end_text(fr_ctx *ctx, FILE *stream, fr_status status,
                                            char **out);
-/** The same as a string, "(not set)" if there is none; the caller frees. */
+/** The value as a string, "(not set)" if there is none; the caller frees it. */
 FR_MUST_CHECK fr_status fr_config_value_text(fr_ctx *ctx, const fr_config_key *key,
                                              fr_key_view view, char **out);
 /** Free the texts of all keys that the owner has. */
 void fr_config_free_texts(fr_key_owner owner);
-/** Forget which init was given: another takes its place. */
+/** Forget which init was given, because another one replaces it. */
 void fr_config_clear_inits(fr_key_lines *lines);
-/** What a key allows, in words. */
+/** Describe in words what a key allows. */
 void fr_config_allowed(const fr_config_key *key, char out[FR_ALLOWED_BYTES]);
 
 #endif

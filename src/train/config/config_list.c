@@ -1,3 +1,4 @@
+/* A key that takes a list of names, in the file or in --set; it is kept as one text with ", " between the names. */
 #define _POSIX_C_SOURCE 200809L
 #include "train/config/config_yaml.h"
 

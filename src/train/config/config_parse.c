@@ -1,3 +1,11 @@
+/*
+ * From the nodes of a YAML document to the fields of fr_config.
+ *
+ * The reader walks a map, looks each name up in the schema, and either stores a value (read_key) or enters the section of
+ * this name (read_subsection) with the same owner. Only `tasks` changes the owner: each item of its list fills one
+ * fr_task_config. A `scope` carries the path for messages, the owner of the fields and the lines where keys were given;
+ * these lines also show that a key is given twice. `sweep` is not in the schema and has a reader of its own.
+ */
 #include "train/config/config_yaml.h"
 
 #include "base/mem.h"

@@ -1,3 +1,4 @@
+/* From a field to text: a value is written so that config_value.c reads it back as the same value. */
 #define _POSIX_C_SOURCE 200809L
 #include "train/config/config_impl.h"
 

@@ -1,3 +1,12 @@
+/*
+ * The order of events when a config is read.
+ *
+ * The defaults come first, then the file, then each --set, then the sweep, then the rules over several keys, and at the end
+ * the values that `auto` stands for. Each step writes into the same fr_config and notes in fr_key_lines where a key was
+ * given, so that a later step can name the line of an earlier one. The sweep is expanded after --set, so that --set changes
+ * the pattern and thereby every task made from it. Seeds and rates are resolved last, because a made task may differ from its
+ * pattern in the keys that decide them.
+ */
 #define _POSIX_C_SOURCE 200809L
 #include "train/config/config_impl.h"
 
@@ -32,7 +41,6 @@ static fr_status fill(fr_config_state *state, const char *text, size_t bytes,
                       const char *const *sets, int64_t n_sets)
 {
     FR_TRY(fr_config_set_defaults(state->ctx, (fr_key_owner){.config = state->config}));
-    FR_TRY(fr_copy_string(state->ctx, state->name, &state->config->source_path));
     FR_TRY(fr_config_load(state, text, bytes));
     for (int64_t i = 0; i < n_sets; i++) {
         FR_TRY(fr_config_apply_set(state, sets[i]));

@@ -1,3 +1,10 @@
+/*
+ * Whether a run may go on under another config.
+ *
+ * The schema says of each key whether it decides the numbers (identity). Such keys are compared as text, because equal values
+ * are written equally; that needs no code for each type. Steps are the exception: a task's schedule may depend on their
+ * number, so that they may grow only where it is constant.
+ */
 #include "train/config/config_impl.h"
 
 #include <stdlib.h>

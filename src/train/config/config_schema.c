@@ -8,7 +8,7 @@
     .offset = offsetof(fr_task_config, member),                                        \
     .bytes = sizeof(((fr_task_config *)NULL)->member)
 
-/* Counts that no sensible run reaches, so that products of two of them fit into int64_t. */
+/* A limit for counts. No sensible run reaches it, and the product of two such counts fits into int64_t. */
 #define MANY 1e9
 
 const fr_config_section FR_CONFIG_SECTIONS[FR_SECTION_COUNT] = {
@@ -17,31 +17,33 @@ const fr_config_section FR_CONFIG_SECTIONS[FR_SECTION_COUNT] = {
                          "The frozen model. On resume its weights' digest must match, "
                          "wherever the file lies."},
     [FR_SECTION_RUN] = {"run", "run", FR_SECTION_TOP,
-                        "What all tasks share: where results go, how long, on which "
-                        "layout."},
+                        "What all tasks share: where results go, how long to train, on "
+                        "which layout."},
     [FR_SECTION_TASK] = {"tasks", "tasks[]", FR_SECTION_TOP,
                          "A list of at least one task; each trains a prefix of its "
                          "own."},
     [FR_SECTION_DATA] = {"data", "tasks[].data", FR_SECTION_TASK,
-                         "How rows are taken, those of `train` and `valid` alike."},
+                         "How the rows of `train` and `valid` are read."},
     [FR_SECTION_PREFIX] = {"prefix", "tasks[].prefix", FR_SECTION_TASK,
                            "The trained keys and values."},
     [FR_SECTION_INIT] = {"init", "tasks[].prefix.init", FR_SECTION_PREFIX,
-                         "What the prefix starts from: exactly one of these keys, "
+                         "What the prefix starts from. Exactly one of these keys is "
                          "required."},
-    [FR_SECTION_LAYERS] = {"layers", "tasks[].prefix.layers", FR_SECTION_PREFIX,
-                           "Layers that have a prefix, e.g. `{first: 15}` for layer 15 "
-                           "and above; default: all. The others attend as in the base; "
-                           "in all of them the tokens of a row stand at the positions "
-                           "after the prefix. Nothing goes backward below the first: "
-                           "the fewer layers, the cheaper a step, and pipeline stages "
-                           "below run forward only."},
-    [FR_SECTION_MLP] = {"mlp", "tasks[].prefix.mlp", FR_SECTION_PREFIX,
-                        "Reparametrisation: the prefix is what it starts from plus the "
-                        "output of a two-layer network (tanh) over trained embeddings "
-                        "of its slots, which starts at zero and is trained in the "
-                        "prefix's place. Files for inference hold the resulting keys "
-                        "and values alone."},
+    [FR_SECTION_LAYERS] =
+        {"layers", "tasks[].prefix.layers", FR_SECTION_PREFIX,
+         "Layers that have a prefix, e.g. `{first: 15}` for layer 15 and "
+         "above; default: all. The other layers attend as in the base. In "
+         "every layer the tokens of a row have the positions after the "
+         "prefix. The backward pass ends at the lowest layer with a "
+         "prefix, so fewer layers make a step cheaper, and pipeline "
+         "stages below it run forward only."},
+    [FR_SECTION_MLP] =
+        {"mlp", "tasks[].prefix.mlp", FR_SECTION_PREFIX,
+         "Reparametrisation: the prefix is its init plus the output of a "
+         "two-layer network (tanh) over trained embeddings of its slots. "
+         "The output starts at zero, and the network is trained instead "
+         "of the prefix. Files for inference hold only the resulting keys "
+         "and values."},
     [FR_SECTION_OPTIMIZER] = {"optimizer", "tasks[].optimizer", FR_SECTION_TASK,
                               "How the prefix is updated."},
     [FR_SECTION_BATCH] = {"batch", "tasks[].batch", FR_SECTION_TASK,
@@ -53,21 +55,24 @@ const fr_config_key FR_CONFIG_KEYS[] = {
      IN_CONFIG(base.path), .help = "GGUF file or Hugging Face folder"},
     {"weights", FR_SECTION_BASE, FR_KEY_CHOICE, FR_RESUME_FREE, .default_text = "auto",
      .choices = {"auto", "quantised"}, IN_CONFIG(base.quantised),
-     .help = "how the weights are held; auto: converted once to `run.precision`; "
-             "quantised: in the file as they are, converted piece by piece whenever "
-             "they are used: least memory, the same results"},
+     .help = "how the weights are held; auto: they are converted once to "
+             "`run.precision`; quantised: they stay in the file as they are "
+             "and are converted piece by piece at each use, which takes least "
+             "memory and gives the same results"},
 
     {"dir", FR_SECTION_RUN, FR_KEY_TEXT, FR_RESUME_FREE, .required = true,
      IN_CONFIG(run.dir),
      .help = "run folder for checkpoints, metrics, caches and logs"},
     {"seed", FR_SECTION_RUN, FR_KEY_SEED, FR_RESUME_IDENTITY, .default_text = "1",
-     IN_CONFIG(run.seed), .help = "seed of the tasks that have none of their own"},
+     IN_CONFIG(run.seed), .help = "seed of the tasks whose own `seed` is auto"},
     {"steps", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_GROWS, "steps", .low = 1,
      .high = MANY, IN_CONFIG(run.steps),
-     .help = "optimizer updates of each task; required unless every task has its own"},
+     .help = "optimizer updates of each task; required unless every task has "
+             "its own"},
     {"precision", FR_SECTION_RUN, FR_KEY_CHOICE, FR_RESUME_IDENTITY,
      .default_text = "bf16", .choices = {"f32", "bf16"}, IN_CONFIG(run.precision),
-     .help = "type of the inputs of matrix products; sums, prefix and moments are "
+     .help = "type of the inputs of matrix products; sums, prefix and moments "
+             "are "
              "always f32 or wider"},
     {"stages", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "ranks",
      .default_text = "auto", .automatic = true, .low = 1, .high = 1e6,
@@ -78,54 +83,59 @@ const fr_config_key FR_CONFIG_KEYS[] = {
     {"threads", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "threads",
      .default_text = "auto", .automatic = true, .low = 1, .high = 4096,
      IN_CONFIG(run.threads),
-     .help = "threads of a rank; auto: as OMP_NUM_THREADS says, else its share of the "
+     .help = "threads of a rank; auto: as OMP_NUM_THREADS says, else its "
+             "share of the "
              "node's cores, within a container's CPU limit"},
     {"device", FR_SECTION_RUN, FR_KEY_TEXT, FR_RESUME_FREE, .default_text = "auto",
-     .choices = {"auto", "cpu"}, IN_CONFIG(run.device), .help = "where to compute"},
+     .choices = {"auto", "cpu"}, IN_CONFIG(run.device),
+     .help = "where to compute; both values mean the processor today, the "
+             "only device that this version supports"},
     {"save_every", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "steps",
      .default_text = "50", .low = 1, .high = MANY, IN_CONFIG(run.save_every),
      .help = "steps between checkpoints; one more is written at the end"},
     {"keep", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "files", .default_text = "2",
      .low = 1, .high = MANY, IN_CONFIG(run.keep),
-     .help = "newest checkpoints that are kept"},
+     .help = "number of newest checkpoints that are kept"},
     {"valid_every", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "steps",
      .default_text = "50", .low = 0, .high = MANY, IN_CONFIG(run.valid_every),
      .help = "steps between validations; 0: only at the end"},
     {"measure_base", FR_SECTION_RUN, FR_KEY_BOOL, FR_RESUME_FREE,
      .default_text = "true", IN_CONFIG(run.measure_base),
-     .help =
-         "measure, before the first step, the loss of the base alone and that of an "
-         "init text on the validation rows (first 64 training examples where a "
-         "task has none), to tell what is gained"},
+     .help = "measure, before the first step, the loss of the base alone and "
+             "of an init text, so that the end of the run can report the "
+             "gain; measured on the validation rows, or on the first 64 "
+             "training examples of a task without them"},
     {"log_every", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "steps",
      .default_text = "1", .low = 1, .high = MANY, IN_CONFIG(run.log_every),
      .help = "steps between lines of metrics.jsonl"},
     {"nonfinite_limit", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "steps",
      .default_text = "5", .low = 1, .high = MANY, IN_CONFIG(run.nonfinite_limit),
-     .help = "skipped non-finite steps in a row before a task stops; the others go on, "
-             "and the run ends with exit code 4"},
+     .help = "skipped non-finite steps in a row after which a task stops; the "
+             "other tasks continue, and the run ends with exit code 4"},
     {"warmup_depth", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "microbatches",
      .default_text = "1", .low = 1, .high = 2, IN_CONFIG(run.warmup_depth),
-     .help =
-         "how many microbatches a stage runs ahead for each later stage; 2 hides the "
-         "latency of slow links at the price of memory"},
+     .help = "how many microbatches a stage runs ahead for each later stage; "
+             "2 hides the "
+             "latency of slow links at the price of memory"},
     {"recompute", FR_SECTION_RUN, FR_KEY_CHOICE, FR_RESUME_FREE, .default_text = "none",
      .choices = {"none", "mlp", "layer"}, IN_CONFIG(run.recompute),
-     .help =
-         "what the backward pass computes again instead of keeping it: nothing, the "
-         "up (and gate) projection, or all but a layer's input: memory and speed, "
-         "never results"},
+     .help = "what the backward pass computes again instead of keeping it: "
+             "nothing, the up (and gate) projection, or all but a layer's "
+             "input; changes memory and speed, never results"},
     {"timeout", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "seconds",
      .default_text = "600", .low = 0, .high = MANY, IN_CONFIG(run.timeout),
-     .help = "longest wait for a rank that gives no sign of life before all leave with "
-             "exit code 5; 0: never; FORERUN_TIMEOUT in the environment wins"},
+     .help = "longest wait for a rank that makes no progress, after which all "
+             "ranks end with exit code 5; 0: no limit; FORERUN_TIMEOUT in the "
+             "environment takes precedence"},
 
     {"name", FR_SECTION_TASK, FR_KEY_TEXT, FR_RESUME_IDENTITY, .required = true,
-     IN_TASK(name), .help = "letters, digits, `.`, `_` and `-`; unique"},
+     IN_TASK(name),
+     .help = "1 to 100 letters, digits, `.`, `_` and `-`, and not dots alone; "
+             "unique"},
     {"train", FR_SECTION_TASK, FR_KEY_TEXT, FR_RESUME_FREE, .required = true,
      IN_TASK(train),
-     .help = "JSONL file of training rows; on resume the digest of its content must "
-             "match, wherever it lies"},
+     .help = "JSONL file of training rows; on resume its content must have "
+             "the same digest, but its path may differ"},
     {"valid", FR_SECTION_TASK, FR_KEY_TEXT, FR_RESUME_FREE, IN_TASK(valid),
      .help = "JSONL file of validation rows"},
     {"valid_rows", FR_SECTION_TASK, FR_KEY_INT, FR_RESUME_FREE, "rows",
@@ -133,90 +143,91 @@ const fr_config_key FR_CONFIG_KEYS[] = {
      IN_TASK(valid_rows), .help = "first rows of `valid` that are used; auto: all"},
     {"template", FR_SECTION_TASK, FR_KEY_TEXT, FR_RESUME_IDENTITY,
      .form = FR_TEXT_TEMPLATE, IN_TASK(template_text),
-     .help =
-         "text around a row's fields: `{target}` once, `{source}` before it at most "
-         "once, no other `{name}` (`{{name}}` is the text `{name}`); needed by rows of "
-         "text. In here and in `init.text`, `\\n`, `\\t` and `\\\\` stand for a "
-         "newline, "
-         "a tab and a backslash, however YAML quotes the text"},
+     .help = "text around a row's fields: it holds `{target}` once, "
+             "`{source}` at most once before it, and no other `{name}` "
+             "(`{{name}}` is the text `{name}`); rows of text need it. Here "
+             "and in `init.text`, `\\n`, `\\t` and `\\\\` stand for a "
+             "newline, a tab and a backslash, however YAML quotes the text"},
     {"chat", FR_SECTION_TASK, FR_KEY_BOOL, FR_RESUME_IDENTITY, .default_text = "false",
      IN_TASK(chat),
      .help = "rows are `messages` in the base's own chat template; excludes "
              "`template`"},
     {"eos", FR_SECTION_TASK, FR_KEY_BOOL, FR_RESUME_IDENTITY, .default_text = "true",
      IN_TASK(eos),
-     .help = "close each target with the end-of-sequence id (chat turns have their own "
-             "end)"},
+     .help = "end each target with the end-of-sequence id (chat turns have "
+             "their own end)"},
     {"special", FR_SECTION_TASK, FR_KEY_BOOL, FR_RESUME_IDENTITY,
      .default_text = "false", IN_TASK(special),
-     .help = "parse special tokens in data fields; in the template they always are"},
+     .help = "parse special tokens in data fields; in the template they are "
+             "always parsed"},
     {"loss", FR_SECTION_TASK, FR_KEY_CHOICE, FR_RESUME_IDENTITY, .default_text = "all",
      .choices = {"all", "last"}, IN_TASK(loss_last),
-     .help = "assistant turns whose tokens are in the loss; `last` needs `chat: true`"},
+     .help = "assistant turns whose tokens are in the loss; `last` needs "
+             "`chat: true`"},
     {"long_rows", FR_SECTION_TASK, FR_KEY_CHOICE, FR_RESUME_IDENTITY,
      .default_text = "drop", .choices = {"drop", "cut"}, IN_TASK(long_rows),
-     .help =
-         "what happens to examples longer than `max_tokens`; `cut` shortens the "
-         "row's own text, the source first, then the target, both at their end, and "
-         "leaves template, BOS and end of sequence whole"},
+     .help = "what happens to examples longer than `max_tokens`; `cut` "
+             "shortens the "
+             "row's own text, the source first, then the target, both at "
+             "their end, and "
+             "leaves template, BOS and end of sequence whole"},
     {"max_tokens", FR_SECTION_TASK, FR_KEY_INT, FR_RESUME_IDENTITY, "tokens",
      .default_text = "auto", .automatic = true, .low = 2, .high = MANY,
      IN_TASK(max_tokens),
-     .help = "longest source with one target; auto: the base's context less the "
-             "prefix"},
+     .help = "longest source with one target; auto: the base's context minus "
+             "the prefix"},
     {"steps", FR_SECTION_TASK, FR_KEY_INT, FR_RESUME_GROWS, "steps",
      .default_text = "auto", .automatic = true, .low = 1, .high = MANY, IN_TASK(steps),
      .help = "optimizer updates of this task; auto: `run.steps`"},
     {"seed", FR_SECTION_TASK, FR_KEY_SEED, FR_RESUME_IDENTITY, .default_text = "auto",
      .automatic = true, IN_TASK(seed),
-     .help = "seed of this task's example order and random init, whatever tasks stand "
-             "beside it; auto: `run.seed`"},
+     .help = "seed of this task's example order and random init, independent "
+             "of the other tasks; auto: `run.seed`"},
     {"patience", FR_SECTION_TASK, FR_KEY_INT, FR_RESUME_FREE, "validations",
      .default_text = "auto", .automatic = true, .low = 0, .high = MANY,
      IN_TASK(patience),
-     .help = "validations in a row without a better loss after which the task stops; "
-             "auto or 0: never. A task so stopped stays so on resume, unless this is "
-             "raised"},
+     .help = "validations in a row without a better loss after which the task "
+             "stops; auto or 0: never. A task stopped by this stays stopped "
+             "on resume, unless this is raised"},
     {"stop_below", FR_SECTION_TASK, FR_KEY_REAL, FR_RESUME_FREE, "nats",
      .default_text = "0", .low = 0, .high = 1e3, IN_TASK(stop_below),
-     .help = "the task stops when a validation loss is below this; 0: never. A task so "
-             "stopped stays so on resume, unless this is lowered"},
+     .help = "the task stops when a validation loss is below this; 0: never. "
+             "A task stopped by this stays stopped on resume, unless this is "
+             "lowered"},
 
     {"ignore", FR_SECTION_DATA, FR_KEY_TEXT, FR_RESUME_IDENTITY, .is_list = true,
      IN_TASK(ignore),
-     .help =
-         "members of rows and messages that do not matter for what is learned, e.g. "
-         "`[category, source_file]`: any other that is not known is an error. Usual "
-         "ones (id, tag, score, meta ...) are ignored anyway"},
+     .help = "members of rows and messages that do not matter for training, "
+             "e.g. `[category, source_file]`; any other unknown member is an "
+             "error. Common ones (id, tag, score, meta ...) are always ignored"},
     {"on_error", FR_SECTION_DATA, FR_KEY_CHOICE, FR_RESUME_IDENTITY,
      .default_text = "stop", .choices = {"stop", "skip"}, IN_TASK(skip_bad_rows),
-     .help =
-         "what a row that cannot be used does: all are looked at and named, then the "
-         "run stops; or they are left out, and counted"},
+     .help = "what happens to rows that cannot be used; stop: all rows are "
+             "checked, the unusable ones are named, and the run stops; skip: "
+             "they are left out and counted"},
 
     {"length", FR_SECTION_PREFIX, FR_KEY_INT, FR_RESUME_IDENTITY, "slots",
      .default_text = "auto", .automatic = true, .low = 1, .high = 1e6,
      IN_TASK(prefix.length),
-     .help = "slots of the prefix; auto: the tokens of the init text or the length of "
+     .help = "slots of the prefix; auto: the tokens of the init text or the "
+             "length of "
              "the init file; needed by `random` and `zero`"},
     {"repeat_text", FR_SECTION_PREFIX, FR_KEY_BOOL, FR_RESUME_IDENTITY,
      .default_text = "false", IN_TASK(prefix.repeat_text),
-     .help =
-         "repeat the tokens of an init text that is shorter than `length` until the "
-         "slots are full; without it such a text is refused. A longer one is cut, "
-         "with a warning"},
+     .help = "repeat the tokens of an init text that is shorter than `length` "
+             "until the slots are full; without this key such a text is "
+             "refused. A longer text is cut, with a warning"},
     {"freeze_first", FR_SECTION_PREFIX, FR_KEY_BOOL, FR_RESUME_IDENTITY,
      .default_text = "false", IN_TASK(prefix.freeze_first),
-     .help = "keep slot 0 as it starts (attention sink)"},
+     .help = "keep slot 0 at its initial value (attention sink)"},
 
     {"text", FR_SECTION_INIT, FR_KEY_TEXT, FR_RESUME_IDENTITY, .form = FR_TEXT_PROSE,
      .init = FR_INIT_TEXT, IN_TASK(prefix.text),
-     .help = "keys and values of this text: step 0 equals the model prompted with what "
-             "of it "
-             "fits `length`"},
+     .help = "keys and values of this text: step 0 equals the model prompted "
+             "with as much of the text as fits `length`"},
     {"random", FR_SECTION_INIT, FR_KEY_REAL, FR_RESUME_IDENTITY, .low = 0, .high = 1e3,
      .open_ends = FR_OPEN_LOW, .init = FR_INIT_RANDOM, IN_TASK(prefix.random_std),
-     .help = "normal numbers with this standard deviation"},
+     .help = "normally distributed numbers with this standard deviation"},
     {"zero", FR_SECTION_INIT, FR_KEY_TRUE, FR_RESUME_IDENTITY, .init = FR_INIT_ZERO,
      .help = "all zero"},
     {"file", FR_SECTION_INIT, FR_KEY_TEXT, FR_RESUME_IDENTITY, .init = FR_INIT_FILE,
@@ -225,14 +236,15 @@ const fr_config_key FR_CONFIG_KEYS[] = {
 
     {"first", FR_SECTION_LAYERS, FR_KEY_INT, FR_RESUME_IDENTITY, "layer",
      .default_text = "0", .low = 0, .high = 1e6, IN_TASK(prefix.first_layer),
-     .help = "the lowest one, counted from 0"},
+     .help = "the lowest layer with a prefix, counted from 0"},
     {"count", FR_SECTION_LAYERS, FR_KEY_INT, FR_RESUME_IDENTITY, "layers",
      .default_text = "auto", .automatic = true, .low = 1, .high = 1e6,
-     IN_TASK(prefix.n_layers), .help = "how many; auto: up to the last"},
+     IN_TASK(prefix.n_layers), .help = "number of layers; auto: up to the last"},
 
     {"hidden", FR_SECTION_MLP, FR_KEY_INT, FR_RESUME_IDENTITY, "units",
      .default_text = "0", .low = 0, .high = 1e6, IN_TASK(prefix.mlp_hidden),
-     .help = "width of the hidden layer, e.g. 512; 0: keys and values are trained "
+     .help = "width of the hidden layer, e.g. 512; 0: keys and values are "
+             "trained "
              "directly"},
     {"width", FR_SECTION_MLP, FR_KEY_INT, FR_RESUME_IDENTITY, "numbers",
      .default_text = "auto", .automatic = true, .low = 1, .high = 1e6,
@@ -245,15 +257,16 @@ const fr_config_key FR_CONFIG_KEYS[] = {
     {"lr", FR_SECTION_OPTIMIZER, FR_KEY_REAL, FR_RESUME_IDENTITY,
      .default_text = "auto", .automatic = true, .low = 0, .high = 1e3,
      IN_TASK(optimizer.lr),
-     .help = "learning rate after the warm-up; auto: 5e-3, with `prefix.mlp` 5e-5"},
+     .help = "learning rate after the warm-up; auto: 5e-3, with `prefix.mlp` "
+             "5e-5"},
     {"warmup", FR_SECTION_OPTIMIZER, FR_KEY_INT, FR_RESUME_IDENTITY, "steps",
      .default_text = "0", .low = 0, .high = MANY, IN_TASK(optimizer.warmup),
      .help = "steps over which the rate rises from 0"},
     {"schedule", FR_SECTION_OPTIMIZER, FR_KEY_CHOICE, FR_RESUME_IDENTITY,
      .default_text = "constant", .choices = {"constant", "linear", "cosine"},
      IN_TASK(optimizer.schedule),
-     .help = "course of the rate after the warm-up; linear and cosine fall to 0 at the "
-             "last step"},
+     .help = "shape of the rate after the warm-up; linear and cosine fall to "
+             "0 at the last step"},
     {"weight_decay", FR_SECTION_OPTIMIZER, FR_KEY_REAL, FR_RESUME_IDENTITY,
      .default_text = "0", .low = 0, .high = 1e3, IN_TASK(optimizer.weight_decay),
      .help = "decoupled weight decay"},
@@ -272,26 +285,30 @@ const fr_config_key FR_CONFIG_KEYS[] = {
 
     {"examples", FR_SECTION_BATCH, FR_KEY_INT, FR_RESUME_IDENTITY, "examples",
      .default_text = "16", .low = 1, .high = MANY, IN_TASK(batch.examples),
-     .help = "examples (a source with one target) a step"},
+     .help = "examples (a source with one target) per step"},
     {"order", FR_SECTION_BATCH, FR_KEY_CHOICE, FR_RESUME_IDENTITY,
      .default_text = "shuffled", .choices = {"shuffled", "by_source"},
      IN_TASK(batch.order),
-     .help = "each epoch shuffles all examples; or it shuffles the sources, each "
-             "followed by all its examples, so that a step shares more and sees fewer "
-             "sources: another training run"},
+     .help = "shuffled: each epoch shuffles all examples; by_source: it "
+             "shuffles the sources and keeps the examples of a source "
+             "together, so that a step shares more and sees fewer sources, "
+             "which changes the training"},
     {"share_sources", FR_SECTION_BATCH, FR_KEY_BOOL, FR_RESUME_IDENTITY,
      .default_text = "true", IN_TASK(batch.share_sources),
-     .help = "compute a source once for all its examples in the step, also those of "
-             "other rows; the gradient differs in rounding only"},
+     .help = "compute a source once for all its examples in the step, "
+             "including those of other rows; the gradient differs in rounding "
+             "only"},
     {"share_prompt", FR_SECTION_BATCH, FR_KEY_INT, FR_RESUME_IDENTITY, "sources",
      .default_text = "1", .low = 1, .high = MANY, IN_TASK(batch.share_prompt),
-     .help = "compute the tokens with which so many sources in a row begin alike once, "
-             "e.g. a system prompt (8 or more tokens that are not in the loss); they "
-             "are packed together; the gradient differs in rounding only"},
+     .help = "compute the tokens with which this many consecutive sources "
+             "begin alike only once, e.g. a system prompt (8 or more tokens "
+             "that are not in the loss); these sources are packed together; "
+             "the gradient differs in rounding only"},
     {"microbatch_tokens", FR_SECTION_BATCH, FR_KEY_INT, FR_RESUME_FREE, "tokens",
      .default_text = "1024", .low = 1, .high = MANY, IN_TASK(batch.microbatch_tokens),
-     .help = "upper bound of a packed microbatch: memory and speed, never results; a "
-             "longer unit (what shares tokens) travels alone"},
+     .help = "upper bound of a packed microbatch; changes memory and speed, "
+             "never results; a longer unit (examples that share tokens) gets "
+             "a microbatch of its own"},
 };
 
 enum { N_KEYS = sizeof FR_CONFIG_KEYS / sizeof FR_CONFIG_KEYS[0] };

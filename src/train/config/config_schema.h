@@ -1,9 +1,9 @@
 /*
- * config_schema.h - the table of all config keys: what parsing, writing, --help-config, --set and the
- * check of a resume have in common.
+ * config_schema.h - the table of all config keys, which reading, --set, writing, the check of a resume and --help-config
+ * follow. Private to config_*.c.
  *
- * Layer L4; private to config_*.c. A key belongs to a section; the keys of base and run lie in fr_config,
- * those of the other sections in one fr_task_config.
+ * A key belongs to a section. The keys of base and run lie in fr_config, those of the other sections in an
+ * fr_task_config. A new key needs a field in config.h and a row in the table, and nothing else in this folder.
  */
 #ifndef FR_TRAIN_CONFIG_CONFIG_SCHEMA_H
 #define FR_TRAIN_CONFIG_CONFIG_SCHEMA_H
@@ -34,12 +34,12 @@ typedef struct fr_config_section {
 
 typedef enum fr_key_type {
     FR_KEY_TEXT, /* char *; with choices: one of them */
-    FR_KEY_INT,  /* int64_t in [low, high]; FR_AUTO where `automatic` */
+    FR_KEY_INT,  /* int64_t in [low, high], or FR_AUTO where `automatic` */
     FR_KEY_SEED, /* uint64_t */
     FR_KEY_REAL, /* double in [low, high] less the ends named by `open_ends`; FR_AUTO_REAL where
                       `automatic`, until fr_config_check has passed */
     FR_KEY_BOOL,   /* bool */
-    FR_KEY_TRUE,   /* `true` alone; stored nowhere */
+    FR_KEY_TRUE,   /* only `true`; not stored */
     FR_KEY_CHOICE, /* an enum or a bool: the index among the choices */
 } fr_key_type;
 

@@ -1,3 +1,9 @@
+/*
+ * One override "KEY=VALUE" of --set.
+ *
+ * The key is a path through the sections, "run.steps" or "tasks.NAME.optimizer.lr". Names of tasks may hold dots, so the
+ * longest task name that the path begins with is taken. The value goes through the same function as one in the file.
+ */
 #include "train/config/config_impl.h"
 
 #include "base/mem.h"

@@ -1,3 +1,12 @@
+/*
+ * From a sweep to tasks.
+ *
+ * config_sweep_read.c keeps each list of values as text. Here, after --set, every value is stored once in a scratch task by
+ * the function that stores all values (config_value.c), so that a bad one is refused with its own line; its written form
+ * shows equal values and gives its part of the names. Then each combination becomes
+ * a copy of the pattern with one value from each axis and a name of its own. The made tasks take the pattern's place in the list and are ordinary
+ * tasks from there on; the only trace is fr_task_config.swept and the keys in fr_config.swept, for the table at the end.
+ */
 #define _POSIX_C_SOURCE 200809L
 #include "train/config/config_impl.h"
 

@@ -1,3 +1,9 @@
+/*
+ * The section `sweep`: a map from paths of keys to lists of values.
+ *
+ * Values stay text until the sweep is expanded, because --set may still change the pattern that they are applied to. What can
+ * be checked without the pattern is checked here: the keys, the kinds of nodes, the number of tasks.
+ */
 #define _POSIX_C_SOURCE 200809L
 #include "train/config/config_yaml.h"
 
@@ -162,7 +168,6 @@ static fr_status read_axis(const fr_yaml_reader *r, int kind, yaml_node_t *node)
                               "a list of values, e.g. [1, 2]"));
     fr_sweep_axis *axis = &sweep->axes[sweep->n_axes++];
     axis->kind = kind;
-    axis->line = fr_yaml_line(node);
     return read_values(r, node, axis);
 }
 

@@ -1,3 +1,13 @@
+/*
+ * One value: what a key allows, and from text to a field.
+ *
+ * fr_config_set_value is the only function that stores a user's value. The file, --set, the defaults and the sweep all call
+ * it, so all of them have the same rules. It decides by the key's type; a failure leaves the field of a text as it was.
+ * Numbers are decimal without leading zeros, because YAML 1.1 would read 010 as octal.
+ * Texts must be UTF-8. Names and paths have no control characters, since terminals and scripts read them too; prose may have
+ * them and knows escapes (written.h). The keys of the section init exclude each other, so setting one discards the others.
+ * config_print.c is the inverse.
+ */
 #include "base/print.h"
 #include "train/config/config_impl.h"
 

@@ -1,4 +1,4 @@
-/* What other trainers call a key, and keys that stand elsewhere: an unknown key leads to the right one. */
+/* What leads from an unknown word to the right one: where such a key lies, what other trainers mean by it, the nearest one. */
 #include "train/config/config_impl.h"
 
 #include "base/mem.h"
@@ -136,12 +136,13 @@ static void add_path(char out[FR_ALLOWED_BYTES], fr_section_id parent, const cha
                    used > 0 ? " or " : "", path, path[0] != '\0' ? "." : "", name);
 }
 
-bool fr_config_elsewhere(fr_section_id section, const char *word,
+/* Whether a key or section of this name exists, but not under `section`; `out` says where. */
+static bool is_elsewhere(fr_section_id section, const char *word,
                          char out[FR_ALLOWED_BYTES])
 {
     out[0] = '\0';
     if (fr_config_find_key(section, word) >= 0) {
-        return false; /* it stands here, in the place of something else */
+        return false; /* the name is right here; something else is wrong */
     }
     for (int i = 0; i < FR_CONFIG_N_KEYS; i++) {
         if (strcmp(FR_CONFIG_KEYS[i].name, word) == 0) {
@@ -183,7 +184,7 @@ fr_status fr_config_fail_unknown(fr_ctx *ctx, const char *where, fr_section_id s
     char list[LIST_BYTES] = "";
     char elsewhere[FR_ALLOWED_BYTES];
     size_t n = 0;
-    if (fr_config_elsewhere(section, word, elsewhere)) {
+    if (is_elsewhere(section, word, elsewhere)) {
         return FR_FAIL(ctx, FR_ERR_CONFIG, "%s; write %s", where, elsewhere);
     }
     const char *advice = fr_config_foreign(word);

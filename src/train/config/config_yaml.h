@@ -1,7 +1,7 @@
 /*
- * config_yaml.h - what the readers of YAML nodes share.
+ * config_yaml.h - what the readers of YAML nodes share. Private to config_*.c.
  *
- * Layer L4; private to config_*.c. Messages open with "FILE:LINE: ".
+ * Messages open with "FILE:LINE: ".
  */
 #ifndef FR_TRAIN_CONFIG_CONFIG_YAML_H
 #define FR_TRAIN_CONFIG_CONFIG_YAML_H
@@ -26,7 +26,7 @@ FR_MUST_CHECK fr_status fr_yaml_load(const fr_config_state *state, const char *t
 long long fr_yaml_line(const yaml_node_t *node);
 /** "a map", "a list", "a single value". */
 const char *fr_yaml_kind(const yaml_node_t *node);
-/** FR_ERR_CONFIG unless the node is of this kind and untagged; `path` names it, `wanted_text` what it shall be. */
+/** FR_ERR_CONFIG unless the node is of this kind and untagged; `path` names the node in the message, `wanted_text` describes the kind. */
 FR_MUST_CHECK fr_status fr_yaml_check_kind(const fr_yaml_reader *r,
                                            const yaml_node_t *node,
                                            yaml_node_type_t wanted, const char *path,

@@ -30,7 +30,7 @@ static fr_status compare_configs(const fr_task_env *env, const char *path,
     if (checkpoint->config == NULL) {
         return FR_OK;
     }
-    FR_TRY(fr_config_parse(env->ctx, path, checkpoint->config, &config));
+    FR_TRY(fr_config_parse_saved(env->ctx, path, checkpoint->config, &config));
     const fr_task_config *before = fr_config_find_task(config, task->config->name);
     *same = before == NULL || has_same_names(before, task->config);
     fr_config_destroy(&config);
