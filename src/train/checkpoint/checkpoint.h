@@ -35,26 +35,25 @@ typedef struct fr_checkpoint_task {
     int64_t base_layers; /* layers of the base; 0: n_layers */
     int64_t n_kv_heads;
     int64_t head_dim;
-    double
-        base_norm_eps; /* epsilon of the base's norms, as f32; 0: not known (a file before 2.1) */
+    /* epsilon of the base's norms, as f32; 0: not known (a file before 2.1) */
+    double base_norm_eps;
     uint64_t seed;
     fr_progress progress;
     char *template_text; /* NULL: none */
     bool chat;
     bool eos;
     bool special;
-    bool
-        leading_bos; /* rows carry the base's BOS (false when the prefix text opened with it) */
-    char *
-        chat_template_digest; /* of `chat`: 64 hexadecimal digits of the base's chat template; NULL: none, or a file
-                                 before 2.1 */
+    /* rows carry the base's BOS (false when the prefix text opened with it) */
+    bool leading_bos;
+    /* of `chat`: 64 hexadecimal digits of the base's chat template; NULL: none, or a file before 2.1 */
+    char *chat_template_digest;
     char *init; /* how the prefix was initialised, for users to read */
     uint8_t data_digest[FR_DIGEST_BYTES];
-    uint8_t valid_digest[FR_DIGEST_BYTES]; /* of the rows that best_loss is measured on;
-                              zeros: none, or a file before 2.1 */
+    /* of the rows that best_loss is measured on; zeros: none, or a file before 2.1 */
+    uint8_t valid_digest[FR_DIGEST_BYTES];
     fr_prefix_state state; /* the prefix that is used, also if an MLP computes it */
-    fr_mlp_state mlp; /* checkpoints of a reparametrised prefix: what a resume needs,
-                              in place of the state's moments */
+    /* in a checkpoint of a reparametrised prefix: what a resume needs, in place of the state's moments */
+    fr_mlp_state mlp;
 } fr_checkpoint_task;
 
 typedef struct fr_checkpoint {
@@ -157,8 +156,8 @@ FR_MUST_CHECK fr_status fr_checkpoint_find_task(fr_ctx *ctx,
 /** Result of a comparison. */
 typedef struct fr_difference {
     bool identical;
-    double
-        largest; /* largest |a - b| over all arrays compared; INFINITY: not comparable */
+    /* largest |a - b| over all arrays compared; INFINITY: not comparable */
+    double largest;
     char place[256]; /* what differs, and where: task, layer, array, step, cursor */
 } fr_difference;
 

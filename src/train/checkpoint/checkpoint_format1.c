@@ -213,7 +213,7 @@ static fr_status read_names(const reader *r, fr_checkpoint *out)
     return status;
 }
 
-/* The version comes first: nothing else is sure to be there in another one. */
+/* Check the version first: another version may have none of the other attributes. */
 static fr_status check_schema(const reader *r)
 {
     int64_t schema = 0;

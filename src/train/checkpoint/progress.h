@@ -21,7 +21,8 @@ typedef struct fr_progress {
     int64_t skipped_in_row;
     int64_t stale_validations; /* in a row without a better loss */
     double valid_loss;         /* of the last validation; INFINITY: none yet */
-    double base_loss; /* of the base alone, see run_base.c; INFINITY: not measured */
+    double
+        base_loss; /* of the base alone, as run_base.c measures it; INFINITY: not yet */
     double init_loss; /* of the init text; INFINITY: not measured */
 } fr_progress;
 

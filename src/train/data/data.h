@@ -21,11 +21,11 @@ typedef struct fr_dataset fr_dataset;
 typedef struct fr_data_params {
     const char *path;
     const fr_tokenizer *tokenizer; /* NULL: only rows of token ids can be read */
-    const char
-        *why_no_tokenizer; /* a sentence with its remedy; NULL: the model has none */
-    int64_t vocab_size;    /* ids must lie below */
-    const char
-        *template_text; /* must hold {target} once, {source} at most once; NULL: none */
+    /* a sentence with its remedy; NULL: the model has none */
+    const char *why_no_tokenizer;
+    int64_t vocab_size; /* ids must lie below */
+    /* must hold {target} once, {source} at most once; NULL: none */
+    const char *template_text;
     bool chat;
     bool eos;
     int32_t eos_id; /* used where tokenizer is NULL; -1: not known */
@@ -35,13 +35,13 @@ typedef struct fr_data_params {
     bool without_bos;   /* the prefix text begins with the BOS */
     int64_t max_tokens; /* longest source + one target */
     int64_t max_rows;   /* read only the first rows; 0: all */
-    bool
-        sample; /* only max_rows rows are needed: the file is not hashed (its digest is zero) and no cache is used */
+    /* only max_rows rows are needed: the file is not hashed (its digest is zero) and no cache is used */
+    bool sample;
     const char *cache_folder; /* folder of the cache; NULL: in memory only */
-    const char *
-        ignore; /* names of members of rows and messages to ignore, separated by commas; NULL: none */
-    bool
-        skip_bad_rows; /* leave out rows that cannot be used; false: they are an error */
+    /* names of members of rows and messages to ignore, separated by commas; NULL: none */
+    const char *ignore;
+    /* leave out rows that cannot be used; false: they are an error */
+    bool skip_bad_rows;
 } fr_data_params;
 
 typedef struct fr_data_stats {

@@ -27,8 +27,8 @@ typedef struct fr_table_row {
     int64_t first_example;
     int64_t n_targets;
     int64_t line;
-    int64_t
-        source_row; /* first row with an equal source; the row itself if its source is empty */
+    /* first row with an equal source; the row itself if its source is empty */
+    int64_t source_row;
 } fr_table_row;
 
 typedef struct fr_table_example {

@@ -29,8 +29,8 @@ typedef struct fr_row_ids {
 /** One row as token sequences, its targets one after another. Zero-initialise; release with fr_row_fini. */
 typedef struct fr_row {
     fr_row_ids source;
-    fr_ids
-        source_counted; /* a flag for each of source.ids; empty: none of them is in the loss */
+    /* a flag for each of source.ids; empty: none of them is in the loss */
+    fr_ids source_counted;
     bool has_unused_source; /* it has a source that the template does not use */
     int64_t n_targets;      /* 0 for a prompt */
     fr_ids target_ends;     /* end of each target in target.ids */

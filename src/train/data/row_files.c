@@ -25,11 +25,11 @@ static const char KEY_LETTERS[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRS
 
 /* A JSON value, of which only the end is checked. */
 typedef struct value {
-    size_t
-        end; /* offset behind the value; 0: it does not end within the bytes to inspect */
+    /* offset behind the value; 0: it does not end within the bytes to inspect */
+    size_t end;
     bool has_line; /* it contains a line end where JSON may have one */
-    size_t
-        key; /* offset of the key of its first list of objects, behind the quote; 0: none */
+    /* offset of the key of its first list of objects, behind the quote; 0: none */
+    size_t key;
     size_t key_bytes;
 } value;
 

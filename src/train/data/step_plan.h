@@ -16,8 +16,8 @@
 typedef struct fr_plan_params {
     const fr_dataset *dataset;
     bool share_sources; /* equal sources are computed once; false: once per example */
-    int64_t
-        share_prompt; /* at most so many sources share a common beginning; up to 1: none do */
+    /* at most so many sources share a common beginning; up to 1: none do */
+    int64_t share_prompt;
     int64_t microbatch_tokens;
     int n_replicas;
 } fr_plan_params;
@@ -36,8 +36,8 @@ typedef struct fr_plan_source {
 typedef struct fr_unit {
     int64_t first_source; /* into fr_step_plan.sources */
     int64_t n_sources;
-    int64_t
-        n_shared; /* leading tokens that its sources share and that are computed once */
+    /* leading tokens that its sources share and that are computed once */
+    int64_t n_shared;
     int64_t n_rows; /* token rows to compute */
 } fr_unit;
 
