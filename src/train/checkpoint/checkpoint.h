@@ -59,7 +59,7 @@ typedef struct fr_checkpoint_task {
 typedef struct fr_checkpoint {
     int64_t minor;    /* minor version of the file that was read */
     char *config;     /* resolved YAML; NULL in files made by hand */
-    char *base_shape; /* shape fingerprint text, see model/identity.h */
+    char *base_shape; /* shape fingerprint text, see model/weights/identity.h */
     char *base_path;
     uint8_t base_digest[FR_DIGEST_BYTES]; /* of the weights */
     char *isa;        /* instruction sets of the run, for users to read */
