@@ -10,7 +10,7 @@ import common
 PART = r'"(?:\\.|[^"\\\n])*"'
 # A comment or a character constant may hold a quote: it is matched so that it is passed over.
 TOKEN = re.compile(r"/\*.*?\*/|//[^\n]*|'(?:\\.|[^'\\\n])*'|" + PART + r"(?:\s*" + PART + ")*", re.S)
-REFUSED = re.compile(r"\b(?:is|are|was|were) no\b(?! longer\b)")
+REFUSED = re.compile(r"(?<!there )\b(?:is|are|was|were) no\b(?! longer\b)")
 
 
 def literals(text):

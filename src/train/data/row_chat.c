@@ -1,7 +1,7 @@
 /*
  * Dialogues, and rows of text as dialogues of two turns.
  *
- * fr_chat_encode gives a dialogue's ids, each with two flags: counted (in the loss: the assistant's turns) and own (a
+ * fr_dialogue_encode gives a dialogue's ids, each with two flags: counted (in the loss: the assistant's turns) and own (a
  * turn's content, not its frame). The last counted run becomes the target, everything before it the source, whose
  * earlier answers stay in the loss. A prompt is encoded up to the frame that opens the assistant's turn.
  */
