@@ -12,7 +12,7 @@ typedef struct subject {
     int64_t index;
 } subject;
 
-/* "FILE:LINE: tasks[0].steps", with the line of the key if it was given, else of its task. */
+/* "FILE:LINE: tasks[0].steps", with the line of the key if it was given, or else of its task. */
 static const char *place_of(const subject *s, fr_section_id section, const char *name,
                             char out[FR_PLACE_BYTES])
 {
@@ -150,7 +150,7 @@ static fr_status check_template(const subject *s)
     return fr_template_parse(s->state->ctx, place, text, &parts);
 }
 
-/* Rules on validations need validations before the end. */
+/* Stopping rules that look at validations need validations before the end of the run. */
 static fr_status check_stopping(const subject *s)
 {
     char place[FR_PLACE_BYTES];

@@ -12,7 +12,9 @@
 
 #include <string.h>
 
-enum { MAX_TASKS = 4096, SHOWN_WORD = 80 };
+/* More tasks than a run can train in reasonable time; the limits of config_scan.c fit it. */
+enum { MAX_TASKS = 4096 };
+enum { SHOWN_WORD = 80 }; /* bytes of an unknown word in messages */
 
 /* One struct being filled, and how its keys are called in messages. */
 typedef struct scope {

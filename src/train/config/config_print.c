@@ -42,7 +42,7 @@ bool fr_config_has_value(const fr_config_key *key, fr_key_view view)
     }
 }
 
-/* What libyaml reads back: printable ASCII and most of Unicode as they are, the rest escaped. */
+/* Printable ASCII and most of Unicode are written as they are, the rest as escapes, so that libyaml reads the same back. */
 static void print_quoted(FILE *out, const char *text)
 {
     size_t bytes = strlen(text);

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A task's seed is its own from here on: nothing later asks the run's. */
+/* From here on every task has a seed of its own, and nothing reads the run's. */
 static void resolve_seeds(fr_config *config)
 {
     for (int64_t i = 0; i < config->n_tasks; i++) {
@@ -26,7 +26,7 @@ static void resolve_seeds(fr_config *config)
     }
 }
 
-/* A written config then names the rate that was used, whatever `auto` means to its reader. */
+/* A written config then names the rate that was used, even if a later program gives `auto` another meaning. */
 static void resolve_rates(fr_config *config)
 {
     for (int64_t i = 0; i < config->n_tasks; i++) {

@@ -11,10 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHOWN_SET = 200 };
+enum {
+    SHOWN_SET = 200
+}; /* bytes of an override in messages: a whole path, not a whole text */
 
-/* The task named at the start of `path` (names may hold dots: the longest one counts); *rest is what
- * follows its dot. */
+/* Index of the task whose name begins `path`, the longest such name, or -1; *rest is what follows its dot. */
 static int64_t find_task(const fr_config *config, const char *path, const char **rest)
 {
     int64_t found = -1;

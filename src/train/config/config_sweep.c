@@ -3,9 +3,9 @@
  *
  * config_sweep_read.c keeps each list of values as text. Here, after --set, every value is stored once in a scratch task by
  * the function that stores all values (config_value.c), so that a bad one is refused with its own line; its written form
- * shows equal values and gives its part of the names. Then each combination becomes
- * a copy of the pattern with one value from each axis and a name of its own. The made tasks take the pattern's place in the list and are ordinary
- * tasks from there on; the only trace is fr_task_config.swept and the keys in fr_config.swept, for the table at the end.
+ * shows equal values and gives its part of the names. Then each combination becomes a copy of the pattern with one value
+ * from each axis and a name of its own. The made tasks replace the pattern in the list and are ordinary tasks from there
+ * on. Only fr_task_config.swept and fr_config.swept remember the sweep, for the table at the end of the run.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "train/config/config_impl.h"
@@ -17,9 +17,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PART_LETTERS = 24 };
+enum {
+    PART_LETTERS = 24
+}; /* of a value in a made task's name: enough to tell texts apart by their beginnings */
 
-/* What a sweep can vary; `key` NULL: any key of the section. */
+/* What a sweep can vary. `key` NULL: any key of the section. */
 typedef struct sweep_kind {
     const char *path;
     fr_section_id section;
@@ -83,7 +85,7 @@ void fr_sweep_fini(fr_sweep *sweep)
 
 /* ---- what the values are called ------------------------------------------------------------ */
 
-/* Letters that a task's name may hold; the others become one '-', a '+' falls out. */
+/* Keep the characters that a task's name may hold. A run of others becomes one '-', and a '+' is dropped. */
 static void plain_letters(const char *text, char out[PART_LETTERS + 1])
 {
     size_t n = 0;
@@ -149,7 +151,7 @@ static fr_status set_value(const fr_config_state *state, const fr_sweep_axis *ax
                                (fr_key_owner){.task = task});
 }
 
-/* Check each value and name it; `scratch` takes one after the other. Two equal values would make equal tasks. */
+/* Check each value and name it; `scratch` takes one after the other. Two equal values would make two equal tasks. */
 static fr_status check_axis(const fr_config_state *state, fr_sweep_axis *axis,
                             fr_task_config *scratch)
 {
@@ -183,7 +185,7 @@ static char **text_field(const fr_config_key *key, fr_task_config *task)
                                     : NULL;
 }
 
-/* Two keys may share a text: it is copied once. */
+/* init.text and init.file share a field: it is copied once. */
 static fr_status copy_task(fr_ctx *ctx, const fr_task_config *from, fr_task_config *to)
 {
     *to = *from;
@@ -204,7 +206,7 @@ static fr_status copy_task(fr_ctx *ctx, const fr_task_config *from, fr_task_conf
     return FR_OK;
 }
 
-/* PATTERN.length-8.lr-0.005; a longer one than allowed ends in the digest of the whole. */
+/* PATTERN.length-8.lr-0.005; a name that is too long is cut and ends in the digest of the whole. */
 static fr_status name_task(const fr_config_state *state, const fr_task_config *pattern,
                            const int64_t *choice, fr_task_config *task)
 {
@@ -273,7 +275,7 @@ static fr_status make_tasks(fr_config_state *state, int64_t pattern,
     return FR_OK;
 }
 
-/* Put the tasks around the pattern beside the made ones, which they then own alone. */
+/* Move the tasks before and after the pattern into the new arrays, which replace the old ones. */
 static void replace_tasks(fr_config_state *state, int64_t pattern,
                           fr_task_config *tasks, fr_key_lines *lines)
 {

@@ -29,7 +29,7 @@ static bool is_task_key(const char *name)
     return found;
 }
 
-/* The key whose last part is the nearest (`lr` means optimizer.lr), else the list of what can be swept. */
+/* Name the key whose last part is the nearest (`lr` means optimizer.lr), or else list what can be swept. */
 static fr_status fail_unknown(const fr_yaml_reader *r, const yaml_node_t *node,
                               const char *word)
 {
@@ -55,7 +55,7 @@ static fr_status fail_unknown(const fr_yaml_reader *r, const yaml_node_t *node,
     const char *nearest = fr_nearest_word(last_part(word), parts, n, sizeof parts[0]);
     if (nearest != NULL && strcmp(nearest, last_part(word)) != 0 &&
         is_task_key(last_part(word))) {
-        nearest = NULL; /* no slip of the pen: a key that cannot be swept */
+        nearest = NULL; /* not a typing error: a key that cannot be swept */
     }
     for (int i = 0; nearest != NULL && fr_sweep_kind_path(i) != NULL; i++) {
         const char *path = fr_sweep_kind_path(i);

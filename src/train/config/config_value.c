@@ -196,7 +196,7 @@ static void store_choice(const fr_config_key *key, int choice, void *field)
            key->bytes);
 }
 
-/* A text as it is meant. */
+/* Read a text's escapes, if its form has any. */
 static fr_status read_text(fr_ctx *ctx, const fr_config_key *key, const char *where,
                            const fr_scalar *value, char **out)
 {
@@ -239,7 +239,7 @@ static fr_status set_text(fr_ctx *ctx, const fr_config_key *key, const char *whe
     return FR_OK;
 }
 
-/* A new init replaces the one before it, which may own the text. */
+/* A new init replaces the previous one, which may own the text. */
 static void choose_init(fr_task_config *task, fr_init_kind init)
 {
     free(task->prefix.text);
@@ -258,7 +258,7 @@ static bool is_null(const fr_scalar *value)
     return found && (!value->quoted || value->bytes == 0);
 }
 
-/* Numbers and bools; false if the text is none that the key allows. */
+/* Store a number or a bool; false if the key does not allow the text. */
 static bool set_plain(const fr_config_key *key, const fr_scalar *value, void *field)
 {
     bool yes = strcmp(value->text, "true") == 0;

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Words that mean one thing, separated by blanks, and what to write. */
+/* Words of other trainers with one meaning, separated by blanks, and what to write instead. */
 typedef struct foreign {
     const char *words;
     const char *advice;
@@ -30,7 +30,7 @@ static const foreign FOREIGN[] = {
     {"micro_batch_size microbatch_size",
      "write tasks[].batch.microbatch_tokens, which is in tokens; " STEP_IS},
     {"gradient_accumulation_steps gradient_accumulation accumulate_grad_batches",
-     "leave it out: " STEP_IS ", cut by itself into microbatches of "
+     "leave it out: " STEP_IS ", divided automatically into microbatches of "
      "batch.microbatch_tokens"},
     {"warmup_steps num_warmup_steps warmup_iters", "write tasks[].optimizer.warmup"},
     {"warmup_ratio", "write tasks[].optimizer.warmup, in steps"},
@@ -73,7 +73,7 @@ static const foreign FOREIGN[] = {
     {"max_eval_samples eval_samples", "write tasks[].valid_rows"},
     {"dtype torch_dtype bf16 fp16 mixed_precision", "write run.precision: f32 or bf16"},
     {"load_in_4bit load_in_8bit quantization quantized bnb_4bit_quant_type",
-     "write base.weights: quantised, with a GGUF file that is so"},
+     "write base.weights: quantised, with a quantised GGUF file"},
     {"gradient_checkpointing activation_checkpointing",
      "write run.recompute: mlp or layer"},
     {"random_seed", "write run.seed"},
@@ -81,9 +81,8 @@ static const foreign FOREIGN[] = {
     {"chat_template apply_chat_template",
      "write tasks[].chat: true; the template is the base's own"},
     {"train_on_inputs completion_only_loss assistant_only_loss",
-     "leave it out: the loss is on targets, or on assistant turns, alone"},
-    {"packing sample_packing group_by_length",
-     "leave it out: rows are packed anyway, and padding takes no part"},
+     "leave it out: the loss is only on targets, or on assistant turns"},
+    {"packing sample_packing group_by_length", "leave it out: rows are always packed"},
     {"resume resume_from_checkpoint", "leave it out, and start with --resume"},
     {"overwrite_output_dir", "leave it out, and start with --overwrite"},
     {"pipeline_parallel_size pipeline_model_parallel_size pp", "write run.stages"},
@@ -92,7 +91,7 @@ static const foreign FOREIGN[] = {
      "leave it out: launch/run -n says how many ranks there are"},
 };
 
-/* As the lists write words: lower case, underscores. */
+/* Write a word as the lists do: in lower case, with underscores. */
 static void plain_word(const char *word, char out[FR_PART_BYTES])
 {
     size_t n = 0;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Braces around a name, as they stand. */
+/* Braces around a name, as they are written. */
 typedef struct construct {
     const char *name;
     size_t name_bytes;
@@ -19,7 +19,7 @@ typedef struct construct {
 /* What people call the two fields of a row. */
 typedef struct field_word {
     const char *word;
-    const char *place;
+    const char *field;
 } field_word;
 
 static const field_word WORDS[] = {
@@ -44,7 +44,7 @@ static bool in_name(char c)
     return is_letter(c) || (c >= '0' && c <= '9') || c == '-';
 }
 
-/* Whether braces around a name begin at `text`, a '{'; if not, `before` are the braces that are text. */
+/* Whether `text`, which begins with '{', begins with a name in braces. If not, its `before` braces are plain text. */
 static bool find_construct(const char *text, construct *out)
 {
     *out = (construct){.before = strspn(text, "{")};
@@ -63,13 +63,13 @@ static bool find_construct(const char *text, construct *out)
     return is_letter(*out->name) && out->after > 0;
 }
 
-static bool is_place(const construct *c)
+static bool is_field(const construct *c)
 {
-    static const char *const PLACES[] = {"source", "target"};
+    static const char *const FIELDS[] = {"source", "target"};
     bool found = false;
-    for (size_t i = 0; i < sizeof PLACES / sizeof PLACES[0]; i++) {
-        found = found || (strlen(PLACES[i]) == c->name_bytes &&
-                          strncmp(PLACES[i], c->name, c->name_bytes) == 0);
+    for (size_t i = 0; i < sizeof FIELDS / sizeof FIELDS[0]; i++) {
+        found = found || (strlen(FIELDS[i]) == c->name_bytes &&
+                          strncmp(FIELDS[i], c->name, c->name_bytes) == 0);
     }
     return found;
 }
@@ -80,7 +80,7 @@ static fr_status fail_name(fr_ctx *ctx, const char *where, const construct *c)
     size_t bytes = c->name_bytes < SHOWN_NAME ? c->name_bytes : SHOWN_NAME;
     memcpy(name, c->name, bytes);
     name[bytes] = '\0';
-    if (is_place(c)) {
+    if (is_field(c)) {
         return FR_FAIL(ctx, FR_ERR_CONFIG,
                        "%s holds the field %s %s; write {%s}, or {{{%s}}} for the "
                        "field in braces",
@@ -91,7 +91,7 @@ static fr_status fail_name(fr_ctx *ctx, const char *where, const construct *c)
         fr_nearest_word(name, WORDS, sizeof WORDS / sizeof WORDS[0], sizeof WORDS[0]);
     const char *near = NULL;
     for (size_t i = 0; word != NULL && i < sizeof WORDS / sizeof WORDS[0]; i++) {
-        near = WORDS[i].word == word ? WORDS[i].place : near;
+        near = WORDS[i].word == word ? WORDS[i].field : near;
     }
     return FR_FAIL(ctx, FR_ERR_CONFIG,
                    "%s holds {%s}, but a row has only the fields {source} and "
@@ -106,7 +106,7 @@ static char *put(char *to, const char *text, size_t bytes)
     return to + bytes;
 }
 
-/* The name in as many braces. */
+/* The name in this many braces. */
 static char *put_construct(char *to, const construct *c, size_t before, size_t after)
 {
     memset(to, '{', before);
@@ -138,19 +138,19 @@ fr_status fr_written_read(fr_ctx *ctx, const char *written, char **out)
     return FR_OK;
 }
 
-/* Braces around a name that stand at *from; they give no more bytes than they have. */
+/* Read the braces at *from. The result is never longer than what is read, so that *to has room for it. */
 static fr_status read_construct(fr_ctx *ctx, const char *where, const char **from,
                                 char **to)
 {
     construct c;
-    if (!find_construct(*from, &c) || (c.blanks > 0 && !is_place(&c))) {
+    if (!find_construct(*from, &c) || (c.blanks > 0 && !is_field(&c))) {
         *to = put(*to, *from, c.before);
         *from += c.before;
         return FR_OK;
     }
     size_t pairs = c.before < c.after ? c.before : c.after;
     bool doubled = pairs % 2 == 0;
-    if (c.blanks > 0 || doubled == is_place(&c)) {
+    if (c.blanks > 0 || doubled == is_field(&c)) {
         return fail_name(ctx, where, &c);
     }
     size_t kept = (pairs + 1) / 2;
@@ -190,7 +190,7 @@ fr_status fr_written_read_template(fr_ctx *ctx, const char *where, const char *w
     return status;
 }
 
-/* Braces around a name at *from, written so that they are read as they stand. */
+/* Write the braces at *from so that reading gives them back. */
 static void write_construct(const char **from, char **to)
 {
     construct c;
@@ -200,7 +200,7 @@ static void write_construct(const char **from, char **to)
         return;
     }
     size_t pairs = c.before < c.after ? c.before : c.after;
-    size_t more = pairs - (is_place(&c) ? 1 : 0);
+    size_t more = pairs - (is_field(&c) ? 1 : 0);
     *to = put_construct(*to, &c, c.before + more, c.after + more);
     *from += c.bytes;
 }
