@@ -37,7 +37,7 @@ static const fr_option OPTIONS[] = {
 
 const fr_command FR_PLAN_COMMAND = {
     "plan", "CONFIG", 1,
-    "forecast layout, memory, traffic and time of a run; reads only the model's header",
+    "forecast layout, memory, traffic and time of a run, without reading weights",
     OPTIONS};
 
 enum { MAX_RANKS = 1000000 };

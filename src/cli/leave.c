@@ -20,7 +20,7 @@
 enum { PIPE_MS = 300, FAREWELL_BYTES = 8192 };
 
 struct fr_farewell {
-    atomic_bool is_said; /* the text is complete and applies */
+    atomic_bool is_set; /* the text is complete and applies */
     char text[FAREWELL_BYTES];
 };
 
@@ -31,16 +31,16 @@ fr_farewell *fr_farewell_create(void)
 
 void fr_farewell_set(fr_farewell *farewell, const char *text)
 {
-    if (farewell != NULL && text != NULL && !atomic_load(&farewell->is_said)) {
+    if (farewell != NULL && text != NULL && !atomic_load(&farewell->is_set)) {
         (void)snprintf(farewell->text, sizeof farewell->text, "%s", text);
-        atomic_store(&farewell->is_said, true);
+        atomic_store(&farewell->is_set, true);
     }
 }
 
 void fr_farewell_take_back(fr_farewell *farewell)
 {
     if (farewell != NULL) {
-        atomic_store(&farewell->is_said, false);
+        atomic_store(&farewell->is_set, false);
     }
 }
 
@@ -63,7 +63,7 @@ _Noreturn void fr_leave(void *argument, int exit_code, const char *text)
 {
     const fr_farewell *farewell = argument;
     write_out(text);
-    if (farewell != NULL && atomic_load(&farewell->is_said)) {
+    if (farewell != NULL && atomic_load(&farewell->is_set)) {
         write_out(farewell->text);
     }
     _exit(exit_code);

@@ -22,7 +22,7 @@ static int64_t size_of(const char *path)
     return stat(path, &info) == 0 && S_ISREG(info.st_mode) ? (int64_t)info.st_size : 0;
 }
 
-/* Of a GGUF file, or of a folder's safetensors; 0: they are not here. */
+/* Of a GGUF file, or of a folder's safetensors; 0: they do not exist here. */
 static fr_status file_bytes(fr_ctx *ctx, const char *model, int64_t *out)
 {
     *out = size_of(model);
@@ -52,7 +52,7 @@ static int64_t stage_bytes(const fr_plan_report *r, int64_t first, int64_t n)
     return fr_stage_weight_bytes(&shape);
 }
 
-/* The ranks of a node follow one another, and so do the stages of a replica: a node holds a run of stages. */
+/* The ranks of a node are consecutive, and so are the stages of a replica: a node holds consecutive stages. */
 static void count_bytes(const fr_plan_report *r, double scale, fr_plan_loading *out)
 {
     const fr_forecast *f = r->forecast;
@@ -132,7 +132,8 @@ void fr_plan_loading_print(const fr_plan_report *report, FILE *out)
         "\nloading    a base of %s (%s)\n"
         "  each of %lld node%s reads the layers of its ranks once: at most %s, "
         "%s in all\n",
-        model, l->file_is_here ? "its files" : "as bf16; its files are not here",
+        model,
+        l->file_is_here ? "its files" : "as bf16; its files are not on this machine",
         (long long)l->n_nodes, l->n_nodes == 1 ? "" : "s", node, total);
     (void)fprintf(out, "  %.3g s at %.3g GB/s a node (%s)", l->read_seconds,
                   (double)l->disk * 1e-9,

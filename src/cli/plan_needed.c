@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-/* Longer pipelines are not looked at. */
+/* Longer pipelines are not tried: each one costs a forecast. */
 enum { MAX_STAGES = 512 };
 
 /* Whether a pipeline of so many stages would fit into the memory that a rank has. */
@@ -55,7 +55,7 @@ void fr_plan_needed_print(const fr_plan_report *report, FILE *out)
     fr_size_text((double)n->rank_bytes * (double)report->ranks_per_node, node);
     fr_size_text((double)report->problem->rank_memory, has);
     (void)fprintf(out,
-                  "   no layout fits. What would:\n"
+                  "   no layout fits. Any of these would help:\n"
                   "   * %s of memory a rank, %s a node, instead of %s a rank (%d x %d "
                   "then fits)\n",
                   rank, node, has, report->chosen->layout.n_stages,

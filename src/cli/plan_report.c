@@ -39,7 +39,7 @@ static void print_head(const fr_plan_report *r, FILE *out)
                        : r->problem->weights_in_file != NULL
                            ? ", weights as in the file"
                            : ", weights counted as converted "
-                             "(their file is not here)";
+                             "(their file is not on this machine)";
     bool bf16 = r->problem->precision == FR_PRECISION_BF16;
     fr_print_line(
         out,
@@ -58,7 +58,7 @@ static void print_head(const fr_plan_report *r, FILE *out)
                   "GPU's: %s%s\n",
                   size_of((double)r->problem->rank_memory).text,
                   r->memory_is_here ? here : size_of((double)r->node_memory).text,
-                  r->memory_is_here ? ", for --node-memory is not given" : " a node");
+                  r->memory_is_here ? ", since --node-memory is not given" : " a node");
     (void)fprintf(out,
                   "speed      %.3g FLOP/s a rank (%s), links %.3g Gbit/s and %.3g us "
                   "(%s)\n",

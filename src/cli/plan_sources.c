@@ -39,7 +39,7 @@ static const char *why_not(const fr_plan_sources *s, const fr_task_config *confi
         return "--tokens-per-example";
     }
     if (!fr_file_exists(config->train)) {
-        return "the data file is not there";
+        return "the data file does not exist";
     }
     if (needs_tokenizer(config) && s->tokenizer == NULL) {
         return s->no_tokenizer;

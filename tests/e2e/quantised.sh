@@ -86,6 +86,6 @@ else
     mkdir "$work/header"
     cp "$work/tiny/config.json" "$work/header/"
     expect 0 "$FORERUN" plan "$work/c.yaml" --ranks 1 --set base.weights=quantised --set "base.path=$work/header"
-    grep -q "weights counted as converted (their file is not here)" "$work/out" || fail "plan does not say that it guesses"
+    grep -q "weights counted as converted (their file is not on this machine)" "$work/out" || fail "plan does not say that it guesses"
 fi
 echo "$1: weights in the file agree with converted ones"

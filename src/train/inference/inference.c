@@ -39,7 +39,7 @@ static fr_status open_file(const fr_inference *inference, fr_inference_prefix *p
                                  arch->norm_eps);
 }
 
-/* How rows are read: as the base wants, as the prefix wants, as the options say. */
+/* How rows are read: defaults come from the base, a prefix overrides them, and the options override both. */
 static void choose_reading(const fr_inference *inference, fr_inference_prefix *p)
 {
     const fr_tokenizer *tokenizer = inference->session.tokenizer;
@@ -71,7 +71,7 @@ static void destroy_prefix(fr_inference_prefix *p)
     free(p);
 }
 
-/* At the end of the list; `reference` NULL: the bare base. */
+/* Add a prefix at the end of the list; `reference` NULL: the base alone. */
 static fr_status append(fr_inference *inference, const char *reference,
                         fr_inference_prefix **out)
 {
@@ -85,7 +85,7 @@ static fr_status append(fr_inference *inference, const char *reference,
     if (status == FR_OK && reference != NULL) {
         status = open_file(inference, p);
     }
-    if (status != FR_OK) { /* nobody must find it there later */
+    if (status != FR_OK) { /* so that fr_inference_add does not find it later */
         destroy_prefix(p);
         *out = NULL;
         return status;
@@ -125,7 +125,7 @@ fr_status fr_inference_open(fr_ctx *ctx, fr_group *world,
     return status;
 }
 
-/* Every file once; on the way the views of this rank's layers. */
+/* Checks each file once, and makes the views of this rank's layers. */
 static fr_status check_prefixes(const fr_inference *inference)
 {
     const fr_session *s = &inference->session;

@@ -23,9 +23,9 @@ typedef struct fr_inference_params {
     bool one_pipeline; /* every rank is a stage, without replicas (generation) */
 } fr_inference_params;
 
-/** A prefix, or the bare base, and how rows are read for it. */
+/** A prefix, or the base alone, and how rows are read for it. */
 typedef struct fr_inference_prefix {
-    char *reference; /* FILE[:TASK]; NULL: the bare base */
+    char *reference; /* FILE[:TASK]; NULL: the base alone */
     char *file;
     fr_checkpoint *checkpoint; /* NULL: no prefix */
     bool is_shared; /* the checkpoint is another prefix's, of the same file */

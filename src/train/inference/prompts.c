@@ -1,6 +1,6 @@
 /* Rows to answer: read and parsed first (fr_prompts_read), encoded once the base's files are open (fr_prompts_encode).
  *
- * The file is read whole and stays in memory, since each answer is written into its row's JSON as it stands there. A parsed
+ * The file is read whole and stays in memory, since each answer is added to its row's unchanged JSON. A parsed
  * object lives only until its row is encoded.
  *
  * Rows that cannot be used are collected by fr_bad_rows over both phases: with `stop` all of them are named before the

@@ -42,7 +42,7 @@ typedef struct fr_preflight_link {
 /** Arrays are filled on rank 0 alone. */
 typedef struct fr_preflight_report {
     int n_ranks;
-    int64_t n_digests;        /* layers and what lies outside them */
+    int64_t n_digests;        /* the layers, and one for what is outside them */
     bool all_links;           /* false: time ran out before every pair was measured */
     fr_preflight_rank *ranks; /* [N] */
     fr_preflight_link *links; /* [N from, N to] */

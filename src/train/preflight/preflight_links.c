@@ -130,8 +130,8 @@ static fr_status measure_pair(fr_group *world, int peer, char *buffer,
     return send_some(world, peer, buffer, &link->mb_per_s);
 }
 
-/* Partner of `me` in a round of a tournament of n players (even): the last player stays in its place, the others
- * move round a circle. */
+/* Partner of `me` in a round of a round-robin tournament of n players (even): the last player keeps its seat, the others
+ * move around a circle. */
 static int partner_of(int me, int round, int n)
 {
     int circle = n - 1;

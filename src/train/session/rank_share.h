@@ -2,7 +2,7 @@
  * rank_share.h - what one rank may use of its node: memory and threads.
  *
  * Limits are those of the machine, of the control groups that the rank is in and of the process itself; ranks that
- * stand under the same limit share it (comm/share.h).
+ * are under the same limit share it (comm/share.h).
  */
 #ifndef FR_TRAIN_SESSION_RANK_SHARE_H
 #define FR_TRAIN_SESSION_RANK_SHARE_H
