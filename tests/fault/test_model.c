@@ -79,7 +79,7 @@ static fr_status run_stage_in_file(fr_ctx *ctx, void *argument)
     fr_sequence source = {IDS, NULL, 1};
     fr_sequence target = {IDS + 1, COUNTED, 2};
     fr_batch batch = {0};
-    fr_activations *slot = NULL;
+    fr_activations *activations = NULL;
     fr_stage *stage = NULL;
     double nll[2];
     fr_device_params device = {.n_threads = 1, .isa = fr_isa_detect()};
@@ -93,19 +93,22 @@ static fr_status run_stage_in_file(fr_ctx *ctx, void *argument)
         status = fr_stage_create(ctx, &params, &stage);
     }
     if (status == FR_OK) {
-        status = fr_activations_create(stage, true, &slot);
+        status = fr_activations_create(stage, true, &activations);
     }
     if (status == FR_OK) {
         status = fr_batch_add(ctx, &batch, 0, &source, &target, 1);
     }
     if (status == FR_OK) {
-        status = fr_stage_forward(stage, &batch, &none, NULL, slot);
+        status = fr_activations_prepare(stage, activations, &batch, &none);
     }
     if (status == FR_OK) {
-        status = fr_stage_loss(stage, &batch, slot, true, nll);
+        status = fr_stage_forward(stage, &batch, &none, NULL, activations);
+    }
+    if (status == FR_OK) {
+        status = fr_stage_loss(stage, &batch, activations, true, nll);
     }
     fr_batch_fini(&batch);
-    fr_activations_destroy(&slot);
+    fr_activations_destroy(&activations);
     fr_stage_destroy(&stage);
     fr_device_destroy(&params.device);
     return status;

@@ -16,7 +16,7 @@ typedef struct held {
     fr_weights *weights;
     fr_device *device;
     fr_stage *stage;
-    fr_activations *slot;
+    fr_activations *activations;
     fr_batch batch;
 } held;
 
@@ -36,7 +36,7 @@ static fr_status build(fr_ctx *ctx, const model *m, held *h)
                               .n_layers = fr_weights_arch(h->weights)->n_layers,
                               .max_position = 16};
     FR_TRY(fr_stage_create(ctx, &params, &h->stage));
-    FR_TRY(fr_activations_create(h->stage, true, &h->slot));
+    FR_TRY(fr_activations_create(h->stage, true, &h->activations));
     return fr_batch_add(ctx, &h->batch, LENGTH, &source, &target, 1);
 }
 
@@ -48,9 +48,10 @@ static fr_status pass(held *h)
     double nll[N_TARGETS];
     fr_stage_prefix prefix = {.length = LENGTH, .k = values, .v = values};
     fr_exact_sum sum = {.k = k, .v = v, .exponent = 20};
-    FR_TRY(fr_stage_forward(h->stage, &h->batch, &prefix, NULL, h->slot));
-    FR_TRY(fr_stage_loss(h->stage, &h->batch, h->slot, true, nll));
-    return fr_stage_backward(h->stage, &h->batch, &prefix, h->slot, &sum);
+    FR_TRY(fr_activations_prepare(h->stage, h->activations, &h->batch, &prefix));
+    FR_TRY(fr_stage_forward(h->stage, &h->batch, &prefix, NULL, h->activations));
+    FR_TRY(fr_stage_loss(h->stage, &h->batch, h->activations, true, nll));
+    return fr_stage_backward(h->stage, &h->batch, &prefix, h->activations, &sum);
 }
 
 static fr_status run(fr_ctx *ctx, void *argument)
@@ -61,7 +62,7 @@ static fr_status run(fr_ctx *ctx, void *argument)
         status = pass(&h);
     }
     fr_batch_fini(&h.batch);
-    fr_activations_destroy(&h.slot);
+    fr_activations_destroy(&h.activations);
     fr_stage_destroy(&h.stage);
     fr_device_destroy(&h.device);
     fr_weights_close(&h.weights);

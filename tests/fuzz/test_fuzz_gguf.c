@@ -15,9 +15,9 @@ enum { N_PARSED = 20000, N_OPENED = 2000 };
 static uint64_t touch_values(const fr_gguf *gguf)
 {
     uint64_t sum = 0;
-    for (int64_t i = 0; i < fr_gguf_n_values(gguf); i++) {
-        fr_text key = {NULL, 0};
-        const fr_gguf_value *value = fr_gguf_value_at(gguf, i, &key);
+    for (int64_t i = 0; i < gguf->n_pairs; i++) {
+        fr_text key = gguf->pairs[i].key;
+        const fr_gguf_value *value = &gguf->pairs[i].value;
         sum += fr_test_sum(key.data, key.bytes);
         if (value->type != FR_GGUF_STRING && value->item_type != FR_GGUF_STRING) {
             size_t bytes = fr_gguf_item_bytes(value->item_type) * value->count;

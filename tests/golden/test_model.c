@@ -125,7 +125,7 @@ static void check_row_logits(golden *g, int64_t r, const float *wanted, float *g
     for (int32_t t = 0; t < n - 1; t++) {
         rows[t] = t;
     }
-    FR_ASSERT_OK(fr_stage_logits(g->tiny.stage, g->tiny.slot, n - 1, rows, got));
+    FR_ASSERT_OK(fr_stage_logits(g->tiny.stage, g->tiny.activations, n - 1, rows, got));
     fr_assert_close("logits", got, wanted + r * g->n_tokens * vocab, (n - 1) * vocab,
                     VALUE_TOLERANCE);
 }
@@ -201,7 +201,7 @@ static void check_token_losses(const char *model, const char *name)
         fr_tiny_one_row(&g.tiny, g.length, ids, n);
         (void)fr_tiny_loss(&g.tiny, &prefix, NULL);
         FR_ASSERT_OK(
-            fr_stage_loss(g.tiny.stage, &g.tiny.batch, g.tiny.slot, false, nll));
+            fr_stage_loss(g.tiny.stage, &g.tiny.batch, g.tiny.activations, false, nll));
         for (int64_t t = 0; t < n - 1; t++) {
             got[t] = (float)nll[t];
         }

@@ -35,7 +35,8 @@ static void check_losses(fr_tiny *tiny, const json_t *one)
     int64_t n = read_ids(json_object_get(one, "ids"), ids);
     fr_tiny_one_row(tiny, 0, ids, n);
     (void)fr_tiny_loss(tiny, &NONE, NULL);
-    FR_ASSERT_OK(fr_stage_loss(tiny->stage, &tiny->batch, tiny->slot, false, nll));
+    FR_ASSERT_OK(
+        fr_stage_loss(tiny->stage, &tiny->batch, tiny->activations, false, nll));
     for (int64_t i = 0; i < n - 1; i++) {
         got[i] = (float)nll[i];
         wanted[i] = (float)json_real_value(

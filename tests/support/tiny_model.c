@@ -28,7 +28,7 @@ static void open_tiny(const char *path, fr_dtype dtype, bool in_file,
                               .in_file = in_file};
     FR_ASSERT_OK(fr_stage_create(ctx, &params, &out->stage));
     CU_ASSERT_PTR_NOT_NULL_FATAL(out->stage);
-    FR_ASSERT_OK(fr_activations_create(out->stage, true, &out->slot));
+    FR_ASSERT_OK(fr_activations_create(out->stage, true, &out->activations));
 }
 
 void fr_tiny_open(const char *path, fr_dtype dtype, int64_t max_position, fr_tiny *out)
@@ -51,7 +51,7 @@ void fr_tiny_open_lean(const char *path, fr_dtype dtype, fr_recompute recompute,
 void fr_tiny_close(fr_tiny *tiny)
 {
     fr_batch_fini(&tiny->batch);
-    fr_activations_destroy(&tiny->slot);
+    fr_activations_destroy(&tiny->activations);
     fr_stage_destroy(&tiny->stage);
     fr_device_destroy(&tiny->device);
     fr_weights_close(&tiny->weights);
@@ -90,15 +90,18 @@ double fr_tiny_loss(fr_tiny *tiny, const fr_stage_prefix *prefix, double *gradie
     FR_ASSERT_OK(fr_alloc(ctx, tiny->batch.n_targets, sizeof *nll, &nll));
     FR_ASSERT_OK(fr_alloc(ctx, n, sizeof *exact.k, &exact.k));
     FR_ASSERT_OK(fr_alloc(ctx, n, sizeof *exact.v, &exact.v));
-    FR_ASSERT_OK(fr_stage_forward(tiny->stage, &tiny->batch, prefix, NULL, tiny->slot));
     FR_ASSERT_OK(
-        fr_stage_loss(tiny->stage, &tiny->batch, tiny->slot, gradient != NULL, nll));
+        fr_activations_prepare(tiny->stage, tiny->activations, &tiny->batch, prefix));
+    FR_ASSERT_OK(
+        fr_stage_forward(tiny->stage, &tiny->batch, prefix, NULL, tiny->activations));
+    FR_ASSERT_OK(fr_stage_loss(tiny->stage, &tiny->batch, tiny->activations,
+                               gradient != NULL, nll));
     for (int64_t r = 0; r < tiny->batch.n_targets; r++) {
         sum += nll[r];
     }
     if (gradient != NULL) {
-        FR_ASSERT_OK(
-            fr_stage_backward(tiny->stage, &tiny->batch, prefix, tiny->slot, &exact));
+        FR_ASSERT_OK(fr_stage_backward(tiny->stage, &tiny->batch, prefix,
+                                       tiny->activations, &exact));
         CU_ASSERT_EQUAL(exact.n_nonfinite, 0);
         read_gradient(&exact, n, gradient);
     }

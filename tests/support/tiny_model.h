@@ -11,7 +11,7 @@ typedef struct fr_tiny {
     fr_weights *weights;
     fr_device *device;
     fr_stage *stage;
-    fr_activations *slot;
+    fr_activations *activations;
     fr_batch batch;
     const fr_arch *arch;
 } fr_tiny;

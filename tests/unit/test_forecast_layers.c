@@ -1,4 +1,4 @@
-/* What is forecast of prefixes on some layers: by hand on small numbers, and against a real slot. */
+/* What is forecast of prefixes on some layers: by hand on small numbers, and against a real activations. */
 #include "model/network/stage_impl.h"
 #include "support/suite.h"
 #include "support/tiny_model.h"
@@ -102,15 +102,15 @@ static void a_real_slot_keeps_what_was_forecast(void)
                                     .n_layers = kept,
                                     .max_position = 48};
             fr_stage_prefix prefix = {.layers = {lowest, 0}};
-            fr_activations *slot = NULL;
-            FR_ASSERT_OK(fr_activations_create(tiny.stage, true, &slot));
+            fr_activations *activations = NULL;
+            FR_ASSERT_OK(fr_activations_create(tiny.stage, true, &activations));
             FR_ASSERT_OK(
-                fr_activations_prepare(tiny.stage, slot, &tiny.batch, &prefix));
-            int64_t input =
-                slot->input.capacity * tiny.arch->d_model * (int64_t)sizeof(float);
-            CU_ASSERT_EQUAL(slot->arena_bytes + input,
+                fr_activations_prepare(tiny.stage, activations, &tiny.batch, &prefix));
+            int64_t input = activations->input.capacity * tiny.arch->d_model *
+                            (int64_t)sizeof(float);
+            CU_ASSERT_EQUAL(activations->arena_bytes + input,
                             fr_stage_activation_bytes(&shape, ROWS, lowest < n));
-            fr_activations_destroy(&slot);
+            fr_activations_destroy(&activations);
         }
         fr_tiny_close(&tiny);
     }

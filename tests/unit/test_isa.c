@@ -93,7 +93,7 @@ static void conversions_of_weights_obey(void)
         CU_ASSERT_EQUAL(
             fr_weights_multiplies(weights, FR_W_Q, 0),
             fr_quant_multiplies(weights->isa,
-                                fr_weights_slot(weights, FR_W_Q, 0)->source->type));
+                                fr_weights_binding(weights, FR_W_Q, 0)->source->type));
         fr_weights_close(&weights);
         fr_ctx_destroy(&ctx);
     }

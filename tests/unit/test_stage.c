@@ -88,9 +88,9 @@ static void gradients_match_finite_differences(void)
     }
 }
 
-/* One stage of the tiny model with its slot. */
+/* One stage of the tiny model with its activations. */
 static void open_part(const fr_tiny *tiny, int64_t first, int64_t n, fr_stage **stage,
-                      fr_activations **slot)
+                      fr_activations **activations)
 {
     fr_stage_params params = {.weights = tiny->weights,
                               .device = tiny->device,
@@ -98,7 +98,7 @@ static void open_part(const fr_tiny *tiny, int64_t first, int64_t n, fr_stage **
                               .n_layers = n,
                               .max_position = 64};
     FR_ASSERT_OK(fr_stage_create(fr_test_ctx(), &params, stage));
-    FR_ASSERT_OK(fr_activations_create(*stage, true, slot));
+    FR_ASSERT_OK(fr_activations_create(*stage, true, activations));
 }
 
 /* Layer 0 as in the base, layer 1 with the prefix, each as a stage of its own. */
@@ -109,29 +109,33 @@ static void run_apart(const fr_tiny *tiny, const fr_stage_prefix *upper, double 
     const fr_batch *batch = &tiny->batch;
     size_t bytes = (size_t)(batch->n_tokens * tiny->arch->d_model) * sizeof(float);
     fr_stage *stages[2];
-    fr_activations *slots[2];
+    fr_activations *activations[2];
     for (int i = 0; i < 2; i++) {
-        open_part(tiny, i, 1, &stages[i], &slots[i]);
+        open_part(tiny, i, 1, &stages[i], &activations[i]);
     }
     CU_ASSERT_EQUAL(fr_stage_lowest(stages[0], upper), 1);
     CU_ASSERT_EQUAL(fr_stage_lowest(stages[1], upper), 0);
-    FR_ASSERT_OK(fr_activations_prepare(stages[1], slots[1], batch, upper));
-    FR_ASSERT_OK(fr_stage_forward(stages[0], batch, &NONE, NULL, slots[0]));
-    memcpy(fr_activations_input(slots[1]), fr_activations_output(slots[0]), bytes);
-    FR_ASSERT_OK(fr_stage_forward(stages[0], batch, upper, NULL, slots[0]));
-    fr_assert_same_bytes("output below the prefix", fr_activations_output(slots[0]),
-                         fr_activations_input(slots[1]), bytes);
-    CU_ASSERT_PTR_NULL(fr_activations_gradient(slots[0]));
-    FR_ASSERT_OK(fr_stage_forward(stages[1], batch, upper, NULL, slots[1]));
-    FR_ASSERT_OK(fr_stage_loss(stages[1], batch, slots[1], true, nll));
-    FR_ASSERT_OK(fr_stage_backward(stages[1], batch, upper, slots[1], sum));
+    FR_ASSERT_OK(fr_activations_prepare(stages[1], activations[1], batch, upper));
+    FR_ASSERT_OK(fr_activations_prepare(stages[0], activations[0], batch, &NONE));
+    FR_ASSERT_OK(fr_stage_forward(stages[0], batch, &NONE, NULL, activations[0]));
+    memcpy(fr_activations_input(activations[1]), fr_activations_output(activations[0]),
+           bytes);
+    FR_ASSERT_OK(fr_activations_prepare(stages[0], activations[0], batch, upper));
+    FR_ASSERT_OK(fr_stage_forward(stages[0], batch, upper, NULL, activations[0]));
+    fr_assert_same_bytes("output below the prefix",
+                         fr_activations_output(activations[0]),
+                         fr_activations_input(activations[1]), bytes);
+    CU_ASSERT_PTR_NULL(fr_activations_gradient(activations[0]));
+    FR_ASSERT_OK(fr_stage_forward(stages[1], batch, upper, NULL, activations[1]));
+    FR_ASSERT_OK(fr_stage_loss(stages[1], batch, activations[1], true, nll));
+    FR_ASSERT_OK(fr_stage_backward(stages[1], batch, upper, activations[1], sum));
     for (int i = 0; i < 2; i++) {
-        fr_activations_destroy(&slots[i]);
+        fr_activations_destroy(&activations[i]);
         fr_stage_destroy(&stages[i]);
     }
 }
 
-/* Bit for bit, also in a slot that has served a prefix on all layers before. */
+/* Bit for bit, also in activations that have served a prefix on all layers before. */
 static void layers_without_a_prefix_are_those_of_the_base(void)
 {
     for (size_t m = 0; m < 2; m++) {
@@ -338,7 +342,8 @@ static void a_prefix_from_text_equals_the_prompted_model(void)
         fr_tiny_open(fr_test_data(MODELS[m]), FR_F32, 64, &tiny);
         fr_tiny_one_row(&tiny, 0, IDS, N_IDS);
         (void)fr_tiny_loss(&tiny, &NONE, NULL);
-        FR_ASSERT_OK(fr_stage_loss(tiny.stage, &tiny.batch, tiny.slot, false, nll));
+        FR_ASSERT_OK(
+            fr_stage_loss(tiny.stage, &tiny.batch, tiny.activations, false, nll));
         for (int64_t r = TEXT; r < N_IDS - 1; r++) {
             prompted += nll[r]; /* predictions of the tokens after IDS[TEXT] */
         }
@@ -349,7 +354,9 @@ static void a_prefix_from_text_equals_the_prompted_model(void)
         FR_ASSERT_OK(fr_cache_init(fr_test_ctx(), tiny.stage, TEXT, 1, &cache));
         cache.prefixes_U[0] = &NONE;
         FR_ASSERT_OK(
-            fr_stage_forward(tiny.stage, &tiny.batch, &NONE, &cache, tiny.slot));
+            fr_activations_prepare(tiny.stage, tiny.activations, &tiny.batch, &NONE));
+        FR_ASSERT_OK(
+            fr_stage_forward(tiny.stage, &tiny.batch, &NONE, &cache, tiny.activations));
         int64_t layer = fr_arch_prefix_elements(tiny.arch, TEXT);
         float *values = NULL;
         int64_t n = tiny.arch->n_layers * layer;

@@ -23,7 +23,7 @@ static const fr_arch ARCH = {.family = FR_LLAMA,
                              .vocab_size = 100,
                              .context_length = 64};
 
-/* A slot keeps 8D + (Q + KV + KV + U) kept bytes + 4H + 16 a token and layer, and two more rows. */
+/* A microbatch keeps 8D + (Q + KV + KV + U) kept bytes + 4H + 16 a token and layer, and two more rows. */
 static void a_slot_is_what_the_formula_says(void)
 {
     enum { TOKENS = 64, LAYERS = 3 };
@@ -125,15 +125,15 @@ static void check_stage(const fr_tiny *tiny, fr_dtype dtype, fr_recompute recomp
                               .n_layers = n,
                               .max_position = POSITIONS};
     fr_stage *stage = NULL;
-    fr_activations *slot = NULL;
+    fr_activations *activations = NULL;
     int64_t before = allocated();
     FR_ASSERT_OK(fr_stage_create(ctx, &params, &stage));
     int64_t created = allocated();
     check_near("weights", created - before, fr_stage_weight_bytes(&shape), 14 * n + 32);
-    FR_ASSERT_OK(fr_activations_create(stage, true, &slot));
-    FR_ASSERT_OK(
-        fr_activations_prepare(stage, slot, &tiny->batch, &(fr_stage_prefix){0}));
-    check_near("slot and workspace", allocated() - created,
+    FR_ASSERT_OK(fr_activations_create(stage, true, &activations));
+    FR_ASSERT_OK(fr_activations_prepare(stage, activations, &tiny->batch,
+                                        &(fr_stage_prefix){0}));
+    check_near("activations and workspace", allocated() - created,
                fr_stage_activation_bytes(&shape, tiny->batch.n_tokens, true) +
                    fr_stage_workspace_bytes(&shape, tiny->batch.n_tokens),
                8 + 12 * n);
@@ -144,9 +144,9 @@ static void check_stage(const fr_tiny *tiny, fr_dtype dtype, fr_recompute recomp
     }
     if (fr_stage_is_last(stage)) {
         double nll[12];
-        FR_ASSERT_OK(fr_stage_loss(stage, &tiny->batch, slot, true, nll));
+        FR_ASSERT_OK(fr_stage_loss(stage, &tiny->batch, activations, true, nll));
     }
-    fr_activations_destroy(&slot);
+    fr_activations_destroy(&activations);
     int64_t in_the_end = allocated();
     fr_stage_destroy(&stage);
     check_near("stage", in_the_end - allocated(),

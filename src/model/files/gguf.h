@@ -58,8 +58,6 @@ void fr_gguf_release(const fr_gguf *gguf);
 /** Of the file; zeros where the bytes are borrowed. */
 fr_stamp fr_gguf_stamp(const fr_gguf *gguf);
 
-int64_t fr_gguf_n_values(const fr_gguf *gguf);
-const fr_gguf_value *fr_gguf_value_at(const fr_gguf *gguf, int64_t index, fr_text *key);
 /** NULL if the key is absent. */
 const fr_gguf_value *fr_gguf_find(const fr_gguf *gguf, const char *key);
 

@@ -5,17 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-int64_t fr_gguf_n_values(const fr_gguf *gguf)
-{
-    return gguf->n_pairs;
-}
-
-const fr_gguf_value *fr_gguf_value_at(const fr_gguf *gguf, int64_t index, fr_text *key)
-{
-    *key = gguf->pairs[index].key;
-    return &gguf->pairs[index].value;
-}
-
 const fr_gguf_value *fr_gguf_find(const fr_gguf *gguf, const char *key)
 {
     const fr_gguf_pair *pair = fr_names_find(gguf->pair_index, gguf->n_pairs, key);

@@ -91,44 +91,45 @@ static fr_status grow(fr_ctx *ctx, void *array, size_t size, int64_t used,
     return FR_OK;
 }
 
-static fr_status reserve_tokens(fr_ctx *ctx, fr_batch *b, int64_t extra)
+/* An array of a batch; several share one capacity. */
+typedef struct column {
+    void *array; /* address of its pointer */
+    size_t item_bytes;
+    int64_t used;
+} column;
+
+/* Half as much again as is needed, so that appending unit after unit copies each item a few times at most. */
+static fr_status reserve_columns(fr_ctx *ctx, const column *columns, int n_columns,
+                                 int64_t needed, int64_t *capacity)
 {
-    int64_t needed = b->n_tokens + extra;
-    if (needed <= b->token_capacity) {
+    if (needed <= *capacity) {
         return FR_OK;
     }
     needed += needed / 2;
-    FR_TRY(grow(ctx, &b->ids_T, sizeof *b->ids_T, b->n_tokens, needed));
-    FR_TRY(grow(ctx, &b->positions_T, sizeof *b->positions_T, b->n_tokens, needed));
-    b->token_capacity = needed;
+    for (int i = 0; i < n_columns; i++) {
+        FR_TRY(grow(ctx, columns[i].array, columns[i].item_bytes, columns[i].used,
+                    needed));
+    }
+    *capacity = needed;
     return FR_OK;
 }
 
-static fr_status reserve_targets(fr_ctx *ctx, fr_batch *b, int64_t extra)
+static fr_status reserve(fr_ctx *ctx, fr_batch *b, int64_t tokens, int64_t segments,
+                         int64_t targets)
 {
-    int64_t needed = b->n_targets + extra;
-    if (needed <= b->target_capacity) {
-        return FR_OK;
-    }
-    needed += needed / 2;
-    FR_TRY(grow(ctx, &b->read_rows_S, sizeof *b->read_rows_S, b->n_read, needed));
+    const column of_tokens[] = {{&b->ids_T, sizeof *b->ids_T, b->n_tokens},
+                                {&b->positions_T, sizeof *b->positions_T, b->n_tokens}};
+    const column of_segments[] = {{&b->segments, sizeof *b->segments, b->n_segments}};
+    const column of_targets[] = {
+        {&b->read_rows_S, sizeof *b->read_rows_S, b->n_read},
+        {&b->target_reads_R, sizeof *b->target_reads_R, b->n_targets},
+        {&b->target_ids_R, sizeof *b->target_ids_R, b->n_targets}};
     FR_TRY(
-        grow(ctx, &b->target_reads_R, sizeof *b->target_reads_R, b->n_targets, needed));
-    FR_TRY(grow(ctx, &b->target_ids_R, sizeof *b->target_ids_R, b->n_targets, needed));
-    b->target_capacity = needed;
-    return FR_OK;
-}
-
-static fr_status reserve_segments(fr_ctx *ctx, fr_batch *b, int64_t extra)
-{
-    int64_t needed = b->n_segments + extra;
-    if (needed <= b->segment_capacity) {
-        return FR_OK;
-    }
-    needed += needed / 2;
-    FR_TRY(grow(ctx, &b->segments, sizeof *b->segments, b->n_segments, needed));
-    b->segment_capacity = needed;
-    return FR_OK;
+        reserve_columns(ctx, of_tokens, 2, b->n_tokens + tokens, &b->token_capacity));
+    FR_TRY(reserve_columns(ctx, of_segments, 1, b->n_segments + segments,
+                           &b->segment_capacity));
+    return reserve_columns(ctx, of_targets, 3, b->n_targets + targets,
+                           &b->target_capacity);
 }
 
 static bool is_empty(fr_span span)
@@ -233,8 +234,8 @@ static void add_branch(fr_batch *b, int64_t position, fr_span shared,
 }
 
 /* Room for a unit; more than it takes where tokens are shared. */
-static fr_status reserve(fr_ctx *ctx, fr_batch *batch, const fr_branch *branches,
-                         int64_t n_branches)
+static fr_status reserve_unit(fr_ctx *ctx, fr_batch *batch, const fr_branch *branches,
+                              int64_t n_branches)
 {
     int64_t rows = 0;
     int64_t segments = 1;
@@ -247,9 +248,7 @@ static fr_status reserve(fr_ctx *ctx, fr_batch *batch, const fr_branch *branches
             predictions += b->source.count + b->targets[t].count;
         }
     }
-    FR_TRY(reserve_tokens(ctx, batch, rows));
-    FR_TRY(reserve_segments(ctx, batch, segments));
-    return reserve_targets(ctx, batch, predictions);
+    return reserve(ctx, batch, rows, segments, predictions);
 }
 
 fr_status fr_batch_add_branches(fr_ctx *ctx, fr_batch *batch, int64_t first_position,
@@ -259,7 +258,7 @@ fr_status fr_batch_add_branches(fr_ctx *ctx, fr_batch *batch, int64_t first_posi
     static const fr_span NONE = {0, 0};
     fr_span shared = {batch->n_tokens, n_shared};
     common_row last = {n_shared > 0 ? batch->n_tokens + n_shared - 1 : -1, -1};
-    FR_TRY(reserve(ctx, batch, branches, n_branches));
+    FR_TRY(reserve_unit(ctx, batch, branches, n_branches));
     if (n_shared > 0) {
         fr_sequence tokens = {branches[0].source.ids, NULL, n_shared};
         add_rows(batch, tokens, first_position, NONE, NONE);
@@ -286,9 +285,7 @@ fr_status fr_batch_add_cached(fr_ctx *ctx, fr_batch *batch,
     static const fr_span NONE = {0, 0};
     int64_t past = sequence->past;
     fr_sequence tokens = {ids, NULL, n};
-    FR_TRY(reserve_tokens(ctx, batch, n));
-    FR_TRY(reserve_segments(ctx, batch, 1));
-    FR_TRY(reserve_targets(ctx, batch, 1));
+    FR_TRY(reserve(ctx, batch, n, 1, 1));
     add_rows(batch, tokens, sequence->prefix_length + past, NONE,
              (fr_span){sequence->first, past});
     batch->segments[batch->n_segments - 1].own_first = sequence->first + past;

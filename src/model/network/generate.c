@@ -17,7 +17,7 @@ struct fr_generator {
     fr_ctx *ctx;
     fr_group *pipeline;
     fr_stage *stage;
-    fr_activations *slot;
+    fr_activations *activations;
     fr_batch batch;
 };
 
@@ -54,7 +54,7 @@ fr_status fr_generator_create(fr_ctx *ctx, fr_group *pipeline, fr_stage *stage,
     g->ctx = ctx;
     g->pipeline = pipeline;
     g->stage = stage;
-    fr_status status = fr_activations_create(stage, false, &g->slot);
+    fr_status status = fr_activations_create(stage, false, &g->activations);
     if (status != FR_OK) {
         fr_generator_destroy(&g);
     }
@@ -66,7 +66,7 @@ void fr_generator_destroy(fr_generator **generator)
 {
     fr_generator *g = *generator;
     if (g != NULL) {
-        fr_activations_destroy(&g->slot);
+        fr_activations_destroy(&g->activations);
         fr_batch_fini(&g->batch);
         free(g);
         *generator = NULL;
@@ -224,15 +224,15 @@ static fr_status pass_through(generation *c)
     int stage = fr_group_rank(g->pipeline);
     int64_t width = fr_stage_arch(g->stage)->d_model;
     int64_t bytes = g->batch.n_tokens * width * (int64_t)sizeof(float);
-    FR_TRY(fr_activations_prepare(g->stage, g->slot, &g->batch, &NONE));
+    FR_TRY(fr_activations_prepare(g->stage, g->activations, &g->batch, &NONE));
     if (!fr_stage_is_first(g->stage)) {
         FR_TRY(fr_group_receive(g->pipeline, stage - 1, FR_TAG_GENERATE,
-                                fr_activations_input(g->slot), bytes));
+                                fr_activations_input(g->activations), bytes));
     }
-    FR_TRY(fr_stage_forward(g->stage, &g->batch, &NONE, &c->cache, g->slot));
+    FR_TRY(fr_stage_forward(g->stage, &g->batch, &NONE, &c->cache, g->activations));
     if (!fr_stage_is_last(g->stage)) {
         FR_TRY(fr_group_send(g->pipeline, stage + 1, FR_TAG_GENERATE,
-                             fr_activations_output(g->slot), bytes));
+                             fr_activations_output(g->activations), bytes));
     }
     return FR_OK;
 }
@@ -245,7 +245,8 @@ static fr_status choose(generation *c)
     int64_t vocab = fr_stage_arch(g->stage)->vocab_size;
     int64_t n = g->batch.n_units;
     if (fr_stage_is_last(g->stage)) {
-        FR_TRY(fr_stage_logits(g->stage, g->slot, n, g->batch.read_rows_S, c->logits));
+        FR_TRY(fr_stage_logits(g->stage, g->activations, n, g->batch.read_rows_S,
+                               c->logits));
         for (int64_t u = 0; u < n; u++) {
             int64_t row = c->units[u]->row;
             double uniform = fr_rng_uniform(sample->seed, FR_RNG_SAMPLE, (uint64_t)row,

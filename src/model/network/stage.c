@@ -289,31 +289,48 @@ static fr_layer_cache *layer_cache(const fr_stage *s, const fr_batch *batch,
     return &cache->layers[layer];
 }
 
+/* A batch that nobody has checked would index tables, and rows without room would lie outside the arenas. Each pass
+ * needs a preparation of its own, since a batch may have been filled anew. */
+static fr_status check_prepared(const fr_stage *stage, const fr_batch *batch,
+                                fr_activations *activations)
+{
+    bool is_prepared = activations->prepared_for == batch &&
+                       activations->prepared_tokens == batch->n_tokens &&
+                       stage->workspace_tokens >= batch->n_tokens;
+    activations->prepared_for = NULL;
+    return is_prepared
+               ? FR_OK
+               : FR_FAIL(stage->ctx, FR_ERR_INTERNAL,
+                         "a forward pass of %lld token rows without activations "
+                         "prepared for them; this is a bug in Forerun, report it",
+                         (long long)batch->n_tokens);
+}
+
 fr_status fr_stage_forward(fr_stage *stage, const fr_batch *batch,
                            const fr_stage_prefix *prefix, fr_cache *cache,
-                           fr_activations *slot)
+                           fr_activations *activations)
 {
     int64_t offset = 0;
-    FR_TRY(fr_activations_prepare(stage, slot, batch, prefix));
+    FR_TRY(check_prepared(stage, batch, activations));
     fr_layer_context context = fr_stage_context(stage);
     context.linear = batch->is_decode ? fr_linear_few : fr_linear;
     if (fr_stage_is_first(stage)) {
-        FR_TRY(embed(stage, batch, slot->x[0]));
+        FR_TRY(embed(stage, batch, activations->x[0]));
     }
     for (int64_t i = 0; i < stage->n_layers; i++) {
         fr_layer_prefix own = layer_prefix(stage, prefix, i, &offset);
         bool is_top = stage->first_layer + i == stage->arch.n_layers - 1;
-        slot->saved[i].x1_TD = slot->x[i];
-        slot->saved[i].only_read = is_top && cache == NULL;
+        activations->saved[i].x1_TD = activations->x[i];
+        activations->saved[i].only_read = is_top && cache == NULL;
         FR_TRY(fr_layer_forward(&context, &stage->layers[i], batch, &own,
-                                layer_cache(stage, batch, cache, i), &slot->saved[i],
-                                slot->x[i + 1]));
+                                layer_cache(stage, batch, cache, i),
+                                &activations->saved[i], activations->x[i + 1]));
     }
     return FR_OK;
 }
 
 fr_status fr_stage_backward(fr_stage *stage, const fr_batch *batch,
-                            const fr_stage_prefix *prefix, fr_activations *slot,
+                            const fr_stage_prefix *prefix, fr_activations *activations,
                             fr_exact_sum *sum)
 {
     fr_layer_context context = fr_stage_context(stage);
@@ -328,7 +345,8 @@ fr_status fr_stage_backward(fr_stage *stage, const fr_batch *batch,
         fr_layer_prefix own = layer_prefix(stage, prefix, i, &offset);
         bool lowest = stage->first_layer + i == prefix->layers.first;
         FR_TRY(fr_layer_backward(&context, &stage->layers[i], batch, &own,
-                                 &slot->saved[i], lowest, slot->gradient_TD));
+                                 &activations->saved[i], lowest,
+                                 activations->gradient_TD));
         if (own.length == 0) {
             continue;
         }
@@ -342,24 +360,24 @@ fr_status fr_stage_backward(fr_stage *stage, const fr_batch *batch,
     return FR_OK;
 }
 
-fr_status fr_stage_loss(fr_stage *stage, const fr_batch *batch, fr_activations *slot,
-                        bool want_gradient, double *nll_R)
+fr_status fr_stage_loss(fr_stage *stage, const fr_batch *batch,
+                        fr_activations *activations, bool want_gradient, double *nll_R)
 {
     fr_layer_context context = fr_stage_context(stage);
     float *gradient = NULL;
     if (want_gradient) {
-        gradient = slot->gradient_TD;
+        gradient = activations->gradient_TD;
         memset(gradient, 0,
                (size_t)(batch->n_read * stage->arch.d_model) * sizeof(float));
     }
-    return fr_head_loss(&context, &stage->head, batch, fr_activations_output(slot),
-                        nll_R, gradient);
+    return fr_head_loss(&context, &stage->head, batch,
+                        fr_activations_output(activations), nll_R, gradient);
 }
 
-fr_status fr_stage_logits(fr_stage *stage, fr_activations *slot, int64_t n,
+fr_status fr_stage_logits(fr_stage *stage, fr_activations *activations, int64_t n,
                           const int32_t *rows_N, float *logits_NV)
 {
     fr_layer_context context = fr_stage_context(stage);
-    return fr_head_logits(&context, &stage->head, n, fr_activations_output(slot),
+    return fr_head_logits(&context, &stage->head, n, fr_activations_output(activations),
                           rows_N, logits_NV);
 }

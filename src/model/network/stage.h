@@ -18,7 +18,7 @@ typedef struct fr_stage_params {
         weights; /* only read during create; with in_file used by the stage to its end */
     fr_device *device;      /* borrowed */
     fr_dtype dtype;         /* of weights and saved activations */
-    fr_recompute recompute; /* what slots keep */
+    fr_recompute recompute; /* what the activations keep of each layer */
     int64_t first_layer;
     int64_t n_layers;
     int64_t max_position; /* positions 0 .. max_position - 1 may occur */
@@ -60,13 +60,14 @@ typedef struct fr_activations fr_activations;
 
 FR_MUST_CHECK fr_status fr_activations_create(fr_stage *stage, bool keep,
                                               fr_activations **out);
-void fr_activations_destroy(fr_activations **slot);
-/** Bytes that this slot and the stage's scratch hold for n_tokens rows, by formula. */
+void fr_activations_destroy(fr_activations **activations);
+/** Bytes that the activations of a microbatch and the stage's scratch hold for n_tokens rows, by formula. */
 int64_t fr_activations_bytes(const fr_stage *stage, int64_t n_tokens, bool keep);
 
 /** Check a batch (fr_batch_check: every stage comes to the same verdict, before a message) and make room for it under
- * this prefix (grows, never shrinks); call before input is written. Also part of fr_stage_forward. */
-FR_MUST_CHECK fr_status fr_activations_prepare(fr_stage *stage, fr_activations *slot,
+ * this prefix (grows, never shrinks); call before the input is written and before each fr_stage_forward. */
+FR_MUST_CHECK fr_status fr_activations_prepare(fr_stage *stage,
+                                               fr_activations *activations,
                                                const fr_batch *batch,
                                                const fr_stage_prefix *prefix);
 /** Memory of a stage's input [T, D], which can be filled before activations are free that will use it. Zeroed at first. */
@@ -78,16 +79,16 @@ FR_MUST_CHECK fr_status fr_stage_input_reserve(fr_stage *stage, int64_t n_tokens
                                                fr_stage_input *input);
 void fr_stage_input_fini(fr_stage_input *input);
 /** Exchange the memory of an input with that of the activations; fr_activations_prepare must follow. */
-void fr_activations_swap_input(fr_activations *slot, fr_stage_input *input);
+void fr_activations_swap_input(fr_activations *activations, fr_stage_input *input);
 
 /** Where the input [T, D] of this stage goes (received from the stage before). */
-float *fr_activations_input(fr_activations *slot);
+float *fr_activations_input(fr_activations *activations);
 /** The output after forward: [T, D]; on the last stage, of a pass without a cache, [S, D]: the rows that the batch
  * reads. */
-float *fr_activations_output(fr_activations *slot);
+float *fr_activations_output(fr_activations *activations);
 /** d loss / d output, of the output's shape: written by the next stage or the head, turned into d loss / d input
  * [T, D]. NULL where nothing is kept. */
-float *fr_activations_gradient(fr_activations *slot);
+float *fr_activations_gradient(fr_activations *activations);
 
 /** Caches for generation, one entry a layer of this stage; NULL in training. */
 typedef struct fr_cache {
@@ -103,11 +104,12 @@ FR_MUST_CHECK fr_status fr_cache_init(fr_ctx *ctx, const fr_stage *stage, int64_
 int64_t fr_cache_bytes(const fr_stage *stage, int64_t rows);
 void fr_cache_fini(fr_cache *cache);
 
-/** Output of this stage from its input; the first stage embeds the batch's tokens instead. With a
+/** Output of this stage from its input; the first stage embeds the batch's tokens instead. The activations must have been
+ * prepared for this batch and prefix since their last pass (else FR_ERR_INTERNAL). With a
  * cache the segments' keys and values go to their own rows there, and `prefix` is not used but the cache's. */
 FR_MUST_CHECK fr_status fr_stage_forward(fr_stage *stage, const fr_batch *batch,
                                          const fr_stage_prefix *prefix, fr_cache *cache,
-                                         fr_activations *slot);
+                                         fr_activations *activations);
 
 /** Where one layer's unit gradients go, as exact integers (device.h, fr_exact_add). */
 typedef struct fr_exact_sum {
@@ -122,18 +124,19 @@ typedef struct fr_exact_sum {
  * below have no prefix); adds every unit's prefix gradient to `sum`. */
 FR_MUST_CHECK fr_status fr_stage_backward(fr_stage *stage, const fr_batch *batch,
                                           const fr_stage_prefix *prefix,
-                                          fr_activations *slot, fr_exact_sum *sum);
+                                          fr_activations *activations,
+                                          fr_exact_sum *sum);
 
 /**
  * Last stage: nats of each target of the batch from fr_activations_output.
  * @param want_gradient  also write d (sum of nats) / d output into fr_activations_gradient
  */
 FR_MUST_CHECK fr_status fr_stage_loss(fr_stage *stage, const fr_batch *batch,
-                                      fr_activations *slot, bool want_gradient,
+                                      fr_activations *activations, bool want_gradient,
                                       double *nll_R);
 
 /** Last stage: logits of n rows of fr_activations_output, by fr_linear_few. */
-FR_MUST_CHECK fr_status fr_stage_logits(fr_stage *stage, fr_activations *slot,
+FR_MUST_CHECK fr_status fr_stage_logits(fr_stage *stage, fr_activations *activations,
                                         int64_t n, const int32_t *rows_N,
                                         float *logits_NV);
 

@@ -1,4 +1,11 @@
-/* Memory of a stage: the slots' saved activations and the scratch that layers share. */
+/*
+ * Memory of a stage: the activations of each microbatch in flight, and the scratch that its layers share.
+ *
+ * Each of the two is one arena, the memory of the input aside (fr_stage_input). A layout function walks over it twice:
+ * with base NULL it counts bytes, with the arena's address it sets the views, so the size and the places cannot
+ * disagree. Arenas grow and never shrink. fr_activations_prepare comes before every forward pass: it checks the batch,
+ * makes room for it, and notes the batch that fr_stage_forward then demands.
+ */
 #include "base/integer.h"
 #include "base/mem.h"
 #include "model/network/stage_impl.h"
@@ -15,7 +22,7 @@ static void *carve(char *base, int64_t *used, int64_t bytes)
     return place;
 }
 
-/* Lay out what is kept of one layer for T rows but for x1, which the slot's chain holds. */
+/* Lay out what is kept of one layer for T rows but for x1, which the chain x holds. */
 static void carve_saved(const fr_stage *s, char *base, int64_t *used, int64_t n_tokens,
                         fr_saved *out)
 {
@@ -37,57 +44,58 @@ static void carve_saved(const fr_stage *s, char *base, int64_t *used, int64_t n_
     }
 }
 
-/* Views of a whole slot in `base`, or with base NULL just its size. Layers below `lowest` keep nothing: two buffers take
- * turns below them. The one with the stage's input is not carved, see fr_stage_input. */
-static int64_t lay_out_slot(fr_activations *slot, const fr_stage *s, char *base,
-                            int64_t n_tokens, int64_t lowest)
+/* All views of the activations in `base`, or with base NULL just its size. Layers below `lowest` keep nothing: two buffers
+ * take turns below them. The one with the stage's input is not in the arena. */
+static int64_t lay_out(fr_activations *activations, const fr_stage *s, char *base,
+                       int64_t n_tokens, int64_t lowest)
 {
     int64_t used = 0;
     int64_t row = n_tokens * s->arch.d_model * (int64_t)sizeof(float);
     int64_t first = lowest < s->n_layers ? lowest : s->n_layers - 1;
     int64_t input = first + first % 2; /* x[0] takes turns up to here */
     for (int64_t i = s->n_layers; i >= 0; i--) {
-        slot->x[i] = i == input   ? slot->input.x_TD
-                     : i >= first ? carve(base, &used, row)
-                                  : slot->x[i + 2];
+        activations->x[i] = i == input   ? activations->input.x_TD
+                            : i >= first ? carve(base, &used, row)
+                                         : activations->x[i + 2];
     }
     for (int64_t i = 0; i < s->n_layers; i++) {
-        slot->saved[i] = (fr_saved){0};
+        activations->saved[i] = (fr_saved){0};
         if (i >= lowest) {
-            carve_saved(s, base, &used, n_tokens, &slot->saved[i]);
+            carve_saved(s, base, &used, n_tokens, &activations->saved[i]);
         }
     }
-    slot->gradient_TD = lowest < s->n_layers ? carve(base, &used, row) : NULL;
+    activations->gradient_TD = lowest < s->n_layers ? carve(base, &used, row) : NULL;
     return used;
 }
 
 fr_status fr_activations_create(fr_stage *stage, bool keep, fr_activations **out)
 {
-    fr_activations *slot = NULL;
-    FR_TRY(fr_alloc(stage->ctx, 1, sizeof *slot, &slot));
-    slot->stage = stage;
-    slot->keep = keep;
-    fr_status status =
-        fr_alloc(stage->ctx, stage->n_layers, sizeof *slot->saved, &slot->saved);
+    fr_activations *activations = NULL;
+    FR_TRY(fr_alloc(stage->ctx, 1, sizeof *activations, &activations));
+    activations->stage = stage;
+    activations->keep = keep;
+    fr_status status = fr_alloc(stage->ctx, stage->n_layers, sizeof *activations->saved,
+                                &activations->saved);
     if (status == FR_OK) {
-        status = fr_alloc(stage->ctx, stage->n_layers + 1, sizeof *slot->x, &slot->x);
+        status = fr_alloc(stage->ctx, stage->n_layers + 1, sizeof *activations->x,
+                          &activations->x);
     }
     if (status != FR_OK) {
-        fr_activations_destroy(&slot);
+        fr_activations_destroy(&activations);
     }
-    *out = slot;
+    *out = activations;
     return status;
 }
 
-void fr_activations_destroy(fr_activations **slot)
+void fr_activations_destroy(fr_activations **activations)
 {
-    if (*slot != NULL) {
-        free((*slot)->saved);
-        free((*slot)->x);
-        fr_stage_input_fini(&(*slot)->input);
-        free((*slot)->arena);
-        free(*slot);
-        *slot = NULL;
+    if (*activations != NULL) {
+        free((*activations)->saved);
+        free((*activations)->x);
+        fr_stage_input_fini(&(*activations)->input);
+        free((*activations)->arena);
+        free(*activations);
+        *activations = NULL;
     }
 }
 
@@ -167,31 +175,42 @@ void fr_stage_input_fini(fr_stage_input *input)
     *input = (fr_stage_input){0};
 }
 
-void fr_activations_swap_input(fr_activations *slot, fr_stage_input *input)
+void fr_activations_swap_input(fr_activations *activations, fr_stage_input *input)
 {
-    fr_stage_input other = slot->input;
-    slot->input = *input;
+    fr_stage_input other = activations->input;
+    activations->input = *input;
     *input = other;
 }
 
-fr_status fr_activations_prepare(fr_stage *stage, fr_activations *slot,
+static fr_status reserve_activations(fr_activations *activations, const fr_stage *stage,
+                                     int64_t n, int64_t lowest)
+{
+    int64_t bytes = lay_out(activations, stage, NULL, n, lowest);
+    if (bytes > activations->arena_bytes) {
+        free(activations->arena);
+        activations->arena = NULL;
+        activations->arena_bytes = 0;
+        FR_TRY(fr_alloc(stage->ctx, bytes, 1, &activations->arena));
+        activations->arena_bytes = bytes;
+    }
+    (void)lay_out(activations, stage, activations->arena, n, lowest);
+    return FR_OK;
+}
+
+fr_status fr_activations_prepare(fr_stage *stage, fr_activations *activations,
                                  const fr_batch *batch, const fr_stage_prefix *prefix)
 {
+    activations->prepared_for = NULL;
     FR_TRY(
         fr_batch_check(stage->ctx, batch, stage->arch.vocab_size, stage->max_position));
     int64_t n = batch->n_tokens;
-    int64_t lowest = slot->keep ? fr_stage_lowest(stage, prefix) : stage->n_layers;
+    int64_t lowest =
+        activations->keep ? fr_stage_lowest(stage, prefix) : stage->n_layers;
     FR_TRY(fr_stage_reserve(stage, n, 0));
-    FR_TRY(fr_stage_input_reserve(stage, n, &slot->input));
-    int64_t bytes = lay_out_slot(slot, stage, NULL, n, lowest);
-    if (bytes > slot->arena_bytes) {
-        free(slot->arena);
-        slot->arena = NULL;
-        slot->arena_bytes = 0;
-        FR_TRY(fr_alloc(stage->ctx, bytes, 1, &slot->arena));
-        slot->arena_bytes = bytes;
-    }
-    (void)lay_out_slot(slot, stage, slot->arena, n, lowest);
+    FR_TRY(fr_stage_input_reserve(stage, n, &activations->input));
+    FR_TRY(reserve_activations(activations, stage, n, lowest));
+    activations->prepared_for = batch;
+    activations->prepared_tokens = n;
     return FR_OK;
 }
 
@@ -207,17 +226,17 @@ int64_t fr_activations_bytes(const fr_stage *stage, int64_t n_tokens, bool keep)
     return scratch + (keep ? n * layer + (n + 2) * row : 2 * row);
 }
 
-float *fr_activations_input(fr_activations *slot)
+float *fr_activations_input(fr_activations *activations)
 {
-    return slot->x[0];
+    return activations->x[0];
 }
 
-float *fr_activations_output(fr_activations *slot)
+float *fr_activations_output(fr_activations *activations)
 {
-    return slot->x[slot->stage->n_layers];
+    return activations->x[activations->stage->n_layers];
 }
 
-float *fr_activations_gradient(fr_activations *slot)
+float *fr_activations_gradient(fr_activations *activations)
 {
-    return slot->gradient_TD;
+    return activations->gradient_TD;
 }

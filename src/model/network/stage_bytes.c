@@ -127,7 +127,7 @@ static fr_stage empty_stage(const fr_stage_shape *shape, int64_t n_layers)
                       .n_layers = n_layers};
 }
 
-/* The chain's output and the gradient that a slot of no layers would still have. */
+/* The chain's output and the gradient that the activations of a stage without layers would still have. */
 static int64_t two_rows(const fr_stage_shape *shape, int64_t n_tokens)
 {
     return 2 * n_tokens * shape->arch->d_model * (int64_t)sizeof(float);

@@ -42,7 +42,7 @@ int64_t fr_stage_workspace_bytes(const fr_stage_shape *shape, int64_t n_tokens);
 int64_t fr_stage_gradient_bytes(const fr_stage_shape *shape, int64_t n_units,
                                 int64_t length);
 
-/** One slot: with `keep` n (8D + 4Q + 4KV + 4F + 4H + 16) a token in bf16 for n layers of a Llama (fr_saved; less 4F
+/** Activations of one microbatch: with `keep` n (8D + 4Q + 4KV + 4F + 4H + 16) a token in bf16 for n layers of a Llama (fr_saved; less 4F
  * with FR_RECOMPUTE_MLP, 4D alone with _LAYER) and 8D for the output and the gradient; without, 8D. Should every row be
  * read: of the model's last layer fewer may be used. */
 int64_t fr_stage_activation_bytes(const fr_stage_shape *shape, int64_t n_tokens,

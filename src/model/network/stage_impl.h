@@ -1,5 +1,5 @@
 /*
- * stage_impl.h - the body of a stage and of a slot, shared by stage*.c.
+ * stage_impl.h - the inside of a stage and of its activations, shared by stage*.c.
  */
 #ifndef FR_MODEL_NETWORK_STAGE_IMPL_H
 #define FR_MODEL_NETWORK_STAGE_IMPL_H
@@ -37,6 +37,9 @@ struct fr_activations {
     fr_stage_input input;
     void *arena; /* all others of these buffers */
     int64_t arena_bytes;
+    const fr_batch
+        *prepared_for;       /* the batch whose forward pass comes next; NULL: none */
+    int64_t prepared_tokens; /* its rows */
 };
 
 /** The context that layer functions take. */

@@ -46,7 +46,7 @@ void fr_weights_close(fr_weights **weights)
     free(w->shards);
     free(w->sources);
     free(w->index);
-    free(w->slots);
+    free(w->bindings);
     free(w->path);
     free(w);
     *weights = NULL;
@@ -74,31 +74,32 @@ const char *fr_weights_path(const fr_weights *weights)
 
 bool fr_weights_has(const fr_weights *weights, fr_weight role, int64_t layer)
 {
-    return fr_weights_slot(weights, role, layer)->source != NULL;
+    return fr_weights_binding(weights, role, layer)->source != NULL;
 }
 
 void fr_weights_shape(const fr_weights *weights, fr_weight role, int64_t layer,
                       int64_t *n_out, int64_t *n_in)
 {
-    const fr_weight_slot *slot = fr_weights_slot(weights, role, layer);
-    assert(slot->source != NULL);
-    *n_out = slot->n_out;
-    *n_in = slot->n_in;
+    const fr_weight_binding *binding = fr_weights_binding(weights, role, layer);
+    assert(binding->source != NULL);
+    *n_out = binding->n_out;
+    *n_in = binding->n_in;
 }
 
 /* Several roles can read one tensor (a fused QKV, a tied head); each tensor is added once. */
 static bool is_first_reader(const fr_weights *weights, int first_role, int role,
                             int64_t layer)
 {
-    const fr_weight_slot *slot = fr_weights_slot(weights, (fr_weight)role, layer);
+    const fr_weight_binding *binding =
+        fr_weights_binding(weights, (fr_weight)role, layer);
     for (int earlier = first_role; earlier < role; earlier++) {
-        const fr_weight_slot *other =
-            fr_weights_slot(weights, (fr_weight)earlier, layer);
-        if (other->source == slot->source) {
+        const fr_weight_binding *other =
+            fr_weights_binding(weights, (fr_weight)earlier, layer);
+        if (other->source == binding->source) {
             return false;
         }
     }
-    return slot->source != NULL;
+    return binding->source != NULL;
 }
 
 fr_status fr_weights_digest(fr_ctx *ctx, const fr_weights *weights, int64_t layer,
@@ -111,7 +112,7 @@ fr_status fr_weights_digest(fr_ctx *ctx, const fr_weights *weights, int64_t laye
     for (int role = first; status == FR_OK && role < end; role++) {
         if (is_first_reader(weights, first, role, layer)) {
             const fr_source *source =
-                fr_weights_slot(weights, (fr_weight)role, layer)->source;
+                fr_weights_binding(weights, (fr_weight)role, layer)->source;
             status = fr_digest_add(ctx, digest, source->data, source->bytes);
         }
     }
@@ -143,7 +144,7 @@ fr_status fr_weights_digest_names(fr_ctx *ctx, const fr_weights *weights,
     for (int64_t layer = 0; layer < weights->arch.n_layers; layer++) {
         for (int role = 0; role < FR_W_COUNT; role++) {
             const fr_source *source =
-                fr_weights_slot(weights, (fr_weight)role, layer)->source;
+                fr_weights_binding(weights, (fr_weight)role, layer)->source;
             if (source == NULL) {
                 continue;
             }

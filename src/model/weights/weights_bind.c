@@ -8,14 +8,14 @@
 
 enum { NAME_BYTES = 160, N_OUTSIDE = FR_W_ATTN_NORM };
 
-fr_weight_slot *fr_weights_slot(const fr_weights *weights, fr_weight role,
-                                int64_t layer)
+fr_weight_binding *fr_weights_binding(const fr_weights *weights, fr_weight role,
+                                      int64_t layer)
 {
     int64_t index = (int64_t)role;
     if (role >= FR_W_ATTN_NORM) {
         index += layer * (FR_W_COUNT - N_OUTSIDE);
     }
-    return &weights->slots[index];
+    return &weights->bindings[index];
 }
 
 fr_source *fr_weights_find_source(const fr_weights *weights, const char *name)
@@ -52,7 +52,7 @@ fr_status fr_weights_index(fr_ctx *ctx, fr_weights *weights)
 }
 
 /* Rows and columns of a role as Hugging Face has them; vectors are [n, 1]. */
-static void role_shape(const fr_arch *arch, fr_weight role, fr_weight_slot *slot)
+static void role_shape(const fr_arch *arch, fr_weight role, fr_weight_binding *binding)
 {
     int64_t q = arch->n_heads * arch->head_dim;
     int64_t kv = arch->n_kv_heads * arch->head_dim;
@@ -82,8 +82,8 @@ static void role_shape(const fr_arch *arch, fr_weight role, fr_weight_slot *slot
         [FR_W_DOWN] = {d, arch->d_ff},
         [FR_W_DOWN_BIAS] = {d, 1},
     };
-    slot->n_out = shapes[role][0];
-    slot->n_in = shapes[role][1];
+    binding->n_out = shapes[role][0];
+    binding->n_in = shapes[role][1];
 }
 
 /* Every role but the matrices, which are the embeddings, the head and seven in a layer. */
@@ -110,30 +110,30 @@ static bool is_v(fr_weight role)
     return role == FR_W_V || role == FR_W_V_BIAS;
 }
 
-/* The shape that the tensor of a slot must have, before the slot's part is taken from it. */
+/* The shape that the tensor of a binding must have, before the binding's part is taken from it. */
 static fr_source wanted_tensor(const fr_weights *weights, fr_weight role,
-                               fr_weight_slot *slot)
+                               fr_weight_binding *binding)
 {
     const fr_arch *arch = &weights->arch;
     const fr_scheme *scheme = weights->scheme;
     fr_source wanted = {.n_dims = is_vector(role) ? 1 : 2};
     int64_t q = arch->n_heads * arch->head_dim;
     int64_t kv = arch->n_kv_heads * arch->head_dim;
-    role_shape(arch, role, slot);
-    slot->is_vector = is_vector(role);
-    int64_t rows = slot->n_out;
+    role_shape(arch, role, binding);
+    binding->is_vector = is_vector(role);
+    int64_t rows = binding->n_out;
     if (scheme->fused_qkv && (is_q(role) || is_k(role) || is_v(role))) {
         rows = q + 2 * kv;
-        slot->first = is_q(role) ? 0 : is_k(role) ? q : q + kv;
+        binding->first = is_q(role) ? 0 : is_k(role) ? q : q + kv;
     }
     if (scheme->rope_pairs && (is_q(role) || is_k(role))) {
-        slot->layout = FR_LAYOUT_PAIRS;
+        binding->layout = FR_LAYOUT_PAIRS;
     }
     wanted.shape[0] = rows;
-    wanted.shape[1] = slot->n_in;
+    wanted.shape[1] = binding->n_in;
     if (scheme->transposed && role >= FR_W_ATTN_NORM && !is_vector(role)) {
-        slot->layout = FR_LAYOUT_COLUMNS;
-        wanted.shape[0] = slot->n_in;
+        binding->layout = FR_LAYOUT_COLUMNS;
+        wanted.shape[0] = binding->n_in;
         wanted.shape[1] = rows;
     }
     return wanted;
@@ -199,7 +199,7 @@ static fr_source *find_source(const fr_weights *weights, fr_weight role,
     return source;
 }
 
-/* A role that the files lack keeps an empty slot, which is what fr_weights_has tells. */
+/* A role that the files lack keeps an empty binding, which is what fr_weights_has tells. */
 static fr_status bind_role(fr_ctx *ctx, const fr_weights *weights, fr_weight role,
                            int64_t layer)
 {
@@ -228,11 +228,11 @@ static fr_status bind_role(fr_ctx *ctx, const fr_weights *weights, fr_weight rol
                        "%s: tensor %s is there, but layer 0 has none of the kind",
                        weights->path, name);
     }
-    fr_weight_slot *slot = fr_weights_slot(weights, role, layer);
-    fr_source wanted = wanted_tensor(weights, role, slot);
+    fr_weight_binding *binding = fr_weights_binding(weights, role, layer);
+    fr_source wanted = wanted_tensor(weights, role, binding);
     FR_TRY(check_source(ctx, weights, source, &wanted));
     source->used = true;
-    slot->source = source;
+    binding->source = source;
     return FR_OK;
 }
 
@@ -240,8 +240,8 @@ static fr_status bind_role(fr_ctx *ctx, const fr_weights *weights, fr_weight rol
  * on, or the same bytes. */
 static fr_status compare_head(fr_ctx *ctx, const fr_weights *weights, bool *same)
 {
-    const fr_weight_slot *tokens = fr_weights_slot(weights, FR_W_TOKENS, 0);
-    const fr_weight_slot *head = fr_weights_slot(weights, FR_W_HEAD, 0);
+    const fr_weight_binding *tokens = fr_weights_binding(weights, FR_W_TOKENS, 0);
+    const fr_weight_binding *head = fr_weights_binding(weights, FR_W_HEAD, 0);
     float *rows = NULL;
     *same = true;
     if (head->source == tokens->source) {
@@ -269,12 +269,12 @@ static fr_status compare_head(fr_ctx *ctx, const fr_weights *weights, bool *same
  * numbers. Heads of the same numbers are one, in one piece of memory. */
 static fr_status tie_head(fr_ctx *ctx, fr_weights *weights)
 {
-    fr_weight_slot *head = fr_weights_slot(weights, FR_W_HEAD, 0);
+    fr_weight_binding *head = fr_weights_binding(weights, FR_W_HEAD, 0);
     if (weights->arch.tied_head && head->source != NULL) {
         FR_TRY(compare_head(ctx, weights, &weights->arch.tied_head));
     }
     if (weights->arch.tied_head) {
-        *head = *fr_weights_slot(weights, FR_W_TOKENS, 0);
+        *head = *fr_weights_binding(weights, FR_W_TOKENS, 0);
     }
     return FR_OK;
 }
@@ -282,8 +282,8 @@ static fr_status tie_head(fr_ctx *ctx, fr_weights *weights)
 fr_status fr_weights_bind(fr_ctx *ctx, fr_weights *weights)
 {
     int64_t per_layer = FR_W_COUNT - N_OUTSIDE;
-    int64_t n_slots = N_OUTSIDE + weights->arch.n_layers * per_layer;
-    FR_TRY(fr_alloc(ctx, n_slots, sizeof *weights->slots, &weights->slots));
+    int64_t n_bindings = N_OUTSIDE + weights->arch.n_layers * per_layer;
+    FR_TRY(fr_alloc(ctx, n_bindings, sizeof *weights->bindings, &weights->bindings));
     for (int role = 0; role < N_OUTSIDE; role++) {
         FR_TRY(bind_role(ctx, weights, (fr_weight)role, 0));
     }

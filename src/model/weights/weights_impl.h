@@ -32,15 +32,15 @@ typedef enum fr_weight_layout {
     FR_LAYOUT_COLUMNS, /* transposed: columns first, first + 1, ... */
 } fr_weight_layout;
 
-/** Where a weight comes from; source NULL: the model does not have it. */
-typedef struct fr_weight_slot {
+/** What a role reads: a tensor and the part of it that is the weight. Without a source the model lacks the weight. */
+typedef struct fr_weight_binding {
     const fr_source *source;
     fr_weight_layout layout;
     bool is_vector; /* one row of its tensor; here [n_out, 1] */
     int64_t first;
     int64_t n_out;
     int64_t n_in;
-} fr_weight_slot;
+} fr_weight_binding;
 
 typedef enum fr_need { FR_NEED_NONE, FR_NEED_ALL, FR_NEED_SAME_AS_LAYER_0 } fr_need;
 
@@ -67,7 +67,7 @@ struct fr_weights {
     const char *prefix; /* in front of all names but the head's */
     const char *supported_types;
     fr_need needs[FR_W_COUNT];
-    fr_weight_slot *slots; /* roles outside layers, then those of each layer */
+    fr_weight_binding *bindings; /* roles outside layers, then those of each layer */
 };
 
 /** Open the GGUF file at weights->path and read its architecture, no tensor. */
@@ -98,9 +98,9 @@ FR_MUST_CHECK fr_status fr_weights_check_listed(fr_ctx *ctx, const fr_weights *w
 /** A tensor by name; NULL if the files have none. */
 fr_source *fr_weights_find_source(const fr_weights *weights, const char *name);
 
-/** The slot of a role; `layer` is ignored for roles outside layers. */
-fr_weight_slot *fr_weights_slot(const fr_weights *weights, fr_weight role,
-                                int64_t layer);
+/** What a role reads; `layer` is ignored for roles outside layers. */
+fr_weight_binding *fr_weights_binding(const fr_weights *weights, fr_weight role,
+                                      int64_t layer);
 
 /** "[2, 3]" of a source's shape. */
 typedef struct fr_shape_text {

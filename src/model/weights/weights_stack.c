@@ -23,7 +23,7 @@ static void read_stack(const fr_matrix *w, int64_t first, int64_t count, void *o
     char *to = out;
     for (int i = 0; count > 0; i++) {
         fr_weight role = rows->stack.roles[i];
-        int64_t n_out = fr_weights_slot(rows->weights, role, rows->layer)->n_out;
+        int64_t n_out = fr_weights_binding(rows->weights, role, rows->layer)->n_out;
         int64_t n = n_out - first < count ? n_out - first : count;
         if (n > 0) {
             fr_weights_read_rows(rows->weights, role, rows->layer, w->dtype, first, n,
@@ -42,7 +42,7 @@ static void multiply_stack(const fr_matrix *w, int64_t first, const fr_few *part
     fr_few left = *part;
     for (int i = 0; left.columns > 0; i++) {
         fr_weight role = rows->stack.roles[i];
-        int64_t n_out = fr_weights_slot(rows->weights, role, rows->layer)->n_out;
+        int64_t n_out = fr_weights_binding(rows->weights, role, rows->layer)->n_out;
         fr_few here = left;
         here.columns = n_out - first < left.columns ? n_out - first : left.columns;
         if (here.columns > 0) {
@@ -56,20 +56,21 @@ static void multiply_stack(const fr_matrix *w, int64_t first, const fr_few *part
     }
 }
 
-static bool stays(const fr_holding *holding, const fr_weight_slot *slot)
+static bool stays(const fr_holding *holding, const fr_weight_binding *binding)
 {
-    return holding->in_file && slot->layout != FR_LAYOUT_COLUMNS;
+    return holding->in_file && binding->layout != FR_LAYOUT_COLUMNS;
 }
 
-/* The rows of a slot where they lie, if they are what the device takes; else NULL. */
-static const void *ready_rows(const fr_holding *holding, const fr_weight_slot *slot)
+/* The rows of a binding where they lie, if they are what the device takes; else NULL. */
+static const void *ready_rows(const fr_holding *holding,
+                              const fr_weight_binding *binding)
 {
     uint32_t wanted = holding->dtype == FR_BF16 ? FR_QUANT_BF16 : FR_QUANT_F32;
     size_t size = fr_dtype_bytes(holding->dtype);
     const uint8_t *rows =
-        slot->source->data + (size_t)(slot->first * slot->n_in) * size;
-    bool ready = slot->layout == FR_LAYOUT_ROWS &&
-                 slot->source->type->number == wanted && (uintptr_t)rows % size == 0;
+        binding->source->data + (size_t)(binding->first * binding->n_in) * size;
+    bool ready = binding->layout == FR_LAYOUT_ROWS &&
+                 binding->source->type->number == wanted && (uintptr_t)rows % size == 0;
     return ready ? rows : NULL;
 }
 
@@ -78,18 +79,18 @@ fr_status fr_weights_leave(fr_ctx *ctx, const fr_holding *holding,
                            void **owned)
 {
     file_rows *rows = NULL;
-    const fr_weight_slot *slot = NULL;
+    const fr_weight_binding *binding = NULL;
     bool multiplies = true;
     *owned = NULL;
     *out = (fr_matrix){.dtype = holding->dtype};
     for (int i = 0; i < stack->n_roles; i++) {
-        slot = fr_weights_slot(holding->weights, stack->roles[i], layer);
-        out->n_out += slot->n_out;
-        out->n_in = slot->n_in;
+        binding = fr_weights_binding(holding->weights, stack->roles[i], layer);
+        out->n_out += binding->n_out;
+        out->n_in = binding->n_in;
         multiplies = multiplies &&
                      fr_weights_multiplies(holding->weights, stack->roles[i], layer);
     }
-    out->data = stack->n_roles == 1 ? ready_rows(holding, slot) : NULL;
+    out->data = stack->n_roles == 1 ? ready_rows(holding, binding) : NULL;
     if (out->data != NULL) {
         return FR_OK;
     }
@@ -106,16 +107,17 @@ bool fr_weights_stay(const fr_holding *holding, const fr_stack *stack, int64_t l
 {
     bool all = true;
     for (int i = 0; i < stack->n_roles; i++) {
-        all = all &&
-              stays(holding, fr_weights_slot(holding->weights, stack->roles[i], layer));
+        all = all && stays(holding, fr_weights_binding(holding->weights,
+                                                       stack->roles[i], layer));
     }
     return all;
 }
 
 int64_t fr_weights_held_bytes(const fr_holding *holding, fr_weight role, int64_t layer)
 {
-    const fr_weight_slot *slot = fr_weights_slot(holding->weights, role, layer);
-    int64_t n = slot->n_out * slot->n_in;
-    return stays(holding, slot) ? (int64_t)fr_quant_bytes(slot->source->type, n)
-                                : n * (int64_t)fr_dtype_bytes(holding->dtype);
+    const fr_weight_binding *binding =
+        fr_weights_binding(holding->weights, role, layer);
+    int64_t n = binding->n_out * binding->n_in;
+    return stays(holding, binding) ? (int64_t)fr_quant_bytes(binding->source->type, n)
+                                   : n * (int64_t)fr_dtype_bytes(holding->dtype);
 }

@@ -11,9 +11,9 @@
 static uint64_t use_values(fr_ctx *ctx, const fr_gguf *gguf)
 {
     uint64_t sum = 0;
-    for (int64_t i = 0; i < fr_gguf_n_values(gguf); i++) {
-        fr_text key = {NULL, 0};
-        const fr_gguf_value *value = fr_gguf_value_at(gguf, i, &key);
+    for (int64_t i = 0; i < gguf->n_pairs; i++) {
+        fr_text key = gguf->pairs[i].key;
+        const fr_gguf_value *value = &gguf->pairs[i].value;
         fr_text *texts = NULL;
         int64_t *ints = NULL;
         int64_t n = 0;
