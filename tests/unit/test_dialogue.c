@@ -470,5 +470,5 @@ static const fr_case CASES[] = {
 
 int main(int argc, char **argv)
 {
-    return fr_suite_main("chat", CASES, FR_N_CASES(CASES), argc, argv);
+    return fr_suite_main("dialogue", CASES, FR_N_CASES(CASES), argc, argv);
 }
