@@ -5,8 +5,8 @@
 /* Per operator calls, ns, flops; then the ns of the loop. */
 enum { PARTS = 3, NUMBERS = FR_OPERATORS * PARTS + 1 };
 
-static void print_operator(const fr_run_state *run, const char *name, const int64_t *part,
-                 double whole)
+static void print_operator(const fr_run_state *run, const char *name,
+                           const int64_t *part, double whole)
 {
     double seconds = (double)part[1] / 1e9;
     if (part[2] > 0) {
@@ -44,6 +44,7 @@ fr_status fr_run_report_profile(fr_run_state *run, double seconds)
             print_operator(run, fr_operator_name((fr_operator)i), part, whole);
         }
     }
-    print_operator(run, "all else", rest, whole); /* waits, updates, validation's sums, files */
+    print_operator(run, "all else", rest,
+                   whole); /* waits, updates, validation's sums, files */
     return FR_OK;
 }
