@@ -3,6 +3,7 @@
 #include "base/integer.h"
 #include "device/cpu/quant_kernels.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Numbers, names and block sizes as GGUF defines them; those that are not supported can only be named. */
@@ -51,9 +52,29 @@ const fr_quant_type *fr_quant_find(uint32_t number)
     return NULL;
 }
 
-const char *fr_quant_supported(void)
+const fr_quant_type *fr_quant_find_name(const char *name)
 {
-    return "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K";
+    for (size_t i = 0; i < sizeof TYPES / sizeof TYPES[0]; i++) {
+        if (strcmp(TYPES[i].name, name) == 0) {
+            return &TYPES[i];
+        }
+    }
+    return NULL;
+}
+
+fr_quant_names fr_quant_supported(bool blocks)
+{
+    fr_quant_names names = {{0}};
+    size_t used = 0;
+    for (size_t i = 0; i < sizeof TYPES / sizeof TYPES[0]; i++) {
+        if (!TYPES[i].widens || (TYPES[i].block > 1 && !blocks)) {
+            continue;
+        }
+        int n = snprintf(names.text + used, sizeof names.text - used, "%s%s",
+                         used > 0 ? ", " : "", TYPES[i].name);
+        used += n > 0 && (size_t)n < sizeof names.text - used ? (size_t)n : 0;
+    }
+    return names;
 }
 
 size_t fr_quant_bytes(const fr_quant_type *type, int64_t n)

@@ -43,8 +43,16 @@ typedef struct fr_quant_type {
 /** Description of a type number; NULL if there is no such type. */
 const fr_quant_type *fr_quant_find(uint32_t number);
 
-/** "F32, F16, ...": the types that can be widened, for messages. */
-const char *fr_quant_supported(void);
+/** Description of a type's name; NULL if there is no such type. */
+const fr_quant_type *fr_quant_find_name(const char *name);
+
+/** A list of types for messages. */
+typedef struct fr_quant_names {
+    char text[128];
+} fr_quant_names;
+
+/** "F32, F16, ...": the types that can be widened, without `blocks` those of one element alone. */
+fr_quant_names fr_quant_supported(bool blocks);
 
 /** Bytes of n elements (a multiple of the block length). */
 size_t fr_quant_bytes(const fr_quant_type *type, int64_t n);

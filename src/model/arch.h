@@ -1,7 +1,5 @@
 /*
  * arch.h - what a model is, apart from its numbers: read from a GGUF header or a config.json.
- *
- * Layer L3.
  */
 #ifndef FR_MODEL_ARCH_H
 #define FR_MODEL_ARCH_H

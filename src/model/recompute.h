@@ -1,7 +1,7 @@
 /*
  * recompute.h - what is kept of a layer between its forward and its backward pass.
  *
- * Layer L3. Memory against time, never a result: the same operators on the same inputs give the same bits again.
+ * Memory against time, never a result: the same operators on the same inputs give the same bits again.
  */
 #ifndef FR_MODEL_RECOMPUTE_H
 #define FR_MODEL_RECOMPUTE_H

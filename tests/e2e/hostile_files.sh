@@ -84,7 +84,7 @@ refused 6 "it ends after 300 bytes" file
 tamper /@base_shape=drop
 expect 0 "$FORERUN" inspect "$bad"
 expect 6 "$FORERUN" eval --model "$model" --prefix "$bad" --data "$rows" --no-eos
-says "names no base"
+says "does not name its base"
 
 # a damaged newest checkpoint is passed over on --resume, and one with numbers that are none ends it
 cp -r "$work/good" "$work/fall"

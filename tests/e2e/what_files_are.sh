@@ -104,15 +104,15 @@ says "hf download Owner/Model"
 everywhere 3 "give the folder, which holds config.json" "$work/tiny/model.safetensors"
 mkdir "$work/adapter" "$work/gguf" "$work/torch"
 echo '{}' >"$work/adapter/adapter_config.json"
-everywhere 3 "it is an adapter (PEFT) and no model" "$work/adapter"
-planned "it is an adapter (PEFT) and no model" "$work/adapter"
+everywhere 3 "it is an adapter (PEFT), not a model" "$work/adapter"
+planned "it is an adapter (PEFT), not a model" "$work/adapter"
 : >"$work/gguf/a.gguf"
 everywhere 3 "holds a.gguf; give that file, not the folder" "$work/gguf"
 cp "$work/tiny/config.json" "$work/torch/"
 : >"$work/torch/pytorch_model.bin"
 everywhere 3 "holds pytorch_model.bin and no safetensors" "$work/torch"
 expect 0 "$FORERUN" plan "$work/c.yaml" --set "base.path=$work/torch" --ranks 1
-everywhere 3 "so it is a run's folder and no model" "$work/one"
+everywhere 3 "so it is a run's folder, not a model" "$work/one"
 echo "what files are: names tell"
 
 # ---- contents

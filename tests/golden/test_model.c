@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "model/files/safetensors.h"
 #include "model/network/generate.h"
+#include "support/model_files.h"
 #include "support/suite.h"
 #include "support/tiny_model.h"
 
@@ -31,7 +32,7 @@ static float *read_floats(const golden *g, const char *name, int64_t n)
 {
     float *out = NULL;
     FR_ASSERT_OK(fr_alloc(fr_test_ctx(), n, sizeof *out, &out));
-    FR_ASSERT_OK(fr_safetensors_copy(fr_test_ctx(), g->file, name, "F32", n, out));
+    fr_test_copy_tensor(g->file, name, "F32", n, out);
     return out;
 }
 
@@ -39,7 +40,7 @@ static int64_t *read_ints(const golden *g, const char *name, int64_t n)
 {
     int64_t *out = NULL;
     FR_ASSERT_OK(fr_alloc(fr_test_ctx(), n, sizeof *out, &out));
-    FR_ASSERT_OK(fr_safetensors_copy(fr_test_ctx(), g->file, name, "I64", n, out));
+    fr_test_copy_tensor(g->file, name, "I64", n, out);
     return out;
 }
 
@@ -175,7 +176,7 @@ static void check_loss_and_gradient(const char *model, const char *name)
     float got_loss = (float)(nats / n_targets);
     float *wanted_k = read_slots(&g, "grad_k");
     float *wanted_v = read_slots(&g, "grad_v");
-    FR_ASSERT_OK(fr_safetensors_copy(fr_test_ctx(), g.file, "loss", "F32", 1, &loss));
+    fr_test_copy_tensor(g.file, "loss", "F32", 1, &loss);
     fr_assert_close("loss", &got_loss, &loss, 1, VALUE_TOLERANCE);
     fr_assert_close("dP_K", mean, wanted_k, g.n_prefix, GRADIENT_TOLERANCE);
     fr_assert_close("dP_V", mean + g.n_prefix, wanted_v, g.n_prefix,

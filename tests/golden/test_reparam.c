@@ -2,6 +2,7 @@
 #include "comm/group.h"
 #include "model/files/safetensors.h"
 #include "support/devices.h"
+#include "support/model_files.h"
 #include "support/reparam_case.h"
 #include "support/suite.h"
 #include "support/tiny_model.h"
@@ -37,8 +38,7 @@ static void read_tensor(const golden *g, const char *kind, int tensor, float *ou
     (void)snprintf(name, sizeof name, "%s.%s", kind, NAMES[tensor]);
     const fr_safetensor *found = fr_safetensors_find(g->file, name);
     CU_ASSERT_PTR_NOT_NULL_FATAL(found);
-    FR_ASSERT_OK(
-        fr_safetensors_copy(fr_test_ctx(), g->file, name, "F32", found->n, out));
+    fr_test_copy_tensor(g->file, name, "F32", found->n, out);
 }
 
 static int64_t count(const golden *g, int tensor)
@@ -94,8 +94,7 @@ static void check_prefix(const golden *g, const char *name, const float *got)
     const fr_arch *a = g->tiny.arch;
     float *raw = fr_test_zeros(g->n_prefix);
     float *wanted = fr_test_zeros(g->n_prefix);
-    FR_ASSERT_OK(
-        fr_safetensors_copy(fr_test_ctx(), g->file, name, "F32", g->n_prefix, raw));
+    fr_test_copy_tensor(g->file, name, "F32", g->n_prefix, raw);
     for (int64_t i = 0; i < g->n_prefix; i++) {
         int64_t row = i / a->head_dim; /* (layer, head, slot) */
         int64_t slot = row % g->length;
@@ -124,10 +123,8 @@ static void add_rows(golden *g, int32_t ids[MAX_ROWS][MAX_TOKENS],
 {
     const fr_safetensor *shape = fr_safetensors_find(g->file, "input_ids");
     int64_t all[2][MAX_ROWS * MAX_TOKENS];
-    FR_ASSERT_OK(fr_safetensors_copy(fr_test_ctx(), g->file, "input_ids", "I64",
-                                     shape->n, all[0]));
-    FR_ASSERT_OK(fr_safetensors_copy(fr_test_ctx(), g->file, "attention_mask", "I64",
-                                     shape->n, all[1]));
+    fr_test_copy_tensor(g->file, "input_ids", "I64", shape->n, all[0]);
+    fr_test_copy_tensor(g->file, "attention_mask", "I64", shape->n, all[1]);
     for (int64_t r = 0; r < shape->shape[0]; r++) {
         int64_t n = 0;
         for (int64_t t = r * shape->shape[1]; t < (r + 1) * shape->shape[1]; t++) {
@@ -163,7 +160,7 @@ static void check_gradients(const char *model)
     for (int64_t i = 0; i < 2 * g.n_prefix; i++) {
         mean[i] = (float)(nats[i] / n_targets);
     }
-    FR_ASSERT_OK(fr_safetensors_copy(fr_test_ctx(), g.file, "loss", "F32", 1, &loss));
+    fr_test_copy_tensor(g.file, "loss", "F32", 1, &loss);
     fr_assert_close("loss", &got, &loss, 1, LOSS_TOLERANCE);
     FR_ASSERT_OK(fr_reparam_backward(g.reparam, self, mean, &n_nonfinite));
     CU_ASSERT_EQUAL(n_nonfinite, 0);

@@ -121,3 +121,13 @@ const char *fr_test_model_folder(const char *model, const char *changes)
     json_decref(config);
     return folder;
 }
+
+void fr_test_copy_tensor(const fr_safetensors *file, const char *name,
+                         const char *dtype, int64_t n, void *out)
+{
+    const fr_safetensor *tensor = fr_safetensors_find(file, name);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(tensor);
+    CU_ASSERT_STRING_EQUAL_FATAL(tensor->dtype, dtype);
+    CU_ASSERT_EQUAL_FATAL(tensor->n, n);
+    memcpy(out, tensor->data, tensor->bytes);
+}

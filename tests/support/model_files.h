@@ -28,6 +28,10 @@ uint8_t *fr_test_safetensors(const char *header, const void *data, size_t data_b
 void fr_test_write_tensors(const char *path, const fr_safetensor *const *tensors,
                            int64_t n);
 
+/** Copy a tensor of that dtype and number of elements; fails the test if there is none. */
+void fr_test_copy_tensor(const fr_safetensors *file, const char *name,
+                         const char *dtype, int64_t n, void *out);
+
 /**
  * A fresh folder whose config.json is that of `model` (under tests/golden) with fields replaced by the
  * JSON text `changes` (an object; NULL for none), and whose model.safetensors is a link to the model's.

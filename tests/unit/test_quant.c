@@ -4,6 +4,7 @@
 #include "device/cpu/quant_kernels.h"
 #include "device/device.h"
 #include "model/files/safetensors.h"
+#include "support/model_files.h"
 #include "support/suite.h"
 
 #include <math.h>
@@ -16,23 +17,12 @@ enum { MAX_VALUES = 1024, HALVES = 1 << 16 };
 static const char *const SUPPORTED[] = {"F16",  "BF16", "Q4_0", "Q4_1", "Q5_0",
                                         "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K"};
 
-static const fr_quant_type *type_named(const char *name)
-{
-    for (uint32_t number = 0; number < 64; number++) {
-        const fr_quant_type *type = fr_quant_find(number);
-        if (type != NULL && strcmp(type->name, name) == 0) {
-            return type;
-        }
-    }
-    return NULL;
-}
-
 static void check_against_file(const fr_safetensors *file, const char *name)
 {
     char key[64];
     float got[MAX_VALUES];
     float wanted[MAX_VALUES];
-    const fr_quant_type *type = type_named(name);
+    const fr_quant_type *type = fr_quant_find_name(name);
     (void)snprintf(key, sizeof key, "%s.blocks", name);
     const fr_safetensor *blocks = fr_safetensors_find(file, key);
     CU_ASSERT_PTR_NOT_NULL_FATAL(blocks);
@@ -40,7 +30,7 @@ static void check_against_file(const fr_safetensors *file, const char *name)
     int64_t n = (int64_t)blocks->bytes / type->bytes * type->block;
     CU_ASSERT_FATAL(n > 0 && n <= MAX_VALUES);
     (void)snprintf(key, sizeof key, "%s.values", name);
-    FR_ASSERT_OK(fr_safetensors_copy(fr_test_ctx(), file, key, "F32", n, wanted));
+    fr_test_copy_tensor(file, key, "F32", n, wanted);
     fr_quant_widen(fr_isa_detect(), type, blocks->data, n, got);
     fr_assert_same_bytes(name, got, wanted, (size_t)n * sizeof *got);
 }
@@ -67,7 +57,7 @@ static void blocks_need_no_alignment(void)
         bytes[i] = (uint8_t)(i * 37 % 120);
     }
     for (int i = 0; i < FR_N_CASES(SUPPORTED); i++) {
-        const fr_quant_type *type = type_named(SUPPORTED[i]);
+        const fr_quant_type *type = fr_quant_find_name(SUPPORTED[i]);
         uint8_t copy[3 * 256];
         memcpy(copy, bytes + 1, sizeof copy);
         fr_quant_widen(fr_isa_detect(), type, copy, 256, straight);
@@ -258,14 +248,15 @@ static void every_rounding_to_bf16_is_the_scalar_one(void)
 
 static void supported_list_names_exactly_the_types_that_widen(void)
 {
-    const char *list = fr_quant_supported();
+    fr_quant_names list = fr_quant_supported(true);
+    CU_ASSERT_STRING_EQUAL(fr_quant_supported(false).text, "F32, F16, BF16");
     for (uint32_t number = 0; number < 64; number++) {
         const fr_quant_type *type = fr_quant_find(number);
         if (type != NULL) {
             char item[32];
-            char padded[128];
+            char padded[sizeof list.text + 3];
             (void)snprintf(item, sizeof item, " %s,", type->name);
-            (void)snprintf(padded, sizeof padded, " %s,", list);
+            (void)snprintf(padded, sizeof padded, " %s,", list.text);
             CU_ASSERT_EQUAL(strstr(padded, item) != NULL, type->widens);
         }
     }

@@ -51,7 +51,7 @@ static void other_architectures_are_refused(void)
     refuses(writer, FR_ERR_FORMAT, "general.architecture is missing");
     writer = writer_of("tiny_llama");
     fr_gguf_writer_set_u32(writer, "general.architecture", 1);
-    refuses(writer, FR_ERR_FORMAT, "general.architecture is missing or no text");
+    refuses(writer, FR_ERR_FORMAT, "general.architecture is missing or not a string");
 }
 
 static void missing_settings_are_named(void)
@@ -78,7 +78,7 @@ static void rope_scaling_is_refused(void)
             "llama.rope.scaling.type is yarn, supported: none");
     writer = writer_of("tiny_llama");
     fr_gguf_writer_set_u32(writer, "llama.rope.scaling.type", 1);
-    refuses(writer, FR_ERR_FORMAT, "llama.rope.scaling.type is no text");
+    refuses(writer, FR_ERR_FORMAT, "llama.rope.scaling.type must be a string");
     writer = writer_of("tiny_llama");
     fr_gguf_writer_set_f32(writer, "llama.rope.scale_linear", 2.0F);
     refuses(writer, FR_ERR_UNSUPPORTED, "llama.rope.scale_linear is 2, supported: 1");
@@ -150,7 +150,7 @@ static void missing_and_foreign_tensors_are_named(void)
     fr_gguf_writer_set_tensor(writer, "blk.0.attn_q_norm.weight", FR_QUANT_F32, 0, 16,
                               ZEROS);
     refuses(writer, FR_ERR_UNSUPPORTED,
-            "tensor blk.0.attn_q_norm.weight is no part of the supported llama");
+            "tensor blk.0.attn_q_norm.weight is not part of the supported llama");
     writer = writer_of("tiny_gpt2");
     fr_gguf_writer_remove(writer, "blk.1.attn_qkv.bias");
     refuses(writer, FR_ERR_FORMAT, "tensor blk.1.attn_qkv.bias is missing");
@@ -196,7 +196,7 @@ static void biases_are_optional_but_alike_in_all_layers(void)
     refuses(writer, FR_ERR_FORMAT, "tensor blk.1.attn_q.bias is missing");
     writer = writer_of("tiny_llama");
     fr_gguf_writer_set_tensor(writer, "blk.1.attn_q.bias", FR_QUANT_F32, 0, 64, ZEROS);
-    refuses(writer, FR_ERR_FORMAT, "tensor blk.1.attn_q.bias is there, but layer 0");
+    refuses(writer, FR_ERR_FORMAT, "tensor blk.1.attn_q.bias is present, but layer 0");
     writer = writer_of("tiny_llama");
     fr_gguf_writer_set_tensor(writer, "blk.0.attn_q.bias", FR_QUANT_F32, 0, 64, ZEROS);
     fr_gguf_writer_set_tensor(writer, "blk.1.attn_q.bias", FR_QUANT_F32, 0, 64, ZEROS);

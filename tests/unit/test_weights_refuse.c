@@ -70,7 +70,8 @@ static void llama_settings_that_change_the_arithmetic_are_refused(void)
          "use_sliding_window is true, supported: false"},
         {"{\"layer_types\":[\"full_attention\",\"sliding_attention\"]}",
          FR_ERR_UNSUPPORTED, "layer_types has sliding_attention"},
-        {"{\"layer_types\":[1]}", FR_ERR_UNSUPPORTED, "layer_types has no text"},
+        {"{\"layer_types\":[1]}", FR_ERR_UNSUPPORTED,
+         "layer_types has a value that is not a string"},
         {"{\"quantization_config\":{}}", FR_ERR_UNSUPPORTED, "quantization_config"},
     };
     check_configs("tiny_llama", CASES, FR_N_CASES(CASES));
@@ -84,7 +85,7 @@ static void llama_settings_that_are_no_settings_are_refused(void)
         {"{\"vocab_size\":null}", FR_ERR_FORMAT, "vocab_size is missing"},
         {"{\"hidden_size\":\"64\"}", FR_ERR_FORMAT, "hidden_size must be an integer"},
         {"{\"hidden_size\":64.0}", FR_ERR_FORMAT, "hidden_size must be an integer"},
-        {"{\"hidden_act\":7}", FR_ERR_FORMAT, "hidden_act must be a text"},
+        {"{\"hidden_act\":7}", FR_ERR_FORMAT, "hidden_act must be a string"},
         {"{\"rms_norm_eps\":true}", FR_ERR_FORMAT, "rms_norm_eps must be a number"},
         {"{\"rms_norm_eps\":-1}", FR_ERR_FORMAT, "norm epsilon -1"},
         {"{\"mlp_bias\":1}", FR_ERR_FORMAT, "mlp_bias must be true or false"},
@@ -194,8 +195,8 @@ static const char *write_config(const char *text)
 static void broken_config_files_are_refused(void)
 {
     refuses(fr_test_folder(), FR_ERR_DATA, "config.json");
-    refuses(write_config(""), FR_ERR_FORMAT, "config.json:1: no valid JSON");
-    refuses(write_config("{\"a\":\n}"), FR_ERR_FORMAT, "config.json:2: no valid JSON");
+    refuses(write_config(""), FR_ERR_FORMAT, "config.json:1: not valid JSON");
+    refuses(write_config("{\"a\":\n}"), FR_ERR_FORMAT, "config.json:2: not valid JSON");
     refuses(write_config("[]"), FR_ERR_FORMAT, "must be a JSON object");
     refuses(write_config("{\"model_type\":\"llama\",\"model_type\":\"gpt2\"}"),
             FR_ERR_FORMAT, "duplicate");
@@ -251,7 +252,7 @@ static void refuses_index(const char *index, fr_status status, const char *part)
 
 static void bad_shard_indices_are_refused(void)
 {
-    refuses_index("{", FR_ERR_FORMAT, "index.json:1: no valid JSON");
+    refuses_index("{", FR_ERR_FORMAT, "index.json:1: not valid JSON");
     refuses_index("{}", FR_ERR_FORMAT, "lacks the object weight_map");
     refuses_index("[]", FR_ERR_FORMAT, "lacks the object weight_map");
     refuses_index("{\"weight_map\":{\"x\":\"../a.safetensors\"}}", FR_ERR_FORMAT,
@@ -260,7 +261,8 @@ static void bad_shard_indices_are_refused(void)
                   "is in '/etc/passwd'");
     refuses_index("{\"weight_map\":{\"x\":\"..\"}}", FR_ERR_FORMAT, "is in '..'");
     refuses_index("{\"weight_map\":{\"x\":\"\"}}", FR_ERR_FORMAT, "is in ''");
-    refuses_index("{\"weight_map\":{\"x\":7}}", FR_ERR_FORMAT, "is in 'no text'");
+    refuses_index("{\"weight_map\":{\"x\":7}}", FR_ERR_FORMAT,
+                  "is in '(not a string)'");
     refuses_index("{\"weight_map\":{\"x\":\"b.safetensors\"}}", FR_ERR_DATA,
                   "b.safetensors");
     refuses_index("{\"weight_map\":{\"x\":\"a.safetensors\"}}", FR_ERR_FORMAT,

@@ -86,7 +86,7 @@ static void check_refused(const char *model, const extra_case *cases, int n)
 
 static void llama_tensors_that_nothing_reads_are_refused(void)
 {
-    static const char NO_PART[] = " is no part of the supported llama architecture";
+    static const char NO_PART[] = " is not part of the supported llama architecture";
     const extra_case cases[] = {
         {"model.layers.0.self_attn.q_norm.weight", NO_PART},
         {"model.layers.0.self_attn.sinks", NO_PART},
@@ -116,7 +116,7 @@ static void llama_tensors_that_nothing_reads_are_refused(void)
 
 static void gpt2_tensors_that_nothing_reads_are_refused(void)
 {
-    static const char NO_PART[] = " is no part of the supported gpt2 architecture";
+    static const char NO_PART[] = " is not part of the supported gpt2 architecture";
     const extra_case cases[] = {
         {"transformer.h.0.attn.bias", NO_PART}, /* a vector, and no mask */
         {"transformer.h.0.attn.masked_bias", NO_PART},

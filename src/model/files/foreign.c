@@ -156,10 +156,10 @@ static const char CONVERT[] =
 /* The first that fits counts. */
 static const folder_kind KINDS[] = {
     {"adapter_config", ".json", EITHER,
-     ", so it is an adapter (PEFT) and no model; give the folder of the model that it "
+     ", so it is an adapter (PEFT), not a model; give the folder of the model that it "
      "changes, or merge it into that model first (merge_and_unload)"},
     {"adapter_model", ".safetensors", EITHER,
-     ", so it is an adapter (PEFT) and no model; give the folder of the model that it "
+     ", so it is an adapter (PEFT), not a model; give the folder of the model that it "
      "changes, or merge it into that model first (merge_and_unload)"},
     {"model_index.json", "", NO_CONFIG,
      ", so it is a pipeline of several models; give the folder of one language model"},
@@ -167,11 +167,11 @@ static const folder_kind KINDS[] = {
     {"snapshots", "", NO_CONFIG,
      ", so it is a hub's cache; give the folder inside snapshots that has config.json"},
     {"prefix", ".h5", NO_CONFIG,
-     ", so it is a run's folder and no model; prefixes go to --prefix"},
+     ", so it is a run's folder, not a model; prefixes go to --prefix"},
     {"best", ".h5", NO_CONFIG,
-     ", so it is a run's folder and no model; prefixes go to --prefix"},
+     ", so it is a run's folder, not a model; prefixes go to --prefix"},
     {"checkpoint-", ".h5", NO_CONFIG,
-     ", so it is a run's folder and no model; prefixes go to --prefix"},
+     ", so it is a run's folder, not a model; prefixes go to --prefix"},
     {"checkpoint-", "", NO_CONFIG, " and no config.json; give a folder that has one"},
     {"consolidated", "", EITHER,
      ", which are weights as their makers train them; give the same model in the form "
@@ -265,7 +265,7 @@ fr_status fr_foreign_weights(fr_ctx *ctx, const char *folder)
 
 #define UNQUANTISED "; give the unquantised model's folder, or a GGUF file"
 #define ADAPTER                                                                        \
-    "so it is an adapter (PEFT) and no model; give the folder of the model that it "   \
+    "so it is an adapter (PEFT), not a model; give the folder of the model that it "   \
     "changes, or merge it into that model first (merge_and_unload)"
 
 static bool text_holds(fr_text text, const char *part)

@@ -1,7 +1,7 @@
 /*
  * foreign.h - what people give in a model's place: named for what it is, with the way out.
  *
- * Layer L3; uses base, names.h. Looks at names alone (of paths, files, tensors); contents are told by file_kind.h.
+ * Looks at names alone (of paths, files, tensors); contents are told by file_kind.h.
  */
 #ifndef FR_MODEL_FILES_FOREIGN_H
 #define FR_MODEL_FILES_FOREIGN_H

@@ -229,7 +229,7 @@ static fr_status size_tensor(const cursor *c, size_t place, fr_gguf_tensor *tens
         return FR_FAIL(c->ctx, FR_ERR_UNSUPPORTED,
                        "%s: tensor %s at byte %zu has type number %u, supported: %s",
                        c->path, fr_show(tensor->name).text, place,
-                       (unsigned)tensor->type, fr_quant_supported());
+                       (unsigned)tensor->type, fr_quant_supported(true).text);
     }
     for (int d = 0; d < MAX_DIMS; d++) {
         if (!fr_mul_i64(n, tensor->ne[d], &n)) {
@@ -387,12 +387,12 @@ static fr_status read_header(cursor *c, uint64_t *n_tensors, uint64_t *n_pairs)
     FR_TRY(read_bytes(c, magic, sizeof magic, "the header"));
     const char *kind = fr_file_kind(c->data, c->bytes);
     if (memcmp(magic, "GGUF", sizeof magic) != 0 && kind != NULL) {
-        return FR_FAIL(c->ctx, FR_ERR_FORMAT, "%s: no GGUF file: it is %s", c->path,
+        return FR_FAIL(c->ctx, FR_ERR_FORMAT, "%s: not a GGUF file: it is %s", c->path,
                        kind);
     }
     if (memcmp(magic, "GGUF", sizeof magic) != 0) {
         return FR_FAIL(c->ctx, FR_ERR_FORMAT,
-                       "%s: no GGUF file (it does not start with GGUF); give a GGUF "
+                       "%s: not a GGUF file (it does not start with GGUF); give a GGUF "
                        "file or a Hugging Face folder",
                        c->path);
     }

@@ -1,7 +1,7 @@
 /*
  * gguf.h - parse a GGUF v3 file: metadata and tensor directory, everything checked, nothing copied.
  *
- * Layer L3; uses base. Version 2, which has the same layout, is read too. The file stays mapped read-only while the handle lives; strings and tensor
+ * Version 2, which has the same layout, is read too. The file stays mapped read-only while the handle lives; strings and tensor
  * data point into the mapping (strings are NOT NUL-terminated).
  * Hostile files (counts, lengths, offsets, alignments, shapes that overflow, lie outside the file or
  * overlap the header, duplicate names, zero dimensions, unknown value types, bad UTF-8 is allowed)

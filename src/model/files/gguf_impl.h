@@ -1,8 +1,6 @@
 /*
  * gguf_impl.h - the inside of a GGUF handle, shared by gguf.c and gguf_values.c, and parsing from
  * memory for tests.
- *
- * Layer L3; uses base.
  */
 #ifndef FR_MODEL_FILES_GGUF_IMPL_H
 #define FR_MODEL_FILES_GGUF_IMPL_H

@@ -165,8 +165,8 @@ static fr_status check_rope_scaling(fr_ctx *ctx, const fr_gguf *gguf,
     fr_text type = {NULL, 0};
     bool is_text = fr_gguf_get_text(gguf, key.text, &type);
     if (fr_gguf_find(gguf, key.text) != NULL && !is_text) {
-        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: %s is no text", fr_gguf_path(gguf),
-                       key.text);
+        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: %s must be a string",
+                       fr_gguf_path(gguf), key.text);
     }
     if (is_text && !fr_text_is(type, "none")) {
         return FR_FAIL(ctx, FR_ERR_UNSUPPORTED, "%s: %s is %s, supported: none",

@@ -1,7 +1,7 @@
 /*
  * gguf_settings.h - what a GGUF file says about itself that the layers here do not have; used by weights_gguf.c.
  *
- * Layer L3; uses base, gguf. A setting that would change the arithmetic is accepted with the value that leaves it as it
+ * A setting that would change the arithmetic is accepted with the value that leaves it as it
  * is, and refused by name with any other.
  */
 #ifndef FR_MODEL_FILES_GGUF_SETTINGS_H

@@ -66,7 +66,8 @@ static fr_status check_layer_types(const fields *f)
         if (type == NULL || strcmp(type, "full_attention") != 0) {
             return FR_FAIL(f->ctx, FR_ERR_UNSUPPORTED,
                            "%s: layer_types has %s, supported: full_attention", f->path,
-                           type != NULL ? fr_show(fr_text_of(type)).text : "no text");
+                           type != NULL ? fr_show(fr_text_of(type)).text
+                                        : "a value that is not a string");
         }
     }
     return FR_OK;

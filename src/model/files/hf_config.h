@@ -1,7 +1,7 @@
 /*
  * hf_config.h - a Hugging Face config.json as an architecture; used by weights_folder.c and weights_arch.c.
  *
- * Layer L3; uses base, arch. Everything that would change the arithmetic and is not in fr_arch is
+ * Everything that would change the arithmetic and is not in fr_arch is
  * refused by name.
  */
 #ifndef FR_MODEL_FILES_HF_CONFIG_H

@@ -27,14 +27,14 @@ fr_status fr_hf_load(fr_ctx *ctx, const char *path, json_t **out)
     }
     fr_map_close(&map);
     if (*out == NULL && kind != NULL) {
-        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: no JSON: it is %s", path, kind);
+        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: not JSON: it is %s", path, kind);
     }
     if (!fits) {
         return FR_FAIL(ctx, FR_ERR_UNSUPPORTED, "%s: " FR_JSON_TOO_LARGE, path);
     }
     if (*out == NULL) {
-        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s:%d: no valid JSON: %s", path, error.line,
-                       fr_show(fr_text_of(error.text)).text);
+        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s:%d: not valid JSON: %s", path,
+                       error.line, fr_show(fr_text_of(error.text)).text);
     }
     return FR_OK;
 }
@@ -103,7 +103,7 @@ fr_status fr_hf_text(const fr_hf_fields *fields, const char *name, const char **
         return FR_OK;
     }
     if (!json_is_string(value)) {
-        return fail_type(fields, name, "a text");
+        return fail_type(fields, name, "a string");
     }
     *out = json_string_value(value);
     return FR_OK;

@@ -1,7 +1,7 @@
 /*
  * hf_json.h - JSON files of a Hugging Face folder, and typed access to their fields.
  *
- * Layer L3; uses base. A field that is null counts as absent.
+ * A field that is null counts as absent.
  */
 #ifndef FR_MODEL_FILES_HF_JSON_H
 #define FR_MODEL_FILES_HF_JSON_H
@@ -18,7 +18,7 @@ typedef struct fr_hf_fields {
     const json_t *object;
 } fr_hf_fields;
 
-/** Parse a file; FR_ERR_DATA (missing), FR_ERR_FORMAT (no valid JSON, a key twice); FR_ERR_UNSUPPORTED (too
+/** Parse a file; FR_ERR_DATA (missing), FR_ERR_FORMAT (not valid JSON, a key twice); FR_ERR_UNSUPPORTED (too
  * large). */
 FR_MUST_CHECK fr_status fr_hf_load(fr_ctx *ctx, const char *path, json_t **out);
 

@@ -1,5 +1,6 @@
 #include "model/files/hf_settings.h"
 
+#include "device/quant.h"
 #include "model/files/names.h"
 
 #include <stdlib.h>
@@ -132,10 +133,11 @@ fr_status fr_hf_check_quantization(const fr_hf_fields *fields)
             return FR_FAIL(
                 fields->ctx, FR_ERR_UNSUPPORTED,
                 "%s: %s is set, so the weights are quantised%s%s; supported: "
-                "folders with plain F32, F16 or BF16 weights; give the "
+                "folders with plain weights (%s); give the "
                 "unquantised model's folder, or a GGUF file",
                 fields->path, NAMES[i], method != NULL ? " by " : "",
-                method != NULL ? fr_show(fr_text_of(method)).text : "");
+                method != NULL ? fr_show(fr_text_of(method)).text : "",
+                fr_quant_supported(false).text);
         }
     }
     return FR_OK;

@@ -1,7 +1,7 @@
 /*
  * hf_settings.h - settings of a config.json that the layers here do not have; used by hf_config.c.
  *
- * Layer L3; uses base, hf_json. A setting that would change the arithmetic is accepted with the value that leaves it as
+ * A setting that would change the arithmetic is accepted with the value that leaves it as
  * it is, and refused by name with any other: nothing is left out in silence.
  */
 #ifndef FR_MODEL_FILES_HF_SETTINGS_H

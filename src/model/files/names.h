@@ -1,7 +1,7 @@
 /*
  * names.h - find entries of a directory by name, and show names from files in messages.
  *
- * Layer L3; uses base. A directory is an array of structs whose first member is an
+ * A directory is an array of structs whose first member is an
  * fr_text; the index is an array of pointers to those members, sorted by bytes.
  */
 #ifndef FR_MODEL_FILES_NAMES_H

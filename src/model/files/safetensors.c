@@ -30,27 +30,38 @@ typedef struct reader {
     size_t bytes;
 } reader;
 
-typedef struct item_type {
-    const char *name;
-    size_t bytes;
-} item_type;
-
-/* The library's names; those that cannot be weights are read by other files (token ids, masks). */
-static const item_type *find_type(const char *name)
+/* Types that GGUF does not have: they cannot be weights, but other files use them (token ids, masks). */
+static size_t other_type_bytes(const char *name, const char **shown)
 {
-    static const item_type TYPES[] = {
-        {"F64", 8},         {"F32", 4},         {"F16", 2},  {"BF16", 2},
-        {"I64", 8},         {"I32", 4},         {"I16", 2},  {"I8", 1},
-        {"U64", 8},         {"U32", 4},         {"U16", 2},  {"U8", 1},
-        {"F8_E4M3", 1},     {"F8_E5M2", 1},     {"BOOL", 1}, {"F8_E8M0", 1},
-        {"F8_E4M3FNUZ", 1}, {"F8_E5M2FNUZ", 1}, {"C64", 8},
+    static const struct {
+        const char *name;
+        size_t bytes;
+    } TYPES[] = {
+        {"U64", 8},     {"U32", 4},         {"U16", 2},         {"U8", 1},
+        {"F8_E4M3", 1}, {"F8_E5M2", 1},     {"BOOL", 1},        {"F8_E8M0", 1},
+        {"C64", 8},     {"F8_E4M3FNUZ", 1}, {"F8_E5M2FNUZ", 1},
     };
     for (size_t i = 0; i < sizeof TYPES / sizeof TYPES[0]; i++) {
         if (strcmp(TYPES[i].name, name) == 0) {
-            return &TYPES[i];
+            *shown = TYPES[i].name;
+            return TYPES[i].bytes;
         }
     }
-    return NULL;
+    return 0;
+}
+
+/* The formats have the names of types of one element in common, so device/quant.c tells their sizes. */
+static bool find_type(const char *name, fr_safetensor *out)
+{
+    const fr_quant_type *type = fr_quant_find_name(name);
+    if (type == NULL || type->block > 1) {
+        out->item_bytes = other_type_bytes(name, &out->dtype);
+        return out->item_bytes > 0;
+    }
+    out->type = type;
+    out->dtype = type->name;
+    out->item_bytes = type->bytes;
+    return true;
 }
 
 /* `what` goes on from "tensor NAME". */
@@ -64,19 +75,16 @@ static fr_status fail_tensor(const reader *r, const fr_safetensor *tensor,
 static fr_status read_dtype(const reader *r, const json_t *entry, fr_safetensor *out)
 {
     const char *name = json_string_value(json_object_get(entry, "dtype"));
-    const item_type *type = name != NULL ? find_type(name) : NULL;
     if (name == NULL) {
         return fail_tensor(r, out, "lacks the text dtype");
     }
-    if (type == NULL) {
-        return FR_FAIL(r->ctx, FR_ERR_FORMAT,
-                       "%s: tensor %s has the unknown dtype %s; supported are weights "
-                       "as F32, F16 or BF16",
-                       r->path, fr_show(out->name).text,
-                       fr_show(fr_text_of(name)).text);
+    if (!find_type(name, out)) {
+        return FR_FAIL(
+            r->ctx, FR_ERR_FORMAT,
+            "%s: tensor %s has the unknown dtype %s; supported: weights as %s", r->path,
+            fr_show(out->name).text, fr_show(fr_text_of(name)).text,
+            fr_quant_supported(false).text);
     }
-    out->dtype = type->name;
-    out->item_bytes = type->bytes;
     return FR_OK;
 }
 
@@ -98,7 +106,8 @@ static fr_status read_shape(const reader *r, const json_t *entry, fr_safetensor 
     for (int d = 0; d < out->n_dims; d++) {
         const json_t *size = json_array_get(shape, (size_t)d);
         if (!json_is_integer(size) || json_integer_value(size) < 0) {
-            return fail_tensor(r, out, "has a dimension that is no count");
+            return fail_tensor(
+                r, out, "has a dimension that is not a non-negative whole number");
         }
         out->shape[d] = json_integer_value(size);
         if (!fr_mul_i64(out->n, out->shape[d], &out->n)) {
@@ -145,7 +154,7 @@ static fr_status read_entry(const reader *r, const char *name, const json_t *ent
 {
     out->name = fr_text_of(name);
     if (!json_is_object(entry)) {
-        return fail_tensor(r, out, "is no JSON object");
+        return fail_tensor(r, out, "is not a JSON object");
     }
     FR_TRY(read_dtype(r, entry, out));
     FR_TRY(read_shape(r, entry, out));
@@ -198,7 +207,7 @@ static fr_status read_directory(const reader *r, fr_safetensors *file)
     const char *name = NULL;
     json_t *entry = NULL;
     if (!json_is_object(file->header)) {
-        return FR_FAIL(r->ctx, FR_ERR_FORMAT, "%s: the header is no JSON object",
+        return FR_FAIL(r->ctx, FR_ERR_FORMAT, "%s: the header is not a JSON object",
                        r->path);
     }
     int64_t count = (int64_t)json_object_size(file->header);
@@ -222,21 +231,22 @@ static fr_status read_length(fr_ctx *ctx, const char *path, const uint8_t *data,
     uint64_t length = 0;
     if (bytes < LENGTH_BYTES) {
         return FR_FAIL(ctx, FR_ERR_FORMAT,
-                       "%s: no safetensors file, it has only %zu bytes", path, bytes);
+                       "%s: not a safetensors file, it has only %zu bytes", path,
+                       bytes);
     }
     memcpy(&length, data, sizeof length);
     const char *kind = fr_file_kind(data, bytes);
     bool fits = length <= MAX_HEADER_BYTES && length <= bytes - LENGTH_BYTES;
     /* the length itself may begin as other files do */
     if (kind != NULL && (!fits || length == 0 || data[LENGTH_BYTES] != '{')) {
-        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: no safetensors file: it is %s", path,
+        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: not a safetensors file: it is %s", path,
                        kind);
     }
     if (!fits) {
         return FR_FAIL(
             ctx, FR_ERR_FORMAT,
             "%s: header length %llu, must be at most %d and within the "
-            "file of %zu bytes; the file is truncated or no safetensors file",
+            "file of %zu bytes; the file is truncated or not a safetensors file",
             path, (unsigned long long)length, MAX_HEADER_BYTES, bytes);
     }
     *out = (size_t)length;
@@ -255,7 +265,7 @@ static fr_status parse_header(fr_ctx *ctx, const char *path, const uint8_t *data
     if (*out != NULL) {
         return FR_OK;
     }
-    return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: the header is no valid JSON (byte %d: %s)",
+    return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: the header is not valid JSON (byte %d: %s)",
                    path, LENGTH_BYTES + error.position,
                    fr_show(fr_text_of(error.text)).text);
 }
@@ -341,24 +351,4 @@ const fr_safetensor *fr_safetensors_tensor_at(const fr_safetensors *file, int64_
 const fr_safetensor *fr_safetensors_find(const fr_safetensors *file, const char *name)
 {
     return fr_names_find(file->index, file->n_tensors, name);
-}
-
-fr_status fr_safetensors_copy(fr_ctx *ctx, const fr_safetensors *file, const char *name,
-                              const char *dtype, int64_t n, void *out)
-{
-    const fr_safetensor *tensor = fr_safetensors_find(file, name);
-    if (tensor == NULL) {
-        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: tensor %s is missing", file->path,
-                       name);
-    }
-    if (strcmp(tensor->dtype, dtype) != 0 || tensor->n != n) {
-        return FR_FAIL(ctx, FR_ERR_FORMAT,
-                       "%s: tensor %s is %lld elements of %s, must be %lld of %s",
-                       file->path, name, (long long)tensor->n, tensor->dtype,
-                       (long long)n, dtype);
-    }
-    if (tensor->bytes > 0) {
-        memcpy(out, tensor->data, tensor->bytes);
-    }
-    return FR_OK;
 }

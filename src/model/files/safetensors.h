@@ -1,7 +1,7 @@
 /*
  * safetensors.h - one safetensors file: its directory of tensors, everything checked, nothing copied.
  *
- * Layer L3; uses base, quant (type names). The file stays mapped read-only while the handle lives;
+ * The file stays mapped read-only while the handle lives;
  * names live in the handle, tensor data points into the mapping.
  *
  * Format: u64 header length, that many bytes of JSON
@@ -11,6 +11,7 @@
 #ifndef FR_MODEL_FILES_SAFETENSORS_H
 #define FR_MODEL_FILES_SAFETENSORS_H
 
+#include "device/quant.h"
 #include "model/files/gguf.h"
 
 typedef struct fr_safetensors fr_safetensors;
@@ -19,8 +20,9 @@ enum { FR_SAFETENSOR_MAX_DIMS = 8 };
 
 /** One tensor, row-major: the last dimension is the fastest. */
 typedef struct fr_safetensor {
-    fr_text name;      /* also NUL-terminated */
-    const char *dtype; /* "F32", "BF16", "I64", ... as in the file */
+    fr_text name;              /* also NUL-terminated */
+    const char *dtype;         /* "F32", "BF16", "I64", ... as in the file */
+    const fr_quant_type *type; /* NULL: GGUF has no such type, it cannot be a weight */
     size_t item_bytes;
     int n_dims; /* 0: a scalar */
     int64_t shape[FR_SAFETENSOR_MAX_DIMS];
@@ -57,15 +59,5 @@ const fr_safetensor *fr_safetensors_tensor_at(const fr_safetensors *file,
                                               int64_t index);
 /** NULL if there is none of that name. */
 const fr_safetensor *fr_safetensors_find(const fr_safetensors *file, const char *name);
-
-/**
- * Copy a tensor of a given dtype and element count to aligned memory.
- *
- * @param out  n * item_bytes bytes
- * @return FR_OK; FR_ERR_FORMAT if the tensor is missing or has another dtype or count
- */
-FR_MUST_CHECK fr_status fr_safetensors_copy(fr_ctx *ctx, const fr_safetensors *file,
-                                            const char *name, const char *dtype,
-                                            int64_t n, void *out);
 
 #endif

@@ -1,3 +1,13 @@
+/*
+ * Packs units into one batch. A unit becomes segments: one for the beginning that its sources share (if any), one for the
+ * rest of each source, one for each target. A segment's rows see the prefix, the segments before them that they continue
+ * (at most two: the shared beginning and the rest of the source), and their own rows up to themselves.
+ *
+ * Token i of a sequence is predicted by the row of token i - 1; a target's first token by its source's last row, which all
+ * targets of that source have in common. So a row can predict several tokens: read_rows_S holds each such row once, and
+ * target_reads_R says for each prediction which of them it uses. Predictions keep the order of the single units (branch by
+ * branch, target by target), which fixes the order in which losses are added.
+ */
 #include "model/network/batch.h"
 
 #include "base/mem.h"

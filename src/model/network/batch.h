@@ -1,7 +1,7 @@
 /*
  * batch.h - a packed microbatch: the tokens of some units side by side, without padding.
  *
- * Layer L3; uses device (segments). A unit is one source with those of its targets that are in the step, or some
+ * A unit is one source with those of its targets that are in the step, or some
  * such sources that begin with the same tokens. What is common is computed once; a source sees the common beginning
  * as a span, a target sees that and the rest of its source. A target's last token is predicted but never read, so it
  * takes no row. Positions start at `first_position` (the prefix length) in each unit.

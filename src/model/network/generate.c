@@ -1,3 +1,9 @@
+/*
+ * Generation in passes. The cache is divided into equal parts, one for each row that is in progress. A pass takes either
+ * the prompts of rows that enter a free part, or the next token of all rows in progress; the last stage chooses the
+ * tokens and broadcasts them, so that every rank takes the same decisions: which rows end, which enter, and when all are
+ * done. A row that ends frees its part for the next one in the list.
+ */
 #define _POSIX_C_SOURCE 200809L
 #include "model/network/generate.h"
 

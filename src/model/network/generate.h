@@ -1,8 +1,9 @@
 /*
  * generate.h - continue prompts token by token with a key/value cache, over the stages of a pipeline.
  *
- * Layer L3; uses stage, sample, comm. One generator a rank. Several rows go on side by side, each with its own
- * prefix; one that ends gives its place to the next. A row's tokens are the same in any company.
+ * One generator a rank. Several rows go on side by side, each with its own
+ * prefix; a finished row frees its part of the cache
+ * for the next one. The tokens of a row do not depend on the other rows.
  */
 #ifndef FR_MODEL_NETWORK_GENERATE_H
 #define FR_MODEL_NETWORK_GENERATE_H

@@ -1,7 +1,5 @@
 /*
  * head.h - final norm, vocabulary projection at target rows only, fused with the loss, in chunks.
- *
- * Layer L3; uses device, weights.
  */
 #ifndef FR_MODEL_NETWORK_HEAD_H
 #define FR_MODEL_NETWORK_HEAD_H

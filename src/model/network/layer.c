@@ -1,4 +1,12 @@
-/* Shape letters: see layer.h. One pass reads top to bottom like the block's formula. */
+/*
+ * One layer. Shape letters: see layer.h. A pass reads from top to bottom like the block's formula:
+ *
+ *     x2 = x1 + attention(rope(norm(x1) Wqkv)) Wo        y = x2 + activation(norm(x2) Wup) Wdown
+ *
+ * Backward gives d loss / d x1 and the prefix's gradients; weights are frozen, so they have none. What `saved` does not
+ * keep is computed again by the same operators on the same inputs, hence with the same bits. In the model's last layer only
+ * the rows that the batch reads go past attention (gather and scatter).
+ */
 #include "model/network/layer.h"
 
 #include <string.h>
@@ -43,7 +51,7 @@ static float *work_buffer(const fr_layer_context *c, void *saved, float *scratch
     return c->dtype == FR_F32 && saved != NULL ? saved : scratch;
 }
 
-/* What is not kept is rounded all the same: it must not differ from what is. */
+/* Rounds to bf16 even when the value is not kept for backward, so that recomputation gives the same bits. */
 static void keep(const fr_layer_context *c, int64_t n, float *work, void *saved)
 {
     if (c->dtype != FR_F32) {

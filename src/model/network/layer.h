@@ -1,7 +1,7 @@
 /*
  * layer.h - one frozen transformer layer with a prefix: weights, forward, activation-only backward.
  *
- * Layer L3; uses device, weights, batch. Shape letters as in device.h; Q = H*K and KV = G*K are the
+ * Shape letters as in device.h; Q = H*K and KV = G*K are the
  * widths of the query and key/value parts of the fused projection, W = Q + 2 KV.
  */
 #ifndef FR_MODEL_NETWORK_LAYER_H

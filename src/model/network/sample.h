@@ -1,7 +1,7 @@
 /*
  * sample.h - choose the next token from logits.
  *
- * Layer L3. Pure: the choice is a function of the logits, the options and one uniform number.
+ * Pure: the choice is a function of the logits, the options and one uniform number.
  */
 #ifndef FR_MODEL_NETWORK_SAMPLE_H
 #define FR_MODEL_NETWORK_SAMPLE_H

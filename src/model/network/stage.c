@@ -1,3 +1,12 @@
+/*
+ * A stage: its weights, and one microbatch's way through its layers.
+ *
+ * Creation is collective over the ranks of a node, which share the matrices (frozen.h); what a rank has for itself
+ * (vectors, RoPE table, learned positions) is loaded after that, and all ranks leave with the same status. A forward pass
+ * writes x[i + 1] from x[i], layer by layer, and a backward pass turns one gradient buffer from d loss / d output into
+ * d loss / d input. Each layer's prefix gradients are added to the exact sum right after its backward pass, since the
+ * next layer uses the same scratch.
+ */
 #include "base/elementary.h"
 #include "base/mem.h"
 #include "model/network/stage_impl.h"

@@ -2,7 +2,7 @@
  * stage.h - a contiguous run of frozen layers on this rank, with the embedding or the head where
  * they belong.
  *
- * Layer L3; uses layer, head. The first stage embeds, the last one owns the final norm and the
+ * The first stage embeds, the last one owns the final norm and the
  * vocabulary. Not thread-safe. Shape letters as in device.h.
  */
 #ifndef FR_MODEL_NETWORK_STAGE_H

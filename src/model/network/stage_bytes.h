@@ -1,7 +1,7 @@
 /*
  * stage_bytes.h - what a stage holds in memory, by formula, from the model's shape alone.
  *
- * Layer L3; uses arch, stage. Pure functions, exact up to the padding of each allocation; the tests hold them
+ * Pure functions, exact up to the padding of each allocation; the tests hold them
  * against real stages.
  */
 #ifndef FR_MODEL_NETWORK_STAGE_BYTES_H

@@ -1,7 +1,7 @@
 /*
  * digest_cache.h - the digests of a base's layers, kept from one start to the next.
  *
- * Layer L3; uses weights, user_cache. Hashing 140 GB takes minutes; that a file is the one that was hashed is told by its
+ * Hashing 140 GB takes minutes; that a file is the one that was hashed is told by its
  * path, size, inode and times. Whoever may write as this user can lie here, but could change the model as well.
  */
 #ifndef FR_MODEL_WEIGHTS_DIGEST_CACHE_H

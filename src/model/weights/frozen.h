@@ -2,7 +2,7 @@
  * frozen.h - the frozen matrices that the ranks of a node compute with, converted once for all of them or left
  * in the file.
  *
- * Layer L3; uses weights, comm. Holds the union of what the node's ranks need: matrices of layers, token embedding,
+ * Holds the union of what the node's ranks need: matrices of layers, token embedding,
  * vocabulary (one copy where they are tied). Where the node's memory cannot be shared, each rank holds its own part.
  */
 #ifndef FR_MODEL_WEIGHTS_FROZEN_H

@@ -121,7 +121,8 @@ fr_status fr_identity_check(fr_ctx *ctx, const char *file, const char *saved_sha
 {
     if (saved_shape == NULL) {
         return FR_FAIL(ctx, FR_ERR_CHECKPOINT,
-                       "%s names no base, so nobody knows which model it fits; use a "
+                       "%s does not name its base, so it cannot be checked against the "
+                       "model; use a "
                        "file that `forerun train` wrote",
                        file);
     }
@@ -139,7 +140,7 @@ fr_status fr_identity_check(fr_ctx *ctx, const char *file, const char *saved_sha
         return FR_FAIL(
             ctx, FR_ERR_CHECKPOINT,
             "%s was made over other weights of the same shape; resume over the "
-            "same model file, or pass --force to go on all the same",
+            "same model file, or pass --force to resume anyway",
             file);
     }
     fr_log(ctx, FR_LOG_WARN, "%s was made over other weights of the same shape", file);

@@ -1,7 +1,5 @@
 /*
  * identity.h - which base a prefix belongs to: a shape fingerprint and a digest of the weights.
- *
- * Layer L3; uses weights, tokenizer, comm.
  */
 #ifndef FR_MODEL_WEIGHTS_IDENTITY_H
 #define FR_MODEL_WEIGHTS_IDENTITY_H

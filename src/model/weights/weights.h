@@ -1,8 +1,7 @@
 /*
  * weights.h - the frozen weights of a model file, whatever its format, under one set of names.
  *
- * Layer L3; uses gguf, safetensors, arch, device (dtypes). Files are mapped read-only. Everything
- * comes out in Hugging Face's conventions: matrices row-major [n_out, n_in] (GPT-2's Conv1D is
+ * Files are mapped read-only. Everything comes out in Hugging Face's conventions: matrices row-major [n_out, n_in] (GPT-2's Conv1D is
  * transposed, its c_attn split), Q and K rows in RoPE halves order (llama GGUF is un-permuted).
  */
 #ifndef FR_MODEL_WEIGHTS_WEIGHTS_H
@@ -103,7 +102,7 @@ extern const fr_stack FR_STACK_DOWN;
 extern const fr_stack FR_STACK_TOKENS;
 extern const fr_stack FR_STACK_HEAD;
 
-/** Whether a stack that the model has stays in the file: transposed tensors are converted in any case. */
+/** Whether the weights of this stack are used from the mapped file. Transposed tensors are always converted. */
 bool fr_weights_stay(const fr_holding *holding, const fr_stack *stack, int64_t layer);
 
 /**

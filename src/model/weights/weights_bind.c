@@ -163,7 +163,7 @@ static fr_status check_source(fr_ctx *ctx, const fr_weights *weights,
                        "%s: tensor %s has type %s, supported: %s; give the model with "
                        "weights of such types",
                        weights->path, fr_show(source->name).text, source->type_name,
-                       weights->supported_types);
+                       fr_quant_supported(weights->gguf != NULL).text);
     }
     /* a scalar would pass for a vector of one, and whoever reads asks for the last dimension */
     if (source->n_dims < 1 || !same_shape(source, wanted)) {
@@ -225,7 +225,7 @@ static fr_status bind_role(fr_ctx *ctx, const fr_weights *weights, fr_weight rol
     }
     if (need == FR_NEED_SAME_AS_LAYER_0 && layer > 0 && !expected) {
         return FR_FAIL(ctx, FR_ERR_FORMAT,
-                       "%s: tensor %s is there, but layer 0 has none of the kind",
+                       "%s: tensor %s is present, but layer 0 has no such tensor",
                        weights->path, name);
     }
     fr_weight_binding *binding = fr_weights_binding(weights, role, layer);

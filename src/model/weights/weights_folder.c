@@ -70,24 +70,12 @@ static const fr_scheme GPT2 = {
         },
 };
 
-/* NULL for types that are no weights. */
-static const fr_quant_type *type_of(const fr_safetensor *tensor)
-{
-    if (strcmp(tensor->dtype, "F32") == 0) {
-        return fr_quant_find(FR_QUANT_F32);
-    }
-    if (strcmp(tensor->dtype, "F16") == 0) {
-        return fr_quant_find(FR_QUANT_F16);
-    }
-    return strcmp(tensor->dtype, "BF16") == 0 ? fr_quant_find(FR_QUANT_BF16) : NULL;
-}
-
 static void add_source(fr_weights *weights, const fr_safetensor *tensor)
 {
     fr_source *source = &weights->sources[weights->n_sources++];
     source->name = tensor->name;
     source->type_name = tensor->dtype;
-    source->type = type_of(tensor);
+    source->type = tensor->type;
     source->n_dims = tensor->n_dims;
     memcpy(source->shape, tensor->shape, sizeof source->shape);
     source->data = tensor->data;
@@ -171,7 +159,8 @@ static fr_status add_indexed(index_reader *r, const char *name, const char *plac
         return FR_FAIL(r->ctx, FR_ERR_FORMAT,
                        "%s: tensor %s is in '%s', must be a file of the same folder",
                        r->path, fr_show(fr_text_of(name)).text,
-                       place != NULL ? fr_show(fr_text_of(place)).text : "no text");
+                       place != NULL ? fr_show(fr_text_of(place)).text
+                                     : "(not a string)");
     }
     fr_safetensors *shard = NULL;
     FR_TRY(find_shard(r, place, &shard));
@@ -310,7 +299,6 @@ fr_status fr_weights_load_folder(fr_ctx *ctx, fr_weights *weights)
     FR_TRY(fr_weights_index(ctx, weights));
     FR_TRY(check_foreign(ctx, weights));
     weights->scheme = config.arch.family == FR_GPT2 ? &GPT2 : &LLAMA;
-    weights->supported_types = "F32, F16, BF16";
     find_prefix(weights);
     set_needs(weights, &config);
     FR_TRY(fr_weights_bind(ctx, weights));

@@ -117,7 +117,8 @@ static fr_status read_family(fr_ctx *ctx, fr_weights *weights)
     fr_text name = {NULL, 0};
     if (!fr_gguf_get_text(weights->gguf, "general.architecture", &name)) {
         return FR_FAIL(ctx, FR_ERR_FORMAT,
-                       "%s: general.architecture is missing or no text", weights->path);
+                       "%s: general.architecture is missing or not a string",
+                       weights->path);
     }
     if (fr_text_is(name, "llama")) {
         weights->arch.family = FR_LLAMA;
@@ -264,7 +265,6 @@ fr_status fr_weights_load_gguf(fr_ctx *ctx, fr_weights *weights)
     FR_TRY(fr_weights_open_gguf(ctx, weights));
     FR_TRY(list_sources(ctx, weights));
     weights->prefix = "";
-    weights->supported_types = fr_quant_supported();
     set_needs(weights);
     FR_TRY(fr_weights_bind(ctx, weights));
     return fr_weights_check_used(ctx, weights);

@@ -1,7 +1,7 @@
 /*
  * weights_impl.h - the inside of a weights handle, shared by the sources that fill and read it.
  *
- * Layer L3. Opening goes: the format's part (weights_gguf.c, weights_folder.c) fills the architecture, the
+ * Opening goes: the format's part (weights_gguf.c, weights_folder.c) fills the architecture, the
  * tensors of the files, the naming scheme and what the model needs; weights_bind.c then finds and
  * checks the tensor of every role; weights_read.c converts, weights_stack.c makes matrices for the device.
  */
@@ -65,7 +65,6 @@ struct fr_weights {
     const fr_text **index;
     const fr_scheme *scheme;
     const char *prefix; /* in front of all names but the head's */
-    const char *supported_types;
     fr_need needs[FR_W_COUNT];
     fr_weight_binding *bindings; /* roles outside layers, then those of each layer */
 };

@@ -59,7 +59,7 @@ fr_status fr_weights_check_used(fr_ctx *ctx, const fr_weights *weights)
             continue;
         }
         return FR_FAIL(ctx, FR_ERR_UNSUPPORTED,
-                       "%s: tensor %s is no part of the supported %s architecture%s",
+                       "%s: tensor %s is not part of the supported %s architecture%s",
                        weights->path, fr_show(source->name).text,
                        fr_family_name(weights->arch.family),
                        folder ? " as config.json sets it (layers, biases), and without "
