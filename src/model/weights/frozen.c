@@ -55,17 +55,6 @@ static void note_needs(const fr_frozen_params *p, int64_t *needs)
 static void add_piece(const fr_holding *holding, fr_weight role, int64_t layer,
                       bool is_mine, fr_frozen *f)
 {
-<<<<<<< HEAD
-    piece *new = &f->pieces[f->n_pieces++];
-    *new = (piece){.role = role,
-                   .layer = layer,
-                   .offset = f->bytes,
-                   .first_block = f->n_blocks,
-                   .is_mine = is_mine};
-    fr_weights_shape(holding->weights, role, layer, &new->n_rows, &new->n_columns);
-    f->bytes += new->n_rows *new->n_columns *(int64_t)fr_dtype_bytes(holding->dtype);
-    f->n_blocks += fr_ceil_div(new->n_rows, BLOCK_ROWS);
-=======
     piece *fresh = &f->pieces[f->n_pieces++];
     *fresh = (piece){.role = role,
                      .layer = layer,
@@ -75,8 +64,7 @@ static void add_piece(const fr_holding *holding, fr_weight role, int64_t layer,
     fr_weights_shape(holding->weights, role, layer, &fresh->n_rows, &fresh->n_columns);
     f->bytes +=
         fresh->n_rows * fresh->n_columns * (int64_t)fr_dtype_bytes(holding->dtype);
-    f->n_blocks += (fresh->n_rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
->>>>>>> h-network
+    f->n_blocks += fr_ceil_div(fresh->n_rows, BLOCK_ROWS);
 }
 
 static void add_stack(const fr_holding *holding, const fr_stack *stack, int64_t layer,
