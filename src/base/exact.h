@@ -1,8 +1,8 @@
 /*
  * exact.h - sums of floating-point numbers that do not depend on the order of the terms.
  *
- * A term x becomes the integer llrint(x 2^E), and integers are added. E is the largest exponent with which no sum of the
- * agreed number of terms can wrap, in any order and on any layout of ranks. Terms must lie below FR_EXACT_LIMIT in size.
+ * A term x becomes the integer llrint(x 2^E), and integers are added. E is chosen so that no sum of the agreed number of
+ * terms (at most 2^44) can wrap, in any order and on any layout of ranks. Terms must lie below FR_EXACT_LIMIT in size.
  */
 #ifndef FR_BASE_EXACT_H
 #define FR_BASE_EXACT_H

@@ -1,7 +1,7 @@
 /*
  * jinja.h - the template language Jinja, as chat templates use it: a template is parsed once and rendered any number of times.
  *
- * Templates come from strangers. A template sees the variables that it is given and nothing else (no file, no environment, no
+ * Templates are untrusted input. A template sees the variables that it is given and nothing else (no file, no environment, no
  * clock), and parsing and rendering end within the limits below, whatever it contains.
  *
  * The meaning is that of Python's jinja2 as transformers sets it up: a sandbox with immutable values, trim_blocks and

@@ -33,12 +33,13 @@ typedef struct fr_run_options {
 /**
  * Train every task of the config. From the first step on SIGINT, SIGTERM, SIGHUP and SIGUSR1, or a file STOP in the
  * run folder, stop all ranks after the same step with a checkpoint; a second SIGINT or SIGTERM ends the rank at once,
- * and so does the first one while it loads (signals.h). The
- * file is renamed to STOPPED once that checkpoint is committed. From the moment the run folder is there, ranks that do not come within run.timeout (or FORERUN_TIMEOUT) end the others.
+ * and so does the first one while it loads (signals.h). The file is renamed to STOPPED once that checkpoint is committed.
+ * From the moment the run folder exists, a rank that does not come within run.timeout (or FORERUN_TIMEOUT) ends the others.
  *
  * @return FR_OK; FR_ERR_STOPPED (checkpoint written, start again with --resume); FR_ERR_CONFIG (also: a run
  *         folder in use without resume); FR_ERR_DATA; FR_ERR_NUMERIC (nonfinite_limit skipped steps in a row: of
- *         the only task, at once; of one among several, after the others are done and written); FR_ERR_CHECKPOINT; FR_ERR_IO; FR_ERR_COMM
+ *         the only task, at once; of one among several, after the others are done and written); FR_ERR_CHECKPOINT;
+ *         FR_ERR_IO; FR_ERR_COMM
  */
 FR_MUST_CHECK fr_status fr_run(fr_ctx *ctx, fr_group *world, const fr_config *config,
                                const fr_run_options *options);

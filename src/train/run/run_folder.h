@@ -37,7 +37,8 @@ FR_MUST_CHECK fr_status fr_run_folder_set_best_aside(fr_ctx *ctx, const char *fo
 
 /**
  * Remove what an older run wrote and the new one does not replace at its start: checkpoints, `latest`, best.h5,
- * best.before*.h5, prefix.h5, sweep.jsonl. Nothing else is touched. A kill in between leaves a folder that an older step can be resumed from.
+ * best.before*.h5, prefix.h5, sweep.jsonl. Nothing else is touched. A kill in between leaves a folder in which an older
+ * step can be resumed.
  * @return FR_OK; FR_ERR_IO naming what cannot be removed
  */
 FR_MUST_CHECK fr_status fr_run_folder_clear(fr_ctx *ctx, const char *folder);

@@ -1,12 +1,12 @@
 /*
- * reparam.h - the reparametrised prefix (Li & Liang 2021, section 4.3) with a start of its own:
+ * reparam.h - the reparametrised prefix (Li & Liang 2021, section 4.3) added to a fixed initial prefix P0:
  *
  *   H   = tanh(E W1^T + b1)           [P, M]   E [P, D], W1 [M, D], b1 [M]: the same on every rank
  *   P_l = P0_l + H W2_l^T + b2_l      [P, N]   W2_l [N, M], b2_l [N]: with their layer
  *
- * mlp_state.h explains the letters; users meet this as `prefix.mlp`. P0 is what the prefix's init gives and stays; W2 = b2 = 0 at the start, so that the first step sees P0, bit for bit, whatever the init. E is
- * standard normal and W1 normal with variance 1/D: the inputs of tanh then have variance 1 for any D, where
- * tanh is neither linear nor flat.
+ * mlp_state.h explains the letters; users meet this as `prefix.mlp`. P0 is what the prefix's init gives, and it stays.
+ * W2 = b2 = 0 at the start, so the first step sees P0, bit for bit, whatever the init. E is standard normal and W1
+ * normal with variance 1/D: the inputs of tanh then have variance 1 for any D, where tanh is neither linear nor flat.
  *
  * One handle a task and rank, for the layers of its stage. Owned by one thread. The same bits on every layout
  * and with any threads: products are the device's, other sums run in a fixed order, and what the layers
@@ -58,8 +58,9 @@ FR_MUST_CHECK fr_status fr_reparam_apply(const fr_reparam *reparam,
  *   dW2_l = dP_l^T H;  db2_l = column sums of dP_l;  dH = sum over l of dP_l W2_l
  *   dZ = dH (1 - H^2);  dW1 = dZ^T E;  db1 = column sums of dZ;  dE = dZ W1
  *
- * dH is an integer sum over all layers of all stages. Its unit follows from the largest contribution, on which the
- * stages agree first: nothing small is lost, and no split of the layers shows. Replicas that bring the same
+ * dH is an integer sum over all layers of all stages. Its exponent is chosen from the largest contribution, which the
+ * stages find first: small contributions are not lost, and the result does not depend on how the layers are split among
+ * the stages. Replicas that bring the same
  * dP leave with the same gradients. FR_ERR_NO_MEMORY, FR_ERR_INTERNAL.
  *
  * 1. The local layers. @param dprefix  [2][local layers, P, G, K], K then V; zero where a slot is frozen
@@ -69,11 +70,11 @@ FR_MUST_CHECK fr_status fr_reparam_contribute(fr_reparam *reparam, const float *
                                               int64_t *largest);
 /** 2. @param largest  of all stages  @param[out] sum  [*n] to be added up over the pipeline, borrowed */
 void fr_reparam_scale(fr_reparam *reparam, int64_t largest, int64_t **sum, int64_t *n);
-/** 3. @param n_nonfinite  raised, alike on all ranks, if a contribution is not finite or not below FR_EXACT_LIMIT or the shared gradient
- *    not finite; the gradients are then not to be used */
+/** 3. @param n_nonfinite  raised, alike on all ranks, if a contribution is not finite or not below FR_EXACT_LIMIT, or
+ *    if the shared gradient is not finite; the gradients must then not be used */
 FR_MUST_CHECK fr_status fr_reparam_complete(fr_reparam *reparam, int64_t *n_nonfinite);
 
-/** Gradient of a tensor since fr_reparam_backward, shaped like its values. */
+/** Gradient of a tensor after fr_reparam_complete, shaped like its values. */
 const float *fr_reparam_gradient(const fr_reparam *reparam, fr_mlp_tensor tensor);
 
 /** Squared norm of the gradient of a local layer's tensors, and of the shared ones. */

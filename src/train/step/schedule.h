@@ -7,15 +7,17 @@
  * each other round by round, task by task. Forwards run in list order on every stage, and so do backwards.
  *
  * The rule. A stage runs the next forward while fewer than max_in_flight are in flight, else the oldest backward:
- * 1F1B (Narayanan et al., SC 2021) over the whole list, so that one task's forwards fill another's bubble.
+ * 1F1B (Narayanan et al., SC 2021) over the whole list, so that one task's forwards run while another would leave
+ * the stage idle.
  * A block opens only after the same task's block before it is finished on this stage (its update comes in
  * between), and a round's first block only after the first block of the round before (its step summary says
  * whether the run goes on). Where the blocks in between hold fewer forwards than max_in_flight, the stage drains.
  *
  * No deadlock: max_in_flight falls from stage to stage and the conditions above count finished backwards alone. So
  * before backward n a stage has run every forward that any later stage runs before its own backward n, and
- * the last stage, which has one in flight at most, never waits for more than the next forward. On a stage below the first prefixed
- * layer of a task a backward is no work and awaits no message: the order is the same with fewer conditions.
+ * the last stage, which has one in flight at most, never waits for more than the next forward. On a stage below the
+ * first prefixed layer of a task a backward computes nothing and waits for no message: the order stays the same, with
+ * fewer conditions.
  */
 #ifndef FR_TRAIN_STEP_SCHEDULE_H
 #define FR_TRAIN_STEP_SCHEDULE_H
@@ -26,7 +28,7 @@
 
 /**
  * Microbatches that a stage holds at most: warmup_depth * (n_stages - 1 - stage) + 1. Depth 1 is 1F1B's; with
- * 2 the messages of one hop hide behind the work of another microbatch.
+ * 2 the messages between two stages are sent while another microbatch is computed.
  */
 int64_t fr_schedule_max_in_flight(int n_stages, int stage, int64_t warmup_depth);
 
