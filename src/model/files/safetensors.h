@@ -1,7 +1,8 @@
 /*
  * safetensors.h - one safetensors file: its directory of tensors, everything checked, nothing copied.
  *
- * The file stays mapped read-only while the handle lives. Names live in the handle; tensor data points into the mapping.
+ * The file stays mapped read-only while the handle lives. Names live in the handle, and tensor data points into the
+ * mapping.
  *
  * Format: u64 header length, that many bytes of JSON
  *   {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, ...},
@@ -34,10 +35,10 @@ typedef struct fr_safetensor {
 /**
  * Open a file and check its whole directory.
  *
- * @return FR_OK; FR_ERR_DATA (missing file); FR_ERR_FORMAT, where the message names the file and the tensor: the header
- *         is longer than the file or than 100 MB or is not valid JSON, a name occurs twice, a dtype is unknown, a tensor
- *         has more than 8 dimensions, its shape and size disagree or overflow, its offsets lie outside the data, or the
- *         tensors overlap or leave holes
+ * @return FR_OK; FR_ERR_DATA (missing file); FR_ERR_FORMAT, where the message names the file and the tensor: the
+ *         header is longer than the file or than 100 MB or is not valid JSON, a name occurs twice, a dtype is unknown,
+ *         a tensor has more than 8 dimensions, its shape and size disagree or overflow, its offsets lie outside the
+ *         data, or the tensors overlap or leave holes
  */
 FR_MUST_CHECK fr_status fr_safetensors_open(fr_ctx *ctx, const char *path,
                                             fr_safetensors **out);

@@ -32,7 +32,7 @@ FR_MUST_CHECK fr_status fr_frozen_create(fr_ctx *ctx, const fr_frozen_params *pa
 void fr_frozen_destroy(fr_frozen **frozen);
 
 /**
- * A stack that this rank needs, as a matrix for the device that is borrowed from `frozen`. `layer` is -1 outside layers.
+ * A stack that this rank needs, as a matrix for the device; `frozen` owns its memory. `layer` is -1 outside layers.
  * @return FR_OK; FR_ERR_NO_MEMORY
  */
 FR_MUST_CHECK fr_status fr_frozen_matrix(fr_ctx *ctx, fr_frozen *frozen,

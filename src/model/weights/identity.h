@@ -18,9 +18,9 @@ FR_MUST_CHECK fr_status fr_identity_shape(fr_ctx *ctx, const fr_weights *weights
 
 /**
  * Compute SHA-256 over the digests of what lies outside layers and of the layers, in order. Collective over the grid.
- * Each rank of a pipeline is responsible for the layers [first, first + n), which together are all layers once; the first
- * rank is also responsible for what lies outside layers. The ranks of a `node` divide the hashing of all that any of
- * them is responsible for, so that it is hashed once. If the first rank of the node finds the digests in the cache
+ * Each rank of a pipeline is responsible for the layers [first, first + n), which together are all layers once. The
+ * first rank is also responsible for what lies outside layers. The ranks of a `node` divide the hashing of all that any
+ * of them is responsible for, so that it is hashed once. If the first rank of the node finds the digests in the cache
  * (digest_cache.h), nothing is hashed.
  */
 FR_MUST_CHECK fr_status fr_identity_digest(fr_ctx *ctx, const fr_weights *weights,
