@@ -1,9 +1,9 @@
 /*
  * weights.h - the frozen weights of a model file, whatever its format, under one set of names.
  *
- * Files are mapped read-only. All weights are given in Hugging Face's conventions: matrices are row-major [n_out, n_in]
- * (GPT-2's Conv1D is transposed, its c_attn is split), and rows of Q and K are in the order of RoPE halves (the adjacent
- * pairs of a llama GGUF are reordered).
+ * Files are mapped read-only. All weights are given in Hugging Face's conventions. Matrices are row-major [n_out, n_in]:
+ * GPT-2's Conv1D is transposed, and its c_attn is split. Rows of Q and K are in the order of RoPE halves: the adjacent
+ * pairs of a llama GGUF are reordered.
  */
 #ifndef FR_MODEL_WEIGHTS_WEIGHTS_H
 #define FR_MODEL_WEIGHTS_WEIGHTS_H
@@ -75,7 +75,8 @@ FR_MUST_CHECK fr_status fr_weights_read(fr_ctx *ctx, const fr_weights *weights,
                                         fr_weight role, int64_t layer, fr_dtype dtype,
                                         void *out);
 
-/** Convert rows [first, first + count) of a matrix, as fr_weights_read does. Any number of threads may call it at once. */
+/** Convert rows [first, first + count) of a matrix, as fr_weights_read does. Any number of threads may call it at
+ * once. */
 void fr_weights_read_rows(const fr_weights *weights, fr_weight role, int64_t layer,
                           fr_dtype dtype, int64_t first, int64_t count, void *out);
 

@@ -1,10 +1,10 @@
 /*
  * weights_impl.h - the inside of a weights handle, shared by the sources that fill and read it.
  *
- * Order of opening: the format's part (weights_gguf.c or weights_folder.c) fills in the architecture, the tensors of the
- * files, the naming scheme and what the model needs. Then weights_bind.c finds and checks the tensor of every role, and
- * weights_used.c checks that no tensor is left over. After that, weights_read.c converts weights and weights_stack.c
- * makes matrices for the device.
+ * Order of opening: the format's part (weights_gguf.c or weights_folder.c) fills in the architecture, the tensors of
+ * the files, the naming scheme and what the model needs. Then weights_bind.c finds and checks the tensor of every role,
+ * and weights_used.c checks that no tensor is left over. After that, weights_read.c converts weights and
+ * weights_stack.c makes matrices for the device.
  */
 #ifndef FR_MODEL_WEIGHTS_WEIGHTS_IMPL_H
 #define FR_MODEL_WEIGHTS_WEIGHTS_IMPL_H
