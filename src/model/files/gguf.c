@@ -31,12 +31,11 @@
  * offset 8) can take in the file. Counts are compared with them before anything is allocated. */
 enum { MIN_PAIR_BYTES = 13, MIN_TENSOR_BYTES = 32 };
 /* Several times what any known file has. A pair takes 72 bytes of memory; a tensor takes 250, with its source and
- * indexes. The limits thus keep a hostile directory below some 200 MB. */
+ * indexes. The limits thus keep a hostile directory near 200 MB. */
 enum { MAX_PAIRS = 1 << 20, MAX_TENSORS = 1 << 19 };
 /* The format sets the default alignment and the number of dimensions. Files use alignments of 32 or a page at most; the
  * bound of 1 MiB only keeps the padding far from overflow. */
 enum { DEFAULT_ALIGNMENT = 32, MAX_ALIGNMENT = 1 << 20, MAX_DIMS = 4 };
-
 
 /* Reading position in a file; `at` never exceeds `bytes`. */
 typedef struct cursor {
@@ -63,9 +62,10 @@ size_t fr_gguf_item_bytes(fr_gguf_type type)
 /* `what` names the part of the file that is cut off. */
 static fr_status fail_short(const cursor *c, const char *what)
 {
-    return FR_FAIL(c->ctx, FR_ERR_FORMAT,
-                   "%s: the file ends at byte %zu inside %s; it is truncated or damaged",
-                   c->path, c->bytes, what);
+    return FR_FAIL(
+        c->ctx, FR_ERR_FORMAT,
+        "%s: the file ends at byte %zu inside %s; it is truncated or damaged", c->path,
+        c->bytes, what);
 }
 
 static fr_status read_bytes(cursor *c, void *out, size_t bytes, const char *what)
@@ -223,11 +223,12 @@ static fr_status read_dims(cursor *c, size_t place, fr_gguf_tensor *tensor)
             FR_TRY(read_bytes(c, &size, sizeof size, "a dimension"));
         }
         if (size == 0 || size > INT64_MAX) {
-            return FR_FAIL(c->ctx, FR_ERR_FORMAT,
-                           "%s: dimension %d of tensor %s at byte %zu is %llu, must be at "
-                           "least 1 and fit int64",
-                           c->path, d, fr_show(tensor->name).text, place,
-                           (unsigned long long)size);
+            return FR_FAIL(
+                c->ctx, FR_ERR_FORMAT,
+                "%s: dimension %d of tensor %s at byte %zu is %llu, must be at "
+                "least 1 and fit int64",
+                c->path, d, fr_show(tensor->name).text, place,
+                (unsigned long long)size);
         }
         tensor->ne[d] = (int64_t)size;
     }
@@ -402,14 +403,15 @@ static fr_status read_header(cursor *c, uint64_t *n_tensors, uint64_t *n_pairs)
     FR_TRY(read_bytes(c, magic, sizeof magic, "the header"));
     const char *kind = fr_file_kind(c->data, c->bytes);
     if (memcmp(magic, "GGUF", sizeof magic) != 0 && kind != NULL) {
-        return FR_FAIL(c->ctx, FR_ERR_FORMAT, "%s: this is not a GGUF file: it is %s", c->path,
-                       kind);
+        return FR_FAIL(c->ctx, FR_ERR_FORMAT, "%s: this is not a GGUF file: it is %s",
+                       c->path, kind);
     }
     if (memcmp(magic, "GGUF", sizeof magic) != 0) {
-        return FR_FAIL(c->ctx, FR_ERR_FORMAT,
-                       "%s: this is not a GGUF file (it does not start with GGUF); give "
-                       "a GGUF file or a Hugging Face folder",
-                       c->path);
+        return FR_FAIL(
+            c->ctx, FR_ERR_FORMAT,
+            "%s: this is not a GGUF file (it does not start with GGUF); give "
+            "a GGUF file or a Hugging Face folder",
+            c->path);
     }
     FR_TRY(read_bytes(c, &version, sizeof version, "the header"));
     if (version != 2 && version != 3) {

@@ -17,7 +17,7 @@ static fr_status check_whole(fr_ctx *ctx, const fr_gguf *gguf)
         return FR_OK;
     }
     return FR_FAIL(ctx, FR_ERR_UNSUPPORTED,
-                   "%s: is part %lld of %lld of a model; merge the parts with "
+                   "%s: the file is part %lld of %lld of a model; merge the parts with "
                    "'llama-gguf-split --merge FIRST_PART.gguf WHOLE.gguf' and give the "
                    "whole",
                    fr_gguf_path(gguf), (long long)number + 1, (long long)count);
@@ -126,7 +126,7 @@ static const rule RULES[] = {
     {"ssm.state_size", 0, 0},
 };
 
-/* A number or flag; one of another type (a list, a text) is refused. */
+/* Check a number or flag; a value of another type (a list, a text) is refused. */
 static fr_status check_rule(fr_ctx *ctx, const fr_gguf *gguf, const char *key,
                             const rule *r)
 {
@@ -156,7 +156,7 @@ static fr_status check_rule(fr_ctx *ctx, const fr_gguf *gguf, const char *key,
                    fr_gguf_path(gguf), key, found, r->neutral);
 }
 
-/* A factor counts only where no type is given, as in files from before the type existed; 0 means none. */
+/* A factor is used only where no type is given, as in files from before the type existed; 0 means none. */
 static fr_status check_rope_scaling(fr_ctx *ctx, const fr_gguf *gguf,
                                     const char *architecture)
 {

@@ -247,16 +247,16 @@ static fr_status read_length(fr_ctx *ctx, const char *path, const uint8_t *data,
     uint64_t length = 0;
     if (bytes < LENGTH_BYTES) {
         return FR_FAIL(ctx, FR_ERR_FORMAT,
-                       "%s: this is not a safetensors file: it has only %zu bytes", path,
-                       bytes);
+                       "%s: this is not a safetensors file: it has only %zu bytes",
+                       path, bytes);
     }
     memcpy(&length, data, sizeof length);
     const char *kind = fr_file_kind(data, bytes);
     bool fits = length <= MAX_HEADER_BYTES && length <= bytes - LENGTH_BYTES;
     /* A file of another kind is recognised first: its first bytes would be read as a length. */
     if (kind != NULL && (!fits || length == 0 || data[LENGTH_BYTES] != '{')) {
-        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: this is not a safetensors file: it is %s", path,
-                       kind);
+        return FR_FAIL(ctx, FR_ERR_FORMAT,
+                       "%s: this is not a safetensors file: it is %s", path, kind);
     }
     if (!fits) {
         return FR_FAIL(

@@ -21,9 +21,10 @@ enum { FR_SAFETENSOR_MAX_DIMS = 8 };
 
 /** One tensor, row-major: the last dimension is the fastest. */
 typedef struct fr_safetensor {
-    fr_text name;              /* also NUL-terminated */
-    const char *dtype;         /* "F32", "BF16", "I64", ... as in the file */
-    const fr_quant_type *type; /* NULL: GGUF lacks this type, so the tensor cannot be a weight */
+    fr_text name;      /* also NUL-terminated */
+    const char *dtype; /* "F32", "BF16", "I64", ... as in the file */
+    const fr_quant_type
+        *type; /* NULL: GGUF lacks this type, so the tensor cannot be a weight */
     size_t item_bytes;
     int n_dims; /* 0: a scalar */
     int64_t shape[FR_SAFETENSOR_MAX_DIMS];

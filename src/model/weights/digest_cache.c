@@ -74,7 +74,7 @@ static fr_status add_files(fr_ctx *ctx, const fr_weights *w, fr_digest *key,
     return status;
 }
 
-/* The key and the name of its entry. @return false if nothing may be kept or read for the files in their present state */
+/* The key and the name of its entry; false if nothing may be kept or read for the files in their present state. */
 static bool make_key(fr_ctx *ctx, const fr_weights *w, const int64_t *needs,
                      uint8_t out[FR_DIGEST_BYTES], char name[NAME_BYTES])
 {

@@ -1,9 +1,9 @@
 /*
  * weights.h - the frozen weights of a model file, whatever its format, under one set of names.
  *
- * Files are mapped read-only. All weights are given in Hugging Face's conventions. Matrices are row-major [n_out, n_in]:
- * GPT-2's Conv1D is transposed, and its c_attn is split. Rows of Q and K are in the order of RoPE halves: the adjacent
- * pairs of a llama GGUF are reordered.
+ * Files are mapped read-only. All weights are given in Hugging Face's conventions. Matrices are row-major
+ * [n_out, n_in]: GPT-2's Conv1D is transposed, and its c_attn is split. Rows of Q and K are in the order of RoPE
+ * halves: the adjacent pairs of a llama GGUF are reordered.
  */
 #ifndef FR_MODEL_WEIGHTS_WEIGHTS_H
 #define FR_MODEL_WEIGHTS_WEIGHTS_H
@@ -84,7 +84,8 @@ void fr_weights_read_rows(const fr_weights *weights, fr_weight role, int64_t lay
 typedef struct fr_holding {
     const fr_weights *weights;
     fr_dtype dtype; /* of the values that products use */
-    bool in_file;   /* matrices stay in the file as they are; each use converts what it reads */
+    bool
+        in_file; /* matrices stay in the file as they are; each use converts what it reads */
 } fr_holding;
 
 enum { FR_STACK_MAX = 3 };

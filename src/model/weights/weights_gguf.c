@@ -117,7 +117,7 @@ static fr_status read_family(fr_ctx *ctx, fr_weights *weights)
     fr_text name = {NULL, 0};
     if (!fr_gguf_get_text(weights->gguf, "general.architecture", &name)) {
         return FR_FAIL(ctx, FR_ERR_FORMAT,
-                       "%s: general.architecture is missing or not a string",
+                       "%s: general.architecture is missing or is not a string",
                        weights->path);
     }
     if (fr_text_is(name, "llama")) {
@@ -215,7 +215,7 @@ static fr_status read_arch(fr_ctx *ctx, fr_weights *weights)
     return fr_arch_check(ctx, weights->path, arch);
 }
 
-/* Nothing in a llama file says whether it has biases but the tensors themselves. */
+/* Only the tensors themselves show whether a llama file has biases. */
 static void set_needs(fr_weights *weights)
 {
     bool llama = weights->arch.family == FR_LLAMA;

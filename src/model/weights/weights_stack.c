@@ -8,8 +8,8 @@
  *      the file's bytes, and nothing is converted at all.
  *   2. Otherwise the matrix carries a file_rows and a function that reads rows. A product then asks for a few rows at
  *      a time, and read_stack finds the weights of the stack that hold them.
- *   3. If every weight of the stack also supports it, the matrix can multiply straight from the quantised blocks. That
- *      saves writing the converted rows to memory where a product has few columns of x.
+ *   3. If every weight of the stack also supports it, the matrix can multiply straight from the file's blocks. That
+ *      saves writing the converted rows to memory where a product has few rows of x.
  *
  * All three give the bits of a matrix that was converted at load, so `in_file` is a choice of memory against time and
  * never of results. A transposed tensor (GPT-2's Conv1D in a folder) never stays: one of its rows is spread over the
