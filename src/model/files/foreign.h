@@ -22,8 +22,8 @@ FR_MUST_CHECK fr_status fr_foreign_folder(fr_ctx *ctx, const char *folder);
 /** Explain a folder that has config.json and lacks the weights that are looked for. It never returns FR_OK. */
 FR_MUST_CHECK fr_status fr_foreign_weights(fr_ctx *ctx, const char *folder);
 
-/** What a tensor of this name belongs to, as the end of the message "PATH: the folder holds tensor NAME, ...". NULL means that
- * the name does not rule out a supported model. */
+/** What a tensor of this name belongs to, as the end of the message "PATH: the folder holds tensor NAME, ...". NULL
+ * means that the name does not rule out a supported model. */
 const char *fr_foreign_tensor(fr_text name);
 
 #endif

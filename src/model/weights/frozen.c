@@ -7,7 +7,8 @@
  *   1. Each rank flags the layers and ends that it needs. An all-reduce makes the union of the flags.
  *   2. Every rank derives the same list of pieces, with the same offsets, from the union. Stacks that stay in the file
  *      have no piece.
- *   3. The node allocates the memory. The ranks convert equal shares of its rows, and the memory is sealed read-only.
+ *   3. The node allocates the memory. The ranks convert equal shares of its rows. Then the memory is sealed: no rank can
+ *      write to it any more.
  *
  * fr_frozen_matrix then gives addresses into that memory, or a view of the file for a stack that stays.
  *
@@ -15,7 +16,7 @@
  * line. All ranks have the same list even where only some of them need a piece, so offsets need not be sent.
  *
  * A 70B model in bf16 takes 140 GB. Ranks of one node that each converted their own copy of a replica's layers would
- * need that several times over. Where the system does not allow shared memory, each rank has memory of its own with
+ * need that several times over. Where the memory cannot be shared (comm/node.h), each rank has memory of its own with
  * the same offsets and fills only its own pieces: pages that are never written take no memory.
  */
 #include "model/weights/frozen.h"

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Side of a transposed tile. A tile of floats takes 4 KiB, so it stays in the L1 cache between its write and its read. */
+/* Side of a transposed tile. A tile of floats takes 4 KiB, so it stays in the L1 cache between its write and its
+ * read. */
 enum { TILE = 32 };
 
 /* The destination of converted elements, and the instruction set that converts them. */
