@@ -7,8 +7,8 @@
  *   1. Each rank flags the layers and ends that it needs. An all-reduce makes the union of the flags.
  *   2. Every rank derives the same list of pieces, with the same offsets, from the union. Stacks that stay in the file
  *      have no piece.
- *   3. The node allocates the memory. The ranks convert equal shares of its rows. Then the memory is sealed: no rank can
- *      write to it any more.
+ *   3. The node allocates the memory, and the ranks convert equal shares of its rows. Then the memory is sealed: where
+ *      it is shared, a later write ends the process.
  *
  * fr_frozen_matrix then gives addresses into that memory, or a view of the file for a stack that stays.
  *
@@ -34,7 +34,7 @@ enum { BLOCK_ROWS = 32, ALIGNMENT = 64 };
 
 /* After this many blocks, the pages of the file that were read are dropped, so that file and copy are never both whole
  * in memory. 512 blocks are 16384 rows, which is 256 MiB of bf16 at a width of 8192: small beside a model, and large
- * enough that dropping the pages and waiting for the last thread are rare. */
+ * enough that threads seldom wait for the last one of them. */
 enum { CHUNK_BLOCKS = 512 };
 
 /* The most stacks that a layer has, and the most pieces. */
