@@ -64,6 +64,7 @@ fr_status fr_gguf_check_kind(fr_ctx *ctx, const fr_gguf *gguf)
 
 /* ---- settings ----------------------------------------------------------------------------------- */
 
+/* An architecture's name is one of two short ones here, and keys stay below 50 bytes. */
 enum { KEY_BYTES = 96 };
 
 typedef struct key_text {
@@ -77,7 +78,7 @@ static key_text key_of(const char *architecture, const char *name)
     return key;
 }
 
-/* Two values that change nothing (often the same); flags count as 0 and 1. */
+/* Two values that leave the arithmetic as it is (often the same); flags are 0 and 1. */
 typedef struct rule {
     const char *name;
     double neutral;
