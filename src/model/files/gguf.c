@@ -33,8 +33,8 @@ enum { MIN_PAIR_BYTES = 13, MIN_TENSOR_BYTES = 32 };
 /* Several times what any known file has. A pair takes 72 bytes of memory; a tensor takes 250, with its source and
  * indexes. The limits thus keep a hostile directory near 200 MB. */
 enum { MAX_PAIRS = 1 << 20, MAX_TENSORS = 1 << 19 };
-/* The format sets the default alignment and the number of dimensions. An alignment above 1 MiB serves no tensor, so it is
- * taken for damage. */
+/* The format sets the default alignment and the number of dimensions. An alignment above 1 MiB is of no use to a
+ * tensor, so it is taken for damage. */
 enum { DEFAULT_ALIGNMENT = 32, MAX_ALIGNMENT = 1 << 20, MAX_DIMS = 4 };
 
 /* Reading position in a file; `at` never exceeds `bytes`. */

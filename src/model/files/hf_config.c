@@ -13,8 +13,8 @@
 typedef fr_hf_fields fields;
 
 /*
- * Defaults are those of the configuration classes of the transformers library. A key that would change the arithmetic is
- * accepted only with the value that leaves the arithmetic as it is; hf_settings.c checks most of them. Keys about
+ * Defaults are those of the configuration classes of the transformers library. A key that would change the arithmetic
+ * is accepted only with the value that leaves the arithmetic as it is; hf_settings.c checks most of them. Keys about
  * training, dropout, caches and token ids have no effect and are not read.
  */
 
