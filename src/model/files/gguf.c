@@ -8,7 +8,7 @@
  * directory (name, u32 number of dimensions, u64 each, u32 type, u64 offset); padding to the alignment; tensor data.
  * A string is a u64 length and its bytes. An array is a u32 item type, a u64 count and the items.
  *
- * The walk goes once from front to back, in that order. Offsets become addresses only after the last entry of the
+ * The walk reads them once, from front to back. Offsets become addresses only after the last entry of the
  * directory, because the data starts behind it. Overlaps are looked for last, when all addresses are known.
  *
  * What always holds: a cursor's `at` never exceeds `bytes`. Every length is compared with what is left of the file, as
