@@ -35,16 +35,16 @@ fr_status fr_arch_check(fr_ctx *ctx, const char *path, const fr_arch *arch)
                        path, (long long)arch->n_heads, (long long)arch->n_kv_heads);
     }
     if (arch->head_dim % 2 != 0) {
-        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: head width %lld is odd", path,
-                       (long long)arch->head_dim);
+        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: head width %lld is odd, must be even",
+                       path, (long long)arch->head_dim);
     }
     if (!(arch->norm_eps > 0.0 && arch->norm_eps < 1.0)) {
-        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: norm epsilon %g, must be in (0, 1)",
+        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: norm epsilon is %g, must be in (0, 1)",
                        path, arch->norm_eps);
     }
     if (arch->family == FR_LLAMA &&
         !(arch->rope_theta >= 1.0 && arch->rope_theta < 1e12)) {
-        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: rope_theta %g, must be in [1, 1e12)",
+        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: rope_theta is %g, must be in [1, 1e12)",
                        path, arch->rope_theta);
     }
     return FR_OK;

@@ -1,5 +1,5 @@
 /*
- * arch.h - what a model is, apart from its numbers: read from a GGUF header or a config.json.
+ * arch.h - a model's architecture: its family and sizes, without its weights.
  */
 #ifndef FR_MODEL_ARCH_H
 #define FR_MODEL_ARCH_H
@@ -30,28 +30,28 @@ typedef struct fr_arch {
 /** "llama" or "gpt2". */
 const char *fr_family_name(fr_family family);
 
-/** Check ranges and divisibility; FR_ERR_FORMAT naming `path` and the field. */
+/** Check ranges and divisibility. @return FR_OK; FR_ERR_FORMAT naming `path` and the field */
 FR_MUST_CHECK fr_status fr_arch_check(fr_ctx *ctx, const char *path,
                                       const fr_arch *arch);
 
 /**
- * Read only what a model is: the header of a GGUF file, or config.json of a Hugging Face folder, which need not
- * hold anything else.
+ * Read the architecture alone: from the header of a GGUF file, or from config.json of a Hugging Face folder, which need
+ * not hold the weights.
  * @return as fr_weights_open
  */
 FR_MUST_CHECK fr_status fr_arch_read(fr_ctx *ctx, const char *path, fr_arch *out);
 
-/** Layers first, first + 1, ... of a model. */
+/** `count` layers of a model from `first` on. */
 typedef struct fr_layer_range {
     int64_t first;
     int64_t count;
 } fr_layer_range;
 
-/** What of `range` lies within the n layers from `first` on; there a count of 0 is none, in `range` it is all layers
- * above. */
+/** The part of `range` that lies within the n layers from `first` on. In `range` a count of 0 means all layers from its
+ * first on; in the result it means none. */
 fr_layer_range fr_layers_within(fr_layer_range range, int64_t first, int64_t n);
 
-/** Prefix elements a layer: length * n_kv_heads * head_dim. */
+/** Elements of the keys, or of the values, of a prefix in one layer: length * n_kv_heads * head_dim. */
 int64_t fr_arch_prefix_elements(const fr_arch *arch, int64_t length);
 
 #endif

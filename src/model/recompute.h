@@ -1,7 +1,8 @@
 /*
- * recompute.h - what is kept of a layer between its forward and its backward pass.
+ * recompute.h - which activations of a layer are kept between its forward and its backward pass.
  *
- * Memory against time, never a result: the same operators on the same inputs give the same bits again.
+ * The choice trades memory for time and never changes a result: the same operators on the same inputs give the same
+ * bits.
  */
 #ifndef FR_MODEL_RECOMPUTE_H
 #define FR_MODEL_RECOMPUTE_H

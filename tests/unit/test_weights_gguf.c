@@ -51,7 +51,8 @@ static void other_architectures_are_refused(void)
     refuses(writer, FR_ERR_FORMAT, "general.architecture is missing");
     writer = writer_of("tiny_llama");
     fr_gguf_writer_set_u32(writer, "general.architecture", 1);
-    refuses(writer, FR_ERR_FORMAT, "general.architecture is missing or not a string");
+    refuses(writer, FR_ERR_FORMAT,
+            "general.architecture is missing or is not a string");
 }
 
 static void missing_settings_are_named(void)

@@ -87,7 +87,7 @@ static void llama_settings_that_are_no_settings_are_refused(void)
         {"{\"hidden_size\":64.0}", FR_ERR_FORMAT, "hidden_size must be an integer"},
         {"{\"hidden_act\":7}", FR_ERR_FORMAT, "hidden_act must be a string"},
         {"{\"rms_norm_eps\":true}", FR_ERR_FORMAT, "rms_norm_eps must be a number"},
-        {"{\"rms_norm_eps\":-1}", FR_ERR_FORMAT, "norm epsilon -1"},
+        {"{\"rms_norm_eps\":-1}", FR_ERR_FORMAT, "norm epsilon is -1"},
         {"{\"mlp_bias\":1}", FR_ERR_FORMAT, "mlp_bias must be true or false"},
         {"{\"num_hidden_layers\":0}", FR_ERR_FORMAT, "number of layers is 0"},
         {"{\"num_hidden_layers\":9223372036854775807}", FR_ERR_FORMAT,
@@ -99,7 +99,8 @@ static void llama_settings_that_are_no_settings_are_refused(void)
          "7 heads do not divide the model width 64"},
         {"{\"num_key_value_heads\":3}", FR_ERR_FORMAT, "not a multiple of 3"},
         {"{\"head_dim\":15}", FR_ERR_FORMAT, "head width 15 is odd"},
-        {"{\"rope_parameters\":{\"rope_theta\":0.5}}", FR_ERR_FORMAT, "rope_theta 0.5"},
+        {"{\"rope_parameters\":{\"rope_theta\":0.5}}", FR_ERR_FORMAT,
+         "rope_theta is 0.5"},
         {"{\"max_position_embeddings\":-1}", FR_ERR_FORMAT, "context length is -1"},
     };
     check_configs("tiny_llama", CASES, FR_N_CASES(CASES));

@@ -165,7 +165,8 @@ static void what_an_index_leaves_out_is_refused(void)
 {
     fr_safetensor extra = vector("model.layers.0.self_attn.q_norm.weight");
     refuses(folder_with("tiny_llama", NULL, &extra, true),
-            "a.safetensors: holds tensor model.layers.0.self_attn.q_norm.weight, which "
+            "a.safetensors: the file holds tensor "
+            "model.layers.0.self_attn.q_norm.weight, which "
             "model.safetensors.index.json does not name");
 }
 

@@ -23,7 +23,7 @@ static bool text_ends(fr_text text, const char *end)
 
 /* ---- paths ------------------------------------------------------------------------------------- */
 
-/* OWNER/NAME in the hub's alphabet, and no file's ending. */
+/* OWNER/NAME in the hub's alphabet, without the ending of a file. */
 static bool is_hub_name(const char *path)
 {
     static const char ALPHABET[] =
@@ -48,7 +48,7 @@ static bool is_hub_name(const char *path)
     return true;
 }
 
-/* A first part that is a folder here makes it a path with a slip in it. */
+/* If the first part is a folder on this machine, the text is a misspelt path and not a repository. */
 static fr_status check_hub_name(fr_ctx *ctx, const char *path, const char *name)
 {
     char *owner = NULL;
@@ -68,7 +68,7 @@ static fr_status check_hub_name(fr_ctx *ctx, const char *path, const char *name)
         path, name, strchr(name, '/') + 1);
 }
 
-/* OWNER/NAME of an address of the hub, whatever page or file of it is meant; NULL: no such address. */
+/* OWNER/NAME of an address on the hub, of whatever page or file; NULL if it is not such an address. */
 static fr_status name_in_address(fr_ctx *ctx, const char *path, char **name)
 {
     static const char *const HUBS[] = {"https://huggingface.co/",
@@ -108,8 +108,8 @@ static fr_status check_missing(fr_ctx *ctx, const char *path)
         status = check_hub_name(ctx, path, name);
     } else if (strstr(path, "://") != NULL) {
         status = FR_FAIL(ctx, FR_ERR_DATA,
-                         "%s: is an address, and Forerun downloads nothing; fetch the "
-                         "model and give its file or folder",
+                         "%s: this is an address, and Forerun downloads nothing; fetch "
+                         "the model and give its file or folder",
                          path);
     } else if (is_hub_name(path)) {
         status = check_hub_name(ctx, path, path);
@@ -131,8 +131,8 @@ fr_status fr_foreign_path(fr_ctx *ctx, const char *path)
         text_ends(text, "config.json") || text_ends(text, "tokenizer.json")) {
         return FR_FAIL(
             ctx, FR_ERR_DATA,
-            "%s: is one file of a model's folder; give the folder, which holds "
-            "config.json and model.safetensors",
+            "%s: this is one file of a model's folder; give the folder, which "
+            "holds config.json and model.safetensors",
             path);
     }
     return FR_OK;
@@ -146,14 +146,14 @@ typedef struct folder_kind {
     const char *begins;
     const char *ends;
     int where;
-    const char *what; /* goes on from "FOLDER: holds NAME" */
+    const char *what; /* the rest of the sentence that "the folder holds NAME" begins */
 } folder_kind;
 
 static const char CONVERT[] =
     " and no safetensors; this format of weights is not read: convert it with "
     "transformers (from_pretrained, then save_pretrained) or to GGUF";
 
-/* The first that fits counts. */
+/* The first kind that matches is used. */
 static const folder_kind KINDS[] = {
     {"adapter_config", ".json", EITHER,
      ", so it is an adapter (PEFT), not a model; give the folder of the model that it "
@@ -208,7 +208,7 @@ static int kind_of(const char *name, int where)
     return N_KINDS;
 }
 
-/* The kind that counts, and the first name of it in the order of bytes: a folder's own order is anybody's guess. */
+/* The kind that is used, and its first name in the order of bytes: a folder lists its files in no fixed order. */
 static fr_status survey(fr_ctx *ctx, const char *folder, int where, int *kind,
                         char **name)
 {
@@ -239,7 +239,7 @@ static fr_status name_kind(fr_ctx *ctx, const char *folder, int where)
     char *name = NULL;
     fr_status status = survey(ctx, folder, where, &kind, &name);
     if (status == FR_OK && kind < N_KINDS) {
-        status = FR_FAIL(ctx, FR_ERR_DATA, "%s: holds %s%s", folder,
+        status = FR_FAIL(ctx, FR_ERR_DATA, "%s: the folder holds %s%s", folder,
                          fr_show(fr_text_of(name)).text, KINDS[kind].what);
     }
     free(name);
@@ -254,11 +254,11 @@ fr_status fr_foreign_folder(fr_ctx *ctx, const char *folder)
 fr_status fr_foreign_weights(fr_ctx *ctx, const char *folder)
 {
     FR_TRY(name_kind(ctx, folder, NO_WEIGHTS));
-    return FR_FAIL(
-        ctx, FR_ERR_DATA,
-        "%s: has neither model.safetensors nor model.safetensors.index.json; "
-        "fetch the weights as well",
-        folder);
+    return FR_FAIL(ctx, FR_ERR_DATA,
+                   "%s: the folder has neither model.safetensors nor "
+                   "model.safetensors.index.json; "
+                   "fetch the weights as well",
+                   folder);
 }
 
 /* ---- tensors ----------------------------------------------------------------------------------- */

@@ -1,3 +1,21 @@
+/*
+ * Parse the directory of a GGUF file.
+ *
+ * This file owns the walk over the header: it fills the handle's pairs, tensors and their indexes. Typed access to the
+ * values is in gguf_values.c.
+ *
+ * A file is: magic, u32 version, u64 number of tensors, u64 number of pairs; the pairs (key, u32 type, value); the
+ * directory (name, u32 number of dimensions, u64 each, u32 type, u64 offset); padding to the alignment; tensor data.
+ * A string is a u64 length and its bytes. An array is a u32 item type, a u64 count and the items.
+ *
+ * The walk reads them once, from front to back. Offsets become addresses only after the last entry of the
+ * directory, because the data starts behind it. Overlaps are looked for last, when all addresses are known.
+ *
+ * What always holds: a cursor's `at` never exceeds `bytes`. Every length is compared with what is left of the file, as
+ * `length > bytes - at`, which cannot overflow, before it is used or anything is allocated for it. A damaged or hostile
+ * file therefore costs no more memory than its own size justifies. Names and values are views into the mapping, so
+ * that opening a file of any size reads only its header.
+ */
 #include "model/files/gguf.h"
 
 #include "base/file_kind.h"
@@ -9,20 +27,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The least that one metadata pair (length, type, one byte) and one tensor (length, dimensions, type,
- * offset) take in the file: counts are held against them before anything is allocated. */
-enum { MIN_PAIR_BYTES = 13, MIN_TENSOR_BYTES = 32, DEFAULT_ALIGNMENT = 32 };
-/* Several times what any known file has. A pair takes 72 bytes of memory, a tensor 250 with what is made of it. */
+/* The fewest bytes that one pair (length 8, type 4, value 1) and one tensor (length 8, dimensions 4 + 8, type 4,
+ * offset 8) can take in the file. Counts are compared with them before anything is allocated. */
+enum { MIN_PAIR_BYTES = 13, MIN_TENSOR_BYTES = 32 };
+/* Several times what any known file has. A pair takes 72 bytes of memory; a tensor takes 250, with its source and
+ * indexes. The limits thus keep a hostile directory near 200 MB. */
 enum { MAX_PAIRS = 1 << 20, MAX_TENSORS = 1 << 19 };
-enum { MAX_ALIGNMENT = 1 << 20, MAX_DIMS = 4 };
-
-/*
- * File: magic, u32 version, u64 tensors, u64 pairs; the pairs (key, u32 type, value); the directory
- * (name, u32 dimensions, u64 each, u32 type, u64 offset); padding to the alignment; tensor data.
- * A string is a u64 length and its bytes; an array is a u32 item type, a u64 count and the items.
- * Every length is compared with what is left of the file, as `length > bytes - at`, which cannot
- * overflow, before it is used or anything is allocated for it.
- */
+/* The format sets the default alignment and the number of dimensions. An alignment above 1 MiB is of no use to a
+ * tensor, so it is taken for damage. */
+enum { DEFAULT_ALIGNMENT = 32, MAX_ALIGNMENT = 1 << 20, MAX_DIMS = 4 };
 
 /* Reading position in a file; `at` never exceeds `bytes`. */
 typedef struct cursor {
@@ -49,9 +62,10 @@ size_t fr_gguf_item_bytes(fr_gguf_type type)
 /* `what` names the part of the file that is cut off. */
 static fr_status fail_short(const cursor *c, const char *what)
 {
-    return FR_FAIL(c->ctx, FR_ERR_FORMAT,
-                   "%s: ends at byte %zu inside %s; the file is truncated or damaged",
-                   c->path, c->bytes, what);
+    return FR_FAIL(
+        c->ctx, FR_ERR_FORMAT,
+        "%s: the file ends at byte %zu inside %s; it is truncated or damaged", c->path,
+        c->bytes, what);
 }
 
 static fr_status read_bytes(cursor *c, void *out, size_t bytes, const char *what)
@@ -152,7 +166,7 @@ static fr_status read_value(cursor *c, fr_text key, fr_gguf_value *value)
     return FR_OK;
 }
 
-/* With two entries of one name it would depend on the reader which of them counts. */
+/* A name that occurs twice is refused, because readers would differ in which entry they use. */
 static fr_status check_names(const cursor *c, const char *what,
                              const fr_text *const *index, int64_t count)
 {
@@ -209,10 +223,12 @@ static fr_status read_dims(cursor *c, size_t place, fr_gguf_tensor *tensor)
             FR_TRY(read_bytes(c, &size, sizeof size, "a dimension"));
         }
         if (size == 0 || size > INT64_MAX) {
-            return FR_FAIL(c->ctx, FR_ERR_FORMAT,
-                           "%s: dimension %d of tensor %s at byte %zu is %llu", c->path,
-                           d, fr_show(tensor->name).text, place,
-                           (unsigned long long)size);
+            return FR_FAIL(
+                c->ctx, FR_ERR_FORMAT,
+                "%s: dimension %d of tensor %s at byte %zu is %llu, must be at "
+                "least 1 and fit int64",
+                c->path, d, fr_show(tensor->name).text, place,
+                (unsigned long long)size);
         }
         tensor->ne[d] = (int64_t)size;
     }
@@ -387,14 +403,15 @@ static fr_status read_header(cursor *c, uint64_t *n_tensors, uint64_t *n_pairs)
     FR_TRY(read_bytes(c, magic, sizeof magic, "the header"));
     const char *kind = fr_file_kind(c->data, c->bytes);
     if (memcmp(magic, "GGUF", sizeof magic) != 0 && kind != NULL) {
-        return FR_FAIL(c->ctx, FR_ERR_FORMAT, "%s: not a GGUF file: it is %s", c->path,
-                       kind);
+        return FR_FAIL(c->ctx, FR_ERR_FORMAT, "%s: this is not a GGUF file: it is %s",
+                       c->path, kind);
     }
     if (memcmp(magic, "GGUF", sizeof magic) != 0) {
-        return FR_FAIL(c->ctx, FR_ERR_FORMAT,
-                       "%s: not a GGUF file (it does not start with GGUF); give a GGUF "
-                       "file or a Hugging Face folder",
-                       c->path);
+        return FR_FAIL(
+            c->ctx, FR_ERR_FORMAT,
+            "%s: this is not a GGUF file (it does not start with GGUF); give "
+            "a GGUF file or a Hugging Face folder",
+            c->path);
     }
     FR_TRY(read_bytes(c, &version, sizeof version, "the header"));
     if (version != 2 && version != 3) {

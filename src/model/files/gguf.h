@@ -1,11 +1,12 @@
 /*
  * gguf.h - parse a GGUF v3 file: metadata and tensor directory, everything checked, nothing copied.
  *
- * Version 2, which has the same layout, is read too. The file stays mapped read-only while the handle lives; strings and tensor
- * data point into the mapping (strings are NOT NUL-terminated).
- * Hostile files (counts, lengths, offsets, alignments, shapes that overflow, lie outside the file or
- * overlap the header, duplicate names, zero dimensions, unknown value types, bad UTF-8 is allowed)
- * give FR_ERR_FORMAT naming the file, the key or tensor and the byte offset.
+ * Version 2, which has the same layout, is read too. The file stays mapped read-only while the handle lives. Strings
+ * and tensor data point into the mapping; the strings are NOT NUL-terminated.
+ *
+ * A damaged or hostile file gives FR_ERR_FORMAT, and the message names the file, the key or tensor, and the byte.
+ * Refused are counts, lengths, offsets, alignments and shapes that overflow or lie outside the file, tensors that
+ * overlap, duplicate names, zero dimensions and unknown value types. Bad UTF-8 is allowed.
  */
 #ifndef FR_MODEL_FILES_GGUF_H
 #define FR_MODEL_FILES_GGUF_H
@@ -51,21 +52,25 @@ typedef struct fr_gguf_tensor {
     size_t bytes;
 } fr_gguf_tensor;
 
+/** Map the file and check its whole directory.
+ * @return FR_OK; FR_ERR_DATA (missing file); FR_ERR_FORMAT; FR_ERR_UNSUPPORTED (a version or a type of tensor) */
 FR_MUST_CHECK fr_status fr_gguf_open(fr_ctx *ctx, const char *path, fr_gguf **out);
 void fr_gguf_close(fr_gguf **gguf);
-/** As fr_map_release; nothing where the bytes are borrowed. */
+/** Give the file's pages back, as fr_map_release does; it does nothing where the bytes are borrowed. */
 void fr_gguf_release(const fr_gguf *gguf);
-/** Of the file; zeros where the bytes are borrowed. */
+/** The stamp of the file when it was opened; zeros where the bytes are borrowed. */
 fr_stamp fr_gguf_stamp(const fr_gguf *gguf);
 
-/** NULL if the key is absent. */
+/** The value of a key; NULL if the key is absent. */
 const fr_gguf_value *fr_gguf_find(const fr_gguf *gguf, const char *key);
 
 int64_t fr_gguf_n_tensors(const fr_gguf *gguf);
 const fr_gguf_tensor *fr_gguf_tensor_at(const fr_gguf *gguf, int64_t index);
 const fr_gguf_tensor *fr_gguf_find_tensor(const fr_gguf *gguf, const char *name);
 
-/** Scalars with conversion; false if absent or of another kind. Integers accept any integer type. */
+/* Readers of one scalar. Each returns false if the key is absent or its value is of another kind. */
+
+/** Accepts any integer type. */
 bool fr_gguf_get_int(const fr_gguf *gguf, const char *key, int64_t *out);
 bool fr_gguf_get_real(const fr_gguf *gguf, const char *key, double *out);
 bool fr_gguf_get_bool(const fr_gguf *gguf, const char *key, bool *out);
@@ -77,7 +82,7 @@ bool fr_gguf_get_text(const fr_gguf *gguf, const char *key, fr_text *out);
  */
 FR_MUST_CHECK fr_status fr_gguf_get_texts(fr_ctx *ctx, const fr_gguf *gguf,
                                           const char *key, fr_text **out, int64_t *n);
-/** All items of an array of any integer type as int64; the caller frees *out. */
+/** All items of an array of any integer type as int64; the caller frees *out. It returns as fr_gguf_get_texts does. */
 FR_MUST_CHECK fr_status fr_gguf_get_ints(fr_ctx *ctx, const fr_gguf *gguf,
                                          const char *key, int64_t **out, int64_t *n);
 

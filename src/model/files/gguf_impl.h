@@ -1,6 +1,5 @@
 /*
- * gguf_impl.h - the inside of a GGUF handle, shared by gguf.c and gguf_values.c, and parsing from
- * memory for tests.
+ * gguf_impl.h - the inside of a GGUF handle, shared by gguf.c and gguf_values.c, and parsing from memory for tests.
  */
 #ifndef FR_MODEL_FILES_GGUF_IMPL_H
 #define FR_MODEL_FILES_GGUF_IMPL_H
@@ -9,7 +8,7 @@
 #include "model/files/gguf.h"
 
 typedef struct fr_gguf_pair {
-    fr_text key; /* first, see names.h */
+    fr_text key; /* must be the first member, see names.h */
     fr_gguf_value value;
 } fr_gguf_pair;
 
@@ -24,14 +23,14 @@ struct fr_gguf {
     const fr_text **tensor_index;
 };
 
-/** Parse `bytes` bytes, borrowed, that outlive the handle; `path` is used in messages. */
+/** Parse `bytes` bytes, which are borrowed and must outlive the handle; `path` is used in messages. */
 FR_MUST_CHECK fr_status fr_gguf_parse(fr_ctx *ctx, const char *path,
                                       const uint8_t *data, size_t bytes, fr_gguf **out);
 
 /** Bytes of one item of a scalar type; 0 for strings and arrays. */
 size_t fr_gguf_item_bytes(fr_gguf_type type);
 
-/** Length in front of a string; the eight bytes must be there. */
+/** The length in front of a string; the caller has checked that the eight bytes are there. */
 uint64_t fr_gguf_load_u64(const uint8_t *at);
 
 #endif

@@ -17,7 +17,7 @@ static fr_status check_whole(fr_ctx *ctx, const fr_gguf *gguf)
         return FR_OK;
     }
     return FR_FAIL(ctx, FR_ERR_UNSUPPORTED,
-                   "%s: is part %lld of %lld of a model; merge the parts with "
+                   "%s: the file is part %lld of %lld of a model; merge the parts with "
                    "'llama-gguf-split --merge FIRST_PART.gguf WHOLE.gguf' and give the "
                    "whole",
                    fr_gguf_path(gguf), (long long)number + 1, (long long)count);
@@ -64,6 +64,7 @@ fr_status fr_gguf_check_kind(fr_ctx *ctx, const fr_gguf *gguf)
 
 /* ---- settings ----------------------------------------------------------------------------------- */
 
+/* An architecture's name is one of two short ones here, and keys stay below 50 bytes. */
 enum { KEY_BYTES = 96 };
 
 typedef struct key_text {
@@ -77,7 +78,7 @@ static key_text key_of(const char *architecture, const char *name)
     return key;
 }
 
-/* Two values that change nothing (often the same); flags count as 0 and 1. */
+/* Two values that leave the arithmetic as it is (often the same); flags are 0 and 1. */
 typedef struct rule {
     const char *name;
     double neutral;
@@ -126,7 +127,7 @@ static const rule RULES[] = {
     {"ssm.state_size", 0, 0},
 };
 
-/* A number or flag; one of another type (a list, a text) is refused. */
+/* Check a number or flag; a value of another type (a list, a text) is refused. */
 static fr_status check_rule(fr_ctx *ctx, const fr_gguf *gguf, const char *key,
                             const rule *r)
 {
@@ -156,7 +157,7 @@ static fr_status check_rule(fr_ctx *ctx, const fr_gguf *gguf, const char *key,
                    fr_gguf_path(gguf), key, found, r->neutral);
 }
 
-/* A factor counts only where no type is given, as in files from before the type existed; 0 means none. */
+/* A factor is used only where no type is given, as in files from before the type existed; 0 means none. */
 static fr_status check_rope_scaling(fr_ctx *ctx, const fr_gguf *gguf,
                                     const char *architecture)
 {

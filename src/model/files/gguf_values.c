@@ -164,9 +164,8 @@ fr_status fr_gguf_get_ints(fr_ctx *ctx, const fr_gguf *gguf, const char *key,
         if (!load_integer(value->item_type, value->data + i * bytes, &(*out)[i])) {
             free(*out);
             *out = NULL;
-            return FR_FAIL(ctx, FR_ERR_FORMAT,
-                           "%s: item %llu of %s exceeds the range of int64", gguf->path,
-                           (unsigned long long)i, key);
+            return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: item %llu of %s does not fit int64",
+                           gguf->path, (unsigned long long)i, key);
         }
     }
     *n = (int64_t)value->count;

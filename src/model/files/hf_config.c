@@ -13,9 +13,9 @@
 typedef fr_hf_fields fields;
 
 /*
- * Defaults are those of the library's configuration classes. A key that would change the arithmetic is
- * accepted only with the value that leaves it as it is here (most by hf_settings.c); keys about training, dropout,
- * caches and token ids have no effect and are not looked at.
+ * Defaults are those of the configuration classes of the transformers library. A key that would change the arithmetic
+ * is accepted only with the value that leaves the arithmetic as it is; hf_settings.c checks most of them. Keys about
+ * training, dropout, caches and token ids have no effect and are not read.
  */
 
 static fr_status refuse_count(const fields *f, const char *name, int64_t found,
@@ -25,7 +25,7 @@ static fr_status refuse_count(const fields *f, const char *name, int64_t found,
                    name, (long long)found, supported);
 }
 
-/* `wanted` in front, then other names of the same function. */
+/* `wanted` holds the usual name of a function, then another name of the same one. */
 static fr_status check_function(const fields *f, const char *name,
                                 const char *const wanted[2])
 {
@@ -38,7 +38,7 @@ static fr_status check_function(const fields *f, const char *name,
     return FR_OK;
 }
 
-/* A window that the context never reaches leaves full attention. An absent key means 4096 to mistral. */
+/* A window that the context never reaches leaves full attention. For mistral an absent key means 4096. */
 static fr_status check_window(const fields *f, bool mistral, int64_t context)
 {
     int64_t window = 4096;
@@ -84,7 +84,7 @@ static fr_status default_head_width(const fields *f, fr_arch *arch)
     return FR_OK;
 }
 
-/* Null means as many as heads; where the key is absent, the types have numbers of their own. */
+/* Null means as many as heads. Where the key is absent, each type has a default of its own in the library. */
 static int64_t default_kv_heads(const fields *f, fr_hf_type type, int64_t n_heads)
 {
     if (json_object_get(f->object, "num_key_value_heads") != NULL ||

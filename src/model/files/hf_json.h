@@ -11,30 +11,31 @@
 #include <jansson.h>
 #include <stdint.h>
 
-/** An object with what messages need. */
+/** A JSON object, and what messages about its fields need. */
 typedef struct fr_hf_fields {
     fr_ctx *ctx;
     const char *path;
     const json_t *object;
 } fr_hf_fields;
 
-/** Parse a file; FR_ERR_DATA (missing), FR_ERR_FORMAT (not valid JSON, a key twice); FR_ERR_UNSUPPORTED (too
- * large). */
+/** Parse a file.
+ * @return FR_OK; FR_ERR_DATA (missing); FR_ERR_FORMAT (not valid JSON, or a key occurs twice); FR_ERR_UNSUPPORTED (too
+ *         large) */
 FR_MUST_CHECK fr_status fr_hf_load(fr_ctx *ctx, const char *path, json_t **out);
 
-/** NULL if the field is absent or null. */
+/** The value of a field; NULL if the field is absent or null. */
 const json_t *fr_hf_get(const fr_hf_fields *fields, const char *name);
 
-/* Readers of one field. An absent one leaves *out alone; one of another type is FR_ERR_FORMAT. */
+/* Readers of one field. An absent field leaves *out as it is; a field of another type gives FR_ERR_FORMAT. */
 
-/** An integer; an absent one is FR_ERR_FORMAT if `required`. */
+/** Read an integer; an absent one gives FR_ERR_FORMAT if `required`. */
 FR_MUST_CHECK fr_status fr_hf_count(const fr_hf_fields *fields, const char *name,
                                     bool required, int64_t *out);
 FR_MUST_CHECK fr_status fr_hf_real(const fr_hf_fields *fields, const char *name,
                                    double *out);
 FR_MUST_CHECK fr_status fr_hf_flag(const fr_hf_fields *fields, const char *name,
                                    bool *out);
-/** A view that lives as long as the object. */
+/** Read a string, as a view that lives as long as the object. */
 FR_MUST_CHECK fr_status fr_hf_text(const fr_hf_fields *fields, const char *name,
                                    const char **out);
 

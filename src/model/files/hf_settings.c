@@ -11,7 +11,7 @@ enum {
     ALL = ROTARY | FR_HF_GPT2,
 };
 
-/* The value that changes nothing. Null does so too, whatever the rule. */
+/* The value of a setting that leaves the arithmetic as it is. Null does so too, for every rule. */
 typedef enum neutral {
     NOTHING, /* false, 0 or empty */
     ONE,     /* 1 or 1.0: a factor */
@@ -25,8 +25,9 @@ typedef struct rule {
 } rule;
 
 /*
- * Those that the library reads for these models come first, then those of related architectures: a file that has one
- * of them was written for another arithmetic than its model_type says. tests/data/model_settings.tsv lists all keys.
+ * Settings that the transformers library reads for these models come first, then those of related architectures. A file
+ * with one of the latter was written for another arithmetic than its model_type says. tests/data/model_settings.tsv
+ * lists all keys.
  */
 static const rule RULES[] = {
     {"is_causal", ALL, TRUE},
@@ -183,7 +184,7 @@ static fr_status read_rope_object(const fr_hf_fields *f, const char *name,
 }
 
 /* The library reads rope_parameters, or rope_scaling alone where both are there, and rope_theta beside them only where
- * the object that counts has none. Versions differ in which object that is, so the two must agree. */
+ * the object that it uses has none. Its versions differ in which object that is, so the two must agree. */
 fr_status fr_hf_read_rope(const fr_hf_fields *f, double *theta)
 {
     bool has_scaling = false;

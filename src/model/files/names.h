@@ -1,8 +1,8 @@
 /*
  * names.h - find entries of a directory by name, and show names from files in messages.
  *
- * A directory is an array of structs whose first member is an
- * fr_text; the index is an array of pointers to those members, sorted by bytes.
+ * A directory is an array of structs whose first member is an fr_text. Its index is an array of pointers to those
+ * members, sorted by bytes.
  */
 #ifndef FR_MODEL_FILES_NAMES_H
 #define FR_MODEL_FILES_NAMES_H
@@ -12,10 +12,10 @@
 
 #include <stdint.h>
 
-/** Bytes of a shown name with its NUL. */
+/** Bytes of a shown name with its NUL: a message stays within about a line of a terminal. */
 enum { FR_SHOWN_BYTES = 100 };
 
-/** A name as printable ASCII ('?' for any other byte), cut with "..." if long. */
+/** A name as printable ASCII. Any other byte is shown as '?'; a long name is cut and ends in "...". */
 typedef struct fr_shown {
     char text[FR_SHOWN_BYTES];
 } fr_shown;

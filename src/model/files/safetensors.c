@@ -1,3 +1,19 @@
+/*
+ * Parse and check the directory of one safetensors file.
+ *
+ * This file owns the handle: the mapping, the parsed JSON header, which holds the names, and the table of tensors with
+ * its index. The order of events is:
+ *
+ *   1. The header's length is read and compared with the file and the format's limit.
+ *   2. base/json_size.h bounds the memory that the header's JSON would take, and jansson parses it.
+ *   3. Each entry becomes a tensor: its dtype, its shape, and a span that has exactly the bytes of both.
+ *   4. The tensors are sorted by the start of their data. Each must start where the one before ends, and the last must
+ *      end with the file.
+ *
+ * What always holds: no tensor's bytes are used before step 3 has compared its span with the file. Sizes are multiplied
+ * only after a check that the product fits. Step 4 is what the format asks for. It refuses files whose tensors share
+ * bytes, or that carry bytes that no tensor names, because both are signs of damage.
+ */
 #include "model/files/safetensors.h"
 
 #include "base/file.h"
@@ -10,7 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The format's own limit on the header. */
+/* The format itself limits the header to 100 MB; a u64 length comes before it. */
 enum { MAX_HEADER_BYTES = 100000000, LENGTH_BYTES = 8 };
 
 struct fr_safetensors {
@@ -30,7 +46,7 @@ typedef struct reader {
     size_t bytes;
 } reader;
 
-/* Types that GGUF does not have: they cannot be weights, but other files use them (token ids, masks). */
+/* Types that GGUF does not have. They cannot be weights, but files hold other tensors of them (token ids, masks). */
 static size_t other_type_bytes(const char *name, const char **shown)
 {
     static const struct {
@@ -50,7 +66,7 @@ static size_t other_type_bytes(const char *name, const char **shown)
     return 0;
 }
 
-/* The formats have the names of types of one element in common, so device/quant.c tells their sizes. */
+/* Both formats use the same names for types of single elements, so device/quant.c knows their sizes. */
 static bool find_type(const char *name, fr_safetensor *out)
 {
     const fr_quant_type *type = fr_quant_find_name(name);
@@ -64,7 +80,7 @@ static bool find_type(const char *name, fr_safetensor *out)
     return true;
 }
 
-/* `what` goes on from "tensor NAME". */
+/* `what` is the rest of the sentence that "tensor NAME" begins. */
 static fr_status fail_tensor(const reader *r, const fr_safetensor *tensor,
                              const char *what)
 {
@@ -231,21 +247,21 @@ static fr_status read_length(fr_ctx *ctx, const char *path, const uint8_t *data,
     uint64_t length = 0;
     if (bytes < LENGTH_BYTES) {
         return FR_FAIL(ctx, FR_ERR_FORMAT,
-                       "%s: not a safetensors file, it has only %zu bytes", path,
-                       bytes);
+                       "%s: this is not a safetensors file: it has only %zu bytes",
+                       path, bytes);
     }
     memcpy(&length, data, sizeof length);
     const char *kind = fr_file_kind(data, bytes);
     bool fits = length <= MAX_HEADER_BYTES && length <= bytes - LENGTH_BYTES;
-    /* the length itself may begin as other files do */
+    /* A file of another kind is recognised first: its first bytes would be read as a length. */
     if (kind != NULL && (!fits || length == 0 || data[LENGTH_BYTES] != '{')) {
-        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: not a safetensors file: it is %s", path,
-                       kind);
+        return FR_FAIL(ctx, FR_ERR_FORMAT,
+                       "%s: this is not a safetensors file: it is %s", path, kind);
     }
     if (!fits) {
         return FR_FAIL(
             ctx, FR_ERR_FORMAT,
-            "%s: header length %llu, must be at most %d and within the "
+            "%s: the header length is %llu, must be at most %d and within the "
             "file of %zu bytes; the file is truncated or not a safetensors file",
             path, (unsigned long long)length, MAX_HEADER_BYTES, bytes);
     }

@@ -1,3 +1,19 @@
+/*
+ * Digests of a base's layers in the user's cache folder.
+ *
+ * This file owns the key of an entry and its layout. The key is a digest of all that the kept digests depend on: the
+ * version of this scheme, the real path and the stamp (size, inode, times) of each file, the tensor of each role, and
+ * which digests are wanted. An entry is a file named after the first half of the key. It holds the whole key and then
+ * the digests, so that a read can tell another entry of the same name.
+ *
+ * A key is made only if each file is now as it was when it was opened (is_unchanged) and its last change is long
+ * enough ago (is_settled). Both are checked before a read and again before a write, so a file that changes while it is
+ * hashed leaves no entry.
+ *
+ * What always holds: the cache saves time and never fails a run. An error here clears itself, and the digests are
+ * computed as if there were no cache. Entries are found by their whole key, so none needs to be invalidated: after a
+ * change of a file, the old entry is never asked for again.
+ */
 #define _GNU_SOURCE /* realpath */
 #include "model/weights/digest_cache.h"
 
@@ -10,12 +26,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* 32 hexadecimal digits are 128 bits, enough that names differ; a name with its ending fits in 64 bytes. */
 enum { NAME_BYTES = 64, NAME_DIGITS = 32 };
-/* To be raised when fr_weights_digest takes other bytes. */
+/* Raise the number when fr_weights_digest hashes other bytes. */
 static const char VERSION[] = "digests of layers 1";
 
-/* Clocks of files tick every few milliseconds, on some file systems every second or two: a file could be written to
- * once more and bear the time it has. */
+/* The times of files advance in steps of a few milliseconds, on some file systems of one or two seconds. Within a step,
+ * a file can be written again and keep its time. 2.5 s is longer than the longest step. */
 static bool is_settled(const fr_stamp *stamp)
 {
     static const int64_t SETTLED_NS = 2500000000;
@@ -36,7 +53,7 @@ static fr_status add_text(fr_ctx *ctx, fr_digest *key, const char *text, size_t 
     return fr_digest_add(ctx, key, text, bytes);
 }
 
-/* Files by path and stamp. */
+/* Add each file's real path and stamp. */
 static fr_status add_files(fr_ctx *ctx, const fr_weights *w, fr_digest *key,
                            bool *settled)
 {
@@ -57,7 +74,7 @@ static fr_status add_files(fr_ctx *ctx, const fr_weights *w, fr_digest *key,
     return status;
 }
 
-/* What the digests depend on; false: nothing is to be kept of files as they are. */
+/* The key and the name of its entry; false if nothing may be kept or read for the files in their present state. */
 static bool make_key(fr_ctx *ctx, const fr_weights *w, const int64_t *needs,
                      uint8_t out[FR_DIGEST_BYTES], char name[NAME_BYTES])
 {

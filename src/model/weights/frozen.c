@@ -1,3 +1,24 @@
+/*
+ * The frozen matrices of the ranks of one node, converted once for all of them.
+ *
+ * This file owns one piece of memory that the ranks of a node share, with every matrix that any of them needs, and the
+ * list of the weights (pieces) in it. The order of events in fr_frozen_create, which is collective, is:
+ *
+ *   1. Each rank flags the layers and ends that it needs. An all-reduce makes the union of the flags.
+ *   2. Every rank derives the same list of pieces, with the same offsets, from the union. Stacks that stay in the file
+ *      have no piece.
+ *   3. The node allocates the memory, and the ranks convert equal shares of its rows. Then the memory is sealed: where
+ *      it is shared, a later write ends the process.
+ *
+ * fr_frozen_matrix then gives addresses into that memory, or a view of the file for a stack that stays.
+ *
+ * What always holds: the weights of a stack are neighbours, so that a stack is one matrix. A stack starts at a cache
+ * line. All ranks have the same list even where only some of them need a piece, so offsets need not be sent.
+ *
+ * A 70B model in bf16 takes 140 GB. Ranks of one node that each converted their own copy of a replica's layers would
+ * need that several times over. Where the memory cannot be shared (comm/node.h), each rank has memory of its own with
+ * the same offsets and fills only its own pieces: pages that are never written take no memory.
+ */
 #include "model/weights/frozen.h"
 
 #include "base/integer.h"
@@ -7,14 +28,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Rows that one thread converts at a time: a transposed tensor is read in tiles of as many columns. The alignment is a
- * cache line, which matrix products load whole. */
+/* Rows that one thread converts at a time. 32 is the side of the tiles in which weights_read.c reads a transposed
+ * tensor, so a block is whole tiles. The alignment is a cache line, which matrix products load whole. */
 enum { BLOCK_ROWS = 32, ALIGNMENT = 64 };
 
-/* Blocks between two times that the file's pages are given back: file and copy are never whole in memory. */
+/* After this many blocks, the pages of the file that were read are dropped, so that file and copy are never both whole
+ * in memory. 512 blocks are 16384 rows, which is 256 MiB of bf16 at a width of 8192: small beside a model, and large
+ * enough that threads seldom wait for the last one of them. */
 enum { CHUNK_BLOCKS = 512 };
 
-/* Stacks of a layer, and matrices of a stack, at most. */
+/* The most stacks that a layer has, and the most pieces. */
 enum { LAYER_STACKS = 4, LAYER_PIECES = LAYER_STACKS * FR_STACK_MAX };
 
 /* One weight; layer -1 outside layers. */
@@ -35,11 +58,11 @@ struct fr_frozen {
     int64_t n_pieces;
     int64_t n_blocks;
     int64_t bytes;
-    void **views; /* behind matrices that stay in the file */
+    void **views; /* memory behind matrices that stay in the file */
     int64_t n_views;
 };
 
-/* One flag a layer, then embedding and vocabulary, of which tied ones are the embedding alone. */
+/* One flag for each layer, then one for the embedding and one for the head. A tied head counts as the embedding. */
 static void note_needs(const fr_frozen_params *p, int64_t *needs)
 {
     const fr_arch *arch = fr_weights_arch(p->holding.weights);
@@ -79,7 +102,7 @@ static void add_stack(const fr_holding *holding, const fr_stack *stack, int64_t 
     }
 }
 
-/* The same list on all ranks of the node but for whose a piece is. */
+/* The list is the same on all ranks of the node, except for is_mine. */
 static void list_pieces(const fr_frozen_params *p, const int64_t *mine,
                         const int64_t *needs, fr_frozen *f)
 {
@@ -146,7 +169,7 @@ static void convert_block(const fr_frozen_params *p, const fr_frozen *f, int64_t
                          count, out);
 }
 
-/* This rank's share of a shared memory, or all that it needs itself. */
+/* Convert this rank's share of a shared memory, or all that this rank needs if the memory is not shared. */
 static void convert(const fr_frozen_params *p, const fr_frozen *f)
 {
     int64_t rank = f->memory.is_shared ? fr_group_rank(p->node) : 0;

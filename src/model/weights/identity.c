@@ -35,7 +35,7 @@ fr_status fr_identity_shape(fr_ctx *ctx, const fr_weights *weights,
 
 enum { WORDS = FR_DIGEST_BYTES / 8 };
 
-/* Digest 0 is of what lies outside layers, i + 1 of layer i; this rank answers for [begin, end). */
+/* Digest 0 is of what lies outside layers, i + 1 of layer i; this rank is responsible for [begin, end). */
 typedef struct gather {
     fr_ctx *ctx;
     const fr_weights *weights;
@@ -60,7 +60,7 @@ static fr_status hash_share(const gather *g, int rank, int n_ranks)
     return FR_OK;
 }
 
-/* Each rank has zeros but for its own digests: the sum is a gather. */
+/* Each rank has zeros except for its own digests, so the sum is a gather. */
 static fr_status gather_digests(const gather *g, const fr_grid *grid, fr_group *node)
 {
     int64_t n_words = g->n_digests * WORDS;

@@ -9,18 +9,19 @@
 #include "model/weights/weights.h"
 
 /**
- * One line that two bases share iff a prefix of one has a meaning in the other: family, layers, widths,
- * heads, head width, RoPE, and the vocabulary's digest ("-" without a tokenizer).
+ * Write one line that is the same for two bases exactly if a prefix of one has a meaning in the other: family, layers,
+ * widths, heads, head width, RoPE, and the vocabulary's digest ("-" without a tokenizer).
  * @param tokenizer  may be NULL   @param[out] out  caller frees
  */
 FR_MUST_CHECK fr_status fr_identity_shape(fr_ctx *ctx, const fr_weights *weights,
                                           const fr_tokenizer *tokenizer, char **out);
 
 /**
- * SHA-256 over the digests of what lies outside layers and of the layers, in order. Collective over the
- * grid. The ranks of a pipeline answer for the layers [first, first + n) each (together all, each once; the first rank
- * also for the rest); those of a `node` divide among them what any of them answers for, so that it is hashed once.
- * Where the first of them finds the digests in the cache (digest_cache.h), nothing is hashed.
+ * Compute SHA-256 over the digests of what lies outside layers and of the layers, in order. Collective over the grid.
+ * Each rank of a pipeline is responsible for the layers [first, first + n), which together are all layers once. The
+ * first rank is also responsible for what lies outside layers. The ranks of a `node` divide the hashing of all that any
+ * of them is responsible for, so that it is hashed once. If the first rank of the node finds the digests in the cache
+ * (digest_cache.h), nothing is hashed.
  */
 FR_MUST_CHECK fr_status fr_identity_digest(fr_ctx *ctx, const fr_weights *weights,
                                            const fr_grid *grid, fr_group *node,
@@ -28,8 +29,8 @@ FR_MUST_CHECK fr_status fr_identity_digest(fr_ctx *ctx, const fr_weights *weight
                                            uint8_t out[FR_DIGEST_BYTES]);
 
 /**
- * Compare a checkpoint's base with the one at hand. Another shape is refused, both named. Other weights of
- * the same shape: refused with `strict`, else a warning.
+ * Compare a checkpoint's base with the model. Another shape is refused, and the message names both. Other weights of
+ * the same shape are refused with `strict`, and give a warning without it.
  * @return FR_OK; FR_ERR_CHECKPOINT
  */
 FR_MUST_CHECK fr_status fr_identity_check(fr_ctx *ctx, const char *file,
@@ -40,9 +41,9 @@ FR_MUST_CHECK fr_status fr_identity_check(fr_ctx *ctx, const char *file,
                                           bool strict);
 
 /**
- * The same for the epsilon of the norms, which the shape does not hold. Compared as f32, as it enters the computation:
- * GGUF files hold no more.
- * @param saved  0: the file does not say   @param eps  of the base at hand
+ * Compare the epsilon of the norms, which the shape line does not hold. The comparison is in f32, as the computation
+ * uses it and as GGUF files store it.
+ * @param saved  0 if the file does not name it   @param eps  the model's
  * @return FR_OK; FR_ERR_CHECKPOINT
  */
 FR_MUST_CHECK fr_status fr_identity_check_eps(fr_ctx *ctx, const char *file,

@@ -168,9 +168,9 @@ fr_status fr_weights_describe(fr_ctx *ctx, const fr_weights *weights, int64_t in
                               char *line, size_t line_bytes)
 {
     if (index < 0 || index >= weights->n_sources) {
-        return FR_FAIL(ctx, FR_ERR_ARG, "%s: tensor number %lld, must be 0 to %lld",
-                       weights->path, (long long)index,
-                       (long long)weights->n_sources - 1);
+        return FR_FAIL(
+            ctx, FR_ERR_ARG, "%s: the tensor number is %lld, must be 0 to %lld",
+            weights->path, (long long)index, (long long)weights->n_sources - 1);
     }
     const fr_source *source = &weights->sources[index];
     (void)snprintf(line, line_bytes, "%-40s %-5s %s", fr_show(source->name).text,

@@ -1,8 +1,9 @@
 /*
  * weights.h - the frozen weights of a model file, whatever its format, under one set of names.
  *
- * Files are mapped read-only. Everything comes out in Hugging Face's conventions: matrices row-major [n_out, n_in] (GPT-2's Conv1D is
- * transposed, its c_attn split), Q and K rows in RoPE halves order (llama GGUF is un-permuted).
+ * Files are mapped read-only. All weights are given in Hugging Face's conventions. Matrices are row-major
+ * [n_out, n_in]: GPT-2's Conv1D is transposed, and its c_attn is split. Rows of Q and K are in the order of RoPE
+ * halves: the adjacent pairs of a llama GGUF are reordered.
  */
 #ifndef FR_MODEL_WEIGHTS_WEIGHTS_H
 #define FR_MODEL_WEIGHTS_WEIGHTS_H
@@ -43,23 +44,24 @@ typedef enum fr_weight {
 } fr_weight;
 
 /**
- * Open a GGUF file or a Hugging Face folder (config.json with model.safetensors or
- * model.safetensors.index.json). All tensors of the architecture are checked for presence, shape and
- * type here, so that a bad file ends before any work.
+ * Open a GGUF file or a Hugging Face folder (config.json with model.safetensors or model.safetensors.index.json). The
+ * presence, shape and type of every tensor of the architecture are checked here, so that a bad file is refused before
+ * any work.
  *
  * @return FR_OK; FR_ERR_DATA (missing file); FR_ERR_FORMAT (damaged, hostile, wrong shape);
- *         FR_ERR_UNSUPPORTED (architecture, option or type; both the found and the supported named)
+ *         FR_ERR_UNSUPPORTED (architecture, option or type; the message names found and supported)
  */
 FR_MUST_CHECK fr_status fr_weights_open(fr_ctx *ctx, const char *path,
                                         fr_weights **out);
 void fr_weights_close(fr_weights **weights);
-/** Take what was read so far out of this process's memory (fr_map_release). */
+/** Drop the pages that were read so far from this process's memory (fr_map_release). */
 void fr_weights_release(const fr_weights *weights);
 
 const fr_arch *fr_weights_arch(const fr_weights *weights);
 const char *fr_weights_path(const fr_weights *weights);
 
-/** Whether the model has this weight (a bias may be absent). `layer` is ignored for the first five. */
+/** Whether the model has this weight (a bias may be absent). Here and below, `layer` is ignored for roles outside
+ * layers. */
 bool fr_weights_has(const fr_weights *weights, fr_weight role, int64_t layer);
 
 /** Rows and columns ([n, 1] for vectors) of a weight that the model has. */
@@ -67,22 +69,23 @@ void fr_weights_shape(const fr_weights *weights, fr_weight role, int64_t layer,
                       int64_t *n_out, int64_t *n_in);
 
 /**
- * Convert a weight into `out` (dense, row-major, n_out * n_in elements of `dtype`). f32 -> bf16
- * rounds to nearest even.
+ * Convert a weight into `out` (dense, row-major, n_out * n_in elements of `dtype`). bf16 is rounded to nearest even.
  */
 FR_MUST_CHECK fr_status fr_weights_read(fr_ctx *ctx, const fr_weights *weights,
                                         fr_weight role, int64_t layer, fr_dtype dtype,
                                         void *out);
 
-/** Rows [first, first + count) of a matrix, as fr_weights_read gives them. Any number of threads at a time. */
+/** Convert rows [first, first + count) of a matrix, as fr_weights_read does. Any number of threads may call it at
+ * once. */
 void fr_weights_read_rows(const fr_weights *weights, fr_weight role, int64_t layer,
                           fr_dtype dtype, int64_t first, int64_t count, void *out);
 
-/** What matrices come from and how they are held. */
+/** The weights that matrices come from, and how they are held. */
 typedef struct fr_holding {
     const fr_weights *weights;
     fr_dtype dtype; /* of the values that products use */
-    bool in_file;   /* stay in the file as they are; each use converts what it reads */
+    bool
+        in_file; /* matrices stay in the file as they are; each use converts what it reads */
 } fr_holding;
 
 enum { FR_STACK_MAX = 3 };
@@ -93,7 +96,7 @@ typedef struct fr_stack {
     int n_roles;
 } fr_stack;
 
-/** What products use as one matrix. The head's is the embedding where they are tied. */
+/** What products use as one matrix. Where head and embedding are tied, FR_STACK_HEAD reads the embedding. */
 extern const fr_stack FR_STACK_QKV;
 extern const fr_stack FR_STACK_O;
 extern const fr_stack FR_STACK_GATE_UP; /* Llama */
@@ -106,7 +109,7 @@ extern const fr_stack FR_STACK_HEAD;
 bool fr_weights_stay(const fr_holding *holding, const fr_stack *stack, int64_t layer);
 
 /**
- * A stack that stays, as a matrix for the device with the values that a converted one has.
+ * A stack for which fr_weights_stay holds, as a matrix for the device. It has the values of a converted one.
  * @param owned  memory behind *out for the caller to free, or NULL; the weights must outlive *out
  */
 FR_MUST_CHECK fr_status fr_weights_leave(fr_ctx *ctx, const fr_holding *holding,
@@ -116,10 +119,10 @@ FR_MUST_CHECK fr_status fr_weights_leave(fr_ctx *ctx, const fr_holding *holding,
 /** Bytes that the matrix of a role takes, in the file or in memory. */
 int64_t fr_weights_held_bytes(const fr_holding *holding, fr_weight role, int64_t layer);
 
-/** Whether fr_weights_multiply_rows can do a role. */
+/** Whether fr_weights_multiply_rows supports a role. */
 bool fr_weights_multiplies(const fr_weights *weights, fr_weight role, int64_t layer);
-/** Rows [first, first + part->columns) of a matrix in `dtype` with part->x, straight from the file: the bits of
- * fr_linear_few over fr_weights_read_rows. Any number of threads at a time. */
+/** Multiply rows [first, first + part->columns) of a matrix in `dtype` with part->x, straight from the file. The result
+ * has the bits of fr_linear_few over fr_weights_read_rows. Any number of threads may call it at once. */
 void fr_weights_multiply_rows(const fr_weights *weights, fr_weight role, int64_t layer,
                               fr_dtype dtype, int64_t first, const fr_few *part);
 
@@ -131,12 +134,12 @@ FR_MUST_CHECK fr_status fr_weights_digest(fr_ctx *ctx, const fr_weights *weights
 FR_MUST_CHECK fr_status fr_weights_digest_names(fr_ctx *ctx, const fr_weights *weights,
                                                 fr_digest *digest);
 
-/** Files that the tensors lie in: one GGUF file, or the shards of a folder. */
+/** Number of files that hold the tensors: one GGUF file, or the shards of a folder. */
 int64_t fr_weights_n_files(const fr_weights *weights);
-/** Path of a file (valid while the handle lives) and its stamp when it was opened. */
+/** The path of a file (valid while the handle lives), and its stamp when it was opened. */
 const char *fr_weights_file(const fr_weights *weights, int64_t index, fr_stamp *stamp);
 
-/** One line a tensor for `inspect`: name, type, shape. The text is valid while the handle lives. */
+/** Lines for `forerun inspect`, one for each tensor: name, type, shape. */
 int64_t fr_weights_n_tensors(const fr_weights *weights);
 FR_MUST_CHECK fr_status fr_weights_describe(fr_ctx *ctx, const fr_weights *weights,
                                             int64_t index, char *line,

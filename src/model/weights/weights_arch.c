@@ -4,7 +4,7 @@
 #include "model/files/hf_config.h"
 #include "model/weights/weights_impl.h"
 
-/* Weights that are there may hold a head of their own, whatever config.json says. They need not be there. */
+/* The weights, where the folder has them, may hold a head of their own, whatever config.json says. */
 static fr_status look_at_head(fr_ctx *ctx, const char *folder, fr_arch *arch)
 {
     fr_weights *weights = NULL;

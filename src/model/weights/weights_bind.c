@@ -1,3 +1,24 @@
+/*
+ * Find and check the tensor of every role.
+ *
+ * This file owns the table of bindings. A binding says which tensor a role reads, which part of it, and in which order
+ * the rows lie. The format's part has already listed the tensors (sources), chosen the scheme of names, and said which
+ * roles the model needs. The order of events is:
+ *
+ *   1. fr_weights_index sorts the sources by name and refuses a name that occurs twice.
+ *   2. fr_weights_bind binds the roles outside layers: embeddings, final norm, head.
+ *   3. tie_head decides whether head and embedding are one weight, from the files' numbers where they hold both.
+ *   4. fr_weights_bind binds the roles of each layer. Layer 0 comes first, because it decides for the optional ones:
+ *      a bias is in all layers or in none.
+ *
+ * What always holds afterwards: a binding is either empty, and the model lacks that weight, or its tensor has a type
+ * that can be converted and exactly the shape that the architecture asks for. Reading therefore checks nothing, and a
+ * wrong file is refused at the start of a run and not in the middle of it.
+ *
+ * The wanted shape is computed from the architecture (role_shape), then changed to what the scheme stores
+ * (wanted_tensor): fused, transposed, or with RoPE pairs adjacent. All differences between formats are in these two
+ * steps, so nothing after this file depends on the format.
+ */
 #include "base/mem.h"
 #include "model/files/names.h"
 #include "model/weights/weights_impl.h"
@@ -6,6 +27,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A name is a prefix, a layer's number and a constant of a scheme: all known ones stay below 80 bytes.
+ * N_OUTSIDE is the number of roles outside layers. */
 enum { NAME_BYTES = 160, N_OUTSIDE = FR_W_ATTN_NORM };
 
 fr_weight_binding *fr_weights_binding(const fr_weights *weights, fr_weight role,
@@ -51,7 +74,7 @@ fr_status fr_weights_index(fr_ctx *ctx, fr_weights *weights)
     return FR_OK;
 }
 
-/* Rows and columns of a role as Hugging Face has them; vectors are [n, 1]. */
+/* Rows and columns of a role in Hugging Face's conventions; vectors are [n, 1]. */
 static void role_shape(const fr_arch *arch, fr_weight role, fr_weight_binding *binding)
 {
     int64_t q = arch->n_heads * arch->head_dim;
@@ -165,7 +188,7 @@ static fr_status check_source(fr_ctx *ctx, const fr_weights *weights,
                        weights->path, fr_show(source->name).text, source->type_name,
                        fr_quant_supported(weights->gguf != NULL).text);
     }
-    /* a scalar would pass for a vector of one, and whoever reads asks for the last dimension */
+    /* A scalar has the shape of a vector of one to same_shape, but reading needs a last dimension. */
     if (source->n_dims < 1 || !same_shape(source, wanted)) {
         return FR_FAIL(ctx, FR_ERR_FORMAT,
                        "%s: tensor %s has shape %s, the model's settings ask for %s",
@@ -199,7 +222,7 @@ static fr_source *find_source(const fr_weights *weights, fr_weight role,
     return source;
 }
 
-/* A role that the files lack keeps an empty binding, which is what fr_weights_has tells. */
+/* A role that the files lack keeps an empty binding, and fr_weights_has is then false. */
 static fr_status bind_role(fr_ctx *ctx, const fr_weights *weights, fr_weight role,
                            int64_t layer)
 {
@@ -236,8 +259,8 @@ static fr_status bind_role(fr_ctx *ctx, const fr_weights *weights, fr_weight rol
     return FR_OK;
 }
 
-/* Whether the head of the files holds the numbers of the embedding. They are nearly always different from the first row
- * on, or the same bytes. */
+/* Whether the head of the files holds the numbers of the embedding. Nearly always the two are the same bytes or differ
+ * in the first row, so this is fast. */
 static fr_status compare_head(fr_ctx *ctx, const fr_weights *weights, bool *same)
 {
     const fr_weight_binding *tokens = fr_weights_binding(weights, FR_W_TOKENS, 0);
@@ -266,7 +289,7 @@ static fr_status compare_head(fr_ctx *ctx, const fr_weights *weights, bool *same
 }
 
 /* A file that says "tied" and holds a head of its own has been trained with that head: the flag is wrong, not the
- * numbers. Heads of the same numbers are one, in one piece of memory. */
+ * numbers. A head with the embedding's numbers shares its binding, so that it takes memory once. */
 static fr_status tie_head(fr_ctx *ctx, fr_weights *weights)
 {
     fr_weight_binding *head = fr_weights_binding(weights, FR_W_HEAD, 0);

@@ -129,10 +129,11 @@ static fr_status check_shard_is_there(const index_reader *r, const char *name)
     if (is_there) {
         return FR_OK;
     }
-    return FR_FAIL(r->ctx, FR_ERR_DATA,
-                   "%s: names the file %s, which is not in the folder; fetch all files "
-                   "that the index names",
-                   r->path, fr_show(fr_text_of(name)).text);
+    return FR_FAIL(
+        r->ctx, FR_ERR_DATA,
+        "%s: the index names the file %s, which is not in the folder; fetch all files "
+        "that the index names",
+        r->path, fr_show(fr_text_of(name)).text);
 }
 
 /* The shard of that file name, opened at its first mention. */
@@ -181,8 +182,8 @@ static fr_status load_indexed(index_reader *r, const json_t *root)
     const char *name = NULL;
     json_t *place = NULL;
     if (!json_is_object(map)) {
-        return FR_FAIL(r->ctx, FR_ERR_FORMAT, "%s: lacks the object weight_map",
-                       r->path);
+        return FR_FAIL(r->ctx, FR_ERR_FORMAT,
+                       "%s: the index lacks the object weight_map", r->path);
     }
     int64_t n = (int64_t)json_object_size(map);
     FR_TRY(fr_alloc(r->ctx, n, sizeof(fr_safetensors *), &weights->shards));
@@ -232,14 +233,16 @@ out:
     return status;
 }
 
-/* Tensors that tell what else the folder is: before anything is missing that such a one has under another name. */
+/* Look for tensors whose names show that the folder is not a supported model. This comes before the search for missing
+ * tensors, since such a folder has them under other names. */
 static fr_status check_foreign(fr_ctx *ctx, const fr_weights *weights)
 {
     for (int64_t i = 0; i < weights->n_sources; i++) {
         const char *what = fr_foreign_tensor(weights->sources[i].name);
         if (what != NULL) {
-            return FR_FAIL(ctx, FR_ERR_UNSUPPORTED, "%s: holds tensor %s, %s",
-                           weights->path, fr_show(weights->sources[i].name).text, what);
+            return FR_FAIL(ctx, FR_ERR_UNSUPPORTED,
+                           "%s: the folder holds tensor %s, %s", weights->path,
+                           fr_show(weights->sources[i].name).text, what);
         }
     }
     return FR_OK;
@@ -259,8 +262,8 @@ static bool has_prefix(const fr_weights *weights, const char *prefix)
     return false;
 }
 
-/* Names begin with the inner model's, or without it where that alone was saved. What is missing where there are neither
- * is told by the name that most files have. */
+/* Names start with the inner model's name, or without it where only that was saved. Where the files have neither, the
+ * message about the missing tensor uses the name that most files have. */
 static void find_prefix(fr_weights *weights)
 {
     bool gpt2 = weights->arch.family == FR_GPT2;
@@ -269,7 +272,7 @@ static void find_prefix(fr_weights *weights)
     weights->prefix = has_prefix(weights, inner) || !bare ? inner : "";
 }
 
-/* The head is asked for where the config does not tie it, and where the files have one all the same. */
+/* The head is needed where config.json does not tie it, and where the files hold one although it does. */
 static void set_needs(fr_weights *weights, const fr_hf_config *config)
 {
     const fr_arch *arch = &weights->arch;

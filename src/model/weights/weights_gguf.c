@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+/* An architecture's name is one of two short ones here, and keys stay below 50 bytes. */
 enum { KEY_BYTES = 96 };
 
 /* The converter stores Q and K of llama with each head's rows in adjacent RoPE pairs. */
@@ -117,7 +118,7 @@ static fr_status read_family(fr_ctx *ctx, fr_weights *weights)
     fr_text name = {NULL, 0};
     if (!fr_gguf_get_text(weights->gguf, "general.architecture", &name)) {
         return FR_FAIL(ctx, FR_ERR_FORMAT,
-                       "%s: general.architecture is missing or not a string",
+                       "%s: general.architecture is missing or is not a string",
                        weights->path);
     }
     if (fr_text_is(name, "llama")) {
@@ -134,7 +135,7 @@ static fr_status read_family(fr_ctx *ctx, fr_weights *weights)
     return FR_OK;
 }
 
-/* A setting that has to be absent or `wanted` for the model to be the plain architecture. */
+/* Check a setting that must be absent or `wanted`, since the layers have only this value. */
 static fr_status check_count(fr_ctx *ctx, const fr_weights *weights, const char *name,
                              int64_t wanted)
 {
@@ -166,7 +167,7 @@ static fr_status read_head_width(fr_ctx *ctx, fr_weights *weights)
     return read_optional_count(ctx, weights, "attention.key_length", &arch->head_dim);
 }
 
-/* The embedding says how many tokens there are; the vocab_size key is often absent. */
+/* The embedding's rows give the vocabulary size, since the vocab_size key is often absent. */
 static fr_status read_vocabulary(fr_ctx *ctx, fr_weights *weights)
 {
     const fr_gguf_tensor *tokens =
@@ -215,7 +216,7 @@ static fr_status read_arch(fr_ctx *ctx, fr_weights *weights)
     return fr_arch_check(ctx, weights->path, arch);
 }
 
-/* Nothing in a llama file says whether it has biases but the tensors themselves. */
+/* Only the tensors themselves show whether a llama file has biases. */
 static void set_needs(fr_weights *weights)
 {
     bool llama = weights->arch.family == FR_LLAMA;

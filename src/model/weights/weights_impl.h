@@ -1,9 +1,10 @@
 /*
  * weights_impl.h - the inside of a weights handle, shared by the sources that fill and read it.
  *
- * Opening goes: the format's part (weights_gguf.c, weights_folder.c) fills the architecture, the
- * tensors of the files, the naming scheme and what the model needs; weights_bind.c then finds and
- * checks the tensor of every role; weights_read.c converts, weights_stack.c makes matrices for the device.
+ * Order of opening: the format's part (weights_gguf.c or weights_folder.c) fills in the architecture, the tensors of
+ * the files, the naming scheme and what the model needs. Then weights_bind.c finds and checks the tensor of every role,
+ * and weights_used.c checks that no tensor is left over. After that, weights_read.c converts weights and
+ * weights_stack.c makes matrices for the device.
  */
 #ifndef FR_MODEL_WEIGHTS_WEIGHTS_IMPL_H
 #define FR_MODEL_WEIGHTS_WEIGHTS_IMPL_H
@@ -15,9 +16,9 @@
 
 /** A tensor as it lies in a file, shape row-major (the last dimension is the fastest). */
 typedef struct fr_source {
-    fr_text name; /* first, see names.h */
+    fr_text name; /* must be the first member, see names.h */
     const char *type_name;
-    const fr_quant_type *type; /* NULL: cannot be converted */
+    const fr_quant_type *type; /* NULL: it cannot be converted */
     int n_dims;
     int64_t shape[FR_SAFETENSOR_MAX_DIMS];
     const uint8_t *data;
@@ -32,7 +33,7 @@ typedef enum fr_weight_layout {
     FR_LAYOUT_COLUMNS, /* transposed: columns first, first + 1, ... */
 } fr_weight_layout;
 
-/** What a role reads: a tensor and the part of it that is the weight. Without a source the model lacks the weight. */
+/** What a role reads: a tensor, and the part of it that is the weight. The model lacks a weight without a source. */
 typedef struct fr_weight_binding {
     const fr_source *source;
     fr_weight_layout layout;
@@ -69,7 +70,7 @@ struct fr_weights {
     fr_weight_binding *bindings; /* roles outside layers, then those of each layer */
 };
 
-/** Open the GGUF file at weights->path and read its architecture, no tensor. */
+/** Open the GGUF file at weights->path and read its architecture, but no tensor. */
 FR_MUST_CHECK fr_status fr_weights_open_gguf(fr_ctx *ctx, fr_weights *weights);
 
 /** Fill `weights` from the GGUF file at weights->path. */
@@ -85,13 +86,13 @@ FR_MUST_CHECK fr_status fr_weights_index(fr_ctx *ctx, fr_weights *weights);
 FR_MUST_CHECK fr_status fr_weights_bind(fr_ctx *ctx, fr_weights *weights);
 
 /**
- * Whether every tensor of the files is read by a role; linear in their number. In a folder buffers that follow from the
- * settings may be left over: rotary frequencies, position ids, GPT-2's masks.
- * @return FR_OK; FR_ERR_UNSUPPORTED naming the first other one in the order of the files
+ * Check that a role reads every tensor of the files; the time is linear in their number. In a folder, buffers that
+ * follow from the settings may be left over: rotary frequencies, position ids, GPT-2's masks.
+ * @return FR_OK; FR_ERR_UNSUPPORTED naming the first other tensor in the order of the files
  */
 FR_MUST_CHECK fr_status fr_weights_check_used(fr_ctx *ctx, const fr_weights *weights);
 
-/** As fr_weights_check_used for tensors of a folder's files that its index leaves out, or finds in another file. */
+/** Refuse a tensor of a folder's files, other than such a buffer, that the index omits or places in another file. */
 FR_MUST_CHECK fr_status fr_weights_check_listed(fr_ctx *ctx, const fr_weights *weights);
 
 /** A tensor by name; NULL if the files have none. */
@@ -101,7 +102,7 @@ fr_source *fr_weights_find_source(const fr_weights *weights, const char *name);
 fr_weight_binding *fr_weights_binding(const fr_weights *weights, fr_weight role,
                                       int64_t layer);
 
-/** "[2, 3]" of a source's shape. */
+/** A source's shape as "[2, 3]". */
 typedef struct fr_shape_text {
     char text[128];
 } fr_shape_text;

@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TILE = 32 }; /* side of a transposed tile */
+/* Side of a transposed tile. A tile of floats takes 4 KiB, so it stays in the L1 cache between its write and its
+ * read. */
+enum { TILE = 32 };
 
-/* Where converted elements go, and with which instruction set. */
+/* The destination of converted elements, and the instruction set that converts them. */
 typedef struct sink {
     fr_isa isa;
     fr_dtype dtype;
@@ -63,7 +65,7 @@ static void read_rows(const fr_weight_binding *binding, int64_t head_dim, int64_
     }
 }
 
-/* Binding has refused what has no dimension. */
+/* weights_bind.c has refused tensors without a dimension. */
 static int64_t last_dimension(const fr_source *source)
 {
     assert(source->n_dims >= 1);

@@ -1,4 +1,20 @@
-/* Matrices whose rows stay in the file and are read whenever they are used. */
+/*
+ * Matrices that stay in the mapped file and are converted at each use.
+ *
+ * This file owns the stacks, which are the matrices that products use as one (Q, K and V, for example), and the
+ * decision which of them stay in the file. fr_weights_leave makes a matrix for the device out of a stack that stays:
+ *
+ *   1. If the stack is one weight whose rows already have the wanted type, order and alignment, the matrix points at
+ *      the file's bytes, and nothing is converted at all.
+ *   2. Otherwise the matrix carries a file_rows and a function that reads rows. A product then asks for a few rows at
+ *      a time, and read_stack finds the weights of the stack that hold them.
+ *   3. If every weight of the stack also supports it, the matrix can multiply straight from the file's blocks. That
+ *      saves writing the converted rows to memory where a product has few rows of x.
+ *
+ * All three give the bits of a matrix that was converted at load, so `in_file` is a choice of memory against time and
+ * never of results. A transposed tensor (GPT-2's Conv1D in a folder) never stays: one of its rows is spread over the
+ * whole tensor, and reading it at each use would touch every page.
+ */
 #include "base/mem.h"
 #include "model/weights/weights_impl.h"
 
@@ -10,13 +26,14 @@ const fr_stack FR_STACK_DOWN = {{FR_W_DOWN}, 1};
 const fr_stack FR_STACK_TOKENS = {{FR_W_TOKENS}, 1};
 const fr_stack FR_STACK_HEAD = {{FR_W_HEAD}, 1};
 
-/* Behind a matrix whose rows stay in the file. */
+/* What a matrix whose rows stay in the file points at. */
 typedef struct file_rows {
     const fr_weights *weights;
     fr_stack stack;
     int64_t layer;
 } file_rows;
 
+/* In the loop, `first` counts from the first row of the current weight. */
 static void read_stack(const fr_matrix *w, int64_t first, int64_t count, void *out)
 {
     const file_rows *rows = w->data;
@@ -61,7 +78,7 @@ static bool stays(const fr_holding *holding, const fr_weight_binding *binding)
     return holding->in_file && binding->layout != FR_LAYOUT_COLUMNS;
 }
 
-/* The rows of a binding where they lie, if they are what the device takes; else NULL. */
+/* The address of a binding's rows in the file if the device can use them as they are; else NULL. */
 static const void *ready_rows(const fr_holding *holding,
                               const fr_weight_binding *binding)
 {

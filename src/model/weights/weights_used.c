@@ -1,4 +1,4 @@
-/* Nothing of a model's files is left out without a word: each tensor is read by some role, or harmless by its name, or the
+/* No tensor of a model's files is ignored in silence. A role reads it, or its name shows that it is harmless, or the
  * model is refused. */
 #include "model/files/names.h"
 #include "model/weights/weights_impl.h"
@@ -13,7 +13,7 @@ static bool ends_in(fr_text name, const char *parts)
            (name.bytes == n || name.data[name.bytes - n - 1] == '.');
 }
 
-/* "h.7." in front of the last `n` bytes: GPT-2's attention lies nowhere else. */
+/* Whether "h.7." is in front of the last `n` bytes, as it is for all of GPT-2's attention. */
 static bool is_gpt2_layer(fr_text name, size_t n)
 {
     size_t at = name.bytes - n;
@@ -34,7 +34,7 @@ static bool is_square(const fr_source *source)
     return n >= 2 && source->shape[n - 1] == source->shape[n - 2];
 }
 
-/* What follows from the settings alone, which older libraries wrote and none reads. */
+/* Tensors that follow from the settings alone: older libraries wrote them, and none reads them. */
 static bool is_buffer(fr_family family, const fr_source *source)
 {
     static const char MASK[] = "attn.bias";
@@ -86,7 +86,7 @@ fr_status fr_weights_check_listed(fr_ctx *ctx, const fr_weights *weights)
             }
             return FR_FAIL(
                 ctx, FR_ERR_UNSUPPORTED,
-                "%s: holds tensor %s, which model.safetensors.index.json %s; "
+                "%s: the file holds tensor %s, which model.safetensors.index.json %s; "
                 "fetch the index and the files of one and the same model",
                 fr_safetensors_path(shard), fr_show(tensor->name).text,
                 found != NULL ? "places in another file" : "does not name");
