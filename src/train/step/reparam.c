@@ -354,8 +354,8 @@ void fr_reparam_scale(fr_reparam *reparam, int64_t largest, int64_t **sum, int64
     memset(r->sum_PM, 0, (size_t)*n * sizeof *r->sum_PM);
     if (r->in_range) {
         (void)frexp(value_of_bits(largest), &above);
-        /* fr_exact_exponent assumes terms below 2^FR_EXACT_LIMIT_BITS; these are below 2^above, which leaves that
-         * many more bits. */
+        /* fr_exact_exponent assumes terms below 2^FR_EXACT_LIMIT_BITS. These are below 2^above, so the exponent moves
+         * by the difference. */
         r->exponent = fr_exact_exponent(r->n_all_layers) + FR_EXACT_LIMIT_BITS - above;
         (void)fr_exact_add(r->device, r->state.n_layers, *n, r->exponent, r->parts_LPM,
                            r->sum_PM);
