@@ -87,7 +87,7 @@ fr_status fr_run(fr_ctx *ctx, fr_group *world, const fr_config *config,
         fr_signals_hold(options->signals, fr_group_rank(world));
         status = run_steps(&run);
     }
-    /* Tells the other ranks, which may wait for this one, that it ends with a failure. */
+    /* The rank line in the run folder then ends with "failed" and not with "ended". */
     if (status != FR_OK && status != FR_ERR_STOPPED) {
         fr_watch_fail(run.watch);
     }

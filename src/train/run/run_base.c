@@ -42,8 +42,8 @@ static fr_status measure(fr_run_state *run, const fr_task *task,
 
 /* ---- the base alone ----------------------------------------------------------------------------- */
 
-/* Where a prefix is made from a text, its first slot is the base's BOS, and rows have none. Measured without that prefix,
- * rows get the BOS in front. */
+/* Where a prefix is made from a text, its first slot is the base's BOS, and rows have none. Measured without that
+ * prefix, rows get the BOS in front. */
 static fr_status measure_after_bos(fr_run_state *run, const fr_task *task, int32_t bos,
                                    fr_evaluation *out)
 {

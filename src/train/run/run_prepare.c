@@ -34,8 +34,8 @@ static fr_status check_unused(const fr_run_state *run)
                                                       run->options->overwrite);
 }
 
-/* A restart waits for the ranks of the run before: a rank lives and writes for about a second after its mpirun is killed,
- * and the mpirun of a killed rank takes two seconds to end. */
+/* A restart waits for the ranks of the run before: a rank lives and writes for about a second after its mpirun is
+ * killed, and the mpirun of a killed rank takes two seconds to end. */
 static fr_status lock_run_folder(fr_run_state *run)
 {
     enum { WAIT_SECONDS = 10, WHAT_BYTES = 512 };
@@ -149,8 +149,8 @@ static fr_status check_config(fr_run_state *run)
     return name_other_way(run, status);
 }
 
-/* Each rank falls back from a damaged checkpoint by itself, and a folder that is not shared differs from node to node: so
- * the ranks check that they have read the same step. */
+/* Each rank falls back from a damaged checkpoint by itself, and a folder that is not shared differs from node to
+ * node: so the ranks check that they have read the same step. */
 static fr_status agree_on_checkpoint(fr_run_state *run)
 {
     int64_t range[2] = {-1, 0}; /* highest step, and the lowest negated */
@@ -341,8 +341,8 @@ static fr_status start_task(fr_run_state *run, fr_task *task)
     return fr_group_agree(run->world, fr_task_init_prefix(&run->env, s->engine, task));
 }
 
-/* Besides the base's identity: the epsilon of its norms, and its chat template, because rows of dialogues must keep their
- * token ids. */
+/* Besides the base's identity: the epsilon of its norms, and its chat template, because rows of dialogues must keep
+ * their token ids. */
 static fr_status check_base_of_tasks(const fr_run_state *run)
 {
     const fr_checkpoint *saved = run->resumed;
@@ -403,7 +403,8 @@ static fr_status start_files(fr_run_state *run)
         total += task->progress.stopped ? task->progress.step : task->n_steps;
     }
     if (fr_group_rank(run->world) == 0) {
-        /* only now, when all is read that the new run needs: its data may be wrong, its init may be one of these files */
+        /* only now, when all is read that the new run needs: its data may be wrong, its init may be one of these
+         * files */
         if (run->options->overwrite) {
             FR_TRY(fr_run_folder_clear(run->ctx, run->config->run.dir));
         } else if (run->resumed == NULL) {

@@ -57,6 +57,7 @@ fr_status fr_pass_fill_batch(fr_ctx *ctx, const fr_pass *pass,
     return status;
 }
 
+/* In order, so that an example has the same nats in every layout. */
 static double add_up(const double *values, int64_t n)
 {
     double sum = 0.0;
@@ -84,6 +85,7 @@ static const double *spread_source(const fr_pass *pass, const fr_plan_source *fr
     return nll;
 }
 
+/* The batch has its targets unit by unit, source by source, as the plan lists them; nll follows that order. */
 static void spread(const fr_pass *pass, const fr_microbatch *microbatch,
                    const double *nll)
 {
