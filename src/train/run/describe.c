@@ -61,6 +61,7 @@ static fr_status describe_task(const fr_task_env *env, const fr_task *task,
     out->base_layers = env->arch->n_layers;
     out->n_kv_heads = env->arch->n_kv_heads;
     out->head_dim = env->arch->head_dim;
+    /* Through float, as the kernels use it: equal models then have equal numbers, however their files write it. */
     out->base_norm_eps = (double)(float)env->arch->norm_eps;
     out->seed = c->seed;
     out->chat = c->chat;
@@ -98,6 +99,7 @@ static fr_status describe_run(const fr_task_env *env, const fr_run_identity *ide
     return copy_optional(env->ctx, identity->layout, &out->layout);
 }
 
+/* All memory is allocated here, so that filling it later cannot fail. */
 fr_status fr_describe_tasks(const fr_task_env *env, const fr_run_identity *identity,
                             const fr_task *tasks, int64_t n_tasks, bool for_resume,
                             fr_checkpoint **out)

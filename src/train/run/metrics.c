@@ -189,6 +189,7 @@ void fr_metrics_close(fr_metrics **metrics)
     }
 }
 
+/* Takes `object` over. Nine digits are as many as a float can need. */
 static fr_status write_line(fr_metrics *m, json_t *object)
 {
     enum { VERSION_BYTES = 24 };
@@ -229,6 +230,7 @@ static json_t *traffic_of(const fr_step_result *result)
     return edges;
 }
 
+/* Rate and remaining time are means over this process: single steps vary too much to be shown. */
 static void show_progress(fr_metrics *m, const char *task, int64_t step,
                           const fr_step_result *result, double now)
 {
@@ -347,6 +349,7 @@ fr_status fr_metrics_saved(fr_metrics *metrics, const fr_write *write, double bl
     if (metrics->file < 0) {
         return FR_OK;
     }
+    /* A checkpoint has no name in its write, because the writer makes it from the step. */
     (void)snprintf(name, sizeof name, "checkpoint-%lld.h5", (long long)write->step);
     json_t *line = json_pack(
         "{s:s, s:I, s:o, s:o, s:o}", "saved", write->name != NULL ? write->name : name,

@@ -53,6 +53,7 @@ static fr_status check_fit(const fr_task_env *env, const char *path,
             path);
     }
     FR_TRY(check_mlp(env, path, saved, task));
+    /* Other rows would continue the order of examples at a cursor that means something else. */
     if (memcmp(saved->data_digest, digest, sizeof digest) != 0) {
         return FR_FAIL(
             env->ctx, FR_ERR_CHECKPOINT,
@@ -78,6 +79,7 @@ static void restore_state(const fr_prefix_state *saved, fr_task *task)
     fr_prefix_list_arrays(saved, from);
     fr_prefix_list_arrays(&task->state, to);
     for (int i = 0; i < (task->reparam == NULL ? FR_PREFIX_ARRAYS : 2); i++) {
+        /* Layers are contiguous in both arrays, so a stage takes one piece of each. */
         memcpy(to[i], from[i] + local_layer(task) * task->layer_floats,
                (size_t)task->n_local * sizeof(float));
     }

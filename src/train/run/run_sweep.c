@@ -142,6 +142,7 @@ static int longest(int so_far, const char *text)
     return length > so_far ? length : so_far;
 }
 
+/* Widths of numbers fit the largest that are usual; a wider number moves the rest of its row only. */
 static void print_head(const table *t, FILE *out, int name_width, const int *widths)
 {
     (void)fprintf(out, "%-*s", name_width, "task");
@@ -209,6 +210,7 @@ static json_t *row_json(const table *t, int64_t index)
     for (int a = 0; a < t->config->n_swept; a++) {
         (void)json_object_set_new(values, r->values[a].key, value_json(&r->values[a]));
     }
+    /* A step of a best loss that does not exist is null, not 0: 0 would be a step. */
     json_t *at_step = isfinite(r->best)
                           ? json_integer((json_int_t)r->task->progress.best_step)
                           : json_null();

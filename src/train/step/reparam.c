@@ -167,7 +167,7 @@ static fr_matrix w2_of_layer(const fr_reparam *r, int64_t layer)
     return matrix_of(w2 + layer * r->n_slot * m, r->n_slot, m);
 }
 
-/* Each number is drawn from its row and column alone: a longer prefix or a wider MLP begins with the same numbers. */
+/* Each number is drawn from its row and column alone: a longer prefix begins with the same rows. */
 static void draw(uint64_t seed, fr_rng_purpose purpose, int64_t n_rows, int64_t width,
                  double std, float *out)
 {
