@@ -299,7 +299,7 @@ static fr_status gather_all(const fr_saves *s, fr_gather *gather, fr_checkpoint 
     return fr_gather_wait(gather);
 }
 
-/* The buffer is made for this one file and goes with it to the writer, which collect then destroys. */
+/* The buffer is made for this one file, and collect destroys it once the file is written. */
 static fr_status add_prefix_file(fr_saves *s, const char *name, fr_gather *gather)
 {
     fr_write write = {.name = name,
