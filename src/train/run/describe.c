@@ -12,6 +12,7 @@ static fr_status copy_optional(fr_ctx *ctx, const char *text, char **out)
     return text != NULL ? fr_copy_string(ctx, text, out) : FR_OK;
 }
 
+/* Gives `kind` and `text` as one string, which the caller owns. */
 static fr_status join(fr_ctx *ctx, const char *kind, const char *text, char **out)
 {
     size_t bytes = strlen(kind) + strlen(text) + 1;
@@ -20,6 +21,7 @@ static fr_status join(fr_ctx *ctx, const char *kind, const char *text, char **ou
     return FR_OK;
 }
 
+/* For people only: nothing reads it back, and a resume takes the init from the config. */
 static fr_status describe_init(fr_ctx *ctx, const fr_task *task, char **out)
 {
     enum { NUMBER_BYTES = 40 };
@@ -59,6 +61,7 @@ static fr_status describe_task(const fr_task_env *env, const fr_task *task,
     out->base_layers = env->arch->n_layers;
     out->n_kv_heads = env->arch->n_kv_heads;
     out->head_dim = env->arch->head_dim;
+    /* Through float, as the kernels use it: equal models then have equal numbers, however their files write it. */
     out->base_norm_eps = (double)(float)env->arch->norm_eps;
     out->seed = c->seed;
     out->chat = c->chat;
@@ -81,6 +84,8 @@ static fr_status describe_task(const fr_task_env *env, const fr_task *task,
                : FR_OK;
 }
 
+/* A checkpoint explains itself: with the config, the base and the program's version a run can be repeated from the
+ * file alone. */
 static fr_status describe_run(const fr_task_env *env, const fr_run_identity *identity,
                               fr_checkpoint *out)
 {
@@ -94,6 +99,7 @@ static fr_status describe_run(const fr_task_env *env, const fr_run_identity *ide
     return copy_optional(env->ctx, identity->layout, &out->layout);
 }
 
+/* All memory is allocated here, so that filling it later cannot fail. */
 fr_status fr_describe_tasks(const fr_task_env *env, const fr_run_identity *identity,
                             const fr_task *tasks, int64_t n_tasks, bool for_resume,
                             fr_checkpoint **out)

@@ -1,9 +1,9 @@
 /* The tasks' layers on their way to rank 0.
  *
- * A part is one array of a task: K, V, a moment, an array of the MLP. Stage s of replica 0 sends its layers of each part
- * to stage 0 of replica 0, which is rank 0 and receives them into the whole array of the checkpoint. Each task has a
- * tag; its parts come in the order of list_parts on both sides, so that they match. What is sent is copied first: the
- * next step may change the layers while the message is under way. */
+ * A part is one array of a task: K, V, a moment, an array of the MLP. Stage s of replica 0 sends its layers of each
+ * part to stage 0 of replica 0, which is rank 0 and receives them into the whole array of the checkpoint. Each task
+ * has a tag; its parts come in the order of list_parts on both sides, so that they match. What is sent is copied
+ * first: the next step may change the layers while the message is under way. */
 #include "train/run/gather.h"
 
 #include "base/mem.h"
@@ -37,6 +37,7 @@ struct fr_gather {
     int64_t n_requests; /* under way */
 };
 
+/* Replicas hold equal prefixes, so one of them is enough. */
 static bool takes_part(const fr_gather *g)
 {
     return g->grid->replica == 0;
@@ -47,6 +48,9 @@ static const int64_t *bounds_of(const fr_gather *g, int64_t task)
     return g->bounds + task * (g->grid->n_stages + 1);
 }
 
+/* The order of the list is that of the messages: sender and receiver must both go by it. A task without a
+ * validation yet has no best prefix, and its current one takes that place. For inference two parts are enough, K
+ * and V. */
 static int list_parts(const fr_gather *g, int64_t index, part parts[MAX_PARTS])
 {
     const fr_task *task = &g->tasks[index];
@@ -92,6 +96,8 @@ static fr_status find_bounds(const fr_gather *g, int64_t index)
                          (long long)g->tasks[index].layers.count);
 }
 
+/* All memory of a round at once, so that nothing can fail for lack of memory while other ranks wait for a message.
+ * Rank 0 receives into the checkpoint and needs no copies. */
 static fr_status alloc_messages(fr_gather *g)
 {
     fr_ctx *ctx = g->env->ctx;
@@ -127,6 +133,7 @@ fr_status fr_gather_create(const fr_task_env *env, fr_grid *grid, fr_task *tasks
             .env = env, .grid = grid, .tasks = tasks, .n_tasks = n_tasks, .what = what};
         status = takes_part(g) ? alloc_messages(g) : FR_OK;
     }
+    /* Before find_bounds, which is collective: a rank without memory must not leave the others in it. */
     status = fr_group_agree(grid->world, status);
     for (int64_t i = 0; status == FR_OK && takes_part(g) && i < n_tasks; i++) {
         status = find_bounds(g, i);
@@ -175,6 +182,7 @@ static fr_status expect_task(fr_gather *g, int64_t index)
     return FR_OK;
 }
 
+/* Receives begin at once, so that what arrives goes straight to its array in the checkpoint. */
 fr_status fr_gather_begin(fr_gather *gather, fr_checkpoint *into)
 {
     if (!takes_part(gather)) {
@@ -189,6 +197,8 @@ fr_status fr_gather_begin(fr_gather *gather, fr_checkpoint *into)
     return FR_OK;
 }
 
+/* Shared arrays are not sent: rank 0 has the same bits. A stage without layers of the task sends nothing, and
+ * expect_task expects nothing of it. */
 static fr_status send_parts(fr_gather *g, int64_t index, const part *parts, int n)
 {
     const int64_t *bounds = bounds_of(g, index);
@@ -218,6 +228,7 @@ fr_status fr_gather_task(fr_gather *gather, int64_t task)
     if (gather->grid->stage != 0) {
         return send_parts(gather, task, parts, n);
     }
+    /* The progress is taken together with the layers, so both are of the same step. */
     fr_describe_progress(&gather->tasks[task], &gather->into->tasks[task]);
     for (int p = 0; p < n; p++) {
         int64_t layers = parts[p].shared ? 1 : bounds_of(gather, task)[1];
@@ -227,6 +238,8 @@ fr_status fr_gather_task(fr_gather *gather, int64_t task)
     return FR_OK;
 }
 
+/* Requests that are complete are dropped in place. On a failure those that were not looked at are dropped too: the
+ * group is broken then. */
 fr_status fr_gather_test(fr_gather *gather, bool *is_done)
 {
     int64_t kept = 0;
@@ -243,6 +256,7 @@ fr_status fr_gather_test(fr_gather *gather, bool *is_done)
     return status;
 }
 
+/* In any order: all of them have to complete, and none depends on another. */
 fr_status fr_gather_wait(fr_gather *gather)
 {
     for (; gather->n_requests > 0; gather->n_requests--) {

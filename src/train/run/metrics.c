@@ -1,3 +1,16 @@
+/* What a run reports while it trains: lines of metrics.jsonl, and the progress on stderr.
+ *
+ * The file is append-only during a run, and each line is one write, so a reader never sees two lines mixed and a
+ * kill costs at most the end of the last line. A run that resumes first rewrites the file without the lines of
+ * steps that are still to be done. Those steps were done before the kill, but after the checkpoint, and they are
+ * done and reported again.
+ *
+ * What always holds: rank 0 alone has the file open. On the other ranks `file` is -1, and every call returns at
+ * once.
+ *
+ * Times. `started` and `first_step` belong to this process, so rate and remaining time are those of this process,
+ * and a resumed run does not count the steps before it. `last_step` is moved by validations too: the seconds in a
+ * line are those of the step alone. */
 #define _POSIX_C_SOURCE 200809L
 #include "train/run/metrics.h"
 
@@ -52,6 +65,7 @@ static bool is_of_the_past(const json_t *object, const fr_task *tasks, int64_t n
     bool past = false;
     const json_t *step = json_object_get(object, "step");
     const char *name = json_string_value(json_object_get(object, "task"));
+    /* A file holds all tasks at once: its line stays if any task has reached that step. */
     bool saved = json_object_get(object, "saved") != NULL; /* of all tasks */
     for (int64_t i = 0; i < n_tasks && json_is_integer(step); i++) {
         bool is_of_task =
@@ -95,11 +109,13 @@ static fr_status drop_later_lines(fr_ctx *ctx, const char *path, const fr_task *
     int64_t number = 0;
     for (size_t at = 0; at < bytes && status == FR_OK;) {
         const char *end = memchr(text + at, '\n', bytes - at);
+        /* Without a line break it is the end that a kill cut off. */
         if (end == NULL) {
             break;
         }
         size_t length = (size_t)(end - (text + at)) + 1;
         bool stays = false;
+        /* Text that is not JSON gives no object, has no step, and is dropped like a line of a later step. */
         json_t *object = fr_json_fits(text + at, length)
                              ? json_loadb(text + at, length, 0, NULL)
                              : NULL;
@@ -123,6 +139,7 @@ static fr_status open_file(fr_metrics *m, const char *folder, const fr_task *tas
 {
     FR_TRY(fr_join_path(m->ctx, folder, "metrics.jsonl", &m->path));
     FR_TRY(drop_later_lines(m->ctx, m->path, tasks, n_tasks));
+    /* Not through a link: an append would go to whatever file it leads to. */
     m->file = fr_open_own(m->path, O_WRONLY | O_APPEND);
     if (m->file < 0) {
         return FR_FAIL(m->ctx, FR_ERR_IO,
@@ -172,6 +189,7 @@ void fr_metrics_close(fr_metrics **metrics)
     }
 }
 
+/* Takes `object` over. Nine digits are as many as a float can need. */
 static fr_status write_line(fr_metrics *m, json_t *object)
 {
     enum { VERSION_BYTES = 24 };
@@ -212,10 +230,12 @@ static json_t *traffic_of(const fr_step_result *result)
     return edges;
 }
 
+/* Rate and remaining time are means over this process: single steps vary too much to be shown. */
 static void show_progress(fr_metrics *m, const char *task, int64_t step,
                           const fr_step_result *result, double now)
 {
     enum { WIDTH = 24 }; /* the bar and its numbers fit a terminal of 80 columns */
+    /* For logs without a terminal: often enough to see that a run lives, and no flood at thousands of fast steps. */
     static const double PLAIN_LINE_SECONDS = 5.0;
     double elapsed = now - m->started;
     int64_t done = m->done_steps - m->first_step;
@@ -257,6 +277,7 @@ fr_status fr_metrics_step(fr_metrics *metrics, const char *task, int64_t step,
     metrics->done_steps++;
     metrics->useful_tokens += result->n_useful;
     show_progress(metrics, task, step, result, now);
+    /* Counts and the display follow every step; the file has only each log_every-th. */
     if (step % log_every != 0) {
         return FR_OK;
     }
@@ -293,6 +314,7 @@ fr_status fr_metrics_validation(fr_metrics *metrics, const char *task, int64_t s
     return write_line(metrics, line);
 }
 
+/* Measuring the base takes time that belongs to no step, so the clocks start after it. */
 fr_status fr_metrics_start(fr_metrics *metrics, const fr_task *task)
 {
     if (metrics->file < 0) {
@@ -313,6 +335,7 @@ fr_status fr_metrics_stopped(fr_metrics *metrics, const char *task, int64_t step
     if (metrics->file < 0) {
         return FR_OK;
     }
+    /* Else the bar would never be full and the remaining time would be too long. */
     metrics->total_steps -= steps_left;
     json_t *line = json_pack("{s:s, s:I, s:s}", "task", task, "step", (json_int_t)step,
                              "stopped", reason);
@@ -326,6 +349,7 @@ fr_status fr_metrics_saved(fr_metrics *metrics, const fr_write *write, double bl
     if (metrics->file < 0) {
         return FR_OK;
     }
+    /* A checkpoint has no name in its write, because the writer makes it from the step. */
     (void)snprintf(name, sizeof name, "checkpoint-%lld.h5", (long long)write->step);
     json_t *line = json_pack(
         "{s:s, s:I, s:o, s:o, s:o}", "saved", write->name != NULL ? write->name : name,

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+/* An MLP of another shape has other moments, and a prefix without one cannot get them: the shapes must be equal. */
 static fr_status check_mlp(const fr_task_env *env, const char *path,
                            const fr_checkpoint_task *saved, const fr_task *task)
 {
@@ -22,6 +23,8 @@ static fr_status check_mlp(const fr_task_env *env, const char *path,
                    (long long)want->hidden, (long long)want->width);
 }
 
+/* All that the arrays and the order of examples depend on. Rules of stopping, learning rates and the like are not
+ * checked here: they may change at a resume (config_resume.c). */
 static fr_status check_fit(const fr_task_env *env, const char *path,
                            const fr_checkpoint_task *saved, const fr_task *task)
 {
@@ -50,6 +53,7 @@ static fr_status check_fit(const fr_task_env *env, const char *path,
             path);
     }
     FR_TRY(check_mlp(env, path, saved, task));
+    /* Other rows would continue the order of examples at a cursor that means something else. */
     if (memcmp(saved->data_digest, digest, sizeof digest) != 0) {
         return FR_FAIL(
             env->ctx, FR_ERR_CHECKPOINT,
@@ -66,6 +70,8 @@ static int64_t local_layer(const fr_task *task)
     return task->local.first - task->layers.first;
 }
 
+/* Checkpoints hold whole prefixes and no ranks, so a run may be resumed on any layout. With an MLP only K and V are
+ * arrays of the prefix; the moments belong to the MLP. */
 static void restore_state(const fr_prefix_state *saved, fr_task *task)
 {
     float *from[FR_PREFIX_ARRAYS];
@@ -73,11 +79,13 @@ static void restore_state(const fr_prefix_state *saved, fr_task *task)
     fr_prefix_list_arrays(saved, from);
     fr_prefix_list_arrays(&task->state, to);
     for (int i = 0; i < (task->reparam == NULL ? FR_PREFIX_ARRAYS : 2); i++) {
+        /* Layers are contiguous in both arrays, so a stage takes one piece of each. */
         memcpy(to[i], from[i] + local_layer(task) * task->layer_floats,
                (size_t)task->n_local * sizeof(float));
     }
 }
 
+/* Shared arrays are taken whole, the others from this rank's first layer on. H is in no file and is computed again. */
 static fr_status restore_mlp(const fr_mlp_state *saved, int64_t first_layer,
                              fr_reparam *reparam)
 {
@@ -107,6 +115,7 @@ fr_status fr_restore_task(const fr_task_env *env, const char *path,
     }
     task->progress = saved->progress;
     FR_TRY(fr_best_recall(env, path, checkpoint, saved, task));
+    /* The rules may have changed since: a task that had stopped may go on, or the other way round. */
     (void)fr_task_decide(task, env->config->run.nonfinite_limit);
     return FR_OK;
 }

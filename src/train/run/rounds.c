@@ -1,14 +1,15 @@
 /* The training loop: this stage's part of the schedule, and what happens between rounds.
  *
- * A round gives every live task one step. The schedule (schedule.h) says what this stage does next: run a forward or a
- * backward, open the next task's step, or begin a round.
+ * A round gives every live task one step. The schedule (schedule.h) says what this stage does next: run a forward
+ * or a backward, open the next task's step, or begin a round.
  *
  * No collective may block while microbatches are in flight. Every decision is therefore a pure function of the step
- * summary that all ranks have agreed on, and a failure of one rank is reported in its next summary. Requests to stop and
- * failures travel in the summary of a round's first step, the leading step, which all ranks read before the next round.
+ * summary that all ranks have agreed on, and a failure of one rank is reported in its next summary. Requests to
+ * stop and failures travel in the summary of a round's first step, the leading step, which all ranks read before
+ * the next round.
  *
- * What needs agreement waits until the stage has drained (pause_round): validation, a stopping rule that fired, the end.
- * A checkpoint does not: each task's layers leave for it right after the task's own step. */
+ * What needs agreement waits until the stage has drained (pause_round): validation, a stopping rule that fired, the
+ * end. A checkpoint does not: each task's layers leave for it right after the task's own step. */
 #include "train/run/rounds.h"
 
 #include "base/mem.h"
@@ -49,11 +50,14 @@ static fr_status leave_alone(const rounds *r, fr_status status)
 
 /* ---- results ---------------------------------------------------------------------------------- */
 
+/* The first failure is kept: later ones are often its consequences. */
 static void note_failure(rounds *r, fr_status status)
 {
     r->failure = r->failure == FR_OK ? status : r->failure;
 }
 
+/* A task's layers leave for the checkpoint right after its own step, when they are those of that step on every
+ * rank. */
 static fr_status save_task(rounds *r, int64_t index)
 {
     if (!r->tasks[index].unsaved) {
@@ -74,6 +78,7 @@ static fr_status report_step(rounds *r, int64_t index)
     }
     FR_TRY(fr_step_finish(r->steps, index, &result));
     r->tasks[index].reported = true;
+    /* Only leading summaries carry these flags, so all ranks see them at the same round. */
     r->stop = r->stop || result.stop_requested;
     r->failed = r->failed || result.failed;
     if (result.skipped) {
@@ -99,6 +104,8 @@ static void keep_best(fr_task *task)
     memcpy(task->best.v, task->state.v, bytes);
 }
 
+/* A loss counts as the best before it is written: all ranks have the same loss and decide alike. best.h5 is handed
+ * over first, so the metrics never name a best prefix that no writer has. */
 static fr_status validate(const fr_rounds_params *run, fr_task *task)
 {
     fr_evaluation result;
@@ -127,6 +134,7 @@ static bool is_multiple(int64_t step, int64_t every)
     return every > 0 && step % every == 0;
 }
 
+/* After the last step always, so that the best prefix of a task is known when it ends. */
 static bool validation_due(const rounds *r, int64_t index)
 {
     const fr_task *task = &r->about.tasks[index];
@@ -169,6 +177,8 @@ static fr_status begin_save(rounds *r)
 static bool pause_due(const rounds *r)
 {
     const fr_rounds_params *run = &r->about;
+    /* Every term is the same on all ranks. Flags come from leading summaries, and steps are planned ones. Results
+     * are reported, and rules decided, at fixed points of the schedule. */
     bool due = r->stop || r->failed || !fr_tasks_are_live(run->tasks, run->n_tasks);
     for (int64_t i = 0; i < run->n_tasks; i++) {
         bool ends = planned_step(r, i) >= run->tasks[i].n_steps;
@@ -185,6 +195,7 @@ static fr_status validate_tasks(rounds *r)
     const fr_rounds_params *run = &r->about;
     for (int64_t i = 0; i < run->n_tasks; i++) {
         fr_task *task = &run->tasks[i];
+        /* A task that diverged is not validated: its loss would not be finite and would say nothing new. */
         bool nonfinite =
             fr_task_decide(task, r->config->run.nonfinite_limit) == FR_STOP_NONFINITE;
         if (!nonfinite && validation_due(r, i)) {
@@ -211,6 +222,7 @@ static fr_status settle(rounds *r)
     return FR_OK;
 }
 
+/* No message of a step is under way now, so a failure of one rank, such as a full disk, can end all of them. */
 static fr_status agree_on_failures(rounds *r)
 {
     fr_status failure = r->failure;
@@ -224,6 +236,7 @@ static fr_status pause_round(rounds *r)
     const fr_rounds_params *run = &r->about;
     FR_TRY(leave_alone(r, settle(r)));
     FR_TRY(agree_on_failures(r));
+    /* Before validate_tasks, after which a task may have ended. */
     bool save = save_due(r);
     FR_TRY(validate_tasks(r));
     bool live = fr_tasks_are_live(run->tasks, run->n_tasks);
@@ -245,6 +258,12 @@ static fr_status pause_round(rounds *r)
     return FR_OK;
 }
 
+/* Whether another round begins. The leading step of the round before must be done, because its summary says so. A
+ * stage that need not answer yet defers and runs a backward meanwhile; one that must answer waits for the
+ * reduction.
+ *
+ * Then one of three things happens: the stage drains for a pause, a checkpoint begins and training goes on, or
+ * neither. */
 static fr_status answer_round(rounds *r, const fr_action *action)
 {
     const fr_rounds_params *run = &r->about;
@@ -278,6 +297,7 @@ static fr_status answer_round(rounds *r, const fr_action *action)
 
 /* ---- microbatches ------------------------------------------------------------------------------- */
 
+/* Requests and failures are read as late as possible, at the close of the leading step, and only there. */
 static void close_step(rounds *r, int64_t index)
 {
     bool leads = index == r->schedule.lead;
@@ -285,6 +305,8 @@ static void close_step(rounds *r, int64_t index)
                   leads && r->failure != FR_OK);
 }
 
+/* A task's step begins only when its last one is done, since its forwards need the updated prefix. A replica may
+ * get no microbatch of a small step: it closes the step at once and still takes part in the reductions. */
 static fr_status answer_open(rounds *r, const fr_action *action)
 {
     int64_t index = action->task;
@@ -308,6 +330,7 @@ static fr_status answer_open(rounds *r, const fr_action *action)
     return fr_engine_expect(r->about.engine, fr_step_pass(r->steps, index), 0);
 }
 
+/* The next input is expected as soon as this forward is done, so that it arrives during the backward that follows. */
 static fr_status run_forward(rounds *r, const fr_action *action)
 {
     fr_engine *engine = r->about.engine;
@@ -347,6 +370,8 @@ static fr_status run_microbatch(rounds *r, const fr_action *action)
                                          : run_backward(r, action);
 }
 
+/* answer_round reports its failures itself, partly by agreement. The other actions are this rank's alone, and the
+ * others would wait for it without leave_alone. */
 static fr_status run_rounds(rounds *r)
 {
     fr_status status = FR_OK;

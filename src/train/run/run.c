@@ -1,3 +1,10 @@
+/* The order of a run: prepare, measure the base, train, write, report.
+ *
+ * Signals are held from the first step on. Before it there is nothing that a checkpoint could save, so a signal
+ * ends the rank at once; afterwards it asks for a stop after the same step on all ranks.
+ *
+ * The verdict comes after all files are written. A run that gave no usable prefix fails, but what it has stays
+ * there to be looked at. */
 #include "train/run/run.h"
 
 #include "base/clock.h"
@@ -6,6 +13,8 @@
 
 #include <stdlib.h>
 
+/* The file STOP is answered only here, after the checkpoint is committed: a kill before that leaves the request in
+ * place. */
 static fr_status run_rounds(fr_run_state *run)
 {
     fr_rounds_params params = {.env = &run->env,
@@ -25,6 +34,7 @@ static fr_status run_rounds(fr_run_state *run)
     return status;
 }
 
+/* Profiled time is that of the rounds alone: neither loading nor the last files belong to a step. */
 static fr_status run_steps(fr_run_state *run)
 {
     double began = fr_clock_seconds();
@@ -42,6 +52,8 @@ static fr_status run_steps(fr_run_state *run)
     return fr_run_report_gain(run);
 }
 
+/* Saves first, because its writer still uses the tasks and the metrics; the lock last, when nothing writes any
+ * more. */
 static void close_run(fr_run_state *run)
 {
     fr_saves_close(&run->saves);
@@ -75,6 +87,7 @@ fr_status fr_run(fr_ctx *ctx, fr_group *world, const fr_config *config,
         fr_signals_hold(options->signals, fr_group_rank(world));
         status = run_steps(&run);
     }
+    /* The rank line in the run folder then ends with "failed" and not with "ended". */
     if (status != FR_OK && status != FR_ERR_STOPPED) {
         fr_watch_fail(run.watch);
     }

@@ -15,7 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of a task without validation rows the first training examples are measured: few, because it costs a forward pass. */
+/* Of a task without validation rows the first training examples are measured: few, because it costs a forward pass.
+ * MAX_LINES bounds the tasks with a line in the log, so that a sweep of hundreds does not hide all else. */
 enum { SAMPLE_EXAMPLES = 64, MAX_LINES = 20 };
 
 /* The rows that a task's losses are compared on. */
@@ -29,6 +30,7 @@ static int64_t examples_of(const fr_task *task)
     return task->valid != NULL ? INT64_MAX : SAMPLE_EXAMPLES;
 }
 
+/* Collective over the world, as fr_evaluate_first is: every rank measures the same tasks in the same order. */
 static fr_status measure(fr_run_state *run, const fr_task *task,
                          const fr_stage_prefix *prefix, fr_evaluation *out)
 {
@@ -40,8 +42,8 @@ static fr_status measure(fr_run_state *run, const fr_task *task,
 
 /* ---- the base alone ----------------------------------------------------------------------------- */
 
-/* Where a prefix is made from a text, its first slot is the base's BOS, and rows have none. Measured without that prefix,
- * rows get the BOS in front. */
+/* Where a prefix is made from a text, its first slot is the base's BOS, and rows have none. Measured without that
+ * prefix, rows get the BOS in front. */
 static fr_status measure_after_bos(fr_run_state *run, const fr_task *task, int32_t bos,
                                    fr_evaluation *out)
 {
@@ -67,6 +69,7 @@ static fr_status measure_after_bos(fr_run_state *run, const fr_task *task, int32
     return status;
 }
 
+/* The base as a user meets it without a prefix: each row behind exactly one BOS, if the base wants one. */
 static fr_status measure_base(fr_run_state *run, const fr_task *task,
                               fr_evaluation *out)
 {
@@ -86,6 +89,7 @@ typedef struct measurement {
     bool init;
 } measurement;
 
+/* Two tasks start from the same keys and values. After a step they differ, so only tasks at step 0 are alike. */
 static bool starts_alike(const fr_task *a, const fr_task *b)
 {
     return a->config->prefix.init == FR_INIT_TEXT &&
@@ -121,6 +125,7 @@ static double finite_or_none(double loss)
     return isfinite(loss) ? loss : (double)INFINITY;
 }
 
+/* A loss that a checkpoint or an earlier task has given is not measured again. */
 static fr_status measure_task(fr_run_state *run, const measurement *m, fr_task *task)
 {
     fr_evaluation result;
@@ -136,6 +141,7 @@ static fr_status measure_task(fr_run_state *run, const measurement *m, fr_task *
     return FR_OK;
 }
 
+/* A loss means little without the rows that it was measured on, so each message names them. */
 static void name_rows(const fr_task *task, char *out, size_t capacity)
 {
     const fr_data_stats *s = fr_dataset_stats(rows_of(task));
@@ -151,6 +157,8 @@ static void name_rows(const fr_task *task, char *out, size_t capacity)
                    n == 1 ? "" : "s");
 }
 
+/* Nothing is logged where the base gives no finite loss: the losses of an init text would have nothing to be
+ * compared with. */
 static void log_start(const fr_run_state *run, const fr_task *task)
 {
     char rows[64];
@@ -170,6 +178,8 @@ static void log_start(const fr_run_state *run, const fr_task *task)
     }
 }
 
+/* A task that has stopped is not measured: no step follows that could gain anything. The init text is measured only
+ * before the first step, when the prefix still is that text. */
 static fr_status plan_measurements(const fr_run_state *run, measurement *all)
 {
     for (int64_t i = 0; i < run->n_tasks; i++) {
@@ -200,6 +210,7 @@ fr_status fr_run_measure_base(fr_run_state *run)
         if (!all[i].base && !all[i].init) {
             continue;
         }
+        /* Before the measurement, so that only what no earlier task has measured is left to do. */
         borrow(run, all, i);
         fr_watch_at(run->watch, task->progress.step, task->config->name, 0);
         status = measure_task(run, &all[i], task);
@@ -230,6 +241,7 @@ static fr_status final_loss(fr_run_state *run, const fr_task *task, double *loss
     return FR_OK;
 }
 
+/* Nats are compared and not perplexities: a difference of nats means the same at every loss. */
 static void print_gain(const fr_run_state *run, const fr_task *task, double loss)
 {
     char rows[64];
@@ -279,6 +291,7 @@ static void print_command(FILE *out, const fr_run_state *run, const fr_task *tas
     fr_print_shell_word(out, run->config->base.path);
     (void)fputs(" --prefix ", out);
     fr_print_shell_word(out, reference);
+    /* The command must compute as the run did, else its results differ from the reported loss. */
     if (run->config->run.precision == FR_PRECISION_F32) {
         (void)fputs(" --precision f32", out);
     }
@@ -295,6 +308,7 @@ static void print_command(FILE *out, const fr_run_state *run, const fr_task *tas
     }
 }
 
+/* Into memory first, because a log line is written as a whole. */
 static fr_status log_command(const fr_run_state *run, const fr_task *task,
                              const char *reference)
 {
@@ -329,6 +343,7 @@ static fr_status name_prefix(const fr_run_state *run, const fr_task *task, char 
     return status;
 }
 
+/* Only rank 0 shows the lines; the others make them too, so that all return the same status. */
 static fr_status print_files(const fr_run_state *run, const fr_task *best)
 {
     char *reference = NULL;
@@ -357,6 +372,7 @@ static const fr_task *best_task(const fr_run_state *run)
     return best;
 }
 
+/* The list is cut at MAX_LINES on all ranks alike, because final_loss may be a collective pass. */
 fr_status fr_run_report_gain(fr_run_state *run)
 {
     for (int64_t i = 0; i < run->n_tasks && i < MAX_LINES; i++) {

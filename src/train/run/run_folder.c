@@ -1,3 +1,17 @@
+/* Which files a run may find in its folder, and which of them it may remove.
+ *
+ * A user may point run.dir at a folder of their own by mistake. So nothing is removed that a run did not write, and
+ * a run that holds results is not started over unless --overwrite says so. Each entry is judged by its name alone:
+ * a trace is of no use without a checkpoint, a result is of use, and a foreign file was written by no run.
+ *
+ * A lock file proves that a run was here. Without one even files with a run's names may be the user's own, so
+ * traces count as foreign, and --overwrite has no effect.
+ *
+ * A best.h5 without a checkpoint is the one result that a start can leave: validation wrote it before the first
+ * checkpoint. It is renamed and never deleted, except where a file with the same bytes is kept already.
+ *
+ * To add a file to the run folder, give its name a kind in kind_of, and list it in fr_run_folder_clear if a new run
+ * does not replace it at its start. */
 #define _POSIX_C_SOURCE 200809L
 #include "train/run/run_folder.h"
 
@@ -33,6 +47,7 @@ static bool is_among(const char *name, const char *const *names)
     return found;
 }
 
+/* Token caches: "tokens-", a hexadecimal digest, ".cache". */
 static bool is_cache(const char *name)
 {
     static const char BEFORE[] = "tokens-";
@@ -42,6 +57,7 @@ static bool is_cache(const char *name)
                   ".cache") == 0;
 }
 
+/* The names that name_aside makes: best.before.h5, best.before-2.h5 and so on. */
 static bool is_aside(const char *name)
 {
     const size_t before = sizeof BEST_BEFORE - 1;
@@ -94,6 +110,7 @@ static void note(findings *found, const char *name)
     found->has_final = found->has_final || strcmp(name, FINAL) == 0;
 }
 
+/* A folder that is not there yet holds nothing. */
 static fr_status look(fr_ctx *ctx, const char *folder, findings *out)
 {
     DIR *entries = opendir(folder);
@@ -140,6 +157,7 @@ fr_status fr_run_folder_check(fr_ctx *ctx, const char *folder, bool overwrite)
         foreign = found.names[ENTRY_TRACE];
     }
     const char *result = found.names[ENTRY_RESULT];
+    /* Foreign files do not matter then: the new run leaves them alone. */
     if (found.has_lock && overwrite) {
         return FR_OK;
     }
@@ -165,6 +183,7 @@ fr_status fr_run_folder_check(fr_ctx *ctx, const char *folder, bool overwrite)
     return FR_OK;
 }
 
+/* A name that is not there counts as removed. unlink takes a link and not what it leads to, and refuses a folder. */
 static fr_status remove_own(fr_ctx *ctx, const char *folder, const char *name)
 {
     char *path = NULL;
@@ -213,6 +232,7 @@ typedef enum place { PLACE_FREE, PLACE_FILE, PLACE_OTHER } place;
 static place place_of(const char *path)
 {
     struct stat info;
+    /* Other errors than a missing file show at the rename. */
     if (lstat(path, &info) != 0) {
         return PLACE_FREE;
     }
@@ -300,6 +320,7 @@ fr_status fr_run_folder_clear(fr_ctx *ctx, const char *folder)
     for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
         FR_TRY(remove_own(ctx, folder, NAMES[i]));
     }
+    /* Ends because each reading but the last removes something, and nobody else writes under the lock. */
     for (int64_t n_removed = 1; n_removed > 0;) {
         FR_TRY(remove_numbered(ctx, folder, &n_removed));
     }

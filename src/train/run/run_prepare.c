@@ -1,3 +1,14 @@
+/* Everything before the first step, in an order that makes a wrong start fail early.
+ *
+ * Cheap refusals come first: the model's head, the folder, its lock, the checkpoint to resume and its config. Then
+ * the rows are read, then the layout is chosen from them, then weights are loaded. The files of an older run are
+ * removed or set aside last, when all that the new run reads has been read and found right.
+ *
+ * Rank 0 alone writes. What only one rank does, or what may fail on one rank alone, ends in fr_group_agree: all
+ * ranks then return the same failure instead of waiting for a rank that has left.
+ *
+ * The watch starts as soon as there is a folder for its log. From then on a rank that does not come ends the
+ * others. */
 #define _POSIX_C_SOURCE 200809L
 #include "train/run/run_impl.h"
 
@@ -23,8 +34,8 @@ static fr_status check_unused(const fr_run_state *run)
                                                       run->options->overwrite);
 }
 
-/* A restart waits for the ranks of the run before: a rank lives and writes for about a second after its mpirun is killed,
- * and the mpirun of a killed rank takes two seconds to end. */
+/* A restart waits for the ranks of the run before: a rank lives and writes for about a second after its mpirun is
+ * killed, and the mpirun of a killed rank takes two seconds to end. */
 static fr_status lock_run_folder(fr_run_state *run)
 {
     enum { WAIT_SECONDS = 10, WHAT_BYTES = 512 };
@@ -56,6 +67,7 @@ static fr_status make_run_folder(fr_run_state *run)
     if (resumes_latest(run->options)) {
         FR_TRY(fr_run_folder_check_resume(run->ctx, folder));
     }
+    /* Under the lock: unfinished files of a run that still writes must not be removed. */
     FR_TRY(fr_checkpoint_tidy(run->ctx, folder));
     fr_stop_request_forget(&run->stop);
     FR_TRY(fr_join_path(run->ctx, folder, "log", &log));
@@ -137,8 +149,8 @@ static fr_status check_config(fr_run_state *run)
     return name_other_way(run, status);
 }
 
-/* Each rank falls back from a damaged checkpoint by itself, and a folder that is not shared differs from node to node: so
- * the ranks check that they have read the same step. */
+/* Each rank falls back from a damaged checkpoint by itself, and a folder that is not shared differs from node to
+ * node: so the ranks check that they have read the same step. */
 static fr_status agree_on_checkpoint(fr_run_state *run)
 {
     int64_t range[2] = {-1, 0}; /* highest step, and the lowest negated */
@@ -157,6 +169,8 @@ static fr_status agree_on_checkpoint(fr_run_state *run)
                    run->config->run.dir, (long long)-range[1], (long long)range[0]);
 }
 
+/* The watch starts before the checkpoint is read, so that a rank that hangs there ends the run. A resume without
+ * any checkpoint starts at step 0: a script may pass --resume at every start. */
 static fr_status open_resume(fr_run_state *run)
 {
     fr_status status = FR_OK;
@@ -203,6 +217,7 @@ static fr_status open_tasks_by_turns(fr_run_state *run)
     return fr_group_agree(run->world, status);
 }
 
+/* One more than the last position that any row takes. It bounds the tables of positions for all tasks. */
 static int64_t last_position(const fr_run_state *run)
 {
     int64_t max = 1;
@@ -238,6 +253,7 @@ static fr_status choose_layout(fr_run_state *run, int64_t memory, int64_t node_r
     return status;
 }
 
+/* Each rank has its own memory limit, and all must choose the same layout: fr_rank_memory_limit has agreed on it. */
 static fr_status load_session(fr_run_state *run)
 {
     fr_session *s = &run->session;
@@ -272,6 +288,7 @@ static fr_status read_best(const fr_run_state *run, fr_task *task, bool *found)
             saved->length * saved->n_kv_heads * saved->head_dim == task->layer_floats) {
             int64_t from =
                 (task->local.first - task->layers.first) * task->layer_floats;
+            /* Only this rank's layers: the file has those of all stages, without a gap. */
             size_t bytes = (size_t)task->n_local * sizeof(float);
             memcpy(task->best.k, saved->state.k + from, bytes);
             memcpy(task->best.v, saved->state.v + from, bytes);
@@ -324,8 +341,8 @@ static fr_status start_task(fr_run_state *run, fr_task *task)
     return fr_group_agree(run->world, fr_task_init_prefix(&run->env, s->engine, task));
 }
 
-/* Besides the base's identity: the epsilon of its norms, and its chat template, because rows of dialogues must keep their
- * token ids. */
+/* Besides the base's identity: the epsilon of its norms, and its chat template, because rows of dialogues must keep
+ * their token ids. */
 static fr_status check_base_of_tasks(const fr_run_state *run)
 {
     const fr_checkpoint *saved = run->resumed;
@@ -352,6 +369,7 @@ static void warn_of_arithmetic(const fr_run_state *run, const fr_checkpoint *sav
     }
 }
 
+/* After the weights are loaded, because their digest is what is compared. */
 static fr_status check_base(fr_run_state *run)
 {
     const fr_checkpoint *saved = run->resumed;
@@ -365,6 +383,7 @@ static fr_status check_base(fr_run_state *run)
     return check_base_of_tasks(run);
 }
 
+/* The resolved config: what `auto` became, with overrides and the sweep, so that a run can be repeated from it. */
 static fr_status write_config(fr_run_state *run)
 {
     char *path = NULL;
@@ -375,6 +394,7 @@ static fr_status write_config(fr_run_state *run)
     return status;
 }
 
+/* A task that has stopped does no more steps, so it counts with those it has done. */
 static fr_status start_files(fr_run_state *run)
 {
     int64_t total = 0;
@@ -383,7 +403,8 @@ static fr_status start_files(fr_run_state *run)
         total += task->progress.stopped ? task->progress.step : task->n_steps;
     }
     if (fr_group_rank(run->world) == 0) {
-        /* only now, when all is read that the new run needs: its data may be wrong, its init may be one of these files */
+        /* only now, when all is read that the new run needs: its data may be wrong, its init may be one of these
+         * files */
         if (run->options->overwrite) {
             FR_TRY(fr_run_folder_clear(run->ctx, run->config->run.dir));
         } else if (run->resumed == NULL) {
@@ -395,6 +416,8 @@ static fr_status start_files(fr_run_state *run)
                            total, &run->metrics);
 }
 
+/* `newest` tells that a checkpoint of these very steps exists, so a run that is resumed and stops at once writes
+ * none. */
 static fr_status open_saves(fr_run_state *run)
 {
     const fr_session *s = &run->session;
@@ -418,6 +441,8 @@ static fr_status open_saves(fr_run_state *run)
     return fr_saves_open(&params, &run->saves);
 }
 
+/* The folder is opened after fr_session_open, because that reads the model's head only and refuses a wrong base
+ * before any folder is made. */
 fr_status fr_run_prepare(fr_run_state *run)
 {
     run->n_tasks = run->config->n_tasks;

@@ -5,6 +5,7 @@
 /* Per operator calls, ns, flops; then the ns of the loop. */
 enum { PARTS = 3, NUMBERS = FR_OPERATORS * PARTS + 1 };
 
+/* GFLOP/s only for operators that count their operations; it is the mean rate of one rank. */
 static void print_operator(const fr_run_state *run, const char *name,
                            const int64_t *part, double whole)
 {

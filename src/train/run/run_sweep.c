@@ -1,3 +1,11 @@
+/* The results of a sweep: a table for people and sweep.jsonl for programs, from the same sorted rows.
+ *
+ * Only tasks that the sweep made are rows. Tasks with a validation loss come first, by that loss. A training loss
+ * is no substitute for it and is compared among the others only. The last order is that of the config, so that the
+ * result is the same for every sort of the C library.
+ *
+ * Rank 0 has all that is needed, because progress is the same on all ranks. The file is written before the table is
+ * printed: a closed terminal must not cost the results. */
 #define _POSIX_C_SOURCE 200809L
 #include "train/run/run_impl.h"
 
@@ -11,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A cell shows at most 27 bytes: several axes fit one line, and the file has the whole text. */
 enum { CELL_BYTES = 28 };
 
 /* A task that the sweep made, and its results. */
@@ -56,6 +65,7 @@ static int compare_rows(const void *a, const void *b)
     return x->task < y->task ? -1 : x->task > y->task; /* as in the config */
 }
 
+/* A task whose steps were all skipped has no training loss, whatever its progress holds. */
 static fr_status fill_row(const table *t, fr_task *task, int64_t nonfinite_limit,
                           row *out)
 {
@@ -116,6 +126,7 @@ static void print_cell(const table *t, const row *r, int axis, char out[CELL_BYT
     }
 }
 
+/* Four decimals, as in the progress lines. */
 static void print_number(double value, char out[CELL_BYTES])
 {
     if (isfinite(value)) {
@@ -131,6 +142,7 @@ static int longest(int so_far, const char *text)
     return length > so_far ? length : so_far;
 }
 
+/* Widths of numbers fit the largest that are usual; a wider number moves the rest of its row only. */
 static void print_head(const table *t, FILE *out, int name_width, const int *widths)
 {
     (void)fprintf(out, "%-*s", name_width, "task");
@@ -163,6 +175,7 @@ static void print_row(const table *t, const row *r, FILE *out, int name_width,
                   (long long)r->task->progress.skipped, r->stopped);
 }
 
+/* Two passes, because a column is as wide as its widest cell. */
 static void print_table(const table *t, FILE *out)
 {
     char cell[CELL_BYTES];
@@ -197,6 +210,7 @@ static json_t *row_json(const table *t, int64_t index)
     for (int a = 0; a < t->config->n_swept; a++) {
         (void)json_object_set_new(values, r->values[a].key, value_json(&r->values[a]));
     }
+    /* A step of a best loss that does not exist is null, not 0: 0 would be a step. */
     json_t *at_step = isfinite(r->best)
                           ? json_integer((json_int_t)r->task->progress.best_step)
                           : json_null();
@@ -208,6 +222,7 @@ static json_t *row_json(const table *t, int64_t index)
                      (json_int_t)r->task->progress.skipped, "stopped", r->stopped);
 }
 
+/* The place of a row in the order is its rank, beginning with 1. */
 static fr_status print_lines(const table *t, FILE *out)
 {
     for (int64_t i = 0; i < t->n_rows; i++) {
@@ -221,6 +236,7 @@ static fr_status print_lines(const table *t, FILE *out)
     return FR_OK;
 }
 
+/* The whole text is made in memory and replaces the file at once, so a reader never sees half a table. */
 static fr_status write_lines(const table *t)
 {
     char *path = NULL;

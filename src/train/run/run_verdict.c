@@ -22,6 +22,7 @@ static void add_name(name_list *list, const char *name, const char *of)
     }
 }
 
+/* snprintf gives the length of the whole text, so `used` passes the capacity where names were cut. */
 static const char *end_of(const name_list *list)
 {
     return list->used < sizeof list->text ? "" : "...";
@@ -58,6 +59,8 @@ static const char *useless_part(const fr_task *task, bool bad_prefix)
                : NULL;
 }
 
+/* Stopped tasks are named before useless ones, because their message tells more. bad_prefix is a flag for each
+ * task; a prefix is bad if it is so on any stage. */
 static fr_status judge(fr_run_state *run, int64_t *bad_prefix)
 {
     name_list stopped = {.used = 0};

@@ -1,12 +1,14 @@
 /* Files that are saved while training goes on.
  *
- * Rank 0 alone writes: a thread of its own (writer.h) takes whole checkpoints from here. On all ranks a gather (gather.h)
- * brings the tasks' layers to rank 0, into a buffer `filling`; when all have arrived, the writer gets the buffer, and
- * when the file is committed, the buffer comes back to `spares`. There are up to FR_WRITER_PLACES buffers, the second
- * only where the first is still in use. Training stands still only where a third would be needed.
+ * Rank 0 alone writes: a thread of its own (writer.h) takes whole checkpoints from here. On all ranks a gather
+ * (gather.h) brings the tasks' layers to rank 0, into a buffer `filling`; when all have arrived, the writer gets
+ * the buffer, and when the file is committed, the buffer comes back to `spares`. There are up to FR_WRITER_PLACES
+ * buffers, the second only where the first is still in use. Training stands still only where a third would be
+ * needed.
  *
- * A failed write must not end this rank alone, because others may wait for its messages. It is kept in `failure` until
- * all ranks agree on it. While this rank waits for the disk it is busy for the watch, however long that takes. */
+ * A failed write must not end this rank alone, because others may wait for its messages. It is kept in `failure`
+ * until all ranks agree on it. While this rank waits for the disk it is busy for the watch, however long that
+ * takes. */
 #include "train/run/saves.h"
 
 #include "base/clock.h"
@@ -55,6 +57,7 @@ static void resume(fr_saves *s, double began)
 
 /* ---- the writer's results and its buffers ----------------------------------------------------- */
 
+/* Only the first failure is kept, and no later write hides it. */
 static void note_failure(fr_saves *s, fr_status status)
 {
     s->failure = s->failure == FR_OK ? status : s->failure;
@@ -89,6 +92,7 @@ static void rest(fr_saves *s)
     collect(s);
 }
 
+/* The writer has few places; a wait here is part of the time that training stands still. */
 static void add_write(fr_saves *s, const fr_write *write)
 {
     while (!fr_writer_has_room(s->writer)) {
@@ -97,6 +101,7 @@ static void add_write(fr_saves *s, const fr_write *write)
     fr_writer_add(s->writer, write);
 }
 
+/* A buffer holds all that does not change during a run, so only arrays and progress are filled for each checkpoint. */
 static fr_status add_buffer(fr_saves *s)
 {
     fr_checkpoint *buffer = NULL;
@@ -121,6 +126,7 @@ static fr_checkpoint *take_buffer(fr_saves *s)
     return s->spares[--s->n_spares];
 }
 
+/* The name of a checkpoint has the largest step of any task, as the buffer holds it and not as the tasks stand now. */
 static int64_t step_of(const fr_checkpoint *checkpoint)
 {
     int64_t step = 0;
@@ -132,6 +138,7 @@ static int64_t step_of(const fr_checkpoint *checkpoint)
     return step;
 }
 
+/* From here on the buffer belongs to the writer, until collect takes it back. */
 static void hand_over(fr_saves *s)
 {
     fr_write write = {.step = step_of(s->filling), .checkpoint = s->filling};
@@ -141,6 +148,7 @@ static void hand_over(fr_saves *s)
 
 /* ---- open and close --------------------------------------------------------------------------- */
 
+/* The first buffer is made at the start: a run that lacks the memory for it fails before its first step. */
 static fr_status open_writer(fr_saves *s)
 {
     FR_TRY(add_buffer(s));
@@ -175,6 +183,7 @@ void fr_saves_close(fr_saves **saves)
     if (s == NULL) {
         return;
     }
+    /* First, because its thread still reads buffers. */
     fr_writer_destroy(&s->writer);
     fr_gather_destroy(&s->gather);
     fr_checkpoint_destroy(&s->filling);
@@ -191,6 +200,7 @@ fr_status fr_saves_failure(const fr_saves *saves)
 
 /* ---- checkpoints ------------------------------------------------------------------------------ */
 
+/* Every task of the checkpoint has been taken, so a buffer whose messages have arrived is complete. */
 static fr_status settle(fr_saves *s)
 {
     FR_TRY(fr_gather_wait(s->gather));
@@ -224,6 +234,7 @@ fr_status fr_saves_begin(fr_saves *saves, int64_t total)
     return status;
 }
 
+/* No watch phase: it copies and sends, and waits for nothing. */
 fr_status fr_saves_task(fr_saves *saves, int64_t task)
 {
     double began = fr_clock_seconds();
@@ -259,6 +270,7 @@ fr_status fr_saves_whole(fr_saves *saves)
     return fr_saves_progress(saves);
 }
 
+/* blocked is added up in pieces, so that the line of each file has the time up to its own commit. */
 fr_status fr_saves_finish(fr_saves *saves)
 {
     fr_saves *s = saves;
@@ -277,6 +289,7 @@ fr_status fr_saves_finish(fr_saves *saves)
 
 /* ---- prefixes for inference ------------------------------------------------------------------- */
 
+/* All at once, since no step is under way. Unlike a checkpoint this may wait. */
 static fr_status gather_all(const fr_saves *s, fr_gather *gather, fr_checkpoint *into)
 {
     FR_TRY(fr_gather_begin(gather, into));
@@ -286,6 +299,7 @@ static fr_status gather_all(const fr_saves *s, fr_gather *gather, fr_checkpoint 
     return fr_gather_wait(gather);
 }
 
+/* The buffer is made for this one file, and collect destroys it once the file is written. */
 static fr_status add_prefix_file(fr_saves *s, const char *name, fr_gather *gather)
 {
     fr_write write = {.name = name,

@@ -12,6 +12,7 @@
 static const char ASKED[] = "STOP";
 static const char ANSWERED[] = "STOPPED";
 
+/* A failure is ignored: an old STOPPED misleads only a reader, and stops no run. */
 void fr_stop_request_forget(const fr_stop_request *request)
 {
     char *path = NULL;
@@ -22,6 +23,7 @@ void fr_stop_request_forget(const fr_stop_request *request)
     free(path);
 }
 
+/* Memory that is short counts as no request; the next round looks again. */
 static bool file_lies_there(const fr_stop_request *request)
 {
     char *path = NULL;

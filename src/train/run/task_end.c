@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+/* The longest of the sentences below with its numbers; a longer one would be cut, not overrun. */
 enum { REASON_BYTES = 160 };
 
 static void describe(const fr_task_env *env, const fr_task *task, fr_stop_reason reason,
@@ -40,10 +41,12 @@ fr_status fr_task_end_decide(const fr_task_env *env, fr_group *world,
 {
     char text[REASON_BYTES];
     fr_stop_reason reason = fr_task_decide(task, env->config->run.nonfinite_limit);
+    /* To have done all steps is the expected end and needs no message. */
     if (reason == FR_STOP_NONE || reason == FR_STOP_STEPS) {
         return FR_OK;
     }
     describe(env, task, reason, text);
+    /* Among several tasks the others go on, and fr_run_verdict fails at the end of the run. */
     if (reason == FR_STOP_NONFINITE && is_alone) {
         return FR_FAIL(env->ctx, FR_ERR_NUMERIC,
                        "task %s step %lld: %s; lower its learning rate or look at its "
@@ -59,6 +62,7 @@ fr_status fr_task_end_decide(const fr_task_env *env, fr_group *world,
                                                     fr_stop_reason_name(reason)));
 }
 
+/* Without a line in the metrics: the line of the first time is still in the file. */
 void fr_task_end_repeat(const fr_task_env *env, fr_task *task)
 {
     char text[REASON_BYTES];

@@ -1,3 +1,5 @@
+/* Steps are counted with the skipped ones. A checkpoint is named by the largest step, and two checkpoints are of
+ * the same state if their totals agree, because within a run no task goes back. */
 #include "train/run/tasks.h"
 
 int64_t fr_tasks_step(const fr_task *tasks, int64_t n_tasks)

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+/* A checkpoint from before format 2.1 has no digest of its validation rows; it reads as zeros. */
 static bool is_zero(const uint8_t digest[FR_DIGEST_BYTES])
 {
     uint8_t any = 0;
@@ -12,6 +13,7 @@ static bool is_zero(const uint8_t digest[FR_DIGEST_BYTES])
     return any == 0;
 }
 
+/* Two tasks without a validation file are the same, and one with such a file differs from one without. */
 static bool has_same_names(const fr_task_config *a, const fr_task_config *b)
 {
     bool either_lacks = a->valid == NULL || b->valid == NULL;
@@ -45,6 +47,8 @@ void fr_best_forget(fr_task *task)
     task->progress.stale_validations = 0;
 }
 
+/* Three cases, because the user has to know whether a best.h5 in the folder will be replaced, or stays although no
+ * validation of this run stands behind it. */
 static void log_forgotten(const fr_task_env *env, const fr_task *task)
 {
     const char *name = task->config->name;
@@ -78,10 +82,13 @@ fr_status fr_best_recall(const fr_task_env *env, const char *path,
     bool measured = isfinite(saved->progress.best_loss) ||
                     isfinite(saved->progress.valid_loss) ||
                     saved->progress.stale_validations > 0;
+    /* The loss of the base is measured again, which costs one pass; that of an init text only where no step is done.
+     * Both are dropped even where an old file without a digest may have had the same rows. */
     if (!same) {
         task->progress.base_loss = (double)INFINITY;
         task->progress.init_loss = (double)INFINITY;
     }
+    /* Without a digest the configs decide. A file without a config counts as the same. */
     if (measured && is_zero(saved->valid_digest)) {
         FR_TRY(compare_configs(env, path, checkpoint, task, &same));
     }

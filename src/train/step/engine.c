@@ -1,13 +1,15 @@
 /* The microbatches of a stage and their messages.
  *
- * Flights. A microbatch is in flight from its forward to the end of its backward; its flight owns its batch, its activations
- * and its messages. Both forwards and backwards run in one order (schedule.h), so flights form a ring: a forward takes
- * the next free flight, a backward ends the oldest. Forward-only passes use two flights of their own in turn.
+ * Flights. A microbatch is in flight from its forward to the end of its backward; its flight owns its batch, its
+ * activations and its messages. Both forwards and backwards run in one order (schedule.h), so flights form a ring:
+ * a forward takes the next free flight, a backward ends the oldest. Forward-only passes use two flights of their
+ * own in turn.
  *
- * Messages. One forward and one backward message go over each edge per microbatch, in the order of the microbatches, so
- * one tag a direction is enough. Nothing here waits for a send until its flight is used again. Receives begin early:
- * the gradient's when the forward ends; the input's when the caller announces the next forward (fr_engine_expect). All
- * flights may be in use then, so it goes into memory of its own, which the forward exchanges with that of its flight.
+ * Messages. One forward and one backward message go over each edge per microbatch, in the order of the
+ * microbatches, so one tag a direction is enough. Nothing here waits for a send until its flight is used again.
+ * Receives begin early: the gradient's when the forward ends; the input's when the caller announces the next
+ * forward (fr_engine_expect). All flights may be in use then, so it goes into memory of its own, which the forward
+ * exchanges with that of its flight.
  *
  * What always holds: 0 <= n_in_flight <= max_in_flight; at most one input is expected. */
 #define _POSIX_C_SOURCE 200809L
@@ -65,6 +67,8 @@ static void flight_fini(flight *f)
     fr_batch_fini(&f->batch);
 }
 
+/* The device calls it every few milliseconds during matrix products: MPI advances messages only inside its own
+ * calls. */
 static void poll_messages(void *world)
 {
     fr_group_poll(world);
@@ -122,7 +126,8 @@ static int64_t edge_bytes(const fr_engine *e, int64_t n_tokens)
     return n_tokens * fr_stage_arch(e->stage)->d_model * (int64_t)sizeof(float);
 }
 
-/* Wait for a message from a neighbour and add the time to *waited. */
+/* Wait for a message from a neighbour and add the time to *waited. A message that is already there counts as no
+ * wait. */
 static fr_status await(fr_engine *e, fr_request *request, int64_t *waited)
 {
     bool is_done = false;
@@ -174,6 +179,7 @@ fr_status fr_engine_expect(fr_engine *engine, const fr_pass *pass, int64_t index
     }
     const fr_microbatch *microbatch =
         fr_plan_microbatch(pass->plan, engine->grid->replica, index);
+    /* The plan gives the size of the message, so the batch need not be filled yet. */
     int64_t n_tokens = microbatch->n_rows;
     FR_TRY(fr_stage_input_reserve(engine->stage, n_tokens, &next->input));
     next->is_expected = true;
@@ -228,6 +234,7 @@ static fr_status pass_on(fr_engine *e, flight *f)
                                   &f->gradient_coming);
 }
 
+/* The gradient of the stage's input lies where that of its output was received: a layer's backward works in place. */
 static fr_status pass_back(fr_engine *e, flight *f)
 {
     int64_t bytes = edge_bytes(e, f->batch.n_tokens);
@@ -248,6 +255,7 @@ static fr_status run_forward(fr_engine *e, flight *f)
     return fr_stage_is_last(e->stage) ? compute_loss(e, f) : pass_on(e, f);
 }
 
+/* A request that is complete or was never begun is no wait. */
 static fr_status await_sent(fr_engine *e, flight *f)
 {
     FR_TRY(fr_group_wait(e->grid->pipeline, &f->output_sent));
@@ -281,10 +289,13 @@ static fr_status run_backward(fr_engine *e, flight *f)
     FR_TRY(await(e, &f->gradient_coming, &pass->traffic.backward_wait_ns));
     FR_TRY(fr_stage_backward(e->stage, &f->batch, pass->prefix, f->activations,
                              pass->sum));
+    /* Below the first layer with a prefix no gradient is of use, so the earlier stages expect none. */
     bool ends_here = fr_stage_first_layer(e->stage) <= pass->prefix->layers.first;
     return ends_here ? FR_OK : pass_back(e, f);
 }
 
+/* The flight counts as free before its backward is done. Nothing can take it meanwhile, because one thread runs
+ * both. */
 fr_status fr_engine_backward(fr_engine *engine)
 {
     fr_engine *e = engine;
@@ -324,6 +335,8 @@ fr_status fr_engine_run(fr_engine *engine, fr_pass *pass)
     return settle(engine, engine->passing, N_PASSING);
 }
 
+/* One short text, so nothing is overlapped and the messages block. The first stage reads the ids; the others need
+ * only their number and positions. */
 static fr_status run_text(fr_engine *e, const int32_t *ids, int64_t n, fr_cache *cache)
 {
     static const fr_stage_prefix NONE = {0};

@@ -1,3 +1,13 @@
+/* The mean loss of a data set under a prefix.
+ *
+ * The examples go through the engine in chunks of consecutive ones. Each chunk has a plan of its own, so the memory
+ * of a plan does not grow with the data set. Losses are added as integers in one unit for all chunks (exact.h).
+ * Integer sums do not depend on their order, so neither the packing of microbatches nor the number of ranks changes
+ * a bit of the mean. The ranks add up their sums once, after the last chunk.
+ *
+ * The loss of a single example is known to the last stage of the one replica that computed it. It is written at its
+ * index in the data set. After the last chunk, reductions of CHUNK_EXAMPLES numbers bring all of them to every
+ * rank. */
 #include "train/step/evaluate.h"
 
 #include "base/exact.h"
@@ -20,6 +30,8 @@ typedef struct tally {
     double *chunk_nll;  /* [CHUNK_EXAMPLES] of this rank, or NULL */
 } tally;
 
+/* Each rank runs its replica's microbatches of each chunk. The plan lists examples in its own order, so the nats of
+ * a chunk are moved to their index in the data set. */
 static fr_status run_chunks(const fr_task_env *env, fr_grid *grid, fr_engine *engine,
                             fr_pass *pass, int64_t microbatch_tokens, tally *t,
                             double *example_nll)
@@ -83,6 +95,8 @@ static fr_status evaluate(const fr_task_env *env, fr_grid *grid, fr_engine *engi
         status =
             fr_alloc(env->ctx, CHUNK_EXAMPLES, sizeof *t->chunk_nll, &t->chunk_nll);
     }
+    /* The bound of all targets serves also where only the first examples are looked at: a smaller one is not
+     * needed. */
     t->exponent = fr_exact_exponent(fr_dataset_stats(pass->dataset)->n_target_tokens);
     pass->example_nll = t->chunk_nll;
     pass->loss_exponent = t->exponent;
@@ -93,6 +107,7 @@ static fr_status evaluate(const fr_task_env *env, fr_grid *grid, fr_engine *engi
     if (status != FR_OK) {
         return status;
     }
+    /* Stages other than the last one hold zeros, so a sum over the world counts each target once. */
     int64_t sums[2] = {t->loss_sum, t->n_nonfinite};
     FR_TRY(fr_group_allreduce(grid->world, FR_SUM, sums, 2));
     if (example_nll != NULL) {

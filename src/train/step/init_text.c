@@ -1,3 +1,11 @@
+/* The tokens of an init text, fitted to the number of slots.
+ *
+ * A slot takes one token. Without a configured length the text decides the length. With one, a longer text is cut
+ * at its end and a shorter one is repeated, if the user allows it. Both are said in the log and in a note that the
+ * checkpoint keeps, because the model then does not get the instruction that the config shows.
+ *
+ * fr_init_text_ids runs twice on each rank: once for the length and the note, once for the tokens. Only the first call
+ * passes `note`, so the log has one line. */
 #define _POSIX_C_SOURCE 200809L
 #include "train/step/init_text.h"
 
@@ -9,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* NAME_BYTES holds "tasks.NAME.prefix.init.text" with the longest name of a task. SHOWN is how many bytes of the
+ * cut text the log shows: enough to recognise it, and a few lines of a terminal at most. */
 enum { NAME_BYTES = 160, SHOWN = 300 };
 
 /* All of the text, a BOS before it where the base wants one; rows then carry none. */
@@ -34,6 +44,7 @@ static fr_status encode(const fr_task_env *env, const fr_task_config *config,
     (void)snprintf(name, sizeof name, "tasks.%s.prefix.init.text", config->name);
     FR_TRY(fr_vocabulary_check(env->ctx, (fr_place){name, 0}, ids->data, ids->count,
                                env->arch->vocab_size));
+    /* A BOS alone would be a prefix that says nothing. */
     return ids->count > *n_bos
                ? FR_OK
                : FR_FAIL(env->ctx, FR_ERR_CONFIG,
@@ -80,6 +91,7 @@ static fr_status cut(const fr_task_env *env, const fr_task_config *config, fr_id
     return status;
 }
 
+/* Token i repeats the one that lies a text's length before it. The BOS is not a part of the text and comes once. */
 static fr_status repeat(const fr_task_env *env, const fr_task_config *config,
                         fr_ids *ids, int64_t n_bos, char **note)
 {

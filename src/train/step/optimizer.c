@@ -1,3 +1,8 @@
+/* Learning rates and updates.
+ *
+ * All arithmetic is in double, and a stored value is rounded to float once. A square root is exactly rounded
+ * everywhere. Powers and cosines come from elementary.h, because those of the C library differ in the last bit from
+ * machine to machine, and all replicas must compute the same prefix without exchanging it. */
 #include "train/step/optimizer.h"
 
 #include "base/elementary.h"
@@ -12,7 +17,9 @@ double fr_learning_rate(const fr_task_config *task, int64_t step, int64_t n_step
     if (step < warmup) {
         return peak * (double)(step + 1) / (double)warmup;
     }
+    /* A warm-up may be as long as the run: the divisor must stay positive. */
     int64_t span = n_steps > warmup ? n_steps - warmup : 1;
+    /* A step may lie beyond n_steps where a resume lowered it: the rate then stays at its end. */
     double progress = fmin(1.0, (double)(step - warmup) / (double)span);
     switch (task->optimizer.schedule) {
     case FR_SCHEDULE_LINEAR:
@@ -25,6 +32,7 @@ double fr_learning_rate(const fr_task_config *task, int64_t step, int64_t n_step
     }
 }
 
+/* In index order and on one thread: a sum in parallel parts would depend on their number. */
 double fr_squared_norm(const float *values, int64_t n)
 {
     double sum = 0.0;
@@ -34,11 +42,13 @@ double fr_squared_norm(const float *values, int64_t n)
     return sum;
 }
 
+/* A gradient that is within the limit keeps its bits, because it is multiplied by exactly 1. */
 double fr_clip_factor(double norm, double clip)
 {
     return clip > 0.0 && norm > clip ? clip / norm : 1.0;
 }
 
+/* Decay is scaled by the learning rate but not clipped: clipping concerns the gradient alone. */
 static void update_sgd(const fr_task_config *task, double learning_rate, double scale,
                        const fr_update *u)
 {
@@ -50,6 +60,7 @@ static void update_sgd(const fr_task_config *task, double learning_rate, double 
     }
 }
 
+/* The step of the task counts, skipped steps included, so a resume corrects the bias as an uninterrupted run would. */
 static void update_adamw(const fr_task_config *task, int64_t step, double learning_rate,
                          double scale, const fr_update *u)
 {

@@ -33,6 +33,7 @@ static fr_status add_unit(fr_ctx *ctx, const fr_pass *pass, const fr_unit *unit,
     for (int64_t s = 0; s < unit->n_sources; s++) {
         const fr_plan_source *source = &pass->plan->sources[unit->first_source + s];
         const int64_t *examples = pass->plan->examples + source->first_example;
+        /* Sequences are views into the data set; a branch points at its part of `targets`. */
         scratch->branches[s] = (fr_branch){
             fr_dataset_source(pass->dataset, source->row), next, source->n_examples};
         for (int64_t i = 0; i < source->n_examples; i++) {
@@ -48,6 +49,7 @@ fr_status fr_pass_fill_batch(fr_ctx *ctx, const fr_pass *pass,
                              fr_batch *batch)
 {
     const fr_step_plan *plan = pass->plan;
+    /* A microbatch is a range of `order`, whose entries are the units in the order of packing. */
     const int64_t *units = plan->order + microbatch->first_unit;
     fr_status status = reserve(ctx, scratch, plan->n_examples);
     fr_batch_clear(batch);
@@ -57,6 +59,7 @@ fr_status fr_pass_fill_batch(fr_ctx *ctx, const fr_pass *pass,
     return status;
 }
 
+/* In order, so that an example has the same nats in every layout. */
 static double add_up(const double *values, int64_t n)
 {
     double sum = 0.0;
@@ -84,6 +87,7 @@ static const double *spread_source(const fr_pass *pass, const fr_plan_source *fr
     return nll;
 }
 
+/* The batch has its targets unit by unit, source by source, as the plan lists them; nll follows that order. */
 static void spread(const fr_pass *pass, const fr_microbatch *microbatch,
                    const double *nll)
 {
@@ -100,6 +104,7 @@ void fr_pass_add_losses(fr_pass *pass, const fr_microbatch *microbatch, int64_t 
                         const double *nll)
 {
     for (int64_t i = 0; i < n; i++) {
+        /* One term a target: the exponent of the pass is chosen for this number of terms. */
         fr_exact_add_one(nll[i], pass->loss_exponent, &pass->loss_sum,
                          &pass->n_nonfinite);
     }

@@ -1,3 +1,18 @@
+/* The MLP that computes a prefix, its gradients and its updates. reparam.h has the formulas and their letters.
+ *
+ * A step goes through contribute, scale, complete and update. The layers of a stage are independent of each other
+ * except in H, which all layers of all stages share. Therefore only dH crosses ranks: each layer adds a part [P, M]
+ * to it, and all that follows from dH is computed alike on every rank. E, W1 and b1 are never sent.
+ *
+ * The parts are added as integers, like the gradients of a prefix (exact.h), so the sum has the same bits for any
+ * split of the layers. The unit is chosen from the largest part of the step, so that small gradients keep their
+ * bits; the stages agree on that largest part first.
+ *
+ * H changes only with E, W1 and b1. It is computed at the start, after a restore and after each update, and kept.
+ *
+ * A row of N numbers is one slot in one layer: the keys of all KV heads, then the values. A prefix keeps keys and
+ * values in arrays of their own [P, N/2], so rows are split on their way out (add_move) and joined on their way in
+ * (collect_layer). */
 #include "train/step/reparam.h"
 
 #include "base/elementary.h"
@@ -41,6 +56,7 @@ static int64_t tensor_floats(const fr_reparam *r, fr_mlp_tensor tensor)
 /* Floats of each scratch array of a rank with n_layers. */
 enum { HIDDEN_PM, ROWS_PN, COLUMNS_NP, PARTS_LPM, DZ_PM, DZ_MP, N_SCRATCH };
 
+/* Allocation and the forecast of memory both count with it. */
 static int64_t scratch_floats(const fr_mlp_shape *s, int64_t n_layers, int array)
 {
     switch (array) {
@@ -143,6 +159,7 @@ static fr_matrix matrix_of(const float *values, int64_t n_out, int64_t n_in)
     return fr_matrix_of(values, FR_F32, n_out, n_in);
 }
 
+/* W2 of all local layers lies in one array [layer][N, M]; the view is one layer of it. */
 static fr_matrix w2_of_layer(const fr_reparam *r, int64_t layer)
 {
     int64_t m = r->state.shape.hidden;
@@ -150,6 +167,7 @@ static fr_matrix w2_of_layer(const fr_reparam *r, int64_t layer)
     return matrix_of(w2 + layer * r->n_slot * m, r->n_slot, m);
 }
 
+/* Each number is drawn from its row and column alone: a longer prefix begins with the same rows. */
 static void draw(uint64_t seed, fr_rng_purpose purpose, int64_t n_rows, int64_t width,
                  double std, float *out)
 {
@@ -161,6 +179,7 @@ static void draw(uint64_t seed, fr_rng_purpose purpose, int64_t n_rows, int64_t 
     }
 }
 
+/* W2 and b2 stay the zeros of their allocation, so P = P0 at the first step. */
 fr_status fr_reparam_start(fr_reparam *reparam, const fr_prefix_state *start)
 {
     uint64_t seed = reparam->config->seed;
@@ -262,6 +281,8 @@ static fr_status backward_layers(fr_reparam *r, const float *dprefix)
         fr_matrix w2 = w2_of_layer(r, layer);
         collect_layer(r, dprefix + layer * layer_floats,
                       dvalues + layer * layer_floats);
+        /* dW2 = dP^T H: here H takes the place of a weight matrix [P, M] and the transposed dP that of its gradient
+         * rows. */
         FR_TRY(fr_linear_back(r->device, r->n_slot, r->columns_NP, &hidden, false,
                               r->gradients[FR_MLP_W2] + layer * r->n_slot * s->hidden));
         sum_rows(r->n_slot, s->length, r->columns_NP,
@@ -285,6 +306,7 @@ static int64_t largest_bits(int64_t n, const float *values)
     return largest;
 }
 
+/* The bits of an infinity or a NaN give that value back, which no comparison with the limit lets through. */
 static double value_of_bits(int64_t bits)
 {
     uint32_t word = (uint32_t)bits;
@@ -293,6 +315,7 @@ static double value_of_bits(int64_t bits)
     return (double)value;
 }
 
+/* Every rank computes it from the same dZ, so all of them hold the same gradients of E, W1 and b1. */
 static fr_status backward_shared(fr_reparam *r)
 {
     const fr_mlp_shape *s = &r->state.shape;
@@ -326,10 +349,13 @@ void fr_reparam_scale(fr_reparam *reparam, int64_t largest, int64_t **sum, int64
     int above = 0; /* every contribution is below 2^above */
     *sum = r->sum_PM;
     *n = r->state.shape.length * r->state.shape.hidden;
+    /* Out of range the sum stays zero and is reduced all the same: every rank takes part in every reduction. */
     r->in_range = value_of_bits(largest) < FR_EXACT_LIMIT;
     memset(r->sum_PM, 0, (size_t)*n * sizeof *r->sum_PM);
     if (r->in_range) {
         (void)frexp(value_of_bits(largest), &above);
+        /* fr_exact_exponent assumes terms below 2^FR_EXACT_LIMIT_BITS. These are below 2^above, so the exponent moves
+         * by the difference. */
         r->exponent = fr_exact_exponent(r->n_all_layers) + FR_EXACT_LIMIT_BITS - above;
         (void)fr_exact_add(r->device, r->state.n_layers, *n, r->exponent, r->parts_LPM,
                            r->sum_PM);
@@ -367,6 +393,7 @@ double fr_reparam_layer_norm(const fr_reparam *reparam, int64_t layer)
            fr_squared_norm(reparam->gradients[FR_MLP_B2] + layer * n_b2, n_b2);
 }
 
+/* Identical on every rank: the caller adds it once to the norms of the layers, and does not reduce it. */
 double fr_reparam_shared_norm(const fr_reparam *reparam)
 {
     double sum = 0.0;
@@ -394,6 +421,7 @@ static void update_tensor(const fr_reparam *r, fr_mlp_tensor tensor, int64_t ste
     }
 }
 
+/* H after all tensors, and P after H: each is a function of the one before. */
 fr_status fr_reparam_update(fr_reparam *reparam, int64_t step, double learning_rate,
                             double scale, const fr_prefix_state *prefix)
 {

@@ -1,3 +1,11 @@
+/* Where one stage is in the list of forwards and backwards. schedule.h has the rule and why it cannot deadlock.
+ *
+ * Open blocks form a ring of at most n_tasks entries, because a task has at most one. Only the newest block has
+ * forwards left, and only the oldest one gives backwards, so both orders are those of the list without a queue of
+ * microbatches.
+ *
+ * The caller's answers (open, begin_round, drain, end, defer) only move this state. fr_schedule_next looks at
+ * nothing else, so stages that get the same answers run the same list. */
 #include "train/step/schedule.h"
 
 #include "base/mem.h"
@@ -35,6 +43,7 @@ static fr_block *block_at(const fr_schedule *s, int64_t i)
     return &s->blocks[(s->first + i) % s->n_tasks];
 }
 
+/* A linear search: rings are as short as the list of tasks, and a microbatch takes far longer. */
 static bool is_open(const fr_schedule *s, int64_t task)
 {
     for (int64_t i = 0; i < s->n_open; i++) {
@@ -87,6 +96,7 @@ static bool may_ask(const fr_schedule *s)
     if (s->next_task < s->n_tasks) {
         return !is_open(s, s->next_task);
     }
+    /* After fr_schedule_drain the question comes again only when the stage is empty: its answer needs a collective. */
     if (s->draining) {
         return fr_schedule_in_flight(s) == 0;
     }
@@ -98,15 +108,19 @@ fr_action fr_schedule_next(fr_schedule *schedule)
     fr_schedule *s = schedule;
     int64_t in_flight = fr_schedule_in_flight(s);
     fr_block *newest = s->n_open > 0 ? block_at(s, s->n_open - 1) : NULL;
+    /* A block that has begun is finished before anything else opens: its forwards come first in the list. */
     if (newest != NULL && newest->forwards < newest->n) {
         return in_flight < s->max_in_flight ? forward(s, newest) : backward(s);
     }
     if (s->ended && in_flight == 0) {
         return (fr_action){.act = FR_ACT_END};
     }
+    /* Whenever nothing may be asked something is in flight: a block that is open has backwards left. */
     if (s->ended || !may_ask(s)) {
         return backward(s);
     }
+    /* Below max_in_flight the rule wants a forward next, so the caller must answer. At the limit it may defer, and a
+     * backward runs meanwhile. */
     return (fr_action){.act = s->next_task < s->n_tasks ? FR_ACT_OPEN : FR_ACT_ROUND,
                        .task = s->next_task,
                        .must = in_flight < s->max_in_flight};
@@ -136,6 +150,7 @@ void fr_schedule_open(fr_schedule *schedule, int64_t n, bool live)
     if (live && s->lead < 0) {
         s->lead = task;
     }
+    /* A block without microbatches on this replica closes with the blocks before it, so that blocks end in order. */
     if (live) {
         s->n_open++;
         *block_at(s, s->n_open - 1) = (fr_block){.task = task, .n = n};
@@ -143,6 +158,7 @@ void fr_schedule_open(fr_schedule *schedule, int64_t n, bool live)
     }
 }
 
+/* The question is asked again after the backward. */
 void fr_schedule_defer(fr_schedule *schedule)
 {
     schedule->deferred = true;

@@ -114,6 +114,8 @@ static double add_norms(const fr_task *task, int64_t n_layers, const int64_t *su
     return sqrt(sum);
 }
 
+/* Every replica of a stage runs it on the same gradient and so holds the same prefix. A frozen slot lies at the
+ * start of each layer, so each layer is one run of floats behind it. */
 static fr_status update_prefix(const fr_arch *arch, fr_task *task, double learning_rate,
                                double scale)
 {
@@ -181,6 +183,7 @@ static fr_status finish_step(fr_steps *s, fr_task *task, step *now)
     const int64_t *summary = now->summary;
     fr_step_result *out = &now->result;
     double nats = fr_exact_value(summary[AT_LOSS], now->pass.loss_exponent);
+    /* The plan is the same on all ranks, so its counts need no reduction. */
     out->n_counted = task->plan.n_counted;
     out->n_useful = task->plan.n_useful;
     out->n_examples = task->plan.n_examples;
@@ -194,6 +197,7 @@ static fr_status finish_step(fr_steps *s, fr_task *task, step *now)
     out->edges = (const fr_traffic *)(const void *)(summary + AT_EDGES);
     out->loss = out->skipped ? (double)NAN : nats / (double)out->n_counted;
     out->gradient_norm = (double)NAN;
+    /* A skipped step counts as a step and moves the cursor, so that the next one gets other examples. */
     if (out->skipped) {
         task->progress.skipped++;
         task->progress.skipped_in_row++;
@@ -234,6 +238,8 @@ static fr_status leave_reducing(fr_steps *s, fr_task *task, step *now)
                                     &now->request);
 }
 
+/* With a reparam the gradient of the prefix is complete on each stage by now; only what the MLP shares between
+ * stages is still missing. */
 static fr_status leave_scaling(fr_steps *s, fr_task *task, step *now)
 {
     int64_t *sum = NULL;
@@ -249,6 +255,8 @@ static fr_status leave_adding(fr_steps *s, fr_task *task, step *now)
     return begin_agreeing(s, task, now);
 }
 
+/* One transition: it starts the next reduction, or finishes the step. Calls of this kind must run in the same order
+ * on all ranks, which move_on sees to. */
 static fr_status leave_phase(fr_steps *s, fr_task *task, step *now)
 {
     switch (now->phase) {
@@ -293,6 +301,7 @@ static fr_status move_on(fr_steps *s, int64_t index, phase limit, bool *moved)
     return *moved ? leave_phase(s, &s->tasks[index], now) : FR_OK;
 }
 
+/* The order of those that stay does not change. */
 static void drop_done(fr_steps *s)
 {
     int64_t kept = 0;
@@ -307,10 +316,12 @@ static void drop_done(fr_steps *s)
 void fr_steps_progress(fr_steps *steps)
 {
     fr_steps *s = steps;
+    /* The oldest step waits for nobody. */
     phase limit = PHASE_AGREEING;
     for (int64_t i = 0; i < s->n_under_way && s->status == FR_OK; i++) {
         const step *now = &s->steps[s->order[i]];
         bool moved = true;
+        /* A step may pass several phases at once, as far as its reductions are complete. */
         while (moved && s->status == FR_OK) {
             s->status = move_on(s, s->order[i], limit, &moved);
         }
@@ -348,6 +359,8 @@ fr_status fr_steps_create(const fr_task_env *env, fr_grid *grid, fr_engine *engi
     if (status != FR_OK) {
         fr_steps_destroy(&s);
     } else {
+        /* Waits for messages also move steps on: else a rank that waits for a neighbour would hold up everybody's
+         * reduction. */
         fr_group_set_progress(grid->world, progress_during_waits, s);
     }
     *out = s;
@@ -382,6 +395,7 @@ fr_status fr_step_begin(fr_steps *steps, int64_t task, int64_t *n_own)
     memset(t->sum, 0, (size_t)(2 * t->n_local) * sizeof *t->sum);
     memset(now->summary, 0, (size_t)s->n_summary * sizeof *now->summary);
     now->prefix = fr_task_prefix(t);
+    /* A unit adds one term to a sum, and there are at most as many units as examples. */
     now->sum = (fr_exact_sum){.k = t->sum,
                               .v = t->sum + t->n_local,
                               .exponent = fr_exact_exponent(t->config->batch.examples)};

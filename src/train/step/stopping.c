@@ -1,5 +1,7 @@
 #include "train/step/stopping.h"
 
+/* A failure comes before all other reasons, so that a task that diverged on its last step does not count as
+ * finished. stop_below 0 never holds unless a loss is negative, which no mean of nats is, and NaN is below nothing. */
 fr_stop_reason fr_stop_decide(const fr_stop_rules *rules, const fr_stop_facts *facts)
 {
     if (facts->skipped_in_row >= rules->nonfinite_limit) {
@@ -34,6 +36,7 @@ fr_stop_reason fr_task_decide(fr_task *task, int64_t nonfinite_limit)
 
 bool fr_task_count_validation(fr_task *task, double loss)
 {
+    /* Strictly lower: equal losses keep the earlier prefix and count against patience. */
     bool best = loss < task->progress.best_loss;
     task->progress.valid_loss = loss;
     task->progress.stale_validations = best ? 0 : task->progress.stale_validations + 1;
@@ -44,6 +47,7 @@ bool fr_task_count_validation(fr_task *task, double loss)
     return best;
 }
 
+/* These names are part of the formats of metrics.jsonl and sweep.jsonl. */
 const char *fr_stop_reason_name(fr_stop_reason reason)
 {
     switch (reason) {

@@ -1,3 +1,18 @@
+/* The life of a task on one rank: open, allocate, initialise, train, close.
+ *
+ * Opening reads all that needs no weights. It finds the layers that have a prefix, then the length of the prefix,
+ * then the rows. The length comes before the rows because it decides how much of the context is left for a row. The
+ * rows come before the arrays because the layout of the run is chosen from them, and only the layout says which
+ * layers this rank has. fr_task_alloc then makes the arrays for these layers, and the prefix comes either from its
+ * init or from a checkpoint (restore.h).
+ *
+ * What always holds: `layers` is the range of the model's layers that have a prefix, the same on all ranks. `local`
+ * is the part of it on this rank, and may be empty. All local arrays are [local layer][slot][KV head][head
+ * dimension]. A random number is drawn from the layer's place in the model and the element's place in the layer, so
+ * that the prefix starts from the same bits on every layout.
+ *
+ * An init text or file is read twice: for its length here, and for its contents when the engine is loaded. A
+ * file may have changed in between, so it is checked again. */
 #include "train/step/task.h"
 
 #include "base/mem.h"
@@ -11,6 +26,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The file may have more slots than the config asks for: the first ones are then taken. It may not have fewer,
+ * because nothing says what the others would start from. */
 static fr_status length_from_file(const fr_task_env *env, const fr_task_config *config,
                                   int64_t *length)
 {
@@ -32,6 +49,7 @@ static fr_status length_from_file(const fr_task_env *env, const fr_task_config *
     return status;
 }
 
+/* Compared by subtraction, because first + count may overflow. */
 static fr_status find_layers(const fr_task_env *env, const fr_task_config *config,
                              fr_layer_range *layers)
 {
@@ -49,6 +67,7 @@ static fr_status find_layers(const fr_task_env *env, const fr_task_config *confi
     return FR_OK;
 }
 
+/* The tokens are only counted and the note is kept; the text is encoded again when the engine is there. */
 static fr_status length_from_text(const fr_task_env *env, fr_task *task)
 {
     fr_ids ids = {0};
@@ -78,6 +97,7 @@ static fr_status open_rows(const fr_task_env *env, const fr_task *task,
                            fr_dataset **out)
 {
     const fr_task_config *c = task->config;
+    /* A row needs two tokens: one that is read and one that is predicted from it. */
     int64_t max = env->arch->context_length - task->length;
     if (max < 2) {
         return FR_FAIL(
@@ -128,6 +148,7 @@ static fr_status begin_open(const fr_task_env *env, const fr_task_config *config
                             fr_task *out)
 {
     *out = (fr_task){.config = config, .progress = fr_progress_start()};
+    /* Exactly one BOS stands before a row: the first slot of a text prefix holds it, else the row brings its own. */
     bool has_bos =
         env->tokenizer != NULL && fr_tokenizer_leading_bos(env->tokenizer) >= 0;
     out->leading_bos = has_bos && config->prefix.init != FR_INIT_TEXT;
@@ -136,6 +157,8 @@ static fr_status begin_open(const fr_task_env *env, const fr_task_config *config
     return find_length(env, out);
 }
 
+/* Forecasts need the shape of the rows alone: no validation rows, no sampler, and no cache, which would be written
+ * beside a run that may never be started. */
 fr_status fr_task_open_sample(const fr_task_env *env, const fr_task_config *config,
                               int64_t max_rows, fr_task *out)
 {
@@ -166,6 +189,7 @@ fr_status fr_task_open(const fr_task_env *env, const fr_task_config *config,
     }
     if (status == FR_OK) {
         int64_t n = fr_dataset_stats(out->train)->n_examples;
+        /* The sampler reads the data set only to keep the examples of one source together. */
         bool by_source = config->batch.order == FR_ORDER_BY_SOURCE;
         status = fr_sampler_init(env->ctx, config->seed, n,
                                  by_source ? out->train : NULL, &out->sampler);
@@ -177,6 +201,7 @@ fr_status fr_task_open(const fr_task_env *env, const fr_task_config *config,
     return status;
 }
 
+/* For the current prefix and for the best one, whose moments are always NULL. */
 static void free_state(fr_prefix_state *state)
 {
     free(state->k);
@@ -203,6 +228,8 @@ void fr_task_close(fr_task *task)
     *task = (fr_task){0};
 }
 
+/* The number of all prefix layers fixes the unit of the shared gradient's integer sum, so it must not depend on the
+ * stage. */
 static fr_status alloc_reparam(const fr_task_env *env, fr_device *device, fr_task *task)
 {
     const fr_task_config *c = task->config;
@@ -228,6 +255,7 @@ static int n_arrays_of(bool has_reparam)
     return has_reparam ? REPARAM_ARRAYS : MAX_ARRAYS;
 }
 
+/* The forecast of memory counts with this, so it must follow every change of fr_task_alloc. */
 int64_t fr_task_array_bytes(int64_t n, bool has_reparam)
 {
     int64_t n_floats = n_arrays_of(has_reparam) + 2; /* gradient of K and V */
@@ -254,6 +282,8 @@ fr_status fr_task_alloc(const fr_task_env *env, fr_device *device, int64_t first
     return fr_alloc(env->ctx, 2 * n, sizeof *task->gradient, &task->gradient);
 }
 
+/* The keys and values that the base computes for a text are the prefix that stands for it: the first step sees the
+ * model as if it were prompted. */
 static fr_status init_from_text(const fr_task_env *env, fr_engine *engine,
                                 fr_task *task)
 {
@@ -267,6 +297,7 @@ static fr_status init_from_text(const fr_task_env *env, fr_engine *engine,
     return status;
 }
 
+/* Keys and values of one layer mean nothing in another, so the ranges must be equal. */
 static fr_status check_file_layers(const fr_task_env *env, const fr_task *task,
                                    const fr_checkpoint_task *file)
 {
@@ -285,6 +316,8 @@ static fr_status check_file_layers(const fr_task_env *env, const fr_task *task,
         (long long)file->first_layer, (long long)file->n_layers);
 }
 
+/* Every stage reads the whole file and takes its layers. The file is open to changes between the two readings,
+ * hence the check of its length. Only the first slots of a longer file are copied. */
 static fr_status init_from_file(const fr_task_env *env, fr_task *task)
 {
     fr_checkpoint *checkpoint = NULL;
@@ -309,6 +342,7 @@ static fr_status init_from_file(const fr_task_env *env, fr_task *task)
                 fr_chat_identity_check(env->ctx, reference, t, env->tokenizer, false);
         }
         if (status == FR_OK) {
+            /* The file's layers are as long as its own prefix, which may be longer than the task's. */
             int64_t stride = t->length * t->n_kv_heads * t->head_dim;
             size_t bytes = (size_t)task->layer_floats * sizeof(float);
             for (int64_t i = 0; i < task->local.count; i++) {
@@ -323,6 +357,7 @@ static fr_status init_from_file(const fr_task_env *env, fr_task *task)
     return status;
 }
 
+/* Keyed by the layer of the model and not by the local one: no split over stages changes a bit. */
 static void init_random(fr_task *task)
 {
     uint64_t seed = task->config->seed;
@@ -356,6 +391,7 @@ static fr_status init_keys(const fr_task_env *env, fr_engine *engine, fr_task *t
     }
 }
 
+/* Numbers that are not finite would make every step a skipped one, and the run would end far from the cause. */
 fr_status fr_task_init_prefix(const fr_task_env *env, fr_engine *engine, fr_task *task)
 {
     FR_TRY(init_keys(env, engine, task));
