@@ -59,6 +59,7 @@ static char *read_text(const char *path)
     return text;
 }
 
+/* A path that does not fit counts as a file that cannot be read. */
 char *fr_limits_text(const char *folder, const char *name)
 {
     char path[PATH_BYTES];
@@ -79,6 +80,7 @@ int64_t fr_limits_number(const char *text)
     return errno == 0 ? (int64_t)value : FR_NO_LIMIT;
 }
 
+/* Looks at the beginning of each line for the key and a blank behind it, so "MemFree" does not match "MemFreeX". */
 int64_t fr_limits_behind(const char *text, const char *key)
 {
     size_t length = strlen(key);
@@ -95,6 +97,7 @@ int64_t fr_limits_behind(const char *text, const char *key)
 
 /* ---- machine and process ----------------------------------------------------------------------- */
 
+/* /proc/meminfo counts in KiB, whatever its unit "kB" says. */
 static int64_t kib_behind(const char *text, const char *key)
 {
     int64_t kib = fr_limits_behind(text, key);
@@ -148,6 +151,7 @@ static void read_process(const char *root, fr_limits *l)
     free(statm);
 }
 
+/* The root "/" becomes "", since names that begin with a slash are put behind it. */
 void fr_limits_read(const char *root, fr_limits *out)
 {
     if (strcmp(root, "/") == 0) {
@@ -159,6 +163,7 @@ void fr_limits_read(const char *root, fr_limits *out)
     fr_limits_read_groups(root, out);
 }
 
+/* Limits of the process are left out, because the share is that of all processes of the node. */
 void fr_limits_memory(const fr_limits *limits, fr_memory_share *out)
 {
     *out = (fr_memory_share){.bytes = limits->machine_available,

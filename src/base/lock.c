@@ -1,3 +1,15 @@
+/*
+ * A lock on a file, in two forms: one whose file stays (run folders), and one whose file the holder removes
+ * (outputs).
+ *
+ * The lock is a POSIX record lock over the whole file. The kernel drops it when the holder ends, so a killed run
+ * leaves nothing to clean up; a file that only marks its presence would. The content of a lock file is a note for
+ * people: who holds it, with the host, since over a shared file system the process id alone says little.
+ *
+ * A file that its holder removes needs one more step. A process that waited gets the lock of the removed file, while
+ * a third one may have created a new file under the name. So the lock counts only if the name still leads to the
+ * locked file, and otherwise the process starts again.
+ */
 #define _POSIX_C_SOURCE 200809L
 #include "base/lock.h"
 
@@ -14,18 +26,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* HOLDER_BYTES must hold "pid ", a long, " on " and a host. */
 enum { HOLDER_BYTES = 160, HOST_BYTES = 128 };
 
 struct fr_lock {
     int file;
 };
 
+/* POSIX allows both errors for a lock that another process holds. Any other error means that there are no locks. */
 static bool is_held_by_another(int error)
 {
     return error == EACCES || error == EAGAIN;
 }
 
 /* 0, or the error number. */
+/* A length of 0, left out here, means the whole file, however long it grows. */
 static int try_lock(int file)
 {
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -78,6 +93,7 @@ static void write_holder(int file)
     }
 }
 
+/* The first line of the file, or "unknown pid": the holder may be just about to write it. */
 static void read_holder(int file, char out[HOLDER_BYTES])
 {
     ssize_t length = pread(file, out, HOLDER_BYTES - 1, 0);
@@ -88,6 +104,8 @@ static void read_holder(int file, char out[HOLDER_BYTES])
     }
 }
 
+/* Creates the file where it is missing. A link or another kind of file was put there by somebody else, so the
+ * message asks the user to look. */
 static fr_status open_file(fr_ctx *ctx, const char *path, int *file)
 {
     *file = fr_open_own(path, O_RDWR);
@@ -158,6 +176,8 @@ static bool is_named(int file, const char *path)
            opened.st_dev == by_name.st_dev && opened.st_ino == by_name.st_ino;
 }
 
+/* The file has the caller's content, so the kernel is asked for the holder. It gives 0 where the holder has just
+ * ended. */
 static fr_status fail_held(fr_ctx *ctx, int file, const char *what)
 {
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
