@@ -7,8 +7,8 @@
  *
  * Replacing: data go to a temporary file in the same folder, which is synced, renamed over the old name, and made
  * durable by a sync of the folder. So a reader, or a restart after a power cut, finds the old content or the new
- * one, never a part. Nothing is ever written into a file under its final name; files of fr_open_own are the
- * exception.
+ * one, never a part. Two kinds of file are written in place instead: those of fr_open_own, and outputs that the
+ * user names.
  */
 #define _DEFAULT_SOURCE /* madvise */
 #include "base/file.h"

@@ -62,8 +62,7 @@ static hid_t make_array(const fr_h5 *h5, const char *path, const int64_t *shape,
     return array;
 }
 
-/* The offset of the data within the file is given back, since readers map the file and use the data in place. It
- * must be aligned for that. */
+/* The offset must be a multiple of FR_H5_ALIGNMENT: a caller that holds the image can then use the data in place. */
 fr_status fr_h5_write_f32(fr_h5 *h5, const char *path, const int64_t *shape, int rank,
                           const float *data, int64_t *offset)
 {
