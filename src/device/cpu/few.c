@@ -74,6 +74,7 @@ static void multiply_shares(const fr_device *device, const fr_few *whole,
     }
 }
 
+/* x is rounded once for all threads. */
 static fr_status multiply(fr_device *device, const fr_matrix *w, fr_few *whole)
 {
     int64_t n = whole->m * w->n_in;
@@ -94,6 +95,7 @@ static fr_status multiply(fr_device *device, const fr_matrix *w, fr_few *whole)
     return FR_OK;
 }
 
+/* Counted as FR_OP_LINEAR in the profile: to its caller it is the same operator. */
 fr_status fr_linear_few(fr_device *device, int64_t m, const float *x,
                         const fr_matrix *w, bool accumulate, float *y)
 {

@@ -122,6 +122,7 @@ typedef struct panel_place {
 
 /* ---- one thread's share ------------------------------------------------------------------- */
 
+/* Weights lie as [n_out, n_in]: transposed (forward), the columns of the product are rows in memory. */
 static fr_gemm_panel panel_at(const gemm_plan *plan, panel_place place)
 {
     const fr_matrix *w = plan->product->weights;
@@ -158,6 +159,7 @@ static void set_prefetch(const fr_gemm_panel *next, int64_t bytes, int64_t i,
     }
 }
 
+/* Only the first block of the depth may overwrite `out`; later ones add to it. */
 static fr_gemm_tile tile_at(const gemm_plan *plan, const gemm_part *part,
                             panel_place place, int64_t row, int64_t n_rows)
 {
@@ -285,6 +287,7 @@ static void multiply_part(const gemm_plan *plan, const gemm_part *part, float *r
     }
 }
 
+/* Every thread runs these loops in step, since multiply_part has barriers. */
 static void multiply_all(const gemm_plan *plan, float *right)
 {
     for (int64_t row = 0; row < plan->product->m; row += plan->rows) {
@@ -302,6 +305,7 @@ static void multiply_all(const gemm_plan *plan, float *right)
 
 /* ---- the call ----------------------------------------------------------------------------- */
 
+/* Parts and sections are made equal in size, so that no small rest follows full ones. */
 static void plan_blocks(gemm_plan *plan)
 {
     const fr_product *product = plan->product;

@@ -69,6 +69,7 @@ static float pack_row(const float *x, int64_t n, int16_t *out)
     return scale.from_fixed;
 }
 
+/* Widened first, so that rows and columns take one way to fixed point. */
 static float pack_column(const uint16_t *w, int64_t step, int64_t n, int16_t *out)
 {
     float column[FR_GEMM_LONGEST_RUN];
@@ -78,6 +79,7 @@ static float pack_column(const uint16_t *w, int64_t step, int64_t n, int16_t *ou
     return pack_row(column, n, out);
 }
 
+/* The last run of the depth may be shorter. */
 static int64_t next_run(int64_t depth, int64_t d)
 {
     return fr_min(fr_gemm_run(depth), depth - d);
@@ -120,6 +122,8 @@ static void pack_right(const fr_gemm_panel *panel, float *out)
 
 /* ---- the product -------------------------------------------------------------------------- */
 
+/* Exact: FR_GEMM_LONGEST_RUN is short enough that no sum overflows an int32. So its order is free, and all kernels
+ * agree on the bits. */
 static int32_t sum_products(int64_t n, const int16_t *x, const int16_t *w)
 {
     int32_t sum = 0;
@@ -129,6 +133,8 @@ static int32_t sum_products(int64_t n, const int16_t *x, const int16_t *w)
     return sum;
 }
 
+/* One fused multiply-add for each run, in ascending order of the depth: this is the only rounding, and every
+ * kernel does the same one. */
 static void multiply(const fr_gemm_tile *tile)
 {
     const float *left = tile->left;
