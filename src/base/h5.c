@@ -30,6 +30,7 @@ static herr_t keep_innermost(unsigned depth, const H5E_error2_t *record, void *r
     return 0;
 }
 
+/* What failed decides whose fault it is: while writing, this program's; while reading, the file's. */
 fr_status fr_h5_fail(fr_h5 *h5, const char *action, const char *place)
 {
     char reason[REASON_BYTES] = "the HDF5 library gives no reason";
@@ -87,6 +88,7 @@ static herr_t keep_image(void *memory, H5FD_file_image_op_t operation, void *han
     return 0;
 }
 
+/* The library copies and frees the user data of a property list; the handle is the same in each copy. */
 static void *same_handle(void *handle)
 {
     return handle;
@@ -175,6 +177,7 @@ static fr_status make_handle(fr_ctx *ctx, const char *name, bool writing, fr_h5 
     return FR_OK;
 }
 
+/* `expected` bytes are taken at once, so an image of that size is never moved as it grows. */
 fr_status fr_h5_create(fr_ctx *ctx, const char *name, size_t block, int64_t expected,
                        fr_h5 **out)
 {
@@ -256,8 +259,10 @@ void fr_h5_destroy(fr_h5 **h5)
 
 /* ---- groups ------------------------------------------------------------------------------- */
 
+/* Longer than any path that Forerun writes; a longer one counts as missing. */
 enum { PATH_BYTES = 512 };
 
+/* Soft and external links would lead to another place of the file, or to another file on disk. */
 static bool is_hard_link(const fr_h5 *h5, const char *path)
 {
     H5L_info_t info;
@@ -300,6 +305,7 @@ bool fr_h5_exists(fr_h5 *h5, const char *path)
     return exists;
 }
 
+/* Without time stamps, so that the same content gives the same bytes. */
 fr_status fr_h5_make_group(fr_h5 *h5, const char *path)
 {
     hid_t group = H5I_INVALID_HID;
@@ -315,6 +321,7 @@ fr_status fr_h5_make_group(fr_h5 *h5, const char *path)
     return status;
 }
 
+/* Links of any kind in the group, so that a caller can refuse one with more than it knows. */
 fr_status fr_h5_count(fr_h5 *h5, const char *path, int64_t *out)
 {
     H5G_info_t info;

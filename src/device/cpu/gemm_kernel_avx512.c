@@ -21,6 +21,7 @@ static fr_gemm_panel half_of(const fr_gemm_panel *panel, int64_t half)
 
 /* ---- packing ------------------------------------------------------------------------------ */
 
+/* Sixteen depths of up to ROWS rows at a time: masks keep reads within the rows and writes within the tile. */
 static void pack_left(const fr_gemm_rows *rows, float *out)
 {
     const __mmask16 present = fr_avx512_first_lanes(rows->rows);
@@ -56,6 +57,7 @@ static void pack_plain(const fr_gemm_panel *panel, float *out)
     }
 }
 
+/* A full panel of the backward product is copied; anything else is packed as two panels of AVX2 side by side. */
 static void pack_right(const fr_gemm_panel *panel, float *out)
 {
     if (panel->columns == COLUMNS && panel->column_step == 1) {
@@ -114,6 +116,7 @@ FR_INLINE void sum_products(int rows, const fr_gemm_tile *tile, tile_sum *sum)
     }
 }
 
+/* The mask holds the columns that exist: none of the high half where the panel has 16 or fewer. */
 FR_INLINE void store(const fr_gemm_tile *tile, __mmask16 mask, __m512 sum, float *out)
 {
     if (tile->add) {

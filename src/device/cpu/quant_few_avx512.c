@@ -100,6 +100,7 @@ FR_INLINE void multiply_block(block_reader *read, int64_t bytes, bool round, int
     }
 }
 
+/* Rest rows of x go one by one: they are few, and each constant count is another copy of the code. */
 FR_INLINE void multiply_all(block_reader *read, int64_t bytes, bool round, int n_w,
                             const fr_quant_few *f)
 {
@@ -112,6 +113,7 @@ FR_INLINE void multiply_all(block_reader *read, int64_t bytes, bool round, int n
     }
 }
 
+/* Each call has constants of its own, so every combination is compiled apart and decided once for a whole product. */
 FR_INLINE void multiply(block_reader *read, int64_t bytes, const fr_quant_few *f)
 {
     fr_quant_few one = *f;
@@ -135,6 +137,7 @@ FR_INLINE void multiply(block_reader *read, int64_t bytes, const fr_quant_few *f
     }
 }
 
+/* The numbers are the bytes of a block. */
 void fr_quant_few_q4_0(const fr_quant_few *few)
 {
     multiply(read_q4_0, 18, few);
