@@ -54,7 +54,8 @@ static int close_with(int file, int error)
     return -1;
 }
 
-/* Passes on what open returned, if it is a regular file. O_NONBLOCK kept the open of a FIFO from waiting; it is cleared. */
+/* Passes on what open returned, if it is a regular file. O_NONBLOCK kept the open of a FIFO from waiting; it is
+ * cleared. */
 static int keep_regular(int file)
 {
     struct stat info;
@@ -69,7 +70,8 @@ static int keep_regular(int file)
     return error == 0 ? file : close_with(file, error);
 }
 
-/* Checks before it opens, since merely opening some devices has effects, and again after, since the name may have changed. */
+/* Checks before it opens, since merely opening some devices has effects, and again after, since the name may have
+ * changed. */
 int fr_open_regular(const char *path)
 {
     struct stat info;
@@ -111,8 +113,8 @@ int fr_open_new(const char *path)
     return file;
 }
 
-/* For files that stay and are rewritten in place (locks, rank lines, growing logs). Other kinds of file are refused before the
- * open, since opening a device may have effects. A symbolic link fails in the open, with ELOOP. */
+/* For files that stay and are rewritten in place (locks, rank lines, growing logs). Other kinds of file are refused
+ * before the open, since opening a device may have effects. A symbolic link fails in the open, with ELOOP. */
 int fr_open_own(const char *path, int flags)
 {
     struct stat info;

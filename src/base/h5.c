@@ -1,13 +1,14 @@
 /*
- * HDF5 files as images in memory: failures, the image's growth, handles and groups. Arrays and attributes are in h5_data.c.
+ * HDF5 files as images in memory: failures, the image's growth, handles and groups. Arrays and attributes are in
+ * h5_data.c.
  *
- * A file is made by the library's core driver without a file behind it. The driver's callbacks let the image grow in memory
- * of this module (grow_image) and keep it when the library closes its file (keep_image), so that fr_h5_finish hands over the
- * very bytes of the last write. Everything that can fail does so in the flush before the close: after a failed close the
- * library would hold a file that it can neither write nor forget.
+ * A file is made by the library's core driver without a file behind it. The driver's callbacks let the image grow in
+ * memory of this module (grow_image) and keep it when the library closes its file (keep_image), so that fr_h5_finish
+ * hands over the very bytes of the last write. Everything that can fail does so in the flush before the close: after
+ * a failed close the library would hold a file that it can neither write nor forget.
  *
- * The library's error stack is read at the failure (fr_h5_fail) and its own printing is off, so that a message of this program
- * has one form.
+ * The library's error stack is read at the failure (fr_h5_fail) and its own printing is off, so that a message of
+ * this program has one form.
  */
 #include "base/h5_impl.h"
 
@@ -100,7 +101,8 @@ static herr_t leave_handle(void *handle)
     return 0;
 }
 
-/* Core driver without a file behind it. It grows by 1 byte at a time, so that the image has no unused bytes at its end. */
+/* Core driver without a file behind it. It grows by 1 byte at a time, so that the image has no unused bytes at its
+ * end. */
 static hid_t make_access(void)
 {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
@@ -115,8 +117,8 @@ static hid_t make_access(void)
     return access;
 }
 
-/* H5Fget_file_image gives a superblock with a wrong checksum in this format. The buffer that the driver would free after the
- * last write is right, so the callbacks keep that one. */
+/* H5Fget_file_image gives a superblock with a wrong checksum in this format. The buffer that the driver would free
+ * after the last write is right, so the callbacks keep that one. */
 static fr_status create_in_memory(fr_h5 *h5, const char *unique)
 {
     H5FD_file_image_callbacks_t callbacks = {.image_realloc = grow_image,

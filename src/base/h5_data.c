@@ -28,8 +28,8 @@ static bool is_shape(const int64_t *shape, int rank, int64_t *bytes)
     return fits;
 }
 
-/* Contiguous and allocated at once, so that its offset in the file is known. It has no checksum, because the caller seals the
- * whole file. */
+/* Contiguous and allocated at once, so that its offset in the file is known. It has no checksum, because the caller
+ * seals the whole file. */
 static hid_t make_array_creation(void)
 {
     hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
@@ -87,7 +87,8 @@ fr_status fr_h5_write_f32(fr_h5 *h5, const char *path, const int64_t *shape, int
     return status;
 }
 
-/* Each chunk must be as long as its shape and checksums say: the library (1.10.8) reads beyond the end of a shorter one. */
+/* Each chunk must be as long as its shape and checksums say: the library (1.10.8) reads beyond the end of a shorter
+ * one. */
 static bool has_whole_chunks(hid_t array, hid_t creation, int n_filters)
 {
     enum { CHECKSUM_BYTES = 4 };

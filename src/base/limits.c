@@ -2,10 +2,10 @@
 /*
  * What the machine and the process leave of memory; limits_groups.c adds the control groups.
  *
- * Three bounds count together, and the least of them holds: memory that the machine has free (/proc/meminfo), the memory
- * limits of the control groups that this process is in (containers, batch systems), and the process's own (ulimit -v, -d).
- * Files are read below `root`, so that tests plant copies. A file that is missing or malformed means "unlimited": an unusual
- * kernel must not keep a run from starting.
+ * Three bounds count together, and the least of them holds: memory that the machine has free (/proc/meminfo), the
+ * memory limits of the control groups that this process is in (containers, batch systems), and the process's own
+ * (ulimit -v, -d). Files are read below `root`, so that tests plant copies. A file that is missing or malformed means
+ * "unlimited": an unusual kernel must not keep a run from starting.
  */
 #include "base/limits_impl.h"
 
@@ -20,13 +20,14 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The longest of these files is mountinfo: one line of some hundred bytes for each mount, of which machines with many containers
- * have thousands. */
+/* The longest of these files is mountinfo: one line of some hundred bytes for each mount, of which machines with
+ * many containers have thousands. */
 enum { PATH_BYTES = 4096, TEXT_MAX = 4 << 20 };
 
 /* ---- files of a few lines ---------------------------------------------------------------------- */
 
-/* The whole text of a file whose size is not known before (stat says 0 in /proc). NULL: it cannot be read. The caller frees. */
+/* The whole text of a file whose size is not known before (stat says 0 in /proc). NULL: it cannot be read. The
+ * caller frees. */
 static char *read_text(const char *path)
 {
     size_t capacity = 4096;

@@ -1,9 +1,10 @@
 /*
  * Limits of control groups: where the groups of this process lie, and what each of them allows.
  *
- * proc/self/cgroup names the group of this process in each hierarchy (version 1: one for each controller; version 2: one for
- * all). proc/self/mountinfo says where hierarchies are mounted. Both together give a folder; its ancestors up to the mount
- * point bound this process too. Inside a container the upper groups may be invisible; then the visible ones count.
+ * proc/self/cgroup names the group of this process in each hierarchy (version 1: one for each controller; version 2:
+ * one for all). proc/self/mountinfo says where hierarchies are mounted. Both together give a folder; its ancestors up
+ * to the mount point bound this process too. Inside a container the upper groups may be invisible; then the visible
+ * ones count.
  */
 #define _GNU_SOURCE /* strsep, strchrnul */
 #include "base/limits_impl.h"

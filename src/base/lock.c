@@ -51,8 +51,8 @@ static int try_lock(int file)
     return result == 0 ? 0 : errno;
 }
 
-/* Tries again until the time is over, since the processes of a killed launcher may live a moment longer. 20 ms between two
- * tries: no user notices the delay, and a server of a shared file system is not flooded. */
+/* Tries again until the time is over, since the processes of a killed launcher may live a moment longer. 20 ms
+ * between two tries: no user notices the delay, and a server of a shared file system is not flooded. */
 static int try_for(fr_ctx *ctx, int file, const char *what, double wait_seconds)
 {
     enum { PAUSE_NS = 20000000 };
@@ -69,8 +69,8 @@ static int try_for(fr_ctx *ctx, int file, const char *what, double wait_seconds)
     return error;
 }
 
-/* Whether the file is empty or holds what write_holder writes. Anything else may be another file under a second name (a hard
- * link), and is not overwritten. */
+/* Whether the file is empty or holds what write_holder writes. Anything else may be another file under a second
+ * name (a hard link), and is not overwritten. */
 static bool is_lock_file(int file)
 {
     static const char START[] = "pid ";
@@ -166,8 +166,8 @@ fr_status fr_lock_take(fr_ctx *ctx, const char *path, const char *what,
     return status;
 }
 
-/* Whether the name still leads to the open file. A holder removes the file before it gives the lock back, so a process that
- * waited may get the lock of a file that no name leads to any more. */
+/* Whether the name still leads to the open file. A holder removes the file before it gives the lock back, so a
+ * process that waited may get the lock of a file that no name leads to any more. */
 static bool is_named(int file, const char *path)
 {
     struct stat by_name;
@@ -193,9 +193,8 @@ static fr_status fail_held(fr_ctx *ctx, int file, const char *what)
 fr_status fr_lock_take_removable(fr_ctx *ctx, const char *path, const char *what,
                                  double wait_seconds, fr_lock **out)
 {
-    enum {
-        TRIES = 100
-    }; /* each try is lost only if another process removes the file during it */
+    /* Each try is lost only if another process removes the file during it. */
+    enum { TRIES = 100 };
     *out = NULL;
     for (int i = 0; i < TRIES; i++) {
         int file = -1;

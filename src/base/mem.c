@@ -15,8 +15,8 @@ bool fr_mul_i64(int64_t a, int64_t b, int64_t *out)
     return true;
 }
 
-/* A cache line, which is also the widest register. A huge page of x86-64; from two pages on the rounding wastes a third at
- * most. */
+/* A cache line, which is also the widest register. A huge page of x86-64; from two pages on the rounding wastes a
+ * third at most. */
 enum { ALIGNMENT = 64, HUGE_PAGE = 2 << 20, HUGE_MIN = 2 * HUGE_PAGE };
 
 /* Large memory asks for huge pages (which systems with "madvise" give on request only). With small pages, passes over

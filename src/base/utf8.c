@@ -9,7 +9,8 @@
 static const char REPLACEMENT[] = "\xEF\xBF\xBD"; /* U+FFFD */
 enum { REPLACEMENT_BYTES = sizeof REPLACEMENT - 1 };
 
-/* Whether the second byte of a character may follow its first one: no long forms, no surrogates, nothing beyond U+10FFFF. */
+/* Whether the second byte of a character may follow its first one: no long forms, no surrogates, nothing beyond
+ * U+10FFFF. */
 static bool may_follow(unsigned char first, unsigned char second)
 {
     unsigned low = first == 0xE0 ? 0xA0u : first == 0xF0 ? 0x90u : 0x80u;

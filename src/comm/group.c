@@ -13,15 +13,15 @@
  * What all kinds of group share: checks of arguments, the turns of a wait, and agreement. A kind (group_self.c,
  * group_mpi.c) gets checked arguments alone, and messages and collectives only where there are several ranks.
  *
- * Agreement at the end of a phase is one reduction, which finds the lowest failing rank. Only if there is one, that rank
- * broadcasts its status and message. So a phase that succeeds costs one reduction of one value.
+ * Agreement at the end of a phase is one reduction, which finds the lowest failing rank. Only if there is one, that
+ * rank broadcasts its status and message. So a phase that succeeds costs one reduction of one value.
  */
 /* What is longer is cut; MESSAGE_BYTES and FILE_BYTES hold all that a context keeps of an error, but for the
  * longest messages. */
 enum { HOST_BYTES = 256, FILE_BYTES = 128, MESSAGE_BYTES = 4096, TEXT_BYTES = 128 };
 
-/* Of fr_group_turn. Waits within a step mostly end within UNWATCHED_TURNS, some hundred microseconds: the watch does not
- * hear of them. After SLEEPLESS_TURNS, about a millisecond, a sleep's delay is small beside the wait. */
+/* Of fr_group_turn. Waits within a step mostly end within UNWATCHED_TURNS, some hundred microseconds: the watch
+ * does not hear of them. After SLEEPLESS_TURNS, about a millisecond, a sleep's delay is small beside the wait. */
 enum { UNWATCHED_TURNS = 200, SLEEPLESS_TURNS = 1000 };
 
 /* What the failing rank sends to the others; plain bytes of fixed size, for one broadcast. */

@@ -77,9 +77,9 @@ static int world_rank(const fr_mpi_group *group, int rank)
     return out;
 }
 
-/* Wait for a request, and yield the core between two tests: ranks may share cores with each other and with threads that
- * compute, and a wait inside MPI would spin for its whole time slice. `what` and `peer` (of this group, or FR_MPI_ALL_RANKS) are
- * for the watch. */
+/* Wait for a request, and yield the core between two tests: ranks may share cores with each other and with threads
+ * that compute, and a wait inside MPI would spin for its whole time slice. `what` and `peer` (of this group, or
+ * FR_MPI_ALL_RANKS) are for the watch. */
 static int finish(fr_mpi_group *group, MPI_Request *request, MPI_Status *result,
                   const char *what, int peer)
 {
@@ -118,8 +118,8 @@ static int make_long_type(int64_t bytes, MPI_Datatype *out)
     return code;
 }
 
-/* `count` elements of `type` cover `bytes`. Call end_layout once the message has begun: MPI keeps a freed type until its
- * messages are complete. */
+/* `count` elements of `type` cover `bytes`. Call end_layout once the message has begun: MPI keeps a freed type
+ * until its messages are complete. */
 static int begin_layout(int64_t bytes, MPI_Datatype *type, int *count)
 {
     if (bytes <= BLOCK_BYTES) {

@@ -23,8 +23,8 @@ static int find_node(MPI_Comm comm, fr_group *out)
     return code;
 }
 
-/* Owns `comm` from the call on, also on failure. Collective calls come before what can fail on one rank alone, so that no
- * other rank waits for such a rank. */
+/* Owns `comm` from the call on, also on failure. Collective calls come before what can fail on one rank alone, so
+ * that no other rank waits for such a rank. */
 static fr_status wrap(fr_ctx *ctx, MPI_Comm comm, fr_mpi_group *world,
                       fr_mpi_group **out)
 {

@@ -14,8 +14,8 @@
 
 /*
  * Rank 0 makes a file in memory that has no name (a memory file system like /dev/shm may be tiny in a container). The
- * others open it through rank 0's list of open files, /proc/PID/fd. In another process namespace the same PID is another
- * process, so each rank checks device and inode of what it opened.
+ * others open it through rank 0's list of open files, /proc/PID/fd. In another process namespace the same PID is
+ * another process, so each rank checks device and inode of what it opened.
  */
 typedef struct invitation {
     int64_t process;

@@ -97,8 +97,8 @@ static int skip_version(const char *text, int *minor)
     return n == 2 && major == FR_RANK_LINE_MAJOR && *minor >= 0 ? used : -1;
 }
 
-/* Whether it is a whole line of printable characters: others would reach the terminal of whoever reads a report. The copy
- * ends with a zero in place of the newline. */
+/* Whether it is a whole line of printable characters: others would reach the terminal of whoever reads a report.
+ * The copy ends with a zero in place of the newline. */
 static bool copy_text(const char from[FR_RANK_LINE_BYTES],
                       char text[FR_RANK_LINE_BYTES])
 {

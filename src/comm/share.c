@@ -7,9 +7,9 @@
 #include <string.h>
 
 /*
- * Two sums over the ranks of the node say who shares what. In the first, each rank fills one row of a table with the ids of
- * its control groups, and the other rows are 0. In the second, each rank adds 1 for every processor that it may run on. Each
- * rank then divides what it sees by the number of ranks that share it, and takes the tightest limit.
+ * Two sums over the ranks of the node say who shares what. In the first, each rank fills one row of a table with the
+ * ids of its control groups, and the other rows are 0. In the second, each rank adds 1 for every processor that it
+ * may run on. Each rank then divides what it sees by the number of ranks that share it, and takes the tightest limit.
  */
 enum {
     MAX_PROCESSORS = 8192,             /* Linux allows as many */

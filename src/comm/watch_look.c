@@ -15,12 +15,10 @@
  *
  * A look takes the age of another rank's line from this rank's own clock: clocks of two hosts are never compared.
  */
-enum {
-    FIRST_LOOK_SHARE = 4
-}; /* three quarters of the timeout are enough to find who is silent */
-enum {
-    OTHERS_FIRST_MS = 2000
-}; /* for another rank's report to pass, before this rank's end ends it */
+/* Three quarters of the timeout are enough to find who is silent. */
+enum { FIRST_LOOK_SHARE = 4 };
+/* For another rank's report to pass, before this rank's end ends it. */
+enum { OTHERS_FIRST_MS = 2000 };
 
 /* False: there is no line, or another rank's lies in the file. */
 static bool read_line(fr_watch *w, int rank, fr_rank_line *out)

@@ -50,8 +50,8 @@ void fr_device_destroy(fr_device **device)
     *device = NULL;
 }
 
-/* A change that gives any operator other bits must raise the number. Checkpoints from before this text name an instruction
- * set instead. */
+/* A change that gives any operator other bits must raise the number. Checkpoints from before this text name an
+ * instruction set instead. */
 const char *fr_device_arithmetic(const fr_device *device)
 {
     (void)device;

@@ -101,9 +101,8 @@ void fr_quant_widen(fr_isa isa, const fr_quant_type *type, const uint8_t *data,
 void fr_quant_to_bf16(fr_isa isa, const fr_quant_type *type, const uint8_t *data,
                       int64_t n, uint16_t *out)
 {
-    enum {
-        CHUNK = 8 * FR_QUANT_MAX_BLOCK
-    }; /* 8 KiB of floats, which stay in the first cache */
+    /* 8 KiB of floats, which stay in the first cache. */
+    enum { CHUNK = 8 * FR_QUANT_MAX_BLOCK };
     const fr_quant_kernels *kernels = kernels_of(isa);
     float chunk[CHUNK];
     if (type->number == FR_QUANT_BF16) {

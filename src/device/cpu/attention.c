@@ -1,10 +1,11 @@
 /*
- * Attention forward. A query tile passes once over its key tiles with a running softmax (Milakov and Gimelshein 2018; Dao et al.
- * 2022). Each row keeps its maximum m, the sum l of exp2(s - m) and the weighted sum o of values; when a key tile raises m, l and
- * o are first multiplied by exp2(m_old - m). At the end o / l is the output and m ln 2 + ln l the log-sum-exp.
+ * Attention forward. A query tile passes once over its key tiles with a running softmax (Milakov and Gimelshein 2018;
+ * Dao et al. 2022). Each row keeps its maximum m, the sum l of exp2(s - m) and the weighted sum o of values; when a
+ * key tile raises m, l and o are first multiplied by exp2(m_old - m). At the end o / l is the output and m ln 2 + ln
+ * l the log-sum-exp.
  *
- * Threads share the query tiles of all segments, the last ones first: they see the most keys, so the short ones even out the end.
- * A tile's result depends on its segment alone (attention_tiles.c), so the share does not change bits.
+ * Threads share the query tiles of all segments, the last ones first: they see the most keys, so the short ones even
+ * out the end. A tile's result depends on its segment alone (attention_tiles.c), so the share does not change bits.
  */
 #include "device/cpu/attention_impl.h"
 

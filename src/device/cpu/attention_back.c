@@ -5,8 +5,8 @@
  * Packed queries carry log2(e) / sqrt(K), so the row kernel multiplies dS by ln 2: then dK takes the
  * packed queries as they are and dQ one factor at the end.
  *
- * A thread takes a (unit, key/value head) as a whole and works in the order segment, chunk, tile, run, key tile. So every sum has
- * one order, and no two threads add to the same element.
+ * A thread takes a (unit, key/value head) as a whole and works in the order segment, chunk, tile, run, key tile. So
+ * every sum has one order, and no two threads add to the same element.
  */
 #include "device/cpu/attention_impl.h"
 

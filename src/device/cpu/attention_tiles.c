@@ -1,12 +1,12 @@
 /*
  * How a call of attention is cut into query tiles, and which keys a tile sees.
  *
- * Grouped heads share their keys, so a tile's rows are (token, head) pairs of one key/value head, token by token: up to
- * heads_per_tile heads and as many tokens as fill FR_TILE_ROWS. A group of more heads than that is cut into chunks. Tiles of a
- * segment are numbered along its tokens, one series for each key/value head and chunk.
+ * Grouped heads share their keys, so a tile's rows are (token, head) pairs of one key/value head, token by token: up
+ * to heads_per_tile heads and as many tokens as fill FR_TILE_ROWS. A group of more heads than that is cut into
+ * chunks. Tiles of a segment are numbered along its tokens, one series for each key/value head and chunk.
  *
- * Both directions call these functions, so forward and backward see the same keys in the same order. Nothing here depends on
- * threads or on what else is in the call.
+ * Both directions call these functions, so forward and backward see the same keys in the same order. Nothing here
+ * depends on threads or on what else is in the call.
  */
 #include "device/cpu/attention_impl.h"
 
@@ -158,9 +158,8 @@ float fr_attention_scale(const fr_attention_call *call)
 /* Own tokens count half, because a row sees half of them on average. */
 int fr_attention_threads(const fr_device *device, const fr_attention_params *params)
 {
-    enum {
-        PRODUCTS_PER_ELEMENT = 16
-    }; /* multiply-adds in the time of one element of row-wise work */
+    /* Multiply-adds in the time of one element of row-wise work. */
+    enum { PRODUCTS_PER_ELEMENT = 16 };
     int64_t scores = 0;
     for (int64_t s = 0; s < params->n_segments; s++) {
         const fr_segment *segment = params->segments + s;

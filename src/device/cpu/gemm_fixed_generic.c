@@ -1,5 +1,5 @@
-/* Products in fixed point (gemm.h) in plain C, the reference for the others. Rows and columns are packed along the depth, so that
- * compilers find the baseline's instruction that multiplies and adds pairs of 16-bit numbers. */
+/* Products in fixed point (gemm.h) in plain C, the reference for the others. Rows and columns are packed along the
+ * depth, so that compilers find the baseline's instruction that multiplies and adds pairs of 16-bit numbers. */
 #include "base/integer.h"
 #include "device/bf16.h"
 #include "device/cpu/gemm.h"
@@ -30,7 +30,8 @@ static uint32_t bits_of_float(float value)
     return bits;
 }
 
-/* From the bits of the run's largest magnitude: as integers they are ordered like the magnitudes, with NaN above all. */
+/* From the bits of the run's largest magnitude: as integers they are ordered like the magnitudes, with NaN above
+ * all. */
 static run_scale scale_of(uint32_t largest)
 {
     enum { SPECIAL = 255, BIAS = 127, MANTISSA = 23, SHIFT = FR_GEMM_FIXED_BITS - 1 };
@@ -44,8 +45,8 @@ static run_scale scale_of(uint32_t largest)
                        float_of_bits((exponent - SHIFT) << MANTISSA)};
 }
 
-/* Adding 1.5 * 2^23 rounds to the nearest integer, ties to even, and leaves it in the low bits. An infinity or NaN gives any
- * integer, but its run's scale is NaN. */
+/* Adding 1.5 2^23 rounds to the nearest integer, ties to even, and leaves it in the low bits. An infinity or NaN
+ * gives any integer, but its run's scale is NaN. */
 static int16_t fixed(float x, float to_fixed)
 {
     return (int16_t)(bits_of_float(x * to_fixed + 12582912.0F) & 0xffffU);

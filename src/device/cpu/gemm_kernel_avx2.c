@@ -1,4 +1,5 @@
-/* Products in f32 on AVX2. Tiles are 6 x 16: 12 sums, 2 registers of weights and 1 broadcast activation of 16 registers. */
+/* Products in f32 on AVX2. Tiles are 6 x 16: 12 sums, 2 registers of weights and 1 broadcast activation of 16
+ * registers. */
 #include "device/cpu/gemm_avx2.h"
 
 enum {

@@ -1,11 +1,10 @@
-/* Products in f32 on AVX-512. Every element is the same chain of operations as in the tiles of AVX2, so both give the same bits.
- * Weights are transposed 16 columns at a time by the code for AVX2, which is bound by memory. */
+/* Products in f32 on AVX-512. Every element is the same chain of operations as in the tiles of AVX2, so both give
+ * the same bits. Weights are transposed 16 columns at a time by the code for AVX2, which is bound by memory. */
 #include "device/cpu/gemm_avx2.h"
 #include "device/cpu/gemm_tile_avx512.h"
 
-enum {
-    ROW_PART = 512
-}; /* x 320 depths x 4 bytes: 640 KiB of a second cache of 1 MiB or more */
+/* Rows of 320 depths of 4 bytes: 640 KiB of a second cache of 1 MiB or more. */
+enum { ROW_PART = 512 };
 
 /* Sixteen columns of a panel as a panel of its own. */
 static fr_gemm_panel half_of(const fr_gemm_panel *panel, int64_t half)

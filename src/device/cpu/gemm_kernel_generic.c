@@ -1,5 +1,5 @@
-/* Products in f32 in plain C. They must be fused (fmaf) to give the bits of the others, which takes a call each where the baseline
- * has no such instruction: correct everywhere, and slow there. */
+/* Products in f32 in plain C. They must be fused (fmaf) to give the bits of the others, which takes a call each
+ * where the baseline has no such instruction: correct everywhere, and slow there. */
 #include "device/cpu/gemm.h"
 
 #include <math.h>

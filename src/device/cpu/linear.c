@@ -1,9 +1,10 @@
 /*
  * The linear maps forward and backward over gemm.c, and matrices that are read on demand.
  *
- * A matrix with `read` is read in slices of rows, a few MiB at a time, by all threads, and each slice is multiplied like a matrix
- * in memory. A slice gives some columns of the forward product, or a part of the depth of the backward one; the latter holds
- * whole blocks of the sum (fr_gemm_depth_block), so that the order of summation and the bits stay the same.
+ * A matrix with `read` is read in slices of rows, a few MiB at a time, by all threads, and each slice is multiplied
+ * like a matrix in memory. A slice gives some columns of the forward product, or a part of the depth of the backward
+ * one; the latter holds whole blocks of the sum (fr_gemm_depth_block), so that the order of summation and the bits
+ * stay the same.
  */
 #include "base/integer.h"
 #include "device/cpu/gemm.h"
@@ -27,9 +28,8 @@ static int64_t slice_rows(const fr_matrix *w)
 static void read_slice(const fr_device *device, const fr_matrix *w, int64_t first,
                        int64_t count, void *out)
 {
-    enum {
-        RUN = 16
-    }; /* rows that a thread takes at a time: enough to hide the callback's cost */
+    /* Rows that a thread takes at a time: enough to hide the callback's cost. */
+    enum { RUN = 16 };
     size_t row_bytes = (size_t)w->n_in * fr_dtype_bytes(w->dtype);
 #pragma omp parallel for num_threads(device->n_threads) schedule(static)
     for (int64_t row = 0; row < count; row += RUN) {

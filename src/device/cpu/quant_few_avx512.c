@@ -1,14 +1,14 @@
 /*
- * Few rows of x with blocks of weights in their stored form (Q4_0, Q4_1, Q8_0): each block is turned into two vectors of weights
- * and multiplied at once, without a widened copy. Four rows of W and up to four of x share the conversions: 16 sums in 16
- * registers. The order of summation is that of device/few.h.
+ * Few rows of x with blocks of weights in their stored form (Q4_0, Q4_1, Q8_0): each block is turned into two vectors
+ * of weights and multiplied at once, without a widened copy. Four rows of W and up to four of x share the
+ * conversions: 16 sums in 16 registers. The order of summation is that of device/few.h.
  */
 #include "device/cpu/few_lanes_avx2.h"
 #include "device/cpu/inline.h"
 #include "device/cpu/quant_avx512.h"
 
-/* A block of elements and its halves, the most rows of x and of W multiplied together, and the bytes to fetch ahead: a page, since
- * the processor's own prefetch stops at its end. */
+/* A block of elements and its halves, the most rows of x and of W multiplied together, and the bytes to fetch
+ * ahead: a page, since the processor's own prefetch stops at its end. */
 enum {
     BLOCK = 32,
     HALF = 16,

@@ -23,7 +23,8 @@ void fr_rmsnorm(fr_device *device, int64_t n_tokens, int64_t width, const float 
     fr_operator_end(device, FR_OP_NORM, began, 0);
 }
 
-/* Adds to dx_TD, so that the caller can start it with the gradient of the residual path. The norm's weights are frozen and need none. */
+/* Adds to dx_TD, so that the caller can start it with the gradient of the residual path. The norm's weights are
+ * frozen and need none. */
 void fr_rmsnorm_back(fr_device *device, int64_t n_tokens, int64_t width,
                      const float *x_TD, const float *w_D, const float *rstd_T,
                      const float *dy_TD, float *dx_TD)

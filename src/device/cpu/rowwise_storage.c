@@ -1,5 +1,5 @@
-/* Storing, restoring (alone or together with the activation that reads the values), gathering of rows and the plain sum. All are
- * bound by memory and shared among the threads in chunks of numbers or by rows. */
+/* Storing, restoring (alone or together with the activation that reads the values), gathering of rows and the plain
+ * sum. All are bound by memory and shared among the threads in chunks of numbers or by rows. */
 #include "base/integer.h"
 #include "device/cpu/kernels.h"
 #include "device/state.h"
