@@ -75,6 +75,7 @@ const char *fr_nearest_word(const char *word, const void *candidates, size_t cou
     return best;
 }
 
+/* The table ends with a row without a name. */
 static size_t count_options(const fr_command *command)
 {
     size_t n = 0;
@@ -131,6 +132,7 @@ static fr_status add_option(fr_ctx *ctx, const fr_command *command, char **argv,
         return FR_FAIL(ctx, FR_ERR_ARG, "--%s takes no value, got %s", option->name,
                        value);
     }
+    /* an optional value comes with "=" only: a word after the option may be a positional */
     bool needs_value = option->value != NULL && option->value[0] != '[';
     if (needs_value && value == NULL) {
         if (*next >= argc) {
@@ -203,6 +205,7 @@ void fr_options_destroy(fr_options **options)
     }
 }
 
+/* Asked first by every command, since a command line with --help may lack what it needs. */
 bool fr_options_help(const fr_options *options)
 {
     return options->help;
@@ -292,6 +295,7 @@ fr_status fr_options_int(fr_ctx *ctx, const fr_options *options, const char *nam
     return FR_OK;
 }
 
+/* NaN and infinities are refused, though strtod reads them. */
 fr_status fr_options_real(fr_ctx *ctx, const fr_options *options, const char *name,
                           double *out)
 {

@@ -59,6 +59,7 @@ static size_t repair(const char *text, size_t bytes, char *out, int64_t *n_repla
     return used;
 }
 
+/* Measured first and written afterwards, so that a text without broken bytes is neither copied nor allocated. */
 fr_status fr_utf8_repair(fr_ctx *ctx, char **text, size_t *bytes, int64_t *n_replaced)
 {
     int64_t n = 0;

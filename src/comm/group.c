@@ -258,6 +258,7 @@ bool fr_group_turn(int *turns)
     return *turns == UNWATCHED_TURNS;
 }
 
+/* Waits below this length never reached the watch, so they must not end one there. */
 bool fr_group_is_watched(int turns)
 {
     return turns >= UNWATCHED_TURNS;
@@ -297,6 +298,7 @@ fr_status fr_group_receive(fr_group *group, int peer, fr_tag tag, void *data,
     return fr_group_wait(group, &request);
 }
 
+/* With one rank there are no messages. */
 void fr_group_poll(fr_group *group)
 {
     if (group->size > 1) {

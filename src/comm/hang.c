@@ -53,6 +53,8 @@ __attribute__((format(printf, 2, 3))) static void add(sheet *s, const char *form
     s->used += n < 0 ? 0 : (size_t)n < left ? (size_t)n : left;
 }
 
+/* Half of the timeout at least: with a long timeout a rank gets longer to come back, for example from a slow
+ * folder. */
 int64_t fr_hang_silence_ms(int64_t timeout_ms)
 {
     int64_t half = timeout_ms / 2;

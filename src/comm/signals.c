@@ -23,6 +23,7 @@
 /* A process that a signal ends has the exit code 128 + the signal's number by convention of the shell. */
 enum { TEXT_BYTES = 256, EXIT_SIGNAL = 128 };
 
+/* `params` and `wanted` do not change once the thread runs. */
 struct fr_signals {
     fr_signals_params params;
     sigset_t wanted;

@@ -105,6 +105,7 @@ static int32_t largest_f32(int64_t n, const float *x)
     return largest;
 }
 
+/* Shifted up, the bits of a bf16 number are those of the same number as f32. */
 static int32_t largest_bf16(int64_t n, const uint16_t *w)
 {
     uint16_t lanes[WORDS];
@@ -199,6 +200,7 @@ FR_INLINE void pack_lines(const line_run *run, fr_dtype dtype, bool six, int64_t
     }
 }
 
+/* One run of the depth after the other; rows that a tile lacks are packed as 0. */
 static void pack_left(const fr_gemm_rows *rows, float *out)
 {
     int64_t run = fr_gemm_run(rows->depth);
@@ -254,6 +256,8 @@ static void pack_plain_run(const fr_gemm_panel *panel, const uint16_t *w, int64_
     }
 }
 
+/* Forward: two halves of 8 columns, side by side in the packed panel. Where the second half is empty, `own` only
+ * has to be a valid address. */
 static void pack_right_run(const fr_gemm_panel *panel, int64_t first, int64_t n,
                            float *out)
 {

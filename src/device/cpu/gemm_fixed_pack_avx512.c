@@ -96,6 +96,8 @@ static int32_t largest_f32(int64_t n, const float *x)
     return _mm512_reduce_max_epi32(max);
 }
 
+/* Shifted up, the bits of a bf16 number are those of the same number as f32. Each lane holds two numbers, which
+ * are compared apart. */
 static int32_t largest_bf16(int64_t n, const uint16_t *w)
 {
     __m512i max = _mm512_setzero_si512();

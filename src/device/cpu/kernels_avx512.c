@@ -62,6 +62,7 @@ FR_INLINE void product_block(const fr_tile_product *p, const int rows,
     }
 }
 
+/* Full blocks first, then groups, then single rows: each number of rows is compiled as a copy of its own. */
 FR_INLINE void product_columns(const fr_tile_product *p, const int vectors,
                                int64_t column)
 {
