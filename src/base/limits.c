@@ -81,7 +81,8 @@ int64_t fr_limits_number(const char *text)
     return errno == 0 ? (int64_t)value : FR_NO_LIMIT;
 }
 
-/* Looks at the beginning of each line for the key and a blank behind it, so "MemFree" does not match "MemFreeX". */
+/* Looks at the beginning of each line for the key and a blank behind it, so a longer key that begins
+ * alike does not match. */
 int64_t fr_limits_behind(const char *text, const char *key)
 {
     size_t length = strlen(key);

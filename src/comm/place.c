@@ -56,7 +56,7 @@ void fr_place_set(fr_place *place, const fr_position *position)
     atomic_store_explicit(&place->sequence, number + 2, memory_order_release);
 }
 
-/* Repeats until a copy had no write before its end. A write takes nanoseconds, so this hardly ever loops. */
+/* Repeats until no write fell into the copy. A write takes nanoseconds, so this hardly ever loops. */
 uint64_t fr_place_get(const fr_place *place, fr_position *out)
 {
     for (;;) {

@@ -3,7 +3,7 @@
 #include "device/cpu/kernels.h"
 #include "device/state.h"
 
-/* A row of the input holds gate and up, of `width` each; the output has one half of that. */
+/* A row of the input holds gate and up, of `width` each; the output has one `width`. */
 void fr_swiglu(fr_device *device, int64_t n_tokens, int64_t width,
                const float *gate_up_T2F, float *y_TF)
 {

@@ -97,8 +97,8 @@ void fr_save_swiglu(fr_device *device, int64_t n_tokens, int64_t width, fr_dtype
     fr_operator_end(device, FR_OP_ACTIVATION, began, 0);
 }
 
-/* The row is restored into the place of its own gradient, which the kernel computes in place. So no buffer holds
- * all restored rows. */
+/* The row is restored into the place of its own gradient, which the kernel computes in place. So no other
+ * buffer is needed. */
 void fr_restore_swiglu_back(fr_device *device, int64_t n_tokens, int64_t width,
                             fr_dtype dtype, const void *saved, const float *dy_TF,
                             float *dgate_up_T2F)
