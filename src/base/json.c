@@ -352,7 +352,7 @@ size_t fr_json_quoted_bytes(const char *text)
     return bytes;
 }
 
-/* Bytes above 0x7e become U+0080 to U+00FF: any bytes come back unchanged through fr_json_text, whatever their
+/* Bytes above 0x7e become U+007F to U+00FF: any bytes come back unchanged through fr_json_text, whatever their
  * encoding. */
 char *fr_json_quote(const char *text, char *out)
 {
