@@ -41,11 +41,13 @@ int64_t fr_clock_wall_ns(void)
     return nanoseconds(read_clock(CLOCK_REALTIME));
 }
 
+/* Processor time of this thread alone: it stands still while the thread waits. */
 double fr_clock_thread_seconds(void)
 {
     return seconds(read_clock(CLOCK_THREAD_CPUTIME_ID));
 }
 
+/* Milliseconds and nanoseconds are added apart, so that tv_nsec stays below a second. */
 struct timespec fr_clock_after(int64_t ms)
 {
     struct timespec time = read_clock(CLOCK_MONOTONIC);
@@ -55,6 +57,7 @@ struct timespec fr_clock_after(int64_t ms)
     return time;
 }
 
+/* A signal may end the sleep early. Callers sleep in loops that test what they wait for, so that does no harm. */
 void fr_sleep_ns(int64_t ns)
 {
     const struct timespec pause = {(time_t)(ns / NS_PER_SECOND),

@@ -1,3 +1,14 @@
+/*
+ * What every part of the program carries along: the rank, settings from the environment, the first error, and the
+ * log.
+ *
+ * An error is recorded once, where it is detected (FR_FAIL), with the line of the source that detected it. From
+ * there on only its status travels up, and whoever ends the program prints the message. All texts have buffers of
+ * fixed size within the context, so an error can be recorded when no memory is left.
+ *
+ * The log goes to standard error. Rank 0 writes for all ranks, unless FORERUN_LOG_RANKS is "all". A context belongs
+ * to one thread and has no lock.
+ */
 #include "base/ctx.h"
 
 #include "base/print.h"
@@ -10,6 +21,8 @@
 /* A message may quote a path (4 KiB at most on Linux); what is longer is cut off. */
 enum { ERROR_BYTES = 4096, PLACE_BYTES = 128 };
 
+/* The environment is read once, at creation; the pointers are borrowed from it. Numbers are checked where they are
+ * used, so that a command that needs no threads does not fail on a wrong OMP_NUM_THREADS. */
 struct fr_ctx {
     int rank;
     int n_ranks;
@@ -26,6 +39,8 @@ struct fr_ctx {
     char place[PLACE_BYTES];
 };
 
+/* An unknown level is not an error: the log keeps its default. The order of the names is the order of
+ * fr_log_level. */
 static fr_log_level parse_log_level(const char *text)
 {
     static const char *const NAMES[] = {"error", "warn", "info", "debug"};
@@ -73,8 +88,10 @@ int fr_ctx_rank(const fr_ctx *ctx)
     return ctx->rank;
 }
 
+/* Digits only, so that "10s" or "-1" is refused and not read as a part of it. */
 fr_status fr_ctx_timeout(fr_ctx *ctx, int64_t fallback, int64_t *out)
 {
+    /* The digits of MAX_SECONDS, so that strtoll cannot overflow; in milliseconds the limit still fits an int64. */
     enum { MAX_SECONDS = 1000000000, MAX_DIGITS = 10 };
     const char *text = ctx->timeout;
     *out = fallback;
@@ -95,8 +112,11 @@ fr_status fr_ctx_timeout(fr_ctx *ctx, int64_t fallback, int64_t *out)
     return FR_OK;
 }
 
+/* The OpenMP standard allows blanks and a comma-separated list with one number for each nesting level; the first
+ * level is the only one that is used here. */
 fr_status fr_ctx_threads(fr_ctx *ctx, int *out)
 {
+    /* Far above the cores of any machine: what is larger is a slip. Four digits always fit an int. */
     enum { MAX_THREADS = 4096, MAX_DIGITS = 4 };
     const char *text = ctx->threads;
     *out = 0;
@@ -126,6 +146,8 @@ const char *fr_ctx_isa(const fr_ctx *ctx)
     return ctx->isa != NULL && ctx->isa[0] != '\0' ? ctx->isa : NULL;
 }
 
+/* The order is FORERUN_CACHE, XDG_CACHE_HOME, HOME. False means that nothing is cached: no variable is set, the
+ * folder is "0", or the path does not fit. */
 bool fr_ctx_cache_folder(const fr_ctx *ctx, char *out, size_t capacity)
 {
     bool own = ctx->cache != NULL && ctx->cache[0] != '\0';
@@ -140,6 +162,8 @@ bool fr_ctx_cache_folder(const fr_ctx *ctx, char *out, size_t capacity)
     return length > 0 && (size_t)length < capacity;
 }
 
+/* The first error is kept, because it is the cause. A later one, raised while the callers clean up, is only a
+ * consequence. Messages quote bytes from files and arguments, so they are escaped before a terminal sees them. */
 fr_status fr_fail_at(fr_ctx *ctx, fr_status status, const char *file, int line,
                      const char *format, ...)
 {
@@ -189,6 +213,7 @@ void fr_ctx_clear_error(fr_ctx *ctx)
     ctx->place[0] = '\0';
 }
 
+/* For an error of a thread that has a context of its own: it reaches the context of the thread that reports it. */
 fr_status fr_ctx_pass_error(const fr_ctx *from, fr_ctx *to)
 {
     if (to->error_status == FR_OK) {
@@ -199,6 +224,8 @@ fr_status fr_ctx_pass_error(const fr_ctx *from, fr_ctx *to)
     return from->error_status;
 }
 
+/* The rank is named only where lines of several ranks can mix. One call of fprintf writes the line, so that lines
+ * of two ranks do not tear each other apart. */
 static void write_line(const fr_ctx *ctx, fr_log_level level, const char *message)
 {
     char line[ERROR_BYTES];
@@ -226,6 +253,7 @@ void fr_log(const fr_ctx *ctx, fr_log_level level, const char *format, ...)
     write_line(ctx, level, message);
 }
 
+/* Unlike fr_log, also written by ranks other than 0: for what concerns this rank alone. */
 void fr_log_own(const fr_ctx *ctx, fr_log_level level, const char *format, ...)
 {
     char message[ERROR_BYTES];

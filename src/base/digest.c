@@ -7,6 +7,7 @@ struct fr_digest {
     EVP_MD_CTX *evp;
 };
 
+/* libcrypto gives 1 for success. SHA-256 needs no input that could be wrong, so a failure is not the user's. */
 static fr_status check_evp(fr_ctx *ctx, int ok)
 {
     return ok == 1
@@ -40,6 +41,7 @@ fr_status fr_digest_end(fr_ctx *ctx, fr_digest *digest, uint8_t out[FR_DIGEST_BY
     return check_evp(ctx, EVP_DigestFinal_ex(digest->evp, out, NULL));
 }
 
+/* Also for a digest whose creation failed half-way: freeing a NULL of libcrypto does nothing. */
 void fr_digest_destroy(fr_digest **digest)
 {
     if (*digest != NULL) {

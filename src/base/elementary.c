@@ -1,10 +1,11 @@
 /*
  * How the functions of elementary.h reach the last bit without the C library.
  *
- * Each one reduces its argument exactly (to x = k ln 2 + r, m 2^e or n pi/2 + r), evaluates a polynomial or continued fraction
- * on the small rest, and puts both parts together. Rounding errors stay small because the large part of a result is kept as
- * an unrounded sum of two doubles ("pair") until the last addition. The order of operations is part of the result: the
- * compiler must neither fuse nor reassociate them (-ffp-contract=off, no -ffast-math; checked below).
+ * Each one reduces its argument exactly (to x = k ln 2 + r, m 2^e or n pi/2 + r), evaluates a polynomial or continued
+ * fraction on the small rest, and puts both parts together. Rounding errors stay small because the large part of a
+ * result is kept as an unrounded sum of two doubles ("pair") until the last addition. The order of operations is part
+ * of the result: the compiler must neither fuse nor reassociate them (-ffp-contract=off, no -ffast-math; checked
+ * below).
  *
  * Degrees and numbers of terms are such that on the reduced interval the truncation error is below the rounding error.
  * Constants like ln 2 and pi/2 are split into parts with few bits, so that their products with k and n are exact.
@@ -229,9 +230,8 @@ typedef struct scaled {
 
 static scaled normalised(pair value, int64_t exponent)
 {
-    enum {
-        BEYOND_ALL = 1 << 20
-    }; /* far outside of a double's exponents; sums of two such still fit an int */
+    /* Far outside of a double's exponents; sums of two such still fit an int. */
+    enum { BEYOND_ALL = 1 << 20 };
     int shift = 0;
     double high = frexp(value.high, &shift);
     exponent += shift;

@@ -5,6 +5,7 @@
 /* An int64 holds sums below 2^63; one bit stays free, so that a term that is rounded up to the limit fits as well. */
 enum { SUM_BITS = 62, MAX_COUNT_BITS = SUM_BITS - FR_EXACT_LIMIT_BITS - 1 };
 
+/* The most fractional bits with which n_terms numbers below FR_EXACT_LIMIT cannot overflow the sum. */
 int fr_exact_exponent(int64_t n_terms)
 {
     int bits = 0;
@@ -14,6 +15,7 @@ int fr_exact_exponent(int64_t n_terms)
     return SUM_BITS - bits - FR_EXACT_LIMIT_BITS;
 }
 
+/* A NaN fails the comparison too, so it is counted and never reaches the sum. */
 void fr_exact_add_one(double x, int exponent, int64_t *sum, int64_t *n_nonfinite)
 {
     if (fabs(x) < FR_EXACT_LIMIT) {

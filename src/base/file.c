@@ -1,3 +1,15 @@
+/*
+ * Opening, mapping, reading and replacing files, with the checks that every path from outside needs.
+ *
+ * Reading: only regular files are opened. A FIFO would make the program wait for a writer, and a device may react to
+ * being opened, so the kind is checked before the open and again on the open descriptor. All descriptors close on
+ * exec.
+ *
+ * Replacing: data go to a temporary file in the same folder, which is synced, renamed over the old name, and made
+ * durable by a sync of the folder. So a reader, or a restart after a power cut, finds the old content or the new
+ * one, never a part. Two kinds of file are written in place instead: those of fr_open_own, and outputs that the
+ * user names.
+ */
 #define _DEFAULT_SOURCE /* madvise */
 #include "base/file.h"
 
@@ -18,6 +30,7 @@ static fr_status fail_open(fr_ctx *ctx, const char *path)
     return FR_FAIL(ctx, FR_ERR_DATA, "%s: %s; check the path", path, strerror(errno));
 }
 
+/* For what this process writes: a full disk is the common cause, and has a remedy of its own. */
 static fr_status fail_io(fr_ctx *ctx, const char *action, const char *path)
 {
     const char *hint = errno == ENOSPC ? "free space or choose another folder"
@@ -41,7 +54,8 @@ static int close_with(int file, int error)
     return -1;
 }
 
-/* Passes on what open returned, if it is a regular file. O_NONBLOCK kept the open of a FIFO from waiting; it is cleared. */
+/* Passes on what open returned, if it is a regular file. O_NONBLOCK kept the open of a FIFO from waiting; it is
+ * cleared. */
 static int keep_regular(int file)
 {
     struct stat info;
@@ -56,7 +70,8 @@ static int keep_regular(int file)
     return error == 0 ? file : close_with(file, error);
 }
 
-/* Checks before it opens, since merely opening some devices has effects, and again after, since the name may have changed. */
+/* Checks before it opens, since merely opening some devices has effects, and again after, since the name may have
+ * changed. */
 int fr_open_regular(const char *path)
 {
     struct stat info;
@@ -70,6 +85,7 @@ int fr_open_regular(const char *path)
     return keep_regular(open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
 }
 
+/* FR_ERR_DATA, because a path that is opened for reading comes from the user or a config. */
 fr_status fr_file_open(fr_ctx *ctx, const char *path, int *out)
 {
     *out = fr_open_regular(path);
@@ -83,6 +99,8 @@ fr_status fr_file_open(fr_ctx *ctx, const char *path, int *out)
     return fail_open(ctx, path);
 }
 
+/* Always a new file, never the one that lies there: a hard link or symbolic link with the name of a temporary file
+ * must not redirect what is written. What an interrupted process left under the name is removed first. */
 int fr_open_new(const char *path)
 {
     const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
@@ -95,6 +113,8 @@ int fr_open_new(const char *path)
     return file;
 }
 
+/* For files that stay and are rewritten in place (locks, rank lines, growing logs). Other kinds of file are refused
+ * before the open, since opening a device may have effects. A symbolic link fails in the open, with ELOOP. */
 int fr_open_own(const char *path, int flags)
 {
     struct stat info;
@@ -106,6 +126,8 @@ int fr_open_own(const char *path, int flags)
     return keep_regular(open(path, flags, 0666));
 }
 
+/* The user names this file, so a FIFO or a device is allowed. The open must not wait for the reader of a FIFO, but
+ * writing to it may. Links are followed below /dev alone, where /dev/stdout is one. */
 fr_status fr_file_open_output(fr_ctx *ctx, const char *path, FILE **out)
 {
     bool may_follow = strncmp(path, "/dev/", 5) == 0; /* /dev/stdout, /dev/fd/63 */
@@ -139,6 +161,7 @@ static int64_t nanoseconds(const struct timespec *t)
     return (int64_t)t->tv_sec * PER_SECOND + (int64_t)t->tv_nsec;
 }
 
+/* Together these four change whenever the content may have changed: a cache compares them in place of a digest. */
 static fr_stamp stamp_of(const struct stat *info)
 {
     return (fr_stamp){.bytes = (int64_t)info->st_size,
@@ -159,6 +182,8 @@ bool fr_file_stamp(const char *path, fr_stamp *out)
 
 /* ---- reading ---------------------------------------------------------------------------------- */
 
+/* An empty file is a map without data, because mmap refuses a length of 0. The descriptor is not needed once the
+ * map stands. "Ours" is a file that nobody but this user or root can change. */
 fr_status fr_map_open(fr_ctx *ctx, const char *path, fr_map *out)
 {
     fr_status status = FR_OK;
@@ -190,6 +215,7 @@ void fr_map_close(fr_map *map)
     *map = (fr_map){0};
 }
 
+/* Gives the pages back to the machine. The map stays valid: a later access reads the file again. */
 void fr_map_release(const fr_map *map)
 {
     if (map->data != NULL) {
@@ -197,6 +223,7 @@ void fr_map_release(const fr_map *map)
     }
 }
 
+/* One byte more than the file, for a final NUL: parsers of text can then stop at it. */
 fr_status fr_file_read(fr_ctx *ctx, const char *path, char **out, size_t *out_bytes)
 {
     fr_map map;
@@ -217,6 +244,7 @@ fr_status fr_file_read(fr_ctx *ctx, const char *path, char **out, size_t *out_by
 
 /* ---- replacing -------------------------------------------------------------------------------- */
 
+/* A rename is durable only once the folder that holds the name is on disk. */
 static int sync_folder_of(const char *path)
 {
     char *copy = strdup(path);
@@ -233,6 +261,7 @@ static int sync_folder_of(const char *path)
     return result;
 }
 
+/* For a file that the caller still has open. On failure the temporary file stays, and the caller decides about it. */
 fr_status fr_file_put(fr_ctx *ctx, int file, const char *temporary, const char *path)
 {
     if (fsync(file) != 0) {
@@ -244,6 +273,9 @@ fr_status fr_file_put(fr_ctx *ctx, int file, const char *temporary, const char *
     return sync_folder_of(path) == 0 ? FR_OK : fail_io(ctx, "sync the folder of", path);
 }
 
+/* For a temporary file that is complete and closed, also by a library that gives no descriptor. On failure it is
+ * removed and `path` is as before, unless only the sync of the folder failed: then the new content is in place but
+ * may be lost by a power cut. */
 fr_status fr_file_commit(fr_ctx *ctx, const char *temporary, const char *path)
 {
     fr_status status = FR_OK;
@@ -264,6 +296,7 @@ fr_status fr_file_commit(fr_ctx *ctx, const char *temporary, const char *path)
     return sync_folder_of(path) == 0 ? FR_OK : fail_io(ctx, "sync the folder of", path);
 }
 
+/* write may take only a part of the data, or be interrupted by a signal. */
 bool fr_write_whole(int file, const void *data, size_t bytes)
 {
     const uint8_t *next = data;
@@ -295,8 +328,10 @@ static fr_status write_all(fr_ctx *ctx, const char *path, const void *data,
     return status;
 }
 
+/* The process id in the name keeps two processes that replace the same file apart. */
 fr_status fr_file_replace(fr_ctx *ctx, const char *path, const void *data, size_t bytes)
 {
+    /* Holds ".tmp.", the digits of a long, and the NUL. */
     enum { SUFFIX_BYTES = 32 };
     size_t name_bytes = strlen(path) + SUFFIX_BYTES;
     char *temporary = malloc(name_bytes);
@@ -312,6 +347,8 @@ fr_status fr_file_replace(fr_ctx *ctx, const char *path, const void *data, size_
     return status;
 }
 
+/* Makes each missing parent in turn. EEXIST is not an error, since other ranks may make the same folder at the
+ * same time; what lies there is checked at the end. */
 fr_status fr_make_folder(fr_ctx *ctx, const char *path)
 {
     char *copy = NULL;

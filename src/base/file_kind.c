@@ -10,6 +10,8 @@ typedef struct kind {
 
 #define BEGINS(text) (text), sizeof(text) - 1
 
+/* What users give by mistake in place of a model, a data file or a prefix. The first row that fits counts, and the
+ * texts continue a message: what the file is, and what to do. */
 static const kind KINDS[] = {
     {BEGINS("version https://git-lfs"),
      "a Git LFS pointer, not the file itself; fetch it with 'git lfs pull'"},

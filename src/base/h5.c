@@ -1,13 +1,14 @@
 /*
- * HDF5 files as images in memory: failures, the image's growth, handles and groups. Arrays and attributes are in h5_data.c.
+ * HDF5 files as images in memory: failures, the image's growth, handles and groups. Arrays and attributes are in
+ * h5_data.c.
  *
- * A file is made by the library's core driver without a file behind it. The driver's callbacks let the image grow in memory
- * of this module (grow_image) and keep it when the library closes its file (keep_image), so that fr_h5_finish hands over the
- * very bytes of the last write. Everything that can fail does so in the flush before the close: after a failed close the
- * library would hold a file that it can neither write nor forget.
+ * A file is made by the library's core driver without a file behind it. The driver's callbacks let the image grow in
+ * memory of this module (grow_image) and keep it when the library closes its file (keep_image), so that fr_h5_finish
+ * hands over the very bytes of the last write. Everything that can fail does so in the flush before the close: after
+ * a failed close the library would hold a file that it can neither write nor forget.
  *
- * The library's error stack is read at the failure (fr_h5_fail) and its own printing is off, so that a message of this program
- * has one form.
+ * The library's error stack is read at the failure (fr_h5_fail) and its own printing is off, so that a message of
+ * this program has one form.
  */
 #include "base/h5_impl.h"
 
@@ -30,6 +31,7 @@ static herr_t keep_innermost(unsigned depth, const H5E_error2_t *record, void *r
     return 0;
 }
 
+/* What failed decides whose fault it is: while writing, this program's; while reading, the file's. */
 fr_status fr_h5_fail(fr_h5 *h5, const char *action, const char *place)
 {
     char reason[REASON_BYTES] = "the HDF5 library gives no reason";
@@ -87,6 +89,7 @@ static herr_t keep_image(void *memory, H5FD_file_image_op_t operation, void *han
     return 0;
 }
 
+/* The library copies and frees the user data of a property list; the handle is the same in each copy. */
 static void *same_handle(void *handle)
 {
     return handle;
@@ -98,7 +101,8 @@ static herr_t leave_handle(void *handle)
     return 0;
 }
 
-/* Core driver without a file behind it. It grows by 1 byte at a time, so that the image has no unused bytes at its end. */
+/* Core driver without a file behind it. It grows by 1 byte at a time, so that the image has no unused bytes at its
+ * end. */
 static hid_t make_access(void)
 {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
@@ -113,8 +117,8 @@ static hid_t make_access(void)
     return access;
 }
 
-/* H5Fget_file_image gives a superblock with a wrong checksum in this format. The buffer that the driver would free after the
- * last write is right, so the callbacks keep that one. */
+/* H5Fget_file_image gives a superblock with a wrong checksum in this format. The buffer that the driver would free
+ * after the last write is right, so the callbacks keep that one. */
 static fr_status create_in_memory(fr_h5 *h5, const char *unique)
 {
     H5FD_file_image_callbacks_t callbacks = {.image_realloc = grow_image,
@@ -175,6 +179,7 @@ static fr_status make_handle(fr_ctx *ctx, const char *name, bool writing, fr_h5 
     return FR_OK;
 }
 
+/* `expected` bytes are taken at once, so an image of that size is never moved as it grows. */
 fr_status fr_h5_create(fr_ctx *ctx, const char *name, size_t block, int64_t expected,
                        fr_h5 **out)
 {
@@ -256,8 +261,10 @@ void fr_h5_destroy(fr_h5 **h5)
 
 /* ---- groups ------------------------------------------------------------------------------- */
 
+/* Longer than any path that Forerun writes; a longer one counts as missing. */
 enum { PATH_BYTES = 512 };
 
+/* Soft and external links would lead to another place of the file, or to another file on disk. */
 static bool is_hard_link(const fr_h5 *h5, const char *path)
 {
     H5L_info_t info;
@@ -300,6 +307,7 @@ bool fr_h5_exists(fr_h5 *h5, const char *path)
     return exists;
 }
 
+/* Without time stamps, so that the same content gives the same bytes. */
 fr_status fr_h5_make_group(fr_h5 *h5, const char *path)
 {
     hid_t group = H5I_INVALID_HID;
@@ -315,6 +323,7 @@ fr_status fr_h5_make_group(fr_h5 *h5, const char *path)
     return status;
 }
 
+/* Links of any kind in the group, so that a caller can refuse one with more than it knows. */
 fr_status fr_h5_count(fr_h5 *h5, const char *path, int64_t *out)
 {
     H5G_info_t info;

@@ -1,3 +1,12 @@
+/*
+ * Arrays and attributes of an HDF5 image: what h5.c opens, this file writes and reads.
+ *
+ * Writing uses one form of each thing, so that the same content gives the same bytes: contiguous arrays of
+ * little-endian f32 without time stamps, and attributes of fixed little-endian types. Reading trusts nothing: before
+ * the library may touch a value, its path, type, extent and storage are compared with what the caller expects. A
+ * file that differs gets a message which names the place; it never gets a conversion. Handles of the library are
+ * closed on every way out.
+ */
 #include "base/h5_impl.h"
 
 #include "base/mem.h"
@@ -8,6 +17,7 @@
 
 /* ---- arrays ------------------------------------------------------------------------------- */
 
+/* Checks the shape and gives the bytes of an f32 array of it. False too where they do not fit an int64. */
 static bool is_shape(const int64_t *shape, int rank, int64_t *bytes)
 {
     *bytes = (int64_t)sizeof(float);
@@ -18,8 +28,8 @@ static bool is_shape(const int64_t *shape, int rank, int64_t *bytes)
     return fits;
 }
 
-/* Contiguous and allocated at once, so that its offset in the file is known. It has no checksum, because the caller seals the
- * whole file. */
+/* Contiguous and allocated at once, so that its offset in the file is known. It has no checksum, because the caller
+ * seals the whole file. */
 static hid_t make_array_creation(void)
 {
     hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
@@ -52,6 +62,7 @@ static hid_t make_array(const fr_h5 *h5, const char *path, const int64_t *shape,
     return array;
 }
 
+/* The offset must be a multiple of FR_H5_ALIGNMENT: a caller that holds the image can then use the data in place. */
 fr_status fr_h5_write_f32(fr_h5 *h5, const char *path, const int64_t *shape, int rank,
                           const float *data, int64_t *offset)
 {
@@ -76,7 +87,8 @@ fr_status fr_h5_write_f32(fr_h5 *h5, const char *path, const int64_t *shape, int
     return status;
 }
 
-/* Each chunk must be as long as its shape and checksums say: the library (1.10.8) reads beyond the end of a shorter one. */
+/* Each chunk must be as long as its shape and checksums say: the library (1.10.8) reads beyond the end of a shorter
+ * one. */
 static bool has_whole_chunks(hid_t array, hid_t creation, int n_filters)
 {
     enum { CHECKSUM_BYTES = 4 };
@@ -125,6 +137,7 @@ static bool is_stored_plainly(hid_t array)
     return plain;
 }
 
+/* The extent must be simple and exactly this one: the buffer of the caller has room for no other. */
 static bool has_shape(hid_t array, const int64_t *shape, int rank)
 {
     hsize_t size[FR_H5_MAX_RANK] = {0};
@@ -139,6 +152,8 @@ static bool has_shape(hid_t array, const int64_t *shape, int rank)
     return same;
 }
 
+/* Runs before every read: type and shape decide how much the library writes into the caller's buffer, and the
+ * storage decides which of its code runs on bytes from outside. */
 static fr_status check_array(fr_h5 *h5, const char *path, hid_t array,
                              const int64_t *shape, int rank)
 {
@@ -183,6 +198,7 @@ fr_status fr_h5_read_f32(fr_h5 *h5, const char *path, const int64_t *shape, int 
 
 /* ---- attributes --------------------------------------------------------------------------- */
 
+/* Longer names are cut in the message alone. */
 enum { PLACE_BYTES = 640 };
 
 static void name_place(const char *object, const char *name, char place[PLACE_BYTES])
@@ -213,6 +229,7 @@ static fr_status write_attribute(fr_h5 *h5, const char *object, const char *name
     return status;
 }
 
+/* A missing attribute is a fault of the file, so it is told apart from a failure of the library. */
 static fr_status open_attribute(fr_h5 *h5, const char *object, const char *name,
                                 hid_t *out)
 {

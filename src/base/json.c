@@ -1,9 +1,21 @@
+/*
+ * JSON in place: steps over values, walks through objects and arrays, and turns single values into C types.
+ *
+ * The skip functions check the grammar. Each gets where a piece begins and gives the place behind it, or NULL where
+ * the text is broken. The walk functions use them to hand out one member or element at a time, as pieces that point
+ * into the text. So every piece that a caller gets has already passed the grammar, and the functions that convert
+ * values rely on it: an escape, for example, is known to be complete.
+ *
+ * There is no tree, because headers may hold a hundred thousand entries that are each looked at once. There is no
+ * recursion, because the text comes from outside and its depth must not decide about the stack.
+ */
 #include "base/json.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+/* Space alone: json.h lists what is accepted of JSON. A tab or newline ends as a syntax error. */
 static const char *skip_space(const char *at, const char *end)
 {
     while (at < end && *at == ' ') {
@@ -59,6 +71,7 @@ static const char *skip_string(const char *at, const char *end)
     return at != NULL && at < end ? at + 1 : NULL;
 }
 
+/* At least one digit must be there. */
 static const char *skip_digits(const char *at, const char *end)
 {
     const char *first = at;
@@ -68,6 +81,7 @@ static const char *skip_digits(const char *at, const char *end)
     return at > first ? at : NULL;
 }
 
+/* A leading zero must stand alone before the point, as JSON demands. */
 static const char *skip_number(const char *at, const char *end)
 {
     at += *at == '-' ? 1 : 0;
@@ -84,6 +98,7 @@ static const char *skip_number(const char *at, const char *end)
     return at;
 }
 
+/* What follows a word is checked by the caller, which expects a comma or a bracket there. */
 static const char *skip_word(const char *at, const char *end)
 {
     static const char *const WORDS[] = {"true", "false", "null"};
@@ -161,6 +176,7 @@ static const char *skip_value(const char *at, const char *end)
 
 /* ---- walking --------------------------------------------------------------------------------- */
 
+/* Only the first byte is looked at here; errors inside show while the members are walked. */
 bool fr_json_enter(fr_json value, char open, fr_json_walk *out)
 {
     if (value.bytes == 0 || value.text[0] != open) {
@@ -195,6 +211,7 @@ static bool advance(fr_json_walk *walk)
     return at < walk->end;
 }
 
+/* On an error the walk is moved to its end, so that each later call gives false as well, with `ended` still false. */
 static bool take_value(fr_json_walk *walk, const char *at, fr_json *value)
 {
     const char *behind = skip_value(at, walk->end);
@@ -207,6 +224,8 @@ static bool take_value(fr_json_walk *walk, const char *at, fr_json *value)
     return true;
 }
 
+/* A key with an escape is refused: keys are compared byte by byte, and two spellings of one key could then hide a
+ * duplicate. */
 bool fr_json_member(fr_json_walk *walk, fr_json *key, fr_json *value)
 {
     if (!advance(walk)) {
@@ -240,6 +259,7 @@ bool fr_json_is(fr_json piece, const char *text)
     return strncmp(text, piece.text, piece.bytes) == 0 && text[piece.bytes] == '\0';
 }
 
+/* Refuses leading zeros and everything that is not a digit, so a number has one spelling. */
 bool fr_json_u64(fr_json value, uint64_t *out)
 {
     uint64_t number = 0;
@@ -292,6 +312,7 @@ static unsigned take_escape(const char **at)
     return code <= UINT8_MAX ? code : 0;
 }
 
+/* The result never holds a NUL of its own, so its length is that of the C string. */
 bool fr_json_text(fr_json value, char *out)
 {
     if (value.bytes < 2 || value.text[0] != '"') {
@@ -321,6 +342,7 @@ static char short_name(char c)
     return found != NULL ? SHORT_NAMES[found - SHORT_BYTES] : '\0';
 }
 
+/* Must count as fr_json_quote writes: two quotes, then 1, 2 (short escape) or 6 (\u00XX) for each byte. */
 size_t fr_json_quoted_bytes(const char *text)
 {
     size_t bytes = 2;
@@ -330,6 +352,8 @@ size_t fr_json_quoted_bytes(const char *text)
     return bytes;
 }
 
+/* Bytes above 0x7e become U+007F to U+00FF: any bytes come back unchanged through fr_json_text, whatever their
+ * encoding. */
 char *fr_json_quote(const char *text, char *out)
 {
     static const char DIGITS[] = "0123456789abcdef";

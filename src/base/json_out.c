@@ -13,6 +13,8 @@ json_t *fr_json_real(double value)
     return isfinite(value) ? json_real(value) : json_null();
 }
 
+/* jansson refuses text that is not UTF-8. Only then is the text rebuilt, each wrong byte as \xHH, which takes four
+ * characters. */
 json_t *fr_json_string(const char *text)
 {
     enum { ESCAPED = 4 };

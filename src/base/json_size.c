@@ -13,6 +13,8 @@ static size_t string_bytes(const char *text, size_t bytes, size_t at)
     return (end < bytes ? end + 1 : bytes) - at;
 }
 
+/* A comma stands for one more member or element. The walk ends once the limit is passed, so a huge text costs no
+ * more than a large one. */
 bool fr_json_fits(const char *text, size_t bytes)
 {
     const size_t max = (size_t)FR_JSON_MAX_MIB << 20;

@@ -2,10 +2,10 @@
 /*
  * What the machine and the process leave of memory; limits_groups.c adds the control groups.
  *
- * Three bounds count together, and the least of them holds: memory that the machine has free (/proc/meminfo), the memory
- * limits of the control groups that this process is in (containers, batch systems), and the process's own (ulimit -v, -d).
- * Files are read below `root`, so that tests plant copies. A file that is missing or malformed means "unlimited": an unusual
- * kernel must not keep a run from starting.
+ * Three bounds count together, and the least of them holds: memory that the machine has free (/proc/meminfo), the
+ * memory limits of the control groups that this process is in (containers, batch systems), and the process's own
+ * (ulimit -v, -d). Files are read below `root`, so that tests plant copies. A file that is missing or malformed means
+ * "unlimited": an unusual kernel must not keep a run from starting.
  */
 #include "base/limits_impl.h"
 
@@ -20,13 +20,14 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The longest of these files is mountinfo: one line of some hundred bytes for each mount, of which machines with many containers
- * have thousands. */
+/* The longest of these files is mountinfo: one line of some hundred bytes for each mount, of which machines with
+ * many containers have thousands. */
 enum { PATH_BYTES = 4096, TEXT_MAX = 4 << 20 };
 
 /* ---- files of a few lines ---------------------------------------------------------------------- */
 
-/* The whole text of a file whose size is not known before (stat says 0 in /proc). NULL: it cannot be read. The caller frees. */
+/* The whole text of a file whose size is not known before (stat says 0 in /proc). NULL: it cannot be read. The
+ * caller frees. */
 static char *read_text(const char *path)
 {
     size_t capacity = 4096;
@@ -59,6 +60,7 @@ static char *read_text(const char *path)
     return text;
 }
 
+/* A path that does not fit counts as a file that cannot be read. */
 char *fr_limits_text(const char *folder, const char *name)
 {
     char path[PATH_BYTES];
@@ -79,6 +81,8 @@ int64_t fr_limits_number(const char *text)
     return errno == 0 ? (int64_t)value : FR_NO_LIMIT;
 }
 
+/* Looks at the beginning of each line for the key and a blank behind it, so a longer key that begins
+ * alike does not match. */
 int64_t fr_limits_behind(const char *text, const char *key)
 {
     size_t length = strlen(key);
@@ -95,6 +99,7 @@ int64_t fr_limits_behind(const char *text, const char *key)
 
 /* ---- machine and process ----------------------------------------------------------------------- */
 
+/* /proc/meminfo counts in KiB, whatever its unit "kB" says. */
 static int64_t kib_behind(const char *text, const char *key)
 {
     int64_t kib = fr_limits_behind(text, key);
@@ -148,6 +153,7 @@ static void read_process(const char *root, fr_limits *l)
     free(statm);
 }
 
+/* The root "/" becomes "", since names that begin with a slash are put behind it. */
 void fr_limits_read(const char *root, fr_limits *out)
 {
     if (strcmp(root, "/") == 0) {
@@ -159,6 +165,7 @@ void fr_limits_read(const char *root, fr_limits *out)
     fr_limits_read_groups(root, out);
 }
 
+/* Limits of the process are left out, because the share is that of all processes of the node. */
 void fr_limits_memory(const fr_limits *limits, fr_memory_share *out)
 {
     *out = (fr_memory_share){.bytes = limits->machine_available,

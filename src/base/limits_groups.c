@@ -1,9 +1,10 @@
 /*
  * Limits of control groups: where the groups of this process lie, and what each of them allows.
  *
- * proc/self/cgroup names the group of this process in each hierarchy (version 1: one for each controller; version 2: one for
- * all). proc/self/mountinfo says where hierarchies are mounted. Both together give a folder; its ancestors up to the mount
- * point bound this process too. Inside a container the upper groups may be invisible; then the visible ones count.
+ * proc/self/cgroup names the group of this process in each hierarchy (version 1: one for each controller; version 2:
+ * one for all). proc/self/mountinfo says where hierarchies are mounted. Both together give a folder; its ancestors up
+ * to the mount point bound this process too. Inside a container the upper groups may be invisible; then the visible
+ * ones count.
  */
 #define _GNU_SOURCE /* strsep, strchrnul */
 #include "base/limits_impl.h"
@@ -18,6 +19,7 @@
 /* Groups of real systems are nested about ten deep; a limit keeps a strange file system from holding a start up. */
 enum { PATH_BYTES = 4096, DEEPEST = 64 };
 
+/* FR_NO_LIMIT for a file that is missing, as for "max". */
 static int64_t read_number(const char *folder, const char *name)
 {
     char *text = fr_limits_text(folder, name);
@@ -218,6 +220,7 @@ static void read_memory(const char *folder, group_kind kind, int64_t id, fr_limi
     bool v2 = kind == KIND_V2;
     char *stat = fr_limits_text(folder, "memory.stat");
     fr_memory_limit limit = {.id = id};
+    /* beyond memory.high the kernel slows a group down, so it bounds as memory.max does */
     if (v2) {
         limit.bytes = fr_min(read_number(folder, "memory.max"),
                              read_number(folder, "memory.high"));
@@ -238,6 +241,7 @@ static void read_memory(const char *folder, group_kind kind, int64_t id, fr_limi
     free(stat);
 }
 
+/* Version 2 has "QUOTA PERIOD" in one file, version 1 has two files. A quota of -1 or "max" is not a limit. */
 static void read_cpu(const char *folder, group_kind kind, int64_t id, fr_limits *l)
 {
     int64_t quota = FR_NO_LIMIT;
@@ -293,6 +297,7 @@ static void read_groups(char *folder, size_t top, group_kind kind, fr_limits *l)
     }
 }
 
+/* Each kind of hierarchy is looked at, since a hybrid system may have limits in several. */
 void fr_limits_read_groups(const char *root, fr_limits *out)
 {
     char *cgroup = fr_limits_text(root, "proc/self/cgroup");

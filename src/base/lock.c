@@ -1,3 +1,15 @@
+/*
+ * A lock on a file, in two forms: one whose file stays (run folders), and one whose file the holder removes
+ * (outputs).
+ *
+ * The lock is a POSIX record lock over the whole file. The kernel drops it when the holder ends, so a killed run
+ * leaves nothing to clean up; a file that only marks its presence would. The content of a lock file is a note for
+ * people: who holds it, with the host, since over a shared file system the process id alone says little.
+ *
+ * A file that its holder removes needs one more step. A process that waited gets the lock of the removed file, while
+ * a third one may have created a new file under the name. So the lock counts only if the name still leads to the
+ * locked file, and otherwise the process starts again.
+ */
 #define _POSIX_C_SOURCE 200809L
 #include "base/lock.h"
 
@@ -14,18 +26,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* HOLDER_BYTES must hold "pid ", a long, " on " and a host. */
 enum { HOLDER_BYTES = 160, HOST_BYTES = 128 };
 
 struct fr_lock {
     int file;
 };
 
+/* POSIX allows both errors for a lock that another process holds. Any other error means that there are no locks. */
 static bool is_held_by_another(int error)
 {
     return error == EACCES || error == EAGAIN;
 }
 
 /* 0, or the error number. */
+/* A length of 0, left out here, means the whole file, however long it grows. */
 static int try_lock(int file)
 {
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -36,8 +51,8 @@ static int try_lock(int file)
     return result == 0 ? 0 : errno;
 }
 
-/* Tries again until the time is over, since the processes of a killed launcher may live a moment longer. 20 ms between two
- * tries: no user notices the delay, and a server of a shared file system is not flooded. */
+/* Tries again until the time is over, since the processes of a killed launcher may live a moment longer. 20 ms
+ * between two tries: no user notices the delay, and a server of a shared file system is not flooded. */
 static int try_for(fr_ctx *ctx, int file, const char *what, double wait_seconds)
 {
     enum { PAUSE_NS = 20000000 };
@@ -54,8 +69,8 @@ static int try_for(fr_ctx *ctx, int file, const char *what, double wait_seconds)
     return error;
 }
 
-/* Whether the file is empty or holds what write_holder writes. Anything else may be another file under a second name (a hard
- * link), and is not overwritten. */
+/* Whether the file is empty or holds what write_holder writes. Anything else may be another file under a second
+ * name (a hard link), and is not overwritten. */
 static bool is_lock_file(int file)
 {
     static const char START[] = "pid ";
@@ -78,6 +93,7 @@ static void write_holder(int file)
     }
 }
 
+/* The first line of the file, or "unknown pid": the holder may be just about to write it. */
 static void read_holder(int file, char out[HOLDER_BYTES])
 {
     ssize_t length = pread(file, out, HOLDER_BYTES - 1, 0);
@@ -88,6 +104,8 @@ static void read_holder(int file, char out[HOLDER_BYTES])
     }
 }
 
+/* Creates the file where it is missing. A link or another kind of file was put there by somebody else, so the
+ * message asks the user to look. */
 static fr_status open_file(fr_ctx *ctx, const char *path, int *file)
 {
     *file = fr_open_own(path, O_RDWR);
@@ -148,8 +166,8 @@ fr_status fr_lock_take(fr_ctx *ctx, const char *path, const char *what,
     return status;
 }
 
-/* Whether the name still leads to the open file. A holder removes the file before it gives the lock back, so a process that
- * waited may get the lock of a file that no name leads to any more. */
+/* Whether the name still leads to the open file. A holder removes the file before it gives the lock back, so a
+ * process that waited may get the lock of a file that no name leads to any more. */
 static bool is_named(int file, const char *path)
 {
     struct stat by_name;
@@ -158,6 +176,8 @@ static bool is_named(int file, const char *path)
            opened.st_dev == by_name.st_dev && opened.st_ino == by_name.st_ino;
 }
 
+/* The file has the caller's content, so the kernel is asked for the holder. It gives 0 where the holder has just
+ * ended. */
 static fr_status fail_held(fr_ctx *ctx, int file, const char *what)
 {
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -173,9 +193,8 @@ static fr_status fail_held(fr_ctx *ctx, int file, const char *what)
 fr_status fr_lock_take_removable(fr_ctx *ctx, const char *path, const char *what,
                                  double wait_seconds, fr_lock **out)
 {
-    enum {
-        TRIES = 100
-    }; /* each try is lost only if another process removes the file during it */
+    /* Each try is lost only if another process removes the file during it. */
+    enum { TRIES = 100 };
     *out = NULL;
     for (int i = 0; i < TRIES; i++) {
         int file = -1;

@@ -35,6 +35,8 @@ static cpu_set_t *read_set(void)
     return set;
 }
 
+/* Processors that this process may use, which may be fewer than the machine has: launchers and containers bind
+ * processes. */
 int fr_machine_processors(void)
 {
     cpu_set_t *set = read_set();
@@ -46,6 +48,7 @@ int fr_machine_processors(void)
     return n > 1 ? n : 1;
 }
 
+/* Without an answer, processor 0 stands for the one that every process has. */
 void fr_machine_processor_set(int64_t count, int64_t *allowed)
 {
     size_t bytes = CPU_ALLOC_SIZE(MAX_PROCESSORS);
@@ -59,6 +62,7 @@ void fr_machine_processor_set(int64_t count, int64_t *allowed)
     CPU_FREE(set);
 }
 
+/* All of it, used or not; limits.h says what is free. */
 int64_t fr_machine_memory(void)
 {
     return (int64_t)sysconf(_SC_PHYS_PAGES) * fr_machine_page_bytes();

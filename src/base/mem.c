@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+/* Sizes are never negative, so a negative factor is an error as well. */
 bool fr_mul_i64(int64_t a, int64_t b, int64_t *out)
 {
     if (a < 0 || b < 0 || (b != 0 && a > INT64_MAX / b)) {
@@ -15,8 +16,8 @@ bool fr_mul_i64(int64_t a, int64_t b, int64_t *out)
     return true;
 }
 
-/* A cache line, which is also the widest register. A huge page of x86-64; from two pages on the rounding wastes a third at
- * most. */
+/* A cache line, which is also the widest register. A huge page of x86-64; from two pages on the rounding wastes a
+ * third at most. */
 enum { ALIGNMENT = 64, HUGE_PAGE = 2 << 20, HUGE_MIN = 2 * HUGE_PAGE };
 
 /* Large memory asks for huge pages (which systems with "madvise" give on request only). With small pages, passes over
@@ -33,6 +34,8 @@ fr_status fr_alloc_large(fr_ctx *ctx, int64_t bytes, void *out)
     return fr_check_memory(ctx, memory != NULL, (size_t)(whole + unit));
 }
 
+/* Zeroed, including the rest of the last cache line, which kernels may read. `out` is the address of a pointer of
+ * any type, so it is written as bytes. */
 fr_status fr_alloc(fr_ctx *ctx, int64_t count, size_t size, void *out)
 {
     void *memory = NULL;
@@ -58,6 +61,7 @@ fr_status fr_copy_string(fr_ctx *ctx, const char *text, char **out)
     return FR_OK;
 }
 
+/* Stops at the first one that is not: most arrays are finite, and the others need no count. */
 bool fr_all_finite(const float *values, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {

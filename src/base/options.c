@@ -1,3 +1,10 @@
+/*
+ * Parsing of a command line by the table of a command, and the help text from the same table.
+ *
+ * Parsing stores what was given, in order, and checks names and the presence of values. The typed functions (_int,
+ * _real, _size) check a value when it is asked for. So an option has its range where it is used, and the table needs
+ * no types. Nothing is copied: all texts point into argv.
+ */
 #include "base/options.h"
 
 #include "base/quantity.h"
@@ -26,6 +33,7 @@ struct fr_options {
 /* Levenshtein distance with one row of the table; longer words than a row count as infinitely far. */
 static size_t edit_distance(const char *a, const char *b)
 {
+    /* Bounds the row on the stack; names of options and config keys are far shorter. */
     enum { LONGEST = 63 };
     size_t row[LONGEST + 1];
     size_t n = strlen(b);
@@ -48,6 +56,8 @@ static size_t edit_distance(const char *a, const char *b)
     return row[n];
 }
 
+/* A candidate counts as near if fewer edits lead to it than half of the word's letters and two. A word that shares
+ * little with any candidate gets no suggestion. */
 const char *fr_nearest_word(const char *word, const void *candidates, size_t count,
                             size_t stride)
 {
@@ -65,6 +75,7 @@ const char *fr_nearest_word(const char *word, const void *candidates, size_t cou
     return best;
 }
 
+/* The table ends with a row without a name. */
 static size_t count_options(const fr_command *command)
 {
     size_t n = 0;
@@ -92,6 +103,7 @@ static fr_status fail_unknown(fr_ctx *ctx, const fr_command *command, const char
                    word, command->name);
 }
 
+/* Names must match in full: an abbreviation would change its meaning when an option is added. */
 static const fr_option *find_option(const fr_command *command, const char *name,
                                     size_t length)
 {
@@ -120,6 +132,7 @@ static fr_status add_option(fr_ctx *ctx, const fr_command *command, char **argv,
         return FR_FAIL(ctx, FR_ERR_ARG, "--%s takes no value, got %s", option->name,
                        value);
     }
+    /* an optional value comes with "=" only: a word after the option may be a positional */
     bool needs_value = option->value != NULL && option->value[0] != '[';
     if (needs_value && value == NULL) {
         if (*next >= argc) {
@@ -132,6 +145,7 @@ static fr_status add_option(fr_ctx *ctx, const fr_command *command, char **argv,
     return FR_OK;
 }
 
+/* With --help the number of positionals is not checked, since a user who asks for help often gives none. */
 static fr_status parse_all(fr_ctx *ctx, const fr_command *command, int argc,
                            char **argv, fr_options *options)
 {
@@ -159,6 +173,7 @@ static fr_status parse_all(fr_ctx *ctx, const fr_command *command, int argc,
     return FR_OK;
 }
 
+/* Both arrays have argc elements, which no command line can exceed. So adding to them needs no check. */
 fr_status fr_options_parse(fr_ctx *ctx, const fr_command *command, int argc,
                            char **argv, fr_options **out)
 {
@@ -190,6 +205,7 @@ void fr_options_destroy(fr_options **options)
     }
 }
 
+/* Asked first by every command, since a command line with --help may lack what it needs. */
 bool fr_options_help(const fr_options *options)
 {
     return options->help;
@@ -197,6 +213,7 @@ bool fr_options_help(const fr_options *options)
 
 void fr_command_help(const fr_command *command, FILE *out)
 {
+    /* Where the explanations begin; a longer name pushes its own explanation to the right. */
     enum { COLUMN = 26 };
     (void)fprintf(out, "usage: forerun %s %s%s[options]\n\n%s\n\noptions:\n",
                   command->name, command->positionals,
@@ -213,6 +230,7 @@ void fr_command_help(const fr_command *command, FILE *out)
     (void)fprintf(out, "  --help%*sprint this text\n", COLUMN - 8, "");
 }
 
+/* Counts the occurrences of one name in the order of the command line. */
 const char *fr_options_nth(const fr_options *options, const char *name, int64_t index)
 {
     for (int64_t i = 0; i < options->n_given; i++) {
@@ -233,6 +251,7 @@ bool fr_options_has(const fr_options *options, const char *name)
     return false;
 }
 
+/* From the end, so the last occurrence holds: a user can override a script's option by adding one. */
 const char *fr_options_text(const fr_options *options, const char *name)
 {
     for (int64_t i = options->n_given - 1; i >= 0; i--) {
@@ -255,6 +274,7 @@ fr_status fr_options_need(fr_ctx *ctx, const fr_options *options, const char *na
     return *out != NULL ? FR_OK : FR_FAIL(ctx, FR_ERR_ARG, "--%s is missing", name);
 }
 
+/* The end of the number must be the end of the text, and errno shows what does not fit a long long. */
 fr_status fr_options_int(fr_ctx *ctx, const fr_options *options, const char *name,
                          int64_t lowest, int64_t highest, int64_t *out)
 {
@@ -275,6 +295,7 @@ fr_status fr_options_int(fr_ctx *ctx, const fr_options *options, const char *nam
     return FR_OK;
 }
 
+/* NaN and infinities are refused, though strtod reads them. */
 fr_status fr_options_real(fr_ctx *ctx, const fr_options *options, const char *name,
                           double *out)
 {

@@ -19,6 +19,8 @@ static fr_status fail_write(fr_ctx *ctx, const char *path, const char *why)
                    why);
 }
 
+/* The file is written beside its final place and renamed, so the right to write to the folder decides, not that to
+ * the file. */
 static fr_status check_folder(fr_ctx *ctx, const char *path)
 {
     char *copy = NULL;
@@ -38,6 +40,8 @@ static fr_status check_folder(fr_ctx *ctx, const char *path)
     return status;
 }
 
+/* Before hours of work, so that a wrong name shows at once. A FIFO or device is written to directly and needs no
+ * folder. */
 fr_status fr_output_check(fr_ctx *ctx, const char *path)
 {
     struct stat info;
@@ -59,11 +63,13 @@ fr_status fr_output_check(fr_ctx *ctx, const char *path)
     return S_ISREG(info.st_mode) ? check_folder(ctx, path) : FR_OK;
 }
 
+/* Names may differ by links or dots; device and inode do not. */
 static bool is_same(const struct stat *a, const struct stat *b)
 {
     return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
+/* Any entry of a model folder may be read, so each one counts. */
 static bool is_entry(const char *folder, const struct stat *file)
 {
     bool found = false;
@@ -81,6 +87,7 @@ static bool is_entry(const char *folder, const struct stat *file)
     return found;
 }
 
+/* A file that does not exist yet cannot be an input. */
 fr_status fr_output_apart(fr_ctx *ctx, const char *option, const char *output,
                           const char *reader, const char *input)
 {
@@ -99,6 +106,7 @@ fr_status fr_output_apart(fr_ctx *ctx, const char *option, const char *output,
                    reader);
 }
 
+/* A regular file is replaced as a whole; anything else is written to. */
 fr_status fr_output_write(fr_ctx *ctx, const char *path, const char *text, size_t bytes)
 {
     struct stat info;

@@ -43,6 +43,7 @@ static size_t show_next(const char *text, size_t bytes, char shown[SHOWN_BYTES])
     return step;
 }
 
+/* Stops before a character that does not fit, so no escape and no UTF-8 sequence is cut in two. */
 void fr_escape(const char *text, char *out, size_t capacity)
 {
     size_t left = strlen(text);
@@ -62,6 +63,7 @@ void fr_escape(const char *text, char *out, size_t capacity)
     out[used] = '\0';
 }
 
+/* Characters of `kept` pass unchanged. */
 static void print_shown(FILE *out, const char *text, size_t bytes, const char *kept)
 {
     while (bytes > 0) {
@@ -77,6 +79,8 @@ static void print_shown(FILE *out, const char *text, size_t bytes, const char *k
     }
 }
 
+/* Formats first and shows afterwards, because a control character may come from any argument. Without memory for a
+ * long line its beginning is printed. */
 void fr_print_line(FILE *out, const char *format, ...)
 {
     enum { SHORT_BYTES = 1024 };
@@ -105,6 +109,8 @@ void fr_print_text(FILE *out, const char *text, size_t bytes)
     print_shown(out, text, bytes, "\n\t");
 }
 
+/* 0 for a byte that begins no character. Longer forms of a code than needed, surrogates and codes above U+10FFFF
+ * are refused: they could smuggle a control character past fr_is_control. */
 size_t fr_utf8_next(const char *text, size_t bytes, uint32_t *code)
 {
     static const uint32_t MIN[] = {0, 0, 0x80, 0x800, 0x10000};

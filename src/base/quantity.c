@@ -29,6 +29,7 @@ static double factor_of(const char *unit)
     return factor;
 }
 
+/* 2^60 bytes are beyond any memory, and far enough below 2^63 that sums of sizes do not overflow. */
 bool fr_size_read(const char *text, int64_t *out)
 {
     static const char NUMBER[] = "0123456789.";
@@ -51,6 +52,7 @@ bool fr_size_read(const char *text, int64_t *out)
     return true;
 }
 
+/* Powers of 1024 with their standard names, since memory comes in these. */
 void fr_size_text(double bytes, char out[FR_SIZE_BYTES])
 {
     static const char *const UNITS[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};

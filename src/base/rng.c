@@ -4,6 +4,8 @@
 
 #include <math.h>
 
+/* Philox4x32-10 (Salmon et al. 2011), with the constants of its authors. Numbers come from a counter and a key and
+ * not from a state, so any rank can compute any number at any time. */
 static void philox_round(uint32_t c[4], const uint32_t k[2])
 {
     uint64_t product0 = (uint64_t)0xD2511F53u * c[0];
@@ -41,6 +43,7 @@ uint64_t fr_rng_u64(uint64_t seed, fr_rng_purpose purpose, uint64_t hi, uint64_t
     return ((uint64_t)words[1] << 32) | words[0];
 }
 
+/* The upper 53 bits, as many as a double holds: from 0 to just below 1. */
 static double to_unit(uint32_t high, uint32_t low)
 {
     uint64_t bits = ((uint64_t)high << 32) | low;
@@ -54,6 +57,8 @@ double fr_rng_uniform(uint64_t seed, fr_rng_purpose purpose, uint64_t hi, uint64
     return to_unit(words[1], words[0]);
 }
 
+/* Box and Muller. 1 - u lies above 0, so its logarithm is finite. Logarithm and cosine are those of elementary.h:
+ * the C library's may differ in the last bit between machines. */
 double fr_rng_normal(uint64_t seed, fr_rng_purpose purpose, uint64_t hi, uint64_t lo)
 {
     static const double TWO_PI = 6.283185307179586476925;

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+/* For commands in messages that users copy: within single quotes nothing has a meaning but the quote itself, which
+ * is written as '\''. */
 void fr_print_shell_word(FILE *out, const char *word)
 {
     static const char HARMLESS[] =

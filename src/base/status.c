@@ -11,6 +11,7 @@ static const status_row STATUS_ROWS[FR_STATUS_COUNT] = {
 #undef FR_STATUS_ROW
 };
 
+/* A status may come from another rank as a plain number. */
 static int is_known(fr_status status)
 {
     return (int)status >= 0 && status < FR_STATUS_COUNT;

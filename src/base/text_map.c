@@ -9,6 +9,8 @@
 #include <sys/random.h>
 #include <sys/types.h>
 
+/* A secret seed keeps a prepared file from filling the map with keys of one hash. Early in the boot the kernel may
+ * have no random numbers yet; an address and the time must then do. */
 uint64_t fr_hash_seed(void)
 {
     uint64_t seed = 0;
@@ -37,6 +39,7 @@ static uint32_t hash_of(const fr_text_map *map, fr_text key)
     return (uint32_t)fr_hash_word(map->seed, hash);
 }
 
+/* At most half of the slots are used, so probes stay short and always meet a free slot. */
 fr_status fr_text_map_init(fr_ctx *ctx, fr_text_map *map, int64_t capacity)
 {
     enum { SMALLEST = 16 };
@@ -69,6 +72,7 @@ static fr_text_slot *probe(const fr_text_map *map, fr_text key, uint32_t hash)
     }
 }
 
+/* The value of the first key holds: a second one with the same text gets that value back. */
 int32_t fr_text_map_add(fr_text_map *map, fr_text key, int32_t value)
 {
     uint32_t hash = hash_of(map, key);

@@ -1,3 +1,12 @@
+/*
+ * Entries of the user's cache: found, checked, written, and bounded in number.
+ *
+ * A read trusts neither the folder nor the entry. Both must belong to this user and be writable by nobody else, and
+ * the entry must have the expected length, header and SHA-256. Anything else is treated as an absent entry, and the
+ * caller computes the result anew. A write makes the folder with mode 0700 if need be, replaces the entry as a
+ * whole, and removes the oldest entry where there are too many. Errors go to the log at level debug: a cache must
+ * not make a run fail.
+ */
 #define _GNU_SOURCE /* O_NOFOLLOW, fstatat */
 #include "base/user_cache.h"
 
@@ -13,10 +22,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* PATH_BYTES is the longest path that Linux takes. MAX_ENTRIES: see remove_oldest. */
 enum { PATH_BYTES = 4096, MAX_ENTRIES = 1024 };
+/* Begins every entry. Another format needs another number, and entries of the old one then count as absent. */
 static const char HEADER[] = "forerun cache 1\n";
 enum { HEADER_BYTES = sizeof HEADER - 1 };
 
+/* What another user could have written is not trusted: an entry stands in for a check of the data that it
+ * describes. */
 static bool is_private(const struct stat *info)
 {
     return info->st_uid == geteuid() && (info->st_mode & (S_IWGRP | S_IWOTH)) == 0;
@@ -44,6 +57,7 @@ static bool find_folder(fr_ctx *ctx, char out[PATH_BYTES])
     return true;
 }
 
+/* False: the path does not fit. */
 static bool join(const char *folder, const char *name, char out[PATH_BYTES])
 {
     int length = snprintf(out, PATH_BYTES, "%s/%s", folder, name);
@@ -52,6 +66,7 @@ static bool join(const char *folder, const char *name, char out[PATH_BYTES])
 
 /* ---- reading ----------------------------------------------------------------------------------- */
 
+/* A file that became shorter meanwhile gives false. */
 static bool read_whole(int file, uint8_t *data, size_t bytes)
 {
     size_t used = 0;
@@ -168,6 +183,8 @@ static void remove_oldest(const char *folder)
     }
 }
 
+/* The file is replaced as a whole, so a process that reads at the same time sees a complete entry. An error is
+ * logged and cleared, since the caller goes on without a cache. */
 void fr_user_cache_write(fr_ctx *ctx, const char *name, const void *data, size_t bytes)
 {
     char folder[PATH_BYTES];

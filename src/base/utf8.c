@@ -9,7 +9,8 @@
 static const char REPLACEMENT[] = "\xEF\xBF\xBD"; /* U+FFFD */
 enum { REPLACEMENT_BYTES = sizeof REPLACEMENT - 1 };
 
-/* Whether the second byte of a character may follow its first one: no long forms, no surrogates, nothing beyond U+10FFFF. */
+/* Whether the second byte of a character may follow its first one: no long forms, no surrogates, nothing beyond
+ * U+10FFFF. */
 static bool may_follow(unsigned char first, unsigned char second)
 {
     unsigned low = first == 0xE0 ? 0xA0u : first == 0xF0 ? 0x90u : 0x80u;
@@ -58,6 +59,7 @@ static size_t repair(const char *text, size_t bytes, char *out, int64_t *n_repla
     return used;
 }
 
+/* Measured first and written afterwards, so that a text without broken bytes is neither copied nor allocated. */
 fr_status fr_utf8_repair(fr_ctx *ctx, char **text, size_t *bytes, int64_t *n_replaced)
 {
     int64_t n = 0;

@@ -1,5 +1,7 @@
 #include "comm/grid.h"
 
+/* Consecutive ranks are the stages of one replica: launchers place consecutive ranks on one node, so the frequent
+ * messages between stages stay there. */
 fr_status fr_grid_init(fr_ctx *ctx, fr_group *world, int n_stages, int n_replicas,
                        fr_grid *out)
 {

@@ -13,13 +13,15 @@
  * What all kinds of group share: checks of arguments, the turns of a wait, and agreement. A kind (group_self.c,
  * group_mpi.c) gets checked arguments alone, and messages and collectives only where there are several ranks.
  *
- * Agreement at the end of a phase is one reduction, which finds the lowest failing rank. Only if there is one, that rank
- * broadcasts its status and message. So a phase that succeeds costs one reduction of one value.
+ * Agreement at the end of a phase is one reduction, which finds the lowest failing rank. Only if there is one, that
+ * rank broadcasts its status and message. So a phase that succeeds costs one reduction of one value.
  */
+/* What is longer is cut; MESSAGE_BYTES and FILE_BYTES hold all that a context keeps of an error, but for the
+ * longest messages. */
 enum { HOST_BYTES = 256, FILE_BYTES = 128, MESSAGE_BYTES = 4096, TEXT_BYTES = 128 };
 
-/* Of fr_group_turn. Waits within a step mostly end within UNWATCHED_TURNS, some hundred microseconds: the watch does not
- * hear of them. After SLEEPLESS_TURNS, about a millisecond, a sleep's delay is small beside the wait. */
+/* Of fr_group_turn. Waits within a step mostly end within UNWATCHED_TURNS, some hundred microseconds: the watch
+ * does not hear of them. After SLEEPLESS_TURNS, about a millisecond, a sleep's delay is small beside the wait. */
 enum { UNWATCHED_TURNS = 200, SLEEPLESS_TURNS = 1000 };
 
 /* What the failing rank sends to the others; plain bytes of fixed size, for one broadcast. */
@@ -30,6 +32,8 @@ typedef struct verdict {
     char message[MESSAGE_BYTES];
 } verdict;
 
+/* Only the environment is asked, because to ask MPI it would have to be started. The names are those of Open MPI,
+ * of PMIx (srun, newer launchers) and of PMI (MPICH). */
 bool fr_group_launched_by_mpi(void)
 {
     static const char *const NAMES[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK",
@@ -43,6 +47,7 @@ bool fr_group_launched_by_mpi(void)
     return false;
 }
 
+/* Watch and progress function lie in the root alone, so that groups which were split earlier use them too. */
 void fr_group_set_watch(fr_group *world, fr_watch *watch)
 {
     world->root->watch = watch;
@@ -60,6 +65,7 @@ void fr_group_set_progress(fr_group *world, void (*progress)(void *argument),
     world->root->progress_argument = argument;
 }
 
+/* `in_progress` keeps the function from being entered again by a wait within it. */
 void fr_group_progress(fr_group *group)
 {
     fr_group *root = group->root;
@@ -85,6 +91,7 @@ bool fr_group_is_abandoned(const fr_group *group)
     return group->root->is_abandoned;
 }
 
+/* MPI takes a negative color as an error or as "no group"; here every rank gets a group. */
 fr_status fr_group_split(fr_group *group, int color, int key, fr_group **out)
 {
     *out = NULL;
@@ -95,6 +102,7 @@ fr_status fr_group_split(fr_group *group, int color, int key, fr_group **out)
     return group->ops->split(group, color, key, out);
 }
 
+/* The lowest rank of a node in this group differs from node to node, so it serves as the color. */
 fr_status fr_group_split_node(fr_group *group, fr_group **out)
 {
     return fr_group_split(group, group->node_leader, group->rank, out);
@@ -128,11 +136,14 @@ int fr_group_node_rank(const fr_group *group)
     return group->node_rank;
 }
 
+/* As many ranks of the node lie below this one as there are numbers from the leader to it. */
 bool fr_group_node_is_run(const fr_group *group)
 {
     return group->rank == group->node_leader + group->node_rank;
 }
 
+/* With one rank nobody is waited for. The same holds for the collectives below, once their arguments are checked:
+ * errors of a caller show with one rank as well. */
 fr_status fr_group_barrier(fr_group *group)
 {
     return group->size == 1 ? FR_OK : group->ops->barrier(group);
@@ -179,6 +190,7 @@ fr_status fr_group_broadcast(fr_group *group, int root, void *data, int64_t byte
                : group->ops->broadcast(group, root, data, bytes);
 }
 
+/* A message to oneself is refused: a blocking one would wait for itself. */
 static fr_status check_message(fr_group *group, int peer, fr_tag tag, int64_t bytes)
 {
     if (peer < 0 || peer >= group->size || peer == group->rank) {
@@ -213,6 +225,7 @@ fr_status fr_group_receive_begin(fr_group *group, int peer, fr_tag tag, void *da
     return group->ops->receive_begin(group, peer, tag, data, bytes, request);
 }
 
+/* The request is empty before the wait, so that a failed one cannot be waited for twice. */
 fr_status fr_group_wait(fr_group *group, fr_request *request)
 {
     void *handle = request->handle;
@@ -245,11 +258,13 @@ bool fr_group_turn(int *turns)
     return *turns == UNWATCHED_TURNS;
 }
 
+/* Waits below this length never reached the watch, so they must not end one there. */
 bool fr_group_is_watched(int turns)
 {
     return turns >= UNWATCHED_TURNS;
 }
 
+/* The watch hears of the wait only once it is long: publishing each short wait would cost more than the wait. */
 void fr_group_wait_until(fr_group *group, const char *what,
                          bool (*is_over)(void *argument), void *argument)
 {
@@ -283,6 +298,7 @@ fr_status fr_group_receive(fr_group *group, int peer, fr_tag tag, void *data,
     return fr_group_wait(group, &request);
 }
 
+/* With one rank there are no messages. */
 void fr_group_poll(fr_group *group)
 {
     if (group->size > 1) {
@@ -324,6 +340,8 @@ static void describe_failure(const fr_group *group, fr_status mine, verdict *out
                    host, message);
 }
 
+/* All ranks take the same way through it: whether a broadcast follows depends on the reduced value alone. If
+ * agreeing itself fails, a rank reports its own error first, since the failed messages are probably a consequence. */
 fr_status fr_group_agree(fr_group *group, fr_status mine)
 {
     if (group->size == 1) {
@@ -349,6 +367,7 @@ fr_status fr_group_agree(fr_group *group, fr_status mine)
                       (int)shared.line, "%s", shared.message);
 }
 
+/* No message is sent, since the others may be in any call. */
 fr_status fr_group_abandon(fr_group *group, fr_status mine)
 {
     verdict own = {0};
@@ -358,6 +377,7 @@ fr_status fr_group_abandon(fr_group *group, fr_status mine)
     return fr_fail_at(group->ctx, mine, own.file, (int)own.line, "%s", own.message);
 }
 
+/* Rank 0 broadcasts, and each rank compares on its own: one message, however many ranks differ. */
 fr_status fr_group_agree_text(fr_group *group, const char *name, const char *text,
                               const char *remedy)
 {

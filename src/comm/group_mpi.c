@@ -35,6 +35,8 @@ fr_status fr_mpi_check(fr_mpi_group *group, const char *what, int code)
     return fr_mpi_fail(group->base.ctx, what, code);
 }
 
+/* Requests are reused, so that the steps of a run allocate none. MPI needs the request at a fixed address until it
+ * completes, hence no array that grows. */
 static fr_status take_pending(fr_mpi_group *group, int peer, int64_t wanted_bytes,
                               fr_mpi_pending **out)
 {
@@ -56,6 +58,8 @@ static void return_pending(fr_mpi_group *group, fr_mpi_pending *used)
 }
 
 /* The number in the world of a rank of this group. */
+/* The watch names ranks of the world. Translation costs a few calls, so it is done only for a wait that has become
+ * long. If it fails, the number in this group must do. */
 static int world_rank(const fr_mpi_group *group, int rank)
 {
     MPI_Group own = MPI_GROUP_NULL;
@@ -73,9 +77,9 @@ static int world_rank(const fr_mpi_group *group, int rank)
     return out;
 }
 
-/* Wait for a request, and yield the core between two tests: ranks may share cores with each other and with threads that
- * compute, and a wait inside MPI would spin for its whole time slice. `what` and `peer` (of this group, or FR_MPI_ALL_RANKS) are
- * for the watch. */
+/* Wait for a request, and yield the core between two tests: ranks may share cores with each other and with threads
+ * that compute, and a wait inside MPI would spin for its whole time slice. `what` and `peer` (of this group, or
+ * FR_MPI_ALL_RANKS) are for the watch. */
 static int finish(fr_mpi_group *group, MPI_Request *request, MPI_Status *result,
                   const char *what, int peer)
 {
@@ -96,6 +100,8 @@ static int finish(fr_mpi_group *group, MPI_Request *request, MPI_Status *result,
     return code;
 }
 
+/* bytes / BLOCK_BYTES fits an int up to 2^51 bytes. The type describes blocks followed by the rest, in one
+ * element. */
 static int make_long_type(int64_t bytes, MPI_Datatype *out)
 {
     int counts[2] = {(int)(bytes / BLOCK_BYTES), (int)(bytes % BLOCK_BYTES)};
@@ -112,8 +118,8 @@ static int make_long_type(int64_t bytes, MPI_Datatype *out)
     return code;
 }
 
-/* `count` elements of `type` cover `bytes`. Call end_layout once the message has begun: MPI keeps a freed type until its
- * messages are complete. */
+/* `count` elements of `type` cover `bytes`. Call end_layout once the message has begun: MPI keeps a freed type
+ * until its messages are complete. */
 static int begin_layout(int64_t bytes, MPI_Datatype *type, int *count)
 {
     if (bytes <= BLOCK_BYTES) {
@@ -148,6 +154,7 @@ static MPI_Op op_of(fr_reduce op)
     return op == FR_SUM ? MPI_SUM : op == FR_MIN ? MPI_MIN : MPI_MAX;
 }
 
+/* All ranks pass the same n, so they do the same pieces in the same order. */
 static fr_status mpi_allreduce(fr_group *base, fr_reduce op, int64_t *values, int64_t n)
 {
     fr_mpi_group *group = fr_mpi_from_base(base);
@@ -166,6 +173,7 @@ static fr_status mpi_allreduce(fr_group *base, fr_reduce op, int64_t *values, in
     return fr_mpi_check(group, "reduction over the ranks", code);
 }
 
+/* The root waits for all ranks, each other rank for the root: the watch must blame the right one. */
 static fr_status mpi_broadcast(fr_group *base, int root, void *data, int64_t bytes)
 {
     fr_mpi_group *group = fr_mpi_from_base(base);
@@ -184,6 +192,7 @@ static fr_status mpi_broadcast(fr_group *base, int root, void *data, int64_t byt
     return fr_mpi_check(group, "broadcast", code);
 }
 
+/* wanted_bytes is -1: a send has no length to check. */
 static fr_status mpi_send_begin(fr_group *base, int peer, fr_tag tag, const void *data,
                                 int64_t bytes, fr_request *request)
 {
@@ -206,6 +215,7 @@ static fr_status mpi_send_begin(fr_group *base, int peer, fr_tag tag, const void
     return FR_OK;
 }
 
+/* MPI takes a shorter message without an error, so the wanted length is kept and compared in `release`. */
 static fr_status mpi_receive_begin(fr_group *base, int peer, fr_tag tag, void *data,
                                    int64_t bytes, fr_request *request)
 {
@@ -228,6 +238,7 @@ static fr_status mpi_receive_begin(fr_group *base, int peer, fr_tag tag, void *d
     return FR_OK;
 }
 
+/* One word each: the watch shows it, and messages begin with it. */
 static const char *kind_of(const fr_mpi_pending *used)
 {
     return used->peer == FR_MPI_ALL_RANKS ? "reduction"
@@ -267,6 +278,7 @@ static fr_status mpi_wait(fr_group *base, void *handle)
     return release(group, used, code, &result);
 }
 
+/* A failed call counts as done: the request is released, and its error is returned. */
 static fr_status mpi_test(fr_group *base, void *handle, bool *is_done)
 {
     fr_mpi_group *group = fr_mpi_from_base(base);
@@ -278,6 +290,7 @@ static fr_status mpi_test(fr_group *base, void *handle, bool *is_done)
     return *is_done ? release(group, used, code, &result) : FR_OK;
 }
 
+/* In one piece, since n fits an int here (checked in group.c). */
 static fr_status mpi_allreduce_begin(fr_group *base, fr_reduce op, int64_t *values,
                                      int64_t n, fr_request *request)
 {
@@ -303,6 +316,8 @@ static void mpi_poll(fr_group *base)
     (void)MPI_Iprobe(0, (int)FR_TAG_POLL, MPI_COMM_SELF, &found, MPI_STATUS_IGNORE);
 }
 
+/* The watch must know of this wait: freeing and finalising are collective, and a rank that has died would hold up
+ * the others here. */
 static void mpi_destroy(fr_group *base)
 {
     fr_mpi_group *group = fr_mpi_from_base(base);
@@ -327,6 +342,7 @@ static void mpi_destroy(fr_group *base)
     fr_watch_wait_end(watch);
 }
 
+/* In the order of fr_group_ops. */
 const fr_group_ops FR_MPI_OPS = {
     .split = fr_mpi_split,
     .destroy = mpi_destroy,

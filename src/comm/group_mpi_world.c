@@ -6,6 +6,7 @@
 
 /* How groups over MPI come to be: MPI's start, the world, and groups split from it. */
 
+/* Local questions about the node are answered from these three numbers, without a message. */
 static int find_node(MPI_Comm comm, fr_group *out)
 {
     MPI_Comm node = MPI_COMM_NULL;
@@ -22,8 +23,8 @@ static int find_node(MPI_Comm comm, fr_group *out)
     return code;
 }
 
-/* Owns `comm` from the call on, also on failure. Collective calls come before what can fail on one rank alone, so that no
- * other rank waits for such a rank. */
+/* Owns `comm` from the call on, also on failure. Collective calls come before what can fail on one rank alone, so
+ * that no other rank waits for such a rank. */
 static fr_status wrap(fr_ctx *ctx, MPI_Comm comm, fr_mpi_group *world,
                       fr_mpi_group **out)
 {
@@ -47,6 +48,7 @@ static fr_status wrap(fr_ctx *ctx, MPI_Comm comm, fr_mpi_group *world,
     return FR_OK;
 }
 
+/* MPI has no nonblocking split, so the watch is told of this wait at once and no progress function runs in it. */
 fr_status fr_mpi_split(fr_group *base, int color, int key, fr_group **out)
 {
     fr_mpi_group *group = fr_mpi_from_base(base);
@@ -63,6 +65,8 @@ fr_status fr_mpi_split(fr_group *base, int color, int key, fr_group **out)
     return status;
 }
 
+/* MPI that was started by somebody else (a test) is used as it is, and not finalised here. `granted` holds the
+ * wanted level first. */
 static fr_status start_mpi(fr_ctx *ctx, int *argc, char ***argv, int *granted,
                            bool *owns_mpi)
 {
@@ -104,6 +108,7 @@ static fr_status create_world(fr_ctx *ctx, int *argc, char ***argv, int level,
         (void)MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
         (void)MPI_Comm_set_errhandler(MPI_COMM_SELF, MPI_ERRORS_RETURN);
     }
+    /* messages of this program never mix with those of a library that uses the world itself */
     int code = MPI_Comm_dup(MPI_COMM_WORLD, &comm);
     if (code != MPI_SUCCESS) {
         status = fr_mpi_fail(ctx, "duplicating the world", code);

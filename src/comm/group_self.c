@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+/* The new group keeps the root of the old one, whose watch and progress function hold for it. */
 static fr_status self_split(fr_group *group, int color, int key, fr_group **out)
 {
     (void)color;

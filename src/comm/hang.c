@@ -21,6 +21,7 @@ enum { DOUBT_MS = 1500, MIN_SILENCE_MS = 3000 };
  * would hide the table below them. */
 enum { HEAD_BYTES = 4096, ROW_BYTES = 512, MAX_NAMED = 8, CLOCK_BYTES = 24 };
 
+/* The fields continue sentences of the report: see add_name and add_reason. */
 const fr_hang_terms FR_HANG_BY_FILES = {
     .limit = "run.timeout",
     .unheard = "its rank line cannot be read",
@@ -40,6 +41,8 @@ typedef struct sheet {
     size_t used;
 } sheet;
 
+/* Text that does not fit is cut, and the final zero always stays. Nothing is allocated: a thread of the watch
+ * writes the report while the main thread may hang with a lock of the allocator. */
 __attribute__((format(printf, 2, 3))) static void add(sheet *s, const char *format, ...)
 {
     va_list arguments;
@@ -50,6 +53,8 @@ __attribute__((format(printf, 2, 3))) static void add(sheet *s, const char *form
     s->used += n < 0 ? 0 : (size_t)n < left ? (size_t)n : left;
 }
 
+/* Half of the timeout at least: with a long timeout a rank gets longer to come back, for example from a slow
+ * folder. */
 int64_t fr_hang_silence_ms(int64_t timeout_ms)
 {
     int64_t half = timeout_ms / 2;
@@ -72,11 +77,14 @@ static int64_t span_ms(const fr_rank_line *line)
     return line->beat_ms - line->since_ms;
 }
 
+/* A rank whose line was never read may still be starting. */
 static bool is_running(const fr_sighting *rank)
 {
     return !rank->is_known || rank->line.status == FR_RANK_LINE_RUNNING;
 }
 
+/* Each kind has its own test, and the report uses the same one to mark rows. So the table always agrees with the
+ * verdict. */
 bool fr_hang_is_culprit(fr_hang hang, const fr_sighting *rank, int64_t timeout_ms)
 {
     switch (hang) {
@@ -106,11 +114,15 @@ static int count_culprits(fr_hang hang, const fr_sighting *ranks, int n_ranks,
     return n;
 }
 
+/* A rank counts as alive only if its beat changed while it was looked at: a line from before a crash looks young
+ * at first. */
 static bool is_in_doubt(const fr_sighting *rank)
 {
     return !rank->is_known || !rank->is_beating || rank->silent_ms > DOUBT_MS;
 }
 
+/* The order matters: evidence against a rank comes first, then a doubt ends the search, and only without doubt are
+ * those blamed that are alive. */
 fr_hang fr_hang_judge(const fr_sighting *ranks, int n_ranks, int64_t timeout_ms)
 {
     if (count_culprits(FR_HANG_SILENT, ranks, n_ranks, timeout_ms) > 0) {
@@ -127,6 +139,7 @@ fr_hang fr_hang_judge(const fr_sighting *ranks, int n_ranks, int64_t timeout_ms)
     if (count_culprits(FR_HANG_COMPUTING, ranks, n_ranks, timeout_ms) > 0) {
         return FR_HANG_COMPUTING;
     }
+    /* One rank that is not in this list may still send what the others wait for. */
     int n_waiting = count_culprits(FR_HANG_ALL_WAIT, ranks, n_ranks, timeout_ms);
     return n_waiting == n_ranks ? FR_HANG_ALL_WAIT : FR_HANG_NONE;
 }
@@ -140,6 +153,7 @@ static const char *clock_of(int64_t wall_ms, char out[CLOCK_BYTES])
     return out;
 }
 
+/* With one decimal, cut and not rounded. */
 static void add_seconds(sheet *s, int64_t ms)
 {
     add(s, "%lld.%lld s", (long long)(ms / 1000), (long long)(ms % 1000 / 100));
@@ -154,6 +168,8 @@ static void add_name(sheet *s, const fr_sighting *rank)
     }
 }
 
+/* Times of day are those of the blamed rank's own clock; durations are measured by this rank or are differences of
+ * the line's own times. */
 static void add_reason(sheet *s, fr_hang hang, const fr_sighting *rank)
 {
     char clock[CLOCK_BYTES];
@@ -174,6 +190,7 @@ static void add_reason(sheet *s, fr_hang hang, const fr_sighting *rank)
     }
 }
 
+/* Further culprits are counted, and the table marks all. */
 static void add_culprits(sheet *s, fr_hang hang, const fr_sighting *ranks, int n_ranks,
                          int64_t timeout_ms)
 {
@@ -209,6 +226,7 @@ static void add_deadlock(sheet *s, const fr_sighting *ranks, int n_ranks)
     add_seconds(s, span_ms(&last->line));
 }
 
+/* Columns as in the heading of fr_hang_report. "<--" marks a culprit, "?" a rank without a line. */
 static void add_row(sheet *s, const fr_sighting *rank, bool is_culprit)
 {
     const fr_rank_line *line = &rank->line;
@@ -233,11 +251,13 @@ static void add_row(sheet *s, const fr_sighting *rank, bool is_culprit)
     add(s, "%s\n", is_culprit ? "  <--" : "");
 }
 
+/* The watch reserves this when it is created, before anything can hang. */
 size_t fr_hang_report_bytes(int n_ranks)
 {
     return (size_t)HEAD_BYTES + (size_t)n_ranks * ROW_BYTES;
 }
 
+/* In a deadlock no row is marked: all wait, and none is to blame more than another. */
 size_t fr_hang_report(fr_hang hang, const fr_sighting *ranks, int n_ranks,
                       int64_t timeout_ms, const fr_hang_terms *terms, char *text,
                       size_t bytes)

@@ -14,8 +14,8 @@
 
 /*
  * Rank 0 makes a file in memory that has no name (a memory file system like /dev/shm may be tiny in a container). The
- * others open it through rank 0's list of open files, /proc/PID/fd. In another process namespace the same PID is another
- * process, so each rank checks device and inode of what it opened.
+ * others open it through rank 0's list of open files, /proc/PID/fd. In another process namespace the same PID is
+ * another process, so each rank checks device and inode of what it opened.
  */
 typedef struct invitation {
     int64_t process;
@@ -24,6 +24,7 @@ typedef struct invitation {
     int64_t inode;
 } invitation;
 
+/* -1: there is no file, and the others then find descriptor -1 in the invitation. */
 static int make_file(int64_t bytes, invitation *out)
 {
     struct stat info;
@@ -41,6 +42,7 @@ static int make_file(int64_t bytes, invitation *out)
     return file;
 }
 
+/* ESTALE stands for "another file lies there"; the warning prints it. */
 static int open_file(const char *proc, const invitation *from)
 {
     enum { PATH_BYTES = 256 };
@@ -95,6 +97,8 @@ static fr_status map_file(fr_ctx *ctx, fr_group *node, int64_t bytes, const char
     return status;
 }
 
+/* Memory of its own is the fallback for every reason, since sharing saves memory and nothing else. Only lack of
+ * memory is an error. */
 fr_status fr_node_memory_init(fr_ctx *ctx, fr_group *node, int64_t bytes,
                               const char *proc, fr_node_memory *out)
 {
@@ -113,6 +117,7 @@ fr_status fr_node_memory_init(fr_ctx *ctx, fr_group *node, int64_t bytes,
     return status;
 }
 
+/* After this a stray write ends the rank that makes it, and cannot change the weights of all ranks of the node. */
 fr_status fr_node_memory_seal(fr_ctx *ctx, fr_group *node, fr_node_memory *memory)
 {
     fr_status status = FR_OK;

@@ -47,6 +47,7 @@ void fr_place_init(fr_place *place, const fr_position *position)
     store(place, position);
 }
 
+/* An odd sequence marks a write in progress. One thread writes, so the number needs no atomic addition. */
 void fr_place_set(fr_place *place, const fr_position *position)
 {
     uint64_t number = atomic_load_explicit(&place->sequence, memory_order_relaxed);
@@ -55,6 +56,7 @@ void fr_place_set(fr_place *place, const fr_position *position)
     atomic_store_explicit(&place->sequence, number + 2, memory_order_release);
 }
 
+/* Repeats until no write fell into the copy. A write takes nanoseconds, so this hardly ever loops. */
 uint64_t fr_place_get(const fr_place *place, fr_position *out)
 {
     for (;;) {

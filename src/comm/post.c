@@ -79,6 +79,7 @@ static fr_status introduce(fr_post *post, int rank)
     return FR_OK;
 }
 
+/* The calls of the watch channel, which passes the post as an untyped argument. */
 static bool channel_exchange(void *argument, const fr_rank_line *own)
 {
     return fr_post_exchange(argument, own);
@@ -99,6 +100,8 @@ const fr_watch_channel *fr_post_channel(const fr_post *post)
     return &post->channel;
 }
 
+/* One agreement covers all allocations and one the first messages, so no rank waits for one that has failed. Later
+ * a thread uses the group, and a context belongs to one thread: hence a context of its own. */
 fr_status fr_post_create(fr_ctx *ctx, fr_group *world, fr_post **out)
 {
     int size = fr_group_size(world);
@@ -134,6 +137,7 @@ fr_status fr_post_create(fr_ctx *ctx, fr_group *world, fr_post **out)
     for (int i = 0; i < post->n_peers; i++) {
         post->peers[i].rank = rank == 0 ? i + 1 : 0;
     }
+    /* Until here the main thread uses the group, and errors go to its context. */
     status = fr_group_agree(world, introduce(post, rank));
     fr_ctx_set_rank(post->ctx, rank, size);
     fr_group_set_ctx(group, post->ctx);
@@ -144,6 +148,7 @@ fr_status fr_post_create(fr_ctx *ctx, fr_group *world, fr_post **out)
     return status;
 }
 
+/* The context goes last, since destroying the group may use it. */
 void fr_post_destroy(fr_post **post)
 {
     fr_post *p = *post;
@@ -158,6 +163,8 @@ void fr_post_destroy(fr_post **post)
     }
 }
 
+/* Tests the receive that is under way; once it is complete, takes its line and begins the next receive, until none
+ * has arrived. A line that cannot be parsed leaves the newest good one in place. */
 static fr_status receive(fr_post *post, peer *other)
 {
     bool is_done = true;
@@ -183,6 +190,8 @@ static fr_status receive(fr_post *post, peer *other)
     return FR_OK;
 }
 
+/* One line is under way to each peer at most: `out` is its buffer. A peer that takes no messages therefore costs
+ * one line, and lines never pile up. */
 static fr_status send(fr_post *post, peer *other, const fr_rank_line *own, bool is_last)
 {
     bool is_done = true;
@@ -197,6 +206,7 @@ static fr_status send(fr_post *post, peer *other, const fr_rank_line *own, bool 
                                sizeof other->out, &other->sending);
 }
 
+/* After a failure nothing more is sent, because a group is of no use after FR_ERR_COMM. */
 static bool exchange(fr_post *post, const fr_rank_line *own, bool is_last)
 {
     for (int i = 0; i < post->n_peers; i++) {
@@ -213,6 +223,8 @@ bool fr_post_exchange(fr_post *post, const fr_rank_line *own)
     return exchange(post, own, false);
 }
 
+/* Over when the last line of each peer has arrived and the own one has left: then no message is under way, and MPI
+ * can be finalised. */
 bool fr_post_close(fr_post *post, const fr_rank_line *last, bool *is_over)
 {
     bool is_good = exchange(post, last, true);

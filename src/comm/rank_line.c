@@ -10,6 +10,16 @@
 #include <string.h>
 #include <unistd.h>
 
+/*
+ * Format, parser and file of a rank line.
+ *
+ * A line has one fixed length, so a rank rewrites it in place by one write, and no reader sees a shorter file. The
+ * parser takes what the format writes and nothing else: lines come from other hosts and from files that anybody with
+ * access to the run folder may change. Their words reach the report on a terminal, so only printable characters
+ * pass. These functions run in threads of the watch while the main thread may hang. So they allocate nothing and
+ * keep no state.
+ */
+
 static const char *const STATUS_NAMES[] = {"running", "ended", "failed"};
 
 const char *fr_rank_line_status_name(fr_rank_line_status status)
@@ -29,6 +39,8 @@ void fr_rank_line_word(const char *word, char *field, int bytes)
     field[n] = '\0';
 }
 
+/* Always the full size: spaces fill the rest, so that one pwrite of this size leaves nothing of an older, longer
+ * line. */
 void fr_rank_line_format(const fr_rank_line *line, char text[FR_RANK_LINE_BYTES])
 {
     int n = snprintf(
@@ -56,6 +68,7 @@ static bool parse_status(const char *name, fr_rank_line_status *out)
     return false;
 }
 
+/* False for what does not fit an int. */
 static bool parse_int(long long value, int *out)
 {
     *out = (int)value;
@@ -84,8 +97,8 @@ static int skip_version(const char *text, int *minor)
     return n == 2 && major == FR_RANK_LINE_MAJOR && *minor >= 0 ? used : -1;
 }
 
-/* Whether it is a whole line of printable characters: others would reach the terminal of whoever reads a report. The copy
- * ends with a zero in place of the newline. */
+/* Whether it is a whole line of printable characters: others would reach the terminal of whoever reads a report.
+ * The copy ends with a zero in place of the newline. */
 static bool copy_text(const char from[FR_RANK_LINE_BYTES],
                       char text[FR_RANK_LINE_BYTES])
 {
@@ -99,6 +112,9 @@ static bool copy_text(const char from[FR_RANK_LINE_BYTES],
     return from[FR_RANK_LINE_BYTES - 1] == '\n';
 }
 
+/* The widths in the format are the sizes of the fields less the final zero. Numbers are read as long long and
+ * checked afterwards, since sscanf would not report that one does not fit an int. `line` is handed out only when
+ * all is good. */
 bool fr_rank_line_parse(const char text[FR_RANK_LINE_BYTES], fr_rank_line *out)
 {
     enum { FIELDS = 14 };
@@ -130,6 +146,7 @@ bool fr_rank_line_parse(const char text[FR_RANK_LINE_BYTES], fr_rank_line *out)
         !parse_time(since, &line.since_ms) || !parse_time(beat, &line.beat_ms)) {
         return false;
     }
+    /* A newer minor version may add pairs behind those that are known here; the own version may not. */
     const char *rest = copy + first + used;
     bool is_end = rest[strspn(rest, " ")] == '\0';
     if (!is_end && (minor <= FR_RANK_LINE_MINOR || rest[0] != ' ')) {
@@ -142,6 +159,8 @@ bool fr_rank_line_parse(const char text[FR_RANK_LINE_BYTES], fr_rank_line *out)
     return true;
 }
 
+/* The file is opened for each write and not kept open: it may have been removed, and a network file system shows a
+ * write to the other hosts at its close. */
 bool fr_rank_line_write(const char *path, const fr_rank_line *line)
 {
     char text[FR_RANK_LINE_BYTES];
@@ -154,6 +173,8 @@ bool fr_rank_line_write(const char *path, const fr_rank_line *line)
     return close(file) == 0 && written;
 }
 
+/* A line that is just being rewritten may mix two states. If it does not parse, it counts as unread; otherwise the
+ * next look corrects it. */
 bool fr_rank_line_read(const char *path, fr_rank_line *out)
 {
     char text[FR_RANK_LINE_BYTES];

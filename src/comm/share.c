@@ -7,9 +7,9 @@
 #include <string.h>
 
 /*
- * Two sums over the ranks of the node say who shares what. In the first, each rank fills one row of a table with the ids of
- * its control groups, and the other rows are 0. In the second, each rank adds 1 for every processor that it may run on. Each
- * rank then divides what it sees by the number of ranks that share it, and takes the tightest limit.
+ * Two sums over the ranks of the node say who shares what. In the first, each rank fills one row of a table with the
+ * ids of its control groups, and the other rows are 0. In the second, each rank adds 1 for every processor that it
+ * may run on. Each rank then divides what it sees by the number of ranks that share it, and takes the tightest limit.
  */
 enum {
     MAX_PROCESSORS = 8192,             /* Linux allows as many */
@@ -23,6 +23,8 @@ typedef struct table {
 } table;
 
 /* Ranks of the node that are in the control group `id`. */
+/* A rank counts once, on whichever level it names the group. At least 1: this rank itself is in it, and the result
+ * divides. */
 static int64_t sharers(const table *t, int n_ranks, int first, int64_t id)
 {
     int64_t n = 0;
@@ -37,6 +39,7 @@ static int64_t sharers(const table *t, int n_ranks, int first, int64_t id)
     return n > 0 ? n : 1;
 }
 
+/* Integer division, so that the shares never add up to more than the limit. */
 static void share_memory(const fr_limits *limits, const table *t, int n_ranks,
                          fr_memory_share *out)
 {
@@ -63,6 +66,8 @@ static void share_memory(const fr_limits *limits, const table *t, int n_ranks,
     }
 }
 
+/* A processor that n ranks may use gives each 1/n of it. The quota is a separate bound: 0 means that there is
+ * none. */
 static void share_processors(const fr_limits *limits, const table *t, int n_ranks,
                              fr_share *out)
 {
@@ -80,6 +85,7 @@ static void share_processors(const fr_limits *limits, const table *t, int n_rank
     }
 }
 
+/* Rows are written at this rank's place only; the sum over the ranks then copies each row to all. */
 static void fill(const fr_limits *limits, int rank, table *t)
 {
     int64_t *row = t->groups + (int64_t)rank * GROUP_WORDS;
@@ -125,6 +131,8 @@ fr_status fr_share_measure(fr_ctx *ctx, fr_group *node, const fr_limits *limits,
     return status;
 }
 
+/* A quota is rounded to the nearest number, since 1.5 processors keep two threads busier than one. The number of
+ * processors is rounded down. */
 int fr_share_threads(const fr_share *share)
 {
     static const double SLACK = 1e-6; /* of sums of parts */

@@ -11,8 +11,19 @@
 #include <string.h>
 #include <unistd.h>
 
+/*
+ * One thread waits for all signals by sigwait; no handler is ever installed.
+ *
+ * A handler would run inside any call of the main thread and could use almost nothing. The thread can format text
+ * and call `leave`. For that the signals must be blocked in every thread: the creating thread blocks them before it
+ * starts any other, and all others inherit its mask. The main thread never waits for a signal; it reads stop_wanted
+ * between two steps. What the two share is atomic.
+ */
+
+/* A process that a signal ends has the exit code 128 + the signal's number by convention of the shell. */
 enum { TEXT_BYTES = 256, EXIT_SIGNAL = 128 };
 
+/* `params` and `wanted` do not change once the thread runs. */
 struct fr_signals {
     fr_signals_params params;
     sigset_t wanted;
@@ -31,6 +42,7 @@ static const char *name_of(int number)
                                : "SIGUSR1";
 }
 
+/* Commands that do not train say nothing: they have nothing to save. */
 static void leave(const fr_signals *s, int number)
 {
     char text[TEXT_BYTES] = "";
@@ -62,6 +74,7 @@ static bool answer(fr_signals *s, int number, int *n_ends)
     return (number == SIGINT || number == SIGTERM) && *n_ends > 1;
 }
 
+/* fr_signals_destroy wakes the thread with SIGUSR1, which ends it without a further effect. */
 static void *take(void *argument)
 {
     fr_signals *s = argument;
@@ -81,12 +94,14 @@ static void *take(void *argument)
     }
 }
 
+/* nohup starts a program with SIGHUP ignored, and it stays so. */
 static bool is_ignored(int number)
 {
     struct sigaction now;
     return sigaction(number, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
 }
 
+/* SIGPIPE is ignored only where the process trains: other commands must end by it when their reader ends. */
 static void choose_signals(fr_signals *s)
 {
     (void)sigemptyset(&s->wanted);
@@ -116,6 +131,7 @@ static int start(fr_signals *s)
     return code;
 }
 
+/* If the thread cannot be started, the mask is as before, and signals have their usual effect. */
 fr_status fr_signals_create(fr_ctx *ctx, const fr_signals_params *params,
                             fr_signals **out)
 {
@@ -147,6 +163,7 @@ void fr_signals_destroy(fr_signals **signals)
     }
 }
 
+/* The rank is stored first: the thread reads it once it sees `holds`. */
 void fr_signals_hold(fr_signals *signals, int rank)
 {
     if (signals != NULL) {

@@ -27,8 +27,10 @@
 /* Longest that destroy waits for a thread that may hang in the folder: a slow folder answers within this. */
 enum { PATIENCE_MS = 3000 };
 
+/* Created by the first rank that gives a verdict (watch_look.c). */
 static const char CLAIM_NAME[] = "timeout.txt";
 
+/* Any number counts, since an earlier run may have had more ranks. */
 static bool is_line_file(const char *name)
 {
     static const char HEAD[] = "rank-";
@@ -75,6 +77,7 @@ static fr_status reserve(fr_ctx *ctx, const fr_watch_params *params, fr_watch *w
     return fr_alloc(ctx, (int64_t)w->path_bytes, 1, &w->peer_path);
 }
 
+/* Before the threads start, so what they read is complete. */
 static void describe_self(const fr_watch_params *params, fr_watch *w)
 {
     char host[FR_RANK_LINE_HOST_BYTES] = "";
@@ -94,6 +97,7 @@ static void describe_self(const fr_watch_params *params, fr_watch *w)
     }
 }
 
+/* Only when no thread uses the watch any more. */
 static void release(fr_watch *w)
 {
     free(w->folder);
@@ -137,6 +141,8 @@ static fr_status start_threads(fr_ctx *ctx, fr_watch *w)
                                strerror(code));
 }
 
+/* The first line is written here and not in the thread, so that a folder without write permission is an error of
+ * the start. */
 static fr_status start(fr_ctx *ctx, fr_watch *w)
 {
     if (w->channel == NULL && !fr_watch_write_line(w, FR_RANK_LINE_RUNNING)) {
@@ -153,6 +159,8 @@ static fr_status start(fr_ctx *ctx, fr_watch *w)
     return status;
 }
 
+/* looked_ms begins at now: the thread of time must not take the time before the first look for a folder that
+ * hangs. */
 fr_status fr_watch_create(fr_ctx *ctx, const fr_watch_params *params, fr_watch **out)
 {
     fr_watch *w = NULL;
@@ -221,6 +229,7 @@ void fr_watch_fail(fr_watch *watch)
     }
 }
 
+/* Each change of the position begins a new state, whose length is counted from now on. */
 static void publish(fr_watch *watch)
 {
     watch->position.since_ms = fr_watch_wall_ms(watch);

@@ -2,6 +2,8 @@
 
 /* The thread of lines of a run: it reads and writes the line files of the run folder. Any call on a file may hang in
  * it. */
+/* A failed write of the line is ignored: the rank goes on, and the others see its beat stand still. The last line
+ * is written on every way out, so that the others do not take an ended rank for a silent one. */
 void *fr_watch_keep_files(void *argument)
 {
     fr_watch *w = argument;

@@ -15,13 +15,12 @@
  *
  * A look takes the age of another rank's line from this rank's own clock: clocks of two hosts are never compared.
  */
-enum {
-    FIRST_LOOK_SHARE = 4
-}; /* three quarters of the timeout are enough to find who is silent */
-enum {
-    OTHERS_FIRST_MS = 2000
-}; /* for another rank's report to pass, before this rank's end ends it */
+/* Three quarters of the timeout are enough to find who is silent. */
+enum { FIRST_LOOK_SHARE = 4 };
+/* For another rank's report to pass, before this rank's end ends it. */
+enum { OTHERS_FIRST_MS = 2000 };
 
+/* False: there is no line, or another rank's lies in the file. */
 static bool read_line(fr_watch *w, int rank, fr_rank_line *out)
 {
     if (w->channel != NULL) {
@@ -47,6 +46,7 @@ static int rank_looked_at(const fr_watch *w, int index)
     return sees_rank_0_alone(w) && index > 0 ? w->own.rank : index;
 }
 
+/* Forgets what an earlier wait saw: silence is counted from the first look of this wait. */
 static void begin_to_look(fr_watch *w)
 {
     for (int i = 0; i < n_looked_at(w); i++) {
@@ -71,6 +71,7 @@ static void look_at(fr_watch *w, fr_sighting *seen, int64_t passed_ms)
     seen->line = line;
 }
 
+/* The own line needs no reading: this thread wrote it a moment ago. */
 static void look_at_all(fr_watch *w, int64_t passed_ms)
 {
     for (int i = 0; i < n_looked_at(w); i++) {
@@ -83,6 +84,7 @@ static void look_at_all(fr_watch *w, int64_t passed_ms)
     }
 }
 
+/* Gives a verdict only after the whole timeout. */
 static fr_hang look(fr_watch *w, int64_t passed_ms)
 {
     int64_t waited = (int64_t)atomic_load(&w->waited_ms);
@@ -104,6 +106,7 @@ static fr_hang look(fr_watch *w, int64_t passed_ms)
     return is_void ? FR_HANG_NONE : hang;
 }
 
+/* Errors are ignored, since the report is also printed. */
 static void write_whole(int file, const char *text, size_t bytes)
 {
     while (bytes > 0) {
@@ -116,6 +119,7 @@ static void write_whole(int file, const char *text, size_t bytes)
     }
 }
 
+/* So that the others see a rank that failed, not one that fell silent. */
 static void end_line(fr_watch *w)
 {
     atomic_store(&w->has_failed, true);
@@ -162,6 +166,8 @@ static void leave_with_report(fr_watch *w, fr_hang hang)
     w->leave(w->argument, FR_WATCH_EXIT, w->report);
 }
 
+/* A claim of another rank counts at once, however short the own wait is: that rank has judged for all. looked_ms
+ * is set after the look, so it stands still while a call on a file hangs. */
 bool fr_watch_others(fr_watch *w, int64_t passed_ms)
 {
     if (w->timeout_ms == 0 || w->n_ranks == 1) {

@@ -7,6 +7,15 @@
 #include <string.h>
 #include <time.h>
 
+/*
+ * What the threads of a watch share: clocks, sleeping, and the rank's own line.
+ *
+ * All times come through the watch's clock, so that tests can replace it. Lengths of time are taken from the
+ * monotonic clock alone; the wall clock serves for times that people read and for the spans within one line. Every
+ * sleep waits on the same condition. So each thread wakes at once when the watch ends, and no end has to wait for a
+ * whole beat.
+ */
+
 static int64_t machine_monotonic_ms(void *argument)
 {
     (void)argument;
@@ -43,6 +52,8 @@ int64_t fr_watch_wall_ms(const fr_watch *watch)
     return watch->clock->wall_ms(watch->clock->argument);
 }
 
+/* A longer gap means that the process was stopped, or its machine slept. To count it would blame others for time
+ * in which this rank did not listen. */
 int64_t fr_watch_awake_ms(const fr_watch *watch, int64_t *last)
 {
     enum { MAX_AWAKE_MS = 1000 }; /* twice the longest rest between two looks */
@@ -52,6 +63,7 @@ int64_t fr_watch_awake_ms(const fr_watch *watch, int64_t *last)
     return passed < MAX_AWAKE_MS ? passed : MAX_AWAKE_MS;
 }
 
+/* The condition goes by the monotonic clock: a change of the time of day must not lengthen or shorten a sleep. */
 fr_status fr_watch_init_locks(fr_ctx *ctx, fr_watch *watch)
 {
     pthread_condattr_t attributes;
@@ -124,6 +136,7 @@ void fr_watch_lines_are_done(fr_watch *watch)
     (void)pthread_mutex_unlock(&watch->mutex);
 }
 
+/* A wait hides the phase: a rank that saves and waits for another one is shown as waiting. */
 fr_rank_line fr_watch_own_line(fr_watch *watch, fr_rank_line_status status)
 {
     fr_position position;
@@ -151,6 +164,7 @@ bool fr_watch_write_line(fr_watch *watch, fr_rank_line_status status)
     return fr_rank_line_write(watch->own_path, &line);
 }
 
+/* Four digits keep a listing in order; more are written where the rank needs them. */
 void fr_watch_line_path(const fr_watch *watch, int rank, char *path)
 {
     (void)snprintf(path, watch->path_bytes, "%s/rank-%04d.slot", watch->folder, rank);

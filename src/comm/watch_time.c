@@ -51,6 +51,8 @@ static bool leave_blind(fr_watch *w, const fr_position *position, int64_t waited
     return true;
 }
 
+/* The number of the place changes with every call of the main thread. A wait is the same one only if the number
+ * is, so two short waits never add up to a long one. */
 void *fr_watch_keep_time(void *argument)
 {
     fr_watch *w = argument;

@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+/* A lower instruction set than the processor's is allowed, so that tests can run every kernel on one machine. A
+ * higher one would end in an illegal instruction. */
 static fr_status check_params(fr_ctx *ctx, const fr_device_params *params)
 {
     fr_isa best = fr_isa_detect();
@@ -24,6 +26,7 @@ static fr_status check_params(fr_ctx *ctx, const fr_device_params *params)
     return FR_OK;
 }
 
+/* Scratch memory is taken when an operator first needs it, so nothing else is allocated here. */
 fr_status fr_device_create(fr_ctx *ctx, const fr_device_params *params, fr_device **out)
 {
     fr_device *device = NULL;
@@ -47,8 +50,8 @@ void fr_device_destroy(fr_device **device)
     *device = NULL;
 }
 
-/* A change that gives any operator other bits must raise the number. Checkpoints from before this text name an instruction
- * set instead. */
+/* A change that gives any operator other bits must raise the number. Checkpoints from before this text name an
+ * instruction set instead. */
 const char *fr_device_arithmetic(const fr_device *device)
 {
     (void)device;
@@ -60,6 +63,7 @@ int fr_device_threads(const fr_device *device)
     return device->n_threads;
 }
 
+/* Called by long operators, so that messages advance while this rank computes. */
 void fr_device_set_progress(fr_device *device, void (*progress)(void *argument),
                             void *argument)
 {

@@ -16,6 +16,8 @@ static bool has_f16c(void)
            ((ecx >> ECX_BIT) & 1U) != 0;
 }
 
+/* Each level needs all extensions that its sources are compiled with: one that is missing would end in an illegal
+ * instruction. */
 fr_isa fr_isa_detect(void)
 {
     __builtin_cpu_init();
@@ -60,6 +62,7 @@ static void list_sets(char *out, size_t bytes)
     }
 }
 
+/* A wish above what the processor has is lowered to that, so one setting serves machines of several kinds. */
 fr_status fr_isa_choose(fr_ctx *ctx, fr_isa has, fr_isa_choice *out)
 {
     enum { LIST_BYTES = 128 };

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+/* In the order of fr_operator. */
 const char *fr_operator_name(fr_operator which)
 {
     static const char *const NAMES[FR_OPERATORS] = {

@@ -62,6 +62,7 @@ const fr_quant_type *fr_quant_find_name(const char *name)
     return NULL;
 }
 
+/* For messages. `blocks` includes the types that store several numbers together. */
 fr_quant_names fr_quant_supported(bool blocks)
 {
     fr_quant_names names = {{0}};
@@ -77,6 +78,7 @@ fr_quant_names fr_quant_supported(bool blocks)
     return names;
 }
 
+/* n must be a multiple of the block. */
 size_t fr_quant_bytes(const fr_quant_type *type, int64_t n)
 {
     return (size_t)(n / type->block) * type->bytes;
@@ -95,12 +97,12 @@ void fr_quant_widen(fr_isa isa, const fr_quant_type *type, const uint8_t *data,
     kernels_of(isa)->widen[type->number](data, n, out);
 }
 
+/* A type without a kernel of its own goes through f32, a chunk at a time. */
 void fr_quant_to_bf16(fr_isa isa, const fr_quant_type *type, const uint8_t *data,
                       int64_t n, uint16_t *out)
 {
-    enum {
-        CHUNK = 8 * FR_QUANT_MAX_BLOCK
-    }; /* 8 KiB of floats, which stay in the first cache */
+    /* 8 KiB of floats, which stay in the first cache. */
+    enum { CHUNK = 8 * FR_QUANT_MAX_BLOCK };
     const fr_quant_kernels *kernels = kernels_of(isa);
     float chunk[CHUNK];
     if (type->number == FR_QUANT_BF16) {

@@ -12,6 +12,7 @@ void fr_device_progress(const fr_device *device)
     }
 }
 
+/* Without a profile the clock is not read: some operators take less time than that. */
 int64_t fr_operator_begin(const fr_device *device)
 {
     return device->is_profiled ? fr_clock_ns() : 0;
@@ -26,6 +27,8 @@ void fr_operator_end(fr_device *device, fr_operator which, int64_t began, int64_
     }
 }
 
+/* One buffer for each use, which only grows. So a run allocates in its first step, and the content of a buffer is
+ * lost with the next call for the same use. */
 fr_status fr_device_scratch(fr_device *device, fr_scratch_use use, int64_t count,
                             float **out)
 {

@@ -1,10 +1,11 @@
 /*
- * Attention forward. A query tile passes once over its key tiles with a running softmax (Milakov and Gimelshein 2018; Dao et al.
- * 2022). Each row keeps its maximum m, the sum l of exp2(s - m) and the weighted sum o of values; when a key tile raises m, l and
- * o are first multiplied by exp2(m_old - m). At the end o / l is the output and m ln 2 + ln l the log-sum-exp.
+ * Attention forward. A query tile passes once over its key tiles with a running softmax (Milakov and Gimelshein 2018;
+ * Dao et al. 2022). Each row keeps its maximum m, the sum l of exp2(s - m) and the weighted sum o of values; when a
+ * key tile raises m, l and o are first multiplied by exp2(m_old - m). At the end o / l is the output and m ln 2 + ln
+ * l the log-sum-exp.
  *
- * Threads share the query tiles of all segments, the last ones first: they see the most keys, so the short ones even out the end.
- * A tile's result depends on its segment alone (attention_tiles.c), so the share does not change bits.
+ * Threads share the query tiles of all segments, the last ones first: they see the most keys, so the short ones even
+ * out the end. A tile's result depends on its segment alone (attention_tiles.c), so the share does not change bits.
  */
 #include "device/cpu/attention_impl.h"
 
@@ -26,6 +27,7 @@ typedef struct forward_scratch {
     float *stats_R2;
 } forward_scratch;
 
+/* The sum of the parts that scratch_part deals out, for one thread. */
 static int64_t scratch_floats(const fr_attention_call *call)
 {
     int64_t dim = call->padded_dim;
@@ -55,12 +57,14 @@ static void update_rows(const fr_attention_call *call, const fr_query_tile *tile
     for (int64_t row = 0; row < tile->n_rows; row++) {
         float *scores = scratch->scores_RN + row * FR_TILE_KEYS;
         int64_t visible = fr_attention_visible(tile, run, row, start, n_keys);
+        /* a row that sees no key of this tile adds nothing: probabilities of 0, with maximum and sum as before */
         if (visible == 0) {
             memset(scores, 0, (size_t)padded * sizeof *scores);
             continue;
         }
         float factor = call->kernels->softmax_row(visible, padded, scores,
                                                   scratch->stats_R2 + 2 * row);
+        /* the maximum has risen: what was summed so far is scaled down to it */
         if (factor != 1.0F) {
             call->kernels->scale(call->padded_dim, factor,
                                  scratch->o_RK + row * call->padded_dim);
@@ -68,6 +72,7 @@ static void update_rows(const fr_attention_call *call, const fr_query_tile *tile
     }
 }
 
+/* Scores of the tile from queries and transposed keys, their softmax step, then the weighted values on top of o. */
 static void add_key_tile(const fr_attention_call *call, const fr_query_tile *tile,
                          const fr_key_run *run, int64_t start,
                          const forward_scratch *scratch)
@@ -125,6 +130,7 @@ static void finish_rows(const fr_attention_call *call, const fr_query_tile *tile
     }
 }
 
+/* -infinity and 0 are the maximum and the sum of no scores: the first key tile needs no special case. */
 static void run_tile(const fr_attention_call *call, const fr_query_tile *tile,
                      const forward_scratch *scratch, float *o_THK, float *lse_TH)
 {
@@ -146,6 +152,7 @@ static void run_tile(const fr_attention_call *call, const fr_query_tile *tile,
     finish_rows(call, tile, scratch, o_THK, lse_TH);
 }
 
+/* Of the longest segment: the loops over tiles run so far for every segment, and skip what a shorter one lacks. */
 static int64_t max_tiles(const fr_attention_call *call)
 {
     int64_t max = 0;

@@ -5,8 +5,8 @@
  * Packed queries carry log2(e) / sqrt(K), so the row kernel multiplies dS by ln 2: then dK takes the
  * packed queries as they are and dQ one factor at the end.
  *
- * A thread takes a (unit, key/value head) as a whole and works in the order segment, chunk, tile, run, key tile. So every sum has
- * one order, and no two threads add to the same element.
+ * A thread takes a (unit, key/value head) as a whole and works in the order segment, chunk, tile, run, key tile. So
+ * every sum has one order, and no two threads add to the same element.
  */
 #include "device/cpu/attention_impl.h"
 
@@ -39,6 +39,7 @@ typedef struct backward_call {
     const fr_attention_gradients *gradients;
 } backward_call;
 
+/* The sum of the parts that scratch_part deals out, for one thread. */
 static int64_t scratch_floats(const fr_attention_call *call)
 {
     int64_t dim = call->padded_dim;
@@ -46,6 +47,8 @@ static int64_t scratch_floats(const fr_attention_call *call)
            FR_TILE_ROWS * (2 * FR_TILE_KEYS + 2);
 }
 
+/* 3 blocks of rows, 3 of keys, 2 tiles of scores, then lse and delta. All but the last two are multiples of 16
+ * floats, which keeps them aligned like the base. */
 static backward_scratch scratch_part(const fr_attention_call *call, float *base)
 {
     int64_t rows = FR_TILE_ROWS * call->padded_dim;
@@ -64,6 +67,8 @@ static backward_scratch scratch_part(const fr_attention_call *call, float *base)
     return scratch;
 }
 
+/* lse is taken to base 2, to match queries that carry log2(e). delta is the dot product of dO and O of a row: it
+ * equals the sum of P dP over the row, so no pass over the keys is needed for it. */
 static void pack_rows(const backward_call *call, const fr_query_tile *tile,
                       const backward_scratch *scratch)
 {
@@ -118,6 +123,7 @@ static void add_key_gradient(const fr_attention_call *call, int64_t n_rows,
                                                    .accumulate = true});
 }
 
+/* dQ of a tile is summed in scratch over all key tiles, and leaves it once, in back_tile. */
 static void add_query_gradient(const fr_attention_call *call, int64_t n_rows,
                                const fr_key_run *run, int64_t start, int64_t n_keys,
                                const backward_scratch *scratch)
@@ -155,6 +161,8 @@ static void differentiate_rows(const fr_attention_call *call, const fr_query_til
     }
 }
 
+/* The order of the steps follows the formulas above: after differentiate_rows, scores_RN holds P and dscores_RN
+ * holds dS. */
 static void back_key_tile(const backward_call *call, const fr_query_tile *tile,
                           const fr_key_run *run, int64_t start,
                           const backward_scratch *scratch)
@@ -206,6 +214,7 @@ static int runs_with_gradients(const backward_call *call, const fr_query_tile *t
     return gradients->dq != NULL ? n_runs : (has_prefix ? 1 : 0);
 }
 
+/* Nothing to do where the caller wants prefix gradients alone and the segment sees no prefix. */
 static void back_tile(const backward_call *call, const fr_query_tile *tile,
                       const backward_scratch *scratch)
 {
@@ -264,6 +273,7 @@ static void zero_unit(const backward_call *call, int64_t unit, int64_t kv_head)
     }
 }
 
+/* Segments of a unit in ascending order, then chunks and tiles: this order is that of every sum over queries. */
 static void back_unit(const backward_call *call, int64_t unit, int64_t kv_head,
                       const backward_scratch *scratch)
 {
@@ -283,6 +293,8 @@ static void back_unit(const backward_call *call, int64_t unit, int64_t kv_head,
     }
 }
 
+/* Scratch for all threads is taken before they start, since allocation may fail. Dynamic scheduling changes only
+ * which thread takes a pair, and a pair owns all elements that it adds to. */
 fr_status fr_attention_back(fr_device *device, const fr_attention_params *params,
                             const float *q, const float *k, const float *v,
                             const float *o_THK, const float *lse_TH,

@@ -1,12 +1,12 @@
 /*
  * How a call of attention is cut into query tiles, and which keys a tile sees.
  *
- * Grouped heads share their keys, so a tile's rows are (token, head) pairs of one key/value head, token by token: up to
- * heads_per_tile heads and as many tokens as fill FR_TILE_ROWS. A group of more heads than that is cut into chunks. Tiles of a
- * segment are numbered along its tokens, one series for each key/value head and chunk.
+ * Grouped heads share their keys, so a tile's rows are (token, head) pairs of one key/value head, token by token: up
+ * to heads_per_tile heads and as many tokens as fill FR_TILE_ROWS. A group of more heads than that is cut into
+ * chunks. Tiles of a segment are numbered along its tokens, one series for each key/value head and chunk.
  *
- * Both directions call these functions, so forward and backward see the same keys in the same order. Nothing here depends on
- * threads or on what else is in the call.
+ * Both directions call these functions, so forward and backward see the same keys in the same order. Nothing here
+ * depends on threads or on what else is in the call.
  */
 #include "device/cpu/attention_impl.h"
 
@@ -15,6 +15,7 @@
 #include <math.h>
 #include <stddef.h>
 
+/* The head width is padded to 16 floats, the widest register. */
 fr_attention_call fr_attention_call_make(const fr_device *device,
                                          const fr_attention_params *params,
                                          const float *q, const float *k, const float *v)
@@ -29,6 +30,7 @@ fr_attention_call fr_attention_call_make(const fr_device *device,
     return call;
 }
 
+/* A call has one prefix for each unit (prefixes_U), or one for all. */
 fr_attention_prefix fr_attention_prefix_of(const fr_attention_params *params,
                                            const fr_segment *segment)
 {
@@ -47,6 +49,7 @@ int64_t fr_attention_tiles(const fr_attention_call *call, const fr_segment *segm
     return fr_ceil_div(segment->q_count, call->tokens_per_tile);
 }
 
+/* The last chunk may have fewer heads, and the last tile fewer tokens. */
 fr_query_tile fr_attention_tile(const fr_attention_call *call,
                                 const fr_segment *segment, int64_t kv_head,
                                 int64_t chunk, int64_t index)
@@ -61,6 +64,7 @@ fr_query_tile fr_attention_tile(const fr_attention_call *call,
     return tile;
 }
 
+/* In an array whose tokens lie `stride` apart and whose heads lie side by side. */
 int64_t fr_attention_row_offset(const fr_attention_call *call,
                                 const fr_query_tile *tile, int64_t row, int64_t stride)
 {
@@ -69,6 +73,8 @@ int64_t fr_attention_row_offset(const fr_attention_call *call,
     return token * stride + head * call->params->head_dim;
 }
 
+/* The prefix, then the spans that the segment sees in full, then its own tokens, of which a row sees those up to
+ * itself. Own keys beyond the tile's last token are left out, since no row sees them. */
 int fr_attention_runs(const fr_attention_call *call, const fr_query_tile *tile,
                       fr_key_run runs[FR_MAX_RUNS])
 {
@@ -101,6 +107,8 @@ int fr_attention_runs(const fr_attention_call *call, const fr_query_tile *tile,
     return n_runs;
 }
 
+/* In the causal run, a row sees its own token and all before it. What it sees of a key tile
+ * is always its beginning, so a count is enough. */
 int64_t fr_attention_visible(const fr_query_tile *tile, const fr_key_run *run,
                              int64_t row, int64_t start, int64_t n_keys)
 {
@@ -122,6 +130,7 @@ void fr_attention_pack(const fr_attention_call *call, const fr_query_tile *tile,
     }
 }
 
+/* Rows are used in place unless they need padding: the products read whole registers. */
 const float *fr_attention_key_rows(const fr_attention_call *call, const float *rows,
                                    int64_t stride, int64_t n_keys, float *buffer,
                                    int64_t *ld)
@@ -138,17 +147,19 @@ const float *fr_attention_key_rows(const fr_attention_call *call, const float *r
     return buffer;
 }
 
+/* The factor log2(e) makes exp2 do the work of exp, with one multiplication for each query element and none for
+ * each score. */
 float fr_attention_scale(const fr_attention_call *call)
 {
     static const double LOG2E = 1.44269504088896340736;
     return (float)(LOG2E / sqrt((double)call->params->head_dim));
 }
 
+/* Own tokens count half, because a row sees half of them on average. */
 int fr_attention_threads(const fr_device *device, const fr_attention_params *params)
 {
-    enum {
-        PRODUCTS_PER_ELEMENT = 16
-    }; /* multiply-adds in the time of one element of row-wise work */
+    /* Multiply-adds in the time of one element of row-wise work. */
+    enum { PRODUCTS_PER_ELEMENT = 16 };
     int64_t scores = 0;
     for (int64_t s = 0; s < params->n_segments; s++) {
         const fr_segment *segment = params->segments + s;

@@ -1,5 +1,5 @@
-/* The exact sum of gradients: each value is rounded once to a multiple of 2^-exponent and added as an integer, so the sum has
- * the same bits in any order, for any threads, microbatches and replicas. */
+/* The exact sum of gradients: each value is rounded once to a multiple of 2^-exponent and added as an integer, so
+ * the sum has the same bits in any order, for any threads, microbatches and replicas. */
 #include "base/integer.h"
 #include "device/cpu/kernels.h"
 #include "device/state.h"

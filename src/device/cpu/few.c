@@ -1,10 +1,11 @@
 /*
- * Products of few rows (generation, short prompts): bound by reading W, so W is read once, in place, and nothing is packed.
+ * Products of few rows (generation, short prompts): bound by reading W, so W is read once, in place, and nothing is
+ * packed.
  *
- * Each thread takes a run of the rows of W, which are columns of y. Rows in memory go to the kernel directly. A matrix that
- * is read on demand multiplies its stored form itself (fr_matrix.multiply) or is read a few rows at a time. x is rounded to
- * bf16 first where W is bf16. The order of summation (device/few.h) does not depend on m, on the threads or on the way the rows
- * come, so a token's numbers do not depend on the other rows of its call.
+ * Each thread takes a run of the rows of W, which are columns of y. Rows in memory go to the kernel directly. A
+ * matrix that is read on demand multiplies its stored form itself (fr_matrix.multiply) or is read a few rows at a
+ * time. x is rounded to bf16 first where W is bf16. The order of summation (device/few.h) does not depend on m, on
+ * the threads or on the way the rows come, so a token's numbers do not depend on the other rows of its call.
  */
 #include "device/cpu/few.h"
 
@@ -12,9 +13,9 @@
 #include "device/cpu/kernels.h"
 #include "device/state.h"
 
-/* Shares of threads are multiples of COLUMN_UNIT, so they never write to the same cache line of y. READ_ROWS of a matrix on
- * demand stay in the first cache until they are multiplied. Below SERIAL_PRODUCTS one thread takes a few microseconds, about
- * what waking the others costs. */
+/* Shares of threads are multiples of COLUMN_UNIT, so they never write to the same cache line of y. READ_ROWS of a
+ * matrix on demand stay in the first cache until they are multiplied. Below SERIAL_PRODUCTS one thread takes a few
+ * microseconds, about what waking the others costs. */
 enum { COLUMN_UNIT = 16, READ_ROWS = 8, SERIAL_PRODUCTS = 1 << 17 };
 
 static fr_few_kernel *select_kernel(fr_isa isa)
@@ -74,6 +75,7 @@ static void multiply_shares(const fr_device *device, const fr_few *whole,
     }
 }
 
+/* x is rounded once for all threads. */
 static fr_status multiply(fr_device *device, const fr_matrix *w, fr_few *whole)
 {
     int64_t n = whole->m * w->n_in;
@@ -94,6 +96,7 @@ static fr_status multiply(fr_device *device, const fr_matrix *w, fr_few *whole)
     return FR_OK;
 }
 
+/* Counted as FR_OP_LINEAR in the profile: to its caller it is the same operator. */
 fr_status fr_linear_few(fr_device *device, int64_t m, const float *x,
                         const fr_matrix *w, bool accumulate, float *y)
 {

@@ -31,6 +31,7 @@ static inline v16 v16_load(fr_dtype dtype, const void *p, int64_t at)
     return x;
 }
 
+/* fmaf rounds once, like the instructions of the other kernels; a product and a sum would give other bits. */
 static inline v16 v16_fma(v16 a, v16 b, v16 c)
 {
     for (int i = 0; i < LANES; i++) {
@@ -39,6 +40,7 @@ static inline v16 v16_fma(v16 a, v16 b, v16 c)
     return c;
 }
 
+/* Halves are added to each other: 8, 4, 2, 1, the order that registers have. */
 static inline float v16_sum(v16 x)
 {
     for (int half = LANES / 2; half > 0; half /= 2) {

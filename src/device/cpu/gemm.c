@@ -5,13 +5,15 @@
  *   depth              in blocks (fr_gemm_depth_block, which fixes the order of summation), several of them a section
  *   columns            in panels of the kernel's width
  *
- * For each part of the rows and each section of the depth: all threads pack `left` (pack_tile) and wait for each other. Then each
- * takes work items, which are some panels and all or a split of the part's rows. For every panel and depth block of an item it
- * packs the weights into memory of its own, small enough for the first cache, and multiplies them at once with all row tiles
- * (multiply_panel). While it multiplies, the kernel fetches the weights of the panel that follows (set_prefetch).
+ * For each part of the rows and each section of the depth: all threads pack `left` (pack_tile) and wait for each
+ * other. Then each takes work items, which are some panels and all or a split of the part's rows. For every panel and
+ * depth block of an item it packs the weights into memory of its own, small enough for the first cache, and
+ * multiplies them at once with all row tiles (multiply_panel). While it multiplies, the kernel fetches the weights of
+ * the panel that follows (set_prefetch).
  *
- * Cutting never changes bits: an element's sum runs over blocks in ascending order, and parts, panels, items and threads only
- * decide who computes it and when. The kernels (gemm_kernel_*, gemm_fixed_*) know nothing of threads or caches.
+ * Cutting never changes bits: an element's sum runs over blocks in ascending order, and parts, panels, items and
+ * threads only decide who computes it and when. The kernels (gemm_kernel_*, gemm_fixed_*) know nothing of threads or
+ * caches.
  */
 #include "device/cpu/gemm.h"
 
@@ -20,9 +22,10 @@
 
 #include <omp.h>
 
-/* Blocks are multiples of DEPTH_UNIT, the depths between two prefetches and the width of the widest register. The copy of `left` is
- * to be as large as row_part rows of LEFT_DEPTH, which a second cache holds; fewer rows allow longer sections, and so fewer
- * barriers. Below SERIAL_PRODUCTS one thread takes a few microseconds, about what waking the others costs. */
+/* Blocks are multiples of DEPTH_UNIT, the depths between two prefetches and the width of the widest register. The
+ * copy of `left` is to be as large as row_part rows of LEFT_DEPTH, which a second cache holds; fewer rows allow
+ * longer sections, and so fewer barriers. Below SERIAL_PRODUCTS one thread takes a few microseconds, about what
+ * waking the others costs. */
 enum { DEPTH_UNIT = FR_GEMM_PREFETCH, LEFT_DEPTH = 512, SERIAL_PRODUCTS = 1 << 17 };
 
 typedef struct gemm_plan {
@@ -62,8 +65,8 @@ const fr_gemm_kernel *fr_gemm_kernel_select(fr_isa isa, fr_dtype dtype)
 
 int64_t fr_gemm_depth_block(fr_dtype dtype, int64_t depth)
 {
-    /* Both make 1280 bytes a column: a packed panel of 16 columns takes 20 KiB of the first cache, one of 32 columns (AVX-512)
-     * 40 KiB. */
+    /* Both make 1280 bytes a column: a packed panel of 16 columns takes 20 KiB of the first cache, one of 32
+     * columns (AVX-512) 40 KiB. */
     enum { LONGEST_F32 = FR_SLICE_ROWS_F32, LONGEST_FIXED = FR_SLICE_ROWS_BF16 };
     int64_t longest = dtype == FR_BF16 ? LONGEST_FIXED : LONGEST_F32;
     int64_t n_blocks = depth > 0 ? fr_ceil_div(depth, longest) : 1;
@@ -72,9 +75,8 @@ int64_t fr_gemm_depth_block(fr_dtype dtype, int64_t depth)
 
 int64_t fr_gemm_run(int64_t depth)
 {
-    enum {
-        RUN_UNIT = 32
-    }; /* 16-bit numbers in the widest register: depths that are packed at a time */
+    /* 16-bit numbers in the widest register: depths that are packed at a time. */
+    enum { RUN_UNIT = 32 };
     int64_t n_runs = depth > 0 ? fr_ceil_div(depth, FR_GEMM_LONGEST_RUN) : 1;
     return fr_round_up(fr_ceil_div(depth, n_runs), RUN_UNIT);
 }
@@ -82,9 +84,8 @@ int64_t fr_gemm_run(int64_t depth)
 /* Floats that a block of a tile's rows or of a panel's columns takes, packed. */
 static int64_t packed_floats(const gemm_plan *plan, int64_t lines)
 {
-    enum {
-        SCALE_UNIT = 16
-    }; /* as fr_gemm_kernel.is_fixed says: whole registers of scales */
+    /* As fr_gemm_kernel.is_fixed says: whole registers of scales. */
+    enum { SCALE_UNIT = 16 };
     if (!plan->kernel->is_fixed) {
         return plan->block * lines;
     }
@@ -122,6 +123,7 @@ typedef struct panel_place {
 
 /* ---- one thread's share ------------------------------------------------------------------- */
 
+/* Weights lie as [n_out, n_in]: transposed (forward), the columns of the product are rows in memory. */
 static fr_gemm_panel panel_at(const gemm_plan *plan, panel_place place)
 {
     const fr_matrix *w = plan->product->weights;
@@ -140,8 +142,8 @@ static fr_gemm_panel panel_at(const gemm_plan *plan, panel_place place)
     return found;
 }
 
-/* Let the i-th tile of a panel fetch its part of the next panel: two columns over the whole depth (forward), or the rows of two
- * sixteenths of the depth (backward). `bytes`: of an element. */
+/* Let the i-th tile of a panel fetch its part of the next panel: two columns over the whole depth (forward), or the
+ * rows of two sixteenths of the depth (backward). `bytes`: of an element. */
 static void set_prefetch(const fr_gemm_panel *next, int64_t bytes, int64_t i,
                          fr_gemm_tile *tile)
 {
@@ -158,6 +160,7 @@ static void set_prefetch(const fr_gemm_panel *next, int64_t bytes, int64_t i,
     }
 }
 
+/* Only the first block of the depth may overwrite `out`; later ones add to it. */
 static fr_gemm_tile tile_at(const gemm_plan *plan, const gemm_part *part,
                             panel_place place, int64_t row, int64_t n_rows)
 {
@@ -182,9 +185,8 @@ static fr_gemm_tile tile_at(const gemm_plan *plan, const gemm_part *part,
 static bool is_narrow(const gemm_plan *plan, const gemm_item *item,
                       const fr_gemm_panel *panel)
 {
-    enum {
-        MAX_ROWS = 8
-    }; /* two passes of FR_GEMM_NARROW_ROWS; with more rows packing pays */
+    /* Two passes of FR_GEMM_NARROW_ROWS; with more rows packing pays. */
+    enum { MAX_ROWS = 8 };
     int64_t max = fr_min(MAX_ROWS, plan->kernel->rows);
     return plan->kernel->multiply_narrow != NULL && plan->product->transposed &&
            panel->columns == plan->kernel->columns && item->row_end - item->row <= max;
@@ -217,8 +219,8 @@ static void multiply_panel(const gemm_plan *plan, const gemm_part *part,
     }
 }
 
-/* The k-th panel of an item. The order follows the weights in memory: first along the depth if they are transposed, else along
- * the columns. */
+/* The k-th panel of an item. The order follows the weights in memory: first along the depth if they are transposed,
+ * else along the columns. */
 static panel_place place_at(const gemm_plan *plan, const gemm_part *part,
                             const gemm_item *item, int64_t k)
 {
@@ -266,8 +268,8 @@ static void pack_tile(const gemm_plan *plan, const gemm_part *part, int64_t tile
     }
 }
 
-/* Called by every thread of the team. Each loop ends with a barrier, so that no thread reads the copy before it is complete, or
- * overwrites it while another one reads. */
+/* Called by every thread of the team. Each loop ends with a barrier, so that no thread reads the copy before it is
+ * complete, or overwrites it while another one reads. */
 static void multiply_part(const gemm_plan *plan, const gemm_part *part, float *right)
 {
     int64_t n_items = fr_ceil_div(plan->n_panels, plan->group) * plan->row_splits;
@@ -285,6 +287,7 @@ static void multiply_part(const gemm_plan *plan, const gemm_part *part, float *r
     }
 }
 
+/* Every thread runs these loops in step, since multiply_part has barriers. */
 static void multiply_all(const gemm_plan *plan, float *right)
 {
     for (int64_t row = 0; row < plan->product->m; row += plan->rows) {
@@ -302,6 +305,7 @@ static void multiply_all(const gemm_plan *plan, float *right)
 
 /* ---- the call ----------------------------------------------------------------------------- */
 
+/* Parts and sections are made equal in size, so that no small rest follows full ones. */
 static void plan_blocks(gemm_plan *plan)
 {
     const fr_product *product = plan->product;
@@ -315,13 +319,13 @@ static void plan_blocks(gemm_plan *plan)
     plan->section = fr_ceil_div(plan->n_blocks, fr_ceil_div(plan->n_blocks, fitting));
 }
 
-/* Several work items a thread, so that the others take over from a thread that is held up. If there are too few panels for
- * that, the rows are split too; each split packs the panel again. */
+/* Several work items a thread, so that the others take over from a thread that is held up. If there are too few
+ * panels for that, the rows are split too; each split packs the panel again. */
 static void plan_items(gemm_plan *plan)
 {
-    /* 8 items a thread: a late thread holds up the others by an eighth of a share at most. At most 16 panels an item: the
-     * progress function is called between items, every few milliseconds. At least 4 tiles a split: the panels that each split
-     * packs again are little work beside them. */
+    /* 8 items a thread: a late thread holds up the others by an eighth of a share at most. At most 16 panels an
+     * item: the progress function is called between items, every few milliseconds. At least 4 tiles a split: the
+     * panels that each split packs again are little work beside them. */
     enum { ITEMS_A_THREAD = 8, MAX_GROUP = 16, MIN_SPLIT_TILES = 4 };
     int64_t wanted =
         plan->n_threads == 1 ? 1 : (int64_t)plan->n_threads * ITEMS_A_THREAD;

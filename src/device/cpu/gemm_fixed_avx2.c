@@ -1,14 +1,16 @@
 /*
  * Products in fixed point (gemm.h) on AVX2.
  *
- * Packing turns a run of a row of activations or of a column of weights into 16-bit integers. It finds the run's largest
- * magnitude, takes the two powers of two that lead to fixed point and back (scale_of), and stores pairs of neighbouring depths in
- * a lane, since one instruction multiplies and adds two pairs of 16-bit numbers. Weights along the depth (forward) go through the
- * same code as activations, 8 lines at a time (pack_lines); weights along the columns (backward) find the scales of 16 columns at
- * once (pack_plain_run). A packed run is: scales, then [pairs of depths][rows or columns].
+ * Packing turns a run of a row of activations or of a column of weights into 16-bit integers. It finds the run's
+ * largest magnitude, takes the two powers of two that lead to fixed point and back (scale_of), and stores pairs of
+ * neighbouring depths in a lane, since one instruction multiplies and adds two pairs of 16-bit numbers. Weights along
+ * the depth (forward) go through the same code as activations, 8 lines at a time (pack_lines); weights along the
+ * columns (backward) find the scales of 16 columns at once (pack_plain_run). A packed run is: scales, then [pairs of
+ * depths][rows or columns].
  *
- * Tiles are 6 x 16: 12 sums, 2 registers of weights, 1 activation and 1 product fill the 16 registers. The sums of a run are exact
- * integers, so only the conversion to f32 and the fused multiply-add into `out` round, as in the other instruction sets.
+ * Tiles are 6 x 16: 12 sums, 2 registers of weights, 1 activation and 1 product fill the 16 registers. The sums of a
+ * run are exact integers, so only the conversion to f32 and the fused multiply-add into `out` round, as in the other
+ * instruction sets.
  */
 #include "base/integer.h"
 #include "device/cpu/gemm_avx2.h"
@@ -31,8 +33,8 @@ enum {
 
 /* ---- scales ------------------------------------------------------------------------------- */
 
-/* The factors to fixed point and back, 2^(11 - e) and 2^(e - 11), from the exponents of the runs' largest magnitudes (biased, as
- * in the numbers' bits). A run that holds an infinity or a NaN gets the scale NaN. */
+/* The factors to fixed point and back, 2^(11 - e) and 2^(e - 11), from the exponents of the runs' largest
+ * magnitudes (biased, as in the numbers' bits). A run that holds an infinity or a NaN gets the scale NaN. */
 typedef struct run_scale {
     __m256 to_fixed;
     __m256 from_fixed;
@@ -103,6 +105,7 @@ static int32_t largest_f32(int64_t n, const float *x)
     return largest;
 }
 
+/* Shifted up, the bits of a bf16 number are those of the same number as f32. */
 static int32_t largest_bf16(int64_t n, const uint16_t *w)
 {
     uint16_t lanes[WORDS];
@@ -156,7 +159,8 @@ FR_INLINE void store_pairs(v8 pairs, bool six, int32_t *out)
     }
 }
 
-/* 8 scales, and pairs of depths `pitch` apart. `dtype` and `six` (lanes are stored, or all) are constants at each call. */
+/* 8 scales, and pairs of depths `pitch` apart. `dtype` and `six` (lanes are stored, or all) are constants at each
+ * call. */
 FR_INLINE void pack_lines(const line_run *run, fr_dtype dtype, bool six, int64_t pitch,
                           float *scales, int32_t *pairs)
 {
@@ -196,6 +200,7 @@ FR_INLINE void pack_lines(const line_run *run, fr_dtype dtype, bool six, int64_t
     }
 }
 
+/* One run of the depth after the other; rows that a tile lacks are packed as 0. */
 static void pack_left(const fr_gemm_rows *rows, float *out)
 {
     int64_t run = fr_gemm_run(rows->depth);
@@ -251,6 +256,8 @@ static void pack_plain_run(const fr_gemm_panel *panel, const uint16_t *w, int64_
     }
 }
 
+/* Forward: two halves of 8 columns, side by side in the packed panel. Where the second half is empty, `own` only
+ * has to be a valid address. */
 static void pack_right_run(const fr_gemm_panel *panel, int64_t first, int64_t n,
                            float *out)
 {

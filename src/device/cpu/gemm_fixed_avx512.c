@@ -1,5 +1,5 @@
-/* Products in fixed point without VNNI: one instruction multiplies pairs, a second adds. Two depths for two instructions, as
- * many as fused multiply-adds of f32 take. */
+/* Products in fixed point without VNNI: one instruction multiplies pairs, a second adds. Two depths for two
+ * instructions, as many as fused multiply-adds of f32 take. */
 #include "device/cpu/lanes_avx512.h"
 
 FR_INLINE __m512i add_products(__m512i sum, __m512i x, __m512i w)

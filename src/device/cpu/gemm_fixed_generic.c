@@ -1,5 +1,5 @@
-/* Products in fixed point (gemm.h) in plain C, the reference for the others. Rows and columns are packed along the depth, so that
- * compilers find the baseline's instruction that multiplies and adds pairs of 16-bit numbers. */
+/* Products in fixed point (gemm.h) in plain C, the reference for the others. Rows and columns are packed along the
+ * depth, so that compilers find the baseline's instruction that multiplies and adds pairs of 16-bit numbers. */
 #include "base/integer.h"
 #include "device/bf16.h"
 #include "device/cpu/gemm.h"
@@ -30,7 +30,8 @@ static uint32_t bits_of_float(float value)
     return bits;
 }
 
-/* From the bits of the run's largest magnitude: as integers they are ordered like the magnitudes, with NaN above all. */
+/* From the bits of the run's largest magnitude: as integers they are ordered like the magnitudes, with NaN above
+ * all. */
 static run_scale scale_of(uint32_t largest)
 {
     enum { SPECIAL = 255, BIAS = 127, MANTISSA = 23, SHIFT = FR_GEMM_FIXED_BITS - 1 };
@@ -44,8 +45,8 @@ static run_scale scale_of(uint32_t largest)
                        float_of_bits((exponent - SHIFT) << MANTISSA)};
 }
 
-/* Adding 1.5 * 2^23 rounds to the nearest integer, ties to even, and leaves it in the low bits. An infinity or NaN gives any
- * integer, but its run's scale is NaN. */
+/* Adding 1.5 2^23 rounds to the nearest integer, ties to even, and leaves it in the low bits. An infinity or NaN
+ * gives any integer, but its run's scale is NaN. */
 static int16_t fixed(float x, float to_fixed)
 {
     return (int16_t)(bits_of_float(x * to_fixed + 12582912.0F) & 0xffffU);
@@ -69,6 +70,7 @@ static float pack_row(const float *x, int64_t n, int16_t *out)
     return scale.from_fixed;
 }
 
+/* Widened first, so that rows and columns take one way to fixed point. */
 static float pack_column(const uint16_t *w, int64_t step, int64_t n, int16_t *out)
 {
     float column[FR_GEMM_LONGEST_RUN];
@@ -78,6 +80,7 @@ static float pack_column(const uint16_t *w, int64_t step, int64_t n, int16_t *ou
     return pack_row(column, n, out);
 }
 
+/* The last run of the depth may be shorter. */
 static int64_t next_run(int64_t depth, int64_t d)
 {
     return fr_min(fr_gemm_run(depth), depth - d);
@@ -120,6 +123,8 @@ static void pack_right(const fr_gemm_panel *panel, float *out)
 
 /* ---- the product -------------------------------------------------------------------------- */
 
+/* Exact: FR_GEMM_LONGEST_RUN is short enough that no sum overflows an int32. So its order is free, and all kernels
+ * agree on the bits. */
 static int32_t sum_products(int64_t n, const int16_t *x, const int16_t *w)
 {
     int32_t sum = 0;
@@ -129,6 +134,8 @@ static int32_t sum_products(int64_t n, const int16_t *x, const int16_t *w)
     return sum;
 }
 
+/* One fused multiply-add for each run, in ascending order of the depth: this is the only rounding, and every
+ * kernel does the same one. */
 static void multiply(const fr_gemm_tile *tile)
 {
     const float *left = tile->left;

@@ -1,8 +1,9 @@
 /*
- * Packing for products in fixed point (gemm.h) on AVX-512: runs of rows and of columns to 16-bit integers, 16 lines at a time.
+ * Packing for products in fixed point (gemm.h) on AVX-512: runs of rows and of columns to 16-bit integers, 16 lines
+ * at a time.
  *
- * Activations and weights along the depth (forward) share pack_lines: scales, then 32 depths of each line, transposed so that a
- * lane holds a pair of depths. Weights along the columns (backward) need no transposition: pack_plain_run.
+ * Activations and weights along the depth (forward) share pack_lines: scales, then 32 depths of each line, transposed
+ * so that a lane holds a pair of depths. Weights along the columns (backward) need no transposition: pack_plain_run.
  */
 #include "base/integer.h"
 #include "device/cpu/gemm_fixed_avx512.h"
@@ -16,8 +17,8 @@ enum {
 
 /* ---- scales ------------------------------------------------------------------------------- */
 
-/* The factors to fixed point and back, 2^(11 - e) and 2^(e - 11), from the exponents of the runs' largest magnitudes (biased, as
- * in the numbers' bits). A run that holds an infinity or a NaN gets the scale NaN. */
+/* The factors to fixed point and back, 2^(11 - e) and 2^(e - 11), from the exponents of the runs' largest
+ * magnitudes (biased, as in the numbers' bits). A run that holds an infinity or a NaN gets the scale NaN. */
 typedef struct run_scale {
     __m512 to_fixed;
     __m512 from_fixed;
@@ -95,6 +96,8 @@ static int32_t largest_f32(int64_t n, const float *x)
     return _mm512_reduce_max_epi32(max);
 }
 
+/* Shifted up, the bits of a bf16 number are those of the same number as f32. Each lane holds two numbers, which
+ * are compared apart. */
 static int32_t largest_bf16(int64_t n, const uint16_t *w)
 {
     __m512i max = _mm512_setzero_si512();

@@ -1,4 +1,5 @@
-/* Products in f32 on AVX2. Tiles are 6 x 16: 12 sums, 2 registers of weights and 1 broadcast activation of 16 registers. */
+/* Products in f32 on AVX2. Tiles are 6 x 16: 12 sums, 2 registers of weights and 1 broadcast activation of 16
+ * registers. */
 #include "device/cpu/gemm_avx2.h"
 
 enum {
@@ -41,6 +42,8 @@ static int64_t pack_left_fast(const fr_gemm_rows *rows, float *out)
     return d;
 }
 
+/* Packed as [depth][ROWS], so that one step of the product reads neighbouring numbers. Tiles with fewer rows leave
+ * gaps, which are never read. */
 static void pack_left(const fr_gemm_rows *rows, float *out)
 {
     int64_t done = rows->rows == ROWS ? pack_left_fast(rows, out) : 0;
@@ -52,6 +55,7 @@ static void pack_left(const fr_gemm_rows *rows, float *out)
     }
 }
 
+/* For what the fast ways leave over: the last depths, or a panel with fewer columns, whose missing ones become 0. */
 void fr_avx2_pack_slowly(const fr_gemm_panel *panel, int64_t first, int64_t pitch,
                          float *out)
 {
@@ -64,6 +68,7 @@ void fr_avx2_pack_slowly(const fr_gemm_panel *panel, int64_t first, int64_t pitc
     }
 }
 
+/* Forward: columns are rows in memory. @return the depths that are packed, a multiple of 4 */
 static int64_t pack_transposed(const fr_gemm_panel *panel, int64_t pitch, float *out)
 {
     const float *w = panel->source;
@@ -85,6 +90,7 @@ static int64_t pack_transposed(const fr_gemm_panel *panel, int64_t pitch, float 
     return d;
 }
 
+/* Backward: the columns of a depth follow one another in memory. */
 static int64_t pack_plain(const fr_gemm_panel *panel, int64_t pitch, float *out)
 {
     const float *w = panel->source;
@@ -153,6 +159,8 @@ FR_INLINE void step(int rows, const float *left, const float *right, tile_sum *s
     }
 }
 
+/* Two cache lines of the next panel are fetched for every FR_GEMM_PREFETCH depths: their loading hides behind the
+ * products. */
 FR_INLINE tile_sum sum_products(int rows, const fr_gemm_tile *tile)
 {
     const fr_avx2_row zero = {_mm256_setzero_ps(), _mm256_setzero_ps()};
@@ -181,6 +189,7 @@ FR_INLINE tile_sum sum_products(int rows, const fr_gemm_tile *tile)
     return sum;
 }
 
+/* The columns of the last panel may be fewer; what lies behind them belongs to the next row. */
 static void store_part(const fr_gemm_tile *tile, int64_t row, fr_avx2_row sum)
 {
     float part[COLUMNS];
@@ -207,6 +216,7 @@ FR_INLINE void store_row(const fr_gemm_tile *tile, int64_t row, fr_avx2_row sum)
     _mm256_storeu_ps(out + WIDTH, sum.high);
 }
 
+/* The output is fetched first and needed last. */
 FR_INLINE void multiply_rows(int rows, const fr_gemm_tile *tile)
 {
     for (int i = 0; i < rows; i++) {

@@ -1,11 +1,10 @@
-/* Products in f32 on AVX-512. Every element is the same chain of operations as in the tiles of AVX2, so both give the same bits.
- * Weights are transposed 16 columns at a time by the code for AVX2, which is bound by memory. */
+/* Products in f32 on AVX-512. Every element is the same chain of operations as in the tiles of AVX2, so both give
+ * the same bits. Weights are transposed 16 columns at a time by the code for AVX2, which is bound by memory. */
 #include "device/cpu/gemm_avx2.h"
 #include "device/cpu/gemm_tile_avx512.h"
 
-enum {
-    ROW_PART = 512
-}; /* x 320 depths x 4 bytes: 640 KiB of a second cache of 1 MiB or more */
+/* Rows of 320 depths of 4 bytes: 640 KiB of a second cache of 1 MiB or more. */
+enum { ROW_PART = 512 };
 
 /* Sixteen columns of a panel as a panel of its own. */
 static fr_gemm_panel half_of(const fr_gemm_panel *panel, int64_t half)
@@ -21,6 +20,7 @@ static fr_gemm_panel half_of(const fr_gemm_panel *panel, int64_t half)
 
 /* ---- packing ------------------------------------------------------------------------------ */
 
+/* Sixteen depths of up to ROWS rows at a time: masks keep reads within the rows and writes within the tile. */
 static void pack_left(const fr_gemm_rows *rows, float *out)
 {
     const __mmask16 present = fr_avx512_first_lanes(rows->rows);
@@ -56,6 +56,7 @@ static void pack_plain(const fr_gemm_panel *panel, float *out)
     }
 }
 
+/* A full panel of the backward product is copied; anything else is packed as two panels of AVX2 side by side. */
 static void pack_right(const fr_gemm_panel *panel, float *out)
 {
     if (panel->columns == COLUMNS && panel->column_step == 1) {
@@ -114,6 +115,7 @@ FR_INLINE void sum_products(int rows, const fr_gemm_tile *tile, tile_sum *sum)
     }
 }
 
+/* The mask holds the columns that exist: none of the high half where the panel has 16 or fewer. */
 FR_INLINE void store(const fr_gemm_tile *tile, __mmask16 mask, __m512 sum, float *out)
 {
     if (tile->add) {

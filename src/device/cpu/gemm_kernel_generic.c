@@ -1,5 +1,5 @@
-/* Products in f32 in plain C. They must be fused (fmaf) to give the bits of the others, which takes a call each where the baseline
- * has no such instruction: correct everywhere, and slow there. */
+/* Products in f32 in plain C. They must be fused (fmaf) to give the bits of the others, which takes a call each
+ * where the baseline has no such instruction: correct everywhere, and slow there. */
 #include "device/cpu/gemm.h"
 
 #include <math.h>
@@ -30,6 +30,8 @@ static void pack_right(const fr_gemm_panel *panel, float *out)
     }
 }
 
+/* The sum begins at 0 and is added to `out` at the end, as in the other kernels: to begin with `out` would round
+ * differently. */
 static void multiply_row(const fr_gemm_tile *tile, const float *left, float *out)
 {
     float sum[COLUMNS] = {0};

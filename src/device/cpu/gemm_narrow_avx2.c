@@ -41,6 +41,8 @@ FR_INLINE void step_quad(int rows, const float *left, int64_t left_step, fr_avx2
     step(rows, left + 3 * left_step, w.depth3, sum);
 }
 
+/* Four depths of eight columns at a time become four registers with one depth each. @return the depths that are
+ * done */
 FR_INLINE int64_t sum_transposed(int rows, const fr_gemm_tile *tile,
                                  const fr_gemm_panel *panel, narrow_sum *sum)
 {
@@ -104,6 +106,7 @@ FR_INLINE void multiply(int rows, const fr_gemm_tile *tile, const fr_gemm_panel 
     }
 }
 
+/* One copy of the code for each number of rows, so that sums stay in registers. */
 void fr_avx2_multiply_narrow(const fr_gemm_tile *tile, const fr_gemm_panel *panel)
 {
     switch (tile->rows) {

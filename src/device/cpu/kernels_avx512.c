@@ -1,19 +1,15 @@
-/* The bodies of AVX2, compiled for AVX-512. Sums over lanes keep 8 lanes, so that the bits stay the same. The product of tiles uses
- * 16: each of its elements is a sum of its own. */
+/* The bodies of AVX2, compiled for AVX-512. Sums over lanes keep 8 lanes, so that the bits stay the same. The
+ * product of tiles uses 16: each of its elements is a sum of its own. */
 #include "device/cpu/kernels_simd_avx2.h"
 
 #include "device/cpu/kernels_table.h"
 #include "device/cpu/lanes_avx512.h"
 
-enum {
-    ROWS = 12,
-    WIDTH = 16,
-    VECTORS = 2,
-    GROUP = 4
-}; /* 24 sums, 2 vectors of B, 1 of A: 27 of 32 registers */
+/* 24 sums, 2 vectors of B, 1 of A: 27 of 32 registers. */
+enum { ROWS = 12, WIDTH = 16, VECTORS = 2, GROUP = 4 };
 
-/* `rows` (a multiple of GROUP, or 1) and `vectors` are constants at each call, so the loops unroll into registers. Rows are
- * addressed in groups, whose offsets an address can hold. */
+/* `rows` (a multiple of GROUP, or 1) and `vectors` are constants at each call, so the loops unroll into registers.
+ * Rows are addressed in groups, whose offsets an address can hold. */
 FR_INLINE void product_block(const fr_tile_product *p, const int rows,
                              const int vectors, int64_t row, int64_t column)
 {
@@ -66,6 +62,7 @@ FR_INLINE void product_block(const fr_tile_product *p, const int rows,
     }
 }
 
+/* Full blocks first, then groups, then single rows: each number of rows is compiled as a copy of its own. */
 FR_INLINE void product_columns(const fr_tile_product *p, const int vectors,
                                int64_t column)
 {

@@ -1,9 +1,10 @@
 /*
  * The linear maps forward and backward over gemm.c, and matrices that are read on demand.
  *
- * A matrix with `read` is read in slices of rows, a few MiB at a time, by all threads, and each slice is multiplied like a matrix
- * in memory. A slice gives some columns of the forward product, or a part of the depth of the backward one; the latter holds
- * whole blocks of the sum (fr_gemm_depth_block), so that the order of summation and the bits stay the same.
+ * A matrix with `read` is read in slices of rows, a few MiB at a time, by all threads, and each slice is multiplied
+ * like a matrix in memory. A slice gives some columns of the forward product, or a part of the depth of the backward
+ * one; the latter holds whole blocks of the sum (fr_gemm_depth_block), so that the order of summation and the bits
+ * stay the same.
  */
 #include "base/integer.h"
 #include "device/cpu/gemm.h"
@@ -22,12 +23,13 @@ static int64_t slice_rows(const fr_matrix *w)
     return fr_min(fr_max(rows, unit), w->n_out);
 }
 
+/* Runs of rows have a fixed division among the threads; the callback must allow calls from several threads at a
+ * time. */
 static void read_slice(const fr_device *device, const fr_matrix *w, int64_t first,
                        int64_t count, void *out)
 {
-    enum {
-        RUN = 16
-    }; /* rows that a thread takes at a time: enough to hide the callback's cost */
+    /* Rows that a thread takes at a time: enough to hide the callback's cost. */
+    enum { RUN = 16 };
     size_t row_bytes = (size_t)w->n_in * fr_dtype_bytes(w->dtype);
 #pragma omp parallel for num_threads(device->n_threads) schedule(static)
     for (int64_t row = 0; row < count; row += RUN) {
@@ -45,6 +47,7 @@ static fr_status multiply_slices(fr_device *device, const fr_product *product)
     float *data = NULL;
     FR_TRY(fr_device_scratch(device, FR_SCRATCH_ROWS,
                              fr_ceil_div(bytes, (int64_t)sizeof *data), &data));
+    /* forward: other columns of y; backward: a further part of the sum, added to what earlier slices gave */
     for (int64_t first = 0; first < w->n_out; first += rows) {
         fr_matrix slice =
             fr_matrix_of(data, w->dtype, fr_min(rows, w->n_out - first), w->n_in);
@@ -66,6 +69,7 @@ static fr_status multiply_slices(fr_device *device, const fr_product *product)
 
 /* ---- the operators ------------------------------------------------------------------------ */
 
+/* An empty product has no rows or columns to write. A sum over no depth is 0, which has to be stored. */
 static fr_status multiply_any(fr_device *device, const fr_product *product)
 {
     if (product->m == 0 || product->columns == 0) {
@@ -91,6 +95,7 @@ static fr_status multiply(fr_device *device, const fr_product *product)
     return status;
 }
 
+/* y [m, n_out] = x [m, n_in] W^T: W lies as [n_out, n_in], so the depth runs along its rows in memory. */
 fr_status fr_linear(fr_device *device, int64_t m, const float *x, const fr_matrix *w,
                     bool accumulate, float *y)
 {
@@ -108,6 +113,7 @@ fr_status fr_linear(fr_device *device, int64_t m, const float *x, const fr_matri
     return multiply(device, &product);
 }
 
+/* dx [m, n_in] = dy [m, n_out] W: the depth runs across the rows of W. There is no gradient of W, which is frozen. */
 fr_status fr_linear_back(fr_device *device, int64_t m, const float *dy,
                          const fr_matrix *w, bool accumulate, float *dx)
 {

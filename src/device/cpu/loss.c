@@ -6,6 +6,9 @@
 #include <math.h>
 
 /* nll = log sum e^(x - max) + (max - x_target), in f64 from the f32 logits. */
+/* The gradient is probability - 1 at the target and the probability elsewhere, in place of the logits. The target
+ * is read before sum_exp, which overwrites the row. A row with a logit that is not finite gives NaN, so that it
+ * shows in the sum of losses. */
 static double row_loss(const fr_kernels *kernels, int64_t vocab, float *logits,
                        int32_t target, bool want_gradient)
 {

@@ -10,6 +10,8 @@ static inline __m256i to_bf16(__m512 x)
 
 /* ---- four bits ------------------------------------------------------------------------------ */
 
+/* A byte holds two numbers: element i in the low half, element i + 16 in the high one. permutexvar ignores the
+ * upper bits of an index. */
 static inline void look_up(__m512 values, const uint8_t *nibbles, float *out)
 {
     __m512i low = _mm512_cvtepu8_epi32(load_16(nibbles));
@@ -28,6 +30,7 @@ static inline void look_up_bf16(__m512 values, const uint8_t *nibbles, uint16_t 
     _mm512_storeu_si512(out, _mm512_permutexvar_epi16(both, table));
 }
 
+/* A block has 2 bytes of scale before the halves; q4_1 has a minimum as well and so 4. */
 static void widen_q4_0(const uint8_t *blocks, int64_t n, float *out)
 {
     for (int64_t i = 0; i < n; i += SHORT, blocks += 18) {

@@ -1,14 +1,14 @@
 /*
- * Few rows of x with blocks of weights in their stored form (Q4_0, Q4_1, Q8_0): each block is turned into two vectors of weights
- * and multiplied at once, without a widened copy. Four rows of W and up to four of x share the conversions: 16 sums in 16
- * registers. The order of summation is that of device/few.h.
+ * Few rows of x with blocks of weights in their stored form (Q4_0, Q4_1, Q8_0): each block is turned into two vectors
+ * of weights and multiplied at once, without a widened copy. Four rows of W and up to four of x share the
+ * conversions: 16 sums in 16 registers. The order of summation is that of device/few.h.
  */
 #include "device/cpu/few_lanes_avx2.h"
 #include "device/cpu/inline.h"
 #include "device/cpu/quant_avx512.h"
 
-/* A block of elements and its halves, the most rows of x and of W multiplied together, and the bytes to fetch ahead: a page, since
- * the processor's own prefetch stops at its end. */
+/* A block of elements and its halves, the most rows of x and of W multiplied together, and the bytes to fetch
+ * ahead: a page, since the processor's own prefetch stops at its end. */
 enum {
     BLOCK = 32,
     HALF = 16,
@@ -100,6 +100,7 @@ FR_INLINE void multiply_block(block_reader *read, int64_t bytes, bool round, int
     }
 }
 
+/* Rest rows of x go one by one: they are few, and each constant count is another copy of the code. */
 FR_INLINE void multiply_all(block_reader *read, int64_t bytes, bool round, int n_w,
                             const fr_quant_few *f)
 {
@@ -112,6 +113,7 @@ FR_INLINE void multiply_all(block_reader *read, int64_t bytes, bool round, int n
     }
 }
 
+/* Each call has constants of its own, so every combination is compiled apart and decided once for a whole product. */
 FR_INLINE void multiply(block_reader *read, int64_t bytes, const fr_quant_few *f)
 {
     fr_quant_few one = *f;
@@ -135,6 +137,7 @@ FR_INLINE void multiply(block_reader *read, int64_t bytes, const fr_quant_few *f
     }
 }
 
+/* The numbers are the bytes of a block. */
 void fr_quant_few_q4_0(const fr_quant_few *few)
 {
     multiply(read_q4_0, 18, few);

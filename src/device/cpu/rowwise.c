@@ -4,6 +4,8 @@
 
 #include <stddef.h>
 
+/* The row is the unit of work for a reason of bits: a sum along a row is one thread's, so the number of threads
+ * cannot change its order. rstd_T is NULL where no backward pass follows. */
 void fr_rmsnorm(fr_device *device, int64_t n_tokens, int64_t width, const float *x_TD,
                 const float *w_D, float eps, float *y_TD, float *rstd_T)
 {
@@ -21,6 +23,8 @@ void fr_rmsnorm(fr_device *device, int64_t n_tokens, int64_t width, const float 
     fr_operator_end(device, FR_OP_NORM, began, 0);
 }
 
+/* Adds to dx_TD, so that the caller can start it with the gradient of the residual path. The norm's weights are
+ * frozen and need none. */
 void fr_rmsnorm_back(fr_device *device, int64_t n_tokens, int64_t width,
                      const float *x_TD, const float *w_D, const float *rstd_T,
                      const float *dy_TD, float *dx_TD)
@@ -37,6 +41,7 @@ void fr_rmsnorm_back(fr_device *device, int64_t n_tokens, int64_t width,
     fr_operator_end(device, FR_OP_NORM_BACK, began, 0);
 }
 
+/* stats_T2 holds what the backward pass needs of a row; NULL: it is not kept. */
 void fr_layernorm(fr_device *device, int64_t n_tokens, int64_t width, const float *x_TD,
                   const float *w_D, const float *b_D, float eps, float *y_TD,
                   float *stats_T2)
@@ -70,6 +75,7 @@ void fr_layernorm_back(fr_device *device, int64_t n_tokens, int64_t width,
     fr_operator_end(device, FR_OP_NORM_BACK, began, 0);
 }
 
+/* `stride` lets a bias be added to a part of wider rows, such as the queries among queries, keys and values. */
 void fr_add_bias(fr_device *device, int64_t n_tokens, int64_t width, int64_t stride,
                  const float *b, float *x)
 {
@@ -83,6 +89,8 @@ void fr_add_bias(fr_device *device, int64_t n_tokens, int64_t width, int64_t str
     fr_operator_end(device, FR_OP_STORAGE, began, 0);
 }
 
+/* The inverse rotation is the backward pass, since a rotation's transpose is its inverse. Heads of a token lie
+ * side by side, tokens `stride` apart. Row p of the table holds the head_dim numbers of position p. */
 void fr_rope(fr_device *device, int64_t n_tokens, int64_t n_heads, int64_t head_dim,
              int64_t stride, const int32_t *positions_T, const float *table,
              bool inverse, float *x)

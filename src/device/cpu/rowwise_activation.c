@@ -3,6 +3,7 @@
 #include "device/cpu/kernels.h"
 #include "device/state.h"
 
+/* A row of the input holds gate and up, of `width` each; the output has one `width`. */
 void fr_swiglu(fr_device *device, int64_t n_tokens, int64_t width,
                const float *gate_up_T2F, float *y_TF)
 {
@@ -30,6 +31,7 @@ void fr_swiglu_back(fr_device *device, int64_t n_tokens, int64_t width,
     fr_operator_end(device, FR_OP_ACTIVATION_BACK, began, 0);
 }
 
+/* GELU has no gate: input and output have the same width. */
 void fr_gelu(fr_device *device, int64_t n_tokens, int64_t width, const float *x_TF,
              float *y_TF)
 {

@@ -1,5 +1,5 @@
-/* Storing, restoring (alone or together with the activation that reads the values), gathering of rows and the plain sum. All are
- * bound by memory and shared among the threads in chunks of numbers or by rows. */
+/* Storing, restoring (alone or together with the activation that reads the values), gathering of rows and the plain
+ * sum. All are bound by memory and shared among the threads in chunks of numbers or by rows. */
 #include "base/integer.h"
 #include "device/cpu/kernels.h"
 #include "device/state.h"
@@ -19,6 +19,7 @@ static int64_t chunk_length(int64_t n, int64_t start)
 static void save_run(const fr_kernels *kernels, int64_t n, fr_dtype dtype, float *x,
                      void *saved)
 {
+    /* x is rounded to bf16 also where nothing is kept, so that both kinds of pass compute with the same numbers */
     uint16_t unused[CHUNK];
     for (int64_t start = 0; start < n; start += CHUNK) {
         int64_t length = chunk_length(n, start);
@@ -50,6 +51,8 @@ static void *saved_at(const void *saved, fr_dtype dtype, int64_t index)
     return (char *)(uintptr_t)saved + (size_t)index * fr_dtype_bytes(dtype);
 }
 
+/* With f32 a copy is all there is to do, and with NULL not even that. With bf16, x itself is rounded to what is
+ * kept. */
 void fr_save(fr_device *device, int64_t n, fr_dtype dtype, float *x, void *saved)
 {
     int64_t began = fr_operator_begin(device);
@@ -77,6 +80,7 @@ void fr_restore(fr_device *device, int64_t n, fr_dtype dtype, const void *saved,
     fr_operator_end(device, FR_OP_STORAGE, began, 0);
 }
 
+/* Saves a row and applies the activation while the row is in the cache: both steps are bound by memory. */
 void fr_save_swiglu(fr_device *device, int64_t n_tokens, int64_t width, fr_dtype dtype,
                     float *gate_up_T2F, void *saved, float *y_TF)
 {
@@ -93,6 +97,8 @@ void fr_save_swiglu(fr_device *device, int64_t n_tokens, int64_t width, fr_dtype
     fr_operator_end(device, FR_OP_ACTIVATION, began, 0);
 }
 
+/* The row is restored into the place of its own gradient, which the kernel computes in place. So no other
+ * buffer is needed. */
 void fr_restore_swiglu_back(fr_device *device, int64_t n_tokens, int64_t width,
                             fr_dtype dtype, const void *saved, const float *dy_TF,
                             float *dgate_up_T2F)
@@ -126,6 +132,8 @@ static void gather_row(const fr_kernels *kernels, const fr_matrix *table, int64_
     kernels->widen_bf16(table->n_in, from, y);
 }
 
+/* Only a bf16 table on demand needs a row of scratch for each thread. It is taken before the threads start,
+ * because allocation may fail. */
 fr_status fr_gather_rows(fr_device *device, int64_t n_tokens, const int32_t *ids,
                          const fr_matrix *table, float *y_TD)
 {
