@@ -42,7 +42,7 @@ static bool can_resume(const fr_checkpoint_task *task)
     return task->state.m_k != NULL || fr_mlp_is_there(&task->mlp);
 }
 
-/* A text that the model reads, written as in a config or --template, so that a newline and a backslash with n differ. */
+/* A text that the model reads, written as in a config or --template: a newline and a backslash with n then differ. */
 static fr_status print_prose(const fr_cli *cli, const char *what, const char *text,
                              bool is_template)
 {
