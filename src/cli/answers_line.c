@@ -1,3 +1,14 @@
+/* One answered row as a line of JSON, and how to find out which lines of an interrupted output are whole answers.
+ *
+ * A line is the row's own text up to its closing brace, then "generated" and "generated_ids". The row's text is
+ * copied and not written anew, so that numbers and unknown members stay as they are. The ids come last: they can then
+ * be found from the end of a line without parsing it.
+ *
+ * A line counts as the answer to its row only if writing its ids again gives the same bytes (is_answer). This one
+ * test finds a damaged line, a line of another row and a text that another tokenizer made. The first line that fails
+ * must be the last one, which an interruption may have cut; with other lines behind it the file was changed, and the
+ * user must decide.
+ */
 #define _GNU_SOURCE /* memrchr, open_memstream */
 #include "base/mem.h"
 #include "base/utf8.h"
@@ -11,6 +22,7 @@
 static const char IDS[] = "\"generated_ids\":[";
 enum { IDS_BYTES = sizeof IDS - 1 };
 
+/* Ids may end in the middle of a character, so the text is repaired to valid UTF-8. Without a tokenizer it is NULL. */
 fr_status fr_answer_text(fr_ctx *ctx, const fr_tokenizer *tokenizer, const fr_ids *ids,
                          char **text, size_t *bytes)
 {
@@ -47,6 +59,7 @@ static bool has_members(const char *row, size_t bytes)
     return bytes > 0 && row[bytes - 1] != '{';
 }
 
+/* What fputs and fputc report is looked at once, with ferror. */
 static bool write_line(FILE *out, const char *row, size_t row_bytes, const char *text,
                        size_t text_bytes, const fr_ids *ids)
 {
@@ -101,6 +114,7 @@ static bool read_id(const char **at, const char *end, int64_t *id)
     return *at > from && *id <= INT32_MAX;
 }
 
+/* A line of another form is not an error here: *are_there stays false, and the caller decides what that means. */
 fr_status fr_answer_ids(fr_ctx *ctx, const char *line, size_t bytes, fr_ids *ids,
                         bool *are_there)
 {
@@ -169,6 +183,7 @@ static fr_status is_answer(fr_ctx *ctx, const fr_answers_params *params,
     return status;
 }
 
+/* A piece without a newline at the end does not count as a line, so kept_bytes leaves it out. */
 fr_status fr_answers_scan(fr_ctx *ctx, const fr_answers_params *params,
                           const fr_tokenizer *tokenizer, int64_t n_rows,
                           const char *data, size_t bytes, fr_answers_found *out)

@@ -1,9 +1,9 @@
 /* The record of a generation: all that decides its answers, as "NAME: VALUE" lines.
  *
- * Small settings are kept as text, so that a message can show both values; large ones (model, prefixes, template, ids that
- * end a text, encoded prompts, rows) as SHA-256. A kept record is compared line by line with the present one, in the same
- * order. The version and the arithmetic may differ with a warning, since they change at most the last bits of numbers.
- * Records of earlier versions have an instruction set for the arithmetic and no epsilon.
+ * Small settings are kept as text, so that a message can show both values; large ones (model, prefixes, template, ids
+ * that end a text, encoded prompts, rows) as SHA-256. A kept record is compared line by line with the present one, in
+ * the same order. The version and the arithmetic may differ with a warning, since they change at most the last bits
+ * of numbers. Records of earlier versions have an instruction set for the arithmetic and no epsilon.
  */
 #define _GNU_SOURCE /* memmem */
 #include "cli/answers_record.h"
@@ -46,6 +46,7 @@ void fr_record_add_digest(fr_record *record, const char *name,
 
 enum { VALUE_BYTES = 96 };
 
+/* 17 digits give each double its own text, so equal texts mean equal numbers. */
 static void add_real(fr_record *record, const char *name, double value)
 {
     char text[VALUE_BYTES];
@@ -65,6 +66,8 @@ static fr_status add_int_to(fr_ctx *ctx, fr_digest *digest, int64_t value)
     return fr_digest_add(ctx, digest, &value, sizeof value);
 }
 
+/* The length comes first, so that two texts in a row cannot be divided differently; -1 tells no text from an empty
+ * one. */
 static fr_status add_text_to(fr_ctx *ctx, fr_digest *digest, const char *text)
 {
     size_t bytes = text != NULL ? strlen(text) : 0;
@@ -91,6 +94,7 @@ static fr_status add_arrays(fr_ctx *ctx, fr_digest *digest,
     return fr_digest_add(ctx, digest, task->state.v, bytes);
 }
 
+/* The numbers of a prefix count, not its file's name: a copy under another name gives the same answers. */
 static fr_status add_prefixes(fr_ctx *ctx, fr_digest *digest, const void *argument)
 {
     const fr_inference *inference = argument;
@@ -164,6 +168,8 @@ static void add_options(fr_record *record, const fr_inference_params *params,
     add_int(record, "--seed", (int64_t)options->sample.seed);
 }
 
+/* The order of the lines is part of the format, since fr_record_check compares them one after the other. The epsilon
+ * was added last, so that earlier records are a beginning of the present ones. */
 fr_status fr_record_fill(fr_ctx *ctx, const fr_inference *inference,
                          const fr_generate_params *options, const fr_generate_row *rows,
                          int64_t n_rows, const char *version, fr_record *out)
@@ -227,6 +233,7 @@ static int shown(size_t bytes)
     return bytes < SHOWN ? (int)bytes : SHOWN;
 }
 
+/* Lines with different names cannot be set against each other, so that message names the record itself. */
 static fr_status refuse(fr_ctx *ctx, const char *part, piece old, piece new)
 {
     size_t n = name_bytes(old, new);

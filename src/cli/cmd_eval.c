@@ -1,3 +1,10 @@
+/* `forerun eval`: the loss of a base on rows, with or without a prefix.
+ *
+ * The base and the prefix are opened before the rows, since the tokenizer, the template and the end-of-text rule come
+ * from them. The rows are read before the weights: how long the longest one is and how many tokens have a target decide
+ * how much memory a stage needs. Every rank reads all rows; only rank 0 writes and prints. The forward pass is the one
+ * that validates during training, so the losses are comparable.
+ */
 #define _POSIX_C_SOURCE 200809L
 #include "base/elementary.h"
 #include "base/json.h"
@@ -30,6 +37,7 @@ const fr_command FR_EVAL_COMMAND = {
     "print loss and perplexity of a base, with or without a prefix; runs under mpirun",
     OPTIONS};
 
+/* The watch shows a step only if it is not negative: an evaluation has none. */
 enum { NO_STEP = -1 };
 
 /* What one evaluation holds between its phases. */
@@ -79,6 +87,7 @@ static fr_status open_rows(evaluation *e)
     return FR_OK;
 }
 
+/* The share of tokens with a target decides the head's cost; the 1 avoids a division by zero. */
 static fr_status compute(evaluation *e)
 {
     const fr_data_stats *stats = fr_dataset_stats(e->dataset);
@@ -97,6 +106,7 @@ static fr_status compute(evaluation *e)
     return status;
 }
 
+/* Collected in memory and written at once, so that --rows-out never holds a part of the lines. Losses are in nats. */
 static fr_status write_rows(const evaluation *e)
 {
     const char *path = fr_options_text(e->cli->options, "rows-out");
@@ -151,6 +161,7 @@ static void print_result(const evaluation *e)
                  (long long)stats->n_dropped);
 }
 
+/* A loss that is not finite is a failure, before any output: a script must not take it for a result. */
 static fr_status check_finite(const evaluation *e)
 {
     return isfinite(e->result.loss)

@@ -1,3 +1,15 @@
+/* `forerun generate`: one text for a prompt, or one for each row of a file.
+ *
+ * The order of events: the options and the rows are read and the answers' file is opened, so that a mistake there
+ * costs no loading. Then the base and the prefixes are opened, the prompts are encoded, and each rank loads its
+ * stage. Rank 0 finds which rows already have answers, and the ranks together generate the rest. An answer is written
+ * when its turn in the input comes; the finished file gets its name at the very end.
+ *
+ * Everything is held in `generation`, which starts as zeros, so that `finish` can release it after a failure in any
+ * phase. A phase that can fail on one rank alone ends with fr_group_agree: otherwise the other ranks would wait for
+ * that rank in the next exchange. All ranks form one pipeline, since replicas would need a division of the rows among
+ * them and an exchange of the answers.
+ */
 #define _POSIX_C_SOURCE 200809L
 #include "base/file.h"
 #include "base/mem.h"
@@ -101,6 +113,7 @@ static fr_status row_text(void *user, int64_t index, char **text, size_t *bytes)
     return fr_row_json_write(g->ctx, row->text, row->bytes, LEFT_OUT, text, bytes);
 }
 
+/* A prompt has no row to continue after, so its answer is a plain text (is_text). */
 static fr_status open_answers(generation *g)
 {
     const fr_options *o = g->cli->options;
@@ -140,7 +153,8 @@ static fr_status encode_rows(generation *g)
     return FR_OK;
 }
 
-/* Rows are written in the order of the input: this one if it is due, and those that waited for it. */
+/* Rows are written in the order of the input: this one if it is due, and those that waited for it. Short texts end
+ * before long ones that began earlier. */
 static fr_status row_ended(void *user, int64_t index)
 {
     generation *g = user;
@@ -167,6 +181,8 @@ static int64_t max_positions(const generation *g)
                : arch->context_length;
 }
 
+/* Encodes the rows, loads the stage and sets what the generator needs. The keys and values of a batch may take half of
+ * a rank's memory: the weights and the activations need the rest. */
 static fr_status prepare(generation *g)
 {
     fr_session *s = &g->inference.session;
@@ -211,6 +227,7 @@ static fr_status begin_answers(generation *g)
     return FR_OK;
 }
 
+/* Prompts and decoded tokens are apart because a prompt's tokens run together and decoded ones run one by one. */
 static void report_speed(const generation *g)
 {
     const fr_generate_times *t = &g->times;
@@ -224,6 +241,8 @@ static void report_speed(const generation *g)
            t->decoded_tokens > 0 ? (double)t->decoded_tokens / t->decode_seconds : 0.0);
 }
 
+/* The phases in their order. From the last row on the watch reports "writing", and the farewell for an interrupted run
+ * is taken back: only the renaming of the file is left. */
 static fr_status run(generation *g)
 {
     fr_status status = read_options(g);
@@ -267,6 +286,7 @@ static void finish(generation *g)
     free(g->template_text);
 }
 
+/* The answers are closed after a failure too, so that those that are written can be continued with --resume. */
 fr_status fr_cmd_generate(const fr_cli *cli)
 {
     generation g = {.cli = cli, .ctx = cli->ctx};

@@ -1,3 +1,12 @@
+/* `forerun inspect`: what a file holds, without computing with it.
+ *
+ * The kind of a file is found in this order: the title at the start of a checkpoint, then the ending of the name, and
+ * everything else counts as a model. Contents come first because a checkpoint may have any name. A missing file is
+ * reported before the kind is found, so that it does not look like a file of a wrong kind. A prefix is a
+ * checkpoint without the optimizer's state, and one reader serves both.
+ *
+ * Texts that come from files pass fr_print_line.
+ */
 #define _POSIX_C_SOURCE 200809L
 #include "base/file.h"
 #include "base/print.h"
@@ -27,12 +36,13 @@ const fr_command FR_INSPECT_COMMAND = {
     "inspect", "FILE", 1,
     "print what a model, prefix, checkpoint, config or data file holds", OPTIONS};
 
+/* Training continues from optimizer moments, or from the network that produces the prefix. */
 static bool can_resume(const fr_checkpoint_task *task)
 {
     return task->state.m_k != NULL || fr_mlp_is_there(&task->mlp);
 }
 
-/* A text that the model reads, written as in a config or --template, so that a newline and a backslash with n differ. */
+/* A text that the model reads, written as in a config or --template: a newline and a backslash with n then differ. */
 static fr_status print_prose(const fr_cli *cli, const char *what, const char *text,
                              bool is_template)
 {
@@ -47,6 +57,7 @@ static fr_status print_prose(const fr_cli *cli, const char *what, const char *te
     return FR_OK;
 }
 
+/* Only an init from a text holds a text of the user; the other ones are this program's own words. */
 static fr_status print_init(const fr_cli *cli, const char *init)
 {
     enum { WHAT_BYTES = 128 };
@@ -77,6 +88,8 @@ static fr_status print_template(const fr_cli *cli, const fr_checkpoint_task *tas
     return FR_OK;
 }
 
+/* Lines that only some tasks need: layers if the prefix leaves some of the base out, the epsilon if the file has one,
+ * and the best loss if there was a validation. */
 static fr_status print_task(const fr_cli *cli, const fr_checkpoint_task *task)
 {
     char digest[FR_DIGEST_HEX];
@@ -178,6 +191,7 @@ static void print_arch(const fr_weights *weights)
                   (long long)(2 * a->n_layers * fr_arch_prefix_elements(a, 1)));
 }
 
+/* An id has at most 11 characters with its sign, and one blank stands before it: hence 12 bytes each. */
 static void print_ends(const fr_ends *ends)
 {
     enum { LINE_BYTES = FR_MAX_ENDS * 12 };
@@ -223,6 +237,7 @@ static fr_status inspect_model(const fr_cli *cli, const char *path)
     return status;
 }
 
+/* Prints the config with its defaults filled in, in the form in which a run folder keeps it. */
 static fr_status inspect_config(const fr_cli *cli, const char *path)
 {
     fr_config *config = NULL;

@@ -1,3 +1,13 @@
+/* `forerun plan`: what a run would need and how long its steps would take, on a cluster that need not exist here.
+ *
+ * The machine is described by options, and only the memory and the speed of SHA-256 have defaults from this machine.
+ * The config, the shape of the model and, where they exist, the rows are read; the values of the weights never are.
+ * The forecast uses the same memory formulas and the same list of layouts as `train`.
+ *
+ * Two layouts can differ. `train` chooses with assumed speeds, because it does not know the ones given here; the plan
+ * lists all layouts at the speeds that are given. The forecast is of the one that `train` chooses, and the report
+ * says so if another one is faster. The exit code is 1 if the chosen layout does not fit in memory.
+ */
 #include "base/mem.h"
 #include "base/output.h"
 #include "cli/commands.h"
@@ -40,6 +50,7 @@ const fr_command FR_PLAN_COMMAND = {
     "forecast layout, memory, traffic and time of a run, without reading weights",
     OPTIONS};
 
+/* Larger than any cluster; it must fit in an int. */
 enum { MAX_RANKS = 1000000 };
 
 static fr_status read_positive(const fr_cli *cli, const char *name, double *out)
@@ -52,6 +63,8 @@ static fr_status read_positive(const fr_cli *cli, const char *name, double *out)
     return FR_OK;
 }
 
+/* Options are in Gbit/s and microseconds, the machine in bytes per second and seconds. The report marks what was
+ * assumed. */
 static fr_status read_machine(const fr_cli *cli, fr_plan_report *report,
                               fr_machine *out)
 {
@@ -72,6 +85,7 @@ static fr_status read_machine(const fr_cli *cli, fr_plan_report *report,
     return FR_OK;
 }
 
+/* Without --node-memory each node is taken to have the free memory of this machine, after limits such as a cgroup's. */
 static fr_status read_ranks(const fr_cli *cli, fr_plan_report *report,
                             fr_layout_problem *problem)
 {
@@ -95,6 +109,7 @@ static fr_status read_ranks(const fr_cli *cli, fr_plan_report *report,
     return FR_OK;
 }
 
+/* A negative target share means that none is given: 0 is a legal share. */
 static fr_status read_assumed(const fr_cli *cli, fr_plan_assumed *out)
 {
     *out = (fr_plan_assumed){.target_share = -1.0};
@@ -110,6 +125,8 @@ static fr_status read_assumed(const fr_cli *cli, fr_plan_assumed *out)
     return FR_OK;
 }
 
+/* With --json only the SVG file is drawn, since standard output must hold one JSON object. A layout that does not fit
+ * has no schedule to show in the report. */
 static fr_status draw(const fr_cli *cli, const fr_plan_report *report)
 {
     const char **names = NULL;
@@ -144,6 +161,7 @@ static fr_status print(const fr_cli *cli, const fr_plan_report *report)
     return FR_OK;
 }
 
+/* `input` and `forecast` live in this frame, so the report is printed before it returns. */
 static fr_status forecast_chosen(const fr_cli *cli, fr_plan_report *report)
 {
     fr_layout_forecast input = {0};
@@ -205,6 +223,7 @@ static fr_status open_weights(const fr_cli *cli, const fr_config *config,
     return status;
 }
 
+/* `problem` refers to `arch` before it is read: only its address is needed until the layouts are listed. */
 static fr_status plan(const fr_cli *cli, const fr_config *config)
 {
     fr_arch arch = {.n_layers = 0};

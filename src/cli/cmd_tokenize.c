@@ -1,3 +1,10 @@
+/* `forerun tokenize`: the ids of texts, without the model's weights.
+ *
+ * There are three inputs. Without an option it is all of standard input as one text; with --jsonl one JSON string per
+ * line; with --rows a file of rows, read by the same row reader as in training, so that its output is what training
+ * would see. Each result is printed as soon as it is known: input that comes through a pipe may be long. A failure
+ * therefore leaves the earlier lines on standard output, and the exit code says that they are not all.
+ */
 #define _POSIX_C_SOURCE 200809L
 #include "base/file.h"
 #include "base/json_size.h"
@@ -122,7 +129,7 @@ static fr_status tokenize_lines(const fr_cli *cli, const fr_tokenizer *tokenizer
     return status;
 }
 
-/* All of standard input, any bytes. */
+/* All of standard input, any bytes. The buffer is doubled, so that the copying stays linear in the input's length. */
 static fr_status read_all(const fr_cli *cli, char **text, size_t *bytes)
 {
     enum { SMALLEST = 65536 };
@@ -156,6 +163,7 @@ static fr_status tokenize_all(const fr_cli *cli, const fr_tokenizer *tokenizer)
 
 /* ---- rows ------------------------------------------------------------------------------------- */
 
+/* The form of a row depends on its number of targets: none, one list of ids, or a list of such lists. */
 static void print_row(const fr_row *row)
 {
     int64_t first = 0;
@@ -172,6 +180,7 @@ static void print_row(const fr_row *row)
     (void)puts(row->n_targets > 1 ? "]}" : "}");
 }
 
+/* Reading goes on after a bad row. Without --on-error skip the end is a failure that names the bad rows together. */
 static fr_status print_rows(fr_row_reader *reader, fr_bad_rows *bad, const char *text,
                             size_t text_bytes)
 {

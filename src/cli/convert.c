@@ -1,16 +1,16 @@
 /* Conversion in two processes, because the HDF5 library crashes or hangs on hostile files.
  *
- * The reader (a fork, read_old) has the old file mapped. It confines itself: no more files, processes or core dumps, limits
- * on memory and processor time, output to /dev/null. It parses the file with the library, builds the new image and writes
- * one status byte and the image, or the message, into a pipe.
+ * The reader (a fork, read_old) has the old file mapped. It confines itself: no more files, processes or core dumps,
+ * limits on memory and processor time, output to /dev/null. It parses the file with the library, builds the new image
+ * and writes one status byte and the image, or the message, into a pipe.
  *
- * The parent (run_reader) reads the pipe with a deadline and an upper bound of bytes, then looks at how the reader ended. It
- * trusts nothing: the new image is parsed like any foreign file before it gets its name (keep_new), and a message is
- * printed without control characters.
+ * The parent (run_reader) reads the pipe with a deadline and an upper bound of bytes, then looks at how the reader
+ * ended. It trusts nothing: the new image is parsed like any foreign file before it gets its name (keep_new), and a
+ * message is printed without control characters.
  *
- * Limits follow the size of the file (limits_for): memory 8 times, since the library's copy, the arrays and the growing image
- * exist together; processor time at 32 MiB a second, a fraction of the library's speed; waiting ten times that, since the
- * machine may be busy; an answer of at most 3 times.
+ * Limits follow the size of the file (limits_for): memory 8 times, since the library's copy, the arrays and the
+ * growing image exist together; processor time at 32 MiB a second, a fraction of the library's speed; waiting ten
+ * times that, since the machine may be busy; an answer of at most 3 times.
  */
 #define _GNU_SOURCE /* prctl, pipe2 */
 #include "cli/convert.h"
@@ -42,6 +42,7 @@ typedef struct limits {
     size_t answer;    /* bytes that it may hand over */
 } limits;
 
+/* A message of the reader that is longer than MESSAGE_BYTES is cut; paths of a usual length fit. */
 enum { MIB = 1 << 20, MIB_A_SECOND = 32, MESSAGE_BYTES = 1024 };
 
 static limits limits_for(size_t bytes)
@@ -101,6 +102,7 @@ static void confine(const limits *max)
     set_limit(RLIMIT_FSIZE, 0);
 }
 
+/* Leaves with _exit, since the handlers and buffers of the parent must not run a second time in its copy. */
 static _Noreturn void read_old(fr_ctx *ctx, const char *path, const fr_map *map,
                                const char *new_path, int pipe)
 {
@@ -174,6 +176,7 @@ static fr_status take_answer(fr_ctx *ctx, const char *path, int pipe, const limi
     return FR_OK;
 }
 
+/* A reader that was stopped by its limit on processor time gets a message of its own: the file may only be large. */
 static fr_status check_end(fr_ctx *ctx, const char *path, int state, const answer *got)
 {
     char what[64];
@@ -227,6 +230,8 @@ static fr_status keep_new(fr_ctx *ctx, const char *path, const char *new_path,
     return fr_file_replace(ctx, new_path, got->data + 1, got->bytes - 1);
 }
 
+/* The parent closes its writing end before it reads: the end of the pipe then means that the reader has ended. The
+ * reader is waited for in any case, so that no process is left behind. */
 static fr_status run_reader(fr_ctx *ctx, const char *path, const fr_map *map,
                             const char *new_path, answer *out)
 {

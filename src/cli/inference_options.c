@@ -1,3 +1,10 @@
+/* Options that `eval`, `generate` and `tokenize` share, and the rule that an output is never a file that is read.
+ *
+ * The rule is checked before any work, for the rows, the prefix and the model. An output that is collected first also
+ * writes OUT.part and OUT.part.info beside it, so these two are checked in the same way (WITH_PARTS); one that is
+ * written at once is checked alone (ALONE). A prefix is given as FILE[:TASK], so its task is cut off before files are
+ * compared.
+ */
 #include "cli/inference_options.h"
 
 #include "base/mem.h"
@@ -35,6 +42,7 @@ fr_status fr_inference_options(fr_ctx *ctx, const fr_options *options,
     return fr_options_int(ctx, options, "threads", 1, 4096, &out->threads);
 }
 
+/* The template is parsed here only to find a mistake before the model is opened; the readers of rows parse it again. */
 fr_status fr_template_option(fr_ctx *ctx, const fr_options *options, char **out)
 {
     const char *text = fr_options_text(options, "template");
@@ -65,6 +73,7 @@ fr_status fr_row_options(fr_ctx *ctx, const fr_options *options, const char **ig
     return FR_OK;
 }
 
+/* Only where nothing says how the prompt is to be read: a prefix brings the form in which it was trained. */
 void fr_tell_of_chat(const fr_ctx *ctx, const fr_inference_params *params,
                      const fr_tokenizer *tokenizer)
 {
@@ -116,6 +125,7 @@ fr_status fr_output_apart_prefix(fr_ctx *ctx, const char *option, const char *ou
     return status;
 }
 
+/* The prefixes that rows name are not known yet; fr_output_apart_file checks each of them later. */
 static fr_status apart_from_all(fr_ctx *ctx, const fr_options *options,
                                 const char *name, const char *rows, int n_endings)
 {

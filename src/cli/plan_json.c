@@ -1,3 +1,10 @@
+/* The forecast as one JSON object; plan_report.c prints the same numbers for people.
+ *
+ * Keys are an interface: scripts read them, so a key keeps its name although the code's word for it may change
+ * ("word_bytes" is the step summary). Texts from files pass fr_json_string and numbers that may not be finite pass
+ * fr_json_real, since JSON has neither invalid UTF-8 nor infinities. Three objects are built apart and united,
+ * because one format for all keys would be too long to check by eye.
+ */
 #include "cli/plan_report.h"
 
 #include "base/json_out.h"
@@ -100,6 +107,7 @@ static json_t *needed_of(const fr_plan_report *r)
                            "stages", r->needed.n_stages);
 }
 
+/* NULL without memory. json_pack takes over the objects that it is given with "o". */
 static json_t *report_of(const fr_plan_report *r)
 {
     const fr_forecast *f = r->forecast;

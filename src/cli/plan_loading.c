@@ -1,3 +1,10 @@
+/* How long the base takes to load: bytes that each node reads, over its disk, and then the digest of the weights.
+ *
+ * The ranks of a node share what they read, so the bytes are counted by node and not by rank. The size of a stage is
+ * known as bf16; it is scaled by the size of the model's files, whose numbers may take more or fewer bytes. Without
+ * the files the scale is 1. Reading ends with the slowest node, or with the storage that all nodes share, whichever
+ * takes longer.
+ */
 #define _POSIX_C_SOURCE 200809L
 #include "cli/plan_loading.h"
 
@@ -43,6 +50,7 @@ static fr_status file_bytes(fr_ctx *ctx, const char *model, int64_t *out)
     return status;
 }
 
+/* bf16 whatever the run's precision: only the proportions between stages matter (count_bytes scales them). */
 static int64_t stage_bytes(const fr_plan_report *r, int64_t first, int64_t n)
 {
     fr_stage_shape shape = {.arch = r->problem->arch,
@@ -93,6 +101,7 @@ static fr_status measure_hash(fr_ctx *ctx, double *rate)
     return status;
 }
 
+/* The ranks of a node divide the hashing by layers, so at most one rank a layer, and one for the rest, can take part. */
 fr_status fr_plan_loading_forecast(fr_ctx *ctx, fr_plan_report *report)
 {
     fr_plan_loading *out = &report->loading;

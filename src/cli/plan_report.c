@@ -1,3 +1,12 @@
+/* The forecast as tables for people; plan_json.c prints the same numbers for programs.
+ *
+ * The sections follow the questions of a reader: what was assumed, what the tasks are, which layouts are possible,
+ * what the stages of the chosen one hold, and how much is sent and how long a step takes. If no layout fits, the
+ * stages are those of the layout with the least memory, and the last sections are left out: a run that cannot start
+ * has no time.
+ *
+ * Names and paths that come from files pass fr_print_line; lines of numbers need no escaping.
+ */
 #include "cli/plan_report.h"
 
 #include "base/print.h"
@@ -19,6 +28,7 @@ static size_text size_of(double bytes)
     return out;
 }
 
+/* The text lives in *out, because a table row needs several of them at the same time. */
 static const char *size_column(int64_t bytes, size_text *out)
 {
     *out = size_of((double)bytes);
@@ -101,6 +111,7 @@ static void print_candidate(const fr_plan_report *r, const fr_layout_candidate *
     (void)fprintf(out, "  %s%s\n", c->fits ? "fits" : "no: ", c->reason);
 }
 
+/* MAX layouts are enough to compare, best first. The chosen one is shown wherever it stands. */
 static void print_candidates(const fr_plan_report *r, FILE *out)
 {
     enum { MAX = 16 };
@@ -146,6 +157,7 @@ static void print_memory(const fr_stage_forecast *s, FILE *out)
     (void)fprintf(out, "\n");
 }
 
+/* In layers: how many of them cost as much as the head does on the share of rows that have a target. */
 static double head_cost(const fr_plan_report *r)
 {
     double share = fr_workload_target_share(r->problem->sources, r->problem->n_tasks);
@@ -186,6 +198,7 @@ static void print_stages(const fr_plan_report *r, FILE *out)
                   size_of((double)r->problem->rank_memory).text);
 }
 
+/* The first stage sends nothing backward, so the least is sought among the others. */
 static void print_bytes(const fr_plan_report *r, FILE *out)
 {
     const fr_forecast *f = r->forecast;

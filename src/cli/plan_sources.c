@@ -1,3 +1,11 @@
+/* The sizes of examples from which a plan's workload follows.
+ *
+ * The best source is the rows themselves. They cannot be read without their file, or as texts without a tokenizer,
+ * and the user may prefer not to read them; then sizes are assumed from the options and the config. Each task carries
+ * a sentence that says which of these it was, since every number of the report depends on it.
+ *
+ * The length of a prefix is a question of its own: it may be known although the rows are not.
+ */
 #include "cli/plan_sources.h"
 
 #include "base/file.h"
@@ -61,6 +69,7 @@ static bool length_is_readable(const fr_plan_sources *s, const fr_task_config *c
     }
 }
 
+/* Reads at most FR_WORKLOAD_LINES lines: the forecast needs mean sizes, and a data file may be very long. */
 static fr_status open_task(const fr_task_env *env, const fr_plan_assumed *assumed,
                            int64_t i, fr_plan_sources *s)
 {

@@ -1,15 +1,15 @@
 /* Time of a round (one step of every task): the timeline of one replica in its steady state.
  *
- * Order: each stage's pass times and memory (forecast_stage), messages and reductions (count_messages), then the timeline is
- * played for ROUNDS rounds and the steady round is the mean between the ends of two of them. Replicas are alike and meet only
- * in reductions, which count as a delay of the update, so one replica is enough.
+ * Order: each stage's pass times and memory (forecast_stage), messages and reductions (count_messages), then the
+ * timeline is played for ROUNDS rounds and the steady round is the mean between the ends of two of them. Replicas are
+ * alike and meet only in reductions, which count as a delay of the update, so one replica is enough.
  *
- * A round of many microbatches is not played whole. Once tasks fill each other's bubble, a further microbatch lengthens a
- * steady round by exactly the slowest stage's two passes, so those that are left out are added by multiplication. This
- * bounds the work of a forecast, whatever the size of a step.
+ * A round of many microbatches is not played whole. Once tasks fill each other's bubble, a further microbatch
+ * lengthens a steady round by exactly the slowest stage's two passes, so those that are left out are added by
+ * multiplication. This bounds the work of a forecast, whatever the size of a step.
  *
- * Links count in two ways: as a delay of each message within the timeline, and as a lower bound of the round, since all
- * messages of an edge pass through one link one after the other.
+ * Links count in two ways: as a delay of each message within the timeline, and as a lower bound of the round, since
+ * all messages of an edge pass through one link one after the other.
  */
 #include "train/forecast/forecast_time.h"
 #include "base/integer.h"
@@ -18,8 +18,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* Rounds that are played, and the two between whose ends the steady state is measured: the first round fills the pipeline,
- * the last one empties it, and the steady state is the mean of the three between. */
+/* Rounds that are played, and the two between whose ends the steady state is measured: the first round fills the
+ * pipeline, the last one empties it, and the steady state is the mean of the three between. */
 enum { ROUNDS = 6, FROM = 1, TO = 4 };
 
 /* What one replica does in a round. */
@@ -58,6 +58,7 @@ static int64_t worth_playing(const fr_forecast_params *p)
     return enough < affordable ? enough : affordable;
 }
 
+/* A round ends with the last pass of its step on any stage. */
 static double round_end(const fr_timeline *timeline, int64_t round)
 {
     double end = 0.0;
@@ -100,6 +101,7 @@ static double rows_backward(const fr_forecast_params *p, int stage)
     return rows;
 }
 
+/* The lowest stage to which a task's backward pass comes. */
 static int lowest_stage(const fr_forecast_params *p, const fr_task_workload *task)
 {
     int stage = 0;
@@ -266,6 +268,7 @@ static void forecast_stage(const fr_forecast_params *p, const replica_round *r,
     }
 }
 
+/* What the numbers of the stages mean together. Link-bound is the round that ends with its messages, not its passes. */
 static void judge(const fr_forecast_params *p, const replica_round *r, fr_forecast *f)
 {
     double busy = 0.0;
@@ -298,6 +301,7 @@ fr_status fr_forecast_run(fr_ctx *ctx, const fr_forecast_params *params,
     for (int stage = 0; stage < params->n_stages; stage++) {
         forecast_stage(params, &r, stage, out);
     }
+    /* no tasks, as for inference: only the memory is forecast */
     if (r.n_microbatches == 0) {
         return FR_OK;
     }

@@ -1,14 +1,14 @@
 /* Which layout a run gets: every stages x replicas is forecast, and the fastest that fits is taken.
  *
- * 1. judge_shape excludes what model and config do not allow: more stages than layers, more replicas than units of a step,
- *    other sides than run.stages and run.replicas ask for.
+ * 1. judge_shape excludes what model and config do not allow: more stages than layers, more replicas than units of a
+ *    step, other sides than run.stages and run.replicas ask for.
  * 2. The rest is forecast (forecast.h): memory of the largest rank, seconds of a round.
  * 3. Candidates are sorted: those that fit by time, then those that are possible by memory, then the rest. Times that
  *    differ by rounding alone count as equal, and fewer stages win, so that all ranks and `plan` agree.
  *
  * The choice is a pure function of fr_layout_problem with an assumed machine. Ranks need not exchange anything, and
- * `plan` foretells what `train` does on another machine. Where nothing fits, the layout with the least memory is taken and
- * layout_warn.c warns: a forecast is not a reason to refuse a run.
+ * `plan` foretells what `train` does on another machine. Where nothing fits, the layout with the least memory is taken
+ * and layout_warn.c warns: a forecast is not a reason to refuse a run.
  */
 #include "base/integer.h"
 #include "base/mem.h"
@@ -201,6 +201,7 @@ static int compare(const void *left, const void *right)
     return a->layout.n_stages - b->layout.n_stages;
 }
 
+/* Only divisors of the number of ranks are stages: every rank takes part. One stage is always in the list. */
 fr_status fr_layout_list(fr_ctx *ctx, const fr_layout_problem *problem,
                          fr_layout_candidate **out, int64_t *n)
 {
@@ -286,6 +287,7 @@ static fr_status check_layout(fr_ctx *ctx, const fr_layout_problem *problem,
     return FR_OK;
 }
 
+/* A forecast is made only if both sides are auto; otherwise the config decides, and the layout is only checked. */
 fr_status fr_layout_resolve(fr_ctx *ctx, const fr_layout_problem *problem,
                             fr_layout *out)
 {

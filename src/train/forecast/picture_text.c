@@ -1,8 +1,16 @@
+/* The schedule as lines of characters, one line for each stage.
+ *
+ * The scale follows from the shortest pass. If there is space for two labelled passes a stage, that pass gets the
+ * columns of the longest label, and labels such as Fa3 are written out (direction, task, microbatch). Otherwise it
+ * gets one column, and a pass is the letter of its task. Time beyond the last column is cut, and the line below says
+ * so.
+ */
 #include "train/forecast/picture.h"
 
 #include <math.h>
 #include <string.h>
 
+/* Rows that fit on a terminal; with more stages the middle ones are left out. MAX_COLUMNS bounds the line buffer. */
 enum { MAX_ROWS = 24, MAX_COLUMNS = 400, LABEL_BYTES = 32 };
 
 static char task_letter(int64_t task)

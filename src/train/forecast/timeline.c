@@ -1,12 +1,13 @@
 /* The schedule played through in time.
  *
- * Each stage walks its own fr_schedule. Its next action can happen when what it needs has a time: a forward needs the same
- * forward's end on the stage before, a backward that of the stage after, a new step needs its task's last step to be done
- * everywhere. The stages are visited in turn, and each moves as far as it can. A whole turn in which none moves is a deadlock;
- * the schedule excludes that, so it is an internal error.
+ * Each stage walks its own fr_schedule. Its next action can happen when what it needs has a time: a forward needs the
+ * same forward's end on the stage before, a backward that of the stage after, a new step needs its task's last step
+ * to be done everywhere. The stages are visited in turn, and each moves as far as it can. A whole turn in which none
+ * moves is a deadlock; the schedule excludes that, so it is an internal error.
  *
- * The result does not depend on the order of visits: a stage's clock advances only through its own actions, each of which
- * starts at the later of the stage's clock and the arrival of what it needs. Times that do not exist yet are NaN.
+ * The result does not depend on the order of visits: a stage's clock advances only through its own actions, each of
+ * which starts at the later of the stage's clock and the arrival of what it needs. Times that do not exist yet are
+ * NaN.
  */
 #include "train/forecast/timeline.h"
 
@@ -76,6 +77,8 @@ static int64_t round_of(const stage_state *s)
     return s->step[0];
 }
 
+/* A round begins when the step that leads the last round is done on all stages, since its summary decides what
+ * follows. */
 static bool play_round(player *p, stage_state *s)
 {
     int64_t round = round_of(s) + 1;
@@ -93,6 +96,8 @@ static bool play_round(player *p, stage_state *s)
     return true;
 }
 
+/* A task that has no step left, or a step without microbatches, opens with none: the schedule must see all tasks in
+ * order. */
 static bool play_open(player *p, stage_state *s, const fr_action *action)
 {
     int64_t task = action->task;
@@ -151,6 +156,7 @@ static bool play_pass(player *p, int stage, stage_state *s, const fr_action *act
     return true;
 }
 
+/* Microbatches in flight on the first and on the last stage, the two ends of what a schedule keeps. */
 static void count_kept(player *p, int stage)
 {
     int64_t kept = fr_schedule_in_flight(&p->stages[stage].schedule);
@@ -161,6 +167,7 @@ static void count_kept(player *p, int stage)
     }
 }
 
+/* Actions that wait for an answer of all stages. */
 static bool asks(const fr_action *action)
 {
     return action->act == FR_ACT_ROUND || action->act == FR_ACT_OPEN;
@@ -236,6 +243,7 @@ static fr_status player_init(player *p)
     FR_TRY(fr_alloc(p->ctx, n_steps, sizeof *p->closed_by, &p->closed_by));
     FR_TRY(fr_alloc(p->ctx, p->n_rounds, sizeof *p->lead_of, &p->lead_of));
     for (int64_t round = 0; round < p->n_rounds; round++) {
+        /* ends: n_rounds is the longest task's number of steps */
         while (!is_live(p, p->lead_of[round], round)) {
             p->lead_of[round]++;
         }
@@ -326,6 +334,7 @@ void fr_timeline_fini(fr_timeline *timeline)
     *timeline = (fr_timeline){0};
 }
 
+/* S even stages without links need m + S - 1 turns for m microbatches; n tasks fill n times m of each stage's turns. */
 double fr_bubble_formula(int64_t n_tasks, int64_t n_microbatches, int n_stages)
 {
     double m = (double)n_microbatches;

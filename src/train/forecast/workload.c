@@ -1,3 +1,13 @@
+/* How much a step of a task has to compute: rows, microbatches and sizes.
+ *
+ * First the examples are described by few numbers (fr_workload_source): from the rows themselves, from numbers that
+ * the user gives, or from the config alone. Then a step is derived from them (fr_workload_of_task). With rows some
+ * steps are planned exactly as training plans them, and their mean is taken, because shared sources save rows in a
+ * way that no formula knows. Without rows, or with very many examples a step, equal examples are divided in
+ * proportion.
+ *
+ * Sums are means over the steps, for the forecast of time. Maxima stay maxima, for the forecast of memory.
+ */
 #include "train/forecast/workload.h"
 
 #include "base/integer.h"
@@ -51,6 +61,8 @@ void fr_workload_from_numbers(int64_t length, int64_t tokens_per_example,
                                 .longest = tokens_per_example};
 }
 
+/* Texts have about 4 bytes a token in European languages. ANY stands for a length that only a file would say; it is
+ * of the usual size. */
 static int64_t suggested_length(const fr_task_config *config)
 {
     enum { BYTES_PER_TOKEN = 4, ANY = 32 };
@@ -64,6 +76,8 @@ static int64_t suggested_length(const fr_task_config *config)
     return bytes > 0 ? fr_ceil_div(bytes, BYTES_PER_TOKEN) : 1;
 }
 
+/* The longest example that the config allows, so that memory is not forecast too low. Nothing says how much of it is a
+ * target, so half is taken. */
 void fr_workload_from_config(const fr_arch *arch, const fr_task_config *config,
                              fr_workload_source *out)
 {
@@ -118,6 +132,7 @@ static void by_proportion(const fr_task_config *config,
     out->replica_rows = out->step_rows * (double)out->n_microbatches / (double)n;
     out->max_units = fr_ceil_div(examples, n);
     out->max_rows = (int64_t)ceil(each * (double)out->max_units);
+    /* in a causal example a mean row sees half of it */
     out->row_keys = each / 2.0;
 }
 
@@ -148,6 +163,7 @@ static fr_status add_step(fr_ctx *ctx, const fr_step_plan *plan, int n_replicas,
     out->row_keys += (double)plan->n_keys;
     out->counted_tokens += (double)plan->n_counted;
     out->useful_tokens += (double)plan->n_useful;
+    /* n tokens take n - 1 rows, since nothing follows the last one */
     out->unshared_rows += (double)(plan->n_useful - plan->n_examples);
     free(rows);
     free(count);
@@ -174,6 +190,7 @@ static fr_status by_plan(fr_ctx *ctx, const fr_task_config *config,
     }
     fr_step_plan_fini(&plan);
     fr_sampler_fini(&sampler);
+    /* a mean over rows: divided while step_rows is still the sum over all steps */
     out->row_keys /= fmax(1.0, out->step_rows);
     out->step_rows /= FR_WORKLOAD_STEPS;
     out->replica_rows /= FR_WORKLOAD_STEPS;

@@ -1,3 +1,13 @@
+/* A base with a list of prefixes, opened before the weights are loaded.
+ *
+ * The list begins with --prefix, or with an entry for the base alone (reference and task are NULL); prefixes that
+ * rows name are appended. Each reference is in the list once. Two references may name tasks of one file: the file is
+ * read once, the entry that read it owns the checkpoint, and the later ones only refer to it (is_shared).
+ *
+ * A prefix is checked twice. Its shape and epsilon are compared with the base when it is opened, which costs nothing.
+ * The digest of the base's weights exists only after loading, so the identity is checked then (check_prefixes), once
+ * for each file.
+ */
 #include "train/inference/inference.h"
 
 #include "base/mem.h"
@@ -144,6 +154,8 @@ static fr_status check_prefixes(const fr_inference *inference)
     return FR_OK;
 }
 
+/* The layout problem has no tasks, so every layout takes the same time, none. The one with the fewest stages of those
+ * that fit wins: more stages would only add messages. */
 fr_status fr_inference_load(fr_inference *inference, int64_t max_position,
                             double target_share)
 {
@@ -183,6 +195,7 @@ void fr_inference_close(fr_inference *inference)
     fr_session_close(&inference->session);
 }
 
+/* The prefix takes positions of the context, so rows may have that many tokens fewer. */
 fr_data_params fr_inference_data(const fr_inference *inference,
                                  const fr_inference_prefix *p, const char *path)
 {

@@ -1,3 +1,13 @@
+/* Preflight: what each rank sees of its node, its model, the run folder and the links, gathered on rank 0.
+ *
+ * The order is that of `measure`: the node, the model's shape and the forecast of its memory, the run folder, the
+ * digests of the layers, and then clocks and links. A barrier stands before the last two, so that no node still reads
+ * its disk while messages are timed. At the end rank 0 gets everything, and preflight_judge.c finds the odd nodes.
+ *
+ * A fault of one node must not end the measurement, since the others are to be reported too. `note` therefore keeps
+ * the first message of a rank as its problem, clears the error, and the rank goes on. Only what stops all ranks
+ * together is returned as a failure: memory for the report, and the exchange itself.
+ */
 #define _POSIX_C_SOURCE 200809L
 #include "train/preflight/preflight_impl.h"
 
@@ -15,8 +25,10 @@
 #include <string.h>
 #include <unistd.h>
 
+/* For ".preflight-" and a rank; for the seconds of a clock and a process number. */
 enum { NAME_BYTES = 64, TOKEN_BYTES = 32 };
-/* Preflight as a whole is to take less than a minute. */
+/* Preflight as a whole is to take less than a minute, of which the links may take 12 s. A node that does not finish its
+ * layers in this time is compared by those that it has hashed. */
 static const double HASH_BUDGET_S = 15.0;
 /* A shared folder may show a new file of another node only some seconds later. */
 static const double SIGHT_BUDGET_S = 4.0;
@@ -45,6 +57,7 @@ static void note(fr_ctx *ctx, fr_status status, fr_preflight_rank *mine)
     }
 }
 
+/* A device with one thread is enough to learn the name of the arithmetic. */
 static fr_status look_at_device(state *s)
 {
     fr_device *device = NULL;
@@ -118,7 +131,8 @@ static fr_status likely_layout(state *s, int64_t memory, int64_t node_ranks)
     return status;
 }
 
-/* A missing or damaged model is this node's problem; the others continue. */
+/* A missing or damaged model is this node's problem; the others continue. The largest number of layers that any rank
+ * sees sets the size of the report, so that every rank sends equally many digests. */
 static fr_status look_at_model(state *s, fr_preflight_report *out)
 {
     fr_status status = fr_weights_open(s->ctx, s->config->base.path, &s->weights);
@@ -159,6 +173,7 @@ static fr_status hash_model(state *s, int64_t n_digests)
     return FR_OK;
 }
 
+/* The file's name begins with a dot, so that it is not taken for a part of a run. */
 static fr_status probe_path(state *s, int rank, char **out)
 {
     char name[NAME_BYTES];
@@ -196,6 +211,8 @@ static fr_status see_probe(state *s, int rank, const char *token)
                      rank, s->config->run.dir, fr_group_rank(s->world));
 }
 
+/* The first rank of each node writes a file with the token of this preflight; one left by an earlier preflight has
+ * another token and so does not count as seen. */
 static fr_status write_probe(state *s, const char *token)
 {
     char *path = NULL;
@@ -247,7 +264,8 @@ static fr_status make_token(state *s, char token[TOKEN_BYTES], bool *made_folder
     return fr_group_broadcast(s->world, 0, token, TOKEN_BYTES);
 }
 
-/* Leave the run folder as it was. */
+/* Leaves the run folder as it was. Between the barriers every rank removes its file: not before all have looked, and
+ * all before the folder is removed. */
 static fr_status clean_folder(state *s, bool made_folder)
 {
     FR_TRY(fr_group_barrier(s->world));
@@ -259,6 +277,8 @@ static fr_status clean_folder(state *s, bool made_folder)
     return FR_OK;
 }
 
+/* If rank 0 itself cannot write, that is the problem to report, and looking for the others' files would only take
+ * time. */
 static fr_status look_at_folder(state *s, bool *unseen)
 {
     char token[TOKEN_BYTES] = "";

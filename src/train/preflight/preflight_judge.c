@@ -1,3 +1,13 @@
+/* From the report of all ranks to findings about nodes. Works on rank 0 alone and exchanges nothing.
+ *
+ * Ranks are grouped by the name of their host, because what is repaired is a node. A node's first finding is the
+ * problem that one of its ranks noted; then follow the base file, the arithmetic, memory and clock, and the links.
+ * Findings are appended to one text, so that one look at a node shows all of them.
+ *
+ * What has no fixed limit is compared with the other nodes. The base that most ranks have counts as the right one,
+ * since nothing else says which copy is good. Rates and latencies are compared with the median, which one bad node
+ * cannot move far; a node's best link counts, because a bad partner slows only the links to itself.
+ */
 #include "train/preflight/preflight.h"
 
 #include "base/mem.h"
@@ -7,9 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Limits of what is odd. The best of several tries is compared, so that a busy moment does not count. Clocks: files and logs
- * carry times in seconds. Links of like nodes differ by some percent, and a cable or port at fault halves the rate at
- * least; latencies vary more, and by tens of microseconds on any network. */
+/* Limits of what is odd. The best of several tries is compared, so that a busy moment does not count. Clocks: files
+ * and logs carry times in seconds. Links of like nodes differ by some percent, and a cable or port at fault halves
+ * the rate at least; latencies vary more, and by tens of microseconds on any network. */
 static const double MAX_CLOCK_S = 1.0;
 static const double MIN_RATE_SHARE = 0.5;
 static const double MAX_LATENCY_FACTOR = 3.0;
@@ -64,6 +74,7 @@ static int group_ranks(const fr_preflight_report *report, fr_preflight_node *nod
     return n_nodes;
 }
 
+/* NULL where the rank did not come to hash the item in time: zeros mean that. */
 static const uint8_t *digest_of(const fr_preflight_report *report, int rank,
                                 int64_t item)
 {
@@ -93,6 +104,7 @@ static const uint8_t *common_digest(const fr_preflight_report *report, int64_t i
     return best;
 }
 
+/* One finding a node is enough (differs): a whole file that differs would give one for each layer. */
 static void check_base(const fr_preflight_report *report, const int *node_of_rank,
                        fr_preflight_node *nodes, bool *differs)
 {
@@ -139,6 +151,7 @@ static void check_arithmetic(const fr_preflight_report *report, const int *node_
     }
 }
 
+/* Only what a run needs for certain is a finding; the forecast of the most that it may need is shown beside it. */
 static void check_memory(fr_preflight_node *node)
 {
     char text[FR_FINDING_BYTES];
@@ -196,15 +209,15 @@ static int compare_doubles(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The median, in place. Of an even number the better of the two middle values: the upper one for rates, the lower one for
- * latencies. */
+/* The median, in place. Of an even number the better of the two middle values: the upper one for rates, the lower one
+ * for latencies. */
 static double median(double *values, int n, bool upper)
 {
     qsort(values, (size_t)n, sizeof *values, compare_doubles);
     return values[upper ? n / 2 : (n - 1) / 2];
 }
 
-/* Two nodes share one link, so neither is odd. */
+/* Two nodes share one link, so neither is odd: both have the same values as their median. */
 static void check_links(fr_preflight_node *nodes, int n_nodes, double *values)
 {
     char text[FR_FINDING_BYTES];
