@@ -38,6 +38,7 @@ static const char *place_of(const subject *s, fr_section_id section, const char 
     return out;
 }
 
+/* A key counts as given if its line is set, also by --set; an empty value was refused when it was read. */
 static fr_status check_required(const subject *s)
 {
     char place[FR_PLACE_BYTES];
@@ -54,6 +55,8 @@ static fr_status check_required(const subject *s)
     return FR_OK;
 }
 
+/* Names are parts of paths in checkpoints, hence the rule on their characters (base/task_name.h). Earlier tasks only are
+ * compared, so that the message names the second of two equal names. */
 static fr_status check_name(const subject *s)
 {
     char place[FR_PLACE_BYTES];
@@ -76,6 +79,8 @@ static fr_status check_name(const subject *s)
     return FR_OK;
 }
 
+/* Exactly one init is given: that two exclude each other was checked on reading, so only its absence is found here. A
+ * task that a sweep made may have repeat_text with another init, since its pattern is shared with swept texts. */
 static fr_status check_init(const subject *s)
 {
     char place[FR_PLACE_BYTES];
@@ -119,6 +124,7 @@ static fr_status check_init(const subject *s)
     return FR_OK;
 }
 
+/* mlp.width has a meaning only with mlp.hidden; a width alone is more likely a forgotten key than a wish. */
 static fr_status check_mlp(const subject *s)
 {
     char place[FR_PLACE_BYTES];
@@ -133,6 +139,7 @@ static fr_status check_mlp(const subject *s)
     return FR_OK;
 }
 
+/* Whether rows need a template is known only when they are read: pre-tokenised rows need none. */
 static fr_status check_template(const subject *s)
 {
     char place[FR_PLACE_BYTES];
@@ -169,6 +176,7 @@ static fr_status check_stopping(const subject *s)
         task->valid == NULL ? "the task has no valid" : "run.valid_every is 0", key);
 }
 
+/* Required keys come first: the later rules use the name without a check for NULL. */
 static fr_status check_task(const subject *s)
 {
     char place[FR_PLACE_BYTES];

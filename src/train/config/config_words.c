@@ -101,6 +101,8 @@ static void plain_word(const char *word, char out[FR_PART_BYTES])
     out[n] = '\0';
 }
 
+/* Whether a list of words separated by blanks holds exactly this word. A word that itself contains a blank is never
+ * found, since it could match across two words of the list. */
 static bool has_word(const char *list, const char *word)
 {
     size_t n = strlen(word);
@@ -175,6 +177,8 @@ fr_status fr_config_nearest_task(const fr_config_state *state, const char *word,
     return FR_OK;
 }
 
+/* The most certain explanation first: a key that exists elsewhere, then a word of another trainer, then a typing error.
+ * Only if none applies, the message lists what is known in the section. */
 fr_status fr_config_fail_unknown(fr_ctx *ctx, const char *where, fr_section_id section,
                                  const char *word)
 {
