@@ -18,6 +18,7 @@ fr_row_lines fr_row_lines_of(const char *text, size_t bytes)
     return (fr_row_lines){text + mark, bytes - mark, 0};
 }
 
+/* A NUL is not blank: strchr would find it as the end of its list. Such a line reaches the reader, which reports it. */
 static bool is_blank(const char *line, size_t bytes)
 {
     for (size_t i = 0; i < bytes; i++) {
@@ -44,6 +45,7 @@ bool fr_row_lines_next(fr_row_lines *lines, const char **line, size_t *bytes)
     return false;
 }
 
+/* Log one row that cannot be used. With `skip` their number has no limit, so one more line ends the messages. */
 static void name_row(const fr_ctx *ctx, const fr_bad_rows *bad, const char *why)
 {
     if (bad->n <= MAX_NAMED) {
@@ -55,6 +57,9 @@ static void name_row(const fr_ctx *ctx, const fr_bad_rows *bad, const char *why)
     }
 }
 
+/* Without `skip` the first bad row is not logged at once: if it stays the only one, fr_bad_rows_end reports it as the
+ * error itself, and it is not said twice. With the second one both are logged. The message is copied before the
+ * context is cleared, since the context owns it. */
 fr_status fr_bad_rows_add(fr_ctx *ctx, fr_bad_rows *bad, fr_status status)
 {
     char why[WHY_BYTES];
