@@ -1,8 +1,8 @@
 /*
  * Reads the index of a checkpoint: text, one JSON object a line (docs/format-checkpoint.md).
  *
- * The reader (checkpoint_read.c) knows the order of lines and asks for each one by kind and path. fr_index_take moves to
- * that line; then fr_index_members or fr_index_attributes reads what follows its path. fr_index_rest checks that no
+ * The reader (checkpoint_read.c) knows the order of lines and asks for each one by kind and path. fr_index_take moves
+ * to that line; then fr_index_members or fr_index_attributes reads what follows its path. fr_index_rest checks that no
  * group or array is left over. So a file can neither lack a group or an array nor hide one.
  *
  * Three things are skipped, because a newer minor version may have added them: lines of other kinds, unknown members of

@@ -55,8 +55,8 @@ static fr_status check_required(const subject *s)
     return FR_OK;
 }
 
-/* Names are parts of paths in checkpoints, hence the rule on their characters (base/task_name.h). Earlier tasks only are
- * compared, so that the message names the second of two equal names. */
+/* Names are parts of paths in checkpoints, hence the rule on their characters (base/task_name.h). Only earlier tasks
+ * are compared, so that the message names the second of two equal names. */
 static fr_status check_name(const subject *s)
 {
     char place[FR_PLACE_BYTES];

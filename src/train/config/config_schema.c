@@ -2,7 +2,7 @@
  * The table of all config keys.
  *
  * Each row is a complete description of one key: where its field lies, what it allows, what it means on resume, and the
- * text of the reference. The functions that read, write, compare and print a config walk this table, so that they cannot
+ * text of the reference. The functions that read, write, compare and print a config walk this table, so they cannot
  * disagree about a key. Only rules over several keys name their keys; they are in config_check.c.
  *
  * The order of rows within a section is the order in a written config and in the reference. A default is a text as in
@@ -64,9 +64,9 @@ const fr_config_section FR_CONFIG_SECTIONS[FR_SECTION_COUNT] = {
 };
 
 /* Identity keys change the numbers that a run computes. Free keys change where files lie, where and in which pieces
- * a step is computed, and when the run reports, saves and stops. The fields before .designated ones are: name, section, type, resume, unit.
- * Limits of 1e6 (ranks, slots, layers, widths) lie far above real sizes, and products of three such sizes fit into
- * int64_t. */
+ * a step is computed, and when the run reports, saves and stops. The first fields of a row are: name,
+ * section, type, resume, unit. Limits of 1e6 (ranks, slots, layers, widths) lie far above real sizes, and
+ * products of three such sizes fit into int64_t. */
 const fr_config_key FR_CONFIG_KEYS[] = {
     {"path", FR_SECTION_BASE, FR_KEY_TEXT, FR_RESUME_FREE, .required = true,
      IN_CONFIG(base.path), .help = "GGUF file or Hugging Face folder"},

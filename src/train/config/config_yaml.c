@@ -4,6 +4,7 @@
 
 enum { SHOWN_WORD = 80 };
 
+/* libyaml counts lines from 0. */
 long long fr_yaml_line(const yaml_node_t *node)
 {
     return (long long)node->start_mark.line + 1;

@@ -8,8 +8,8 @@
  * Let `pairs` be the smaller number of braces on the two sides of a name. Fields need an odd number and other names an
  * even one: {{name}} is the text {name}, {{{source}}} is the field source in braces, and {name} and {{source}} are
  * mistakes. Surplus braces on one side are plain text and stay. In the text that is read, a field in braces has
- * (pairs + 1) / 2 of them, another name pairs / 2; writing is the inverse. Reading never lengthens a text and writing at
- * most doubles it; the sizes of the buffers rely on both.
+ * (pairs + 1) / 2 of them, another name pairs / 2; writing is the inverse. Reading never lengthens a text, and writing
+ * at most doubles it; the sizes of the buffers rely on both.
  */
 #include "train/config/written.h"
 

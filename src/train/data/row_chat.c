@@ -231,8 +231,8 @@ fr_status fr_row_encode_messages(const fr_row_reader *r, const json_t *array,
 
 /* ---- rows of text as dialogues ------------------------------------------------------------------- */
 
-/* Question and answer are encoded together, as a dialogue of two turns. Its first n_source ids are those of the question
- * with the assistant's turn opened, which are the row's source already; the target begins behind them. */
+/* Question and answer are encoded together, as a dialogue of two turns. Its first n_source ids are those of the
+ * question with the assistant's turn opened, which are the row's source already; the target begins behind them. */
 static fr_status add_answer(const fr_row_reader *r, const fr_message *question,
                             const json_t *target, int64_t n_source, fr_row *row)
 {
