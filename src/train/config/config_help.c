@@ -72,6 +72,7 @@ static void print_sweep(FILE *out)
     (void)fputs(". Values are checked as in the task.\n", out);
 }
 
+/* configs/README.md is this output; a test compares the two. */
 void fr_config_print_help(FILE *out)
 {
     (void)fputs(
