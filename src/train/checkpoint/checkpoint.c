@@ -103,6 +103,7 @@ const fr_state_array FR_STATE_ARRAYS[FR_N_STATE_ARRAYS] = {
     STATE_ARRAY(m_v), STATE_ARRAY(s_k), STATE_ARRAY(s_v),
 };
 
+/* Members of structs are reached through their offsets and memcpy: a pointer is copied as bytes, whatever its type. */
 float *fr_state_array_get(const fr_prefix_state *state, int array)
 {
     float *data = NULL;
@@ -124,6 +125,8 @@ bool fr_state_has_moments(const fr_prefix_state *state)
     return has;
 }
 
+/* Floats of one layer of the keys (or the values): slots x key/value heads x head width. False if a size is below 1 or
+ * the product does not fit into int64_t: the sizes may come from a file. */
 bool fr_layer_floats(const fr_checkpoint_task *task, int64_t *out)
 {
     *out = 0;
@@ -151,6 +154,7 @@ fr_status fr_checkpoint_create(fr_ctx *ctx, int64_t n_tasks, fr_checkpoint **out
     return status;
 }
 
+/* On failure the arrays that were allocated stay with the task, and fr_checkpoint_destroy frees them. */
 fr_status fr_checkpoint_task_alloc(fr_ctx *ctx, fr_checkpoint_task *task,
                                    bool with_moments)
 {
@@ -173,6 +177,7 @@ fr_status fr_checkpoint_task_alloc(fr_ctx *ctx, fr_checkpoint_task *task,
     return FR_OK;
 }
 
+/* The tables know which members are texts; another text needs no line here. Task names are not in a table. */
 static void free_texts(void *owner, const fr_field *fields, int n_fields)
 {
     for (int i = 0; i < n_fields; i++) {
@@ -234,6 +239,7 @@ const fr_checkpoint_task *fr_checkpoint_task_named(const fr_checkpoint *checkpoi
     return NULL;
 }
 
+/* Without a name the only task is meant. Where there are several, the message lists them for the user to choose. */
 fr_status fr_checkpoint_find_task(fr_ctx *ctx, const fr_checkpoint *checkpoint,
                                   const char *path, const char *name, int64_t *index)
 {

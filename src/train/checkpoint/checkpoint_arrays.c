@@ -21,6 +21,7 @@ static bool has_mlp(const fr_checkpoint_task *task)
     return task->mlp.shape.hidden > 0;
 }
 
+/* Whether a task has an MLP is seen from its shape here, because a reader asks before the arrays exist. */
 int64_t fr_checkpoint_n_arrays(const fr_checkpoint_task *task, bool moments)
 {
     int64_t n = task->n_layers * n_state_arrays(moments);
@@ -30,6 +31,8 @@ int64_t fr_checkpoint_n_arrays(const fr_checkpoint_task *task, bool moments)
     return n;
 }
 
+/* `data` is NULL until the arrays are allocated. Layers are counted from the task's first one in memory, and from the
+ * base's first one in paths. */
 static void describe_state(const fr_checkpoint_task *task, int64_t layer, int array,
                            fr_stored_array *out)
 {
@@ -61,6 +64,7 @@ static void describe_mlp(const fr_checkpoint_task *task, int64_t layer, int arra
     }
 }
 
+/* File order: for each layer its state arrays, then each array of the MLP with all its layers. */
 void fr_checkpoint_array(const fr_checkpoint_task *task, bool moments, int64_t index,
                          fr_stored_array *out)
 {
@@ -82,6 +86,8 @@ void fr_checkpoint_array(const fr_checkpoint_task *task, bool moments, int64_t i
 
 /* ---- what must hold for them ------------------------------------------------------------------ */
 
+/* The first loop has no branch, so that it runs at the speed of memory; only a file that fails is searched for the
+ * element. `data` are floats in memory or the bytes of a file; memcpy reads both. */
 fr_status fr_checkpoint_check_finite(fr_ctx *ctx, const char *path,
                                      const fr_stored_array *array, const void *data)
 {
@@ -130,6 +136,7 @@ static int compare_names(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+/* Sorting keeps a file with many tasks from costing time that grows with the square of their number. */
 fr_status fr_checkpoint_find_double(fr_ctx *ctx, const fr_checkpoint *checkpoint,
                                     const char **out)
 {
@@ -169,6 +176,7 @@ static fr_status take_name(fr_ctx *ctx, const char *path, const char *name,
     return fr_copy_string(ctx, copy, out);
 }
 
+/* Replaces the list of tasks. The names were made by write_names: one a line, without a line end at the end. */
 fr_status fr_checkpoint_set_names(fr_ctx *ctx, const char *path, const char *names,
                                   fr_checkpoint *checkpoint)
 {

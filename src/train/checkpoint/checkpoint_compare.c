@@ -1,10 +1,21 @@
-/* Compares two checkpoints, or two of their tasks, bit for bit, and keeps the largest difference and its place. */
+/*
+ * Compares two checkpoints, or two of their tasks, bit for bit, and keeps the largest difference and its place.
+ *
+ * First the names of tasks and their shapes are compared. Where they differ the files are incomparable, and the note
+ * says why: no number of one file has a counterpart in the other. Otherwise the counts (step, cursor, sizes of the MLP)
+ * and then all numbers are compared. The result names the first count and the largest number that differ, since a user
+ * asks whether the files are equal and, if not, how far apart they are.
+ *
+ * Moments and MLPs are compared only where both tasks have them: a file for inference equals the checkpoint that it was
+ * made from. Texts, digests and losses are not compared, so that runs with other paths or layouts can be equal.
+ */
 #include "train/checkpoint/checkpoint_impl.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+/* Bytes of a place or a note: a task's name, cut to 64 bytes, and up to eight numbers. A longer text is cut. */
 enum { NOTE_BYTES = 256 };
 
 /* Result so far: the largest difference of an array, and the first difference of a count. */
@@ -16,6 +27,7 @@ typedef struct finding {
     bool incomparable;     /* tasks or shapes differ; `note` says how */
 } finding;
 
+/* Only the first difference of a count is kept: later ones usually follow from it. */
 static void note_count(finding *found, const char *task, const char *what, int64_t a,
                        int64_t b)
 {
@@ -50,6 +62,7 @@ static bool is_largest(float a, float b, finding *found)
     return true;
 }
 
+/* Arrays are [layers][slots][key/value heads][head width]; the place names the layer by its number in the base. */
 static void compare_values(const fr_checkpoint_task *task, int array, const float *a,
                            const float *b, finding *found)
 {
@@ -90,6 +103,7 @@ static void compare_mlp_array(const fr_checkpoint_task *task, int array, const f
     }
 }
 
+/* MLPs of different shapes are a difference of counts; the prefixes that they make are still comparable. */
 static void compare_mlps(const fr_checkpoint_task *a, const fr_checkpoint_task *b,
                          finding *found)
 {
@@ -153,6 +167,7 @@ static void compare_all(const fr_checkpoint *a, const fr_checkpoint *b, finding 
     }
 }
 
+/* A place belongs to numbers that were compared, so an incomparable result drops one that an earlier task left. */
 static void conclude(const finding *found, fr_difference *out)
 {
     const char *note = found->note;

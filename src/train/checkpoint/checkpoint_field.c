@@ -1,3 +1,16 @@
+/*
+ * One attribute of a checkpoint: what its table allows, and between the text of the index and the member of a struct.
+ *
+ * The tables in checkpoint.c give kind, offset and limits; no function here knows an attribute by name. fr_field_parse
+ * reads one value from the index and then checks its limits with fr_field_allows. The writer and the reader of format 1
+ * call that check too, so that all three accept the same values.
+ *
+ * Each value has exactly one text: real numbers and digests are printed again and compared with what was read. Without
+ * this, two files of equal content could differ in their bytes, and strtod would accept texts such as 0x1p3 or nan(1).
+ *
+ * A value that is not allowed is not a failure here: `what` then says why, and the caller adds the file and the place.
+ * The status reports other failures only, such as lack of memory.
+ */
 #include "train/checkpoint/checkpoint_impl.h"
 
 #include "base/mem.h"
@@ -7,6 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Infinity stands for none, as for a loss that was not measured; NaN and -infinity are never written. The other kinds
+ * have no limits beyond what their parser accepts. */
 bool fr_field_allows(const fr_field *field, const void *owner,
                      char what[FR_FIELD_BYTES])
 {
@@ -58,6 +73,7 @@ static bool parse_truth(fr_json value, bool *out)
     return good;
 }
 
+/* A text of another length leaves `out` as it was; its hex form then cannot equal the text. */
 static bool parse_digest(fr_json value, uint8_t out[FR_DIGEST_BYTES])
 {
     char text[FR_DIGEST_HEX + 1];
@@ -73,6 +89,7 @@ static bool parse_digest(fr_json value, uint8_t out[FR_DIGEST_BYTES])
     return strcmp(text, again) == 0;
 }
 
+/* The raw JSON is at least as long as the text, so its length is enough memory. The owner frees the text. */
 static fr_status parse_text(fr_ctx *ctx, fr_json value, char **out, bool *good)
 {
     char *text = NULL;

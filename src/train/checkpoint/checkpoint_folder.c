@@ -23,7 +23,8 @@
 #define TEMPORARY ".tmp."
 #define LATEST "latest"
 
-enum { NAME_BYTES = 64, MAX_DIGITS = 18 }; /* 18 digits always fit into an int64_t */
+/* A name has PREFIX, at most 18 digits, which always fit into an int64_t, and SUFFIX: well below NAME_BYTES. */
+enum { NAME_BYTES = 64, MAX_DIGITS = 18 };
 #define STEP_LIMIT INT64_C(1000000000000000000) /* the first number of 19 digits */
 
 /* The steps of a folder's checkpoints. */
@@ -139,6 +140,7 @@ static fr_status list_steps(fr_ctx *ctx, const char *folder, step_list *out)
     return status;
 }
 
+/* A file that cannot be removed costs space but no training, so it is a warning only. */
 static fr_status remove_file(fr_ctx *ctx, const char *folder, const char *name)
 {
     char *path = NULL;
@@ -205,6 +207,7 @@ static fr_status write_latest(fr_ctx *ctx, const char *folder, const char *name)
     return status;
 }
 
+/* Old files are removed only after `latest` names the new one, so that at no moment it names a missing file. */
 fr_status fr_checkpoint_save(fr_ctx *ctx, const char *folder, int64_t step,
                              int64_t keep, const fr_checkpoint *checkpoint)
 {

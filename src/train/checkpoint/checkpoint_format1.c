@@ -27,6 +27,7 @@ static fr_status fail_place(const reader *r, const char *place, const char *what
                    place, what);
 }
 
+/* Format 1 stored a truth value as an integer; any other integer than 0 and 1 shows a broken file. */
 static fr_status read_truth(const reader *r, const char *object, const char *name,
                             bool *out)
 {
@@ -41,6 +42,7 @@ static fr_status read_truth(const reader *r, const char *object, const char *nam
     return FR_OK;
 }
 
+/* `member` has the type that belongs to the field's kind. A text may be missing; then the member stays NULL. */
 static fr_status read_value(const reader *r, const char *object, const fr_field *field,
                             void *member)
 {
@@ -97,6 +99,8 @@ static fr_status read_fields(const reader *r, const char *object,
     return FR_OK;
 }
 
+/* The attributes that say how keys are rotated and ordered. With another value the numbers would be read without an
+ * error and attend wrongly, so such a file is refused. */
 static fr_status check_conventions(const reader *r, const char *object)
 {
     for (int i = 0; i < FR_N_CONVENTIONS; i++) {
@@ -159,6 +163,7 @@ static fr_status read_mlp_shape(reader *r, const char *object, fr_checkpoint_tas
     return fr_mlp_init(r->ctx, &shape, task->n_layers, &task->mlp);
 }
 
+/* The groups of layers are counted first: a layer beyond the task's own would not be read and so go unnoticed. */
 static fr_status read_arrays(const reader *r, const fr_checkpoint_task *task,
                              bool moments)
 {
@@ -180,6 +185,8 @@ static fr_status read_arrays(const reader *r, const fr_checkpoint_task *task,
     return FR_OK;
 }
 
+/* Sizes first, each checked before memory is taken for it; then the arrays. Files without base_layers are older than
+ * prefixes on some layers only, so all layers of the base have a prefix. */
 static fr_status read_task(reader *r, fr_checkpoint_task *task)
 {
     char path[FR_H5_PATH_BYTES];
@@ -240,6 +247,7 @@ static fr_status read_all(reader *r, fr_checkpoint *out)
     return FR_OK;
 }
 
+/* The checkpoint is created without tasks; read_names adds them. On failure everything is freed and *out is NULL. */
 fr_status fr_checkpoint_parse_format1(fr_ctx *ctx, const char *path,
                                       const uint8_t *data, size_t bytes,
                                       fr_checkpoint **out)

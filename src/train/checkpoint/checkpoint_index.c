@@ -1,3 +1,17 @@
+/*
+ * Reads the index of a checkpoint: text, one JSON object a line (docs/format-checkpoint.md).
+ *
+ * The reader (checkpoint_read.c) knows the order of lines and asks for each one by kind and path. fr_index_take moves
+ * to that line; then fr_index_members or fr_index_attributes reads what follows its path. fr_index_rest checks that no
+ * group or array is left over. So a file can neither lack a group or an array nor hide one.
+ *
+ * Three things are skipped, because a newer minor version may have added them: lines of other kinds, unknown members of
+ * a line, and unknown attributes. Whatever is known appears once, or not at all where its table allows that.
+ *
+ * Nothing here is trusted: the text may come from anybody. All reads stay within [next, end), a line has a limited
+ * length, and names from the file are cut before they enter a message. `fr_json` values point into the text; nothing is
+ * copied except the texts of attributes, which belong to the owners of the tables.
+ */
 #include "train/checkpoint/checkpoint_index.h"
 
 #include <stdio.h>
@@ -36,6 +50,8 @@ static fr_status cut_line(fr_index *index, fr_json *out)
     return FR_OK;
 }
 
+/* The first key of a line gives its kind, and its value the path. `path` has two bytes more than a path needs, because
+ * value.bytes counts the quotes too. */
 fr_status fr_index_take(fr_index *index, const char *kind, const char *object)
 {
     char path[FR_H5_PATH_BYTES + 2];
@@ -61,6 +77,8 @@ fr_status fr_index_take(fr_index *index, const char *kind, const char *object)
     return FR_OK;
 }
 
+/* A walk that stops before the end of the object (walk.ended) met broken JSON. A key may then be missing for that
+ * reason alone, so broken JSON is reported instead of the key. */
 fr_status fr_index_members(fr_index *index, const char *const *names, int n,
                            fr_json *out)
 {
@@ -97,6 +115,7 @@ fr_status fr_index_fail_attribute(const fr_index *index, const char *object,
     return fr_index_fail(index, place, what);
 }
 
+/* `found` has one flag for each field, counted through all tables in order, here and in take_attribute. */
 static fr_status check_missing(const fr_index *index, const char *object,
                                const fr_index_table *tables, int n_tables,
                                const bool *found)

@@ -70,6 +70,7 @@ static const fr_field MLP_FIELDS[N_MLP_FIELDS] = {
     {"mlp_hidden", FR_FIELD_I64, offsetof(fr_mlp_shape, hidden), 1, 1 << 20, true},
     {"mlp_width", FR_FIELD_I64, offsetof(fr_mlp_shape, width), 1, 1 << 20, true}};
 
+/* Texts in tables with may_lack_texts may be missing: the writer leaves out a text that is NULL. */
 static fr_status read_root(reader *r, fr_checkpoint *out)
 {
     root_extra extra = {0};
@@ -133,6 +134,7 @@ static fr_status claim_sizes(reader *r, const char *object,
     return FR_OK;
 }
 
+/* The MLP's two attributes are optional one by one in their table, so that one alone must be refused here. */
 static fr_status check_task(reader *r, const char *object,
                             const fr_checkpoint_task *task, const task_extra *extra)
 {
@@ -176,6 +178,7 @@ static fr_status read_task_attributes(reader *r, fr_checkpoint_task *task,
 
 /* ---- arrays ---------------------------------------------------------------------------------- */
 
+/* Whether the JSON list of sizes is the array's shape. */
 static bool has_shape(fr_json value, const fr_stored_array *array)
 {
     fr_json_walk walk;
@@ -294,6 +297,7 @@ static fr_status copy_values(const reader *r, const fr_stored_array *array,
     return FR_OK;
 }
 
+/* Spans were kept in the order of the index, which is that of fr_checkpoint_array, so one pointer runs along. */
 static fr_status each_array(const reader *r, const fr_checkpoint *checkpoint,
                             array_action action)
 {
@@ -321,6 +325,7 @@ static fr_status read_index(reader *r, fr_checkpoint *out)
     return check_overlap(r);
 }
 
+/* fr_mlp_init sets the whole state of the MLP, including its shape; hence the copy of the shape. */
 static fr_status read_arrays(reader *r, fr_checkpoint *checkpoint)
 {
     FR_TRY(each_array(r, checkpoint, check_values));

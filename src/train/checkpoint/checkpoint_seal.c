@@ -16,6 +16,7 @@
 #define NAME "Forerun checkpoint"
 #define TITLE1 NAME "\n" /* format 1 did not name its version */
 
+/* Header and index share the user block of the HDF5 file, whose size HDF5 requires to be a power of two from 512 on. */
 size_t fr_header_block(size_t index)
 {
     size_t block = FR_HEADER_BYTES;
@@ -59,6 +60,7 @@ fr_status fr_header_seal(fr_ctx *ctx, uint8_t *image, size_t bytes, size_t index
     return FR_OK;
 }
 
+/* The name alone decides, so that a damaged file is reported as a damaged checkpoint and not as a foreign file. */
 bool fr_header_is_ours(const uint8_t *image, size_t bytes)
 {
     return bytes >= sizeof TITLE1 - 1 && memcmp(image, NAME, sizeof NAME - 1) == 0 &&
@@ -169,6 +171,8 @@ fr_status fr_header_check_format1(fr_ctx *ctx, const char *path, const uint8_t *
     return check_text(ctx, path, image, bytes, &header);
 }
 
+/* The text is copied behind a NUL before it is parsed, because a header need not end with one. The sizes are checked
+ * after the seal, so that an accident is reported as damage. */
 fr_status fr_header_check(fr_ctx *ctx, const char *path, const uint8_t *image,
                           size_t bytes, fr_header *out)
 {

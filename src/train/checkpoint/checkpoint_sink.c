@@ -41,6 +41,7 @@ static fr_status reserve(fr_sink *sink, size_t bytes)
     return FR_OK;
 }
 
+/* Append formatted text of less than MAX bytes: a path and a few words. Longer texts go through add_quoted. */
 static fr_status add(fr_sink *sink, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 static fr_status add(fr_sink *sink, const char *format, ...)
@@ -55,6 +56,7 @@ static fr_status add(fr_sink *sink, const char *format, ...)
     return FR_OK;
 }
 
+/* Begin a member of the current object: a comma unless it is the first one, then its name. */
 static fr_status add_name(fr_sink *sink, const char *name)
 {
     const char *comma = sink->has_members ? "," : "";
@@ -72,6 +74,7 @@ static fr_status add_quoted(fr_sink *sink, const char *name, const char *text)
 
 /* ---- groups and attributes ---------------------------------------------------------------------- */
 
+/* The root of an HDF5 file exists from the start; every other group is made here. */
 fr_status fr_sink_begin(fr_sink *sink, const char *path)
 {
     (void)snprintf(sink->object, sizeof sink->object, "%s", path);
@@ -109,6 +112,8 @@ fr_status fr_sink_text(fr_sink *sink, const char *name, const char *text)
                             : add_quoted(sink, name, text);
 }
 
+/* The next functions copy a member out with memcpy, because a table of fields knows only its offset. Real numbers are
+ * quoted texts in the index, since JSON has no infinity and its readers differ in the digits that they keep. */
 static fr_status put_natural(fr_sink *sink, const char *name, const void *member)
 {
     uint64_t value = 0;
@@ -142,6 +147,7 @@ static fr_status put_digest(fr_sink *sink, const char *name, const void *member)
     return add_quoted(sink, name, hex);
 }
 
+/* A text that is NULL leaves no attribute; readers treat a missing text as NULL. */
 static fr_status put_field(fr_sink *sink, const fr_field *field, const void *owner)
 {
     const void *member = (const char *)owner + field->offset;
@@ -218,6 +224,7 @@ static fr_status note_blank(fr_sink *sink)
     return FR_OK;
 }
 
+/* The line of an array in the index, with a blank where the HDF5 sink writes the offset later. */
 static fr_status list_array(fr_sink *sink, const fr_stored_array *array)
 {
     FR_TRY(add(sink, "{\"array\":\"%s\",\"shape\":[", array->path));
@@ -231,6 +238,7 @@ static fr_status list_array(fr_sink *sink, const fr_stored_array *array)
     return end_line(sink, "}");
 }
 
+/* Both sinks receive the arrays in the same order, so the HDF5 sink's count of arrays finds the blank of each. */
 fr_status fr_sink_array(fr_sink *sink, const fr_stored_array *array)
 {
     char digits[OFFSET_DIGITS + 8];

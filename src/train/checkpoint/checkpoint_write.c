@@ -16,6 +16,7 @@
 
 /* ---- the content of a file, for a sink ------------------------------------------------------ */
 
+/* The order of attributes, groups and arrays is part of the format: the reader asks for the lines in this order. */
 static fr_status write_task(fr_sink *sink, const fr_checkpoint_task *task)
 {
     char path[FR_H5_PATH_BYTES];
@@ -64,6 +65,8 @@ static fr_status write_names(fr_ctx *ctx, fr_sink *sink,
     return status;
 }
 
+/* Everything that the file holds, for either sink. Both walks must see the same content, so nothing here may depend on
+ * the sink. */
 static fr_status write_all(fr_ctx *ctx, fr_sink *sink, const fr_checkpoint *checkpoint)
 {
     FR_TRY(fr_sink_begin(sink, "/"));
@@ -105,6 +108,7 @@ static fr_status check_names(fr_ctx *ctx, const fr_checkpoint *checkpoint)
                : FR_FAIL(ctx, FR_ERR_ARG, "two tasks are named %s; rename one", twice);
 }
 
+/* Arrays carry no sizes of their own, so a prefix and an MLP of different sizes would be read beyond their ends. */
 static fr_status check_shapes(fr_ctx *ctx, const fr_checkpoint_task *task)
 {
     int64_t floats = 0;
@@ -147,6 +151,7 @@ static fr_status check_fields(fr_ctx *ctx, const fr_checkpoint_task *task)
     return check_table(ctx, FR_ADDED_FIELDS, FR_N_ADDED_FIELDS, task);
 }
 
+/* A prefix with a number that is not finite is of no use. Refusing it here leaves the last good file in its place. */
 static fr_status check_arrays(fr_ctx *ctx, const char *name,
                               const fr_checkpoint_task *task)
 {
@@ -217,6 +222,8 @@ static fr_status make_hdf5(fr_ctx *ctx, const char *name,
     return status;
 }
 
+/* The index is copied only at the end, when the HDF5 sink has filled in the offsets. Its length stays as it was, so the
+ * block that was left for it still fits. */
 fr_status fr_checkpoint_image(fr_ctx *ctx, const char *name,
                               const fr_checkpoint *checkpoint, uint8_t **image,
                               size_t *bytes)

@@ -1,3 +1,13 @@
+/*
+ * The arrays of a reparametrised prefix, described by their number.
+ *
+ * Array numbers run over p0_k and p0_v, then over the tensors in the order of fr_mlp_tensor, each with its value, its
+ * first and its second moment: FIRST_TENSOR + 3 * tensor + moment. Allocation, files, comparison and the gathering of
+ * layers all loop over these numbers and ask fr_mlp_describe for name and shape, so that none of them lists the arrays.
+ *
+ * P0 and the tensors w2 and b2 exist once for each layer and lie layer after layer in one array; e, w1 and b1 are
+ * shared by all layers. The moments of a tensor have its shape. P0 is not trained and has no moments.
+ */
 #include "train/checkpoint/mlp_state.h"
 
 #include "base/mem.h"
@@ -10,6 +20,7 @@ _Static_assert((int)FR_MLP_ARRAYS ==
                    (int)FR_MLP_FIRST_TENSOR + (int)MOMENTS * (int)FR_MLP_TENSORS,
                "three arrays a tensor");
 
+/* P0, the value from which the prefix starts: keys or values of one layer, [P, G, K]. */
 static fr_mlp_array describe_start(const fr_mlp_shape *s, int array)
 {
     fr_mlp_array out = {
@@ -22,6 +33,7 @@ static fr_mlp_array describe_start(const fr_mlp_shape *s, int array)
     return out;
 }
 
+/* The rows of `shapes` and NAMES follow fr_mlp_tensor. A second size of 0 means a vector. */
 fr_mlp_array fr_mlp_describe(const fr_mlp_shape *s, int array)
 {
     static const char *const MOMENT_NAMES[MOMENTS] = {"", "m_", "s_"};
@@ -49,6 +61,8 @@ fr_mlp_array fr_mlp_describe(const fr_mlp_shape *s, int array)
     return out;
 }
 
+/* Sizes may come from a file, so they are bounded before they are multiplied. The sum stays so far
+ * below INT64_MAX that callers can turn it into bytes and add some of them without a check. */
 bool fr_mlp_floats(const fr_mlp_shape *s, int64_t n_layers, int64_t *out)
 {
     /* far above any real size, and products of three sizes stay below 2^63 */

@@ -39,6 +39,7 @@ static fr_write *write_at(fr_writer *w, int64_t number)
     return &w->writes[number % FR_WRITER_PLACES];
 }
 
+/* A write without a name is a checkpoint of the run folder, where older ones are removed and `latest` is updated. */
 static fr_status write_file(const fr_writer *w, const fr_write *write)
 {
     char *path = NULL;
@@ -52,6 +53,7 @@ static fr_status write_file(const fr_writer *w, const fr_write *write)
     return status;
 }
 
+/* Both times are measured: the difference is what waiting for the disk and for a core took. */
 static fr_status write_timed(const fr_writer *w, fr_write *write)
 {
     double start = fr_clock_seconds();
@@ -93,6 +95,8 @@ static void *run_writer(void *argument)
     return NULL;
 }
 
+/* The condition waits on the monotonic clock: a change of the system's time must not shorten or lengthen a rest. The
+ * result is an error number of pthread, or 0. */
 static int init_locks(fr_writer *w)
 {
     pthread_condattr_t attributes;
@@ -112,6 +116,8 @@ static int init_locks(fr_writer *w)
     return code;
 }
 
+/* A thread inherits its creator's mask, so all signals are blocked only while it is made. Signals then never
+ * interrupt a write and reach the threads that handle them. */
 static int start_thread(fr_writer *w)
 {
     sigset_t all;
@@ -138,6 +144,7 @@ static void release(fr_writer *w)
     free(w);
 }
 
+/* The thread has a context of its own, since a context keeps one error and belongs to one thread. */
 fr_status fr_writer_create(fr_ctx *ctx, const char *folder, int64_t keep,
                            fr_writer **out)
 {
@@ -168,6 +175,7 @@ fr_status fr_writer_create(fr_ctx *ctx, const char *folder, int64_t keep,
     return FR_OK;
 }
 
+/* After the join the thread is gone, so the rest needs no mutex. Writes that nobody took back still own checkpoints. */
 void fr_writer_destroy(fr_writer **writer)
 {
     fr_writer *w = *writer;
@@ -208,6 +216,7 @@ void fr_writer_add(fr_writer *writer, const fr_write *write)
     (void)pthread_mutex_unlock(&writer->mutex);
 }
 
+/* Writes before the failed one succeeded and are returned as such; that one and all later ones carry the failure. */
 fr_status fr_writer_take(fr_writer *writer, fr_write *out, bool *taken)
 {
     fr_writer *w = writer;
@@ -225,6 +234,7 @@ fr_status fr_writer_take(fr_writer *writer, fr_write *out, bool *taken)
     return status;
 }
 
+/* `code` becomes ETIMEDOUT at the end of the time. The loop is needed because a wait may end without a reason. */
 void fr_writer_rest(fr_writer *writer, int64_t ms)
 {
     struct timespec until = fr_clock_after(ms);

@@ -1,4 +1,11 @@
-/* The rules over several keys, checked when file, --set and sweep have been applied. A message names the key's own line. */
+/*
+ * The rules over several keys: required keys, unique names, keys that need or exclude each other.
+ *
+ * They are checked once, when the file, --set and the sweep have been applied, because each of these may still repair
+ * or break a rule. A `subject` is the config or one of its tasks. Rules only read; they change no value. The first broken
+ * rule ends the check, and its message names the line of the key that the user should change, or the start of the task
+ * where the key was not given. Rules that need the model or the data are checked later, where those are known.
+ */
 #include "train/config/config_impl.h"
 
 #include "base/task_name.h"
@@ -38,6 +45,7 @@ static const char *place_of(const subject *s, fr_section_id section, const char 
     return out;
 }
 
+/* A key counts as given if its line is set, also by --set; an empty value was refused when it was read. */
 static fr_status check_required(const subject *s)
 {
     char place[FR_PLACE_BYTES];
@@ -54,6 +62,8 @@ static fr_status check_required(const subject *s)
     return FR_OK;
 }
 
+/* Names are parts of paths in checkpoints, hence the rule on their characters (base/task_name.h). Only earlier tasks
+ * are compared, so that the message names the second of two equal names. */
 static fr_status check_name(const subject *s)
 {
     char place[FR_PLACE_BYTES];
@@ -76,6 +86,8 @@ static fr_status check_name(const subject *s)
     return FR_OK;
 }
 
+/* Exactly one init is given: that two exclude each other was checked on reading, so only its absence is found here. A
+ * task that a sweep made may have repeat_text with another init, since its pattern is shared with swept texts. */
 static fr_status check_init(const subject *s)
 {
     char place[FR_PLACE_BYTES];
@@ -119,6 +131,7 @@ static fr_status check_init(const subject *s)
     return FR_OK;
 }
 
+/* mlp.width has a meaning only with mlp.hidden; a width alone is more likely a forgotten key than a wish. */
 static fr_status check_mlp(const subject *s)
 {
     char place[FR_PLACE_BYTES];
@@ -133,6 +146,7 @@ static fr_status check_mlp(const subject *s)
     return FR_OK;
 }
 
+/* Whether rows need a template is known only when they are read: pre-tokenised rows need none. */
 static fr_status check_template(const subject *s)
 {
     char place[FR_PLACE_BYTES];
@@ -169,6 +183,7 @@ static fr_status check_stopping(const subject *s)
         task->valid == NULL ? "the task has no valid" : "run.valid_every is 0", key);
 }
 
+/* Required keys come first: the later rules use the name without a check for NULL. */
 static fr_status check_task(const subject *s)
 {
     char place[FR_PLACE_BYTES];

@@ -13,6 +13,7 @@ static const char *resume_word(const fr_config_key *key)
     }
 }
 
+/* One row of a Markdown table. A default is code, while "required", "none" and "-" are words, hence the tick. */
 static void print_key(FILE *out, const fr_config_key *key)
 {
     char allowed[FR_ALLOWED_BYTES];
@@ -71,6 +72,7 @@ static void print_sweep(FILE *out)
     (void)fputs(". Values are checked as in the task.\n", out);
 }
 
+/* configs/README.md is this output; a test compares the two. */
 void fr_config_print_help(FILE *out)
 {
     (void)fputs(

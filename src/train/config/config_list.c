@@ -30,6 +30,8 @@ static fr_status join_list(const fr_yaml_reader *r, const yaml_node_t *node,
     return status;
 }
 
+/* The joined names go through fr_config_set_value like any text. They count as quoted, so that a name such as null or ~
+ * stays a name. An empty list leaves the key unset. */
 fr_status fr_config_read_list(const fr_yaml_reader *r, int index,
                               const yaml_node_t *node, const char *where,
                               fr_key_owner owner)
@@ -63,6 +65,7 @@ static fr_status read_list_document(fr_config_state *state, int index,
     return fr_config_read_list(&r, index, root, where, owner);
 }
 
+/* The value of --set is a YAML document of its own. While it is read, `where` replaces the file's name in messages. */
 fr_status fr_config_set_list(fr_config_state *state, int index, const char *where,
                              const char *text, fr_key_owner owner)
 {

@@ -26,6 +26,7 @@ typedef struct scope {
 static fr_status read_section(const fr_yaml_reader *r, fr_section_id section,
                               yaml_node_t *node, const scope *into);
 
+/* The line is noted before the value is checked, and a list is read by a function of its own (config_list.c). */
 static fr_status read_key(const fr_yaml_reader *r, int index, const yaml_node_t *node,
                           const char *path, const scope *into)
 {
@@ -48,6 +49,8 @@ static fr_status read_key(const fr_yaml_reader *r, int index, const yaml_node_t 
     return fr_config_set_value(r->state->ctx, key, where, &value, into->owner);
 }
 
+/* Defaults come first, so that a key of the file replaces its default. n_tasks is set as soon as the tasks exist,
+ * so that they are freed after a failure in any of them. */
 static fr_status read_tasks(const fr_yaml_reader *r, yaml_node_t *node)
 {
     fr_config_state *state = r->state;

@@ -22,6 +22,7 @@ static int load_choice(const fr_config_key *key, const void *field)
     return (int)as_enum;
 }
 
+/* A number of 0 that is neither allowed nor `auto` means that the key was not given, as with run.steps. */
 bool fr_config_has_value(const fr_config_key *key, fr_key_view view)
 {
     const char *text = NULL;
@@ -141,6 +142,8 @@ fr_status fr_config_print_value(fr_ctx *ctx, FILE *out, const fr_config_key *key
     return FR_OK;
 }
 
+/* Writes to a memory stream fail only for lack of memory, and only the stream's error flag tells. The number of bytes
+ * that the message names is then unknown; it says 1. */
 fr_status fr_config_end_text(fr_ctx *ctx, FILE *stream, fr_status status, char **out)
 {
     enum { AT_MIN = 1 };

@@ -1,3 +1,15 @@
+/*
+ * The table of all config keys.
+ *
+ * Each row is a complete description of one key: where its field lies, what it allows, what it means on resume, and the
+ * text of the reference. The functions that read, write, compare and print a config walk this table, so they cannot
+ * disagree about a key. Only rules over several keys name their keys; they are in config_check.c.
+ *
+ * The order of rows within a section is the order in a written config and in the reference. A default is a text as in
+ * YAML and goes through the same checks as a user's value. `low` and `high` are doubles for whole numbers too, which is
+ * exact because every limit is far below 2^53. The keys `text` and `file` of the section init share one field, and a
+ * key of type FR_KEY_TRUE has none.
+ */
 #include "train/config/config_schema.h"
 
 #include <string.h>
@@ -11,6 +23,7 @@
 /* A limit for counts. No sensible run reaches it, and the product of two such counts fits into int64_t. */
 #define MANY 1e9
 
+/* A section follows its parent in the enum: config_write.c looks for the children of a section only behind it. */
 const fr_config_section FR_CONFIG_SECTIONS[FR_SECTION_COUNT] = {
     [FR_SECTION_TOP] = {"", "", FR_SECTION_TOP, ""},
     [FR_SECTION_BASE] = {"base", "base", FR_SECTION_TOP,
@@ -50,6 +63,10 @@ const fr_config_section FR_CONFIG_SECTIONS[FR_SECTION_COUNT] = {
                           "How many examples make a step, and how they are packed."},
 };
 
+/* Identity keys change the numbers that a run computes. Free keys change where files lie, where and in which pieces
+ * a step is computed, and when the run reports, saves and stops. The first fields of a row are: name,
+ * section, type, resume, unit. Limits of 1e6 (ranks, slots, layers, widths) lie far above real sizes, and
+ * products of three such sizes fit into int64_t. */
 const fr_config_key FR_CONFIG_KEYS[] = {
     {"path", FR_SECTION_BASE, FR_KEY_TEXT, FR_RESUME_FREE, .required = true,
      IN_CONFIG(base.path), .help = "GGUF file or Hugging Face folder"},
@@ -315,7 +332,8 @@ enum { N_KEYS = sizeof FR_CONFIG_KEYS / sizeof FR_CONFIG_KEYS[0] };
 const int FR_CONFIG_N_KEYS = N_KEYS;
 _Static_assert((int)N_KEYS <= (int)FR_MAX_KEYS, "fr_key_lines holds one line a key");
 
-/* These two are all that adds a key's offset to a struct. */
+/* The next two functions alone add a key's offset to a struct. The order of fr_section_id decides which struct it is:
+ * the sections before FR_SECTION_TASK lie in fr_config, all others in fr_task_config. */
 const void *fr_key_look(fr_key_view view, const fr_config_key *key)
 {
     const char *base = key->section >= FR_SECTION_TASK ? (const char *)view.task
@@ -330,6 +348,7 @@ void *fr_key_field(fr_key_owner owner, const fr_config_key *key)
     return base != NULL ? base + key->offset : NULL;
 }
 
+/* A linear search: the table is short, and only the keys that a file names are looked up. */
 int fr_config_find_key(fr_section_id section, const char *name)
 {
     for (int i = 0; i < N_KEYS; i++) {

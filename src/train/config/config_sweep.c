@@ -21,7 +21,8 @@ enum {
     PART_LETTERS = 24
 }; /* of a value in a made task's name: enough to tell texts apart by their beginnings */
 
-/* What a sweep can vary. `key` NULL: any key of the section. */
+/* What a sweep can vary. `key` NULL: any key of the section, as for prefix.init, whose list may mix several kinds of
+ * init. fr_config.swept holds indices into the table, but no file does, so that the order of rows may change. */
 typedef struct sweep_kind {
     const char *path;
     fr_section_id section;
@@ -102,6 +103,8 @@ static void plain_letters(const char *text, char out[PART_LETTERS + 1])
     out[n] = '\0';
 }
 
+/* Parts are unique within their axis, so that the names of two made tasks differ in at least one part. check_name in
+ * config_check.c compares the whole names with those of all other tasks. */
 static bool part_is_taken(const fr_sweep_axis *axis, int64_t index)
 {
     for (int64_t i = 0; i < index; i++) {
@@ -132,6 +135,7 @@ static void name_value(fr_sweep_axis *axis, int64_t index)
     }
 }
 
+/* "FILE:LINE: sweep.KEY[INDEX]" opens every message about a listed value. */
 static void place_of(const fr_config_state *state, const fr_sweep_axis *axis,
                      int64_t index, char out[FR_PLACE_BYTES])
 {
@@ -140,6 +144,7 @@ static void place_of(const fr_config_state *state, const fr_sweep_axis *axis,
                    (long long)index);
 }
 
+/* Store a listed value in a task. Each made task parses it again and so gets a copy of a text that it owns. */
 static fr_status set_value(const fr_config_state *state, const fr_sweep_axis *axis,
                            int64_t index, fr_task_config *task)
 {
@@ -179,13 +184,15 @@ static fr_status check_axis(const fr_config_state *state, fr_sweep_axis *axis,
 
 /* ---- the tasks that are made --------------------------------------------------------------- */
 
+/* The address of the task's text of this key; NULL if the key is not a text of a task. */
 static char **text_field(const fr_config_key *key, fr_task_config *task)
 {
     return key->type == FR_KEY_TEXT ? fr_key_field((fr_key_owner){.task = task}, key)
                                     : NULL;
 }
 
-/* init.text and init.file share a field: it is copied once. */
+/* Copy a task with its texts. All texts are set to NULL first, so that after a failure no text has two owners.
+ * init.text and init.file share a field: it is copied once. */
 static fr_status copy_task(fr_ctx *ctx, const fr_task_config *from, fr_task_config *to)
 {
     *to = *from;
@@ -230,6 +237,8 @@ static fr_status name_task(const fr_config_state *state, const fr_task_config *p
     return fr_copy_string(state->ctx, whole, &task->name);
 }
 
+/* Combination `number` in mixed radix: the last axis varies fastest. A value of the section init replaces the pattern's
+ * init, so the lines of all init keys are forgotten before its own line is noted. */
 static fr_status make_task(const fr_config_state *state, int64_t pattern,
                            int64_t number, fr_task_config *task, fr_key_lines *lines)
 {
@@ -265,6 +274,7 @@ static size_t text_bytes(fr_task_config *task)
     return bytes;
 }
 
+/* Each made task repeats the pattern's texts, so their bytes count toward the limit of all values. */
 static fr_status make_tasks(fr_config_state *state, int64_t pattern,
                             fr_task_config *tasks, fr_key_lines *lines)
 {
@@ -307,6 +317,8 @@ static fr_status fail_pattern(const fr_config_state *state, const char *wanted)
                    nearest != NULL ? nearest : "", nearest != NULL ? "'?" : "");
 }
 
+/* The index of the pattern: the task that sweep.task names, or the only task. It needs a name already here, before
+ * config_check.c checks all names, because the made names start with it. */
 static fr_status find_pattern(const fr_config_state *state, int64_t *out)
 {
     const fr_config *config = state->config;
@@ -341,6 +353,7 @@ static fr_status find_pattern(const fr_config_state *state, int64_t *out)
     return FR_OK;
 }
 
+/* The scratch task has no meaning as a whole: it holds the last value of each axis only to parse and print them. */
 static fr_status check_values(fr_config_state *state)
 {
     fr_task_config scratch = {0};
@@ -352,6 +365,8 @@ static fr_status check_values(fr_config_state *state)
     return status;
 }
 
+/* The config stays as it was until all made tasks exist, so that a failure frees only what was made here. fr_alloc
+ * returns zeroed memory, so tasks that were not reached hold no texts. */
 fr_status fr_sweep_expand(fr_config_state *state)
 {
     int64_t pattern = 0;
@@ -392,6 +407,8 @@ const char *fr_config_swept_name(const fr_config *config, int index)
     return KINDS[config->swept[index]].path;
 }
 
+/* For prefix.init the key depends on the task: the same axis may give one task a text and the next one a number. The
+ * only texts that a sweep varies are init.text and init.file, both in prefix.text. */
 fr_status fr_config_swept_value(fr_ctx *ctx, const fr_config *config,
                                 const fr_task_config *task, int index,
                                 fr_swept_value *out)

@@ -12,6 +12,7 @@
 
 #include <string.h>
 
+/* Characters of a user's word that a message repeats: more than any key path has, less than a pasted text. */
 enum { SHOWN_WORD = 80 };
 
 static const char *last_part(const char *path)
@@ -20,6 +21,7 @@ static const char *last_part(const char *path)
     return dot != NULL ? dot + 1 : path;
 }
 
+/* Whether any section of a task has a key of this name. */
 static bool is_task_key(const char *name)
 {
     bool found = false;
@@ -120,6 +122,8 @@ static fr_status read_init(const fr_yaml_reader *r, int kind, const yaml_node_t 
                        out);
 }
 
+/* The number of made tasks is checked before memory for the list is taken. Both factors are small by then: n_made is at
+ * most FR_MAX_MADE, and the number of nodes of a config is bounded (config_scan.c), so the product cannot overflow. */
 static fr_status read_values(const fr_yaml_reader *r, yaml_node_t *node,
                              fr_sweep_axis *axis)
 {
@@ -154,6 +158,8 @@ static fr_status read_values(const fr_yaml_reader *r, yaml_node_t *node,
     return FR_OK;
 }
 
+/* Keys that YAML gives twice are refused here, because libyaml accepts them. n_axes cannot exceed FR_MAX_SWEPT: each
+ * kind has one axis at most. */
 static fr_status read_axis(const fr_yaml_reader *r, int kind, yaml_node_t *node)
 {
     char path[FR_PATH_BYTES];

@@ -183,6 +183,7 @@ static int find_choice(const fr_config_key *key, const char *text)
     return -1;
 }
 
+/* A choice lies in an enum or, where there are two, in a bool; the field's size tells which. */
 static void store_choice(const fr_config_key *key, int choice, void *field)
 {
     unsigned as_enum = (unsigned)choice;
@@ -208,6 +209,7 @@ static fr_status read_text(fr_ctx *ctx, const fr_config_key *key, const char *wh
                : fr_written_read(ctx, value->text, out);
 }
 
+/* The whole text is checked before the field changes, so that a failure leaves the old text. */
 static fr_status set_text(fr_ctx *ctx, const fr_config_key *key, const char *where,
                           const fr_scalar *value, char **field)
 {
@@ -248,6 +250,7 @@ static void choose_init(fr_task_config *task, fr_init_kind init)
     task->prefix.init = init;
 }
 
+/* What YAML reads as null. A quoted "null" is a text. A quoted empty text counts as no value too. */
 static bool is_null(const fr_scalar *value)
 {
     static const char *const NULLS[] = {"", "~", "null", "Null", "NULL"};

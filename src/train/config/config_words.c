@@ -1,4 +1,11 @@
-/* What leads from an unknown word to the right one: where such a key lies, what other trainers mean by it, the nearest one. */
+/*
+ * From an unknown word in a config to the right one.
+ *
+ * Three sources are searched, the most certain first: a key or section of this name in another section, the list of words
+ * that other trainers use (FOREIGN), and the nearest known word in the same section. Words of other trainers come
+ * before the nearest one because they are spelled correctly: a similar key of Forerun would be a wrong guess. Each entry of
+ * FOREIGN says what to write, also where Forerun has no such key at all.
+ */
 #include "train/config/config_impl.h"
 
 #include "base/mem.h"
@@ -101,6 +108,8 @@ static void plain_word(const char *word, char out[FR_PART_BYTES])
     out[n] = '\0';
 }
 
+/* Whether a list of words separated by blanks holds exactly this word. A word that itself contains a blank is never
+ * found, since it could match across two words of the list. */
 static bool has_word(const char *list, const char *word)
 {
     size_t n = strlen(word);
@@ -175,6 +184,8 @@ fr_status fr_config_nearest_task(const fr_config_state *state, const char *word,
     return FR_OK;
 }
 
+/* The most certain explanation first: a key that exists elsewhere, then a word of another trainer, then a typing error.
+ * Only if none applies, the message lists what is known in the section. */
 fr_status fr_config_fail_unknown(fr_ctx *ctx, const char *where, fr_section_id section,
                                  const char *word)
 {

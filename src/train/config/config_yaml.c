@@ -4,6 +4,7 @@
 
 enum { SHOWN_WORD = 80 };
 
+/* libyaml counts lines from 0. */
 long long fr_yaml_line(const yaml_node_t *node)
 {
     return (long long)node->start_mark.line + 1;
@@ -24,6 +25,8 @@ const char *fr_yaml_kind(const yaml_node_t *node)
     }
 }
 
+/* libyaml gives each node without a tag the default one of its kind. The user wrote any other tag, and it could ask for
+ * a type that the schema does not have. */
 fr_status fr_yaml_check_kind(const fr_yaml_reader *r, const yaml_node_t *node,
                              yaml_node_type_t wanted, const char *path,
                              const char *wanted_text)

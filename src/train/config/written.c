@@ -1,3 +1,16 @@
+/*
+ * Escapes and braces of texts that people write (written.h has the rules).
+ *
+ * Both directions copy the text from left to right. A backslash takes one or two bytes. At a run of '{' find_construct
+ * looks for a name and the '}' behind it; all of this together is a construct, and it is read or written as a whole.
+ * Braces that enclose no name are plain text.
+ *
+ * Let `pairs` be the smaller number of braces on the two sides of a name. Fields need an odd number and other names an
+ * even one: {{name}} is the text {name}, {{{source}}} is the field source in braces, and {name} and {{source}} are
+ * mistakes. Surplus braces on one side are plain text and stay. In the text that is read, a field in braces has
+ * (pairs + 1) / 2 of them, another name pairs / 2; writing is the inverse. Reading never lengthens a text, and writing
+ * at most doubles it; the sizes of the buffers rely on both.
+ */
 #include "train/config/written.h"
 
 #include "base/mem.h"
@@ -32,6 +45,7 @@ static const field_word WORDS[] = {
     {"tgt", "target"},
 };
 
+/* Bytes of an unknown name that a message repeats; longer than any name in WORDS. */
 enum { SHOWN_NAME = 40 };
 
 static bool is_letter(char c)
@@ -74,6 +88,8 @@ static bool is_field(const construct *c)
     return found;
 }
 
+/* For a field the fault is blanks or doubled braces. For another name the message proposes the field that is usually
+ * meant by the nearest word of WORDS. */
 static fr_status fail_name(fr_ctx *ctx, const char *where, const construct *c)
 {
     char name[SHOWN_NAME + 1];
@@ -205,6 +221,7 @@ static void write_construct(const char **from, char **to)
     *from += c.bytes;
 }
 
+/* Twice the length is enough: a backslash doubles, and a construct gets at most as many new braces as it has. */
 static fr_status write_text(fr_ctx *ctx, const char *text, bool is_template, char **out)
 {
     FR_TRY(fr_alloc(ctx, 2 * (int64_t)strlen(text) + 1, 1, out));

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The length goes first, so that two texts side by side cannot be taken for two others. -1 stands for no text. */
 static fr_status add_text(fr_ctx *ctx, fr_digest *digest, const char *text)
 {
     int64_t bytes = text != NULL ? (int64_t)strlen(text) : -1;
@@ -68,6 +69,7 @@ fr_status fr_table_key(fr_ctx *ctx, const fr_data_params *params,
     return status;
 }
 
+/* The digest cannot cover the field that holds it. */
 static fr_status add_block(fr_ctx *ctx, fr_digest *digest, const uint8_t *block,
                            size_t bytes)
 {

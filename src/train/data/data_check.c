@@ -18,6 +18,7 @@ typedef struct walk {
     fr_data_stats found;
 } walk;
 
+/* The sizes first: after this check all arrays of fr_table_view lie within the block. */
 static bool counts_fit(const fr_table_header *h, size_t bytes)
 {
     int64_t max = (int64_t)bytes; /* limit of any count, so that no product overflows */
@@ -58,6 +59,7 @@ static int64_t sum_flags(const walk *w, int64_t first, int64_t n)
     return sum;
 }
 
+/* An example is at least one token, all of its tokens are in the loss, and with its source it is not too long. */
 static bool take_example(walk *w, int64_t row, int64_t n_source)
 {
     const fr_table_example *e = &w->table.examples[w->next_example];
@@ -92,6 +94,7 @@ static bool source_row_fits(const walk *w, int64_t row)
            memcmp(t->counted + first->source, t->counted + r->source, n) == 0;
 }
 
+/* The order of these checks matters: take_ids must accept the source before anything reads its ids. */
 static bool take_row(walk *w, int64_t row)
 {
     const fr_table_row *r = &w->table.rows[row];

@@ -73,6 +73,7 @@ typedef struct span {
     int64_t n;
 } span;
 
+/* target_ends holds the end of each target in row->targets, so a target begins where the one before it ends. */
 static span source_of(const fr_row *row)
 {
     return (span){&row->source, 0, row->source.ids.count};
@@ -84,6 +85,7 @@ static span target_of(const fr_row *row, int64_t t)
     return (span){&row->targets, first, row->target_ends.data[t] - first};
 }
 
+/* Ids of the row's own text: only these may be cut. The ids of template, BOS and end of sequence stay whole. */
 static int64_t count_own(span s)
 {
     int64_t n = 0;
@@ -128,6 +130,7 @@ static int64_t cut_of_source(const builder *b, const fr_row *row)
     return b->params->cut_long_rows && wanted > 0 ? wanted : 0;
 }
 
+/* Number of ids in the loss among the ids [first, first + n) of the table. */
 static int64_t count_flags(const builder *b, int64_t first, int64_t n)
 {
     int64_t flags = 0;
@@ -137,7 +140,8 @@ static int64_t count_flags(const builder *b, int64_t first, int64_t n)
     return flags;
 }
 
-/* Count an example of `n` target tokens in the statistics. */
+/* Count an example of `n` target tokens in the statistics. Tokens of the source that are in the loss count once a row,
+ * with its first example. The very first token of a sequence has no predecessor and so is not predicted. */
 static void count_example(builder *b, int64_t n_source, int64_t n)
 {
     fr_table_row *now = &b->rows[b->stats.n_rows];
@@ -172,6 +176,8 @@ static fr_status add_target(builder *b, const fr_row *row, int64_t t, int64_t n_
     return add_tokens(b, target, n_cut, NULL, true);
 }
 
+/* A target may be dropped, so whether the row stays is known only at its end. The row's entry counts as part of the
+ * table from the moment n_rows is raised; without an example its ids are taken back. */
 static fr_status add_row(builder *b, const fr_row *row, int64_t line)
 {
     int64_t n_cut = cut_of_source(b, row);
@@ -198,6 +204,8 @@ static fr_status add_row(builder *b, const fr_row *row, int64_t line)
     return FR_OK;
 }
 
+/* row_lines.c collects the rows that cannot be used and decides whether reading goes on. max_rows counts unusable lines
+ * too, so that it means the same rows with on_error: stop and skip. */
 static fr_status read_lines(builder *b, fr_row_reader *reader, fr_bad_rows *bad,
                             const fr_map *file)
 {
@@ -223,6 +231,7 @@ static fr_status read_lines(builder *b, fr_row_reader *reader, fr_bad_rows *bad,
     return status == FR_OK ? fr_bad_rows_end(b->ctx, bad, b->params->path) : status;
 }
 
+/* A data set without a single token in the loss cannot train. The message names the most likely cause. */
 static fr_status check_result(const builder *b)
 {
     if (b->stats.n_target_tokens > 0) {
@@ -260,7 +269,8 @@ static uint8_t *append(uint8_t *to, const void *from, size_t bytes)
     return to + bytes;
 }
 
-/* Copy the grown arrays into one block. */
+/* Copy the grown arrays into one block. Its order is that of fr_table_view. A flag takes one byte here, though it grew
+ * as an id. The digests in the header stay zero; the caller of fr_table_build fills them. */
 static fr_status make_block(const builder *b, uint8_t **out)
 {
     size_t bytes = fr_table_bytes(b->stats.n_rows, b->stats.n_examples, b->ids.count);

@@ -115,6 +115,7 @@ static bool is_among(const char *key, const char *const *names, size_t n)
     return found;
 }
 
+/* `listed`: the user named the key in data.ignore. `ignored`: listed, or one of CARRIED. */
 bool fr_row_is_listed(const fr_row_reader *r, const char *key)
 {
     return lists(r->params->ignore, key);
@@ -236,6 +237,7 @@ static fr_status add_text_target(const fr_row_reader *r, const json_t *text,
     return fr_row_end_target(r, row, began, false);
 }
 
+/* A source is optional only where the template has no {source}: such rows train on targets alone. */
 static fr_status check_source(const fr_row_reader *r, const json_t *source)
 {
     bool asked = r->params->template_text == NULL || r->params->chat ||
@@ -349,6 +351,7 @@ static bool has(const json_t *object, const char *key)
     return json_object_get(object, key) != NULL;
 }
 
+/* A row to learn from shows its form by its target too. A prompt may have targets, which are not used. */
 static fr_status find_form(const fr_row_reader *r, const json_t *object, row_form *out)
 {
     bool learn = r->use == FR_ROW_LEARN;
@@ -443,6 +446,7 @@ static fr_status encode_form(const fr_row_reader *r, const json_t *object, fr_ro
     return encode_text(r, object, row);
 }
 
+/* Every id is checked here once more, also those of the tokenizer: its vocabulary may be larger than the base's. */
 static fr_status check_row(const fr_row_reader *r, const fr_row *row)
 {
     int64_t max = r->params->vocab_size;

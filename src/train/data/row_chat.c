@@ -27,6 +27,7 @@ static void fini(dialogue_ids *d)
     fr_ids_fini(&d->own);
 }
 
+/* `open_assistant` ends the ids with the frame that opens an assistant's turn, as a prompt needs it. */
 static fr_status encode(const fr_row_reader *r, const fr_message *messages, int64_t n,
                         bool open_assistant, dialogue_ids *out)
 {
@@ -65,6 +66,7 @@ static fr_status add_source(const fr_row_reader *r, const dialogue_ids *from, in
     return FR_OK;
 }
 
+/* All ids of a target are in the loss, so they need no flags; `own` says which may be cut. */
 static fr_status add_target(const fr_row_reader *r, const dialogue_ids *from,
                             int64_t first, int64_t end, fr_row *row)
 {
@@ -105,6 +107,7 @@ static bool is_assistant(const fr_message *message)
     return strcmp(message->role, "assistant") == 0;
 }
 
+/* A member that is not known may carry a meaning that would be lost, so it is refused unless the user ignores it. */
 static fr_status check_keys(const fr_row_reader *r, json_t *one, const char *name)
 {
     static const char *const KNOWN[] = {"role", "content", "weight", NULL};
@@ -143,6 +146,7 @@ static fr_status read_weight(const fr_row_reader *r, const json_t *one,
     return FR_OK;
 }
 
+/* `out` borrows its texts from the JSON value. Messages are counted from 1 in what the user reads. */
 static fr_status read_message(const fr_row_reader *r, json_t *one, int64_t number,
                               fr_message *out)
 {
@@ -186,6 +190,7 @@ static fr_status check_end(const fr_row_reader *r, const fr_message *messages,
     return FR_OK;
 }
 
+/* For a prompt the whole dialogue is the source; to learn from, it is split before its last answer. */
 static fr_status encode_all(const fr_row_reader *r, const fr_message *messages,
                             int64_t n, fr_row *row)
 {
@@ -226,6 +231,8 @@ fr_status fr_row_encode_messages(const fr_row_reader *r, const json_t *array,
 
 /* ---- rows of text as dialogues ------------------------------------------------------------------- */
 
+/* Question and answer are encoded together, as a dialogue of two turns. Its first n_source ids are those of the
+ * question with the assistant's turn opened, which are the row's source already; the target begins behind them. */
 static fr_status add_answer(const fr_row_reader *r, const fr_message *question,
                             const json_t *target, int64_t n_source, fr_row *row)
 {
@@ -249,6 +256,8 @@ static fr_status add_answer(const fr_row_reader *r, const fr_message *question,
     return status;
 }
 
+/* The question is encoded once as the source, with the assistant's turn opened. Each target becomes an example of it,
+ * as with rows in a template. */
 fr_status fr_row_encode_turns(const fr_row_reader *r, const json_t *source,
                               const json_t *target, fr_row *row)
 {

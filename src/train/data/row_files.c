@@ -19,6 +19,8 @@ typedef struct look {
     size_t bytes;     /* to inspect */
 } look;
 
+/* Bytes of the longest key that is repeated in a jq command, and the letters that such a key may have. Users copy the
+ * command into a shell, where other characters could mean something else. */
 enum { SHOWN_KEY = 40 };
 static const char KEY_LETTERS[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                   "0123456789_-";
@@ -85,7 +87,9 @@ static void note_list(const look *l, size_t at, size_t first, size_t end, value 
     }
 }
 
-/* Find the end of the object or list that begins at `at`. */
+/* Find the end of the object or list that begins at `at`. Only strings, brackets and line ends are looked at, so broken
+ * JSON may pass. The first line end decides: unless the value goes on behind it, the line is one broken row, and the
+ * search ends without a result. */
 static value find_end(const look *l, size_t at)
 {
     value v = {0};
@@ -150,6 +154,7 @@ static fr_status check_behind(const look *l, const value *v)
                               "a line of its own, e.g. with jq -c . FILE >rows.jsonl");
 }
 
+/* An object over several lines: several such objects, one that wraps a list of rows, or one row written over lines. */
 static fr_status fail_object(const look *l, const value *v)
 {
     char text[512];
@@ -171,6 +176,7 @@ static fr_status fail_object(const look *l, const value *v)
     return FAIL_FILE(l, text);
 }
 
+/* A file that begins with an object on one line passes, unless a comma or another object follows on that line. */
 static fr_status check_object(const look *l, size_t at)
 {
     size_t next = skip_spaces(l, at + 1);
@@ -269,6 +275,8 @@ static bool is_wide(const char *bytes, size_t n)
                       (bytes[1] == '\0' && bytes[3] == '\0' && bytes[0] != '\0'));
 }
 
+/* Files that are not text are named by their first bytes. For weights the remedy of base/file_kind.h would be about
+ * models, so it is replaced by one about rows. */
 static fr_status check_kind(const look *l, const char *bytes, size_t n)
 {
     const char *kind = fr_file_kind(bytes, n);
@@ -290,6 +298,7 @@ static fr_status check_kind(const look *l, const char *bytes, size_t n)
                              : FR_OK;
 }
 
+/* Binary files are recognised before a byte order mark is skipped: their signatures begin at the first byte. */
 fr_status fr_rows_check_file(fr_ctx *ctx, const char *path, const void *bytes, size_t n)
 {
     static const char MARK[] = "\xef\xbb\xbf";

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+/* Keys that recognise a form; three tell a preference pair with a prompt from one without. */
 enum { MAX_KEYS = 3 };
 
 typedef struct form {

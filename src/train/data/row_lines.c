@@ -1,3 +1,14 @@
+/*
+ * The lines of a file of rows, and the account of rows that cannot be used.
+ *
+ * fr_row_lines points into the text of the file and copies nothing. Blank lines are passed over but counted, so that
+ * messages name the lines that an editor shows.
+ *
+ * A row that cannot be used arrives as FR_ERR_DATA with its message in the context. The account takes the message out
+ * of the context, logs it, and lets the reading go on. With `skip` that is all. Without it the other rows are read only
+ * to find more faults: at the end, or at the MAX_NAMED-th bad row, the first message becomes the error. Any status
+ * other than FR_ERR_DATA is not the fault of a row and ends the reading at once.
+ */
 #include "train/data/row_lines.h"
 
 #include "base/mem.h"
@@ -6,7 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* 20 messages fit on a screen: enough to see what is wrong with a file. */
+/* 20 messages fit on a screen: enough to see what is wrong with a file. WHY_BYTES holds the longest message, with a
+ * remedy and a command; a longer one is cut. */
 enum { MAX_NAMED = 20, WHY_BYTES = 1024 };
 
 fr_row_lines fr_row_lines_of(const char *text, size_t bytes)
@@ -18,6 +30,7 @@ fr_row_lines fr_row_lines_of(const char *text, size_t bytes)
     return (fr_row_lines){text + mark, bytes - mark, 0};
 }
 
+/* A NUL is not blank: strchr would find it as the end of its list. Such a line reaches the reader, which reports it. */
 static bool is_blank(const char *line, size_t bytes)
 {
     for (size_t i = 0; i < bytes; i++) {
@@ -44,6 +57,7 @@ bool fr_row_lines_next(fr_row_lines *lines, const char **line, size_t *bytes)
     return false;
 }
 
+/* Log one row that cannot be used. With `skip` their number has no limit, so one more line ends the messages. */
 static void name_row(const fr_ctx *ctx, const fr_bad_rows *bad, const char *why)
 {
     if (bad->n <= MAX_NAMED) {
@@ -55,6 +69,9 @@ static void name_row(const fr_ctx *ctx, const fr_bad_rows *bad, const char *why)
     }
 }
 
+/* Without `skip` the first bad row is not logged at once: if it stays the only one, fr_bad_rows_end reports it as the
+ * error itself, and it is not said twice. With the second one both are logged. The message is copied before the
+ * context is cleared, since the context owns it. */
 fr_status fr_bad_rows_add(fr_ctx *ctx, fr_bad_rows *bad, fr_status status)
 {
     char why[WHY_BYTES];
@@ -116,6 +133,7 @@ void fr_row_report(const fr_ctx *ctx, const char *path, int64_t n_unusable,
     }
 }
 
+/* Functions below a row fail with a place or without; a message that begins with the path already has one. */
 void fr_row_add_place(fr_ctx *ctx, const char *path, int64_t line)
 {
     char why[WHY_BYTES];

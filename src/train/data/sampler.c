@@ -1,3 +1,17 @@
+/*
+ * The order of a task's examples, one epoch after the other.
+ *
+ * fr_sampler_get gives the example at one position of the endless order. It makes the order of a whole epoch when the
+ * caller first asks for an example of that epoch, and keeps it until the caller asks for another epoch. So a run that
+ * goes forward shuffles once an epoch, and a jump to any other position costs one shuffle.
+ *
+ * Every random word depends on (seed, epoch, number of the word) alone, and each epoch starts again from ascending
+ * numbers, not from the previous order. A resume can therefore begin in any epoch without the ones before it.
+ *
+ * Ordered by source, an epoch takes one range of words for the shuffle of the sources and the words behind it for the
+ * examples, a word for each example. The examples of a source are shuffled too, so that a step which ends within a
+ * source does not always see the same ones first.
+ */
 #include "train/data/sampler.h"
 
 #include "base/mem.h"
@@ -7,6 +21,9 @@
 #include <string.h>
 
 /* Fill by_source, first and n_sources: a counting sort of the examples by source. */
+/* Sources are numbered in order of first appearance, so that the result depends on the data alone. While counting,
+ * `first[k + 1]` is the number of examples of source k; sums turn the counts into beginnings. `sources` serves as the
+ * next free position of each source until the first epoch fills it. */
 static fr_status sort_by_source(fr_ctx *ctx, const fr_dataset *dataset, fr_sampler *s)
 {
     int64_t n = s->n_examples;
@@ -31,6 +48,7 @@ static fr_status sort_by_source(fr_ctx *ctx, const fr_dataset *dataset, fr_sampl
     return FR_OK;
 }
 
+/* There are at most as many sources as examples, so n bounds the arrays before the sources are counted. */
 static fr_status alloc_orders(fr_ctx *ctx, const fr_dataset *by_source, fr_sampler *s)
 {
     int64_t n = s->n_examples;
@@ -74,6 +92,7 @@ static int64_t below(uint64_t word, int64_t n)
 }
 
 /* Shuffle n items with the epoch's random words [first_word, first_word + n). */
+/* Fisher-Yates from the end: item i changes places with one of the items 0 to i, each equally likely. */
 static void shuffle(const fr_sampler *s, int64_t epoch, int64_t first_word,
                     int64_t *items, int64_t n)
 {
@@ -94,6 +113,7 @@ static void count_up(int64_t *items, int64_t n)
     }
 }
 
+/* `at` is the position in the epoch. Each position has a random word of its own, behind the words of the sources. */
 static void shuffle_sources(fr_sampler *s, int64_t epoch)
 {
     int64_t at = 0;

@@ -39,6 +39,8 @@ void fr_step_plan_fini(fr_step_plan *plan)
     *plan = (fr_step_plan){0};
 }
 
+/* There are at most as many sources, units and microbatches as examples, so one capacity serves all arrays. The old
+ * content is not kept: each plan is made anew. */
 static fr_status reserve(fr_ctx *ctx, fr_step_plan *plan, int64_t n)
 {
     if (n <= plan->capacity) {
@@ -66,7 +68,8 @@ static void separate(const fr_dataset *dataset, fr_step_plan *plan)
     }
 }
 
-/* Group the drawn examples by source. */
+/* Group the drawn examples by source. Rows with equal sources have the same source row (data_sources.c), so comparing
+ * its number is enough. Within a source the examples keep the order in which they were drawn. */
 static void group_by_source(const fr_dataset *dataset, fr_step_plan *plan)
 {
     int64_t *rows = plan->order; /* scratch until the units are ordered */
@@ -114,6 +117,8 @@ static int64_t common_tokens(const fr_dataset *dataset, const fr_plan_source *so
     return common >= WORTHWHILE ? common : 0;
 }
 
+/* Sources are cut into groups of `max` by position. A group that begins alike is one unit; in any other group each
+ * source is a unit. The units do not depend on microbatch_tokens or the replicas: they decide the bits of the sums. */
 static void form_units(const fr_plan_params *params, fr_step_plan *plan)
 {
     int64_t max = params->share_prompt > 1 ? params->share_prompt : 1;
@@ -138,6 +143,8 @@ static void add_rows(fr_step_plan *plan, fr_unit *unit, int64_t n, int64_t befor
     plan->n_keys += n * before + n * (n + 1) / 2;
 }
 
+/* The last token of a target is predicted but predicts nothing, so it needs no row: a target has count - 1 rows. They
+ * attend to the whole source, which each of its examples shares. */
 static void measure_source(const fr_dataset *dataset, const fr_plan_source *from,
                            fr_step_plan *plan, fr_unit *unit)
 {
@@ -192,7 +199,9 @@ static int64_t emptiest(const fr_step_plan *plan, int64_t n_rows, int64_t limit)
     return best;
 }
 
-/* Set home[u], the microbatch of unit u. */
+/* Set home[u], the microbatch of unit u. The number of microbatches starts at the larger of two: the least that can
+ * hold all rows, and the replicas, so that each has work. Another is added where a unit fits into none. A unit that is
+ * longer than the limit fits into an empty microbatch only. */
 static void assign_units(fr_step_plan *plan, int64_t limit, int n_replicas,
                          int64_t *home)
 {
@@ -259,6 +268,7 @@ static void order_units(fr_step_plan *plan, const int64_t *home)
     }
 }
 
+/* Note in each microbatch the replica that runs it: the inverse of fr_plan_microbatch. */
 static void deal_microbatches(fr_step_plan *plan, int n_replicas)
 {
     plan->n_replicas = n_replicas;
@@ -270,7 +280,8 @@ static void deal_microbatches(fr_step_plan *plan, int n_replicas)
     }
 }
 
-/* Plan the drawn examples. */
+/* Plan the drawn examples. `drawn` is read for the last time by the grouping; from then on it holds the microbatch of
+ * each unit. */
 static void plan_drawn(const fr_plan_params *params, fr_step_plan *plan)
 {
     if (params->share_sources) {

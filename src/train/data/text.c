@@ -53,6 +53,7 @@ static fr_status flag_tokens(const collector *c, int64_t first, size_t bytes)
     return FR_OK;
 }
 
+/* Tokenise the collected text and begin a new one. Failures leave ids behind, which fr_text_encode takes back. */
 static fr_status flush(collector *c)
 {
     size_t bytes = c->bytes;
@@ -109,6 +110,8 @@ static fr_status pass_added(collector *c, int32_t id, fr_piece *piece)
     return FR_OK;
 }
 
+/* The ids of the template alone are used only to find its special tokens: the rest of its text is collected and
+ * tokenised again together with the data beside it. Added tokens that are not special are text. */
 static fr_status add_template(collector *c, fr_piece piece)
 {
     fr_ids ids = {0};
@@ -139,6 +142,7 @@ static fr_status add_pieces(collector *c, const fr_piece *pieces, int n_pieces)
     return flush(c);
 }
 
+/* Collected text is never longer than all pieces together, so one allocation serves the whole call. */
 fr_status fr_text_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
                          const fr_piece *pieces, int n_pieces, bool special,
                          fr_ids *ids, fr_ids *own)
