@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The first token has no row before it unless something precedes the sequence, so nothing predicts it. */
 int64_t fr_sequence_predictions(const fr_sequence *sequence, bool has_predecessor)
 {
     int64_t counted = 0;
@@ -63,6 +64,7 @@ fr_status fr_batch_check(fr_ctx *ctx, const fr_batch *batch, int64_t vocab_size,
     }
     for (int64_t r = 0; r < batch->n_targets; r++) {
         int32_t id = batch->target_ids_R[r];
+        /* -1: in generation the token is still to be chosen */
         if (id != -1) {
             FR_TRY(fr_vocabulary_check_id(ctx, TARGETS, id, vocab_size));
         }
@@ -70,6 +72,7 @@ fr_status fr_batch_check(fr_ctx *ctx, const fr_batch *batch, int64_t vocab_size,
     return FR_OK;
 }
 
+/* A target's last token is predicted but nothing follows it, so it needs no row. */
 static int64_t target_rows(const fr_sequence *target)
 {
     return target->count > 0 ? target->count - 1 : 0;
@@ -85,6 +88,7 @@ int64_t fr_unit_rows(const fr_sequence *source, const fr_sequence *targets,
     return rows;
 }
 
+/* Serves pointers of any type, hence memcpy for the pointer itself. On failure the old array stays. */
 /* Make *array hold `needed` elements of `size`, keeping the first `used`. */
 static fr_status grow(fr_ctx *ctx, void *array, size_t size, int64_t used,
                       int64_t needed)
@@ -124,6 +128,7 @@ static fr_status reserve_columns(fr_ctx *ctx, const column *columns, int n_colum
     return FR_OK;
 }
 
+/* Room for so many more of each. read_rows_S shares the targets' capacity: each prediction reads one row at most. */
 static fr_status reserve(fr_ctx *ctx, fr_batch *b, int64_t tokens, int64_t segments,
                          int64_t targets)
 {
@@ -223,6 +228,8 @@ static fr_sequence rest_of(fr_sequence s, int64_t n)
     return s;
 }
 
+/* The rest of a source, then its targets. The predictions in the source are repeated before each target's own, as the
+ * units would have them one by one; their rows are read once (`reads`). `last_shared` is common to all branches. */
 static void add_branch(fr_batch *b, int64_t position, fr_span shared,
                        common_row *last_shared, const fr_branch *branch)
 {
@@ -236,8 +243,10 @@ static void add_branch(fr_batch *b, int64_t position, fr_span shared,
     }
     for (int64_t t = 0; t < branch->n_targets; t++) {
         const fr_sequence *target = &branch->targets[t];
+        /* the rows that are computed: without the last token */
         fr_sequence read = {target->ids, NULL, target_rows(target)};
         reads = add_predictions(b, &rest, rest_span.first, last_shared, reads);
+        /* before add_rows, which moves n_tokens: the target's rows begin at b->n_tokens */
         (void)add_predictions(b, target, b->n_tokens, &last, -1);
         add_rows(b, read, position + branch->source.count, shared, rest_span);
     }
@@ -298,10 +307,12 @@ fr_status fr_batch_add_cached(fr_ctx *ctx, fr_batch *batch,
     FR_TRY(reserve(ctx, batch, n, 1, 1));
     add_rows(batch, tokens, sequence->prefix_length + past, NONE,
              (fr_span){sequence->first, past});
+    /* rows of the cache, not of the batch: attention reads keys and values there */
     batch->segments[batch->n_segments - 1].own_first = sequence->first + past;
     batch->target_reads_R[batch->n_targets] =
         (int32_t)read_row(batch, batch->n_tokens - 1);
     batch->target_ids_R[batch->n_targets++] = -1;
+    /* a batch never mixes the two, so the last unit speaks for all */
     batch->is_decode = past > 0;
     batch->n_units++;
     return FR_OK;

@@ -27,6 +27,7 @@ struct fr_generator {
     fr_batch batch;
 };
 
+/* In a pass unit u of the batch, units[u] and ids[u] belong together. */
 /* Room for one sequence in the cache, and who has it. */
 typedef struct place {
     int64_t row; /* -1: nobody */
@@ -89,6 +90,7 @@ static int64_t max_new(const generation *c, const fr_generate_row *row)
     return c->params->max_new_tokens < capacity ? c->params->max_new_tokens : capacity;
 }
 
+/* Larger than 250 bytes of a name, a colon and the digits of a line number. */
 enum { PLACE_BYTES = 300 };
 
 /* "FILE:LINE", "--prompt" or "row 3". */
@@ -106,6 +108,7 @@ static const char *name_row(const generation *c, int64_t index, char out[PLACE_B
     return out;
 }
 
+/* Before anything is computed: a bad row in the middle of a list must not cost the rows before it. */
 static fr_status check_row(const generation *c, int64_t index)
 {
     char name[PLACE_BYTES];
@@ -138,10 +141,12 @@ static fr_status choose_places(generation *c)
         int64_t needed = c->rows[i].prompt.count + max_new(c, &c->rows[i]);
         c->capacity = needed > c->capacity ? needed : c->capacity;
     }
+    /* parts are equal, so the longest row decides the size of all of them */
     int64_t fitting = c->params->cache_bytes / fr_cache_bytes(c->g->stage, c->capacity);
     c->n_places = c->params->batch < c->n_rows ? c->params->batch : c->n_rows;
     c->n_places = fitting < c->n_places ? fitting : c->n_places;
     c->n_places = c->n_places > 1 ? c->n_places : 1;
+    /* stages hold different numbers of layers, so each may fit another number of rows */
     return fr_group_allreduce(c->g->pipeline, FR_MIN, &c->n_places, 1);
 }
 
@@ -177,6 +182,7 @@ static void free_places(generation *c)
 
 /* ---- one pass ------------------------------------------------------------------------------- */
 
+/* `past` moves on at once: the pass writes these tokens to the cache, and a failed pass ends the call. */
 static fr_status add_unit(generation *c, place *p, const int32_t *ids, int64_t n)
 {
     fr_batch *batch = &c->g->batch;
@@ -196,6 +202,7 @@ static fr_status add_prompts(generation *c)
         if (p->row >= 0) {
             continue;
         }
+        /* a prompt above the limit still goes, alone in its pass */
         if (c->g->batch.n_tokens > 0 &&
             c->g->batch.n_tokens + row->prompt.count > PROMPT_TOKENS) {
             break;
@@ -255,6 +262,7 @@ static fr_status choose(generation *c)
                                c->logits));
         for (int64_t u = 0; u < n; u++) {
             int64_t row = c->units[u]->row;
+            /* by row and number of the token, not by pass: what else is in the batch cannot change the draw */
             double uniform = fr_rng_uniform(sample->seed, FR_RNG_SAMPLE, (uint64_t)row,
                                             (uint64_t)c->rows[row].out.count);
             c->ids[u] =
@@ -265,6 +273,7 @@ static fr_status choose(generation *c)
                               n * (int64_t)sizeof *c->ids);
 }
 
+/* Lists of stop ids are short, so a search from the front is enough. */
 static bool ends_text(const fr_generate_params *params, int32_t id)
 {
     for (int64_t i = 0; i < params->n_stop; i++) {
@@ -317,6 +326,7 @@ static fr_status take_tokens(generation *c)
     return any_ended ? fr_group_agree(c->g->pipeline, status) : status;
 }
 
+/* A pass has prompts or single tokens, never both, so its time belongs to one of them. */
 static void count_time(const generation *c, double seconds)
 {
     const fr_batch *batch = &c->g->batch;
@@ -336,6 +346,7 @@ static fr_status run(generation *c)
     FR_TRY(fill_batch(c));
     for (int64_t pass = 1; c->g->batch.n_units > 0; pass++) {
         double began = fr_clock_seconds();
+        /* the hang watch reports where this rank is */
         fr_watch_at(watch, pass, "generate", c->units[0]->row);
         FR_TRY(pass_through(c));
         FR_TRY(choose(c));
@@ -355,6 +366,7 @@ fr_status fr_generate(fr_generator *generator, fr_generate_row *rows, int64_t n_
                     .params = params,
                     .next = params->first};
     FR_TRY(choose_places(&c));
+    /* a rank without memory must not leave the others waiting in the first pass */
     fr_status status = fr_group_agree(generator->pipeline, alloc_places(&c));
     if (status == FR_OK) {
         status = run(&c);

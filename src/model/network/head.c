@@ -1,3 +1,13 @@
+/*
+ * The head of the last stage: final norm, product with the vocabulary matrix, and the loss.
+ *
+ * Logits of all targets at once would take R * V floats, often more than all activations of a layer. So targets come
+ * in chunks of FR_HEAD_CHUNK_ROWS. Each chunk goes the whole way before the next one begins: gather its rows, norm,
+ * logits, cross entropy, and (in training) straight back to the gradient of the gathered rows, which is added to dx.
+ * Only one chunk of logits is ever in memory, and the gradient overwrites the logits.
+ *
+ * Chunks do not change results: rows are independent up to the loss, and gradients are added in the targets' order.
+ */
 #include "model/network/head.h"
 
 #include "base/mem.h"
@@ -19,6 +29,7 @@ static fr_status load_norm(fr_ctx *ctx, const fr_weights *weights, fr_head *head
     return FR_OK;
 }
 
+/* Pointers are reset as well, since a failed reserve leaves the head to be used again or freed. */
 static void free_scratch(fr_head *head)
 {
     free(head->x);
@@ -30,6 +41,7 @@ static void free_scratch(fr_head *head)
     head->capacity = 0;
 }
 
+/* Grows the scratch to `rows` rows. Old contents are lost: no chunk needs what an earlier one left. */
 static fr_status reserve(fr_head *head, const fr_arch *arch, int64_t rows)
 {
     fr_ctx *ctx = head->ctx;
@@ -70,6 +82,7 @@ int64_t fr_head_chunk(int64_t n_targets)
     return n_targets < FR_HEAD_CHUNK_ROWS ? n_targets : FR_HEAD_CHUNK_ROWS;
 }
 
+/* The norm's kind belongs to the family: Llama has RMS norm without a bias, GPT-2 layer norm with one. */
 static void final_norm(const fr_layer_context *c, const fr_head *head, int64_t n_rows,
                        const float *x, float *h, float *statistics)
 {
@@ -87,8 +100,10 @@ static void final_norm(const fr_layer_context *c, const fr_head *head, int64_t n
 static fr_status chunk_back(const fr_layer_context *c, fr_head *head, int64_t n_rows)
 {
     int64_t width = c->arch->d_model;
+    /* fr_cross_entropy has put the gradient into logits, and h is free again: the logits were its last reader. */
     FR_TRY(fr_linear_back(c->device, n_rows, head->logits, &head->vocabulary, false,
                           head->h));
+    /* the norms' backward passes add to dx */
     memset(head->dx, 0, (size_t)(n_rows * width) * sizeof(float));
     if (c->arch->family == FR_LLAMA) {
         fr_rmsnorm_back(c->device, n_rows, width, head->x, head->norm, head->statistics,
@@ -100,6 +115,7 @@ static fr_status chunk_back(const fr_layer_context *c, fr_head *head, int64_t n_
     return FR_OK;
 }
 
+/* x = the given rows of x_TD, side by side, as the norm and the matrix product take them. A row may occur twice. */
 static void gather_rows(int64_t width, int64_t n, const float *x_TD,
                         const int32_t *rows, float *x)
 {
@@ -131,6 +147,7 @@ fr_status fr_head_loss(const fr_layer_context *context, fr_head *head,
             continue;
         }
         FR_TRY(chunk_back(context, head, n));
+        /* One row at a time: several targets may read the same row, and the order of these sums fixes the bits. */
         for (int64_t r = 0; r < n; r++) {
             fr_add(context->device, width, head->dx + r * width,
                    dx_SD + rows[r] * width);
@@ -139,6 +156,7 @@ fr_status fr_head_loss(const fr_layer_context *context, fr_head *head,
     return FR_OK;
 }
 
+/* Generation has few rows in a pass, hence fr_linear_few; logits go straight to the caller, not into the scratch. */
 fr_status fr_head_logits(const fr_layer_context *context, fr_head *head, int64_t n,
                          const float *x_TD, const int32_t *rows_N, float *logits_NV)
 {

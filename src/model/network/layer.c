@@ -59,6 +59,7 @@ static void keep(const fr_layer_context *c, int64_t n, float *work, void *saved)
     }
 }
 
+/* The saved value as floats: the saved buffer itself in f32, else converted into scratch (unchanged if not kept). */
 static float *bring_back(const fr_layer_context *c, int64_t n, void *saved,
                          float *scratch)
 {
@@ -90,6 +91,7 @@ static void copy(const fr_layer_context *c, int64_t n, const float *x, float *y)
 
 /* ---- rows that go past attention ---------------------------------------------------------- */
 
+/* A forward pass without a cache ends in the loss, so rows that predict nothing need no feed-forward half. */
 static int64_t rows_past(const fr_batch *batch, const fr_saved *saved)
 {
     return saved->only_read ? batch->n_read : batch->n_tokens;
@@ -119,6 +121,7 @@ static void scatter(const fr_batch *batch, int64_t width, const float *x_S, floa
 
 /* ---- forward -------------------------------------------------------------------------------- */
 
+/* In place, before attention; `inverse` turns gradients back. GPT-2 has learned positions and no table. */
 static void rotate(const fr_layer_context *c, const fr_batch *batch, bool inverse,
                    float *qkv)
 {
@@ -130,6 +133,7 @@ static void rotate(const fr_layer_context *c, const fr_batch *batch, bool invers
     }
 }
 
+/* Strides are those of the fused projection: q, k and v of a token lie in one row of W floats, none is copied out. */
 static fr_attention_params attention_params(const fr_layer_context *c,
                                             const fr_batch *batch,
                                             const fr_layer_prefix *prefix)
@@ -148,6 +152,8 @@ static fr_attention_params attention_params(const fr_layer_context *c,
                                  .segments = batch->segments};
 }
 
+/* Keys and values of a segment's tokens, to the rows that the segment calls its own. Keys are rotated already, so later
+ * passes use them as they are. */
 static void fill_cache(const fr_layer_context *c, const fr_segment *segment,
                        const float *qkv, fr_layer_cache *cache)
 {
@@ -182,6 +188,7 @@ static fr_status attend(const fr_layer_context *c, const fr_layer *layer,
     fr_attention_params params = attention_params(c, batch, prefix);
     const float *k = qkv + q_width;
     const float *v = qkv + q_width + kv_width;
+    /* keys of earlier passes are needed too, so attention reads all of them from the cache */
     if (cache != NULL) {
         for (int64_t i = 0; i < batch->n_segments; i++) {
             fill_cache(c, &batch->segments[i], qkv, cache);
@@ -258,6 +265,7 @@ static fr_status project_down(const fr_layer_context *c, const fr_layer *layer,
     return FR_OK;
 }
 
+/* `all` always has somewhere to write; `saved` says what outlives the pass. */
 fr_status fr_layer_forward(const fr_layer_context *context, const fr_layer *layer,
                            const fr_batch *batch, const fr_layer_prefix *prefix,
                            fr_layer_cache *cache, const fr_saved *saved, float *y_TD)
@@ -314,6 +322,7 @@ static fr_status feed_forward_back(const fr_layer_context *c, const fr_layer *la
                                    int64_t n_tokens, const fr_saved *saved,
                                    float *dx_TD)
 {
+    /* act and dact share a buffer: activations are not needed here, only up is */
     float *dh = c->workspace->h_TD;
     float *dact = c->workspace->act_TF;
     float *dup = c->workspace->up_TU;
@@ -357,6 +366,7 @@ static fr_status attend_back(const fr_layer_context *c, const fr_layer *layer,
     fr_attention_gradients gradients = {.dprefix_k_UPGK = w->dprefix_k_UP,
                                         .dprefix_v_UPGK = w->dprefix_v_UP,
                                         .n_units = batch->n_units};
+    /* below the lowest prefix no gradient is used: dq, dk and dv stay NULL and are not computed */
     if (!prefix_only) {
         gradients.dq = w->dqkv_TW;
         gradients.dk = w->dqkv_TW + q_width;
@@ -367,6 +377,7 @@ static fr_status attend_back(const fr_layer_context *c, const fr_layer *layer,
                              &gradients);
 }
 
+/* dx carries the residual path, so each half adds its own gradient to it. */
 fr_status fr_layer_backward(const fr_layer_context *context, const fr_layer *layer,
                             const fr_batch *batch, const fr_layer_prefix *prefix,
                             const fr_saved *saved, bool prefix_only, float *dx_TD)
@@ -386,6 +397,7 @@ fr_status fr_layer_backward(const fr_layer_context *context, const fr_layer *lay
         memcpy(dh, dx_TD, (size_t)(batch->n_read * width) * sizeof *dh);
         scatter(batch, width, dh, dx_TD);
     }
+    /* dq and dk belong to rotated q and k; the projection made them before the rotation */
     rotate(context, batch, true, dqkv);
     FR_TRY(fr_linear_back(context->device, n, dqkv, &layer->qkv, false, dh));
     norm_backward(context, n, all.x1_TD, layer->attn_norm, all.norm1, dh, dx_TD);

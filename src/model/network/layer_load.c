@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+/* Widths in elements of a row; layer.h names them Q, KV, W and U. */
 int64_t fr_arch_q_width(const fr_arch *arch)
 {
     return arch->n_heads * arch->head_dim;
@@ -32,6 +33,7 @@ typedef struct loader {
     fr_layer *layer;
 } loader;
 
+/* Memory goes into the layer's list at once, so that fr_layer_fini frees it whatever fails later. */
 static fr_status own_floats(const loader *l, int64_t count, float **out)
 {
     FR_TRY(fr_alloc(l->ctx, count, sizeof **out, out));
@@ -60,6 +62,7 @@ static fr_status load_vector(const loader *l, const fr_weight *roles,
             FR_TRY(
                 fr_weights_read(l->ctx, l->weights, roles[i], l->index, FR_F32, next));
         }
+        /* a missing part stays zero, as fr_alloc left it */
         next += lengths[i];
     }
     return FR_OK;
@@ -76,6 +79,7 @@ static fr_status load_matrix(const loader *l, const fr_stack *stack, fr_matrix *
     return fr_frozen_matrix(l->ctx, l->frozen, stack, l->index, out);
 }
 
+/* Q, K and V, and gate and up, are stacked: one product reads the normed input once for all of them. */
 static fr_status load_matrices(const loader *l, const fr_arch *arch)
 {
     bool gated = arch->family == FR_LLAMA;
@@ -96,6 +100,7 @@ static fr_status load_vectors(const loader *l, const fr_arch *arch)
     const int64_t up_lengths[] = {arch->d_ff, arch->d_ff};
     bool gated = arch->family == FR_LLAMA;
     FR_TRY(load_vector(l, QKV, qkv_lengths, 3, &layer->qkv_bias));
+    /* GPT-2 has the second of the two roles alone */
     FR_TRY(load_vector(l, gated ? GATE_UP : GATE_UP + 1, up_lengths, gated ? 2 : 1,
                        &layer->up_bias));
     FR_TRY(load_one_vector(l, FR_W_ATTN_NORM, width, &layer->attn_norm));
@@ -106,6 +111,7 @@ static fr_status load_vectors(const loader *l, const fr_arch *arch)
     return load_one_vector(l, FR_W_DOWN_BIAS, width, &layer->down_bias);
 }
 
+/* On failure nothing is left to free: `out` is zeroed again. */
 fr_status fr_layer_load(fr_ctx *ctx, const fr_weights *weights, fr_frozen *frozen,
                         int64_t index, fr_layer *out)
 {

@@ -1,3 +1,9 @@
+/*
+ * Choice of one token: greedy, or temperature, then top-k, then top-p, then one uniform number.
+ *
+ * Sums run over sorted candidates with the library's own exponential (base/elementary.h), so the same logits give the
+ * same token on every machine.
+ */
 #include "model/network/sample.h"
 
 #include "base/elementary.h"
@@ -21,11 +27,13 @@ fr_status fr_sample_check(fr_ctx *ctx, const fr_sample_params *params)
     return FR_OK;
 }
 
+/* Some ids of a vocabulary have no text or must not be generated; the mask keeps them out of every choice. */
 static bool may_come(const fr_sample_params *params, int64_t id)
 {
     return params->never_V == NULL || params->never_V[id] == 0;
 }
 
+/* The lowest id wins among equal logits. FR_NO_TOKEN if no id is allowed. */
 static int32_t likeliest(const float *logits, int64_t vocab,
                          const fr_sample_params *params)
 {
@@ -49,6 +57,7 @@ static int compare_candidates(const void *left, const void *right)
     return (a->id > b->id) - (a->id < b->id);
 }
 
+/* Relative to the highest logit no exponent is above 0: nothing overflows, and the first weight is exactly 1. */
 static double weight(const fr_candidate *candidate, float highest, double temperature)
 {
     return fr_exp(((double)candidate->logit - (double)highest) / temperature);
@@ -80,12 +89,14 @@ int32_t fr_sample(const float *logits_V, int64_t vocab, const fr_sample_params *
     for (int64_t i = 0; i < kept; i++) {
         total += weight(&scratch_V[i], highest, params->temperature);
     }
+    /* top_p holds within what top_k kept; the likeliest candidate always stays */
     double mass = 0.0;
     int64_t nucleus = 0;
     while (nucleus < kept && (nucleus == 0 || mass < params->top_p * total)) {
         mass += weight(&scratch_V[nucleus], highest, params->temperature);
         nucleus++;
     }
+    /* invert the distribution: the first candidate whose running sum passes the wanted share */
     double wanted = uniform * mass;
     double sum = 0.0;
     for (int64_t i = 0; i < nucleus; i++) {
@@ -94,5 +105,6 @@ int32_t fr_sample(const float *logits_V, int64_t vocab, const fr_sample_params *
             return scratch_V[i].id;
         }
     }
+    /* uniform * mass may round up to mass itself */
     return scratch_V[nucleus - 1].id;
 }

@@ -123,6 +123,7 @@ static int64_t lay_out_workspace(const fr_stage *s, char *base, int64_t n_tokens
     return used;
 }
 
+/* Frees before it allocates, so that the old and the new arena are never in memory together; contents are scratch. */
 static fr_status reserve_tokens(fr_stage *s, int64_t n_tokens)
 {
     if (n_tokens <= s->workspace_tokens) {
@@ -175,6 +176,7 @@ void fr_stage_input_fini(fr_stage_input *input)
     *input = (fr_stage_input){0};
 }
 
+/* Receiving into another buffer can go on while these activations are still in use; the swap copies nothing. */
 void fr_activations_swap_input(fr_activations *activations, fr_stage_input *input)
 {
     fr_stage_input other = activations->input;
@@ -182,6 +184,7 @@ void fr_activations_swap_input(fr_activations *activations, fr_stage_input *inpu
     *input = other;
 }
 
+/* Views are laid out anew each time: T and `lowest` differ from batch to batch in the same memory. */
 static fr_status reserve_activations(fr_activations *activations, const fr_stage *stage,
                                      int64_t n, int64_t lowest)
 {
@@ -214,6 +217,7 @@ fr_status fr_activations_prepare(fr_stage *stage, fr_activations *activations,
     return FR_OK;
 }
 
+/* With `keep`: n layers, n + 1 residual rows and the gradient. Without: two rows by turns. */
 int64_t fr_activations_bytes(const fr_stage *stage, int64_t n_tokens, bool keep)
 {
     fr_workspace w;

@@ -1,3 +1,11 @@
+/*
+ * Formulas for what a stage holds, so that a layout can be judged before any memory is taken.
+ *
+ * Frozen weights are counted here role by role, in step with fr_layer_load, fr_head_load and fr_stage_create. A change
+ * there must be repeated here; tests compare both. Activations and workspace are not counted twice: their layout
+ * functions can run without memory (stage_activations.c), so a stage that has only its sizes answers for them.
+ * All results are bytes of this rank.
+ */
 #include "model/network/stage_bytes.h"
 
 #include "model/network/stage_impl.h"
@@ -13,6 +21,8 @@ static bool is_last(const fr_stage_shape *shape)
 }
 
 /* A matrix of n elements. */
+/* Matrices that stay in the file take what their own conversion or copy takes, which the file's type decides; a role
+ * that the file lacks takes nothing. */
 static int64_t matrix_bytes(const fr_stage_shape *shape, fr_weight role, int64_t layer,
                             int64_t n)
 {
@@ -31,6 +41,7 @@ static int64_t layer_matrices(const fr_stage_shape *shape, int64_t layer)
     int64_t d = a->d_model;
     int64_t q = fr_arch_q_width(a);
     int64_t kv = fr_arch_kv_width(a);
+    /* 0 for GPT-2, which has no gate */
     int64_t gate = fr_arch_up_width(a) - a->d_ff;
     const struct {
         fr_weight role;
@@ -46,6 +57,7 @@ static int64_t layer_matrices(const fr_stage_shape *shape, int64_t layer)
     return bytes;
 }
 
+/* A tied vocabulary counts once where one stage has both ends, and twice where two stages each hold a copy. */
 int64_t fr_stage_matrix_bytes(const fr_stage_shape *shape)
 {
     int64_t vocabulary = shape->arch->vocab_size * shape->arch->d_model;
@@ -65,6 +77,7 @@ int64_t fr_stage_matrix_bytes(const fr_stage_shape *shape)
 /* Of one layer, floats. */
 static int64_t layer_vectors(const fr_arch *a)
 {
+    /* two norms: RMS norm has a weight, layer norm a weight and a bias */
     int64_t n = a->d_model * (a->family == FR_LLAMA ? 2 : 4);
     n += a->attention_bias ? fr_arch_qkv_width(a) + a->d_model : 0;
     n += a->mlp_bias ? fr_arch_up_width(a) + a->d_model : 0;
@@ -75,6 +88,7 @@ int64_t fr_stage_weight_bytes(const fr_stage_shape *shape)
 {
     const fr_arch *a = shape->arch;
     int64_t floats = shape->n_layers * layer_vectors(a);
+    /* each stage has its own table of rotary angles: cosine and sine for head_dim / 2 pairs at each position */
     floats += a->family == FR_LLAMA ? shape->max_position * a->head_dim : 0;
     if (is_first(shape)) {
         floats += a->family == FR_GPT2 ? a->context_length * a->d_model : 0;
@@ -94,6 +108,7 @@ static int64_t slice_bytes(fr_dtype dtype, int64_t n_out, int64_t n_in)
     return n_out * row < max ? n_out * row : max;
 }
 
+/* Only one product runs at a time and its scratch is reused by the next, so the largest matrix decides, not the sum. */
 int64_t fr_stage_reading_bytes(const fr_stage_shape *shape)
 {
     const fr_arch *a = shape->arch;
@@ -114,6 +129,7 @@ int64_t fr_stage_reading_bytes(const fr_stage_shape *shape)
 int64_t fr_stage_head_bytes(const fr_stage_shape *shape, int64_t n_targets)
 {
     const fr_arch *a = shape->arch;
+    /* x, h and dx, two statistics, and the logits: see reserve in head.c */
     int64_t row = 3 * a->d_model + 2 + a->vocab_size;
     return is_last(shape) ? fr_head_chunk(n_targets) * row * (int64_t)sizeof(float) : 0;
 }
@@ -133,12 +149,14 @@ static int64_t two_rows(const fr_stage_shape *shape, int64_t n_tokens)
     return 2 * n_tokens * shape->arch->d_model * (int64_t)sizeof(float);
 }
 
+/* With no layers only the workspace and two rows remain in fr_activations_bytes; the rows belong to activations. */
 int64_t fr_stage_workspace_bytes(const fr_stage_shape *shape, int64_t n_tokens)
 {
     fr_stage stage = empty_stage(shape, 0);
     return fr_activations_bytes(&stage, n_tokens, true) - two_rows(shape, n_tokens);
 }
 
+/* Twice: gradients of keys and of values. */
 int64_t fr_stage_gradient_bytes(const fr_stage_shape *shape, int64_t n_units,
                                 int64_t length)
 {
