@@ -1,3 +1,10 @@
+/*
+ * Text for a terminal or a log: any bytes become characters that are safe to show.
+ *
+ * Messages quote paths, arguments and contents of files. A control character among them could move the cursor or
+ * hide what follows, and broken UTF-8 shows differently everywhere. So every such character is shown as an escape,
+ * by one function (show_next) that all others use. Complete characters without control pass unchanged.
+ */
 #include "base/print.h"
 
 #include <stdarg.h>

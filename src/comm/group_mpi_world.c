@@ -4,7 +4,13 @@
 
 #include <stdlib.h>
 
-/* How groups over MPI come to be: MPI's start, the world, and groups split from it. */
+/*
+ * How groups over MPI come to be: MPI's start, the world, and groups split from it.
+ *
+ * The world is a duplicate of MPI_COMM_WORLD whose errors are returned. It owns MPI only where this program started it,
+ * and its destroy then finalises MPI. Every group that is split from it points to it, for the watch, the progress
+ * function and the mark that a call has failed. The calls here are collective and blocking.
+ */
 
 /* Local questions about the node are answered from these three numbers, without a message. */
 static int find_node(MPI_Comm comm, fr_group *out)

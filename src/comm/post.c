@@ -7,6 +7,16 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/*
+ * Rank lines as messages in a star around rank 0 (post.h).
+ *
+ * Creation is collective and blocking: each rank and rank 0 send each other a first line, so that a report can name
+ * every host. From then on a thread of the watch calls exchange about twice a second. Each call takes in what has
+ * arrived and sends one line to each peer that has taken the one before. Nothing waits, so a peer that has stopped
+ * holds up nobody; its line only stays as it is. At the end every rank sends a last line and receives those of its
+ * peers. Only then may the group be destroyed, because no receive must be under way.
+ */
+
 /* Messages of one peer that one call takes in. A peer sends two a second, so more of them wait only after this rank was
  * held up: it catches up within a few calls, and each call stays short. */
 enum { MAX_AT_ONCE = 8 };

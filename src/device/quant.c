@@ -1,3 +1,10 @@
+/*
+ * Types of stored weights: their table, and the choice of a kernel by instruction set.
+ *
+ * The table knows every type that GGUF defines, so that a message can name one that is not supported. A kernel table
+ * has one entry for each number of a type; NULL means that this instruction set has no kernel of its own for it.
+ * Callers ask fr_quant_multiplies before they multiply weights in their stored form, and otherwise widen them.
+ */
 #include "device/quant.h"
 
 #include "base/integer.h"
