@@ -1,10 +1,11 @@
 /* Answers on their way to the output, in the order of calls: open, begin, write for each row, end, close.
  *
- * open    looks at the output. A regular file, or none, is replaced at the end: its record is locked, and what OUT.part holds
- *         is weighed against --resume and --overwrite. Anything else is opened and written directly.
- * begin   compares the record and every kept line with what would be written now (go_on), or starts new files (begin_anew).
- * write   appends one whole line by one call and remembers in `whole` how many bytes are whole lines; a line that failed half
- *         way is cut off.
+ * open    looks at the output. A regular file, or none, is replaced at the end: its record is locked, and what OUT.part
+ *         holds is weighed against --resume and --overwrite. Anything else is opened and written directly.
+ * begin   compares the record and every kept line with what would be written now (go_on), or starts new files
+ *         (begin_anew).
+ * write   appends one whole line by one call and remembers in `whole` how many bytes are whole lines; a line that failed
+ *         half way is cut off.
  * end     renames OUT.part to OUT.
  * close   keeps OUT.part if it holds answers, else removes it, and removes a record that has no answers.
  *
@@ -30,6 +31,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* TEXT_BYTES holds a message with a long path. A generation that was just ended may hold its lock a little longer, so
+ * an output that is held is waited for before that is an error. */
 enum { TEXT_BYTES = 8192, LOCK_SECONDS = 10 };
 
 struct fr_answers {
@@ -94,6 +97,8 @@ static fr_status count_lines(const fr_answers *a, int64_t *n)
     return FR_OK;
 }
 
+/* Nothing that may be somebody's answers is replaced without --overwrite: neither a file without a record nor lines
+ * that --resume could keep. An empty file holds nothing to lose. */
 static fr_status check_part(const fr_answers *a, bool has_record)
 {
     struct stat info;
@@ -252,6 +257,7 @@ static fr_status scan_part(fr_answers *a, fr_answers_found *found)
     return status;
 }
 
+/* The record and all kept lines are checked before the file is opened for writing: a refusal leaves it as it is. */
 static fr_status go_on(fr_answers *a, const fr_record *record)
 {
     char kept[FR_RECORD_BYTES];
@@ -338,6 +344,7 @@ static fr_status write_text(fr_answers *a, const fr_ids *ids)
     return status;
 }
 
+/* If the line cannot be written whole, for example on a full disk, the file is cut back to its last whole line. */
 static fr_status write_row(fr_answers *a, int64_t index, const fr_ids *ids)
 {
     char *row = NULL;

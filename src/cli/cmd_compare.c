@@ -72,6 +72,7 @@ static fr_status print_json(const fr_cli *cli, const fr_difference *difference)
     return status;
 }
 
+/* Without a finite difference only the place is known: what differs there is not a number, or is not finite. */
 static fr_status print_difference(const fr_cli *cli, const fr_difference *difference)
 {
     if (fr_options_has(cli->options, "json")) {

@@ -68,6 +68,7 @@ static fr_status read_options(evaluation *e)
     return fr_output_option(ctx, options, "rows-out", "data");
 }
 
+/* How rows are read comes from the prefix, and options override it. Only --rows-out needs a loss for each example. */
 static fr_status open_rows(evaluation *e)
 {
     const char *path = NULL;
@@ -135,6 +136,7 @@ static fr_status write_rows(const evaluation *e)
     return status;
 }
 
+/* The perplexity is the exponential of the mean loss over all target tokens, not a mean over rows. */
 static void print_result(const evaluation *e)
 {
     const fr_data_stats *stats = fr_dataset_stats(e->dataset);

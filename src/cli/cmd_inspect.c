@@ -136,6 +136,8 @@ static fr_status print_task(const fr_cli *cli, const fr_checkpoint_task *task)
     return FR_OK;
 }
 
+/* Early files lack some of these facts, which are then printed as unknown. All tasks of a file keep a state, or none
+ * does. */
 static fr_status inspect_checkpoint(const fr_cli *cli, const char *path)
 {
     fr_checkpoint *c = NULL;
@@ -172,6 +174,7 @@ static fr_status print_tensors(const fr_cli *cli, const fr_weights *weights)
     return FR_OK;
 }
 
+/* Keys and values of all layers are counted in "numbers a slot": what one more slot of a prefix adds. */
 static void print_arch(const fr_weights *weights)
 {
     const fr_arch *a = fr_weights_arch(weights);

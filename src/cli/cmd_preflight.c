@@ -1,3 +1,9 @@
+/* `forerun preflight`: checks all nodes of a run and prints the odd ones.
+ *
+ * Measuring is collective over all ranks (train/preflight); judging and printing are rank 0's alone. A finding is not
+ * a failure of the command: it is printed, and the exit code is 1. The code is sent to all ranks, because a launcher
+ * reports any of them. Names of hosts and paths come from other machines, so every line passes fr_print_line.
+ */
 #include "base/print.h"
 #include "cli/commands.h"
 #include "cli/config_options.h"
@@ -19,6 +25,7 @@ const fr_command FR_PREFLIGHT_COMMAND = {"preflight", "CONFIG", 1,
 
 static const double MIB = 1024.0 * 1024.0;
 
+/* MiB are of all ranks of a node together; the rate and the latency are those of its best link. */
 static void print_nodes(const fr_preflight_report *report,
                         const fr_preflight_node *nodes, int n_nodes)
 {
@@ -39,8 +46,8 @@ static void print_nodes(const fr_preflight_report *report,
     }
 }
 
-/* What limits the memory of nodes, and what the run needs at most: by forecast, with examples as long as the config allows,
- * so that a node with less need not be odd. */
+/* What limits the memory of nodes, and what the run needs at most: by forecast, with examples as long as the config
+ * allows, so that a node with less need not be odd. */
 static void print_memory(const fr_preflight_node *nodes, int n_nodes)
 {
     for (int i = 0; i < n_nodes; i++) {
@@ -96,6 +103,7 @@ static void print_pairs(const fr_preflight_report *report)
     }
 }
 
+/* The last line counts the odd nodes, so that a script can look at it alone. */
 static void print_findings(const fr_preflight_node *nodes, int n_nodes, int *exit_code)
 {
     int odd = 0;

@@ -78,6 +78,7 @@ static fr_status print_ids(const fr_cli *cli, const fr_tokenizer *tokenizer,
     return status;
 }
 
+/* The size is checked before the parser sees the line, so that a hostile one cannot take all memory. */
 static fr_status tokenize_line(const fr_cli *cli, const fr_tokenizer *tokenizer,
                                const char *line, size_t bytes, int64_t number)
 {
@@ -110,6 +111,7 @@ static fr_status check_input(const fr_cli *cli)
                          strerror(errno));
 }
 
+/* Empty lines count, so that numbers in messages are those of an editor, but give no output. */
 static fr_status tokenize_lines(const fr_cli *cli, const fr_tokenizer *tokenizer)
 {
     char *line = NULL;

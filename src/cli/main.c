@@ -1,4 +1,4 @@
-/* The program: choose the command, make the world of ranks, run the command, print a failure once, choose the exit code.
+/* The program: choose the command, make the world of ranks, run it, print a failure once, choose the exit code.
  *
  * Order in run_command, which undoes everything in reverse:
  *   signals    first, so that a signal ends the process at once as long as there is nothing to save
@@ -117,6 +117,7 @@ static void report(const fr_ctx *ctx, const fr_group *world, fr_status status)
     }
 }
 
+/* A watch by messages needs an MPI that lets several threads send; training watches through its run folder instead. */
 static fr_status make_world(fr_ctx *ctx, const entry *chosen, int *argc, char ***argv,
                             fr_group **world)
 {
@@ -189,6 +190,8 @@ static fr_status check_settings(fr_ctx *ctx, fr_group *world)
     return fr_group_agree(world, fr_isa_choose(ctx, fr_isa_detect(), &choice));
 }
 
+/* The order and its reasons are in the opening comment. A failure skips to the report; the rest is undone in any
+ * case. */
 static int run_command(fr_ctx *ctx, const entry *chosen, int argc, char **argv)
 {
     fr_group *world = NULL;

@@ -27,6 +27,8 @@ static fr_status try_stages(fr_ctx *ctx, const fr_layout_problem *problem, int n
     return FR_OK;
 }
 
+/* Two remedies: more memory a rank for the layout that needs least, or the shortest pipeline that fits into the
+ * memory that there is. The second is sought only if the config leaves the number of stages open. */
 fr_status fr_plan_needed_find(fr_ctx *ctx, fr_plan_report *report)
 {
     const fr_layout_problem *problem = report->problem;

@@ -7,8 +7,11 @@
 
 #include <stdlib.h>
 
+/* Two rounds show how one step follows the other. COLUMNS is about the width of a report's other lines, so that the
+ * picture does not wrap where they do not. */
 enum { ROUNDS = 2, COLUMNS = 100, LINE = 256 };
 
+/* Drawn in memory and written at once, so that a failure leaves no part of a picture. */
 static fr_status write_svg(fr_ctx *ctx, const fr_picture *picture, const char *path)
 {
     char *text = NULL;

@@ -40,6 +40,8 @@ static const char *plural(int64_t n)
     return n == 1 ? "" : "s";
 }
 
+/* Each number says whether it was given, assumed or found on this machine, since the forecast is only as good as
+ * these. */
 static void print_head(const fr_plan_report *r, FILE *out)
 {
     const fr_arch *a = r->problem->arch;
@@ -77,6 +79,7 @@ static void print_head(const fr_plan_report *r, FILE *out)
                   r->link_assumed ? "assumed; --link-gbps, --link-us" : "as given");
 }
 
+/* Rows are what is computed; useful tokens are what the data holds. Sharing a source makes the first the smaller one. */
 static void print_tasks(const fr_plan_report *r, FILE *out)
 {
     (void)fprintf(out, "\ntasks (a step, all replicas)\n");
@@ -171,6 +174,7 @@ double fr_plan_stage_cost(const fr_plan_report *report, int stage)
            (last ? head_cost(report) : 0.0);
 }
 
+/* The program's own memory is the same on every stage, so it is named once instead of in a column. */
 static void print_stages(const fr_plan_report *r, FILE *out)
 {
     const fr_forecast *f = r->forecast;
@@ -238,6 +242,7 @@ static void print_bytes(const fr_plan_report *r, FILE *out)
     }
 }
 
+/* Two values for the idle share: the played one counts links and uneven stages, the formula does not. */
 static void print_time(const fr_plan_report *r, FILE *out)
 {
     const fr_forecast *f = r->forecast;

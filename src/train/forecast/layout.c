@@ -1,5 +1,6 @@
 #include "train/forecast/layout.h"
 
+/* Multiplications of the head on a mean row over those of one layer. The head computes only rows that have a target. */
 double fr_head_cost(const fr_arch *arch, double target_share)
 {
     double d = (double)arch->d_model;
@@ -40,6 +41,9 @@ static double costliest(double head_cost, int n_stages, const int64_t *bounds)
     return worst;
 }
 
+/* Tries each number of layers beside the head, takes the cheapest, and fills the stages up to its cost. An even split
+ * is the way out if the filling does not come out. SLACK keeps a cost that equals the limit within it despite
+ * rounding. */
 void fr_split_layers(int64_t n_layers, double head_cost, int n_stages, int64_t *bounds)
 {
     /* The optimum is a whole number of layers, or a whole number of layers beside the head. */

@@ -1,9 +1,9 @@
 /* The picture as SVG. From top to bottom: title and subtitle, one row for each stage, the time axis, the legend.
  *
- * lay_out decides the scale: the width is fixed, and at most so much time is shown that the shortest pass is MIN_PASS pixels
- * wide; the rest is cut and the last line says so. A row's height shrinks with the number of stages. A row's grey ground
- * shows where the stage is idle. Each pass has a title that browsers show as a tooltip. Texts that come from the config are
- * escaped (write_text).
+ * lay_out decides the scale: the width is fixed, and at most so much time is shown that the shortest pass is MIN_PASS
+ * pixels wide; the rest is cut and the last line says so. A row's height shrinks with the number of stages. A row's
+ * grey ground shows where the stage is idle. Each pass has a title that browsers show as a tooltip. Texts that come
+ * from the config are escaped (write_text).
  */
 #include "train/forecast/picture.h"
 
@@ -31,6 +31,7 @@ typedef struct colours {
     const char *backward;
 } colours;
 
+/* Pairs of a light and a dark tone of one colour; with more tasks the pairs begin again. */
 static const colours COLOURS[] = {
     {"#8ec1ea", "#2b6cb0"}, {"#f7c07a", "#c05621"}, {"#9ad8a8", "#2f855a"},
     {"#cbb2ea", "#6b46a8"}, {"#f4a9a8", "#b83232"}, {"#8fd8d2", "#1f7a7a"},
@@ -68,6 +69,8 @@ static int64_t legend_rows(const fr_picture *p)
     return fr_ceil_div(fr_min(p->n_tasks, MAX_LEGEND), LEGEND_COLUMNS);
 }
 
+/* Rows of 36 pixels have space for numbers, and 16 of them fit on a screen; 14 is the least at which names can be
+ * read. */
 static sheet lay_out(const fr_picture *p, FILE *out)
 {
     enum { AXIS = 64, FOOT = 44 };
@@ -83,6 +86,7 @@ static double x_of(const sheet *s, double seconds)
     return LEFT + seconds / s->seconds * PLOT;
 }
 
+/* Only the content of elements is written here, never an attribute, so quotes need no escaping. */
 static void write_text(FILE *out, const char *text)
 {
     for (; *text != '\0'; text++) {
@@ -135,6 +139,7 @@ static double nice_step(double seconds)
                                    : 10.0);
 }
 
+/* The unit follows from the whole time that is shown, so that all marks share one. */
 static void write_axis(const sheet *s)
 {
     double step = nice_step(s->seconds);
@@ -176,6 +181,7 @@ static void write_rows(const sheet *s)
     }
 }
 
+/* Very narrow passes get smaller gaps and corners: otherwise nothing of them would be left. */
 static void write_span(const sheet *s, const fr_time_span *span)
 {
     const colours *c = colours_of(span->task);

@@ -1,11 +1,12 @@
-/* Rows to answer: read and parsed first (fr_prompts_read), encoded once the base's files are open (fr_prompts_encode).
+/* Rows to answer: read and parsed first (fr_prompts_read), encoded once the base's files are open
+ * (fr_prompts_encode).
  *
- * The file is read whole and stays in memory, since each answer is added to its row's unchanged JSON. A parsed
- * object lives only until its row is encoded.
+ * The file is read whole and stays in memory, since each answer is added to its row's unchanged JSON. A parsed object
+ * lives only until its row is encoded.
  *
- * Rows that cannot be used are collected by fr_bad_rows over both phases: with `stop` all of them are named before the
- * failure, with `skip` they are removed and the others move up, so that prompts->rows stays without gaps. A row counts as
- * faulty also if the prefix that it names cannot be used.
+ * Rows that cannot be used are collected by fr_bad_rows over both phases: with `stop` all of them are named before
+ * the failure, with `skip` they are removed and the others move up, so that prompts->rows stays without gaps. A row
+ * counts as faulty also if the prefix that it names cannot be used.
  */
 #include "train/inference/prompts.h"
 
@@ -86,6 +87,7 @@ static fr_status parse_rows(fr_prompts *p)
                : FR_FAIL(p->ctx, FR_ERR_DATA, "%s is empty", p->params.path);
 }
 
+/* A prompt becomes a row, so that what follows knows only rows. json_pack fails on text that is not UTF-8. */
 static fr_status read_prompt(fr_prompts *p)
 {
     FR_TRY(fr_alloc(p->ctx, 1, sizeof *p->rows, &p->rows));
@@ -111,6 +113,7 @@ fr_status fr_prompts_read(fr_ctx *ctx, const fr_prompts_params *params, fr_promp
 
 /* ---- encoding ----------------------------------------------------------------------------------- */
 
+/* A row without "prefix" gets the first of the list, --prefix or the base alone. A zero within a name would cut it. */
 static fr_status find_prefix(const fr_prompts *p, fr_prompt *row,
                              fr_inference *inference)
 {
@@ -146,6 +149,7 @@ static fr_status as_bad_row(const fr_prompts *p, fr_status status)
     return FR_FAIL(p->ctx, FR_ERR_DATA, "%s", why);
 }
 
+/* At least one position must be left for what is generated. */
 static fr_status check_length(const fr_prompts *p, const fr_prompt *row,
                               int64_t context)
 {
@@ -191,6 +195,7 @@ static bool is_no_prompt(const fr_prompts *prompts)
     return prompts->params.prompt != NULL && prompts->params.prompt[0] == '\0';
 }
 
+/* has_unused_source tells of rows whose text the template leaves out; they are counted and reported once. */
 fr_status fr_prompts_encode(fr_prompts *prompts, fr_inference *inference)
 {
     fr_row scratch = {0};

@@ -1,14 +1,14 @@
 /* Clocks and links between ranks, measured by messages.
  *
- * Clocks: rank 0 exchanges the time of day with each rank in turn. Of PINGS exchanges that with the shortest round trip counts;
- * the other's clock is taken to be read in the middle of it, so the error is at most half of that trip.
+ * Clocks: rank 0 exchanges the time of day with each rank in turn. Of PINGS exchanges that with the shortest round
+ * trip counts; the other's clock is taken to be read in the middle of it, so the error is at most half of that trip.
  *
  * Links: every pair is measured once, in the rounds of a tournament, so that each rank has one partner a round and no
- * measurement disturbs another of the same rank. In a pair the lower rank leads: it measures the latency and sends first, then
- * the roles change. The best rate counts, since other load can only lower it.
+ * measurement disturbs another of the same rank. In a pair the lower rank leads: it measures the latency and sends
+ * first, then the roles change. The best rate counts, since other load can only lower it.
  *
- * Time is bounded twice: a transfer that has taken ENOUGH_S is not repeated, and after BUDGET_S no round begins. All ranks
- * agree on that after each round, for a rank that stopped alone would strand its next partner.
+ * Time is bounded twice: a transfer that has taken ENOUGH_S is not repeated, and after BUDGET_S no round begins. All
+ * ranks agree on that after each round, for a rank that stopped alone would strand its next partner.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "train/preflight/preflight_impl.h"
@@ -98,6 +98,7 @@ static fr_status send_some(fr_group *world, int peer, char *buffer, double *mb_p
     return fr_group_send(world, peer, FR_TAG_PREFLIGHT_LINK, &none, sizeof none);
 }
 
+/* The sender alone decides when to stop, by a length of 0, so both sides always agree on the number of messages. */
 static fr_status receive_some(fr_group *world, int peer, char *buffer)
 {
     for (;;) {
@@ -130,8 +131,8 @@ static fr_status measure_pair(fr_group *world, int peer, char *buffer,
     return send_some(world, peer, buffer, &link->mb_per_s);
 }
 
-/* Partner of `me` in a round of a round-robin tournament of n players (even): the last player keeps its seat, the others
- * move around a circle. */
+/* Partner of `me` in a round of a round-robin tournament of n players (even): the last player keeps its seat, the
+ * others move around a circle. */
 static int partner_of(int me, int round, int n)
 {
     int circle = n - 1;
@@ -146,6 +147,7 @@ static int partner_of(int me, int round, int n)
     return partner == me ? circle : partner;
 }
 
+/* With an odd number of ranks one player more is added; its partner pauses in that round. */
 fr_status fr_preflight_links(fr_ctx *ctx, fr_group *world, fr_preflight_link *links,
                              bool *all)
 {

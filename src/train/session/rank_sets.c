@@ -30,6 +30,7 @@ void fr_rank_sets_names(const fr_rank_sets *sets, char out[FR_SET_NAMES])
     }
 }
 
+/* Kinds are pairs of a used set and the one asked for; FR_ISA_COUNT as `asked` means that none was asked for. */
 static int count_kinds(const fr_rank_sets *sets)
 {
     int kinds = 0;
@@ -41,6 +42,7 @@ static int count_kinds(const fr_rank_sets *sets)
     return kinds;
 }
 
+/* The number of ranks is left out if all are alike, which is the usual case. */
 void fr_rank_sets_text(const fr_rank_sets *sets, char out[FR_SETS_TEXT])
 {
     enum { PIECE_BYTES = 80 };
