@@ -2,9 +2,10 @@
  * The rules over several keys: required keys, unique names, keys that need or exclude each other.
  *
  * They are checked once, when the file, --set and the sweep have been applied, because each of these may still repair
- * or break a rule. A `subject` is the config or one of its tasks. Rules only read; they change no value. The first broken
- * rule ends the check, and its message names the line of the key that the user should change, or the start of the task
- * where the key was not given. Rules that need the model or the data are checked later, where those are known.
+ * or break a rule. A `subject` is the config or one of its tasks. Rules only read; they change no value. The first
+ * broken rule ends the check, and its message names the line of the key that the user should change, or the start of
+ * the task where the key was not given. Rules that need the model or the data are checked later, where those are
+ * known.
  */
 #include "train/config/config_impl.h"
 

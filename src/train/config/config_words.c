@@ -1,10 +1,10 @@
 /*
  * From an unknown word in a config to the right one.
  *
- * Three sources are searched, the most certain first: a key or section of this name in another section, the list of words
- * that other trainers use (FOREIGN), and the nearest known word in the same section. Words of other trainers come
- * before the nearest one because they are spelled correctly: a similar key of Forerun would be a wrong guess. Each entry of
- * FOREIGN says what to write, also where Forerun has no such key at all.
+ * Three sources are searched, the most certain first: a key or section of this name in another section, the list of
+ * words that other trainers use (FOREIGN), and the nearest known word in the same section. Words of other trainers
+ * come before the nearest one because they are spelled correctly: a similar key of Forerun would be a wrong guess.
+ * Each entry of FOREIGN says what to write, also where Forerun has no such key at all.
  */
 #include "train/config/config_impl.h"
 
