@@ -8,11 +8,13 @@
 #define _GNU_SOURCE
 #include "cli/wait_rank.h"
 
+#include "base/clock.h"
+#include "base/machine.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { HOST_BYTES = 256, LINE_BYTES = 256, MAX_DIGITS = 9 };
@@ -58,21 +60,22 @@ static bool is_traced(void)
 
 fr_status fr_wait_for_debugger(fr_ctx *ctx, fr_group *world)
 {
-    static const struct timespec PAUSE = {0,
-                                          50 * 1000 * 1000}; /* nobody types faster */
-    char host[HOST_BYTES] = "";
+    enum {
+        PAUSE_NS = 50 * 1000 * 1000
+    }; /* a person at a debugger does not notice it */
+    char host[HOST_BYTES];
     int rank = -1;
     FR_TRY(fr_group_agree(world, read_setting(ctx, fr_group_size(world), &rank)));
     if (rank != fr_group_rank(world)) {
         return FR_OK;
     }
-    (void)gethostname(host, sizeof host - 1);
+    fr_machine_host("an unknown host", host, sizeof host);
     (void)prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0);
-    fr_log(ctx, FR_LOG_WARN,
-           "rank %d waits on %s for a debugger (FORERUN_WAIT_RANK): gdb -p %ld", rank,
-           host, (long)getpid());
+    fr_log_own(ctx, FR_LOG_WARN,
+               "rank %d waits on %s for a debugger (FORERUN_WAIT_RANK): gdb -p %ld",
+               rank, host, (long)getpid());
     while (!is_traced()) {
-        (void)nanosleep(&PAUSE, NULL);
+        fr_sleep_ns(PAUSE_NS);
     }
     return FR_OK;
 }

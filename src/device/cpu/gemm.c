@@ -68,6 +68,8 @@ int64_t fr_gemm_depth_block(fr_dtype dtype, int64_t depth)
     /* Both make 1280 bytes a column: a packed panel of 16 columns takes 20 KiB of the first cache, one of 32
      * columns (AVX-512) 40 KiB. */
     enum { LONGEST_F32 = FR_SLICE_ROWS_F32, LONGEST_FIXED = FR_SLICE_ROWS_BF16 };
+    _Static_assert(LONGEST_F32 == 320 && LONGEST_FIXED == 640,
+                   "another length orders sums anew: count up fr_device_arithmetic");
     int64_t longest = dtype == FR_BF16 ? LONGEST_FIXED : LONGEST_F32;
     int64_t n_blocks = depth > 0 ? fr_ceil_div(depth, longest) : 1;
     return fr_round_up(fr_ceil_div(depth, n_blocks), DEPTH_UNIT);

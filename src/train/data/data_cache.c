@@ -178,7 +178,8 @@ void fr_cache_write(fr_ctx *ctx, const char *folder, const uint8_t key[FR_DIGEST
         status = fr_file_replace(ctx, path, block, bytes);
     }
     if (status != FR_OK) {
-        fr_log(ctx, FR_LOG_WARN, "no token cache: %s", fr_ctx_error(ctx));
+        /* each rank for itself: it may be the folder of one node that cannot be written */
+        fr_log_own(ctx, FR_LOG_WARN, "no token cache: %s", fr_ctx_error(ctx));
         fr_ctx_clear_error(ctx);
     }
     free(path);

@@ -161,10 +161,15 @@ fr_status fr_saves_open(const fr_saves_params *params, fr_saves **out)
     fr_group *world = params->grid->world;
     fr_saves *s = NULL;
     *out = NULL;
-    FR_TRY(fr_group_agree(world, fr_alloc(params->env->ctx, 1, sizeof *s, &s)));
+    fr_status status =
+        fr_group_agree(world, fr_alloc(params->env->ctx, 1, sizeof *s, &s));
+    if (status != FR_OK) {
+        free(s); /* another rank lacks the memory */
+        return status;
+    }
     *s = (fr_saves){.about = *params, .total = params->newest};
-    fr_status status = fr_gather_create(params->env, params->grid, params->tasks,
-                                        params->n_tasks, FR_GATHER_ALL, &s->gather);
+    status = fr_gather_create(params->env, params->grid, params->tasks, params->n_tasks,
+                              FR_GATHER_ALL, &s->gather);
     if (status == FR_OK) {
         status =
             fr_group_agree(world, fr_group_rank(world) == 0 ? open_writer(s) : FR_OK);
