@@ -9,8 +9,8 @@
  * end     renames OUT.part to OUT.
  * close   keeps OUT.part if it holds answers, else removes it, and removes a record that has no answers.
  *
- * What always holds: OUT.part never exists beside another generation's record, since the record is written and synced first;
- * every line but the last is whole, so a kill at any moment leaves answers that a resume can keep; and answers are removed
+ * What always holds: OUT.part never exists beside another generation's record, since the record is written and synced
+ * first; every line but the last is whole, so a kill at any moment leaves answers that a resume can keep; and answers are removed
  * only with --overwrite.
  */
 #define _POSIX_C_SOURCE 200809L
