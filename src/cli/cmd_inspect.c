@@ -76,6 +76,7 @@ static fr_status print_init(const fr_cli *cli, const char *init)
     return FR_OK;
 }
 
+/* Without a template of its own a task has dialogues, in the base's template, or rows of ids. */
 static fr_status print_template(const fr_cli *cli, const fr_checkpoint_task *task)
 {
     if (task->template_text != NULL) {
