@@ -173,7 +173,7 @@ static fr_status hash_model(state *s, int64_t n_digests)
     return FR_OK;
 }
 
-/* The file's name begins with a dot, so that it is not taken for a part of a run. */
+/* One name for each rank, so that the files of several nodes do not replace each other. */
 static fr_status probe_path(state *s, int rank, char **out)
 {
     char name[NAME_BYTES];
