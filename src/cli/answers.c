@@ -4,14 +4,14 @@
  *         holds is weighed against --resume and --overwrite. Anything else is opened and written directly.
  * begin   compares the record and every kept line with what would be written now (go_on), or starts new files
  *         (begin_anew).
- * write   appends one whole line by one call and remembers in `whole` how many bytes are whole lines; a line that failed
- *         half way is cut off.
+ * write   appends one whole line by one call and remembers in `whole` how many bytes are whole lines; a line that
+ *         failed half way is cut off.
  * end     renames OUT.part to OUT.
  * close   keeps OUT.part if it holds answers, else removes it, and removes a record that has no answers.
  *
- * What always holds: OUT.part never exists beside another generation's record, since the record is written and synced first;
- * every line but the last is whole, so a kill at any moment leaves answers that a resume can keep; and answers are removed
- * only with --overwrite.
+ * What always holds: OUT.part never exists beside another generation's record, since the record is written and synced
+ * first; every line but the last is whole, so a kill at any moment leaves answers that a resume can keep; and answers
+ * are removed only with --overwrite.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "cli/answers.h"

@@ -169,7 +169,7 @@ static void add_options(fr_record *record, const fr_inference_params *params,
 }
 
 /* The order of the lines is part of the format, since fr_record_check compares them one after the other. The epsilon
- * was added last, so that earlier records are a beginning of the present ones. */
+ * came later than the other lines; a kept record without it is still accepted. */
 fr_status fr_record_fill(fr_ctx *ctx, const fr_inference *inference,
                          const fr_generate_params *options, const fr_generate_row *rows,
                          int64_t n_rows, const char *version, fr_record *out)

@@ -76,6 +76,7 @@ static fr_status print_init(const fr_cli *cli, const char *init)
     return FR_OK;
 }
 
+/* Without a template of its own a task has dialogues, in the base's template, or rows of ids. */
 static fr_status print_template(const fr_cli *cli, const fr_checkpoint_task *task)
 {
     if (task->template_text != NULL) {
@@ -136,8 +137,8 @@ static fr_status print_task(const fr_cli *cli, const fr_checkpoint_task *task)
     return FR_OK;
 }
 
-/* Early files lack some of these facts, which are then printed as unknown. All tasks of a file keep a state, or none
- * does. */
+/* Early files lack some of these facts, which are then printed as unknown. The first task
+ * decides the title. */
 static fr_status inspect_checkpoint(const fr_cli *cli, const char *path)
 {
     fr_checkpoint *c = NULL;

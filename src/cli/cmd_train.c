@@ -25,6 +25,8 @@ const fr_command FR_TRAIN_COMMAND = {
     "train", "CONFIG", 1, "tune the prefixes of a config's tasks; runs under mpirun",
     OPTIONS};
 
+/* Options are checked on every rank, and the ranks agree before any of them makes a run folder. --print-dir lets
+ * scripts find that folder without repeating the rules of --set. */
 fr_status fr_cmd_train(const fr_cli *cli)
 {
     fr_config *config = NULL;

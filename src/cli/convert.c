@@ -176,7 +176,7 @@ static fr_status take_answer(fr_ctx *ctx, const char *path, int pipe, const limi
     return FR_OK;
 }
 
-/* A reader that was stopped by its limit on processor time gets a message of its own: the file may only be large. */
+/* The limit on processor time ends the reader by a signal too, but that is not a crash of the library. */
 static fr_status check_end(fr_ctx *ctx, const char *path, int state, const answer *got)
 {
     char what[64];

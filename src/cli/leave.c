@@ -1,9 +1,9 @@
 /* How the process exits early: after a second signal, or when the watch gives a run up.
  *
- * fr_leave runs in a thread while the main thread may be anywhere, possibly inside malloc or stdio and holding their locks.
- * It therefore takes no lock of the C library, flushes nothing and runs no exit handler: it writes with write(2), waits a
- * bounded time for a reader of standard error, and calls _exit. What it prints was prepared by the command beforehand
- * (fr_farewell); the atomic flag publishes the text to that thread.
+ * fr_leave runs in a thread while the main thread may be anywhere, possibly inside malloc or stdio and holding their
+ * locks. It therefore takes no lock of the C library, flushes nothing and runs no exit handler: it writes with
+ * write(2), waits a bounded time for a reader of standard error, and calls _exit. What it prints was prepared by the
+ * command beforehand (fr_farewell); the atomic flag publishes the text to that thread.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "cli/commands.h"
@@ -16,7 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Longest wait for a reader of standard error, for each piece: a reader that is slower than 0.3 s hangs. Longest text. */
+/* Longest wait for a reader of standard error, for each piece: a reader that is slower than 0.3 s hangs. Longest
+ * text. */
 enum { PIPE_MS = 300, FAREWELL_BYTES = 8192 };
 
 struct fr_farewell {

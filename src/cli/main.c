@@ -8,8 +8,8 @@
  *   command    gets fr_cli; returns a status and may set an exit code of its own
  *   output     flushed and checked: a full disk behind standard output is a failure
  *
- * Signals and farewell are never destroyed, because their thread may need them until the process has ended. The watch is
- * destroyed after the world, so that it still sees a rank that hangs while MPI is finalised.
+ * Signals and farewell are never destroyed, because their thread may need them until the process has ended. The watch
+ * is destroyed after the world, so that it still sees a rank that hangs while MPI is finalised.
  */
 #include "cli/commands.h"
 #include "cli/wait_rank.h"

@@ -101,7 +101,7 @@ static fr_status measure_hash(fr_ctx *ctx, double *rate)
     return status;
 }
 
-/* The ranks of a node divide the hashing by layers, so at most one rank a layer, and one for the rest, can take part. */
+/* The ranks of a node divide the hashing by layers, so at most one rank a layer and one for the rest can take part. */
 fr_status fr_plan_loading_forecast(fr_ctx *ctx, fr_plan_report *report)
 {
     fr_plan_loading *out = &report->loading;

@@ -79,7 +79,7 @@ static void print_head(const fr_plan_report *r, FILE *out)
                   r->link_assumed ? "assumed; --link-gbps, --link-us" : "as given");
 }
 
-/* Rows are what is computed; useful tokens are what the data holds. Sharing a source makes the first the smaller one. */
+/* Rows are what is computed; useful tokens are what the data holds. Sharing a source makes the rows fewer. */
 static void print_tasks(const fr_plan_report *r, FILE *out)
 {
     (void)fprintf(out, "\ntasks (a step, all replicas)\n");

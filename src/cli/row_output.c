@@ -21,6 +21,7 @@ fr_status fr_write_line(fr_ctx *ctx, int file, const char *name, char *text,
     return fr_write_whole(file, text, bytes + 1) ? FR_OK : fail_write(ctx, name);
 }
 
+/* A terminal gets the text escaped, since a model may write control characters; files and pipes get its bytes. */
 fr_status fr_write_text(fr_ctx *ctx, FILE *out, const char *name, char *text,
                         size_t bytes)
 {

@@ -1,6 +1,8 @@
 #include "base/quantity.h"
 #include "train/forecast/layout.h"
 
+/* A warning and not a failure: a forecast may be too high, and the run may still fit. It compares with all of the
+ * memory, whereas the choice of a layout keeps a tenth free. Only rank 0 logs. */
 fr_status fr_layout_warn(fr_ctx *ctx, const fr_layout_problem *problem,
                          const fr_layout *layout)
 {

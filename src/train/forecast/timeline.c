@@ -77,8 +77,7 @@ static int64_t round_of(const stage_state *s)
     return s->step[0];
 }
 
-/* A round begins when the step that leads the last round is done on all stages, since its summary decides what
- * follows. */
+/* A round begins when the last round's step of its first live task is done on all stages. */
 static bool play_round(player *p, stage_state *s)
 {
     int64_t round = round_of(s) + 1;

@@ -27,7 +27,7 @@
 
 /* For ".preflight-" and a rank; for the seconds of a clock and a process number. */
 enum { NAME_BYTES = 64, TOKEN_BYTES = 32 };
-/* Preflight as a whole is to take less than a minute, of which the links may take 12 s. A node that does not finish its
+/* Preflight as a whole is to take less than a minute, and the links need a part of it. A node that does not finish its
  * layers in this time is compared by those that it has hashed. */
 static const double HASH_BUDGET_S = 15.0;
 /* A shared folder may show a new file of another node only some seconds later. */
@@ -173,7 +173,7 @@ static fr_status hash_model(state *s, int64_t n_digests)
     return FR_OK;
 }
 
-/* The file's name begins with a dot, so that it is not taken for a part of a run. */
+/* One name for each rank, so that the files of several nodes do not replace each other. */
 static fr_status probe_path(state *s, int rank, char **out)
 {
     char name[NAME_BYTES];

@@ -2,6 +2,7 @@
 
 #include "train/config/config.h"
 
+/* The ranks of a node measure together, since each must know what the others may use too. */
 fr_status fr_rank_share(fr_ctx *ctx, fr_group *world, fr_share *out)
 {
     fr_limits limits;
@@ -13,6 +14,8 @@ fr_status fr_rank_share(fr_ctx *ctx, fr_group *world, fr_share *out)
     return fr_group_agree(world, status);
 }
 
+/* A number that is asked for wins, then OMP_NUM_THREADS, then the rank's part of the processors. A container's quota is
+ * logged, because threads beyond it only wait for each other. */
 fr_status fr_rank_threads(fr_ctx *ctx, const fr_share *share, int64_t asked, int *out)
 {
     int from_environment = 0;
@@ -37,6 +40,8 @@ fr_status fr_rank_threads(fr_ctx *ctx, const fr_share *share, int64_t asked, int
     return FR_OK;
 }
 
+/* The least of all ranks, so that all choose the same layout. Nodes count as shared only if the ranks of each of them
+ * are consecutive; otherwise node_ranks is 1. */
 fr_status fr_rank_memory_limit(fr_ctx *ctx, fr_group *world, int64_t *bytes,
                                int64_t *node_ranks)
 {

@@ -1,13 +1,13 @@
-/* A session in order: open the files (fr_session_open), then load (fr_session_load): grid, device, split of layers, weights,
- * digest.
+/* A session in order: open the files (fr_session_open), then load (fr_session_load): grid, device, split of layers,
+ * weights, digest.
  *
- * Everything that a rank may fail at alone is followed by fr_group_agree, so that all ranks return the same status and none
- * waits for another in a later collective. Each rank picks its own instruction set, but all must have the same arithmetic,
- * since bits depend on that.
+ * Everything that a rank may fail at alone is followed by fr_group_agree, so that all ranks return the same status
+ * and none waits for another in a later collective. Each rank picks its own instruction set, but all must have the
+ * same arithmetic, since bits depend on that.
  *
- * The ranks of a node share the frozen weights and the work of converting and hashing them; their group exists only while
- * weights are loaded. The pages of the model file are released afterwards, as everything that is needed is in memory of its own
- * or mapped by the stage.
+ * The ranks of a node share the frozen weights and the work of converting and hashing them; their group exists only
+ * while weights are loaded. The pages of the model file are released afterwards, as everything that is needed is in
+ * memory of its own or mapped by the stage.
  */
 #include "train/session/session.h"
 
