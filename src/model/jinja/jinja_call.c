@@ -77,8 +77,8 @@ static fr_status bind(machine *m, const fr_jinja_closure *macro,
                : FR_OK;
 }
 
-/* The new scope lies inside the macro's own and not the caller's. Loops of the caller do not count: break inside a macro
- * must not end them. */
+/* The new scope lies inside the macro's own and not the caller's. Loops of the caller do not count: break inside a
+ * macro must not end them. */
 static fr_status call_macro(machine *m, const fr_jinja_closure *macro,
                             const fr_jinja_arguments *arguments, value *out)
 {
