@@ -26,6 +26,7 @@ const fr_jinja_value *fr_jinja_argument(const fr_jinja_arguments *arguments, int
 
 /* ---- macros ------------------------------------------------------------------------------- */
 
+/* Like fr_jinja_argument, for a name that is a text of the template and need not end with NUL. */
 static const value *named_argument(const fr_jinja_arguments *arguments, fr_text name)
 {
     for (int i = 0; i < arguments->n_named; i++) {
@@ -37,6 +38,8 @@ static const value *named_argument(const fr_jinja_arguments *arguments, fr_text 
     return NULL;
 }
 
+/* A parameter that is not given takes its default, evaluated at each call in the macro's scope; else it is
+ * undefined. */
 static fr_status bind_parameter(machine *m, const node *parameter, const value *given)
 {
     value v = fr_jinja_undefined(parameter->text);
@@ -53,6 +56,7 @@ static fr_status bind(machine *m, const fr_jinja_closure *macro,
                       const fr_jinja_arguments *arguments)
 {
     int i = 0;
+    /* named arguments that a parameter took: the rest are unknown names */
     int used = 0;
     for (const node *p = macro->node->a; p != NULL; p = p->next, i++) {
         const value *named = named_argument(arguments, p->text);
@@ -66,12 +70,15 @@ static fr_status bind(machine *m, const fr_jinja_closure *macro,
     if (arguments->n > i || used != arguments->n_named) {
         return fr_jinja_fail(m, "a macro is given arguments that it does not declare");
     }
+    /* a call block passes its body as the macro `caller` */
     return arguments->caller != NULL
                ? fr_jinja_dict_set(m, &m->scope->names, fr_jinja_word("caller"),
                                    *arguments->caller)
                : FR_OK;
 }
 
+/* The new scope lies inside the macro's own and not the caller's. Loops of the caller do not count: break inside a
+ * macro must not end them. */
 static fr_status call_macro(machine *m, const fr_jinja_closure *macro,
                             const fr_jinja_arguments *arguments, value *out)
 {
@@ -94,6 +101,7 @@ static fr_status call_macro(machine *m, const fr_jinja_closure *macro,
 
 /* ---- functions ---------------------------------------------------------------------------- */
 
+/* Both are a dict made of named arguments; the caller sets the type that tells them apart. */
 static fr_status make_namespace(machine *m, const fr_jinja_arguments *arguments,
                                 value *out)
 {
@@ -124,6 +132,7 @@ static fr_status make_range(machine *m, const fr_jinja_arguments *arguments, val
         ends[arguments->n == 1 ? 1 : i] = v->as.whole;
     }
     int64_t step = ends[2];
+    /* with 32-bit begin and step, at most MAX_RANGE steps cannot overflow 64 bits */
     if (step == 0 || ends[0] > INT32_MAX || ends[0] < INT32_MIN || step > INT32_MAX ||
         step < INT32_MIN) {
         return fr_jinja_fail(m, "range has a step of 0, or numbers that are too large");
@@ -138,6 +147,7 @@ static fr_status make_range(machine *m, const fr_jinja_arguments *arguments, val
     return FR_OK;
 }
 
+/* How templates refuse roles in a wrong order. The message is cut, since it may quote a whole dialogue. */
 static fr_status raise_exception(machine *m, const fr_jinja_arguments *arguments)
 {
     enum { SHOWN = 300 };
@@ -150,6 +160,7 @@ static fr_status raise_exception(machine *m, const fr_jinja_arguments *arguments
                          text.bytes < SHOWN ? (int)text.bytes : SHOWN, text.data);
 }
 
+/* Also names that are refused when called: for a template that tests whether one is defined, it must be. */
 static const char *const FUNCTIONS[] = {"namespace",       "dict",   "range",
                                         "raise_exception", "lipsum", "strftime_now",
                                         "cycler",          "joiner"};

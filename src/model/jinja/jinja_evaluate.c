@@ -16,6 +16,7 @@ typedef fr_jinja_node node;
 
 /* ---- names and literals ------------------------------------------------------------------- */
 
+/* A variable may hide a function: scopes come first. */
 static fr_status find_name(machine *m, const node *n, value *out)
 {
     for (const fr_jinja_scope *scope = m->scope; scope != NULL; scope = scope->outer) {
@@ -162,6 +163,7 @@ static fr_status evaluate_test(machine *m, const node *n, value *out)
 
 /* ---- operators ---------------------------------------------------------------------------- */
 
+/* Equality holds between any two types; an order does not, so fr_jinja_order refuses what Python would. */
 static fr_status compare_two(machine *m, int op, const value *a, const value *b,
                              bool *out)
 {
@@ -202,6 +204,7 @@ static fr_status evaluate_compare(machine *m, const node *n, value *out)
     return FR_OK;
 }
 
+/* `~` writes both operands as texts and joins them; all other operators are arithmetic. */
 static fr_status evaluate_binary(machine *m, const node *n, value *out)
 {
     value a;
@@ -227,6 +230,7 @@ static fr_status evaluate_logic(machine *m, const node *n, value *out)
                : FR_OK;
 }
 
+/* Only the chosen side is evaluated. Without `else` the value is undefined if the condition does not hold. */
 static fr_status evaluate_condition(machine *m, const node *n, value *out)
 {
     static const fr_text NAME = {"else", sizeof "else" - 1};
@@ -236,6 +240,7 @@ static fr_status evaluate_condition(machine *m, const node *n, value *out)
     return chosen != NULL ? fr_jinja_evaluate(m, chosen, out) : FR_OK;
 }
 
+/* As a product, which checks for overflow; types are checked here, since a product also repeats strings and lists. */
 static fr_status evaluate_sign(machine *m, const node *n, value *out)
 {
     value v;

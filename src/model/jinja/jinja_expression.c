@@ -45,6 +45,7 @@ static bool at_level(const parser *p, int level)
     return false;
 }
 
+/* Level by level, a loop at each: operators of one level associate to the left. */
 static fr_status parse_arithmetic(parser *p, int level, node **out)
 {
     if (level == N_LEVELS) {
@@ -87,6 +88,7 @@ static int comparison(const parser *p)
     return 0;
 }
 
+/* a < b < c is one node with a list of operators and operands, since it means a < b and b < c. */
 static fr_status parse_compare(parser *p, node **out)
 {
     fr_jinja_list operands = {0};
@@ -149,6 +151,7 @@ static fr_status parse_condition(parser *p, bool conditions, node **out)
 {
     FR_TRY(fr_jinja_deeper(p));
     FR_TRY(parse_or(p, out));
+    /* false for what `for` iterates: there a trailing `if` belongs to the loop */
     while (conditions && fr_jinja_at_word(p, "if")) {
         node *made = NULL;
         FR_TRY(fr_jinja_wrap(p, FR_JINJA_CONDITION, NULL, *out, &made));
@@ -164,6 +167,7 @@ static fr_status parse_condition(parser *p, bool conditions, node **out)
     return FR_OK;
 }
 
+/* Where a tuple may end behind its last comma. */
 static bool at_tuple_end(const parser *p)
 {
     return p->now.kind == FR_JINJA_OUTPUT_END || p->now.kind == FR_JINJA_TAG_END ||

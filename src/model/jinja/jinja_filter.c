@@ -1,4 +1,10 @@
-/* Filters of one value. */
+/* Filters of one value, and the table of all filters.
+ *
+ * Each filter checks its arguments itself and refuses what it does not know: with an argument that is ignored, the text
+ * would silently differ from jinja2's. Texts are made in the arena, so their size is limited like that of all values.
+ * Filters that iterate are in jinja_filter_list.c, those that a method does as well (case, replace, strip) in
+  * jinja_method.c.
+ */
 #include "model/jinja/jinja_call.h"
 
 #include <errno.h>
@@ -24,6 +30,7 @@ static fr_status check_arguments(const call *c, int max, const char *name)
     return a->n > max || a->n_named != known ? fr_jinja_filter_arguments(c) : FR_OK;
 }
 
+/* A string is passed on as it is, so that markup stays markup. */
 static fr_status to_string(const call *c)
 {
     fr_text text;
@@ -70,6 +77,7 @@ static fr_status measure(const call *c)
     return FR_OK;
 }
 
+/* The fallback stands for undefined alone, with boolean=true for every false value. */
 static fr_status use_default(const call *c)
 {
     const value *fallback = fr_jinja_argument(c->arguments, 0, "default_value");
@@ -150,8 +158,10 @@ static fr_status whole_of_text(const call *c, fr_text text)
                : fr_jinja_fail(c->m, "making this text a number is not supported");
 }
 
+/* As int() of Python: fractions are cut off. Values of other types give 0, jinja2's default. */
 static fr_status to_whole(const call *c)
 {
+    /* below 2^53 = 9.007e15, so each whole number up to here is exact as a double */
     const double MAX = 9e15;
     FR_TRY(check_arguments(c, 0, NULL));
     switch (c->input->type) {
@@ -186,6 +196,7 @@ static bool has_odd_lines(fr_text text)
     return false;
 }
 
+/* Lines after the first get blanks, empty lines do not, as in jinja2. More blanks than BLANKS holds are refused. */
 static fr_status indent(const call *c)
 {
     static const char BLANKS[] = "                                ";
@@ -219,6 +230,7 @@ typedef struct filter {
     fr_status (*call)(const call *c);
 } filter;
 
+/* Several names may share a function, which then reads the name it was called by. */
 static const filter FILTERS[] = {{"string", to_string},
                                  {"safe", make_safe},
                                  {"trim", trim},

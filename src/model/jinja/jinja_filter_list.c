@@ -1,4 +1,8 @@
-/* Filters that iterate their value. */
+/* Filters that iterate their value: join, list, items, first and last, map, select and reject.
+ *
+ * Python gives generators for map, select, reject and items. Here they are lists that are computed at once; their form,
+ * FR_JINJA_A_GENERATOR, keeps them from uses that a generator does not have.
+ */
 #include "model/jinja/jinja_call.h"
 
 #include <string.h>
@@ -15,6 +19,7 @@ static fr_status find_member(machine *m, const value *of, fr_text path, value *o
         size_t to = from;
         bool number = true;
         int64_t index = 0;
+        /* fewer than ten digits, so that the index cannot overflow; longer ones are a name */
         while (to < path.bytes && path.data[to] != '.') {
             char c = path.data[to++];
             number = number && c >= '0' && c <= '9' && to - from < 10;
@@ -31,6 +36,7 @@ static fr_status find_member(machine *m, const value *of, fr_text path, value *o
     return FR_OK;
 }
 
+/* Items are written one by one into one text: no text per item is kept. */
 fr_status fr_jinja_join(const fr_jinja_filter_call *c)
 {
     const value *between = fr_jinja_argument(c->arguments, 0, "d");
@@ -56,6 +62,7 @@ fr_status fr_jinja_join(const fr_jinja_filter_call *c)
     return fr_jinja_written(c->m, &w, c->out);
 }
 
+/* A new list even of a list: the copy has the form of a list, whatever was iterated. */
 fr_status fr_jinja_make_list(const fr_jinja_filter_call *c)
 {
     fr_jinja_items *items = NULL;
@@ -67,6 +74,7 @@ fr_status fr_jinja_make_list(const fr_jinja_filter_call *c)
     return FR_OK;
 }
 
+/* An undefined value has no items, as in jinja2; other types are an error there too. */
 fr_status fr_jinja_items_of(const fr_jinja_filter_call *c)
 {
     FR_TRY(fr_jinja_list_new(c->m, FR_JINJA_A_GENERATOR, c->out));
@@ -170,6 +178,7 @@ static fr_status passes(const call *c, const value *item, int at, bool *out)
 fr_status fr_jinja_select(const fr_jinja_filter_call *c)
 {
     static const char BY_MEMBER[] = "attr";
+    /* "select" and "selectattr" keep what passes, "reject" and "rejectattr" the others */
     bool wanted = c->name.data[0] == 's';
     bool by_member = memcmp(c->name.data + c->name.bytes - 4, BY_MEMBER, 4) == 0;
     const value *path = by_member ? fr_jinja_argument(c->arguments, 0, NULL) : NULL;

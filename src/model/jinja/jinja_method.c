@@ -1,4 +1,12 @@
-/* Methods of strings and dicts. */
+/* Methods of strings and dicts, as Python has them.
+ *
+ * A method is found in two steps: jinja_access.c makes a method value when a template names one, fr_jinja_call_method
+  * looks up its type and name in METHODS. A method that Python has and METHODS lacks is refused only when it is called.
+ *
+ * Texts are bytes of UTF-8. Searches for whole texts can work on bytes, since no character's bytes occur inside another
+ * character; where single characters count (strip_set), they are cut by their lead bytes. What scans a text
+ * charges its bytes.
+ */
 #define _GNU_SOURCE /* memmem */
 #include "model/jinja/jinja_call.h"
 
@@ -45,6 +53,7 @@ static fr_status text_argument(const call *c, int i, fr_text *out)
     return FR_OK;
 }
 
+/* A part of a markup text is markup as well. */
 static fr_status give_text(const call *c, fr_text text)
 {
     *c->out = fr_jinja_string(text);
@@ -58,6 +67,7 @@ static fr_status give_text(const call *c, fr_text text)
 static size_t member_at_end(fr_text text, bool right, fr_text set)
 {
     for (size_t i = 0; i < set.bytes;) {
+        /* bytes of one character of the set: a lead byte and its continuation bytes */
         size_t step = 1;
         while (i + step < set.bytes && (set.data[i + step] & 0xC0) == 0x80) {
             step++;
@@ -91,6 +101,7 @@ fr_status fr_jinja_strip_set(fr_jinja_machine *m, fr_text *text, fr_text set, bo
     return FR_OK;
 }
 
+/* Without an argument, or with None, white space is taken off, else the characters of the argument. */
 static fr_status strip(const call *c)
 {
     fr_text set;
@@ -141,6 +152,7 @@ static fr_status add_piece(const call *c, fr_text text, size_t from, size_t to)
     return fr_jinja_list_add(c->m, c->out, piece);
 }
 
+/* Python's split() without a separator: runs of white space count as one, and empty pieces do not occur. */
 static fr_status split_at_spaces(const call *c, int64_t max)
 {
     fr_text text = fr_jinja_strip(c->self->as.text, true, false);
@@ -162,6 +174,7 @@ static fr_status split_at_spaces(const call *c, int64_t max)
     return FR_OK;
 }
 
+/* Every occurrence separates, so pieces may be empty; there is always at least one. */
 static fr_status split_at_text(const call *c, fr_text separator, int64_t max)
 {
     fr_text text = c->self->as.text;
@@ -191,6 +204,7 @@ static fr_status count_argument(const call *c, int i, const char *name, int64_t 
     return FR_OK;
 }
 
+/* The count may come by position or as maxsplit, never both and nothing else by name. */
 static fr_status split(const call *c)
 {
     fr_text separator;
@@ -209,6 +223,7 @@ static fr_status split(const call *c)
                                   : split_at_text(c, separator, max);
 }
 
+/* `change` is the old and the new text; `max` replacements at most, negative: all. */
 fr_status fr_jinja_replace(fr_jinja_machine *m, fr_text text, const fr_text change[2],
                            int64_t max, fr_jinja_value *out)
 {
@@ -246,6 +261,8 @@ static fr_status replace(const call *c)
 
 /* ---- letters ------------------------------------------------------------------------------ */
 
+/* ASCII alone: other letters would need Python's tables, which differ between its versions. `capitalize` also lowers
+ * what follows the first letter. */
 fr_status fr_jinja_set_case(fr_jinja_machine *m, fr_text text, fr_text how,
                             fr_jinja_value *out)
 {
@@ -284,6 +301,7 @@ static fr_status set_case(const call *c)
 
 /* ---- dicts -------------------------------------------------------------------------------- */
 
+/* A missing key gives the default, or None: unlike item access, which gives undefined. */
 static fr_status get(const call *c)
 {
     value *found = NULL;
@@ -295,6 +313,7 @@ static fr_status get(const call *c)
     return FR_OK;
 }
 
+/* A dict's view in Python follows later changes; here dicts do not change, so a copy is the same. */
 static fr_status view(const call *c)
 {
     const fr_jinja_dict *dict = c->self->as.dict;

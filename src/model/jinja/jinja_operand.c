@@ -16,6 +16,7 @@ fr_status fr_jinja_take(fr_jinja_parser *p)
     return FR_OK;
 }
 
+/* Nodes carry the line of the token where they begin, for messages while rendering. */
 fr_status fr_jinja_node_new(fr_jinja_parser *p, fr_jinja_kind kind, fr_jinja_node **out)
 {
     FR_TRY(fr_jinja_new(p->arena, p->now.line, sizeof **out, out));
@@ -62,6 +63,7 @@ fr_status fr_jinja_unexpected(const fr_jinja_parser *p, const char *wanted)
         [FR_JINJA_WHOLE] = "a number",
         [FR_JINJA_FRACTION] = "a number",
     };
+    /* an operator of two characters is packed into one number, FR_JINJA_OP */
     char sign[] = {(char)(p->now.op % 256), (char)(p->now.op / 256), '\0'};
     fr_text found = {sign, strlen(sign)};
     if (p->now.kind == FR_JINJA_WORD) {
@@ -80,6 +82,7 @@ fr_status fr_jinja_expect(fr_jinja_parser *p, int op)
     return fr_jinja_at_sign(p, op) ? fr_jinja_take(p) : fr_jinja_unexpected(p, sign);
 }
 
+/* The parser and the evaluation recurse as deep as the tree, so a limit here guards both stacks. */
 fr_status fr_jinja_deeper(fr_jinja_parser *p)
 {
     return p->depth++ < FR_JINJA_MAX_NESTING
@@ -174,6 +177,7 @@ static fr_status parse_strings(parser *p, node **out)
     return FR_OK;
 }
 
+/* Constants are names in both spellings, as in jinja2. */
 static fr_status parse_name(parser *p, node **out)
 {
     FR_TRY(fr_jinja_node_new(p, FR_JINJA_NAME, out));
@@ -189,6 +193,7 @@ static fr_status parse_name(parser *p, node **out)
     return fr_jinja_take(p);
 }
 
+/* () is an empty tuple, (a) is a itself, and (a,) or (a, b) a tuple: fr_jinja_expression decides by the commas. */
 static fr_status parse_brackets(parser *p, node **out)
 {
     FR_TRY(fr_jinja_expect(p, '('));
@@ -230,6 +235,7 @@ fr_status fr_jinja_primary(fr_jinja_parser *p, node **out)
 
 /* ---- what follows an operand -------------------------------------------------------------- */
 
+/* A value, name=value, *list or **dict. Only the token ahead tells name=value from an expression. */
 static fr_status parse_argument(parser *p, node **out)
 {
     if (fr_jinja_at_sign(p, '*') || fr_jinja_at_sign(p, FR_JINJA_OP('*', '*'))) {
@@ -274,6 +280,7 @@ static fr_status parse_arguments(parser *p, node **out)
     return fr_jinja_take(p);
 }
 
+/* Where a part of a slice may be left out. */
 static bool at_slice_end(const parser *p)
 {
     return fr_jinja_at_sign(p, ']') || fr_jinja_at_sign(p, ',') ||

@@ -1,4 +1,7 @@
-/* Arithmetic of values. Whole numbers that leave 64 bits are refused. */
+/* Arithmetic of values, with Python's meaning: numbers, and + and * of strings and lists.
+ *
+ * Whole numbers have 64 bits here and any size in Python, so a result that leaves 64 bits is refused. Nothing is
+  * rounded, wrapped or converted to make it fit. */
 #include "model/jinja/jinja_value.h"
 
 #include <math.h>
@@ -7,6 +10,7 @@
 typedef fr_jinja_machine machine;
 typedef fr_jinja_value value;
 
+/* In Python True and False are the numbers 1 and 0. */
 static bool is_whole(const value *v)
 {
     return v->type == FR_JINJA_IS_INT || v->type == FR_JINJA_IS_BOOL;
@@ -34,6 +38,7 @@ static int64_t floor_divide(int64_t a, int64_t b)
     return quotient - (a % b != 0 && (a < 0) != (b < 0));
 }
 
+/* Each round but those of 0, 1 and -1 at least doubles the result, so overflow ends the loop within 63 rounds. */
 static bool raise_whole(int64_t base, int64_t exponent, int64_t *out)
 {
     *out = 1;
@@ -48,6 +53,7 @@ static bool raise_whole(int64_t base, int64_t exponent, int64_t *out)
     return true;
 }
 
+/* A divisor of -1 is refused with 0, since the smallest number divided by it overflows. */
 static fr_status whole_arithmetic(machine *m, int op, int64_t a, int64_t b, value *out)
 {
     bool fits = true;
@@ -78,6 +84,7 @@ static fr_status whole_arithmetic(machine *m, int op, int64_t a, int64_t b, valu
     return fits ? FR_OK : fail_overflow(m);
 }
 
+/* Only the operators whose results C and Python round alike; a result that is not finite is refused. */
 static fr_status real_arithmetic(machine *m, int op, double a, double b, value *out)
 {
     double result = 0;
@@ -120,6 +127,7 @@ static fr_status join_strings(machine *m, const value *a, const value *b, value 
         return fr_jinja_fail(
             m, "adding a string and a result of the filter safe is not supported");
     }
+    /* the size is known, so the writer never has to grow and leave old memory behind */
     FR_TRY(fr_jinja_new(&m->arena, m->line, a->as.text.bytes + b->as.text.bytes + 1,
                         &w.text));
     w.capacity = a->as.text.bytes + b->as.text.bytes;
@@ -130,6 +138,7 @@ static fr_status join_strings(machine *m, const value *a, const value *b, value 
     return FR_OK;
 }
 
+/* A tuple and a list do not add up in Python either. */
 static fr_status join_lists(machine *m, const value *a, const value *b, value *out)
 {
     const fr_jinja_items *sides[] = {a->as.list, b->as.list};
@@ -157,6 +166,7 @@ static fr_status repeat(machine *m, const value *v, int64_t times, value *out)
         FR_TRY(fr_jinja_list_new(m, v->as.list->form, out));
     }
     for (int64_t i = 0; i < times; i++) {
+        /* an empty string or list takes no memory, so only the steps end a huge count */
         FR_TRY(fr_jinja_charge(m, 0));
         if (v->type == FR_JINJA_IS_STRING) {
             FR_TRY(fr_jinja_write(m, &w, v->as.text.data, v->as.text.bytes));
@@ -178,6 +188,7 @@ static bool can_repeat(const value *v)
     return v->type == FR_JINJA_IS_STRING || v->type == FR_JINJA_IS_LIST;
 }
 
+/* The first rule that fits decides. `/` of whole numbers gives a fraction, as in Python, hence not whole_arithmetic. */
 fr_status fr_jinja_arithmetic(fr_jinja_machine *m, int op, const fr_jinja_value *a,
                               const fr_jinja_value *b, fr_jinja_value *out)
 {

@@ -22,6 +22,7 @@ static fr_status end_tag(parser *p)
 /* Reads "%}", a body, and the beginning of the tag that ends it; its word is the next token. `ends` ends with NULL. */
 static fr_status parse_block(parser *p, const char *const *ends, node **body)
 {
+    /* jinja2 allows a colon at the end of a block's opening tag */
     if (fr_jinja_at_sign(p, ':')) {
         FR_TRY(fr_jinja_take(p));
     }
@@ -37,6 +38,7 @@ static fr_status parse_whole_block(parser *p, const char *end, node **body)
     return fr_jinja_take(p);
 }
 
+/* Branches are a list in a: each has its condition in a (NULL: else) and its body in b. */
 static fr_status parse_if(parser *p, node *made)
 {
     static const char *const ENDS[] = {"elif", "else", "endif", NULL};
@@ -59,6 +61,7 @@ static fr_status parse_if(parser *p, node *made)
     return fr_jinja_take(p);
 }
 
+/* a: target, b: what is iterated, c: condition of `for x in y if c`, d: the body and, as its `next`, the else body. */
 static fr_status parse_for(parser *p, node *made)
 {
     static const char *const ENDS[] = {"else", "endfor", NULL};
@@ -84,6 +87,7 @@ static fr_status parse_for(parser *p, node *made)
     return fr_jinja_take(p);
 }
 
+/* `set x = value`, or a block whose text, sent through filters, becomes the value. */
 static fr_status parse_set(parser *p, node *made)
 {
     made->kind = FR_JINJA_SET;

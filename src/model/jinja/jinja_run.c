@@ -22,6 +22,7 @@ typedef fr_jinja_node node;
 
 /* ---- targets ------------------------------------------------------------------------------ */
 
+/* Only namespaces can change: a value that several names share must not change under them. */
 static fr_status assign_member(machine *m, const node *target, value v)
 {
     value of;
@@ -43,6 +44,7 @@ static fr_status assign_one(machine *m, const node *target, value v)
                                    v);
 }
 
+/* A target of several names takes a value apart, which may be anything that can be iterated. */
 static fr_status assign(machine *m, const node *target, value v)
 {
     fr_jinja_items *items = NULL;
@@ -87,6 +89,7 @@ static fr_status capture_filtered(machine *m, const node *n, value *out)
     if (n->b == NULL) {
         return FR_OK;
     }
+    /* the filters' innermost operand is the node FR_JINJA_BLOCK_VALUE, which reads m->block */
     m->block = *out;
     return fr_jinja_evaluate(m, n->b, out);
 }
@@ -139,6 +142,7 @@ static fr_status run_round(machine *m, const node *n, fr_jinja_scope *outer,
     return fr_jinja_run(m, n->d->b);
 }
 
+/* All items are there before the first round, so the loop object knows its length and its neighbours. */
 static fr_status run_for(machine *m, const node *n)
 {
     value walked;
@@ -158,6 +162,7 @@ static fr_status run_for(machine *m, const node *n)
     m->loops--;
     m->jump = FR_JINJA_NOTHING;
     m->scope = outer;
+    /* the else body runs if there was nothing to iterate, not if the loop ended by break as in Python */
     if (items->n == 0 && n->d->next != NULL) {
         FR_TRY(fr_jinja_scope_new(m, outer, &m->scope));
         FR_TRY(fr_jinja_run(m, n->d->next->b));
@@ -174,6 +179,7 @@ static fr_status run_set(machine *m, const node *n)
     return assign(m, n->a, v);
 }
 
+/* A macro is a value like others. It keeps the scope of its definition, which the arena holds until the end. */
 static fr_status run_macro(machine *m, const node *n)
 {
     fr_jinja_closure *made = NULL;
@@ -195,6 +201,7 @@ static fr_status run_call(machine *m, const node *n)
     return fr_jinja_write_value(m, m->writer, &v);
 }
 
+/* Values are evaluated outside the new scope, so they do not see each other. */
 static fr_status run_with(machine *m, const node *n)
 {
     fr_jinja_scope *outer = m->scope;
@@ -285,6 +292,7 @@ static fr_status render(machine *m, const fr_jinja *jinja, json_t *variables)
         FR_TRY(fr_jinja_dict_set(m, &given->names,
                                  fr_jinja_word(json_object_iter_key(at)), v));
     }
+    /* the template sets names in a scope of its own, inside that of the given variables */
     FR_TRY(fr_jinja_scope_new(m, given, &m->scope));
     return fr_jinja_run(m, jinja->body);
 }

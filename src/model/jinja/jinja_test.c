@@ -6,6 +6,7 @@
 typedef fr_jinja_machine machine;
 typedef fr_jinja_value value;
 
+/* Forms are ordered from those that Python can index to those that it cannot; `max` is the last that counts. */
 static bool is_list(const value *v, fr_jinja_form max)
 {
     return v->type == FR_JINJA_IS_LIST && v->as.list->form <= max;
@@ -68,6 +69,7 @@ static int comparison(fr_text name)
     return 0;
 }
 
+/* `op` is what comparison() gives: the operator's character, with l for <=, g for >=, and i for in. */
 static fr_status compare(machine *m, int op, const value *a, const value *b, bool *out)
 {
     int order = 0;
@@ -94,6 +96,7 @@ static fr_status compare(machine *m, int op, const value *a, const value *b, boo
     }
 }
 
+/* By arithmetic, so that a value that is not a number fails as it would in an expression. */
 static fr_status test_parity(machine *m, fr_text name, const value *v, bool *out)
 {
     value rest;

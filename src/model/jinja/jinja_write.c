@@ -11,8 +11,10 @@ typedef fr_jinja_machine machine;
 typedef fr_jinja_value value;
 typedef fr_jinja_writer writer;
 
+/* The longest number is a float of 17 digits with sign, point and exponent; 64 bytes leave ample space. */
 enum { NUMBER_BYTES = 64 };
 
+/* Doubles, so that writing piece by piece copies each byte a few times at most; the old text stays in the arena. */
 fr_status fr_jinja_write(fr_jinja_machine *m, fr_jinja_writer *w, const char *text,
                          size_t bytes)
 {
@@ -55,6 +57,7 @@ static fr_status write_whole(machine *m, writer *w, int64_t whole)
 /* The shortest digits that give the number back, as Python's repr places them. */
 static fr_status write_float(machine *m, writer *w, double v)
 {
+    /* 17 digits tell any two doubles apart; between 1e-4 and 1e16 Python writes no exponent */
     enum { DIGITS = 17, MIN_EXPONENT = -4, MAX_EXPONENT = 16 };
     char text[NUMBER_BYTES];
     int digits = 0;
@@ -77,6 +80,8 @@ static fr_status write_float(machine *m, writer *w, double v)
 
 static fr_status write_repr(machine *m, writer *w, const value *v);
 
+/* Python's repr of a string: double quotes only if there are single quotes and no double ones. Which characters beyond
+ * ASCII are printable depends on Python's version, so they are refused. */
 static fr_status write_quoted(machine *m, writer *w, fr_text text)
 {
     bool single = memchr(text.data, '\'', text.bytes) != NULL;
@@ -116,6 +121,7 @@ static fr_status write_list(machine *m, writer *w, const fr_jinja_items *list)
         FR_TRY(write_word(m, w, i > 0 ? ", " : ""));
         FR_TRY(write_repr(m, w, &list->items[i]));
     }
+    /* (1,) is a tuple, (1) would be a number */
     FR_TRY(write_word(m, w, tuple && list->n == 1 ? "," : ""));
     return write_word(m, w, tuple ? ")" : "]");
 }
@@ -178,6 +184,7 @@ fr_status fr_jinja_write_value(fr_jinja_machine *m, fr_jinja_writer *w,
     return FR_OK;
 }
 
+/* A string is returned without a copy. */
 fr_status fr_jinja_str(fr_jinja_machine *m, const fr_jinja_value *v, fr_text *out)
 {
     writer w = {.text = NULL};
@@ -204,6 +211,7 @@ typedef struct json_writer {
 
 static fr_status put_value(json_writer *j, const value *v);
 
+/* As json.dumps with ensure_ascii=False: only quotes, backslashes and control characters are escaped. */
 static fr_status put_string(json_writer *j, fr_text text)
 {
     static const char NAMES[] = "bfnrt\"\\";
@@ -227,6 +235,7 @@ static fr_status put_string(json_writer *j, fr_text text)
     return write_word(j->m, j->w, "\"");
 }
 
+/* What separates members: ", " on one line, else a line break and the indent; json.dumps leaves no blank at an end. */
 static fr_status put_line(json_writer *j, bool more)
 {
     if (j->indent < 0) {
@@ -322,6 +331,7 @@ fr_status fr_jinja_write_json(fr_jinja_machine *m, fr_jinja_writer *w,
     return put_value(&j, v);
 }
 
+/* Texts stay views into `json`, which must outlive the rendering. */
 fr_status fr_jinja_from_json(fr_jinja_machine *m, json_t *json, fr_jinja_value *out)
 {
     FR_TRY(fr_jinja_enter(m));

@@ -43,6 +43,7 @@ static fr_status load_layers(fr_stage *s, const fr_weights *weights)
     return FR_OK;
 }
 
+/* All rows of the file's table, also those that no row of this run reaches. */
 static fr_status load_positions(fr_stage *s, const fr_weights *weights)
 {
     int64_t rows = 0;
@@ -68,11 +69,13 @@ static fr_status load_ends(fr_stage *s, const fr_weights *weights)
     return FR_OK;
 }
 
+/* A stage without a node group has no one to agree with. */
 static fr_status agree(fr_group *node, fr_status mine)
 {
     return node != NULL ? fr_group_agree(node, mine) : mine;
 }
 
+/* fr_frozen_create always works over a group; a stage that is alone lends it a group of one. */
 static fr_status convert_weights(fr_stage *s, const fr_stage_params *params)
 {
     fr_group *alone = NULL;
@@ -90,6 +93,7 @@ static fr_status convert_weights(fr_stage *s, const fr_stage_params *params)
     return status;
 }
 
+/* Learned positions are rows of a table and end with it; rotary angles exist for any position. */
 static fr_status check_positions(const fr_stage *s, const fr_weights *weights)
 {
     if (s->arch.family == FR_GPT2 && s->max_position > s->arch.context_length) {

@@ -42,6 +42,7 @@ static int32_t *probe(const fr_bpe *bpe, int32_t left, int32_t right)
     }
 }
 
+/* Ranks are positions in the list. A pair that two merges join is refused: which of them counts is not defined. */
 static fr_status fill(fr_ctx *ctx, const char *path, const fr_merge *merges, int64_t n,
                       fr_bpe *bpe)
 {
@@ -104,6 +105,7 @@ void fr_bpe_scratch_fini(fr_bpe_scratch *scratch)
     *scratch = (fr_bpe_scratch){NULL, NULL, 0};
 }
 
+/* Grows by half as much again; contents are lost, as a piece needs nothing from the one before. */
 static fr_status reserve(fr_ctx *ctx, fr_bpe_scratch *scratch, int64_t n)
 {
     enum { SMALLEST = 64 };
@@ -129,6 +131,7 @@ typedef struct piece {
     int64_t n_heap;
 } piece;
 
+/* Neighbours are indexes of symbols; -1: none on that side. */
 static int32_t *before(const piece *p, int32_t index)
 {
     return &p->neighbours[2 * (int64_t)index];
@@ -139,6 +142,7 @@ static int32_t *after(const piece *p, int32_t index)
     return &p->neighbours[2 * (int64_t)index + 1];
 }
 
+/* Puts the pair on the heap if it can merge. */
 static void push_pair(piece *p, int32_t left, int32_t right)
 {
     int32_t rank = *probe(p->bpe, p->ids[left], p->ids[right]);
@@ -206,6 +210,7 @@ static void merge_all(piece *p, int32_t n)
         const fr_merge *merge = &p->bpe->merges[entry >> 32];
         int32_t left = (int32_t)(entry & UINT32_MAX);
         int32_t right = *after(p, left);
+        /* an entry is stale if the pair at its place is not the one that it was made for */
         if (p->ids[left] == merge->left && right >= 0 &&
             p->ids[right] == merge->right) {
             join(p, left, right, merge->merged);
@@ -230,6 +235,7 @@ fr_status fr_bpe_merge(fr_ctx *ctx, const fr_bpe *bpe, fr_bpe_scratch *scratch,
     FR_TRY(reserve(ctx, scratch, n));
     piece p = {bpe, ids, scratch->neighbours, scratch->heap, 0};
     merge_all(&p, (int32_t)n);
+    /* close the gaps of merged symbols; the order stays */
     int64_t kept = 0;
     for (int64_t i = 0; i < n; i++) {
         if (ids[i] >= 0) {

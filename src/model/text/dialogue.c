@@ -38,6 +38,7 @@ static fr_status flag(const encoding *job, fr_ids *flags, bool value)
     return FR_OK;
 }
 
+/* An end marker counts with its turn: the model must learn to end. Markers are never the row's own text. */
 static fr_status add_marker(const encoding *job, int32_t id, bool counted)
 {
     FR_TRY(fr_ids_add(job->ctx, job->ids, id));
@@ -67,6 +68,7 @@ static fr_status add_body(const encoding *job, const fr_message *message, bool i
     fr_status status = fr_tokenizer_encode(job->ctx, job->tokenizer, text, bytes,
                                            job->special_in_content, job->ids);
     free(text);
+    /* an id that begins in the role line belongs to it, though it may reach into the content */
     for (size_t at = 0; status == FR_OK && job->own != NULL && first < job->ids->count;
          first++) {
         status = fr_ids_add(job->ctx, job->own, is_own && at >= before);
@@ -89,6 +91,7 @@ static bool is_assistant(const fr_message *message)
     return strcmp(message->role, "assistant") == 0;
 }
 
+/* Of all turns only an assistant's content and its end marker can count in the loss. */
 static fr_status add_answer(const encoding *job, const fr_message *message,
                             bool counted)
 {
@@ -113,6 +116,7 @@ static fr_status add_turn(const encoding *job, const fr_message *message, bool i
     return add_words(job, "\n");
 }
 
+/* What the template writes when a dialogue does not begin with a system message. */
 static fr_status add_default_system(const encoding *job)
 {
     const char *content = fr_tokenizer_chat_frame(job->tokenizer)->default_system;
@@ -189,6 +193,7 @@ fr_status fr_dialogue_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
                              const fr_dialogue *dialogue, fr_ids *ids, fr_ids *counted,
                              fr_ids *own)
 {
+    /* flag() extends by length, so lists of unequal length would shift flags */
     assert(ids->count == counted->count);
     assert(own == NULL || ids->count == own->count);
     int64_t last = -1;

@@ -1,5 +1,6 @@
 #include "model/text/ends.h"
 
+/* Files write "none" as -1, in 32 bits without a sign as UINT32_MAX. A number too large for an id stays too large. */
 int32_t fr_named_id(int64_t number)
 {
     if (number < 0 || number == UINT32_MAX) {
@@ -8,6 +9,7 @@ int32_t fr_named_id(int64_t number)
     return number < INT32_MAX ? (int32_t)number : INT32_MAX;
 }
 
+/* Several files name the same id again, so a repeated one is not an error. The order of the first mention stays. */
 fr_status fr_ends_add(fr_ctx *ctx, const char *name, int32_t id, fr_ends *ends)
 {
     if (id < 0) {
@@ -29,6 +31,7 @@ fr_status fr_ends_add(fr_ctx *ctx, const char *name, int32_t id, fr_ends *ends)
     return FR_OK;
 }
 
+/* A warning and no failure: such a model works, its texts just never end at that id. */
 void fr_ends_within(fr_ctx *ctx, const char *name, int64_t vocab_size, fr_ends *ends)
 {
     int32_t kept = 0;

@@ -17,6 +17,7 @@
 /* Unicode's White_Space. PCRE2's \s also matches U+180E, which tokenizers do not count as space. */
 #define WHITE "\\t-\\r\\x{85}\\p{Z}"
 
+/* Parts of GPT-2's pattern. Order matters: the first alternative that matches wins. */
 #define CONTRACTIONS "'s|'t|'re|'ve|'m|'ll|'d"
 #define WORDS " ?\\p{L}+"
 #define NUMBERS " ?\\p{N}+"
@@ -78,6 +79,7 @@ void fr_splitter_destroy(fr_splitter **splitter)
     }
 }
 
+/* A continuation byte, 10xxxxxx. */
 static bool is_tail(unsigned char byte)
 {
     return (byte & 0xC0) == 0x80;
@@ -133,6 +135,7 @@ static fr_status split_valid(fr_ctx *ctx, const fr_splitter *splitter,
         int n = pcre2_match(splitter->code, (PCRE2_SPTR)text.data, text.bytes, at,
                             PCRE2_NO_UTF_CHECK, match, NULL);
         size_t end = n > 0 ? pcre2_get_ovector_pointer(match)[1] : at;
+        /* The patterns match every character, so no match means an error of PCRE2; an empty match would never end. */
         if (end <= at) {
             return fail_pcre(ctx, n);
         }
@@ -142,6 +145,7 @@ static fr_status split_valid(fr_ctx *ctx, const fr_splitter *splitter,
     return FR_OK;
 }
 
+/* Match data is made for each call, so threads can share a splitter. */
 fr_status fr_splitter_run(fr_ctx *ctx, const fr_splitter *splitter, const char *text,
                           size_t bytes, fr_piece_visit visit, void *user)
 {

@@ -59,6 +59,7 @@ static int32_t child_of(const fr_specials *s, int32_t parent, uint8_t byte)
     return parent == ROOT ? s->from_root[byte] : *edge(s, parent, byte);
 }
 
+/* Of two tokens with the same text the later one's id stays. Texts are walked from their ends, as searches are. */
 static void add_token(fr_specials *s, fr_text text, int32_t id)
 {
     int32_t at = ROOT;
@@ -110,6 +111,7 @@ static fr_status sort_by_depth(fr_ctx *ctx, const fr_specials *s, int32_t *order
     return status;
 }
 
+/* By rising depth: `shorter` and its id are final before a deeper node uses them. */
 static fr_status link_suffixes(fr_ctx *ctx, fr_specials *s)
 {
     int32_t *order = NULL;
@@ -125,6 +127,7 @@ static fr_status link_suffixes(fr_ctx *ctx, fr_specials *s)
     return status;
 }
 
+/* A trie has at most one node a byte and the root. The table is at most half full, so probing stays short and ends. */
 static fr_status alloc_nodes(fr_ctx *ctx, fr_specials *s, int64_t bytes)
 {
     enum { SMALLEST = 16 };
@@ -184,6 +187,7 @@ bool fr_specials_any(const fr_specials *specials)
     return specials->n_nodes > 1;
 }
 
+/* The state after the whole text tells which token begins at its first byte. */
 int32_t fr_specials_longest(const fr_specials *specials, fr_text text)
 {
     int32_t at = ROOT;

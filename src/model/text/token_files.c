@@ -1,4 +1,8 @@
-/* The JSON files of a folder that describe tokens, and lookups over them. */
+/* The JSON files of a folder that describe tokens, and lookups over them.
+ *
+ * A Hugging Face folder describes its tokens in several files, which overlap and come from different times. What is
+  * there is loaded, and lookups answer which file counts; what an entry means is decided by the callers. The parsed
+   * files stay until fr_token_files_close, since texts of the draft are views into them. */
 #include "model/text/token_files.h"
 
 #include "base/file.h"
@@ -15,6 +19,7 @@ static fr_status load(fr_ctx *ctx, const char *path, json_t **out)
                : FR_FAIL(ctx, FR_ERR_FORMAT, "%s: not a JSON object", path);
 }
 
+/* A file that is absent leaves *out as it is (NULL); one that is there must be readable. */
 static fr_status load_optional(fr_ctx *ctx, const char *folder, const char *name,
                                json_t **out)
 {
@@ -25,6 +30,7 @@ static fr_status load_optional(fr_ctx *ctx, const char *folder, const char *name
     return status;
 }
 
+/* added_tokens.json is the older form of the decoder list, so it counts only where that list is absent. */
 fr_status fr_token_files_open(fr_ctx *ctx, const char *folder, fr_token_files *files)
 {
     *files = (fr_token_files){.folder = folder};
@@ -53,6 +59,7 @@ static fr_status load_vocabulary(fr_ctx *ctx, fr_token_files *files)
     return status;
 }
 
+/* tokenizer.json is loaded apart from the others: the ends are wanted even of a folder without a usable tokenizer. */
 fr_status fr_token_files_load(fr_ctx *ctx, fr_token_files *files)
 {
     if (!fr_file_exists(files->path)) {
@@ -78,6 +85,7 @@ void fr_token_files_close(fr_token_files *files)
     *files = (fr_token_files){0};
 }
 
+/* A borrowed reference, as all that follow. */
 json_t *fr_token_files_decoder(const fr_token_files *files)
 {
     json_t *decoder = json_object_get(files->tokenizer_config, "added_tokens_decoder");
@@ -92,6 +100,8 @@ static const json_t *named_in(const json_t *file, const char *role)
     return json_is_null(named) ? NULL : named;
 }
 
+/* Where two files name a role, the newer form wins: tokenizer_config.json if it has the decoder list. `nth` 1 gives the
+ * other file's entry, for callers that collect both. */
 const json_t *fr_token_files_named(const fr_token_files *files, const char *role,
                                    int nth, const char **file)
 {
@@ -127,6 +137,7 @@ static int64_t find_in_list(const json_t *list, const char *text)
     return -1;
 }
 
+/* The decoder's keys are ids written as texts. */
 static int64_t find_in_decoder(json_t *decoder, const char *text)
 {
     const char *key = NULL;
@@ -146,6 +157,7 @@ static int64_t find_in_object(const json_t *vocabulary, const char *text)
     return json_is_integer(id) ? json_integer_value(id) : -1;
 }
 
+/* Added tokens first: an added token may have a text that the vocabulary has with another id. -1: not found. */
 int64_t fr_token_files_find(const fr_token_files *files, const char *text)
 {
     const json_t *vocabulary =

@@ -105,6 +105,7 @@ bool fr_tokenizer_has_text(const fr_tokenizer *tokenizer, int32_t id)
            tokenizer->tokens[id].kind != FR_TOKEN_UNUSED;
 }
 
+/* The whole text must be one token, special or added, in either pass. -1: it is not. */
 int32_t fr_tokenizer_marker(const fr_tokenizer *tokenizer, const char *text)
 {
     fr_text whole = {text, strlen(text)};
@@ -181,6 +182,7 @@ static fr_status split_at(encoding *job, fr_text text, const int32_t *found,
     return rest(job, (fr_text){text.data + plain, at - plain});
 }
 
+/* `found` is 4 bytes for each byte of the text, so it is made only if this pass has tokens to look for. */
 static fr_status encode_pass(encoding *job, fr_text text, int pass,
                              fr_status (*rest)(encoding *job, fr_text text))
 {
@@ -195,6 +197,7 @@ static fr_status encode_pass(encoding *job, fr_text text, int pass,
     return status;
 }
 
+/* Two functions, not a loop: what lies between the tokens of one pass is the text of the next step. */
 static fr_status encode_late(encoding *job, fr_text text)
 {
     return encode_pass(job, text, 1, encode_plain);
@@ -226,6 +229,7 @@ static bool is_written(const fr_tokenizer *tokenizer, int32_t id, bool skip_spec
            !(skip_special && fr_tokenizer_is_special(tokenizer, id));
 }
 
+/* Bytes of the decoded text, so that it is allocated once. Negative ids are refused before anything is written. */
 static fr_status measure(fr_ctx *ctx, const fr_tokenizer *tokenizer, const int32_t *ids,
                          int64_t n, bool skip_special, size_t *bytes)
 {

@@ -62,6 +62,7 @@ static fr_status check_counts(fr_ctx *ctx, const fr_token_draft *draft)
     return FR_OK;
 }
 
+/* Also sums the bytes of all texts: decoding never makes a text longer, so the arena needs no more. */
 static fr_status check_texts(fr_ctx *ctx, const fr_token_draft *draft, int64_t *bytes)
 {
     FR_TRY(check_counts(ctx, draft));
@@ -128,6 +129,7 @@ static fr_status map_tokens(fr_ctx *ctx, const fr_token_draft *draft, fr_text_ma
     return FR_OK;
 }
 
+/* A byte without a token is allowed until a text has it: some vocabularies lack bytes that UTF-8 never uses. */
 static void find_bytes(const fr_text_map *map, fr_tokenizer *made)
 {
     for (int byte = 0; byte < FR_N_BYTES; byte++) {
@@ -196,12 +198,14 @@ static fr_status build_merges(fr_ctx *ctx, const fr_token_draft *draft,
     return status;
 }
 
+/* Special tokens count only where a text may name them (parse_special); added tokens always do. */
 static bool is_looked_for(const fr_token *token, int pass, bool special)
 {
     return (int)token->late == pass && (token->kind == FR_TOKEN_ADDED ||
                                         (special && token->kind == FR_TOKEN_SPECIAL));
 }
 
+/* One automaton for each pass, with special tokens and without. The two arrays are reused by all four. */
 static fr_status build_specials(fr_ctx *ctx, fr_tokenizer *made)
 {
     fr_text *texts = NULL;
@@ -263,6 +267,7 @@ static fr_status hash_number(fr_ctx *ctx, fr_digest *digest, int64_t number)
     return fr_digest_add(ctx, digest, bytes, BYTES);
 }
 
+/* Lengths go before texts, so that two different lists cannot hash the same bytes. */
 static fr_status hash_token(fr_ctx *ctx, fr_digest *digest, int64_t id,
                             const fr_token *token)
 {

@@ -49,6 +49,8 @@ static fr_status find_ids(fr_ctx *ctx, const fr_chat_names *names, fr_tokenizer 
                : FR_OK;
 }
 
+/* Takes the template out of the draft: from here the tokenizer frees it, also on failure. A template that is refused
+ * is not a failure; the frame keeps the reason. */
 fr_status fr_tokenizer_build_chat(fr_ctx *ctx, fr_token_draft *draft,
                                   fr_tokenizer *made)
 {

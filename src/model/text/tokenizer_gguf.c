@@ -1,4 +1,11 @@
-/* Reads tokenizer.ggml.* of a GGUF file into a draft. Texts of the draft are views into the open file. */
+/* Reads tokenizer.ggml.* of a GGUF file into a draft.
+ *
+ * The order is: the kind of tokenizer, the splitting rule, tokens and their kinds, merges, then BOS and chat template.
+ * Only what one key says by itself is checked here; tokenizer_build.c checks what must fit together. Status codes
+ * separate three cases: no tokenizer (FR_ERR_DATA), one that is not supported (FR_ERR_UNSUPPORTED), and a damaged file
+ * (FR_ERR_FORMAT). The first two leave the model usable with rows of ids.
+ *
+ * Texts of the draft are views into the open file, so the file must stay open until the tokenizer is built. */
 #include "base/mem.h"
 #include "model/text/tokenizer_impl.h"
 #include "model/text/tokenizer_read.h"
@@ -10,6 +17,7 @@
 /* tokenizer.ggml.token_type */
 enum { NORMAL = 1, UNKNOWN, CONTROL, USER_DEFINED, UNUSED };
 
+/* Texts of a GGUF file do not end with NUL. */
 static bool text_is(fr_text text, const char *word)
 {
     return text.bytes == strlen(word) && memcmp(text.data, word, text.bytes) == 0;
@@ -29,6 +37,7 @@ static fr_status fail_type(fr_ctx *ctx, const fr_gguf *gguf, const char *key,
                    wanted);
 }
 
+/* Absent: data NULL. A key that is there with another type means a damaged file and is an error. */
 static fr_status get_optional_text(fr_ctx *ctx, const fr_gguf *gguf, const char *key,
                                    fr_text *out)
 {
@@ -39,6 +48,7 @@ static fr_status get_optional_text(fr_ctx *ctx, const fr_gguf *gguf, const char 
     return FR_OK;
 }
 
+/* GGUF names byte-level BPE "gpt2", whatever the model's own architecture is. */
 static fr_status check_model(fr_ctx *ctx, const fr_gguf *gguf)
 {
     fr_text model;
@@ -69,6 +79,7 @@ static bool is_unnamed_gpt2(const fr_gguf *gguf, fr_text pre)
            text_is(architecture, "gpt2");
 }
 
+/* A wrong rule would give other ids without an error, so a rule that is not known is refused. */
 static fr_status read_rule(fr_ctx *ctx, const fr_gguf *gguf, fr_split_rule *out)
 {
     fr_text pre;
@@ -93,6 +104,7 @@ static fr_status read_rule(fr_ctx *ctx, const fr_gguf *gguf, fr_split_rule *out)
         fr_gguf_path(gguf), shown(pre), pre.data != NULL ? pre.data : "");
 }
 
+/* FR_TOKEN_MISSING: not a type of byte-level BPE. */
 static fr_token_kind kind_of(int64_t type)
 {
     switch (type) {
@@ -132,6 +144,7 @@ static fr_status set_kinds(fr_ctx *ctx, const fr_gguf *gguf, const int64_t *type
     return FR_OK;
 }
 
+/* Without the list of types all tokens are normal. */
 static fr_status read_tokens(fr_ctx *ctx, const fr_gguf *gguf, fr_token_draft *draft)
 {
     static const char TYPES[] = "tokenizer.ggml.token_type";
@@ -162,6 +175,7 @@ static bool split_merge(fr_text text, fr_merge_text *out)
     return memchr(space + 1, ' ', out->right.bytes) == NULL;
 }
 
+/* A merge's rank is its position in the list. Only the list is freed: the texts are views into the file. */
 static fr_status read_merges(fr_ctx *ctx, const fr_gguf *gguf, fr_token_draft *draft)
 {
     fr_text *texts = NULL;
@@ -201,6 +215,7 @@ static fr_status read_rest(fr_ctx *ctx, const fr_gguf *gguf, fr_token_draft *dra
         !fr_gguf_get_bool(gguf, ADD_BOS, &draft->add_bos)) {
         return fail_type(ctx, gguf, ADD_BOS, "true or false");
     }
+    /* an id that is not used need not be valid */
     if (draft->add_bos && fr_gguf_find(gguf, BOS) != NULL &&
         !fr_gguf_get_int(gguf, BOS, &draft->bos)) {
         return fail_type(ctx, gguf, BOS, "a token id");

@@ -39,6 +39,7 @@ static fr_status read_bos(fr_ctx *ctx, const fr_token_files *files, int64_t *out
     return FR_OK;
 }
 
+/* Absent means false here. A value of another type is refused, since guessing it would shift every text by one id. */
 static fr_status read_add_bos(fr_ctx *ctx, const fr_token_files *files, bool *out)
 {
     const json_t *value = json_object_get(files->tokenizer_config, "add_bos_token");

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+/* A value of another type reads as an empty text, which no supported name equals. */
 static const char *text_of(const json_t *value)
 {
     const char *text = json_string_value(value);
@@ -45,12 +46,14 @@ static bool is_gpt2_step(const json_t *step)
            (use_regex == NULL || json_is_true(use_regex));
 }
 
+/* Every digit is a piece of its own. */
 static bool is_digits_step(const json_t *step)
 {
     return is_type(step, "Digits") &&
            json_is_true(json_object_get(step, "individual_digits"));
 }
 
+/* Only exact compositions are known: another step, or another order of steps, splits in another way. */
 static fr_status read_rule(fr_ctx *ctx, const json_t *root, fr_token_draft *draft)
 {
     const json_t *pre = json_object_get(root, "pre_tokenizer");
@@ -86,6 +89,7 @@ static fr_status check_frame(fr_ctx *ctx, const json_t *root,
     return FR_OK;
 }
 
+/* Files write an option that is not used as null, false, "" or 0, or leave it out. */
 bool fr_json_is_off(const json_t *value)
 {
     return is_nothing(value) || json_is_false(value) ||
@@ -93,6 +97,7 @@ bool fr_json_is_off(const json_t *value)
            (json_is_number(value) && json_number_value(value) == 0.0);
 }
 
+/* Each option in OFF changes how pieces become ids; bpe.c implements none of them. */
 static fr_status check_model(fr_ctx *ctx, const json_t *model,
                              const fr_token_draft *draft)
 {
@@ -137,6 +142,8 @@ static fr_status set_token(fr_ctx *ctx, fr_token_draft *draft, int64_t capacity,
     return FR_OK;
 }
 
+/* Ids index arrays, so they must lie below the number of tokens that the files can describe. Gaps between ids are
+ * refused in tokenizer_build.c. */
 static fr_status read_tokens(fr_ctx *ctx, const fr_token_files *files,
                              fr_token_draft *draft)
 {
@@ -183,6 +190,7 @@ static bool read_merge(const json_t *merge, fr_merge_text *out)
     return true;
 }
 
+/* A merge's rank is its position in the list. */
 static fr_status read_merges(fr_ctx *ctx, const json_t *merges, fr_token_draft *draft)
 {
     if (!json_is_array(merges)) {
@@ -203,6 +211,7 @@ static fr_status read_merges(fr_ctx *ctx, const json_t *merges, fr_token_draft *
     return FR_OK;
 }
 
+/* What is not supported is found before the large lists are read. */
 fr_status fr_tokenizer_read_json(fr_ctx *ctx, const fr_token_files *files,
                                  fr_token_draft *draft)
 {

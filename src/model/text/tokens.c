@@ -21,6 +21,7 @@ static fr_status keep_reason(fr_ctx *ctx, bool strict, fr_status status, char **
     return FR_OK;
 }
 
+/* The ends are read even if the tokenizer became a reason, while the parsed files are still there. */
 static fr_status open_folder(fr_ctx *ctx, const char *folder, bool strict,
                              fr_tokens *out)
 {
@@ -88,6 +89,8 @@ fr_status fr_tokenizer_open(fr_ctx *ctx, const char *model_path, fr_tokenizer **
     return FR_OK;
 }
 
+/* Ids without a text are kept out of sampling, since nothing could be written for them; ids that end a text are not
+ * written and stay allowed. If all or none would be kept out, a mask makes no sense and *never_V stays NULL. */
 fr_status fr_tokens_textless(fr_ctx *ctx, const fr_tokenizer *tokenizer,
                              const fr_ends *ends, int64_t vocab_size, uint8_t **never_V)
 {

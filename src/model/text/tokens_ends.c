@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A cheap look at the template's text, for models whose tokenizer cannot be used to check more. */
 static bool is_chatml(fr_text template)
 {
     return template.bytes > 0 &&
@@ -68,6 +69,7 @@ static fr_status add_named(const reading *r, bool has_tokenizer)
         if (text != NULL) {
             id = fr_named_id(fr_token_files_find(r->files, text));
         }
+        /* only the entry that counts must be right; the other file may be a leftover of an older version */
         if (named != NULL && id < 0 && nth == 0 && has_tokenizer) {
             return FR_FAIL(r->ctx, FR_ERR_FORMAT,
                            "%s/%s: %s must name a token of the vocabulary",
@@ -91,6 +93,7 @@ static fr_status add_chat_end(const reading *r)
     return fr_ends_add(r->ctx, r->files->folder, fr_named_id(id), r->out);
 }
 
+/* The order decides which id becomes `eos`: a token that is named by text, then generation_config, then config. */
 fr_status fr_ends_read_folder(fr_ctx *ctx, const fr_token_files *files,
                               const fr_tokenizer *tokenizer, fr_ends *out)
 {
