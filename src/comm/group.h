@@ -72,7 +72,7 @@ int fr_group_size(const fr_group *group);
 /** The number of ranks on this rank's node, and this rank's index among them (1 and 0 for self). Local. */
 int fr_group_node_size(const fr_group *group);
 int fr_group_node_rank(const fr_group *group);
-/** Whether the ranks of this rank's node are consecutive in this group. Local. */
+/** Whether the ranks of this rank's node, up to this one, are consecutive in this group; agree on it for the whole node. Local. */
 bool fr_group_node_is_run(const fr_group *group);
 
 /** Collective. */
