@@ -67,6 +67,7 @@ static bool has_method(const fr_jinja_value *v, fr_text name)
     }
 }
 
+/* Bytes of a name for a message, which must not grow with the template. */
 static int shown(fr_text text)
 {
     enum { MAX = 60 };
@@ -160,6 +161,7 @@ static fr_status find_key(machine *m, const value *v, value key, bool *found,
     return FR_OK;
 }
 
+/* value.name: attributes, then keys. */
 fr_status fr_jinja_attribute(fr_jinja_machine *m, const fr_jinja_value *v, fr_text name,
                              fr_jinja_value *out)
 {
@@ -194,6 +196,7 @@ static bool is_sequence(const value *v)
            (v->type == FR_JINJA_IS_LIST && v->as.list->form <= FR_JINJA_A_RANGE);
 }
 
+/* Negative indexes count from the end. Beyond the ends *out stays undefined, where Python would raise. */
 static fr_status indexed(machine *m, const value *v, int64_t index, value *out)
 {
     int64_t n = 0;
@@ -208,6 +211,7 @@ static fr_status indexed(machine *m, const value *v, int64_t index, value *out)
     return FR_OK;
 }
 
+/* value[key]: items, then attributes. */
 fr_status fr_jinja_item(fr_jinja_machine *m, const fr_jinja_value *v,
                         const fr_jinja_value *key, fr_jinja_value *out)
 {

@@ -3,7 +3,7 @@
  * Each filter checks its arguments itself and refuses what it does not know: with an argument that is ignored, the text
  * would silently differ from jinja2's. Texts are made in the arena, so their size is limited like that of all values.
  * Filters that iterate are in jinja_filter_list.c, those that a method does as well (case, replace, strip) in
-  * jinja_method.c.
+ * jinja_method.c.
  */
 #include "model/jinja/jinja_call.h"
 

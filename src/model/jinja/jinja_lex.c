@@ -23,6 +23,7 @@ static size_t left(const fr_jinja_lexer *lexer)
     return (size_t)(lexer->end - lexer->at);
 }
 
+/* NUL beyond the end, so that looking ahead needs no check of its own. */
 static char at(const fr_jinja_lexer *lexer, size_t i)
 {
     return i < left(lexer) ? lexer->at[i] : '\0';
@@ -34,6 +35,7 @@ static bool at_text(const fr_jinja_lexer *lexer, const char *text)
     return bytes <= left(lexer) && memcmp(lexer->at, text, bytes) == 0;
 }
 
+/* The only place that moves on, so that lines are always counted. */
 static void advance(fr_jinja_lexer *lexer, size_t bytes)
 {
     for (size_t i = 0; i < bytes; i++) {
@@ -63,6 +65,7 @@ static fr_status check_utf8(fr_jinja_arena *arena, const char *text, size_t byte
     return FR_OK;
 }
 
+/* Works on a copy with every line end as \n; one newline at the very end is dropped, as in jinja2. */
 fr_status fr_jinja_lex_open(fr_jinja_arena *arena, const char *text, size_t bytes,
                             fr_jinja_lexer *out)
 {
@@ -304,6 +307,7 @@ static fr_status lex_number(fr_jinja_lexer *lexer, fr_jinja_token *out)
     char text[CAPACITY];
     size_t whole = count_digits(lexer, 0);
     size_t n = whole;
+    /* in a.0.1 the second number is an index, not the fraction 0.1 */
     bool behind_point = lexer->at > lexer->begin && lexer->at[-1] == '.';
     if (!behind_point && at(lexer, n) == '.' && is_digit(at(lexer, n + 1))) {
         n += 1 + count_digits(lexer, n + 1);
@@ -326,6 +330,7 @@ static fr_status lex_number(fr_jinja_lexer *lexer, fr_jinja_token *out)
     return FR_OK;
 }
 
+/* Brackets must match here already, since a tag ends only where none is open. */
 static fr_status match_bracket(fr_jinja_lexer *lexer, char c)
 {
     static const char OPEN[] = "([{";

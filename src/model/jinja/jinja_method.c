@@ -1,7 +1,7 @@
 /* Methods of strings and dicts, as Python has them.
  *
  * A method is found in two steps: jinja_access.c makes a method value when a template names one, fr_jinja_call_method
-  * looks up its type and name in METHODS. A method that Python has and METHODS lacks is refused only when it is called.
+ * looks up its type and name in METHODS. A method that Python has and METHODS lacks is refused only when it is called.
  *
  * Texts are bytes of UTF-8. Searches for whole texts can work on bytes, since no character's bytes occur inside another
  * character; where single characters count (strip_set), they are cut by their lead bytes. What scans a text

@@ -1,7 +1,7 @@
 /* Arithmetic of values, with Python's meaning: numbers, and + and * of strings and lists.
  *
  * Whole numbers have 64 bits here and any size in Python, so a result that leaves 64 bits is refused. Nothing is
-  * rounded, wrapped or converted to make it fit. */
+ * rounded, wrapped or converted to make it fit. */
 #include "model/jinja/jinja_value.h"
 
 #include <math.h>

@@ -162,7 +162,7 @@ static fr_status run_for(machine *m, const node *n)
     m->loops--;
     m->jump = FR_JINJA_NOTHING;
     m->scope = outer;
-    /* the else body runs if there was nothing to iterate, not if the loop ended by break as in Python */
+    /* unlike in Python, the else body runs only if there was nothing to iterate */
     if (items->n == 0 && n->d->next != NULL) {
         FR_TRY(fr_jinja_scope_new(m, outer, &m->scope));
         FR_TRY(fr_jinja_run(m, n->d->next->b));

@@ -217,6 +217,7 @@ static double real_of(const value *v)
     return v->type == FR_JINJA_IS_FLOAT ? v->as.fraction : (double)v->as.whole;
 }
 
+/* A generator is true even if it has no items: Python cannot know that before it is iterated. */
 bool fr_jinja_truth(const fr_jinja_value *v)
 {
     switch (v->type) {
@@ -256,6 +257,7 @@ static fr_status equal_lists(machine *m, const fr_jinja_items *a,
     return FR_OK;
 }
 
+/* The order of the keys does not matter. */
 static fr_status equal_dicts(machine *m, const fr_jinja_dict *a, const fr_jinja_dict *b,
                              bool *out)
 {
@@ -318,6 +320,7 @@ fr_status fr_jinja_equal(fr_jinja_machine *m, const fr_jinja_value *a,
     return FR_OK;
 }
 
+/* The order of UTF-8 bytes is that of code points, which is Python's. */
 fr_status fr_jinja_order(fr_jinja_machine *m, const fr_jinja_value *a,
                          const fr_jinja_value *b, int *out)
 {
@@ -371,6 +374,7 @@ fr_status fr_jinja_contains(fr_jinja_machine *m, const fr_jinja_value *whole,
 
 /* ---- walked ------------------------------------------------------------------------------- */
 
+/* Lead bytes of UTF-8: Python counts characters, not bytes. */
 static int64_t count_characters(fr_text text)
 {
     int64_t n = 0;
@@ -392,6 +396,7 @@ static fr_status walk_string(machine *m, fr_text text, value *out)
     return FR_OK;
 }
 
+/* A generator gives its items once and is empty from then on. A dict gives its keys, a string its characters. */
 fr_status fr_jinja_walk(fr_jinja_machine *m, const fr_jinja_value *v,
                         fr_jinja_items **out)
 {

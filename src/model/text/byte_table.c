@@ -2,7 +2,7 @@
  *
  * A byte that is a printable character of Latin-1 stands for itself. The others, in rising order, get the characters
  * from SHIFTED on. No table is stored: both directions are computed from the three runs of bytes that are not
-  * printable. */
+ * printable. */
 #include "model/text/byte_table.h"
 
 /* The first character that stands for a byte of another number. */

@@ -131,6 +131,7 @@ typedef struct reading {
     fr_chat_frame *frame;
 } reading;
 
+/* The last reason stays. */
 fr_status fr_chat_frame_refuse(fr_ctx *ctx, fr_chat_frame *frame, const char *why)
 {
     free(frame->refusal);
@@ -158,6 +159,8 @@ static bool set_text(json_t *variables, const char *name, const char *text)
 }
 
 /* The variables that transformers sets; NULL: out of memory. */
+/* json_object_set_new and json_array_append_new take over their argument and accept NULL, so one check at the end is
+ * enough. */
 static json_t *make_variables(const fr_chat_names *names, const dialogue *d)
 {
     json_t *messages = json_array();
@@ -309,6 +312,7 @@ static fr_status copy_name(fr_ctx *ctx, const char *name, char **out)
     return name != NULL ? fr_copy_string(ctx, name, out) : FR_OK;
 }
 
+/* The names are copied: those of the caller end with the call. */
 static fr_status keep(reading *r)
 {
     fr_chat_frame *frame = r->frame;
@@ -375,6 +379,7 @@ fr_status fr_chat_frame_check(fr_ctx *ctx, const fr_chat_frame *frame,
     }
     const fr_chat_names names = {frame->check->bos_token, frame->check->eos_token};
     const dialogue one = {"this dialogue", messages, n, opens};
+    /* a copy, since `reading` may write to its frame; the model's frame stays as it is */
     fr_chat_frame seen = *frame;
     reading r = {
         .ctx = ctx, .names = &names, .jinja = frame->check->jinja, .frame = &seen};

@@ -1,8 +1,8 @@
 /* The JSON files of a folder that describe tokens, and lookups over them.
  *
  * A Hugging Face folder describes its tokens in several files, which overlap and come from different times. What is
-  * there is loaded, and lookups answer which file counts; what an entry means is decided by the callers. The parsed
-   * files stay until fr_token_files_close, since texts of the draft are views into them. */
+ * there is loaded, and lookups answer which file counts; what an entry means is decided by the callers. The parsed
+ * files stay until fr_token_files_close, since texts of the draft are views into them. */
 #include "model/text/token_files.h"
 
 #include "base/file.h"

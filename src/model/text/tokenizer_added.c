@@ -31,6 +31,7 @@ typedef struct added {
     bool late;
 } added;
 
+/* An upper bound: a token that several sources repeat is counted several times. */
 int64_t fr_added_tokens_capacity(const fr_token_files *files)
 {
     const json_t *list = json_object_get(files->tokenizer, "added_tokens");
@@ -143,6 +144,7 @@ static fr_status read_object(const adding *a, const json_t *object, added *out)
     return FR_OK;
 }
 
+/* A token of tokenizer.json is special unless it says false. */
 static fr_status read_list(adding *a)
 {
     const json_t *list = json_object_get(a->files->tokenizer, "added_tokens");
@@ -167,6 +169,7 @@ static int64_t number_of(const char *key)
     return end != key && *end == '\0' && errno == 0 ? number : -1;
 }
 
+/* Without `normalized`, special tokens are searched in the first pass and others in the second. */
 static fr_status read_decoder(adding *a)
 {
     json_t *decoder = fr_token_files_decoder(a->files);
@@ -186,6 +189,7 @@ static fr_status read_decoder(adding *a)
     return FR_OK;
 }
 
+/* The oldest form has only texts and ids; its tokens are plain and belong to the second pass. */
 static fr_status read_texts(adding *a)
 {
     const char *key = NULL;

@@ -129,7 +129,7 @@ static fr_status map_tokens(fr_ctx *ctx, const fr_token_draft *draft, fr_text_ma
     return FR_OK;
 }
 
-/* A byte without a token is allowed until a text has it: some vocabularies lack bytes that UTF-8 never uses. */
+/* A byte without a token is allowed here; encoding a text that has it fails. */
 static void find_bytes(const fr_text_map *map, fr_tokenizer *made)
 {
     for (int byte = 0; byte < FR_N_BYTES; byte++) {
