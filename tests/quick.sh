@@ -3,14 +3,11 @@
 # two edits. Says how long each part took. Nothing is installed; tests/run.sh does that, and runs everything.
 #
 #   FORERUN_JOBS=N  compilers and tests at once (default: the processors)
-#
-# `unit.watch` waits for timeouts to pass and is left out; tests/quick.sh -R unit.watch runs it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 jobs=${FORERUN_JOBS:-$(nproc)}
 build=build/release
-[ $# -gt 0 ] || set -- -E '^unit\.watch$'
 
 if [ ! -f "$build/build.ninja" ]; then
     cmake --preset release >/dev/null
