@@ -2,6 +2,7 @@
 #include "comm/watch_impl.h"
 
 #include "base/file.h"
+#include "base/machine.h"
 #include "base/mem.h"
 
 #include <dirent.h>
@@ -80,8 +81,8 @@ static fr_status reserve(fr_ctx *ctx, const fr_watch_params *params, fr_watch *w
 /* Before the threads start, so what they read is complete. */
 static void describe_self(const fr_watch_params *params, fr_watch *w)
 {
-    char host[FR_RANK_LINE_HOST_BYTES] = "";
-    (void)gethostname(host, sizeof host - 1);
+    char host[FR_RANK_LINE_HOST_BYTES];
+    fr_machine_host("", host, sizeof host);
     w->own.rank = params->rank;
     w->own.pid = (int64_t)getpid();
     fr_rank_line_word(host, w->own.host, FR_RANK_LINE_HOST_BYTES);
