@@ -71,7 +71,7 @@ static bool is_pass(const fr_time_span *span, const pass *wanted)
            span->microbatch == wanted->microbatch;
 }
 
-/* Forwards and backwards each in list order, and never more in flight than the cap. */
+/* Forwards and backwards each in list order, and never more in flight than allowed. */
 static bool stage_is_right(const order_case *c, int stage, const fr_time_span *spans,
                            const pass *list, int64_t n)
 {
@@ -282,7 +282,7 @@ static void a_deeper_warm_up_hides_the_links(void)
     CU_ASSERT(deep < 0.01);
 }
 
-static void a_stage_keeps_as_many_as_its_cap(void)
+static void a_stage_keeps_as_many_as_may_be_in_flight(void)
 {
     order_case c = {4, 2, 1, {16}, {1}};
     fr_timeline timeline;
@@ -404,7 +404,7 @@ static const fr_case CASES[] = {
     FR_CASE(orders_of_four_tasks_of_any_sizes_are_right),
     FR_CASE(idle_time_follows_the_formula),
     FR_CASE(a_deeper_warm_up_hides_the_links),
-    FR_CASE(a_stage_keeps_as_many_as_its_cap),
+    FR_CASE(a_stage_keeps_as_many_as_may_be_in_flight),
     FR_CASE(late_answers_do_not_change_the_order),
     FR_CASE(draining_empties_the_stage_before_the_next_round),
     FR_CASE(tasks_that_end_at_different_stages_do_not_deadlock),

@@ -19,11 +19,11 @@ typedef struct fr_head {
     float *norm_bias;     /* [D] or NULL */
     /* rows that the scratch below has room for: those of a chunk, or fewer where no batch had as many */
     int64_t capacity;
-    float *x;          /* [room, D] */
-    float *h;          /* [room, D] */
-    float *dx;         /* [room, D] */
-    float *statistics; /* [room, 2] */
-    float *logits;     /* [room, V] */
+    float *x;          /* [capacity, D] */
+    float *h;          /* [capacity, D] */
+    float *dx;         /* [capacity, D] */
+    float *statistics; /* [capacity, 2] */
+    float *logits;     /* [capacity, V] */
 } fr_head;
 
 /** @param vocabulary  [V, D]; what it reads is borrowed as long as the head lives */

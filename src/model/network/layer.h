@@ -78,7 +78,7 @@ typedef struct fr_layer_prefix {
 /** Key/value cache of one layer, keys after RoPE; sequences lie where the batch's segments say. For generation, and to
  * get the prefix that stands for a text. */
 typedef struct fr_layer_cache {
-    float *k; /* [room, KV] */
+    float *k; /* [capacity, KV] */
     float *v;
     const fr_attention_prefix
         *prefixes_U; /* of the pass; NULL: all see the layer's one */
