@@ -26,3 +26,8 @@ int fr_status_exit_code(fr_status status)
 {
     return is_known(status) ? STATUS_ROWS[status].exit_code : 1;
 }
+
+fr_status fr_first_failure(fr_status first, fr_status next)
+{
+    return first == FR_OK ? next : first;
+}

@@ -39,6 +39,9 @@ const char *fr_status_text(fr_status status);
 /** Process exit code of a status (0, 1, 2, 3, 4, 5, 6 or 75; README lists them). */
 int fr_status_exit_code(fr_status status);
 
+/** Of two results the first that is a failure: what went wrong later does not hide it. */
+fr_status fr_first_failure(fr_status first, fr_status next);
+
 /** Return from the calling function with the status of `call` unless it is FR_OK. Only for functions that own nothing at
  * that point; others go to one `out:` label. */
 #define FR_TRY(call)                                                                   \

@@ -92,7 +92,7 @@ static void open_run(run *r)
     fr_plan_params how = fr_plan_of_task(task->config, task->train, 1);
     FR_ASSERT_OK(
         fr_plan_step(fr_test_ctx(), &how, &task->sampler, 0, N_EXAMPLES, &r->plan));
-    CU_ASSERT_FATAL(fr_engine_count(r->engine, &r->plan) > MAX_IN_FLIGHT);
+    CU_ASSERT_FATAL(fr_plan_count(&r->plan, 0) > MAX_IN_FLIGHT);
     r->prefix = fr_task_prefix(task);
 }
 
@@ -120,7 +120,7 @@ static void close_run(run *r)
 /* As the schedule orders them, with at most max_in_flight at once. */
 static void run_all(run *r, int64_t max_in_flight)
 {
-    int64_t n = fr_engine_count(r->engine, &r->plan);
+    int64_t n = fr_plan_count(&r->plan, 0);
     begin(r);
     for (int64_t forwards = 0, backwards = 0; backwards < n;) {
         if (forwards < n && forwards - backwards < max_in_flight) {

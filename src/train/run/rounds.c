@@ -50,12 +50,6 @@ static fr_status leave_alone(const rounds *r, fr_status status)
 
 /* ---- results ---------------------------------------------------------------------------------- */
 
-/* The first failure is kept: later ones are often its consequences. */
-static void note_failure(rounds *r, fr_status status)
-{
-    r->failure = r->failure == FR_OK ? status : r->failure;
-}
-
 /* A task's layers leave for the checkpoint right after its own step, when they are those of that step on every
  * rank. */
 static fr_status save_task(rounds *r, int64_t index)
@@ -86,9 +80,10 @@ static fr_status report_step(rounds *r, int64_t index)
                "task %s step %lld: non-finite numbers, step skipped",
                task->config->name, (long long)task->progress.step);
     }
-    note_failure(r,
-                 fr_metrics_step(run->metrics, task->config->name, task->progress.step,
-                                 r->config->run.log_every, &result));
+    r->failure = fr_first_failure(r->failure,
+                                  fr_metrics_step(run->metrics, task->config->name,
+                                                  task->progress.step,
+                                                  r->config->run.log_every, &result));
     fr_stop_reason reason = fr_task_decide(task, r->config->run.nonfinite_limit);
     r->tasks[index].unreported = reason != FR_STOP_NONE;
     return save_task(r, index);
@@ -218,7 +213,7 @@ static fr_status settle(rounds *r)
     }
     FR_TRY(fr_engine_settle(r->about.engine));
     FR_TRY(fr_saves_settle(r->about.saves));
-    note_failure(r, fr_saves_failure(r->about.saves));
+    r->failure = fr_first_failure(r->failure, fr_saves_failure(r->about.saves));
     return FR_OK;
 }
 
@@ -356,7 +351,7 @@ static fr_status progress_others(rounds *r)
 {
     fr_steps_progress(r->steps);
     FR_TRY(fr_saves_progress(r->about.saves));
-    note_failure(r, fr_saves_failure(r->about.saves));
+    r->failure = fr_first_failure(r->failure, fr_saves_failure(r->about.saves));
     return FR_OK;
 }
 
@@ -409,8 +404,8 @@ static fr_status rounds_init(const fr_rounds_params *params, rounds *r)
     }
     FR_TRY(fr_schedule_init(params->env->ctx, params->n_tasks, max_in_flight,
                             &r->schedule));
-    return fr_steps_create(params->env, params->grid, params->engine, params->tasks,
-                           params->n_tasks, &r->steps);
+    return fr_steps_create(params->env, params->grid, params->tasks, params->n_tasks,
+                           &r->steps);
 }
 
 fr_status fr_rounds_run(const fr_rounds_params *params)

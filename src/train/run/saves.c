@@ -57,12 +57,6 @@ static void resume(fr_saves *s, double began)
 
 /* ---- the writer's results and its buffers ----------------------------------------------------- */
 
-/* Only the first failure is kept, and no later write hides it. */
-static void note_failure(fr_saves *s, fr_status status)
-{
-    s->failure = s->failure == FR_OK ? status : s->failure;
-}
-
 /* Take back what is written: a line in the metrics, a buffer to use again. */
 static void collect(fr_saves *s)
 {
@@ -74,7 +68,7 @@ static void collect(fr_saves *s)
             status = fr_metrics_saved(s->about.metrics, &write, s->blocked);
             s->blocked = 0;
         }
-        note_failure(s, status);
+        s->failure = fr_first_failure(s->failure, status);
         if (taken && write.name == NULL) {
             s->spares[s->n_spares++] = write.checkpoint;
         } else if (taken) {

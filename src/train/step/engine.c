@@ -157,11 +157,6 @@ static fr_status compute_loss(fr_engine *e, flight *f)
     return FR_OK;
 }
 
-int64_t fr_engine_count(const fr_engine *engine, const fr_step_plan *plan)
-{
-    return fr_plan_count(plan, engine->grid->replica);
-}
-
 /* ---- messages --------------------------------------------------------------------------------- */
 
 static fr_status begin_input(fr_engine *e, float *input, int64_t bytes,
@@ -322,7 +317,7 @@ fr_status fr_engine_settle(fr_engine *engine)
 
 fr_status fr_engine_run(fr_engine *engine, fr_pass *pass)
 {
-    int64_t n = fr_engine_count(engine, pass->plan);
+    int64_t n = fr_plan_count(pass->plan, engine->grid->replica);
     int n_used = fr_stage_is_last(engine->stage) ? 1 : N_PASSING; /* it sends nothing */
     pass->loss_sum = 0;
     pass->n_nonfinite = 0;

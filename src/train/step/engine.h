@@ -27,9 +27,6 @@ FR_MUST_CHECK fr_status fr_engine_create(fr_ctx *ctx, const fr_engine_params *pa
                                          fr_engine **out);
 void fr_engine_destroy(fr_engine **engine);
 
-/** Microbatches of a plan that this rank's replica runs. */
-int64_t fr_engine_count(const fr_engine *engine, const fr_step_plan *plan);
-
 /* ---- one microbatch at a time ---------------------------------------------------------------- */
 
 /** Announce that the next forward is microbatch `index` (of this replica) of this pass: its input is received from now

@@ -51,7 +51,6 @@ typedef struct step {
 struct fr_steps {
     const fr_task_env *env;
     fr_grid *grid;
-    fr_engine *engine;
     fr_task *tasks;
     int64_t n_tasks;
     int64_t n_summary;
@@ -339,14 +338,13 @@ static void progress_during_waits(void *steps)
 
 /* ---- the interface -------------------------------------------------------------------------- */
 
-fr_status fr_steps_create(const fr_task_env *env, fr_grid *grid, fr_engine *engine,
-                          fr_task *tasks, int64_t n_tasks, fr_steps **out)
+fr_status fr_steps_create(const fr_task_env *env, fr_grid *grid, fr_task *tasks,
+                          int64_t n_tasks, fr_steps **out)
 {
     fr_steps *s = NULL;
     *out = NULL;
     FR_TRY(fr_alloc(env->ctx, 1, sizeof *s, &s));
-    *s = (fr_steps){
-        .env = env, .grid = grid, .engine = engine, .tasks = tasks, .n_tasks = n_tasks};
+    *s = (fr_steps){.env = env, .grid = grid, .tasks = tasks, .n_tasks = n_tasks};
     s->n_summary = fr_step_summary_length(grid->n_stages, env->arch->n_layers);
     fr_status status = fr_alloc(env->ctx, n_tasks, sizeof *s->steps, &s->steps);
     if (status == FR_OK) {
@@ -406,7 +404,7 @@ fr_status fr_step_begin(fr_steps *steps, int64_t task, int64_t *n_own)
                           .loss_exponent = fr_exact_exponent(t->plan.n_counted)};
     now->phase = PHASE_COMPUTING;
     s->order[s->n_under_way++] = task;
-    *n_own = fr_engine_count(s->engine, &t->plan);
+    *n_own = fr_plan_count(&t->plan, s->grid->replica);
     return FR_OK;
 }
 

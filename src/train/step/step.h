@@ -40,8 +40,8 @@ typedef struct fr_steps fr_steps;
 
 /** Everything is borrowed. Progress is hooked into the waits of the grid's world until destroy. */
 FR_MUST_CHECK fr_status fr_steps_create(const fr_task_env *env, fr_grid *grid,
-                                        fr_engine *engine, fr_task *tasks,
-                                        int64_t n_tasks, fr_steps **out);
+                                        fr_task *tasks, int64_t n_tasks,
+                                        fr_steps **out);
 void fr_steps_destroy(fr_steps **steps);
 
 /** Begin the next step of a task, whose last one is done. @param n_own microbatches of this replica */
