@@ -57,10 +57,9 @@ static void print_head(const fr_plan_report *r, FILE *out)
         out,
         "model      %s: %s, %lld layers, width %lld, feed-forward %lld, %lld/%lld "
         "heads of %lld, vocabulary %lld, %s%s",
-        r->model, fr_family_name(a->family), (long long)a->n_layers,
-        (long long)a->d_model, (long long)a->d_ff, (long long)a->n_heads,
-        (long long)a->n_kv_heads, (long long)a->head_dim, (long long)a->vocab_size,
-        bf16 ? "bf16" : "f32", held);
+        r->model, a->family, (long long)a->n_layers, (long long)a->d_model,
+        (long long)a->d_ff, (long long)a->n_heads, (long long)a->n_kv_heads,
+        (long long)a->head_dim, (long long)a->vocab_size, bf16 ? "bf16" : "f32", held);
     char here[FR_LIMIT_TEXT];
     fr_memory_share_text(&r->memory_here, here);
     (void)fprintf(out, "ranks      %d, %lld a node\n", r->problem->n_ranks,

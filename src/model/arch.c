@@ -1,8 +1,16 @@
 #include "model/arch.h"
 
-const char *fr_family_name(fr_family family)
+fr_arch fr_arch_plain(void)
 {
-    return family == FR_GPT2 ? "gpt2" : "llama";
+    return (fr_arch){.norm_eps = 1e-5,
+                     .embedding_scale = 1.0,
+                     .residual_scale = 1.0,
+                     .logit_scale = 1.0};
+}
+
+int64_t fr_arch_window(const fr_arch *arch, int64_t layer)
+{
+    return (arch->layers[layer] & FR_LAYER_WINDOW) != 0 ? arch->window : 0;
 }
 
 static fr_status check_range(fr_ctx *ctx, const char *path, const char *name,
@@ -18,9 +26,8 @@ static fr_status check_range(fr_ctx *ctx, const char *path, const char *name,
 fr_status fr_arch_check(fr_ctx *ctx, const char *path, const fr_arch *arch)
 {
     /* Bounds far above any published model; products of two of them fit int64. */
-    static const int64_t MAX_LAYERS = 10000;
     static const int64_t MAX_WIDTH = 1 << 24;
-    FR_TRY(check_range(ctx, path, "number of layers", arch->n_layers, MAX_LAYERS));
+    FR_TRY(check_range(ctx, path, "number of layers", arch->n_layers, FR_MAX_LAYERS));
     FR_TRY(check_range(ctx, path, "model width", arch->d_model, MAX_WIDTH));
     FR_TRY(check_range(ctx, path, "feed-forward width", arch->d_ff, MAX_WIDTH));
     FR_TRY(check_range(ctx, path, "number of heads", arch->n_heads, MAX_WIDTH));
@@ -42,10 +49,10 @@ fr_status fr_arch_check(fr_ctx *ctx, const char *path, const fr_arch *arch)
         return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: norm epsilon is %g, must be in (0, 1)",
                        path, arch->norm_eps);
     }
-    if (arch->family == FR_LLAMA &&
-        !(arch->rope_theta >= 1.0 && arch->rope_theta < 1e12)) {
+    if (arch->positions == FR_POSITIONS_ROPE &&
+        !(arch->rotation.theta >= 1.0 && arch->rotation.theta < 1e12)) {
         return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: rope_theta is %g, must be in [1, 1e12)",
-                       path, arch->rope_theta);
+                       path, arch->rotation.theta);
     }
     return FR_OK;
 }

@@ -137,7 +137,7 @@ static void read_all(const fr_weights *weights)
     }
 }
 
-static void open_mutated(fr_family family)
+static void open_mutated(fr_test_kind family)
 {
     const char *path = fr_test_path(fr_test_folder(), "model.gguf");
     fr_gguf_writer *writer = fr_gguf_writer_create();

@@ -14,7 +14,7 @@ USES = {
     "base": "",
     "device": "base",
     "comm": "base",
-    "model": "base",
+    "model": "base device",
     "model/files": "base device model",
     "model/jinja": "base",
     "model/text": "base model/files model/jinja",

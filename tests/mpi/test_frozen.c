@@ -33,7 +33,7 @@ static void check_stack(fr_frozen *frozen, const fr_holding *holding,
 static void check_share(const fr_frozen_params *p)
 {
     const fr_arch *arch = fr_weights_arch(p->holding.weights);
-    bool gated = arch->family == FR_LLAMA;
+    bool gated = arch->gated;
     fr_frozen *frozen = NULL;
     FR_ASSERT_OK(fr_frozen_create(fr_test_ctx(), p, &frozen));
     CU_ASSERT_PTR_NOT_NULL_FATAL(frozen);

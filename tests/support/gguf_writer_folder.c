@@ -65,14 +65,14 @@ static void set_count(fr_gguf_writer *writer, const char *family, const char *na
 
 static void add_settings(fr_gguf_writer *writer, const fr_arch *arch)
 {
-    const char *family = fr_family_name(arch->family);
+    const char *family = arch->family;
     fr_gguf_writer_set_text(writer, "general.architecture", family);
     set_count(writer, family, "block_count", arch->n_layers);
     set_count(writer, family, "embedding_length", arch->d_model);
     set_count(writer, family, "feed_forward_length", arch->d_ff);
     set_count(writer, family, "context_length", arch->context_length);
     set_count(writer, family, "attention.head_count", arch->n_heads);
-    if (arch->family == FR_GPT2) {
+    if (arch->positions == FR_POSITIONS_LEARNED) {
         fr_gguf_writer_set_f32(writer, "gpt2.attention.layer_norm_epsilon",
                                (float)arch->norm_eps);
         return;
@@ -81,7 +81,7 @@ static void add_settings(fr_gguf_writer *writer, const fr_arch *arch)
     set_count(writer, family, "attention.key_length", arch->head_dim);
     set_count(writer, family, "attention.value_length", arch->head_dim);
     set_count(writer, family, "rope.dimension_count", arch->head_dim);
-    fr_gguf_writer_set_f32(writer, "llama.rope.freq_base", (float)arch->rope_theta);
+    fr_gguf_writer_set_f32(writer, "llama.rope.freq_base", (float)arch->rotation.theta);
     fr_gguf_writer_set_f32(writer, "llama.attention.layer_norm_rms_epsilon",
                            (float)arch->norm_eps);
 }
@@ -154,7 +154,7 @@ static bool apply_rule(const char *name, const rename_rule *rule, const char *pr
 static void add_tensors(fr_gguf_writer *writer, const fr_arch *arch,
                         const fr_safetensors *file)
 {
-    bool llama = arch->family == FR_LLAMA;
+    bool llama = arch->positions == FR_POSITIONS_ROPE;
     const rename_rule *rules = llama ? LLAMA : GPT2;
     const char *prefix = llama ? "model.layers." : "h.";
     size_t n_rules = llama ? sizeof LLAMA / sizeof *LLAMA : sizeof GPT2 / sizeof *GPT2;

@@ -116,7 +116,7 @@ static void add(micro *m, const shape_rule *rule, const char *prefix, int layer)
     m->n++;
 }
 
-static void write_config(const char *folder, fr_family family)
+static void write_config(const char *folder, fr_test_kind family)
 {
     char text[512];
     if (family == FR_LLAMA) {
@@ -137,7 +137,7 @@ static void write_config(const char *folder, fr_family family)
     fr_test_write_text(fr_test_path(folder, "config.json"), text);
 }
 
-const char *fr_test_micro_folder(fr_family family, const char *dtype)
+const char *fr_test_micro_folder(fr_test_kind family, const char *dtype)
 {
     const char *folder = fr_test_folder();
     bool llama = family == FR_LLAMA;

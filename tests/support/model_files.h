@@ -43,6 +43,8 @@ const char *fr_test_model_folder(const char *model, const char *changes);
  * biases and a head width of its own, or gpt2 without the "transformer." prefix; 2 layers, random
  * weights of dtype F32, F16 or BF16.
  */
-const char *fr_test_micro_folder(fr_family family, const char *dtype);
+/** Which of the two kinds of micro models. */
+typedef enum fr_test_kind { FR_LLAMA, FR_GPT2 } fr_test_kind;
+const char *fr_test_micro_folder(fr_test_kind family, const char *dtype);
 
 #endif

@@ -9,7 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const fr_arch ARCH = {.family = FR_LLAMA,
+static const fr_arch ARCH = {.family = "llama",
+                             .attn_norm = true,
+                             .mlp_norm = true,
+                             .gated = true,
+                             .embedding_scale = 1.0,
+                             .residual_scale = 1.0,
+                             .logit_scale = 1.0,
                              .n_layers = 8,
                              .d_model = 64,
                              .d_ff = 128,
@@ -196,7 +202,13 @@ static void the_reduction_is_in_the_step(void)
     fr_forecast_fini(&f);
 }
 
-static const fr_arch LARGE = {.family = FR_LLAMA,
+static const fr_arch LARGE = {.family = "llama",
+                              .attn_norm = true,
+                              .mlp_norm = true,
+                              .gated = true,
+                              .embedding_scale = 1.0,
+                              .residual_scale = 1.0,
+                              .logit_scale = 1.0,
                               .n_layers = 80,
                               .d_model = 8192,
                               .d_ff = 28672,

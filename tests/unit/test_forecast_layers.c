@@ -4,7 +4,13 @@
 #include "support/tiny_model.h"
 #include "train/forecast/forecast.h"
 
-static const fr_arch ARCH = {.family = FR_LLAMA,
+static const fr_arch ARCH = {.family = "llama",
+                             .attn_norm = true,
+                             .mlp_norm = true,
+                             .gated = true,
+                             .embedding_scale = 1.0,
+                             .residual_scale = 1.0,
+                             .logit_scale = 1.0,
                              .n_layers = 8,
                              .d_model = 64,
                              .d_ff = 128,

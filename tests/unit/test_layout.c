@@ -59,7 +59,13 @@ static void an_uneven_split_keeps_all_thirty_layers(void)
     CU_ASSERT_EQUAL(bounds[4] - bounds[3], 6);
 }
 
-static const fr_arch ARCH = {.family = FR_LLAMA,
+static const fr_arch ARCH = {.family = "llama",
+                             .attn_norm = true,
+                             .mlp_norm = true,
+                             .gated = true,
+                             .embedding_scale = 1.0,
+                             .residual_scale = 1.0,
+                             .logit_scale = 1.0,
                              .n_layers = 4,
                              .d_model = 64,
                              .d_ff = 128,

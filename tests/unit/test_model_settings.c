@@ -53,9 +53,9 @@ static bool same_arch(const fr_arch *a, const fr_arch *b)
            a->d_model == b->d_model && a->d_ff == b->d_ff && a->n_heads == b->n_heads &&
            a->n_kv_heads == b->n_kv_heads && a->head_dim == b->head_dim &&
            a->vocab_size == b->vocab_size && a->context_length == b->context_length &&
-           a->norm_eps == b->norm_eps && a->rope_theta == b->rope_theta &&
-           a->attention_bias == b->attention_bias && a->mlp_bias == b->mlp_bias &&
-           a->tied_head == b->tied_head;
+           a->norm_eps == b->norm_eps && a->rotation.theta == b->rotation.theta &&
+           a->qkv_bias == b->qkv_bias && a->o_bias == b->o_bias &&
+           a->mlp_bias == b->mlp_bias && a->tied_head == b->tied_head;
 }
 
 /* The architecture at `path`, which the row changed, against the one of `plain`. */
@@ -197,10 +197,10 @@ static void no_setting_of_a_gguf_is_left_out_in_silence(void)
 
 static double theta_of(const char *changes)
 {
-    fr_arch arch = {.rope_theta = 0.0};
+    fr_arch arch = {.family = NULL};
     FR_ASSERT_OK(fr_arch_read(fr_test_ctx(),
                               fr_test_model_folder("tiny_llama", changes), &arch));
-    return arch.rope_theta;
+    return arch.rotation.theta;
 }
 
 static void places_of_rope_theta_that_disagree_are_refused(void)

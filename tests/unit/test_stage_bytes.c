@@ -13,7 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const fr_arch ARCH = {.family = FR_LLAMA,
+static const fr_arch ARCH = {.family = "llama",
+                             .attn_norm = true,
+                             .mlp_norm = true,
+                             .gated = true,
+                             .embedding_scale = 1.0,
+                             .residual_scale = 1.0,
+                             .logit_scale = 1.0,
                              .n_layers = 8,
                              .d_model = 64,
                              .d_ff = 128,
@@ -56,7 +62,15 @@ static int64_t weight_bytes(const fr_arch *arch, fr_dtype dtype, int64_t first,
  * 24 + 8 for attention, 16 + 8 for the MLP. Llama: KV 4, W 16, gate and up 32, two norms, RoPE of 20 4. */
 static void weights_follow_the_shape(void)
 {
-    fr_arch a = {.family = FR_GPT2,
+    fr_arch a = {.family = "gpt2",
+                 .norm = FR_NORM_LAYER,
+                 .attn_norm = true,
+                 .mlp_norm = true,
+                 .activation = FR_ACTIVATION_GELU_TANH,
+                 .positions = FR_POSITIONS_LEARNED,
+                 .embedding_scale = 1.0,
+                 .residual_scale = 1.0,
+                 .logit_scale = 1.0,
                  .n_layers = 3,
                  .d_model = 8,
                  .d_ff = 16,
@@ -65,7 +79,8 @@ static void weights_follow_the_shape(void)
                  .head_dim = 4,
                  .vocab_size = 10,
                  .context_length = 12,
-                 .attention_bias = true,
+                 .qkv_bias = true,
+                 .o_bias = true,
                  .mlp_bias = true,
                  .tied_head = true};
     int64_t layer = 2 * 8 * 64 + 4 * (32 + 32 + 24);
@@ -75,9 +90,13 @@ static void weights_follow_the_shape(void)
     CU_ASSERT_EQUAL(weight_bytes(&a, FR_BF16, 2, 1), layer + 2 * 10 * 8 + 4 * 16);
     CU_ASSERT_EQUAL(weight_bytes(&a, FR_BF16, 0, 3),
                     3 * layer + 2 * 10 * 8 + 4 * (12 * 8 + 16));
-    a.family = FR_LLAMA;
+    a.family = "llama";
+    a.norm = FR_NORM_RMS;
+    a.gated = true;
+    a.activation = FR_ACTIVATION_SILU;
+    a.positions = FR_POSITIONS_ROPE;
     a.n_kv_heads = 1;
-    a.attention_bias = a.mlp_bias = a.tied_head = false;
+    a.qkv_bias = a.o_bias = a.mlp_bias = a.tied_head = false;
     layer = 4 * (8 * (16 + 8 + 32 + 16) + 16);
     CU_ASSERT_EQUAL(weight_bytes(&a, FR_F32, 1, 1), layer + 4 * 20 * 4);
     CU_ASSERT_EQUAL(weight_bytes(&a, FR_F32, 0, 3),
@@ -183,7 +202,13 @@ static void a_real_stage_holds_what_was_forecast(void)
 static void a_long_row_of_a_real_model_fits(void)
 {
     enum { ROWS = 8000, LENGTH = 32 };
-    fr_arch arch = {.family = FR_LLAMA,
+    fr_arch arch = {.family = "llama",
+                    .attn_norm = true,
+                    .mlp_norm = true,
+                    .gated = true,
+                    .embedding_scale = 1.0,
+                    .residual_scale = 1.0,
+                    .logit_scale = 1.0,
                     .n_layers = 30,
                     .d_model = 576,
                     .d_ff = 1536,

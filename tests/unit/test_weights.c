@@ -86,11 +86,12 @@ static void llama_folder_gives_its_settings(void)
     fr_weights *weights = open_weights(path);
     const fr_arch *arch = fr_weights_arch(weights);
     CU_ASSERT_STRING_EQUAL(fr_weights_path(weights), path);
-    CU_ASSERT(arch->family == FR_LLAMA && arch->n_layers == 2 && arch->d_model == 64);
+    CU_ASSERT(strcmp(arch->family, "llama") == 0 && arch->n_layers == 2 &&
+              arch->d_model == 64);
     CU_ASSERT(arch->d_ff == 160 && arch->n_heads == 4 && arch->n_kv_heads == 2);
     CU_ASSERT(arch->head_dim == 16 && arch->vocab_size == 128);
     CU_ASSERT(arch->context_length == 128 && arch->norm_eps == 1e-5);
-    CU_ASSERT(arch->rope_theta == 10000.0 && !arch->attention_bias);
+    CU_ASSERT(arch->rotation.theta == 10000.0 && !arch->qkv_bias);
     CU_ASSERT(!arch->mlp_bias && !arch->tied_head);
     CU_ASSERT(fr_weights_has(weights, FR_W_HEAD, 0));
     CU_ASSERT(fr_weights_has(weights, FR_W_GATE, 1));
@@ -108,10 +109,11 @@ static void gpt2_folder_gives_its_settings(void)
     const fr_arch *arch = fr_weights_arch(weights);
     int64_t n_out = 0;
     int64_t n_in = 0;
-    CU_ASSERT(arch->family == FR_GPT2 && arch->n_layers == 2 && arch->d_model == 64);
+    CU_ASSERT(strcmp(arch->family, "gpt2") == 0 && arch->n_layers == 2 &&
+              arch->d_model == 64);
     CU_ASSERT(arch->d_ff == 256 && arch->n_heads == 4 && arch->n_kv_heads == 4);
     CU_ASSERT(arch->head_dim == 16 && arch->context_length == 128);
-    CU_ASSERT(arch->attention_bias && arch->mlp_bias && arch->tied_head);
+    CU_ASSERT(arch->qkv_bias && arch->o_bias && arch->mlp_bias && arch->tied_head);
     CU_ASSERT(!fr_weights_has(weights, FR_W_GATE, 0));
     CU_ASSERT(!fr_weights_has(weights, FR_W_GATE_BIAS, 0));
     fr_weights_shape(weights, FR_W_UP, 1, &n_out, &n_in);
@@ -192,8 +194,9 @@ static void check_conversion(const char *folder)
     CU_ASSERT(x->head_dim == y->head_dim && x->vocab_size == y->vocab_size);
     CU_ASSERT(x->context_length == y->context_length);
     CU_ASSERT((float)x->norm_eps == (float)y->norm_eps);
-    CU_ASSERT(x->tied_head == y->tied_head && x->attention_bias == y->attention_bias);
-    CU_ASSERT(x->mlp_bias == y->mlp_bias && x->rope_theta == y->rope_theta);
+    CU_ASSERT(x->tied_head == y->tied_head && x->qkv_bias == y->qkv_bias &&
+              x->o_bias == y->o_bias);
+    CU_ASSERT(x->mlp_bias == y->mlp_bias && x->rotation.theta == y->rotation.theta);
     compare_models(a, b);
     fr_weights_close(&a);
     fr_weights_close(&b);

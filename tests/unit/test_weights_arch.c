@@ -18,7 +18,7 @@ static void check_same(const fr_arch *got, const fr_arch *wanted)
     CU_ASSERT_EQUAL(got->vocab_size, wanted->vocab_size);
     CU_ASSERT_EQUAL(got->context_length, wanted->context_length);
     CU_ASSERT_EQUAL(got->tied_head, wanted->tied_head);
-    CU_ASSERT_EQUAL(got->attention_bias, wanted->attention_bias);
+    CU_ASSERT_EQUAL(got->qkv_bias, wanted->qkv_bias);
     CU_ASSERT_EQUAL(got->mlp_bias, wanted->mlp_bias);
 }
 

@@ -202,7 +202,7 @@ static void biases_are_optional_but_alike_in_all_layers(void)
     fr_gguf_writer_set_tensor(writer, "blk.0.attn_q.bias", FR_QUANT_F32, 0, 64, ZEROS);
     fr_gguf_writer_set_tensor(writer, "blk.1.attn_q.bias", FR_QUANT_F32, 0, 64, ZEROS);
     fr_weights *weights = accepts(writer);
-    CU_ASSERT(fr_weights_arch(weights)->attention_bias);
+    CU_ASSERT(fr_weights_arch(weights)->qkv_bias);
     CU_ASSERT(fr_weights_has(weights, FR_W_Q_BIAS, 1));
     CU_ASSERT(!fr_weights_has(weights, FR_W_K_BIAS, 1));
     CU_ASSERT(!fr_weights_has(weights, FR_W_O_BIAS, 0));
@@ -218,7 +218,7 @@ static void absent_keys_take_their_defaults(void)
     fr_gguf_writer_remove(writer, "llama.rope.dimension_count");
     fr_weights *weights = accepts(writer);
     CU_ASSERT_EQUAL(fr_weights_arch(weights)->head_dim, 16);
-    CU_ASSERT_EQUAL(fr_weights_arch(weights)->rope_theta, 10000.0);
+    CU_ASSERT_EQUAL(fr_weights_arch(weights)->rotation.theta, 10000.0);
     fr_weights_close(&weights);
 }
 

@@ -156,7 +156,7 @@ static void rope_theta_is_found_in_each_of_its_places(void)
         const char *folder = fr_test_model_folder("tiny_llama", CHANGES[i]);
         FR_ASSERT_OK(fr_weights_open(fr_test_ctx(), folder, &weights));
         CU_ASSERT_PTR_NOT_NULL_FATAL(weights);
-        CU_ASSERT_EQUAL(fr_weights_arch(weights)->rope_theta, 500000.0);
+        CU_ASSERT_EQUAL(fr_weights_arch(weights)->rotation.theta, 500000.0);
         fr_weights_close(&weights);
     }
 }

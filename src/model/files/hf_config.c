@@ -101,8 +101,10 @@ static fr_status read_llama(const fields *f, fr_hf_type type, fr_hf_config *out)
     fr_arch *arch = &out->arch;
     bool mistral = type == FR_HF_MISTRAL;
     bool qwen2 = type == FR_HF_QWEN2;
-    arch->family = FR_LLAMA;
+    *arch = fr_arch_plain();
+    arch->family = "llama";
     arch->norm_eps = 1e-6;
+    arch->attn_norm = arch->mlp_norm = arch->gated = true;
     FR_TRY(fr_hf_count(f, "num_hidden_layers", true, &arch->n_layers));
     FR_TRY(fr_hf_count(f, "hidden_size", true, &arch->d_model));
     FR_TRY(fr_hf_count(f, "intermediate_size", true, &arch->d_ff));
@@ -117,16 +119,18 @@ static fr_status read_llama(const fields *f, fr_hf_type type, fr_hf_config *out)
     FR_TRY(fr_hf_count(f, "max_position_embeddings", true, &arch->context_length));
     FR_TRY(fr_hf_real(f, "rms_norm_eps", &arch->norm_eps));
     FR_TRY(fr_hf_flag(f, "tie_word_embeddings", &arch->tied_head));
-    FR_TRY(fr_hf_read_rope(f, &arch->rope_theta));
+    double theta = 0.0;
+    FR_TRY(fr_hf_read_rope(f, &theta));
+    arch->rotation = fr_rotation_plain(theta, arch->head_dim);
     FR_TRY(check_function(f, "hidden_act", SILU));
     FR_TRY(check_window(f, mistral, arch->context_length));
     FR_TRY(check_layer_types(f));
     if (!mistral && !qwen2) {
-        FR_TRY(fr_hf_flag(f, "attention_bias", &arch->attention_bias));
+        FR_TRY(fr_hf_flag(f, "attention_bias", &arch->qkv_bias));
         FR_TRY(fr_hf_flag(f, "mlp_bias", &arch->mlp_bias));
     }
-    out->o_bias = arch->attention_bias;
-    arch->attention_bias = arch->attention_bias || qwen2;
+    arch->o_bias = arch->qkv_bias;
+    arch->qkv_bias = arch->qkv_bias || qwen2;
     return FR_OK;
 }
 
@@ -152,12 +156,14 @@ static fr_status read_gpt2(const fields *f, fr_hf_config *out)
 {
     static const char *const GELU_NEW[2] = {"gelu_new", "gelu_pytorch_tanh"};
     fr_arch *arch = &out->arch;
-    arch->family = FR_GPT2;
-    arch->norm_eps = 1e-5;
+    *arch = fr_arch_plain();
+    arch->family = "gpt2";
+    arch->norm = FR_NORM_LAYER;
+    arch->attn_norm = arch->mlp_norm = true;
+    arch->activation = FR_ACTIVATION_GELU_TANH;
+    arch->positions = FR_POSITIONS_LEARNED;
     arch->tied_head = true;
-    arch->attention_bias = true;
-    arch->mlp_bias = true;
-    out->o_bias = true;
+    arch->qkv_bias = arch->o_bias = arch->mlp_bias = true;
     FR_TRY(read_either(f, "n_layer", "num_hidden_layers", &arch->n_layers));
     FR_TRY(read_either(f, "n_embd", "hidden_size", &arch->d_model));
     FR_TRY(read_either(f, "n_head", "num_attention_heads", &arch->n_heads));
@@ -220,7 +226,7 @@ static fr_status read_fields(const fields *f, fr_hf_config *out)
 fr_status fr_hf_config_read(fr_ctx *ctx, const char *path, fr_hf_config *out)
 {
     json_t *root = NULL;
-    *out = (fr_hf_config){.o_bias = false};
+    *out = (fr_hf_config){.arch = {0}};
     FR_TRY(fr_hf_load(ctx, path, &root));
     fields f = {ctx, path, root};
     fr_status status = read_fields(&f, out);

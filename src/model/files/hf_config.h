@@ -10,8 +10,6 @@
 
 typedef struct fr_hf_config {
     fr_arch arch;
-    bool
-        o_bias; /* o has a bias; arch.attention_bias covers q, k and v (qwen2 has these three alone) */
 } fr_hf_config;
 
 /**

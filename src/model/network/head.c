@@ -87,7 +87,7 @@ static void final_norm(const fr_layer_context *c, const fr_head *head, int64_t n
                        const float *x, float *h, float *statistics)
 {
     float eps = (float)c->arch->norm_eps;
-    if (c->arch->family == FR_LLAMA) {
+    if (c->arch->norm == FR_NORM_RMS) {
         fr_rmsnorm(c->device, n_rows, c->arch->d_model, x, head->norm, eps, h,
                    statistics);
     } else {
@@ -105,7 +105,7 @@ static fr_status chunk_back(const fr_layer_context *c, fr_head *head, int64_t n_
                           head->h));
     /* the norms' backward passes add to dx */
     memset(head->dx, 0, (size_t)(n_rows * width) * sizeof(float));
-    if (c->arch->family == FR_LLAMA) {
+    if (c->arch->norm == FR_NORM_RMS) {
         fr_rmsnorm_back(c->device, n_rows, width, head->x, head->norm, head->statistics,
                         head->h, head->dx);
     } else {

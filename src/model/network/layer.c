@@ -16,7 +16,7 @@ static void norm_forward(const fr_layer_context *c, int64_t n_tokens, const floa
                          const float *w, const float *b, float *y, float *statistics)
 {
     float eps = (float)c->arch->norm_eps;
-    if (c->arch->family == FR_LLAMA) {
+    if (c->arch->norm == FR_NORM_RMS) {
         fr_rmsnorm(c->device, n_tokens, c->arch->d_model, x, w, eps, y, statistics);
     } else {
         fr_layernorm(c->device, n_tokens, c->arch->d_model, x, w, b, eps, y,
@@ -28,7 +28,7 @@ static void norm_backward(const fr_layer_context *c, int64_t n_tokens, const flo
                           const float *w, const float *statistics, const float *dy,
                           float *dx)
 {
-    if (c->arch->family == FR_LLAMA) {
+    if (c->arch->norm == FR_NORM_RMS) {
         fr_rmsnorm_back(c->device, n_tokens, c->arch->d_model, x, w, statistics, dy,
                         dx);
     } else {
@@ -242,7 +242,7 @@ static void activate(const fr_layer_context *c, int64_t n_tokens, float *up,
                      void *saved, float *act)
 {
     int64_t width = c->arch->d_ff;
-    if (c->arch->family == FR_GPT2) {
+    if (!c->arch->gated) {
         keep(c, n_tokens * width, up, saved);
         fr_gelu(c->device, n_tokens, width, up, act);
     } else if (c->dtype == FR_F32) {
@@ -306,7 +306,7 @@ static void activate_back(const fr_layer_context *c, int64_t n_tokens, void *sav
                           const float *dact, float *dup)
 {
     int64_t width = c->arch->d_ff;
-    if (c->arch->family == FR_GPT2) {
+    if (!c->arch->gated) {
         float *up = bring_back(c, n_tokens * width, saved, dup);
         fr_gelu_back(c->device, n_tokens, width, up, dact, dup);
     } else if (c->dtype == FR_F32 || saved == NULL) {

@@ -21,7 +21,7 @@ int64_t fr_arch_qkv_width(const fr_arch *arch)
 
 int64_t fr_arch_up_width(const fr_arch *arch)
 {
-    return arch->family == FR_LLAMA ? 2 * arch->d_ff : arch->d_ff;
+    return arch->gated ? 2 * arch->d_ff : arch->d_ff;
 }
 
 /* One place to read layer `index` of a model: matrices from `frozen`, vectors into memory that `layer` owns. */
@@ -82,7 +82,7 @@ static fr_status load_matrix(const loader *l, const fr_stack *stack, fr_matrix *
 /* Q, K and V, and gate and up, are stacked: one product reads the normed input once for all of them. */
 static fr_status load_matrices(const loader *l, const fr_arch *arch)
 {
-    bool gated = arch->family == FR_LLAMA;
+    bool gated = arch->gated;
     FR_TRY(load_matrix(l, &FR_STACK_QKV, &l->layer->qkv));
     FR_TRY(load_matrix(l, &FR_STACK_O, &l->layer->o));
     FR_TRY(load_matrix(l, gated ? &FR_STACK_GATE_UP : &FR_STACK_UP, &l->layer->up));
@@ -98,7 +98,7 @@ static fr_status load_vectors(const loader *l, const fr_arch *arch)
     int64_t kv = fr_arch_kv_width(arch);
     const int64_t qkv_lengths[] = {fr_arch_q_width(arch), kv, kv};
     const int64_t up_lengths[] = {arch->d_ff, arch->d_ff};
-    bool gated = arch->family == FR_LLAMA;
+    bool gated = arch->gated;
     FR_TRY(load_vector(l, QKV, qkv_lengths, 3, &layer->qkv_bias));
     /* GPT-2 has the second of the two roles alone */
     FR_TRY(load_vector(l, gated ? GATE_UP : GATE_UP + 1, up_lengths, gated ? 2 : 1,

@@ -21,8 +21,8 @@ static fr_status make_rope_table(fr_ctx *ctx, const fr_arch *arch, int64_t n_pos
     int64_t half = arch->head_dim / 2;
     FR_TRY(fr_alloc(ctx, n_positions * half * 2, sizeof(float), out));
     for (int64_t i = 0; i < half; i++) {
-        double frequency =
-            fr_power_of(arch->rope_theta, -2.0 * (double)i / (double)arch->head_dim);
+        double frequency = fr_power_of(arch->rotation.theta,
+                                       -2.0 * (double)i / (double)arch->head_dim);
         for (int64_t position = 0; position < n_positions; position++) {
             double angle = (double)position * frequency;
             float *entry = *out + (position * half + i) * 2;
@@ -57,7 +57,7 @@ static fr_status load_ends(fr_stage *s, const fr_weights *weights)
 {
     if (fr_stage_is_first(s)) {
         FR_TRY(fr_frozen_matrix(s->ctx, s->frozen, &FR_STACK_TOKENS, -1, &s->tokens));
-        if (s->arch.family == FR_GPT2) {
+        if (s->arch.positions == FR_POSITIONS_LEARNED) {
             FR_TRY(load_positions(s, weights));
         }
     }
@@ -96,7 +96,8 @@ static fr_status convert_weights(fr_stage *s, const fr_stage_params *params)
 /* Learned positions are rows of a table and end with it; rotary angles exist for any position. */
 static fr_status check_positions(const fr_stage *s, const fr_weights *weights)
 {
-    if (s->arch.family == FR_GPT2 && s->max_position > s->arch.context_length) {
+    if (s->arch.positions == FR_POSITIONS_LEARNED &&
+        s->max_position > s->arch.context_length) {
         return FR_FAIL(s->ctx, FR_ERR_CONFIG,
                        "prefix and rows take %lld positions, %s has %lld; shorten the "
                        "prefix or set max_tokens",
@@ -110,7 +111,7 @@ static fr_status check_positions(const fr_stage *s, const fr_weights *weights)
 static fr_status load_own(fr_stage *s, const fr_weights *weights)
 {
     FR_TRY(load_layers(s, weights));
-    if (s->arch.family == FR_LLAMA) {
+    if (s->arch.positions == FR_POSITIONS_ROPE) {
         FR_TRY(make_rope_table(s->ctx, &s->arch, s->max_position, &s->rope_table));
     }
     FR_TRY(load_ends(s, weights));

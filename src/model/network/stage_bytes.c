@@ -78,8 +78,9 @@ int64_t fr_stage_matrix_bytes(const fr_stage_shape *shape)
 static int64_t layer_vectors(const fr_arch *a)
 {
     /* two norms: RMS norm has a weight, layer norm a weight and a bias */
-    int64_t n = a->d_model * (a->family == FR_LLAMA ? 2 : 4);
-    n += a->attention_bias ? fr_arch_qkv_width(a) + a->d_model : 0;
+    int64_t n = a->d_model * (a->norm == FR_NORM_RMS ? 2 : 4);
+    n += a->qkv_bias ? fr_arch_qkv_width(a) : 0;
+    n += a->o_bias ? a->d_model : 0;
     n += a->mlp_bias ? fr_arch_up_width(a) + a->d_model : 0;
     return n;
 }
@@ -89,12 +90,13 @@ int64_t fr_stage_weight_bytes(const fr_stage_shape *shape)
     const fr_arch *a = shape->arch;
     int64_t floats = shape->n_layers * layer_vectors(a);
     /* each stage has its own table of rotary angles: cosine and sine for head_dim / 2 pairs at each position */
-    floats += a->family == FR_LLAMA ? shape->max_position * a->head_dim : 0;
+    floats += a->positions == FR_POSITIONS_ROPE ? shape->max_position * a->head_dim : 0;
     if (is_first(shape)) {
-        floats += a->family == FR_GPT2 ? a->context_length * a->d_model : 0;
+        floats +=
+            a->positions == FR_POSITIONS_LEARNED ? a->context_length * a->d_model : 0;
     }
     if (is_last(shape)) {
-        floats += a->d_model * (a->family == FR_LLAMA ? 1 : 2);
+        floats += a->d_model * (a->norm == FR_NORM_RMS ? 1 : 2);
     }
     return fr_stage_matrix_bytes(shape) + floats * (int64_t)sizeof(float);
 }

@@ -107,7 +107,7 @@ static void list_pieces(const fr_frozen_params *p, const int64_t *mine,
                         const int64_t *needs, fr_frozen *f)
 {
     const fr_arch *arch = fr_weights_arch(p->holding.weights);
-    const fr_stack *up = arch->family == FR_LLAMA ? &FR_STACK_GATE_UP : &FR_STACK_UP;
+    const fr_stack *up = arch->gated ? &FR_STACK_GATE_UP : &FR_STACK_UP;
     const fr_stack *stacks[LAYER_STACKS] = {&FR_STACK_QKV, &FR_STACK_O, up,
                                             &FR_STACK_DOWN};
     const fr_stack *ends[] = {&FR_STACK_TOKENS, &FR_STACK_HEAD};

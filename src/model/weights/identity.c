@@ -25,10 +25,10 @@ fr_status fr_identity_shape(fr_ctx *ctx, const fr_weights *weights,
     (void)snprintf(*out, SHAPE_BYTES,
                    "%s layers=%lld width=%lld ff=%lld heads=%lld kv_heads=%lld "
                    "head_dim=%lld rope_theta=%g vocabulary=%lld:%s",
-                   fr_family_name(a->family), (long long)a->n_layers,
-                   (long long)a->d_model, (long long)a->d_ff, (long long)a->n_heads,
-                   (long long)a->n_kv_heads, (long long)a->head_dim,
-                   a->family == FR_LLAMA ? a->rope_theta : 0.0,
+                   a->family, (long long)a->n_layers, (long long)a->d_model,
+                   (long long)a->d_ff, (long long)a->n_heads, (long long)a->n_kv_heads,
+                   (long long)a->head_dim,
+                   a->positions == FR_POSITIONS_ROPE ? a->rotation.theta : 0.0,
                    (long long)a->vocab_size, vocabulary);
     return FR_OK;
 }

@@ -12,36 +12,9 @@
 #include "base/file.h"
 #include "device/few.h"
 #include "model/arch.h"
+#include "model/roles.h"
 
 typedef struct fr_weights fr_weights;
-
-/* Roles; the per-layer ones come after FR_W_HEAD. */
-typedef enum fr_weight {
-    FR_W_TOKENS,     /* [V, D] */
-    FR_W_POSITIONS,  /* [context, D], GPT-2 */
-    FR_W_FINAL_NORM, /* [D] */
-    FR_W_FINAL_NORM_BIAS,
-    FR_W_HEAD,      /* [V, D]; tied: reads the token embedding */
-    FR_W_ATTN_NORM, /* [D] */
-    FR_W_ATTN_NORM_BIAS,
-    FR_W_Q, /* [H*K, D] */
-    FR_W_Q_BIAS,
-    FR_W_K, /* [G*K, D] */
-    FR_W_K_BIAS,
-    FR_W_V, /* [G*K, D] */
-    FR_W_V_BIAS,
-    FR_W_O, /* [D, H*K] */
-    FR_W_O_BIAS,
-    FR_W_MLP_NORM, /* [D] */
-    FR_W_MLP_NORM_BIAS,
-    FR_W_GATE, /* [F, D], Llama */
-    FR_W_GATE_BIAS,
-    FR_W_UP, /* [F, D]; GPT-2: c_fc */
-    FR_W_UP_BIAS,
-    FR_W_DOWN, /* [D, F]; GPT-2: mlp.c_proj */
-    FR_W_DOWN_BIAS,
-    FR_W_COUNT
-} fr_weight;
 
 /**
  * Open a GGUF file or a Hugging Face folder (config.json with model.safetensors or model.safetensors.index.json). The

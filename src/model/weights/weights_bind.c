@@ -80,9 +80,12 @@ static void role_shape(const fr_arch *arch, fr_weight role, fr_weight_binding *b
     int64_t q = arch->n_heads * arch->head_dim;
     int64_t kv = arch->n_kv_heads * arch->head_dim;
     int64_t d = arch->d_model;
+    bool whole = arch->qk_norm == FR_QK_NORM_WHOLE;
     const int64_t shapes[FR_W_COUNT][2] = {
         [FR_W_TOKENS] = {arch->vocab_size, d},
         [FR_W_POSITIONS] = {arch->context_length, d},
+        [FR_W_EMBEDDING_NORM] = {d, 1},
+        [FR_W_EMBEDDING_NORM_BIAS] = {d, 1},
         [FR_W_FINAL_NORM] = {d, 1},
         [FR_W_FINAL_NORM_BIAS] = {d, 1},
         [FR_W_HEAD] = {arch->vocab_size, d},
@@ -94,8 +97,11 @@ static void role_shape(const fr_arch *arch, fr_weight role, fr_weight_binding *b
         [FR_W_K_BIAS] = {kv, 1},
         [FR_W_V] = {kv, d},
         [FR_W_V_BIAS] = {kv, 1},
+        [FR_W_Q_NORM] = {whole ? q : arch->head_dim, 1},
+        [FR_W_K_NORM] = {whole ? kv : arch->head_dim, 1},
         [FR_W_O] = {d, q},
         [FR_W_O_BIAS] = {d, 1},
+        [FR_W_ATTN_POST_NORM] = {d, 1},
         [FR_W_MLP_NORM] = {d, 1},
         [FR_W_MLP_NORM_BIAS] = {d, 1},
         [FR_W_GATE] = {arch->d_ff, d},
@@ -104,6 +110,7 @@ static void role_shape(const fr_arch *arch, fr_weight role, fr_weight_binding *b
         [FR_W_UP_BIAS] = {arch->d_ff, 1},
         [FR_W_DOWN] = {d, arch->d_ff},
         [FR_W_DOWN_BIAS] = {d, 1},
+        [FR_W_MLP_POST_NORM] = {d, 1},
     };
     binding->n_out = shapes[role][0];
     binding->n_in = shapes[role][1];
@@ -112,7 +119,7 @@ static void role_shape(const fr_arch *arch, fr_weight role, fr_weight_binding *b
 /* Every role but the matrices, which are the embeddings, the head and seven in a layer. */
 static bool is_vector(fr_weight role)
 {
-    return role == FR_W_FINAL_NORM || role == FR_W_FINAL_NORM_BIAS ||
+    return (role >= FR_W_EMBEDDING_NORM && role <= FR_W_FINAL_NORM_BIAS) ||
            (role >= FR_W_ATTN_NORM && role != FR_W_Q && role != FR_W_K &&
             role != FR_W_V && role != FR_W_O && role != FR_W_GATE && role != FR_W_UP &&
             role != FR_W_DOWN);

@@ -266,17 +266,17 @@ static bool has_prefix(const fr_weights *weights, const char *prefix)
  * message about the missing tensor uses the name that most files have. */
 static void find_prefix(fr_weights *weights)
 {
-    bool gpt2 = weights->arch.family == FR_GPT2;
+    bool gpt2 = weights->arch.positions == FR_POSITIONS_LEARNED;
     const char *inner = gpt2 ? "transformer." : "model.";
     bool bare = has_prefix(weights, "") || gpt2;
     weights->prefix = has_prefix(weights, inner) || !bare ? inner : "";
 }
 
 /* The head is needed where config.json does not tie it, and where the files hold one although it does. */
-static void set_needs(fr_weights *weights, const fr_hf_config *config)
+static void set_needs(fr_weights *weights)
 {
     const fr_arch *arch = &weights->arch;
-    fr_need attention = arch->attention_bias ? FR_NEED_ALL : FR_NEED_NONE;
+    fr_need attention = arch->qkv_bias ? FR_NEED_ALL : FR_NEED_NONE;
     fr_need mlp = arch->mlp_bias ? FR_NEED_ALL : FR_NEED_NONE;
     for (int role = 0; role < FR_W_COUNT; role++) {
         weights->needs[role] = FR_NEED_ALL;
@@ -287,7 +287,7 @@ static void set_needs(fr_weights *weights, const fr_hf_config *config)
     weights->needs[FR_W_Q_BIAS] = attention;
     weights->needs[FR_W_K_BIAS] = attention;
     weights->needs[FR_W_V_BIAS] = attention;
-    weights->needs[FR_W_O_BIAS] = config->o_bias ? FR_NEED_ALL : FR_NEED_NONE;
+    weights->needs[FR_W_O_BIAS] = arch->o_bias ? FR_NEED_ALL : FR_NEED_NONE;
     weights->needs[FR_W_GATE_BIAS] = mlp;
     weights->needs[FR_W_UP_BIAS] = mlp;
     weights->needs[FR_W_DOWN_BIAS] = mlp;
@@ -301,9 +301,9 @@ fr_status fr_weights_load_folder(fr_ctx *ctx, fr_weights *weights)
     FR_TRY(load_tensors(ctx, weights));
     FR_TRY(fr_weights_index(ctx, weights));
     FR_TRY(check_foreign(ctx, weights));
-    weights->scheme = config.arch.family == FR_GPT2 ? &GPT2 : &LLAMA;
+    weights->scheme = config.arch.positions == FR_POSITIONS_LEARNED ? &GPT2 : &LLAMA;
     find_prefix(weights);
-    set_needs(weights, &config);
+    set_needs(weights);
     FR_TRY(fr_weights_bind(ctx, weights));
     FR_TRY(fr_weights_check_used(ctx, weights));
     return fr_weights_check_listed(ctx, weights);

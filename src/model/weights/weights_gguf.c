@@ -74,8 +74,7 @@ typedef struct key_text {
 static key_text family_key(const fr_weights *weights, const char *name)
 {
     key_text key = {{0}};
-    (void)snprintf(key.text, sizeof key.text, "%s.%s",
-                   fr_family_name(weights->arch.family), name);
+    (void)snprintf(key.text, sizeof key.text, "%s.%s", weights->arch.family, name);
     return key;
 }
 
@@ -122,10 +121,17 @@ static fr_status read_family(fr_ctx *ctx, fr_weights *weights)
                        weights->path);
     }
     if (fr_text_is(name, "llama")) {
-        weights->arch.family = FR_LLAMA;
+        weights->arch = fr_arch_plain();
+        weights->arch.family = "llama";
+        weights->arch.attn_norm = weights->arch.mlp_norm = weights->arch.gated = true;
         weights->scheme = &LLAMA;
     } else if (fr_text_is(name, "gpt2")) {
-        weights->arch.family = FR_GPT2;
+        weights->arch = fr_arch_plain();
+        weights->arch.family = "gpt2";
+        weights->arch.norm = FR_NORM_LAYER;
+        weights->arch.attn_norm = weights->arch.mlp_norm = true;
+        weights->arch.activation = FR_ACTIVATION_GELU_TANH;
+        weights->arch.positions = FR_POSITIONS_LEARNED;
         weights->scheme = &GPT2;
     } else {
         return FR_FAIL(ctx, FR_ERR_UNSUPPORTED,
@@ -161,7 +167,7 @@ static fr_status read_head_width(fr_ctx *ctx, fr_weights *weights)
             weights->path, (long long)arch->n_heads, (long long)arch->d_model);
     }
     arch->head_dim = arch->d_model / arch->n_heads;
-    if (arch->family == FR_GPT2) {
+    if (arch->positions == FR_POSITIONS_LEARNED) {
         return check_count(ctx, weights, "attention.key_length", arch->head_dim);
     }
     return read_optional_count(ctx, weights, "attention.key_length", &arch->head_dim);
@@ -183,7 +189,7 @@ static fr_status read_vocabulary(fr_ctx *ctx, fr_weights *weights)
 static fr_status read_arch(fr_ctx *ctx, fr_weights *weights)
 {
     fr_arch *arch = &weights->arch;
-    bool llama = arch->family == FR_LLAMA;
+    bool llama = arch->positions == FR_POSITIONS_ROPE;
     FR_TRY(read_count(ctx, weights, "block_count", &arch->n_layers));
     FR_TRY(read_count(ctx, weights, "embedding_length", &arch->d_model));
     FR_TRY(read_count(ctx, weights, "feed_forward_length", &arch->d_ff));
@@ -198,19 +204,22 @@ static fr_status read_arch(fr_ctx *ctx, fr_weights *weights)
                            : "attention.layer_norm_epsilon",
                      true, &arch->norm_eps));
     if (llama) {
-        arch->rope_theta = 10000.0;
-        FR_TRY(read_real(ctx, weights, "rope.freq_base", false, &arch->rope_theta));
+        double theta = 10000.0;
+        FR_TRY(read_real(ctx, weights, "rope.freq_base", false, &theta));
+        arch->rotation = fr_rotation_plain(theta, arch->head_dim);
         FR_TRY(check_count(ctx, weights, "rope.dimension_count", arch->head_dim));
         FR_TRY(check_count(ctx, weights, "attention.value_length", arch->head_dim));
     } else {
         FR_TRY(check_count(ctx, weights, "attention.head_count_kv", arch->n_heads));
     }
-    FR_TRY(fr_gguf_check_settings(ctx, weights->gguf, fr_family_name(arch->family),
-                                  arch->context_length));
+    FR_TRY(
+        fr_gguf_check_settings(ctx, weights->gguf, arch->family, arch->context_length));
     FR_TRY(read_vocabulary(ctx, weights));
     arch->tied_head = fr_gguf_find_tensor(weights->gguf, "output.weight") == NULL;
-    arch->attention_bias =
+    arch->qkv_bias =
         !llama || fr_gguf_find_tensor(weights->gguf, "blk.0.attn_q.bias") != NULL;
+    arch->o_bias =
+        !llama || fr_gguf_find_tensor(weights->gguf, "blk.0.attn_output.bias") != NULL;
     arch->mlp_bias =
         !llama || fr_gguf_find_tensor(weights->gguf, "blk.0.ffn_up.bias") != NULL;
     return fr_arch_check(ctx, weights->path, arch);
@@ -219,7 +228,7 @@ static fr_status read_arch(fr_ctx *ctx, fr_weights *weights)
 /* Only the tensors themselves show whether a llama file has biases. */
 static void set_needs(fr_weights *weights)
 {
-    bool llama = weights->arch.family == FR_LLAMA;
+    bool llama = weights->arch.positions == FR_POSITIONS_ROPE;
     for (int role = 0; role < FR_W_COUNT; role++) {
         bool is_bias = role == FR_W_Q_BIAS || role == FR_W_K_BIAS ||
                        role == FR_W_V_BIAS || role == FR_W_O_BIAS ||

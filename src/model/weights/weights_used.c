@@ -35,12 +35,12 @@ static bool is_square(const fr_source *source)
 }
 
 /* Tensors that follow from the settings alone: older libraries wrote them, and none reads them. */
-static bool is_buffer(fr_family family, const fr_source *source)
+static bool is_buffer(bool gpt2, const fr_source *source)
 {
     static const char MASK[] = "attn.bias";
     static const char MASKED[] = "attn.masked_bias";
     fr_text name = source->name;
-    if (family != FR_GPT2) {
+    if (!gpt2) {
         return ends_in(name, "rotary_emb.inv_freq") || ends_in(name, "position_ids");
     }
     return ends_in(name, "position_ids") ||
@@ -55,13 +55,13 @@ fr_status fr_weights_check_used(fr_ctx *ctx, const fr_weights *weights)
     bool folder = weights->gguf == NULL;
     for (int64_t i = 0; i < weights->n_sources; i++) {
         const fr_source *source = &weights->sources[i];
-        if (source->used || (folder && is_buffer(weights->arch.family, source))) {
+        if (source->used ||
+            (folder && is_buffer(weights->scheme->transposed, source))) {
             continue;
         }
         return FR_FAIL(ctx, FR_ERR_UNSUPPORTED,
                        "%s: tensor %s is not part of the supported %s architecture%s",
-                       weights->path, fr_show(source->name).text,
-                       fr_family_name(weights->arch.family),
+                       weights->path, fr_show(source->name).text, weights->arch.family,
                        folder ? " as config.json sets it (layers, biases), and without "
                                 "it this would be another model; give a model of a "
                                 "supported kind with its own config.json"
@@ -81,7 +81,7 @@ fr_status fr_weights_check_listed(fr_ctx *ctx, const fr_weights *weights)
             memcpy(other.shape, tensor->shape, sizeof other.shape);
             const fr_source *found = fr_weights_find_source(weights, tensor->name.data);
             if ((found != NULL && found->data == tensor->data) ||
-                is_buffer(weights->arch.family, &other)) {
+                is_buffer(weights->scheme->transposed, &other)) {
                 continue;
             }
             return FR_FAIL(

@@ -6,7 +6,7 @@ double fr_head_cost(const fr_arch *arch, double target_share)
     double d = (double)arch->d_model;
     double q = (double)(arch->n_heads * arch->head_dim);
     double kv = (double)(arch->n_kv_heads * arch->head_dim);
-    double f = (double)arch->d_ff * (arch->family == FR_LLAMA ? 3.0 : 2.0);
+    double f = (double)arch->d_ff * (arch->gated ? 3.0 : 2.0);
     double layer = d * (2.0 * q + 2.0 * kv + f);
     return target_share * d * (double)arch->vocab_size / layer;
 }

@@ -45,7 +45,7 @@ static void seed_writer(const char *name, fr_gguf_writer *writer)
 
 /* ---- GGUF ----------------------------------------------------------------------------------- */
 
-static void gguf_model(const char *name, fr_family family)
+static void gguf_model(const char *name, fr_test_kind family)
 {
     fr_gguf_writer *writer = fr_gguf_writer_create();
     fr_gguf_writer_add_folder(writer, fr_test_micro_folder(family, "F32"));
@@ -101,7 +101,7 @@ static void seed_join(const char *name, const char *const *paths, int n)
     free(whole);
 }
 
-static void one_file(const char *name, fr_family family, const char *dtype)
+static void one_file(const char *name, fr_test_kind family, const char *dtype)
 {
     const char *folder = fr_test_micro_folder(family, dtype);
     const char *const paths[] = {fr_test_path(folder, "config.json"),
@@ -116,7 +116,7 @@ static void safetensors(void)
 }
 
 /* The tensors of a micro model in two files and their index. */
-static void split_model(const char *name, fr_family family)
+static void split_model(const char *name, fr_test_kind family)
 {
     enum { N_FILES = 2, MAX = 64 };
     static const char *const FILES[N_FILES] = {"a", "b"};
