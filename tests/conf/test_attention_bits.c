@@ -79,7 +79,7 @@ static void check_placement(fr_isa isa, const fr_attention_shape *shape)
     fr_segment segments[3 * UNIT_SEGMENTS + 1];
     add_unit(0, 0, alone_segments);
     add_unit(FIRST[0], UNITS[0], segments);
-    segments[3] = (fr_segment){120, 19, 120, 1, true, 0, {{0, 0}}};
+    segments[3] = (fr_segment){120, 19, 120, 0, 1, true, 0, {{0, 0, 0}}};
     add_unit(FIRST[1], UNITS[1], segments + 4);
     add_unit(FIRST[2], UNITS[2], segments + 7);
     fr_attention_case *alone =
@@ -113,7 +113,8 @@ static void unit_keeps_its_bits_in_any_company(void)
 static void check_prefix_of_queries(fr_device *device, void *user)
 {
     static const int64_t COUNTS[] = {1, 2, 5, 16, 17, 48, 63, 64, 65, 100};
-    static const fr_segment WHOLE = {5, 131, 75, 0, true, 2, {{0, 66}, {66, 9}}};
+    static const fr_segment WHOLE = {5, 131,  75, 0,
+                                     0, true, 2,  {{0, 66, 0}, {66, 9, 0}}};
     const fr_attention_shape *shape = user;
     fr_attention_case *whole = fr_attention_case_create(shape, 1, &WHOLE);
     int64_t width = shape->n_heads * shape->head_dim;
@@ -171,9 +172,9 @@ static void earlier_calls_leave_no_trace(void)
 /* Units with prefixes of their own in one call, against one call each with that one prefix. */
 static void check_own_prefixes(fr_device *device, void *user)
 {
-    static const fr_segment SEGMENTS[] = {{0, 2, 130, 0, true, 1, {{0, 130}}},
-                                          {2, 1, 143, 1, true, 1, {{140, 3}}},
-                                          {3, 1, 150, 2, true, 1, {{144, 6}}}};
+    static const fr_segment SEGMENTS[] = {{0, 2, 130, 0, 0, true, 1, {{0, 130, 0}}},
+                                          {2, 1, 143, 0, 1, true, 1, {{140, 3, 0}}},
+                                          {3, 1, 150, 0, 2, true, 1, {{144, 6, 0}}}};
     const fr_attention_shape *shape = user;
     int64_t n_segments = FR_N_CASES(SEGMENTS);
     fr_attention_case *together =

@@ -1,5 +1,6 @@
 /* Every operator gives the same bits on every instruction set, built by any compiler: the digest of its results is the one
  * kept here. A change that gives other bits says so in CHANGELOG.md and counts up fr_device_arithmetic. */
+#include "device/activation.h"
 #include "support/attention_case.h"
 #include "support/devices.h"
 #include "support/linear_case.h"
@@ -151,13 +152,13 @@ static uint64_t run_activations(fr_device *device)
     for (int64_t i = 0; i < 2 * N; i++) {
         x[i] *= 12.0F; /* where the exponential ends, too */
     }
-    fr_swiglu(device, ROWS, WIDTH, x, y);
+    fr_gated(device, FR_ACTIVATION_SILU, ROWS, WIDTH, x, y);
     digest = digest_floats(digest, y, N);
-    fr_swiglu_back(device, ROWS, WIDTH, x, dy, y);
+    fr_gated_back(device, FR_ACTIVATION_SILU, ROWS, WIDTH, x, dy, y);
     digest = digest_floats(digest, y, 2 * N);
-    fr_gelu(device, ROWS, WIDTH, x, y);
+    fr_activate(device, FR_ACTIVATION_GELU_TANH, N, x, y);
     digest = digest_floats(digest, y, N);
-    fr_gelu_back(device, ROWS, WIDTH, x, dy, y);
+    fr_activate_back(device, FR_ACTIVATION_GELU_TANH, N, x, dy, y);
     digest = digest_floats(digest, y, N);
     free(x);
     free(dy);
@@ -173,14 +174,15 @@ static uint64_t run_storage(fr_device *device)
     int64_t sums[HEAD * HEADS] = {0};
     float *x = spread_numbers(N, 11);
     float *table = fr_test_numbers((int64_t)5 * HEAD, 12, 1.0);
+    fr_heads heads = {ROWS, HEADS, HEAD, HEAD * HEADS};
     uint64_t digest = NOTHING;
-    fr_rope(device, ROWS, HEADS, HEAD, HEAD * HEADS, POSITIONS, table, false, x);
+    fr_rope(device, &heads, HEAD, POSITIONS, table, false, x);
     digest = digest_floats(digest, x, N);
     CU_ASSERT_EQUAL(fr_exact_add(device, ROWS, HEAD * HEADS, 40, x, sums), 0);
     digest = digest_bytes(digest, sums, sizeof sums);
     fr_save(device, N, FR_BF16, x, saved);
     digest = digest_bytes(digest, saved, sizeof saved);
-    fr_rope(device, ROWS, HEADS, HEAD, HEAD * HEADS, POSITIONS, table, true, x);
+    fr_rope(device, &heads, HEAD, POSITIONS, table, true, x);
     digest = digest_floats(digest, x, N);
     free(x);
     free(table);
@@ -194,7 +196,7 @@ static uint64_t run_loss(fr_device *device)
     double nll[ROWS];
     float *logits = spread_numbers(ROWS * VOCABULARY, 13);
     uint64_t digest = NOTHING;
-    fr_cross_entropy(device, ROWS, VOCABULARY, logits, TARGETS, true, nll);
+    fr_cross_entropy(device, ROWS, VOCABULARY, NULL, logits, TARGETS, true, nll);
     digest = digest_bytes(digest, nll, sizeof nll);
     digest = digest_floats(digest, logits, (int64_t)ROWS * VOCABULARY);
     free(logits);

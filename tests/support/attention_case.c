@@ -3,6 +3,7 @@
 #include "support/devices.h"
 #include "support/suite.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,6 +57,19 @@ static void count_rows(fr_attention_case *c)
     }
 }
 
+/* Spans one after the other behind the prefix, then the segment's own keys. */
+static void place_keys(fr_attention_case *c)
+{
+    for (int64_t i = 0; i < c->params.n_segments; i++) {
+        fr_segment *s = c->segments + i;
+        s->position = c->params.prefix_length;
+        for (int j = 0; j < s->n_spans; j++) {
+            s->spans[j].position = s->position;
+            s->position += s->spans[j].count;
+        }
+    }
+}
+
 static void create_buffers(fr_attention_case *c)
 {
     int64_t q_count = fr_attention_case_q_count(c);
@@ -94,7 +108,9 @@ fr_attention_case *fr_attention_case_create(const fr_attention_shape *shape,
         .prefix_length = shape->prefix_length,
         .n_segments = n_segments,
         .segments = c->segments,
+        .scale = 1.0 / sqrt((double)shape->head_dim),
     };
+    place_keys(c);
     count_rows(c);
     create_buffers(c);
     c->params.prefix_k_PGK = c->prefix_k;

@@ -60,8 +60,8 @@ typedef struct fr_attention_case {
     float *dprefix_v;
 } fr_attention_case;
 
-/** Values are uniform in [-1, 1] (q: 2), outputs FR_CASE_UNTOUCHED. `segments` is copied; key rows are as many as the
- * segments name. Exits the binary when out of memory. */
+/** Values are uniform in [-1, 1] (q: 2), outputs FR_CASE_UNTOUCHED. `segments` is copied, each with the positions
+ * of a sequence of prefix, spans and own keys; key rows are as many as the segments name. Exits the binary when out of memory. */
 fr_attention_case *fr_attention_case_create(const fr_attention_shape *shape,
                                             int n_segments, const fr_segment *segments);
 void fr_attention_case_destroy(fr_attention_case **c);

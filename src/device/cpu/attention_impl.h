@@ -94,7 +94,7 @@ const float *fr_attention_key_rows(const fr_attention_call *call, const float *r
                                    int64_t stride, int64_t n_keys, float *buffer,
                                    int64_t *ld);
 
-/** log2(e) / sqrt(K) */
+/** log2(e) times the scale, rounded once */
 float fr_attention_scale(const fr_attention_call *call);
 
 /** Threads for the call: 1 if it is too small for more. */

@@ -12,7 +12,6 @@
 
 #include "base/integer.h"
 
-#include <math.h>
 #include <stddef.h>
 
 /* The head width is padded to 16 floats, the widest register. */
@@ -91,7 +90,8 @@ int fr_attention_runs(const fr_attention_call *call, const fr_query_tile *tile,
     }
     for (int s = 0; s <= segment->n_spans; s++) {
         bool own = s == segment->n_spans;
-        fr_span span = {segment->own_first, tile->first_token + tile->n_tokens};
+        fr_span span = {segment->own_first, tile->first_token + tile->n_tokens,
+                        segment->position};
         if (!own) {
             span = segment->spans[s];
         }
@@ -152,7 +152,7 @@ const float *fr_attention_key_rows(const fr_attention_call *call, const float *r
 float fr_attention_scale(const fr_attention_call *call)
 {
     static const double LOG2E = 1.44269504088896340736;
-    return (float)(LOG2E / sqrt((double)call->params->head_dim));
+    return (float)(LOG2E * call->params->scale);
 }
 
 /* Own tokens count half, because a row sees half of them on average. */
