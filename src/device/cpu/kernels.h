@@ -30,6 +30,14 @@ typedef struct fr_tile_product {
     bool accumulate;
 } fr_tile_product;
 
+/** How products of queries and keys, in units of log 2, become the scores of one row of a tile: capped, then sloped. */
+typedef struct fr_score_shape {
+    int64_t first;  /* keys before it are not seen */
+    float cap;      /* 0: none */
+    float slope;    /* a position; 0: none */
+    float distance; /* position of key 0 of the tile less that of the query */
+} fr_score_shape;
+
 /** One row of a score tile in the backward pass; scores are in units of log 2. */
 typedef struct fr_score_row {
     int64_t n_visible; /* leading keys that the row sees */
@@ -103,7 +111,11 @@ typedef struct fr_kernels {
      * @return what earlier sums of the row are to be multiplied by
      */
     float (*softmax_row)(int64_t n_visible, int64_t n, float *score, float *stats);
+    /** The first n_visible products become scores, -infinity before shape->first; n_visible > shape->first. */
+    void (*shape_scores)(int64_t n_visible, const fr_score_shape *shape, float *score);
     void (*score_row_back)(const fr_score_row *row);
+    /** The same of products: probabilities of their scores, and gradients of the products. 0 before shape->first. */
+    void (*shaped_score_row_back)(const fr_score_row *row, const fr_score_shape *shape);
 } fr_kernels;
 
 extern const fr_kernels fr_kernels_generic;

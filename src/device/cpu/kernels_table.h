@@ -33,7 +33,8 @@
         .shape_logits = shape_logits, .capped_probability = capped_probability,        \
         .exact_add = exact_add, .tile_product = product, .transpose = transpose,       \
         .copy_scaled = copy_scaled, .dot = dot, .softmax_row = softmax_row,            \
-        .score_row_back = score_row_back,                                              \
+        .shape_scores = shape_scores, .score_row_back = score_row_back,                \
+        .shaped_score_row_back = shaped_score_row_back,                                \
     }
 
 #endif
