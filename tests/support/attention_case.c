@@ -81,6 +81,7 @@ static void create_buffers(fr_attention_case *c)
     c->v = fr_test_numbers(key_count, 3, 1);
     c->prefix_k = fr_test_numbers(prefix_count, 4, 1);
     c->prefix_v = fr_test_numbers(prefix_count, 5, 1);
+    c->slopes = fr_test_zeros(c->params.n_heads);
     c->d_o = fr_test_numbers(o_count, 6, 1);
     c->o = untouched(o_count);
     c->lse = untouched(c->params.n_tokens * c->params.n_heads);
@@ -118,12 +119,25 @@ fr_attention_case *fr_attention_case_create(const fr_attention_shape *shape,
     return c;
 }
 
+void fr_attention_case_score(fr_attention_case *c, const fr_attention_scores *scores)
+{
+    int64_t n_heads = c->params.n_heads;
+    for (int64_t h = 0; h < n_heads; h++) {
+        c->slopes[h] = exp2f(-8.0F * (float)(h + 1) / (float)n_heads);
+    }
+    c->params.scale = scores->factor / sqrt((double)c->params.head_dim);
+    c->params.cap = scores->cap;
+    c->params.window = scores->window;
+    c->params.prefix_slides = scores->prefix_slides;
+    c->params.slopes_H = scores->slopes ? c->slopes : NULL;
+}
+
 void fr_attention_case_destroy(fr_attention_case **c)
 {
-    float *buffers[] = {(*c)->prefix_k, (*c)->prefix_v, (*c)->q,  (*c)->k,
-                        (*c)->v,        (*c)->d_o,      (*c)->o,  (*c)->lse,
-                        (*c)->dq,       (*c)->dk,       (*c)->dv, (*c)->dprefix_k,
-                        (*c)->dprefix_v};
+    float *buffers[] = {(*c)->slopes,    (*c)->prefix_k, (*c)->prefix_v, (*c)->q,
+                        (*c)->k,         (*c)->v,        (*c)->d_o,      (*c)->o,
+                        (*c)->lse,       (*c)->dq,       (*c)->dk,       (*c)->dv,
+                        (*c)->dprefix_k, (*c)->dprefix_v};
     for (int i = 0; i < FR_N_CASES(buffers); i++) {
         free(buffers[i]);
     }

@@ -34,6 +34,24 @@ const fr_attention_layout fr_training_layouts[FR_TRAINING_LAYOUTS] = {
       {88, 19, 88, 0, 1, false, 0, {{0, 0, 0}}}}},
 };
 
+/* Fields: name, factor, cap, window, prefix_slides, slopes. */
+const fr_attention_scores fr_attention_scores_list[FR_ATTENTION_SCORES] = {
+    {"another scale", 2.5, 0, 0, false, false},
+    {"cap", 4, 1.5F, 0, false, false},
+    {"slopes", 1, 0, 0, false, true},
+    {"window of 1", 1, 0, 1, false, false},
+    {"window of 1 that slides", 1, 0, 1, true, false},
+    {"window of 5", 1, 0, 5, false, false},
+    {"window of 5 that slides", 1, 0, 5, true, false},
+    {"window of a tile that slides", 1, 0, 64, true, false},
+    {"window over a tile", 1, 0, 70, false, false},
+    {"window over a tile that slides", 1, 0, 90, true, false},
+    {"cap and window", 4, 1.5F, 20, false, false},
+    {"cap and sliding window", 0.5, 30, 41, true, false},
+    {"slopes and sliding window", 1, 0, 33, true, true},
+    {"all", 3, 2, 37, true, true},
+};
+
 const fr_attention_layout fr_decode_layout = {
     "decode",
     2,
