@@ -1,5 +1,6 @@
 #include "support/attention_case.h"
 
+#include "base/elementary.h"
 #include "support/devices.h"
 #include "support/suite.h"
 
@@ -123,7 +124,7 @@ void fr_attention_case_score(fr_attention_case *c, const fr_attention_scores *sc
 {
     int64_t n_heads = c->params.n_heads;
     for (int64_t h = 0; h < n_heads; h++) {
-        c->slopes[h] = exp2f(-8.0F * (float)(h + 1) / (float)n_heads);
+        c->slopes[h] = (float)fr_power_of(2, -8.0 * (double)(h + 1) / (double)n_heads);
     }
     c->params.scale = scores->factor / sqrt((double)c->params.head_dim);
     c->params.cap = scores->cap;

@@ -23,8 +23,7 @@ static inline v8 gelu_exp(v8 x)
 /* x Phi(x), Phi being the standard normal distribution function */
 static inline v8 gelu_erf(v8 x)
 {
-    v8 bounded = v8_normal_bounded(x);
-    return v8_mul(x, v8_normal(bounded, v8_normal_density(bounded)));
+    return v8_mul(x, v8_normal_at(v8_normal_bounded(x)).share);
 }
 
 FR_INLINE v8 activation_of(fr_activation kind, v8 x)
@@ -71,9 +70,8 @@ static inline activation_point gelu_tanh_point(v8 x)
 static inline activation_point gelu_erf_point(v8 x)
 {
     v8 bounded = v8_normal_bounded(x);
-    v8 density = v8_normal_density(bounded);
-    v8 share = v8_normal(bounded, density);
-    return (activation_point){v8_mul(x, share), v8_fma(bounded, density, share)};
+    v8_normal at = v8_normal_at(bounded);
+    return (activation_point){v8_mul(x, at.share), v8_fma(bounded, at.phi, at.share)};
 }
 
 FR_INLINE activation_point activation_at(fr_activation kind, v8 x)

@@ -135,6 +135,13 @@ static inline v8 v8_zero_below(v8 x, v8 key, v8 limit)
                 v4_choose(key.hi < limit.hi, zero, x.hi)};
 }
 
+/** yes where key < limit, else no (so a NaN key takes no). */
+static inline v8 v8_if_below(v8 key, v8 limit, v8 yes, v8 no)
+{
+    return (v8){v4_choose(key.lo < limit.lo, yes.lo, no.lo),
+                v4_choose(key.hi < limit.hi, yes.hi, no.hi)};
+}
+
 /** The size of x with the sign of `sign`. */
 static inline v8 v8_with_sign(v8 x, v8 sign)
 {
