@@ -85,9 +85,9 @@ static void check_case(fr_device *device, void *user)
     double *nll = calloc((size_t)c->n, sizeof *nll);
     double *nll_alone = calloc((size_t)c->n, sizeof *nll_alone);
     memcpy(x, c->logits, bytes);
-    fr_cross_entropy(device, c->n, c->vocab, x, c->targets, false, nll_alone);
+    fr_cross_entropy(device, c->n, c->vocab, NULL, x, c->targets, false, nll_alone);
     fr_assert_same_bytes("logits without gradient", x, c->logits, bytes);
-    fr_cross_entropy(device, c->n, c->vocab, x, c->targets, true, nll);
+    fr_cross_entropy(device, c->n, c->vocab, NULL, x, c->targets, true, nll);
     check_nll(c, nll);
     fr_assert_same_bytes("nll without gradient", nll_alone, nll,
                          (size_t)c->n * sizeof *nll);
@@ -125,7 +125,7 @@ static void check_confident(fr_device *device, void *user)
     double nll = 0;
     double wanted = log1p((VOCAB - 1) * exp(-16));
     x[target] = 16;
-    fr_cross_entropy(device, 1, VOCAB, x, &target, true, &nll);
+    fr_cross_entropy(device, 1, VOCAB, NULL, x, &target, true, &nll);
     CU_ASSERT(fabs(nll / wanted - 1) < 1e-2);
     CU_ASSERT(fabs((double)x[target] / expm1(-wanted) - 1) < 1e-2);
 }
@@ -147,7 +147,7 @@ static void check_non_finite(fr_device *device, void *user)
             int32_t targets[] = {2, 8, 2};
             double nll[3] = {0};
             x[VOCAB + PLACES[p]] = BAD[b];
-            fr_cross_entropy(device, 3, VOCAB, x, targets, true, nll);
+            fr_cross_entropy(device, 3, VOCAB, NULL, x, targets, true, nll);
             CU_ASSERT(isfinite(nll[0]) && !isfinite(nll[1]) && isfinite(nll[2]));
             free(x);
         }
@@ -179,7 +179,7 @@ static void check_slopes(fr_device *device, void *user)
         x[i] = (double)logits[i];
     }
     fr_test_difference(one_nll, NULL, SLOPES, 1, x, wanted);
-    fr_cross_entropy(device, 1, SLOPES, logits, &target, true, &nll);
+    fr_cross_entropy(device, 1, SLOPES, NULL, logits, &target, true, &nll);
     fr_assert_close("loss slope", logits, wanted, SLOPES,
                     fr_approx(FR_APPROX_DIFFERENCE, FR_F32));
     free(logits);
@@ -202,8 +202,8 @@ static void check_row_alone(fr_device *device, void *user)
     double nll_alone = 0;
     memcpy(all, c->logits, row_bytes * (size_t)c->n);
     memcpy(alone + SHIFT, c->logits + ROW * c->vocab, row_bytes);
-    fr_cross_entropy(device, c->n, c->vocab, all, c->targets, true, nll);
-    fr_cross_entropy(device, 1, c->vocab, alone + SHIFT, c->targets + ROW, true,
+    fr_cross_entropy(device, c->n, c->vocab, NULL, all, c->targets, true, nll);
+    fr_cross_entropy(device, 1, c->vocab, NULL, alone + SHIFT, c->targets + ROW, true,
                      &nll_alone);
     fr_assert_same_bytes("nll alone", &nll_alone, nll + ROW, sizeof nll_alone);
     fr_assert_same_bytes("gradient alone", alone + SHIFT, all + ROW * c->vocab,

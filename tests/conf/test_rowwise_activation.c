@@ -1,3 +1,4 @@
+#include "device/activation.h"
 #include "support/approx.h"
 #include "support/devices.h"
 #include "support/difference.h"
@@ -74,13 +75,14 @@ static void check_swiglu(fr_device *device, activation_case *c)
     float *y = fr_test_zeros(all);
     float *back = fr_test_zeros(2 * all);
     fill_swiglu(c);
-    fr_swiglu(device, c->n, c->width, c->gate_up, y);
-    fr_swiglu_back(device, c->n, c->width, c->gate_up, c->dy, back);
+    fr_gated(device, FR_ACTIVATION_SILU, c->n, c->width, c->gate_up, y);
+    fr_gated_back(device, FR_ACTIVATION_SILU, c->n, c->width, c->gate_up, c->dy, back);
     fr_assert_close("swiglu", y, c->y_ref, all,
                     fr_approx(FR_APPROX_ACTIVATION, FR_F32));
     fr_assert_close("swiglu back", back, c->back_ref, 2 * all,
                     fr_approx(FR_APPROX_ACTIVATION_BACK, FR_F32));
-    fr_swiglu_back(device, c->n, c->width, c->gate_up, c->dy, c->gate_up);
+    fr_gated_back(device, FR_ACTIVATION_SILU, c->n, c->width, c->gate_up, c->dy,
+                  c->gate_up);
     fr_assert_same_bytes("swiglu back in place", c->gate_up, back,
                          (size_t)(2 * all) * sizeof *back);
     free(y);
@@ -98,20 +100,20 @@ static void check_gelu(fr_device *device, activation_case *c)
         c->y_ref[i] = (float)reference_gelu(x);
         c->back_ref[i] = (float)(reference_gelu_slope(x) * (double)c->dy[i]);
     }
-    fr_gelu(device, c->n, c->width, c->gate_up, y);
-    fr_gelu_back(device, c->n, c->width, c->gate_up, c->dy, dx);
+    fr_activate(device, FR_ACTIVATION_GELU_TANH, all, c->gate_up, y);
+    fr_activate_back(device, FR_ACTIVATION_GELU_TANH, all, c->gate_up, c->dy, dx);
     fr_assert_close("gelu", y, c->y_ref, all, fr_approx(FR_APPROX_ACTIVATION, FR_F32));
     fr_assert_close("gelu back", dx, c->back_ref, all,
                     fr_approx(FR_APPROX_ACTIVATION_BACK, FR_F32));
     float *shared = fr_test_zeros(all);
     memcpy(shared, c->dy, bytes);
-    fr_gelu_back(device, c->n, c->width, c->gate_up, shared, shared);
+    fr_activate_back(device, FR_ACTIVATION_GELU_TANH, all, c->gate_up, shared, shared);
     fr_assert_same_bytes("dx is dy", shared, dx, bytes);
     memcpy(shared, c->gate_up, bytes);
-    fr_gelu_back(device, c->n, c->width, shared, c->dy, shared);
+    fr_activate_back(device, FR_ACTIVATION_GELU_TANH, all, shared, c->dy, shared);
     fr_assert_same_bytes("dx is x", shared, dx, bytes);
     memcpy(shared, c->gate_up, bytes);
-    fr_gelu(device, c->n, c->width, shared, shared);
+    fr_activate(device, FR_ACTIVATION_GELU_TANH, all, shared, shared);
     fr_assert_same_bytes("y is x", shared, y, bytes);
     free(shared);
     free(y);
@@ -179,10 +181,10 @@ static void check_slopes(fr_device *device, void *user)
         x[i] = (double)c.gate_up[i];
     }
     fr_test_difference(swiglu_loss, c.dy, 2 * SLOPES, 1, x, wanted);
-    fr_swiglu_back(device, 1, SLOPES, c.gate_up, c.dy, got);
+    fr_gated_back(device, FR_ACTIVATION_SILU, 1, SLOPES, c.gate_up, c.dy, got);
     fr_assert_close("swiglu slope", got, wanted, 2 * SLOPES, tolerance);
     fr_test_difference(gelu_loss, c.dy, SLOPES, 1, x, wanted);
-    fr_gelu_back(device, 1, SLOPES, c.gate_up, c.dy, got);
+    fr_activate_back(device, FR_ACTIVATION_GELU_TANH, SLOPES, c.gate_up, c.dy, got);
     fr_assert_close("gelu slope", got, wanted, SLOPES, tolerance);
     free_case(&c);
 }
@@ -204,7 +206,7 @@ static void check_relative_error(fr_device *device, void *user)
         gate_up[i] = -80.0F + 0.04F * (float)i;
         gate_up[POINTS + i] = 1;
     }
-    fr_swiglu(device, 1, POINTS, gate_up, y);
+    fr_gated(device, FR_ACTIVATION_SILU, 1, POINTS, gate_up, y);
     for (int i = 0; i < POINTS; i++) {
         double x = (double)gate_up[i];
         double wanted = x * sigmoid(x);
@@ -227,7 +229,7 @@ static void check_extremes(fr_device *device, void *user)
     (void)user;
     const float x[] = {INFINITY, -INFINITY, NAN, 1e4F, -1e4F, 0.0F, -0.0F, 200, -200};
     float y[9];
-    fr_gelu(device, 1, 9, x, y);
+    fr_activate(device, FR_ACTIVATION_GELU_TANH, 9, x, y);
     CU_ASSERT(isinf(y[0]) && y[0] > 0);
     CU_ASSERT(isnan(y[2]));
     CU_ASSERT(y[3] == 1e4F && y[7] == 200);
@@ -235,7 +237,7 @@ static void check_extremes(fr_device *device, void *user)
     CU_ASSERT(y[5] == 0 && y[6] == 0);
     const float gate_up[] = {1e4F, -1e4F, NAN, 2, 3, 4};
     float z[3];
-    fr_swiglu(device, 1, 3, gate_up, z);
+    fr_gated(device, FR_ACTIVATION_SILU, 1, 3, gate_up, z);
     CU_ASSERT(z[0] == 2e4F);
     CU_ASSERT(fabsf(z[1]) < 1e-30F);
     CU_ASSERT(isnan(z[2]));
@@ -263,16 +265,17 @@ static void check_fused(fr_device *device, void *user)
         memcpy(apart, c.gate_up, bytes);
         memcpy(fused, c.gate_up, bytes);
         fr_save(device, n, *dtype, apart, saves == 0 ? NULL : kept_apart);
-        fr_swiglu(device, N, WIDTH, apart, c.y_ref);
-        fr_save_swiglu(device, N, WIDTH, *dtype, fused, saves == 0 ? NULL : kept_fused,
-                       y);
+        fr_gated(device, FR_ACTIVATION_SILU, N, WIDTH, apart, c.y_ref);
+        fr_save_gated(device, FR_ACTIVATION_SILU, N, WIDTH, *dtype, fused,
+                      saves == 0 ? NULL : kept_fused, y);
         fr_assert_same_bytes("gate and up", fused, apart, bytes);
         fr_assert_same_bytes("saved", kept_fused, kept_apart, bytes);
         fr_assert_same_bytes("swiglu", y, c.y_ref, bytes / 2);
     }
     fr_restore(device, n, *dtype, kept_apart, apart);
-    fr_swiglu_back(device, N, WIDTH, apart, c.dy, apart);
-    fr_restore_swiglu_back(device, N, WIDTH, *dtype, kept_fused, c.dy, fused);
+    fr_gated_back(device, FR_ACTIVATION_SILU, N, WIDTH, apart, c.dy, apart);
+    fr_restore_gated_back(device, FR_ACTIVATION_SILU, N, WIDTH, *dtype, kept_fused,
+                          c.dy, fused);
     fr_assert_same_bytes("swiglu back", fused, apart, bytes);
     free(apart);
     free(fused);

@@ -1,4 +1,5 @@
 /* A row's bits do not depend on where it lies, on its neighbours, or on the number of threads. */
+#include "device/activation.h"
 #include "support/devices.h"
 #include "support/suite.h"
 
@@ -51,29 +52,30 @@ static void run_layernorm_back(fr_device *device, const rows *r)
 
 static void run_swiglu(fr_device *device, const rows *r)
 {
-    fr_swiglu(device, r->n, r->width, r->x, r->out);
+    fr_gated(device, FR_ACTIVATION_SILU, r->n, r->width, r->x, r->out);
 }
 
 static void run_swiglu_back(fr_device *device, const rows *r)
 {
-    fr_swiglu_back(device, r->n, r->width, r->x, r->dy, r->out);
+    fr_gated_back(device, FR_ACTIVATION_SILU, r->n, r->width, r->x, r->dy, r->out);
 }
 
 static void run_gelu(fr_device *device, const rows *r)
 {
-    fr_gelu(device, r->n, r->width, r->dy, r->out);
+    fr_activate(device, FR_ACTIVATION_GELU_TANH, r->n * r->width, r->dy, r->out);
 }
 
 static void run_gelu_back(fr_device *device, const rows *r)
 {
-    fr_gelu_back(device, r->n, r->width, r->dy, r->dy, r->out);
+    fr_activate_back(device, FR_ACTIVATION_GELU_TANH, r->n * r->width, r->dy, r->dy,
+                     r->out);
 }
 
 static void run_rope(fr_device *device, const rows *r)
 {
+    fr_heads heads = {r->n, 1, 2 * r->width, 2 * r->width};
     memcpy(r->out, r->x, (size_t)(2 * r->n * r->width) * sizeof *r->out);
-    fr_rope(device, r->n, 1, 2 * r->width, 2 * r->width, r->positions, r->table, true,
-            r->out);
+    fr_rope(device, &heads, 2 * r->width, r->positions, r->table, true, r->out);
 }
 
 static void run_add_bias(fr_device *device, const rows *r)

@@ -242,13 +242,12 @@ static void check_rope_width(fr_device *device, int64_t head_dim)
         }
     }
     double tolerance = fr_approx(FR_APPROX_ROPE, FR_F32);
-    fr_rope(device, ROPE_TOKENS, ROPE_HEADS, head_dim, stride, positions, table, false,
-            x);
+    fr_heads heads = {ROPE_TOKENS, ROPE_HEADS, head_dim, stride};
+    fr_rope(device, &heads, head_dim, positions, table, false, x);
     fr_assert_close("rotated", x, wanted, all, tolerance);
     fr_assert_same_bytes("gap", x + stride - ROPE_GAP, original + stride - ROPE_GAP,
                          ROPE_GAP * sizeof *x);
-    fr_rope(device, ROPE_TOKENS, ROPE_HEADS, head_dim, stride, positions, table, true,
-            x);
+    fr_rope(device, &heads, head_dim, positions, table, true, x);
     fr_assert_close("rotated back", x, original, all, tolerance);
     free(table);
     free(x);

@@ -141,8 +141,9 @@ fr_status fr_head_loss(const fr_layer_context *context, fr_head *head,
         final_norm(context, head, n, head->x, head->h, head->statistics);
         FR_TRY(fr_linear(context->device, n, head->h, &head->vocabulary, false,
                          head->logits));
-        fr_cross_entropy(context->device, n, context->arch->vocab_size, head->logits,
-                         batch->target_ids_R + first, dx_SD != NULL, nll_R + first);
+        fr_cross_entropy(context->device, n, context->arch->vocab_size, NULL,
+                         head->logits, batch->target_ids_R + first, dx_SD != NULL,
+                         nll_R + first);
         if (dx_SD == NULL) {
             continue;
         }

@@ -9,6 +9,9 @@
  */
 #include "model/network/layer.h"
 
+#include "device/activation.h"
+
+#include <math.h>
 #include <string.h>
 
 /* y = norm(x) by the family's norm; statistics kept for the backward pass. */
@@ -127,9 +130,12 @@ static void rotate(const fr_layer_context *c, const fr_batch *batch, bool invers
 {
     if (c->rope_table != NULL) {
         /* q and k lie side by side in a row, heads of one width: one call turns both */
-        fr_rope(c->device, batch->n_tokens, c->arch->n_heads + c->arch->n_kv_heads,
-                c->arch->head_dim, fr_arch_qkv_width(c->arch), batch->positions_T,
-                c->rope_table, inverse, qkv);
+        fr_heads heads = {.n_tokens = batch->n_tokens,
+                          .n_heads = c->arch->n_heads + c->arch->n_kv_heads,
+                          .head_dim = c->arch->head_dim,
+                          .stride = fr_arch_qkv_width(c->arch)};
+        fr_rope(c->device, &heads, c->arch->head_dim, batch->positions_T, c->rope_table,
+                inverse, qkv);
     }
 }
 
@@ -149,7 +155,8 @@ static fr_attention_params attention_params(const fr_layer_context *c,
                                  .prefix_k_PGK = prefix->k_PGK,
                                  .prefix_v_PGK = prefix->v_PGK,
                                  .n_segments = batch->n_segments,
-                                 .segments = batch->segments};
+                                 .segments = batch->segments,
+                                 .scale = 1.0 / sqrt((double)arch->head_dim)};
 }
 
 /* Keys and values of a segment's tokens, to the rows that the segment calls its own. Keys are rotated already, so later
@@ -244,11 +251,12 @@ static void activate(const fr_layer_context *c, int64_t n_tokens, float *up,
     int64_t width = c->arch->d_ff;
     if (!c->arch->gated) {
         keep(c, n_tokens * width, up, saved);
-        fr_gelu(c->device, n_tokens, width, up, act);
+        fr_activate(c->device, FR_ACTIVATION_GELU_TANH, n_tokens * width, up, act);
     } else if (c->dtype == FR_F32) {
-        fr_swiglu(c->device, n_tokens, width, up, act);
+        fr_gated(c->device, FR_ACTIVATION_SILU, n_tokens, width, up, act);
     } else {
-        fr_save_swiglu(c->device, n_tokens, width, c->dtype, up, saved, act);
+        fr_save_gated(c->device, FR_ACTIVATION_SILU, n_tokens, width, c->dtype, up,
+                      saved, act);
     }
 }
 
@@ -308,12 +316,14 @@ static void activate_back(const fr_layer_context *c, int64_t n_tokens, void *sav
     int64_t width = c->arch->d_ff;
     if (!c->arch->gated) {
         float *up = bring_back(c, n_tokens * width, saved, dup);
-        fr_gelu_back(c->device, n_tokens, width, up, dact, dup);
+        fr_activate_back(c->device, FR_ACTIVATION_GELU_TANH, n_tokens * width, up, dact,
+                         dup);
     } else if (c->dtype == FR_F32 || saved == NULL) {
-        fr_swiglu_back(c->device, n_tokens, width, work_buffer(c, saved, dup), dact,
-                       dup);
+        fr_gated_back(c->device, FR_ACTIVATION_SILU, n_tokens, width,
+                      work_buffer(c, saved, dup), dact, dup);
     } else {
-        fr_restore_swiglu_back(c->device, n_tokens, width, c->dtype, saved, dact, dup);
+        fr_restore_gated_back(c->device, FR_ACTIVATION_SILU, n_tokens, width, c->dtype,
+                              saved, dact, dup);
     }
 }
 
