@@ -41,6 +41,7 @@ typedef struct fr_attention_prefix {
     int64_t length;
     const float *k_PGK;
     const float *v_PGK;
+    bool slides; /* the window hides slots, too; else every row sees all of them */
 } fr_attention_prefix;
 
 typedef struct fr_attention_params {
@@ -63,8 +64,7 @@ typedef struct fr_attention_params {
         cap; /* c: scores s become c tanh(s / c) (Gemma 2, arXiv:2408.00118, 2.3); 0: as they are */
     int64_t
         window; /* a query at t sees a key at s only if t - s < window (Mistral, arXiv:2310.06825); 0: all */
-    bool
-        prefix_slides; /* the window hides slots of the prefix, too; else every row sees all of them */
+    bool prefix_slides; /* of the prefix above */
     /* ALiBi (arXiv:2108.12409): slope[h] * (s - t) is added to a score, after the cap, for slots too. NULL: none */
     const float *slopes_H;
 } fr_attention_params;

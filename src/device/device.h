@@ -27,14 +27,6 @@
 
 #include <stdint.h>
 
-/** What a feed-forward half applies to its up projection, or to its gate. */
-typedef enum fr_activation {
-    FR_ACTIVATION_SILU,
-    FR_ACTIVATION_GELU_TANH, /* the tanh approximation */
-    FR_ACTIVATION_GELU_ERF,  /* exact */
-    FR_ACTIVATION_RELU
-} fr_activation;
-
 typedef enum fr_dtype { FR_F32, FR_BF16 } fr_dtype;
 
 /** Bytes of one element. */

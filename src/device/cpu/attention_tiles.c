@@ -43,7 +43,7 @@ fr_attention_prefix fr_attention_prefix_of(const fr_attention_params *params,
         return params->prefixes_U[segment->unit];
     }
     return (fr_attention_prefix){params->prefix_length, params->prefix_k_PGK,
-                                 params->prefix_v_PGK};
+                                 params->prefix_v_PGK, params->prefix_slides};
 }
 
 int64_t fr_attention_tiles(const fr_attention_call *call, const fr_segment *segment)
@@ -106,7 +106,7 @@ int fr_attention_runs(const fr_attention_call *call, const fr_query_tile *tile,
                                .count = prefix.length,
                                .is_prefix = true};
         n_runs +=
-            enter_window(tile, 0, params->prefix_slides ? params->window : 0, runs);
+            enter_window(tile, 0, prefix.slides ? params->window : 0, runs);
     }
     for (int s = 0; s <= segment->n_spans; s++) {
         bool own = s == segment->n_spans;
@@ -201,7 +201,8 @@ float fr_attention_scale(const fr_attention_call *call)
 /* Own tokens count half, because a row sees half of them on average, and a row sees no more than the window. */
 static int64_t keys_of_row(const fr_attention_params *params, const fr_segment *segment)
 {
-    int64_t slots = fr_attention_prefix_of(params, segment).length;
+    fr_attention_prefix prefix = fr_attention_prefix_of(params, segment);
+    int64_t slots = prefix.length;
     int64_t keys = segment->q_count / 2;
     for (int i = 0; i < segment->n_spans; i++) {
         keys += segment->spans[i].count;
@@ -209,7 +210,7 @@ static int64_t keys_of_row(const fr_attention_params *params, const fr_segment *
     if (params->window == 0) {
         return slots + keys;
     }
-    return params->prefix_slides ? fr_min(slots + keys, params->window)
+    return prefix.slides ? fr_min(slots + keys, params->window)
                                  : slots + fr_min(keys, params->window);
 }
 

@@ -19,12 +19,12 @@
 static fr_status load_norm(fr_ctx *ctx, const fr_weights *weights, fr_head *head)
 {
     int64_t width = fr_weights_arch(weights)->d_model;
-    FR_TRY(fr_alloc(ctx, width, sizeof(float), &head->norm));
-    FR_TRY(fr_weights_read(ctx, weights, FR_W_FINAL_NORM, -1, FR_F32, head->norm));
+    FR_TRY(fr_alloc(ctx, width, sizeof(float), &head->norm.w));
+    FR_TRY(fr_weights_read(ctx, weights, FR_W_FINAL_NORM, -1, FR_F32, head->norm.w));
     if (fr_weights_has(weights, FR_W_FINAL_NORM_BIAS, -1)) {
-        FR_TRY(fr_alloc(ctx, width, sizeof(float), &head->norm_bias));
+        FR_TRY(fr_alloc(ctx, width, sizeof(float), &head->norm.b));
         FR_TRY(fr_weights_read(ctx, weights, FR_W_FINAL_NORM_BIAS, -1, FR_F32,
-                               head->norm_bias));
+                               head->norm.b));
     }
     return FR_OK;
 }
