@@ -105,8 +105,7 @@ int fr_attention_runs(const fr_attention_call *call, const fr_query_tile *tile,
                                .stride = params->n_kv_heads * params->head_dim,
                                .count = prefix.length,
                                .is_prefix = true};
-        n_runs +=
-            enter_window(tile, 0, prefix.slides ? params->window : 0, runs);
+        n_runs += enter_window(tile, 0, prefix.slides ? params->window : 0, runs);
     }
     for (int s = 0; s <= segment->n_spans; s++) {
         bool own = s == segment->n_spans;
@@ -211,7 +210,7 @@ static int64_t keys_of_row(const fr_attention_params *params, const fr_segment *
         return slots + keys;
     }
     return prefix.slides ? fr_min(slots + keys, params->window)
-                                 : slots + fr_min(keys, params->window);
+                         : slots + fr_min(keys, params->window);
 }
 
 int fr_attention_threads(const fr_device *device, const fr_attention_params *params)

@@ -91,8 +91,8 @@ static fr_status project_back(const fr_layer_call *call, float *dx_TD)
     }
     float *dh = c->workspace->h_TD;
     FR_TRY(fr_linear_back(c->device, n, dqkv, &call->layer->qkv, false, dh));
-    fr_norm_backward(c->device, c->arch, &call->layer->attn_norm, n,
-                     call->saved->x1_TD, call->saved->norm1, dh, dx_TD);
+    fr_norm_backward(c->device, c->arch, &call->layer->attn_norm, n, call->saved->x1_TD,
+                     call->saved->norm1, dh, dx_TD);
     return FR_OK;
 }
 

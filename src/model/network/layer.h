@@ -14,7 +14,8 @@
 
 /** Angles of a rotary embedding, see model/rotation.h. */
 typedef struct fr_angles {
-    float *table; /* [positions, rotary/2, 2] cos and sin; NULL: no layer of the stage needs them */
+    float *
+        table; /* [positions, rotary/2, 2] cos and sin; NULL: no layer of the stage needs them */
     int64_t rotary;
 } fr_angles;
 
@@ -30,11 +31,11 @@ typedef struct fr_layer {
     fr_norm_weights mlp_post_norm;
     float *q_norm; /* [K], or [Q] of all heads together; NULL: none */
     float *k_norm;
-    float *qkv_bias; /* [W] or NULL */
-    float *o_bias;   /* [D] or NULL */
-    float *up_bias;  /* [U] or NULL */
-    float *down_bias; /* [D] or NULL */
-    int64_t window;   /* 0: none */
+    float *qkv_bias;         /* [W] or NULL */
+    float *o_bias;           /* [D] or NULL */
+    float *up_bias;          /* [U] or NULL */
+    float *down_bias;        /* [D] or NULL */
+    int64_t window;          /* 0: none */
     const fr_angles *angles; /* NULL: queries and keys are not rotated; borrowed */
     void *storage[16];       /* owned memory behind the vectors above */
     int n_storage;
@@ -56,11 +57,13 @@ typedef struct fr_saved {
     float *x2_TD; /* input of the feed-forward half */
     float *norm1; /* [T, 2], each */
     float *norm2;
-    void *qkv_TW; /* after the rotation; of a model with norms of queries and keys: before these */
+    void *
+        qkv_TW; /* after the rotation; of a model with norms of queries and keys: before these */
     void *o_TQ;
     void *up_TU;
     float *lse_TH;
-    void *attn_out_TD;  /* the halves' outputs before their post norms; NULL where there is none */
+    void *
+        attn_out_TD; /* the halves' outputs before their post norms; NULL where there is none */
     void *mlp_out_TD;
     float *attn_post; /* [T, 2] */
     float *mlp_post;
@@ -79,7 +82,7 @@ typedef struct fr_workspace {
     float *up_TU;
     float *act_TF;
     float *dqkv_TW; /* the same memory as act */
-    float *dy_TD;   /* of parallel halves: the output's gradient, which both start from */
+    float *dy_TD; /* of parallel halves: the output's gradient, which both start from */
     float *attn_out_TD;
     float *mlp_out_TD;
     float *x2_TD; /* this and below: of a layer that keeps nothing */

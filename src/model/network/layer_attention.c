@@ -202,9 +202,9 @@ static operands bring_operands(const fr_layer_call *call, float **qkv_out)
 {
     const fr_arch *arch = call->c->arch;
     int64_t q = fr_arch_q_width(arch);
-    float *qkv = fr_layer_bring_back(call,
-                                     call->batch->n_tokens * fr_arch_qkv_width(arch),
-                                     call->saved->qkv_TW, call->c->workspace->qkv_TW);
+    float *qkv =
+        fr_layer_bring_back(call, call->batch->n_tokens * fr_arch_qkv_width(arch),
+                            call->saved->qkv_TW, call->c->workspace->qkv_TW);
     *qkv_out = qkv;
     return arch->qk_norm != FR_QK_NORM_NONE
                ? turn(call, qkv)

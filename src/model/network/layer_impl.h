@@ -13,7 +13,8 @@ typedef struct fr_layer_call {
     const fr_batch *batch;
     const fr_layer_prefix *prefix;
     fr_layer_cache *cache;
-    const fr_saved *saved; /* always has somewhere to write; its void pointers are NULL where nothing is kept */
+    const fr_saved *
+        saved; /* always has somewhere to write; its void pointers are NULL where nothing is kept */
 } fr_layer_call;
 
 /** How a half's output o W + b comes to the residual stream: through a post norm, a scale, or neither. */
@@ -30,8 +31,9 @@ fr_half fr_layer_attention_half(const fr_layer_call *call);
 fr_half fr_layer_mlp_half(const fr_layer_call *call);
 
 /** target += residual_scale * post(x W + b) of n rows; target NULL: only what the backward pass needs. Uses h_TD. */
-FR_MUST_CHECK fr_status fr_layer_add_half(const fr_layer_call *call, const fr_half *half,
-                                          int64_t n, const float *x, float *target);
+FR_MUST_CHECK fr_status fr_layer_add_half(const fr_layer_call *call,
+                                          const fr_half *half, int64_t n,
+                                          const float *x, float *target);
 
 /** The gradient of x W + b from that of the target: dy itself, or in h_TD. */
 const float *fr_layer_half_gradient(const fr_layer_call *call, const fr_half *half,
@@ -62,8 +64,8 @@ void fr_layer_add_bias(const fr_layer_call *call, int64_t n, int64_t width,
 /** o = attention(...) of all rows, returned in *o_out; fills norm1, qkv, o and lse of `saved`. */
 FR_MUST_CHECK fr_status fr_layer_attend(const fr_layer_call *call, float **o_out);
 /** Fills dprefix and, unless prefix_only, dqkv (of the projection's output) of the workspace from the target's gradient. */
-FR_MUST_CHECK fr_status fr_layer_attend_back(const fr_layer_call *call, bool prefix_only,
-                                             const float *dy);
+FR_MUST_CHECK fr_status fr_layer_attend_back(const fr_layer_call *call,
+                                             bool prefix_only, const float *dy);
 
 /** target += the feed-forward half of saved->x2; target NULL: only what the backward pass needs. */
 FR_MUST_CHECK fr_status fr_layer_feed_forward(const fr_layer_call *call, float *target);

@@ -131,7 +131,8 @@ const float *fr_layer_half_gradient(const fr_layer_call *call, const fr_half *ha
         return dy;
     }
     if (half->post->w != NULL) {
-        const float *out = fr_layer_bring_back(call, n * width, half->out, half->scratch);
+        const float *out =
+            fr_layer_bring_back(call, n * width, half->out, half->scratch);
         /* the norms' backward passes add to dx */
         memset(d_out, 0, (size_t)(n * width) * sizeof *d_out);
         fr_norm_backward(c->device, c->arch, half->post, n, out, half->statistics, dy,
