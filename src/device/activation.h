@@ -8,7 +8,7 @@
 
 #include "device/device.h"
 
-/** Functions of one number. */
+/** Functions of one number. NaN stays NaN. Of -infinity all but ReLU give a value that is not finite either, so that it shows. */
 typedef enum fr_activation {
     FR_ACTIVATION_SILU,      /* x / (1 + e^-x) */
     FR_ACTIVATION_GELU_TANH, /* x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2: GPT-2's gelu_new, gelu_pytorch_tanh */

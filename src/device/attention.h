@@ -59,12 +59,13 @@ typedef struct fr_attention_params {
     int64_t n_segments;
     const fr_segment *segments;
 
-    double scale; /* factor of the products of queries and keys: mostly 1 / sqrt(K) */
-    float
-        cap; /* c: scores s become c tanh(s / c) (Gemma 2, arXiv:2408.00118, 2.3); 0: as they are */
-    int64_t
-        window; /* a query at t sees a key at s only if t - s < window (Mistral, arXiv:2310.06825); 0: all */
-    bool prefix_slides; /* of the prefix above */
+    /* factor of the products of queries and keys: mostly 1 / sqrt(K) */
+    double scale;
+    /* c: scores s become c tanh(s / c) (Gemma 2, arXiv:2408.00118, section 2.3); 0: as they are */
+    float cap;
+    /* a query at t sees a key at s only if t - s < window (Mistral, arXiv:2310.06825); 0: all */
+    int64_t window;
+    bool prefix_slides; /* of the prefix above, see fr_attention_prefix */
     /* ALiBi (arXiv:2108.12409): slope[h] * (s - t) is added to a score, after the cap, for slots too. NULL: none */
     const float *slopes_H;
 } fr_attention_params;

@@ -279,6 +279,7 @@ static void check_extremes(fr_device *device, void *user)
         float y[9];
         fr_activate(device, (fr_activation)i, 9, x, y);
         CU_ASSERT(isinf(y[0]) && y[0] > 0);
+        CU_ASSERT(i == FR_ACTIVATION_RELU ? y[1] == 0 : !isfinite(y[1]));
         CU_ASSERT(isnan(y[2]));
         CU_ASSERT(y[3] == 1e4F && y[7] == 200);
         CU_ASSERT(fabsf(y[4]) < 1e-30F && fabsf(y[8]) < 1e-30F);
