@@ -196,8 +196,9 @@ def golden(name, model, p, slides, continues, generator):
     ids = torch.randint(3, VOCABULARY, (1, TOKENS), generator=generator)
     logits = run(model, ids, k, v, slides)
     losses = token_losses(logits, ids)
-    losses.mean().backward()
-    out = {"input_ids": ids, "prefix_k": k, "prefix_v": v, "logits": logits, "token_loss": losses,
+    loss = losses.mean()
+    loss.backward()
+    out = {"input_ids": ids, "prefix_k": k, "prefix_v": v, "logits": logits, "token_loss": losses, "loss": loss,
            "grad_k": k.grad, "grad_v": v.grad}
     with torch.no_grad():
         if slides or not any(window_layers(config)):
@@ -210,7 +211,7 @@ def golden(name, model, p, slides, continues, generator):
         if continues:
             distinct, out["prompt"], out["generated"], margin = choose_prompt(model, k, v, slides, generator)
             note = f", {distinct} tokens in the continuation, margin {margin:.3f}"
-    print(f"{name} p={p} {'slides' if slides else 'always'}: loss {float(losses.detach().mean()):.3f}, "
+    print(f"{name} p={p} {'slides' if slides else 'always'}: loss {float(loss.detach()):.3f}, "
           f"logits' deviation {float(logits.std()):.2f}, prefix changes losses by {effect:.2f}, "
           f"gradients up to {float(k.grad.abs().max()):.1e} {float(v.grad.abs().max()):.1e}, f32 error {error:.1e}{note}")
     assert error <= LARGEST_ERROR, "weights of this case make f32 too inexact"
