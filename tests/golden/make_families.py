@@ -46,8 +46,8 @@ CASES = {
     "llama3": ("Llama", dict(LLAMA, head_dim=16, tie_word_embeddings=True, rope_parameters=rope(
         "llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=64)), True, True),
     "llama_linear": ("Llama", dict(LLAMA, rope_parameters=rope("linear", factor=3.0)), False, True),
-    "llama_yarn": ("Llama", dict(LLAMA, head_dim=16, rope_parameters=rope(
-        "yarn", factor=4.0, original_max_position_embeddings=64)), False, True),
+    "llama_yarn": ("Llama", dict(LLAMA, head_dim=16, max_position_embeddings=4096, rope_parameters=rope(
+        "yarn", factor=4.0, original_max_position_embeddings=1024)), False, True),
     "llama_bias": ("Llama", dict(LLAMA, attention_bias=True, mlp_bias=True), False, True),
     "qwen2": ("Qwen2", dict(LLAMA, tie_word_embeddings=True), False, True),
     # GGUF has no key for the windows of this and the next: llama.cpp ignores them

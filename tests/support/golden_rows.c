@@ -11,7 +11,7 @@
 
 enum { MAX_ROWS = 4, MAX_TOKENS = 64 };
 
-static const double VALUE_TOLERANCE = 2e-4;
+static const double VALUE_TOLERANCE = 4e-5;
 static const double GRADIENT_TOLERANCE = 1e-3;
 
 static float *read_floats(const fr_golden *g, const char *name, int64_t n)
