@@ -92,7 +92,7 @@ static fr_status derive(const fr_gguf_fields *f, const fr_family *family, fr_arc
         FR_TRY(check_count(f, "attention.head_count_kv", arch->n_heads));
         FR_TRY(check_count(f, "attention.key_length", arch->head_dim));
     }
-    return check_count(f, "attention.value_length", arch->head_dim);
+    return FR_OK;
 }
 
 /* Whether layer 0 has the tensor of a role. */
@@ -161,9 +161,9 @@ fr_status fr_gguf_config_read(fr_ctx *ctx, const fr_gguf *gguf, fr_arch *arch,
     FR_TRY(fr_gguf_check_rules(ctx, gguf, f.architecture, *family));
     FR_TRY(look_at_tensors(&f, *family, arch));
     FR_TRY(fr_arch_check_sizes(ctx, fr_gguf_path(gguf), arch));
-    if (arch->positions == FR_POSITIONS_ROPE) {
-        FR_TRY(fr_gguf_read_rope(&f, *family, arch));
-    }
+    FR_TRY(arch->positions == FR_POSITIONS_ROPE ? fr_gguf_read_rope(&f, *family, arch)
+                                                : fr_gguf_refuse_rope(&f));
+    FR_TRY(check_count(&f, "attention.value_length", arch->head_dim));
     if ((*family)->finish_gguf != NULL) {
         FR_TRY((*family)->finish_gguf(ctx, gguf, arch));
     }

@@ -131,6 +131,19 @@ static fr_status read_freqs(const fr_gguf_fields *f, fr_rotation *out)
     return FR_OK;
 }
 
+/* Multipliers that belong to one method, in files of another. */
+static fr_status check_multiplier(const fr_gguf_fields *f, const char *name)
+{
+    double value = 1.0;
+    FR_TRY(fr_gguf_real(f, name, false, &value));
+    if (value == 1.0 || value == -1.0) {
+        return FR_OK;
+    }
+    return FR_FAIL(f->ctx, FR_ERR_UNSUPPORTED, "%s: %s is %g, supported: 1",
+                   fr_gguf_path(f->gguf), fr_gguf_key_of(f->architecture, name).text,
+                   value);
+}
+
 static fr_status fail_type(const fr_gguf_fields *f, const char *found,
                            const char *supported)
 {
@@ -160,11 +173,14 @@ static fr_status read_scaling(const fr_gguf_fields *f, const fr_family *family,
                        fr_gguf_path(f->gguf), FREQS, LONGS);
     }
     if (has_long || fr_text_is(type, "longrope")) {
+        FR_TRY(check_multiplier(f, "rope.scaling.yarn_attn_factor"));
         return read_longrope(f, arch, out);
     }
+    FR_TRY(check_multiplier(f, "rope.scaling.attn_factor"));
     if (fr_text_is(type, "yarn") && !family->rope.only_long && !has_freqs) {
         return read_yarn(f, arch, out);
     }
+    FR_TRY(check_multiplier(f, "rope.scaling.yarn_attn_factor"));
     if (fr_text_is(type, "linear") && (!has_type || !family->rope.only_long)) {
         FR_TRY(read_factor(f, &factor));
         fr_rotation_linear(out, factor);
@@ -174,6 +190,31 @@ static fr_status read_scaling(const fr_gguf_fields *f, const fr_family *family,
                                    : "none, linear, yarn, longrope");
     }
     return has_freqs ? read_freqs(f, out) : FR_OK;
+}
+
+fr_status fr_gguf_refuse_rope(const fr_gguf_fields *fields)
+{
+    fr_gguf_key key = fr_gguf_key_of(fields->architecture, "rope.scaling.type");
+    fr_text type = {NULL, 0};
+    double factor = 1.0;
+    bool is_text = fr_gguf_get_text(fields->gguf, key.text, &type);
+    if (is_text && !fr_text_is(type, "none")) {
+        return fail_type(fields, fr_show(type).text, "none");
+    }
+    FR_TRY(check_multiplier(fields, "rope.scaling.attn_factor"));
+    FR_TRY(check_multiplier(fields, "rope.scaling.yarn_attn_factor"));
+    FR_TRY(read_factor(fields, &factor));
+    if (factor == 1.0 || is_text) {
+        return FR_OK;
+    }
+    return FR_FAIL(
+        fields->ctx, FR_ERR_UNSUPPORTED, "%s: %s is %g, supported: 1",
+        fr_gguf_path(fields->gguf),
+        fr_gguf_key_of(fields->architecture, fr_gguf_has(fields, "rope.scaling.factor")
+                                                 ? "rope.scaling.factor"
+                                                 : "rope.scale_linear")
+            .text,
+        factor);
 }
 
 /* The local rotation has a base of its own and no scaling. */
