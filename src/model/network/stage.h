@@ -48,6 +48,8 @@ typedef struct fr_stage_prefix {
     const float *k; /* [layers of this stage that have a prefix, P, G, K] */
     const float *v;
     fr_layer_range layers; /* of the model; count 0: from `first` to the last */
+    bool
+        slides; /* hides slots under a layer's window, see arch.h; false: every token sees them */
 } fr_stage_prefix;
 
 /** The lowest layer of this stage, from 0, that a backward pass reaches: nothing goes below the first layer that has
