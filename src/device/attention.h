@@ -10,10 +10,11 @@
 
 enum { FR_MAX_SPANS = 3 };
 
-/** Rows [first, first + count) of the key/value buffers. */
+/** Rows [first, first + count) of the key/value buffers. Their positions in the sequence ascend by one. */
 typedef struct fr_span {
     int64_t first;
     int64_t count;
+    int64_t position; /* of row `first` */
 } fr_span;
 
 /**
@@ -21,23 +22,26 @@ typedef struct fr_span {
  * sees_prefix), each of its spans whole, and itself causally: query i (from 0) sees own keys
  * own_first .. own_first + i. In generation the cached keys of the same sequence are a span.
  * Segments of one unit are neighbours in the list, a source before its targets; spans name rows of
- * segments of the same unit (training) or of the cache (generation).
+ * segments of the same unit (training) or of the cache (generation). No key stands at a later position than a query that
+ * sees it. Only a window and slopes look at positions.
  */
 typedef struct fr_segment {
     int64_t q_first;
     int64_t q_count;
     int64_t own_first; /* key row of query q_first */
+    int64_t position;  /* of query q_first and of key own_first */
     int64_t unit;      /* ascending from 0, for the prefix gradient */
     bool sees_prefix;
     int n_spans;
     fr_span spans[FR_MAX_SPANS];
 } fr_segment;
 
-/** Keys and values before a sequence's own; length 0: none. */
+/** Keys and values before a sequence's own; slot j stands at position j. Length 0: none. */
 typedef struct fr_attention_prefix {
     int64_t length;
     const float *k_PGK;
     const float *v_PGK;
+    bool slides; /* the window hides slots, too; else every row sees all of them */
 } fr_attention_prefix;
 
 typedef struct fr_attention_params {
@@ -54,12 +58,27 @@ typedef struct fr_attention_params {
     const fr_attention_prefix *prefixes_U;
     int64_t n_segments;
     const fr_segment *segments;
+
+    /* factor of the products of queries and keys: mostly 1 / sqrt(K) */
+    double scale;
+    /* c: scores s become c tanh(s / c) (Gemma 2, arXiv:2408.00118, section 2.3); 0: as they are */
+    float cap;
+    /* a query at t sees a key at s only if t - s < window (Mistral, arXiv:2310.06825); 0: all */
+    int64_t window;
+    bool prefix_slides; /* of the prefix above, see fr_attention_prefix */
+    /* ALiBi (arXiv:2108.12409): slope[h] * (s - t) is added to a score, after the cap, for slots too. NULL: none */
+    const float *slopes_H;
 } fr_attention_params;
 
 /**
- * o = softmax(q [P_K; spans; own]^T / sqrt(K)) [P_V; spans; own]. The T x T scores are never
- * materialised. o_THK is dense [n_tokens, H*K]; lse_TH = log-sum-exp of the scaled scores (may be
+ * o = softmax(score(q [P_K; spans; own]^T)) [P_V; spans; own]. The T x T scores are never
+ * materialised, and keys that no row of a tile sees are not read: time is linear in the rows for a window much shorter than
+ * the sequence. o_THK is dense [n_tokens, H*K]; lse_TH = log-sum-exp of the scores (may be
  * NULL). Rows that no segment covers are left alone.
+ *
+ * score(x) of a query at t and a key at s: y = scale x; c tanh(y / c) in place of y if there is a cap c; then slope[h] (s - t)
+ * more if there are slopes; -infinity if the window hides s from t. Without cap, window and slopes bits depend on the scale
+ * alone, not on positions.
  */
 FR_MUST_CHECK fr_status fr_attention(fr_device *device,
                                      const fr_attention_params *params, const float *q,

@@ -1,5 +1,6 @@
 /*
- * device.h - the compute device and the operators that the transformer is made of; attention has attention.h.
+ * device.h - the compute device and the operators that the transformer is made of; attention has attention.h,
+ * activations have activation.h.
  *
  * One device a rank; operators run on its threads and return when the result is complete. Not thread-safe: one thread per
  * handle.
@@ -25,14 +26,6 @@
 #include "base/ctx.h"
 
 #include <stdint.h>
-
-/** What a feed-forward half applies to its up projection, or to its gate. */
-typedef enum fr_activation {
-    FR_ACTIVATION_SILU,
-    FR_ACTIVATION_GELU_TANH, /* the tanh approximation */
-    FR_ACTIVATION_GELU_ERF,  /* exact */
-    FR_ACTIVATION_RELU
-} fr_activation;
 
 typedef enum fr_dtype { FR_F32, FR_BF16 } fr_dtype;
 
@@ -170,40 +163,34 @@ void fr_layernorm_back(fr_device *device, int64_t n_tokens, int64_t width,
 void fr_add_bias(fr_device *device, int64_t n_tokens, int64_t width, int64_t stride,
                  const float *b, float *x);
 
+/** Head vectors that lie side by side in rows: the queries or the keys of a fused [T, W] buffer. */
+typedef struct fr_heads {
+    int64_t n_tokens;
+    int64_t n_heads;
+    int64_t head_dim; /* K: floats a head */
+    int64_t stride;   /* W: floats between rows */
+} fr_heads;
+
 /**
- * Rotate head vectors in place, pairing element i with i + K/2 (Hugging Face's order):
- * angle(i) = position * frequency[i], i < K/2. `inverse` rotates back (the backward pass).
+ * Turn the first `rotary` elements of each head in place, pairing element i with i + rotary/2 (Hugging Face's order):
+ * (a, b) becomes (a cos - b sin, b cos + a sin). `inverse` takes -sin: the backward pass, since that is the transpose, also
+ * of a table whose cos and sin carry a factor.
  *
- * @param table  [max_position, K/2, 2] cos and sin  @param x  n_heads*K floats a row, `stride` apart
+ * @param rotary  even, <= head_dim
+ * @param table   [max_position, rotary/2, 2] cos and sin   @param x  of the first head; see fr_heads
  */
-void fr_rope(fr_device *device, int64_t n_tokens, int64_t n_heads, int64_t head_dim,
-             int64_t stride, const int32_t *positions_T, const float *table,
-             bool inverse, float *x);
+void fr_rope(fr_device *device, const fr_heads *heads, int64_t rotary,
+             const int32_t *positions_T, const float *table, bool inverse, float *x);
 
-/** y = silu(gate) * up; gate_up_T2F holds gate then up in each row. */
-void fr_swiglu(fr_device *device, int64_t n_tokens, int64_t width,
-               const float *gate_up_T2F, float *y_TF);
+/** fr_rmsnorm of each head by itself, with one weight for all. y has x's layout and may be x. rstd_TN [n_tokens, n_heads] may be
+ * NULL. One head as wide as the row: a norm over all heads together. */
+void fr_rmsnorm_heads(fr_device *device, const fr_heads *heads, const float *x,
+                      const float *w_K, float eps, float *y, float *rstd_TN);
 
-/** dgate_up from dy and the saved gate_up; dgate_up may be gate_up itself. */
-void fr_swiglu_back(fr_device *device, int64_t n_tokens, int64_t width,
-                    const float *gate_up_T2F, const float *dy_TF, float *dgate_up_T2F);
-
-/** fr_save of gate_up, then fr_swiglu, row by row, so that each row is read from memory once. */
-void fr_save_swiglu(fr_device *device, int64_t n_tokens, int64_t width, fr_dtype dtype,
-                    float *gate_up_T2F, void *saved, float *y_TF);
-
-/** fr_restore of gate_up, then fr_swiglu_back, likewise. */
-void fr_restore_swiglu_back(fr_device *device, int64_t n_tokens, int64_t width,
-                            fr_dtype dtype, const void *saved, const float *dy_TF,
-                            float *dgate_up_T2F);
-
-/** y = gelu(x), tanh approximation (GPT-2's gelu_new). y may be x. */
-void fr_gelu(fr_device *device, int64_t n_tokens, int64_t width, const float *x_TF,
-             float *y_TF);
-
-/** dx = gelu'(x) * dy; dx may be x or dy. */
-void fr_gelu_back(fr_device *device, int64_t n_tokens, int64_t width, const float *x_TF,
-                  const float *dy_TF, float *dx_TF);
+/** dx = d(fr_rmsnorm_heads)/dx^T dy from the saved x and rstd: written, not added. x, dy and dx have one layout; dx may be dy. */
+void fr_rmsnorm_heads_back(fr_device *device, const fr_heads *heads, const float *x,
+                           const float *w_K, const float *rstd_TN, const float *dy,
+                           float *dx);
 
 /** Store n floats as `dtype`; for bf16 also replace x by the rounded values, so that forward and
  * backward see the same numbers. With `saved` NULL nothing is stored, only x rounded. */
@@ -221,13 +208,33 @@ FR_MUST_CHECK fr_status fr_gather_rows(fr_device *device, int64_t n_tokens,
 /** y[i, :] += x[i, :]. */
 void fr_add(fr_device *device, int64_t n, const float *x, float *y);
 
+/** y[i] += factor * x[i], rounded once. */
+void fr_add_scaled(fr_device *device, int64_t n, float factor, const float *x,
+                   float *y);
+
+/** x[i] *= factor. */
+void fr_scale(fr_device *device, int64_t n, float factor, float *x);
+
+/** How logits come from the product x of hidden rows and the vocabulary: y = scale x, then cap tanh(y / cap) with a cap
+ * (Gemma 2; 0: none). */
+typedef struct fr_logit_shape {
+    float scale; /* > 0 */
+    float cap;   /* >= 0 */
+} fr_logit_shape;
+
+/** Products become logits, in place: for the choice of a token. */
+void fr_shape_logits(fr_device *device, int64_t n, const fr_logit_shape *shape,
+                     float *logits);
+
 /**
  * Softmax cross-entropy of R rows: nll[r] = log sum exp(logits[r]) - logits[r, target[r]], in nats.
  * With `want_gradient` the logits are overwritten by d nll / d logits = softmax - onehot.
+ * With a shape (NULL: none) the rows hold products, from which the logits come first, and the gradient is that of the products.
+ * Without `want_gradient` the rows become their logits. A row with a number that is not finite has nll NaN.
  */
 void fr_cross_entropy(fr_device *device, int64_t n_rows, int64_t vocab,
-                      float *logits_RV, const int32_t *targets_R, bool want_gradient,
-                      double *nll_R);
+                      const fr_logit_shape *shape, float *logits_RV,
+                      const int32_t *targets_R, bool want_gradient, double *nll_R);
 
 /**
  * Exact sum: sum[i] += llrint(g[u, i] * 2^exponent) over the units u.

@@ -23,10 +23,19 @@ enum {
     FR_QUANT_Q5_0 = 6,
     FR_QUANT_Q5_1 = 7,
     FR_QUANT_Q8_0 = 8,
+    FR_QUANT_Q2_K = 10,
+    FR_QUANT_Q3_K = 11,
     FR_QUANT_Q4_K = 12,
     FR_QUANT_Q5_K = 13,
     FR_QUANT_Q6_K = 14,
-    FR_QUANT_BF16 = 30
+    FR_QUANT_IQ4_NL = 20,
+    FR_QUANT_IQ4_XS = 23,
+    FR_QUANT_BF16 = 30,
+    FR_QUANT_TQ1_0 = 34,
+    FR_QUANT_TQ2_0 = 35,
+    FR_QUANT_MXFP4 = 39,
+    FR_QUANT_Q1_0 = 41,
+    FR_QUANT_Q2_0 = 42
 };
 
 /** Elements of the longest block; every block length divides it. */
@@ -48,7 +57,7 @@ const fr_quant_type *fr_quant_find_name(const char *name);
 
 /** A list of types for messages. */
 typedef struct fr_quant_names {
-    char text[128];
+    char text[256];
 } fr_quant_names;
 
 /** "F32, F16, ...": the types that can be widened, without `blocks` those of one element alone. */

@@ -15,7 +15,7 @@
 #define FR_MODEL_ARCH_H
 
 #include "base/ctx.h"
-#include "device/device.h"
+#include "device/activation.h"
 #include "model/rotation.h"
 
 #include <stdint.h>

@@ -175,9 +175,12 @@ static void check_slopes(fr_device *device, void *user)
     (void)user;
     static const fr_attention_shape SHAPE = {4, 2, 6, 3};
     static const fr_segment SEGMENTS[] = {
-        {1, 9, 1, 0, true, 0, {{0, 0}}},   {10, 4, 10, 0, true, 1, {{1, 9}}},
-        {14, 5, 14, 0, true, 1, {{1, 9}}}, {19, 3, 19, 0, true, 2, {{1, 9}, {10, 4}}},
-        {22, 6, 22, 1, true, 0, {{0, 0}}}, {28, 3, 28, 1, false, 1, {{22, 6}}}};
+        {1, 9, 1, 0, 0, true, 0, {{0, 0, 0}}},
+        {10, 4, 10, 0, 0, true, 1, {{1, 9, 0}}},
+        {14, 5, 14, 0, 0, true, 1, {{1, 9, 0}}},
+        {19, 3, 19, 0, 0, true, 2, {{1, 9, 0}, {10, 4, 0}}},
+        {22, 6, 22, 0, 1, true, 0, {{0, 0, 0}}},
+        {28, 3, 28, 0, 1, false, 1, {{22, 6, 0}}}};
     fr_attention_case *c =
         fr_attention_case_create(&SHAPE, FR_N_CASES(SEGMENTS), SEGMENTS);
     fr_attention_reference *r = fr_attention_reference_create(c);

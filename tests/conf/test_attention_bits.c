@@ -9,6 +9,29 @@
 
 enum { UNIT_SEGMENTS = 3, UNIT_ROWS = 113, MAX_THREADS = 4 };
 
+static const fr_attention_scores PLAIN = {.name = "plain", .factor = 1};
+/* Of fr_attention_scores_list: a window over a tile that slides, and all together. */
+static const int SHAPED[] = {9, 13};
+
+/** What a check runs with. */
+typedef struct variant {
+    fr_attention_shape shape;
+    fr_attention_scores scores;
+} variant;
+
+/* Every shape plain, then one with each of the others. */
+static void each_variant(void (*run_on)(void (*)(fr_device *, void *), void *),
+                         void (*check)(fr_device *device, void *user))
+{
+    for (int i = 0; i < FR_ATTENTION_SHAPES + FR_N_CASES(SHAPED); i++) {
+        bool plain = i < FR_ATTENTION_SHAPES;
+        variant v = {fr_attention_shapes[plain ? i : 2],
+                     plain ? PLAIN
+                           : fr_attention_scores_list[SHAPED[i - FR_ATTENTION_SHAPES]]};
+        run_on(check, &v);
+    }
+}
+
 /* A source with two targets from row `first` on, as unit `unit`. */
 static void add_unit(int64_t first, int64_t unit, fr_segment segments[UNIT_SEGMENTS])
 {
@@ -71,7 +94,8 @@ static void compare_unit(const fr_attention_case *got, int64_t first, int64_t un
 }
 
 /* The unit alone at row 0 on one thread, then as units 0, 2 and 3 of four at odd places. */
-static void check_placement(fr_isa isa, const fr_attention_shape *shape)
+static void check_placement(fr_isa isa, const fr_attention_shape *shape,
+                            const fr_attention_scores *scores)
 {
     static const int64_t FIRST[] = {3, 139, 252};
     static const int64_t UNITS[] = {0, 2, 3};
@@ -79,13 +103,15 @@ static void check_placement(fr_isa isa, const fr_attention_shape *shape)
     fr_segment segments[3 * UNIT_SEGMENTS + 1];
     add_unit(0, 0, alone_segments);
     add_unit(FIRST[0], UNITS[0], segments);
-    segments[3] = (fr_segment){120, 19, 120, 1, true, 0, {{0, 0}}};
+    segments[3] = (fr_segment){120, 19, 120, 0, 1, true, 0, {{0, 0, 0}}};
     add_unit(FIRST[1], UNITS[1], segments + 4);
     add_unit(FIRST[2], UNITS[2], segments + 7);
     fr_attention_case *alone =
         fr_attention_case_create(shape, UNIT_SEGMENTS, alone_segments);
     fr_attention_case *packed =
         fr_attention_case_create(shape, FR_N_CASES(segments), segments);
+    fr_attention_case_score(alone, scores);
+    fr_attention_case_score(packed, scores);
     run(isa, 1, alone);
     for (int i = 0; i < 3; i++) {
         copy_inputs(alone, packed, FIRST[i], UNIT_ROWS);
@@ -104,7 +130,11 @@ static void unit_keeps_its_bits_in_any_company(void)
 {
     for (int isa = FR_ISA_GENERIC; isa <= (int)fr_isa_detect(); isa++) {
         for (int s = 0; s < FR_ATTENTION_SHAPES; s++) {
-            check_placement((fr_isa)isa, &fr_attention_shapes[s]);
+            check_placement((fr_isa)isa, &fr_attention_shapes[s], &PLAIN);
+        }
+        for (int i = 0; i < FR_N_CASES(SHAPED); i++) {
+            check_placement((fr_isa)isa, &fr_attention_shapes[2],
+                            &fr_attention_scores_list[SHAPED[i]]);
         }
     }
 }
@@ -113,14 +143,18 @@ static void unit_keeps_its_bits_in_any_company(void)
 static void check_prefix_of_queries(fr_device *device, void *user)
 {
     static const int64_t COUNTS[] = {1, 2, 5, 16, 17, 48, 63, 64, 65, 100};
-    static const fr_segment WHOLE = {5, 131, 75, 0, true, 2, {{0, 66}, {66, 9}}};
-    const fr_attention_shape *shape = user;
+    static const fr_segment WHOLE = {5, 131,  75, 0,
+                                     0, true, 2,  {{0, 66, 0}, {66, 9, 0}}};
+    const variant *v = user;
+    const fr_attention_shape *shape = &v->shape;
     fr_attention_case *whole = fr_attention_case_create(shape, 1, &WHOLE);
     int64_t width = shape->n_heads * shape->head_dim;
+    fr_attention_case_score(whole, &v->scores);
     fr_attention_case_forward(device, whole);
     for (int i = 0; i < FR_N_CASES(COUNTS); i++) {
         fr_attention_case *part = fr_attention_case_create(shape, 1, &WHOLE);
         part->segments[0].q_count = COUNTS[i];
+        fr_attention_case_score(part, &v->scores);
         fr_attention_case_forward(device, part);
         fr_assert_same_bytes("o", part->o + WHOLE.q_first * width,
                              whole->o + WHOLE.q_first * width,
@@ -135,10 +169,7 @@ static void check_prefix_of_queries(fr_device *device, void *user)
 
 static void row_does_not_depend_on_later_queries(void)
 {
-    for (int s = 0; s < FR_ATTENTION_SHAPES; s++) {
-        fr_attention_shape shape = fr_attention_shapes[s];
-        fr_test_each_isa(check_prefix_of_queries, &shape);
-    }
+    each_variant(fr_test_each_isa, check_prefix_of_queries);
 }
 
 /* One device for calls of growing and shrinking size: scratch contents must not matter. */
@@ -171,10 +202,11 @@ static void earlier_calls_leave_no_trace(void)
 /* Units with prefixes of their own in one call, against one call each with that one prefix. */
 static void check_own_prefixes(fr_device *device, void *user)
 {
-    static const fr_segment SEGMENTS[] = {{0, 2, 130, 0, true, 1, {{0, 130}}},
-                                          {2, 1, 143, 1, true, 1, {{140, 3}}},
-                                          {3, 1, 150, 2, true, 1, {{144, 6}}}};
-    const fr_attention_shape *shape = user;
+    static const fr_segment SEGMENTS[] = {{0, 2, 130, 0, 0, true, 1, {{0, 130, 0}}},
+                                          {2, 1, 143, 0, 1, true, 1, {{140, 3, 0}}},
+                                          {3, 1, 150, 0, 2, true, 1, {{144, 6, 0}}}};
+    const variant *of = user;
+    const fr_attention_shape *shape = &of->shape;
     int64_t n_segments = FR_N_CASES(SEGMENTS);
     fr_attention_case *together =
         fr_attention_case_create(shape, (int)n_segments, SEGMENTS);
@@ -184,15 +216,17 @@ static void check_own_prefixes(fr_device *device, void *user)
     int64_t more = shape->prefix_length + 70;
     float *k = fr_test_numbers(more * row, 21, 1);
     float *v = fr_test_numbers(more * row, 22, 1);
-    fr_attention_prefix prefixes[] = {
-        {shape->prefix_length, together->prefix_k, together->prefix_v},
-        {more, k, v},
-        {0, NULL, NULL}};
+    fr_attention_prefix prefixes[] = {{shape->prefix_length, together->prefix_k,
+                                       together->prefix_v, of->scores.prefix_slides},
+                                      {more, k, v, of->scores.prefix_slides},
+                                      {0}};
+    fr_attention_case_score(together, &of->scores);
+    fr_attention_case_score(alone, &of->scores);
     together->params.prefixes_U = prefixes;
     fr_attention_case_forward(device, together);
     for (int64_t s = 0; s < n_segments; s++) {
         alone->params.n_segments = 1;
-        alone->params.segments = &SEGMENTS[s];
+        alone->params.segments = &alone->segments[s];
         alone->params.prefix_length = prefixes[s].length;
         alone->params.prefix_k_PGK = prefixes[s].k_PGK;
         alone->params.prefix_v_PGK = prefixes[s].v_PGK;
@@ -208,10 +242,7 @@ static void check_own_prefixes(fr_device *device, void *user)
 
 static void units_may_have_prefixes_of_their_own(void)
 {
-    for (int s = 0; s < FR_ATTENTION_SHAPES; s++) {
-        fr_attention_shape shape = fr_attention_shapes[s];
-        fr_test_each_device(check_own_prefixes, &shape);
-    }
+    each_variant(fr_test_each_device, check_own_prefixes);
 }
 
 static const fr_case CASES[] = {

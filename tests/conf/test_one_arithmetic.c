@@ -1,5 +1,6 @@
 /* Every operator gives the same bits on every instruction set, built by any compiler: the digest of its results is the one
  * kept here. A change that gives other bits says so in CHANGELOG.md and counts up fr_device_arithmetic. */
+#include "device/activation.h"
 #include "support/attention_case.h"
 #include "support/devices.h"
 #include "support/linear_case.h"
@@ -151,13 +152,13 @@ static uint64_t run_activations(fr_device *device)
     for (int64_t i = 0; i < 2 * N; i++) {
         x[i] *= 12.0F; /* where the exponential ends, too */
     }
-    fr_swiglu(device, ROWS, WIDTH, x, y);
+    fr_gated(device, FR_ACTIVATION_SILU, ROWS, WIDTH, x, y);
     digest = digest_floats(digest, y, N);
-    fr_swiglu_back(device, ROWS, WIDTH, x, dy, y);
+    fr_gated_back(device, FR_ACTIVATION_SILU, ROWS, WIDTH, x, dy, y);
     digest = digest_floats(digest, y, 2 * N);
-    fr_gelu(device, ROWS, WIDTH, x, y);
+    fr_activate(device, FR_ACTIVATION_GELU_TANH, N, x, y);
     digest = digest_floats(digest, y, N);
-    fr_gelu_back(device, ROWS, WIDTH, x, dy, y);
+    fr_activate_back(device, FR_ACTIVATION_GELU_TANH, N, x, dy, y);
     digest = digest_floats(digest, y, N);
     free(x);
     free(dy);
@@ -173,14 +174,15 @@ static uint64_t run_storage(fr_device *device)
     int64_t sums[HEAD * HEADS] = {0};
     float *x = spread_numbers(N, 11);
     float *table = fr_test_numbers((int64_t)5 * HEAD, 12, 1.0);
+    fr_heads heads = {ROWS, HEADS, HEAD, HEAD * HEADS};
     uint64_t digest = NOTHING;
-    fr_rope(device, ROWS, HEADS, HEAD, HEAD * HEADS, POSITIONS, table, false, x);
+    fr_rope(device, &heads, HEAD, POSITIONS, table, false, x);
     digest = digest_floats(digest, x, N);
     CU_ASSERT_EQUAL(fr_exact_add(device, ROWS, HEAD * HEADS, 40, x, sums), 0);
     digest = digest_bytes(digest, sums, sizeof sums);
     fr_save(device, N, FR_BF16, x, saved);
     digest = digest_bytes(digest, saved, sizeof saved);
-    fr_rope(device, ROWS, HEADS, HEAD, HEAD * HEADS, POSITIONS, table, true, x);
+    fr_rope(device, &heads, HEAD, POSITIONS, table, true, x);
     digest = digest_floats(digest, x, N);
     free(x);
     free(table);
@@ -194,11 +196,27 @@ static uint64_t run_loss(fr_device *device)
     double nll[ROWS];
     float *logits = spread_numbers(ROWS * VOCABULARY, 13);
     uint64_t digest = NOTHING;
-    fr_cross_entropy(device, ROWS, VOCABULARY, logits, TARGETS, true, nll);
+    fr_cross_entropy(device, ROWS, VOCABULARY, NULL, logits, TARGETS, true, nll);
     digest = digest_bytes(digest, nll, sizeof nll);
     digest = digest_floats(digest, logits, (int64_t)ROWS * VOCABULARY);
     free(logits);
     return digest;
+}
+
+static uint64_t digest_attention(uint64_t digest, fr_device *device,
+                                 fr_attention_case *c)
+{
+    int64_t n_q = fr_attention_case_q_count(c);
+    int64_t n_keys = fr_attention_case_key_count(c);
+    int64_t n_prefix = fr_attention_case_prefix_count(c) * c->n_units;
+    fr_attention_case_forward(device, c);
+    fr_attention_case_backward(device, c, false);
+    digest = digest_floats(digest, c->o, fr_attention_case_o_count(c));
+    digest = digest_floats(digest, c->dq, n_q);
+    digest = digest_floats(digest, c->dk, n_keys);
+    digest = digest_floats(digest, c->dv, n_keys);
+    digest = digest_floats(digest, c->dprefix_k, n_prefix);
+    return digest_floats(digest, c->dprefix_v, n_prefix);
 }
 
 static uint64_t run_attention(fr_device *device)
@@ -210,18 +228,102 @@ static uint64_t run_attention(fr_device *device)
         fr_attention_case *c =
             fr_attention_case_create(&fr_attention_shapes[i % FR_ATTENTION_SHAPES],
                                      layout->n_segments, layout->segments);
-        int64_t n_q = fr_attention_case_q_count(c);
-        int64_t n_keys = fr_attention_case_key_count(c);
-        int64_t n_prefix = fr_attention_case_prefix_count(c) * c->n_units;
-        fr_attention_case_forward(device, c);
-        fr_attention_case_backward(device, c, false);
-        digest = digest_floats(digest, c->o, fr_attention_case_o_count(c));
-        digest = digest_floats(digest, c->dq, n_q);
-        digest = digest_floats(digest, c->dk, n_keys);
-        digest = digest_floats(digest, c->dv, n_keys);
-        digest = digest_floats(digest, c->dprefix_k, n_prefix);
-        digest = digest_floats(digest, c->dprefix_v, n_prefix);
+        digest = digest_attention(digest, device, c);
         fr_attention_case_destroy(&c);
+    }
+    return digest;
+}
+
+static uint64_t run_attention_scores(fr_device *device)
+{
+    static const int SHAPES_OF[] = {2, 5};
+    const fr_attention_layout *layout = &fr_training_layouts[1];
+    uint64_t digest = NOTHING;
+    for (int i = 0; i < 2 * FR_ATTENTION_SCORES; i++) {
+        fr_attention_case *c =
+            fr_attention_case_create(&fr_attention_shapes[SHAPES_OF[i % 2]],
+                                     layout->n_segments, layout->segments);
+        fr_attention_case_score(c, &fr_attention_scores_list[i / 2]);
+        digest = digest_attention(digest, device, c);
+        fr_attention_case_destroy(&c);
+    }
+    return digest;
+}
+
+/* ---- the descriptions of other model families ---------------------------------------------------- */
+
+static uint64_t run_all_activations(fr_device *device)
+{
+    enum { N = ROWS * WIDTH };
+    float *x = spread_numbers(2 * N, 14);
+    float *dy = spread_numbers(N, 15);
+    float *y = fr_test_zeros(2 * N);
+    uint64_t digest = NOTHING;
+    for (int64_t i = 0; i < 2 * N; i++) {
+        x[i] *= 2.0F; /* beyond where the normal distribution ends, too */
+    }
+    for (int i = 0; i < FR_ACTIVATIONS; i++) {
+        fr_activation activation = (fr_activation)i;
+        fr_gated(device, activation, ROWS, WIDTH, x, y);
+        digest = digest_floats(digest, y, N);
+        fr_gated_back(device, activation, ROWS, WIDTH, x, dy, y);
+        digest = digest_floats(digest, y, 2 * N);
+        fr_activate(device, activation, N, x, y);
+        digest = digest_floats(digest, y, N);
+        fr_activate_back(device, activation, N, x, dy, y);
+        digest = digest_floats(digest, y, N);
+    }
+    free(x);
+    free(dy);
+    free(y);
+    return digest;
+}
+
+static uint64_t run_heads(fr_device *device)
+{
+    enum { HEAD = 22, HEADS = 3, GAP = 4, N = ROWS * (HEAD * HEADS + GAP) };
+    static const int32_t POSITIONS[ROWS] = {4, 0, 1, 3, 2, 4, 4};
+    fr_heads heads = {ROWS, HEADS, HEAD, HEAD * HEADS + GAP};
+    float rstd[ROWS * HEADS];
+    float *x = spread_numbers(N, 16);
+    float *dy = spread_numbers(N, 17);
+    float *w = fr_test_numbers(HEAD, 18, 1.0);
+    float *y = fr_test_zeros(N);
+    float *table = fr_test_numbers((int64_t)5 * HEAD, 12, 1.0);
+    uint64_t digest = NOTHING;
+    fr_rmsnorm_heads(device, &heads, x, w, 1e-5F, y, rstd);
+    digest = digest_floats(digest, y, N);
+    fr_rope(device, &heads, 10, POSITIONS, table, false, y);
+    digest = digest_floats(digest, y, N);
+    fr_rmsnorm_heads_back(device, &heads, x, w, rstd, dy, dy);
+    digest = digest_floats(digest, dy, N);
+    fr_add_scaled(device, N, 0.22F, x, y);
+    fr_scale(device, N, 12.3F, y);
+    digest = digest_floats(digest, y, N);
+    free(x);
+    free(dy);
+    free(w);
+    free(y);
+    free(table);
+    return digest;
+}
+
+static uint64_t run_shaped_loss(fr_device *device)
+{
+    enum { VOCABULARY = 1003, N = ROWS * VOCABULARY };
+    static const int32_t TARGETS[ROWS] = {0, 1002, 5, 77, 500, 501, 999};
+    static const fr_logit_shape SHAPES_OF[] = {{0.125F, 0}, {1, 30}, {3, 2}};
+    uint64_t digest = NOTHING;
+    for (int i = 0; i < FR_N_CASES(SHAPES_OF); i++) {
+        double nll[ROWS];
+        float *x = spread_numbers(N, 19);
+        fr_cross_entropy(device, ROWS, VOCABULARY, &SHAPES_OF[i], x, TARGETS, true,
+                         nll);
+        digest = digest_bytes(digest, nll, sizeof nll);
+        digest = digest_floats(digest, x, N);
+        fr_shape_logits(device, N, &SHAPES_OF[i], x);
+        digest = digest_floats(digest, x, N);
+        free(x);
     }
     return digest;
 }
@@ -237,6 +339,10 @@ static const operator_case OPERATORS[] = {
     {"rotation, storage, sums", run_storage, 0x3b9e67634b571f71U},
     {"loss", run_loss, 0xe04b0b15b8b8f56fU},
     {"attention", run_attention, 0xd43f7ac5d422a8d4U},
+    {"attention, scores of all kinds", run_attention_scores, 0xb43108d1785a7e15U},
+    {"all activations", run_all_activations, 0xa00a13111f5b1040U},
+    {"heads, factors", run_heads, 0xfcc2979be5355cf3U},
+    {"loss of shaped logits", run_shaped_loss, 0x93346e8797f6bb36U},
 };
 
 static void check_operators(fr_device *device, void *user)

@@ -1,4 +1,5 @@
 /* A row's bits do not depend on where it lies, on its neighbours, or on the number of threads. */
+#include "device/activation.h"
 #include "support/devices.h"
 #include "support/suite.h"
 
@@ -11,6 +12,7 @@ enum { ROWS = 41, SHIFT = 3, MAX_THREADS = 4 };
 typedef struct rows {
     int64_t n;
     int64_t width;
+    fr_activation activation;
     const float *x;
     const float *dy;
     const float *w;
@@ -49,31 +51,62 @@ static void run_layernorm_back(fr_device *device, const rows *r)
     free(y);
 }
 
-static void run_swiglu(fr_device *device, const rows *r)
+static void run_gated(fr_device *device, const rows *r)
 {
-    fr_swiglu(device, r->n, r->width, r->x, r->out);
+    fr_gated(device, r->activation, r->n, r->width, r->x, r->out);
 }
 
-static void run_swiglu_back(fr_device *device, const rows *r)
+static void run_gated_back(fr_device *device, const rows *r)
 {
-    fr_swiglu_back(device, r->n, r->width, r->x, r->dy, r->out);
+    fr_gated_back(device, r->activation, r->n, r->width, r->x, r->dy, r->out);
 }
 
-static void run_gelu(fr_device *device, const rows *r)
+static void run_activate(fr_device *device, const rows *r)
 {
-    fr_gelu(device, r->n, r->width, r->dy, r->out);
+    fr_activate(device, r->activation, r->n * r->width, r->dy, r->out);
 }
 
-static void run_gelu_back(fr_device *device, const rows *r)
+static void run_activate_back(fr_device *device, const rows *r)
 {
-    fr_gelu_back(device, r->n, r->width, r->dy, r->dy, r->out);
+    fr_activate_back(device, r->activation, r->n * r->width, r->dy, r->dy, r->out);
+}
+
+/* Two heads a row. */
+static void run_norm_of_heads(fr_device *device, const rows *r)
+{
+    fr_heads heads = {r->n, 2, r->width, 2 * r->width};
+    fr_rmsnorm_heads(device, &heads, r->x, r->w, 1e-5F, r->out, NULL);
+}
+
+static void run_norm_of_heads_back(fr_device *device, const rows *r)
+{
+    fr_heads heads = {r->n, 2, r->width, 2 * r->width};
+    float rstd[2 * ROWS];
+    float *y = fr_test_zeros(2 * r->n * r->width);
+    fr_rmsnorm_heads(device, &heads, r->x, r->w, 1e-5F, y, rstd);
+    fr_rmsnorm_heads_back(device, &heads, r->x, r->w, rstd, y, r->out);
+    free(y);
+}
+
+static void run_factors(fr_device *device, const rows *r)
+{
+    memcpy(r->out, r->dy, (size_t)(r->n * r->width) * sizeof *r->out);
+    fr_scale(device, r->n * r->width, 0.3F, r->out);
+    fr_add_scaled(device, r->n * r->width, 0.7F, r->dy, r->out);
+}
+
+static void run_shape_logits(fr_device *device, const rows *r)
+{
+    static const fr_logit_shape SHAPE = {2, 3};
+    memcpy(r->out, r->dy, (size_t)(r->n * r->width) * sizeof *r->out);
+    fr_shape_logits(device, r->n * r->width, &SHAPE, r->out);
 }
 
 static void run_rope(fr_device *device, const rows *r)
 {
+    fr_heads heads = {r->n, 1, 2 * r->width, 2 * r->width};
     memcpy(r->out, r->x, (size_t)(2 * r->n * r->width) * sizeof *r->out);
-    fr_rope(device, r->n, 1, 2 * r->width, 2 * r->width, r->positions, r->table, true,
-            r->out);
+    fr_rope(device, &heads, 2 * r->width, r->positions, r->table, true, r->out);
 }
 
 static void run_add_bias(fr_device *device, const rows *r)
@@ -83,8 +116,11 @@ static void run_add_bias(fr_device *device, const rows *r)
 }
 
 static const row_operator OPERATORS[] = {
-    run_rmsnorm,     run_rmsnorm_back, run_layernorm, run_layernorm_back, run_swiglu,
-    run_swiglu_back, run_gelu,         run_gelu_back, run_rope,           run_add_bias};
+    run_rmsnorm,       run_rmsnorm_back,       run_layernorm, run_layernorm_back,
+    run_norm_of_heads, run_norm_of_heads_back, run_rope,      run_add_bias,
+    run_factors,       run_shape_logits};
+static const row_operator OF_ACTIVATIONS[] = {run_gated, run_gated_back, run_activate,
+                                              run_activate_back};
 
 /* Row `from`, alone and at an unaligned address, must equal it within the whole. */
 static void check_row(fr_device *device, row_operator run, const rows *all,
@@ -113,8 +149,9 @@ static void check_row(fr_device *device, row_operator run, const rows *all,
 /* Output rows are `width` or `2 width` apart, by operator. */
 static int64_t output_width(row_operator run, int64_t width)
 {
-    bool wide = run == run_rmsnorm || run == run_layernorm || run == run_swiglu_back ||
-                run == run_rope || run == run_add_bias;
+    bool wide = run == run_rmsnorm || run == run_layernorm || run == run_gated_back ||
+                run == run_rope || run == run_add_bias || run == run_norm_of_heads ||
+                run == run_norm_of_heads_back;
     return wide ? 2 * width : width;
 }
 
@@ -149,10 +186,14 @@ static void check_width(int64_t width)
     for (int t = 0; t < ROWS; t++) {
         positions[t] = ROWS - 1 - t;
     }
-    rows all = {ROWS, width, x, dy, w, table, positions, out};
+    rows all = {ROWS, width, FR_ACTIVATION_SILU, x, dy, w, table, positions, out};
     for (int isa = FR_ISA_GENERIC; isa <= (int)fr_isa_detect(); isa++) {
         for (int i = 0; i < FR_N_CASES(OPERATORS); i++) {
             check_operator((fr_isa)isa, OPERATORS[i], &all);
+        }
+        for (int i = 0; i < FR_N_CASES(OF_ACTIVATIONS) * FR_ACTIVATIONS; i++) {
+            all.activation = (fr_activation)(i % FR_ACTIVATIONS);
+            check_operator((fr_isa)isa, OF_ACTIVATIONS[i / FR_ACTIVATIONS], &all);
         }
     }
     free(x);

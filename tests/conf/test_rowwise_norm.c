@@ -257,9 +257,70 @@ static void nan_reaches_its_own_row_and_no_other(void)
     fr_test_each_isa(check_nan_stays_in_its_row, &centred);
 }
 
+/* A head's norm has the bits of a row of that width, also in place, and leaves the rest of its row alone. */
+static void check_heads_of(fr_device *device, const fr_heads *heads)
+{
+    int64_t n = heads->n_tokens * heads->stride;
+    int64_t width = heads->head_dim;
+    size_t bytes = (size_t)n * sizeof(float);
+    size_t head_bytes = (size_t)width * sizeof(float);
+    float *x = fr_test_numbers(n, 1, 2);
+    float *dy = fr_test_numbers(n, 4, 1);
+    float *w = fr_test_numbers(width, 2, 1.5);
+    float *y = fr_test_numbers(n, 1, 2);
+    float *dx = fr_test_numbers(n, 4, 1);
+    float *wanted = fr_test_zeros(width);
+    float *rstd = fr_test_zeros(heads->n_tokens * heads->n_heads);
+    fr_rmsnorm_heads(device, heads, x, w, EPS, y, rstd);
+    fr_rmsnorm_heads_back(device, heads, x, w, rstd, dy, dx);
+    for (int64_t i = 0; i < heads->n_tokens * heads->n_heads; i++) {
+        int64_t at = i / heads->n_heads * heads->stride + i % heads->n_heads * width;
+        float one = 0;
+        fr_rmsnorm(device, 1, width, x + at, w, EPS, wanted, &one);
+        fr_assert_same_bytes("head", y + at, wanted, head_bytes);
+        CU_ASSERT(rstd[i] == one);
+        memset(wanted, 0, head_bytes);
+        fr_rmsnorm_back(device, 1, width, x + at, w, &one, dy + at, wanted);
+        fr_assert_same_bytes("head back", dx + at, wanted, head_bytes);
+    }
+    int64_t gap = heads->stride - heads->n_heads * width;
+    for (int64_t t = 1; t <= heads->n_tokens; t++) {
+        int64_t at = t * heads->stride - gap;
+        fr_assert_same_bytes("gap", y + at, x + at, (size_t)gap * sizeof *y);
+        fr_assert_same_bytes("gap back", dx + at, dy + at, (size_t)gap * sizeof *y);
+    }
+    fr_rmsnorm_heads_back(device, heads, x, w, rstd, dy, dy);
+    fr_assert_same_bytes("dx is dy", dy, dx, bytes);
+    fr_rmsnorm_heads(device, heads, x, w, EPS, x, NULL);
+    fr_assert_same_bytes("y is x", x, y, bytes);
+    free(x);
+    free(dy);
+    free(w);
+    free(y);
+    free(dx);
+    free(wanted);
+    free(rstd);
+}
+
+static void check_heads(fr_device *device, void *user)
+{
+    static const fr_heads HEADS[] = {
+        {31, 5, 64, 5 * 64 + 3}, {3, 1, 577, 577}, {1, 9, 2, 20}, {7, 4, 13, 60}};
+    (void)user;
+    for (int i = 0; i < FR_N_CASES(HEADS); i++) {
+        check_heads_of(device, &HEADS[i]);
+    }
+}
+
+static void norm_of_heads_is_the_norm_of_each_head(void)
+{
+    fr_test_each_device(check_heads, NULL);
+}
+
 static const fr_case CASES[] = {
     FR_CASE(rmsnorm_matches_f64_both_ways),
     FR_CASE(layernorm_matches_f64_both_ways),
+    FR_CASE(norm_of_heads_is_the_norm_of_each_head),
     FR_CASE(gradients_are_slopes_of_the_forward_pass),
     FR_CASE(nan_reaches_its_own_row_and_no_other),
 };

@@ -173,6 +173,42 @@ static void sum_of_two_buffers_is_rounded_once(void)
     fr_test_each_device(check_add, NULL);
 }
 
+/* A factor whose products need rounding: one fused operation, and one product. */
+static void check_scaled(fr_device *device, void *user)
+{
+    enum { N = 9001 };
+    static const float FACTOR = 0.22F;
+    (void)user;
+    float *x = fr_test_numbers(N, 1, 1);
+    float *y = fr_test_numbers(N, 2, 1);
+    float *sum = fr_test_numbers(N, 2, 1);
+    x[3] = NAN;
+    x[4] = INFINITY;
+    x[5] = -0.0F;
+    fr_add_scaled(device, N, FACTOR, x, sum);
+    for (int i = 0; i < N; i++) {
+        y[i] = fmaf(x[i], FACTOR, y[i]);
+    }
+    CU_ASSERT(isnan(sum[3]) && isnan(y[3]) && isinf(sum[4]));
+    sum[3] = y[3] = 0;
+    fr_assert_same_bytes("sum", sum, y, N * sizeof *sum);
+    memcpy(y, x, N * sizeof *y);
+    fr_scale(device, N, FACTOR, x);
+    CU_ASSERT(isnan(x[3]) && isinf(x[4]) && x[5] == 0 && signbit(x[5]));
+    for (int i = 6; i < N; i++) {
+        y[i] *= FACTOR;
+    }
+    fr_assert_same_bytes("product", x + 6, y + 6, (N - 6) * sizeof *x);
+    free(x);
+    free(y);
+    free(sum);
+}
+
+static void factors_are_rounded_once(void)
+{
+    fr_test_each_device(check_scaled, NULL);
+}
+
 static void check_bias(fr_device *device, void *user)
 {
     enum { TOKENS = 100, WIDTH = 91, STRIDE = 97 };
@@ -223,32 +259,31 @@ static void reference_rope(int64_t head_dim, const float *table, const float *x,
     }
 }
 
-static void check_rope_width(fr_device *device, int64_t head_dim)
+/* The first `rotary` elements of each head turn, the others stay. */
+static void check_rope_width(fr_device *device, int64_t head_dim, int64_t rotary)
 {
     int64_t stride = ROPE_HEADS * head_dim + ROPE_GAP;
     int64_t all = ROPE_TOKENS * stride;
-    float *table = fr_test_zeros(POSITIONS * head_dim);
+    float *table = fr_test_zeros(POSITIONS * rotary);
     float *x = fr_test_numbers(all, 1, 1);
     float *original = fr_test_numbers(all, 1, 1);
     float *wanted = fr_test_numbers(all, 1, 1);
     int32_t positions[ROPE_TOKENS];
-    fill_table(head_dim, table);
+    fill_table(rotary, table);
     for (int t = 0; t < ROPE_TOKENS; t++) {
         positions[t] = (t * 7 + 39) % POSITIONS;
         for (int head = 0; head < ROPE_HEADS; head++) {
             int64_t at = t * stride + head * head_dim;
-            reference_rope(head_dim, table + positions[t] * head_dim, x + at,
-                           wanted + at);
+            reference_rope(rotary, table + positions[t] * rotary, x + at, wanted + at);
         }
     }
     double tolerance = fr_approx(FR_APPROX_ROPE, FR_F32);
-    fr_rope(device, ROPE_TOKENS, ROPE_HEADS, head_dim, stride, positions, table, false,
-            x);
+    fr_heads heads = {ROPE_TOKENS, ROPE_HEADS, head_dim, stride};
+    fr_rope(device, &heads, rotary, positions, table, false, x);
     fr_assert_close("rotated", x, wanted, all, tolerance);
     fr_assert_same_bytes("gap", x + stride - ROPE_GAP, original + stride - ROPE_GAP,
                          ROPE_GAP * sizeof *x);
-    fr_rope(device, ROPE_TOKENS, ROPE_HEADS, head_dim, stride, positions, table, true,
-            x);
+    fr_rope(device, &heads, rotary, positions, table, true, x);
     fr_assert_close("rotated back", x, original, all, tolerance);
     free(table);
     free(x);
@@ -261,13 +296,52 @@ static void check_rope(fr_device *device, void *user)
     static const int64_t HEAD_DIMS[] = {2, 6, 16, 26, 64, 80};
     (void)user;
     for (int i = 0; i < FR_N_CASES(HEAD_DIMS); i++) {
-        check_rope_width(device, HEAD_DIMS[i]);
+        check_rope_width(device, HEAD_DIMS[i], HEAD_DIMS[i]);
     }
+    check_rope_width(device, 96, 24);
+    check_rope_width(device, 13, 6);
+    check_rope_width(device, 80, 2);
 }
 
 static void rotation_matches_f64_and_its_inverse_undoes_it(void)
 {
     fr_test_each_device(check_rope, NULL);
+}
+
+/* A table whose cos and sin carry a factor f (YaRN): back and forth gives f^2, as it must for a transpose. */
+static void check_rest_and_factor(fr_device *device, void *user)
+{
+    enum { HEAD = 24, ROTARY = 10, N = ROPE_TOKENS * ROPE_HEADS * HEAD };
+    static const float FACTOR = 1.25F;
+    (void)user;
+    float table[POSITIONS * ROTARY];
+    float *x = fr_test_numbers(N, 1, 1);
+    float *original = fr_test_numbers(N, 1, 1);
+    int32_t positions[ROPE_TOKENS];
+    fr_heads heads = {ROPE_TOKENS, ROPE_HEADS, HEAD, ROPE_HEADS * HEAD};
+    fill_table(ROTARY, table);
+    for (int i = 0; i < POSITIONS * ROTARY; i++) {
+        table[i] *= FACTOR;
+    }
+    for (int t = 0; t < ROPE_TOKENS; t++) {
+        positions[t] = (t * 7 + 39) % POSITIONS;
+    }
+    fr_rope(device, &heads, ROTARY, positions, table, false, x);
+    fr_rope(device, &heads, ROTARY, positions, table, true, x);
+    for (int i = 0; i < N; i++) {
+        bool turns = i % HEAD < ROTARY;
+        original[i] *= turns ? FACTOR * FACTOR : 1;
+        CU_ASSERT_FATAL(turns || bits_of(x[i]) == bits_of(original[i]));
+    }
+    fr_assert_close("there and back", x, original, N,
+                    fr_approx(FR_APPROX_ROPE, FR_F32));
+    free(x);
+    free(original);
+}
+
+static void elements_that_do_not_turn_keep_their_bits(void)
+{
+    fr_test_each_device(check_rest_and_factor, NULL);
 }
 
 static const fr_case CASES[] = {
@@ -276,6 +350,8 @@ static const fr_case CASES[] = {
     FR_CASE(gathered_rows_are_the_tables_rows),
     FR_CASE(sum_of_two_buffers_is_rounded_once),
     FR_CASE(bias_reaches_every_row_and_not_the_gap),
+    FR_CASE(elements_that_do_not_turn_keep_their_bits),
+    FR_CASE(factors_are_rounded_once),
     FR_CASE(rotation_matches_f64_and_its_inverse_undoes_it),
 };
 

@@ -1,8 +1,10 @@
 #include "support/attention_case.h"
 
+#include "base/elementary.h"
 #include "support/devices.h"
 #include "support/suite.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,6 +58,19 @@ static void count_rows(fr_attention_case *c)
     }
 }
 
+/* Spans one after the other behind the prefix, then the segment's own keys. */
+static void place_keys(fr_attention_case *c)
+{
+    for (int64_t i = 0; i < c->params.n_segments; i++) {
+        fr_segment *s = c->segments + i;
+        s->position = c->params.prefix_length;
+        for (int j = 0; j < s->n_spans; j++) {
+            s->spans[j].position = s->position;
+            s->position += s->spans[j].count;
+        }
+    }
+}
+
 static void create_buffers(fr_attention_case *c)
 {
     int64_t q_count = fr_attention_case_q_count(c);
@@ -67,6 +82,7 @@ static void create_buffers(fr_attention_case *c)
     c->v = fr_test_numbers(key_count, 3, 1);
     c->prefix_k = fr_test_numbers(prefix_count, 4, 1);
     c->prefix_v = fr_test_numbers(prefix_count, 5, 1);
+    c->slopes = fr_test_zeros(c->params.n_heads);
     c->d_o = fr_test_numbers(o_count, 6, 1);
     c->o = untouched(o_count);
     c->lse = untouched(c->params.n_tokens * c->params.n_heads);
@@ -94,7 +110,9 @@ fr_attention_case *fr_attention_case_create(const fr_attention_shape *shape,
         .prefix_length = shape->prefix_length,
         .n_segments = n_segments,
         .segments = c->segments,
+        .scale = 1.0 / sqrt((double)shape->head_dim),
     };
+    place_keys(c);
     count_rows(c);
     create_buffers(c);
     c->params.prefix_k_PGK = c->prefix_k;
@@ -102,12 +120,25 @@ fr_attention_case *fr_attention_case_create(const fr_attention_shape *shape,
     return c;
 }
 
+void fr_attention_case_score(fr_attention_case *c, const fr_attention_scores *scores)
+{
+    int64_t n_heads = c->params.n_heads;
+    for (int64_t h = 0; h < n_heads; h++) {
+        c->slopes[h] = (float)fr_power_of(2, -8.0 * (double)(h + 1) / (double)n_heads);
+    }
+    c->params.scale = scores->factor / sqrt((double)c->params.head_dim);
+    c->params.cap = scores->cap;
+    c->params.window = scores->window;
+    c->params.prefix_slides = scores->prefix_slides;
+    c->params.slopes_H = scores->slopes ? c->slopes : NULL;
+}
+
 void fr_attention_case_destroy(fr_attention_case **c)
 {
-    float *buffers[] = {(*c)->prefix_k, (*c)->prefix_v, (*c)->q,  (*c)->k,
-                        (*c)->v,        (*c)->d_o,      (*c)->o,  (*c)->lse,
-                        (*c)->dq,       (*c)->dk,       (*c)->dv, (*c)->dprefix_k,
-                        (*c)->dprefix_v};
+    float *buffers[] = {(*c)->slopes,    (*c)->prefix_k, (*c)->prefix_v, (*c)->q,
+                        (*c)->k,         (*c)->v,        (*c)->d_o,      (*c)->o,
+                        (*c)->lse,       (*c)->dq,       (*c)->dk,       (*c)->dv,
+                        (*c)->dprefix_k, (*c)->dprefix_v};
     for (int i = 0; i < FR_N_CASES(buffers); i++) {
         free(buffers[i]);
     }

@@ -38,6 +38,20 @@ typedef struct fr_attention_shape {
 /** Odd and even groups, a group larger than a tile, head widths 2 to 80, prefixes 0 to 100. */
 extern const fr_attention_shape fr_attention_shapes[FR_ATTENTION_SHAPES];
 
+/** How products become scores; of the training and decode layouts, some rows lose whole tiles to each window. */
+typedef struct fr_attention_scores {
+    const char *name;
+    double factor; /* of 1 / sqrt(K) */
+    float cap;
+    int64_t window;
+    bool prefix_slides;
+    bool slopes;
+} fr_attention_scores;
+
+enum { FR_ATTENTION_SCORES = 14 };
+/** Each alone, windows from 1 to more than a tile, and what goes together. */
+extern const fr_attention_scores fr_attention_scores_list[FR_ATTENTION_SCORES];
+
 /** Buffers of the operator. q, dq and o have `n_tokens` rows; k, v, dk, dv `n_key_rows`. */
 typedef struct fr_attention_case {
     fr_attention_params
@@ -45,6 +59,7 @@ typedef struct fr_attention_case {
     fr_segment segments[FR_CASE_SEGMENTS];
     int64_t n_units;
     int64_t n_key_rows;
+    float *slopes;
     float *prefix_k;
     float *prefix_v;
     float *q;
@@ -60,10 +75,12 @@ typedef struct fr_attention_case {
     float *dprefix_v;
 } fr_attention_case;
 
-/** Values are uniform in [-1, 1] (q: 2), outputs FR_CASE_UNTOUCHED. `segments` is copied; key rows are as many as the
- * segments name. Exits the binary when out of memory. */
+/** Values are uniform in [-1, 1] (q: 2), outputs FR_CASE_UNTOUCHED. `segments` is copied, each with the positions
+ * of a sequence of prefix, spans and own keys; key rows are as many as the segments name. Exits the binary when out of memory. */
 fr_attention_case *fr_attention_case_create(const fr_attention_shape *shape,
                                             int n_segments, const fr_segment *segments);
+/** From plain attention, which `create` gives, to these scores. Slopes are 2^(-8 (h + 1) / H), as BLOOM's. */
+void fr_attention_case_score(fr_attention_case *c, const fr_attention_scores *scores);
 void fr_attention_case_destroy(fr_attention_case **c);
 
 /** Run the operator forward; backward, for all gradients or those of the prefix alone. */

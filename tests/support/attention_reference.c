@@ -61,14 +61,31 @@ typedef struct key {
     const double *v;
     double *dk;
     double *dv;
-    double p; /* probability */
+    int64_t position;
+    double p;     /* probability */
+    double slope; /* of the score over the product of q and k */
 } key;
 
-static void add_buffer_key(fr_attention_reference *r, int64_t row, int64_t head,
-                           key *keys, int64_t *n)
+/* The window hides keys; slots of the prefix only if they slide. */
+static bool is_hidden(const fr_attention_params *p, int64_t query, int64_t position,
+                      bool is_slot)
 {
-    int64_t at = row * r->of->params.kv_stride + head * r->of->params.head_dim;
-    keys[(*n)++] = (key){r->k + at, r->v + at, r->dk + at, r->dv + at, 0};
+    return p->window > 0 && query - position >= p->window &&
+           (!is_slot || p->prefix_slides);
+}
+
+/* Rows of a span, as far as the query sees them. */
+static void add_buffer_keys(fr_attention_reference *r, fr_span span, int64_t head,
+                            int64_t query, key *keys, int64_t *n)
+{
+    const fr_attention_params *p = &r->of->params;
+    for (int64_t i = 0; i < span.count; i++) {
+        int64_t at = (span.first + i) * p->kv_stride + head * p->head_dim;
+        if (!is_hidden(p, query, span.position + i, false)) {
+            keys[(*n)++] = (key){r->k + at,         r->v + at, r->dk + at, r->dv + at,
+                                 span.position + i, 0,         0};
+        }
+    }
 }
 
 /* Keys of query `i` of a segment for one key head, in the operator's order. */
@@ -76,33 +93,49 @@ static int64_t list_keys(fr_attention_reference *r, const fr_segment *s, int64_t
                          int64_t head, key *keys)
 {
     const fr_attention_params *p = &r->of->params;
+    int64_t query = s->position + i;
+    fr_span own = {s->own_first, i + 1, s->position};
     int64_t n = 0;
     for (int64_t slot = 0; slot < p->prefix_length && s->sees_prefix; slot++) {
         int64_t at = (slot * p->n_kv_heads + head) * p->head_dim;
         int64_t grad = at + s->unit * fr_attention_case_prefix_count(r->of);
-        keys[n++] = (key){r->prefix_k + at, r->prefix_v + at, r->dprefix_k + grad,
-                          r->dprefix_v + grad, 0};
-    }
-    for (int j = 0; j < s->n_spans; j++) {
-        for (int64_t row = 0; row < s->spans[j].count; row++) {
-            add_buffer_key(r, s->spans[j].first + row, head, keys, &n);
+        if (!is_hidden(p, query, slot, true)) {
+            keys[n++] = (key){r->prefix_k + at,
+                              r->prefix_v + at,
+                              r->dprefix_k + grad,
+                              r->dprefix_v + grad,
+                              slot,
+                              0,
+                              0};
         }
     }
-    for (int64_t row = 0; row <= i; row++) {
-        add_buffer_key(r, s->own_first + row, head, keys, &n);
+    for (int j = 0; j < s->n_spans; j++) {
+        add_buffer_keys(r, s->spans[j], head, query, keys, &n);
     }
+    add_buffer_keys(r, own, head, query, keys, &n);
     return n;
 }
 
-/* Fills the keys' probabilities; returns the log-sum-exp. */
-static double softmax(const fr_attention_params *p, const double *q, int64_t n,
-                      key *keys)
+/* Fills the keys' probabilities; returns the log-sum-exp. The last key is the query's own. */
+static double softmax(const fr_attention_params *p, const double *q, int64_t head,
+                      int64_t n, key *keys)
 {
+    int64_t query = keys[n - 1].position;
+    double cap = (double)p->cap;
     double sum = 0;
     for (int64_t j = 0; j < n; j++) {
         double score = 0;
         for (int64_t i = 0; i < p->head_dim; i++) {
-            score += q[i] * keys[j].k[i] / sqrt((double)p->head_dim);
+            score += q[i] * keys[j].k[i] * p->scale;
+        }
+        keys[j].slope = 1;
+        if (cap > 0) {
+            double t = tanh(score / cap);
+            score = cap * t;
+            keys[j].slope = 1 - t * t;
+        }
+        if (p->slopes_H != NULL) {
+            score += (double)p->slopes_H[head] * (double)(keys[j].position - query);
         }
         keys[j].p = exp(score);
         sum += keys[j].p;
@@ -143,7 +176,7 @@ static void row_forward(fr_attention_reference *r, int64_t token, int64_t head,
     const fr_attention_params *p = &r->of->params;
     double *o = r->o + (token * p->n_heads + head) * p->head_dim;
     const double *q = r->q + token * p->q_stride + head * p->head_dim;
-    r->lse[token * p->n_heads + head] = softmax(p, q, n, keys);
+    r->lse[token * p->n_heads + head] = softmax(p, q, head, n, keys);
     for (int64_t i = 0; i < p->head_dim; i++) {
         o[i] = 0;
         for (int64_t j = 0; j < n; j++) {
@@ -161,7 +194,7 @@ static void row_backward(fr_attention_reference *r, int64_t token, int64_t head,
     const double *q = r->q + token * p->q_stride + head * dim;
     double *dq = r->dq + token * p->q_stride + head * dim;
     double delta = 0;
-    (void)softmax(p, q, n, keys);
+    (void)softmax(p, q, head, n, keys);
     for (int64_t i = 0; i < dim; i++) {
         delta += (double)d_o[i] * r->o[(token * p->n_heads + head) * dim + i];
         dq[i] = 0;
@@ -172,7 +205,7 @@ static void row_backward(fr_attention_reference *r, int64_t token, int64_t head,
             dp += (double)d_o[i] * keys[j].v[i];
             keys[j].dv[i] += keys[j].p * (double)d_o[i];
         }
-        double ds = keys[j].p * (dp - delta) / sqrt((double)dim);
+        double ds = keys[j].p * (dp - delta) * keys[j].slope * p->scale;
         for (int64_t i = 0; i < dim; i++) {
             dq[i] += ds * keys[j].k[i];
             keys[j].dk[i] += ds * q[i];

@@ -14,6 +14,21 @@ static fr_batch make_batch(int64_t position)
     return batch;
 }
 
+/* Attention's positions are those of the rows: of a segment's first one, and of the rows that its spans name. */
+static void check_positions(const fr_batch *batch)
+{
+    for (int64_t i = 0; i < batch->n_segments; i++) {
+        const fr_segment *segment = &batch->segments[i];
+        if (segment->q_count > 0) {
+            CU_ASSERT_EQUAL(segment->position, batch->positions_T[segment->q_first]);
+        }
+        for (int s = 0; s < segment->n_spans; s++) {
+            CU_ASSERT_EQUAL(segment->spans[s].position,
+                            batch->positions_T[segment->spans[s].first]);
+        }
+    }
+}
+
 static void a_shared_source_takes_its_rows_once(void)
 {
     fr_batch batch = make_batch(4);
@@ -32,6 +47,22 @@ static void every_target_starts_at_the_position_after_the_source(void)
     static const int32_t POSITIONS[] = {4, 5, 6, 7, 7, 8};
     fr_batch batch = make_batch(4);
     fr_assert_same_bytes("positions", batch.positions_T, POSITIONS, sizeof POSITIONS);
+    check_positions(&batch);
+    CU_ASSERT_EQUAL(batch.segments[2].spans[0].position, 4);
+    fr_batch_fini(&batch);
+}
+
+/* Rows of a cache are not rows of the batch, so their positions follow from the prefix alone. */
+static void cached_rows_stand_behind_the_prefix(void)
+{
+    static const int32_t IDS[] = {7, 8};
+    fr_batch batch = {0};
+    fr_cached_sequence sequence = {.first = 40, .past = 9, .prefix_length = 5};
+    FR_ASSERT_OK(fr_batch_add_cached(fr_test_ctx(), &batch, &sequence, IDS, 2));
+    CU_ASSERT_EQUAL(batch.segments[0].position, 5 + 9);
+    CU_ASSERT_EQUAL(batch.segments[0].spans[0].first, 40);
+    CU_ASSERT_EQUAL(batch.segments[0].spans[0].position, 5);
+    CU_ASSERT_EQUAL(batch.positions_T[1], 15);
     fr_batch_fini(&batch);
 }
 
@@ -176,6 +207,9 @@ static void a_common_beginning_takes_its_rows_once(void)
     CU_ASSERT_EQUAL(batch.segments[5].spans[0].first, 0);
     CU_ASSERT_EQUAL(batch.segments[5].spans[1].first, 4);
     CU_ASSERT_EQUAL(batch.segments[5].spans[1].count, 1);
+    check_positions(&batch);
+    CU_ASSERT_EQUAL(batch.segments[5].position, 8);
+    CU_ASSERT_EQUAL(batch.segments[5].spans[1].position, 7);
     fr_batch_fini(&batch);
 }
 
@@ -217,6 +251,7 @@ static void many_units_keep_what_came_before(void)
 static const fr_case CASES[] = {
     FR_CASE(a_shared_source_takes_its_rows_once),
     FR_CASE(every_target_starts_at_the_position_after_the_source),
+    FR_CASE(cached_rows_stand_behind_the_prefix),
     FR_CASE(the_last_source_row_predicts_the_first_token_of_each_target),
     FR_CASE(what_would_index_past_a_table_is_refused),
     FR_CASE(the_last_source_row_is_read_once),

@@ -14,37 +14,93 @@
 
 enum { MAX_VALUES = 1024, HALVES = 1 << 16 };
 
-static const char *const SUPPORTED[] = {"F16",  "BF16", "Q4_0", "Q4_1", "Q5_0",
-                                        "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K"};
+static const char *const SUPPORTED[] = {"F16",   "BF16",  "Q4_0",   "Q4_1",   "Q5_0",
+                                        "Q5_1",  "Q8_0",  "Q2_K",   "Q3_K",   "Q4_K",
+                                        "Q5_K",  "Q6_K",  "IQ4_NL", "IQ4_XS", "TQ1_0",
+                                        "TQ2_0", "MXFP4", "Q1_0",   "Q2_0"};
 
-static void check_against_file(const fr_safetensors *file, const char *name)
+/* Equal but for which NaN: of two that meet, the compiler chooses whose payload survives. */
+static int count_other_floats(const float *a, const float *b, int64_t n)
+{
+    int n_other = 0;
+    for (int64_t i = 0; i < n; i++) {
+        bool same = memcmp(&a[i], &b[i], sizeof *a) == 0;
+        n_other += same || (isnan(a[i]) && isnan(b[i])) ? 0 : 1;
+    }
+    return n_other;
+}
+
+static bool is_nan_bf16(uint16_t x)
+{
+    return (x & 0x7fff) > 0x7f80;
+}
+
+static int count_other_bf16(const uint16_t *a, const uint16_t *b, int64_t n)
+{
+    int n_other = 0;
+    for (int64_t i = 0; i < n; i++) {
+        n_other += a[i] == b[i] || (is_nan_bf16(a[i]) && is_nan_bf16(b[i])) ? 0 : 1;
+    }
+    return n_other;
+}
+
+/* By every instruction set, in f32 and rounded. Values that no NaN meets must have the reference's bytes. */
+static void check_values(const fr_quant_type *type, const uint8_t *blocks, int64_t n,
+                         const float *wanted, bool hostile)
+{
+    float got[MAX_VALUES];
+    uint16_t got_bf16[MAX_VALUES];
+    uint16_t wanted_bf16[MAX_VALUES];
+    fr_quant_generic.round_bf16(wanted, n, wanted_bf16);
+    for (int isa = FR_ISA_GENERIC; isa <= (int)fr_isa_detect(); isa++) {
+        fr_quant_widen((fr_isa)isa, type, blocks, n, got);
+        fr_quant_to_bf16((fr_isa)isa, type, blocks, n, got_bf16);
+        CU_ASSERT_EQUAL(count_other_floats(got, wanted, n), 0);
+        CU_ASSERT_EQUAL(count_other_bf16(got_bf16, wanted_bf16, n), 0);
+        if (!hostile) {
+            fr_assert_same_bytes(type->name, got, wanted, (size_t)n * sizeof *got);
+        }
+    }
+}
+
+static void check_against_file(const fr_safetensors *file, const char *name,
+                               bool hostile)
 {
     char key[64];
-    float got[MAX_VALUES];
     float wanted[MAX_VALUES];
+    const char *which = hostile ? ".hostile" : "";
     const fr_quant_type *type = fr_quant_find_name(name);
-    (void)snprintf(key, sizeof key, "%s.blocks", name);
+    (void)snprintf(key, sizeof key, "%s%s.blocks", name, which);
     const fr_safetensor *blocks = fr_safetensors_find(file, key);
     CU_ASSERT_PTR_NOT_NULL_FATAL(blocks);
     CU_ASSERT_PTR_NOT_NULL_FATAL(type);
     int64_t n = (int64_t)blocks->bytes / type->bytes * type->block;
     CU_ASSERT_FATAL(n > 0 && n <= MAX_VALUES);
-    (void)snprintf(key, sizeof key, "%s.values", name);
+    (void)snprintf(key, sizeof key, "%s%s.values", name, which);
     fr_test_copy_tensor(file, key, "F32", n, wanted);
-    fr_quant_widen(fr_isa_detect(), type, blocks->data, n, got);
-    fr_assert_same_bytes(name, got, wanted, (size_t)n * sizeof *got);
+    check_values(type, blocks->data, n, wanted, hostile);
 }
 
-static void every_type_matches_the_reference_bit_for_bit(void)
+static void check_all_against_file(bool hostile)
 {
     fr_safetensors *file = NULL;
     FR_ASSERT_OK(fr_safetensors_open(
         fr_test_ctx(), fr_test_data("golden/quant/blocks.safetensors"), &file));
     CU_ASSERT_PTR_NOT_NULL_FATAL(file);
     for (int i = 0; i < FR_N_CASES(SUPPORTED); i++) {
-        check_against_file(file, SUPPORTED[i]);
+        check_against_file(file, SUPPORTED[i], hostile);
     }
     fr_safetensors_close(&file);
+}
+
+static void every_type_matches_the_reference_bit_for_bit(void)
+{
+    check_all_against_file(false);
+}
+
+static void scales_that_are_no_numbers_spread_as_in_the_reference(void)
+{
+    check_all_against_file(true);
 }
 
 /* A block may start at any byte of a mapped file. */
@@ -126,6 +182,54 @@ static void hand_made_q6_k_block_covers_its_range(void)
     fr_quant_widen(fr_isa_detect(), fr_quant_find(FR_QUANT_Q6_K), block, 256, out);
     for (int i = 0; i < 256; i++) {
         CU_ASSERT_EQUAL(out[i], i < 128 ? -32.0F : i < 240 ? 31.0F : -31.0F);
+    }
+}
+
+static void hand_made_q3_k_block_joins_bits_of_three_places(void)
+{
+    /* d = 1; run r has scale r - 8 (24 + r of 32 more), lower bits 1; the third bit is set in the runs of byte 0 to 15. */
+    uint8_t block[110] = {0};
+    float out[256];
+    block[109] = 0x3c;
+    memset(block, 0xff, 16);
+    memset(block + 32, 0x55, 64);
+    for (int r = 0; r < 16; r++) {
+        block[96 + r % 8] |= (uint8_t)(((24 + r) & 15) << (r < 8 ? 0 : 4));
+        block[104 + r % 4] |= (uint8_t)((24 + r) >> 4 << r / 4 * 2);
+    }
+    fr_quant_widen(fr_isa_detect(), fr_quant_find(FR_QUANT_Q3_K), block, 256, out);
+    for (int i = 0; i < 256; i++) {
+        CU_ASSERT_EQUAL(out[i], (float)(i / 16 - 8) * (i / 16 % 2 == 0 ? 1.0F : -3.0F));
+    }
+}
+
+static void hand_made_blocks_of_one_and_two_bits_go_by_neighbours(void)
+{
+    /* d = 2; Q1_0: the last bit of each byte is set; Q2_0: each byte counts from 0 to 3. */
+    uint8_t ones[18] = {0x00, 0x40};
+    uint8_t twos[18] = {0x00, 0x40};
+    float out[128];
+    memset(ones + 2, 0x80, 16);
+    memset(twos + 2, 0xe4, 16);
+    fr_quant_widen(fr_isa_detect(), fr_quant_find(FR_QUANT_Q1_0), ones, 128, out);
+    for (int i = 0; i < 128; i++) {
+        CU_ASSERT_EQUAL(out[i], i % 8 == 7 ? 2.0F : -2.0F);
+    }
+    fr_quant_widen(fr_isa_detect(), fr_quant_find(FR_QUANT_Q2_0), twos, 64, out);
+    for (int i = 0; i < 64; i++) {
+        CU_ASSERT_EQUAL(out[i], 2.0F * (float)(i % 4 - 1));
+    }
+}
+
+static void mxfp4_scales_are_powers_of_two_down_to_subnormal_ones(void)
+{
+    for (int exponent = 0; exponent < 256; exponent++) {
+        uint8_t block[17] = {(uint8_t)exponent, 0x91};
+        float out[32];
+        fr_quant_widen(fr_isa_detect(), fr_quant_find(FR_QUANT_MXFP4), block, 32, out);
+        CU_ASSERT_EQUAL(out[0], ldexpf(1.0F, exponent - 128));
+        CU_ASSERT_EQUAL(out[16], -out[0]);
+        CU_ASSERT_EQUAL(out[1], 0.0F);
     }
 }
 
@@ -277,31 +381,6 @@ static void block_lengths_divide_the_longest(void)
     }
 }
 
-/* Equal but for which NaN: of two that meet, the compiler chooses whose payload survives. */
-static int count_other_floats(const float *a, const float *b, int64_t n)
-{
-    int n_other = 0;
-    for (int64_t i = 0; i < n; i++) {
-        bool same = memcmp(&a[i], &b[i], sizeof *a) == 0;
-        n_other += same || (isnan(a[i]) && isnan(b[i])) ? 0 : 1;
-    }
-    return n_other;
-}
-
-static bool is_nan_bf16(uint16_t x)
-{
-    return (x & 0x7fff) > 0x7f80;
-}
-
-static int count_other_bf16(const uint16_t *a, const uint16_t *b, int64_t n)
-{
-    int n_other = 0;
-    for (int64_t i = 0; i < n; i++) {
-        n_other += a[i] == b[i] || (is_nan_bf16(a[i]) && is_nan_bf16(b[i])) ? 0 : 1;
-    }
-    return n_other;
-}
-
 static void check_against_plain_c(const fr_quant_kernels *kernels, const uint8_t *noise)
 {
     float wanted[MAX_VALUES];
@@ -355,11 +434,15 @@ static void every_instruction_set_gives_the_same_bits(void)
 
 static const fr_case CASES[] = {
     FR_CASE(every_type_matches_the_reference_bit_for_bit),
+    FR_CASE(scales_that_are_no_numbers_spread_as_in_the_reference),
     FR_CASE(blocks_need_no_alignment),
     FR_CASE(hand_made_q4_0_block_decodes),
     FR_CASE(hand_made_q5_1_block_uses_the_fifth_bits),
     FR_CASE(hand_made_q4_k_block_uses_scale_of_its_run),
     FR_CASE(hand_made_q6_k_block_covers_its_range),
+    FR_CASE(hand_made_q3_k_block_joins_bits_of_three_places),
+    FR_CASE(hand_made_blocks_of_one_and_two_bits_go_by_neighbours),
+    FR_CASE(mxfp4_scales_are_powers_of_two_down_to_subnormal_ones),
     FR_CASE(all_halves_widen_exactly),
     FR_CASE(bf16_rounds_to_nearest_even),
     FR_CASE(bf16_keeps_infinity_and_nan),

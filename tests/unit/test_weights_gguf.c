@@ -3,6 +3,7 @@
 #include "support/gguf_writer.h"
 #include "support/model_files.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -123,6 +124,25 @@ static void settings_that_change_the_arithmetic_are_refused(void)
     refuses(writer, FR_ERR_UNSUPPORTED, "gpt2.attention.key_length is 8");
 }
 
+/* By a row that is one element short, in every type that has blocks. */
+static void rows_must_be_whole_blocks(void)
+{
+    for (uint32_t number = 0; number < 64; number++) {
+        const fr_quant_type *type = fr_quant_find(number);
+        if (type != NULL && type->block > 1) {
+            char message[64];
+            int64_t short_row = type->block - 1;
+            fr_gguf_writer *writer = writer_of("tiny_llama");
+            fr_gguf_writer_set_tensor(writer, "token_embd.weight", number, 64,
+                                      short_row, ZEROS);
+            (void)snprintf(message, sizeof message,
+                           "rows of %lld elements, not a multiple of the %d of a %s",
+                           (long long)short_row, type->block, type->name);
+            refuses(writer, FR_ERR_FORMAT, message);
+        }
+    }
+}
+
 static void unsupported_types_are_named_with_the_supported(void)
 {
     uint8_t blocks[64 * 74] = {0};
@@ -131,7 +151,9 @@ static void unsupported_types_are_named_with_the_supported(void)
     fr_gguf_writer_set_tensor(writer, "token_embd.weight", 17, 64, 256, blocks);
     refuses(
         writer, FR_ERR_UNSUPPORTED,
-        "tensor token_embd.weight has type IQ2_XS, supported: F32, F16, BF16, Q4_0");
+        "tensor token_embd.weight has type IQ2_XS, supported: F32, F16, BF16, Q4_0, "
+        "Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, TQ1_0, "
+        "TQ2_0, MXFP4, Q1_0, Q2_0; give the model with weights of such types");
     writer = writer_of("tiny_llama");
     fr_gguf_writer_set_tensor(writer, "blk.1.attn_q.weight", 28, 64, 32, ZEROS);
     refuses(writer, FR_ERR_UNSUPPORTED, "tensor blk.1.attn_q.weight has type F64");
@@ -245,6 +267,7 @@ static const fr_case CASES[] = {
     FR_CASE(missing_settings_are_named),
     FR_CASE(rope_scaling_is_refused),
     FR_CASE(settings_that_change_the_arithmetic_are_refused),
+    FR_CASE(rows_must_be_whole_blocks),
     FR_CASE(unsupported_types_are_named_with_the_supported),
     FR_CASE(missing_and_foreign_tensors_are_named),
     FR_CASE(wrong_shapes_are_refused),

@@ -13,10 +13,11 @@
 /* One layer of a Llama whose widths take any block: 4 heads and 2 key/value heads of 64. */
 enum { WIDTH = 256, KV = 128, FF = 512, VOCAB = 24 };
 
-static const uint32_t TYPES[] = {FR_QUANT_F32,  FR_QUANT_F16,  FR_QUANT_BF16,
-                                 FR_QUANT_Q4_0, FR_QUANT_Q4_1, FR_QUANT_Q5_0,
-                                 FR_QUANT_Q5_1, FR_QUANT_Q8_0, FR_QUANT_Q4_K,
-                                 FR_QUANT_Q5_K, FR_QUANT_Q6_K};
+static const uint32_t TYPES[] = {
+    FR_QUANT_F32,   FR_QUANT_F16,   FR_QUANT_BF16,  FR_QUANT_Q4_0,   FR_QUANT_Q4_1,
+    FR_QUANT_Q5_0,  FR_QUANT_Q5_1,  FR_QUANT_Q8_0,  FR_QUANT_Q4_K,   FR_QUANT_Q5_K,
+    FR_QUANT_Q6_K,  FR_QUANT_Q2_K,  FR_QUANT_Q3_K,  FR_QUANT_IQ4_NL, FR_QUANT_IQ4_XS,
+    FR_QUANT_TQ1_0, FR_QUANT_TQ2_0, FR_QUANT_MXFP4, FR_QUANT_Q1_0,   FR_QUANT_Q2_0};
 
 /* Bytes that are finite numbers in every type. */
 static void add_matrix(fr_gguf_writer *writer, const char *name, uint32_t type,

@@ -56,13 +56,18 @@ static void update_rows(const fr_attention_call *call, const fr_query_tile *tile
     int64_t padded = fr_round_up(n_keys, 8);
     for (int64_t row = 0; row < tile->n_rows; row++) {
         float *scores = scratch->scores_RN + row * FR_TILE_KEYS;
-        int64_t visible = fr_attention_visible(tile, run, row, start, n_keys);
+        fr_key_range seen = fr_attention_visible(tile, run, row, start, n_keys);
         /* a row that sees no key of this tile adds nothing: probabilities of 0, with maximum and sum as before */
-        if (visible == 0) {
+        if (seen.end == 0) {
             memset(scores, 0, (size_t)padded * sizeof *scores);
             continue;
         }
-        float factor = call->kernels->softmax_row(visible, padded, scores,
+        if (fr_attention_has_shape(call, seen)) {
+            fr_score_shape shape =
+                fr_attention_shape(call, tile, run, row, start, seen);
+            call->kernels->shape_scores(seen.end, &shape, scores);
+        }
+        float factor = call->kernels->softmax_row(seen.end, padded, scores,
                                                   scratch->stats_R2 + 2 * row);
         /* the maximum has risen: what was summed so far is scaled down to it */
         if (factor != 1.0F) {
@@ -145,7 +150,8 @@ static void run_tile(const fr_attention_call *call, const fr_query_tile *tile,
         scratch->stats_R2[2 * row + 1] = 0;
     }
     for (int r = 0; r < n_runs; r++) {
-        for (int64_t start = 0; start < runs[r].count; start += FR_TILE_KEYS) {
+        for (int64_t start = runs[r].begin; start < runs[r].count;
+             start += FR_TILE_KEYS) {
             add_key_tile(call, tile, runs + r, start, scratch);
         }
     }

@@ -1,8 +1,8 @@
 /*
  * Attention backward. With probabilities P recomputed from the saved log-sum-exp,
  *   dV += P^T dO,  dP = dO V^T,  dS = P (dP - delta),  delta = sum dO * O over a row,
- *   dK += dS^T q / sqrt(K),  dQ += dS K / sqrt(K).
- * Packed queries carry log2(e) / sqrt(K), so the row kernel multiplies dS by ln 2: then dK takes the
+ *   dK += scale dS^T q,  dQ += scale dS K,  with dS times 1 - tanh(s / c)^2 where a cap c made c tanh(s / c) of a product s.
+ * Packed queries carry log2(e) scale, so the row kernel multiplies dS by ln 2: then dK takes the
  * packed queries as they are and dQ one factor at the end.
  *
  * A thread takes a (unit, key/value head) as a whole and works in the order segment, chunk, tile, run, key tile. So
@@ -151,13 +151,20 @@ static void differentiate_rows(const fr_attention_call *call, const fr_query_til
                                const backward_scratch *scratch)
 {
     for (int64_t row = 0; row < tile->n_rows; row++) {
-        call->kernels->score_row_back(&(fr_score_row){
-            .n_visible = fr_attention_visible(tile, run, row, start, n_keys),
-            .n = fr_round_up(n_keys, 8),
-            .lse = scratch->lse_R[row],
-            .delta = scratch->delta_R[row],
-            .score = scratch->scores_RN + row * FR_TILE_KEYS,
-            .gradient = scratch->dscores_RN + row * FR_TILE_KEYS});
+        fr_key_range seen = fr_attention_visible(tile, run, row, start, n_keys);
+        fr_score_row scores = {.n_visible = seen.end,
+                               .n = fr_round_up(n_keys, 8),
+                               .lse = scratch->lse_R[row],
+                               .delta = scratch->delta_R[row],
+                               .score = scratch->scores_RN + row * FR_TILE_KEYS,
+                               .gradient = scratch->dscores_RN + row * FR_TILE_KEYS};
+        if (fr_attention_has_shape(call, seen)) {
+            fr_score_shape shape =
+                fr_attention_shape(call, tile, run, row, start, seen);
+            call->kernels->shaped_score_row_back(&scores, &shape);
+        } else {
+            call->kernels->score_row_back(&scores);
+        }
     }
 }
 
@@ -198,9 +205,9 @@ static int runs_with_gradients(const backward_call *call, const fr_query_tile *t
     const fr_attention_params *params = call->base.params;
     const fr_attention_gradients *gradients = call->gradients;
     int n_runs = fr_attention_runs(&call->base, tile, runs);
-    bool has_prefix = tile->segment->sees_prefix && params->prefix_length > 0;
+    bool has_prefix = n_runs > 0 && runs[0].is_prefix;
     for (int r = 0; r < n_runs; r++) {
-        if (r == 0 && has_prefix) {
+        if (runs[r].is_prefix) {
             int64_t row = tile->segment->unit * params->prefix_length;
             int64_t offset =
                 (row * params->n_kv_heads + tile->kv_head) * params->head_dim;
@@ -226,7 +233,8 @@ static void back_tile(const backward_call *call, const fr_query_tile *tile,
     }
     pack_rows(call, tile, scratch);
     for (int r = 0; r < n_runs; r++) {
-        for (int64_t start = 0; start < runs[r].count; start += FR_TILE_KEYS) {
+        for (int64_t start = runs[r].begin; start < runs[r].count;
+             start += FR_TILE_KEYS) {
             back_key_tile(call, tile, runs + r, start, scratch);
         }
     }

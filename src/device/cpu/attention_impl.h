@@ -4,9 +4,12 @@
  * For attention*.c alone. A query tile is up to FR_TILE_ROWS rows (token, head) of one segment whose heads share one key/value
  * head; tokens count from the segment's first query. The tile's keys are runs: the prefix, each span, the segment's own keys, in
  * this order. Each run is cut into key tiles from its own first key. So the structure of a segment alone fixes the order of a
- * row's sums.
+ * row's sums. Key tiles that no row of a query tile sees, because all lie before its window, are left out, as are own keys
+ * beyond its last token: they would add zeros.
  *
- * Scores are kept in units of log 2: q is scaled by log2(e) / sqrt(K) when its tile is packed.
+ * Scores are kept in units of log 2: q carries log2(e) times the scale when its tile is packed, and so do cap and slopes. What
+ * the product of q and k is not yet a score for - a cap, slopes, a window's beginning - is put on a row by a kernel of its own
+ * before the softmax, only where there is such a thing.
  */
 #ifndef FR_DEVICE_CPU_ATTENTION_IMPL_H
 #define FR_DEVICE_CPU_ATTENTION_IMPL_H
@@ -25,8 +28,13 @@ typedef struct fr_key_run {
     const float *v;
     int64_t stride;
     int64_t count;
-    bool causal; /* query i sees keys 0 .. i */
-    float *dk;   /* gradients, rows `stride` apart; NULL in the forward pass */
+    int64_t begin; /* of the first key tile that a row sees */
+    int64_t
+        lead; /* the key at the position of the tile's first token, were it in this run */
+    int64_t window; /* 0: none for these keys */
+    bool causal;    /* query i sees keys 0 .. i */
+    bool is_prefix;
+    float *dk; /* gradients, rows `stride` apart; NULL in the forward pass */
     float *dv;
 } fr_key_run;
 
@@ -42,7 +50,14 @@ typedef struct fr_attention_call {
     int64_t heads_per_tile; /* of one group */
     int64_t tokens_per_tile;
     int64_t n_chunks; /* head chunks of a group */
+    bool shapes;      /* whether there is a cap or slopes */
 } fr_attention_call;
+
+/** Keys [first, end) of a key tile. */
+typedef struct fr_key_range {
+    int64_t first;
+    int64_t end;
+} fr_key_range;
 
 typedef struct fr_query_tile {
     const fr_segment *segment;
@@ -78,9 +93,17 @@ int64_t fr_attention_row_offset(const fr_attention_call *call,
 int fr_attention_runs(const fr_attention_call *call, const fr_query_tile *tile,
                       fr_key_run runs[FR_MAX_RUNS]);
 
-/** Keys of the key tile at `start` of the run that row `row` sees, at most n_keys. */
-int64_t fr_attention_visible(const fr_query_tile *tile, const fr_key_run *run,
-                             int64_t row, int64_t start, int64_t n_keys);
+/** Keys of the key tile at `start` of the run, of n_keys, that row `row` sees; an empty range is {0, 0}. */
+fr_key_range fr_attention_visible(const fr_query_tile *tile, const fr_key_run *run,
+                                  int64_t row, int64_t start, int64_t n_keys);
+
+/** Whether products of that row are not yet its scores. */
+bool fr_attention_has_shape(const fr_attention_call *call, fr_key_range range);
+
+/** What makes them scores. */
+fr_score_shape fr_attention_shape(const fr_attention_call *call,
+                                  const fr_query_tile *tile, const fr_key_run *run,
+                                  int64_t row, int64_t start, fr_key_range range);
 
 /** Copy the tile's rows, scaled, to `packed` rows of padded_dim floats. */
 void fr_attention_pack(const fr_attention_call *call, const fr_query_tile *tile,
@@ -94,7 +117,7 @@ const float *fr_attention_key_rows(const fr_attention_call *call, const float *r
                                    int64_t stride, int64_t n_keys, float *buffer,
                                    int64_t *ld);
 
-/** log2(e) / sqrt(K) */
+/** log2(e) times the scale, rounded once */
 float fr_attention_scale(const fr_attention_call *call);
 
 /** Threads for the call: 1 if it is too small for more. */

@@ -12,8 +12,9 @@
 
 #include "base/integer.h"
 
-#include <math.h>
 #include <stddef.h>
+
+static const double LOG2E = 1.44269504088896340736;
 
 /* The head width is padded to 16 floats, the widest register. */
 fr_attention_call fr_attention_call_make(const fr_device *device,
@@ -27,6 +28,7 @@ fr_attention_call fr_attention_call_make(const fr_device *device,
     call.heads_per_tile = fr_min(call.group, FR_TILE_ROWS);
     call.tokens_per_tile = FR_TILE_ROWS / call.heads_per_tile;
     call.n_chunks = fr_ceil_div(call.group, call.heads_per_tile);
+    call.shapes = params->cap != 0.0F || params->slopes_H != NULL;
     return call;
 }
 
@@ -41,7 +43,7 @@ fr_attention_prefix fr_attention_prefix_of(const fr_attention_params *params,
         return params->prefixes_U[segment->unit];
     }
     return (fr_attention_prefix){params->prefix_length, params->prefix_k_PGK,
-                                 params->prefix_v_PGK};
+                                 params->prefix_v_PGK, params->prefix_slides};
 }
 
 int64_t fr_attention_tiles(const fr_attention_call *call, const fr_segment *segment)
@@ -73,6 +75,20 @@ int64_t fr_attention_row_offset(const fr_attention_call *call,
     return token * stride + head * call->params->head_dim;
 }
 
+/* The first token of a tile looks furthest back: its window's first key decides where the tile's keys begin. Returns
+ * whether any is left. */
+static bool enter_window(const fr_query_tile *tile, int64_t position, int64_t window,
+                         fr_key_run *run)
+{
+    run->lead = tile->segment->position + tile->first_token - position;
+    run->window = window;
+    if (window > 0 && run->lead - window + 1 > 0) {
+        run->begin = (run->lead - window + 1) / FR_TILE_KEYS * FR_TILE_KEYS;
+        return run->lead - window + 1 < run->count;
+    }
+    return true;
+}
+
 /* The prefix, then the spans that the segment sees in full, then its own tokens, of which a row sees those up to
  * itself. Own keys beyond the tile's last token are left out, since no row sees them. */
 int fr_attention_runs(const fr_attention_call *call, const fr_query_tile *tile,
@@ -84,39 +100,66 @@ int fr_attention_runs(const fr_attention_call *call, const fr_query_tile *tile,
     fr_attention_prefix prefix = fr_attention_prefix_of(params, segment);
     int n_runs = 0;
     if (prefix.length > 0) {
-        runs[n_runs++] = (fr_key_run){.k = prefix.k_PGK + head,
-                                      .v = prefix.v_PGK + head,
-                                      .stride = params->n_kv_heads * params->head_dim,
-                                      .count = prefix.length};
+        runs[0] = (fr_key_run){.k = prefix.k_PGK + head,
+                               .v = prefix.v_PGK + head,
+                               .stride = params->n_kv_heads * params->head_dim,
+                               .count = prefix.length,
+                               .is_prefix = true};
+        n_runs += enter_window(tile, 0, prefix.slides ? params->window : 0, runs);
     }
     for (int s = 0; s <= segment->n_spans; s++) {
         bool own = s == segment->n_spans;
-        fr_span span = {segment->own_first, tile->first_token + tile->n_tokens};
+        fr_span span = {segment->own_first, tile->first_token + tile->n_tokens,
+                        segment->position};
         if (!own) {
             span = segment->spans[s];
         }
         int64_t offset = span.first * params->kv_stride + head;
         if (span.count > 0) {
-            runs[n_runs++] = (fr_key_run){.k = call->k + offset,
-                                          .v = call->v + offset,
-                                          .stride = params->kv_stride,
-                                          .count = span.count,
-                                          .causal = own};
+            runs[n_runs] = (fr_key_run){.k = call->k + offset,
+                                        .v = call->v + offset,
+                                        .stride = params->kv_stride,
+                                        .count = span.count,
+                                        .causal = own};
+            n_runs += enter_window(tile, span.position, params->window, runs + n_runs);
         }
     }
     return n_runs;
 }
 
-/* In the causal run, a row sees its own token and all before it. What it sees of a key tile
- * is always its beginning, so a count is enough. */
-int64_t fr_attention_visible(const fr_query_tile *tile, const fr_key_run *run,
-                             int64_t row, int64_t start, int64_t n_keys)
+/* In the causal run, a row sees its own token and all before it; with a window, no more than that many. */
+fr_key_range fr_attention_visible(const fr_query_tile *tile, const fr_key_run *run,
+                                  int64_t row, int64_t start, int64_t n_keys)
 {
-    if (!run->causal) {
-        return n_keys;
+    fr_key_range range = {0, n_keys};
+    int64_t after = run->lead + row / tile->n_heads + 1 - start;
+    if (run->causal) {
+        range.end = fr_min(after, n_keys);
     }
-    int64_t seen = tile->first_token + row / tile->n_heads + 1 - start;
-    return seen < 0 ? 0 : fr_min(seen, n_keys);
+    if (run->window > 0) {
+        range.first = fr_max(after - run->window, 0);
+    }
+    return range.first < range.end ? range : (fr_key_range){0, 0};
+}
+
+bool fr_attention_has_shape(const fr_attention_call *call, fr_key_range range)
+{
+    return call->shapes || range.first > 0;
+}
+
+fr_score_shape fr_attention_shape(const fr_attention_call *call,
+                                  const fr_query_tile *tile, const fr_key_run *run,
+                                  int64_t row, int64_t start, fr_key_range range)
+{
+    const float *slopes = call->params->slopes_H;
+    fr_score_shape shape = {.first = range.first};
+    shape.cap = (float)(LOG2E * (double)call->params->cap);
+    shape.distance = (float)(start - run->lead - row / tile->n_heads);
+    if (slopes != NULL) {
+        double slope = (double)slopes[tile->first_head + row % tile->n_heads];
+        shape.slope = (float)(LOG2E * slope);
+    }
+    return shape;
 }
 
 void fr_attention_pack(const fr_attention_call *call, const fr_query_tile *tile,
@@ -151,11 +194,25 @@ const float *fr_attention_key_rows(const fr_attention_call *call, const float *r
  * each score. */
 float fr_attention_scale(const fr_attention_call *call)
 {
-    static const double LOG2E = 1.44269504088896340736;
-    return (float)(LOG2E / sqrt((double)call->params->head_dim));
+    return (float)(LOG2E * call->params->scale);
 }
 
-/* Own tokens count half, because a row sees half of them on average. */
+/* Own tokens count half, because a row sees half of them on average, and a row sees no more than the window. */
+static int64_t keys_of_row(const fr_attention_params *params, const fr_segment *segment)
+{
+    fr_attention_prefix prefix = fr_attention_prefix_of(params, segment);
+    int64_t slots = prefix.length;
+    int64_t keys = segment->q_count / 2;
+    for (int i = 0; i < segment->n_spans; i++) {
+        keys += segment->spans[i].count;
+    }
+    if (params->window == 0) {
+        return slots + keys;
+    }
+    return prefix.slides ? fr_min(slots + keys, params->window)
+                         : slots + fr_min(keys, params->window);
+}
+
 int fr_attention_threads(const fr_device *device, const fr_attention_params *params)
 {
     /* Multiply-adds in the time of one element of row-wise work. */
@@ -163,12 +220,7 @@ int fr_attention_threads(const fr_device *device, const fr_attention_params *par
     int64_t scores = 0;
     for (int64_t s = 0; s < params->n_segments; s++) {
         const fr_segment *segment = params->segments + s;
-        int64_t keys = fr_attention_prefix_of(params, segment).length;
-        keys += segment->q_count / 2;
-        for (int i = 0; i < segment->n_spans; i++) {
-            keys += segment->spans[i].count;
-        }
-        scores += segment->q_count * keys;
+        scores += segment->q_count * keys_of_row(params, segment);
     }
     return fr_kernels_threads(device->n_threads, scores * params->n_heads *
                                                      params->head_dim /

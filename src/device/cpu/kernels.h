@@ -9,7 +9,7 @@
 #ifndef FR_DEVICE_CPU_KERNELS_H
 #define FR_DEVICE_CPU_KERNELS_H
 
-#include "device/device.h"
+#include "device/activation.h"
 
 /**
  * C_RN (+)= A_RK B_KN. Element (r, k) of A lies at a[r * a_row + k * a_step]; one of the two
@@ -30,6 +30,14 @@ typedef struct fr_tile_product {
     bool accumulate;
 } fr_tile_product;
 
+/** How products of queries and keys, in units of log 2, become the scores of one row of a tile: capped, then sloped. */
+typedef struct fr_score_shape {
+    int64_t first;  /* keys before it are not seen */
+    float cap;      /* 0: none */
+    float slope;    /* a position; 0: none */
+    float distance; /* position of key 0 of the tile less that of the query */
+} fr_score_shape;
+
 /** One row of a score tile in the backward pass; scores are in units of log 2. */
 typedef struct fr_score_row {
     int64_t n_visible; /* leading keys that the row sees */
@@ -41,10 +49,22 @@ typedef struct fr_score_row {
         gradient; /* in: dO V^T; out: ln 2 * p * (gradient - delta), 0 where not visible */
 } fr_score_row;
 
+/** One activation; y may be x, and a gradient an input. */
+typedef struct fr_activation_kernels {
+    void (*gated)(int64_t width, const float *gate_up, float *y);
+    void (*gated_back)(int64_t width, const float *gate_up, const float *dy,
+                       float *dgate_up);
+    void (*plain)(int64_t n, const float *x, float *y);
+    void (*plain_back)(int64_t n, const float *x, const float *dy, float *dx);
+} fr_activation_kernels;
+
 typedef struct fr_kernels {
     void (*rmsnorm)(int64_t width, const float *x, const float *w, float eps, float *y,
                     float *rstd);
     void (*rmsnorm_back)(int64_t width, const float *x, const float *w, float rstd,
+                         const float *dy, float *dx);
+    /** The same written to dx, which may be dy, instead of added. */
+    void (*rmsnorm_turn)(int64_t width, const float *x, const float *w, float rstd,
                          const float *dy, float *dx);
     void (*layernorm)(int64_t width, const float *x, const float *w, const float *b,
                       float eps, float *y, float *stats);
@@ -52,14 +72,12 @@ typedef struct fr_kernels {
                            const float *stats, const float *dy, float *dx);
     /** x[i] += y[i] */
     void (*add)(int64_t width, const float *y, float *x);
-    /** Rotate n_heads heads by one table row of head_dim / 2 (cos, sin) pairs. */
-    void (*rope)(int64_t n_heads, int64_t head_dim, const float *table, bool inverse,
-                 float *x);
-    void (*swiglu)(int64_t width, const float *gate_up, float *y);
-    void (*swiglu_back)(int64_t width, const float *gate_up, const float *dy,
-                        float *dgate_up);
-    void (*gelu)(int64_t width, const float *x, float *y);
-    void (*gelu_back)(int64_t width, const float *x, const float *dy, float *dx);
+    /** y[i] = factor * x[i] + y[i], rounded once */
+    void (*add_scaled)(int64_t n, float factor, const float *x, float *y);
+    /** Rotate the first `rotary` elements of n_heads heads by one table row of rotary / 2 (cos, sin) pairs. */
+    void (*rope)(const fr_heads *heads, int64_t rotary, const float *table,
+                 bool inverse, float *x);
+    fr_activation_kernels activation[FR_ACTIVATIONS];
     /** Round to bf16 (nearest even, NaN stays NaN) and widen back into x. */
     void (*save_bf16)(int64_t n, float *x, uint16_t *saved);
     void (*round_bf16)(int64_t n, const float *x, float *rounded);
@@ -70,6 +88,10 @@ typedef struct fr_kernels {
     /** Sum of exp(x - max) in f64 over f32 blocks; with `store`, x becomes exp(x - max). */
     double (*sum_exp)(int64_t n, float max, bool store, float *x);
     void (*scale)(int64_t n, float factor, float *x);
+    void (*shape_logits)(int64_t n, const fr_logit_shape *shape, float *x);
+    /** Logits x become scale * (1 - (x / cap)^2) * exp(x - max) * inverse_sum; cap is not 0. */
+    void (*capped_probability)(int64_t n, const fr_logit_shape *shape, float max,
+                               float inverse_sum, float *x);
 
     /** sum[i] += round(g[i] * scale) where |g[i]| < 2^17; returns how many were not added. */
     int64_t (*exact_add)(int64_t n, double scale, const float *g, int64_t *sum);
@@ -89,7 +111,11 @@ typedef struct fr_kernels {
      * @return what earlier sums of the row are to be multiplied by
      */
     float (*softmax_row)(int64_t n_visible, int64_t n, float *score, float *stats);
+    /** The first n_visible products become scores, -infinity before shape->first; n_visible > shape->first. */
+    void (*shape_scores)(int64_t n_visible, const fr_score_shape *shape, float *score);
     void (*score_row_back)(const fr_score_row *row);
+    /** The same of products: probabilities of their scores, and gradients of the products. 0 before shape->first. */
+    void (*shaped_score_row_back)(const fr_score_row *row, const fr_score_shape *shape);
 } fr_kernels;
 
 extern const fr_kernels fr_kernels_generic;

@@ -91,4 +91,59 @@ static void score_row_back(const fr_score_row *row)
     }
 }
 
+/* Scores of the keys from j on, and with a cap the slope of a score over its product. `cap` and `slope` are
+ * the same for a whole row, so a processor guesses both branches right. */
+static inline v8 shaped_score(const fr_score_shape *shape, int64_t j, v8 product,
+                              v8 *derivative)
+{
+    static const float LANE[8] = {0, 1, 2, 3, 4, 5, 6, 7};
+    v8 score = product;
+    if (shape->cap != 0.0F) {
+        v8 t = v8_tanh(v8_mul(product, v8_set(1.0F / shape->cap)));
+        score = v8_mul(v8_set(shape->cap), t);
+        *derivative = v8_fnma(t, t, v8_set(1));
+    }
+    if (shape->slope != 0.0F) {
+        v8 distance = v8_add(v8_set(shape->distance + (float)j), v8_load(LANE));
+        score = v8_fma(v8_set(shape->slope), distance, score);
+    }
+    return score;
+}
+
+/* Hidden keys before the window are set apart from the rest: whatever their products are, NaN too, does not count. */
+static void shape_scores(int64_t n_visible, const fr_score_shape *shape, float *score)
+{
+    for (int64_t j = shape->first / 8 * 8; j < n_visible; j += 8) {
+        v8 unused = v8_set(1);
+        v8_store(score + j, shaped_score(shape, j, v8_load(score + j), &unused));
+    }
+    for (int64_t j = 0; j < shape->first; j++) {
+        score[j] = -INFINITY;
+    }
+}
+
+static void shaped_score_row_back(const fr_score_row *row, const fr_score_shape *shape)
+{
+    static const float LN2 = 0.69314718F;
+    for (int64_t j = shape->first / 8 * 8; j < row->n; j += 8) {
+        v8 p = v8_set(0);
+        v8 d = v8_set(0);
+        if (j < row->n_visible) {
+            v8 derivative = v8_set(1);
+            v8 score = shaped_score(shape, j, v8_load(row->score + j), &derivative);
+            p = v8_exp2(v8_sub(score, v8_set(row->lse)));
+            d = v8_sub(v8_load(row->gradient + j), v8_set(row->delta));
+            d = v8_mul(v8_mul(v8_mul(p, v8_set(LN2)), d), derivative);
+            p = v8_keep_first(p, row->n_visible - j, 0);
+            d = v8_keep_first(d, row->n_visible - j, 0);
+        }
+        v8_store(row->score + j, p);
+        v8_store(row->gradient + j, d);
+    }
+    for (int64_t j = 0; j < shape->first; j++) {
+        row->score[j] = 0;
+        row->gradient[j] = 0;
+    }
+}
+
 #endif

@@ -9,6 +9,7 @@
 
 #include "base/exact.h"
 #include "device/bf16.h"
+#include "device/cpu/inline.h"
 
 static void rmsnorm(int64_t width, const float *x, const float *w, float eps, float *y,
                     float *rstd)
@@ -28,9 +29,9 @@ static void rmsnorm(int64_t width, const float *x, const float *w, float eps, fl
     *rstd = inverse;
 }
 
-/* dx += r (w dy) - x r^3 / D * sum(x w dy) */
-static void rmsnorm_back(int64_t width, const float *x, const float *w, float rstd,
-                         const float *dy, float *dx)
+/* dx += r (w dy) - x r^3 / D * sum(x w dy), or = without `adds`. dy is read before dx is written, lane by lane. */
+FR_INLINE void rmsnorm_gradient(bool adds, int64_t width, const float *x,
+                                const float *w, float rstd, const float *dy, float *dx)
 {
     v8 sum = v8_set(0);
     for (int64_t i = 0; i < width; i += 8) {
@@ -42,10 +43,23 @@ static void rmsnorm_back(int64_t width, const float *x, const float *w, float rs
     for (int64_t i = 0; i < width; i += 8) {
         v8 g =
             v8_mul(v8_load_first(w + i, width - i), v8_load_first(dy + i, width - i));
-        v8 d = v8_fma(v8_set(rstd), g, v8_load_first(dx + i, width - i));
+        v8 d = adds ? v8_fma(v8_set(rstd), g, v8_load_first(dx + i, width - i))
+                    : v8_mul(v8_set(rstd), g);
         d = v8_fnma(v8_set(along), v8_load_first(x + i, width - i), d);
         v8_store_first(dx + i, d, width - i);
     }
+}
+
+static void rmsnorm_back(int64_t width, const float *x, const float *w, float rstd,
+                         const float *dy, float *dx)
+{
+    rmsnorm_gradient(true, width, x, w, rstd, dy, dx);
+}
+
+static void rmsnorm_turn(int64_t width, const float *x, const float *w, float rstd,
+                         const float *dy, float *dx)
+{
+    rmsnorm_gradient(false, width, x, w, rstd, dy, dx);
 }
 
 static float row_mean(int64_t width, const float *x)
@@ -117,11 +131,20 @@ static void add(int64_t width, const float *y, float *x)
     }
 }
 
-/* (a, b) -> (a cos - b sin, b cos + a sin) with a = x[i], b = x[i + K/2] */
-static void rope(int64_t n_heads, int64_t head_dim, const float *table, bool inverse,
-                 float *x)
+static void add_scaled(int64_t n, float factor, const float *x, float *y)
 {
-    int64_t half = head_dim / 2;
+    for (int64_t i = 0; i < n; i += 8) {
+        v8 sum = v8_fma(v8_load_first(x + i, n - i), v8_set(factor),
+                        v8_load_first(y + i, n - i));
+        v8_store_first(y + i, sum, n - i);
+    }
+}
+
+/* (a, b) -> (a cos - b sin, b cos + a sin) with a = x[i], b = x[i + rotary/2] */
+static void rope(const fr_heads *heads, int64_t rotary, const float *table,
+                 bool inverse, float *x)
+{
+    int64_t half = rotary / 2;
     for (int64_t i = 0; i < half; i += 8) {
         int64_t lanes = half - i;
         v8 first = v8_load_first(table + 2 * i, 2 * lanes);
@@ -132,8 +155,8 @@ static void rope(int64_t n_heads, int64_t head_dim, const float *table, bool inv
         if (inverse) {
             sine = v8_sub(v8_set(0), sine);
         }
-        for (int64_t head = 0; head < n_heads; head++) {
-            float *p = x + head * head_dim + i;
+        for (int64_t head = 0; head < heads->n_heads; head++) {
+            float *p = x + head * heads->head_dim + i;
             v8 a = v8_load_first(p, lanes);
             v8 b = v8_load_first(p + half, lanes);
             v8_store_first(p, v8_fnma(b, sine, v8_mul(a, cosine)), lanes);

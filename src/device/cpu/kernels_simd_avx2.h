@@ -100,6 +100,17 @@ static inline v8 v8_zero_below(v8 x, v8 key, v8 limit)
     return _mm256_andnot_ps(_mm256_cmp_ps(key, limit, _CMP_LT_OQ), x);
 }
 
+static inline v8 v8_if_below(v8 key, v8 limit, v8 yes, v8 no)
+{
+    return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(key, limit, _CMP_LT_OQ));
+}
+
+static inline v8 v8_with_sign(v8 x, v8 sign)
+{
+    v8 minus = v8_set(-0.0F);
+    return _mm256_or_ps(_mm256_andnot_ps(minus, x), _mm256_and_ps(minus, sign));
+}
+
 static inline v8 v8_power(v8 shifted)
 {
     __m256i bits = _mm256_slli_epi32(_mm256_castps_si256(shifted), 23);

@@ -135,6 +135,20 @@ static inline v8 v8_zero_below(v8 x, v8 key, v8 limit)
                 v4_choose(key.hi < limit.hi, zero, x.hi)};
 }
 
+/** yes where key < limit, else no (so a NaN key takes no). */
+static inline v8 v8_if_below(v8 key, v8 limit, v8 yes, v8 no)
+{
+    return (v8){v4_choose(key.lo < limit.lo, yes.lo, no.lo),
+                v4_choose(key.hi < limit.hi, yes.hi, no.hi)};
+}
+
+/** The size of x with the sign of `sign`. */
+static inline v8 v8_with_sign(v8 x, v8 sign)
+{
+    const v4_mask size = {0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff};
+    return (v8){v4_choose(size, x.lo, sign.lo), v4_choose(size, x.hi, sign.hi)};
+}
+
 /** 2^n for lanes that hold 1.5 * 2^23 + n, -126 <= n <= 127: n moves to the exponent's place. */
 static inline v8 v8_power(v8 shifted)
 {

@@ -1,4 +1,4 @@
-/* The short blocks by hand: a block of four bits has 16 values, which are computed once and looked up. */
+/* Blocks of four and eight bits by hand: a run of four bits has 16 values, which are computed once and looked up. */
 #include "device/cpu/quant_avx512.h"
 #include "device/cpu/quant_bodies.h"
 
@@ -59,6 +59,62 @@ static void convert_q4_1(const uint8_t *blocks, int64_t n, uint16_t *out)
     }
 }
 
+/* ---- four bits that choose from a table ----------------------------------------------------- */
+
+static void widen_iq4_nl(const uint8_t *blocks, int64_t n, float *out)
+{
+    for (int64_t i = 0; i < n; i += SHORT, blocks += 18) {
+        look_up(values_iq4_nl(blocks), blocks + 2, out + i);
+    }
+}
+
+static void convert_iq4_nl(const uint8_t *blocks, int64_t n, uint16_t *out)
+{
+    for (int64_t i = 0; i < n; i += SHORT, blocks += 18) {
+        look_up_bf16(values_iq4_nl(blocks), blocks + 2, out + i);
+    }
+}
+
+static void widen_mxfp4(const uint8_t *blocks, int64_t n, float *out)
+{
+    for (int64_t i = 0; i < n; i += SHORT, blocks += 17) {
+        look_up(values_mxfp4(blocks), blocks + 1, out + i);
+    }
+}
+
+static void convert_mxfp4(const uint8_t *blocks, int64_t n, uint16_t *out)
+{
+    for (int64_t i = 0; i < n; i += SHORT, blocks += 17) {
+        look_up_bf16(values_mxfp4(blocks), blocks + 1, out + i);
+    }
+}
+
+static void widen_iq4_xs(const uint8_t *blocks, int64_t n, float *out)
+{
+    const __m512 values = load_whole(IQ4_VALUES);
+    for (int64_t i = 0; i < n; i += LONG, blocks += 136) {
+        float scale[RUNS];
+        unpack_scales_iq4_xs(blocks, scale);
+        for (int run = 0; run < RUNS; run++, out += SHORT) {
+            look_up(_mm512_mul_ps(values, _mm512_set1_ps(scale[run])),
+                    blocks + 8 + run * HALF, out);
+        }
+    }
+}
+
+static void convert_iq4_xs(const uint8_t *blocks, int64_t n, uint16_t *out)
+{
+    const __m512 values = load_whole(IQ4_VALUES);
+    for (int64_t i = 0; i < n; i += LONG, blocks += 136) {
+        float scale[RUNS];
+        unpack_scales_iq4_xs(blocks, scale);
+        for (int run = 0; run < RUNS; run++, out += SHORT) {
+            look_up_bf16(_mm512_mul_ps(values, _mm512_set1_ps(scale[run])),
+                         blocks + 8 + run * HALF, out);
+        }
+    }
+}
+
 /* ---- eight bits ----------------------------------------------------------------------------- */
 
 static void widen_q8_0(const uint8_t *blocks, int64_t n, float *out)
@@ -79,11 +135,18 @@ static void convert_q8_0(const uint8_t *blocks, int64_t n, uint16_t *out)
     }
 }
 
-const fr_quant_kernels fr_quant_avx512 = {FR_QUANT_WIDEN,
-                                          .to_bf16 = {[FR_QUANT_Q4_0] = convert_q4_0,
-                                                      [FR_QUANT_Q4_1] = convert_q4_1,
-                                                      [FR_QUANT_Q8_0] = convert_q8_0},
-                                          .few = {[FR_QUANT_Q4_0] = fr_quant_few_q4_0,
-                                                  [FR_QUANT_Q4_1] = fr_quant_few_q4_1,
-                                                  [FR_QUANT_Q8_0] = fr_quant_few_q8_0},
-                                          .round_bf16 = round_bf16};
+const fr_quant_kernels fr_quant_avx512 = {
+    FR_QUANT_WIDEN,
+    .to_bf16 = {[FR_QUANT_Q4_0] = convert_q4_0,
+                [FR_QUANT_Q4_1] = convert_q4_1,
+                [FR_QUANT_Q8_0] = convert_q8_0,
+                [FR_QUANT_IQ4_NL] = convert_iq4_nl,
+                [FR_QUANT_IQ4_XS] = convert_iq4_xs,
+                [FR_QUANT_MXFP4] = convert_mxfp4},
+    .few = {[FR_QUANT_Q4_0] = fr_quant_few_q4_0,
+            [FR_QUANT_Q4_1] = fr_quant_few_q4_1,
+            [FR_QUANT_Q8_0] = fr_quant_few_q8_0,
+            [FR_QUANT_IQ4_NL] = fr_quant_few_iq4_nl,
+            [FR_QUANT_MXFP4] = fr_quant_few_mxfp4},
+    .round_bf16 = round_bf16,
+};

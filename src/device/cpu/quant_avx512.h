@@ -1,10 +1,12 @@
 /*
- * quant_avx512.h - values of the short blocks in vectors of 16, for quant_*avx512.c alone; layouts: quant_bodies.h.
+ * quant_avx512.h - values of blocks of four and eight bits in vectors of 16, for quant_*avx512.c alone; layouts:
+ * quant_bodies.h.
  */
 #ifndef FR_DEVICE_CPU_QUANT_AVX512_H
 #define FR_DEVICE_CPU_QUANT_AVX512_H
 
 #include "device/cpu/quant_kernels.h"
+#include "device/cpu/quant_values.h"
 
 #include <immintrin.h>
 #include <string.h>
@@ -39,11 +41,27 @@ static inline __m128i load_16(const uint8_t *at)
     return _mm_loadu_si128((const __m128i *)(const void *)at);
 }
 
+/* 16 whole numbers. */
+static inline __m512 load_whole(const void *at)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(load_16(at)));
+}
+
+static inline __m512 values_iq4_nl(const uint8_t *block)
+{
+    return _mm512_mul_ps(load_whole(IQ4_VALUES), _mm512_moveldup_ps(two_halves(block)));
+}
+
+static inline __m512 values_mxfp4(const uint8_t *block)
+{
+    return _mm512_mul_ps(load_whole(MXFP4_VALUES),
+                         _mm512_set1_ps(load_half_power(block)));
+}
+
 static inline __m512 half_block_q8_0(const uint8_t *block, int64_t half)
 {
-    __m128i bytes = load_16(block + 2 + half * 16);
-    __m512 q = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
-    return _mm512_mul_ps(q, _mm512_moveldup_ps(two_halves(block)));
+    return _mm512_mul_ps(load_whole(block + 2 + half * 16),
+                         _mm512_moveldup_ps(two_halves(block)));
 }
 
 /* fr_bf16_round of device/bf16.h, kept as f32. A NaN is only cut off: those that arithmetic gives are quiet already. */
@@ -62,5 +80,7 @@ static inline __m512 rounded(__m512 x)
 void fr_quant_few_q4_0(const fr_quant_few *few);
 void fr_quant_few_q4_1(const fr_quant_few *few);
 void fr_quant_few_q8_0(const fr_quant_few *few);
+void fr_quant_few_iq4_nl(const fr_quant_few *few);
+void fr_quant_few_mxfp4(const fr_quant_few *few);
 
 #endif

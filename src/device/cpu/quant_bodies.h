@@ -1,6 +1,7 @@
 /*
- * quant_bodies.h - the conversions of the number formats, and the initialiser of the table that names them. The short
- * blocks of four and eight bits, which most files are made of, are in quant_short.h, or written by hand for a set.
+ * quant_bodies.h - the conversions of the number formats, and the initialiser of the table that names them. Numbers
+ * of one to three bits are in quant_low_bits.h, with their layouts. The short blocks of four and eight bits, which most
+ * files are made of, and the blocks whose nibbles choose from 16 values are in quant_short.h, or written by hand for a set.
  *
  * Included once by each quant_<isa>.c, where the compiler turns the loops into that set's vectors. Products and
  * sums are rounded in the order of the formulas below and never fused (cmake/options.cmake), so that all sets give
@@ -18,27 +19,19 @@
  *                                             x = (d s) q - (m t), s, t per run of 32
  *   Q6_K  128 bytes of low nibbles, 64 of upper bit pairs, 16 signed scales, d
  *                                             x = (d s) (q - 32), s per run of 16
+ *   IQ4_NL  d, 16 bytes of nibbles            x = d v[q], v: quant_values.h
+ *   IQ4_XS  d, 8 upper bit pairs of scales, 4 bytes of their low nibbles, 128 bytes of nibbles, each run of 32 in 16
+ *                                             x = (d (s - 32)) v[q], s per run of 32
+ *   MXFP4  e, 16 bytes of nibbles             x = 2^(e - 128) v[q]
  */
 #ifndef FR_DEVICE_CPU_QUANT_BODIES_H
 #define FR_DEVICE_CPU_QUANT_BODIES_H
 
 #include "device/cpu/quant_floats.h"
 #include "device/cpu/quant_kernels.h"
+#include "device/cpu/quant_low_bits.h"
 
 #include <string.h>
-
-/* A block of the short types, two of them, a block of the K types and its runs of 32. */
-enum { SHORT = 32, HALF = SHORT / 2, PAIR = 2 * SHORT, LONG = 256, RUNS = 8 };
-
-/* The scale of a block. The empty instruction hides its origin: compilers would convert it once for every lane. */
-static inline float load_half(const uint8_t *at)
-{
-    uint16_t half = 0;
-    memcpy(&half, at, sizeof half);
-    float value = half_value(half);
-    __asm__("" : "+x"(value));
-    return value;
-}
 
 /* Five-bit integers of one block: nibbles plus bit 4 from the 32 bits at `fifth`. */
 static inline void unpack_five_bits(const uint8_t *restrict fifth,
@@ -163,13 +156,29 @@ static void widen_q6_k(const uint8_t *restrict blocks, int64_t n, float *restric
     }
 }
 
+/* The scales of the eight runs of an IQ4_XS block: six bits with 32 added, the upper two apart. */
+static inline void unpack_scales_iq4_xs(const uint8_t *block, float *scale)
+{
+    uint16_t upper = 0;
+    float d = load_half(block);
+    memcpy(&upper, block + 2, sizeof upper);
+    for (int run = 0; run < RUNS; run++) {
+        int lower = block[4 + run / 2] >> (run % 2 * 4) & 15;
+        scale[run] = d * (float)((lower | (upper >> (2 * run) & 3) << 4) - 32);
+    }
+}
+
 /* The list of conversions to f32, for the tables. */
 #define FR_QUANT_WIDEN                                                                 \
-    .widen = {[FR_QUANT_F32] = widen_f32,   [FR_QUANT_F16] = widen_f16,                \
-              [FR_QUANT_BF16] = widen_bf16, [FR_QUANT_Q4_0] = widen_q4_0,              \
-              [FR_QUANT_Q4_1] = widen_q4_1, [FR_QUANT_Q5_0] = widen_q5_0,              \
-              [FR_QUANT_Q5_1] = widen_q5_1, [FR_QUANT_Q8_0] = widen_q8_0,              \
-              [FR_QUANT_Q4_K] = widen_q4_k, [FR_QUANT_Q5_K] = widen_q5_k,              \
-              [FR_QUANT_Q6_K] = widen_q6_k}
+    .widen = {[FR_QUANT_F32] = widen_f32,       [FR_QUANT_F16] = widen_f16,            \
+              [FR_QUANT_BF16] = widen_bf16,     [FR_QUANT_Q4_0] = widen_q4_0,          \
+              [FR_QUANT_Q4_1] = widen_q4_1,     [FR_QUANT_Q5_0] = widen_q5_0,          \
+              [FR_QUANT_Q5_1] = widen_q5_1,     [FR_QUANT_Q8_0] = widen_q8_0,          \
+              [FR_QUANT_Q2_K] = widen_q2_k,     [FR_QUANT_Q3_K] = widen_q3_k,          \
+              [FR_QUANT_Q4_K] = widen_q4_k,     [FR_QUANT_Q5_K] = widen_q5_k,          \
+              [FR_QUANT_Q6_K] = widen_q6_k,     [FR_QUANT_IQ4_NL] = widen_iq4_nl,      \
+              [FR_QUANT_IQ4_XS] = widen_iq4_xs, [FR_QUANT_TQ1_0] = widen_tq1_0,        \
+              [FR_QUANT_TQ2_0] = widen_tq2_0,   [FR_QUANT_MXFP4] = widen_mxfp4,        \
+              [FR_QUANT_Q1_0] = widen_q1_0,     [FR_QUANT_Q2_0] = widen_q2_0}
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * Few rows of x with blocks of weights in their stored form (Q4_0, Q4_1, Q8_0): each block is turned into two vectors
- * of weights and multiplied at once, without a widened copy. Four rows of W and up to four of x share the
+ * Few rows of x with blocks of weights in their stored form (those of 32 elements but Q5_0 and Q5_1): each block is turned
+ * into two vectors of weights and multiplied at once, without a widened copy. Four rows of W and up to four of x share the
  * conversions: 16 sums in 16 registers. The order of summation is that of device/few.h.
  */
 #include "device/cpu/few_lanes_avx2.h"
@@ -43,6 +43,16 @@ FR_INLINE pair read_q4_0(const uint8_t *block, bool round)
 FR_INLINE pair read_q4_1(const uint8_t *block, bool round)
 {
     return look_up(values_q4_1(block), block + 4, round);
+}
+
+FR_INLINE pair read_iq4_nl(const uint8_t *block, bool round)
+{
+    return look_up(values_iq4_nl(block), block + 2, round);
+}
+
+FR_INLINE pair read_mxfp4(const uint8_t *block, bool round)
+{
+    return look_up(values_mxfp4(block), block + 1, round);
 }
 
 FR_INLINE pair read_q8_0(const uint8_t *block, bool round)
@@ -151,4 +161,14 @@ void fr_quant_few_q4_1(const fr_quant_few *few)
 void fr_quant_few_q8_0(const fr_quant_few *few)
 {
     multiply(read_q8_0, 34, few);
+}
+
+void fr_quant_few_iq4_nl(const fr_quant_few *few)
+{
+    multiply(read_iq4_nl, 18, few);
+}
+
+void fr_quant_few_mxfp4(const fr_quant_few *few)
+{
+    multiply(read_mxfp4, 17, few);
 }

@@ -1,5 +1,5 @@
 /*
- * quant_floats.h - the float formats of model files, for quant_bodies.h alone.
+ * quant_floats.h - the float formats of model files and the halves inside blocks, for quant_bodies.h and quant_low_bits.h.
  */
 #ifndef FR_DEVICE_CPU_QUANT_FLOATS_H
 #define FR_DEVICE_CPU_QUANT_FLOATS_H
@@ -31,6 +31,19 @@ static inline float half_value(uint16_t half)
     uint32_t bits = (normal & is_normal) | (shifted & ~is_normal);
     bits |= (uint32_t)(half & 0x8000U) << 16;
     memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* A block of the short types, two of them, a block of the K types and its runs of 32. */
+enum { SHORT = 32, HALF = SHORT / 2, PAIR = 2 * SHORT, LONG = 256, RUNS = 8 };
+
+/* The scale of a block. The empty instruction hides its origin: compilers would convert it once for every lane. */
+static inline float load_half(const uint8_t *at)
+{
+    uint16_t half = 0;
+    memcpy(&half, at, sizeof half);
+    float value = half_value(half);
+    __asm__("" : "+x"(value));
     return value;
 }
 

@@ -9,7 +9,7 @@
 #include "device/quant.h"
 
 enum {
-    FR_QUANT_LAST = FR_QUANT_BF16
+    FR_QUANT_LAST = FR_QUANT_Q2_0
 }; /* highest number of a type that can be widened */
 
 typedef struct fr_quant_kernels {

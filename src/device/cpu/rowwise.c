@@ -89,19 +89,64 @@ void fr_add_bias(fr_device *device, int64_t n_tokens, int64_t width, int64_t str
     fr_operator_end(device, FR_OP_STORAGE, began, 0);
 }
 
-/* The inverse rotation is the backward pass, since a rotation's transpose is its inverse. Heads of a token lie
- * side by side, tokens `stride` apart. Row p of the table holds the head_dim numbers of position p. */
-void fr_rope(fr_device *device, int64_t n_tokens, int64_t n_heads, int64_t head_dim,
-             int64_t stride, const int32_t *positions_T, const float *table,
-             bool inverse, float *x)
+static int threads_for_heads(const fr_device *device, const fr_heads *heads)
+{
+    return fr_kernels_threads(device->n_threads,
+                              heads->n_tokens * heads->n_heads * heads->head_dim);
+}
+
+/* Each head's sum runs over its own elements, so a head has the same bits as a row of that width. */
+void fr_rmsnorm_heads(fr_device *device, const fr_heads *heads, const float *x,
+                      const float *w_K, float eps, float *y, float *rstd_TN)
 {
     int64_t began = fr_operator_begin(device);
     const fr_kernels *kernels = fr_kernels_select(device->isa);
-    int threads = fr_kernels_threads(device->n_threads, n_tokens * n_heads * head_dim);
+    int threads = threads_for_heads(device, heads);
 #pragma omp parallel for num_threads(threads) schedule(static)
-    for (int64_t t = 0; t < n_tokens; t++) {
-        kernels->rope(n_heads, head_dim, table + positions_T[t] * head_dim, inverse,
-                      x + t * stride);
+    for (int64_t t = 0; t < heads->n_tokens; t++) {
+        for (int64_t h = 0; h < heads->n_heads; h++) {
+            int64_t at = t * heads->stride + h * heads->head_dim;
+            float rstd = 0;
+            kernels->rmsnorm(heads->head_dim, x + at, w_K, eps, y + at, &rstd);
+            if (rstd_TN != NULL) {
+                rstd_TN[t * heads->n_heads + h] = rstd;
+            }
+        }
+    }
+    fr_operator_end(device, FR_OP_NORM, began, 0);
+}
+
+/* No residual path joins between a projection and its norm, so nothing is added to. */
+void fr_rmsnorm_heads_back(fr_device *device, const fr_heads *heads, const float *x,
+                           const float *w_K, const float *rstd_TN, const float *dy,
+                           float *dx)
+{
+    int64_t began = fr_operator_begin(device);
+    const fr_kernels *kernels = fr_kernels_select(device->isa);
+    int threads = threads_for_heads(device, heads);
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t t = 0; t < heads->n_tokens; t++) {
+        for (int64_t h = 0; h < heads->n_heads; h++) {
+            int64_t at = t * heads->stride + h * heads->head_dim;
+            kernels->rmsnorm_turn(heads->head_dim, x + at, w_K,
+                                  rstd_TN[t * heads->n_heads + h], dy + at, dx + at);
+        }
+    }
+    fr_operator_end(device, FR_OP_NORM_BACK, began, 0);
+}
+
+/* Heads of a token lie side by side, tokens `stride` apart. Row p of the table holds the `rotary` numbers of
+ * position p. */
+void fr_rope(fr_device *device, const fr_heads *heads, int64_t rotary,
+             const int32_t *positions_T, const float *table, bool inverse, float *x)
+{
+    int64_t began = fr_operator_begin(device);
+    const fr_kernels *kernels = fr_kernels_select(device->isa);
+    int threads = threads_for_heads(device, heads);
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t t = 0; t < heads->n_tokens; t++) {
+        kernels->rope(heads, rotary, table + positions_T[t] * rotary, inverse,
+                      x + t * heads->stride);
     }
     fr_operator_end(device, FR_OP_ROPE, began, 0);
 }

@@ -1,60 +1,69 @@
-/* Activations. They work element by element, but a thread takes whole rows: swiglu's halves lie in
- * one row. */
+/* Activations. They work element by element; a thread takes whole rows where gate and up lie in one row. */
+#include "base/integer.h"
+#include "device/activation.h"
 #include "device/cpu/kernels.h"
 #include "device/state.h"
 
+/* Numbers of a chunk of the plain ones: 16 KiB, short enough for an even share. */
+enum { CHUNK = 4096 };
+
+static fr_activation_kernels kernels_of(const fr_device *device,
+                                        fr_activation activation)
+{
+    return fr_kernels_select(device->isa)->activation[activation];
+}
+
 /* A row of the input holds gate and up, of `width` each; the output has one `width`. */
-void fr_swiglu(fr_device *device, int64_t n_tokens, int64_t width,
-               const float *gate_up_T2F, float *y_TF)
+void fr_gated(fr_device *device, fr_activation activation, int64_t n_tokens,
+              int64_t width, const float *gate_up_T2F, float *y_TF)
 {
     int64_t began = fr_operator_begin(device);
-    const fr_kernels *kernels = fr_kernels_select(device->isa);
+    fr_activation_kernels kernels = kernels_of(device, activation);
     int threads = fr_kernels_threads(device->n_threads, n_tokens * width);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t t = 0; t < n_tokens; t++) {
-        kernels->swiglu(width, gate_up_T2F + 2 * t * width, y_TF + t * width);
+        kernels.gated(width, gate_up_T2F + 2 * t * width, y_TF + t * width);
     }
     fr_operator_end(device, FR_OP_ACTIVATION, began, 0);
 }
 
-void fr_swiglu_back(fr_device *device, int64_t n_tokens, int64_t width,
-                    const float *gate_up_T2F, const float *dy_TF, float *dgate_up_T2F)
+void fr_gated_back(fr_device *device, fr_activation activation, int64_t n_tokens,
+                   int64_t width, const float *gate_up_T2F, const float *dy_TF,
+                   float *dgate_up_T2F)
 {
     int64_t began = fr_operator_begin(device);
-    const fr_kernels *kernels = fr_kernels_select(device->isa);
+    fr_activation_kernels kernels = kernels_of(device, activation);
     int threads = fr_kernels_threads(device->n_threads, n_tokens * width);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t t = 0; t < n_tokens; t++) {
-        kernels->swiglu_back(width, gate_up_T2F + 2 * t * width, dy_TF + t * width,
-                             dgate_up_T2F + 2 * t * width);
+        kernels.gated_back(width, gate_up_T2F + 2 * t * width, dy_TF + t * width,
+                           dgate_up_T2F + 2 * t * width);
     }
     fr_operator_end(device, FR_OP_ACTIVATION_BACK, began, 0);
 }
 
-/* GELU has no gate: input and output have the same width. */
-void fr_gelu(fr_device *device, int64_t n_tokens, int64_t width, const float *x_TF,
-             float *y_TF)
+void fr_activate(fr_device *device, fr_activation activation, int64_t n, const float *x,
+                 float *y)
 {
     int64_t began = fr_operator_begin(device);
-    const fr_kernels *kernels = fr_kernels_select(device->isa);
-    int threads = fr_kernels_threads(device->n_threads, n_tokens * width);
+    fr_activation_kernels kernels = kernels_of(device, activation);
+    int threads = fr_kernels_threads(device->n_threads, n);
 #pragma omp parallel for num_threads(threads) schedule(static)
-    for (int64_t t = 0; t < n_tokens; t++) {
-        kernels->gelu(width, x_TF + t * width, y_TF + t * width);
+    for (int64_t start = 0; start < n; start += CHUNK) {
+        kernels.plain(fr_min(n - start, CHUNK), x + start, y + start);
     }
     fr_operator_end(device, FR_OP_ACTIVATION, began, 0);
 }
 
-void fr_gelu_back(fr_device *device, int64_t n_tokens, int64_t width, const float *x_TF,
-                  const float *dy_TF, float *dx_TF)
+void fr_activate_back(fr_device *device, fr_activation activation, int64_t n,
+                      const float *x, const float *dy, float *dx)
 {
     int64_t began = fr_operator_begin(device);
-    const fr_kernels *kernels = fr_kernels_select(device->isa);
-    int threads = fr_kernels_threads(device->n_threads, n_tokens * width);
+    fr_activation_kernels kernels = kernels_of(device, activation);
+    int threads = fr_kernels_threads(device->n_threads, n);
 #pragma omp parallel for num_threads(threads) schedule(static)
-    for (int64_t t = 0; t < n_tokens; t++) {
-        int64_t row = t * width;
-        kernels->gelu_back(width, x_TF + row, dy_TF + row, dx_TF + row);
+    for (int64_t start = 0; start < n; start += CHUNK) {
+        kernels.plain_back(fr_min(n - start, CHUNK), x + start, dy + start, dx + start);
     }
     fr_operator_end(device, FR_OP_ACTIVATION_BACK, began, 0);
 }

@@ -1,6 +1,7 @@
 /* Storing, restoring (alone or together with the activation that reads the values), gathering of rows and the plain
  * sum. All are bound by memory and shared among the threads in chunks of numbers or by rows. */
 #include "base/integer.h"
+#include "device/activation.h"
 #include "device/cpu/kernels.h"
 #include "device/state.h"
 
@@ -81,8 +82,9 @@ void fr_restore(fr_device *device, int64_t n, fr_dtype dtype, const void *saved,
 }
 
 /* Saves a row and applies the activation while the row is in the cache: both steps are bound by memory. */
-void fr_save_swiglu(fr_device *device, int64_t n_tokens, int64_t width, fr_dtype dtype,
-                    float *gate_up_T2F, void *saved, float *y_TF)
+void fr_save_gated(fr_device *device, fr_activation activation, int64_t n_tokens,
+                   int64_t width, fr_dtype dtype, float *gate_up_T2F, void *saved,
+                   float *y_TF)
 {
     int64_t began = fr_operator_begin(device);
     const fr_kernels *kernels = fr_kernels_select(device->isa);
@@ -92,16 +94,17 @@ void fr_save_swiglu(fr_device *device, int64_t n_tokens, int64_t width, fr_dtype
         int64_t row = 2 * t * width;
         save_run(kernels, 2 * width, dtype, gate_up_T2F + row,
                  saved_at(saved, dtype, row));
-        kernels->swiglu(width, gate_up_T2F + row, y_TF + t * width);
+        kernels->activation[activation].gated(width, gate_up_T2F + row,
+                                              y_TF + t * width);
     }
     fr_operator_end(device, FR_OP_ACTIVATION, began, 0);
 }
 
 /* The row is restored into the place of its own gradient, which the kernel computes in place. So no other
  * buffer is needed. */
-void fr_restore_swiglu_back(fr_device *device, int64_t n_tokens, int64_t width,
-                            fr_dtype dtype, const void *saved, const float *dy_TF,
-                            float *dgate_up_T2F)
+void fr_restore_gated_back(fr_device *device, fr_activation activation,
+                           int64_t n_tokens, int64_t width, fr_dtype dtype,
+                           const void *saved, const float *dy_TF, float *dgate_up_T2F)
 {
     int64_t began = fr_operator_begin(device);
     const fr_kernels *kernels = fr_kernels_select(device->isa);
@@ -111,7 +114,7 @@ void fr_restore_swiglu_back(fr_device *device, int64_t n_tokens, int64_t width,
         float *row = dgate_up_T2F + 2 * t * width;
         restore_run(kernels, 2 * width, dtype, saved_at(saved, dtype, 2 * t * width),
                     row);
-        kernels->swiglu_back(width, row, dy_TF + t * width, row);
+        kernels->activation[activation].gated_back(width, row, dy_TF + t * width, row);
     }
     fr_operator_end(device, FR_OP_ACTIVATION_BACK, began, 0);
 }
@@ -166,6 +169,30 @@ void fr_add(fr_device *device, int64_t n, const float *x, float *y)
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t start = 0; start < n; start += CHUNK) {
         kernels->add(chunk_length(n, start), x + start, y + start);
+    }
+    fr_operator_end(device, FR_OP_STORAGE, began, 0);
+}
+
+void fr_add_scaled(fr_device *device, int64_t n, float factor, const float *x, float *y)
+{
+    int64_t began = fr_operator_begin(device);
+    const fr_kernels *kernels = fr_kernels_select(device->isa);
+    int threads = fr_kernels_threads(device->n_threads, n);
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t start = 0; start < n; start += CHUNK) {
+        kernels->add_scaled(chunk_length(n, start), factor, x + start, y + start);
+    }
+    fr_operator_end(device, FR_OP_STORAGE, began, 0);
+}
+
+void fr_scale(fr_device *device, int64_t n, float factor, float *x)
+{
+    int64_t began = fr_operator_begin(device);
+    const fr_kernels *kernels = fr_kernels_select(device->isa);
+    int threads = fr_kernels_threads(device->n_threads, n);
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t start = 0; start < n; start += CHUNK) {
+        kernels->scale(chunk_length(n, start), factor, x + start);
     }
     fr_operator_end(device, FR_OP_STORAGE, began, 0);
 }

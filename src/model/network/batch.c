@@ -160,6 +160,7 @@ static void add_rows(fr_batch *b, fr_sequence tokens, int64_t position, fr_span 
     *segment = (fr_segment){.q_first = b->n_tokens,
                             .q_count = tokens.count,
                             .own_first = b->n_tokens,
+                            .position = position,
                             .unit = b->n_units,
                             .sees_prefix = true};
     if (!is_empty(shared)) {
@@ -233,9 +234,9 @@ static fr_sequence rest_of(fr_sequence s, int64_t n)
 static void add_branch(fr_batch *b, int64_t position, fr_span shared,
                        common_row *last_shared, const fr_branch *branch)
 {
-    static const fr_span NONE = {0, 0};
+    static const fr_span NONE = {0, 0, 0};
     fr_sequence rest = rest_of(branch->source, shared.count);
-    fr_span rest_span = {b->n_tokens, rest.count};
+    fr_span rest_span = {b->n_tokens, rest.count, position + shared.count};
     common_row last = {rest.count > 0 ? b->n_tokens + rest.count - 1 : -1, -1};
     int64_t reads = -1;
     if (!is_empty(rest_span)) {
@@ -274,8 +275,8 @@ fr_status fr_batch_add_branches(fr_ctx *ctx, fr_batch *batch, int64_t first_posi
                                 int64_t n_shared, const fr_branch *branches,
                                 int64_t n_branches)
 {
-    static const fr_span NONE = {0, 0};
-    fr_span shared = {batch->n_tokens, n_shared};
+    static const fr_span NONE = {0, 0, 0};
+    fr_span shared = {batch->n_tokens, n_shared, first_position};
     common_row last = {n_shared > 0 ? batch->n_tokens + n_shared - 1 : -1, -1};
     FR_TRY(reserve_unit(ctx, batch, branches, n_branches));
     if (n_shared > 0) {
@@ -301,12 +302,12 @@ fr_status fr_batch_add_cached(fr_ctx *ctx, fr_batch *batch,
                               const fr_cached_sequence *sequence, const int32_t *ids,
                               int64_t n)
 {
-    static const fr_span NONE = {0, 0};
+    static const fr_span NONE = {0, 0, 0};
     int64_t past = sequence->past;
     fr_sequence tokens = {ids, NULL, n};
     FR_TRY(reserve(ctx, batch, n, 1, 1));
     add_rows(batch, tokens, sequence->prefix_length + past, NONE,
-             (fr_span){sequence->first, past});
+             (fr_span){sequence->first, past, sequence->prefix_length});
     /* rows of the cache, not of the batch: attention reads keys and values there */
     batch->segments[batch->n_segments - 1].own_first = sequence->first + past;
     batch->target_reads_R[batch->n_targets] =

@@ -15,8 +15,7 @@ int64_t fr_head_chunk(int64_t n_targets);
 typedef struct fr_head {
     fr_ctx *ctx;          /* borrowed */
     fr_matrix vocabulary; /* [V, D], what is behind it is borrowed */
-    float *norm;          /* [D] */
-    float *norm_bias;     /* [D] or NULL */
+    fr_norm_weights norm; /* owned */
     /* rows that the scratch below has room for: those of a chunk, or fewer where no batch had as many */
     int64_t capacity;
     float *x;          /* [capacity, D] */
@@ -40,7 +39,7 @@ FR_MUST_CHECK fr_status fr_head_loss(const fr_layer_context *context, fr_head *h
                                      const fr_batch *batch, const float *x_SD,
                                      double *nll_R, float *dx_SD);
 
-/** Logits of n rows of x, by fr_linear_few. */
+/** Logits of n rows of x, by fr_linear_few, scaled and capped as the model's are. */
 FR_MUST_CHECK fr_status fr_head_logits(const fr_layer_context *context, fr_head *head,
                                        int64_t n, const float *x_TD,
                                        const int32_t *rows_N, float *logits_NV);

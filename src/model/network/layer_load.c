@@ -24,6 +24,21 @@ int64_t fr_arch_up_width(const fr_arch *arch)
     return arch->gated ? 2 * arch->d_ff : arch->d_ff;
 }
 
+bool fr_arch_has_half_outputs(const fr_arch *arch)
+{
+    return arch->attn_post_norm || arch->mlp_post_norm || arch->residual_scale != 1.0;
+}
+
+int64_t fr_arch_q_norm_width(const fr_arch *arch)
+{
+    return arch->qk_norm == FR_QK_NORM_WHOLE ? fr_arch_q_width(arch) : arch->head_dim;
+}
+
+int64_t fr_arch_k_norm_width(const fr_arch *arch)
+{
+    return arch->qk_norm == FR_QK_NORM_WHOLE ? fr_arch_kv_width(arch) : arch->head_dim;
+}
+
 /* One place to read layer `index` of a model: matrices from `frozen`, vectors into memory that `layer` owns. */
 typedef struct loader {
     fr_ctx *ctx;
@@ -74,6 +89,15 @@ static fr_status load_one_vector(const loader *l, fr_weight role, int64_t length
     return load_vector(l, &role, &length, 1, out);
 }
 
+/* The model has a norm's weights exactly where its description has the norm: weights_bind.c has seen to that. */
+static fr_status load_norm(const loader *l, fr_weight weight, fr_weight bias,
+                           fr_norm_weights *out)
+{
+    int64_t width = fr_weights_arch(l->weights)->d_model;
+    FR_TRY(load_one_vector(l, weight, width, &out->w));
+    return bias != FR_W_COUNT ? load_one_vector(l, bias, width, &out->b) : FR_OK;
+}
+
 static fr_status load_matrix(const loader *l, const fr_stack *stack, fr_matrix *out)
 {
     return fr_frozen_matrix(l->ctx, l->frozen, stack, l->index, out);
@@ -103,12 +127,19 @@ static fr_status load_vectors(const loader *l, const fr_arch *arch)
     /* GPT-2 has the second of the two roles alone */
     FR_TRY(load_vector(l, gated ? GATE_UP : GATE_UP + 1, up_lengths, gated ? 2 : 1,
                        &layer->up_bias));
-    FR_TRY(load_one_vector(l, FR_W_ATTN_NORM, width, &layer->attn_norm));
-    FR_TRY(load_one_vector(l, FR_W_ATTN_NORM_BIAS, width, &layer->attn_norm_bias));
     FR_TRY(load_one_vector(l, FR_W_O_BIAS, width, &layer->o_bias));
-    FR_TRY(load_one_vector(l, FR_W_MLP_NORM, width, &layer->mlp_norm));
-    FR_TRY(load_one_vector(l, FR_W_MLP_NORM_BIAS, width, &layer->mlp_norm_bias));
     return load_one_vector(l, FR_W_DOWN_BIAS, width, &layer->down_bias);
+}
+
+static fr_status load_norms(const loader *l, const fr_arch *arch)
+{
+    fr_layer *layer = l->layer;
+    FR_TRY(load_norm(l, FR_W_ATTN_NORM, FR_W_ATTN_NORM_BIAS, &layer->attn_norm));
+    FR_TRY(load_norm(l, FR_W_ATTN_POST_NORM, FR_W_COUNT, &layer->attn_post_norm));
+    FR_TRY(load_norm(l, FR_W_MLP_NORM, FR_W_MLP_NORM_BIAS, &layer->mlp_norm));
+    FR_TRY(load_norm(l, FR_W_MLP_POST_NORM, FR_W_COUNT, &layer->mlp_post_norm));
+    FR_TRY(load_one_vector(l, FR_W_Q_NORM, fr_arch_q_norm_width(arch), &layer->q_norm));
+    return load_one_vector(l, FR_W_K_NORM, fr_arch_k_norm_width(arch), &layer->k_norm);
 }
 
 /* On failure nothing is left to free: `out` is zeroed again. */
@@ -116,11 +147,14 @@ fr_status fr_layer_load(fr_ctx *ctx, const fr_weights *weights, fr_frozen *froze
                         int64_t index, fr_layer *out)
 {
     const fr_arch *arch = fr_weights_arch(weights);
-    *out = (fr_layer){0};
+    *out = (fr_layer){.window = fr_arch_window(arch, index)};
     loader l = {ctx, weights, frozen, index, out};
     fr_status status = load_matrices(&l, arch);
     if (status == FR_OK) {
         status = load_vectors(&l, arch);
+    }
+    if (status == FR_OK) {
+        status = load_norms(&l, arch);
     }
     if (status != FR_OK) {
         fr_layer_fini(out);

@@ -60,10 +60,12 @@ static void widen(fr_isa isa, const fr_quant_type *type, const uint8_t *data, in
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const uint32_t TYPES[] = {FR_QUANT_F32,  FR_QUANT_F16,  FR_QUANT_Q4_0,
-                                     FR_QUANT_Q4_1, FR_QUANT_Q5_0, FR_QUANT_Q5_1,
-                                     FR_QUANT_Q8_0, FR_QUANT_Q4_K, FR_QUANT_Q5_K,
-                                     FR_QUANT_Q6_K, FR_QUANT_BF16};
+    static const uint32_t TYPES[] = {
+        FR_QUANT_F32,   FR_QUANT_F16,    FR_QUANT_Q4_0,   FR_QUANT_Q4_1,
+        FR_QUANT_Q5_0,  FR_QUANT_Q5_1,   FR_QUANT_Q8_0,   FR_QUANT_Q4_K,
+        FR_QUANT_Q5_K,  FR_QUANT_Q6_K,   FR_QUANT_BF16,   FR_QUANT_Q2_K,
+        FR_QUANT_Q3_K,  FR_QUANT_IQ4_NL, FR_QUANT_IQ4_XS, FR_QUANT_TQ1_0,
+        FR_QUANT_TQ2_0, FR_QUANT_MXFP4,  FR_QUANT_Q1_0,   FR_QUANT_Q2_0};
     if (size < 1) {
         return 0;
     }

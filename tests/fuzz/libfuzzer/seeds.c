@@ -203,7 +203,7 @@ static void tokenizer(void)
 
 static void quant(void)
 {
-    enum { N_TYPES = 11, BYTES = 1 + 2 * 210 };
+    enum { N_TYPES = 20, BYTES = 1 + 2 * 210 };
     uint8_t block[BYTES];
     char name[] = "type-a";
     for (int type = 0; type < N_TYPES; type++) {

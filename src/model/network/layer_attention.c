@@ -1,0 +1,241 @@
+/*
+ * The attention half up to its output projection: o = attention(turn(N(x1) Wqkv)), and back.
+ *
+ * `turn` is the norms of queries and keys, where the model has them, and the rotation. Without norms it works in place and
+ * the turned values are kept. With them, the values before the norms are kept, since the norms' backward passes need these,
+ * and the turned queries and keys are made again in the workspace (turned_TW), whose columns of values stay unused.
+ */
+#include "model/network/layer_impl.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Where attention reads its queries, keys and values: columns of rows of W floats. */
+typedef struct operands {
+    const float *q;
+    const float *k;
+    const float *v;
+} operands;
+
+static fr_heads all_heads(const fr_layer_call *call)
+{
+    const fr_arch *arch = call->c->arch;
+    return (fr_heads){.n_tokens = call->batch->n_tokens,
+                      .n_heads = arch->n_heads + arch->n_kv_heads,
+                      .head_dim = arch->head_dim,
+                      .stride = fr_arch_qkv_width(arch)};
+}
+
+/* In place; `inverse` turns gradients back. q and k lie side by side in a row, heads of one width: one call turns both. */
+static void rotate(const fr_layer_call *call, bool inverse, float *qkv)
+{
+    const fr_angles *angles = call->layer->angles;
+    if (angles != NULL) {
+        fr_heads heads = all_heads(call);
+        fr_rope(call->c->device, &heads, angles->rotary, call->batch->positions_T,
+                angles->table, inverse, qkv);
+    }
+}
+
+/* Runs of `width` floats in the columns of queries, or of keys. */
+static fr_heads norm_runs(const fr_layer_call *call, int64_t columns, int64_t width)
+{
+    return (fr_heads){.n_tokens = call->batch->n_tokens,
+                      .n_heads = columns / width,
+                      .head_dim = width,
+                      .stride = fr_arch_qkv_width(call->c->arch)};
+}
+
+/* Turned queries and keys of the projection's output. */
+static operands turn(const fr_layer_call *call, float *qkv)
+{
+    const fr_layer_context *c = call->c;
+    const fr_arch *arch = c->arch;
+    const fr_workspace *w = c->workspace;
+    int64_t q = fr_arch_q_width(arch);
+    int64_t kv = fr_arch_kv_width(arch);
+    float *turned = qkv;
+    if (arch->qk_norm != FR_QK_NORM_NONE) {
+        float eps = (float)arch->norm_eps;
+        fr_heads queries = norm_runs(call, q, fr_arch_q_norm_width(arch));
+        fr_heads keys = norm_runs(call, kv, fr_arch_k_norm_width(arch));
+        turned = w->turned_TW;
+        fr_rmsnorm_heads(c->device, &queries, qkv, call->layer->q_norm, eps, turned,
+                         w->q_rstd_TH);
+        fr_rmsnorm_heads(c->device, &keys, qkv + q, call->layer->k_norm, eps,
+                         turned + q, w->k_rstd_TG);
+    }
+    rotate(call, false, turned);
+    return (operands){turned, turned + q, qkv + q + kv};
+}
+
+/* dq and dk belong to turned queries and keys; the projection made them before. */
+static void turn_back(const fr_layer_call *call, const float *qkv, float *dqkv)
+{
+    const fr_layer_context *c = call->c;
+    const fr_arch *arch = c->arch;
+    const fr_workspace *w = c->workspace;
+    int64_t q = fr_arch_q_width(arch);
+    rotate(call, true, dqkv);
+    if (arch->qk_norm != FR_QK_NORM_NONE) {
+        fr_heads queries = norm_runs(call, q, fr_arch_q_norm_width(arch));
+        fr_heads keys =
+            norm_runs(call, fr_arch_kv_width(arch), fr_arch_k_norm_width(arch));
+        fr_rmsnorm_heads_back(c->device, &queries, qkv, call->layer->q_norm,
+                              w->q_rstd_TH, dqkv, dqkv);
+        fr_rmsnorm_heads_back(c->device, &keys, qkv + q, call->layer->k_norm,
+                              w->k_rstd_TG, dqkv + q, dqkv + q);
+    }
+}
+
+/* Strides are those of the fused projection: q, k and v of a token lie in one row of W floats, none is copied out. */
+static fr_attention_params attention_params(const fr_layer_call *call)
+{
+    const fr_arch *arch = call->c->arch;
+    const fr_batch *batch = call->batch;
+    const fr_layer_prefix *prefix = call->prefix;
+    double scale = arch->attention_scale;
+    return (fr_attention_params){
+        .n_heads = arch->n_heads,
+        .n_kv_heads = arch->n_kv_heads,
+        .head_dim = arch->head_dim,
+        .q_stride = fr_arch_qkv_width(arch),
+        .kv_stride = fr_arch_qkv_width(arch),
+        .n_tokens = batch->n_tokens,
+        .prefix_length = prefix->length,
+        .prefix_k_PGK = prefix->k_PGK,
+        .prefix_v_PGK = prefix->v_PGK,
+        .prefix_slides = prefix->slides,
+        .n_segments = batch->n_segments,
+        .segments = batch->segments,
+        .scale = scale != 0.0 ? scale : 1.0 / sqrt((double)arch->head_dim),
+        .cap = (float)arch->attention_cap,
+        .window = call->layer->window,
+        .slopes_H = call->c->slopes_H};
+}
+
+/* Keys and values of a segment's tokens, to the rows that the segment calls its own. Keys are turned already, so later
+ * passes use them as they are. */
+static void fill_cache(const fr_layer_call *call, const fr_segment *segment,
+                       const operands *x)
+{
+    int64_t kv = fr_arch_kv_width(call->c->arch);
+    int64_t stride = fr_arch_qkv_width(call->c->arch);
+    for (int64_t t = 0; t < segment->q_count; t++) {
+        int64_t row = (segment->q_first + t) * stride;
+        int64_t place = (segment->own_first + t) * kv;
+        memcpy(call->cache->k + place, x->k + row, (size_t)kv * sizeof(float));
+        memcpy(call->cache->v + place, x->v + row, (size_t)kv * sizeof(float));
+    }
+}
+
+/* The projection's output, kept at the point that the opening of this file names, and its operands. */
+static fr_status project(const fr_layer_call *call, operands *out)
+{
+    const fr_layer_context *c = call->c;
+    const fr_saved *saved = call->saved;
+    int64_t n = call->batch->n_tokens;
+    int64_t width = fr_arch_qkv_width(c->arch);
+    const float *h = saved->x1_TD;
+    float *qkv = fr_layer_work_buffer(call, saved->qkv_TW, c->workspace->qkv_TW);
+    if (c->arch->attn_norm) {
+        fr_norm_forward(c->device, c->arch, &call->layer->attn_norm, n, saved->x1_TD,
+                        c->workspace->h_TD, saved->norm1);
+        h = c->workspace->h_TD;
+    }
+    FR_TRY(c->linear(c->device, n, h, &call->layer->qkv, false, qkv));
+    fr_layer_add_bias(call, n, width, call->layer->qkv_bias, qkv);
+    if (c->arch->qk_norm != FR_QK_NORM_NONE) {
+        fr_layer_keep(call, n * width, qkv, saved->qkv_TW);
+        *out = turn(call, qkv);
+    } else {
+        *out = turn(call, qkv);
+        fr_layer_keep(call, n * width, qkv, saved->qkv_TW);
+    }
+    return FR_OK;
+}
+
+fr_status fr_layer_attend(const fr_layer_call *call, float **o_out)
+{
+    const fr_layer_context *c = call->c;
+    const fr_saved *saved = call->saved;
+    const fr_batch *batch = call->batch;
+    float *o = fr_layer_work_buffer(call, saved->o_TQ, c->workspace->o_TQ);
+    operands x = {0};
+    FR_TRY(project(call, &x));
+    fr_attention_params params = attention_params(call);
+    /* keys of earlier passes are needed too, so attention reads all of them from the cache */
+    if (call->cache != NULL) {
+        for (int64_t i = 0; i < batch->n_segments; i++) {
+            fill_cache(call, &batch->segments[i], &x);
+        }
+        params.prefixes_U = call->cache->prefixes_U;
+        params.kv_stride = fr_arch_kv_width(c->arch);
+        x.k = call->cache->k;
+        x.v = call->cache->v;
+    }
+    FR_TRY(fr_attention(c->device, &params, x.q, x.k, x.v, o, saved->lse_TH));
+    fr_layer_keep(call, batch->n_tokens * fr_arch_q_width(c->arch), o, saved->o_TQ);
+    *o_out = o;
+    return FR_OK;
+}
+
+/* do = d_out Wo for all rows, in the feed-forward scratch: it is free by now and at least as large as [T, Q]. */
+static fr_status output_gradient(const fr_layer_call *call, const float *dy)
+{
+    const fr_layer_context *c = call->c;
+    int64_t n = fr_layer_rows_past(call);
+    float *d_o = c->workspace->up_TU;
+    fr_half half = fr_layer_attention_half(call);
+    const float *d_out = fr_layer_half_gradient(call, &half, n, dy);
+    if (!call->saved->only_read) {
+        return fr_linear_back(c->device, n, d_out, half.w, false, d_o);
+    }
+    float *d_o_SQ = c->workspace->dqkv_TW; /* filled later */
+    FR_TRY(fr_linear_back(c->device, n, d_out, half.w, false, d_o_SQ));
+    fr_layer_scatter(call->batch, fr_arch_q_width(c->arch), d_o_SQ, d_o);
+    return FR_OK;
+}
+
+/* The operands of the forward pass: kept as they are, or turned again. */
+static operands bring_operands(const fr_layer_call *call, float **qkv_out)
+{
+    const fr_arch *arch = call->c->arch;
+    int64_t q = fr_arch_q_width(arch);
+    float *qkv =
+        fr_layer_bring_back(call, call->batch->n_tokens * fr_arch_qkv_width(arch),
+                            call->saved->qkv_TW, call->c->workspace->qkv_TW);
+    *qkv_out = qkv;
+    return arch->qk_norm != FR_QK_NORM_NONE
+               ? turn(call, qkv)
+               : (operands){qkv, qkv + q, qkv + q + fr_arch_kv_width(arch)};
+}
+
+fr_status fr_layer_attend_back(const fr_layer_call *call, bool prefix_only,
+                               const float *dy)
+{
+    const fr_layer_context *c = call->c;
+    fr_workspace *w = c->workspace;
+    int64_t q = fr_arch_q_width(c->arch);
+    float *qkv = NULL;
+    operands x = bring_operands(call, &qkv);
+    const float *o = fr_layer_bring_back(call, call->batch->n_tokens * q,
+                                         call->saved->o_TQ, w->o_TQ);
+    FR_TRY(output_gradient(call, dy));
+    fr_attention_params params = attention_params(call);
+    fr_attention_gradients gradients = {.dprefix_k_UPGK = w->dprefix_k_UP,
+                                        .dprefix_v_UPGK = w->dprefix_v_UP,
+                                        .n_units = call->batch->n_units};
+    /* below the lowest prefix no gradient is used: dq, dk and dv stay NULL and are not computed */
+    if (!prefix_only) {
+        gradients.dq = w->dqkv_TW;
+        gradients.dk = w->dqkv_TW + q;
+        gradients.dv = w->dqkv_TW + q + fr_arch_kv_width(c->arch);
+    }
+    FR_TRY(fr_attention_back(c->device, &params, x.q, x.k, x.v, o, call->saved->lse_TH,
+                             w->up_TU, &gradients));
+    if (!prefix_only) {
+        turn_back(call, qkv, w->dqkv_TW);
+    }
+    return FR_OK;
+}

@@ -1,0 +1,102 @@
+/*
+ * The feed-forward half: N(activation(N(x2) Wup) Wdown). The activation saves its input on the way, since the backward
+ * pass needs only that; where it is not kept, it is in the workspace's up_TU until the backward pass has used it.
+ */
+#include "model/network/layer_impl.h"
+
+/* up = W_up N(x2), which `activate` saves; fills norm2 of `saved`. */
+static fr_status project_up(const fr_layer_call *call, int64_t n, float **up_out)
+{
+    const fr_layer_context *c = call->c;
+    const fr_saved *saved = call->saved;
+    const float *h = saved->x2_TD;
+    float *up = fr_layer_work_buffer(call, saved->up_TU, c->workspace->up_TU);
+    if (c->arch->mlp_norm) {
+        fr_norm_forward(c->device, c->arch, &call->layer->mlp_norm, n, saved->x2_TD,
+                        c->workspace->h_TD, saved->norm2);
+        h = c->workspace->h_TD;
+    }
+    FR_TRY(c->linear(c->device, n, h, &call->layer->up, false, up));
+    fr_layer_add_bias(call, n, fr_arch_up_width(c->arch), call->layer->up_bias, up);
+    *up_out = up;
+    return FR_OK;
+}
+
+/* act = activation(up); up is saved on the way. */
+static void activate(const fr_layer_call *call, int64_t n, float *up, float *act)
+{
+    const fr_layer_context *c = call->c;
+    void *saved = call->saved->up_TU;
+    fr_activation activation = c->arch->activation;
+    int64_t width = c->arch->d_ff;
+    if (!c->arch->gated) {
+        fr_layer_keep(call, n * width, up, saved);
+        fr_activate(c->device, activation, n * width, up, act);
+    } else if (c->dtype == FR_F32) {
+        fr_gated(c->device, activation, n, width, up, act);
+    } else {
+        fr_save_gated(c->device, activation, n, width, c->dtype, up, saved, act);
+    }
+}
+
+fr_status fr_layer_feed_forward(const fr_layer_call *call, float *target)
+{
+    const fr_layer_context *c = call->c;
+    int64_t n = fr_layer_rows_past(call);
+    float *act = c->workspace->act_TF;
+    float *up = NULL;
+    fr_half half = fr_layer_mlp_half(call);
+    FR_TRY(project_up(call, n, &up));
+    /* its output is needed again only by its post norm, and only where that was not kept */
+    if (target == NULL && (half.post->w == NULL || half.out != NULL)) {
+        fr_layer_keep(call, n * fr_arch_up_width(c->arch), up, NULL);
+        return FR_OK;
+    }
+    activate(call, n, up, act);
+    if (target != NULL && !c->arch->parallel) {
+        fr_layer_copy(call, n * c->arch->d_model, call->saved->x2_TD, target);
+    }
+    return fr_layer_add_half(call, &half, n, act, target);
+}
+
+/* dup from dact and the saved up, or the one that was computed again into dup's place. */
+static void activate_back(const fr_layer_call *call, int64_t n, const float *dact,
+                          float *dup)
+{
+    const fr_layer_context *c = call->c;
+    void *saved = call->saved->up_TU;
+    fr_activation activation = c->arch->activation;
+    int64_t width = c->arch->d_ff;
+    if (!c->arch->gated) {
+        const float *up = fr_layer_bring_back(call, n * width, saved, dup);
+        fr_activate_back(c->device, activation, n * width, up, dact, dup);
+    } else if (c->dtype == FR_F32 || saved == NULL) {
+        fr_gated_back(c->device, activation, n, width,
+                      fr_layer_work_buffer(call, saved, dup), dact, dup);
+    } else {
+        fr_restore_gated_back(c->device, activation, n, width, c->dtype, saved, dact,
+                              dup);
+    }
+}
+
+fr_status fr_layer_feed_forward_back(const fr_layer_call *call, float *dx)
+{
+    /* act and dact share a buffer: activations are not needed here, only up is */
+    const fr_layer_context *c = call->c;
+    const fr_saved *saved = call->saved;
+    int64_t n = fr_layer_rows_past(call);
+    float *dh = c->workspace->h_TD;
+    float *dact = c->workspace->act_TF;
+    float *dup = c->workspace->up_TU;
+    fr_half half = fr_layer_mlp_half(call);
+    const float *d_out = fr_layer_half_gradient(call, &half, n, dx);
+    FR_TRY(fr_linear_back(c->device, n, d_out, half.w, false, dact));
+    activate_back(call, n, dact, dup);
+    if (!c->arch->mlp_norm) {
+        return fr_linear_back(c->device, n, dup, &call->layer->up, true, dx);
+    }
+    FR_TRY(fr_linear_back(c->device, n, dup, &call->layer->up, false, dh));
+    fr_norm_backward(c->device, c->arch, &call->layer->mlp_norm, n, saved->x2_TD,
+                     saved->norm2, dh, dx);
+    return FR_OK;
+}

@@ -1,0 +1,76 @@
+/*
+ * layer_impl.h - one call of a layer, and the two halves of a layer, shared by layer*.c.
+ */
+#ifndef FR_MODEL_NETWORK_LAYER_IMPL_H
+#define FR_MODEL_NETWORK_LAYER_IMPL_H
+
+#include "model/network/layer.h"
+
+/** What every step of one call needs. */
+typedef struct fr_layer_call {
+    const fr_layer_context *c;
+    const fr_layer *layer;
+    const fr_batch *batch;
+    const fr_layer_prefix *prefix;
+    fr_layer_cache *cache;
+    const fr_saved *
+        saved; /* always has somewhere to write; its void pointers are NULL where nothing is kept */
+} fr_layer_call;
+
+/** How a half's output o W + b comes to the residual stream: through a post norm, a scale, or neither. */
+typedef struct fr_half {
+    const fr_matrix *w;
+    const float *bias;
+    const fr_norm_weights *post;
+    void *out;         /* kept output before the post norm, or NULL */
+    float *scratch;    /* [T, D] of the workspace, for that output */
+    float *statistics; /* of the post norm */
+} fr_half;
+
+fr_half fr_layer_attention_half(const fr_layer_call *call);
+fr_half fr_layer_mlp_half(const fr_layer_call *call);
+
+/** target += residual_scale * post(x W + b) of n rows; target NULL: only what the backward pass needs. Uses h_TD. */
+FR_MUST_CHECK fr_status fr_layer_add_half(const fr_layer_call *call,
+                                          const fr_half *half, int64_t n,
+                                          const float *x, float *target);
+
+/** The gradient of x W + b from that of the target: dy itself, or in h_TD. */
+const float *fr_layer_half_gradient(const fr_layer_call *call, const fr_half *half,
+                                    int64_t n, const float *dy);
+
+/** Rows that go past attention: a forward pass without a cache ends in the loss, so rows of the last layer that predict
+ * nothing need no feed-forward half. */
+int64_t fr_layer_rows_past(const fr_layer_call *call);
+/** y = the rows of x that go past attention. */
+FR_MUST_CHECK fr_status fr_layer_gather(const fr_layer_call *call, int64_t width,
+                                        const float *x, float *y);
+/** The way back of the rows that are read; the others are zero. */
+void fr_layer_scatter(const fr_batch *batch, int64_t width, const float *x_S,
+                      float *y_T);
+/** y = x, by all threads. */
+void fr_layer_copy(const fr_layer_call *call, int64_t n, const float *x, float *y);
+
+/** Where an operator writes: in f32 straight into the saved buffer; in bf16, or if it is not kept, into scratch. */
+float *fr_layer_work_buffer(const fr_layer_call *call, void *saved, float *scratch);
+/** Round to bf16 even if the value is not kept for backward, so that recomputation gives the same bits. */
+void fr_layer_keep(const fr_layer_call *call, int64_t n, float *work, void *saved);
+/** The saved value as floats: the saved buffer itself in f32, else converted into scratch (unchanged if not kept). */
+float *fr_layer_bring_back(const fr_layer_call *call, int64_t n, void *saved,
+                           float *scratch);
+void fr_layer_add_bias(const fr_layer_call *call, int64_t n, int64_t width,
+                       const float *bias, float *x);
+
+/** o = attention(...) of all rows, returned in *o_out; fills norm1, qkv, o and lse of `saved`. */
+FR_MUST_CHECK fr_status fr_layer_attend(const fr_layer_call *call, float **o_out);
+/** Fills dprefix and, unless prefix_only, dqkv (of the projection's output) of the workspace from the target's gradient. */
+FR_MUST_CHECK fr_status fr_layer_attend_back(const fr_layer_call *call,
+                                             bool prefix_only, const float *dy);
+
+/** target += the feed-forward half of saved->x2; target NULL: only what the backward pass needs. */
+FR_MUST_CHECK fr_status fr_layer_feed_forward(const fr_layer_call *call, float *target);
+/** dx += d(half)/dx2^T dx. */
+FR_MUST_CHECK fr_status fr_layer_feed_forward_back(const fr_layer_call *call,
+                                                   float *dx);
+
+#endif

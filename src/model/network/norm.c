@@ -1,0 +1,25 @@
+#include "model/network/norm.h"
+
+void fr_norm_forward(fr_device *device, const fr_arch *arch,
+                     const fr_norm_weights *norm, int64_t n, const float *x, float *y,
+                     float *statistics_N2)
+{
+    float eps = (float)arch->norm_eps;
+    if (arch->norm == FR_NORM_RMS) {
+        fr_rmsnorm(device, n, arch->d_model, x, norm->w, eps, y, statistics_N2);
+    } else {
+        fr_layernorm(device, n, arch->d_model, x, norm->w, norm->b, eps, y,
+                     statistics_N2);
+    }
+}
+
+void fr_norm_backward(fr_device *device, const fr_arch *arch,
+                      const fr_norm_weights *norm, int64_t n, const float *x,
+                      const float *statistics_N2, const float *dy, float *dx)
+{
+    if (arch->norm == FR_NORM_RMS) {
+        fr_rmsnorm_back(device, n, arch->d_model, x, norm->w, statistics_N2, dy, dx);
+    } else {
+        fr_layernorm_back(device, n, arch->d_model, x, norm->w, statistics_N2, dy, dx);
+    }
+}
