@@ -216,10 +216,10 @@ static void check_own_prefixes(fr_device *device, void *user)
     int64_t more = shape->prefix_length + 70;
     float *k = fr_test_numbers(more * row, 21, 1);
     float *v = fr_test_numbers(more * row, 22, 1);
-    fr_attention_prefix prefixes[] = {
-        {shape->prefix_length, together->prefix_k, together->prefix_v},
-        {more, k, v},
-        {0, NULL, NULL}};
+    fr_attention_prefix prefixes[] = {{shape->prefix_length, together->prefix_k,
+                                       together->prefix_v, of->scores.prefix_slides},
+                                      {more, k, v, of->scores.prefix_slides},
+                                      {0}};
     fr_attention_case_score(together, &of->scores);
     fr_attention_case_score(alone, &of->scores);
     together->params.prefixes_U = prefixes;

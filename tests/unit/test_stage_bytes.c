@@ -55,7 +55,7 @@ static int64_t weight_bytes(const fr_arch *arch, fr_dtype dtype, int64_t first,
     fr_stage_shape shape = {
         .arch = arch, .dtype = dtype, .first_layer = first, .n_layers = n};
     shape.max_position = 20;
-    return fr_stage_weight_bytes(&shape);
+    return fr_stage_weight_bytes(&shape) - (int64_t)sizeof *arch;
 }
 
 /* GPT-2: D 8, Q 8, W 24, F 16; a layer has 8 (24 + 8 + 16 + 16) matrix elements and vectors of 4 8 for norms,
@@ -95,6 +95,7 @@ static void weights_follow_the_shape(void)
     a.gated = true;
     a.activation = FR_ACTIVATION_SILU;
     a.positions = FR_POSITIONS_ROPE;
+    a.rotation = fr_rotation_plain(1e4, 4);
     a.n_kv_heads = 1;
     a.qkv_bias = a.o_bias = a.mlp_bias = a.tied_head = false;
     layer = 4 * (8 * (16 + 8 + 32 + 16) + 16);

@@ -71,8 +71,8 @@ fr_status fr_head_load(fr_ctx *ctx, const fr_weights *weights,
 
 void fr_head_fini(fr_head *head)
 {
-    free(head->norm);
-    free(head->norm_bias);
+    free(head->norm.w);
+    free(head->norm.b);
     free_scratch(head);
     *head = (fr_head){0};
 }
@@ -82,18 +82,11 @@ int64_t fr_head_chunk(int64_t n_targets)
     return n_targets < FR_HEAD_CHUNK_ROWS ? n_targets : FR_HEAD_CHUNK_ROWS;
 }
 
-/* The norm's kind belongs to the family: Llama has RMS norm without a bias, GPT-2 layer norm with one. */
-static void final_norm(const fr_layer_context *c, const fr_head *head, int64_t n_rows,
-                       const float *x, float *h, float *statistics)
+/* How logits come from the product; `shape` is where they are more than that, else NULL. */
+static const fr_logit_shape *logit_shape(const fr_arch *arch, fr_logit_shape *shape)
 {
-    float eps = (float)c->arch->norm_eps;
-    if (c->arch->norm == FR_NORM_RMS) {
-        fr_rmsnorm(c->device, n_rows, c->arch->d_model, x, head->norm, eps, h,
-                   statistics);
-    } else {
-        fr_layernorm(c->device, n_rows, c->arch->d_model, x, head->norm,
-                     head->norm_bias, eps, h, statistics);
-    }
+    *shape = (fr_logit_shape){(float)arch->logit_scale, (float)arch->logit_cap};
+    return arch->logit_scale != 1.0 || arch->logit_cap != 0.0 ? shape : NULL;
 }
 
 /* d nats / d hidden rows of the chunk from the logits' gradient, into head->dx. */
@@ -105,13 +98,8 @@ static fr_status chunk_back(const fr_layer_context *c, fr_head *head, int64_t n_
                           head->h));
     /* the norms' backward passes add to dx */
     memset(head->dx, 0, (size_t)(n_rows * width) * sizeof(float));
-    if (c->arch->norm == FR_NORM_RMS) {
-        fr_rmsnorm_back(c->device, n_rows, width, head->x, head->norm, head->statistics,
-                        head->h, head->dx);
-    } else {
-        fr_layernorm_back(c->device, n_rows, width, head->x, head->norm,
-                          head->statistics, head->h, head->dx);
-    }
+    fr_norm_backward(c->device, c->arch, &head->norm, n_rows, head->x, head->statistics,
+                     head->h, head->dx);
     return FR_OK;
 }
 
@@ -131,6 +119,8 @@ fr_status fr_head_loss(const fr_layer_context *context, fr_head *head,
     int64_t width = context->arch->d_model;
     int64_t chunk = fr_head_chunk(batch->n_targets);
     fr_place place = {"a target of a batch", 0};
+    fr_logit_shape room;
+    const fr_logit_shape *shape = logit_shape(context->arch, &room);
     FR_TRY(fr_vocabulary_check(head->ctx, place, batch->target_ids_R, batch->n_targets,
                                context->arch->vocab_size));
     FR_TRY(reserve(head, context->arch, chunk));
@@ -138,10 +128,11 @@ fr_status fr_head_loss(const fr_layer_context *context, fr_head *head,
         int64_t n = fr_head_chunk(batch->n_targets - first);
         const int32_t *rows = batch->target_reads_R + first;
         gather_rows(width, n, x_SD, rows, head->x);
-        final_norm(context, head, n, head->x, head->h, head->statistics);
+        fr_norm_forward(context->device, context->arch, &head->norm, n, head->x,
+                        head->h, head->statistics);
         FR_TRY(fr_linear(context->device, n, head->h, &head->vocabulary, false,
                          head->logits));
-        fr_cross_entropy(context->device, n, context->arch->vocab_size, NULL,
+        fr_cross_entropy(context->device, n, context->arch->vocab_size, shape,
                          head->logits, batch->target_ids_R + first, dx_SD != NULL,
                          nll_R + first);
         if (dx_SD == NULL) {
@@ -164,13 +155,19 @@ fr_status fr_head_logits(const fr_layer_context *context, fr_head *head, int64_t
     int64_t width = context->arch->d_model;
     int64_t vocab = context->arch->vocab_size;
     int64_t chunk = fr_head_chunk(n);
+    fr_logit_shape room;
+    const fr_logit_shape *shape = logit_shape(context->arch, &room);
     FR_TRY(reserve(head, context->arch, chunk));
     for (int64_t first = 0; first < n; first += chunk) {
         int64_t count = fr_head_chunk(n - first);
         gather_rows(width, count, x_TD, rows_N + first, head->x);
-        final_norm(context, head, count, head->x, head->h, head->statistics);
+        fr_norm_forward(context->device, context->arch, &head->norm, count, head->x,
+                        head->h, head->statistics);
         FR_TRY(fr_linear_few(context->device, count, head->h, &head->vocabulary, false,
                              logits_NV + first * vocab));
+    }
+    if (shape != NULL) {
+        fr_shape_logits(context->device, n * vocab, shape, logits_NV);
     }
     return FR_OK;
 }

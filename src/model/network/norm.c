@@ -1,7 +1,8 @@
 #include "model/network/norm.h"
 
-void fr_norm_forward(fr_device *device, const fr_arch *arch, const fr_norm_weights *norm,
-                     int64_t n, const float *x, float *y, float *statistics_N2)
+void fr_norm_forward(fr_device *device, const fr_arch *arch,
+                     const fr_norm_weights *norm, int64_t n, const float *x, float *y,
+                     float *statistics_N2)
 {
     float eps = (float)arch->norm_eps;
     if (arch->norm == FR_NORM_RMS) {

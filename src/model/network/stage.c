@@ -2,36 +2,16 @@
  * A stage: its weights, and one microbatch's way through its layers.
  *
  * Creation is collective over the ranks of a node, which share the matrices (frozen.h); what a rank has for itself
- * (vectors, RoPE table, learned positions) is loaded after that, and all ranks leave with the same status. A forward pass
+ * (vectors, angles, learned positions) is loaded after that, and all ranks leave with the same status. A forward pass
  * writes x[i + 1] from x[i], layer by layer, and a backward pass turns one gradient buffer from d loss / d output into
  * d loss / d input. Each layer's prefix gradients are added to the exact sum right after its backward pass, since the
  * next layer uses the same scratch.
  */
-#include "base/elementary.h"
 #include "base/mem.h"
 #include "model/network/stage_impl.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-/* cos and sin of position * theta^(-2i/K), computed in f64: [positions, K/2, 2]. */
-static fr_status make_rope_table(fr_ctx *ctx, const fr_arch *arch, int64_t n_positions,
-                                 float **out)
-{
-    int64_t half = arch->head_dim / 2;
-    FR_TRY(fr_alloc(ctx, n_positions * half * 2, sizeof(float), out));
-    for (int64_t i = 0; i < half; i++) {
-        double frequency = fr_power_of(arch->rotation.theta,
-                                       -2.0 * (double)i / (double)arch->head_dim);
-        for (int64_t position = 0; position < n_positions; position++) {
-            double angle = (double)position * frequency;
-            float *entry = *out + (position * half + i) * 2;
-            entry[0] = (float)fr_cos(angle);
-            entry[1] = (float)fr_sin(angle);
-        }
-    }
-    return FR_OK;
-}
 
 static fr_status load_layers(fr_stage *s, const fr_weights *weights)
 {
@@ -39,6 +19,7 @@ static fr_status load_layers(fr_stage *s, const fr_weights *weights)
     for (int64_t i = 0; i < s->n_layers; i++) {
         FR_TRY(fr_layer_load(s->ctx, weights, s->frozen, s->first_layer + i,
                              &s->layers[i]));
+        s->layers[i].angles = fr_stage_angles(s, s->first_layer + i);
     }
     return FR_OK;
 }
@@ -53,12 +34,25 @@ static fr_status load_positions(fr_stage *s, const fr_weights *weights)
     return fr_weights_read(s->ctx, weights, FR_W_POSITIONS, -1, FR_F32, s->positions);
 }
 
+static fr_status load_embedding_norm(fr_stage *s, const fr_weights *weights)
+{
+    fr_norm_weights *norm = &s->embedding_norm;
+    FR_TRY(fr_alloc(s->ctx, s->arch.d_model, sizeof(float), &norm->w));
+    FR_TRY(fr_alloc(s->ctx, s->arch.d_model, sizeof(float), &norm->b));
+    FR_TRY(fr_weights_read(s->ctx, weights, FR_W_EMBEDDING_NORM, -1, FR_F32, norm->w));
+    return fr_weights_read(s->ctx, weights, FR_W_EMBEDDING_NORM_BIAS, -1, FR_F32,
+                           norm->b);
+}
+
 static fr_status load_ends(fr_stage *s, const fr_weights *weights)
 {
     if (fr_stage_is_first(s)) {
         FR_TRY(fr_frozen_matrix(s->ctx, s->frozen, &FR_STACK_TOKENS, -1, &s->tokens));
         if (s->arch.positions == FR_POSITIONS_LEARNED) {
             FR_TRY(load_positions(s, weights));
+        }
+        if (s->arch.embedding_norm) {
+            FR_TRY(load_embedding_norm(s, weights));
         }
     }
     if (fr_stage_is_last(s)) {
@@ -110,10 +104,8 @@ static fr_status check_positions(const fr_stage *s, const fr_weights *weights)
 /* What this rank has for itself. */
 static fr_status load_own(fr_stage *s, const fr_weights *weights)
 {
+    FR_TRY(fr_stage_make_places(s));
     FR_TRY(load_layers(s, weights));
-    if (s->arch.positions == FR_POSITIONS_ROPE) {
-        FR_TRY(make_rope_table(s->ctx, &s->arch, s->max_position, &s->rope_table));
-    }
     FR_TRY(load_ends(s, weights));
     fr_weights_release(weights);
     return FR_OK;
@@ -161,8 +153,12 @@ void fr_stage_destroy(fr_stage **stage)
     fr_head_fini(&s->head);
     fr_frozen_destroy(&s->frozen);
     free(s->layers);
-    free(s->rope_table);
+    free(s->angles.table);
+    free(s->local_angles.table);
+    free(s->slopes_H);
     free(s->positions);
+    free(s->embedding_norm.w);
+    free(s->embedding_norm.b);
     free(s->arena);
     free(s->workspace.dprefix_k_UP);
     free(s->workspace.dprefix_v_UP);
@@ -205,7 +201,7 @@ fr_layer_context fr_stage_context(fr_stage *s)
     return (fr_layer_context){.device = s->device,
                               .arch = &s->arch,
                               .dtype = s->dtype,
-                              .rope_table = s->rope_table,
+                              .slopes_H = s->slopes_H,
                               .linear = fr_linear,
                               .workspace = &s->workspace};
 }
@@ -255,14 +251,23 @@ void fr_cache_fini(fr_cache *cache)
     *cache = (fr_cache){0};
 }
 
-/* x = token embedding (+ learned position). */
+/* x = N(scale * token embedding + learned position). */
 static fr_status embed(fr_stage *s, const fr_batch *batch, float *x_TD)
 {
+    int64_t n = batch->n_tokens;
     int64_t width = s->arch.d_model;
-    FR_TRY(fr_gather_rows(s->device, batch->n_tokens, batch->ids_T, &s->tokens, x_TD));
-    for (int64_t t = 0; s->positions != NULL && t < batch->n_tokens; t++) {
+    FR_TRY(fr_gather_rows(s->device, n, batch->ids_T, &s->tokens, x_TD));
+    if (s->arch.embedding_scale != 1.0) {
+        fr_scale(s->device, n * width, (float)s->arch.embedding_scale, x_TD);
+    }
+    for (int64_t t = 0; s->positions != NULL && t < n; t++) {
         fr_add(s->device, width, s->positions + batch->positions_T[t] * width,
                x_TD + t * width);
+    }
+    if (s->embedding_norm.w != NULL) {
+        float *h = s->workspace.h_TD;
+        fr_restore(s->device, n * width, FR_F32, x_TD, h);
+        fr_norm_forward(s->device, &s->arch, &s->embedding_norm, n, h, x_TD, NULL);
     }
     return FR_OK;
 }
@@ -284,7 +289,8 @@ static fr_layer_prefix layer_prefix(const fr_stage *s, const fr_stage_prefix *pr
     if (prefix->length == 0 || at < 0 || at >= own.count) {
         return (fr_layer_prefix){0};
     }
-    return (fr_layer_prefix){prefix->k + *offset, prefix->v + *offset, prefix->length};
+    return (fr_layer_prefix){prefix->k + *offset, prefix->v + *offset, prefix->length,
+                             prefix->slides};
 }
 
 /* The cache of a layer with each unit's prefix for it. */
@@ -298,7 +304,7 @@ static fr_layer_cache *layer_cache(const fr_stage *s, const fr_batch *batch,
         int64_t offset = 0;
         fr_layer_prefix own = layer_prefix(s, cache->prefixes_U[u], layer, &offset);
         cache->layer_prefixes_U[u] =
-            (fr_attention_prefix){own.length, own.k_PGK, own.v_PGK};
+            (fr_attention_prefix){own.length, own.k_PGK, own.v_PGK, own.slides};
     }
     return &cache->layers[layer];
 }

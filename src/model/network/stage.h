@@ -28,7 +28,8 @@ typedef struct fr_stage_params {
         *node; /* the ranks of this node, that all create a stage; NULL: this alone */
 } fr_stage_params;
 
-/** Load this stage's weights. Collective over the node's ranks, which share them, and all leave alike. FR_ERR_CONFIG if max_position exceeds what learned positions offer. */
+/** Load this stage's weights. Collective over the node's ranks, which share them, and all leave alike. FR_ERR_CONFIG if max_position exceeds what learned positions offer.
+ * Angles of LongRoPE depend on max_position (model/rotation.h), so a model's stages must all get the same. */
 FR_MUST_CHECK fr_status fr_stage_create(fr_ctx *ctx, const fr_stage_params *params,
                                         fr_stage **out);
 void fr_stage_destroy(fr_stage **stage);
@@ -48,6 +49,8 @@ typedef struct fr_stage_prefix {
     const float *k; /* [layers of this stage that have a prefix, P, G, K] */
     const float *v;
     fr_layer_range layers; /* of the model; count 0: from `first` to the last */
+    bool
+        slides; /* in layers with a window, slot j counts as the key at position j; false: every token sees all slots */
 } fr_stage_prefix;
 
 /** The lowest layer of this stage, from 0, that a backward pass reaches: nothing goes below the first layer that has

@@ -39,6 +39,14 @@ static void carve_saved(const fr_stage *s, char *base, int64_t *used, int64_t n_
     out->lse_TH = carve(base, used, float_row * a->n_heads);
     out->qkv_TW = carve(base, used, kept_row * fr_arch_qkv_width(a));
     out->o_TQ = carve(base, used, kept_row * fr_arch_q_width(a));
+    if (a->attn_post_norm) {
+        out->attn_out_TD = carve(base, used, kept_row * a->d_model);
+        out->attn_post = carve(base, used, float_row * 2);
+    }
+    if (a->mlp_post_norm) {
+        out->mlp_out_TD = carve(base, used, kept_row * a->d_model);
+        out->mlp_post = carve(base, used, float_row * 2);
+    }
     if (s->recompute == FR_RECOMPUTE_NONE) {
         out->up_TU = carve(base, used, kept_row * fr_arch_up_width(a));
     }
@@ -99,6 +107,26 @@ void fr_activations_destroy(fr_activations **activations)
     }
 }
 
+/* The workspace's buffers that only some models need. */
+static void carve_features(const fr_arch *a, char *base, int64_t *used, int64_t row,
+                           fr_workspace *w)
+{
+    if (a->qk_norm != FR_QK_NORM_NONE) {
+        w->turned_TW = carve(base, used, row * fr_arch_qkv_width(a));
+        w->q_rstd_TH = carve(base, used, row * a->n_heads);
+        w->k_rstd_TG = carve(base, used, row * a->n_kv_heads);
+    }
+    if (a->parallel) {
+        w->dy_TD = carve(base, used, row * a->d_model);
+    }
+    if (fr_arch_has_half_outputs(a)) {
+        w->attn_out_TD = carve(base, used, row * a->d_model);
+        w->mlp_out_TD = carve(base, used, row * a->d_model);
+        w->attn_post = carve(base, used, row * 2);
+        w->mlp_post = carve(base, used, row * 2);
+    }
+}
+
 /* The workspace's buffers in one arena; returns bytes. */
 static int64_t lay_out_workspace(const fr_stage *s, char *base, int64_t n_tokens,
                                  fr_workspace *w)
@@ -120,6 +148,7 @@ static int64_t lay_out_workspace(const fr_stage *s, char *base, int64_t n_tokens
     w->norm1 = carve(base, &used, row * 2);
     w->norm2 = carve(base, &used, row * 2);
     w->lse_TH = carve(base, &used, row * a->n_heads);
+    carve_features(a, base, &used, row, w);
     return used;
 }
 

@@ -20,7 +20,6 @@ static bool is_last(const fr_stage_shape *shape)
     return shape->first_layer + shape->n_layers == shape->arch->n_layers;
 }
 
-/* A matrix of n elements. */
 /* Matrices that stay in the file take what their own conversion or copy takes, which the file's type decides; a role
  * that the file lacks takes nothing. */
 static int64_t matrix_bytes(const fr_stage_shape *shape, fr_weight role, int64_t layer,
@@ -41,7 +40,7 @@ static int64_t layer_matrices(const fr_stage_shape *shape, int64_t layer)
     int64_t d = a->d_model;
     int64_t q = fr_arch_q_width(a);
     int64_t kv = fr_arch_kv_width(a);
-    /* 0 for GPT-2, which has no gate */
+    /* 0 without a gate */
     int64_t gate = fr_arch_up_width(a) - a->d_ff;
     const struct {
         fr_weight role;
@@ -77,28 +76,49 @@ int64_t fr_stage_matrix_bytes(const fr_stage_shape *shape)
 /* Of one layer, floats. */
 static int64_t layer_vectors(const fr_arch *a)
 {
-    /* two norms: RMS norm has a weight, layer norm a weight and a bias */
-    int64_t n = a->d_model * (a->norm == FR_NORM_RMS ? 2 : 4);
+    /* RMS norm has a weight, layer norm a weight and a bias */
+    int64_t norm = a->d_model * (a->norm == FR_NORM_RMS ? 1 : 2);
+    int64_t n = norm * (a->attn_norm + a->mlp_norm);
+    n += a->d_model * (a->attn_post_norm + a->mlp_post_norm);
+    if (a->qk_norm != FR_QK_NORM_NONE) {
+        n += fr_arch_q_norm_width(a) + fr_arch_k_norm_width(a);
+    }
     n += a->qkv_bias ? fr_arch_qkv_width(a) : 0;
     n += a->o_bias ? a->d_model : 0;
     n += a->mlp_bias ? fr_arch_up_width(a) + a->d_model : 0;
     return n;
 }
 
+/* What tells tokens their places, floats: tables of cosine and sine for rotary/2 pairs at each position, slopes. */
+static int64_t places(const fr_stage_shape *shape)
+{
+    const fr_arch *a = shape->arch;
+    fr_layer_range layers = {shape->first_layer, shape->n_layers};
+    int64_t floats = a->positions == FR_POSITIONS_ALIBI ? a->n_heads : 0;
+    if (fr_layers_rotate(a, layers, false)) {
+        floats += shape->max_position * a->rotation.rotary;
+    }
+    if (fr_layers_rotate(a, layers, true)) {
+        floats += shape->max_position * a->local_rotation.rotary;
+    }
+    return floats;
+}
+
 int64_t fr_stage_weight_bytes(const fr_stage_shape *shape)
 {
     const fr_arch *a = shape->arch;
-    int64_t floats = shape->n_layers * layer_vectors(a);
-    /* each stage has its own table of rotary angles: cosine and sine for head_dim / 2 pairs at each position */
-    floats += a->positions == FR_POSITIONS_ROPE ? shape->max_position * a->head_dim : 0;
+    int64_t floats = shape->n_layers * layer_vectors(a) + places(shape);
     if (is_first(shape)) {
         floats +=
             a->positions == FR_POSITIONS_LEARNED ? a->context_length * a->d_model : 0;
+        floats += a->embedding_norm ? 2 * a->d_model : 0;
     }
     if (is_last(shape)) {
         floats += a->d_model * (a->norm == FR_NORM_RMS ? 1 : 2);
     }
-    return fr_stage_matrix_bytes(shape) + floats * (int64_t)sizeof(float);
+    /* a stage has a copy of the description */
+    return fr_stage_matrix_bytes(shape) + floats * (int64_t)sizeof(float) +
+           (int64_t)sizeof(fr_arch);
 }
 
 /* Rows of a matrix that are in memory at a time. */

@@ -18,10 +18,13 @@ struct fr_stage {
     int64_t max_position;
     fr_frozen *frozen; /* matrices of the layers and the ends */
     fr_layer *layers;
-    float *rope_table;
+    fr_angles angles; /* where layers of this stage rotate by them */
+    fr_angles local_angles;
+    float *slopes_H;  /* ALiBi */
     fr_matrix tokens; /* [V, D]; first stage */
-    float *positions; /* [max_position, D]; first stage, GPT-2 */
-    fr_head head;     /* last stage */
+    float *positions; /* [max_position, D]; first stage, learned positions */
+    fr_norm_weights embedding_norm; /* first stage; owned */
+    fr_head head;                   /* last stage */
     fr_workspace workspace;
     int64_t workspace_tokens; /* rows that the workspace has room for */
     int64_t workspace_prefix; /* floats of dprefix_k_UP */
@@ -44,6 +47,13 @@ struct fr_activations {
 
 /** The context that layer functions take. */
 fr_layer_context fr_stage_context(fr_stage *stage);
+
+/** Make the angles and slopes that this stage's layers need. */
+FR_MUST_CHECK fr_status fr_stage_make_places(fr_stage *stage);
+/** The angles of a layer of the model; NULL: it does not rotate. */
+const fr_angles *fr_stage_angles(const fr_stage *stage, int64_t layer);
+/** Whether any of the layers rotates by the local angles (or by the others). */
+bool fr_layers_rotate(const fr_arch *arch, fr_layer_range layers, bool local);
 
 /** Room in the scratch for n_tokens rows and the unit gradients of a prefix. */
 FR_MUST_CHECK fr_status fr_stage_reserve(fr_stage *stage, int64_t n_tokens,

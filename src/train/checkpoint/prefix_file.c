@@ -68,7 +68,8 @@ fr_stage_prefix fr_prefix_file_view(const fr_checkpoint_task *task, int64_t firs
     skipped = skipped < task->n_layers ? skipped : task->n_layers;
     skipped = skipped > 0 ? skipped : 0;
     int64_t offset = skipped * task->length * task->n_kv_heads * task->head_dim;
-    return (fr_stage_prefix){task->length, task->state.k + offset,
-                             task->state.v + offset,
-                             (fr_layer_range){task->first_layer, task->n_layers}};
+    return (fr_stage_prefix){.length = task->length,
+                             .k = task->state.k + offset,
+                             .v = task->state.v + offset,
+                             .layers = {task->first_layer, task->n_layers}};
 }

@@ -61,7 +61,7 @@ static fr_status measure_after_bos(fr_run_state *run, const fr_task *task, int32
                                                                    &bos, 1, all, k, v));
     }
     if (status == FR_OK) {
-        fr_stage_prefix prefix = {1, k, v, all};
+        fr_stage_prefix prefix = {.length = 1, .k = k, .v = v, .layers = all};
         status = measure(run, task, &prefix, out);
     }
     free(k);

@@ -418,7 +418,10 @@ void fr_prefix_list_arrays(const fr_prefix_state *state,
 
 fr_stage_prefix fr_task_prefix(const fr_task *task)
 {
-    return (fr_stage_prefix){task->length, task->state.k, task->state.v, task->layers};
+    return (fr_stage_prefix){.length = task->length,
+                             .k = task->state.k,
+                             .v = task->state.v,
+                             .layers = task->layers};
 }
 
 int64_t fr_task_max_position(const fr_task *task)
