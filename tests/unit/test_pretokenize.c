@@ -8,6 +8,9 @@
 
 enum { SHOWN = 256 };
 
+static const char GPT2[] = "gpt-2";
+static const char SMOLLM[] = "smollm";
+
 /* Pieces with '|' between, and the text that they add up to. */
 typedef struct pieces {
     char shown[SHOWN];
@@ -36,12 +39,13 @@ static fr_status collect(void *user, const char *piece, size_t bytes)
     return p->count == p->stop_after ? FR_ERR_STOPPED : FR_OK;
 }
 
-static void split(fr_split_rule rule, const char *text, size_t bytes, pieces *p)
+static void split(const char *rule, const char *text, size_t bytes, pieces *p)
 {
     fr_splitter *splitter = NULL;
-    FR_ASSERT_OK(fr_splitter_create(fr_test_ctx(), rule, &splitter));
+    FR_ASSERT_OK(fr_splitter_create_named(fr_test_ctx(), fr_text_of(rule), &splitter));
     CU_ASSERT_PTR_NOT_NULL_FATAL(splitter);
-    FR_ASSERT_OK(fr_splitter_run(fr_test_ctx(), splitter, text, bytes, collect, p));
+    FR_ASSERT_OK(fr_splitter_run(fr_test_ctx(), splitter, (fr_text){text, bytes}, true,
+                                 collect, p));
     fr_splitter_destroy(&splitter);
 }
 
@@ -50,7 +54,7 @@ typedef struct example {
     const char *wanted;
 } example;
 
-static void check(fr_split_rule rule, const example *examples, int n)
+static void check(const char *rule, const example *examples, int n)
 {
     for (int i = 0; i < n; i++) {
         pieces p = {0};
@@ -89,8 +93,8 @@ static const example TEXTS[] = {
 
 static void words_spaces_and_signs_are_parted(void)
 {
-    check(FR_SPLIT_GPT2, TEXTS, FR_N_CASES(TEXTS));
-    check(FR_SPLIT_SMOLLM, TEXTS, FR_N_CASES(TEXTS));
+    check(GPT2, TEXTS, FR_N_CASES(TEXTS));
+    check(SMOLLM, TEXTS, FR_N_CASES(TEXTS));
 }
 
 static void gpt2_keeps_numbers_together(void)
@@ -101,7 +105,7 @@ static void gpt2_keeps_numbers_together(void)
         {"x   12", "x|  | 12"},
         {"\xC2\xBD\xE2\x85\xA7", "\xC2\xBD\xE2\x85\xA7"},
     };
-    check(FR_SPLIT_GPT2, EXAMPLES, FR_N_CASES(EXAMPLES));
+    check(GPT2, EXAMPLES, FR_N_CASES(EXAMPLES));
 }
 
 static void smollm_splits_every_number_sign_off(void)
@@ -116,7 +120,7 @@ static void smollm_splits_every_number_sign_off(void)
         {"\xC2\xBD\xE2\x85\xA7", "\xC2\xBD|\xE2\x85\xA7"},
         {"9's", "9|'s"},
     };
-    check(FR_SPLIT_SMOLLM, EXAMPLES, FR_N_CASES(EXAMPLES));
+    check(SMOLLM, EXAMPLES, FR_N_CASES(EXAMPLES));
 }
 
 static void bytes_that_are_no_utf8_are_pieces_of_their_own(void)
@@ -137,8 +141,8 @@ static void bytes_that_are_no_utf8_are_pieces_of_their_own(void)
         {"a  \xFF", "a|  |\xFF"},
         {"\xF0\x9F\xA6\x99\xF0\x9F", "\xF0\x9F\xA6\x99|\xF0\x9F"},
     };
-    check(FR_SPLIT_GPT2, EXAMPLES, FR_N_CASES(EXAMPLES));
-    check(FR_SPLIT_SMOLLM, EXAMPLES, FR_N_CASES(EXAMPLES));
+    check(GPT2, EXAMPLES, FR_N_CASES(EXAMPLES));
+    check(SMOLLM, EXAMPLES, FR_N_CASES(EXAMPLES));
 }
 
 /* Bytes that often make sense as UTF-8, spaces, digits and quotes. */
@@ -159,7 +163,7 @@ static void the_pieces_add_up_to_the_text(void)
     for (uint64_t trial = 0; trial < TRIALS; trial++) {
         pieces p = {.joined = joined};
         random_text(trial, text, BYTES);
-        split(trial % 2 == 0 ? FR_SPLIT_GPT2 : FR_SPLIT_SMOLLM, text, BYTES, &p);
+        split(trial % 2 == 0 ? GPT2 : SMOLLM, text, BYTES, &p);
         CU_ASSERT_EQUAL(p.n_joined, BYTES);
         fr_assert_same_bytes("joined", joined, text, BYTES);
     }
@@ -195,7 +199,7 @@ static void a_megabyte_is_split_in_linear_time(void)
             text[at] = UNITS[i].unit[at % width];
         }
         pieces p = {0};
-        split(FR_SPLIT_SMOLLM, text, BYTES, &p);
+        split(SMOLLM, text, BYTES, &p);
         if (UNITS[i].count > 0) {
             CU_ASSERT_EQUAL(p.count, UNITS[i].count);
             CU_ASSERT_EQUAL(p.longest, BYTES);
@@ -214,7 +218,7 @@ static void a_long_run_of_spaces_leaves_its_last_to_the_word(void)
     memset(text, ' ', BYTES);
     text[BYTES - 1] = 'w';
     pieces p = {0};
-    split(FR_SPLIT_GPT2, text, BYTES, &p);
+    split(GPT2, text, BYTES, &p);
     CU_ASSERT_EQUAL(p.count, 2);
     CU_ASSERT_EQUAL(p.longest, BYTES - 2);
     free(text);
@@ -229,7 +233,7 @@ static void split_in_two_passes(const char *text, size_t bytes, pieces *p)
         while (at + n < bytes && (text[at + n] < '0' || text[at + n] > '9')) {
             n++;
         }
-        split(FR_SPLIT_GPT2, text + at, n, p);
+        split(GPT2, text + at, n, p);
         at += n;
         if (at < bytes) {
             (void)collect(p, text + at, 1);
@@ -250,7 +254,7 @@ static void smollm_is_the_gpt2_rule_between_digits(void)
             uint64_t word = fr_rng_u64(trial, FR_RNG_TEST, 4, i);
             text[i] = SOME[word % (sizeof SOME - 1)];
         }
-        split(FR_SPLIT_SMOLLM, text, BYTES, &got);
+        split(SMOLLM, text, BYTES, &got);
         split_in_two_passes(text, BYTES, &wanted);
         CU_ASSERT_STRING_EQUAL(got.shown, wanted.shown);
         CU_ASSERT_EQUAL(got.count, wanted.count);
@@ -261,10 +265,10 @@ static void a_failure_of_the_visitor_ends_the_splitting(void)
 {
     fr_splitter *splitter = NULL;
     pieces p = {.stop_after = 2};
-    FR_ASSERT_OK(fr_splitter_create(fr_test_ctx(), FR_SPLIT_GPT2, &splitter));
-    CU_ASSERT_EQUAL(
-        fr_splitter_run(fr_test_ctx(), splitter, "a b c \xFF d", 9, collect, &p),
-        FR_ERR_STOPPED);
+    FR_ASSERT_OK(fr_splitter_create_named(fr_test_ctx(), fr_text_of(GPT2), &splitter));
+    CU_ASSERT_EQUAL(fr_splitter_run(fr_test_ctx(), splitter, fr_text_of("a b c \xFF d"),
+                                    true, collect, &p),
+                    FR_ERR_STOPPED);
     CU_ASSERT_EQUAL(p.count, 2);
     fr_splitter_destroy(&splitter);
 }

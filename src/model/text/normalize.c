@@ -44,10 +44,11 @@ static fr_status fill_step(fr_ctx *ctx, const char *path, step *to)
     FR_TRY(own_text(ctx, &to->as.pattern, &to->pattern_text));
     FR_TRY(own_text(ctx, &to->as.content, &to->content));
     if (to->as.kind != FR_NORMAL_CHARSMAP && to->as.content.bytes > MAX_CONTENT) {
-        return FR_FAIL(ctx, FR_ERR_UNSUPPORTED,
-                       "%s: normalizer puts %zu bytes into a text at once; at most %d are "
-                       "supported. Give rows as token ids (source_ids, target_ids)",
-                       path, to->as.content.bytes, MAX_CONTENT);
+        return FR_FAIL(
+            ctx, FR_ERR_UNSUPPORTED,
+            "%s: normalizer puts %zu bytes into a text at once; at most %d are "
+            "supported. Give rows as token ids (source_ids, target_ids)",
+            path, to->as.content.bytes, MAX_CONTENT);
     }
     return to->as.kind == FR_NORMAL_REPLACE
                ? fr_pattern_create(ctx, path, to->as.pattern, to->as.is_regex,

@@ -23,6 +23,8 @@
 #define WORD                                                                           \
     "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}"        \
     "\\x{1F150}-\\x{1F169}\\x{1F170}-\\x{1F189}"
+/* Outside of classes Oniguruma looks Latin-1 up in a table that also has its fractions and superscripts. */
+#define WORD_ALONE WORD "\\x{B2}\\x{B3}\\x{B9}\\x{BC}-\\x{BE}"
 
 /* The state of one translation. */
 typedef struct work {
@@ -155,20 +157,25 @@ static fr_status take_class_escape(work *w, bool inside, bool *taken)
         char letter;
         const char *outside;
         const char *inside; /* NULL: not supported there */
-    } CLASSES[] = {
-        {'s', "[" WHITE "]", WHITE},
-        {'S', "[^" WHITE "]", "\\S\\x{180E}"},
-        {'w', "[" WORD "]", WORD},
-        {'W', "[^" WORD "]", NULL},
-        {'d', "\\d", "\\d"},
-        {'D', "\\D", "\\D"},
-        {'h', "[0-9a-fA-F]", "0-9a-fA-F"},
-        {'H', "[^0-9a-fA-F]", NULL},
-        {'b', "(?:(?<=[" WORD "])(?![" WORD "])|(?<![" WORD "])(?=[" WORD "]))", NULL},
-        {'B', "(?:(?<=[" WORD "])(?=[" WORD "])|(?<![" WORD "])(?![" WORD "]))", NULL},
-        {'A', "\\A", NULL},
-        {'z', "\\z", NULL},
-        {'Z', "\\Z", NULL}};
+    } CLASSES[] = {{'s', "[" WHITE "]", WHITE},
+                   {'S', "[^" WHITE "]", "\\S\\x{180E}"},
+                   {'w', "[" WORD_ALONE "]", WORD},
+                   {'W', "[^" WORD_ALONE "]", NULL},
+                   {'d', "\\d", "\\d"},
+                   {'D', "\\D", "\\D"},
+                   {'h', "[0-9a-fA-F]", "0-9a-fA-F"},
+                   {'H', "[^0-9a-fA-F]", NULL},
+                   {'b',
+                    "(?:(?<=[" WORD_ALONE "])(?![" WORD_ALONE "])|(?<![" WORD_ALONE
+                    "])(?=[" WORD_ALONE "]))",
+                    NULL},
+                   {'B',
+                    "(?:(?<=[" WORD_ALONE "])(?=[" WORD_ALONE "])|(?<![" WORD_ALONE
+                    "])(?![" WORD_ALONE "]))",
+                    NULL},
+                   {'A', "\\A", NULL},
+                   {'z', "\\z", NULL},
+                   {'Z', "\\Z", NULL}};
     for (size_t i = 0; i < sizeof CLASSES / sizeof *CLASSES; i++) {
         const char *text = inside ? CLASSES[i].inside : CLASSES[i].outside;
         if (CLASSES[i].letter == w->in.data[w->at + 1] && text != NULL) {

@@ -52,6 +52,32 @@ static fr_status read_add_bos(fr_ctx *ctx, const fr_token_files *files, bool *ou
     return FR_OK;
 }
 
+/* A token in front of each text comes from the post_processor, else from the configuration. As transformers 5 does: where there
+ * is a tokenizer.json with such a processor, add_bos_token is not asked. A token behind must be the one that ends texts: it
+ * is not put behind a source, but training puts it behind each target. */
+static fr_status read_ends(fr_ctx *ctx, const fr_token_files *files,
+                           fr_token_draft *draft)
+{
+    const char *file = NULL;
+    const char *eos =
+        json_string_value(fr_token_files_named(files, "eos_token", 0, &file));
+    const json_t *post = json_object_get(files->tokenizer, "post_processor");
+    fr_json_frame frame;
+    FR_TRY(fr_tokenizer_read_frame(ctx, draft->path, post, &frame));
+    if (frame.behind >= 0 &&
+        (eos == NULL || fr_token_files_find(files, eos) != frame.behind)) {
+        return fr_json_refuse(ctx, draft->path, "post_processor", post,
+                              "with the eos_token behind a text, or nothing");
+    }
+    if (frame.front >= 0) {
+        draft->add_bos = true;
+        draft->bos = frame.front;
+        return FR_OK;
+    }
+    FR_TRY(read_add_bos(ctx, files, &draft->add_bos));
+    return draft->add_bos ? read_bos(ctx, files, &draft->bos) : FR_OK;
+}
+
 /* The text of the token with a role, as chat templates see it. */
 static fr_text token_name(const fr_token_files *files, const char *role)
 {
@@ -67,8 +93,7 @@ fr_status fr_tokenizer_read_hf(fr_ctx *ctx, fr_token_files *files, fr_tokenizer 
     fr_status status = fr_token_files_load(ctx, files);
     if (status != FR_OK ||
         (status = fr_tokenizer_read_json(ctx, files, &draft)) != FR_OK ||
-        (status = read_add_bos(ctx, files, &draft.add_bos)) != FR_OK ||
-        (draft.add_bos && (status = read_bos(ctx, files, &draft.bos)) != FR_OK) ||
+        (status = read_ends(ctx, files, &draft)) != FR_OK ||
         (status = fr_token_files_template(ctx, files, &draft.chat_template)) != FR_OK) {
         goto out;
     }
