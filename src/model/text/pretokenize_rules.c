@@ -88,7 +88,7 @@ static const fr_split_rule RULES[] = {
     {"falcon",
      4,
      {{.kind = FR_SPLIT_AT,
-       .pattern = {"[!-/:-@\\[-`{-~\\p{P}]", 21},
+       .pattern = {"[!-/:-@\\[-`{-~\\p{P}]", 20},
        .is_regex = true,
        .behavior = FR_SPLIT_CONTIGUOUS},
       AT(GPT2),
