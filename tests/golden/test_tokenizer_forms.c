@@ -126,6 +126,46 @@ static fr_tokenizer *open_form(const json_t *item)
     return tokenizer;
 }
 
+/* The same model as vocab.json and merges.txt, as older folders have it. */
+static fr_tokenizer *open_merges(const json_t *item)
+{
+    fr_tokenizer *tokenizer = NULL;
+    const char *folder = fr_test_folder();
+    const json_t *root = json_object_get(item, "tokenizer");
+    const json_t *model = json_object_get(root, "model");
+    json_t *config = json_object_get(item, "config");
+    FILE *file = fopen(fr_test_path(folder, "merges.txt"), "w");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    (void)fprintf(file, "#version: 0.2\n");
+    size_t i = 0;
+    json_t *merge = NULL;
+    json_array_foreach(json_object_get(model, "merges"), i, merge)
+    {
+        (void)fprintf(file, "%s %s\n", json_string_value(json_array_get(merge, 0)),
+                      json_string_value(json_array_get(merge, 1)));
+    }
+    CU_ASSERT_EQUAL(fclose(file), 0);
+    (void)json_object_set_new(config, "tokenizer_class",
+                              json_string("Qwen2TokenizerFast"));
+    json_t *decoder = json_object();
+    json_array_foreach(json_object_get(root, "added_tokens"), i, merge)
+    {
+        char id[16];
+        (void)snprintf(id, sizeof id, "%lld",
+                       (long long)json_integer_value(json_object_get(merge, "id")));
+        (void)json_object_set(decoder, id, merge);
+    }
+    (void)json_object_set_new(config, "added_tokens_decoder", decoder);
+    CU_ASSERT_EQUAL(json_dump_file(json_object_get(model, "vocab"),
+                                   fr_test_path(folder, "vocab.json"), 0),
+                    0);
+    CU_ASSERT_EQUAL(
+        json_dump_file(config, fr_test_path(folder, "tokenizer_config.json"), 0), 0);
+    FR_ASSERT_OK(fr_tokenizer_open(fr_test_ctx(), folder, &tokenizer));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(tokenizer);
+    return tokenizer;
+}
+
 static bool same_ids(const fr_ids *ids, const json_t *wanted)
 {
     bool same = (size_t)ids->count == json_array_size(wanted);
@@ -188,9 +228,31 @@ static void forms_give_the_references_ids(void)
     json_decref(root);
 }
 
+static void merges_and_a_class_are_a_tokenizer(void)
+{
+    json_t *root = load();
+    size_t i = 0;
+    json_t *item = NULL;
+    json_array_foreach(json_object_get(root, "forms"), i, item)
+    {
+        if (strcmp(json_string_value(json_object_get(item, "name")), "qwen-2") == 0) {
+            fr_tokenizer *tokenizer = open_merges(item);
+            size_t t = 0;
+            json_t *text = NULL;
+            json_array_foreach(json_object_get(root, "texts"), t, text)
+            {
+                check_form(tokenizer, item, text, t);
+            }
+            fr_tokenizer_close(&tokenizer);
+        }
+    }
+    json_decref(root);
+}
+
 static const fr_case CASES[] = {FR_CASE(normalizers_give_the_references_texts),
                                 FR_CASE(splitters_give_the_references_pieces),
-                                FR_CASE(forms_give_the_references_ids)};
+                                FR_CASE(forms_give_the_references_ids),
+                                FR_CASE(merges_and_a_class_are_a_tokenizer)};
 
 int main(int argc, char **argv)
 {

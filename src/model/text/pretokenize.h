@@ -66,6 +66,8 @@ FR_MUST_CHECK fr_status fr_splitter_create_named(fr_ctx *ctx, fr_text name,
                                                  fr_splitter **out);
 /** All names, with commas between, for messages. */
 const char *fr_split_names(void);
+/** The regular expression of a rule with one, such as "gpt-2" or "qwen2"; NULL: none has this name. */
+const char *fr_split_name_regex(const char *name);
 /** Whether models with this named rule take a piece that is a token as it is, without merging (`ignore_merges`). */
 bool fr_split_name_ignores_merges(fr_text name);
 

@@ -228,6 +228,13 @@ bool fr_split_rule_find(fr_text name, fr_split_rule *out)
     return false;
 }
 
+const char *fr_split_name_regex(const char *name)
+{
+    fr_split_rule rule;
+    return fr_split_rule_find(fr_text_of(name), &rule) ? rule.steps[0].pattern.data
+                                                       : NULL;
+}
+
 static bool same_text(fr_text a, fr_text b)
 {
     return a.bytes == b.bytes && (a.bytes == 0 || memcmp(a.data, b.data, a.bytes) == 0);

@@ -88,9 +88,10 @@ static fr_text token_name(const fr_token_files *files, const char *role)
 
 fr_status fr_tokenizer_read_hf(fr_ctx *ctx, fr_token_files *files, fr_tokenizer **out)
 {
-    fr_token_draft draft = {.path = files->path, .bos = -1};
+    fr_token_draft draft = {.bos = -1};
     *out = NULL;
     fr_status status = fr_token_files_load(ctx, files);
+    draft.path = files->path; /* known only now: an older folder has another file */
     if (status != FR_OK ||
         (status = fr_tokenizer_read_json(ctx, files, &draft)) != FR_OK ||
         (status = read_ends(ctx, files, &draft)) != FR_OK ||

@@ -7,9 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The pattern that a ByteLevel step has of its own, as GPT-2 (the named rule gpt-2 is the same). */
-static const char GPT2[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+|"
-                           " ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 static const char PUNCTUATION[] = "[!-/:-@\\[-`{-~\\p{P}]";
 /* \w of Rust's regular expressions also has the two joiners. */
 static const char WORDS_OR_SIGNS[] =
@@ -192,7 +189,7 @@ static fr_status read_byte_level(reading *r, const json_t *value)
         add(r, (fr_split_step){.kind = FR_SPLIT_PREFIX, .content = {" ", 1}});
     }
     if (regex) {
-        add_regex(r, GPT2, FR_SPLIT_ISOLATED, false);
+        add_regex(r, fr_split_name_regex("gpt-2"), FR_SPLIT_ISOLATED, false);
     }
     add(r, (fr_split_step){.kind = FR_SPLIT_BYTES});
     return FR_OK;
