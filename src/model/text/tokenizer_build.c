@@ -170,13 +170,13 @@ static fr_status build_tokens(fr_ctx *ctx, fr_token_draft *draft, fr_tokenizer *
     return FR_OK;
 }
 
-/* Maps written texts to ids. Two normal tokens may not have the same text, since texts would mean either. A normal token goes
- * before one of another kind, which is found by other means. */
+/* Maps written texts to ids. Two tokens may not have the same text, since it would mean either; but one of them may be unused,
+ * as it is never found. */
 static fr_status map_tokens(fr_ctx *ctx, const fr_token_draft *draft, fr_text_map *map)
 {
     FR_TRY(fr_text_map_init(ctx, map, draft->n_tokens));
     for (int64_t i = 0; i < draft->n_tokens; i++) {
-        if (draft->kinds[i] != FR_TOKEN_NORMAL) {
+        if (draft->kinds[i] == FR_TOKEN_UNUSED) {
             continue;
         }
         int32_t id = fr_text_map_add(map, draft->texts[i], (int32_t)i);
@@ -188,9 +188,7 @@ static fr_status map_tokens(fr_ctx *ctx, const fr_token_draft *draft, fr_text_ma
         }
     }
     for (int64_t i = 0; i < draft->n_tokens; i++) {
-        uint8_t kind = draft->kinds[i];
-        if (kind != FR_TOKEN_NORMAL && kind != FR_TOKEN_BYTE &&
-            draft->texts[i].bytes > 0) {
+        if (draft->kinds[i] == FR_TOKEN_UNUSED && draft->texts[i].bytes > 0) {
             (void)fr_text_map_add(map, draft->texts[i], (int32_t)i);
         }
     }
