@@ -370,7 +370,7 @@ static fr_status build_digest(fr_ctx *ctx, const fr_token_draft *draft,
 {
     fr_digest *digest = NULL;
     fr_status status = fr_digest_create(ctx, &digest);
-    if (status == FR_OK) {
+    if (status == FR_OK && made->splitter != NULL) {
         status = fr_splitter_hash(ctx, made->splitter, digest);
     }
     if (status == FR_OK) {

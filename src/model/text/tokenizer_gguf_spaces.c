@@ -136,12 +136,12 @@ static fr_status read_phi3(fr_ctx *ctx, const fr_gguf *gguf, fr_token_draft *dra
     static const char *const PLAIN[] = {"<unk>", "<s>", "<|endoftext|>"};
     fr_text name = {NULL, 0};
     (void)fr_gguf_get_text(gguf, "general.name", &name);
-    char lower[64] = "";
-    size_t n = name.bytes < sizeof lower - 1 ? name.bytes : sizeof lower - 1;
+    char shown[64] = "";
+    size_t n = name.bytes < sizeof shown - 1 ? name.bytes : sizeof shown - 1;
     if (name.data != NULL) {
-        memcpy(lower, name.data, n);
+        memcpy(shown, name.data, n);
     }
-    if (strcasestr(lower, "phi-3") == NULL && strcasestr(lower, "phi3") == NULL) {
+    if (strcasestr(shown, "phi-3") == NULL && strcasestr(shown, "phi3") == NULL) {
         return FR_OK;
     }
     FR_TRY(fr_alloc(ctx, draft->n_tokens, 1, &draft->how));
