@@ -63,6 +63,8 @@
         .kind = FR_SPLIT_BYTES                                                         \
     }
 
+#define PUNCTUATION "[!-/:-@\\[-`{-~\\p{P}]"
+
 static const fr_split_rule RULES[] = {
     {"gpt-2", 2, {AT(GPT2), TO_BYTES}},
     {"smollm", 3, {AT("\\p{N}"), AT(GPT2), TO_BYTES}},
@@ -88,7 +90,7 @@ static const fr_split_rule RULES[] = {
     {"falcon",
      4,
      {{.kind = FR_SPLIT_AT,
-       .pattern = {"[!-/:-@\\[-`{-~\\p{P}]", 20},
+       .pattern = {PUNCTUATION, sizeof PUNCTUATION - 1},
        .is_regex = true,
        .behavior = FR_SPLIT_CONTIGUOUS},
       AT(GPT2),

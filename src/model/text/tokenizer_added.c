@@ -5,7 +5,7 @@
  * source that adds it decides in which pass it is searched (`late`) and how (`how`), and a source can make it special but not plain again.
  * tokenizer.json alone may not repeat one of its own added tokens.
  *
- * Texts are looked up in a map that is built only when a second source has a token (need_map): most folders have none. */
+ * Texts are looked up in a map that is built only when a token is added that is not in the vocabulary (need_map). */
 #include "base/mem.h"
 #include "model/text/tokenizer_json.h"
 
@@ -95,21 +95,18 @@ static fr_status need_map(adding *a)
     return FR_OK;
 }
 
-/* Refuses a text that another id has. Within tokenizer.json the builder checks this for the whole vocabulary. */
+/* Refuses a text that another id has. */
 static fr_status check_new_text(adding *a, const added *token)
 {
-    if (a->source == NULL) {
-        return FR_OK;
-    }
     FR_TRY(need_map(a));
     int32_t there = fr_text_map_add(&a->by_text, token->text, (int32_t)token->id);
     if (there != token->id) {
-        return FR_FAIL(
-            a->ctx, FR_ERR_FORMAT,
-            "%s: the token '%.60s' has the id %d, but %s gives it %lld; make the "
-            "files agree",
-            a->draft->path, token->text.data, (int)there, a->source,
-            (long long)token->id);
+        return FR_FAIL(a->ctx, FR_ERR_FORMAT,
+                       "%s: the token '%.60s' has the id %d, but %s gives it %lld; %s",
+                       a->draft->path, token->text.data, (int)there,
+                       a->source != NULL ? a->source : "added_tokens",
+                       (long long)token->id,
+                       a->source != NULL ? "make the files agree" : "make them agree");
     }
     return FR_OK;
 }
