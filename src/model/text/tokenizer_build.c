@@ -264,8 +264,7 @@ static fr_status build_specials(fr_ctx *ctx, const fr_token_draft *draft,
                                 fr_tokenizer *made)
 {
     for (int set = 0; set < FR_N_PASSES * FR_N_PARSED; set++) {
-        FR_TRY(
-            build_set(ctx, draft, set / FR_N_PARSED, set % FR_N_PARSED != 0, made));
+        FR_TRY(build_set(ctx, draft, set / FR_N_PARSED, set % FR_N_PARSED != 0, made));
     }
     return FR_OK;
 }
@@ -331,11 +330,10 @@ static fr_status hash_merges(fr_ctx *ctx, fr_digest *digest,
 /* What other models than plain byte-level BPE have; nothing for that one, whose digests were made before there were others. */
 static fr_status hash_model(fr_ctx *ctx, fr_digest *digest, const fr_token_draft *draft)
 {
-    const int64_t settings[] = {draft->model,         draft->unknown,
-                                draft->byte_fallback, draft->fuse_unknown,
-                                draft->ignore_merges, draft->single_sums,
-                                draft->marks_spaces,  draft->lead,
-                                draft->late_plain};
+    const int64_t settings[] = {
+        draft->model,        draft->unknown,       draft->byte_fallback,
+        draft->fuse_unknown, draft->ignore_merges, draft->single_sums,
+        draft->marks_spaces, draft->lead,          draft->late_plain};
     bool plain = draft->model == FR_MODEL_BYTE_BPE && draft->unknown < 0 &&
                  !draft->ignore_merges;
     for (size_t i = 0; !plain && i < sizeof settings / sizeof *settings; i++) {
