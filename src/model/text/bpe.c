@@ -21,7 +21,8 @@
 struct fr_bpe {
     fr_merge *merges;
     int32_t *ranks; /* [n]: of each merge */
-    int32_t *slots; /* hash table over (left, right), open addressing: merges; -1: free */
+    int32_t
+        *slots; /* hash table over (left, right), open addressing: merges; -1: free */
     uint64_t mask;
     uint64_t seed;
 };

@@ -184,10 +184,8 @@ fr_status fr_tokenizer_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
                               const char *text, size_t bytes, bool parse_special,
                               fr_ids *ids)
 {
-    encoding job = {.ctx = ctx,
-                    .tokenizer = tokenizer,
-                    .ids = ids,
-                    .parse_special = parse_special};
+    encoding job = {
+        .ctx = ctx, .tokenizer = tokenizer, .ids = ids, .parse_special = parse_special};
     int64_t n_before = ids->count;
     fr_status status = fr_specials_cut(ctx, tokens_of(&job, 0), (fr_text){text, bytes},
                                        encode_late, &job);

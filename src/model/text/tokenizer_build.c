@@ -170,13 +170,13 @@ static fr_status build_tokens(fr_ctx *ctx, fr_token_draft *draft, fr_tokenizer *
     return FR_OK;
 }
 
-/* Maps written texts to ids. Two normal tokens may not have the same text, since texts would mean either. A normal token goes
- * before one of another kind, which is found by other means. */
+/* Maps written texts to ids. Two tokens may not have the same text, since it would mean either; but one of them may be unused,
+ * as it is never found. */
 static fr_status map_tokens(fr_ctx *ctx, const fr_token_draft *draft, fr_text_map *map)
 {
     FR_TRY(fr_text_map_init(ctx, map, draft->n_tokens));
     for (int64_t i = 0; i < draft->n_tokens; i++) {
-        if (draft->kinds[i] != FR_TOKEN_NORMAL) {
+        if (draft->kinds[i] == FR_TOKEN_UNUSED) {
             continue;
         }
         int32_t id = fr_text_map_add(map, draft->texts[i], (int32_t)i);
@@ -188,9 +188,7 @@ static fr_status map_tokens(fr_ctx *ctx, const fr_token_draft *draft, fr_text_ma
         }
     }
     for (int64_t i = 0; i < draft->n_tokens; i++) {
-        uint8_t kind = draft->kinds[i];
-        if (kind != FR_TOKEN_NORMAL && kind != FR_TOKEN_BYTE &&
-            draft->texts[i].bytes > 0) {
+        if (draft->kinds[i] == FR_TOKEN_UNUSED && draft->texts[i].bytes > 0) {
             (void)fr_text_map_add(map, draft->texts[i], (int32_t)i);
         }
     }
@@ -266,8 +264,7 @@ static fr_status build_specials(fr_ctx *ctx, const fr_token_draft *draft,
                                 fr_tokenizer *made)
 {
     for (int set = 0; set < FR_N_PASSES * FR_N_PARSED; set++) {
-        FR_TRY(
-            build_set(ctx, draft, set / FR_N_PARSED, set % FR_N_PARSED != 0, made));
+        FR_TRY(build_set(ctx, draft, set / FR_N_PARSED, set % FR_N_PARSED != 0, made));
     }
     return FR_OK;
 }
@@ -333,11 +330,10 @@ static fr_status hash_merges(fr_ctx *ctx, fr_digest *digest,
 /* What other models than plain byte-level BPE have; nothing for that one, whose digests were made before there were others. */
 static fr_status hash_model(fr_ctx *ctx, fr_digest *digest, const fr_token_draft *draft)
 {
-    const int64_t settings[] = {draft->model,         draft->unknown,
-                                draft->byte_fallback, draft->fuse_unknown,
-                                draft->ignore_merges, draft->single_sums,
-                                draft->marks_spaces,  draft->lead,
-                                draft->late_plain};
+    const int64_t settings[] = {
+        draft->model,        draft->unknown,       draft->byte_fallback,
+        draft->fuse_unknown, draft->ignore_merges, draft->single_sums,
+        draft->marks_spaces, draft->lead,          draft->late_plain};
     bool plain = draft->model == FR_MODEL_BYTE_BPE && draft->unknown < 0 &&
                  !draft->ignore_merges;
     for (size_t i = 0; !plain && i < sizeof settings / sizeof *settings; i++) {

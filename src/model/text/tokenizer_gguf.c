@@ -51,7 +51,7 @@ fr_status fr_gguf_optional_bool(fr_ctx *ctx, const fr_gguf *gguf, const char *ke
 static const struct {
     const char *name;
     fr_token_model model;
-    bool add_bos;    /* where the file does not say */
+    bool add_bos;        /* where the file does not say */
     int64_t default_bos; /* likewise; -1: none */
 } MODELS[] = {{"gpt2", FR_MODEL_BYTE_BPE, false, -1},
               {"llama", FR_MODEL_SPM, true, 1},

@@ -81,8 +81,8 @@ fr_status fr_spaces_normalizer(fr_ctx *ctx, const fr_spaces *spaces,
     fr_normal_step steps[8];
     int64_t n = 0;
     if (spaces->charsmap.bytes > 0) {
-        steps[n++] = (fr_normal_step){.kind = FR_NORMAL_CHARSMAP,
-                                      .content = spaces->charsmap};
+        steps[n++] =
+            (fr_normal_step){.kind = FR_NORMAL_CHARSMAP, .content = spaces->charsmap};
     }
     if (spaces->remove_extra) {
         steps[n++] = replace("\\A +| +\\z", "", true);
@@ -113,8 +113,8 @@ static fr_status read_spaces(fr_ctx *ctx, const fr_gguf *gguf, fr_token_draft *d
                                  &spaces.remove_extra));
     FR_TRY(fr_gguf_optional_bool(ctx, gguf, "tokenizer.ggml.escape_whitespaces",
                                  &spaces.escape));
-    FR_TRY(fr_gguf_optional_bool(
-        ctx, gguf, "tokenizer.ggml.treat_whitespace_as_suffix", &suffix));
+    FR_TRY(fr_gguf_optional_bool(ctx, gguf, "tokenizer.ggml.treat_whitespace_as_suffix",
+                                 &suffix));
     if (suffix) {
         return FR_FAIL(ctx, FR_ERR_UNSUPPORTED,
                        "%s: tokenizer.ggml.treat_whitespace_as_suffix is true; only "
@@ -146,8 +146,8 @@ static fr_status read_phi3(fr_ctx *ctx, const fr_gguf *gguf, fr_token_draft *dra
     }
     FR_TRY(fr_alloc(ctx, draft->n_tokens, 1, &draft->how));
     for (int64_t i = 0; i < draft->n_tokens; i++) {
-        bool strips = draft->kinds[i] == FR_TOKEN_SPECIAL ||
-                      draft->kinds[i] == FR_TOKEN_ADDED;
+        bool strips =
+            draft->kinds[i] == FR_TOKEN_SPECIAL || draft->kinds[i] == FR_TOKEN_ADDED;
         for (size_t p = 0; p < sizeof PLAIN / sizeof *PLAIN; p++) {
             strips = strips && !fr_text_is(draft->texts[i], PLAIN[p]);
         }

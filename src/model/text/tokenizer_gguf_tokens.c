@@ -53,8 +53,8 @@ static fr_status set_kinds(fr_ctx *ctx, const fr_gguf *gguf, const int64_t *type
 static void guess_kinds(fr_token_draft *draft)
 {
     for (int64_t i = 0; i < draft->n_tokens; i++) {
-        bool is_byte = draft->model != FR_MODEL_BYTE_BPE &&
-                       fr_byte_token(draft->texts[i]) >= 0;
+        bool is_byte =
+            draft->model != FR_MODEL_BYTE_BPE && fr_byte_token(draft->texts[i]) >= 0;
         draft->kinds[i] = is_byte ? FR_TOKEN_BYTE : FR_TOKEN_NORMAL;
     }
 }

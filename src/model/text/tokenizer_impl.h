@@ -56,8 +56,9 @@ typedef struct fr_token_draft {
     fr_merge_text *merges; /* owned, [n_merges] in rank order; of the two BPE models */
     fr_normalizer *normalizer; /* owned, until the tokenizer takes it; NULL: none */
     fr_splitter *splitter;     /* likewise; NULL: a text is one piece */
-    int64_t unknown;    /* id for characters without a token; -1: they are an error */
-    bool byte_fallback; /* such a character becomes the BYTE tokens of its bytes, if all of
+    int64_t unknown; /* id for characters without a token; -1: they are an error */
+    bool
+        byte_fallback; /* such a character becomes the BYTE tokens of its bytes, if all of
                            them are there */
     bool fuse_unknown;  /* neighbours that are unknown become one id */
     bool ignore_merges; /* a piece that is a token is not merged */
@@ -125,8 +126,8 @@ struct fr_tokenizer {
     fr_token *tokens;
     char *arena;
     fr_specials *found[FR_N_PASSES][FR_N_PARSED]; /* [pass][1: special ones too] */
-    fr_normalizer *normalizer; /* NULL: none */
-    fr_splitter *splitter;     /* NULL: a text is one piece */
+    fr_normalizer *normalizer;                    /* NULL: none */
+    fr_splitter *splitter;                        /* NULL: a text is one piece */
     fr_pieces *pieces;
     fr_lead lead;
     int32_t eos;

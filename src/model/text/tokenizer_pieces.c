@@ -73,8 +73,8 @@ static fr_status add_unknown(const encoding *job, fr_text text)
     const fr_ids *ids = job->ids;
     if (p->byte_fallback && have_bytes(p, text)) {
         for (size_t i = 0; i < text.bytes; i++) {
-            FR_TRY(fr_ids_add(job->ctx, job->ids,
-                              p->bytes[(unsigned char)text.data[i]]));
+            FR_TRY(
+                fr_ids_add(job->ctx, job->ids, p->bytes[(unsigned char)text.data[i]]));
         }
         return FR_OK;
     }

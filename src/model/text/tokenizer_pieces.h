@@ -36,11 +36,12 @@ struct fr_pieces {
     int32_t bytes[FR_N_BYTES]; /* tokens of single bytes; -1: none */
     int32_t *characters; /* [FR_N_CODES], id + 1; 0: no token; of CHAR_BPE and SPM */
     int32_t n_parts;
-    uint32_t *parts;   /* [n_parts]: code points of the ids from n_tokens on */
-    fr_halves *halves; /* [n_tokens]: what an unused token of SPM comes apart into; NULL:
+    uint32_t *parts; /* [n_parts]: code points of the ids from n_tokens on */
+    fr_halves
+        *halves; /* [n_tokens]: what an unused token of SPM comes apart into; NULL:
                           no token does */
-    fr_text_map whole; /* tokens by their text; only with ignore_merges */
-    char *texts;       /* of `whole` */
+    fr_text_map whole;   /* tokens by their text; only with ignore_merges */
+    char *texts;         /* of `whole` */
     fr_bpe *bpe;         /* NULL for UNIGRAM */
     fr_unigram *unigram; /* else NULL */
 };

@@ -122,8 +122,8 @@ static fr_status create_merges(fr_ctx *ctx, const fr_token_draft *draft,
         status = resolve_merge(ctx, draft, map, i, joined, &merges[i]);
     }
     if (status == FR_OK) {
-        status = fr_bpe_create(ctx, draft->path, merges, NULL, draft->n_merges,
-                               &made->bpe);
+        status =
+            fr_bpe_create(ctx, draft->path, merges, NULL, draft->n_merges, &made->bpe);
     }
     free(merges);
     free(joined);

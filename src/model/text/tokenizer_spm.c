@@ -12,8 +12,8 @@
 
 bool fr_pieces_is_spm_token(const fr_token_draft *draft, int64_t id)
 {
-    return draft->texts[id].bytes > 0 && (draft->kinds[id] == FR_TOKEN_NORMAL ||
-                                          draft->kinds[id] == FR_TOKEN_UNUSED);
+    return draft->texts[id].bytes > 0 &&
+           (draft->kinds[id] == FR_TOKEN_NORMAL || draft->kinds[id] == FR_TOKEN_UNUSED);
 }
 
 /* What the merges are being made from. */

@@ -25,7 +25,8 @@ typedef struct node {
 struct fr_unigram {
     node *nodes;
     int32_t n_nodes;
-    int32_t *slots; /* open addressing: that of (parent, byte) holds the child; ROOT: free */
+    int32_t *
+        slots; /* open addressing: that of (parent, byte) holds the child; ROOT: free */
     uint64_t mask;
     uint64_t seed;
     double unknown; /* the score of an unknown character */
