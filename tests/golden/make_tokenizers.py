@@ -1,9 +1,14 @@
 #!/usr/bin/env python3
 """Write tokenizers.json anew: small tokenizers in the forms of well-known models, and what Hugging Face's tokenizers makes of
-odd texts with them. Needs tokenizers 0.23."""
+odd texts with them. Needs tokenizers 0.23, sentencepiece and protobuf."""
 
+import io
 import json
 import os
+import tempfile
+
+import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
@@ -120,6 +125,22 @@ LLAMA = decoders.Sequence([decoders.Replace(MARK, " "), decoders.ByteFallback(),
 GEMMA = decoders.Sequence([decoders.Replace(MARK, " "), decoders.ByteFallback(), decoders.Fuse()])
 MISTRAL = decoders.Sequence([decoders.Replace(MARK, " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
 
+
+
+def table():
+    """A small precompiled_charsmap: rules as lines of code points, what is replaced and by what."""
+    rules = ["FB01\t66 69", "E9\t65", "65 301\tE9", "61\t62", "61 328\t105", "1F468 200D\t4D", "3000\t20", "200B\t", "41\t61 61 61"]
+    made = io.BytesIO()
+    with tempfile.NamedTemporaryFile("w", suffix=".tsv") as file:
+        file.write("\n".join(rules) + "\n")
+        file.flush()
+        sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(CORPUS[3:] * 9), model_writer=made, vocab_size=200, minloglevel=2,
+                                                 hard_vocab_limit=False, normalization_rule_tsv=file.name)
+    model = sentencepiece_model_pb2.ModelProto()
+    model.ParseFromString(made.getvalue())
+    return model.normalizer_spec.precompiled_charsmap
+
+
 FORMS = {
     "llama-3": lambda: byte_level(pre=in_order(split(MODERN % r"\p{N}{1,3}"), bytes_only()), added=PLAIN, ignore_merges=True,
                                   post=processors.Sequence([processors.ByteLevel(trim_offsets=False), bos()])),
@@ -149,7 +170,7 @@ NORMALIZERS = [
     normalizers.NFC(), normalizers.NFD(), normalizers.NFKC(), normalizers.NFKD(), normalizers.Lowercase(), normalizers.StripAccents(),
     normalizers.Strip(), normalizers.Strip(left=False), normalizers.Nmt(), normalizers.Prepend(MARK), normalizers.Replace(" ", MARK),
     normalizers.Replace("l", ""), normalizers.Replace(Regex(r"\s+$"), "|"), normalizers.Replace(Regex(r"\d*"), "#"),
-    normalizers.Sequence([]), normalizers.Sequence([normalizers.NFKD(), normalizers.StripAccents(), normalizers.Lowercase()]),
+    normalizers.Precompiled(table()), normalizers.Sequence([]), normalizers.Sequence([normalizers.NFKD(), normalizers.StripAccents(), normalizers.Lowercase()]),
 ]
 
 SPLITTERS = [

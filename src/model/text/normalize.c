@@ -50,6 +50,9 @@ static fr_status fill_step(fr_ctx *ctx, const char *path, step *to)
             "supported. Give rows as token ids (source_ids, target_ids)",
             path, to->as.content.bytes, MAX_CONTENT);
     }
+    if (to->as.kind == FR_NORMAL_CHARSMAP) {
+        return fr_charsmap_check(ctx, path, to->as.content);
+    }
     return to->as.kind == FR_NORMAL_REPLACE
                ? fr_pattern_create(ctx, path, to->as.pattern, to->as.is_regex,
                                    &to->pattern)
@@ -253,6 +256,8 @@ static fr_status run_step(fr_ctx *ctx, const step *by, fr_text text, fr_bytes *o
             FR_TRY(fr_bytes_add(ctx, out, by->as.content.data, by->as.content.bytes));
         }
         return fr_bytes_add(ctx, out, text.data, text.bytes);
+    case FR_NORMAL_CHARSMAP:
+        return fr_charsmap_add(ctx, &by->as, text, out);
     default:
         return add_characters(ctx, by->as.kind, text, out);
     }
@@ -320,7 +325,8 @@ fr_status fr_normalizer_hash(fr_ctx *ctx, const fr_normalizer *normalizer,
 {
     for (int64_t i = 0; normalizer != NULL && i < normalizer->n; i++) {
         const fr_normal_step *as = &normalizer->steps[i].as;
-        const uint8_t how[] = {(uint8_t)as->kind, as->is_regex, as->left, as->right};
+        const uint8_t how[] = {(uint8_t)as->kind, as->is_regex, as->left, as->right,
+                               as->by_grapheme};
         FR_TRY(fr_digest_add(ctx, digest, how, sizeof how));
         FR_TRY(hash_text(ctx, digest, as->pattern));
         FR_TRY(hash_text(ctx, digest, as->content));

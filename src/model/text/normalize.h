@@ -36,6 +36,8 @@ typedef struct fr_normal_step {
     bool is_regex; /* `pattern` is a regular expression, in Oniguruma's syntax */
     bool left;
     bool right;
+    bool
+        by_grapheme; /* CHARSMAP: as Hugging Face's tokenizers use the table; else as SentencePiece */
 } fr_normal_step;
 
 typedef struct fr_normalizer fr_normalizer;

@@ -14,7 +14,7 @@ static const char WORDS_OR_SIGNS[] =
 
 static const char NORMALIZERS[] =
     "NFC, NFD, NFKC, NFKD, Lowercase, Strip, StripAccents, Replace, Prepend, Nmt, "
-    "Sequence";
+    "Precompiled, Sequence";
 static const char SPLITTERS[] =
     "ByteLevel, Split, Digits, Punctuation, Metaspace, Whitespace, WhitespaceSplit, "
     "CharDelimiterSplit, BertPreTokenizer, Sequence";
@@ -27,6 +27,7 @@ typedef struct reading {
     int depth; /* of Sequences in Sequences */
     fr_normal_step normal[FR_MAX_NORMAL_STEPS + 1];
     fr_split_step split[FR_MAX_SPLIT_STEPS + 1];
+    char *charsmap; /* of a Precompiled normalizer, decoded, owned */
 } reading;
 
 enum { MAX_DEPTH = 8 };
@@ -84,6 +85,57 @@ static fr_status read_normal_texts(reading *r, const json_t *value,
     return FR_OK;
 }
 
+/* The value of a base64 digit; 64: it is none. */
+static unsigned digit_of(char c)
+{
+    static const char DIGITS[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const char *at = c != '\0' ? strchr(DIGITS, c) : NULL;
+    return at != NULL ? (unsigned)(at - DIGITS) : 64;
+}
+
+/* Decodes base64 into r->charsmap, which is long enough. */
+static bool decode_table(reading *r, fr_text text, size_t *bytes)
+{
+    unsigned bits = 0;
+    int n = 0;
+    while (text.bytes > 0 && text.data[text.bytes - 1] == '=') {
+        text.bytes--;
+    }
+    for (size_t i = 0; i < text.bytes; i++) {
+        unsigned digit = digit_of(text.data[i]);
+        if (digit == 64) {
+            return false;
+        }
+        bits = (bits << 6 | digit) & 0xFFFF;
+        n += 6;
+        if (n >= 8) {
+            n -= 8;
+            r->charsmap[(*bytes)++] = (char)(bits >> n & 0xFF);
+        }
+    }
+    return true;
+}
+
+/* One table is decoded; no model has more. */
+static fr_status read_table(reading *r, const json_t *value, fr_normal_step *step)
+{
+    fr_text text = fr_json_view(json_object_get(value, "precompiled_charsmap"));
+    size_t bytes = 0;
+    if (text.data == NULL || r->charsmap != NULL) {
+        return fail_value(
+            r, "normalizer Precompiled",
+            "must have a string 'precompiled_charsmap', and may occur once");
+    }
+    FR_TRY(fr_alloc(r->ctx, (int64_t)text.bytes + 1, 1, &r->charsmap));
+    if (!decode_table(r, text, &bytes)) {
+        return fail_value(r, "precompiled_charsmap", "must be base64");
+    }
+    step->content = (fr_text){r->charsmap, bytes};
+    step->by_grapheme = true;
+    return FR_OK;
+}
+
 static fr_status read_normal(reading *r, const json_t *value);
 
 /* The items of a Sequence; `read` reads one of them. */
@@ -120,7 +172,8 @@ static fr_status read_normal(reading *r, const json_t *value)
                  {"Strip", FR_NORMAL_STRIP},
                  {"Replace", FR_NORMAL_REPLACE},
                  {"Prepend", FR_NORMAL_PREPEND},
-                 {"Nmt", FR_NORMAL_NMT}};
+                 {"Nmt", FR_NORMAL_NMT},
+                 {"Precompiled", FR_NORMAL_CHARSMAP}};
     if (fr_json_is_type(value, "Sequence")) {
         return read_list(r, json_object_get(value, "normalizers"), "normalizer",
                          read_normal);
@@ -128,7 +181,9 @@ static fr_status read_normal(reading *r, const json_t *value)
     for (size_t i = 0; i < sizeof KINDS / sizeof *KINDS; i++) {
         if (fr_json_is_type(value, KINDS[i].type)) {
             fr_normal_step step = {.kind = KINDS[i].kind};
-            FR_TRY(read_normal_texts(r, value, &step));
+            FR_TRY(step.kind == FR_NORMAL_CHARSMAP
+                       ? read_table(r, value, &step)
+                       : read_normal_texts(r, value, &step));
             if (r->n <= FR_MAX_NORMAL_STEPS) {
                 r->normal[r->n++] = step;
             }
@@ -153,6 +208,7 @@ fr_status fr_tokenizer_read_normalizer(fr_ctx *ctx, const json_t *value,
         status =
             fr_normalizer_create(ctx, draft->path, r->normal, r->n, &draft->normalizer);
     }
+    free(r->charsmap);
     free(r);
     return status;
 }
