@@ -106,6 +106,11 @@ bool fr_tokenizer_has_text(const fr_tokenizer *tokenizer, int32_t id)
            tokenizer->tokens[id].kind != FR_TOKEN_UNUSED;
 }
 
+bool fr_tokenizer_adds_space(const fr_tokenizer *tokenizer)
+{
+    return tokenizer->lead != FR_LEAD_KEEP;
+}
+
 /* The whole text must be one token, special or added, in either pass. -1: it is not. */
 int32_t fr_tokenizer_marker(const fr_tokenizer *tokenizer, const char *text)
 {
