@@ -31,10 +31,6 @@
 #define CASED(forms, numbers)                                                          \
     JOINT CAPITALS "*" SMALLS "+" forms "|" JOINT CAPITALS "+" SMALLS "*" forms        \
                    "|" numbers "|" OTHERS_PATHS "|" LINES "|" WHITE_RUNS
-#define JAIS_RUNS                                                                      \
-    "\\s{512}(?!\\S)|\\s{256}(?!\\S)|\\s{128}(?!\\S)|\\s{64}(?!\\S)|"                  \
-    "\\s{32}(?!\\S)|\\s{16}(?!\\S)|\\s{8}(?!\\S)|\\s{4}(?!\\S)|"                       \
-    "\\s{1,2}(?!\\S)|\\s{1}"
 #define SYMBOL_WORDS                                                                   \
     "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|"                           \
     "[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*|" LINES    \
@@ -72,10 +68,6 @@ static const fr_split_rule RULES[] = {
     {"qwen2", 2, {AT(MODERN("\\p{N}")), TO_BYTES}},
     {"qwen35", 2, {AT(MARKED), TO_BYTES}},
     {"minicpm5", 3, {AT("\\p{N}{1,3}"), AT(MODERN("\\p{N}+")), TO_BYTES}},
-    {"jais-2",
-     2,
-     {AT(ANY_CASE "|" WORDS "|\\p{N}{1,3}|" OTHERS_LINES "|" LINES "|" JAIS_RUNS),
-      TO_BYTES}},
     {"tekken", 2, {AT(CASED("", "\\p{N}")), TO_BYTES}},
     {"gpt-4o", 2, {AT(CASED(ANY_CASE "?", "\\p{N}{1,3}")), TO_BYTES}},
     {"deepseek-llm",
@@ -110,8 +102,7 @@ static const fr_split_rule RULES[] = {
       TO_BYTES}},
     {"ufakzeka",
      2,
-     {AT(WORDS "|\\p{N}|" OTHERS_LINES "|" LINES "|" WHITE_RUNS), TO_BYTES}},
-    {"superbpe", 3, {AT("\\p{N}+"), AT("(?=(\\d{3})+(?!\\d))"), TO_BYTES}}};
+     {AT(WORDS "|\\p{N}|" OTHERS_LINES "|" LINES "|" WHITE_RUNS), TO_BYTES}}};
 
 /* Every name that is taken, with its rule. `whole`: a piece that is a token is not merged (ignore_merges). */
 static const struct {
@@ -162,7 +153,6 @@ static const struct {
              {"grok-2", "qwen2", false},
              {"qwen35", "qwen35", false},
              {"minicpm5", "minicpm5", true},
-             {"jais-2", "jais-2", false},
              {"tekken", "tekken", true},
              {"gpt-4o", "gpt-4o", false},
              {"llama4", "gpt-4o", false},
@@ -182,23 +172,21 @@ static const struct {
              {"bailingmoe", "bailingmoe", false},
              {"bailingmoe2", "bailingmoe", false},
              {"llada-moe", "bailingmoe", false},
-             {"ufakzeka", "ufakzeka", false},
-             {"superbpe", "superbpe", false}};
+             {"ufakzeka", "ufakzeka", false}};
 
 const char *fr_split_names(void)
 {
-    return "gpt-2, phi-2, mpt, olmo, jais, trillion, granite-docling, exaone4, "
-           "gigachat, "
-           "a.x-4.0, mellum, modern-bert, smollm, starcoder, refact, command-r, "
-           "codeshell, exaone, minerva-7b, mellum2, llama-bpe, llama3, llama-v3, "
-           "falcon3, "
-           "falcon-h1, pixtral, midm-2.0, lfm2, dbrx, smaug-bpe, chatglm-bpe, glm4, "
-           "glm5, "
-           "qwen2, deepseek-r1-qwen, kormo, f2llmv2, stablelm2, hunyuan, solar-open, "
-           "megrez, grok-2, qwen35, minicpm5, jais-2, tekken, gpt-4o, llama4, kanana2, "
-           "minimax-m2, deepseek-llm, deepseek-coder, deepseek-v3, hunyuan-dense, "
-           "joyai-llm, falcon, bloom, poro-chat, gpt3-finnish, viking, seed-coder, "
-           "bailingmoe, bailingmoe2, llada-moe, ufakzeka, superbpe";
+    return "gpt-2, phi-2, mpt, olmo, jais, trillion, granite-docling, "
+           "exaone4, gigachat, a.x-4.0, mellum, modern-bert, smollm, "
+           "starcoder, refact, command-r, codeshell, exaone, minerva-7b, "
+           "mellum2, llama-bpe, llama3, llama-v3, falcon3, falcon-h1, "
+           "pixtral, midm-2.0, lfm2, dbrx, smaug-bpe, chatglm-bpe, glm4, "
+           "glm5, qwen2, deepseek-r1-qwen, kormo, f2llmv2, stablelm2, "
+           "hunyuan, solar-open, megrez, grok-2, qwen35, minicpm5, tekken, "
+           "gpt-4o, llama4, kanana2, minimax-m2, deepseek-llm, "
+           "deepseek-coder, deepseek-v3, hunyuan-dense, joyai-llm, falcon, "
+           "bloom, poro-chat, gpt3-finnish, viking, seed-coder, bailingmoe, "
+           "bailingmoe2, llada-moe, ufakzeka";
 }
 
 /* Position in NAMES; -1: not there. */
