@@ -70,6 +70,8 @@ const char *fr_split_names(void);
 const char *fr_split_name_regex(const char *name);
 /** Whether models with this named rule take a piece that is a token as it is, without merging (`ignore_merges`). */
 bool fr_split_name_ignores_merges(fr_text name);
+/** Whether texts of models with this named rule are put into Unicode's form NFC first. */
+bool fr_split_name_composes(fr_text name);
 
 void fr_splitter_destroy(fr_splitter **splitter);
 

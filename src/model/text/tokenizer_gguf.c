@@ -85,13 +85,28 @@ static fr_status read_model(fr_ctx *ctx, const fr_gguf *gguf, fr_token_draft *dr
 }
 
 /* Old files, and converters that did not know the model, do not name a rule. The rule is clear only for the architectures that
- * have the gpt-2 rule themselves. */
-static bool is_unnamed_gpt2(const fr_gguf *gguf, fr_text pre)
+ * it comes from. NULL: it is not clear. */
+static const char *unnamed_rule(const fr_gguf *gguf, fr_text pre)
 {
     fr_text architecture;
-    return (pre.data == NULL || fr_text_is(pre, "default")) &&
-           fr_gguf_get_text(gguf, "general.architecture", &architecture) &&
-           (fr_text_is(architecture, "gpt2") || fr_text_is(architecture, "gptneox"));
+    if ((pre.data != NULL && !fr_text_is(pre, "default")) ||
+        !fr_gguf_get_text(gguf, "general.architecture", &architecture)) {
+        return NULL;
+    }
+    return fr_text_is(architecture, "gpt2")      ? "gpt-2"
+           : fr_text_is(architecture, "gptneox") ? "olmo"
+                                                 : NULL;
+}
+
+/* The splitter of a name, and what goes with it. */
+static fr_status use_rule(fr_ctx *ctx, fr_text name, fr_token_draft *draft)
+{
+    static const fr_normal_step COMPOSE = {.kind = FR_NORMAL_NFC};
+    FR_TRY(fr_splitter_create_named(ctx, name, &draft->splitter));
+    draft->ignore_merges = fr_split_name_ignores_merges(name);
+    return fr_split_name_composes(name)
+               ? fr_normalizer_create(ctx, draft->path, &COMPOSE, 1, &draft->normalizer)
+               : FR_OK;
 }
 
 /* A wrong rule would give other ids without an error, so a rule that is not known is refused. */
@@ -100,17 +115,17 @@ static fr_status read_rule(fr_ctx *ctx, const fr_gguf *gguf, fr_token_draft *dra
     fr_text pre;
     FR_TRY(fr_gguf_optional_text(ctx, gguf, "tokenizer.ggml.pre", &pre));
     if (pre.data != NULL) {
-        FR_TRY(fr_splitter_create_named(ctx, pre, &draft->splitter));
-        draft->ignore_merges = fr_split_name_ignores_merges(pre);
+        FR_TRY(use_rule(ctx, pre, draft));
     }
     if (draft->splitter != NULL) {
         return FR_OK;
     }
-    if (is_unnamed_gpt2(gguf, pre)) {
+    const char *rule = unnamed_rule(gguf, pre);
+    if (rule != NULL) {
         fr_log(ctx, FR_LOG_WARN,
-               "%s: tokenizer.ggml.pre does not name a splitting rule; gpt-2 is used",
-               fr_gguf_path(gguf));
-        return fr_splitter_create_named(ctx, fr_text_of("gpt-2"), &draft->splitter);
+               "%s: tokenizer.ggml.pre does not name a splitting rule; %s is used",
+               fr_gguf_path(gguf), rule);
+        return use_rule(ctx, fr_text_of(rule), draft);
     }
     return FR_FAIL(
         ctx, FR_ERR_UNSUPPORTED,
