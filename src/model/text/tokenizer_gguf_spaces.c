@@ -85,7 +85,12 @@ fr_status fr_spaces_normalizer(fr_ctx *ctx, const fr_spaces *spaces,
             (fr_normal_step){.kind = FR_NORMAL_CHARSMAP, .content = spaces->charsmap};
     }
     if (spaces->remove_extra) {
-        steps[n++] = replace("\\A +| +\\z", "", true);
+        /* A mark that the text itself has at its end counts as a space there, as in SentencePiece. A run is tried from its
+         * beginning only, so that long ones take no more time. */
+        steps[n++] = replace("\\A +", "", true);
+        steps[n++] = replace(spaces->escape ? "(?<![ \\x{2581}])[ \\x{2581}]+\\z"
+                                            : "(?<! ) +\\z",
+                             "", true);
         steps[n++] = replace(" {2,}", " ", true);
     }
     if (spaces->escape) {
