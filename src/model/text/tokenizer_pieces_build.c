@@ -55,8 +55,9 @@ static void find_byte_tokens(const fr_token_draft *draft, fr_pieces *made)
     }
 }
 
+/* An unused token with the text of another one is left out, as it is in the map. */
 static fr_status find_characters(fr_ctx *ctx, const fr_token_draft *draft,
-                                 fr_pieces *made)
+                                 const fr_text_map *map, fr_pieces *made)
 {
     FR_TRY(fr_alloc(ctx, FR_N_CODES, sizeof *made->characters, &made->characters));
     for (int64_t i = 0; i < draft->n_tokens; i++) {
@@ -65,7 +66,8 @@ static fr_status find_characters(fr_ctx *ctx, const fr_token_draft *draft,
         bool usable = made->model == FR_MODEL_SPM ? fr_pieces_is_spm_token(draft, i)
                                                   : draft->kinds[i] == FR_TOKEN_NORMAL;
         if (usable && text.bytes > 0 &&
-            fr_utf8_next(text.data, text.bytes, &code) == text.bytes) {
+            fr_utf8_next(text.data, text.bytes, &code) == text.bytes &&
+            fr_text_map_find(map, text) == i) {
             made->characters[code] = (int32_t)i + 1;
         }
     }
@@ -202,11 +204,11 @@ static fr_status create_model(fr_ctx *ctx, const fr_token_draft *draft,
         find_bytes(draft, map, made);
         return create_merges(ctx, draft, map, made);
     case FR_MODEL_CHAR_BPE:
-        FR_TRY(find_characters(ctx, draft, made));
+        FR_TRY(find_characters(ctx, draft, map, made));
         return create_merges(ctx, draft, map, made);
     case FR_MODEL_SPM:
         FR_TRY(check_scored(ctx, draft));
-        FR_TRY(find_characters(ctx, draft, made));
+        FR_TRY(find_characters(ctx, draft, map, made));
         return fr_pieces_create_spm(ctx, draft, map, made);
     default:
         FR_TRY(check_scored(ctx, draft));

@@ -168,7 +168,8 @@ static fr_status make(making *m)
     FR_TRY(fr_alloc(m->ctx, n_cuts, sizeof *m->merges, &m->merges));
     FR_TRY(fr_alloc(m->ctx, n_cuts, sizeof *m->ranks, &m->ranks));
     for (int64_t i = 0; i < m->draft->n_tokens; i++) {
-        if (fr_pieces_is_spm_token(m->draft, i)) {
+        if (fr_pieces_is_spm_token(m->draft, i) &&
+            fr_text_map_find(m->map, m->draft->texts[i]) == i) {
             FR_TRY(cut_token(m, (int32_t)i));
         }
     }
