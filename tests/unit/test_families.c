@@ -4,8 +4,8 @@
 #include "model/files/safetensors.h"
 #include "model/weights/identity.h"
 #include "model/weights/weights.h"
-#include "support/model_files.h"
 #include "support/devices.h"
+#include "support/model_files.h"
 
 #include <stdio.h>
 #include <stdlib.h>
