@@ -115,7 +115,7 @@ static void damaged_gguf_is_refused_or_usable(void)
 /* The same letter 1 to n times is a token each; a text of one letter then has the most ways to be cut. */
 static void long_words_end(void)
 {
-    enum { LONGEST = 512, WORD = 1 << 20 };
+    enum { LONGEST = 128, WORD = 1 << 20 };
     static const char *const MODELS[] = {"llama", "t5"};
     const char *texts[LONGEST];
     float scores[LONGEST];
