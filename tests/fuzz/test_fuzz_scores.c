@@ -63,7 +63,7 @@ static int open_and_use(const char *path)
 static void check_damaged(const char *path, const char *file, const uint8_t *bytes,
                           size_t n)
 {
-    enum { TRIALS = 600, CUTS = 60 };
+    enum { TRIALS = 300, CUTS = 40 };
     int n_open = 0;
     uint8_t *copy = fr_test_memory(malloc(n));
     for (uint64_t trial = 0; trial < TRIALS; trial++) {
