@@ -1,12 +1,12 @@
 /* From a draft to a tokenizer. Every cross-reference of the model's files is checked here, for both file formats.
  *
- * The order matters: tokens first (counts, texts, kinds), then the map from texts to ids, which refuses a text that two ids
- * have. Bytes and merges are looked up in the map; merges are checked to name tokens, and their results to exist. The
- * special tokens, the BOS and the digest need the tokens alone. The chat template comes last, since its frame looks up
- * markers in the finished tokenizer.
+ * The order matters: tokens first (counts, texts, kinds; what only fills up the vocabulary becomes unused), then the map from
+ * texts to ids, which refuses a text that two ids have. What makes ids of pieces is built with it (tokenizer_pieces_build.c):
+ * merges are checked to name tokens, and their results to exist. The special tokens, the BOS and the digest need the tokens
+ * alone. The chat template comes last, since its frame looks up markers in the finished tokenizer.
  *
- * A token's text is decoded once, into the arena: a normal token to the bytes that its characters stand for, all others as
- * they are written. The map and the digest of merges use the written texts, the digest of tokens the decoded ones.
+ * A token's text is decoded once, into the arena (fr_token_text_write). The map, the sets of special tokens and the digest of
+ * merges use the written texts, the digest of tokens the decoded ones.
  *
  * On failure fr_tokenizer_close frees what was built, so no step frees anything but its own working memory. */
 #include "base/mem.h"
