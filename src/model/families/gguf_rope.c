@@ -186,8 +186,9 @@ static fr_status read_scaling(const fr_gguf_fields *f, const fr_family *family,
         fr_rotation_linear(out, factor);
     } else if (!fr_text_is(type, "none")) {
         return fail_type(f, fr_show(type).text,
-                         has_freqs ? "none, linear (with rope_freqs.weight)"
-                                   : "none, linear, yarn, longrope");
+                         family->rope.only_long ? "none, longrope"
+                         : has_freqs ? "none, linear (with rope_freqs.weight)"
+                                     : "none, linear, yarn, longrope");
     }
     return has_freqs ? read_freqs(f, out) : FR_OK;
 }
