@@ -82,6 +82,12 @@ void fr_tokenizer_digest(const fr_tokenizer *tokenizer, uint8_t out[FR_DIGEST_BY
     memcpy(out, tokenizer->digest, FR_DIGEST_BYTES);
 }
 
+void fr_tokenizer_vocabulary_digest(const fr_tokenizer *tokenizer,
+                                    uint8_t out[FR_DIGEST_BYTES])
+{
+    memcpy(out, tokenizer->vocabulary_digest, FR_DIGEST_BYTES);
+}
+
 bool fr_tokenizer_is_special(const fr_tokenizer *tokenizer, int32_t id)
 {
     return id >= 0 && id < tokenizer->n_tokens &&

@@ -57,6 +57,12 @@ const fr_chat_frame *fr_tokenizer_chat_frame(const fr_tokenizer *tokenizer);
 /** SHA-256 of everything that determines the ids: vocabulary, merges or scores, normalizer, splitter, special and added tokens. */
 void fr_tokenizer_digest(const fr_tokenizer *tokenizer, uint8_t out[FR_DIGEST_BYTES]);
 
+/** What a prefix keeps of its base's tokenizer: the same for all files of one model. Of byte-level BPE it is
+ * fr_tokenizer_digest. Of other models, which GGUF files describe by scores and folders by merges, and whose special tokens
+ * they mark differently, it is SHA-256 of the ids and texts of ordinary tokens. */
+void fr_tokenizer_vocabulary_digest(const fr_tokenizer *tokenizer,
+                                    uint8_t out[FR_DIGEST_BYTES]);
+
 /**
  * Appends the ids of `text`, without BOS and EOS. Any bytes are accepted. Special tokens are recognised only with
  * `parse_special`. Where special or added tokens overlap, the leftmost counts, and of those that begin there the longest.

@@ -393,6 +393,27 @@ static fr_status build_digest(fr_ctx *ctx, const fr_token_draft *draft,
     return status;
 }
 
+static fr_status build_vocabulary_digest(fr_ctx *ctx, const fr_token_draft *draft,
+                                         fr_tokenizer *made)
+{
+    fr_digest *digest = NULL;
+    if (draft->model == FR_MODEL_BYTE_BPE) {
+        memcpy(made->vocabulary_digest, made->digest, sizeof made->digest);
+        return FR_OK;
+    }
+    fr_status status = fr_digest_create(ctx, &digest);
+    for (int64_t i = 0; status == FR_OK && i < made->n_tokens; i++) {
+        if (made->tokens[i].kind == FR_TOKEN_NORMAL) {
+            status = hash_token(ctx, digest, i, &made->tokens[i]);
+        }
+    }
+    if (status == FR_OK) {
+        status = fr_digest_end(ctx, digest, made->vocabulary_digest);
+    }
+    fr_digest_destroy(&digest);
+    return status;
+}
+
 fr_status fr_tokenizer_build(fr_ctx *ctx, fr_token_draft *draft, fr_tokenizer **out)
 {
     fr_text_map map = {0};
@@ -412,7 +433,8 @@ fr_status fr_tokenizer_build(fr_ctx *ctx, fr_token_draft *draft, fr_tokenizer **
     if ((status = fr_pieces_create(ctx, draft, &map, &(*out)->pieces)) != FR_OK ||
         (status = build_specials(ctx, draft, *out)) != FR_OK ||
         (status = build_bos(ctx, draft, *out)) != FR_OK ||
-        (status = build_digest(ctx, draft, *out)) != FR_OK) {
+        (status = build_digest(ctx, draft, *out)) != FR_OK ||
+        (status = build_vocabulary_digest(ctx, draft, *out)) != FR_OK) {
         goto out;
     }
     status = fr_tokenizer_build_chat(ctx, draft, *out);
