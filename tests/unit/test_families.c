@@ -264,6 +264,42 @@ static void absent_settings_have_the_defaults_of_their_class(void)
     CU_ASSERT_EQUAL(fr_arch_window(&arch, 33), 1024);
 }
 
+/* A file that names its base by `saved`, over a model that is `shape`. */
+static void check_bases(const char *saved, const char *shape, const char *message)
+{
+    static const uint8_t DIGEST[FR_DIGEST_BYTES] = {1};
+    fr_ctx *ctx = fr_test_ctx();
+    fr_status status =
+        fr_identity_check(ctx, "p.h5", saved, DIGEST, shape, DIGEST, false);
+    CU_ASSERT_EQUAL(status, message == NULL ? FR_OK : FR_ERR_CHECKPOINT);
+    if (message != NULL) {
+        CU_ASSERT_PTR_NOT_NULL(strstr(fr_ctx_error(ctx), message));
+    }
+}
+
+static void what_differs_between_bases_is_named(void)
+{
+    check_bases("llama layers=2 vocabulary=9:-", "llama layers=2 vocabulary=9:-", NULL);
+    check_bases("llama layers=2 vocabulary=9:a window=8",
+                "llama layers=3 vocabulary=9:a activation=2",
+                "it names [layers=2 window=8], the model is [layers=3 activation=2];");
+    check_bases("gemma3 locals=1 rope_divisor=8 local_theta=1",
+                "gemma3 locals=1 local_theta=1 rope_divisor=8",
+                "the model is [gemma3 locals=1 local_theta=1 rope_divisor=8];");
+    check_bases("llama vocabulary=9:a", "llama vocabulary=9:a window=8",
+                "it names [nothing else], the model is [window=8];");
+}
+
+/* A tokenizer that one side could not read says nothing against the other's. */
+static void an_unknown_vocabulary_fits_one_of_its_size(void)
+{
+    check_bases("llama vocabulary=9:- window=8", "llama vocabulary=9:a window=8", NULL);
+    check_bases("llama vocabulary=9:a", "llama vocabulary=9:-", NULL);
+    check_bases("llama vocabulary=9:a", "llama vocabulary=9:b", "[vocabulary=9:b]");
+    check_bases("llama vocabulary=9:-", "llama vocabulary=8:a", "[vocabulary=8:a]");
+    check_bases("llama vocabulary=9:-a", "llama vocabulary=9:a", "[vocabulary=9:-a]");
+}
+
 static const fr_case CASES[] = {
     FR_CASE(every_family_is_found_by_its_names),
     FR_CASE(the_lists_of_names_are_whole),
@@ -272,6 +308,8 @@ static const fr_case CASES[] = {
     FR_CASE(heads_of_a_fused_tensor_are_sorted),
     FR_CASE(plain_models_keep_their_identity),
     FR_CASE(features_are_part_of_the_identity),
+    FR_CASE(what_differs_between_bases_is_named),
+    FR_CASE(an_unknown_vocabulary_fits_one_of_its_size),
     FR_CASE(absent_settings_have_the_defaults_of_their_class),
     FR_CASE(parts_for_pictures_are_left_out_only_where_config_has_them),
 };

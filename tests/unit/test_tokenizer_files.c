@@ -68,6 +68,34 @@ static void merges_may_be_texts_or_pairs(void)
     json_decref(root);
 }
 
+/* llama.cpp's converter marks an added token as special where its text looks so, and a splitting rule of GGUF does not say
+ * ignore_merges: a prefix of the folder belongs to the file nevertheless. */
+static void the_vocabulary_of_a_folder_is_that_of_its_gguf_file(void)
+{
+    uint8_t digests[3][FR_DIGEST_BYTES];
+    fr_tokenizer *gguf[2] = {NULL, NULL};
+    json_t *root = fr_tiny_json();
+    json_t *added = json_object_get(root, "added_tokens");
+    json_t *mark = json_pack("{s:i, s:s, s:b}", "id", FR_TINY_VOCABULARY, "content",
+                             "<|mark|>", "special", false);
+    (void)json_array_append_new(added, mark);
+    (void)json_object_set_new(json_object_get(root, "model"), "ignore_merges",
+                              json_true());
+    fr_tokenizer *folder = fr_tiny_tokenizer(root, NULL);
+    FR_ASSERT_OK(open_gguf(fr_tiny_gguf_with("<|mark|>", 3), &gguf[0]));
+    FR_ASSERT_OK(open_gguf(fr_tiny_gguf_with("<|other|>", 3), &gguf[1]));
+    check_digests(folder, gguf[0], false);
+    fr_tokenizer_vocabulary_digest(folder, digests[0]);
+    for (int i = 0; i < 2; i++) {
+        fr_tokenizer_vocabulary_digest(gguf[i], digests[i + 1]);
+        CU_ASSERT_EQUAL(memcmp(digests[0], digests[i + 1], FR_DIGEST_BYTES) == 0,
+                        i == 0);
+        fr_tokenizer_close(&gguf[i]);
+    }
+    fr_tokenizer_close(&folder);
+    json_decref(root);
+}
+
 /* Each change decides ids, so each changes the digest. */
 static void the_digest_covers_what_decides_ids(void)
 {
@@ -291,6 +319,7 @@ static void a_model_without_tokenizer_says_what_to_do(void)
 static const fr_case CASES[] = {
     FR_CASE(a_gguf_file_and_a_folder_are_the_same_tokenizer),
     FR_CASE(merges_may_be_texts_or_pairs),
+    FR_CASE(the_vocabulary_of_a_folder_is_that_of_its_gguf_file),
     FR_CASE(the_digest_covers_what_decides_ids),
     FR_CASE(unused_ids_are_never_found_and_not_digested),
     FR_CASE(gguf_metadata_names_the_ends),

@@ -58,7 +58,8 @@ const fr_chat_frame *fr_tokenizer_chat_frame(const fr_tokenizer *tokenizer);
 void fr_tokenizer_digest(const fr_tokenizer *tokenizer, uint8_t out[FR_DIGEST_BYTES]);
 
 /** What a prefix keeps of its base's tokenizer: the same for all files of one model. Of byte-level BPE it is
- * fr_tokenizer_digest. Of other models, which GGUF files describe by scores and folders by merges, and whose special tokens
+ * fr_tokenizer_digest without what only folders tell: which added tokens are special, how they are found, ignore_merges. Of
+ * other models, which GGUF files describe by scores and folders by merges, and whose special tokens
  * they mark differently, it is SHA-256 of the ids and texts of ordinary tokens. */
 void fr_tokenizer_vocabulary_digest(const fr_tokenizer *tokenizer,
                                     uint8_t out[FR_DIGEST_BYTES]);

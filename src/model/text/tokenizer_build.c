@@ -359,56 +359,58 @@ static fr_status hash_how(fr_ctx *ctx, fr_digest *digest, const fr_tokenizer *ma
     return FR_OK;
 }
 
+/* What only one kind of file may know: special and other added tokens are one kind in the vocabulary's digest, since
+ * llama.cpp's converter marks an added token as special by its text, and how they are found is left out with the model's
+ * settings, which GGUF's splitting rules do not have. */
+static fr_status hash_all(fr_ctx *ctx, const fr_token_draft *draft,
+                          const fr_tokenizer *made, bool whole, fr_digest *digest)
+{
+    if (made->splitter != NULL) {
+        FR_TRY(fr_splitter_hash(ctx, made->splitter, digest));
+    }
+    FR_TRY(fr_normalizer_hash(ctx, made->normalizer, digest));
+    for (int64_t i = 0; i < made->n_tokens; i++) {
+        fr_token token = made->tokens[i];
+        if (!whole && token.kind == FR_TOKEN_ADDED) {
+            token.kind = FR_TOKEN_SPECIAL;
+        }
+        if (token.kind != FR_TOKEN_UNUSED) {
+            FR_TRY(hash_token(ctx, digest, i, &token));
+        }
+    }
+    FR_TRY(hash_merges(ctx, digest, draft));
+    if (whole) {
+        FR_TRY(hash_model(ctx, digest, draft));
+        FR_TRY(hash_how(ctx, digest, made));
+    }
+    return FR_OK;
+}
+
+static fr_status hash_ordinary(fr_ctx *ctx, const fr_tokenizer *made, fr_digest *digest)
+{
+    for (int64_t i = 0; i < made->n_tokens; i++) {
+        if (made->tokens[i].kind == FR_TOKEN_NORMAL) {
+            FR_TRY(hash_token(ctx, digest, i, &made->tokens[i]));
+        }
+    }
+    return FR_OK;
+}
+
 /* Leaves out unused ids, so that a GGUF file that fills up its vocabulary has the digest of the folder that it was made
  * from. */
-static fr_status build_digest(fr_ctx *ctx, const fr_token_draft *draft,
+static fr_status build_digest(fr_ctx *ctx, const fr_token_draft *draft, bool whole,
                               fr_tokenizer *made)
 {
     fr_digest *digest = NULL;
     fr_status status = fr_digest_create(ctx, &digest);
-    if (status == FR_OK && made->splitter != NULL) {
-        status = fr_splitter_hash(ctx, made->splitter, digest);
+    if (status == FR_OK) {
+        status = whole || draft->model == FR_MODEL_BYTE_BPE
+                     ? hash_all(ctx, draft, made, whole, digest)
+                     : hash_ordinary(ctx, made, digest);
     }
     if (status == FR_OK) {
-        status = fr_normalizer_hash(ctx, made->normalizer, digest);
-    }
-    for (int64_t i = 0; status == FR_OK && i < made->n_tokens; i++) {
-        if (made->tokens[i].kind != FR_TOKEN_UNUSED) {
-            status = hash_token(ctx, digest, i, &made->tokens[i]);
-        }
-    }
-    if (status == FR_OK) {
-        status = hash_merges(ctx, digest, draft);
-    }
-    if (status == FR_OK) {
-        status = hash_model(ctx, digest, draft);
-    }
-    if (status == FR_OK) {
-        status = hash_how(ctx, digest, made);
-    }
-    if (status == FR_OK) {
-        status = fr_digest_end(ctx, digest, made->digest);
-    }
-    fr_digest_destroy(&digest);
-    return status;
-}
-
-static fr_status build_vocabulary_digest(fr_ctx *ctx, const fr_token_draft *draft,
-                                         fr_tokenizer *made)
-{
-    fr_digest *digest = NULL;
-    if (draft->model == FR_MODEL_BYTE_BPE) {
-        memcpy(made->vocabulary_digest, made->digest, sizeof made->digest);
-        return FR_OK;
-    }
-    fr_status status = fr_digest_create(ctx, &digest);
-    for (int64_t i = 0; status == FR_OK && i < made->n_tokens; i++) {
-        if (made->tokens[i].kind == FR_TOKEN_NORMAL) {
-            status = hash_token(ctx, digest, i, &made->tokens[i]);
-        }
-    }
-    if (status == FR_OK) {
-        status = fr_digest_end(ctx, digest, made->vocabulary_digest);
+        status =
+            fr_digest_end(ctx, digest, whole ? made->digest : made->vocabulary_digest);
     }
     fr_digest_destroy(&digest);
     return status;
@@ -433,8 +435,8 @@ fr_status fr_tokenizer_build(fr_ctx *ctx, fr_token_draft *draft, fr_tokenizer **
     if ((status = fr_pieces_create(ctx, draft, &map, &(*out)->pieces)) != FR_OK ||
         (status = build_specials(ctx, draft, *out)) != FR_OK ||
         (status = build_bos(ctx, draft, *out)) != FR_OK ||
-        (status = build_digest(ctx, draft, *out)) != FR_OK ||
-        (status = build_vocabulary_digest(ctx, draft, *out)) != FR_OK) {
+        (status = build_digest(ctx, draft, true, *out)) != FR_OK ||
+        (status = build_digest(ctx, draft, false, *out)) != FR_OK) {
         goto out;
     }
     status = fr_tokenizer_build_chat(ctx, draft, *out);

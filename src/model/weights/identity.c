@@ -219,6 +219,85 @@ fr_status fr_identity_digest(fr_ctx *ctx, const fr_weights *weights,
     return status;
 }
 
+/* ---- comparison ---------------------------------------------------------------------------------- */
+
+/* Takes the next word of a line; words end at spaces. No bytes: the line is at its end. */
+static fr_text take_word(const char **rest)
+{
+    fr_text word = {*rest, strcspn(*rest, " ")};
+    *rest += word.bytes;
+    *rest += strspn(*rest, " ");
+    return word;
+}
+
+/* Whether two words are the same, or the same number of tokens where one base's tokenizer was not known. */
+static bool agree(fr_text a, fr_text b)
+{
+    static const char KEY[] = "vocabulary=";
+    if (a.bytes == b.bytes && memcmp(a.data, b.data, a.bytes) == 0) {
+        return true;
+    }
+    const char *colon = memchr(a.data, ':', a.bytes);
+    size_t to = colon != NULL ? (size_t)(colon - a.data) + 1 : 0;
+    if (to < sizeof KEY || memcmp(a.data, KEY, sizeof KEY - 1) != 0 || b.bytes <= to ||
+        memcmp(a.data, b.data, to) != 0) {
+        return false;
+    }
+    return (a.bytes == to + 1 && a.data[to] == '-') ||
+           (b.bytes == to + 1 && b.data[to] == '-');
+}
+
+static bool lines_agree(const char *a, const char *b)
+{
+    while (*a != '\0' && *b != '\0') {
+        if (!agree(take_word(&a), take_word(&b))) {
+            return false;
+        }
+    }
+    return *a == *b;
+}
+
+/* Writes the words of a line that the other one lacks. */
+static void write_own_words(const char *of, const char *other, char *out)
+{
+    const char *rest = of;
+    size_t bytes = 0;
+    while (*rest != '\0') {
+        fr_text word = take_word(&rest);
+        const char *at = other;
+        bool found = false;
+        while (*at != '\0' && !found) {
+            found = agree(word, take_word(&at));
+        }
+        if (!found && bytes + word.bytes + 2 <= SHAPE_BYTES) {
+            out[bytes] = ' ';
+            memcpy(out + bytes + (bytes > 0 ? 1 : 0), word.data, word.bytes);
+            bytes += word.bytes + (bytes > 0 ? 1 : 0);
+        }
+    }
+    out[bytes] = '\0';
+}
+
+static const char *or_nothing(const char *words)
+{
+    return words[0] != '\0' ? words : "nothing else";
+}
+
+static fr_status refuse(fr_ctx *ctx, const char *file, const char *saved,
+                        const char *shape)
+{
+    char only_saved[SHAPE_BYTES];
+    char only_model[SHAPE_BYTES];
+    write_own_words(saved, shape, only_saved);
+    write_own_words(shape, saved, only_model);
+    bool by_order = only_saved[0] == '\0' && only_model[0] == '\0';
+    return FR_FAIL(ctx, FR_ERR_CHECKPOINT,
+                   "%s was made for another base: it names [%s], the model is [%s]; "
+                   "use the model it was made for",
+                   file, by_order ? saved : or_nothing(only_saved),
+                   by_order ? shape : or_nothing(only_model));
+}
+
 fr_status fr_identity_check(fr_ctx *ctx, const char *file, const char *saved_shape,
                             const uint8_t saved_digest[FR_DIGEST_BYTES],
                             const char *shape, const uint8_t digest[FR_DIGEST_BYTES],
@@ -231,12 +310,8 @@ fr_status fr_identity_check(fr_ctx *ctx, const char *file, const char *saved_sha
                        "file that `forerun train` wrote",
                        file);
     }
-    if (strcmp(saved_shape, shape) != 0) {
-        return FR_FAIL(
-            ctx, FR_ERR_CHECKPOINT,
-            "%s was made for another base: it names [%s], the model is [%s]; "
-            "use the model it was made for",
-            file, saved_shape, shape);
+    if (!lines_agree(saved_shape, shape)) {
+        return refuse(ctx, file, saved_shape, shape);
     }
     if (memcmp(saved_digest, digest, FR_DIGEST_BYTES) == 0) {
         return FR_OK;

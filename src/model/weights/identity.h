@@ -30,8 +30,9 @@ FR_MUST_CHECK fr_status fr_identity_digest(fr_ctx *ctx, const fr_weights *weight
                                            uint8_t out[FR_DIGEST_BYTES]);
 
 /**
- * Compare a checkpoint's base with the model. Another shape is refused, and the message names both. Other weights of
- * the same shape are refused with `strict`, and give a warning without it.
+ * Compare a checkpoint's base with the model. Another shape is refused, and the message names what differs. A vocabulary
+ * that one side does not know ("-": no tokenizer, or one that could not be read) fits any of the same size. Other weights
+ * of the same shape are refused with `strict`, and give a warning without it.
  * @return FR_OK; FR_ERR_CHECKPOINT
  */
 FR_MUST_CHECK fr_status fr_identity_check(fr_ctx *ctx, const char *file,
