@@ -22,8 +22,9 @@ static fr_status check_range(fr_ctx *ctx, const char *path, const char *name,
 
 fr_status fr_arch_check_sizes(fr_ctx *ctx, const char *path, const fr_arch *arch)
 {
-    /* Bounds far above any published model; products of two of them fit int64. */
-    static const int64_t MAX_WIDTH = 1 << 24;
+    /* Bounds far above any published model; the bytes of all layers together fit int64. */
+    static const int64_t MAX_WIDTH = 1 << 20;
+    static const int64_t MAX_VOCABULARY = 1 << 24;
     FR_TRY(check_range(ctx, path, "number of layers", arch->n_layers, FR_MAX_LAYERS));
     FR_TRY(check_range(ctx, path, "model width", arch->d_model, MAX_WIDTH));
     FR_TRY(check_range(ctx, path, "feed-forward width", arch->d_ff, MAX_WIDTH));
@@ -31,7 +32,9 @@ fr_status fr_arch_check_sizes(fr_ctx *ctx, const char *path, const fr_arch *arch
     FR_TRY(check_range(ctx, path, "number of key/value heads", arch->n_kv_heads,
                        arch->n_heads));
     FR_TRY(check_range(ctx, path, "head width", arch->head_dim, MAX_WIDTH));
-    FR_TRY(check_range(ctx, path, "vocabulary size", arch->vocab_size, MAX_WIDTH));
+    FR_TRY(check_range(ctx, path, "vocabulary size", arch->vocab_size, MAX_VOCABULARY));
+    FR_TRY(check_range(ctx, path, "width of all heads", arch->n_heads * arch->head_dim,
+                       MAX_WIDTH));
     FR_TRY(check_range(ctx, path, "context length", arch->context_length, INT32_MAX));
     if (arch->n_heads % arch->n_kv_heads != 0) {
         return FR_FAIL(ctx, FR_ERR_FORMAT,

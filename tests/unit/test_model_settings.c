@@ -335,6 +335,31 @@ static int64_t kv_heads_of(const char *type, const char *value)
     return arch.n_kv_heads;
 }
 
+static void nonsense_is_refused_and_named(void)
+{
+    static const struct {
+        const char *changes;
+        const char *message;
+    } BAD[] = {
+        {"{\"model_type\":\"granite\",\"attention_multiplier\":0}",
+         "attention_multiplier is 0, must be above 0"},
+        {"{\"model_type\":\"gemma2\",\"final_logit_softcapping\":0.0}",
+         "final_logit_softcapping is 0, must be above 0"},
+        {"{\"num_attention_heads\":65536,\"num_key_value_heads\":1,\"head_dim\":32}",
+         "width of all heads is 2097152, must be 1 to 1048576"},
+        {"{\"model_type\":\"gemma3\"}",
+         "text_config is missing; a model of type gemma3 needs it"},
+        {"{\"model_type\":\"gemma3\",\"text_config\":{\"model_type\":\"gemma3\"}}",
+         "text_config has the model_type gemma3, which is that of a whole model"},
+    };
+    for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
+        fr_arch arch;
+        const char *folder = fr_test_model_folder("tiny_llama", BAD[i].changes);
+        FR_ASSERT_FAILS(fr_arch_read(fr_test_ctx(), folder, &arch), FR_ERR_FORMAT,
+                        BAD[i].message);
+    }
+}
+
 /* An absent key is the class's default, null is the number of heads. */
 static void absent_key_value_heads_are_those_of_the_type(void)
 {
@@ -380,6 +405,7 @@ static const fr_case CASES[] = {
     FR_CASE(no_setting_of_a_config_is_left_out_in_silence),
     FR_CASE(no_setting_of_a_gguf_is_left_out_in_silence),
     FR_CASE(places_of_rope_theta_that_disagree_are_refused),
+    FR_CASE(nonsense_is_refused_and_named),
     FR_CASE(absent_key_value_heads_are_those_of_the_type),
     FR_CASE(other_names_of_gpt2_settings_are_read),
     FR_CASE(neutral_values_are_accepted),

@@ -101,6 +101,17 @@ static fr_status read_activation(const fields *f, const fr_setting *row, int acc
                    row->hf, fr_show(fr_text_of(found)).text, supported);
 }
 
+/* In descriptions 0 stands for "none" or for the default, so a file's own 0 would become another number. */
+static fr_status read_real(const fields *f, const fr_setting *row, double *field)
+{
+    FR_TRY(fr_hf_real(f, row->hf, field));
+    if (fr_hf_get(f, row->hf) != NULL && *field == 0.0) {
+        return FR_FAIL(f->ctx, FR_ERR_FORMAT, "%s: %s is 0, must be above 0", f->path,
+                       row->hf);
+    }
+    return FR_OK;
+}
+
 /* Null in a row that it clears is a value; elsewhere it counts as absent. */
 static fr_status read_row(const fields *f, const fr_family *family,
                           const fr_setting *row, fr_arch *arch)
@@ -120,7 +131,7 @@ static fr_status read_row(const fields *f, const fr_family *family,
             *(double *)field = 0.0;
             return FR_OK;
         }
-        return fr_hf_real(f, row->hf, field);
+        return read_real(f, row, field);
     case FR_SETTING_RECIPROCAL:
         return read_reciprocal(f, row, field);
     case FR_SETTING_FLAG:
@@ -206,12 +217,24 @@ static fr_status find_family(fields *f, fr_hf_config *out)
     if (out->family != NULL) {
         return FR_OK;
     }
+    if (!json_is_object(text) && fr_family_of_text(type) != NULL) {
+        return FR_FAIL(f->ctx, FR_ERR_FORMAT,
+                       "%s: text_config is %s; a model of type %s needs it", f->path,
+                       text != NULL ? "not an object" : "missing", type);
+    }
     if (!json_is_object(text)) {
         return refuse_type(f, type);
     }
     fields part = {f->ctx, f->path, text};
     FR_TRY(fr_hf_text(&part, "model_type", &inner));
     out->family = inner != NULL ? fr_family_of_hf(inner) : fr_family_of_text(type);
+    if (out->family == NULL && inner != NULL && fr_family_of_text(inner) != NULL) {
+        return FR_FAIL(
+            f->ctx, FR_ERR_FORMAT,
+            "%s: text_config has the model_type %s, which is that of a whole "
+            "model; give its text part's",
+            f->path, inner);
+    }
     if (out->family == NULL) {
         return refuse_type(f, inner != NULL ? inner : type);
     }

@@ -11,7 +11,8 @@ static const fr_setting LLAMA_SETTINGS[] = {
     FR_SETTINGS_END,
 };
 
-/* The converter writes Mistral's files as llama, with a window where config.json has one. */
+/* The converter writes Mistral's files as llama and leaves the window out; a file that has one all the same is taken at its
+ * word. */
 static fr_status finish_gguf(fr_ctx *ctx, const fr_gguf *gguf, fr_arch *arch)
 {
     (void)ctx;
