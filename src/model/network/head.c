@@ -21,12 +21,15 @@ static fr_status load_norm(fr_ctx *ctx, const fr_weights *weights, fr_head *head
     int64_t width = fr_weights_arch(weights)->d_model;
     FR_TRY(fr_alloc(ctx, width, sizeof(float), &head->norm.w));
     FR_TRY(fr_weights_read(ctx, weights, FR_W_FINAL_NORM, -1, FR_F32, head->norm.w));
-    if (fr_weights_has(weights, FR_W_FINAL_NORM_BIAS, -1)) {
-        FR_TRY(fr_alloc(ctx, width, sizeof(float), &head->norm.b));
-        FR_TRY(fr_weights_read(ctx, weights, FR_W_FINAL_NORM_BIAS, -1, FR_F32,
-                               head->norm.b));
+    if (fr_weights_arch(weights)->norm == FR_NORM_RMS) {
+        return FR_OK;
     }
-    return FR_OK;
+    /* the operator adds a bias: zeros where the model has none */
+    FR_TRY(fr_alloc(ctx, width, sizeof(float), &head->norm.b));
+    return fr_weights_has(weights, FR_W_FINAL_NORM_BIAS, -1)
+               ? fr_weights_read(ctx, weights, FR_W_FINAL_NORM_BIAS, -1, FR_F32,
+                                 head->norm.b)
+               : FR_OK;
 }
 
 /* Pointers are reset as well, since a failed reserve leaves the head to be used again or freed. */

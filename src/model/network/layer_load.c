@@ -95,7 +95,14 @@ static fr_status load_norm(const loader *l, fr_weight weight, fr_weight bias,
 {
     int64_t width = fr_weights_arch(l->weights)->d_model;
     FR_TRY(load_one_vector(l, weight, width, &out->w));
-    return bias != FR_W_COUNT ? load_one_vector(l, bias, width, &out->b) : FR_OK;
+    if (out->w == NULL || fr_weights_arch(l->weights)->norm == FR_NORM_RMS) {
+        return FR_OK;
+    }
+    if (bias != FR_W_COUNT) {
+        FR_TRY(load_one_vector(l, bias, width, &out->b));
+    }
+    /* the operator adds a bias: zeros where the model has none */
+    return out->b != NULL ? FR_OK : own_floats(l, width, &out->b);
 }
 
 static fr_status load_matrix(const loader *l, const fr_stack *stack, fr_matrix *out)

@@ -267,7 +267,9 @@ static fr_status embed(fr_stage *s, const fr_batch *batch, float *x_TD)
     if (s->embedding_norm.w != NULL) {
         float *h = s->workspace.h_TD;
         fr_restore(s->device, n * width, FR_F32, x_TD, h);
-        fr_norm_forward(s->device, &s->arch, &s->embedding_norm, n, h, x_TD, NULL);
+        /* a layer norm whatever the kind of the others */
+        fr_layernorm(s->device, n, width, h, s->embedding_norm.w, s->embedding_norm.b,
+                     (float)s->arch.norm_eps, x_TD, NULL);
     }
     return FR_OK;
 }
