@@ -122,8 +122,7 @@ const char *fr_described_name(const fr_arch *a)
 static bool has_role(const fr_arch *a, fr_weight role)
 {
     /* models without biases have none in their norms either */
-    bool layer =
-        a->norm == FR_NORM_LAYER && (a->qkv_bias || a->o_bias || a->mlp_bias);
+    bool layer = a->norm == FR_NORM_LAYER && (a->qkv_bias || a->o_bias || a->mlp_bias);
     bool qk = a->qk_norm != FR_QK_NORM_NONE;
     const bool lacks[FR_W_COUNT] = {[FR_W_POSITIONS] =
                                         a->positions != FR_POSITIONS_LEARNED,

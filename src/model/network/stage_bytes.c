@@ -78,8 +78,8 @@ static int64_t layer_vectors(const fr_arch *a)
 {
     /* RMS norm has a weight, layer norm a weight and a bias */
     int64_t norm = a->d_model * (a->norm == FR_NORM_RMS ? 1 : 2);
-    int64_t n = norm * (a->attn_norm + a->attn_post_norm + a->mlp_norm +
-                        a->mlp_post_norm);
+    int64_t n =
+        norm * (a->attn_norm + a->attn_post_norm + a->mlp_norm + a->mlp_post_norm);
     if (a->qk_norm != FR_QK_NORM_NONE) {
         n += fr_arch_q_norm_width(a) + fr_arch_k_norm_width(a);
     }
