@@ -94,12 +94,21 @@ static fr_status add_arrays(fr_ctx *ctx, fr_digest *digest,
     return fr_digest_add(ctx, digest, task->state.v, bytes);
 }
 
+static int64_t kind_of(const fr_checkpoint_task *task)
+{
+    enum { NONE, ALWAYS, SLIDES };
+    if (task == NULL) {
+        return NONE;
+    }
+    return task->slides ? SLIDES : ALWAYS;
+}
+
 /* The numbers of a prefix count, not its file's name: a copy under another name gives the same answers. */
 static fr_status add_prefixes(fr_ctx *ctx, fr_digest *digest, const void *argument)
 {
     const fr_inference *inference = argument;
     for (const fr_inference_prefix *p = inference->prefix; p != NULL; p = p->next) {
-        FR_TRY(add_int_to(ctx, digest, p->task != NULL));
+        FR_TRY(add_int_to(ctx, digest, kind_of(p->task)));
         if (p->task != NULL) {
             FR_TRY(add_arrays(ctx, digest, p->task));
         }

@@ -16,9 +16,10 @@ fr_status fr_cmd_convert(const fr_cli *cli)
 {
     const char *new_path = fr_options_positional(cli->options, 1);
     int64_t n_tasks = 0;
+    int64_t minor = 0;
     FR_TRY(fr_convert(cli->ctx, fr_options_positional(cli->options, 0), new_path,
-                      &n_tasks));
-    (void)printf("%s: format %d.%d, %lld task%s\n", new_path, FR_CHECKPOINT_MAJOR,
-                 FR_CHECKPOINT_MINOR, (long long)n_tasks, n_tasks == 1 ? "" : "s");
+                      &n_tasks, &minor));
+    (void)printf("%s: format %d.%lld, %lld task%s\n", new_path, FR_CHECKPOINT_MAJOR,
+                 (long long)minor, (long long)n_tasks, n_tasks == 1 ? "" : "s");
     return FR_OK;
 }

@@ -89,7 +89,8 @@ static fr_status print_template(const fr_cli *cli, const fr_checkpoint_task *tas
     return FR_OK;
 }
 
-/* Lines that only some tasks need: layers if the prefix leaves some of the base out, the epsilon if the file has one,
+/* Lines that only some tasks need: layers if the prefix leaves some of the base out, its window if it
+ * slides, the epsilon if the file has one,
  * and the best loss if there was a validation. */
 static fr_status print_task(const fr_cli *cli, const fr_checkpoint_task *task)
 {
@@ -105,6 +106,9 @@ static fr_status print_task(const fr_cli *cli, const fr_checkpoint_task *task)
                       (long long)task->first_layer,
                       (long long)(task->first_layer + task->n_layers - 1),
                       (long long)(task->base_layers - 1));
+    }
+    if (task->slides) {
+        fr_print_line(stdout, "  window       slides: a layer's window may hide slots");
     }
     if (task->base_norm_eps != 0.0) {
         fr_print_line(stdout, "  base norms   epsilon %g", task->base_norm_eps);

@@ -217,7 +217,7 @@ static fr_status repeat_failure(fr_ctx *ctx, const char *path, const answer *got
 
 /* The new file's bytes are parsed like a foreign file's before they get their name. */
 static fr_status keep_new(fr_ctx *ctx, const char *path, const char *new_path,
-                          const answer *got, int64_t *n_tasks)
+                          const answer *got, int64_t *n_tasks, int64_t *minor)
 {
     fr_checkpoint *checkpoint = NULL;
     if (got->data[0] != FR_OK) {
@@ -226,6 +226,7 @@ static fr_status keep_new(fr_ctx *ctx, const char *path, const char *new_path,
     FR_TRY(
         fr_checkpoint_parse(ctx, new_path, got->data + 1, got->bytes - 1, &checkpoint));
     *n_tasks = checkpoint->n_tasks;
+    *minor = checkpoint->minor;
     fr_checkpoint_destroy(&checkpoint);
     return fr_file_replace(ctx, new_path, got->data + 1, got->bytes - 1);
 }
@@ -286,11 +287,12 @@ static fr_status check_old(fr_ctx *ctx, const char *path, const fr_map *map)
 }
 
 fr_status fr_convert(fr_ctx *ctx, const char *old_path, const char *new_path,
-                     int64_t *n_tasks)
+                     int64_t *n_tasks, int64_t *minor)
 {
     fr_map map;
     answer got = {NULL, 0, 0};
     *n_tasks = 0;
+    *minor = 0;
     FR_TRY(check_new(ctx, new_path));
     fr_status status = fr_map_open(ctx, old_path, &map);
     if (status != FR_OK) {
@@ -304,7 +306,7 @@ fr_status fr_convert(fr_ctx *ctx, const char *old_path, const char *new_path,
         status = run_reader(ctx, old_path, &map, new_path, &got);
     }
     if (status == FR_OK) {
-        status = keep_new(ctx, old_path, new_path, &got, n_tasks);
+        status = keep_new(ctx, old_path, new_path, &got, n_tasks, minor);
     }
     free(got.data);
     fr_map_close(&map);

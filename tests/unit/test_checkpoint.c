@@ -234,6 +234,40 @@ static void header_shows_the_digest_as_text(void)
     fr_checkpoint_destroy(&checkpoint);
 }
 
+/* Whoever does not know that a prefix slides must refuse its file, so it is told in a text that has always been compared;
+ * a file without such a prefix has the bytes that it had. */
+static void only_a_prefix_that_slides_changes_its_file(void)
+{
+    char *bytes[2] = {NULL, NULL};
+    size_t n[2] = {0, 0};
+    fr_checkpoint *checkpoint = fr_fixture_checkpoint(2, true, 5);
+    write_and_read_bytes(checkpoint, "always.h5", &bytes[0], &n[0]);
+    checkpoint->tasks[1].slides = true;
+    round_trip(checkpoint);
+    write_and_read_bytes(checkpoint, "slides.h5", &bytes[1], &n[1]);
+    for (int i = 0; i < 2; i++) {
+        const char *index = bytes[i] + FR_HEADER_BYTES;
+        CU_ASSERT_EQUAL(
+            strncmp(bytes[i],
+                    i == 0 ? "Forerun checkpoint 2.2\n" : "Forerun checkpoint 2.3\n",
+                    23),
+            0);
+        CU_ASSERT_PTR_NOT_NULL(
+            strstr(index, i == 0 ? "\"schema_minor\":2," : "\"schema_minor\":3,"));
+        const char *alpha = strstr(index, "\"positions\":\"after_prefix\"");
+        CU_ASSERT_PTR_NOT_NULL_FATAL(alpha);
+        const char *beta = strstr(alpha + 1, "\"positions\":");
+        CU_ASSERT_PTR_NOT_NULL_FATAL(beta);
+        CU_ASSERT_EQUAL(
+            strncmp(beta + strlen("\"positions\":"),
+                    i == 0 ? "\"after_prefix\"" : "\"after_prefix_within_window\"",
+                    14 + 14 * (size_t)i),
+            0);
+        free(bytes[i]);
+    }
+    fr_checkpoint_destroy(&checkpoint);
+}
+
 static void name_that_is_no_single_path_part_is_refused(void)
 {
     static const char *const BAD[] = {"",  ".",    "...", "a/b",
@@ -370,6 +404,7 @@ static const fr_case CASES[] = {
     FR_CASE(text_longer_than_a_line_is_not_written),
     FR_CASE(same_content_gives_the_same_bytes),
     FR_CASE(header_shows_the_digest_as_text),
+    FR_CASE(only_a_prefix_that_slides_changes_its_file),
     FR_CASE(name_that_is_no_single_path_part_is_refused),
     FR_CASE(two_tasks_of_one_name_are_refused),
     FR_CASE(impossible_sizes_are_refused),

@@ -63,6 +63,14 @@ static void where_and_how_the_run_was_laid_out_does_not_matter(void)
     drop_pair();
 }
 
+static void equal_numbers_under_other_windows_differ(void)
+{
+    make_pair();
+    b->tasks[1].slides = true;
+    assert_different(0.0, "task beta: window always against slides");
+    drop_pair();
+}
+
 /* Layer 1, slot 2, head 1, element 3: 24 + 2 * 8 + 1 * 4 + 3 */
 static void largest_difference_is_named_with_its_place(void)
 {
@@ -224,6 +232,7 @@ static const fr_case CASES[] = {
     FR_CASE(mlp_in_one_file_alone_does_not_matter),
     FR_CASE(equal_content_is_identical),
     FR_CASE(where_and_how_the_run_was_laid_out_does_not_matter),
+    FR_CASE(equal_numbers_under_other_windows_differ),
     FR_CASE(largest_difference_is_named_with_its_place),
     FR_CASE(signs_of_zero_differ_in_bits),
     FR_CASE(values_that_are_no_numbers_are_compared_by_bits),

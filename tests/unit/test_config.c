@@ -57,6 +57,7 @@ static void defaults_are_those_of_the_reference(void)
     CU_ASSERT_EQUAL(t->steps, FR_AUTO);
     CU_ASSERT_EQUAL(t->prefix.length, FR_AUTO);
     CU_ASSERT_FALSE(t->prefix.freeze_first);
+    CU_ASSERT_FALSE(t->prefix.slides);
     CU_ASSERT_EQUAL(t->prefix.mlp_hidden, 0);
     CU_ASSERT_EQUAL(t->prefix.mlp_width, FR_AUTO);
     CU_ASSERT_EQUAL(t->prefix.first_layer, 0);
@@ -98,6 +99,7 @@ static const char FULL[] =
     "    max_tokens: 99\n"
     "    steps: 13\n"
     "    prefix: {init: {random: 0.02}, length: 16, freeze_first: true,\n"
+    "             window: slides,\n"
     "             mlp: {hidden: 512, width: 48},\n"
     "             layers: {first: 4, count: 2}}\n"
     "    optimizer: {kind: sgd, lr: 1e-2, warmup: 10, schedule: cosine, clip: 0,\n"
@@ -136,6 +138,7 @@ static void check_full(const fr_config *c)
     CU_ASSERT_DOUBLE_EQUAL(t->prefix.random_std, 0.02, 0.0);
     CU_ASSERT_EQUAL(t->prefix.length, 16);
     CU_ASSERT_TRUE(t->prefix.freeze_first);
+    CU_ASSERT_TRUE(t->prefix.slides);
     CU_ASSERT_EQUAL(t->prefix.mlp_hidden, 512);
     CU_ASSERT_EQUAL(t->prefix.mlp_width, 48);
     CU_ASSERT_EQUAL(t->prefix.first_layer, 4);

@@ -182,6 +182,7 @@ static void inits_are_exactly_one(void)
     refuses_prefix("{init: {zero: true}}", "prefix.length is auto, but the init zero");
     refuses_prefix("{init: {random: 1}}", "but the init random has no length");
     refuses_prefix("{init: {text: a}, length: 1, freeze_first: true}", "freeze_first");
+    refuses_prefix("{init: {text: a}, window: never}", "window");
     refuses_prefix("{length: 4}", "tasks[0].prefix.init is missing");
 }
 

@@ -105,6 +105,9 @@ static void identity_keys_must_match(void)
         {"tasks.a.max_tokens=64", "tasks.a.max_tokens was auto"},
         {"tasks.a.prefix.length=2", "tasks.a.prefix.length was auto"},
         {"tasks.b.prefix.freeze_first=true", "tasks.b.prefix.freeze_first was false"},
+        {"tasks.a.prefix.window=slides",
+         "tasks.a.prefix.window was always in the run that is resumed and is slides "
+         "now; restore it or start another run.dir"},
         {"tasks.a.prefix.mlp.hidden=8", "tasks.a.prefix.mlp.hidden was 0"},
         {"tasks.a.prefix.layers.first=1", "tasks.a.prefix.layers.first was 0"},
         {"tasks.a.prefix.layers.count=1", "tasks.a.prefix.layers.count was auto"},

@@ -76,7 +76,18 @@ static void every_combination_is_a_task_first_key_slowest(void)
     fr_config_destroy(&c);
 }
 
-static void all_keys_can_be_swept(void)
+static void windows_can_be_swept(void)
+{
+    fr_config *c = parse(HEAD "sweep: {prefix.window: [slides, always]}\n" PATTERN);
+    CU_ASSERT_EQUAL_FATAL(c->n_tasks, 2);
+    named(c, 0, "p.window-slides");
+    named(c, 1, "p.window-always");
+    CU_ASSERT_TRUE(c->tasks[0].prefix.slides);
+    CU_ASSERT_FALSE(c->tasks[1].prefix.slides);
+    fr_config_destroy(&c);
+}
+
+static void all_other_keys_can_be_swept(void)
 {
     fr_config *c = parse(HEAD "sweep:\n  prefix.length: [4]\n"
                               "  prefix.init: [{random: 0.02}, {zero: true}]\n"
@@ -87,7 +98,8 @@ static void all_keys_can_be_swept(void)
     CU_ASSERT_EQUAL_FATAL(c->n_tasks, 2);
     const fr_task_config *t = &c->tasks[0];
     named(c, 0,
-          "p.length-4.init-random-0.02.first-3.lr-0.25.warmup-7.weight_decay-0.125."
+          "p.length-4.init-random-0.02.first-3.lr-0.25.warmup-7.weight_"
+          "decay-0.125."
           "examples-9."
           "seed-11");
     CU_ASSERT_EQUAL(t->prefix.length, 4);
@@ -246,11 +258,12 @@ static void unknown_keys_name_line_and_nearest(void)
     refuses("{lr: [1]}", "x.yaml:3: unknown key sweep.lr; did you mean optimizer.lr?");
     refuses("{length: [1]}", "did you mean prefix.length?");
     refuses("{tsk: p, seed: [1]}", "unknown key sweep.tsk; did you mean task?");
-    refuses("{optimizer.schedule: [linear]}",
-            "x.yaml:3: unknown key sweep.optimizer.schedule; a sweep can vary "
-            "prefix.length, prefix.init, prefix.layers.first, optimizer.lr, "
-            "optimizer.warmup, "
-            "optimizer.weight_decay, batch.examples, seed");
+    refuses(
+        "{optimizer.schedule: [linear]}",
+        "x.yaml:3: unknown key sweep.optimizer.schedule; a sweep can vary "
+        "prefix.length, prefix.window, prefix.init, prefix.layers.first, optimizer.lr, "
+        "optimizer.warmup, "
+        "optimizer.weight_decay, batch.examples, seed");
     refuses("{\n  seed: [1],\n  train: [a, b]}", "x.yaml:5: unknown key sweep.train");
     refuses("{prefix.init: [{zero: true}, {txt: a}]}",
             "x.yaml:3: unknown key sweep.prefix.init[1].txt; did you mean text?");
@@ -372,7 +385,8 @@ static void sets_do_not_reach_the_sweep(void)
 
 static const fr_case CASES[] = {
     FR_CASE(every_combination_is_a_task_first_key_slowest),
-    FR_CASE(all_keys_can_be_swept),
+    FR_CASE(windows_can_be_swept),
+    FR_CASE(all_other_keys_can_be_swept),
     FR_CASE(made_tasks_take_the_patterns_place),
     FR_CASE(names_are_valid_short_and_unique),
     FR_CASE(long_names_end_in_a_digest),

@@ -69,6 +69,8 @@ static void sets_are_told_alike(void)
         {"steps=3", "write run.steps or tasks[].steps"},
         {"tasks.t.lr=3", "write tasks[].optimizer.lr"},
         {"tasks.t.num_virtual_tokens=3", "write tasks[].prefix.length"},
+        {"base.sliding_window=64",
+         "tasks[].prefix.window says whether they hide slots"},
         {"model.path=x", "write base.path"},
         {"run.steps.more=5", "did you mean steps?"}};
     for (size_t i = 0; i < sizeof SETS / sizeof SETS[0]; i++) {

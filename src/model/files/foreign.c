@@ -318,3 +318,16 @@ const char *fr_foreign_tensor(fr_text name)
     }
     return NULL;
 }
+
+bool fr_foreign_is_other_part(fr_text name)
+{
+    static const char *const PARTS[] = {"vision_tower.", "multi_modal_projector.",
+                                        "model.vision_tower.",
+                                        "model.multi_modal_projector."};
+    for (size_t i = 0; i < sizeof PARTS / sizeof PARTS[0]; i++) {
+        if (text_begins(name, PARTS[i])) {
+            return true;
+        }
+    }
+    return false;
+}

@@ -26,4 +26,8 @@ FR_MUST_CHECK fr_status fr_foreign_weights(fr_ctx *ctx, const char *folder);
  * means that the name does not rule out a supported model. */
 const char *fr_foreign_tensor(fr_text name);
 
+/** Whether a tensor of this name belongs to a part for pictures, which models of several parts have beside their text
+ * part. */
+bool fr_foreign_is_other_part(fr_text name);
+
 #endif

@@ -1,7 +1,7 @@
 #include "base/file.h"
 #include "base/mem.h"
+#include "model/families/hf_config.h"
 #include "model/files/foreign.h"
-#include "model/files/hf_config.h"
 #include "model/weights/weights_impl.h"
 
 /* The weights, where the folder has them, may hold a head of their own, whatever config.json says. */

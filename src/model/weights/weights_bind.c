@@ -140,22 +140,52 @@ static bool is_v(fr_weight role)
     return role == FR_W_V || role == FR_W_V_BIAS;
 }
 
-/* The shape that the tensor of a binding must have, before the binding's part is taken from it. */
-static fr_source wanted_tensor(const fr_weights *weights, fr_weight role,
+static bool is_norm(fr_weight role)
+{
+    return role == FR_W_FINAL_NORM || role == FR_W_ATTN_NORM || role == FR_W_Q_NORM ||
+           role == FR_W_K_NORM || role == FR_W_ATTN_POST_NORM ||
+           role == FR_W_MLP_NORM || role == FR_W_MLP_POST_NORM;
+}
+
+/* Where a binding's rows lie in a tensor that holds those of other roles as well. @return the rows of that tensor */
+static int64_t place_in_tensor(const fr_weights *weights, fr_weight role,
                                fr_weight_binding *binding)
 {
     const fr_arch *arch = &weights->arch;
     const fr_scheme *scheme = weights->scheme;
-    fr_source wanted = {.n_dims = is_vector(role) ? 1 : 2};
     int64_t q = arch->n_heads * arch->head_dim;
     int64_t kv = arch->n_kv_heads * arch->head_dim;
-    role_shape(arch, role, binding);
-    binding->is_vector = is_vector(role);
-    int64_t rows = binding->n_out;
-    if (scheme->fused_qkv && (is_q(role) || is_k(role) || is_v(role))) {
-        rows = q + 2 * kv;
+    bool is_qkv = is_q(role) || is_k(role) || is_v(role);
+    if (scheme->qkv == FR_QKV_STACKED && is_qkv) {
         binding->first = is_q(role) ? 0 : is_k(role) ? q : q + kv;
+        return q + 2 * kv;
     }
+    if (scheme->qkv == FR_QKV_BY_HEAD && is_qkv) {
+        binding->layout = FR_LAYOUT_HEADS;
+        binding->first = (is_q(role) ? 0 : is_k(role) ? 1 : 2) * arch->head_dim;
+        return 3 * q;
+    }
+    if (scheme->fused_gate_up && (role == FR_W_GATE || role == FR_W_UP)) {
+        binding->first = role == FR_W_GATE ? 0 : arch->d_ff;
+        return 2 * arch->d_ff;
+    }
+    if (role == FR_W_POSITIONS) {
+        binding->first = scheme->positions_skip;
+        return binding->n_out + scheme->positions_skip;
+    }
+    return binding->n_out;
+}
+
+/* The shape that the tensor of a binding must have, before the binding's part is taken from it. */
+static fr_source wanted_tensor(const fr_weights *weights, fr_weight role,
+                               fr_weight_binding *binding)
+{
+    const fr_scheme *scheme = weights->scheme;
+    fr_source wanted = {.n_dims = is_vector(role) ? 1 : 2};
+    role_shape(&weights->arch, role, binding);
+    binding->is_vector = is_vector(role);
+    binding->plus = scheme->norms_less_one && is_norm(role) ? 1.0F : 0.0F;
+    int64_t rows = place_in_tensor(weights, role, binding);
     if (scheme->rope_pairs && (is_q(role) || is_k(role))) {
         binding->layout = FR_LAYOUT_PAIRS;
     }
@@ -209,12 +239,13 @@ static void role_name(const fr_weights *weights, fr_weight role, int64_t layer,
                       char name[NAME_BYTES])
 {
     const fr_scheme *scheme = weights->scheme;
-    const char *prefix = role == FR_W_HEAD ? "" : weights->prefix;
-    if (role < FR_W_ATTN_NORM) {
-        (void)snprintf(name, NAME_BYTES, "%s%s", prefix, scheme->names[role]);
+    if (role == FR_W_HEAD) {
+        (void)snprintf(name, NAME_BYTES, "%s", weights->head);
+    } else if (role < FR_W_ATTN_NORM) {
+        (void)snprintf(name, NAME_BYTES, "%s%s", weights->prefix, scheme->names[role]);
     } else {
-        (void)snprintf(name, NAME_BYTES, "%s%s%lld.%s", prefix, scheme->layer_prefix,
-                       (long long)layer, scheme->names[role]);
+        (void)snprintf(name, NAME_BYTES, "%s%s%lld.%s", weights->prefix,
+                       scheme->layer_prefix, (long long)layer, scheme->names[role]);
     }
 }
 
@@ -224,7 +255,7 @@ static fr_source *find_source(const fr_weights *weights, fr_weight role,
 {
     fr_source *source = fr_weights_find_source(weights, name);
     if (source == NULL && role == FR_W_TOKENS && weights->arch.tied_head) {
-        source = fr_weights_find_source(weights, weights->scheme->names[FR_W_HEAD]);
+        source = fr_weights_find_source(weights, weights->head);
     }
     return source;
 }
@@ -235,7 +266,7 @@ static fr_status bind_role(fr_ctx *ctx, const fr_weights *weights, fr_weight rol
 {
     char name[NAME_BYTES];
     fr_need need = weights->needs[role];
-    if (weights->scheme->names[role] == NULL || need == FR_NEED_NONE) {
+    if (need == FR_NEED_NONE) {
         return FR_OK;
     }
     role_name(weights, role, layer, name);
@@ -307,6 +338,73 @@ static fr_status tie_head(fr_ctx *ctx, fr_weights *weights)
         *head = *fr_weights_binding(weights, FR_W_TOKENS, 0);
     }
     return FR_OK;
+}
+
+/* Biases, of which a GGUF file may have any: its description says only what layer 0 has, so they are bound by name. */
+static bool is_linear_bias(fr_weight role)
+{
+    return role == FR_W_Q_BIAS || role == FR_W_K_BIAS || role == FR_W_V_BIAS ||
+           role == FR_W_O_BIAS || role == FR_W_GATE_BIAS || role == FR_W_UP_BIAS ||
+           role == FR_W_DOWN_BIAS;
+}
+
+static bool arch_has(const fr_arch *arch, fr_weight role)
+{
+    const bool layer_norm = arch->norm == FR_NORM_LAYER;
+    switch (role) {
+    case FR_W_POSITIONS:
+        return arch->positions == FR_POSITIONS_LEARNED;
+    case FR_W_EMBEDDING_NORM:
+    case FR_W_EMBEDDING_NORM_BIAS:
+        return arch->embedding_norm;
+    case FR_W_FINAL_NORM_BIAS:
+        return layer_norm;
+    case FR_W_ATTN_NORM:
+    case FR_W_ATTN_NORM_BIAS:
+        return arch->attn_norm && (layer_norm || role == FR_W_ATTN_NORM);
+    case FR_W_MLP_NORM:
+    case FR_W_MLP_NORM_BIAS:
+        return arch->mlp_norm && (layer_norm || role == FR_W_MLP_NORM);
+    case FR_W_ATTN_POST_NORM:
+        return arch->attn_post_norm;
+    case FR_W_MLP_POST_NORM:
+        return arch->mlp_post_norm;
+    case FR_W_Q_NORM:
+    case FR_W_K_NORM:
+        return arch->qk_norm != FR_QK_NORM_NONE;
+    case FR_W_Q_BIAS:
+    case FR_W_K_BIAS:
+    case FR_W_V_BIAS:
+        return arch->qkv_bias;
+    case FR_W_O_BIAS:
+        return arch->o_bias;
+    case FR_W_GATE:
+        return arch->gated;
+    case FR_W_GATE_BIAS:
+        return arch->gated && arch->mlp_bias;
+    case FR_W_UP_BIAS:
+    case FR_W_DOWN_BIAS:
+        return arch->mlp_bias;
+    default:
+        return true;
+    }
+}
+
+void fr_weights_set_needs(fr_weights *weights)
+{
+    const fr_arch *arch = &weights->arch;
+    bool by_name = weights->gguf != NULL && weights->family->biases_show;
+    for (int i = 0; i < FR_W_COUNT; i++) {
+        fr_weight role = (fr_weight)i;
+        bool is_named = weights->scheme->names[i] != NULL;
+        weights->needs[i] = !is_named                         ? FR_NEED_NONE
+                            : by_name && is_linear_bias(role) ? FR_NEED_SAME_AS_LAYER_0
+                            : arch_has(arch, role)            ? FR_NEED_ALL
+                                                              : FR_NEED_NONE;
+    }
+    if (arch->tied_head && fr_weights_find_source(weights, weights->head) == NULL) {
+        weights->needs[FR_W_HEAD] = FR_NEED_NONE;
+    }
 }
 
 fr_status fr_weights_bind(fr_ctx *ctx, fr_weights *weights)

@@ -1,8 +1,8 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/text_map.h"
+#include "model/families/hf_config.h"
 #include "model/files/foreign.h"
-#include "model/files/hf_config.h"
 #include "model/files/hf_json.h"
 #include "model/files/names.h"
 #include "model/weights/weights_impl.h"
@@ -10,65 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const char HEAD[] = "lm_head.weight";
-
-static const fr_scheme LLAMA = {
-    .layer_prefix = "layers.",
-    .names =
-        {
-            [FR_W_TOKENS] = "embed_tokens.weight",
-            [FR_W_FINAL_NORM] = "norm.weight",
-            [FR_W_HEAD] = HEAD,
-            [FR_W_ATTN_NORM] = "input_layernorm.weight",
-            [FR_W_Q] = "self_attn.q_proj.weight",
-            [FR_W_Q_BIAS] = "self_attn.q_proj.bias",
-            [FR_W_K] = "self_attn.k_proj.weight",
-            [FR_W_K_BIAS] = "self_attn.k_proj.bias",
-            [FR_W_V] = "self_attn.v_proj.weight",
-            [FR_W_V_BIAS] = "self_attn.v_proj.bias",
-            [FR_W_O] = "self_attn.o_proj.weight",
-            [FR_W_O_BIAS] = "self_attn.o_proj.bias",
-            [FR_W_MLP_NORM] = "post_attention_layernorm.weight",
-            [FR_W_GATE] = "mlp.gate_proj.weight",
-            [FR_W_GATE_BIAS] = "mlp.gate_proj.bias",
-            [FR_W_UP] = "mlp.up_proj.weight",
-            [FR_W_UP_BIAS] = "mlp.up_proj.bias",
-            [FR_W_DOWN] = "mlp.down_proj.weight",
-            [FR_W_DOWN_BIAS] = "mlp.down_proj.bias",
-        },
-};
-
-/* Conv1D keeps its matrices as [n_in, n_out]. */
-static const fr_scheme GPT2 = {
-    .layer_prefix = "h.",
-    .fused_qkv = true,
-    .transposed = true,
-    .names =
-        {
-            [FR_W_TOKENS] = "wte.weight",
-            [FR_W_POSITIONS] = "wpe.weight",
-            [FR_W_FINAL_NORM] = "ln_f.weight",
-            [FR_W_FINAL_NORM_BIAS] = "ln_f.bias",
-            [FR_W_HEAD] = HEAD,
-            [FR_W_ATTN_NORM] = "ln_1.weight",
-            [FR_W_ATTN_NORM_BIAS] = "ln_1.bias",
-            [FR_W_Q] = "attn.c_attn.weight",
-            [FR_W_Q_BIAS] = "attn.c_attn.bias",
-            [FR_W_K] = "attn.c_attn.weight",
-            [FR_W_K_BIAS] = "attn.c_attn.bias",
-            [FR_W_V] = "attn.c_attn.weight",
-            [FR_W_V_BIAS] = "attn.c_attn.bias",
-            [FR_W_O] = "attn.c_proj.weight",
-            [FR_W_O_BIAS] = "attn.c_proj.bias",
-            [FR_W_MLP_NORM] = "ln_2.weight",
-            [FR_W_MLP_NORM_BIAS] = "ln_2.bias",
-            [FR_W_UP] = "mlp.c_fc.weight",
-            [FR_W_UP_BIAS] = "mlp.c_fc.bias",
-            [FR_W_DOWN] = "mlp.c_proj.weight",
-            [FR_W_DOWN_BIAS] = "mlp.c_proj.bias",
-        },
-};
 
 static void add_source(fr_weights *weights, const fr_safetensor *tensor)
 {
@@ -238,11 +179,13 @@ out:
 static fr_status check_foreign(fr_ctx *ctx, const fr_weights *weights)
 {
     for (int64_t i = 0; i < weights->n_sources; i++) {
-        const char *what = fr_foreign_tensor(weights->sources[i].name);
+        fr_text name = weights->sources[i].name;
+        bool other_part = weights->has_other_parts && fr_foreign_is_other_part(name);
+        const char *what = other_part ? NULL : fr_foreign_tensor(name);
         if (what != NULL) {
             return FR_FAIL(ctx, FR_ERR_UNSUPPORTED,
                            "%s: the folder holds tensor %s, %s", weights->path,
-                           fr_show(weights->sources[i].name).text, what);
+                           fr_show(name).text, what);
         }
     }
     return FR_OK;
@@ -251,7 +194,7 @@ static fr_status check_foreign(fr_ctx *ctx, const fr_weights *weights)
 static bool has_prefix(const fr_weights *weights, const char *prefix)
 {
     static const fr_weight ROLES[] = {FR_W_FINAL_NORM, FR_W_TOKENS};
-    char name[64];
+    char name[96];
     for (int i = 0; i < 2; i++) {
         (void)snprintf(name, sizeof name, "%s%s", prefix,
                        weights->scheme->names[ROLES[i]]);
@@ -266,31 +209,28 @@ static bool has_prefix(const fr_weights *weights, const char *prefix)
  * message about the missing tensor uses the name that most files have. */
 static void find_prefix(fr_weights *weights)
 {
-    bool gpt2 = weights->arch.positions == FR_POSITIONS_LEARNED;
-    const char *inner = gpt2 ? "transformer." : "model.";
-    bool bare = has_prefix(weights, "") || gpt2;
-    weights->prefix = has_prefix(weights, inner) || !bare ? inner : "";
+    const fr_scheme *scheme = weights->scheme;
+    weights->prefix = scheme->usual_prefix;
+    for (int i = 0; i < FR_SCHEME_PREFIXES && scheme->prefixes[i] != NULL; i++) {
+        if (has_prefix(weights, scheme->prefixes[i])) {
+            weights->prefix = scheme->prefixes[i];
+            return;
+        }
+    }
 }
 
-/* The head is needed where config.json does not tie it, and where the files hold one although it does. */
-static void set_needs(fr_weights *weights)
+/* The library has renamed heads: a folder may hold any of these names. */
+static void find_head(fr_weights *weights)
 {
-    const fr_arch *arch = &weights->arch;
-    fr_need attention = arch->qkv_bias ? FR_NEED_ALL : FR_NEED_NONE;
-    fr_need mlp = arch->mlp_bias ? FR_NEED_ALL : FR_NEED_NONE;
-    for (int role = 0; role < FR_W_COUNT; role++) {
-        weights->needs[role] = FR_NEED_ALL;
+    static const char *const HEADS[] = {"lm_head.weight", "embed_out.weight",
+                                        "language_model.lm_head.weight"};
+    weights->head = weights->scheme->names[FR_W_HEAD];
+    for (int i = 0; i < 3 && fr_weights_find_source(weights, weights->head) == NULL;
+         i++) {
+        if (fr_weights_find_source(weights, HEADS[i]) != NULL) {
+            weights->head = HEADS[i];
+        }
     }
-    if (arch->tied_head && fr_weights_find_source(weights, HEAD) == NULL) {
-        weights->needs[FR_W_HEAD] = FR_NEED_NONE;
-    }
-    weights->needs[FR_W_Q_BIAS] = attention;
-    weights->needs[FR_W_K_BIAS] = attention;
-    weights->needs[FR_W_V_BIAS] = attention;
-    weights->needs[FR_W_O_BIAS] = arch->o_bias ? FR_NEED_ALL : FR_NEED_NONE;
-    weights->needs[FR_W_GATE_BIAS] = mlp;
-    weights->needs[FR_W_UP_BIAS] = mlp;
-    weights->needs[FR_W_DOWN_BIAS] = mlp;
 }
 
 fr_status fr_weights_load_folder(fr_ctx *ctx, fr_weights *weights)
@@ -298,12 +238,15 @@ fr_status fr_weights_load_folder(fr_ctx *ctx, fr_weights *weights)
     fr_hf_config config;
     FR_TRY(fr_hf_folder_config(ctx, weights->path, &config));
     weights->arch = config.arch;
+    weights->family = config.family;
+    weights->scheme = config.family->folder;
+    weights->has_other_parts = config.has_other_parts;
     FR_TRY(load_tensors(ctx, weights));
     FR_TRY(fr_weights_index(ctx, weights));
     FR_TRY(check_foreign(ctx, weights));
-    weights->scheme = config.arch.positions == FR_POSITIONS_LEARNED ? &GPT2 : &LLAMA;
     find_prefix(weights);
-    set_needs(weights);
+    find_head(weights);
+    fr_weights_set_needs(weights);
     FR_TRY(fr_weights_bind(ctx, weights));
     FR_TRY(fr_weights_check_used(ctx, weights));
     return fr_weights_check_listed(ctx, weights);

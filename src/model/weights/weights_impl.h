@@ -10,6 +10,7 @@
 #define FR_MODEL_WEIGHTS_WEIGHTS_IMPL_H
 
 #include "device/quant.h"
+#include "model/families/family.h"
 #include "model/files/gguf.h"
 #include "model/files/safetensors.h"
 #include "model/weights/weights.h"
@@ -30,6 +31,7 @@ typedef struct fr_source {
 typedef enum fr_weight_layout {
     FR_LAYOUT_ROWS, /* rows first, first + 1, ... */
     FR_LAYOUT_PAIRS, /* RoPE pairs adjacent: row 2i + half of a head is element half*K/2 + i */
+    FR_LAYOUT_HEADS, /* a head's rows among those of Q, K and V of the same head; first counts within a head */
     FR_LAYOUT_COLUMNS, /* transposed: columns first, first + 1, ... */
 } fr_weight_layout;
 
@@ -41,23 +43,18 @@ typedef struct fr_weight_binding {
     int64_t first;
     int64_t n_out;
     int64_t n_in;
+    float plus; /* added to each element; 0 for matrices */
 } fr_weight_binding;
 
 typedef enum fr_need { FR_NEED_NONE, FR_NEED_ALL, FR_NEED_SAME_AS_LAYER_0 } fr_need;
-
-/** Names and orders of one format of one family. */
-typedef struct fr_scheme {
-    const char *layer_prefix;      /* in front of the layer number */
-    bool fused_qkv;                /* Q, K and V are one tensor, one after the other */
-    bool transposed;               /* matrices of the layers are [n_in, n_out] */
-    bool rope_pairs;               /* rows of Q and K have RoPE pairs adjacent */
-    const char *names[FR_W_COUNT]; /* NULL: no such weight; layers: after "prefix N." */
-} fr_scheme;
 
 struct fr_weights {
     char *path;
     fr_isa isa; /* that conversions use */
     fr_arch arch;
+    const fr_family *family;
+    bool
+        has_other_parts; /* the files hold parts for pictures or sound as well, which nothing reads */
     fr_gguf *gguf; /* or shards */
     fr_safetensors **shards;
     int64_t n_shards;
@@ -66,6 +63,7 @@ struct fr_weights {
     const fr_text **index;
     const fr_scheme *scheme;
     const char *prefix; /* in front of all names but the head's */
+    const char *head;   /* name of the head's tensor */
     fr_need needs[FR_W_COUNT];
     fr_weight_binding *bindings; /* roles outside layers, then those of each layer */
 };
@@ -85,9 +83,13 @@ FR_MUST_CHECK fr_status fr_weights_index(fr_ctx *ctx, fr_weights *weights);
 /** Find and check the tensor of every role that the model needs. */
 FR_MUST_CHECK fr_status fr_weights_bind(fr_ctx *ctx, fr_weights *weights);
 
+/** Set what the model needs from its description. */
+void fr_weights_set_needs(fr_weights *weights);
+
 /**
  * Check that a role reads every tensor of the files; the time is linear in their number. In a folder, buffers that
- * follow from the settings may be left over: rotary frequencies, position ids, GPT-2's masks.
+ * follow from the settings may be left over (rotary frequencies, position ids, masks), and parts for pictures where
+ * config.json describes such parts. In GGUF, the factors of RoPE are read with the settings.
  * @return FR_OK; FR_ERR_UNSUPPORTED naming the first other tensor in the order of the files
  */
 FR_MUST_CHECK fr_status fr_weights_check_used(fr_ctx *ctx, const fr_weights *weights);

@@ -41,14 +41,18 @@ static void convert(const fr_quant_type *type, const uint8_t *data, int64_t n, s
 }
 
 /* Row of the tensor that holds row r of the weight. A head of K rows with RoPE pairs adjacent holds
- * element i of the first half in row 2i and of the second half in row 2i + 1. */
+ * element i of the first half in row 2i and of the second half in row 2i + 1. A head among those of Q, K and V lies
+ * three times as far from the first one. */
 static int64_t stored_row(const fr_weight_binding *binding, int64_t head_dim, int64_t r)
 {
+    int64_t half = head_dim / 2;
+    int64_t within = r % head_dim;
+    if (binding->layout == FR_LAYOUT_HEADS) {
+        return binding->first + 3 * (r - within) + within;
+    }
     if (binding->layout != FR_LAYOUT_PAIRS) {
         return binding->first + r;
     }
-    int64_t half = head_dim / 2;
-    int64_t within = r % head_dim;
     return r - within + 2 * (within % half) + within / half;
 }
 
@@ -117,7 +121,11 @@ static fr_status read_vector(fr_ctx *ctx, const fr_weight_binding *binding,
     FR_TRY(fr_alloc(ctx, n, sizeof *whole, &whole));
     fr_quant_widen(to.isa, source->type, source->data, n, whole);
     for (int64_t i = 0; i < binding->n_out; i++) {
-        put_floats(to, i, &whole[stored_row(binding, head_dim, i)], 1);
+        float value = whole[stored_row(binding, head_dim, i)];
+        if (binding->plus != 0.0F) { /* -0 + 0 would be 0 */
+            value += binding->plus;
+        }
+        put_floats(to, i, &value, 1);
     }
     free(whole);
     return FR_OK;

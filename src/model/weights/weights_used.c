@@ -1,8 +1,10 @@
 /* No tensor of a model's files is ignored in silence. A role reads it, or its name shows that it is harmless, or the
  * model is refused. */
+#include "model/files/foreign.h"
 #include "model/files/names.h"
 #include "model/weights/weights_impl.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Whether the name ends in these parts, alone or behind a dot. */
@@ -13,18 +15,24 @@ static bool ends_in(fr_text name, const char *parts)
            (name.bytes == n || name.data[name.bytes - n - 1] == '.');
 }
 
-/* Whether "h.7." is in front of the last `n` bytes, as it is for all of GPT-2's attention. */
-static bool is_gpt2_layer(fr_text name, size_t n)
+/* Whether the name ends in "LAYER_PREFIX 7. MASK_PREFIX end", alone or behind a dot. */
+static bool is_mask_name(const fr_scheme *scheme, fr_text name, const char *end)
 {
-    size_t at = name.bytes - n;
-    if (at < 1 || name.data[at - 1] != '.') {
+    if (scheme->mask_prefix == NULL) {
         return false;
     }
-    size_t digits = --at;
+    char parts[64];
+    (void)snprintf(parts, sizeof parts, "%s%s", scheme->mask_prefix, end);
+    size_t n = strlen(parts);
+    if (!ends_in(name, parts) || name.bytes == n) {
+        return false;
+    }
+    size_t at = name.bytes - n - 1; /* of the dot */
+    size_t digits = at;
     while (at > 0 && name.data[at - 1] >= '0' && name.data[at - 1] <= '9') {
         at--;
     }
-    return at < digits && ends_in((fr_text){name.data, at}, "h.");
+    return at < digits && ends_in((fr_text){name.data, at}, scheme->layer_prefix);
 }
 
 /* A mask has a row and a column for each position; a bias of that name would be a vector. */
@@ -34,20 +42,18 @@ static bool is_square(const fr_source *source)
     return n >= 2 && source->shape[n - 1] == source->shape[n - 2];
 }
 
-/* Tensors that follow from the settings alone: older libraries wrote them, and none reads them. */
-static bool is_buffer(bool gpt2, const fr_source *source)
+/* Tensors that follow from the settings alone (older libraries wrote them, and none reads them), and other parts of a
+ * model than its text part. */
+static bool is_left_over(const fr_weights *weights, const fr_source *source)
 {
-    static const char MASK[] = "attn.bias";
-    static const char MASKED[] = "attn.masked_bias";
     fr_text name = source->name;
-    if (!gpt2) {
-        return ends_in(name, "rotary_emb.inv_freq") || ends_in(name, "position_ids");
-    }
+    bool rotates = weights->arch.positions == FR_POSITIONS_ROPE;
     return ends_in(name, "position_ids") ||
-           (ends_in(name, MASK) && is_gpt2_layer(name, sizeof MASK - 1) &&
-            is_square(source)) ||
-           (ends_in(name, MASKED) && is_gpt2_layer(name, sizeof MASKED - 1) &&
-            source->n_dims <= 1 && source->bytes <= 8);
+           (rotates && ends_in(name, "rotary_emb.inv_freq")) ||
+           (is_mask_name(weights->scheme, name, "bias") && is_square(source)) ||
+           (is_mask_name(weights->scheme, name, "masked_bias") && source->n_dims <= 1 &&
+            source->bytes <= 8) ||
+           (weights->has_other_parts && fr_foreign_is_other_part(name));
 }
 
 fr_status fr_weights_check_used(fr_ctx *ctx, const fr_weights *weights)
@@ -55,8 +61,7 @@ fr_status fr_weights_check_used(fr_ctx *ctx, const fr_weights *weights)
     bool folder = weights->gguf == NULL;
     for (int64_t i = 0; i < weights->n_sources; i++) {
         const fr_source *source = &weights->sources[i];
-        if (source->used ||
-            (folder && is_buffer(weights->scheme->transposed, source))) {
+        if (source->used || (folder && is_left_over(weights, source))) {
             continue;
         }
         return FR_FAIL(ctx, FR_ERR_UNSUPPORTED,
@@ -81,7 +86,7 @@ fr_status fr_weights_check_listed(fr_ctx *ctx, const fr_weights *weights)
             memcpy(other.shape, tensor->shape, sizeof other.shape);
             const fr_source *found = fr_weights_find_source(weights, tensor->name.data);
             if ((found != NULL && found->data == tensor->data) ||
-                is_buffer(weights->scheme->transposed, &other)) {
+                is_left_over(weights, &other)) {
                 continue;
             }
             return FR_FAIL(

@@ -93,10 +93,29 @@ const fr_field FR_ADDED_FILE_FIELDS[FR_N_ADDED_FILE_FIELDS] = {
 
 /* How the numbers enter the attention, so that other programs can use a file without knowing Forerun. */
 const fr_convention FR_CONVENTIONS[FR_N_CONVENTIONS] = {
-    {"key_order", "halves"},       /* element order of RoPE pairs: Hugging Face's */
-    {"key_rope", "post"},          /* keys as they enter the dot product */
-    {"positions", "after_prefix"}, /* the first real token has position `length` */
+    {"key_order", "halves", NULL}, /* element order of RoPE pairs: Hugging Face's */
+    {"key_rope", "post", NULL},    /* keys as they enter the dot product */
+    /* the first real token has position `length`; slots are at 0 to length - 1, if a window may hide them */
+    {"positions", "after_prefix", "after_prefix_within_window"},
 };
+
+const char *fr_convention_text(const fr_convention *convention,
+                               const fr_checkpoint_task *task)
+{
+    return task->slides && convention->sliding != NULL ? convention->sliding
+                                                       : convention->text;
+}
+
+/* Files without anything newer keep the bytes that older programs write. */
+int64_t fr_checkpoint_minor(const fr_checkpoint *checkpoint)
+{
+    enum { BEFORE_SLIDES = 2 };
+    bool slides = false;
+    for (int64_t i = 0; i < checkpoint->n_tasks; i++) {
+        slides = slides || checkpoint->tasks[i].slides;
+    }
+    return slides ? FR_CHECKPOINT_MINOR : BEFORE_SLIDES;
+}
 
 const fr_state_array FR_STATE_ARRAYS[FR_N_STATE_ARRAYS] = {
     STATE_ARRAY(k),   STATE_ARRAY(v),   STATE_ARRAY(m_k),

@@ -14,8 +14,9 @@
 
 #include <stdint.h>
 
-/** The format that is written. Any minor version of this major version can be read. */
-enum { FR_CHECKPOINT_MAJOR = 2, FR_CHECKPOINT_MINOR = 2 };
+/** The newest format that is known. Any minor version of this major version can be read; a file is written in the lowest
+ * one that names all of its content, fr_checkpoint_minor. */
+enum { FR_CHECKPOINT_MAJOR = 2, FR_CHECKPOINT_MINOR = 3 };
 
 /** Per layer arrays [n_layers][length * kv_heads * head_dim], each layer one dataset. */
 typedef struct fr_prefix_state {
@@ -33,6 +34,7 @@ typedef struct fr_checkpoint_task {
     int64_t n_layers;    /* number of layers that have a prefix */
     int64_t first_layer; /* the first of them, as numbered in the base */
     int64_t base_layers; /* layers of the base; 0: n_layers */
+    bool slides;         /* as in fr_stage_prefix; false: a file before 2.3 too */
     int64_t n_kv_heads;
     int64_t head_dim;
     /* epsilon of the base's norms, as f32; 0: not known (a file before 2.1) */
@@ -77,6 +79,9 @@ FR_MUST_CHECK fr_status fr_checkpoint_create(fr_ctx *ctx, int64_t n_tasks,
 FR_MUST_CHECK fr_status fr_checkpoint_task_alloc(fr_ctx *ctx, fr_checkpoint_task *task,
                                                  bool with_moments);
 void fr_checkpoint_destroy(fr_checkpoint **checkpoint);
+
+/** The minor version that a file of this content is written in: 3 if a prefix slides, else 2. */
+int64_t fr_checkpoint_minor(const fr_checkpoint *checkpoint);
 
 /**
  * Make the bytes of a file: header with seal, index, HDF5 part. Equal content gives equal bytes.

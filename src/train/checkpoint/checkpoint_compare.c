@@ -45,6 +45,17 @@ static void note_missing(finding *found, const char *task, const char *where)
                    task, where);
 }
 
+/* Equal numbers mean something else if windows hide them. */
+static void note_slides(finding *found, const fr_checkpoint_task *a,
+                        const fr_checkpoint_task *b)
+{
+    if (a->slides != b->slides && found->note[0] == '\0') {
+        (void)snprintf(
+            found->note, sizeof found->note, "task %.64s: window %s against %s",
+            a->name, a->slides ? "slides" : "always", b->slides ? "slides" : "always");
+    }
+}
+
 /* Compare bits: NaN equals itself, 0 differs from -0. A difference that is NaN counts as infinite.
  * @return whether a and b differ by more than all pairs before, so that the caller must note the place */
 static bool is_largest(float a, float b, finding *found)
@@ -139,6 +150,7 @@ static void compare_tasks(const fr_checkpoint_task *a, const fr_checkpoint_task 
         note_count(found, a->name, "first layer", a->first_layer, b->first_layer);
         return;
     }
+    note_slides(found, a, b);
     note_count(found, a->name, "step", a->progress.step, b->progress.step);
     note_count(found, a->name, "cursor", a->progress.cursor, b->progress.cursor);
     bool moments = fr_state_has_moments(&a->state) && fr_state_has_moments(&b->state);

@@ -40,10 +40,11 @@ typedef struct fr_field {
     bool optional; /* format 1: early files lack it; then the member keeps its value */
 } fr_field;
 
-/** An attribute whose text is the same in every file. */
+/** An attribute that says what the numbers mean. A reader refuses a text that it does not know. */
 typedef struct fr_convention {
     const char *name;
     const char *text;
+    const char *sliding; /* of a prefix that slides; NULL: `text` */
 } fr_convention;
 
 /** One array of a prefix state. */
@@ -70,6 +71,10 @@ extern const fr_field FR_ADDED_FIELDS[FR_N_ADDED_FIELDS];
 extern const fr_field FR_ADDED_FILE_FIELDS[FR_N_ADDED_FILE_FIELDS];
 extern const fr_convention FR_CONVENTIONS[FR_N_CONVENTIONS];
 extern const fr_state_array FR_STATE_ARRAYS[FR_N_STATE_ARRAYS];
+
+/** The convention's text for this task. */
+const char *fr_convention_text(const fr_convention *convention,
+                               const fr_checkpoint_task *task);
 
 /** The array's data; NULL if the state does not have it. */
 float *fr_state_array_get(const fr_prefix_state *state, int array);
@@ -138,9 +143,10 @@ typedef struct fr_header {
 /** Bytes of the user block for an index of that many bytes: a power of two, as HDF5 requires. */
 size_t fr_header_block(size_t index);
 
-/** Fill the header of an image: title, SHA-256 of everything behind the header, sizes, zeros. */
+/** Fill the header of an image with an index of that many bytes: title, SHA-256 of everything behind the header, sizes,
+ * zeros. */
 FR_MUST_CHECK fr_status fr_header_seal(fr_ctx *ctx, uint8_t *image, size_t bytes,
-                                       size_t index, size_t block);
+                                       int64_t minor, size_t index);
 
 /** Whether the bytes begin like a Forerun checkpoint of any format. */
 bool fr_header_is_ours(const uint8_t *image, size_t bytes);

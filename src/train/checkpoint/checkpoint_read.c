@@ -88,16 +88,26 @@ static fr_status read_root(reader *r, fr_checkpoint *out)
     return status;
 }
 
-static fr_status check_conventions(const reader *r, const char *object,
-                                   const task_extra *extra)
+/* Sets `slides`, which lies in a convention and not in an attribute of its own: a program that does not know it would
+ * skip an attribute and compute something else. */
+static fr_status take_conventions(const reader *r, const char *object,
+                                  const task_extra *extra, fr_checkpoint_task *task)
 {
-    char what[FR_FIELD_BYTES];
+    enum { WHAT_BYTES = 160 };
+    char what[WHAT_BYTES];
     for (int i = 0; i < FR_N_CONVENTIONS; i++) {
         const fr_convention *convention = &FR_CONVENTIONS[i];
-        if (strcmp(extra->conventions[i], convention->text) != 0) {
+        const char *text = extra->conventions[i];
+        const char *sliding = convention->sliding;
+        if (sliding != NULL && strcmp(text, sliding) == 0) {
+            task->slides = true;
+        } else if (strcmp(text, convention->text) != 0) {
+            bool two = sliding != NULL;
             (void)snprintf(what, sizeof what,
-                           "is not '%s', the only value that this version reads",
-                           convention->text);
+                           "is not '%s'%s%s%s, the only value%s that this version "
+                           "reads",
+                           convention->text, two ? " or '" : "", two ? sliding : "",
+                           two ? "'" : "", two ? "s" : "");
             fr_json name = {convention->name, strlen(convention->name)};
             return fr_index_fail_attribute(&r->index, object, name, what);
         }
@@ -135,15 +145,15 @@ static fr_status claim_sizes(reader *r, const char *object,
 }
 
 /* The MLP's two attributes are optional one by one in their table, so that one alone must be refused here. */
-static fr_status check_task(reader *r, const char *object,
-                            const fr_checkpoint_task *task, const task_extra *extra)
+static fr_status check_task(reader *r, const char *object, fr_checkpoint_task *task,
+                            const task_extra *extra)
 {
     if ((task->mlp.shape.hidden > 0) != (task->mlp.shape.width > 0)) {
         return fr_index_fail(&r->index, object,
                              "has one of mlp_hidden and mlp_width alone");
     }
     FR_TRY(fr_checkpoint_check_layers(r->ctx, r->path, task));
-    FR_TRY(check_conventions(r, object, extra));
+    FR_TRY(take_conventions(r, object, extra, task));
     return claim_sizes(r, object, task, extra->moments);
 }
 

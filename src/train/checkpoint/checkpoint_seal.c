@@ -46,12 +46,13 @@ static fr_status make_header(fr_ctx *ctx, const uint8_t *image, size_t bytes,
     return FR_OK;
 }
 
-fr_status fr_header_seal(fr_ctx *ctx, uint8_t *image, size_t bytes, size_t index,
-                         size_t block)
+fr_status fr_header_seal(fr_ctx *ctx, uint8_t *image, size_t bytes, int64_t minor,
+                         size_t index)
 {
+    size_t block = fr_header_block(index);
     char text[FR_HEADER_BYTES];
-    const fr_header header = {FR_CHECKPOINT_MAJOR, FR_CHECKPOINT_MINOR, index, block};
-    if (bytes <= block || index > block - FR_HEADER_BYTES) {
+    const fr_header header = {FR_CHECKPOINT_MAJOR, minor, index, block};
+    if (bytes <= block) {
         return FR_FAIL(ctx, FR_ERR_INTERNAL, "an image of %zu bytes has no content",
                        bytes);
     }

@@ -27,7 +27,9 @@ static fr_status write_task(fr_sink *sink, const fr_checkpoint_task *task)
     FR_TRY(fr_sink_fields(sink, FR_ADDED_FIELDS, FR_N_ADDED_FIELDS, task));
     FR_TRY(fr_sink_integer(sink, "moments", moments ? 1 : 0));
     for (int i = 0; i < FR_N_CONVENTIONS; i++) {
-        FR_TRY(fr_sink_text(sink, FR_CONVENTIONS[i].name, FR_CONVENTIONS[i].text));
+        const fr_convention *convention = &FR_CONVENTIONS[i];
+        FR_TRY(
+            fr_sink_text(sink, convention->name, fr_convention_text(convention, task)));
     }
     if (fr_mlp_is_there(&task->mlp)) {
         FR_TRY(fr_sink_integer(sink, "mlp_hidden", task->mlp.shape.hidden));
@@ -71,7 +73,7 @@ static fr_status write_all(fr_ctx *ctx, fr_sink *sink, const fr_checkpoint *chec
 {
     FR_TRY(fr_sink_begin(sink, "/"));
     FR_TRY(fr_sink_integer(sink, "schema_version", FR_CHECKPOINT_MAJOR));
-    FR_TRY(fr_sink_integer(sink, "schema_minor", FR_CHECKPOINT_MINOR));
+    FR_TRY(fr_sink_integer(sink, "schema_minor", fr_checkpoint_minor(checkpoint)));
     FR_TRY(fr_sink_fields(sink, FR_FILE_FIELDS, FR_N_FILE_FIELDS, checkpoint));
     FR_TRY(
         fr_sink_fields(sink, FR_ADDED_FILE_FIELDS, FR_N_ADDED_FILE_FIELDS, checkpoint));
@@ -237,8 +239,8 @@ fr_status fr_checkpoint_image(fr_ctx *ctx, const char *name,
     }
     if (status == FR_OK) {
         memcpy(*image + FR_HEADER_BYTES, index.text, index.bytes);
-        status = fr_header_seal(ctx, *image, *bytes, index.bytes,
-                                fr_header_block(index.bytes));
+        status = fr_header_seal(ctx, *image, *bytes, fr_checkpoint_minor(checkpoint),
+                                index.bytes);
     }
     if (status != FR_OK) {
         free(*image);

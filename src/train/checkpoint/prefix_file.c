@@ -71,5 +71,6 @@ fr_stage_prefix fr_prefix_file_view(const fr_checkpoint_task *task, int64_t firs
     return (fr_stage_prefix){.length = task->length,
                              .k = task->state.k + offset,
                              .v = task->state.v + offset,
-                             .layers = {task->first_layer, task->n_layers}};
+                             .layers = {task->first_layer, task->n_layers},
+                             .slides = task->slides};
 }

@@ -15,7 +15,7 @@
 #include <stdio.h>
 
 enum { FR_AUTO = 0 };           /* `auto` of an integer key that accepts it */
-enum { FR_MAX_SWEPT = 8 };      /* keys that a sweep can vary */
+enum { FR_MAX_SWEPT = 9 };      /* keys that a sweep can vary */
 #define FR_SEED_AUTO UINT64_MAX /* `auto` of a seed; the largest seed is one less */
 
 /** What optimizer.lr: auto stands for, without and with prefix.mlp. */
@@ -68,8 +68,9 @@ typedef struct fr_task_config {
         int64_t first_layer; /* lowest layer that has a prefix */
         int64_t n_layers;    /* layers from there on; auto: all */
         bool freeze_first;   /* keep slot 0 (attention sink) */
-        int64_t mlp_hidden;  /* 0 (default): keys and values are trained directly */
-        int64_t mlp_width;   /* auto: the base's d_model */
+        bool slides; /* `window: slides` instead of `always`, see fr_stage_prefix */
+        int64_t mlp_hidden; /* 0 (default): keys and values are trained directly */
+        int64_t mlp_width;  /* auto: the base's d_model */
     } prefix;
     struct {
         fr_optimizer_kind kind; /* adamw (default) | sgd */

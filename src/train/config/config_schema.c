@@ -237,11 +237,18 @@ const fr_config_key FR_CONFIG_KEYS[] = {
     {"freeze_first", FR_SECTION_PREFIX, FR_KEY_BOOL, FR_RESUME_IDENTITY,
      .default_text = "false", IN_TASK(prefix.freeze_first),
      .help = "keep slot 0 at its initial value (attention sink)"},
+    {"window", FR_SECTION_PREFIX, FR_KEY_CHOICE, FR_RESUME_IDENTITY,
+     .default_text = "always", .choices = {"always", "slides"}, IN_TASK(prefix.slides),
+     .help = "what the layers of a base that attend within a window see of the "
+             "prefix; always: every token sees all of its slots; slides: a "
+             "slot is hidden from tokens whose window ends before it, as if it "
+             "were a token. Without effect on a base without windows"},
 
     {"text", FR_SECTION_INIT, FR_KEY_TEXT, FR_RESUME_IDENTITY, .form = FR_TEXT_PROSE,
      .init = FR_INIT_TEXT, IN_TASK(prefix.text),
      .help = "keys and values of this text: step 0 equals the model prompted "
-             "with as much of the text as fits `length`"},
+             "with as much of the text as fits `length` (in a base with "
+             "windows only with `window: slides`)"},
     {"random", FR_SECTION_INIT, FR_KEY_REAL, FR_RESUME_IDENTITY, .low = 0, .high = 1e3,
      .open_ends = FR_OPEN_LOW, .init = FR_INIT_RANDOM, IN_TASK(prefix.random_std),
      .help = "normally distributed numbers with this standard deviation"},

@@ -32,6 +32,7 @@ typedef struct sweep_kind {
 
 static const sweep_kind KINDS[] = {
     {"prefix.length", FR_SECTION_PREFIX, "length", {NULL}},
+    {"prefix.window", FR_SECTION_PREFIX, "window", {NULL}},
     {"prefix.init",
      FR_SECTION_INIT,
      NULL,

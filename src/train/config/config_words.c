@@ -55,6 +55,9 @@ static const foreign FOREIGN[] = {
      "write tasks[].max_tokens: the longest source with its target"},
     {"num_virtual_tokens prefix_length prefix_len pre_seq_len n_prefix_tokens",
      "write tasks[].prefix.length"},
+    {"sliding_window attention_window", "leave it out: windows are the base's own; "
+                                        "tasks[].prefix.window says whether they "
+                                        "hide slots of the prefix"},
     {"prefix_projection encoder_hidden_size reparametrisation reparameterization",
      "write tasks[].prefix.mlp.hidden: the width of the network, 0 for none"},
     {"prompt_tuning_init_text prompt_tuning_init init_text",

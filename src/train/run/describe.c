@@ -59,6 +59,7 @@ static fr_status describe_task(const fr_task_env *env, const fr_task *task,
     out->first_layer = task->layers.first;
     out->n_layers = task->layers.count;
     out->base_layers = env->arch->n_layers;
+    out->slides = c->prefix.slides;
     out->n_kv_heads = env->arch->n_kv_heads;
     out->head_dim = env->arch->head_dim;
     /* Through float, as the kernels use it: equal models then have equal numbers, however their files write it. */

@@ -44,6 +44,14 @@ static fr_status check_fit(const fr_task_env *env, const char *path,
                        (long long)task->length, (long long)task->layers.count,
                        (long long)task->layers.first);
     }
+    if (saved->slides != task->config->prefix.slides) {
+        return FR_FAIL(
+            env->ctx, FR_ERR_CHECKPOINT,
+            "%s: task %s has prefix.window %s, the run wants %s; resume with "
+            "the config it was started with",
+            path, saved->name, saved->slides ? "slides" : "always",
+            task->config->prefix.slides ? "slides" : "always");
+    }
     bool with_mlp = fr_mlp_is_there(&saved->mlp);
     if (!with_mlp && saved->state.m_k == NULL) {
         return FR_FAIL(

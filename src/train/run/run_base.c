@@ -61,7 +61,9 @@ static fr_status measure_after_bos(fr_run_state *run, const fr_task *task, int32
                                                                    &bos, 1, all, k, v));
     }
     if (status == FR_OK) {
-        fr_stage_prefix prefix = {.length = 1, .k = k, .v = v, .layers = all};
+        /* it slides as the token does that it stands for */
+        fr_stage_prefix prefix = {
+            .length = 1, .k = k, .v = v, .layers = all, .slides = true};
         status = measure(run, task, &prefix, out);
     }
     free(k);
@@ -95,6 +97,7 @@ static bool starts_alike(const fr_task *a, const fr_task *b)
     return a->config->prefix.init == FR_INIT_TEXT &&
            b->config->prefix.init == FR_INIT_TEXT && a->length == b->length &&
            a->config->prefix.repeat_text == b->config->prefix.repeat_text &&
+           a->config->prefix.slides == b->config->prefix.slides &&
            a->layers.first == b->layers.first && a->layers.count == b->layers.count &&
            strcmp(a->config->prefix.text, b->config->prefix.text) == 0 &&
            a->progress.step == 0 && b->progress.step == 0;

@@ -153,6 +153,13 @@ static fr_status begin_open(const fr_task_env *env, const fr_task_config *config
         env->tokenizer != NULL && fr_tokenizer_leading_bos(env->tokenizer) >= 0;
     out->leading_bos = has_bos && config->prefix.init != FR_INIT_TEXT;
     out->n_steps = config->steps != FR_AUTO ? config->steps : env->config->run.steps;
+    if (config->prefix.slides && env->arch->window == 0) {
+        fr_log(
+            env->ctx, FR_LOG_INFO,
+            "tasks.%s.prefix.window is slides, and no layer of the base has a window: "
+            "it has no effect",
+            config->name);
+    }
     FR_TRY(find_layers(env, config, &out->layers));
     return find_length(env, out);
 }
@@ -282,8 +289,9 @@ fr_status fr_task_alloc(const fr_task_env *env, fr_device *device, int64_t first
     return fr_alloc(env->ctx, 2 * n, sizeof *task->gradient, &task->gradient);
 }
 
-/* The keys and values that the base computes for a text are the prefix that stands for it: the first step sees the
- * model as if it were prompted. */
+/* The keys and values that the base computes for a text, its own windows included, are the prefix that stands for it: the
+ * first step sees the model as if it were prompted. Under windows this holds of a prefix that slides; one that does not
+ * stays in sight where the text would not. */
 static fr_status init_from_text(const fr_task_env *env, fr_engine *engine,
                                 fr_task *task)
 {
@@ -316,6 +324,21 @@ static fr_status check_file_layers(const fr_task_env *env, const fr_task *task,
         (long long)file->first_layer, (long long)file->n_layers);
 }
 
+/* The numbers can start either kind of prefix, but only under windows of the same kind do they mean what they meant. */
+static void warn_of_window(const fr_task_env *env, const fr_task *task,
+                           const fr_checkpoint_task *file)
+{
+    const fr_task_config *config = task->config;
+    if (file->slides != config->prefix.slides && env->arch->window > 0) {
+        fr_log(
+            env->ctx, FR_LOG_WARN,
+            "tasks.%s.prefix.window is %s, its init %s was trained with %s; training "
+            "starts from another loss than the file's",
+            config->name, config->prefix.slides ? "slides" : "always",
+            config->prefix.text, file->slides ? "slides" : "always");
+    }
+}
+
 /* Every stage reads the whole file and takes its layers. The file is open to changes between the two readings,
  * hence the check of its length. Only the first slots of a longer file are copied. */
 static fr_status init_from_file(const fr_task_env *env, fr_task *task)
@@ -342,6 +365,7 @@ static fr_status init_from_file(const fr_task_env *env, fr_task *task)
                 fr_chat_identity_check(env->ctx, reference, t, env->tokenizer, false);
         }
         if (status == FR_OK) {
+            warn_of_window(env, task, t);
             /* The file's layers are as long as its own prefix, which may be longer than the task's. */
             int64_t stride = t->length * t->n_kv_heads * t->head_dim;
             size_t bytes = (size_t)task->layer_floats * sizeof(float);
@@ -421,7 +445,8 @@ fr_stage_prefix fr_task_prefix(const fr_task *task)
     return (fr_stage_prefix){.length = task->length,
                              .k = task->state.k,
                              .v = task->state.v,
-                             .layers = task->layers};
+                             .layers = task->layers,
+                             .slides = task->config->prefix.slides};
 }
 
 int64_t fr_task_max_position(const fr_task *task)

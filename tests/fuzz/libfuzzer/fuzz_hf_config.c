@@ -1,7 +1,7 @@
 /* A config.json, as `plan` reads it. */
 #include "fuzz/libfuzzer/fuzz.h"
 #include "model/arch.h"
-#include "model/files/hf_config.h"
+#include "model/families/hf_config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -1,0 +1,249 @@
+#include "model/families/families.h"
+
+#include <string.h>
+
+static const fr_family *const FAMILIES[] = {
+    &FR_FAMILY_LLAMA,  &FR_FAMILY_MISTRAL, &FR_FAMILY_QWEN2,    &FR_FAMILY_QWEN3,
+    &FR_FAMILY_GEMMA2, &FR_FAMILY_GEMMA3,  &FR_FAMILY_SMOLLM3,  &FR_FAMILY_GRANITE,
+    &FR_FAMILY_OLMO2,  &FR_FAMILY_PHI3,    &FR_FAMILY_GPT_NEOX, &FR_FAMILY_OPT,
+    &FR_FAMILY_BLOOM,  &FR_FAMILY_GPT2,
+};
+
+enum { N_FAMILIES = sizeof FAMILIES / sizeof FAMILIES[0] };
+
+const fr_family *fr_family_at(int index)
+{
+    return index >= 0 && index < N_FAMILIES ? FAMILIES[index] : NULL;
+}
+
+static bool is_among(const char *const *names, int max, fr_text name)
+{
+    for (int i = 0; i < max && names[i] != NULL; i++) {
+        if (fr_text_is(name, names[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+const fr_family *fr_family_of_hf(const char *type)
+{
+    for (int i = 0; i < N_FAMILIES; i++) {
+        if (is_among(FAMILIES[i]->hf_types, FR_FAMILY_NAMES, fr_text_of(type))) {
+            return FAMILIES[i];
+        }
+    }
+    return NULL;
+}
+
+const fr_family *fr_family_of_text(const char *type)
+{
+    for (int i = 0; i < N_FAMILIES; i++) {
+        const char *text = FAMILIES[i]->text_type;
+        if (text != NULL && strcmp(text, type) == 0) {
+            return FAMILIES[i];
+        }
+    }
+    return NULL;
+}
+
+const fr_family *fr_family_of_gguf(fr_text type)
+{
+    for (int i = 0; i < N_FAMILIES; i++) {
+        if (is_among(FAMILIES[i]->gguf_types, FR_FAMILY_NAMES, type)) {
+            return FAMILIES[i];
+        }
+    }
+    return NULL;
+}
+
+/* ---- types that are refused by name -------------------------------------------------------------- */
+
+#define EXPERTS "it is a mixture of experts; give a dense model"
+#define ENCODER_DECODER                                                                \
+    "it has an encoder and a decoder; give a model that is a decoder alone"
+#define ENCODER "it is an encoder, which predicts no next token; give a decoder"
+#define RECURRENT                                                                      \
+    "it keeps a recurrent state, which a prefix of keys and values cannot reach; "     \
+    "give "                                                                            \
+    "a model of attention alone"
+#define OTHER "its layers have another form; give a model of a family that is taken"
+
+const char *fr_family_refusal(fr_text type)
+{
+    static const struct {
+        const char *name;
+        const char *why;
+    } TYPES[] = {
+        {"mixtral", EXPERTS},
+        {"qwen2_moe", EXPERTS},
+        {"qwen2moe", EXPERTS},
+        {"qwen3_moe", EXPERTS},
+        {"qwen3moe", EXPERTS},
+        {"gpt_oss", EXPERTS},
+        {"gpt-oss", EXPERTS},
+        {"deepseek_v2", EXPERTS},
+        {"deepseek_v3", EXPERTS},
+        {"deepseek2", EXPERTS},
+        {"deepseek", EXPERTS},
+        {"olmoe", EXPERTS},
+        {"granitemoe", EXPERTS},
+        {"phimoe", EXPERTS},
+        {"llama4", EXPERTS},
+        {"llama4_text", EXPERTS},
+        {"dbrx", EXPERTS},
+        {"arctic", EXPERTS},
+        {"grok", EXPERTS},
+        {"glm4_moe", EXPERTS},
+        {"glm4moe", EXPERTS},
+        {"minimax", EXPERTS},
+        {"jetmoe", EXPERTS},
+        {"ernie4_5_moe", EXPERTS},
+        {"t5", ENCODER_DECODER},
+        {"mt5", ENCODER_DECODER},
+        {"umt5", ENCODER_DECODER},
+        {"longt5", ENCODER_DECODER},
+        {"bart", ENCODER_DECODER},
+        {"mbart", ENCODER_DECODER},
+        {"marian", ENCODER_DECODER},
+        {"pegasus", ENCODER_DECODER},
+        {"blenderbot", ENCODER_DECODER},
+        {"m2m_100", ENCODER_DECODER},
+        {"whisper", ENCODER_DECODER},
+        {"t5gemma", ENCODER_DECODER},
+        {"bert", ENCODER},
+        {"roberta", ENCODER},
+        {"distilbert", ENCODER},
+        {"electra", ENCODER},
+        {"deberta", ENCODER},
+        {"deberta-v2", ENCODER},
+        {"albert", ENCODER},
+        {"xlm-roberta", ENCODER},
+        {"modernbert", ENCODER},
+        {"t5encoder", ENCODER},
+        {"nomic-bert", ENCODER},
+        {"gemma-embedding", ENCODER},
+        {"mamba", RECURRENT},
+        {"mamba2", RECURRENT},
+        {"rwkv", RECURRENT},
+        {"rwkv6", RECURRENT},
+        {"rwkv7", RECURRENT},
+        {"jamba", RECURRENT},
+        {"falcon_mamba", RECURRENT},
+        {"falcon_h1", RECURRENT},
+        {"bamba", RECURRENT},
+        {"zamba2", RECURRENT},
+        {"recurrent_gemma", RECURRENT},
+        {"granitemoehybrid", RECURRENT},
+        {"granitehybrid", RECURRENT},
+        {"lfm2", RECURRENT},
+        {"nemotron_h", RECURRENT},
+        {"qwen3_next", RECURRENT},
+        {"falcon", OTHER},
+        {"mpt", OTHER},
+        {"gptj", OTHER},
+        {"gpt_neo", OTHER},
+        {"gpt_bigcode", OTHER},
+        {"codegen", OTHER},
+        {"phi", OTHER},
+        {"phi2", OTHER},
+        {"gemma", OTHER},
+        {"gemma3n", OTHER},
+        {"gemma3n_text", OTHER},
+        {"gemma4", OTHER},
+        {"cohere", OTHER},
+        {"command-r", OTHER},
+        {"cohere2", OTHER},
+        {"starcoder2", OTHER},
+        {"stablelm", OTHER},
+        {"olmo", OTHER},
+        {"olmo3", OTHER},
+        {"persimmon", OTHER},
+        {"baichuan", OTHER},
+        {"chatglm", OTHER},
+        {"glm", OTHER},
+        {"glm4", OTHER},
+        {"internlm2", OTHER},
+        {"minicpm", OTHER},
+        {"nemotron", OTHER},
+        {"exaone", OTHER},
+        {"exaone4", OTHER},
+        {"xglm", OTHER},
+        {"qwen", OTHER},
+        {"ministral", OTHER},
+    };
+    for (size_t i = 0; i < sizeof TYPES / sizeof TYPES[0]; i++) {
+        if (fr_text_is(type, TYPES[i].name)) {
+            return TYPES[i].why;
+        }
+    }
+    return NULL;
+}
+
+/* ---- what is taken ------------------------------------------------------------------------------- */
+
+static void append(fr_family_names *names, const char *name)
+{
+    size_t at = strlen(names->text);
+    size_t bytes = strlen(name);
+    const char *comma = at > 0 ? ", " : "";
+    size_t gap = strlen(comma);
+    if (at + gap + bytes < sizeof names->text) {
+        memcpy(names->text + at, comma, gap);
+        memcpy(names->text + at + gap, name, bytes + 1);
+    }
+}
+
+fr_family_names fr_families_supported(bool gguf)
+{
+    fr_family_names names = {{0}};
+    for (int i = 0; i < N_FAMILIES; i++) {
+        const fr_family *family = FAMILIES[i];
+        const char *const *types = gguf ? family->gguf_types : family->hf_types;
+        for (int t = 0; t < FR_FAMILY_NAMES && types[t] != NULL; t++) {
+            append(&names, types[t]);
+        }
+        if (!gguf && family->text_type != NULL) {
+            append(&names, family->text_type);
+        }
+    }
+    return names;
+}
+
+/* ---- keys ---------------------------------------------------------------------------------------- */
+
+static bool is_name(const char *name, const char *key)
+{
+    return name != NULL && strcmp(name, key) == 0;
+}
+
+bool fr_family_knows_key(const fr_family *family, const char *key)
+{
+    fr_text text = fr_text_of(key);
+    for (int s = 0; s < FR_FAMILY_SETTINGS && family->settings[s] != NULL; s++) {
+        for (const fr_setting *row = family->settings[s];
+             row->hf != NULL || row->gguf != NULL; row++) {
+            if (is_name(row->hf, key) || is_name(row->hf_also, key)) {
+                return true;
+            }
+        }
+    }
+    return is_among(family->also_read, FR_FAMILY_KEYS, text) ||
+           is_among(family->unread, FR_FAMILY_KEYS, text) ||
+           is_name(family->rope.theta_key, key) ||
+           is_name(family->rope.partial_key, key) ||
+           (family->rope.local_theta > 0.0 && is_name("rope_local_base_freq", key));
+}
+
+bool fr_family_knows_gguf_key(const fr_family *family, const char *key)
+{
+    for (int s = 0; s < FR_FAMILY_SETTINGS && family->settings[s] != NULL; s++) {
+        for (const fr_setting *row = family->settings[s];
+             row->hf != NULL || row->gguf != NULL; row++) {
+            if (is_name(row->gguf, key)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}

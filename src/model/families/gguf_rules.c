@@ -1,0 +1,93 @@
+#include "model/families/gguf_rules.h"
+
+#include "model/families/families.h"
+
+/* Two values that leave the arithmetic as it is (often the same); flags are 0 and 1. */
+typedef struct rule {
+    const char *name;
+    double neutral;
+    double also;
+} rule;
+
+/* A family that reads a setting is exempt. tests/data/model_settings.tsv lists all keys. */
+static const rule RULES[] = {
+    {"attention.causal", 1, 1},
+    {"attention.scale", 0, 0},
+    {"attention.sliding_window", 0, 0},
+    {"attention.output_scale", 1, 0},
+    {"attention.temperature_scale", 0, 0},
+    {"attention.temperature_length", 0, 0},
+    {"attention.max_alibi_bias", 0, 0},
+    {"attention.clamp_kqv", 0, 0},
+    {"attention.q_lora_rank", 0, 0},
+    {"attention.kv_lora_rank", 0, 0},
+    {"attention.key_length_mla", 0, 0},
+    {"attention.value_length_mla", 0, 0},
+    {"attention.shared_kv_layers", 0, 0},
+    {"attention.indexer.head_count", 0, 0},
+    {"attn_logit_softcapping", 0, 0},
+    {"final_logit_softcapping", 0, 0},
+    {"logit_scale", 1, 0},
+    {"embedding_scale", 1, 0},
+    {"residual_scale", 1, 0},
+    {"rope.scaling.alpha", 1, 0},
+    {"rope.scaling.yarn_ext_factor", 0, -1},
+    {"rope.scaling.yarn_log_multiplier", 0, 0},
+    {"rope.dimension_sections", 0, 0},
+    {"use_parallel_residual", 0, 0},
+    {"swin_norm", 0, 0},
+    {"expert_count", 0, 0},
+    {"expert_shared_count", 0, 0},
+    {"nextn_predict_layers", 0, 0},
+    {"full_attention_interval", 0, 0},
+    {"rescale_every_n_layers", 0, 0},
+    {"activation_sparsity_scale", 0, 0},
+    {"altup.num_inputs", 0, 0},
+    {"embedding_length_per_layer_input", 0, 0},
+    {"embedding_length_out", 0, 0},
+    {"n_deepstack_layers", 0, 0},
+    {"swiglu_clamp_exp", 0, 0},
+    {"ssm.state_size", 0, 0},
+};
+
+/* Check a number or flag; a value of another type (a list, a text) is refused. */
+static fr_status check_rule(fr_ctx *ctx, const fr_gguf *gguf, const char *key,
+                            const rule *r)
+{
+    double found = r->neutral;
+    bool flag = false;
+    const fr_gguf_value *value = fr_gguf_find(gguf, key);
+    if (value == NULL) {
+        return FR_OK;
+    }
+    bool is_flag = fr_gguf_get_bool(gguf, key, &flag);
+    if (is_flag) {
+        found = flag ? 1.0 : 0.0;
+    } else if (!fr_gguf_get_real(gguf, key, &found)) {
+        return FR_FAIL(ctx, FR_ERR_UNSUPPORTED,
+                       "%s: %s is a list or text, supported: %g", fr_gguf_path(gguf),
+                       key, r->neutral);
+    }
+    if (found == r->neutral || found == r->also) {
+        return FR_OK;
+    }
+    if (is_flag) {
+        return FR_FAIL(ctx, FR_ERR_UNSUPPORTED, "%s: %s is %s, supported: %s",
+                       fr_gguf_path(gguf), key, flag ? "true" : "false",
+                       flag ? "false" : "true");
+    }
+    return FR_FAIL(ctx, FR_ERR_UNSUPPORTED, "%s: %s is %g, supported: %g",
+                   fr_gguf_path(gguf), key, found, r->neutral);
+}
+
+fr_status fr_gguf_check_rules(fr_ctx *ctx, const fr_gguf *gguf,
+                              const char *architecture, const fr_family *family)
+{
+    for (size_t i = 0; i < sizeof RULES / sizeof RULES[0]; i++) {
+        if (!fr_family_knows_gguf_key(family, RULES[i].name)) {
+            fr_gguf_key key = fr_gguf_key_of(architecture, RULES[i].name);
+            FR_TRY(check_rule(ctx, gguf, key.text, &RULES[i]));
+        }
+    }
+    return FR_OK;
+}
