@@ -14,7 +14,7 @@ static void check_model(const char *model, const char *values, bool slides)
 {
     fr_golden golden;
     fr_golden_open(model, values, &golden);
-    (void)slides; /* golden.prefix.slides = slides; */
+    golden.prefix.slides = slides;
     fr_golden_check_rows(&golden);
     fr_golden_check_gradient(&golden);
     fr_golden_check_generation(&golden);
