@@ -8,10 +8,12 @@
 /* The values of a model, opened, checked and closed. */
 static void check(const char *model, const char *name, void (*checks)(fr_golden *))
 {
+    char folder[64];
     char values[128];
     fr_golden golden;
-    (void)snprintf(values, sizeof values, "%s_%s_f32.safetensors", model, name);
-    fr_golden_open(model, values, &golden);
+    (void)snprintf(folder, sizeof folder, "golden/%s", model);
+    (void)snprintf(values, sizeof values, "golden/%s_%s_f32.safetensors", model, name);
+    fr_golden_open(fr_test_data(folder), fr_test_data(values), &golden);
     checks(&golden);
     fr_golden_close(&golden);
 }

@@ -5,7 +5,6 @@
 #include "support/model_files.h"
 #include "support/suite.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,10 +64,8 @@ static int64_t n_generated(const fr_golden *g)
 
 void fr_golden_open(const char *model, const char *values, fr_golden *out)
 {
-    char path[128];
     *out = (fr_golden){0};
-    (void)snprintf(path, sizeof path, "golden/%s", values);
-    FR_ASSERT_OK(fr_safetensors_open(fr_test_ctx(), fr_test_data(path), &out->file));
+    FR_ASSERT_OK(fr_safetensors_open(fr_test_ctx(), values, &out->file));
     const fr_safetensor *ids = fr_safetensors_find(out->file, "input_ids");
     const fr_safetensor *k = fr_safetensors_find(out->file, "prefix_k");
     CU_ASSERT_FATAL(ids != NULL && k != NULL);
@@ -78,8 +75,7 @@ void fr_golden_open(const char *model, const char *values, fr_golden *out)
     out->prefix.length = k->shape[2];
     int64_t longest = prompts(out)->shape[1] + n_generated(out);
     longest = longest > out->n_tokens ? longest : out->n_tokens;
-    (void)snprintf(path, sizeof path, "golden/%s", model);
-    fr_tiny_open(fr_test_data(path), FR_F32, out->prefix.length + longest, &out->tiny);
+    fr_tiny_open(model, FR_F32, out->prefix.length + longest, &out->tiny);
     const fr_arch *a = out->tiny.arch;
     CU_ASSERT_FATAL(k->shape[0] == a->n_layers && k->shape[1] == a->n_kv_heads &&
                     k->shape[3] == a->head_dim);

@@ -23,7 +23,7 @@ typedef struct fr_golden {
     float *v;
 } fr_golden;
 
-/** Open a model and the values for it, both under tests/golden; the model takes all positions of the file and no more. */
+/** Open a model file or folder and the values for it; the model takes all positions of the file and no more. */
 void fr_golden_open(const char *model, const char *values, fr_golden *out);
 void fr_golden_close(fr_golden *golden);
 
