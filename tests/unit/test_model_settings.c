@@ -47,15 +47,49 @@ static bool split_row(row *r)
     return true;
 }
 
+static bool same_rotation(const fr_rotation *a, const fr_rotation *b)
+{
+    bool same = a->theta == b->theta && a->rotary == b->rotary &&
+                a->scale == b->scale && a->long_from == b->long_from;
+    for (int i = 0; i < FR_ROTATION_MAX_PAIRS; i++) {
+        same = same && a->divisors[i] == b->divisors[i] &&
+               a->long_divisors[i] == b->long_divisors[i];
+    }
+    return same;
+}
+
+static bool same_sizes(const fr_arch *a, const fr_arch *b)
+{
+    return a->n_layers == b->n_layers && a->d_model == b->d_model &&
+           a->d_ff == b->d_ff && a->n_heads == b->n_heads &&
+           a->n_kv_heads == b->n_kv_heads && a->head_dim == b->head_dim &&
+           a->vocab_size == b->vocab_size && a->context_length == b->context_length;
+}
+
+static bool same_forms(const fr_arch *a, const fr_arch *b)
+{
+    return a->norm == b->norm && a->norm_eps == b->norm_eps &&
+           a->attn_norm == b->attn_norm && a->attn_post_norm == b->attn_post_norm &&
+           a->mlp_norm == b->mlp_norm && a->mlp_post_norm == b->mlp_post_norm &&
+           a->embedding_norm == b->embedding_norm && a->qk_norm == b->qk_norm &&
+           a->parallel == b->parallel && a->gated == b->gated &&
+           a->activation == b->activation && a->qkv_bias == b->qkv_bias &&
+           a->o_bias == b->o_bias && a->mlp_bias == b->mlp_bias &&
+           a->tied_head == b->tied_head && a->positions == b->positions;
+}
+
 static bool same_arch(const fr_arch *a, const fr_arch *b)
 {
-    return a->family == b->family && a->n_layers == b->n_layers &&
-           a->d_model == b->d_model && a->d_ff == b->d_ff && a->n_heads == b->n_heads &&
-           a->n_kv_heads == b->n_kv_heads && a->head_dim == b->head_dim &&
-           a->vocab_size == b->vocab_size && a->context_length == b->context_length &&
-           a->norm_eps == b->norm_eps && a->rotation.theta == b->rotation.theta &&
-           a->qkv_bias == b->qkv_bias && a->o_bias == b->o_bias &&
-           a->mlp_bias == b->mlp_bias && a->tied_head == b->tied_head;
+    return a->family == b->family && same_sizes(a, b) && same_forms(a, b) &&
+           same_rotation(&a->rotation, &b->rotation) &&
+           same_rotation(&a->local_rotation, &b->local_rotation) &&
+           a->window == b->window &&
+           memcmp(a->layers, b->layers, sizeof a->layers) == 0 &&
+           a->embedding_scale == b->embedding_scale &&
+           a->residual_scale == b->residual_scale &&
+           a->attention_scale == b->attention_scale &&
+           a->attention_cap == b->attention_cap && a->logit_scale == b->logit_scale &&
+           a->logit_cap == b->logit_cap;
 }
 
 /* The architecture at `path`, which the row changed, against the one of `plain`. */
@@ -68,9 +102,10 @@ static void judge(const row *r, const char *path, const char *plain)
     fr_status status = fr_arch_read(ctx, path, &arch);
     bool is_open =
         strcmp(r->verdict, "honoured") == 0 || strcmp(r->verdict, "harmless") == 0;
-    fr_status wanted = is_open                            ? FR_OK
-                       : strcmp(r->verdict, "clash") == 0 ? FR_ERR_FORMAT
-                                                          : FR_ERR_UNSUPPORTED;
+    bool is_refused = strcmp(r->verdict, "refused") == 0;
+    fr_status wanted = is_open      ? FR_OK
+                       : is_refused ? FR_ERR_UNSUPPORTED
+                                    : FR_ERR_FORMAT;
     bool right = status == wanted;
     if (right && is_open) {
         right = same_arch(&base, &arch) == (strcmp(r->verdict, "harmless") == 0);
@@ -87,16 +122,36 @@ static void judge(const row *r, const char *path, const char *plain)
 
 /* ---- config.json ------------------------------------------------------------------------------- */
 
+/* A small model of a type: those with golden values, and one of Llama's form for types that share it. */
+static const char *model_of(const char *type)
+{
+    static const char *const OWN[] = {"qwen3", "gemma2", "smollm3",  "granite", "olmo2",
+                                      "phi3",  "opt",    "gpt_neox", "bloom"};
+    static char name[64];
+    if (strcmp(type, "gpt2") == 0) {
+        return "tiny_gpt2";
+    }
+    if (strcmp(type, "gemma3_text") == 0) {
+        return "families/gemma3";
+    }
+    for (int i = 0; i < FR_N_CASES(OWN); i++) {
+        if (strcmp(type, OWN[i]) == 0) {
+            (void)snprintf(name, sizeof name, "families/%s", type);
+            return name;
+        }
+    }
+    return "tiny_llama";
+}
+
 static const char *write_config(const char *type, const char *key, const char *value)
 {
     char changes[2 * LINE_BYTES];
-    bool gpt2 = strcmp(type, "gpt2") == 0;
-    (void)snprintf(
-        changes, sizeof changes, "{\"model_type\":\"%s\"%s,\"%s\":%s}", type,
-        gpt2 || strcmp(key, "rope_parameters") == 0 ? "" : ",\"rope_parameters\":null",
-        key, value);
-    const char *folder =
-        fr_test_model_folder(gpt2 ? "tiny_gpt2" : "tiny_llama", changes);
+    const char *model = model_of(type);
+    bool plain_rope =
+        strcmp(model, "tiny_llama") == 0 && strncmp(key, "rope_p", 6) != 0;
+    (void)snprintf(changes, sizeof changes, "{\"model_type\":\"%s\"%s,\"%s\":%s}", type,
+                   plain_rope ? ",\"rope_parameters\":null" : "", key, value);
+    const char *folder = fr_test_model_folder(model, changes);
     CU_ASSERT_EQUAL(unlink(fr_test_path(folder, "model.safetensors")), 0);
     return folder;
 }

@@ -44,9 +44,13 @@ static fr_weights *accepts(fr_gguf_writer *writer)
 static void other_architectures_are_refused(void)
 {
     fr_gguf_writer *writer = writer_of("tiny_llama");
-    fr_gguf_writer_set_text(writer, "general.architecture", "gemma3");
+    fr_gguf_writer_set_text(writer, "general.architecture", "bloom");
     refuses(writer, FR_ERR_UNSUPPORTED,
-            "general.architecture is gemma3, supported: llama, gpt2");
+            "general.architecture is bloom; supported: llama, qwen2, qwen3, gemma2");
+    writer = writer_of("tiny_llama");
+    fr_gguf_writer_set_text(writer, "general.architecture", "qwen3moe");
+    refuses(writer, FR_ERR_UNSUPPORTED,
+            "general.architecture is qwen3moe: it is a mixture of experts");
     writer = writer_of("tiny_llama");
     fr_gguf_writer_remove(writer, "general.architecture");
     refuses(writer, FR_ERR_FORMAT, "general.architecture is missing");
@@ -72,29 +76,62 @@ static void missing_settings_are_named(void)
     }
 }
 
-static void rope_scaling_is_refused(void)
+static void rope_scaling_is_read(void)
+{
+    static const float TWOS[8] = {2, 2, 2, 2, 2, 2, 2, 2};
+    fr_gguf_writer *writer = writer_of("tiny_llama");
+    fr_gguf_writer_set_f32(writer, "llama.rope.scale_linear", 2.0F);
+    fr_gguf_writer_set_tensor(writer, "rope_freqs.weight", FR_QUANT_F32, 0, 8, TWOS);
+    fr_weights *weights = accepts(writer);
+    CU_ASSERT_EQUAL(fr_weights_arch(weights)->rotation.divisors[7], 4.0);
+    fr_weights_close(&weights);
+    writer = writer_of("tiny_llama");
+    fr_gguf_writer_set_text(writer, "llama.rope.scaling.type", "none");
+    fr_gguf_writer_set_f32(writer, "llama.rope.scaling.factor", 4.0F);
+    weights = accepts(writer);
+    CU_ASSERT_EQUAL(fr_weights_arch(weights)->rotation.divisors[0], 1.0);
+    fr_weights_close(&weights);
+    writer = writer_of("tiny_llama");
+    fr_gguf_writer_set_u32(writer, "llama.rope.scaling.original_context_length", 32);
+    fr_gguf_writer_set_tensor(writer, "rope_factors_short.weight", FR_QUANT_F32, 0, 8,
+                              TWOS);
+    fr_gguf_writer_set_tensor(writer, "rope_factors_long.weight", FR_QUANT_F32, 0, 8,
+                              TWOS);
+    weights = accepts(writer);
+    CU_ASSERT_EQUAL(fr_weights_arch(weights)->rotation.long_from, 32);
+    fr_weights_close(&weights);
+}
+
+static void wrong_rope_scaling_is_refused(void)
 {
     fr_gguf_writer *writer = writer_of("tiny_llama");
-    fr_gguf_writer_set_text(writer, "llama.rope.scaling.type", "yarn");
+    fr_gguf_writer_set_text(writer, "llama.rope.scaling.type", "dynamic");
     refuses(writer, FR_ERR_UNSUPPORTED,
-            "llama.rope.scaling.type is yarn, supported: none");
+            "llama.rope.scaling.type is dynamic, supported: none, linear, yarn");
     writer = writer_of("tiny_llama");
     fr_gguf_writer_set_u32(writer, "llama.rope.scaling.type", 1);
     refuses(writer, FR_ERR_FORMAT, "llama.rope.scaling.type must be a string");
     writer = writer_of("tiny_llama");
-    fr_gguf_writer_set_f32(writer, "llama.rope.scale_linear", 2.0F);
-    refuses(writer, FR_ERR_UNSUPPORTED, "llama.rope.scale_linear is 2, supported: 1");
+    fr_gguf_writer_set_f32(writer, "llama.rope.scaling.factor", -4.0F);
+    refuses(writer, FR_ERR_FORMAT, "llama.rope.scaling.factor is -4");
     writer = writer_of("tiny_llama");
-    fr_gguf_writer_set_f32(writer, "llama.rope.scaling.factor", 4.0F);
-    refuses(writer, FR_ERR_UNSUPPORTED, "llama.rope.scaling.factor is 4, supported: 1");
+    fr_gguf_writer_set_f32(writer, "llama.rope.scaling.attn_factor", 1.5F);
+    refuses(writer, FR_ERR_UNSUPPORTED,
+            "llama.rope.scaling.attn_factor is 1.5, supported: 1");
     writer = writer_of("tiny_llama");
     fr_gguf_writer_set_tensor(writer, "rope_freqs.weight", FR_QUANT_F32, 0, 8, ZEROS);
-    refuses(writer, FR_ERR_UNSUPPORTED, "tensor rope_freqs.weight");
+    refuses(writer, FR_ERR_FORMAT, "a RoPE divisor is 0");
     writer = writer_of("tiny_llama");
-    fr_gguf_writer_set_text(writer, "llama.rope.scaling.type", "none");
-    fr_gguf_writer_set_f32(writer, "llama.rope.scaling.factor", 4.0F);
-    fr_weights *weights = accepts(writer);
-    fr_weights_close(&weights);
+    fr_gguf_writer_set_tensor(writer, "rope_freqs.weight", FR_QUANT_F32, 0, 7, ZEROS);
+    refuses(writer, FR_ERR_FORMAT,
+            "tensor rope_freqs.weight must hold 8 numbers of type F32");
+    writer = writer_of("tiny_llama");
+    fr_gguf_writer_set_tensor(writer, "rope_factors_short.weight", FR_QUANT_F32, 0, 8,
+                              ZEROS);
+    refuses(writer, FR_ERR_FORMAT, "tensor rope_factors_long.weight is missing");
+    writer = writer_of("tiny_gpt2");
+    fr_gguf_writer_set_tensor(writer, "rope_freqs.weight", FR_QUANT_F32, 0, 8, ZEROS);
+    refuses(writer, FR_ERR_UNSUPPORTED, "tensor rope_freqs.weight is not part of");
 }
 
 static void settings_that_change_the_arithmetic_are_refused(void)
@@ -109,9 +146,6 @@ static void settings_that_change_the_arithmetic_are_refused(void)
     writer = writer_of("tiny_llama");
     fr_gguf_writer_set_u32(writer, "llama.attention.value_length", 8);
     refuses(writer, FR_ERR_UNSUPPORTED, "llama.attention.value_length is 8");
-    writer = writer_of("tiny_llama");
-    fr_gguf_writer_set_u32(writer, "llama.attention.sliding_window", 16);
-    refuses(writer, FR_ERR_UNSUPPORTED, "llama.attention.sliding_window is 16");
     writer = writer_of("tiny_llama");
     fr_gguf_writer_set_bool(writer, "llama.attention.causal", false);
     refuses(writer, FR_ERR_UNSUPPORTED, "llama.attention.causal is false");
@@ -265,7 +299,8 @@ static void absent_output_means_a_tied_head(void)
 static const fr_case CASES[] = {
     FR_CASE(other_architectures_are_refused),
     FR_CASE(missing_settings_are_named),
-    FR_CASE(rope_scaling_is_refused),
+    FR_CASE(rope_scaling_is_read),
+    FR_CASE(wrong_rope_scaling_is_refused),
     FR_CASE(settings_that_change_the_arithmetic_are_refused),
     FR_CASE(rows_must_be_whole_blocks),
     FR_CASE(unsupported_types_are_named_with_the_supported),

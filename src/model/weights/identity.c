@@ -7,10 +7,112 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A line that grows. Two kilobytes hold all that is written here; a longer line would be cut at its end. WHOLE digits write
+ * any size without an exponent. */
+enum { SHAPE_BYTES = 2048, WHOLE = 12 };
+
+typedef struct line {
+    char *text;
+    size_t bytes;
+} line;
+
+static void add(line *to, const char *name, int digits, double value)
+{
+    char number[64];
+    (void)snprintf(number, sizeof number, "%.*g", digits, value);
+    int n =
+        snprintf(to->text + to->bytes, SHAPE_BYTES - to->bytes, " %s=%s", name, number);
+    size_t left = SHAPE_BYTES - 1 - to->bytes;
+    to->bytes += n > 0 && (size_t)n < left ? (size_t)n : left;
+}
+
+static void add_unless(line *to, const char *name, double value, double plain)
+{
+    if (value != plain) {
+        add(to, name, 5, value);
+    }
+}
+
+/* The mean of the divisors and the last one: a GGUF file stores in f32 what a folder's settings mean in f64, so the
+ * numbers are rounded. */
+static void add_divisors(line *to, const char *name, const double *divisors, int64_t n)
+{
+    double sum = 0.0;
+    for (int64_t i = 0; i < n; i++) {
+        sum += divisors[i];
+    }
+    if (sum != (double)n || divisors[n - 1] != 1.0) {
+        char last[64];
+        (void)snprintf(last, sizeof last, "%s_last", name);
+        add(to, name, 4, sum / (double)n);
+        add(to, last, 4, divisors[n - 1]);
+    }
+}
+
+static void add_rotation(line *to, const fr_rotation *rotation, int64_t head_dim)
+{
+    int64_t n = rotation->rotary / 2;
+    add_unless(to, "rotary", (double)rotation->rotary, (double)head_dim);
+    add_divisors(to, "rope_divisor", rotation->divisors, n);
+    add_unless(to, "rope_scale", rotation->scale, 1.0);
+    if (rotation->long_from != 0) {
+        add(to, "rope_long_from", WHOLE, (double)rotation->long_from);
+        add_divisors(to, "rope_long_divisor", rotation->long_divisors, n);
+    }
+}
+
+/* Which layers have a bit, as their number and a sum that depends on their places. */
+static void add_layers(line *to, const fr_arch *a, const char *name, int bit)
+{
+    int64_t n = 0;
+    int64_t places = 0;
+    for (int64_t i = 0; i < a->n_layers; i++) {
+        int64_t has = (a->layers[i] & bit) != 0 ? 1 : 0;
+        n += has;
+        places = (31 * places + has) % 1000003;
+    }
+    if (n > 0) {
+        char sum[64];
+        (void)snprintf(sum, sizeof sum, "%s_places", name);
+        add(to, name, WHOLE, (double)n);
+        add(to, sum, WHOLE, (double)places);
+    }
+}
+
+/* What changes the arithmetic beyond the sizes. Plain Llamas and GPT-2 have none of it, so their line stays what it was
+ * before there were other families. */
+static void add_features(line *to, const fr_arch *a)
+{
+    if (a->positions == FR_POSITIONS_ROPE) {
+        add_rotation(to, &a->rotation, a->head_dim);
+    }
+    add_unless(to, "window", (double)a->window, 0.0);
+    add_layers(to, a, "windows", FR_LAYER_WINDOW);
+    add_layers(to, a, "unrotated", FR_LAYER_NO_ROTATION);
+    add_layers(to, a, "locals", FR_LAYER_LOCAL_ROTATION);
+    bool has_local = false;
+    for (int64_t i = 0; i < a->n_layers; i++) {
+        has_local = has_local || (a->layers[i] & FR_LAYER_LOCAL_ROTATION) != 0;
+    }
+    if (has_local) {
+        add(to, "local_theta", 5, a->local_rotation.theta);
+        add_rotation(to, &a->local_rotation, a->head_dim);
+    }
+    add_unless(to, "embedding_scale", a->embedding_scale, 1.0);
+    add_unless(to, "residual_scale", a->residual_scale, 1.0);
+    add_unless(to, "attention_scale", a->attention_scale, 0.0);
+    add_unless(to, "attention_cap", a->attention_cap, 0.0);
+    add_unless(to, "logit_scale", a->logit_scale, 1.0);
+    add_unless(to, "logit_cap", a->logit_cap, 0.0);
+    add_unless(to, "qk_norm", (double)a->qk_norm, 0.0);
+    add_unless(to, "parallel", a->parallel ? 1.0 : 0.0, 0.0);
+    add_unless(to, "activation", (double)a->activation,
+               (double)(a->gated ? FR_ACTIVATION_SILU : FR_ACTIVATION_GELU_TANH));
+}
+
 fr_status fr_identity_shape(fr_ctx *ctx, const fr_weights *weights,
                             const fr_tokenizer *tokenizer, char **out)
 {
-    enum { SHAPE_BYTES = 512 };
     const fr_arch *a = fr_weights_arch(weights);
     char vocabulary[FR_DIGEST_HEX] = "-";
     if (tokenizer != NULL) {
@@ -22,14 +124,17 @@ fr_status fr_identity_shape(fr_ctx *ctx, const fr_weights *weights,
     }
     *out = malloc(SHAPE_BYTES);
     FR_TRY(fr_check_memory(ctx, *out != NULL, SHAPE_BYTES));
-    (void)snprintf(*out, SHAPE_BYTES,
-                   "%s layers=%lld width=%lld ff=%lld heads=%lld kv_heads=%lld "
-                   "head_dim=%lld rope_theta=%g vocabulary=%lld:%s",
-                   a->family, (long long)a->n_layers, (long long)a->d_model,
-                   (long long)a->d_ff, (long long)a->n_heads, (long long)a->n_kv_heads,
-                   (long long)a->head_dim,
-                   a->positions == FR_POSITIONS_ROPE ? a->rotation.theta : 0.0,
-                   (long long)a->vocab_size, vocabulary);
+    line to = {.text = *out};
+    int n = snprintf(to.text, SHAPE_BYTES,
+                     "%s layers=%lld width=%lld ff=%lld heads=%lld kv_heads=%lld "
+                     "head_dim=%lld rope_theta=%g vocabulary=%lld:%s",
+                     a->family, (long long)a->n_layers, (long long)a->d_model,
+                     (long long)a->d_ff, (long long)a->n_heads,
+                     (long long)a->n_kv_heads, (long long)a->head_dim,
+                     a->positions == FR_POSITIONS_ROPE ? a->rotation.theta : 0.0,
+                     (long long)a->vocab_size, vocabulary);
+    to.bytes = n > 0 ? (size_t)n : 0; /* the longest is far below SHAPE_BYTES */
+    add_features(&to, a);
     return FR_OK;
 }
 

@@ -10,7 +10,8 @@
 
 /**
  * Write one line that is the same for two bases exactly if a prefix of one has a meaning in the other: family, layers,
- * widths, heads, head width, RoPE, and the vocabulary's digest ("-" without a tokenizer).
+ * widths, heads, head width, RoPE, the vocabulary's digest ("-" without a tokenizer), and each feature of the description
+ * that a plain Llama and GPT-2 lack. A GGUF file and the folder that it was made from have the same line.
  * @param tokenizer  may be NULL   @param[out] out  caller frees
  */
 FR_MUST_CHECK fr_status fr_identity_shape(fr_ctx *ctx, const fr_weights *weights,
