@@ -37,7 +37,7 @@ static fr_status make_angles(fr_ctx *ctx, const fr_rotation *rotation,
                              int64_t n_positions, fr_angles *out)
 {
     int64_t half = rotation->rotary / 2;
-    bool is_long = rotation->long_from > 0 && n_positions > rotation->long_from;
+    bool is_long = fr_rotation_is_long(rotation, n_positions);
     const double *divisors = is_long ? rotation->long_divisors : rotation->divisors;
     out->rotary = rotation->rotary;
     FR_TRY(fr_alloc(ctx, n_positions * half * 2, sizeof(float), &out->table));
