@@ -16,11 +16,6 @@ fr_rotation fr_rotation_plain(double theta, int64_t rotary)
     return rotation;
 }
 
-bool fr_rotation_is_long(const fr_rotation *rotation, int64_t n_positions)
-{
-    return rotation->long_from > 0 && n_positions > rotation->long_from;
-}
-
 void fr_rotation_linear(fr_rotation *rotation, double factor)
 {
     for (int64_t i = 0; i < rotation->rotary / 2; i++) {

@@ -30,9 +30,6 @@ typedef struct fr_rotation {
 /** No scaling: divisors and scale are 1. */
 fr_rotation fr_rotation_plain(double theta, int64_t rotary);
 
-/** Whether a stage made for this many positions turns by the long divisors: all its rows do, however short. */
-bool fr_rotation_is_long(const fr_rotation *rotation, int64_t n_positions);
-
 /* The functions below change a plain rotation with 1 < theta and 2 <= rotary <= 2 FR_ROTATION_MAX_PAIRS. Their parameters
  * are finite and above 0; where a file says nonsense, the result has divisors that fr_arch_check refuses. The formulas are
  * those of transformers 5 (modeling_rope_utils.py), here in f64. */
