@@ -19,17 +19,39 @@ with open(sys.argv[1], "w", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
 PY
 
-# trains NAME STAGES REPLICAS [ARGUMENTS...]: the prefix of NAME equals that of the reference.
-trains() {
-    train "$@" --set "tasks.t.prefix.window=$window" 2>"$work/err" || fail "$model $*: $(cat "$work/err")"
+# once NAME [ARGUMENTS...]: train NAME on one rank, without mpirun.
+once() {
+    local name=$1
+    shift
+    "$FORERUN" train "$work/c.yaml" --set "run.dir=$work/$name" --set "tasks.t.prefix.window=$window" "$@" \
+        >"$work/out" 2>"$work/err" || fail "$model $name: $(cat "$work/err")"
+}
+
+# equals NAME: its prefix is that of the reference.
+equals() {
     same "$work/reference/checkpoint-2.h5" "$work/$1/checkpoint-2.h5"
     rm -rf "${work:?}/$1"
 }
 
-# loss NAME: of the rows under the reference's prefix.
+# layout NAME STAGES REPLICAS [ARGUMENTS...]: train NAME on several ranks.
+layout() {
+    train "$@" --set "tasks.t.prefix.window=$window" 2>"$work/err" || fail "$model $*: $(cat "$work/err")"
+    equals "$1"
+}
+
+# loss NAME [ARGUMENTS...]: of the rows under the folder's prefix.
 loss() {
-    expect 0 "$FORERUN" eval --model "$model" --prefix "$prefix" --precision f32 --data "$rows" --json "${@:2}"
+    expect 0 "$FORERUN" eval --model "$model" --prefix "$work/prefix.h5" --precision f32 --data "$rows" --json "${@:2}"
     grep -o '"loss":[^,]*' "$work/out" >"$work/loss-$1"
+}
+
+# bf16_quantised: what stays in the file gives the prefix of converted weights.
+bf16_quantised() {
+    make_config 2 5 bf16
+    rm -rf "$work/reference"
+    once reference
+    once quantised --set base.weights=quantised
+    equals quantised
 }
 
 n=0
@@ -37,28 +59,27 @@ for folder in "$SOURCE"/tests/golden/families/*/; do
     # without a window the two are the same
     [ "$window" = always ] || grep -q '"sliding_window": [0-9]' "$folder/config.json" || continue
     n=$((n + 1))
-    prefix=$work/prefix.h5
-    for model in "${folder%/}" "$folder"model.gguf; do
-        [ -e "$model" ] || continue
-        for precision in f32 bf16; do
-            rm -rf "$work/reference"
-            make_config 2 5 $precision
-            train reference 1 1 --set "tasks.t.prefix.window=$window" 2>"$work/err" || fail "$model: $(cat "$work/err")"
-            trains quantised 1 1 --set base.weights=quantised
-            # one kind of file and one precision for what does not depend on them
-            [ "$precision" = f32 ] && [ -d "$model" ] || continue
-            trains 2x1 2 1
-            trains 1x2 1 2
-            trains layer 2 1 --set run.recompute=layer
-            trains mlp 1 1 --set run.recompute=mlp --set tasks.t.batch.microbatch_tokens=16
-            cp "$work/reference/prefix.h5" "$prefix"
-            loss folder
-        done
+    model=${folder%/}
+    make_config 2 5 f32
+    rm -rf "$work/reference"
+    once reference
+    once lean --set base.weights=quantised --set run.recompute=mlp --set tasks.t.batch.microbatch_tokens=16
+    equals lean
+    layout 2x1 2 1
+    layout 1x2 1 2 --set run.recompute=layer
+    cp "$work/reference/prefix.h5" "$work/prefix.h5"
+    if [ "$window" = always ]; then
+        bf16_quantised
+    fi
+    if [ -e "$folder/model.gguf" ]; then
+        loss folder
+        model=${folder}model.gguf
         loss file --weights quantised
         # files of one model may round a rotation's divisors differently
         python3 -c 'import sys; a, b = (float(open(f).read().split(":")[1]) for f in sys.argv[1:]); sys.exit(abs(a - b) > 2e-5)' \
             "$work/loss-folder" "$work/loss-file" || fail "$model: the loss differs from the folder's"
-    done
+        [ "$window" = slides ] || bf16_quantised
+    fi
     echo "$(basename "$folder"): identical on all layouts"
 done
 [ "$n" -gt 0 ] || fail "no models"

@@ -43,46 +43,115 @@ static const change JSON_CHANGES[] = {
     {"model/type", "1", REFUSED, "supported: BPE"},
     {"model/dropout", "0.1", REFUSED, "dropout"},
     {"model/byte_fallback", "true", REFUSED, "byte_fallback"},
-    {"model/ignore_merges", "true", REFUSED, "ignore_merges"},
+    {"model/type", "\"WordLevel\"", REFUSED, "model 'WordLevel'"},
+    {"model/type", "\"Unigram\"", REFUSED, "a Unigram model with ByteLevel"},
+    {"model/ignore_merges", "true", FR_OK, NULL},
+    {"model/unk_token", "\"A\"", FR_OK, NULL},
     {"model/end_of_word_suffix", "\"</w>\"", REFUSED, "end_of_word_suffix"},
     {"model/continuing_subword_prefix", "\"##\"", REFUSED, "continuing_subword"},
     {"model/dropout", "0.0", FR_OK, NULL},
     {"model/end_of_word_suffix", "\"\"", FR_OK, NULL},
     {"model/type", NULL, FR_OK, NULL},
-    {"normalizer", "{\"type\": \"NFC\"}", REFUSED, "normalizer 'NFC'"},
+    {"normalizer", "{\"type\": \"NFC\"}", FR_OK, NULL},
+    {"normalizer", "{\"type\": \"Sequence\", \"normalizers\": []}", FR_OK, NULL},
+    {"normalizer", "{\"type\": \"Sequence\"}", FR_ERR_FORMAT, "must have a list"},
+    {"normalizer", "{\"type\": \"BertNormalizer\"}", REFUSED,
+     "normalizer 'BertNormalizer' is not supported; supported: NFC"},
+    {"normalizer", "{}", REFUSED, "normalizer is not supported"},
+    {"normalizer", "[]", REFUSED, "normalizer is not supported"},
+    {"normalizer", "{\"type\": \"Strip\", \"strip_left\": 1}", FR_ERR_FORMAT,
+     "strip_left must be true or false"},
+    {"normalizer", "{\"type\": \"Prepend\"}", FR_ERR_FORMAT, "a string 'prepend'"},
+    {"normalizer", "{\"type\": \"Replace\", \"content\": \"\"}", FR_ERR_FORMAT,
+     "must have a 'pattern'"},
+    {"normalizer",
+     "{\"type\": \"Replace\", \"pattern\": {\"String\": \"\"}, \"content\": \"x\"}",
+     REFUSED, "0 bytes"},
+    {"normalizer",
+     "{\"type\": \"Replace\", \"pattern\": {\"Regex\": \"(\"}, \"content\": \"x\"}",
+     REFUSED, "tokenizer.json: the regular expression '('"},
+    {"normalizer",
+     "{\"type\": \"Prepend\", \"prepend\": "
+     "\"12345678901234567890123456789012345678901234567890123456789012345\"}",
+     REFUSED, "puts 65 bytes"},
     {"normalizer", NULL, FR_OK, NULL},
     {"post_processor", "{\"type\": \"TemplateProcessing\"}", REFUSED,
      "post_processor 'TemplateProcessing'"},
+    {"post_processor", "{\"type\": \"Other\"}", REFUSED, "post_processor 'Other'"},
+    {"post_processor",
+     "{\"type\": \"TemplateProcessing\", \"single\": [{\"Sequence\": {\"id\": "
+     "\"A\"}}]}",
+     FR_OK, NULL},
+    {"post_processor",
+     "{\"type\": \"TemplateProcessing\", \"single\": [{\"Sequence\": {\"id\": "
+     "\"B\"}}]}",
+     REFUSED, "one token in front of a text"},
+    {"post_processor",
+     "{\"type\": \"TemplateProcessing\", \"single\": [{\"Sequence\": {\"id\": "
+     "\"A\"}}, {\"SpecialToken\": {\"id\": \"<|im_end|>\"}}], \"special_tokens\": "
+     "{\"<|im_end|>\": {\"ids\": [266]}}}",
+     REFUSED, "with the eos_token behind a text"},
+    {"post_processor",
+     "{\"type\": \"RobertaProcessing\", \"cls\": [\"a\"], \"sep\": [\"b\", 1]}",
+     FR_ERR_FORMAT, "has no id"},
+    {"post_processor",
+     "{\"type\": \"Sequence\", \"processors\": [{\"type\": \"ByteLevel\"}, {}]}",
+     REFUSED, "post_processor is not supported"},
+    {"post_processor", "{\"type\": \"Sequence\", \"processors\": []}", FR_OK, NULL},
     {"post_processor", "{\"type\": \"ByteLevel\"}", FR_OK, NULL},
-    {"pre_tokenizer", NULL, REFUSED, "pre_tokenizer"},
-    {"pre_tokenizer", "null", REFUSED, "pre_tokenizer"},
-    {"pre_tokenizer/type", "\"Metaspace\"", REFUSED, "pre_tokenizer 'Metaspace'"},
-    {"pre_tokenizer/add_prefix_space", "true", REFUSED, "add_prefix_space false"},
-    {"pre_tokenizer/add_prefix_space", NULL, REFUSED, "add_prefix_space false"},
-    {"pre_tokenizer/use_regex", "false", REFUSED, "use_regex true"},
+    {"decoder", "{\"type\": \"ByteLevel\"}", FR_OK, NULL},
+    {"decoder", "{\"type\": \"WordPiece\"}", REFUSED, "decoder 'WordPiece'"},
+    {"decoder", "{\"type\": \"Metaspace\", \"replacement\": \"_\"}", REFUSED,
+     "decoder 'Metaspace'"},
+    {"decoder", "{\"type\": \"Sequence\", \"decoders\": [{\"type\": \"Fuse\"}]}",
+     REFUSED, "ByteLevel for byte-level vocabularies"},
+    {"pre_tokenizer", NULL, REFUSED, "decoder 'ByteLevel'"},
+    {"pre_tokenizer", "null", REFUSED, "decoder 'ByteLevel'"},
+    {"pre_tokenizer/type", "\"UnicodeScripts\"", REFUSED,
+     "pre_tokenizer 'UnicodeScripts' is not supported; supported: ByteLevel"},
+    {"pre_tokenizer/type", "\"Metaspace\"", FR_ERR_FORMAT, "as 'replacement'"},
+    {"pre_tokenizer/type", "\"CharDelimiterSplit\"", FR_ERR_FORMAT, "as 'delimiter'"},
+    {"pre_tokenizer/type", "\"Split\"", FR_ERR_FORMAT, "must have a 'pattern'"},
+    {"pre_tokenizer",
+     "{\"type\": \"Split\", \"pattern\": {\"String\": \"a\"}, \"behavior\": \"x\"}",
+     FR_ERR_FORMAT, "behavior of a pre_tokenizer"},
+    {"pre_tokenizer",
+     "{\"type\": \"Split\", \"pattern\": {\"Regex\": \"(a)\\\\1\"}, \"behavior\": "
+     "\"Isolated\"}",
+     REFUSED, "an escape"},
+    {"pre_tokenizer/add_prefix_space", "true", FR_OK, NULL},
+    {"pre_tokenizer/add_prefix_space", NULL, FR_ERR_FORMAT,
+     "must have add_prefix_space"},
+    {"pre_tokenizer/use_regex", "false", FR_OK, NULL},
+    {"pre_tokenizer/use_regex", "1", FR_ERR_FORMAT, "use_regex must be true or false"},
     {"pre_tokenizer/use_regex", NULL, FR_OK, NULL},
     {"pre_tokenizer", "{\"type\": \"Sequence\", \"pretokenizers\": []}", REFUSED,
-     "pre_tokenizer 'Sequence'"},
+     "decoder 'ByteLevel'"},
     {"pre_tokenizer",
      "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Digits\", "
      "\"individual_digits\": false}, {\"type\": \"ByteLevel\", "
      "\"add_prefix_space\": false}]}",
-     REFUSED, "individual_digits"},
+     FR_OK, NULL},
+    {"pre_tokenizer",
+     "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"ByteLevel\", "
+     "\"add_prefix_space\": false}, {\"type\": \"ByteLevel\", "
+     "\"add_prefix_space\": false}]}",
+     REFUSED, "twice"},
     {"model/vocab", NULL, FR_ERR_FORMAT, "model.vocab must be an object"},
     {"model/vocab", "[\"a\"]", FR_ERR_FORMAT, "model.vocab must be an object"},
     {"model/vocab", "{}", FR_ERR_FORMAT, ""},
     {"model/vocab/A", "\"65\"", FR_ERR_FORMAT, "whole number"},
     {"model/vocab/A", "65.5", FR_ERR_FORMAT, "whole number"},
     {"model/vocab/A", "-1", FR_ERR_FORMAT, "whole number"},
-    {"model/vocab/A", "267", FR_ERR_FORMAT, "whole number from 0 to 266"},
+    {"model/vocab/A", "1048576", FR_ERR_FORMAT, "whole number from 0 to 1048575"},
+    {"model/vocab/A", "267", FR_OK, NULL},
     {"model/vocab/A", "9223372036854775807", FR_ERR_FORMAT, "whole number"},
     {"model/vocab/A", "66", FR_ERR_FORMAT, "the id 66 is given to"},
-    {"model/vocab/A", NULL, FR_ERR_FORMAT, ""},
+    {"model/vocab/A", NULL, FR_OK, NULL},
     {"model/vocab/he", NULL, FR_ERR_FORMAT, ""},
-    {"model/vocab/a b", "267", FR_ERR_FORMAT, "token 267 contains a character"},
-    {"model/vocab/\xE2\x82\xAC", "267", FR_ERR_FORMAT,
-     "token 267 contains a character"},
-    {"model/vocab/", "267", FR_ERR_FORMAT, "token 267 has 0 bytes"},
+    {"model/vocab/a b", "267", FR_OK, NULL},
+    {"model/vocab/\xE2\x82\xAC", "267", FR_OK, NULL},
+    {"model/vocab/", "267", FR_OK, NULL},
     {"model/merges", NULL, FR_ERR_FORMAT, "model.merges must be a list"},
     {"model/merges", "{}", FR_ERR_FORMAT, "model.merges must be a list"},
     {"model/merges", "[]", FR_OK, NULL},
@@ -101,16 +170,19 @@ static const change JSON_CHANGES[] = {
     {"added_tokens", "{}", FR_ERR_FORMAT, "added_tokens a list"},
     {"added_tokens/0", "7", FR_ERR_FORMAT, "must have a string 'content'"},
     {"added_tokens/0/content", NULL, FR_ERR_FORMAT, "must have a string 'content'"},
-    {"added_tokens/0/content", "\"\"", FR_ERR_FORMAT, "has 0 bytes"},
-    {"added_tokens/0/content", "\"<|im_end|>\"", FR_ERR_FORMAT, "have the same text"},
-    {"added_tokens/0/content", "\"he\"", FR_ERR_FORMAT, "have the same text"},
+    {"added_tokens/0/content", "\"\"", FR_OK, NULL},
+    {"added_tokens/0/content", "\"<|im_end|>\"", FR_ERR_FORMAT,
+     "has the id 264, but added_tokens gives it 266"},
+    {"added_tokens/0/content", "\"he\"", FR_ERR_FORMAT,
+     "has the id 256, but added_tokens gives it 264"},
     {"added_tokens/0/id", NULL, FR_ERR_FORMAT, "whole number"},
-    {"added_tokens/0/id", "267", FR_ERR_FORMAT, "whole number"},
+    {"added_tokens/0/id", "267", FR_OK, NULL},
+    {"added_tokens/0/id", "1048576", FR_ERR_FORMAT, "whole number"},
     {"added_tokens/0/id", "265", FR_ERR_FORMAT, "the id 265 is given to"},
     {"added_tokens/0/id", "65", FR_ERR_FORMAT, "the id 65 is given to"},
-    {"added_tokens/0/lstrip", "true", REFUSED, "sets lstrip"},
-    {"added_tokens/0/rstrip", "true", REFUSED, "sets rstrip"},
-    {"added_tokens/0/single_word", "true", REFUSED, "sets single_word"},
+    {"added_tokens/0/lstrip", "true", FR_OK, NULL},
+    {"added_tokens/0/rstrip", "true", FR_OK, NULL},
+    {"added_tokens/0/single_word", "true", FR_OK, NULL},
 };
 
 static void check_folder(const char *folder, const change *one)
@@ -154,8 +226,10 @@ static void each_wrong_part_of_the_configuration_is_named(void)
         {"", "{\"added_tokens_decoder\": {\"9 \": {\"content\": \"<a>\"}}}",
          FR_ERR_FORMAT,
          "tokenizer_config.json: the id of the token '<a>' must be a whole number"},
-        {"", "{\"added_tokens_decoder\": {\"9999\": {\"content\": \"<a>\"}}}",
-         FR_ERR_FORMAT, "must be a whole number from 0 to 267"},
+        {"", "{\"added_tokens_decoder\": {\"1048576\": {\"content\": \"<a>\"}}}",
+         FR_ERR_FORMAT, "must be a whole number from 0 to 1048575"},
+        {"", "{\"added_tokens_decoder\": {\"9999\": {\"content\": \"<a>\"}}}", FR_OK,
+         NULL},
         {"", "{\"added_tokens_decoder\": {\"266\": {\"content\": \"<a>\"}}}",
          FR_ERR_FORMAT,
          "the id 266 is given to '<|im_end|>' and to '<a>', the latter in "
@@ -166,9 +240,8 @@ static void each_wrong_part_of_the_configuration_is_named(void)
         {"",
          "{\"added_tokens_decoder\": {\"267\": {\"content\": \"<a>\", \"lstrip\": "
          "true}}}",
-         REFUSED, "'<a>' sets lstrip"},
-        {"", "{\"added_tokens_decoder\": {\"267\": {\"content\": \"\"}}}",
-         FR_ERR_FORMAT, "has 0 bytes"},
+         FR_OK, NULL},
+        {"", "{\"added_tokens_decoder\": {\"267\": {\"content\": \"\"}}}", FR_OK, NULL},
         {"", "{\"add_bos_token\": 1}", FR_ERR_FORMAT,
          "add_bos_token must be true or false"},
         {"", "[]", FR_ERR_FORMAT, "not a JSON object"},
@@ -198,6 +271,40 @@ static void each_wrong_part_of_the_configuration_is_named(void)
     json_decref(root);
 }
 
+/* vocab.json and merges.txt without tokenizer.json: the class decides, or the folder is refused. */
+static void each_wrong_part_of_older_files_is_named(void)
+{
+    static const struct {
+        const char *config;
+        const char *vocabulary;
+        const char *merges;
+        fr_status wanted;
+        const char *part;
+    } OLDER[] = {{"{\"tokenizer_class\": \"GPT2Tokenizer\"}",
+                  "{\"a\": 0, \"b\": 1, \"ab\": 2}", "#version: 0.2\r\na b\r\n\n",
+                  FR_OK, NULL},
+                 {"{\"tokenizer_class\": \"CTRLTokenizer\"}", "{\"a\": 0}", "", REFUSED,
+                  "the tokenizer_class 'CTRLTokenizer'; supported: GPT2Tokenizer"},
+                 {"{}", "{\"a\": 0}", "", REFUSED, "the tokenizer_class ''"},
+                 {"{\"tokenizer_class\": \"Qwen2TokenizerFast\"}", "{\"a\": 0}",
+                  "a b\n", FR_ERR_FORMAT, "merges.txt: merge 0 names 'b'"},
+                 {"{\"tokenizer_class\": \"Qwen2Tokenizer\"}", "{\"a\": 0}", "ab\n",
+                  FR_ERR_FORMAT, "merges[0]"},
+                 {"{\"tokenizer_class\": \"Qwen2Tokenizer\"}", "{\"a\": 0}", "\xFF\n",
+                  FR_ERR_FORMAT, "merges.txt: a line is not UTF-8"},
+                 {"{\"tokenizer_class\": \"Qwen2Tokenizer\"}", "[", "a b\n",
+                  FR_ERR_FORMAT, "vocab.json"}};
+    for (int i = 0; i < FR_N_CASES(OLDER); i++) {
+        const char *folder = fr_test_folder();
+        const change one = {"", OLDER[i].config, OLDER[i].wanted, OLDER[i].part};
+        fr_test_write_text(fr_test_path(folder, "tokenizer_config.json"),
+                           OLDER[i].config);
+        fr_test_write_text(fr_test_path(folder, "vocab.json"), OLDER[i].vocabulary);
+        fr_test_write_text(fr_test_path(folder, "merges.txt"), OLDER[i].merges);
+        check_folder(folder, &one);
+    }
+}
+
 static void a_text_given_twice_in_the_file_is_refused(void)
 {
     static const change TWICE = {"", "", FR_ERR_FORMAT, "duplicate"};
@@ -211,6 +318,7 @@ static void a_text_given_twice_in_the_file_is_refused(void)
 
 static const fr_case CASES[] = {FR_CASE(each_wrong_part_of_tokenizer_json_is_named),
                                 FR_CASE(each_wrong_part_of_the_configuration_is_named),
+                                FR_CASE(each_wrong_part_of_older_files_is_named),
                                 FR_CASE(a_text_given_twice_in_the_file_is_refused)};
 
 int main(int argc, char **argv)

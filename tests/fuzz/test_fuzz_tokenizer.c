@@ -3,6 +3,7 @@
 #include "support/model_files.h"
 #include "support/tiny_tokenizer.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -96,6 +97,76 @@ static void damaged_json_is_refused_or_usable(void)
     json_decref(root);
 }
 
+/* The text of one part of a form, or (one in four) of a random one, damaged one time in eight; the caller frees. */
+static char *random_part(const json_t *forms, const json_t *form, const char *key,
+                         uint64_t trial, uint64_t index)
+{
+    uint64_t word = random_word(trial, index);
+    form = word % 4 != 0 ? form
+                         : json_array_get(forms, (word >> 8) % json_array_size(forms));
+    const json_t *part = json_object_get(json_object_get(form, "tokenizer"), key);
+    char *text = fr_test_memory(json_dumps(part, JSON_ENCODE_ANY));
+    if (random_word(trial, index + 1) % 8 == 0) {
+        damage(trial + index, (uint8_t *)text, strlen(text));
+    }
+    return text;
+}
+
+/* A part of one model with a part of another, each damaged: refused, or whatever it encodes decodes. */
+static int64_t open_mixed(const json_t *forms, const char *folder, uint64_t trial)
+{
+    static const char *const KEYS[] = {"normalizer", "pre_tokenizer", "post_processor",
+                                       "decoder", "added_tokens"};
+    static const char TEXT[] = " he <a>  \xC3\xA9\xCC\x81 12,345\n\n \xFF\xE2\x96\x81w";
+    const json_t *form =
+        json_array_get(forms, random_word(trial, 0) % json_array_size(forms));
+    json_t *root = json_object_get(form, "tokenizer");
+    char *model = fr_test_memory(json_dumps(json_object_get(root, "model"), 0));
+    FILE *file = fopen(fr_test_path(folder, "tokenizer.json"), "w");
+    fr_tokenizer *tokenizer = NULL;
+    fr_ids ids = {0};
+    char *back = NULL;
+    size_t bytes = 0;
+    (void)fprintf(fr_test_memory(file), "{\"model\": %s", model);
+    for (uint64_t i = 0; i < FR_N_CASES(KEYS); i++) {
+        char *part = random_part(forms, form, KEYS[i], trial, 10 + 4 * i);
+        (void)fprintf(file, ", \"%s\": %s", KEYS[i], part);
+        free(part);
+    }
+    (void)fprintf(file, "}");
+    (void)fclose(file);
+    free(model);
+    fr_status status = fr_tokenizer_open(fr_test_ctx(), folder, &tokenizer);
+    if (status == FR_OK) {
+        status = fr_tokenizer_encode(fr_test_ctx(), tokenizer, TEXT, sizeof TEXT - 1,
+                                     true, &ids);
+        FR_ASSERT_OK(fr_tokenizer_decode(fr_test_ctx(), tokenizer, ids.data, ids.count,
+                                         false, &back, &bytes));
+    }
+    CU_ASSERT_TRUE(status == FR_OK || status == FR_ERR_FORMAT ||
+                   status == FR_ERR_UNSUPPORTED || status == FR_ERR_DATA);
+    free(back);
+    fr_ids_fini(&ids);
+    bool opened = tokenizer != NULL;
+    fr_tokenizer_close(&tokenizer);
+    return opened;
+}
+
+static void mixed_forms_are_refused_or_usable(void)
+{
+    json_t *all = json_load_file(fr_test_data("golden/tokenizers.json"), 0, NULL);
+    const json_t *forms = json_object_get(fr_test_memory(all), "forms");
+    const char *folder = fr_test_folder();
+    int64_t n_open = 0;
+    fr_test_write_text(fr_test_path(folder, "tokenizer_config.json"),
+                       "{\"eos_token\": \"</s>\"}");
+    for (uint64_t trial = 0; trial < TRIALS; trial++) {
+        n_open += open_mixed(forms, folder, trial);
+    }
+    CU_ASSERT_TRUE(n_open > 0 && n_open < TRIALS);
+    json_decref(all);
+}
+
 static void damaged_gguf_is_refused_or_usable(void)
 {
     size_t n = 0;
@@ -151,6 +222,7 @@ static void random_bytes_come_back(void)
 }
 
 static const fr_case CASES[] = {FR_CASE(damaged_json_is_refused_or_usable),
+                                FR_CASE(mixed_forms_are_refused_or_usable),
                                 FR_CASE(damaged_gguf_is_refused_or_usable),
                                 FR_CASE(files_cut_short_are_refused),
                                 FR_CASE(random_bytes_come_back)};

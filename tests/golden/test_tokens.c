@@ -1,28 +1,17 @@
 /* The 46 strings of golden/tokens, with the ids that llama.cpp has for them, under both splitting rules. */
-#include "base/file.h"
 #include "base/rng.h"
 #include "support/suite.h"
 #include "support/tiny_model.h"
 #include "support/tiny_tokenizer.h"
+#include "support/token_lists.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { N_STRINGS = 46, MAX_IDS = 1024 };
+enum { N_STRINGS = 46 };
 
 static const char NO_MODEL[] = "SmolLM2 is not there: launch/fetch-model.sh gets it";
-
-static char *read_text(const char *name)
-{
-    char *text = NULL;
-    size_t bytes = 0;
-    char path[64];
-    (void)snprintf(path, sizeof path, "golden/tokens/%s", name);
-    FR_ASSERT_OK(fr_file_read(fr_test_ctx(), fr_test_data(path), &text, &bytes));
-    CU_ASSERT_PTR_NOT_NULL_FATAL(text);
-    return text;
-}
 
 static fr_tokenizer *open_at(const char *path)
 {
@@ -37,49 +26,14 @@ static fr_tokenizer *open_gpt2(void)
     return open_at(fr_test_data("golden/tokens/ggml-vocab-gpt-2.gguf"));
 }
 
-/* The ids of one line; *line moves behind it. */
-static int64_t read_ids(char **line, int32_t *out)
-{
-    int64_t n = 0;
-    char *end = strchr(*line, '\n');
-    CU_ASSERT_PTR_NOT_NULL_FATAL(end);
-    while (*line < end) {
-        char *next = NULL;
-        long id = strtol(*line, &next, 10);
-        if (next == *line || next > end) {
-            break;
-        }
-        CU_ASSERT_TRUE_FATAL(n < MAX_IDS);
-        out[n++] = (int32_t)id;
-        *line = next;
-    }
-    *line = end + 1;
-    return n;
-}
-
 static void check_strings(const fr_tokenizer *tokenizer, const char *expected)
 {
-    static const char SEPARATOR[] = "\n__ggml_vocab_test__\n";
-    char *strings = read_text("ggml-vocab-gpt-2.gguf.inp");
-    char *ids = read_text(expected);
-    char *line = ids;
-    char *from = strings;
-    int n = 0;
-    for (char *end = strstr(from, SEPARATOR); end != NULL;
-         end = strstr(from, SEPARATOR)) {
-        int32_t wanted[MAX_IDS];
-        int64_t n_wanted = read_ids(&line, wanted);
-        fr_assert_encodes(tokenizer, from, (size_t)(end - from), false, wanted,
-                          n_wanted);
-        fr_assert_round_trip(tokenizer, from, (size_t)(end - from));
-        from = end + sizeof SEPARATOR - 1;
-        n++;
-    }
+    char path[64];
+    (void)snprintf(path, sizeof path, "golden/tokens/%s", expected);
+    int n = fr_check_token_list(tokenizer,
+                                fr_test_data("golden/tokens/ggml-vocab-gpt-2.gguf.inp"),
+                                fr_test_data(path));
     CU_ASSERT_EQUAL(n, N_STRINGS);
-    CU_ASSERT_EQUAL(*from, '\0');
-    CU_ASSERT_EQUAL(*line, '\0');
-    free(strings);
-    free(ids);
 }
 
 static void gpt2_ids_are_the_references(void)
@@ -112,15 +66,8 @@ static void smollm_ids_are_the_references(void)
 
 static void gpt2_gives_any_bytes_back(void)
 {
-    enum { TRIALS = 100, BYTES = 400 };
     fr_tokenizer *tokenizer = open_gpt2();
-    char text[BYTES];
-    for (uint64_t trial = 0; trial < TRIALS; trial++) {
-        for (size_t i = 0; i < BYTES; i++) {
-            text[i] = (char)fr_rng_u64(trial, FR_RNG_TEST, 0, i);
-        }
-        fr_assert_round_trip(tokenizer, text, BYTES);
-    }
+    fr_check_random_bytes(tokenizer, 100);
     fr_tokenizer_close(&tokenizer);
 }
 

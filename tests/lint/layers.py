@@ -43,6 +43,7 @@ FOREIGN = {
     "yaml.h": ["src/train/config"],
     "jansson.h": ["src/base/json_out", "src/model/", "src/train/", "src/cli/", "tests/"],
     "pcre2.h": ["src/model/text/"],
+    "utf8proc.h": ["src/model/text/"],
     "openssl/": ["src/base/digest.c"],
     "CUnit/": ["tests/"],
 }

@@ -10,7 +10,7 @@ enum { A, B, C, AB, BC, AA };
 static fr_bpe *make(const fr_merge *merges, int64_t n)
 {
     fr_bpe *bpe = NULL;
-    FR_ASSERT_OK(fr_bpe_create(fr_test_ctx(), "test", merges, n, &bpe));
+    FR_ASSERT_OK(fr_bpe_create(fr_test_ctx(), "test", merges, NULL, n, &bpe));
     CU_ASSERT_PTR_NOT_NULL_FATAL(bpe);
     return bpe;
 }
@@ -66,7 +66,7 @@ static void a_pair_listed_twice_is_refused(void)
 {
     static const fr_merge MERGES[] = {{A, B, AB}, {B, C, BC}, {A, B, AA}};
     fr_bpe *bpe = NULL;
-    FR_ASSERT_FAILS(fr_bpe_create(fr_test_ctx(), "some.file", MERGES, 3, &bpe),
+    FR_ASSERT_FAILS(fr_bpe_create(fr_test_ctx(), "some.file", MERGES, NULL, 3, &bpe),
                     FR_ERR_FORMAT, "some.file: merges 0 and 2");
     CU_ASSERT_PTR_NULL(bpe);
 }

@@ -1,5 +1,6 @@
 #include "base/rng.h"
 #include "model/text/pretokenize.h"
+#include "support/model_files.h"
 #include "support/suite.h"
 
 #include <stdio.h>
@@ -7,6 +8,9 @@
 #include <string.h>
 
 enum { SHOWN = 256 };
+
+static const char GPT2[] = "gpt-2";
+static const char SMOLLM[] = "smollm";
 
 /* Pieces with '|' between, and the text that they add up to. */
 typedef struct pieces {
@@ -36,12 +40,13 @@ static fr_status collect(void *user, const char *piece, size_t bytes)
     return p->count == p->stop_after ? FR_ERR_STOPPED : FR_OK;
 }
 
-static void split(fr_split_rule rule, const char *text, size_t bytes, pieces *p)
+static void split(const char *rule, const char *text, size_t bytes, pieces *p)
 {
     fr_splitter *splitter = NULL;
-    FR_ASSERT_OK(fr_splitter_create(fr_test_ctx(), rule, &splitter));
+    FR_ASSERT_OK(fr_splitter_create_named(fr_test_ctx(), fr_text_of(rule), &splitter));
     CU_ASSERT_PTR_NOT_NULL_FATAL(splitter);
-    FR_ASSERT_OK(fr_splitter_run(fr_test_ctx(), splitter, text, bytes, collect, p));
+    FR_ASSERT_OK(fr_splitter_run(fr_test_ctx(), splitter, (fr_text){text, bytes}, true,
+                                 collect, p));
     fr_splitter_destroy(&splitter);
 }
 
@@ -50,7 +55,7 @@ typedef struct example {
     const char *wanted;
 } example;
 
-static void check(fr_split_rule rule, const example *examples, int n)
+static void check(const char *rule, const example *examples, int n)
 {
     for (int i = 0; i < n; i++) {
         pieces p = {0};
@@ -89,8 +94,8 @@ static const example TEXTS[] = {
 
 static void words_spaces_and_signs_are_parted(void)
 {
-    check(FR_SPLIT_GPT2, TEXTS, FR_N_CASES(TEXTS));
-    check(FR_SPLIT_SMOLLM, TEXTS, FR_N_CASES(TEXTS));
+    check(GPT2, TEXTS, FR_N_CASES(TEXTS));
+    check(SMOLLM, TEXTS, FR_N_CASES(TEXTS));
 }
 
 static void gpt2_keeps_numbers_together(void)
@@ -101,7 +106,7 @@ static void gpt2_keeps_numbers_together(void)
         {"x   12", "x|  | 12"},
         {"\xC2\xBD\xE2\x85\xA7", "\xC2\xBD\xE2\x85\xA7"},
     };
-    check(FR_SPLIT_GPT2, EXAMPLES, FR_N_CASES(EXAMPLES));
+    check(GPT2, EXAMPLES, FR_N_CASES(EXAMPLES));
 }
 
 static void smollm_splits_every_number_sign_off(void)
@@ -116,7 +121,7 @@ static void smollm_splits_every_number_sign_off(void)
         {"\xC2\xBD\xE2\x85\xA7", "\xC2\xBD|\xE2\x85\xA7"},
         {"9's", "9|'s"},
     };
-    check(FR_SPLIT_SMOLLM, EXAMPLES, FR_N_CASES(EXAMPLES));
+    check(SMOLLM, EXAMPLES, FR_N_CASES(EXAMPLES));
 }
 
 static void bytes_that_are_no_utf8_are_pieces_of_their_own(void)
@@ -137,8 +142,8 @@ static void bytes_that_are_no_utf8_are_pieces_of_their_own(void)
         {"a  \xFF", "a|  |\xFF"},
         {"\xF0\x9F\xA6\x99\xF0\x9F", "\xF0\x9F\xA6\x99|\xF0\x9F"},
     };
-    check(FR_SPLIT_GPT2, EXAMPLES, FR_N_CASES(EXAMPLES));
-    check(FR_SPLIT_SMOLLM, EXAMPLES, FR_N_CASES(EXAMPLES));
+    check(GPT2, EXAMPLES, FR_N_CASES(EXAMPLES));
+    check(SMOLLM, EXAMPLES, FR_N_CASES(EXAMPLES));
 }
 
 /* Bytes that often make sense as UTF-8, spaces, digits and quotes. */
@@ -159,7 +164,7 @@ static void the_pieces_add_up_to_the_text(void)
     for (uint64_t trial = 0; trial < TRIALS; trial++) {
         pieces p = {.joined = joined};
         random_text(trial, text, BYTES);
-        split(trial % 2 == 0 ? FR_SPLIT_GPT2 : FR_SPLIT_SMOLLM, text, BYTES, &p);
+        split(trial % 2 == 0 ? GPT2 : SMOLLM, text, BYTES, &p);
         CU_ASSERT_EQUAL(p.n_joined, BYTES);
         fr_assert_same_bytes("joined", joined, text, BYTES);
     }
@@ -195,7 +200,7 @@ static void a_megabyte_is_split_in_linear_time(void)
             text[at] = UNITS[i].unit[at % width];
         }
         pieces p = {0};
-        split(FR_SPLIT_SMOLLM, text, BYTES, &p);
+        split(SMOLLM, text, BYTES, &p);
         if (UNITS[i].count > 0) {
             CU_ASSERT_EQUAL(p.count, UNITS[i].count);
             CU_ASSERT_EQUAL(p.longest, BYTES);
@@ -214,7 +219,7 @@ static void a_long_run_of_spaces_leaves_its_last_to_the_word(void)
     memset(text, ' ', BYTES);
     text[BYTES - 1] = 'w';
     pieces p = {0};
-    split(FR_SPLIT_GPT2, text, BYTES, &p);
+    split(GPT2, text, BYTES, &p);
     CU_ASSERT_EQUAL(p.count, 2);
     CU_ASSERT_EQUAL(p.longest, BYTES - 2);
     free(text);
@@ -229,7 +234,7 @@ static void split_in_two_passes(const char *text, size_t bytes, pieces *p)
         while (at + n < bytes && (text[at + n] < '0' || text[at + n] > '9')) {
             n++;
         }
-        split(FR_SPLIT_GPT2, text + at, n, p);
+        split(GPT2, text + at, n, p);
         at += n;
         if (at < bytes) {
             (void)collect(p, text + at, 1);
@@ -250,7 +255,7 @@ static void smollm_is_the_gpt2_rule_between_digits(void)
             uint64_t word = fr_rng_u64(trial, FR_RNG_TEST, 4, i);
             text[i] = SOME[word % (sizeof SOME - 1)];
         }
-        split(FR_SPLIT_SMOLLM, text, BYTES, &got);
+        split(SMOLLM, text, BYTES, &got);
         split_in_two_passes(text, BYTES, &wanted);
         CU_ASSERT_STRING_EQUAL(got.shown, wanted.shown);
         CU_ASSERT_EQUAL(got.count, wanted.count);
@@ -261,15 +266,125 @@ static void a_failure_of_the_visitor_ends_the_splitting(void)
 {
     fr_splitter *splitter = NULL;
     pieces p = {.stop_after = 2};
-    FR_ASSERT_OK(fr_splitter_create(fr_test_ctx(), FR_SPLIT_GPT2, &splitter));
-    CU_ASSERT_EQUAL(
-        fr_splitter_run(fr_test_ctx(), splitter, "a b c \xFF d", 9, collect, &p),
-        FR_ERR_STOPPED);
+    FR_ASSERT_OK(fr_splitter_create_named(fr_test_ctx(), fr_text_of(GPT2), &splitter));
+    CU_ASSERT_EQUAL(fr_splitter_run(fr_test_ctx(), splitter, fr_text_of("a b c \xFF d"),
+                                    true, collect, &p),
+                    FR_ERR_STOPPED);
     CU_ASSERT_EQUAL(p.count, 2);
     fr_splitter_destroy(&splitter);
 }
 
+/* Every name in the list: it has a splitter, its pieces add up to any text, and it stays below the limit of work on long runs
+ * of one byte that end in another. */
+static void check_name(fr_text name, char *text, size_t bytes)
+{
+    static const char RUNS[] = "a 1!\n'";
+    fr_splitter *splitter = NULL;
+    char *joined = fr_test_memory(malloc(bytes));
+    FR_ASSERT_OK(fr_splitter_create_named(fr_test_ctx(), name, &splitter));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(splitter);
+    CU_ASSERT_TRUE(fr_splitter_is_byte_level(splitter));
+    for (size_t i = 0; i + 1 < sizeof RUNS; i++) {
+        pieces p = {.joined = joined};
+        memset(text, RUNS[i], bytes);
+        text[bytes - 1] = 'x';
+        FR_ASSERT_OK(fr_splitter_run(fr_test_ctx(), splitter, (fr_text){text, bytes},
+                                     true, collect, &p));
+        CU_ASSERT_EQUAL(p.n_joined, bytes);
+        CU_ASSERT_EQUAL(memcmp(joined, text, bytes), 0);
+    }
+    free(joined);
+    fr_splitter_destroy(&splitter);
+}
+
+static void every_named_rule_splits_long_runs(void)
+{
+    enum { BYTES = 1 << 15 };
+    char *text = fr_test_memory(malloc(BYTES));
+    int n = 0;
+    for (const char *name = fr_split_names(); *name != '\0'; n++) {
+        size_t bytes = strcspn(name, ",");
+        check_name((fr_text){name, bytes}, text, BYTES);
+        name += bytes;
+        name += strspn(name, ", ");
+    }
+    CU_ASSERT_TRUE(n > 60);
+    fr_splitter *none = NULL;
+    FR_ASSERT_OK(fr_splitter_create_named(fr_test_ctx(), fr_text_of("gpt"), &none));
+    CU_ASSERT_PTR_NULL(none);
+    CU_ASSERT_TRUE(fr_split_name_ignores_merges(fr_text_of("llama-bpe")));
+    CU_ASSERT_FALSE(fr_split_name_ignores_merges(fr_text_of("qwen2")));
+    free(text);
+}
+
+static void digest_of(const fr_splitter *splitter, uint8_t out[FR_DIGEST_BYTES])
+{
+    fr_digest *digest = NULL;
+    FR_ASSERT_OK(fr_digest_create(fr_test_ctx(), &digest));
+    FR_ASSERT_OK(fr_splitter_hash(fr_test_ctx(), splitter, digest));
+    FR_ASSERT_OK(fr_digest_end(fr_test_ctx(), digest, out));
+    fr_digest_destroy(&digest);
+}
+
+/* A folder and a GGUF file of one model have one digest: a rule is known by its steps. */
+static void a_rule_is_known_by_its_steps(void)
+{
+    static const char *const NAMES[] = {"gpt-2", "llama3", "qwen2"};
+    for (int i = 0; i < FR_N_CASES(NAMES); i++) {
+        uint8_t named[FR_DIGEST_BYTES];
+        uint8_t stepped[FR_DIGEST_BYTES];
+        fr_splitter *splitter = NULL;
+        fr_split_step steps[] = {{.kind = FR_SPLIT_AT,
+                                  .pattern = fr_text_of(fr_split_name_regex(NAMES[i])),
+                                  .is_regex = true},
+                                 {.kind = FR_SPLIT_BYTES}};
+        FR_ASSERT_OK(
+            fr_splitter_create_named(fr_test_ctx(), fr_text_of(NAMES[i]), &splitter));
+        digest_of(splitter, named);
+        fr_splitter_destroy(&splitter);
+        for (int other = 0; other < 2; other++) {
+            steps[0].behavior = other == 0 ? FR_SPLIT_ISOLATED : FR_SPLIT_CONTIGUOUS;
+            FR_ASSERT_OK(
+                fr_splitter_create(fr_test_ctx(), "t.json", steps, 2, &splitter));
+            digest_of(splitter, stepped);
+            CU_ASSERT_EQUAL(memcmp(named, stepped, sizeof named) == 0, other == 0);
+            fr_splitter_destroy(&splitter);
+        }
+    }
+}
+
+/* An expression of a file may take any time: the text is refused, and the file is named. */
+static void a_hostile_expression_ends(void)
+{
+    enum { BYTES = 1 << 20 };
+    static const fr_split_step STEP = {
+        .kind = FR_SPLIT_AT, .pattern = {"(a+)+$x|a+\\d", 12}, .is_regex = true};
+    fr_splitter *splitter = NULL;
+    pieces p = {0};
+    char *text = fr_test_memory(malloc(BYTES));
+    memset(text, 'a', BYTES);
+    FR_ASSERT_OK(fr_splitter_create(fr_test_ctx(), "t.json", &STEP, 1, &splitter));
+    FR_ASSERT_FAILS(fr_splitter_run(fr_test_ctx(), splitter, (fr_text){text, BYTES},
+                                    true, collect, &p),
+                    FR_ERR_DATA, "t.json: matching the regular expression");
+    free(text);
+    fr_splitter_destroy(&splitter);
+}
+
+static void too_many_steps_are_refused(void)
+{
+    fr_split_step steps[FR_MAX_SPLIT_STEPS + 1] = {{.kind = FR_SPLIT_PREFIX}};
+    fr_splitter *splitter = NULL;
+    FR_ASSERT_FAILS(fr_splitter_create(fr_test_ctx(), "t.json", steps,
+                                       FR_MAX_SPLIT_STEPS + 1, &splitter),
+                    FR_ERR_UNSUPPORTED, "65 steps; at most 64");
+}
+
 static const fr_case CASES[] = {
+    FR_CASE(every_named_rule_splits_long_runs),
+    FR_CASE(a_rule_is_known_by_its_steps),
+    FR_CASE(a_hostile_expression_ends),
+    FR_CASE(too_many_steps_are_refused),
     FR_CASE(words_spaces_and_signs_are_parted),
     FR_CASE(gpt2_keeps_numbers_together),
     FR_CASE(smollm_splits_every_number_sign_off),

@@ -1,4 +1,5 @@
 #include "support/rows.h"
+#include "support/tiny_tokenizer.h"
 #include "train/data/text.h"
 
 #include <stdlib.h>
@@ -95,7 +96,43 @@ static void a_failure_leaves_both_lists(void)
     fr_tokenizer_close(&tokenizer);
 }
 
+/* A normalized text has other bytes than the data; a space in front that decoding leaves out moves none of them. */
+static void a_normalized_text_keeps_its_flags(void)
+{
+    static const struct {
+        const char *normalizer;
+        const char *source;
+        const char *wanted;
+    } FORMS[] = {
+        {"{\"type\": \"Lowercase\"}", "HellO", "x|hello*|y"},
+        {"{\"type\": \"Lowercase\"}", "Q", "x|q*|y"},
+        {"{\"type\": \"Replace\", \"pattern\": {\"String\": \"q\"}, \"content\": "
+         "\"he\"}",
+         "aqa", "x|a*|he*|a*|y"},
+    };
+    for (int i = 0; i < FR_N_CASES(FORMS); i++) {
+        json_t *root = fr_tiny_json();
+        (void)json_object_set_new(root, "normalizer",
+                                  json_loads(FORMS[i].normalizer, 0, NULL));
+        fr_tokenizer *tokenizer = fr_tiny_tokenizer(root, NULL);
+        fr_template parts;
+        fr_ids ids = {0};
+        fr_ids own = {0};
+        fr_text source = {FORMS[i].source, strlen(FORMS[i].source)};
+        FR_ASSERT_OK(
+            fr_template_parse(fr_test_ctx(), "template", "x{source}y{target}", &parts));
+        FR_ASSERT_OK(fr_text_encode_source(fr_test_ctx(), tokenizer, &parts, source,
+                                           false, &ids, &own));
+        check_own(tokenizer, &ids, &own, FORMS[i].wanted);
+        fr_ids_fini(&ids);
+        fr_ids_fini(&own);
+        fr_tokenizer_close(&tokenizer);
+        json_decref(root);
+    }
+}
+
 static const fr_case CASES[] = {
+    FR_CASE(a_normalized_text_keeps_its_flags),
     FR_CASE(own_text_is_told_from_the_template),
     FR_CASE(a_token_of_both_is_the_templates),
     FR_CASE(special_tokens_stand_between_texts),

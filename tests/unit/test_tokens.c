@@ -145,7 +145,7 @@ static const char *write_gguf(fr_gguf_writer *writer)
 static void a_gguf_file_names_ends_under_several_keys(void)
 {
     static const int32_t NONE = -1;
-    static const char *const MODELS[] = {"gpt2", "llama", NULL};
+    static const char *const MODELS[] = {"gpt2", "bert", NULL};
     for (int i = 0; i < FR_N_CASES(MODELS); i++) {
         fr_gguf_writer *writer = fr_tiny_gguf();
         if (MODELS[i] == NULL) {
@@ -200,11 +200,11 @@ static void the_reason_waits_and_damage_does_not(void)
 {
     json_t *root = fr_tiny_json();
     fr_tokens tokens;
-    (void)json_object_set_new(root, "normalizer", json_pack("{s:s}", "type", "NFC"));
+    (void)json_object_set_new(root, "normalizer", json_pack("{s:s}", "type", "Other"));
     const char *folder = fr_tiny_folder(root, NULL);
     FR_ASSERT_OK(fr_tokens_open(fr_test_ctx(), folder, &tokens));
     CU_ASSERT_PTR_NOT_NULL_FATAL(tokens.no_tokenizer);
-    CU_ASSERT_PTR_NOT_NULL(strstr(tokens.no_tokenizer, "normalizer 'NFC'"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(tokens.no_tokenizer, "normalizer 'Other'"));
     CU_ASSERT_PTR_NOT_NULL(strstr(tokens.no_tokenizer, "source_ids"));
     CU_ASSERT_STRING_EQUAL(fr_ctx_error(fr_test_ctx()), "");
     fr_tokens_close(&tokens);

@@ -85,6 +85,9 @@ FR_MUST_CHECK fr_status fr_gguf_get_texts(fr_ctx *ctx, const fr_gguf *gguf,
 /** All items of an array of any integer type as int64; the caller frees *out. It returns as fr_gguf_get_texts does. */
 FR_MUST_CHECK fr_status fr_gguf_get_ints(fr_ctx *ctx, const fr_gguf *gguf,
                                          const char *key, int64_t **out, int64_t *n);
+/** All items of an array of numbers of any type as double; the caller frees *out. It returns as fr_gguf_get_texts does. */
+FR_MUST_CHECK fr_status fr_gguf_get_reals(fr_ctx *ctx, const fr_gguf *gguf,
+                                          const char *key, double **out, int64_t *n);
 
 const char *fr_gguf_path(const fr_gguf *gguf);
 

@@ -72,25 +72,31 @@ bool fr_gguf_get_int(const fr_gguf *gguf, const char *key, int64_t *out)
     return true;
 }
 
-bool fr_gguf_get_real(const fr_gguf *gguf, const char *key, double *out)
+/* One item of any type of numbers; false if it is of another type or does not fit int64. */
+static bool load_real(fr_gguf_type type, const uint8_t *at, double *out)
 {
-    const fr_gguf_value *value = fr_gguf_find(gguf, key);
     int64_t integer = 0;
     float single = 0.0F;
-    if (value != NULL && value->type == FR_GGUF_F32) {
-        memcpy(&single, value->data, sizeof single);
+    if (type == FR_GGUF_F32) {
+        memcpy(&single, at, sizeof single);
         *out = (double)single;
         return true;
     }
-    if (value != NULL && value->type == FR_GGUF_F64) {
-        memcpy(out, value->data, sizeof *out);
+    if (type == FR_GGUF_F64) {
+        memcpy(out, at, sizeof *out);
         return true;
     }
-    if (fr_gguf_get_int(gguf, key, &integer)) {
+    if (is_integer(type) && load_integer(type, at, &integer)) {
         *out = (double)integer;
         return true;
     }
     return false;
+}
+
+bool fr_gguf_get_real(const fr_gguf *gguf, const char *key, double *out)
+{
+    const fr_gguf_value *value = fr_gguf_find(gguf, key);
+    return value != NULL && load_real(value->type, value->data, out);
 }
 
 bool fr_gguf_get_bool(const fr_gguf *gguf, const char *key, bool *out)
@@ -166,6 +172,28 @@ fr_status fr_gguf_get_ints(fr_ctx *ctx, const fr_gguf *gguf, const char *key,
             *out = NULL;
             return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: item %llu of %s does not fit int64",
                            gguf->path, (unsigned long long)i, key);
+        }
+    }
+    *n = (int64_t)value->count;
+    return FR_OK;
+}
+
+fr_status fr_gguf_get_reals(fr_ctx *ctx, const fr_gguf *gguf, const char *key,
+                            double **out, int64_t *n)
+{
+    const fr_gguf_value *value = find_array(gguf, key);
+    *out = NULL;
+    *n = 0;
+    if (value == NULL) {
+        return fail_array(ctx, gguf, key, "numbers");
+    }
+    FR_TRY(fr_alloc(ctx, (int64_t)value->count, sizeof **out, out));
+    size_t bytes = fr_gguf_item_bytes(value->item_type);
+    for (uint64_t i = 0; i < value->count; i++) {
+        if (!load_real(value->item_type, value->data + i * bytes, &(*out)[i])) {
+            free(*out);
+            *out = NULL;
+            return fail_array(ctx, gguf, key, "numbers");
         }
     }
     *n = (int64_t)value->count;

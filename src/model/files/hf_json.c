@@ -3,9 +3,57 @@
 #include "base/file.h"
 #include "base/file_kind.h"
 #include "base/json_size.h"
+#include "base/mem.h"
 #include "model/files/names.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+/* Length of the whole number at the start of `text`; 0: it is not one. */
+static size_t whole_digits(const char *text, size_t bytes)
+{
+    size_t n = 0;
+    while (n < bytes && text[n] >= '0' && text[n] <= '9') {
+        n++;
+    }
+    bool is_real = n < bytes && (text[n] == '.' || text[n] == 'e' || text[n] == 'E');
+    return is_real ? 0 : n;
+}
+
+/* Whole numbers that no 64-bit integer holds become reals, by an exponent in the place of their last two digits. */
+static void widen(char *text, size_t bytes)
+{
+    enum { HELD_DIGITS = 18 };
+    bool quoted = false;
+    for (size_t at = 0; at < bytes; at++) {
+        size_t digits = quoted ? 0 : whole_digits(text + at, bytes - at);
+        if (text[at] == '"') {
+            quoted = !quoted;
+        } else if (quoted && text[at] == '\\') {
+            at++;
+        } else if (digits > HELD_DIGITS) {
+            memcpy(text + at + digits - 2, "e2", 2);
+        }
+        at += digits > 0 ? digits - 1 : 0;
+    }
+}
+
+/* tokenizer_config.json writes "no limit" as model_max_length 1e30, with all its digits, which jansson refuses. */
+static fr_status parse(fr_ctx *ctx, const char *text, size_t bytes, json_error_t *error,
+                       json_t **out)
+{
+    *out = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, error);
+    if (*out != NULL || json_error_code(error) != json_error_numeric_overflow) {
+        return FR_OK;
+    }
+    char *copy = NULL;
+    FR_TRY(fr_alloc(ctx, (int64_t)bytes, 1, &copy));
+    memcpy(copy, text, bytes);
+    widen(copy, bytes);
+    *out = json_loadb(copy, bytes, JSON_REJECT_DUPLICATES, error);
+    free(copy);
+    return FR_OK;
+}
 
 fr_status fr_hf_load(fr_ctx *ctx, const char *path, json_t **out)
 {
@@ -22,10 +70,9 @@ fr_status fr_hf_load(fr_ctx *ctx, const char *path, json_t **out)
     }
     const char *kind = fr_file_kind(text, bytes);
     bool fits = fr_json_fits(text, bytes);
-    if (fits) {
-        *out = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
-    }
+    fr_status status = fits ? parse(ctx, text, bytes, &error, out) : FR_OK;
     fr_map_close(&map);
+    FR_TRY(status);
     if (*out == NULL && kind != NULL) {
         return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: not JSON: it is %s", path, kind);
     }

@@ -6,7 +6,10 @@
  * A piece is a doubly linked list of symbols over the caller's ids. Its heap holds the pairs that can merge, lowest rank
  * first and leftmost of equals. Joining a pair changes its two neighbours, which gives at most two new pairs. The old entries
  * of these neighbours stay in the heap and are recognised when they are popped: their symbols have changed. This keeps
- * merging at O(n log n), where a search for the lowest pair in every round would take O(n^2). */
+ * merging at O(n log n), where a search for the lowest pair in every round would take O(n^2).
+ *
+ * Merges may share a rank. An entry then counts if the pair at its place has the entry's rank, whichever pair it was made
+ * for: such a pair is the leftmost of the lowest rank all the same. */
 #include "model/text/bpe.h"
 
 #include "base/mem.h"
@@ -16,8 +19,10 @@
 #include <string.h>
 
 struct fr_bpe {
-    fr_merge *merges; /* by rank */
-    int32_t *ranks;   /* hash table over (left, right), open addressing; -1: free */
+    fr_merge *merges;
+    int32_t *ranks; /* [n]: of each merge */
+    int32_t
+        *slots; /* hash table over (left, right), open addressing: merges; -1: free */
     uint64_t mask;
     uint64_t seed;
 };
@@ -33,18 +38,18 @@ static int32_t *probe(const fr_bpe *bpe, int32_t left, int32_t right)
 {
     uint64_t at = slot_of(bpe, left, right);
     for (;;) {
-        int32_t rank = bpe->ranks[at];
-        if (rank < 0 ||
-            (bpe->merges[rank].left == left && bpe->merges[rank].right == right)) {
-            return &bpe->ranks[at];
+        int32_t merge = bpe->slots[at];
+        if (merge < 0 ||
+            (bpe->merges[merge].left == left && bpe->merges[merge].right == right)) {
+            return &bpe->slots[at];
         }
         at = (at + 1) & bpe->mask;
     }
 }
 
-/* Ranks are positions in the list. A pair that two merges join is refused: which of them counts is not defined. */
-static fr_status fill(fr_ctx *ctx, const char *path, const fr_merge *merges, int64_t n,
-                      fr_bpe *bpe)
+/* A pair that two merges join is refused: which of them counts is not defined. */
+static fr_status fill(fr_ctx *ctx, const char *path, const fr_merge *merges,
+                      const int32_t *ranks, int64_t n, fr_bpe *bpe)
 {
     enum { SMALLEST = 16 };
     int64_t n_slots = SMALLEST;
@@ -54,25 +59,27 @@ static fr_status fill(fr_ctx *ctx, const char *path, const fr_merge *merges, int
     bpe->mask = (uint64_t)n_slots - 1;
     bpe->seed = fr_hash_seed();
     FR_TRY(fr_alloc(ctx, n, sizeof *bpe->merges, &bpe->merges));
-    FR_TRY(fr_alloc(ctx, n_slots, sizeof *bpe->ranks, &bpe->ranks));
-    memset(bpe->ranks, 0xFF, (size_t)n_slots * sizeof *bpe->ranks);
+    FR_TRY(fr_alloc(ctx, n, sizeof *bpe->ranks, &bpe->ranks));
+    FR_TRY(fr_alloc(ctx, n_slots, sizeof *bpe->slots, &bpe->slots));
+    memset(bpe->slots, 0xFF, (size_t)n_slots * sizeof *bpe->slots);
     for (int64_t i = 0; i < n; i++) {
         bpe->merges[i] = merges[i];
-        int32_t *rank = probe(bpe, merges[i].left, merges[i].right);
-        if (*rank >= 0) {
+        bpe->ranks[i] = ranks != NULL ? ranks[i] : (int32_t)i;
+        int32_t *slot = probe(bpe, merges[i].left, merges[i].right);
+        if (*slot >= 0) {
             return FR_FAIL(ctx, FR_ERR_FORMAT,
                            "%s: merges %d and %lld join the same pair (%d, %d); each "
                            "pair may occur once",
-                           path, (int)*rank, (long long)i, (int)merges[i].left,
+                           path, (int)*slot, (long long)i, (int)merges[i].left,
                            (int)merges[i].right);
         }
-        *rank = (int32_t)i;
+        *slot = (int32_t)i;
     }
     return FR_OK;
 }
 
 fr_status fr_bpe_create(fr_ctx *ctx, const char *path, const fr_merge *merges,
-                        int64_t n, fr_bpe **out)
+                        const int32_t *ranks, int64_t n, fr_bpe **out)
 {
     *out = NULL;
     if (n > INT32_MAX) {
@@ -81,7 +88,7 @@ fr_status fr_bpe_create(fr_ctx *ctx, const char *path, const fr_merge *merges,
                        path, (long long)n, INT32_MAX);
     }
     FR_TRY(fr_alloc(ctx, 1, sizeof **out, out));
-    fr_status status = fill(ctx, path, merges, n, *out);
+    fr_status status = fill(ctx, path, merges, ranks, n, *out);
     if (status != FR_OK) {
         fr_bpe_destroy(out);
     }
@@ -93,6 +100,7 @@ void fr_bpe_destroy(fr_bpe **bpe)
     if (*bpe != NULL) {
         free((*bpe)->merges);
         free((*bpe)->ranks);
+        free((*bpe)->slots);
         free(*bpe);
         *bpe = NULL;
     }
@@ -145,11 +153,12 @@ static int32_t *after(const piece *p, int32_t index)
 /* Puts the pair on the heap if it can merge. */
 static void push_pair(piece *p, int32_t left, int32_t right)
 {
-    int32_t rank = *probe(p->bpe, p->ids[left], p->ids[right]);
-    if (rank < 0) {
+    int32_t merge = *probe(p->bpe, p->ids[left], p->ids[right]);
+    if (merge < 0) {
         return;
     }
-    uint64_t entry = ((uint64_t)(uint32_t)rank << 32) | (uint32_t)left;
+    uint32_t rank = (uint32_t)p->bpe->ranks[merge];
+    uint64_t entry = ((uint64_t)rank << 32) | (uint32_t)left;
     int64_t at = p->n_heap++;
     while (at > 0 && entry < p->heap[(at - 1) / 2]) {
         p->heap[at] = p->heap[(at - 1) / 2];
@@ -207,13 +216,15 @@ static void merge_all(piece *p, int32_t n)
     }
     while (p->n_heap > 0) {
         uint64_t entry = pop_lowest(p);
-        const fr_merge *merge = &p->bpe->merges[entry >> 32];
+        int32_t rank = (int32_t)(entry >> 32);
         int32_t left = (int32_t)(entry & UINT32_MAX);
         int32_t right = *after(p, left);
-        /* an entry is stale if the pair at its place is not the one that it was made for */
-        if (p->ids[left] == merge->left && right >= 0 &&
-            p->ids[right] == merge->right) {
-            join(p, left, right, merge->merged);
+        if (p->ids[left] < 0 || right < 0) {
+            continue; /* the left symbol was merged away, or the piece ends there */
+        }
+        int32_t merge = *probe(p->bpe, p->ids[left], p->ids[right]);
+        if (merge >= 0 && p->bpe->ranks[merge] == rank) {
+            join(p, left, right, p->bpe->merges[merge].merged);
         }
     }
 }

@@ -21,11 +21,13 @@ typedef struct fr_bpe fr_bpe;
 
 /**
  * @param path    for messages
- * @param merges  in rank order, copied; ids >= 0
+ * @param merges  copied; ids >= 0
+ * @param ranks   [n], >= 0, copied; several merges may share one; NULL: their positions
  * @return FR_OK; FR_ERR_FORMAT if a pair occurs twice (its rank would be ambiguous)
  */
 FR_MUST_CHECK fr_status fr_bpe_create(fr_ctx *ctx, const char *path,
-                                      const fr_merge *merges, int64_t n, fr_bpe **out);
+                                      const fr_merge *merges, const int32_t *ranks,
+                                      int64_t n, fr_bpe **out);
 void fr_bpe_destroy(fr_bpe **bpe);
 
 /** Working memory that calls reuse. Zero-initialise it; release it with fr_bpe_scratch_fini. */

@@ -91,13 +91,53 @@ static bool is_assistant(const fr_message *message)
     return strcmp(message->role, "assistant") == 0;
 }
 
+static fr_status encode_content(const encoding *job, const fr_message *message)
+{
+    return fr_tokenizer_encode(job->ctx, job->tokenizer, message->content,
+                               message->bytes, job->special_in_content, job->ids);
+}
+
+/* The same where a content alone would get a space in front, which it has not behind its role line: both are encoded as one
+ * text, and the ids of the line, which are there already, are left out. */
+static fr_status continue_line(const encoding *job, const fr_message *message)
+{
+    static const char LINE[] = "assistant\n";
+    enum { LINE_BYTES = sizeof LINE - 1 };
+    char *text = NULL;
+    fr_ids line = {0};
+    fr_ids whole = {0};
+    FR_TRY(fr_alloc(job->ctx, (int64_t)(LINE_BYTES + message->bytes), 1, &text));
+    memcpy(text, LINE, LINE_BYTES);
+    memcpy(text + LINE_BYTES, message->content, message->bytes);
+    fr_status status =
+        fr_tokenizer_encode(job->ctx, job->tokenizer, LINE, LINE_BYTES, false, &line);
+    if (status == FR_OK) {
+        status = fr_tokenizer_encode(job->ctx, job->tokenizer, text,
+                                     LINE_BYTES + message->bytes,
+                                     job->special_in_content, &whole);
+    }
+    bool begins =
+        status == FR_OK && line.count <= whole.count &&
+        memcmp(line.data, whole.data, (size_t)line.count * sizeof *line.data) == 0;
+    for (int64_t i = line.count; begins && status == FR_OK && i < whole.count; i++) {
+        status = fr_ids_add(job->ctx, job->ids, whole.data[i]);
+    }
+    if (status == FR_OK && !begins) {
+        status = encode_content(job, message);
+    }
+    fr_ids_fini(&line);
+    fr_ids_fini(&whole);
+    free(text);
+    return status;
+}
+
 /* Of all turns only an assistant's content and its end marker can count in the loss. */
 static fr_status add_answer(const encoding *job, const fr_message *message,
                             bool counted)
 {
     FR_TRY(open_turn(job));
-    FR_TRY(fr_tokenizer_encode(job->ctx, job->tokenizer, message->content,
-                               message->bytes, job->special_in_content, job->ids));
+    FR_TRY(fr_tokenizer_adds_space(job->tokenizer) ? continue_line(job, message)
+                                                   : encode_content(job, message));
     FR_TRY(flag(job, job->own, true));
     return flag(job, job->counted, counted);
 }

@@ -1,169 +1,401 @@
-/* Splitting with PCRE2, and what Hugging Face's tokenizers do differently from it.
+/* Splitting, step by step.
  *
- * One anchored pattern for each rule is matched again and again, each time at the end of the piece before. PCRE2 wants
- * well-formed UTF-8, but texts may have any bytes: fr_splitter_run alternates between a well-formed stretch, which is split
- * by the pattern, and a malformed one, which is one piece. PCRE2's own check is off, since it would read all of the remaining
- * text at each piece and make the time quadratic. */
-#define PCRE2_CODE_UNIT_WIDTH 8
+ * run_step takes one piece through one step and hands each part to the next step at once, so no list of pieces is kept and
+ * the order of pieces is that of the text. Behind the last step deliver() hands a piece to the caller.
+ *
+ * Patterns want well-formed UTF-8, but texts may have any bytes: fr_splitter_run alternates between a well-formed stretch,
+ * which goes through the steps, and a malformed one, which is one piece.
+ *
+ * A BYTES step in front of others (Falcon's tokenizer.json) turns a piece into the characters of byte_table.h, so that the
+ * steps behind it see what they see in Hugging Face's tokenizers; deliver() turns the parts back. As the last step it has
+ * nothing to do. */
 #include "model/text/pretokenize.h"
 
 #include "base/mem.h"
-#include "base/text.h"
+#include "model/files/names.h"
+#include "model/text/byte_table.h"
+#include "model/text/bytes.h"
+#include "model/text/character.h"
+#include "model/text/pattern.h"
+#include "model/text/pretokenize_impl.h"
 
-#include <pcre2.h>
-#include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
-/* Unicode's White_Space. PCRE2's \s also matches U+180E, which tokenizers do not count as space. */
-#define WHITE "\\t-\\r\\x{85}\\p{Z}"
-
-/* Parts of GPT-2's pattern. Order matters: the first alternative that matches wins. */
-#define CONTRACTIONS "'s|'t|'re|'ve|'m|'ll|'d"
-#define WORDS " ?\\p{L}+"
-#define NUMBERS " ?\\p{N}+"
-#define OTHERS " ?[^" WHITE "\\p{L}\\p{N}]+"
+/* A step with its texts owned. */
+typedef struct step {
+    fr_split_step as; /* texts point to `pattern` and `content` */
+    fr_pattern *pattern;
+    char *pattern_text;
+    char *content;
+} step;
 
 struct fr_splitter {
-    pcre2_code *code;
+    step *steps;
+    int64_t n;
+    int64_t bytes_at;  /* the BYTES step; -1: none */
+    const char *named; /* of the rule with these steps; NULL: none */
 };
 
-/* A run of white space leaves its last character to the word behind it. The smollm rule splits off numbers first, so a run
- * before a number ends its stretch of text and stays whole. The lookahead has this exception, so that one pattern does what
- * two passes would. */
-static const struct {
-    const char *name;
-    const char *pattern;
-} RULES[] = {
-    [FR_SPLIT_GPT2] = {"gpt-2", CONTRACTIONS "|" WORDS "|" NUMBERS "|" OTHERS "|[" WHITE
-                                             "]+(?![^" WHITE "])|[" WHITE "]+"},
-    [FR_SPLIT_SMOLLM] = {"smollm", "\\p{N}|" CONTRACTIONS "|" WORDS "|" OTHERS
-                                   "|[" WHITE "]+(?![^" WHITE "\\p{N}])|[" WHITE "]+"},
-};
-
-const char *fr_split_rule_name(fr_split_rule rule)
+static fr_status own_text(fr_ctx *ctx, fr_text *text, char **owned)
 {
-    return RULES[rule].name;
-}
-
-static fr_status fail_pcre(fr_ctx *ctx, int error)
-{
-    enum { TEXT_BYTES = 160 };
-    PCRE2_UCHAR text[TEXT_BYTES] = "";
-    (void)pcre2_get_error_message(error, text, TEXT_BYTES);
-    return FR_FAIL(ctx, FR_ERR_INTERNAL, "splitting text into pieces failed: %s", text);
-}
-
-fr_status fr_splitter_create(fr_ctx *ctx, fr_split_rule rule, fr_splitter **out)
-{
-    int error = 0;
-    PCRE2_SIZE offset = 0;
-    FR_TRY(fr_alloc(ctx, 1, sizeof **out, out));
-    (*out)->code =
-        pcre2_compile((PCRE2_SPTR)RULES[rule].pattern, PCRE2_ZERO_TERMINATED,
-                      PCRE2_UTF | PCRE2_UCP | PCRE2_ANCHORED, &error, &offset, NULL);
-    if ((*out)->code == NULL) {
-        fr_splitter_destroy(out);
-        return fail_pcre(ctx, error);
+    FR_TRY(fr_alloc(ctx, (int64_t)text->bytes + 1, 1, owned));
+    if (text->bytes > 0) {
+        memcpy(*owned, text->data, text->bytes);
     }
-    /* Without a JIT the interpreter takes over by itself. */
-    (void)pcre2_jit_compile((*out)->code, PCRE2_JIT_COMPLETE);
+    text->data = *owned;
     return FR_OK;
+}
+
+static fr_status fill(fr_ctx *ctx, const char *path, const fr_split_step *steps,
+                      int64_t n, fr_splitter *made)
+{
+    made->bytes_at = -1;
+    made->named = fr_split_rule_with(steps, n);
+    FR_TRY(fr_alloc(ctx, n, sizeof *made->steps, &made->steps));
+    made->n = n;
+    for (int64_t i = 0; i < n; i++) {
+        step *to = &made->steps[i];
+        to->as = steps[i];
+        FR_TRY(own_text(ctx, &to->as.pattern, &to->pattern_text));
+        FR_TRY(own_text(ctx, &to->as.content, &to->content));
+        if (to->as.kind == FR_SPLIT_AT || to->as.kind == FR_SPLIT_REPLACE) {
+            FR_TRY(fr_pattern_create(ctx, path, to->as.pattern, to->as.is_regex,
+                                     &to->pattern));
+        }
+        if (to->as.kind == FR_SPLIT_BYTES && made->bytes_at >= 0) {
+            return FR_FAIL(ctx, FR_ERR_UNSUPPORTED,
+                           "%s: pre_tokenizer maps to bytes (ByteLevel) twice; "
+                           "supported: once. Give rows as token ids (source_ids, "
+                           "target_ids)",
+                           path);
+        }
+        made->bytes_at = to->as.kind == FR_SPLIT_BYTES ? i : made->bytes_at;
+    }
+    return FR_OK;
+}
+
+fr_status fr_splitter_create(fr_ctx *ctx, const char *path, const fr_split_step *steps,
+                             int64_t n, fr_splitter **out)
+{
+    *out = NULL;
+    if (n > FR_MAX_SPLIT_STEPS) {
+        return FR_FAIL(
+            ctx, FR_ERR_UNSUPPORTED,
+            "%s: pre_tokenizer has %lld steps; at most %d are supported. Give "
+            "rows as token ids (source_ids, target_ids)",
+            path, (long long)n, FR_MAX_SPLIT_STEPS);
+    }
+    FR_TRY(fr_alloc(ctx, 1, sizeof **out, out));
+    fr_status status = fill(ctx, path, steps, n, *out);
+    if (status != FR_OK) {
+        fr_splitter_destroy(out);
+    }
+    return status;
+}
+
+fr_status fr_splitter_create_named(fr_ctx *ctx, fr_text name, fr_splitter **out)
+{
+    fr_split_rule rule;
+    *out = NULL;
+    return fr_split_rule_find(name, &rule)
+               ? fr_splitter_create(ctx, rule.name, rule.steps, rule.n, out)
+               : FR_OK;
 }
 
 void fr_splitter_destroy(fr_splitter **splitter)
 {
     if (*splitter != NULL) {
-        pcre2_code_free((*splitter)->code);
+        for (int64_t i = 0; i < (*splitter)->n; i++) {
+            fr_pattern_destroy(&(*splitter)->steps[i].pattern);
+            free((*splitter)->steps[i].pattern_text);
+            free((*splitter)->steps[i].content);
+        }
+        free((*splitter)->steps);
         free(*splitter);
         *splitter = NULL;
     }
 }
 
-/* A continuation byte, 10xxxxxx. */
-static bool is_tail(unsigned char byte)
+bool fr_splitter_is_byte_level(const fr_splitter *splitter)
 {
-    return (byte & 0xC0) == 0x80;
+    return splitter->bytes_at >= 0;
 }
 
-/* Bytes of the well-formed UTF-8 character at `text` (Unicode 15, table 3-7), 0 if there is none. */
-static size_t character_bytes(const unsigned char *text, size_t bytes)
+static fr_status hash_text(fr_ctx *ctx, fr_digest *digest, fr_text text)
 {
-    unsigned char first = text[0];
-    if (first < 0x80) {
-        return 1;
+    uint8_t bytes[sizeof(uint32_t)];
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (uint8_t)(text.bytes >> (8 * i));
     }
-    size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
-    if (first < 0xC2 || first > 0xF4 || bytes < length) {
-        return 0;
-    }
-    /* The second byte excludes overlong forms, surrogates and numbers past U+10FFFF. */
-    unsigned char lowest = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
-    unsigned char highest = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
-    if (text[1] < lowest || text[1] > highest) {
-        return 0;
-    }
-    for (size_t i = 2; i < length; i++) {
-        if (!is_tail(text[i])) {
-            return 0;
-        }
-    }
-    return length;
+    FR_TRY(fr_digest_add(ctx, digest, bytes, sizeof bytes));
+    return fr_digest_add(ctx, digest, text.data, text.bytes);
 }
 
-/* Length of the stretch at the start of `text` that is well-formed throughout, or (with `valid` false)
- * that holds no well-formed character. */
-static size_t stretch(const char *text, size_t bytes, bool valid)
+/* A named rule adds its name alone, as it always did: folders and GGUF files with the same rule have the same digest. */
+fr_status fr_splitter_hash(fr_ctx *ctx, const fr_splitter *splitter, fr_digest *digest)
 {
-    size_t at = 0;
-    while (at < bytes) {
-        size_t length = character_bytes((const unsigned char *)text + at, bytes - at);
-        if ((length > 0) != valid) {
-            break;
-        }
-        at += valid ? length : 1;
+    if (splitter->named != NULL) {
+        return fr_digest_add(ctx, digest, splitter->named, strlen(splitter->named) + 1);
     }
-    return at;
-}
-
-/* The pieces of well-formed text. */
-static fr_status split_valid(fr_ctx *ctx, const fr_splitter *splitter,
-                             pcre2_match_data *match, fr_text text,
-                             fr_piece_visit visit, void *user)
-{
-    size_t at = 0;
-    while (at < text.bytes) {
-        int n = pcre2_match(splitter->code, (PCRE2_SPTR)text.data, text.bytes, at,
-                            PCRE2_NO_UTF_CHECK, match, NULL);
-        size_t end = n > 0 ? pcre2_get_ovector_pointer(match)[1] : at;
-        /* The patterns match every character, so no match means an error of PCRE2; an empty match would never end. */
-        if (end <= at) {
-            return fail_pcre(ctx, n);
-        }
-        FR_TRY(visit(user, text.data + at, end - at));
-        at = end;
+    for (int64_t i = 0; i < splitter->n; i++) {
+        const fr_split_step *as = &splitter->steps[i].as;
+        const uint8_t how[] = {(uint8_t)as->kind, as->is_regex, (uint8_t)as->behavior,
+                               as->invert, as->first_only};
+        FR_TRY(fr_digest_add(ctx, digest, how, sizeof how));
+        FR_TRY(hash_text(ctx, digest, as->pattern));
+        FR_TRY(hash_text(ctx, digest, as->content));
     }
     return FR_OK;
 }
 
-/* Match data is made for each call, so threads can share a splitter. */
-fr_status fr_splitter_run(fr_ctx *ctx, const fr_splitter *splitter, const char *text,
-                          size_t bytes, fr_piece_visit visit, void *user)
+/* One call of fr_splitter_run. */
+typedef struct run {
+    fr_ctx *ctx;
+    const fr_splitter *splitter;
+    fr_matcher matchers[FR_MAX_SPLIT_STEPS]; /* of steps with a pattern */
+    uint64_t budget;                         /* of all of them */
+    fr_bytes unmapped;                       /* working memory of deliver */
+    fr_piece_visit visit;
+    void *user;
+} run;
+
+typedef struct piece {
+    fr_text text;
+    bool first; /* the whole text begins here */
+    bool
+        behind; /* malformed bytes stand in front: the text goes on, so nothing is put in front */
+} piece;
+
+static fr_status run_step(run *r, int64_t at, piece p);
+
+static piece part_of(piece p, size_t start, size_t end)
 {
-    pcre2_match_data *match =
-        pcre2_match_data_create_from_pattern(splitter->code, NULL);
-    fr_status status = fr_check_memory(ctx, match != NULL, 1);
-    size_t at = 0;
-    while (status == FR_OK && at < bytes) {
-        fr_text rest = {text + at, bytes - at};
-        fr_text valid = {rest.data, stretch(rest.data, rest.bytes, true)};
-        size_t n_malformed =
-            stretch(rest.data + valid.bytes, rest.bytes - valid.bytes, false);
-        status = split_valid(ctx, splitter, match, valid, visit, user);
-        if (status == FR_OK && n_malformed > 0) {
-            status = visit(user, rest.data + valid.bytes, n_malformed);
-        }
-        at += valid.bytes + n_malformed;
+    return (piece){{p.text.data + start, end - start},
+                   p.first && start == 0,
+                   p.behind && start == 0};
+}
+
+static fr_status deliver(run *r, fr_text text)
+{
+    bool mapped =
+        r->splitter->bytes_at >= 0 && r->splitter->bytes_at + 1 < r->splitter->n;
+    if (!mapped) {
+        return r->visit(r->user, text.data, text.bytes);
     }
-    pcre2_match_data_free(match);
+    r->unmapped.count = 0;
+    size_t used = 0;
+    for (size_t at = 0; at < text.bytes; at += used) {
+        int byte = fr_byte_from_char(text.data + at, text.bytes - at, &used);
+        if (byte < 0) {
+            return FR_FAIL(
+                r->ctx, FR_ERR_UNSUPPORTED,
+                "pre_tokenizer puts a character behind ByteLevel that stands "
+                "for no byte, which is not supported");
+        }
+        FR_TRY(fr_bytes_add(r->ctx, &r->unmapped, &(char){(char)byte}, 1));
+    }
+    return r->visit(r->user, r->unmapped.data, r->unmapped.count);
+}
+
+/* Joins matches and the text between them to parts, as the step's behavior says. A part waits in [start, end) until it is
+ * known that nothing is joined to it. */
+typedef struct joiner {
+    run *r;
+    int64_t at; /* the step */
+    piece whole;
+    size_t start;
+    size_t end;
+    bool has_part;
+    bool was_match; /* the item before */
+} joiner;
+
+static fr_status pass(joiner *j, size_t start, size_t end)
+{
+    return end > start ? run_step(j->r, j->at + 1, part_of(j->whole, start, end))
+                       : FR_OK;
+}
+
+static fr_status flush(joiner *j)
+{
+    bool had_part = j->has_part;
+    j->has_part = false;
+    return had_part ? pass(j, j->start, j->end) : FR_OK;
+}
+
+/* Whether an item belongs to the part that waits. */
+static bool belongs(const joiner *j, fr_split_behavior behavior, bool is_match)
+{
+    switch (behavior) {
+    case FR_SPLIT_WITH_PREVIOUS:
+        return is_match && !j->was_match;
+    case FR_SPLIT_WITH_NEXT:
+        return !is_match && j->was_match;
+    case FR_SPLIT_CONTIGUOUS:
+        return is_match == j->was_match;
+    default:
+        return false;
+    }
+}
+
+static fr_status take(joiner *j, size_t start, size_t end, bool is_match)
+{
+    const fr_split_step *as = &j->r->splitter->steps[j->at].as;
+    is_match = is_match != as->invert;
+    if (as->behavior == FR_SPLIT_ISOLATED || as->behavior == FR_SPLIT_REMOVED) {
+        bool removed = is_match && as->behavior == FR_SPLIT_REMOVED;
+        return removed ? FR_OK : pass(j, start, end);
+    }
+    if (j->has_part && belongs(j, as->behavior, is_match)) {
+        j->end = end;
+    } else {
+        FR_TRY(flush(j));
+        j->has_part = true;
+        j->start = start;
+        j->end = end;
+    }
+    j->was_match = is_match;
+    return FR_OK;
+}
+
+static fr_status split_at(run *r, int64_t at, piece p)
+{
+    joiner j = {.r = r, .at = at, .whole = p};
+    fr_search search = {0};
+    size_t done = 0;
+    bool found = false;
+    for (;;) {
+        FR_TRY(fr_matcher_next(r->ctx, &r->matchers[at], p.text, &search, &found));
+        if (!found) {
+            break;
+        }
+        if (search.start > done) {
+            FR_TRY(take(&j, done, search.start, false));
+        }
+        FR_TRY(take(&j, search.start, search.end, true));
+        done = search.end;
+    }
+    if (done < p.text.bytes) {
+        FR_TRY(take(&j, done, p.text.bytes, false));
+    }
+    return flush(&j);
+}
+
+static fr_status add_replaced(run *r, int64_t at, fr_text text, fr_bytes *out)
+{
+    fr_text content = r->splitter->steps[at].as.content;
+    fr_search search = {0};
+    size_t done = 0;
+    bool found = false;
+    for (;;) {
+        FR_TRY(fr_matcher_next(r->ctx, &r->matchers[at], text, &search, &found));
+        if (!found) {
+            return fr_bytes_add(r->ctx, out, text.data + done, text.bytes - done);
+        }
+        FR_TRY(fr_bytes_add(r->ctx, out, text.data + done, search.start - done));
+        FR_TRY(fr_bytes_add(r->ctx, out, content.data, content.bytes));
+        done = search.end;
+    }
+}
+
+static fr_status add_mapped(run *r, fr_text text, fr_bytes *out)
+{
+    for (size_t i = 0; i < text.bytes; i++) {
+        char mapped[FR_BYTE_CHAR_BYTES];
+        size_t bytes = fr_byte_to_char((uint8_t)text.data[i], mapped);
+        FR_TRY(fr_bytes_add(r->ctx, out, mapped, bytes));
+    }
+    return FR_OK;
+}
+
+static bool begins_with(fr_text text, fr_text start)
+{
+    return text.bytes >= start.bytes && memcmp(text.data, start.data, start.bytes) == 0;
+}
+
+/* The text of a piece behind a step that changes it. */
+static fr_status add_changed(run *r, int64_t at, piece p, fr_bytes *out)
+{
+    const fr_split_step *as = &r->splitter->steps[at].as;
+    if (as->kind == FR_SPLIT_REPLACE) {
+        return add_replaced(r, at, p.text, out);
+    }
+    if (as->kind == FR_SPLIT_BYTES) {
+        return add_mapped(r, p.text, out);
+    }
+    bool put =
+        !p.behind && (p.first || !as->first_only) && !begins_with(p.text, as->content);
+    if (put) {
+        FR_TRY(fr_bytes_add(r->ctx, out, as->content.data, as->content.bytes));
+    }
+    return fr_bytes_add(r->ctx, out, p.text.data, p.text.bytes);
+}
+
+static fr_status run_step(run *r, int64_t at, piece p)
+{
+    if (p.text.bytes == 0) {
+        return FR_OK;
+    }
+    if (at == r->splitter->n) {
+        return deliver(r, p.text);
+    }
+    if (r->splitter->steps[at].as.kind == FR_SPLIT_AT) {
+        return split_at(r, at, p);
+    }
+    if (at == r->splitter->bytes_at && at + 1 == r->splitter->n) {
+        return deliver(r, p.text);
+    }
+    fr_bytes changed = {0};
+    fr_status status = add_changed(r, at, p, &changed);
+    if (status == FR_OK) {
+        p.text = fr_bytes_text(&changed);
+        status = run_step(r, at + 1, p);
+    }
+    fr_bytes_fini(&changed);
+    return status;
+}
+
+/* Alternates between well-formed and malformed stretches. */
+static fr_status run_stretches(run *r, fr_text text, bool first)
+{
+    size_t at = 0;
+    while (at < text.bytes) {
+        const char *rest = text.data + at;
+        size_t left = text.bytes - at;
+        size_t n_valid = fr_utf8_stretch(rest, left, true);
+        size_t n_malformed = fr_utf8_stretch(rest + n_valid, left - n_valid, false);
+        piece valid = {{rest, n_valid}, first && at == 0, at > 0};
+        FR_TRY(run_step(r, 0, valid));
+        if (n_malformed > 0) {
+            FR_TRY(r->visit(r->user, rest + n_valid, n_malformed));
+        }
+        at += n_valid + n_malformed;
+    }
+    return FR_OK;
+}
+
+/* Matchers are made for each call, so threads can share a splitter. */
+fr_status fr_splitter_run(fr_ctx *ctx, const fr_splitter *splitter, fr_text text,
+                          bool first, fr_piece_visit visit, void *user)
+{
+    run r = {.ctx = ctx,
+             .splitter = splitter,
+             .budget = fr_pattern_budget(text.bytes),
+             .visit = visit,
+             .user = user};
+    fr_status status = FR_OK;
+    for (int64_t i = 0; status == FR_OK && i < splitter->n; i++) {
+        const fr_pattern *pattern = splitter->steps[i].pattern;
+        if (pattern != NULL) {
+            status = fr_matcher_init(ctx, pattern, &r.budget, &r.matchers[i]);
+        }
+    }
+    if (status == FR_OK) {
+        status = run_stretches(&r, text, first);
+    }
+    for (int64_t i = 0; i < splitter->n; i++) {
+        fr_matcher_fini(&r.matchers[i]);
+    }
+    fr_bytes_fini(&r.unmapped);
     return status;
 }

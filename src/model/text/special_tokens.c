@@ -3,14 +3,16 @@
  * Each node is a text, read from the end of some token towards its beginning; node ROOT is the empty text. An edge adds one
  * byte. `shorter` leads to the longest other node that the last bytes read also match, so that a search never reads a byte
  * twice. Because a text is read from its end, the tokens that end the read part are those that begin at the current byte, and
- * the longest of them stands in `id`: the node's own, or what it inherits from `shorter`.
+ * the longest of them stands in `token`: the node's own, or what it inherits from `shorter`.
  *
- * Nodes are built in three steps: a trie of all tokens, an order by depth, then `shorter` and `id` in this order, since both
+ * Nodes are built in three steps: a trie of all tokens, an order by depth, then `shorter` and `token` in this order, since both
  * depend on shallower nodes. Edges lie in a hash table, but those of ROOT in an array: most bytes of a text are read there. */
 #include "model/text/special_tokens.h"
 
 #include "base/mem.h"
+#include "base/print.h"
 #include "base/text_map.h"
+#include "model/text/character.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,8 +22,9 @@ enum { ROOT = 0, NONE = -1, N_BYTES = 256 };
 typedef struct node {
     int32_t parent;
     int32_t shorter; /* the longest node that is a proper suffix of this one, as read */
-    int32_t id;      /* of the longest token that is a suffix of this node; NONE */
-    uint8_t byte;    /* of the edge from the parent */
+    int32_t
+        token; /* the longest token that is a suffix of this node: its position; NONE */
+    uint8_t byte; /* of the edge from the parent */
 } node;
 
 struct fr_specials {
@@ -32,6 +35,7 @@ struct fr_specials {
         slots; /* open addressing: that of (parent, byte) holds the child; ROOT: free */
     uint64_t mask;
     uint64_t seed;
+    fr_special *tokens; /* their texts are not kept: data NULL */
 };
 
 static uint64_t slot_of(const fr_specials *s, int32_t parent, uint8_t byte)
@@ -59,8 +63,8 @@ static int32_t child_of(const fr_specials *s, int32_t parent, uint8_t byte)
     return parent == ROOT ? s->from_root[byte] : *edge(s, parent, byte);
 }
 
-/* Of two tokens with the same text the later one's id stays. Texts are walked from their ends, as searches are. */
-static void add_token(fr_specials *s, fr_text text, int32_t id)
+/* Of two tokens with the same text the later one stays. Texts are walked from their ends, as searches are. */
+static void add_token(fr_specials *s, fr_text text, int32_t token)
 {
     int32_t at = ROOT;
     for (size_t i = text.bytes; i > 0; i--) {
@@ -72,7 +76,7 @@ static void add_token(fr_specials *s, fr_text text, int32_t id)
         }
         at = *slot;
     }
-    s->nodes[at].id = id;
+    s->nodes[at].token = token;
 }
 
 /* The next node from a node by a byte: along its edge, or that of the longest suffix that has one. */
@@ -111,7 +115,7 @@ static fr_status sort_by_depth(fr_ctx *ctx, const fr_specials *s, int32_t *order
     return status;
 }
 
-/* By rising depth: `shorter` and its id are final before a deeper node uses them. */
+/* By rising depth: `shorter` and its token are final before a deeper node uses them. */
 static fr_status link_suffixes(fr_ctx *ctx, fr_specials *s)
 {
     int32_t *order = NULL;
@@ -121,7 +125,7 @@ static fr_status link_suffixes(fr_ctx *ctx, fr_specials *s)
         node *n = &s->nodes[order[i]];
         n->shorter =
             n->parent == ROOT ? ROOT : next_of(s, s->nodes[n->parent].shorter, n->byte);
-        n->id = n->id != NONE ? n->id : s->nodes[n->shorter].id;
+        n->token = n->token != NONE ? n->token : s->nodes[n->shorter].token;
     }
     free(order);
     return status;
@@ -144,13 +148,26 @@ static fr_status alloc_nodes(fr_ctx *ctx, fr_specials *s, int64_t bytes)
     return FR_OK;
 }
 
-fr_status fr_specials_create(fr_ctx *ctx, const fr_text *texts, const int32_t *ids,
-                             int64_t n, fr_specials **out)
+static fr_status build(fr_ctx *ctx, const fr_special *tokens, int64_t n, int64_t bytes,
+                       fr_specials *made)
+{
+    FR_TRY(alloc_nodes(ctx, made, bytes));
+    FR_TRY(fr_alloc(ctx, n, sizeof *made->tokens, &made->tokens));
+    for (int64_t i = 0; i < n; i++) {
+        made->tokens[i] = tokens[i];
+        made->tokens[i].text.data = NULL;
+        add_token(made, tokens[i].text, (int32_t)i);
+    }
+    return link_suffixes(ctx, made);
+}
+
+fr_status fr_specials_create(fr_ctx *ctx, const fr_special *tokens, int64_t n,
+                             fr_specials **out)
 {
     size_t bytes = 0;
     *out = NULL;
     for (int64_t i = 0; i < n; i++) {
-        bytes += texts[i].bytes;
+        bytes += tokens[i].text.bytes;
     }
     if (bytes > INT32_MAX / 2) {
         return FR_FAIL(
@@ -159,13 +176,7 @@ fr_status fr_specials_create(fr_ctx *ctx, const fr_text *texts, const int32_t *i
             bytes, INT32_MAX / 2);
     }
     FR_TRY(fr_alloc(ctx, 1, sizeof **out, out));
-    fr_status status = alloc_nodes(ctx, *out, (int64_t)bytes);
-    for (int64_t i = 0; status == FR_OK && i < n; i++) {
-        add_token(*out, texts[i], ids[i]);
-    }
-    if (status == FR_OK) {
-        status = link_suffixes(ctx, *out);
-    }
+    fr_status status = build(ctx, tokens, n, (int64_t)bytes, *out);
     if (status != FR_OK) {
         fr_specials_destroy(out);
     }
@@ -177,6 +188,7 @@ void fr_specials_destroy(fr_specials **specials)
     if (*specials != NULL) {
         free((*specials)->nodes);
         free((*specials)->slots);
+        free((*specials)->tokens);
         free(*specials);
         *specials = NULL;
     }
@@ -188,23 +200,119 @@ bool fr_specials_any(const fr_specials *specials)
 }
 
 /* The state after the whole text tells which token begins at its first byte. */
-int32_t fr_specials_longest(const fr_specials *specials, fr_text text)
+int32_t fr_specials_whole(const fr_specials *specials, fr_text text)
 {
     int32_t at = ROOT;
     for (size_t i = text.bytes; i > 0; i--) {
         at = next_of(specials, at, (uint8_t)text.data[i - 1]);
     }
-    return specials->nodes[at].id;
+    int32_t token = specials->nodes[at].token;
+    return token != NONE && specials->tokens[token].text.bytes == text.bytes
+               ? specials->tokens[token].id
+               : -1;
 }
 
-fr_status fr_specials_find(fr_ctx *ctx, const fr_specials *specials, fr_text text,
-                           int32_t **found)
+/* The longest token that begins at each byte of `text`: its position or NONE. */
+static fr_status find(fr_ctx *ctx, const fr_specials *specials, fr_text text,
+                      int32_t **found)
 {
     int32_t at = ROOT;
     FR_TRY(fr_alloc(ctx, (int64_t)text.bytes, sizeof **found, found));
     for (size_t i = text.bytes; i > 0; i--) {
         at = next_of(specials, at, (uint8_t)text.data[i - 1]);
-        (*found)[i - 1] = specials->nodes[at].id;
+        (*found)[i - 1] = specials->nodes[at].token;
     }
     return FR_OK;
+}
+
+/* Whether a token in [start, end) touches no character of a word. */
+static bool stands_alone(fr_text text, size_t start, size_t end)
+{
+    uint32_t code = 0;
+    size_t at = 0;
+    bool before =
+        start > 0 && fr_utf8_before(text.data, start, &at, &code) && fr_is_word(code);
+    bool behind = end < text.bytes &&
+                  fr_utf8_next(text.data + end, text.bytes - end, &code) > 0 &&
+                  fr_is_word(code);
+    return !before && !behind;
+}
+
+/* Where the white space begins that ends at `start`, but not before `least`. */
+static size_t strip_left(fr_text text, size_t start, size_t least)
+{
+    uint32_t code = 0;
+    size_t at = start;
+    while (start > least && fr_utf8_before(text.data, start, &at, &code) &&
+           fr_is_white(code)) {
+        start = at;
+    }
+    return start > least ? start : least;
+}
+
+static size_t strip_right(fr_text text, size_t end)
+{
+    while (end < text.bytes) {
+        uint32_t code = 0;
+        size_t length = fr_utf8_next(text.data + end, text.bytes - end, &code);
+        if (length == 0 || !fr_is_white(code)) {
+            break;
+        }
+        end += length;
+    }
+    return end;
+}
+
+/* A token that does not count here is passed over as a whole. White space that a token took is not searched again from its
+ * left end (`done`), so the time stays linear; a token of white space may still be found in it, as in the reference. */
+static fr_status cut_at(const fr_specials *s, fr_text text, const int32_t *found,
+                        fr_part_visit visit, void *user)
+{
+    size_t done = 0; /* behind the last token, with what it stripped */
+    size_t at = 0;
+    while (at < text.bytes) {
+        if (found[at] == NONE) {
+            at++;
+            continue;
+        }
+        const fr_special *token = &s->tokens[found[at]];
+        size_t start = at;
+        size_t end = at + token->text.bytes;
+        at = end;
+        if ((token->how & FR_SPECIAL_SINGLE_WORD) != 0 &&
+            !stands_alone(text, start, end)) {
+            continue;
+        }
+        if ((token->how & FR_SPECIAL_LSTRIP) != 0) {
+            start = start > done ? strip_left(text, start, done) : done;
+        }
+        if ((token->how & FR_SPECIAL_RSTRIP) != 0) {
+            end = strip_right(text, end > done ? end : done);
+        }
+        if (start > done) {
+            FR_TRY(visit(user, -1, (fr_text){text.data + done, start - done}, done));
+        }
+        FR_TRY(visit(user, token->id, (fr_text){text.data + start, 0}, start));
+        done = end > done ? end : done;
+    }
+    return done < text.bytes
+               ? visit(user, -1, (fr_text){text.data + done, text.bytes - done}, done)
+               : FR_OK;
+}
+
+/* `found` is 4 bytes for each byte of the text, so it is made only if there are tokens to look for. */
+fr_status fr_specials_cut(fr_ctx *ctx, const fr_specials *specials, fr_text text,
+                          fr_part_visit visit, void *user)
+{
+    int32_t *found = NULL;
+    if (text.bytes == 0) {
+        return FR_OK;
+    }
+    if (!fr_specials_any(specials)) {
+        return visit(user, -1, text, 0);
+    }
+    FR_TRY(find(ctx, specials, text, &found));
+    fr_status status = cut_at(specials, text, found, visit, user);
+    free(found);
+    return status;
 }

@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "model/files/hf_json.h"
+#include "model/text/token_files_impl.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -47,12 +48,17 @@ fr_status fr_token_files_open(fr_ctx *ctx, const char *folder, fr_token_files *f
                : load_optional(ctx, folder, "added_tokens.json", &files->added_tokens);
 }
 
-/* vocab.json, which older folders have beside merges.txt. Only ids of ends are looked up in it, so a damaged one is ignored. */
+/* vocab.json, which older folders have beside merges.txt. Without that file only ids of ends are looked up in it, so a damaged
+ * one is ignored. */
 static fr_status load_vocabulary(fr_ctx *ctx, fr_token_files *files)
 {
+    char *merges = NULL;
+    FR_TRY(fr_join_path(ctx, files->folder, "merges.txt", &merges));
+    bool needed = fr_file_exists(merges);
+    free(merges);
     fr_status status =
         load_optional(ctx, files->folder, "vocab.json", &files->vocabulary);
-    if (status == FR_ERR_FORMAT || status == FR_ERR_UNSUPPORTED) {
+    if (!needed && (status == FR_ERR_FORMAT || status == FR_ERR_UNSUPPORTED)) {
         fr_ctx_clear_error(ctx);
         return FR_OK;
     }
@@ -64,10 +70,7 @@ fr_status fr_token_files_load(fr_ctx *ctx, fr_token_files *files)
 {
     if (!fr_file_exists(files->path)) {
         FR_TRY(load_vocabulary(ctx, files));
-        return FR_FAIL(ctx, FR_ERR_DATA,
-                       "%s has no tokenizer (tokenizer.json is absent); give rows "
-                       "as token ids (source_ids, target_ids)",
-                       files->folder);
+        return fr_token_files_compose(ctx, files);
     }
     return load(ctx, files->path, &files->tokenizer);
 }

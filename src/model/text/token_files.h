@@ -12,7 +12,7 @@
 /** Parsed objects; NULL: the file is absent. */
 typedef struct fr_token_files {
     const char *folder; /* borrowed */
-    char *path;         /* of tokenizer.json */
+    char *path;         /* of tokenizer.json, or of merges.txt that stands for it */
     json_t *tokenizer;  /* also NULL before fr_token_files_load */
     json_t
         *vocabulary; /* vocab.json; read only without tokenizer.json, to look up ids */
@@ -26,7 +26,9 @@ typedef struct fr_token_files {
 /** Reads all but tokenizer.json. FR_ERR_FORMAT (not valid JSON, not an object); FR_ERR_UNSUPPORTED (too large). */
 FR_MUST_CHECK fr_status fr_token_files_open(fr_ctx *ctx, const char *folder,
                                             fr_token_files *files);
-/** Reads tokenizer.json. FR_ERR_DATA, with the remedy, if it is absent; vocab.json is then read instead. */
+/** Reads tokenizer.json. Without it, vocab.json and merges.txt become an object of the same form, by the class of the
+ * tokenizer (token_files_merges.c). FR_ERR_DATA, with the remedy, if these are absent too; FR_ERR_UNSUPPORTED: a class that is
+ * not known. vocab.json is read in any case then, to look up ids. */
 FR_MUST_CHECK fr_status fr_token_files_load(fr_ctx *ctx, fr_token_files *files);
 void fr_token_files_close(fr_token_files *files);
 

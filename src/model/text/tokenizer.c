@@ -9,7 +9,7 @@
 #include "model/text/tokenizer.h"
 
 #include "base/mem.h"
-#include "model/text/tokenizer_impl.h"
+#include "model/text/tokenizer_pieces.h"
 #include "model/text/tokenizer_read.h"
 
 #include <stdlib.h>
@@ -50,7 +50,8 @@ void fr_tokenizer_close(fr_tokenizer **tokenizer)
         free(closed->chat_template);
         fr_chat_frame_fini(&closed->chat);
         fr_splitter_destroy(&closed->splitter);
-        fr_bpe_destroy(&closed->bpe);
+        fr_normalizer_destroy(&closed->normalizer);
+        fr_pieces_destroy(&closed->pieces);
         free(closed);
         *tokenizer = NULL;
     }
@@ -105,13 +106,18 @@ bool fr_tokenizer_has_text(const fr_tokenizer *tokenizer, int32_t id)
            tokenizer->tokens[id].kind != FR_TOKEN_UNUSED;
 }
 
+bool fr_tokenizer_adds_space(const fr_tokenizer *tokenizer)
+{
+    return tokenizer->lead != FR_LEAD_KEEP;
+}
+
 /* The whole text must be one token, special or added, in either pass. -1: it is not. */
 int32_t fr_tokenizer_marker(const fr_tokenizer *tokenizer, const char *text)
 {
     fr_text whole = {text, strlen(text)};
     for (int pass = 0; pass < FR_N_PASSES; pass++) {
-        int32_t id = fr_specials_longest(tokenizer->found[pass][1], whole);
-        if (id >= 0 && (size_t)tokenizer->tokens[id].bytes == whole.bytes) {
+        int32_t id = fr_specials_whole(tokenizer->found[pass][1], whole);
+        if (id >= 0) {
             return id;
         }
     }
@@ -127,98 +133,71 @@ const fr_chat_frame *fr_tokenizer_chat_frame(const fr_tokenizer *tokenizer)
 typedef struct encoding {
     fr_ctx *ctx;
     const fr_tokenizer *tokenizer;
-    fr_bpe_scratch scratch;
+    fr_pieces_scratch scratch;
     fr_ids *ids;
     bool parse_special;
+    bool is_first; /* the text of the second pass begins the whole text */
 } encoding;
 
-/* Appends the ids of the bytes, then merges them in place. */
 static fr_status encode_piece(void *user, const char *piece, size_t bytes)
 {
     encoding *job = user;
-    int64_t first = job->ids->count;
-    for (size_t i = 0; i < bytes; i++) {
-        unsigned char byte = (unsigned char)piece[i];
-        int32_t id = job->tokenizer->byte_ids[byte];
-        if (id < 0) {
-            return FR_FAIL(job->ctx, FR_ERR_DATA,
-                           "the byte 0x%02X has no token in this model's vocabulary; "
-                           "remove it from the text",
-                           (unsigned)byte);
-        }
-        FR_TRY(fr_ids_add(job->ctx, job->ids, id));
-    }
-    int64_t n = 0;
-    FR_TRY(fr_bpe_merge(job->ctx, job->tokenizer->bpe, &job->scratch,
-                        job->ids->data + first, job->ids->count - first, &n));
-    job->ids->count = first + n;
-    return FR_OK;
+    return fr_pieces_encode(job->ctx, job->tokenizer->pieces, &job->scratch,
+                            (fr_text){piece, bytes}, job->ids);
 }
 
-static fr_status encode_plain(encoding *job, fr_text text)
+/* A part between tokens: -1 for `id` only. `at` is where it begins. */
+static fr_status encode_plain(void *user, int32_t id, fr_text text, size_t at)
 {
-    return fr_splitter_run(job->ctx, job->tokenizer->splitter, text.data, text.bytes,
-                           encode_piece, job);
+    encoding *job = user;
+    if (id >= 0) {
+        return fr_ids_add(job->ctx, job->ids, id);
+    }
+    if (job->tokenizer->splitter == NULL) {
+        return text.bytes > 0 ? encode_piece(job, text.data, text.bytes) : FR_OK;
+    }
+    return fr_splitter_run(job->ctx, job->tokenizer->splitter, text,
+                           job->is_first && at == 0, encode_piece, job);
 }
 
-/* Splits at the tokens of one pass: `found` has the longest token that begins at each byte. `rest` encodes what lies between
- * them. */
-static fr_status split_at(encoding *job, fr_text text, const int32_t *found,
-                          fr_status (*rest)(encoding *job, fr_text text))
+static const fr_specials *tokens_of(const encoding *job, int pass)
 {
-    size_t plain = 0; /* start of the text not yet encoded */
-    size_t at = 0;
-    while (at < text.bytes) {
-        int32_t id = found[at];
-        if (id < 0) {
-            at++;
-            continue;
-        }
-        FR_TRY(rest(job, (fr_text){text.data + plain, at - plain}));
-        FR_TRY(fr_ids_add(job->ctx, job->ids, id));
-        at += (size_t)job->tokenizer->tokens[id].bytes;
-        plain = at;
-    }
-    return rest(job, (fr_text){text.data + plain, at - plain});
+    return job->tokenizer->found[pass][job->parse_special ? 1 : 0];
 }
 
-/* `found` is 4 bytes for each byte of the text, so it is made only if this pass has tokens to look for. */
-static fr_status encode_pass(encoding *job, fr_text text, int pass,
-                             fr_status (*rest)(encoding *job, fr_text text))
+/* What lies between the tokens of the first pass is normalized; those of the second are cut out of the result. */
+static fr_status encode_late(void *user, int32_t id, fr_text text, size_t at)
 {
-    int32_t *found = NULL;
-    const fr_specials *tokens = job->tokenizer->found[pass][job->parse_special ? 1 : 0];
-    if (!fr_specials_any(tokens) || text.bytes == 0) {
-        return rest(job, text);
+    encoding *job = user;
+    char *normal = NULL;
+    if (id >= 0) {
+        return fr_ids_add(job->ctx, job->ids, id);
     }
-    FR_TRY(fr_specials_find(job->ctx, tokens, text, &found));
-    fr_status status = split_at(job, text, found, rest);
-    free(found);
+    job->is_first = at == 0;
+    if (fr_normalizer_any(job->tokenizer->normalizer)) {
+        FR_TRY(fr_normalizer_run(job->ctx, job->tokenizer->normalizer, text, &normal,
+                                 &text.bytes));
+        text.data = normal;
+    }
+    fr_status status =
+        fr_specials_cut(job->ctx, tokens_of(job, 1), text, encode_plain, job);
+    free(normal);
     return status;
-}
-
-/* Two functions, not a loop: what lies between the tokens of one pass is the text of the next step. */
-static fr_status encode_late(encoding *job, fr_text text)
-{
-    return encode_pass(job, text, 1, encode_plain);
-}
-
-static fr_status encode_text(encoding *job, fr_text text)
-{
-    return encode_pass(job, text, 0, encode_late);
 }
 
 fr_status fr_tokenizer_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
                               const char *text, size_t bytes, bool parse_special,
                               fr_ids *ids)
 {
-    encoding job = {ctx, tokenizer, {NULL, NULL, 0}, ids, parse_special};
+    encoding job = {
+        .ctx = ctx, .tokenizer = tokenizer, .ids = ids, .parse_special = parse_special};
     int64_t n_before = ids->count;
-    fr_status status = encode_text(&job, (fr_text){text, bytes});
+    fr_status status = fr_specials_cut(ctx, tokens_of(&job, 0), (fr_text){text, bytes},
+                                       encode_late, &job);
     if (status != FR_OK) {
         ids->count = n_before;
     }
-    fr_bpe_scratch_fini(&job.scratch);
+    fr_pieces_scratch_fini(&job.scratch);
     return status;
 }
 
@@ -247,6 +226,20 @@ static fr_status measure(fr_ctx *ctx, const fr_tokenizer *tokenizer, const int32
     return FR_OK;
 }
 
+/* How much of the decoded text's beginning encoding put there: `first` is its first token. */
+static size_t lead_bytes(const fr_tokenizer *tokenizer, const fr_token *first)
+{
+    bool is_text = first->kind == FR_TOKEN_NORMAL || first->kind == FR_TOKEN_ADDED;
+    size_t most = tokenizer->lead == FR_LEAD_TOKEN   ? (size_t)first->bytes
+                  : tokenizer->lead == FR_LEAD_SPACE ? 1
+                                                     : 0;
+    size_t n = 0;
+    while (is_text && n < most && n < (size_t)first->bytes && first->text[n] == ' ') {
+        n++;
+    }
+    return n;
+}
+
 fr_status fr_tokenizer_decode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
                               const int32_t *ids, int64_t n, bool skip_special,
                               char **out, size_t *out_bytes)
@@ -257,13 +250,16 @@ fr_status fr_tokenizer_decode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
     FR_TRY(measure(ctx, tokenizer, ids, n, skip_special, &bytes));
     FR_TRY(fr_alloc(ctx, (int64_t)bytes + 1, 1, out));
     char *next = *out;
+    bool is_first = true;
     for (int64_t i = 0; i < n; i++) {
         if (is_written(tokenizer, ids[i], skip_special)) {
             const fr_token *token = &tokenizer->tokens[ids[i]];
-            memcpy(next, token->text, (size_t)token->bytes);
-            next += token->bytes;
+            size_t lead = is_first ? lead_bytes(tokenizer, token) : 0;
+            is_first = is_first && token->bytes == 0;
+            memcpy(next, token->text + lead, (size_t)token->bytes - lead);
+            next += (size_t)token->bytes - lead;
         }
     }
-    *out_bytes = bytes;
+    *out_bytes = (size_t)(next - *out);
     return FR_OK;
 }

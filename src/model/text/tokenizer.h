@@ -43,6 +43,9 @@ bool fr_tokenizer_is_added(const fr_tokenizer *tokenizer, int32_t id);
 /** False for ids beyond the vocabulary, and for ids that only fill it up. */
 bool fr_tokenizer_has_text(const fr_tokenizer *tokenizer, int32_t id);
 
+/** Whether encoding puts a space in front of each text: then a text encoded in two parts has other ids than in one. */
+bool fr_tokenizer_adds_space(const fr_tokenizer *tokenizer);
+
 /** The text of the model's chat template (Jinja); NULL: none. */
 const char *fr_tokenizer_chat_template(const fr_tokenizer *tokenizer);
 

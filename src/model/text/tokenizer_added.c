@@ -2,10 +2,10 @@
  *
  * read_list, read_decoder, read_texts and read_parts read one source each, in this order, and enter() merges a token into the
  * draft. Sources must agree: an id has one text, and a text one id. A token that is already there may be repeated; the first
- * source that adds it decides in which pass it is searched (`late`), and a source can make it special but not plain again.
+ * source that adds it decides in which pass it is searched (`late`) and how (`how`), and a source can make it special but not plain again.
  * tokenizer.json alone may not repeat one of its own added tokens.
  *
- * Texts are looked up in a map that is built only when a second source has a token (need_map): most folders have none. */
+ * Texts are looked up in a map that is built only when a token is added that is not in the vocabulary (need_map). */
 #include "base/mem.h"
 #include "model/text/tokenizer_json.h"
 
@@ -29,15 +29,41 @@ typedef struct added {
     fr_text text;
     bool special;
     bool late;
+    uint8_t how; /* FR_SPECIAL_* */
 } added;
 
-/* An upper bound: a token that several sources repeat is counted several times. */
-int64_t fr_added_tokens_capacity(const fr_token_files *files)
+static int64_t number_of(const char *key)
+{
+    char *end = NULL;
+    errno = 0;
+    long long number = strtoll(key, &end, 10);
+    return end != key && *end == '\0' && errno == 0 ? number : -1;
+}
+
+static void raise_end(int64_t *end, int64_t id)
+{
+    *end = id >= *end && id < FR_MAX_TOKEN_IDS ? id + 1 : *end;
+}
+
+int64_t fr_added_tokens_end(const fr_token_files *files)
 {
     const json_t *list = json_object_get(files->tokenizer, "added_tokens");
-    return (int64_t)(json_array_size(list) +
-                     json_object_size(fr_token_files_decoder(files)) +
-                     json_object_size(files->added_tokens));
+    const char *key = NULL;
+    json_t *value = NULL;
+    int64_t end = 0;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        raise_end(&end,
+                  json_integer_value(json_object_get(json_array_get(list, i), "id")));
+    }
+    json_object_foreach(fr_token_files_decoder(files), key, value)
+    {
+        raise_end(&end, number_of(key));
+    }
+    json_object_foreach(files->added_tokens, key, value)
+    {
+        raise_end(&end, json_integer_value(value));
+    }
+    return end;
 }
 
 static fr_status fail_two_texts(const adding *a, const added *token)
@@ -69,21 +95,18 @@ static fr_status need_map(adding *a)
     return FR_OK;
 }
 
-/* Refuses a text that another id has. Within tokenizer.json the builder checks this for the whole vocabulary. */
+/* Refuses a text that another id has. */
 static fr_status check_new_text(adding *a, const added *token)
 {
-    if (a->source == NULL) {
-        return FR_OK;
-    }
     FR_TRY(need_map(a));
     int32_t there = fr_text_map_add(&a->by_text, token->text, (int32_t)token->id);
     if (there != token->id) {
-        return FR_FAIL(
-            a->ctx, FR_ERR_FORMAT,
-            "%s: the token '%.60s' has the id %d, but %s gives it %lld; make the "
-            "files agree",
-            a->draft->path, token->text.data, (int)there, a->source,
-            (long long)token->id);
+        return FR_FAIL(a->ctx, FR_ERR_FORMAT,
+                       "%s: the token '%.60s' has the id %d, but %s gives it %lld; %s",
+                       a->draft->path, token->text.data, (int)there,
+                       a->source != NULL ? a->source : "added_tokens",
+                       (long long)token->id,
+                       a->source != NULL ? "make the files agree" : "make them agree");
     }
     return FR_OK;
 }
@@ -92,12 +115,15 @@ static fr_status check_new_text(adding *a, const added *token)
 static fr_status enter(adding *a, const added *token)
 {
     fr_token_draft *draft = a->draft;
+    if (token->text.bytes == 0) {
+        return FR_OK; /* never found, as in the reference */
+    }
     if (token->id < 0 || token->id >= a->capacity || token->id > INT32_MAX) {
         return FR_FAIL(a->ctx, FR_ERR_FORMAT,
                        "%s: the id of the token '%.60s' must be a whole number from 0 "
-                       "to %lld, one less than there are tokens",
+                       "to %d",
                        a->source != NULL ? a->source : draft->path, token->text.data,
-                       (long long)a->capacity - 1);
+                       FR_MAX_TOKEN_IDS - 1);
     }
     fr_text *text = &draft->texts[token->id];
     uint8_t *kind = &draft->kinds[token->id];
@@ -112,6 +138,7 @@ static fr_status enter(adding *a, const added *token)
     }
     if (*kind != FR_TOKEN_ADDED && *kind != FR_TOKEN_SPECIAL) {
         draft->late[token->id] = token->late ? 1 : 0;
+        draft->how[token->id] = token->how;
     }
     *text = token->text;
     *kind =
@@ -123,7 +150,12 @@ static fr_status enter(adding *a, const added *token)
 /* Reads the text and the flags of an object, which both files write alike. */
 static fr_status read_object(const adding *a, const json_t *object, added *out)
 {
-    static const char *const OFF[] = {"single_word", "lstrip", "rstrip"};
+    static const struct {
+        const char *key;
+        uint8_t flag;
+    } FLAGS[] = {{"lstrip", FR_SPECIAL_LSTRIP},
+                 {"rstrip", FR_SPECIAL_RSTRIP},
+                 {"single_word", FR_SPECIAL_SINGLE_WORD}};
     const char *source = a->source != NULL ? a->source : a->draft->path;
     const json_t *content = json_object_get(object, "content");
     if (!json_is_string(content)) {
@@ -132,13 +164,9 @@ static fr_status read_object(const adding *a, const json_t *object, added *out)
                        a->source != NULL ? "it" : "added_tokens");
     }
     out->text = (fr_text){json_string_value(content), json_string_length(content)};
-    for (size_t i = 0; i < sizeof OFF / sizeof OFF[0]; i++) {
-        if (!fr_json_is_off(json_object_get(object, OFF[i]))) {
-            return FR_FAIL(a->ctx, FR_ERR_UNSUPPORTED,
-                           "%s: the added token '%.60s' sets %s; only false is "
-                           "supported. Give rows "
-                           "as token ids (source_ids, target_ids)",
-                           source, out->text.data, OFF[i]);
+    for (size_t i = 0; i < sizeof FLAGS / sizeof *FLAGS; i++) {
+        if (!fr_json_is_off(json_object_get(object, FLAGS[i].key))) {
+            out->how |= FLAGS[i].flag;
         }
     }
     return FR_OK;
@@ -159,14 +187,6 @@ static fr_status read_list(adding *a)
         FR_TRY(enter(a, &token));
     }
     return FR_OK;
-}
-
-static int64_t number_of(const char *key)
-{
-    char *end = NULL;
-    errno = 0;
-    long long number = strtoll(key, &end, 10);
-    return end != key && *end == '\0' && errno == 0 ? number : -1;
 }
 
 /* Without `normalized`, special tokens are searched in the first pass and others in the second. */

@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "model/text/byte_table.h"
 #include "model/text/ends.h"
-#include "model/text/tokenizer_impl.h"
+#include "model/text/tokenizer_pieces.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,15 +22,20 @@ void fr_token_draft_fini(fr_token_draft *draft)
     free(draft->texts);
     free(draft->kinds);
     free(draft->late);
+    free(draft->how);
+    free(draft->scores);
+    fr_splitter_destroy(&draft->splitter);
+    fr_normalizer_destroy(&draft->normalizer);
     free(draft->merges);
     free(draft->chat_template);
     *draft = (fr_token_draft){0};
 }
 
-/* Appends the bytes of a normal token to `out`; false if a character does not stand for a byte. */
-static bool decode_text(fr_text written, char *out, int32_t *n)
+/* False if a character does not stand for a byte. */
+static bool write_bytes(fr_text written, char *out, size_t *n)
 {
     size_t at = 0;
+    *n = 0;
     while (at < written.bytes) {
         size_t used = 0;
         int byte = fr_byte_from_char(written.data + at, written.bytes - at, &used);
@@ -41,6 +46,43 @@ static bool decode_text(fr_text written, char *out, int32_t *n)
         at += used;
     }
     return true;
+}
+
+/* Copies a text with spaces for their marks. */
+static size_t write_spaces(fr_text written, char *out)
+{
+    static const char MARK[] = "\xE2\x96\x81";
+    enum { MARK_BYTES = sizeof MARK - 1 };
+    size_t n = 0;
+    for (size_t at = 0; at < written.bytes;) {
+        bool is_mark = written.bytes - at >= MARK_BYTES &&
+                       memcmp(written.data + at, MARK, MARK_BYTES) == 0;
+        out[n++] = is_mark ? ' ' : written.data[at];
+        at += is_mark ? MARK_BYTES : 1;
+    }
+    return n;
+}
+
+size_t fr_token_text_write(const fr_token_draft *draft, int64_t id, bool decoded,
+                           char *out)
+{
+    fr_text written = draft->texts[id];
+    uint8_t kind = draft->kinds[id];
+    size_t n = 0;
+    if (kind == FR_TOKEN_BYTE && decoded) {
+        out[0] = (char)fr_byte_token(written);
+        return 1;
+    }
+    if (kind == FR_TOKEN_NORMAL && draft->model == FR_MODEL_BYTE_BPE &&
+        write_bytes(written, out, &n)) {
+        return n;
+    }
+    if (draft->marks_spaces && decoded &&
+        (kind == FR_TOKEN_NORMAL || kind == FR_TOKEN_ADDED)) {
+        return write_spaces(written, out);
+    }
+    memcpy(out, written.data, written.bytes);
+    return written.bytes;
 }
 
 /* Several times what any known model has (some 250 thousand tokens). A token takes about 100 bytes here and a merge 50,
@@ -62,62 +104,81 @@ static fr_status check_counts(fr_ctx *ctx, const fr_token_draft *draft)
     return FR_OK;
 }
 
+/* An id without an entry, and an empty text, only fill up the vocabulary. */
+static void fill_gaps(fr_token_draft *draft)
+{
+    for (int64_t i = 0; i < draft->n_tokens; i++) {
+        if (draft->kinds[i] == FR_TOKEN_MISSING || draft->texts[i].bytes == 0) {
+            draft->kinds[i] = FR_TOKEN_UNUSED;
+            draft->texts[i] = (fr_text){"", 0};
+        }
+    }
+}
+
 /* Also sums the bytes of all texts: decoding never makes a text longer, so the arena needs no more. */
 static fr_status check_texts(fr_ctx *ctx, const fr_token_draft *draft, int64_t *bytes)
 {
-    FR_TRY(check_counts(ctx, draft));
     *bytes = 0;
     for (int64_t i = 0; i < draft->n_tokens; i++) {
-        size_t length = draft->texts[i].bytes;
-        if (draft->kinds[i] == FR_TOKEN_MISSING) {
-            return FR_FAIL(
-                ctx, FR_ERR_FORMAT,
-                "%s: no token has the id %lld; each id from 0 to %lld must have one",
-                draft->path, (long long)i, (long long)draft->n_tokens - 1);
-        }
-        if (length == 0 || length > INT32_MAX) {
+        fr_text text = draft->texts[i];
+        if (text.bytes > INT32_MAX) {
             return FR_FAIL(ctx, FR_ERR_FORMAT,
-                           "%s: token %lld has %zu bytes; 1 to %d are allowed",
-                           draft->path, (long long)i, length, INT32_MAX);
+                           "%s: token %lld has %zu bytes; at most %d are allowed",
+                           draft->path, (long long)i, text.bytes, INT32_MAX);
         }
-        *bytes += (int64_t)length;
+        if (draft->kinds[i] == FR_TOKEN_BYTE && fr_byte_token(text) < 0) {
+            return FR_FAIL(ctx, FR_ERR_FORMAT,
+                           "%s: token %lld stands for a byte, but is not written as "
+                           "one, such as <0x0A>",
+                           draft->path, (long long)i);
+        }
+        *bytes += (int64_t)text.bytes;
     }
     return FR_OK;
 }
 
-static fr_status build_tokens(fr_ctx *ctx, const fr_token_draft *draft,
-                              fr_tokenizer *made)
+/* The id of the unknown token is used only if it is one of the vocabulary. */
+static fr_status check_draft(fr_ctx *ctx, fr_token_draft *draft, int64_t *bytes)
+{
+    FR_TRY(check_counts(ctx, draft));
+    fill_gaps(draft);
+    if (draft->unknown < -1 || draft->unknown >= draft->n_tokens) {
+        return FR_FAIL(ctx, FR_ERR_FORMAT,
+                       "%s: the unknown token is %lld; the vocabulary has %lld tokens",
+                       draft->path, (long long)draft->unknown,
+                       (long long)draft->n_tokens);
+    }
+    return check_texts(ctx, draft, bytes);
+}
+
+static fr_status build_tokens(fr_ctx *ctx, fr_token_draft *draft, fr_tokenizer *made)
 {
     int64_t bytes = 0;
-    FR_TRY(check_texts(ctx, draft, &bytes));
+    FR_TRY(check_draft(ctx, draft, &bytes));
     FR_TRY(fr_alloc(ctx, draft->n_tokens, sizeof *made->tokens, &made->tokens));
     FR_TRY(fr_alloc(ctx, bytes, 1, &made->arena));
     made->n_tokens = draft->n_tokens;
+    made->lead = draft->lead;
     char *next = made->arena;
     for (int64_t i = 0; i < draft->n_tokens; i++) {
-        fr_text written = draft->texts[i];
-        fr_token *token = &made->tokens[i];
-        *token = (fr_token){next, 0, draft->kinds[i],
-                            draft->late != NULL && draft->late[i] != 0};
-        if (token->kind != FR_TOKEN_NORMAL) {
-            memcpy(next, written.data, written.bytes);
-            token->bytes = (int32_t)written.bytes;
-        } else if (!decode_text(written, next, &token->bytes)) {
-            return FR_FAIL(ctx, FR_ERR_FORMAT,
-                           "%s: token %lld contains a character that does not stand "
-                           "for a byte in a byte-level vocabulary",
-                           draft->path, (long long)i);
-        }
-        next += token->bytes;
+        size_t length = fr_token_text_write(draft, i, true, next);
+        made->tokens[i] = (fr_token){next, (int32_t)length, draft->kinds[i],
+                                     draft->late != NULL && draft->late[i] != 0,
+                                     draft->how != NULL ? draft->how[i] : 0};
+        next += length;
     }
     return FR_OK;
 }
 
-/* Maps written texts to ids. */
+/* Maps written texts to ids. Two tokens may not have the same text, since it would mean either; but one of them may be unused,
+ * as it is never found. */
 static fr_status map_tokens(fr_ctx *ctx, const fr_token_draft *draft, fr_text_map *map)
 {
     FR_TRY(fr_text_map_init(ctx, map, draft->n_tokens));
     for (int64_t i = 0; i < draft->n_tokens; i++) {
+        if (draft->kinds[i] == FR_TOKEN_UNUSED) {
+            continue;
+        }
         int32_t id = fr_text_map_add(map, draft->texts[i], (int32_t)i);
         if (id != i) {
             return FR_FAIL(ctx, FR_ERR_FORMAT,
@@ -126,76 +187,12 @@ static fr_status map_tokens(fr_ctx *ctx, const fr_token_draft *draft, fr_text_ma
                            draft->path, (int)id, (long long)i);
         }
     }
-    return FR_OK;
-}
-
-/* A byte without a token is allowed here; encoding a text that has it fails. */
-static void find_bytes(const fr_text_map *map, fr_tokenizer *made)
-{
-    for (int byte = 0; byte < FR_N_BYTES; byte++) {
-        char written[FR_BYTE_CHAR_BYTES];
-        size_t length = fr_byte_to_char((uint8_t)byte, written);
-        int32_t id = fr_text_map_find(map, (fr_text){written, length});
-        bool usable = id >= 0 && made->tokens[id].kind == FR_TOKEN_NORMAL;
-        made->byte_ids[byte] = usable ? id : -1;
-    }
-}
-
-static fr_status fail_merge(fr_ctx *ctx, const fr_token_draft *draft, int64_t rank,
-                            fr_text text)
-{
-    enum { SHOWN = 60 };
-    int shown = text.bytes < SHOWN ? (int)text.bytes : SHOWN;
-    return FR_FAIL(
-        ctx, FR_ERR_FORMAT,
-        "%s: merge %lld names '%.*s', which is not a token of the vocabulary",
-        draft->path, (long long)rank, shown, text.data);
-}
-
-/* Ids of one merge; `joined` is working memory for the merged text. */
-static fr_status resolve_merge(fr_ctx *ctx, const fr_token_draft *draft,
-                               const fr_text_map *map, int64_t rank, char *joined,
-                               fr_merge *merge)
-{
-    fr_text left = draft->merges[rank].left;
-    fr_text right = draft->merges[rank].right;
-    fr_text both = {joined, left.bytes + right.bytes};
-    memcpy(joined, left.data, left.bytes);
-    memcpy(joined + left.bytes, right.data, right.bytes);
-    *merge = (fr_merge){fr_text_map_find(map, left), fr_text_map_find(map, right),
-                        fr_text_map_find(map, both)};
-    if (merge->left < 0 || merge->right < 0 || merge->merged < 0) {
-        return fail_merge(ctx, draft, rank,
-                          merge->left < 0    ? left
-                          : merge->right < 0 ? right
-                                             : both);
+    for (int64_t i = 0; i < draft->n_tokens; i++) {
+        if (draft->kinds[i] == FR_TOKEN_UNUSED && draft->texts[i].bytes > 0) {
+            (void)fr_text_map_add(map, draft->texts[i], (int32_t)i);
+        }
     }
     return FR_OK;
-}
-
-static fr_status build_merges(fr_ctx *ctx, const fr_token_draft *draft,
-                              const fr_text_map *map, fr_tokenizer *made)
-{
-    fr_merge *merges = NULL;
-    char *joined = NULL;
-    size_t longest = 1;
-    for (int64_t i = 0; i < draft->n_merges; i++) {
-        size_t bytes = draft->merges[i].left.bytes + draft->merges[i].right.bytes;
-        longest = bytes > longest ? bytes : longest;
-    }
-    fr_status status = fr_alloc(ctx, draft->n_merges, sizeof *merges, &merges);
-    if (status == FR_OK) {
-        status = fr_alloc(ctx, (int64_t)longest, 1, &joined);
-    }
-    for (int64_t i = 0; status == FR_OK && i < draft->n_merges; i++) {
-        status = resolve_merge(ctx, draft, map, i, joined, &merges[i]);
-    }
-    if (status == FR_OK) {
-        status = fr_bpe_create(ctx, draft->path, merges, draft->n_merges, &made->bpe);
-    }
-    free(merges);
-    free(joined);
-    return status;
 }
 
 /* Special tokens count only where a text may name them (parse_special); added tokens always do. */
@@ -205,31 +202,71 @@ static bool is_looked_for(const fr_token *token, int pass, bool special)
                                         (special && token->kind == FR_TOKEN_SPECIAL));
 }
 
-/* One automaton for each pass, with special tokens and without. The two arrays are reused by all four. */
-static fr_status build_specials(fr_ctx *ctx, fr_tokenizer *made)
+/* The texts that the tokens of one set are found by. */
+typedef struct token_set {
+    fr_special *tokens;
+    char **normal; /* normalized texts, owned; NULL: the text of the draft */
+    int64_t n;
+} token_set;
+
+/* The tokens of the second pass are searched in normalized text, so their own texts are normalized. One that becomes empty is
+ * never found. */
+static fr_status add_to_set(fr_ctx *ctx, const fr_token_draft *draft,
+                            const fr_tokenizer *made, int64_t id, token_set *set)
 {
-    fr_text *texts = NULL;
-    int32_t *ids = NULL;
-    fr_status status = fr_alloc(ctx, made->n_tokens, sizeof *texts, &texts);
+    fr_text text = draft->texts[id];
+    if (made->tokens[id].late && !draft->late_plain &&
+        fr_normalizer_any(made->normalizer)) {
+        char **normal = &set->normal[set->n];
+        FR_TRY(fr_normalizer_run(ctx, made->normalizer, text, normal, &text.bytes));
+        text.data = *normal;
+    }
+    if (text.bytes == 0) {
+        free(set->normal[set->n]);
+        set->normal[set->n] = NULL;
+        return FR_OK;
+    }
+    set->tokens[set->n++] = (fr_special){text, (int32_t)id, made->tokens[id].how};
+    return FR_OK;
+}
+
+/* One automaton: of a pass, with special tokens or without. */
+static fr_status build_set(fr_ctx *ctx, const fr_token_draft *draft, int pass,
+                           bool special, fr_tokenizer *made)
+{
+    token_set set = {0};
+    int64_t n = 1;
+    for (int64_t i = 0; i < made->n_tokens; i++) {
+        n += is_looked_for(&made->tokens[i], pass, special);
+    }
+    fr_status status = fr_alloc(ctx, n, sizeof *set.tokens, &set.tokens);
     if (status == FR_OK) {
-        status = fr_alloc(ctx, made->n_tokens, sizeof *ids, &ids);
+        status = fr_alloc(ctx, n, sizeof *set.normal, &set.normal);
     }
-    for (int set = 0; set < FR_N_PASSES * FR_N_PARSED && status == FR_OK; set++) {
-        int pass = set / FR_N_PARSED;
-        int special = set % FR_N_PARSED;
-        int64_t n = 0;
-        for (int64_t i = 0; i < made->n_tokens; i++) {
-            const fr_token *token = &made->tokens[i];
-            if (is_looked_for(token, pass, special != 0)) {
-                texts[n] = (fr_text){token->text, (size_t)token->bytes};
-                ids[n++] = (int32_t)i;
-            }
+    for (int64_t i = 0; i < made->n_tokens && status == FR_OK; i++) {
+        if (is_looked_for(&made->tokens[i], pass, special)) {
+            status = add_to_set(ctx, draft, made, i, &set);
         }
-        status = fr_specials_create(ctx, texts, ids, n, &made->found[pass][special]);
     }
-    free(texts);
-    free(ids);
+    if (status == FR_OK) {
+        status = fr_specials_create(ctx, set.tokens, set.n,
+                                    &made->found[pass][special ? 1 : 0]);
+    }
+    for (int64_t i = 0; set.normal != NULL && i < n; i++) {
+        free(set.normal[i]);
+    }
+    free(set.normal);
+    free(set.tokens);
     return status;
+}
+
+static fr_status build_specials(fr_ctx *ctx, const fr_token_draft *draft,
+                                fr_tokenizer *made)
+{
+    for (int set = 0; set < FR_N_PASSES * FR_N_PARSED; set++) {
+        FR_TRY(build_set(ctx, draft, set / FR_N_PARSED, set % FR_N_PARSED != 0, made));
+    }
+    return FR_OK;
 }
 
 /* The id is checked only if it is used: files without add_bos may name any id. */
@@ -290,16 +327,50 @@ static fr_status hash_merges(fr_ctx *ctx, fr_digest *digest,
     return FR_OK;
 }
 
+/* What other models than plain byte-level BPE have; nothing for that one, whose digests were made before there were others. */
+static fr_status hash_model(fr_ctx *ctx, fr_digest *digest, const fr_token_draft *draft)
+{
+    const int64_t settings[] = {
+        draft->model,        draft->unknown,       draft->byte_fallback,
+        draft->fuse_unknown, draft->ignore_merges, draft->single_sums,
+        draft->marks_spaces, draft->lead,          draft->late_plain};
+    bool plain = draft->model == FR_MODEL_BYTE_BPE && draft->unknown < 0 &&
+                 !draft->ignore_merges;
+    for (size_t i = 0; !plain && i < sizeof settings / sizeof *settings; i++) {
+        FR_TRY(hash_number(ctx, digest, settings[i]));
+    }
+    for (int64_t i = 0; draft->scores != NULL && i < draft->n_tokens; i++) {
+        int64_t bits = 0;
+        memcpy(&bits, &draft->scores[i], sizeof bits);
+        FR_TRY(hash_number(ctx, digest, bits));
+    }
+    return FR_OK;
+}
+
+/* How added tokens are found, where it is not plainly by their texts. */
+static fr_status hash_how(fr_ctx *ctx, fr_digest *digest, const fr_tokenizer *made)
+{
+    for (int64_t i = 0; i < made->n_tokens; i++) {
+        if (made->tokens[i].how != 0) {
+            FR_TRY(hash_number(ctx, digest, i));
+            FR_TRY(hash_number(ctx, digest, made->tokens[i].how));
+        }
+    }
+    return FR_OK;
+}
+
 /* Leaves out unused ids, so that a GGUF file that fills up its vocabulary has the digest of the folder that it was made
  * from. */
 static fr_status build_digest(fr_ctx *ctx, const fr_token_draft *draft,
                               fr_tokenizer *made)
 {
     fr_digest *digest = NULL;
-    const char *rule = fr_split_rule_name(draft->rule);
     fr_status status = fr_digest_create(ctx, &digest);
+    if (status == FR_OK && made->splitter != NULL) {
+        status = fr_splitter_hash(ctx, made->splitter, digest);
+    }
     if (status == FR_OK) {
-        status = fr_digest_add(ctx, digest, rule, strlen(rule) + 1);
+        status = fr_normalizer_hash(ctx, made->normalizer, digest);
     }
     for (int64_t i = 0; status == FR_OK && i < made->n_tokens; i++) {
         if (made->tokens[i].kind != FR_TOKEN_UNUSED) {
@@ -308,6 +379,12 @@ static fr_status build_digest(fr_ctx *ctx, const fr_token_draft *draft,
     }
     if (status == FR_OK) {
         status = hash_merges(ctx, digest, draft);
+    }
+    if (status == FR_OK) {
+        status = hash_model(ctx, digest, draft);
+    }
+    if (status == FR_OK) {
+        status = hash_how(ctx, digest, made);
     }
     if (status == FR_OK) {
         status = fr_digest_end(ctx, digest, made->digest);
@@ -324,16 +401,18 @@ fr_status fr_tokenizer_build(fr_ctx *ctx, fr_token_draft *draft, fr_tokenizer **
         return status;
     }
     (*out)->eos = -1;
+    (*out)->splitter = draft->splitter;
+    (*out)->normalizer = draft->normalizer;
+    draft->splitter = NULL;
+    draft->normalizer = NULL;
     if ((status = build_tokens(ctx, draft, *out)) != FR_OK ||
         (status = map_tokens(ctx, draft, &map)) != FR_OK) {
         goto out;
     }
-    find_bytes(&map, *out);
-    if ((status = build_merges(ctx, draft, &map, *out)) != FR_OK ||
-        (status = build_specials(ctx, *out)) != FR_OK ||
+    if ((status = fr_pieces_create(ctx, draft, &map, &(*out)->pieces)) != FR_OK ||
+        (status = build_specials(ctx, draft, *out)) != FR_OK ||
         (status = build_bos(ctx, draft, *out)) != FR_OK ||
-        (status = build_digest(ctx, draft, *out)) != FR_OK ||
-        (status = fr_splitter_create(ctx, draft->rule, &(*out)->splitter)) != FR_OK) {
+        (status = build_digest(ctx, draft, *out)) != FR_OK) {
         goto out;
     }
     status = fr_tokenizer_build_chat(ctx, draft, *out);

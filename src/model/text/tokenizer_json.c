@@ -3,6 +3,7 @@
 #include "model/text/tokenizer_json.h"
 
 #include "base/mem.h"
+#include "model/files/names.h"
 
 #include <string.h>
 
@@ -13,111 +14,126 @@ static const char *text_of(const json_t *value)
     return text != NULL ? text : "";
 }
 
-static bool is_type(const json_t *object, const char *type)
+bool fr_json_is_type(const json_t *object, const char *type)
 {
     return strcmp(text_of(json_object_get(object, "type")), type) == 0;
 }
 
-/* Absent or null. */
-static bool is_nothing(const json_t *value)
+bool fr_json_is_nothing(const json_t *value)
 {
     return value == NULL || json_is_null(value);
-}
-
-static fr_status fail_unsupported(fr_ctx *ctx, const fr_token_draft *draft,
-                                  const char *key, const json_t *value,
-                                  const char *supported)
-{
-    const char *type = text_of(json_object_get(value, "type"));
-    return FR_FAIL(ctx, FR_ERR_UNSUPPORTED,
-                   "%s: %s%s%s%s is not supported; supported: %s. Give rows as token "
-                   "ids (source_ids, "
-                   "target_ids)",
-                   draft->path, key, *type != '\0' ? " '" : "", type,
-                   *type != '\0' ? "'" : "", supported);
-}
-
-/* A ByteLevel step as GPT-2 has it: the gpt-2 rule, without a space put in front. */
-static bool is_gpt2_step(const json_t *step)
-{
-    const json_t *use_regex = json_object_get(step, "use_regex");
-    return is_type(step, "ByteLevel") &&
-           json_is_false(json_object_get(step, "add_prefix_space")) &&
-           (use_regex == NULL || json_is_true(use_regex));
-}
-
-/* Every digit is a piece of its own. */
-static bool is_digits_step(const json_t *step)
-{
-    return is_type(step, "Digits") &&
-           json_is_true(json_object_get(step, "individual_digits"));
-}
-
-/* Only exact compositions are known: another step, or another order of steps, splits in another way. */
-static fr_status read_rule(fr_ctx *ctx, const json_t *root, fr_token_draft *draft)
-{
-    const json_t *pre = json_object_get(root, "pre_tokenizer");
-    const json_t *steps = json_object_get(pre, "pretokenizers");
-    if (is_gpt2_step(pre)) {
-        draft->rule = FR_SPLIT_GPT2;
-        return FR_OK;
-    }
-    if (is_type(pre, "Sequence") && json_array_size(steps) == 2 &&
-        is_digits_step(json_array_get(steps, 0)) &&
-        is_gpt2_step(json_array_get(steps, 1))) {
-        draft->rule = FR_SPLIT_SMOLLM;
-        return FR_OK;
-    }
-    return fail_unsupported(ctx, draft, "pre_tokenizer", pre,
-                            "ByteLevel (gpt-2) and Sequence of Digits with "
-                            "individual_digits and ByteLevel (smollm), with "
-                            "add_prefix_space false and use_regex true");
-}
-
-/* Refuses parts that would change or add ids. A ByteLevel post-processor only moves offsets. */
-static fr_status check_frame(fr_ctx *ctx, const json_t *root,
-                             const fr_token_draft *draft)
-{
-    const json_t *normalizer = json_object_get(root, "normalizer");
-    const json_t *post = json_object_get(root, "post_processor");
-    if (!is_nothing(normalizer)) {
-        return fail_unsupported(ctx, draft, "normalizer", normalizer, "null");
-    }
-    if (!is_nothing(post) && !is_type(post, "ByteLevel")) {
-        return fail_unsupported(ctx, draft, "post_processor", post, "null, ByteLevel");
-    }
-    return FR_OK;
 }
 
 /* Files write an option that is not used as null, false, "" or 0, or leave it out. */
 bool fr_json_is_off(const json_t *value)
 {
-    return is_nothing(value) || json_is_false(value) ||
+    return fr_json_is_nothing(value) || json_is_false(value) ||
            (json_is_string(value) && json_string_length(value) == 0) ||
            (json_is_number(value) && json_number_value(value) == 0.0);
 }
 
-/* Each option in OFF changes how pieces become ids; bpe.c implements none of them. */
-static fr_status check_model(fr_ctx *ctx, const json_t *model,
-                             const fr_token_draft *draft)
+fr_text fr_json_view(const json_t *value)
+{
+    return (fr_text){json_string_value(value), json_string_length(value)};
+}
+
+fr_status fr_json_refuse(fr_ctx *ctx, const char *path, const char *key,
+                         const json_t *value, const char *supported)
+{
+    const char *type = text_of(json_object_get(value, "type"));
+    return FR_FAIL(
+        ctx, FR_ERR_UNSUPPORTED,
+        "%s: %s%s%s%s is not supported; supported: %s. Give rows as token ids "
+        "(source_ids, target_ids)",
+        path, key, *type != '\0' ? " '" : "", fr_show(fr_text_of(type)).text,
+        *type != '\0' ? "'" : "", supported);
+}
+
+/* The id of a token of the vocabulary by its text; -1: there is none. */
+static int64_t find_token(const json_t *vocab, const json_t *text)
+{
+    const json_t *id = json_object_get(vocab, text_of(text));
+    return json_is_integer(id) ? json_integer_value(id) : -1;
+}
+
+/* Each option in OFF changes how pieces become ids in a way that no model here does. */
+static fr_status read_bpe(fr_ctx *ctx, const json_t *model, fr_token_draft *draft)
 {
     static const char *const OFF[] = {"dropout", "continuing_subword_prefix",
-                                      "end_of_word_suffix", "byte_fallback",
-                                      "ignore_merges"};
+                                      "end_of_word_suffix"};
+    const json_t *unknown = json_object_get(model, "unk_token");
+    for (size_t i = 0; i < sizeof OFF / sizeof OFF[0]; i++) {
+        if (!fr_json_is_off(json_object_get(model, OFF[i]))) {
+            return fr_json_refuse(ctx, draft->path, OFF[i], NULL, "off");
+        }
+    }
+    draft->model = fr_splitter_is_byte_level(draft->splitter) ? FR_MODEL_BYTE_BPE
+                                                              : FR_MODEL_CHAR_BPE;
+    draft->byte_fallback = !fr_json_is_off(json_object_get(model, "byte_fallback"));
+    draft->fuse_unknown = !fr_json_is_off(json_object_get(model, "fuse_unk"));
+    draft->ignore_merges = !fr_json_is_off(json_object_get(model, "ignore_merges"));
+    if (draft->model == FR_MODEL_BYTE_BPE && draft->byte_fallback) {
+        return fr_json_refuse(ctx, draft->path, "byte_fallback", NULL,
+                              "off with a ByteLevel pre_tokenizer");
+    }
+    if (draft->model == FR_MODEL_BYTE_BPE || fr_json_is_off(unknown)) {
+        return FR_OK;
+    }
+    draft->unknown = find_token(json_object_get(model, "vocab"), unknown);
+    return draft->unknown >= 0
+               ? FR_OK
+               : FR_FAIL(ctx, FR_ERR_FORMAT,
+                         "%s: unk_token '%s' is not a token of the vocabulary",
+                         draft->path, fr_show(fr_json_view(unknown)).text);
+}
+
+/* Neighbours that are unknown are always one id in this model. */
+static fr_status read_unigram(fr_ctx *ctx, const json_t *model, fr_token_draft *draft)
+{
+    const json_t *unknown = json_object_get(model, "unk_id");
+    if (fr_splitter_is_byte_level(draft->splitter)) {
+        return fr_json_refuse(ctx, draft->path, "a Unigram model with ByteLevel", NULL,
+                              "Unigram with Metaspace");
+    }
+    draft->model = FR_MODEL_UNIGRAM;
+    draft->byte_fallback = !fr_json_is_off(json_object_get(model, "byte_fallback"));
+    draft->fuse_unknown = true;
+    if (fr_json_is_nothing(unknown)) {
+        return FR_OK;
+    }
+    int64_t n = (int64_t)json_array_size(json_object_get(model, "vocab"));
+    draft->unknown = json_integer_value(unknown);
+    if (!json_is_integer(unknown) || draft->unknown < 0 || draft->unknown >= n) {
+        return FR_FAIL(ctx, FR_ERR_FORMAT,
+                       "%s: unk_id must be a token of the vocabulary (0 to %lld)",
+                       draft->path, (long long)n - 1);
+    }
+    return FR_OK;
+}
+
+/* Files from before version 0.8 leave out the type of a BPE model. */
+static fr_status read_model(fr_ctx *ctx, const json_t *model, fr_token_draft *draft)
+{
     if (!json_is_object(model)) {
         return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: the object 'model' is missing",
                        draft->path);
     }
-    /* Files from before version 0.8 leave out the type of a BPE model. */
-    if (json_object_get(model, "type") != NULL && !is_type(model, "BPE")) {
-        return fail_unsupported(ctx, draft, "model", model, "BPE");
+    if (fr_json_is_type(model, "Unigram")) {
+        return read_unigram(ctx, model, draft);
     }
-    for (size_t i = 0; i < sizeof OFF / sizeof OFF[0]; i++) {
-        if (!fr_json_is_off(json_object_get(model, OFF[i]))) {
-            return fail_unsupported(ctx, draft, OFF[i], NULL, "off");
-        }
+    if (json_object_get(model, "type") != NULL && !fr_json_is_type(model, "BPE")) {
+        return fr_json_refuse(ctx, draft->path, "model", model, "BPE, Unigram");
     }
-    return FR_OK;
+    return read_bpe(ctx, model, draft);
+}
+
+/* "<0x0A>": a byte of a model with byte_fallback. */
+static bool is_byte_token(fr_text text)
+{
+    static const char HEX[] = "0123456789ABCDEF";
+    return text.bytes == sizeof "<0x0A>" - 1 && memcmp(text.data, "<0x", 3) == 0 &&
+           strchr(HEX, text.data[3]) != NULL && strchr(HEX, text.data[4]) != NULL &&
+           text.data[5] == '>';
 }
 
 /* Adds a token of the vocabulary to the draft. */
@@ -126,40 +142,27 @@ static fr_status set_token(fr_ctx *ctx, fr_token_draft *draft, int64_t capacity,
 {
     json_int_t at = json_integer_value(id);
     if (!json_is_integer(id) || at < 0 || at >= capacity) {
-        return FR_FAIL(ctx, FR_ERR_FORMAT,
-                       "%s: the id of the token '%.60s' must be a whole number from 0 "
-                       "to %lld, one less than there are tokens",
-                       draft->path, text.data, (long long)capacity - 1);
+        return FR_FAIL(
+            ctx, FR_ERR_FORMAT,
+            "%s: the id of the token '%s' must be a whole number from 0 to %d",
+            draft->path, fr_show(text).text, FR_MAX_TOKEN_IDS - 1);
     }
     if (draft->texts[at].data != NULL) {
         return FR_FAIL(ctx, FR_ERR_FORMAT,
-                       "%s: the id %lld is given to '%.60s' and to '%.60s'",
-                       draft->path, (long long)at, draft->texts[at].data, text.data);
+                       "%s: the id %lld is given to '%s' and to '%s'", draft->path,
+                       (long long)at, fr_show(draft->texts[at]).text,
+                       fr_show(text).text);
     }
     draft->texts[at] = text;
-    draft->kinds[at] = FR_TOKEN_NORMAL;
+    draft->kinds[at] =
+        draft->byte_fallback && is_byte_token(text) ? FR_TOKEN_BYTE : FR_TOKEN_NORMAL;
     draft->n_tokens = at < draft->n_tokens ? draft->n_tokens : at + 1;
     return FR_OK;
 }
 
-/* Ids index arrays, so they must lie below the number of tokens that the files can describe. Gaps between ids are
- * refused in tokenizer_build.c. */
-static fr_status read_tokens(fr_ctx *ctx, const fr_token_files *files,
-                             fr_token_draft *draft)
+static fr_status read_texts(fr_ctx *ctx, json_t *vocab, int64_t capacity,
+                            fr_token_draft *draft)
 {
-    json_t *vocab =
-        json_object_get(json_object_get(files->tokenizer, "model"), "vocab");
-    const json_t *added = json_object_get(files->tokenizer, "added_tokens");
-    if (!json_is_object(vocab) || (!is_nothing(added) && !json_is_array(added))) {
-        return FR_FAIL(ctx, FR_ERR_FORMAT,
-                       "%s: model.vocab must be an object and added_tokens a list",
-                       draft->path);
-    }
-    int64_t capacity =
-        (int64_t)json_object_size(vocab) + fr_added_tokens_capacity(files);
-    FR_TRY(fr_alloc(ctx, capacity, sizeof *draft->texts, &draft->texts));
-    FR_TRY(fr_alloc(ctx, capacity, 1, &draft->kinds));
-    FR_TRY(fr_alloc(ctx, capacity, 1, &draft->late));
     fr_status status = FR_OK;
     for (void *at = json_object_iter(vocab); at != NULL && status == FR_OK;
          at = json_object_iter_next(vocab, at)) {
@@ -167,7 +170,73 @@ static fr_status read_tokens(fr_ctx *ctx, const fr_token_files *files,
         status = set_token(ctx, draft, capacity, json_object_iter_value(at),
                            (fr_text){key, strlen(key)});
     }
-    return status == FR_OK ? fr_added_tokens_read(ctx, files, capacity, draft) : status;
+    return status;
+}
+
+/* [text, score] for each id. */
+static fr_status read_scores(fr_ctx *ctx, const json_t *vocab, int64_t capacity,
+                             fr_token_draft *draft)
+{
+    FR_TRY(fr_alloc(ctx, capacity, sizeof *draft->scores, &draft->scores));
+    for (size_t i = 0; i < json_array_size(vocab); i++) {
+        const json_t *item = json_array_get(vocab, i);
+        fr_text text = fr_json_view(json_array_get(item, 0));
+        const json_t *score = json_array_get(item, 1);
+        if (text.data == NULL || !json_is_number(score)) {
+            return FR_FAIL(ctx, FR_ERR_FORMAT,
+                           "%s: model.vocab[%zu] must be a text and a score",
+                           draft->path, i);
+        }
+        draft->texts[i] = text;
+        draft->kinds[i] = draft->byte_fallback && is_byte_token(text) ? FR_TOKEN_BYTE
+                                                                      : FR_TOKEN_NORMAL;
+        draft->scores[i] = json_number_value(score);
+    }
+    draft->n_tokens = (int64_t)json_array_size(vocab);
+    return FR_OK;
+}
+
+/* One more than the highest id that the files name, but at most what is allowed: an id beyond that is refused where it is
+ * read. Ids may have gaps. */
+static int64_t ids_end(const fr_token_files *files, json_t *vocab)
+{
+    int64_t end = (int64_t)json_array_size(vocab);
+    int64_t added = fr_added_tokens_end(files);
+    for (void *at = json_object_iter(vocab); at != NULL;
+         at = json_object_iter_next(vocab, at)) {
+        json_int_t id = json_integer_value(json_object_iter_value(at));
+        end = id >= end && id < FR_MAX_TOKEN_IDS ? id + 1 : end;
+    }
+    end = added > end ? added : end;
+    return end < FR_MAX_TOKEN_IDS ? end : FR_MAX_TOKEN_IDS;
+}
+
+static fr_status read_tokens(fr_ctx *ctx, const fr_token_files *files,
+                             fr_token_draft *draft)
+{
+    json_t *vocab =
+        json_object_get(json_object_get(files->tokenizer, "model"), "vocab");
+    const json_t *added = json_object_get(files->tokenizer, "added_tokens");
+    bool unigram = draft->model == FR_MODEL_UNIGRAM;
+    if (unigram != json_is_array(vocab) || (!unigram && !json_is_object(vocab)) ||
+        (!fr_json_is_nothing(added) && !json_is_array(added))) {
+        return FR_FAIL(ctx, FR_ERR_FORMAT,
+                       "%s: model.vocab must be %s and added_tokens a list",
+                       draft->path, unigram ? "a list" : "an object");
+    }
+    int64_t capacity = ids_end(files, vocab);
+    if (unigram && (int64_t)json_array_size(vocab) > capacity) {
+        return FR_FAIL(ctx, FR_ERR_FORMAT,
+                       "%s: the vocabulary has %zu tokens; 1 to %d are allowed",
+                       draft->path, json_array_size(vocab), FR_MAX_TOKEN_IDS);
+    }
+    FR_TRY(fr_alloc(ctx, capacity, sizeof *draft->texts, &draft->texts));
+    FR_TRY(fr_alloc(ctx, capacity, 1, &draft->kinds));
+    FR_TRY(fr_alloc(ctx, capacity, 1, &draft->late));
+    FR_TRY(fr_alloc(ctx, capacity, 1, &draft->how));
+    FR_TRY(unigram ? read_scores(ctx, vocab, capacity, draft)
+                   : read_texts(ctx, vocab, capacity, draft));
+    return fr_added_tokens_read(ctx, files, capacity, draft);
 }
 
 /* "left right", with exactly one space, or ["left", "right"]. */
@@ -217,9 +286,15 @@ fr_status fr_tokenizer_read_json(fr_ctx *ctx, const fr_token_files *files,
 {
     const json_t *root = files->tokenizer;
     const json_t *model = json_object_get(root, "model");
-    FR_TRY(check_model(ctx, model, draft));
-    FR_TRY(check_frame(ctx, root, draft));
-    FR_TRY(read_rule(ctx, root, draft));
+    draft->unknown = -1;
+    FR_TRY(
+        fr_tokenizer_read_normalizer(ctx, json_object_get(root, "normalizer"), draft));
+    FR_TRY(
+        fr_tokenizer_read_splitter(ctx, json_object_get(root, "pre_tokenizer"), draft));
+    FR_TRY(read_model(ctx, model, draft));
+    FR_TRY(fr_tokenizer_read_decoder(ctx, json_object_get(root, "decoder"), draft));
     FR_TRY(read_tokens(ctx, files, draft));
-    return read_merges(ctx, json_object_get(model, "merges"), draft);
+    return draft->model == FR_MODEL_UNIGRAM
+               ? FR_OK
+               : read_merges(ctx, json_object_get(model, "merges"), draft);
 }

@@ -7,7 +7,8 @@
  * special tokens, and the ids that are special are looked up in its text. With `special` all of it is one string.
  *
  * `own` flags follow the bytes: each byte of the collected text knows whether it is data, and an id is the row's own if
- * all bytes that it stands for are.
+ * all bytes that it stands for are. A tokenizer may normalize a text; then the ids decode to another text. What both texts have
+ * in common at their beginning and at their end is the same bytes, and an id within the rest stands for all of the rest.
  */
 #define _GNU_SOURCE /* memmem */
 #include "train/data/text.h"
@@ -37,20 +38,73 @@ static void collect(collector *c, const char *text, size_t bytes, bool is_own)
     c->bytes += bytes;
 }
 
+/* What the ids from `first` on decode to, beside the collected text. */
+typedef struct alignment {
+    fr_text decoded;
+    size_t bytes;    /* of the collected text */
+    size_t before;   /* bytes that are the same at the beginning */
+    size_t behind;   /* and at the end */
+    size_t left_out; /* of the first id: a space that decoding leaves out */
+} alignment;
+
+static alignment align(const collector *c, int64_t first, size_t bytes, fr_text decoded)
+{
+    alignment a = {.decoded = decoded, .bytes = bytes};
+    size_t least = bytes < decoded.bytes ? bytes : decoded.bytes;
+    while (a.before < least && decoded.data[a.before] == c->text[a.before]) {
+        a.before++;
+    }
+    while (a.behind < least - a.before && decoded.data[decoded.bytes - 1 - a.behind] ==
+                                              c->text[bytes - 1 - a.behind]) {
+        a.behind++;
+    }
+    for (int64_t i = first; i < c->ids->count; i++) {
+        a.left_out += fr_tokenizer_token_bytes(c->tokenizer, c->ids->data[i]);
+    }
+    a.left_out -= decoded.bytes;
+    return a;
+}
+
+/* Whether the bytes `at` to `end` of the decoded text stand for data alone. */
+static bool is_own(const collector *c, const alignment *a, size_t at, size_t end)
+{
+    size_t behind = a->decoded.bytes - a->behind;
+    size_t from = at < a->before ? at
+                  : at < behind  ? a->before
+                                 : at - behind + a->bytes - a->behind;
+    size_t to = end <= a->before ? end
+                : end <= behind  ? a->bytes - a->behind
+                                 : end - behind + a->bytes - a->behind;
+    bool own = to > from;
+    for (size_t i = from; i < to && own; i++) {
+        own = c->is_own[i];
+    }
+    return own;
+}
+
 /* Flag the ids from `first` on. They stand for the bytes of the text in order. */
 static fr_status flag_tokens(const collector *c, int64_t first, size_t bytes)
 {
-    size_t at = 0;
-    for (int64_t i = first; c->own != NULL && i < c->ids->count; i++) {
-        size_t end = at + fr_tokenizer_token_bytes(c->tokenizer, c->ids->data[i]);
-        bool is_own = end > at && end <= bytes;
-        for (; at < end && is_own; at++) {
-            is_own = c->is_own[at];
-        }
-        at = end;
-        FR_TRY(fr_ids_add(c->ctx, c->own, is_own ? 1 : 0));
+    char *decoded = NULL;
+    size_t decoded_bytes = 0;
+    if (c->own == NULL) {
+        return FR_OK;
     }
-    return FR_OK;
+    FR_TRY(fr_tokenizer_decode(c->ctx, c->tokenizer, c->ids->data + first,
+                               c->ids->count - first, false, &decoded, &decoded_bytes));
+    alignment a = align(c, first, bytes, (fr_text){decoded, decoded_bytes});
+    fr_status status = FR_OK;
+    size_t at = 0;
+    for (int64_t i = first; i < c->ids->count && status == FR_OK; i++) {
+        size_t length = fr_tokenizer_token_bytes(c->tokenizer, c->ids->data[i]);
+        size_t left_out = length < a.left_out ? length : a.left_out;
+        a.left_out -= left_out;
+        size_t end = at + length - left_out;
+        status = fr_ids_add(c->ctx, c->own, is_own(c, &a, at, end) ? 1 : 0);
+        at = end;
+    }
+    free(decoded);
+    return status;
 }
 
 /* Tokenise the collected text and begin a new one. Failures leave ids behind, which fr_text_encode takes back. */

@@ -185,7 +185,7 @@ char *fuzz_block(fuzz_part part)
 int fuzz_write_parts(const uint8_t *data, size_t size, const char *const *names,
                      int n_names)
 {
-    enum { MAX_PARTS = 8 };
+    enum { MAX_PARTS = 9 };
     fuzz_part parts[MAX_PARTS];
     fuzz_check(n_names <= MAX_PARTS, "few files");
     int n = fuzz_split(data, size, parts, n_names);

@@ -180,6 +180,19 @@ static void seed_tokenizer(const char *name, json_t *root, const char *added)
     json_decref(root);
 }
 
+/* Tokenizers in the forms of well-known models. */
+static void seed_forms(void)
+{
+    json_t *all = json_load_file(fr_test_data("golden/tokenizers.json"), 0, NULL);
+    json_t *forms = json_object_get(all, "forms");
+    for (size_t i = 0; i < json_array_size(forms); i++) {
+        json_t *item = json_array_get(forms, i);
+        seed_tokenizer(json_string_value(json_object_get(item, "name")),
+                       json_incref(json_object_get(item, "tokenizer")), "{}");
+    }
+    json_decref(all);
+}
+
 /* A whole tokenizer, and one of few tokens, of which every byte matters. */
 static void tokenizer(void)
 {
@@ -197,6 +210,7 @@ static void tokenizer(void)
     seed_tokenizer("whole", json_incref(root), "{\"<t>\":267}");
     (void)json_object_set_new(root, "pre_tokenizer", fr_tiny_smollm_rule());
     seed_tokenizer("smollm", root, "{}");
+    seed_forms();
 }
 
 /* ---- raw bytes ------------------------------------------------------------------------------ */

@@ -133,8 +133,9 @@ bool fuzz_use_model(fr_ctx *ctx, const char *path)
     return accepted;
 }
 
-void fuzz_use_text(fr_ctx *ctx, const fr_tokenizer *tokenizer, const char *text,
-                   size_t bytes)
+/* `same`: decoding gives the bytes again, as it does without normalizers and without marks for spaces. */
+static void use_text(fr_ctx *ctx, const fr_tokenizer *tokenizer, const char *text,
+                     size_t bytes, bool same)
 {
     for (int special = 0; special < 2; special++) {
         fr_ids ids = {NULL, 0, 0};
@@ -150,12 +151,19 @@ void fuzz_use_text(fr_ctx *ctx, const fr_tokenizer *tokenizer, const char *text,
             bool decoded =
                 fuzz_answer(ctx, fr_tokenizer_decode(ctx, tokenizer, ids.data,
                                                      ids.count, false, &back, &n_back));
-            fuzz_check(decoded && n_back == bytes && memcmp(back, text, bytes) == 0,
+            fuzz_check(decoded, "ids decode");
+            fuzz_check(!same || (n_back == bytes && memcmp(back, text, bytes) == 0),
                        "decoding gives the text again");
         }
         free(back);
         fr_ids_fini(&ids);
     }
+}
+
+void fuzz_use_text(fr_ctx *ctx, const fr_tokenizer *tokenizer, const char *text,
+                   size_t bytes)
+{
+    use_text(ctx, tokenizer, text, bytes, true);
 }
 
 static void use_chat(fr_ctx *ctx, const fr_tokenizer *tokenizer)
@@ -238,7 +246,7 @@ bool fuzz_use_tokenizer(fr_ctx *ctx, const char *path)
         fr_tokenizer_digest(tokenizer, digest);
         fuzz_check(fr_test_sum(digest, sizeof digest) > 0, "a digest");
         use_tokens(ctx, tokenizer);
-        fuzz_use_text(ctx, tokenizer, TEXT, sizeof TEXT - 1);
+        use_text(ctx, tokenizer, TEXT, sizeof TEXT - 1, false);
         use_chat(ctx, tokenizer);
     }
     fr_tokenizer_close(&tokenizer);
