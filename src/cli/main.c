@@ -15,6 +15,7 @@
 #include "cli/wait_rank.h"
 #include "comm/post.h"
 #include "device/device.h"
+#include "model/families/families.h"
 #include "train/config/config.h"
 #include "train/run/run.h"
 
@@ -58,6 +59,7 @@ static void print_usage(FILE *out)
         out,
         "\nforerun COMMAND --help    print the options of a command\n"
         "forerun --help-config     print every key of a training config\n"
+        "forerun --help-models     print the families of models that are taken\n"
         "forerun --version         print the version\n\n"
         "environment variables, none of which changes a result:\n"
         "  FORERUN_LOG        error, warn, info (default) or debug\n"
@@ -91,6 +93,10 @@ static int run_simple(const char *word)
     }
     if (strcmp(word, "--help-config") == 0) {
         fr_config_print_help(stdout);
+        return 0;
+    }
+    if (strcmp(word, "--help-models") == 0) {
+        fr_families_print(stdout);
         return 0;
     }
     if (strcmp(word, "--version") == 0) {

@@ -78,6 +78,7 @@ for command in train plan eval generate inspect compare tokenize; do
     expect 0 "$FORERUN" $command --help
 done
 expect 0 "$FORERUN" --help-config
+expect 0 "$FORERUN" --help-models
 
 # checkpoints that are none, and of another base
 train good 1 1 2>"$work/err" || fail "$(cat "$work/err")"

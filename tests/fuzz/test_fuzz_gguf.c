@@ -1,3 +1,4 @@
+#include "base/file.h"
 #include "device/quant.h"
 #include "model/files/gguf.h"
 #include "model/files/gguf_impl.h"
@@ -6,6 +7,7 @@
 #include "support/model_files.h"
 #include "support/mutate.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -137,16 +139,13 @@ static void read_all(const fr_weights *weights)
     }
 }
 
-static void open_mutated(fr_test_kind family)
+/* Damage a file, round after round. */
+static void open_mutated_bytes(const uint8_t *bytes, size_t n_bytes, uint64_t rounds)
 {
     const char *path = fr_test_path(fr_test_folder(), "model.gguf");
-    fr_gguf_writer *writer = fr_gguf_writer_create();
-    size_t n_bytes = 0;
-    int n_accepted = 0;
+    uint64_t n_accepted = 0;
     int n_unclear = 0;
-    fr_gguf_writer_add_folder(writer, fr_test_micro_folder(family, "F32"));
-    uint8_t *bytes = fr_gguf_writer_bytes(writer, &n_bytes);
-    for (uint64_t round = 0; round < N_OPENED; round++) {
+    for (uint64_t round = 0; round < rounds; round++) {
         fr_ctx *ctx = fr_test_ctx();
         fr_weights *weights = NULL;
         size_t n_mutated = 0;
@@ -162,9 +161,34 @@ static void open_mutated(fr_test_kind family)
         fr_weights_close(&weights);
     }
     CU_ASSERT_EQUAL(n_unclear, 0);
-    CU_ASSERT(n_accepted > N_OPENED / 100 && n_accepted < N_OPENED - N_OPENED / 10);
+    CU_ASSERT(n_accepted > rounds / 100 && n_accepted < rounds - rounds / 10);
+}
+
+static void open_mutated(fr_test_kind family)
+{
+    fr_gguf_writer *writer = fr_gguf_writer_create();
+    size_t n_bytes = 0;
+    fr_gguf_writer_add_folder(writer, fr_test_micro_folder(family, "F32"));
+    uint8_t *bytes = fr_gguf_writer_bytes(writer, &n_bytes);
+    open_mutated_bytes(bytes, n_bytes, N_OPENED);
     free(bytes);
     fr_gguf_writer_destroy(&writer);
+}
+
+/* Fused tensors, windows, and factors of RoPE. */
+static void mutated_files_of_other_families_are_opened_or_refused(void)
+{
+    static const char *const MODELS[] = {"llama3", "gemma3", "phi3_longrope",
+                                         "granite"};
+    for (int i = 0; i < FR_N_CASES(MODELS); i++) {
+        char name[96];
+        char *bytes = NULL;
+        size_t n_bytes = 0;
+        (void)snprintf(name, sizeof name, "golden/families/%s/model.gguf", MODELS[i]);
+        FR_ASSERT_OK(fr_file_read(fr_test_ctx(), fr_test_data(name), &bytes, &n_bytes));
+        open_mutated_bytes((const uint8_t *)bytes, n_bytes, N_OPENED / 4);
+        free(bytes);
+    }
 }
 
 static void mutated_models_are_opened_or_refused(void)
@@ -176,6 +200,7 @@ static void mutated_models_are_opened_or_refused(void)
 static const fr_case CASES[] = {
     FR_CASE(mutated_files_are_parsed_or_refused),
     FR_CASE(mutated_models_are_opened_or_refused),
+    FR_CASE(mutated_files_of_other_families_are_opened_or_refused),
 };
 
 int main(int argc, char **argv)

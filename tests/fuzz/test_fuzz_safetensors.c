@@ -1,9 +1,12 @@
 #include "base/file.h"
+#include "model/families/hf_config.h"
 #include "model/files/safetensors.h"
 #include "model/weights/weights.h"
 #include "support/model_files.h"
 #include "support/mutate.h"
 
+#include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -127,10 +130,112 @@ static void mutated_configs_are_read_or_refused(void)
     CU_ASSERT(accepted > 0 && accepted < 2 * N_CONFIGS);
 }
 
+/* ---- settings of every family ------------------------------------------------------------------ */
+
+static const char *const MODELS[] = {
+    "qwen2_window", "qwen3",   "gemma2", "gemma3", "gemma3_mm",
+    "smollm3",      "granite", "olmo2",  "phi3",   "phi3_longrope",
+    "gpt_neox",     "opt",     "bloom",  "llama3"};
+
+static void mutated_configs_of_other_families_are_read_or_refused(void)
+{
+    enum { ROUNDS = 300 };
+    for (int i = 0; i < FR_N_CASES(MODELS); i++) {
+        char name[64];
+        (void)snprintf(name, sizeof name, "families/%s", MODELS[i]);
+        int accepted =
+            open_mutated(fr_test_model_folder(name, "{}"), "config.json", ROUNDS);
+        CU_ASSERT(accepted > 0 && accepted < ROUNDS);
+    }
+}
+
+/* Whether a value is read as a description in its ranges, or refused by a clear message. */
+static bool is_clear(const char *path, const json_t *root)
+{
+    fr_ctx *ctx = fr_test_ctx();
+    fr_hf_config config;
+    CU_ASSERT_EQUAL_FATAL(json_dump_file(root, path, 0), 0);
+    fr_status status = fr_hf_config_read(ctx, path, &config);
+    if (status != FR_OK) {
+        return is_clear_refusal(ctx, status);
+    }
+    return fr_arch_check(ctx, path, &config.arch) == FR_OK;
+}
+
+/* Put each value of each kind into each key of `object`, which is a part of `root`, and into those of its objects. */
+static int count_unclear(const char *path, json_t *root, json_t *object, int depth)
+{
+    static const char *const VALUES[] = {
+        "null",
+        "true",
+        "false",
+        "0",
+        "-1",
+        "1",
+        "2",
+        "1e308",
+        "-1e308",
+        "1e-308",
+        "0.3",
+        "9223372036854775807",
+        "-9223372036854775808",
+        "\"x\"",
+        "[]",
+        "{}",
+        "[1e308]",
+        "[null,1]",
+        "{\"rope_type\":\"yarn\",\"factor\":1e-300}",
+        "{\"rope_type\":\"llama3\",\"factor\":1e11,\"low_freq_factor\":1e-9,"
+        "\"high_freq_factor\":1e-8}",
+        "{\"full_attention\":{\"full_attention\":{}},\"sliding_attention\":[]}"};
+    int unclear = 0;
+    json_t *keys = json_copy(object);
+    const char *key = NULL;
+    json_t *old = NULL;
+    json_object_foreach(keys, key, old)
+    {
+        for (int v = 0; v < FR_N_CASES(VALUES); v++) {
+            json_t *value =
+                fr_test_memory(json_loads(VALUES[v], JSON_DECODE_ANY, NULL));
+            (void)json_object_set_new(object, key, value);
+            if (!is_clear(path, root)) {
+                (void)printf("%s as %s: %s\n", key, VALUES[v],
+                             fr_ctx_error(fr_test_ctx()));
+                unclear++;
+            }
+        }
+        (void)json_object_set(object, key, old);
+        if (json_is_object(old) && depth > 0) {
+            unclear += count_unclear(path, root, old, depth - 1);
+        }
+    }
+    json_decref(keys);
+    return unclear;
+}
+
+static void hostile_values_of_every_setting_are_read_or_refused(void)
+{
+    /* every key of every form of config.json that there is */
+    static const char *const FORMS[] = {"qwen2_window", "gemma3", "smollm3",
+                                        "granite",      "llama3", "phi3_longrope",
+                                        "gpt_neox",     "opt"};
+    for (int i = 0; i < FR_N_CASES(FORMS); i++) {
+        char name[64];
+        (void)snprintf(name, sizeof name, "families/%s", FORMS[i]);
+        const char *folder = fr_test_model_folder(name, "{}");
+        const char *path = fr_test_path(folder, "config.json");
+        json_t *root = fr_test_memory(json_load_file(path, 0, NULL));
+        CU_ASSERT_EQUAL(count_unclear(path, root, root, 3), 0);
+        json_decref(root);
+    }
+}
+
 static const fr_case CASES[] = {
     FR_CASE(mutated_files_are_parsed_or_refused),
     FR_CASE(mutated_folders_are_opened_or_refused),
     FR_CASE(mutated_configs_are_read_or_refused),
+    FR_CASE(mutated_configs_of_other_families_are_read_or_refused),
+    FR_CASE(hostile_values_of_every_setting_are_read_or_refused),
 };
 
 int main(int argc, char **argv)

@@ -31,7 +31,7 @@ USES = {
     "train/run": "base comm device model model/text model/weights train/checkpoint train/config train/data"
                  " train/forecast train/session train/step",
     "train/preflight": "base comm device model/weights train/config train/forecast train/session",
-    "cli": "base comm device model model/files model/network model/text model/weights train/checkpoint train/config"
+    "cli": "base comm device model model/families model/files model/network model/text model/weights train/checkpoint train/config"
            " train/data train/forecast train/inference train/preflight train/run train/session train/step",
 }
 

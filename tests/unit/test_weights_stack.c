@@ -7,6 +7,7 @@
 #include "support/gguf_writer.h"
 #include "support/model_files.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,6 +54,37 @@ static fr_weights *open_file_of(uint32_t type)
     add_matrix(w, "blk.0.attn_output.weight", type, WIDTH, WIDTH);
     add_matrix(w, "blk.0.ffn_gate.weight", type, FF, WIDTH);
     add_matrix(w, "blk.0.ffn_up.weight", type, FF, WIDTH);
+    add_matrix(w, "blk.0.ffn_down.weight", type, WIDTH, FF);
+    fr_gguf_writer_set_tensor(w, "output_norm.weight", FR_QUANT_F32, 0, WIDTH, ones);
+    fr_gguf_writer_set_tensor(w, "blk.0.attn_norm.weight", FR_QUANT_F32, 0, WIDTH,
+                              ones);
+    fr_gguf_writer_set_tensor(w, "blk.0.ffn_norm.weight", FR_QUANT_F32, 0, WIDTH, ones);
+    fr_gguf_writer_write(w, path);
+    fr_gguf_writer_destroy(&w);
+    FR_ASSERT_OK(fr_weights_open(fr_test_ctx(), path, &weights));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(weights);
+    return weights;
+}
+
+/* The same sizes with Q, K and V in one tensor, and gate and up in one. */
+static fr_weights *open_fused_file_of(uint32_t type)
+{
+    static const float ones[WIDTH] = {1.0F};
+    fr_weights *weights = NULL;
+    fr_gguf_writer *w = fr_gguf_writer_create();
+    const char *path = fr_test_path(fr_test_folder(), "model.gguf");
+    fr_gguf_writer_set_text(w, "general.architecture", "phi3");
+    fr_gguf_writer_set_u32(w, "phi3.block_count", 1);
+    fr_gguf_writer_set_u32(w, "phi3.embedding_length", WIDTH);
+    fr_gguf_writer_set_u32(w, "phi3.feed_forward_length", FF);
+    fr_gguf_writer_set_u32(w, "phi3.context_length", 64);
+    fr_gguf_writer_set_u32(w, "phi3.attention.head_count", 4);
+    fr_gguf_writer_set_u32(w, "phi3.attention.head_count_kv", 2);
+    fr_gguf_writer_set_f32(w, "phi3.attention.layer_norm_rms_epsilon", 1e-5F);
+    add_matrix(w, "token_embd.weight", type, VOCAB, WIDTH);
+    add_matrix(w, "blk.0.attn_qkv.weight", type, WIDTH + 2 * KV, WIDTH);
+    add_matrix(w, "blk.0.attn_output.weight", type, WIDTH, WIDTH);
+    add_matrix(w, "blk.0.ffn_up.weight", type, 2 * FF, WIDTH);
     add_matrix(w, "blk.0.ffn_down.weight", type, WIDTH, FF);
     fr_gguf_writer_set_tensor(w, "output_norm.weight", FR_QUANT_F32, 0, WIDTH, ones);
     fr_gguf_writer_set_tensor(w, "blk.0.attn_norm.weight", FR_QUANT_F32, 0, WIDTH,
@@ -152,6 +184,36 @@ static void every_type_is_read_from_the_file_as_it_is_converted(void)
     }
 }
 
+static void fused_tensors_are_read_from_the_file_as_they_are_converted(void)
+{
+    for (int t = 0; t < FR_N_CASES(TYPES); t++) {
+        fr_weights *weights = open_fused_file_of(TYPES[t]);
+        fr_holding in_file = {weights, t % 2 == 0 ? FR_F32 : FR_BF16, true};
+        CU_ASSERT(fr_weights_stay(&in_file, &FR_STACK_QKV, 0));
+        check_stack(&in_file, &FR_STACK_QKV, 0);
+        check_stack(&in_file, &FR_STACK_GATE_UP, 0);
+        fr_weights_close(&weights);
+    }
+}
+
+/* Heads of Q, K and V one after the other, and stacked tensors, in folders. */
+static void every_storage_form_is_read_as_it_is_converted(void)
+{
+    static const char *const MODELS[] = {"gpt_neox", "bloom", "phi3", "gemma2", "opt"};
+    for (int i = 0; i < FR_N_CASES(MODELS); i++) {
+        char path[64];
+        fr_weights *weights = NULL;
+        (void)snprintf(path, sizeof path, "golden/families/%s", MODELS[i]);
+        FR_ASSERT_OK(fr_weights_open(fr_test_ctx(), fr_test_data(path), &weights));
+        bool gated = fr_weights_arch(weights)->gated;
+        fr_holding in_file = {weights, i % 2 == 0 ? FR_F32 : FR_BF16, true};
+        CU_ASSERT(fr_weights_stay(&in_file, &FR_STACK_QKV, 1));
+        check_stack(&in_file, &FR_STACK_QKV, 1);
+        check_stack(&in_file, gated ? &FR_STACK_GATE_UP : &FR_STACK_UP, 1);
+        fr_weights_close(&weights);
+    }
+}
+
 /* Half precision in both dtypes, sizes that are no multiples of anything. */
 static void folders_are_read_as_they_are_converted(void)
 {
@@ -234,6 +296,8 @@ static void ready_rows_are_used_where_they_lie(void)
 
 static const fr_case CASES[] = {
     FR_CASE(every_type_is_read_from_the_file_as_it_is_converted),
+    FR_CASE(fused_tensors_are_read_from_the_file_as_they_are_converted),
+    FR_CASE(every_storage_form_is_read_as_it_is_converted),
     FR_CASE(folders_are_read_as_they_are_converted),
     FR_CASE(bytes_are_those_of_the_file),
     FR_CASE(weights_in_the_file_count_as_they_lie_there),

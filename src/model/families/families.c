@@ -212,6 +212,42 @@ fr_family_names fr_families_supported(bool gguf)
     return names;
 }
 
+static void list_names(const char *const *names, const char *more, char *out,
+                       size_t bytes)
+{
+    size_t at = 0;
+    (void)snprintf(out, bytes, "no");
+    for (int i = 0; i < FR_FAMILY_NAMES && names[i] != NULL && at < bytes; i++) {
+        int n = snprintf(out + at, bytes - at, "%s`%s`", i > 0 ? ", " : "", names[i]);
+        at += n > 0 ? (size_t)n : 0;
+    }
+    if (more != NULL && at < bytes) {
+        (void)snprintf(out + at, bytes - at, ", `%s`", more);
+    }
+}
+
+fr_family_line fr_family_describe(const fr_family *family)
+{
+    fr_family_line line = {{0}};
+    char folders[96];
+    char ggufs[96];
+    list_names(family->hf_types, family->text_type, folders, sizeof folders);
+    list_names(family->gguf_types, NULL, ggufs, sizeof ggufs);
+    (void)snprintf(line.text, sizeof line.text, "| %s | %s | %s | %s |", family->title,
+                   folders, ggufs, family->limits != NULL ? family->limits : "");
+    return line;
+}
+
+void fr_families_print(FILE *out)
+{
+    (void)fprintf(
+        out, "| family | `model_type` of folders | `general.architecture` of GGUF | "
+             "refused of it |\n|---|---|---|---|\n");
+    for (int i = 0; i < N_FAMILIES; i++) {
+        (void)fprintf(out, "%s\n", fr_family_describe(FAMILIES[i]).text);
+    }
+}
+
 /* ---- keys ---------------------------------------------------------------------------------------- */
 
 static bool is_name(const char *name, const char *key)

@@ -6,6 +6,8 @@
 
 #include "model/families/family.h"
 
+#include <stdio.h>
+
 extern const fr_family FR_FAMILY_LLAMA;
 extern const fr_family FR_FAMILY_MISTRAL;
 extern const fr_family FR_FAMILY_QWEN2;
@@ -39,6 +41,15 @@ typedef struct fr_family_names {
     char text[256];
 } fr_family_names;
 fr_family_names fr_families_supported(bool gguf);
+
+/** A family as a line of the table in docs/models.md, without a newline. */
+typedef struct fr_family_line {
+    char text[384];
+} fr_family_line;
+fr_family_line fr_family_describe(const fr_family *family);
+
+/** Print all of them below a heading. */
+void fr_families_print(FILE *out);
 
 /** Whether the family's reader of config.json looks at a key, or its models have no use for it. */
 bool fr_family_knows_key(const fr_family *family, const char *key);

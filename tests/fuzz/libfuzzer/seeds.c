@@ -75,6 +75,9 @@ static void gguf(void)
 {
     gguf_model("llama", FR_LLAMA);
     gguf_model("gpt2", FR_GPT2);
+    seed_copy("llama3", fr_test_data("golden/families/llama3/model.gguf"));
+    seed_copy("phi3", fr_test_data("golden/families/phi3_longrope/model.gguf"));
+    seed_copy("gemma3", fr_test_data("golden/families/gemma3/model.gguf"));
     gguf_values();
     seed_writer("tokenizer", fr_tiny_gguf());
 }
