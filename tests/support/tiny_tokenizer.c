@@ -181,3 +181,32 @@ int32_t fr_test_special_id(const fr_tokenizer *tokenizer, const char *text)
     int32_t id = fr_tokenizer_marker(tokenizer, text);
     return fr_tokenizer_is_special(tokenizer, id) ? id : -1;
 }
+
+fr_gguf_writer *fr_tiny_scored_gguf(const char *model)
+{
+    enum { NORMAL = 1, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE };
+    static const char MARK_H[] = "\xE2\x96\x81h";
+    static const char *const TEXTS[] = {
+        "<unk>",        "<s>",  "</s>", "h",  "e",    "l",     "o",
+        "\xE2\x96\x81", MARK_H, "he",   "ll", "hell", "hello", "<0xFF>",
+        "<0x0A>",       "<t>",  "el",   "oo", "xy",   "hel"};
+    enum { N = sizeof TEXTS / sizeof *TEXTS };
+    static const int32_t TYPES[N] = {UNKNOWN,      CONTROL, CONTROL, NORMAL, NORMAL,
+                                     NORMAL,       NORMAL,  NORMAL,  NORMAL, NORMAL,
+                                     NORMAL,       NORMAL,  NORMAL,  BYTE,   BYTE,
+                                     USER_DEFINED, NORMAL,  UNUSED,  NORMAL, NORMAL};
+    float scores[N];
+    for (int i = 0; i < N; i++) {
+        scores[i] = TYPES[i] == NORMAL ? -1.0F - 0.25F * (float)(i * 7 % N) : 0.0F;
+    }
+    fr_gguf_writer *writer = fr_gguf_writer_create();
+    fr_gguf_writer_set_text(writer, "general.architecture", "llama");
+    fr_gguf_writer_set_text(writer, "tokenizer.ggml.model", model);
+    fr_gguf_writer_set_texts(writer, "tokenizer.ggml.tokens", TEXTS, N);
+    fr_gguf_writer_set_reals(writer, "tokenizer.ggml.scores", scores, N);
+    fr_gguf_writer_set_ints(writer, "tokenizer.ggml.token_type", TYPES, N);
+    fr_gguf_writer_set_bool(writer, "tokenizer.ggml.add_space_prefix", true);
+    fr_gguf_writer_set_bool(writer, "tokenizer.ggml.remove_extra_whitespaces",
+                            strcmp(model, "t5") == 0);
+    return writer;
+}

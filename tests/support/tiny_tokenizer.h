@@ -37,6 +37,9 @@ fr_gguf_writer *fr_tiny_gguf(void);
 /** The same with one token more, of a given tokenizer.ggml.token_type. */
 fr_gguf_writer *fr_tiny_gguf_with(const char *token, int32_t type);
 
+/** A vocabulary with scores, bytes and unused tokens; `model`: llama or t5, by tokenizer.ggml.model. */
+fr_gguf_writer *fr_tiny_scored_gguf(const char *model);
+
 /** The pre_tokenizer of the smollm rule; a new value. */
 json_t *fr_tiny_smollm_rule(void);
 

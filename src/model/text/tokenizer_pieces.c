@@ -14,6 +14,10 @@ void fr_pieces_destroy(fr_pieces **pieces)
 {
     fr_pieces *closed = *pieces;
     if (closed != NULL) {
+        for (int i = 0; closed->characters != NULL && i < FR_N_CODES / FR_PAGE_CODES;
+             i++) {
+            free(closed->characters[i]);
+        }
         free(closed->characters);
         free(closed->parts);
         free(closed->halves);
@@ -24,6 +28,23 @@ void fr_pieces_destroy(fr_pieces **pieces)
         free(closed);
         *pieces = NULL;
     }
+}
+
+int32_t fr_pieces_character(const fr_pieces *pieces, uint32_t code)
+{
+    const int32_t *page = pieces->characters[code / FR_PAGE_CODES];
+    return page != NULL ? page[code % FR_PAGE_CODES] - 1 : -1;
+}
+
+fr_status fr_pieces_set_character(fr_ctx *ctx, fr_pieces *pieces, uint32_t code,
+                                  int32_t id)
+{
+    int32_t **page = &pieces->characters[code / FR_PAGE_CODES];
+    if (*page == NULL) {
+        FR_TRY(fr_alloc(ctx, FR_PAGE_CODES, sizeof **page, page));
+    }
+    (*page)[code % FR_PAGE_CODES] = id + 1;
+    return FR_OK;
 }
 
 void fr_pieces_scratch_fini(fr_pieces_scratch *scratch)
@@ -102,7 +123,7 @@ static fr_status add_characters(const encoding *job, fr_text piece)
     while (at < piece.bytes) {
         uint32_t code = 0;
         size_t length = fr_utf8_next(piece.data + at, piece.bytes - at, &code);
-        int32_t id = length > 0 ? job->pieces->characters[code] - 1 : -1;
+        int32_t id = length > 0 ? fr_pieces_character(job->pieces, code) : -1;
         length = length > 0 ? length : 1;
         FR_TRY(id >= 0 ? fr_ids_add(job->ctx, job->ids, id)
                        : add_unknown(job, (fr_text){piece.data + at, length}));

@@ -14,6 +14,7 @@
 enum {
     FR_N_BYTES = 256,
     FR_N_CODES = 0x110000,
+    FR_PAGE_CODES = 256, /* code points that share a page of fr_pieces.characters */
     /* bytes of a token that SPM or UNIGRAM may choose; some 16 characters are usual */
     FR_MAX_CHARACTER_TOKEN = 512
 };
@@ -34,7 +35,8 @@ struct fr_pieces {
     int32_t unknown; /* -1: none */
     int32_t n_tokens;
     int32_t bytes[FR_N_BYTES]; /* tokens of single bytes; -1: none */
-    int32_t *characters; /* [FR_N_CODES], id + 1; 0: no token; of CHAR_BPE and SPM */
+    int32_t **characters; /* [FR_N_CODES / FR_PAGE_CODES][FR_PAGE_CODES]: id + 1; 0: no
+                             token; NULL: a page without tokens. Of CHAR_BPE and SPM */
     int32_t n_parts;
     uint32_t *parts; /* [n_parts]: code points of the ids from n_tokens on */
     fr_halves
@@ -51,6 +53,11 @@ struct fr_pieces {
 FR_MUST_CHECK fr_status fr_pieces_create(fr_ctx *ctx, const fr_token_draft *draft,
                                          const fr_text_map *map, fr_pieces **out);
 void fr_pieces_destroy(fr_pieces **pieces);
+
+/** The token that is one character; -1: none. */
+int32_t fr_pieces_character(const fr_pieces *pieces, uint32_t code);
+FR_MUST_CHECK fr_status fr_pieces_set_character(fr_ctx *ctx, fr_pieces *pieces,
+                                                uint32_t code, int32_t id);
 
 /** The part of fr_pieces_create for SPM (tokenizer_spm.c): parts, halves and merges; `characters` has the tokens that are one
  * character. */

@@ -59,7 +59,8 @@ static void find_byte_tokens(const fr_token_draft *draft, fr_pieces *made)
 static fr_status find_characters(fr_ctx *ctx, const fr_token_draft *draft,
                                  const fr_text_map *map, fr_pieces *made)
 {
-    FR_TRY(fr_alloc(ctx, FR_N_CODES, sizeof *made->characters, &made->characters));
+    FR_TRY(fr_alloc(ctx, FR_N_CODES / FR_PAGE_CODES, sizeof *made->characters,
+                    &made->characters));
     for (int64_t i = 0; i < draft->n_tokens; i++) {
         fr_text text = draft->texts[i];
         uint32_t code = 0;
@@ -68,7 +69,7 @@ static fr_status find_characters(fr_ctx *ctx, const fr_token_draft *draft,
         if (usable && text.bytes > 0 &&
             fr_utf8_next(text.data, text.bytes, &code) == text.bytes &&
             fr_text_map_find(map, text) == i) {
-            made->characters[code] = (int32_t)i + 1;
+            FR_TRY(fr_pieces_set_character(ctx, made, code, (int32_t)i));
         }
     }
     return FR_OK;

@@ -52,7 +52,7 @@ static fr_status add_parts(making *m, int64_t *n_cuts)
                 uint32_t code = FR_N_CODES;
                 at += next_character(text, at, &code);
                 *n_cuts += pass == 0 && at < text.bytes;
-                if (code == FR_N_CODES || m->made->characters[code] != 0) {
+                if (code == FR_N_CODES || fr_pieces_character(m->made, code) >= 0) {
                     continue;
                 }
                 if (pass == 0) {
@@ -60,7 +60,8 @@ static fr_status add_parts(making *m, int64_t *n_cuts)
                 } else {
                     int32_t part = m->made->n_parts++;
                     m->made->parts[part] = code;
-                    m->made->characters[code] = m->made->n_tokens + part + 1;
+                    FR_TRY(fr_pieces_set_character(m->ctx, m->made, code,
+                                                   m->made->n_tokens + part));
                 }
             }
         }
@@ -113,7 +114,7 @@ static int32_t symbol_of(const making *m, fr_text text)
 {
     uint32_t code = 0;
     if (fr_utf8_next(text.data, text.bytes, &code) == text.bytes) {
-        return m->made->characters[code] - 1;
+        return fr_pieces_character(m->made, code);
     }
     int32_t id = fr_text_map_find(m->map, text);
     return id >= 0 && fr_pieces_is_spm_token(m->draft, id) ? id : -1;

@@ -80,6 +80,8 @@ static void gguf(void)
     seed_copy("gemma3", fr_test_data("golden/families/gemma3/model.gguf"));
     gguf_values();
     seed_writer("tokenizer", fr_tiny_gguf());
+    seed_writer("scores", fr_tiny_scored_gguf("llama"));
+    seed_writer("unigram", fr_tiny_scored_gguf("t5"));
 }
 
 /* ---- inputs of several parts ---------------------------------------------------------------- */
@@ -196,6 +198,25 @@ static void seed_forms(void)
     json_decref(all);
 }
 
+/* SentencePiece's own files. */
+static void sentencepiece(void)
+{
+    static const char *const NAMES[] = {"bpe", "bpe_unknown", "unigram_bytes",
+                                        "unigram_rules"};
+    const char *folder = fr_test_folder();
+    const char *config = fr_test_path(folder, "tokenizer_config.json");
+    const char *added = fr_test_path(folder, "added_tokens.json");
+    fr_test_write_text(config, "{\"tokenizer_class\":\"LlamaTokenizer\"}");
+    fr_test_write_text(added, "{\"<t>\":700}");
+    for (int i = 0; i < FR_N_CASES(NAMES); i++) {
+        char path[80];
+        (void)snprintf(path, sizeof path, "golden/sentencepiece/%s/tokenizer.model",
+                       NAMES[i]);
+        const char *const paths[] = {fr_test_data(path), config, added};
+        seed_join(NAMES[i], paths, 3);
+    }
+}
+
 /* A whole tokenizer, and one of few tokens, of which every byte matters. */
 static void tokenizer(void)
 {
@@ -283,7 +304,7 @@ static void sealed(void)
 
 static const fr_case CASES[] = {
     FR_CASE(gguf),  FR_CASE(safetensors), FR_CASE(shards), FR_CASE(tokenizer),
-    FR_CASE(quant), FR_CASE(cache),       FR_CASE(sealed),
+    FR_CASE(quant), FR_CASE(cache),       FR_CASE(sealed), FR_CASE(sentencepiece),
 };
 
 int main(int argc, char **argv)
