@@ -2,7 +2,7 @@
 # run.sh [CTEST ARGUMENTS]: install what is missing, build the release preset, run the tests.
 #
 #   FORERUN_BUILD=DIR  build there (default build/release, or a temporary folder when the tree is read-only)
-#   FORERUN_FETCH=0    do not fetch the small real model; the tests that need it are skipped where it is not there
+#   FORERUN_FETCH=0    do not fetch the small real model and llama.cpp's vocabularies; tests that need them are skipped then
 #   FORERUN_JOBS=N     tests at once (default: the processors)
 #   TIDY=1             clang-tidy as well; takes minutes
 #
@@ -43,6 +43,11 @@ export FORERUN_MODEL=${FORERUN_MODEL:-$models/smollm2-135m-instruct.gguf}
 if [ "${FORERUN_FETCH:-1}" = 1 ] && [ ! -f "$FORERUN_MODEL" ]; then
     bash launch/fetch-model.sh "$models" ||
         echo "run.sh: no model; the tests that need it are skipped" >&2
+fi
+export FORERUN_VOCABULARIES=${FORERUN_VOCABULARIES:-$models/vocabularies}
+if [ "${FORERUN_FETCH:-1}" = 1 ] && [ ! -d "$FORERUN_VOCABULARIES" ]; then
+    bash launch/fetch-vocabularies.sh "$FORERUN_VOCABULARIES" ||
+        echo "run.sh: no vocabularies; the tests that need them are skipped" >&2
 fi
 
 configuration=()

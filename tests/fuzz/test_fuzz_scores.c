@@ -63,7 +63,7 @@ static int open_and_use(const char *path)
 static void check_damaged(const char *path, const char *file, const uint8_t *bytes,
                           size_t n)
 {
-    enum { TRIALS = 600, CUTS = 60 };
+    enum { TRIALS = 300, CUTS = 40 };
     int n_open = 0;
     uint8_t *copy = fr_test_memory(malloc(n));
     for (uint64_t trial = 0; trial < TRIALS; trial++) {
@@ -115,7 +115,7 @@ static void damaged_gguf_is_refused_or_usable(void)
 /* The same letter 1 to n times is a token each; a text of one letter then has the most ways to be cut. */
 static void long_words_end(void)
 {
-    enum { LONGEST = 512, WORD = 1 << 20 };
+    enum { LONGEST = 128, WORD = 1 << 20 };
     static const char *const MODELS[] = {"llama", "t5"};
     const char *texts[LONGEST];
     float scores[LONGEST];

@@ -23,7 +23,7 @@ TEXTS = [
     "\ufb01ne \u2460 \uff28\uff45\uff4c\uff4c\uff4f \u212b \uac00\u1100\u1161", "\u4f60\u597d\uff0c\u4e16\u754c\u3002\u30ab\u30bf",
     "snake_case __init__ CamelCaseWord ABCdef x\u0301Y", "!!! ... --> (a|b) $5 <= `q` ~^", "<a> x <b> y <c>", "x<a>y  <b>  z \n<c>\n w",
     "word sword word_ word-word", "              deep", "\u2581x \u2581 y", "end ", "a,b;c", "\u00c5ngstr\u00f6m na\u00efve \u1e9e\u00df",
-    "\u0928\u092e\u0938\u094d\u0924\u0947 \u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35", "http://x.org/a/b?c=1&d=%20", "\x01\x02\x7f\x9f.", "\u017f \u212a's '\u017f",
+    "\u0928\u092e\u0938\u094d\u0924\u0947 \u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35", "http://x.org/a/b?c=1&d=%20", "\x01\x02\x7f\x9f.", "\u017f \u212a's '\u017f", "r\u031b\u0d3b \u32ff \u0323\u1dfa",
 ]
 
 CORPUS = [text for text in TEXTS for _ in range(3)] + [

@@ -241,6 +241,29 @@ static void parts_for_pictures_are_left_out_only_where_config_has_them(void)
                     FR_ERR_UNSUPPORTED, "so it takes pictures as well");
 }
 
+/* Published files leave out what is the class's default, and name the base of one rotation alone. */
+static void absent_settings_have_the_defaults_of_their_class(void)
+{
+    static const char CONFIG[] =
+        "{\"model_type\":\"gemma3\",\"vision_config\":{\"hidden_size\":1152},"
+        "\"text_config\":{\"hidden_size\":2560,\"intermediate_size\":10240,"
+        "\"num_hidden_layers\":34,\"sliding_window\":1024,"
+        "\"rope_scaling\":{\"factor\":8.0,\"rope_type\":\"linear\"}}}";
+    fr_arch arch;
+    const char *folder = fr_test_folder();
+    fr_test_write_text(fr_test_path(folder, "config.json"), CONFIG);
+    FR_ASSERT_OK(fr_arch_read(fr_test_ctx(), folder, &arch));
+    CU_ASSERT(arch.n_heads == 8 && arch.n_kv_heads == 4 && arch.head_dim == 256);
+    CU_ASSERT(arch.vocab_size == 262208 && arch.context_length == 131072);
+    CU_ASSERT(arch.tied_head && arch.attention_scale == 0.0);
+    CU_ASSERT(arch.rotation.theta == 1e6 && arch.rotation.divisors[127] == 8.0);
+    CU_ASSERT(arch.local_rotation.theta == 1e4 &&
+              arch.local_rotation.divisors[127] == 1.0);
+    CU_ASSERT_EQUAL(arch.layers[4], FR_LAYER_WINDOW | FR_LAYER_LOCAL_ROTATION);
+    CU_ASSERT_EQUAL(arch.layers[5], 0);
+    CU_ASSERT_EQUAL(fr_arch_window(&arch, 33), 1024);
+}
+
 static const fr_case CASES[] = {
     FR_CASE(every_family_is_found_by_its_names),
     FR_CASE(the_lists_of_names_are_whole),
@@ -249,6 +272,7 @@ static const fr_case CASES[] = {
     FR_CASE(heads_of_a_fused_tensor_are_sorted),
     FR_CASE(plain_models_keep_their_identity),
     FR_CASE(features_are_part_of_the_identity),
+    FR_CASE(absent_settings_have_the_defaults_of_their_class),
     FR_CASE(parts_for_pictures_are_left_out_only_where_config_has_them),
 };
 

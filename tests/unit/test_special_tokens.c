@@ -169,6 +169,7 @@ static void flags_take_white_space_and_refuse_words(void)
                  {"ing king -ing- ing", "[3]3: king -;[3]13:- ;[3]", 3},
                  {"ing\xCC\x81 _ing", "0:ing\xCC\x81 _ing;", 3},
                  {"ing\xFF", "[3]3:\xFF;", 3},
+                 {"\xE2\x80\x8Ding", "0:\xE2\x80\x8Ding;", 3},
                  {"<r>  x", "[2][4][4]5:x;", 4},
                  {"", "", 4}};
     for (int i = 0; i < FR_N_CASES(CASES); i++) {

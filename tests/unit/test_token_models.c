@@ -209,12 +209,55 @@ static void damaged_tables_are_named(void)
     }
 }
 
+/* One model as the two kinds of files have it: scores or merges, a space in a mark or a step, marks of special tokens. */
+static void a_prefix_fits_both_kinds_of_files(void)
+{
+    static const token TOKENS[] = {{"<unk>", 0, UNKNOWN},    {"<s>", 0, CONTROL},
+                                   {"<0x0A>", 0, BYTE},      {MARK, -5, NORMAL},
+                                   {"a", -5, NORMAL},        {MARK "a", -1, NORMAL},
+                                   {"<x>", 0, USER_DEFINED}, {"[PAD7]", 0, UNUSED}};
+    static const char FOLDER[] =
+        "{\"added_tokens\":[{\"id\":0,\"content\":\"<unk>\",\"special\":true},"
+        "{\"id\":1,\"content\":\"<s>\",\"special\":true},"
+        "{\"id\":6,\"content\":\"<x>\",\"special\":true}],"
+        "\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},"
+        "\"content\":\"" MARK "\"},\"pre_tokenizer\":null,"
+        "\"decoder\":{\"type\":\"Sequence\",\"decoders\":["
+        "{\"type\":\"Replace\",\"pattern\":{\"String\":\"" MARK
+        "\"},\"content\":\" \"},{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"}]},"
+        "\"model\":{\"type\":\"BPE\",\"unk_token\":\"<unk>\",\"byte_fallback\":true,"
+        "\"vocab\":{\"<unk>\":0,\"<s>\":1,\"<0x0A>\":2,\"" MARK "\":3,\"a\":4,\"" MARK
+        "a\":5,\"<x>\":6},"
+        "\"merges\":[\"" MARK " a\"]}}";
+    uint8_t digests[3][FR_DIGEST_BYTES];
+    uint8_t whole[2][FR_DIGEST_BYTES];
+    fr_tokenizer *made[3] = {must_open(write_tokens("llama", TOKENS, 8)), NULL,
+                             must_open(write_tokens("llama", TOKENS, 5))};
+    const char *folder = fr_test_folder();
+    fr_test_write_text(fr_test_path(folder, "tokenizer.json"), FOLDER);
+    FR_ASSERT_OK(fr_tokenizer_open(fr_test_ctx(), folder, &made[1]));
+    for (int i = 0; i < 3; i++) {
+        fr_tokenizer_vocabulary_digest(made[i], digests[i]);
+    }
+    for (int i = 0; i < 2; i++) {
+        check(made[i], " a", "5");
+        fr_tokenizer_digest(made[i], whole[i]);
+    }
+    CU_ASSERT(memcmp(digests[0], digests[1], FR_DIGEST_BYTES) == 0);
+    CU_ASSERT(memcmp(digests[0], digests[2], FR_DIGEST_BYTES) != 0);
+    CU_ASSERT(memcmp(whole[0], whole[1], FR_DIGEST_BYTES) != 0);
+    for (int i = 0; i < 3; i++) {
+        fr_tokenizer_close(&made[i]);
+    }
+}
+
 static const fr_case CASES[] = {FR_CASE(the_highest_score_merges_first),
                                 FR_CASE(an_unused_token_comes_apart_again),
                                 FR_CASE(bytes_stand_for_characters_without_a_token),
                                 FR_CASE(the_highest_sum_is_taken),
                                 FR_CASE(spaces_are_what_the_file_says),
-                                FR_CASE(damaged_tables_are_named)};
+                                FR_CASE(damaged_tables_are_named),
+                                FR_CASE(a_prefix_fits_both_kinds_of_files)};
 
 int main(int argc, char **argv)
 {

@@ -186,8 +186,9 @@ static fr_status read_scaling(const fr_gguf_fields *f, const fr_family *family,
         fr_rotation_linear(out, factor);
     } else if (!fr_text_is(type, "none")) {
         return fail_type(f, fr_show(type).text,
-                         has_freqs ? "none, linear (with rope_freqs.weight)"
-                                   : "none, linear, yarn, longrope");
+                         family->rope.only_long ? "none, longrope"
+                         : has_freqs ? "none, linear (with rope_freqs.weight)"
+                                     : "none, linear, yarn, longrope");
     }
     return has_freqs ? read_freqs(f, out) : FR_OK;
 }
@@ -244,8 +245,17 @@ fr_status fr_gguf_read_rope(const fr_gguf_fields *fields, const fr_family *famil
     }
     arch->rotation = fr_rotation_plain(theta, rotary);
     FR_TRY(read_scaling(fields, family, arch, &arch->rotation));
-    if (local_theta > 0.0) {
-        FR_TRY(fr_gguf_real(fields, "rope.freq_base_swa", false, &local_theta));
+    bool has_local = local_theta > 0.0;
+    local_theta = has_local ? local_theta : theta;
+    FR_TRY(fr_gguf_real(fields, "rope.freq_base_swa", false, &local_theta));
+    if (!has_local && local_theta != theta) {
+        return FR_FAIL(fields->ctx, FR_ERR_UNSUPPORTED,
+                       "%s: %s is %g, supported: that of all layers (%g)",
+                       fr_gguf_path(fields->gguf),
+                       fr_gguf_key_of(fields->architecture, "rope.freq_base_swa").text,
+                       local_theta, theta);
+    }
+    if (has_local) {
         arch->local_rotation = fr_rotation_plain(local_theta, rotary);
     }
     return FR_OK;

@@ -56,10 +56,11 @@ bool fr_is_white(uint32_t code)
     }
 }
 
-/* Circled and squared letters, which are alphabetic, but symbols by their category. */
-static bool is_enclosed_letter(uint32_t code)
+/* Circled and squared letters, which are alphabetic, but symbols by their category, and the two joiners. */
+static bool is_more_of_words(uint32_t code)
 {
-    return (code >= 0x24B6 && code <= 0x24E9) || (code >= 0x1F130 && code <= 0x1F149) ||
+    return code == 0x200C || code == 0x200D || (code >= 0x24B6 && code <= 0x24E9) ||
+           (code >= 0x1F130 && code <= 0x1F149) ||
            (code >= 0x1F150 && code <= 0x1F169) || (code >= 0x1F170 && code <= 0x1F189);
 }
 
@@ -79,6 +80,6 @@ bool fr_is_word(uint32_t code)
     case UTF8PROC_CATEGORY_PC:
         return true;
     default:
-        return is_enclosed_letter(code);
+        return is_more_of_words(code);
     }
 }

@@ -21,7 +21,7 @@ size_t fr_utf8_stretch(const char *text, size_t bytes, bool valid);
 
 /** Unicode's White_Space. */
 bool fr_is_white(uint32_t code);
-/** Belongs to words: alphabetic, a mark, a decimal digit, connecting punctuation (UTS 18's \w). */
+/** Belongs to words: alphabetic, a mark, a decimal digit, connecting punctuation, a joiner (UTS 18's \w). */
 bool fr_is_word(uint32_t code);
 
 #endif

@@ -123,13 +123,6 @@ static size_t small_form(uint32_t code, char out[2 * FR_UTF8_BYTES])
     return fr_utf8_encode((uint32_t)utf8proc_tolower((int32_t)code), out);
 }
 
-static bool is_mark(uint32_t code)
-{
-    utf8proc_category_t category = utf8proc_category((int32_t)code);
-    return category == UTF8PROC_CATEGORY_MN || category == UTF8PROC_CATEGORY_MC ||
-           category == UTF8PROC_CATEGORY_ME;
-}
-
 static bool is_in(uint32_t code, uint32_t first, uint32_t last)
 {
     return code >= first && code <= last;
@@ -156,7 +149,7 @@ static size_t changed_form(fr_normal_kind kind, uint32_t code,
         return small_form(code, out);
     }
     if (kind == FR_NORMAL_STRIP_ACCENTS) {
-        return is_mark(code) ? 0 : fr_utf8_encode(code, out);
+        return fr_normal_is_mark(code) ? 0 : fr_utf8_encode(code, out);
     }
     uint32_t form = nmt_form(code);
     return form == 0 && code != 0 ? 0 : fr_utf8_encode(form, out);

@@ -12,6 +12,11 @@
 FR_MUST_CHECK fr_status fr_normal_form(fr_ctx *ctx, fr_normal_kind kind, fr_text text,
                                        fr_bytes *out);
 
+/** Whether a character decomposes or has a combining class, but did not in the Unicode of the reference (normalize_newer.c). */
+bool fr_normal_is_newer(uint32_t code);
+/** Whether a character is a mark in the Unicode of the reference. */
+bool fr_normal_is_mark(uint32_t code);
+
 /** FR_ERR_FORMAT unless the bytes are a table of SentencePiece. */
 FR_MUST_CHECK fr_status fr_charsmap_check(fr_ctx *ctx, const char *path,
                                           fr_text content);

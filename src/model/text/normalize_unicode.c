@@ -2,7 +2,8 @@
  *
  * Three passes over the code points of a part: decompose each, sort each run of combining marks by their class, compose. The
  * sorting is done here, since utf8proc's takes quadratic time on a long run of marks. A part begins at an ASCII character, as
- * no composition reaches over its front; two ASCII characters in a row need no work. */
+ * no composition reaches over its front; two ASCII characters in a row need no work. Characters that are newer than
+ * the reference stay as they are (normalize_newer.c). */
 #include "base/mem.h"
 #include "base/print.h"
 #include "model/text/character.h"
@@ -48,7 +49,9 @@ static fr_status decompose(fr_ctx *ctx, fr_normal_kind kind, fr_text text, codes
         int unused = 0;
         at += fr_utf8_next(text.data + at, text.bytes - at, &code);
         utf8proc_ssize_t n =
-            utf8proc_decompose_char((int32_t)code, parts, MOST, options, &unused);
+            fr_normal_is_newer(code)
+                ? -1
+                : utf8proc_decompose_char((int32_t)code, parts, MOST, options, &unused);
         if (n < 0 || n > MOST) {
             parts[0] = (int32_t)code;
             n = 1;
@@ -60,7 +63,9 @@ static fr_status decompose(fr_ctx *ctx, fr_normal_kind kind, fr_text text, codes
 
 static int class_of(int32_t code)
 {
-    return (int)utf8proc_get_property(code)->combining_class;
+    return fr_normal_is_newer((uint32_t)code)
+               ? 0
+               : (int)utf8proc_get_property(code)->combining_class;
 }
 
 /* A stable counting sort by combining class; `copy` has room for n. */
@@ -99,6 +104,28 @@ static fr_status order(fr_ctx *ctx, codes *all)
     return FR_OK;
 }
 
+/* Composes what stands between newer characters, over which nothing composes; returns how many are left. */
+static int64_t compose(int32_t *data, int64_t count)
+{
+    int64_t kept = 0;
+    for (int64_t at = 0; at < count;) {
+        int64_t end = at;
+        while (end < count && !fr_normal_is_newer((uint32_t)data[end])) {
+            end++;
+        }
+        int64_t n = utf8proc_normalize_utf32(data + at, end - at,
+                                             UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+        n += end < count ? 1 : 0;
+        if (end < count) {
+            data[at + n - 1] = data[end];
+        }
+        memmove(data + kept, data + at, (size_t)n * sizeof *data);
+        kept += n;
+        at = end + 1;
+    }
+    return kept;
+}
+
 static fr_status add_part(fr_ctx *ctx, fr_normal_kind kind, fr_text part, codes *work,
                           fr_bytes *out)
 {
@@ -107,7 +134,7 @@ static fr_status add_part(fr_ctx *ctx, fr_normal_kind kind, fr_text part, codes 
     FR_TRY(order(ctx, work));
     int64_t n = work->count;
     if (kind == FR_NORMAL_NFC || kind == FR_NORMAL_NFKC) {
-        n = utf8proc_normalize_utf32(work->data, n, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+        n = compose(work->data, n);
     }
     for (int64_t i = 0; i < n; i++) {
         char text[FR_UTF8_BYTES];

@@ -1,10 +1,10 @@
 /* Encoding and decoding with a finished tokenizer.
  *
  * A text is encoded in four steps, each on what the step before left:
- *   1. encode_text: special and added tokens of the first pass are cut out, the leftmost first, the longest of those;
- *   2. encode_late: the same for the tokens of the second pass;
+ *   1. special and added tokens of the first pass are cut out, the leftmost first, the longest of those (special_tokens.h);
+ *   2. encode_late: what lies between is normalized, and the tokens of the second pass are cut out of the result;
  *   3. encode_plain: the rest is split into pieces (pretokenize.h);
- *   4. encode_piece: the ids of a piece's bytes are appended, then merged in place at the end of the list (bpe.h).
+ *   4. encode_piece: a piece becomes ids at the end of the list (tokenizer_pieces.h).
  * A failure takes back all ids of the call. */
 #include "model/text/tokenizer.h"
 
@@ -80,6 +80,12 @@ const char *fr_tokenizer_chat_template(const fr_tokenizer *tokenizer)
 void fr_tokenizer_digest(const fr_tokenizer *tokenizer, uint8_t out[FR_DIGEST_BYTES])
 {
     memcpy(out, tokenizer->digest, FR_DIGEST_BYTES);
+}
+
+void fr_tokenizer_vocabulary_digest(const fr_tokenizer *tokenizer,
+                                    uint8_t out[FR_DIGEST_BYTES])
+{
+    memcpy(out, tokenizer->vocabulary_digest, FR_DIGEST_BYTES);
 }
 
 bool fr_tokenizer_is_special(const fr_tokenizer *tokenizer, int32_t id)

@@ -1,7 +1,9 @@
 /*
- * tokenizer.h - byte-level BPE with the gpt-2 and smollm splitting rules, special tokens and added tokens.
+ * tokenizer.h - texts to ids and back: byte-level BPE, BPE over characters, SentencePiece BPE and Unigram, with special tokens and
+ * added tokens.
  *
- * tokens.h opens one. A tokenizer is immutable, and decoding gives back any bytes that were encoded.
+ * tokens.h opens one. A tokenizer is immutable. Decoding gives back any bytes that were encoded, unless the tokenizer normalizes
+ * texts or has an unknown token; then it gives the text that the reference decodes to.
  *
  * A special token is recognised in a text only on request; an added token that is not special always is. Both are matched
  * whole before the rest is split and merged.
@@ -52,13 +54,19 @@ const char *fr_tokenizer_chat_template(const fr_tokenizer *tokenizer);
 /** What dialogue.h needs to know of the chat template; read when the tokenizer was opened. */
 const fr_chat_frame *fr_tokenizer_chat_frame(const fr_tokenizer *tokenizer);
 
-/** SHA-256 of everything that determines the ids: vocabulary, merges, splitting rule, special and added tokens. */
+/** SHA-256 of everything that determines the ids: vocabulary, merges or scores, normalizer, splitter, special and added tokens. */
 void fr_tokenizer_digest(const fr_tokenizer *tokenizer, uint8_t out[FR_DIGEST_BYTES]);
+
+/** What a prefix keeps of its base's tokenizer: the same for all files of one model. Of byte-level BPE it is
+ * fr_tokenizer_digest. Of other models, which GGUF files describe by scores and folders by merges, and whose special tokens
+ * they mark differently, it is SHA-256 of the ids and texts of ordinary tokens. */
+void fr_tokenizer_vocabulary_digest(const fr_tokenizer *tokenizer,
+                                    uint8_t out[FR_DIGEST_BYTES]);
 
 /**
  * Appends the ids of `text`, without BOS and EOS. Any bytes are accepted. Special tokens are recognised only with
  * `parse_special`. Where special or added tokens overlap, the leftmost counts, and of those that begin there the longest.
- * @return FR_OK; FR_ERR_DATA if a byte has no token in this vocabulary (the byte is named)
+ * @return FR_OK; FR_ERR_DATA if a byte or a character has no token in this vocabulary (it is named)
  */
 FR_MUST_CHECK fr_status fr_tokenizer_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
                                             const char *text, size_t bytes,

@@ -1,12 +1,12 @@
 /* From a draft to a tokenizer. Every cross-reference of the model's files is checked here, for both file formats.
  *
- * The order matters: tokens first (counts, texts, kinds), then the map from texts to ids, which refuses a text that two ids
- * have. Bytes and merges are looked up in the map; merges are checked to name tokens, and their results to exist. The
- * special tokens, the BOS and the digest need the tokens alone. The chat template comes last, since its frame looks up
- * markers in the finished tokenizer.
+ * The order matters: tokens first (counts, texts, kinds; what only fills up the vocabulary becomes unused), then the map from
+ * texts to ids, which refuses a text that two ids have. What makes ids of pieces is built with it (tokenizer_pieces_build.c):
+ * merges are checked to name tokens, and their results to exist. The special tokens, the BOS and the digest need the tokens
+ * alone. The chat template comes last, since its frame looks up markers in the finished tokenizer.
  *
- * A token's text is decoded once, into the arena: a normal token to the bytes that its characters stand for, all others as
- * they are written. The map and the digest of merges use the written texts, the digest of tokens the decoded ones.
+ * A token's text is decoded once, into the arena (fr_token_text_write). The map, the sets of special tokens and the digest of
+ * merges use the written texts, the digest of tokens the decoded ones.
  *
  * On failure fr_tokenizer_close frees what was built, so no step frees anything but its own working memory. */
 #include "base/mem.h"
@@ -393,6 +393,27 @@ static fr_status build_digest(fr_ctx *ctx, const fr_token_draft *draft,
     return status;
 }
 
+static fr_status build_vocabulary_digest(fr_ctx *ctx, const fr_token_draft *draft,
+                                         fr_tokenizer *made)
+{
+    fr_digest *digest = NULL;
+    if (draft->model == FR_MODEL_BYTE_BPE) {
+        memcpy(made->vocabulary_digest, made->digest, sizeof made->digest);
+        return FR_OK;
+    }
+    fr_status status = fr_digest_create(ctx, &digest);
+    for (int64_t i = 0; status == FR_OK && i < made->n_tokens; i++) {
+        if (made->tokens[i].kind == FR_TOKEN_NORMAL) {
+            status = hash_token(ctx, digest, i, &made->tokens[i]);
+        }
+    }
+    if (status == FR_OK) {
+        status = fr_digest_end(ctx, digest, made->vocabulary_digest);
+    }
+    fr_digest_destroy(&digest);
+    return status;
+}
+
 fr_status fr_tokenizer_build(fr_ctx *ctx, fr_token_draft *draft, fr_tokenizer **out)
 {
     fr_text_map map = {0};
@@ -412,7 +433,8 @@ fr_status fr_tokenizer_build(fr_ctx *ctx, fr_token_draft *draft, fr_tokenizer **
     if ((status = fr_pieces_create(ctx, draft, &map, &(*out)->pieces)) != FR_OK ||
         (status = build_specials(ctx, draft, *out)) != FR_OK ||
         (status = build_bos(ctx, draft, *out)) != FR_OK ||
-        (status = build_digest(ctx, draft, *out)) != FR_OK) {
+        (status = build_digest(ctx, draft, *out)) != FR_OK ||
+        (status = build_vocabulary_digest(ctx, draft, *out)) != FR_OK) {
         goto out;
     }
     status = fr_tokenizer_build_chat(ctx, draft, *out);

@@ -135,6 +135,7 @@ struct fr_tokenizer {
     char *chat_template;
     fr_chat_frame chat; /* what dialogues need to know of it */
     uint8_t digest[FR_DIGEST_BYTES];
+    uint8_t vocabulary_digest[FR_DIGEST_BYTES];
 };
 
 #endif

@@ -117,7 +117,7 @@ fr_status fr_identity_shape(fr_ctx *ctx, const fr_weights *weights,
     char vocabulary[FR_DIGEST_HEX] = "-";
     if (tokenizer != NULL) {
         uint8_t digest[FR_DIGEST_BYTES];
-        fr_tokenizer_digest(tokenizer, digest);
+        fr_tokenizer_vocabulary_digest(tokenizer, digest);
         fr_digest_hex(digest, vocabulary);
         vocabulary[16] =
             '\0'; /* 64 bits tell vocabularies apart and keep the line readable */

@@ -1,9 +1,9 @@
 /*
  * weights.h - the frozen weights of a model file, whatever its format, under one set of names.
  *
- * Files are mapped read-only. All weights are given in Hugging Face's conventions. Matrices are row-major
- * [n_out, n_in]: GPT-2's Conv1D is transposed, and its c_attn is split. Rows of Q and K are in the order of RoPE
- * halves: the adjacent pairs of a llama GGUF are reordered.
+ * Files are mapped read-only. All weights are given in one convention, whatever form a family's scheme stores them in:
+ * matrices are row-major [n_out, n_in], Q, K and V are apart as gate and up are, rows of Q and K are in the order of RoPE
+ * halves, norm weights are what multiplies, and row 0 of the positions is position 0.
  */
 #ifndef FR_MODEL_WEIGHTS_WEIGHTS_H
 #define FR_MODEL_WEIGHTS_WEIGHTS_H
@@ -72,8 +72,8 @@ typedef struct fr_stack {
 /** What products use as one matrix. Where head and embedding are tied, FR_STACK_HEAD reads the embedding. */
 extern const fr_stack FR_STACK_QKV;
 extern const fr_stack FR_STACK_O;
-extern const fr_stack FR_STACK_GATE_UP; /* Llama */
-extern const fr_stack FR_STACK_UP;      /* GPT-2 */
+extern const fr_stack FR_STACK_GATE_UP; /* gated */
+extern const fr_stack FR_STACK_UP;      /* not gated */
 extern const fr_stack FR_STACK_DOWN;
 extern const fr_stack FR_STACK_TOKENS;
 extern const fr_stack FR_STACK_HEAD;

@@ -185,15 +185,17 @@ static void seed_tokenizer(const char *name, json_t *root, const char *added)
     json_decref(root);
 }
 
-/* Tokenizers in the forms of well-known models. */
+/* A tokenizer in the form that has most parts; each takes seconds of the replay. */
 static void seed_forms(void)
 {
     json_t *all = json_load_file(fr_test_data("golden/tokenizers.json"), 0, NULL);
     json_t *forms = json_object_get(all, "forms");
     for (size_t i = 0; i < json_array_size(forms); i++) {
         json_t *item = json_array_get(forms, i);
-        seed_tokenizer(json_string_value(json_object_get(item, "name")),
-                       json_incref(json_object_get(item, "tokenizer")), "{}");
+        const char *name = json_string_value(json_object_get(item, "name"));
+        if (strcmp(name, "t5") == 0) {
+            seed_tokenizer(name, json_incref(json_object_get(item, "tokenizer")), "{}");
+        }
     }
     json_decref(all);
 }
