@@ -59,10 +59,10 @@ ends_258='{"65": [66], "66": [258]}'
 chain other "$ends_258" '{"eos_token_id": 258}'
 cp -r "$work/other" "$work/none"
 rm "$work/none/tokenizer.json"
-gguf other '{"tokenizer.ggml.pre": "llama-bpe", "tokenizer.ggml.eos_token_id": 258}'
+gguf other '{"tokenizer.ggml.pre": "no-rule", "tokenizer.ggml.eos_token_id": 258}'
 mv "$work/other.gguf" "$work/pre.gguf"
-gguf other '{"tokenizer.ggml.model": "llama", "tokenizer.ggml.eos_token_id": 258}'
-change other 't["post_processor"] = {"type": "TemplateProcessing"}'
+gguf other '{"tokenizer.ggml.model": "bert", "tokenizer.ggml.eos_token_id": 258}'
+change other 't["post_processor"] = {"type": "Other"}'
 gguf none '{"tokenizer.ggml.eos_token_id": 258}'
 while read -r named why; do
     learns "$named" "$ids"
@@ -85,9 +85,9 @@ while read -r named why; do
     expect 2 "$FORERUN" train "$work/c.yaml" --set tasks.t.prefix.init.text=A
     says "$why"
 done <<'MODELS'
-other post_processor 'TemplateProcessing'
-other.gguf tokenizer.ggml.model is 'llama'
-pre.gguf the splitting rule 'llama-bpe'
+other post_processor 'Other'
+other.gguf tokenizer.ggml.model is 'bert'
+pre.gguf the splitting rule 'no-rule'
 none tokenizer.json is absent
 none.gguf tokenizer.ggml.model is absent
 MODELS

@@ -1,5 +1,4 @@
 #include "model/text/dialogue.h"
-#include "support/model_files.h"
 #include "support/suite.h"
 #include "support/tiny_model.h"
 #include "support/tiny_tokenizer.h"
@@ -454,48 +453,7 @@ static void a_failure_leaves_the_lists_as_they_were(void)
     json_decref(root);
 }
 
-/* A tokenizer that puts a space in front of each text must not put one between an answer and its role line. */
-static void an_answer_gets_no_space_in_front(void)
-{
-    enum { N = 10, N_WANTED = 17 };
-    static const char *const TOKENS[N] = {
-        "<unk>", "<|im_start|>", "<|im_end|>", "\xE2\x96\x81", "a", "s", "i", "t",
-        "n",     "<0x0A>"};
-    static const int32_t TYPES[N] = {2, 3, 3, 1, 1, 1, 1, 1, 1, 6};
-    static const float SCORES[N] = {0};
-    static const int32_t WANTED[N_WANTED] = {1, 3, 4, 5, 5, 6, 5, 7, 4,
-                                             8, 7, 9, 7, 6, 2, 3, 9};
-    static const fr_message MESSAGES[] = {SAYS("assistant", "ti")};
-    fr_gguf_writer *writer = fr_gguf_writer_create();
-    const char *path = fr_test_path(fr_test_folder(), "spaces.gguf");
-    fr_tokenizer *tokenizer = NULL;
-    fr_ids ids = {0};
-    fr_ids counted = {0};
-    fr_gguf_writer_set_text(writer, "tokenizer.ggml.model", "llama");
-    fr_gguf_writer_set_texts(writer, "tokenizer.ggml.tokens", TOKENS, N);
-    fr_gguf_writer_set_reals(writer, "tokenizer.ggml.scores", SCORES, N);
-    fr_gguf_writer_set_ints(writer, "tokenizer.ggml.token_type", TYPES, N);
-    fr_gguf_writer_set_text(
-        writer, "tokenizer.chat_template",
-        "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + "
-        "message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
-        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}");
-    fr_gguf_writer_write(writer, path);
-    fr_gguf_writer_destroy(&writer);
-    FR_ASSERT_OK(fr_tokenizer_open(fr_test_ctx(), path, &tokenizer));
-    CU_ASSERT_PTR_NOT_NULL_FATAL(tokenizer);
-    FR_ASSERT_OK(fr_dialogue_encode(fr_test_ctx(), tokenizer,
-                                    &(fr_dialogue){MESSAGES, 1, false, false, false},
-                                    &ids, &counted, NULL));
-    CU_ASSERT_EQUAL_FATAL(ids.count, N_WANTED);
-    fr_assert_same_bytes("ids", ids.data, WANTED, sizeof WANTED);
-    fr_ids_fini(&ids);
-    fr_ids_fini(&counted);
-    fr_tokenizer_close(&tokenizer);
-}
-
 static const fr_case CASES[] = {
-    FR_CASE(an_answer_gets_no_space_in_front),
     FR_CASE(assistant_content_and_its_end_are_counted),
     FR_CASE(ids_are_those_of_the_rendered_text),
     FR_CASE(ids_are_those_of_the_rendered_text_of_smollm2),

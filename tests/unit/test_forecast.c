@@ -109,6 +109,45 @@ static void recomputing_takes_its_flop(void)
                            forward - 10.0 * 2.0 * 2.0 * 64.0 * 128.0, 1e-6);
 }
 
+/* The first of each stage's two layers has a window of 3 of the 5 keys that a row sees. */
+static void a_window_bounds_a_rows_keys(void)
+{
+    fr_task_workload load = load_of(3);
+    fr_forecast_params p = even_stages(&load, 1);
+    fr_arch arch = *p.arch;
+    double all = fr_pass_seconds(&p, 1, true, 10.0, 0.0);
+    double back = fr_pass_seconds(&p, 1, false, 10.0, 0.0);
+    arch.window = 3;
+    arch.layers[2] = FR_LAYER_WINDOW;
+    p.arch = &arch;
+    CU_ASSERT_DOUBLE_EQUAL(all - fr_pass_seconds(&p, 1, true, 10.0, 0.0),
+                           10.0 * 4.0 * 64.0 * 2.0, 1e-6);
+    CU_ASSERT_DOUBLE_EQUAL(back - fr_pass_seconds(&p, 1, false, 10.0, 0.0),
+                           10.0 * 10.0 * 64.0 * 2.0, 1e-6);
+    arch.window = 6;
+    CU_ASSERT_DOUBLE_EQUAL(fr_pass_seconds(&p, 1, true, 10.0, 0.0), all, 1e-6);
+}
+
+/* With a norm behind it, the down projection is computed again; parallel halves leave o out. */
+static void a_layer_repeats_what_its_norms_ask_for(void)
+{
+    fr_task_workload load = load_of(3);
+    fr_forecast_params p = even_stages(&load, 1);
+    fr_arch arch = *p.arch;
+    p.arch = &arch;
+    p.recompute = FR_RECOMPUTE_LAYER;
+    double plain = fr_pass_seconds(&p, 1, false, 10.0, 0.0);
+    arch.mlp_post_norm = true;
+    CU_ASSERT_DOUBLE_EQUAL(fr_pass_seconds(&p, 1, false, 10.0, 0.0) - plain,
+                           10.0 * 2.0 * 2.0 * 64.0 * 128.0, 1e-6);
+    arch.mlp_post_norm = false;
+    arch.parallel = true;
+    CU_ASSERT_DOUBLE_EQUAL(plain - fr_pass_seconds(&p, 1, false, 10.0, 0.0),
+                           10.0 * 2.0 * 2.0 * 64.0 * 64.0, 1e-6);
+    arch.attn_post_norm = true;
+    CU_ASSERT_DOUBLE_EQUAL(fr_pass_seconds(&p, 1, false, 10.0, 0.0), plain, 1e-6);
+}
+
 static void one_task_takes_the_formulas_time(void)
 {
     static const int64_t COUNTS[] = {1, 3, 16, 17, 1000};
@@ -304,6 +343,8 @@ static const fr_case CASES[] = {
     FR_CASE(bytes_of_an_mlp_follow_its_shape),
     FR_CASE(a_pass_takes_its_flop),
     FR_CASE(recomputing_takes_its_flop),
+    FR_CASE(a_window_bounds_a_rows_keys),
+    FR_CASE(a_layer_repeats_what_its_norms_ask_for),
     FR_CASE(one_task_takes_the_formulas_time),
     FR_CASE(two_tasks_fill_each_others_bubble),
     FR_CASE(slow_links_bound_the_round),

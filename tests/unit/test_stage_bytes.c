@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "device/state.h"
+#include "support/described_model.h"
 #include "support/devices.h"
 #include "support/suite.h"
 #include "support/tiny_model.h"
@@ -199,6 +200,84 @@ static void a_real_stage_holds_what_was_forecast(void)
     }
 }
 
+/* Floats of a model's weights, and of a bias for each layer norm that has none. */
+static int64_t weight_floats(const fr_weights *weights)
+{
+    static const fr_weight NORMS[][2] = {{FR_W_FINAL_NORM, FR_W_FINAL_NORM_BIAS},
+                                         {FR_W_ATTN_NORM, FR_W_ATTN_NORM_BIAS},
+                                         {FR_W_MLP_NORM, FR_W_MLP_NORM_BIAS},
+                                         {FR_W_ATTN_POST_NORM, FR_W_COUNT},
+                                         {FR_W_MLP_POST_NORM, FR_W_COUNT}};
+    const fr_arch *arch = fr_weights_arch(weights);
+    int64_t floats = 0;
+    for (int64_t layer = 0; layer < arch->n_layers; layer++) {
+        for (int role = layer == 0 ? 0 : FR_W_ATTN_NORM; role < FR_W_COUNT; role++) {
+            int64_t rows = 0;
+            int64_t columns = 0;
+            bool tied = role == FR_W_HEAD && arch->tied_head;
+            if (!tied && fr_weights_has(weights, (fr_weight)role, layer)) {
+                fr_weights_shape(weights, (fr_weight)role, layer, &rows, &columns);
+                floats += rows * columns;
+            }
+        }
+        for (size_t i = layer == 0 ? 0 : 1; i < sizeof NORMS / sizeof *NORMS; i++) {
+            bool has_bias = NORMS[i][1] != FR_W_COUNT &&
+                            fr_weights_has(weights, NORMS[i][1], layer);
+            floats += arch->norm == FR_NORM_LAYER && !has_bias &&
+                              fr_weights_has(weights, NORMS[i][0], layer)
+                          ? arch->d_model
+                          : 0;
+        }
+    }
+    return floats;
+}
+
+/* Cosines and sines of 48 positions for the rotations that the layers have, or slopes. */
+static int64_t place_floats(const fr_arch *a)
+{
+    int64_t rotary[2] = {0, 0};
+    for (int64_t i = 0; i < a->n_layers && a->positions == FR_POSITIONS_ROPE; i++) {
+        bool local = (a->layers[i] & FR_LAYER_LOCAL_ROTATION) != 0;
+        if ((a->layers[i] & FR_LAYER_NO_ROTATION) == 0) {
+            rotary[local] = local ? a->local_rotation.rotary : a->rotation.rotary;
+        }
+    }
+    return a->positions == FR_POSITIONS_ALIBI ? a->n_heads
+                                              : 48 * (rotary[0] + rotary[1]);
+}
+
+/* Of any features: each kind of norm, half, bias, table and statistic is in some of these. */
+static void a_stage_of_any_description_holds_what_was_forecast(void)
+{
+    static const int32_t IDS[] = {5, 17, 9, 3, 14, 21, 7, 12, 0, 2, 19, 11};
+    static const fr_recompute MODES[] = {FR_RECOMPUTE_NONE, FR_RECOMPUTE_MLP,
+                                         FR_RECOMPUTE_LAYER};
+    if (!allocations_are_counted()) {
+        fr_skip("this allocator does not count");
+        return;
+    }
+    for (uint64_t number = 0; number < 24; number++) {
+        fr_arch arch = fr_described_arch(number);
+        float *memory = NULL;
+        fr_tiny tiny = {.weights = fr_described_weights(&arch, &memory),
+                        .device = fr_test_device(fr_isa_detect(), 2),
+                        .arch = &arch};
+        fr_stage_shape whole = {&arch, FR_F32,           0, arch.n_layers, 48,
+                                NULL,  FR_RECOMPUTE_NONE};
+        CU_ASSERT_EQUAL(fr_stage_weight_bytes(&whole),
+                        4 * (weight_floats(tiny.weights) + place_floats(&arch)) +
+                            (int64_t)sizeof arch);
+        fr_tiny_one_row(&tiny, 3, IDS, 12);
+        for (int64_t first = 0; first < arch.n_layers; first++) {
+            fr_dtype dtype = (number + (uint64_t)first) % 2 == 0 ? FR_F32 : FR_BF16;
+            check_stage(&tiny, dtype, MODES[first], first, arch.n_layers - first);
+            check_stage(&tiny, dtype, MODES[first], 0, first + 1);
+        }
+        fr_tiny_close(&tiny);
+        free(memory);
+    }
+}
+
 /* SmolLM2-135M in bf16, one row of 8,000 tokens, no layer kept. */
 static void a_long_row_of_a_real_model_fits(void)
 {
@@ -293,6 +372,7 @@ static const fr_case CASES[] = {
     FR_CASE(a_slot_is_what_the_formula_says),
     FR_CASE(weights_follow_the_shape),
     FR_CASE(a_real_stage_holds_what_was_forecast),
+    FR_CASE(a_stage_of_any_description_holds_what_was_forecast),
     FR_CASE(a_long_row_of_a_real_model_fits),
     FR_CASE(rows_are_read_into_what_was_forecast),
 };

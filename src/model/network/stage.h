@@ -39,6 +39,8 @@ int64_t fr_stage_first_layer(const fr_stage *stage);
 int64_t fr_stage_n_layers(const fr_stage *stage);
 /** Positions 0 .. this - 1 may occur. */
 int64_t fr_stage_max_position(const fr_stage *stage);
+/** Whether rotations turn by LongRoPE's long divisors (model/rotation.h), in all rows. */
+bool fr_stage_turns_long(const fr_stage *stage);
 bool fr_stage_is_first(const fr_stage *stage);
 bool fr_stage_is_last(const fr_stage *stage);
 

@@ -32,12 +32,23 @@ const fr_angles *fr_stage_angles(const fr_stage *stage, int64_t layer)
                                                 : NULL;
 }
 
+/* LongRoPE; one choice for all rows of a stage, and for all stages of a run, which are made for the same positions. */
+static bool turns_long(const fr_rotation *rotation, int64_t n_positions)
+{
+    return rotation->long_from > 0 && n_positions > rotation->long_from;
+}
+
+bool fr_stage_turns_long(const fr_stage *stage)
+{
+    return turns_long(&stage->arch.rotation, stage->max_position);
+}
+
 /* cos and sin of position * theta^(-2i/rotary) / divisor, times the scale: [positions, rotary/2, 2]. */
 static fr_status make_angles(fr_ctx *ctx, const fr_rotation *rotation,
                              int64_t n_positions, fr_angles *out)
 {
     int64_t half = rotation->rotary / 2;
-    bool is_long = rotation->long_from > 0 && n_positions > rotation->long_from;
+    bool is_long = turns_long(rotation, n_positions);
     const double *divisors = is_long ? rotation->long_divisors : rotation->divisors;
     out->rotary = rotation->rotary;
     FR_TRY(fr_alloc(ctx, n_positions * half * 2, sizeof(float), &out->table));

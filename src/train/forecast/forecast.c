@@ -177,6 +177,30 @@ void fr_forecast_memory(const fr_forecast_params *params, int stage,
                  out->workspace + out->head + out->tasks + out->process;
 }
 
+/* Multiplications with weights that a backward pass repeats in a layer that keeps its input alone: all but the down
+ * projection, which only a norm behind it asks for again. Parallel halves read no sum, so there the same holds for o. */
+static double repeated_weights(const fr_arch *a)
+{
+    double d = (double)a->d_model;
+    double q = (double)fr_arch_q_width(a);
+    double repeated = d * (double)(fr_arch_qkv_width(a) + fr_arch_up_width(a));
+    repeated += !a->parallel || a->attn_post_norm ? d * q : 0.0;
+    return repeated + (a->mlp_post_norm ? d * (double)a->d_ff : 0.0);
+}
+
+/* Keys of the row's own text that a mean row sees in the last `passed` layers of a stage, a sum over these. With a window a row
+ * sees no more than that many; that rows near their beginning see fewer is in the mean already. */
+static double own_keys(const fr_forecast_params *p, int stage, int64_t passed,
+                       double row_keys)
+{
+    double keys = 0.0;
+    for (int64_t i = p->bounds[stage + 1] - passed; i < p->bounds[stage + 1]; i++) {
+        double window = (double)fr_arch_window(p->arch, i);
+        keys += window > 0.0 && window < row_keys ? window : row_keys;
+    }
+    return keys;
+}
+
 /* FLOP of a row's passage through the layers of a stage, a mean over all tasks' rows. */
 static double row_flop(const fr_forecast_params *p, int stage, bool forward)
 {
@@ -187,8 +211,7 @@ static double row_flop(const fr_forecast_params *p, int stage, bool forward)
     double d = (double)a->d_model;
     double q = (double)fr_arch_q_width(a);
     double up = d * (double)fr_arch_up_width(a);
-    double down = d * (double)a->d_ff;
-    double weights = d * ((double)fr_arch_qkv_width(a) + q) + up + down;
+    double weights = d * ((double)fr_arch_qkv_width(a) + q + (double)a->d_ff) + up;
     double product = 2.0 * weights;
     double key = 4.0 * q * (forward ? 1.0 : 2.5);
     double flop = 0.0;
@@ -197,16 +220,17 @@ static double row_flop(const fr_forecast_params *p, int stage, bool forward)
         /* what is recomputed counts once more */
         product += 2.0 * up;
     } else if (!forward && p->recompute == FR_RECOMPUTE_LAYER) {
-        product += 2.0 * (weights - down);
+        product += 2.0 * repeated_weights(a);
         key += 4.0 * q;
     }
     for (int64_t t = 0; t < p->n_tasks; t++) {
         const fr_task_workload *task = &p->tasks[t];
         int64_t passed = forward ? p->bounds[stage + 1] - p->bounds[stage]
                                  : fr_forecast_kept(p, stage, task);
-        double prefixed = (double)prefixed_layers(p, stage, task);
-        flop += task->step_rows * ((double)passed * (product + key * task->row_keys) +
-                                   prefixed * key * (double)task->length);
+        double keys = own_keys(p, stage, passed, task->row_keys);
+        /* slots that a window hides (prefix.window: slides) are counted: most rows see them for a while */
+        keys += (double)prefixed_layers(p, stage, task) * (double)task->length;
+        flop += task->step_rows * ((double)passed * product + key * keys);
         rows += task->step_rows;
     }
     return rows > 0.0 ? flop / rows : 0.0;

@@ -122,6 +122,20 @@ static fr_status load_weights(fr_session *s, const fr_session_params *params)
     return status;
 }
 
+/* Which of LongRoPE's factors a run has depends on its longest row, so two runs of one prefix can differ in it. */
+static void log_long_rotation(const fr_session *s)
+{
+    const fr_rotation *rotation = &fr_weights_arch(s->weights)->rotation;
+    if (rotation->long_from > 0) {
+        fr_log(s->ctx, FR_LOG_INFO,
+               "LongRoPE: the %s factors turn all rows, since prefix and rows take up "
+               "to %lld positions and the short factors are for up to %lld",
+               fr_stage_turns_long(s->stage) ? "long" : "short",
+               (long long)fr_stage_max_position(s->stage),
+               (long long)rotation->long_from);
+    }
+}
+
 fr_status fr_session_load(fr_session *session, const fr_session_params *params)
 {
     char text[FR_SETS_TEXT];
@@ -136,6 +150,7 @@ fr_status fr_session_load(fr_session *session, const fr_session_params *params)
     FR_TRY(choose_layers(s, params->target_share));
     FR_TRY(load_weights(s, params));
     fr_log(s->ctx, FR_LOG_INFO, "base %s: %s", fr_weights_path(s->weights), s->shape);
+    log_long_rotation(s);
     fr_rank_sets_text(&sets, text);
     fr_log(s->ctx, FR_LOG_INFO, "layout %s (stages x replicas), %s%s, %s", s->layout,
            params->precision == FR_PRECISION_BF16 ? "bf16" : "f32",
