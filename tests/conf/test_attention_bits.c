@@ -44,7 +44,7 @@ static void add_unit(int64_t first, int64_t unit, fr_segment segments[UNIT_SEGME
                                    .unit = unit,
                                    .sees_prefix = true,
                                    .n_spans = i == 0 ? 0 : 1,
-                                   .spans = {{first, COUNTS[0]}}};
+                                   .spans = {{first, COUNTS[0], 0}}};
         row += COUNTS[i];
     }
 }

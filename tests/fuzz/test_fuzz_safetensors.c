@@ -185,8 +185,7 @@ static int count_unclear(const char *path, json_t *root, json_t *object, int dep
         "[1e308]",
         "[null,1]",
         "{\"rope_type\":\"yarn\",\"factor\":1e-300}",
-        "{\"rope_type\":\"llama3\",\"factor\":1e11,\"low_freq_factor\":1e-9,"
-        "\"high_freq_factor\":1e-8}",
+        "{\"rope_type\":\"llama3\",\"factor\":1e11,\"low_freq_factor\":1e-9}",
         "{\"full_attention\":{\"full_attention\":{}},\"sliding_attention\":[]}"};
     int unclear = 0;
     json_t *keys = json_copy(object);

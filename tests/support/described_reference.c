@@ -137,7 +137,7 @@ static double score(const walk *m, int64_t h, const double *q, const double *k,
     double s = 0.0;
     bool has_window = (a->layers[m->layer] & FR_LAYER_WINDOW) != 0;
     if (has_window && hides && distance >= a->window) {
-        return -INFINITY;
+        return (double)-INFINITY;
     }
     for (int64_t i = 0; i < a->head_dim; i++) {
         s += q[i] * k[i];

@@ -1,3 +1,4 @@
+#define _POSIX_C_SOURCE 200809L /* strtok_r */
 /* Divisors and scales of rotary embeddings against transformers (tests/data/make_rotation.py). */
 #include "base/elementary.h"
 #include "model/rotation.h"
