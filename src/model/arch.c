@@ -52,11 +52,11 @@ fr_status fr_arch_check_sizes(fr_ctx *ctx, const char *path, const fr_arch *arch
 static fr_status check_positive(fr_ctx *ctx, const char *path, const char *name,
                                 double value)
 {
-    if (value > 0.0 && value < 1e12) {
+    if (value > 1e-12 && value < 1e12) {
         return FR_OK;
     }
-    return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: %s is %g, must be in (0, 1e12)", path, name,
-                   value);
+    return FR_FAIL(ctx, FR_ERR_FORMAT, "%s: %s is %g, must be in (1e-12, 1e12)", path,
+                   name, value);
 }
 
 static fr_status check_divisors(fr_ctx *ctx, const char *path, const double *divisors,

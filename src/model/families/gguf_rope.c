@@ -80,10 +80,27 @@ static fr_status read_original(const fr_gguf_fields *f, const fr_arch *arch,
                    (long long)*out);
 }
 
-/* A factor of 1 or less than nothing given: the formula's own. */
-static double given(double value)
+/* A number above 0; an absent one leaves *out. */
+static fr_status read_positive(const fr_gguf_fields *f, const char *name, double *out)
 {
-    return value > 0.0 && value < 1e12 ? value : 0.0;
+    double value = *out;
+    FR_TRY(fr_gguf_real(f, name, false, &value));
+    if (!fr_gguf_has(f, name) || (value > 0.0 && value < 1e12)) {
+        *out = value;
+        return FR_OK;
+    }
+    return FR_FAIL(f->ctx, FR_ERR_FORMAT, "%s: %s is %g, must be in (0, 1e12)",
+                   fr_gguf_path(f->gguf), fr_gguf_key_of(f->architecture, name).text,
+                   value);
+}
+
+/* What cos and sin are multiplied by; absent, 0 or -1: *out is 0, the method's own formula. */
+static fr_status read_scale(const fr_gguf_fields *f, const char *name, double *out)
+{
+    double value = 0.0;
+    *out = 0.0;
+    FR_TRY(fr_gguf_real(f, name, false, &value));
+    return value == 0.0 || value == -1.0 ? FR_OK : read_positive(f, name, out);
 }
 
 static fr_status read_yarn(const fr_gguf_fields *f, const fr_arch *arch,
@@ -91,14 +108,12 @@ static fr_status read_yarn(const fr_gguf_fields *f, const fr_arch *arch,
 {
     fr_yarn by = {.factor = 1.0, .beta_fast = 32.0, .beta_slow = 1.0, .truncate = true};
     int64_t original = 0;
-    double scale = 0.0;
     FR_TRY(read_factor(f, &by.factor));
     FR_TRY(read_original(f, arch, &original));
-    FR_TRY(fr_gguf_real(f, "rope.scaling.yarn_beta_fast", false, &by.beta_fast));
-    FR_TRY(fr_gguf_real(f, "rope.scaling.yarn_beta_slow", false, &by.beta_slow));
-    FR_TRY(fr_gguf_real(f, "rope.scaling.yarn_attn_factor", false, &scale));
+    FR_TRY(read_positive(f, "rope.scaling.yarn_beta_fast", &by.beta_fast));
+    FR_TRY(read_positive(f, "rope.scaling.yarn_beta_slow", &by.beta_slow));
+    FR_TRY(read_scale(f, "rope.scaling.yarn_attn_factor", &by.scale));
     by.original = (double)original;
-    by.scale = given(scale);
     fr_rotation_yarn(out, &by);
     return FR_OK;
 }
@@ -109,13 +124,11 @@ static fr_status read_longrope(const fr_gguf_fields *f, const fr_arch *arch,
     double shorts[FR_ROTATION_MAX_PAIRS];
     double longs[FR_ROTATION_MAX_PAIRS];
     fr_longrope by = {.shorts = shorts, .longs = longs};
-    double scale = 0.0;
     FR_TRY(read_factors(f, SHORTS, out->rotary / 2, shorts));
     FR_TRY(read_factors(f, LONGS, out->rotary / 2, longs));
     FR_TRY(read_original(f, arch, &by.original));
-    FR_TRY(fr_gguf_real(f, "rope.scaling.attn_factor", false, &scale));
+    FR_TRY(read_scale(f, "rope.scaling.attn_factor", &by.scale));
     by.factor = (double)arch->context_length / (double)by.original;
-    by.scale = given(scale);
     fr_rotation_longrope(out, &by);
     return FR_OK;
 }

@@ -5,7 +5,8 @@
  * layers are refused (hf_rules.c). Then the rows of the family's table are read into a copy of its description, what
  * follows from other fields is filled in, RoPE is read (hf_rope.c), and the family's own function finishes.
  *
- * Defaults are those of the configuration classes of the transformers library. Keys about training, dropout, caches and
+ * Defaults are those of the configuration classes of the transformers library; sizes mostly have none here, since a file
+ * without them is seldom whole. Keys about training, dropout, caches and
  * token ids have no effect and are not read.
  */
 #include "model/families/hf_config.h"

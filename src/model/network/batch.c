@@ -88,8 +88,8 @@ int64_t fr_unit_rows(const fr_sequence *source, const fr_sequence *targets,
     return rows;
 }
 
-/* Serves pointers of any type, hence memcpy for the pointer itself. On failure the old array stays. */
-/* Make *array hold `needed` elements of `size`, keeping the first `used`. */
+/* Make *array hold `needed` elements of `size`, keeping the first `used`. It serves pointers of any type, hence memcpy for
+ * the pointer itself. On failure the old array stays. */
 static fr_status grow(fr_ctx *ctx, void *array, size_t size, int64_t used,
                       int64_t needed)
 {
