@@ -36,7 +36,7 @@ write("own_head", tensors, tie_word_embeddings=True)
 write("same_head", shared, tie_word_embeddings=True)
 write("no_head", headless, tie_word_embeddings=True)
 write("bare_names", {name.removeprefix("model."): tensor for name, tensor in tensors.items()})
-write("scaled", tensors, rope_scaling={"rope_type": "yarn", "factor": 4})
+write("scaled", tensors, rope_scaling={"rope_type": "dynamic", "factor": 4})
 write("one_way", tensors, is_causal=False)
 write("fp8", tensors, quantization_config={"quant_method": "fbgemm_fp8"})
 PY
@@ -89,8 +89,8 @@ planned() {
 }
 
 # ---- settings
-everywhere 3 "rope_scaling type yarn, supported: default" "$work/scaled"
-planned "rope_scaling type yarn, supported: default" "$work/scaled"
+everywhere 3 "rope_scaling type dynamic, supported: default" "$work/scaled"
+planned "rope_scaling type dynamic, supported: default" "$work/scaled"
 everywhere 3 "is_causal is false, supported: true" "$work/one_way"
 planned "is_causal is false, supported: true" "$work/one_way"
 everywhere 3 "the weights are quantised by fbgemm_fp8" "$work/fp8"
