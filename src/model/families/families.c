@@ -59,7 +59,6 @@ const fr_family *fr_family_of_gguf(fr_text type)
 
 /* ---- types that are refused by name -------------------------------------------------------------- */
 
-#define EXPERTS "it is a mixture of experts; give a dense model"
 #define ENCODER_DECODER                                                                \
     "it has an encoder and a decoder; give a model that is a decoder alone"
 #define ENCODER "it is an encoder, which predicts no next token; give a decoder"
@@ -74,30 +73,30 @@ static const struct {
     const char *name;
     const char *why;
 } TYPES[] = {
-    {"mixtral", EXPERTS},
-    {"qwen2_moe", EXPERTS},
-    {"qwen2moe", EXPERTS},
-    {"qwen3_moe", EXPERTS},
-    {"qwen3moe", EXPERTS},
-    {"gpt_oss", EXPERTS},
-    {"gpt-oss", EXPERTS},
-    {"deepseek_v2", EXPERTS},
-    {"deepseek_v3", EXPERTS},
-    {"deepseek2", EXPERTS},
-    {"deepseek", EXPERTS},
-    {"olmoe", EXPERTS},
-    {"granitemoe", EXPERTS},
-    {"phimoe", EXPERTS},
-    {"llama4", EXPERTS},
-    {"llama4_text", EXPERTS},
-    {"dbrx", EXPERTS},
-    {"arctic", EXPERTS},
-    {"grok", EXPERTS},
-    {"glm4_moe", EXPERTS},
-    {"glm4moe", EXPERTS},
-    {"minimax", EXPERTS},
-    {"jetmoe", EXPERTS},
-    {"ernie4_5_moe", EXPERTS},
+    {"mixtral", FR_IS_EXPERTS},
+    {"qwen2_moe", FR_IS_EXPERTS},
+    {"qwen2moe", FR_IS_EXPERTS},
+    {"qwen3_moe", FR_IS_EXPERTS},
+    {"qwen3moe", FR_IS_EXPERTS},
+    {"gpt_oss", FR_IS_EXPERTS},
+    {"gpt-oss", FR_IS_EXPERTS},
+    {"deepseek_v2", FR_IS_EXPERTS},
+    {"deepseek_v3", FR_IS_EXPERTS},
+    {"deepseek2", FR_IS_EXPERTS},
+    {"deepseek", FR_IS_EXPERTS},
+    {"olmoe", FR_IS_EXPERTS},
+    {"granitemoe", FR_IS_EXPERTS},
+    {"phimoe", FR_IS_EXPERTS},
+    {"llama4", FR_IS_EXPERTS},
+    {"llama4_text", FR_IS_EXPERTS},
+    {"dbrx", FR_IS_EXPERTS},
+    {"arctic", FR_IS_EXPERTS},
+    {"grok", FR_IS_EXPERTS},
+    {"glm4_moe", FR_IS_EXPERTS},
+    {"glm4moe", FR_IS_EXPERTS},
+    {"minimax", FR_IS_EXPERTS},
+    {"jetmoe", FR_IS_EXPERTS},
+    {"ernie4_5_moe", FR_IS_EXPERTS},
     {"t5", ENCODER_DECODER},
     {"mt5", ENCODER_DECODER},
     {"umt5", ENCODER_DECODER},

@@ -6,6 +6,9 @@
 
 #include "model/families/family.h"
 
+/** Why a mixture of experts is refused, for messages of both formats. */
+#define FR_IS_EXPERTS "it is a mixture of experts; give a dense model"
+
 #include <stdio.h>
 
 extern const fr_family FR_FAMILY_LLAMA;

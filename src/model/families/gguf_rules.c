@@ -7,8 +7,7 @@ typedef struct rule {
     const char *name;
     double neutral;
     double also;
-    const char
-        *what; /* the model that has another value; NULL: the number says enough */
+    const char *what; /* what another value means; NULL: the number says enough */
 } rule;
 
 /* A family that reads a setting is exempt. tests/data/model_settings.tsv lists all keys. */
@@ -38,8 +37,8 @@ static const rule RULES[] = {
     {"rope.dimension_sections", 0, 0, NULL},
     {"use_parallel_residual", 0, 0, NULL},
     {"swin_norm", 0, 0, NULL},
-    {"expert_count", 0, 0, "a mixture of experts; give a dense model"},
-    {"expert_shared_count", 0, 0, "a mixture of experts; give a dense model"},
+    {"expert_count", 0, 0, FR_IS_EXPERTS},
+    {"expert_shared_count", 0, 0, FR_IS_EXPERTS},
     {"nextn_predict_layers", 0, 0, NULL},
     {"full_attention_interval", 0, 0, NULL},
     {"rescale_every_n_layers", 0, 0, NULL},
@@ -80,8 +79,7 @@ static fr_status check_rule(fr_ctx *ctx, const fr_gguf *gguf, const char *key,
     }
     return FR_FAIL(ctx, FR_ERR_UNSUPPORTED, "%s: %s is %g, supported: %g%s%s",
                    fr_gguf_path(gguf), key, found, r->neutral,
-                   r->what != NULL ? "; the model is " : "",
-                   r->what != NULL ? r->what : "");
+                   r->what != NULL ? "; " : "", r->what != NULL ? r->what : "");
 }
 
 fr_status fr_gguf_check_rules(fr_ctx *ctx, const fr_gguf *gguf,
