@@ -141,9 +141,12 @@ kill_at() {
 generate "$work/whole" --batch 4 2>"$work/err" || fail "$(cat "$work/err")"
 [ "$(lines "$work/whole")" = 1200 ] || fail "rows are missing"
 echo earlier >"$out"
+# Open MPI's launcher passes a signal on a second later: what it starts is killed early and answers few rows at a time, so
+# that no machine is done by then
 for launcher in "" "mpirun -n 2"; do
-    for batch in 1 4; do
-        kill_at TERM 40 --batch $batch --overwrite
+    few=${launcher:+1}
+    for batch in 1 $((few > 0 ? 2 : 4)); do
+        kill_at TERM "${few:-40}" --batch $batch --overwrite
         grep -qF "the answers so far are in $out.part: the same command with --resume continues" "$work/err" ||
             fail "nothing says how to go on: $(cat "$work/err")"
         kill_at KILL 200 --batch $batch --resume
@@ -162,7 +165,7 @@ for launcher in "" "mpirun -n 2"; do
     done
 done
 # Ctrl-C under mpirun, then one rank alone
-launcher="mpirun -n 2" kill_at INT 40
+launcher="mpirun -n 2" kill_at INT 1 --batch 1
 generate "$out" --resume 2>"$work/err" || fail "$(cat "$work/err")"
 cmp "$out" "$work/whole" || fail "gone on with one rank: another output"
 launcher=

@@ -34,7 +34,15 @@ def resident(pid):
             return int(line.split()[1])
 
 
-while os.path.exists("/proc/%d" % launcher) and open("/proc/%d/stat" % launcher).read().rsplit(")", 1)[1].split()[0] != "Z":
+def is_running(pid):
+    """Whether there is such a process that has not ended; it may end, and be gone, at any moment."""
+    try:
+        return open("/proc/%d/stat" % pid).read().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+while is_running(launcher):
     for pid, step in ranks():
         try:
             samples[pid].append((step, resident(pid), len(os.listdir("/proc/%d/fd" % pid))))
