@@ -1,4 +1,4 @@
-#include "device/device.h"
+#include "device/matrix.h"
 
 #include <string.h>
 

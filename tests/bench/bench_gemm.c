@@ -8,7 +8,7 @@
  */
 #define _POSIX_C_SOURCE 200809L
 #include "base/mem.h"
-#include "device/device.h"
+#include "device/matrix.h"
 
 #include <stdio.h>
 #include <stdlib.h>

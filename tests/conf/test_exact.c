@@ -1,3 +1,4 @@
+#include "device/loss.h"
 #include "support/devices.h"
 #include "support/suite.h"
 

@@ -1,5 +1,6 @@
 /* Linear maps against an f64 reference, on every instruction set, and what enters and leaves them. */
 #include "device/cpu/gemm.h"
+#include "device/matrix.h"
 #include "device/state.h"
 #include "support/approx.h"
 #include "support/devices.h"

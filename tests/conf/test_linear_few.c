@@ -1,5 +1,6 @@
 /* The product for few rows: close to an f64 reference, and each element exactly the documented sum, whatever the
  * number of rows, their place, the threads and the instruction set, and whether W lies in memory or is read. */
+#include "device/matrix.h"
 #include "support/approx.h"
 #include "support/devices.h"
 #include "support/linear_case.h"

@@ -1,6 +1,9 @@
 /* Every operator gives the same bits on every instruction set, built by any compiler: the digest of its results is the one
  * kept here. A change that gives other bits says so in CHANGELOG.md and counts up fr_device_arithmetic. */
 #include "device/activation.h"
+#include "device/loss.h"
+#include "device/matrix.h"
+#include "device/rowwise.h"
 #include "support/attention_case.h"
 #include "support/devices.h"
 #include "support/linear_case.h"

@@ -1,4 +1,5 @@
 #include "device/activation.h"
+#include "device/rowwise.h"
 #include "support/approx.h"
 #include "support/devices.h"
 #include "support/difference.h"

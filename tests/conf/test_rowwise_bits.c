@@ -1,5 +1,7 @@
 /* A row's bits do not depend on where it lies, on its neighbours, or on the number of threads. */
 #include "device/activation.h"
+#include "device/loss.h"
+#include "device/rowwise.h"
 #include "support/devices.h"
 #include "support/suite.h"
 

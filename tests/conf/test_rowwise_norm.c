@@ -1,3 +1,4 @@
+#include "device/rowwise.h"
 #include "support/approx.h"
 #include "support/devices.h"
 #include "support/difference.h"

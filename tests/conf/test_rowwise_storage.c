@@ -1,3 +1,5 @@
+#include "device/matrix.h"
+#include "device/rowwise.h"
 #include "support/approx.h"
 #include "support/devices.h"
 #include "support/linear_case.h"

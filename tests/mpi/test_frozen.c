@@ -1,3 +1,4 @@
+#include "device/matrix.h"
 #include "model/weights/frozen.h"
 #include "support/suite.h"
 

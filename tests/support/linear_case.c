@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "device/cpu/gemm.h"
+#include "device/matrix.h"
 #include "support/devices.h"
 #include "support/suite.h"
 

@@ -4,7 +4,7 @@
 #ifndef FR_TESTS_LINEAR_CASE_H
 #define FR_TESTS_LINEAR_CASE_H
 
-#include "device/device.h"
+#include "device/matrix.h"
 
 typedef struct fr_linear_case {
     fr_matrix w; /* data owned here */

@@ -1,4 +1,6 @@
+#include "device/matrix.h"
 #include "device/profile.h"
+#include "device/rowwise.h"
 #include "support/devices.h"
 #include "support/suite.h"
 

@@ -3,6 +3,7 @@
 #include "model/network/stage_bytes.h"
 
 #include "base/mem.h"
+#include "device/matrix.h"
 #include "device/state.h"
 #include "support/described_model.h"
 #include "support/devices.h"

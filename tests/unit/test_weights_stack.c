@@ -1,4 +1,5 @@
 /* Matrices that stay in the file have the values of those that are converted once, whatever run of rows is read. */
+#include "device/matrix.h"
 #include "device/quant.h"
 #include "model/network/layer.h"
 #include "model/network/stage_bytes.h"

@@ -2,6 +2,7 @@
  * the sum has the same bits in any order, for any threads, microbatches and replicas. */
 #include "base/integer.h"
 #include "device/cpu/kernels.h"
+#include "device/loss.h"
 #include "device/state.h"
 
 #include <math.h>

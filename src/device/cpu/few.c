@@ -11,6 +11,7 @@
 
 #include "base/integer.h"
 #include "device/cpu/kernels.h"
+#include "device/matrix.h"
 #include "device/state.h"
 
 /* Shares of threads are multiples of COLUMN_UNIT, so they never write to the same cache line of y. READ_ROWS of a

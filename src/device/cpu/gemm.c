@@ -18,6 +18,7 @@
 #include "device/cpu/gemm.h"
 
 #include "base/integer.h"
+#include "device/matrix.h"
 #include "device/state.h"
 
 #include <omp.h>

@@ -20,7 +20,7 @@
 #ifndef FR_DEVICE_CPU_GEMM_H
 #define FR_DEVICE_CPU_GEMM_H
 
-#include "device/device.h"
+#include "device/matrix.h"
 
 enum {
     /* Of a panel of packed weights; AVX-512 has wider panels of its own. */

@@ -10,6 +10,8 @@
 #define FR_DEVICE_CPU_KERNELS_H
 
 #include "device/activation.h"
+#include "device/loss.h"
+#include "device/rowwise.h"
 
 /**
  * C_RN (+)= A_RK B_KN. Element (r, k) of A lies at a[r * a_row + k * a_step]; one of the two

@@ -10,6 +10,7 @@
 #include "base/exact.h"
 #include "device/bf16.h"
 #include "device/cpu/inline.h"
+#include "device/rowwise.h"
 
 static void rmsnorm(int64_t width, const float *x, const float *w, float eps, float *y,
                     float *rstd)

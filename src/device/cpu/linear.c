@@ -8,6 +8,7 @@
  */
 #include "base/integer.h"
 #include "device/cpu/gemm.h"
+#include "device/matrix.h"
 #include "device/state.h"
 
 #include <string.h>

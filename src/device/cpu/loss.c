@@ -1,4 +1,5 @@
 /* Softmax cross-entropy over the vocabulary; a row is one thread's work. */
+#include "device/loss.h"
 #include "base/elementary.h"
 #include "base/integer.h"
 #include "device/cpu/kernels.h"

@@ -1,4 +1,5 @@
 /* Norms, bias and rotation: one kernel call a row, rows shared among the threads. */
+#include "device/rowwise.h"
 #include "device/cpu/kernels.h"
 #include "device/state.h"
 

@@ -3,6 +3,8 @@
 #include "base/integer.h"
 #include "device/activation.h"
 #include "device/cpu/kernels.h"
+#include "device/matrix.h"
+#include "device/rowwise.h"
 #include "device/state.h"
 
 #include <omp.h>

@@ -11,6 +11,9 @@
 #include "model/network/head.h"
 
 #include "base/mem.h"
+#include "device/loss.h"
+#include "device/matrix.h"
+#include "device/rowwise.h"
 #include "model/text/vocabulary.h"
 
 #include <stdlib.h>

@@ -4,6 +4,7 @@
 #ifndef FR_MODEL_NETWORK_HEAD_H
 #define FR_MODEL_NETWORK_HEAD_H
 
+#include "device/matrix.h"
 #include "model/network/layer.h"
 
 /** Enough rows to keep the matrix product at its full rate, few enough that [rows, V] stays small. */

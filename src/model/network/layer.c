@@ -9,6 +9,7 @@
  * keep is computed again by the same operators on the same inputs, hence with the same bits. In the model's last layer only
  * the rows that the batch reads go past attention (gather and scatter).
  */
+#include "device/matrix.h"
 #include "model/network/layer_impl.h"
 
 #include <string.h>

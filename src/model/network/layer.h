@@ -8,6 +8,7 @@
 #ifndef FR_MODEL_NETWORK_LAYER_H
 #define FR_MODEL_NETWORK_LAYER_H
 
+#include "device/matrix.h"
 #include "model/network/batch.h"
 #include "model/network/norm.h"
 #include "model/weights/frozen.h"

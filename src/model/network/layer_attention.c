@@ -5,6 +5,8 @@
  * the turned values are kept. With them, the values before the norms are kept, since the norms' backward passes need these,
  * and the turned queries and keys are made again in the workspace (turned_TW), whose columns of values stay unused.
  */
+#include "device/matrix.h"
+#include "device/rowwise.h"
 #include "model/network/layer_impl.h"
 
 #include <math.h>

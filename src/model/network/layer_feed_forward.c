@@ -2,6 +2,7 @@
  * The feed-forward half: N(activation(N(x2) Wup) Wdown). The activation saves its input on the way, since the backward
  * pass needs only that; where it is not kept, it is in the workspace's up_TU until the backward pass has used it.
  */
+#include "device/matrix.h"
 #include "model/network/layer_impl.h"
 
 /* up = W_up N(x2), which `activate` saves; fills norm2 of `saved`. */

@@ -4,6 +4,7 @@
 #ifndef FR_MODEL_NETWORK_LAYER_IMPL_H
 #define FR_MODEL_NETWORK_LAYER_IMPL_H
 
+#include "device/matrix.h"
 #include "model/network/layer.h"
 
 /** What every step of one call needs. */

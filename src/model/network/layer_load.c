@@ -1,4 +1,5 @@
 #include "base/mem.h"
+#include "device/matrix.h"
 #include "model/network/layer.h"
 
 #include <stdlib.h>

@@ -2,6 +2,8 @@
  * What both halves of a layer use: rows past attention, values kept in the run's precision, and the way of a half's
  * output to the residual stream.
  */
+#include "device/matrix.h"
+#include "device/rowwise.h"
 #include "model/network/layer_impl.h"
 
 #include <string.h>

@@ -1,5 +1,7 @@
 #include "model/network/norm.h"
 
+#include "device/rowwise.h"
+
 void fr_norm_forward(fr_device *device, const fr_arch *arch,
                      const fr_norm_weights *norm, int64_t n, const float *x, float *y,
                      float *statistics_N2)

@@ -8,6 +8,9 @@
  * next layer uses the same scratch.
  */
 #include "base/mem.h"
+#include "device/loss.h"
+#include "device/matrix.h"
+#include "device/rowwise.h"
 #include "model/network/stage_impl.h"
 
 #include <stdlib.h>

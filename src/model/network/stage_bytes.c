@@ -8,6 +8,7 @@
  */
 #include "model/network/stage_bytes.h"
 
+#include "device/matrix.h"
 #include "model/network/stage_impl.h"
 
 static bool is_first(const fr_stage_shape *shape)

@@ -4,6 +4,7 @@
 #ifndef FR_MODEL_NETWORK_STAGE_IMPL_H
 #define FR_MODEL_NETWORK_STAGE_IMPL_H
 
+#include "device/matrix.h"
 #include "model/network/head.h"
 #include "model/network/stage.h"
 

@@ -23,6 +23,7 @@
 
 #include "base/integer.h"
 #include "base/mem.h"
+#include "device/matrix.h"
 
 #include <assert.h>
 #include <stdlib.h>

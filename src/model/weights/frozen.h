@@ -9,6 +9,7 @@
 #define FR_MODEL_WEIGHTS_FROZEN_H
 
 #include "comm/node.h"
+#include "device/matrix.h"
 #include "model/weights/weights.h"
 
 typedef struct fr_frozen fr_frozen;

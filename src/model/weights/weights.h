@@ -11,6 +11,7 @@
 #include "base/digest.h"
 #include "base/file.h"
 #include "device/few.h"
+#include "device/matrix.h"
 #include "model/arch.h"
 #include "model/roles.h"
 

@@ -16,6 +16,7 @@
  * whole tensor, and reading it at each use would touch every page.
  */
 #include "base/mem.h"
+#include "device/matrix.h"
 #include "model/weights/weights_impl.h"
 
 const fr_stack FR_STACK_QKV = {{FR_W_Q, FR_W_K, FR_W_V}, 3};

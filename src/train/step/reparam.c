@@ -19,6 +19,8 @@
 #include "base/exact.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "device/loss.h"
+#include "device/matrix.h"
 #include "train/step/optimizer.h"
 
 #include <math.h>

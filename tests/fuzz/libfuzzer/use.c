@@ -1,5 +1,6 @@
 #include "fuzz/libfuzzer/use.h"
 
+#include "device/matrix.h"
 #include "fuzz/libfuzzer/fuzz.h"
 #include "model/text/dialogue.h"
 #include "model/text/tokens.h"
