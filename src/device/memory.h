@@ -1,0 +1,71 @@
+/*
+ * memory.h - the memory of a device, and the order of its work.
+ *
+ * A device works on what it is asked in the order of the calls. An operator or a copy may return before its result is there:
+ * later operators and copies see it all the same, the host only after a mark behind it has passed. On the CPU every call
+ * returns with the result, and marks have always passed.
+ *
+ * Memory of the device is touched by operators, by the functions below and by links (comm/link.h) alone. Only a device that
+ * says fr_device_is_host works in the host's memory, and even there nothing else may look: another device would differ. Its
+ * numbers have types of their own, with which the host cannot compute by accident: `q[i] * 2` does not compile for an fr_f32.
+ *
+ * Not thread-safe, like the device.
+ */
+#ifndef FR_DEVICE_MEMORY_H
+#define FR_DEVICE_MEMORY_H
+
+#include "device/device.h"
+
+/** Numbers in the memory of a device. Pointers to them may be moved (q + 1) and subtracted, never followed by the host. */
+typedef struct fr_f32 {
+    float in_device;
+} fr_f32;
+typedef struct fr_f64 {
+    double in_device;
+} fr_f64;
+typedef struct fr_i32 {
+    int32_t in_device;
+} fr_i32;
+typedef struct fr_i64 {
+    int64_t in_device;
+} fr_i64;
+
+/** A place in the order of the device's work: everything asked before it. {0}: the beginning, which has passed. */
+typedef struct fr_mark {
+    uint64_t at;
+} fr_mark;
+
+/**
+ * Memory of the device, zeroed, aligned to 64 bytes.
+ * @param[out] out  address of a pointer of any type; NULL on failure
+ * @return FR_OK; FR_ERR_NO_MEMORY, which names what was asked and what was free
+ */
+FR_MUST_CHECK fr_status fr_device_alloc(fr_device *device, int64_t count, size_t size,
+                                        void *out);
+/** Accepts NULL. Work on the memory that was asked before is done first. */
+void fr_device_free(fr_device *device, void *memory);
+
+/** Memory of the host from which and to which the device copies well; zeroed, aligned to 64 bytes. */
+FR_MUST_CHECK fr_status fr_host_alloc(fr_device *device, int64_t count, size_t size,
+                                      void *out);
+void fr_host_free(fr_device *device, void *memory);
+
+/** Copy from the host, which may write `from` again when the call returns. */
+void fr_device_put(fr_device *device, void *to, const void *from, int64_t bytes);
+
+/** Copy to the host: `to` holds the bytes once a mark made after this call has passed; until then the host leaves it alone.
+ * Later work may write `from`. */
+void fr_device_get(fr_device *device, void *to, const void *from, int64_t bytes);
+
+/** Copy within the device; the two do not overlap. */
+void fr_device_copy(fr_device *device, void *to, const void *from, int64_t bytes);
+
+/** All bytes 0. */
+void fr_device_zero(fr_device *device, void *to, int64_t bytes);
+
+/** A mark behind everything asked so far. */
+fr_mark fr_device_mark(fr_device *device);
+/** Whether everything before the mark is done. Never blocks. */
+bool fr_device_passed(fr_device *device, fr_mark mark);
+
+#endif
