@@ -5,9 +5,9 @@
  * later operators and copies see it all the same, the host only after a mark behind it has passed. On the CPU every call
  * returns with the result, and marks have always passed.
  *
- * Memory of the device is touched by operators, by the functions below and by links (comm/link.h) alone. Only a device that
- * says fr_device_is_host works in the host's memory, and even there nothing else may look: another device would differ. Its
- * numbers have types of their own, with which the host cannot compute by accident: `q[i] * 2` does not compile for an fr_f32.
+ * Memory of the device is touched by operators, by the functions below and by links between ranks alone. Some devices work in
+ * the host's memory; even there nothing else may look, since another device would differ. Its numbers have types of their
+ * own, with which the host cannot compute by accident: `q[i] * 2` does not compile for an fr_f32.
  *
  * Not thread-safe, like the device.
  */

@@ -9,6 +9,7 @@
 #ifndef FR_DEVICE_QUANT_H
 #define FR_DEVICE_QUANT_H
 
+#include "device/cpu/isa.h"
 #include "device/device.h"
 
 #include <stdbool.h>

@@ -1,6 +1,7 @@
 /* A stage's passes without memory. */
 #include "model/network/stage.h"
 
+#include "device/cpu/cpu.h"
 #include "support/fault.h"
 #include "support/suite.h"
 
@@ -24,11 +25,10 @@ static fr_status build(fr_ctx *ctx, const model *m, held *h)
 {
     static const int32_t IDS[] = {5, 17, 99, 3, 64};
     static const uint8_t ALL[] = {1, 1, 1};
-    fr_device_params device = {.n_threads = 1, .isa = fr_isa_detect()};
     fr_sequence source = {IDS, NULL, 2};
     fr_sequence target = {IDS + 2, ALL, N_TARGETS};
     FR_TRY(fr_weights_open(ctx, m->path, &h->weights));
-    FR_TRY(fr_device_create(ctx, &device, &h->device));
+    FR_TRY(fr_cpu_create(ctx, 1, fr_isa_detect(), &h->device));
     fr_stage_params params = {.weights = h->weights,
                               .device = h->device,
                               .dtype = FR_BF16,

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "device/cpu/cpu.h"
 #include "support/suite.h"
 
 #include <math.h>
@@ -13,12 +14,11 @@ static void open_tiny(const char *path, fr_dtype dtype, bool in_file,
                       int64_t max_position, fr_recompute recompute, fr_tiny *out)
 {
     fr_ctx *ctx = fr_test_ctx();
-    fr_device_params device = {.n_threads = 2, .isa = fr_isa_detect()};
     *out = (fr_tiny){0};
     FR_ASSERT_OK(fr_weights_open(ctx, path, &out->weights));
     CU_ASSERT_PTR_NOT_NULL_FATAL(out->weights);
     out->arch = fr_weights_arch(out->weights);
-    FR_ASSERT_OK(fr_device_create(ctx, &device, &out->device));
+    FR_ASSERT_OK(fr_cpu_create(ctx, 2, fr_isa_detect(), &out->device));
     fr_stage_params params = {.weights = out->weights,
                               .device = out->device,
                               .dtype = dtype,

@@ -39,7 +39,8 @@ static void open_tasks(fr_trainer *t)
         int64_t own = fr_task_max_position(&t->tasks[i]);
         max_position = own > max_position ? own : max_position;
     }
-    fr_session_params params = {.layout = {1, 1},
+    fr_session_params params = {.device = "auto",
+                                .layout = {1, 1},
                                 .precision = FR_PRECISION_F32,
                                 .threads = 2,
                                 .max_position = max_position,

@@ -4,6 +4,7 @@
  */
 #include "base/mem.h"
 #include "base/rng.h"
+#include "device/cpu/cpu.h"
 #include "support/described_model.h"
 #include "support/suite.h"
 
@@ -34,11 +35,10 @@ static void open_model(uint64_t number, model *m)
 {
     static const fr_layer_range LAYERS[] = {{0, 0}, {1, 1}, {0, 2}, {2, 0}};
     fr_ctx *ctx = fr_test_ctx();
-    fr_device_params device = {2, fr_isa_detect()};
     *m = (model){.number = number, .arch = fr_described_arch(number)};
     m->weights = fr_described_weights(&m->arch, &m->memory);
     m->n = m->arch.n_layers * fr_arch_prefix_elements(&m->arch, LENGTH);
-    FR_ASSERT_OK(fr_device_create(ctx, &device, &m->device));
+    FR_ASSERT_OK(fr_cpu_create(ctx, 2, fr_isa_detect(), &m->device));
     FR_ASSERT_OK(fr_alloc(ctx, 2 * m->n, sizeof *m->values, &m->values));
     for (int64_t i = 0; i < 2 * m->n; i++) {
         m->values[i] = (float)fr_rng_normal(5, FR_RNG_TEST, number, (uint64_t)i);

@@ -1,6 +1,7 @@
 /* Properties of a whole model with a prefix, on the tiny models of tests/golden. */
 #include "base/mem.h"
 #include "base/rng.h"
+#include "device/cpu/cpu.h"
 #include "support/gguf_writer.h"
 #include "support/model_files.h"
 #include "support/tiny_model.h"
@@ -460,9 +461,8 @@ static void too_many_positions_for_learned_ones_are_refused(void)
     fr_weights *weights = NULL;
     fr_device *device = NULL;
     fr_stage *stage = NULL;
-    fr_device_params params = {1, FR_ISA_GENERIC};
     FR_ASSERT_OK(fr_weights_open(fr_test_ctx(), fr_test_data(MODELS[1]), &weights));
-    FR_ASSERT_OK(fr_device_create(fr_test_ctx(), &params, &device));
+    FR_ASSERT_OK(fr_cpu_create(fr_test_ctx(), 1, FR_ISA_GENERIC, &device));
     fr_stage_params stage_params = {
         .weights = weights, .device = device, .n_layers = 2, .max_position = 1 << 20};
     FR_ASSERT_FAILS(fr_stage_create(fr_test_ctx(), &stage_params, &stage),

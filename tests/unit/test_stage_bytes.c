@@ -3,8 +3,8 @@
 #include "model/network/stage_bytes.h"
 
 #include "base/mem.h"
+#include "device/cpu/cpu.h"
 #include "device/matrix.h"
-#include "device/state.h"
 #include "support/described_model.h"
 #include "support/devices.h"
 #include "support/suite.h"
@@ -336,7 +336,8 @@ static int64_t reading_bytes(fr_isa isa, fr_dtype dtype, const int64_t (*sides)[
         free(x);
         free(y);
     }
-    int64_t bytes = device->scratch[FR_SCRATCH_ROWS].count * (int64_t)sizeof(float);
+    int64_t bytes =
+        fr_cpu_of(device)->scratch[FR_SCRATCH_ROWS].count * (int64_t)sizeof(float);
     fr_device_destroy(&device);
     return bytes;
 }

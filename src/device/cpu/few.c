@@ -10,9 +10,9 @@
 #include "device/cpu/few.h"
 
 #include "base/integer.h"
+#include "device/cpu/cpu.h"
 #include "device/cpu/kernels.h"
 #include "device/matrix.h"
-#include "device/state.h"
 
 /* Shares of threads are multiples of COLUMN_UNIT, so they never write to the same cache line of y. READ_ROWS of a
  * matrix on demand stay in the first cache until they are multiplied. Below SERIAL_PRODUCTS one thread takes a few
@@ -59,7 +59,7 @@ static void multiply_read(fr_few_kernel *kernel, const fr_few *whole,
 static void multiply_shares(const fr_device *device, const fr_few *whole,
                             const fr_matrix *w, int n_threads, float *rows)
 {
-    fr_few_kernel *kernel = select_kernel(device->isa);
+    fr_few_kernel *kernel = select_kernel(fr_cpu_of(device)->isa);
     int64_t row_bytes = w->n_in * (int64_t)fr_dtype_bytes(w->dtype);
     int64_t units = fr_ceil_div(w->n_out, COLUMN_UNIT);
 #pragma omp parallel for num_threads(n_threads) schedule(static)
@@ -84,13 +84,13 @@ static fr_status multiply(fr_device *device, const fr_matrix *w, fr_few *whole)
     float *rounded = NULL;
     float *rows = NULL;
     if (w->dtype == FR_BF16) {
-        FR_TRY(fr_device_scratch(device, FR_SCRATCH_GEMM_LEFT, n, &rounded));
-        fr_kernels_select(device->isa)->round_bf16(n, whole->x, rounded);
+        FR_TRY(fr_cpu_scratch(device, FR_SCRATCH_GEMM_LEFT, n, &rounded));
+        fr_kernels_select(fr_cpu_of(device)->isa)->round_bf16(n, whole->x, rounded);
         whole->x = rounded;
     }
     if (w->read != NULL) {
-        FR_TRY(fr_device_scratch(device, FR_SCRATCH_ROWS,
-                                 n_threads * READ_ROWS * w->n_in, &rows));
+        FR_TRY(fr_cpu_scratch(device, FR_SCRATCH_ROWS, n_threads * READ_ROWS * w->n_in,
+                              &rows));
     }
     multiply_shares(device, whole, w, n_threads, rows);
     fr_device_progress(device);
@@ -98,10 +98,9 @@ static fr_status multiply(fr_device *device, const fr_matrix *w, fr_few *whole)
 }
 
 /* Counted as FR_OP_LINEAR in the profile: to its caller it is the same operator. */
-fr_status fr_linear_few(fr_device *device, int64_t m, const float *x,
-                        const fr_matrix *w, bool accumulate, float *y)
+fr_status fr_cpu_linear_few(fr_device *device, int64_t m, const float *x,
+                            const fr_matrix *w, bool accumulate, float *y)
 {
-    int64_t began = fr_operator_begin(device);
     fr_few whole = {.m = m,
                     .depth = w->n_in,
                     .x = x,
@@ -110,6 +109,5 @@ fr_status fr_linear_few(fr_device *device, int64_t m, const float *x,
                     .y_stride = w->n_out,
                     .add = accumulate};
     fr_status status = multiply(device, w, &whole);
-    fr_operator_end(device, FR_OP_LINEAR, began, 2 * m * w->n_out * w->n_in);
     return status;
 }

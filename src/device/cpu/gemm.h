@@ -20,6 +20,7 @@
 #ifndef FR_DEVICE_CPU_GEMM_H
 #define FR_DEVICE_CPU_GEMM_H
 
+#include "device/cpu/isa.h"
 #include "device/matrix.h"
 
 enum {

@@ -7,9 +7,9 @@
  * stay the same.
  */
 #include "base/integer.h"
+#include "device/cpu/cpu.h"
 #include "device/cpu/gemm.h"
 #include "device/matrix.h"
-#include "device/state.h"
 
 #include <string.h>
 
@@ -46,8 +46,8 @@ static fr_status multiply_slices(fr_device *device, const fr_product *product)
     int64_t rows = slice_rows(w);
     int64_t bytes = rows * w->n_in * (int64_t)fr_dtype_bytes(w->dtype);
     float *data = NULL;
-    FR_TRY(fr_device_scratch(device, FR_SCRATCH_ROWS,
-                             fr_ceil_div(bytes, (int64_t)sizeof *data), &data));
+    FR_TRY(fr_cpu_scratch(device, FR_SCRATCH_ROWS,
+                          fr_ceil_div(bytes, (int64_t)sizeof *data), &data));
     /* forward: other columns of y; backward: a further part of the sum, added to what earlier slices gave */
     for (int64_t first = 0; first < w->n_out; first += rows) {
         fr_matrix slice =
@@ -89,16 +89,13 @@ static fr_status multiply_any(fr_device *device, const fr_product *product)
 
 static fr_status multiply(fr_device *device, const fr_product *product)
 {
-    int64_t began = fr_operator_begin(device);
     fr_status status = multiply_any(device, product);
-    fr_operator_end(device, product->transposed ? FR_OP_LINEAR : FR_OP_LINEAR_BACK,
-                    began, 2 * product->m * product->columns * product->depth);
     return status;
 }
 
 /* y [m, n_out] = x [m, n_in] W^T: W lies as [n_out, n_in], so the depth runs along its rows in memory. */
-fr_status fr_linear(fr_device *device, int64_t m, const float *x, const fr_matrix *w,
-                    bool accumulate, float *y)
+fr_status fr_cpu_linear(fr_device *device, int64_t m, const float *x,
+                        const fr_matrix *w, bool accumulate, float *y)
 {
     fr_product product = {.m = m,
                           .columns = w->n_out,
@@ -115,8 +112,8 @@ fr_status fr_linear(fr_device *device, int64_t m, const float *x, const fr_matri
 }
 
 /* dx [m, n_in] = dy [m, n_out] W: the depth runs across the rows of W. There is no gradient of W, which is frozen. */
-fr_status fr_linear_back(fr_device *device, int64_t m, const float *dy,
-                         const fr_matrix *w, bool accumulate, float *dx)
+fr_status fr_cpu_linear_back(fr_device *device, int64_t m, const float *dy,
+                             const fr_matrix *w, bool accumulate, float *dx)
 {
     fr_product product = {.m = m,
                           .columns = w->n_in,

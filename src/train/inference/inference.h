@@ -17,7 +17,8 @@ typedef struct fr_inference_params {
     const char *template_text; /* NULL: the prefix's own */
     bool chat;                 /* rows are dialogues; also if the prefix says so */
     fr_precision precision;
-    bool quantised; /* weights stay in the file as they are */
+    bool quantised;     /* weights stay in the file as they are */
+    const char *device; /* its kind: "auto", ... */
     int64_t threads;
     int64_t stages;    /* FR_AUTO */
     bool one_pipeline; /* every rank is a stage, without replicas (generation) */
