@@ -19,6 +19,7 @@
 
 /** Each entry is the public function of that name (fr_linear, ...; of memory fr_device_alloc, fr_host_alloc, ...). */
 typedef struct fr_device_ops {
+    bool in_host_memory;
     void (*destroy)(fr_device *device);
     const char *(*arithmetic)(const fr_device *device);
     fr_device_variant (*variant)(const fr_device *device);
@@ -28,7 +29,7 @@ typedef struct fr_device_ops {
     void (*free)(fr_device *device, void *memory);
     fr_status (*host_alloc)(fr_device *device, int64_t bytes, void **out);
     void (*host_free)(fr_device *device, void *memory);
-    void (*put)(fr_device *device, void *to, const void *from, int64_t bytes);
+    void (*put)(fr_device *device, void *to, void *from, int64_t bytes);
     void (*get)(fr_device *device, void *to, const void *from, int64_t bytes);
     void (*copy)(fr_device *device, void *to, const void *from, int64_t bytes);
     void (*zero)(fr_device *device, void *to, int64_t bytes);

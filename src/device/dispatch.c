@@ -91,6 +91,11 @@ fr_status fr_device_alloc(fr_device *device, int64_t count, size_t size, void *o
     return take(device, count, size, device->ops->alloc, out);
 }
 
+bool fr_device_in_host_memory(const fr_device *device)
+{
+    return device->ops->in_host_memory;
+}
+
 void fr_device_free(fr_device *device, void *memory)
 {
     device->ops->free(device, memory);
@@ -107,7 +112,7 @@ void fr_host_free(fr_device *device, void *memory)
 }
 
 /* Nothing is asked of a device for no bytes: their pointers may be NULL. */
-void fr_device_put(fr_device *device, void *to, const void *from, int64_t bytes)
+void fr_device_put(fr_device *device, void *to, void *from, int64_t bytes)
 {
     if (bytes > 0) {
         device->ops->put(device, to, from, bytes);

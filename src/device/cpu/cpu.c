@@ -26,6 +26,11 @@ static void cpu_copy(fr_device *device, void *to, const void *from, int64_t byte
     memcpy(to, from, (size_t)bytes);
 }
 
+static void cpu_put(fr_device *device, void *to, void *from, int64_t bytes)
+{
+    cpu_copy(device, to, from, bytes);
+}
+
 static void cpu_zero(fr_device *device, void *to, int64_t bytes)
 {
     (void)device;
@@ -96,6 +101,7 @@ fr_status fr_cpu_scratch(fr_device *device, fr_scratch_use use, int64_t count,
 }
 
 static const fr_device_ops OPS = {
+    .in_host_memory = true,
     .destroy = cpu_destroy,
     .arithmetic = cpu_arithmetic,
     .variant = cpu_variant,
@@ -103,7 +109,7 @@ static const fr_device_ops OPS = {
     .free = cpu_free,
     .host_alloc = cpu_alloc,
     .host_free = cpu_free,
-    .put = cpu_copy,
+    .put = cpu_put,
     .get = cpu_copy,
     .copy = cpu_copy,
     .zero = cpu_zero,
