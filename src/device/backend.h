@@ -102,8 +102,10 @@ typedef struct fr_device_ops {
     void (*cross_entropy)(fr_device *device, int64_t n_rows, int64_t vocab,
                           const fr_logit_shape *shape, float *logits_RV,
                           const int32_t *targets_R, bool want_gradient, double *nll_R);
-    int64_t (*exact_add)(fr_device *device, int64_t n_units, int64_t n, int exponent,
-                         const float *g_Un, int64_t *sum_n);
+    void (*exact_add)(fr_device *device, int64_t n_units, int64_t n, int exponent,
+                      const float *g_Un, int64_t *sum_n, int64_t *n_refused);
+    void (*exact_add_numbers)(fr_device *device, int64_t n, int exponent,
+                              const double *x_n, int64_t *sum, int64_t *n_refused);
 } fr_device_ops;
 
 /** What a device of any kind begins with. */

@@ -1,6 +1,7 @@
 #include "device/kinds.h"
 
 #include "device/backends.h"
+#include "device/cpu/cpu.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -41,6 +42,11 @@ fr_status fr_device_check_kind(fr_ctx *ctx, const char *name, const char *kind)
                        name, kind, list);
     }
     return backend->check(ctx);
+}
+
+fr_status fr_device_create_host(fr_ctx *ctx, int n_threads, fr_device **out)
+{
+    return fr_cpu_backend.create(ctx, n_threads, out);
 }
 
 fr_status fr_device_create(fr_ctx *ctx, const fr_device_params *params, fr_device **out)

@@ -17,6 +17,10 @@ typedef struct fr_device_params {
 FR_MUST_CHECK fr_status fr_device_create(fr_ctx *ctx, const fr_device_params *params,
                                          fr_device **out);
 
+/** A device in the host's memory, for what stays there while another one computes the model. Errors as above. */
+FR_MUST_CHECK fr_status fr_device_create_host(fr_ctx *ctx, int n_threads,
+                                              fr_device **out);
+
 /** Whether such a device could be made, as far as names and environment go: for commands that make none, or make it late.
  * @param name  the key or option with the kind, for the message */
 FR_MUST_CHECK fr_status fr_device_check_kind(fr_ctx *ctx, const char *name,

@@ -348,14 +348,22 @@ void fr_cross_entropy(fr_device *device, int64_t n_rows, int64_t vocab,
     }
 }
 
-int64_t fr_exact_add(fr_device *device, int64_t n_units, int64_t n, int exponent,
-                     const float *g_Un, int64_t *sum_n)
+void fr_exact_add(fr_device *device, int64_t n_units, int64_t n, int exponent,
+                  const float *g_Un, int64_t *sum_n, int64_t *n_refused)
 {
-    if (!takes(device, FR_OP_EXACT, n_units >= 0 && n >= 0)) {
-        return 0;
+    if (takes(device, FR_OP_EXACT, n_units >= 0 && n >= 0)) {
+        int64_t began = begin(device);
+        device->ops->exact_add(device, n_units, n, exponent, g_Un, sum_n, n_refused);
+        end(device, FR_OP_EXACT, began, 0);
     }
-    int64_t began = begin(device);
-    int64_t count = device->ops->exact_add(device, n_units, n, exponent, g_Un, sum_n);
-    end(device, FR_OP_EXACT, began, 0);
-    return count;
+}
+
+void fr_exact_add_numbers(fr_device *device, int64_t n, int exponent, const double *x_n,
+                          int64_t *sum, int64_t *n_refused)
+{
+    if (takes(device, FR_OP_EXACT, n >= 0)) {
+        int64_t began = begin(device);
+        device->ops->exact_add_numbers(device, n, exponent, x_n, sum, n_refused);
+        end(device, FR_OP_EXACT, began, 0);
+    }
 }

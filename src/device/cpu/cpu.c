@@ -143,6 +143,7 @@ static const fr_device_ops OPS = {
     .shape_logits = fr_cpu_shape_logits,
     .cross_entropy = fr_cpu_cross_entropy,
     .exact_add = fr_cpu_exact_add,
+    .exact_add_numbers = fr_cpu_exact_add_numbers,
 };
 
 /* Scratch memory is taken when an operator first needs it, so nothing else is allocated here. */

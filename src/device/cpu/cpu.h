@@ -127,7 +127,9 @@ void fr_cpu_shape_logits(fr_device *device, int64_t n, const fr_logit_shape *sha
 void fr_cpu_cross_entropy(fr_device *device, int64_t n_rows, int64_t vocab,
                           const fr_logit_shape *shape, float *logits_RV,
                           const int32_t *targets_R, bool want_gradient, double *nll_R);
-int64_t fr_cpu_exact_add(fr_device *device, int64_t n_units, int64_t n, int exponent,
-                         const float *g_Un, int64_t *sum_n);
+void fr_cpu_exact_add(fr_device *device, int64_t n_units, int64_t n, int exponent,
+                      const float *g_Un, int64_t *sum_n, int64_t *n_refused);
+void fr_cpu_exact_add_numbers(fr_device *device, int64_t n, int exponent,
+                              const double *x_n, int64_t *sum, int64_t *n_refused);
 
 #endif

@@ -375,12 +375,10 @@ fr_status fr_stage_backward(fr_stage *stage, const fr_batch *batch,
         if (own.length == 0) {
             continue;
         }
-        sum->n_nonfinite +=
-            fr_exact_add(stage->device, batch->n_units, n, sum->exponent,
-                         w->dprefix_k_UP, sum->k + offset);
-        sum->n_nonfinite +=
-            fr_exact_add(stage->device, batch->n_units, n, sum->exponent,
-                         w->dprefix_v_UP, sum->v + offset);
+        fr_exact_add(stage->device, batch->n_units, n, sum->exponent, w->dprefix_k_UP,
+                     sum->k + offset, sum->n_refused);
+        fr_exact_add(stage->device, batch->n_units, n, sum->exponent, w->dprefix_v_UP,
+                     sum->v + offset, sum->n_refused);
     }
     return FR_OK;
 }

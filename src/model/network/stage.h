@@ -116,13 +116,12 @@ FR_MUST_CHECK fr_status fr_stage_forward(fr_stage *stage, const fr_batch *batch,
                                          const fr_stage_prefix *prefix, fr_cache *cache,
                                          fr_activations *activations);
 
-/** Where one layer's unit gradients go, as exact integers (device.h, fr_exact_add). */
+/** Where unit gradients go, as exact integers (fr_exact_add); memory of the device. */
 typedef struct fr_exact_sum {
     int64_t *k; /* like fr_stage_prefix.k */
     int64_t *v;
     int exponent;
-    int64_t
-        n_nonfinite; /* values that were not finite or too large, counted over all calls */
+    int64_t *n_refused; /* counts up for values that are not finite or too large */
 } fr_exact_sum;
 
 /** Backward through the stage down to fr_stage_lowest: fr_activations_gradient in, fr_activations_gradient out (undefined if layers

@@ -7,6 +7,7 @@
 #ifndef FR_TRAIN_INFERENCE_INFERENCE_H
 #define FR_TRAIN_INFERENCE_INFERENCE_H
 
+#include "model/network/prefix_image.h"
 #include "train/checkpoint/prefix_file.h"
 #include "train/data/data.h"
 #include "train/session/session.h"
@@ -36,8 +37,9 @@ typedef struct fr_inference_prefix {
     bool eos;
     bool special;
     bool leading_bos;
-    int64_t length;       /* slots, 0 without */
-    fr_stage_prefix view; /* of this rank's layers, once the weights are loaded */
+    int64_t length;        /* slots, 0 without */
+    fr_prefix_image image; /* of this rank's layers, once the weights are loaded */
+    fr_stage_prefix view;  /* of the image */
     struct fr_inference_prefix *next;
 } fr_inference_prefix;
 

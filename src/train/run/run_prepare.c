@@ -328,8 +328,7 @@ static fr_status start_task(fr_run_state *run, fr_task *task)
 {
     const fr_session *s = &run->session;
     bool found = false;
-    fr_status status =
-        fr_task_alloc(&run->env, s->device, s->first_layer, s->n_layers, task);
+    fr_status status = fr_task_alloc(&run->env, s->stage, s->host, task);
     if (status == FR_OK && run->resumed != NULL) {
         status =
             fr_restore_task(&run->env, run->resumed_path, run->resumed, task, &found);
@@ -337,6 +336,7 @@ static fr_status start_task(fr_run_state *run, fr_task *task)
     }
     FR_TRY(fr_group_agree(run->world, status));
     if (found) {
+        fr_task_show_prefix(task);
         fr_task_end_repeat(&run->env, task);
         return isfinite(task->progress.best_loss) ? restore_best(run, task) : FR_OK;
     }

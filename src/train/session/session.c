@@ -13,6 +13,7 @@
 
 #include "base/mem.h"
 #include "device/kinds.h"
+#include "device/memory.h"
 #include "train/session/rank_share.h"
 #include "train/step/schedule.h"
 
@@ -53,7 +54,13 @@ static fr_status make_device(fr_session *s, const fr_session_params *session)
     (void)snprintf(s->layout, sizeof s->layout, "%dx%d, %d thread%s a rank",
                    s->grid.n_stages, s->grid.n_replicas, params.n_threads,
                    params.n_threads == 1 ? "" : "s");
-    FR_TRY(fr_group_agree(s->world, fr_device_create(s->ctx, &params, &s->device)));
+    fr_status status = fr_device_create(s->ctx, &params, &s->device);
+    if (status == FR_OK && fr_device_in_host_memory(s->device)) {
+        s->host = s->device;
+    } else if (status == FR_OK) {
+        status = fr_device_create_host(s->ctx, params.n_threads, &s->host);
+    }
+    FR_TRY(fr_group_agree(s->world, status));
     return fr_group_agree_text(
         s->world, "the arithmetic", fr_device_arithmetic(s->device),
         "start the same Forerun on every rank, on devices of one kind");
@@ -159,6 +166,10 @@ void fr_session_close(fr_session *session)
 {
     fr_engine_destroy(&session->engine);
     fr_stage_destroy(&session->stage);
+    if (session->host != session->device) {
+        fr_device_destroy(&session->host);
+    }
+    session->host = NULL;
     fr_device_destroy(&session->device);
     fr_grid_fini(&session->grid);
     fr_tokenizer_close(&session->tokenizer);

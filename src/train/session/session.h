@@ -21,6 +21,7 @@ typedef struct fr_session {
     char *no_tokenizer;      /* why none is usable, with the remedy; NULL if one is */
     fr_ends ends;            /* ids that end a text, with or without a tokenizer */
     fr_device *device;
+    fr_device *host; /* one in the host's memory: `device`, or owned beside it */
     fr_grid grid;
     fr_stage *stage;
     fr_engine *engine;
