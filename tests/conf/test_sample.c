@@ -65,6 +65,33 @@ static void frequencies_follow_the_distribution(void)
     fr_device_destroy(&device);
 }
 
+/* Zeros of both signs are equal, so ids alone order them; a share's end belongs to the next one. */
+static void equal_logits_come_by_their_ids(void)
+{
+    static const float ZEROS[VOCAB] = {-0.0F, 0.0F, 0.0F, -0.0F, 0.0F};
+    static const fr_sample_rule RULE = {1.0, 0, 1.0, NULL};
+    fr_device *device = fr_test_device(FR_ISA_GENERIC, 1);
+    for (int i = 0; i < VOCAB; i++) {
+        CU_ASSERT_EQUAL(choose(device, ZEROS, &RULE, i / 5.0), i);
+        CU_ASSERT_EQUAL(choose(device, ZEROS, &RULE, (i + 0.999) / 5.0), i);
+    }
+    fr_device_destroy(&device);
+}
+
+/* Of two logits next to each other, whatever their signs, the higher one is kept. */
+static void neighbours_are_told_apart(void)
+{
+    static const float NEAR[] = {1.0F, -1.0F, 3e38F, -3e38F, 1e-42F, -1e-42F, 0.0F};
+    static const fr_sample_rule RULE = {1.0, 1, 1.0, NULL};
+    fr_device *device = fr_test_device(FR_ISA_GENERIC, 1);
+    for (int i = 0; i < FR_N_CASES(NEAR); i++) {
+        float low = NEAR[i];
+        float logits[VOCAB] = {low, low, low, nextafterf(low, INFINITY), low};
+        CU_ASSERT_EQUAL(choose(device, logits, &RULE, 0.5), 3);
+    }
+    fr_device_destroy(&device);
+}
+
 /* Wherever it stands and whatever the options: an order over NaN would depend on the sort. */
 static void logits_that_are_not_finite_choose_nothing(void)
 {
@@ -253,6 +280,8 @@ static void no_rows_are_no_choice(void)
 static const fr_case CASES[] = {
     FR_CASE(options_keep_what_they_say),
     FR_CASE(frequencies_follow_the_distribution),
+    FR_CASE(equal_logits_come_by_their_ids),
+    FR_CASE(neighbours_are_told_apart),
     FR_CASE(logits_that_are_not_finite_choose_nothing),
     FR_CASE(some_ids_are_never_chosen),
     FR_CASE(choices_are_those_of_a_plain_sort),

@@ -147,10 +147,10 @@ static int32_t draw(const float *logits, int64_t vocab, const fr_sample_rule *ru
     double *weights = (double *)(void *)own.a;
     int64_t kept = rule->top_k > 0 ? fr_min(rule->top_k, n) : n;
     double total = weigh(sorted, kept, rule->temperature, weights);
-    /* top_p holds within what top_k kept; the likeliest candidate always stays */
+    /* top_p holds within what top_k kept; the likeliest candidate always stays, as top_p * total is above 0 */
     double mass = 0.0;
     int64_t nucleus = 0;
-    while (nucleus < kept && (nucleus == 0 || mass < rule->top_p * total)) {
+    while (nucleus < kept && mass < rule->top_p * total) {
         mass += weights[nucleus];
         nucleus++;
     }
