@@ -15,7 +15,9 @@
 #include "device/matrix.h"
 #include "device/memory.h"
 #include "device/profile.h"
+#include "device/rows.h"
 #include "device/rowwise.h"
+#include "device/sample.h"
 
 /** Each entry is the public function of that name (fr_linear, ...; of memory fr_device_alloc, fr_host_alloc, ...). */
 typedef struct fr_device_ops {
@@ -106,6 +108,20 @@ typedef struct fr_device_ops {
                       const float *g_Un, int64_t *sum_n, int64_t *n_refused);
     void (*exact_add_numbers)(fr_device *device, int64_t n, int exponent,
                               const double *x_n, int64_t *sum, int64_t *n_refused);
+    void (*copy_rows)(fr_device *device, int64_t n_rows, int64_t width,
+                      const int32_t *rows_N, const float *x, float *y_ND);
+    void (*scatter_rows)(fr_device *device, int64_t n_tokens, int64_t width,
+                         int64_t n_rows, const int32_t *rows_S, const float *x_SD,
+                         float *y_TD);
+    void (*add_table_rows)(fr_device *device, int64_t n_tokens, int64_t width,
+                           const int32_t *rows_T, const float *table, float *x_TD);
+    void (*add_rows)(fr_device *device, int64_t n_rows, int64_t width,
+                     const int32_t *rows_N, const float *x_ND, float *y);
+    void (*fill_cache)(fr_device *device, const fr_attention_params *params,
+                       const float *k, const float *v, float *cache_k, float *cache_v);
+    fr_status (*sample_rows)(fr_device *device, int64_t n_rows, int64_t vocab,
+                             const float *logits_NV, const fr_sample_rule *rule,
+                             const double *uniform_N, int32_t *ids_N);
 } fr_device_ops;
 
 /** What a device of any kind begins with. */

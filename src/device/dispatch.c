@@ -119,24 +119,20 @@ void fr_device_put(fr_device *device, void *to, void *from, int64_t bytes)
     }
 }
 
+fr_status fr_device_load(fr_device *device, void *to, const void *from, int64_t bytes)
+{
+    void *block = NULL;
+    FR_TRY(fr_host_alloc(device, bytes, 1, &block));
+    memcpy(block, from, (size_t)bytes);
+    fr_device_put(device, to, block, bytes);
+    fr_host_free(device, block);
+    return FR_OK;
+}
+
 void fr_device_get(fr_device *device, void *to, const void *from, int64_t bytes)
 {
     if (bytes > 0) {
         device->ops->get(device, to, from, bytes);
-    }
-}
-
-void fr_device_copy(fr_device *device, void *to, const void *from, int64_t bytes)
-{
-    if (bytes > 0) {
-        device->ops->copy(device, to, from, bytes);
-    }
-}
-
-void fr_device_zero(fr_device *device, void *to, int64_t bytes)
-{
-    if (bytes > 0) {
-        device->ops->zero(device, to, bytes);
     }
 }
 

@@ -58,6 +58,10 @@ void fr_host_free(fr_device *device, void *memory);
  * left anything there. */
 void fr_device_put(fr_device *device, void *to, void *from, int64_t bytes);
 
+/** fr_device_put of memory that stays as it is. For set-up: it takes a block of the host meanwhile. FR_ERR_NO_MEMORY. */
+FR_MUST_CHECK fr_status fr_device_load(fr_device *device, void *to, const void *from,
+                                       int64_t bytes);
+
 /** Copy to the host: `to` holds the bytes once a mark made after this call has passed; until then the host leaves it alone.
  * Later work may write `from`. */
 void fr_device_get(fr_device *device, void *to, const void *from, int64_t bytes);

@@ -348,6 +348,71 @@ void fr_cross_entropy(fr_device *device, int64_t n_rows, int64_t vocab,
     }
 }
 
+void fr_copy_rows(fr_device *device, int64_t n_rows, int64_t width,
+                  const int32_t *rows_N, const float *x, float *y_ND)
+{
+    if (takes(device, FR_OP_STORAGE, n_rows >= 0 && width >= 0)) {
+        int64_t began = begin(device);
+        device->ops->copy_rows(device, n_rows, width, rows_N, x, y_ND);
+        end(device, FR_OP_STORAGE, began, 0);
+    }
+}
+
+void fr_scatter_rows(fr_device *device, int64_t n_tokens, int64_t width, int64_t n_rows,
+                     const int32_t *rows_S, const float *x_SD, float *y_TD)
+{
+    if (takes(device, FR_OP_STORAGE,
+              n_tokens >= 0 && width >= 0 && n_rows >= 0 && n_rows <= n_tokens)) {
+        int64_t began = begin(device);
+        device->ops->scatter_rows(device, n_tokens, width, n_rows, rows_S, x_SD, y_TD);
+        end(device, FR_OP_STORAGE, began, 0);
+    }
+}
+
+void fr_add_table_rows(fr_device *device, int64_t n_tokens, int64_t width,
+                       const int32_t *rows_T, const float *table, float *x_TD)
+{
+    if (takes(device, FR_OP_STORAGE, n_tokens >= 0 && width >= 0)) {
+        int64_t began = begin(device);
+        device->ops->add_table_rows(device, n_tokens, width, rows_T, table, x_TD);
+        end(device, FR_OP_STORAGE, began, 0);
+    }
+}
+
+void fr_add_rows(fr_device *device, int64_t n_rows, int64_t width,
+                 const int32_t *rows_N, const float *x_ND, float *y)
+{
+    if (takes(device, FR_OP_STORAGE, n_rows >= 0 && width >= 0)) {
+        int64_t began = begin(device);
+        device->ops->add_rows(device, n_rows, width, rows_N, x_ND, y);
+        end(device, FR_OP_STORAGE, began, 0);
+    }
+}
+
+void fr_fill_cache(fr_device *device, const fr_attention_params *params, const float *k,
+                   const float *v, float *cache_k, float *cache_v)
+{
+    if (takes(device, FR_OP_STORAGE, can_attend(params))) {
+        int64_t began = begin(device);
+        device->ops->fill_cache(device, params, k, v, cache_k, cache_v);
+        end(device, FR_OP_STORAGE, began, 0);
+    }
+}
+
+fr_status fr_sample_rows(fr_device *device, int64_t n_rows, int64_t vocab,
+                         const float *logits_NV, const fr_sample_rule *rule,
+                         const double *uniform_N, int32_t *ids_N)
+{
+    if (!takes(device, FR_OP_LOSS, n_rows >= 0 && vocab > 0 && rule->top_k >= 0)) {
+        return fr_device_check(device);
+    }
+    int64_t began = begin(device);
+    fr_status status = device->ops->sample_rows(device, n_rows, vocab, logits_NV, rule,
+                                                uniform_N, ids_N);
+    end(device, FR_OP_LOSS, began, 0);
+    return status;
+}
+
 void fr_exact_add(fr_device *device, int64_t n_units, int64_t n, int exponent,
                   const float *g_Un, int64_t *sum_n, int64_t *n_refused)
 {
@@ -365,5 +430,24 @@ void fr_exact_add_numbers(fr_device *device, int64_t n, int exponent, const doub
         int64_t began = begin(device);
         device->ops->exact_add_numbers(device, n, exponent, x_n, sum, n_refused);
         end(device, FR_OP_EXACT, began, 0);
+    }
+}
+
+/* Pointers may be NULL where there are no bytes. */
+void fr_device_copy(fr_device *device, void *to, const void *from, int64_t bytes)
+{
+    if (takes(device, FR_OP_STORAGE, bytes >= 0) && bytes > 0) {
+        int64_t began = begin(device);
+        device->ops->copy(device, to, from, bytes);
+        end(device, FR_OP_STORAGE, began, 0);
+    }
+}
+
+void fr_device_zero(fr_device *device, void *to, int64_t bytes)
+{
+    if (takes(device, FR_OP_STORAGE, bytes >= 0) && bytes > 0) {
+        int64_t began = begin(device);
+        device->ops->zero(device, to, bytes);
+        end(device, FR_OP_STORAGE, began, 0);
     }
 }

@@ -13,7 +13,7 @@ import common
 USES = {
     "base": "",
     "device": "base",
-    "comm": "base",
+    "comm": "base device",
     "model": "base device",
     "model/files": "base device model",
     "model/jinja": "base",

@@ -1,7 +1,9 @@
 /* The CPU as a device: how one is made, its memory, and the table of its operators. */
 #include "device/cpu/cpu.h"
 
+#include "base/integer.h"
 #include "base/mem.h"
+#include "device/cpu/kernels.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,21 +22,39 @@ static void cpu_free(fr_device *device, void *memory)
     free(memory);
 }
 
-static void cpu_copy(fr_device *device, void *to, const void *from, int64_t bytes)
+static void cpu_put(fr_device *device, void *to, void *from, int64_t bytes)
 {
     (void)device;
     memcpy(to, from, (size_t)bytes);
 }
 
-static void cpu_put(fr_device *device, void *to, void *from, int64_t bytes)
+static void cpu_get(fr_device *device, void *to, const void *from, int64_t bytes)
 {
-    cpu_copy(device, to, from, bytes);
+    (void)device;
+    memcpy(to, from, (size_t)bytes);
+}
+
+/* What moves within the device is shared among the threads, as one core does not use the bandwidth of a processor. A chunk is
+ * long enough for the processor's prefetch and short enough for an even share. */
+enum { CHUNK = 16 << 10 };
+
+static void cpu_copy(fr_device *device, void *to, const void *from, int64_t bytes)
+{
+    int threads = fr_kernels_threads(device->n_threads, bytes / (int64_t)sizeof(float));
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t start = 0; start < bytes; start += CHUNK) {
+        memcpy((char *)to + start, (const char *)from + start,
+               (size_t)fr_min(bytes - start, CHUNK));
+    }
 }
 
 static void cpu_zero(fr_device *device, void *to, int64_t bytes)
 {
-    (void)device;
-    memset(to, 0, (size_t)bytes);
+    int threads = fr_kernels_threads(device->n_threads, bytes / (int64_t)sizeof(float));
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t start = 0; start < bytes; start += CHUNK) {
+        memset((char *)to + start, 0, (size_t)fr_min(bytes - start, CHUNK));
+    }
 }
 
 static fr_mark cpu_mark(fr_device *device)
@@ -110,7 +130,7 @@ static const fr_device_ops OPS = {
     .host_alloc = cpu_alloc,
     .host_free = cpu_free,
     .put = cpu_put,
-    .get = cpu_copy,
+    .get = cpu_get,
     .copy = cpu_copy,
     .zero = cpu_zero,
     .mark = cpu_mark,
@@ -142,6 +162,12 @@ static const fr_device_ops OPS = {
     .attention_back = fr_cpu_attention_back,
     .shape_logits = fr_cpu_shape_logits,
     .cross_entropy = fr_cpu_cross_entropy,
+    .copy_rows = fr_cpu_copy_rows,
+    .scatter_rows = fr_cpu_scatter_rows,
+    .add_table_rows = fr_cpu_add_table_rows,
+    .add_rows = fr_cpu_add_rows,
+    .fill_cache = fr_cpu_fill_cache,
+    .sample_rows = fr_cpu_sample_rows,
     .exact_add = fr_cpu_exact_add,
     .exact_add_numbers = fr_cpu_exact_add_numbers,
 };

@@ -132,4 +132,20 @@ void fr_cpu_exact_add(fr_device *device, int64_t n_units, int64_t n, int exponen
 void fr_cpu_exact_add_numbers(fr_device *device, int64_t n, int exponent,
                               const double *x_n, int64_t *sum, int64_t *n_refused);
 
+void fr_cpu_copy_rows(fr_device *device, int64_t n_rows, int64_t width,
+                      const int32_t *rows_N, const float *x, float *y_ND);
+void fr_cpu_scatter_rows(fr_device *device, int64_t n_tokens, int64_t width,
+                         int64_t n_rows, const int32_t *rows_S, const float *x_SD,
+                         float *y_TD);
+void fr_cpu_add_table_rows(fr_device *device, int64_t n_tokens, int64_t width,
+                           const int32_t *rows_T, const float *table, float *x_TD);
+void fr_cpu_add_rows(fr_device *device, int64_t n_rows, int64_t width,
+                     const int32_t *rows_N, const float *x_ND, float *y);
+void fr_cpu_fill_cache(fr_device *device, const fr_attention_params *params,
+                       const float *k, const float *v, float *cache_k, float *cache_v);
+FR_MUST_CHECK fr_status fr_cpu_sample_rows(fr_device *device, int64_t n_rows,
+                                           int64_t vocab, const float *logits_NV,
+                                           const fr_sample_rule *rule,
+                                           const double *uniform_N, int32_t *ids_N);
+
 #endif
