@@ -13,7 +13,7 @@ import common
 USES = {
     "base": "",
     "device": "base",
-    "comm": "base",
+    "comm": "base device",
     "model": "base device",
     "model/files": "base device model",
     "model/jinja": "base",
@@ -58,7 +58,7 @@ TAGS = "src/comm/tags.h"
 ENUM = re.compile(r"\benum\b[^{};()]*\{([^{}]*)\}")
 TAG_CONSTANT = re.compile(r"(?:^|,)\s*((?:FR_)?TAG(?:_\w+)?)\b")
 TAG_DEFINE = re.compile(r"^\s*#\s*define\s+((?:FR_)?TAG(?:_\w+)?)\b", re.M)
-MESSAGE = re.compile(r"\bfr_group_(?:send|receive)(?:_begin)?\(")
+MESSAGE = re.compile(r"\bfr_(?:group|link)_(?:send|receive)(?:_begin)?\(")
 
 
 def room_of(name):

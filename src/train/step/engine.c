@@ -28,14 +28,14 @@ typedef struct flight {
     const fr_microbatch *microbatch;
     fr_batch batch;
     fr_activations *activations;
-    fr_request output_sent;
-    fr_request gradient_sent;
-    fr_request gradient_coming;
+    fr_transfer output_sent;
+    fr_transfer gradient_sent;
+    fr_transfer gradient_coming;
 } flight;
 
 /* The input of the next forward, on its way before its flight is free. */
 typedef struct ahead {
-    fr_request coming;
+    fr_transfer coming;
     bool is_expected;
     fr_stage_input input;
 } ahead;
@@ -44,6 +44,8 @@ struct fr_engine {
     fr_ctx *ctx;
     fr_grid *grid;
     fr_stage *stage;
+    fr_link *pipeline; /* to the neighbours */
+    fr_link *replicas;
     flight *flights; /* [max_in_flight] a ring, activations are kept */
     int64_t max_in_flight;
     int64_t oldest;
@@ -74,6 +76,23 @@ static void poll_messages(void *world)
     fr_group_poll(world);
 }
 
+/* A neighbour sends and receives one kind of message each. */
+static fr_status open_links(fr_engine *e, const fr_engine_params *params)
+{
+    const fr_grid *grid = e->grid;
+    int n_neighbours = (grid->stage > 0) + (grid->stage + 1 < grid->n_stages);
+    fr_link_params pipeline = {.group = grid->pipeline,
+                               .device = params->device,
+                               .kind = params->link,
+                               .n_streams = 2 * n_neighbours,
+                               .piece_bytes = params->link_piece};
+    fr_link_params replicas = pipeline;
+    replicas.group = grid->replicas;
+    replicas.n_streams = grid->n_replicas > 1 ? 1 : 0;
+    FR_TRY(fr_link_open(e->ctx, &pipeline, &e->pipeline));
+    return fr_link_open(e->ctx, &replicas, &e->replicas);
+}
+
 fr_status fr_engine_create(fr_ctx *ctx, const fr_engine_params *params, fr_engine **out)
 {
     fr_engine *e = NULL;
@@ -82,8 +101,10 @@ fr_status fr_engine_create(fr_ctx *ctx, const fr_engine_params *params, fr_engin
     e->ctx = ctx;
     e->grid = params->grid;
     e->stage = params->stage;
-    fr_status status =
-        fr_alloc(ctx, params->max_in_flight, sizeof *e->flights, &e->flights);
+    fr_status status = open_links(e, params);
+    if (status == FR_OK) {
+        status = fr_alloc(ctx, params->max_in_flight, sizeof *e->flights, &e->flights);
+    }
     e->max_in_flight = status == FR_OK ? params->max_in_flight : 0;
     for (int64_t i = 0; status == FR_OK && i < e->max_in_flight; i++) {
         status = flight_init(e->stage, true, &e->flights[i]);
@@ -112,6 +133,8 @@ void fr_engine_destroy(fr_engine **engine)
     for (int i = 0; i < N_PASSING; i++) {
         flight_fini(&e->passing[i]);
     }
+    fr_link_close(&e->pipeline);
+    fr_link_close(&e->replicas);
     free(e->flights);
     fr_stage_input_fini(&e->ahead.input);
     free(e->nll);
@@ -120,23 +143,27 @@ void fr_engine_destroy(fr_engine **engine)
     *engine = NULL;
 }
 
+fr_link *fr_engine_replicas(const fr_engine *engine)
+{
+    return engine->replicas;
+}
+
 /* A message of n token rows. */
 static int64_t edge_bytes(const fr_engine *e, int64_t n_tokens)
 {
     return n_tokens * fr_stage_arch(e->stage)->d_model * (int64_t)sizeof(float);
 }
 
-/* Wait for a message from a neighbour and add the time to *waited. A message that is already there counts as no
- * wait. */
-static fr_status await(fr_engine *e, fr_request *request, int64_t *waited)
+/* Join a message from a neighbour and add the time to *waited. A message that is already there counts as no wait. */
+static fr_status await(fr_engine *e, fr_transfer *transfer, int64_t *waited)
 {
     bool is_done = false;
-    FR_TRY(fr_group_test(e->grid->pipeline, request, &is_done));
+    FR_TRY(fr_link_test(e->pipeline, transfer, &is_done));
     if (is_done) {
         return FR_OK;
     }
     int64_t began = fr_clock_ns();
-    fr_status status = fr_group_wait(e->grid->pipeline, request);
+    fr_status status = fr_link_join(e->pipeline, transfer);
     *waited += fr_clock_ns() - began;
     return status;
 }
@@ -160,10 +187,10 @@ static fr_status compute_loss(fr_engine *e, flight *f)
 /* ---- messages --------------------------------------------------------------------------------- */
 
 static fr_status begin_input(fr_engine *e, float *input, int64_t bytes,
-                             fr_request *coming)
+                             fr_transfer *coming)
 {
-    return fr_group_receive_begin(e->grid->pipeline, e->grid->stage - 1, FR_TAG_FORWARD,
-                                  input, bytes, coming);
+    return fr_link_receive_begin(e->pipeline, e->grid->stage - 1, FR_TAG_FORWARD, input,
+                                 bytes, coming);
 }
 
 fr_status fr_engine_expect(fr_engine *engine, const fr_pass *pass, int64_t index)
@@ -214,19 +241,18 @@ static bool goes_backward(const fr_engine *e, const fr_pass *pass)
 /* Send the output on and, where a backward follows, expect its gradient. */
 static fr_status pass_on(fr_engine *e, flight *f)
 {
-    fr_group *pipeline = e->grid->pipeline;
     int next = e->grid->stage + 1;
     int64_t bytes = edge_bytes(e, f->batch.n_tokens);
     f->pass->traffic.forward_bytes += bytes;
-    FR_TRY(fr_group_send_begin(pipeline, next, FR_TAG_FORWARD,
-                               fr_activations_output(f->activations), bytes,
-                               &f->output_sent));
+    FR_TRY(fr_link_send_begin(e->pipeline, next, FR_TAG_FORWARD,
+                              fr_activations_output(f->activations), bytes,
+                              &f->output_sent));
     if (!goes_backward(e, f->pass)) {
         return FR_OK;
     }
-    return fr_group_receive_begin(pipeline, next, FR_TAG_BACKWARD,
-                                  fr_activations_gradient(f->activations), bytes,
-                                  &f->gradient_coming);
+    return fr_link_receive_begin(e->pipeline, next, FR_TAG_BACKWARD,
+                                 fr_activations_gradient(f->activations), bytes,
+                                 &f->gradient_coming);
 }
 
 /* The gradient of the stage's input lies where that of its output was received: a layer's backward works in place. */
@@ -234,9 +260,9 @@ static fr_status pass_back(fr_engine *e, flight *f)
 {
     int64_t bytes = edge_bytes(e, f->batch.n_tokens);
     f->pass->traffic.backward_bytes += bytes;
-    return fr_group_send_begin(e->grid->pipeline, e->grid->stage - 1, FR_TAG_BACKWARD,
-                               fr_activations_gradient(f->activations), bytes,
-                               &f->gradient_sent);
+    return fr_link_send_begin(e->pipeline, e->grid->stage - 1, FR_TAG_BACKWARD,
+                              fr_activations_gradient(f->activations), bytes,
+                              &f->gradient_sent);
 }
 
 /* ---- one microbatch --------------------------------------------------------------------------- */
@@ -250,11 +276,11 @@ static fr_status run_forward(fr_engine *e, flight *f)
     return fr_stage_is_last(e->stage) ? compute_loss(e, f) : pass_on(e, f);
 }
 
-/* A request that is complete or was never begun is no wait. */
+/* A transfer that is complete or was never begun is no wait. */
 static fr_status await_sent(fr_engine *e, flight *f)
 {
-    FR_TRY(fr_group_wait(e->grid->pipeline, &f->output_sent));
-    return fr_group_wait(e->grid->pipeline, &f->gradient_sent);
+    FR_TRY(fr_link_join(e->pipeline, &f->output_sent));
+    return fr_link_join(e->pipeline, &f->gradient_sent);
 }
 
 /* Put a microbatch into a flight, whose last one has ended. */
@@ -335,22 +361,26 @@ fr_status fr_engine_run(fr_engine *engine, fr_pass *pass)
 static fr_status run_text(fr_engine *e, const int32_t *ids, int64_t n, fr_cache *cache)
 {
     static const fr_stage_prefix NONE = {0};
-    fr_group *pipeline = e->grid->pipeline;
     int stage = e->grid->stage;
     flight *f = &e->passing[0];
+    fr_transfer message;
     fr_sequence text = {ids, NULL, n};
     int64_t bytes = edge_bytes(e, n);
     fr_batch_clear(&f->batch);
     FR_TRY(fr_batch_add(e->ctx, &f->batch, 0, &text, NULL, 0));
     FR_TRY(fr_activations_prepare(e->stage, f->activations, &f->batch, &NONE));
     if (!fr_stage_is_first(e->stage)) {
-        FR_TRY(fr_group_receive(pipeline, stage - 1, FR_TAG_FORWARD,
-                                fr_activations_input(f->activations), bytes));
+        FR_TRY(fr_link_receive_begin(e->pipeline, stage - 1, FR_TAG_FORWARD,
+                                     fr_activations_input(f->activations), bytes,
+                                     &message));
+        FR_TRY(fr_link_join(e->pipeline, &message));
     }
     FR_TRY(fr_stage_forward(e->stage, &f->batch, &NONE, cache, f->activations));
     if (!fr_stage_is_last(e->stage)) {
-        FR_TRY(fr_group_send(pipeline, stage + 1, FR_TAG_FORWARD,
-                             fr_activations_output(f->activations), bytes));
+        FR_TRY(fr_link_send_begin(e->pipeline, stage + 1, FR_TAG_FORWARD,
+                                  fr_activations_output(f->activations), bytes,
+                                  &message));
+        FR_TRY(fr_link_join(e->pipeline, &message));
     }
     return FR_OK;
 }
