@@ -203,7 +203,10 @@ static fr_status prepare(generation *g)
         fr_tokens_textless(g->ctx, s->tokenizer, &s->ends, vocab_size, &g->never);
     g->options.sample.never_V = g->never;
     if (status == FR_OK) {
-        status = fr_generator_create(g->ctx, s->grid.pipeline, s->stage, &g->generator);
+        fr_generator_params params = {.pipeline = s->grid.pipeline,
+                                      .stage = s->stage,
+                                      .link = fr_link_kind_for(s->device)};
+        status = fr_generator_create(g->ctx, &params, &g->generator);
     }
     return fr_group_agree(g->cli->world, status);
 }

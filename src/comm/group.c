@@ -20,6 +20,8 @@
  * longest messages. */
 enum { HOST_BYTES = 256, FILE_BYTES = 128, MESSAGE_BYTES = 4096, TEXT_BYTES = 128 };
 
+enum { ALL_RANKS = -1 }; /* in place of a peer */
+
 /* Of fr_group_turn. Waits within a step mostly end within UNWATCHED_TURNS, some hundred microseconds: the watch
  * does not hear of them. After SLEEPLESS_TURNS, about a millisecond, a sleep's delay is small beside the wait. */
 enum { UNWATCHED_TURNS = 200, SLEEPLESS_TURNS = 1000 };
@@ -73,6 +75,30 @@ void fr_group_progress(fr_group *group)
         root->in_progress = true;
         root->progress(root->progress_argument);
         root->in_progress = false;
+    }
+}
+
+void fr_group_add_advance(fr_group *group, fr_advance *entry)
+{
+    entry->next = group->root->advances;
+    group->root->advances = entry;
+}
+
+void fr_group_remove_advance(fr_group *group, const fr_advance *entry)
+{
+    fr_advance **at = &group->root->advances;
+    while (*at != NULL && *at != entry) {
+        at = &(*at)->next;
+    }
+    if (*at != NULL) {
+        *at = entry->next;
+    }
+}
+
+void fr_group_advance(fr_group *group)
+{
+    for (const fr_advance *a = group->root->advances; a != NULL; a = a->next) {
+        a->advance(a->argument);
     }
 }
 
@@ -268,7 +294,6 @@ bool fr_group_is_watched(int turns)
 void fr_group_wait_until(fr_group *group, const char *what,
                          bool (*is_over)(void *argument), void *argument)
 {
-    enum { ALL_RANKS = -1 };
     fr_watch *watch = fr_group_watch(group);
     int turns = 0;
     while (!is_over(argument)) {
@@ -278,6 +303,36 @@ void fr_group_wait_until(fr_group *group, const char *what,
         }
     }
     if (fr_group_is_watched(turns)) {
+        fr_watch_wait_end(watch);
+    }
+}
+
+/* A watch that knows of the wait hears each change at once: it must not blame a peer for a device, nor the other way
+ * round. */
+void fr_group_wait_for(fr_group *group,
+                       const char *(*waits_for)(void *argument, int *peer),
+                       void *argument)
+{
+    fr_watch *watch = fr_group_watch(group);
+    const char *told = NULL;
+    int turns = 0;
+    int peer = ALL_RANKS;
+    const char *what = waits_for(argument, &peer);
+    while (what != NULL) {
+        fr_group_poll(group);
+        fr_group_progress(group);
+        if (fr_group_turn(&turns) || (told != NULL && told != what)) {
+            if (told != NULL) {
+                fr_watch_wait_end(watch);
+            }
+            fr_watch_wait_begin(
+                watch, what,
+                peer == ALL_RANKS ? peer : group->ops->world_rank(group, peer));
+            told = what;
+        }
+        what = waits_for(argument, &peer);
+    }
+    if (told != NULL) {
         fr_watch_wait_end(watch);
     }
 }
@@ -298,9 +353,10 @@ fr_status fr_group_receive(fr_group *group, int peer, fr_tag tag, void *data,
     return fr_group_wait(group, &request);
 }
 
-/* With one rank there are no messages. */
+/* With one rank there are no messages, and what is in the list may still wait for a device. */
 void fr_group_poll(fr_group *group)
 {
+    fr_group_advance(group);
     if (group->size > 1) {
         group->ops->poll(group);
     }

@@ -10,6 +10,10 @@
  * receive, barrier, allreduce, broadcast) calls it between two tests of what it waits for. The function tests what else is
  * under way and begins what is due; it never blocks, and is not called from within itself. fr_group_wait_until and
  * fr_group_poll do not call it. README.md says more.
+ *
+ * The advance list. What is under way outside of MPI too, such as a message that goes through blocks of host memory
+ * (link.h), moves only while it is polled. Its functions stand in a list of the world, and every wait and every poll calls
+ * them.
  */
 #ifndef FR_COMM_GROUP_H
 #define FR_COMM_GROUP_H
@@ -121,6 +125,18 @@ FR_MUST_CHECK fr_status fr_group_allreduce_begin(fr_group *group, fr_reduce op,
 void fr_group_set_progress(fr_group *world, void (*progress)(void *argument),
                            void *argument);
 
+/** An entry of the advance list. The function must not block, wait or poll; it may begin and test messages. */
+typedef struct fr_advance {
+    void (*advance)(void *argument);
+    void *argument;
+    struct fr_advance *next; /* the list's */
+} fr_advance;
+
+/** Call it in every wait and every poll of this group's world, until it is removed; borrowed until then. Local. */
+void fr_group_add_advance(fr_group *group, fr_advance *entry);
+/** Does nothing for an entry that is not in the list. Local. */
+void fr_group_remove_advance(fr_group *group, const fr_advance *entry);
+
 /**
  * Poll `is_over` until it returns true. The function may itself advance what it waits for, and messages are advanced
  * between two calls. The progress function is not called.
@@ -128,6 +144,16 @@ void fr_group_set_progress(fr_group *world, void (*progress)(void *argument),
  */
 void fr_group_wait_until(fr_group *group, const char *what,
                          bool (*is_over)(void *argument), void *argument);
+
+/**
+ * Poll `waits_for` until it returns NULL, in a wait as that of fr_group_wait: the progress function is called, messages are
+ * advanced, and the watch is told of a long wait. Where the answer changes, that is a new wait for the watch.
+ * @param waits_for  what this rank waits for: one word, a constant of the program; "device" counts as computing (hang.h).
+ *                   Sets *peer: the rank of this group, -1: all, or none
+ */
+void fr_group_wait_for(fr_group *group,
+                       const char *(*waits_for)(void *argument, int *peer),
+                       void *argument);
 
 /**
  * This rank cannot go on, and the others may be waiting for it in the middle of their work. Puts "rank R on HOST: " in
@@ -138,7 +164,8 @@ fr_status fr_group_abandon(fr_group *group, fr_status mine);
 /** Whether this rank abandoned its world: it then prints its own message, because no other rank knows it. */
 bool fr_group_is_abandoned(const fr_group *group);
 
-/** Advance all messages of this process without blocking: MPI moves most of them only while it is called. */
+/** Advance all messages of this process without blocking, and all in the advance list: MPI moves most messages only while it is
+ * called. */
 void fr_group_poll(fr_group *group);
 
 /**

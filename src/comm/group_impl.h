@@ -30,6 +30,8 @@ typedef struct fr_group_ops {
     /** Called with a live handle; released where it is done or fails. */
     fr_status (*test)(fr_group *group, void *handle, bool *is_done);
     void (*poll)(fr_group *group);
+    /** The number in the world of a rank of this group; for the watch. */
+    int (*world_rank)(fr_group *group, int rank);
 } fr_group_ops;
 
 struct fr_group {
@@ -48,6 +50,7 @@ struct fr_group {
     void (*progress)(void *); /* see fr_group_set_progress */
     void *progress_argument;
     bool in_progress;
+    fr_advance *advances; /* borrowed, linked */
     bool is_abandoned;
 };
 
@@ -64,5 +67,8 @@ bool fr_group_is_watched(int turns);
 
 /** One call of the root's progress function, unless it is running. */
 void fr_group_progress(fr_group *group);
+
+/** One call of each function in the root's advance list. */
+void fr_group_advance(fr_group *group);
 
 #endif

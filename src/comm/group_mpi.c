@@ -6,8 +6,8 @@
 #include <stdlib.h>
 
 /*
- * Every wait is a loop of MPI_Test (finish): between two tests the progress function of the world runs and the core is
- * yielded, which a wait inside MPI would not do. Blocking collectives are therefore begun as nonblocking ones.
+ * Every wait is a loop of MPI_Test (finish): between two tests the advance list and the progress function of the world run
+ * and the core is yielded, which a wait inside MPI would not do. Blocking collectives are therefore begun as nonblocking ones.
  * A failed call of any group marks the world as broken, and so does a rank that abandons it. From then on no destroy
  * calls MPI, because freeing and finalising wait for all ranks. Errors of MPI are returned, not fatal.
  */
@@ -57,7 +57,6 @@ static void return_pending(fr_mpi_group *group, fr_mpi_pending *used)
     group->spares = used;
 }
 
-/* The number in the world of a rank of this group. */
 /* The watch names ranks of the world. Translation costs a few calls, so it is done only for a wait that has become
  * long. If it fails, the number in this group must do. */
 static int world_rank(const fr_mpi_group *group, int rank)
@@ -77,6 +76,11 @@ static int world_rank(const fr_mpi_group *group, int rank)
     return out;
 }
 
+static int mpi_world_rank(fr_group *base, int rank)
+{
+    return world_rank(fr_mpi_from_base(base), rank);
+}
+
 /* Wait for a request, and yield the core between two tests: ranks may share cores with each other and with threads
  * that compute, and a wait inside MPI would spin for its whole time slice. `what` and `peer` (of this group, or
  * FR_MPI_ALL_RANKS) are for the watch. */
@@ -87,6 +91,7 @@ static int finish(fr_mpi_group *group, MPI_Request *request, MPI_Status *result,
     int turns = 0;
     int code = MPI_Test(request, &is_done, result);
     while (code == MPI_SUCCESS && !is_done) {
+        fr_group_advance(&group->base);
         fr_group_progress(&group->base);
         if (fr_group_turn(&turns)) {
             fr_watch_wait_begin(fr_group_watch(&group->base), what,
@@ -355,4 +360,5 @@ const fr_group_ops FR_MPI_OPS = {
     .wait = mpi_wait,
     .test = mpi_test,
     .poll = mpi_poll,
+    .world_rank = mpi_world_rank,
 };

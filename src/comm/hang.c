@@ -61,14 +61,20 @@ int64_t fr_hang_silence_ms(int64_t timeout_ms)
     return half > MIN_SILENCE_MS ? half : MIN_SILENCE_MS;
 }
 
+/* A rank that waits for its own device waits for nobody else: its device computes, or hangs. */
+static bool awaits_device(const fr_rank_line *line)
+{
+    return strcmp(line->state, "waiting") == 0 && strcmp(line->what, "device") == 0;
+}
+
 static bool is_waiting(const fr_rank_line *line)
 {
-    return strcmp(line->state, "waiting") == 0;
+    return strcmp(line->state, "waiting") == 0 && !awaits_device(line);
 }
 
 static bool is_computing(const fr_rank_line *line)
 {
-    return strcmp(line->state, "computing") == 0;
+    return strcmp(line->state, "computing") == 0 || awaits_device(line);
 }
 
 /* How long the state lasts, by the rank's own clock. */

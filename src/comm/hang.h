@@ -22,8 +22,8 @@ typedef struct fr_sighting {
 typedef enum fr_hang {
     FR_HANG_NONE, /* a rank that others wait for is alive, or may be: wait on */
     FR_HANG_SILENT, /* ranks whose lines have not changed: they have stopped or were cut off */
-    FR_HANG_LEFT,      /* ranks that have ended or failed while others wait for them */
-    FR_HANG_COMPUTING, /* alive, but computing for longer than the timeout */
+    FR_HANG_LEFT, /* ranks that have ended or failed while others wait for them */
+    FR_HANG_COMPUTING, /* alive, but they or their devices compute for longer than the timeout */
     FR_HANG_ALL_WAIT /* all are alive, and each has waited for longer than the timeout */
 } fr_hang;
 

@@ -1,6 +1,7 @@
 /* A generation without memory. */
 #include "model/network/generate.h"
 
+#include "device/cpu/cpu.h"
 #include "support/fault.h"
 #include "support/suite.h"
 
@@ -20,12 +21,11 @@ static fr_status generate(fr_ctx *ctx, const fr_weights *weights, held *h)
     static const fr_stage_prefix NONE = {0};
     static int32_t ids[] = {5, 17, 99};
     static uint8_t never[VOCAB] = {1};
-    fr_device_params device = {.n_threads = 1, .isa = fr_isa_detect()};
     fr_generate_params params = {.sample = {1.0, 0, 0.9, 1, never},
                                  .max_new_tokens = 3,
                                  .batch = N_ROWS,
                                  .cache_bytes = INT64_MAX};
-    FR_TRY(fr_device_create(ctx, &device, &h->device));
+    FR_TRY(fr_cpu_create(ctx, 1, fr_isa_detect(), &h->device));
     fr_stage_params stage = {.weights = weights,
                              .device = h->device,
                              .dtype = FR_BF16,
@@ -33,7 +33,8 @@ static fr_status generate(fr_ctx *ctx, const fr_weights *weights, held *h)
                              .max_position = 16};
     FR_TRY(fr_stage_create(ctx, &stage, &h->stage));
     FR_TRY(fr_group_create_self(ctx, &h->group));
-    FR_TRY(fr_generator_create(ctx, h->group, h->stage, &h->generator));
+    fr_generator_params create = {.pipeline = h->group, .stage = h->stage};
+    FR_TRY(fr_generator_create(ctx, &create, &h->generator));
     for (int64_t r = 0; r < N_ROWS; r++) {
         h->rows[r].prefix = &NONE;
         h->rows[r].prompt = (fr_ids){.data = ids, .count = 2 + r};

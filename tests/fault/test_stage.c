@@ -47,7 +47,8 @@ static fr_status pass(held *h)
     static int64_t v[MAX_VALUES];
     double nll[N_TARGETS];
     fr_stage_prefix prefix = {.length = LENGTH, .k = values, .v = values};
-    fr_exact_sum sum = {.k = k, .v = v, .exponent = 20};
+    int64_t n_refused = 0;
+    fr_exact_sum sum = {.k = k, .v = v, .exponent = 20, .n_refused = &n_refused};
     FR_TRY(fr_activations_prepare(h->stage, h->activations, &h->batch, &prefix));
     FR_TRY(fr_stage_forward(h->stage, &h->batch, &prefix, NULL, h->activations));
     FR_TRY(fr_stage_loss(h->stage, &h->batch, h->activations, true, nll));

@@ -26,7 +26,9 @@ static void open_trainer(const char *batch, trainer *t)
                    folder, fr_trainer_rows(folder, "rows.jsonl", N_ROWS), batch);
     *t = (trainer){0};
     fr_trainer_open(text, &t->base);
-    FR_ASSERT_OK(fr_steps_create(&t->base.env, &t->base.session.grid, t->base.tasks, 1,
+    fr_session *session = &t->base.session;
+    FR_ASSERT_OK(fr_steps_create(&t->base.env, &session->grid,
+                                 fr_engine_replicas(session->engine), t->base.tasks, 1,
                                  &t->steps));
     CU_ASSERT_PTR_NOT_NULL_FATAL(t->steps);
 }

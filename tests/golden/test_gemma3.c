@@ -116,7 +116,8 @@ static void greedy_text_matches_transformers(void)
     }
     json_t *root = begin(path, &tiny, &p);
     FR_ASSERT_OK(fr_group_create_self(fr_test_ctx(), &group));
-    FR_ASSERT_OK(fr_generator_create(fr_test_ctx(), group, tiny.stage, &generator));
+    fr_generator_params params = {.pipeline = group, .stage = tiny.stage};
+    FR_ASSERT_OK(fr_generator_create(fr_test_ctx(), &params, &generator));
     json_array_foreach(json_object_get(root, "greedy"), i, one)
     {
         fr_cases_check_greedy(generator, prefix_of(&p, one), one);

@@ -48,8 +48,8 @@ static void open_tasks(fr_trainer *t)
                                 .warmup_depth = 1};
     FR_ASSERT_OK(fr_session_load(&t->session, &params));
     for (int64_t i = 0; i < t->n_tasks; i++) {
-        FR_ASSERT_OK(fr_task_alloc(&t->env, t->session.device, t->session.first_layer,
-                                   t->session.n_layers, &t->tasks[i]));
+        FR_ASSERT_OK(
+            fr_task_alloc(&t->env, t->session.stage, t->session.host, &t->tasks[i]));
         FR_ASSERT_OK(fr_task_init_prefix(&t->env, t->session.engine, &t->tasks[i]));
     }
 }

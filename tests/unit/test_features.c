@@ -164,8 +164,11 @@ static void backward(const model *m, const way *how, pipeline *p, const fr_batch
     for (int s = how->n_stages - 1; s >= 0; s--) {
         fr_stage_prefix prefix = part_of(m, how->bounds[s]);
         int64_t offset = offset_of(m, how->bounds[s]);
-        fr_exact_sum sum = {
-            .k = sums + offset, .v = sums + m->n + offset, .exponent = 40};
+        int64_t n_refused = 0;
+        fr_exact_sum sum = {.k = sums + offset,
+                            .v = sums + m->n + offset,
+                            .exponent = 40,
+                            .n_refused = &n_refused};
         if (fr_stage_lowest(p->stages[s], &prefix) == fr_stage_n_layers(p->stages[s])) {
             return;
         }
@@ -175,7 +178,7 @@ static void backward(const model *m, const way *how, pipeline *p, const fr_batch
         }
         FR_ASSERT_OK(
             fr_stage_backward(p->stages[s], batch, &prefix, p->activations[s], &sum));
-        check(m, "finite gradients", sum.n_nonfinite == 0);
+        check(m, "finite gradients", n_refused == 0);
     }
 }
 

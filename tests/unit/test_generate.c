@@ -25,7 +25,8 @@ static texts generate(fr_tiny *tiny, const fr_sample_params *sample, int64_t bat
                                  .batch = batch,
                                  .cache_bytes = INT64_MAX};
     FR_ASSERT_OK(fr_group_create_self(fr_test_ctx(), &group));
-    FR_ASSERT_OK(fr_generator_create(fr_test_ctx(), group, tiny->stage, &generator));
+    fr_generator_params create = {.pipeline = group, .stage = tiny->stage};
+    FR_ASSERT_OK(fr_generator_create(fr_test_ctx(), &create, &generator));
     for (int r = 0; r < N_ROWS; r++) {
         /* the generator reads a prompt alone */
         rows[r] = (fr_generate_row){

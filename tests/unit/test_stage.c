@@ -160,7 +160,9 @@ static void layers_without_a_prefix_are_those_of_the_base(void)
                   got != before);
         fr_assert_same_bytes("gradient of all layers", all + 2 * p.n, all,
                              (size_t)(2 * p.n) * sizeof *all);
-        fr_exact_sum sum = {.k = sums, .v = sums + layer, .exponent = 40};
+        int64_t n_refused = 0;
+        fr_exact_sum sum = {
+            .k = sums, .v = sums + layer, .exponent = 40, .n_refused = &n_refused};
         run_apart(&tiny, &restricted, nll, &sum);
         double loss = 0.0;
         for (int64_t r = 0; r < tiny.batch.n_targets; r++) {

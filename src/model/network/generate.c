@@ -25,6 +25,7 @@ enum {
 struct fr_generator {
     fr_ctx *ctx;
     fr_group *pipeline;
+    fr_link *link; /* to the neighbours */
     fr_stage *stage;
     fr_activations *activations;
     fr_batch batch;
@@ -58,16 +59,31 @@ typedef struct generation {
     uint8_t *never_V; /* a copy of the options' */
 } generation;
 
-fr_status fr_generator_create(fr_ctx *ctx, fr_group *pipeline, fr_stage *stage,
+static fr_status open_link(fr_generator *g, const fr_generator_params *params)
+{
+    bool receives = !fr_stage_is_first(params->stage);
+    bool sends = !fr_stage_is_last(params->stage);
+    fr_link_params link = {.group = params->pipeline,
+                           .device = fr_stage_device(params->stage),
+                           .kind = params->link,
+                           .n_streams = receives + sends,
+                           .piece_bytes = params->link_piece};
+    return fr_link_open(g->ctx, &link, &g->link);
+}
+
+fr_status fr_generator_create(fr_ctx *ctx, const fr_generator_params *params,
                               fr_generator **out)
 {
     fr_generator *g = NULL;
     *out = NULL;
     FR_TRY(fr_alloc(ctx, 1, sizeof *g, &g));
     g->ctx = ctx;
-    g->pipeline = pipeline;
-    g->stage = stage;
-    fr_status status = fr_activations_create(stage, false, &g->activations);
+    g->pipeline = params->pipeline;
+    g->stage = params->stage;
+    fr_status status = open_link(g, params);
+    if (status == FR_OK) {
+        status = fr_activations_create(g->stage, false, &g->activations);
+    }
     if (status != FR_OK) {
         fr_generator_destroy(&g);
     }
@@ -79,6 +95,7 @@ void fr_generator_destroy(fr_generator **generator)
 {
     fr_generator *g = *generator;
     if (g != NULL) {
+        fr_link_close(&g->link);
         fr_activations_destroy(&g->activations);
         fr_batch_fini(&g->batch);
         free(g);
@@ -257,17 +274,22 @@ static fr_status pass_through(generation *c)
     static const fr_stage_prefix NONE = {0};
     fr_generator *g = c->g;
     int stage = fr_group_rank(g->pipeline);
+    fr_transfer message;
     int64_t width = fr_stage_arch(g->stage)->d_model;
     int64_t bytes = g->batch.n_tokens * width * (int64_t)sizeof(float);
     FR_TRY(fr_activations_prepare(g->stage, g->activations, &g->batch, &NONE));
     if (!fr_stage_is_first(g->stage)) {
-        FR_TRY(fr_group_receive(g->pipeline, stage - 1, FR_TAG_GENERATE,
-                                fr_activations_input(g->activations), bytes));
+        FR_TRY(fr_link_receive_begin(g->link, stage - 1, FR_TAG_GENERATE,
+                                     fr_activations_input(g->activations), bytes,
+                                     &message));
+        FR_TRY(fr_link_join(g->link, &message));
     }
     FR_TRY(fr_stage_forward(g->stage, &g->batch, &NONE, &c->cache, g->activations));
     if (!fr_stage_is_last(g->stage)) {
-        FR_TRY(fr_group_send(g->pipeline, stage + 1, FR_TAG_GENERATE,
-                             fr_activations_output(g->activations), bytes));
+        FR_TRY(fr_link_send_begin(g->link, stage + 1, FR_TAG_GENERATE,
+                                  fr_activations_output(g->activations), bytes,
+                                  &message));
+        FR_TRY(fr_link_join(g->link, &message));
     }
     return FR_OK;
 }

@@ -8,7 +8,7 @@
 #ifndef FR_MODEL_NETWORK_GENERATE_H
 #define FR_MODEL_NETWORK_GENERATE_H
 
-#include "comm/group.h"
+#include "comm/link.h"
 #include "model/network/sample.h"
 #include "model/network/stage.h"
 #include "model/text/tokenizer.h"
@@ -16,9 +16,17 @@
 
 typedef struct fr_generator fr_generator;
 
-/** @param pipeline  borrowed; rank = stage index, the last rank holds the head */
-FR_MUST_CHECK fr_status fr_generator_create(fr_ctx *ctx, fr_group *pipeline,
-                                            fr_stage *stage, fr_generator **out);
+typedef struct fr_generator_params {
+    fr_group *pipeline; /* borrowed; rank = stage index, the last rank holds the head */
+    fr_stage *stage;    /* borrowed */
+    fr_link_kind link;  /* between the stages: fr_link_kind_for */
+    int64_t link_piece; /* see fr_link_params; 0 but in tests */
+} fr_generator_params;
+
+FR_MUST_CHECK fr_status fr_generator_create(fr_ctx *ctx,
+                                            const fr_generator_params *params,
+                                            fr_generator **out);
+/** Before the pipeline and the device. */
 void fr_generator_destroy(fr_generator **generator);
 
 /** A text to continue. */

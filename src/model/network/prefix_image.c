@@ -26,3 +26,15 @@ void fr_prefix_image_put(fr_device *device, fr_prefix_image *image)
     fr_image_put(device, &image->k);
     fr_image_put(device, &image->v);
 }
+
+void fr_prefix_image_get(fr_device *device, fr_prefix_image *image)
+{
+    fr_image_get(device, &image->k);
+    fr_image_get(device, &image->v);
+}
+
+void fr_prefix_image_take(fr_prefix_image *image)
+{
+    fr_image_take(&image->k);
+    fr_image_take(&image->v);
+}

@@ -21,5 +21,8 @@ void fr_prefix_image_close(fr_device *device, fr_prefix_image *image);
 
 /** The device sees what the host has now. */
 void fr_prefix_image_put(fr_device *device, fr_prefix_image *image);
+/** Ask for what the device has now, and bring it to the host once a mark behind that has passed. */
+void fr_prefix_image_get(fr_device *device, fr_prefix_image *image);
+void fr_prefix_image_take(fr_prefix_image *image);
 
 #endif

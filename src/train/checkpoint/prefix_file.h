@@ -4,7 +4,7 @@
 #ifndef FR_TRAIN_CHECKPOINT_PREFIX_FILE_H
 #define FR_TRAIN_CHECKPOINT_PREFIX_FILE_H
 
-#include "model/network/stage.h"
+#include "model/arch.h"
 #include "train/checkpoint/checkpoint.h"
 
 /** Split "FILE[:TASK]" in place: the colon becomes NUL, and *task points behind it; NULL if no task is named. If a file

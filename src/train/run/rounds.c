@@ -404,8 +404,9 @@ static fr_status rounds_init(const fr_rounds_params *params, rounds *r)
     }
     FR_TRY(fr_schedule_init(params->env->ctx, params->n_tasks, max_in_flight,
                             &r->schedule));
-    return fr_steps_create(params->env, params->grid, params->tasks, params->n_tasks,
-                           &r->steps);
+    return fr_steps_create(params->env, params->grid,
+                           fr_engine_replicas(params->engine), params->tasks,
+                           params->n_tasks, &r->steps);
 }
 
 fr_status fr_rounds_run(const fr_rounds_params *params)

@@ -110,7 +110,8 @@ static fr_status load_stage(fr_session *s, const fr_session_params *params,
         .stage = s->stage,
         .device = s->device,
         .max_in_flight = fr_schedule_max_in_flight(s->grid.n_stages, s->grid.stage,
-                                                   params->warmup_depth)};
+                                                   params->warmup_depth),
+        .link = fr_link_kind_for(s->device)};
     return fr_engine_create(s->ctx, &engine, &s->engine);
 }
 

@@ -17,6 +17,9 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "comm/device_wait.h"
+#include "device/loss.h"
+#include "model/network/prefix_image.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -28,14 +31,19 @@ typedef struct flight {
     const fr_microbatch *microbatch;
     fr_batch batch;
     fr_activations *activations;
-    fr_request output_sent;
-    fr_request gradient_sent;
-    fr_request gradient_coming;
+    fr_transfer output_sent;
+    fr_transfer gradient_sent;
+    fr_transfer gradient_coming;
+    double
+        *nll; /* [nll_capacity] in the host's memory, where examples' nats are wanted */
+    int64_t nll_capacity;
+    fr_mark nll_there;
+    bool has_nll; /* on its way to `nll`, and not yet spread */
 } flight;
 
 /* The input of the next forward, on its way before its flight is free. */
 typedef struct ahead {
-    fr_request coming;
+    fr_transfer coming;
     bool is_expected;
     fr_stage_input input;
 } ahead;
@@ -44,6 +52,9 @@ struct fr_engine {
     fr_ctx *ctx;
     fr_grid *grid;
     fr_stage *stage;
+    fr_device *device;
+    fr_link *pipeline; /* to the neighbours */
+    fr_link *replicas;
     flight *flights; /* [max_in_flight] a ring, activations are kept */
     int64_t max_in_flight;
     int64_t oldest;
@@ -51,7 +62,7 @@ struct fr_engine {
     flight passing[N_PASSING];
     ahead ahead;
     fr_pass_scratch scratch;
-    double *nll; /* of one microbatch */
+    double *nll; /* of one microbatch; memory of the device */
     int64_t nll_capacity;
 };
 
@@ -61,9 +72,10 @@ static fr_status flight_init(fr_stage *stage, bool keep, flight *out)
     return fr_activations_create(stage, keep, &out->activations);
 }
 
-static void flight_fini(flight *f)
+static void flight_fini(fr_device *device, flight *f)
 {
     fr_activations_destroy(&f->activations);
+    fr_host_free(device, f->nll);
     fr_batch_fini(&f->batch);
 }
 
@@ -74,6 +86,23 @@ static void poll_messages(void *world)
     fr_group_poll(world);
 }
 
+/* A neighbour sends and receives one kind of message each. */
+static fr_status open_links(fr_engine *e, const fr_engine_params *params)
+{
+    const fr_grid *grid = e->grid;
+    int n_neighbours = (grid->stage > 0) + (grid->stage + 1 < grid->n_stages);
+    fr_link_params pipeline = {.group = grid->pipeline,
+                               .device = params->device,
+                               .kind = params->link,
+                               .n_streams = 2 * n_neighbours,
+                               .piece_bytes = params->link_piece};
+    fr_link_params replicas = pipeline;
+    replicas.group = grid->replicas;
+    replicas.n_streams = grid->n_replicas > 1 ? 1 : 0;
+    FR_TRY(fr_link_open(e->ctx, &pipeline, &e->pipeline));
+    return fr_link_open(e->ctx, &replicas, &e->replicas);
+}
+
 fr_status fr_engine_create(fr_ctx *ctx, const fr_engine_params *params, fr_engine **out)
 {
     fr_engine *e = NULL;
@@ -82,8 +111,11 @@ fr_status fr_engine_create(fr_ctx *ctx, const fr_engine_params *params, fr_engin
     e->ctx = ctx;
     e->grid = params->grid;
     e->stage = params->stage;
-    fr_status status =
-        fr_alloc(ctx, params->max_in_flight, sizeof *e->flights, &e->flights);
+    e->device = params->device;
+    fr_status status = open_links(e, params);
+    if (status == FR_OK) {
+        status = fr_alloc(ctx, params->max_in_flight, sizeof *e->flights, &e->flights);
+    }
     e->max_in_flight = status == FR_OK ? params->max_in_flight : 0;
     for (int64_t i = 0; status == FR_OK && i < e->max_in_flight; i++) {
         status = flight_init(e->stage, true, &e->flights[i]);
@@ -107,17 +139,29 @@ void fr_engine_destroy(fr_engine **engine)
         return;
     }
     for (int64_t i = 0; i < e->max_in_flight; i++) {
-        flight_fini(&e->flights[i]);
+        flight_fini(e->device, &e->flights[i]);
     }
     for (int i = 0; i < N_PASSING; i++) {
-        flight_fini(&e->passing[i]);
+        flight_fini(e->device, &e->passing[i]);
     }
+    fr_link_close(&e->pipeline);
+    fr_link_close(&e->replicas);
     free(e->flights);
     fr_stage_input_fini(&e->ahead.input);
-    free(e->nll);
+    fr_device_free(e->device, e->nll);
     fr_pass_scratch_fini(&e->scratch);
     free(e);
     *engine = NULL;
+}
+
+fr_device *fr_engine_device(const fr_engine *engine)
+{
+    return engine->device;
+}
+
+fr_link *fr_engine_replicas(const fr_engine *engine)
+{
+    return engine->replicas;
 }
 
 /* A message of n token rows. */
@@ -126,44 +170,70 @@ static int64_t edge_bytes(const fr_engine *e, int64_t n_tokens)
     return n_tokens * fr_stage_arch(e->stage)->d_model * (int64_t)sizeof(float);
 }
 
-/* Wait for a message from a neighbour and add the time to *waited. A message that is already there counts as no
- * wait. */
-static fr_status await(fr_engine *e, fr_request *request, int64_t *waited)
+/* Join a message from a neighbour and add the time to *waited. A message that is already there counts as no wait. */
+static fr_status await(fr_engine *e, fr_transfer *transfer, int64_t *waited)
 {
     bool is_done = false;
-    FR_TRY(fr_group_test(e->grid->pipeline, request, &is_done));
+    FR_TRY(fr_link_test(e->pipeline, transfer, &is_done));
     if (is_done) {
         return FR_OK;
     }
     int64_t began = fr_clock_ns();
-    fr_status status = fr_group_wait(e->grid->pipeline, request);
+    fr_status status = fr_link_join(e->pipeline, transfer);
     *waited += fr_clock_ns() - began;
     return status;
 }
 
-/* The last stage's loss, and with it the gradient of its output. */
+/* The last stage's loss, and with it the gradient of its output. The nats stay on the device, in memory that the next
+ * microbatch uses again; where those of examples are wanted they are asked for, and come while others compute. */
 static fr_status compute_loss(fr_engine *e, flight *f)
 {
+    fr_pass *pass = f->pass;
     int64_t n = f->batch.n_targets;
     if (n > e->nll_capacity) {
-        free(e->nll);
+        fr_device_free(e->device, e->nll);
+        e->nll = NULL;
         e->nll_capacity = 0;
-        FR_TRY(fr_alloc(e->ctx, n, sizeof *e->nll, &e->nll));
+        FR_TRY(fr_device_alloc(e->device, n, sizeof *e->nll, &e->nll));
         e->nll_capacity = n;
     }
-    FR_TRY(fr_stage_loss(e->stage, &f->batch, f->activations, f->pass->sum != NULL,
-                         e->nll));
-    fr_pass_add_losses(f->pass, f->microbatch, n, e->nll);
+    FR_TRY(
+        fr_stage_loss(e->stage, &f->batch, f->activations, pass->sum != NULL, e->nll));
+    fr_exact_add_numbers(e->device, n, pass->loss_exponent, e->nll,
+                         pass->totals + FR_PASS_LOSS, pass->totals + FR_PASS_REFUSED);
+    if (pass->example_nll == NULL) {
+        return FR_OK;
+    }
+    if (n > f->nll_capacity) {
+        fr_host_free(e->device, f->nll);
+        f->nll = NULL;
+        f->nll_capacity = 0;
+        FR_TRY(fr_host_alloc(e->device, n, sizeof *f->nll, &f->nll));
+        f->nll_capacity = n;
+    }
+    fr_device_get(e->device, f->nll, e->nll, n * (int64_t)sizeof *f->nll);
+    f->nll_there = fr_device_mark(e->device);
+    f->has_nll = true;
     return FR_OK;
+}
+
+/* The nats of the flight's examples, where they are wanted, go to its pass. */
+static void spread_nll(fr_engine *e, flight *f)
+{
+    if (f->has_nll) {
+        fr_group_wait_device(e->grid->world, e->device, f->nll_there);
+        fr_pass_spread(f->pass, f->microbatch, f->nll);
+        f->has_nll = false;
+    }
 }
 
 /* ---- messages --------------------------------------------------------------------------------- */
 
 static fr_status begin_input(fr_engine *e, float *input, int64_t bytes,
-                             fr_request *coming)
+                             fr_transfer *coming)
 {
-    return fr_group_receive_begin(e->grid->pipeline, e->grid->stage - 1, FR_TAG_FORWARD,
-                                  input, bytes, coming);
+    return fr_link_receive_begin(e->pipeline, e->grid->stage - 1, FR_TAG_FORWARD, input,
+                                 bytes, coming);
 }
 
 fr_status fr_engine_expect(fr_engine *engine, const fr_pass *pass, int64_t index)
@@ -214,19 +284,18 @@ static bool goes_backward(const fr_engine *e, const fr_pass *pass)
 /* Send the output on and, where a backward follows, expect its gradient. */
 static fr_status pass_on(fr_engine *e, flight *f)
 {
-    fr_group *pipeline = e->grid->pipeline;
     int next = e->grid->stage + 1;
     int64_t bytes = edge_bytes(e, f->batch.n_tokens);
     f->pass->traffic.forward_bytes += bytes;
-    FR_TRY(fr_group_send_begin(pipeline, next, FR_TAG_FORWARD,
-                               fr_activations_output(f->activations), bytes,
-                               &f->output_sent));
+    FR_TRY(fr_link_send_begin(e->pipeline, next, FR_TAG_FORWARD,
+                              fr_activations_output(f->activations), bytes,
+                              &f->output_sent));
     if (!goes_backward(e, f->pass)) {
         return FR_OK;
     }
-    return fr_group_receive_begin(pipeline, next, FR_TAG_BACKWARD,
-                                  fr_activations_gradient(f->activations), bytes,
-                                  &f->gradient_coming);
+    return fr_link_receive_begin(e->pipeline, next, FR_TAG_BACKWARD,
+                                 fr_activations_gradient(f->activations), bytes,
+                                 &f->gradient_coming);
 }
 
 /* The gradient of the stage's input lies where that of its output was received: a layer's backward works in place. */
@@ -234,9 +303,9 @@ static fr_status pass_back(fr_engine *e, flight *f)
 {
     int64_t bytes = edge_bytes(e, f->batch.n_tokens);
     f->pass->traffic.backward_bytes += bytes;
-    return fr_group_send_begin(e->grid->pipeline, e->grid->stage - 1, FR_TAG_BACKWARD,
-                               fr_activations_gradient(f->activations), bytes,
-                               &f->gradient_sent);
+    return fr_link_send_begin(e->pipeline, e->grid->stage - 1, FR_TAG_BACKWARD,
+                              fr_activations_gradient(f->activations), bytes,
+                              &f->gradient_sent);
 }
 
 /* ---- one microbatch --------------------------------------------------------------------------- */
@@ -250,16 +319,17 @@ static fr_status run_forward(fr_engine *e, flight *f)
     return fr_stage_is_last(e->stage) ? compute_loss(e, f) : pass_on(e, f);
 }
 
-/* A request that is complete or was never begun is no wait. */
+/* A transfer that is complete or was never begun is no wait. */
 static fr_status await_sent(fr_engine *e, flight *f)
 {
-    FR_TRY(fr_group_wait(e->grid->pipeline, &f->output_sent));
-    return fr_group_wait(e->grid->pipeline, &f->gradient_sent);
+    FR_TRY(fr_link_join(e->pipeline, &f->output_sent));
+    return fr_link_join(e->pipeline, &f->gradient_sent);
 }
 
 /* Put a microbatch into a flight, whose last one has ended. */
 static fr_status load(fr_engine *e, flight *f, fr_pass *pass, int64_t index)
 {
+    spread_nll(e, f);
     f->pass = pass;
     f->microbatch = fr_plan_microbatch(pass->plan, e->grid->replica, index);
     FR_TRY(await_sent(e, f));
@@ -304,6 +374,7 @@ static fr_status settle(fr_engine *e, flight *flights, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
         FR_TRY(await_sent(e, &flights[i]));
+        spread_nll(e, &flights[i]);
     }
     return FR_OK;
 }
@@ -319,8 +390,6 @@ fr_status fr_engine_run(fr_engine *engine, fr_pass *pass)
 {
     int64_t n = fr_plan_count(pass->plan, engine->grid->replica);
     int n_used = fr_stage_is_last(engine->stage) ? 1 : N_PASSING; /* it sends nothing */
-    pass->loss_sum = 0;
-    pass->n_nonfinite = 0;
     for (int64_t i = 0; i < n; i++) {
         flight *f = &engine->passing[i % n_used];
         fr_watch_microbatch(fr_group_watch(engine->grid->world), i);
@@ -335,24 +404,42 @@ fr_status fr_engine_run(fr_engine *engine, fr_pass *pass)
 static fr_status run_text(fr_engine *e, const int32_t *ids, int64_t n, fr_cache *cache)
 {
     static const fr_stage_prefix NONE = {0};
-    fr_group *pipeline = e->grid->pipeline;
     int stage = e->grid->stage;
     flight *f = &e->passing[0];
+    fr_transfer message;
     fr_sequence text = {ids, NULL, n};
     int64_t bytes = edge_bytes(e, n);
     fr_batch_clear(&f->batch);
     FR_TRY(fr_batch_add(e->ctx, &f->batch, 0, &text, NULL, 0));
     FR_TRY(fr_activations_prepare(e->stage, f->activations, &f->batch, &NONE));
     if (!fr_stage_is_first(e->stage)) {
-        FR_TRY(fr_group_receive(pipeline, stage - 1, FR_TAG_FORWARD,
-                                fr_activations_input(f->activations), bytes));
+        FR_TRY(fr_link_receive_begin(e->pipeline, stage - 1, FR_TAG_FORWARD,
+                                     fr_activations_input(f->activations), bytes,
+                                     &message));
+        FR_TRY(fr_link_join(e->pipeline, &message));
     }
     FR_TRY(fr_stage_forward(e->stage, &f->batch, &NONE, cache, f->activations));
     if (!fr_stage_is_last(e->stage)) {
-        FR_TRY(fr_group_send(pipeline, stage + 1, FR_TAG_FORWARD,
-                             fr_activations_output(f->activations), bytes));
+        FR_TRY(fr_link_send_begin(e->pipeline, stage + 1, FR_TAG_FORWARD,
+                                  fr_activations_output(f->activations), bytes,
+                                  &message));
+        FR_TRY(fr_link_join(e->pipeline, &message));
     }
     return FR_OK;
+}
+
+/* The cache's layers that are wanted, where the image has its keys and values. */
+static void lay_cache(const fr_engine *e, fr_layer_range own, int64_t layer_floats,
+                      const fr_prefix_image *image, fr_cache *cache)
+{
+    float *k = image->k.device;
+    float *v = image->v.device;
+    for (int64_t i = 0; i < own.count; i++) {
+        int64_t at = own.first - fr_stage_first_layer(e->stage) + i;
+        cache->layers[at] = (fr_layer_cache){.k = k + i * layer_floats,
+                                             .v = v + i * layer_floats,
+                                             .prefixes_U = cache->layer_prefixes_U};
+    }
 }
 
 /* The text's cache is the prefix. */
@@ -360,20 +447,28 @@ fr_status fr_engine_keys_of_text(fr_engine *engine, const int32_t *ids, int64_t 
                                  fr_layer_range layers, float *k, float *v)
 {
     static const fr_stage_prefix NONE = {0};
+    fr_engine *e = engine;
     const fr_stage_prefix *prefixes[] = {&NONE};
     fr_attention_prefix scratch[1];
-    int64_t first = fr_stage_first_layer(engine->stage);
-    int64_t n_layers = fr_stage_n_layers(engine->stage);
-    int64_t layer = fr_arch_prefix_elements(fr_stage_arch(engine->stage), n);
-    fr_layer_range own = fr_layers_within(layers, first, n_layers);
+    fr_prefix_image image = {0};
+    int64_t n_layers = fr_stage_n_layers(e->stage);
+    int64_t layer = fr_arch_prefix_elements(fr_stage_arch(e->stage), n);
+    fr_layer_range own =
+        fr_layers_within(layers, fr_stage_first_layer(e->stage), n_layers);
     fr_cache cache = {
         .n_layers = n_layers, .layer_prefixes_U = scratch, .prefixes_U = prefixes};
-    FR_TRY(fr_alloc(engine->ctx, n_layers, sizeof *cache.layers, &cache.layers));
-    for (int64_t i = 0; i < own.count; i++) {
-        cache.layers[own.first - first + i] = (fr_layer_cache){
-            .k = k + i * layer, .v = v + i * layer, .prefixes_U = scratch};
+    FR_TRY(fr_alloc(e->ctx, n_layers, sizeof *cache.layers, &cache.layers));
+    fr_status status = fr_prefix_image_open(e->device, k, v, own.count * layer, &image);
+    if (status == FR_OK) {
+        lay_cache(e, own, layer, &image, &cache);
+        status = run_text(e, ids, n, &cache);
     }
-    fr_status status = run_text(engine, ids, n, &cache);
+    if (status == FR_OK) {
+        fr_prefix_image_get(e->device, &image);
+        fr_group_wait_device(e->grid->world, e->device, fr_device_mark(e->device));
+        fr_prefix_image_take(&image);
+    }
+    fr_prefix_image_close(e->device, &image);
     free(cache.layers);
     return status;
 }

@@ -2,7 +2,7 @@
  * engine.h - run the microbatches of plans through this rank's stage, forward and backward.
  *
  * A rank has one engine. Training, validation, evaluation and the initialisation of a prefix from a text use it. It owns
- * the memory of the microbatches in flight. The caller decides the order of forwards and backwards (schedule.h), which
+ * the memory of the microbatches in flight, and the links between the stages and between the replicas. The caller decides the order of forwards and backwards (schedule.h), which
  * must be the same on all stages, because messages are matched by it.
  *
  * Messages begin as early as possible and move while the stage computes. Sends are not waited for. The gradient of a
@@ -12,6 +12,7 @@
 #define FR_TRAIN_STEP_ENGINE_H
 
 #include "comm/grid.h"
+#include "comm/link.h"
 #include "train/step/pass.h"
 
 typedef struct fr_engine fr_engine;
@@ -21,11 +22,19 @@ typedef struct fr_engine_params {
     fr_stage *stage;       /* borrowed */
     fr_device *device;     /* borrowed; the stage's */
     int64_t max_in_flight; /* see fr_schedule_max_in_flight */
+    fr_link_kind link;     /* what the engine's links are: fr_link_kind_for */
+    int64_t link_piece;    /* see fr_link_params; 0 but in tests */
 } fr_engine_params;
 
 FR_MUST_CHECK fr_status fr_engine_create(fr_ctx *ctx, const fr_engine_params *params,
                                          fr_engine **out);
 void fr_engine_destroy(fr_engine **engine);
+
+/** The device that was given. */
+fr_device *fr_engine_device(const fr_engine *engine);
+
+/** The link between the replicas of this stage, for their sums; the engine's. */
+fr_link *fr_engine_replicas(const fr_engine *engine);
 
 /* ---- one microbatch at a time ---------------------------------------------------------------- */
 

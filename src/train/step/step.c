@@ -47,14 +47,16 @@ typedef struct step {
     fr_image totals_image;
     fr_mark fetched;
     int64_t *summary;
-    int64_t largest;    /* of the reparam's contributions */
-    fr_request request; /* the reduction or the agreement under way */
+    int64_t largest;     /* of the reparam's contributions */
+    fr_transfer summing; /* the reduction of the gradient */
+    fr_request request;  /* the other reduction under way, or the agreement */
     fr_step_result result;
 } step;
 
 struct fr_steps {
     const fr_task_env *env;
     fr_grid *grid;
+    fr_link *replicas; /* borrowed */
     fr_task *tasks;
     int64_t n_tasks;
     int64_t n_summary;
@@ -277,8 +279,8 @@ static fr_status leave_phase(fr_steps *s, fr_task *task, step *now)
     switch (now->phase) {
     case PHASE_CLOSED:
         now->phase = PHASE_REDUCING;
-        return fr_group_allreduce_begin(s->grid->replicas, FR_SUM, task->sum,
-                                        2 * task->n_local, &now->request);
+        return fr_link_sum_begin(s->replicas, task->sum_image.device, 2 * task->n_local,
+                                 &now->summing);
     case PHASE_REDUCING:
         begin_fetching(task, now);
         return FR_OK;
@@ -297,11 +299,14 @@ static fr_status leave_phase(fr_steps *s, fr_task *task, step *now)
     }
 }
 
-static fr_group *group_of(const fr_steps *s, phase now)
+/* Whether what the phase waits for is complete. */
+static fr_status test_phase(fr_steps *s, step *now, bool *is_done)
 {
-    return now == PHASE_REDUCING   ? s->grid->replicas
-           : now == PHASE_AGREEING ? s->grid->world
-                                   : s->grid->pipeline;
+    if (now->phase == PHASE_REDUCING) {
+        return fr_link_test(s->replicas, &now->summing, is_done);
+    }
+    fr_group *group = now->phase == PHASE_AGREEING ? s->grid->world : s->grid->pipeline;
+    return fr_group_test(group, &now->request, is_done);
 }
 
 /* `limit` is the phase of the step before: this step starts to reduce only when that one has, and to agree only when
@@ -316,7 +321,7 @@ static fr_status move_on(fr_steps *s, int64_t index, phase limit, bool *moved)
     if (*moved && now->phase == PHASE_FETCHING) {
         *moved = fr_device_passed(s->tasks[index].device, now->fetched);
     } else if (*moved && now->phase != PHASE_CLOSED) {
-        FR_TRY(fr_group_test(group_of(s, now->phase), &now->request, moved));
+        FR_TRY(test_phase(s, now, moved));
     }
     return *moved ? leave_phase(s, &s->tasks[index], now) : FR_OK;
 }
@@ -359,13 +364,17 @@ static void progress_during_waits(void *steps)
 
 /* ---- the interface -------------------------------------------------------------------------- */
 
-fr_status fr_steps_create(const fr_task_env *env, fr_grid *grid, fr_task *tasks,
-                          int64_t n_tasks, fr_steps **out)
+fr_status fr_steps_create(const fr_task_env *env, fr_grid *grid, fr_link *replicas,
+                          fr_task *tasks, int64_t n_tasks, fr_steps **out)
 {
     fr_steps *s = NULL;
     *out = NULL;
     FR_TRY(fr_alloc(env->ctx, 1, sizeof *s, &s));
-    *s = (fr_steps){.env = env, .grid = grid, .tasks = tasks, .n_tasks = n_tasks};
+    *s = (fr_steps){.env = env,
+                    .grid = grid,
+                    .replicas = replicas,
+                    .tasks = tasks,
+                    .n_tasks = n_tasks};
     s->n_summary = fr_step_summary_length(grid->n_stages, env->arch->n_layers);
     fr_status status = fr_alloc(env->ctx, n_tasks, sizeof *s->steps, &s->steps);
     if (status == FR_OK) {

@@ -38,10 +38,11 @@ int64_t fr_step_summary_length(int n_stages, int64_t n_layers);
 
 typedef struct fr_steps fr_steps;
 
-/** Everything is borrowed. Progress is hooked into the waits of the grid's world until destroy. */
+/** Everything is borrowed. Progress is hooked into the waits of the grid's world until destroy.
+ * @param replicas  fr_engine_replicas; nobody else sums over it */
 FR_MUST_CHECK fr_status fr_steps_create(const fr_task_env *env, fr_grid *grid,
-                                        fr_task *tasks, int64_t n_tasks,
-                                        fr_steps **out);
+                                        fr_link *replicas, fr_task *tasks,
+                                        int64_t n_tasks, fr_steps **out);
 void fr_steps_destroy(fr_steps **steps);
 
 /** Begin the next step of a task, whose last one is done. @param n_own microbatches of this replica */

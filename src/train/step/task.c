@@ -15,6 +15,7 @@
  * file may have changed in between, so it is checked again. */
 #include "train/step/task.h"
 
+#include "base/exact.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "train/checkpoint/prefix_file.h"
