@@ -45,18 +45,18 @@ static void assert_same(const char *what, const float *got, const float *wanted,
 }
 
 /* Rows that repeat, next to each other and far apart. */
-static void fill_repeated(int64_t n, int32_t *rows)
+static void fill_repeated(int32_t *rows)
 {
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < TABLE_ROWS; i++) {
         rows[i] = (int32_t)(i % 4 == 1 && i > 0 ? rows[i - 1]
                                                 : (i * 37 + 49) % (TABLE_ROWS / 3));
     }
 }
 
 /* Distinct rows in no order. */
-static void fill_distinct(int64_t n, int32_t *rows)
+static void fill_distinct(int32_t *rows)
 {
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < TABLE_ROWS; i++) {
         rows[i] = (int32_t)((i * 37 + 49) % TABLE_ROWS);
     }
 }
@@ -67,7 +67,7 @@ static void check_copy(fr_device *device, const shape *s)
     float *x = fr_test_numbers(TABLE_ROWS * s->width, 1, 1);
     float *y = guarded(s->n * s->width, 2);
     float *wanted = guarded(s->n * s->width, 2);
-    fill_repeated(s->n, rows);
+    fill_repeated(rows);
     fr_copy_rows(device, s->n, s->width, rows, x, y);
     for (int64_t i = 0; i < s->n * s->width; i++) {
         wanted[i] = x[rows[i / s->width] * s->width + i % s->width];
@@ -90,7 +90,7 @@ static void check_scatter(fr_device *device, const shape *s)
     float *x = fr_test_numbers(s->n * s->width, 1, 1);
     float *y = guarded(all, 2);
     float *wanted = guarded(all, 2);
-    fill_distinct(s->n, rows);
+    fill_distinct(rows);
     fr_scatter_rows(device, TABLE_ROWS, s->width, s->n, rows, x, y);
     memset(wanted, 0, (size_t)all * sizeof *wanted);
     for (int64_t i = 0; i < s->n * s->width; i++) {
@@ -113,7 +113,7 @@ static void check_add_table(fr_device *device, const shape *s)
     float *table = fr_test_numbers(TABLE_ROWS * s->width, 1, 1);
     float *x = guarded(s->n * s->width, 2);
     float *wanted = guarded(s->n * s->width, 2);
-    fill_repeated(s->n, rows);
+    fill_repeated(rows);
     fr_add_table_rows(device, s->n, s->width, rows, table, x);
     for (int64_t i = 0; i < s->n * s->width; i++) {
         wanted[i] += table[rows[i / s->width] * s->width + i % s->width];
@@ -137,7 +137,7 @@ static void check_add(fr_device *device, const shape *s)
     float *x = fr_test_numbers(s->n * s->width, 1, 1);
     float *y = guarded(all, 2);
     float *wanted = guarded(all, 2);
-    fill_repeated(s->n, rows);
+    fill_repeated(rows);
     fr_add_rows(device, s->n, s->width, rows, x, y);
     for (int64_t i = 0; i < s->n * s->width; i++) {
         wanted[rows[i / s->width] * s->width + i % s->width] += x[i];

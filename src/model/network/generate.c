@@ -173,7 +173,19 @@ static fr_status choose_places(generation *c)
     return fr_group_allreduce(c->g->pipeline, FR_MIN, &c->n_places, 1);
 }
 
-/* What the last stage chooses with. */
+/* One token for each of n rows of logits, on the device. */
+static fr_status sample(generation *c, int64_t n)
+{
+    const fr_sample_params *options = &c->params->sample;
+    fr_sample_rule rule = {options->temperature, options->top_k, options->top_p,
+                           c->never_V};
+    return fr_sample_rows(fr_stage_device(c->g->stage), n,
+                          fr_stage_arch(c->g->stage)->vocab_size, c->logits, &rule,
+                          c->uniforms, c->chosen);
+}
+
+/* What the last stage chooses with. A choice from logits of 0 takes the operator's scratch as well: where memory is short
+ * that must show now, since in a pass the other ranks wait. */
 static fr_status alloc_choice(generation *c)
 {
     fr_device *device = fr_stage_device(c->g->stage);
@@ -187,7 +199,7 @@ static fr_status alloc_choice(generation *c)
         FR_TRY(fr_device_alloc(device, vocab, sizeof *never, &c->never_V));
         FR_TRY(fr_device_load(device, c->never_V, never, vocab));
     }
-    return FR_OK;
+    return sample(c, n);
 }
 
 static fr_status alloc_places(generation *c)
@@ -299,20 +311,17 @@ static fr_status choose_here(generation *c)
 {
     fr_generator *g = c->g;
     fr_device *device = fr_stage_device(g->stage);
-    const fr_sample_params *sample = &c->params->sample;
-    fr_sample_rule rule = {sample->temperature, sample->top_k, sample->top_p,
-                           c->never_V};
     int64_t n = g->batch.n_units;
     for (int64_t u = 0; u < n; u++) {
         int64_t row = c->units[u]->row;
         /* by row and number of the token, not by pass: what else is in the batch cannot change the draw */
-        c->uniforms[u] = fr_rng_uniform(sample->seed, FR_RNG_SAMPLE, (uint64_t)row,
-                                        (uint64_t)c->rows[row].out.count);
+        c->uniforms[u] =
+            fr_rng_uniform(c->params->sample.seed, FR_RNG_SAMPLE, (uint64_t)row,
+                           (uint64_t)c->rows[row].out.count);
     }
     FR_TRY(
         fr_stage_logits(g->stage, g->activations, n, g->batch.read_rows_S, c->logits));
-    FR_TRY(fr_sample_rows(device, n, fr_stage_arch(g->stage)->vocab_size, c->logits,
-                          &rule, c->uniforms, c->chosen));
+    FR_TRY(sample(c, n));
     fr_device_get(device, c->ids, c->chosen, n * (int64_t)sizeof *c->ids);
     fr_group_wait_device(g->pipeline, device, fr_device_mark(device));
     return FR_OK;
