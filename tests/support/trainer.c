@@ -28,7 +28,7 @@ const char *fr_trainer_rows(const char *folder, const char *name, int n)
     return path;
 }
 
-static void open_tasks(fr_trainer *t)
+static void open_tasks(fr_trainer *t, fr_layout layout, int64_t threads)
 {
     fr_ctx *ctx = fr_test_ctx();
     int64_t max_position = 0;
@@ -40,9 +40,9 @@ static void open_tasks(fr_trainer *t)
         max_position = own > max_position ? own : max_position;
     }
     fr_session_params params = {.device = "auto",
-                                .layout = {1, 1},
+                                .layout = layout,
                                 .precision = FR_PRECISION_F32,
-                                .threads = 2,
+                                .threads = threads,
                                 .max_position = max_position,
                                 .target_share = 0.5,
                                 .warmup_depth = 1};
@@ -54,23 +54,36 @@ static void open_tasks(fr_trainer *t)
     }
 }
 
-void fr_trainer_open(const char *config, fr_trainer *out)
+static void open_trainer(fr_group *world, const char *model, const char *config,
+                         fr_trainer *t)
 {
-    fr_trainer *t = out;
     fr_ctx *ctx = fr_test_ctx();
     char text[CONFIG_BYTES];
-    const char *model = fr_test_data("golden/tiny_llama");
     *t = (fr_trainer){0};
     (void)snprintf(text, sizeof text, "base: {path: \"%s\"}\n%s", model, config);
     FR_ASSERT_OK(fr_config_parse(ctx, "c.yaml", text, &t->config));
     CU_ASSERT_PTR_NOT_NULL_FATAL(t->config);
-    FR_ASSERT_OK(fr_group_create_self(ctx, &t->world));
-    FR_ASSERT_OK(fr_session_open(ctx, t->world, model, &t->session));
+    FR_ASSERT_OK(fr_session_open(ctx, world, model, &t->session));
     t->env = (fr_task_env){.ctx = ctx,
                            .config = t->config,
                            .tokenizer = t->session.tokenizer,
                            .arch = fr_weights_arch(t->session.weights)};
-    open_tasks(t);
+}
+
+void fr_trainer_open(const char *config, fr_trainer *out)
+{
+    fr_group *own = NULL;
+    FR_ASSERT_OK(fr_group_create_self(fr_test_ctx(), &own));
+    open_trainer(own, fr_test_data("golden/tiny_llama"), config, out);
+    out->own = own;
+    open_tasks(out, (fr_layout){1, 1}, 2);
+}
+
+void fr_trainer_open_on(fr_group *world, fr_layout layout, const char *model,
+                        const char *config, fr_trainer *out)
+{
+    open_trainer(world, model, config, out);
+    open_tasks(out, layout, 1);
 }
 
 void fr_trainer_close(fr_trainer *trainer)
@@ -81,6 +94,6 @@ void fr_trainer_close(fr_trainer *trainer)
     }
     free(t->tasks);
     fr_session_close(&t->session);
-    fr_group_destroy(&t->world);
+    fr_group_destroy(&t->own);
     fr_config_destroy(&t->config);
 }

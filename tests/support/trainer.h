@@ -9,7 +9,8 @@
 
 typedef struct fr_trainer {
     fr_config *config;
-    fr_group *world; /* of this process alone */
+    fr_group
+        *own; /* the world of this process alone; NULL: it was opened on another one */
     fr_session session;
     fr_task_env env;
     int64_t n_tasks;
@@ -23,6 +24,9 @@ const char *fr_trainer_rows(const char *folder, const char *name, int n);
 /** Open a config, given as YAML whose `base` is left out: the tiny Llama is put in front. One rank, f32, two threads,
  * depth 1. Ends the case if it cannot. */
 void fr_trainer_open(const char *config, fr_trainer *out);
+/** The same for all ranks of a world (borrowed), in a layout and with a model folder; one thread a rank. */
+void fr_trainer_open_on(fr_group *world, fr_layout layout, const char *model,
+                        const char *config, fr_trainer *out);
 void fr_trainer_close(fr_trainer *trainer);
 
 #endif

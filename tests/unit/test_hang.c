@@ -126,6 +126,25 @@ static void computing_for_longer_than_the_timeout_is_blamed_and_for_less_is_not(
     CU_ASSERT_TRUE(blames(FR_HANG_COMPUTING, ranks, 1u << 1));
 }
 
+/* A rank whose device hangs waits too, but for nobody else. */
+static void waiting_for_the_own_device_counts_as_computing(void)
+{
+    fr_sighting ranks[N_RANKS];
+    all_wait(ranks);
+    fr_rank_line_word("device", ranks[2].line.what, FR_RANK_LINE_WORD_BYTES);
+    CU_ASSERT_EQUAL(judge(ranks), FR_HANG_COMPUTING);
+    CU_ASSERT_TRUE(blames(FR_HANG_COMPUTING, ranks, 1u << 2));
+    CU_ASSERT_TRUE(blames(FR_HANG_ALL_WAIT, ranks, 0xFu & ~(1u << 2)));
+    ranks[2].line.beat_ms = NOON_MS + TIMEOUT_MS - 1;
+    CU_ASSERT_EQUAL(judge(ranks), FR_HANG_NONE);
+    for (int r = 0; r < N_RANKS; r++) {
+        fr_rank_line_word("device", ranks[r].line.what, FR_RANK_LINE_WORD_BYTES);
+    }
+    ranks[2].line.beat_ms = NOON_MS + TIMEOUT_MS;
+    CU_ASSERT_EQUAL(judge(ranks), FR_HANG_COMPUTING);
+    CU_ASSERT_TRUE(blames(FR_HANG_COMPUTING, ranks, 0xFu));
+}
+
 static void loading_and_saving_count_as_alive_for_ever(void)
 {
     fr_sighting ranks[N_RANKS];
@@ -271,6 +290,7 @@ static const fr_case CASES[] = {
     FR_CASE(a_late_beat_is_waited_for),
     FR_CASE(ranks_that_left_are_blamed),
     FR_CASE(computing_for_longer_than_the_timeout_is_blamed_and_for_less_is_not),
+    FR_CASE(waiting_for_the_own_device_counts_as_computing),
     FR_CASE(loading_and_saving_count_as_alive_for_ever),
     FR_CASE(all_waiting_is_a_deadlock_only_when_each_waits_too_long),
     FR_CASE(the_report_names_culprit_host_and_time_above_one_table),
