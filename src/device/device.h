@@ -5,10 +5,10 @@
  * One device a rank; operators run on its threads and return when the result is complete. Not thread-safe: one thread per
  * handle.
  *
- * There is one backend, the CPU (src/device/cpu), and this interface assumes it in four ways: every operator is a
- * function of that backend, without a table between; all pointers are host memory, which callers read and write directly; a
- * device is made from threads and an instruction set; and fr_matrix reads rows by callbacks on the host. A second backend
- * needs an operator table behind these functions, and copies where callers touch buffers.
+ * There is one backend, the CPU (src/device/cpu), and this interface assumes it in three ways: every operator is a
+ * function of that backend, without a table between; all pointers are host memory, which callers read and write directly; and a
+ * device is made from threads and an instruction set. A second backend needs an operator table behind these functions, and copies
+ * where callers touch buffers.
  *
  * Repeatable: every operator gives a row (or a unit) the same bits independent of the other rows of the
  * call, of its position in the buffer, and of the number of threads. Sums run in a fixed order.
