@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "comm/link.h"
 #include "comm/rank_line.h"
+#include "device/kinds.h"
 #include "support/fault.h"
 #include "support/suite.h"
 
@@ -95,7 +96,7 @@ static const mode MODES[] = {{FR_LINK_HOST, 0, 0},
 
 static void open_ends(const mode *m, ends *out)
 {
-    fr_device_params device = {.n_threads = 1};
+    fr_device_params device = {.kind = "cpu", .n_threads = 1};
     *out = (ends){.world = fr_test_world()};
     out->rank = fr_group_rank(out->world);
     out->size = fr_group_size(out->world);

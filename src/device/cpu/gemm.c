@@ -141,7 +141,8 @@ static fr_gemm_panel panel_at(const gemm_plan *plan, panel_place place)
     };
     int64_t at =
         place.block * plan->block * found.depth_step + column * found.column_step;
-    found.source = (const char *)w->data + (size_t)at * fr_dtype_bytes(w->dtype);
+    found.source =
+        (const char *)w->parts[0].rows + (size_t)at * fr_dtype_bytes(w->dtype);
     return found;
 }
 

@@ -1,7 +1,7 @@
 /*
  * The linear maps forward and backward over gemm.c, and matrices that are read on demand.
  *
- * A matrix with `read` is read in slices of rows, a few MiB at a time, by all threads, and each slice is multiplied
+ * A matrix that is not in place is read in slices of rows, a few MiB at a time, by all threads, and each slice is multiplied
  * like a matrix in memory. A slice gives some columns of the forward product, or a part of the depth of the backward
  * one; the latter holds whole blocks of the sum (fr_gemm_depth_block), so that the order of summation and the bits
  * stay the same.
@@ -9,6 +9,7 @@
 #include "base/integer.h"
 #include "device/cpu/cpu.h"
 #include "device/cpu/gemm.h"
+#include "device/cpu/quant_kernels.h"
 #include "device/matrix.h"
 
 #include <string.h>
@@ -24,17 +25,17 @@ static int64_t slice_rows(const fr_matrix *w)
     return fr_min(fr_max(rows, unit), w->n_out);
 }
 
-/* Runs of rows have a fixed division among the threads; the callback must allow calls from several threads at a
- * time. */
+/* Runs of rows have a fixed division among the threads. */
 static void read_slice(const fr_device *device, const fr_matrix *w, int64_t first,
                        int64_t count, void *out)
 {
-    /* Rows that a thread takes at a time: enough to hide the callback's cost. */
+    /* Rows that a thread takes at a time: enough to hide the cost of a call. */
     enum { RUN = 16 };
+    const fr_quant_kernels *kernels = fr_quant_kernels_select(fr_cpu_of(device)->isa);
     size_t row_bytes = (size_t)w->n_in * fr_dtype_bytes(w->dtype);
 #pragma omp parallel for num_threads(device->n_threads) schedule(static)
     for (int64_t row = 0; row < count; row += RUN) {
-        fr_matrix_read(w, first + row, fr_min(RUN, count - row),
+        fr_matrix_read(kernels, w, first + row, fr_min(RUN, count - row),
                        (char *)out + (size_t)row * row_bytes);
     }
 }
@@ -83,8 +84,9 @@ static fr_status multiply_any(fr_device *device, const fr_product *product)
         }
         return FR_OK;
     }
-    return product->weights->read != NULL ? multiply_slices(device, product)
-                                          : fr_gemm_multiply(device, product);
+    return fr_matrix_in_place(product->weights) != NULL
+               ? fr_gemm_multiply(device, product)
+               : multiply_slices(device, product);
 }
 
 static fr_status multiply(fr_device *device, const fr_product *product)

@@ -4,6 +4,7 @@
 #include "device/activation.h"
 #include "device/cpu/cpu.h"
 #include "device/cpu/kernels.h"
+#include "device/cpu/quant_kernels.h"
 #include "device/matrix.h"
 #include "device/rowwise.h"
 
@@ -114,32 +115,30 @@ void fr_cpu_restore_gated_back(fr_device *device, fr_activation activation,
     }
 }
 
-/* `row` holds one row, for a bf16 table that is read on demand. */
-static void gather_row(const fr_kernels *kernels, const fr_matrix *table, int64_t id,
-                       uint16_t *row, float *y)
+/* Row `id` of a table that is not in place; `row` holds one row, for a bf16 table. */
+static void read_row(const fr_device *device, const fr_matrix *table, int64_t id,
+                     uint16_t *row, float *y)
 {
+    const fr_quant_kernels *formats = fr_quant_kernels_select(fr_cpu_of(device)->isa);
     if (table->dtype == FR_F32) {
-        fr_matrix_read(table, id, 1, y);
+        fr_matrix_read(formats, table, id, 1, y);
         return;
     }
-    const uint16_t *from = (const uint16_t *)table->data + id * table->n_in;
-    if (table->read != NULL) {
-        fr_matrix_read(table, id, 1, row);
-        from = row;
-    }
-    kernels->widen_bf16(table->n_in, from, y);
+    fr_matrix_read(formats, table, id, 1, row);
+    fr_kernels_select(fr_cpu_of(device)->isa)->widen_bf16(table->n_in, row, y);
 }
 
-/* Only a bf16 table on demand needs a row of scratch for each thread. It is taken before the threads start,
+/* Only a bf16 table that is not in place needs a row of scratch for each thread. It is taken before the threads start,
  * because allocation may fail. */
 fr_status fr_cpu_gather_rows(fr_device *device, int64_t n_tokens, const int32_t *ids,
                              const fr_matrix *table, float *y_TD)
 {
     const fr_kernels *kernels = fr_kernels_select(fr_cpu_of(device)->isa);
+    const void *in_place = fr_matrix_in_place(table);
     int64_t width = table->n_in;
     int threads = fr_kernels_threads(device->n_threads, n_tokens * width);
     float *rows = NULL;
-    if (table->read != NULL && table->dtype == FR_BF16) {
+    if (in_place == NULL && table->dtype == FR_BF16) {
         FR_TRY(fr_cpu_scratch(device, FR_SCRATCH_ROWS, threads * width, &rows));
     }
 #pragma omp parallel num_threads(threads)
@@ -147,8 +146,13 @@ fr_status fr_cpu_gather_rows(fr_device *device, int64_t n_tokens, const int32_t 
         float *own = rows != NULL ? rows + omp_get_thread_num() * width : NULL;
 #pragma omp for schedule(static)
         for (int64_t t = 0; t < n_tokens; t++) {
-            gather_row(kernels, table, ids[t], (uint16_t *)(void *)own,
-                       y_TD + t * width);
+            float *y = y_TD + t * width;
+            if (in_place != NULL) {
+                restore_run(kernels, width, table->dtype,
+                            saved_at(in_place, table->dtype, ids[t] * width), y);
+            } else {
+                read_row(device, table, ids[t], (uint16_t *)(void *)own, y);
+            }
         }
     }
     return FR_OK;

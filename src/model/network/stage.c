@@ -51,7 +51,7 @@ static fr_status load_embedding_norm(fr_stage *s, const fr_weights *weights)
 static fr_status load_ends(fr_stage *s, const fr_weights *weights)
 {
     if (fr_stage_is_first(s)) {
-        FR_TRY(fr_frozen_matrix(s->ctx, s->frozen, &FR_STACK_TOKENS, -1, &s->tokens));
+        s->tokens = fr_frozen_matrix(s->frozen, &FR_STACK_TOKENS, -1);
         if (s->arch.positions == FR_POSITIONS_LEARNED) {
             FR_TRY(load_positions(s, weights));
         }
@@ -60,8 +60,7 @@ static fr_status load_ends(fr_stage *s, const fr_weights *weights)
         }
     }
     if (fr_stage_is_last(s)) {
-        fr_matrix vocabulary;
-        FR_TRY(fr_frozen_matrix(s->ctx, s->frozen, &FR_STACK_HEAD, -1, &vocabulary));
+        fr_matrix vocabulary = fr_frozen_matrix(s->frozen, &FR_STACK_HEAD, -1);
         FR_TRY(fr_head_load(s->ctx, weights, &vocabulary, &s->head));
     }
     return FR_OK;
