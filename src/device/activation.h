@@ -6,7 +6,7 @@
 #ifndef FR_DEVICE_ACTIVATION_H
 #define FR_DEVICE_ACTIVATION_H
 
-#include "device/device.h"
+#include "device/memory.h"
 
 /** Functions of one number. NaN stays NaN. Of -infinity all but ReLU give a value that is not finite either, so that it shows. */
 typedef enum fr_activation {
@@ -19,29 +19,30 @@ typedef enum fr_activation {
 
 /** y = activation(gate) * up; gate_up_T2F holds gate then up in each row (arXiv:2002.05202). */
 void fr_gated(fr_device *device, fr_activation activation, int64_t n_tokens,
-              int64_t width, const float *gate_up_T2F, float *y_TF);
+              int64_t width, const fr_f32 *gate_up_T2F, fr_f32 *y_TF);
 
 /** dgate_up from dy and the saved gate_up; dgate_up may be gate_up itself. */
 void fr_gated_back(fr_device *device, fr_activation activation, int64_t n_tokens,
-                   int64_t width, const float *gate_up_T2F, const float *dy_TF,
-                   float *dgate_up_T2F);
+                   int64_t width, const fr_f32 *gate_up_T2F, const fr_f32 *dy_TF,
+                   fr_f32 *dgate_up_T2F);
 
 /** fr_save of gate_up, then fr_gated, row by row, so that each row is read from memory once. */
 void fr_save_gated(fr_device *device, fr_activation activation, int64_t n_tokens,
-                   int64_t width, fr_dtype dtype, float *gate_up_T2F, void *saved,
-                   float *y_TF);
+                   int64_t width, fr_dtype dtype, fr_f32 *gate_up_T2F, fr_byte *saved,
+                   fr_f32 *y_TF);
 
 /** fr_restore of gate_up, then fr_gated_back, likewise. */
 void fr_restore_gated_back(fr_device *device, fr_activation activation,
                            int64_t n_tokens, int64_t width, fr_dtype dtype,
-                           const void *saved, const float *dy_TF, float *dgate_up_T2F);
+                           const fr_byte *saved, const fr_f32 *dy_TF,
+                           fr_f32 *dgate_up_T2F);
 
 /** y = activation(x) of n numbers. y may be x. */
-void fr_activate(fr_device *device, fr_activation activation, int64_t n, const float *x,
-                 float *y);
+void fr_activate(fr_device *device, fr_activation activation, int64_t n,
+                 const fr_f32 *x, fr_f32 *y);
 
 /** dx = activation'(x) * dy; dx may be x or dy. */
 void fr_activate_back(fr_device *device, fr_activation activation, int64_t n,
-                      const float *x, const float *dy, float *dx);
+                      const fr_f32 *x, const fr_f32 *dy, fr_f32 *dx);
 
 #endif

@@ -6,7 +6,7 @@
 #ifndef FR_DEVICE_ATTENTION_H
 #define FR_DEVICE_ATTENTION_H
 
-#include "device/device.h"
+#include "device/memory.h"
 
 enum { FR_MAX_SPANS = 3 };
 
@@ -39,8 +39,8 @@ typedef struct fr_segment {
 /** Keys and values before a sequence's own; slot j stands at position j. Length 0: none. */
 typedef struct fr_attention_prefix {
     int64_t length;
-    const float *k_PGK;
-    const float *v_PGK;
+    const fr_f32 *k_PGK;
+    const fr_f32 *v_PGK;
     bool slides; /* the window hides slots, too; else every row sees all of them */
 } fr_attention_prefix;
 
@@ -52,8 +52,8 @@ typedef struct fr_attention_params {
     int64_t kv_stride;  /* floats between rows of k and of v */
     int64_t n_tokens;   /* query rows in all: rows of o and lse */
     int64_t prefix_length; /* P, may be 0 */
-    const float *prefix_k_PGK;
-    const float *prefix_v_PGK;
+    const fr_f32 *prefix_k_PGK;
+    const fr_f32 *prefix_v_PGK;
     /* forward only: each unit's own prefix in place of the one above; NULL: that one */
     const fr_attention_prefix *prefixes_U;
     int64_t n_segments;
@@ -67,7 +67,7 @@ typedef struct fr_attention_params {
     int64_t window;
     bool prefix_slides; /* of the prefix above, see fr_attention_prefix */
     /* ALiBi (arXiv:2108.12409): slope[h] * (s - t) is added to a score, after the cap, for slots too. NULL: none */
-    const float *slopes_H;
+    const fr_f32 *slopes_H;
 } fr_attention_params;
 
 /**
@@ -81,26 +81,26 @@ typedef struct fr_attention_params {
  * alone, not on positions.
  */
 FR_MUST_CHECK fr_status fr_attention(fr_device *device,
-                                     const fr_attention_params *params, const float *q,
-                                     const float *k, const float *v, float *o_THK,
-                                     float *lse_TH);
+                                     const fr_attention_params *params, const fr_f32 *q,
+                                     const fr_f32 *k, const fr_f32 *v, fr_f32 *o_THK,
+                                     fr_f32 *lse_TH);
 
 /** Gradients of fr_attention. With dq NULL only the prefix gradient is computed (first layer). */
 typedef struct fr_attention_gradients {
-    float *
+    fr_f32 *
         dq; /* rows q_stride apart, overwritten; NULL: not wanted (then dk, dv NULL too) */
-    float *dk; /* rows kv_stride apart, overwritten for rows of the segments */
-    float *dv;
-    float *dprefix_k_UPGK; /* per unit, overwritten; NULL when prefix_length is 0 */
-    float *dprefix_v_UPGK;
+    fr_f32 *dk; /* rows kv_stride apart, overwritten for rows of the segments */
+    fr_f32 *dv;
+    fr_f32 *dprefix_k_UPGK; /* per unit, overwritten; NULL when prefix_length is 0 */
+    fr_f32 *dprefix_v_UPGK;
     int64_t n_units;
 } fr_attention_gradients;
 
 FR_MUST_CHECK fr_status fr_attention_back(fr_device *device,
                                           const fr_attention_params *params,
-                                          const float *q, const float *k,
-                                          const float *v, const float *o_THK,
-                                          const float *lse_TH, const float *do_THK,
+                                          const fr_f32 *q, const fr_f32 *k,
+                                          const fr_f32 *v, const fr_f32 *o_THK,
+                                          const fr_f32 *lse_TH, const fr_f32 *do_THK,
                                           const fr_attention_gradients *gradients);
 
 #endif

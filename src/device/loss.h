@@ -6,7 +6,7 @@
 #ifndef FR_DEVICE_LOSS_H
 #define FR_DEVICE_LOSS_H
 
-#include "device/device.h"
+#include "device/memory.h"
 
 /** How logits come from the product x of hidden rows and the vocabulary: y = scale x, then cap tanh(y / cap) with a cap
  * (Gemma 2; 0: none). */
@@ -17,7 +17,7 @@ typedef struct fr_logit_shape {
 
 /** Products become logits, in place: for the choice of a token. */
 void fr_shape_logits(fr_device *device, int64_t n, const fr_logit_shape *shape,
-                     float *logits);
+                     fr_f32 *logits);
 
 /**
  * Softmax cross-entropy of R rows: nll[r] = log sum exp(logits[r]) - logits[r, target[r]], in nats.
@@ -26,8 +26,8 @@ void fr_shape_logits(fr_device *device, int64_t n, const fr_logit_shape *shape,
  * Without `want_gradient` the rows become their logits. A row with a number that is not finite has nll NaN.
  */
 void fr_cross_entropy(fr_device *device, int64_t n_rows, int64_t vocab,
-                      const fr_logit_shape *shape, float *logits_RV,
-                      const int32_t *targets_R, bool want_gradient, double *nll_R);
+                      const fr_logit_shape *shape, fr_f32 *logits_RV,
+                      const int32_t *targets_R, bool want_gradient, fr_f64 *nll_R);
 
 /**
  * Exact sum (base/exact.h): sum[i] += llrint(g[u, i] * 2^exponent) over the units u.
@@ -35,10 +35,10 @@ void fr_cross_entropy(fr_device *device, int64_t n_rows, int64_t vocab,
  *                   added
  */
 void fr_exact_add(fr_device *device, int64_t n_units, int64_t n, int exponent,
-                  const float *g_Un, int64_t *sum_n, int64_t *n_refused);
+                  const fr_f32 *g_Un, fr_i64 *sum_n, fr_i64 *n_refused);
 
 /** The same of n numbers in f64, all in one sum: *sum += llrint(x[i] * 2^exponent). */
-void fr_exact_add_numbers(fr_device *device, int64_t n, int exponent, const double *x_n,
-                          int64_t *sum, int64_t *n_refused);
+void fr_exact_add_numbers(fr_device *device, int64_t n, int exponent, const fr_f64 *x_n,
+                          fr_i64 *sum, fr_i64 *n_refused);
 
 #endif

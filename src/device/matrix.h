@@ -6,7 +6,7 @@
 #ifndef FR_DEVICE_MATRIX_H
 #define FR_DEVICE_MATRIX_H
 
-#include "device/device.h"
+#include "device/memory.h"
 #include "device/quant.h"
 
 /**
@@ -102,21 +102,21 @@ void fr_matrix_read(const fr_quant_kernels *kernels, const fr_matrix *w, int64_t
  * @param x  [m, w->n_in]   @param y  [m, w->n_out], does not overlap x
  * @return FR_OK; FR_ERR_NO_MEMORY (scratch)
  */
-FR_MUST_CHECK fr_status fr_linear(fr_device *device, int64_t m, const float *x,
-                                  const fr_matrix *w, bool accumulate, float *y);
+FR_MUST_CHECK fr_status fr_linear(fr_device *device, int64_t m, const fr_f32 *x,
+                                  const fr_matrix *w, bool accumulate, fr_f32 *y);
 
 /** fr_linear for few rows, at the speed at which W can be read; its order of summation, and so its bits, are its own
  * (cpu/few.h), whatever m is. W in bf16: x is rounded to bf16 (nearest even), products and sums are f32. */
-FR_MUST_CHECK fr_status fr_linear_few(fr_device *device, int64_t m, const float *x,
-                                      const fr_matrix *w, bool accumulate, float *y);
+FR_MUST_CHECK fr_status fr_linear_few(fr_device *device, int64_t m, const fr_f32 *x,
+                                      const fr_matrix *w, bool accumulate, fr_f32 *y);
 
 /** dx_MK = dy_MN W_NK, or dx += ... with `accumulate`; same precision rule on dy. */
-FR_MUST_CHECK fr_status fr_linear_back(fr_device *device, int64_t m, const float *dy,
-                                       const fr_matrix *w, bool accumulate, float *dx);
+FR_MUST_CHECK fr_status fr_linear_back(fr_device *device, int64_t m, const fr_f32 *dy,
+                                       const fr_matrix *w, bool accumulate, fr_f32 *dx);
 
 /** y[t, :] = row ids[t] of the table [V, D], widened. FR_ERR_NO_MEMORY (scratch, for a table that is not in place). */
 FR_MUST_CHECK fr_status fr_gather_rows(fr_device *device, int64_t n_tokens,
                                        const int32_t *ids, const fr_matrix *table,
-                                       float *y_TD);
+                                       fr_f32 *y_TD);
 
 #endif

@@ -29,6 +29,16 @@ typedef struct fr_i32 {
 typedef struct fr_i64 {
     int64_t in_device;
 } fr_i64;
+/** Of anything: values that are kept in another type, masks. */
+typedef struct fr_byte {
+    uint8_t in_device;
+} fr_byte;
+
+/** The same memory as numbers, where it keeps f32. */
+static inline fr_f32 *fr_f32_of(fr_byte *bytes)
+{
+    return (fr_f32 *)(void *)bytes;
+}
 
 /** Whether the device works in the host's memory, which it then shares where it can. A caller asks this only to spare a copy
  * (image.h) or to hand the device to code of the host. */

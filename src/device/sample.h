@@ -6,7 +6,7 @@
 #ifndef FR_DEVICE_SAMPLE_H
 #define FR_DEVICE_SAMPLE_H
 
-#include "device/device.h"
+#include "device/memory.h"
 
 /** How a token is chosen. */
 typedef struct fr_sample_rule {
@@ -14,7 +14,7 @@ typedef struct fr_sample_rule {
     int64_t top_k;      /* keep the k likeliest; 0: all */
     double
         top_p; /* in (0, 1]: keep the smallest set with this much probability; 1: all */
-    const uint8_t
+    const fr_byte
         *never_V; /* memory of the device; not 0: never chosen; NULL: all may be */
 } fr_sample_rule;
 
@@ -32,8 +32,8 @@ enum { FR_NO_TOKEN = -1 };
  * @return FR_OK; FR_ERR_NO_MEMORY (scratch)
  */
 FR_MUST_CHECK fr_status fr_sample_rows(fr_device *device, int64_t n_rows, int64_t vocab,
-                                       const float *logits_NV,
+                                       const fr_f32 *logits_NV,
                                        const fr_sample_rule *rule,
-                                       const double *uniform_N, int32_t *ids_N);
+                                       const double *uniform_N, fr_i32 *ids_N);
 
 #endif

@@ -1,3 +1,4 @@
+#include "device/host.h"
 #include "support/approx.h"
 #include "support/attention_case.h"
 #include "support/devices.h"
@@ -25,8 +26,9 @@ static void check_forward(fr_device *device, void *user)
     fr_assert_close_f64("lse", p->got->lse, p->wanted->lse, rows,
                         fr_approx(FR_APPROX_ATTENTION_LSE, FR_F32));
     memcpy(o_alone, p->got->o, (size_t)o_count * sizeof *o_alone);
-    FR_ASSERT_OK(fr_attention(device, &p->got->params, p->got->q, p->got->k, p->got->v,
-                              o_alone, NULL));
+    FR_ASSERT_OK(fr_attention(device, &p->got->params, fr_host_f32(p->got->q),
+                              fr_host_f32(p->got->k), fr_host_f32(p->got->v),
+                              fr_host_f32(o_alone), NULL));
     fr_assert_same_bytes("o without lse", o_alone, p->got->o,
                          (size_t)o_count * sizeof *o_alone);
     free(o_alone);

@@ -1,5 +1,6 @@
 /* A unit's attention has the same bits wherever its rows lie, whatever else is in the call, and for any
  * number of threads; a query row's do not depend on the queries after it. */
+#include "device/host.h"
 #include "support/attention_case.h"
 #include "support/devices.h"
 #include "support/suite.h"
@@ -216,10 +217,11 @@ static void check_own_prefixes(fr_device *device, void *user)
     int64_t more = shape->prefix_length + 70;
     float *k = fr_test_numbers(more * row, 21, 1);
     float *v = fr_test_numbers(more * row, 22, 1);
-    fr_attention_prefix prefixes[] = {{shape->prefix_length, together->prefix_k,
-                                       together->prefix_v, of->scores.prefix_slides},
-                                      {more, k, v, of->scores.prefix_slides},
-                                      {0}};
+    fr_attention_prefix prefixes[] = {
+        {shape->prefix_length, fr_host_f32(together->prefix_k),
+         fr_host_f32(together->prefix_v), of->scores.prefix_slides},
+        {more, fr_host_f32(k), fr_host_f32(v), of->scores.prefix_slides},
+        {0}};
     fr_attention_case_score(together, &of->scores);
     fr_attention_case_score(alone, &of->scores);
     together->params.prefixes_U = prefixes;

@@ -1,3 +1,4 @@
+#include "device/host.h"
 #include "device/loss.h"
 #include "support/devices.h"
 #include "support/suite.h"
@@ -21,7 +22,8 @@ static int64_t refused_by(fr_device *device, int64_t n_units, int64_t n, int exp
                           const float *g, int64_t *sum)
 {
     int64_t n_refused = 0;
-    fr_exact_add(device, n_units, n, exponent, g, sum, &n_refused);
+    fr_exact_add(device, n_units, n, exponent, fr_host_f32(g), fr_host_i64(sum),
+                 fr_host_i64(&n_refused));
     return n_refused;
 }
 
@@ -123,10 +125,12 @@ static void check_numbers(fr_device *device, void *user)
     const double x[] = {1.5, -0.25, 3.0, INFINITY, 131072.0, 131071.5, -NAN, 0.0};
     int64_t sum = 7;
     int64_t n_refused = 2;
-    fr_exact_add_numbers(device, 8, 2, x, &sum, &n_refused);
+    fr_exact_add_numbers(device, 8, 2, fr_host_f64(x), fr_host_i64(&sum),
+                         fr_host_i64(&n_refused));
     CU_ASSERT_EQUAL(sum, 7 + 6 - 1 + 12 + 524286);
     CU_ASSERT_EQUAL(n_refused, 2 + 3);
-    fr_exact_add_numbers(device, 0, 2, x, &sum, &n_refused);
+    fr_exact_add_numbers(device, 0, 2, fr_host_f64(x), fr_host_i64(&sum),
+                         fr_host_i64(&n_refused));
     CU_ASSERT_EQUAL(n_refused, 5);
 }
 

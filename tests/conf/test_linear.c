@@ -1,6 +1,7 @@
 /* Linear maps against an f64 reference, on every instruction set, and what enters and leaves them. */
 #include "device/cpu/cpu.h"
 #include "device/cpu/gemm.h"
+#include "device/host.h"
 #include "device/kinds.h"
 #include "device/matrix.h"
 #include "support/approx.h"
@@ -314,11 +315,14 @@ static void check_no_depth(fr_device *device, void *user)
     fr_matrix no_outputs = fr_matrix_of("", FR_F32, 0, 3);
     float y[6] = {1, 2, 3, 4, 5, 6};
     (void)user;
-    FR_ASSERT_OK(fr_linear(device, 2, y, &no_inputs, true, y));
+    FR_ASSERT_OK(
+        fr_linear(device, 2, fr_host_f32(y), &no_inputs, true, fr_host_f32(y)));
     CU_ASSERT_EQUAL(y[5], 6.0F);
-    FR_ASSERT_OK(fr_linear(device, 2, y, &no_outputs, false, y));
+    FR_ASSERT_OK(
+        fr_linear(device, 2, fr_host_f32(y), &no_outputs, false, fr_host_f32(y)));
     CU_ASSERT_EQUAL(y[5], 6.0F);
-    FR_ASSERT_OK(fr_linear(device, 2, y, &no_inputs, false, y));
+    FR_ASSERT_OK(
+        fr_linear(device, 2, fr_host_f32(y), &no_inputs, false, fr_host_f32(y)));
     CU_ASSERT_EQUAL(y[0], 0.0F);
     CU_ASSERT_EQUAL(y[5], 0.0F);
 }
@@ -337,12 +341,15 @@ static void a_repeated_call_allocates_nothing(void)
     fr_linear_case linear = fr_linear_case_init(80, 48, FR_BF16);
     float *x = fr_test_numbers(M * 80, 5, 1.0);
     float *y = fr_test_zeros(M * 80);
-    FR_ASSERT_OK(fr_linear(device, M, x, &linear.w, false, y));
-    FR_ASSERT_OK(fr_linear_back(device, M, x, &linear.w, false, y));
+    FR_ASSERT_OK(
+        fr_linear(device, M, fr_host_f32(x), &linear.w, false, fr_host_f32(y)));
+    FR_ASSERT_OK(
+        fr_linear_back(device, M, fr_host_f32(x), &linear.w, false, fr_host_f32(y)));
     fr_scratch left = fr_cpu_of(device)->scratch[FR_SCRATCH_GEMM_LEFT];
     fr_scratch right = fr_cpu_of(device)->scratch[FR_SCRATCH_GEMM_RIGHT];
-    FR_ASSERT_OK(fr_linear(device, M, x, &linear.w, true, y));
-    FR_ASSERT_OK(fr_linear_back(device, M - 9, x, &linear.w, false, y));
+    FR_ASSERT_OK(fr_linear(device, M, fr_host_f32(x), &linear.w, true, fr_host_f32(y)));
+    FR_ASSERT_OK(fr_linear_back(device, M - 9, fr_host_f32(x), &linear.w, false,
+                                fr_host_f32(y)));
     CU_ASSERT_PTR_EQUAL(left.data,
                         fr_cpu_of(device)->scratch[FR_SCRATCH_GEMM_LEFT].data);
     CU_ASSERT_PTR_EQUAL(right.data,

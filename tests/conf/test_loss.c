@@ -1,3 +1,4 @@
+#include "device/host.h"
 #include "device/loss.h"
 #include "support/approx.h"
 #include "support/devices.h"
@@ -111,12 +112,14 @@ static void check_case(fr_device *device, void *user)
     float *shaped = fr_test_zeros(all);
     memcpy(shaped, c->logits, bytes);
     if (c->shape != NULL) {
-        fr_shape_logits(device, all, c->shape, shaped);
+        fr_shape_logits(device, all, c->shape, fr_host_f32(shaped));
     }
-    fr_cross_entropy(device, c->n, c->vocab, c->shape, x, c->targets, false, nll_alone);
+    fr_cross_entropy(device, c->n, c->vocab, c->shape, fr_host_f32(x), c->targets,
+                     false, fr_host_f64(nll_alone));
     fr_assert_same_bytes("logits without gradient", x, shaped, bytes);
     memcpy(x, c->logits, bytes);
-    fr_cross_entropy(device, c->n, c->vocab, c->shape, x, c->targets, true, nll);
+    fr_cross_entropy(device, c->n, c->vocab, c->shape, fr_host_f32(x), c->targets, true,
+                     fr_host_f64(nll));
     check_nll(c, nll);
     fr_assert_same_bytes("nll without gradient", nll_alone, nll,
                          (size_t)c->n * sizeof *nll);
@@ -161,7 +164,7 @@ static void check_shape(fr_device *device, void *user)
         wanted[i] = (double)x[i];
     }
     reference_shape(shape, N, wanted, NULL);
-    fr_shape_logits(device, N, shape, x);
+    fr_shape_logits(device, N, shape, fr_host_f32(x));
     for (int i = 0; i < N; i++) {
         worst = fmax(worst, fabs((double)x[i] / wanted[i] - 1));
     }
@@ -184,13 +187,13 @@ static void check_shape_extremes(fr_device *device, void *user)
     (void)user;
     static const fr_logit_shape CAPPED = {2, 30};
     float x[] = {INFINITY, -INFINITY, NAN, 0.0F, -0.0F, 1e30F, -3e38F, 1e-40F, 1};
-    fr_shape_logits(device, 9, &CAPPED, x);
+    fr_shape_logits(device, 9, &CAPPED, fr_host_f32(x));
     CU_ASSERT(x[0] == 30 && x[1] == -30 && isnan(x[2]));
     CU_ASSERT(x[3] == 0 && !signbit(x[3]) && x[4] == 0 && signbit(x[4]));
     CU_ASSERT(x[5] == 30 && x[6] == -30 && fabsf(x[7] - 2e-40F) < 1e-43F);
     static const fr_logit_shape SCALED = {0.5F, 0};
     float y[] = {INFINITY, -INFINITY, NAN, -0.0F, 3};
-    fr_shape_logits(device, 5, &SCALED, y);
+    fr_shape_logits(device, 5, &SCALED, fr_host_f32(y));
     CU_ASSERT(isinf(y[0]) && y[0] > 0 && isinf(y[1]) && y[1] < 0 && isnan(y[2]));
     CU_ASSERT(signbit(y[3]) && y[4] == 1.5F);
 }
@@ -217,7 +220,8 @@ static void check_confident(fr_device *device, void *user)
     double nll = 0;
     double wanted = log1p((VOCAB - 1) * exp(-16));
     x[target] = 16;
-    fr_cross_entropy(device, 1, VOCAB, NULL, x, &target, true, &nll);
+    fr_cross_entropy(device, 1, VOCAB, NULL, fr_host_f32(x), &target, true,
+                     fr_host_f64(&nll));
     CU_ASSERT(fabs(nll / wanted - 1) < 1e-2);
     CU_ASSERT(fabs((double)x[target] / expm1(-wanted) - 1) < 1e-2);
 }
@@ -239,7 +243,8 @@ static void check_non_finite(fr_device *device, void *user)
             int32_t targets[] = {2, 8, 2};
             double nll[3] = {0};
             x[VOCAB + PLACES[p]] = BAD[b];
-            fr_cross_entropy(device, 3, VOCAB, shape, x, targets, true, nll);
+            fr_cross_entropy(device, 3, VOCAB, shape, fr_host_f32(x), targets, true,
+                             fr_host_f64(nll));
             CU_ASSERT(isfinite(nll[0]) && !isfinite(nll[1]) && isfinite(nll[2]));
             free(x);
         }
@@ -277,8 +282,8 @@ static void check_slopes(fr_device *device, void *user)
         x[i] = (double)logits[i];
     }
     fr_test_difference(one_nll, shape, SLOPES, 1, x, wanted);
-    fr_cross_entropy(device, 1, SLOPES, shape == SHAPES ? NULL : shape, logits, &target,
-                     true, &nll);
+    fr_cross_entropy(device, 1, SLOPES, shape == SHAPES ? NULL : shape,
+                     fr_host_f32(logits), &target, true, fr_host_f64(&nll));
     fr_assert_close("loss slope", logits, wanted, SLOPES,
                     fr_approx(FR_APPROX_DIFFERENCE, FR_F32));
     free(logits);
@@ -303,9 +308,10 @@ static void check_row_alone(fr_device *device, void *user)
     double nll_alone = 0;
     memcpy(all, c->logits, row_bytes * (size_t)c->n);
     memcpy(alone + SHIFT, c->logits + ROW * c->vocab, row_bytes);
-    fr_cross_entropy(device, c->n, c->vocab, c->shape, all, c->targets, true, nll);
-    fr_cross_entropy(device, 1, c->vocab, c->shape, alone + SHIFT, c->targets + ROW,
-                     true, &nll_alone);
+    fr_cross_entropy(device, c->n, c->vocab, c->shape, fr_host_f32(all), c->targets,
+                     true, fr_host_f64(nll));
+    fr_cross_entropy(device, 1, c->vocab, c->shape, fr_host_f32(alone + SHIFT),
+                     c->targets + ROW, true, fr_host_f64(&nll_alone));
     fr_assert_same_bytes("nll alone", &nll_alone, nll + ROW, sizeof nll_alone);
     fr_assert_same_bytes("gradient alone", alone + SHIFT, all + ROW * c->vocab,
                          row_bytes);

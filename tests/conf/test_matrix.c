@@ -2,6 +2,7 @@
  * and gathering give the bits of a dense matrix with the same numbers, on every instruction set. */
 #include "device/bf16.h"
 #include "device/cpu/quant_kernels.h"
+#include "device/host.h"
 #include "device/matrix.h"
 #include "support/devices.h"
 #include "support/model_files.h"
@@ -174,20 +175,26 @@ static void check_operators(fr_device *device, const parts_case *c)
     for (int i = 0; i < 2 * FR_N_CASES(COUNTS); i++) {
         int64_t m = COUNTS[i / 2];
         bool add = i % 2 == 1;
-        FR_ASSERT_OK(fr_linear_few(device, m, x, &c->w, add, got));
-        FR_ASSERT_OK(fr_linear_few(device, m, x, &c->dense, add, wanted));
+        FR_ASSERT_OK(
+            fr_linear_few(device, m, fr_host_f32(x), &c->w, add, fr_host_f32(got)));
+        FR_ASSERT_OK(fr_linear_few(device, m, fr_host_f32(x), &c->dense, add,
+                                   fr_host_f32(wanted)));
         fr_assert_same_bytes("few", got, wanted, (size_t)(m * ROWS) * sizeof *got);
-        FR_ASSERT_OK(fr_linear(device, m, x, &c->w, add, got));
-        FR_ASSERT_OK(fr_linear(device, m, x, &c->dense, add, wanted));
+        FR_ASSERT_OK(
+            fr_linear(device, m, fr_host_f32(x), &c->w, add, fr_host_f32(got)));
+        FR_ASSERT_OK(
+            fr_linear(device, m, fr_host_f32(x), &c->dense, add, fr_host_f32(wanted)));
         fr_assert_same_bytes("linear", got, wanted, (size_t)(m * ROWS) * sizeof *got);
-        FR_ASSERT_OK(fr_linear_back(device, m, x, &c->w, add, got));
-        FR_ASSERT_OK(fr_linear_back(device, m, x, &c->dense, add, wanted));
+        FR_ASSERT_OK(
+            fr_linear_back(device, m, fr_host_f32(x), &c->w, add, fr_host_f32(got)));
+        FR_ASSERT_OK(fr_linear_back(device, m, fr_host_f32(x), &c->dense, add,
+                                    fr_host_f32(wanted)));
         fr_assert_same_bytes("back", got, wanted, (size_t)(m * WIDTH) * sizeof *got);
     }
     float *rows = fr_test_zeros((int64_t)ROWS * WIDTH);
-    FR_ASSERT_OK(fr_gather_rows(device, ROWS, ids, &c->w, rows));
+    FR_ASSERT_OK(fr_gather_rows(device, ROWS, ids, &c->w, fr_host_f32(rows)));
     float *dense_rows = fr_test_zeros((int64_t)ROWS * WIDTH);
-    FR_ASSERT_OK(fr_gather_rows(device, ROWS, ids, &c->dense, dense_rows));
+    FR_ASSERT_OK(fr_gather_rows(device, ROWS, ids, &c->dense, fr_host_f32(dense_rows)));
     fr_assert_same_bytes("gathered", rows, dense_rows,
                          (size_t)ROWS * WIDTH * sizeof *rows);
     free(rows);

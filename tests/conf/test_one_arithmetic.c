@@ -1,6 +1,7 @@
 /* Every operator gives the same bits on every instruction set, built by any compiler: the digest of its results is the one
  * kept here. A change that gives other bits says so in CHANGELOG.md and counts up fr_device_arithmetic. */
 #include "device/activation.h"
+#include "device/host.h"
 #include "device/loss.h"
 #include "device/matrix.h"
 #include "device/rowwise.h"
@@ -105,7 +106,8 @@ static uint64_t run_few_rows(fr_device *device)
         fr_linear_case c = spread_weights(SHAPES[i / 2], i % 2 == 0 ? FR_F32 : FR_BF16);
         float *x = spread_numbers(FEW * c.w.n_in, 3);
         float *y = fr_test_numbers(FEW * c.w.n_out, 4, 1.0);
-        FR_ASSERT_OK(fr_linear_few(device, FEW, x, &c.w, true, y));
+        FR_ASSERT_OK(
+            fr_linear_few(device, FEW, fr_host_f32(x), &c.w, true, fr_host_f32(y)));
         digest = digest_floats(digest, y, FEW * c.w.n_out);
         free(x);
         free(y);
@@ -128,12 +130,16 @@ static uint64_t run_norms(fr_device *device)
     float *y = fr_test_zeros(N);
     float *dx = fr_test_numbers(N, 8, 1.0);
     uint64_t digest = NOTHING;
-    fr_rmsnorm(device, ROWS, WIDTH, x, w, 1e-5F, y, stats);
-    fr_rmsnorm_back(device, ROWS, WIDTH, x, w, stats, y, dx);
+    fr_rmsnorm(device, ROWS, WIDTH, fr_host_f32(x), fr_host_f32(w), 1e-5F,
+               fr_host_f32(y), fr_host_f32(stats));
+    fr_rmsnorm_back(device, ROWS, WIDTH, fr_host_f32(x), fr_host_f32(w),
+                    fr_host_f32(stats), fr_host_f32(y), fr_host_f32(dx));
     digest = digest_floats(digest, y, N);
     digest = digest_floats(digest, dx, N);
-    fr_layernorm(device, ROWS, WIDTH, x, w, b, 1e-5F, y, stats);
-    fr_layernorm_back(device, ROWS, WIDTH, x, w, stats, y, dx);
+    fr_layernorm(device, ROWS, WIDTH, fr_host_f32(x), fr_host_f32(w), fr_host_f32(b),
+                 1e-5F, fr_host_f32(y), fr_host_f32(stats));
+    fr_layernorm_back(device, ROWS, WIDTH, fr_host_f32(x), fr_host_f32(w),
+                      fr_host_f32(stats), fr_host_f32(y), fr_host_f32(dx));
     digest = digest_floats(digest, y, N);
     digest = digest_floats(digest, dx, N);
     digest = digest_floats(digest, stats, 2 * ROWS);
@@ -155,13 +161,15 @@ static uint64_t run_activations(fr_device *device)
     for (int64_t i = 0; i < 2 * N; i++) {
         x[i] *= 12.0F; /* where the exponential ends, too */
     }
-    fr_gated(device, FR_ACTIVATION_SILU, ROWS, WIDTH, x, y);
+    fr_gated(device, FR_ACTIVATION_SILU, ROWS, WIDTH, fr_host_f32(x), fr_host_f32(y));
     digest = digest_floats(digest, y, N);
-    fr_gated_back(device, FR_ACTIVATION_SILU, ROWS, WIDTH, x, dy, y);
+    fr_gated_back(device, FR_ACTIVATION_SILU, ROWS, WIDTH, fr_host_f32(x),
+                  fr_host_f32(dy), fr_host_f32(y));
     digest = digest_floats(digest, y, 2 * N);
-    fr_activate(device, FR_ACTIVATION_GELU_TANH, N, x, y);
+    fr_activate(device, FR_ACTIVATION_GELU_TANH, N, fr_host_f32(x), fr_host_f32(y));
     digest = digest_floats(digest, y, N);
-    fr_activate_back(device, FR_ACTIVATION_GELU_TANH, N, x, dy, y);
+    fr_activate_back(device, FR_ACTIVATION_GELU_TANH, N, fr_host_f32(x),
+                     fr_host_f32(dy), fr_host_f32(y));
     digest = digest_floats(digest, y, N);
     free(x);
     free(dy);
@@ -180,14 +188,15 @@ static uint64_t run_storage(fr_device *device)
     float *table = fr_test_numbers((int64_t)5 * HEAD, 12, 1.0);
     fr_heads heads = {ROWS, HEADS, HEAD, HEAD * HEADS};
     uint64_t digest = NOTHING;
-    fr_rope(device, &heads, HEAD, POSITIONS, table, false, x);
+    fr_rope(device, &heads, HEAD, POSITIONS, fr_host_f32(table), false, fr_host_f32(x));
     digest = digest_floats(digest, x, N);
-    fr_exact_add(device, ROWS, HEAD * HEADS, 40, x, sums, &n_refused);
+    fr_exact_add(device, ROWS, HEAD * HEADS, 40, fr_host_f32(x), fr_host_i64(sums),
+                 fr_host_i64(&n_refused));
     CU_ASSERT_EQUAL(n_refused, 0);
     digest = digest_bytes(digest, sums, sizeof sums);
-    fr_save(device, N, FR_BF16, x, saved);
+    fr_save(device, N, FR_BF16, fr_host_f32(x), fr_host_bytes(saved));
     digest = digest_bytes(digest, saved, sizeof saved);
-    fr_rope(device, &heads, HEAD, POSITIONS, table, true, x);
+    fr_rope(device, &heads, HEAD, POSITIONS, fr_host_f32(table), true, fr_host_f32(x));
     digest = digest_floats(digest, x, N);
     free(x);
     free(table);
@@ -201,7 +210,8 @@ static uint64_t run_loss(fr_device *device)
     double nll[ROWS];
     float *logits = spread_numbers(ROWS * VOCABULARY, 13);
     uint64_t digest = NOTHING;
-    fr_cross_entropy(device, ROWS, VOCABULARY, NULL, logits, TARGETS, true, nll);
+    fr_cross_entropy(device, ROWS, VOCABULARY, NULL, fr_host_f32(logits), TARGETS, true,
+                     fr_host_f64(nll));
     digest = digest_bytes(digest, nll, sizeof nll);
     digest = digest_floats(digest, logits, (int64_t)ROWS * VOCABULARY);
     free(logits);
@@ -269,13 +279,15 @@ static uint64_t run_all_activations(fr_device *device)
     }
     for (int i = 0; i < FR_ACTIVATIONS; i++) {
         fr_activation activation = (fr_activation)i;
-        fr_gated(device, activation, ROWS, WIDTH, x, y);
+        fr_gated(device, activation, ROWS, WIDTH, fr_host_f32(x), fr_host_f32(y));
         digest = digest_floats(digest, y, N);
-        fr_gated_back(device, activation, ROWS, WIDTH, x, dy, y);
+        fr_gated_back(device, activation, ROWS, WIDTH, fr_host_f32(x), fr_host_f32(dy),
+                      fr_host_f32(y));
         digest = digest_floats(digest, y, 2 * N);
-        fr_activate(device, activation, N, x, y);
+        fr_activate(device, activation, N, fr_host_f32(x), fr_host_f32(y));
         digest = digest_floats(digest, y, N);
-        fr_activate_back(device, activation, N, x, dy, y);
+        fr_activate_back(device, activation, N, fr_host_f32(x), fr_host_f32(dy),
+                         fr_host_f32(y));
         digest = digest_floats(digest, y, N);
     }
     free(x);
@@ -296,14 +308,16 @@ static uint64_t run_heads(fr_device *device)
     float *y = fr_test_zeros(N);
     float *table = fr_test_numbers((int64_t)5 * HEAD, 12, 1.0);
     uint64_t digest = NOTHING;
-    fr_rmsnorm_heads(device, &heads, x, w, 1e-5F, y, rstd);
+    fr_rmsnorm_heads(device, &heads, fr_host_f32(x), fr_host_f32(w), 1e-5F,
+                     fr_host_f32(y), fr_host_f32(rstd));
     digest = digest_floats(digest, y, N);
-    fr_rope(device, &heads, 10, POSITIONS, table, false, y);
+    fr_rope(device, &heads, 10, POSITIONS, fr_host_f32(table), false, fr_host_f32(y));
     digest = digest_floats(digest, y, N);
-    fr_rmsnorm_heads_back(device, &heads, x, w, rstd, dy, dy);
+    fr_rmsnorm_heads_back(device, &heads, fr_host_f32(x), fr_host_f32(w),
+                          fr_host_f32(rstd), fr_host_f32(dy), fr_host_f32(dy));
     digest = digest_floats(digest, dy, N);
-    fr_add_scaled(device, N, 0.22F, x, y);
-    fr_scale(device, N, 12.3F, y);
+    fr_add_scaled(device, N, 0.22F, fr_host_f32(x), fr_host_f32(y));
+    fr_scale(device, N, 12.3F, fr_host_f32(y));
     digest = digest_floats(digest, y, N);
     free(x);
     free(dy);
@@ -322,11 +336,11 @@ static uint64_t run_shaped_loss(fr_device *device)
     for (int i = 0; i < FR_N_CASES(SHAPES_OF); i++) {
         double nll[ROWS];
         float *x = spread_numbers(N, 19);
-        fr_cross_entropy(device, ROWS, VOCABULARY, &SHAPES_OF[i], x, TARGETS, true,
-                         nll);
+        fr_cross_entropy(device, ROWS, VOCABULARY, &SHAPES_OF[i], fr_host_f32(x),
+                         TARGETS, true, fr_host_f64(nll));
         digest = digest_bytes(digest, nll, sizeof nll);
         digest = digest_floats(digest, x, N);
-        fr_shape_logits(device, N, &SHAPES_OF[i], x);
+        fr_shape_logits(device, N, &SHAPES_OF[i], fr_host_f32(x));
         digest = digest_floats(digest, x, N);
         free(x);
     }

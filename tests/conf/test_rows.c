@@ -1,4 +1,5 @@
 /* Rows that move, against plain loops: the same bytes on every instruction set, for any number of threads. */
+#include "device/host.h"
 #include "device/rows.h"
 #include "support/devices.h"
 #include "support/suite.h"
@@ -68,7 +69,7 @@ static void check_copy(fr_device *device, const shape *s)
     float *y = guarded(s->n * s->width, 2);
     float *wanted = guarded(s->n * s->width, 2);
     fill_repeated(rows);
-    fr_copy_rows(device, s->n, s->width, rows, x, y);
+    fr_copy_rows(device, s->n, s->width, rows, fr_host_f32(x), fr_host_f32(y));
     for (int64_t i = 0; i < s->n * s->width; i++) {
         wanted[i] = x[rows[i / s->width] * s->width + i % s->width];
     }
@@ -91,7 +92,8 @@ static void check_scatter(fr_device *device, const shape *s)
     float *y = guarded(all, 2);
     float *wanted = guarded(all, 2);
     fill_distinct(rows);
-    fr_scatter_rows(device, TABLE_ROWS, s->width, s->n, rows, x, y);
+    fr_scatter_rows(device, TABLE_ROWS, s->width, s->n, rows, fr_host_f32(x),
+                    fr_host_f32(y));
     memset(wanted, 0, (size_t)all * sizeof *wanted);
     for (int64_t i = 0; i < s->n * s->width; i++) {
         wanted[rows[i / s->width] * s->width + i % s->width] = x[i];
@@ -114,7 +116,7 @@ static void check_add_table(fr_device *device, const shape *s)
     float *x = guarded(s->n * s->width, 2);
     float *wanted = guarded(s->n * s->width, 2);
     fill_repeated(rows);
-    fr_add_table_rows(device, s->n, s->width, rows, table, x);
+    fr_add_table_rows(device, s->n, s->width, rows, fr_host_f32(table), fr_host_f32(x));
     for (int64_t i = 0; i < s->n * s->width; i++) {
         wanted[i] += table[rows[i / s->width] * s->width + i % s->width];
     }
@@ -138,7 +140,7 @@ static void check_add(fr_device *device, const shape *s)
     float *y = guarded(all, 2);
     float *wanted = guarded(all, 2);
     fill_repeated(rows);
-    fr_add_rows(device, s->n, s->width, rows, x, y);
+    fr_add_rows(device, s->n, s->width, rows, fr_host_f32(x), fr_host_f32(y));
     for (int64_t i = 0; i < s->n * s->width; i++) {
         wanted[rows[i / s->width] * s->width + i % s->width] += x[i];
     }
@@ -201,7 +203,9 @@ static void check_cache(fr_device *device, int pass, int64_t head_dim)
                                   .n_tokens = n_tokens,
                                   .n_segments = n,
                                   .segments = segments};
-    fr_fill_cache(device, &params, qkv + width, qkv + 2 * width, got[0], got[1]);
+    fr_fill_cache(device, &params, fr_host_f32(qkv + width),
+                  fr_host_f32(qkv + 2 * width), fr_host_f32(got[0]),
+                  fr_host_f32(got[1]));
     for (int i = 0; i < 2; i++) {
         assert_same(i == 0 ? "cached keys" : "cached values", got[i], wanted[i],
                     CACHE_ROWS * width);

@@ -1,5 +1,6 @@
 /* A row's bits do not depend on where it lies, on its neighbours, or on the number of threads. */
 #include "device/activation.h"
+#include "device/host.h"
 #include "device/loss.h"
 #include "device/rowwise.h"
 #include "support/devices.h"
@@ -27,57 +28,68 @@ typedef void (*row_operator)(fr_device *device, const rows *r);
 
 static void run_rmsnorm(fr_device *device, const rows *r)
 {
-    fr_rmsnorm(device, r->n, 2 * r->width, r->x, r->w, 1e-5F, r->out, NULL);
+    fr_rmsnorm(device, r->n, 2 * r->width, fr_host_f32(r->x), fr_host_f32(r->w), 1e-5F,
+               fr_host_f32(r->out), NULL);
 }
 
 static void run_rmsnorm_back(fr_device *device, const rows *r)
 {
     float rstd[ROWS];
     float *y = fr_test_zeros(2 * r->n * r->width);
-    fr_rmsnorm(device, r->n, r->width, r->dy, r->w, 1e-5F, y, rstd);
-    fr_rmsnorm_back(device, r->n, r->width, r->dy, r->w, rstd, y, r->out);
+    fr_rmsnorm(device, r->n, r->width, fr_host_f32(r->dy), fr_host_f32(r->w), 1e-5F,
+               fr_host_f32(y), fr_host_f32(rstd));
+    fr_rmsnorm_back(device, r->n, r->width, fr_host_f32(r->dy), fr_host_f32(r->w),
+                    fr_host_f32(rstd), fr_host_f32(y), fr_host_f32(r->out));
     free(y);
 }
 
 static void run_layernorm(fr_device *device, const rows *r)
 {
-    fr_layernorm(device, r->n, 2 * r->width, r->x, r->w, r->w, 1e-5F, r->out, NULL);
+    fr_layernorm(device, r->n, 2 * r->width, fr_host_f32(r->x), fr_host_f32(r->w),
+                 fr_host_f32(r->w), 1e-5F, fr_host_f32(r->out), NULL);
 }
 
 static void run_layernorm_back(fr_device *device, const rows *r)
 {
     float stats[2 * ROWS];
     float *y = fr_test_zeros(2 * r->n * r->width);
-    fr_layernorm(device, r->n, r->width, r->dy, r->w, r->w, 1e-5F, y, stats);
-    fr_layernorm_back(device, r->n, r->width, r->dy, r->w, stats, y, r->out);
+    fr_layernorm(device, r->n, r->width, fr_host_f32(r->dy), fr_host_f32(r->w),
+                 fr_host_f32(r->w), 1e-5F, fr_host_f32(y), fr_host_f32(stats));
+    fr_layernorm_back(device, r->n, r->width, fr_host_f32(r->dy), fr_host_f32(r->w),
+                      fr_host_f32(stats), fr_host_f32(y), fr_host_f32(r->out));
     free(y);
 }
 
 static void run_gated(fr_device *device, const rows *r)
 {
-    fr_gated(device, r->activation, r->n, r->width, r->x, r->out);
+    fr_gated(device, r->activation, r->n, r->width, fr_host_f32(r->x),
+             fr_host_f32(r->out));
 }
 
 static void run_gated_back(fr_device *device, const rows *r)
 {
-    fr_gated_back(device, r->activation, r->n, r->width, r->x, r->dy, r->out);
+    fr_gated_back(device, r->activation, r->n, r->width, fr_host_f32(r->x),
+                  fr_host_f32(r->dy), fr_host_f32(r->out));
 }
 
 static void run_activate(fr_device *device, const rows *r)
 {
-    fr_activate(device, r->activation, r->n * r->width, r->dy, r->out);
+    fr_activate(device, r->activation, r->n * r->width, fr_host_f32(r->dy),
+                fr_host_f32(r->out));
 }
 
 static void run_activate_back(fr_device *device, const rows *r)
 {
-    fr_activate_back(device, r->activation, r->n * r->width, r->dy, r->dy, r->out);
+    fr_activate_back(device, r->activation, r->n * r->width, fr_host_f32(r->dy),
+                     fr_host_f32(r->dy), fr_host_f32(r->out));
 }
 
 /* Two heads a row. */
 static void run_norm_of_heads(fr_device *device, const rows *r)
 {
     fr_heads heads = {r->n, 2, r->width, 2 * r->width};
-    fr_rmsnorm_heads(device, &heads, r->x, r->w, 1e-5F, r->out, NULL);
+    fr_rmsnorm_heads(device, &heads, fr_host_f32(r->x), fr_host_f32(r->w), 1e-5F,
+                     fr_host_f32(r->out), NULL);
 }
 
 static void run_norm_of_heads_back(fr_device *device, const rows *r)
@@ -85,36 +97,41 @@ static void run_norm_of_heads_back(fr_device *device, const rows *r)
     fr_heads heads = {r->n, 2, r->width, 2 * r->width};
     float rstd[2 * ROWS];
     float *y = fr_test_zeros(2 * r->n * r->width);
-    fr_rmsnorm_heads(device, &heads, r->x, r->w, 1e-5F, y, rstd);
-    fr_rmsnorm_heads_back(device, &heads, r->x, r->w, rstd, y, r->out);
+    fr_rmsnorm_heads(device, &heads, fr_host_f32(r->x), fr_host_f32(r->w), 1e-5F,
+                     fr_host_f32(y), fr_host_f32(rstd));
+    fr_rmsnorm_heads_back(device, &heads, fr_host_f32(r->x), fr_host_f32(r->w),
+                          fr_host_f32(rstd), fr_host_f32(y), fr_host_f32(r->out));
     free(y);
 }
 
 static void run_factors(fr_device *device, const rows *r)
 {
     memcpy(r->out, r->dy, (size_t)(r->n * r->width) * sizeof *r->out);
-    fr_scale(device, r->n * r->width, 0.3F, r->out);
-    fr_add_scaled(device, r->n * r->width, 0.7F, r->dy, r->out);
+    fr_scale(device, r->n * r->width, 0.3F, fr_host_f32(r->out));
+    fr_add_scaled(device, r->n * r->width, 0.7F, fr_host_f32(r->dy),
+                  fr_host_f32(r->out));
 }
 
 static void run_shape_logits(fr_device *device, const rows *r)
 {
     static const fr_logit_shape SHAPE = {2, 3};
     memcpy(r->out, r->dy, (size_t)(r->n * r->width) * sizeof *r->out);
-    fr_shape_logits(device, r->n * r->width, &SHAPE, r->out);
+    fr_shape_logits(device, r->n * r->width, &SHAPE, fr_host_f32(r->out));
 }
 
 static void run_rope(fr_device *device, const rows *r)
 {
     fr_heads heads = {r->n, 1, 2 * r->width, 2 * r->width};
     memcpy(r->out, r->x, (size_t)(2 * r->n * r->width) * sizeof *r->out);
-    fr_rope(device, &heads, 2 * r->width, r->positions, r->table, true, r->out);
+    fr_rope(device, &heads, 2 * r->width, r->positions, fr_host_f32(r->table), true,
+            fr_host_f32(r->out));
 }
 
 static void run_add_bias(fr_device *device, const rows *r)
 {
     memcpy(r->out, r->x, (size_t)(2 * r->n * r->width) * sizeof *r->out);
-    fr_add_bias(device, r->n, 2 * r->width, 2 * r->width, r->w, r->out);
+    fr_add_bias(device, r->n, 2 * r->width, 2 * r->width, fr_host_f32(r->w),
+                fr_host_f32(r->out));
 }
 
 static const row_operator OPERATORS[] = {

@@ -3,6 +3,7 @@
 
 #include "base/elementary.h"
 #include "base/rng.h"
+#include "device/host.h"
 #include "support/devices.h"
 #include "support/suite.h"
 
@@ -18,7 +19,8 @@ static int32_t choose(fr_device *device, const float *logits,
                       const fr_sample_rule *rule, double uniform)
 {
     int32_t id = -2;
-    FR_ASSERT_OK(fr_sample_rows(device, 1, VOCAB, logits, rule, &uniform, &id));
+    FR_ASSERT_OK(fr_sample_rows(device, 1, VOCAB, fr_host_f32(logits), rule, &uniform,
+                                fr_host_i32(&id)));
     return id;
 }
 
@@ -97,10 +99,10 @@ static void logits_that_are_not_finite_choose_nothing(void)
 {
     static const float BAD[] = {NAN, INFINITY, -INFINITY};
     static const uint8_t NEVER[VOCAB] = {1, 1, 1, 0, 1};
-    static const fr_sample_rule RULES[] = {{0.0, 0, 1.0, NULL},
+    const fr_sample_rule RULES[] = {{0.0, 0, 1.0, NULL},
                                            {1.0, 1, 0.5, NULL},
-                                           {0.0, 0, 1.0, NEVER},
-                                           {1.0, 0, 1.0, NEVER}};
+                                           {0.0, 0, 1.0, fr_host_bytes(NEVER)},
+                                           {1.0, 0, 1.0, fr_host_bytes(NEVER)}};
     fr_device *device = fr_test_device(FR_ISA_GENERIC, 1);
     for (int at = 0; at < VOCAB * 12; at++) {
         float logits[VOCAB];
@@ -118,14 +120,14 @@ static void some_ids_are_never_chosen(void)
     static const uint8_t NEVER[VOCAB] = {1, 1, 0, 1, 0};
     static const uint8_t NONE_LEFT[VOCAB] = {1, 1, 1, 1, 1};
     fr_device *device = fr_test_device(FR_ISA_GENERIC, 1);
-    fr_sample_rule rules[] = {{0.0, 0, 1.0, NEVER},
-                              {1.0, 1, 1.0, NEVER},
-                              {1.0, 0, 0.1, NEVER},
-                              {1.0, 0, 1.0, NEVER}};
+    fr_sample_rule rules[] = {{0.0, 0, 1.0, fr_host_bytes(NEVER)},
+                              {1.0, 1, 1.0, fr_host_bytes(NEVER)},
+                              {1.0, 0, 0.1, fr_host_bytes(NEVER)},
+                              {1.0, 0, 1.0, fr_host_bytes(NEVER)}};
     for (int i = 0; i < 4; i++) {
         CU_ASSERT_EQUAL(choose(device, LOGITS, &rules[i], 0.0), 4);
         CU_ASSERT_EQUAL(choose(device, LOGITS, &rules[i], 0.999), i < 3 ? 4 : 2);
-        rules[i].never_V = NONE_LEFT;
+        rules[i].never_V = fr_host_bytes(NONE_LEFT);
         CU_ASSERT_EQUAL(choose(device, LOGITS, &rules[i], 0.5), FR_NO_TOKEN);
     }
     fr_device_destroy(&device);
@@ -158,7 +160,7 @@ static int32_t reference(const float *logits, int64_t vocab, const fr_sample_rul
 {
     int64_t n = 0;
     for (int64_t i = 0; i < vocab; i++) {
-        if (rule->never_V == NULL || rule->never_V[i] == 0) {
+        if (rule->never_V == NULL || rule->never_V[i].in_device == 0) {
             list[n++] = (candidate){(int32_t)i, logits[i]};
         }
     }
@@ -237,8 +239,8 @@ static void check_case(fr_device *device, void *user)
     for (int n = 0; n <= ROWS; n++) {
         ids[n] = -7;
     }
-    FR_ASSERT_OK(fr_sample_rows(device, c->n_rows, c->vocab, c->logits, &c->rule,
-                                c->uniform, ids));
+    FR_ASSERT_OK(fr_sample_rows(device, c->n_rows, c->vocab, fr_host_f32(c->logits),
+                                &c->rule, c->uniform, fr_host_i32(ids)));
     for (int64_t n = 0; n < c->n_rows; n++) {
         CU_ASSERT_EQUAL(ids[n], c->wanted[n]);
     }
@@ -250,10 +252,13 @@ static void choices_are_those_of_a_plain_sort(void)
     static const int64_t VOCABS[] = {1, 2, 23, 1000, 4099};
     enum { LARGEST = 4099, RULES = 7 };
     static uint8_t never[LARGEST];
-    const fr_sample_rule rules[RULES] = {
-        {0.0, 0, 1.0, never}, {0.0, 3, 0.5, NULL},  {1.0, 0, 1.0, NULL},
-        {0.7, 0, 0.9, never}, {1.3, 40, 1.0, NULL}, {100.0, 900, 0.95, never},
-        {0.01, 0, 1.0, NULL}};
+    const fr_sample_rule rules[RULES] = {{0.0, 0, 1.0, fr_host_bytes(never)},
+                                         {0.0, 3, 0.5, NULL},
+                                         {1.0, 0, 1.0, NULL},
+                                         {0.7, 0, 0.9, fr_host_bytes(never)},
+                                         {1.3, 40, 1.0, NULL},
+                                         {100.0, 900, 0.95, fr_host_bytes(never)},
+                                         {0.01, 0, 1.0, NULL}};
     for (int i = 0; i < LARGEST; i++) {
         never[i] = i % 5 == 2 || i % 7 == 1;
     }

@@ -1,4 +1,5 @@
 #include "device/cpu/cpu.h"
+#include "device/host.h"
 #include "support/attention_case.h"
 #include "support/devices.h"
 #include "support/fault.h"
@@ -6,11 +7,14 @@
 
 static fr_status run_both_ways(fr_device *device, fr_attention_case *c)
 {
-    fr_attention_gradients gradients = {c->dq,        c->dk,        c->dv,
-                                        c->dprefix_k, c->dprefix_v, c->n_units};
-    FR_TRY(fr_attention(device, &c->params, c->q, c->k, c->v, c->o, c->lse));
-    return fr_attention_back(device, &c->params, c->q, c->k, c->v, c->o, c->lse, c->d_o,
-                             &gradients);
+    fr_attention_gradients gradients = {
+        fr_host_f32(c->dq),        fr_host_f32(c->dk),        fr_host_f32(c->dv),
+        fr_host_f32(c->dprefix_k), fr_host_f32(c->dprefix_v), c->n_units};
+    FR_TRY(fr_attention(device, &c->params, fr_host_f32(c->q), fr_host_f32(c->k),
+                        fr_host_f32(c->v), fr_host_f32(c->o), fr_host_f32(c->lse)));
+    return fr_attention_back(device, &c->params, fr_host_f32(c->q), fr_host_f32(c->k),
+                             fr_host_f32(c->v), fr_host_f32(c->o), fr_host_f32(c->lse),
+                             fr_host_f32(c->d_o), &gradients);
 }
 
 static fr_attention_case *make_case(void)

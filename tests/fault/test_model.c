@@ -1,4 +1,5 @@
 #include "device/cpu/cpu.h"
+#include "device/host.h"
 #include "model/network/stage.h"
 #include "model/text/tokens.h"
 #include "support/fault.h"
@@ -105,7 +106,7 @@ static fr_status run_stage_in_file(fr_ctx *ctx, void *argument)
         status = fr_stage_forward(stage, &batch, &none, NULL, activations);
     }
     if (status == FR_OK) {
-        status = fr_stage_loss(stage, &batch, activations, true, nll);
+        status = fr_stage_loss(stage, &batch, activations, true, fr_host_f64(nll));
     }
     fr_batch_fini(&batch);
     fr_activations_destroy(&activations);

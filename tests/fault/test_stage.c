@@ -2,6 +2,7 @@
 #include "model/network/stage.h"
 
 #include "device/cpu/cpu.h"
+#include "device/host.h"
 #include "support/fault.h"
 #include "support/suite.h"
 
@@ -46,12 +47,16 @@ static fr_status pass(held *h)
     static int64_t k[MAX_VALUES];
     static int64_t v[MAX_VALUES];
     double nll[N_TARGETS];
-    fr_stage_prefix prefix = {.length = LENGTH, .k = values, .v = values};
+    fr_stage_prefix prefix = {
+        .length = LENGTH, .k = fr_host_f32(values), .v = fr_host_f32(values)};
     int64_t n_refused = 0;
-    fr_exact_sum sum = {.k = k, .v = v, .exponent = 20, .n_refused = &n_refused};
+    fr_exact_sum sum = {.k = fr_host_i64(k),
+                        .v = fr_host_i64(v),
+                        .exponent = 20,
+                        .n_refused = fr_host_i64(&n_refused)};
     FR_TRY(fr_activations_prepare(h->stage, h->activations, &h->batch, &prefix));
     FR_TRY(fr_stage_forward(h->stage, &h->batch, &prefix, NULL, h->activations));
-    FR_TRY(fr_stage_loss(h->stage, &h->batch, h->activations, true, nll));
+    FR_TRY(fr_stage_loss(h->stage, &h->batch, h->activations, true, fr_host_f64(nll)));
     return fr_stage_backward(h->stage, &h->batch, &prefix, h->activations, &sum);
 }
 

@@ -3,6 +3,7 @@
  * the model is not there. */
 #include "base/file.h"
 #include "base/mem.h"
+#include "device/host.h"
 #include "support/model_cases.h"
 #include "support/suite.h"
 
@@ -52,7 +53,8 @@ static prefixes make_prefixes(const fr_arch *arch, int64_t slots)
     for (int64_t i = 0; i < 2 * n; i++) {
         p.values[i] = slot_value((uint32_t)i);
     }
-    p.always = (fr_stage_prefix){.length = slots, .k = p.values, .v = p.values + n};
+    p.always = (fr_stage_prefix){
+        .length = slots, .k = fr_host_f32(p.values), .v = fr_host_f32(p.values + n)};
     p.slides = p.always;
     p.slides.slides = true;
     return p;

@@ -1,5 +1,6 @@
 /* The network of a reparametrised prefix against Hugging Face PEFT's prefix projection: same tensors, P0 = 0. */
 #include "comm/group.h"
+#include "device/host.h"
 #include "model/files/safetensors.h"
 #include "support/devices.h"
 #include "support/model_files.h"
@@ -151,7 +152,8 @@ static void check_gradients(const char *model)
     memset(counted, 1, sizeof counted);
     add_rows(&g, ids, counted);
     FR_ASSERT_OK(fr_group_create_self(fr_test_ctx(), &self));
-    fr_stage_prefix prefix = {.length = g.length, .k = g.prefix.k, .v = g.prefix.v};
+    fr_stage_prefix prefix = {
+        .length = g.length, .k = fr_host_f32(g.prefix.k), .v = fr_host_f32(g.prefix.v)};
     double *nats = calloc((size_t)(2 * g.n_prefix), sizeof *nats);
     float *mean = fr_test_zeros(2 * g.n_prefix);
     CU_ASSERT_PTR_NOT_NULL_FATAL(nats);

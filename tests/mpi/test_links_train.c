@@ -4,6 +4,7 @@
  */
 #include "base/exact.h"
 #include "base/mem.h"
+#include "device/host.h"
 #include "model/files/safetensors.h"
 #include "model/network/generate.h"
 #include "support/model_files.h"
@@ -223,7 +224,7 @@ static int64_t evaluate(run *r)
     fr_pass pass = {.dataset = task->train,
                     .plan = &task->plan,
                     .prefix = &prefix,
-                    .totals = totals,
+                    .totals = fr_host_i64(totals),
                     .loss_exponent = fr_exact_exponent(task->plan.n_counted)};
     FR_ASSERT_OK(fr_engine_run(r->engine, &pass));
     return totals[FR_PASS_LOSS];

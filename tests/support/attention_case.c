@@ -1,6 +1,7 @@
 #include "support/attention_case.h"
 
 #include "base/elementary.h"
+#include "device/host.h"
 #include "support/devices.h"
 #include "support/suite.h"
 
@@ -115,8 +116,8 @@ fr_attention_case *fr_attention_case_create(const fr_attention_shape *shape,
     place_keys(c);
     count_rows(c);
     create_buffers(c);
-    c->params.prefix_k_PGK = c->prefix_k;
-    c->params.prefix_v_PGK = c->prefix_v;
+    c->params.prefix_k_PGK = fr_host_f32(c->prefix_k);
+    c->params.prefix_v_PGK = fr_host_f32(c->prefix_v);
     return c;
 }
 
@@ -130,7 +131,7 @@ void fr_attention_case_score(fr_attention_case *c, const fr_attention_scores *sc
     c->params.cap = scores->cap;
     c->params.window = scores->window;
     c->params.prefix_slides = scores->prefix_slides;
-    c->params.slopes_H = scores->slopes ? c->slopes : NULL;
+    c->params.slopes_H = scores->slopes ? fr_host_f32(c->slopes) : NULL;
 }
 
 void fr_attention_case_destroy(fr_attention_case **c)
@@ -148,7 +149,9 @@ void fr_attention_case_destroy(fr_attention_case **c)
 
 void fr_attention_case_forward(fr_device *device, fr_attention_case *c)
 {
-    FR_ASSERT_OK(fr_attention(device, &c->params, c->q, c->k, c->v, c->o, c->lse));
+    FR_ASSERT_OK(fr_attention(device, &c->params, fr_host_f32(c->q), fr_host_f32(c->k),
+                              fr_host_f32(c->v), fr_host_f32(c->o),
+                              fr_host_f32(c->lse)));
 }
 
 void fr_attention_case_backward(fr_device *device, fr_attention_case *c,
@@ -156,13 +159,14 @@ void fr_attention_case_backward(fr_device *device, fr_attention_case *c,
 {
     bool has_prefix = c->params.prefix_length > 0;
     fr_attention_gradients gradients = {
-        .dq = prefix_only ? NULL : c->dq,
-        .dk = prefix_only ? NULL : c->dk,
-        .dv = prefix_only ? NULL : c->dv,
-        .dprefix_k_UPGK = has_prefix ? c->dprefix_k : NULL,
-        .dprefix_v_UPGK = has_prefix ? c->dprefix_v : NULL,
+        .dq = prefix_only ? NULL : fr_host_f32(c->dq),
+        .dk = prefix_only ? NULL : fr_host_f32(c->dk),
+        .dv = prefix_only ? NULL : fr_host_f32(c->dv),
+        .dprefix_k_UPGK = has_prefix ? fr_host_f32(c->dprefix_k) : NULL,
+        .dprefix_v_UPGK = has_prefix ? fr_host_f32(c->dprefix_v) : NULL,
         .n_units = c->n_units,
     };
-    FR_ASSERT_OK(fr_attention_back(device, &c->params, c->q, c->k, c->v, c->o, c->lse,
-                                   c->d_o, &gradients));
+    FR_ASSERT_OK(fr_attention_back(
+        device, &c->params, fr_host_f32(c->q), fr_host_f32(c->k), fr_host_f32(c->v),
+        fr_host_f32(c->o), fr_host_f32(c->lse), fr_host_f32(c->d_o), &gradients));
 }

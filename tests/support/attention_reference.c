@@ -1,5 +1,6 @@
 #include "support/attention_case.h"
 
+#include "device/host.h"
 #include "support/devices.h"
 #include "support/suite.h"
 
@@ -135,7 +136,8 @@ static double softmax(const fr_attention_params *p, const double *q, int64_t hea
             keys[j].slope = 1 - t * t;
         }
         if (p->slopes_H != NULL) {
-            score += (double)p->slopes_H[head] * (double)(keys[j].position - query);
+            score += (double)p->slopes_H[head].in_device *
+                     (double)(keys[j].position - query);
         }
         keys[j].p = exp(score);
         sum += keys[j].p;

@@ -1,6 +1,7 @@
 #include "support/golden_rows.h"
 
 #include "base/mem.h"
+#include "device/host.h"
 #include "model/network/generate.h"
 #include "support/model_files.h"
 #include "support/suite.h"
@@ -82,8 +83,8 @@ void fr_golden_open(const char *model, const char *values, fr_golden *out)
     CU_ASSERT_FATAL(out->n_rows <= MAX_ROWS && longest <= MAX_TOKENS);
     out->k = read_slots(out, "prefix_k");
     out->v = read_slots(out, "prefix_v");
-    out->prefix.k = out->k;
-    out->prefix.v = out->v;
+    out->prefix.k = fr_host_f32(out->k);
+    out->prefix.v = fr_host_f32(out->v);
 }
 
 void fr_golden_close(fr_golden *golden)
@@ -129,7 +130,8 @@ static void check_logits(fr_golden *g, int64_t r, int64_t n, const float *wanted
     for (int32_t t = 0; t < n; t++) {
         rows[t] = t;
     }
-    FR_ASSERT_OK(fr_stage_logits(g->tiny.stage, g->tiny.activations, n, rows, got));
+    FR_ASSERT_OK(
+        fr_stage_logits(g->tiny.stage, g->tiny.activations, n, rows, fr_host_f32(got)));
     fr_assert_close("logits", got, wanted + r * g->n_tokens * vocabulary,
                     n * vocabulary, VALUE_TOLERANCE);
     free(got);
@@ -139,8 +141,8 @@ static void check_token_losses(fr_golden *g, int64_t r, int64_t n, const float *
 {
     double nll[MAX_TOKENS];
     float got[MAX_TOKENS];
-    FR_ASSERT_OK(
-        fr_stage_loss(g->tiny.stage, &g->tiny.batch, g->tiny.activations, false, nll));
+    FR_ASSERT_OK(fr_stage_loss(g->tiny.stage, &g->tiny.batch, g->tiny.activations,
+                               false, fr_host_f64(nll)));
     for (int64_t t = 0; t < n; t++) {
         got[t] = (float)nll[t];
     }

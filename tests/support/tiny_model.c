@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "device/cpu/cpu.h"
+#include "device/host.h"
 #include "support/suite.h"
 
 #include <math.h>
@@ -65,16 +66,18 @@ fr_tiny_prefix fr_tiny_random_prefix(const fr_arch *arch, int64_t length,
     for (int64_t i = 0; i < 2 * p.n; i++) {
         p.values[i] = (float)fr_rng_normal(1, FR_RNG_TEST, 0, (uint64_t)i);
     }
-    p.view = (fr_stage_prefix){
-        .length = length, .k = p.values, .v = p.values + p.n, .layers = layers};
+    p.view = (fr_stage_prefix){.length = length,
+                               .k = fr_host_f32(p.values),
+                               .v = fr_host_f32(p.values + p.n),
+                               .layers = layers};
     return p;
 }
 
 static void read_gradient(const fr_exact_sum *sum, int64_t n, double *gradient)
 {
     for (int64_t i = 0; i < n; i++) {
-        gradient[i] = ldexp((double)sum->k[i], -sum->exponent);
-        gradient[n + i] = ldexp((double)sum->v[i], -sum->exponent);
+        gradient[i] = ldexp((double)sum->k[i].in_device, -sum->exponent);
+        gradient[n + i] = ldexp((double)sum->v[i].in_device, -sum->exponent);
     }
 }
 
@@ -87,7 +90,7 @@ double fr_tiny_loss(fr_tiny *tiny, const fr_stage_prefix *prefix, double *gradie
     int64_t n =
         tiny->arch->n_layers * fr_arch_prefix_elements(tiny->arch, prefix->length);
     int64_t n_refused = 0;
-    fr_exact_sum exact = {.exponent = EXPONENT, .n_refused = &n_refused};
+    fr_exact_sum exact = {.exponent = EXPONENT, .n_refused = fr_host_i64(&n_refused)};
     FR_ASSERT_OK(fr_alloc(ctx, tiny->batch.n_targets, sizeof *nll, &nll));
     FR_ASSERT_OK(fr_alloc(ctx, n, sizeof *exact.k, &exact.k));
     FR_ASSERT_OK(fr_alloc(ctx, n, sizeof *exact.v, &exact.v));
@@ -96,7 +99,7 @@ double fr_tiny_loss(fr_tiny *tiny, const fr_stage_prefix *prefix, double *gradie
     FR_ASSERT_OK(
         fr_stage_forward(tiny->stage, &tiny->batch, prefix, NULL, tiny->activations));
     FR_ASSERT_OK(fr_stage_loss(tiny->stage, &tiny->batch, tiny->activations,
-                               gradient != NULL, nll));
+                               gradient != NULL, fr_host_f64(nll)));
     for (int64_t r = 0; r < tiny->batch.n_targets; r++) {
         sum += nll[r];
     }

@@ -1,6 +1,7 @@
 /* What an engine computes on one rank, against the stage's own functions. */
 #include "base/exact.h"
 #include "base/mem.h"
+#include "device/host.h"
 #include "support/suite.h"
 #include "support/tiny_model.h"
 #include "support/trainer.h"
@@ -107,12 +108,12 @@ static void begin(run *r)
     fr_task *task = &r->trainer.tasks[0];
     memset(task->sum, 0, (size_t)(2 * task->n_local) * sizeof *task->sum);
     memset(r->totals, 0, sizeof r->totals);
-    r->sum = fr_task_sum(task, r->totals + FR_PASS_REFUSED);
+    r->sum = fr_task_sum(task, fr_host_i64(r->totals + FR_PASS_REFUSED));
     r->pass = (fr_pass){.dataset = task->train,
                         .plan = &r->plan,
                         .prefix = &r->prefix,
                         .sum = &r->sum,
-                        .totals = r->totals,
+                        .totals = fr_host_i64(r->totals),
                         .loss_exponent = fr_exact_exponent(r->plan.n_counted)};
 }
 

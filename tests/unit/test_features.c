@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "device/cpu/cpu.h"
+#include "device/host.h"
 #include "support/described_model.h"
 #include "support/suite.h"
 
@@ -44,8 +45,8 @@ static void open_model(uint64_t number, model *m)
         m->values[i] = (float)fr_rng_normal(5, FR_RNG_TEST, number, (uint64_t)i);
     }
     m->prefix = (fr_stage_prefix){.length = LENGTH,
-                                  .k = m->values,
-                                  .v = m->values + m->n,
+                                  .k = fr_host_f32(m->values),
+                                  .v = fr_host_f32(m->values + m->n),
                                   .layers = LAYERS[number % 4],
                                   .slides = number / 4 % 2 == 1};
 }
@@ -148,8 +149,8 @@ static double forward(const model *m, const way *how, pipeline *p,
             fr_stage_forward(p->stages[s], batch, &prefix, NULL, p->activations[s]));
     }
     int last = how->n_stages - 1;
-    FR_ASSERT_OK(
-        fr_stage_loss(p->stages[last], batch, p->activations[last], true, nll));
+    FR_ASSERT_OK(fr_stage_loss(p->stages[last], batch, p->activations[last], true,
+                               fr_host_f64(nll)));
     for (int64_t r = 0; r < batch->n_targets; r++) {
         sum += nll[r];
     }
@@ -165,10 +166,10 @@ static void backward(const model *m, const way *how, pipeline *p, const fr_batch
         fr_stage_prefix prefix = part_of(m, how->bounds[s]);
         int64_t offset = offset_of(m, how->bounds[s]);
         int64_t n_refused = 0;
-        fr_exact_sum sum = {.k = sums + offset,
-                            .v = sums + m->n + offset,
+        fr_exact_sum sum = {.k = fr_host_i64(sums + offset),
+                            .v = fr_host_i64(sums + m->n + offset),
                             .exponent = 40,
-                            .n_refused = &n_refused};
+                            .n_refused = fr_host_i64(&n_refused)};
         if (fr_stage_lowest(p->stages[s], &prefix) == fr_stage_n_layers(p->stages[s])) {
             return;
         }
@@ -349,7 +350,8 @@ static void whole_row(model *m, const fr_stage_prefix *prefix, pipeline *p, doub
     FR_ASSERT_OK(
         fr_batch_add(fr_test_ctx(), &batch, prefix->length, &source, &target, 1));
     (void)forward(m, &PLAIN, p, &batch);
-    FR_ASSERT_OK(fr_stage_loss(p->stages[0], &batch, p->activations[0], false, nll));
+    FR_ASSERT_OK(fr_stage_loss(p->stages[0], &batch, p->activations[0], false,
+                               fr_host_f64(nll)));
     fr_batch_fini(&batch);
 }
 
@@ -386,7 +388,7 @@ static void check_cached(const model *m, const fr_stage_prefix *prefixes, pipeli
         FR_ASSERT_OK(
             fr_stage_forward(p->stages[0], &batch, &NONE, &cache, p->activations[0]));
         FR_ASSERT_OK(fr_stage_logits(p->stages[0], p->activations[0], 2,
-                                     batch.read_rows_S, logits));
+                                     batch.read_rows_S, fr_host_f32(logits)));
         for (int64_t u = 0; u < 2; u++) {
             double got = nats(logits + u * VOCAB, VOCAB, IDS[past + n]);
             check(m, "nats with a cache", fabs(got - nll[u][past + n - 1]) < 1e-4);

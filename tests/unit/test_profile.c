@@ -1,3 +1,4 @@
+#include "device/host.h"
 #include "device/matrix.h"
 #include "device/profile.h"
 #include "device/rowwise.h"
@@ -12,10 +13,15 @@ static void run_operators(fr_device *device, float *x, float *y, const float *w)
 {
     fr_matrix matrix = fr_matrix_of(w, FR_F32, WIDTH, WIDTH);
     for (int i = 0; i < CALLS; i++) {
-        CU_ASSERT_EQUAL(fr_linear(device, M, x, &matrix, false, y), FR_OK);
-        fr_rmsnorm(device, M, WIDTH, x, w, 1e-5F, y, NULL);
+        CU_ASSERT_EQUAL(
+            fr_linear(device, M, fr_host_f32(x), &matrix, false, fr_host_f32(y)),
+            FR_OK);
+        fr_rmsnorm(device, M, WIDTH, fr_host_f32(x), fr_host_f32(w), 1e-5F,
+                   fr_host_f32(y), NULL);
     }
-    CU_ASSERT_EQUAL(fr_linear_back(device, M, x, &matrix, false, y), FR_OK);
+    CU_ASSERT_EQUAL(
+        fr_linear_back(device, M, fr_host_f32(x), &matrix, false, fr_host_f32(y)),
+        FR_OK);
 }
 
 static void calls_flops_and_time_are_counted(void)

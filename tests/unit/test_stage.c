@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "device/cpu/cpu.h"
+#include "device/host.h"
 #include "support/gguf_writer.h"
 #include "support/model_files.h"
 #include "support/tiny_model.h"
@@ -128,7 +129,8 @@ static void run_apart(const fr_tiny *tiny, const fr_stage_prefix *upper, double 
                          fr_activations_input(activations[1]), bytes);
     CU_ASSERT_PTR_NULL(fr_activations_gradient(activations[0]));
     FR_ASSERT_OK(fr_stage_forward(stages[1], batch, upper, NULL, activations[1]));
-    FR_ASSERT_OK(fr_stage_loss(stages[1], batch, activations[1], true, nll));
+    FR_ASSERT_OK(
+        fr_stage_loss(stages[1], batch, activations[1], true, fr_host_f64(nll)));
     FR_ASSERT_OK(fr_stage_backward(stages[1], batch, upper, activations[1], sum));
     for (int i = 0; i < 2; i++) {
         fr_activations_destroy(&activations[i]);
@@ -161,8 +163,10 @@ static void layers_without_a_prefix_are_those_of_the_base(void)
         fr_assert_same_bytes("gradient of all layers", all + 2 * p.n, all,
                              (size_t)(2 * p.n) * sizeof *all);
         int64_t n_refused = 0;
-        fr_exact_sum sum = {
-            .k = sums, .v = sums + layer, .exponent = 40, .n_refused = &n_refused};
+        fr_exact_sum sum = {.k = fr_host_i64(sums),
+                            .v = fr_host_i64(sums + layer),
+                            .exponent = 40,
+                            .n_refused = fr_host_i64(&n_refused)};
         run_apart(&tiny, &restricted, nll, &sum);
         double loss = 0.0;
         for (int64_t r = 0; r < tiny.batch.n_targets; r++) {
@@ -170,8 +174,8 @@ static void layers_without_a_prefix_are_those_of_the_base(void)
         }
         CU_ASSERT(loss == got);
         for (int64_t i = 0; i < layer; i++) {
-            CU_ASSERT(upper[i] == ldexp((double)sum.k[i], -40) &&
-                      upper[p.n + i] == ldexp((double)sum.v[i], -40));
+            CU_ASSERT(upper[i] == ldexp((double)sum.k[i].in_device, -40) &&
+                      upper[p.n + i] == ldexp((double)sum.v[i].in_device, -40));
             CU_ASSERT(upper[layer + i] == 0.0);
         }
         free(all);
@@ -345,8 +349,8 @@ static void a_prefix_from_text_equals_the_prompted_model(void)
         fr_tiny_open(fr_test_data(MODELS[m]), FR_F32, 64, &tiny);
         fr_tiny_one_row(&tiny, 0, IDS, N_IDS);
         (void)fr_tiny_loss(&tiny, &NONE, NULL);
-        FR_ASSERT_OK(
-            fr_stage_loss(tiny.stage, &tiny.batch, tiny.activations, false, nll));
+        FR_ASSERT_OK(fr_stage_loss(tiny.stage, &tiny.batch, tiny.activations, false,
+                                   fr_host_f64(nll)));
         for (int64_t r = TEXT; r < N_IDS - 1; r++) {
             prompted += nll[r]; /* predictions of the tokens after IDS[TEXT] */
         }
@@ -370,7 +374,8 @@ static void a_prefix_from_text_equals_the_prompted_model(void)
             memcpy(values + n + l * layer, cache.layers[l].v, bytes);
         }
         fr_cache_fini(&cache);
-        fr_stage_prefix prefix = {.length = TEXT, .k = values, .v = values + n};
+        fr_stage_prefix prefix = {
+            .length = TEXT, .k = fr_host_f32(values), .v = fr_host_f32(values + n)};
         fr_tiny_one_row(&tiny, TEXT, IDS + TEXT, N_IDS - TEXT);
         double with_prefix = fr_tiny_loss(&tiny, &prefix, NULL);
         CU_ASSERT_DOUBLE_EQUAL(with_prefix, prompted, 1e-4);

@@ -1,4 +1,5 @@
 /* What a stage refuses before its tables are indexed by it. */
+#include "device/host.h"
 #include "support/model_files.h"
 #include "support/tiny_model.h"
 
@@ -32,9 +33,9 @@ static void a_stage_takes_no_batch_with_ids_outside_its_tables(void)
         FR_ASSERT_OK(
             fr_stage_forward(tiny.stage, &tiny.batch, &NONE, NULL, tiny.activations));
         tiny.batch.target_ids_R[1] = BAD[i / 2]; /* the loss writes a gradient there */
-        FR_ASSERT_FAILS(
-            fr_stage_loss(tiny.stage, &tiny.batch, tiny.activations, true, nll),
-            FR_ERR_DATA, "a target of a batch: the id");
+        FR_ASSERT_FAILS(fr_stage_loss(tiny.stage, &tiny.batch, tiny.activations, true,
+                                      fr_host_f64(nll)),
+                        FR_ERR_DATA, "a target of a batch: the id");
         fr_tiny_one_row(&tiny, 14, IDS, 4);
         FR_ASSERT_FAILS(
             fr_activations_prepare(tiny.stage, tiny.activations, &tiny.batch, &NONE),

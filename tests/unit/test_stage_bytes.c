@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "device/cpu/cpu.h"
+#include "device/host.h"
 #include "device/matrix.h"
 #include "support/described_model.h"
 #include "support/devices.h"
@@ -166,7 +167,8 @@ static void check_stage(const fr_tiny *tiny, fr_dtype dtype, fr_recompute recomp
     }
     if (fr_stage_is_last(stage)) {
         double nll[12];
-        FR_ASSERT_OK(fr_stage_loss(stage, &tiny->batch, activations, true, nll));
+        FR_ASSERT_OK(
+            fr_stage_loss(stage, &tiny->batch, activations, true, fr_host_f64(nll)));
     }
     fr_activations_destroy(&activations);
     int64_t in_the_end = allocated();
@@ -324,8 +326,9 @@ static int64_t reading_bytes(fr_isa isa, fr_dtype dtype, const int64_t (*sides)[
         w.parts[0].head = 1; /* and a step of 0: all rows are this one */
         float *x = fr_test_zeros(w.n_in);
         float *y = fr_test_zeros(w.n_out);
-        FR_ASSERT_OK(fr_linear(device, 1, x, &w, false, y));
-        FR_ASSERT_OK(fr_linear_back(device, 1, y, &w, false, x));
+        FR_ASSERT_OK(fr_linear(device, 1, fr_host_f32(x), &w, false, fr_host_f32(y)));
+        FR_ASSERT_OK(
+            fr_linear_back(device, 1, fr_host_f32(y), &w, false, fr_host_f32(x)));
         free(row);
         free(x);
         free(y);

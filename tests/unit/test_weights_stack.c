@@ -1,5 +1,6 @@
 /* Matrices that stay in the file have the values of those that are converted once, whatever run of rows is read. */
 #include "device/cpu/quant_kernels.h"
+#include "device/host.h"
 #include "device/matrix.h"
 #include "model/network/layer.h"
 #include "model/network/stage_bytes.h"
@@ -123,8 +124,10 @@ static void check_products(fr_device *device, const fr_matrix *left,
     float *got = fr_test_zeros(MAX * left->n_out);
     for (int64_t m = 1; m <= MAX; m += m == 1 ? 3 : 1) {
         for (int add = 0; add < 2; add++) {
-            FR_ASSERT_OK(fr_linear_few(device, m, x, converted, add != 0, wanted));
-            FR_ASSERT_OK(fr_linear_few(device, m, x, left, add != 0, got));
+            FR_ASSERT_OK(fr_linear_few(device, m, fr_host_f32(x), converted, add != 0,
+                                       fr_host_f32(wanted)));
+            FR_ASSERT_OK(fr_linear_few(device, m, fr_host_f32(x), left, add != 0,
+                                       fr_host_f32(got)));
             fr_assert_same_bytes("products", got, wanted,
                                  (size_t)(m * left->n_out) * sizeof *got);
         }

@@ -211,11 +211,11 @@ static int runs_with_gradients(const backward_call *call, const fr_query_tile *t
             int64_t row = tile->segment->unit * params->prefix_length;
             int64_t offset =
                 (row * params->n_kv_heads + tile->kv_head) * params->head_dim;
-            runs[r].dk = gradients->dprefix_k_UPGK + offset;
-            runs[r].dv = gradients->dprefix_v_UPGK + offset;
+            runs[r].dk = fr_cpu_floats(gradients->dprefix_k_UPGK) + offset;
+            runs[r].dv = fr_cpu_floats(gradients->dprefix_v_UPGK) + offset;
         } else if (gradients->dq != NULL) {
-            runs[r].dk = gradients->dk + (runs[r].k - call->base.k);
-            runs[r].dv = gradients->dv + (runs[r].v - call->base.v);
+            runs[r].dk = fr_cpu_floats(gradients->dk) + (runs[r].k - call->base.k);
+            runs[r].dv = fr_cpu_floats(gradients->dv) + (runs[r].v - call->base.v);
         }
     }
     return gradients->dq != NULL ? n_runs : (has_prefix ? 1 : 0);
@@ -244,9 +244,10 @@ static void back_tile(const backward_call *call, const fr_query_tile *tile,
     for (int64_t row = 0; row < tile->n_rows; row++) {
         int64_t offset =
             fr_attention_row_offset(base, tile, row, base->params->q_stride);
-        base->kernels->copy_scaled(
-            base->params->head_dim, base->params->head_dim, fr_attention_scale(base),
-            scratch->dq_RK + row * base->padded_dim, call->gradients->dq + offset);
+        base->kernels->copy_scaled(base->params->head_dim, base->params->head_dim,
+                                   fr_attention_scale(base),
+                                   scratch->dq_RK + row * base->padded_dim,
+                                   fr_cpu_floats(call->gradients->dq) + offset);
     }
 }
 
@@ -267,16 +268,18 @@ static void zero_unit(const backward_call *call, int64_t unit, int64_t kv_head)
         int64_t stride = params->n_kv_heads * dim;
         int64_t offset = unit * params->prefix_length * stride + kv_head * dim;
         zero_rows(params->prefix_length, dim, stride,
-                  gradients->dprefix_k_UPGK + offset);
+                  fr_cpu_floats(gradients->dprefix_k_UPGK) + offset);
         zero_rows(params->prefix_length, dim, stride,
-                  gradients->dprefix_v_UPGK + offset);
+                  fr_cpu_floats(gradients->dprefix_v_UPGK) + offset);
     }
     for (int64_t s = 0; s < params->n_segments && gradients->dq != NULL; s++) {
         const fr_segment *segment = params->segments + s;
         int64_t offset = segment->own_first * params->kv_stride + kv_head * dim;
         if (segment->unit == unit) {
-            zero_rows(segment->q_count, dim, params->kv_stride, gradients->dk + offset);
-            zero_rows(segment->q_count, dim, params->kv_stride, gradients->dv + offset);
+            zero_rows(segment->q_count, dim, params->kv_stride,
+                      fr_cpu_floats(gradients->dk) + offset);
+            zero_rows(segment->q_count, dim, params->kv_stride,
+                      fr_cpu_floats(gradients->dv) + offset);
         }
     }
 }

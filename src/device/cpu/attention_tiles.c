@@ -100,8 +100,8 @@ int fr_attention_runs(const fr_attention_call *call, const fr_query_tile *tile,
     fr_attention_prefix prefix = fr_attention_prefix_of(params, segment);
     int n_runs = 0;
     if (prefix.length > 0) {
-        runs[0] = (fr_key_run){.k = prefix.k_PGK + head,
-                               .v = prefix.v_PGK + head,
+        runs[0] = (fr_key_run){.k = fr_cpu_floats(prefix.k_PGK) + head,
+                               .v = fr_cpu_floats(prefix.v_PGK) + head,
                                .stride = params->n_kv_heads * params->head_dim,
                                .count = prefix.length,
                                .is_prefix = true};
@@ -151,7 +151,7 @@ fr_score_shape fr_attention_shape(const fr_attention_call *call,
                                   const fr_query_tile *tile, const fr_key_run *run,
                                   int64_t row, int64_t start, fr_key_range range)
 {
-    const float *slopes = call->params->slopes_H;
+    const float *slopes = fr_cpu_floats(call->params->slopes_H);
     fr_score_shape shape = {.first = range.first};
     shape.cap = (float)(LOG2E * (double)call->params->cap);
     shape.distance = (float)(start - run->lead - row / tile->n_heads);

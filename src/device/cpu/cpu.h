@@ -44,6 +44,12 @@ static inline const fr_cpu *fr_cpu_of(const fr_device *device)
     return (const fr_cpu *)device;
 }
 
+/** Memory of this device as the host's, which it is: the public structures name it by the device's types. */
+static inline float *fr_cpu_floats(const fr_f32 *x)
+{
+    return (float *)(uintptr_t)x;
+}
+
 /**
  * A buffer of at least `count` floats, 64-byte aligned, kept until the device ends: only a larger count
  * than before allocates. Contents are undefined. Valid until the next call for the same use.

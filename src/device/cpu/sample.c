@@ -50,7 +50,7 @@ static float logit_of(uint32_t key)
 /* Some ids of a vocabulary have no text or must not be generated; the mask keeps them out of every choice. */
 static bool may_come(const fr_sample_rule *rule, int64_t id)
 {
-    return rule->never_V == NULL || rule->never_V[id] == 0;
+    return rule->never_V == NULL || rule->never_V[id].in_device == 0;
 }
 
 /* The lowest id wins among equal logits. With a NaN among them logits have no order, and nothing can be weighed against an

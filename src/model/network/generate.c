@@ -54,9 +54,9 @@ typedef struct generation {
     fr_cache cache;
     /* last stage; the rest is memory of the device */
     double *uniforms; /* of the pass: one number for each choice */
-    float *logits;    /* [places, V] */
-    int32_t *chosen;  /* [places] */
-    uint8_t *never_V; /* a copy of the options' */
+    fr_f32 *logits;   /* [places, V] */
+    fr_i32 *chosen;   /* [places] */
+    fr_byte *never_V; /* a copy of the options' */
 } generation;
 
 static fr_status open_link(fr_generator *g, const fr_generator_params *params)

@@ -10,39 +10,35 @@
  */
 #include "model/network/head.h"
 
-#include "base/mem.h"
 #include "device/loss.h"
 #include "device/matrix.h"
 #include "device/memory.h"
 #include "device/rows.h"
 #include "model/text/vocabulary.h"
 
-#include <stdlib.h>
-
-static fr_status load_norm(fr_ctx *ctx, const fr_weights *weights, fr_head *head)
+static fr_status load_norm(fr_constants *constants, fr_norm_weights *norm)
 {
-    int64_t width = fr_weights_arch(weights)->d_model;
-    FR_TRY(fr_alloc(ctx, width, sizeof(float), &head->norm.w));
-    FR_TRY(fr_weights_read(ctx, weights, FR_W_FINAL_NORM, -1, FR_F32, head->norm.w));
-    if (fr_weights_arch(weights)->norm == FR_NORM_RMS) {
+    const fr_arch *arch = fr_weights_arch(constants->weights);
+    FR_TRY(fr_constants_floats(constants, arch->d_model, &norm->w));
+    FR_TRY(fr_constants_read(constants, FR_W_FINAL_NORM, -1, norm->w));
+    if (arch->norm == FR_NORM_RMS) {
         return FR_OK;
     }
     /* the operator adds a bias: zeros where the model has none */
-    FR_TRY(fr_alloc(ctx, width, sizeof(float), &head->norm.b));
-    return fr_weights_has(weights, FR_W_FINAL_NORM_BIAS, -1)
-               ? fr_weights_read(ctx, weights, FR_W_FINAL_NORM_BIAS, -1, FR_F32,
-                                 head->norm.b)
+    FR_TRY(fr_constants_floats(constants, arch->d_model, &norm->b));
+    return fr_weights_has(constants->weights, FR_W_FINAL_NORM_BIAS, -1)
+               ? fr_constants_read(constants, FR_W_FINAL_NORM_BIAS, -1, norm->b)
                : FR_OK;
 }
 
 /* Pointers are reset as well, since a failed reserve leaves the head to be used again or freed. */
 static void free_scratch(fr_head *head)
 {
-    free(head->x);
-    free(head->h);
-    free(head->dx);
-    free(head->statistics);
-    free(head->logits);
+    fr_device_free(head->device, head->x);
+    fr_device_free(head->device, head->h);
+    fr_device_free(head->device, head->dx);
+    fr_device_free(head->device, head->statistics);
+    fr_device_free(head->device, head->logits);
     head->x = head->h = head->dx = head->statistics = head->logits = NULL;
     head->capacity = 0;
 }
@@ -50,36 +46,34 @@ static void free_scratch(fr_head *head)
 /* Grows the scratch to `rows` rows. Old contents are lost: no chunk needs what an earlier one left. */
 static fr_status reserve(fr_head *head, const fr_arch *arch, int64_t rows)
 {
-    fr_ctx *ctx = head->ctx;
+    fr_device *device = head->device;
     if (rows <= head->capacity) {
         return FR_OK;
     }
     free_scratch(head);
-    FR_TRY(fr_alloc(ctx, rows * arch->d_model, sizeof(float), &head->x));
-    FR_TRY(fr_alloc(ctx, rows * arch->d_model, sizeof(float), &head->h));
-    FR_TRY(fr_alloc(ctx, rows * arch->d_model, sizeof(float), &head->dx));
-    FR_TRY(fr_alloc(ctx, rows * 2, sizeof(float), &head->statistics));
-    FR_TRY(fr_alloc(ctx, rows * arch->vocab_size, sizeof(float), &head->logits));
+    FR_TRY(fr_device_alloc(device, rows * arch->d_model, sizeof(fr_f32), &head->x));
+    FR_TRY(fr_device_alloc(device, rows * arch->d_model, sizeof(fr_f32), &head->h));
+    FR_TRY(fr_device_alloc(device, rows * arch->d_model, sizeof(fr_f32), &head->dx));
+    FR_TRY(fr_device_alloc(device, rows * 2, sizeof(fr_f32), &head->statistics));
+    FR_TRY(fr_device_alloc(device, rows * arch->vocab_size, sizeof(fr_f32),
+                           &head->logits));
     head->capacity = rows;
     return FR_OK;
 }
 
-fr_status fr_head_load(fr_ctx *ctx, const fr_weights *weights,
-                       const fr_matrix *vocabulary, fr_head *out)
+fr_status fr_head_load(fr_constants *constants, const fr_matrix *vocabulary,
+                       fr_head *out)
 {
-    *out = (fr_head){.ctx = ctx, .vocabulary = *vocabulary};
-    fr_status status = load_norm(ctx, weights, out);
-    if (status != FR_OK) {
-        fr_head_fini(out);
-    }
-    return status;
+    *out = (fr_head){
+        .ctx = constants->ctx, .device = constants->device, .vocabulary = *vocabulary};
+    return load_norm(constants, &out->norm);
 }
 
 void fr_head_fini(fr_head *head)
 {
-    free(head->norm.w);
-    free(head->norm.b);
-    free_scratch(head);
+    if (head->device != NULL) {
+        free_scratch(head);
+    }
     *head = (fr_head){0};
 }
 
@@ -103,15 +97,15 @@ static fr_status chunk_back(const fr_layer_context *c, fr_head *head, int64_t n_
     FR_TRY(fr_linear_back(c->device, n_rows, head->logits, &head->vocabulary, false,
                           head->h));
     /* the norms' backward passes add to dx */
-    fr_device_zero(c->device, head->dx, n_rows * width * (int64_t)sizeof(float));
+    fr_device_zero(c->device, head->dx, n_rows * width * (int64_t)sizeof(fr_f32));
     fr_norm_backward(c->device, c->arch, &head->norm, n_rows, head->x, head->statistics,
                      head->h, head->dx);
     return FR_OK;
 }
 
 fr_status fr_head_loss(const fr_layer_context *context, fr_head *head,
-                       const fr_batch *batch, const float *x_SD, double *nll_R,
-                       float *dx_SD)
+                       const fr_batch *batch, const fr_f32 *x_SD, fr_f64 *nll_R,
+                       fr_f32 *dx_SD)
 {
     int64_t width = context->arch->d_model;
     int64_t chunk = fr_head_chunk(batch->n_targets);
@@ -144,7 +138,7 @@ fr_status fr_head_loss(const fr_layer_context *context, fr_head *head,
 
 /* Generation has few rows in a pass, hence fr_linear_few; logits go straight to the caller, not into the scratch. */
 fr_status fr_head_logits(const fr_layer_context *context, fr_head *head, int64_t n,
-                         const float *x_TD, const int32_t *rows_N, float *logits_NV)
+                         const fr_f32 *x_TD, const int32_t *rows_N, fr_f32 *logits_NV)
 {
     int64_t width = context->arch->d_model;
     int64_t vocab = context->arch->vocab_size;

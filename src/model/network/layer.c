@@ -29,12 +29,13 @@ static fr_saved complete(const fr_layer_context *c, const fr_saved *saved)
 }
 
 /* target += the attention half; o are its rows before the projection. */
-static fr_status add_attention(const fr_layer_call *call, const float *o, float *target)
+static fr_status add_attention(const fr_layer_call *call, const fr_f32 *o,
+                               fr_f32 *target)
 {
     const fr_layer_context *c = call->c;
     fr_half half = fr_layer_attention_half(call);
     if (call->saved->only_read) {
-        float *o_SQ = c->workspace->up_TU; /* large enough: checked at set-up */
+        fr_f32 *o_SQ = c->workspace->up_TU; /* large enough: checked at set-up */
         fr_layer_gather(call, fr_arch_q_width(c->arch), o, o_SQ);
         o = o_SQ;
     }
@@ -43,13 +44,13 @@ static fr_status add_attention(const fr_layer_call *call, const float *o, float 
 
 fr_status fr_layer_forward(const fr_layer_context *context, const fr_layer *layer,
                            const fr_batch *batch, const fr_layer_prefix *prefix,
-                           fr_layer_cache *cache, const fr_saved *saved, float *y_TD)
+                           fr_layer_cache *cache, const fr_saved *saved, fr_f32 *y_TD)
 {
     fr_saved all = complete(context, saved);
     fr_layer_call call = {context, layer, batch, prefix, cache, &all};
     int64_t width = context->arch->d_model;
     int64_t n = fr_layer_rows_past(&call);
-    float *o = NULL;
+    fr_f32 *o = NULL;
     FR_TRY(fr_layer_attend(&call, &o));
     fr_layer_gather(&call, width, all.x1_TD, all.x2_TD);
     if (context->arch->parallel) {
@@ -66,7 +67,7 @@ static fr_status recompute(const fr_layer_call *call, const fr_saved *kept)
 {
     const fr_saved *all = call->saved;
     const fr_arch *arch = call->c->arch;
-    float *o = NULL;
+    fr_f32 *o = NULL;
     if (kept->x2_TD == NULL) {
         FR_TRY(fr_layer_attend(call, &o));
         fr_layer_gather(call, arch->d_model, all->x1_TD, all->x2_TD);
@@ -80,15 +81,15 @@ static fr_status recompute(const fr_layer_call *call, const fr_saved *kept)
 }
 
 /* dx += d(norm)/dx1^T dh, dh = dqkv Wqkv. */
-static fr_status project_back(const fr_layer_call *call, float *dx_TD)
+static fr_status project_back(const fr_layer_call *call, fr_f32 *dx_TD)
 {
     const fr_layer_context *c = call->c;
     int64_t n = call->batch->n_tokens;
-    const float *dqkv = c->workspace->dqkv_TW;
+    const fr_f32 *dqkv = c->workspace->dqkv_TW;
     if (!c->arch->attn_norm) {
         return fr_linear_back(c->device, n, dqkv, &call->layer->qkv, true, dx_TD);
     }
-    float *dh = c->workspace->h_TD;
+    fr_f32 *dh = c->workspace->h_TD;
     FR_TRY(fr_linear_back(c->device, n, dqkv, &call->layer->qkv, false, dh));
     fr_norm_backward(c->device, c->arch, &call->layer->attn_norm, n, call->saved->x1_TD,
                      call->saved->norm1, dh, dx_TD);
@@ -99,15 +100,15 @@ static fr_status project_back(const fr_layer_call *call, float *dx_TD)
  * first of them must not have changed. */
 fr_status fr_layer_backward(const fr_layer_context *context, const fr_layer *layer,
                             const fr_batch *batch, const fr_layer_prefix *prefix,
-                            const fr_saved *saved, bool prefix_only, float *dx_TD)
+                            const fr_saved *saved, bool prefix_only, fr_f32 *dx_TD)
 {
     fr_saved all = complete(context, saved);
     fr_layer_call call = {context, layer, batch, prefix, NULL, &all};
     int64_t width = context->arch->d_model;
-    const float *dy = dx_TD;
+    const fr_f32 *dy = dx_TD;
     FR_TRY(recompute(&call, saved));
     if (context->arch->parallel) {
-        float *copy = context->workspace->dy_TD;
+        fr_f32 *copy = context->workspace->dy_TD;
         fr_layer_copy(&call, fr_layer_rows_past(&call) * width, dx_TD, copy);
         dy = copy;
     }
@@ -117,7 +118,7 @@ fr_status fr_layer_backward(const fr_layer_context *context, const fr_layer *lay
         return FR_OK;
     }
     if (saved->only_read) {
-        float *dx_SD = context->workspace->h_TD;
+        fr_f32 *dx_SD = context->workspace->h_TD;
         fr_layer_copy(&call, batch->n_read * width, dx_TD, dx_SD);
         fr_layer_scatter(&call, width, dx_SD, dx_TD);
     }

@@ -10,12 +10,13 @@
 
 #include "device/matrix.h"
 #include "model/network/batch.h"
+#include "model/network/constants.h"
 #include "model/network/norm.h"
 #include "model/weights/frozen.h"
 
 /** Angles of a rotary embedding, see model/rotation.h. */
 typedef struct fr_angles {
-    float *
+    fr_f32 *
         table; /* [positions, rotary/2, 2] cos and sin; NULL: no layer of the stage needs them */
     int64_t rotary;
 } fr_angles;
@@ -30,22 +31,19 @@ typedef struct fr_layer {
     fr_norm_weights attn_post_norm;
     fr_norm_weights mlp_norm;
     fr_norm_weights mlp_post_norm;
-    float *q_norm; /* [K], or [Q] of all heads together; NULL: none */
-    float *k_norm;
-    float *qkv_bias;         /* [W] or NULL */
-    float *o_bias;           /* [D] or NULL */
-    float *up_bias;          /* [U] or NULL */
-    float *down_bias;        /* [D] or NULL */
+    fr_f32 *q_norm; /* [K], or [Q] of all heads together; NULL: none */
+    fr_f32 *k_norm;
+    fr_f32 *qkv_bias;        /* [W] or NULL */
+    fr_f32 *o_bias;          /* [D] or NULL */
+    fr_f32 *up_bias;         /* [U] or NULL */
+    fr_f32 *down_bias;       /* [D] or NULL */
     int64_t window;          /* 0: none */
     const fr_angles *angles; /* NULL: queries and keys are not rotated; borrowed */
-    void *storage[16];       /* owned memory behind the vectors above */
-    int n_storage;
 } fr_layer;
 
-/** @param frozen  holds the matrices; borrowed as long as the layer lives */
-FR_MUST_CHECK fr_status fr_layer_load(fr_ctx *ctx, const fr_weights *weights,
-                                      fr_frozen *frozen, int64_t index, fr_layer *out);
-void fr_layer_fini(fr_layer *layer);
+/** @param constants  gets the vectors; lives as long as the layer   @param frozen  holds the matrices, likewise */
+FR_MUST_CHECK fr_status fr_layer_load(fr_constants *constants, fr_frozen *frozen,
+                                      int64_t index, fr_layer *out);
 
 /**
  * What the backward pass of one layer needs, for T token rows. Q, K, V, O, gate and up in the run's
@@ -54,52 +52,53 @@ void fr_layer_fini(fr_layer *layer);
  * computes it again.
  */
 typedef struct fr_saved {
-    float *x1_TD; /* layer input */
-    float *x2_TD; /* input of the feed-forward half */
-    float *norm1; /* [T, 2], each */
-    float *norm2;
-    void *
+    fr_f32 *x1_TD; /* layer input */
+    fr_f32 *x2_TD; /* input of the feed-forward half */
+    fr_f32 *norm1; /* [T, 2], each */
+    fr_f32 *norm2;
+    fr_byte *
         qkv_TW; /* after the rotation; of a model with norms of queries and keys: before these */
-    void *o_TQ;
-    void *up_TU;
-    float *lse_TH;
-    void *
+    fr_byte *o_TQ;
+    fr_byte *up_TU;
+    fr_f32 *lse_TH;
+    fr_byte *
         attn_out_TD; /* the halves' outputs before their post norms; NULL where there is none */
-    void *mlp_out_TD;
-    float *attn_post; /* [T, 2] */
-    float *mlp_post;
+    fr_byte *mlp_out_TD;
+    fr_f32 *attn_post; /* [T, 2] */
+    fr_f32 *mlp_post;
     bool only_read; /* past attention only the S rows that the batch reads are computed:
                        x2, norm2, up, outputs and the layer's output hold these alone */
 } fr_saved;
 
 /** Scratch that all layers of a stage share, for T token rows, f32. NULL: no layer of the model needs it. */
 typedef struct fr_workspace {
-    float *h_TD;
-    float *qkv_TW;
-    float *turned_TW; /* queries and keys after their norms and the rotation */
-    float *q_rstd_TH; /* of these norms, one a head, or one for all */
-    float *k_rstd_TG;
-    float *o_TQ;
-    float *up_TU;
-    float *act_TF;
-    float *dqkv_TW; /* the same memory as act */
-    float *dy_TD; /* of parallel halves: the output's gradient, which both start from */
-    float *attn_out_TD;
-    float *mlp_out_TD;
-    float *x2_TD; /* this and below: of a layer that keeps nothing */
-    float *norm1;
-    float *norm2;
-    float *attn_post;
-    float *mlp_post;
-    float *lse_TH;
-    float *dprefix_k_UP; /* [units, P*KV] */
-    float *dprefix_v_UP;
+    fr_f32 *h_TD;
+    fr_f32 *qkv_TW;
+    fr_f32 *turned_TW; /* queries and keys after their norms and the rotation */
+    fr_f32 *q_rstd_TH; /* of these norms, one a head, or one for all */
+    fr_f32 *k_rstd_TG;
+    fr_f32 *o_TQ;
+    fr_f32 *up_TU;
+    fr_f32 *act_TF;
+    fr_f32 *dqkv_TW; /* the same memory as act */
+    fr_f32
+        *dy_TD; /* of parallel halves: the output's gradient, which both start from */
+    fr_f32 *attn_out_TD;
+    fr_f32 *mlp_out_TD;
+    fr_f32 *x2_TD; /* this and below: of a layer that keeps nothing */
+    fr_f32 *norm1;
+    fr_f32 *norm2;
+    fr_f32 *attn_post;
+    fr_f32 *mlp_post;
+    fr_f32 *lse_TH;
+    fr_f32 *dprefix_k_UP; /* [units, P*KV] */
+    fr_f32 *dprefix_v_UP;
 } fr_workspace;
 
 /** The prefix of one layer, borrowed; length 0: none. */
 typedef struct fr_layer_prefix {
-    const float *k_PGK;
-    const float *v_PGK;
+    const fr_f32 *k_PGK;
+    const fr_f32 *v_PGK;
     int64_t length;
     bool slides; /* see fr_stage_prefix */
 } fr_layer_prefix;
@@ -107,8 +106,8 @@ typedef struct fr_layer_prefix {
 /** Key/value cache of one layer, keys after RoPE; sequences lie where the batch's segments say. For generation, and to
  * get the prefix that stands for a text. */
 typedef struct fr_layer_cache {
-    float *k; /* [capacity, KV] */
-    float *v;
+    fr_f32 *k; /* [capacity, KV] */
+    fr_f32 *v;
     const fr_attention_prefix
         *prefixes_U; /* of the pass; NULL: all see the layer's one */
 } fr_layer_cache;
@@ -118,10 +117,10 @@ typedef struct fr_layer_context {
     fr_device *device;
     const fr_arch *arch;
     fr_dtype dtype;
-    const float *slopes_H; /* ALiBi; NULL: none */
+    const fr_f32 *slopes_H; /* ALiBi; NULL: none */
     /* fr_linear, or fr_linear_few for a batch that only decodes */
-    fr_status (*linear)(fr_device *device, int64_t m, const float *x,
-                        const fr_matrix *w, bool accumulate, float *y);
+    fr_status (*linear)(fr_device *device, int64_t m, const fr_f32 *x,
+                        const fr_matrix *w, bool accumulate, fr_f32 *y);
     fr_workspace *workspace;
 } fr_layer_context;
 
@@ -134,7 +133,7 @@ FR_MUST_CHECK fr_status fr_layer_forward(const fr_layer_context *context,
                                          const fr_layer *layer, const fr_batch *batch,
                                          const fr_layer_prefix *prefix,
                                          fr_layer_cache *cache, const fr_saved *saved,
-                                         float *y_TD);
+                                         fr_f32 *y_TD);
 
 /**
  * Backward: dx_TD holds d loss / d y on entry (S rows with saved->only_read) and d loss / d x1 on return; the
@@ -145,7 +144,7 @@ FR_MUST_CHECK fr_status fr_layer_backward(const fr_layer_context *context,
                                           const fr_layer *layer, const fr_batch *batch,
                                           const fr_layer_prefix *prefix,
                                           const fr_saved *saved, bool prefix_only,
-                                          float *dx_TD);
+                                          fr_f32 *dx_TD);
 
 /** Widths: Q, KV, W and U as above. */
 int64_t fr_arch_q_width(const fr_arch *arch);

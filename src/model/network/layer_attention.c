@@ -14,9 +14,9 @@
 
 /* Where attention reads its queries, keys and values: columns of rows of W floats. */
 typedef struct operands {
-    const float *q;
-    const float *k;
-    const float *v;
+    const fr_f32 *q;
+    const fr_f32 *k;
+    const fr_f32 *v;
 } operands;
 
 static fr_heads all_heads(const fr_layer_call *call)
@@ -29,7 +29,7 @@ static fr_heads all_heads(const fr_layer_call *call)
 }
 
 /* In place; `inverse` turns gradients back. q and k lie side by side in a row, heads of one width: one call turns both. */
-static void rotate(const fr_layer_call *call, bool inverse, float *qkv)
+static void rotate(const fr_layer_call *call, bool inverse, fr_f32 *qkv)
 {
     const fr_angles *angles = call->layer->angles;
     if (angles != NULL) {
@@ -49,14 +49,14 @@ static fr_heads norm_runs(const fr_layer_call *call, int64_t columns, int64_t wi
 }
 
 /* Turned queries and keys of the projection's output. */
-static operands turn(const fr_layer_call *call, float *qkv)
+static operands turn(const fr_layer_call *call, fr_f32 *qkv)
 {
     const fr_layer_context *c = call->c;
     const fr_arch *arch = c->arch;
     const fr_workspace *w = c->workspace;
     int64_t q = fr_arch_q_width(arch);
     int64_t kv = fr_arch_kv_width(arch);
-    float *turned = qkv;
+    fr_f32 *turned = qkv;
     if (arch->qk_norm != FR_QK_NORM_NONE) {
         float eps = (float)arch->norm_eps;
         fr_heads queries = norm_runs(call, q, fr_arch_q_norm_width(arch));
@@ -72,7 +72,7 @@ static operands turn(const fr_layer_call *call, float *qkv)
 }
 
 /* dq and dk belong to turned queries and keys; the projection made them before. */
-static void turn_back(const fr_layer_call *call, const float *qkv, float *dqkv)
+static void turn_back(const fr_layer_call *call, const fr_f32 *qkv, fr_f32 *dqkv)
 {
     const fr_layer_context *c = call->c;
     const fr_arch *arch = c->arch;
@@ -123,8 +123,8 @@ static fr_status project(const fr_layer_call *call, operands *out)
     const fr_saved *saved = call->saved;
     int64_t n = call->batch->n_tokens;
     int64_t width = fr_arch_qkv_width(c->arch);
-    const float *h = saved->x1_TD;
-    float *qkv = fr_layer_work_buffer(call, saved->qkv_TW, c->workspace->qkv_TW);
+    const fr_f32 *h = saved->x1_TD;
+    fr_f32 *qkv = fr_layer_work_buffer(call, saved->qkv_TW, c->workspace->qkv_TW);
     if (c->arch->attn_norm) {
         fr_norm_forward(c->device, c->arch, &call->layer->attn_norm, n, saved->x1_TD,
                         c->workspace->h_TD, saved->norm1);
@@ -142,12 +142,12 @@ static fr_status project(const fr_layer_call *call, operands *out)
     return FR_OK;
 }
 
-fr_status fr_layer_attend(const fr_layer_call *call, float **o_out)
+fr_status fr_layer_attend(const fr_layer_call *call, fr_f32 **o_out)
 {
     const fr_layer_context *c = call->c;
     const fr_saved *saved = call->saved;
     const fr_batch *batch = call->batch;
-    float *o = fr_layer_work_buffer(call, saved->o_TQ, c->workspace->o_TQ);
+    fr_f32 *o = fr_layer_work_buffer(call, saved->o_TQ, c->workspace->o_TQ);
     operands x = {0};
     FR_TRY(project(call, &x));
     fr_attention_params params = attention_params(call);
@@ -167,28 +167,28 @@ fr_status fr_layer_attend(const fr_layer_call *call, float **o_out)
 }
 
 /* do = d_out Wo for all rows, in the feed-forward scratch: it is free by now and at least as large as [T, Q]. */
-static fr_status output_gradient(const fr_layer_call *call, const float *dy)
+static fr_status output_gradient(const fr_layer_call *call, const fr_f32 *dy)
 {
     const fr_layer_context *c = call->c;
     int64_t n = fr_layer_rows_past(call);
-    float *d_o = c->workspace->up_TU;
+    fr_f32 *d_o = c->workspace->up_TU;
     fr_half half = fr_layer_attention_half(call);
-    const float *d_out = fr_layer_half_gradient(call, &half, n, dy);
+    const fr_f32 *d_out = fr_layer_half_gradient(call, &half, n, dy);
     if (!call->saved->only_read) {
         return fr_linear_back(c->device, n, d_out, half.w, false, d_o);
     }
-    float *d_o_SQ = c->workspace->dqkv_TW; /* filled later */
+    fr_f32 *d_o_SQ = c->workspace->dqkv_TW; /* filled later */
     FR_TRY(fr_linear_back(c->device, n, d_out, half.w, false, d_o_SQ));
     fr_layer_scatter(call, fr_arch_q_width(c->arch), d_o_SQ, d_o);
     return FR_OK;
 }
 
 /* The operands of the forward pass: kept as they are, or turned again. */
-static operands bring_operands(const fr_layer_call *call, float **qkv_out)
+static operands bring_operands(const fr_layer_call *call, fr_f32 **qkv_out)
 {
     const fr_arch *arch = call->c->arch;
     int64_t q = fr_arch_q_width(arch);
-    float *qkv =
+    fr_f32 *qkv =
         fr_layer_bring_back(call, call->batch->n_tokens * fr_arch_qkv_width(arch),
                             call->saved->qkv_TW, call->c->workspace->qkv_TW);
     *qkv_out = qkv;
@@ -198,15 +198,15 @@ static operands bring_operands(const fr_layer_call *call, float **qkv_out)
 }
 
 fr_status fr_layer_attend_back(const fr_layer_call *call, bool prefix_only,
-                               const float *dy)
+                               const fr_f32 *dy)
 {
     const fr_layer_context *c = call->c;
     fr_workspace *w = c->workspace;
     int64_t q = fr_arch_q_width(c->arch);
-    float *qkv = NULL;
+    fr_f32 *qkv = NULL;
     operands x = bring_operands(call, &qkv);
-    const float *o = fr_layer_bring_back(call, call->batch->n_tokens * q,
-                                         call->saved->o_TQ, w->o_TQ);
+    const fr_f32 *o = fr_layer_bring_back(call, call->batch->n_tokens * q,
+                                          call->saved->o_TQ, w->o_TQ);
     FR_TRY(output_gradient(call, dy));
     fr_attention_params params = attention_params(call);
     fr_attention_gradients gradients = {.dprefix_k_UPGK = w->dprefix_k_UP,

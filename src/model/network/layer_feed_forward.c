@@ -6,12 +6,12 @@
 #include "model/network/layer_impl.h"
 
 /* up = W_up N(x2), which `activate` saves; fills norm2 of `saved`. */
-static fr_status project_up(const fr_layer_call *call, int64_t n, float **up_out)
+static fr_status project_up(const fr_layer_call *call, int64_t n, fr_f32 **up_out)
 {
     const fr_layer_context *c = call->c;
     const fr_saved *saved = call->saved;
-    const float *h = saved->x2_TD;
-    float *up = fr_layer_work_buffer(call, saved->up_TU, c->workspace->up_TU);
+    const fr_f32 *h = saved->x2_TD;
+    fr_f32 *up = fr_layer_work_buffer(call, saved->up_TU, c->workspace->up_TU);
     if (c->arch->mlp_norm) {
         fr_norm_forward(c->device, c->arch, &call->layer->mlp_norm, n, saved->x2_TD,
                         c->workspace->h_TD, saved->norm2);
@@ -24,10 +24,10 @@ static fr_status project_up(const fr_layer_call *call, int64_t n, float **up_out
 }
 
 /* act = activation(up); up is saved on the way. */
-static void activate(const fr_layer_call *call, int64_t n, float *up, float *act)
+static void activate(const fr_layer_call *call, int64_t n, fr_f32 *up, fr_f32 *act)
 {
     const fr_layer_context *c = call->c;
-    void *saved = call->saved->up_TU;
+    fr_byte *saved = call->saved->up_TU;
     fr_activation activation = c->arch->activation;
     int64_t width = c->arch->d_ff;
     if (!c->arch->gated) {
@@ -40,12 +40,12 @@ static void activate(const fr_layer_call *call, int64_t n, float *up, float *act
     }
 }
 
-fr_status fr_layer_feed_forward(const fr_layer_call *call, float *target)
+fr_status fr_layer_feed_forward(const fr_layer_call *call, fr_f32 *target)
 {
     const fr_layer_context *c = call->c;
     int64_t n = fr_layer_rows_past(call);
-    float *act = c->workspace->act_TF;
-    float *up = NULL;
+    fr_f32 *act = c->workspace->act_TF;
+    fr_f32 *up = NULL;
     fr_half half = fr_layer_mlp_half(call);
     FR_TRY(project_up(call, n, &up));
     /* its output is needed again only by its post norm, and only where that was not kept */
@@ -61,15 +61,15 @@ fr_status fr_layer_feed_forward(const fr_layer_call *call, float *target)
 }
 
 /* dup from dact and the saved up, or the one that was computed again into dup's place. */
-static void activate_back(const fr_layer_call *call, int64_t n, const float *dact,
-                          float *dup)
+static void activate_back(const fr_layer_call *call, int64_t n, const fr_f32 *dact,
+                          fr_f32 *dup)
 {
     const fr_layer_context *c = call->c;
-    void *saved = call->saved->up_TU;
+    fr_byte *saved = call->saved->up_TU;
     fr_activation activation = c->arch->activation;
     int64_t width = c->arch->d_ff;
     if (!c->arch->gated) {
-        const float *up = fr_layer_bring_back(call, n * width, saved, dup);
+        const fr_f32 *up = fr_layer_bring_back(call, n * width, saved, dup);
         fr_activate_back(c->device, activation, n * width, up, dact, dup);
     } else if (c->dtype == FR_F32 || saved == NULL) {
         fr_gated_back(c->device, activation, n, width,
@@ -80,17 +80,17 @@ static void activate_back(const fr_layer_call *call, int64_t n, const float *dac
     }
 }
 
-fr_status fr_layer_feed_forward_back(const fr_layer_call *call, float *dx)
+fr_status fr_layer_feed_forward_back(const fr_layer_call *call, fr_f32 *dx)
 {
     /* act and dact share a buffer: activations are not needed here, only up is */
     const fr_layer_context *c = call->c;
     const fr_saved *saved = call->saved;
     int64_t n = fr_layer_rows_past(call);
-    float *dh = c->workspace->h_TD;
-    float *dact = c->workspace->act_TF;
-    float *dup = c->workspace->up_TU;
+    fr_f32 *dh = c->workspace->h_TD;
+    fr_f32 *dact = c->workspace->act_TF;
+    fr_f32 *dup = c->workspace->up_TU;
     fr_half half = fr_layer_mlp_half(call);
-    const float *d_out = fr_layer_half_gradient(call, &half, n, dx);
+    const fr_f32 *d_out = fr_layer_half_gradient(call, &half, n, dx);
     FR_TRY(fr_linear_back(c->device, n, d_out, half.w, false, dact));
     activate_back(call, n, dact, dup);
     if (!c->arch->mlp_norm) {

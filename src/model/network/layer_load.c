@@ -1,8 +1,5 @@
-#include "base/mem.h"
 #include "device/matrix.h"
 #include "model/network/layer.h"
-
-#include <stdlib.h>
 
 /* Widths in elements of a row; layer.h names them Q, KV, W and U. */
 int64_t fr_arch_q_width(const fr_arch *arch)
@@ -40,52 +37,42 @@ int64_t fr_arch_k_norm_width(const fr_arch *arch)
     return arch->qk_norm == FR_QK_NORM_WHOLE ? fr_arch_kv_width(arch) : arch->head_dim;
 }
 
-/* One place to read layer `index` of a model: matrices from `frozen`, vectors into memory that `layer` owns. */
+/* One place to read layer `index` of a model: matrices from `frozen`, vectors into the constants. */
 typedef struct loader {
-    fr_ctx *ctx;
-    const fr_weights *weights;
+    fr_constants *constants;
     fr_frozen *frozen;
     int64_t index;
     fr_layer *layer;
 } loader;
 
-/* Memory goes into the layer's list at once, so that fr_layer_fini frees it whatever fails later. */
-static fr_status own_floats(const loader *l, int64_t count, float **out)
-{
-    FR_TRY(fr_alloc(l->ctx, count, sizeof **out, out));
-    l->layer->storage[l->layer->n_storage++] = *out;
-    return FR_OK;
-}
-
 /* Stack vectors in step with load_matrix; NULL if the model has none of them. */
 static fr_status load_vector(const loader *l, const fr_weight *roles,
-                             const int64_t *lengths, int n_roles, float **out)
+                             const int64_t *lengths, int n_roles, fr_f32 **out)
 {
     int64_t total = 0;
     bool any = false;
     for (int i = 0; i < n_roles; i++) {
         total += lengths[i];
-        any = any || fr_weights_has(l->weights, roles[i], l->index);
+        any = any || fr_weights_has(l->constants->weights, roles[i], l->index);
     }
     *out = NULL;
     if (!any) {
         return FR_OK;
     }
-    FR_TRY(own_floats(l, total, out));
-    float *next = *out;
+    FR_TRY(fr_constants_floats(l->constants, total, out));
+    fr_f32 *next = *out;
     for (int i = 0; i < n_roles; i++) {
-        if (fr_weights_has(l->weights, roles[i], l->index)) {
-            FR_TRY(
-                fr_weights_read(l->ctx, l->weights, roles[i], l->index, FR_F32, next));
+        if (fr_weights_has(l->constants->weights, roles[i], l->index)) {
+            FR_TRY(fr_constants_read(l->constants, roles[i], l->index, next));
         }
-        /* a missing part stays zero, as fr_alloc left it */
+        /* a missing part stays zero, as it was made */
         next += lengths[i];
     }
     return FR_OK;
 }
 
 static fr_status load_one_vector(const loader *l, fr_weight role, int64_t length,
-                                 float **out)
+                                 fr_f32 **out)
 {
     return load_vector(l, &role, &length, 1, out);
 }
@@ -94,30 +81,32 @@ static fr_status load_one_vector(const loader *l, fr_weight role, int64_t length
 static fr_status load_norm(const loader *l, fr_weight weight, fr_weight bias,
                            fr_norm_weights *out)
 {
-    int64_t width = fr_weights_arch(l->weights)->d_model;
+    int64_t width = fr_weights_arch(l->constants->weights)->d_model;
     FR_TRY(load_one_vector(l, weight, width, &out->w));
-    if (out->w == NULL || fr_weights_arch(l->weights)->norm == FR_NORM_RMS) {
+    if (out->w == NULL || fr_weights_arch(l->constants->weights)->norm == FR_NORM_RMS) {
         return FR_OK;
     }
     if (bias != FR_W_COUNT) {
         FR_TRY(load_one_vector(l, bias, width, &out->b));
     }
     /* the operator adds a bias: zeros where the model has none */
-    return out->b != NULL ? FR_OK : own_floats(l, width, &out->b);
+    return out->b != NULL ? FR_OK : fr_constants_floats(l->constants, width, &out->b);
 }
 
-static fr_matrix load_matrix(const loader *l, const fr_stack *stack)
+static fr_status load_matrix(const loader *l, const fr_stack *stack, fr_matrix *out)
 {
-    return fr_frozen_matrix(l->frozen, stack, l->index);
+    *out = fr_frozen_matrix(l->frozen, stack, l->index);
+    return fr_constants_bring(l->constants, out);
 }
 
 /* Q, K and V, and gate and up, are stacked: one product reads the normed input once for all of them. */
-static void load_matrices(const loader *l, const fr_arch *arch)
+static fr_status load_matrices(const loader *l, const fr_arch *arch)
 {
-    l->layer->qkv = load_matrix(l, &FR_STACK_QKV);
-    l->layer->o = load_matrix(l, &FR_STACK_O);
-    l->layer->up = load_matrix(l, arch->gated ? &FR_STACK_GATE_UP : &FR_STACK_UP);
-    l->layer->down = load_matrix(l, &FR_STACK_DOWN);
+    const fr_stack *up = arch->gated ? &FR_STACK_GATE_UP : &FR_STACK_UP;
+    FR_TRY(load_matrix(l, &FR_STACK_QKV, &l->layer->qkv));
+    FR_TRY(load_matrix(l, &FR_STACK_O, &l->layer->o));
+    FR_TRY(load_matrix(l, up, &l->layer->up));
+    return load_matrix(l, &FR_STACK_DOWN, &l->layer->down);
 }
 
 static fr_status load_vectors(const loader *l, const fr_arch *arch)
@@ -149,28 +138,13 @@ static fr_status load_norms(const loader *l, const fr_arch *arch)
     return load_one_vector(l, FR_W_K_NORM, fr_arch_k_norm_width(arch), &layer->k_norm);
 }
 
-/* On failure nothing is left to free: `out` is zeroed again. */
-fr_status fr_layer_load(fr_ctx *ctx, const fr_weights *weights, fr_frozen *frozen,
-                        int64_t index, fr_layer *out)
+fr_status fr_layer_load(fr_constants *constants, fr_frozen *frozen, int64_t index,
+                        fr_layer *out)
 {
-    const fr_arch *arch = fr_weights_arch(weights);
+    const fr_arch *arch = fr_weights_arch(constants->weights);
+    loader l = {constants, frozen, index, out};
     *out = (fr_layer){.window = fr_arch_window(arch, index)};
-    loader l = {ctx, weights, frozen, index, out};
-    load_matrices(&l, arch);
-    fr_status status = load_vectors(&l, arch);
-    if (status == FR_OK) {
-        status = load_norms(&l, arch);
-    }
-    if (status != FR_OK) {
-        fr_layer_fini(out);
-    }
-    return status;
-}
-
-void fr_layer_fini(fr_layer *layer)
-{
-    for (int i = 0; i < layer->n_storage; i++) {
-        free(layer->storage[i]);
-    }
-    *layer = (fr_layer){0};
+    FR_TRY(load_matrices(&l, arch));
+    FR_TRY(load_vectors(&l, arch));
+    return load_norms(&l, arch);
 }

@@ -10,20 +10,20 @@
 
 /* ---- kept values -------------------------------------------------------------------------- */
 
-float *fr_layer_work_buffer(const fr_layer_call *call, void *saved, float *scratch)
+fr_f32 *fr_layer_work_buffer(const fr_layer_call *call, fr_byte *saved, fr_f32 *scratch)
 {
-    return call->c->dtype == FR_F32 && saved != NULL ? saved : scratch;
+    return call->c->dtype == FR_F32 && saved != NULL ? fr_f32_of(saved) : scratch;
 }
 
-void fr_layer_keep(const fr_layer_call *call, int64_t n, float *work, void *saved)
+void fr_layer_keep(const fr_layer_call *call, int64_t n, fr_f32 *work, fr_byte *saved)
 {
     if (call->c->dtype != FR_F32) {
         fr_save(call->c->device, n, call->c->dtype, work, saved);
     }
 }
 
-float *fr_layer_bring_back(const fr_layer_call *call, int64_t n, void *saved,
-                           float *scratch)
+fr_f32 *fr_layer_bring_back(const fr_layer_call *call, int64_t n, fr_byte *saved,
+                            fr_f32 *scratch)
 {
     if (call->c->dtype != FR_F32 && saved != NULL) {
         fr_restore(call->c->device, n, call->c->dtype, saved, scratch);
@@ -33,7 +33,7 @@ float *fr_layer_bring_back(const fr_layer_call *call, int64_t n, void *saved,
 
 /* ---- rows --------------------------------------------------------------------------------- */
 
-void fr_layer_copy(const fr_layer_call *call, int64_t n, const float *x, float *y)
+void fr_layer_copy(const fr_layer_call *call, int64_t n, const fr_f32 *x, fr_f32 *y)
 {
     fr_device_copy(call->c->device, y, x, n * (int64_t)sizeof *y);
 }
@@ -43,7 +43,8 @@ int64_t fr_layer_rows_past(const fr_layer_call *call)
     return call->saved->only_read ? call->batch->n_read : call->batch->n_tokens;
 }
 
-void fr_layer_gather(const fr_layer_call *call, int64_t width, const float *x, float *y)
+void fr_layer_gather(const fr_layer_call *call, int64_t width, const fr_f32 *x,
+                     fr_f32 *y)
 {
     const fr_batch *batch = call->batch;
     if (call->saved->only_read) {
@@ -53,8 +54,8 @@ void fr_layer_gather(const fr_layer_call *call, int64_t width, const float *x, f
     }
 }
 
-void fr_layer_scatter(const fr_layer_call *call, int64_t width, const float *x_S,
-                      float *y_T)
+void fr_layer_scatter(const fr_layer_call *call, int64_t width, const fr_f32 *x_S,
+                      fr_f32 *y_T)
 {
     const fr_batch *batch = call->batch;
     fr_scatter_rows(call->c->device, batch->n_tokens, width, batch->n_read,
@@ -62,7 +63,7 @@ void fr_layer_scatter(const fr_layer_call *call, int64_t width, const float *x_S
 }
 
 void fr_layer_add_bias(const fr_layer_call *call, int64_t n, int64_t width,
-                       const float *bias, float *x)
+                       const fr_f32 *bias, fr_f32 *x)
 {
     if (bias != NULL) {
         fr_add_bias(call->c->device, n, width, width, bias, x);
@@ -93,7 +94,7 @@ fr_half fr_layer_mlp_half(const fr_layer_call *call)
 
 /* A plain output is summed by the product itself, on top of the residual stream. */
 fr_status fr_layer_add_half(const fr_layer_call *call, const fr_half *half, int64_t n,
-                            const float *x, float *target)
+                            const fr_f32 *x, fr_f32 *target)
 {
     const fr_layer_context *c = call->c;
     int64_t width = c->arch->d_model;
@@ -102,11 +103,11 @@ fr_status fr_layer_add_half(const fr_layer_call *call, const fr_half *half, int6
         fr_layer_add_bias(call, n, width, half->bias, target);
         return FR_OK;
     }
-    float *out = fr_layer_work_buffer(call, half->out, half->scratch);
+    fr_f32 *out = fr_layer_work_buffer(call, half->out, half->scratch);
     FR_TRY(c->linear(c->device, n, x, half->w, false, out));
     fr_layer_add_bias(call, n, width, half->bias, out);
     if (half->post->w != NULL) {
-        float *h = c->workspace->h_TD;
+        fr_f32 *h = c->workspace->h_TD;
         fr_layer_keep(call, n * width, out, half->out);
         fr_norm_forward(c->device, c->arch, half->post, n, out, h, half->statistics);
         out = h;
@@ -118,17 +119,17 @@ fr_status fr_layer_add_half(const fr_layer_call *call, const fr_half *half, int6
     return FR_OK;
 }
 
-const float *fr_layer_half_gradient(const fr_layer_call *call, const fr_half *half,
-                                    int64_t n, const float *dy)
+const fr_f32 *fr_layer_half_gradient(const fr_layer_call *call, const fr_half *half,
+                                     int64_t n, const fr_f32 *dy)
 {
     const fr_layer_context *c = call->c;
     int64_t width = c->arch->d_model;
-    float *d_out = c->workspace->h_TD;
+    fr_f32 *d_out = c->workspace->h_TD;
     if (!fr_arch_has_half_outputs(c->arch)) {
         return dy;
     }
     if (half->post->w != NULL) {
-        const float *out =
+        const fr_f32 *out =
             fr_layer_bring_back(call, n * width, half->out, half->scratch);
         /* the norms' backward passes add to dx */
         fr_device_zero(c->device, d_out, n * width * (int64_t)sizeof *d_out);

@@ -17,51 +17,53 @@
 
 #include <stdlib.h>
 
-static fr_status load_layers(fr_stage *s, const fr_weights *weights)
+static fr_status load_layers(fr_stage *s)
 {
     FR_TRY(fr_alloc(s->ctx, s->n_layers, sizeof *s->layers, &s->layers));
     for (int64_t i = 0; i < s->n_layers; i++) {
-        FR_TRY(fr_layer_load(s->ctx, weights, s->frozen, s->first_layer + i,
-                             &s->layers[i]));
+        FR_TRY(
+            fr_layer_load(&s->constants, s->frozen, s->first_layer + i, &s->layers[i]));
         s->layers[i].angles = fr_stage_angles(s, s->first_layer + i);
     }
     return FR_OK;
 }
 
 /* All rows of the file's table, also those that no row of this run reaches. */
-static fr_status load_positions(fr_stage *s, const fr_weights *weights)
+static fr_status load_positions(fr_stage *s)
 {
     int64_t rows = 0;
     int64_t columns = 0;
-    fr_weights_shape(weights, FR_W_POSITIONS, -1, &rows, &columns);
-    FR_TRY(fr_alloc(s->ctx, rows * columns, sizeof(float), &s->positions));
-    return fr_weights_read(s->ctx, weights, FR_W_POSITIONS, -1, FR_F32, s->positions);
+    fr_weights_shape(s->constants.weights, FR_W_POSITIONS, -1, &rows, &columns);
+    FR_TRY(fr_constants_floats(&s->constants, rows * columns, &s->positions));
+    return fr_constants_read(&s->constants, FR_W_POSITIONS, -1, s->positions);
 }
 
-static fr_status load_embedding_norm(fr_stage *s, const fr_weights *weights)
+static fr_status load_embedding_norm(fr_stage *s)
 {
+    fr_constants *c = &s->constants;
     fr_norm_weights *norm = &s->embedding_norm;
-    FR_TRY(fr_alloc(s->ctx, s->arch.d_model, sizeof(float), &norm->w));
-    FR_TRY(fr_alloc(s->ctx, s->arch.d_model, sizeof(float), &norm->b));
-    FR_TRY(fr_weights_read(s->ctx, weights, FR_W_EMBEDDING_NORM, -1, FR_F32, norm->w));
-    return fr_weights_read(s->ctx, weights, FR_W_EMBEDDING_NORM_BIAS, -1, FR_F32,
-                           norm->b);
+    FR_TRY(fr_constants_floats(c, s->arch.d_model, &norm->w));
+    FR_TRY(fr_constants_floats(c, s->arch.d_model, &norm->b));
+    FR_TRY(fr_constants_read(c, FR_W_EMBEDDING_NORM, -1, norm->w));
+    return fr_constants_read(c, FR_W_EMBEDDING_NORM_BIAS, -1, norm->b);
 }
 
-static fr_status load_ends(fr_stage *s, const fr_weights *weights)
+static fr_status load_ends(fr_stage *s)
 {
     if (fr_stage_is_first(s)) {
         s->tokens = fr_frozen_matrix(s->frozen, &FR_STACK_TOKENS, -1);
+        FR_TRY(fr_constants_bring(&s->constants, &s->tokens));
         if (s->arch.positions == FR_POSITIONS_LEARNED) {
-            FR_TRY(load_positions(s, weights));
+            FR_TRY(load_positions(s));
         }
         if (s->arch.embedding_norm) {
-            FR_TRY(load_embedding_norm(s, weights));
+            FR_TRY(load_embedding_norm(s));
         }
     }
     if (fr_stage_is_last(s)) {
         fr_matrix vocabulary = fr_frozen_matrix(s->frozen, &FR_STACK_HEAD, -1);
-        FR_TRY(fr_head_load(s->ctx, weights, &vocabulary, &s->head));
+        FR_TRY(fr_constants_bring(&s->constants, &vocabulary));
+        FR_TRY(fr_head_load(&s->constants, &vocabulary, &s->head));
     }
     return FR_OK;
 }
@@ -108,8 +110,8 @@ static fr_status check_positions(const fr_stage *s, const fr_weights *weights)
 static fr_status load_own(fr_stage *s, const fr_weights *weights)
 {
     FR_TRY(fr_stage_make_places(s));
-    FR_TRY(load_layers(s, weights));
-    FR_TRY(load_ends(s, weights));
+    FR_TRY(load_layers(s));
+    FR_TRY(load_ends(s));
     fr_weights_release(weights);
     return FR_OK;
 }
@@ -122,6 +124,8 @@ fr_status fr_stage_create(fr_ctx *ctx, const fr_stage_params *params, fr_stage *
     if (status == FR_OK) {
         s->ctx = ctx;
         s->device = params->device;
+        s->constants = (fr_constants){
+            .ctx = ctx, .device = params->device, .weights = params->weights};
         s->arch = *fr_weights_arch(params->weights);
         s->dtype = params->dtype;
         s->recompute = params->recompute;
@@ -150,21 +154,13 @@ void fr_stage_destroy(fr_stage **stage)
     if (s == NULL) {
         return;
     }
-    for (int64_t i = 0; s->layers != NULL && i < s->n_layers; i++) {
-        fr_layer_fini(&s->layers[i]);
-    }
     fr_head_fini(&s->head);
+    fr_constants_fini(&s->constants);
     fr_frozen_destroy(&s->frozen);
     free(s->layers);
-    free(s->angles.table);
-    free(s->local_angles.table);
-    free(s->slopes_H);
-    free(s->positions);
-    free(s->embedding_norm.w);
-    free(s->embedding_norm.b);
-    free(s->arena);
-    free(s->workspace.dprefix_k_UP);
-    free(s->workspace.dprefix_v_UP);
+    fr_device_free(s->device, s->arena);
+    fr_device_free(s->device, s->workspace.dprefix_k_UP);
+    fr_device_free(s->device, s->workspace.dprefix_v_UP);
     free(s);
     *stage = NULL;
 }
@@ -222,8 +218,9 @@ static fr_status alloc_cache(fr_ctx *ctx, int64_t elements, int64_t n_units,
                     &cache->layer_prefixes_U));
     FR_TRY(fr_alloc(ctx, n_units, sizeof *cache->prefixes_U, &cache->prefixes_U));
     for (int64_t i = 0; i < cache->n_layers; i++) {
-        FR_TRY(fr_alloc(ctx, elements, sizeof(float), &cache->layers[i].k));
-        FR_TRY(fr_alloc(ctx, elements, sizeof(float), &cache->layers[i].v));
+        fr_layer_cache *layer = &cache->layers[i];
+        FR_TRY(fr_device_alloc(cache->device, elements, sizeof *layer->k, &layer->k));
+        FR_TRY(fr_device_alloc(cache->device, elements, sizeof *layer->v, &layer->v));
         cache->layers[i].prefixes_U = cache->layer_prefixes_U;
     }
     return FR_OK;
@@ -232,13 +229,13 @@ static fr_status alloc_cache(fr_ctx *ctx, int64_t elements, int64_t n_units,
 int64_t fr_cache_bytes(const fr_stage *stage, int64_t rows)
 {
     return 2 * stage->n_layers * rows * fr_arch_kv_width(&stage->arch) *
-           (int64_t)sizeof(float);
+           (int64_t)sizeof(fr_f32);
 }
 
 fr_status fr_cache_init(fr_ctx *ctx, const fr_stage *stage, int64_t rows,
                         int64_t n_units, fr_cache *out)
 {
-    *out = (fr_cache){.n_layers = stage->n_layers};
+    *out = (fr_cache){.n_layers = stage->n_layers, .device = stage->device};
     fr_status status =
         alloc_cache(ctx, rows * fr_arch_kv_width(&stage->arch), n_units, out);
     if (status != FR_OK) {
@@ -250,8 +247,8 @@ fr_status fr_cache_init(fr_ctx *ctx, const fr_stage *stage, int64_t rows,
 void fr_cache_fini(fr_cache *cache)
 {
     for (int64_t i = 0; cache->layers != NULL && i < cache->n_layers; i++) {
-        free(cache->layers[i].k);
-        free(cache->layers[i].v);
+        fr_device_free(cache->device, cache->layers[i].k);
+        fr_device_free(cache->device, cache->layers[i].v);
     }
     free(cache->layers);
     free(cache->layer_prefixes_U);
@@ -260,7 +257,7 @@ void fr_cache_fini(fr_cache *cache)
 }
 
 /* x = N(scale * token embedding + learned position). */
-static fr_status embed(fr_stage *s, const fr_batch *batch, float *x_TD)
+static fr_status embed(fr_stage *s, const fr_batch *batch, fr_f32 *x_TD)
 {
     int64_t n = batch->n_tokens;
     int64_t width = s->arch.d_model;
@@ -272,7 +269,7 @@ static fr_status embed(fr_stage *s, const fr_batch *batch, float *x_TD)
         fr_add_table_rows(s->device, n, width, batch->positions_T, s->positions, x_TD);
     }
     if (s->embedding_norm.w != NULL) {
-        float *h = s->workspace.h_TD;
+        fr_f32 *h = s->workspace.h_TD;
         fr_device_copy(s->device, h, x_TD, n * width * (int64_t)sizeof *h);
         /* a layer norm whatever the kind of the others */
         fr_layernorm(s->device, n, width, h, s->embedding_norm.w, s->embedding_norm.b,
@@ -388,21 +385,21 @@ fr_status fr_stage_backward(fr_stage *stage, const fr_batch *batch,
 }
 
 fr_status fr_stage_loss(fr_stage *stage, const fr_batch *batch,
-                        fr_activations *activations, bool want_gradient, double *nll_R)
+                        fr_activations *activations, bool want_gradient, fr_f64 *nll_R)
 {
     fr_layer_context context = fr_stage_context(stage);
-    float *gradient = NULL;
+    fr_f32 *gradient = NULL;
     if (want_gradient) {
         gradient = activations->gradient_TD;
         fr_device_zero(stage->device, gradient,
-                       batch->n_read * stage->arch.d_model * (int64_t)sizeof(float));
+                       batch->n_read * stage->arch.d_model * (int64_t)sizeof(fr_f32));
     }
     return fr_head_loss(&context, &stage->head, batch,
                         fr_activations_output(activations), nll_R, gradient);
 }
 
 fr_status fr_stage_logits(fr_stage *stage, fr_activations *activations, int64_t n,
-                          const int32_t *rows_N, float *logits_NV)
+                          const int32_t *rows_N, fr_f32 *logits_NV)
 {
     fr_layer_context context = fr_stage_context(stage);
     return fr_head_logits(&context, &stage->head, n, fr_activations_output(activations),

@@ -46,12 +46,12 @@ bool fr_stage_turns_long(const fr_stage *stage);
 bool fr_stage_is_first(const fr_stage *stage);
 bool fr_stage_is_last(const fr_stage *stage);
 
-/** The prefix of one task for the layers of this stage, borrowed. Layers outside `layers` attend as in the base; real
+/** The prefix of one task for the layers of this stage, borrowed memory of the stage's device. Layers outside `layers` attend as in the base; real
  * tokens stand at the positions after `length` in all layers. */
 typedef struct fr_stage_prefix {
     int64_t length;
-    const float *k; /* [layers of this stage that have a prefix, P, G, K] */
-    const float *v;
+    const fr_f32 *k; /* [layers of this stage that have a prefix, P, G, K] */
+    const fr_f32 *v;
     fr_layer_range layers; /* of the model; count 0: from `first` to the last */
     bool
         slides; /* in layers with a window, slot j counts as the key at position j; false: every token sees all slots */
@@ -79,26 +79,27 @@ FR_MUST_CHECK fr_status fr_activations_prepare(fr_stage *stage,
                                                const fr_stage_prefix *prefix);
 /** Memory of a stage's input [T, D], which can be filled before activations are free that will use it. Zeroed at first. */
 typedef struct fr_stage_input {
-    float *x_TD;
+    fr_f32 *x_TD;
     int64_t capacity; /* token rows */
 } fr_stage_input;
 FR_MUST_CHECK fr_status fr_stage_input_reserve(fr_stage *stage, int64_t n_tokens,
                                                fr_stage_input *input);
-void fr_stage_input_fini(fr_stage_input *input);
+void fr_stage_input_fini(fr_stage *stage, fr_stage_input *input);
 /** Exchange the memory of an input with that of the activations; fr_activations_prepare must follow. */
 void fr_activations_swap_input(fr_activations *activations, fr_stage_input *input);
 
 /** Where the input [T, D] of this stage goes (received from the stage before). */
-float *fr_activations_input(fr_activations *activations);
+fr_f32 *fr_activations_input(fr_activations *activations);
 /** The output after forward: [T, D]; on the last stage, of a pass without a cache, [S, D]: the rows that the batch
  * reads. */
-float *fr_activations_output(fr_activations *activations);
+fr_f32 *fr_activations_output(fr_activations *activations);
 /** d loss / d output, of the output's shape: written by the next stage or the head, turned into d loss / d input
  * [T, D]. NULL where nothing is kept. */
-float *fr_activations_gradient(fr_activations *activations);
+fr_f32 *fr_activations_gradient(fr_activations *activations);
 
 /** Caches for generation, one entry a layer of this stage; NULL in training. */
 typedef struct fr_cache {
+    fr_device *device; /* borrowed; of keys and values */
     int64_t n_layers;
     fr_layer_cache *layers;                /* k NULL: that layer keeps nothing */
     fr_attention_prefix *layer_prefixes_U; /* scratch of a pass */
@@ -120,10 +121,10 @@ FR_MUST_CHECK fr_status fr_stage_forward(fr_stage *stage, const fr_batch *batch,
 
 /** Where unit gradients go, as exact integers (fr_exact_add); memory of the device. */
 typedef struct fr_exact_sum {
-    int64_t *k; /* like fr_stage_prefix.k */
-    int64_t *v;
+    fr_i64 *k; /* like fr_stage_prefix.k */
+    fr_i64 *v;
     int exponent;
-    int64_t *n_refused; /* counts up for values that are not finite or too large */
+    fr_i64 *n_refused; /* counts up for values that are not finite or too large */
 } fr_exact_sum;
 
 /** Backward through the stage down to fr_stage_lowest: fr_activations_gradient in, fr_activations_gradient out (undefined if layers
@@ -139,11 +140,11 @@ FR_MUST_CHECK fr_status fr_stage_backward(fr_stage *stage, const fr_batch *batch
  */
 FR_MUST_CHECK fr_status fr_stage_loss(fr_stage *stage, const fr_batch *batch,
                                       fr_activations *activations, bool want_gradient,
-                                      double *nll_R);
+                                      fr_f64 *nll_R);
 
 /** Last stage: logits of n rows of fr_activations_output, by fr_linear_few, to memory of the stage's device. */
 FR_MUST_CHECK fr_status fr_stage_logits(fr_stage *stage, fr_activations *activations,
                                         int64_t n, const int32_t *rows_N,
-                                        float *logits_NV);
+                                        fr_f32 *logits_NV);
 
 #endif

@@ -98,10 +98,11 @@ fr_status fr_activations_create(fr_stage *stage, bool keep, fr_activations **out
 void fr_activations_destroy(fr_activations **activations)
 {
     if (*activations != NULL) {
+        fr_stage *stage = (*activations)->stage;
         free((*activations)->saved);
         free((*activations)->x);
-        fr_stage_input_fini(&(*activations)->input);
-        free((*activations)->arena);
+        fr_stage_input_fini(stage, &(*activations)->input);
+        fr_device_free(stage->device, (*activations)->arena);
         free(*activations);
         *activations = NULL;
     }
@@ -160,10 +161,10 @@ static fr_status reserve_tokens(fr_stage *s, int64_t n_tokens)
     }
     fr_workspace w = s->workspace;
     int64_t bytes = lay_out_workspace(s, NULL, n_tokens, &w);
-    free(s->arena);
+    fr_device_free(s->device, s->arena);
     s->arena = NULL;
     s->workspace_tokens = 0;
-    FR_TRY(fr_alloc(s->ctx, bytes, 1, &s->arena));
+    FR_TRY(fr_device_alloc(s->device, bytes, 1, &s->arena));
     (void)lay_out_workspace(s, (char *)s->arena, n_tokens, &s->workspace);
     s->workspace_tokens = n_tokens;
     return FR_OK;
@@ -174,13 +175,15 @@ fr_status fr_stage_reserve(fr_stage *stage, int64_t n_tokens, int64_t prefix_flo
     FR_TRY(reserve_tokens(stage, n_tokens));
     if (prefix_floats > stage->workspace_prefix) {
         fr_workspace *w = &stage->workspace;
-        free(w->dprefix_k_UP);
-        free(w->dprefix_v_UP);
+        fr_device_free(stage->device, w->dprefix_k_UP);
+        fr_device_free(stage->device, w->dprefix_v_UP);
         w->dprefix_k_UP = NULL;
         w->dprefix_v_UP = NULL;
         stage->workspace_prefix = 0;
-        FR_TRY(fr_alloc(stage->ctx, prefix_floats, sizeof(float), &w->dprefix_k_UP));
-        FR_TRY(fr_alloc(stage->ctx, prefix_floats, sizeof(float), &w->dprefix_v_UP));
+        FR_TRY(fr_device_alloc(stage->device, prefix_floats, sizeof(fr_f32),
+                               &w->dprefix_k_UP));
+        FR_TRY(fr_device_alloc(stage->device, prefix_floats, sizeof(fr_f32),
+                               &w->dprefix_v_UP));
         stage->workspace_prefix = prefix_floats;
     }
     return FR_OK;
@@ -192,16 +195,16 @@ fr_status fr_stage_input_reserve(fr_stage *stage, int64_t n_tokens,
     if (n_tokens <= input->capacity) {
         return FR_OK;
     }
-    fr_stage_input_fini(input);
-    FR_TRY(fr_alloc(stage->ctx, n_tokens * stage->arch.d_model, sizeof *input->x_TD,
-                    &input->x_TD));
+    fr_stage_input_fini(stage, input);
+    FR_TRY(fr_device_alloc(stage->device, n_tokens * stage->arch.d_model,
+                           sizeof *input->x_TD, &input->x_TD));
     input->capacity = n_tokens;
     return FR_OK;
 }
 
-void fr_stage_input_fini(fr_stage_input *input)
+void fr_stage_input_fini(fr_stage *stage, fr_stage_input *input)
 {
-    free(input->x_TD);
+    fr_device_free(stage->device, input->x_TD);
     *input = (fr_stage_input){0};
 }
 
@@ -219,10 +222,10 @@ static fr_status reserve_activations(fr_activations *activations, const fr_stage
 {
     int64_t bytes = lay_out(activations, stage, NULL, n, lowest);
     if (bytes > activations->arena_bytes) {
-        free(activations->arena);
+        fr_device_free(stage->device, activations->arena);
         activations->arena = NULL;
         activations->arena_bytes = 0;
-        FR_TRY(fr_alloc(stage->ctx, bytes, 1, &activations->arena));
+        FR_TRY(fr_device_alloc(stage->device, bytes, 1, &activations->arena));
         activations->arena_bytes = bytes;
     }
     (void)lay_out(activations, stage, activations->arena, n, lowest);
@@ -259,17 +262,17 @@ int64_t fr_activations_bytes(const fr_stage *stage, int64_t n_tokens, bool keep)
     return scratch + (keep ? n * layer + (n + 2) * row : 2 * row);
 }
 
-float *fr_activations_input(fr_activations *activations)
+fr_f32 *fr_activations_input(fr_activations *activations)
 {
     return activations->x[0];
 }
 
-float *fr_activations_output(fr_activations *activations)
+fr_f32 *fr_activations_output(fr_activations *activations)
 {
     return activations->x[activations->stage->n_layers];
 }
 
-float *fr_activations_gradient(fr_activations *activations)
+fr_f32 *fr_activations_gradient(fr_activations *activations)
 {
     return activations->gradient_TD;
 }

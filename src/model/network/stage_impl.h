@@ -17,27 +17,28 @@ struct fr_stage {
     int64_t first_layer;
     int64_t n_layers;
     int64_t max_position;
-    fr_frozen *frozen; /* matrices of the layers and the ends */
+    fr_frozen *frozen;      /* matrices of the layers and the ends */
+    fr_constants constants; /* all else that lies in the device for good */
     fr_layer *layers;
     fr_angles angles; /* where layers of this stage rotate by them */
     fr_angles local_angles;
-    float *slopes_H;  /* ALiBi */
-    fr_matrix tokens; /* [V, D]; first stage */
-    float *positions; /* [max_position, D]; first stage, learned positions */
-    fr_norm_weights embedding_norm; /* first stage; owned */
+    fr_f32 *slopes_H;  /* ALiBi */
+    fr_matrix tokens;  /* [V, D]; first stage */
+    fr_f32 *positions; /* [max_position, D]; first stage, learned positions */
+    fr_norm_weights embedding_norm; /* first stage */
     fr_head head;                   /* last stage */
     fr_workspace workspace;
     int64_t workspace_tokens; /* rows that the workspace has room for */
     int64_t workspace_prefix; /* floats of dprefix_k_UP */
-    float *arena;             /* all of the workspace but dprefix */
+    fr_f32 *arena;            /* all of the workspace but dprefix */
 };
 
 struct fr_activations {
     fr_stage *stage;
     bool keep;
     fr_saved *saved; /* one a layer */
-    float **x; /* n_layers + 1 stage inputs/outputs; below `lowest` two take turns */
-    float *gradient_TD;
+    fr_f32 **x; /* n_layers + 1 stage inputs/outputs; below `lowest` two take turns */
+    fr_f32 *gradient_TD;
     fr_stage_input input;
     void *arena; /* all others of these buffers */
     int64_t arena_bytes;

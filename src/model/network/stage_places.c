@@ -8,6 +8,8 @@
 #include "model/network/stage_bytes.h"
 #include "model/network/stage_impl.h"
 
+#include <stdlib.h>
+
 /* Whether layer `layer` of the model rotates by the local angles (or by the others); neither where it does not rotate. */
 static bool rotates(const fr_arch *arch, int64_t layer, bool local)
 {
@@ -44,24 +46,33 @@ bool fr_stage_turns_long(const fr_stage *stage)
 }
 
 /* cos and sin of position * theta^(-2i/rotary) / divisor, times the scale: [positions, rotary/2, 2]. */
-static fr_status make_angles(fr_ctx *ctx, const fr_rotation *rotation,
-                             int64_t n_positions, fr_angles *out)
+static void fill_angles(const fr_rotation *rotation, int64_t n_positions, float *table)
 {
     int64_t half = rotation->rotary / 2;
     bool is_long = turns_long(rotation, n_positions);
     const double *divisors = is_long ? rotation->long_divisors : rotation->divisors;
-    out->rotary = rotation->rotary;
-    FR_TRY(fr_alloc(ctx, n_positions * half * 2, sizeof(float), &out->table));
     for (int64_t i = 0; i < half; i++) {
         double exponent = -2.0 * (double)i / (double)rotation->rotary;
         double frequency = fr_power_of(rotation->theta, exponent) / divisors[i];
         for (int64_t position = 0; position < n_positions; position++) {
             double angle = (double)position * frequency;
-            float *entry = out->table + (position * half + i) * 2;
+            float *entry = table + (position * half + i) * 2;
             entry[0] = (float)(fr_cos(angle) * rotation->scale);
             entry[1] = (float)(fr_sin(angle) * rotation->scale);
         }
     }
+}
+
+static fr_status make_angles(fr_stage *s, const fr_rotation *rotation, fr_angles *out)
+{
+    int64_t n = s->max_position * rotation->rotary;
+    float *table = NULL;
+    out->rotary = rotation->rotary;
+    FR_TRY(fr_constants_floats(&s->constants, n, &out->table));
+    FR_TRY(fr_host_alloc(s->device, n, sizeof *table, &table));
+    fill_angles(rotation, s->max_position, table);
+    fr_device_put(s->device, out->table, table, n * (int64_t)sizeof *table);
+    fr_host_free(s->device, table);
     return FR_OK;
 }
 
@@ -71,16 +82,19 @@ static fr_status make_slopes(fr_stage *s)
 {
     int64_t n_heads = s->arch.n_heads;
     int64_t n = 1;
-    FR_TRY(fr_alloc(s->ctx, n_heads, sizeof(float), &s->slopes_H));
+    float *slopes = NULL;
+    FR_TRY(fr_alloc(s->ctx, n_heads, sizeof *slopes, &slopes));
     while (2 * n <= n_heads) {
         n *= 2;
     }
     for (int64_t h = 0; h < n_heads; h++) {
         double eighths =
             h < n ? 8.0 * (double)(h + 1) : 4.0 * (double)(2 * (h - n) + 1);
-        s->slopes_H[h] = (float)fr_power_of(2.0, -eighths / (double)n);
+        slopes[h] = (float)fr_power_of(2.0, -eighths / (double)n);
     }
-    return FR_OK;
+    fr_status status = fr_constants_put(&s->constants, slopes, n_heads, &s->slopes_H);
+    free(slopes);
+    return status;
 }
 
 fr_status fr_stage_make_places(fr_stage *stage)
@@ -88,12 +102,10 @@ fr_status fr_stage_make_places(fr_stage *stage)
     const fr_arch *arch = &stage->arch;
     fr_layer_range layers = {stage->first_layer, stage->n_layers};
     if (fr_layers_rotate(arch, layers, false)) {
-        FR_TRY(make_angles(stage->ctx, &arch->rotation, stage->max_position,
-                           &stage->angles));
+        FR_TRY(make_angles(stage, &arch->rotation, &stage->angles));
     }
     if (fr_layers_rotate(arch, layers, true)) {
-        FR_TRY(make_angles(stage->ctx, &arch->local_rotation, stage->max_position,
-                           &stage->local_angles));
+        FR_TRY(make_angles(stage, &arch->local_rotation, &stage->local_angles));
     }
     return arch->positions == FR_POSITIONS_ALIBI ? make_slopes(stage) : FR_OK;
 }

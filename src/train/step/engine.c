@@ -62,7 +62,7 @@ struct fr_engine {
     flight passing[N_PASSING];
     ahead ahead;
     fr_pass_scratch scratch;
-    double *nll; /* of one microbatch; memory of the device */
+    fr_f64 *nll; /* of one microbatch */
     int64_t nll_capacity;
 };
 
@@ -147,7 +147,7 @@ void fr_engine_destroy(fr_engine **engine)
     fr_link_close(&e->pipeline);
     fr_link_close(&e->replicas);
     free(e->flights);
-    fr_stage_input_fini(&e->ahead.input);
+    fr_stage_input_fini(e->stage, &e->ahead.input);
     fr_device_free(e->device, e->nll);
     fr_pass_scratch_fini(&e->scratch);
     free(e);
@@ -229,7 +229,7 @@ static void spread_nll(fr_engine *e, flight *f)
 
 /* ---- messages --------------------------------------------------------------------------------- */
 
-static fr_status begin_input(fr_engine *e, float *input, int64_t bytes,
+static fr_status begin_input(fr_engine *e, fr_f32 *input, int64_t bytes,
                              fr_transfer *coming)
 {
     return fr_link_receive_begin(e->pipeline, e->grid->stage - 1, FR_TAG_FORWARD, input,
@@ -432,8 +432,8 @@ static fr_status run_text(fr_engine *e, const int32_t *ids, int64_t n, fr_cache 
 static void lay_cache(const fr_engine *e, fr_layer_range own, int64_t layer_floats,
                       const fr_prefix_image *image, fr_cache *cache)
 {
-    float *k = image->k.device;
-    float *v = image->v.device;
+    fr_f32 *k = image->k.device;
+    fr_f32 *v = image->v.device;
     for (int64_t i = 0; i < own.count; i++) {
         int64_t at = own.first - fr_stage_first_layer(e->stage) + i;
         cache->layers[at] = (fr_layer_cache){.k = k + i * layer_floats,

@@ -31,7 +31,7 @@ typedef struct fr_pass {
         *example_nll;   /* last stage: nats of each example of the plan, in the order of
                             plan->examples, written for this replica's examples only;
                             NULL: not wanted */
-    int64_t *totals;    /* [FR_PASS_TOTALS], memory of the device; added to */
+    fr_i64 *totals;     /* [FR_PASS_TOTALS], memory of the device; added to */
     int loss_exponent;  /* fr_exact_exponent(target tokens of the whole sum) */
     fr_traffic traffic; /* out; added to */
 } fr_pass;

@@ -421,7 +421,7 @@ fr_status fr_step_begin(fr_steps *steps, int64_t task, int64_t *n_own)
     fr_steps *s = steps;
     fr_task *t = &s->tasks[task];
     step *now = &s->steps[task];
-    int64_t *totals = now->totals_image.device;
+    fr_i64 *totals = now->totals_image.device;
     FR_TRY(s->status);
     fr_plan_params how = fr_plan_of_task(t->config, t->train, s->grid->n_replicas);
     FR_TRY(fr_plan_step(s->env->ctx, &how, &t->sampler, t->progress.cursor,

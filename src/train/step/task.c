@@ -465,9 +465,9 @@ void fr_task_show_prefix(fr_task *task)
     fr_prefix_image_put(task->device, &task->image);
 }
 
-fr_exact_sum fr_task_sum(const fr_task *task, int64_t *n_refused)
+fr_exact_sum fr_task_sum(const fr_task *task, fr_i64 *n_refused)
 {
-    int64_t *sum = task->sum_image.device;
+    fr_i64 *sum = task->sum_image.device;
     /* a unit adds one term to a sum, and there are at most as many units as examples */
     return (fr_exact_sum){.k = sum,
                           .v = sum + task->n_local,

@@ -82,7 +82,7 @@ void fr_prefix_list_arrays(const fr_prefix_state *state,
 void fr_task_show_prefix(fr_task *task);
 
 /** Where the device adds up the task's gradient. @param n_refused  see fr_exact_sum */
-fr_exact_sum fr_task_sum(const fr_task *task, int64_t *n_refused);
+fr_exact_sum fr_task_sum(const fr_task *task, fr_i64 *n_refused);
 
 /** The prefix of this rank's layers as a view of what the device sees. */
 fr_stage_prefix fr_task_prefix(const fr_task *task);
