@@ -205,7 +205,6 @@ static fr_status prepare(generation *g)
     if (status == FR_OK) {
         fr_generator_params params = {.pipeline = s->grid.pipeline,
                                       .stage = s->stage,
-                                      .device = s->device,
                                       .link = fr_link_kind_for(s->device)};
         status = fr_generator_create(g->ctx, &params, &g->generator);
     }

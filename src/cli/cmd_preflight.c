@@ -4,11 +4,12 @@
  * a failure of the command: it is printed, and the exit code is 1. The code is sent to all ranks, because a launcher
  * reports any of them. Names of hosts and paths come from other machines, so every line passes fr_print_line.
  */
+#include "base/mem.h"
 #include "base/print.h"
 #include "cli/commands.h"
 #include "cli/config_options.h"
 #include "train/preflight/preflight.h"
-#include "train/session/rank_sets.h"
+#include "train/session/variants.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,16 +67,19 @@ static void print_memory(const fr_preflight_node *nodes, int n_nodes)
     }
 }
 
-static void print_sets(const fr_preflight_report *report)
+static fr_status print_variants(fr_ctx *ctx, const fr_preflight_report *report)
 {
-    char text[FR_SETS_TEXT];
-    fr_rank_sets sets = {0};
+    char text[FR_VARIANTS_TEXT];
+    fr_device_variant *ranks = NULL;
+    FR_TRY(fr_alloc(ctx, report->n_ranks, sizeof *ranks, &ranks));
     for (int r = 0; r < report->n_ranks; r++) {
-        sets.ranks[report->ranks[r].isa.asked][report->ranks[r].isa.isa]++;
+        ranks[r] = report->ranks[r].variant;
     }
-    fr_rank_sets_text(&sets, text);
+    fr_variants_text(ranks, report->n_ranks, text);
+    free(ranks);
     fr_print_line(stdout, "instruction set: %s; arithmetic: %s", text,
                   report->ranks[0].arithmetic);
+    return FR_OK;
 }
 
 /* Only the slowest pair: with many ranks the whole matrix is too long. */
@@ -129,7 +133,9 @@ static fr_status conclude(const fr_cli *cli, const fr_preflight_report *report)
         if (status == FR_OK) {
             print_nodes(report, nodes, n_nodes);
             print_memory(nodes, n_nodes);
-            print_sets(report);
+            status = print_variants(cli->ctx, report);
+        }
+        if (status == FR_OK) {
             print_pairs(report);
             print_findings(nodes, n_nodes, cli->exit_code);
             (void)fflush(stdout);

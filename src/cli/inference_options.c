@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/output.h"
 #include "cli/path_ending.h"
+#include "device/kinds.h"
 #include "train/checkpoint/prefix_file.h"
 #include "train/config/written.h"
 #include "train/data/text.h"
@@ -23,9 +24,12 @@ fr_status fr_inference_options(fr_ctx *ctx, const fr_options *options,
 {
     const char *precision = fr_options_text(options, "precision");
     const char *weights = fr_options_text(options, "weights");
+    const char *device = fr_options_text(options, "device");
     *out = (fr_inference_params){.prefix = fr_options_text(options, "prefix"),
                                  .chat = fr_options_has(options, "chat"),
-                                 .precision = FR_PRECISION_BF16};
+                                 .precision = FR_PRECISION_BF16,
+                                 .device = device != NULL ? device : "auto"};
+    FR_TRY(fr_device_check_kind(ctx, "--device", out->device));
     FR_TRY(fr_options_need(ctx, options, "model", &out->model));
     if (precision != NULL && strcmp(precision, "f32") == 0) {
         out->precision = FR_PRECISION_F32;

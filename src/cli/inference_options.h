@@ -19,6 +19,7 @@
         {"weights", "W",                                                               \
          "auto (default), or quantised: use the weights as they are in the file, "     \
          "which takes the least memory"},                                              \
+        {"device", "D", "where to compute: auto (default) or cpu"},                    \
     {                                                                                  \
         "threads", "N",                                                                \
             "threads of a rank (default: OMP_NUM_THREADS, else its share of the "      \

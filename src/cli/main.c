@@ -14,7 +14,7 @@
 #include "cli/commands.h"
 #include "cli/wait_rank.h"
 #include "comm/post.h"
-#include "device/device.h"
+#include "device/kinds.h"
 #include "model/families/families.h"
 #include "train/config/config.h"
 #include "train/run/run.h"
@@ -192,8 +192,7 @@ static fr_status flush_output(fr_ctx *ctx)
 /* A wrong FORERUN_ISA fails every command, also those that do not compute. */
 static fr_status check_settings(fr_ctx *ctx, fr_group *world)
 {
-    fr_isa_choice choice;
-    return fr_group_agree(world, fr_isa_choose(ctx, fr_isa_detect(), &choice));
+    return fr_group_agree(world, fr_device_check_kind(ctx, "the device", "auto"));
 }
 
 /* The order and its reasons are in the opening comment. A failure skips to the report; the rest is undone in any

@@ -30,10 +30,15 @@ void fr_cross_entropy(fr_device *device, int64_t n_rows, int64_t vocab,
                       const int32_t *targets_R, bool want_gradient, double *nll_R);
 
 /**
- * Exact sum: sum[i] += llrint(g[u, i] * 2^exponent) over the units u.
- * @return the number of values that are not finite or have |g| >= 2^17 (they are not added)
+ * Exact sum (base/exact.h): sum[i] += llrint(g[u, i] * 2^exponent) over the units u.
+ * @param n_refused  memory of the device: counts up for each value that is not finite or has |g| >= 2^17, which is not
+ *                   added
  */
-int64_t fr_exact_add(fr_device *device, int64_t n_units, int64_t n, int exponent,
-                     const float *g_Un, int64_t *sum_n);
+void fr_exact_add(fr_device *device, int64_t n_units, int64_t n, int exponent,
+                  const float *g_Un, int64_t *sum_n, int64_t *n_refused);
+
+/** The same of n numbers in f64, all in one sum: *sum += llrint(x[i] * 2^exponent). */
+void fr_exact_add_numbers(fr_device *device, int64_t n, int exponent, const double *x_n,
+                          int64_t *sum, int64_t *n_refused);
 
 #endif

@@ -5,9 +5,9 @@
  * later operators and copies see it all the same, the host only after a mark behind it has passed. On the CPU every call
  * returns with the result, and marks have always passed.
  *
- * Memory of the device is touched by operators, by the functions below and by links (comm/link.h) alone. Only a device that
- * says fr_device_is_host works in the host's memory, and even there nothing else may look: another device would differ. Its
- * numbers have types of their own, with which the host cannot compute by accident: `q[i] * 2` does not compile for an fr_f32.
+ * Memory of the device is touched by operators, by the functions below and by links between ranks alone. Some devices work in
+ * the host's memory; even there nothing else may look, since another device would differ. Its numbers have types of their
+ * own, with which the host cannot compute by accident: `q[i] * 2` does not compile for an fr_f32.
  *
  * Not thread-safe, like the device.
  */
@@ -30,6 +30,10 @@ typedef struct fr_i64 {
     int64_t in_device;
 } fr_i64;
 
+/** Whether the device works in the host's memory, which it then shares where it can. A caller asks this only to spare a copy
+ * (image.h) or to hand the device to code of the host. */
+bool fr_device_in_host_memory(const fr_device *device);
+
 /** A place in the order of the device's work: everything asked before it. {0}: the beginning, which has passed. */
 typedef struct fr_mark {
     uint64_t at;
@@ -50,8 +54,13 @@ FR_MUST_CHECK fr_status fr_host_alloc(fr_device *device, int64_t count, size_t s
                                       void *out);
 void fr_host_free(fr_device *device, void *memory);
 
-/** Copy from the host, which may write `from` again when the call returns. */
-void fr_device_put(fr_device *device, void *to, const void *from, int64_t bytes);
+/** Copy from the host, which may use `from` again when the call returns. Its contents are used up by then: a device may have
+ * left anything there. */
+void fr_device_put(fr_device *device, void *to, void *from, int64_t bytes);
+
+/** fr_device_put of memory that stays as it is. For set-up: it takes a block of the host meanwhile. FR_ERR_NO_MEMORY. */
+FR_MUST_CHECK fr_status fr_device_load(fr_device *device, void *to, const void *from,
+                                       int64_t bytes);
 
 /** Copy to the host: `to` holds the bytes once a mark made after this call has passed; until then the host leaves it alone.
  * Later work may write `from`. */

@@ -18,8 +18,8 @@ typedef enum fr_operator {
     FR_OP_ROPE,
     FR_OP_ACTIVATION,
     FR_OP_ACTIVATION_BACK,
-    FR_OP_STORAGE, /* save, restore, gather, add, bias */
-    FR_OP_LOSS,
+    FR_OP_STORAGE, /* save, restore, copy, zero, rows that move, add, bias */
+    FR_OP_LOSS,    /* and the choice of tokens */
     FR_OP_EXACT,
     FR_OPERATORS
 } fr_operator;

@@ -1,9 +1,8 @@
 /*
- * Types of stored weights: their table, and the choice of a kernel by instruction set.
+ * Types of stored weights: their table, and the choice of the kernels that convert them.
  *
  * The table knows every type that GGUF defines, so that a message can name one that is not supported. A kernel table
- * has one entry for each number of a type; NULL means that this instruction set has no kernel of its own for it.
- * Callers ask fr_quant_multiplies before they multiply weights in their stored form, and otherwise widen them.
+ * has one entry for each number of a type; NULL means that there is no kernel of its own for it.
  */
 #include "device/quant.h"
 
@@ -92,26 +91,27 @@ size_t fr_quant_bytes(const fr_quant_type *type, int64_t n)
     return (size_t)(n / type->block) * type->bytes;
 }
 
-static const fr_quant_kernels *kernels_of(fr_isa isa)
+fr_status fr_quant_choose(fr_ctx *ctx, const fr_quant_kernels **out)
 {
-    return isa >= FR_ISA_AVX512 ? &fr_quant_avx512
-           : isa == FR_ISA_AVX2 ? &fr_quant_avx2
-                                : &fr_quant_generic;
+    fr_isa_choice choice;
+    *out = NULL;
+    FR_TRY(fr_isa_choose(ctx, fr_isa_detect(), &choice));
+    *out = fr_quant_kernels_select(choice.isa);
+    return FR_OK;
 }
 
-void fr_quant_widen(fr_isa isa, const fr_quant_type *type, const uint8_t *data,
-                    int64_t n, float *out)
+void fr_quant_widen(const fr_quant_kernels *kernels, const fr_quant_type *type,
+                    const uint8_t *data, int64_t n, float *out)
 {
-    kernels_of(isa)->widen[type->number](data, n, out);
+    kernels->widen[type->number](data, n, out);
 }
 
 /* A type without a kernel of its own goes through f32, a chunk at a time. */
-void fr_quant_to_bf16(fr_isa isa, const fr_quant_type *type, const uint8_t *data,
-                      int64_t n, uint16_t *out)
+void fr_quant_to_bf16(const fr_quant_kernels *kernels, const fr_quant_type *type,
+                      const uint8_t *data, int64_t n, uint16_t *out)
 {
     /* 8 KiB of floats, which stay in the first cache. */
     enum { CHUNK = 8 * FR_QUANT_MAX_BLOCK };
-    const fr_quant_kernels *kernels = kernels_of(isa);
     float chunk[CHUNK];
     if (type->number == FR_QUANT_BF16) {
         memcpy(out, data, (size_t)n * sizeof *out);
@@ -126,17 +126,8 @@ void fr_quant_to_bf16(fr_isa isa, const fr_quant_type *type, const uint8_t *data
     }
 }
 
-bool fr_quant_multiplies(fr_isa isa, const fr_quant_type *type)
+void fr_quant_round_bf16(const fr_quant_kernels *kernels, const float *x, int64_t n,
+                         uint16_t *out)
 {
-    return type->widens && kernels_of(isa)->few[type->number] != NULL;
-}
-
-void fr_quant_multiply(fr_isa isa, const fr_quant_type *type, const fr_quant_few *few)
-{
-    kernels_of(isa)->few[type->number](few);
-}
-
-void fr_quant_round_bf16(fr_isa isa, const float *x, int64_t n, uint16_t *out)
-{
-    kernels_of(isa)->round_bf16(x, n, out);
+    kernels->round_bf16(x, n, out);
 }

@@ -3,13 +3,13 @@
  *
  * Types are numbered as in GGUF files. A row of a block type is a sequence
  * of blocks of `block` elements in `bytes` bytes; float types have blocks of one element. Files are
- * little-endian, as the machine must be. Input needs no alignment. Conversions use the instruction
- * set `isa`, which the processor must have; all give the same bits.
+ * little-endian, as the machine must be. Input needs no alignment. Conversions take a table of kernels; all tables give the same
+ * bits.
  */
 #ifndef FR_DEVICE_QUANT_H
 #define FR_DEVICE_QUANT_H
 
-#include "device/device.h"
+#include "base/ctx.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -66,41 +66,30 @@ fr_quant_names fr_quant_supported(bool blocks);
 /** Bytes of n elements (a multiple of the block length). */
 size_t fr_quant_bytes(const fr_quant_type *type, int64_t n);
 
+/** The conversions for one kind of processor; cpu/quant_kernels.h. */
+typedef struct fr_quant_kernels fr_quant_kernels;
+
+/**
+ * The table for the best that this processor has and FORERUN_ISA allows (fr_isa_choose). Static.
+ * @return FR_OK; FR_ERR_ARG if FORERUN_ISA names no set
+ */
+FR_MUST_CHECK fr_status fr_quant_choose(fr_ctx *ctx, const fr_quant_kernels **out);
+
 /**
  * Widen n elements to f32.
  *
  * @param type  a type that widens   @param n  a multiple of type->block, >= 0
  * @param data  fr_quant_bytes(type, n) bytes
  */
-void fr_quant_widen(fr_isa isa, const fr_quant_type *type, const uint8_t *data,
-                    int64_t n, float *out);
+void fr_quant_widen(const fr_quant_kernels *kernels, const fr_quant_type *type,
+                    const uint8_t *data, int64_t n, float *out);
 
 /** The same, rounded to bf16 as fr_quant_round_bf16 does. */
-void fr_quant_to_bf16(fr_isa isa, const fr_quant_type *type, const uint8_t *data,
-                      int64_t n, uint16_t *out);
-
-enum { FR_QUANT_FEW_ROWS = 4 };
-
-/** A product of few rows of x with rows of blocks, which need not be neighbours. */
-typedef struct fr_quant_few {
-    const uint8_t *rows[FR_QUANT_FEW_ROWS]; /* of W, the first n_rows */
-    int64_t n_rows;
-    int64_t depth; /* a multiple of the type's block */
-    bool round;    /* the values of W to bf16 */
-    int64_t m;
-    const float *x; /* [m, depth] */
-    float *y;       /* [m, n_rows], rows y_stride apart */
-    int64_t y_stride;
-    bool add;
-} fr_quant_few;
-
-/** Whether fr_quant_multiply exists for the type on this instruction set. */
-bool fr_quant_multiplies(fr_isa isa, const fr_quant_type *type);
-/** y (+)= x W^T, without a widened copy of W. Bits: those of device/few.h over the values that fr_quant_widen (or, with
- * `round`, fr_quant_to_bf16) gives. */
-void fr_quant_multiply(fr_isa isa, const fr_quant_type *type, const fr_quant_few *few);
+void fr_quant_to_bf16(const fr_quant_kernels *kernels, const fr_quant_type *type,
+                      const uint8_t *data, int64_t n, uint16_t *out);
 
 /** Round n floats to bf16: fr_bf16_round (bf16.h) of each. */
-void fr_quant_round_bf16(fr_isa isa, const float *x, int64_t n, uint16_t *out);
+void fr_quant_round_bf16(const fr_quant_kernels *kernels, const float *x, int64_t n,
+                         uint16_t *out);
 
 #endif

@@ -8,6 +8,7 @@
  */
 #define _POSIX_C_SOURCE 200809L
 #include "base/mem.h"
+#include "device/cpu/cpu.h"
 #include "device/matrix.h"
 
 #include <stdio.h>
@@ -214,11 +215,12 @@ static void print_layers(const bench *b)
 static fr_status make_sets(bench *b)
 {
     for (int s = 0; s < b->options->n_sets; s++) {
-        fr_device_params params = {b->options->n_threads, b->options->sets[s]};
-        FR_TRY(fr_device_create(b->ctx, &params, &b->sets[s].device));
-        b->sets[s].peak = measure_peak(params.isa, params.n_threads);
-        printf("%s, %d threads, f32 peak %.1f GFLOP/s\n", fr_isa_name(params.isa),
-               params.n_threads, b->sets[s].peak);
+        FR_TRY(fr_cpu_create(b->ctx, b->options->n_threads, b->options->sets[s],
+                             &b->sets[s].device));
+        b->sets[s].peak = measure_peak(b->options->sets[s], b->options->n_threads);
+        printf("%s, %d threads, f32 peak %.1f GFLOP/s\n",
+               fr_isa_name(b->options->sets[s]), b->options->n_threads,
+               b->sets[s].peak);
     }
     return FR_OK;
 }

@@ -1,7 +1,8 @@
 /* Linear maps against an f64 reference, on every instruction set, and what enters and leaves them. */
+#include "device/cpu/cpu.h"
 #include "device/cpu/gemm.h"
+#include "device/kinds.h"
 #include "device/matrix.h"
-#include "device/state.h"
 #include "support/approx.h"
 #include "support/devices.h"
 #include "support/linear_case.h"
@@ -338,12 +339,14 @@ static void a_repeated_call_allocates_nothing(void)
     float *y = fr_test_zeros(M * 80);
     FR_ASSERT_OK(fr_linear(device, M, x, &linear.w, false, y));
     FR_ASSERT_OK(fr_linear_back(device, M, x, &linear.w, false, y));
-    fr_scratch left = device->scratch[FR_SCRATCH_GEMM_LEFT];
-    fr_scratch right = device->scratch[FR_SCRATCH_GEMM_RIGHT];
+    fr_scratch left = fr_cpu_of(device)->scratch[FR_SCRATCH_GEMM_LEFT];
+    fr_scratch right = fr_cpu_of(device)->scratch[FR_SCRATCH_GEMM_RIGHT];
     FR_ASSERT_OK(fr_linear(device, M, x, &linear.w, true, y));
     FR_ASSERT_OK(fr_linear_back(device, M - 9, x, &linear.w, false, y));
-    CU_ASSERT_PTR_EQUAL(left.data, device->scratch[FR_SCRATCH_GEMM_LEFT].data);
-    CU_ASSERT_PTR_EQUAL(right.data, device->scratch[FR_SCRATCH_GEMM_RIGHT].data);
+    CU_ASSERT_PTR_EQUAL(left.data,
+                        fr_cpu_of(device)->scratch[FR_SCRATCH_GEMM_LEFT].data);
+    CU_ASSERT_PTR_EQUAL(right.data,
+                        fr_cpu_of(device)->scratch[FR_SCRATCH_GEMM_RIGHT].data);
     CU_ASSERT(left.count > 0 && right.count > 0);
     free(x);
     free(y);
@@ -354,15 +357,18 @@ static void a_repeated_call_allocates_nothing(void)
 static void a_device_refuses_what_it_cannot_be(void)
 {
     fr_device *device = NULL;
-    fr_device_params none = {.n_threads = 0, .isa = FR_ISA_GENERIC};
-    fr_device_params beyond = {.n_threads = 1,
-                               .isa = (fr_isa)((int)fr_isa_detect() + 1)};
+    fr_device_params none = {.kind = "auto", .n_threads = 0};
+    fr_device_params other = {.kind = "cuda", .n_threads = 1};
+    fr_isa beyond = (fr_isa)((int)fr_isa_detect() + 1);
     FR_ASSERT_FAILS(fr_device_create(fr_test_ctx(), &none, &device), FR_ERR_ARG,
                     "0 threads");
     CU_ASSERT_PTR_NULL(device);
-    if (beyond.isa < FR_ISA_COUNT) {
-        FR_ASSERT_FAILS(fr_device_create(fr_test_ctx(), &beyond, &device),
-                        FR_ERR_UNSUPPORTED, fr_isa_name(beyond.isa));
+    FR_ASSERT_FAILS(fr_device_create(fr_test_ctx(), &other, &device), FR_ERR_CONFIG,
+                    "cuda, which this program is built without; set it to auto or cpu");
+    CU_ASSERT_PTR_NULL(device);
+    if (beyond < FR_ISA_COUNT) {
+        FR_ASSERT_FAILS(fr_cpu_create(fr_test_ctx(), 1, beyond, &device),
+                        FR_ERR_UNSUPPORTED, fr_isa_name(beyond));
         CU_ASSERT_PTR_NULL(device);
     }
     fr_device_destroy(&device);

@@ -1,5 +1,6 @@
 /* Rank 1 fails while the others wait for its message: for abandon.sh. With an argument, in the middle of staged transfers. */
 #include "comm/link.h"
+#include "device/kinds.h"
 
 #include <stdio.h>
 
@@ -47,7 +48,7 @@ static fr_status run_link(fr_ctx *ctx, fr_group *world)
 {
     fr_device *device = NULL;
     fr_link *link = NULL;
-    fr_device_params params = {.n_threads = 1};
+    fr_device_params params = {.kind = "cpu", .n_threads = 1};
     FR_TRY(fr_device_create(ctx, &params, &device));
     fr_link_params staged = {.group = world,
                              .device = device,

@@ -1,3 +1,4 @@
+#include "device/cpu/cpu.h"
 #include "support/attention_case.h"
 #include "support/devices.h"
 #include "support/fault.h"
@@ -21,9 +22,8 @@ static fr_attention_case *make_case(void)
 
 static fr_status run_on_new_device(fr_ctx *ctx, void *argument)
 {
-    fr_device_params params = {.n_threads = 1, .isa = fr_isa_detect()};
     fr_device *device = NULL;
-    fr_status status = fr_device_create(ctx, &params, &device);
+    fr_status status = fr_cpu_create(ctx, 1, fr_isa_detect(), &device);
     if (status == FR_OK) {
         status = run_both_ways(device, argument);
     }

@@ -1,3 +1,4 @@
+#include "device/cpu/cpu.h"
 #include "model/network/stage.h"
 #include "model/text/tokens.h"
 #include "support/fault.h"
@@ -82,13 +83,12 @@ static fr_status run_stage_in_file(fr_ctx *ctx, void *argument)
     fr_activations *activations = NULL;
     fr_stage *stage = NULL;
     double nll[2];
-    fr_device_params device = {.n_threads = 1, .isa = fr_isa_detect()};
     fr_stage_params params = {.weights = argument,
                               .dtype = FR_BF16,
                               .n_layers = fr_weights_arch(argument)->n_layers,
                               .max_position = 4,
                               .in_file = true};
-    fr_status status = fr_device_create(ctx, &device, &params.device);
+    fr_status status = fr_cpu_create(ctx, 1, fr_isa_detect(), &params.device);
     if (status == FR_OK) {
         status = fr_stage_create(ctx, &params, &stage);
     }

@@ -1,6 +1,7 @@
 /* A stage's passes without memory. */
 #include "model/network/stage.h"
 
+#include "device/cpu/cpu.h"
 #include "support/fault.h"
 #include "support/suite.h"
 
@@ -24,11 +25,10 @@ static fr_status build(fr_ctx *ctx, const model *m, held *h)
 {
     static const int32_t IDS[] = {5, 17, 99, 3, 64};
     static const uint8_t ALL[] = {1, 1, 1};
-    fr_device_params device = {.n_threads = 1, .isa = fr_isa_detect()};
     fr_sequence source = {IDS, NULL, 2};
     fr_sequence target = {IDS + 2, ALL, N_TARGETS};
     FR_TRY(fr_weights_open(ctx, m->path, &h->weights));
-    FR_TRY(fr_device_create(ctx, &device, &h->device));
+    FR_TRY(fr_cpu_create(ctx, 1, fr_isa_detect(), &h->device));
     fr_stage_params params = {.weights = h->weights,
                               .device = h->device,
                               .dtype = FR_BF16,
@@ -47,7 +47,8 @@ static fr_status pass(held *h)
     static int64_t v[MAX_VALUES];
     double nll[N_TARGETS];
     fr_stage_prefix prefix = {.length = LENGTH, .k = values, .v = values};
-    fr_exact_sum sum = {.k = k, .v = v, .exponent = 20};
+    int64_t n_refused = 0;
+    fr_exact_sum sum = {.k = k, .v = v, .exponent = 20, .n_refused = &n_refused};
     FR_TRY(fr_activations_prepare(h->stage, h->activations, &h->batch, &prefix));
     FR_TRY(fr_stage_forward(h->stage, &h->batch, &prefix, NULL, h->activations));
     FR_TRY(fr_stage_loss(h->stage, &h->batch, h->activations, true, nll));

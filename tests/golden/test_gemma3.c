@@ -116,8 +116,7 @@ static void greedy_text_matches_transformers(void)
     }
     json_t *root = begin(path, &tiny, &p);
     FR_ASSERT_OK(fr_group_create_self(fr_test_ctx(), &group));
-    fr_generator_params params = {
-        .pipeline = group, .stage = tiny.stage, .device = tiny.device};
+    fr_generator_params params = {.pipeline = group, .stage = tiny.stage};
     FR_ASSERT_OK(fr_generator_create(fr_test_ctx(), &params, &generator));
     json_array_foreach(json_object_get(root, "greedy"), i, one)
     {

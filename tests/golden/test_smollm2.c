@@ -38,8 +38,7 @@ static void greedy_text_matches_transformers(void)
     json_t *root = fr_cases_read("smollm2.json");
     fr_tiny_open(fr_real_model(), FR_F32, 256, &tiny);
     FR_ASSERT_OK(fr_group_create_self(fr_test_ctx(), &group));
-    fr_generator_params params = {
-        .pipeline = group, .stage = tiny.stage, .device = tiny.device};
+    fr_generator_params params = {.pipeline = group, .stage = tiny.stage};
     FR_ASSERT_OK(fr_generator_create(fr_test_ctx(), &params, &generator));
     json_array_foreach(json_object_get(root, "cases"), i, one)
     {

@@ -1,3 +1,4 @@
+#include "device/cpu/quant_kernels.h"
 #include "device/matrix.h"
 #include "model/weights/frozen.h"
 #include "support/suite.h"
@@ -8,8 +9,7 @@
 static void check_stack(fr_frozen *frozen, const fr_holding *holding,
                         const fr_stack *stack, int64_t layer)
 {
-    fr_matrix w;
-    FR_ASSERT_OK(fr_frozen_matrix(fr_test_ctx(), frozen, stack, layer, &w));
+    fr_matrix w = fr_frozen_matrix(frozen, stack, layer);
     size_t row_bytes = (size_t)w.n_in * fr_dtype_bytes(w.dtype);
     char *wanted = malloc((size_t)w.n_out * row_bytes);
     char *got = malloc((size_t)w.n_out * row_bytes);
@@ -25,7 +25,7 @@ static void check_stack(fr_frozen *frozen, const fr_holding *holding,
         next += (size_t)rows * row_bytes;
     }
     CU_ASSERT_EQUAL(next - wanted, w.n_out * (int64_t)row_bytes);
-    fr_matrix_read(&w, 0, w.n_out, got);
+    fr_matrix_read(&fr_quant_generic, &w, 0, w.n_out, got);
     fr_assert_same_bytes("matrix", got, wanted, (size_t)w.n_out * row_bytes);
     free(wanted);
     free(got);

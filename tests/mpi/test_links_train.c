@@ -219,12 +219,14 @@ static int64_t evaluate(run *r)
 {
     fr_task *task = &r->trainer.tasks[0];
     fr_stage_prefix prefix = fr_task_prefix(task);
+    int64_t totals[FR_PASS_TOTALS] = {0};
     fr_pass pass = {.dataset = task->train,
                     .plan = &task->plan,
                     .prefix = &prefix,
+                    .totals = totals,
                     .loss_exponent = fr_exact_exponent(task->plan.n_counted)};
     FR_ASSERT_OK(fr_engine_run(r->engine, &pass));
-    return pass.loss_sum;
+    return totals[FR_PASS_LOSS];
 }
 
 static float *copy(const float *from, int64_t n)
@@ -244,7 +246,7 @@ static void generate(const run *r, fr_link_kind kind, fr_ids *out)
     fr_generator *generator = NULL;
     fr_generator_params params = {.pipeline = session->grid.pipeline,
                                   .stage = session->stage,
-                                  .device = session->device,
+
                                   .link = kind,
                                   .link_piece = 96};
     fr_generate_row row = {.prefix = &prefix, .prompt = {.data = prompt, .count = 3}};

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "device/cpu/quant_kernels.h"
 #include "model/weights/weights_impl.h"
 #include "support/suite.h"
 
@@ -254,7 +255,7 @@ fr_weights *fr_described_weights(const fr_arch *arch, float **memory)
     FR_ASSERT_OK(fr_alloc(ctx, most, sizeof *weights->bindings, &weights->bindings));
     FR_ASSERT_OK(fr_alloc(ctx, add_all(NULL, arch, NULL), sizeof **memory, memory));
     FR_ASSERT_OK(fr_copy_string(ctx, "a described model", &weights->path));
-    weights->isa = fr_isa_detect();
+    weights->kernels = fr_quant_kernels_select(fr_isa_detect());
     weights->arch = *arch;
     (void)add_all(weights, arch, *memory);
     if (arch->tied_head) {

@@ -2,7 +2,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
-#include "device/state.h"
+#include "device/cpu/cpu.h"
 #include "support/suite.h"
 
 #include <stdio.h>
@@ -19,14 +19,13 @@ static void stop_unless(fr_status status, const char *what)
 fr_device *fr_test_device(fr_isa isa, int n_threads)
 {
     fr_device *device = NULL;
-    fr_device_params params = {.n_threads = n_threads, .isa = isa};
-    stop_unless(fr_device_create(fr_test_ctx(), &params, &device), "test device");
+    stop_unless(fr_cpu_create(fr_test_ctx(), n_threads, isa, &device), "test device");
     return device;
 }
 
 fr_isa fr_test_isa(const fr_device *device)
 {
-    return device->isa;
+    return fr_cpu_of(device)->isa;
 }
 
 static void each_device(int max_threads, void (*body)(fr_device *device, void *user),

@@ -4,6 +4,7 @@
 #ifndef FR_TESTS_DEVICES_H
 #define FR_TESTS_DEVICES_H
 
+#include "device/cpu/isa.h"
 #include "device/device.h"
 
 /** Call `body` with a device of each instruction set up to the processor's and 1, 2, 3, 4 threads. */

@@ -223,8 +223,7 @@ void fr_golden_check_generation(fr_golden *golden)
     fr_generate_params params = {
         .sample = {.top_p = 1.0}, .max_new_tokens = n_new, .batch = 1};
     FR_ASSERT_OK(fr_group_create_self(fr_test_ctx(), &group));
-    fr_generator_params create = {
-        .pipeline = group, .stage = golden->tiny.stage, .device = golden->tiny.device};
+    fr_generator_params create = {.pipeline = group, .stage = golden->tiny.stage};
     FR_ASSERT_OK(fr_generator_create(fr_test_ctx(), &create, &generator));
     for (int64_t r = 0; r < golden->n_rows; r++) {
         fr_generate_row row = {.prefix = &golden->prefix, .prompt = {.data = ids}};

@@ -35,21 +35,20 @@ void fr_linear_case_set(fr_linear_case *linear, int64_t out, int64_t in, float v
     if (linear->w.dtype == FR_BF16) {
         bits &= 0xffff0000U;
         uint16_t half = (uint16_t)(bits >> 16);
-        memcpy((char *)(uintptr_t)linear->w.data + 2 * at, &half, sizeof half);
+        memcpy((char *)(uintptr_t)linear->w.parts[0].rows + 2 * at, &half, sizeof half);
         memcpy(&linear->wide[at], &bits, sizeof bits);
     } else {
-        memcpy((char *)(uintptr_t)linear->w.data + 4 * at, &bits, sizeof bits);
+        memcpy((char *)(uintptr_t)linear->w.parts[0].rows + 4 * at, &bits, sizeof bits);
         linear->wide[at] = value;
     }
 }
 
 fr_linear_case fr_linear_case_init(int64_t n_out, int64_t n_in, fr_dtype dtype)
 {
-    fr_linear_case linear = {.w = fr_matrix_of(NULL, dtype, n_out, n_in)};
     void *data = NULL;
     FR_ASSERT_OK(fr_alloc(fr_test_ctx(), n_out * n_in, fr_dtype_bytes(dtype), &data));
-    linear.w.data = data;
-    linear.wide = fr_test_numbers(n_out * n_in, 7, 1.0);
+    fr_linear_case linear = {.w = fr_matrix_of(data, dtype, n_out, n_in),
+                             .wide = fr_test_numbers(n_out * n_in, 7, 1.0)};
     for (int64_t i = 0; i < n_out * n_in; i++) {
         fr_linear_case_set(&linear, i / n_in, i % n_in, linear.wide[i]);
     }
@@ -58,16 +57,28 @@ fr_linear_case fr_linear_case_init(int64_t n_out, int64_t n_in, fr_dtype dtype)
 
 void fr_linear_case_fini(fr_linear_case *linear)
 {
-    free((void *)(uintptr_t)linear->w.data);
+    free((void *)(uintptr_t)linear->w.parts[0].rows);
     free(linear->wide);
     memset(linear, 0, sizeof *linear);
 }
 
-void fr_test_copy_rows(const fr_matrix *w, int64_t first, int64_t count, void *out)
+fr_matrix fr_test_apart(const fr_matrix *dense, void **memory)
 {
-    size_t row_bytes = (size_t)w->n_in * fr_dtype_bytes(w->dtype);
-    memcpy(out, (const char *)w->data + (size_t)first * row_bytes,
-           (size_t)count * row_bytes);
+    enum { ALL_ONES = 0xff };
+    fr_matrix apart = *dense;
+    fr_matrix_part *part = &apart.parts[0];
+    size_t row_bytes = (size_t)dense->n_in * fr_dtype_bytes(dense->dtype);
+    FR_ASSERT_OK(
+        fr_alloc(fr_test_ctx(), 2 * dense->n_out * (int64_t)row_bytes, 1, memory));
+    memset(*memory, ALL_ONES, 2 * (size_t)dense->n_out * row_bytes);
+    for (size_t r = 0; r < (size_t)dense->n_out; r++) {
+        memcpy((char *)*memory + 2 * r * row_bytes,
+               (const char *)part->rows + r * row_bytes, row_bytes);
+    }
+    part->rows = *memory;
+    part->head = 1;
+    part->step = 2;
+    return apart;
 }
 
 int64_t fr_linear_case_depth(const fr_linear_case *linear, bool back)

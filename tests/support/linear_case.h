@@ -7,7 +7,7 @@
 #include "device/matrix.h"
 
 typedef struct fr_linear_case {
-    fr_matrix w; /* data owned here */
+    fr_matrix w; /* dense, rows owned here */
     float *wide; /* the same numbers in f32, [n_out, n_in] */
 } fr_linear_case;
 
@@ -18,8 +18,9 @@ void fr_linear_case_fini(fr_linear_case *linear);
 /** Set one weight; the value is cut to bf16 where they are. */
 void fr_linear_case_set(fr_linear_case *linear, int64_t out, int64_t in, float value);
 
-/** An fr_matrix.read whose data are the rows. */
-void fr_test_copy_rows(const fr_matrix *w, int64_t first, int64_t count, void *out);
+/** The rows of a dense matrix again, not in place: *memory, for the caller to free, holds each of them with a row of NaN behind
+ * it. */
+fr_matrix fr_test_apart(const fr_matrix *dense, void **memory);
 
 /** x as it enters fr_linear_few: rounded to bf16 (nearest even) if the weights are bf16. */
 float fr_linear_case_round(fr_dtype dtype, float x);

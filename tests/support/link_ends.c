@@ -1,6 +1,7 @@
 #include "support/link_ends.h"
 
 #include "base/mem.h"
+#include "device/kinds.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -76,7 +77,7 @@ bool fr_ends_is_hanging(void)
 
 void fr_ends_open(const fr_ends_mode *mode, fr_ends *out)
 {
-    fr_device_params device = {.n_threads = 1};
+    fr_device_params device = {.kind = "cpu", .n_threads = 1};
     *out = (fr_ends){.world = fr_test_world()};
     out->rank = fr_group_rank(out->world);
     out->size = fr_group_size(out->world);

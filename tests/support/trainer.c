@@ -39,7 +39,8 @@ static void open_tasks(fr_trainer *t, fr_layout layout, int64_t threads)
         int64_t own = fr_task_max_position(&t->tasks[i]);
         max_position = own > max_position ? own : max_position;
     }
-    fr_session_params params = {.layout = layout,
+    fr_session_params params = {.device = "auto",
+                                .layout = layout,
                                 .precision = FR_PRECISION_F32,
                                 .threads = threads,
                                 .max_position = max_position,
@@ -47,8 +48,8 @@ static void open_tasks(fr_trainer *t, fr_layout layout, int64_t threads)
                                 .warmup_depth = 1};
     FR_ASSERT_OK(fr_session_load(&t->session, &params));
     for (int64_t i = 0; i < t->n_tasks; i++) {
-        FR_ASSERT_OK(fr_task_alloc(&t->env, t->session.device, t->session.first_layer,
-                                   t->session.n_layers, &t->tasks[i]));
+        FR_ASSERT_OK(
+            fr_task_alloc(&t->env, t->session.stage, t->session.host, &t->tasks[i]));
         FR_ASSERT_OK(fr_task_init_prefix(&t->env, t->session.engine, &t->tasks[i]));
     }
 }

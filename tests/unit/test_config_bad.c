@@ -113,7 +113,7 @@ static void choices_are_listed(void)
 {
     refuses("run: {precision: fp16}",
             "run.precision is fp16, must be one of f32, bf16");
-    refuses("run: {device: cuda}", "run.device is cuda, must be one of auto, cpu");
+    refuses("run: {device: tpu}", "run.device is tpu, must be one of auto, cpu, cuda");
     refuses("base: {weights: q4}", "must be one of auto, quantised");
     refuses_task("optimizer: {schedule: Cosine}",
                  "must be one of constant, linear, cosine");

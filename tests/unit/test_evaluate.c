@@ -27,7 +27,8 @@ static const char *const DIALOGUES[N_DIALOGUES] = {
 
 static void open_session(fr_group *world, fr_session *out)
 {
-    fr_session_params params = {.layout = {1, 1},
+    fr_session_params params = {.device = "auto",
+                                .layout = {1, 1},
                                 .precision = FR_PRECISION_F32,
                                 .threads = 1,
                                 .max_position = MAX_TOKENS,

@@ -1,5 +1,5 @@
 /* The table of families: what it says of itself, and how tensors of each storage form are read. */
-#include "device/quant.h"
+#include "device/cpu/quant_kernels.h"
 #include "model/families/families.h"
 #include "model/files/safetensors.h"
 #include "model/weights/identity.h"
@@ -153,8 +153,8 @@ static void heads_of_a_fused_tensor_are_sorted(void)
         for (int64_t r = 0; r < arch->n_heads * arch->head_dim; r++) {
             int64_t head = r / arch->head_dim;
             int64_t at = (3 * head + part) * arch->head_dim + r % arch->head_dim;
-            fr_quant_widen(FR_ISA_GENERIC, fused->type, fused->data + (size_t)at * row,
-                           arch->d_model, wanted);
+            fr_quant_widen(&fr_quant_generic, fused->type,
+                           fused->data + (size_t)at * row, arch->d_model, wanted);
             fr_weights_read_rows(weights, ROLES[part], 1, FR_F32, r, 1, got);
             CU_ASSERT_EQUAL(memcmp(got, wanted, (size_t)arch->d_model * sizeof *got),
                             0);

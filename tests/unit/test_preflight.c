@@ -168,7 +168,8 @@ static void another_arithmetic_is_odd(void)
     make_healthy(&f);
     for (int r = 0; r < N_RANKS; r++) {
         (void)snprintf(f.ranks[r].arithmetic, FR_ARITHMETIC_BYTES, "cpu 1");
-        f.ranks[r].isa.isa = r % 2 == 0 ? FR_ISA_AVX2 : FR_ISA_GENERIC;
+        (void)snprintf(f.ranks[r].variant.name, sizeof f.ranks[r].variant.name, "%s",
+                       r % 2 == 0 ? "avx2" : "generic");
     }
     expect_odd(&f, -1, ""); /* other instruction sets are not */
     (void)snprintf(f.ranks[5].arithmetic, FR_ARITHMETIC_BYTES, "cpu 2");

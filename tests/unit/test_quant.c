@@ -19,6 +19,12 @@ static const char *const SUPPORTED[] = {"F16",   "BF16",  "Q4_0",   "Q4_1",   "Q
                                         "Q5_K",  "Q6_K",  "IQ4_NL", "IQ4_XS", "TQ1_0",
                                         "TQ2_0", "MXFP4", "Q1_0",   "Q2_0"};
 
+/* The kernels of the processor's highest set. */
+static const fr_quant_kernels *best(void)
+{
+    return fr_quant_kernels_select(fr_isa_detect());
+}
+
 /* Equal but for which NaN: of two that meet, the compiler chooses whose payload survives. */
 static int count_other_floats(const float *a, const float *b, int64_t n)
 {
@@ -53,8 +59,9 @@ static void check_values(const fr_quant_type *type, const uint8_t *blocks, int64
     uint16_t wanted_bf16[MAX_VALUES];
     fr_quant_generic.round_bf16(wanted, n, wanted_bf16);
     for (int isa = FR_ISA_GENERIC; isa <= (int)fr_isa_detect(); isa++) {
-        fr_quant_widen((fr_isa)isa, type, blocks, n, got);
-        fr_quant_to_bf16((fr_isa)isa, type, blocks, n, got_bf16);
+        const fr_quant_kernels *kernels = fr_quant_kernels_select((fr_isa)isa);
+        fr_quant_widen(kernels, type, blocks, n, got);
+        fr_quant_to_bf16(kernels, type, blocks, n, got_bf16);
         CU_ASSERT_EQUAL(count_other_floats(got, wanted, n), 0);
         CU_ASSERT_EQUAL(count_other_bf16(got_bf16, wanted_bf16, n), 0);
         if (!hostile) {
@@ -116,8 +123,8 @@ static void blocks_need_no_alignment(void)
         const fr_quant_type *type = fr_quant_find_name(SUPPORTED[i]);
         uint8_t copy[3 * 256];
         memcpy(copy, bytes + 1, sizeof copy);
-        fr_quant_widen(fr_isa_detect(), type, copy, 256, straight);
-        fr_quant_widen(fr_isa_detect(), type, bytes + 1, 256, shifted);
+        fr_quant_widen(best(), type, copy, 256, straight);
+        fr_quant_widen(best(), type, bytes + 1, 256, shifted);
         fr_assert_same_bytes(SUPPORTED[i], shifted, straight, sizeof straight);
     }
 }
@@ -130,7 +137,7 @@ static void hand_made_q4_0_block_decodes(void)
     for (int j = 0; j < 16; j++) {
         block[2 + j] = (uint8_t)(j | (15 - j) << 4);
     }
-    fr_quant_widen(fr_isa_detect(), fr_quant_find(FR_QUANT_Q4_0), block, 32, out);
+    fr_quant_widen(best(), fr_quant_find(FR_QUANT_Q4_0), block, 32, out);
     for (int j = 0; j < 16; j++) {
         CU_ASSERT_EQUAL(out[j], 0.5F * (float)(j - 8));
         CU_ASSERT_EQUAL(out[j + 16], 0.5F * (float)(7 - j));
@@ -143,7 +150,7 @@ static void hand_made_q5_1_block_uses_the_fifth_bits(void)
     uint8_t block[24] = {0x00, 0x3c, 0x00, 0xc0, 0x02, 0x00, 0x00, 0x80};
     float out[32];
     memset(block + 8, 0x33, 16);
-    fr_quant_widen(fr_isa_detect(), fr_quant_find(FR_QUANT_Q5_1), block, 32, out);
+    fr_quant_widen(best(), fr_quant_find(FR_QUANT_Q5_1), block, 32, out);
     for (int j = 0; j < 32; j++) {
         CU_ASSERT_EQUAL(out[j], j == 1 || j == 31 ? 17.0F : 1.0F);
     }
@@ -162,7 +169,7 @@ static void hand_made_q4_k_block_uses_scale_of_its_run(void)
         block[12 + r] = (uint8_t)((scale & 15) | (offset & 15) << 4);
     }
     memset(block + 16, 0x11, 128);
-    fr_quant_widen(fr_isa_detect(), fr_quant_find(FR_QUANT_Q4_K), block, 256, out);
+    fr_quant_widen(best(), fr_quant_find(FR_QUANT_Q4_K), block, 256, out);
     for (int i = 0; i < 256; i++) {
         CU_ASSERT_EQUAL(out[i], (float)(1 - i / 32));
     }
@@ -179,7 +186,7 @@ static void hand_made_q6_k_block_covers_its_range(void)
     block[209] = 0x3c;
     memset(block + 64, 0xff, 64);
     memset(block + 160, 0xff, 32);
-    fr_quant_widen(fr_isa_detect(), fr_quant_find(FR_QUANT_Q6_K), block, 256, out);
+    fr_quant_widen(best(), fr_quant_find(FR_QUANT_Q6_K), block, 256, out);
     for (int i = 0; i < 256; i++) {
         CU_ASSERT_EQUAL(out[i], i < 128 ? -32.0F : i < 240 ? 31.0F : -31.0F);
     }
@@ -197,7 +204,7 @@ static void hand_made_q3_k_block_joins_bits_of_three_places(void)
         block[96 + r % 8] |= (uint8_t)(((24 + r) & 15) << (r < 8 ? 0 : 4));
         block[104 + r % 4] |= (uint8_t)((24 + r) >> 4 << r / 4 * 2);
     }
-    fr_quant_widen(fr_isa_detect(), fr_quant_find(FR_QUANT_Q3_K), block, 256, out);
+    fr_quant_widen(best(), fr_quant_find(FR_QUANT_Q3_K), block, 256, out);
     for (int i = 0; i < 256; i++) {
         CU_ASSERT_EQUAL(out[i], (float)(i / 16 - 8) * (i / 16 % 2 == 0 ? 1.0F : -3.0F));
     }
@@ -211,11 +218,11 @@ static void hand_made_blocks_of_one_and_two_bits_go_by_neighbours(void)
     float out[128];
     memset(ones + 2, 0x80, 16);
     memset(twos + 2, 0xe4, 16);
-    fr_quant_widen(fr_isa_detect(), fr_quant_find(FR_QUANT_Q1_0), ones, 128, out);
+    fr_quant_widen(best(), fr_quant_find(FR_QUANT_Q1_0), ones, 128, out);
     for (int i = 0; i < 128; i++) {
         CU_ASSERT_EQUAL(out[i], i % 8 == 7 ? 2.0F : -2.0F);
     }
-    fr_quant_widen(fr_isa_detect(), fr_quant_find(FR_QUANT_Q2_0), twos, 64, out);
+    fr_quant_widen(best(), fr_quant_find(FR_QUANT_Q2_0), twos, 64, out);
     for (int i = 0; i < 64; i++) {
         CU_ASSERT_EQUAL(out[i], 2.0F * (float)(i % 4 - 1));
     }
@@ -226,7 +233,7 @@ static void mxfp4_scales_are_powers_of_two_down_to_subnormal_ones(void)
     for (int exponent = 0; exponent < 256; exponent++) {
         uint8_t block[17] = {(uint8_t)exponent, 0x91};
         float out[32];
-        fr_quant_widen(fr_isa_detect(), fr_quant_find(FR_QUANT_MXFP4), block, 32, out);
+        fr_quant_widen(best(), fr_quant_find(FR_QUANT_MXFP4), block, 32, out);
         CU_ASSERT_EQUAL(out[0], ldexpf(1.0F, exponent - 128));
         CU_ASSERT_EQUAL(out[16], -out[0]);
         CU_ASSERT_EQUAL(out[1], 0.0F);
@@ -263,7 +270,7 @@ static uint16_t bf16_of_bits(uint32_t bits)
     float value = 0.0F;
     uint16_t out = 0;
     memcpy(&value, &bits, sizeof value);
-    fr_quant_round_bf16(fr_isa_detect(), &value, 1, &out);
+    fr_quant_round_bf16(best(), &value, 1, &out);
     return out;
 }
 
@@ -298,8 +305,8 @@ static void bf16_widened_and_rounded_is_unchanged(void)
         float value = 0.0F;
         uint16_t back = 0;
         memcpy(raw, &half, sizeof raw);
-        fr_quant_widen(fr_isa_detect(), fr_quant_find(FR_QUANT_BF16), raw, 1, &value);
-        fr_quant_round_bf16(fr_isa_detect(), &value, 1, &back);
+        fr_quant_widen(best(), fr_quant_find(FR_QUANT_BF16), raw, 1, &value);
+        fr_quant_round_bf16(best(), &value, 1, &back);
         n_wrong += back == half || (isnan(value) && back == (half | 0x40)) ? 0 : 1;
     }
     CU_ASSERT_EQUAL(n_wrong, 0);
@@ -328,7 +335,7 @@ static void check_bf16_rounding(fr_isa isa, const float *x)
         wanted[i] = fr_bf16_round(x[i]);
         wanted_wide[i] = fr_bf16_widen(wanted[i]);
     }
-    fr_quant_round_bf16(isa, x, MAX_VALUES, got);
+    fr_quant_round_bf16(fr_quant_kernels_select(isa), x, MAX_VALUES, got);
     fr_assert_same_bytes("files", got, wanted, sizeof wanted);
     fr_kernels_select(isa)->round_bf16(MAX_VALUES, x, got_wide);
     fr_assert_same_bytes("products", got_wide, wanted_wide, sizeof wanted_wide);

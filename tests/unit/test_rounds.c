@@ -54,7 +54,7 @@ static void open_loop(const char *run, const char *task, loop *l)
                               .keep = 9,
                               .newest = -1,
                               .identity = {.shape = t->session.shape,
-                                           .isa = t->session.isa,
+                                           .isa = t->session.variants,
                                            .arithmetic = "test",
                                            .version = "0",
                                            .layout = t->session.layout}};

@@ -1,6 +1,7 @@
 /* Properties of a whole model with a prefix, on the tiny models of tests/golden. */
 #include "base/mem.h"
 #include "base/rng.h"
+#include "device/cpu/cpu.h"
 #include "support/gguf_writer.h"
 #include "support/model_files.h"
 #include "support/tiny_model.h"
@@ -159,7 +160,9 @@ static void layers_without_a_prefix_are_those_of_the_base(void)
                   got != before);
         fr_assert_same_bytes("gradient of all layers", all + 2 * p.n, all,
                              (size_t)(2 * p.n) * sizeof *all);
-        fr_exact_sum sum = {.k = sums, .v = sums + layer, .exponent = 40};
+        int64_t n_refused = 0;
+        fr_exact_sum sum = {
+            .k = sums, .v = sums + layer, .exponent = 40, .n_refused = &n_refused};
         run_apart(&tiny, &restricted, nll, &sum);
         double loss = 0.0;
         for (int64_t r = 0; r < tiny.batch.n_targets; r++) {
@@ -460,9 +463,8 @@ static void too_many_positions_for_learned_ones_are_refused(void)
     fr_weights *weights = NULL;
     fr_device *device = NULL;
     fr_stage *stage = NULL;
-    fr_device_params params = {1, FR_ISA_GENERIC};
     FR_ASSERT_OK(fr_weights_open(fr_test_ctx(), fr_test_data(MODELS[1]), &weights));
-    FR_ASSERT_OK(fr_device_create(fr_test_ctx(), &params, &device));
+    FR_ASSERT_OK(fr_cpu_create(fr_test_ctx(), 1, FR_ISA_GENERIC, &device));
     fr_stage_params stage_params = {
         .weights = weights, .device = device, .n_layers = 2, .max_position = 1 << 20};
     FR_ASSERT_FAILS(fr_stage_create(fr_test_ctx(), &stage_params, &stage),

@@ -3,8 +3,8 @@
 #include "model/network/stage_bytes.h"
 
 #include "base/mem.h"
+#include "device/cpu/cpu.h"
 #include "device/matrix.h"
-#include "device/state.h"
 #include "support/described_model.h"
 #include "support/devices.h"
 #include "support/suite.h"
@@ -313,30 +313,25 @@ static void a_long_row_of_a_real_model_fits(void)
     CU_ASSERT(fr_stage_activation_bytes(&shape, ROWS, true) > 1500000000);
 }
 
-static void read_zeros(const fr_matrix *w, int64_t first, int64_t count, void *out)
-{
-    (void)first;
-    memset(out, 0, (size_t)(count * w->n_in) * fr_dtype_bytes(w->dtype));
-}
-
 /* Bytes that a device takes for the rows of matrices with these sides that lie nowhere as a whole. */
 static int64_t reading_bytes(fr_isa isa, fr_dtype dtype, const int64_t (*sides)[2],
                              int n)
 {
     fr_device *device = fr_test_device(isa, 1);
     for (int i = 0; i < n; i++) {
-        fr_matrix w = {.dtype = dtype,
-                       .n_out = sides[i][0],
-                       .n_in = sides[i][1],
-                       .read = read_zeros};
+        float *row = fr_test_zeros(sides[i][1]);
+        fr_matrix w = fr_matrix_of(row, dtype, sides[i][0], sides[i][1]);
+        w.parts[0].head = 1; /* and a step of 0: all rows are this one */
         float *x = fr_test_zeros(w.n_in);
         float *y = fr_test_zeros(w.n_out);
         FR_ASSERT_OK(fr_linear(device, 1, x, &w, false, y));
         FR_ASSERT_OK(fr_linear_back(device, 1, y, &w, false, x));
+        free(row);
         free(x);
         free(y);
     }
-    int64_t bytes = device->scratch[FR_SCRATCH_ROWS].count * (int64_t)sizeof(float);
+    int64_t bytes =
+        fr_cpu_of(device)->scratch[FR_SCRATCH_ROWS].count * (int64_t)sizeof(float);
     fr_device_destroy(&device);
     return bytes;
 }

@@ -3,7 +3,7 @@
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/rng.h"
-#include "device/quant.h"
+#include "device/cpu/quant_kernels.h"
 #include "support/gguf_writer.h"
 #include "support/model_files.h"
 
@@ -227,7 +227,7 @@ static void quantised_rows_are_brought_to_halves_order(void)
     }
     for (int64_t r = 0; r < ROWS; r++) {
         int64_t in_file = r / 16 * 16 + 2 * (r % 8) + r % 16 / 8;
-        fr_quant_widen(fr_isa_detect(), fr_quant_find(FR_QUANT_Q8_0),
+        fr_quant_widen(&fr_quant_generic, fr_quant_find(FR_QUANT_Q8_0),
                        blocks + in_file * ROW_BYTES, WIDTH, wanted + r * WIDTH);
     }
     const char *path = fr_test_path(fr_test_folder(), "model.gguf");
@@ -241,7 +241,7 @@ static void quantised_rows_are_brought_to_halves_order(void)
     float *got = read_weight(weights, FR_W_Q, 1, FR_F32, &n);
     uint16_t *rounded = read_weight(weights, FR_W_Q, 1, FR_BF16, &n);
     uint16_t wanted_rounded[ROWS * WIDTH];
-    fr_quant_round_bf16(fr_isa_detect(), wanted, ROWS * WIDTH, wanted_rounded);
+    fr_quant_round_bf16(&fr_quant_generic, wanted, ROWS * WIDTH, wanted_rounded);
     fr_assert_same_bytes("q", got, wanted, sizeof wanted);
     fr_assert_same_bytes("q in bf16", rounded, wanted_rounded, sizeof wanted_rounded);
     free(got);
@@ -266,9 +266,9 @@ static void half_precision_folders_are_widened(void)
         float wanted[80];
         uint16_t wanted_rounded[80];
         CU_ASSERT_EQUAL_FATAL(n, 80);
-        fr_quant_widen(fr_isa_detect(), fr_quant_find(NUMBERS[i]), raw->data, n,
+        fr_quant_widen(&fr_quant_generic, fr_quant_find(NUMBERS[i]), raw->data, n,
                        wanted);
-        fr_quant_round_bf16(fr_isa_detect(), wanted, n, wanted_rounded);
+        fr_quant_round_bf16(&fr_quant_generic, wanted, n, wanted_rounded);
         fr_assert_same_bytes(DTYPES[i], got, wanted, sizeof wanted);
         fr_assert_same_bytes(DTYPES[i], rounded, wanted_rounded, sizeof wanted_rounded);
         free(got);

@@ -1,6 +1,6 @@
 /* Which tensors a folder's weights are read from: a head of its own or the embedding, names with and without the inner
  * model's, and names that belong to no model. */
-#include "device/quant.h"
+#include "device/cpu/quant_kernels.h"
 #include "model/weights/weights.h"
 #include "support/gguf_writer.h"
 #include "support/model_files.h"
@@ -155,7 +155,7 @@ static void heads_of_another_type_are_compared_by_value(void)
         const fr_safetensor *tokens = find(&list, "model.embed_tokens.weight");
         CU_ASSERT_PTR_NOT_NULL_FATAL(head);
         float *values = fr_test_memory(malloc((size_t)tokens->n * sizeof *values));
-        fr_quant_widen(fr_isa_detect(), fr_quant_find(FR_QUANT_BF16), tokens->data,
+        fr_quant_widen(&fr_quant_generic, fr_quant_find(FR_QUANT_BF16), tokens->data,
                        tokens->n, values);
         values[tokens->n - 1] += changed != 0 ? 1.0F : 0.0F;
         head->dtype = "F32";

@@ -1,6 +1,6 @@
 /* Matrices that stay in the file have the values of those that are converted once, whatever run of rows is read. */
+#include "device/cpu/quant_kernels.h"
 #include "device/matrix.h"
-#include "device/quant.h"
 #include "model/network/layer.h"
 #include "model/network/stage_bytes.h"
 #include "model/weights/frozen.h"
@@ -142,21 +142,20 @@ static void check_stack(const fr_holding *in_file, const fr_stack *stack, int64_
     fr_holding in_memory = {in_file->weights, in_file->dtype, false};
     fr_frozen *converted = hold(&in_memory);
     fr_frozen *left = hold(in_file);
-    fr_matrix wanted;
-    fr_matrix w;
-    FR_ASSERT_OK(fr_frozen_matrix(fr_test_ctx(), converted, stack, layer, &wanted));
-    FR_ASSERT_OK(fr_frozen_matrix(fr_test_ctx(), left, stack, layer, &w));
+    fr_matrix wanted = fr_frozen_matrix(converted, stack, layer);
+    fr_matrix w = fr_frozen_matrix(left, stack, layer);
+    const char *rows = fr_matrix_in_place(&wanted);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(rows);
     CU_ASSERT_EQUAL_FATAL(w.n_out, wanted.n_out);
     CU_ASSERT_EQUAL_FATAL(w.n_in, wanted.n_in);
     size_t row = (size_t)w.n_in * fr_dtype_bytes(w.dtype);
     char *got = fr_test_memory(malloc((size_t)w.n_out * row));
-    fr_matrix_read(&w, 0, w.n_out, got);
-    fr_assert_same_bytes("all rows", got, wanted.data, (size_t)w.n_out * row);
+    fr_matrix_read(&fr_quant_generic, &w, 0, w.n_out, got);
+    fr_assert_same_bytes("all rows", got, rows, (size_t)w.n_out * row);
     for (int i = 0; i < FR_N_CASES(RUNS); i++) {
         if (RUNS[i][0] + RUNS[i][1] <= w.n_out) {
-            fr_matrix_read(&w, RUNS[i][0], RUNS[i][1], got);
-            fr_assert_same_bytes("a run of rows", got,
-                                 (const char *)wanted.data + (size_t)RUNS[i][0] * row,
+            fr_matrix_read(&fr_quant_generic, &w, RUNS[i][0], RUNS[i][1], got);
+            fr_assert_same_bytes("a run of rows", got, rows + (size_t)RUNS[i][0] * row,
                                  (size_t)RUNS[i][1] * row);
         }
     }
@@ -268,14 +267,13 @@ static void weights_in_the_file_count_as_they_lie_there(void)
 static void transposed_tensors_are_converted(void)
 {
     fr_weights *weights = NULL;
-    fr_matrix w;
     FR_ASSERT_OK(
         fr_weights_open(fr_test_ctx(), fr_test_data("golden/tiny_gpt2"), &weights));
     fr_holding in_file = {weights, FR_BF16, true};
     check_stack(&in_file, &FR_STACK_QKV, 1);
     fr_frozen *frozen = hold(&in_file);
-    FR_ASSERT_OK(fr_frozen_matrix(fr_test_ctx(), frozen, &FR_STACK_DOWN, 1, &w));
-    CU_ASSERT_PTR_NULL(w.read);
+    fr_matrix w = fr_frozen_matrix(frozen, &FR_STACK_DOWN, 1);
+    CU_ASSERT_PTR_NOT_NULL(fr_matrix_in_place(&w));
     CU_ASSERT_EQUAL(fr_weights_held_bytes(&in_file, FR_W_DOWN, 1),
                     w.n_out * w.n_in * 2);
     fr_frozen_destroy(&frozen);
@@ -286,11 +284,10 @@ static void transposed_tensors_are_converted(void)
 static void ready_rows_are_used_where_they_lie(void)
 {
     fr_weights *weights = open_file_of(FR_QUANT_BF16);
-    fr_matrix w;
     fr_holding in_file = {weights, FR_BF16, true};
     fr_frozen *frozen = hold(&in_file);
-    FR_ASSERT_OK(fr_frozen_matrix(fr_test_ctx(), frozen, &FR_STACK_DOWN, 0, &w));
-    CU_ASSERT_PTR_NULL(w.read);
+    fr_matrix w = fr_frozen_matrix(frozen, &FR_STACK_DOWN, 0);
+    CU_ASSERT_PTR_NOT_NULL(fr_matrix_in_place(&w));
     fr_frozen_destroy(&frozen);
     fr_weights_close(&weights);
 }

@@ -197,16 +197,14 @@ static void run_all(const fr_attention_call *call, int threads, float *scratch_b
     }
 }
 
-fr_status fr_attention(fr_device *device, const fr_attention_params *params,
-                       const float *q, const float *k, const float *v, float *o_THK,
-                       float *lse_TH)
+fr_status fr_cpu_attention(fr_device *device, const fr_attention_params *params,
+                           const float *q, const float *k, const float *v, float *o_THK,
+                           float *lse_TH)
 {
-    int64_t began = fr_operator_begin(device);
     fr_attention_call call = fr_attention_call_make(device, params, q, k, v);
     float *scratch = NULL;
-    FR_TRY(fr_device_scratch(device, FR_SCRATCH_ATTENTION,
-                             device->n_threads * scratch_floats(&call), &scratch));
+    FR_TRY(fr_cpu_scratch(device, FR_SCRATCH_ATTENTION,
+                          device->n_threads * scratch_floats(&call), &scratch));
     run_all(&call, fr_attention_threads(device, params), scratch, o_THK, lse_TH);
-    fr_operator_end(device, FR_OP_ATTENTION, began, 0);
     return FR_OK;
 }

@@ -303,13 +303,12 @@ static void back_unit(const backward_call *call, int64_t unit, int64_t kv_head,
 
 /* Scratch for all threads is taken before they start, since allocation may fail. Dynamic scheduling changes only
  * which thread takes a pair, and a pair owns all elements that it adds to. */
-fr_status fr_attention_back(fr_device *device, const fr_attention_params *params,
-                            const float *q, const float *k, const float *v,
-                            const float *o_THK, const float *lse_TH,
-                            const float *do_THK,
-                            const fr_attention_gradients *gradients)
+fr_status fr_cpu_attention_back(fr_device *device, const fr_attention_params *params,
+                                const float *q, const float *k, const float *v,
+                                const float *o_THK, const float *lse_TH,
+                                const float *do_THK,
+                                const fr_attention_gradients *gradients)
 {
-    int64_t began = fr_operator_begin(device);
     backward_call call = {.base = fr_attention_call_make(device, params, q, k, v),
                           .o_THK = o_THK,
                           .lse_TH = lse_TH,
@@ -317,8 +316,8 @@ fr_status fr_attention_back(fr_device *device, const fr_attention_params *params
                           .gradients = gradients};
     int threads = fr_attention_threads(device, params);
     float *base = NULL;
-    FR_TRY(fr_device_scratch(device, FR_SCRATCH_ATTENTION_BACK,
-                             device->n_threads * scratch_floats(&call.base), &base));
+    FR_TRY(fr_cpu_scratch(device, FR_SCRATCH_ATTENTION_BACK,
+                          device->n_threads * scratch_floats(&call.base), &base));
 #pragma omp parallel num_threads(threads)
     {
         backward_scratch scratch = scratch_part(
@@ -330,6 +329,5 @@ fr_status fr_attention_back(fr_device *device, const fr_attention_params *params
             }
         }
     }
-    fr_operator_end(device, FR_OP_ATTENTION_BACK, began, 0);
     return FR_OK;
 }

@@ -15,8 +15,8 @@
 #define FR_DEVICE_CPU_ATTENTION_IMPL_H
 
 #include "device/attention.h"
+#include "device/cpu/cpu.h"
 #include "device/cpu/kernels.h"
-#include "device/state.h"
 
 /* 48 rows are a whole number of blocks of 6 rows (AVX2) and 12 rows (AVX-512), and of groups of 1, 2, 3, 4, 6 or 8 heads. The
  * two score tiles of 48 x 64 take 24 of the 32 KiB of a small first cache; keys and queries pass by beside them. */

@@ -22,7 +22,7 @@ fr_attention_call fr_attention_call_make(const fr_device *device,
                                          const float *q, const float *k, const float *v)
 {
     fr_attention_call call = {.params = params, .q = q, .k = k, .v = v};
-    call.kernels = fr_kernels_select(device->isa);
+    call.kernels = fr_kernels_select(fr_cpu_of(device)->isa);
     call.padded_dim = fr_round_up(params->head_dim, 16);
     call.group = params->n_heads / params->n_kv_heads;
     call.heads_per_tile = fr_min(call.group, FR_TILE_ROWS);

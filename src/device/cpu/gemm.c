@@ -18,8 +18,8 @@
 #include "device/cpu/gemm.h"
 
 #include "base/integer.h"
+#include "device/cpu/cpu.h"
 #include "device/matrix.h"
-#include "device/state.h"
 
 #include <omp.h>
 
@@ -141,7 +141,8 @@ static fr_gemm_panel panel_at(const gemm_plan *plan, panel_place place)
     };
     int64_t at =
         place.block * plan->block * found.depth_step + column * found.column_step;
-    found.source = (const char *)w->data + (size_t)at * fr_dtype_bytes(w->dtype);
+    found.source =
+        (const char *)w->parts[0].rows + (size_t)at * fr_dtype_bytes(w->dtype);
     return found;
 }
 
@@ -344,8 +345,8 @@ static void plan_items(gemm_plan *plan)
 fr_status fr_gemm_multiply(fr_device *device, const fr_product *product)
 {
     gemm_plan plan = {.product = product,
-                      .kernel =
-                          fr_gemm_kernel_select(device->isa, product->weights->dtype),
+                      .kernel = fr_gemm_kernel_select(fr_cpu_of(device)->isa,
+                                                      product->weights->dtype),
                       .device = device};
     int64_t products = product->m * product->columns * product->depth;
     plan.n_threads = products < SERIAL_PRODUCTS ? 1 : device->n_threads;
@@ -355,9 +356,9 @@ fr_status fr_gemm_multiply(fr_device *device, const fr_product *product)
     int64_t left = rows / plan.kernel->rows * plan.section *
                    packed_floats(&plan, plan.kernel->rows);
     int64_t right = packed_floats(&plan, plan.kernel->columns);
-    FR_TRY(fr_device_scratch(device, FR_SCRATCH_GEMM_LEFT, left, &plan.left));
-    FR_TRY(fr_device_scratch(device, FR_SCRATCH_GEMM_RIGHT, right * device->n_threads,
-                             &plan.right));
+    FR_TRY(fr_cpu_scratch(device, FR_SCRATCH_GEMM_LEFT, left, &plan.left));
+    FR_TRY(fr_cpu_scratch(device, FR_SCRATCH_GEMM_RIGHT, right * device->n_threads,
+                          &plan.right));
 #pragma omp parallel num_threads(plan.n_threads)
     {
         multiply_all(&plan, plan.right + right * omp_get_thread_num());

@@ -20,6 +20,7 @@
 #ifndef FR_DEVICE_CPU_GEMM_H
 #define FR_DEVICE_CPU_GEMM_H
 
+#include "device/cpu/isa.h"
 #include "device/matrix.h"
 
 enum {
@@ -127,7 +128,7 @@ typedef struct fr_product {
     int64_t out_stride;
 } fr_product;
 
-/** Weights that lie in memory (no fr_matrix.read). */
+/** Weights in place (fr_matrix_in_place). */
 FR_MUST_CHECK fr_status fr_gemm_multiply(fr_device *device, const fr_product *product);
 
 #endif

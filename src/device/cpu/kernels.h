@@ -10,6 +10,7 @@
 #define FR_DEVICE_CPU_KERNELS_H
 
 #include "device/activation.h"
+#include "device/cpu/isa.h"
 #include "device/loss.h"
 #include "device/rowwise.h"
 

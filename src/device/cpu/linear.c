@@ -1,15 +1,16 @@
 /*
  * The linear maps forward and backward over gemm.c, and matrices that are read on demand.
  *
- * A matrix with `read` is read in slices of rows, a few MiB at a time, by all threads, and each slice is multiplied
+ * A matrix that is not in place is read in slices of rows, a few MiB at a time, by all threads, and each slice is multiplied
  * like a matrix in memory. A slice gives some columns of the forward product, or a part of the depth of the backward
  * one; the latter holds whole blocks of the sum (fr_gemm_depth_block), so that the order of summation and the bits
  * stay the same.
  */
 #include "base/integer.h"
+#include "device/cpu/cpu.h"
 #include "device/cpu/gemm.h"
+#include "device/cpu/quant_kernels.h"
 #include "device/matrix.h"
-#include "device/state.h"
 
 #include <string.h>
 
@@ -24,17 +25,17 @@ static int64_t slice_rows(const fr_matrix *w)
     return fr_min(fr_max(rows, unit), w->n_out);
 }
 
-/* Runs of rows have a fixed division among the threads; the callback must allow calls from several threads at a
- * time. */
+/* Runs of rows have a fixed division among the threads. */
 static void read_slice(const fr_device *device, const fr_matrix *w, int64_t first,
                        int64_t count, void *out)
 {
-    /* Rows that a thread takes at a time: enough to hide the callback's cost. */
+    /* Rows that a thread takes at a time: enough to hide the cost of a call. */
     enum { RUN = 16 };
+    const fr_quant_kernels *kernels = fr_quant_kernels_select(fr_cpu_of(device)->isa);
     size_t row_bytes = (size_t)w->n_in * fr_dtype_bytes(w->dtype);
 #pragma omp parallel for num_threads(device->n_threads) schedule(static)
     for (int64_t row = 0; row < count; row += RUN) {
-        fr_matrix_read(w, first + row, fr_min(RUN, count - row),
+        fr_matrix_read(kernels, w, first + row, fr_min(RUN, count - row),
                        (char *)out + (size_t)row * row_bytes);
     }
 }
@@ -46,8 +47,8 @@ static fr_status multiply_slices(fr_device *device, const fr_product *product)
     int64_t rows = slice_rows(w);
     int64_t bytes = rows * w->n_in * (int64_t)fr_dtype_bytes(w->dtype);
     float *data = NULL;
-    FR_TRY(fr_device_scratch(device, FR_SCRATCH_ROWS,
-                             fr_ceil_div(bytes, (int64_t)sizeof *data), &data));
+    FR_TRY(fr_cpu_scratch(device, FR_SCRATCH_ROWS,
+                          fr_ceil_div(bytes, (int64_t)sizeof *data), &data));
     /* forward: other columns of y; backward: a further part of the sum, added to what earlier slices gave */
     for (int64_t first = 0; first < w->n_out; first += rows) {
         fr_matrix slice =
@@ -83,22 +84,20 @@ static fr_status multiply_any(fr_device *device, const fr_product *product)
         }
         return FR_OK;
     }
-    return product->weights->read != NULL ? multiply_slices(device, product)
-                                          : fr_gemm_multiply(device, product);
+    return fr_matrix_in_place(product->weights) != NULL
+               ? fr_gemm_multiply(device, product)
+               : multiply_slices(device, product);
 }
 
 static fr_status multiply(fr_device *device, const fr_product *product)
 {
-    int64_t began = fr_operator_begin(device);
     fr_status status = multiply_any(device, product);
-    fr_operator_end(device, product->transposed ? FR_OP_LINEAR : FR_OP_LINEAR_BACK,
-                    began, 2 * product->m * product->columns * product->depth);
     return status;
 }
 
 /* y [m, n_out] = x [m, n_in] W^T: W lies as [n_out, n_in], so the depth runs along its rows in memory. */
-fr_status fr_linear(fr_device *device, int64_t m, const float *x, const fr_matrix *w,
-                    bool accumulate, float *y)
+fr_status fr_cpu_linear(fr_device *device, int64_t m, const float *x,
+                        const fr_matrix *w, bool accumulate, float *y)
 {
     fr_product product = {.m = m,
                           .columns = w->n_out,
@@ -115,8 +114,8 @@ fr_status fr_linear(fr_device *device, int64_t m, const float *x, const fr_matri
 }
 
 /* dx [m, n_in] = dy [m, n_out] W: the depth runs across the rows of W. There is no gradient of W, which is frozen. */
-fr_status fr_linear_back(fr_device *device, int64_t m, const float *dy,
-                         const fr_matrix *w, bool accumulate, float *dx)
+fr_status fr_cpu_linear_back(fr_device *device, int64_t m, const float *dy,
+                             const fr_matrix *w, bool accumulate, float *dx)
 {
     fr_product product = {.m = m,
                           .columns = w->n_in,

@@ -2,8 +2,8 @@
 #include "device/loss.h"
 #include "base/elementary.h"
 #include "base/integer.h"
+#include "device/cpu/cpu.h"
 #include "device/cpu/kernels.h"
-#include "device/state.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -62,12 +62,11 @@ static double capped_row_loss(const fr_kernels *kernels, int64_t vocab,
     return finite ? fr_ln(sum) + ((double)max - target_logit) : (double)NAN;
 }
 
-void fr_cross_entropy(fr_device *device, int64_t n_rows, int64_t vocab,
-                      const fr_logit_shape *shape, float *logits_RV,
-                      const int32_t *targets_R, bool want_gradient, double *nll_R)
+void fr_cpu_cross_entropy(fr_device *device, int64_t n_rows, int64_t vocab,
+                          const fr_logit_shape *shape, float *logits_RV,
+                          const int32_t *targets_R, bool want_gradient, double *nll_R)
 {
-    int64_t began = fr_operator_begin(device);
-    const fr_kernels *kernels = fr_kernels_select(device->isa);
+    const fr_kernels *kernels = fr_kernels_select(fr_cpu_of(device)->isa);
     int threads = fr_kernels_threads(device->n_threads, n_rows * vocab);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t r = 0; r < n_rows; r++) {
@@ -82,19 +81,16 @@ void fr_cross_entropy(fr_device *device, int64_t n_rows, int64_t vocab,
                                        want_gradient);
         }
     }
-    fr_operator_end(device, FR_OP_LOSS, began, 0);
 }
 
-void fr_shape_logits(fr_device *device, int64_t n, const fr_logit_shape *shape,
-                     float *logits)
+void fr_cpu_shape_logits(fr_device *device, int64_t n, const fr_logit_shape *shape,
+                         float *logits)
 {
     enum { CHUNK = 4096 };
-    int64_t began = fr_operator_begin(device);
-    const fr_kernels *kernels = fr_kernels_select(device->isa);
+    const fr_kernels *kernels = fr_kernels_select(fr_cpu_of(device)->isa);
     int threads = fr_kernels_threads(device->n_threads, n);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t start = 0; start < n; start += CHUNK) {
         kernels->shape_logits(fr_min(n - start, CHUNK), shape, logits + start);
     }
-    fr_operator_end(device, FR_OP_LOSS, began, 0);
 }

@@ -1,7 +1,7 @@
 /*
  * Few rows of x with blocks of weights in their stored form (those of 32 elements but Q5_0 and Q5_1): each block is turned
  * into two vectors of weights and multiplied at once, without a widened copy. Four rows of W and up to four of x share the
- * conversions: 16 sums in 16 registers. The order of summation is that of device/few.h.
+ * conversions: 16 sums in 16 registers. The order of summation is that of few.h.
  */
 #include "device/cpu/few_lanes_avx2.h"
 #include "device/cpu/inline.h"

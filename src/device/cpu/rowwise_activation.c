@@ -1,8 +1,8 @@
 /* Activations. They work element by element; a thread takes whole rows where gate and up lie in one row. */
 #include "base/integer.h"
 #include "device/activation.h"
+#include "device/cpu/cpu.h"
 #include "device/cpu/kernels.h"
-#include "device/state.h"
 
 /* Numbers of a chunk of the plain ones: 16 KiB, short enough for an even share. */
 enum { CHUNK = 4096 };
@@ -10,28 +10,25 @@ enum { CHUNK = 4096 };
 static fr_activation_kernels kernels_of(const fr_device *device,
                                         fr_activation activation)
 {
-    return fr_kernels_select(device->isa)->activation[activation];
+    return fr_kernels_select(fr_cpu_of(device)->isa)->activation[activation];
 }
 
 /* A row of the input holds gate and up, of `width` each; the output has one `width`. */
-void fr_gated(fr_device *device, fr_activation activation, int64_t n_tokens,
-              int64_t width, const float *gate_up_T2F, float *y_TF)
+void fr_cpu_gated(fr_device *device, fr_activation activation, int64_t n_tokens,
+                  int64_t width, const float *gate_up_T2F, float *y_TF)
 {
-    int64_t began = fr_operator_begin(device);
     fr_activation_kernels kernels = kernels_of(device, activation);
     int threads = fr_kernels_threads(device->n_threads, n_tokens * width);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t t = 0; t < n_tokens; t++) {
         kernels.gated(width, gate_up_T2F + 2 * t * width, y_TF + t * width);
     }
-    fr_operator_end(device, FR_OP_ACTIVATION, began, 0);
 }
 
-void fr_gated_back(fr_device *device, fr_activation activation, int64_t n_tokens,
-                   int64_t width, const float *gate_up_T2F, const float *dy_TF,
-                   float *dgate_up_T2F)
+void fr_cpu_gated_back(fr_device *device, fr_activation activation, int64_t n_tokens,
+                       int64_t width, const float *gate_up_T2F, const float *dy_TF,
+                       float *dgate_up_T2F)
 {
-    int64_t began = fr_operator_begin(device);
     fr_activation_kernels kernels = kernels_of(device, activation);
     int threads = fr_kernels_threads(device->n_threads, n_tokens * width);
 #pragma omp parallel for num_threads(threads) schedule(static)
@@ -39,31 +36,26 @@ void fr_gated_back(fr_device *device, fr_activation activation, int64_t n_tokens
         kernels.gated_back(width, gate_up_T2F + 2 * t * width, dy_TF + t * width,
                            dgate_up_T2F + 2 * t * width);
     }
-    fr_operator_end(device, FR_OP_ACTIVATION_BACK, began, 0);
 }
 
-void fr_activate(fr_device *device, fr_activation activation, int64_t n, const float *x,
-                 float *y)
+void fr_cpu_activate(fr_device *device, fr_activation activation, int64_t n,
+                     const float *x, float *y)
 {
-    int64_t began = fr_operator_begin(device);
     fr_activation_kernels kernels = kernels_of(device, activation);
     int threads = fr_kernels_threads(device->n_threads, n);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t start = 0; start < n; start += CHUNK) {
         kernels.plain(fr_min(n - start, CHUNK), x + start, y + start);
     }
-    fr_operator_end(device, FR_OP_ACTIVATION, began, 0);
 }
 
-void fr_activate_back(fr_device *device, fr_activation activation, int64_t n,
-                      const float *x, const float *dy, float *dx)
+void fr_cpu_activate_back(fr_device *device, fr_activation activation, int64_t n,
+                          const float *x, const float *dy, float *dx)
 {
-    int64_t began = fr_operator_begin(device);
     fr_activation_kernels kernels = kernels_of(device, activation);
     int threads = fr_kernels_threads(device->n_threads, n);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t start = 0; start < n; start += CHUNK) {
         kernels.plain_back(fr_min(n - start, CHUNK), x + start, dy + start, dx + start);
     }
-    fr_operator_end(device, FR_OP_ACTIVATION_BACK, began, 0);
 }

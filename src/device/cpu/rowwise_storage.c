@@ -2,10 +2,11 @@
  * sum. All are bound by memory and shared among the threads in chunks of numbers or by rows. */
 #include "base/integer.h"
 #include "device/activation.h"
+#include "device/cpu/cpu.h"
 #include "device/cpu/kernels.h"
+#include "device/cpu/quant_kernels.h"
 #include "device/matrix.h"
 #include "device/rowwise.h"
-#include "device/state.h"
 
 #include <omp.h>
 #include <string.h>
@@ -56,40 +57,35 @@ static void *saved_at(const void *saved, fr_dtype dtype, int64_t index)
 
 /* With f32 a copy is all there is to do, and with NULL not even that. With bf16, x itself is rounded to what is
  * kept. */
-void fr_save(fr_device *device, int64_t n, fr_dtype dtype, float *x, void *saved)
+void fr_cpu_save(fr_device *device, int64_t n, fr_dtype dtype, float *x, void *saved)
 {
-    int64_t began = fr_operator_begin(device);
-    const fr_kernels *kernels = fr_kernels_select(device->isa);
+    const fr_kernels *kernels = fr_kernels_select(fr_cpu_of(device)->isa);
     int threads = fr_kernels_threads(device->n_threads, n);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t start = 0; start < n; start += CHUNK) {
         save_run(kernels, chunk_length(n, start), dtype, x + start,
                  saved_at(saved, dtype, start));
     }
-    fr_operator_end(device, FR_OP_STORAGE, began, 0);
 }
 
-void fr_restore(fr_device *device, int64_t n, fr_dtype dtype, const void *saved,
-                float *x)
+void fr_cpu_restore(fr_device *device, int64_t n, fr_dtype dtype, const void *saved,
+                    float *x)
 {
-    int64_t began = fr_operator_begin(device);
-    const fr_kernels *kernels = fr_kernels_select(device->isa);
+    const fr_kernels *kernels = fr_kernels_select(fr_cpu_of(device)->isa);
     int threads = fr_kernels_threads(device->n_threads, n);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t start = 0; start < n; start += CHUNK) {
         restore_run(kernels, chunk_length(n, start), dtype,
                     saved_at(saved, dtype, start), x + start);
     }
-    fr_operator_end(device, FR_OP_STORAGE, began, 0);
 }
 
 /* Saves a row and applies the activation while the row is in the cache: both steps are bound by memory. */
-void fr_save_gated(fr_device *device, fr_activation activation, int64_t n_tokens,
-                   int64_t width, fr_dtype dtype, float *gate_up_T2F, void *saved,
-                   float *y_TF)
+void fr_cpu_save_gated(fr_device *device, fr_activation activation, int64_t n_tokens,
+                       int64_t width, fr_dtype dtype, float *gate_up_T2F, void *saved,
+                       float *y_TF)
 {
-    int64_t began = fr_operator_begin(device);
-    const fr_kernels *kernels = fr_kernels_select(device->isa);
+    const fr_kernels *kernels = fr_kernels_select(fr_cpu_of(device)->isa);
     int threads = fr_kernels_threads(device->n_threads, n_tokens * width);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t t = 0; t < n_tokens; t++) {
@@ -99,17 +95,16 @@ void fr_save_gated(fr_device *device, fr_activation activation, int64_t n_tokens
         kernels->activation[activation].gated(width, gate_up_T2F + row,
                                               y_TF + t * width);
     }
-    fr_operator_end(device, FR_OP_ACTIVATION, began, 0);
 }
 
 /* The row is restored into the place of its own gradient, which the kernel computes in place. So no other
  * buffer is needed. */
-void fr_restore_gated_back(fr_device *device, fr_activation activation,
-                           int64_t n_tokens, int64_t width, fr_dtype dtype,
-                           const void *saved, const float *dy_TF, float *dgate_up_T2F)
+void fr_cpu_restore_gated_back(fr_device *device, fr_activation activation,
+                               int64_t n_tokens, int64_t width, fr_dtype dtype,
+                               const void *saved, const float *dy_TF,
+                               float *dgate_up_T2F)
 {
-    int64_t began = fr_operator_begin(device);
-    const fr_kernels *kernels = fr_kernels_select(device->isa);
+    const fr_kernels *kernels = fr_kernels_select(fr_cpu_of(device)->isa);
     int threads = fr_kernels_threads(device->n_threads, n_tokens * width);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t t = 0; t < n_tokens; t++) {
@@ -118,83 +113,78 @@ void fr_restore_gated_back(fr_device *device, fr_activation activation,
                     row);
         kernels->activation[activation].gated_back(width, row, dy_TF + t * width, row);
     }
-    fr_operator_end(device, FR_OP_ACTIVATION_BACK, began, 0);
 }
 
-/* `row` holds one row, for a bf16 table that is read on demand. */
-static void gather_row(const fr_kernels *kernels, const fr_matrix *table, int64_t id,
-                       uint16_t *row, float *y)
+/* Row `id` of a table that is not in place; `row` holds one row, for a bf16 table. */
+static void read_row(const fr_device *device, const fr_matrix *table, int64_t id,
+                     uint16_t *row, float *y)
 {
+    const fr_quant_kernels *formats = fr_quant_kernels_select(fr_cpu_of(device)->isa);
     if (table->dtype == FR_F32) {
-        fr_matrix_read(table, id, 1, y);
+        fr_matrix_read(formats, table, id, 1, y);
         return;
     }
-    const uint16_t *from = (const uint16_t *)table->data + id * table->n_in;
-    if (table->read != NULL) {
-        fr_matrix_read(table, id, 1, row);
-        from = row;
-    }
-    kernels->widen_bf16(table->n_in, from, y);
+    fr_matrix_read(formats, table, id, 1, row);
+    fr_kernels_select(fr_cpu_of(device)->isa)->widen_bf16(table->n_in, row, y);
 }
 
-/* Only a bf16 table on demand needs a row of scratch for each thread. It is taken before the threads start,
+/* Only a bf16 table that is not in place needs a row of scratch for each thread. It is taken before the threads start,
  * because allocation may fail. */
-fr_status fr_gather_rows(fr_device *device, int64_t n_tokens, const int32_t *ids,
-                         const fr_matrix *table, float *y_TD)
+fr_status fr_cpu_gather_rows(fr_device *device, int64_t n_tokens, const int32_t *ids,
+                             const fr_matrix *table, float *y_TD)
 {
-    int64_t began = fr_operator_begin(device);
-    const fr_kernels *kernels = fr_kernels_select(device->isa);
+    const fr_kernels *kernels = fr_kernels_select(fr_cpu_of(device)->isa);
+    const void *in_place = fr_matrix_in_place(table);
     int64_t width = table->n_in;
     int threads = fr_kernels_threads(device->n_threads, n_tokens * width);
     float *rows = NULL;
-    if (table->read != NULL && table->dtype == FR_BF16) {
-        FR_TRY(fr_device_scratch(device, FR_SCRATCH_ROWS, threads * width, &rows));
+    if (in_place == NULL && table->dtype == FR_BF16) {
+        FR_TRY(fr_cpu_scratch(device, FR_SCRATCH_ROWS, threads * width, &rows));
     }
 #pragma omp parallel num_threads(threads)
     {
         float *own = rows != NULL ? rows + omp_get_thread_num() * width : NULL;
 #pragma omp for schedule(static)
         for (int64_t t = 0; t < n_tokens; t++) {
-            gather_row(kernels, table, ids[t], (uint16_t *)(void *)own,
-                       y_TD + t * width);
+            float *y = y_TD + t * width;
+            if (in_place != NULL) {
+                restore_run(kernels, width, table->dtype,
+                            saved_at(in_place, table->dtype, ids[t] * width), y);
+            } else {
+                read_row(device, table, ids[t], (uint16_t *)(void *)own, y);
+            }
         }
     }
-    fr_operator_end(device, FR_OP_STORAGE, began, 0);
     return FR_OK;
 }
 
-void fr_add(fr_device *device, int64_t n, const float *x, float *y)
+void fr_cpu_add(fr_device *device, int64_t n, const float *x, float *y)
 {
-    int64_t began = fr_operator_begin(device);
-    const fr_kernels *kernels = fr_kernels_select(device->isa);
+    const fr_kernels *kernels = fr_kernels_select(fr_cpu_of(device)->isa);
     int threads = fr_kernels_threads(device->n_threads, n);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t start = 0; start < n; start += CHUNK) {
         kernels->add(chunk_length(n, start), x + start, y + start);
     }
-    fr_operator_end(device, FR_OP_STORAGE, began, 0);
 }
 
-void fr_add_scaled(fr_device *device, int64_t n, float factor, const float *x, float *y)
+void fr_cpu_add_scaled(fr_device *device, int64_t n, float factor, const float *x,
+                       float *y)
 {
-    int64_t began = fr_operator_begin(device);
-    const fr_kernels *kernels = fr_kernels_select(device->isa);
+    const fr_kernels *kernels = fr_kernels_select(fr_cpu_of(device)->isa);
     int threads = fr_kernels_threads(device->n_threads, n);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t start = 0; start < n; start += CHUNK) {
         kernels->add_scaled(chunk_length(n, start), factor, x + start, y + start);
     }
-    fr_operator_end(device, FR_OP_STORAGE, began, 0);
 }
 
-void fr_scale(fr_device *device, int64_t n, float factor, float *x)
+void fr_cpu_scale(fr_device *device, int64_t n, float factor, float *x)
 {
-    int64_t began = fr_operator_begin(device);
-    const fr_kernels *kernels = fr_kernels_select(device->isa);
+    const fr_kernels *kernels = fr_kernels_select(fr_cpu_of(device)->isa);
     int threads = fr_kernels_threads(device->n_threads, n);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t start = 0; start < n; start += CHUNK) {
         kernels->scale(chunk_length(n, start), factor, x + start);
     }
-    fr_operator_end(device, FR_OP_STORAGE, began, 0);
 }

@@ -10,6 +10,9 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "comm/device_wait.h"
+#include "device/memory.h"
+#include "device/sample.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,8 +52,11 @@ typedef struct generation {
     place **units; /* of the pass: whose tokens they are */
     int32_t *ids;  /* of the pass: what each unit goes on with */
     fr_cache cache;
-    float *logits;            /* last stage: [places, V] */
-    fr_candidate *candidates; /* last stage */
+    /* last stage; the rest is memory of the device */
+    double *uniforms; /* of the pass: one number for each choice */
+    float *logits;    /* [places, V] */
+    int32_t *chosen;  /* [places] */
+    uint8_t *never_V; /* a copy of the options' */
 } generation;
 
 static fr_status open_link(fr_generator *g, const fr_generator_params *params)
@@ -58,7 +64,7 @@ static fr_status open_link(fr_generator *g, const fr_generator_params *params)
     bool receives = !fr_stage_is_first(params->stage);
     bool sends = !fr_stage_is_last(params->stage);
     fr_link_params link = {.group = params->pipeline,
-                           .device = params->device,
+                           .device = fr_stage_device(params->stage),
                            .kind = params->link,
                            .n_streams = receives + sends,
                            .piece_bytes = params->link_piece};
@@ -167,34 +173,62 @@ static fr_status choose_places(generation *c)
     return fr_group_allreduce(c->g->pipeline, FR_MIN, &c->n_places, 1);
 }
 
+/* One token for each of n rows of logits, on the device. */
+static fr_status sample(generation *c, int64_t n)
+{
+    const fr_sample_params *options = &c->params->sample;
+    fr_sample_rule rule = {options->temperature, options->top_k, options->top_p,
+                           c->never_V};
+    return fr_sample_rows(fr_stage_device(c->g->stage), n,
+                          fr_stage_arch(c->g->stage)->vocab_size, c->logits, &rule,
+                          c->uniforms, c->chosen);
+}
+
+/* What the last stage chooses with. A choice from logits of 0 takes the operator's scratch as well: where memory is short
+ * that must show now, since in a pass the other ranks wait. */
+static fr_status alloc_choice(generation *c)
+{
+    fr_device *device = fr_stage_device(c->g->stage);
+    const uint8_t *never = c->params->sample.never_V;
+    int64_t n = c->n_places;
+    int64_t vocab = fr_stage_arch(c->g->stage)->vocab_size;
+    FR_TRY(fr_alloc(c->g->ctx, n, sizeof *c->uniforms, &c->uniforms));
+    FR_TRY(fr_device_alloc(device, n * vocab, sizeof *c->logits, &c->logits));
+    FR_TRY(fr_device_alloc(device, n, sizeof *c->chosen, &c->chosen));
+    if (never != NULL) {
+        FR_TRY(fr_device_alloc(device, vocab, sizeof *never, &c->never_V));
+        FR_TRY(fr_device_load(device, c->never_V, never, vocab));
+    }
+    return sample(c, n);
+}
+
 static fr_status alloc_places(generation *c)
 {
     fr_ctx *ctx = c->g->ctx;
+    fr_device *device = fr_stage_device(c->g->stage);
     int64_t n = c->n_places;
-    int64_t vocab = fr_stage_arch(c->g->stage)->vocab_size;
     FR_TRY(fr_alloc(ctx, n, sizeof *c->places, &c->places));
     FR_TRY(fr_alloc(ctx, n, sizeof(place *), &c->units));
-    FR_TRY(fr_alloc(ctx, n, sizeof *c->ids, &c->ids));
+    FR_TRY(fr_host_alloc(device, n, sizeof *c->ids, &c->ids));
     FR_TRY(fr_cache_init(ctx, c->g->stage, n * c->capacity, n, &c->cache));
     for (int64_t i = 0; i < n; i++) {
         c->places[i].row = -1;
         c->places[i].sequence.first = i * c->capacity;
     }
-    if (fr_stage_is_last(c->g->stage)) {
-        FR_TRY(fr_alloc(ctx, n * vocab, sizeof *c->logits, &c->logits));
-        FR_TRY(fr_alloc(ctx, vocab, sizeof *c->candidates, &c->candidates));
-    }
-    return FR_OK;
+    return fr_stage_is_last(c->g->stage) ? alloc_choice(c) : FR_OK;
 }
 
 static void free_places(generation *c)
 {
+    fr_device *device = fr_stage_device(c->g->stage);
     free(c->places);
     free(c->units);
-    free(c->ids);
-    free(c->logits);
-    free(c->candidates);
+    fr_host_free(device, c->ids);
     fr_cache_fini(&c->cache);
+    free(c->uniforms);
+    fr_device_free(device, c->logits);
+    fr_device_free(device, c->chosen);
+    fr_device_free(device, c->never_V);
 }
 
 /* ---- one pass ------------------------------------------------------------------------------- */
@@ -272,27 +306,36 @@ static fr_status pass_through(generation *c)
     return FR_OK;
 }
 
+/* The tokens of this pass, from the logits of the last stage to `ids`. */
+static fr_status choose_here(generation *c)
+{
+    fr_generator *g = c->g;
+    fr_device *device = fr_stage_device(g->stage);
+    int64_t n = g->batch.n_units;
+    for (int64_t u = 0; u < n; u++) {
+        int64_t row = c->units[u]->row;
+        /* by row and number of the token, not by pass: what else is in the batch cannot change the draw */
+        c->uniforms[u] =
+            fr_rng_uniform(c->params->sample.seed, FR_RNG_SAMPLE, (uint64_t)row,
+                           (uint64_t)c->rows[row].out.count);
+    }
+    FR_TRY(
+        fr_stage_logits(g->stage, g->activations, n, g->batch.read_rows_S, c->logits));
+    FR_TRY(sample(c, n));
+    fr_device_get(device, c->ids, c->chosen, n * (int64_t)sizeof *c->ids);
+    fr_group_wait_device(g->pipeline, device, fr_device_mark(device));
+    return FR_OK;
+}
+
 /* The last stage chooses; all learn the tokens. */
 static fr_status choose(generation *c)
 {
     fr_generator *g = c->g;
-    const fr_sample_params *sample = &c->params->sample;
-    int64_t vocab = fr_stage_arch(g->stage)->vocab_size;
-    int64_t n = g->batch.n_units;
     if (fr_stage_is_last(g->stage)) {
-        FR_TRY(fr_stage_logits(g->stage, g->activations, n, g->batch.read_rows_S,
-                               c->logits));
-        for (int64_t u = 0; u < n; u++) {
-            int64_t row = c->units[u]->row;
-            /* by row and number of the token, not by pass: what else is in the batch cannot change the draw */
-            double uniform = fr_rng_uniform(sample->seed, FR_RNG_SAMPLE, (uint64_t)row,
-                                            (uint64_t)c->rows[row].out.count);
-            c->ids[u] =
-                fr_sample(c->logits + u * vocab, vocab, sample, uniform, c->candidates);
-        }
+        FR_TRY(choose_here(c));
     }
     return fr_group_broadcast(g->pipeline, fr_group_size(g->pipeline) - 1, c->ids,
-                              n * (int64_t)sizeof *c->ids);
+                              g->batch.n_units * (int64_t)sizeof *c->ids);
 }
 
 /* Lists of stop ids are short, so a search from the front is enough. */

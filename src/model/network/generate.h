@@ -19,7 +19,6 @@ typedef struct fr_generator fr_generator;
 typedef struct fr_generator_params {
     fr_group *pipeline; /* borrowed; rank = stage index, the last rank holds the head */
     fr_stage *stage;    /* borrowed */
-    fr_device *device;  /* borrowed; the stage's */
     fr_link_kind link;  /* between the stages: fr_link_kind_for */
     int64_t link_piece; /* see fr_link_params; 0 but in tests */
 } fr_generator_params;

@@ -13,11 +13,11 @@
 #include "base/mem.h"
 #include "device/loss.h"
 #include "device/matrix.h"
-#include "device/rowwise.h"
+#include "device/memory.h"
+#include "device/rows.h"
 #include "model/text/vocabulary.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 static fr_status load_norm(fr_ctx *ctx, const fr_weights *weights, fr_head *head)
 {
@@ -103,19 +103,10 @@ static fr_status chunk_back(const fr_layer_context *c, fr_head *head, int64_t n_
     FR_TRY(fr_linear_back(c->device, n_rows, head->logits, &head->vocabulary, false,
                           head->h));
     /* the norms' backward passes add to dx */
-    memset(head->dx, 0, (size_t)(n_rows * width) * sizeof(float));
+    fr_device_zero(c->device, head->dx, n_rows * width * (int64_t)sizeof(float));
     fr_norm_backward(c->device, c->arch, &head->norm, n_rows, head->x, head->statistics,
                      head->h, head->dx);
     return FR_OK;
-}
-
-/* x = the given rows of x_TD, side by side, as the norm and the matrix product take them. A row may occur twice. */
-static void gather_rows(int64_t width, int64_t n, const float *x_TD,
-                        const int32_t *rows, float *x)
-{
-    for (int64_t r = 0; r < n; r++) {
-        memcpy(x + r * width, x_TD + rows[r] * width, (size_t)width * sizeof *x);
-    }
 }
 
 fr_status fr_head_loss(const fr_layer_context *context, fr_head *head,
@@ -133,7 +124,7 @@ fr_status fr_head_loss(const fr_layer_context *context, fr_head *head,
     for (int64_t first = 0; first < batch->n_targets; first += chunk) {
         int64_t n = fr_head_chunk(batch->n_targets - first);
         const int32_t *rows = batch->target_reads_R + first;
-        gather_rows(width, n, x_SD, rows, head->x);
+        fr_copy_rows(context->device, n, width, rows, x_SD, head->x);
         fr_norm_forward(context->device, context->arch, &head->norm, n, head->x,
                         head->h, head->statistics);
         FR_TRY(fr_linear(context->device, n, head->h, &head->vocabulary, false,
@@ -145,11 +136,8 @@ fr_status fr_head_loss(const fr_layer_context *context, fr_head *head,
             continue;
         }
         FR_TRY(chunk_back(context, head, n));
-        /* One row at a time: several targets may read the same row, and the order of these sums fixes the bits. */
-        for (int64_t r = 0; r < n; r++) {
-            fr_add(context->device, width, head->dx + r * width,
-                   dx_SD + rows[r] * width);
-        }
+        /* several targets may read the same row: the targets' order is that of its sums, which fixes the bits */
+        fr_add_rows(context->device, n, width, rows, head->dx, dx_SD);
     }
     return FR_OK;
 }
@@ -166,7 +154,7 @@ fr_status fr_head_logits(const fr_layer_context *context, fr_head *head, int64_t
     FR_TRY(reserve(head, context->arch, chunk));
     for (int64_t first = 0; first < n; first += chunk) {
         int64_t count = fr_head_chunk(n - first);
-        gather_rows(width, count, x_TD, rows_N + first, head->x);
+        fr_copy_rows(context->device, count, width, rows_N + first, x_TD, head->x);
         fr_norm_forward(context->device, context->arch, &head->norm, count, head->x,
                         head->h, head->statistics);
         FR_TRY(fr_linear_few(context->device, count, head->h, &head->vocabulary, false,

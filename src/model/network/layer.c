@@ -12,8 +12,6 @@
 #include "device/matrix.h"
 #include "model/network/layer_impl.h"
 
-#include <string.h>
-
 /* The views of a layer that keeps only its input, completed by the workspace's. */
 static fr_saved complete(const fr_layer_context *c, const fr_saved *saved)
 {
@@ -37,7 +35,7 @@ static fr_status add_attention(const fr_layer_call *call, const float *o, float 
     fr_half half = fr_layer_attention_half(call);
     if (call->saved->only_read) {
         float *o_SQ = c->workspace->up_TU; /* large enough: checked at set-up */
-        FR_TRY(fr_layer_gather(call, fr_arch_q_width(c->arch), o, o_SQ));
+        fr_layer_gather(call, fr_arch_q_width(c->arch), o, o_SQ);
         o = o_SQ;
     }
     return fr_layer_add_half(call, &half, fr_layer_rows_past(call), o, target);
@@ -53,7 +51,7 @@ fr_status fr_layer_forward(const fr_layer_context *context, const fr_layer *laye
     int64_t n = fr_layer_rows_past(&call);
     float *o = NULL;
     FR_TRY(fr_layer_attend(&call, &o));
-    FR_TRY(fr_layer_gather(&call, width, all.x1_TD, all.x2_TD));
+    fr_layer_gather(&call, width, all.x1_TD, all.x2_TD);
     if (context->arch->parallel) {
         fr_layer_copy(&call, n * width, all.x2_TD, y_TD);
         FR_TRY(add_attention(&call, o, y_TD));
@@ -71,7 +69,7 @@ static fr_status recompute(const fr_layer_call *call, const fr_saved *kept)
     float *o = NULL;
     if (kept->x2_TD == NULL) {
         FR_TRY(fr_layer_attend(call, &o));
-        FR_TRY(fr_layer_gather(call, arch->d_model, all->x1_TD, all->x2_TD));
+        fr_layer_gather(call, arch->d_model, all->x1_TD, all->x2_TD);
         if (!arch->parallel) {
             FR_TRY(add_attention(call, o, all->x2_TD));
         } else if (arch->attn_post_norm) {
@@ -120,8 +118,8 @@ fr_status fr_layer_backward(const fr_layer_context *context, const fr_layer *lay
     }
     if (saved->only_read) {
         float *dx_SD = context->workspace->h_TD;
-        memcpy(dx_SD, dx_TD, (size_t)(batch->n_read * width) * sizeof *dx_SD);
-        fr_layer_scatter(batch, width, dx_SD, dx_TD);
+        fr_layer_copy(&call, batch->n_read * width, dx_TD, dx_SD);
+        fr_layer_scatter(&call, width, dx_SD, dx_TD);
     }
     return project_back(&call, dx_TD);
 }

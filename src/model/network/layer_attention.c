@@ -6,11 +6,11 @@
  * and the turned queries and keys are made again in the workspace (turned_TW), whose columns of values stay unused.
  */
 #include "device/matrix.h"
+#include "device/rows.h"
 #include "device/rowwise.h"
 #include "model/network/layer_impl.h"
 
 #include <math.h>
-#include <string.h>
 
 /* Where attention reads its queries, keys and values: columns of rows of W floats. */
 typedef struct operands {
@@ -116,21 +116,6 @@ static fr_attention_params attention_params(const fr_layer_call *call)
         .slopes_H = call->c->slopes_H};
 }
 
-/* Keys and values of a segment's tokens, to the rows that the segment calls its own. Keys are turned already, so later
- * passes use them as they are. */
-static void fill_cache(const fr_layer_call *call, const fr_segment *segment,
-                       const operands *x)
-{
-    int64_t kv = fr_arch_kv_width(call->c->arch);
-    int64_t stride = fr_arch_qkv_width(call->c->arch);
-    for (int64_t t = 0; t < segment->q_count; t++) {
-        int64_t row = (segment->q_first + t) * stride;
-        int64_t place = (segment->own_first + t) * kv;
-        memcpy(call->cache->k + place, x->k + row, (size_t)kv * sizeof(float));
-        memcpy(call->cache->v + place, x->v + row, (size_t)kv * sizeof(float));
-    }
-}
-
 /* The projection's output, kept at the point that the opening of this file names, and its operands. */
 static fr_status project(const fr_layer_call *call, operands *out)
 {
@@ -166,11 +151,10 @@ fr_status fr_layer_attend(const fr_layer_call *call, float **o_out)
     operands x = {0};
     FR_TRY(project(call, &x));
     fr_attention_params params = attention_params(call);
-    /* keys of earlier passes are needed too, so attention reads all of them from the cache */
+    /* Keys of earlier passes are needed too, so attention reads all of them from the cache. They are turned already, so
+     * later passes use them as they are. */
     if (call->cache != NULL) {
-        for (int64_t i = 0; i < batch->n_segments; i++) {
-            fill_cache(call, &batch->segments[i], &x);
-        }
+        fr_fill_cache(c->device, &params, x.k, x.v, call->cache->k, call->cache->v);
         params.prefixes_U = call->cache->prefixes_U;
         params.kv_stride = fr_arch_kv_width(c->arch);
         x.k = call->cache->k;
@@ -195,7 +179,7 @@ static fr_status output_gradient(const fr_layer_call *call, const float *dy)
     }
     float *d_o_SQ = c->workspace->dqkv_TW; /* filled later */
     FR_TRY(fr_linear_back(c->device, n, d_out, half.w, false, d_o_SQ));
-    fr_layer_scatter(call->batch, fr_arch_q_width(c->arch), d_o_SQ, d_o);
+    fr_layer_scatter(call, fr_arch_q_width(c->arch), d_o_SQ, d_o);
     return FR_OK;
 }
 

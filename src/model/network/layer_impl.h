@@ -44,12 +44,12 @@ const float *fr_layer_half_gradient(const fr_layer_call *call, const fr_half *ha
  * nothing need no feed-forward half. */
 int64_t fr_layer_rows_past(const fr_layer_call *call);
 /** y = the rows of x that go past attention. */
-FR_MUST_CHECK fr_status fr_layer_gather(const fr_layer_call *call, int64_t width,
-                                        const float *x, float *y);
+void fr_layer_gather(const fr_layer_call *call, int64_t width, const float *x,
+                     float *y);
 /** The way back of the rows that are read; the others are zero. */
-void fr_layer_scatter(const fr_batch *batch, int64_t width, const float *x_S,
+void fr_layer_scatter(const fr_layer_call *call, int64_t width, const float *x_S,
                       float *y_T);
-/** y = x, by all threads. */
+/** y = x of n floats. */
 void fr_layer_copy(const fr_layer_call *call, int64_t n, const float *x, float *y);
 
 /** Where an operator writes: in f32 straight into the saved buffer; in bf16, or if it is not kept, into scratch. */

@@ -106,19 +106,18 @@ static fr_status load_norm(const loader *l, fr_weight weight, fr_weight bias,
     return out->b != NULL ? FR_OK : own_floats(l, width, &out->b);
 }
 
-static fr_status load_matrix(const loader *l, const fr_stack *stack, fr_matrix *out)
+static fr_matrix load_matrix(const loader *l, const fr_stack *stack)
 {
-    return fr_frozen_matrix(l->ctx, l->frozen, stack, l->index, out);
+    return fr_frozen_matrix(l->frozen, stack, l->index);
 }
 
 /* Q, K and V, and gate and up, are stacked: one product reads the normed input once for all of them. */
-static fr_status load_matrices(const loader *l, const fr_arch *arch)
+static void load_matrices(const loader *l, const fr_arch *arch)
 {
-    bool gated = arch->gated;
-    FR_TRY(load_matrix(l, &FR_STACK_QKV, &l->layer->qkv));
-    FR_TRY(load_matrix(l, &FR_STACK_O, &l->layer->o));
-    FR_TRY(load_matrix(l, gated ? &FR_STACK_GATE_UP : &FR_STACK_UP, &l->layer->up));
-    return load_matrix(l, &FR_STACK_DOWN, &l->layer->down);
+    l->layer->qkv = load_matrix(l, &FR_STACK_QKV);
+    l->layer->o = load_matrix(l, &FR_STACK_O);
+    l->layer->up = load_matrix(l, arch->gated ? &FR_STACK_GATE_UP : &FR_STACK_UP);
+    l->layer->down = load_matrix(l, &FR_STACK_DOWN);
 }
 
 static fr_status load_vectors(const loader *l, const fr_arch *arch)
@@ -157,10 +156,8 @@ fr_status fr_layer_load(fr_ctx *ctx, const fr_weights *weights, fr_frozen *froze
     const fr_arch *arch = fr_weights_arch(weights);
     *out = (fr_layer){.window = fr_arch_window(arch, index)};
     loader l = {ctx, weights, frozen, index, out};
-    fr_status status = load_matrices(&l, arch);
-    if (status == FR_OK) {
-        status = load_vectors(&l, arch);
-    }
+    load_matrices(&l, arch);
+    fr_status status = load_vectors(&l, arch);
     if (status == FR_OK) {
         status = load_norms(&l, arch);
     }

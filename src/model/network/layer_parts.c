@@ -3,10 +3,10 @@
  * output to the residual stream.
  */
 #include "device/matrix.h"
+#include "device/memory.h"
+#include "device/rows.h"
 #include "device/rowwise.h"
 #include "model/network/layer_impl.h"
-
-#include <string.h>
 
 /* ---- kept values -------------------------------------------------------------------------- */
 
@@ -35,7 +35,7 @@ float *fr_layer_bring_back(const fr_layer_call *call, int64_t n, void *saved,
 
 void fr_layer_copy(const fr_layer_call *call, int64_t n, const float *x, float *y)
 {
-    fr_restore(call->c->device, n, FR_F32, x, y);
+    fr_device_copy(call->c->device, y, x, n * (int64_t)sizeof *y);
 }
 
 int64_t fr_layer_rows_past(const fr_layer_call *call)
@@ -43,27 +43,22 @@ int64_t fr_layer_rows_past(const fr_layer_call *call)
     return call->saved->only_read ? call->batch->n_read : call->batch->n_tokens;
 }
 
-fr_status fr_layer_gather(const fr_layer_call *call, int64_t width, const float *x,
-                          float *y)
+void fr_layer_gather(const fr_layer_call *call, int64_t width, const float *x, float *y)
 {
     const fr_batch *batch = call->batch;
     if (call->saved->only_read) {
-        fr_matrix rows = fr_matrix_of(x, FR_F32, batch->n_tokens, width);
-        return fr_gather_rows(call->c->device, batch->n_read, batch->read_rows_S, &rows,
-                              y);
+        fr_copy_rows(call->c->device, batch->n_read, width, batch->read_rows_S, x, y);
+    } else {
+        fr_layer_copy(call, batch->n_tokens * width, x, y);
     }
-    fr_layer_copy(call, batch->n_tokens * width, x, y);
-    return FR_OK;
 }
 
-void fr_layer_scatter(const fr_batch *batch, int64_t width, const float *x_S,
+void fr_layer_scatter(const fr_layer_call *call, int64_t width, const float *x_S,
                       float *y_T)
 {
-    memset(y_T, 0, (size_t)(batch->n_tokens * width) * sizeof *y_T);
-    for (int64_t s = 0; s < batch->n_read; s++) {
-        memcpy(y_T + batch->read_rows_S[s] * width, x_S + s * width,
-               (size_t)width * sizeof *y_T);
-    }
+    const fr_batch *batch = call->batch;
+    fr_scatter_rows(call->c->device, batch->n_tokens, width, batch->n_read,
+                    batch->read_rows_S, x_S, y_T);
 }
 
 void fr_layer_add_bias(const fr_layer_call *call, int64_t n, int64_t width,
@@ -136,7 +131,7 @@ const float *fr_layer_half_gradient(const fr_layer_call *call, const fr_half *ha
         const float *out =
             fr_layer_bring_back(call, n * width, half->out, half->scratch);
         /* the norms' backward passes add to dx */
-        memset(d_out, 0, (size_t)(n * width) * sizeof *d_out);
+        fr_device_zero(c->device, d_out, n * width * (int64_t)sizeof *d_out);
         fr_norm_backward(c->device, c->arch, half->post, n, out, half->statistics, dy,
                          d_out);
     } else {

@@ -10,11 +10,12 @@
 #include "base/mem.h"
 #include "device/loss.h"
 #include "device/matrix.h"
+#include "device/memory.h"
+#include "device/rows.h"
 #include "device/rowwise.h"
 #include "model/network/stage_impl.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 static fr_status load_layers(fr_stage *s, const fr_weights *weights)
 {
@@ -50,7 +51,7 @@ static fr_status load_embedding_norm(fr_stage *s, const fr_weights *weights)
 static fr_status load_ends(fr_stage *s, const fr_weights *weights)
 {
     if (fr_stage_is_first(s)) {
-        FR_TRY(fr_frozen_matrix(s->ctx, s->frozen, &FR_STACK_TOKENS, -1, &s->tokens));
+        s->tokens = fr_frozen_matrix(s->frozen, &FR_STACK_TOKENS, -1);
         if (s->arch.positions == FR_POSITIONS_LEARNED) {
             FR_TRY(load_positions(s, weights));
         }
@@ -59,8 +60,7 @@ static fr_status load_ends(fr_stage *s, const fr_weights *weights)
         }
     }
     if (fr_stage_is_last(s)) {
-        fr_matrix vocabulary;
-        FR_TRY(fr_frozen_matrix(s->ctx, s->frozen, &FR_STACK_HEAD, -1, &vocabulary));
+        fr_matrix vocabulary = fr_frozen_matrix(s->frozen, &FR_STACK_HEAD, -1);
         FR_TRY(fr_head_load(s->ctx, weights, &vocabulary, &s->head));
     }
     return FR_OK;
@@ -169,6 +169,11 @@ void fr_stage_destroy(fr_stage **stage)
     *stage = NULL;
 }
 
+fr_device *fr_stage_device(const fr_stage *stage)
+{
+    return stage->device;
+}
+
 const fr_arch *fr_stage_arch(const fr_stage *stage)
 {
     return &stage->arch;
@@ -263,13 +268,12 @@ static fr_status embed(fr_stage *s, const fr_batch *batch, float *x_TD)
     if (s->arch.embedding_scale != 1.0) {
         fr_scale(s->device, n * width, (float)s->arch.embedding_scale, x_TD);
     }
-    for (int64_t t = 0; s->positions != NULL && t < n; t++) {
-        fr_add(s->device, width, s->positions + batch->positions_T[t] * width,
-               x_TD + t * width);
+    if (s->positions != NULL) {
+        fr_add_table_rows(s->device, n, width, batch->positions_T, s->positions, x_TD);
     }
     if (s->embedding_norm.w != NULL) {
         float *h = s->workspace.h_TD;
-        fr_restore(s->device, n * width, FR_F32, x_TD, h);
+        fr_device_copy(s->device, h, x_TD, n * width * (int64_t)sizeof *h);
         /* a layer norm whatever the kind of the others */
         fr_layernorm(s->device, n, width, h, s->embedding_norm.w, s->embedding_norm.b,
                      (float)s->arch.norm_eps, x_TD, NULL);
@@ -375,12 +379,10 @@ fr_status fr_stage_backward(fr_stage *stage, const fr_batch *batch,
         if (own.length == 0) {
             continue;
         }
-        sum->n_nonfinite +=
-            fr_exact_add(stage->device, batch->n_units, n, sum->exponent,
-                         w->dprefix_k_UP, sum->k + offset);
-        sum->n_nonfinite +=
-            fr_exact_add(stage->device, batch->n_units, n, sum->exponent,
-                         w->dprefix_v_UP, sum->v + offset);
+        fr_exact_add(stage->device, batch->n_units, n, sum->exponent, w->dprefix_k_UP,
+                     sum->k + offset, sum->n_refused);
+        fr_exact_add(stage->device, batch->n_units, n, sum->exponent, w->dprefix_v_UP,
+                     sum->v + offset, sum->n_refused);
     }
     return FR_OK;
 }
@@ -392,8 +394,8 @@ fr_status fr_stage_loss(fr_stage *stage, const fr_batch *batch,
     float *gradient = NULL;
     if (want_gradient) {
         gradient = activations->gradient_TD;
-        memset(gradient, 0,
-               (size_t)(batch->n_read * stage->arch.d_model) * sizeof(float));
+        fr_device_zero(stage->device, gradient,
+                       batch->n_read * stage->arch.d_model * (int64_t)sizeof(float));
     }
     return fr_head_loss(&context, &stage->head, batch,
                         fr_activations_output(activations), nll_R, gradient);

@@ -34,6 +34,8 @@ FR_MUST_CHECK fr_status fr_stage_create(fr_ctx *ctx, const fr_stage_params *para
                                         fr_stage **out);
 void fr_stage_destroy(fr_stage **stage);
 
+/** The device that it was made for. */
+fr_device *fr_stage_device(const fr_stage *stage);
 const fr_arch *fr_stage_arch(const fr_stage *stage);
 int64_t fr_stage_first_layer(const fr_stage *stage);
 int64_t fr_stage_n_layers(const fr_stage *stage);
@@ -116,13 +118,12 @@ FR_MUST_CHECK fr_status fr_stage_forward(fr_stage *stage, const fr_batch *batch,
                                          const fr_stage_prefix *prefix, fr_cache *cache,
                                          fr_activations *activations);
 
-/** Where one layer's unit gradients go, as exact integers (device.h, fr_exact_add). */
+/** Where unit gradients go, as exact integers (fr_exact_add); memory of the device. */
 typedef struct fr_exact_sum {
     int64_t *k; /* like fr_stage_prefix.k */
     int64_t *v;
     int exponent;
-    int64_t
-        n_nonfinite; /* values that were not finite or too large, counted over all calls */
+    int64_t *n_refused; /* counts up for values that are not finite or too large */
 } fr_exact_sum;
 
 /** Backward through the stage down to fr_stage_lowest: fr_activations_gradient in, fr_activations_gradient out (undefined if layers
@@ -140,7 +141,7 @@ FR_MUST_CHECK fr_status fr_stage_loss(fr_stage *stage, const fr_batch *batch,
                                       fr_activations *activations, bool want_gradient,
                                       double *nll_R);
 
-/** Last stage: logits of n rows of fr_activations_output, by fr_linear_few. */
+/** Last stage: logits of n rows of fr_activations_output, by fr_linear_few, to memory of the stage's device. */
 FR_MUST_CHECK fr_status fr_stage_logits(fr_stage *stage, fr_activations *activations,
                                         int64_t n, const int32_t *rows_N,
                                         float *logits_NV);

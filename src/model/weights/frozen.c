@@ -10,7 +10,7 @@
  *   3. The node allocates the memory, and the ranks convert equal shares of its rows. Then the memory is sealed: where
  *      it is shared, a later write ends the process.
  *
- * fr_frozen_matrix then gives addresses into that memory, or a view of the file for a stack that stays.
+ * fr_frozen_matrix then gives addresses into that memory, or into the file for a stack that stays.
  *
  * What always holds: the weights of a stack are neighbours, so that a stack is one matrix. A stack starts at a cache
  * line. All ranks have the same list even where only some of them need a piece, so offsets need not be sent.
@@ -59,8 +59,6 @@ struct fr_frozen {
     int64_t n_pieces;
     int64_t n_blocks;
     int64_t bytes;
-    void **views; /* memory behind matrices that stay in the file */
-    int64_t n_views;
 };
 
 /* One flag for each layer, then one for the embedding and one for the head. A tied head counts as the embedding. */
@@ -135,9 +133,6 @@ static fr_status agree_on_pieces(fr_ctx *ctx, const fr_frozen_params *p, fr_froz
     }
     if (status == FR_OK) {
         status = fr_alloc(ctx, n_items * LAYER_PIECES, sizeof *f->pieces, &f->pieces);
-    }
-    if (status == FR_OK) {
-        status = fr_alloc(ctx, n_items * LAYER_STACKS, sizeof *f->views, &f->views);
     }
     status = fr_group_agree(p->node, status);
     if (status == FR_OK) {
@@ -218,10 +213,6 @@ void fr_frozen_destroy(fr_frozen **frozen)
     if (f == NULL) {
         return;
     }
-    for (int64_t i = 0; i < f->n_views; i++) {
-        free(f->views[i]);
-    }
-    free(f->views);
     fr_node_memory_fini(&f->memory);
     free(f->pieces);
     free(f);
@@ -235,24 +226,22 @@ static fr_weight role_of(const fr_frozen *f, const fr_stack *stack)
     return tied && stack->roles[0] == FR_W_HEAD ? FR_W_TOKENS : stack->roles[0];
 }
 
-fr_status fr_frozen_matrix(fr_ctx *ctx, fr_frozen *frozen, const fr_stack *stack,
-                           int64_t layer, fr_matrix *out)
+fr_matrix fr_frozen_matrix(const fr_frozen *frozen, const fr_stack *stack,
+                           int64_t layer)
 {
     const fr_holding *holding = &frozen->holding;
     if (fr_weights_stay(holding, stack, layer)) {
-        return fr_weights_leave(ctx, holding, stack, layer, out,
-                                &frozen->views[frozen->n_views++]);
+        return fr_weights_leave(holding, stack, layer);
     }
     const piece *at = frozen->pieces;
     while (at->role != role_of(frozen, stack) || at->layer != layer) {
         at++;
         assert(at < frozen->pieces + frozen->n_pieces);
     }
-    *out = (fr_matrix){.data = (const char *)frozen->memory.data + at->offset,
-                       .dtype = holding->dtype,
-                       .n_in = at->n_columns};
+    int64_t n_rows = 0;
     for (int i = 0; i < stack->n_roles; i++) {
-        out->n_out += at[i].n_rows;
+        n_rows += at[i].n_rows;
     }
-    return FR_OK;
+    return fr_matrix_of((const char *)frozen->memory.data + at->offset, holding->dtype,
+                        n_rows, at->n_columns);
 }

@@ -32,12 +32,8 @@ FR_MUST_CHECK fr_status fr_frozen_create(fr_ctx *ctx, const fr_frozen_params *pa
 /** Free it. This is not collective. */
 void fr_frozen_destroy(fr_frozen **frozen);
 
-/**
- * A stack that this rank needs, as a matrix for the device; `frozen` owns its memory. `layer` is -1 outside layers.
- * @return FR_OK; FR_ERR_NO_MEMORY
- */
-FR_MUST_CHECK fr_status fr_frozen_matrix(fr_ctx *ctx, fr_frozen *frozen,
-                                         const fr_stack *stack, int64_t layer,
-                                         fr_matrix *out);
+/** A stack that this rank needs, as a matrix for the device; `frozen` owns its memory. `layer` is -1 outside layers. */
+fr_matrix fr_frozen_matrix(const fr_frozen *frozen, const fr_stack *stack,
+                           int64_t layer);
 
 #endif

@@ -16,9 +16,7 @@ fr_status fr_weights_open(fr_ctx *ctx, const char *path, fr_weights **out)
     *out = NULL;
     FR_TRY(fr_foreign_path(ctx, path));
     FR_TRY(fr_alloc(ctx, 1, sizeof *weights, &weights));
-    fr_isa_choice choice;
-    fr_status status = fr_isa_choose(ctx, fr_isa_detect(), &choice);
-    weights->isa = choice.isa;
+    fr_status status = fr_quant_choose(ctx, &weights->kernels);
     if (status == FR_OK) {
         status = fr_copy_string(ctx, path, &weights->path);
     }

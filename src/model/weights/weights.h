@@ -10,7 +10,6 @@
 
 #include "base/digest.h"
 #include "base/file.h"
-#include "device/few.h"
 #include "device/matrix.h"
 #include "model/arch.h"
 #include "model/roles.h"
@@ -82,23 +81,13 @@ extern const fr_stack FR_STACK_HEAD;
 /** Whether the weights of this stack are used from the mapped file. Transposed tensors are always converted. */
 bool fr_weights_stay(const fr_holding *holding, const fr_stack *stack, int64_t layer);
 
-/**
- * A stack for which fr_weights_stay holds, as a matrix for the device. It has the values of a converted one.
- * @param owned  memory behind *out for the caller to free, or NULL; the weights must outlive *out
- */
-FR_MUST_CHECK fr_status fr_weights_leave(fr_ctx *ctx, const fr_holding *holding,
-                                         const fr_stack *stack, int64_t layer,
-                                         fr_matrix *out, void **owned);
+/** A stack for which fr_weights_stay holds, as a matrix over the file, with the values of a converted one. The weights must
+ * outlive it. */
+fr_matrix fr_weights_leave(const fr_holding *holding, const fr_stack *stack,
+                           int64_t layer);
 
 /** Bytes that the matrix of a role takes, in the file or in memory. */
 int64_t fr_weights_held_bytes(const fr_holding *holding, fr_weight role, int64_t layer);
-
-/** Whether fr_weights_multiply_rows supports a role. */
-bool fr_weights_multiplies(const fr_weights *weights, fr_weight role, int64_t layer);
-/** Multiply rows [first, first + part->columns) of a matrix in `dtype` with part->x, straight from the file. The result
- * has the bits of fr_linear_few over fr_weights_read_rows. Any number of threads may call it at once. */
-void fr_weights_multiply_rows(const fr_weights *weights, fr_weight role, int64_t layer,
-                              fr_dtype dtype, int64_t first, const fr_few *part);
 
 /** SHA-256 over the raw bytes of all tensors of one layer, or (layer -1) of those outside layers. */
 FR_MUST_CHECK fr_status fr_weights_digest(fr_ctx *ctx, const fr_weights *weights,

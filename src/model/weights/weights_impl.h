@@ -3,8 +3,8 @@
  *
  * Order of opening: the format's part (weights_gguf.c or weights_folder.c) fills in the architecture, the tensors of
  * the files, the naming scheme and what the model needs. Then weights_bind.c finds and checks the tensor of every role,
- * and weights_used.c checks that no tensor is left over. After that, weights_read.c converts weights and
- * weights_stack.c makes matrices for the device.
+ * and weights_used.c checks that no tensor is left over. After that, weights_read.c describes and converts weights, and
+ * weights_stack.c makes matrices over the file.
  */
 #ifndef FR_MODEL_WEIGHTS_WEIGHTS_IMPL_H
 #define FR_MODEL_WEIGHTS_WEIGHTS_IMPL_H
@@ -29,8 +29,8 @@ typedef struct fr_source {
 
 /** How the rows of a weight lie in its tensor. */
 typedef enum fr_weight_layout {
-    FR_LAYOUT_ROWS, /* rows first, first + 1, ... */
-    FR_LAYOUT_PAIRS, /* RoPE pairs adjacent: row 2i + half of a head is element half*K/2 + i */
+    FR_LAYOUT_ROWS,  /* rows first, first + 1, ... */
+    FR_LAYOUT_PAIRS, /* RoPE pairs adjacent (fr_matrix_part.pairs) */
     FR_LAYOUT_HEADS, /* a head's rows among those of Q, K and V of the same head; first counts within a head */
     FR_LAYOUT_COLUMNS, /* transposed: columns first, first + 1, ... */
 } fr_weight_layout;
@@ -50,7 +50,7 @@ typedef enum fr_need { FR_NEED_NONE, FR_NEED_ALL, FR_NEED_SAME_AS_LAYER_0 } fr_n
 
 struct fr_weights {
     char *path;
-    fr_isa isa; /* that conversions use */
+    const fr_quant_kernels *kernels; /* that conversions use */
     fr_arch arch;
     const fr_family *family;
     bool
@@ -103,6 +103,10 @@ fr_source *fr_weights_find_source(const fr_weights *weights, const char *name);
 /** What a role reads; `layer` is ignored for roles outside layers. */
 fr_weight_binding *fr_weights_binding(const fr_weights *weights, fr_weight role,
                                       int64_t layer);
+
+/** The rows of a matrix that is not FR_LAYOUT_COLUMNS, where they lie in their tensor. */
+fr_matrix_part fr_weights_part(const fr_weights *weights,
+                               const fr_weight_binding *binding);
 
 /** A source's shape as "[2, 3]". */
 typedef struct fr_shape_text {

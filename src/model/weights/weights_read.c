@@ -9,9 +9,9 @@
  * read. */
 enum { TILE = 32 };
 
-/* The destination of converted elements, and the instruction set that converts them. */
+/* The destination of converted elements, and the kernels that convert them. */
 typedef struct sink {
-    fr_isa isa;
+    const fr_quant_kernels *kernels;
     fr_dtype dtype;
     uint8_t *out;
 } sink;
@@ -24,49 +24,34 @@ static void put_floats(sink to, int64_t index, const float *values, int64_t n)
         return;
     }
     uint16_t *rounded = (uint16_t *)(void *)at;
-    fr_quant_round_bf16(to.isa, values, n, rounded);
+    fr_quant_round_bf16(to.kernels, values, n, rounded);
 }
 
-/* n elements of whole blocks at `data` to elements index, index + 1, ... of the sink. */
-static void convert(const fr_quant_type *type, const uint8_t *data, int64_t n, sink to,
-                    int64_t index)
+/* The order of a weight's rows. A head among those of Q, K and V lies three times as far from the first one. */
+static fr_matrix_part order_of(const fr_weights *weights,
+                               const fr_weight_binding *binding)
 {
-    if (to.dtype == FR_F32) {
-        float *out = (float *)(void *)to.out + index;
-        fr_quant_widen(to.isa, type, data, n, out);
-        return;
+    int64_t head = weights->arch.head_dim;
+    fr_matrix_part part = {.n_rows = binding->n_out};
+    if (binding->layout == FR_LAYOUT_PAIRS || binding->layout == FR_LAYOUT_HEADS) {
+        part.head = head;
+        part.step = binding->layout == FR_LAYOUT_HEADS ? 3 * head : head;
+        part.pairs = binding->layout == FR_LAYOUT_PAIRS;
     }
-    uint16_t *out = (uint16_t *)(void *)to.out + index;
-    fr_quant_to_bf16(to.isa, type, data, n, out);
+    return part;
 }
 
-/* Row of the tensor that holds row r of the weight. A head of K rows with RoPE pairs adjacent holds
- * element i of the first half in row 2i and of the second half in row 2i + 1. A head among those of Q, K and V lies
- * three times as far from the first one. */
-static int64_t stored_row(const fr_weight_binding *binding, int64_t head_dim, int64_t r)
+fr_matrix_part fr_weights_part(const fr_weights *weights,
+                               const fr_weight_binding *binding)
 {
-    int64_t half = head_dim / 2;
-    int64_t within = r % head_dim;
-    if (binding->layout == FR_LAYOUT_HEADS) {
-        return binding->first + 3 * (r - within) + within;
-    }
-    if (binding->layout != FR_LAYOUT_PAIRS) {
-        return binding->first + r;
-    }
-    return r - within + 2 * (within % half) + within / half;
-}
-
-/* Here and below: rows [first, end) of the weight, the first of them to the start of the sink. */
-static void read_rows(const fr_weight_binding *binding, int64_t head_dim, int64_t first,
-                      int64_t end, sink to)
-{
-    const fr_quant_type *type = binding->source->type;
-    size_t row_bytes = fr_quant_bytes(type, binding->n_in);
-    for (int64_t r = first; r < end; r++) {
-        size_t row = (size_t)stored_row(binding, head_dim, r);
-        convert(type, binding->source->data + row * row_bytes, binding->n_in, to,
-                (r - first) * binding->n_in);
-    }
+    const fr_source *source = binding->source;
+    fr_matrix_part part = order_of(weights, binding);
+    assert(source != NULL && !binding->is_vector &&
+           binding->layout != FR_LAYOUT_COLUMNS);
+    part.format = source->type->number;
+    part.rows =
+        source->data + fr_quant_bytes(source->type, binding->first * binding->n_in);
+    return part;
 }
 
 /* weights_bind.c has refused tensors without a dimension. */
@@ -88,7 +73,7 @@ static void read_column_tile(const fr_weight_binding *binding, int64_t c, int64_
         int64_t height = binding->n_in - i < TILE ? binding->n_in - i : TILE;
         for (int64_t y = 0; y < height; y++) {
             int64_t element = (i + y) * n_stored + binding->first + c;
-            fr_quant_widen(to.isa, type,
+            fr_quant_widen(to.kernels, type,
                            binding->source->data + fr_quant_bytes(type, element), width,
                            tile[y]);
         }
@@ -111,17 +96,18 @@ static void read_columns(const fr_weight_binding *binding, int64_t first, int64_
     }
 }
 
-/* A vector is one row of its tensor, from which a part may be taken or reordered. */
-static fr_status read_vector(fr_ctx *ctx, const fr_weight_binding *binding,
-                             int64_t head_dim, sink to)
+/* A vector is one row of its tensor, from which a part may be taken or reordered: as the rows of a matrix are. */
+static fr_status read_vector(fr_ctx *ctx, const fr_weights *weights,
+                             const fr_weight_binding *binding, sink to)
 {
+    fr_matrix_part order = order_of(weights, binding);
     float *whole = NULL;
     const fr_source *source = binding->source;
     int64_t n = last_dimension(source);
     FR_TRY(fr_alloc(ctx, n, sizeof *whole, &whole));
-    fr_quant_widen(to.isa, source->type, source->data, n, whole);
+    fr_quant_widen(to.kernels, source->type, source->data, n, whole);
     for (int64_t i = 0; i < binding->n_out; i++) {
-        float value = whole[stored_row(binding, head_dim, i)];
+        float value = whole[binding->first + fr_matrix_stored_row(&order, i)];
         if (binding->plus != 0.0F) { /* -0 + 0 would be 0 */
             value += binding->plus;
         }
@@ -135,13 +121,17 @@ void fr_weights_read_rows(const fr_weights *weights, fr_weight role, int64_t lay
                           fr_dtype dtype, int64_t first, int64_t count, void *out)
 {
     const fr_weight_binding *binding = fr_weights_binding(weights, role, layer);
-    sink to = {weights->isa, dtype, out};
-    assert(binding->source != NULL && !binding->is_vector);
     if (binding->layout == FR_LAYOUT_COLUMNS) {
-        read_columns(binding, first, first + count, to);
-    } else {
-        read_rows(binding, weights->arch.head_dim, first, first + count, to);
+        read_columns(binding, first, first + count,
+                     (sink){weights->kernels, dtype, out});
+        return;
     }
+    fr_matrix matrix = {.n_out = binding->n_out,
+                        .n_in = binding->n_in,
+                        .dtype = dtype,
+                        .n_parts = 1,
+                        .parts = {fr_weights_part(weights, binding)}};
+    fr_matrix_read(weights->kernels, &matrix, first, count, out);
 }
 
 fr_status fr_weights_read(fr_ctx *ctx, const fr_weights *weights, fr_weight role,
@@ -150,41 +140,8 @@ fr_status fr_weights_read(fr_ctx *ctx, const fr_weights *weights, fr_weight role
     const fr_weight_binding *binding = fr_weights_binding(weights, role, layer);
     assert(binding->source != NULL);
     if (binding->is_vector) {
-        return read_vector(ctx, binding, weights->arch.head_dim,
-                           (sink){weights->isa, dtype, out});
+        return read_vector(ctx, weights, binding, (sink){weights->kernels, dtype, out});
     }
     fr_weights_read_rows(weights, role, layer, dtype, 0, binding->n_out, out);
     return FR_OK;
-}
-
-bool fr_weights_multiplies(const fr_weights *weights, fr_weight role, int64_t layer)
-{
-    const fr_weight_binding *binding = fr_weights_binding(weights, role, layer);
-    return binding->layout != FR_LAYOUT_COLUMNS &&
-           fr_quant_multiplies(weights->isa, binding->source->type);
-}
-
-void fr_weights_multiply_rows(const fr_weights *weights, fr_weight role, int64_t layer,
-                              fr_dtype dtype, int64_t first, const fr_few *part)
-{
-    const fr_weight_binding *binding = fr_weights_binding(weights, role, layer);
-    const fr_quant_type *type = binding->source->type;
-    size_t row_bytes = fr_quant_bytes(type, binding->n_in);
-    fr_quant_few few = {.depth = part->depth,
-                        .round = dtype == FR_BF16,
-                        .m = part->m,
-                        .x = part->x,
-                        .y = part->y,
-                        .y_stride = part->y_stride,
-                        .add = part->add};
-    for (int64_t r = 0; r < part->columns; r += few.n_rows) {
-        int64_t left = part->columns - r;
-        few.n_rows = left < FR_QUANT_FEW_ROWS ? left : FR_QUANT_FEW_ROWS;
-        for (int64_t j = 0; j < few.n_rows; j++) {
-            int64_t row = stored_row(binding, weights->arch.head_dim, first + r + j);
-            few.rows[j] = binding->source->data + (size_t)row * row_bytes;
-        }
-        few.y = part->y + r;
-        fr_quant_multiply(weights->isa, type, &few);
-    }
 }

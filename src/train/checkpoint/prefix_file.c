@@ -59,18 +59,13 @@ fr_status fr_prefix_file_check(fr_ctx *ctx, const char *reference,
         (long long)arch->n_kv_heads, (long long)arch->head_dim);
 }
 
-fr_stage_prefix fr_prefix_file_view(const fr_checkpoint_task *task, int64_t first_layer)
+fr_prefix_part fr_prefix_file_part(const fr_checkpoint_task *task, int64_t first_layer,
+                                   int64_t n_layers)
 {
-    if (task == NULL) {
-        return (fr_stage_prefix){0};
-    }
-    int64_t skipped = first_layer - task->first_layer;
-    skipped = skipped < task->n_layers ? skipped : task->n_layers;
-    skipped = skipped > 0 ? skipped : 0;
-    int64_t offset = skipped * task->length * task->n_kv_heads * task->head_dim;
-    return (fr_stage_prefix){.length = task->length,
-                             .k = task->state.k + offset,
-                             .v = task->state.v + offset,
-                             .layers = {task->first_layer, task->n_layers},
-                             .slides = task->slides};
+    int64_t layer = task->length * task->n_kv_heads * task->head_dim;
+    fr_layer_range file = {task->first_layer, task->n_layers};
+    fr_layer_range own = fr_layers_within(file, first_layer, n_layers);
+    int64_t offset = own.count > 0 ? (own.first - file.first) * layer : 0;
+    return (fr_prefix_part){task->state.k + offset, task->state.v + offset,
+                            own.count * layer};
 }

@@ -4,7 +4,7 @@
 #ifndef FR_TRAIN_CHECKPOINT_PREFIX_FILE_H
 #define FR_TRAIN_CHECKPOINT_PREFIX_FILE_H
 
-#include "model/network/stage.h"
+#include "model/arch.h"
 #include "train/checkpoint/checkpoint.h"
 
 /** Split "FILE[:TASK]" in place: the colon becomes NUL, and *task points behind it; NULL if no task is named. If a file
@@ -25,8 +25,15 @@ FR_MUST_CHECK fr_status fr_prefix_file_check(fr_ctx *ctx, const char *reference,
                                              const fr_checkpoint_task *task,
                                              const fr_arch *arch);
 
-/** The prefix as a stage that begins at `first_layer` sees it; of length 0 if task is NULL. */
-fr_stage_prefix fr_prefix_file_view(const fr_checkpoint_task *task,
-                                    int64_t first_layer);
+/** Keys and values of some of a prefix's layers, in the host's memory. */
+typedef struct fr_prefix_part {
+    float *k; /* [n] */
+    float *v;
+    int64_t n; /* 0: none of the layers has a prefix */
+} fr_prefix_part;
+
+/** Those of the layers of a stage, borrowed from the task. */
+fr_prefix_part fr_prefix_file_part(const fr_checkpoint_task *task, int64_t first_layer,
+                                   int64_t n_layers);
 
 #endif

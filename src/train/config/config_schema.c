@@ -104,9 +104,10 @@ const fr_config_key FR_CONFIG_KEYS[] = {
              "share of the "
              "node's cores, within a container's CPU limit"},
     {"device", FR_SECTION_RUN, FR_KEY_TEXT, FR_RESUME_FREE, .default_text = "auto",
-     .choices = {"auto", "cpu"}, IN_CONFIG(run.device),
-     .help = "where to compute; both values mean the processor today, the "
-             "only device that this version supports"},
+     .choices = {"auto", "cpu", "cuda"}, IN_CONFIG(run.device),
+     .help = "where to compute; auto: on the best device that the program is "
+             "built for; cpu: on the processor; cuda is refused by a program "
+             "that is built without it, as this version is"},
     {"save_every", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "steps",
      .default_text = "50", .low = 1, .high = MANY, IN_CONFIG(run.save_every),
      .help = "steps between checkpoints; one more is written at the end"},

@@ -71,8 +71,12 @@ static void choose_reading(const fr_inference *inference, fr_inference_prefix *p
     }
 }
 
-static void destroy_prefix(fr_inference_prefix *p)
+/* `device` NULL: there is no image yet. */
+static void destroy_prefix(fr_device *device, fr_inference_prefix *p)
 {
+    if (device != NULL) {
+        fr_prefix_image_close(device, &p->image);
+    }
     if (!p->is_shared) {
         fr_checkpoint_destroy(&p->checkpoint);
     }
@@ -96,7 +100,7 @@ static fr_status append(fr_inference *inference, const char *reference,
         status = open_file(inference, p);
     }
     if (status != FR_OK) { /* so that fr_inference_add does not find it later */
-        destroy_prefix(p);
+        destroy_prefix(NULL, p);
         *out = NULL;
         return status;
     }
@@ -135,13 +139,29 @@ fr_status fr_inference_open(fr_ctx *ctx, fr_group *world,
     return status;
 }
 
+/* The device sees the keys and values of this rank's layers. */
+static fr_status show_prefix(const fr_session *s, fr_inference_prefix *p)
+{
+    if (p->task == NULL) {
+        return FR_OK;
+    }
+    fr_prefix_part part = fr_prefix_file_part(p->task, s->first_layer, s->n_layers);
+    FR_TRY(fr_prefix_image_open(s->device, part.k, part.v, part.n, &p->image));
+    p->view = (fr_stage_prefix){.length = p->task->length,
+                                .k = p->image.k.device,
+                                .v = p->image.v.device,
+                                .layers = {p->task->first_layer, p->task->n_layers},
+                                .slides = p->task->slides};
+    return FR_OK;
+}
+
 /* Checks each file once, and makes the views of this rank's layers. */
 static fr_status check_prefixes(const fr_inference *inference)
 {
     const fr_session *s = &inference->session;
     for (fr_inference_prefix *p = inference->prefix; p != NULL; p = p->next) {
         const fr_checkpoint *c = p->checkpoint;
-        p->view = fr_prefix_file_view(p->task, s->first_layer);
+        FR_TRY(show_prefix(s, p));
         if (c != NULL && !p->is_shared) {
             FR_TRY(fr_identity_check(inference->ctx, p->file, c->base_shape,
                                      c->base_digest, s->shape, s->digest, false));
@@ -164,6 +184,7 @@ fr_status fr_inference_load(fr_inference *inference, int64_t max_position,
     int n_ranks = fr_group_size(s->world);
     fr_session_params session = {.precision = params->precision,
                                  .quantised = params->quantised,
+                                 .device = params->device,
                                  .threads = params->threads,
                                  .max_position = max_position,
                                  .target_share = target_share};
@@ -190,7 +211,7 @@ void fr_inference_close(fr_inference *inference)
     while (inference->prefix != NULL) {
         fr_inference_prefix *p = inference->prefix;
         inference->prefix = p->next;
-        destroy_prefix(p);
+        destroy_prefix(inference->session.device, p);
     }
     fr_session_close(&inference->session);
 }

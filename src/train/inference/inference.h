@@ -7,6 +7,7 @@
 #ifndef FR_TRAIN_INFERENCE_INFERENCE_H
 #define FR_TRAIN_INFERENCE_INFERENCE_H
 
+#include "model/network/prefix_image.h"
 #include "train/checkpoint/prefix_file.h"
 #include "train/data/data.h"
 #include "train/session/session.h"
@@ -17,7 +18,8 @@ typedef struct fr_inference_params {
     const char *template_text; /* NULL: the prefix's own */
     bool chat;                 /* rows are dialogues; also if the prefix says so */
     fr_precision precision;
-    bool quantised; /* weights stay in the file as they are */
+    bool quantised;     /* weights stay in the file as they are */
+    const char *device; /* its kind: "auto", ... */
     int64_t threads;
     int64_t stages;    /* FR_AUTO */
     bool one_pipeline; /* every rank is a stage, without replicas (generation) */
@@ -35,8 +37,9 @@ typedef struct fr_inference_prefix {
     bool eos;
     bool special;
     bool leading_bos;
-    int64_t length;       /* slots, 0 without */
-    fr_stage_prefix view; /* of this rank's layers, once the weights are loaded */
+    int64_t length;        /* slots, 0 without */
+    fr_prefix_image image; /* of this rank's layers, once the weights are loaded */
+    fr_stage_prefix view;  /* of the image */
     struct fr_inference_prefix *next;
 } fr_inference_prefix;
 

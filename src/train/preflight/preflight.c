@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/machine.h"
 #include "base/mem.h"
+#include "device/kinds.h"
 #include "model/weights/weights.h"
 #include "train/forecast/layout.h"
 #include "train/session/rank_share.h"
@@ -61,12 +62,11 @@ static void note(fr_ctx *ctx, fr_status status, fr_preflight_rank *mine)
 static fr_status look_at_device(state *s)
 {
     fr_device *device = NULL;
-    fr_device_params params = {.n_threads = 1};
-    FR_TRY(fr_isa_choose(s->ctx, fr_isa_detect(), &s->mine.isa));
-    params.isa = s->mine.isa.isa;
+    fr_device_params params = {.kind = s->config->run.device, .n_threads = 1};
     FR_TRY(fr_device_create(s->ctx, &params, &device));
     (void)snprintf(s->mine.arithmetic, sizeof s->mine.arithmetic, "%s",
                    fr_device_arithmetic(device));
+    s->mine.variant = fr_device_variant_of(device);
     fr_device_destroy(&device);
     return FR_OK;
 }

@@ -22,7 +22,7 @@ typedef struct fr_preflight_rank {
     int64_t node_rank;              /* index among them */
     int64_t n_processors;           /* that this rank may run on, those of others too */
     int64_t n_threads;              /* that it would compute with */
-    fr_isa_choice isa;              /* likewise */
+    fr_device_variant variant;      /* likewise */
     char arithmetic[FR_ARITHMETIC_BYTES]; /* fr_device_arithmetic */
     int64_t memory_bytes;                 /* that it may use now (fr_rank_share) */
     char memory[FR_LIMIT_TEXT]; /* the same for messages, with what limits it */

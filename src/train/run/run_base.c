@@ -51,6 +51,7 @@ static fr_status measure_after_bos(fr_run_state *run, const fr_task *task, int32
     int64_t n = run->session.n_layers * fr_arch_prefix_elements(run->env.arch, 1);
     float *k = NULL;
     float *v = NULL;
+    fr_prefix_image image = {0};
     fr_status status = fr_alloc(run->ctx, n, sizeof *k, &k);
     if (status == FR_OK) {
         status = fr_alloc(run->ctx, n, sizeof *v, &v);
@@ -61,11 +62,19 @@ static fr_status measure_after_bos(fr_run_state *run, const fr_task *task, int32
                                                                    &bos, 1, all, k, v));
     }
     if (status == FR_OK) {
+        status = fr_group_agree(
+            run->world, fr_prefix_image_open(run->session.device, k, v, n, &image));
+    }
+    if (status == FR_OK) {
         /* it slides as the token does that it stands for */
-        fr_stage_prefix prefix = {
-            .length = 1, .k = k, .v = v, .layers = all, .slides = true};
+        fr_stage_prefix prefix = {.length = 1,
+                                  .k = image.k.device,
+                                  .v = image.v.device,
+                                  .layers = all,
+                                  .slides = true};
         status = measure(run, task, &prefix, out);
     }
+    fr_prefix_image_close(run->session.device, &image);
     free(k);
     free(v);
     return status;

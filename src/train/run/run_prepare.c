@@ -14,6 +14,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "device/kinds.h"
 #include "train/data/chat_identity.h"
 #include "train/run/restore.h"
 #include "train/run/run_folder.h"
@@ -259,6 +260,7 @@ static fr_status load_session(fr_run_state *run)
     fr_session *s = &run->session;
     fr_session_params params = {.precision = run->config->run.precision,
                                 .quantised = run->config->base.quantised,
+                                .device = run->config->run.device,
                                 .threads = run->config->run.threads,
                                 .max_position = last_position(run),
                                 .warmup_depth = run->config->run.warmup_depth,
@@ -326,8 +328,7 @@ static fr_status start_task(fr_run_state *run, fr_task *task)
 {
     const fr_session *s = &run->session;
     bool found = false;
-    fr_status status =
-        fr_task_alloc(&run->env, s->device, s->first_layer, s->n_layers, task);
+    fr_status status = fr_task_alloc(&run->env, s->stage, s->host, task);
     if (status == FR_OK && run->resumed != NULL) {
         status =
             fr_restore_task(&run->env, run->resumed_path, run->resumed, task, &found);
@@ -335,6 +336,7 @@ static fr_status start_task(fr_run_state *run, fr_task *task)
     }
     FR_TRY(fr_group_agree(run->world, status));
     if (found) {
+        fr_task_show_prefix(task);
         fr_task_end_repeat(&run->env, task);
         return isfinite(task->progress.best_loss) ? restore_best(run, task) : FR_OK;
     }
@@ -432,7 +434,7 @@ static fr_status open_saves(fr_run_state *run)
         .keep = run->config->run.keep,
         .newest = run->resumed != NULL ? fr_tasks_total(run->tasks, run->n_tasks) : -1,
         .identity = {.shape = s->shape,
-                     .isa = s->isa,
+                     .isa = s->variants,
                      .arithmetic = fr_device_arithmetic(s->device),
                      .version = run->options->version,
                      .layout = s->layout,
@@ -446,6 +448,8 @@ static fr_status open_saves(fr_run_state *run)
 fr_status fr_run_prepare(fr_run_state *run)
 {
     run->n_tasks = run->config->n_tasks;
+    FR_TRY(fr_group_agree(run->world, fr_device_check_kind(run->ctx, "run.device",
+                                                           run->config->run.device)));
     FR_TRY(fr_group_agree(run->world,
                           fr_config_write(run->ctx, run->config, &run->config_text)));
     FR_TRY(

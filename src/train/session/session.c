@@ -12,6 +12,8 @@
 #include "train/session/session.h"
 
 #include "base/mem.h"
+#include "device/kinds.h"
+#include "device/memory.h"
 #include "train/session/rank_share.h"
 #include "train/step/schedule.h"
 
@@ -42,32 +44,37 @@ fr_status fr_session_open(fr_ctx *ctx, fr_group *world, const char *model,
 }
 
 /* Each rank computes with the best that its processor has. */
-static fr_status make_device(fr_session *s, int64_t threads, fr_isa_choice *choice)
+static fr_status make_device(fr_session *s, const fr_session_params *session)
 {
     fr_share share;
-    fr_device_params params = {.n_threads = 1};
-    FR_TRY(fr_group_agree(s->world, fr_isa_choose(s->ctx, fr_isa_detect(), choice)));
+    fr_device_params params = {.kind = session->device, .n_threads = 1};
     FR_TRY(fr_rank_share(s->ctx, s->world, &share));
-    FR_TRY(fr_group_agree(s->world,
-                          fr_rank_threads(s->ctx, &share, threads, &params.n_threads)));
-    params.isa = choice->isa;
+    FR_TRY(fr_group_agree(s->world, fr_rank_threads(s->ctx, &share, session->threads,
+                                                    &params.n_threads)));
     (void)snprintf(s->layout, sizeof s->layout, "%dx%d, %d thread%s a rank",
                    s->grid.n_stages, s->grid.n_replicas, params.n_threads,
                    params.n_threads == 1 ? "" : "s");
-    FR_TRY(fr_group_agree(s->world, fr_device_create(s->ctx, &params, &s->device)));
+    fr_status status = fr_device_create(s->ctx, &params, &s->device);
+    if (status == FR_OK && fr_device_in_host_memory(s->device)) {
+        s->host = s->device;
+    } else if (status == FR_OK) {
+        status = fr_device_create_host(s->ctx, params.n_threads, &s->host);
+    }
+    FR_TRY(fr_group_agree(s->world, status));
     return fr_group_agree_text(
         s->world, "the arithmetic", fr_device_arithmetic(s->device),
         "start the same Forerun on every rank, on devices of one kind");
 }
 
-/* The instruction sets that the ranks use and were asked to use, for messages. */
-static fr_status gather_sets(fr_session *s, fr_isa_choice mine, fr_rank_sets *out)
+/* What the ranks compute with and were asked to compute with, for messages. */
+static fr_status gather_variants(fr_session *s, char text[FR_VARIANTS_TEXT])
 {
-    *out = (fr_rank_sets){0};
-    out->ranks[mine.asked][mine.isa] = 1;
-    FR_TRY(fr_group_allreduce(s->world, FR_SUM, &out->ranks[0][0],
-                              (int64_t)(sizeof out->ranks / sizeof out->ranks[0][0])));
-    fr_rank_sets_names(out, s->isa);
+    fr_device_variant mine = fr_device_variant_of(s->device);
+    fr_device_variant *ranks = NULL;
+    FR_TRY(fr_variants_gather(s->ctx, s->world, &mine, &ranks));
+    fr_variants_names(ranks, fr_group_size(s->world), s->variants);
+    fr_variants_text(ranks, fr_group_size(s->world), text);
+    free(ranks);
     return FR_OK;
 }
 
@@ -139,20 +146,17 @@ static void log_long_rotation(const fr_session *s)
 
 fr_status fr_session_load(fr_session *session, const fr_session_params *params)
 {
-    char text[FR_SETS_TEXT];
-    fr_isa_choice choice;
-    fr_rank_sets sets;
+    char text[FR_VARIANTS_TEXT];
     fr_session *s = session;
     FR_TRY(
         fr_group_agree(s->world, fr_grid_init(s->ctx, s->world, params->layout.n_stages,
                                               params->layout.n_replicas, &s->grid)));
-    FR_TRY(make_device(s, params->threads, &choice));
-    FR_TRY(gather_sets(s, choice, &sets));
+    FR_TRY(make_device(s, params));
+    FR_TRY(gather_variants(s, text));
     FR_TRY(choose_layers(s, params->target_share));
     FR_TRY(load_weights(s, params));
     fr_log(s->ctx, FR_LOG_INFO, "base %s: %s", fr_weights_path(s->weights), s->shape);
     log_long_rotation(s);
-    fr_rank_sets_text(&sets, text);
     fr_log(s->ctx, FR_LOG_INFO, "layout %s (stages x replicas), %s%s, %s", s->layout,
            params->precision == FR_PRECISION_BF16 ? "bf16" : "f32",
            params->quantised ? ", weights as in the file" : "", text);
@@ -163,6 +167,10 @@ void fr_session_close(fr_session *session)
 {
     fr_engine_destroy(&session->engine);
     fr_stage_destroy(&session->stage);
+    if (session->host != session->device) {
+        fr_device_destroy(&session->host);
+    }
+    session->host = NULL;
     fr_device_destroy(&session->device);
     fr_grid_fini(&session->grid);
     fr_tokenizer_close(&session->tokenizer);

@@ -10,7 +10,7 @@
 #include "model/text/tokens.h"
 #include "model/weights/identity.h"
 #include "train/forecast/layout.h"
-#include "train/session/rank_sets.h"
+#include "train/session/variants.h"
 #include "train/step/engine.h"
 
 typedef struct fr_session {
@@ -21,15 +21,16 @@ typedef struct fr_session {
     char *no_tokenizer;      /* why none is usable, with the remedy; NULL if one is */
     fr_ends ends;            /* ids that end a text, with or without a tokenizer */
     fr_device *device;
+    fr_device *host; /* one in the host's memory: `device`, or owned beside it */
     fr_grid grid;
     fr_stage *stage;
     fr_engine *engine;
     char *shape; /* fingerprint of the base */
     uint8_t digest[FR_DIGEST_BYTES];
     int64_t first_layer;
-    int64_t n_layers;       /* of this rank's stage */
-    char layout[64];        /* "2x1, 1 thread a rank", for messages */
-    char isa[FR_SET_NAMES]; /* instruction sets of all ranks, likewise */
+    int64_t n_layers;                /* of this rank's stage */
+    char layout[64];                 /* "2x1, 1 thread a rank", for messages */
+    char variants[FR_VARIANT_NAMES]; /* what the ranks compute with, likewise */
 } fr_session;
 
 /** Open the model's files; no weights are read yet. */
@@ -39,8 +40,9 @@ FR_MUST_CHECK fr_status fr_session_open(fr_ctx *ctx, fr_group *world, const char
 typedef struct fr_session_params {
     fr_layout layout;
     fr_precision precision;
-    bool quantised;  /* weights stay in the file as they are */
-    int64_t threads; /* as fr_rank_threads takes them */
+    bool quantised;     /* weights stay in the file as they are */
+    const char *device; /* its kind, as fr_device_params takes it; borrowed */
+    int64_t threads;    /* as fr_rank_threads takes them */
     int64_t max_position;
     double target_share;  /* share of rows with a target, for the split of layers */
     int64_t warmup_depth; /* 0: no backward pass will be run */

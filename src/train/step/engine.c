@@ -17,6 +17,9 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "comm/device_wait.h"
+#include "device/loss.h"
+#include "model/network/prefix_image.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +34,11 @@ typedef struct flight {
     fr_transfer output_sent;
     fr_transfer gradient_sent;
     fr_transfer gradient_coming;
+    double
+        *nll; /* [nll_capacity] in the host's memory, where examples' nats are wanted */
+    int64_t nll_capacity;
+    fr_mark nll_there;
+    bool has_nll; /* on its way to `nll`, and not yet spread */
 } flight;
 
 /* The input of the next forward, on its way before its flight is free. */
@@ -44,6 +52,7 @@ struct fr_engine {
     fr_ctx *ctx;
     fr_grid *grid;
     fr_stage *stage;
+    fr_device *device;
     fr_link *pipeline; /* to the neighbours */
     fr_link *replicas;
     flight *flights; /* [max_in_flight] a ring, activations are kept */
@@ -53,7 +62,7 @@ struct fr_engine {
     flight passing[N_PASSING];
     ahead ahead;
     fr_pass_scratch scratch;
-    double *nll; /* of one microbatch */
+    double *nll; /* of one microbatch; memory of the device */
     int64_t nll_capacity;
 };
 
@@ -63,9 +72,10 @@ static fr_status flight_init(fr_stage *stage, bool keep, flight *out)
     return fr_activations_create(stage, keep, &out->activations);
 }
 
-static void flight_fini(flight *f)
+static void flight_fini(fr_device *device, flight *f)
 {
     fr_activations_destroy(&f->activations);
+    fr_host_free(device, f->nll);
     fr_batch_fini(&f->batch);
 }
 
@@ -101,6 +111,7 @@ fr_status fr_engine_create(fr_ctx *ctx, const fr_engine_params *params, fr_engin
     e->ctx = ctx;
     e->grid = params->grid;
     e->stage = params->stage;
+    e->device = params->device;
     fr_status status = open_links(e, params);
     if (status == FR_OK) {
         status = fr_alloc(ctx, params->max_in_flight, sizeof *e->flights, &e->flights);
@@ -128,19 +139,24 @@ void fr_engine_destroy(fr_engine **engine)
         return;
     }
     for (int64_t i = 0; i < e->max_in_flight; i++) {
-        flight_fini(&e->flights[i]);
+        flight_fini(e->device, &e->flights[i]);
     }
     for (int i = 0; i < N_PASSING; i++) {
-        flight_fini(&e->passing[i]);
+        flight_fini(e->device, &e->passing[i]);
     }
     fr_link_close(&e->pipeline);
     fr_link_close(&e->replicas);
     free(e->flights);
     fr_stage_input_fini(&e->ahead.input);
-    free(e->nll);
+    fr_device_free(e->device, e->nll);
     fr_pass_scratch_fini(&e->scratch);
     free(e);
     *engine = NULL;
+}
+
+fr_device *fr_engine_device(const fr_engine *engine)
+{
+    return engine->device;
 }
 
 fr_link *fr_engine_replicas(const fr_engine *engine)
@@ -168,20 +184,47 @@ static fr_status await(fr_engine *e, fr_transfer *transfer, int64_t *waited)
     return status;
 }
 
-/* The last stage's loss, and with it the gradient of its output. */
+/* The last stage's loss, and with it the gradient of its output. The nats stay on the device, in memory that the next
+ * microbatch uses again; where those of examples are wanted they are asked for, and come while others compute. */
 static fr_status compute_loss(fr_engine *e, flight *f)
 {
+    fr_pass *pass = f->pass;
     int64_t n = f->batch.n_targets;
     if (n > e->nll_capacity) {
-        free(e->nll);
+        fr_device_free(e->device, e->nll);
+        e->nll = NULL;
         e->nll_capacity = 0;
-        FR_TRY(fr_alloc(e->ctx, n, sizeof *e->nll, &e->nll));
+        FR_TRY(fr_device_alloc(e->device, n, sizeof *e->nll, &e->nll));
         e->nll_capacity = n;
     }
-    FR_TRY(fr_stage_loss(e->stage, &f->batch, f->activations, f->pass->sum != NULL,
-                         e->nll));
-    fr_pass_add_losses(f->pass, f->microbatch, n, e->nll);
+    FR_TRY(
+        fr_stage_loss(e->stage, &f->batch, f->activations, pass->sum != NULL, e->nll));
+    fr_exact_add_numbers(e->device, n, pass->loss_exponent, e->nll,
+                         pass->totals + FR_PASS_LOSS, pass->totals + FR_PASS_REFUSED);
+    if (pass->example_nll == NULL) {
+        return FR_OK;
+    }
+    if (n > f->nll_capacity) {
+        fr_host_free(e->device, f->nll);
+        f->nll = NULL;
+        f->nll_capacity = 0;
+        FR_TRY(fr_host_alloc(e->device, n, sizeof *f->nll, &f->nll));
+        f->nll_capacity = n;
+    }
+    fr_device_get(e->device, f->nll, e->nll, n * (int64_t)sizeof *f->nll);
+    f->nll_there = fr_device_mark(e->device);
+    f->has_nll = true;
     return FR_OK;
+}
+
+/* The nats of the flight's examples, where they are wanted, go to its pass. */
+static void spread_nll(fr_engine *e, flight *f)
+{
+    if (f->has_nll) {
+        fr_group_wait_device(e->grid->world, e->device, f->nll_there);
+        fr_pass_spread(f->pass, f->microbatch, f->nll);
+        f->has_nll = false;
+    }
 }
 
 /* ---- messages --------------------------------------------------------------------------------- */
@@ -286,6 +329,7 @@ static fr_status await_sent(fr_engine *e, flight *f)
 /* Put a microbatch into a flight, whose last one has ended. */
 static fr_status load(fr_engine *e, flight *f, fr_pass *pass, int64_t index)
 {
+    spread_nll(e, f);
     f->pass = pass;
     f->microbatch = fr_plan_microbatch(pass->plan, e->grid->replica, index);
     FR_TRY(await_sent(e, f));
@@ -330,6 +374,7 @@ static fr_status settle(fr_engine *e, flight *flights, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
         FR_TRY(await_sent(e, &flights[i]));
+        spread_nll(e, &flights[i]);
     }
     return FR_OK;
 }
@@ -345,8 +390,6 @@ fr_status fr_engine_run(fr_engine *engine, fr_pass *pass)
 {
     int64_t n = fr_plan_count(pass->plan, engine->grid->replica);
     int n_used = fr_stage_is_last(engine->stage) ? 1 : N_PASSING; /* it sends nothing */
-    pass->loss_sum = 0;
-    pass->n_nonfinite = 0;
     for (int64_t i = 0; i < n; i++) {
         flight *f = &engine->passing[i % n_used];
         fr_watch_microbatch(fr_group_watch(engine->grid->world), i);
@@ -385,25 +428,47 @@ static fr_status run_text(fr_engine *e, const int32_t *ids, int64_t n, fr_cache 
     return FR_OK;
 }
 
+/* The cache's layers that are wanted, where the image has its keys and values. */
+static void lay_cache(const fr_engine *e, fr_layer_range own, int64_t layer_floats,
+                      const fr_prefix_image *image, fr_cache *cache)
+{
+    float *k = image->k.device;
+    float *v = image->v.device;
+    for (int64_t i = 0; i < own.count; i++) {
+        int64_t at = own.first - fr_stage_first_layer(e->stage) + i;
+        cache->layers[at] = (fr_layer_cache){.k = k + i * layer_floats,
+                                             .v = v + i * layer_floats,
+                                             .prefixes_U = cache->layer_prefixes_U};
+    }
+}
+
 /* The text's cache is the prefix. */
 fr_status fr_engine_keys_of_text(fr_engine *engine, const int32_t *ids, int64_t n,
                                  fr_layer_range layers, float *k, float *v)
 {
     static const fr_stage_prefix NONE = {0};
+    fr_engine *e = engine;
     const fr_stage_prefix *prefixes[] = {&NONE};
     fr_attention_prefix scratch[1];
-    int64_t first = fr_stage_first_layer(engine->stage);
-    int64_t n_layers = fr_stage_n_layers(engine->stage);
-    int64_t layer = fr_arch_prefix_elements(fr_stage_arch(engine->stage), n);
-    fr_layer_range own = fr_layers_within(layers, first, n_layers);
+    fr_prefix_image image = {0};
+    int64_t n_layers = fr_stage_n_layers(e->stage);
+    int64_t layer = fr_arch_prefix_elements(fr_stage_arch(e->stage), n);
+    fr_layer_range own =
+        fr_layers_within(layers, fr_stage_first_layer(e->stage), n_layers);
     fr_cache cache = {
         .n_layers = n_layers, .layer_prefixes_U = scratch, .prefixes_U = prefixes};
-    FR_TRY(fr_alloc(engine->ctx, n_layers, sizeof *cache.layers, &cache.layers));
-    for (int64_t i = 0; i < own.count; i++) {
-        cache.layers[own.first - first + i] = (fr_layer_cache){
-            .k = k + i * layer, .v = v + i * layer, .prefixes_U = scratch};
+    FR_TRY(fr_alloc(e->ctx, n_layers, sizeof *cache.layers, &cache.layers));
+    fr_status status = fr_prefix_image_open(e->device, k, v, own.count * layer, &image);
+    if (status == FR_OK) {
+        lay_cache(e, own, layer, &image, &cache);
+        status = run_text(e, ids, n, &cache);
     }
-    fr_status status = run_text(engine, ids, n, &cache);
+    if (status == FR_OK) {
+        fr_prefix_image_get(e->device, &image);
+        fr_group_wait_device(e->grid->world, e->device, fr_device_mark(e->device));
+        fr_prefix_image_take(&image);
+    }
+    fr_prefix_image_close(e->device, &image);
     free(cache.layers);
     return status;
 }

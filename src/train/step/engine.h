@@ -30,6 +30,9 @@ FR_MUST_CHECK fr_status fr_engine_create(fr_ctx *ctx, const fr_engine_params *pa
                                          fr_engine **out);
 void fr_engine_destroy(fr_engine **engine);
 
+/** The device that was given. */
+fr_device *fr_engine_device(const fr_engine *engine);
+
 /** The link between the replicas of this stage, for their sums; the engine's. */
 fr_link *fr_engine_replicas(const fr_engine *engine);
 

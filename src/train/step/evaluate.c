@@ -12,6 +12,8 @@
 
 #include "base/exact.h"
 #include "base/mem.h"
+#include "comm/device_wait.h"
+#include "device/image.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -22,8 +24,8 @@ enum { CHUNK_EXAMPLES = 256 };
 
 /* The running sums of an evaluation. */
 typedef struct tally {
-    int64_t loss_sum;
-    int64_t n_nonfinite;
+    int64_t totals[FR_PASS_TOTALS]; /* of all chunks */
+    fr_image image;                 /* of them */
     int exponent;
     int64_t n_examples; /* the first ones, that are looked at */
     int64_t n_counted;  /* target tokens in them */
@@ -55,8 +57,6 @@ static fr_status run_chunks(const fr_task_env *env, fr_grid *grid, fr_engine *en
             status = fr_engine_run(engine, pass);
         }
         if (status == FR_OK) {
-            t->loss_sum += pass->loss_sum;
-            t->n_nonfinite += pass->n_nonfinite;
             t->n_counted += plan.n_counted;
             for (int64_t i = 0; example_nll != NULL && i < count; i++) {
                 example_nll[plan.examples[i]] = t->chunk_nll[i];
@@ -83,12 +83,21 @@ static fr_status gather_nll(fr_grid *grid, double *example_nll, int64_t n)
     return FR_OK;
 }
 
+/* What the device added up, for the host. */
+static void fetch_totals(fr_grid *grid, fr_device *device, tally *t)
+{
+    fr_image_get(device, &t->image);
+    fr_group_wait_device(grid->world, device, fr_device_mark(device));
+    fr_image_take(&t->image);
+}
+
 /* Mean over the first t->n_examples. */
 static fr_status evaluate(const fr_task_env *env, fr_grid *grid, fr_engine *engine,
                           fr_pass *pass, int64_t microbatch_tokens, tally *t,
                           fr_evaluation *out)
 {
     double *example_nll = pass->example_nll;
+    fr_device *device = fr_engine_device(engine);
     fr_status status = FR_OK;
     if (example_nll != NULL) {
         memset(example_nll, 0, (size_t)t->n_examples * sizeof *example_nll);
@@ -101,14 +110,22 @@ static fr_status evaluate(const fr_task_env *env, fr_grid *grid, fr_engine *engi
     pass->example_nll = t->chunk_nll;
     pass->loss_exponent = t->exponent;
     if (status == FR_OK) {
+        status = fr_image_open(device, t->totals, sizeof t->totals, &t->image);
+    }
+    pass->totals = t->image.device;
+    if (status == FR_OK) {
         status = run_chunks(env, grid, engine, pass, microbatch_tokens, t, example_nll);
     }
+    if (status == FR_OK) {
+        fetch_totals(grid, device, t);
+    }
+    fr_image_close(device, &t->image);
     free(t->chunk_nll);
     if (status != FR_OK) {
         return status;
     }
     /* Stages other than the last one hold zeros, so a sum over the world counts each target once. */
-    int64_t sums[2] = {t->loss_sum, t->n_nonfinite};
+    int64_t sums[2] = {t->totals[FR_PASS_LOSS], t->totals[FR_PASS_REFUSED]};
     FR_TRY(fr_group_allreduce(grid->world, FR_SUM, sums, 2));
     if (example_nll != NULL) {
         FR_TRY(gather_nll(grid, example_nll, t->n_examples));

@@ -1,6 +1,5 @@
 #include "train/step/pass.h"
 
-#include "base/exact.h"
 #include "base/mem.h"
 
 #include <stdlib.h>
@@ -88,8 +87,8 @@ static const double *spread_source(const fr_pass *pass, const fr_plan_source *fr
 }
 
 /* The batch has its targets unit by unit, source by source, as the plan lists them; nll follows that order. */
-static void spread(const fr_pass *pass, const fr_microbatch *microbatch,
-                   const double *nll)
+void fr_pass_spread(const fr_pass *pass, const fr_microbatch *microbatch,
+                    const double *nll)
 {
     const fr_step_plan *plan = pass->plan;
     for (int64_t i = 0; i < microbatch->n_units; i++) {
@@ -97,18 +96,5 @@ static void spread(const fr_pass *pass, const fr_microbatch *microbatch,
         for (int64_t s = 0; s < unit->n_sources; s++) {
             nll = spread_source(pass, &plan->sources[unit->first_source + s], nll);
         }
-    }
-}
-
-void fr_pass_add_losses(fr_pass *pass, const fr_microbatch *microbatch, int64_t n,
-                        const double *nll)
-{
-    for (int64_t i = 0; i < n; i++) {
-        /* One term a target: the exponent of the pass is chosen for this number of terms. */
-        fr_exact_add_one(nll[i], pass->loss_exponent, &pass->loss_sum,
-                         &pass->n_nonfinite);
-    }
-    if (pass->example_nll != NULL) {
-        spread(pass, microbatch, nll);
     }
 }

@@ -16,6 +16,10 @@ typedef struct fr_traffic {
     int64_t backward_wait_ns; /* for the next stage */
 } fr_traffic;
 
+/** What a pass adds up: on the last stage the exact sum of this replica's nats, times 2^loss_exponent; and the number of
+ * nats, and of gradients, that were refused because they are not finite or too large. */
+enum { FR_PASS_LOSS, FR_PASS_REFUSED, FR_PASS_TOTALS };
+
 /** One pass over a plan. */
 typedef struct fr_pass {
     const fr_dataset *dataset;
@@ -24,14 +28,12 @@ typedef struct fr_pass {
     fr_exact_sum *sum; /* prefix gradients; NULL: forward only. Stages below the first
                             layer with a prefix run forward only in any case */
     double
-        *example_nll;  /* last stage: nats of each example of the plan, in the order of
+        *example_nll;   /* last stage: nats of each example of the plan, in the order of
                             plan->examples, written for this replica's examples only;
                             NULL: not wanted */
-    int64_t loss_sum;  /* out, last stage: exact sum of nats of this replica, times
-                            2^loss_exponent */
-    int loss_exponent; /* in: fr_exact_exponent(target tokens of the whole sum) */
-    int64_t n_nonfinite; /* out: nats that were not finite or too large */
-    fr_traffic traffic;  /* out; added to */
+    int64_t *totals;    /* [FR_PASS_TOTALS], memory of the device; added to */
+    int loss_exponent;  /* fr_exact_exponent(target tokens of the whole sum) */
+    fr_traffic traffic; /* out; added to */
 } fr_pass;
 
 /** Memory that fr_pass_fill_batch reuses from one microbatch to the next; zeroed at first. */
@@ -48,9 +50,8 @@ FR_MUST_CHECK fr_status fr_pass_fill_batch(fr_ctx *ctx, const fr_pass *pass,
                                            const fr_microbatch *microbatch,
                                            fr_pass_scratch *scratch, fr_batch *batch);
 
-/** Last stage: add the nats of a microbatch's targets, in the order of its batch, to the pass's exact sum, and to
- * those of each example where they are wanted. */
-void fr_pass_add_losses(fr_pass *pass, const fr_microbatch *microbatch, int64_t n,
-                        const double *nll);
+/** The nats of each example of a microbatch, to pass->example_nll. @param nll  of the batch's targets, in its order */
+void fr_pass_spread(const fr_pass *pass, const fr_microbatch *microbatch,
+                    const double *nll);
 
 #endif

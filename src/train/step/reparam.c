@@ -359,8 +359,9 @@ void fr_reparam_scale(fr_reparam *reparam, int64_t largest, int64_t **sum, int64
         /* fr_exact_exponent assumes terms below 2^FR_EXACT_LIMIT_BITS. These are below 2^above, so the exponent moves
          * by the difference. */
         r->exponent = fr_exact_exponent(r->n_all_layers) + FR_EXACT_LIMIT_BITS - above;
-        (void)fr_exact_add(r->device, r->state.n_layers, *n, r->exponent, r->parts_LPM,
-                           r->sum_PM);
+        int64_t n_refused = 0; /* none: all lie below 2^above */
+        fr_exact_add(r->device, r->state.n_layers, *n, r->exponent, r->parts_LPM,
+                     r->sum_PM, &n_refused);
     }
 }
 

@@ -1,7 +1,7 @@
 /* Steps under way: one a task at most, each a state machine that is moved on between other work and during waits.
  *
  * The order of events of one step: begin (plan it, zero its sums) - microbatches run - close - the exact gradient is
- * summed over the replicas of the stage - with an MLP, its shared gradient is summed over the stages - the step summary
+ * summed over the replicas of the stage - it and the totals of the pass come from the device - with an MLP, its shared gradient is summed over the stages - the step summary
  * is summed over the world - the prefix is updated. Each reduction is started when the one before is complete, in
  * leave_phase, and nothing here waits for it, except fr_step_finish.
  *
@@ -32,7 +32,8 @@ typedef enum phase {
     PHASE_COMPUTING,
     PHASE_CLOSED,
     PHASE_REDUCING,
-    PHASE_SCALING, /* with a reparam: its two reductions over the stages */
+    PHASE_FETCHING, /* the device's sums, on their way to the host */
+    PHASE_SCALING,  /* with a reparam: its two reductions over the stages */
     PHASE_ADDING,
     PHASE_AGREEING
 } phase;
@@ -42,6 +43,9 @@ typedef struct step {
     fr_stage_prefix prefix;
     fr_exact_sum sum;
     fr_pass pass;
+    int64_t totals[FR_PASS_TOTALS];
+    fr_image totals_image;
+    fr_mark fetched;
     int64_t *summary;
     int64_t largest;     /* of the reparam's contributions */
     fr_transfer summing; /* the reduction of the gradient */
@@ -169,8 +173,8 @@ static void put_traffic(const fr_grid *grid, const fr_traffic *traffic,
 
 static void fill_summary(fr_steps *s, const fr_task *task, step *now)
 {
-    now->summary[AT_LOSS] = now->pass.loss_sum;
-    now->summary[AT_NONFINITE] = now->pass.n_nonfinite + now->sum.n_nonfinite;
+    now->summary[AT_LOSS] = now->totals[FR_PASS_LOSS];
+    now->summary[AT_NONFINITE] = now->totals[FR_PASS_REFUSED];
     put_traffic(s->grid, &now->pass.traffic, now->summary);
     if (s->grid->replica == 0) {
         put_norms(task, now->summary + first_norm(s->grid->n_stages));
@@ -207,6 +211,7 @@ static fr_status finish_step(fr_steps *s, fr_task *task, step *now)
                                        summary + first_norm(s->grid->n_stages));
         double scale = fr_clip_factor(out->gradient_norm, task->config->optimizer.clip);
         FR_TRY(update_prefix(env->arch, task, out->learning_rate, scale));
+        fr_task_show_prefix(task);
         task->progress.skipped_in_row = 0;
         task->progress.last_loss = out->loss;
     }
@@ -227,8 +232,19 @@ static fr_status begin_agreeing(fr_steps *s, fr_task *task, step *now)
                                     &now->request);
 }
 
-static fr_status leave_reducing(fr_steps *s, fr_task *task, step *now)
+/* Nothing writes the sums any more: all of the step's microbatches were asked of the device before it was closed. */
+static void begin_fetching(fr_task *task, step *now)
 {
+    fr_image_get(task->device, &task->sum_image);
+    fr_image_get(task->device, &now->totals_image);
+    now->fetched = fr_device_mark(task->device);
+    now->phase = PHASE_FETCHING;
+}
+
+static fr_status leave_fetching(fr_steps *s, fr_task *task, step *now)
+{
+    fr_image_take(&task->sum_image);
+    fr_image_take(&now->totals_image);
     to_gradient(s->env->arch, task, now->sum.exponent, task->plan.n_counted);
     if (task->reparam == NULL) {
         return begin_agreeing(s, task, now);
@@ -252,7 +268,7 @@ static fr_status leave_scaling(fr_steps *s, fr_task *task, step *now)
 
 static fr_status leave_adding(fr_steps *s, fr_task *task, step *now)
 {
-    FR_TRY(fr_reparam_complete(task->reparam, &now->pass.n_nonfinite));
+    FR_TRY(fr_reparam_complete(task->reparam, &now->totals[FR_PASS_REFUSED]));
     return begin_agreeing(s, task, now);
 }
 
@@ -263,10 +279,13 @@ static fr_status leave_phase(fr_steps *s, fr_task *task, step *now)
     switch (now->phase) {
     case PHASE_CLOSED:
         now->phase = PHASE_REDUCING;
-        return fr_link_sum_begin(s->replicas, task->sum, 2 * task->n_local,
+        return fr_link_sum_begin(s->replicas, task->sum_image.device, 2 * task->n_local,
                                  &now->summing);
     case PHASE_REDUCING:
-        return leave_reducing(s, task, now);
+        begin_fetching(task, now);
+        return FR_OK;
+    case PHASE_FETCHING:
+        return leave_fetching(s, task, now);
     case PHASE_SCALING:
         return leave_scaling(s, task, now);
     case PHASE_ADDING:
@@ -299,7 +318,9 @@ static fr_status move_on(fr_steps *s, int64_t index, phase limit, bool *moved)
                  ? limit >= PHASE_REDUCING
                  : now->phase == PHASE_AGREEING ||
                        (now->phase >= PHASE_REDUCING && limit == PHASE_AGREEING);
-    if (*moved && now->phase != PHASE_CLOSED) {
+    if (*moved && now->phase == PHASE_FETCHING) {
+        *moved = fr_device_passed(s->tasks[index].device, now->fetched);
+    } else if (*moved && now->phase != PHASE_CLOSED) {
         FR_TRY(test_phase(s, now, moved));
     }
     return *moved ? leave_phase(s, &s->tasks[index], now) : FR_OK;
@@ -360,8 +381,12 @@ fr_status fr_steps_create(const fr_task_env *env, fr_grid *grid, fr_link *replic
         status = fr_alloc(env->ctx, n_tasks, sizeof *s->order, &s->order);
     }
     for (int64_t i = 0; status == FR_OK && i < n_tasks; i++) {
-        status =
-            fr_alloc(env->ctx, s->n_summary, sizeof(int64_t), &s->steps[i].summary);
+        step *one = &s->steps[i];
+        status = fr_alloc(env->ctx, s->n_summary, sizeof(int64_t), &one->summary);
+        if (status == FR_OK) {
+            status = fr_image_open(tasks[i].device, one->totals, sizeof one->totals,
+                                   &one->totals_image);
+        }
     }
     if (status != FR_OK) {
         fr_steps_destroy(&s);
@@ -382,6 +407,7 @@ void fr_steps_destroy(fr_steps **steps)
     }
     fr_group_set_progress(s->grid->world, NULL, NULL);
     for (int64_t i = 0; s->steps != NULL && i < s->n_tasks; i++) {
+        fr_image_close(s->tasks[i].device, &s->steps[i].totals_image);
         free(s->steps[i].summary);
     }
     free(s->steps);
@@ -395,21 +421,22 @@ fr_status fr_step_begin(fr_steps *steps, int64_t task, int64_t *n_own)
     fr_steps *s = steps;
     fr_task *t = &s->tasks[task];
     step *now = &s->steps[task];
+    int64_t *totals = now->totals_image.device;
     FR_TRY(s->status);
     fr_plan_params how = fr_plan_of_task(t->config, t->train, s->grid->n_replicas);
     FR_TRY(fr_plan_step(s->env->ctx, &how, &t->sampler, t->progress.cursor,
                         t->config->batch.examples, &t->plan));
-    memset(t->sum, 0, (size_t)(2 * t->n_local) * sizeof *t->sum);
+    fr_device_zero(t->device, t->sum_image.device, t->sum_image.bytes);
+    fr_device_zero(t->device, now->totals_image.device, now->totals_image.bytes);
     memset(now->summary, 0, (size_t)s->n_summary * sizeof *now->summary);
     now->prefix = fr_task_prefix(t);
     /* A unit adds one term to a sum, and there are at most as many units as examples. */
-    now->sum = (fr_exact_sum){.k = t->sum,
-                              .v = t->sum + t->n_local,
-                              .exponent = fr_exact_exponent(t->config->batch.examples)};
+    now->sum = fr_task_sum(t, totals + FR_PASS_REFUSED);
     now->pass = (fr_pass){.dataset = t->train,
                           .plan = &t->plan,
                           .prefix = &now->prefix,
                           .sum = &now->sum,
+                          .totals = totals,
                           .loss_exponent = fr_exact_exponent(t->plan.n_counted)};
     now->phase = PHASE_COMPUTING;
     s->order[s->n_under_way++] = task;

@@ -15,6 +15,7 @@
  * file may have changed in between, so it is checked again. */
 #include "train/step/task.h"
 
+#include "base/exact.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "train/checkpoint/prefix_file.h"
@@ -229,6 +230,10 @@ void fr_task_close(fr_task *task)
     free_state(&task->state);
     free_state(&task->best);
     fr_reparam_destroy(&task->reparam);
+    if (task->device != NULL) {
+        fr_prefix_image_close(task->device, &task->image);
+        fr_image_close(task->device, &task->sum_image);
+    }
     free(task->sum);
     free(task->gradient);
     free(task->init_note);
@@ -269,12 +274,23 @@ int64_t fr_task_array_bytes(int64_t n, bool has_reparam)
     return n_floats * n * (int64_t)sizeof(float) + 2 * n * (int64_t)sizeof(int64_t);
 }
 
-fr_status fr_task_alloc(const fr_task_env *env, fr_device *device, int64_t first_layer,
-                        int64_t n_layers, fr_task *task)
+/* The images come last: they are of arrays that do not move any more. */
+static fr_status open_images(fr_task *task)
+{
+    int64_t bytes = 2 * task->n_local * (int64_t)sizeof *task->sum;
+    FR_TRY(fr_prefix_image_open(task->device, task->state.k, task->state.v,
+                                task->n_local, &task->image));
+    return fr_image_open(task->device, task->sum, bytes, &task->sum_image);
+}
+
+fr_status fr_task_alloc(const fr_task_env *env, const fr_stage *stage, fr_device *host,
+                        fr_task *task)
 {
     bool direct = task->config->prefix.mlp_hidden == 0;
     task->layer_floats = fr_arch_prefix_elements(env->arch, task->length);
-    task->local = fr_layers_within(task->layers, first_layer, n_layers);
+    task->local = fr_layers_within(task->layers, fr_stage_first_layer(stage),
+                                   fr_stage_n_layers(stage));
+    task->device = fr_stage_device(stage);
     int64_t n = task->n_local = task->local.count * task->layer_floats;
     float **arrays[MAX_ARRAYS] = {&task->state.k,   &task->state.v,   &task->best.k,
                                   &task->best.v,    &task->state.m_k, &task->state.m_v,
@@ -283,10 +299,11 @@ fr_status fr_task_alloc(const fr_task_env *env, fr_device *device, int64_t first
         FR_TRY(fr_alloc(env->ctx, n, sizeof(float), arrays[i]));
     }
     if (!direct) {
-        FR_TRY(alloc_reparam(env, device, task));
+        FR_TRY(alloc_reparam(env, host, task));
     }
     FR_TRY(fr_alloc(env->ctx, 2 * n, sizeof *task->sum, &task->sum));
-    return fr_alloc(env->ctx, 2 * n, sizeof *task->gradient, &task->gradient);
+    FR_TRY(fr_alloc(env->ctx, 2 * n, sizeof *task->gradient, &task->gradient));
+    return open_images(task);
 }
 
 /* The keys and values that the base computes for a text, its own windows included, are the prefix that stands for it: the
@@ -428,8 +445,11 @@ fr_status fr_task_init_prefix(const fr_task_env *env, fr_engine *engine, fr_task
                        task->config->prefix.init == FR_INIT_FILE ? " and the init file"
                                                                  : "");
     }
-    return task->reparam != NULL ? fr_reparam_start(task->reparam, &task->state)
-                                 : FR_OK;
+    if (task->reparam != NULL) {
+        FR_TRY(fr_reparam_start(task->reparam, &task->state));
+    }
+    fr_task_show_prefix(task);
+    return FR_OK;
 }
 
 void fr_prefix_list_arrays(const fr_prefix_state *state,
@@ -440,11 +460,26 @@ void fr_prefix_list_arrays(const fr_prefix_state *state,
     memcpy(arrays, all, sizeof all);
 }
 
+void fr_task_show_prefix(fr_task *task)
+{
+    fr_prefix_image_put(task->device, &task->image);
+}
+
+fr_exact_sum fr_task_sum(const fr_task *task, int64_t *n_refused)
+{
+    int64_t *sum = task->sum_image.device;
+    /* a unit adds one term to a sum, and there are at most as many units as examples */
+    return (fr_exact_sum){.k = sum,
+                          .v = sum + task->n_local,
+                          .exponent = fr_exact_exponent(task->config->batch.examples),
+                          .n_refused = n_refused};
+}
+
 fr_stage_prefix fr_task_prefix(const fr_task *task)
 {
     return (fr_stage_prefix){.length = task->length,
-                             .k = task->state.k,
-                             .v = task->state.v,
+                             .k = task->image.k.device,
+                             .v = task->image.v.device,
                              .layers = task->layers,
                              .slides = task->config->prefix.slides};
 }

@@ -4,6 +4,7 @@
 #ifndef FR_TRAIN_STEP_TASK_H
 #define FR_TRAIN_STEP_TASK_H
 
+#include "model/network/prefix_image.h"
 #include "train/checkpoint/checkpoint.h"
 #include "train/config/config.h"
 #include "train/step/engine.h"
@@ -24,9 +25,12 @@ typedef struct fr_task {
     int64_t layer_floats;  /* P * G * K */
     fr_prefix_state state; /* local layers; moments zero for SGD, NULL with a reparam */
     fr_reparam *reparam;   /* owned; NULL: K and V are trained directly */
+    fr_device *device;     /* borrowed; what computes with the prefix */
+    fr_prefix_image image; /* of state.k and state.v */
     int64_t *sum;          /* [2 n_local] exact gradient, K then V */
-    float *gradient;       /* [2 n_local] */
-    fr_prefix_state best;  /* k and v at the best validation; NULL before */
+    fr_image sum_image;
+    float *gradient;      /* [2 n_local] */
+    fr_prefix_state best; /* k and v at the best validation; NULL before */
     int64_t n_steps;
     fr_progress progress;
     bool leading_bos;
@@ -56,10 +60,10 @@ FR_MUST_CHECK fr_status fr_task_open_sample(const fr_task_env *env,
 void fr_task_close(fr_task *task);
 
 /** Allocate the arrays for those of a stage's layers that have a prefix, and the MLP of a reparametrised one.
- * @param device  borrowed; computes the MLP */
-FR_MUST_CHECK fr_status fr_task_alloc(const fr_task_env *env, fr_device *device,
-                                      int64_t first_layer, int64_t n_layers,
-                                      fr_task *task);
+ * @param stage  borrowed; its device computes with the prefix
+ * @param host   borrowed; a device in the host's memory, which computes the MLP */
+FR_MUST_CHECK fr_status fr_task_alloc(const fr_task_env *env, const fr_stage *stage,
+                                      fr_device *host, fr_task *task);
 
 /** Bytes of the arrays that fr_task_alloc makes for n floats of K on a rank, without those of a reparam. */
 int64_t fr_task_array_bytes(int64_t n, bool has_reparam);
@@ -74,7 +78,13 @@ enum { FR_PREFIX_ARRAYS = 6 };
 void fr_prefix_list_arrays(const fr_prefix_state *state,
                            float *arrays[FR_PREFIX_ARRAYS]);
 
-/** The prefix of this rank's layers as a view. */
+/** To be called when state.k and state.v have changed: the device sees them from then on. */
+void fr_task_show_prefix(fr_task *task);
+
+/** Where the device adds up the task's gradient. @param n_refused  see fr_exact_sum */
+fr_exact_sum fr_task_sum(const fr_task *task, int64_t *n_refused);
+
+/** The prefix of this rank's layers as a view of what the device sees. */
 fr_stage_prefix fr_task_prefix(const fr_task *task);
 
 /** Longest position that any row of this task takes, prefix included. */

@@ -1,5 +1,5 @@
 /* Blocks of quantised numbers at an odd address: widened, rounded, and multiplied. The first byte chooses the type. */
-#include "device/quant.h"
+#include "device/cpu/quant_kernels.h"
 #include "fuzz/libfuzzer/fuzz.h"
 
 #include <stdlib.h>
@@ -7,12 +7,12 @@
 
 enum { MAX_ELEMENTS = 4096 };
 
-static void multiply(fr_isa isa, const fr_quant_type *type, const uint8_t *data,
-                     int64_t n)
+static void multiply(const fr_quant_kernels *kernels, const fr_quant_type *type,
+                     const uint8_t *data, int64_t n)
 {
     float x[2 * FR_QUANT_MAX_BLOCK];
     float y[2] = {0.0F, 0.0F};
-    if (n < type->block || !fr_quant_multiplies(isa, type)) {
+    if (n < type->block || kernels->few[type->number] == NULL) {
         return;
     }
     int64_t depth = n / type->block * type->block;
@@ -29,7 +29,7 @@ static void multiply(fr_isa isa, const fr_quant_type *type, const uint8_t *data,
                             .x = x,
                             .y = y,
                             .y_stride = 1};
-        fr_quant_multiply(isa, type, &few);
+        kernels->few[type->number](&few);
     }
 }
 
@@ -39,15 +39,16 @@ static bool is_number(uint16_t bf16)
 }
 
 /* A NaN stays one; a signalling one becomes quiet where it is rounded, not where it is copied. */
-static void widen(fr_isa isa, const fr_quant_type *type, const uint8_t *data, int64_t n)
+static void widen(const fr_quant_kernels *kernels, const fr_quant_type *type,
+                  const uint8_t *data, int64_t n)
 {
     float *wide = malloc((size_t)n * sizeof *wide);
     uint16_t *rounded = malloc((size_t)n * sizeof *rounded);
     uint16_t *wanted = malloc((size_t)n * sizeof *wanted);
     fuzz_check(wide != NULL && rounded != NULL && wanted != NULL, "memory");
-    fr_quant_widen(isa, type, data, n, wide);
-    fr_quant_to_bf16(isa, type, data, n, rounded);
-    fr_quant_round_bf16(isa, wide, n, wanted);
+    fr_quant_widen(kernels, type, data, n, wide);
+    fr_quant_to_bf16(kernels, type, data, n, rounded);
+    fr_quant_round_bf16(kernels, wide, n, wanted);
     for (int64_t i = 0; i < n; i++) {
         fuzz_check(rounded[i] == wanted[i] ||
                        (!is_number(rounded[i]) && !is_number(wanted[i])),
@@ -79,8 +80,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fuzz_check(copy != NULL, "memory");
         memcpy(copy + 1, data + 1, bytes);
         for (int isa = FR_ISA_GENERIC; isa <= (int)fr_isa_detect(); isa++) {
-            widen((fr_isa)isa, type, copy + 1, n);
-            multiply((fr_isa)isa, type, copy + 1, n);
+            const fr_quant_kernels *kernels = fr_quant_kernels_select((fr_isa)isa);
+            widen(kernels, type, copy + 1, n);
+            multiply(kernels, type, copy + 1, n);
         }
         free(copy);
     }

@@ -1,5 +1,7 @@
 #include "fuzz/libfuzzer/use.h"
 
+#include "device/cpu/cpu.h"
+#include "device/cpu/quant_kernels.h"
 #include "device/matrix.h"
 #include "fuzz/libfuzzer/fuzz.h"
 #include "model/text/dialogue.h"
@@ -49,13 +51,26 @@ static void read_all(fr_ctx *ctx, const fr_weights *weights)
     }
 }
 
-/* A stack whose rows stay in the file: read and multiplied as the device does it. */
+static void multiply(fr_ctx *ctx, const fr_matrix *matrix)
+{
+    fr_device *device = NULL;
+    float *x = memory((size_t)matrix->n_in * sizeof *x);
+    float *y = memory((size_t)matrix->n_out * sizeof *y);
+    memset(x, 0, (size_t)matrix->n_in * sizeof *x);
+    fuzz_check(fuzz_answer(ctx, fr_cpu_create(ctx, 1, fr_isa_detect(), &device)),
+               "a device");
+    fuzz_check(fuzz_answer(ctx, fr_linear_few(device, 1, x, matrix, false, y)),
+               "a matrix in the file can be multiplied");
+    fr_device_destroy(&device);
+    free(x);
+    free(y);
+}
+
+/* A stack whose rows stay in the file: read and multiplied as products do it. */
 static void use_stack(fr_ctx *ctx, const fr_weights *weights, const fr_stack *stack,
                       int64_t layer, fr_dtype dtype)
 {
     const fr_holding holding = {weights, dtype, true};
-    fr_matrix matrix;
-    void *owned = NULL;
     for (int i = 0; i < stack->n_roles; i++) {
         if (!fr_weights_has(weights, stack->roles[i], layer)) {
             return;
@@ -64,28 +79,12 @@ static void use_stack(fr_ctx *ctx, const fr_weights *weights, const fr_stack *st
     if (!fr_weights_stay(&holding, stack, layer)) {
         return;
     }
-    fuzz_check(fuzz_answer(
-                   ctx, fr_weights_leave(ctx, &holding, stack, layer, &matrix, &owned)),
-               "a stack can be left in its file");
+    fr_matrix matrix = fr_weights_leave(&holding, stack, layer);
     void *rows = memory((size_t)(matrix.n_out * matrix.n_in) * fr_dtype_bytes(dtype));
-    fr_matrix_read(&matrix, 0, matrix.n_out, rows);
-    if (matrix.multiply != NULL) {
-        float *x = memory((size_t)matrix.n_in * sizeof *x);
-        float *y = memory((size_t)matrix.n_out * sizeof *y);
-        memset(x, 0, (size_t)matrix.n_in * sizeof *x);
-        const fr_few few = {.m = 1,
-                            .columns = matrix.n_out,
-                            .depth = matrix.n_in,
-                            .x = x,
-                            .dtype = dtype,
-                            .y = y,
-                            .y_stride = matrix.n_out};
-        matrix.multiply(&matrix, 0, &few);
-        free(x);
-        free(y);
-    }
+    fr_matrix_read(fr_quant_kernels_select(fr_isa_detect()), &matrix, 0, matrix.n_out,
+                   rows);
     free(rows);
-    free(owned);
+    multiply(ctx, &matrix);
 }
 
 static void use_stacks(fr_ctx *ctx, const fr_weights *weights)

@@ -1,4 +1,4 @@
-#include "device/device.h"
+#include "device/cpu/isa.h"
 
 #include <cpuid.h>
 #include <stdio.h>

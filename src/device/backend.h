@@ -1,0 +1,151 @@
+/*
+ * backend.h - what a kind of device offers: a table of functions, and the part of a device that all kinds share. For the
+ * sources of src/device alone; callers use the public headers.
+ *
+ * A backend has a folder and a structure of its own that begins with fr_device; its `create` makes one. The public functions
+ * check arguments, dispatch through the table, and take the times (operators.c, dispatch.c), so a table's functions do neither.
+ * They have the contracts of the public ones, with arguments that have been checked.
+ */
+#ifndef FR_DEVICE_BACKEND_H
+#define FR_DEVICE_BACKEND_H
+
+#include "device/activation.h"
+#include "device/attention.h"
+#include "device/loss.h"
+#include "device/matrix.h"
+#include "device/memory.h"
+#include "device/profile.h"
+#include "device/rows.h"
+#include "device/rowwise.h"
+#include "device/sample.h"
+
+/** Each entry is the public function of that name (fr_linear, ...; of memory fr_device_alloc, fr_host_alloc, ...). */
+typedef struct fr_device_ops {
+    bool in_host_memory;
+    void (*destroy)(fr_device *device);
+    const char *(*arithmetic)(const fr_device *device);
+    fr_device_variant (*variant)(const fr_device *device);
+
+    fr_status (*alloc)(fr_device *device, int64_t bytes,
+                       void **out); /* host_alloc too: zeroed, aligned to 64 bytes */
+    void (*free)(fr_device *device, void *memory);
+    fr_status (*host_alloc)(fr_device *device, int64_t bytes, void **out);
+    void (*host_free)(fr_device *device, void *memory);
+    void (*put)(fr_device *device, void *to, void *from, int64_t bytes);
+    void (*get)(fr_device *device, void *to, const void *from, int64_t bytes);
+    void (*copy)(fr_device *device, void *to, const void *from, int64_t bytes);
+    void (*zero)(fr_device *device, void *to, int64_t bytes);
+    fr_mark (*mark)(fr_device *device);
+    bool (*passed)(fr_device *device, fr_mark mark);
+
+    fr_status (*linear)(fr_device *device, int64_t m, const float *x,
+                        const fr_matrix *w, bool accumulate, float *y);
+    fr_status (*linear_few)(fr_device *device, int64_t m, const float *x,
+                            const fr_matrix *w, bool accumulate, float *y);
+    fr_status (*linear_back)(fr_device *device, int64_t m, const float *dy,
+                             const fr_matrix *w, bool accumulate, float *dx);
+    fr_status (*gather_rows)(fr_device *device, int64_t n_tokens, const int32_t *ids,
+                             const fr_matrix *table, float *y_TD);
+    void (*rmsnorm)(fr_device *device, int64_t n_tokens, int64_t width,
+                    const float *x_TD, const float *w_D, float eps, float *y_TD,
+                    float *rstd_T);
+    void (*rmsnorm_back)(fr_device *device, int64_t n_tokens, int64_t width,
+                         const float *x_TD, const float *w_D, const float *rstd_T,
+                         const float *dy_TD, float *dx_TD);
+    void (*layernorm)(fr_device *device, int64_t n_tokens, int64_t width,
+                      const float *x_TD, const float *w_D, const float *b_D, float eps,
+                      float *y_TD, float *stats_T2);
+    void (*layernorm_back)(fr_device *device, int64_t n_tokens, int64_t width,
+                           const float *x_TD, const float *w_D, const float *stats_T2,
+                           const float *dy_TD, float *dx_TD);
+    void (*add_bias)(fr_device *device, int64_t n_tokens, int64_t width, int64_t stride,
+                     const float *b, float *x);
+    void (*rope)(fr_device *device, const fr_heads *heads, int64_t rotary,
+                 const int32_t *positions_T, const float *table, bool inverse,
+                 float *x);
+    void (*rmsnorm_heads)(fr_device *device, const fr_heads *heads, const float *x,
+                          const float *w_K, float eps, float *y, float *rstd_TN);
+    void (*rmsnorm_heads_back)(fr_device *device, const fr_heads *heads, const float *x,
+                               const float *w_K, const float *rstd_TN, const float *dy,
+                               float *dx);
+    void (*save)(fr_device *device, int64_t n, fr_dtype dtype, float *x, void *saved);
+    void (*restore)(fr_device *device, int64_t n, fr_dtype dtype, const void *saved,
+                    float *x);
+    void (*add)(fr_device *device, int64_t n, const float *x, float *y);
+    void (*add_scaled)(fr_device *device, int64_t n, float factor, const float *x,
+                       float *y);
+    void (*scale)(fr_device *device, int64_t n, float factor, float *x);
+    void (*gated)(fr_device *device, fr_activation activation, int64_t n_tokens,
+                  int64_t width, const float *gate_up_T2F, float *y_TF);
+    void (*gated_back)(fr_device *device, fr_activation activation, int64_t n_tokens,
+                       int64_t width, const float *gate_up_T2F, const float *dy_TF,
+                       float *dgate_up_T2F);
+    void (*save_gated)(fr_device *device, fr_activation activation, int64_t n_tokens,
+                       int64_t width, fr_dtype dtype, float *gate_up_T2F, void *saved,
+                       float *y_TF);
+    void (*restore_gated_back)(fr_device *device, fr_activation activation,
+                               int64_t n_tokens, int64_t width, fr_dtype dtype,
+                               const void *saved, const float *dy_TF,
+                               float *dgate_up_T2F);
+    void (*activate)(fr_device *device, fr_activation activation, int64_t n,
+                     const float *x, float *y);
+    void (*activate_back)(fr_device *device, fr_activation activation, int64_t n,
+                          const float *x, const float *dy, float *dx);
+    fr_status (*attention)(fr_device *device, const fr_attention_params *params,
+                           const float *q, const float *k, const float *v, float *o_THK,
+                           float *lse_TH);
+    fr_status (*attention_back)(fr_device *device, const fr_attention_params *params,
+                                const float *q, const float *k, const float *v,
+                                const float *o_THK, const float *lse_TH,
+                                const float *do_THK,
+                                const fr_attention_gradients *gradients);
+    void (*shape_logits)(fr_device *device, int64_t n, const fr_logit_shape *shape,
+                         float *logits);
+    void (*cross_entropy)(fr_device *device, int64_t n_rows, int64_t vocab,
+                          const fr_logit_shape *shape, float *logits_RV,
+                          const int32_t *targets_R, bool want_gradient, double *nll_R);
+    void (*exact_add)(fr_device *device, int64_t n_units, int64_t n, int exponent,
+                      const float *g_Un, int64_t *sum_n, int64_t *n_refused);
+    void (*exact_add_numbers)(fr_device *device, int64_t n, int exponent,
+                              const double *x_n, int64_t *sum, int64_t *n_refused);
+    void (*copy_rows)(fr_device *device, int64_t n_rows, int64_t width,
+                      const int32_t *rows_N, const float *x, float *y_ND);
+    void (*scatter_rows)(fr_device *device, int64_t n_tokens, int64_t width,
+                         int64_t n_rows, const int32_t *rows_S, const float *x_SD,
+                         float *y_TD);
+    void (*add_table_rows)(fr_device *device, int64_t n_tokens, int64_t width,
+                           const int32_t *rows_T, const float *table, float *x_TD);
+    void (*add_rows)(fr_device *device, int64_t n_rows, int64_t width,
+                     const int32_t *rows_N, const float *x_ND, float *y);
+    void (*fill_cache)(fr_device *device, const fr_attention_params *params,
+                       const float *k, const float *v, float *cache_k, float *cache_v);
+    fr_status (*sample_rows)(fr_device *device, int64_t n_rows, int64_t vocab,
+                             const float *logits_NV, const fr_sample_rule *rule,
+                             const double *uniform_N, int32_t *ids_N);
+} fr_device_ops;
+
+/** What a device of any kind begins with. */
+struct fr_device {
+    const fr_device_ops *ops;
+    fr_ctx *ctx; /* borrowed */
+    int n_threads;
+    void (*progress)(void *); /* see fr_device_set_progress */
+    void *progress_argument;
+    bool is_profiled;
+    fr_operator_time times[FR_OPERATORS];
+    bool has_failed;
+    fr_operator failed; /* the first whose arguments were refused */
+};
+
+/** One call of the progress function, if there is one; on the thread that called the operator. */
+void fr_device_progress(const fr_device *device);
+
+/** A kind of device. */
+typedef struct fr_backend {
+    const char *kind;
+    /** Whether the environment lets one be made. */
+    fr_status (*check)(fr_ctx *ctx);
+    fr_status (*create)(fr_ctx *ctx, int n_threads, fr_device **out);
+} fr_backend;
+
+#endif

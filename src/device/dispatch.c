@@ -1,0 +1,147 @@
+/* The public functions of a device but for its operators (operators.c): what all kinds share, and the way to each kind's own. */
+#include "base/mem.h"
+#include "device/backend.h"
+
+#include <string.h>
+
+void fr_device_destroy(fr_device **device)
+{
+    if (*device != NULL) {
+        (*device)->ops->destroy(*device);
+        *device = NULL;
+    }
+}
+
+const char *fr_device_arithmetic(const fr_device *device)
+{
+    return device->ops->arithmetic(device);
+}
+
+fr_device_variant fr_device_variant_of(const fr_device *device)
+{
+    return device->ops->variant(device);
+}
+
+int fr_device_threads(const fr_device *device)
+{
+    return device->n_threads;
+}
+
+/* Called by long operators, so that messages advance while this rank computes. */
+void fr_device_set_progress(fr_device *device, void (*progress)(void *argument),
+                            void *argument)
+{
+    device->progress = progress;
+    device->progress_argument = argument;
+}
+
+void fr_device_progress(const fr_device *device)
+{
+    if (device->progress != NULL) {
+        device->progress(device->progress_argument);
+    }
+}
+
+fr_status fr_device_check(const fr_device *device)
+{
+    if (!device->has_failed) {
+        return FR_OK;
+    }
+    return FR_FAIL(device->ctx, FR_ERR_INTERNAL,
+                   "the operator \"%s\" was called with arguments that no device can "
+                   "take; this is a bug in Forerun, report it",
+                   fr_operator_name(device->failed));
+}
+
+/* ---- times ----------------------------------------------------------------------------------- */
+
+void fr_device_profile_start(fr_device *device)
+{
+    memset(device->times, 0, sizeof device->times);
+    device->is_profiled = true;
+}
+
+const fr_operator_time *fr_device_profile(const fr_device *device)
+{
+    return device->times;
+}
+
+/* ---- memory ----------------------------------------------------------------------------------- */
+
+/* `which` device function takes bytes; a count and a size that overflow are no memory. */
+static fr_status take(fr_device *device, int64_t count, size_t size,
+                      fr_status (*which)(fr_device *, int64_t, void **), void *out)
+{
+    int64_t bytes = 0;
+    void *memory = NULL;
+    fr_status status = FR_OK;
+    if (fr_mul_i64(count, (int64_t)size, &bytes)) {
+        status = which(device, bytes, &memory);
+    } else {
+        status = FR_FAIL(device->ctx, FR_ERR_NO_MEMORY,
+                         "cannot allocate %lld elements of %lld bytes",
+                         (long long)count, (long long)size);
+    }
+    memcpy(out, &memory, sizeof memory);
+    return status;
+}
+
+fr_status fr_device_alloc(fr_device *device, int64_t count, size_t size, void *out)
+{
+    return take(device, count, size, device->ops->alloc, out);
+}
+
+bool fr_device_in_host_memory(const fr_device *device)
+{
+    return device->ops->in_host_memory;
+}
+
+void fr_device_free(fr_device *device, void *memory)
+{
+    device->ops->free(device, memory);
+}
+
+fr_status fr_host_alloc(fr_device *device, int64_t count, size_t size, void *out)
+{
+    return take(device, count, size, device->ops->host_alloc, out);
+}
+
+void fr_host_free(fr_device *device, void *memory)
+{
+    device->ops->host_free(device, memory);
+}
+
+/* Nothing is asked of a device for no bytes: their pointers may be NULL. */
+void fr_device_put(fr_device *device, void *to, void *from, int64_t bytes)
+{
+    if (bytes > 0) {
+        device->ops->put(device, to, from, bytes);
+    }
+}
+
+fr_status fr_device_load(fr_device *device, void *to, const void *from, int64_t bytes)
+{
+    void *block = NULL;
+    FR_TRY(fr_host_alloc(device, bytes, 1, &block));
+    memcpy(block, from, (size_t)bytes);
+    fr_device_put(device, to, block, bytes);
+    fr_host_free(device, block);
+    return FR_OK;
+}
+
+void fr_device_get(fr_device *device, void *to, const void *from, int64_t bytes)
+{
+    if (bytes > 0) {
+        device->ops->get(device, to, from, bytes);
+    }
+}
+
+fr_mark fr_device_mark(fr_device *device)
+{
+    return device->ops->mark(device);
+}
+
+bool fr_device_passed(fr_device *device, fr_mark mark)
+{
+    return device->ops->passed(device, mark);
+}

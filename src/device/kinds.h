@@ -1,0 +1,29 @@
+/*
+ * kinds.h - the kinds of devices that this program is built with, and how one is made.
+ */
+#ifndef FR_DEVICE_KINDS_H
+#define FR_DEVICE_KINDS_H
+
+#include "device/device.h"
+
+typedef struct fr_device_params {
+    const char *kind; /* "cpu", or "auto": the first that this program is built with */
+    int n_threads;    /* of the host, >= 1 */
+} fr_device_params;
+
+/** A device of that kind, with the best that the machine has and the environment allows (FORERUN_ISA).
+ * @return FR_OK; FR_ERR_ARG (threads; FORERUN_ISA names no instruction set); FR_ERR_CONFIG (no such kind is built in);
+ *         FR_ERR_NO_MEMORY */
+FR_MUST_CHECK fr_status fr_device_create(fr_ctx *ctx, const fr_device_params *params,
+                                         fr_device **out);
+
+/** A device in the host's memory, for what stays there while another one computes the model. Errors as above. */
+FR_MUST_CHECK fr_status fr_device_create_host(fr_ctx *ctx, int n_threads,
+                                              fr_device **out);
+
+/** Whether such a device could be made, as far as names and environment go: for commands that make none, or make it late.
+ * @param name  the key or option with the kind, for the message */
+FR_MUST_CHECK fr_status fr_device_check_kind(fr_ctx *ctx, const char *name,
+                                             const char *kind);
+
+#endif
