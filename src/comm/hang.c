@@ -12,7 +12,8 @@
  *   silent ranks             stopped or cut off; they are blamed even if others are in doubt
  *   ranks that have ended    blamed likewise
  *   some rank is in doubt    no verdict yet
- *   long computing           all are alive: the ranks that compute for longer than the timeout are blamed
+ *   long computing           all are alive: the ranks that compute, or wait for their own device, for longer than the
+ *                            timeout are blamed
  *   all wait                 a deadlock; a rank that loads or saves prevents this verdict
  */
 enum { DOUBT_MS = 1500, MIN_SILENCE_MS = 3000 };

@@ -11,7 +11,7 @@ fr_link_kind fr_link_kind_for(const fr_device *device)
 int64_t fr_link_bytes(fr_link_kind kind, int n_streams, int64_t piece_bytes)
 {
     int64_t piece = piece_bytes > 0 ? piece_bytes : FR_LINK_PIECE_BYTES;
-    return kind == FR_LINK_STAGED ? FR_LINK_BLOCKS * n_streams * piece : 0;
+    return kind == FR_LINK_STAGED ? FR_LINK_BLOCKS * (int64_t)n_streams * piece : 0;
 }
 
 fr_status fr_link_open(fr_ctx *ctx, const fr_link_params *params, fr_link **out)

@@ -200,26 +200,23 @@ static void advance(void *argument)
 
 /* ---- transfers -------------------------------------------------------------------------------- */
 
-static fr_status find_stream(staged_link *l, direction way, int peer, fr_tag tag,
-                             stream **out)
+/* NULL: there is no room for another one. */
+static stream *find_stream(staged_link *l, direction way, int peer, fr_tag tag)
 {
     for (int i = 0; i < l->n_streams; i++) {
         stream *s = &l->streams[i];
         if (s->direction == way && s->peer == peer && s->tag == tag) {
-            *out = s;
-            return FR_OK;
+            return s;
         }
     }
     if (l->n_streams == l->max_streams) {
-        return FR_FAIL(l->base.ctx, FR_ERR_INTERNAL,
-                       "%s of tag %d with rank %d: this link was opened for %d streams",
-                       WORDS[way], (int)tag, peer, l->max_streams);
+        return NULL;
     }
-    *out = &l->streams[l->n_streams++];
-    (*out)->direction = way;
-    (*out)->peer = peer;
-    (*out)->tag = tag;
-    return FR_OK;
+    stream *s = &l->streams[l->n_streams++];
+    s->direction = way;
+    s->peer = peer;
+    s->tag = tag;
+    return s;
 }
 
 /* Used again, so that the steps of a run allocate none. */
@@ -241,6 +238,11 @@ static fr_status begin(staged_link *l, const staged *what, void **handle)
 {
     stream *s = what->stream;
     staged *t = NULL;
+    if (s == NULL) {
+        return FR_FAIL(l->base.ctx, FR_ERR_INTERNAL,
+                       "a link that was opened for %d streams needs one more",
+                       l->max_streams);
+    }
     FR_TRY(l->status);
     FR_TRY(take_transfer(l, &t));
     staged *older = t->older;
@@ -263,8 +265,8 @@ static fr_status staged_send_begin(fr_link *base, int peer, fr_tag tag,
                                    const void *data, int64_t bytes, void **handle)
 {
     staged_link *l = from_base(base);
-    staged what = {.from = data, .bytes = bytes};
-    FR_TRY(find_stream(l, SEND, peer, tag, &what.stream));
+    staged what = {
+        .stream = find_stream(l, SEND, peer, tag), .from = data, .bytes = bytes};
     return begin(l, &what, handle);
 }
 
@@ -272,16 +274,18 @@ static fr_status staged_receive_begin(fr_link *base, int peer, fr_tag tag, void 
                                       int64_t bytes, void **handle)
 {
     staged_link *l = from_base(base);
-    staged what = {.to = data, .bytes = bytes};
-    FR_TRY(find_stream(l, RECEIVE, peer, tag, &what.stream));
+    staged what = {
+        .stream = find_stream(l, RECEIVE, peer, tag), .to = data, .bytes = bytes};
     return begin(l, &what, handle);
 }
 
 static fr_status staged_sum_begin(fr_link *base, void *values, int64_t n, void **handle)
 {
     staged_link *l = from_base(base);
-    staged what = {.from = values, .to = values, .bytes = n * (int64_t)sizeof(int64_t)};
-    FR_TRY(find_stream(l, SUM, ALL_RANKS, FR_TAG_POLL, &what.stream));
+    staged what = {.stream = find_stream(l, SUM, ALL_RANKS, FR_TAG_POLL),
+                   .from = values,
+                   .to = values,
+                   .bytes = n * (int64_t)sizeof(int64_t)};
     return begin(l, &what, handle);
 }
 
