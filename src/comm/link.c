@@ -1,11 +1,9 @@
 /* What all kinds of link share: checks of arguments, and transfers of which nothing is under way. */
 #include "comm/link_impl.h"
 
-/* All devices work in the host's memory. */
 fr_link_kind fr_link_kind_for(const fr_device *device)
 {
-    (void)device;
-    return FR_LINK_HOST;
+    return fr_device_in_host_memory(device) ? FR_LINK_HOST : FR_LINK_STAGED;
 }
 
 int64_t fr_link_bytes(fr_link_kind kind, int n_streams, int64_t piece_bytes)

@@ -49,7 +49,7 @@ fr_device_variant fr_device_variant_of(const fr_device *device);
 
 /**
  * Call `progress` on the calling thread every few milliseconds while matrix products are computed: MPI advances messages only
- * inside its own calls. It must be short and must not use the device. NULL: none.
+ * inside its own calls. It must be short and call no operator; it may copy (a link does). NULL: none.
  */
 void fr_device_set_progress(fr_device *device, void (*progress)(void *argument),
                             void *argument);

@@ -100,9 +100,9 @@ static void logits_that_are_not_finite_choose_nothing(void)
     static const float BAD[] = {NAN, INFINITY, -INFINITY};
     static const uint8_t NEVER[VOCAB] = {1, 1, 1, 0, 1};
     const fr_sample_rule RULES[] = {{0.0, 0, 1.0, NULL},
-                                           {1.0, 1, 0.5, NULL},
-                                           {0.0, 0, 1.0, fr_host_bytes(NEVER)},
-                                           {1.0, 0, 1.0, fr_host_bytes(NEVER)}};
+                                    {1.0, 1, 0.5, NULL},
+                                    {0.0, 0, 1.0, fr_host_bytes(NEVER)},
+                                    {1.0, 0, 1.0, fr_host_bytes(NEVER)}};
     fr_device *device = fr_test_device(FR_ISA_GENERIC, 1);
     for (int at = 0; at < VOCAB * 12; at++) {
         float logits[VOCAB];

@@ -1,0 +1,464 @@
+/*
+ * walled.c - a device for tests: the CPU, behind a wall.
+ *
+ * It takes the place of the CPU in a program that is linked with this file (backends.h), and computes with its operators. But
+ *
+ *   memory   cannot be read or written (PROT_NONE) outside operators and copies: a host that looks crashes
+ *   marks    pass late: after a number of questions that a seed decides (WALL_SEED)
+ *   get      delivers when a mark behind it passes; until then its target holds rubbish
+ *   put      leaves rubbish in its source
+ *
+ * So a program whose results are those of the plain CPU follows memory.h, as far as its run goes. Work itself is done at
+ * the call: that it may come late is seen by the host through marks alone.
+ */
+#define _GNU_SOURCE
+#include "base/mem.h"
+#include "base/rng.h"
+#include "device/backends.h"
+#include "device/cpu/cpu.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* Address space behind the wall; of what is not used nothing is in memory. */
+#define REGION_BYTES ((int64_t)1 << 36)
+
+enum { RUBBISH = 0xA7, MOST_QUESTIONS = 5 };
+
+/* A get that has not been delivered. */
+typedef struct delivery {
+    struct delivery *next;
+    uint64_t at; /* its place in the order of work */
+    void *to;
+    int64_t bytes;
+    char copy[];
+} delivery;
+
+typedef struct walled {
+    fr_device base; /* first */
+    fr_device *cpu;
+    char *region;
+    int64_t used; /* bytes of the region */
+    int depth;    /* of calls that have opened the wall */
+    uint64_t clock;
+    uint64_t passed;
+    uint64_t seed;
+    uint64_t questions; /* asked so far */
+    delivery *first;    /* oldest */
+    delivery **end;
+} walled;
+
+static walled *of(fr_device *device)
+{
+    return (walled *)device;
+}
+
+static fr_device *cpu_of(fr_device *device)
+{
+    return of(device)->cpu;
+}
+
+_Noreturn static void stop(const char *what)
+{
+    perror(what);
+    abort();
+}
+
+static void set_wall(const walled *w, int protection)
+{
+    if (w->used > 0 && mprotect(w->region, (size_t)w->used, protection) != 0) {
+        stop("walled device: mprotect");
+    }
+}
+
+/* A link may copy while an operator computes, hence the depth. */
+static void enter(fr_device *device)
+{
+    walled *w = of(device);
+    if (w->depth++ == 0) {
+        set_wall(w, PROT_READ | PROT_WRITE);
+    }
+}
+
+static void leave(fr_device *device)
+{
+    walled *w = of(device);
+    if (--w->depth == 0) {
+        set_wall(w, PROT_NONE);
+    }
+}
+
+/* ---- memory ------------------------------------------------------------------------------------- */
+
+/* Each piece has pages of its own and a page that nobody may touch behind it; addresses are not used again. */
+static fr_status walled_alloc(fr_device *device, int64_t bytes, void **out)
+{
+    walled *w = of(device);
+    int64_t page = sysconf(_SC_PAGESIZE);
+    int64_t room = (bytes / page + 2) * page;
+    *out = NULL;
+    if (w->used + room > REGION_BYTES) {
+        return FR_FAIL(device->ctx, FR_ERR_NO_MEMORY,
+                       "the walled device has no room for %lld bytes",
+                       (long long)bytes);
+    }
+    *out = w->region + w->used;
+    w->used += room;
+    set_wall(w, w->depth > 0 ? PROT_READ | PROT_WRITE : PROT_NONE);
+    return FR_OK;
+}
+
+static void walled_free(fr_device *device, void *memory)
+{
+    (void)device; /* an address tells no size: the pages stay */
+    (void)memory;
+}
+
+static fr_status walled_host_alloc(fr_device *device, int64_t bytes, void **out)
+{
+    return fr_alloc(device->ctx, bytes, 1, out);
+}
+
+static void walled_host_free(fr_device *device, void *memory)
+{
+    (void)device;
+    free(memory);
+}
+
+static void walled_put(fr_device *device, void *to, void *from, int64_t bytes)
+{
+    enter(device);
+    memcpy(to, from, (size_t)bytes);
+    leave(device);
+    memset(from, RUBBISH, (size_t)bytes);
+    of(device)->clock++;
+}
+
+static void walled_get(fr_device *device, void *to, const void *from, int64_t bytes)
+{
+    walled *w = of(device);
+    delivery *d = malloc(sizeof *d + (size_t)bytes);
+    if (d == NULL) {
+        stop("walled device: malloc");
+    }
+    *d = (delivery){.at = ++w->clock, .to = to, .bytes = bytes};
+    enter(device);
+    memcpy(d->copy, from, (size_t)bytes);
+    leave(device);
+    memset(to, RUBBISH, (size_t)bytes);
+    *w->end = d;
+    w->end = &d->next;
+}
+
+static fr_mark walled_mark(fr_device *device)
+{
+    return (fr_mark){++of(device)->clock};
+}
+
+/* Everything up to `at` is done. */
+static void pass(walled *w, uint64_t at)
+{
+    w->passed = at;
+    while (w->first != NULL && w->first->at <= at) {
+        delivery *d = w->first;
+        memcpy(d->to, d->copy, (size_t)d->bytes);
+        w->first = d->next;
+        w->end = w->first == NULL ? &w->first : w->end;
+        free(d);
+    }
+}
+
+/* Of MOST_QUESTIONS questions about marks that have not passed, one lets the oldest work on by a part or the whole. */
+static bool walled_passed(fr_device *device, fr_mark mark)
+{
+    walled *w = of(device);
+    if (mark.at > w->passed) {
+        double draw = fr_rng_uniform(w->seed, FR_RNG_TEST, 0, w->questions++);
+        if (draw < 1.0 / MOST_QUESTIONS) {
+            uint64_t part =
+                (uint64_t)((double)(mark.at - w->passed) * draw * MOST_QUESTIONS) + 1;
+            pass(w, w->passed + part < mark.at ? w->passed + part : mark.at);
+        }
+    }
+    return mark.at <= w->passed;
+}
+
+/* ---- operators ---------------------------------------------------------------------------------- */
+
+#define WALLED(name, params, args)                                                     \
+    static void walled_##name params                                                   \
+    {                                                                                  \
+        enter(device);                                                                 \
+        cpu_of(device)->ops->name args;                                                \
+        leave(device);                                                                 \
+        of(device)->clock++;                                                           \
+    }
+
+#define WALLED_STATUS(name, params, args)                                              \
+    static fr_status walled_##name params                                              \
+    {                                                                                  \
+        enter(device);                                                                 \
+        fr_status status = cpu_of(device)->ops->name args;                             \
+        leave(device);                                                                 \
+        of(device)->clock++;                                                           \
+        return status;                                                                 \
+    }
+
+WALLED(copy, (fr_device * device, void *to, const void *from, int64_t bytes),
+       (cpu_of(device), to, from, bytes))
+WALLED(zero, (fr_device * device, void *to, int64_t bytes), (cpu_of(device), to, bytes))
+WALLED_STATUS(linear,
+              (fr_device * device, int64_t m, const float *x, const fr_matrix *w,
+               bool accumulate, float *y),
+              (cpu_of(device), m, x, w, accumulate, y))
+WALLED_STATUS(linear_few,
+              (fr_device * device, int64_t m, const float *x, const fr_matrix *w,
+               bool accumulate, float *y),
+              (cpu_of(device), m, x, w, accumulate, y))
+WALLED_STATUS(linear_back,
+              (fr_device * device, int64_t m, const float *dy, const fr_matrix *w,
+               bool accumulate, float *dx),
+              (cpu_of(device), m, dy, w, accumulate, dx))
+WALLED_STATUS(gather_rows,
+              (fr_device * device, int64_t n_tokens, const int32_t *ids,
+               const fr_matrix *table, float *y_TD),
+              (cpu_of(device), n_tokens, ids, table, y_TD))
+WALLED(rmsnorm,
+       (fr_device * device, int64_t n_tokens, int64_t width, const float *x_TD,
+        const float *w_D, float eps, float *y_TD, float *rstd_T),
+       (cpu_of(device), n_tokens, width, x_TD, w_D, eps, y_TD, rstd_T))
+WALLED(rmsnorm_back,
+       (fr_device * device, int64_t n_tokens, int64_t width, const float *x_TD,
+        const float *w_D, const float *rstd_T, const float *dy_TD, float *dx_TD),
+       (cpu_of(device), n_tokens, width, x_TD, w_D, rstd_T, dy_TD, dx_TD))
+WALLED(layernorm,
+       (fr_device * device, int64_t n_tokens, int64_t width, const float *x_TD,
+        const float *w_D, const float *b_D, float eps, float *y_TD, float *stats_T2),
+       (cpu_of(device), n_tokens, width, x_TD, w_D, b_D, eps, y_TD, stats_T2))
+WALLED(layernorm_back,
+       (fr_device * device, int64_t n_tokens, int64_t width, const float *x_TD,
+        const float *w_D, const float *stats_T2, const float *dy_TD, float *dx_TD),
+       (cpu_of(device), n_tokens, width, x_TD, w_D, stats_T2, dy_TD, dx_TD))
+WALLED(add_bias,
+       (fr_device * device, int64_t n_tokens, int64_t width, int64_t stride,
+        const float *b, float *x),
+       (cpu_of(device), n_tokens, width, stride, b, x))
+WALLED(rope,
+       (fr_device * device, const fr_heads *heads, int64_t rotary,
+        const int32_t *positions_T, const float *table, bool inverse, float *x),
+       (cpu_of(device), heads, rotary, positions_T, table, inverse, x))
+WALLED(rmsnorm_heads,
+       (fr_device * device, const fr_heads *heads, const float *x, const float *w_K,
+        float eps, float *y, float *rstd_TN),
+       (cpu_of(device), heads, x, w_K, eps, y, rstd_TN))
+WALLED(rmsnorm_heads_back,
+       (fr_device * device, const fr_heads *heads, const float *x, const float *w_K,
+        const float *rstd_TN, const float *dy, float *dx),
+       (cpu_of(device), heads, x, w_K, rstd_TN, dy, dx))
+WALLED(save, (fr_device * device, int64_t n, fr_dtype dtype, float *x, void *saved),
+       (cpu_of(device), n, dtype, x, saved))
+WALLED(restore,
+       (fr_device * device, int64_t n, fr_dtype dtype, const void *saved, float *x),
+       (cpu_of(device), n, dtype, saved, x))
+WALLED(add, (fr_device * device, int64_t n, const float *x, float *y),
+       (cpu_of(device), n, x, y))
+WALLED(add_scaled,
+       (fr_device * device, int64_t n, float factor, const float *x, float *y),
+       (cpu_of(device), n, factor, x, y))
+WALLED(scale, (fr_device * device, int64_t n, float factor, float *x),
+       (cpu_of(device), n, factor, x))
+WALLED(gated,
+       (fr_device * device, fr_activation activation, int64_t n_tokens, int64_t width,
+        const float *gate_up_T2F, float *y_TF),
+       (cpu_of(device), activation, n_tokens, width, gate_up_T2F, y_TF))
+WALLED(gated_back,
+       (fr_device * device, fr_activation activation, int64_t n_tokens, int64_t width,
+        const float *gate_up_T2F, const float *dy_TF, float *dgate_up_T2F),
+       (cpu_of(device), activation, n_tokens, width, gate_up_T2F, dy_TF, dgate_up_T2F))
+WALLED(save_gated,
+       (fr_device * device, fr_activation activation, int64_t n_tokens, int64_t width,
+        fr_dtype dtype, float *gate_up_T2F, void *saved, float *y_TF),
+       (cpu_of(device), activation, n_tokens, width, dtype, gate_up_T2F, saved, y_TF))
+WALLED(restore_gated_back,
+       (fr_device * device, fr_activation activation, int64_t n_tokens, int64_t width,
+        fr_dtype dtype, const void *saved, const float *dy_TF, float *dgate_up_T2F),
+       (cpu_of(device), activation, n_tokens, width, dtype, saved, dy_TF, dgate_up_T2F))
+WALLED(activate,
+       (fr_device * device, fr_activation activation, int64_t n, const float *x,
+        float *y),
+       (cpu_of(device), activation, n, x, y))
+WALLED(activate_back,
+       (fr_device * device, fr_activation activation, int64_t n, const float *x,
+        const float *dy, float *dx),
+       (cpu_of(device), activation, n, x, dy, dx))
+WALLED_STATUS(attention,
+              (fr_device * device, const fr_attention_params *params, const float *q,
+               const float *k, const float *v, float *o_THK, float *lse_TH),
+              (cpu_of(device), params, q, k, v, o_THK, lse_TH))
+WALLED_STATUS(attention_back,
+              (fr_device * device, const fr_attention_params *params, const float *q,
+               const float *k, const float *v, const float *o_THK, const float *lse_TH,
+               const float *do_THK, const fr_attention_gradients *gradients),
+              (cpu_of(device), params, q, k, v, o_THK, lse_TH, do_THK, gradients))
+WALLED(shape_logits,
+       (fr_device * device, int64_t n, const fr_logit_shape *shape, float *logits),
+       (cpu_of(device), n, shape, logits))
+WALLED(cross_entropy,
+       (fr_device * device, int64_t n_rows, int64_t vocab, const fr_logit_shape *shape,
+        float *logits_RV, const int32_t *targets_R, bool want_gradient, double *nll_R),
+       (cpu_of(device), n_rows, vocab, shape, logits_RV, targets_R, want_gradient,
+        nll_R))
+WALLED(exact_add,
+       (fr_device * device, int64_t n_units, int64_t n, int exponent, const float *g_Un,
+        int64_t *sum_n, int64_t *n_refused),
+       (cpu_of(device), n_units, n, exponent, g_Un, sum_n, n_refused))
+WALLED(exact_add_numbers,
+       (fr_device * device, int64_t n, int exponent, const double *x_n, int64_t *sum,
+        int64_t *n_refused),
+       (cpu_of(device), n, exponent, x_n, sum, n_refused))
+WALLED(copy_rows,
+       (fr_device * device, int64_t n_rows, int64_t width, const int32_t *rows_N,
+        const float *x, float *y_ND),
+       (cpu_of(device), n_rows, width, rows_N, x, y_ND))
+WALLED(scatter_rows,
+       (fr_device * device, int64_t n_tokens, int64_t width, int64_t n_rows,
+        const int32_t *rows_S, const float *x_SD, float *y_TD),
+       (cpu_of(device), n_tokens, width, n_rows, rows_S, x_SD, y_TD))
+WALLED(add_table_rows,
+       (fr_device * device, int64_t n_tokens, int64_t width, const int32_t *rows_T,
+        const float *table, float *x_TD),
+       (cpu_of(device), n_tokens, width, rows_T, table, x_TD))
+WALLED(add_rows,
+       (fr_device * device, int64_t n_rows, int64_t width, const int32_t *rows_N,
+        const float *x_ND, float *y),
+       (cpu_of(device), n_rows, width, rows_N, x_ND, y))
+WALLED(fill_cache,
+       (fr_device * device, const fr_attention_params *params, const float *k,
+        const float *v, float *cache_k, float *cache_v),
+       (cpu_of(device), params, k, v, cache_k, cache_v))
+WALLED_STATUS(sample_rows,
+              (fr_device * device, int64_t n_rows, int64_t vocab,
+               const float *logits_NV, const fr_sample_rule *rule,
+               const double *uniform_N, int32_t *ids_N),
+              (cpu_of(device), n_rows, vocab, logits_NV, rule, uniform_N, ids_N))
+
+/* ---- the device --------------------------------------------------------------------------------- */
+
+static void walled_destroy(fr_device *device)
+{
+    walled *w = of(device);
+    while (w->first != NULL) {
+        delivery *d = w->first;
+        w->first = d->next;
+        free(d);
+    }
+    if (w->region != NULL) {
+        (void)munmap(w->region, (size_t)REGION_BYTES);
+    }
+    fr_device_destroy(&w->cpu);
+    free(w);
+}
+
+static const char *walled_arithmetic(const fr_device *device)
+{
+    return fr_device_arithmetic(((const walled *)device)->cpu);
+}
+
+static fr_device_variant walled_variant(const fr_device *device)
+{
+    return fr_device_variant_of(((const walled *)device)->cpu);
+}
+
+/* The CPU's operators call the progress of their own device. */
+static void forward_progress(void *device)
+{
+    fr_device_progress(device);
+}
+
+static const fr_device_ops OPS = {
+    .in_host_memory = false,
+    .destroy = walled_destroy,
+    .arithmetic = walled_arithmetic,
+    .variant = walled_variant,
+    .alloc = walled_alloc,
+    .free = walled_free,
+    .host_alloc = walled_host_alloc,
+    .host_free = walled_host_free,
+    .put = walled_put,
+    .get = walled_get,
+    .copy = walled_copy,
+    .zero = walled_zero,
+    .mark = walled_mark,
+    .passed = walled_passed,
+    .linear = walled_linear,
+    .linear_few = walled_linear_few,
+    .linear_back = walled_linear_back,
+    .gather_rows = walled_gather_rows,
+    .rmsnorm = walled_rmsnorm,
+    .rmsnorm_back = walled_rmsnorm_back,
+    .layernorm = walled_layernorm,
+    .layernorm_back = walled_layernorm_back,
+    .add_bias = walled_add_bias,
+    .rope = walled_rope,
+    .rmsnorm_heads = walled_rmsnorm_heads,
+    .rmsnorm_heads_back = walled_rmsnorm_heads_back,
+    .save = walled_save,
+    .restore = walled_restore,
+    .add = walled_add,
+    .add_scaled = walled_add_scaled,
+    .scale = walled_scale,
+    .gated = walled_gated,
+    .gated_back = walled_gated_back,
+    .save_gated = walled_save_gated,
+    .restore_gated_back = walled_restore_gated_back,
+    .activate = walled_activate,
+    .activate_back = walled_activate_back,
+    .attention = walled_attention,
+    .attention_back = walled_attention_back,
+    .shape_logits = walled_shape_logits,
+    .cross_entropy = walled_cross_entropy,
+    .exact_add = walled_exact_add,
+    .exact_add_numbers = walled_exact_add_numbers,
+    .copy_rows = walled_copy_rows,
+    .scatter_rows = walled_scatter_rows,
+    .add_table_rows = walled_add_table_rows,
+    .add_rows = walled_add_rows,
+    .fill_cache = walled_fill_cache,
+    .sample_rows = walled_sample_rows,
+};
+
+static fr_status walled_create(fr_ctx *ctx, int n_threads, fr_device **out)
+{
+    walled *w = NULL;
+    const char *seed = getenv("WALL_SEED");
+    FR_TRY(fr_alloc(ctx, 1, sizeof *w, &w));
+    *w = (walled){.base = {.ops = &OPS, .ctx = ctx, .n_threads = n_threads},
+                  .seed = seed != NULL ? strtoull(seed, NULL, 10) : 1};
+    w->end = &w->first;
+    *out = &w->base;
+    fr_status status = fr_cpu_backend.create(ctx, n_threads, &w->cpu);
+    if (status == FR_OK) {
+        fr_device_set_progress(w->cpu, forward_progress, w);
+        w->region = mmap(NULL, (size_t)REGION_BYTES, PROT_NONE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (w->region == MAP_FAILED) {
+            stop("walled device: mmap");
+        }
+    } else {
+        fr_device_destroy(out);
+    }
+    return status;
+}
+
+static fr_status walled_check(fr_ctx *ctx)
+{
+    return fr_cpu_backend.check(ctx);
+}
+
+/* It passes for the CPU: configs and checkpoints are the same. */
+static const fr_backend WALLED_BACKEND = {"cpu", walled_check, walled_create};
+
+const fr_backend *const fr_backends[] = {&WALLED_BACKEND, NULL};
