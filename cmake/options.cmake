@@ -6,7 +6,9 @@ target_link_libraries(fr_options INTERFACE m)
 target_compile_options(fr_options INTERFACE
     -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes
     -Wmissing-prototypes -Wvla -Wundef -Wwrite-strings -Wpointer-arith
-    -Wdouble-promotion -Wcast-qual -Wformat=2 -fno-common)
+    -Wdouble-promotion -Wcast-qual -Wformat=2 -fno-common
+    # memory of a device has types of its own, which must not pass for the host's
+    -Werror=incompatible-pointer-types)
 # Compilers fuse nothing by themselves: what is fused is written so, and every compiler gives the same bits.
 target_compile_options(fr_options INTERFACE -ffp-contract=off)
 if(FORERUN_SANITIZE)

@@ -64,7 +64,7 @@ fr_status fr_link_receive_begin(fr_link *link, int peer, fr_tag tag, void *data,
     return link->ops->receive_begin(link, peer, tag, data, bytes, &transfer->handle);
 }
 
-fr_status fr_link_sum_begin(fr_link *link, void *values, int64_t n,
+fr_status fr_link_sum_begin(fr_link *link, fr_i64 *values, int64_t n,
                             fr_transfer *transfer)
 {
     transfer->handle = NULL;

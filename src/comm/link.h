@@ -77,8 +77,8 @@ FR_MUST_CHECK fr_status fr_link_receive_begin(fr_link *link, int peer, fr_tag ta
                                               void *data, int64_t bytes,
                                               fr_transfer *transfer);
 
-/** Sum over all ranks of the group, in place. @param values  int64 [n]; n <= INT32_MAX */
-FR_MUST_CHECK fr_status fr_link_sum_begin(fr_link *link, void *values, int64_t n,
+/** Sum over all ranks of the group, in place. @param values  [n]; n <= INT32_MAX */
+FR_MUST_CHECK fr_status fr_link_sum_begin(fr_link *link, fr_i64 *values, int64_t n,
                                           fr_transfer *transfer);
 
 /** Wait until later work of the device is behind the transfer, and release it; FR_OK at once where none is under way. The watch

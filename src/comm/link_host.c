@@ -24,10 +24,11 @@ static fr_status host_receive_begin(fr_link *link, int peer, fr_tag tag, void *d
     return FR_OK;
 }
 
-static fr_status host_sum_begin(fr_link *link, void *values, int64_t n, void **handle)
+static fr_status host_sum_begin(fr_link *link, fr_i64 *values, int64_t n, void **handle)
 {
     fr_request request;
-    FR_TRY(fr_group_allreduce_begin(link->group, FR_SUM, values, n, &request));
+    FR_TRY(fr_group_allreduce_begin(link->group, FR_SUM, (int64_t *)(void *)values, n,
+                                    &request));
     *handle = request.handle;
     return FR_OK;
 }

@@ -15,7 +15,7 @@ typedef struct fr_link_ops {
                             int64_t bytes, void **handle);
     fr_status (*receive_begin)(fr_link *link, int peer, fr_tag tag, void *data,
                                int64_t bytes, void **handle);
-    fr_status (*sum_begin)(fr_link *link, void *values, int64_t n, void **handle);
+    fr_status (*sum_begin)(fr_link *link, fr_i64 *values, int64_t n, void **handle);
     /** Called with a live handle; leaves it released whatever the result. */
     fr_status (*join)(fr_link *link, void *handle);
     /** Called with a live handle; released where it is done or fails. */

@@ -279,12 +279,13 @@ static fr_status staged_receive_begin(fr_link *base, int peer, fr_tag tag, void 
     return begin(l, &what, handle);
 }
 
-static fr_status staged_sum_begin(fr_link *base, void *values, int64_t n, void **handle)
+static fr_status staged_sum_begin(fr_link *base, fr_i64 *values, int64_t n,
+                                  void **handle)
 {
     staged_link *l = from_base(base);
     staged what = {.stream = find_stream(l, SUM, ALL_RANKS, FR_TAG_POLL),
-                   .from = values,
-                   .to = values,
+                   .from = (char *)(void *)values,
+                   .to = (char *)(void *)values,
                    .bytes = n * (int64_t)sizeof(int64_t)};
     return begin(l, &what, handle);
 }

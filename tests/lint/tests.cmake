@@ -14,6 +14,11 @@ endforeach()
 add_test(NAME lint.links COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/links.py)
 fr_test_properties(lint.links lint 1)
 
+# The compiler judges: behind a header, each source that may not follow memory of a device.
+add_test(NAME lint.device_memory COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/device_memory.py ${CMAKE_BINARY_DIR})
+fr_test_properties(lint.device_memory lint 2)
+set_tests_properties(lint.device_memory PROPERTIES TIMEOUT 300)
+
 fr_script_test(lint selftest ${CMAKE_CURRENT_LIST_DIR}/selftest.sh ${CMAKE_C_COMPILER})
 
 # Sanitizers add writable objects of their own.

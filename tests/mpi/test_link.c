@@ -1,4 +1,5 @@
 /* What goes over links of both kinds, also on a device that is late. */
+#include "device/host.h"
 #include "support/link_ends.h"
 
 #include <stdlib.h>
@@ -139,7 +140,7 @@ static void begin_sum(const fr_ends *e, int64_t *values, int64_t n,
     for (int64_t i = 0; i < n; i++) {
         values[i] = (i + 1) * (e->rank + 1) + ((int64_t)1 << 58);
     }
-    FR_ASSERT_OK(fr_link_sum_begin(e->link, values, n, transfer));
+    FR_ASSERT_OK(fr_link_sum_begin(e->link, fr_host_i64(values), n, transfer));
 }
 
 static int64_t count_wrong(const fr_ends *e, const int64_t *values, int64_t n)

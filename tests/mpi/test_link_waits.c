@@ -1,6 +1,7 @@
 /* Who moves staged transfers, what the watch hears of their waits, and what fails. */
 #define _POSIX_C_SOURCE 200809L
 #include "comm/rank_line.h"
+#include "device/host.h"
 #include "support/fault.h"
 #include "support/link_ends.h"
 
@@ -242,16 +243,16 @@ static void what_a_link_cannot_do_is_refused(void)
     FR_ASSERT_FAILS(
         fr_link_receive_begin(e.link, peer, FR_TAG_FORWARD, &value, -1, &transfer),
         FR_ERR_INTERNAL, "-1 bytes");
-    FR_ASSERT_FAILS(fr_link_sum_begin(e.link, &value, -1, &transfer), FR_ERR_INTERNAL,
-                    "-1 values");
+    FR_ASSERT_FAILS(fr_link_sum_begin(e.link, fr_host_i64(&value), -1, &transfer),
+                    FR_ERR_INTERNAL, "-1 values");
     FR_ASSERT_OK(fr_link_join(e.link, &transfer));
     FR_ASSERT_OK(fr_link_test(e.link, &transfer, &is_done));
     CU_ASSERT_TRUE(is_done);
     fr_link_params params = {
         .group = e.world, .device = e.device, .kind = FR_LINK_STAGED, .n_streams = 0};
     FR_ASSERT_OK(fr_link_open(fr_test_ctx(), &params, &link));
-    FR_ASSERT_FAILS(fr_link_sum_begin(link, &value, 1, &transfer), FR_ERR_INTERNAL,
-                    "opened for 0 streams");
+    FR_ASSERT_FAILS(fr_link_sum_begin(link, fr_host_i64(&value), 1, &transfer),
+                    FR_ERR_INTERNAL, "opened for 0 streams");
     fr_link_close(&link);
     params.piece_bytes = 12;
     FR_ASSERT_FAILS(fr_link_open(fr_test_ctx(), &params, &link), FR_ERR_INTERNAL,
@@ -265,7 +266,10 @@ static void the_memory_of_a_link_is_foretold(void)
     CU_ASSERT_EQUAL(fr_link_bytes(FR_LINK_HOST, 4, 0), 0);
     CU_ASSERT_EQUAL(fr_link_bytes(FR_LINK_STAGED, 4, 0), 4 * 2 * (4 << 20));
     CU_ASSERT_EQUAL(fr_link_bytes(FR_LINK_STAGED, 1, FR_ENDS_PIECE), 2 * FR_ENDS_PIECE);
-    CU_ASSERT_EQUAL(fr_link_kind_for(NULL), FR_LINK_HOST);
+    fr_ends e;
+    fr_ends_open(&HOST, &e);
+    CU_ASSERT_EQUAL(fr_link_kind_for(e.device), FR_LINK_HOST);
+    fr_ends_close(&e);
 }
 
 /* If the message is there already, begin finds out. */
@@ -356,7 +360,7 @@ static fr_status exchange(fr_ctx *ctx, void *argument)
         FR_TRY(fr_link_receive_begin(e->link, 0, FR_TAG_FORWARD, data, sizeof data,
                                      &transfer));
     }
-    FR_TRY(fr_link_sum_begin(e->link, &value, 1, &sum));
+    FR_TRY(fr_link_sum_begin(e->link, fr_host_i64(&value), 1, &sum));
     FR_TRY(fr_link_join(e->link, &transfer));
     return fr_link_join(e->link, &sum);
 }

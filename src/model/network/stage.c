@@ -352,7 +352,7 @@ fr_status fr_stage_forward(fr_stage *stage, const fr_batch *batch,
                                 layer_cache(stage, batch, cache, i),
                                 &activations->saved[i], activations->x[i + 1]));
     }
-    return FR_OK;
+    return fr_device_check(stage->device);
 }
 
 fr_status fr_stage_backward(fr_stage *stage, const fr_batch *batch,
@@ -381,7 +381,7 @@ fr_status fr_stage_backward(fr_stage *stage, const fr_batch *batch,
         fr_exact_add(stage->device, batch->n_units, n, sum->exponent, w->dprefix_v_UP,
                      sum->v + offset, sum->n_refused);
     }
-    return FR_OK;
+    return fr_device_check(stage->device);
 }
 
 fr_status fr_stage_loss(fr_stage *stage, const fr_batch *batch,
@@ -394,14 +394,16 @@ fr_status fr_stage_loss(fr_stage *stage, const fr_batch *batch,
         fr_device_zero(stage->device, gradient,
                        batch->n_read * stage->arch.d_model * (int64_t)sizeof(fr_f32));
     }
-    return fr_head_loss(&context, &stage->head, batch,
-                        fr_activations_output(activations), nll_R, gradient);
+    FR_TRY(fr_head_loss(&context, &stage->head, batch,
+                        fr_activations_output(activations), nll_R, gradient));
+    return fr_device_check(stage->device);
 }
 
 fr_status fr_stage_logits(fr_stage *stage, fr_activations *activations, int64_t n,
                           const int32_t *rows_N, fr_f32 *logits_NV)
 {
     fr_layer_context context = fr_stage_context(stage);
-    return fr_head_logits(&context, &stage->head, n, fr_activations_output(activations),
-                          rows_N, logits_NV);
+    FR_TRY(fr_head_logits(&context, &stage->head, n, fr_activations_output(activations),
+                          rows_N, logits_NV));
+    return fr_device_check(stage->device);
 }
