@@ -3,7 +3,7 @@
  * the model is not there. */
 #include "base/file.h"
 #include "base/mem.h"
-#include "device/host.h"
+#include "support/device_memory.h"
 #include "support/model_cases.h"
 #include "support/suite.h"
 
@@ -14,7 +14,7 @@ enum { POSITIONS = 640 };
 
 /* What a case is computed under. */
 typedef struct prefixes {
-    float *values; /* K, then V */
+    fr_f32 *values; /* K, then V; memory of the device */
     fr_stage_prefix none;
     fr_stage_prefix always;
     fr_stage_prefix slides;
@@ -45,16 +45,18 @@ static float slot_value(uint32_t number)
     return (float)(h >> 16) / 32768.0F - 1.0F;
 }
 
-static prefixes make_prefixes(const fr_arch *arch, int64_t slots)
+static prefixes make_prefixes(const fr_tiny *tiny, int64_t slots)
 {
     prefixes p = {.values = NULL};
-    int64_t n = arch->n_layers * fr_arch_prefix_elements(arch, slots);
-    FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 2 * n, sizeof *p.values, &p.values));
+    int64_t n = tiny->arch->n_layers * fr_arch_prefix_elements(tiny->arch, slots);
+    float *values = NULL;
+    FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 2 * n, sizeof *values, &values));
     for (int64_t i = 0; i < 2 * n; i++) {
-        p.values[i] = slot_value((uint32_t)i);
+        values[i] = slot_value((uint32_t)i);
     }
-    p.always = (fr_stage_prefix){
-        .length = slots, .k = fr_host_f32(p.values), .v = fr_host_f32(p.values + n)};
+    p.values = fr_test_bring(tiny->device, values, 2 * n, sizeof *values);
+    free(values);
+    p.always = (fr_stage_prefix){.length = slots, .k = p.values, .v = p.values + n};
     p.slides = p.always;
     p.slides.slides = true;
     return p;
@@ -75,13 +77,13 @@ static json_t *begin(const char *path, fr_tiny *tiny, prefixes *p)
 {
     json_t *root = fr_cases_read("gemma3.json");
     fr_tiny_open(path, FR_F32, POSITIONS, tiny);
-    *p = make_prefixes(tiny->arch, json_integer_value(json_object_get(root, "slots")));
+    *p = make_prefixes(tiny, json_integer_value(json_object_get(root, "slots")));
     return root;
 }
 
 static void end(fr_tiny *tiny, prefixes *p, json_t *root)
 {
-    free(p->values);
+    fr_device_free(tiny->device, p->values);
     fr_tiny_close(tiny);
     json_decref(root);
 }

@@ -1,7 +1,8 @@
 /* The network of a reparametrised prefix against Hugging Face PEFT's prefix projection: same tensors, P0 = 0. */
 #include "comm/group.h"
-#include "device/host.h"
+#include "device/kinds.h"
 #include "model/files/safetensors.h"
+#include "support/device_memory.h"
 #include "support/devices.h"
 #include "support/model_files.h"
 #include "support/reparam_case.h"
@@ -26,6 +27,7 @@ static const char *const NAMES[FR_MLP_TENSORS] = {
 typedef struct golden {
     fr_safetensors *file;
     fr_tiny tiny;
+    fr_device *host; /* of the network, which is computed by the host */
     fr_task_config config;
     fr_reparam *reparam;
     fr_prefix_state prefix;
@@ -63,8 +65,9 @@ static void golden_open(const char *model, golden *g)
     CU_ASSERT_PTR_NOT_NULL_FATAL(e);
     g->length = e->shape[0];
     g->n_prefix = a->n_layers * fr_arch_prefix_elements(a, g->length);
+    FR_ASSERT_OK(fr_device_create_host(fr_test_ctx(), 2, &g->host));
     fr_reparam_params params = {
-        g->tiny.device,
+        g->host,
         &g->config,
         {g->length, a->n_kv_heads, a->head_dim, HIDDEN, e->shape[1]},
         a->n_layers,
@@ -83,6 +86,7 @@ static void golden_open(const char *model, golden *g)
 static void golden_close(golden *g)
 {
     fr_reparam_destroy(&g->reparam);
+    fr_device_destroy(&g->host);
     fr_tiny_close(&g->tiny);
     fr_safetensors_close(&g->file);
     free(g->prefix.k);
@@ -152,8 +156,10 @@ static void check_gradients(const char *model)
     memset(counted, 1, sizeof counted);
     add_rows(&g, ids, counted);
     FR_ASSERT_OK(fr_group_create_self(fr_test_ctx(), &self));
-    fr_stage_prefix prefix = {
-        .length = g.length, .k = fr_host_f32(g.prefix.k), .v = fr_host_f32(g.prefix.v)};
+    fr_device *device = g.tiny.device;
+    fr_f32 *k = fr_test_bring(device, g.prefix.k, g.n_prefix, sizeof *g.prefix.k);
+    fr_f32 *v = fr_test_bring(device, g.prefix.v, g.n_prefix, sizeof *g.prefix.v);
+    fr_stage_prefix prefix = {.length = g.length, .k = k, .v = v};
     double *nats = calloc((size_t)(2 * g.n_prefix), sizeof *nats);
     float *mean = fr_test_zeros(2 * g.n_prefix);
     CU_ASSERT_PTR_NOT_NULL_FATAL(nats);
@@ -162,6 +168,8 @@ static void check_gradients(const char *model)
     for (int64_t i = 0; i < 2 * g.n_prefix; i++) {
         mean[i] = (float)(nats[i] / n_targets);
     }
+    fr_device_free(device, k);
+    fr_device_free(device, v);
     fr_test_copy_tensor(g.file, "loss", "F32", 1, &loss);
     fr_assert_close("loss", &got, &loss, 1, LOSS_TOLERANCE);
     FR_ASSERT_OK(fr_reparam_backward(g.reparam, self, mean, &n_nonfinite));

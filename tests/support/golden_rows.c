@@ -1,8 +1,8 @@
 #include "support/golden_rows.h"
 
 #include "base/mem.h"
-#include "device/host.h"
 #include "model/network/generate.h"
+#include "support/device_memory.h"
 #include "support/model_files.h"
 #include "support/suite.h"
 
@@ -51,6 +51,15 @@ static float *read_slots(const fr_golden *g, const char *name)
     return to;
 }
 
+/* The same in the device. */
+static fr_f32 *bring_slots(const fr_golden *g, const char *name)
+{
+    float *slots = read_slots(g, name);
+    fr_f32 *brought = fr_test_bring(g->tiny.device, slots, g->n_prefix, sizeof *slots);
+    free(slots);
+    return brought;
+}
+
 static const fr_safetensor *prompts(const fr_golden *g)
 {
     const fr_safetensor *prompt = fr_safetensors_find(g->file, "prompt");
@@ -81,18 +90,18 @@ void fr_golden_open(const char *model, const char *values, fr_golden *out)
     CU_ASSERT_FATAL(k->shape[0] == a->n_layers && k->shape[1] == a->n_kv_heads &&
                     k->shape[3] == a->head_dim);
     CU_ASSERT_FATAL(out->n_rows <= MAX_ROWS && longest <= MAX_TOKENS);
-    out->k = read_slots(out, "prefix_k");
-    out->v = read_slots(out, "prefix_v");
-    out->prefix.k = fr_host_f32(out->k);
-    out->prefix.v = fr_host_f32(out->v);
+    out->k = bring_slots(out, "prefix_k");
+    out->v = bring_slots(out, "prefix_v");
+    out->prefix.k = out->k;
+    out->prefix.v = out->v;
 }
 
 void fr_golden_close(fr_golden *golden)
 {
+    fr_device_free(golden->tiny.device, golden->k);
+    fr_device_free(golden->tiny.device, golden->v);
     fr_tiny_close(&golden->tiny);
     fr_safetensors_close(&golden->file);
-    free(golden->k);
-    free(golden->v);
 }
 
 /* The real tokens of row r of such a tensor; returns their number. */
@@ -127,11 +136,13 @@ static void check_logits(fr_golden *g, int64_t r, int64_t n, const float *wanted
     int32_t rows[MAX_TOKENS];
     float *got = NULL;
     FR_ASSERT_OK(fr_alloc(fr_test_ctx(), n * vocabulary, sizeof *got, &got));
+    fr_f32 *logits = fr_test_room(g->tiny.device, n * vocabulary, sizeof *logits);
     for (int32_t t = 0; t < n; t++) {
         rows[t] = t;
     }
-    FR_ASSERT_OK(
-        fr_stage_logits(g->tiny.stage, g->tiny.activations, n, rows, fr_host_f32(got)));
+    FR_ASSERT_OK(fr_stage_logits(g->tiny.stage, g->tiny.activations, n, rows, logits));
+    fr_test_fetch_last(g->tiny.device, got, logits,
+                       n * vocabulary * (int64_t)sizeof *got);
     fr_assert_close("logits", got, wanted + r * g->n_tokens * vocabulary,
                     n * vocabulary, VALUE_TOLERANCE);
     free(got);
@@ -141,8 +152,7 @@ static void check_token_losses(fr_golden *g, int64_t r, int64_t n, const float *
 {
     double nll[MAX_TOKENS];
     float got[MAX_TOKENS];
-    FR_ASSERT_OK(fr_stage_loss(g->tiny.stage, &g->tiny.batch, g->tiny.activations,
-                               false, fr_host_f64(nll)));
+    fr_tiny_nats(&g->tiny, nll);
     for (int64_t t = 0; t < n; t++) {
         got[t] = (float)nll[t];
     }

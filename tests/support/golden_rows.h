@@ -19,8 +19,8 @@ typedef struct fr_golden {
     int64_t n_tokens; /* T, with padding */
     int64_t n_prefix; /* layers * P * G * K */
     fr_stage_prefix prefix;
-    float *k; /* of the prefix, [layers, P, G, K] */
-    float *v;
+    fr_f32 *k; /* of the prefix, [layers, P, G, K]; memory of the device */
+    fr_f32 *v;
 } fr_golden;
 
 /** Open a model file or folder and the values for it; the model takes all positions of the file and no more. */

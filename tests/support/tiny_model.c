@@ -3,8 +3,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "device/cpu/cpu.h"
-#include "device/host.h"
+#include "support/device_memory.h"
 #include "support/suite.h"
 
 #include <math.h>
@@ -19,7 +18,7 @@ static void open_tiny(const char *path, fr_dtype dtype, bool in_file,
     FR_ASSERT_OK(fr_weights_open(ctx, path, &out->weights));
     CU_ASSERT_PTR_NOT_NULL_FATAL(out->weights);
     out->arch = fr_weights_arch(out->weights);
-    FR_ASSERT_OK(fr_cpu_create(ctx, 2, fr_isa_detect(), &out->device));
+    out->device = fr_test_any_device(2);
     fr_stage_params params = {.weights = out->weights,
                               .device = out->device,
                               .dtype = dtype,
@@ -58,59 +57,100 @@ void fr_tiny_close(fr_tiny *tiny)
     fr_weights_close(&tiny->weights);
 }
 
-fr_tiny_prefix fr_tiny_random_prefix(const fr_arch *arch, int64_t length,
+fr_tiny_prefix fr_tiny_random_prefix(const fr_tiny *tiny, int64_t length,
                                      fr_layer_range layers)
 {
-    fr_tiny_prefix p = {.n = arch->n_layers * fr_arch_prefix_elements(arch, length)};
-    FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 2 * p.n, sizeof *p.values, &p.values));
-    for (int64_t i = 0; i < 2 * p.n; i++) {
+    int64_t n = tiny->arch->n_layers * fr_arch_prefix_elements(tiny->arch, length);
+    fr_tiny_prefix p = {.device = tiny->device, .n = n};
+    FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 2 * n, sizeof *p.values, &p.values));
+    for (int64_t i = 0; i < 2 * n; i++) {
         p.values[i] = (float)fr_rng_normal(1, FR_RNG_TEST, 0, (uint64_t)i);
     }
-    p.view = (fr_stage_prefix){.length = length,
-                               .k = fr_host_f32(p.values),
-                               .v = fr_host_f32(p.values + p.n),
-                               .layers = layers};
+    int64_t bytes = 2 * n * (int64_t)sizeof *p.values;
+    FR_ASSERT_OK(fr_image_open(p.device, p.values, bytes, &p.image));
+    fr_f32 *k = fr_f32_of(p.image.device);
+    p.view = (fr_stage_prefix){.length = length, .k = k, .v = k + n, .layers = layers};
     return p;
 }
 
-static void read_gradient(const fr_exact_sum *sum, int64_t n, double *gradient)
+void fr_tiny_prefix_put(fr_tiny_prefix *prefix)
 {
-    for (int64_t i = 0; i < n; i++) {
-        gradient[i] = ldexp((double)sum->k[i].in_device, -sum->exponent);
-        gradient[n + i] = ldexp((double)sum->v[i].in_device, -sum->exponent);
+    fr_image_put(prefix->device, &prefix->image);
+}
+
+void fr_tiny_prefix_close(fr_tiny_prefix *prefix)
+{
+    fr_image_close(prefix->device, &prefix->image);
+    free(prefix->values);
+}
+
+/* Gradients of n numbers of K and as many of V, of exact sums that are then freed. */
+static void read_gradient(fr_device *device, const fr_exact_sum *sum, int64_t n,
+                          double *gradient)
+{
+    int64_t *exact = NULL;
+    int64_t bytes = n * (int64_t)sizeof *exact;
+    FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 2 * n, sizeof *exact, &exact));
+    fr_test_fetch_last(device, exact, sum->k, bytes);
+    fr_test_fetch_last(device, exact + n, sum->v, bytes);
+    for (int64_t i = 0; i < 2 * n; i++) {
+        gradient[i] = ldexp((double)exact[i], -sum->exponent);
     }
+    free(exact);
+}
+
+static void find_gradient(fr_tiny *tiny, const fr_stage_prefix *prefix,
+                          double *gradient)
+{
+    enum { EXPONENT = 40 };
+    fr_device *device = tiny->device;
+    int64_t n =
+        tiny->arch->n_layers * fr_arch_prefix_elements(tiny->arch, prefix->length);
+    int64_t n_refused = 0;
+    fr_exact_sum exact = {.k = fr_test_room(device, n, sizeof *exact.k),
+                          .v = fr_test_room(device, n, sizeof *exact.v),
+                          .exponent = EXPONENT,
+                          .n_refused =
+                              fr_test_room(device, 1, sizeof *exact.n_refused)};
+    FR_ASSERT_OK(fr_stage_backward(tiny->stage, &tiny->batch, prefix, tiny->activations,
+                                   &exact));
+    fr_test_fetch_last(device, &n_refused, exact.n_refused, sizeof n_refused);
+    CU_ASSERT_EQUAL(n_refused, 0);
+    read_gradient(device, &exact, n, gradient);
+}
+
+/* With d (sum of nats) / d output for the way back if wanted. */
+static void find_nats(fr_tiny *tiny, bool want_gradient, double *nll)
+{
+    int64_t n = tiny->batch.n_targets;
+    fr_f64 *nats = fr_test_room(tiny->device, n, sizeof *nats);
+    FR_ASSERT_OK(fr_stage_loss(tiny->stage, &tiny->batch, tiny->activations,
+                               want_gradient, nats));
+    fr_test_fetch_last(tiny->device, nll, nats, n * (int64_t)sizeof *nll);
+}
+
+void fr_tiny_nats(fr_tiny *tiny, double *nll)
+{
+    find_nats(tiny, false, nll);
 }
 
 double fr_tiny_loss(fr_tiny *tiny, const fr_stage_prefix *prefix, double *gradient)
 {
-    enum { EXPONENT = 40 };
-    fr_ctx *ctx = fr_test_ctx();
     double *nll = NULL;
     double sum = 0.0;
-    int64_t n =
-        tiny->arch->n_layers * fr_arch_prefix_elements(tiny->arch, prefix->length);
-    int64_t n_refused = 0;
-    fr_exact_sum exact = {.exponent = EXPONENT, .n_refused = fr_host_i64(&n_refused)};
-    FR_ASSERT_OK(fr_alloc(ctx, tiny->batch.n_targets, sizeof *nll, &nll));
-    FR_ASSERT_OK(fr_alloc(ctx, n, sizeof *exact.k, &exact.k));
-    FR_ASSERT_OK(fr_alloc(ctx, n, sizeof *exact.v, &exact.v));
+    FR_ASSERT_OK(fr_alloc(fr_test_ctx(), tiny->batch.n_targets, sizeof *nll, &nll));
     FR_ASSERT_OK(
         fr_activations_prepare(tiny->stage, tiny->activations, &tiny->batch, prefix));
     FR_ASSERT_OK(
         fr_stage_forward(tiny->stage, &tiny->batch, prefix, NULL, tiny->activations));
-    FR_ASSERT_OK(fr_stage_loss(tiny->stage, &tiny->batch, tiny->activations,
-                               gradient != NULL, fr_host_f64(nll)));
+    find_nats(tiny, gradient != NULL, nll);
     for (int64_t r = 0; r < tiny->batch.n_targets; r++) {
         sum += nll[r];
     }
     if (gradient != NULL) {
-        FR_ASSERT_OK(fr_stage_backward(tiny->stage, &tiny->batch, prefix,
-                                       tiny->activations, &exact));
-        CU_ASSERT_EQUAL(n_refused, 0);
-        read_gradient(&exact, n, gradient);
+        find_gradient(tiny, prefix, gradient);
     }
-    free(exact.k);
-    free(exact.v);
+    FR_ASSERT_OK(fr_device_check(tiny->device));
     free(nll);
     return sum;
 }

@@ -20,9 +20,9 @@ static const fr_recompute MODES[] = {FR_RECOMPUTE_NONE, FR_RECOMPUTE_MLP,
                                      FR_RECOMPUTE_LAYER};
 enum { N_MODES = sizeof MODES / sizeof MODES[0] };
 
-static fr_tiny_prefix make_prefix(const fr_arch *arch)
+static fr_tiny_prefix make_prefix(const fr_tiny *tiny)
 {
-    return fr_tiny_random_prefix(arch, LENGTH, (fr_layer_range){0, 0});
+    return fr_tiny_random_prefix(tiny, LENGTH, (fr_layer_range){0, 0});
 }
 
 /* Loss at prefix + step * direction. */
@@ -36,8 +36,10 @@ static double loss_along(fr_tiny *tiny, fr_tiny_prefix *p, const double *directi
     for (int64_t i = 0; i < 2 * p->n; i++) {
         p->values[i] = (float)((double)p->values[i] + step * direction[i]);
     }
+    fr_tiny_prefix_put(p);
     double loss = fr_tiny_loss(tiny, &p->view, NULL);
     memcpy(p->values, saved, bytes);
+    fr_tiny_prefix_put(p);
     free(saved);
     return loss;
 }
@@ -75,7 +77,7 @@ static void gradients_match_finite_differences(void)
         fr_tiny_open_lean(fr_test_data(MODELS[i % 2]), FR_F32, MODES[i / 2 % N_MODES],
                           &tiny);
         fr_tiny_prefix p =
-            fr_tiny_random_prefix(tiny.arch, LENGTH, LAYERS[i / (2 * N_MODES)]);
+            fr_tiny_random_prefix(&tiny, LENGTH, LAYERS[i / (2 * N_MODES)]);
         fr_sequence source = {IDS, NULL, 5};
         fr_sequence targets[] = {{IDS + 5, ALL, 4}, {IDS + 9, ALL, 3}};
         FR_ASSERT_OK(
@@ -85,7 +87,7 @@ static void gradients_match_finite_differences(void)
         for (uint64_t stream = 0; stream < 4; stream++) {
             check_direction(&tiny, &p, stream);
         }
-        free(p.values);
+        fr_tiny_prefix_close(&p);
         fr_tiny_close(&tiny);
     }
 }
@@ -148,7 +150,7 @@ static void layers_without_a_prefix_are_those_of_the_base(void)
         double *upper = NULL;
         int64_t *sums = NULL;
         fr_tiny_open(fr_test_data(MODELS[m]), FR_F32, 64, &tiny);
-        fr_tiny_prefix p = make_prefix(tiny.arch);
+        fr_tiny_prefix p = make_prefix(&tiny);
         int64_t layer = fr_arch_prefix_elements(tiny.arch, LENGTH);
         fr_stage_prefix restricted = p.view;
         restricted.layers = (fr_layer_range){1, 1};
@@ -181,7 +183,7 @@ static void layers_without_a_prefix_are_those_of_the_base(void)
         free(all);
         free(upper);
         free(sums);
-        free(p.values);
+        fr_tiny_prefix_close(&p);
         fr_tiny_close(&tiny);
     }
 }
@@ -206,7 +208,7 @@ static void a_shared_source_gives_the_sum_of_its_rows(void)
         float *shared = NULL;
         float *apart = NULL;
         fr_tiny_open(fr_test_data(MODELS[m]), FR_F32, 64, &tiny);
-        fr_tiny_prefix p = make_prefix(tiny.arch);
+        fr_tiny_prefix p = make_prefix(&tiny);
         FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 2 * p.n, sizeof *shared, &shared));
         FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 2 * p.n, sizeof *apart, &apart));
         fr_sequence source = {IDS, NULL, 5};
@@ -225,7 +227,7 @@ static void a_shared_source_gives_the_sum_of_its_rows(void)
         fr_assert_close("gradient", shared, apart, 2 * p.n, 1e-4);
         free(shared);
         free(apart);
-        free(p.values);
+        fr_tiny_prefix_close(&p);
         fr_tiny_close(&tiny);
     }
 }
@@ -254,13 +256,13 @@ static void gradients_through_a_common_beginning_match_finite_differences(void)
         two_branches b;
         make_branches(&b);
         fr_tiny_open(fr_test_data(MODELS[m]), FR_F32, 64, &tiny);
-        fr_tiny_prefix p = make_prefix(tiny.arch);
+        fr_tiny_prefix p = make_prefix(&tiny);
         FR_ASSERT_OK(fr_batch_add_branches(fr_test_ctx(), &tiny.batch, LENGTH, 3,
                                            b.branches, 2));
         for (uint64_t stream = 0; stream < 4; stream++) {
             check_direction(&tiny, &p, stream);
         }
-        free(p.values);
+        fr_tiny_prefix_close(&p);
         fr_tiny_close(&tiny);
     }
 }
@@ -275,7 +277,7 @@ static void a_common_beginning_gives_the_sum_of_its_examples(void)
         double sum = 0.0;
         make_branches(&b);
         fr_tiny_open(fr_test_data(MODELS[m]), FR_F32, 64, &tiny);
-        fr_tiny_prefix p = make_prefix(tiny.arch);
+        fr_tiny_prefix p = make_prefix(&tiny);
         FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 2 * p.n, sizeof *shared, &shared));
         FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 2 * p.n, sizeof *apart, &apart));
         FR_ASSERT_OK(fr_batch_add_branches(fr_test_ctx(), &tiny.batch, LENGTH, 3,
@@ -292,7 +294,7 @@ static void a_common_beginning_gives_the_sum_of_its_examples(void)
         fr_assert_close("gradient", shared, apart, 2 * p.n, 1e-4);
         free(shared);
         free(apart);
-        free(p.values);
+        fr_tiny_prefix_close(&p);
         fr_tiny_close(&tiny);
     }
 }
@@ -306,7 +308,7 @@ static void packing_does_not_change_a_bit(void)
         double *packed = NULL;
         double *others = NULL;
         fr_tiny_open(fr_test_data(MODELS[0]), d == 0 ? FR_F32 : FR_BF16, 64, &tiny);
-        fr_tiny_prefix p = make_prefix(tiny.arch);
+        fr_tiny_prefix p = make_prefix(&tiny);
         FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 2 * p.n, sizeof *alone, &alone));
         FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 2 * p.n, sizeof *packed, &packed));
         FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 2 * p.n, sizeof *others, &others));
@@ -332,7 +334,7 @@ static void packing_does_not_change_a_bit(void)
         free(alone);
         free(packed);
         free(others);
-        free(p.values);
+        fr_tiny_prefix_close(&p);
         fr_tiny_close(&tiny);
     }
 }
@@ -349,8 +351,7 @@ static void a_prefix_from_text_equals_the_prompted_model(void)
         fr_tiny_open(fr_test_data(MODELS[m]), FR_F32, 64, &tiny);
         fr_tiny_one_row(&tiny, 0, IDS, N_IDS);
         (void)fr_tiny_loss(&tiny, &NONE, NULL);
-        FR_ASSERT_OK(fr_stage_loss(tiny.stage, &tiny.batch, tiny.activations, false,
-                                   fr_host_f64(nll)));
+        fr_tiny_nats(&tiny, nll);
         for (int64_t r = TEXT; r < N_IDS - 1; r++) {
             prompted += nll[r]; /* predictions of the tokens after IDS[TEXT] */
         }
@@ -390,10 +391,10 @@ static void bf16_stays_near_f32(void)
     for (int d = 0; d < 2; d++) {
         fr_tiny tiny;
         fr_tiny_open(fr_test_data(MODELS[0]), d == 0 ? FR_F32 : FR_BF16, 64, &tiny);
-        fr_tiny_prefix p = make_prefix(tiny.arch);
+        fr_tiny_prefix p = make_prefix(&tiny);
         fr_tiny_one_row(&tiny, LENGTH, IDS, N_IDS);
         loss[d] = fr_tiny_loss(&tiny, &p.view, NULL);
-        free(p.values);
+        fr_tiny_prefix_close(&p);
         fr_tiny_close(&tiny);
     }
     CU_ASSERT_DOUBLE_EQUAL(loss[0], loss[1], 0.02 * loss[0]);
@@ -426,12 +427,12 @@ static double *measure(const char *path, fr_dtype dtype, bool in_file, int64_t *
     fr_tiny tiny;
     double *out = NULL;
     fr_tiny_open_held(path, dtype, in_file, 64, &tiny);
-    fr_tiny_prefix p = make_prefix(tiny.arch);
+    fr_tiny_prefix p = make_prefix(&tiny);
     *n = 1 + 2 * p.n;
     FR_ASSERT_OK(fr_alloc(fr_test_ctx(), *n, sizeof *out, &out));
     fr_tiny_one_row(&tiny, LENGTH, IDS, N_IDS);
     out[0] = fr_tiny_loss(&tiny, &p.view, out + 1);
-    free(p.values);
+    fr_tiny_prefix_close(&p);
     fr_tiny_close(&tiny);
     return out;
 }

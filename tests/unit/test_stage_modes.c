@@ -44,7 +44,7 @@ static double *results_of(size_t model, fr_dtype dtype, fr_recompute mode, bool 
     fr_sequence source = {IDS + 2, NULL, 4};
     fr_sequence target = {IDS, ALL, 5};
     fr_tiny_open_lean(fr_test_data(MODELS[model]), dtype, mode, &tiny);
-    fr_tiny_prefix p = fr_tiny_random_prefix(tiny.arch, LENGTH, (fr_layer_range){0, 0});
+    fr_tiny_prefix p = fr_tiny_random_prefix(&tiny, LENGTH, (fr_layer_range){0, 0});
     FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 2 * p.n + 1, sizeof *results, &results));
     add_dialogue(&tiny.batch);
     FR_ASSERT_OK(fr_batch_add(fr_test_ctx(), &tiny.batch, LENGTH, &source, &target, 1));
@@ -55,7 +55,7 @@ static double *results_of(size_t model, fr_dtype dtype, fr_recompute mode, bool 
         CU_ASSERT_EQUAL(tiny.batch.n_read, tiny.batch.n_tokens);
     }
     results[0] = fr_tiny_loss(&tiny, &p.view, results + 1);
-    free(p.values);
+    fr_tiny_prefix_close(&p);
     fr_tiny_close(&tiny);
     return results;
 }

@@ -19,3 +19,21 @@ fr_walled_test(multitask multitask)
 fr_walled_test(generate generate)
 fr_walled_test(quantised quantised tiny)
 fr_walled_test(reparam reparam)
+
+# Tests written in C whose devices come from the list that they are linked with (fr_device_create). The wall is an object of
+# the program, so its list of devices is taken and not the one in the library.
+# fr_walled_cunit_test(NAME SOURCE)
+function(fr_walled_cunit_test name source)
+    get_filename_component(program ${source} NAME_WE)
+    string(REGEX REPLACE "^test_" "walled_" program ${program})
+    fr_cunit_test(walled.${name} walled 1 ${PROJECT_SOURCE_DIR}/tests/${source} ${program})
+    if(TARGET ${program})
+        target_sources(${program} PRIVATE ${PROJECT_SOURCE_DIR}/tests/walled/walled.c)
+        target_compile_definitions(${program} PRIVATE FR_TEST_WALLED)
+    endif()
+endfunction()
+
+foreach(name model families reparam) # of tiny models: real ones take minutes
+    fr_walled_cunit_test(golden_${name} golden/test_${name}.c)
+endforeach()
+fr_walled_cunit_test(image unit/test_image.c)
