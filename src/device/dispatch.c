@@ -122,6 +122,9 @@ void fr_device_put(fr_device *device, void *to, void *from, int64_t bytes)
 fr_status fr_device_load(fr_device *device, void *to, const void *from, int64_t bytes)
 {
     void *block = NULL;
+    if (bytes == 0) {
+        return FR_OK;
+    }
     FR_TRY(fr_host_alloc(device, bytes, 1, &block));
     memcpy(block, from, (size_t)bytes);
     fr_device_put(device, to, block, bytes);

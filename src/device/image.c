@@ -33,7 +33,7 @@ void fr_image_close(fr_device *device, fr_image *image)
 /* The block may be used again at once: a put has read it when it returns. */
 void fr_image_put(fr_device *device, fr_image *image)
 {
-    if (image->block != NULL) {
+    if (image->block != NULL && image->bytes > 0) {
         memcpy(image->block, image->host, (size_t)image->bytes);
         fr_device_put(device, image->device, image->block, image->bytes);
     }
@@ -48,7 +48,7 @@ void fr_image_get(fr_device *device, fr_image *image)
 
 void fr_image_take(fr_image *image)
 {
-    if (image->block != NULL) {
+    if (image->block != NULL && image->bytes > 0) {
         memcpy(image->host, image->block, (size_t)image->bytes);
     }
 }

@@ -122,7 +122,8 @@ static void check_bad_count(fr_device *device, void *user)
 static void check_numbers(fr_device *device, void *user)
 {
     (void)user;
-    const double x[] = {1.5, -0.25, 3.0, INFINITY, 131072.0, 131071.5, -NAN, 0.0};
+    const double x[] = {1.5,      -0.25,    3.0,          (double)INFINITY,
+                        131072.0, 131071.5, -(double)NAN, 0.0};
     int64_t sum = 7;
     int64_t n_refused = 2;
     fr_exact_add_numbers(device, 8, 2, fr_host_f64(x), fr_host_i64(&sum),
