@@ -3,10 +3,12 @@
  *
  * It takes the place of the CPU in a program that is linked with this file (backends.h), and computes with its operators. But
  *
- *   memory   cannot be read or written (PROT_NONE) outside operators and copies: a host that looks crashes
+ *   memory   cannot be read or written (PROT_NONE) outside operators and copies: a host that looks crashes. What operators
+ *            and copies get must lie on the right side of the wall
  *   marks    pass late: after a number of questions that a seed decides (WALL_SEED)
  *   get      delivers when a mark behind it passes; until then its target holds rubbish
  *   put      leaves rubbish in its source
+ *   free     leaves rubbish in its memory
  *
  * So a program whose results are those of the plain CPU follows memory.h, as far as its run goes. Work itself is done at
  * the call: that it may come late is seen by the host through marks alone.
@@ -41,8 +43,9 @@ typedef struct walled {
     fr_device base; /* first */
     fr_device *cpu;
     char *region;
-    int64_t used; /* bytes of the region */
-    int depth;    /* of calls that have opened the wall */
+    int64_t used;     /* bytes of the region */
+    int depth;        /* of calls that have opened the wall */
+    const char *call; /* the last one */
     uint64_t clock;
     uint64_t passed;
     uint64_t seed;
@@ -74,6 +77,129 @@ static void set_wall(const walled *w, int protection)
     }
 }
 
+static bool is_behind(const walled *w, const void *memory)
+{
+    const char *at = memory;
+    return at >= w->region && at < w->region + w->used;
+}
+
+_Noreturn static void refuse(const walled *w, const char *needs)
+{
+    (void)fprintf(stderr, "walled device: %s needs memory of the %s\n", w->call, needs);
+    abort();
+}
+
+/* ---- what calls get: NULL, or memory of the right side ------------------------------------------- */
+
+static void check_device(const walled *w, const void *memory)
+{
+    if (memory != NULL && !is_behind(w, memory)) {
+        refuse(w, "device");
+    }
+}
+
+static void check_host(const walled *w, const void *memory)
+{
+    if (is_behind(w, memory)) {
+        refuse(w, "host");
+    }
+}
+
+static void check_matrix(const walled *w, const fr_matrix *matrix)
+{
+    check_host(w, matrix);
+    for (int i = 0; i < matrix->n_parts; i++) {
+        check_device(w, matrix->parts[i].rows);
+    }
+}
+
+static void check_attention(const walled *w, const fr_attention_params *params)
+{
+    check_host(w, params->segments);
+    check_host(w, params->prefixes_U);
+    check_device(w, params->prefix_k_PGK);
+    check_device(w, params->prefix_v_PGK);
+    check_device(w, params->slopes_H);
+}
+
+static void check_gradients(const walled *w, const fr_attention_gradients *gradients)
+{
+    check_device(w, gradients->dq);
+    check_device(w, gradients->dk);
+    check_device(w, gradients->dv);
+    check_device(w, gradients->dprefix_k_UPGK);
+    check_device(w, gradients->dprefix_v_UPGK);
+}
+
+static void check_rule(const walled *w, const fr_sample_rule *rule)
+{
+    check_device(w, rule->never_V);
+}
+
+/* A number, or a description without pointers. */
+static void check_nothing(const walled *w, ...)
+{
+    (void)w;
+}
+
+/* Apart, since "..." would make it a double. */
+static void check_number(const walled *w, float number)
+{
+    (void)w;
+    (void)number;
+}
+
+/* By its type: lists of indices and uniform numbers are the host's, all else is the device's. */
+#define CHECK(x)                                                                       \
+    _Generic((x),                                                                      \
+        float: check_number,                                                           \
+        float *: check_device,                                                         \
+        const float *: check_device,                                                   \
+        double *: check_device,                                                        \
+        int64_t *: check_device,                                                       \
+        int32_t *: check_device,                                                       \
+        void *: check_device,                                                          \
+        const void *: check_device,                                                    \
+        const int32_t *: check_host,                                                   \
+        const double *: check_host,                                                    \
+        const fr_matrix *: check_matrix,                                               \
+        const fr_attention_params *: check_attention,                                  \
+        const fr_attention_gradients *: check_gradients,                               \
+        const fr_sample_rule *: check_rule,                                            \
+        default: check_nothing)(of(device), x)
+#define CHECK_1(x) CHECK(x)
+#define CHECK_2(x, ...)                                                                \
+    CHECK(x);                                                                          \
+    CHECK_1(__VA_ARGS__)
+#define CHECK_3(x, ...)                                                                \
+    CHECK(x);                                                                          \
+    CHECK_2(__VA_ARGS__)
+#define CHECK_4(x, ...)                                                                \
+    CHECK(x);                                                                          \
+    CHECK_3(__VA_ARGS__)
+#define CHECK_5(x, ...)                                                                \
+    CHECK(x);                                                                          \
+    CHECK_4(__VA_ARGS__)
+#define CHECK_6(x, ...)                                                                \
+    CHECK(x);                                                                          \
+    CHECK_5(__VA_ARGS__)
+#define CHECK_7(x, ...)                                                                \
+    CHECK(x);                                                                          \
+    CHECK_6(__VA_ARGS__)
+#define CHECK_8(x, ...)                                                                \
+    CHECK(x);                                                                          \
+    CHECK_7(__VA_ARGS__)
+#define CHECK_9(x, ...)                                                                \
+    CHECK(x);                                                                          \
+    CHECK_8(__VA_ARGS__)
+#define TENTH(a, b, c, d, e, f, g, h, i, tenth, ...) tenth
+#define CHECK_ALL(...)                                                                 \
+    TENTH(__VA_ARGS__, CHECK_9, CHECK_8, CHECK_7, CHECK_6, CHECK_5, CHECK_4, CHECK_3,  \
+          CHECK_2, CHECK_1, 0)                                                         \
+    (__VA_ARGS__)
+
+/* ---- the wall ----------------------------------------------------------------------------------- */
+
 /* A link may copy while an operator computes, hence the depth. */
 static void enter(fr_device *device)
 {
@@ -93,28 +219,40 @@ static void leave(fr_device *device)
 
 /* ---- memory ------------------------------------------------------------------------------------- */
 
-/* Each piece has pages of its own and a page that nobody may touch behind it; addresses are not used again. */
+/* Each piece has pages of its own, behind one that holds its size; addresses are not used again. */
 static fr_status walled_alloc(fr_device *device, int64_t bytes, void **out)
 {
     walled *w = of(device);
     int64_t page = sysconf(_SC_PAGESIZE);
     int64_t room = (bytes / page + 2) * page;
+    char *size = w->region + w->used;
     *out = NULL;
     if (w->used + room > REGION_BYTES) {
         return FR_FAIL(device->ctx, FR_ERR_NO_MEMORY,
                        "the walled device has no room for %lld bytes",
                        (long long)bytes);
     }
-    *out = w->region + w->used;
     w->used += room;
     set_wall(w, w->depth > 0 ? PROT_READ | PROT_WRITE : PROT_NONE);
+    enter(device);
+    memcpy(size, &bytes, sizeof bytes);
+    leave(device);
+    *out = size + page;
     return FR_OK;
 }
 
 static void walled_free(fr_device *device, void *memory)
 {
-    (void)device; /* an address tells no size: the pages stay */
-    (void)memory;
+    char *start = memory;
+    int64_t bytes = 0;
+    of(device)->call = "free";
+    check_device(of(device), memory);
+    if (memory != NULL) {
+        enter(device);
+        memcpy(&bytes, start - sysconf(_SC_PAGESIZE), sizeof bytes);
+        memset(memory, RUBBISH, (size_t)bytes);
+        leave(device);
+    }
 }
 
 static fr_status walled_host_alloc(fr_device *device, int64_t bytes, void **out)
@@ -130,6 +268,9 @@ static void walled_host_free(fr_device *device, void *memory)
 
 static void walled_put(fr_device *device, void *to, void *from, int64_t bytes)
 {
+    of(device)->call = "put";
+    check_device(of(device), to);
+    check_host(of(device), from);
     enter(device);
     memcpy(to, from, (size_t)bytes);
     leave(device);
@@ -144,6 +285,9 @@ static void walled_get(fr_device *device, void *to, const void *from, int64_t by
     if (d == NULL) {
         stop("walled device: malloc");
     }
+    w->call = "get";
+    check_host(w, to);
+    check_device(w, from);
     *d = (delivery){.at = ++w->clock, .to = to, .bytes = bytes};
     enter(device);
     memcpy(d->copy, from, (size_t)bytes);
@@ -191,6 +335,8 @@ static bool walled_passed(fr_device *device, fr_mark mark)
 #define WALLED(name, params, args)                                                     \
     static void walled_##name params                                                   \
     {                                                                                  \
+        of(device)->call = #name;                                                      \
+        CHECK_ALL args;                                                                \
         enter(device);                                                                 \
         cpu_of(device)->ops->name args;                                                \
         leave(device);                                                                 \
@@ -200,6 +346,8 @@ static bool walled_passed(fr_device *device, fr_mark mark)
 #define WALLED_STATUS(name, params, args)                                              \
     static fr_status walled_##name params                                              \
     {                                                                                  \
+        of(device)->call = #name;                                                      \
+        CHECK_ALL args;                                                                \
         enter(device);                                                                 \
         fr_status status = cpu_of(device)->ops->name args;                             \
         leave(device);                                                                 \
@@ -318,7 +466,7 @@ WALLED(exact_add,
 WALLED(exact_add_numbers,
        (fr_device * device, int64_t n, int exponent, const double *x_n, int64_t *sum,
         int64_t *n_refused),
-       (cpu_of(device), n, exponent, x_n, sum, n_refused))
+       (cpu_of(device), n, exponent, (const void *)x_n, sum, n_refused))
 WALLED(copy_rows,
        (fr_device * device, int64_t n_rows, int64_t width, const int32_t *rows_N,
         const float *x, float *y_ND),
@@ -372,10 +520,21 @@ static fr_device_variant walled_variant(const fr_device *device)
     return fr_device_variant_of(((const walled *)device)->cpu);
 }
 
-/* The CPU's operators call the progress of their own device. */
+/* The CPU's operators call the progress of their own device. What it leads to is the host's work: it meets the wall, where
+ * no other thread computes meanwhile. */
 static void forward_progress(void *device)
 {
+    walled *w = of(device);
+    int depth = w->depth;
+    if (w->base.n_threads == 1) {
+        w->depth = 0;
+        set_wall(w, PROT_NONE);
+    }
     fr_device_progress(device);
+    if (w->base.n_threads == 1) {
+        w->depth = depth;
+        set_wall(w, PROT_READ | PROT_WRITE);
+    }
 }
 
 static const fr_device_ops OPS = {
