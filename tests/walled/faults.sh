@@ -263,5 +263,6 @@ done
 for group in host_reads host_writes no_waits too_early wrong_order used_up not_brought; do
     "$group"
 done
+[ ${#wanted[@]} = 0 ] || [ $n_faults = ${#wanted[@]} ] || fail "no such fault among: ${wanted[*]}"
 echo "$n_faults faults, ${#silent[@]} that show nothing; $SECONDS s"
 [ ${#silent[@]} = 0 ] || fail "the walled device does not see: ${silent[*]}"

@@ -18,6 +18,7 @@
 #include "base/rng.h"
 #include "device/backends.h"
 #include "device/cpu/cpu.h"
+#include "sides.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,10 +43,8 @@ typedef struct delivery {
 typedef struct walled {
     fr_device base; /* first */
     fr_device *cpu;
-    char *region;
-    int64_t used;     /* bytes of the region */
-    int depth;        /* of calls that have opened the wall */
-    const char *call; /* the last one */
+    wall wall;
+    int depth; /* of calls that have opened the wall */
     uint64_t clock;
     uint64_t passed;
     uint64_t seed;
@@ -72,133 +71,11 @@ _Noreturn static void stop(const char *what)
 
 static void set_wall(const walled *w, int protection)
 {
-    if (w->used > 0 && mprotect(w->region, (size_t)w->used, protection) != 0) {
+    if (w->wall.used > 0 &&
+        mprotect(w->wall.region, (size_t)w->wall.used, protection) != 0) {
         stop("walled device: mprotect");
     }
 }
-
-static bool is_behind(const walled *w, const void *memory)
-{
-    const char *at = memory;
-    return at >= w->region && at < w->region + w->used;
-}
-
-_Noreturn static void refuse(const walled *w, const char *needs)
-{
-    (void)fprintf(stderr, "walled device: %s needs memory of the %s\n", w->call, needs);
-    abort();
-}
-
-/* ---- what calls get: NULL, or memory of the right side ------------------------------------------- */
-
-static void check_device(const walled *w, const void *memory)
-{
-    if (memory != NULL && !is_behind(w, memory)) {
-        refuse(w, "device");
-    }
-}
-
-static void check_host(const walled *w, const void *memory)
-{
-    if (is_behind(w, memory)) {
-        refuse(w, "host");
-    }
-}
-
-static void check_matrix(const walled *w, const fr_matrix *matrix)
-{
-    check_host(w, matrix);
-    for (int i = 0; i < matrix->n_parts; i++) {
-        check_device(w, matrix->parts[i].rows);
-    }
-}
-
-static void check_attention(const walled *w, const fr_attention_params *params)
-{
-    check_host(w, params->segments);
-    check_host(w, params->prefixes_U);
-    check_device(w, params->prefix_k_PGK);
-    check_device(w, params->prefix_v_PGK);
-    check_device(w, params->slopes_H);
-}
-
-static void check_gradients(const walled *w, const fr_attention_gradients *gradients)
-{
-    check_device(w, gradients->dq);
-    check_device(w, gradients->dk);
-    check_device(w, gradients->dv);
-    check_device(w, gradients->dprefix_k_UPGK);
-    check_device(w, gradients->dprefix_v_UPGK);
-}
-
-static void check_rule(const walled *w, const fr_sample_rule *rule)
-{
-    check_device(w, rule->never_V);
-}
-
-/* A number, or a description without pointers. */
-static void check_nothing(const walled *w, ...)
-{
-    (void)w;
-}
-
-/* Apart, since "..." would make it a double. */
-static void check_number(const walled *w, float number)
-{
-    (void)w;
-    (void)number;
-}
-
-/* By its type: lists of indices and uniform numbers are the host's, all else is the device's. */
-#define CHECK(x)                                                                       \
-    _Generic((x),                                                                      \
-        float: check_number,                                                           \
-        float *: check_device,                                                         \
-        const float *: check_device,                                                   \
-        double *: check_device,                                                        \
-        int64_t *: check_device,                                                       \
-        int32_t *: check_device,                                                       \
-        void *: check_device,                                                          \
-        const void *: check_device,                                                    \
-        const int32_t *: check_host,                                                   \
-        const double *: check_host,                                                    \
-        const fr_matrix *: check_matrix,                                               \
-        const fr_attention_params *: check_attention,                                  \
-        const fr_attention_gradients *: check_gradients,                               \
-        const fr_sample_rule *: check_rule,                                            \
-        default: check_nothing)(of(device), x)
-#define CHECK_1(x) CHECK(x)
-#define CHECK_2(x, ...)                                                                \
-    CHECK(x);                                                                          \
-    CHECK_1(__VA_ARGS__)
-#define CHECK_3(x, ...)                                                                \
-    CHECK(x);                                                                          \
-    CHECK_2(__VA_ARGS__)
-#define CHECK_4(x, ...)                                                                \
-    CHECK(x);                                                                          \
-    CHECK_3(__VA_ARGS__)
-#define CHECK_5(x, ...)                                                                \
-    CHECK(x);                                                                          \
-    CHECK_4(__VA_ARGS__)
-#define CHECK_6(x, ...)                                                                \
-    CHECK(x);                                                                          \
-    CHECK_5(__VA_ARGS__)
-#define CHECK_7(x, ...)                                                                \
-    CHECK(x);                                                                          \
-    CHECK_6(__VA_ARGS__)
-#define CHECK_8(x, ...)                                                                \
-    CHECK(x);                                                                          \
-    CHECK_7(__VA_ARGS__)
-#define CHECK_9(x, ...)                                                                \
-    CHECK(x);                                                                          \
-    CHECK_8(__VA_ARGS__)
-#define TENTH(a, b, c, d, e, f, g, h, i, tenth, ...) tenth
-#define CHECK_ALL(...)                                                                 \
-    TENTH(__VA_ARGS__, CHECK_9, CHECK_8, CHECK_7, CHECK_6, CHECK_5, CHECK_4, CHECK_3,  \
-          CHECK_2, CHECK_1, 0)                                                         \
-    (__VA_ARGS__)
-
-/* ---- the wall ----------------------------------------------------------------------------------- */
 
 /* A link may copy while an operator computes, hence the depth. */
 static void enter(fr_device *device)
@@ -225,14 +102,14 @@ static fr_status walled_alloc(fr_device *device, int64_t bytes, void **out)
     walled *w = of(device);
     int64_t page = sysconf(_SC_PAGESIZE);
     int64_t room = (bytes / page + 2) * page;
-    char *size = w->region + w->used;
+    char *size = w->wall.region + w->wall.used;
     *out = NULL;
-    if (w->used + room > REGION_BYTES) {
+    if (w->wall.used + room > REGION_BYTES) {
         return FR_FAIL(device->ctx, FR_ERR_NO_MEMORY,
                        "the walled device has no room for %lld bytes",
                        (long long)bytes);
     }
-    w->used += room;
+    w->wall.used += room;
     set_wall(w, w->depth > 0 ? PROT_READ | PROT_WRITE : PROT_NONE);
     enter(device);
     memcpy(size, &bytes, sizeof bytes);
@@ -245,8 +122,8 @@ static void walled_free(fr_device *device, void *memory)
 {
     char *start = memory;
     int64_t bytes = 0;
-    of(device)->call = "free";
-    check_device(of(device), memory);
+    of(device)->wall.call = "free";
+    check_device(&of(device)->wall, memory);
     if (memory != NULL) {
         enter(device);
         memcpy(&bytes, start - sysconf(_SC_PAGESIZE), sizeof bytes);
@@ -268,9 +145,9 @@ static void walled_host_free(fr_device *device, void *memory)
 
 static void walled_put(fr_device *device, void *to, void *from, int64_t bytes)
 {
-    of(device)->call = "put";
-    check_device(of(device), to);
-    check_host(of(device), from);
+    of(device)->wall.call = "put";
+    check_device(&of(device)->wall, to);
+    check_host(&of(device)->wall, from);
     enter(device);
     memcpy(to, from, (size_t)bytes);
     leave(device);
@@ -285,9 +162,9 @@ static void walled_get(fr_device *device, void *to, const void *from, int64_t by
     if (d == NULL) {
         stop("walled device: malloc");
     }
-    w->call = "get";
-    check_host(w, to);
-    check_device(w, from);
+    w->wall.call = "get";
+    check_host(&w->wall, to);
+    check_device(&w->wall, from);
     *d = (delivery){.at = ++w->clock, .to = to, .bytes = bytes};
     enter(device);
     memcpy(d->copy, from, (size_t)bytes);
@@ -335,7 +212,7 @@ static bool walled_passed(fr_device *device, fr_mark mark)
 #define WALLED(name, params, args)                                                     \
     static void walled_##name params                                                   \
     {                                                                                  \
-        of(device)->call = #name;                                                      \
+        of(device)->wall.call = #name;                                                 \
         CHECK_ALL args;                                                                \
         enter(device);                                                                 \
         cpu_of(device)->ops->name args;                                                \
@@ -346,7 +223,7 @@ static bool walled_passed(fr_device *device, fr_mark mark)
 #define WALLED_STATUS(name, params, args)                                              \
     static fr_status walled_##name params                                              \
     {                                                                                  \
-        of(device)->call = #name;                                                      \
+        of(device)->wall.call = #name;                                                 \
         CHECK_ALL args;                                                                \
         enter(device);                                                                 \
         fr_status status = cpu_of(device)->ops->name args;                             \
@@ -503,8 +380,8 @@ static void walled_destroy(fr_device *device)
         w->first = d->next;
         free(d);
     }
-    if (w->region != NULL) {
-        (void)munmap(w->region, (size_t)REGION_BYTES);
+    if (w->wall.region != NULL) {
+        (void)munmap(w->wall.region, (size_t)REGION_BYTES);
     }
     fr_device_destroy(&w->cpu);
     free(w);
@@ -601,9 +478,9 @@ static fr_status walled_create(fr_ctx *ctx, int n_threads, fr_device **out)
     fr_status status = fr_cpu_backend.create(ctx, n_threads, &w->cpu);
     if (status == FR_OK) {
         fr_device_set_progress(w->cpu, forward_progress, w);
-        w->region = mmap(NULL, (size_t)REGION_BYTES, PROT_NONE,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (w->region == MAP_FAILED) {
+        w->wall.region = mmap(NULL, (size_t)REGION_BYTES, PROT_NONE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (w->wall.region == MAP_FAILED) {
             stop("walled device: mmap");
         }
     } else {
