@@ -3,10 +3,12 @@
  *
  * It takes the place of the CPU in a program that is linked with this file (backends.h), and computes with its operators. But
  *
- *   memory   cannot be read or written (PROT_NONE) outside operators and copies: a host that looks crashes
+ *   memory   cannot be read or written (PROT_NONE) outside operators and copies: a host that looks crashes. What operators
+ *            and copies get must lie on the right side of the wall
  *   marks    pass late: after a number of questions that a seed decides (WALL_SEED)
  *   get      delivers when a mark behind it passes; until then its target holds rubbish
  *   put      leaves rubbish in its source
+ *   free     leaves rubbish in its memory
  *
  * So a program whose results are those of the plain CPU follows memory.h, as far as its run goes. Work itself is done at
  * the call: that it may come late is seen by the host through marks alone.
@@ -16,6 +18,7 @@
 #include "base/rng.h"
 #include "device/backends.h"
 #include "device/cpu/cpu.h"
+#include "sides.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,9 +43,8 @@ typedef struct delivery {
 typedef struct walled {
     fr_device base; /* first */
     fr_device *cpu;
-    char *region;
-    int64_t used; /* bytes of the region */
-    int depth;    /* of calls that have opened the wall */
+    wall wall;
+    int depth; /* of calls that have opened the wall */
     uint64_t clock;
     uint64_t passed;
     uint64_t seed;
@@ -69,7 +71,8 @@ _Noreturn static void stop(const char *what)
 
 static void set_wall(const walled *w, int protection)
 {
-    if (w->used > 0 && mprotect(w->region, (size_t)w->used, protection) != 0) {
+    if (w->wall.used > 0 &&
+        mprotect(w->wall.region, (size_t)w->wall.used, protection) != 0) {
         stop("walled device: mprotect");
     }
 }
@@ -93,28 +96,40 @@ static void leave(fr_device *device)
 
 /* ---- memory ------------------------------------------------------------------------------------- */
 
-/* Each piece has pages of its own and a page that nobody may touch behind it; addresses are not used again. */
+/* Each piece has pages of its own, behind one that holds its size; addresses are not used again. */
 static fr_status walled_alloc(fr_device *device, int64_t bytes, void **out)
 {
     walled *w = of(device);
     int64_t page = sysconf(_SC_PAGESIZE);
     int64_t room = (bytes / page + 2) * page;
+    char *size = w->wall.region + w->wall.used;
     *out = NULL;
-    if (w->used + room > REGION_BYTES) {
+    if (w->wall.used + room > REGION_BYTES) {
         return FR_FAIL(device->ctx, FR_ERR_NO_MEMORY,
                        "the walled device has no room for %lld bytes",
                        (long long)bytes);
     }
-    *out = w->region + w->used;
-    w->used += room;
+    w->wall.used += room;
     set_wall(w, w->depth > 0 ? PROT_READ | PROT_WRITE : PROT_NONE);
+    enter(device);
+    memcpy(size, &bytes, sizeof bytes);
+    leave(device);
+    *out = size + page;
     return FR_OK;
 }
 
 static void walled_free(fr_device *device, void *memory)
 {
-    (void)device; /* an address tells no size: the pages stay */
-    (void)memory;
+    char *start = memory;
+    int64_t bytes = 0;
+    of(device)->wall.call = "free";
+    check_device(&of(device)->wall, memory);
+    if (memory != NULL) {
+        enter(device);
+        memcpy(&bytes, start - sysconf(_SC_PAGESIZE), sizeof bytes);
+        memset(memory, RUBBISH, (size_t)bytes);
+        leave(device);
+    }
 }
 
 static fr_status walled_host_alloc(fr_device *device, int64_t bytes, void **out)
@@ -130,6 +145,9 @@ static void walled_host_free(fr_device *device, void *memory)
 
 static void walled_put(fr_device *device, void *to, void *from, int64_t bytes)
 {
+    of(device)->wall.call = "put";
+    check_device(&of(device)->wall, to);
+    check_host(&of(device)->wall, from);
     enter(device);
     memcpy(to, from, (size_t)bytes);
     leave(device);
@@ -144,6 +162,9 @@ static void walled_get(fr_device *device, void *to, const void *from, int64_t by
     if (d == NULL) {
         stop("walled device: malloc");
     }
+    w->wall.call = "get";
+    check_host(&w->wall, to);
+    check_device(&w->wall, from);
     *d = (delivery){.at = ++w->clock, .to = to, .bytes = bytes};
     enter(device);
     memcpy(d->copy, from, (size_t)bytes);
@@ -191,6 +212,8 @@ static bool walled_passed(fr_device *device, fr_mark mark)
 #define WALLED(name, params, args)                                                     \
     static void walled_##name params                                                   \
     {                                                                                  \
+        of(device)->wall.call = #name;                                                 \
+        CHECK_ALL args;                                                                \
         enter(device);                                                                 \
         cpu_of(device)->ops->name args;                                                \
         leave(device);                                                                 \
@@ -200,6 +223,8 @@ static bool walled_passed(fr_device *device, fr_mark mark)
 #define WALLED_STATUS(name, params, args)                                              \
     static fr_status walled_##name params                                              \
     {                                                                                  \
+        of(device)->wall.call = #name;                                                 \
+        CHECK_ALL args;                                                                \
         enter(device);                                                                 \
         fr_status status = cpu_of(device)->ops->name args;                             \
         leave(device);                                                                 \
@@ -318,7 +343,7 @@ WALLED(exact_add,
 WALLED(exact_add_numbers,
        (fr_device * device, int64_t n, int exponent, const double *x_n, int64_t *sum,
         int64_t *n_refused),
-       (cpu_of(device), n, exponent, x_n, sum, n_refused))
+       (cpu_of(device), n, exponent, (const void *)x_n, sum, n_refused))
 WALLED(copy_rows,
        (fr_device * device, int64_t n_rows, int64_t width, const int32_t *rows_N,
         const float *x, float *y_ND),
@@ -355,8 +380,8 @@ static void walled_destroy(fr_device *device)
         w->first = d->next;
         free(d);
     }
-    if (w->region != NULL) {
-        (void)munmap(w->region, (size_t)REGION_BYTES);
+    if (w->wall.region != NULL) {
+        (void)munmap(w->wall.region, (size_t)REGION_BYTES);
     }
     fr_device_destroy(&w->cpu);
     free(w);
@@ -372,10 +397,21 @@ static fr_device_variant walled_variant(const fr_device *device)
     return fr_device_variant_of(((const walled *)device)->cpu);
 }
 
-/* The CPU's operators call the progress of their own device. */
+/* The CPU's operators call the progress of their own device. What it leads to is the host's work: it meets the wall, where
+ * no other thread computes meanwhile. */
 static void forward_progress(void *device)
 {
+    walled *w = of(device);
+    int depth = w->depth;
+    if (w->base.n_threads == 1) {
+        w->depth = 0;
+        set_wall(w, PROT_NONE);
+    }
     fr_device_progress(device);
+    if (w->base.n_threads == 1) {
+        w->depth = depth;
+        set_wall(w, PROT_READ | PROT_WRITE);
+    }
 }
 
 static const fr_device_ops OPS = {
@@ -442,9 +478,9 @@ static fr_status walled_create(fr_ctx *ctx, int n_threads, fr_device **out)
     fr_status status = fr_cpu_backend.create(ctx, n_threads, &w->cpu);
     if (status == FR_OK) {
         fr_device_set_progress(w->cpu, forward_progress, w);
-        w->region = mmap(NULL, (size_t)REGION_BYTES, PROT_NONE,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (w->region == MAP_FAILED) {
+        w->wall.region = mmap(NULL, (size_t)REGION_BYTES, PROT_NONE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (w->wall.region == MAP_FAILED) {
             stop("walled device: mmap");
         }
     } else {
