@@ -17,8 +17,9 @@
  */
 /* Three quarters of the timeout are enough to find who is silent. */
 enum { FIRST_LOOK_SHARE = 4 };
-/* For another rank's report to pass, before this rank's end ends it. */
-enum { OTHERS_FIRST_MS = 2000 };
+/* For another rank's report to pass, before this rank's end ends it. By messages, ranks come to a verdict apart, by as much as
+ * they began to wait apart, and Open MPI's launcher takes a second to end the others: five seconds cover both. */
+enum { OTHERS_FIRST_MS = 2000, OTHERS_FIRST_APART_MS = 5000 };
 
 /* False: there is no line, or another rank's lies in the file. */
 static bool read_line(fr_watch *w, int rank, fr_rank_line *out)
@@ -126,12 +127,21 @@ static void end_line(fr_watch *w)
     (void)fr_watch_write_line(w, FR_RANK_LINE_FAILED);
 }
 
+/* The thread of time must not take the pause for a look that hangs. */
+static void let_others_report(fr_watch *w, int64_t pause_ms)
+{
+    enum { STEP_MS = 500 };
+    for (int64_t passed = 0; passed < pause_ms; passed += STEP_MS) {
+        atomic_store(&w->looked_ms, fr_watch_now_ms(w));
+        fr_watch_pause(w, STEP_MS);
+    }
+}
+
 /* Another rank prints the report. */
 static void leave_silently(fr_watch *w)
 {
     end_line(w);
-    atomic_store(&w->looked_ms, fr_watch_now_ms(w));
-    fr_watch_pause(w, OTHERS_FIRST_MS);
+    let_others_report(w, OTHERS_FIRST_MS);
     w->leave(w->argument, FR_WATCH_EXIT, "");
 }
 
@@ -140,7 +150,7 @@ static void leave_silently(fr_watch *w)
 static void leave_by_messages(fr_watch *w, fr_hang hang)
 {
     if (w->own.rank > 1) {
-        fr_watch_pause(w, OTHERS_FIRST_MS);
+        let_others_report(w, OTHERS_FIRST_APART_MS);
     }
     (void)fr_hang_report(hang, w->ranks, n_looked_at(w), w->timeout_ms,
                          &FR_HANG_BY_MESSAGES, w->report, w->report_bytes);
