@@ -20,8 +20,6 @@
  * longest messages. */
 enum { HOST_BYTES = 256, FILE_BYTES = 128, MESSAGE_BYTES = 4096, TEXT_BYTES = 128 };
 
-enum { ALL_RANKS = -1 }; /* in place of a peer */
-
 /* Of fr_group_turn. Waits within a step mostly end within UNWATCHED_TURNS, some hundred microseconds: the watch
  * does not hear of them. After SLEEPLESS_TURNS, about a millisecond, a sleep's delay is small beside the wait. */
 enum { UNWATCHED_TURNS = 200, SLEEPLESS_TURNS = 1000 };
@@ -299,7 +297,7 @@ void fr_group_wait_until(fr_group *group, const char *what,
     while (!is_over(argument)) {
         fr_group_poll(group);
         if (fr_group_turn(&turns)) {
-            fr_watch_wait_begin(watch, what, ALL_RANKS);
+            fr_watch_wait_begin(watch, what, FR_ALL_RANKS);
         }
     }
     if (fr_group_is_watched(turns)) {
@@ -316,7 +314,7 @@ void fr_group_wait_for(fr_group *group,
     fr_watch *watch = fr_group_watch(group);
     const char *told = NULL;
     int turns = 0;
-    int peer = ALL_RANKS;
+    int peer = FR_ALL_RANKS;
     const char *what = waits_for(argument, &peer);
     while (what != NULL) {
         fr_group_poll(group);
@@ -327,7 +325,7 @@ void fr_group_wait_for(fr_group *group,
             }
             fr_watch_wait_begin(
                 watch, what,
-                peer == ALL_RANKS ? peer : group->ops->world_rank(group, peer));
+                peer == FR_ALL_RANKS ? peer : group->ops->world_rank(group, peer));
             told = what;
         }
         what = waits_for(argument, &peer);

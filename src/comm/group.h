@@ -125,6 +125,9 @@ FR_MUST_CHECK fr_status fr_group_allreduce_begin(fr_group *group, fr_reduce op,
 void fr_group_set_progress(fr_group *world, void (*progress)(void *argument),
                            void *argument);
 
+/** In place of a peer: all are waited for. */
+enum { FR_ALL_RANKS = -1 };
+
 /** An entry of the advance list. The function must not block, wait or poll; it may begin and test messages. */
 typedef struct fr_advance {
     void (*advance)(void *argument);
@@ -149,7 +152,7 @@ void fr_group_wait_until(fr_group *group, const char *what,
  * Poll `waits_for` until it returns NULL, in a wait as that of fr_group_wait: the progress function is called, messages are
  * advanced, and the watch is told of a long wait. Where the answer changes, that is a new wait for the watch.
  * @param waits_for  what this rank waits for: one word, a constant of the program; "device" counts as computing (hang.h).
- *                   Sets *peer: the rank of this group, -1: all, or none
+ *                   Sets *peer: the rank of this group; FR_ALL_RANKS: all, or none
  */
 void fr_group_wait_for(fr_group *group,
                        const char *(*waits_for)(void *argument, int *peer),

@@ -64,7 +64,7 @@ static int world_rank(const fr_mpi_group *group, int rank)
     MPI_Group own = MPI_GROUP_NULL;
     MPI_Group all = MPI_GROUP_NULL;
     int out = rank;
-    if (rank == FR_MPI_ALL_RANKS || group->world == group ||
+    if (rank == FR_ALL_RANKS || group->world == group ||
         MPI_Comm_group(group->comm, &own) != MPI_SUCCESS) {
         return rank;
     }
@@ -83,7 +83,7 @@ static int mpi_world_rank(fr_group *base, int rank)
 
 /* Wait for a request, and yield the core between two tests: ranks may share cores with each other and with threads
  * that compute, and a wait inside MPI would spin for its whole time slice. `what` and `peer` (of this group, or
- * FR_MPI_ALL_RANKS) are for the watch. */
+ * FR_ALL_RANKS) are for the watch. */
 static int finish(fr_mpi_group *group, MPI_Request *request, MPI_Status *result,
                   const char *what, int peer)
 {
@@ -149,7 +149,7 @@ static fr_status mpi_barrier(fr_group *base)
     MPI_Request request = MPI_REQUEST_NULL;
     int code = MPI_Ibarrier(group->comm, &request);
     if (code == MPI_SUCCESS) {
-        code = finish(group, &request, MPI_STATUS_IGNORE, "barrier", FR_MPI_ALL_RANKS);
+        code = finish(group, &request, MPI_STATUS_IGNORE, "barrier", FR_ALL_RANKS);
     }
     return fr_mpi_check(group, "barrier", code);
 }
@@ -171,8 +171,8 @@ static fr_status mpi_allreduce(fr_group *base, fr_reduce op, int64_t *values, in
         code = MPI_Iallreduce(MPI_IN_PLACE, values + done, count, MPI_INT64_T,
                               op_of(op), group->comm, &request);
         if (code == MPI_SUCCESS) {
-            code = finish(group, &request, MPI_STATUS_IGNORE, "reduction",
-                          FR_MPI_ALL_RANKS);
+            code =
+                finish(group, &request, MPI_STATUS_IGNORE, "reduction", FR_ALL_RANKS);
         }
     }
     return fr_mpi_check(group, "reduction over the ranks", code);
@@ -191,7 +191,7 @@ static fr_status mpi_broadcast(fr_group *base, int root, void *data, int64_t byt
     }
     if (code == MPI_SUCCESS) {
         code = finish(group, &request, MPI_STATUS_IGNORE, "broadcast",
-                      root == base->rank ? FR_MPI_ALL_RANKS : root);
+                      root == base->rank ? FR_ALL_RANKS : root);
     }
     end_layout(&type);
     return fr_mpi_check(group, "broadcast", code);
@@ -246,9 +246,9 @@ static fr_status mpi_receive_begin(fr_group *base, int peer, fr_tag tag, void *d
 /* One word each: the watch shows it, and messages begin with it. */
 static const char *kind_of(const fr_mpi_pending *used)
 {
-    return used->peer == FR_MPI_ALL_RANKS ? "reduction"
-           : used->wanted_bytes >= 0      ? "receive"
-                                          : "send";
+    return used->peer == FR_ALL_RANKS ? "reduction"
+           : used->wanted_bytes >= 0  ? "receive"
+                                      : "send";
 }
 
 /* After MPI has completed a request with `code` and `result`. */
@@ -301,7 +301,7 @@ static fr_status mpi_allreduce_begin(fr_group *base, fr_reduce op, int64_t *valu
 {
     fr_mpi_group *group = fr_mpi_from_base(base);
     fr_mpi_pending *used = NULL;
-    FR_TRY(take_pending(group, FR_MPI_ALL_RANKS, -1, &used));
+    FR_TRY(take_pending(group, FR_ALL_RANKS, -1, &used));
     int code = MPI_Iallreduce(MPI_IN_PLACE, values, (int)n, MPI_INT64_T, op_of(op),
                               group->comm, &used->request);
     if (code != MPI_SUCCESS) {
@@ -334,7 +334,7 @@ static void mpi_destroy(fr_group *base)
         free(group->spares);
         group->spares = next;
     }
-    fr_watch_wait_begin(watch, finalises ? "finalising" : "freeing", FR_MPI_ALL_RANKS);
+    fr_watch_wait_begin(watch, finalises ? "finalising" : "freeing", FR_ALL_RANKS);
     /* With a rank lost, finalising would wait for it for ever. A process that ends without
      * finalising makes the launcher end the others. */
     if (!is_broken) {

@@ -9,8 +9,6 @@
 #include <mpi.h>
 #include <stdatomic.h>
 
-enum { FR_MPI_ALL_RANKS = -1 }; /* in place of a peer: all are waited for */
-
 /* A message or reduction under way. Completed ones are kept as spares: after a few steps no step allocates any. */
 typedef struct fr_mpi_pending {
     MPI_Request request;

@@ -60,7 +60,7 @@ fr_status fr_mpi_split(fr_group *base, int color, int key, fr_group **out)
     fr_mpi_group *group = fr_mpi_from_base(base);
     fr_mpi_group *part = NULL;
     MPI_Comm comm = MPI_COMM_NULL;
-    fr_watch_wait_begin(fr_group_watch(base), "splitting", FR_MPI_ALL_RANKS);
+    fr_watch_wait_begin(fr_group_watch(base), "splitting", FR_ALL_RANKS);
     fr_status status = fr_mpi_check(group, "splitting the ranks",
                                     MPI_Comm_split(group->comm, color, key, &comm));
     if (status == FR_OK) {

@@ -21,8 +21,6 @@
 
 #include <stdlib.h>
 
-enum { ALL_RANKS = -1 };
-
 typedef enum direction { SEND, RECEIVE, SUM } direction;
 
 /* For the watch, as group_mpi.c calls them. */
@@ -56,7 +54,7 @@ typedef struct block {
 
 typedef struct stream {
     direction direction;
-    int peer; /* ALL_RANKS for sums */
+    int peer; /* FR_ALL_RANKS for sums */
     fr_tag tag;
     staged *next; /* whose piece begins next; NULL: all have begun */
     staged *last;
@@ -283,7 +281,7 @@ static fr_status staged_sum_begin(fr_link *base, fr_i64 *values, int64_t n,
                                   void **handle)
 {
     staged_link *l = from_base(base);
-    staged what = {.stream = find_stream(l, SUM, ALL_RANKS, FR_TAG_POLL),
+    staged what = {.stream = find_stream(l, SUM, FR_ALL_RANKS, FR_TAG_POLL),
                    .from = (char *)(void *)values,
                    .to = (char *)(void *)values,
                    .bytes = n * (int64_t)sizeof(int64_t)};
@@ -325,7 +323,7 @@ static const char *waits_for(void *argument, int *peer)
         return NULL;
     }
     bool awaits_device = block_at(s, s->n_freed)->state == FETCHING;
-    *peer = awaits_device ? ALL_RANKS : s->peer;
+    *peer = awaits_device ? FR_ALL_RANKS : s->peer;
     return awaits_device ? "device" : WORDS[s->direction];
 }
 

@@ -19,7 +19,103 @@
 #include "device/rowwise.h"
 #include "device/sample.h"
 
-/** Each entry is the public function of that name (fr_linear, ...; of memory fr_device_alloc, fr_host_alloc, ...). */
+/* The operators, as a backend has them: each is the public function of that name (fr_linear, ...) with plain pointers. */
+typedef fr_status fr_op_linear(fr_device *device, int64_t m, const float *x,
+                               const fr_matrix *w, bool accumulate, float *y);
+typedef fr_status fr_op_linear_few(fr_device *device, int64_t m, const float *x,
+                                   const fr_matrix *w, bool accumulate, float *y);
+typedef fr_status fr_op_linear_back(fr_device *device, int64_t m, const float *dy,
+                                    const fr_matrix *w, bool accumulate, float *dx);
+typedef fr_status fr_op_gather_rows(fr_device *device, int64_t n_tokens,
+                                    const int32_t *ids, const fr_matrix *table,
+                                    float *y_TD);
+typedef void fr_op_rmsnorm(fr_device *device, int64_t n_tokens, int64_t width,
+                           const float *x_TD, const float *w_D, float eps, float *y_TD,
+                           float *rstd_T);
+typedef void fr_op_rmsnorm_back(fr_device *device, int64_t n_tokens, int64_t width,
+                                const float *x_TD, const float *w_D,
+                                const float *rstd_T, const float *dy_TD, float *dx_TD);
+typedef void fr_op_layernorm(fr_device *device, int64_t n_tokens, int64_t width,
+                             const float *x_TD, const float *w_D, const float *b_D,
+                             float eps, float *y_TD, float *stats_T2);
+typedef void fr_op_layernorm_back(fr_device *device, int64_t n_tokens, int64_t width,
+                                  const float *x_TD, const float *w_D,
+                                  const float *stats_T2, const float *dy_TD,
+                                  float *dx_TD);
+typedef void fr_op_add_bias(fr_device *device, int64_t n_tokens, int64_t width,
+                            int64_t stride, const float *b, float *x);
+typedef void fr_op_rope(fr_device *device, const fr_heads *heads, int64_t rotary,
+                        const int32_t *positions_T, const float *table, bool inverse,
+                        float *x);
+typedef void fr_op_rmsnorm_heads(fr_device *device, const fr_heads *heads,
+                                 const float *x, const float *w_K, float eps, float *y,
+                                 float *rstd_TN);
+typedef void fr_op_rmsnorm_heads_back(fr_device *device, const fr_heads *heads,
+                                      const float *x, const float *w_K,
+                                      const float *rstd_TN, const float *dy, float *dx);
+typedef void fr_op_save(fr_device *device, int64_t n, fr_dtype dtype, float *x,
+                        void *saved);
+typedef void fr_op_restore(fr_device *device, int64_t n, fr_dtype dtype,
+                           const void *saved, float *x);
+typedef void fr_op_add(fr_device *device, int64_t n, const float *x, float *y);
+typedef void fr_op_add_scaled(fr_device *device, int64_t n, float factor,
+                              const float *x, float *y);
+typedef void fr_op_scale(fr_device *device, int64_t n, float factor, float *x);
+typedef void fr_op_gated(fr_device *device, fr_activation activation, int64_t n_tokens,
+                         int64_t width, const float *gate_up_T2F, float *y_TF);
+typedef void fr_op_gated_back(fr_device *device, fr_activation activation,
+                              int64_t n_tokens, int64_t width, const float *gate_up_T2F,
+                              const float *dy_TF, float *dgate_up_T2F);
+typedef void fr_op_save_gated(fr_device *device, fr_activation activation,
+                              int64_t n_tokens, int64_t width, fr_dtype dtype,
+                              float *gate_up_T2F, void *saved, float *y_TF);
+typedef void fr_op_restore_gated_back(fr_device *device, fr_activation activation,
+                                      int64_t n_tokens, int64_t width, fr_dtype dtype,
+                                      const void *saved, const float *dy_TF,
+                                      float *dgate_up_T2F);
+typedef void fr_op_activate(fr_device *device, fr_activation activation, int64_t n,
+                            const float *x, float *y);
+typedef void fr_op_activate_back(fr_device *device, fr_activation activation, int64_t n,
+                                 const float *x, const float *dy, float *dx);
+typedef fr_status fr_op_attention(fr_device *device, const fr_attention_params *params,
+                                  const float *q, const float *k, const float *v,
+                                  float *o_THK, float *lse_TH);
+typedef fr_status fr_op_attention_back(fr_device *device,
+                                       const fr_attention_params *params,
+                                       const float *q, const float *k, const float *v,
+                                       const float *o_THK, const float *lse_TH,
+                                       const float *do_THK,
+                                       const fr_attention_gradients *gradients);
+typedef void fr_op_shape_logits(fr_device *device, int64_t n,
+                                const fr_logit_shape *shape, float *logits);
+typedef void fr_op_cross_entropy(fr_device *device, int64_t n_rows, int64_t vocab,
+                                 const fr_logit_shape *shape, float *logits_RV,
+                                 const int32_t *targets_R, bool want_gradient,
+                                 double *nll_R);
+typedef void fr_op_exact_add(fr_device *device, int64_t n_units, int64_t n,
+                             int exponent, const float *g_Un, int64_t *sum_n,
+                             int64_t *n_refused);
+typedef void fr_op_exact_add_numbers(fr_device *device, int64_t n, int exponent,
+                                     const double *x_n, int64_t *sum,
+                                     int64_t *n_refused);
+typedef void fr_op_copy_rows(fr_device *device, int64_t n_rows, int64_t width,
+                             const int32_t *rows_N, const float *x, float *y_ND);
+typedef void fr_op_scatter_rows(fr_device *device, int64_t n_tokens, int64_t width,
+                                int64_t n_rows, const int32_t *rows_S,
+                                const float *x_SD, float *y_TD);
+typedef void fr_op_add_table_rows(fr_device *device, int64_t n_tokens, int64_t width,
+                                  const int32_t *rows_T, const float *table,
+                                  float *x_TD);
+typedef void fr_op_add_rows(fr_device *device, int64_t n_rows, int64_t width,
+                            const int32_t *rows_N, const float *x_ND, float *y);
+typedef void fr_op_fill_cache(fr_device *device, const fr_attention_params *params,
+                              const float *k, const float *v, float *cache_k,
+                              float *cache_v);
+typedef fr_status fr_op_sample_rows(fr_device *device, int64_t n_rows, int64_t vocab,
+                                    const float *logits_NV, const fr_sample_rule *rule,
+                                    const double *uniform_N, int32_t *ids_N);
+
+/** Each entry is the public function of that name; of memory fr_device_alloc, fr_host_alloc, ... */
 typedef struct fr_device_ops {
     bool in_host_memory;
     void (*destroy)(fr_device *device);
@@ -38,90 +134,41 @@ typedef struct fr_device_ops {
     fr_mark (*mark)(fr_device *device);
     bool (*passed)(fr_device *device, fr_mark mark);
 
-    fr_status (*linear)(fr_device *device, int64_t m, const float *x,
-                        const fr_matrix *w, bool accumulate, float *y);
-    fr_status (*linear_few)(fr_device *device, int64_t m, const float *x,
-                            const fr_matrix *w, bool accumulate, float *y);
-    fr_status (*linear_back)(fr_device *device, int64_t m, const float *dy,
-                             const fr_matrix *w, bool accumulate, float *dx);
-    fr_status (*gather_rows)(fr_device *device, int64_t n_tokens, const int32_t *ids,
-                             const fr_matrix *table, float *y_TD);
-    void (*rmsnorm)(fr_device *device, int64_t n_tokens, int64_t width,
-                    const float *x_TD, const float *w_D, float eps, float *y_TD,
-                    float *rstd_T);
-    void (*rmsnorm_back)(fr_device *device, int64_t n_tokens, int64_t width,
-                         const float *x_TD, const float *w_D, const float *rstd_T,
-                         const float *dy_TD, float *dx_TD);
-    void (*layernorm)(fr_device *device, int64_t n_tokens, int64_t width,
-                      const float *x_TD, const float *w_D, const float *b_D, float eps,
-                      float *y_TD, float *stats_T2);
-    void (*layernorm_back)(fr_device *device, int64_t n_tokens, int64_t width,
-                           const float *x_TD, const float *w_D, const float *stats_T2,
-                           const float *dy_TD, float *dx_TD);
-    void (*add_bias)(fr_device *device, int64_t n_tokens, int64_t width, int64_t stride,
-                     const float *b, float *x);
-    void (*rope)(fr_device *device, const fr_heads *heads, int64_t rotary,
-                 const int32_t *positions_T, const float *table, bool inverse,
-                 float *x);
-    void (*rmsnorm_heads)(fr_device *device, const fr_heads *heads, const float *x,
-                          const float *w_K, float eps, float *y, float *rstd_TN);
-    void (*rmsnorm_heads_back)(fr_device *device, const fr_heads *heads, const float *x,
-                               const float *w_K, const float *rstd_TN, const float *dy,
-                               float *dx);
-    void (*save)(fr_device *device, int64_t n, fr_dtype dtype, float *x, void *saved);
-    void (*restore)(fr_device *device, int64_t n, fr_dtype dtype, const void *saved,
-                    float *x);
-    void (*add)(fr_device *device, int64_t n, const float *x, float *y);
-    void (*add_scaled)(fr_device *device, int64_t n, float factor, const float *x,
-                       float *y);
-    void (*scale)(fr_device *device, int64_t n, float factor, float *x);
-    void (*gated)(fr_device *device, fr_activation activation, int64_t n_tokens,
-                  int64_t width, const float *gate_up_T2F, float *y_TF);
-    void (*gated_back)(fr_device *device, fr_activation activation, int64_t n_tokens,
-                       int64_t width, const float *gate_up_T2F, const float *dy_TF,
-                       float *dgate_up_T2F);
-    void (*save_gated)(fr_device *device, fr_activation activation, int64_t n_tokens,
-                       int64_t width, fr_dtype dtype, float *gate_up_T2F, void *saved,
-                       float *y_TF);
-    void (*restore_gated_back)(fr_device *device, fr_activation activation,
-                               int64_t n_tokens, int64_t width, fr_dtype dtype,
-                               const void *saved, const float *dy_TF,
-                               float *dgate_up_T2F);
-    void (*activate)(fr_device *device, fr_activation activation, int64_t n,
-                     const float *x, float *y);
-    void (*activate_back)(fr_device *device, fr_activation activation, int64_t n,
-                          const float *x, const float *dy, float *dx);
-    fr_status (*attention)(fr_device *device, const fr_attention_params *params,
-                           const float *q, const float *k, const float *v, float *o_THK,
-                           float *lse_TH);
-    fr_status (*attention_back)(fr_device *device, const fr_attention_params *params,
-                                const float *q, const float *k, const float *v,
-                                const float *o_THK, const float *lse_TH,
-                                const float *do_THK,
-                                const fr_attention_gradients *gradients);
-    void (*shape_logits)(fr_device *device, int64_t n, const fr_logit_shape *shape,
-                         float *logits);
-    void (*cross_entropy)(fr_device *device, int64_t n_rows, int64_t vocab,
-                          const fr_logit_shape *shape, float *logits_RV,
-                          const int32_t *targets_R, bool want_gradient, double *nll_R);
-    void (*exact_add)(fr_device *device, int64_t n_units, int64_t n, int exponent,
-                      const float *g_Un, int64_t *sum_n, int64_t *n_refused);
-    void (*exact_add_numbers)(fr_device *device, int64_t n, int exponent,
-                              const double *x_n, int64_t *sum, int64_t *n_refused);
-    void (*copy_rows)(fr_device *device, int64_t n_rows, int64_t width,
-                      const int32_t *rows_N, const float *x, float *y_ND);
-    void (*scatter_rows)(fr_device *device, int64_t n_tokens, int64_t width,
-                         int64_t n_rows, const int32_t *rows_S, const float *x_SD,
-                         float *y_TD);
-    void (*add_table_rows)(fr_device *device, int64_t n_tokens, int64_t width,
-                           const int32_t *rows_T, const float *table, float *x_TD);
-    void (*add_rows)(fr_device *device, int64_t n_rows, int64_t width,
-                     const int32_t *rows_N, const float *x_ND, float *y);
-    void (*fill_cache)(fr_device *device, const fr_attention_params *params,
-                       const float *k, const float *v, float *cache_k, float *cache_v);
-    fr_status (*sample_rows)(fr_device *device, int64_t n_rows, int64_t vocab,
-                             const float *logits_NV, const fr_sample_rule *rule,
-                             const double *uniform_N, int32_t *ids_N);
+    fr_op_linear *linear;
+    fr_op_linear_few *linear_few;
+    fr_op_linear_back *linear_back;
+    fr_op_gather_rows *gather_rows;
+    fr_op_rmsnorm *rmsnorm;
+    fr_op_rmsnorm_back *rmsnorm_back;
+    fr_op_layernorm *layernorm;
+    fr_op_layernorm_back *layernorm_back;
+    fr_op_add_bias *add_bias;
+    fr_op_rope *rope;
+    fr_op_rmsnorm_heads *rmsnorm_heads;
+    fr_op_rmsnorm_heads_back *rmsnorm_heads_back;
+    fr_op_save *save;
+    fr_op_restore *restore;
+    fr_op_add *add;
+    fr_op_add_scaled *add_scaled;
+    fr_op_scale *scale;
+    fr_op_gated *gated;
+    fr_op_gated_back *gated_back;
+    fr_op_save_gated *save_gated;
+    fr_op_restore_gated_back *restore_gated_back;
+    fr_op_activate *activate;
+    fr_op_activate_back *activate_back;
+    fr_op_attention *attention;
+    fr_op_attention_back *attention_back;
+    fr_op_shape_logits *shape_logits;
+    fr_op_cross_entropy *cross_entropy;
+    fr_op_exact_add *exact_add;
+    fr_op_exact_add_numbers *exact_add_numbers;
+    fr_op_copy_rows *copy_rows;
+    fr_op_scatter_rows *scatter_rows;
+    fr_op_add_table_rows *add_table_rows;
+    fr_op_add_rows *add_rows;
+    fr_op_fill_cache *fill_cache;
+    fr_op_sample_rows *sample_rows;
 } fr_device_ops;
 
 /** What a device of any kind begins with. */

@@ -136,7 +136,6 @@ static void open_run(const place *p, fr_link_kind kind, run *r)
         fr_schedule_max_in_flight(session->grid.n_stages, session->grid.stage, 2);
     fr_engine_params engine = {.grid = &session->grid,
                                .stage = session->stage,
-                               .device = session->device,
                                .max_in_flight = max,
                                .link = kind,
                                .link_piece = 1000};

@@ -32,10 +32,8 @@ static void keys_of_text_on_some_layers_are_those_of_all(void)
         fr_tiny_open(fr_test_data(MODELS[m % 2]), m < 2 ? FR_F32 : FR_BF16, 64, &tiny);
         FR_ASSERT_OK(fr_group_create_self(fr_test_ctx(), &self));
         FR_ASSERT_OK(fr_grid_init(fr_test_ctx(), self, 1, 1, &grid));
-        fr_engine_params params = {.grid = &grid,
-                                   .stage = tiny.stage,
-                                   .device = tiny.device,
-                                   .max_in_flight = 1};
+        fr_engine_params params = {
+            .grid = &grid, .stage = tiny.stage, .max_in_flight = 1};
         FR_ASSERT_OK(fr_engine_create(fr_test_ctx(), &params, &engine));
         int64_t layer = fr_arch_prefix_elements(tiny.arch, TEXT);
         const fr_layer_range *const ranges[] = {&ALL, &UPPER, &LOWER};
@@ -93,7 +91,6 @@ static void open_run(run *r)
     fr_task *task = &r->trainer.tasks[0];
     fr_engine_params params = {.grid = &r->trainer.session.grid,
                                .stage = r->trainer.session.stage,
-                               .device = r->trainer.session.device,
                                .max_in_flight = MAX_IN_FLIGHT};
     FR_ASSERT_OK(fr_engine_create(fr_test_ctx(), &params, &r->engine));
     fr_plan_params how = fr_plan_of_task(task->config, task->train, 1);

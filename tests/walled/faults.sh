@@ -164,7 +164,7 @@ no_waits() {
     fault rows-unawaited "no wait" eval train/step/engine.c \
         'fr_group_wait_device(e->grid->world, e->device, f->nll_there);' '(void)e;'
     fault sums-unawaited "no wait" alone train/step/step.c \
-        '*moved = fr_device_passed(s->tasks[index].device, now->fetched);' ''
+        '*is_done = fr_device_passed(task->device, now->fetched);' '*is_done = task != NULL;'
     fault keys-unawaited "no wait" text train/step/engine.c \
         'fr_group_wait_device(e->grid->world, e->device, fr_device_mark(e->device));' ''
     fault gradient-unawaited "no wait" stages train/step/engine.c \
@@ -221,9 +221,9 @@ used_up() {
         'fr_exact_add_numbers(e->device, n, pass->loss_exponent, e->nll,' 'fr_device_free(e->device, e->nll);
          fr_exact_add_numbers(e->device, n, pass->loss_exponent, e->nll,'
     fault angles-put-twice "memory used again" alone model/network/stage_places.c \
-        'fr_device_put(s->device, out->table, table, n * (int64_t)sizeof *table);' \
-        'fr_device_put(s->device, out->table, table, n * (int64_t)sizeof *table);
-         fr_device_put(s->device, out->table, table, n * (int64_t)sizeof *table);'
+        'fr_status status = fr_constants_put(&s->constants, table, n, &out->table);' \
+        'fr_status status = fr_constants_put(&s->constants, table, n, &out->table);
+         status = fr_constants_put(&s->constants, table, n, &out->table);'
 }
 
 not_brought() {

@@ -94,11 +94,10 @@ static fr_device_variant cpu_variant(const fr_device *device)
     const fr_cpu *cpu = fr_cpu_of(device);
     fr_device_variant out = {{0}, {0}};
     (void)snprintf(out.name, sizeof out.name, "%s", fr_isa_name(cpu->isa));
-    if (cpu->choice.asked < FR_ISA_COUNT) {
+    if (cpu->asked < FR_ISA_COUNT) {
         (void)snprintf(out.wish, sizeof out.wish, "FORERUN_ISA=%s%s",
-                       fr_isa_name(cpu->choice.asked),
-                       cpu->choice.asked > cpu->isa ? ", which the processor lacks"
-                                                    : "");
+                       fr_isa_name(cpu->asked),
+                       cpu->asked > cpu->isa ? ", which the processor lacks" : "");
     }
     return out;
 }
@@ -183,7 +182,7 @@ static fr_status create(fr_ctx *ctx, int n_threads, const fr_isa_choice *choice,
     cpu->base.ctx = ctx;
     cpu->base.n_threads = n_threads;
     cpu->isa = choice->isa;
-    cpu->choice = *choice;
+    cpu->asked = choice->asked;
     *out = &cpu->base;
     return FR_OK;
 }

@@ -22,6 +22,7 @@ typedef enum fr_scratch_use {
     FR_SCRATCH_GEMM_LEFT,  /* packed activations */
     FR_SCRATCH_GEMM_RIGHT, /* packed weights, one part a thread */
     FR_SCRATCH_ROWS,       /* rows of a matrix that is read on demand */
+    FR_SCRATCH_SAMPLE,     /* candidates for a token */
     FR_SCRATCH_ATTENTION,
     FR_SCRATCH_ATTENTION_BACK,
     FR_SCRATCH_USES
@@ -34,8 +35,8 @@ typedef struct fr_scratch {
 
 typedef struct fr_cpu {
     fr_device base; /* first */
-    fr_isa_choice choice;
     fr_isa isa;
+    fr_isa asked; /* FR_ISA_COUNT: nothing */
     fr_scratch scratch[FR_SCRATCH_USES];
 } fr_cpu;
 
@@ -60,98 +61,42 @@ static inline float *fr_cpu_floats(const fr_f32 *x)
 FR_MUST_CHECK fr_status fr_cpu_scratch(fr_device *device, fr_scratch_use use,
                                        int64_t count, float **out);
 
-/* ---- the table's functions, with the contracts of the public ones --------------------------- */
+/* ---- the operators of the table (backend.h) --------------------------------------------------- */
 
-FR_MUST_CHECK fr_status fr_cpu_linear(fr_device *device, int64_t m, const float *x,
-                                      const fr_matrix *w, bool accumulate, float *y);
-FR_MUST_CHECK fr_status fr_cpu_linear_few(fr_device *device, int64_t m, const float *x,
-                                          const fr_matrix *w, bool accumulate,
-                                          float *y);
-FR_MUST_CHECK fr_status fr_cpu_linear_back(fr_device *device, int64_t m,
-                                           const float *dy, const fr_matrix *w,
-                                           bool accumulate, float *dx);
-FR_MUST_CHECK fr_status fr_cpu_gather_rows(fr_device *device, int64_t n_tokens,
-                                           const int32_t *ids, const fr_matrix *table,
-                                           float *y_TD);
-void fr_cpu_rmsnorm(fr_device *device, int64_t n_tokens, int64_t width,
-                    const float *x_TD, const float *w_D, float eps, float *y_TD,
-                    float *rstd_T);
-void fr_cpu_rmsnorm_back(fr_device *device, int64_t n_tokens, int64_t width,
-                         const float *x_TD, const float *w_D, const float *rstd_T,
-                         const float *dy_TD, float *dx_TD);
-void fr_cpu_layernorm(fr_device *device, int64_t n_tokens, int64_t width,
-                      const float *x_TD, const float *w_D, const float *b_D, float eps,
-                      float *y_TD, float *stats_T2);
-void fr_cpu_layernorm_back(fr_device *device, int64_t n_tokens, int64_t width,
-                           const float *x_TD, const float *w_D, const float *stats_T2,
-                           const float *dy_TD, float *dx_TD);
-void fr_cpu_add_bias(fr_device *device, int64_t n_tokens, int64_t width, int64_t stride,
-                     const float *b, float *x);
-void fr_cpu_rope(fr_device *device, const fr_heads *heads, int64_t rotary,
-                 const int32_t *positions_T, const float *table, bool inverse,
-                 float *x);
-void fr_cpu_rmsnorm_heads(fr_device *device, const fr_heads *heads, const float *x,
-                          const float *w_K, float eps, float *y, float *rstd_TN);
-void fr_cpu_rmsnorm_heads_back(fr_device *device, const fr_heads *heads, const float *x,
-                               const float *w_K, const float *rstd_TN, const float *dy,
-                               float *dx);
-void fr_cpu_save(fr_device *device, int64_t n, fr_dtype dtype, float *x, void *saved);
-void fr_cpu_restore(fr_device *device, int64_t n, fr_dtype dtype, const void *saved,
-                    float *x);
-void fr_cpu_add(fr_device *device, int64_t n, const float *x, float *y);
-void fr_cpu_add_scaled(fr_device *device, int64_t n, float factor, const float *x,
-                       float *y);
-void fr_cpu_scale(fr_device *device, int64_t n, float factor, float *x);
-void fr_cpu_gated(fr_device *device, fr_activation activation, int64_t n_tokens,
-                  int64_t width, const float *gate_up_T2F, float *y_TF);
-void fr_cpu_gated_back(fr_device *device, fr_activation activation, int64_t n_tokens,
-                       int64_t width, const float *gate_up_T2F, const float *dy_TF,
-                       float *dgate_up_T2F);
-void fr_cpu_save_gated(fr_device *device, fr_activation activation, int64_t n_tokens,
-                       int64_t width, fr_dtype dtype, float *gate_up_T2F, void *saved,
-                       float *y_TF);
-void fr_cpu_restore_gated_back(fr_device *device, fr_activation activation,
-                               int64_t n_tokens, int64_t width, fr_dtype dtype,
-                               const void *saved, const float *dy_TF,
-                               float *dgate_up_T2F);
-void fr_cpu_activate(fr_device *device, fr_activation activation, int64_t n,
-                     const float *x, float *y);
-void fr_cpu_activate_back(fr_device *device, fr_activation activation, int64_t n,
-                          const float *x, const float *dy, float *dx);
-FR_MUST_CHECK fr_status fr_cpu_attention(fr_device *device,
-                                         const fr_attention_params *params,
-                                         const float *q, const float *k, const float *v,
-                                         float *o_THK, float *lse_TH);
-FR_MUST_CHECK fr_status fr_cpu_attention_back(fr_device *device,
-                                              const fr_attention_params *params,
-                                              const float *q, const float *k,
-                                              const float *v, const float *o_THK,
-                                              const float *lse_TH, const float *do_THK,
-                                              const fr_attention_gradients *gradients);
-void fr_cpu_shape_logits(fr_device *device, int64_t n, const fr_logit_shape *shape,
-                         float *logits);
-void fr_cpu_cross_entropy(fr_device *device, int64_t n_rows, int64_t vocab,
-                          const fr_logit_shape *shape, float *logits_RV,
-                          const int32_t *targets_R, bool want_gradient, double *nll_R);
-void fr_cpu_exact_add(fr_device *device, int64_t n_units, int64_t n, int exponent,
-                      const float *g_Un, int64_t *sum_n, int64_t *n_refused);
-void fr_cpu_exact_add_numbers(fr_device *device, int64_t n, int exponent,
-                              const double *x_n, int64_t *sum, int64_t *n_refused);
-
-void fr_cpu_copy_rows(fr_device *device, int64_t n_rows, int64_t width,
-                      const int32_t *rows_N, const float *x, float *y_ND);
-void fr_cpu_scatter_rows(fr_device *device, int64_t n_tokens, int64_t width,
-                         int64_t n_rows, const int32_t *rows_S, const float *x_SD,
-                         float *y_TD);
-void fr_cpu_add_table_rows(fr_device *device, int64_t n_tokens, int64_t width,
-                           const int32_t *rows_T, const float *table, float *x_TD);
-void fr_cpu_add_rows(fr_device *device, int64_t n_rows, int64_t width,
-                     const int32_t *rows_N, const float *x_ND, float *y);
-void fr_cpu_fill_cache(fr_device *device, const fr_attention_params *params,
-                       const float *k, const float *v, float *cache_k, float *cache_v);
-FR_MUST_CHECK fr_status fr_cpu_sample_rows(fr_device *device, int64_t n_rows,
-                                           int64_t vocab, const float *logits_NV,
-                                           const fr_sample_rule *rule,
-                                           const double *uniform_N, int32_t *ids_N);
+FR_MUST_CHECK fr_op_linear fr_cpu_linear;
+FR_MUST_CHECK fr_op_linear_few fr_cpu_linear_few;
+FR_MUST_CHECK fr_op_linear_back fr_cpu_linear_back;
+FR_MUST_CHECK fr_op_gather_rows fr_cpu_gather_rows;
+fr_op_rmsnorm fr_cpu_rmsnorm;
+fr_op_rmsnorm_back fr_cpu_rmsnorm_back;
+fr_op_layernorm fr_cpu_layernorm;
+fr_op_layernorm_back fr_cpu_layernorm_back;
+fr_op_add_bias fr_cpu_add_bias;
+fr_op_rope fr_cpu_rope;
+fr_op_rmsnorm_heads fr_cpu_rmsnorm_heads;
+fr_op_rmsnorm_heads_back fr_cpu_rmsnorm_heads_back;
+fr_op_save fr_cpu_save;
+fr_op_restore fr_cpu_restore;
+fr_op_add fr_cpu_add;
+fr_op_add_scaled fr_cpu_add_scaled;
+fr_op_scale fr_cpu_scale;
+fr_op_gated fr_cpu_gated;
+fr_op_gated_back fr_cpu_gated_back;
+fr_op_save_gated fr_cpu_save_gated;
+fr_op_restore_gated_back fr_cpu_restore_gated_back;
+fr_op_activate fr_cpu_activate;
+fr_op_activate_back fr_cpu_activate_back;
+FR_MUST_CHECK fr_op_attention fr_cpu_attention;
+FR_MUST_CHECK fr_op_attention_back fr_cpu_attention_back;
+fr_op_shape_logits fr_cpu_shape_logits;
+fr_op_cross_entropy fr_cpu_cross_entropy;
+fr_op_exact_add fr_cpu_exact_add;
+fr_op_exact_add_numbers fr_cpu_exact_add_numbers;
+fr_op_copy_rows fr_cpu_copy_rows;
+fr_op_scatter_rows fr_cpu_scatter_rows;
+fr_op_add_table_rows fr_cpu_add_table_rows;
+fr_op_add_rows fr_cpu_add_rows;
+fr_op_fill_cache fr_cpu_fill_cache;
+FR_MUST_CHECK fr_op_sample_rows fr_cpu_sample_rows;
 
 #endif

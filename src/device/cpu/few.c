@@ -158,7 +158,6 @@ static fr_status multiply(fr_device *device, few_product *p)
     return FR_OK;
 }
 
-/* Counted as FR_OP_LINEAR in the profile: to its caller it is the same operator. */
 fr_status fr_cpu_linear_few(fr_device *device, int64_t m, const float *x,
                             const fr_matrix *w, bool accumulate, float *y)
 {
@@ -172,6 +171,5 @@ fr_status fr_cpu_linear_few(fr_device *device, int64_t m, const float *x,
                                      .add = accumulate},
                            .kernel = select_kernel(fr_cpu_of(device)->isa),
                            .formats = fr_quant_kernels_select(fr_cpu_of(device)->isa)};
-    fr_status status = multiply(device, &product);
-    return status;
+    return multiply(device, &product);
 }

@@ -72,7 +72,7 @@ static fr_status multiply_slices(fr_device *device, const fr_product *product)
 /* ---- the operators ------------------------------------------------------------------------ */
 
 /* An empty product has no rows or columns to write. A sum over no depth is 0, which has to be stored. */
-static fr_status multiply_any(fr_device *device, const fr_product *product)
+static fr_status multiply(fr_device *device, const fr_product *product)
 {
     if (product->m == 0 || product->columns == 0) {
         return FR_OK;
@@ -87,12 +87,6 @@ static fr_status multiply_any(fr_device *device, const fr_product *product)
     return fr_matrix_in_place(product->weights) != NULL
                ? fr_gemm_multiply(device, product)
                : multiply_slices(device, product);
-}
-
-static fr_status multiply(fr_device *device, const fr_product *product)
-{
-    fr_status status = multiply_any(device, product);
-    return status;
 }
 
 /* y [m, n_out] = x [m, n_in] W^T: W lies as [n_out, n_in], so the depth runs along its rows in memory. */

@@ -185,7 +185,7 @@ fr_status fr_cpu_sample_rows(fr_device *device, int64_t n_rows, int64_t vocab,
     float *scratch = NULL;
     threads = (int)fr_max(1, fr_min(threads, n_rows));
     if (!greedy) {
-        FR_TRY(fr_cpu_scratch(device, FR_SCRATCH_ROWS, threads * ROOM_FLOATS * vocab,
+        FR_TRY(fr_cpu_scratch(device, FR_SCRATCH_SAMPLE, threads * ROOM_FLOATS * vocab,
                               &scratch));
     }
 #pragma omp parallel for num_threads(threads) schedule(static)

@@ -41,25 +41,39 @@ fr_status fr_constants_floats(fr_constants *constants, int64_t n, fr_f32 **out)
     return status;
 }
 
-fr_status fr_constants_put(fr_constants *constants, const float *from, int64_t n,
+fr_status fr_constants_put(fr_constants *constants, float *from, int64_t n,
                            fr_f32 **out)
 {
     FR_TRY(fr_constants_floats(constants, n, out));
-    return fr_device_load(constants->device, *out, from, n * (int64_t)sizeof *from);
+    fr_device_put(constants->device, *out, from, n * (int64_t)sizeof *from);
+    return FR_OK;
+}
+
+static int64_t numbers_of(const fr_constants *c, fr_weight role, int64_t layer)
+{
+    int64_t rows = 0;
+    int64_t columns = 0;
+    fr_weights_shape(c->weights, role, layer, &rows, &columns);
+    return rows * columns;
+}
+
+fr_status fr_constants_load(fr_constants *constants, fr_weight role, int64_t layer,
+                            fr_f32 **out)
+{
+    FR_TRY(fr_constants_floats(constants, numbers_of(constants, role, layer), out));
+    return fr_constants_read(constants, role, layer, *out);
 }
 
 fr_status fr_constants_read(fr_constants *constants, fr_weight role, int64_t layer,
                             fr_f32 *to)
 {
     fr_constants *c = constants;
-    int64_t rows = 0;
-    int64_t columns = 0;
+    int64_t n = numbers_of(c, role, layer);
     float *block = NULL;
-    fr_weights_shape(c->weights, role, layer, &rows, &columns);
-    FR_TRY(fr_host_alloc(c->device, rows * columns, sizeof *block, &block));
+    FR_TRY(fr_host_alloc(c->device, n, sizeof *block, &block));
     fr_status status = fr_weights_read(c->ctx, c->weights, role, layer, FR_F32, block);
     if (status == FR_OK) {
-        fr_device_put(c->device, to, block, rows * columns * (int64_t)sizeof *block);
+        fr_device_put(c->device, to, block, n * (int64_t)sizeof *block);
     }
     fr_host_free(c->device, block);
     return status;

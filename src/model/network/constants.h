@@ -24,11 +24,15 @@ void fr_constants_fini(fr_constants *constants);
 FR_MUST_CHECK fr_status fr_constants_floats(fr_constants *constants, int64_t n,
                                             fr_f32 **out);
 
-/** The same with n numbers of the host, which may go afterwards. */
-FR_MUST_CHECK fr_status fr_constants_put(fr_constants *constants, const float *from,
+/** The same with n numbers of the host, which are used up (fr_device_put). */
+FR_MUST_CHECK fr_status fr_constants_put(fr_constants *constants, float *from,
                                          int64_t n, fr_f32 **out);
 
-/** A weight of the model, all its rows, to numbers of the device: as many as fr_weights_shape says. */
+/** The same with the numbers of a weight of the model, all its rows. */
+FR_MUST_CHECK fr_status fr_constants_load(fr_constants *constants, fr_weight role,
+                                          int64_t layer, fr_f32 **out);
+
+/** A weight to numbers that the list has: as many as fr_weights_shape says. */
 FR_MUST_CHECK fr_status fr_constants_read(fr_constants *constants, fr_weight role,
                                           int64_t layer, fr_f32 *to);
 

@@ -19,16 +19,14 @@
 static fr_status load_norm(fr_constants *constants, fr_norm_weights *norm)
 {
     const fr_arch *arch = fr_weights_arch(constants->weights);
-    FR_TRY(fr_constants_floats(constants, arch->d_model, &norm->w));
-    FR_TRY(fr_constants_read(constants, FR_W_FINAL_NORM, -1, norm->w));
+    FR_TRY(fr_constants_load(constants, FR_W_FINAL_NORM, -1, &norm->w));
     if (arch->norm == FR_NORM_RMS) {
         return FR_OK;
     }
     /* the operator adds a bias: zeros where the model has none */
-    FR_TRY(fr_constants_floats(constants, arch->d_model, &norm->b));
     return fr_weights_has(constants->weights, FR_W_FINAL_NORM_BIAS, -1)
-               ? fr_constants_read(constants, FR_W_FINAL_NORM_BIAS, -1, norm->b)
-               : FR_OK;
+               ? fr_constants_load(constants, FR_W_FINAL_NORM_BIAS, -1, &norm->b)
+               : fr_constants_floats(constants, arch->d_model, &norm->b);
 }
 
 /* Pointers are reset as well, since a failed reserve leaves the head to be used again or freed. */

@@ -28,24 +28,11 @@ static fr_status load_layers(fr_stage *s)
     return FR_OK;
 }
 
-/* All rows of the file's table, also those that no row of this run reaches. */
-static fr_status load_positions(fr_stage *s)
-{
-    int64_t rows = 0;
-    int64_t columns = 0;
-    fr_weights_shape(s->constants.weights, FR_W_POSITIONS, -1, &rows, &columns);
-    FR_TRY(fr_constants_floats(&s->constants, rows * columns, &s->positions));
-    return fr_constants_read(&s->constants, FR_W_POSITIONS, -1, s->positions);
-}
-
 static fr_status load_embedding_norm(fr_stage *s)
 {
-    fr_constants *c = &s->constants;
     fr_norm_weights *norm = &s->embedding_norm;
-    FR_TRY(fr_constants_floats(c, s->arch.d_model, &norm->w));
-    FR_TRY(fr_constants_floats(c, s->arch.d_model, &norm->b));
-    FR_TRY(fr_constants_read(c, FR_W_EMBEDDING_NORM, -1, norm->w));
-    return fr_constants_read(c, FR_W_EMBEDDING_NORM_BIAS, -1, norm->b);
+    FR_TRY(fr_constants_load(&s->constants, FR_W_EMBEDDING_NORM, -1, &norm->w));
+    return fr_constants_load(&s->constants, FR_W_EMBEDDING_NORM_BIAS, -1, &norm->b);
 }
 
 static fr_status load_ends(fr_stage *s)
@@ -53,8 +40,9 @@ static fr_status load_ends(fr_stage *s)
     if (fr_stage_is_first(s)) {
         s->tokens = fr_frozen_matrix(s->frozen, &FR_STACK_TOKENS, -1);
         FR_TRY(fr_constants_bring(&s->constants, &s->tokens));
+        /* all rows of the file's table, also those that no row of this run reaches */
         if (s->arch.positions == FR_POSITIONS_LEARNED) {
-            FR_TRY(load_positions(s));
+            FR_TRY(fr_constants_load(&s->constants, FR_W_POSITIONS, -1, &s->positions));
         }
         if (s->arch.embedding_norm) {
             FR_TRY(load_embedding_norm(s));

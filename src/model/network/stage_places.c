@@ -4,11 +4,8 @@
  * A stage makes a table only if one of its layers rotates by it. Angles are computed in f64.
  */
 #include "base/elementary.h"
-#include "base/mem.h"
 #include "model/network/stage_bytes.h"
 #include "model/network/stage_impl.h"
-
-#include <stdlib.h>
 
 /* Whether layer `layer` of the model rotates by the local angles (or by the others); neither where it does not rotate. */
 static bool rotates(const fr_arch *arch, int64_t layer, bool local)
@@ -68,12 +65,11 @@ static fr_status make_angles(fr_stage *s, const fr_rotation *rotation, fr_angles
     int64_t n = s->max_position * rotation->rotary;
     float *table = NULL;
     out->rotary = rotation->rotary;
-    FR_TRY(fr_constants_floats(&s->constants, n, &out->table));
     FR_TRY(fr_host_alloc(s->device, n, sizeof *table, &table));
     fill_angles(rotation, s->max_position, table);
-    fr_device_put(s->device, out->table, table, n * (int64_t)sizeof *table);
+    fr_status status = fr_constants_put(&s->constants, table, n, &out->table);
     fr_host_free(s->device, table);
-    return FR_OK;
+    return status;
 }
 
 /* 2^(-8 (h+1) / n) for the largest power of two n <= H, then every second slope of 2n heads for those beyond n (Press et
@@ -83,7 +79,7 @@ static fr_status make_slopes(fr_stage *s)
     int64_t n_heads = s->arch.n_heads;
     int64_t n = 1;
     float *slopes = NULL;
-    FR_TRY(fr_alloc(s->ctx, n_heads, sizeof *slopes, &slopes));
+    FR_TRY(fr_host_alloc(s->device, n_heads, sizeof *slopes, &slopes));
     while (2 * n <= n_heads) {
         n *= 2;
     }
@@ -93,7 +89,7 @@ static fr_status make_slopes(fr_stage *s)
         slopes[h] = (float)fr_power_of(2.0, -eighths / (double)n);
     }
     fr_status status = fr_constants_put(&s->constants, slopes, n_heads, &s->slopes_H);
-    free(slopes);
+    fr_host_free(s->device, slopes);
     return status;
 }
 

@@ -108,7 +108,6 @@ static fr_status load_stage(fr_session *s, const fr_session_params *params,
     fr_engine_params engine = {
         .grid = &s->grid,
         .stage = s->stage,
-        .device = s->device,
         .max_in_flight = fr_schedule_max_in_flight(s->grid.n_stages, s->grid.stage,
                                                    params->warmup_depth),
         .link = fr_link_kind_for(s->device)};

@@ -92,7 +92,7 @@ static fr_status open_links(fr_engine *e, const fr_engine_params *params)
     const fr_grid *grid = e->grid;
     int n_neighbours = (grid->stage > 0) + (grid->stage + 1 < grid->n_stages);
     fr_link_params pipeline = {.group = grid->pipeline,
-                               .device = params->device,
+                               .device = e->device,
                                .kind = params->link,
                                .n_streams = 2 * n_neighbours,
                                .piece_bytes = params->link_piece};
@@ -111,7 +111,7 @@ fr_status fr_engine_create(fr_ctx *ctx, const fr_engine_params *params, fr_engin
     e->ctx = ctx;
     e->grid = params->grid;
     e->stage = params->stage;
-    e->device = params->device;
+    e->device = fr_stage_device(params->stage);
     fr_status status = open_links(e, params);
     if (status == FR_OK) {
         status = fr_alloc(ctx, params->max_in_flight, sizeof *e->flights, &e->flights);
@@ -126,7 +126,7 @@ fr_status fr_engine_create(fr_ctx *ctx, const fr_engine_params *params, fr_engin
     if (status != FR_OK) {
         fr_engine_destroy(&e);
     } else {
-        fr_device_set_progress(params->device, poll_messages, e->grid->world);
+        fr_device_set_progress(e->device, poll_messages, e->grid->world);
     }
     *out = e;
     return status;

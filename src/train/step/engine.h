@@ -20,7 +20,6 @@ typedef struct fr_engine fr_engine;
 typedef struct fr_engine_params {
     fr_grid *grid;         /* borrowed */
     fr_stage *stage;       /* borrowed */
-    fr_device *device;     /* borrowed; the stage's */
     int64_t max_in_flight; /* see fr_schedule_max_in_flight */
     fr_link_kind link;     /* what the engine's links are: fr_link_kind_for */
     int64_t link_piece;    /* see fr_link_params; 0 but in tests */
@@ -30,7 +29,7 @@ FR_MUST_CHECK fr_status fr_engine_create(fr_ctx *ctx, const fr_engine_params *pa
                                          fr_engine **out);
 void fr_engine_destroy(fr_engine **engine);
 
-/** The device that was given. */
+/** The stage's. */
 fr_device *fr_engine_device(const fr_engine *engine);
 
 /** The link between the replicas of this stage, for their sums; the engine's. */

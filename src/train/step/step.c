@@ -1,9 +1,10 @@
 /* Steps under way: one a task at most, each a state machine that is moved on between other work and during waits.
  *
  * The order of events of one step: begin (plan it, zero its sums) - microbatches run - close - the exact gradient is
- * summed over the replicas of the stage - it and the totals of the pass come from the device - with an MLP, its shared gradient is summed over the stages - the step summary
- * is summed over the world - the prefix is updated. Each reduction is started when the one before is complete, in
- * leave_phase, and nothing here waits for it, except fr_step_finish.
+ * summed over the replicas of the stage - it and the totals of the pass come from the device - with an MLP, its shared
+ * gradient is summed over the stages - the step summary is summed over the world - the prefix is updated. Each
+ * reduction is started when the one before is complete, in leave_phase, and nothing here waits for it, except
+ * fr_step_finish.
  *
  * The step summary is a vector of int64 that all ranks add up. It holds exact sums (loss, counts), flags, and numbers
  * that one rank writes and all others leave 0, so that their sum is a gather. All ranks then hold the same summary and
@@ -300,10 +301,14 @@ static fr_status leave_phase(fr_steps *s, fr_task *task, step *now)
 }
 
 /* Whether what the phase waits for is complete. */
-static fr_status test_phase(fr_steps *s, step *now, bool *is_done)
+static fr_status test_phase(fr_steps *s, const fr_task *task, step *now, bool *is_done)
 {
     if (now->phase == PHASE_REDUCING) {
         return fr_link_test(s->replicas, &now->summing, is_done);
+    }
+    if (now->phase == PHASE_FETCHING) {
+        *is_done = fr_device_passed(task->device, now->fetched);
+        return FR_OK;
     }
     fr_group *group = now->phase == PHASE_AGREEING ? s->grid->world : s->grid->pipeline;
     return fr_group_test(group, &now->request, is_done);
@@ -318,10 +323,8 @@ static fr_status move_on(fr_steps *s, int64_t index, phase limit, bool *moved)
                  ? limit >= PHASE_REDUCING
                  : now->phase == PHASE_AGREEING ||
                        (now->phase >= PHASE_REDUCING && limit == PHASE_AGREEING);
-    if (*moved && now->phase == PHASE_FETCHING) {
-        *moved = fr_device_passed(s->tasks[index].device, now->fetched);
-    } else if (*moved && now->phase != PHASE_CLOSED) {
-        FR_TRY(test_phase(s, now, moved));
+    if (*moved && now->phase != PHASE_CLOSED) {
+        FR_TRY(test_phase(s, &s->tasks[index], now, moved));
     }
     return *moved ? leave_phase(s, &s->tasks[index], now) : FR_OK;
 }
