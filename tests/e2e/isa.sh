@@ -189,3 +189,17 @@ says "were computed with the instruction set: avx512_bf16, which is now the arit
 goes_on "s/^the arithmetic: .*/the arithmetic: cuda 3/" 1
 says "were computed with the arithmetic: cuda 3, which is now cpu 1"
 echo "generate --resume: likewise"
+
+# a kind of device that is not built in is refused by name, before anything is made
+unset FORERUN_ISA
+not_here="which this program is built without; set it to auto or cpu"
+expect 2 "$FORERUN" train "$work/c.yaml" --set "run.dir=$work/nowhere" --set run.device=cuda
+says "run.device is cuda, $not_here"
+[ ! -e "$work/nowhere" ] || fail "a refused device left a run folder"
+expect 1 "$FORERUN" preflight "$work/c.yaml" --set "run.dir=$work/nowhere" --set run.device=cuda
+grep -qF "run.device is cuda, $not_here" "$work/out" || fail "$(cat "$work/out")"
+expect 2 "$FORERUN" eval --model "$model" --data "$rows" --device cuda
+says "--device is cuda, $not_here"
+expect 2 "$FORERUN" generate --model "$model" --input "$rows" --device gpu
+says "--device is gpu, $not_here"
+echo "devices that are not built in are refused by name"
