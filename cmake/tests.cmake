@@ -1,4 +1,5 @@
-# Helpers that register tests: kind.file[.nRANKS], with labels, time limits and processor counts.
+# Helpers that register tests: kind.file[.nRANKS], with labels, time limits and processor counts. FR_TEST_WHEN, where it is
+# set: arguments of add_test that keep a test out of a plain run ("CONFIGURATIONS long": `ctest -C long` runs it).
 
 set(FR_TEST_ENVIRONMENT
     "FORERUN_CACHE=0"
@@ -66,7 +67,7 @@ function(fr_cunit_test test kind processors source)
         add_executable(${kind}_${name} ${source})
         target_link_libraries(${kind}_${name} PRIVATE fr_support fr_options)
     endif()
-    add_test(NAME ${test} COMMAND ${ARGN})
+    add_test(NAME ${test} ${FR_TEST_WHEN} COMMAND ${ARGN})
     fr_test_properties(${test} ${kind} ${processors})
 endfunction()
 

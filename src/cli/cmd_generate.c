@@ -181,17 +181,25 @@ static int64_t max_positions(const generation *g)
                : arch->context_length;
 }
 
-/* Encodes the rows, loads the stage and sets what the generator needs. The keys and values of a batch may take half of
- * a rank's memory: the weights and the activations need the rest. */
+/* What the keys and values of a batch may take: half of a rank's memory, since the weights and the activations need the rest;
+ * half of what the weights left where the device has memory of its own. */
+static fr_status find_cache_bytes(generation *g)
+{
+    const fr_device *device = g->inference.session.device;
+    fr_rank_limits limits;
+    FR_TRY(fr_rank_limits_find(g->ctx, g->cli->world, g->params.device, &limits));
+    int64_t bytes = limits.device_is_apart ? fr_device_room(device) : limits.memory;
+    g->options.cache_bytes = bytes / 2;
+    return FR_OK;
+}
+
+/* Encodes the rows, loads the stage and sets what the generator needs. */
 static fr_status prepare(generation *g)
 {
     fr_session *s = &g->inference.session;
-    int64_t memory = 0;
-    int64_t node_ranks = 0;
     FR_TRY(fr_group_agree(g->cli->world, encode_rows(g)));
     FR_TRY(fr_inference_load(&g->inference, max_positions(g), 0.0));
-    FR_TRY(fr_rank_memory_limit(g->ctx, g->cli->world, &memory, &node_ranks));
-    g->options.cache_bytes = memory / 2;
+    FR_TRY(find_cache_bytes(g));
     g->options.done = row_ended;
     g->options.user = g;
     g->options.times = &g->times;

@@ -18,6 +18,7 @@
 #include "cli/plan_picture.h"
 #include "cli/plan_report.h"
 #include "cli/plan_sources.h"
+#include "device/kinds.h"
 #include "train/session/session.h"
 
 #include <stdlib.h>
@@ -27,6 +28,8 @@ static const fr_option OPTIONS[] = {
     {"node-memory", "SIZE",
      "main memory of a node (not of a GPU), e.g. 512G, 80GiB, 80GB (default: the free "
      "memory of this machine)"},
+    {"device-memory", "SIZE",
+     "memory of a rank's device, where that is not the node's, e.g. 80GB of a GPU"},
     {"ranks-per-node", "K", "ranks that share a node's memory (default 1)"},
     {"link-gbps", "X",
      "speed of a link between two ranks, Gbit/s one way (default 10)"},
@@ -85,6 +88,22 @@ static fr_status read_machine(const fr_cli *cli, fr_plan_report *report,
     return FR_OK;
 }
 
+/* Without --device-memory the device of this program counts. */
+static fr_status read_device(const fr_cli *cli, const fr_plan_report *report,
+                             fr_rank_limits *limits)
+{
+    fr_device_memory memory = {.in_host_memory = false};
+    if (fr_options_has(cli->options, "device-memory")) {
+        FR_TRY(fr_options_size(cli->ctx, cli->options, "device-memory",
+                               &memory.available));
+    } else {
+        FR_TRY(fr_device_memory_of(cli->ctx, report->config->run.device, &memory));
+    }
+    limits->device_is_apart = !memory.in_host_memory;
+    limits->device_memory = memory.available;
+    return FR_OK;
+}
+
 /* Without --node-memory each node is taken to have the free memory of this machine, after limits such as a cgroup's. */
 static fr_status read_ranks(const fr_cli *cli, fr_plan_report *report,
                             fr_layout_problem *problem)
@@ -104,9 +123,9 @@ static fr_status read_ranks(const fr_cli *cli, fr_plan_report *report,
     FR_TRY(
         fr_options_size(cli->ctx, cli->options, "node-memory", &report->node_memory));
     problem->n_ranks = (int)ranks;
-    problem->rank_memory = report->node_memory / report->ranks_per_node;
-    problem->node_ranks = report->ranks_per_node;
-    return FR_OK;
+    problem->limits.memory = report->node_memory / report->ranks_per_node;
+    problem->limits.node_ranks = report->ranks_per_node;
+    return read_device(cli, report, &problem->limits);
 }
 
 /* A negative target share means that none is given: 0 is a legal share. */

@@ -47,6 +47,22 @@ static void print_nodes(const fr_preflight_report *report,
     }
 }
 
+/* Of a device with memory of its own. */
+static void print_device(const fr_preflight_node *node)
+{
+    if (node->device_likely > 0) {
+        fr_print_line(stdout,
+                      "memory of a rank's device on %s: %.1f MiB are free, at least "
+                      "%.1f and up to %.1f are needed%s",
+                      node->host, (double)node->device_bytes / MIB,
+                      (double)node->device_need / MIB,
+                      (double)node->device_likely / MIB,
+                      node->device_likely > node->device_bytes
+                          ? "; that may be too little: `forerun plan` shows what for"
+                          : "");
+    }
+}
+
 /* What limits the memory of nodes, and what the run needs at most: by forecast, with examples as long as the config
  * allows, so that a node with less need not be odd. */
 static void print_memory(const fr_preflight_node *nodes, int n_nodes)
@@ -64,6 +80,7 @@ static void print_memory(const fr_preflight_node *nodes, int n_nodes)
                           "there; `forerun plan` shows what for, and reads the rows",
                           node->host, (double)node->likely_bytes / MIB);
         }
+        print_device(node);
     }
 }
 

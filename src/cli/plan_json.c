@@ -14,21 +14,26 @@
 
 static json_t *candidate_of(const fr_layout_candidate *c)
 {
-    return json_pack("{s:i, s:i, s:b, s:b, s:I, s:o, s:o}", "stages",
+    return json_pack("{s:i, s:i, s:b, s:b, s:I, s:I, s:o, s:o}", "stages",
                      c->layout.n_stages, "replicas", c->layout.n_replicas, "possible",
                      (int)c->possible, "fits", (int)c->fits, "largest_bytes",
-                     (json_int_t)c->largest_bytes, "step_seconds",
+                     (json_int_t)c->largest_bytes, "largest_device_bytes",
+                     (json_int_t)c->device_bytes, "step_seconds",
                      fr_json_real(c->seconds), "reason", fr_json_string(c->reason));
 }
 
+/* "total" is of the host's memory. The last four are 0 where the device works in that. */
 static json_t *memory_of(const fr_rank_memory *m)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "weights",
-                     (json_int_t)m->weights, "activations", (json_int_t)m->activations,
-                     "edges", (json_int_t)m->edges, "validation",
-                     (json_int_t)m->forward, "workspace", (json_int_t)m->workspace,
-                     "head", (json_int_t)m->head, "tasks", (json_int_t)m->tasks,
-                     "process", (json_int_t)m->process, "total", (json_int_t)m->total);
+    return json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "weights",
+        (json_int_t)m->weights, "activations", (json_int_t)m->activations, "edges",
+        (json_int_t)m->edges, "validation", (json_int_t)m->forward, "workspace",
+        (json_int_t)m->workspace, "head", (json_int_t)m->head, "tasks",
+        (json_int_t)m->tasks, "process", (json_int_t)m->process, "total",
+        (json_int_t)m->total, "images", (json_int_t)m->images, "copies",
+        (json_int_t)m->copies, "loading", (json_int_t)m->loading, "device",
+        (json_int_t)m->device);
 }
 
 static json_t *stage_of(const fr_stage_forecast *s, double cost)
@@ -101,8 +106,9 @@ static json_t *needed_of(const fr_plan_report *r)
 {
     return r->chosen->fits
                ? json_null()
-               : json_pack("{s:I, s:I, s:i}", "rank_bytes",
-                           (json_int_t)r->needed.rank_bytes, "node_bytes",
+               : json_pack("{s:I, s:I, s:I, s:i}", "rank_bytes",
+                           (json_int_t)r->needed.rank_bytes, "device_bytes",
+                           (json_int_t)r->needed.device_bytes, "node_bytes",
                            (json_int_t)(r->needed.rank_bytes * r->ranks_per_node),
                            "stages", r->needed.n_stages);
 }
@@ -113,10 +119,11 @@ static json_t *report_of(const fr_plan_report *r)
     const fr_forecast *f = r->forecast;
     const fr_machine *m = &r->problem->machine;
     json_t *layout = json_pack(
-        "{s:i, s:i, s:i, s:b, s:I, s:i, s:I, s:o, s:o, s:o, s:b, s:b}", "ranks",
+        "{s:i, s:i, s:i, s:b, s:I, s:I, s:i, s:I, s:o, s:o, s:o, s:b, s:b}", "ranks",
         r->problem->n_ranks, "stages", r->chosen->layout.n_stages, "replicas",
         r->chosen->layout.n_replicas, "fits", (int)r->chosen->fits, "rank_memory",
-        (json_int_t)r->problem->rank_memory, "largest_stage", f->largest,
+        (json_int_t)r->problem->limits.memory, "device_memory",
+        (json_int_t)r->problem->limits.device_memory, "largest_stage", f->largest,
         "largest_bytes", (json_int_t)f->stages[f->largest].memory.total, "flops",
         fr_json_real(m->flops), "link_bytes_a_second", fr_json_real(m->link_bytes),
         "link_seconds", fr_json_real(m->link_seconds), "flops_assumed",

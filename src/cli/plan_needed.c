@@ -20,8 +20,8 @@ static fr_status try_stages(fr_ctx *ctx, const fr_layout_problem *problem, int n
     for (int i = 0; i < n_stages; i++) {
         fr_rank_memory memory;
         fr_forecast_memory(&input.params, i, &memory);
-        *fits = *fits && (double)memory.total <=
-                             fr_layout_memory_share() * (double)problem->rank_memory;
+        *fits = *fits &&
+                fr_layout_filled(&memory, &problem->limits) <= fr_layout_memory_share();
     }
     fr_layout_forecast_fini(&input);
     return FR_OK;
@@ -35,8 +35,11 @@ fr_status fr_plan_needed_find(fr_ctx *ctx, fr_plan_report *report)
     int64_t max =
         problem->arch->n_layers < MAX_STAGES ? problem->arch->n_layers : MAX_STAGES;
     bool fits = false;
+    double share = fr_layout_memory_share();
     report->needed.rank_bytes =
-        (int64_t)ceil((double)report->chosen->largest_bytes / fr_layout_memory_share());
+        (int64_t)ceil((double)report->chosen->largest_bytes / share);
+    report->needed.device_bytes =
+        (int64_t)ceil((double)report->chosen->device_bytes / share);
     if (problem->stages != FR_AUTO) {
         return FR_OK;
     }
@@ -47,21 +50,35 @@ fr_status fr_plan_needed_find(fr_ctx *ctx, fr_plan_report *report)
     return FR_OK;
 }
 
-void fr_plan_needed_print(const fr_plan_report *report, FILE *out)
+/* "2.0 GiB of memory a rank, 4.0 GiB a node, instead of 1.0 GiB a rank", with that of the device where it has its own. */
+static void print_more_memory(const fr_plan_report *report, FILE *out)
 {
     const fr_plan_needed *n = &report->needed;
+    const fr_rank_limits *limits = &report->problem->limits;
     char rank[FR_SIZE_BYTES];
     char node[FR_SIZE_BYTES];
     char has[FR_SIZE_BYTES];
     fr_size_text((double)n->rank_bytes, rank);
     fr_size_text((double)n->rank_bytes * (double)report->ranks_per_node, node);
-    fr_size_text((double)report->problem->rank_memory, has);
-    (void)fprintf(out,
-                  "   no layout fits. Any of these would help:\n"
-                  "   * %s of memory a rank, %s a node, instead of %s a rank (%d x %d "
-                  "then fits)\n",
-                  rank, node, has, report->chosen->layout.n_stages,
+    fr_size_text((double)limits->memory, has);
+    (void)fprintf(out, "   * %s of memory a rank, %s a node, instead of %s a rank",
+                  rank, node, has);
+    if (limits->device_is_apart) {
+        fr_size_text((double)n->device_bytes, rank);
+        fr_size_text((double)limits->device_memory, has);
+        (void)fprintf(out, ", and %s of its device's instead of %s", rank, has);
+    }
+    (void)fprintf(out, " (%d x %d then fits)\n", report->chosen->layout.n_stages,
                   report->chosen->layout.n_replicas);
+}
+
+void fr_plan_needed_print(const fr_plan_report *report, FILE *out)
+{
+    const fr_plan_needed *n = &report->needed;
+    char has[FR_SIZE_BYTES];
+    fr_size_text((double)report->problem->limits.memory, has);
+    (void)fprintf(out, "   no layout fits. Any of these would help:\n");
+    print_more_memory(report, out);
     if (n->n_stages > 0) {
         (void)fprintf(out, "   * %d ranks, or a multiple, of %s each (run.stages=%d)\n",
                       n->n_stages, has, n->n_stages);

@@ -67,9 +67,13 @@ static void print_head(const fr_plan_report *r, FILE *out)
     (void)fprintf(out,
                   "memory     %s a rank: its part of a node's main memory, not of a "
                   "GPU's: %s%s\n",
-                  size_of((double)r->problem->rank_memory).text,
+                  size_of((double)r->problem->limits.memory).text,
                   r->memory_is_here ? here : size_of((double)r->node_memory).text,
                   r->memory_is_here ? ", since --node-memory is not given" : " a node");
+    if (r->problem->limits.device_is_apart) {
+        (void)fprintf(out, "device     %s of its own memory for a rank\n",
+                      size_of((double)r->problem->limits.device_memory).text);
+    }
     (void)fprintf(out,
                   "speed      %.3g FLOP/s a rank (%s), links %.3g Gbit/s and %.3g us "
                   "(%s)\n",
@@ -110,6 +114,10 @@ static void print_candidate(const fr_plan_report *r, const fr_layout_candidate *
     } else {
         (void)fprintf(out, "  %10s    %12s", "-", "-");
     }
+    if (r->problem->limits.device_is_apart) {
+        (void)fprintf(out, "  %12s",
+                      c->possible ? size_of((double)c->device_bytes).text : "-");
+    }
     (void)fprintf(out, "  %s%s\n", c->fits ? "fits" : "no: ", c->reason);
 }
 
@@ -119,8 +127,9 @@ static void print_candidates(const fr_plan_report *r, FILE *out)
     enum { MAX = 16 };
     (void)fprintf(out,
                   "\nlayouts    stages x replicas%s\n"
-                  "  stages x replicas    a step       a rank      memory\n",
-                  r->chosen->fits ? ", -> is what train chooses" : "");
+                  "  stages x replicas    a step       a rank    %s  memory\n",
+                  r->chosen->fits ? ", -> is what train chooses" : "",
+                  r->problem->limits.device_is_apart ? "its device    " : "");
     for (int64_t i = 0; i < r->n_candidates; i++) {
         if (i < MAX || &r->candidates[i] == r->chosen) {
             print_candidate(r, &r->candidates[i], out);
@@ -147,16 +156,22 @@ static bool is_shown(const fr_forecast *f, int stage)
     return stage < EACH || stage >= f->n_stages - EACH || stage == f->largest;
 }
 
-static void print_memory(const fr_stage_forecast *s, FILE *out)
+static void print_columns(const int64_t *kinds, size_t n, FILE *out)
 {
-    const fr_rank_memory *m = &s->memory;
-    const int64_t kinds[] = {m->weights,   m->activations, m->edges, m->forward,
-                             m->workspace, m->head,        m->tasks, m->total};
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+    for (size_t i = 0; i < n; i++) {
         size_text text;
         (void)fprintf(out, " %11s", size_column(kinds[i], &text));
     }
     (void)fprintf(out, "\n");
+}
+
+static void print_memory(const fr_rank_memory *m, bool device_is_apart, FILE *out)
+{
+    const int64_t one[] = {m->weights,   m->activations, m->edges, m->forward,
+                           m->workspace, m->head,        m->tasks, m->total};
+    const int64_t apart[] = {m->weights,   m->activations, m->edges,  m->forward,
+                             m->workspace, m->head,        m->images, m->device};
+    print_columns(device_is_apart ? apart : one, sizeof one / sizeof one[0], out);
 }
 
 /* In layers: how many of them cost as much as the head does on the share of rows that have a target. */
@@ -173,18 +188,39 @@ double fr_plan_stage_cost(const fr_plan_report *report, int stage)
            (last ? head_cost(report) : 0.0);
 }
 
+/* What a rank has in the host's memory where its device has its own. The larger of two moments counts: while the weights are
+ * loaded, and after that. */
+static void print_host(const fr_plan_report *r, FILE *out)
+{
+    const fr_forecast *f = r->forecast;
+    (void)fprintf(out, "\nhost       what a rank has in the memory of its node; "
+                       "matrices are there while they are loaded\n"
+                       " stage     loading       tasks      copies       total\n");
+    for (int i = 0; i < f->n_stages; i++) {
+        const fr_rank_memory *m = &f->stages[i].memory;
+        const int64_t kinds[] = {m->loading, m->tasks, m->copies, m->total};
+        if (is_shown(f, i)) {
+            (void)fprintf(out, "%6d", i);
+            print_columns(kinds, sizeof kinds / sizeof kinds[0], out);
+        }
+    }
+}
+
 /* The program's own memory is the same on every stage, so it is named once instead of in a column. */
 static void print_stages(const fr_plan_report *r, FILE *out)
 {
     const fr_forecast *f = r->forecast;
+    bool apart = r->problem->limits.device_is_apart;
+    const fr_rank_memory *largest = &f->stages[f->largest].memory;
     (void)fprintf(
         out,
-        "\nstages     %sthe head costs as much as %.2f layers; %s of each total "
+        "\nstages     %sthe head costs as much as %.2f layers; %s of each total%s "
         "are the program\n"
         " stage     layers   cost flight     weights activations       edges  "
-        "validation   workspace        head       tasks       total\n",
+        "validation   workspace        head %11s %11s\n",
         r->chosen->fits ? "" : "of the layout with the least memory; ", head_cost(r),
-        size_of((double)f->stages[0].memory.process).text);
+        size_of((double)f->stages[0].memory.process).text, apart ? " of the host" : "",
+        apart ? "images" : "tasks", apart ? "device" : "total");
     for (int i = 0; i < f->n_stages; i++) {
         const fr_stage_forecast *s = &f->stages[i];
         if (!is_shown(f, i)) {
@@ -194,11 +230,17 @@ static void print_stages(const fr_plan_report *r, FILE *out)
                       i == f->largest ? '*' : ' ', i, (long long)s->first_layer,
                       (long long)(s->first_layer + s->n_layers - 1),
                       fr_plan_stage_cost(r, i), (long long)s->max_in_flight);
-        print_memory(s, out);
+        print_memory(&s->memory, apart, out);
     }
-    (void)fprintf(out, "  * takes the most: %s of %s a rank\n",
-                  size_of((double)f->stages[f->largest].memory.total).text,
-                  size_of((double)r->problem->rank_memory).text);
+    (void)fprintf(out, "  * takes the most: %s of %s a %s\n",
+                  size_of((double)(apart ? largest->device : largest->total)).text,
+                  size_of((double)(apart ? r->problem->limits.device_memory
+                                         : r->problem->limits.memory))
+                      .text,
+                  apart ? "device" : "rank");
+    if (apart) {
+        print_host(r, out);
+    }
 }
 
 /* The first stage sends nothing backward, so the least is sought among the others. */

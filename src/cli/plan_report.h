@@ -40,7 +40,8 @@ typedef struct fr_plan_loading {
 
 /** What would be needed where nothing fits, plan_needed.h. */
 typedef struct fr_plan_needed {
-    int64_t rank_bytes; /* with these ranks, the best layout */
+    int64_t rank_bytes;   /* with these ranks, the best layout */
+    int64_t device_bytes; /* likewise, of a device's own memory */
     int n_stages; /* of the smallest pipeline that fits into the ranks' memory; 0: none */
 } fr_plan_needed;
 

@@ -11,6 +11,7 @@
 
 #include "device/activation.h"
 #include "device/attention.h"
+#include "device/kinds.h"
 #include "device/loss.h"
 #include "device/matrix.h"
 #include "device/memory.h"
@@ -117,11 +118,16 @@ typedef fr_status fr_op_sample_rows(fr_device *device, int64_t n_rows, int64_t v
 
 /** Each entry is the public function of that name; of memory fr_device_alloc, fr_host_alloc, ... */
 typedef struct fr_device_ops {
-    bool in_host_memory;
+    bool
+        in_host_memory; /* then reserve, room and most_used are NULL: a device with memory of
+                            its own has them from a pool (pool.h) */
     void (*destroy)(fr_device *device);
     const char *(*arithmetic)(const fr_device *device);
     fr_device_variant (*variant)(const fr_device *device);
 
+    fr_status (*reserve)(fr_device *device, int64_t bytes);
+    int64_t (*room)(const fr_device *device);
+    int64_t (*most_used)(const fr_device *device);
     fr_status (*alloc)(fr_device *device, int64_t bytes,
                        void **out); /* host_alloc too: zeroed, aligned to 64 bytes */
     void (*free)(fr_device *device, void *memory);
@@ -192,6 +198,8 @@ typedef struct fr_backend {
     const char *kind;
     /** Whether the environment lets one be made. */
     fr_status (*check)(fr_ctx *ctx);
+    /** See fr_device_memory_of; NULL: it works in the host's memory. */
+    fr_status (*memory)(fr_ctx *ctx, fr_device_memory *out);
     fr_status (*create)(fr_ctx *ctx, int n_threads, fr_device **out);
 } fr_backend;
 

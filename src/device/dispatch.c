@@ -91,6 +91,21 @@ fr_status fr_device_alloc(fr_device *device, int64_t count, size_t size, void *o
     return take(device, count, size, device->ops->alloc, out);
 }
 
+fr_status fr_device_reserve(fr_device *device, int64_t bytes)
+{
+    return device->ops->in_host_memory ? FR_OK : device->ops->reserve(device, bytes);
+}
+
+int64_t fr_device_room(const fr_device *device)
+{
+    return device->ops->in_host_memory ? INT64_MAX : device->ops->room(device);
+}
+
+int64_t fr_device_most_used(const fr_device *device)
+{
+    return device->ops->in_host_memory ? 0 : device->ops->most_used(device);
+}
+
 bool fr_device_in_host_memory(const fr_device *device)
 {
     return device->ops->in_host_memory;

@@ -44,6 +44,14 @@ fr_status fr_device_check_kind(fr_ctx *ctx, const char *name, const char *kind)
     return backend->check(ctx);
 }
 
+fr_status fr_device_memory_of(fr_ctx *ctx, const char *kind, fr_device_memory *out)
+{
+    *out = (fr_device_memory){.in_host_memory = true};
+    FR_TRY(fr_device_check_kind(ctx, "the device", kind));
+    const fr_backend *backend = find(kind);
+    return backend->memory != NULL ? backend->memory(ctx, out) : FR_OK;
+}
+
 fr_status fr_device_create_host(fr_ctx *ctx, int n_threads, fr_device **out)
 {
     return fr_cpu_backend.create(ctx, n_threads, out);

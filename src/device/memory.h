@@ -50,6 +50,19 @@ typedef struct fr_mark {
 } fr_mark;
 
 /**
+ * Take so much of the device's memory at once, in one piece, for all that is allocated from it: at set-up, by forecast. What
+ * a run needs beyond that is taken when it is asked for. Nothing is done for a device in the host's memory.
+ * @return FR_OK; FR_ERR_NO_MEMORY, which names what was asked and what was free
+ */
+FR_MUST_CHECK fr_status fr_device_reserve(fr_device *device, int64_t bytes);
+
+/** Bytes that can still be allocated; INT64_MAX for a device in the host's memory, whose limits are the host's. */
+int64_t fr_device_room(const fr_device *device);
+
+/** Of what is reserved, the most bytes that were allocated at a time; 0 for a device in the host's memory. */
+int64_t fr_device_most_used(const fr_device *device);
+
+/**
  * Memory of the device, zeroed, aligned to 64 bytes.
  * @param[out] out  address of a pointer of any type; NULL on failure
  * @return FR_OK; FR_ERR_NO_MEMORY, which names what was asked and what was free

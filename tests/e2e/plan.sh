@@ -111,6 +111,26 @@ json "o['edge_bytes'] == $rows_of_step * 32 * 4 and o['tasks'][0]['from_rows']"
 json 'o["stage"][0]["reduction_bytes"] == 2 * o["stage"][0]["layers"] * 5 * 2 * 8 * 8'
 [ ! -e "$work/run" ] || fail "plan made a run folder"
 
+# ---- a device with memory of its own: it has what the host had, and decides what fits
+
+make_config 1 8 f32
+plan "$work/c.yaml" --ranks 4 --device-memory 1G
+grep -q "^device     1.00 GiB of its own memory for a rank" "$work/out" || fail "the device is not named"
+grep -q "^host       " "$work/out" || fail "no table of the host's memory"
+plan "$work/c.yaml" --ranks 4 --device-memory 1G --json
+json 'o["device_memory"] == 2**30 and o["fits"] and o["stages"] == 1'
+json 'all(m["device"] == sum(m[k] for k in ("weights", "activations", "edges", "validation", "workspace", "head", "images"))
+          and m["total"] == m["process"] + max(m["loading"], m["tasks"] + m["copies"])
+          for m in (s["memory"] for s in o["stage"]))'
+device_bytes=$(tail -n 1 "$work/out" | python3 -c 'import json, sys; print(json.load(sys.stdin)["stage"][0]["memory"]["device"])')
+plan "$work/c.yaml" --ranks 4 --device-memory $((device_bytes * 10 / 9 - 2)) --json
+json 'o["fits"] and o["stages"] > 1 and o["largest_bytes"] < o["rank_memory"]'
+expect 1 "$FORERUN" plan "$work/c.yaml" --ranks 4 --device-memory 1000
+grep -q "in its device; 90 % of its memory is 900 B" "$work/out" || fail "the device is not the reason: $(cat "$work/out")"
+grep -q "of its device's instead of 1000 B" "$work/out" || fail "the remedy does not name the device"
+plan "$work/c.yaml" --ranks 4 --json
+json 'o["device_memory"] == 0 and all(s["memory"]["device"] == 0 for s in o["stage"])'
+
 # ---- train chooses the same, with few examples and many, and loads the same layers
 
 for examples in 1 3 8; do
@@ -142,6 +162,7 @@ bad 2 "--ranks" "$work/c.yaml" --ranks 0
 bad 2 "--ranks" "$work/c.yaml" --ranks many
 bad 2 "--node-memory is 40X" "$work/c.yaml" --ranks 2 --node-memory 40X
 bad 2 "--node-memory is -1G" "$work/c.yaml" --ranks 2 --node-memory=-1G
+bad 2 "--device-memory is much" "$work/c.yaml" --ranks 2 --device-memory much
 bad 2 "--flops is 0" "$work/c.yaml" --ranks 2 --flops 0
 bad 2 "--target-share is 2" "$work/c.yaml" --ranks 2 --target-share 2
 bad 2 "did you mean --ranks" "$work/c.yaml" --rank 2

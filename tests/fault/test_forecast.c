@@ -49,7 +49,7 @@ static void forecasts_survive_each_failed_allocation(void)
                                  .n_tasks = 2,
                                  .tasks = tasks,
                                  .n_ranks = 2,
-                                 .rank_memory = 1 << 30,
+                                 .limits.memory = 1 << 30,
                                  .sources = sources,
                                  .machine = fr_machine_assumed()};
     CU_ASSERT_TRUE(fr_fault_sweep("choose", choose, &problem) >= 20);

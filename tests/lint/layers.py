@@ -25,7 +25,7 @@ USES = {
     "train/checkpoint": "base model",
     "train/data": "base model/files model/network model/text train/checkpoint train/config",
     "train/step": "base comm device model model/network model/text train/checkpoint train/config train/data",
-    "train/forecast": "base model model/network train/checkpoint train/config train/data train/step",
+    "train/forecast": "base comm model model/network train/checkpoint train/config train/data train/step",
     "train/session": "base comm device model/network model/text model/weights train/config train/forecast train/step",
     "train/inference": "base comm model/network model/text model/weights train/checkpoint train/data train/forecast train/session",
     "train/run": "base comm device model model/network model/text model/weights train/checkpoint train/config train/data"

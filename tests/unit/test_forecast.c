@@ -1,5 +1,6 @@
 /* Bytes, memory and time of layouts, by hand on small numbers. */
 #include "base/mem.h"
+#include "comm/link.h"
 #include "model/network/stage_bytes.h"
 #include "support/suite.h"
 #include "train/forecast/forecast.h"
@@ -338,7 +339,50 @@ static void replicas_on_a_node_share_their_weights(void)
     }
 }
 
+/* What a device with memory of its own has is no longer the host's, but for what goes through it. */
+static void a_device_apart_has_memory_of_its_own(void)
+{
+    fr_task_workload loads[] = {load_of(4), load_of(2)};
+    fr_forecast_params p = even_stages(loads, 2);
+    p.n_replicas = 3;
+    p.node_ranks = 12;
+    int64_t n = 2 * fr_arch_prefix_elements(&ARCH, 6);
+    int64_t images = 2 * 2 * n * (4 + 8); /* two tasks, K and V, a prefix and its sum */
+    for (int i = 0; i < 4; i++) {
+        fr_rank_memory one;
+        fr_rank_memory apart;
+        p.device_is_apart = false;
+        fr_forecast_memory(&p, i, &one);
+        CU_ASSERT_EQUAL(one.images + one.copies + one.loading + one.device, 0);
+        p.device_is_apart = true;
+        fr_forecast_memory(&p, i, &apart);
+        fr_stage_shape shape = {
+            .arch = &ARCH, .first_layer = 2 * i, .n_layers = 2, .max_position = 32};
+        CU_ASSERT_EQUAL(apart.weights, fr_stage_weight_bytes(&shape));
+        CU_ASSERT_EQUAL(apart.loading, (fr_stage_matrix_bytes(&shape) + 2) / 3);
+        CU_ASSERT_EQUAL(apart.images, images);
+        /* up and down to each neighbour, and the sums */
+        CU_ASSERT_EQUAL(apart.copies, images + (i == 0 || i == 3 ? 3 : 5) * 2 *
+                                                   (int64_t)FR_LINK_PIECE_BYTES);
+        CU_ASSERT_EQUAL(apart.device, apart.weights + apart.activations + apart.edges +
+                                          apart.forward + apart.workspace + apart.head +
+                                          apart.images);
+        CU_ASSERT_EQUAL(apart.activations, one.activations);
+        CU_ASSERT_EQUAL(apart.total, apart.process + apart.tasks + apart.copies);
+    }
+    /* matrices wait in the host's memory for their way: here they are more than what comes after */
+    p.node_ranks = 0;
+    fr_arch large = ARCH;
+    fr_rank_memory memory;
+    large.vocab_size = 1 << 20;
+    p.arch = &large;
+    fr_forecast_memory(&p, 0, &memory);
+    CU_ASSERT_TRUE(memory.loading > memory.tasks + memory.copies);
+    CU_ASSERT_EQUAL(memory.total, memory.process + memory.loading);
+}
+
 static const fr_case CASES[] = {
+    FR_CASE(a_device_apart_has_memory_of_its_own),
     FR_CASE(bytes_follow_the_formulas),
     FR_CASE(bytes_of_an_mlp_follow_its_shape),
     FR_CASE(a_pass_takes_its_flop),

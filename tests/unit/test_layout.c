@@ -104,7 +104,7 @@ static void make_problem(const choice *c, problem *out)
                                        .n_tasks = 1,
                                        .tasks = &out->task,
                                        .n_ranks = c->ranks,
-                                       .rank_memory = c->memory,
+                                       .limits.memory = c->memory,
                                        .sources = &out->source,
                                        .machine = fr_machine_assumed()};
     out->problem.machine.flops = 1e6; /* links cost nothing beside computing */
@@ -208,7 +208,7 @@ static void without_tasks_the_fewest_stages_that_fit_are_taken(void)
     p.problem.n_tasks = 0;
     FR_ASSERT_OK(fr_layout_resolve(fr_test_ctx(), &p.problem, &layout));
     CU_ASSERT_EQUAL(layout.n_stages, 1);
-    p.problem.rank_memory = 1000;
+    p.problem.limits.memory = 1000;
     FR_ASSERT_OK(fr_layout_resolve(fr_test_ctx(), &p.problem, &layout));
     CU_ASSERT_EQUAL(layout.n_stages, 4);
 }
@@ -224,14 +224,53 @@ static void replicas_of_a_node_fit_because_they_share(void)
     int64_t n = 0;
     FR_ASSERT_OK(fr_layout_list(fr_test_ctx(), &p.problem, &list, &n));
     CU_ASSERT_EQUAL(list[0].layout.n_stages, 1);
-    p.problem.rank_memory =
+    p.problem.limits.memory =
         (int64_t)((double)(list[0].largest_bytes - 1) / fr_layout_memory_share());
     free(list);
     FR_ASSERT_OK(fr_layout_resolve(fr_test_ctx(), &p.problem, &layout));
     CU_ASSERT_TRUE(layout.n_stages > 1);
-    p.problem.node_ranks = 4;
+    p.problem.limits.node_ranks = 4;
     FR_ASSERT_OK(fr_layout_resolve(fr_test_ctx(), &p.problem, &layout));
     CU_ASSERT_EQUAL(layout.n_stages, 1);
+}
+
+/* The host has plenty; the device's own memory decides, and the reason names it. */
+static void a_devices_own_memory_decides(void)
+{
+    problem p;
+    fr_layout layout;
+    int64_t device_bytes = 0;
+    fr_layout_candidate *list = NULL;
+    int64_t n = 0;
+    make_problem(&(choice){0, 0, 8, 4, PLENTY}, &p);
+    FR_ASSERT_OK(fr_layout_settle(fr_test_ctx(), &p.problem, &layout, &device_bytes));
+    CU_ASSERT_EQUAL(layout.n_stages, 1);
+    CU_ASSERT_EQUAL(device_bytes, 0);
+    p.problem.limits.device_is_apart = true;
+    p.problem.limits.device_memory = PLENTY;
+    FR_ASSERT_OK(fr_layout_settle(fr_test_ctx(), &p.problem, &layout, &device_bytes));
+    CU_ASSERT_EQUAL(layout.n_stages, 1);
+    CU_ASSERT_TRUE(device_bytes > 0);
+    p.problem.limits.device_memory =
+        (int64_t)((double)(device_bytes - 1) / fr_layout_memory_share());
+    FR_ASSERT_OK(fr_layout_resolve(fr_test_ctx(), &p.problem, &layout));
+    CU_ASSERT_EQUAL(layout.n_stages, 2);
+    FR_ASSERT_OK(fr_layout_list(fr_test_ctx(), &p.problem, &list, &n));
+    CU_ASSERT_TRUE(list[n - 1].possible && !list[n - 1].fits);
+    CU_ASSERT_EQUAL(list[n - 1].layout.n_stages, 1);
+    CU_ASSERT_EQUAL(list[n - 1].device_bytes, device_bytes);
+    CU_ASSERT_PTR_NOT_NULL(strstr(list[n - 1].reason, "a rank in its device; 90 %"));
+    free(list);
+    /* where nothing fits, the layout that is the least too large */
+    p.problem.limits.device_memory = 1000;
+    FR_ASSERT_OK(fr_layout_resolve(fr_test_ctx(), &p.problem, &layout));
+    CU_ASSERT_EQUAL(layout.n_stages, 4);
+    /* and the host's memory decides as ever */
+    p.problem.limits.device_memory = PLENTY;
+    p.problem.limits.memory = 1000;
+    FR_ASSERT_OK(fr_layout_list(fr_test_ctx(), &p.problem, &list, &n));
+    CU_ASSERT_PTR_NOT_NULL(strstr(list[0].reason, "a rank; 90 %"));
+    free(list);
 }
 
 static void one_given_side_fixes_the_other(void)
@@ -284,6 +323,7 @@ static const fr_case CASES[] = {
     FR_CASE(others_say_why_not),
     FR_CASE(without_tasks_the_fewest_stages_that_fit_are_taken),
     FR_CASE(replicas_of_a_node_fit_because_they_share),
+    FR_CASE(a_devices_own_memory_decides),
     FR_CASE(one_given_side_fixes_the_other),
     FR_CASE(impossible_layouts_name_both_numbers),
     FR_CASE(groups_of_sources_limit_the_replicas),

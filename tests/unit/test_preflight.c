@@ -162,6 +162,26 @@ static void memory_clock_and_own_problems_are_odd(void)
     expect_odd(&f, 1, "no such file");
 }
 
+/* Of a node's devices the one that is the shortest of memory counts, wherever its rank stands. */
+static void a_device_with_too_little_memory_is_odd(void)
+{
+    fixture f;
+    make_healthy(&f);
+    for (int r = 0; r < N_RANKS; r++) {
+        f.ranks[r].device_bytes = 100 << 20;
+        f.ranks[r].device_need = 90 << 20;
+        f.ranks[r].device_likely = 120 << 20;
+    }
+    expect_odd(&f, -1, "");
+    for (int r = 2; r < 4; r++) {
+        f.ranks[r].device_bytes = 89 << 20;
+        expect_odd(&f, 1,
+                   "too little memory of its device: 89.0 MiB are available to a "
+                   "rank, whose weights and prefixes alone need 90.0");
+        f.ranks[r].device_bytes = 100 << 20;
+    }
+}
+
 static void another_arithmetic_is_odd(void)
 {
     fixture f;
@@ -187,6 +207,7 @@ int main(int argc, char **argv)
         FR_CASE(a_slow_answer_is_odd),
         FR_CASE(another_base_is_odd_in_any_of_a_nodes_ranks),
         FR_CASE(memory_clock_and_own_problems_are_odd),
+        FR_CASE(a_device_with_too_little_memory_is_odd),
         FR_CASE(another_arithmetic_is_odd),
     };
     return fr_suite_main("preflight", CASES, sizeof CASES / sizeof CASES[0], argc,

@@ -3,9 +3,12 @@ add_executable(forerun_walled ${CLI_SOURCES} ${CMAKE_CURRENT_LIST_DIR}/walled.c)
 target_link_libraries(forerun_walled PRIVATE fr_train fr_options)
 target_compile_definitions(forerun_walled PRIVATE FORERUN_VERSION="${PROJECT_VERSION}")
 
-# fr_walled_test(NAME SCRIPT [ARGS...])
+# fr_walled_test(NAME SCRIPT [ARGS...]); scripts are of tests/e2e, but for those with a folder of their own
 function(fr_walled_test name script)
-    add_test(NAME walled.${name} COMMAND bash ${PROJECT_SOURCE_DIR}/tests/e2e/${script}.sh ${ARGN})
+    if(NOT script MATCHES "/")
+        set(script e2e/${script})
+    endif()
+    add_test(NAME walled.${name} ${FR_TEST_WHEN} COMMAND bash ${PROJECT_SOURCE_DIR}/tests/${script}.sh ${ARGN})
     fr_test_properties(walled.${name} walled 2)
     set_property(TEST walled.${name} APPEND PROPERTY ENVIRONMENT
         "FORERUN=$<TARGET_FILE:forerun_walled>" "SOURCE=${PROJECT_SOURCE_DIR}")
@@ -19,6 +22,7 @@ fr_walled_test(multitask multitask)
 fr_walled_test(generate generate)
 fr_walled_test(quantised quantised tiny)
 fr_walled_test(reparam reparam)
+fr_walled_test(memory walled/memory)
 
 # Tests written in C whose devices come from the list that they are linked with (fr_device_create). The wall is an object of
 # the program, so its list of devices is taken and not the one in the library.
@@ -37,3 +41,11 @@ foreach(name model families reparam) # of tiny models: real ones take minutes
     fr_walled_cunit_test(golden_${name} golden/test_${name}.c)
 endforeach()
 fr_walled_cunit_test(image unit/test_image.c)
+
+# The real model takes minutes.
+set(FR_TEST_WHEN CONFIGURATIONS long)
+fr_walled_cunit_test(golden_smollm2 golden/test_smollm2.c)
+foreach(name one_arithmetic layouts resume quantised)
+    fr_walled_test(${name}_smollm2 ${name} smollm2)
+endforeach()
+unset(FR_TEST_WHEN)

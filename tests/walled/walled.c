@@ -9,15 +9,19 @@
  *   get      delivers when a mark behind it passes; until then its target holds rubbish
  *   put      leaves rubbish in its source
  *   free     leaves rubbish in its memory
+ *   room     is as small as WALL_MEMORY says
  *
  * So a program whose results are those of the plain CPU follows memory.h, as far as its run goes. Work itself is done at
  * the call: that it may come late is seen by the host through marks alone.
  */
 #define _GNU_SOURCE
+#include "base/integer.h"
 #include "base/mem.h"
+#include "base/quantity.h"
 #include "base/rng.h"
 #include "device/backends.h"
 #include "device/cpu/cpu.h"
+#include "device/pool.h"
 #include "sides.h"
 
 #include <stdio.h>
@@ -26,7 +30,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* Address space behind the wall; of what is not used nothing is in memory. */
+/* Address space behind the wall; of what is not used nothing is in memory. WALL_MEMORY says how much of it the device has. */
 #define REGION_BYTES ((int64_t)1 << 36)
 
 enum { RUBBISH = 0xA7, MOST_QUESTIONS = 5 };
@@ -43,7 +47,10 @@ typedef struct delivery {
 typedef struct walled {
     fr_device base; /* first */
     fr_device *cpu;
+    void *mapping; /* with the region behind the wall */
     wall wall;
+    fr_pool *pool; /* of the region */
+    int64_t room;
     int depth; /* of calls that have opened the wall */
     uint64_t clock;
     uint64_t passed;
@@ -96,38 +103,52 @@ static void leave(fr_device *device)
 
 /* ---- memory ------------------------------------------------------------------------------------- */
 
-/* Each piece has pages of its own, behind one that holds its size; addresses are not used again. */
+static fr_status grow(void *context, int64_t bytes)
+{
+    walled *w = context;
+    w->wall.used = bytes;
+    set_wall(w, w->depth > 0 ? PROT_READ | PROT_WRITE : PROT_NONE);
+    return FR_OK;
+}
+
+static int64_t available(void *context)
+{
+    const walled *w = context;
+    return fr_max(0, w->room - w->wall.used);
+}
+
+static fr_status walled_reserve(fr_device *device, int64_t bytes)
+{
+    return fr_pool_reserve(of(device)->pool, bytes);
+}
+
+static int64_t walled_room(const fr_device *device)
+{
+    const walled *w = (const walled *)device;
+    return w->room - fr_pool_used(w->pool);
+}
+
+static int64_t walled_most_used(const fr_device *device)
+{
+    return fr_pool_most_used(((const walled *)device)->pool);
+}
+
 static fr_status walled_alloc(fr_device *device, int64_t bytes, void **out)
 {
-    walled *w = of(device);
-    int64_t page = sysconf(_SC_PAGESIZE);
-    int64_t room = (bytes / page + 2) * page;
-    char *size = w->wall.region + w->wall.used;
-    *out = NULL;
-    if (w->wall.used + room > REGION_BYTES) {
-        return FR_FAIL(device->ctx, FR_ERR_NO_MEMORY,
-                       "the walled device has no room for %lld bytes",
-                       (long long)bytes);
-    }
-    w->wall.used += room;
-    set_wall(w, w->depth > 0 ? PROT_READ | PROT_WRITE : PROT_NONE);
+    FR_TRY(fr_pool_take(of(device)->pool, bytes, out));
     enter(device);
-    memcpy(size, &bytes, sizeof bytes);
+    memset(*out, 0, (size_t)fr_pool_block_bytes(of(device)->pool, *out));
     leave(device);
-    *out = size + page;
     return FR_OK;
 }
 
 static void walled_free(fr_device *device, void *memory)
 {
-    char *start = memory;
-    int64_t bytes = 0;
     of(device)->wall.call = "free";
     check_device(&of(device)->wall, memory);
     if (memory != NULL) {
         enter(device);
-        memcpy(&bytes, start - sysconf(_SC_PAGESIZE), sizeof bytes);
-        memset(memory, RUBBISH, (size_t)bytes);
+        memset(memory, RUBBISH, (size_t)fr_pool_give(of(device)->pool, memory));
         leave(device);
     }
 }
@@ -380,9 +401,8 @@ static void walled_destroy(fr_device *device)
         w->first = d->next;
         free(d);
     }
-    if (w->wall.region != NULL) {
-        (void)munmap(w->wall.region, (size_t)REGION_BYTES);
-    }
+    fr_pool_destroy(&w->pool);
+    (void)munmap(w->mapping, (size_t)(REGION_BYTES + FR_POOL_GRAIN_BYTES));
     fr_device_destroy(&w->cpu);
     free(w);
 }
@@ -419,6 +439,9 @@ static const fr_device_ops OPS = {
     .destroy = walled_destroy,
     .arithmetic = walled_arithmetic,
     .variant = walled_variant,
+    .reserve = walled_reserve,
+    .room = walled_room,
+    .most_used = walled_most_used,
     .alloc = walled_alloc,
     .free = walled_free,
     .host_alloc = walled_host_alloc,
@@ -466,27 +489,58 @@ static const fr_device_ops OPS = {
     .sample_rows = walled_sample_rows,
 };
 
+static int64_t bytes_of_device(void)
+{
+    int64_t bytes = REGION_BYTES;
+    const char *text = getenv("WALL_MEMORY");
+    if (text != NULL && !fr_size_read(text, &bytes)) {
+        stop("walled device: WALL_MEMORY");
+    }
+    return bytes;
+}
+
+/* In large pages, so that the wall goes up and down in little time. */
+static void make_region(walled *w)
+{
+    w->mapping = mmap(NULL, (size_t)(REGION_BYTES + FR_POOL_GRAIN_BYTES), PROT_NONE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (w->mapping == MAP_FAILED) {
+        stop("walled device: mmap");
+    }
+    w->wall.region = (char *)fr_round_up((intptr_t)w->mapping, FR_POOL_GRAIN_BYTES);
+    (void)madvise(w->wall.region, (size_t)REGION_BYTES, MADV_HUGEPAGE);
+}
+
 static fr_status walled_create(fr_ctx *ctx, int n_threads, fr_device **out)
 {
     walled *w = NULL;
     const char *seed = getenv("WALL_SEED");
     FR_TRY(fr_alloc(ctx, 1, sizeof *w, &w));
     *w = (walled){.base = {.ops = &OPS, .ctx = ctx, .n_threads = n_threads},
+                  .room = bytes_of_device(),
                   .seed = seed != NULL ? strtoull(seed, NULL, 10) : 1};
     w->end = &w->first;
+    make_region(w);
+    fr_pool_source source = {w->wall.region, w, grow, available};
     *out = &w->base;
-    fr_status status = fr_cpu_backend.create(ctx, n_threads, &w->cpu);
+    fr_status status = fr_pool_create(ctx, &source, &w->pool);
     if (status == FR_OK) {
-        fr_device_set_progress(w->cpu, forward_progress, w);
-        w->wall.region = mmap(NULL, (size_t)REGION_BYTES, PROT_NONE,
-                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (w->wall.region == MAP_FAILED) {
-            stop("walled device: mmap");
-        }
-    } else {
-        fr_device_destroy(out);
+        status = fr_cpu_backend.create(ctx, n_threads, &w->cpu);
     }
-    return status;
+    if (status != FR_OK) {
+        fr_device_destroy(out);
+        return status;
+    }
+    fr_device_set_progress(w->cpu, forward_progress, w);
+    return FR_OK;
+}
+
+static fr_status walled_memory(fr_ctx *ctx, fr_device_memory *out)
+{
+    (void)ctx;
+    int64_t bytes = bytes_of_device();
+    *out = (fr_device_memory){false, bytes, bytes};
+    return FR_OK;
 }
 
 static fr_status walled_check(fr_ctx *ctx)
@@ -495,6 +549,7 @@ static fr_status walled_check(fr_ctx *ctx)
 }
 
 /* It passes for the CPU: configs and checkpoints are the same. */
-static const fr_backend WALLED_BACKEND = {"cpu", walled_check, walled_create};
+static const fr_backend WALLED_BACKEND = {"cpu", walled_check, walled_memory,
+                                          walled_create};
 
 const fr_backend *const fr_backends[] = {&WALLED_BACKEND, NULL};

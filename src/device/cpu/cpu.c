@@ -217,4 +217,4 @@ static fr_status create_best(fr_ctx *ctx, int n_threads, fr_device **out)
     return create(ctx, n_threads, &choice, out);
 }
 
-const fr_backend fr_cpu_backend = {"cpu", check_environment, create_best};
+const fr_backend fr_cpu_backend = {"cpu", check_environment, NULL, create_best};

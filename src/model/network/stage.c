@@ -49,8 +49,11 @@ static fr_status load_ends(fr_stage *s)
         }
     }
     if (fr_stage_is_last(s)) {
-        fr_matrix vocabulary = fr_frozen_matrix(s->frozen, &FR_STACK_HEAD, -1);
-        FR_TRY(fr_constants_bring(&s->constants, &vocabulary));
+        fr_matrix vocabulary = s->tokens;
+        if (!s->arch.tied_head || !fr_stage_is_first(s)) {
+            vocabulary = fr_frozen_matrix(s->frozen, &FR_STACK_HEAD, -1);
+            FR_TRY(fr_constants_bring(&s->constants, &vocabulary));
+        }
         FR_TRY(fr_head_load(&s->constants, &vocabulary, &s->head));
     }
     return FR_OK;
@@ -100,6 +103,9 @@ static fr_status load_own(fr_stage *s, const fr_weights *weights)
     FR_TRY(fr_stage_make_places(s));
     FR_TRY(load_layers(s));
     FR_TRY(load_ends(s));
+    if (!fr_device_in_host_memory(s->device)) {
+        fr_frozen_destroy(&s->frozen); /* the device has its own now */
+    }
     fr_weights_release(weights);
     return FR_OK;
 }

@@ -12,6 +12,7 @@
 
 #include "base/integer.h"
 #include "model/network/layer.h"
+#include "train/step/engine.h"
 #include "train/step/reparam.h"
 #include "train/step/schedule.h"
 #include "train/step/step.h"
@@ -138,15 +139,33 @@ static int64_t max_rows(const fr_forecast_params *p)
     return max;
 }
 
-/* Of N consecutive ranks at least N / S hold the same one of S stages and share its weights. That two stages of a
- * node may share a tied vocabulary is left out. */
-static int64_t weight_bytes(const fr_forecast_params *p, const fr_stage_shape *shape)
+/* A rank's share of its stage's matrices in the host's memory. Of N consecutive ranks at least N / S hold the same one of S
+ * stages and share its weights. That two stages of a node may share a tied vocabulary is left out. */
+static int64_t shared_matrices(const fr_forecast_params *p, const fr_stage_shape *shape)
 {
     int64_t n_ranks = (int64_t)p->n_stages * p->n_replicas;
     int64_t node = p->node_ranks < n_ranks ? p->node_ranks : n_ranks;
     int64_t sharers = node > p->n_stages ? node / p->n_stages : 1;
-    int64_t shared = fr_stage_matrix_bytes(shape);
-    return fr_stage_weight_bytes(shape) - shared + fr_ceil_div(shared, sharers);
+    return fr_ceil_div(fr_stage_matrix_bytes(shape), sharers);
+}
+
+/* Of a device with memory of its own: what it has of the tasks, and what the host has to reach it. An image copies through a
+ * block of its size (device/image.h). */
+static void add_apart(const fr_forecast_params *p, int stage,
+                      const fr_stage_shape *shape, fr_rank_memory *m)
+{
+    for (int64_t t = 0; t < p->n_tasks; t++) {
+        const fr_task_workload *task = &p->tasks[t];
+        int64_t n = prefixed_layers(p, stage, task) *
+                    fr_arch_prefix_elements(p->arch, task->length);
+        m->images += fr_task_image_bytes(n);
+    }
+    m->copies = m->images +
+                fr_engine_link_bytes(FR_LINK_STAGED, stage, p->n_stages, p->n_replicas);
+    m->loading = shared_matrices(p, shape);
+    m->device = m->weights + m->activations + m->edges + m->forward + m->workspace +
+                m->head + m->images;
+    m->total = m->process + fr_max(m->loading, m->tasks + m->copies);
 }
 
 void fr_forecast_memory(const fr_forecast_params *params, int stage,
@@ -158,7 +177,7 @@ void fr_forecast_memory(const fr_forecast_params *params, int stage,
     int64_t max_in_flight =
         fr_schedule_max_in_flight(p->n_stages, stage, p->warmup_depth);
     int64_t message = fr_edge_bytes(p->arch, rows);
-    *out = (fr_rank_memory){.weights = weight_bytes(p, &shape),
+    *out = (fr_rank_memory){.weights = fr_stage_weight_bytes(&shape),
                             /* a target of n tokens takes n - 1 rows */
                             .head = fr_stage_head_bytes(&shape, 2 * rows),
                             .process = PROCESS_BYTES};
@@ -173,6 +192,11 @@ void fr_forecast_memory(const fr_forecast_params *params, int stage,
         const fr_task_workload *task = &p->tasks[t];
         out->tasks += bytes_of_task(p->arch, prefixed_layers(p, stage, task), task);
     }
+    if (p->device_is_apart) {
+        add_apart(p, stage, &shape, out);
+        return;
+    }
+    out->weights += shared_matrices(p, &shape) - fr_stage_matrix_bytes(&shape);
     out->total = out->weights + out->activations + out->edges + out->forward +
                  out->workspace + out->head + out->tasks + out->process;
 }

@@ -73,25 +73,35 @@ typedef struct fr_forecast_params {
     int64_t max_position;
     int64_t
         node_ranks; /* ranks in a row that share a node, and so their weights; 0: none do */
+    bool device_is_apart;          /* it has memory of its own (fr_device_memory) */
     int64_t n_tasks;               /* 0: weights alone count */
     const fr_task_workload *tasks; /* [n_tasks] */
     fr_machine machine;
 } fr_forecast_params;
 
-/** Memory of one rank by kind, in bytes. */
+/** Memory of one rank by kind, in bytes. Where the device has memory of its own, what lies there is marked D; elsewhere
+ * everything is the host's. */
 typedef struct fr_rank_memory {
-    int64_t weights; /* this rank's share where ranks of a node hold the same stage */
     int64_t
-        activations; /* of the microbatches in flight, max_in_flight times the largest */
+        weights; /* D; in the host's memory this rank's share where ranks of a node hold the same stage */
     int64_t
-        edges; /* message buffers: input and gradient of each microbatch in flight, and the next input */
-    int64_t forward;   /* activations of passes without backward (validation): two where
+        activations; /* D; of the microbatches in flight, max_in_flight times the largest */
+    int64_t
+        edges; /* D; message buffers: input and gradient of each microbatch in flight, and the next input */
+    int64_t
+        forward; /* D; activations of passes without backward (validation): two where
                           outputs are sent on, else one */
-    int64_t workspace; /* scratch of the layers */
-    int64_t head;      /* scratch of logits */
+    int64_t workspace; /* D; scratch of the layers */
+    int64_t head;      /* D; scratch of logits */
     int64_t tasks;     /* prefixes, moments, sums and gradients of all tasks */
     int64_t process;   /* the program and its libraries */
-    int64_t total;
+    /* of a device with memory of its own, else 0: */
+    int64_t images; /* D; prefixes and sums as the device has them */
+    int64_t copies; /* blocks of the host that copies and messages go through */
+    int64_t
+        loading; /* matrices on their way to the device: this rank's share of a node's */
+    int64_t device; /* total of D */
+    int64_t total;  /* of the host's memory */
 } fr_rank_memory;
 
 typedef struct fr_stage_forecast {
@@ -109,16 +119,16 @@ typedef struct fr_stage_forecast {
 typedef struct fr_forecast {
     int n_stages;
     fr_stage_forecast *stages; /* owned */
-    int largest;               /* stage whose ranks take the most memory */
-    int64_t edge_bytes;        /* forward on each edge, a round, all replicas; as many
+    int largest; /* stage whose ranks take the most memory, of the device where it has its own */
+    int64_t edge_bytes;     /* forward on each edge, a round, all replicas; as many
                                   backward above the first layer with a prefix */
-    int64_t summary_bytes;     /* of step summaries, a round */
-    int64_t message_bytes;     /* of a mean microbatch */
-    double message_seconds;    /* with latency */
-    double shortest_pass;      /* seconds: the fastest forward of a stage */
-    bool link_hides;           /* a message takes no longer than any pass */
-    bool link_bound;           /* the round is as long as its messages take */
-    double update_seconds;     /* reduction and step summary */
+    int64_t summary_bytes;  /* of step summaries, a round */
+    int64_t message_bytes;  /* of a mean microbatch */
+    double message_seconds; /* with latency */
+    double shortest_pass;   /* seconds: the fastest forward of a stage */
+    bool link_hides;        /* a message takes no longer than any pass */
+    bool link_bound;        /* the round is as long as its messages take */
+    double update_seconds;  /* reduction and step summary */
     double round_seconds;
     double bubble; /* share of the ranks' time that is idle, uneven stages included */
     double bubble_formula;    /* fr_bubble_formula of equal stages without links */
@@ -138,7 +148,7 @@ FR_MUST_CHECK fr_status fr_forecast_run(fr_ctx *ctx, const fr_forecast_params *p
                                         fr_forecast *out);
 void fr_forecast_fini(fr_forecast *forecast);
 
-/** Memory of a rank of one stage. */
+/** Memory of a rank of one stage, at its worst moment: while weights are loaded, or later. */
 void fr_forecast_memory(const fr_forecast_params *params, int stage,
                         fr_rank_memory *out);
 

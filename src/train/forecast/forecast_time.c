@@ -260,7 +260,9 @@ static void forecast_stage(const fr_forecast_params *p, const replica_round *r,
         s->backward_bytes = fr_edge_bytes(p->arch, llrint(rows));
     }
     fr_forecast_memory(p, stage, &s->memory);
-    if (s->memory.total > f->stages[f->largest].memory.total) {
+    const fr_rank_memory *largest = &f->stages[f->largest].memory;
+    if (p->device_is_apart ? s->memory.device > largest->device
+                           : s->memory.total > largest->total) {
         f->largest = stage;
     }
     if (stage == 0 || s->forward_seconds < f->shortest_pass) {

@@ -30,6 +30,14 @@ double fr_head_cost(const fr_arch *arch, double target_share);
  */
 void fr_split_layers(int64_t n_layers, double head_cost, int n_stages, int64_t *bounds);
 
+/** What a rank may use. */
+typedef struct fr_rank_limits {
+    int64_t memory;        /* bytes of its node's main memory */
+    int64_t node_ranks;    /* as in fr_forecast_params */
+    bool device_is_apart;  /* likewise; then */
+    int64_t device_memory; /* bytes of the device's memory, else 0 */
+} fr_rank_limits;
+
 /** What a layout is chosen for. Everything is borrowed. */
 typedef struct fr_layout_problem {
     const fr_arch *arch;
@@ -44,9 +52,8 @@ typedef struct fr_layout_problem {
     const fr_task_config *tasks;       /* [n_tasks] */
     const fr_workload_source *sources; /* [n_tasks] how large their rows are */
     int n_ranks;
-    int64_t rank_memory; /* bytes of memory that a rank may use */
-    int64_t node_ranks;  /* as in fr_forecast_params */
-    fr_machine machine;  /* `train` chooses for fr_machine_assumed */
+    fr_rank_limits limits;
+    fr_machine machine; /* `train` chooses for fr_machine_assumed */
 } fr_layout_problem;
 
 /**
@@ -61,16 +68,20 @@ fr_layout_problem fr_layout_problem_of(const fr_config *config, const fr_arch *a
 typedef struct fr_layout_candidate {
     fr_layout layout;
     bool possible; /* stages <= layers, replicas <= examples, and as the config asks */
-    bool fits;     /* possible, and the memory of the largest rank suffices */
-    int64_t largest_bytes;
-    int64_t largest_stage;
-    double seconds; /* of a round; 0 without tasks */
+    bool fits;     /* possible, and every rank has memory enough */
+    int64_t largest_bytes; /* of the host's memory, of any rank */
+    int64_t device_bytes;  /* of a device's own memory, likewise */
+    double filled;         /* fr_layout_filled of the rank that fills the most */
+    double seconds;        /* of a round; 0 without tasks */
     int64_t n_simulated;
     char reason[128]; /* why it is not possible or does not fit; "" if it does */
 } fr_layout_candidate;
 
 /** Share of a rank's memory that a layout may fill by forecast. */
 double fr_layout_memory_share(void);
+
+/** Share of what it may use that a rank fills: of the host's memory or of the device's own, the larger. */
+double fr_layout_filled(const fr_rank_memory *memory, const fr_rank_limits *limits);
 
 /**
  * Every stages x replicas with that many ranks, best first: those that fit by time of a round (ties: fewer
@@ -91,11 +102,12 @@ FR_MUST_CHECK fr_status fr_layout_resolve(fr_ctx *ctx, const fr_layout_problem *
                                           fr_layout *out);
 
 /**
- * Warn, on rank 0, if by forecast a rank of `layout` needs more memory than it may use: the kernel may then kill it
- * without a message. Without tasks only the weights count.
+ * fr_layout_resolve for this rank of a run. Warns, on rank 0, if by forecast a rank of the layout needs more of the host's
+ * memory than it may use: the kernel may then kill it without a message. Without tasks only the weights count.
+ * @param[out] device_bytes  of the device's own memory that this rank needs by forecast; 0: it has none
  */
-FR_MUST_CHECK fr_status fr_layout_warn(fr_ctx *ctx, const fr_layout_problem *problem,
-                                       const fr_layout *layout);
+FR_MUST_CHECK fr_status fr_layout_settle(fr_ctx *ctx, const fr_layout_problem *problem,
+                                         fr_layout *out, int64_t *device_bytes);
 
 /** The parameters of a forecast of `layout`; owns what they point to. */
 typedef struct fr_layout_forecast {

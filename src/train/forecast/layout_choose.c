@@ -8,7 +8,7 @@
  *
  * The choice is a pure function of fr_layout_problem with an assumed machine. Ranks need not exchange anything, and
  * `plan` foretells what `train` does on another machine. Where nothing fits, the layout with the least memory is taken
- * and layout_warn.c warns: a forecast is not a reason to refuse a run.
+ * and layout_settle.c warns: a forecast is not a reason to refuse a run.
  */
 #include "base/integer.h"
 #include "base/mem.h"
@@ -23,6 +23,15 @@
 double fr_layout_memory_share(void)
 {
     return 0.9;
+}
+
+double fr_layout_filled(const fr_rank_memory *memory, const fr_rank_limits *limits)
+{
+    double host = (double)memory->total / (double)limits->memory;
+    double device = limits->device_is_apart
+                        ? (double)memory->device / (double)limits->device_memory
+                        : 0.0;
+    return fmax(host, device);
 }
 
 /* ---- the problem -------------------------------------------------------------------------------- */
@@ -76,7 +85,8 @@ fr_status fr_layout_forecast_init(fr_ctx *ctx, const fr_layout_problem *problem,
         .bounds = out->bounds,
         .warmup_depth = problem->warmup_depth > 1 ? problem->warmup_depth : 1,
         .max_position = fr_workload_max_position(problem->sources, n_tasks),
-        .node_ranks = problem->node_ranks,
+        .node_ranks = problem->limits.node_ranks,
+        .device_is_apart = problem->limits.device_is_apart,
         .n_tasks = n_tasks,
         .tasks = out->tasks,
         .machine = problem->machine};
@@ -137,19 +147,40 @@ static void judge_shape(const fr_layout_problem *problem, fr_layout_candidate *c
     }
 }
 
-static void judge_memory(const fr_layout_problem *problem, fr_layout_candidate *c)
+/* What the stage that fills the most needs, and what there is of it. */
+static void tell_need(const fr_layout_problem *problem, int stage,
+                      const fr_rank_memory *memory, fr_layout_candidate *c)
 {
-    double allowed = fr_layout_memory_share() * (double)problem->rank_memory;
-    c->fits = (double)c->largest_bytes <= allowed;
+    char needs[FR_SIZE_BYTES];
+    char has[FR_SIZE_BYTES];
+    const fr_rank_limits *limits = &problem->limits;
+    double share = fr_layout_memory_share();
+    bool is_host = (double)memory->total > share * (double)limits->memory;
+    fr_size_text((double)(is_host ? memory->total : memory->device), needs);
+    fr_size_text(share * (double)(is_host ? limits->memory : limits->device_memory),
+                 has);
+    (void)snprintf(c->reason, sizeof c->reason,
+                   "stage %d needs %s a rank%s; %.0f %% of its memory is %s", stage,
+                   needs, is_host ? "" : " in its device", 100.0 * share, has);
+}
+
+static void judge_memory(const fr_layout_problem *problem, const fr_forecast *forecast,
+                         fr_layout_candidate *c)
+{
+    int fullest = 0;
+    for (int i = 0; i < forecast->n_stages; i++) {
+        const fr_rank_memory *memory = &forecast->stages[i].memory;
+        double filled = fr_layout_filled(memory, &problem->limits);
+        c->largest_bytes = fr_max(c->largest_bytes, memory->total);
+        c->device_bytes = fr_max(c->device_bytes, memory->device);
+        if (filled > c->filled) {
+            c->filled = filled;
+            fullest = i;
+        }
+    }
+    c->fits = c->filled <= fr_layout_memory_share();
     if (!c->fits) {
-        char needs[FR_SIZE_BYTES];
-        char has[FR_SIZE_BYTES];
-        fr_size_text((double)c->largest_bytes, needs);
-        fr_size_text(allowed, has);
-        (void)snprintf(c->reason, sizeof c->reason,
-                       "stage %lld needs %s a rank; %.0f %% of its memory is %s",
-                       (long long)c->largest_stage, needs,
-                       100.0 * fr_layout_memory_share(), has);
+        tell_need(problem, fullest, &forecast->stages[fullest].memory, c);
     }
 }
 
@@ -165,11 +196,9 @@ static fr_status judge(fr_ctx *ctx, const fr_layout_problem *problem,
     FR_TRY(fr_layout_forecast_init(ctx, problem, &c->layout, &input));
     fr_status status = fr_forecast_run(ctx, &input.params, &forecast);
     if (status == FR_OK) {
-        c->largest_stage = forecast.largest;
-        c->largest_bytes = forecast.stages[forecast.largest].memory.total;
         c->seconds = forecast.round_seconds;
         c->n_simulated = forecast.n_simulated;
-        judge_memory(problem, c);
+        judge_memory(problem, &forecast, c);
     }
     fr_forecast_fini(&forecast);
     fr_layout_forecast_fini(&input);
@@ -195,8 +224,8 @@ static int compare(const void *left, const void *right)
     if (a->fits && fabs(a->seconds - b->seconds) > SAME * a->seconds) {
         return a->seconds < b->seconds ? -1 : 1;
     }
-    if (!a->fits && a->possible && a->largest_bytes != b->largest_bytes) {
-        return a->largest_bytes < b->largest_bytes ? -1 : 1;
+    if (!a->fits && a->possible && fabs(a->filled - b->filled) > SAME * a->filled) {
+        return a->filled < b->filled ? -1 : 1;
     }
     return a->layout.n_stages - b->layout.n_stages;
 }

@@ -195,13 +195,11 @@ fr_status fr_inference_load(fr_inference *inference, int64_t max_position,
         .stages = params->one_pipeline ? n_ranks : params->stages,
         .n_ranks = n_ranks,
         .machine = fr_machine_assumed()};
-    FR_TRY(fr_rank_memory_limit(inference->ctx, s->world, &problem.rank_memory,
-                                &problem.node_ranks));
-    fr_status status = fr_layout_resolve(inference->ctx, &problem, &session.layout);
-    if (status == FR_OK) {
-        status = fr_layout_warn(inference->ctx, &problem, &session.layout);
-    }
-    FR_TRY(fr_group_agree(s->world, status));
+    FR_TRY(
+        fr_rank_limits_find(inference->ctx, s->world, params->device, &problem.limits));
+    FR_TRY(fr_group_agree(s->world,
+                          fr_layout_settle(inference->ctx, &problem, &session.layout,
+                                           &session.device_bytes)));
     FR_TRY(fr_session_load(s, &session));
     return fr_group_agree(s->world, check_prefixes(inference));
 }

@@ -41,7 +41,8 @@ typedef struct state {
     const fr_config *config;
     fr_weights *weights; /* NULL: the base could not be opened */
     fr_preflight_rank mine;
-    bool is_first; /* rank of its node */
+    bool is_first;   /* rank of its node */
+    bool has_device; /* one of the kind that run.device asks for can be made */
     uint8_t *digests;
     fr_preflight_link *links;
 } state;
@@ -63,12 +64,16 @@ static fr_status look_at_device(state *s)
 {
     fr_device *device = NULL;
     fr_device_params params = {.kind = s->config->run.device, .n_threads = 1};
+    fr_device_memory memory;
     FR_TRY(fr_device_check_kind(s->ctx, "run.device", params.kind));
+    FR_TRY(fr_device_memory_of(s->ctx, params.kind, &memory));
+    s->mine.device_bytes = memory.available;
     FR_TRY(fr_device_create(s->ctx, &params, &device));
     (void)snprintf(s->mine.arithmetic, sizeof s->mine.arithmetic, "%s",
                    fr_device_arithmetic(device));
     s->mine.variant = fr_device_variant_of(device);
     fr_device_destroy(&device);
+    s->has_device = true;
     return FR_OK;
 }
 
@@ -103,13 +108,17 @@ static fr_status forecast_memory(state *s, const fr_layout_problem *problem,
     fr_forecast_memory(&input.params, fr_group_rank(s->world) % layout->n_stages,
                        &memory);
     fr_layout_forecast_fini(&input);
-    s->mine.need_bytes = memory.weights + memory.tasks + memory.process;
+    bool is_apart = problem->limits.device_is_apart;
+    s->mine.need_bytes =
+        memory.tasks + memory.process + (is_apart ? memory.copies : memory.weights);
     s->mine.likely_bytes = memory.total;
+    s->mine.device_need = is_apart ? memory.weights + memory.images : 0;
+    s->mine.device_likely = memory.device;
     return FR_OK;
 }
 
 /* The layout that train would choose without reading its rows. */
-static fr_status likely_layout(state *s, int64_t memory, int64_t node_ranks)
+static fr_status likely_layout(state *s, const fr_rank_limits *limits)
 {
     const fr_config *config = s->config;
     const fr_arch *arch = fr_weights_arch(s->weights);
@@ -121,8 +130,7 @@ static fr_status likely_layout(state *s, int64_t memory, int64_t node_ranks)
     }
     fr_layout_problem problem = fr_layout_problem_of(config, arch, s->weights);
     problem.n_ranks = fr_group_size(s->world);
-    problem.rank_memory = memory;
-    problem.node_ranks = node_ranks;
+    problem.limits = *limits;
     problem.sources = sources;
     fr_status status = fr_layout_resolve(s->ctx, &problem, &layout);
     if (status == FR_OK) {
@@ -142,14 +150,14 @@ static fr_status look_at_model(state *s, fr_preflight_report *out)
     if (s->weights != NULL) {
         n_layers = fr_weights_arch(s->weights)->n_layers;
     }
-    int64_t memory = 0;
-    int64_t node_ranks = 0;
-    FR_TRY(fr_rank_memory_limit(s->ctx, s->world, &memory, &node_ranks));
+    fr_rank_limits limits;
+    FR_TRY(fr_rank_limits_find(s->ctx, s->world,
+                               s->has_device ? s->config->run.device : "cpu", &limits));
     FR_TRY(fr_group_allreduce(s->world, FR_MAX, &n_layers, 1));
     out->n_digests = n_layers > 0 ? n_layers + 1 : 0;
     status = FR_OK;
     if (s->weights != NULL) {
-        status = likely_layout(s, memory, node_ranks);
+        status = likely_layout(s, &limits);
     }
     return fr_group_agree(s->world, status);
 }

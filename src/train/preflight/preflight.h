@@ -30,7 +30,11 @@ typedef struct fr_preflight_rank {
     int64_t
         need_bytes; /* that it needs at least: weights, tasks, the program; 0: the model could not be opened */
     int64_t likely_bytes; /* that it needs at most, by forecast */
-    double clock_s;       /* node's clock less rank 0's */
+    /* of its device's own memory, 0 where the device works in the host's */
+    int64_t device_bytes;  /* that it may use now */
+    int64_t device_need;   /* that it needs at least: weights and prefixes */
+    int64_t device_likely; /* that it needs at most, by forecast */
+    double clock_s;        /* node's clock less rank 0's */
 } fr_preflight_rank;
 
 /** From one rank to another; zeros where not measured. */
@@ -74,7 +78,11 @@ typedef struct fr_preflight_node {
     int64_t memory_bytes; /* that its ranks may take together */
     int64_t need_bytes;   /* that they need at least */
     int64_t likely_bytes; /* that they need at most, by forecast */
-    int64_t n_hashed;     /* layers of the base that its ranks hashed */
+    /* of a device's own memory: of the rank that lacks the most, or has the least to spare */
+    int64_t device_bytes;
+    int64_t device_need;
+    int64_t device_likely;
+    int64_t n_hashed; /* layers of the base that its ranks hashed */
     double clock_s;
     double latency_us; /* shortest to or from another node; 0: none */
     double mb_per_s; /* the slower direction's best to or from another node; 0: none */

@@ -43,6 +43,17 @@ static int node_of(const fr_preflight_node *nodes, int n_nodes, const char *host
     return n_nodes;
 }
 
+/* Every rank has a device of its own, or a part of one: the scarcest counts. */
+static void note_device(const fr_preflight_rank *rank, fr_preflight_node *node)
+{
+    int64_t spare = rank->device_bytes - rank->device_likely;
+    if (node->n_ranks == 1 || spare < node->device_bytes - node->device_likely) {
+        node->device_bytes = rank->device_bytes;
+        node->device_need = rank->device_need;
+        node->device_likely = rank->device_likely;
+    }
+}
+
 /* One node a host, in the order of their first ranks. */
 static int group_ranks(const fr_preflight_report *report, fr_preflight_node *nodes,
                        int *node_of_rank)
@@ -67,6 +78,7 @@ static int group_ranks(const fr_preflight_report *report, fr_preflight_node *nod
         node->memory_bytes += rank->memory_bytes;
         node->need_bytes += rank->need_bytes;
         node->likely_bytes += rank->likely_bytes;
+        note_device(rank, node);
         if (rank->problem[0] != '\0' && node->finding[0] == '\0') {
             find(node, rank->problem);
         }
@@ -164,6 +176,15 @@ static void check_memory(fr_preflight_node *node)
             (double)node->memory_bytes / MIB, (long long)node->n_ranks,
             node->n_ranks == 1 ? "" : "s", (double)node->need_bytes / MIB,
             node->memory);
+        find(node, text);
+    }
+    if (node->device_need > node->device_bytes) {
+        (void)snprintf(text, sizeof text,
+                       "too little memory of its device: %.1f MiB are available to a "
+                       "rank, whose weights and prefixes alone need %.1f; free memory, "
+                       "or use more stages or fewer ranks a device",
+                       (double)node->device_bytes / MIB,
+                       (double)node->device_need / MIB);
         find(node, text);
     }
     if (fabs(node->clock_s) > MAX_CLOCK_S) {

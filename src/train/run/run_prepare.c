@@ -231,7 +231,7 @@ static int64_t last_position(const fr_run_state *run)
 }
 
 /* The layout, and the share of rows with a target that its split of layers stands on. */
-static fr_status choose_layout(fr_run_state *run, int64_t memory, int64_t node_ranks,
+static fr_status choose_layout(fr_run_state *run, const fr_rank_limits *limits,
                                fr_session_params *params)
 {
     fr_workload_source *sources = NULL;
@@ -242,19 +242,16 @@ static fr_status choose_layout(fr_run_state *run, int64_t memory, int64_t node_r
     fr_layout_problem problem =
         fr_layout_problem_of(run->config, run->env.arch, run->session.weights);
     problem.n_ranks = fr_group_size(run->world);
-    problem.rank_memory = memory;
-    problem.node_ranks = node_ranks;
+    problem.limits = *limits;
     problem.sources = sources;
-    fr_status status = fr_layout_resolve(run->ctx, &problem, &params->layout);
-    if (status == FR_OK) {
-        status = fr_layout_warn(run->ctx, &problem, &params->layout);
-    }
+    fr_status status =
+        fr_layout_settle(run->ctx, &problem, &params->layout, &params->device_bytes);
     params->target_share = fr_workload_target_share(sources, run->n_tasks);
     free(sources);
     return status;
 }
 
-/* Each rank has its own memory limit, and all must choose the same layout: fr_rank_memory_limit has agreed on it. */
+/* Each rank has its own limits, and all must choose the same layout: fr_rank_limits_find has agreed on them. */
 static fr_status load_session(fr_run_state *run)
 {
     fr_session *s = &run->session;
@@ -265,10 +262,9 @@ static fr_status load_session(fr_run_state *run)
                                 .max_position = last_position(run),
                                 .warmup_depth = run->config->run.warmup_depth,
                                 .recompute = run->config->run.recompute};
-    int64_t memory = 0;
-    int64_t node_ranks = 0;
-    FR_TRY(fr_rank_memory_limit(run->ctx, run->world, &memory, &node_ranks));
-    FR_TRY(fr_group_agree(run->world, choose_layout(run, memory, node_ranks, &params)));
+    fr_rank_limits limits;
+    FR_TRY(fr_rank_limits_find(run->ctx, run->world, params.device, &limits));
+    FR_TRY(fr_group_agree(run->world, choose_layout(run, &limits, &params)));
     return fr_session_load(s, &params);
 }
 

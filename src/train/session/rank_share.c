@@ -1,5 +1,6 @@
 #include "train/session/rank_share.h"
 
+#include "device/kinds.h"
 #include "train/config/config.h"
 
 /* The ranks of a node measure together, since each must know what the others may use too. */
@@ -41,20 +42,22 @@ fr_status fr_rank_threads(fr_ctx *ctx, const fr_share *share, int64_t asked, int
 }
 
 /* The least of all ranks, so that all choose the same layout. Nodes count as shared only if the ranks of each of them
- * are consecutive; otherwise node_ranks is 1. */
-fr_status fr_rank_memory_limit(fr_ctx *ctx, fr_group *world, int64_t *bytes,
-                               int64_t *node_ranks)
+ * are consecutive; otherwise node_ranks is 1. Devices of several kinds are refused later, with the arithmetic. */
+fr_status fr_rank_limits_find(fr_ctx *ctx, fr_group *world, const char *device,
+                              fr_rank_limits *out)
 {
     char text[FR_LIMIT_TEXT];
     fr_share share;
+    fr_device_memory memory;
     FR_TRY(fr_rank_share(ctx, world, &share));
+    FR_TRY(fr_group_agree(world, fr_device_memory_of(ctx, device, &memory)));
     fr_memory_share_text(&share.memory, text);
     fr_log(ctx, share.memory.bound == FR_BOUND_MACHINE ? FR_LOG_DEBUG : FR_LOG_INFO,
            "memory for a rank: %s", text);
     int64_t n = fr_group_node_size(world);
-    int64_t min[2] = {share.memory.bytes, fr_group_node_is_run(world) ? n : 1};
-    FR_TRY(fr_group_allreduce(world, FR_MIN, min, 2));
-    *bytes = min[0];
-    *node_ranks = min[1];
+    int64_t least[] = {share.memory.bytes, fr_group_node_is_run(world) ? n : 1,
+                       !memory.in_host_memory, memory.available};
+    FR_TRY(fr_group_allreduce(world, FR_MIN, least, 4));
+    *out = (fr_rank_limits){least[0], least[1], least[2] != 0, least[3]};
     return FR_OK;
 }

@@ -8,6 +8,7 @@
 #define FR_TRAIN_SESSION_RANK_SHARE_H
 
 #include "comm/share.h"
+#include "train/forecast/layout.h"
 
 /** This rank's share of its node's memory and processors. Collective. */
 FR_MUST_CHECK fr_status fr_rank_share(fr_ctx *ctx, fr_group *world, fr_share *out);
@@ -21,11 +22,11 @@ FR_MUST_CHECK fr_status fr_rank_threads(fr_ctx *ctx, const fr_share *share,
                                         int64_t asked, int *out);
 
 /**
- * Memory that every rank may use, logged where a container or the process limits it. Collective.
- * @param[out] bytes       the smallest share of all ranks
- * @param[out] node_ranks  consecutive ranks that share a node; 1 where a node's ranks are not consecutive
+ * What every rank may use, the least of all of them; logged where a container or the process limits it. Collective.
+ * @param device    kind of the ranks' devices, as fr_device_params takes it
+ * @param[out] out  node_ranks is 1 where a node's ranks are not consecutive
  */
-FR_MUST_CHECK fr_status fr_rank_memory_limit(fr_ctx *ctx, fr_group *world,
-                                             int64_t *bytes, int64_t *node_ranks);
+FR_MUST_CHECK fr_status fr_rank_limits_find(fr_ctx *ctx, fr_group *world,
+                                            const char *device, fr_rank_limits *out);
 
 #endif

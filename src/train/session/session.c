@@ -12,6 +12,7 @@
 #include "train/session/session.h"
 
 #include "base/mem.h"
+#include "base/quantity.h"
 #include "device/kinds.h"
 #include "device/memory.h"
 #include "train/session/rank_share.h"
@@ -43,6 +44,31 @@ fr_status fr_session_open(fr_ctx *ctx, fr_group *world, const char *model,
     return status;
 }
 
+/* At once and before anything is loaded, so that a rank whose device has too little says so in its first second. */
+static fr_status reserve(const fr_session *s, int64_t bytes)
+{
+    char text[FR_SIZE_BYTES];
+    if (fr_device_in_host_memory(s->device)) {
+        return FR_OK;
+    }
+    FR_TRY(fr_device_reserve(s->device, bytes));
+    fr_size_text((double)bytes, text);
+    fr_log(s->ctx, FR_LOG_INFO, "memory of the device: %s are reserved, by forecast",
+           text);
+    return FR_OK;
+}
+
+/* How good the forecast was. */
+static void log_most_used(const fr_session *s)
+{
+    char text[FR_SIZE_BYTES];
+    if (s->device != NULL && !fr_device_in_host_memory(s->device)) {
+        fr_size_text((double)fr_device_most_used(s->device), text);
+        fr_log(s->ctx, FR_LOG_DEBUG, "memory of the device: %s were used at most",
+               text);
+    }
+}
+
 /* Each rank computes with the best that its processor has. */
 static fr_status make_device(fr_session *s, const fr_session_params *session)
 {
@@ -61,9 +87,10 @@ static fr_status make_device(fr_session *s, const fr_session_params *session)
         status = fr_device_create_host(s->ctx, params.n_threads, &s->host);
     }
     FR_TRY(fr_group_agree(s->world, status));
-    return fr_group_agree_text(
+    FR_TRY(fr_group_agree_text(
         s->world, "the arithmetic", fr_device_arithmetic(s->device),
-        "start the same Forerun on every rank, on devices of one kind");
+        "start the same Forerun on every rank, on devices of one kind"));
+    return fr_group_agree(s->world, reserve(s, session->device_bytes));
 }
 
 /* What the ranks compute with and were asked to compute with, for messages. */
@@ -164,6 +191,7 @@ fr_status fr_session_load(fr_session *session, const fr_session_params *params)
 
 void fr_session_close(fr_session *session)
 {
+    log_most_used(session);
     fr_engine_destroy(&session->engine);
     fr_stage_destroy(&session->stage);
     if (session->host != session->device) {

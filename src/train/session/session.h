@@ -40,9 +40,10 @@ FR_MUST_CHECK fr_status fr_session_open(fr_ctx *ctx, fr_group *world, const char
 typedef struct fr_session_params {
     fr_layout layout;
     fr_precision precision;
-    bool quantised;     /* weights stay in the file as they are */
-    const char *device; /* its kind, as fr_device_params takes it; borrowed */
-    int64_t threads;    /* as fr_rank_threads takes them */
+    bool quantised;       /* weights stay in the file as they are */
+    const char *device;   /* its kind, as fr_device_params takes it; borrowed */
+    int64_t device_bytes; /* of its own memory that are reserved (fr_layout_settle) */
+    int64_t threads;      /* as fr_rank_threads takes them */
     int64_t max_position;
     double target_share;  /* share of rows with a target, for the split of layers */
     int64_t warmup_depth; /* 0: no backward pass will be run */

@@ -87,18 +87,34 @@ static void poll_messages(void *world)
 }
 
 /* A neighbour sends and receives one kind of message each. */
+static int pipeline_streams(int stage, int n_stages)
+{
+    return 2 * ((stage > 0) + (stage + 1 < n_stages));
+}
+
+static int replica_streams(int n_replicas)
+{
+    return n_replicas > 1 ? 1 : 0;
+}
+
+int64_t fr_engine_link_bytes(fr_link_kind kind, int stage, int n_stages, int n_replicas)
+{
+    return fr_link_bytes(kind, pipeline_streams(stage, n_stages), 0) +
+           fr_link_bytes(kind, replica_streams(n_replicas), 0);
+}
+
 static fr_status open_links(fr_engine *e, const fr_engine_params *params)
 {
     const fr_grid *grid = e->grid;
-    int n_neighbours = (grid->stage > 0) + (grid->stage + 1 < grid->n_stages);
     fr_link_params pipeline = {.group = grid->pipeline,
                                .device = e->device,
                                .kind = params->link,
-                               .n_streams = 2 * n_neighbours,
+                               .n_streams =
+                                   pipeline_streams(grid->stage, grid->n_stages),
                                .piece_bytes = params->link_piece};
     fr_link_params replicas = pipeline;
     replicas.group = grid->replicas;
-    replicas.n_streams = grid->n_replicas > 1 ? 1 : 0;
+    replicas.n_streams = replica_streams(grid->n_replicas);
     FR_TRY(fr_link_open(e->ctx, &pipeline, &e->pipeline));
     return fr_link_open(e->ctx, &replicas, &e->replicas);
 }

@@ -27,6 +27,10 @@ typedef struct fr_engine_params {
 
 FR_MUST_CHECK fr_status fr_engine_create(fr_ctx *ctx, const fr_engine_params *params,
                                          fr_engine **out);
+/** Bytes of host memory that the links of an engine hold, whose pieces have the usual size (fr_link_bytes). */
+int64_t fr_engine_link_bytes(fr_link_kind kind, int stage, int n_stages,
+                             int n_replicas);
+
 void fr_engine_destroy(fr_engine **engine);
 
 /** The stage's. */

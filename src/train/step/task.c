@@ -274,6 +274,12 @@ int64_t fr_task_array_bytes(int64_t n, bool has_reparam)
     return n_floats * n * (int64_t)sizeof(float) + 2 * n * (int64_t)sizeof(int64_t);
 }
 
+/* As open_images opens them: K and V, and the sum of their gradients. */
+int64_t fr_task_image_bytes(int64_t n)
+{
+    return 2 * n * (int64_t)(sizeof(float) + sizeof(int64_t));
+}
+
 /* The images come last: they are of arrays that do not move any more. */
 static fr_status open_images(fr_task *task)
 {

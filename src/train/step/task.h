@@ -68,6 +68,9 @@ FR_MUST_CHECK fr_status fr_task_alloc(const fr_task_env *env, const fr_stage *st
 /** Bytes of the arrays that fr_task_alloc makes for n floats of K on a rank, without those of a reparam. */
 int64_t fr_task_array_bytes(int64_t n, bool has_reparam);
 
+/** Bytes of the images of these arrays in a device with memory of its own. */
+int64_t fr_task_image_bytes(int64_t n);
+
 /** Collective over the pipeline: fill the prefix as `prefix.init` says; a reparam starts from it. FR_ERR_NUMERIC if it
  * is not finite. */
 FR_MUST_CHECK fr_status fr_task_init_prefix(const fr_task_env *env, fr_engine *engine,

@@ -1,0 +1,41 @@
+#include "base/integer.h"
+#include "base/quantity.h"
+#include "train/forecast/layout.h"
+
+/* A warning and not a failure: a forecast may be too high, and the run may still fit. It compares with all of the
+ * memory, whereas the choice of a layout keeps a tenth free. Only rank 0 logs. A device with memory of its own says itself
+ * what it lacks, when its memory is reserved. */
+static void warn(fr_ctx *ctx, int64_t needed, int64_t there)
+{
+    char needed_text[FR_SIZE_BYTES];
+    char there_text[FR_SIZE_BYTES];
+    if (needed > there && fr_ctx_rank(ctx) == 0) {
+        fr_size_text((double)needed, needed_text);
+        fr_size_text((double)there, there_text);
+        fr_log(ctx, FR_LOG_WARN,
+               "too little memory: by forecast a rank needs %s and may use %s, so the "
+               "kernel may kill this run; `forerun plan` shows what would fit",
+               needed_text, there_text);
+    }
+}
+
+fr_status fr_layout_settle(fr_ctx *ctx, const fr_layout_problem *problem,
+                           fr_layout *out, int64_t *device_bytes)
+{
+    fr_layout_forecast input;
+    int64_t max = 0;
+    *device_bytes = 0;
+    FR_TRY(fr_layout_resolve(ctx, problem, out));
+    FR_TRY(fr_layout_forecast_init(ctx, problem, out, &input));
+    for (int i = 0; i < out->n_stages; i++) {
+        fr_rank_memory memory;
+        fr_forecast_memory(&input.params, i, &memory);
+        max = fr_max(max, memory.total);
+        if (i == fr_ctx_rank(ctx) % out->n_stages) {
+            *device_bytes = memory.device;
+        }
+    }
+    fr_layout_forecast_fini(&input);
+    warn(ctx, max, problem->limits.memory);
+    return FR_OK;
+}
