@@ -92,15 +92,16 @@ static fr_status read_machine(const fr_cli *cli, fr_plan_report *report,
 static fr_status read_device(const fr_cli *cli, const fr_plan_report *report,
                              fr_rank_limits *limits)
 {
-    fr_device_memory memory = {.in_host_memory = false};
+    fr_device_facts facts = {.in_host_memory = false};
     if (fr_options_has(cli->options, "device-memory")) {
-        FR_TRY(fr_options_size(cli->ctx, cli->options, "device-memory",
-                               &memory.available));
+        FR_TRY(
+            fr_options_size(cli->ctx, cli->options, "device-memory", &facts.available));
     } else {
-        FR_TRY(fr_device_memory_of(cli->ctx, report->config->run.device, &memory));
+        FR_TRY(fr_device_facts_of(cli->ctx, report->config->run.device, &facts));
     }
-    limits->device_is_apart = !memory.in_host_memory;
-    limits->device_memory = memory.available;
+    limits->device_is_apart = !facts.in_host_memory;
+    limits->device_memory = facts.available;
+    limits->work = facts.work;
     return FR_OK;
 }
 

@@ -1,7 +1,7 @@
 /*
  * attention.h - attention over spans of keys, forward and backward.
  *
- * Words, shape letters and promises as in device.h.
+ * Words, shape letters and promises as in device.h. Views of a call have one type, those of the gradients too.
  */
 #ifndef FR_DEVICE_ATTENTION_H
 #define FR_DEVICE_ATTENTION_H
@@ -48,9 +48,9 @@ typedef struct fr_attention_params {
     int64_t n_heads;    /* H */
     int64_t n_kv_heads; /* G, divides H; query head h uses key head h / (H/G) */
     int64_t head_dim;   /* K */
-    int64_t q_stride;   /* floats between query rows; heads lie side by side in a row */
-    int64_t kv_stride;  /* floats between rows of k and of v */
-    int64_t n_tokens;   /* query rows in all: rows of o and lse */
+    int64_t q_stride;  /* numbers between query rows; heads lie side by side in a row */
+    int64_t kv_stride; /* numbers between rows of k and of v */
+    int64_t n_tokens;  /* query rows in all: rows of o and lse */
     int64_t prefix_length; /* P, may be 0 */
     const fr_f32 *prefix_k_PGK;
     const fr_f32 *prefix_v_PGK;
@@ -81,26 +81,25 @@ typedef struct fr_attention_params {
  * alone, not on positions.
  */
 FR_MUST_CHECK fr_status fr_attention(fr_device *device,
-                                     const fr_attention_params *params, const fr_f32 *q,
-                                     const fr_f32 *k, const fr_f32 *v, fr_f32 *o_THK,
+                                     const fr_attention_params *params, fr_view q,
+                                     fr_view k, fr_view v, fr_view o_THK,
                                      fr_f32 *lse_TH);
 
-/** Gradients of fr_attention. With dq NULL only the prefix gradient is computed (first layer). */
+/** Gradients of fr_attention. Without dq only the prefix gradient is computed (first layer). */
 typedef struct fr_attention_gradients {
-    fr_f32 *
-        dq; /* rows q_stride apart, overwritten; NULL: not wanted (then dk, dv NULL too) */
-    fr_f32 *dk; /* rows kv_stride apart, overwritten for rows of the segments */
-    fr_f32 *dv;
+    fr_view
+        dq; /* rows q_stride apart, overwritten; none: not wanted (then no dk, dv either) */
+    fr_view dk; /* rows kv_stride apart, overwritten for rows of the segments */
+    fr_view dv;
     fr_f32 *dprefix_k_UPGK; /* per unit, overwritten; NULL when prefix_length is 0 */
     fr_f32 *dprefix_v_UPGK;
     int64_t n_units;
 } fr_attention_gradients;
 
 FR_MUST_CHECK fr_status fr_attention_back(fr_device *device,
-                                          const fr_attention_params *params,
-                                          const fr_f32 *q, const fr_f32 *k,
-                                          const fr_f32 *v, const fr_f32 *o_THK,
-                                          const fr_f32 *lse_TH, const fr_f32 *do_THK,
+                                          const fr_attention_params *params, fr_view q,
+                                          fr_view k, fr_view v, fr_view o_THK,
+                                          const fr_f32 *lse_TH, fr_view do_THK,
                                           const fr_attention_gradients *gradients);
 
 #endif

@@ -3,7 +3,7 @@
  * sources of src/device alone; callers use the public headers.
  *
  * A backend has a folder and a structure of its own that begins with fr_device; its `create` makes one. The public functions
- * check arguments, dispatch through the table, and take the times (operators.c, dispatch.c), so a table's functions do neither.
+ * check arguments, dispatch through the table, and take the times (operators*.c, dispatch.c), so a table's functions do neither.
  * They have the contracts of the public ones, with arguments that have been checked.
  */
 #ifndef FR_DEVICE_BACKEND_H
@@ -20,72 +20,68 @@
 #include "device/rowwise.h"
 #include "device/sample.h"
 
-/* The operators, as a backend has them: each is the public function of that name (fr_linear, ...) with plain pointers. */
-typedef fr_status fr_op_linear(fr_device *device, int64_t m, const float *x,
-                               const fr_matrix *w, bool accumulate, float *y);
-typedef fr_status fr_op_linear_few(fr_device *device, int64_t m, const float *x,
-                                   const fr_matrix *w, bool accumulate, float *y);
-typedef fr_status fr_op_linear_back(fr_device *device, int64_t m, const float *dy,
-                                    const fr_matrix *w, bool accumulate, float *dx);
+/* The operators, as a backend has them: each is the public function of that name (fr_linear, ...) with plain pointers; views
+ * stay views. */
+typedef fr_status fr_op_linear(fr_device *device, int64_t m, fr_view x,
+                               const fr_matrix *w, bool accumulate, fr_view y);
+typedef fr_status fr_op_linear_few(fr_device *device, int64_t m, fr_view x,
+                                   const fr_matrix *w, bool accumulate, fr_view y);
+typedef fr_status fr_op_linear_back(fr_device *device, int64_t m, fr_view dy,
+                                    const fr_matrix *w, bool accumulate, fr_view dx);
 typedef fr_status fr_op_gather_rows(fr_device *device, int64_t n_tokens,
                                     const int32_t *ids, const fr_matrix *table,
                                     float *y_TD);
 typedef void fr_op_rmsnorm(fr_device *device, int64_t n_tokens, int64_t width,
-                           const float *x_TD, const float *w_D, float eps, float *y_TD,
+                           fr_view x_TD, const float *w_D, float eps, fr_view y_TD,
                            float *rstd_T);
 typedef void fr_op_rmsnorm_back(fr_device *device, int64_t n_tokens, int64_t width,
-                                const float *x_TD, const float *w_D,
-                                const float *rstd_T, const float *dy_TD, float *dx_TD);
+                                fr_view x_TD, const float *w_D, const float *rstd_T,
+                                fr_view dy_TD, float *dx_TD);
 typedef void fr_op_layernorm(fr_device *device, int64_t n_tokens, int64_t width,
-                             const float *x_TD, const float *w_D, const float *b_D,
-                             float eps, float *y_TD, float *stats_T2);
+                             fr_view x_TD, const float *w_D, const float *b_D,
+                             float eps, fr_view y_TD, float *stats_T2);
 typedef void fr_op_layernorm_back(fr_device *device, int64_t n_tokens, int64_t width,
-                                  const float *x_TD, const float *w_D,
-                                  const float *stats_T2, const float *dy_TD,
-                                  float *dx_TD);
+                                  fr_view x_TD, const float *w_D, const float *stats_T2,
+                                  fr_view dy_TD, float *dx_TD);
 typedef void fr_op_add_bias(fr_device *device, int64_t n_tokens, int64_t width,
-                            int64_t stride, const float *b, float *x);
+                            int64_t stride, const float *b, fr_view x);
 typedef void fr_op_rope(fr_device *device, const fr_heads *heads, int64_t rotary,
                         const int32_t *positions_T, const float *table, bool inverse,
-                        float *x);
-typedef void fr_op_rmsnorm_heads(fr_device *device, const fr_heads *heads,
-                                 const float *x, const float *w_K, float eps, float *y,
+                        fr_view x);
+typedef void fr_op_rmsnorm_heads(fr_device *device, const fr_heads *heads, fr_view x,
+                                 const float *w_K, float eps, fr_view y,
                                  float *rstd_TN);
 typedef void fr_op_rmsnorm_heads_back(fr_device *device, const fr_heads *heads,
-                                      const float *x, const float *w_K,
-                                      const float *rstd_TN, const float *dy, float *dx);
-typedef void fr_op_save(fr_device *device, int64_t n, fr_dtype dtype, float *x,
-                        void *saved);
-typedef void fr_op_restore(fr_device *device, int64_t n, fr_dtype dtype,
-                           const void *saved, float *x);
-typedef void fr_op_add(fr_device *device, int64_t n, const float *x, float *y);
-typedef void fr_op_add_scaled(fr_device *device, int64_t n, float factor,
-                              const float *x, float *y);
+                                      fr_view x, const float *w_K, const float *rstd_TN,
+                                      fr_view dy, fr_view dx);
+typedef void fr_op_save(fr_device *device, int64_t n, fr_view x, fr_view saved);
+typedef void fr_op_restore(fr_device *device, int64_t n, fr_view saved, fr_view x);
+typedef void fr_op_add(fr_device *device, int64_t n, fr_view x, float *y);
+typedef void fr_op_add_scaled(fr_device *device, int64_t n, float factor, fr_view x,
+                              float *y);
 typedef void fr_op_scale(fr_device *device, int64_t n, float factor, float *x);
 typedef void fr_op_gated(fr_device *device, fr_activation activation, int64_t n_tokens,
-                         int64_t width, const float *gate_up_T2F, float *y_TF);
+                         int64_t width, fr_view gate_up_T2F, fr_view y_TF);
 typedef void fr_op_gated_back(fr_device *device, fr_activation activation,
-                              int64_t n_tokens, int64_t width, const float *gate_up_T2F,
-                              const float *dy_TF, float *dgate_up_T2F);
+                              int64_t n_tokens, int64_t width, fr_view gate_up_T2F,
+                              fr_view dy_TF, fr_view dgate_up_T2F);
 typedef void fr_op_save_gated(fr_device *device, fr_activation activation,
-                              int64_t n_tokens, int64_t width, fr_dtype dtype,
-                              float *gate_up_T2F, void *saved, float *y_TF);
+                              int64_t n_tokens, int64_t width, fr_view gate_up_T2F,
+                              fr_view saved, fr_view y_TF);
 typedef void fr_op_restore_gated_back(fr_device *device, fr_activation activation,
-                                      int64_t n_tokens, int64_t width, fr_dtype dtype,
-                                      const void *saved, const float *dy_TF,
-                                      float *dgate_up_T2F);
+                                      int64_t n_tokens, int64_t width, fr_view saved,
+                                      fr_view dy_TF, fr_view dgate_up_T2F);
 typedef void fr_op_activate(fr_device *device, fr_activation activation, int64_t n,
-                            const float *x, float *y);
+                            fr_view x, fr_view y);
 typedef void fr_op_activate_back(fr_device *device, fr_activation activation, int64_t n,
-                                 const float *x, const float *dy, float *dx);
+                                 fr_view x, fr_view dy, fr_view dx);
 typedef fr_status fr_op_attention(fr_device *device, const fr_attention_params *params,
-                                  const float *q, const float *k, const float *v,
-                                  float *o_THK, float *lse_TH);
+                                  fr_view q, fr_view k, fr_view v, fr_view o_THK,
+                                  float *lse_TH);
 typedef fr_status fr_op_attention_back(fr_device *device,
-                                       const fr_attention_params *params,
-                                       const float *q, const float *k, const float *v,
-                                       const float *o_THK, const float *lse_TH,
-                                       const float *do_THK,
+                                       const fr_attention_params *params, fr_view q,
+                                       fr_view k, fr_view v, fr_view o_THK,
+                                       const float *lse_TH, fr_view do_THK,
                                        const fr_attention_gradients *gradients);
 typedef void fr_op_shape_logits(fr_device *device, int64_t n,
                                 const fr_logit_shape *shape, float *logits);
@@ -100,18 +96,17 @@ typedef void fr_op_exact_add_numbers(fr_device *device, int64_t n, int exponent,
                                      const double *x_n, int64_t *sum,
                                      int64_t *n_refused);
 typedef void fr_op_copy_rows(fr_device *device, int64_t n_rows, int64_t width,
-                             const int32_t *rows_N, const float *x, float *y_ND);
+                             const int32_t *rows_N, fr_view x, fr_view y_ND);
 typedef void fr_op_scatter_rows(fr_device *device, int64_t n_tokens, int64_t width,
-                                int64_t n_rows, const int32_t *rows_S,
-                                const float *x_SD, float *y_TD);
+                                int64_t n_rows, const int32_t *rows_S, fr_view x_SD,
+                                fr_view y_TD);
 typedef void fr_op_add_table_rows(fr_device *device, int64_t n_tokens, int64_t width,
                                   const int32_t *rows_T, const float *table,
                                   float *x_TD);
 typedef void fr_op_add_rows(fr_device *device, int64_t n_rows, int64_t width,
                             const int32_t *rows_N, const float *x_ND, float *y);
 typedef void fr_op_fill_cache(fr_device *device, const fr_attention_params *params,
-                              const float *k, const float *v, float *cache_k,
-                              float *cache_v);
+                              fr_view k, fr_view v, fr_view cache_k, fr_view cache_v);
 typedef fr_status fr_op_sample_rows(fr_device *device, int64_t n_rows, int64_t vocab,
                                     const float *logits_NV, const fr_sample_rule *rule,
                                     const double *uniform_N, int32_t *ids_N);
@@ -124,6 +119,8 @@ typedef struct fr_device_ops {
     void (*destroy)(fr_device *device);
     const char *(*arithmetic)(const fr_device *device);
     fr_device_variant (*variant)(const fr_device *device);
+    fr_dtype (*work)(const fr_device *device, fr_dtype precision);
+    fr_dtype (*kept)(const fr_device *device, fr_dtype precision);
 
     fr_status (*reserve)(fr_device *device, int64_t bytes);
     int64_t (*room)(const fr_device *device);
@@ -198,8 +195,8 @@ typedef struct fr_backend {
     const char *kind;
     /** Whether the environment lets one be made. */
     fr_status (*check)(fr_ctx *ctx);
-    /** See fr_device_memory_of; NULL: it works in the host's memory. */
-    fr_status (*memory)(fr_ctx *ctx, fr_device_memory *out);
+    /** See fr_device_facts_of; NULL: it works in the host's memory, in f32. */
+    fr_status (*facts)(fr_ctx *ctx, fr_device_facts *out);
     fr_status (*create)(fr_ctx *ctx, int n_threads, fr_device **out);
 } fr_backend;
 

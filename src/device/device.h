@@ -2,7 +2,7 @@
  * device.h - the compute device of a rank. Its operators, which the transformer is made of, are in matrix.h, rowwise.h,
  * rows.h, activation.h, attention.h, loss.h and sample.h; its memory is in memory.h; kinds.h makes one.
  *
- * Every operator is dispatched through the table of the device's kind (backend.h, operators.c). Operators work in the order
+ * Every operator is dispatched through the table of the device's kind (backend.h, operators*.c). Operators work in the order
  * of the calls and never wait for a result: later operators see it at once, the host as memory.h says. What the host passes
  * besides device memory (structures, lists of segments, ids) is read during the call. Not thread-safe: one thread per handle.
  *
@@ -13,8 +13,13 @@
  *
  * Shape letters: T token rows of a packed buffer, D model width, F feed-forward width, V vocabulary,
  * R rows that carry a target, H query heads, G key/value heads, K head width, P prefix slots,
- * U units (one source with its targets), M N K matrix sizes. Buffers are row-major f32, dense
- * unless a stride is named. Arguments are valid by contract (checked by the caller).
+ * U units (one source with its targets), M N K matrix sizes. Buffers are row-major, dense
+ * unless a stride is named; strides count numbers. Arguments are valid by contract (checked by the caller).
+ *
+ * Types: what operators pass to each other is a view (memory.h), in f32 or in the device's work type (fr_device_work);
+ * all other numbers are f32. Operators compute in f32 and round a number once, when they store it in a narrower view.
+ * A call takes any mix of the two types, but for what its header says has one type. What is kept for the backward pass is
+ * in the device's kept type (fr_device_kept), and only fr_save, fr_restore and their fused forms go between the two.
  */
 #ifndef FR_DEVICE_DEVICE_H
 #define FR_DEVICE_DEVICE_H
@@ -31,6 +36,13 @@ size_t fr_dtype_bytes(fr_dtype dtype);
 typedef struct fr_device fr_device;
 
 void fr_device_destroy(fr_device **device);
+
+/** The type in which the device has numbers between operators, for a model of that precision. FR_F32 for FR_F32; the CPU:
+ * always FR_F32. */
+fr_dtype fr_device_work(const fr_device *device, fr_dtype precision);
+
+/** The type in which it keeps what the backward pass needs. FR_F32 for FR_F32; the CPU: `precision` itself. */
+fr_dtype fr_device_kept(const fr_device *device, fr_dtype precision);
 
 /** A short text that names what the results' bits depend on: devices with equal texts give the same bits. Lives as long as the
  * device. */

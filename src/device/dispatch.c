@@ -1,4 +1,4 @@
-/* The public functions of a device but for its operators (operators.c): what all kinds share, and the way to each kind's own. */
+/* The public functions of a device but for its operators (operators*.c): what all kinds share, and the way to each kind's own. */
 #include "base/mem.h"
 #include "device/backend.h"
 
@@ -20,6 +20,16 @@ const char *fr_device_arithmetic(const fr_device *device)
 fr_device_variant fr_device_variant_of(const fr_device *device)
 {
     return device->ops->variant(device);
+}
+
+fr_dtype fr_device_work(const fr_device *device, fr_dtype precision)
+{
+    return device->ops->work(device, precision);
+}
+
+fr_dtype fr_device_kept(const fr_device *device, fr_dtype precision)
+{
+    return device->ops->kept(device, precision);
 }
 
 int fr_device_threads(const fr_device *device)

@@ -14,6 +14,11 @@ static inline fr_f32 *fr_host_f32(const float *x)
     return (fr_f32 *)(uintptr_t)x;
 }
 
+static inline fr_view fr_host_view(const float *x)
+{
+    return fr_view_f32(fr_host_f32(x));
+}
+
 static inline fr_f64 *fr_host_f64(const double *x)
 {
     return (fr_f64 *)(uintptr_t)x;

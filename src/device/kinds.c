@@ -44,12 +44,12 @@ fr_status fr_device_check_kind(fr_ctx *ctx, const char *name, const char *kind)
     return backend->check(ctx);
 }
 
-fr_status fr_device_memory_of(fr_ctx *ctx, const char *kind, fr_device_memory *out)
+fr_status fr_device_facts_of(fr_ctx *ctx, const char *kind, fr_device_facts *out)
 {
-    *out = (fr_device_memory){.in_host_memory = true};
+    *out = (fr_device_facts){.in_host_memory = true};
     FR_TRY(fr_device_check_kind(ctx, "the device", kind));
     const fr_backend *backend = find(kind);
-    return backend->memory != NULL ? backend->memory(ctx, out) : FR_OK;
+    return backend->facts != NULL ? backend->facts(ctx, out) : FR_OK;
 }
 
 fr_status fr_device_create_host(fr_ctx *ctx, int n_threads, fr_device **out)

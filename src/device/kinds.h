@@ -11,16 +11,17 @@ typedef struct fr_device_params {
     int n_threads;    /* of the host, >= 1 */
 } fr_device_params;
 
-/** The memory of a device, as far as it is known before one is made. */
-typedef struct fr_device_memory {
-    bool in_host_memory; /* then the rest is 0 */
-    int64_t bytes;       /* that it has for numbers */
+/** What is known of a device before one is made. */
+typedef struct fr_device_facts {
+    bool in_host_memory; /* then these two are 0: */
+    int64_t bytes;       /* of memory that it has for numbers */
     int64_t available;   /* of them, now */
-} fr_device_memory;
+    fr_dtype work;       /* fr_device_work of models in bf16 */
+} fr_device_facts;
 
 /** Of a device of that kind on this node. @return as fr_device_check_kind */
-FR_MUST_CHECK fr_status fr_device_memory_of(fr_ctx *ctx, const char *kind,
-                                            fr_device_memory *out);
+FR_MUST_CHECK fr_status fr_device_facts_of(fr_ctx *ctx, const char *kind,
+                                           fr_device_facts *out);
 
 /** A device of that kind, with the best that the machine has and the environment allows (FORERUN_ISA).
  * @return FR_OK; FR_ERR_ARG (threads; FORERUN_ISA names no instruction set); FR_ERR_CONFIG (no such kind is built in);

@@ -102,17 +102,17 @@ void fr_matrix_read(const fr_quant_kernels *kernels, const fr_matrix *w, int64_t
  * @param x  [m, w->n_in]   @param y  [m, w->n_out], does not overlap x
  * @return FR_OK; FR_ERR_NO_MEMORY (scratch)
  */
-FR_MUST_CHECK fr_status fr_linear(fr_device *device, int64_t m, const fr_f32 *x,
-                                  const fr_matrix *w, bool accumulate, fr_f32 *y);
+FR_MUST_CHECK fr_status fr_linear(fr_device *device, int64_t m, fr_view x,
+                                  const fr_matrix *w, bool accumulate, fr_view y);
 
 /** fr_linear for few rows, at the speed at which W can be read; its order of summation, and so its bits, are its own
  * (cpu/few.h), whatever m is. W in bf16: x is rounded to bf16 (nearest even), products and sums are f32. */
-FR_MUST_CHECK fr_status fr_linear_few(fr_device *device, int64_t m, const fr_f32 *x,
-                                      const fr_matrix *w, bool accumulate, fr_f32 *y);
+FR_MUST_CHECK fr_status fr_linear_few(fr_device *device, int64_t m, fr_view x,
+                                      const fr_matrix *w, bool accumulate, fr_view y);
 
 /** dx_MK = dy_MN W_NK, or dx += ... with `accumulate`; same precision rule on dy. */
-FR_MUST_CHECK fr_status fr_linear_back(fr_device *device, int64_t m, const fr_f32 *dy,
-                                       const fr_matrix *w, bool accumulate, fr_f32 *dx);
+FR_MUST_CHECK fr_status fr_linear_back(fr_device *device, int64_t m, fr_view dy,
+                                       const fr_matrix *w, bool accumulate, fr_view dx);
 
 /** y[t, :] = row ids[t] of the table [V, D], widened. FR_ERR_NO_MEMORY (scratch, for a table that is not in place). */
 FR_MUST_CHECK fr_status fr_gather_rows(fr_device *device, int64_t n_tokens,

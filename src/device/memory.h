@@ -29,15 +29,33 @@ typedef struct fr_i32 {
 typedef struct fr_i64 {
     int64_t in_device;
 } fr_i64;
-/** Of anything: values that are kept in another type, masks. */
+/** Of anything: numbers of a type that is known elsewhere, masks. */
 typedef struct fr_byte {
     uint8_t in_device;
 } fr_byte;
 
-/** The same memory as numbers, where it keeps f32. */
-static inline fr_f32 *fr_f32_of(fr_byte *bytes)
+/** Numbers of the device in the type in which it works or keeps them: `at` points to the first. `at` NULL: none. */
+typedef struct fr_view {
+    fr_byte *at;
+    fr_dtype dtype;
+} fr_view;
+
+static inline fr_view fr_view_of(fr_byte *at, fr_dtype dtype)
 {
-    return (fr_f32 *)(void *)bytes;
+    return (fr_view){at, dtype};
+}
+
+/** f32 numbers as a view, which does not say whether an operator may write them. */
+static inline fr_view fr_view_f32(const fr_f32 *x)
+{
+    return (fr_view){(fr_byte *)(uintptr_t)x, FR_F32};
+}
+
+/** The view n numbers further on; of none: none. */
+static inline fr_view fr_view_at(fr_view x, int64_t n)
+{
+    int64_t bytes = n * (int64_t)fr_dtype_bytes(x.dtype);
+    return (fr_view){x.at != NULL ? x.at + bytes : NULL, x.dtype};
 }
 
 /** Whether the device works in the host's memory, which it then shares where it can. A caller asks this only to spare a copy

@@ -1,43 +1,5 @@
-/*
- * The public operators: each checks its arguments, calls the device's own function and takes the time.
- *
- * What is checked here is what would otherwise read or write beside a buffer whatever the device, and is known without
- * looking into memory: counts, widths, strides and pairs. A caller that breaks a contract has a fault, so nothing is
- * repaired: the operator does nothing, and the device remembers the first of them (fr_device_check).
- */
-#include "base/clock.h"
-#include "device/backend.h"
-
-/* Without a profile the clock is not read: some operators take less time than that. */
-static int64_t begin(const fr_device *device)
-{
-    return device->is_profiled ? fr_clock_ns() : 0;
-}
-
-static void end(fr_device *device, fr_operator which, int64_t began, int64_t flops)
-{
-    if (device->is_profiled) {
-        device->times[which].calls++;
-        device->times[which].ns += fr_clock_ns() - began;
-        device->times[which].flops += flops;
-    }
-}
-
-/* Whether the operator may run: its arguments can be taken, and nothing has gone wrong before. */
-static bool takes(fr_device *device, fr_operator which, bool good)
-{
-    if (!good && !device->has_failed) {
-        device->has_failed = true;
-        device->failed = which;
-    }
-    return !device->has_failed;
-}
-
-static bool are_heads(const fr_heads *heads)
-{
-    return heads->n_tokens >= 0 && heads->n_heads >= 0 && heads->head_dim > 0 &&
-           heads->n_heads * heads->head_dim <= heads->stride;
-}
+/* The public operators of matrix.h, attention.h, loss.h, rows.h and sample.h, and what moves within memory (operators_impl.h). */
+#include "device/operators_impl.h"
 
 static bool can_attend(const fr_attention_params *p)
 {
@@ -47,41 +9,41 @@ static bool can_attend(const fr_attention_params *p)
            p->n_kv_heads * p->head_dim <= p->kv_stride && p->window >= 0;
 }
 
-fr_status fr_linear(fr_device *device, int64_t m, const fr_f32 *x, const fr_matrix *w,
-                    bool accumulate, fr_f32 *y)
+fr_status fr_linear(fr_device *device, int64_t m, fr_view x, const fr_matrix *w,
+                    bool accumulate, fr_view y)
 {
-    if (!takes(device, FR_OP_LINEAR, m >= 0 && w->n_out >= 0 && w->n_in >= 0)) {
+    if (!takes(device, FR_OP_LINEAR,
+               m >= 0 && w->n_out >= 0 && w->n_in >= 0 && WORKS(device, x, y))) {
         return fr_device_check(device);
     }
     int64_t began = begin(device);
-    fr_status status =
-        device->ops->linear(device, m, (const float *)x, w, accumulate, (float *)y);
+    fr_status status = device->ops->linear(device, m, x, w, accumulate, y);
     end(device, FR_OP_LINEAR, began, 2 * m * w->n_out * w->n_in);
     return status;
 }
 
-fr_status fr_linear_few(fr_device *device, int64_t m, const fr_f32 *x,
-                        const fr_matrix *w, bool accumulate, fr_f32 *y)
+fr_status fr_linear_few(fr_device *device, int64_t m, fr_view x, const fr_matrix *w,
+                        bool accumulate, fr_view y)
 {
-    if (!takes(device, FR_OP_LINEAR, m >= 0 && w->n_out >= 0 && w->n_in >= 0)) {
+    if (!takes(device, FR_OP_LINEAR,
+               m >= 0 && w->n_out >= 0 && w->n_in >= 0 && WORKS(device, x, y))) {
         return fr_device_check(device);
     }
     int64_t began = begin(device);
-    fr_status status =
-        device->ops->linear_few(device, m, (const float *)x, w, accumulate, (float *)y);
+    fr_status status = device->ops->linear_few(device, m, x, w, accumulate, y);
     end(device, FR_OP_LINEAR, began, 2 * m * w->n_out * w->n_in);
     return status;
 }
 
-fr_status fr_linear_back(fr_device *device, int64_t m, const fr_f32 *dy,
-                         const fr_matrix *w, bool accumulate, fr_f32 *dx)
+fr_status fr_linear_back(fr_device *device, int64_t m, fr_view dy, const fr_matrix *w,
+                         bool accumulate, fr_view dx)
 {
-    if (!takes(device, FR_OP_LINEAR_BACK, m >= 0 && w->n_out >= 0 && w->n_in >= 0)) {
+    if (!takes(device, FR_OP_LINEAR_BACK,
+               m >= 0 && w->n_out >= 0 && w->n_in >= 0 && WORKS(device, dy, dx))) {
         return fr_device_check(device);
     }
     int64_t began = begin(device);
-    fr_status status = device->ops->linear_back(device, m, (const float *)dy, w,
-                                                accumulate, (float *)dx);
+    fr_status status = device->ops->linear_back(device, m, dy, w, accumulate, dx);
     end(device, FR_OP_LINEAR_BACK, began, 2 * m * w->n_out * w->n_in);
     return status;
 }
@@ -99,250 +61,34 @@ fr_status fr_gather_rows(fr_device *device, int64_t n_tokens, const int32_t *ids
     return status;
 }
 
-void fr_rmsnorm(fr_device *device, int64_t n_tokens, int64_t width, const fr_f32 *x_TD,
-                const fr_f32 *w_D, float eps, fr_f32 *y_TD, fr_f32 *rstd_T)
+fr_status fr_attention(fr_device *device, const fr_attention_params *params, fr_view q,
+                       fr_view k, fr_view v, fr_view o_THK, fr_f32 *lse_TH)
 {
-    if (takes(device, FR_OP_NORM, n_tokens >= 0 && width > 0)) {
-        int64_t began = begin(device);
-        device->ops->rmsnorm(device, n_tokens, width, (const float *)x_TD,
-                             (const float *)w_D, eps, (float *)y_TD, (float *)rstd_T);
-        end(device, FR_OP_NORM, began, 0);
-    }
-}
-
-void fr_rmsnorm_back(fr_device *device, int64_t n_tokens, int64_t width,
-                     const fr_f32 *x_TD, const fr_f32 *w_D, const fr_f32 *rstd_T,
-                     const fr_f32 *dy_TD, fr_f32 *dx_TD)
-{
-    if (takes(device, FR_OP_NORM_BACK, n_tokens >= 0 && width > 0)) {
-        int64_t began = begin(device);
-        device->ops->rmsnorm_back(device, n_tokens, width, (const float *)x_TD,
-                                  (const float *)w_D, (const float *)rstd_T,
-                                  (const float *)dy_TD, (float *)dx_TD);
-        end(device, FR_OP_NORM_BACK, began, 0);
-    }
-}
-
-void fr_layernorm(fr_device *device, int64_t n_tokens, int64_t width,
-                  const fr_f32 *x_TD, const fr_f32 *w_D, const fr_f32 *b_D, float eps,
-                  fr_f32 *y_TD, fr_f32 *stats_T2)
-{
-    if (takes(device, FR_OP_NORM, n_tokens >= 0 && width > 0)) {
-        int64_t began = begin(device);
-        device->ops->layernorm(device, n_tokens, width, (const float *)x_TD,
-                               (const float *)w_D, (const float *)b_D, eps,
-                               (float *)y_TD, (float *)stats_T2);
-        end(device, FR_OP_NORM, began, 0);
-    }
-}
-
-void fr_layernorm_back(fr_device *device, int64_t n_tokens, int64_t width,
-                       const fr_f32 *x_TD, const fr_f32 *w_D, const fr_f32 *stats_T2,
-                       const fr_f32 *dy_TD, fr_f32 *dx_TD)
-{
-    if (takes(device, FR_OP_NORM_BACK, n_tokens >= 0 && width > 0)) {
-        int64_t began = begin(device);
-        device->ops->layernorm_back(device, n_tokens, width, (const float *)x_TD,
-                                    (const float *)w_D, (const float *)stats_T2,
-                                    (const float *)dy_TD, (float *)dx_TD);
-        end(device, FR_OP_NORM_BACK, began, 0);
-    }
-}
-
-void fr_add_bias(fr_device *device, int64_t n_tokens, int64_t width, int64_t stride,
-                 const fr_f32 *b, fr_f32 *x)
-{
-    if (takes(device, FR_OP_STORAGE, n_tokens >= 0 && width >= 0 && width <= stride)) {
-        int64_t began = begin(device);
-        device->ops->add_bias(device, n_tokens, width, stride, (const float *)b,
-                              (float *)x);
-        end(device, FR_OP_STORAGE, began, 0);
-    }
-}
-
-void fr_rope(fr_device *device, const fr_heads *heads, int64_t rotary,
-             const int32_t *positions_T, const fr_f32 *table, bool inverse, fr_f32 *x)
-{
-    if (takes(device, FR_OP_ROPE,
-              are_heads(heads) && rotary >= 0 && rotary % 2 == 0 &&
-                  rotary <= heads->head_dim)) {
-        int64_t began = begin(device);
-        device->ops->rope(device, heads, rotary, positions_T, (const float *)table,
-                          inverse, (float *)x);
-        end(device, FR_OP_ROPE, began, 0);
-    }
-}
-
-void fr_rmsnorm_heads(fr_device *device, const fr_heads *heads, const fr_f32 *x,
-                      const fr_f32 *w_K, float eps, fr_f32 *y, fr_f32 *rstd_TN)
-{
-    if (takes(device, FR_OP_NORM, are_heads(heads))) {
-        int64_t began = begin(device);
-        device->ops->rmsnorm_heads(device, heads, (const float *)x, (const float *)w_K,
-                                   eps, (float *)y, (float *)rstd_TN);
-        end(device, FR_OP_NORM, began, 0);
-    }
-}
-
-void fr_rmsnorm_heads_back(fr_device *device, const fr_heads *heads, const fr_f32 *x,
-                           const fr_f32 *w_K, const fr_f32 *rstd_TN, const fr_f32 *dy,
-                           fr_f32 *dx)
-{
-    if (takes(device, FR_OP_NORM_BACK, are_heads(heads))) {
-        int64_t began = begin(device);
-        device->ops->rmsnorm_heads_back(device, heads, (const float *)x,
-                                        (const float *)w_K, (const float *)rstd_TN,
-                                        (const float *)dy, (float *)dx);
-        end(device, FR_OP_NORM_BACK, began, 0);
-    }
-}
-
-void fr_save(fr_device *device, int64_t n, fr_dtype dtype, fr_f32 *x, fr_byte *saved)
-{
-    if (takes(device, FR_OP_STORAGE, n >= 0)) {
-        int64_t began = begin(device);
-        device->ops->save(device, n, dtype, (float *)x, saved);
-        end(device, FR_OP_STORAGE, began, 0);
-    }
-}
-
-void fr_restore(fr_device *device, int64_t n, fr_dtype dtype, const fr_byte *saved,
-                fr_f32 *x)
-{
-    if (takes(device, FR_OP_STORAGE, n >= 0)) {
-        int64_t began = begin(device);
-        device->ops->restore(device, n, dtype, saved, (float *)x);
-        end(device, FR_OP_STORAGE, began, 0);
-    }
-}
-
-void fr_add(fr_device *device, int64_t n, const fr_f32 *x, fr_f32 *y)
-{
-    if (takes(device, FR_OP_STORAGE, n >= 0)) {
-        int64_t began = begin(device);
-        device->ops->add(device, n, (const float *)x, (float *)y);
-        end(device, FR_OP_STORAGE, began, 0);
-    }
-}
-
-void fr_add_scaled(fr_device *device, int64_t n, float factor, const fr_f32 *x,
-                   fr_f32 *y)
-{
-    if (takes(device, FR_OP_STORAGE, n >= 0)) {
-        int64_t began = begin(device);
-        device->ops->add_scaled(device, n, factor, (const float *)x, (float *)y);
-        end(device, FR_OP_STORAGE, began, 0);
-    }
-}
-
-void fr_scale(fr_device *device, int64_t n, float factor, fr_f32 *x)
-{
-    if (takes(device, FR_OP_STORAGE, n >= 0)) {
-        int64_t began = begin(device);
-        device->ops->scale(device, n, factor, (float *)x);
-        end(device, FR_OP_STORAGE, began, 0);
-    }
-}
-
-void fr_gated(fr_device *device, fr_activation activation, int64_t n_tokens,
-              int64_t width, const fr_f32 *gate_up_T2F, fr_f32 *y_TF)
-{
-    if (takes(device, FR_OP_ACTIVATION, n_tokens >= 0 && width >= 0)) {
-        int64_t began = begin(device);
-        device->ops->gated(device, activation, n_tokens, width,
-                           (const float *)gate_up_T2F, (float *)y_TF);
-        end(device, FR_OP_ACTIVATION, began, 0);
-    }
-}
-
-void fr_gated_back(fr_device *device, fr_activation activation, int64_t n_tokens,
-                   int64_t width, const fr_f32 *gate_up_T2F, const fr_f32 *dy_TF,
-                   fr_f32 *dgate_up_T2F)
-{
-    if (takes(device, FR_OP_ACTIVATION_BACK, n_tokens >= 0 && width >= 0)) {
-        int64_t began = begin(device);
-        device->ops->gated_back(device, activation, n_tokens, width,
-                                (const float *)gate_up_T2F, (const float *)dy_TF,
-                                (float *)dgate_up_T2F);
-        end(device, FR_OP_ACTIVATION_BACK, began, 0);
-    }
-}
-
-void fr_save_gated(fr_device *device, fr_activation activation, int64_t n_tokens,
-                   int64_t width, fr_dtype dtype, fr_f32 *gate_up_T2F, fr_byte *saved,
-                   fr_f32 *y_TF)
-{
-    if (takes(device, FR_OP_ACTIVATION, n_tokens >= 0 && width >= 0)) {
-        int64_t began = begin(device);
-        device->ops->save_gated(device, activation, n_tokens, width, dtype,
-                                (float *)gate_up_T2F, saved, (float *)y_TF);
-        end(device, FR_OP_ACTIVATION, began, 0);
-    }
-}
-
-void fr_restore_gated_back(fr_device *device, fr_activation activation,
-                           int64_t n_tokens, int64_t width, fr_dtype dtype,
-                           const fr_byte *saved, const fr_f32 *dy_TF,
-                           fr_f32 *dgate_up_T2F)
-{
-    if (takes(device, FR_OP_ACTIVATION_BACK, n_tokens >= 0 && width >= 0)) {
-        int64_t began = begin(device);
-        device->ops->restore_gated_back(device, activation, n_tokens, width, dtype,
-                                        saved, (const float *)dy_TF,
-                                        (float *)dgate_up_T2F);
-        end(device, FR_OP_ACTIVATION_BACK, began, 0);
-    }
-}
-
-void fr_activate(fr_device *device, fr_activation activation, int64_t n,
-                 const fr_f32 *x, fr_f32 *y)
-{
-    if (takes(device, FR_OP_ACTIVATION, n >= 0)) {
-        int64_t began = begin(device);
-        device->ops->activate(device, activation, n, (const float *)x, (float *)y);
-        end(device, FR_OP_ACTIVATION, began, 0);
-    }
-}
-
-void fr_activate_back(fr_device *device, fr_activation activation, int64_t n,
-                      const fr_f32 *x, const fr_f32 *dy, fr_f32 *dx)
-{
-    if (takes(device, FR_OP_ACTIVATION_BACK, n >= 0)) {
-        int64_t began = begin(device);
-        device->ops->activate_back(device, activation, n, (const float *)x,
-                                   (const float *)dy, (float *)dx);
-        end(device, FR_OP_ACTIVATION_BACK, began, 0);
-    }
-}
-
-fr_status fr_attention(fr_device *device, const fr_attention_params *params,
-                       const fr_f32 *q, const fr_f32 *k, const fr_f32 *v, fr_f32 *o_THK,
-                       fr_f32 *lse_TH)
-{
-    if (!takes(device, FR_OP_ATTENTION, can_attend(params))) {
+    if (!takes(device, FR_OP_ATTENTION,
+               can_attend(params) && ALIKE(device, q, k, v, o_THK))) {
         return fr_device_check(device);
     }
     int64_t began = begin(device);
     fr_status status =
-        device->ops->attention(device, params, (const float *)q, (const float *)k,
-                               (const float *)v, (float *)o_THK, (float *)lse_TH);
+        device->ops->attention(device, params, q, k, v, o_THK, (float *)lse_TH);
     end(device, FR_OP_ATTENTION, began, 0);
     return status;
 }
 
 fr_status fr_attention_back(fr_device *device, const fr_attention_params *params,
-                            const fr_f32 *q, const fr_f32 *k, const fr_f32 *v,
-                            const fr_f32 *o_THK, const fr_f32 *lse_TH,
-                            const fr_f32 *do_THK,
+                            fr_view q, fr_view k, fr_view v, fr_view o_THK,
+                            const fr_f32 *lse_TH, fr_view do_THK,
                             const fr_attention_gradients *gradients)
 {
-    if (!takes(device, FR_OP_ATTENTION_BACK, can_attend(params))) {
+    if (!takes(device, FR_OP_ATTENTION_BACK,
+               can_attend(params) &&
+                   ALIKE(device, q, k, v, o_THK, do_THK, gradients->dq, gradients->dk,
+                         gradients->dv))) {
         return fr_device_check(device);
     }
     int64_t began = begin(device);
     fr_status status = device->ops->attention_back(
-        device, params, (const float *)q, (const float *)k, (const float *)v,
-        (const float *)o_THK, (const float *)lse_TH, (const float *)do_THK, gradients);
+        device, params, q, k, v, o_THK, (const float *)lse_TH, do_THK, gradients);
     end(device, FR_OP_ATTENTION_BACK, began, 0);
     return status;
 }
@@ -371,24 +117,24 @@ void fr_cross_entropy(fr_device *device, int64_t n_rows, int64_t vocab,
 }
 
 void fr_copy_rows(fr_device *device, int64_t n_rows, int64_t width,
-                  const int32_t *rows_N, const fr_f32 *x, fr_f32 *y_ND)
+                  const int32_t *rows_N, fr_view x, fr_view y_ND)
 {
-    if (takes(device, FR_OP_STORAGE, n_rows >= 0 && width >= 0)) {
+    if (takes(device, FR_OP_STORAGE,
+              n_rows >= 0 && width >= 0 && ALIKE(device, x, y_ND))) {
         int64_t began = begin(device);
-        device->ops->copy_rows(device, n_rows, width, rows_N, (const float *)x,
-                               (float *)y_ND);
+        device->ops->copy_rows(device, n_rows, width, rows_N, x, y_ND);
         end(device, FR_OP_STORAGE, began, 0);
     }
 }
 
 void fr_scatter_rows(fr_device *device, int64_t n_tokens, int64_t width, int64_t n_rows,
-                     const int32_t *rows_S, const fr_f32 *x_SD, fr_f32 *y_TD)
+                     const int32_t *rows_S, fr_view x_SD, fr_view y_TD)
 {
     if (takes(device, FR_OP_STORAGE,
-              n_tokens >= 0 && width >= 0 && n_rows >= 0 && n_rows <= n_tokens)) {
+              n_tokens >= 0 && width >= 0 && n_rows >= 0 && n_rows <= n_tokens &&
+                  ALIKE(device, x_SD, y_TD))) {
         int64_t began = begin(device);
-        device->ops->scatter_rows(device, n_tokens, width, n_rows, rows_S,
-                                  (const float *)x_SD, (float *)y_TD);
+        device->ops->scatter_rows(device, n_tokens, width, n_rows, rows_S, x_SD, y_TD);
         end(device, FR_OP_STORAGE, began, 0);
     }
 }
@@ -415,13 +161,13 @@ void fr_add_rows(fr_device *device, int64_t n_rows, int64_t width,
     }
 }
 
-void fr_fill_cache(fr_device *device, const fr_attention_params *params,
-                   const fr_f32 *k, const fr_f32 *v, fr_f32 *cache_k, fr_f32 *cache_v)
+void fr_fill_cache(fr_device *device, const fr_attention_params *params, fr_view k,
+                   fr_view v, fr_view cache_k, fr_view cache_v)
 {
-    if (takes(device, FR_OP_STORAGE, can_attend(params))) {
+    if (takes(device, FR_OP_STORAGE,
+              can_attend(params) && ALIKE(device, k, v, cache_k, cache_v))) {
         int64_t began = begin(device);
-        device->ops->fill_cache(device, params, (const float *)k, (const float *)v,
-                                (float *)cache_k, (float *)cache_v);
+        device->ops->fill_cache(device, params, k, v, cache_k, cache_v);
         end(device, FR_OP_STORAGE, began, 0);
     }
 }

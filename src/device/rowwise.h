@@ -9,34 +9,34 @@
 #include "device/memory.h"
 
 /** y = x * rstd * w, rstd = 1 / sqrt(mean(x^2) + eps). rstd_T may be NULL. */
-void fr_rmsnorm(fr_device *device, int64_t n_tokens, int64_t width, const fr_f32 *x_TD,
-                const fr_f32 *w_D, float eps, fr_f32 *y_TD, fr_f32 *rstd_T);
+void fr_rmsnorm(fr_device *device, int64_t n_tokens, int64_t width, fr_view x_TD,
+                const fr_f32 *w_D, float eps, fr_view y_TD, fr_f32 *rstd_T);
 
 /** dx += d(rmsnorm)/dx^T dy, from the saved x and rstd. */
-void fr_rmsnorm_back(fr_device *device, int64_t n_tokens, int64_t width,
-                     const fr_f32 *x_TD, const fr_f32 *w_D, const fr_f32 *rstd_T,
-                     const fr_f32 *dy_TD, fr_f32 *dx_TD);
+void fr_rmsnorm_back(fr_device *device, int64_t n_tokens, int64_t width, fr_view x_TD,
+                     const fr_f32 *w_D, const fr_f32 *rstd_T, fr_view dy_TD,
+                     fr_f32 *dx_TD);
 
 /** y = (x - mean) * rstd * w + b. stats_T2 (mean, rstd per row) may be NULL. */
-void fr_layernorm(fr_device *device, int64_t n_tokens, int64_t width,
-                  const fr_f32 *x_TD, const fr_f32 *w_D, const fr_f32 *b_D, float eps,
-                  fr_f32 *y_TD, fr_f32 *stats_T2);
+void fr_layernorm(fr_device *device, int64_t n_tokens, int64_t width, fr_view x_TD,
+                  const fr_f32 *w_D, const fr_f32 *b_D, float eps, fr_view y_TD,
+                  fr_f32 *stats_T2);
 
 /** dx += d(layernorm)/dx^T dy, from the saved x and stats. */
-void fr_layernorm_back(fr_device *device, int64_t n_tokens, int64_t width,
-                       const fr_f32 *x_TD, const fr_f32 *w_D, const fr_f32 *stats_T2,
-                       const fr_f32 *dy_TD, fr_f32 *dx_TD);
+void fr_layernorm_back(fr_device *device, int64_t n_tokens, int64_t width, fr_view x_TD,
+                       const fr_f32 *w_D, const fr_f32 *stats_T2, fr_view dy_TD,
+                       fr_f32 *dx_TD);
 
-/** x[t, :] += b for each of n_tokens rows; rows lie `stride` floats apart. */
+/** x[t, :] += b for each of n_tokens rows; rows lie `stride` numbers apart. */
 void fr_add_bias(fr_device *device, int64_t n_tokens, int64_t width, int64_t stride,
-                 const fr_f32 *b, fr_f32 *x);
+                 const fr_f32 *b, fr_view x);
 
 /** Head vectors that lie side by side in rows: the queries or the keys of a fused [T, W] buffer. */
 typedef struct fr_heads {
     int64_t n_tokens;
     int64_t n_heads;
-    int64_t head_dim; /* K: floats a head */
-    int64_t stride;   /* W: floats between rows */
+    int64_t head_dim; /* K: numbers a head */
+    int64_t stride;   /* W: numbers between rows */
 } fr_heads;
 
 /**
@@ -48,32 +48,31 @@ typedef struct fr_heads {
  * @param table   [max_position, rotary/2, 2] cos and sin   @param x  of the first head; see fr_heads
  */
 void fr_rope(fr_device *device, const fr_heads *heads, int64_t rotary,
-             const int32_t *positions_T, const fr_f32 *table, bool inverse, fr_f32 *x);
+             const int32_t *positions_T, const fr_f32 *table, bool inverse, fr_view x);
 
-/** fr_rmsnorm of each head by itself, with one weight for all. y has x's layout and may be x. rstd_TN [n_tokens, n_heads] may be
+/** fr_rmsnorm of each head by itself, with one weight for all. y has x's layout and type and may be x. rstd_TN [n_tokens, n_heads] may be
  * NULL. One head as wide as the row: a norm over all heads together. */
-void fr_rmsnorm_heads(fr_device *device, const fr_heads *heads, const fr_f32 *x,
-                      const fr_f32 *w_K, float eps, fr_f32 *y, fr_f32 *rstd_TN);
+void fr_rmsnorm_heads(fr_device *device, const fr_heads *heads, fr_view x,
+                      const fr_f32 *w_K, float eps, fr_view y, fr_f32 *rstd_TN);
 
-/** dx = d(fr_rmsnorm_heads)/dx^T dy from the saved x and rstd: written, not added. x, dy and dx have one layout; dx may be dy. */
-void fr_rmsnorm_heads_back(fr_device *device, const fr_heads *heads, const fr_f32 *x,
-                           const fr_f32 *w_K, const fr_f32 *rstd_TN, const fr_f32 *dy,
-                           fr_f32 *dx);
+/** dx = d(fr_rmsnorm_heads)/dx^T dy from the saved x and rstd: written, not added. x, dy and dx have one layout and
+ * one type; dx may be dy. */
+void fr_rmsnorm_heads_back(fr_device *device, const fr_heads *heads, fr_view x,
+                           const fr_f32 *w_K, const fr_f32 *rstd_TN, fr_view dy,
+                           fr_view dx);
 
-/** Store n floats as `dtype`; for bf16 also replace x by the rounded values, so that forward and
- * backward see the same numbers. With `saved` NULL nothing is stored, only x rounded. */
-void fr_save(fr_device *device, int64_t n, fr_dtype dtype, fr_f32 *x, fr_byte *saved);
+/** Store n numbers in the type of `saved`; where that is narrower, also replace x by the rounded values, so that forward and
+ * backward see the same numbers. With `saved` none nothing is stored, only x rounded to its type. */
+void fr_save(fr_device *device, int64_t n, fr_view x, fr_view saved);
 
-/** Read back what fr_save stored. */
-void fr_restore(fr_device *device, int64_t n, fr_dtype dtype, const fr_byte *saved,
-                fr_f32 *x);
+/** Read back what fr_save stored, into x's type. */
+void fr_restore(fr_device *device, int64_t n, fr_view saved, fr_view x);
 
 /** y[i, :] += x[i, :]. */
-void fr_add(fr_device *device, int64_t n, const fr_f32 *x, fr_f32 *y);
+void fr_add(fr_device *device, int64_t n, fr_view x, fr_f32 *y);
 
 /** y[i] += factor * x[i], rounded once. */
-void fr_add_scaled(fr_device *device, int64_t n, float factor, const fr_f32 *x,
-                   fr_f32 *y);
+void fr_add_scaled(fr_device *device, int64_t n, float factor, fr_view x, fr_f32 *y);
 
 /** x[i] *= factor. */
 void fr_scale(fr_device *device, int64_t n, float factor, fr_f32 *x);

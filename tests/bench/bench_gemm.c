@@ -122,11 +122,11 @@ static fr_status time_once(bench *b, bench_set *set, const fr_matrix *w, int64_t
 {
     double start = now();
     if (back) {
-        FR_TRY(fr_linear_back(set->device, m, fr_host_f32(b->x), w, false,
-                              fr_host_f32(b->y)));
+        FR_TRY(fr_linear_back(set->device, m, fr_host_view(b->x), w, false,
+                              fr_host_view(b->y)));
     } else {
-        FR_TRY(
-            fr_linear(set->device, m, fr_host_f32(b->x), w, false, fr_host_f32(b->y)));
+        FR_TRY(fr_linear(set->device, m, fr_host_view(b->x), w, false,
+                         fr_host_view(b->y)));
     }
     double seconds = now() - start;
     set->best = seconds < set->best ? seconds : set->best;

@@ -26,9 +26,9 @@ static void check_forward(fr_device *device, void *user)
     fr_assert_close_f64("lse", p->got->lse, p->wanted->lse, rows,
                         fr_approx(FR_APPROX_ATTENTION_LSE, FR_F32));
     memcpy(o_alone, p->got->o, (size_t)o_count * sizeof *o_alone);
-    FR_ASSERT_OK(fr_attention(device, &p->got->params, fr_host_f32(p->got->q),
-                              fr_host_f32(p->got->k), fr_host_f32(p->got->v),
-                              fr_host_f32(o_alone), NULL));
+    FR_ASSERT_OK(fr_attention(device, &p->got->params, fr_host_view(p->got->q),
+                              fr_host_view(p->got->k), fr_host_view(p->got->v),
+                              fr_host_view(o_alone), NULL));
     fr_assert_same_bytes("o without lse", o_alone, p->got->o,
                          (size_t)o_count * sizeof *o_alone);
     free(o_alone);

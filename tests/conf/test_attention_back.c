@@ -120,12 +120,13 @@ static void check_absent_units(fr_device *device, void *user)
         fr_attention_case_create(&fr_attention_shapes[0], 2, SEGMENTS);
     int64_t n = fr_attention_case_prefix_count(c);
     float *larger[2] = {fr_test_numbers(3 * n, 1, 1), fr_test_numbers(3 * n, 1, 1)};
-    fr_attention_gradients gradients = {
-        NULL, NULL, NULL, fr_host_f32(larger[0]), fr_host_f32(larger[1]), 3};
+    fr_attention_gradients gradients = {.dprefix_k_UPGK = fr_host_f32(larger[0]),
+                                        .dprefix_v_UPGK = fr_host_f32(larger[1]),
+                                        .n_units = 3};
     fr_attention_case_forward(device, c);
     FR_ASSERT_OK(fr_attention_back(
-        device, &c->params, fr_host_f32(c->q), fr_host_f32(c->k), fr_host_f32(c->v),
-        fr_host_f32(c->o), fr_host_f32(c->lse), fr_host_f32(c->d_o), &gradients));
+        device, &c->params, fr_host_view(c->q), fr_host_view(c->k), fr_host_view(c->v),
+        fr_host_view(c->o), fr_host_f32(c->lse), fr_host_view(c->d_o), &gradients));
     int64_t not_zero = 0;
     for (int64_t i = n; i < 3 * n; i++) {
         not_zero += larger[0][i] != 0;

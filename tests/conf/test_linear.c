@@ -316,13 +316,13 @@ static void check_no_depth(fr_device *device, void *user)
     float y[6] = {1, 2, 3, 4, 5, 6};
     (void)user;
     FR_ASSERT_OK(
-        fr_linear(device, 2, fr_host_f32(y), &no_inputs, true, fr_host_f32(y)));
+        fr_linear(device, 2, fr_host_view(y), &no_inputs, true, fr_host_view(y)));
     CU_ASSERT_EQUAL(y[5], 6.0F);
     FR_ASSERT_OK(
-        fr_linear(device, 2, fr_host_f32(y), &no_outputs, false, fr_host_f32(y)));
+        fr_linear(device, 2, fr_host_view(y), &no_outputs, false, fr_host_view(y)));
     CU_ASSERT_EQUAL(y[5], 6.0F);
     FR_ASSERT_OK(
-        fr_linear(device, 2, fr_host_f32(y), &no_inputs, false, fr_host_f32(y)));
+        fr_linear(device, 2, fr_host_view(y), &no_inputs, false, fr_host_view(y)));
     CU_ASSERT_EQUAL(y[0], 0.0F);
     CU_ASSERT_EQUAL(y[5], 0.0F);
 }
@@ -342,14 +342,15 @@ static void a_repeated_call_allocates_nothing(void)
     float *x = fr_test_numbers(M * 80, 5, 1.0);
     float *y = fr_test_zeros(M * 80);
     FR_ASSERT_OK(
-        fr_linear(device, M, fr_host_f32(x), &linear.w, false, fr_host_f32(y)));
+        fr_linear(device, M, fr_host_view(x), &linear.w, false, fr_host_view(y)));
     FR_ASSERT_OK(
-        fr_linear_back(device, M, fr_host_f32(x), &linear.w, false, fr_host_f32(y)));
+        fr_linear_back(device, M, fr_host_view(x), &linear.w, false, fr_host_view(y)));
     fr_scratch left = fr_cpu_of(device)->scratch[FR_SCRATCH_GEMM_LEFT];
     fr_scratch right = fr_cpu_of(device)->scratch[FR_SCRATCH_GEMM_RIGHT];
-    FR_ASSERT_OK(fr_linear(device, M, fr_host_f32(x), &linear.w, true, fr_host_f32(y)));
-    FR_ASSERT_OK(fr_linear_back(device, M - 9, fr_host_f32(x), &linear.w, false,
-                                fr_host_f32(y)));
+    FR_ASSERT_OK(
+        fr_linear(device, M, fr_host_view(x), &linear.w, true, fr_host_view(y)));
+    FR_ASSERT_OK(fr_linear_back(device, M - 9, fr_host_view(x), &linear.w, false,
+                                fr_host_view(y)));
     CU_ASSERT_PTR_EQUAL(left.data,
                         fr_cpu_of(device)->scratch[FR_SCRATCH_GEMM_LEFT].data);
     CU_ASSERT_PTR_EQUAL(right.data,

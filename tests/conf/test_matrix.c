@@ -176,19 +176,19 @@ static void check_operators(fr_device *device, const parts_case *c)
         int64_t m = COUNTS[i / 2];
         bool add = i % 2 == 1;
         FR_ASSERT_OK(
-            fr_linear_few(device, m, fr_host_f32(x), &c->w, add, fr_host_f32(got)));
-        FR_ASSERT_OK(fr_linear_few(device, m, fr_host_f32(x), &c->dense, add,
-                                   fr_host_f32(wanted)));
+            fr_linear_few(device, m, fr_host_view(x), &c->w, add, fr_host_view(got)));
+        FR_ASSERT_OK(fr_linear_few(device, m, fr_host_view(x), &c->dense, add,
+                                   fr_host_view(wanted)));
         fr_assert_same_bytes("few", got, wanted, (size_t)(m * ROWS) * sizeof *got);
         FR_ASSERT_OK(
-            fr_linear(device, m, fr_host_f32(x), &c->w, add, fr_host_f32(got)));
-        FR_ASSERT_OK(
-            fr_linear(device, m, fr_host_f32(x), &c->dense, add, fr_host_f32(wanted)));
+            fr_linear(device, m, fr_host_view(x), &c->w, add, fr_host_view(got)));
+        FR_ASSERT_OK(fr_linear(device, m, fr_host_view(x), &c->dense, add,
+                               fr_host_view(wanted)));
         fr_assert_same_bytes("linear", got, wanted, (size_t)(m * ROWS) * sizeof *got);
         FR_ASSERT_OK(
-            fr_linear_back(device, m, fr_host_f32(x), &c->w, add, fr_host_f32(got)));
-        FR_ASSERT_OK(fr_linear_back(device, m, fr_host_f32(x), &c->dense, add,
-                                    fr_host_f32(wanted)));
+            fr_linear_back(device, m, fr_host_view(x), &c->w, add, fr_host_view(got)));
+        FR_ASSERT_OK(fr_linear_back(device, m, fr_host_view(x), &c->dense, add,
+                                    fr_host_view(wanted)));
         fr_assert_same_bytes("back", got, wanted, (size_t)(m * WIDTH) * sizeof *got);
     }
     float *rows = fr_test_zeros((int64_t)ROWS * WIDTH);

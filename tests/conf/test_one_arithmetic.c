@@ -107,7 +107,7 @@ static uint64_t run_few_rows(fr_device *device)
         float *x = spread_numbers(FEW * c.w.n_in, 3);
         float *y = fr_test_numbers(FEW * c.w.n_out, 4, 1.0);
         FR_ASSERT_OK(
-            fr_linear_few(device, FEW, fr_host_f32(x), &c.w, true, fr_host_f32(y)));
+            fr_linear_few(device, FEW, fr_host_view(x), &c.w, true, fr_host_view(y)));
         digest = digest_floats(digest, y, FEW * c.w.n_out);
         free(x);
         free(y);
@@ -130,16 +130,16 @@ static uint64_t run_norms(fr_device *device)
     float *y = fr_test_zeros(N);
     float *dx = fr_test_numbers(N, 8, 1.0);
     uint64_t digest = NOTHING;
-    fr_rmsnorm(device, ROWS, WIDTH, fr_host_f32(x), fr_host_f32(w), 1e-5F,
-               fr_host_f32(y), fr_host_f32(stats));
-    fr_rmsnorm_back(device, ROWS, WIDTH, fr_host_f32(x), fr_host_f32(w),
-                    fr_host_f32(stats), fr_host_f32(y), fr_host_f32(dx));
+    fr_rmsnorm(device, ROWS, WIDTH, fr_host_view(x), fr_host_f32(w), 1e-5F,
+               fr_host_view(y), fr_host_f32(stats));
+    fr_rmsnorm_back(device, ROWS, WIDTH, fr_host_view(x), fr_host_f32(w),
+                    fr_host_f32(stats), fr_host_view(y), fr_host_f32(dx));
     digest = digest_floats(digest, y, N);
     digest = digest_floats(digest, dx, N);
-    fr_layernorm(device, ROWS, WIDTH, fr_host_f32(x), fr_host_f32(w), fr_host_f32(b),
-                 1e-5F, fr_host_f32(y), fr_host_f32(stats));
-    fr_layernorm_back(device, ROWS, WIDTH, fr_host_f32(x), fr_host_f32(w),
-                      fr_host_f32(stats), fr_host_f32(y), fr_host_f32(dx));
+    fr_layernorm(device, ROWS, WIDTH, fr_host_view(x), fr_host_f32(w), fr_host_f32(b),
+                 1e-5F, fr_host_view(y), fr_host_f32(stats));
+    fr_layernorm_back(device, ROWS, WIDTH, fr_host_view(x), fr_host_f32(w),
+                      fr_host_f32(stats), fr_host_view(y), fr_host_f32(dx));
     digest = digest_floats(digest, y, N);
     digest = digest_floats(digest, dx, N);
     digest = digest_floats(digest, stats, 2 * ROWS);
@@ -161,15 +161,15 @@ static uint64_t run_activations(fr_device *device)
     for (int64_t i = 0; i < 2 * N; i++) {
         x[i] *= 12.0F; /* where the exponential ends, too */
     }
-    fr_gated(device, FR_ACTIVATION_SILU, ROWS, WIDTH, fr_host_f32(x), fr_host_f32(y));
+    fr_gated(device, FR_ACTIVATION_SILU, ROWS, WIDTH, fr_host_view(x), fr_host_view(y));
     digest = digest_floats(digest, y, N);
-    fr_gated_back(device, FR_ACTIVATION_SILU, ROWS, WIDTH, fr_host_f32(x),
-                  fr_host_f32(dy), fr_host_f32(y));
+    fr_gated_back(device, FR_ACTIVATION_SILU, ROWS, WIDTH, fr_host_view(x),
+                  fr_host_view(dy), fr_host_view(y));
     digest = digest_floats(digest, y, 2 * N);
-    fr_activate(device, FR_ACTIVATION_GELU_TANH, N, fr_host_f32(x), fr_host_f32(y));
+    fr_activate(device, FR_ACTIVATION_GELU_TANH, N, fr_host_view(x), fr_host_view(y));
     digest = digest_floats(digest, y, N);
-    fr_activate_back(device, FR_ACTIVATION_GELU_TANH, N, fr_host_f32(x),
-                     fr_host_f32(dy), fr_host_f32(y));
+    fr_activate_back(device, FR_ACTIVATION_GELU_TANH, N, fr_host_view(x),
+                     fr_host_view(dy), fr_host_view(y));
     digest = digest_floats(digest, y, N);
     free(x);
     free(dy);
@@ -188,15 +188,16 @@ static uint64_t run_storage(fr_device *device)
     float *table = fr_test_numbers((int64_t)5 * HEAD, 12, 1.0);
     fr_heads heads = {ROWS, HEADS, HEAD, HEAD * HEADS};
     uint64_t digest = NOTHING;
-    fr_rope(device, &heads, HEAD, POSITIONS, fr_host_f32(table), false, fr_host_f32(x));
+    fr_rope(device, &heads, HEAD, POSITIONS, fr_host_f32(table), false,
+            fr_host_view(x));
     digest = digest_floats(digest, x, N);
     fr_exact_add(device, ROWS, HEAD * HEADS, 40, fr_host_f32(x), fr_host_i64(sums),
                  fr_host_i64(&n_refused));
     CU_ASSERT_EQUAL(n_refused, 0);
     digest = digest_bytes(digest, sums, sizeof sums);
-    fr_save(device, N, FR_BF16, fr_host_f32(x), fr_host_bytes(saved));
+    fr_save(device, N, fr_host_view(x), fr_view_of(fr_host_bytes(saved), FR_BF16));
     digest = digest_bytes(digest, saved, sizeof saved);
-    fr_rope(device, &heads, HEAD, POSITIONS, fr_host_f32(table), true, fr_host_f32(x));
+    fr_rope(device, &heads, HEAD, POSITIONS, fr_host_f32(table), true, fr_host_view(x));
     digest = digest_floats(digest, x, N);
     free(x);
     free(table);
@@ -279,15 +280,15 @@ static uint64_t run_all_activations(fr_device *device)
     }
     for (int i = 0; i < FR_ACTIVATIONS; i++) {
         fr_activation activation = (fr_activation)i;
-        fr_gated(device, activation, ROWS, WIDTH, fr_host_f32(x), fr_host_f32(y));
+        fr_gated(device, activation, ROWS, WIDTH, fr_host_view(x), fr_host_view(y));
         digest = digest_floats(digest, y, N);
-        fr_gated_back(device, activation, ROWS, WIDTH, fr_host_f32(x), fr_host_f32(dy),
-                      fr_host_f32(y));
+        fr_gated_back(device, activation, ROWS, WIDTH, fr_host_view(x),
+                      fr_host_view(dy), fr_host_view(y));
         digest = digest_floats(digest, y, 2 * N);
-        fr_activate(device, activation, N, fr_host_f32(x), fr_host_f32(y));
+        fr_activate(device, activation, N, fr_host_view(x), fr_host_view(y));
         digest = digest_floats(digest, y, N);
-        fr_activate_back(device, activation, N, fr_host_f32(x), fr_host_f32(dy),
-                         fr_host_f32(y));
+        fr_activate_back(device, activation, N, fr_host_view(x), fr_host_view(dy),
+                         fr_host_view(y));
         digest = digest_floats(digest, y, N);
     }
     free(x);
@@ -308,15 +309,15 @@ static uint64_t run_heads(fr_device *device)
     float *y = fr_test_zeros(N);
     float *table = fr_test_numbers((int64_t)5 * HEAD, 12, 1.0);
     uint64_t digest = NOTHING;
-    fr_rmsnorm_heads(device, &heads, fr_host_f32(x), fr_host_f32(w), 1e-5F,
-                     fr_host_f32(y), fr_host_f32(rstd));
+    fr_rmsnorm_heads(device, &heads, fr_host_view(x), fr_host_f32(w), 1e-5F,
+                     fr_host_view(y), fr_host_f32(rstd));
     digest = digest_floats(digest, y, N);
-    fr_rope(device, &heads, 10, POSITIONS, fr_host_f32(table), false, fr_host_f32(y));
+    fr_rope(device, &heads, 10, POSITIONS, fr_host_f32(table), false, fr_host_view(y));
     digest = digest_floats(digest, y, N);
-    fr_rmsnorm_heads_back(device, &heads, fr_host_f32(x), fr_host_f32(w),
-                          fr_host_f32(rstd), fr_host_f32(dy), fr_host_f32(dy));
+    fr_rmsnorm_heads_back(device, &heads, fr_host_view(x), fr_host_f32(w),
+                          fr_host_f32(rstd), fr_host_view(dy), fr_host_view(dy));
     digest = digest_floats(digest, dy, N);
-    fr_add_scaled(device, N, 0.22F, fr_host_f32(x), fr_host_f32(y));
+    fr_add_scaled(device, N, 0.22F, fr_host_view(x), fr_host_f32(y));
     fr_scale(device, N, 12.3F, fr_host_f32(y));
     digest = digest_floats(digest, y, N);
     free(x);

@@ -69,7 +69,7 @@ static void check_copy(fr_device *device, const shape *s)
     float *y = guarded(s->n * s->width, 2);
     float *wanted = guarded(s->n * s->width, 2);
     fill_repeated(rows);
-    fr_copy_rows(device, s->n, s->width, rows, fr_host_f32(x), fr_host_f32(y));
+    fr_copy_rows(device, s->n, s->width, rows, fr_host_view(x), fr_host_view(y));
     for (int64_t i = 0; i < s->n * s->width; i++) {
         wanted[i] = x[rows[i / s->width] * s->width + i % s->width];
     }
@@ -92,8 +92,8 @@ static void check_scatter(fr_device *device, const shape *s)
     float *y = guarded(all, 2);
     float *wanted = guarded(all, 2);
     fill_distinct(rows);
-    fr_scatter_rows(device, TABLE_ROWS, s->width, s->n, rows, fr_host_f32(x),
-                    fr_host_f32(y));
+    fr_scatter_rows(device, TABLE_ROWS, s->width, s->n, rows, fr_host_view(x),
+                    fr_host_view(y));
     memset(wanted, 0, (size_t)all * sizeof *wanted);
     for (int64_t i = 0; i < s->n * s->width; i++) {
         wanted[rows[i / s->width] * s->width + i % s->width] = x[i];
@@ -203,9 +203,9 @@ static void check_cache(fr_device *device, int pass, int64_t head_dim)
                                   .n_tokens = n_tokens,
                                   .n_segments = n,
                                   .segments = segments};
-    fr_fill_cache(device, &params, fr_host_f32(qkv + width),
-                  fr_host_f32(qkv + 2 * width), fr_host_f32(got[0]),
-                  fr_host_f32(got[1]));
+    fr_fill_cache(device, &params, fr_host_view(qkv + width),
+                  fr_host_view(qkv + 2 * width), fr_host_view(got[0]),
+                  fr_host_view(got[1]));
     for (int i = 0; i < 2; i++) {
         assert_same(i == 0 ? "cached keys" : "cached values", got[i], wanted[i],
                     CACHE_ROWS * width);

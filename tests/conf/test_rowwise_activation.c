@@ -97,15 +97,15 @@ static void check_gated(fr_device *device, activation_case *c)
     float *y = fr_test_zeros(all);
     float *back = fr_test_zeros(2 * all);
     fill_gated(c);
-    fr_gated(device, c->activation, c->n, c->width, fr_host_f32(c->gate_up),
-             fr_host_f32(y));
-    fr_gated_back(device, c->activation, c->n, c->width, fr_host_f32(c->gate_up),
-                  fr_host_f32(c->dy), fr_host_f32(back));
+    fr_gated(device, c->activation, c->n, c->width, fr_host_view(c->gate_up),
+             fr_host_view(y));
+    fr_gated_back(device, c->activation, c->n, c->width, fr_host_view(c->gate_up),
+                  fr_host_view(c->dy), fr_host_view(back));
     fr_assert_close("gated", y, c->y_ref, all, fr_approx(FR_APPROX_ACTIVATION, FR_F32));
     fr_assert_close("gated back", back, c->back_ref, 2 * all,
                     fr_approx(FR_APPROX_ACTIVATION_BACK, FR_F32));
-    fr_gated_back(device, c->activation, c->n, c->width, fr_host_f32(c->gate_up),
-                  fr_host_f32(c->dy), fr_host_f32(c->gate_up));
+    fr_gated_back(device, c->activation, c->n, c->width, fr_host_view(c->gate_up),
+                  fr_host_view(c->dy), fr_host_view(c->gate_up));
     fr_assert_same_bytes("gated back in place", c->gate_up, back,
                          (size_t)(2 * all) * sizeof *back);
     free(y);
@@ -123,23 +123,23 @@ static void check_plain(fr_device *device, activation_case *c)
         c->y_ref[i] = (float)reference(c->activation, x);
         c->back_ref[i] = (float)(reference_slope(c->activation, x) * (double)c->dy[i]);
     }
-    fr_activate(device, c->activation, all, fr_host_f32(c->gate_up), fr_host_f32(y));
-    fr_activate_back(device, c->activation, all, fr_host_f32(c->gate_up),
-                     fr_host_f32(c->dy), fr_host_f32(dx));
+    fr_activate(device, c->activation, all, fr_host_view(c->gate_up), fr_host_view(y));
+    fr_activate_back(device, c->activation, all, fr_host_view(c->gate_up),
+                     fr_host_view(c->dy), fr_host_view(dx));
     fr_assert_close("plain", y, c->y_ref, all, fr_approx(FR_APPROX_ACTIVATION, FR_F32));
     fr_assert_close("plain back", dx, c->back_ref, all,
                     fr_approx(FR_APPROX_ACTIVATION_BACK, FR_F32));
     float *shared = fr_test_zeros(all);
     memcpy(shared, c->dy, bytes);
-    fr_activate_back(device, c->activation, all, fr_host_f32(c->gate_up),
-                     fr_host_f32(shared), fr_host_f32(shared));
+    fr_activate_back(device, c->activation, all, fr_host_view(c->gate_up),
+                     fr_host_view(shared), fr_host_view(shared));
     fr_assert_same_bytes("dx is dy", shared, dx, bytes);
     memcpy(shared, c->gate_up, bytes);
-    fr_activate_back(device, c->activation, all, fr_host_f32(shared),
-                     fr_host_f32(c->dy), fr_host_f32(shared));
+    fr_activate_back(device, c->activation, all, fr_host_view(shared),
+                     fr_host_view(c->dy), fr_host_view(shared));
     fr_assert_same_bytes("dx is x", shared, dx, bytes);
     memcpy(shared, c->gate_up, bytes);
-    fr_activate(device, c->activation, all, fr_host_f32(shared), fr_host_f32(shared));
+    fr_activate(device, c->activation, all, fr_host_view(shared), fr_host_view(shared));
     fr_assert_same_bytes("y is x", shared, y, bytes);
     free(shared);
     free(y);
@@ -211,12 +211,12 @@ static void check_slopes(fr_device *device, void *user)
         x[i] = (double)c.gate_up[i];
     }
     fr_test_difference(gated_loss, &c, 2 * SLOPES, 1, x, wanted);
-    fr_gated_back(device, *activation, 1, SLOPES, fr_host_f32(c.gate_up),
-                  fr_host_f32(c.dy), fr_host_f32(got));
+    fr_gated_back(device, *activation, 1, SLOPES, fr_host_view(c.gate_up),
+                  fr_host_view(c.dy), fr_host_view(got));
     fr_assert_close("gated slope", got, wanted, 2 * SLOPES, tolerance);
     fr_test_difference(plain_loss, &c, SLOPES, 1, x, wanted);
-    fr_activate_back(device, *activation, SLOPES, fr_host_f32(c.gate_up),
-                     fr_host_f32(c.dy), fr_host_f32(got));
+    fr_activate_back(device, *activation, SLOPES, fr_host_view(c.gate_up),
+                     fr_host_view(c.dy), fr_host_view(got));
     fr_assert_close("plain slope", got, wanted, SLOPES, tolerance);
     free_case(&c);
 }
@@ -248,11 +248,11 @@ static void check_relative_error(fr_device *device, void *user)
     }
     for (int plain = 0; plain < 2; plain++) {
         if (plain == 0) {
-            fr_gated(device, a->activation, 1, POINTS, fr_host_f32(gate_up),
-                     fr_host_f32(y));
+            fr_gated(device, a->activation, 1, POINTS, fr_host_view(gate_up),
+                     fr_host_view(y));
         } else {
-            fr_activate(device, a->activation, POINTS, fr_host_f32(gate_up),
-                        fr_host_f32(y));
+            fr_activate(device, a->activation, POINTS, fr_host_view(gate_up),
+                        fr_host_view(y));
         }
         for (int i = 0; i < POINTS; i++) {
             double wanted = reference(a->activation, (double)gate_up[i]);
@@ -289,7 +289,7 @@ static void check_extremes(fr_device *device, void *user)
     const float x[] = {INFINITY, -INFINITY, NAN, 1e4F, -1e4F, 0.0F, -0.0F, 200, -200};
     for (int i = 0; i < FR_ACTIVATIONS; i++) {
         float y[9];
-        fr_activate(device, (fr_activation)i, 9, fr_host_f32(x), fr_host_f32(y));
+        fr_activate(device, (fr_activation)i, 9, fr_host_view(x), fr_host_view(y));
         CU_ASSERT(isinf(y[0]) && y[0] > 0);
         CU_ASSERT(i == FR_ACTIVATION_RELU ? y[1] == 0 : !isfinite(y[1]));
         CU_ASSERT(isnan(y[2]));
@@ -300,7 +300,8 @@ static void check_extremes(fr_device *device, void *user)
     const float gate_up[] = {1e4F, -1e4F, NAN, 2, 3, 4};
     for (int i = 0; i < FR_ACTIVATIONS; i++) {
         float z[3];
-        fr_gated(device, (fr_activation)i, 1, 3, fr_host_f32(gate_up), fr_host_f32(z));
+        fr_gated(device, (fr_activation)i, 1, 3, fr_host_view(gate_up),
+                 fr_host_view(z));
         CU_ASSERT(z[0] == 2e4F);
         CU_ASSERT(fabsf(z[1]) < 1e-30F);
         CU_ASSERT(isnan(z[2]));
@@ -322,8 +323,8 @@ static void check_extreme_slopes(fr_device *device, void *user)
     for (int i = 0; i < FR_ACTIVATIONS; i++) {
         fr_activation activation = (fr_activation)i;
         bool steps = activation == FR_ACTIVATION_RELU;
-        fr_activate_back(device, activation, 8, fr_host_f32(x), fr_host_f32(ones),
-                         fr_host_f32(dx));
+        fr_activate_back(device, activation, 8, fr_host_view(x), fr_host_view(ones),
+                         fr_host_view(dx));
         CU_ASSERT(dx[0] == 1 && dx[3] == 1);
         CU_ASSERT(fabsf(dx[1]) < 1e-25F && fabsf(dx[4]) < 1e-25F);
         CU_ASSERT(steps || isnan(dx[2]));
@@ -358,22 +359,25 @@ static void check_fused(fr_device *device, void *user)
     for (int saves = 0; saves < 2; saves++) {
         memcpy(apart, c.gate_up, bytes);
         memcpy(together, c.gate_up, bytes);
-        fr_save(device, n, f->dtype, fr_host_f32(apart),
-                fr_host_bytes(saves == 0 ? NULL : kept_apart));
-        fr_gated(device, f->activation, N, WIDTH, fr_host_f32(apart),
-                 fr_host_f32(c.y_ref));
-        fr_save_gated(device, f->activation, N, WIDTH, f->dtype, fr_host_f32(together),
-                      fr_host_bytes(saves == 0 ? NULL : kept_fused), fr_host_f32(y));
+        fr_save(device, n, fr_host_view(apart),
+                fr_view_of(fr_host_bytes(saves == 0 ? NULL : kept_apart), f->dtype));
+        fr_gated(device, f->activation, N, WIDTH, fr_host_view(apart),
+                 fr_host_view(c.y_ref));
+        fr_save_gated(
+            device, f->activation, N, WIDTH, fr_host_view(together),
+            fr_view_of(fr_host_bytes(saves == 0 ? NULL : kept_fused), f->dtype),
+            fr_host_view(y));
         fr_assert_same_bytes("gate and up", together, apart, bytes);
         fr_assert_same_bytes("saved", kept_fused, kept_apart, bytes);
         fr_assert_same_bytes("gated", y, c.y_ref, bytes / 2);
     }
-    fr_restore(device, n, f->dtype, fr_host_bytes(kept_apart), fr_host_f32(apart));
-    fr_gated_back(device, f->activation, N, WIDTH, fr_host_f32(apart),
-                  fr_host_f32(c.dy), fr_host_f32(apart));
-    fr_restore_gated_back(device, f->activation, N, WIDTH, f->dtype,
-                          fr_host_bytes(kept_fused), fr_host_f32(c.dy),
-                          fr_host_f32(together));
+    fr_restore(device, n, fr_view_of(fr_host_bytes(kept_apart), f->dtype),
+               fr_host_view(apart));
+    fr_gated_back(device, f->activation, N, WIDTH, fr_host_view(apart),
+                  fr_host_view(c.dy), fr_host_view(apart));
+    fr_restore_gated_back(device, f->activation, N, WIDTH,
+                          fr_view_of(fr_host_bytes(kept_fused), f->dtype),
+                          fr_host_view(c.dy), fr_host_view(together));
     fr_assert_same_bytes("gated back", together, apart, bytes);
     free(apart);
     free(together);

@@ -28,68 +28,68 @@ typedef void (*row_operator)(fr_device *device, const rows *r);
 
 static void run_rmsnorm(fr_device *device, const rows *r)
 {
-    fr_rmsnorm(device, r->n, 2 * r->width, fr_host_f32(r->x), fr_host_f32(r->w), 1e-5F,
-               fr_host_f32(r->out), NULL);
+    fr_rmsnorm(device, r->n, 2 * r->width, fr_host_view(r->x), fr_host_f32(r->w), 1e-5F,
+               fr_host_view(r->out), NULL);
 }
 
 static void run_rmsnorm_back(fr_device *device, const rows *r)
 {
     float rstd[ROWS];
     float *y = fr_test_zeros(2 * r->n * r->width);
-    fr_rmsnorm(device, r->n, r->width, fr_host_f32(r->dy), fr_host_f32(r->w), 1e-5F,
-               fr_host_f32(y), fr_host_f32(rstd));
-    fr_rmsnorm_back(device, r->n, r->width, fr_host_f32(r->dy), fr_host_f32(r->w),
-                    fr_host_f32(rstd), fr_host_f32(y), fr_host_f32(r->out));
+    fr_rmsnorm(device, r->n, r->width, fr_host_view(r->dy), fr_host_f32(r->w), 1e-5F,
+               fr_host_view(y), fr_host_f32(rstd));
+    fr_rmsnorm_back(device, r->n, r->width, fr_host_view(r->dy), fr_host_f32(r->w),
+                    fr_host_f32(rstd), fr_host_view(y), fr_host_f32(r->out));
     free(y);
 }
 
 static void run_layernorm(fr_device *device, const rows *r)
 {
-    fr_layernorm(device, r->n, 2 * r->width, fr_host_f32(r->x), fr_host_f32(r->w),
-                 fr_host_f32(r->w), 1e-5F, fr_host_f32(r->out), NULL);
+    fr_layernorm(device, r->n, 2 * r->width, fr_host_view(r->x), fr_host_f32(r->w),
+                 fr_host_f32(r->w), 1e-5F, fr_host_view(r->out), NULL);
 }
 
 static void run_layernorm_back(fr_device *device, const rows *r)
 {
     float stats[2 * ROWS];
     float *y = fr_test_zeros(2 * r->n * r->width);
-    fr_layernorm(device, r->n, r->width, fr_host_f32(r->dy), fr_host_f32(r->w),
-                 fr_host_f32(r->w), 1e-5F, fr_host_f32(y), fr_host_f32(stats));
-    fr_layernorm_back(device, r->n, r->width, fr_host_f32(r->dy), fr_host_f32(r->w),
-                      fr_host_f32(stats), fr_host_f32(y), fr_host_f32(r->out));
+    fr_layernorm(device, r->n, r->width, fr_host_view(r->dy), fr_host_f32(r->w),
+                 fr_host_f32(r->w), 1e-5F, fr_host_view(y), fr_host_f32(stats));
+    fr_layernorm_back(device, r->n, r->width, fr_host_view(r->dy), fr_host_f32(r->w),
+                      fr_host_f32(stats), fr_host_view(y), fr_host_f32(r->out));
     free(y);
 }
 
 static void run_gated(fr_device *device, const rows *r)
 {
-    fr_gated(device, r->activation, r->n, r->width, fr_host_f32(r->x),
-             fr_host_f32(r->out));
+    fr_gated(device, r->activation, r->n, r->width, fr_host_view(r->x),
+             fr_host_view(r->out));
 }
 
 static void run_gated_back(fr_device *device, const rows *r)
 {
-    fr_gated_back(device, r->activation, r->n, r->width, fr_host_f32(r->x),
-                  fr_host_f32(r->dy), fr_host_f32(r->out));
+    fr_gated_back(device, r->activation, r->n, r->width, fr_host_view(r->x),
+                  fr_host_view(r->dy), fr_host_view(r->out));
 }
 
 static void run_activate(fr_device *device, const rows *r)
 {
-    fr_activate(device, r->activation, r->n * r->width, fr_host_f32(r->dy),
-                fr_host_f32(r->out));
+    fr_activate(device, r->activation, r->n * r->width, fr_host_view(r->dy),
+                fr_host_view(r->out));
 }
 
 static void run_activate_back(fr_device *device, const rows *r)
 {
-    fr_activate_back(device, r->activation, r->n * r->width, fr_host_f32(r->dy),
-                     fr_host_f32(r->dy), fr_host_f32(r->out));
+    fr_activate_back(device, r->activation, r->n * r->width, fr_host_view(r->dy),
+                     fr_host_view(r->dy), fr_host_view(r->out));
 }
 
 /* Two heads a row. */
 static void run_norm_of_heads(fr_device *device, const rows *r)
 {
     fr_heads heads = {r->n, 2, r->width, 2 * r->width};
-    fr_rmsnorm_heads(device, &heads, fr_host_f32(r->x), fr_host_f32(r->w), 1e-5F,
-                     fr_host_f32(r->out), NULL);
+    fr_rmsnorm_heads(device, &heads, fr_host_view(r->x), fr_host_f32(r->w), 1e-5F,
+                     fr_host_view(r->out), NULL);
 }
 
 static void run_norm_of_heads_back(fr_device *device, const rows *r)
@@ -97,10 +97,10 @@ static void run_norm_of_heads_back(fr_device *device, const rows *r)
     fr_heads heads = {r->n, 2, r->width, 2 * r->width};
     float rstd[2 * ROWS];
     float *y = fr_test_zeros(2 * r->n * r->width);
-    fr_rmsnorm_heads(device, &heads, fr_host_f32(r->x), fr_host_f32(r->w), 1e-5F,
-                     fr_host_f32(y), fr_host_f32(rstd));
-    fr_rmsnorm_heads_back(device, &heads, fr_host_f32(r->x), fr_host_f32(r->w),
-                          fr_host_f32(rstd), fr_host_f32(y), fr_host_f32(r->out));
+    fr_rmsnorm_heads(device, &heads, fr_host_view(r->x), fr_host_f32(r->w), 1e-5F,
+                     fr_host_view(y), fr_host_f32(rstd));
+    fr_rmsnorm_heads_back(device, &heads, fr_host_view(r->x), fr_host_f32(r->w),
+                          fr_host_f32(rstd), fr_host_view(y), fr_host_view(r->out));
     free(y);
 }
 
@@ -108,7 +108,7 @@ static void run_factors(fr_device *device, const rows *r)
 {
     memcpy(r->out, r->dy, (size_t)(r->n * r->width) * sizeof *r->out);
     fr_scale(device, r->n * r->width, 0.3F, fr_host_f32(r->out));
-    fr_add_scaled(device, r->n * r->width, 0.7F, fr_host_f32(r->dy),
+    fr_add_scaled(device, r->n * r->width, 0.7F, fr_host_view(r->dy),
                   fr_host_f32(r->out));
 }
 
@@ -124,14 +124,14 @@ static void run_rope(fr_device *device, const rows *r)
     fr_heads heads = {r->n, 1, 2 * r->width, 2 * r->width};
     memcpy(r->out, r->x, (size_t)(2 * r->n * r->width) * sizeof *r->out);
     fr_rope(device, &heads, 2 * r->width, r->positions, fr_host_f32(r->table), true,
-            fr_host_f32(r->out));
+            fr_host_view(r->out));
 }
 
 static void run_add_bias(fr_device *device, const rows *r)
 {
     memcpy(r->out, r->x, (size_t)(2 * r->n * r->width) * sizeof *r->out);
     fr_add_bias(device, r->n, 2 * r->width, 2 * r->width, fr_host_f32(r->w),
-                fr_host_f32(r->out));
+                fr_host_view(r->out));
 }
 
 static const row_operator OPERATORS[] = {

@@ -123,13 +123,13 @@ static void free_case(norm_case *c)
 static void run_forward(fr_device *device, const norm_case *c, float *y, float *stats)
 {
     if (c->centred) {
-        fr_layernorm(device, c->n, c->width, fr_host_f32(c->x), fr_host_f32(c->w),
-                     fr_host_f32(c->b), EPS, fr_host_f32(y), fr_host_f32(stats));
+        fr_layernorm(device, c->n, c->width, fr_host_view(c->x), fr_host_f32(c->w),
+                     fr_host_f32(c->b), EPS, fr_host_view(y), fr_host_f32(stats));
         return;
     }
     float *rstd = stats == NULL ? NULL : fr_test_zeros(c->n);
-    fr_rmsnorm(device, c->n, c->width, fr_host_f32(c->x), fr_host_f32(c->w), EPS,
-               fr_host_f32(y), fr_host_f32(rstd));
+    fr_rmsnorm(device, c->n, c->width, fr_host_view(c->x), fr_host_f32(c->w), EPS,
+               fr_host_view(y), fr_host_f32(rstd));
     for (int64_t t = 0; t < c->n && stats != NULL; t++) {
         stats[2 * t] = 0;
         stats[2 * t + 1] = rstd[t];
@@ -141,16 +141,16 @@ static void run_backward(fr_device *device, const norm_case *c, const float *sta
                          float *dx)
 {
     if (c->centred) {
-        fr_layernorm_back(device, c->n, c->width, fr_host_f32(c->x), fr_host_f32(c->w),
-                          fr_host_f32(stats), fr_host_f32(c->dy), fr_host_f32(dx));
+        fr_layernorm_back(device, c->n, c->width, fr_host_view(c->x), fr_host_f32(c->w),
+                          fr_host_f32(stats), fr_host_view(c->dy), fr_host_f32(dx));
         return;
     }
     float *rstd = fr_test_zeros(c->n);
     for (int64_t t = 0; t < c->n; t++) {
         rstd[t] = stats[2 * t + 1];
     }
-    fr_rmsnorm_back(device, c->n, c->width, fr_host_f32(c->x), fr_host_f32(c->w),
-                    fr_host_f32(rstd), fr_host_f32(c->dy), fr_host_f32(dx));
+    fr_rmsnorm_back(device, c->n, c->width, fr_host_view(c->x), fr_host_f32(c->w),
+                    fr_host_f32(rstd), fr_host_view(c->dy), fr_host_f32(dx));
     free(rstd);
 }
 
@@ -277,20 +277,20 @@ static void check_heads_of(fr_device *device, const fr_heads *heads)
     float *dx = fr_test_numbers(n, 4, 1);
     float *wanted = fr_test_zeros(width);
     float *rstd = fr_test_zeros(heads->n_tokens * heads->n_heads);
-    fr_rmsnorm_heads(device, heads, fr_host_f32(x), fr_host_f32(w), EPS, fr_host_f32(y),
-                     fr_host_f32(rstd));
-    fr_rmsnorm_heads_back(device, heads, fr_host_f32(x), fr_host_f32(w),
-                          fr_host_f32(rstd), fr_host_f32(dy), fr_host_f32(dx));
+    fr_rmsnorm_heads(device, heads, fr_host_view(x), fr_host_f32(w), EPS,
+                     fr_host_view(y), fr_host_f32(rstd));
+    fr_rmsnorm_heads_back(device, heads, fr_host_view(x), fr_host_f32(w),
+                          fr_host_f32(rstd), fr_host_view(dy), fr_host_view(dx));
     for (int64_t i = 0; i < heads->n_tokens * heads->n_heads; i++) {
         int64_t at = i / heads->n_heads * heads->stride + i % heads->n_heads * width;
         float one = 0;
-        fr_rmsnorm(device, 1, width, fr_host_f32(x + at), fr_host_f32(w), EPS,
-                   fr_host_f32(wanted), fr_host_f32(&one));
+        fr_rmsnorm(device, 1, width, fr_host_view(x + at), fr_host_f32(w), EPS,
+                   fr_host_view(wanted), fr_host_f32(&one));
         fr_assert_same_bytes("head", y + at, wanted, head_bytes);
         CU_ASSERT(rstd[i] == one);
         memset(wanted, 0, head_bytes);
-        fr_rmsnorm_back(device, 1, width, fr_host_f32(x + at), fr_host_f32(w),
-                        fr_host_f32(&one), fr_host_f32(dy + at), fr_host_f32(wanted));
+        fr_rmsnorm_back(device, 1, width, fr_host_view(x + at), fr_host_f32(w),
+                        fr_host_f32(&one), fr_host_view(dy + at), fr_host_f32(wanted));
         fr_assert_same_bytes("head back", dx + at, wanted, head_bytes);
     }
     int64_t gap = heads->stride - heads->n_heads * width;
@@ -299,11 +299,11 @@ static void check_heads_of(fr_device *device, const fr_heads *heads)
         fr_assert_same_bytes("gap", y + at, x + at, (size_t)gap * sizeof *y);
         fr_assert_same_bytes("gap back", dx + at, dy + at, (size_t)gap * sizeof *y);
     }
-    fr_rmsnorm_heads_back(device, heads, fr_host_f32(x), fr_host_f32(w),
-                          fr_host_f32(rstd), fr_host_f32(dy), fr_host_f32(dy));
+    fr_rmsnorm_heads_back(device, heads, fr_host_view(x), fr_host_f32(w),
+                          fr_host_f32(rstd), fr_host_view(dy), fr_host_view(dy));
     fr_assert_same_bytes("dx is dy", dy, dx, bytes);
-    fr_rmsnorm_heads(device, heads, fr_host_f32(x), fr_host_f32(w), EPS, fr_host_f32(x),
-                     NULL);
+    fr_rmsnorm_heads(device, heads, fr_host_view(x), fr_host_f32(w), EPS,
+                     fr_host_view(x), NULL);
     fr_assert_same_bytes("y is x", x, y, bytes);
     free(x);
     free(dy);

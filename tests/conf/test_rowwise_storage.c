@@ -66,8 +66,10 @@ static void check_save(fr_device *device, void *user)
     static uint16_t saved[N_VALUES];
     fill_values(x);
     memcpy(copy, x, sizeof copy);
-    fr_save(device, N_VALUES, FR_BF16, fr_host_f32(x), fr_host_bytes(saved));
-    fr_restore(device, N_VALUES, FR_BF16, fr_host_bytes(saved), fr_host_f32(back));
+    fr_save(device, N_VALUES, fr_host_view(x),
+            fr_view_of(fr_host_bytes(saved), FR_BF16));
+    fr_restore(device, N_VALUES, fr_view_of(fr_host_bytes(saved), FR_BF16),
+               fr_host_view(back));
     int64_t n_wrong = 0;
     for (int i = 0; i < N_VALUES; i++) {
         n_wrong += saved[i] != reference_bf16(copy[i]);
@@ -76,12 +78,14 @@ static void check_save(fr_device *device, void *user)
     CU_ASSERT_EQUAL(n_wrong, 0);
     fr_assert_same_bytes("restored", back, x, sizeof x);
     memcpy(back, copy, sizeof back);
-    fr_save(device, N_VALUES, FR_BF16, fr_host_f32(back), NULL);
+    fr_save(device, N_VALUES, fr_host_view(back), fr_view_of(NULL, FR_BF16));
     fr_assert_same_bytes("only rounded", back, x, sizeof x);
-    fr_save(device, N_VALUES, FR_F32, fr_host_f32(copy), fr_host_bytes(back));
+    fr_save(device, N_VALUES, fr_host_view(copy),
+            fr_view_of(fr_host_bytes(back), FR_F32));
     fr_assert_same_bytes("saved as f32", back, copy, sizeof back);
     memset(x, 0, sizeof x);
-    fr_restore(device, N_VALUES, FR_F32, fr_host_bytes(back), fr_host_f32(x));
+    fr_restore(device, N_VALUES, fr_view_of(fr_host_bytes(back), FR_F32),
+               fr_host_view(x));
     fr_assert_same_bytes("restored from f32", x, copy, sizeof x);
 }
 
@@ -95,7 +99,7 @@ static void check_special(fr_device *device, void *user)
     (void)user;
     float x[] = {INFINITY, -INFINITY, float_of(0x7f800001U), float_of(0xffffffffU)};
     uint16_t saved[4];
-    fr_save(device, 4, FR_BF16, fr_host_f32(x), fr_host_bytes(saved));
+    fr_save(device, 4, fr_host_view(x), fr_view_of(fr_host_bytes(saved), FR_BF16));
     CU_ASSERT(saved[0] == 0x7f80U && saved[1] == 0xff80U);
     CU_ASSERT(isnan(x[2]) && isnan(x[3]));
 }
@@ -123,7 +127,8 @@ static void check_gather(fr_device *device, void *user)
         fr_assert_same_bytes("gathered f32", y + t * *width, table + ids[t] * *width,
                              row_bytes);
     }
-    fr_save(device, ROWS * *width, FR_BF16, fr_host_f32(table), fr_host_bytes(narrow));
+    fr_save(device, ROWS * *width, fr_host_view(table),
+            fr_view_of(fr_host_bytes(narrow), FR_BF16));
     fr_matrix halves = fr_matrix_of(narrow, FR_BF16, ROWS, *width);
     FR_ASSERT_OK(fr_gather_rows(device, TOKENS, ids, &halves, fr_host_f32(y)));
     for (int t = 0; t < TOKENS; t++) {
@@ -161,7 +166,7 @@ static void check_add(fr_device *device, void *user)
     float *x = fr_test_numbers(N, 1, 1);
     float *y = fr_test_numbers(N, 2, 1);
     float *sum = fr_test_numbers(N, 2, 1);
-    fr_add(device, N, fr_host_f32(x), fr_host_f32(sum));
+    fr_add(device, N, fr_host_view(x), fr_host_f32(sum));
     for (int i = 0; i < N; i++) {
         y[i] += x[i];
     }
@@ -188,7 +193,7 @@ static void check_scaled(fr_device *device, void *user)
     x[3] = NAN;
     x[4] = INFINITY;
     x[5] = -0.0F;
-    fr_add_scaled(device, N, FACTOR, fr_host_f32(x), fr_host_f32(sum));
+    fr_add_scaled(device, N, FACTOR, fr_host_view(x), fr_host_f32(sum));
     for (int i = 0; i < N; i++) {
         y[i] = fmaf(x[i], FACTOR, y[i]);
     }
@@ -222,7 +227,7 @@ static void check_bias(fr_device *device, void *user)
     for (int i = 0; i < TOKENS * STRIDE; i++) {
         wanted[i] += i % STRIDE < WIDTH ? b[i % STRIDE] : 0;
     }
-    fr_add_bias(device, TOKENS, WIDTH, STRIDE, fr_host_f32(b), fr_host_f32(x));
+    fr_add_bias(device, TOKENS, WIDTH, STRIDE, fr_host_f32(b), fr_host_view(x));
     fr_assert_same_bytes("biased", x, wanted, TOKENS * STRIDE * sizeof *x);
     free(b);
     free(x);
@@ -283,12 +288,12 @@ static void check_rope_width(fr_device *device, int64_t head_dim, int64_t rotary
     double tolerance = fr_approx(FR_APPROX_ROPE, FR_F32);
     fr_heads heads = {ROPE_TOKENS, ROPE_HEADS, head_dim, stride};
     fr_rope(device, &heads, rotary, positions, fr_host_f32(table), false,
-            fr_host_f32(x));
+            fr_host_view(x));
     fr_assert_close("rotated", x, wanted, all, tolerance);
     fr_assert_same_bytes("gap", x + stride - ROPE_GAP, original + stride - ROPE_GAP,
                          ROPE_GAP * sizeof *x);
     fr_rope(device, &heads, rotary, positions, fr_host_f32(table), true,
-            fr_host_f32(x));
+            fr_host_view(x));
     fr_assert_close("rotated back", x, original, all, tolerance);
     free(table);
     free(x);
@@ -332,9 +337,9 @@ static void check_rest_and_factor(fr_device *device, void *user)
         positions[t] = (t * 7 + 39) % POSITIONS;
     }
     fr_rope(device, &heads, ROTARY, positions, fr_host_f32(table), false,
-            fr_host_f32(x));
+            fr_host_view(x));
     fr_rope(device, &heads, ROTARY, positions, fr_host_f32(table), true,
-            fr_host_f32(x));
+            fr_host_view(x));
     for (int i = 0; i < N; i++) {
         bool turns = i % HEAD < ROTARY;
         original[i] *= turns ? FACTOR * FACTOR : 1;

@@ -8,13 +8,13 @@
 static fr_status run_both_ways(fr_device *device, fr_attention_case *c)
 {
     fr_attention_gradients gradients = {
-        fr_host_f32(c->dq),        fr_host_f32(c->dk),        fr_host_f32(c->dv),
+        fr_host_view(c->dq),       fr_host_view(c->dk),       fr_host_view(c->dv),
         fr_host_f32(c->dprefix_k), fr_host_f32(c->dprefix_v), c->n_units};
-    FR_TRY(fr_attention(device, &c->params, fr_host_f32(c->q), fr_host_f32(c->k),
-                        fr_host_f32(c->v), fr_host_f32(c->o), fr_host_f32(c->lse)));
-    return fr_attention_back(device, &c->params, fr_host_f32(c->q), fr_host_f32(c->k),
-                             fr_host_f32(c->v), fr_host_f32(c->o), fr_host_f32(c->lse),
-                             fr_host_f32(c->d_o), &gradients);
+    FR_TRY(fr_attention(device, &c->params, fr_host_view(c->q), fr_host_view(c->k),
+                        fr_host_view(c->v), fr_host_view(c->o), fr_host_f32(c->lse)));
+    return fr_attention_back(device, &c->params, fr_host_view(c->q), fr_host_view(c->k),
+                             fr_host_view(c->v), fr_host_view(c->o),
+                             fr_host_f32(c->lse), fr_host_view(c->d_o), &gradients);
 }
 
 static fr_attention_case *make_case(void)

@@ -149,9 +149,9 @@ void fr_attention_case_destroy(fr_attention_case **c)
 
 void fr_attention_case_forward(fr_device *device, fr_attention_case *c)
 {
-    FR_ASSERT_OK(fr_attention(device, &c->params, fr_host_f32(c->q), fr_host_f32(c->k),
-                              fr_host_f32(c->v), fr_host_f32(c->o),
-                              fr_host_f32(c->lse)));
+    FR_ASSERT_OK(fr_attention(device, &c->params, fr_host_view(c->q),
+                              fr_host_view(c->k), fr_host_view(c->v),
+                              fr_host_view(c->o), fr_host_f32(c->lse)));
 }
 
 void fr_attention_case_backward(fr_device *device, fr_attention_case *c,
@@ -159,14 +159,14 @@ void fr_attention_case_backward(fr_device *device, fr_attention_case *c,
 {
     bool has_prefix = c->params.prefix_length > 0;
     fr_attention_gradients gradients = {
-        .dq = prefix_only ? NULL : fr_host_f32(c->dq),
-        .dk = prefix_only ? NULL : fr_host_f32(c->dk),
-        .dv = prefix_only ? NULL : fr_host_f32(c->dv),
+        .dq = fr_host_view(prefix_only ? NULL : c->dq),
+        .dk = fr_host_view(prefix_only ? NULL : c->dk),
+        .dv = fr_host_view(prefix_only ? NULL : c->dv),
         .dprefix_k_UPGK = has_prefix ? fr_host_f32(c->dprefix_k) : NULL,
         .dprefix_v_UPGK = has_prefix ? fr_host_f32(c->dprefix_v) : NULL,
         .n_units = c->n_units,
     };
     FR_ASSERT_OK(fr_attention_back(
-        device, &c->params, fr_host_f32(c->q), fr_host_f32(c->k), fr_host_f32(c->v),
-        fr_host_f32(c->o), fr_host_f32(c->lse), fr_host_f32(c->d_o), &gradients));
+        device, &c->params, fr_host_view(c->q), fr_host_view(c->k), fr_host_view(c->v),
+        fr_host_view(c->o), fr_host_f32(c->lse), fr_host_view(c->d_o), &gradients));
 }

@@ -95,10 +95,10 @@ int64_t fr_linear_case_columns(const fr_linear_case *linear, bool back)
 fr_status fr_linear_case_run(fr_device *device, const fr_linear_case *linear, bool back,
                              int64_t m, const float *left, bool accumulate, float *out)
 {
-    return back ? fr_linear_back(device, m, fr_host_f32(left), &linear->w, accumulate,
-                                 fr_host_f32(out))
-                : fr_linear(device, m, fr_host_f32(left), &linear->w, accumulate,
-                            fr_host_f32(out));
+    return back ? fr_linear_back(device, m, fr_host_view(left), &linear->w, accumulate,
+                                 fr_host_view(out))
+                : fr_linear(device, m, fr_host_view(left), &linear->w, accumulate,
+                            fr_host_view(out));
 }
 
 int fr_linear_case_fix_run(int64_t n, int64_t step, const float *run, int32_t *out)

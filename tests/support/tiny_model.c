@@ -68,7 +68,7 @@ fr_tiny_prefix fr_tiny_random_prefix(const fr_tiny *tiny, int64_t length,
     }
     int64_t bytes = 2 * n * (int64_t)sizeof *p.values;
     FR_ASSERT_OK(fr_image_open(p.device, p.values, bytes, &p.image));
-    fr_f32 *k = fr_f32_of(p.image.device);
+    fr_f32 *k = p.image.device;
     p.view = (fr_stage_prefix){.length = length, .k = k, .v = k + n, .layers = layers};
     return p;
 }

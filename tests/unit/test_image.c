@@ -108,7 +108,7 @@ static void the_host_has_the_numbers_after_the_mark(void)
     for (int i = 1; i < 4; i++) { /* asked again: the block is used again */
         float after = (float)(1 << i);
         float shown = APART ? after / 2.0F : after; /* by the host, meanwhile */
-        fr_scale(device, N, 2.0F, fr_f32_of(image.device));
+        fr_scale(device, N, 2.0F, image.device);
         check("before the question", host, shown);
         fr_image_get(device, &image);
         check("before the take", host, shown);

@@ -19,6 +19,8 @@ typedef struct bench {
     fr_device *device;
     fr_f32 *x; /* [N], all 1 */
     fr_f32 *y;
+    fr_view in; /* x, and y */
+    fr_view out;
     fr_status status; /* of operators that have one */
 } bench;
 
@@ -45,19 +47,19 @@ static fr_matrix matrix_of(const bench *b, int64_t n_out, int64_t n_in)
 static void linear_of_negative_rows(bench *b)
 {
     fr_matrix w = matrix_of(b, 4, 4);
-    b->status = fr_linear(b->device, -1, b->x, &w, false, b->y);
+    b->status = fr_linear(b->device, -1, b->in, &w, false, b->out);
 }
 
 static void linear_few_of_negative_width(bench *b)
 {
     fr_matrix w = matrix_of(b, 4, -4);
-    b->status = fr_linear_few(b->device, 1, b->x, &w, false, b->y);
+    b->status = fr_linear_few(b->device, 1, b->in, &w, false, b->out);
 }
 
 static void linear_back_of_negative_height(bench *b)
 {
     fr_matrix w = matrix_of(b, -4, 4);
-    b->status = fr_linear_back(b->device, 1, b->x, &w, false, b->y);
+    b->status = fr_linear_back(b->device, 1, b->in, &w, false, b->out);
 }
 
 static void gather_of_negative_tokens(bench *b)
@@ -68,27 +70,27 @@ static void gather_of_negative_tokens(bench *b)
 
 static void norm_of_no_width(bench *b)
 {
-    fr_rmsnorm(b->device, 2, 0, b->x, b->x, 1e-5F, b->y, NULL);
+    fr_rmsnorm(b->device, 2, 0, b->in, b->x, 1e-5F, b->out, NULL);
 }
 
 static void layernorm_of_negative_rows(bench *b)
 {
-    fr_layernorm(b->device, -1, 4, b->x, b->x, b->x, 1e-5F, b->y, NULL);
+    fr_layernorm(b->device, -1, 4, b->in, b->x, b->x, 1e-5F, b->out, NULL);
 }
 
 static void norm_back_of_no_width(bench *b)
 {
-    fr_rmsnorm_back(b->device, 2, 0, b->x, b->x, b->x, b->x, b->y);
+    fr_rmsnorm_back(b->device, 2, 0, b->in, b->x, b->x, b->in, b->y);
 }
 
 static void bias_wider_than_the_stride(bench *b)
 {
-    fr_add_bias(b->device, 2, 8, 7, b->x, b->y);
+    fr_add_bias(b->device, 2, 8, 7, b->x, b->out);
 }
 
 static void rope(bench *b, fr_heads heads, int64_t rotary)
 {
-    fr_rope(b->device, &heads, rotary, IDS, b->x, false, b->y);
+    fr_rope(b->device, &heads, rotary, IDS, b->x, false, b->out);
 }
 
 static void rope_of_odd_rotary(bench *b)
@@ -114,13 +116,13 @@ static void rope_of_heads_wider_than_the_stride(bench *b)
 static void norm_of_heads_wider_than_the_stride(bench *b)
 {
     fr_heads heads = {2, 2, 4, 7};
-    fr_rmsnorm_heads(b->device, &heads, b->x, b->x, 1e-5F, b->y, NULL);
+    fr_rmsnorm_heads(b->device, &heads, b->in, b->x, 1e-5F, b->out, NULL);
 }
 
 static void norm_back_of_negative_heads(bench *b)
 {
     fr_heads heads = {2, -1, 4, 8};
-    fr_rmsnorm_heads_back(b->device, &heads, b->x, b->x, b->x, b->x, b->y);
+    fr_rmsnorm_heads_back(b->device, &heads, b->in, b->x, b->x, b->in, b->out);
 }
 
 static void scale_of_negative_numbers(bench *b)
@@ -140,17 +142,17 @@ static void zero_of_negative_bytes(bench *b)
 
 static void scatter_of_more_rows_than_there_are(bench *b)
 {
-    fr_scatter_rows(b->device, 3, 4, 4, IDS, b->x, b->y);
+    fr_scatter_rows(b->device, 3, 4, 4, IDS, b->in, b->out);
 }
 
 static void gated_of_negative_width(bench *b)
 {
-    fr_gated(b->device, FR_ACTIVATION_SILU, 2, -4, b->x, b->y);
+    fr_gated(b->device, FR_ACTIVATION_SILU, 2, -4, b->in, b->out);
 }
 
 static void activate_back_of_negative_numbers(bench *b)
 {
-    fr_activate_back(b->device, FR_ACTIVATION_SILU, -1, b->x, b->x, b->y);
+    fr_activate_back(b->device, FR_ACTIVATION_SILU, -1, b->in, b->in, b->out);
 }
 
 /* One segment of two rows, two query heads a key head; a case spoils one number. */
@@ -173,30 +175,30 @@ static void attention_of_heads_that_share_no_key(bench *b)
     fr_attention_params p = attention_params();
     p.n_kv_heads = 3;
     p.kv_stride = 12;
-    b->status = fr_attention(b->device, &p, b->x, b->x, b->x, b->y, NULL);
+    b->status = fr_attention(b->device, &p, b->in, b->in, b->in, b->out, NULL);
 }
 
 static void attention_of_keys_wider_than_the_stride(bench *b)
 {
     fr_attention_params p = attention_params();
     p.kv_stride = 3;
-    b->status = fr_attention(b->device, &p, b->x, b->x, b->x, b->y, NULL);
+    b->status = fr_attention(b->device, &p, b->in, b->in, b->in, b->out, NULL);
 }
 
 static void attention_back_of_a_negative_window(bench *b)
 {
     fr_attention_params p = attention_params();
-    fr_attention_gradients gradients = {.dk = b->y, .dv = b->y, .n_units = 1};
+    fr_attention_gradients gradients = {.dk = b->out, .dv = b->out, .n_units = 1};
     p.window = -1;
-    b->status = fr_attention_back(b->device, &p, b->x, b->x, b->x, b->x, b->x, b->x,
-                                  &gradients);
+    b->status = fr_attention_back(b->device, &p, b->in, b->in, b->in, b->in, b->x,
+                                  b->in, &gradients);
 }
 
 static void cache_of_queries_wider_than_the_stride(bench *b)
 {
     fr_attention_params p = attention_params();
     p.q_stride = 7;
-    fr_fill_cache(b->device, &p, b->x, b->x, b->y, b->y);
+    fr_fill_cache(b->device, &p, b->in, b->in, b->out, b->out);
 }
 
 static void logits_without_scale(bench *b)
@@ -222,6 +224,65 @@ static void sum_of_negative_units(bench *b)
 {
     fr_exact_add(b->device, -1, 4, 40, b->x, (fr_i64 *)(void *)b->y,
                  (fr_i64 *)(void *)b->y);
+}
+
+/* ---- views in a type that the device does not work in ------------------------------------------ */
+
+static fr_view bf16_of(fr_view x)
+{
+    return fr_view_of(x.at, FR_BF16);
+}
+
+static void linear_of_bf16(bench *b)
+{
+    fr_matrix w = matrix_of(b, 4, 4);
+    b->status = fr_linear(b->device, 1, bf16_of(b->in), &w, false, b->out);
+}
+
+static void linear_back_to_bf16(bench *b)
+{
+    fr_matrix w = matrix_of(b, 4, 4);
+    b->status = fr_linear_back(b->device, 1, b->in, &w, false, bf16_of(b->out));
+}
+
+static void norm_to_bf16(bench *b)
+{
+    fr_rmsnorm(b->device, 1, 4, b->in, b->x, 1e-5F, bf16_of(b->out), NULL);
+}
+
+static void save_of_bf16(bench *b)
+{
+    fr_save(b->device, 4, bf16_of(b->out), b->in);
+}
+
+static void sum_of_bf16(bench *b)
+{
+    fr_add(b->device, 4, bf16_of(b->in), b->y);
+}
+
+static void copy_of_rows_of_bf16(bench *b)
+{
+    fr_copy_rows(b->device, 4, 4, IDS, bf16_of(b->in), bf16_of(b->out));
+}
+
+static void gated_of_bf16(bench *b)
+{
+    fr_gated(b->device, FR_ACTIVATION_SILU, 2, 4, bf16_of(b->in), b->out);
+}
+
+static void attention_of_bf16_values(bench *b)
+{
+    fr_attention_params p = attention_params();
+    b->status = fr_attention(b->device, &p, b->in, b->in, bf16_of(b->in), b->out, NULL);
+}
+
+static void attention_back_to_bf16(bench *b)
+{
+    fr_attention_params p = attention_params();
+    fr_attention_gradients gradients = {
+        .dq = b->out, .dk = b->out, .dv = bf16_of(b->out), .n_units = 1};
+    b->status = fr_attention_back(b->device, &p, b->in, b->in, b->in, b->in, b->x,
+                                  b->in, &gradients);
 }
 
 /* ---- the cases ------------------------------------------------------------------------------------ */
@@ -259,6 +320,15 @@ static const struct {
     {loss_of_no_vocabulary, FR_OP_LOSS, false},
     {choice_of_negative_top_k, FR_OP_LOSS, true},
     {sum_of_negative_units, FR_OP_EXACT, false},
+    {linear_of_bf16, FR_OP_LINEAR, true},
+    {linear_back_to_bf16, FR_OP_LINEAR_BACK, true},
+    {norm_to_bf16, FR_OP_NORM, false},
+    {save_of_bf16, FR_OP_STORAGE, false},
+    {sum_of_bf16, FR_OP_STORAGE, false},
+    {copy_of_rows_of_bf16, FR_OP_STORAGE, false},
+    {gated_of_bf16, FR_OP_ACTIVATION, false},
+    {attention_of_bf16_values, FR_OP_ATTENTION, true},
+    {attention_back_to_bf16, FR_OP_ATTENTION_BACK, true},
 };
 
 static bench make_bench(void)
@@ -270,6 +340,8 @@ static bench make_bench(void)
     }
     b.x = fr_test_bring(b.device, ones, N, sizeof *ones);
     b.y = fr_test_bring(b.device, ones, N, sizeof *ones);
+    b.in = fr_view_f32(b.x);
+    b.out = fr_view_f32(b.y);
     return b;
 }
 
@@ -314,12 +386,12 @@ static void later_operators_do_nothing(void)
         name_of(BAD[i].which, name);
         BAD[i].call(&b);
         (void)fr_test_ctx(); /* without the error */
-        FR_ASSERT_FAILS(fr_linear(b.device, 2, b.x, &w, false, b.y), FR_ERR_INTERNAL,
+        FR_ASSERT_FAILS(fr_linear(b.device, 2, b.in, &w, false, b.out), FR_ERR_INTERNAL,
                         name);
-        FR_ASSERT_FAILS(fr_attention(b.device, &p, b.x, b.x, b.x, b.y, NULL),
+        FR_ASSERT_FAILS(fr_attention(b.device, &p, b.in, b.in, b.in, b.out, NULL),
                         FR_ERR_INTERNAL, name);
         fr_scale(b.device, N, 2.0F, b.y);
-        fr_add(b.device, N, b.x, b.y);
+        fr_add(b.device, N, b.in, b.y);
         fr_device_zero(b.device, b.y, 4);
         check_untouched(&b);
         FR_ASSERT_FAILS(fr_device_check(b.device), FR_ERR_INTERNAL, name);
@@ -349,11 +421,11 @@ static void good_arguments_are_taken(void)
     fr_heads heads = {2, 2, 4, 8};
     fr_attention_params p = attention_params();
     rope_of_odd_rotary(&bad);
-    fr_rope(b.device, &heads, 0, IDS, b.x, false, b.y);
+    fr_rope(b.device, &heads, 0, IDS, b.x, false, b.out);
     fr_scale(b.device, 0, 2.0F, b.y);
-    fr_add_bias(b.device, 0, 8, 8, b.x, b.y);
-    fr_scatter_rows(b.device, 4, 4, 4, IDS, b.x, b.y);
-    FR_ASSERT_OK(fr_attention(b.device, &p, b.x, b.x, b.x, b.y, NULL));
+    fr_add_bias(b.device, 0, 8, 8, b.x, b.out);
+    fr_scatter_rows(b.device, 4, 4, 4, IDS, b.in, b.out);
+    FR_ASSERT_OK(fr_attention(b.device, &p, b.in, b.in, b.in, b.out, NULL));
     FR_ASSERT_OK(fr_device_check(b.device));
     fr_scale(b.device, N, 2.0F, b.y);
     fr_test_fetch(b.device, seen, b.y, sizeof seen);

@@ -14,13 +14,13 @@ static void run_operators(fr_device *device, float *x, float *y, const float *w)
     fr_matrix matrix = fr_matrix_of(w, FR_F32, WIDTH, WIDTH);
     for (int i = 0; i < CALLS; i++) {
         CU_ASSERT_EQUAL(
-            fr_linear(device, M, fr_host_f32(x), &matrix, false, fr_host_f32(y)),
+            fr_linear(device, M, fr_host_view(x), &matrix, false, fr_host_view(y)),
             FR_OK);
-        fr_rmsnorm(device, M, WIDTH, fr_host_f32(x), fr_host_f32(w), 1e-5F,
-                   fr_host_f32(y), NULL);
+        fr_rmsnorm(device, M, WIDTH, fr_host_view(x), fr_host_f32(w), 1e-5F,
+                   fr_host_view(y), NULL);
     }
     CU_ASSERT_EQUAL(
-        fr_linear_back(device, M, fr_host_f32(x), &matrix, false, fr_host_f32(y)),
+        fr_linear_back(device, M, fr_host_view(x), &matrix, false, fr_host_view(y)),
         FR_OK);
 }
 

@@ -371,8 +371,8 @@ static void a_prefix_from_text_equals_the_prompted_model(void)
         FR_ASSERT_OK(fr_alloc(fr_test_ctx(), 2 * n, sizeof *values, &values));
         for (int64_t l = 0; l < tiny.arch->n_layers; l++) {
             size_t bytes = (size_t)layer * sizeof *values;
-            memcpy(values + l * layer, cache.layers[l].k, bytes);
-            memcpy(values + n + l * layer, cache.layers[l].v, bytes);
+            memcpy(values + l * layer, cache.layers[l].k.at, bytes);
+            memcpy(values + n + l * layer, cache.layers[l].v.at, bytes);
         }
         fr_cache_fini(&cache);
         fr_stage_prefix prefix = {

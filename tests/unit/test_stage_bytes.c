@@ -139,7 +139,12 @@ static void check_stage(const fr_tiny *tiny, fr_dtype dtype, fr_recompute recomp
 {
     enum { ROWS = 11, LENGTH = 3, POSITIONS = 48 };
     fr_ctx *ctx = fr_test_ctx();
-    fr_stage_shape shape = {tiny->arch, dtype, first, n, POSITIONS, NULL, recompute};
+    fr_stage_shape shape = {.arch = tiny->arch,
+                            .dtype = dtype,
+                            .first_layer = first,
+                            .n_layers = n,
+                            .max_position = POSITIONS,
+                            .recompute = recompute};
     fr_stage_params params = {.weights = tiny->weights,
                               .device = tiny->device,
                               .dtype = dtype,
@@ -265,8 +270,8 @@ static void a_stage_of_any_description_holds_what_was_forecast(void)
         fr_tiny tiny = {.weights = fr_described_weights(&arch, &memory),
                         .device = fr_test_device(fr_isa_detect(), 2),
                         .arch = &arch};
-        fr_stage_shape whole = {&arch, FR_F32,           0, arch.n_layers, 48,
-                                NULL,  FR_RECOMPUTE_NONE};
+        fr_stage_shape whole = {
+            .arch = &arch, .n_layers = arch.n_layers, .max_position = 48};
         CU_ASSERT_EQUAL(fr_stage_weight_bytes(&whole),
                         4 * (weight_floats(tiny.weights) + place_floats(&arch)) +
                             (int64_t)sizeof arch);
@@ -326,9 +331,9 @@ static int64_t reading_bytes(fr_isa isa, fr_dtype dtype, const int64_t (*sides)[
         w.parts[0].head = 1; /* and a step of 0: all rows are this one */
         float *x = fr_test_zeros(w.n_in);
         float *y = fr_test_zeros(w.n_out);
-        FR_ASSERT_OK(fr_linear(device, 1, fr_host_f32(x), &w, false, fr_host_f32(y)));
+        FR_ASSERT_OK(fr_linear(device, 1, fr_host_view(x), &w, false, fr_host_view(y)));
         FR_ASSERT_OK(
-            fr_linear_back(device, 1, fr_host_f32(y), &w, false, fr_host_f32(x)));
+            fr_linear_back(device, 1, fr_host_view(y), &w, false, fr_host_view(x)));
         free(row);
         free(x);
         free(y);

@@ -36,6 +36,11 @@ static inline void check_device(const wall *w, const void *memory)
     }
 }
 
+static inline void check_view(const wall *w, fr_view x)
+{
+    check_device(w, x.at);
+}
+
 static inline void check_host(const wall *w, const void *memory)
 {
     if (is_behind(w, memory)) {
@@ -63,9 +68,9 @@ static inline void check_attention(const wall *w, const fr_attention_params *par
 static inline void check_gradients(const wall *w,
                                    const fr_attention_gradients *gradients)
 {
-    check_device(w, gradients->dq);
-    check_device(w, gradients->dk);
-    check_device(w, gradients->dv);
+    check_view(w, gradients->dq);
+    check_view(w, gradients->dk);
+    check_view(w, gradients->dv);
     check_device(w, gradients->dprefix_k_UPGK);
     check_device(w, gradients->dprefix_v_UPGK);
 }
@@ -92,6 +97,7 @@ static inline void check_number(const wall *w, float number)
 #define CHECK(x)                                                                       \
     _Generic((x),                                                                      \
         float: check_number,                                                           \
+        fr_view: check_view,                                                           \
         float *: check_device,                                                         \
         const float *: check_device,                                                   \
         double *: check_device,                                                        \

@@ -228,168 +228,7 @@ static bool walled_passed(fr_device *device, fr_mark mark)
     return mark.at <= w->passed;
 }
 
-/* ---- operators ---------------------------------------------------------------------------------- */
-
-#define WALLED(name, params, args)                                                     \
-    static void walled_##name params                                                   \
-    {                                                                                  \
-        of(device)->wall.call = #name;                                                 \
-        CHECK_ALL args;                                                                \
-        enter(device);                                                                 \
-        cpu_of(device)->ops->name args;                                                \
-        leave(device);                                                                 \
-        of(device)->clock++;                                                           \
-    }
-
-#define WALLED_STATUS(name, params, args)                                              \
-    static fr_status walled_##name params                                              \
-    {                                                                                  \
-        of(device)->wall.call = #name;                                                 \
-        CHECK_ALL args;                                                                \
-        enter(device);                                                                 \
-        fr_status status = cpu_of(device)->ops->name args;                             \
-        leave(device);                                                                 \
-        of(device)->clock++;                                                           \
-        return status;                                                                 \
-    }
-
-WALLED(copy, (fr_device * device, void *to, const void *from, int64_t bytes),
-       (cpu_of(device), to, from, bytes))
-WALLED(zero, (fr_device * device, void *to, int64_t bytes), (cpu_of(device), to, bytes))
-WALLED_STATUS(linear,
-              (fr_device * device, int64_t m, const float *x, const fr_matrix *w,
-               bool accumulate, float *y),
-              (cpu_of(device), m, x, w, accumulate, y))
-WALLED_STATUS(linear_few,
-              (fr_device * device, int64_t m, const float *x, const fr_matrix *w,
-               bool accumulate, float *y),
-              (cpu_of(device), m, x, w, accumulate, y))
-WALLED_STATUS(linear_back,
-              (fr_device * device, int64_t m, const float *dy, const fr_matrix *w,
-               bool accumulate, float *dx),
-              (cpu_of(device), m, dy, w, accumulate, dx))
-WALLED_STATUS(gather_rows,
-              (fr_device * device, int64_t n_tokens, const int32_t *ids,
-               const fr_matrix *table, float *y_TD),
-              (cpu_of(device), n_tokens, ids, table, y_TD))
-WALLED(rmsnorm,
-       (fr_device * device, int64_t n_tokens, int64_t width, const float *x_TD,
-        const float *w_D, float eps, float *y_TD, float *rstd_T),
-       (cpu_of(device), n_tokens, width, x_TD, w_D, eps, y_TD, rstd_T))
-WALLED(rmsnorm_back,
-       (fr_device * device, int64_t n_tokens, int64_t width, const float *x_TD,
-        const float *w_D, const float *rstd_T, const float *dy_TD, float *dx_TD),
-       (cpu_of(device), n_tokens, width, x_TD, w_D, rstd_T, dy_TD, dx_TD))
-WALLED(layernorm,
-       (fr_device * device, int64_t n_tokens, int64_t width, const float *x_TD,
-        const float *w_D, const float *b_D, float eps, float *y_TD, float *stats_T2),
-       (cpu_of(device), n_tokens, width, x_TD, w_D, b_D, eps, y_TD, stats_T2))
-WALLED(layernorm_back,
-       (fr_device * device, int64_t n_tokens, int64_t width, const float *x_TD,
-        const float *w_D, const float *stats_T2, const float *dy_TD, float *dx_TD),
-       (cpu_of(device), n_tokens, width, x_TD, w_D, stats_T2, dy_TD, dx_TD))
-WALLED(add_bias,
-       (fr_device * device, int64_t n_tokens, int64_t width, int64_t stride,
-        const float *b, float *x),
-       (cpu_of(device), n_tokens, width, stride, b, x))
-WALLED(rope,
-       (fr_device * device, const fr_heads *heads, int64_t rotary,
-        const int32_t *positions_T, const float *table, bool inverse, float *x),
-       (cpu_of(device), heads, rotary, positions_T, table, inverse, x))
-WALLED(rmsnorm_heads,
-       (fr_device * device, const fr_heads *heads, const float *x, const float *w_K,
-        float eps, float *y, float *rstd_TN),
-       (cpu_of(device), heads, x, w_K, eps, y, rstd_TN))
-WALLED(rmsnorm_heads_back,
-       (fr_device * device, const fr_heads *heads, const float *x, const float *w_K,
-        const float *rstd_TN, const float *dy, float *dx),
-       (cpu_of(device), heads, x, w_K, rstd_TN, dy, dx))
-WALLED(save, (fr_device * device, int64_t n, fr_dtype dtype, float *x, void *saved),
-       (cpu_of(device), n, dtype, x, saved))
-WALLED(restore,
-       (fr_device * device, int64_t n, fr_dtype dtype, const void *saved, float *x),
-       (cpu_of(device), n, dtype, saved, x))
-WALLED(add, (fr_device * device, int64_t n, const float *x, float *y),
-       (cpu_of(device), n, x, y))
-WALLED(add_scaled,
-       (fr_device * device, int64_t n, float factor, const float *x, float *y),
-       (cpu_of(device), n, factor, x, y))
-WALLED(scale, (fr_device * device, int64_t n, float factor, float *x),
-       (cpu_of(device), n, factor, x))
-WALLED(gated,
-       (fr_device * device, fr_activation activation, int64_t n_tokens, int64_t width,
-        const float *gate_up_T2F, float *y_TF),
-       (cpu_of(device), activation, n_tokens, width, gate_up_T2F, y_TF))
-WALLED(gated_back,
-       (fr_device * device, fr_activation activation, int64_t n_tokens, int64_t width,
-        const float *gate_up_T2F, const float *dy_TF, float *dgate_up_T2F),
-       (cpu_of(device), activation, n_tokens, width, gate_up_T2F, dy_TF, dgate_up_T2F))
-WALLED(save_gated,
-       (fr_device * device, fr_activation activation, int64_t n_tokens, int64_t width,
-        fr_dtype dtype, float *gate_up_T2F, void *saved, float *y_TF),
-       (cpu_of(device), activation, n_tokens, width, dtype, gate_up_T2F, saved, y_TF))
-WALLED(restore_gated_back,
-       (fr_device * device, fr_activation activation, int64_t n_tokens, int64_t width,
-        fr_dtype dtype, const void *saved, const float *dy_TF, float *dgate_up_T2F),
-       (cpu_of(device), activation, n_tokens, width, dtype, saved, dy_TF, dgate_up_T2F))
-WALLED(activate,
-       (fr_device * device, fr_activation activation, int64_t n, const float *x,
-        float *y),
-       (cpu_of(device), activation, n, x, y))
-WALLED(activate_back,
-       (fr_device * device, fr_activation activation, int64_t n, const float *x,
-        const float *dy, float *dx),
-       (cpu_of(device), activation, n, x, dy, dx))
-WALLED_STATUS(attention,
-              (fr_device * device, const fr_attention_params *params, const float *q,
-               const float *k, const float *v, float *o_THK, float *lse_TH),
-              (cpu_of(device), params, q, k, v, o_THK, lse_TH))
-WALLED_STATUS(attention_back,
-              (fr_device * device, const fr_attention_params *params, const float *q,
-               const float *k, const float *v, const float *o_THK, const float *lse_TH,
-               const float *do_THK, const fr_attention_gradients *gradients),
-              (cpu_of(device), params, q, k, v, o_THK, lse_TH, do_THK, gradients))
-WALLED(shape_logits,
-       (fr_device * device, int64_t n, const fr_logit_shape *shape, float *logits),
-       (cpu_of(device), n, shape, logits))
-WALLED(cross_entropy,
-       (fr_device * device, int64_t n_rows, int64_t vocab, const fr_logit_shape *shape,
-        float *logits_RV, const int32_t *targets_R, bool want_gradient, double *nll_R),
-       (cpu_of(device), n_rows, vocab, shape, logits_RV, targets_R, want_gradient,
-        nll_R))
-WALLED(exact_add,
-       (fr_device * device, int64_t n_units, int64_t n, int exponent, const float *g_Un,
-        int64_t *sum_n, int64_t *n_refused),
-       (cpu_of(device), n_units, n, exponent, g_Un, sum_n, n_refused))
-WALLED(exact_add_numbers,
-       (fr_device * device, int64_t n, int exponent, const double *x_n, int64_t *sum,
-        int64_t *n_refused),
-       (cpu_of(device), n, exponent, (const void *)x_n, sum, n_refused))
-WALLED(copy_rows,
-       (fr_device * device, int64_t n_rows, int64_t width, const int32_t *rows_N,
-        const float *x, float *y_ND),
-       (cpu_of(device), n_rows, width, rows_N, x, y_ND))
-WALLED(scatter_rows,
-       (fr_device * device, int64_t n_tokens, int64_t width, int64_t n_rows,
-        const int32_t *rows_S, const float *x_SD, float *y_TD),
-       (cpu_of(device), n_tokens, width, n_rows, rows_S, x_SD, y_TD))
-WALLED(add_table_rows,
-       (fr_device * device, int64_t n_tokens, int64_t width, const int32_t *rows_T,
-        const float *table, float *x_TD),
-       (cpu_of(device), n_tokens, width, rows_T, table, x_TD))
-WALLED(add_rows,
-       (fr_device * device, int64_t n_rows, int64_t width, const int32_t *rows_N,
-        const float *x_ND, float *y),
-       (cpu_of(device), n_rows, width, rows_N, x_ND, y))
-WALLED(fill_cache,
-       (fr_device * device, const fr_attention_params *params, const float *k,
-        const float *v, float *cache_k, float *cache_v),
-       (cpu_of(device), params, k, v, cache_k, cache_v))
-WALLED_STATUS(sample_rows,
-              (fr_device * device, int64_t n_rows, int64_t vocab,
-               const float *logits_NV, const fr_sample_rule *rule,
-               const double *uniform_N, int32_t *ids_N),
-              (cpu_of(device), n_rows, vocab, logits_NV, rule, uniform_N, ids_N))
+#include "operators.h"
 
 /* ---- the device --------------------------------------------------------------------------------- */
 
@@ -410,6 +249,16 @@ static void walled_destroy(fr_device *device)
 static const char *walled_arithmetic(const fr_device *device)
 {
     return fr_device_arithmetic(((const walled *)device)->cpu);
+}
+
+static fr_dtype walled_work(const fr_device *device, fr_dtype precision)
+{
+    return fr_device_work(((const walled *)device)->cpu, precision);
+}
+
+static fr_dtype walled_kept(const fr_device *device, fr_dtype precision)
+{
+    return fr_device_kept(((const walled *)device)->cpu, precision);
 }
 
 static fr_device_variant walled_variant(const fr_device *device)
@@ -442,6 +291,8 @@ static const fr_device_ops OPS = {
     .reserve = walled_reserve,
     .room = walled_room,
     .most_used = walled_most_used,
+    .work = walled_work,
+    .kept = walled_kept,
     .alloc = walled_alloc,
     .free = walled_free,
     .host_alloc = walled_host_alloc,
@@ -535,11 +386,11 @@ static fr_status walled_create(fr_ctx *ctx, int n_threads, fr_device **out)
     return FR_OK;
 }
 
-static fr_status walled_memory(fr_ctx *ctx, fr_device_memory *out)
+static fr_status walled_facts(fr_ctx *ctx, fr_device_facts *out)
 {
     (void)ctx;
     int64_t bytes = bytes_of_device();
-    *out = (fr_device_memory){false, bytes, bytes};
+    *out = (fr_device_facts){.bytes = bytes, .available = bytes};
     return FR_OK;
 }
 
@@ -549,7 +400,7 @@ static fr_status walled_check(fr_ctx *ctx)
 }
 
 /* It passes for the CPU: configs and checkpoints are the same. */
-static const fr_backend WALLED_BACKEND = {"cpu", walled_check, walled_memory,
+static const fr_backend WALLED_BACKEND = {"cpu", walled_check, walled_facts,
                                           walled_create};
 
 const fr_backend *const fr_backends[] = {&WALLED_BACKEND, NULL};

@@ -198,13 +198,14 @@ static void run_all(const fr_attention_call *call, int threads, float *scratch_b
 }
 
 fr_status fr_cpu_attention(fr_device *device, const fr_attention_params *params,
-                           const float *q, const float *k, const float *v, float *o_THK,
+                           fr_view q, fr_view k, fr_view v, fr_view o_THK,
                            float *lse_TH)
 {
     fr_attention_call call = fr_attention_call_make(device, params, q, k, v);
     float *scratch = NULL;
     FR_TRY(fr_cpu_scratch(device, FR_SCRATCH_ATTENTION,
                           device->n_threads * scratch_floats(&call), &scratch));
-    run_all(&call, fr_attention_threads(device, params), scratch, o_THK, lse_TH);
+    run_all(&call, fr_attention_threads(device, params), scratch, fr_view_floats(o_THK),
+            lse_TH);
     return FR_OK;
 }

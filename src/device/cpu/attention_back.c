@@ -192,7 +192,7 @@ static void back_key_tile(const backward_call *call, const fr_query_tile *tile,
                      run->dv + offset, run->stride);
     add_key_gradient(base, n_rows, n_keys, scratch->dscores_RN, scratch->q_RK,
                      run->dk + offset, run->stride);
-    if (call->gradients->dq != NULL) {
+    if (call->gradients->dq.at != NULL) {
         add_query_gradient(base, n_rows, run, start, n_keys, scratch);
     }
 }
@@ -213,12 +213,12 @@ static int runs_with_gradients(const backward_call *call, const fr_query_tile *t
                 (row * params->n_kv_heads + tile->kv_head) * params->head_dim;
             runs[r].dk = fr_cpu_floats(gradients->dprefix_k_UPGK) + offset;
             runs[r].dv = fr_cpu_floats(gradients->dprefix_v_UPGK) + offset;
-        } else if (gradients->dq != NULL) {
-            runs[r].dk = fr_cpu_floats(gradients->dk) + (runs[r].k - call->base.k);
-            runs[r].dv = fr_cpu_floats(gradients->dv) + (runs[r].v - call->base.v);
+        } else if (gradients->dq.at != NULL) {
+            runs[r].dk = fr_view_floats(gradients->dk) + (runs[r].k - call->base.k);
+            runs[r].dv = fr_view_floats(gradients->dv) + (runs[r].v - call->base.v);
         }
     }
-    return gradients->dq != NULL ? n_runs : (has_prefix ? 1 : 0);
+    return gradients->dq.at != NULL ? n_runs : (has_prefix ? 1 : 0);
 }
 
 /* Nothing to do where the caller wants prefix gradients alone and the segment sees no prefix. */
@@ -238,7 +238,7 @@ static void back_tile(const backward_call *call, const fr_query_tile *tile,
             back_key_tile(call, tile, runs + r, start, scratch);
         }
     }
-    if (call->gradients->dq == NULL) {
+    if (call->gradients->dq.at == NULL) {
         return;
     }
     for (int64_t row = 0; row < tile->n_rows; row++) {
@@ -247,7 +247,7 @@ static void back_tile(const backward_call *call, const fr_query_tile *tile,
         base->kernels->copy_scaled(base->params->head_dim, base->params->head_dim,
                                    fr_attention_scale(base),
                                    scratch->dq_RK + row * base->padded_dim,
-                                   fr_cpu_floats(call->gradients->dq) + offset);
+                                   fr_view_floats(call->gradients->dq) + offset);
     }
 }
 
@@ -272,14 +272,14 @@ static void zero_unit(const backward_call *call, int64_t unit, int64_t kv_head)
         zero_rows(params->prefix_length, dim, stride,
                   fr_cpu_floats(gradients->dprefix_v_UPGK) + offset);
     }
-    for (int64_t s = 0; s < params->n_segments && gradients->dq != NULL; s++) {
+    for (int64_t s = 0; s < params->n_segments && gradients->dq.at != NULL; s++) {
         const fr_segment *segment = params->segments + s;
         int64_t offset = segment->own_first * params->kv_stride + kv_head * dim;
         if (segment->unit == unit) {
             zero_rows(segment->q_count, dim, params->kv_stride,
-                      fr_cpu_floats(gradients->dk) + offset);
+                      fr_view_floats(gradients->dk) + offset);
             zero_rows(segment->q_count, dim, params->kv_stride,
-                      fr_cpu_floats(gradients->dv) + offset);
+                      fr_view_floats(gradients->dv) + offset);
         }
     }
 }
@@ -307,15 +307,14 @@ static void back_unit(const backward_call *call, int64_t unit, int64_t kv_head,
 /* Scratch for all threads is taken before they start, since allocation may fail. Dynamic scheduling changes only
  * which thread takes a pair, and a pair owns all elements that it adds to. */
 fr_status fr_cpu_attention_back(fr_device *device, const fr_attention_params *params,
-                                const float *q, const float *k, const float *v,
-                                const float *o_THK, const float *lse_TH,
-                                const float *do_THK,
+                                fr_view q, fr_view k, fr_view v, fr_view o_THK,
+                                const float *lse_TH, fr_view do_THK,
                                 const fr_attention_gradients *gradients)
 {
     backward_call call = {.base = fr_attention_call_make(device, params, q, k, v),
-                          .o_THK = o_THK,
+                          .o_THK = fr_view_floats(o_THK),
                           .lse_TH = lse_TH,
-                          .do_THK = do_THK,
+                          .do_THK = fr_view_floats(do_THK),
                           .gradients = gradients};
     int threads = fr_attention_threads(device, params);
     float *base = NULL;

@@ -70,9 +70,8 @@ typedef struct fr_query_tile {
 } fr_query_tile;
 
 fr_attention_call fr_attention_call_make(const fr_device *device,
-                                         const fr_attention_params *params,
-                                         const float *q, const float *k,
-                                         const float *v);
+                                         const fr_attention_params *params, fr_view q,
+                                         fr_view k, fr_view v);
 
 /** The prefix that the segment sees; length 0: none. */
 fr_attention_prefix fr_attention_prefix_of(const fr_attention_params *params,

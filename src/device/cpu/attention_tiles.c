@@ -18,10 +18,13 @@ static const double LOG2E = 1.44269504088896340736;
 
 /* The head width is padded to 16 floats, the widest register. */
 fr_attention_call fr_attention_call_make(const fr_device *device,
-                                         const fr_attention_params *params,
-                                         const float *q, const float *k, const float *v)
+                                         const fr_attention_params *params, fr_view q,
+                                         fr_view k, fr_view v)
 {
-    fr_attention_call call = {.params = params, .q = q, .k = k, .v = v};
+    fr_attention_call call = {.params = params,
+                              .q = fr_view_floats(q),
+                              .k = fr_view_floats(k),
+                              .v = fr_view_floats(v)};
     call.kernels = fr_kernels_select(fr_cpu_of(device)->isa);
     call.padded_dim = fr_round_up(params->head_dim, 16);
     call.group = params->n_heads / params->n_kv_heads;

@@ -89,6 +89,20 @@ static const char *cpu_arithmetic(const fr_device *device)
     return "cpu 1";
 }
 
+/* Kernels compute with f32 in memory, so nothing else is passed on; keeping half the bytes saves memory. */
+static fr_dtype cpu_work(const fr_device *device, fr_dtype precision)
+{
+    (void)device;
+    (void)precision;
+    return FR_F32;
+}
+
+static fr_dtype cpu_kept(const fr_device *device, fr_dtype precision)
+{
+    (void)device;
+    return precision;
+}
+
 static fr_device_variant cpu_variant(const fr_device *device)
 {
     const fr_cpu *cpu = fr_cpu_of(device);
@@ -124,6 +138,8 @@ static const fr_device_ops OPS = {
     .destroy = cpu_destroy,
     .arithmetic = cpu_arithmetic,
     .variant = cpu_variant,
+    .work = cpu_work,
+    .kept = cpu_kept,
     .alloc = cpu_alloc,
     .free = cpu_free,
     .host_alloc = cpu_alloc,

@@ -51,6 +51,12 @@ static inline float *fr_cpu_floats(const fr_f32 *x)
     return (float *)(uintptr_t)x;
 }
 
+/** Numbers of a view in f32, the only type in which this device works. */
+static inline float *fr_view_floats(fr_view x)
+{
+    return (float *)(void *)x.at;
+}
+
 /**
  * A buffer of at least `count` floats, 64-byte aligned, kept until the device ends: only a larger count
  * than before allocates. Contents are undefined. Valid until the next call for the same use.

@@ -158,15 +158,15 @@ static fr_status multiply(fr_device *device, few_product *p)
     return FR_OK;
 }
 
-fr_status fr_cpu_linear_few(fr_device *device, int64_t m, const float *x,
-                            const fr_matrix *w, bool accumulate, float *y)
+fr_status fr_cpu_linear_few(fr_device *device, int64_t m, fr_view x, const fr_matrix *w,
+                            bool accumulate, fr_view y)
 {
     few_product product = {.w = w,
                            .whole = {.m = m,
                                      .depth = w->n_in,
-                                     .x = x,
+                                     .x = fr_view_floats(x),
                                      .dtype = w->dtype,
-                                     .y = y,
+                                     .y = fr_view_floats(y),
                                      .y_stride = w->n_out,
                                      .add = accumulate},
                            .kernel = select_kernel(fr_cpu_of(device)->isa),

@@ -90,36 +90,36 @@ static fr_status multiply(fr_device *device, const fr_product *product)
 }
 
 /* y [m, n_out] = x [m, n_in] W^T: W lies as [n_out, n_in], so the depth runs along its rows in memory. */
-fr_status fr_cpu_linear(fr_device *device, int64_t m, const float *x,
-                        const fr_matrix *w, bool accumulate, float *y)
+fr_status fr_cpu_linear(fr_device *device, int64_t m, fr_view x, const fr_matrix *w,
+                        bool accumulate, fr_view y)
 {
     fr_product product = {.m = m,
                           .columns = w->n_out,
                           .depth = w->n_in,
                           .depth_block = fr_gemm_depth_block(w->dtype, w->n_in),
-                          .left = x,
+                          .left = fr_view_floats(x),
                           .left_stride = w->n_in,
                           .weights = w,
                           .transposed = true,
                           .accumulate = accumulate,
-                          .out = y,
+                          .out = fr_view_floats(y),
                           .out_stride = w->n_out};
     return multiply(device, &product);
 }
 
 /* dx [m, n_in] = dy [m, n_out] W: the depth runs across the rows of W. There is no gradient of W, which is frozen. */
-fr_status fr_cpu_linear_back(fr_device *device, int64_t m, const float *dy,
-                             const fr_matrix *w, bool accumulate, float *dx)
+fr_status fr_cpu_linear_back(fr_device *device, int64_t m, fr_view dy,
+                             const fr_matrix *w, bool accumulate, fr_view dx)
 {
     fr_product product = {.m = m,
                           .columns = w->n_in,
                           .depth = w->n_out,
                           .depth_block = fr_gemm_depth_block(w->dtype, w->n_out),
-                          .left = dy,
+                          .left = fr_view_floats(dy),
                           .left_stride = w->n_out,
                           .weights = w,
                           .accumulate = accumulate,
-                          .out = dx,
+                          .out = fr_view_floats(dx),
                           .out_stride = w->n_in};
     return multiply(device, &product);
 }

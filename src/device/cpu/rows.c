@@ -14,21 +14,24 @@ static void copy_row(int64_t width, const float *from, float *to)
 }
 
 void fr_cpu_copy_rows(fr_device *device, int64_t n_rows, int64_t width,
-                      const int32_t *rows_N, const float *x, float *y_ND)
+                      const int32_t *rows_N, fr_view x, fr_view y)
 {
+    const float *from = fr_view_floats(x);
+    float *y_ND = fr_view_floats(y);
     int threads = fr_kernels_threads(device->n_threads, n_rows * width);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t n = 0; n < n_rows; n++) {
-        copy_row(width, x + rows_N[n] * width, y_ND + n * width);
+        copy_row(width, from + rows_N[n] * width, y_ND + n * width);
     }
 }
 
 /* The first loop ends for all threads before the second begins: a row may be cleared by one thread and filled by
  * another. */
 void fr_cpu_scatter_rows(fr_device *device, int64_t n_tokens, int64_t width,
-                         int64_t n_rows, const int32_t *rows_S, const float *x_SD,
-                         float *y_TD)
+                         int64_t n_rows, const int32_t *rows_S, fr_view x, fr_view y)
 {
+    const float *x_SD = fr_view_floats(x);
+    float *y_TD = fr_view_floats(y);
     int threads = fr_kernels_threads(device->n_threads, n_tokens * width);
 #pragma omp parallel num_threads(threads)
     {
@@ -76,9 +79,13 @@ void fr_cpu_add_rows(fr_device *device, int64_t n_rows, int64_t width,
 
 /* A pass has one long segment or many short ones. So threads share the tokens of each, and nobody waits between two
  * segments. */
-void fr_cpu_fill_cache(fr_device *device, const fr_attention_params *params,
-                       const float *k, const float *v, float *cache_k, float *cache_v)
+void fr_cpu_fill_cache(fr_device *device, const fr_attention_params *params, fr_view k,
+                       fr_view v, fr_view cache_k, fr_view cache_v)
 {
+    const float *from_k = fr_view_floats(k);
+    const float *from_v = fr_view_floats(v);
+    float *to_k = fr_view_floats(cache_k);
+    float *to_v = fr_view_floats(cache_v);
     int64_t width = params->n_kv_heads * params->head_dim;
     int64_t stride = params->kv_stride;
     int threads = fr_kernels_threads(device->n_threads, 2 * params->n_tokens * width);
@@ -89,8 +96,8 @@ void fr_cpu_fill_cache(fr_device *device, const fr_attention_params *params,
         for (int64_t t = 0; t < segment->q_count; t++) {
             int64_t row = (segment->q_first + t) * stride;
             int64_t place = (segment->own_first + t) * width;
-            copy_row(width, k + row, cache_k + place);
-            copy_row(width, v + row, cache_v + place);
+            copy_row(width, from_k + row, to_k + place);
+            copy_row(width, from_v + row, to_v + place);
         }
     }
 }

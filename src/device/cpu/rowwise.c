@@ -7,10 +7,11 @@
 
 /* The row is the unit of work for a reason of bits: a sum along a row is one thread's, so the number of threads
  * cannot change its order. rstd_T is NULL where no backward pass follows. */
-void fr_cpu_rmsnorm(fr_device *device, int64_t n_tokens, int64_t width,
-                    const float *x_TD, const float *w_D, float eps, float *y_TD,
-                    float *rstd_T)
+void fr_cpu_rmsnorm(fr_device *device, int64_t n_tokens, int64_t width, fr_view x,
+                    const float *w_D, float eps, fr_view y, float *rstd_T)
 {
+    const float *x_TD = fr_view_floats(x);
+    float *y_TD = fr_view_floats(y);
     const fr_kernels *kernels = fr_kernels_select(fr_cpu_of(device)->isa);
     int threads = fr_kernels_threads(device->n_threads, n_tokens * width);
 #pragma omp parallel for num_threads(threads) schedule(static)
@@ -25,10 +26,12 @@ void fr_cpu_rmsnorm(fr_device *device, int64_t n_tokens, int64_t width,
 
 /* Adds to dx_TD, so that the caller can start it with the gradient of the residual path. The norm's weights are
  * frozen and need none. */
-void fr_cpu_rmsnorm_back(fr_device *device, int64_t n_tokens, int64_t width,
-                         const float *x_TD, const float *w_D, const float *rstd_T,
-                         const float *dy_TD, float *dx_TD)
+void fr_cpu_rmsnorm_back(fr_device *device, int64_t n_tokens, int64_t width, fr_view x,
+                         const float *w_D, const float *rstd_T, fr_view dy,
+                         float *dx_TD)
 {
+    const float *x_TD = fr_view_floats(x);
+    const float *dy_TD = fr_view_floats(dy);
     const fr_kernels *kernels = fr_kernels_select(fr_cpu_of(device)->isa);
     int threads = fr_kernels_threads(device->n_threads, n_tokens * width);
 #pragma omp parallel for num_threads(threads) schedule(static)
@@ -40,10 +43,12 @@ void fr_cpu_rmsnorm_back(fr_device *device, int64_t n_tokens, int64_t width,
 }
 
 /* stats_T2 holds what the backward pass needs of a row; NULL: it is not kept. */
-void fr_cpu_layernorm(fr_device *device, int64_t n_tokens, int64_t width,
-                      const float *x_TD, const float *w_D, const float *b_D, float eps,
-                      float *y_TD, float *stats_T2)
+void fr_cpu_layernorm(fr_device *device, int64_t n_tokens, int64_t width, fr_view x,
+                      const float *w_D, const float *b_D, float eps, fr_view y,
+                      float *stats_T2)
 {
+    const float *x_TD = fr_view_floats(x);
+    float *y_TD = fr_view_floats(y);
     const fr_kernels *kernels = fr_kernels_select(fr_cpu_of(device)->isa);
     int threads = fr_kernels_threads(device->n_threads, n_tokens * width);
 #pragma omp parallel for num_threads(threads) schedule(static)
@@ -56,9 +61,11 @@ void fr_cpu_layernorm(fr_device *device, int64_t n_tokens, int64_t width,
 }
 
 void fr_cpu_layernorm_back(fr_device *device, int64_t n_tokens, int64_t width,
-                           const float *x_TD, const float *w_D, const float *stats_T2,
-                           const float *dy_TD, float *dx_TD)
+                           fr_view x, const float *w_D, const float *stats_T2,
+                           fr_view dy, float *dx_TD)
 {
+    const float *x_TD = fr_view_floats(x);
+    const float *dy_TD = fr_view_floats(dy);
     const fr_kernels *kernels = fr_kernels_select(fr_cpu_of(device)->isa);
     int threads = fr_kernels_threads(device->n_threads, n_tokens * width);
 #pragma omp parallel for num_threads(threads) schedule(static)
@@ -71,13 +78,14 @@ void fr_cpu_layernorm_back(fr_device *device, int64_t n_tokens, int64_t width,
 
 /* `stride` lets a bias be added to a part of wider rows, such as the queries among queries, keys and values. */
 void fr_cpu_add_bias(fr_device *device, int64_t n_tokens, int64_t width, int64_t stride,
-                     const float *b, float *x)
+                     const float *b, fr_view x)
 {
+    float *rows = fr_view_floats(x);
     const fr_kernels *kernels = fr_kernels_select(fr_cpu_of(device)->isa);
     int threads = fr_kernels_threads(device->n_threads, n_tokens * width);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t t = 0; t < n_tokens; t++) {
-        kernels->add(width, b, x + t * stride);
+        kernels->add(width, b, rows + t * stride);
     }
 }
 
@@ -88,9 +96,11 @@ static int threads_for_heads(const fr_device *device, const fr_heads *heads)
 }
 
 /* Each head's sum runs over its own elements, so a head has the same bits as a row of that width. */
-void fr_cpu_rmsnorm_heads(fr_device *device, const fr_heads *heads, const float *x,
-                          const float *w_K, float eps, float *y, float *rstd_TN)
+void fr_cpu_rmsnorm_heads(fr_device *device, const fr_heads *heads, fr_view x,
+                          const float *w_K, float eps, fr_view y, float *rstd_TN)
 {
+    const float *from = fr_view_floats(x);
+    float *to = fr_view_floats(y);
     const fr_kernels *kernels = fr_kernels_select(fr_cpu_of(device)->isa);
     int threads = threads_for_heads(device, heads);
 #pragma omp parallel for num_threads(threads) schedule(static)
@@ -98,7 +108,7 @@ void fr_cpu_rmsnorm_heads(fr_device *device, const fr_heads *heads, const float 
         for (int64_t h = 0; h < heads->n_heads; h++) {
             int64_t at = t * heads->stride + h * heads->head_dim;
             float rstd = 0;
-            kernels->rmsnorm(heads->head_dim, x + at, w_K, eps, y + at, &rstd);
+            kernels->rmsnorm(heads->head_dim, from + at, w_K, eps, to + at, &rstd);
             if (rstd_TN != NULL) {
                 rstd_TN[t * heads->n_heads + h] = rstd;
             }
@@ -107,18 +117,22 @@ void fr_cpu_rmsnorm_heads(fr_device *device, const fr_heads *heads, const float 
 }
 
 /* No residual path joins between a projection and its norm, so nothing is added to. */
-void fr_cpu_rmsnorm_heads_back(fr_device *device, const fr_heads *heads, const float *x,
-                               const float *w_K, const float *rstd_TN, const float *dy,
-                               float *dx)
+void fr_cpu_rmsnorm_heads_back(fr_device *device, const fr_heads *heads, fr_view x,
+                               const float *w_K, const float *rstd_TN, fr_view dy,
+                               fr_view dx)
 {
+    const float *from = fr_view_floats(x);
+    const float *d_to = fr_view_floats(dy);
+    float *d_from = fr_view_floats(dx);
     const fr_kernels *kernels = fr_kernels_select(fr_cpu_of(device)->isa);
     int threads = threads_for_heads(device, heads);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t t = 0; t < heads->n_tokens; t++) {
         for (int64_t h = 0; h < heads->n_heads; h++) {
             int64_t at = t * heads->stride + h * heads->head_dim;
-            kernels->rmsnorm_turn(heads->head_dim, x + at, w_K,
-                                  rstd_TN[t * heads->n_heads + h], dy + at, dx + at);
+            kernels->rmsnorm_turn(heads->head_dim, from + at, w_K,
+                                  rstd_TN[t * heads->n_heads + h], d_to + at,
+                                  d_from + at);
         }
     }
 }
@@ -126,13 +140,15 @@ void fr_cpu_rmsnorm_heads_back(fr_device *device, const fr_heads *heads, const f
 /* Heads of a token lie side by side, tokens `stride` apart. Row p of the table holds the `rotary` numbers of
  * position p. */
 void fr_cpu_rope(fr_device *device, const fr_heads *heads, int64_t rotary,
-                 const int32_t *positions_T, const float *table, bool inverse, float *x)
+                 const int32_t *positions_T, const float *table, bool inverse,
+                 fr_view x)
 {
+    float *rows = fr_view_floats(x);
     const fr_kernels *kernels = fr_kernels_select(fr_cpu_of(device)->isa);
     int threads = threads_for_heads(device, heads);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t t = 0; t < heads->n_tokens; t++) {
         kernels->rope(heads, rotary, table + positions_T[t] * rotary, inverse,
-                      x + t * heads->stride);
+                      rows + t * heads->stride);
     }
 }

@@ -15,8 +15,10 @@ static fr_activation_kernels kernels_of(const fr_device *device,
 
 /* A row of the input holds gate and up, of `width` each; the output has one `width`. */
 void fr_cpu_gated(fr_device *device, fr_activation activation, int64_t n_tokens,
-                  int64_t width, const float *gate_up_T2F, float *y_TF)
+                  int64_t width, fr_view gate_up, fr_view y)
 {
+    const float *gate_up_T2F = fr_view_floats(gate_up);
+    float *y_TF = fr_view_floats(y);
     fr_activation_kernels kernels = kernels_of(device, activation);
     int threads = fr_kernels_threads(device->n_threads, n_tokens * width);
 #pragma omp parallel for num_threads(threads) schedule(static)
@@ -26,9 +28,11 @@ void fr_cpu_gated(fr_device *device, fr_activation activation, int64_t n_tokens,
 }
 
 void fr_cpu_gated_back(fr_device *device, fr_activation activation, int64_t n_tokens,
-                       int64_t width, const float *gate_up_T2F, const float *dy_TF,
-                       float *dgate_up_T2F)
+                       int64_t width, fr_view gate_up, fr_view dy, fr_view dgate_up)
 {
+    const float *gate_up_T2F = fr_view_floats(gate_up);
+    const float *dy_TF = fr_view_floats(dy);
+    float *dgate_up_T2F = fr_view_floats(dgate_up);
     fr_activation_kernels kernels = kernels_of(device, activation);
     int threads = fr_kernels_threads(device->n_threads, n_tokens * width);
 #pragma omp parallel for num_threads(threads) schedule(static)
@@ -38,24 +42,30 @@ void fr_cpu_gated_back(fr_device *device, fr_activation activation, int64_t n_to
     }
 }
 
-void fr_cpu_activate(fr_device *device, fr_activation activation, int64_t n,
-                     const float *x, float *y)
+void fr_cpu_activate(fr_device *device, fr_activation activation, int64_t n, fr_view x,
+                     fr_view y)
 {
+    const float *from = fr_view_floats(x);
+    float *to = fr_view_floats(y);
     fr_activation_kernels kernels = kernels_of(device, activation);
     int threads = fr_kernels_threads(device->n_threads, n);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t start = 0; start < n; start += CHUNK) {
-        kernels.plain(fr_min(n - start, CHUNK), x + start, y + start);
+        kernels.plain(fr_min(n - start, CHUNK), from + start, to + start);
     }
 }
 
 void fr_cpu_activate_back(fr_device *device, fr_activation activation, int64_t n,
-                          const float *x, const float *dy, float *dx)
+                          fr_view x, fr_view dy, fr_view dx)
 {
+    const float *from = fr_view_floats(x);
+    const float *d_to = fr_view_floats(dy);
+    float *d_from = fr_view_floats(dx);
     fr_activation_kernels kernels = kernels_of(device, activation);
     int threads = fr_kernels_threads(device->n_threads, n);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t start = 0; start < n; start += CHUNK) {
-        kernels.plain_back(fr_min(n - start, CHUNK), x + start, dy + start, dx + start);
+        kernels.plain_back(fr_min(n - start, CHUNK), from + start, d_to + start,
+                           d_from + start);
     }
 }

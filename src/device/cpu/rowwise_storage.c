@@ -20,78 +20,71 @@ static int64_t chunk_length(int64_t n, int64_t start)
 }
 
 /* One thread's share of fr_save, and of fr_restore. */
-static void save_run(const fr_kernels *kernels, int64_t n, fr_dtype dtype, float *x,
-                     void *saved)
+static void save_run(const fr_kernels *kernels, int64_t n, float *x, fr_view saved)
 {
     /* x is rounded to bf16 also where nothing is kept, so that both kinds of pass compute with the same numbers */
     uint16_t unused[CHUNK];
+    void *to = saved.at;
     for (int64_t start = 0; start < n; start += CHUNK) {
         int64_t length = chunk_length(n, start);
-        if (dtype == FR_BF16) {
+        if (saved.dtype == FR_BF16) {
             kernels->save_bf16(length, x + start,
-                               saved != NULL ? (uint16_t *)saved + start : unused);
-        } else if (saved != NULL) {
-            memcpy((float *)saved + start, x + start, (size_t)length * sizeof *x);
+                               to != NULL ? (uint16_t *)to + start : unused);
+        } else if (to != NULL) {
+            memcpy((float *)to + start, x + start, (size_t)length * sizeof *x);
         }
     }
 }
 
-static void restore_run(const fr_kernels *kernels, int64_t n, fr_dtype dtype,
-                        const void *saved, float *x)
+/* n numbers from number `first` on. */
+static void restore_run(const fr_kernels *kernels, int64_t n, fr_view saved,
+                        int64_t first, float *x)
 {
-    if (dtype == FR_BF16) {
-        kernels->widen_bf16(n, saved, x);
+    const void *numbers = saved.at;
+    if (saved.dtype == FR_BF16) {
+        kernels->widen_bf16(n, (const uint16_t *)numbers + first, x);
     } else {
-        memcpy(x, saved, (size_t)n * sizeof *x);
+        memcpy(x, (const float *)numbers + first, (size_t)n * sizeof *x);
     }
 }
 
-/* Element `index` of what was saved; NULL stays NULL. */
-static void *saved_at(const void *saved, fr_dtype dtype, int64_t index)
-{
-    if (saved == NULL) {
-        return NULL;
-    }
-    return (char *)(uintptr_t)saved + (size_t)index * fr_dtype_bytes(dtype);
-}
-
-/* With f32 a copy is all there is to do, and with NULL not even that. With bf16, x itself is rounded to what is
+/* With f32 a copy is all there is to do, and with none not even that. With bf16, x itself is rounded to what is
  * kept. */
-void fr_cpu_save(fr_device *device, int64_t n, fr_dtype dtype, float *x, void *saved)
+void fr_cpu_save(fr_device *device, int64_t n, fr_view x, fr_view saved)
 {
+    float *numbers = fr_view_floats(x);
     const fr_kernels *kernels = fr_kernels_select(fr_cpu_of(device)->isa);
     int threads = fr_kernels_threads(device->n_threads, n);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t start = 0; start < n; start += CHUNK) {
-        save_run(kernels, chunk_length(n, start), dtype, x + start,
-                 saved_at(saved, dtype, start));
+        save_run(kernels, chunk_length(n, start), numbers + start,
+                 fr_view_at(saved, start));
     }
 }
 
-void fr_cpu_restore(fr_device *device, int64_t n, fr_dtype dtype, const void *saved,
-                    float *x)
+void fr_cpu_restore(fr_device *device, int64_t n, fr_view saved, fr_view x)
 {
+    float *numbers = fr_view_floats(x);
     const fr_kernels *kernels = fr_kernels_select(fr_cpu_of(device)->isa);
     int threads = fr_kernels_threads(device->n_threads, n);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t start = 0; start < n; start += CHUNK) {
-        restore_run(kernels, chunk_length(n, start), dtype,
-                    saved_at(saved, dtype, start), x + start);
+        restore_run(kernels, chunk_length(n, start), saved, start, numbers + start);
     }
 }
 
 /* Saves a row and applies the activation while the row is in the cache: both steps are bound by memory. */
 void fr_cpu_save_gated(fr_device *device, fr_activation activation, int64_t n_tokens,
-                       int64_t width, fr_dtype dtype, float *gate_up_T2F, void *saved,
-                       float *y_TF)
+                       int64_t width, fr_view gate_up, fr_view saved, fr_view y)
 {
+    float *gate_up_T2F = fr_view_floats(gate_up);
+    float *y_TF = fr_view_floats(y);
     const fr_kernels *kernels = fr_kernels_select(fr_cpu_of(device)->isa);
     int threads = fr_kernels_threads(device->n_threads, n_tokens * width);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t t = 0; t < n_tokens; t++) {
         int64_t row = 2 * t * width;
-        save_run(kernels, 2 * width, dtype, gate_up_T2F + row,
-                 saved_at(saved, dtype, row));
+        save_run(kernels, 2 * width, gate_up_T2F + row, fr_view_at(saved, row));
         kernels->activation[activation].gated(width, gate_up_T2F + row,
                                               y_TF + t * width);
     }
@@ -100,17 +93,17 @@ void fr_cpu_save_gated(fr_device *device, fr_activation activation, int64_t n_to
 /* The row is restored into the place of its own gradient, which the kernel computes in place. So no other
  * buffer is needed. */
 void fr_cpu_restore_gated_back(fr_device *device, fr_activation activation,
-                               int64_t n_tokens, int64_t width, fr_dtype dtype,
-                               const void *saved, const float *dy_TF,
-                               float *dgate_up_T2F)
+                               int64_t n_tokens, int64_t width, fr_view saved,
+                               fr_view dy, fr_view dgate_up)
 {
+    const float *dy_TF = fr_view_floats(dy);
+    float *dgate_up_T2F = fr_view_floats(dgate_up);
     const fr_kernels *kernels = fr_kernels_select(fr_cpu_of(device)->isa);
     int threads = fr_kernels_threads(device->n_threads, n_tokens * width);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t t = 0; t < n_tokens; t++) {
         float *row = dgate_up_T2F + 2 * t * width;
-        restore_run(kernels, 2 * width, dtype, saved_at(saved, dtype, 2 * t * width),
-                    row);
+        restore_run(kernels, 2 * width, saved, 2 * t * width, row);
         kernels->activation[activation].gated_back(width, row, dy_TF + t * width, row);
     }
 }
@@ -134,11 +127,12 @@ fr_status fr_cpu_gather_rows(fr_device *device, int64_t n_tokens, const int32_t 
                              const fr_matrix *table, float *y_TD)
 {
     const fr_kernels *kernels = fr_kernels_select(fr_cpu_of(device)->isa);
-    const void *in_place = fr_matrix_in_place(table);
+    fr_view in_place =
+        fr_view_of((fr_byte *)(uintptr_t)fr_matrix_in_place(table), table->dtype);
     int64_t width = table->n_in;
     int threads = fr_kernels_threads(device->n_threads, n_tokens * width);
     float *rows = NULL;
-    if (in_place == NULL && table->dtype == FR_BF16) {
+    if (in_place.at == NULL && table->dtype == FR_BF16) {
         FR_TRY(fr_cpu_scratch(device, FR_SCRATCH_ROWS, threads * width, &rows));
     }
 #pragma omp parallel num_threads(threads)
@@ -147,9 +141,8 @@ fr_status fr_cpu_gather_rows(fr_device *device, int64_t n_tokens, const int32_t 
 #pragma omp for schedule(static)
         for (int64_t t = 0; t < n_tokens; t++) {
             float *y = y_TD + t * width;
-            if (in_place != NULL) {
-                restore_run(kernels, width, table->dtype,
-                            saved_at(in_place, table->dtype, ids[t] * width), y);
+            if (in_place.at != NULL) {
+                restore_run(kernels, width, in_place, ids[t] * width, y);
             } else {
                 read_row(device, table, ids[t], (uint16_t *)(void *)own, y);
             }
@@ -158,24 +151,25 @@ fr_status fr_cpu_gather_rows(fr_device *device, int64_t n_tokens, const int32_t 
     return FR_OK;
 }
 
-void fr_cpu_add(fr_device *device, int64_t n, const float *x, float *y)
+void fr_cpu_add(fr_device *device, int64_t n, fr_view x, float *y)
 {
+    const float *from = fr_view_floats(x);
     const fr_kernels *kernels = fr_kernels_select(fr_cpu_of(device)->isa);
     int threads = fr_kernels_threads(device->n_threads, n);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t start = 0; start < n; start += CHUNK) {
-        kernels->add(chunk_length(n, start), x + start, y + start);
+        kernels->add(chunk_length(n, start), from + start, y + start);
     }
 }
 
-void fr_cpu_add_scaled(fr_device *device, int64_t n, float factor, const float *x,
-                       float *y)
+void fr_cpu_add_scaled(fr_device *device, int64_t n, float factor, fr_view x, float *y)
 {
+    const float *from = fr_view_floats(x);
     const fr_kernels *kernels = fr_kernels_select(fr_cpu_of(device)->isa);
     int threads = fr_kernels_threads(device->n_threads, n);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t start = 0; start < n; start += CHUNK) {
-        kernels->add_scaled(chunk_length(n, start), factor, x + start, y + start);
+        kernels->add_scaled(chunk_length(n, start), factor, from + start, y + start);
     }
 }
 

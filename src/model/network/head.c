@@ -87,17 +87,29 @@ static const fr_logit_shape *logit_shape(const fr_arch *arch, fr_logit_shape *sh
     return arch->logit_scale != 1.0 || arch->logit_cap != 0.0 ? shape : NULL;
 }
 
+/* The rows of a chunk, picked from the hidden states, and their norm, which is returned. A chunk is small, so all of it is
+ * f32. */
+static fr_view normed_rows(const fr_layer_context *c, fr_head *head, int64_t n,
+                           const fr_f32 *x, const int32_t *rows_N)
+{
+    fr_view picked = fr_view_f32(head->x);
+    fr_view h = fr_view_f32(head->h);
+    fr_copy_rows(c->device, n, c->arch->d_model, rows_N, fr_view_f32(x), picked);
+    fr_norm_forward(c->device, c->arch, &head->norm, n, picked, h, head->statistics);
+    return h;
+}
+
 /* d nats / d hidden rows of the chunk from the logits' gradient, into head->dx. */
 static fr_status chunk_back(const fr_layer_context *c, fr_head *head, int64_t n_rows)
 {
     int64_t width = c->arch->d_model;
     /* fr_cross_entropy has put the gradient into logits, and h is free again: the logits were its last reader. */
-    FR_TRY(fr_linear_back(c->device, n_rows, head->logits, &head->vocabulary, false,
-                          head->h));
+    FR_TRY(fr_linear_back(c->device, n_rows, fr_view_f32(head->logits),
+                          &head->vocabulary, false, fr_view_f32(head->h)));
     /* the norms' backward passes add to dx */
     fr_device_zero(c->device, head->dx, n_rows * width * (int64_t)sizeof(fr_f32));
-    fr_norm_backward(c->device, c->arch, &head->norm, n_rows, head->x, head->statistics,
-                     head->h, head->dx);
+    fr_norm_backward(c->device, c->arch, &head->norm, n_rows, fr_view_f32(head->x),
+                     head->statistics, fr_view_f32(head->h), head->dx);
     return FR_OK;
 }
 
@@ -116,11 +128,9 @@ fr_status fr_head_loss(const fr_layer_context *context, fr_head *head,
     for (int64_t first = 0; first < batch->n_targets; first += chunk) {
         int64_t n = fr_head_chunk(batch->n_targets - first);
         const int32_t *rows = batch->target_reads_R + first;
-        fr_copy_rows(context->device, n, width, rows, x_SD, head->x);
-        fr_norm_forward(context->device, context->arch, &head->norm, n, head->x,
-                        head->h, head->statistics);
-        FR_TRY(fr_linear(context->device, n, head->h, &head->vocabulary, false,
-                         head->logits));
+        fr_view h = normed_rows(context, head, n, x_SD, rows);
+        FR_TRY(fr_linear(context->device, n, h, &head->vocabulary, false,
+                         fr_view_f32(head->logits)));
         fr_cross_entropy(context->device, n, context->arch->vocab_size, shape,
                          head->logits, batch->target_ids_R + first, dx_SD != NULL,
                          nll_R + first);
@@ -138,7 +148,6 @@ fr_status fr_head_loss(const fr_layer_context *context, fr_head *head,
 fr_status fr_head_logits(const fr_layer_context *context, fr_head *head, int64_t n,
                          const fr_f32 *x_TD, const int32_t *rows_N, fr_f32 *logits_NV)
 {
-    int64_t width = context->arch->d_model;
     int64_t vocab = context->arch->vocab_size;
     int64_t chunk = fr_head_chunk(n);
     fr_logit_shape room;
@@ -146,11 +155,9 @@ fr_status fr_head_logits(const fr_layer_context *context, fr_head *head, int64_t
     FR_TRY(reserve(head, context->arch, chunk));
     for (int64_t first = 0; first < n; first += chunk) {
         int64_t count = fr_head_chunk(n - first);
-        fr_copy_rows(context->device, count, width, rows_N + first, x_TD, head->x);
-        fr_norm_forward(context->device, context->arch, &head->norm, count, head->x,
-                        head->h, head->statistics);
-        FR_TRY(fr_linear_few(context->device, count, head->h, &head->vocabulary, false,
-                             logits_NV + first * vocab));
+        fr_view h = normed_rows(context, head, count, x_TD, rows_N + first);
+        FR_TRY(fr_linear_few(context->device, count, h, &head->vocabulary, false,
+                             fr_view_f32(logits_NV + first * vocab)));
     }
     if (shape != NULL) {
         fr_shape_logits(context->device, n * vocab, shape, logits_NV);

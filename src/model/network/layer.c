@@ -29,13 +29,12 @@ static fr_saved complete(const fr_layer_context *c, const fr_saved *saved)
 }
 
 /* target += the attention half; o are its rows before the projection. */
-static fr_status add_attention(const fr_layer_call *call, const fr_f32 *o,
-                               fr_f32 *target)
+static fr_status add_attention(const fr_layer_call *call, fr_view o, fr_f32 *target)
 {
     const fr_layer_context *c = call->c;
     fr_half half = fr_layer_attention_half(call);
     if (call->saved->only_read) {
-        fr_f32 *o_SQ = c->workspace->up_TU; /* large enough: checked at set-up */
+        fr_view o_SQ = c->workspace->up_TU; /* large enough: checked at set-up */
         fr_layer_gather(call, fr_arch_q_width(c->arch), o, o_SQ);
         o = o_SQ;
     }
@@ -50,9 +49,9 @@ fr_status fr_layer_forward(const fr_layer_context *context, const fr_layer *laye
     fr_layer_call call = {context, layer, batch, prefix, cache, &all};
     int64_t width = context->arch->d_model;
     int64_t n = fr_layer_rows_past(&call);
-    fr_f32 *o = NULL;
+    fr_view o;
     FR_TRY(fr_layer_attend(&call, &o));
-    fr_layer_gather(&call, width, all.x1_TD, all.x2_TD);
+    fr_layer_gather(&call, width, fr_view_f32(all.x1_TD), fr_view_f32(all.x2_TD));
     if (context->arch->parallel) {
         fr_layer_copy(&call, n * width, all.x2_TD, y_TD);
         FR_TRY(add_attention(&call, o, y_TD));
@@ -67,10 +66,11 @@ static fr_status recompute(const fr_layer_call *call, const fr_saved *kept)
 {
     const fr_saved *all = call->saved;
     const fr_arch *arch = call->c->arch;
-    fr_f32 *o = NULL;
+    fr_view o;
     if (kept->x2_TD == NULL) {
         FR_TRY(fr_layer_attend(call, &o));
-        fr_layer_gather(call, arch->d_model, all->x1_TD, all->x2_TD);
+        fr_layer_gather(call, arch->d_model, fr_view_f32(all->x1_TD),
+                        fr_view_f32(all->x2_TD));
         if (!arch->parallel) {
             FR_TRY(add_attention(call, o, all->x2_TD));
         } else if (arch->attn_post_norm) {
@@ -85,14 +85,15 @@ static fr_status project_back(const fr_layer_call *call, fr_f32 *dx_TD)
 {
     const fr_layer_context *c = call->c;
     int64_t n = call->batch->n_tokens;
-    const fr_f32 *dqkv = c->workspace->dqkv_TW;
+    fr_view dqkv = c->workspace->dqkv_TW;
     if (!c->arch->attn_norm) {
-        return fr_linear_back(c->device, n, dqkv, &call->layer->qkv, true, dx_TD);
+        return fr_linear_back(c->device, n, dqkv, &call->layer->qkv, true,
+                              fr_view_f32(dx_TD));
     }
-    fr_f32 *dh = c->workspace->h_TD;
+    fr_view dh = c->workspace->h_TD;
     FR_TRY(fr_linear_back(c->device, n, dqkv, &call->layer->qkv, false, dh));
-    fr_norm_backward(c->device, c->arch, &call->layer->attn_norm, n, call->saved->x1_TD,
-                     call->saved->norm1, dh, dx_TD);
+    fr_norm_backward(c->device, c->arch, &call->layer->attn_norm, n,
+                     fr_view_f32(call->saved->x1_TD), call->saved->norm1, dh, dx_TD);
     return FR_OK;
 }
 
@@ -118,9 +119,9 @@ fr_status fr_layer_backward(const fr_layer_context *context, const fr_layer *lay
         return FR_OK;
     }
     if (saved->only_read) {
-        fr_f32 *dx_SD = context->workspace->h_TD;
+        fr_f32 *dx_SD = context->workspace->h_f32_TD;
         fr_layer_copy(&call, batch->n_read * width, dx_TD, dx_SD);
-        fr_layer_scatter(&call, width, dx_SD, dx_TD);
+        fr_layer_scatter(&call, width, fr_view_f32(dx_SD), fr_view_f32(dx_TD));
     }
     return project_back(&call, dx_TD);
 }

@@ -46,8 +46,8 @@ FR_MUST_CHECK fr_status fr_layer_load(fr_constants *constants, fr_frozen *frozen
                                       int64_t index, fr_layer *out);
 
 /**
- * What the backward pass of one layer needs, for T token rows. Q, K, V, O, gate and up in the run's
- * precision, the residual stream in f32. Bytes a token in bf16 of a Llama: 8D + 4Q + 4KV + 4F + 4H + 16.
+ * What the backward pass of one layer needs, for T token rows. Q, K, V, O, gate and up in the device's kept
+ * type, the residual stream in f32. Bytes a token in bf16 of a Llama: 8D + 4Q + 4KV + 4F + 4H + 16.
  * up NULL, or all but x1 NULL: not kept; the forward pass leaves it in the workspace and the backward pass
  * computes it again.
  */
@@ -70,21 +70,24 @@ typedef struct fr_saved {
                        x2, norm2, up, outputs and the layer's output hold these alone */
 } fr_saved;
 
-/** Scratch that all layers of a stage share, for T token rows, f32. NULL: no layer of the model needs it. */
+/** Scratch that all layers of a stage share, for T token rows; views are in the device's work type. NULL or none: no layer
+ * of the model needs it. */
 typedef struct fr_workspace {
-    fr_f32 *h_TD;
-    fr_f32 *qkv_TW;
-    fr_f32 *turned_TW; /* queries and keys after their norms and the rotation */
+    fr_view h_TD;
+    fr_f32 *
+        h_f32_TD; /* the same memory, with room for f32: gradients of the residual stream */
+    fr_view qkv_TW;
+    fr_view turned_TW; /* queries and keys after their norms and the rotation */
     fr_f32 *q_rstd_TH; /* of these norms, one a head, or one for all */
     fr_f32 *k_rstd_TG;
-    fr_f32 *o_TQ;
-    fr_f32 *up_TU;
-    fr_f32 *act_TF;
-    fr_f32 *dqkv_TW; /* the same memory as act */
+    fr_view o_TQ;
+    fr_view up_TU;
+    fr_view act_TF;
+    fr_view dqkv_TW; /* the same memory as act */
     fr_f32
         *dy_TD; /* of parallel halves: the output's gradient, which both start from */
-    fr_f32 *attn_out_TD;
-    fr_f32 *mlp_out_TD;
+    fr_view attn_out_TD;
+    fr_view mlp_out_TD;
     fr_f32 *x2_TD; /* this and below: of a layer that keeps nothing */
     fr_f32 *norm1;
     fr_f32 *norm2;
@@ -103,11 +106,11 @@ typedef struct fr_layer_prefix {
     bool slides; /* see fr_stage_prefix */
 } fr_layer_prefix;
 
-/** Key/value cache of one layer, keys after RoPE; sequences lie where the batch's segments say. For generation, and to
- * get the prefix that stands for a text. */
+/** Key/value cache of one layer in the device's work type, keys after RoPE; sequences lie where the batch's segments say.
+ * For generation, and to get the prefix that stands for a text. */
 typedef struct fr_layer_cache {
-    fr_f32 *k; /* [capacity, KV] */
-    fr_f32 *v;
+    fr_view k; /* [capacity, KV] */
+    fr_view v;
     const fr_attention_prefix
         *prefixes_U; /* of the pass; NULL: all see the layer's one */
 } fr_layer_cache;
@@ -116,11 +119,12 @@ typedef struct fr_layer_cache {
 typedef struct fr_layer_context {
     fr_device *device;
     const fr_arch *arch;
-    fr_dtype dtype;
+    fr_dtype work; /* of the device (device.h), for the stage's precision */
+    fr_dtype kept;
     const fr_f32 *slopes_H; /* ALiBi; NULL: none */
     /* fr_linear, or fr_linear_few for a batch that only decodes */
-    fr_status (*linear)(fr_device *device, int64_t m, const fr_f32 *x,
-                        const fr_matrix *w, bool accumulate, fr_f32 *y);
+    fr_status (*linear)(fr_device *device, int64_t m, fr_view x, const fr_matrix *w,
+                        bool accumulate, fr_view y);
     fr_workspace *workspace;
 } fr_layer_context;
 

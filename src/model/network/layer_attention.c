@@ -12,11 +12,11 @@
 
 #include <math.h>
 
-/* Where attention reads its queries, keys and values: columns of rows of W floats. */
+/* Where attention reads its queries, keys and values: columns of rows of W numbers. */
 typedef struct operands {
-    const fr_f32 *q;
-    const fr_f32 *k;
-    const fr_f32 *v;
+    fr_view q;
+    fr_view k;
+    fr_view v;
 } operands;
 
 static fr_heads all_heads(const fr_layer_call *call)
@@ -29,7 +29,7 @@ static fr_heads all_heads(const fr_layer_call *call)
 }
 
 /* In place; `inverse` turns gradients back. q and k lie side by side in a row, heads of one width: one call turns both. */
-static void rotate(const fr_layer_call *call, bool inverse, fr_f32 *qkv)
+static void rotate(const fr_layer_call *call, bool inverse, fr_view qkv)
 {
     const fr_angles *angles = call->layer->angles;
     if (angles != NULL) {
@@ -39,7 +39,7 @@ static void rotate(const fr_layer_call *call, bool inverse, fr_f32 *qkv)
     }
 }
 
-/* Runs of `width` floats in the columns of queries, or of keys. */
+/* Runs of `width` numbers in the columns of queries, or of keys. */
 static fr_heads norm_runs(const fr_layer_call *call, int64_t columns, int64_t width)
 {
     return (fr_heads){.n_tokens = call->batch->n_tokens,
@@ -49,14 +49,14 @@ static fr_heads norm_runs(const fr_layer_call *call, int64_t columns, int64_t wi
 }
 
 /* Turned queries and keys of the projection's output. */
-static operands turn(const fr_layer_call *call, fr_f32 *qkv)
+static operands turn(const fr_layer_call *call, fr_view qkv)
 {
     const fr_layer_context *c = call->c;
     const fr_arch *arch = c->arch;
     const fr_workspace *w = c->workspace;
     int64_t q = fr_arch_q_width(arch);
     int64_t kv = fr_arch_kv_width(arch);
-    fr_f32 *turned = qkv;
+    fr_view turned = qkv;
     if (arch->qk_norm != FR_QK_NORM_NONE) {
         float eps = (float)arch->norm_eps;
         fr_heads queries = norm_runs(call, q, fr_arch_q_norm_width(arch));
@@ -64,15 +64,15 @@ static operands turn(const fr_layer_call *call, fr_f32 *qkv)
         turned = w->turned_TW;
         fr_rmsnorm_heads(c->device, &queries, qkv, call->layer->q_norm, eps, turned,
                          w->q_rstd_TH);
-        fr_rmsnorm_heads(c->device, &keys, qkv + q, call->layer->k_norm, eps,
-                         turned + q, w->k_rstd_TG);
+        fr_rmsnorm_heads(c->device, &keys, fr_view_at(qkv, q), call->layer->k_norm, eps,
+                         fr_view_at(turned, q), w->k_rstd_TG);
     }
     rotate(call, false, turned);
-    return (operands){turned, turned + q, qkv + q + kv};
+    return (operands){turned, fr_view_at(turned, q), fr_view_at(qkv, q + kv)};
 }
 
 /* dq and dk belong to turned queries and keys; the projection made them before. */
-static void turn_back(const fr_layer_call *call, const fr_f32 *qkv, fr_f32 *dqkv)
+static void turn_back(const fr_layer_call *call, fr_view qkv, fr_view dqkv)
 {
     const fr_layer_context *c = call->c;
     const fr_arch *arch = c->arch;
@@ -85,12 +85,12 @@ static void turn_back(const fr_layer_call *call, const fr_f32 *qkv, fr_f32 *dqkv
             norm_runs(call, fr_arch_kv_width(arch), fr_arch_k_norm_width(arch));
         fr_rmsnorm_heads_back(c->device, &queries, qkv, call->layer->q_norm,
                               w->q_rstd_TH, dqkv, dqkv);
-        fr_rmsnorm_heads_back(c->device, &keys, qkv + q, call->layer->k_norm,
-                              w->k_rstd_TG, dqkv + q, dqkv + q);
+        fr_rmsnorm_heads_back(c->device, &keys, fr_view_at(qkv, q), call->layer->k_norm,
+                              w->k_rstd_TG, fr_view_at(dqkv, q), fr_view_at(dqkv, q));
     }
 }
 
-/* Strides are those of the fused projection: q, k and v of a token lie in one row of W floats, none is copied out. */
+/* Strides are those of the fused projection: q, k and v of a token lie in one row of W numbers, none is copied out. */
 static fr_attention_params attention_params(const fr_layer_call *call)
 {
     const fr_arch *arch = call->c->arch;
@@ -123,10 +123,10 @@ static fr_status project(const fr_layer_call *call, operands *out)
     const fr_saved *saved = call->saved;
     int64_t n = call->batch->n_tokens;
     int64_t width = fr_arch_qkv_width(c->arch);
-    const fr_f32 *h = saved->x1_TD;
-    fr_f32 *qkv = fr_layer_work_buffer(call, saved->qkv_TW, c->workspace->qkv_TW);
+    fr_view h = fr_view_f32(saved->x1_TD);
+    fr_view qkv = fr_layer_work_buffer(call, saved->qkv_TW, c->workspace->qkv_TW);
     if (c->arch->attn_norm) {
-        fr_norm_forward(c->device, c->arch, &call->layer->attn_norm, n, saved->x1_TD,
+        fr_norm_forward(c->device, c->arch, &call->layer->attn_norm, n, h,
                         c->workspace->h_TD, saved->norm1);
         h = c->workspace->h_TD;
     }
@@ -142,12 +142,12 @@ static fr_status project(const fr_layer_call *call, operands *out)
     return FR_OK;
 }
 
-fr_status fr_layer_attend(const fr_layer_call *call, fr_f32 **o_out)
+fr_status fr_layer_attend(const fr_layer_call *call, fr_view *o_out)
 {
     const fr_layer_context *c = call->c;
     const fr_saved *saved = call->saved;
     const fr_batch *batch = call->batch;
-    fr_f32 *o = fr_layer_work_buffer(call, saved->o_TQ, c->workspace->o_TQ);
+    fr_view o = fr_layer_work_buffer(call, saved->o_TQ, c->workspace->o_TQ);
     operands x = {0};
     FR_TRY(project(call, &x));
     fr_attention_params params = attention_params(call);
@@ -171,30 +171,31 @@ static fr_status output_gradient(const fr_layer_call *call, const fr_f32 *dy)
 {
     const fr_layer_context *c = call->c;
     int64_t n = fr_layer_rows_past(call);
-    fr_f32 *d_o = c->workspace->up_TU;
+    fr_view d_o = c->workspace->up_TU;
     fr_half half = fr_layer_attention_half(call);
-    const fr_f32 *d_out = fr_layer_half_gradient(call, &half, n, dy);
+    fr_view d_out = fr_layer_half_gradient(call, &half, n, dy);
     if (!call->saved->only_read) {
         return fr_linear_back(c->device, n, d_out, half.w, false, d_o);
     }
-    fr_f32 *d_o_SQ = c->workspace->dqkv_TW; /* filled later */
+    fr_view d_o_SQ = c->workspace->dqkv_TW; /* filled later */
     FR_TRY(fr_linear_back(c->device, n, d_out, half.w, false, d_o_SQ));
     fr_layer_scatter(call, fr_arch_q_width(c->arch), d_o_SQ, d_o);
     return FR_OK;
 }
 
 /* The operands of the forward pass: kept as they are, or turned again. */
-static operands bring_operands(const fr_layer_call *call, fr_f32 **qkv_out)
+static operands bring_operands(const fr_layer_call *call, fr_view *qkv_out)
 {
     const fr_arch *arch = call->c->arch;
     int64_t q = fr_arch_q_width(arch);
-    fr_f32 *qkv =
+    fr_view qkv =
         fr_layer_bring_back(call, call->batch->n_tokens * fr_arch_qkv_width(arch),
                             call->saved->qkv_TW, call->c->workspace->qkv_TW);
     *qkv_out = qkv;
     return arch->qk_norm != FR_QK_NORM_NONE
                ? turn(call, qkv)
-               : (operands){qkv, qkv + q, qkv + q + fr_arch_kv_width(arch)};
+               : (operands){qkv, fr_view_at(qkv, q),
+                            fr_view_at(qkv, q + fr_arch_kv_width(arch))};
 }
 
 fr_status fr_layer_attend_back(const fr_layer_call *call, bool prefix_only,
@@ -203,20 +204,20 @@ fr_status fr_layer_attend_back(const fr_layer_call *call, bool prefix_only,
     const fr_layer_context *c = call->c;
     fr_workspace *w = c->workspace;
     int64_t q = fr_arch_q_width(c->arch);
-    fr_f32 *qkv = NULL;
+    fr_view qkv;
     operands x = bring_operands(call, &qkv);
-    const fr_f32 *o = fr_layer_bring_back(call, call->batch->n_tokens * q,
-                                          call->saved->o_TQ, w->o_TQ);
+    fr_view o = fr_layer_bring_back(call, call->batch->n_tokens * q, call->saved->o_TQ,
+                                    w->o_TQ);
     FR_TRY(output_gradient(call, dy));
     fr_attention_params params = attention_params(call);
     fr_attention_gradients gradients = {.dprefix_k_UPGK = w->dprefix_k_UP,
                                         .dprefix_v_UPGK = w->dprefix_v_UP,
                                         .n_units = call->batch->n_units};
-    /* below the lowest prefix no gradient is used: dq, dk and dv stay NULL and are not computed */
+    /* below the lowest prefix no gradient is used: dq, dk and dv stay none and are not computed */
     if (!prefix_only) {
         gradients.dq = w->dqkv_TW;
-        gradients.dk = w->dqkv_TW + q;
-        gradients.dv = w->dqkv_TW + q + fr_arch_kv_width(c->arch);
+        gradients.dk = fr_view_at(w->dqkv_TW, q);
+        gradients.dv = fr_view_at(w->dqkv_TW, q + fr_arch_kv_width(c->arch));
     }
     FR_TRY(fr_attention_back(c->device, &params, x.q, x.k, x.v, o, call->saved->lse_TH,
                              w->up_TU, &gradients));

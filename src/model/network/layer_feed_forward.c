@@ -6,14 +6,14 @@
 #include "model/network/layer_impl.h"
 
 /* up = W_up N(x2), which `activate` saves; fills norm2 of `saved`. */
-static fr_status project_up(const fr_layer_call *call, int64_t n, fr_f32 **up_out)
+static fr_status project_up(const fr_layer_call *call, int64_t n, fr_view *up_out)
 {
     const fr_layer_context *c = call->c;
     const fr_saved *saved = call->saved;
-    const fr_f32 *h = saved->x2_TD;
-    fr_f32 *up = fr_layer_work_buffer(call, saved->up_TU, c->workspace->up_TU);
+    fr_view h = fr_view_f32(saved->x2_TD);
+    fr_view up = fr_layer_work_buffer(call, saved->up_TU, c->workspace->up_TU);
     if (c->arch->mlp_norm) {
-        fr_norm_forward(c->device, c->arch, &call->layer->mlp_norm, n, saved->x2_TD,
+        fr_norm_forward(c->device, c->arch, &call->layer->mlp_norm, n, h,
                         c->workspace->h_TD, saved->norm2);
         h = c->workspace->h_TD;
     }
@@ -24,7 +24,7 @@ static fr_status project_up(const fr_layer_call *call, int64_t n, fr_f32 **up_ou
 }
 
 /* act = activation(up); up is saved on the way. */
-static void activate(const fr_layer_call *call, int64_t n, fr_f32 *up, fr_f32 *act)
+static void activate(const fr_layer_call *call, int64_t n, fr_view up, fr_view act)
 {
     const fr_layer_context *c = call->c;
     fr_byte *saved = call->saved->up_TU;
@@ -33,10 +33,11 @@ static void activate(const fr_layer_call *call, int64_t n, fr_f32 *up, fr_f32 *a
     if (!c->arch->gated) {
         fr_layer_keep(call, n * width, up, saved);
         fr_activate(c->device, activation, n * width, up, act);
-    } else if (c->dtype == FR_F32) {
+    } else if (c->kept == c->work) {
         fr_gated(c->device, activation, n, width, up, act);
     } else {
-        fr_save_gated(c->device, activation, n, width, c->dtype, up, saved, act);
+        fr_save_gated(c->device, activation, n, width, up, fr_view_of(saved, c->kept),
+                      act);
     }
 }
 
@@ -44,8 +45,8 @@ fr_status fr_layer_feed_forward(const fr_layer_call *call, fr_f32 *target)
 {
     const fr_layer_context *c = call->c;
     int64_t n = fr_layer_rows_past(call);
-    fr_f32 *act = c->workspace->act_TF;
-    fr_f32 *up = NULL;
+    fr_view act = c->workspace->act_TF;
+    fr_view up;
     fr_half half = fr_layer_mlp_half(call);
     FR_TRY(project_up(call, n, &up));
     /* its output is needed again only by its post norm, and only where that was not kept */
@@ -61,22 +62,22 @@ fr_status fr_layer_feed_forward(const fr_layer_call *call, fr_f32 *target)
 }
 
 /* dup from dact and the saved up, or the one that was computed again into dup's place. */
-static void activate_back(const fr_layer_call *call, int64_t n, const fr_f32 *dact,
-                          fr_f32 *dup)
+static void activate_back(const fr_layer_call *call, int64_t n, fr_view dact,
+                          fr_view dup)
 {
     const fr_layer_context *c = call->c;
     fr_byte *saved = call->saved->up_TU;
     fr_activation activation = c->arch->activation;
     int64_t width = c->arch->d_ff;
     if (!c->arch->gated) {
-        const fr_f32 *up = fr_layer_bring_back(call, n * width, saved, dup);
+        fr_view up = fr_layer_bring_back(call, n * width, saved, dup);
         fr_activate_back(c->device, activation, n * width, up, dact, dup);
-    } else if (c->dtype == FR_F32 || saved == NULL) {
+    } else if (c->kept == c->work || saved == NULL) {
         fr_gated_back(c->device, activation, n, width,
                       fr_layer_work_buffer(call, saved, dup), dact, dup);
     } else {
-        fr_restore_gated_back(c->device, activation, n, width, c->dtype, saved, dact,
-                              dup);
+        fr_restore_gated_back(c->device, activation, n, width,
+                              fr_view_of(saved, c->kept), dact, dup);
     }
 }
 
@@ -86,18 +87,19 @@ fr_status fr_layer_feed_forward_back(const fr_layer_call *call, fr_f32 *dx)
     const fr_layer_context *c = call->c;
     const fr_saved *saved = call->saved;
     int64_t n = fr_layer_rows_past(call);
-    fr_f32 *dh = c->workspace->h_TD;
-    fr_f32 *dact = c->workspace->act_TF;
-    fr_f32 *dup = c->workspace->up_TU;
+    fr_view dh = c->workspace->h_TD;
+    fr_view dact = c->workspace->act_TF;
+    fr_view dup = c->workspace->up_TU;
     fr_half half = fr_layer_mlp_half(call);
-    const fr_f32 *d_out = fr_layer_half_gradient(call, &half, n, dx);
+    fr_view d_out = fr_layer_half_gradient(call, &half, n, dx);
     FR_TRY(fr_linear_back(c->device, n, d_out, half.w, false, dact));
     activate_back(call, n, dact, dup);
     if (!c->arch->mlp_norm) {
-        return fr_linear_back(c->device, n, dup, &call->layer->up, true, dx);
+        return fr_linear_back(c->device, n, dup, &call->layer->up, true,
+                              fr_view_f32(dx));
     }
     FR_TRY(fr_linear_back(c->device, n, dup, &call->layer->up, false, dh));
-    fr_norm_backward(c->device, c->arch, &call->layer->mlp_norm, n, saved->x2_TD,
-                     saved->norm2, dh, dx);
+    fr_norm_backward(c->device, c->arch, &call->layer->mlp_norm, n,
+                     fr_view_f32(saved->x2_TD), saved->norm2, dh, dx);
     return FR_OK;
 }

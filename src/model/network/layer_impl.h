@@ -24,7 +24,7 @@ typedef struct fr_half {
     const fr_f32 *bias;
     const fr_norm_weights *post;
     fr_byte *out;       /* kept output before the post norm, or NULL */
-    fr_f32 *scratch;    /* [T, D] of the workspace, for that output */
+    fr_view scratch;    /* [T, D] of the workspace, for that output */
     fr_f32 *statistics; /* of the post norm */
 } fr_half;
 
@@ -33,38 +33,38 @@ fr_half fr_layer_mlp_half(const fr_layer_call *call);
 
 /** target += residual_scale * post(x W + b) of n rows; target NULL: only what the backward pass needs. Uses h_TD. */
 FR_MUST_CHECK fr_status fr_layer_add_half(const fr_layer_call *call,
-                                          const fr_half *half, int64_t n,
-                                          const fr_f32 *x, fr_f32 *target);
+                                          const fr_half *half, int64_t n, fr_view x,
+                                          fr_f32 *target);
 
-/** The gradient of x W + b from that of the target: dy itself, or in h_TD. */
-const fr_f32 *fr_layer_half_gradient(const fr_layer_call *call, const fr_half *half,
-                                     int64_t n, const fr_f32 *dy);
+/** The gradient of x W + b from that of the target, f32: dy itself, or in h_f32_TD. */
+fr_view fr_layer_half_gradient(const fr_layer_call *call, const fr_half *half,
+                               int64_t n, const fr_f32 *dy);
 
 /** Rows that go past attention: a forward pass without a cache ends in the loss, so rows of the last layer that predict
  * nothing need no feed-forward half. */
 int64_t fr_layer_rows_past(const fr_layer_call *call);
 /** y = the rows of x that go past attention. */
-void fr_layer_gather(const fr_layer_call *call, int64_t width, const fr_f32 *x,
-                     fr_f32 *y);
+void fr_layer_gather(const fr_layer_call *call, int64_t width, fr_view x, fr_view y);
 /** The way back of the rows that are read; the others are zero. */
-void fr_layer_scatter(const fr_layer_call *call, int64_t width, const fr_f32 *x_S,
-                      fr_f32 *y_T);
+void fr_layer_scatter(const fr_layer_call *call, int64_t width, fr_view x_S,
+                      fr_view y_T);
 /** y = x of n floats. */
 void fr_layer_copy(const fr_layer_call *call, int64_t n, const fr_f32 *x, fr_f32 *y);
 
-/** Where an operator writes: in f32 straight into the saved buffer; in bf16, or if it is not kept, into scratch. */
-fr_f32 *fr_layer_work_buffer(const fr_layer_call *call, fr_byte *saved,
-                             fr_f32 *scratch);
-/** Round to bf16 even if the value is not kept for backward, so that recomputation gives the same bits. */
-void fr_layer_keep(const fr_layer_call *call, int64_t n, fr_f32 *work, fr_byte *saved);
-/** The saved value as floats: the saved buffer itself in f32, else converted into scratch (unchanged if not kept). */
-fr_f32 *fr_layer_bring_back(const fr_layer_call *call, int64_t n, fr_byte *saved,
-                            fr_f32 *scratch);
+/** Where an operator writes: straight into the saved buffer where the device keeps the type that it works in; where it does
+ * not, or the value is not kept, into scratch. */
+fr_view fr_layer_work_buffer(const fr_layer_call *call, fr_byte *saved,
+                             fr_view scratch);
+/** Round to the kept type even if the value is not kept for backward, so that recomputation gives the same bits. */
+void fr_layer_keep(const fr_layer_call *call, int64_t n, fr_view work, fr_byte *saved);
+/** The saved value in the work type: the saved buffer itself, or converted into scratch (unchanged if not kept). */
+fr_view fr_layer_bring_back(const fr_layer_call *call, int64_t n, fr_byte *saved,
+                            fr_view scratch);
 void fr_layer_add_bias(const fr_layer_call *call, int64_t n, int64_t width,
-                       const fr_f32 *bias, fr_f32 *x);
+                       const fr_f32 *bias, fr_view x);
 
 /** o = attention(...) of all rows, returned in *o_out; fills norm1, qkv, o and lse of `saved`. */
-FR_MUST_CHECK fr_status fr_layer_attend(const fr_layer_call *call, fr_f32 **o_out);
+FR_MUST_CHECK fr_status fr_layer_attend(const fr_layer_call *call, fr_view *o_out);
 /** Fills dprefix and, unless prefix_only, dqkv (of the projection's output) of the workspace from the target's gradient. */
 FR_MUST_CHECK fr_status fr_layer_attend_back(const fr_layer_call *call,
                                              bool prefix_only, const fr_f32 *dy);

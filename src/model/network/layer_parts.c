@@ -1,5 +1,5 @@
 /*
- * What both halves of a layer use: rows past attention, values kept in the run's precision, and the way of a half's
+ * What both halves of a layer use: rows past attention, values that are kept, and the way of a half's
  * output to the residual stream.
  */
 #include "device/matrix.h"
@@ -10,23 +10,26 @@
 
 /* ---- kept values -------------------------------------------------------------------------- */
 
-fr_f32 *fr_layer_work_buffer(const fr_layer_call *call, fr_byte *saved, fr_f32 *scratch)
+fr_view fr_layer_work_buffer(const fr_layer_call *call, fr_byte *saved, fr_view scratch)
 {
-    return call->c->dtype == FR_F32 && saved != NULL ? fr_f32_of(saved) : scratch;
+    const fr_layer_context *c = call->c;
+    return c->kept == c->work && saved != NULL ? fr_view_of(saved, c->kept) : scratch;
 }
 
-void fr_layer_keep(const fr_layer_call *call, int64_t n, fr_f32 *work, fr_byte *saved)
+void fr_layer_keep(const fr_layer_call *call, int64_t n, fr_view work, fr_byte *saved)
 {
-    if (call->c->dtype != FR_F32) {
-        fr_save(call->c->device, n, call->c->dtype, work, saved);
+    const fr_layer_context *c = call->c;
+    if (c->kept != c->work) {
+        fr_save(c->device, n, work, fr_view_of(saved, c->kept));
     }
 }
 
-fr_f32 *fr_layer_bring_back(const fr_layer_call *call, int64_t n, fr_byte *saved,
-                            fr_f32 *scratch)
+fr_view fr_layer_bring_back(const fr_layer_call *call, int64_t n, fr_byte *saved,
+                            fr_view scratch)
 {
-    if (call->c->dtype != FR_F32 && saved != NULL) {
-        fr_restore(call->c->device, n, call->c->dtype, saved, scratch);
+    const fr_layer_context *c = call->c;
+    if (c->kept != c->work && saved != NULL) {
+        fr_restore(c->device, n, fr_view_of(saved, c->kept), scratch);
     }
     return fr_layer_work_buffer(call, saved, scratch);
 }
@@ -43,19 +46,19 @@ int64_t fr_layer_rows_past(const fr_layer_call *call)
     return call->saved->only_read ? call->batch->n_read : call->batch->n_tokens;
 }
 
-void fr_layer_gather(const fr_layer_call *call, int64_t width, const fr_f32 *x,
-                     fr_f32 *y)
+void fr_layer_gather(const fr_layer_call *call, int64_t width, fr_view x, fr_view y)
 {
     const fr_batch *batch = call->batch;
+    int64_t row = width * (int64_t)fr_dtype_bytes(x.dtype);
     if (call->saved->only_read) {
         fr_copy_rows(call->c->device, batch->n_read, width, batch->read_rows_S, x, y);
     } else {
-        fr_layer_copy(call, batch->n_tokens * width, x, y);
+        fr_device_copy(call->c->device, y.at, x.at, batch->n_tokens * row);
     }
 }
 
-void fr_layer_scatter(const fr_layer_call *call, int64_t width, const fr_f32 *x_S,
-                      fr_f32 *y_T)
+void fr_layer_scatter(const fr_layer_call *call, int64_t width, fr_view x_S,
+                      fr_view y_T)
 {
     const fr_batch *batch = call->batch;
     fr_scatter_rows(call->c->device, batch->n_tokens, width, batch->n_read,
@@ -63,7 +66,7 @@ void fr_layer_scatter(const fr_layer_call *call, int64_t width, const fr_f32 *x_
 }
 
 void fr_layer_add_bias(const fr_layer_call *call, int64_t n, int64_t width,
-                       const fr_f32 *bias, fr_f32 *x)
+                       const fr_f32 *bias, fr_view x)
 {
     if (bias != NULL) {
         fr_add_bias(call->c->device, n, width, width, bias, x);
@@ -94,20 +97,21 @@ fr_half fr_layer_mlp_half(const fr_layer_call *call)
 
 /* A plain output is summed by the product itself, on top of the residual stream. */
 fr_status fr_layer_add_half(const fr_layer_call *call, const fr_half *half, int64_t n,
-                            const fr_f32 *x, fr_f32 *target)
+                            fr_view x, fr_f32 *target)
 {
     const fr_layer_context *c = call->c;
     int64_t width = c->arch->d_model;
     if (!fr_arch_has_half_outputs(c->arch)) {
-        FR_TRY(c->linear(c->device, n, x, half->w, true, target));
-        fr_layer_add_bias(call, n, width, half->bias, target);
+        fr_view sum = fr_view_f32(target);
+        FR_TRY(c->linear(c->device, n, x, half->w, true, sum));
+        fr_layer_add_bias(call, n, width, half->bias, sum);
         return FR_OK;
     }
-    fr_f32 *out = fr_layer_work_buffer(call, half->out, half->scratch);
+    fr_view out = fr_layer_work_buffer(call, half->out, half->scratch);
     FR_TRY(c->linear(c->device, n, x, half->w, false, out));
     fr_layer_add_bias(call, n, width, half->bias, out);
     if (half->post->w != NULL) {
-        fr_f32 *h = c->workspace->h_TD;
+        fr_view h = c->workspace->h_TD;
         fr_layer_keep(call, n * width, out, half->out);
         fr_norm_forward(c->device, c->arch, half->post, n, out, h, half->statistics);
         out = h;
@@ -119,27 +123,26 @@ fr_status fr_layer_add_half(const fr_layer_call *call, const fr_half *half, int6
     return FR_OK;
 }
 
-const fr_f32 *fr_layer_half_gradient(const fr_layer_call *call, const fr_half *half,
-                                     int64_t n, const fr_f32 *dy)
+fr_view fr_layer_half_gradient(const fr_layer_call *call, const fr_half *half,
+                               int64_t n, const fr_f32 *dy)
 {
     const fr_layer_context *c = call->c;
     int64_t width = c->arch->d_model;
-    fr_f32 *d_out = c->workspace->h_TD;
+    fr_f32 *d_out = c->workspace->h_f32_TD;
     if (!fr_arch_has_half_outputs(c->arch)) {
-        return dy;
+        return fr_view_f32(dy);
     }
     if (half->post->w != NULL) {
-        const fr_f32 *out =
-            fr_layer_bring_back(call, n * width, half->out, half->scratch);
+        fr_view out = fr_layer_bring_back(call, n * width, half->out, half->scratch);
         /* the norms' backward passes add to dx */
         fr_device_zero(c->device, d_out, n * width * (int64_t)sizeof *d_out);
-        fr_norm_backward(c->device, c->arch, half->post, n, out, half->statistics, dy,
-                         d_out);
+        fr_norm_backward(c->device, c->arch, half->post, n, out, half->statistics,
+                         fr_view_f32(dy), d_out);
     } else {
         fr_layer_copy(call, n * width, dy, d_out);
     }
     if (c->arch->residual_scale != 1.0) {
         fr_scale(c->device, n * width, (float)c->arch->residual_scale, d_out);
     }
-    return d_out;
+    return fr_view_f32(d_out);
 }

@@ -3,7 +3,7 @@
 #include "device/rowwise.h"
 
 void fr_norm_forward(fr_device *device, const fr_arch *arch,
-                     const fr_norm_weights *norm, int64_t n, const fr_f32 *x, fr_f32 *y,
+                     const fr_norm_weights *norm, int64_t n, fr_view x, fr_view y,
                      fr_f32 *statistics_N2)
 {
     float eps = (float)arch->norm_eps;
@@ -16,8 +16,8 @@ void fr_norm_forward(fr_device *device, const fr_arch *arch,
 }
 
 void fr_norm_backward(fr_device *device, const fr_arch *arch,
-                      const fr_norm_weights *norm, int64_t n, const fr_f32 *x,
-                      const fr_f32 *statistics_N2, const fr_f32 *dy, fr_f32 *dx)
+                      const fr_norm_weights *norm, int64_t n, fr_view x,
+                      const fr_f32 *statistics_N2, fr_view dy, fr_f32 *dx)
 {
     if (arch->norm == FR_NORM_RMS) {
         fr_rmsnorm_back(device, n, arch->d_model, x, norm->w, statistics_N2, dy, dx);

@@ -13,14 +13,14 @@ typedef struct fr_norm_weights {
     fr_f32 *b; /* [D], layer norm only */
 } fr_norm_weights;
 
-/** y = norm(x) of n rows of d_model floats. statistics_N2 may be NULL. y is another buffer than x. */
+/** y = norm(x) of n rows of d_model numbers. statistics_N2 may be NULL. y is another buffer than x. */
 void fr_norm_forward(fr_device *device, const fr_arch *arch,
-                     const fr_norm_weights *norm, int64_t n, const fr_f32 *x, fr_f32 *y,
+                     const fr_norm_weights *norm, int64_t n, fr_view x, fr_view y,
                      fr_f32 *statistics_N2);
 
 /** dx += d norm / dx^T dy, from the saved x and statistics. */
 void fr_norm_backward(fr_device *device, const fr_arch *arch,
-                      const fr_norm_weights *norm, int64_t n, const fr_f32 *x,
-                      const fr_f32 *statistics_N2, const fr_f32 *dy, fr_f32 *dx);
+                      const fr_norm_weights *norm, int64_t n, fr_view x,
+                      const fr_f32 *statistics_N2, fr_view dy, fr_f32 *dx);
 
 #endif

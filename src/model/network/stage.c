@@ -122,6 +122,8 @@ fr_status fr_stage_create(fr_ctx *ctx, const fr_stage_params *params, fr_stage *
             .ctx = ctx, .device = params->device, .weights = params->weights};
         s->arch = *fr_weights_arch(params->weights);
         s->dtype = params->dtype;
+        s->work = fr_device_work(params->device, params->dtype);
+        s->kept = fr_device_kept(params->device, params->dtype);
         s->recompute = params->recompute;
         s->first_layer = params->first_layer;
         s->n_layers = params->n_layers;
@@ -194,18 +196,30 @@ bool fr_stage_is_last(const fr_stage *stage)
     return stage->first_layer + stage->n_layers == stage->arch.n_layers;
 }
 
+fr_dtype fr_stage_work(const fr_stage *stage)
+{
+    return stage->work;
+}
+
 fr_layer_context fr_stage_context(fr_stage *s)
 {
     return (fr_layer_context){.device = s->device,
                               .arch = &s->arch,
-                              .dtype = s->dtype,
+                              .work = s->work,
+                              .kept = s->kept,
                               .slopes_H = s->slopes_H,
                               .linear = fr_linear,
                               .workspace = &s->workspace};
 }
 
+static fr_status alloc_view(fr_device *device, int64_t n, fr_dtype dtype, fr_view *out)
+{
+    out->dtype = dtype;
+    return fr_device_alloc(device, n, fr_dtype_bytes(dtype), &out->at);
+}
+
 static fr_status alloc_cache(fr_ctx *ctx, int64_t elements, int64_t n_units,
-                             fr_cache *cache)
+                             fr_dtype dtype, fr_cache *cache)
 {
     FR_TRY(fr_alloc(ctx, cache->n_layers, sizeof *cache->layers, &cache->layers));
     FR_TRY(fr_alloc(ctx, n_units, sizeof *cache->layer_prefixes_U,
@@ -213,8 +227,8 @@ static fr_status alloc_cache(fr_ctx *ctx, int64_t elements, int64_t n_units,
     FR_TRY(fr_alloc(ctx, n_units, sizeof *cache->prefixes_U, &cache->prefixes_U));
     for (int64_t i = 0; i < cache->n_layers; i++) {
         fr_layer_cache *layer = &cache->layers[i];
-        FR_TRY(fr_device_alloc(cache->device, elements, sizeof *layer->k, &layer->k));
-        FR_TRY(fr_device_alloc(cache->device, elements, sizeof *layer->v, &layer->v));
+        FR_TRY(alloc_view(cache->device, elements, dtype, &layer->k));
+        FR_TRY(alloc_view(cache->device, elements, dtype, &layer->v));
         cache->layers[i].prefixes_U = cache->layer_prefixes_U;
     }
     return FR_OK;
@@ -223,15 +237,15 @@ static fr_status alloc_cache(fr_ctx *ctx, int64_t elements, int64_t n_units,
 int64_t fr_cache_bytes(const fr_stage *stage, int64_t rows)
 {
     return 2 * stage->n_layers * rows * fr_arch_kv_width(&stage->arch) *
-           (int64_t)sizeof(fr_f32);
+           (int64_t)fr_dtype_bytes(stage->work);
 }
 
 fr_status fr_cache_init(fr_ctx *ctx, const fr_stage *stage, int64_t rows,
                         int64_t n_units, fr_cache *out)
 {
     *out = (fr_cache){.n_layers = stage->n_layers, .device = stage->device};
-    fr_status status =
-        alloc_cache(ctx, rows * fr_arch_kv_width(&stage->arch), n_units, out);
+    fr_status status = alloc_cache(ctx, rows * fr_arch_kv_width(&stage->arch), n_units,
+                                   stage->work, out);
     if (status != FR_OK) {
         fr_cache_fini(out);
     }
@@ -241,8 +255,8 @@ fr_status fr_cache_init(fr_ctx *ctx, const fr_stage *stage, int64_t rows,
 void fr_cache_fini(fr_cache *cache)
 {
     for (int64_t i = 0; cache->layers != NULL && i < cache->n_layers; i++) {
-        fr_device_free(cache->device, cache->layers[i].k);
-        fr_device_free(cache->device, cache->layers[i].v);
+        fr_device_free(cache->device, cache->layers[i].k.at);
+        fr_device_free(cache->device, cache->layers[i].v.at);
     }
     free(cache->layers);
     free(cache->layer_prefixes_U);
@@ -263,11 +277,12 @@ static fr_status embed(fr_stage *s, const fr_batch *batch, fr_f32 *x_TD)
         fr_add_table_rows(s->device, n, width, batch->positions_T, s->positions, x_TD);
     }
     if (s->embedding_norm.w != NULL) {
-        fr_f32 *h = s->workspace.h_TD;
+        fr_f32 *h = s->workspace.h_f32_TD;
         fr_device_copy(s->device, h, x_TD, n * width * (int64_t)sizeof *h);
         /* a layer norm whatever the kind of the others */
-        fr_layernorm(s->device, n, width, h, s->embedding_norm.w, s->embedding_norm.b,
-                     (float)s->arch.norm_eps, x_TD, NULL);
+        fr_layernorm(s->device, n, width, fr_view_f32(h), s->embedding_norm.w,
+                     s->embedding_norm.b, (float)s->arch.norm_eps, fr_view_f32(x_TD),
+                     NULL);
     }
     return FR_OK;
 }
@@ -297,7 +312,7 @@ static fr_layer_prefix layer_prefix(const fr_stage *s, const fr_stage_prefix *pr
 static fr_layer_cache *layer_cache(const fr_stage *s, const fr_batch *batch,
                                    fr_cache *cache, int64_t layer)
 {
-    if (cache == NULL || cache->layers[layer].k == NULL) {
+    if (cache == NULL || cache->layers[layer].k.at == NULL) {
         return NULL;
     }
     for (int64_t u = 0; u < batch->n_units; u++) {

@@ -17,7 +17,7 @@ typedef struct fr_stage_params {
     const fr_weights *
         weights; /* only read during create; with in_file used by the stage to its end */
     fr_device *device;      /* borrowed */
-    fr_dtype dtype;         /* of weights and saved activations */
+    fr_dtype dtype;         /* of matrices: the precision of device.h */
     fr_recompute recompute; /* what the activations keep of each layer */
     int64_t first_layer;
     int64_t n_layers;
@@ -45,6 +45,8 @@ int64_t fr_stage_max_position(const fr_stage *stage);
 bool fr_stage_turns_long(const fr_stage *stage);
 bool fr_stage_is_first(const fr_stage *stage);
 bool fr_stage_is_last(const fr_stage *stage);
+/** The type of a cache's keys and values (fr_device_work). */
+fr_dtype fr_stage_work(const fr_stage *stage);
 
 /** The prefix of one task for the layers of this stage, borrowed memory of the stage's device. Layers outside `layers` attend as in the base; real
  * tokens stand at the positions after `length` in all layers. */
@@ -101,7 +103,7 @@ fr_f32 *fr_activations_gradient(fr_activations *activations);
 typedef struct fr_cache {
     fr_device *device; /* borrowed; of keys and values */
     int64_t n_layers;
-    fr_layer_cache *layers;                /* k NULL: that layer keeps nothing */
+    fr_layer_cache *layers;                /* k none: that layer keeps nothing */
     fr_attention_prefix *layer_prefixes_U; /* scratch of a pass */
     const fr_stage_prefix **prefixes_U;    /* each unit's prefix, the caller's to set */
 } fr_cache;

@@ -28,7 +28,7 @@ static void carve_saved(const fr_stage *s, char *base, int64_t *used, int64_t n_
 {
     const fr_arch *a = &s->arch;
     int64_t float_row = n_tokens * (int64_t)sizeof(float);
-    int64_t kept_row = n_tokens * (int64_t)fr_dtype_bytes(s->dtype);
+    int64_t kept_row = n_tokens * (int64_t)fr_dtype_bytes(s->kept);
     *out = (fr_saved){0};
     if (s->recompute == FR_RECOMPUTE_LAYER) {
         return;
@@ -108,12 +108,21 @@ void fr_activations_destroy(fr_activations **activations)
     }
 }
 
-/* The workspace's buffers that only some models need. */
-static void carve_features(const fr_arch *a, char *base, int64_t *used, int64_t row,
-                           fr_workspace *w)
+/* n numbers in the type that the device works in. */
+static fr_view carve_work(const fr_stage *s, char *base, int64_t *used, int64_t n)
 {
+    int64_t bytes = n * (int64_t)fr_dtype_bytes(s->work);
+    return fr_view_of(carve(base, used, bytes), s->work);
+}
+
+/* The workspace's buffers that only some models need. */
+static void carve_features(const fr_stage *s, char *base, int64_t *used,
+                           int64_t n_tokens, fr_workspace *w)
+{
+    const fr_arch *a = &s->arch;
+    int64_t row = n_tokens * (int64_t)sizeof(float);
     if (a->qk_norm != FR_QK_NORM_NONE) {
-        w->turned_TW = carve(base, used, row * fr_arch_qkv_width(a));
+        w->turned_TW = carve_work(s, base, used, n_tokens * fr_arch_qkv_width(a));
         w->q_rstd_TH = carve(base, used, row * a->n_heads);
         w->k_rstd_TG = carve(base, used, row * a->n_kv_heads);
     }
@@ -121,8 +130,8 @@ static void carve_features(const fr_arch *a, char *base, int64_t *used, int64_t 
         w->dy_TD = carve(base, used, row * a->d_model);
     }
     if (fr_arch_has_half_outputs(a)) {
-        w->attn_out_TD = carve(base, used, row * a->d_model);
-        w->mlp_out_TD = carve(base, used, row * a->d_model);
+        w->attn_out_TD = carve_work(s, base, used, n_tokens * a->d_model);
+        w->mlp_out_TD = carve_work(s, base, used, n_tokens * a->d_model);
         w->attn_post = carve(base, used, row * 2);
         w->mlp_post = carve(base, used, row * 2);
     }
@@ -138,18 +147,20 @@ static int64_t lay_out_workspace(const fr_stage *s, char *base, int64_t n_tokens
     int64_t q = fr_arch_q_width(a);
     int64_t up = fr_arch_up_width(a);
     int64_t width = fr_arch_qkv_width(a);
-    w->h_TD = carve(base, &used, row * a->d_model);
-    w->qkv_TW = carve(base, &used, row * width);
-    w->o_TQ = carve(base, &used, row * q);
-    w->up_TU = carve(base, &used, row * (up > q ? up : q));
+    w->h_f32_TD = carve(base, &used, row * a->d_model);
+    w->h_TD = fr_view_of((fr_byte *)w->h_f32_TD, s->work);
+    w->qkv_TW = carve_work(s, base, &used, n_tokens * width);
+    w->o_TQ = carve_work(s, base, &used, n_tokens * q);
+    w->up_TU = carve_work(s, base, &used, n_tokens * (up > q ? up : q));
     /* the feed-forward half is done before attention's gradients come */
-    w->act_TF = carve(base, &used, row * (a->d_ff > width ? a->d_ff : width));
+    w->act_TF =
+        carve_work(s, base, &used, n_tokens * (a->d_ff > width ? a->d_ff : width));
     w->dqkv_TW = w->act_TF;
     w->x2_TD = carve(base, &used, row * a->d_model);
     w->norm1 = carve(base, &used, row * 2);
     w->norm2 = carve(base, &used, row * 2);
     w->lse_TH = carve(base, &used, row * a->n_heads);
-    carve_features(a, base, &used, row, w);
+    carve_features(s, base, &used, n_tokens, w);
     return used;
 }
 

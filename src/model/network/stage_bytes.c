@@ -162,6 +162,8 @@ static fr_stage empty_stage(const fr_stage_shape *shape, int64_t n_layers)
 {
     return (fr_stage){.arch = *shape->arch,
                       .dtype = shape->dtype,
+                      .work = shape->work,
+                      .kept = shape->dtype,
                       .recompute = shape->recompute,
                       .n_layers = n_layers};
 }

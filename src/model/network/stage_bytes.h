@@ -12,7 +12,8 @@
 
 typedef struct fr_stage_shape {
     const fr_arch *arch; /* borrowed */
-    fr_dtype dtype;      /* of weights and saved activations */
+    fr_dtype dtype;      /* of matrices and of what is kept */
+    fr_dtype work;       /* of what operators pass to each other (fr_device_work) */
     int64_t first_layer;
     int64_t n_layers;
     int64_t max_position; /* as in fr_stage_params */

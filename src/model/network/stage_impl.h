@@ -12,7 +12,9 @@ struct fr_stage {
     fr_ctx *ctx;
     fr_device *device;
     fr_arch arch;
-    fr_dtype dtype;
+    fr_dtype dtype; /* of the matrices */
+    fr_dtype work;  /* of the device (device.h), for that precision */
+    fr_dtype kept;
     fr_recompute recompute;
     int64_t first_layer;
     int64_t n_layers;

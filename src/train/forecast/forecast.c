@@ -75,6 +75,7 @@ static fr_stage_shape shape_of(const fr_forecast_params *p, int stage)
 {
     return (fr_stage_shape){.arch = p->arch,
                             .dtype = p->dtype,
+                            .work = p->work,
                             .in_file = p->in_file,
                             .recompute = p->recompute,
                             .first_layer = p->bounds[stage],

@@ -64,6 +64,7 @@ fr_machine fr_machine_assumed(void);
 typedef struct fr_forecast_params {
     const fr_arch *arch;
     fr_dtype dtype;
+    fr_dtype work;             /* see fr_stage_shape */
     const fr_weights *in_file; /* see fr_stage_shape */
     fr_recompute recompute;
     int n_stages;
@@ -73,7 +74,7 @@ typedef struct fr_forecast_params {
     int64_t max_position;
     int64_t
         node_ranks; /* ranks in a row that share a node, and so their weights; 0: none do */
-    bool device_is_apart;          /* it has memory of its own (fr_device_memory) */
+    bool device_is_apart;          /* it has memory of its own (fr_device_facts) */
     int64_t n_tasks;               /* 0: weights alone count */
     const fr_task_workload *tasks; /* [n_tasks] */
     fr_machine machine;

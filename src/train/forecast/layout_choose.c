@@ -78,6 +78,7 @@ fr_status fr_layout_forecast_init(fr_ctx *ctx, const fr_layout_problem *problem,
     out->params = (fr_forecast_params){
         .arch = problem->arch,
         .dtype = problem->precision == FR_PRECISION_BF16 ? FR_BF16 : FR_F32,
+        .work = problem->precision == FR_PRECISION_BF16 ? problem->limits.work : FR_F32,
         .in_file = problem->weights_in_file,
         .recompute = problem->recompute,
         .n_stages = layout->n_stages,

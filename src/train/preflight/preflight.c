@@ -64,10 +64,10 @@ static fr_status look_at_device(state *s)
 {
     fr_device *device = NULL;
     fr_device_params params = {.kind = s->config->run.device, .n_threads = 1};
-    fr_device_memory memory;
+    fr_device_facts facts;
     FR_TRY(fr_device_check_kind(s->ctx, "run.device", params.kind));
-    FR_TRY(fr_device_memory_of(s->ctx, params.kind, &memory));
-    s->mine.device_bytes = memory.available;
+    FR_TRY(fr_device_facts_of(s->ctx, params.kind, &facts));
+    s->mine.device_bytes = facts.available;
     FR_TRY(fr_device_create(s->ctx, &params, &device));
     (void)snprintf(s->mine.arithmetic, sizeof s->mine.arithmetic, "%s",
                    fr_device_arithmetic(device));

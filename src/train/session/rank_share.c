@@ -48,16 +48,17 @@ fr_status fr_rank_limits_find(fr_ctx *ctx, fr_group *world, const char *device,
 {
     char text[FR_LIMIT_TEXT];
     fr_share share;
-    fr_device_memory memory;
+    fr_device_facts facts;
     FR_TRY(fr_rank_share(ctx, world, &share));
-    FR_TRY(fr_group_agree(world, fr_device_memory_of(ctx, device, &memory)));
+    FR_TRY(fr_group_agree(world, fr_device_facts_of(ctx, device, &facts)));
     fr_memory_share_text(&share.memory, text);
     fr_log(ctx, share.memory.bound == FR_BOUND_MACHINE ? FR_LOG_DEBUG : FR_LOG_INFO,
            "memory for a rank: %s", text);
     int64_t n = fr_group_node_size(world);
     int64_t least[] = {share.memory.bytes, fr_group_node_is_run(world) ? n : 1,
-                       !memory.in_host_memory, memory.available};
-    FR_TRY(fr_group_allreduce(world, FR_MIN, least, 4));
-    *out = (fr_rank_limits){least[0], least[1], least[2] != 0, least[3]};
+                       !facts.in_host_memory, facts.available, facts.work};
+    FR_TRY(fr_group_allreduce(world, FR_MIN, least, 5));
+    *out = (fr_rank_limits){least[0], least[1], least[2] != 0, least[3],
+                            (fr_dtype)least[4]};
     return FR_OK;
 }

@@ -444,16 +444,14 @@ static fr_status run_text(fr_engine *e, const int32_t *ids, int64_t n, fr_cache 
     return FR_OK;
 }
 
-/* The cache's layers that are wanted, where the image has its keys and values. */
-static void lay_cache(const fr_engine *e, fr_layer_range own, int64_t layer_floats,
-                      const fr_prefix_image *image, fr_cache *cache)
+/* The cache's layers that are wanted, `layer` numbers each. */
+static void lay_cache(const fr_engine *e, fr_layer_range own, int64_t layer,
+                      const fr_prefix_keys *keys, fr_cache *cache)
 {
-    fr_f32 *k = image->k.device;
-    fr_f32 *v = image->v.device;
     for (int64_t i = 0; i < own.count; i++) {
         int64_t at = own.first - fr_stage_first_layer(e->stage) + i;
-        cache->layers[at] = (fr_layer_cache){.k = k + i * layer_floats,
-                                             .v = v + i * layer_floats,
+        cache->layers[at] = (fr_layer_cache){.k = fr_view_at(keys->k, i * layer),
+                                             .v = fr_view_at(keys->v, i * layer),
                                              .prefixes_U = cache->layer_prefixes_U};
     }
 }
@@ -467,6 +465,7 @@ fr_status fr_engine_keys_of_text(fr_engine *engine, const int32_t *ids, int64_t 
     const fr_stage_prefix *prefixes[] = {&NONE};
     fr_attention_prefix scratch[1];
     fr_prefix_image image = {0};
+    fr_prefix_keys keys = {0};
     int64_t n_layers = fr_stage_n_layers(e->stage);
     int64_t layer = fr_arch_prefix_elements(fr_stage_arch(e->stage), n);
     fr_layer_range own =
@@ -476,14 +475,20 @@ fr_status fr_engine_keys_of_text(fr_engine *engine, const int32_t *ids, int64_t 
     FR_TRY(fr_alloc(e->ctx, n_layers, sizeof *cache.layers, &cache.layers));
     fr_status status = fr_prefix_image_open(e->device, k, v, own.count * layer, &image);
     if (status == FR_OK) {
-        lay_cache(e, own, layer, &image, &cache);
+        status = fr_prefix_keys_open(e->device, &image, own.count * layer,
+                                     fr_stage_work(e->stage), &keys);
+    }
+    if (status == FR_OK) {
+        lay_cache(e, own, layer, &keys, &cache);
         status = run_text(e, ids, n, &cache);
     }
     if (status == FR_OK) {
+        fr_prefix_keys_bring(e->device, &image, own.count * layer, &keys);
         fr_prefix_image_get(e->device, &image);
         fr_group_wait_device(e->grid->world, e->device, fr_device_mark(e->device));
         fr_prefix_image_take(&image);
     }
+    fr_prefix_keys_close(e->device, &keys);
     fr_prefix_image_close(e->device, &image);
     free(cache.layers);
     return status;

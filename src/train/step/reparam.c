@@ -206,8 +206,8 @@ fr_status fr_reparam_hidden(fr_reparam *reparam)
     fr_matrix w1 =
         matrix_of(fr_mlp_values(&reparam->state, FR_MLP_W1, 0), s->hidden, s->width);
     FR_TRY(fr_linear(reparam->device, s->length,
-                     fr_host_f32(fr_mlp_values(&reparam->state, FR_MLP_E, 0)), &w1,
-                     false, fr_host_f32(reparam->hidden_PM)));
+                     fr_host_view(fr_mlp_values(&reparam->state, FR_MLP_E, 0)), &w1,
+                     false, fr_host_view(reparam->hidden_PM)));
     for (int64_t i = 0; i < s->length * s->hidden; i++) {
         double z = (double)reparam->hidden_PM[i] + (double)b1[i % s->hidden];
         reparam->hidden_PM[i] = (float)fr_tanh(z);
@@ -238,8 +238,8 @@ fr_status fr_reparam_apply(const fr_reparam *reparam, const fr_prefix_state *pre
         fr_matrix w2 = w2_of_layer(reparam, layer);
         const float *b2 = fr_mlp_values(state, FR_MLP_B2, 0) + layer * reparam->n_slot;
         FR_TRY(fr_linear(reparam->device, state->shape.length,
-                         fr_host_f32(reparam->hidden_PM), &w2, false,
-                         fr_host_f32(reparam->rows_PN)));
+                         fr_host_view(reparam->hidden_PM), &w2, false,
+                         fr_host_view(reparam->rows_PN)));
         add_move(reparam, reparam->rows_PN, b2, state->arrays[FR_MLP_P0_K] + at,
                  prefix->k + at);
         add_move(reparam, reparam->rows_PN + width, b2 + width,
@@ -288,13 +288,13 @@ static fr_status backward_layers(fr_reparam *r, const float *dprefix)
         /* dW2 = dP^T H: here H takes the place of a weight matrix [P, M] and the transposed dP that of its gradient
          * rows. */
         FR_TRY(fr_linear_back(
-            r->device, r->n_slot, fr_host_f32(r->columns_NP), &hidden, false,
-            fr_host_f32(r->gradients[FR_MLP_W2] + layer * r->n_slot * s->hidden)));
+            r->device, r->n_slot, fr_host_view(r->columns_NP), &hidden, false,
+            fr_host_view(r->gradients[FR_MLP_W2] + layer * r->n_slot * s->hidden)));
         sum_rows(r->n_slot, s->length, r->columns_NP,
                  r->gradients[FR_MLP_B2] + layer * r->n_slot);
         FR_TRY(
-            fr_linear_back(r->device, s->length, fr_host_f32(r->rows_PN), &w2, false,
-                           fr_host_f32(r->parts_LPM + layer * s->length * s->hidden)));
+            fr_linear_back(r->device, s->length, fr_host_view(r->rows_PN), &w2, false,
+                           fr_host_view(r->parts_LPM + layer * s->length * s->hidden)));
     }
     return FR_OK;
 }
@@ -332,10 +332,10 @@ static fr_status backward_shared(fr_reparam *r)
         r->dz_MP[i % s->hidden * s->length + i / s->hidden] = r->dz_PM[i];
     }
     sum_rows(s->hidden, s->length, r->dz_MP, r->gradients[FR_MLP_B1]);
-    FR_TRY(fr_linear_back(r->device, s->hidden, fr_host_f32(r->dz_MP), &e, false,
-                          fr_host_f32(r->gradients[FR_MLP_W1])));
-    return fr_linear_back(r->device, s->length, fr_host_f32(r->dz_PM), &w1, false,
-                          fr_host_f32(r->gradients[FR_MLP_E]));
+    FR_TRY(fr_linear_back(r->device, s->hidden, fr_host_view(r->dz_MP), &e, false,
+                          fr_host_view(r->gradients[FR_MLP_W1])));
+    return fr_linear_back(r->device, s->length, fr_host_view(r->dz_PM), &w1, false,
+                          fr_host_view(r->gradients[FR_MLP_E]));
 }
 
 fr_status fr_reparam_contribute(fr_reparam *reparam, const float *dprefix,
