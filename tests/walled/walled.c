@@ -9,8 +9,9 @@
  *   get      delivers when a mark behind it passes; until then its target holds rubbish
  *   put      leaves rubbish in its source
  *   free     leaves rubbish in its memory
+ *   types    with WALL_WORK=bf16 it works in bf16 where the model does (narrow.h)
  *
- * So a program whose results are those of the plain CPU follows memory.h, as far as its run goes. Work itself is done at
+ * So a program whose results are those of the plain CPU (but for bf16 between operators) follows memory.h, as far as its run goes. Work itself is done at
  * the call: that it may come late is seen by the host through marks alone.
  */
 #define _GNU_SOURCE
@@ -18,6 +19,7 @@
 #include "base/rng.h"
 #include "device/backends.h"
 #include "device/cpu/cpu.h"
+#include "narrow.h"
 #include "sides.h"
 
 #include <stdio.h>
@@ -44,6 +46,7 @@ typedef struct walled {
     fr_device base; /* first */
     fr_device *cpu;
     wall wall;
+    narrow narrow;
     int depth; /* of calls that have opened the wall */
     uint64_t clock;
     uint64_t passed;
@@ -219,6 +222,7 @@ static void walled_destroy(fr_device *device)
         w->first = d->next;
         free(d);
     }
+    narrow_close(&w->narrow, REGION_BYTES);
     if (w->wall.region != NULL) {
         (void)munmap(w->wall.region, (size_t)REGION_BYTES);
     }
@@ -228,12 +232,14 @@ static void walled_destroy(fr_device *device)
 
 static const char *walled_arithmetic(const fr_device *device)
 {
-    return fr_device_arithmetic(((const walled *)device)->cpu);
+    const walled *w = (const walled *)device;
+    return w->narrow.places != NULL ? "walled 1 in bf16" : fr_device_arithmetic(w->cpu);
 }
 
 static fr_dtype walled_work(const fr_device *device, fr_dtype precision)
 {
-    return fr_device_work(((const walled *)device)->cpu, precision);
+    const walled *w = (const walled *)device;
+    return w->narrow.places != NULL ? precision : fr_device_work(w->cpu, precision);
 }
 
 static fr_dtype walled_kept(const fr_device *device, fr_dtype precision)
@@ -321,6 +327,7 @@ static fr_status walled_create(fr_ctx *ctx, int n_threads, fr_device **out)
 {
     walled *w = NULL;
     const char *seed = getenv("WALL_SEED");
+    const char *work = getenv("WALL_WORK");
     FR_TRY(fr_alloc(ctx, 1, sizeof *w, &w));
     *w = (walled){.base = {.ops = &OPS, .ctx = ctx, .n_threads = n_threads},
                   .seed = seed != NULL ? strtoull(seed, NULL, 10) : 1};
@@ -333,6 +340,10 @@ static fr_status walled_create(fr_ctx *ctx, int n_threads, fr_device **out)
                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (w->wall.region == MAP_FAILED) {
             stop("walled device: mmap");
+        }
+        if (work != NULL && strcmp(work, "bf16") == 0 &&
+            !narrow_open(&w->narrow, w->wall.region, REGION_BYTES)) {
+            stop("walled device: mmap of f32");
         }
     } else {
         fr_device_destroy(out);
