@@ -50,6 +50,10 @@ run_resume() {
     [ $code = 75 ] || return $((code == 0 ? 1 : code))
     trains "$1" "$2" 1 1 --resume
 }
+# On a device that has bf16 between operators (narrow.h), whose bits are not the plain program's.
+run_narrow() {
+    WALL_WORK=bf16 trains "$1" "$2" 2 1 --set run.precision=bf16 --set tasks.t.prefix.init.text=guide
+}
 run_eval() {
     mkdir "$work/$2"
     run "$1" 1 eval --model "$model" --prefix "$prefix" --data "$rows" --no-eos --precision f32 --threads 1 --json \
@@ -237,6 +241,19 @@ not_brought() {
         '.k = task->image.k.device,' '.k = (void *)task->state.k,'
 }
 
+wrong_types() {
+    fault gradient-taken-for-f32 "other type" narrow model/network/layer_attention.c \
+        'fr_view d_o = c->workspace->up_TU;' 'fr_view d_o = fr_view_of(c->workspace->up_TU.at, FR_F32);'
+    fault norm-taken-for-f32 "other type" narrow model/network/layer_feed_forward.c \
+        '        h = c->workspace->h_TD;' '        h = fr_view_f32(c->workspace->h_f32_TD);'
+    fault kept-taken-for-f32 "other type" narrow model/network/layer_parts.c \
+        'saved != NULL ? fr_view_of(saved, c->kept) : scratch;' 'saved != NULL ? fr_view_of(saved, FR_F32) : scratch;'
+    fault keys-never-widened "other type" narrow model/network/prefix_image.c \
+        'if (keys->memory != NULL) {' 'if (keys->memory == NULL) {'
+    fault columns-counted-in-f32 "other type" narrow device/memory.h \
+        '(int64_t)fr_dtype_bytes(x.dtype);' '(int64_t)sizeof(fr_f32);'
+}
+
 # ---- all ------------------------------------------------------------------------------------------------
 
 make_tiny
@@ -255,12 +272,13 @@ tar -C "$SOURCE" --exclude=./build --exclude=./models --exclude=./data --exclude
 (cd "$tree" && cmake --preset release -B build) >"$work/build" 2>&1 || fail "$(cat "$work/build")"
 build
 echo "built after $SECONDS s"
-for kind in alone stages replicas text resume eval generate; do
+run_narrow "$walled" plain-narrow || fail "$(cat "$work/err")"
+for kind in alone stages replicas text resume eval generate narrow; do
     observe "$kind"
     printf '%-26s %-24s %-9s %s\n' "no fault" "" "$kind" "${shown:-shows nothing}"
     [ -z "$shown" ] || fail "the walled program without a fault: $shown ($kind): $(cat "$work/err")"
 done
-for group in host_reads host_writes no_waits too_early wrong_order used_up not_brought; do
+for group in host_reads host_writes no_waits too_early wrong_order used_up not_brought wrong_types; do
     "$group"
 done
 [ ${#wanted[@]} = 0 ] || [ $n_faults = ${#wanted[@]} ] || fail "no such fault among: ${wanted[*]}"

@@ -44,6 +44,7 @@ done
 enough "recompute mlp" 2 1 --set run.recompute=mlp
 enough "recompute layer" 1 1 --set run.recompute=layer
 enough "mlp" 2 1 --set tasks.t.prefix.mlp.hidden=16
+WALL_WORK=bf16 enough "bf16 between operators" 2 1
 echo "$n_runs runs found enough memory reserved"
 
 # ---- too little: said in the first second, by name

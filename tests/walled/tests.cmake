@@ -1,5 +1,6 @@
 # The program on a device behind a wall (walled.c), with scripts of tests/e2e: their results are those of the plain CPU.
-add_executable(forerun_walled ${CLI_SOURCES} ${CMAKE_CURRENT_LIST_DIR}/walled.c)
+set(WALL ${CMAKE_CURRENT_LIST_DIR}/walled.c ${CMAKE_CURRENT_LIST_DIR}/narrow.c)
+add_executable(forerun_walled ${CLI_SOURCES} ${WALL})
 target_link_libraries(forerun_walled PRIVATE fr_train fr_options)
 target_compile_definitions(forerun_walled PRIVATE FORERUN_VERSION="${PROJECT_VERSION}")
 
@@ -32,7 +33,7 @@ function(fr_walled_cunit_test name source)
     string(REGEX REPLACE "^test_" "walled_" program ${program})
     fr_cunit_test(walled.${name} walled 1 ${PROJECT_SOURCE_DIR}/tests/${source} ${program})
     if(TARGET ${program})
-        target_sources(${program} PRIVATE ${PROJECT_SOURCE_DIR}/tests/walled/walled.c)
+        target_sources(${program} PRIVATE ${WALL})
         target_compile_definitions(${program} PRIVATE FR_TEST_WALLED)
     endif()
 endfunction()
@@ -41,6 +42,13 @@ foreach(name model families reparam) # of tiny models: real ones take minutes
     fr_walled_cunit_test(golden_${name} golden/test_${name}.c)
 endforeach()
 fr_walled_cunit_test(image unit/test_image.c)
+
+# bf16 between operators (narrow.h)
+fr_walled_cunit_test(narrow walled/test_narrow.c)
+add_test(NAME walled.narrow_layouts COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/narrow.sh)
+fr_test_properties(walled.narrow_layouts walled 4)
+set_property(TEST walled.narrow_layouts APPEND PROPERTY ENVIRONMENT
+    "FORERUN=$<TARGET_FILE:forerun_walled>" "PLAIN=$<TARGET_FILE:forerun>" "SOURCE=${PROJECT_SOURCE_DIR}")
 
 # The real model takes minutes.
 set(FR_TEST_WHEN CONFIGURATIONS long)

@@ -10,9 +10,10 @@
  *   put      leaves rubbish in its source
  *   free     leaves rubbish in its memory
  *   room     is as small as WALL_MEMORY says
+ *   types    with WALL_WORK=bf16 it works in bf16 where the model does (narrow.h)
  *
- * So a program whose results are those of the plain CPU follows memory.h, as far as its run goes. Work itself is done at
- * the call: that it may come late is seen by the host through marks alone.
+ * So a program whose results are those of the plain CPU (but for bf16 between operators) follows memory.h, as far as its run
+ * goes. Work itself is done at the call: that it may come late is seen by the host through marks alone.
  */
 #define _GNU_SOURCE
 #include "base/integer.h"
@@ -22,6 +23,7 @@
 #include "device/backends.h"
 #include "device/cpu/cpu.h"
 #include "device/pool.h"
+#include "narrow.h"
 #include "sides.h"
 
 #include <stdio.h>
@@ -51,6 +53,7 @@ typedef struct walled {
     wall wall;
     fr_pool *pool; /* of the region */
     int64_t room;
+    narrow narrow;
     int depth; /* of calls that have opened the wall */
     uint64_t clock;
     uint64_t passed;
@@ -240,6 +243,7 @@ static void walled_destroy(fr_device *device)
         w->first = d->next;
         free(d);
     }
+    narrow_close(&w->narrow, REGION_BYTES);
     fr_pool_destroy(&w->pool);
     (void)munmap(w->mapping, (size_t)(REGION_BYTES + FR_POOL_GRAIN_BYTES));
     fr_device_destroy(&w->cpu);
@@ -248,12 +252,14 @@ static void walled_destroy(fr_device *device)
 
 static const char *walled_arithmetic(const fr_device *device)
 {
-    return fr_device_arithmetic(((const walled *)device)->cpu);
+    const walled *w = (const walled *)device;
+    return w->narrow.places != NULL ? "walled 1 in bf16" : fr_device_arithmetic(w->cpu);
 }
 
 static fr_dtype walled_work(const fr_device *device, fr_dtype precision)
 {
-    return fr_device_work(((const walled *)device)->cpu, precision);
+    const walled *w = (const walled *)device;
+    return w->narrow.places != NULL ? precision : fr_device_work(w->cpu, precision);
 }
 
 static fr_dtype walled_kept(const fr_device *device, fr_dtype precision)
@@ -350,6 +356,12 @@ static int64_t bytes_of_device(void)
     return bytes;
 }
 
+static fr_dtype asked_work(void)
+{
+    const char *text = getenv("WALL_WORK");
+    return text != NULL && strcmp(text, "bf16") == 0 ? FR_BF16 : FR_F32;
+}
+
 /* In large pages, so that the wall goes up and down in little time. */
 static void make_region(walled *w)
 {
@@ -372,6 +384,10 @@ static fr_status walled_create(fr_ctx *ctx, int n_threads, fr_device **out)
                   .seed = seed != NULL ? strtoull(seed, NULL, 10) : 1};
     w->end = &w->first;
     make_region(w);
+    if (asked_work() == FR_BF16 &&
+        !narrow_open(&w->narrow, w->wall.region, REGION_BYTES)) {
+        stop("walled device: mmap of f32");
+    }
     fr_pool_source source = {w->wall.region, w, grow, available};
     *out = &w->base;
     fr_status status = fr_pool_create(ctx, &source, &w->pool);
@@ -390,7 +406,7 @@ static fr_status walled_facts(fr_ctx *ctx, fr_device_facts *out)
 {
     (void)ctx;
     int64_t bytes = bytes_of_device();
-    *out = (fr_device_facts){.bytes = bytes, .available = bytes};
+    *out = (fr_device_facts){.bytes = bytes, .available = bytes, .work = asked_work()};
     return FR_OK;
 }
 
