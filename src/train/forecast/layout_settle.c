@@ -26,6 +26,10 @@ fr_status fr_layout_settle(fr_ctx *ctx, const fr_layout_problem *problem,
     int64_t max = 0;
     *device_bytes = 0;
     FR_TRY(fr_layout_resolve(ctx, problem, out));
+    /* with many examples a forecast takes a while, and nothing else asks for it */
+    if (fr_ctx_rank(ctx) != 0 && !problem->limits.device_is_apart) {
+        return FR_OK;
+    }
     FR_TRY(fr_layout_forecast_init(ctx, problem, out, &input));
     for (int i = 0; i < out->n_stages; i++) {
         fr_rank_memory memory;
