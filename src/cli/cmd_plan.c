@@ -88,7 +88,7 @@ static fr_status read_machine(const fr_cli *cli, fr_plan_report *report,
     return FR_OK;
 }
 
-/* Without --device-memory the device of this program counts. */
+/* Without --device-memory the device of this program counts; with it the cluster's, which need not be built in here. */
 static fr_status read_device(const fr_cli *cli, const fr_plan_report *report,
                              fr_rank_limits *limits)
 {
@@ -97,7 +97,9 @@ static fr_status read_device(const fr_cli *cli, const fr_plan_report *report,
         FR_TRY(
             fr_options_size(cli->ctx, cli->options, "device-memory", &facts.available));
     } else {
-        FR_TRY(fr_device_facts_of(cli->ctx, report->config->run.device, &facts));
+        const char *kind = report->config->run.device;
+        FR_TRY(fr_device_check_kind(cli->ctx, "run.device", kind));
+        FR_TRY(fr_device_facts_of(cli->ctx, kind, &facts));
     }
     limits->device_is_apart = !facts.in_host_memory;
     limits->device_memory = facts.available;

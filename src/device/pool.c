@@ -107,14 +107,19 @@ static fr_status refuse(const fr_pool *pool, int64_t asked, int64_t available)
         asked_text, free_text, pool_text, more_text);
 }
 
+static int64_t available(const fr_pool *pool)
+{
+    return pool->source.available(pool->source.context);
+}
+
 /* By so many bytes at least, which `asked` needs. */
 static fr_status grow(fr_pool *pool, int64_t more, int64_t asked)
 {
-    int64_t available = pool->source.available(pool->source.context);
-    if (more > available) {
-        return refuse(pool, asked, available);
+    int64_t most = available(pool);
+    if (more > most) {
+        return refuse(pool, asked, most);
     }
-    more = fr_min(fr_round_up(more, FR_POOL_GRAIN_BYTES), available);
+    more = fr_min(fr_round_up(more, FR_POOL_GRAIN_BYTES), most);
     FR_TRY(make_room(pool));
     FR_TRY(pool->source.grow(pool->source.context, pool->bytes + more));
     place *end = free_end(pool);
@@ -148,8 +153,11 @@ static int64_t find_free(const fr_pool *pool, int64_t bytes)
 
 fr_status fr_pool_take(fr_pool *pool, int64_t bytes, void **out)
 {
-    int64_t size = fr_round_up(fr_max(bytes, 1), FR_POOL_ALIGNMENT);
     *out = NULL;
+    if (bytes > INT64_MAX - FR_POOL_ALIGNMENT) { /* its size would overflow */
+        return refuse(pool, bytes, available(pool));
+    }
+    int64_t size = fr_round_up(fr_max(bytes, 1), FR_POOL_ALIGNMENT);
     if (find_free(pool, size) < 0) {
         const place *end = free_end(pool);
         FR_TRY(grow(pool, size - (end != NULL ? end->bytes : 0), size));

@@ -128,6 +128,8 @@ json 'o["fits"] and o["stages"] > 1 and o["largest_bytes"] < o["rank_memory"]'
 expect 1 "$FORERUN" plan "$work/c.yaml" --ranks 4 --device-memory 1000
 grep -q "in its device; 90 % of its memory is 900 B" "$work/out" || fail "the device is not the reason: $(cat "$work/out")"
 grep -q "of its device's instead of 1000 B" "$work/out" || fail "the remedy does not name the device"
+plan "$work/c.yaml" --ranks 4 --device-memory 80GB --set run.device=cuda --json
+json 'o["device_memory"] == 80 * 10**9'
 plan "$work/c.yaml" --ranks 4 --json
 json 'o["device_memory"] == 0 and all(s["memory"]["device"] == 0 for s in o["stage"])'
 
@@ -162,6 +164,7 @@ bad 2 "--ranks" "$work/c.yaml" --ranks 0
 bad 2 "--ranks" "$work/c.yaml" --ranks many
 bad 2 "--node-memory is 40X" "$work/c.yaml" --ranks 2 --node-memory 40X
 bad 2 "--node-memory is -1G" "$work/c.yaml" --ranks 2 --node-memory=-1G
+bad 2 "run.device is cuda, which this program is built without" "$work/c.yaml" --ranks 2 --set run.device=cuda
 bad 2 "--device-memory is much" "$work/c.yaml" --ranks 2 --device-memory much
 bad 2 "--flops is 0" "$work/c.yaml" --ranks 2 --flops 0
 bad 2 "--target-share is 2" "$work/c.yaml" --ranks 2 --target-share 2

@@ -123,6 +123,10 @@ static void too_little_is_told_with_what_is_free(void)
         "6.00 MiB are asked for, 2.00 MiB of the 4.00 MiB that this rank has "
         "reserved are free, and the device has 2.02 MiB more");
     CU_ASSERT_PTR_NULL(out);
+    FR_ASSERT_FAILS(fr_pool_take(pool, INT64_MAX, &out), FR_ERR_NO_MEMORY,
+                    "8192.00 PiB are asked for");
+    FR_ASSERT_FAILS(fr_pool_reserve(pool, INT64_MAX), FR_ERR_NO_MEMORY,
+                    "8192.00 PiB are asked for");
     /* all that there is can be had, though it is no multiple of the grain */
     CU_ASSERT_PTR_EQUAL(take(pool, 2 * GRAIN + 100 * UNIT), BASE + GRAIN);
     CU_ASSERT_EQUAL(fr_pool_used(pool), m.limit);
