@@ -5,7 +5,8 @@
  *
  * Links: every pair is measured once, in the rounds of a tournament, so that each rank has one partner a round and no
  * measurement disturbs another of the same rank. In a pair the lower rank leads: it measures the latency and sends
- * first, then the roles change. The best rate counts, since other load can only lower it.
+ * first, then the roles change, and at the end it measures the latency again: other load often lasts longer than the
+ * exchanges of one time. The best counts, since load can only make it worse.
  *
  * Time is bounded twice: a transfer that has taken ENOUGH_S is not repeated, and after BUDGET_S no round begins. All
  * ranks agree on that after each round, for a rank that stopped alone would strand its next partner.
@@ -16,6 +17,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,20 +117,32 @@ static fr_status receive_some(fr_group *world, int peer, char *buffer)
     }
 }
 
+/* Both ways, the leader's first. */
+static fr_status measure_rates(fr_group *world, int peer, bool leads, char *buffer,
+                               double *mb_per_s)
+{
+    if (leads) {
+        FR_TRY(send_some(world, peer, buffer, mb_per_s));
+        return receive_some(world, peer, buffer);
+    }
+    FR_TRY(receive_some(world, peer, buffer));
+    return send_some(world, peer, buffer, mb_per_s);
+}
+
 static fr_status measure_pair(fr_group *world, int peer, char *buffer,
                               fr_preflight_link *link)
 {
     bool leads = fr_group_rank(world) < peer;
-    double trip = 0.0;
+    double before = 0.0;
+    double after = 0.0;
     double offset = 0.0;
-    FR_TRY(exchange_times(world, peer, leads, &trip, &offset));
+    FR_TRY(exchange_times(world, peer, leads, &before, &offset));
+    FR_TRY(measure_rates(world, peer, leads, buffer, &link->mb_per_s));
+    FR_TRY(exchange_times(world, peer, leads, &after, &offset));
     if (leads) {
-        link->latency_us = 0.5e6 * trip;
-        FR_TRY(send_some(world, peer, buffer, &link->mb_per_s));
-        return receive_some(world, peer, buffer);
+        link->latency_us = 0.5e6 * fmin(before, after);
     }
-    FR_TRY(receive_some(world, peer, buffer));
-    return send_some(world, peer, buffer, &link->mb_per_s);
+    return FR_OK;
 }
 
 /* Partner of `me` in a round of a round-robin tournament of n players (even): the last player keeps its seat, the
