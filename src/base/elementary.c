@@ -12,27 +12,19 @@
  * tests/unit/test_elementary.c compares all of them with the long double functions of the C library.
  */
 #include "base/elementary.h"
+#include "base/elementary_formula.h"
 
 #include <float.h>
 #include <math.h>
 #include <stdbool.h>
-#include <string.h>
 
 #if defined(__FAST_MATH__) || FLT_EVAL_METHOD != 0
 #error "each operation must be rounded to double: no -ffast-math, no x87"
 #endif
 
-/* ln 2: 42 bits, so that a product with an exponent of a double is exact, and the rest */
-static const double LN2_HIGH = 0x1.62e42fefa3800p-1;
-static const double LN2_LOW = 0x1.ef35793c76730p-45;
-
 /* ---- sums of two doubles ------------------------------------------------------------------------ */
 
-/* high + low, |low| at most half a unit in the last place of high: some 106 bits. */
-typedef struct pair {
-    double high;
-    double low;
-} pair;
+typedef fr_sum_pair pair;
 
 /* a + b exactly (Knuth) */
 static pair sum_of(double a, double b)
@@ -40,13 +32,6 @@ static pair sum_of(double a, double b)
     double sum = a + b;
     double part = sum - a;
     return (pair){sum, (a - (sum - part)) + (b - part)};
-}
-
-/* The same for |a| >= |b| or a = 0 (Dekker). */
-static pair short_sum_of(double a, double b)
-{
-    double sum = a + b;
-    return (pair){sum, b - (sum - a)};
 }
 
 /* The upper 26 bits, rounded (Veltkamp); |a| < 2^996 */
@@ -72,14 +57,14 @@ static pair product_of(double a, double b)
 static pair pair_sum(pair a, pair b)
 {
     pair sum = sum_of(a.high, b.high);
-    return short_sum_of(sum.high, sum.low + (a.low + b.low));
+    return fr_short_sum(sum.high, sum.low + (a.low + b.low));
 }
 
 static pair pair_product(pair a, pair b)
 {
     pair product = product_of(a.high, b.high);
     double cross = a.high * b.low + a.low * b.high;
-    return short_sum_of(product.high, product.low + cross);
+    return fr_short_sum(product.high, product.low + cross);
 }
 
 /* a / b for a plain a */
@@ -88,71 +73,14 @@ static pair quotient(double a, pair b)
     double high = a / b.high;
     pair back = product_of(high, b.high);
     double rest = ((a - back.high) - back.low) - high * b.low;
-    return short_sum_of(high, rest / b.high);
+    return fr_short_sum(high, rest / b.high);
 }
 
 /* ---- exponential and logarithm -------------------------------------------------------------------- */
 
-/* value 2^k for a value near 1, as ldexp, which takes longer than the rest. */
-static double times_power_of_two(double value, int k)
-{
-    enum { MIN = -1021, MAX = 1022, BIAS = 1023, MANTISSA = 52 };
-    if (k < MIN || k > MAX) {
-        return ldexp(value, k);
-    }
-    uint64_t bits = (uint64_t)(k + BIAS) << MANTISSA;
-    double power;
-    memcpy(&power, &bits, sizeof power);
-    return value * power;
-}
-
-/* e^(high + low), |low| far below 1 */
-static double exp_of(double high, double low)
-{
-    static const double PER_LN2 = 1.4426950408889634074;
-    static const double TERMS[] = {1.0 / 2,        1.0 / 6,         1.0 / 24,
-                                   1.0 / 120,      1.0 / 720,       1.0 / 5040,
-                                   1.0 / 40320,    1.0 / 362880,    1.0 / 3628800,
-                                   1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800.0};
-    enum { LAST = (int)(sizeof TERMS / sizeof TERMS[0]) - 1 };
-    if (high > 710.0) { /* e^709.79 is beyond the largest double */
-        return (double)INFINITY;
-    }
-    if (high < -746.0) { /* e^-745.14 is below half of the smallest one */
-        return 0.0;
-    }
-    double k = rint(high * PER_LN2);
-    double r = high - k * LN2_HIGH; /* exact */
-    double rest = k * LN2_LOW - low;
-    pair x = short_sum_of(r, -rest);
-    double square = x.high * x.high;
-    double odd = TERMS[LAST];
-    double even = TERMS[LAST - 1];
-    for (int i = LAST - 2; i > 0; i -= 2) {
-        odd = odd * square + TERMS[i];
-        even = even * square + TERMS[i - 1];
-    }
-    pair linear = short_sum_of(1.0, x.high);
-    double tail = square * (even + odd * x.high);
-    double value = linear.high + (tail + (linear.low + x.low * linear.high));
-    return times_power_of_two(value, (int)k);
-}
-
 double fr_exp(double x)
 {
-    return isnan(x) ? (double)NAN : exp_of(x, 0.0);
-}
-
-/* x = m 2^e with m in [sqrt(1/2), sqrt(2)), for a finite x above 0 */
-static double split(double x, int *exponent)
-{
-    static const double SQRT_HALF = 0.70710678118654752440;
-    double m = frexp(x, exponent);
-    if (m < SQRT_HALF) {
-        m *= 2;
-        *exponent -= 1;
-    }
-    return m;
+    return isnan(x) ? (double)NAN : fr_exp_of_pair(x, 0.0);
 }
 
 /* What log gives where x has no mantissa to work on. */
@@ -166,20 +94,7 @@ static double log_of_special(double x)
 
 double fr_ln(double x)
 {
-    enum { TERMS = 11 }; /* |s| <= 0.172: reaches 1e-17 */
-    if (!isfinite(x) || x <= 0) {
-        return log_of_special(x);
-    }
-    int exponent = 0;
-    double f = split(x, &exponent) - 1; /* exact */
-    double s = f / (2 + f);
-    double square = s * s;
-    double sum = 0; /* 2 (artanh(s) / s - 1) */
-    for (int term = TERMS - 1; term > 0; term--) {
-        sum = (sum + 2.0 / (2 * term + 1)) * square;
-    }
-    /* 2 s = f - s f: only a small part of the whole is rounded on the way */
-    return exponent * LN2_HIGH + (f - (s * (f - sum) - exponent * LN2_LOW));
+    return isfinite(x) && x > 0 ? fr_ln_of_positive(x) : log_of_special(x);
 }
 
 /* log x for a finite x above 0, by the same series to some 100 bits */
@@ -187,7 +102,7 @@ static pair log_pair(double x)
 {
     enum { TERMS = 19 }; /* |s| <= 0.172: 0.172^38 / 39 is below 2^-100 */
     int exponent = 0;
-    double m = split(x, &exponent);
+    double m = fr_split(x, &exponent);
     pair s = quotient(m - 1, sum_of(m, 1));
     pair square = pair_product(s, s);
     pair sum = {0, 0};
@@ -196,7 +111,7 @@ static pair log_pair(double x)
         sum = pair_sum(pair_product(sum, square), quotient(1, odd));
     }
     pair log_m = pair_product((pair){2 * s.high, 2 * s.low}, sum);
-    return pair_sum(short_sum_of(exponent * LN2_HIGH, exponent * LN2_LOW), log_m);
+    return pair_sum(fr_short_sum(exponent * FR_LN2_HIGH, exponent * FR_LN2_LOW), log_m);
 }
 
 /* ---- powers --------------------------------------------------------------------------------------- */
@@ -219,7 +134,7 @@ double fr_power_of(double base, double exponent)
         return about > 0 ? (double)INFINITY : 0.0;
     }
     pair product = product_of(exponent, log_base.high);
-    return exp_of(product.high, product.low + exponent * log_base.low);
+    return fr_exp_of_pair(product.high, product.low + exponent * log_base.low);
 }
 
 /* value 2^exponent, |value| in [1/2, 1] */
@@ -336,7 +251,7 @@ static double cos_of(pair x)
     for (int i = LAST - 1; i >= 0; i--) {
         sum = sum * square + TERMS[i];
     }
-    pair start = short_sum_of(1.0, -square / 2);
+    pair start = fr_short_sum(1.0, -square / 2);
     return start.high + (start.low + (square * square * sum - x.high * x.low));
 }
 

@@ -21,6 +21,7 @@
     X(ERR_STOPPED, 75, "stopped on request")                                           \
     X(ERR_IO, 1, "input/output error")                                                 \
     X(ERR_NO_MEMORY, 1, "out of memory")                                               \
+    X(ERR_DEVICE, 1, "device error")                                                   \
     X(ERR_SHAPE, 1, "shape mismatch")                                                  \
     X(ERR_INTERNAL, 1, "internal error")
 

@@ -121,6 +121,8 @@ typedef struct fr_device_ops {
     fr_device_variant (*variant)(const fr_device *device);
     fr_dtype (*work)(const fr_device *device, fr_dtype precision);
     fr_dtype (*kept)(const fr_device *device, fr_dtype precision);
+    fr_status (*check)(
+        const fr_device *device); /* what failed in its own work; NULL: nothing can */
 
     fr_status (*reserve)(fr_device *device, int64_t bytes);
     int64_t (*room)(const fr_device *device);

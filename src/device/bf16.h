@@ -7,6 +7,8 @@
 #ifndef FR_DEVICE_BF16_H
 #define FR_DEVICE_BF16_H
 
+#include "device/formula.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -17,7 +19,7 @@
  * Adding 0x7fff plus the lowest bit that stays carries into the upper half exactly when rounding goes up. A NaN could carry
  * into infinity or zero, so it is cut off instead and made quiet.
  */
-static inline uint16_t fr_bf16_round(float x)
+FR_FORMULA uint16_t fr_bf16_round(float x)
 {
     uint32_t bits = 0;
     memcpy(&bits, &x, sizeof bits);
@@ -26,7 +28,7 @@ static inline uint16_t fr_bf16_round(float x)
     return (uint16_t)((is_nan ? bits | 0x00400000U : rounded) >> 16);
 }
 
-static inline float fr_bf16_widen(uint16_t bf16)
+FR_FORMULA float fr_bf16_widen(uint16_t bf16)
 {
     uint32_t bits = (uint32_t)bf16 << 16;
     float x = 0.0F;

@@ -69,7 +69,8 @@ void fr_device_set_progress(fr_device *device, void (*progress)(void *argument),
 /**
  * What went wrong in the device since it was made: operators without a status leave their failure there, and later ones do
  * nothing. To be asked at the end of a pass.
- * @return FR_OK; FR_ERR_INTERNAL naming the first operator whose arguments no device can take
+ * @return FR_OK; FR_ERR_INTERNAL naming the first operator whose arguments no device can take; FR_ERR_DEVICE or
+ *         FR_ERR_NO_MEMORY: a GPU's work failed
  */
 FR_MUST_CHECK fr_status fr_device_check(const fr_device *device);
 

@@ -55,7 +55,7 @@ void fr_device_progress(const fr_device *device)
 fr_status fr_device_check(const fr_device *device)
 {
     if (!device->has_failed) {
-        return FR_OK;
+        return device->ops->check != NULL ? device->ops->check(device) : FR_OK;
     }
     return FR_FAIL(device->ctx, FR_ERR_INTERNAL,
                    "the operator \"%s\" was called with arguments that no device can "

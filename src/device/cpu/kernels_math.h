@@ -1,5 +1,5 @@
 /*
- * kernels_math.h - sums over lanes and the exponential, on either 8-lane vector.
+ * kernels_math.h - the exponential and what is made of it, lane by lane.
  *
  * Included after one of the kernels_simd headers. Each function is branch-free per lane: a lane's result
  * depends on that lane's value alone, so the last vector of a row needs no code of its own.
@@ -7,32 +7,13 @@
 #ifndef FR_DEVICE_CPU_KERNELS_MATH_H
 #define FR_DEVICE_CPU_KERNELS_MATH_H
 
+#include "device/formula.h"
+
 #include <math.h>
-
-/** Lanes added as ((0+4)+(2+6)) + ((1+5)+(3+7)). */
-static inline float v8_sum(v8 x)
-{
-    float t[8];
-    v8_store(t, x);
-    return ((t[0] + t[4]) + (t[2] + t[6])) + ((t[1] + t[5]) + (t[3] + t[7]));
-}
-
-/** Largest lane. */
-static inline float v8_largest(v8 x)
-{
-    float t[8];
-    v8_store(t, x);
-    for (int width = 4; width > 0; width /= 2) {
-        for (int i = 0; i < width; i++) {
-            t[i] = t[i] > t[i + width] ? t[i] : t[i + width];
-        }
-    }
-    return t[0];
-}
 
 /* e^r - 1 for |r| <= ln(2)/2: r + r^2 c(r), c interpolated at Chebyshev nodes; e^r so has a relative error of 1.0e-8
  * (a sixth of a rounding). */
-static inline v8 v8_expm1_reduced(v8 r)
+FR_FORMULA v8 v8_expm1_reduced(v8 r)
 {
     v8 c = v8_set(0x1.6d1112p-10F);
     c = v8_fma(c, r, v8_set(0x1.120b76p-7F));
@@ -42,7 +23,7 @@ static inline v8 v8_expm1_reduced(v8 r)
     return v8_fma(v8_mul(r, r), c, r);
 }
 
-static inline v8 v8_exp_reduced(v8 r)
+FR_FORMULA v8 v8_exp_reduced(v8 r)
 {
     return v8_add(v8_expm1_reduced(r), v8_set(1));
 }
@@ -51,13 +32,13 @@ static inline v8 v8_exp_reduced(v8 r)
 static const float V8_ROUNDER = 12582912.0F;
 
 /* n = x / ln 2 to the nearest integer, plus the rounder */
-static inline v8 v8_exp_shifted(v8 x)
+FR_FORMULA v8 v8_exp_shifted(v8 x)
 {
     return v8_fma(x, v8_set(0x1.715476p+0F), v8_set(V8_ROUNDER));
 }
 
 /* x - n ln 2 */
-static inline v8 v8_exp_rest(v8 x, v8 shifted)
+FR_FORMULA v8 v8_exp_rest(v8 x, v8 shifted)
 {
     v8 n = v8_sub(shifted, v8_set(V8_ROUNDER));
     /* ln 2 in two parts, the first of 9 bits so that n times it is exact */
@@ -66,7 +47,7 @@ static inline v8 v8_exp_rest(v8 x, v8 shifted)
 }
 
 /** e^x to about 1 ulp for x in [-87.3, 88.3]; 0 below, e^88.3 above; NaN stays NaN. */
-static inline v8 v8_exp(v8 x)
+FR_FORMULA v8 v8_exp(v8 x)
 {
     v8 low = v8_set(-87.3F);
     v8 bounded = v8_min(v8_set(88.3F), v8_max(low, x));
@@ -76,7 +57,7 @@ static inline v8 v8_exp(v8 x)
 }
 
 /** 2^x to about 1 ulp for x in [-126, 127]; 0 below, 2^127 above; NaN stays NaN. */
-static inline v8 v8_exp2(v8 x)
+FR_FORMULA v8 v8_exp2(v8 x)
 {
     v8 low = v8_set(-126);
     v8 bounded = v8_min(v8_set(127), v8_max(low, x));
@@ -88,7 +69,7 @@ static inline v8 v8_exp2(v8 x)
 }
 
 /** 1 / (1 + e^-x) */
-static inline v8 v8_sigmoid(v8 x)
+FR_FORMULA v8 v8_sigmoid(v8 x)
 {
     v8 one = v8_set(1);
     return v8_div(one, v8_add(one, v8_exp(v8_sub(v8_set(0), x))));
@@ -99,7 +80,7 @@ static inline v8 v8_sigmoid(v8 x)
  *
  * With E = e^2|x| - 1 it is E / (E + 2), and E = 2^n (e^r - 1) + (2^n - 1) without cancellation. From 10 on it is 1.
  */
-static inline v8 v8_tanh(v8 x)
+FR_FORMULA v8 v8_tanh(v8 x)
 {
     v8 size = v8_min(v8_set(10), v8_with_sign(x, v8_set(0)));
     v8 twice = v8_add(size, size);
@@ -111,13 +92,13 @@ static inline v8 v8_tanh(v8 x)
 }
 
 /** x within [-14, 14]; NaN stays NaN. The normal distribution has no f32 left beyond. */
-static inline v8 v8_normal_bounded(v8 x)
+FR_FORMULA v8 v8_normal_bounded(v8 x)
 {
     return v8_max(v8_set(-14), v8_min(v8_set(14), x));
 }
 
 /* e^(-x^2/2) to about 1 ulp */
-static inline v8 v8_bell(v8 x)
+FR_FORMULA v8 v8_bell(v8 x)
 {
     v8 square = v8_mul(x, x);
     v8 lost = v8_fma(x, x, v8_sub(v8_set(0), square));
@@ -129,7 +110,7 @@ static inline v8 v8_bell(v8 x)
 /* Mills' ratio, which is (1 - Phi(z)) / phi(z), for z in [0.7, 14], divided by sqrt(2 pi): t h(t - 1/2) with
  * t = 1 / (1 + 0.3 z), the form of Hastings (Approximations for Digital Computers, 1955); h is interpolated at Chebyshev
  * nodes, relative error 1.7e-8. */
-static inline v8 v8_mills(v8 z)
+FR_FORMULA v8 v8_mills(v8 z)
 {
     static const float H[] = {-0x1.624834p-6F, 0x1.4e59c8p-6F,  0x1.27afa8p-5F,
                               -0x1.2bfa44p-5F, -0x1.3db2dcp-4F, 0x1.dc39b4p-6F,
@@ -158,7 +139,7 @@ typedef struct v8_normal {
  * Near 0 Phi is 1/2 + x r(x^2), r interpolated at Chebyshev nodes, relative error 3.7e-8; beyond z = |x| lies phi(z) times
  * Mills' ratio.
  */
-static inline v8_normal v8_normal_at(v8 x)
+FR_FORMULA v8_normal v8_normal_at(v8 x)
 {
     v8 size = v8_with_sign(x, v8_set(0));
     v8 square = v8_mul(x, x);

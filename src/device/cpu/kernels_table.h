@@ -12,6 +12,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "device/cpu/kernels_lanes.h"
 #include "device/cpu/kernels_math.h"
 
 #include "device/cpu/kernels_activation.h"

@@ -55,7 +55,7 @@ static inline __m512 values_iq4_nl(const uint8_t *block)
 static inline __m512 values_mxfp4(const uint8_t *block)
 {
     return _mm512_mul_ps(load_whole(MXFP4_VALUES),
-                         _mm512_set1_ps(load_half_power(block)));
+                         _mm512_set1_ps(fr_half_power(*block)));
 }
 
 static inline __m512 half_block_q8_0(const uint8_t *block, int64_t half)

@@ -64,14 +64,6 @@ static void widen_q2_k(const uint8_t *restrict blocks, int64_t n, float *restric
     }
 }
 
-/* Run r has the low nibble of its scale in byte r mod 8, low ones first, and the upper two bits in byte 8 + r mod 4. */
-static inline int scale_q3_k(const uint8_t *scales, int run)
-{
-    int lower = scales[run % 8] >> run / 8 * 4 & 15;
-    int upper = scales[8 + run % 4] >> run / 4 * 2 & 3;
-    return (lower | upper << 4) - 32;
-}
-
 static void widen_q3_k(const uint8_t *restrict blocks, int64_t n, float *restrict out)
 {
     for (int64_t i = 0; i < n; i += LONG, blocks += 110) {
@@ -81,7 +73,7 @@ static void widen_q3_k(const uint8_t *restrict blocks, int64_t n, float *restric
             const uint8_t *pairs = blocks + 32 + run / 8 * SHORT + run % 2 * HALF;
             int pair_shift = run % 8 / 2 * 2;
             int third_shift = run / 2;
-            float scale = d * (float)scale_q3_k(blocks + 96, run);
+            float scale = d * (float)fr_q3_k_scale(blocks + 96, run);
             for (int j = 0; j < HALF; j++) {
                 int q = ((pairs[j] >> pair_shift) & 3) | ((third[j] >> third_shift) & 1)
                                                              << 2;

@@ -85,7 +85,7 @@ static void widen_iq4_xs(const uint8_t *restrict blocks, int64_t n, float *restr
 static void widen_mxfp4(const uint8_t *restrict blocks, int64_t n, float *restrict out)
 {
     for (int64_t i = 0; i < n; i += SHORT, blocks += 17) {
-        look_up(MXFP4_VALUES, load_half_power(blocks), blocks + 1, out + i);
+        look_up(MXFP4_VALUES, fr_half_power(*blocks), blocks + 1, out + i);
     }
 }
 
