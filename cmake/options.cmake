@@ -21,6 +21,7 @@ endif()
 function(fr_room name)
     cmake_parse_arguments(ROOM "" "" "LINKS" ${ARGN})
     file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${name}/*.c)
+    list(FILTER sources EXCLUDE REGEX "/device/cuda/") # a library of its own
     add_library(fr_${name} STATIC ${sources})
     target_link_libraries(fr_${name} PUBLIC ${ROOM_LINKS} PRIVATE fr_options)
 endfunction()

@@ -1,0 +1,148 @@
+/*
+ * attention_sees.cuh - what a query sees in the kernels of attention: runs of keys, their scores, and tiles of query rows.
+ */
+#ifndef FR_DEVICE_CUDA_ATTENTION_SEES_CUH
+#define FR_DEVICE_CUDA_ATTENTION_SEES_CUH
+
+#include "device/cuda/attention_tile.cuh"
+#include "device/cuda/simd_one.cuh"
+
+static const double ATTEND_LOG2E = 1.44269504088896340736;
+
+/** The score of a product: capped, and with what its distance s - t adds. */
+FR_DEVICE float attend_score(const fr_attend &a, float product, float slope,
+                             int distance, float *derivative)
+{
+    float score = product;
+    if (a.cap != 0.0F) {
+        float t = v8_tanh(v8_set(product * (1.0F / a.cap))).lane;
+        score = a.cap * t;
+        *derivative = fr_fma(-t, t, 1.0F);
+    }
+    if (a.slopes_H != nullptr) {
+        score = fr_fma(slope, static_cast<float>(distance), score);
+    }
+    return score;
+}
+
+/** log2(e) times the slope of a head. */
+FR_DEVICE float attend_slope(const fr_attend &a, int head)
+{
+    return a.slopes_H == nullptr
+               ? 0.0F
+               : static_cast<float>(ATTEND_LOG2E *
+                                    static_cast<double>(a.slopes_H[head]));
+}
+
+/** Whether the query `token` of the segment sees key `index` of the run. */
+FR_DEVICE bool attend_sees(const fr_attend_run &run, int token, int index)
+{
+    int back = run.lead + token - index;
+    return (run.causal == 0 || back >= 0) && (run.window == 0 || back < run.window);
+}
+
+/** A tile of query rows as a block has it. */
+struct attend_query {
+    const fr_attend_segment *segment;
+    int token; /* of the first row, in the segment */
+    int last;  /* token of the last row */
+    int head;  /* of the first row, in the group */
+    int n;     /* rows */
+};
+
+FR_DEVICE attend_query attend_query_of(const fr_attend &a,
+                                       const fr_attend_segment *segment, int first,
+                                       int rows)
+{
+    attend_query out;
+    out.segment = segment;
+    out.token = first / a.group;
+    out.head = first % a.group;
+    out.n = attend_least(rows, segment->q_count * a.group - first);
+    out.last = out.token + (out.head + out.n - 1) / a.group;
+    return out;
+}
+
+/** The tile's rows in a buffer of query rows. */
+template <typename T>
+FR_DEVICE attend_rows<T> attend_rows_of(const fr_attend &a, const attend_query &query,
+                                        const void *buffer, int64_t stride)
+{
+    attend_rows<T> out;
+    out.at = static_cast<const T *>(buffer) +
+             (query.segment->q_first + query.token) * stride +
+             attend_kv_head() * a.group * a.head_dim;
+    out.stride = stride;
+    out.group = a.group;
+    out.head = query.head;
+    out.n = query.n;
+    return out;
+}
+
+/** n keys from row `first` of a buffer on, for the block's head. */
+template <typename T>
+FR_DEVICE attend_rows<T> attend_keys_of(const fr_attend &a, const void *buffer,
+                                        int64_t stride, int64_t first, int n)
+{
+    attend_rows<T> out;
+    out.at =
+        static_cast<const T *>(buffer) + first * stride + attend_kv_head() * a.head_dim;
+    out.stride = stride;
+    out.group = 1;
+    out.head = 0;
+    out.n = n;
+    return out;
+}
+
+/** Key steps of a run that a query tile sees: they are counted from the run's first key. */
+struct attend_steps {
+    int begin;
+    int end;
+};
+FR_DEVICE attend_steps attend_steps_of(const fr_attend_run &run,
+                                       const attend_query &query)
+{
+    attend_steps out = {0, run.count};
+    int first = run.lead + query.token - run.window + 1;
+    if (run.window > 0 && first > 0) {
+        out.begin = first / FR_ATTEND_STEP * FR_ATTEND_STEP;
+    }
+    if (run.causal != 0 && run.lead + query.last + 1 < run.count) {
+        out.end = run.lead + query.last + 1;
+    }
+    return out;
+}
+
+/** n keys of a run from `start` on. */
+struct attend_step {
+    const fr_attend_run *run;
+    int start;
+    int n;
+};
+FR_DEVICE attend_step attend_step_of(const fr_attend_run &run, int start, int end)
+{
+    attend_step out = {&run, start, attend_least(FR_ATTEND_STEP, end - start)};
+    return out;
+}
+
+/** A chunk of a step's keys (or values) passes by. */
+template <typename T>
+FR_DEVICE void attend_pass_keys(const fr_attend &a, const attend_step &step,
+                                bool values, int chunk, float *to)
+{
+    const fr_attend_run &run = *step.run;
+    if (run.prefix_k != nullptr) {
+        int64_t stride = static_cast<int64_t>(a.n_kv_heads) * a.head_dim;
+        attend_pass(a,
+                    attend_keys_of<float>(a, values ? run.prefix_v : run.prefix_k,
+                                          stride, step.start, step.n),
+                    chunk, to);
+    } else {
+        attend_pass(a,
+                    attend_keys_of<T>(a, values ? a.v : a.k, a.kv_stride,
+                                      run.first + step.start, step.n),
+                    chunk, to);
+    }
+}
+
+#endif

@@ -1,0 +1,136 @@
+/*
+ * device_side.cuh - the words of kernels, as nvcc has them. tests/cuda_emulation/device_side.cuh has the same words for the CPU:
+ * kernels say nothing else to the hardware, so that one source is compiled for both.
+ *
+ * A kernel is started on a grid of blocks (x, y) of threads (x), warps of 32. Its one argument is a structure, `a`. It has no
+ * shared memory but what fr_shared gives, whose size the host says at the start, and makes no float atomics: sums run in an
+ * order that it fixes. Products and sums are not fused by the compiler (-fmad=false): what is fused is written so.
+ */
+#ifndef FR_DEVICE_CUDA_DEVICE_SIDE_CUH
+#define FR_DEVICE_CUDA_DEVICE_SIDE_CUH
+
+#include <stdint.h>
+
+#define FR_DEVICE static __device__ __forceinline__
+#define FR_FORMULA static __device__ __forceinline__
+#define FR_FORMULA_WHOLE static __device__ __forceinline__
+/** A table of constants of a source: FR_CONSTANT float table[] = {...} */
+#define FR_CONSTANT static __device__ __constant__ const
+
+/** The head of a kernel, whose body follows. `threads`: the most that a block of it has. */
+#define FR_KERNEL(name, arguments, threads)                                            \
+    extern "C" __global__ void __launch_bounds__(threads)                              \
+        name(const __grid_constant__ arguments a)
+
+enum { FR_WARP = 32 };
+
+/* Where this thread is. */
+FR_DEVICE int fr_thread(void)
+{
+    return (int)threadIdx.x;
+}
+FR_DEVICE int fr_threads(void)
+{
+    return (int)blockDim.x;
+}
+FR_DEVICE int64_t fr_block(void)
+{
+    return (int64_t)blockIdx.x;
+}
+FR_DEVICE int64_t fr_blocks(void)
+{
+    return (int64_t)gridDim.x;
+}
+FR_DEVICE int64_t fr_block_y(void)
+{
+    return (int64_t)blockIdx.y;
+}
+
+/** The block's shared memory, aligned to 16 bytes; it holds rubbish at first. */
+template <typename T> FR_DEVICE T *fr_shared(void)
+{
+    extern __shared__ __align__(16) unsigned char fr_shared_bytes[];
+    return reinterpret_cast<T *>(fr_shared_bytes);
+}
+
+/** All threads of the block, none of which may have returned, wait for each other. */
+FR_DEVICE void fr_sync(void)
+{
+    __syncthreads();
+}
+/** All threads of the warp wait for each other. */
+FR_DEVICE void fr_sync_warp(void)
+{
+    __syncwarp();
+}
+
+/* Between the threads of a warp, all of which take part: x of another lane. */
+template <typename T> FR_DEVICE T fr_from_lane(T x, int lane)
+{
+    return __shfl_sync(0xffffffffU, x, lane);
+}
+template <typename T> FR_DEVICE T fr_from_xor(T x, int mask)
+{
+    return __shfl_xor_sync(0xffffffffU, x, mask);
+}
+/** Bit i: whether lane i says yes. */
+FR_DEVICE uint32_t fr_ballot(bool yes)
+{
+    return __ballot_sync(0xffffffffU, yes);
+}
+
+/* Sums of integers, which have no order, in memory of the device or of the block. */
+FR_DEVICE void fr_add_i64(int64_t *sum, int64_t x)
+{
+    (void)atomicAdd(reinterpret_cast<unsigned long long *>(sum),
+                    static_cast<unsigned long long>(x));
+}
+/** Returns what was there before. */
+FR_DEVICE int32_t fr_add_i32(int32_t *sum, int32_t x)
+{
+    return atomicAdd(sum, x);
+}
+
+/* Rounded once. */
+FR_DEVICE float fr_fma(float x, float y, float z)
+{
+    return __fmaf_rn(x, y, z);
+}
+FR_DEVICE double fr_fma(double x, double y, double z)
+{
+    return __fma_rn(x, y, z);
+}
+FR_DEVICE float fr_sqrt(float x)
+{
+    return __fsqrt_rn(x);
+}
+/** To the nearest integer, ties to even. |x| < 2^63 */
+FR_DEVICE int64_t fr_round_i64(double x)
+{
+    return __double2ll_rn(x);
+}
+FR_DEVICE uint32_t fr_bits(float x)
+{
+    return __float_as_uint(x);
+}
+FR_DEVICE float fr_of_bits(uint32_t x)
+{
+    return __uint_as_float(x);
+}
+FR_DEVICE int fr_count_bits(uint32_t x)
+{
+    return __popc(x);
+}
+
+/** Before a loop whose length is a constant: its body is repeated, so that arrays that it indexes stay in registers. */
+#define FR_UNROLL _Pragma("unroll")
+
+/** Before a loop whose body is not to be repeated: its registers would be, too. */
+#define FR_ROLLED _Pragma("unroll 1")
+
+/** FR_KERNEL of which at least so many blocks fit on a processor: it may have as many registers as that leaves. */
+#define FR_KERNEL_SHARING(name, arguments, threads, blocks)                            \
+    extern "C" __global__ void __launch_bounds__(threads, blocks)                      \
+        name(const __grid_constant__ arguments a)
+
+#endif

@@ -1,0 +1,265 @@
+/*
+ * The driver's objects of a GPU: its context, which is the process's own (the primary one), one stream, the modules with the
+ * kernels, and each kernel as the driver knows it.
+ *
+ * What always holds: fr_cuda_runtime_close may follow any step of fr_cuda_runtime_open, since each object is NULL or there.
+ */
+#include "device/cuda/runtime.h"
+
+#include "base/mem.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Shared memory that a block may have without asking. */
+enum { SHARED_FREE = 48 << 10 };
+
+/* The oldest GPU that there are kernels for: sm_80. */
+enum { OLDEST_MAJOR = 8 };
+
+#define FR_K(name) #name,
+static const char *const NAMES[] = {
+    FR_CUDA_KERNELS(FR_K, FR_DIGIT_1, FR_DIGIT_2, FR_DIGIT_3) NULL};
+#undef FR_K
+
+/* ---- failures ----------------------------------------------------------------------------------- */
+
+bool fr_cuda_took(fr_cuda *cuda, fr_cu_result result, const char *call,
+                  const char *subject)
+{
+    if (result != FR_CU_SUCCESS && !cuda->has_failed) {
+        cuda->has_failed = true;
+        cuda->failed_call = call;
+        cuda->failed_for = subject;
+        cuda->failed_after = cuda->latest;
+        cuda->failure = result;
+    }
+    return !cuda->has_failed;
+}
+
+/* A kernel that fails is noticed by a later call of the driver. */
+fr_status fr_cuda_check(const fr_cuda *cuda)
+{
+    if (!cuda->has_failed) {
+        return FR_OK;
+    }
+    bool lacks_memory = cuda->failure == FR_CU_OUT_OF_MEMORY;
+    bool has_latest = cuda->failed_after != NULL;
+    bool may_be_earlier = has_latest && !lacks_memory && !cuda->waits;
+    return FR_FAIL(cuda->base.ctx, lacks_memory ? FR_ERR_NO_MEMORY : FR_ERR_DEVICE,
+                   "GPU %d (%s) failed: %s gave %s (%d), for %s%s%s%s", cuda->ordinal,
+                   cuda->name[0] != '\0' ? cuda->name : "of unknown name",
+                   cuda->failed_call, fr_cuda_error_name(&cuda->driver, cuda->failure),
+                   cuda->failure, cuda->failed_for,
+                   has_latest ? "; the last kernel started was " : "",
+                   has_latest ? cuda->failed_after : "",
+                   may_be_earlier ? ", but an earlier one may have caused it: "
+                                    "FORERUN_SYNC=1 waits after each and names it"
+                                  : "");
+}
+
+/* ---- opening --------------------------------------------------------------------------------------- */
+
+static fr_status check_ordinal(fr_cuda *cuda)
+{
+    int count = 0;
+    if (!fr_cuda_took(cuda, cuda->driver.device_count(&count), "cuDeviceGetCount",
+                      "the number of GPUs")) {
+        return fr_cuda_check(cuda);
+    }
+    if (cuda->ordinal < 0 || cuda->ordinal >= count) {
+        return FR_FAIL(cuda->base.ctx, FR_ERR_UNSUPPORTED,
+                       "GPU %d is wanted, but NVIDIA's driver has %d, numbered from 0; "
+                       "choose one of them",
+                       cuda->ordinal, count);
+    }
+    return FR_OK;
+}
+
+static int attribute(fr_cuda *cuda, int which, const char *subject)
+{
+    int value = 0;
+    if (!cuda->has_failed) {
+        (void)fr_cuda_took(cuda,
+                           cuda->driver.device_attribute(&value, which, cuda->device),
+                           "cuDeviceGetAttribute", subject);
+    }
+    return value;
+}
+
+/* What the GPU is, and whether it will do. */
+static fr_status ask_device(fr_cuda *cuda)
+{
+    FR_TRY(check_ordinal(cuda));
+    if (!fr_cuda_took(cuda, cuda->driver.device_get(&cuda->device, cuda->ordinal),
+                      "cuDeviceGet", "the GPU") ||
+        !fr_cuda_took(
+            cuda,
+            cuda->driver.device_name(cuda->name, (int)sizeof cuda->name, cuda->device),
+            "cuDeviceGetName", "the GPU's name")) {
+        return fr_cuda_check(cuda);
+    }
+    int major = attribute(cuda, FR_CU_MAJOR, "the GPU's generation");
+    int minor = attribute(cuda, FR_CU_MINOR, "the GPU's generation");
+    int processors = attribute(cuda, FR_CU_PROCESSORS, "the GPU's processors");
+    int has_addresses = attribute(cuda, FR_CU_VIRTUAL_MEMORY, "the GPU's addresses");
+    cuda->shared_bytes = attribute(cuda, FR_CU_SHARED_OPTIN, "the GPU's shared memory");
+    FR_TRY(fr_cuda_check(cuda));
+    (void)snprintf(cuda->arithmetic, sizeof cuda->arithmetic,
+                   "cuda sm_%d%d, %d processors, 1", major, minor, processors);
+    if (major < OLDEST_MAJOR || has_addresses == 0) {
+        return FR_FAIL(cuda->base.ctx, FR_ERR_UNSUPPORTED,
+                       "GPU %d (%s) is sm_%d%d%s, but must be sm_%d0 or later with "
+                       "management of virtual memory; choose another device",
+                       cuda->ordinal, cuda->name, major, minor,
+                       has_addresses == 0 ? " without management of virtual memory"
+                                          : "",
+                       OLDEST_MAJOR);
+    }
+    return FR_OK;
+}
+
+static fr_status open_stream(fr_cuda *cuda)
+{
+    const fr_cuda_driver *driver = &cuda->driver;
+    if (!fr_cuda_took(cuda, driver->context_retain(&cuda->context, cuda->device),
+                      "cuDevicePrimaryCtxRetain", "the GPU's context")) {
+        cuda->context = NULL;
+        return fr_cuda_check(cuda);
+    }
+    if (fr_cuda_took(cuda, driver->context_set(cuda->context), "cuCtxSetCurrent",
+                     "the GPU's context") &&
+        !fr_cuda_took(cuda,
+                      driver->stream_create(&cuda->stream, FR_CU_STREAM_NON_BLOCKING),
+                      "cuStreamCreate", "the order of work")) {
+        cuda->stream = NULL;
+    }
+    return fr_cuda_check(cuda);
+}
+
+static fr_status load_modules(fr_cuda *cuda)
+{
+    int n_images = 0;
+    while (fr_cuda_images[n_images] != NULL) {
+        n_images++;
+    }
+    FR_TRY(fr_alloc(cuda->base.ctx, n_images, sizeof(fr_cu_module), &cuda->modules));
+    for (int i = 0; i < n_images; i++) {
+        fr_cu_result result =
+            cuda->driver.module_load(&cuda->modules[i], fr_cuda_images[i]);
+        if (result == FR_CU_NO_BINARY) {
+            return FR_FAIL(cuda->base.ctx, FR_ERR_UNSUPPORTED,
+                           "this program was built without kernels for GPU %d (%s, "
+                           "%s); build it for that, or choose another device",
+                           cuda->ordinal, cuda->name, cuda->arithmetic);
+        }
+        if (!fr_cuda_took(cuda, result, "cuModuleLoadData", "the kernels")) {
+            return fr_cuda_check(cuda);
+        }
+        cuda->n_modules++;
+    }
+    return FR_OK;
+}
+
+/* Each kernel is in one of the modules. */
+static fr_status find_kernel(fr_cuda *cuda, int kernel)
+{
+    fr_cu_result result = FR_CU_NOT_FOUND;
+    for (int i = 0; i < cuda->n_modules && result == FR_CU_NOT_FOUND; i++) {
+        result = cuda->driver.module_function(&cuda->functions[kernel],
+                                              cuda->modules[i], NAMES[kernel]);
+    }
+    (void)fr_cuda_took(cuda, result, "cuModuleGetFunction", NAMES[kernel]);
+    return fr_cuda_check(cuda);
+}
+
+fr_status fr_cuda_runtime_open(fr_ctx *ctx, int ordinal, fr_cuda *cuda)
+{
+    cuda->base.ctx = ctx;
+    cuda->ordinal = ordinal;
+    fr_status status = fr_cuda_driver_open(ctx, &cuda->driver);
+    if (status == FR_OK) {
+        status = ask_device(cuda);
+    }
+    if (status == FR_OK) {
+        status = open_stream(cuda);
+    }
+    if (status == FR_OK) {
+        status = load_modules(cuda);
+    }
+    for (int k = 0; k < FR_CUDA_KERNEL_COUNT && status == FR_OK; k++) {
+        status = find_kernel(cuda, k);
+    }
+    if (status != FR_OK) {
+        fr_cuda_runtime_close(cuda);
+    }
+    return status;
+}
+
+/* Unless the driver says that the work is done, what it uses is left to the end of the context. */
+void fr_cuda_runtime_close(fr_cuda *cuda)
+{
+    const fr_cuda_driver *driver = &cuda->driver;
+    bool is_done = cuda->stream == NULL ||
+                   driver->stream_synchronize(cuda->stream) == FR_CU_SUCCESS;
+    for (int i = 0; i < cuda->n_modules && is_done; i++) {
+        (void)driver->module_unload(cuda->modules[i]);
+    }
+    cuda->n_modules = 0;
+    free(cuda->modules);
+    cuda->modules = NULL;
+    if (cuda->stream != NULL) {
+        (void)driver->stream_destroy(cuda->stream);
+        cuda->stream = NULL;
+    }
+    if (cuda->context != NULL) {
+        (void)driver->context_release(cuda->device);
+        cuda->context = NULL;
+    }
+    fr_cuda_driver_close(&cuda->driver);
+}
+
+/* ---- kernels -------------------------------------------------------------------------------------- */
+
+/* More shared memory than every block may have must be asked for, once a kernel. */
+static bool allow_shared(fr_cuda *cuda, const fr_cuda_start *start)
+{
+    int64_t *allowed = &cuda->shared_allowed[start->kernel];
+    if (start->shared <= SHARED_FREE || start->shared <= *allowed) {
+        return true;
+    }
+    *allowed = start->shared;
+    return fr_cuda_took(cuda,
+                        cuda->driver.function_set(cuda->functions[start->kernel],
+                                                  FR_CU_FUNCTION_SHARED,
+                                                  (int)start->shared),
+                        "cuFuncSetAttribute", NAMES[start->kernel]);
+}
+
+void fr_cuda_launch(fr_device *device, const fr_cuda_start *start,
+                    const void *arguments)
+{
+    fr_cuda *cuda = fr_cuda_of(device);
+    void *list[] = {(void *)(uintptr_t)arguments};
+    assert(start->blocks >= 0 && start->blocks <= INT_MAX &&
+           start->blocks_y <= USHRT_MAX && start->shared <= cuda->shared_bytes);
+    if (cuda->has_failed || start->blocks == 0 || !allow_shared(cuda, start)) {
+        return;
+    }
+    unsigned blocks_y = start->blocks_y > 0 ? (unsigned)start->blocks_y : 1;
+    fr_cu_result result =
+        cuda->driver.launch(cuda->functions[start->kernel], (unsigned)start->blocks,
+                            blocks_y, 1, (unsigned)start->threads, 1, 1,
+                            (unsigned)start->shared, cuda->stream, list, NULL);
+    if (!fr_cuda_took(cuda, result, "cuLaunchKernel", NAMES[start->kernel])) {
+        return;
+    }
+    cuda->latest = NAMES[start->kernel];
+    if (cuda->waits) {
+        (void)fr_cuda_took(cuda, cuda->driver.stream_synchronize(cuda->stream),
+                           "cuStreamSynchronize", NAMES[start->kernel]);
+    }
+}
