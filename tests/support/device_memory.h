@@ -6,7 +6,7 @@
 
 #include "device/memory.h"
 
-/** A device of the kind "cpu" of the list that the test is linked with (device/backends.h); the caller destroys it. */
+/** The first device of the list that the test is linked with (device/backends.h); the caller destroys it. */
 fr_device *fr_test_any_device(int n_threads);
 
 /** n zeroed elements of `size` bytes in the device; freed with fr_device_free. */

@@ -1,0 +1,71 @@
+/*
+ * driver_settings.h - what the environment says to the emulated driver (driver.cpp lists the variables).
+ */
+#ifndef FR_CUDA_EMULATION_DRIVER_SETTINGS_H
+#define FR_CUDA_EMULATION_DRIVER_SETTINGS_H
+
+#include "gpu.h"
+
+namespace fr_emulation
+{
+
+/* The n-th call of a function fails. */
+struct failure {
+    std::string symbol;
+    long n;
+    fr_cu_result code;
+};
+
+struct settings {
+    dice random;
+    bool hurries; /* work runs early at times */
+    size_t memory_bytes;
+    int n_gpus;
+    std::vector<failure> failures;
+};
+
+inline const char *text_of(const char *name)
+{
+    const char *text = getenv(name);
+    return text != nullptr ? text : "";
+}
+
+inline long number_of(const char *name, long otherwise)
+{
+    const char *text = text_of(name);
+    return text[0] != '\0' ? strtol(text, nullptr, 0) : otherwise;
+}
+
+inline std::vector<failure> read_failures(const std::string &text)
+{
+    std::vector<failure> out;
+    for (size_t at = 0; at < text.size();) {
+        size_t end = text.find(',', at);
+        end = end == std::string::npos ? text.size() : end;
+        std::string one = text.substr(at, end - at);
+        size_t n = one.find(':');
+        size_t code = n == std::string::npos ? n : one.find(':', n + 1);
+        if (code == std::string::npos) {
+            stop("FR_EMULATED_ERROR", "it is cuName:n:code");
+        }
+        out.push_back(
+            {one.substr(0, n), strtol(one.c_str() + n + 1, nullptr, 10),
+             static_cast<fr_cu_result>(strtol(one.c_str() + code + 1, nullptr, 10))});
+        at = end + 1;
+    }
+    return out;
+}
+
+inline settings read_settings(void)
+{
+    auto seed = static_cast<uint64_t>(number_of("FR_EMULATED_SEED", 0));
+    return {{seed * 0x2545f4914f6cdd1dULL},
+            seed % 4 == 3,
+            static_cast<size_t>(number_of("FR_EMULATED_MEMORY", 8L << 30)),
+            static_cast<int>(number_of("FR_EMULATED_GPUS", 1)),
+            read_failures(text_of("FR_EMULATED_ERROR"))};
+}
+
+} // namespace fr_emulation
+
+#endif

@@ -1,0 +1,242 @@
+/*
+ * driver_state.h - the emulated driver's one state, its settings, how queued work is run, and what each function begins with.
+ */
+#ifndef FR_CUDA_EMULATION_DRIVER_STATE_H
+#define FR_CUDA_EMULATION_DRIVER_STATE_H
+
+#include "driver_settings.h"
+#include "gpu.h"
+
+#include <mutex>
+#include <unistd.h>
+
+using namespace fr_emulation;
+
+/* The functions are fr_driver_<name in the list> here, and have the driver's names in the library. */
+#define FR_DECLARE(name, symbol, parameters)                                           \
+    extern "C" __attribute__((visibility("default")))                                  \
+    fr_cu_result fr_driver_##name parameters __asm__(symbol);
+FR_CUDA_DRIVER(FR_DECLARE)
+#undef FR_DECLARE
+
+namespace
+{
+
+enum call {
+#define FR_CALL(name, symbol, parameters) CALL_##name,
+    FR_CUDA_DRIVER(FR_CALL)
+#undef FR_CALL
+        CALLS
+};
+const char *const SYMBOLS[] = {
+#define FR_SYMBOL(name, symbol, parameters) symbol,
+    FR_CUDA_DRIVER(FR_SYMBOL)
+#undef FR_SYMBOL
+};
+
+enum {
+    INVALID_VALUE = 1,
+    NOT_INITIALIZED = 3,
+    INVALID_DEVICE = 101,
+    INVALID_IMAGE = 200,
+    INVALID_CONTEXT = 201,
+    INVALID_HANDLE = 400,
+    NOT_FOUND = 500,
+    FIRST_STICKY = 700,
+
+    SHARED_DEFAULT = 48 << 10,
+    SHARED_MOST = 227 << 10,
+    MOST_QUEUED = 1024, /* the real one waits at such a number, too */
+};
+constexpr size_t MOST_HELD = size_t{64} << 20;
+
+struct driver {
+    std::recursive_mutex lock;
+    settings set = read_settings();
+    long counts[CALLS] = {};
+    long since_start[CALLS] = {};
+    bool is_started = false;
+    fr_cu_result sticky = 0;
+    bool has_failed = false;       /* a call did, on request */
+    const char *running = nullptr; /* the kernel */
+
+    gpu gpus[ALL_GPUS] = {};
+    address_space space;
+    std::map<unsigned long long, memory> memories;
+    std::map<const char *, size_t> pinned;
+    std::map<fr_cu_stream, stream> streams;
+    std::set<fr_cu_stream> destroyed; /* streams with work that has to run yet */
+    std::map<fr_cu_event, event> events;
+    std::map<fr_cu_module, module> modules;
+    std::map<fr_cu_function, function> functions;
+    size_t left = 0; /* when their contexts ended */
+    uintptr_t last_handle = 0x1000;
+
+    ~driver(); /* writes the counts */
+    void start_again(void);
+    void run(fr_cu_stream which, uint64_t until);
+    fr_cu_result ask(fr_cu_stream which, work &&what);
+    template <typename T> T handle(void)
+    {
+        last_handle += 0x10;
+        return reinterpret_cast<T>(last_handle);
+    }
+};
+
+driver all;
+thread_local int current = -1; /* the GPU whose context is set */
+
+/* Nobody uses it: as if it were loaded now. */
+void driver::start_again(void)
+{
+    set = read_settings();
+    sticky = 0;
+    has_failed = false;
+    memset(since_start, 0, sizeof since_start);
+}
+
+void do_work(work &w)
+{
+    switch (w.what) {
+    case work::TO_DEVICE:
+        memcpy(w.to, w.held.data(), w.bytes);
+        break;
+    case work::TO_DEVICE_LATE:
+    case work::TO_HOST:
+        memcpy(w.to, w.from, w.bytes);
+        break;
+    case work::ON_DEVICE:
+        memmove(w.to, w.from, w.bytes);
+        break;
+    case work::SET:
+        memset(w.to, w.value, w.bytes);
+        break;
+    case work::LAUNCH:
+        w.launch.arguments = w.held.data();
+        all.running = w.launch.kernel->name;
+        w.image->run(&w.launch);
+        all.running = nullptr;
+        break;
+    }
+}
+
+/* Run a stream's work up to a place in its order. */
+void driver::run(fr_cu_stream which, uint64_t until)
+{
+    auto it = streams.find(which);
+    if (it == streams.end() || it->second.done >= until) {
+        return;
+    }
+    stream &s = it->second;
+    space.protect(PROT_READ | PROT_WRITE);
+    while (s.done < until && !s.queue.empty()) {
+        do_work(s.queue.front());
+        s.held -= s.queue.front().held.size();
+        s.queue.pop_front();
+        s.done++;
+    }
+    space.protect(PROT_NONE);
+    if (s.queue.empty() && destroyed.erase(which) != 0) {
+        streams.erase(it);
+    }
+}
+
+fr_cu_result driver::ask(fr_cu_stream which, work &&what)
+{
+    stream &s = streams.at(which);
+    s.held += what.held.size();
+    s.queue.push_back(std::move(what));
+    s.asked++;
+    if (s.queue.size() > MOST_QUEUED || s.held > MOST_HELD) {
+        run(which, s.done + (s.queue.size() + 1) / 2);
+    } else if (set.hurries && set.random.one_in(16)) {
+        run(which, s.done + 1 + set.random.draw() % s.queue.size());
+    }
+    return FR_CU_SUCCESS;
+}
+
+/* What is queued on a GPU (-1: on all) never runs. */
+void forget_work(int gpu)
+{
+    for (auto &s : all.streams) {
+        if (gpu < 0 || s.second.gpu == gpu) {
+            s.second.queue.clear();
+            s.second.held = 0;
+            s.second.done = s.second.asked;
+        }
+    }
+}
+
+/* What each call begins with. @return 0, or what it has to return at once */
+fr_cu_result enter(call which, bool needs_context)
+{
+    all.counts[which]++;
+    long n = ++all.since_start[which];
+    for (const failure &f : all.set.failures) {
+        if (f.symbol == SYMBOLS[which] && f.n == n) {
+            all.has_failed = true;
+            if (f.code >= FIRST_STICKY) {
+                all.sticky = f.code;
+                forget_work(-1);
+            }
+            return f.code;
+        }
+    }
+    if (which == CALL_version || which == CALL_error_name || which == CALL_init) {
+        return FR_CU_SUCCESS;
+    }
+    if (!all.is_started) {
+        return NOT_INITIALIZED;
+    }
+    if (all.sticky != 0 && (needs_context || which == CALL_context_retain)) {
+        return all.sticky;
+    }
+    bool has_context = current >= 0 && all.gpus[current].retained > 0;
+    return needs_context && !has_context ? +INVALID_CONTEXT : +FR_CU_SUCCESS;
+}
+
+#define FR_ENTER_AS(name, needs_context)                                               \
+    std::lock_guard<std::recursive_mutex> guard(all.lock);                             \
+    fr_cu_result refused = enter(CALL_##name, needs_context);                          \
+    if (refused != FR_CU_SUCCESS)                                                      \
+    return refused
+#define FR_ENTER(name) FR_ENTER_AS(name, true)
+#define FR_REFUSE_IF(condition, code)                                                  \
+    if (condition)                                                                     \
+    return (code)
+
+bool is_stream(fr_cu_stream s)
+{
+    return all.streams.count(s) != 0 && all.destroyed.count(s) == 0;
+}
+
+bool is_device(fr_cu_device device)
+{
+    return device >= 0 && device < all.set.n_gpus;
+}
+
+/* For calls that the real driver may let wait for all work, or not. A program that a call failed cannot do better. */
+void no_work_may_be_queued(const char *call, const char *what)
+{
+    std::vector<fr_cu_stream> late;
+    for (const auto &s : all.streams) {
+        if (!s.second.queue.empty()) {
+            late.push_back(s.first);
+        }
+    }
+    if (!late.empty() && !all.has_failed) {
+        stop(call, what);
+    }
+    for (fr_cu_stream s : late) {
+        all.run(s, UINT64_MAX);
+    }
+}
+
+void *host(fr_cu_address at)
+{
+    return reinterpret_cast<void *>(at);
+}
+
+} // namespace
+
+#endif

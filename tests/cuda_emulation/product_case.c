@@ -1,0 +1,89 @@
+#include "product_case.h"
+
+#include "device/cuda/product.h"
+#include "support/suite.h"
+
+#include <math.h>
+
+void *fr_test_to_device(const fr_two *two, const void *from, int64_t bytes,
+                        int64_t offset)
+{
+    void *memory = NULL;
+    FR_ASSERT_OK(fr_device_alloc(two->cuda, bytes + offset + 1, 1, &memory));
+    FR_ASSERT_OK(fr_device_load(two->cuda, (char *)memory + offset, from, bytes));
+    return memory;
+}
+
+static void put_weights(const fr_two *two, int shift, fr_product_case *p)
+{
+    const fr_matrix *w = &p->linear.w;
+    int64_t size = (int64_t)fr_dtype_bytes(w->dtype);
+    p->memory = fr_test_to_device(two, w->parts[0].rows, w->n_out * w->n_in * size,
+                                  shift * size);
+    p->w = fr_matrix_of((char *)p->memory + shift * size, w->dtype, w->n_out, w->n_in);
+}
+
+fr_product_case fr_product_case_init(const fr_two *two, const fr_product_setting *s,
+                                     int64_t n_out, int64_t n_in)
+{
+    fr_product_case p = {.linear =
+                             fr_linear_case_init(n_out, n_in, fr_product_weights(s))};
+    put_weights(two, s->shift, &p);
+    return p;
+}
+
+void fr_product_case_fini(const fr_two *two, fr_product_case *p)
+{
+    fr_device_free(two->cuda, p->memory);
+    fr_linear_case_fini(&p->linear);
+}
+
+void fr_product_case_renew(const fr_two *two, const fr_product_setting *s,
+                           fr_product_case *p)
+{
+    fr_device_free(two->cuda, p->memory);
+    put_weights(two, s->shift, p);
+}
+
+void fr_product_case_run(const fr_two *two, const fr_product_setting *s, int64_t m,
+                         fr_view left, const fr_matrix *w, fr_view out)
+{
+    fr_device *device = two->cuda;
+    if (s->slice_bytes == 0) {
+        FR_ASSERT_OK(s->back ? fr_linear_back(device, m, left, w, s->accumulate, out)
+                             : fr_linear(device, m, left, w, s->accumulate, out));
+    } else {
+        FR_ASSERT_OK(s->back ? fr_cuda_linear_back_by(device, m, left, w, s->accumulate,
+                                                      out, s->slice_bytes)
+                             : fr_cuda_linear_by(device, m, left, w, s->accumulate, out,
+                                                 s->slice_bytes));
+    }
+}
+
+/* ---- the documented sum ---------------------------------------------------------------------- */
+
+static float sum_in_order(const fr_linear_case *linear, bool back, const float *left,
+                          int64_t column)
+{
+    int64_t n_in = linear->w.n_in;
+    int64_t depth = fr_linear_case_depth(linear, back);
+    const float *w = linear->wide + (back ? column : column * n_in);
+    float sum = 0.0F;
+    for (int64_t d = 0; d < depth; d++) {
+        float x = fr_linear_case_round(linear->w.dtype, left[d]);
+        sum = fmaf(x, w[d * (back ? n_in : 1)], sum);
+    }
+    return sum;
+}
+
+void fr_product_case_sums(const fr_linear_case *linear, const fr_product_setting *s,
+                          int64_t m, const float *left, float *out)
+{
+    int64_t depth = fr_linear_case_depth(linear, s->back);
+    int64_t columns = fr_linear_case_columns(linear, s->back);
+    for (int64_t i = 0; i < m * columns; i++) {
+        float sum =
+            sum_in_order(linear, s->back, left + i / columns * depth, i % columns);
+        out[i] = s->accumulate ? out[i] + sum : sum;
+    }
+}

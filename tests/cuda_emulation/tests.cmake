@@ -1,0 +1,119 @@
+# The CUDA backend without CUDA: its kernels as C++ on fibers, its host side over a driver that is made here (README.md). Each
+# operator is compared with the CPU's. Needs a C++ compiler, no nvcc and no GPU.
+
+include(CheckLanguage)
+check_language(CXX)
+set(FR_CUDA_TESTS "")
+file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/test_*.c)
+foreach(source ${sources})
+    get_filename_component(name ${source} NAME_WE)
+    string(REGEX REPLACE "^test_" "" name ${name})
+    list(APPEND FR_CUDA_TESTS ${name})
+endforeach()
+
+if(NOT CUNIT_FOUND OR NOT CMAKE_CXX_COMPILER)
+    foreach(name ${FR_CUDA_TESTS})
+        add_test(NAME conf.cuda_${name} COMMAND sh -c
+            "echo 'skipped: CUnit or a C++ compiler is not installed (launch/install-deps.sh test)'; exit 77")
+        fr_test_properties(conf.cuda_${name} conf 1)
+    endforeach()
+    return()
+endif()
+
+set(CMAKE_CXX_STANDARD 17)
+set(CMAKE_CXX_EXTENSIONS OFF)
+enable_language(CXX)
+
+add_library(fr_emulation_options INTERFACE)
+target_include_directories(fr_emulation_options INTERFACE ${PROJECT_SOURCE_DIR}/src ${CMAKE_CURRENT_LIST_DIR})
+# kernels are optimized in each build: those for debugging would take minutes
+target_compile_options(fr_emulation_options INTERFACE
+    -Wall -Wextra -Wshadow -Wconversion -Wdouble-promotion -Wcast-qual -O2 -ffp-contract=off)
+if(FORERUN_SANITIZE)
+    target_compile_options(fr_emulation_options INTERFACE
+        -fsanitize=${FORERUN_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+    target_link_options(fr_emulation_options INTERFACE -fsanitize=${FORERUN_SANITIZE})
+endif()
+
+# The backend as it will be built into a program, but for the images of its kernels.
+file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/device/cuda/*.c)
+add_library(fr_cuda STATIC ${sources})
+target_link_libraries(fr_cuda PUBLIC fr_device PRIVATE fr_options ${CMAKE_DL_LIBS})
+
+file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/device/cuda/*.cu)
+set_source_files_properties(${sources} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-x;c++")
+add_library(fr_emulated_kernels STATIC ${sources}
+    ${CMAKE_CURRENT_LIST_DIR}/block.cpp ${CMAKE_CURRENT_LIST_DIR}/fiber.cpp)
+target_link_libraries(fr_emulated_kernels PUBLIC fr_cuda PRIVATE fr_emulation_options)
+
+add_library(fr_emulated_driver SHARED ${CMAKE_CURRENT_LIST_DIR}/driver.cpp)
+set_target_properties(fr_emulated_driver PROPERTIES
+    OUTPUT_NAME cuda SOVERSION 1 LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/emulated_driver)
+target_link_libraries(fr_emulated_driver PRIVATE fr_emulation_options)
+
+add_library(fr_cuda_pair STATIC ${CMAKE_CURRENT_LIST_DIR}/pair.c ${CMAKE_CURRENT_LIST_DIR}/product_case.c)
+target_include_directories(fr_cuda_pair PUBLIC ${CMAKE_CURRENT_LIST_DIR})
+target_link_libraries(fr_cuda_pair PUBLIC fr_support fr_cuda PRIVATE fr_options)
+
+# fr_emulated_gpu(TARGET TEST KERNELS): a program with these kernels, and its test, which finds the driver
+function(fr_emulated_gpu target test kernels)
+    target_sources(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests/cuda_emulation/kernels_image.c)
+    target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests/cuda_emulation)
+    target_link_libraries(${target} PRIVATE ${kernels})
+    add_dependencies(${target} fr_emulated_driver)
+    if(test)
+        set_property(TEST ${test} APPEND PROPERTY ENVIRONMENT
+            "LD_LIBRARY_PATH=${CMAKE_CURRENT_BINARY_DIR}/emulated_driver")
+    endif()
+endfunction()
+
+# Each operator, the runtime, and the emulation itself.
+foreach(name ${FR_CUDA_TESTS})
+    add_executable(cuda_${name} ${CMAKE_CURRENT_LIST_DIR}/test_${name}.c)
+    target_link_libraries(cuda_${name} PRIVATE fr_cuda_pair fr_options)
+    add_test(NAME conf.cuda_${name} COMMAND cuda_${name})
+    fr_test_properties(conf.cuda_${name} conf 1)
+    fr_emulated_gpu(cuda_${name} conf.cuda_${name} fr_emulated_kernels)
+endforeach()
+
+# The same with kernels whose races are seen (races.cpp), several times slower: on request, and without other sanitizers.
+option(FORERUN_CUDA_RACES "Build the tests of the CUDA backend a second time, so that they see races of kernels" OFF)
+if(FORERUN_CUDA_RACES AND NOT FORERUN_SANITIZE)
+    file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/device/cuda/*.cu)
+    add_library(fr_seen_kernels OBJECT ${sources})
+    target_link_libraries(fr_seen_kernels PRIVATE fr_emulation_options)
+    target_compile_options(fr_seen_kernels PRIVATE -fsanitize=thread)
+    add_library(fr_racing_kernels STATIC $<TARGET_OBJECTS:fr_seen_kernels> ${CMAKE_CURRENT_LIST_DIR}/block.cpp
+        ${CMAKE_CURRENT_LIST_DIR}/fiber.cpp ${CMAKE_CURRENT_LIST_DIR}/races.cpp)
+    target_link_libraries(fr_racing_kernels PUBLIC fr_cuda PRIVATE fr_emulation_options)
+    foreach(name activation heads loss norm_heads norms product rows widen)
+        add_executable(cuda_${name}_races ${CMAKE_CURRENT_LIST_DIR}/test_${name}.c)
+        target_link_libraries(cuda_${name}_races PRIVATE fr_cuda_pair fr_options)
+        add_test(NAME conf.cuda_${name}_races CONFIGURATIONS long COMMAND cuda_${name}_races)
+        fr_test_properties(conf.cuda_${name}_races conf 1)
+        fr_emulated_gpu(cuda_${name}_races conf.cuda_${name}_races fr_racing_kernels)
+    endforeach()
+endif()
+
+# Whole runs: the program with an emulated GPU, which "auto" takes. Sanitizers would take minutes for each.
+add_executable(forerun_cuda ${CLI_SOURCES} ${CMAKE_CURRENT_LIST_DIR}/backends.c)
+target_link_libraries(forerun_cuda PRIVATE fr_train fr_options)
+target_compile_definitions(forerun_cuda PRIVATE FORERUN_VERSION="${PROJECT_VERSION}")
+fr_emulated_gpu(forerun_cuda "" fr_emulated_kernels)
+if(NOT FORERUN_SANITIZE)
+    foreach(name layouts resume multitask generate quantised reparam)
+        add_test(NAME e2e.cuda_${name} COMMAND bash ${PROJECT_SOURCE_DIR}/tests/e2e/${name}.sh tiny)
+        fr_test_properties(e2e.cuda_${name} e2e 2)
+        set_property(TEST e2e.cuda_${name} APPEND PROPERTY ENVIRONMENT
+            "FORERUN=$<TARGET_FILE:forerun_cuda>" "SOURCE=${PROJECT_SOURCE_DIR}"
+            "LD_LIBRARY_PATH=${CMAKE_CURRENT_BINARY_DIR}/emulated_driver")
+    endforeach()
+    foreach(name model families reparam)
+        add_executable(golden_cuda_${name} ${PROJECT_SOURCE_DIR}/tests/golden/test_${name}.c
+            ${CMAKE_CURRENT_LIST_DIR}/backends.c)
+        target_link_libraries(golden_cuda_${name} PRIVATE fr_support fr_options)
+        add_test(NAME golden.cuda_${name} COMMAND golden_cuda_${name})
+        fr_test_properties(golden.cuda_${name} golden 1)
+        fr_emulated_gpu(golden_cuda_${name} golden.cuda_${name} fr_emulated_kernels)
+    endforeach()
+endif()
