@@ -34,6 +34,10 @@ def from_folders():
     return names
 
 
+# C and CUDA C
+CODE = (".c", ".h", ".cu", ".cuh", ".cpp")
+
+
 def source_files(suffixes=(), under=("",)):
     """Sorted paths, relative to the root, of existing files with one of the suffixes."""
     names = from_git()

@@ -16,5 +16,8 @@ if [ -z "$formatter" ]; then
     exit 77
 fi
 
-find src tests -name '*.[ch]' -print0 | xargs -0 "$formatter" --dry-run -Werror
-echo "format: $(find src tests -name '*.[ch]' | wc -l) files checked"
+list() {
+    find src tests \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' -o -name '*.cpp' ! -name 'LICENSE*' \) -print0
+}
+list | xargs -0 "$formatter" --dry-run -Werror
+echo "format: $(list | tr -cd '\0' | wc -c) files checked"

@@ -85,7 +85,7 @@ class Tree:
         self.names = set()
         for name in self.files:
             text = None
-            if name.endswith((".c", ".h")):
+            if name.endswith(common.CODE):
                 text = C_TOKEN.sub(" ", "\n".join(common.read_lines(name)))
             elif name.endswith(".cmake") or name.endswith("CMakeLists.txt"):
                 text = re.sub(r"#.*", "", "\n".join(common.read_lines(name)))
@@ -188,7 +188,7 @@ def main():
     """Check pages and sources."""
     tree = Tree()
     pages = common.source_files((".md",))
-    sources = common.source_files((".c", ".h"), ("src/",))
+    sources = common.source_files(common.CODE, ("src/",))
     problems = [problem for page in pages for problem in check_page(tree, page)]
     problems += [problem for name in sources for problem in check_source(tree, name)]
     common.finish("links", len(pages) + len(sources), problems)

@@ -10,7 +10,7 @@ FILE_LINES = 500
 HEADER_LINES = 250
 FUNCTION_LINES = 60
 NESTING = 4
-SUFFIXES = (".c", ".h", ".py", ".sh", ".cmake", "CMakeLists.txt")
+SUFFIXES = common.CODE + (".py", ".sh", ".cmake", "CMakeLists.txt")
 
 
 def deepest_block(body):
@@ -52,7 +52,7 @@ def check_functions(name, lines):
 def check_file(name):
     """All problems of one file."""
     lines = common.read_lines(name)
-    limit = HEADER_LINES if name.endswith(".h") else FILE_LINES
+    limit = HEADER_LINES if name.endswith((".h", ".cuh")) else FILE_LINES
     problems = []
     if len(lines) > limit:
         problems.append(f"{name}: {len(lines)} lines, limit {limit}")

@@ -33,7 +33,7 @@ def check_file(name):
 
 def main():
     """Check every C file of the program."""
-    names = common.source_files((".c", ".h"), ("src/",))
+    names = common.source_files(common.CODE, ("src/",))
     problems = [problem for name in names for problem in check_file(name)]
     common.finish("words", len(names), problems)
 
