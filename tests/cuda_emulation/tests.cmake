@@ -2,6 +2,9 @@
 # operator is compared with the CPU's. Needs a C++ compiler, no nvcc and no GPU.
 
 include(CheckLanguage)
+if(NOT CMAKE_CXX_COMPILER) # one that was missing before may have been installed since
+    unset(CMAKE_CXX_COMPILER CACHE)
+endif()
 check_language(CXX)
 set(FR_CUDA_TESTS "")
 file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/test_*.c)
