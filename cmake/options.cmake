@@ -28,8 +28,8 @@ endfunction()
 
 # Kernels named *_avx2.c, *_avx512.c and *_avx512_vnni.c are compiled for that instruction set and picked at run time. Those
 # of number formats (quant_*) are left to the compiler's vectors, which GCC uses badly where it unrolls a loop of 16 before.
-# GCC clears the upper halves of vectors behind such code only among its expensive optimizations (-O2). Without that all code
-# after it is several times slower on Intel's processors, and a build for debugging (-Og, -O1) by that much again.
+# GCC clears the upper halves of vectors behind such code only among its expensive optimizations (-O2). In builds for debugging
+# (-Og, -O1) processors that keep both halves in use would run the plain code after it several times slower.
 function(fr_isa_sources)
     set(avx2 "-mavx2;-mfma;-mf16c")
     set(avx512 "-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mfma;-mf16c;-mprefer-vector-width=512")

@@ -7,7 +7,7 @@
 #ifndef FR_DEVICE_BF16_H
 #define FR_DEVICE_BF16_H
 
-#include "device/formula.h"
+#include "base/formula.h"
 
 #include <stdbool.h>
 #include <stdint.h>

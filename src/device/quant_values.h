@@ -5,7 +5,7 @@
 #ifndef FR_DEVICE_QUANT_VALUES_H
 #define FR_DEVICE_QUANT_VALUES_H
 
-#include "device/formula.h"
+#include "base/formula.h"
 
 #include <stdint.h>
 #include <string.h>

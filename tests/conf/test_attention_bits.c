@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { UNIT_SEGMENTS = 3, UNIT_ROWS = 113, MAX_THREADS = 4 };
+enum { MAX_THREADS = 4 };
 
 static const fr_attention_scores PLAIN = {.name = "plain", .factor = 1};
 /* Of fr_attention_scores_list: a window over a tile that slides, and all together. */
@@ -30,23 +30,6 @@ static void each_variant(void (*run_on)(void (*)(fr_device *, void *), void *),
                      plain ? PLAIN
                            : fr_attention_scores_list[SHAPED[i - FR_ATTENTION_SHAPES]]};
         run_on(check, &v);
-    }
-}
-
-/* A source with two targets from row `first` on, as unit `unit`. */
-static void add_unit(int64_t first, int64_t unit, fr_segment segments[UNIT_SEGMENTS])
-{
-    static const int64_t COUNTS[UNIT_SEGMENTS] = {69, 13, 31};
-    int64_t row = first;
-    for (int i = 0; i < UNIT_SEGMENTS; i++) {
-        segments[i] = (fr_segment){.q_first = row,
-                                   .q_count = COUNTS[i],
-                                   .own_first = row,
-                                   .unit = unit,
-                                   .sees_prefix = true,
-                                   .n_spans = i == 0 ? 0 : 1,
-                                   .spans = {{first, COUNTS[0], 0}}};
-        row += COUNTS[i];
     }
 }
 
@@ -85,11 +68,11 @@ static void compare_unit(const fr_attention_case *got, int64_t first, int64_t un
 {
     const fr_attention_params *p = &got->params;
     int64_t prefix_count = fr_attention_case_prefix_count(got);
-    compare_rows("o", got->o, first, alone->o, UNIT_ROWS, p->n_heads * p->head_dim);
-    compare_rows("lse", got->lse, first, alone->lse, UNIT_ROWS, p->n_heads);
-    compare_rows("dq", got->dq, first, alone->dq, UNIT_ROWS, p->q_stride);
-    compare_rows("dk", got->dk, first, alone->dk, UNIT_ROWS, p->kv_stride);
-    compare_rows("dv", got->dv, first, alone->dv, UNIT_ROWS, p->kv_stride);
+    compare_rows("o", got->o, first, alone->o, FR_UNIT_ROWS, p->n_heads * p->head_dim);
+    compare_rows("lse", got->lse, first, alone->lse, FR_UNIT_ROWS, p->n_heads);
+    compare_rows("dq", got->dq, first, alone->dq, FR_UNIT_ROWS, p->q_stride);
+    compare_rows("dk", got->dk, first, alone->dk, FR_UNIT_ROWS, p->kv_stride);
+    compare_rows("dv", got->dv, first, alone->dv, FR_UNIT_ROWS, p->kv_stride);
     compare_rows("dprefix k", got->dprefix_k, unit, alone->dprefix_k, 1, prefix_count);
     compare_rows("dprefix v", got->dprefix_v, unit, alone->dprefix_v, 1, prefix_count);
 }
@@ -100,22 +83,22 @@ static void check_placement(fr_isa isa, const fr_attention_shape *shape,
 {
     static const int64_t FIRST[] = {3, 139, 252};
     static const int64_t UNITS[] = {0, 2, 3};
-    fr_segment alone_segments[UNIT_SEGMENTS];
-    fr_segment segments[3 * UNIT_SEGMENTS + 1];
-    add_unit(0, 0, alone_segments);
-    add_unit(FIRST[0], UNITS[0], segments);
+    fr_segment alone_segments[FR_UNIT_SEGMENTS];
+    fr_segment segments[3 * FR_UNIT_SEGMENTS + 1];
+    fr_attention_unit(0, 0, alone_segments);
+    fr_attention_unit(FIRST[0], UNITS[0], segments);
     segments[3] = (fr_segment){120, 19, 120, 0, 1, true, 0, {{0, 0, 0}}};
-    add_unit(FIRST[1], UNITS[1], segments + 4);
-    add_unit(FIRST[2], UNITS[2], segments + 7);
+    fr_attention_unit(FIRST[1], UNITS[1], segments + 4);
+    fr_attention_unit(FIRST[2], UNITS[2], segments + 7);
     fr_attention_case *alone =
-        fr_attention_case_create(shape, UNIT_SEGMENTS, alone_segments);
+        fr_attention_case_create(shape, FR_UNIT_SEGMENTS, alone_segments);
     fr_attention_case *packed =
         fr_attention_case_create(shape, FR_N_CASES(segments), segments);
     fr_attention_case_score(alone, scores);
     fr_attention_case_score(packed, scores);
     run(isa, 1, alone);
     for (int i = 0; i < 3; i++) {
-        copy_inputs(alone, packed, FIRST[i], UNIT_ROWS);
+        copy_inputs(alone, packed, FIRST[i], FR_UNIT_ROWS);
     }
     for (int n_threads = 1; n_threads <= MAX_THREADS; n_threads++) {
         run(isa, n_threads, packed);
@@ -178,14 +161,14 @@ static void check_reuse(fr_device *device, void *user)
 {
     (void)user;
     static const int ORDER[] = {3, 0, 4, 2, 5, 1, 0};
-    fr_segment segments[UNIT_SEGMENTS];
-    add_unit(0, 0, segments);
+    fr_segment segments[FR_UNIT_SEGMENTS];
+    fr_attention_unit(0, 0, segments);
     for (int i = 0; i < FR_N_CASES(ORDER); i++) {
         const fr_attention_shape *shape = &fr_attention_shapes[ORDER[i]];
         fr_attention_case *used =
-            fr_attention_case_create(shape, UNIT_SEGMENTS, segments);
+            fr_attention_case_create(shape, FR_UNIT_SEGMENTS, segments);
         fr_attention_case *fresh =
-            fr_attention_case_create(shape, UNIT_SEGMENTS, segments);
+            fr_attention_case_create(shape, FR_UNIT_SEGMENTS, segments);
         fr_attention_case_forward(device, used);
         fr_attention_case_backward(device, used, false);
         run(fr_test_isa(device), 1, fresh);

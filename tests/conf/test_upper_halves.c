@@ -3,6 +3,7 @@
 #include "device/activation.h"
 #include "device/cpu/quant_kernels.h"
 #include "device/host.h"
+#include "device/loss.h"
 #include "device/rowwise.h"
 #include "support/attention_case.h"
 #include "support/devices.h"
@@ -99,6 +100,30 @@ static void check_rows(fr_device *device, fr_isa isa)
     free(rstd);
 }
 
+static void check_attention(fr_device *device, fr_isa isa)
+{
+    fr_segment segments[FR_UNIT_SEGMENTS];
+    fr_attention_unit(0, 0, segments);
+    fr_attention_case *c =
+        fr_attention_case_create(&fr_attention_shapes[0], FR_UNIT_SEGMENTS, segments);
+    fr_attention_case_forward(device, c);
+    check_clear("attention", isa);
+    fr_attention_case_backward(device, c, false);
+    check_clear("attention backwards", isa);
+    fr_attention_case_destroy(&c);
+}
+
+static void check_loss(fr_device *device, fr_isa isa)
+{
+    static const int32_t TARGETS[ROWS] = {0};
+    double nll[ROWS];
+    float *logits = fr_test_numbers((int64_t)ROWS * WIDTH, 3, 1);
+    fr_cross_entropy(device, ROWS, WIDTH, NULL, fr_host_f32(logits), TARGETS, true,
+                     fr_host_f64(nll));
+    check_clear("a loss", isa);
+    free(logits);
+}
+
 static void operators_leave_upper_halves_clear(void)
 {
     if (!says_what_is_used()) {
@@ -109,6 +134,8 @@ static void operators_leave_upper_halves_clear(void)
         fr_device *device = fr_test_device((fr_isa)isa, 1);
         check_products(device, (fr_isa)isa);
         check_rows(device, (fr_isa)isa);
+        check_attention(device, (fr_isa)isa);
+        check_loss(device, (fr_isa)isa);
         fr_device_destroy(&device);
     }
 }

@@ -69,24 +69,6 @@ static void scores(void)
     fr_two_close(&two);
 }
 
-/* A source with two targets from row `first` on, as unit `unit`. */
-enum { UNIT_SEGMENTS = 3, UNIT_ROWS = 113 };
-static void add_unit(int64_t first, int64_t unit, fr_segment segments[UNIT_SEGMENTS])
-{
-    static const int64_t COUNTS[UNIT_SEGMENTS] = {69, 13, 31};
-    int64_t row = first;
-    for (int i = 0; i < UNIT_SEGMENTS; i++) {
-        segments[i] = (fr_segment){.q_first = row,
-                                   .q_count = COUNTS[i],
-                                   .own_first = row,
-                                   .unit = unit,
-                                   .sees_prefix = true,
-                                   .n_spans = i == 0 ? 0 : 1,
-                                   .spans = {{first, COUNTS[0], 0}}};
-        row += COUNTS[i];
-    }
-}
-
 /* Heads on both sides of each multiple of 64. */
 static void head_sizes(void)
 {
@@ -135,11 +117,11 @@ static void assert_unit(const both *got, const both *wanted, int64_t first,
     const fr_attention_params *p = &wanted->c->params;
     int64_t width = p->n_heads * p->head_dim;
     int64_t prefix = fr_attention_case_prefix_count(wanted->c);
-    assert_rows(got, wanted, O, first, UNIT_ROWS, width);
-    assert_rows(got, wanted, LSE, first, UNIT_ROWS, p->n_heads);
-    assert_rows(got, wanted, DQ, first, UNIT_ROWS, p->q_stride);
-    assert_rows(got, wanted, DK, first, UNIT_ROWS, p->kv_stride);
-    assert_rows(got, wanted, DV, first, UNIT_ROWS, p->kv_stride);
+    assert_rows(got, wanted, O, first, FR_UNIT_ROWS, width);
+    assert_rows(got, wanted, LSE, first, FR_UNIT_ROWS, p->n_heads);
+    assert_rows(got, wanted, DQ, first, FR_UNIT_ROWS, p->q_stride);
+    assert_rows(got, wanted, DK, first, FR_UNIT_ROWS, p->kv_stride);
+    assert_rows(got, wanted, DV, first, FR_UNIT_ROWS, p->kv_stride);
     assert_rows(got, wanted, DPREFIX_K, unit, 1, prefix);
     assert_rows(got, wanted, DPREFIX_V, unit, 1, prefix);
 }
@@ -150,13 +132,13 @@ static void copy_inputs(const fr_attention_case *from, fr_attention_case *to,
 {
     const fr_attention_params *p = &to->params;
     int64_t width = p->n_heads * p->head_dim;
-    size_t q_bytes = (size_t)(UNIT_ROWS * p->q_stride) * sizeof(float);
-    size_t key_bytes = (size_t)(UNIT_ROWS * p->kv_stride) * sizeof(float);
+    size_t q_bytes = (size_t)(FR_UNIT_ROWS * p->q_stride) * sizeof(float);
+    size_t key_bytes = (size_t)(FR_UNIT_ROWS * p->kv_stride) * sizeof(float);
     memcpy(to->q + first * p->q_stride, from->q, q_bytes);
     memcpy(to->k + first * p->kv_stride, from->k, key_bytes);
     memcpy(to->v + first * p->kv_stride, from->v, key_bytes);
     memcpy(to->d_o + first * width, from->d_o,
-           (size_t)(UNIT_ROWS * width) * sizeof(float));
+           (size_t)(FR_UNIT_ROWS * width) * sizeof(float));
 }
 
 /* A unit alone, and as the second of three behind a gap: rows, prefix gradients and all have the same bits. */
@@ -168,16 +150,16 @@ static void a_unit_among_others(void)
     fr_two two = fr_two_open();
     for (int i = 0; i < FR_N_CASES(SHAPES) * 2; i++) {
         const fr_attention_shape *shape = SHAPES + i / 2;
-        fr_segment alone[UNIT_SEGMENTS];
-        fr_segment many[3 * UNIT_SEGMENTS];
-        add_unit(0, 0, alone);
-        add_unit(OTHER, 0, many);
-        add_unit(FIRST, 1, many + UNIT_SEGMENTS);
-        add_unit(FIRST + UNIT_ROWS, 2, many + 2 * UNIT_SEGMENTS);
+        fr_segment alone[FR_UNIT_SEGMENTS];
+        fr_segment many[3 * FR_UNIT_SEGMENTS];
+        fr_attention_unit(0, 0, alone);
+        fr_attention_unit(OTHER, 0, many);
+        fr_attention_unit(FIRST, 1, many + FR_UNIT_SEGMENTS);
+        fr_attention_unit(FIRST + FR_UNIT_ROWS, 2, many + 2 * FR_UNIT_SEGMENTS);
         fr_attention_case *small =
-            fr_attention_case_create(shape, UNIT_SEGMENTS, alone);
+            fr_attention_case_create(shape, FR_UNIT_SEGMENTS, alone);
         fr_attention_case *large =
-            fr_attention_case_create(shape, 3 * UNIT_SEGMENTS, many);
+            fr_attention_case_create(shape, 3 * FR_UNIT_SEGMENTS, many);
         copy_inputs(small, large, FIRST);
         fr_attention_case_score(small,
                                 i % 2 == 0 ? &PLAIN : fr_attention_scores_list + 9);

@@ -26,6 +26,11 @@ extern const fr_attention_layout fr_training_layouts[FR_TRAINING_LAYOUTS];
 /** A cached sequence of 130 keys that two queries continue, and one of 3 keys that one continues. */
 extern const fr_attention_layout fr_decode_layout;
 
+enum { FR_UNIT_SEGMENTS = 3, FR_UNIT_ROWS = 113 };
+/** A source with two targets from row `first` on, as unit `unit`. */
+void fr_attention_unit(int64_t first, int64_t unit,
+                       fr_segment segments[FR_UNIT_SEGMENTS]);
+
 enum { FR_ATTENTION_SHAPES = 6 };
 
 typedef struct fr_attention_shape {

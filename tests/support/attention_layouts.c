@@ -58,3 +58,20 @@ const fr_attention_layout fr_decode_layout = {
     {{0, 2, 130, 0, 0, true, 1, {{0, 130, 0}}},
      {2, 1, 143, 0, 1, true, 1, {{140, 3, 0}}}},
 };
+
+void fr_attention_unit(int64_t first, int64_t unit,
+                       fr_segment segments[FR_UNIT_SEGMENTS])
+{
+    static const int64_t COUNTS[FR_UNIT_SEGMENTS] = {69, 13, 31};
+    int64_t row = first;
+    for (int i = 0; i < FR_UNIT_SEGMENTS; i++) {
+        segments[i] = (fr_segment){.q_first = row,
+                                   .q_count = COUNTS[i],
+                                   .own_first = row,
+                                   .unit = unit,
+                                   .sees_prefix = true,
+                                   .n_spans = i == 0 ? 0 : 1,
+                                   .spans = {{first, COUNTS[0], 0}}};
+        row += COUNTS[i];
+    }
+}

@@ -6,8 +6,8 @@
 #ifndef FR_DEVICE_CPU_KERNELS_ACTIVATION_AT_H
 #define FR_DEVICE_CPU_KERNELS_ACTIVATION_AT_H
 
+#include "base/formula.h"
 #include "device/activation.h"
-#include "device/formula.h"
 
 /* The tanh form of GELU: x (1 + tanh(u)) / 2 = x sigmoid(2u), 2u = x (c1 + c3 x^2). */
 static const float GELU_C1 = 1.5957691216057308F;  /* 2 sqrt(2 / pi) */

@@ -7,7 +7,7 @@
 #ifndef FR_DEVICE_CPU_KERNELS_MATH_H
 #define FR_DEVICE_CPU_KERNELS_MATH_H
 
-#include "device/formula.h"
+#include "base/formula.h"
 
 #include <math.h>
 

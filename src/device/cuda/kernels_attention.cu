@@ -8,6 +8,8 @@
  */
 #include "device/cuda/attention_sees.cuh"
 
+#include "base/elementary_formula.h"
+
 namespace
 {
 
@@ -145,30 +147,11 @@ FR_DEVICE void take_step(const fr_attend &a, const attend_step &step,
     }
 }
 
-/* ln l in f64, for l >= 1: l = m 2^e, ln m = 2 artanh((m - 1) / (m + 1)) by its series. */
+/* ln l in f64, by the CPU's formula; l >= 1, infinite or NaN. */
 FR_DEVICE double natural_log(float l)
 {
-    if (!(l < INFINITY)) {
-        return static_cast<double>(l);
-    }
-    int exponent = static_cast<int>(fr_bits(l) >> 23) - 127;
-    double m =
-        static_cast<double>(fr_of_bits((fr_bits(l) & 0x007fffffU) | 0x3f800000U));
-    if (m > 1.41421356) {
-        m *= 0.5;
-        exponent++;
-    }
-    double s = (m - 1.0) / (m + 1.0);
-    double square = s * s;
-    double sum = 1.0 / 15.0;
-    sum = fr_fma(sum, square, 1.0 / 13.0);
-    sum = fr_fma(sum, square, 1.0 / 11.0);
-    sum = fr_fma(sum, square, 1.0 / 9.0);
-    sum = fr_fma(sum, square, 1.0 / 7.0);
-    sum = fr_fma(sum, square, 1.0 / 5.0);
-    sum = fr_fma(sum, square, 1.0 / 3.0);
-    sum = fr_fma(sum, square, 1.0);
-    return fr_fma(static_cast<double>(exponent), 0.69314718055994530942, 2.0 * s * sum);
+    double x = static_cast<double>(l);
+    return l < INFINITY ? fr_ln_of_positive(x) : x;
 }
 
 /* o / l and m ln 2 + ln l. */

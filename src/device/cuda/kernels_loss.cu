@@ -8,13 +8,11 @@
  */
 #include "device/cuda/kernels_loss.h"
 
-#include "device/cuda/numbers.cuh"
+#include "device/cuda/fours.cuh"
 #include "device/cuda/simd_one.cuh"
 
 #include "base/elementary_formula.h"
 #include "base/exact.h"
-
-enum { QUAD = 4 };
 
 FR_DEVICE float shaped(const fr_shape_numbers &shape, float x)
 {
@@ -25,51 +23,16 @@ FR_DEVICE float shaped(const fr_shape_numbers &shape, float x)
     return y.lane;
 }
 
-FR_DEVICE bool is_aligned(const float *x)
-{
-    return (reinterpret_cast<uintptr_t>(x) & (QUAD * sizeof(float) - 1)) == 0;
-}
-
-/* Four at x + at, of which those from n on are left alone. */
-FR_DEVICE fr_four<float> read_quad(const float *x, int64_t at, int64_t n, bool aligned)
-{
-    fr_four<float> out = {{0.0F, 0.0F, 0.0F, 0.0F}};
-    if (aligned && at + QUAD <= n) {
-        return *reinterpret_cast<const fr_four<float> *>(x + at);
-    }
-    for (int i = 0; i < QUAD; i++) {
-        if (at + i < n) {
-            out.at[i] = x[at + i];
-        }
-    }
-    return out;
-}
-
-FR_DEVICE void write_quad(float *x, int64_t at, int64_t n, bool aligned,
-                          const fr_four<float> &from)
-{
-    if (aligned && at + QUAD <= n) {
-        *reinterpret_cast<fr_four<float> *>(x + at) = from;
-        return;
-    }
-    for (int i = 0; i < QUAD; i++) {
-        if (at + i < n) {
-            x[at + i] = from.at[i];
-        }
-    }
-}
-
 FR_KERNEL(shape_logits, fr_shape_logits_arguments, 256)
 {
-    bool aligned = is_aligned(a.logits);
-    int64_t step = QUAD * fr_threads() * fr_blocks();
-    int64_t first = QUAD * (fr_block() * fr_threads() + fr_thread());
+    int64_t step = FR_FOUR * fr_threads() * fr_blocks();
+    int64_t first = FR_FOUR * (fr_block() * fr_threads() + fr_thread());
     for (int64_t at = first; at < a.n; at += step) {
-        fr_four<float> x = read_quad(a.logits, at, a.n, aligned);
-        for (int i = 0; i < QUAD; i++) {
+        fr_four<float> x = fr_read_four(a.logits + at, a.n - at);
+        for (int i = 0; i < FR_FOUR; i++) {
             x.at[i] = shaped(a.shape, x.at[i]);
         }
-        write_quad(a.logits, at, a.n, aligned, x);
+        fr_write_four(a.logits + at, a.n - at, x);
     }
 }
 
@@ -105,22 +68,21 @@ FR_DEVICE float logit_of(const fr_cross_entropy_arguments &a, float x)
 FR_DEVICE softmax_sum sum_of_thread(const fr_cross_entropy_arguments &a, float *row)
 {
     softmax_sum s = {0.0, -INFINITY, true};
-    bool aligned = is_aligned(row);
     bool writes = a.has_shape != 0 && a.want_gradient == 0;
-    for (int64_t at = (int64_t)QUAD * fr_thread(); at < a.vocab;
-         at += (int64_t)QUAD * fr_threads()) {
-        fr_four<float> x = read_quad(row, at, a.vocab, aligned);
+    for (int64_t at = (int64_t)FR_FOUR * fr_thread(); at < a.vocab;
+         at += (int64_t)FR_FOUR * fr_threads()) {
+        fr_four<float> x = fr_read_four(row + at, a.vocab - at);
         float max = -INFINITY;
-        for (int i = 0; i < QUAD; i++) {
+        for (int i = 0; i < FR_FOUR; i++) {
             s.finite = s.finite && x.at[i] * 0.0F == 0.0F;
             x.at[i] = logit_of(a, x.at[i]);
             max = at + i < a.vocab && x.at[i] > max ? x.at[i] : max;
         }
         if (writes) {
-            write_quad(row, at, a.vocab, aligned, x);
+            fr_write_four(row + at, a.vocab - at, x);
         }
         raise_max(&s, max);
-        for (int i = 0; i < QUAD;
+        for (int i = 0; i < FR_FOUR;
              i++) { /* each in f64: next to a 1 no small one is lost */
             s.sum += at + i < a.vocab ? (double)exp_one(x.at[i] - s.max) : 0.0;
         }
@@ -189,17 +151,16 @@ FR_DEVICE float slope_at_target(const fr_cross_entropy_arguments &a, float logit
 FR_DEVICE void write_gradient(const fr_cross_entropy_arguments &a, float *row,
                               int64_t target, float target_logit, const softmax_sum &s)
 {
-    bool aligned = is_aligned(row);
     float inverse_sum = (float)(1.0 / s.sum);
     float at_target = slope_at_target(a, target_logit, s);
-    for (int64_t at = (int64_t)QUAD * fr_thread(); at < a.vocab;
-         at += (int64_t)QUAD * fr_threads()) {
-        fr_four<float> x = read_quad(row, at, a.vocab, aligned);
-        for (int i = 0; i < QUAD; i++) {
+    for (int64_t at = (int64_t)FR_FOUR * fr_thread(); at < a.vocab;
+         at += (int64_t)FR_FOUR * fr_threads()) {
+        fr_four<float> x = fr_read_four(row + at, a.vocab - at);
+        for (int i = 0; i < FR_FOUR; i++) {
             float other = slope(a, x.at[i], s, inverse_sum);
             x.at[i] = at + i == target ? at_target : other;
         }
-        write_quad(row, at, a.vocab, aligned, x);
+        fr_write_four(row + at, a.vocab - at, x);
     }
 }
 

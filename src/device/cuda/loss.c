@@ -2,11 +2,12 @@
 #include "base/integer.h"
 #include "device/cuda/memory.h"
 #include "device/cuda/operators.h"
+#include "device/cuda/wide.h"
 
 #include <math.h>
 #include <stddef.h>
 
-enum { QUAD = 4, THREADS = 256, MOST_BLOCKS = 4096, MOST_ROWS = 1 << 20 };
+enum { QUAD = 4, MOST_ROWS = 1 << 20 };
 
 static fr_shape_numbers numbers_of(const fr_logit_shape *shape)
 {
@@ -17,19 +18,12 @@ static fr_shape_numbers numbers_of(const fr_logit_shape *shape)
                               shape->cap != 0.0F ? 1.0F / shape->cap : 0.0F};
 }
 
-/* Blocks for n threads, each of which then takes what is left of a grid that is not larger than it needs to be. */
-static int64_t blocks_of(int64_t n)
-{
-    return fr_min((n + THREADS - 1) / THREADS, MOST_BLOCKS);
-}
-
 void fr_cuda_shape_logits(fr_device *device, int64_t n, const fr_logit_shape *shape,
                           float *logits)
 {
     fr_shape_logits_arguments arguments = {logits, n, numbers_of(shape)};
-    fr_cuda_start start = {.kernel = FR_KERNEL_shape_logits,
-                           .blocks = blocks_of((n + QUAD - 1) / QUAD),
-                           .threads = THREADS};
+    fr_cuda_start start =
+        fr_cuda_share(FR_KERNEL_shape_logits, fr_ceil_div(n, QUAD), 0);
     fr_cuda_launch(device, &start, &arguments);
 }
 
@@ -37,7 +31,7 @@ void fr_cuda_shape_logits(fr_device *device, int64_t n, const fr_logit_shape *sh
 static int threads_of(int64_t vocab)
 {
     enum { WARP = 32, A_THREAD = 16 };
-    int64_t warps = (vocab + WARP * A_THREAD - 1) / (WARP * A_THREAD);
+    int64_t warps = fr_ceil_div(vocab, WARP * A_THREAD);
     return (int)(WARP * fr_min(warps, FR_LOSS_WARPS));
 }
 
@@ -73,9 +67,7 @@ void fr_cuda_exact_add(fr_device *device, int64_t n_units, int64_t n, int expone
                                     .n_units = n_units,
                                     .n = n,
                                     .scale = ldexp(1.0, exponent)};
-    fr_cuda_start start = {.kernel = FR_KERNEL_exact_add,
-                           .blocks = n_units > 0 ? blocks_of(n) : 0,
-                           .threads = THREADS};
+    fr_cuda_start start = fr_cuda_share(FR_KERNEL_exact_add, n_units > 0 ? n : 0, 0);
     fr_cuda_launch(device, &start, &arguments);
 }
 
@@ -87,8 +79,6 @@ void fr_cuda_exact_add_numbers(fr_device *device, int64_t n, int exponent,
                                     .n_refused = n_refused,
                                     .n = n,
                                     .scale = ldexp(1.0, exponent)};
-    fr_cuda_start start = {.kernel = FR_KERNEL_exact_add_numbers,
-                           .blocks = blocks_of(n),
-                           .threads = THREADS};
+    fr_cuda_start start = fr_cuda_share(FR_KERNEL_exact_add_numbers, n, 0);
     fr_cuda_launch(device, &start, &arguments);
 }
