@@ -21,9 +21,17 @@ endif()
 function(fr_room name)
     cmake_parse_arguments(ROOM "" "" "LINKS" ${ARGN})
     file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${name}/*.c)
-    list(FILTER sources EXCLUDE REGEX "/device/cuda/") # a library of its own
+    list(FILTER sources EXCLUDE REGEX "/device/(cuda/|backends_cuda)") # see fr_cuda_backend
     add_library(fr_${name} STATIC ${sources})
     target_link_libraries(fr_${name} PUBLIC ${ROOM_LINKS} PRIVATE fr_options)
+endfunction()
+
+# The host's side of CUDA, a library of its own above fr_device: not every program has it. Its kernels come with another one
+# (cmake/cuda.cmake, tests/cuda_emulation), and so does a list of backends that names it.
+function(fr_cuda_backend)
+    file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/device/cuda/*.c)
+    add_library(fr_cuda STATIC ${sources})
+    target_link_libraries(fr_cuda PUBLIC fr_device PRIVATE fr_options ${CMAKE_DL_LIBS})
 endfunction()
 
 # Kernels named *_avx2.c, *_avx512.c and *_avx512_vnni.c are compiled for that instruction set and picked at run time. Those

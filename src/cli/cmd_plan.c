@@ -99,7 +99,7 @@ static fr_status read_device(const fr_cli *cli, const fr_plan_report *report,
     } else {
         const char *kind = report->config->run.device;
         FR_TRY(fr_device_check_kind(cli->ctx, "run.device", kind));
-        FR_TRY(fr_device_facts_of(cli->ctx, kind, &facts));
+        FR_TRY(fr_device_facts_of(cli->ctx, kind, 0, &facts));
     }
     limits->device_is_apart = !facts.in_host_memory;
     limits->device_memory = facts.available;

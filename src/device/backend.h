@@ -197,9 +197,11 @@ typedef struct fr_backend {
     const char *kind;
     /** Whether the environment lets one be made. */
     fr_status (*check)(fr_ctx *ctx);
+    /** Whether this machine has what it takes to look for one; NULL: always. Quick. */
+    bool (*is_installed)(void);
     /** See fr_device_facts_of; NULL: it works in the host's memory, in f32. */
-    fr_status (*facts)(fr_ctx *ctx, fr_device_facts *out);
-    fr_status (*create)(fr_ctx *ctx, int n_threads, fr_device **out);
+    fr_status (*facts)(fr_ctx *ctx, int node_rank, fr_device_facts *out);
+    fr_status (*create)(fr_ctx *ctx, const fr_device_params *params, fr_device **out);
 } fr_backend;
 
 #endif

@@ -6,7 +6,7 @@
 
 #include "device/backend.h"
 
-/** Ends with NULL; the first is what "auto" means. */
+/** Ends with NULL; "auto" takes the first of which there is a device (fr_device_settle). */
 extern const fr_backend *const fr_backends[];
 
 #endif

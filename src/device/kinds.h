@@ -7,8 +7,9 @@
 #include "device/device.h"
 
 typedef struct fr_device_params {
-    const char *kind; /* "cpu", or "auto": the first that this program is built with */
+    const char *kind; /* "cpu", "cuda", or "auto": see fr_device_settle */
     int n_threads;    /* of the host, >= 1 */
+    int node_rank; /* this rank's number among those of its node: of several GPUs it chooses one */
 } fr_device_params;
 
 /** What is known of a device before one is made. */
@@ -17,15 +18,26 @@ typedef struct fr_device_facts {
     int64_t bytes;       /* of memory that it has for numbers */
     int64_t available;   /* of them, now */
     fr_dtype work;       /* fr_device_work of models in bf16 */
+    char which
+        [40]; /* ranks of a node whose texts are equal share the device and its memory; "" in the host's memory */
 } fr_device_facts;
 
-/** Of a device of that kind on this node. @return as fr_device_check_kind */
-FR_MUST_CHECK fr_status fr_device_facts_of(fr_ctx *ctx, const char *kind,
+/**
+ * The kind that is meant on this machine. "auto": the first that this program is built with and of which there is a device
+ * here; the last, the CPU, is everywhere. A GPU that is there but cannot be used is warned of.
+ * @param[out] kind  lives as long as the program
+ * @return as fr_device_check_kind
+ */
+FR_MUST_CHECK fr_status fr_device_settle(fr_ctx *ctx, const char *asked, int node_rank,
+                                         const char **kind);
+
+/** Of the device that fr_device_create would make. @return as fr_device_create */
+FR_MUST_CHECK fr_status fr_device_facts_of(fr_ctx *ctx, const char *kind, int node_rank,
                                            fr_device_facts *out);
 
 /** A device of that kind, with the best that the machine has and the environment allows (FORERUN_ISA).
  * @return FR_OK; FR_ERR_ARG (threads; FORERUN_ISA names no instruction set); FR_ERR_CONFIG (no such kind is built in);
- *         FR_ERR_NO_MEMORY */
+ *         FR_ERR_NO_MEMORY; FR_ERR_UNSUPPORTED (no GPU, or one that cannot be used); FR_ERR_DEVICE (a GPU fails) */
 FR_MUST_CHECK fr_status fr_device_create(fr_ctx *ctx, const fr_device_params *params,
                                          fr_device **out);
 

@@ -114,6 +114,15 @@ fr_cu_result fr_driver_device_get(fr_cu_device *device, int ordinal)
     return FR_CU_SUCCESS;
 }
 
+fr_cu_result fr_driver_device_uuid(fr_cu_uuid *uuid, fr_cu_device device)
+{
+    FR_ENTER_AS(device_uuid, false);
+    FR_REFUSE_IF(uuid == nullptr, INVALID_VALUE);
+    FR_REFUSE_IF(!is_device(device), INVALID_DEVICE);
+    *uuid = {{0xfe, static_cast<unsigned char>(device)}};
+    return FR_CU_SUCCESS;
+}
+
 fr_cu_result fr_driver_device_name(char *name, int bytes, fr_cu_device device)
 {
     FR_ENTER_AS(device_name, false);

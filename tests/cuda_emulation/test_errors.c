@@ -98,7 +98,7 @@ static int journey(const char *report)
     fr_status status = fr_cuda_create(ctx, 0, 1, &device);
     if (status ==
         FR_OK) { /* the emulated driver goes on counting while a device is open */
-        status = fr_cuda_backend.facts(ctx, &facts);
+        status = fr_cuda_backend.facts(ctx, 0, &facts);
     }
     if (status == FR_OK) {
         status = allocate_and_use(device);

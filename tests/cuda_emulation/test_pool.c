@@ -105,7 +105,7 @@ static void facts_are_of_the_gpu(void)
 {
     fr_device_facts facts;
     set("FR_EMULATED_MEMORY", 1 << 30);
-    FR_ASSERT_OK(fr_cuda_backend.facts(fr_test_ctx(), &facts));
+    FR_ASSERT_OK(fr_cuda_backend.facts(fr_test_ctx(), 0, &facts));
     CU_ASSERT_FALSE(facts.in_host_memory);
     CU_ASSERT_EQUAL(facts.bytes, 1 << 30);
     CU_ASSERT(facts.available > 1000 * (int64_t)MIB && facts.available <= facts.bytes);

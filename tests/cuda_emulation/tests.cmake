@@ -38,11 +38,6 @@ if(FORERUN_SANITIZE)
     target_link_options(fr_emulation_options INTERFACE -fsanitize=${FORERUN_SANITIZE})
 endif()
 
-# The backend as it will be built into a program, but for the images of its kernels.
-file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/device/cuda/*.c)
-add_library(fr_cuda STATIC ${sources})
-target_link_libraries(fr_cuda PUBLIC fr_device PRIVATE fr_options ${CMAKE_DL_LIBS})
-
 file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/device/cuda/*.cu)
 set_source_files_properties(${sources} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-x;c++")
 add_library(fr_emulated_kernels STATIC ${sources}

@@ -192,7 +192,13 @@ echo "generate --resume: likewise"
 
 # a kind of device that is not built in is refused by name, before anything is made
 unset FORERUN_ISA
-not_here="which this program is built without; set it to auto or cpu"
+not_here="which this program is built without; set it to auto or "
+expect 2 "$FORERUN" generate --model "$model" --input "$rows" --device gpu
+says "--device is gpu, $not_here"
+if [[ $(<"$work/err") == *"or cuda"* ]]; then
+    echo "this program is built with CUDA: what it says without is not tested"
+    exit 0
+fi
 expect 2 "$FORERUN" train "$work/c.yaml" --set "run.dir=$work/nowhere" --set run.device=cuda
 says "run.device is cuda, $not_here"
 [ ! -e "$work/nowhere" ] || fail "a refused device left a run folder"
@@ -200,6 +206,4 @@ expect 1 "$FORERUN" preflight "$work/c.yaml" --set "run.dir=$work/nowhere" --set
 grep -qF "run.device is cuda, $not_here" "$work/out" || fail "$(cat "$work/out")"
 expect 2 "$FORERUN" eval --model "$model" --data "$rows" --device cuda
 says "--device is cuda, $not_here"
-expect 2 "$FORERUN" generate --model "$model" --input "$rows" --device gpu
-says "--device is gpu, $not_here"
 echo "devices that are not built in are refused by name"

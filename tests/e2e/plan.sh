@@ -164,7 +164,9 @@ bad 2 "--ranks" "$work/c.yaml" --ranks 0
 bad 2 "--ranks" "$work/c.yaml" --ranks many
 bad 2 "--node-memory is 40X" "$work/c.yaml" --ranks 2 --node-memory 40X
 bad 2 "--node-memory is -1G" "$work/c.yaml" --ranks 2 --node-memory=-1G
-bad 2 "run.device is cuda, which this program is built without" "$work/c.yaml" --ranks 2 --set run.device=cuda
+if [[ $("$FORERUN" eval --device gpu 2>&1) != *"or cuda"* ]]; then
+    bad 2 "run.device is cuda, which this program is built without" "$work/c.yaml" --ranks 2 --set run.device=cuda
+fi
 bad 2 "--device-memory is much" "$work/c.yaml" --ranks 2 --device-memory much
 bad 2 "--flops is 0" "$work/c.yaml" --ranks 2 --flops 0
 bad 2 "--target-share is 2" "$work/c.yaml" --ranks 2 --target-share 2

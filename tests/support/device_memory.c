@@ -6,7 +6,7 @@
 fr_device *fr_test_any_device(int n_threads)
 {
     fr_device *device = NULL;
-    fr_device_params params = {"auto", n_threads};
+    fr_device_params params = {.kind = "auto", .n_threads = n_threads};
     FR_ASSERT_OK(fr_device_create(fr_test_ctx(), &params, &device));
     CU_ASSERT_PTR_NOT_NULL_FATAL(device);
     return device;

@@ -374,12 +374,13 @@ static void make_region(walled *w)
     (void)madvise(w->wall.region, (size_t)REGION_BYTES, MADV_HUGEPAGE);
 }
 
-static fr_status walled_create(fr_ctx *ctx, int n_threads, fr_device **out)
+static fr_status walled_create(fr_ctx *ctx, const fr_device_params *params,
+                               fr_device **out)
 {
     walled *w = NULL;
     const char *seed = getenv("WALL_SEED");
     FR_TRY(fr_alloc(ctx, 1, sizeof *w, &w));
-    *w = (walled){.base = {.ops = &OPS, .ctx = ctx, .n_threads = n_threads},
+    *w = (walled){.base = {.ops = &OPS, .ctx = ctx, .n_threads = params->n_threads},
                   .room = bytes_of_device(),
                   .seed = seed != NULL ? strtoull(seed, NULL, 10) : 1};
     w->end = &w->first;
@@ -392,7 +393,7 @@ static fr_status walled_create(fr_ctx *ctx, int n_threads, fr_device **out)
     *out = &w->base;
     fr_status status = fr_pool_create(ctx, &source, &w->pool);
     if (status == FR_OK) {
-        status = fr_cpu_backend.create(ctx, n_threads, &w->cpu);
+        status = fr_cpu_backend.create(ctx, params, &w->cpu);
     }
     if (status != FR_OK) {
         fr_device_destroy(out);
@@ -402,9 +403,10 @@ static fr_status walled_create(fr_ctx *ctx, int n_threads, fr_device **out)
     return FR_OK;
 }
 
-static fr_status walled_facts(fr_ctx *ctx, fr_device_facts *out)
+static fr_status walled_facts(fr_ctx *ctx, int node_rank, fr_device_facts *out)
 {
     (void)ctx;
+    (void)node_rank;
     int64_t bytes = bytes_of_device();
     *out = (fr_device_facts){.bytes = bytes, .available = bytes, .work = asked_work()};
     return FR_OK;
@@ -416,7 +418,9 @@ static fr_status walled_check(fr_ctx *ctx)
 }
 
 /* It passes for the CPU: configs and checkpoints are the same. */
-static const fr_backend WALLED_BACKEND = {"cpu", walled_check, walled_facts,
-                                          walled_create};
+static const fr_backend WALLED_BACKEND = {.kind = "cpu",
+                                          .check = walled_check,
+                                          .facts = walled_facts,
+                                          .create = walled_create};
 
 const fr_backend *const fr_backends[] = {&WALLED_BACKEND, NULL};

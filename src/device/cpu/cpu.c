@@ -225,12 +225,14 @@ static fr_status check_environment(fr_ctx *ctx)
     return fr_isa_choose(ctx, fr_isa_detect(), &choice);
 }
 
-static fr_status create_best(fr_ctx *ctx, int n_threads, fr_device **out)
+static fr_status create_best(fr_ctx *ctx, const fr_device_params *params,
+                             fr_device **out)
 {
     fr_isa_choice choice;
     *out = NULL;
     FR_TRY(fr_isa_choose(ctx, fr_isa_detect(), &choice));
-    return create(ctx, n_threads, &choice, out);
+    return create(ctx, params->n_threads, &choice, out);
 }
 
-const fr_backend fr_cpu_backend = {"cpu", check_environment, NULL, create_best};
+const fr_backend fr_cpu_backend = {
+    .kind = "cpu", .check = check_environment, .create = create_best};

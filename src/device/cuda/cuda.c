@@ -124,7 +124,8 @@ static fr_status check_environment(fr_ctx *ctx)
     return read_environment(ctx, &waits);
 }
 
-fr_status fr_cuda_create(fr_ctx *ctx, int ordinal, int n_threads, fr_device **out)
+static fr_status create(fr_ctx *ctx, fr_cuda_choice choice, int n_threads,
+                        fr_device **out)
 {
     bool waits = false;
     fr_cuda *cuda = NULL;
@@ -134,7 +135,7 @@ fr_status fr_cuda_create(fr_ctx *ctx, int ordinal, int n_threads, fr_device **ou
     cuda->base.ops = &OPS;
     cuda->base.n_threads = n_threads;
     cuda->waits = waits;
-    fr_status status = fr_cuda_runtime_open(ctx, ordinal, cuda);
+    fr_status status = fr_cuda_runtime_open(ctx, choice, cuda);
     if (status == FR_OK) {
         status = fr_cuda_memory_open(cuda);
     }
@@ -146,44 +147,48 @@ fr_status fr_cuda_create(fr_ctx *ctx, int ordinal, int n_threads, fr_device **ou
     return FR_OK;
 }
 
-static fr_status create_first(fr_ctx *ctx, int n_threads, fr_device **out)
+fr_status fr_cuda_create(fr_ctx *ctx, int ordinal, int n_threads, fr_device **out)
 {
-    return fr_cuda_create(ctx, 0, n_threads, out);
+    return create(ctx, (fr_cuda_choice){.number = ordinal}, n_threads, out);
 }
 
-/* Asks the GPU, for which a context is needed for a moment. */
+static fr_cuda_choice choice_of(int node_rank)
+{
+    return (fr_cuda_choice){.number = node_rank, .by_rank = true};
+}
+
+static fr_status create_by_rank(fr_ctx *ctx, const fr_device_params *params,
+                                fr_device **out)
+{
+    return create(ctx, choice_of(params->node_rank), params->n_threads, out);
+}
+
+/* How much memory is free only a context can say. */
 static fr_status ask_memory(fr_cuda *cuda, fr_device_facts *out)
 {
-    const fr_cuda_driver *driver = &cuda->driver;
     size_t available = 0;
     size_t total = 0;
-    if (!fr_cuda_took(cuda, driver->device_get(&cuda->device, cuda->ordinal),
-                      "cuDeviceGet", "the GPU") ||
-        !fr_cuda_took(cuda, driver->context_retain(&cuda->context, cuda->device),
-                      "cuDevicePrimaryCtxRetain", "the GPU's context")) {
-        return fr_cuda_check(cuda);
-    }
-    if (fr_cuda_took(cuda, driver->context_set(cuda->context), "cuCtxSetCurrent",
-                     "the GPU's context") &&
-        fr_cuda_took(cuda, driver->memory_info(&available, &total), "cuMemGetInfo",
+    if (fr_cuda_took(cuda, cuda->driver.memory_info(&available, &total), "cuMemGetInfo",
                      "the GPU's memory")) {
         out->bytes = (int64_t)total;
         out->available = fr_max(0, (int64_t)available - fr_cuda_spared(out->bytes));
     }
-    fr_status status = fr_cuda_check(cuda);
-    (void)driver->context_release(cuda->device);
-    return status;
+    return fr_cuda_check(cuda);
 }
 
-static fr_status facts_of_first(fr_ctx *ctx, fr_device_facts *out)
+static fr_status facts_by_rank(fr_ctx *ctx, int node_rank, fr_device_facts *out)
 {
     fr_cuda cuda = {.base.ctx = ctx};
     *out = (fr_device_facts){.in_host_memory = false, .work = FR_BF16};
-    FR_TRY(fr_cuda_driver_open(ctx, &cuda.driver));
-    fr_status status = ask_memory(&cuda, out);
-    fr_cuda_driver_close(&cuda.driver);
+    fr_status status = fr_cuda_context_open(ctx, choice_of(node_rank), &cuda);
+    if (status == FR_OK) {
+        (void)snprintf(out->which, sizeof out->which, "%s", cuda.which);
+        status = ask_memory(&cuda, out);
+    }
+    fr_cuda_runtime_close(&cuda);
     return status;
 }
 
-const fr_backend fr_cuda_backend = {"cuda", check_environment, facts_of_first,
-                                    create_first};
+const fr_backend fr_cuda_backend = {"cuda", check_environment,
+                                    fr_cuda_driver_is_installed, facts_by_rank,
+                                    create_by_rank};

@@ -77,11 +77,25 @@ static fr_status start(fr_ctx *ctx, const fr_cuda_driver *driver)
     return FR_OK;
 }
 
+/* The driver has threads and handlers of its own, so it is never unloaded. */
+static void *open_library(void)
+{
+    return dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+}
+
+bool fr_cuda_driver_is_installed(void)
+{
+    void *library = open_library();
+    if (library != NULL) {
+        (void)dlclose(library);
+    }
+    return library != NULL;
+}
+
 fr_status fr_cuda_driver_open(fr_ctx *ctx, fr_cuda_driver *out)
 {
     *out = (fr_cuda_driver){0};
-    /* The driver has threads and handlers of its own, so it is never unloaded. */
-    out->library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    out->library = open_library();
     if (out->library == NULL) {
         const char *reason = dlerror();
         return FR_FAIL(

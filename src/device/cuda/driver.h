@@ -18,6 +18,9 @@ enum { FR_CUDA_OLDEST = 12080 };
 typedef int fr_cu_result; /* 0: success */
 typedef int fr_cu_device;
 typedef unsigned long long fr_cu_address;
+typedef struct fr_cu_uuid {
+    unsigned char bytes[16];
+} fr_cu_uuid;
 typedef struct fr_cu_context_of *fr_cu_context;
 typedef struct fr_cu_module_of *fr_cu_module;
 typedef struct fr_cu_function_of *fr_cu_function;
@@ -80,6 +83,7 @@ typedef struct fr_cu_access {
     F(error_name, "cuGetErrorName", (fr_cu_result result, const char **text))          \
     F(device_count, "cuDeviceGetCount", (int *count))                                  \
     F(device_get, "cuDeviceGet", (fr_cu_device * device, int ordinal))                 \
+    F(device_uuid, "cuDeviceGetUuid_v2", (fr_cu_uuid * uuid, fr_cu_device device))     \
     F(device_name, "cuDeviceGetName", (char *name, int bytes, fr_cu_device device))    \
     F(device_attribute, "cuDeviceGetAttribute",                                        \
       (int *value, int attribute, fr_cu_device device))                                \
@@ -139,6 +143,9 @@ typedef struct fr_cuda_driver {
     FR_CUDA_DRIVER(FR_DRIVER_FIELD)
 #undef FR_DRIVER_FIELD
 } fr_cuda_driver;
+
+/** Whether there is a library with the driver's name. */
+bool fr_cuda_driver_is_installed(void);
 
 /**
  * Open the driver and start it.

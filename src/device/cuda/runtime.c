@@ -2,7 +2,7 @@
  * The driver's objects of a GPU: its context, which is the process's own (the primary one), one stream, the modules with the
  * kernels, and each kernel as the driver knows it.
  *
- * What always holds: fr_cuda_runtime_close may follow any step of fr_cuda_runtime_open, since each object is NULL or there.
+ * What always holds: fr_cuda_runtime_close may follow any step of opening, since each object is NULL or there.
  */
 #include "device/cuda/runtime.h"
 
@@ -63,13 +63,14 @@ fr_status fr_cuda_check(const fr_cuda *cuda)
 
 /* ---- opening --------------------------------------------------------------------------------------- */
 
-static fr_status check_ordinal(fr_cuda *cuda)
+static fr_status choose_gpu(fr_cuda *cuda, fr_cuda_choice choice)
 {
     int count = 0;
     if (!fr_cuda_took(cuda, cuda->driver.device_count(&count), "cuDeviceGetCount",
                       "the number of GPUs")) {
         return fr_cuda_check(cuda);
     }
+    cuda->ordinal = choice.by_rank ? choice.number % count : choice.number;
     if (cuda->ordinal < 0 || cuda->ordinal >= count) {
         return FR_FAIL(cuda->base.ctx, FR_ERR_UNSUPPORTED,
                        "GPU %d is wanted, but NVIDIA's driver has %d, numbered from 0; "
@@ -90,18 +91,31 @@ static int attribute(fr_cuda *cuda, int which, const char *subject)
     return value;
 }
 
+/* As the driver's tools write it, but for the dashes. */
+static void write_which(fr_cuda *cuda, const fr_cu_uuid *uuid)
+{
+    int used = snprintf(cuda->which, sizeof cuda->which, "GPU-");
+    for (size_t i = 0; i < sizeof uuid->bytes; i++) {
+        used += snprintf(cuda->which + used, sizeof cuda->which - (size_t)used, "%02x",
+                         uuid->bytes[i]);
+    }
+}
+
 /* What the GPU is, and whether it will do. */
 static fr_status ask_device(fr_cuda *cuda)
 {
-    FR_TRY(check_ordinal(cuda));
+    fr_cu_uuid uuid = {{0}};
     if (!fr_cuda_took(cuda, cuda->driver.device_get(&cuda->device, cuda->ordinal),
                       "cuDeviceGet", "the GPU") ||
         !fr_cuda_took(
             cuda,
             cuda->driver.device_name(cuda->name, (int)sizeof cuda->name, cuda->device),
-            "cuDeviceGetName", "the GPU's name")) {
+            "cuDeviceGetName", "the GPU's name") ||
+        !fr_cuda_took(cuda, cuda->driver.device_uuid(&uuid, cuda->device),
+                      "cuDeviceGetUuid", "the GPU")) {
         return fr_cuda_check(cuda);
     }
+    write_which(cuda, &uuid);
     int major = attribute(cuda, FR_CU_MAJOR, "the GPU's generation");
     int minor = attribute(cuda, FR_CU_MINOR, "the GPU's generation");
     int processors = attribute(cuda, FR_CU_PROCESSORS, "the GPU's processors");
@@ -122,7 +136,7 @@ static fr_status ask_device(fr_cuda *cuda)
     return FR_OK;
 }
 
-static fr_status open_stream(fr_cuda *cuda)
+static fr_status open_context(fr_cuda *cuda)
 {
     const fr_cuda_driver *driver = &cuda->driver;
     if (!fr_cuda_took(cuda, driver->context_retain(&cuda->context, cuda->device),
@@ -130,11 +144,16 @@ static fr_status open_stream(fr_cuda *cuda)
         cuda->context = NULL;
         return fr_cuda_check(cuda);
     }
-    if (fr_cuda_took(cuda, driver->context_set(cuda->context), "cuCtxSetCurrent",
-                     "the GPU's context") &&
-        !fr_cuda_took(cuda,
-                      driver->stream_create(&cuda->stream, FR_CU_STREAM_NON_BLOCKING),
-                      "cuStreamCreate", "the order of work")) {
+    (void)fr_cuda_took(cuda, driver->context_set(cuda->context), "cuCtxSetCurrent",
+                       "the GPU's context");
+    return fr_cuda_check(cuda);
+}
+
+static fr_status open_stream(fr_cuda *cuda)
+{
+    if (!fr_cuda_took(
+            cuda, cuda->driver.stream_create(&cuda->stream, FR_CU_STREAM_NON_BLOCKING),
+            "cuStreamCreate", "the order of work")) {
         cuda->stream = NULL;
     }
     return fr_cuda_check(cuda);
@@ -176,27 +195,24 @@ static fr_status find_kernel(fr_cuda *cuda, int kernel)
     return fr_cuda_check(cuda);
 }
 
-fr_status fr_cuda_runtime_open(fr_ctx *ctx, int ordinal, fr_cuda *cuda)
+fr_status fr_cuda_context_open(fr_ctx *ctx, fr_cuda_choice choice, fr_cuda *cuda)
 {
     cuda->base.ctx = ctx;
-    cuda->ordinal = ordinal;
-    fr_status status = fr_cuda_driver_open(ctx, &cuda->driver);
-    if (status == FR_OK) {
-        status = ask_device(cuda);
+    FR_TRY(fr_cuda_driver_open(ctx, &cuda->driver));
+    FR_TRY(choose_gpu(cuda, choice));
+    FR_TRY(ask_device(cuda));
+    return open_context(cuda);
+}
+
+fr_status fr_cuda_runtime_open(fr_ctx *ctx, fr_cuda_choice choice, fr_cuda *cuda)
+{
+    FR_TRY(fr_cuda_context_open(ctx, choice, cuda));
+    FR_TRY(open_stream(cuda));
+    FR_TRY(load_modules(cuda));
+    for (int k = 0; k < FR_CUDA_KERNEL_COUNT; k++) {
+        FR_TRY(find_kernel(cuda, k));
     }
-    if (status == FR_OK) {
-        status = open_stream(cuda);
-    }
-    if (status == FR_OK) {
-        status = load_modules(cuda);
-    }
-    for (int k = 0; k < FR_CUDA_KERNEL_COUNT && status == FR_OK; k++) {
-        status = find_kernel(cuda, k);
-    }
-    if (status != FR_OK) {
-        fr_cuda_runtime_close(cuda);
-    }
-    return status;
+    return FR_OK;
 }
 
 /* Unless the driver says that the work is done, what it uses is left to the end of the context. */

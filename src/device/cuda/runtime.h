@@ -26,7 +26,8 @@ typedef struct fr_cuda {
     fr_cu_function functions[FR_CUDA_KERNEL_COUNT];
     int64_t shared_allowed[FR_CUDA_KERNEL_COUNT]; /* beyond what every block may have */
     int64_t shared_bytes;                         /* that a block may have */
-    bool waits;                                   /* FORERUN_SYNC=1 */
+    char which[40]; /* "GPU-" and the driver's number of it */
+    bool waits;     /* FORERUN_SYNC=1 */
     char arithmetic[96];
     char name[64]; /* of the GPU */
     fr_cuda_memory *memory;
@@ -44,9 +45,20 @@ static inline fr_cuda *fr_cuda_of(fr_device *device)
     return (fr_cuda *)device;
 }
 
-/** The GPU of that number with its stream and kernels, without memory.h's part. FR_ERR_UNSUPPORTED, FR_ERR_DEVICE,
- * FR_ERR_NO_MEMORY. On failure *cuda is as fr_cuda_runtime_close leaves it. */
-FR_MUST_CHECK fr_status fr_cuda_runtime_open(fr_ctx *ctx, int ordinal, fr_cuda *cuda);
+/** Which GPU: that number, or by a rank's number on its node. */
+typedef struct fr_cuda_choice {
+    int number;
+    bool
+        by_rank; /* `number` is the rank's: the GPUs that the driver shows are dealt out in turn */
+} fr_cuda_choice;
+
+/** A GPU and its context, before anything is made there: enough to ask what it is. FR_ERR_UNSUPPORTED, FR_ERR_DEVICE,
+ * FR_ERR_NO_MEMORY. In any case fr_cuda_runtime_close follows. */
+FR_MUST_CHECK fr_status fr_cuda_context_open(fr_ctx *ctx, fr_cuda_choice choice,
+                                             fr_cuda *cuda);
+/** A GPU with its stream and kernels, without memory.h's part. Errors, and what follows, as above. */
+FR_MUST_CHECK fr_status fr_cuda_runtime_open(fr_ctx *ctx, fr_cuda_choice choice,
+                                             fr_cuda *cuda);
 /** Waits for the work that was asked for. */
 void fr_cuda_runtime_close(fr_cuda *cuda);
 

@@ -105,9 +105,10 @@ const fr_config_key FR_CONFIG_KEYS[] = {
              "node's cores, within a container's CPU limit"},
     {"device", FR_SECTION_RUN, FR_KEY_TEXT, FR_RESUME_FREE, .default_text = "auto",
      .choices = {"auto", "cpu", "cuda"}, IN_CONFIG(run.device),
-     .help = "where to compute; auto: on the best device that the program is "
-             "built for; cpu: on the processor; cuda is refused by a program "
-             "that is built without it, as this version is"},
+     .help = "where to compute; auto: on a GPU where this program is built for "
+             "one and finds one, else on the processor; cpu: on the processor; "
+             "cuda: on a GPU of NVIDIA, refused by a program that is built "
+             "without it (WITH_CUDA)"},
     {"save_every", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "steps",
      .default_text = "50", .low = 1, .high = MANY, IN_CONFIG(run.save_every),
      .help = "steps between checkpoints; one more is written at the end"},

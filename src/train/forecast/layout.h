@@ -37,6 +37,7 @@ typedef struct fr_rank_limits {
     bool device_is_apart;  /* likewise; then */
     int64_t device_memory; /* bytes of the device's memory, else 0 */
     fr_dtype work;         /* of models in bf16 (fr_device_work) */
+    const char *device;    /* its kind (fr_device_settle) */
 } fr_rank_limits;
 
 /** What a layout is chosen for. Everything is borrowed. */

@@ -184,7 +184,6 @@ fr_status fr_inference_load(fr_inference *inference, int64_t max_position,
     int n_ranks = fr_group_size(s->world);
     fr_session_params session = {.precision = params->precision,
                                  .quantised = params->quantised,
-                                 .device = params->device,
                                  .threads = params->threads,
                                  .max_position = max_position,
                                  .target_share = target_share};
@@ -197,6 +196,7 @@ fr_status fr_inference_load(fr_inference *inference, int64_t max_position,
         .machine = fr_machine_assumed()};
     FR_TRY(
         fr_rank_limits_find(inference->ctx, s->world, params->device, &problem.limits));
+    session.device = problem.limits.device;
     FR_TRY(fr_group_agree(s->world,
                           fr_layout_settle(inference->ctx, &problem, &session.layout,
                                            &session.device_bytes)));

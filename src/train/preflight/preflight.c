@@ -41,8 +41,9 @@ typedef struct state {
     const fr_config *config;
     fr_weights *weights; /* NULL: the base could not be opened */
     fr_preflight_rank mine;
-    bool is_first;   /* rank of its node */
-    bool has_device; /* one of the kind that run.device asks for can be made */
+    bool is_first; /* rank of its node */
+    const char
+        *device; /* the kind that run.device means here; NULL: none can be made */
     uint8_t *digests;
     fr_preflight_link *links;
 } state;
@@ -63,17 +64,20 @@ static void note(fr_ctx *ctx, fr_status status, fr_preflight_rank *mine)
 static fr_status look_at_device(state *s)
 {
     fr_device *device = NULL;
-    fr_device_params params = {.kind = s->config->run.device, .n_threads = 1};
+    fr_device_params params = {.kind = s->config->run.device,
+                               .n_threads = 1,
+                               .node_rank = fr_group_node_rank(s->world)};
     fr_device_facts facts;
     FR_TRY(fr_device_check_kind(s->ctx, "run.device", params.kind));
-    FR_TRY(fr_device_facts_of(s->ctx, params.kind, &facts));
+    FR_TRY(fr_device_settle(s->ctx, params.kind, params.node_rank, &params.kind));
+    FR_TRY(fr_device_facts_of(s->ctx, params.kind, params.node_rank, &facts));
     s->mine.device_bytes = facts.available;
     FR_TRY(fr_device_create(s->ctx, &params, &device));
     (void)snprintf(s->mine.arithmetic, sizeof s->mine.arithmetic, "%s",
                    fr_device_arithmetic(device));
     s->mine.variant = fr_device_variant_of(device);
     fr_device_destroy(&device);
-    s->has_device = true;
+    s->device = params.kind;
     return FR_OK;
 }
 
@@ -140,6 +144,15 @@ static fr_status likely_layout(state *s, const fr_rank_limits *limits)
     return status;
 }
 
+/* The kind of device that all ranks have; where some lack it, memory is judged as for CPUs. */
+static fr_status common_device(state *s, const char **out)
+{
+    int64_t is_other = s->device != NULL && strcmp(s->device, "cpu") != 0;
+    FR_TRY(fr_group_allreduce(s->world, FR_MIN, &is_other, 1));
+    *out = is_other != 0 ? s->device : "cpu";
+    return FR_OK;
+}
+
 /* A missing or damaged model is this node's problem; the others continue. The largest number of layers that any rank
  * sees sets the size of the report, so that every rank sends equally many digests. */
 static fr_status look_at_model(state *s, fr_preflight_report *out)
@@ -151,8 +164,9 @@ static fr_status look_at_model(state *s, fr_preflight_report *out)
         n_layers = fr_weights_arch(s->weights)->n_layers;
     }
     fr_rank_limits limits;
-    FR_TRY(fr_rank_limits_find(s->ctx, s->world,
-                               s->has_device ? s->config->run.device : "cpu", &limits));
+    const char *device = NULL;
+    FR_TRY(common_device(s, &device));
+    FR_TRY(fr_rank_limits_find(s->ctx, s->world, device, &limits));
     FR_TRY(fr_group_allreduce(s->world, FR_MAX, &n_layers, 1));
     out->n_digests = n_layers > 0 ? n_layers + 1 : 0;
     status = FR_OK;

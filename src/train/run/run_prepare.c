@@ -257,13 +257,13 @@ static fr_status load_session(fr_run_state *run)
     fr_session *s = &run->session;
     fr_session_params params = {.precision = run->config->run.precision,
                                 .quantised = run->config->base.quantised,
-                                .device = run->config->run.device,
                                 .threads = run->config->run.threads,
                                 .max_position = last_position(run),
                                 .warmup_depth = run->config->run.warmup_depth,
                                 .recompute = run->config->run.recompute};
     fr_rank_limits limits;
-    FR_TRY(fr_rank_limits_find(run->ctx, run->world, params.device, &limits));
+    FR_TRY(fr_rank_limits_find(run->ctx, run->world, run->config->run.device, &limits));
+    params.device = limits.device;
     FR_TRY(fr_group_agree(run->world, choose_layout(run, &limits, &params)));
     return fr_session_load(s, &params);
 }

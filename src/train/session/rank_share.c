@@ -1,7 +1,13 @@
 #include "train/session/rank_share.h"
 
+#include "base/mem.h"
+#include "base/quantity.h"
 #include "device/kinds.h"
 #include "train/config/config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* The ranks of a node measure together, since each must know what the others may use too. */
 fr_status fr_rank_share(fr_ctx *ctx, fr_group *world, fr_share *out)
@@ -41,16 +47,66 @@ fr_status fr_rank_threads(fr_ctx *ctx, const fr_share *share, int64_t asked, int
     return FR_OK;
 }
 
+/* How many ranks of the node have this rank's device. Each sets its own text and leaves the others zero, so that the sum of
+ * their bytes, as whole words, is all of them. */
+static fr_status count_sharers(fr_ctx *ctx, fr_group *node, const char *which,
+                               int64_t *out)
+{
+    enum { WORDS = sizeof((fr_device_facts){0}.which) / sizeof(int64_t) };
+    int64_t n = fr_group_size(node);
+    int64_t *words = NULL;
+    *out = 0;
+    fr_status status = fr_alloc(ctx, n * WORDS, sizeof *words, &words);
+    status = fr_group_agree(node, status);
+    if (status == FR_OK) {
+        (void)snprintf((char *)(words + (int64_t)fr_group_rank(node) * WORDS),
+                       WORDS * sizeof *words, "%s", which);
+        status = fr_group_allreduce(node, FR_SUM, words, n * WORDS);
+    }
+    for (int64_t i = 0; i < n && status == FR_OK; i++) {
+        *out += strcmp((const char *)(words + i * WORDS), which) == 0;
+    }
+    free(words);
+    return status;
+}
+
+/* Ranks that share a device get equal parts of its memory. */
+static fr_status share_device(fr_ctx *ctx, fr_group *world, fr_device_facts *facts)
+{
+    char text[FR_SIZE_BYTES];
+    fr_group *node = NULL;
+    int64_t n = 0;
+    FR_TRY(fr_group_agree(world, fr_group_split_node(world, &node)));
+    fr_status status = count_sharers(ctx, node, facts->which, &n);
+    fr_group_destroy(&node);
+    FR_TRY(fr_group_agree(world, status));
+    if (!facts->in_host_memory && n > 1) {
+        facts->available /= n;
+        fr_size_text((double)facts->available, text);
+        fr_log(ctx, FR_LOG_INFO, "%lld ranks share a device: each may use %s of it",
+               (long long)n, text);
+    }
+    return FR_OK;
+}
+
 /* The least of all ranks, so that all choose the same layout. Nodes count as shared only if the ranks of each of them
- * are consecutive; otherwise node_ranks is 1. Devices of several kinds are refused later, with the arithmetic. */
+ * are consecutive; otherwise node_ranks is 1. Devices of one kind that compute otherwise are refused later, by their
+ * arithmetic. */
 fr_status fr_rank_limits_find(fr_ctx *ctx, fr_group *world, const char *device,
                               fr_rank_limits *out)
 {
     char text[FR_LIMIT_TEXT];
     fr_share share;
     fr_device_facts facts;
+    int node_rank = fr_group_node_rank(world);
     FR_TRY(fr_rank_share(ctx, world, &share));
-    FR_TRY(fr_group_agree(world, fr_device_facts_of(ctx, device, &facts)));
+    FR_TRY(fr_group_agree(world, fr_device_settle(ctx, device, node_rank, &device)));
+    FR_TRY(fr_group_agree_text(
+        world, "the device that \"auto\" chooses", device,
+        "give every rank a GPU (FORERUN_LOG_RANKS=all shows why one has none), or set "
+        "run.device to cpu"));
+    FR_TRY(fr_group_agree(world, fr_device_facts_of(ctx, device, node_rank, &facts)));
+    FR_TRY(share_device(ctx, world, &facts));
     fr_memory_share_text(&share.memory, text);
     fr_log(ctx, share.memory.bound == FR_BOUND_MACHINE ? FR_LOG_DEBUG : FR_LOG_INFO,
            "memory for a rank: %s", text);
@@ -58,7 +114,11 @@ fr_status fr_rank_limits_find(fr_ctx *ctx, fr_group *world, const char *device,
     int64_t least[] = {share.memory.bytes, fr_group_node_is_run(world) ? n : 1,
                        !facts.in_host_memory, facts.available, facts.work};
     FR_TRY(fr_group_allreduce(world, FR_MIN, least, 5));
-    *out = (fr_rank_limits){least[0], least[1], least[2] != 0, least[3],
-                            (fr_dtype)least[4]};
+    *out = (fr_rank_limits){.memory = least[0],
+                            .node_ranks = least[1],
+                            .device_is_apart = least[2] != 0,
+                            .device_memory = least[3],
+                            .work = (fr_dtype)least[4],
+                            .device = device};
     return FR_OK;
 }

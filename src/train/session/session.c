@@ -73,7 +73,11 @@ static void log_most_used(const fr_session *s)
 static fr_status make_device(fr_session *s, const fr_session_params *session)
 {
     fr_share share;
-    fr_device_params params = {.kind = session->device, .n_threads = 1};
+    fr_device_params params = {.n_threads = 1,
+                               .node_rank = fr_group_node_rank(s->world)};
+    FR_TRY(fr_group_agree(s->world, fr_device_settle(s->ctx, session->device,
+                                                     params.node_rank, &params.kind)));
+    s->device_kind = params.kind;
     FR_TRY(fr_rank_share(s->ctx, s->world, &share));
     FR_TRY(fr_group_agree(s->world, fr_rank_threads(s->ctx, &share, session->threads,
                                                     &params.n_threads)));

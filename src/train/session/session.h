@@ -20,6 +20,7 @@ typedef struct fr_session {
     fr_tokenizer *tokenizer; /* NULL: none is usable */
     char *no_tokenizer;      /* why none is usable, with the remedy; NULL if one is */
     fr_ends ends;            /* ids that end a text, with or without a tokenizer */
+    const char *device_kind; /* "cpu" or "cuda" */
     fr_device *device;
     fr_device *host; /* one in the host's memory: `device`, or owned beside it */
     fr_grid grid;
@@ -40,8 +41,8 @@ FR_MUST_CHECK fr_status fr_session_open(fr_ctx *ctx, fr_group *world, const char
 typedef struct fr_session_params {
     fr_layout layout;
     fr_precision precision;
-    bool quantised;       /* weights stay in the file as they are */
-    const char *device;   /* its kind, as fr_device_params takes it; borrowed */
+    bool quantised;     /* weights stay in the file as they are */
+    const char *device; /* its kind (fr_rank_limits), or as fr_device_params takes it */
     int64_t device_bytes; /* of its own memory that are reserved (fr_layout_settle) */
     int64_t threads;      /* as fr_rank_threads takes them */
     int64_t max_position;
