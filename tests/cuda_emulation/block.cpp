@@ -28,8 +28,6 @@ namespace
 
 struct thread {
     fr_fiber *fiber; /* once it has begun */
-    fr_emulated_question question;
-    int line;
     unsigned turn;
 };
 
@@ -39,14 +37,16 @@ struct warp {
     uint32_t fresh; /* those of the ready that have not begun */
     uint32_t at_warp;
     uint32_t at_block;
+    fr_emulated_question question; /* of those at_warp, */
+    int line;                      /* and where they ask it */
 };
 
 /* The lanes of a warp once, in the order first, first + step, ... */
 struct pass {
     int warp;
-    int first;
-    int step; /* odd */
-    int next;
+    unsigned first;
+    unsigned step; /* odd */
+    unsigned next;
 };
 
 enum { STACK_BYTES = 256 << 10, RUBBISH = 0xA7, MARGIN = 64 };
@@ -76,24 +76,32 @@ uint64_t draw(void)
 
 /* ---- lanes -------------------------------------------------------------------------------------- */
 
-uint32_t bit_of(int t)
+/* A switch of lanes is most of what an emulated kernel costs, so what it takes is inlined. */
+#define FR_AT_ONCE inline __attribute__((always_inline))
+
+FR_AT_ONCE unsigned lane_of(int t)
 {
-    return 1U << (t % FR_EMULATED_WARP);
+    return static_cast<unsigned>(t) % FR_EMULATED_WARP;
 }
 
-warp *warp_of(int t)
+FR_AT_ONCE uint32_t bit_of(int t)
 {
-    return &warps[t / FR_EMULATED_WARP];
+    return 1U << lane_of(t);
+}
+
+FR_AT_ONCE warp *warp_of(int t)
+{
+    return &warps[static_cast<unsigned>(t) / FR_EMULATED_WARP];
 }
 
 /* @return the thread that runs next in this pass, or -1 */
-int next_thread(void)
+FR_AT_ONCE int next_thread(void)
 {
-    const warp *w = &warps[now.warp];
+    const uint32_t ready = warps[now.warp].ready;
     while (now.next < FR_EMULATED_WARP) {
-        int lane = (now.first + now.next++ * now.step) % FR_EMULATED_WARP;
-        if ((w->ready >> lane & 1) != 0) {
-            return now.warp * FR_EMULATED_WARP + lane;
+        unsigned lane = (now.first + now.next++ * now.step) % FR_EMULATED_WARP;
+        if ((ready >> lane & 1) != 0) {
+            return now.warp * FR_EMULATED_WARP + static_cast<int>(lane);
         }
     }
     return -1;
@@ -102,7 +110,7 @@ int next_thread(void)
 void live(void);
 
 /* Thread t is the one that runs. @return whether it begins */
-bool start(int t)
+FR_AT_ONCE bool start(int t)
 {
     warp *w = warp_of(t);
     bool begins = (w->fresh & bit_of(t)) != 0;
@@ -116,7 +124,7 @@ bool start(int t)
 }
 
 /* Hand over to thread t, or to the scheduler for -1. */
-void switch_to(fr_fiber *from, int t)
+FR_AT_ONCE void switch_to(fr_fiber *from, int t)
 {
     if (t < 0) {
         fr_fiber_switch(from, fr_fiber_here());
@@ -163,8 +171,9 @@ void run_warp(int w)
     uint64_t haste = order >> 58; /* some lag, and some hurry as far as they can */
     uint64_t times = haste % 8 == 0 ? UINT64_MAX - 1 : haste % 3;
     for (uint64_t i = 0; i <= times && warps[w].ready != 0; i++, order >>= 10) {
-        now = {w, static_cast<int>(order % FR_EMULATED_WARP),
-               static_cast<int>(order / FR_EMULATED_WARP % FR_EMULATED_WARP | 1), 0};
+        now = {w, static_cast<unsigned>(order % FR_EMULATED_WARP),
+               static_cast<unsigned>(order / FR_EMULATED_WARP % FR_EMULATED_WARP | 1),
+               0};
         int t = next_thread();
         if (t >= 0) {
             switch_to(fr_fiber_here(), t);
@@ -305,21 +314,18 @@ const uint64_t *fr_emulated_exchange(fr_emulated_question question, int line,
 {
     int t = fr_emulated.thread;
     warp *w = warp_of(t);
-    thread *own = &threads[t];
-    uint64_t *values = w->values[own->turn++ % 2];
-    values[t % FR_EMULATED_WARP] = bits;
-    own->question = question;
-    own->line = line;
+    uint64_t *values = w->values[threads[t].turn++ % 2];
+    values[lane_of(t)] = bits;
+    if (w->at_warp == 0) {
+        w->question = question;
+        w->line = line;
+    } else if (w->question != question || w->line != line) {
+        fr_emulated_stop("lanes of its warp ask for different things");
+    }
     w->at_warp |= bit_of(t);
     if (w->at_warp != WHOLE_WARP) {
         leave(t);
         return values;
-    }
-    const thread *first = &threads[t / FR_EMULATED_WARP * FR_EMULATED_WARP];
-    for (int lane = 0; lane < FR_EMULATED_WARP; lane++) {
-        if (first[lane].question != question || first[lane].line != line) {
-            fr_emulated_stop("lanes of its warp ask for different things");
-        }
     }
     w->ready = WHOLE_WARP & ~bit_of(t);
     w->at_warp = 0;

@@ -32,6 +32,13 @@ target_include_directories(fr_emulation_options INTERFACE ${PROJECT_SOURCE_DIR}/
 # kernels are optimized in each build: those for debugging would take minutes
 target_compile_options(fr_emulation_options INTERFACE
     -Wall -Wextra -Wshadow -Wconversion -Wdouble-promotion -Wcast-qual -O2 -ffp-contract=off)
+# A product and sum that is rounded once is one instruction where the processor has it, else a call. The bits are the same; tests
+# run where they are built.
+include(CheckCXXSourceRuns)
+check_cxx_source_runs("int main() { return __builtin_cpu_supports(\"fma\") ? 0 : 1; }" FR_HOST_HAS_FMA)
+if(FR_HOST_HAS_FMA)
+    target_compile_options(fr_emulation_options INTERFACE -mfma)
+endif()
 if(FORERUN_SANITIZE)
     target_compile_options(fr_emulation_options INTERFACE
         -fsanitize=${FORERUN_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
