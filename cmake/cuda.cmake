@@ -78,6 +78,9 @@ file(CONFIGURE OUTPUT ${folder}/images.c @ONLY CONTENT "#include \"device/cuda/r
 set_source_files_properties(${folder}/images.S PROPERTIES OBJECT_DEPENDS "${images}")
 set_source_files_properties(${folder}/images.c PROPERTIES OBJECT_DEPENDS "${images}")
 
-# As objects: its list of backends comes before the one of fr_device.
-add_library(fr_with_cuda OBJECT ${folder}/images.S ${folder}/images.c ${PROJECT_SOURCE_DIR}/src/device/backends_cuda.c)
+# The images, and the list of backends of the program, which not all that have the images take. Both are objects: a program that
+# names them has them, and its list comes before the one of fr_device.
+add_library(fr_cuda_images OBJECT ${folder}/images.S ${folder}/images.c)
+target_link_libraries(fr_cuda_images PUBLIC fr_cuda PRIVATE fr_options)
+add_library(fr_with_cuda OBJECT ${PROJECT_SOURCE_DIR}/src/device/backends_cuda.c)
 target_link_libraries(fr_with_cuda PUBLIC fr_cuda PRIVATE fr_options)

@@ -1,8 +1,11 @@
 /* The emulated kernels of this program, in the place of nvcc's images. */
 #include "block.h"
 #include "device/cuda/runtime.h"
+#include "which_gpu.h"
 
 #include <stddef.h>
+
+const bool fr_gpu_is_emulated = true;
 
 #define FR_K(name) extern const fr_emulated_kernel fr_emulated_##name;
 FR_CUDA_KERNELS(FR_K, FR_DIGIT_1, FR_DIGIT_2, FR_DIGIT_3)

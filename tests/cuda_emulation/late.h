@@ -1,11 +1,13 @@
 /*
- * late.h - a CUDA device over the emulated driver for tests of its memory, and bytes from a generator of a few lines.
+ * late.h - a CUDA device for tests of its memory, over the emulated driver where nothing else is said, and bytes from a
+ * generator of a few lines.
  */
 #ifndef FR_CUDA_EMULATION_LATE_H
 #define FR_CUDA_EMULATION_LATE_H
 
 #include "device/cuda/cuda.h"
 #include "support/suite.h"
+#include "which_gpu.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +21,15 @@ static inline void set(const char *name, int64_t value)
     char text[BYTES];
     (void)snprintf(text, sizeof text, "%lld", (long long)value);
     CU_ASSERT_EQUAL(setenv(name, text, 1), 0);
+}
+
+/* Skips a case of what NVIDIA's driver does not let a test choose: a GPU's size, when work is done. @return whether */
+static inline bool skip_on_a_gpu(void)
+{
+    if (!fr_gpu_is_emulated) {
+        fr_skip("only the emulated driver can be told to");
+    }
+    return !fr_gpu_is_emulated;
 }
 
 /* The driver reads its environment where no device is open. */

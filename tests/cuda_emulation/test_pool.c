@@ -61,6 +61,9 @@ static void the_pool_grows_beyond_what_was_reserved(void)
 static void memory_that_is_lacking_is_refused_with_sizes(void)
 {
     fr_byte *memory = NULL;
+    if (skip_on_a_gpu()) {
+        return;
+    }
     set("FR_EMULATED_MEMORY", 64 * MIB);
     fr_device *device = open_device(0);
     int64_t room = fr_device_room(device);
@@ -88,6 +91,9 @@ static void memory_that_is_lacking_is_refused_with_sizes(void)
 static void a_lack_that_is_kept_comes_out_at_the_check(void)
 {
     void *scratch = NULL;
+    if (skip_on_a_gpu()) {
+        return;
+    }
     set("FR_EMULATED_MEMORY", 16 * MIB);
     fr_device *device = open_device(0);
     CU_ASSERT(fr_cuda_keep(device, FR_OK));
@@ -104,6 +110,9 @@ static void a_lack_that_is_kept_comes_out_at_the_check(void)
 static void facts_are_of_the_gpu(void)
 {
     fr_device_facts facts;
+    if (skip_on_a_gpu()) {
+        return;
+    }
     set("FR_EMULATED_MEMORY", 1 << 30);
     FR_ASSERT_OK(fr_cuda_backend.facts(fr_test_ctx(), 0, &facts));
     CU_ASSERT_FALSE(facts.in_host_memory);

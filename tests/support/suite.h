@@ -55,7 +55,8 @@ void fr_assert_same_bytes(const char *what, const void *got, const void *wanted,
 
 /** A fresh folder under the build's test area (removed at the suite's end); valid until then. */
 const char *fr_test_folder(void);
-/** Path of a file under tests/ of the source tree (e.g. "golden/x.safetensors"); a static ring of 8. */
+/** Path of a file under tests/ of the source tree (e.g. "golden/x.safetensors"); a static ring of 8. The variable
+ * FR_TEST_SOURCE says where that folder is on a machine to which the program was brought (tests/gpu.sh). */
 const char *fr_test_data(const char *relative);
 
 #define FR_CASE(function)                                                              \
