@@ -200,7 +200,7 @@ sanitize() {
 
 # memcheck sees accesses outside of what the driver gave, not those from one block of the pool to another
 sanitizer() {
-    local name
+    local name sanitizer
     sanitizer=${GPU_SANITIZER:-$(command -v compute-sanitizer || true)}
     if [ -z "$sanitizer" ] && [ -x /usr/local/cuda/bin/compute-sanitizer ]; then
         sanitizer=/usr/local/cuda/bin/compute-sanitizer
@@ -212,6 +212,12 @@ sanitizer() {
     fi
     if [ -z "$sanitizer" ]; then
         say "  not run: compute-sanitizer is not installed"
+        return
+    fi
+    # on some machines it does not work at all
+    if ! timeout -k 5 "$(room 60)" "$sanitizer" --tool memcheck --error-exitcode 9 "$(program gpu_memory)" \
+        nothing_is_done_for_no_bytes >"$work/sanitizer.log" 2>&1 </dev/null; then
+        say "  not run: compute-sanitizer does not work here: $(grep -m 1 -iE 'error|not supported' "$work/sanitizer.log" || true)"
         return
     fi
     for name in norm_heads heads rows pool; do
