@@ -315,7 +315,7 @@ run() {
     if part sanitizer 100; then sanitizer; fi
     if part bench 120; then
         bench "${steps[@]}"
-        "$rehearse" || bench 8b-stage 4 32 512 8192
+        "$rehearse" || bench 8b-stage 4 16 512 8192
     fi
 }
 
