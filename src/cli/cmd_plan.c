@@ -31,6 +31,8 @@ static const fr_option OPTIONS[] = {
     {"device-memory", "SIZE",
      "memory of a rank's device, where that is not the node's, e.g. 80GB of a GPU"},
     {"ranks-per-node", "K", "ranks that share a node's memory (default 1)"},
+    {"ranks-per-gpu", "K",
+     "ranks that share a device with memory of its own (default 1)"},
     {"link-gbps", "X",
      "speed of a link between two ranks, Gbit/s one way (default 10)"},
     {"link-us", "L", "latency of a link in microseconds (default 20)"},
@@ -88,22 +90,43 @@ static fr_status read_machine(const fr_cli *cli, fr_plan_report *report,
     return FR_OK;
 }
 
-/* Without --device-memory the device of this program counts; with it the cluster's, which need not be built in here. */
-static fr_status read_device(const fr_cli *cli, const fr_plan_report *report,
+/* A device of the cluster, which neither this machine nor this program need have. */
+static fr_status describe_device(const fr_cli *cli, const char *kind,
+                                 fr_device_facts *facts)
+{
+    if (!fr_device_facts_elsewhere(kind, facts) || facts->in_host_memory) {
+        return FR_FAIL(cli->ctx, FR_ERR_ARG,
+                       "--device-memory is of devices with memory of their own, and "
+                       "run.device is %s; leave it out, or set run.device to cuda",
+                       kind);
+    }
+    return fr_options_size(cli->ctx, cli->options, "device-memory", &facts->available);
+}
+
+/* Without --device-memory the device of this program counts, with it the cluster's. Its ranks have equal parts of it. */
+static fr_status read_device(const fr_cli *cli, fr_plan_report *report,
                              fr_rank_limits *limits)
 {
-    fr_device_facts facts = {.in_host_memory = false};
+    const char *kind = report->config->run.device;
+    fr_device_facts facts;
     if (fr_options_has(cli->options, "device-memory")) {
-        FR_TRY(
-            fr_options_size(cli->ctx, cli->options, "device-memory", &facts.available));
+        FR_TRY(describe_device(cli, kind, &facts));
     } else {
-        const char *kind = report->config->run.device;
         FR_TRY(fr_device_check_kind(cli->ctx, "run.device", kind));
         FR_TRY(fr_device_facts_of(cli->ctx, kind, 0, &facts));
     }
+    report->ranks_per_device = 1;
+    FR_TRY(fr_options_int(cli->ctx, cli->options, "ranks-per-gpu", 1, MAX_RANKS,
+                          &report->ranks_per_device));
+    if (facts.in_host_memory && fr_options_has(cli->options, "ranks-per-gpu")) {
+        return FR_FAIL(cli->ctx, FR_ERR_ARG,
+                       "--ranks-per-gpu is of devices with memory of their own, which "
+                       "this machine lacks; give --device-memory, or leave it out");
+    }
     limits->device_is_apart = !facts.in_host_memory;
-    limits->device_memory = facts.available;
+    limits->device_memory = facts.available / report->ranks_per_device;
     limits->work = facts.work;
+    limits->scratch = facts.scratch;
     return FR_OK;
 }
 
@@ -211,11 +234,13 @@ static fr_status forecast_chosen(const fr_cli *cli, fr_plan_report *report)
 }
 
 /* What `train` chooses: it does not know the speeds that are given here. */
-static fr_status choose(const fr_cli *cli, fr_plan_report *report)
+static fr_status choose(const fr_cli *cli, fr_layout_problem *problem,
+                        fr_plan_report *report)
 {
-    fr_layout_problem of_train = *report->problem;
     fr_layout_candidate *list = NULL;
     fr_layout layout;
+    FR_TRY(fr_layout_microbatch(cli->ctx, problem, &problem->microbatch_tokens));
+    fr_layout_problem of_train = *problem;
     of_train.machine = fr_machine_assumed();
     FR_TRY(fr_layout_resolve(cli->ctx, &of_train, &layout));
     FR_TRY(fr_layout_list(cli->ctx, report->problem, &list, &report->n_candidates));
@@ -267,7 +292,7 @@ static fr_status plan(const fr_cli *cli, const fr_config *config)
     fr_status status = open_weights(cli, config, &weights);
     problem.weights_in_file = weights;
     if (status == FR_OK) {
-        status = choose(cli, &report);
+        status = choose(cli, &problem, &report);
     }
     fr_weights_close(&weights);
     fr_plan_sources_close(&sources);

@@ -22,17 +22,18 @@ static json_t *candidate_of(const fr_layout_candidate *c)
                      fr_json_real(c->seconds), "reason", fr_json_string(c->reason));
 }
 
-/* "total" is of the host's memory. The last four are 0 where the device works in that. */
+/* "total" is of the host's memory. The last six are 0 where the device works in that. */
 static json_t *memory_of(const fr_rank_memory *m)
 {
     return json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "weights",
-        (json_int_t)m->weights, "activations", (json_int_t)m->activations, "edges",
-        (json_int_t)m->edges, "validation", (json_int_t)m->forward, "workspace",
-        (json_int_t)m->workspace, "head", (json_int_t)m->head, "tasks",
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+        "weights", (json_int_t)m->weights, "activations", (json_int_t)m->activations,
+        "edges", (json_int_t)m->edges, "validation", (json_int_t)m->forward,
+        "workspace", (json_int_t)m->workspace, "head", (json_int_t)m->head, "tasks",
         (json_int_t)m->tasks, "process", (json_int_t)m->process, "total",
         (json_int_t)m->total, "images", (json_int_t)m->images, "copies",
-        (json_int_t)m->copies, "loading", (json_int_t)m->loading, "device",
+        (json_int_t)m->copies, "loading", (json_int_t)m->loading, "scratch",
+        (json_int_t)m->scratch, "slack", (json_int_t)m->slack, "device",
         (json_int_t)m->device);
 }
 
@@ -119,11 +120,13 @@ static json_t *report_of(const fr_plan_report *r)
     const fr_forecast *f = r->forecast;
     const fr_machine *m = &r->problem->machine;
     json_t *layout = json_pack(
-        "{s:i, s:i, s:i, s:b, s:I, s:I, s:i, s:I, s:o, s:o, s:o, s:b, s:b}", "ranks",
-        r->problem->n_ranks, "stages", r->chosen->layout.n_stages, "replicas",
+        "{s:i, s:i, s:i, s:b, s:I, s:I, s:I, s:I, s:i, s:I, s:o, s:o, s:o, s:b, s:b}",
+        "ranks", r->problem->n_ranks, "stages", r->chosen->layout.n_stages, "replicas",
         r->chosen->layout.n_replicas, "fits", (int)r->chosen->fits, "rank_memory",
         (json_int_t)r->problem->limits.memory, "device_memory",
-        (json_int_t)r->problem->limits.device_memory, "largest_stage", f->largest,
+        (json_int_t)r->problem->limits.device_memory, "ranks_per_device",
+        (json_int_t)r->ranks_per_device, "microbatch_tokens_auto",
+        (json_int_t)r->problem->microbatch_tokens, "largest_stage", f->largest,
         "largest_bytes", (json_int_t)f->stages[f->largest].memory.total, "flops",
         fr_json_real(m->flops), "link_bytes_a_second", fr_json_real(m->link_bytes),
         "link_seconds", fr_json_real(m->link_seconds), "flops_assumed",

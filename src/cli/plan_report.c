@@ -40,6 +40,18 @@ static const char *plural(int64_t n)
     return n == 1 ? "" : "s";
 }
 
+static void print_device(const fr_plan_report *r, FILE *out)
+{
+    const fr_layout_problem *p = r->problem;
+    (void)fprintf(out, "device     %s of its own memory for a rank",
+                  size_of((double)p->limits.device_memory).text);
+    if (r->ranks_per_device > 1) {
+        (void)fprintf(out, ", %lld ranks a device", (long long)r->ranks_per_device);
+    }
+    (void)fprintf(out, "; batch.microbatch_tokens: auto is %lld\n",
+                  (long long)p->microbatch_tokens);
+}
+
 /* Each number says whether it was given, assumed or found on this machine, since the forecast is only as good as
  * these. */
 static void print_head(const fr_plan_report *r, FILE *out)
@@ -71,8 +83,7 @@ static void print_head(const fr_plan_report *r, FILE *out)
                   r->memory_is_here ? here : size_of((double)r->node_memory).text,
                   r->memory_is_here ? ", since --node-memory is not given" : " a node");
     if (r->problem->limits.device_is_apart) {
-        (void)fprintf(out, "device     %s of its own memory for a rank\n",
-                      size_of((double)r->problem->limits.device_memory).text);
+        print_device(r, out);
     }
     (void)fprintf(out,
                   "speed      %.3g FLOP/s a rank (%s), links %.3g Gbit/s and %.3g us "
@@ -170,8 +181,12 @@ static void print_memory(const fr_rank_memory *m, bool device_is_apart, FILE *ou
     const int64_t one[] = {m->weights,   m->activations, m->edges, m->forward,
                            m->workspace, m->head,        m->tasks, m->total};
     const int64_t apart[] = {m->weights,   m->activations, m->edges,  m->forward,
-                             m->workspace, m->head,        m->images, m->device};
-    print_columns(device_is_apart ? apart : one, sizeof one / sizeof one[0], out);
+                             m->workspace, m->head,        m->images, m->scratch,
+                             m->slack,     m->device};
+    print_columns(device_is_apart ? apart : one,
+                  device_is_apart ? sizeof apart / sizeof apart[0]
+                                  : sizeof one / sizeof one[0],
+                  out);
 }
 
 /* In layers: how many of them cost as much as the head does on the share of rows that have a target. */
@@ -217,10 +232,11 @@ static void print_stages(const fr_plan_report *r, FILE *out)
         "\nstages     %sthe head costs as much as %.2f layers; %s of each total%s "
         "are the program\n"
         " stage     layers   cost flight     weights activations       edges  "
-        "validation   workspace        head %11s %11s\n",
+        "validation   workspace        head %s\n",
         r->chosen->fits ? "" : "of the layout with the least memory; ", head_cost(r),
         size_of((double)f->stages[0].memory.process).text, apart ? " of the host" : "",
-        apart ? "images" : "tasks", apart ? "device" : "total");
+        apart ? "     images     scratch       slack      device"
+              : "      tasks       total");
     for (int i = 0; i < f->n_stages; i++) {
         const fr_stage_forecast *s = &f->stages[i];
         if (!is_shown(f, i)) {

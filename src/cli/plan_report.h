@@ -53,6 +53,7 @@ typedef struct fr_plan_report {
     bool memory_is_here; /* this machine's available memory was taken */
     fr_memory_share memory_here;
     int64_t ranks_per_node;
+    int64_t ranks_per_device; /* of a device with memory of its own */
     bool flops_assumed;
     bool link_assumed;
     const fr_plan_task *tasks; /* [config->n_tasks] */

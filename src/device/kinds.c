@@ -87,6 +87,23 @@ fr_status fr_device_facts_of(fr_ctx *ctx, const char *kind, int node_rank,
     return backend->facts != NULL ? backend->facts(ctx, node_rank, out) : FR_OK;
 }
 
+bool fr_device_facts_elsewhere(const char *kind, fr_device_facts *out)
+{
+    static const struct known {
+        const char *kind;
+        fr_device_facts facts;
+    } KNOWN[] = {{"cuda", {.work = FR_BF16, .scratch = fr_scratch_cuda}},
+                 {"cpu", {.in_host_memory = true}}};
+    bool is_auto = strcmp(kind, "auto") == 0;
+    for (size_t i = 0; i < sizeof KNOWN / sizeof KNOWN[0]; i++) {
+        if (is_auto || strcmp(kind, KNOWN[i].kind) == 0) {
+            *out = KNOWN[i].facts;
+            return true;
+        }
+    }
+    return false;
+}
+
 fr_status fr_device_create_host(fr_ctx *ctx, int n_threads, fr_device **out)
 {
     fr_device_params params = {.kind = "cpu", .n_threads = n_threads};

@@ -4,7 +4,7 @@
 #ifndef FR_DEVICE_KINDS_H
 #define FR_DEVICE_KINDS_H
 
-#include "device/device.h"
+#include "device/scratch.h"
 
 typedef struct fr_device_params {
     const char *kind; /* "cpu", "cuda", or "auto": see fr_device_settle */
@@ -20,6 +20,9 @@ typedef struct fr_device_facts {
     fr_dtype work;       /* fr_device_work of models in bf16 */
     char which
         [40]; /* ranks of a node whose texts are equal share the device and its memory; "" in the host's memory */
+    char name[64]; /* of the device, for people; likewise */
+    fr_scratch_function *
+        scratch; /* what its operators take for themselves; NULL: what stage_bytes.h says */
 } fr_device_facts;
 
 /**
@@ -34,6 +37,10 @@ FR_MUST_CHECK fr_status fr_device_settle(fr_ctx *ctx, const char *asked, int nod
 /** Of the device that fr_device_create would make. @return as fr_device_create */
 FR_MUST_CHECK fr_status fr_device_facts_of(fr_ctx *ctx, const char *kind, int node_rank,
                                            fr_device_facts *out);
+
+/** What holds for a kind on every machine, also in a program that is built without it: `bytes` and `available` are 0, `which` and
+ * `name` "". "auto" stands for the first kind that has memory of its own. @return false: no such kind is known */
+bool fr_device_facts_elsewhere(const char *kind, fr_device_facts *out);
 
 /** A device of that kind, with the best that the machine has and the environment allows (FORERUN_ISA).
  * @return FR_OK; FR_ERR_ARG (threads; FORERUN_ISA names no instruction set); FR_ERR_CONFIG (no such kind is built in);

@@ -117,9 +117,10 @@ make_config 1 8 f32
 plan "$work/c.yaml" --ranks 4 --device-memory 1G
 grep -q "^device     1.00 GiB of its own memory for a rank" "$work/out" || fail "the device is not named"
 grep -q "^host       " "$work/out" || fail "no table of the host's memory"
+grep -q "workspace        head      images     scratch       slack      device$" "$work/out" || fail "not all parts of the device"
 plan "$work/c.yaml" --ranks 4 --device-memory 1G --json
 json 'o["device_memory"] == 2**30 and o["fits"] and o["stages"] == 1'
-json 'all(m["device"] == sum(m[k] for k in ("weights", "activations", "edges", "validation", "workspace", "head", "images"))
+json 'all(m["device"] == sum(m[k] for k in ("weights", "activations", "edges", "validation", "workspace", "head", "images", "scratch", "slack"))
           and m["total"] == m["process"] + max(m["loading"], m["tasks"] + m["copies"])
           for m in (s["memory"] for s in o["stage"]))'
 device_bytes=$(tail -n 1 "$work/out" | python3 -c 'import json, sys; print(json.load(sys.stdin)["stage"][0]["memory"]["device"])')
@@ -129,7 +130,14 @@ expect 1 "$FORERUN" plan "$work/c.yaml" --ranks 4 --device-memory 1000
 grep -q "in its device; 90 % of its memory is 900 B" "$work/out" || fail "the device is not the reason: $(cat "$work/out")"
 grep -q "of its device's instead of 1000 B" "$work/out" || fail "the remedy does not name the device"
 plan "$work/c.yaml" --ranks 4 --device-memory 80GB --set run.device=cuda --json
-json 'o["device_memory"] == 80 * 10**9'
+json 'o["device_memory"] == 80 * 10**9 and o["ranks_per_device"] == 1 and o["microbatch_tokens_auto"] == 1024'
+json 'all(s["memory"]["scratch"] >= 65536 and s["memory"]["slack"] > 0 for s in o["stage"])'
+open=(--set run.device=cuda --set tasks.t.batch.microbatch_tokens=auto)
+plan "$work/c.yaml" --ranks 4 --device-memory 80GB --ranks-per-gpu 2 "${open[@]}" --json
+json 'o["device_memory"] == 40 * 10**9 and o["ranks_per_device"] == 2 and o["microbatch_tokens_auto"] == 8192'
+plan "$work/c.yaml" --ranks 4 --device-memory 80GB --ranks-per-gpu 2 "${open[@]}"
+grep -q "^device     37.25 GiB of its own memory for a rank, 2 ranks a device; batch.microbatch_tokens: auto is 8192" "$work/out" ||
+    fail "the device is not told: $(cat "$work/out")"
 plan "$work/c.yaml" --ranks 4 --json
 json 'o["device_memory"] == 0 and all(s["memory"]["device"] == 0 for s in o["stage"])'
 
@@ -168,6 +176,8 @@ if [[ $("$FORERUN" eval --device gpu 2>&1) != *"or cuda"* ]]; then
     bad 2 "run.device is cuda, which this program is built without" "$work/c.yaml" --ranks 2 --set run.device=cuda
 fi
 bad 2 "--device-memory is much" "$work/c.yaml" --ranks 2 --device-memory much
+bad 2 "--device-memory is of devices with memory of their own" "$work/c.yaml" --ranks 2 --device-memory 1G --set run.device=cpu
+bad 2 "--ranks-per-gpu is of devices with memory of their own" "$work/c.yaml" --ranks 2 --ranks-per-gpu 2 --set run.device=cpu
 bad 2 "--flops is 0" "$work/c.yaml" --ranks 2 --flops 0
 bad 2 "--target-share is 2" "$work/c.yaml" --ranks 2 --target-share 2
 bad 2 "did you mean --ranks" "$work/c.yaml" --rank 2

@@ -75,7 +75,7 @@ static void defaults_are_those_of_the_reference(void)
     CU_ASSERT_EQUAL(t->batch.order, FR_ORDER_SHUFFLED);
     CU_ASSERT_TRUE(t->batch.share_sources);
     CU_ASSERT_EQUAL(t->batch.share_prompt, 1);
-    CU_ASSERT_EQUAL(t->batch.microbatch_tokens, 1024);
+    CU_ASSERT_EQUAL(t->batch.microbatch_tokens, FR_AUTO);
     fr_config_destroy(&c);
     CU_ASSERT_PTR_NULL(c);
 }

@@ -339,6 +339,12 @@ static void replicas_on_a_node_share_their_weights(void)
     }
 }
 
+/* Scratch of a device that shows what it is asked for. */
+static int64_t rows_and_predictions(const fr_scratch_shape *shape)
+{
+    return shape->n_tokens * 1000 + shape->n_units * 100 + shape->n_targets;
+}
+
 /* What a device with memory of its own has is no longer the host's, but for what goes through it. */
 static void a_device_apart_has_memory_of_its_own(void)
 {
@@ -364,10 +370,21 @@ static void a_device_apart_has_memory_of_its_own(void)
         /* up and down to each neighbour, and the sums */
         CU_ASSERT_EQUAL(apart.copies, images + (i == 0 || i == 3 ? 3 : 5) * 2 *
                                                    (int64_t)FR_LINK_PIECE_BYTES);
-        CU_ASSERT_EQUAL(apart.device, apart.weights + apart.activations + apart.edges +
-                                          apart.forward + apart.workspace + apart.head +
-                                          apart.images);
+        int64_t parts = apart.weights + apart.activations + apart.edges +
+                        apart.forward + apart.workspace + apart.head + apart.images;
+        CU_ASSERT_EQUAL(apart.scratch, 0);
+        CU_ASSERT_EQUAL(apart.slack, parts / 64);
+        CU_ASSERT_EQUAL(apart.device, parts + apart.slack);
         CU_ASSERT_EQUAL(apart.activations, one.activations);
+        p.scratch = rows_and_predictions;
+        fr_forecast_memory(&p, i, &one);
+        p.scratch = NULL;
+        /* of the larger microbatch; a target of n tokens takes n - 1 rows */
+        CU_ASSERT_EQUAL(one.scratch, loads[0].max_rows * (i < 3 ? 1000 : 1002) +
+                                         loads[0].max_units * 100);
+        CU_ASSERT_EQUAL(one.workspace, apart.workspace);
+        CU_ASSERT_EQUAL(one.device, parts + one.scratch + one.slack);
+        CU_ASSERT_EQUAL(one.slack, (parts + one.scratch) / 64);
         CU_ASSERT_EQUAL(apart.total, apart.process + apart.tasks + apart.copies);
     }
     /* matrices wait in the host's memory for their way: here they are more than what comes after */

@@ -273,6 +273,43 @@ static void a_devices_own_memory_decides(void)
     free(list);
 }
 
+/* A size that is left open is the largest with which a layout fits, and one that is given stays. */
+static void microbatches_are_as_large_as_fits(void)
+{
+    problem p;
+    int64_t tokens = 0;
+    int64_t device_bytes = 0;
+    fr_layout layout;
+    make_problem(&(choice){1, 1, 1 << 16, 1, PLENTY}, &p);
+    p.task.batch.microbatch_tokens = FR_AUTO;
+    p.problem.limits.memory *= 16;
+    FR_ASSERT_OK(fr_layout_microbatch(fr_test_ctx(), &p.problem, &tokens));
+    CU_ASSERT_EQUAL(tokens, FR_MICROBATCH_TOKENS);
+    p.problem.limits.device_is_apart = true;
+    p.problem.limits.device_memory = (int64_t)PLENTY * 16;
+    FR_ASSERT_OK(fr_layout_microbatch(fr_test_ctx(), &p.problem, &tokens));
+    CU_ASSERT_EQUAL(tokens, 8192);
+    for (int64_t n = 8192; n >= 128; n /= 2) {
+        p.problem.microbatch_tokens = n;
+        FR_ASSERT_OK(
+            fr_layout_settle(fr_test_ctx(), &p.problem, &layout, &device_bytes));
+        p.problem.microbatch_tokens = 0;
+        double enough = (double)device_bytes / fr_layout_memory_share();
+        p.problem.limits.device_memory = (int64_t)enough + 1;
+        FR_ASSERT_OK(fr_layout_microbatch(fr_test_ctx(), &p.problem, &tokens));
+        CU_ASSERT_EQUAL(tokens, n);
+        p.problem.limits.device_memory = (int64_t)enough - 1;
+        FR_ASSERT_OK(fr_layout_microbatch(fr_test_ctx(), &p.problem, &tokens));
+        CU_ASSERT_EQUAL(tokens, n > 128 ? n / 2 : 128);
+    }
+    p.task.batch.microbatch_tokens = 77;
+    FR_ASSERT_OK(fr_layout_microbatch(fr_test_ctx(), &p.problem, &tokens));
+    CU_ASSERT_EQUAL(fr_microbatch_tokens(&p.task, tokens), 77);
+    p.task.batch.microbatch_tokens = FR_AUTO;
+    CU_ASSERT_EQUAL(fr_microbatch_tokens(&p.task, 256), 256);
+    CU_ASSERT_EQUAL(fr_microbatch_tokens(&p.task, 0), 1024);
+}
+
 static void one_given_side_fixes_the_other(void)
 {
     check_choice(&(choice){2, 0, 8, 4, PLENTY}, 2, 2);
@@ -324,6 +361,7 @@ static const fr_case CASES[] = {
     FR_CASE(without_tasks_the_fewest_stages_that_fit_are_taken),
     FR_CASE(replicas_of_a_node_fit_because_they_share),
     FR_CASE(a_devices_own_memory_decides),
+    FR_CASE(microbatches_are_as_large_as_fits),
     FR_CASE(one_given_side_fixes_the_other),
     FR_CASE(impossible_layouts_name_both_numbers),
     FR_CASE(groups_of_sources_limit_the_replicas),

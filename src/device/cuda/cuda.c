@@ -179,10 +179,11 @@ static fr_status ask_memory(fr_cuda *cuda, fr_device_facts *out)
 static fr_status facts_by_rank(fr_ctx *ctx, int node_rank, fr_device_facts *out)
 {
     fr_cuda cuda = {.base.ctx = ctx};
-    *out = (fr_device_facts){.in_host_memory = false, .work = FR_BF16};
+    (void)fr_device_facts_elsewhere("cuda", out);
     fr_status status = fr_cuda_context_open(ctx, choice_of(node_rank), &cuda);
     if (status == FR_OK) {
         (void)snprintf(out->which, sizeof out->which, "%s", cuda.which);
+        (void)snprintf(out->name, sizeof out->name, "%s", cuda.name);
         status = ask_memory(&cuda, out);
     }
     fr_cuda_runtime_close(&cuda);

@@ -218,21 +218,18 @@ static void put_together(fr_device *device, int64_t total, int n,
 /* There is one buffer: the lists of the next call are copied into it after the kernels that read these. */
 fr_status fr_cuda_lists(fr_device *device, int n, fr_cuda_list *lists)
 {
-    enum {
-        GRAIN = 64 << 10
-    }; /* lists grow with the calls: not by a little each time */
     fr_cuda_memory *m = fr_cuda_memory_of(device);
     int64_t total = 0;
     for (int i = 0; i < n; i++) {
         lists[i].at = NULL;
-        total += fr_round_up(lists[i].bytes, FR_CUDA_ALIGNMENT);
+        total += fr_round_up(lists[i].bytes, FR_CUDA_LIST_ALIGNMENT);
     }
-    FR_TRY(enlarge(m, &m->lists, fr_round_up(total, GRAIN)));
+    FR_TRY(enlarge(m, &m->lists, fr_round_up(total, FR_CUDA_LIST_GRAIN)));
     int64_t at = 0;
     for (int i = 0; i < n; i++) {
         if (lists[i].bytes > 0) {
             lists[i].at = (char *)m->lists.at + at;
-            at += fr_round_up(lists[i].bytes, FR_CUDA_ALIGNMENT);
+            at += fr_round_up(lists[i].bytes, FR_CUDA_LIST_ALIGNMENT);
         }
     }
     if (total > 0 && total <= FR_CUDA_BLOCK_BYTES) {

@@ -39,6 +39,8 @@ typedef struct fr_cuda_list {
     int64_t bytes;
     void *at; /* [out] on the device, aligned to 64 bytes; NULL for no bytes */
 } fr_cuda_list;
+/** Lists grow with the calls, and not by a little each time. */
+enum { FR_CUDA_LIST_ALIGNMENT = 64, FR_CUDA_LIST_GRAIN = 64 << 10 };
 /** All lists of an operator at once. FR_ERR_NO_MEMORY; a void operator keeps it by fr_cuda_keep. */
 FR_MUST_CHECK fr_status fr_cuda_lists(fr_device *device, int n, fr_cuda_list *lists);
 

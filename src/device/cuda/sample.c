@@ -2,6 +2,7 @@
 #include "base/integer.h"
 #include "device/cuda/memory.h"
 #include "device/cuda/operators.h"
+#include "device/cuda/sample_room.h"
 
 #include <stddef.h>
 
@@ -12,16 +13,13 @@ static int threads_of(int64_t vocab)
     return (int)(WARP * fr_clamp(vocab / A_WARP, 1, FR_SAMPLE_WARPS));
 }
 
-/* Blocks take rows in turn: their room for candidates is bounded, whatever the number of rows. */
 static fr_status make_room(fr_device *device, int64_t n_rows, fr_sample_arguments *to,
                            int64_t *blocks)
 {
-    enum { MOST_BYTES = 1 << 28, MOST_BLOCKS = 256 };
     void *room = NULL;
     to->candidates = to->top_k > 0 ? fr_min(to->top_k, to->vocab) : to->vocab;
-    int64_t bytes = 2 * to->candidates * (int64_t)sizeof(fr_candidate);
-    *blocks = fr_min(n_rows, fr_clamp(MOST_BYTES / bytes, 1, MOST_BLOCKS));
-    FR_TRY(fr_cuda_scratch(device, FR_CUDA_USE_VALUES, *blocks * bytes, &room));
+    int64_t bytes = fr_cuda_sample_room(n_rows, to->candidates, blocks);
+    FR_TRY(fr_cuda_scratch(device, FR_CUDA_USE_VALUES, bytes, &room));
     to->room = room;
     return FR_OK;
 }

@@ -131,22 +131,66 @@ static int64_t slice_bytes(fr_dtype dtype, int64_t n_out, int64_t n_in)
     return n_out * row < max ? n_out * row : max;
 }
 
+/* The matrices that products use; without a head the last has no rows. Weights are stacked in one piece unless they stay in the
+ * file. */
+enum { N_MATRICES = 5 };
+static void list_matrices(const fr_stage_shape *shape, const fr_stage_calls *calls,
+                          fr_scratch_matrix out[N_MATRICES])
+{
+    const fr_arch *a = shape->arch;
+    bool in_file = shape->in_file != NULL;
+    int64_t n = calls->n_tokens;
+    int64_t vocab = is_last(shape) ? a->vocab_size : 0;
+    fr_scratch_matrix list[] = {{.n_out = fr_arch_qkv_width(a), .n_in = a->d_model},
+                                {.n_out = a->d_model, .n_in = fr_arch_q_width(a)},
+                                {.n_out = fr_arch_up_width(a), .n_in = a->d_model},
+                                {.n_out = a->d_model, .n_in = a->d_ff},
+                                {.n_out = vocab, .n_in = a->d_model}};
+    list[0].in_parts = in_file;
+    list[2].in_parts = in_file && a->gated;
+    for (int i = 0; i < N_MATRICES; i++) {
+        out[i] = list[i];
+        out[i].m = i == N_MATRICES - 1 ? fr_head_chunk(calls->n_targets) : n;
+        out[i].on_demand = in_file;
+    }
+}
+
 /* Only one product runs at a time and its scratch is reused by the next, so the largest matrix decides, not the sum. */
 int64_t fr_stage_reading_bytes(const fr_stage_shape *shape)
 {
-    const fr_arch *a = shape->arch;
-    const int64_t sides[][2] = {{fr_arch_qkv_width(a), a->d_model},
-                                {a->d_model, fr_arch_q_width(a)},
-                                {fr_arch_up_width(a), a->d_model},
-                                {a->d_model, a->d_ff},
-                                {is_last(shape) ? a->vocab_size : 0, a->d_model}};
+    fr_scratch_matrix matrices[N_MATRICES];
+    fr_stage_calls calls = {0};
     int64_t max = 0;
-    for (size_t i = 0; shape->in_file != NULL && i < sizeof sides / sizeof *sides;
-         i++) {
-        int64_t bytes = slice_bytes(shape->dtype, sides[i][0], sides[i][1]);
+    list_matrices(shape, &calls, matrices);
+    for (int i = 0; shape->in_file != NULL && i < N_MATRICES; i++) {
+        int64_t bytes = slice_bytes(shape->dtype, matrices[i].n_out, matrices[i].n_in);
         max = bytes > max ? bytes : max;
     }
     return max;
+}
+
+int64_t fr_stage_scratch_bytes(const fr_stage_shape *shape, const fr_stage_calls *calls,
+                               fr_scratch_function *scratch)
+{
+    const fr_arch *a = shape->arch;
+    fr_scratch_matrix matrices[N_MATRICES];
+    if (scratch == NULL) {
+        return fr_stage_reading_bytes(shape);
+    }
+    list_matrices(shape, calls, matrices);
+    fr_scratch_shape all = {.dtype = shape->dtype,
+                            .n_tokens = calls->n_tokens,
+                            .n_units = calls->n_units,
+                            .length = calls->length,
+                            .n_heads = a->n_heads,
+                            .n_kv_heads = a->n_kv_heads,
+                            .head_dim = a->head_dim,
+                            .n_targets = is_last(shape) ? calls->n_targets : 0,
+                            .n_sampled = is_last(shape) ? calls->n_sampled : 0,
+                            .vocab = a->vocab_size,
+                            .n_matrices = N_MATRICES,
+                            .matrices = matrices};
+    return scratch(&all);
 }
 
 int64_t fr_stage_head_bytes(const fr_stage_shape *shape, int64_t n_targets)

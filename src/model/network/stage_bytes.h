@@ -7,6 +7,7 @@
 #ifndef FR_MODEL_NETWORK_STAGE_BYTES_H
 #define FR_MODEL_NETWORK_STAGE_BYTES_H
 
+#include "device/scratch.h"
 #include "model/recompute.h"
 #include "model/weights/weights.h"
 
@@ -32,6 +33,20 @@ int64_t fr_stage_matrix_bytes(const fr_stage_shape *shape);
 /** Scratch for rows read from the file, at most: the largest slice of a product's matrix (FR_SLICE_BYTES); 0 where
  * matrices are converted once. */
 int64_t fr_stage_reading_bytes(const fr_stage_shape *shape);
+
+/** The largest passes of a stage. */
+typedef struct fr_stage_calls {
+    int64_t n_tokens;
+    int64_t n_units;
+    int64_t length;    /* of a prefix */
+    int64_t n_targets; /* predictions of a pass */
+    int64_t n_sampled; /* rows that a token is drawn for at a time; 0: none */
+} fr_stage_calls;
+
+/** What the operators of a device take for themselves in such passes; without `scratch`, fr_stage_reading_bytes.
+ * @param scratch  of the device's facts (device/kinds.h); NULL: none */
+int64_t fr_stage_scratch_bytes(const fr_stage_shape *shape, const fr_stage_calls *calls,
+                               fr_scratch_function *scratch);
 
 /** The head's scratch for batches with n_targets predictions; 0 but on the last stage. */
 int64_t fr_stage_head_bytes(const fr_stage_shape *shape, int64_t n_targets);

@@ -14,7 +14,11 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { FR_AUTO = 0 };           /* `auto` of an integer key that accepts it */
+enum { FR_AUTO = 0 }; /* `auto` of an integer key that accepts it */
+enum {
+    FR_MICROBATCH_TOKENS =
+        1024 /* what batch.microbatch_tokens: auto stands for, but on devices with memory of their own */
+};
 enum { FR_MAX_SWEPT = 9 };      /* keys that a sweep can vary */
 #define FR_SEED_AUTO UINT64_MAX /* `auto` of a seed; the largest seed is one less */
 
@@ -87,9 +91,19 @@ typedef struct fr_task_config {
         fr_order order;            /* shuffled (default) | by_source */
         bool share_sources;        /* default true */
         int64_t share_prompt;      /* default 1: no prompt is shared */
-        int64_t microbatch_tokens; /* free; upper bound of a microbatch */
+        int64_t microbatch_tokens; /* free; upper bound of a microbatch; FR_AUTO */
     } batch;
 } fr_task_config;
+
+/** Upper bound of a task's microbatches. @param automatic  what FR_AUTO stands for; 0: FR_MICROBATCH_TOKENS */
+static inline int64_t fr_microbatch_tokens(const fr_task_config *task,
+                                           int64_t automatic)
+{
+    int64_t tokens = task->batch.microbatch_tokens;
+    return tokens != FR_AUTO ? tokens
+           : automatic > 0   ? automatic
+                             : FR_MICROBATCH_TOKENS;
+}
 
 typedef struct fr_config {
     struct {

@@ -331,10 +331,12 @@ const fr_config_key FR_CONFIG_KEYS[] = {
              "that are not in the loss); these sources are packed together; "
              "the gradient differs in rounding only"},
     {"microbatch_tokens", FR_SECTION_BATCH, FR_KEY_INT, FR_RESUME_FREE, "tokens",
-     .default_text = "1024", .low = 1, .high = MANY, IN_TASK(batch.microbatch_tokens),
+     .default_text = "auto", .automatic = true, .low = 1, .high = MANY,
+     IN_TASK(batch.microbatch_tokens),
      .help = "upper bound of a packed microbatch; changes memory and speed, "
              "never results; a longer unit (examples that share tokens) gets "
-             "a microbatch of its own"},
+             "a microbatch of its own; auto: 1024, on a GPU 8192, or the half, "
+             "quarter, ... of it that fits into its memory by forecast"},
 };
 
 enum { N_KEYS = sizeof FR_CONFIG_KEYS / sizeof FR_CONFIG_KEYS[0] };

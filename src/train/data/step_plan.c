@@ -24,7 +24,7 @@ fr_plan_params fr_plan_of_task(const fr_task_config *config, const fr_dataset *d
     return (fr_plan_params){.dataset = dataset,
                             .share_sources = config->batch.share_sources,
                             .share_prompt = config->batch.share_prompt,
-                            .microbatch_tokens = config->batch.microbatch_tokens,
+                            .microbatch_tokens = fr_microbatch_tokens(config, 0),
                             .n_replicas = n_replicas};
 }
 

@@ -22,6 +22,7 @@ typedef struct fr_plan_params {
     int n_replicas;
 } fr_plan_params;
 
+/** As a task's config says; its FR_AUTO is FR_MICROBATCH_TOKENS. */
 fr_plan_params fr_plan_of_task(const fr_task_config *config, const fr_dataset *dataset,
                                int n_replicas);
 

@@ -23,6 +23,8 @@
 /* What the formulas leave out. A rank of one thread was measured to hold 6 MiB more than they say; the rest is reserved
  * for pages of libraries and for the stacks of more threads. */
 static const int64_t PROCESS_BYTES = 32 << 20;
+/* Of a device's own memory this part stays free. Blocks are rounded up, and one that grows leaves a gap where it was. */
+enum { SLACK_PARTS = 64 };
 
 int64_t fr_edge_bytes(const fr_arch *arch, int64_t n_rows)
 {
@@ -131,13 +133,19 @@ static int64_t largest_activations(const fr_forecast_params *p, int stage)
     return max;
 }
 
-static int64_t max_rows(const fr_forecast_params *p)
+/* The largest passes, each number at its largest over all tasks. */
+static fr_stage_calls largest_calls(const fr_forecast_params *p)
 {
-    int64_t max = 0;
+    fr_stage_calls calls = {0};
     for (int64_t t = 0; t < p->n_tasks; t++) {
-        max = p->tasks[t].max_rows > max ? p->tasks[t].max_rows : max;
+        const fr_task_workload *task = &p->tasks[t];
+        calls.n_tokens = fr_max(calls.n_tokens, task->max_rows);
+        calls.n_units = fr_max(calls.n_units, task->max_units);
+        calls.length = fr_max(calls.length, task->length);
     }
-    return max;
+    /* a target of n tokens takes n - 1 rows */
+    calls.n_targets = 2 * calls.n_tokens;
+    return calls;
 }
 
 /* A rank's share of its stage's matrices in the host's memory. Of N consecutive ranks at least N / S hold the same one of S
@@ -153,7 +161,8 @@ static int64_t shared_matrices(const fr_forecast_params *p, const fr_stage_shape
 /* Of a device with memory of its own: what it has of the tasks, and what the host has to reach it. An image copies through a
  * block of its size (device/image.h). */
 static void add_apart(const fr_forecast_params *p, int stage,
-                      const fr_stage_shape *shape, fr_rank_memory *m)
+                      const fr_stage_shape *shape, const fr_stage_calls *calls,
+                      fr_rank_memory *m)
 {
     for (int64_t t = 0; t < p->n_tasks; t++) {
         const fr_task_workload *task = &p->tasks[t];
@@ -164,8 +173,11 @@ static void add_apart(const fr_forecast_params *p, int stage,
     m->copies = m->images +
                 fr_engine_link_bytes(FR_LINK_STAGED, stage, p->n_stages, p->n_replicas);
     m->loading = shared_matrices(p, shape);
-    m->device = m->weights + m->activations + m->edges + m->forward + m->workspace +
-                m->head + m->images;
+    m->scratch = fr_stage_scratch_bytes(shape, calls, p->scratch);
+    int64_t parts = m->weights + m->activations + m->edges + m->forward + m->workspace +
+                    m->head + m->images + m->scratch;
+    m->slack = parts / SLACK_PARTS;
+    m->device = parts + m->slack;
     m->total = m->process + fr_max(m->loading, m->tasks + m->copies);
 }
 
@@ -174,29 +186,29 @@ void fr_forecast_memory(const fr_forecast_params *params, int stage,
 {
     const fr_forecast_params *p = params;
     fr_stage_shape shape = shape_of(p, stage);
-    int64_t rows = max_rows(p);
+    fr_stage_calls calls = largest_calls(p);
+    int64_t rows = calls.n_tokens;
     int64_t max_in_flight =
         fr_schedule_max_in_flight(p->n_stages, stage, p->warmup_depth);
     int64_t message = fr_edge_bytes(p->arch, rows);
     *out = (fr_rank_memory){.weights = fr_stage_weight_bytes(&shape),
-                            /* a target of n tokens takes n - 1 rows */
-                            .head = fr_stage_head_bytes(&shape, 2 * rows),
+                            .head = fr_stage_head_bytes(&shape, calls.n_targets),
                             .process = PROCESS_BYTES};
     out->edges = (max_in_flight * 2 + (stage > 0)) * message;
     out->activations = max_in_flight * (largest_activations(p, stage) - 2 * message);
     out->forward = (stage < p->n_stages - 1 ? 2 : 1) *
                    fr_stage_activation_bytes(&shape, rows, false);
-    out->workspace = fr_stage_workspace_bytes(&shape, rows) +
-                     fr_stage_reading_bytes(&shape) +
-                     largest_gradient(p, stage, &shape);
+    out->workspace =
+        fr_stage_workspace_bytes(&shape, rows) + largest_gradient(p, stage, &shape);
     for (int64_t t = 0; t < p->n_tasks; t++) {
         const fr_task_workload *task = &p->tasks[t];
         out->tasks += bytes_of_task(p->arch, prefixed_layers(p, stage, task), task);
     }
     if (p->device_is_apart) {
-        add_apart(p, stage, &shape, out);
+        add_apart(p, stage, &shape, &calls, out);
         return;
     }
+    out->workspace += fr_stage_reading_bytes(&shape);
     out->weights += shared_matrices(p, &shape) - fr_stage_matrix_bytes(&shape);
     out->total = out->weights + out->activations + out->edges + out->forward +
                  out->workspace + out->head + out->tasks + out->process;

@@ -75,6 +75,7 @@ typedef struct fr_forecast_params {
     int64_t
         node_ranks; /* ranks in a row that share a node, and so their weights; 0: none do */
     bool device_is_apart;          /* it has memory of its own (fr_device_facts) */
+    fr_scratch_function *scratch;  /* then: of these facts */
     int64_t n_tasks;               /* 0: weights alone count */
     const fr_task_workload *tasks; /* [n_tasks] */
     fr_machine machine;
@@ -97,7 +98,10 @@ typedef struct fr_rank_memory {
     int64_t tasks;     /* prefixes, moments, sums and gradients of all tasks */
     int64_t process;   /* the program and its libraries */
     /* of a device with memory of its own, else 0: */
-    int64_t images; /* D; prefixes and sums as the device has them */
+    int64_t images;  /* D; prefixes and sums as the device has them */
+    int64_t scratch; /* D; of its operators (fr_stage_scratch_bytes) */
+    int64_t
+        slack; /* D; gaps between blocks of its memory, whose sizes change from step to step */
     int64_t copies; /* blocks of the host that copies and messages go through */
     int64_t
         loading; /* matrices on their way to the device: this rank's share of a node's */

@@ -32,12 +32,13 @@ void fr_split_layers(int64_t n_layers, double head_cost, int n_stages, int64_t *
 
 /** What a rank may use. */
 typedef struct fr_rank_limits {
-    int64_t memory;        /* bytes of its node's main memory */
-    int64_t node_ranks;    /* as in fr_forecast_params */
-    bool device_is_apart;  /* likewise; then */
-    int64_t device_memory; /* bytes of the device's memory, else 0 */
-    fr_dtype work;         /* of models in bf16 (fr_device_work) */
-    const char *device;    /* its kind (fr_device_settle) */
+    int64_t memory;               /* bytes of its node's main memory */
+    int64_t node_ranks;           /* as in fr_forecast_params */
+    bool device_is_apart;         /* likewise; then */
+    int64_t device_memory;        /* bytes of the device's memory, else 0 */
+    fr_scratch_function *scratch; /* of its facts */
+    fr_dtype work;                /* of models in bf16 (fr_device_work) */
+    const char *device;           /* its kind (fr_device_settle) */
 } fr_rank_limits;
 
 /** What a layout is chosen for. Everything is borrowed. */
@@ -47,11 +48,13 @@ typedef struct fr_layout_problem {
                                           count as converted */
     fr_precision precision;
     fr_recompute recompute;
-    int64_t warmup_depth;              /* 0 counts as 1 */
-    int64_t stages;                    /* that are asked for, or FR_AUTO */
-    int64_t replicas;                  /* likewise */
-    int64_t n_tasks;                   /* 0: weights alone count */
-    const fr_task_config *tasks;       /* [n_tasks] */
+    int64_t warmup_depth;        /* 0 counts as 1 */
+    int64_t stages;              /* that are asked for, or FR_AUTO */
+    int64_t replicas;            /* likewise */
+    int64_t n_tasks;             /* 0: weights alone count */
+    const fr_task_config *tasks; /* [n_tasks] */
+    int64_t
+        microbatch_tokens; /* what FR_AUTO of a task stands for; 0: FR_MICROBATCH_TOKENS */
     const fr_workload_source *sources; /* [n_tasks] how large their rows are */
     int n_ranks;
     fr_rank_limits limits;
@@ -65,6 +68,15 @@ typedef struct fr_layout_problem {
  */
 fr_layout_problem fr_layout_problem_of(const fr_config *config, const fr_arch *arch,
                                        const fr_weights *weights);
+
+/**
+ * What batch.microbatch_tokens: auto stands for in a problem, which is to be set there: FR_MICROBATCH_TOKENS in the host's memory;
+ * on a device with memory of its own 8192, or the half, quarter, ... of it down to 128 with which the first layout fits. The same
+ * on all ranks, like a layout.
+ */
+FR_MUST_CHECK fr_status fr_layout_microbatch(fr_ctx *ctx,
+                                             const fr_layout_problem *problem,
+                                             int64_t *out);
 
 /** One way to use the ranks. */
 typedef struct fr_layout_candidate {

@@ -65,7 +65,10 @@ fr_status fr_layout_forecast_init(fr_ctx *ctx, const fr_layout_problem *problem,
         status = fr_alloc(ctx, n_tasks, sizeof *out->tasks, &out->tasks);
     }
     for (int64_t i = 0; status == FR_OK && i < n_tasks; i++) {
-        status = fr_workload_of_task(ctx, &problem->tasks[i], &problem->sources[i],
+        fr_task_config task = problem->tasks[i];
+        task.batch.microbatch_tokens =
+            fr_microbatch_tokens(&task, problem->microbatch_tokens);
+        status = fr_workload_of_task(ctx, &task, &problem->sources[i],
                                      layout->n_replicas, &out->tasks[i]);
     }
     if (status != FR_OK) {
@@ -88,6 +91,7 @@ fr_status fr_layout_forecast_init(fr_ctx *ctx, const fr_layout_problem *problem,
         .max_position = fr_workload_max_position(problem->sources, n_tasks),
         .node_ranks = problem->limits.node_ranks,
         .device_is_apart = problem->limits.device_is_apart,
+        .scratch = problem->limits.scratch,
         .n_tasks = n_tasks,
         .tasks = out->tasks,
         .machine = problem->machine};

@@ -82,7 +82,7 @@ void fr_workload_from_config(const fr_arch *arch, const fr_task_config *config,
                              fr_workload_source *out)
 {
     int64_t length = suggested_length(config);
-    int64_t tokens = config->batch.microbatch_tokens;
+    int64_t tokens = fr_microbatch_tokens(config, 0);
     int64_t capacity = arch->context_length - length;
     if (config->max_tokens != FR_AUTO && config->max_tokens < tokens) {
         tokens = config->max_tokens;

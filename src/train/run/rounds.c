@@ -106,7 +106,7 @@ static fr_status validate(const fr_rounds_params *run, fr_task *task)
     fr_evaluation result;
     fr_stage_prefix prefix = fr_task_prefix(task);
     FR_TRY(fr_evaluate(run->env, run->grid, run->engine, task->valid, &prefix,
-                       task->config->batch.microbatch_tokens, NULL, &result));
+                       task->microbatch_tokens, NULL, &result));
     bool best = fr_task_count_validation(task, result.loss);
     if (best) {
         keep_best(task);

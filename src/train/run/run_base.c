@@ -36,8 +36,7 @@ static fr_status measure(fr_run_state *run, const fr_task *task,
 {
     out->n_examples = examples_of(task);
     return fr_evaluate_first(&run->env, &run->session.grid, run->session.engine,
-                             rows_of(task), prefix,
-                             task->config->batch.microbatch_tokens, out);
+                             rows_of(task), prefix, task->microbatch_tokens, out);
 }
 
 /* ---- the base alone ----------------------------------------------------------------------------- */

@@ -230,6 +230,24 @@ static int64_t last_position(const fr_run_state *run)
     return max;
 }
 
+/* The size of microbatches where a task leaves it open: the device decides. */
+static fr_status choose_microbatch(fr_run_state *run, fr_layout_problem *problem)
+{
+    int64_t tokens = 0;
+    FR_TRY(fr_layout_microbatch(run->ctx, problem, &tokens));
+    problem->microbatch_tokens = tokens;
+    for (int64_t i = 0; i < run->n_tasks; i++) {
+        run->tasks[i].microbatch_tokens =
+            fr_microbatch_tokens(&run->config->tasks[i], tokens);
+    }
+    if (problem->limits.device_is_apart) {
+        fr_log(run->ctx, FR_LOG_INFO,
+               "batch.microbatch_tokens: auto is %lld on these devices",
+               (long long)tokens);
+    }
+    return FR_OK;
+}
+
 /* The layout, and the share of rows with a target that its split of layers stands on. */
 static fr_status choose_layout(fr_run_state *run, const fr_rank_limits *limits,
                                fr_session_params *params)
@@ -244,8 +262,11 @@ static fr_status choose_layout(fr_run_state *run, const fr_rank_limits *limits,
     problem.n_ranks = fr_group_size(run->world);
     problem.limits = *limits;
     problem.sources = sources;
-    fr_status status =
-        fr_layout_settle(run->ctx, &problem, &params->layout, &params->device_bytes);
+    fr_status status = choose_microbatch(run, &problem);
+    if (status == FR_OK) {
+        status = fr_layout_settle(run->ctx, &problem, &params->layout,
+                                  &params->device_bytes);
+    }
     params->target_share = fr_workload_target_share(sources, run->n_tasks);
     free(sources);
     return status;

@@ -118,6 +118,7 @@ fr_status fr_rank_limits_find(fr_ctx *ctx, fr_group *world, const char *device,
                             .node_ranks = least[1],
                             .device_is_apart = least[2] != 0,
                             .device_memory = least[3],
+                            .scratch = facts.scratch,
                             .work = (fr_dtype)least[4],
                             .device = device};
     return FR_OK;

@@ -427,6 +427,7 @@ fr_status fr_step_begin(fr_steps *steps, int64_t task, int64_t *n_own)
     fr_i64 *totals = now->totals_image.device;
     FR_TRY(s->status);
     fr_plan_params how = fr_plan_of_task(t->config, t->train, s->grid->n_replicas);
+    how.microbatch_tokens = t->microbatch_tokens;
     FR_TRY(fr_plan_step(s->env->ctx, &how, &t->sampler, t->progress.cursor,
                         t->config->batch.examples, &t->plan));
     fr_device_zero(t->device, t->sum_image.device, t->sum_image.bytes);

@@ -148,7 +148,9 @@ static void report_rows(const fr_task_env *env, const fr_task *task)
 static fr_status begin_open(const fr_task_env *env, const fr_task_config *config,
                             fr_task *out)
 {
-    *out = (fr_task){.config = config, .progress = fr_progress_start()};
+    *out = (fr_task){.config = config,
+                     .microbatch_tokens = fr_microbatch_tokens(config, 0),
+                     .progress = fr_progress_start()};
     /* Exactly one BOS stands before a row: the first slot of a text prefix holds it, else the row brings its own. */
     bool has_bos =
         env->tokenizer != NULL && fr_tokenizer_leading_bos(env->tokenizer) >= 0;
@@ -165,8 +167,7 @@ static fr_status begin_open(const fr_task_env *env, const fr_task_config *config
     return find_length(env, out);
 }
 
-/* Forecasts need the shape of the rows alone: no validation rows, no sampler, and no cache, which would be written
- * beside a run that may never be started. */
+/* Forecasts need the shape of the rows alone, and a cache would lie beside a run that may never be started. */
 fr_status fr_task_open_sample(const fr_task_env *env, const fr_task_config *config,
                               int64_t max_rows, fr_task *out)
 {
@@ -240,8 +241,7 @@ void fr_task_close(fr_task *task)
     *task = (fr_task){0};
 }
 
-/* The number of all prefix layers fixes the unit of the shared gradient's integer sum, so it must not depend on the
- * stage. */
+/* The number of all prefix layers fixes the unit of the shared gradient's integer sum, whatever the stage has. */
 static fr_status alloc_reparam(const fr_task_env *env, fr_device *device, fr_task *task)
 {
     const fr_task_config *c = task->config;

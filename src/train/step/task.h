@@ -17,6 +17,8 @@ typedef struct fr_task {
     fr_sampler sampler;
     fr_step_plan plan;
     int64_t length; /* P */
+    int64_t
+        microbatch_tokens; /* what the config says; FR_MICROBATCH_TOKENS for FR_AUTO, until the run knows better */
     char
         *init_note; /* owned; how much of an init text is used, NULL: all of it, once */
     fr_layer_range layers; /* of the model, that have a prefix */

@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Memory of a GPU: what a rank needs there by forecast, with the scratch of its operators, is reserved, enough, and not much too
+# large; the microbatches that a task leaves open are as large as fits, and change no bit.
+. "$(dirname "$0")/common.sh"
+
+make_tiny 512 8 512
+head -8 "$rows" >"$work/valid.jsonl"
+
+# bytes WORDS: the size in the first line of $work/err that holds the words, in bytes
+bytes() {
+    python3 - "$1" "$work/err" <<'PYTHON'
+import re, sys
+units = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+for line in open(sys.argv[2]):
+    if sys.argv[1] in line:
+        number, unit = re.search(r"([0-9.]+) (B|KiB|MiB|GiB) (?:are|were)", line).groups()
+        print(int(float(number) * units[unit]))
+        break
+PYTHON
+}
+
+n_runs=0
+# enough NAME STAGES [ARGUMENTS...]
+enough() {
+    expect 0 env FORERUN_LOG=debug mpirun -n "$2" "$FORERUN" train "$work/c.yaml" --set "run.dir=$work/$1" \
+        --set "run.stages=$2" --set tasks.t.valid="$work/valid.jsonl" "${@:3}"
+    local reserved used
+    reserved=$(bytes "are reserved, by forecast")
+    used=$(bytes "were used at most")
+    echo "$1: $reserved bytes are reserved, $used used"
+    [ "$used" -le "$reserved" ] || fail "$1: $used bytes were used, $reserved reserved"
+    # lists count as if every row were a segment, scratch of logits as if every row had a target
+    [ "$reserved" -le "$((2 * used))" ] || fail "$1: $reserved bytes were reserved, $used used"
+    n_runs=$((n_runs + 1))
+}
+for precision in f32 bf16; do
+    make_config 2 6 $precision
+    enough "$precision 1x1" 1
+    enough "$precision 2x1" 2
+    enough "$precision quantised" 1 --set base.weights=quantised
+done
+enough "quantised 2x1" 2 --set base.weights=quantised
+make_config 2 40 bf16
+enough "auto" 1 --set base.weights=quantised --set tasks.t.batch.microbatch_tokens=auto --set tasks.t.valid="$rows"
+says "batch.microbatch_tokens: auto is 8192 on these devices"
+echo "$n_runs runs found enough memory reserved"
+
+# ---- a cluster that is not here: neither a driver nor this machine's settings are asked
+
+expect 3 env LD_LIBRARY_PATH= "$FORERUN" plan "$work/c.yaml" --ranks 1 --set run.device=cuda
+expect 0 env LD_LIBRARY_PATH= FORERUN_SYNC=2 "$FORERUN" plan "$work/c.yaml" --ranks 1 --set run.device=cuda --device-memory 80GB
+
+# ---- microbatches that are left open: as large as fits, the same bits, and another number on another device
+
+FR_EMULATED_MEMORY=5000000 train small 1 1 --set tasks.t.batch.microbatch_tokens=auto 2>"$work/err"
+says "batch.microbatch_tokens: auto is 512 on these devices"
+grep -q "microbatch_tokens: auto" "$work/small/config.yaml" || fail "the run's config does not say auto"
+train large 1 1 --set tasks.t.batch.microbatch_tokens=auto 2>"$work/err"
+train fixed 2 1 2>"$work/err" # 64 tokens
+same "$work/small/checkpoint-2.h5" "$work/large/checkpoint-2.h5"
+same "$work/small/checkpoint-2.h5" "$work/fixed/checkpoint-2.h5"
+free=(--set "run.dir=$work/moved" --set tasks.t.optimizer.schedule=constant --set tasks.t.batch.microbatch_tokens=auto)
+expect 0 "$PLAIN" train "$work/c.yaml" "${free[@]}" --set run.device=cpu
+expect 0 "$FORERUN" train "$work/c.yaml" "${free[@]}" --set run.steps=4 --resume
+says "auto is 8192"
+echo "microbatches fit the device"
