@@ -13,6 +13,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const fr_option OPTIONS[] = {
     {"set", "a.b=c", "override a config key, as in train (repeatable)"},
@@ -60,6 +61,85 @@ static void print_device(const fr_preflight_node *node)
                       node->device_likely > node->device_bytes
                           ? "; that may be too little: `forerun plan` shows what for"
                           : "");
+    }
+}
+
+/* "GPU-0123abcd" of a longer name. */
+enum { SHORT_DEVICE = 12 };
+
+static bool have_same_device(const fr_preflight_rank *a, const fr_preflight_rank *b)
+{
+    return strcmp(a->host, b->host) == 0 && strcmp(a->device, b->device) == 0;
+}
+
+/* The ranks that share the device of rank r, "0, 2"; cut off with dots where there are many. */
+static void list_sharers(const fr_preflight_report *report, int r, char *out,
+                         size_t bytes)
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (int o = 0; o < report->n_ranks; o++) {
+        if (!have_same_device(&report->ranks[o], &report->ranks[r])) {
+            continue;
+        }
+        char one[SHORT_DEVICE + 4];
+        (void)snprintf(one, sizeof one, "%s%d", used > 0 ? ", " : "", o);
+        if (used + strlen(one) + sizeof ", ..." > bytes) {
+            (void)snprintf(out + used, bytes - used, ", ...");
+            return;
+        }
+        used += (size_t)snprintf(out + used, bytes - used, "%s", one);
+    }
+}
+
+/* Of the ranks that share a device the one that needs the most of it. */
+static const fr_preflight_rank *neediest(const fr_preflight_report *report, int r)
+{
+    const fr_preflight_rank *most = &report->ranks[r];
+    for (int o = r + 1; o < report->n_ranks; o++) {
+        const fr_preflight_rank *other = &report->ranks[o];
+        bool is_more = other->device_likely > most->device_likely;
+        most = have_same_device(other, most) && is_more ? other : most;
+    }
+    return most;
+}
+
+/* @param r  the first rank of the device */
+static void print_own_device(const fr_preflight_report *report, int r)
+{
+    enum { LIST_BYTES = 128, EACH_BYTES = 64 };
+    const fr_preflight_rank *rank = &report->ranks[r];
+    const fr_preflight_rank *most = neediest(report, r);
+    bool is_shared = rank->n_sharers > 1;
+    char list[LIST_BYTES];
+    char each[EACH_BYTES] = "";
+    list_sharers(report, r, list, sizeof list);
+    if (is_shared) {
+        (void)snprintf(each, sizeof each, ", %.1f for each",
+                       (double)rank->device_bytes / MIB);
+    }
+    fr_print_line(stdout,
+                  "%.*s on %s (%s): rank%s %s%s; %.1f of %.1f MiB are free%s; a rank "
+                  "needs at least %.1f and up to %.1f",
+                  SHORT_DEVICE, rank->device, rank->host, rank->device_name,
+                  is_shared ? "s" : "", list, is_shared ? " share it" : "",
+                  (double)rank->device_free / MIB, (double)rank->device_total / MIB,
+                  each, (double)most->device_need / MIB,
+                  (double)most->device_likely / MIB);
+}
+
+/* One line for each device that has memory of its own and a name. */
+static void print_devices(const fr_preflight_report *report)
+{
+    for (int r = 0; r < report->n_ranks; r++) {
+        const fr_preflight_rank *rank = &report->ranks[r];
+        bool is_told = rank->device[0] == '\0';
+        for (int o = 0; o < r && !is_told; o++) {
+            is_told = have_same_device(&report->ranks[o], rank);
+        }
+        if (!is_told) {
+            print_own_device(report, r);
+        }
     }
 }
 
@@ -149,6 +229,7 @@ static fr_status conclude(const fr_cli *cli, const fr_preflight_report *report)
         status = fr_preflight_judge(cli->ctx, report, &nodes, &n_nodes);
         if (status == FR_OK) {
             print_nodes(report, nodes, n_nodes);
+            print_devices(report);
             print_memory(nodes, n_nodes);
             status = print_variants(cli->ctx, report);
         }

@@ -106,11 +106,12 @@ if(NOT FORERUN_SANITIZE)
     target_link_libraries(forerun_cuda PRIVATE fr_train fr_options)
     target_compile_definitions(forerun_cuda PRIVATE FORERUN_VERSION="${PROJECT_VERSION}")
     fr_emulated_gpu(forerun_cuda "" fr_emulated_kernels)
-    foreach(name layouts resume multitask generate quantised reparam)
-        add_test(NAME e2e.cuda_${name} COMMAND bash ${PROJECT_SOURCE_DIR}/tests/e2e/${name}.sh tiny)
-        fr_test_properties(e2e.cuda_${name} e2e 2)
-        set_property(TEST e2e.cuda_${name} APPEND PROPERTY ENVIRONMENT
-            "FORERUN=$<TARGET_FILE:forerun_cuda>" "SOURCE=${PROJECT_SOURCE_DIR}"
+    foreach(name layouts resume multitask generate quantised reparam cuda_memory cuda_preflight)
+        string(REPLACE cuda_ "" test ${name})
+        add_test(NAME e2e.cuda_${test} COMMAND bash ${PROJECT_SOURCE_DIR}/tests/e2e/${name}.sh tiny)
+        fr_test_properties(e2e.cuda_${test} e2e 2)
+        set_property(TEST e2e.cuda_${test} APPEND PROPERTY ENVIRONMENT
+            "FORERUN=$<TARGET_FILE:forerun_cuda>" "PLAIN=$<TARGET_FILE:forerun>" "SOURCE=${PROJECT_SOURCE_DIR}"
             "LD_LIBRARY_PATH=${CMAKE_CURRENT_BINARY_DIR}/emulated_driver")
     endforeach()
     foreach(name model families reparam)

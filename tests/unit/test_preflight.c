@@ -198,6 +198,33 @@ static void another_arithmetic_is_odd(void)
     expect_odd(&f, -1, "");
 }
 
+static void name_device(fr_preflight_rank *rank, const char *name, int64_t bytes)
+{
+    (void)snprintf(rank->device, sizeof rank->device, "GPU-%d", rank->node_rank != 0);
+    (void)snprintf(rank->device_name, sizeof rank->device_name, "%s", name);
+    rank->device_total = bytes;
+}
+
+/* Another model, or another size of the same; some bytes less are none. */
+static void another_device_is_odd(void)
+{
+    fixture f;
+    make_healthy(&f);
+    for (int r = 0; r < N_RANKS; r++) {
+        name_device(&f.ranks[r], "A", 80 << 20);
+    }
+    f.ranks[6].device_total -= 1 << 20;
+    expect_odd(&f, -1, "");
+    name_device(&f.ranks[3], "A", 40 << 20);
+    expect_odd(
+        &f, 1,
+        "the device of rank 3 is A with 40.0 MiB, that of rank 0 is A with 80.0");
+    name_device(&f.ranks[3], "B", 80 << 20);
+    expect_odd(&f, 1, "the device of rank 3 is B with 80.0 MiB");
+    f.ranks[3].device[0] = '\0'; /* it has a problem, and tells that */
+    expect_odd(&f, -1, "");
+}
+
 int main(int argc, char **argv)
 {
     static const fr_case CASES[] = {
@@ -209,6 +236,7 @@ int main(int argc, char **argv)
         FR_CASE(memory_clock_and_own_problems_are_odd),
         FR_CASE(a_device_with_too_little_memory_is_odd),
         FR_CASE(another_arithmetic_is_odd),
+        FR_CASE(another_device_is_odd),
     };
     return fr_suite_main("preflight", CASES, sizeof CASES / sizeof CASES[0], argc,
                          argv);

@@ -71,7 +71,11 @@ static fr_status look_at_device(state *s)
     FR_TRY(fr_device_check_kind(s->ctx, "run.device", params.kind));
     FR_TRY(fr_device_settle(s->ctx, params.kind, params.node_rank, &params.kind));
     FR_TRY(fr_device_facts_of(s->ctx, params.kind, params.node_rank, &facts));
+    s->mine.device_total = facts.bytes;
+    s->mine.device_free = facts.available;
     s->mine.device_bytes = facts.available;
+    (void)snprintf(s->mine.device, sizeof s->mine.device, "%s", facts.which);
+    (void)snprintf(s->mine.device_name, sizeof s->mine.device_name, "%s", facts.name);
     FR_TRY(fr_device_create(s->ctx, &params, &device));
     (void)snprintf(s->mine.arithmetic, sizeof s->mine.arithmetic, "%s",
                    fr_device_arithmetic(device));
@@ -136,7 +140,11 @@ static fr_status likely_layout(state *s, const fr_rank_limits *limits)
     problem.n_ranks = fr_group_size(s->world);
     problem.limits = *limits;
     problem.sources = sources;
-    fr_status status = fr_layout_resolve(s->ctx, &problem, &layout);
+    fr_status status =
+        fr_layout_microbatch(s->ctx, &problem, &problem.microbatch_tokens);
+    if (status == FR_OK) {
+        status = fr_layout_resolve(s->ctx, &problem, &layout);
+    }
     if (status == FR_OK) {
         status = forecast_memory(s, &problem, &layout);
     }
@@ -354,6 +362,20 @@ static fr_status alloc_report(state *s, fr_preflight_report *out)
     return fr_alloc(s->ctx, n * out->n_digests, FR_DIGEST_BYTES, &out->digests);
 }
 
+/* Ranks that share a device get equal parts of what is free there, as in a run. */
+static void share_devices(fr_preflight_report *out)
+{
+    for (int r = 0; r < out->n_ranks; r++) {
+        fr_preflight_rank *rank = &out->ranks[r];
+        for (int o = 0; o < out->n_ranks; o++) {
+            const fr_preflight_rank *other = &out->ranks[o];
+            rank->n_sharers += strcmp(rank->host, other->host) == 0 &&
+                               strcmp(rank->device, other->device) == 0;
+        }
+        rank->device_bytes = rank->device_free / rank->n_sharers;
+    }
+}
+
 static fr_status gather_report(state *s, const bool *unseen, fr_preflight_report *out)
 {
     int64_t n = out->n_ranks;
@@ -361,6 +383,9 @@ static fr_status gather_report(state *s, const bool *unseen, fr_preflight_report
     FR_TRY(collect(s, &s->mine, sizeof s->mine, out->ranks));
     FR_TRY(collect(s, s->links, n * (int64_t)sizeof *s->links, out->links));
     FR_TRY(collect(s, s->digests, out->n_digests * FR_DIGEST_BYTES, out->digests));
+    if (out->ranks != NULL) {
+        share_devices(out);
+    }
     for (int r = 0; r < n && out->ranks != NULL; r++) {
         if (unseen[r] && out->ranks[r].problem[0] == '\0') {
             (void)snprintf(out->ranks[r].problem, sizeof out->ranks[r].problem,

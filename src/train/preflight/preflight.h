@@ -12,7 +12,12 @@
 #include "device/device.h"
 #include "train/config/config.h"
 
-enum { FR_HOST_BYTES = 64, FR_FINDING_BYTES = 512, FR_ARITHMETIC_BYTES = 64 };
+enum {
+    FR_HOST_BYTES = 64,
+    FR_FINDING_BYTES = 512,
+    FR_ARITHMETIC_BYTES = 64,
+    FR_DEVICE_BYTES = 64
+};
 
 /** What a rank knows of itself; sent as bytes between ranks of one program. */
 typedef struct fr_preflight_rank {
@@ -31,7 +36,12 @@ typedef struct fr_preflight_rank {
         need_bytes; /* that it needs at least: weights, tasks, the program; 0: the model could not be opened */
     int64_t likely_bytes; /* that it needs at most, by forecast */
     /* of its device's own memory, 0 where the device works in the host's */
-    int64_t device_bytes;  /* that it may use now */
+    char device[FR_DEVICE_BYTES];      /* fr_device_facts.which */
+    char device_name[FR_DEVICE_BYTES]; /* fr_device_facts.name */
+    int64_t device_total;
+    int64_t device_free;   /* of that, now; of all ranks that share the device */
+    int64_t n_sharers;     /* ranks of the node that do, itself included */
+    int64_t device_bytes;  /* that it may use now: its part of what is free */
     int64_t device_need;   /* that it needs at least: weights and prefixes */
     int64_t device_likely; /* that it needs at most, by forecast */
     double clock_s;        /* node's clock less rank 0's */
@@ -90,8 +100,8 @@ typedef struct fr_preflight_node {
 } fr_preflight_node;
 
 /**
- * Group the ranks into nodes by host and find the odd ones: a problem of its own, another base than most,
- * too little memory, a clock more than a second off, a link under half of the median rate or over three times the
+ * Group the ranks into nodes by host and find the odd ones: a problem of its own, another base than most, another
+ * arithmetic or another device than rank 0, too little memory, a clock more than a second off, a link under half of the median rate or over three times the
  * median latency.
  *
  * @param[out] nodes  caller frees, in order of their first ranks

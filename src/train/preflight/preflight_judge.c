@@ -163,6 +163,39 @@ static void check_arithmetic(const fr_preflight_report *report, const int *node_
     }
 }
 
+/* Names are a model's; a sixteenth is more than models of one name differ by. */
+static bool is_another_device(const fr_preflight_rank *a, const fr_preflight_rank *b)
+{
+    enum { LEAST = 16 };
+    int64_t apart = a->device_total - b->device_total;
+    return strcmp(a->device_name, b->device_name) != 0 ||
+           (apart < 0 ? -apart : apart) > b->device_total / LEAST;
+}
+
+/* A run on different devices is as fast as the slowest and as large as the smallest. A rank that could not make one has
+ * reported that itself. */
+static void check_devices(const fr_preflight_report *report, const int *node_of_rank,
+                          fr_preflight_node *nodes)
+{
+    const fr_preflight_rank *first = &report->ranks[0];
+    for (int r = 1; r < report->n_ranks; r++) {
+        const fr_preflight_rank *rank = &report->ranks[r];
+        fr_preflight_node *node = &nodes[node_of_rank[r]];
+        bool is_noted = strstr(node->finding, "the device of rank") != NULL;
+        if (first->device[0] != '\0' && rank->device[0] != '\0' && !is_noted &&
+            is_another_device(rank, first)) {
+            char text[FR_FINDING_BYTES];
+            (void)snprintf(text, sizeof text,
+                           "the device of rank %d is %s with %.1f MiB, that of rank 0 "
+                           "is %s with %.1f; the slowest and the smallest decide for "
+                           "all ranks: start the run on devices of one kind",
+                           r, rank->device_name, (double)rank->device_total / MIB,
+                           first->device_name, (double)first->device_total / MIB);
+            find(node, text);
+        }
+    }
+}
+
 /* Only what a run needs for certain is a finding; the forecast of the most that it may need is shown beside it. */
 static void check_memory(fr_preflight_node *node)
 {
@@ -275,6 +308,7 @@ static void judge(const fr_preflight_report *report, fr_preflight_node *nodes,
     *n_nodes = group_ranks(report, nodes, node_of_rank);
     check_base(report, node_of_rank, nodes, differs);
     check_arithmetic(report, node_of_rank, nodes);
+    check_devices(report, node_of_rank, nodes);
     for (int i = 0; i < *n_nodes; i++) {
         check_memory(&nodes[i]);
         best_links(report, node_of_rank, i, &nodes[i]);
