@@ -239,9 +239,10 @@ static fr_status choose(const fr_cli *cli, fr_layout_problem *problem,
 {
     fr_layout_candidate *list = NULL;
     fr_layout layout;
-    FR_TRY(fr_layout_microbatch(cli->ctx, problem, &problem->microbatch_tokens));
     fr_layout_problem of_train = *problem;
     of_train.machine = fr_machine_assumed();
+    FR_TRY(fr_layout_microbatch(cli->ctx, &of_train, &of_train.microbatch_tokens));
+    problem->microbatch_tokens = of_train.microbatch_tokens;
     FR_TRY(fr_layout_resolve(cli->ctx, &of_train, &layout));
     FR_TRY(fr_layout_list(cli->ctx, report->problem, &list, &report->n_candidates));
     report->candidates = list;

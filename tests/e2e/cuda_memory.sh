@@ -63,4 +63,9 @@ free=(--set "run.dir=$work/moved" --set tasks.t.optimizer.schedule=constant --se
 expect 0 "$PLAIN" train "$work/c.yaml" "${free[@]}" --set run.device=cpu
 expect 0 "$FORERUN" train "$work/c.yaml" "${free[@]}" --set run.steps=4 --resume
 says "auto is 8192"
+
+# ---- in plan as in train
+
+FR_EMULATED_MEMORY=5000000 expect 0 "$FORERUN" plan "$work/c.yaml" --ranks 1 --set tasks.t.batch.microbatch_tokens=auto --json
+grep -q '"microbatch_tokens_auto":512,' "$work/out" || fail "plan foretells other microbatches: $(cat "$work/out")"
 echo "microbatches fit the device"

@@ -310,6 +310,28 @@ static void microbatches_are_as_large_as_fits(void)
     CU_ASSERT_EQUAL(fr_microbatch_tokens(&p.task, 0), 1024);
 }
 
+/* 16384 rows on eight stages: two microbatches would leave most of them idle. One stage never idles. */
+static void a_pipeline_gets_more_microbatches(void)
+{
+    enum { MANY_LAYERS = 8, EXAMPLES = 1638 };
+    problem p;
+    fr_arch deep = ARCH;
+    int64_t tokens = 0;
+    deep.n_layers = MANY_LAYERS;
+    make_problem(&(choice){MANY_LAYERS, 1, EXAMPLES, MANY_LAYERS, PLENTY}, &p);
+    p.problem.arch = &deep;
+    p.problem.machine.link_bytes = 1e15;
+    p.task.batch.microbatch_tokens = FR_AUTO;
+    p.problem.limits.device_is_apart = true;
+    p.problem.limits.device_memory = PLENTY;
+    FR_ASSERT_OK(fr_layout_microbatch(fr_test_ctx(), &p.problem, &tokens));
+    CU_ASSERT_EQUAL(tokens, 1024);
+    p.problem.n_ranks = 1;
+    p.problem.stages = 1;
+    FR_ASSERT_OK(fr_layout_microbatch(fr_test_ctx(), &p.problem, &tokens));
+    CU_ASSERT_EQUAL(tokens, 8192);
+}
+
 static void one_given_side_fixes_the_other(void)
 {
     check_choice(&(choice){2, 0, 8, 4, PLENTY}, 2, 2);
@@ -362,6 +384,7 @@ static const fr_case CASES[] = {
     FR_CASE(replicas_of_a_node_fit_because_they_share),
     FR_CASE(a_devices_own_memory_decides),
     FR_CASE(microbatches_are_as_large_as_fits),
+    FR_CASE(a_pipeline_gets_more_microbatches),
     FR_CASE(one_given_side_fixes_the_other),
     FR_CASE(impossible_layouts_name_both_numbers),
     FR_CASE(groups_of_sources_limit_the_replicas),

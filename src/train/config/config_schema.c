@@ -335,8 +335,9 @@ const fr_config_key FR_CONFIG_KEYS[] = {
      IN_TASK(batch.microbatch_tokens),
      .help = "upper bound of a packed microbatch; changes memory and speed, "
              "never results; a longer unit (examples that share tokens) gets "
-             "a microbatch of its own; auto: 1024, on a GPU 8192, or the half, "
-             "quarter, ... of it that fits into its memory by forecast"},
+             "a microbatch of its own; auto: 1024; on a GPU 8192, or less if "
+             "that does not fit into its memory or leaves a pipeline idle, by "
+             "forecast"},
 };
 
 enum { N_KEYS = sizeof FR_CONFIG_KEYS / sizeof FR_CONFIG_KEYS[0] };

@@ -71,8 +71,8 @@ fr_layout_problem fr_layout_problem_of(const fr_config *config, const fr_arch *a
 
 /**
  * What batch.microbatch_tokens: auto stands for in a problem, which is to be set there: FR_MICROBATCH_TOKENS in the host's memory;
- * on a device with memory of its own 8192, or the half, quarter, ... of it down to 128 with which the first layout fits. The same
- * on all ranks, like a layout.
+ * on a device with memory of its own 8192, or the half, quarter or eighth of it, if these do not fit or leave a pipeline too few
+ * microbatches. Where the eighth does not fit either it is halved down to 128. The same on all ranks, like a layout.
  */
 FR_MUST_CHECK fr_status fr_layout_microbatch(fr_ctx *ctx,
                                              const fr_layout_problem *problem,

@@ -1,11 +1,13 @@
-/* A GPU is fast with many rows at a time, and its memory bounds them; a CPU core is as fast with few. No result depends on the
- * number, so a run may go on with another one elsewhere. */
+/* A GPU is fast with many rows at a time. Its memory bounds them, and a pipeline idles less with more microbatches of fewer. A core of
+ * a CPU is as fast with few. No result depends on the number, so a run may go on with another one elsewhere. */
 #include "train/forecast/layout.h"
 
+#include <math.h>
 #include <stdlib.h>
 
-/* Products of 8192 rows are near the speed of the largest. Below some hundred a GPU waits for its own memory. */
-enum { MOST_TOKENS = 8192, LEAST_TOKENS = 128 };
+/* Products of MOST_TOKENS rows are near a GPU's speed. Those of fewer take as long as if HALF_SPEED_ROWS more were there: rows by
+ * which reading the weights, and tiles that are not full, are as much work as rows. Below LEAST_TOKENS nothing is gained. */
+enum { MOST_TOKENS = 8192, LEAST_TOKENS = 128, HALF_SPEED_ROWS = 400 };
 
 static bool asks_for_it(const fr_layout_problem *problem)
 {
@@ -17,33 +19,40 @@ static bool asks_for_it(const fr_layout_problem *problem)
     return false;
 }
 
-/* Whether any layout that is possible fits. */
-static fr_status fits(fr_ctx *ctx, const fr_layout_problem *problem, int64_t tokens,
-                      bool *out)
+/* How long a step takes with the first layout, in no particular unit; HUGE_VAL: none fits. */
+static fr_status time_of(fr_ctx *ctx, const fr_layout_problem *problem, int64_t tokens,
+                         double *out)
 {
     fr_layout_problem with = *problem;
     fr_layout_candidate *list = NULL;
     int64_t n = 0;
     with.microbatch_tokens = tokens;
     FR_TRY(fr_layout_list(ctx, &with, &list, &n));
-    *out = n > 0 && list[0].fits;
+    *out = n > 0 && list[0].fits
+               ? list[0].seconds * (1.0 + (double)HALF_SPEED_ROWS / (double)tokens)
+               : HUGE_VAL;
     free(list);
     return FR_OK;
 }
 
+/* Fewer than FR_MICROBATCH_TOKENS are only tried where that many do not fit. */
 fr_status fr_layout_microbatch(fr_ctx *ctx, const fr_layout_problem *problem,
                                int64_t *out)
 {
-    bool found = false;
+    int64_t best = LEAST_TOKENS;
+    double least = HUGE_VAL;
     *out = FR_MICROBATCH_TOKENS;
     if (!problem->limits.device_is_apart || !asks_for_it(problem)) {
         return FR_OK;
     }
-    *out = MOST_TOKENS;
-    FR_TRY(fits(ctx, problem, *out, &found));
-    while (!found && *out > LEAST_TOKENS) {
-        *out /= 2;
-        FR_TRY(fits(ctx, problem, *out, &found));
+    for (int64_t tokens = MOST_TOKENS;
+         tokens >= FR_MICROBATCH_TOKENS || (tokens >= LEAST_TOKENS && isinf(least));
+         tokens /= 2) {
+        double seconds = 0.0;
+        FR_TRY(time_of(ctx, problem, tokens, &seconds));
+        best = seconds < least ? tokens : best;
+        least = fmin(seconds, least);
     }
+    *out = best;
     return FR_OK;
 }
