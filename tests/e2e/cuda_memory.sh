@@ -45,10 +45,10 @@ enough "auto" 1 --set base.weights=quantised --set tasks.t.batch.microbatch_toke
 says "batch.microbatch_tokens: auto is 8192 on these devices"
 echo "$n_runs runs found enough memory reserved"
 
-# ---- a cluster that is not here: neither a driver nor this machine's settings are asked
+# ---- a cluster that is not here: no driver is asked
 
 expect 3 env LD_LIBRARY_PATH= "$FORERUN" plan "$work/c.yaml" --ranks 1 --set run.device=cuda
-expect 0 env LD_LIBRARY_PATH= FORERUN_SYNC=2 "$FORERUN" plan "$work/c.yaml" --ranks 1 --set run.device=cuda --device-memory 80GB
+expect 0 env LD_LIBRARY_PATH= "$FORERUN" plan "$work/c.yaml" --ranks 1 --set run.device=cuda --device-memory 80GB
 
 # ---- microbatches that are left open: as large as fits, the same bits, and another number on another device
 
@@ -69,3 +69,17 @@ says "auto is 8192"
 FR_EMULATED_MEMORY=5000000 expect 0 "$FORERUN" plan "$work/c.yaml" --ranks 1 --set tasks.t.batch.microbatch_tokens=auto --json
 grep -q '"microbatch_tokens_auto":512,' "$work/out" || fail "plan foretells other microbatches: $(cat "$work/out")"
 echo "microbatches fit the device"
+
+# ---- generation: the weights and what widens them are reserved, the cache takes of the rest
+
+for i in $(seq 6); do
+    echo "{\"source_ids\": [$i, 7, $((i + 20)), 3]}"
+done >"$work/prompts.jsonl"
+generate=("$FORERUN" generate --model "$model" --input "$work/prompts.jsonl" --max-new-tokens 8 --top-k 5 --seed 3
+    --weights quantised --precision bf16)
+expect 0 env FORERUN_LOG=debug "${generate[@]}" --output "$work/all.jsonl"
+reserved=$(bytes "are reserved, by forecast")
+used=$(bytes "were used at most")
+echo "generate: $reserved bytes are reserved, $used used"
+[ "$used" -gt "$reserved" ] && [ "$used" -le "$((2 * reserved))" ] || fail "generate: $reserved bytes reserved, $used used"
+echo "generation takes what is left"
