@@ -2,13 +2,15 @@
 # Shared by launch/run, launch/preflight and launch/slurm; sourced. The caller sets `program` (its name in messages) and `root`
 # (the source tree). Nothing here runs anything on its own.
 #
-#   hostfile, ranks, forerun, site   options as given, empty where not
+#   hostfile, ranks, forerun, site   options as given, empty where not; gpus_per_node likewise
 #   slots, per_host, host_list       of the host file: ranks in all, most ranks on one host, NAME:SLOTS,NAME:SLOTS
+#   n_gpus, n_hosts                  GPUs of each host that ranks are placed by (0: they are not), and hosts
+#   near                             array: what a rank starts by, to be bound near its GPU; empty where it is not
 #   launcher                         array: mpirun and its options, up to the program
 #   shown                            array: names of the environment that the command depends on
 
 : "${program:?}" "${root:?}"
-slots=0 per_host=1 host_list=''
+slots=0 per_host=1 host_list='' gpus_per_node='' n_gpus=0 n_hosts=1 near=()
 
 # printable TEXT: the text in $printable with a ? for every control character (C0, DEL, C1 in UTF-8, those that turn the
 # direction of writing): what files and other programs say must not command the terminal.
@@ -46,6 +48,11 @@ whole() {
 # need_whole NAME TEXT LEAST: the number in $whole, or the end with a message.
 need_whole() {
     whole "$2" && [ "$whole" -ge "$3" ] || die 2 "$1 '$2' is not a whole number of at least $3"
+}
+
+# need_gpus NAME TEXT: as need_whole, for GPUs of one host.
+need_gpus() {
+    whole "$2" && [ "$whole" -ge 1 ] && [ "$whole" -le 1000 ] || die 2 "$1 '$2' is not a whole number from 1 to 1000"
 }
 
 # checkpoint_step NAME: whether NAME is checkpoint-STEP.h5; the step is then in $whole.
@@ -115,18 +122,18 @@ find_program() {
     forerun=$(cd "$(dirname "$forerun")" && pwd)/$(basename "$forerun")
 }
 
-# Count the host file's slots (1 a line where none are given) and put the hosts into one word for mpirun, so that what
+# Count the host file's slots (where none are given 1 a line, or as many as there are GPUs) and put the hosts into one word for mpirun, so that what
 # it maps is what was counted.
 read_hosts() {
     [ -r "$hostfile" ] || die 2 "cannot read the host file $hostfile"
     local counted
     # an editor of Windows puts a mark in front and a CR behind each line
-    counted=$(LC_ALL=C awk '
+    counted=$(LC_ALL=C awk -v usual="$((n_gpus > 0 ? n_gpus : 1))" '
         NR == 1 { sub(/^\357\273\277/, "") }
         { sub(/#.*/, ""); sub(/\r+$/, "") }
         NF == 0 { next }
         {
-            n = 1
+            n = usual
             for (i = 2; i <= NF; i++) {
                 if ($i ~ /^slots=[1-9][0-9]*$/ && length($i) <= 12) { n = substr($i, 7) }
                 else { bad = bad " " $i }
@@ -139,28 +146,81 @@ read_hosts() {
         }
         END {
             if (bad != "") { print "bad" bad; exit }
-            for (i = 1; i <= n_hosts; i++) { list = list (i > 1 ? "," : "") order[i] ":" slots[order[i]] }
-            print total + 0, most + 0, list
+            for (i = 1; i <= n_hosts; i++) {
+                list = list (i > 1 ? "," : "") order[i] ":" slots[order[i]]
+                if (i == 1 || slots[order[i]] < slots[least]) { least = order[i] }
+            }
+            print total + 0, most + 0, n_hosts + 0, slots[least] + 0, least, list
         }' <"$hostfile")
     case $counted in
     bad*) die 2 "the host file $hostfile says '${counted#bad }'; a line is: NAME slots=N" ;;
-    "0 0 ") die 2 "the host file $hostfile names no host" ;;
+    "0 0 "*) die 2 "the host file $hostfile names no host" ;;
     esac
-    read -r slots per_host host_list <<<"$counted"
+    read -r slots per_host n_hosts least_slots least_host host_list <<<"$counted"
 }
 
-# How many ranks, and how many of them on the fullest host.
+# GPUs of each host in $n_gpus: as asked for, else in a job of Slurm as many as it gave the node, else 0.
+count_gpus() {
+    local given=''
+    n_gpus=0
+    if [ -n "${SLURM_JOB_ID:-}" ] && [ -z "$hostfile" ]; then
+        given=${SLURM_GPUS_ON_NODE:-${SLURM_GPUS_PER_NODE:-}}
+        [[ $given != *,* ]] || given='' # several types of GPUs: TYPE:N,TYPE:N
+        whole "${given##*:}" && [ "$whole" -ge 1 ] && [ "$whole" -le 1000 ] || whole=''
+        given=$whole
+    fi
+    if [ -n "$gpus_per_node" ]; then
+        need_gpus --gpus-per-node "$gpus_per_node"
+        n_gpus=$whole
+        [ -z "$given" ] || [ "$n_gpus" -le "$given" ] ||
+            die 2 "--gpus-per-node $n_gpus, but Slurm gave this job $given on a node; submit it with as many" \
+                "(sbatch --gres=gpu:$n_gpus)"
+    else
+        n_gpus=${given:-0}
+    fi
+}
+
+# How many ranks, and how many of them on the fullest host. With GPUs one rank for each, where nothing else is asked for, and
+# every host gets as many as the next.
 count_ranks() {
+    local usual=''
     slots=0
+    count_gpus
     if [ -n "$hostfile" ]; then
         read_hosts
-        need_whole "number of ranks" "${ranks:-$slots}" 1
-        n_ranks=$whole
+        usual=$slots
     else
-        need_whole "number of ranks" "${ranks:-${SLURM_NTASKS:-$(nproc)}}" 1
-        n_ranks=$whole
         need_whole SLURM_JOB_NUM_NODES "${SLURM_JOB_NUM_NODES:-1}" 1
-        per_host=$(((n_ranks + whole - 1) / whole))
+        n_hosts=$whole
+        usual=${SLURM_NTASKS:-}
+    fi
+    if [ "$n_gpus" -gt 0 ] && { [ -n "$gpus_per_node" ] || [ -z "$usual" ]; }; then
+        usual=$((n_hosts * n_gpus))
+    fi
+    need_whole "number of ranks" "${ranks:-${usual:-$(nproc)}}" 1
+    n_ranks=$whole
+    spread_ranks
+}
+
+# Ranks on the fullest host, after a change of $n_ranks; a host file without GPUs has said so itself.
+spread_ranks() {
+    if [ -z "$hostfile" ] || [ "$n_gpus" -gt 0 ]; then
+        per_host=$(((n_ranks + n_hosts - 1) / n_hosts))
+    fi
+}
+
+# What the number of ranks means for the GPUs, and whether the host file has room for them.
+check_gpus() {
+    [ "$n_gpus" -gt 0 ] || return 0
+    if [ -n "$hostfile" ]; then
+        [ "$least_slots" -ge "$n_gpus" ] && [ "$least_slots" -ge "$per_host" ] ||
+            die 2 "$least_host has slots=$least_slots in the host file $hostfile, but $n_gpus GPUs and $per_host ranks are wanted on" \
+                "each host; write slots=N with at least that behind it, or leave the number away for one rank a GPU"
+    fi
+    if [ "$per_host" -gt "$n_gpus" ]; then
+        say "$per_host ranks on a host with $n_gpus GPU$([ "$n_gpus" = 1 ] || echo s): ranks share them, and their memory"
+    elif [ "$per_host" -lt "$n_gpus" ]; then
+        say "$per_host rank$([ "$per_host" = 1 ] || echo s) on a host with $n_gpus GPUs: some have nothing to do"
     fi
 }
 
@@ -198,9 +258,30 @@ set_environment() {
     if [ "$(id -u)" = 0 ]; then
         export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
     fi
+    # its numbers are of this host, whose ranks would have other GPUs than those of the others
+    if [ "$n_hosts" -gt 1 ] && [ -n "$hostfile" ] && [ -n "${CUDA_VISIBLE_DEVICES+set}" ] &&
+        [[ " ${FORERUN_EXPORT:-} " != *" CUDA_VISIBLE_DEVICES "* ]]; then
+        say "CUDA_VISIBLE_DEVICES=$CUDA_VISIBLE_DEVICES is left out: it is of this host; FORERUN_EXPORT=CUDA_VISIBLE_DEVICES sets" \
+            "it on all of them"
+        unset CUDA_VISIBLE_DEVICES
+    fi
 }
 
-# Fill `launcher` and `shown`. The keepalives let the daemons notice a host that vanished
+# Placement by GPUs, behind the other options: as many ranks on each host, each near its GPU (launch/near-gpu), unless options or
+# settings of Open MPI say otherwise.
+place_by_gpus() {
+    local options=" ${FORERUN_MPIRUN_ARGS:-} "
+    near=()
+    [ "$n_gpus" -gt 0 ] || return 0
+    # Slurm counts slots by tasks or processors; how many ranks a host gets is said here
+    [[ $options = *" --map-by "* ]] || launcher+=(--map-by "ppr:$per_host:node:oversubscribe")
+    if [ "$OMPI_MCA_hwloc_base_binding_policy$PRTE_MCA_hwloc_default_binding_policy" = nonenone ] &&
+        [[ $options != *" --bind-to "* ]]; then
+        near=("$root/launch/near-gpu" "$n_gpus")
+    fi
+}
+
+# Fill `launcher`, `near` and `shown`. The keepalives let the daemons notice a host that vanished
 # without a word: without them mpirun waits for ever.
 make_launcher() {
     local name keepalive extra exported
@@ -224,17 +305,24 @@ make_launcher() {
             shown+=("$name")
             ;;
         OMPI_* | PMIX_* | PRTE_*) shown+=("$name") ;; # mpirun hands these on itself
+        CUDA_VISIBLE_DEVICES | CUDA_DEVICE_ORDER)
+            # on this host they go along like all else, on others they do not; Slurm sets the first on each node
+            [ "$n_hosts" -gt 1 ] || shown+=("$name")
+            ;;
         esac
     done < <(compgen -e | sort)
     read -ra exported <<<"${FORERUN_EXPORT:-}"
     for name in "${exported[@]}"; do
         [[ $name =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]] || die 2 "FORERUN_EXPORT names '$name', which is not the name of a variable"
         [ -n "${!name+set}" ] || die 2 "FORERUN_EXPORT names $name, which is not set"
+        [ "$name" != CUDA_VISIBLE_DEVICES ] || [ -z "${SLURM_JOB_ID:-}" ] ||
+            die 2 "FORERUN_EXPORT names CUDA_VISIBLE_DEVICES, which Slurm sets on each node; leave it out"
         launcher+=(-x "$name")
         shown+=("$name")
     done
     read -ra extra <<<"${FORERUN_MPIRUN_ARGS:-}"
     launcher+=("${extra[@]}")
+    place_by_gpus
 }
 
 # print_command COMMAND...: as a line that a shell takes, with the environment in front.

@@ -18,6 +18,7 @@ quoted() {
 
 # parse_common "$@": options that submit and the batch scripts share, into variables; the number of words
 # taken is in $taken (0: not one of them).
+hostfile=
 forerun=
 site=
 restarts=
@@ -28,6 +29,7 @@ parse_common() {
     --forerun) forerun=${2:?--forerun needs a path} ;;
     --site) site=${2:?--site needs a file} ;;
     --restarts) restarts=${2:?--restarts needs a number} ;;
+    --gpus-per-node) gpus_per_node=${2:?--gpus-per-node needs a number} ;;
     --srun)
         starter=srun
         taken=1
@@ -40,6 +42,7 @@ parse_common() {
 common_words() {
     common_words=()
     [ "$starter" = mpirun ] || common_words+=(--srun)
+    [ -z "$gpus_per_node" ] || common_words+=(--gpus-per-node "$gpus_per_node")
     [ -z "$restarts" ] || common_words+=(--restarts "$restarts")
     [ -z "$forerun" ] || common_words+=(--forerun "$forerun")
     [ -z "$site" ] || common_words+=(--site "$site")
@@ -62,15 +65,20 @@ run_dir() {
     "${forerun:-$ROOT/build/release/forerun}" train "$@" --print-dir
 }
 
-# build_command TASKS CONFIG [TRAIN ARGUMENT...]: what a job runs, in $command.
+# build_command TASKS NODES CONFIG [TRAIN ARGUMENT...]: what a job runs, in $command.
 build_command() {
-    local tasks config=$2 common_words
+    local tasks nodes config=$3 common_words placed=()
     need_whole "number of ranks" "$1" 1
     tasks=$whole
-    shift 2
+    need_whole "number of nodes" "$2" 1
+    nodes=$whole
+    shift 3
     if [ "$starter" = srun ]; then
+        # Every rank sees all GPUs of the job on its node, and the program takes them in turn. Not --gpu-bind=none: with it
+        # Slurm 22.05 sets no CUDA_VISIBLE_DEVICES, and GPUs of other jobs may be seen as well.
+        [ "$n_gpus" = 0 ] || placed=("--ntasks-per-node=$(((tasks + nodes - 1) / nodes))")
         # Not --kill-on-bad-exit: the first rank to leave with 75 would have the others killed, and 143 come out.
-        command=(srun "--ntasks=$tasks" --mpi=pmix --kill-on-bad-exit=0 --wait=30
+        command=(srun "--ntasks=$tasks" "${placed[@]}" --mpi=pmix --kill-on-bad-exit=0 --wait=30
             "${forerun:-$ROOT/build/release/forerun}" train "$config" --resume "$@")
         return
     fi

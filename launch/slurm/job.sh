@@ -20,7 +20,9 @@ run_job() {
         # since 22.05 srun takes it from its own variable alone, and would give each task one processor
         [ -z "${SLURM_CPUS_PER_TASK:-}" ] || export SRUN_CPUS_PER_TASK="${SRUN_CPUS_PER_TASK:-$SLURM_CPUS_PER_TASK}"
     fi
-    build_command "${SLURM_NTASKS:-1}" "$config" "${train_arguments[@]}"
+    count_gpus
+    need_whole SLURM_JOB_NUM_NODES "${SLURM_JOB_NUM_NODES:-1}" 1
+    build_command "${SLURM_NTASKS:-$((n_gpus > 0 ? n_gpus * whole : 1))}" "$whole" "$config" "${train_arguments[@]}"
     begin_attempt
     run_command
     finish

@@ -6,3 +6,11 @@ foreach(name requeue give_up chain array srun teardown)
     set_tests_properties(cluster.slurm_${name} PROPERTIES RESOURCE_LOCK cluster)
 endforeach()
 set_tests_properties(cluster.slurm_requeue PROPERTIES TIMEOUT 300)
+
+# The emulated GPU stands for those that this Slurm deals out (tests/cuda_emulation).
+if(TARGET forerun_cuda)
+    fr_script_test(cluster slurm_gpus ${CMAKE_CURRENT_SOURCE_DIR}/cluster/slurm_gpus.sh)
+    set_property(TEST cluster.slurm_gpus APPEND PROPERTY ENVIRONMENT
+        "FORERUN_CUDA=$<TARGET_FILE:forerun_cuda>" "LD_LIBRARY_PATH=${CMAKE_CURRENT_BINARY_DIR}/emulated_driver")
+    set_tests_properties(cluster.slurm_gpus PROPERTIES RESOURCE_LOCK cluster)
+endif()

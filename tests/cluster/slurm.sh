@@ -1,7 +1,8 @@
 # A Slurm of its own for a test: munge, slurmctld and virtual nodes on this machine, in a private folder on free
 # ports, taken down again whatever becomes of the test. Sourced by the slurm_*.sh tests; on top of e2e/common.sh.
 #
-#   slurm_start NODES   up with NODES idle nodes of two processors, or the test is skipped (exit 77)
+#   slurm_start NODES [GPUS]   up with NODES idle nodes of two processors, or the test is skipped (exit 77); each node has
+#                       GPUS things that Slurm takes for GPUs
 #   FORERUN_REQUIRE_SLURM=1   not to be able to start it is a failure then
 
 # processes_of DIR: ids of every process that was started with the private Slurm in DIR. Job steps detach
@@ -67,7 +68,7 @@ free_ports() {
 }
 
 slurm_config() {
-    local nodes=$1 port i
+    local nodes=$1 gpus=$2 port i
     port=$(free_ports $((nodes + 1)))
     cat <<CONF
 ClusterName=forerun
@@ -99,23 +100,34 @@ KillWait=30
 SlurmdTimeout=60
 ReturnToService=2
 SwitchType=switch/none
+GresTypes=gpu
 PartitionName=test Nodes=n[0-$((nodes - 1))] Default=YES MaxTime=INFINITE OverSubscribe=FORCE:4 State=UP
 CONF
     for ((i = 0; i < nodes; i++)); do
         echo "NodeName=n$i NodeHostname=$(hostname -s) NodeAddr=127.0.0.1 Port=$((port + 1 + i))" \
-            "CPUs=2 RealMemory=1000 State=UNKNOWN"
+            "CPUs=2 RealMemory=1000 State=UNKNOWN$([ "$gpus" = 0 ] || echo " Gres=gpu:$gpus")"
     done
+}
+
+# gres.conf: Slurm wants devices, and does not open them: each is a second /dev/null.
+gres_config() {
+    local nodes=$1 gpus=$2 i
+    for ((i = 0; i < gpus; i++)); do
+        mknod "$slurm/nvidia$i" c 1 3 2>/dev/null || slurm_skip "this root may make no devices"
+    done
+    [ "$gpus" = 0 ] || echo "NodeName=n[0-$((nodes - 1))] Name=gpu File=$slurm/nvidia[0-$((gpus - 1))]" >"$slurm/gres.conf"
 }
 
 # The daemons stay in the foreground of a background job; what they say is in $slurm/log.
 start_daemons() {
-    local nodes=$1 i
+    local nodes=$1 gpus=$2 i
     mkdir -p "$slurm"/{munge,run,state,log}
     chmod 755 "$slurm" "$slurm"/{run,state,log}
     chmod 700 "$slurm/munge"
     head -c 1024 /dev/urandom >"$slurm/munge/key"
     chmod 400 "$slurm/munge/key"
-    slurm_config "$nodes" >"$slurm/slurm.conf"
+    slurm_config "$nodes" "$gpus" >"$slurm/slurm.conf"
+    gres_config "$nodes" "$gpus"
     echo "CgroupPlugin=cgroup/v1" >"$slurm/cgroup.conf"
     munged --foreground --force --key-file="$slurm/munge/key" --socket="$slurm/run/munge.sock" \
         --pid-file="$slurm/munge/pid" --log-file="$slurm/munge/log" --seed-file="$slurm/munge/seed" \
@@ -151,7 +163,7 @@ slurm_start() {
     trap 'exit 143' TERM INT HUP
     (setsid bash "$SOURCE/tests/cluster/slurm.sh" --guard $$ "$slurm" "$work" </dev/null >/dev/null 2>&1 &)
     export SLURM_CONF=$slurm/slurm.conf
-    start_daemons "$nodes"
+    start_daemons "$nodes" "${2:-0}"
     for ((i = 0; i < 150; i++)); do
         [ "$(sinfo --noheader --Node --format=%T 2>/dev/null | grep -cx idle)" != "$nodes" ] || break
         sleep 0.2

@@ -103,6 +103,26 @@ prints srun --ntasks=2 --mpi=pmix --kill-on-bad-exit=0 --wait=30 "$work/a foreru
     --set run.steps=7
 as_submitted "${form[@]}"
 
+# GPUs: as many ranks, asked of Slurm for each node, placed and bound by launch/run
+form=(--nodes 2 --gpus-per-node 4 "a config.yaml")
+dry "${form[@]}"
+prints sbatch --parsable --nodes=2 --ntasks=8 --signal=B:USR1@300 --ntasks-per-node=4 --gres=gpu:4 "$batch/job.sbatch" \
+    "${root[@]}" --gpus-per-node 4 "a config.yaml"
+prints "$work/the tree/launch/run" -n 8 --gpus-per-node 4 "a config.yaml"
+grep -q "^env .* mpirun -n 8 .* --map-by ppr:4:node:oversubscribe .*/launch/near-gpu 4 " "$work/out" || fail "$(cat "$work/out")"
+[ ! -s "$work/err" ] || fail "submit says: $(cat "$work/err")"
+as_submitted "${form[@]}"
+form=(--nodes 2 --ntasks 10 --gpus-per-node 4 --srun --sbatch --gres=gpu:a100:4 "a config.yaml")
+dry "${form[@]}"
+prints sbatch --parsable --nodes=2 --ntasks=10 --signal=B:USR1@300 --ntasks-per-node=5 --gres=gpu:4 --gres=gpu:a100:4 \
+    "$batch/job.sbatch" "${root[@]}" --srun --gpus-per-node 4 "a config.yaml"
+prints srun --ntasks=10 --ntasks-per-node=5 --mpi=pmix --kill-on-bad-exit=0 --wait=30 \
+    "$work/the tree/build/release/forerun" train "a config.yaml" --resume
+says "5 ranks on a host with 4 GPUs: ranks share them"
+as_submitted "${form[@]}"
+dry --gpus-per-node 4 --ntasks 1 "a config.yaml"
+says "1 rank on a host with 4 GPUs: some have nothing to do"
+
 form=(--chain 3 "a config.yaml")
 dry "${form[@]}"
 [ "$(grep -c ^sbatch "$work/out")" = 3 ] || fail "a chain of three: $(cat "$work/out")"
@@ -156,6 +176,10 @@ refuses "cannot read the config none.yaml" none.yaml
 refuses "unknown option --node" --node 2 "a config.yaml"
 refuses "--ntasks is '0'; a whole number from 1" --ntasks 0 "a config.yaml"
 refuses "found --ntasks 2 on --nodes 3" --nodes 3 --ntasks 2 "a config.yaml"
+refuses "--gpus-per-node '0' is not a whole number from 1 to 1000" --gpus-per-node 0 "a config.yaml"
+refuses "--gpus-per-node 'x' is not a whole number" --gpus-per-node x "a config.yaml"
+refuses "--gpus-per-node '2000' is not a whole number" --gpus-per-node 2000 "a config.yaml"
+refuses "found --ntasks 2 on --nodes 3" --nodes 3 --ntasks 2 --gpus-per-node 4 "a config.yaml"
 refuses "found --requeue and --chain" --requeue --chain 2 "a config.yaml"
 refuses "found --resume=x.h5 among the train arguments" "a config.yaml" -- --resume=x.h5
 refuses "train arguments after --" "a config.yaml" --set run.steps=3

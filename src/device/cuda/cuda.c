@@ -157,10 +157,15 @@ static fr_cuda_choice choice_of(int node_rank)
     return (fr_cuda_choice){.number = node_rank, .by_rank = true};
 }
 
+/* Every rank says which GPU it has, with as much of the number as tells the GPUs of a cluster apart. */
 static fr_status create_by_rank(fr_ctx *ctx, const fr_device_params *params,
                                 fr_device **out)
 {
-    return create(ctx, choice_of(params->node_rank), params->n_threads, out);
+    FR_TRY(create(ctx, choice_of(params->node_rank), params->n_threads, out));
+    const fr_cuda *cuda = fr_cuda_of(*out);
+    fr_log_own(ctx, FR_LOG_INFO, "computes on GPU %d (%s, %.12s)", cuda->ordinal,
+               cuda->name, cuda->which);
+    return FR_OK;
 }
 
 /* How much memory is free only a context can say. */
