@@ -19,3 +19,8 @@ endforeach()
 foreach(how one hosts silent)
     fr_cluster_test(preflight_${how} preflight.sh ${how})
 endforeach()
+if(TARGET forerun_cuda)
+    fr_cluster_test(gpus gpus.sh)
+    set_property(TEST cluster.gpus APPEND PROPERTY ENVIRONMENT
+        "FORERUN_CUDA=$<TARGET_FILE:forerun_cuda>" "LD_LIBRARY_PATH=${CMAKE_CURRENT_BINARY_DIR}/emulated_driver")
+endif()
