@@ -374,8 +374,9 @@ static void comments_markers_and_line_ends_are_fine(void)
 static void shipped_configs_are_valid(void)
 {
     static const char *const NAMES[] = {
-        "../configs/debdesc.yaml", "../configs/tiny_cpu.yaml", "../configs/chat.yaml",
-        "../configs/sweep.yaml", "../configs/multitask.yaml"};
+        "../configs/debdesc.yaml", "../configs/tiny_cpu.yaml",  "../configs/chat.yaml",
+        "../configs/sweep.yaml",   "../configs/multitask.yaml", "../configs/gpu_8.yaml",
+        "../configs/gpu_4x8.yaml"};
     for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
         fr_config *c = NULL;
         FR_ASSERT_OK(
