@@ -11,8 +11,9 @@ static bool has_passed(void *argument)
     return fr_device_passed(place->device, place->mark);
 }
 
-void fr_group_wait_device(fr_group *group, fr_device *device, fr_mark mark)
+fr_status fr_group_wait_device(fr_group *group, fr_device *device, fr_mark mark)
 {
     place_in_order place = {device, mark};
     fr_group_wait_until(group, "device", has_passed, &place);
+    return fr_device_check(device);
 }

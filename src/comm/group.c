@@ -398,7 +398,7 @@ static void describe_failure(const fr_group *group, fr_status mine, verdict *out
  * agreeing itself fails, a rank reports its own error first, since the failed messages are probably a consequence. */
 fr_status fr_group_agree(fr_group *group, fr_status mine)
 {
-    if (group->size == 1) {
+    if (group->size == 1 || (mine != FR_OK && fr_group_is_abandoned(group))) {
         return mine;
     }
     int64_t failing = mine == FR_OK ? group->size : group->rank;
@@ -425,6 +425,9 @@ fr_status fr_group_agree(fr_group *group, fr_status mine)
 fr_status fr_group_abandon(fr_group *group, fr_status mine)
 {
     verdict own = {0};
+    if (group->root->size == 1) {
+        return mine;
+    }
     describe_failure(group, mine, &own);
     group->root->is_abandoned = true;
     fr_ctx_clear_error(group->ctx);

@@ -161,7 +161,7 @@ void fr_group_wait_for(fr_group *group,
 /**
  * This rank cannot go on, and the others may be waiting for it in the middle of their work. Puts "rank R on HOST: " in
  * front of the context's error. From now on no destroy of this world's groups waits for other ranks, so that this
- * process ends and the launcher ends the others. Returns `mine`. Local.
+ * process ends and the launcher ends the others. Does nothing in a world of one rank. Returns `mine`. Local.
  */
 fr_status fr_group_abandon(fr_group *group, fr_status mine);
 /** Whether this rank abandoned its world: it then prints its own message, because no other rank knows it. */
@@ -174,7 +174,7 @@ void fr_group_poll(fr_group *group);
 /**
  * Collective, at the end of a phase: every rank passes its own status, and all get the same result. If any rank failed,
  * all ranks get the status and the message of the lowest failing rank. The context's error becomes that message with
- * "rank R on HOST: " in front, on the failing rank too.
+ * "rank R on HOST: " in front, on the failing rank too. A rank that has abandoned the others keeps its own failure.
  * @return FR_OK if all passed FR_OK, else the status of the lowest failing rank, on every rank
  */
 FR_MUST_CHECK fr_status fr_group_agree(fr_group *group, fr_status mine);

@@ -152,6 +152,7 @@ static fr_status move_fetched(staged_link *l, stream *s, bool *moved)
         if (!fr_device_passed(l->base.device, b->mark)) {
             break;
         }
+        FR_TRY(fr_device_check(l->base.device)); /* else rubbish would be sent */
         *moved = true;
         FR_TRY(begin_moving(l, s, b));
     }

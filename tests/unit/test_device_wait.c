@@ -30,10 +30,10 @@ static void a_wait_lasts_until_the_mark_has_passed(void)
     fr_group *alone = NULL;
     FR_ASSERT_OK(fr_group_create_self(fr_test_ctx(), &alone));
     late = (late_device){fr_test_device(FR_ISA_GENERIC, 1), {17}, 0};
-    fr_group_wait_device(alone, late.device, late.mark);
+    FR_ASSERT_OK(fr_group_wait_device(alone, late.device, late.mark));
     CU_ASSERT_EQUAL(late.polls, LATE + 1);
     late.polls = LATE;
-    fr_group_wait_device(alone, late.device, late.mark);
+    FR_ASSERT_OK(fr_group_wait_device(alone, late.device, late.mark));
     CU_ASSERT_EQUAL(late.polls, LATE + 1);
     fr_device_destroy(&late.device);
     fr_group_destroy(&alone);

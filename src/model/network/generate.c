@@ -323,8 +323,7 @@ static fr_status choose_here(generation *c)
         fr_stage_logits(g->stage, g->activations, n, g->batch.read_rows_S, c->logits));
     FR_TRY(sample(c, n));
     fr_device_get(device, c->ids, c->chosen, n * (int64_t)sizeof *c->ids);
-    fr_group_wait_device(g->pipeline, device, fr_device_mark(device));
-    return FR_OK;
+    return fr_group_wait_device(g->pipeline, device, fr_device_mark(device));
 }
 
 /* The last stage chooses; all learn the tokens. */
@@ -413,8 +412,13 @@ static fr_status run(generation *c)
         double began = fr_clock_seconds();
         /* the hang watch reports where this rank is */
         fr_watch_at(watch, pass, "generate", c->units[0]->row);
-        FR_TRY(pass_through(c));
-        FR_TRY(choose(c));
+        fr_status status = pass_through(c);
+        if (status == FR_OK) {
+            status = choose(c);
+        }
+        if (status != FR_OK) { /* the other stages may be waiting for this one */
+            return fr_group_abandon(c->g->pipeline, status);
+        }
         count_time(c, fr_clock_seconds() - began);
         FR_TRY(take_tokens(c));
         FR_TRY(fill_batch(c));

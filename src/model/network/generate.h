@@ -65,7 +65,7 @@ typedef struct fr_generate_params {
  * Collective over the pipeline; prompts and results are the same on every rank.
  * @return FR_OK; FR_ERR_DATA (a prompt is empty, holds an id outside the vocabulary or does not fit into the context:
  *         before anything is computed); FR_ERR_NUMERIC naming the row whose logits are not finite; what `done`
- *         returned on any rank; FR_ERR_COMM; ...
+ *         returned on any rank; FR_ERR_COMM; ... A rank that fails alone in a pass abandons the others (fr_group_abandon)
  */
 FR_MUST_CHECK fr_status fr_generate(fr_generator *generator, fr_generate_row *rows,
                                     int64_t n_rows, const fr_generate_params *params);

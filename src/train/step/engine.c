@@ -234,13 +234,14 @@ static fr_status compute_loss(fr_engine *e, flight *f)
 }
 
 /* The nats of the flight's examples, where they are wanted, go to its pass. */
-static void spread_nll(fr_engine *e, flight *f)
+static fr_status spread_nll(fr_engine *e, flight *f)
 {
     if (f->has_nll) {
-        fr_group_wait_device(e->grid->world, e->device, f->nll_there);
+        FR_TRY(fr_group_wait_device(e->grid->world, e->device, f->nll_there));
         fr_pass_spread(f->pass, f->microbatch, f->nll);
         f->has_nll = false;
     }
+    return FR_OK;
 }
 
 /* ---- messages --------------------------------------------------------------------------------- */
@@ -345,7 +346,7 @@ static fr_status await_sent(fr_engine *e, flight *f)
 /* Put a microbatch into a flight, whose last one has ended. */
 static fr_status load(fr_engine *e, flight *f, fr_pass *pass, int64_t index)
 {
-    spread_nll(e, f);
+    FR_TRY(spread_nll(e, f));
     f->pass = pass;
     f->microbatch = fr_plan_microbatch(pass->plan, e->grid->replica, index);
     FR_TRY(await_sent(e, f));
@@ -390,7 +391,7 @@ static fr_status settle(fr_engine *e, flight *flights, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
         FR_TRY(await_sent(e, &flights[i]));
-        spread_nll(e, &flights[i]);
+        FR_TRY(spread_nll(e, &flights[i]));
     }
     return FR_OK;
 }
@@ -485,7 +486,10 @@ fr_status fr_engine_keys_of_text(fr_engine *engine, const int32_t *ids, int64_t 
     if (status == FR_OK) {
         fr_prefix_keys_bring(e->device, &image, own.count * layer, &keys);
         fr_prefix_image_get(e->device, &image);
-        fr_group_wait_device(e->grid->world, e->device, fr_device_mark(e->device));
+        status =
+            fr_group_wait_device(e->grid->world, e->device, fr_device_mark(e->device));
+    }
+    if (status == FR_OK) {
         fr_prefix_image_take(&image);
     }
     fr_prefix_keys_close(e->device, &keys);

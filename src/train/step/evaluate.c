@@ -84,11 +84,12 @@ static fr_status gather_nll(fr_grid *grid, double *example_nll, int64_t n)
 }
 
 /* What the device added up, for the host. */
-static void fetch_totals(fr_grid *grid, fr_device *device, tally *t)
+static fr_status fetch_totals(fr_grid *grid, fr_device *device, tally *t)
 {
     fr_image_get(device, &t->image);
-    fr_group_wait_device(grid->world, device, fr_device_mark(device));
+    FR_TRY(fr_group_wait_device(grid->world, device, fr_device_mark(device)));
     fr_image_take(&t->image);
+    return FR_OK;
 }
 
 /* Mean over the first t->n_examples. */
@@ -117,12 +118,12 @@ static fr_status evaluate(const fr_task_env *env, fr_grid *grid, fr_engine *engi
         status = run_chunks(env, grid, engine, pass, microbatch_tokens, t, example_nll);
     }
     if (status == FR_OK) {
-        fetch_totals(grid, device, t);
+        status = fetch_totals(grid, device, t);
     }
     fr_image_close(device, &t->image);
     free(t->chunk_nll);
-    if (status != FR_OK) {
-        return status;
+    if (status != FR_OK) { /* a stage that failed alone is waited for by the others */
+        return fr_group_abandon(grid->world, status);
     }
     /* Stages other than the last one hold zeros, so a sum over the world counts each target once. */
     int64_t sums[2] = {t->totals[FR_PASS_LOSS], t->totals[FR_PASS_REFUSED]};

@@ -14,7 +14,8 @@ typedef struct fr_evaluation {
 
 /**
  * Mean loss over all rows of a dataset, the same bits on every layout. Equal sources are computed once, whatever the
- * config says: that changes no bit of a forward pass. Collective over the world; nothing may be in flight.
+ * config says: that changes no bit of a forward pass. Collective over the world; nothing may be in flight. A rank that fails
+ * alone abandons the others (fr_group_abandon).
  * @param microbatch_tokens  upper bound of a microbatch
  * @param example_nll        NULL, or [n_examples]: nats of each example, on every rank
  */

@@ -308,7 +308,7 @@ static fr_status test_phase(fr_steps *s, const fr_task *task, step *now, bool *i
     }
     if (now->phase == PHASE_FETCHING) {
         *is_done = fr_device_passed(task->device, now->fetched);
-        return FR_OK;
+        return *is_done ? fr_device_check(task->device) : FR_OK;
     }
     fr_group *group = now->phase == PHASE_AGREEING ? s->grid->world : s->grid->pipeline;
     return fr_group_test(group, &now->request, is_done);
