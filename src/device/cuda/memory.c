@@ -58,11 +58,14 @@ static fr_status create(fr_cuda_memory *m, int64_t bytes, unsigned long long *ha
         char free_text[FR_SIZE_BYTES];
         fr_size_text((double)bytes, asked);
         fr_size_text((double)available(m), free_text);
-        return FR_FAIL(cuda->base.ctx, FR_ERR_NO_MEMORY,
-                       "too little memory of GPU %d: %s more are asked for, and it has "
-                       "%s free, but cuMemCreate gave %s (%d)",
-                       cuda->ordinal, asked, free_text,
-                       fr_cuda_error_name(&cuda->driver, result), result);
+        return FR_FAIL(
+            cuda->base.ctx, FR_ERR_NO_MEMORY,
+            "too little memory of GPU %d (%s): %s more are asked for, and it "
+            "has %s free, but cuMemCreate gave %s (%d); end what else uses "
+            "the GPU, or use more stages, a smaller batch.microbatch_tokens "
+            "or run.warmup_depth, or run.recompute=layer",
+            cuda->ordinal, cuda->name, asked, free_text,
+            fr_cuda_error_name(&cuda->driver, result), result);
     }
     (void)fr_cuda_took(cuda, result, "cuMemCreate", "memory of the GPU");
     return fr_cuda_check(cuda);
@@ -246,8 +249,7 @@ fr_status fr_cuda_lists(fr_device *device, int n, fr_cuda_list *lists)
 bool fr_cuda_keep(fr_device *device, fr_status status)
 {
     if (status != FR_OK) {
-        (void)fr_cuda_took(fr_cuda_of(device), FR_CU_OUT_OF_MEMORY, "cuMemCreate",
-                           "memory that an operator needs beside its arguments");
+        fr_cuda_fail(fr_cuda_of(device), status);
     }
     return status == FR_OK;
 }
@@ -302,13 +304,17 @@ void fr_cuda_memory_close(fr_cuda *cuda)
     if (m == NULL) {
         return;
     }
-    if (driver->stream_synchronize(cuda->stream) == FR_CU_SUCCESS) {
+    if (fr_cuda_gave_back(cuda, driver->stream_synchronize(cuda->stream),
+                          "cuStreamSynchronize")) {
         fr_cuda_transfers_close(m);
         if (m->mapped > 0) {
-            (void)driver->memory_unmap(m->base, (size_t)m->mapped);
+            (void)fr_cuda_gave_back(
+                cuda, driver->memory_unmap(m->base, (size_t)m->mapped), "cuMemUnmap");
         }
         if (m->reserved > 0) {
-            (void)driver->address_free(m->base, (size_t)m->reserved);
+            (void)fr_cuda_gave_back(cuda,
+                                    driver->address_free(m->base, (size_t)m->reserved),
+                                    "cuMemAddressFree");
         }
     }
     fr_pool_destroy(&m->pool);

@@ -53,7 +53,7 @@ typedef enum fr_cuda_use {
 FR_MUST_CHECK fr_status fr_cuda_scratch(fr_device *device, fr_cuda_use use,
                                         int64_t bytes, void **out);
 
-/** For operators without a status: a lack of memory becomes the device's failure. @return whether the status is FR_OK */
+/** For operators without a status: fr_cuda_fail, if it is one. @return whether the status is FR_OK */
 bool fr_cuda_keep(fr_device *device, fr_status status);
 
 #endif

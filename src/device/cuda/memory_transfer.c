@@ -258,8 +258,7 @@ void fr_cuda_host_free(fr_device *device, void *memory)
     wait_until(m, p->until);
     if (!cuda->has_failed ||
         cuda->driver.stream_synchronize(cuda->stream) == FR_CU_SUCCESS) {
-        (void)fr_cuda_took(cuda, cuda->driver.host_free(p->at), "cuMemFreeHost",
-                           "pinned memory of the host");
+        (void)fr_cuda_gave_back(cuda, cuda->driver.host_free(p->at), "cuMemFreeHost");
     }
     *p = m->pinned[--m->n_pinned];
 }
@@ -292,18 +291,21 @@ fr_status fr_cuda_transfers_open(fr_cuda_memory *m)
 
 void fr_cuda_transfers_close(fr_cuda_memory *m)
 {
-    const fr_cuda_driver *driver = &m->cuda->driver;
+    static const char FREE[] = "cuMemFreeHost";
+    fr_cuda *cuda = m->cuda;
+    const fr_cuda_driver *driver = &cuda->driver;
     for (int64_t i = 0; i < m->n_pinned; i++) {
-        (void)driver->host_free(m->pinned[i].at);
+        (void)fr_cuda_gave_back(cuda, driver->host_free(m->pinned[i].at), FREE);
     }
     m->n_pinned = 0;
     if (m->puts.memory != NULL) {
-        (void)driver->host_free(m->puts.memory);
+        (void)fr_cuda_gave_back(cuda, driver->host_free(m->puts.memory), FREE);
     }
     if (m->gets.memory != NULL) {
-        (void)driver->host_free(m->gets.memory);
+        (void)fr_cuda_gave_back(cuda, driver->host_free(m->gets.memory), FREE);
     }
     for (int i = 0; i < FR_CUDA_MARKS && m->events[i] != NULL; i++) {
-        (void)driver->event_destroy(m->events[i]);
+        (void)fr_cuda_gave_back(cuda, driver->event_destroy(m->events[i]),
+                                "cuEventDestroy");
     }
 }

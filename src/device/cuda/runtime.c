@@ -40,11 +40,40 @@ bool fr_cuda_took(fr_cuda *cuda, fr_cu_result result, const char *call,
     return !cuda->has_failed;
 }
 
+void fr_cuda_fail(fr_cuda *cuda, fr_status status)
+{
+    if (!cuda->has_failed) {
+        cuda->has_failed = true;
+        cuda->kept = status;
+        (void)snprintf(cuda->kept_text, sizeof cuda->kept_text,
+                       "%s; an operator needs this beside its arguments",
+                       fr_ctx_error(cuda->base.ctx));
+    }
+}
+
+/* One warning is enough; of a device that has failed nothing else is expected. */
+bool fr_cuda_gave_back(fr_cuda *cuda, fr_cu_result result, const char *call)
+{
+    if (result != FR_CU_SUCCESS && !cuda->has_failed && !cuda->has_warned) {
+        cuda->has_warned = true;
+        fr_log_own(cuda->base.ctx, FR_LOG_WARN,
+                   "GPU %d (%s): %s gave %s (%d), so not all that this rank had of the "
+                   "GPU is given back before it ends; no result is affected",
+                   cuda->ordinal,
+                   cuda->name[0] != '\0' ? cuda->name : "of unknown name", call,
+                   fr_cuda_error_name(&cuda->driver, result), result);
+    }
+    return result == FR_CU_SUCCESS;
+}
+
 /* A kernel that fails is noticed by a later call of the driver. */
 fr_status fr_cuda_check(const fr_cuda *cuda)
 {
     if (!cuda->has_failed) {
         return FR_OK;
+    }
+    if (cuda->kept != FR_OK) {
+        return FR_FAIL(cuda->base.ctx, cuda->kept, "%s", cuda->kept_text);
     }
     bool lacks_memory = cuda->failure == FR_CU_OUT_OF_MEMORY;
     bool has_latest = cuda->failed_after != NULL;
@@ -220,19 +249,23 @@ void fr_cuda_runtime_close(fr_cuda *cuda)
 {
     const fr_cuda_driver *driver = &cuda->driver;
     bool is_done = cuda->stream == NULL ||
-                   driver->stream_synchronize(cuda->stream) == FR_CU_SUCCESS;
+                   fr_cuda_gave_back(cuda, driver->stream_synchronize(cuda->stream),
+                                     "cuStreamSynchronize");
     for (int i = 0; i < cuda->n_modules && is_done; i++) {
-        (void)driver->module_unload(cuda->modules[i]);
+        (void)fr_cuda_gave_back(cuda, driver->module_unload(cuda->modules[i]),
+                                "cuModuleUnload");
     }
     cuda->n_modules = 0;
     free(cuda->modules);
     cuda->modules = NULL;
     if (cuda->stream != NULL) {
-        (void)driver->stream_destroy(cuda->stream);
+        (void)fr_cuda_gave_back(cuda, driver->stream_destroy(cuda->stream),
+                                "cuStreamDestroy");
         cuda->stream = NULL;
     }
     if (cuda->context != NULL) {
-        (void)driver->context_release(cuda->device);
+        (void)fr_cuda_gave_back(cuda, driver->context_release(cuda->device),
+                                "cuDevicePrimaryCtxRelease");
         cuda->context = NULL;
     }
     fr_cuda_driver_close(&cuda->driver);

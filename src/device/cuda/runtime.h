@@ -38,6 +38,9 @@ typedef struct fr_cuda {
     const char *failed_for;
     const char *failed_after; /* the kernel that was started last; NULL: none */
     fr_cu_result failure;
+    bool has_warned;      /* by fr_cuda_gave_back */
+    fr_status kept;       /* FR_OK: the failure is the driver's, above */
+    char kept_text[1024]; /* what an operator failed at otherwise */
 } fr_cuda;
 
 static inline fr_cuda *fr_cuda_of(fr_device *device)
@@ -59,14 +62,22 @@ FR_MUST_CHECK fr_status fr_cuda_context_open(fr_ctx *ctx, fr_cuda_choice choice,
 /** A GPU with its stream and kernels, without memory.h's part. Errors, and what follows, as above. */
 FR_MUST_CHECK fr_status fr_cuda_runtime_open(fr_ctx *ctx, fr_cuda_choice choice,
                                              fr_cuda *cuda);
-/** Waits for the work that was asked for. */
+/** Waits for the work that was asked for. What the driver refuses while a device ends is a warning: whoever had results from
+ * the device has checked them before. */
 void fr_cuda_runtime_close(fr_cuda *cuda);
 
 /** Keep a failure of the driver, if `result` is one and none came before. @return whether the device still works */
 bool fr_cuda_took(fr_cuda *cuda, fr_cu_result result, const char *call,
                   const char *subject);
 
-/** FR_OK, or FR_ERR_DEVICE with what failed first (FR_ERR_NO_MEMORY if it was memory). */
+/** What a call that gives something back to the driver returned: a failure is warned of, once, and does not make the device
+ * failed. @return whether it is success */
+bool fr_cuda_gave_back(fr_cuda *cuda, fr_cu_result result, const char *call);
+
+/** For operators without a status: what they failed at becomes the device's failure, with the message that the context has. */
+void fr_cuda_fail(fr_cuda *cuda, fr_status status);
+
+/** FR_OK, or FR_ERR_DEVICE with what failed first (FR_ERR_NO_MEMORY if it was memory; what fr_cuda_fail kept). */
 FR_MUST_CHECK fr_status fr_cuda_check(const fr_cuda *cuda);
 
 /** How a kernel is started. */
