@@ -8,11 +8,14 @@
  *
  *     FR_EMULATED_SEED      the order of what has none; one seed in four also runs work early at times (default 0: never)
  *     FR_EMULATED_MEMORY    bytes of a GPU (default 8 GiB)
- *     FR_EMULATED_GPUS      how many there are (default 1)
+ *     FR_EMULATED_GPUS      how many the machine has (default 1); CUDA_VISIBLE_DEVICES chooses among them
+ *     FR_EMULATED_SM        their generation, 10 major + minor (default 90)
+ *     FR_EMULATED_PROCESSORS  of each (default 132)
  *     FR_EMULATED_VERSION   of the driver (default 13000)
  *     FR_EMULATED_ERROR     cuName:n:code[,...]: the n-th call of that function does nothing and returns the code; codes from
  *                           700 on are returned by all later calls too
- *     FR_EMULATED_COUNT     a file that gets, at the end, how often each function was called, and what nobody gave back
+ *     FR_EMULATED_COUNT     a file that gets, at the end, how often each function was called, of them since the settings were
+ *                           last read (which is what n counts), and what nobody gave back
  *
  * They are read when the library is loaded, and again by cuInit while no context is in use.
  */
@@ -28,7 +31,7 @@ driver::~driver()
         return;
     }
     for (int i = 0; i < CALLS; i++) {
-        (void)fprintf(file, "%s %ld\n", SYMBOLS[i], counts[i]);
+        (void)fprintf(file, "%s %ld %ld\n", SYMBOLS[i], counts[i], since_start[i]);
     }
     int contexts = 0;
     for (const gpu &g : gpus) {
@@ -52,7 +55,7 @@ fr_cu_result fr_driver_init(unsigned flags)
     }
     FR_ENTER_AS(init, false);
     FR_REFUSE_IF(flags != 0, INVALID_VALUE);
-    FR_REFUSE_IF(all.set.n_gpus < 1, FR_CU_NO_DEVICE);
+    FR_REFUSE_IF(all.set.gpus.empty(), FR_CU_NO_DEVICE);
     all.is_started = true;
     watch_for_crashes();
     return FR_CU_SUCCESS;
@@ -101,7 +104,7 @@ fr_cu_result fr_driver_device_count(int *count)
 {
     FR_ENTER_AS(device_count, false);
     FR_REFUSE_IF(count == nullptr, INVALID_VALUE);
-    *count = all.set.n_gpus;
+    *count = n_gpus();
     return FR_CU_SUCCESS;
 }
 
@@ -119,7 +122,8 @@ fr_cu_result fr_driver_device_uuid(fr_cu_uuid *uuid, fr_cu_device device)
     FR_ENTER_AS(device_uuid, false);
     FR_REFUSE_IF(uuid == nullptr, INVALID_VALUE);
     FR_REFUSE_IF(!is_device(device), INVALID_DEVICE);
-    *uuid = {{0xfe, static_cast<unsigned char>(device)}};
+    int number = all.set.gpus[static_cast<size_t>(device)];
+    *uuid = {{0xfe, static_cast<unsigned char>(number)}};
     return FR_CU_SUCCESS;
 }
 
@@ -134,12 +138,12 @@ fr_cu_result fr_driver_device_name(char *name, int bytes, fr_cu_device device)
 
 fr_cu_result fr_driver_device_attribute(int *value, int attribute, fr_cu_device device)
 {
-    static const std::map<int, int> values = {{FR_CU_MAJOR, 9},
-                                              {FR_CU_MINOR, 0},
-                                              {FR_CU_PROCESSORS, 132},
-                                              {FR_CU_VIRTUAL_MEMORY, 1},
-                                              {FR_CU_SHARED_OPTIN, SHARED_MOST}};
     FR_ENTER_AS(device_attribute, false);
+    const std::map<int, int> values = {{FR_CU_MAJOR, all.set.generation / 10},
+                                       {FR_CU_MINOR, all.set.generation % 10},
+                                       {FR_CU_PROCESSORS, all.set.processors},
+                                       {FR_CU_VIRTUAL_MEMORY, 1},
+                                       {FR_CU_SHARED_OPTIN, SHARED_MOST}};
     auto it = values.find(attribute);
     FR_REFUSE_IF(value == nullptr || it == values.end(), INVALID_VALUE);
     FR_REFUSE_IF(!is_device(device), INVALID_DEVICE);

@@ -6,6 +6,8 @@
 
 #include "gpu.h"
 
+#include <algorithm>
+
 namespace fr_emulation
 {
 
@@ -20,7 +22,9 @@ struct settings {
     dice random;
     bool hurries; /* work runs early at times */
     size_t memory_bytes;
-    int n_gpus;
+    std::vector<int> gpus; /* numbers in the machine of those that the process sees */
+    int generation;        /* 10 major + minor */
+    int processors;
     std::vector<failure> failures;
 };
 
@@ -56,13 +60,38 @@ inline std::vector<failure> read_failures(const std::string &text)
     return out;
 }
 
+/* CUDA_VISIBLE_DEVICES, a list of numbers: those GPUs in that order. A number that is none, or that was there before, hides
+ * itself and all after it. Unset: all. */
+inline std::vector<int> read_visible(int n_gpus)
+{
+    std::vector<int> out;
+    const char *text = getenv("CUDA_VISIBLE_DEVICES");
+    for (int i = 0; text == nullptr && i < n_gpus; i++) {
+        out.push_back(i);
+    }
+    while (text != nullptr && *text != '\0') {
+        char *end = nullptr;
+        long n = strtol(text, &end, 10);
+        bool is_number = end != text && (*end == ',' || *end == '\0');
+        bool is_new = std::find(out.begin(), out.end(), n) == out.end();
+        if (!is_number || n < 0 || n >= n_gpus || !is_new) {
+            break;
+        }
+        out.push_back(static_cast<int>(n));
+        text = *end == ',' ? end + 1 : end;
+    }
+    return out;
+}
+
 inline settings read_settings(void)
 {
     auto seed = static_cast<uint64_t>(number_of("FR_EMULATED_SEED", 0));
     return {{seed * 0x2545f4914f6cdd1dULL},
             seed % 4 == 3,
             static_cast<size_t>(number_of("FR_EMULATED_MEMORY", 8L << 30)),
-            static_cast<int>(number_of("FR_EMULATED_GPUS", 1)),
+            read_visible(static_cast<int>(number_of("FR_EMULATED_GPUS", 1))),
+            static_cast<int>(number_of("FR_EMULATED_SM", 90)),
+            static_cast<int>(number_of("FR_EMULATED_PROCESSORS", 132)),
             read_failures(text_of("FR_EMULATED_ERROR"))};
 }
 

@@ -210,9 +210,14 @@ bool is_stream(fr_cu_stream s)
     return all.streams.count(s) != 0 && all.destroyed.count(s) == 0;
 }
 
+int n_gpus(void)
+{
+    return static_cast<int>(all.set.gpus.size());
+}
+
 bool is_device(fr_cu_device device)
 {
-    return device >= 0 && device < all.set.n_gpus;
+    return device >= 0 && device < n_gpus();
 }
 
 /* For calls that the real driver may let wait for all work, or not. A program that a call failed cannot do better. */

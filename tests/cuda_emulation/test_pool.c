@@ -124,6 +124,41 @@ static void facts_are_of_the_gpu(void)
     CU_ASSERT_EQUAL(unsetenv("FR_EMULATED_MEMORY"), 0);
 }
 
+/* The emulation writes a GPU's number in the machine behind a byte of its own, fe. */
+static void assert_gpu(const char *visible, int node_rank, const char *number)
+{
+    fr_device_facts facts;
+    CU_ASSERT_EQUAL(setenv("CUDA_VISIBLE_DEVICES", visible, 1), 0);
+    FR_ASSERT_OK(fr_cuda_backend.facts(fr_test_ctx(), node_rank, &facts));
+    if (strncmp(facts.which, "GPU-fe", 6) != 0 ||
+        strncmp(facts.which + 6, number, 2) != 0) {
+        printf("\"%s\", rank %d: %s\n", visible, node_rank, facts.which);
+        CU_FAIL("another GPU");
+    }
+}
+
+/* A number that is none hides itself and what follows. */
+static void ranks_take_the_visible_gpus_in_turn(void)
+{
+    fr_device_facts facts;
+    set("FR_EMULATED_GPUS", 4);
+    assert_gpu("3,1", 0, "03");
+    assert_gpu("3,1", 1, "01");
+    assert_gpu("3,1", 2, "03");
+    assert_gpu("2,4,1", 1, "02");
+    assert_gpu("0,2,-1,1", 2, "00");
+    assert_gpu("1,1", 1, "01");
+    CU_ASSERT_EQUAL(setenv("CUDA_VISIBLE_DEVICES", "", 1), 0);
+    FR_ASSERT_FAILS(fr_cuda_backend.facts(fr_test_ctx(), 0, &facts), FR_ERR_UNSUPPORTED,
+                    "CUDA_VISIBLE_DEVICES may hide them");
+    CU_ASSERT_EQUAL(unsetenv("CUDA_VISIBLE_DEVICES"), 0);
+    for (int rank = 0; rank < 6; rank++) {
+        FR_ASSERT_OK(fr_cuda_backend.facts(fr_test_ctx(), rank, &facts));
+        CU_ASSERT_EQUAL(facts.which[7], '0' + rank % 4);
+    }
+    CU_ASSERT_EQUAL(unsetenv("FR_EMULATED_GPUS"), 0);
+}
+
 /* ---- lists and scratch ------------------------------------------------------------------------------------ */
 
 /* Lists of two calls: what the first brings is copied on the device before the second call overwrites it. */
@@ -196,6 +231,7 @@ static const fr_case CASES[] = {
     FR_CASE(memory_that_is_lacking_is_refused_with_sizes),
     FR_CASE(a_lack_that_is_kept_comes_out_at_the_check),
     FR_CASE(facts_are_of_the_gpu),
+    FR_CASE(ranks_take_the_visible_gpus_in_turn),
     FR_CASE(lists_are_there_until_the_next_call),
     FR_CASE(each_use_has_scratch_of_its_own),
 };
