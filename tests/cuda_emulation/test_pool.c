@@ -109,6 +109,38 @@ static void a_lack_that_is_kept_comes_out_at_the_check(void)
     CU_ASSERT_EQUAL(unsetenv("FR_EMULATED_MEMORY"), 0);
 }
 
+/* What an operator fails at otherwise is not called a lack of memory. */
+static void a_failure_that_is_kept_is_the_one_that_it_was(void)
+{
+    fr_device *device = open_device(0);
+    fr_ctx *ctx = fr_test_ctx();
+    fr_ctx_clear_error(ctx);
+    CU_ASSERT_FALSE(
+        fr_cuda_keep(device, FR_FAIL(ctx, FR_ERR_UNSUPPORTED, "heads are too long")));
+    fr_ctx_clear_error(ctx);
+    FR_ASSERT_FAILS(fr_device_check(device), FR_ERR_UNSUPPORTED, "heads are too long");
+    CU_ASSERT_PTR_NULL(strstr(fr_ctx_error(ctx), "cuMemCreate"));
+    fr_ctx_clear_error(ctx);
+    fr_device_destroy(&device);
+}
+
+/* The pool has grown once, and the GPU says that it has room. */
+static void memory_that_the_driver_refuses_is_told_with_a_remedy(void)
+{
+    fr_byte *memory = NULL;
+    CU_ASSERT_EQUAL(setenv("FR_EMULATED_ERROR", "cuMemCreate:2:2", 1), 0);
+    fr_device *device = open_device(0);
+    FR_ASSERT_OK(fr_device_reserve(device, 4 * MIB));
+    FR_ASSERT_FAILS(fr_device_alloc(device, 16 * MIB, 1, &memory), FR_ERR_NO_MEMORY,
+                    "too little memory of GPU 0 (Emulated GPU): 12.00 MiB more are "
+                    "asked for, and it has 7.99 GiB free, but cuMemCreate gave");
+    FR_ASSERT_OK(fr_device_check(device));
+    FR_ASSERT_OK(fr_device_alloc(device, 16 * MIB, 1, &memory)); /* later it has */
+    fr_device_free(device, memory);
+    close_device(device);
+    CU_ASSERT_EQUAL(unsetenv("FR_EMULATED_ERROR"), 0);
+}
+
 static void facts_are_of_the_gpu(void)
 {
     fr_device_facts facts;
@@ -230,6 +262,8 @@ static const fr_case CASES[] = {
     FR_CASE(the_pool_grows_beyond_what_was_reserved),
     FR_CASE(memory_that_is_lacking_is_refused_with_sizes),
     FR_CASE(a_lack_that_is_kept_comes_out_at_the_check),
+    FR_CASE(a_failure_that_is_kept_is_the_one_that_it_was),
+    FR_CASE(memory_that_the_driver_refuses_is_told_with_a_remedy),
     FR_CASE(facts_are_of_the_gpu),
     FR_CASE(ranks_take_the_visible_gpus_in_turn),
     FR_CASE(lists_are_there_until_the_next_call),

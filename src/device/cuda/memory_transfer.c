@@ -218,7 +218,8 @@ static fr_status pin(fr_cuda *cuda, int64_t bytes, void **out)
         fr_size_text((double)bytes, text);
         return FR_FAIL(cuda->base.ctx, FR_ERR_NO_MEMORY,
                        "cannot pin %s of the host's memory for copies from and to GPU "
-                       "%d: cuMemHostAlloc gave %s (%d)",
+                       "%d: cuMemHostAlloc gave %s (%d); end what else uses the host's "
+                       "memory, or start fewer ranks on it",
                        text, cuda->ordinal, fr_cuda_error_name(&cuda->driver, result),
                        result);
     }

@@ -45,9 +45,11 @@ void fr_cuda_fail(fr_cuda *cuda, fr_status status)
     if (!cuda->has_failed) {
         cuda->has_failed = true;
         cuda->kept = status;
-        (void)snprintf(cuda->kept_text, sizeof cuda->kept_text,
-                       "%s; an operator needs this beside its arguments",
-                       fr_ctx_error(cuda->base.ctx));
+        (void)snprintf(cuda->kept_text, sizeof cuda->kept_text, "%s%s",
+                       fr_ctx_error(cuda->base.ctx),
+                       status == FR_ERR_NO_MEMORY
+                           ? "; an operator needs this beside its arguments"
+                           : "");
     }
 }
 
@@ -79,7 +81,7 @@ fr_status fr_cuda_check(const fr_cuda *cuda)
     bool has_latest = cuda->failed_after != NULL;
     bool may_be_earlier = has_latest && !lacks_memory && !cuda->waits;
     return FR_FAIL(cuda->base.ctx, lacks_memory ? FR_ERR_NO_MEMORY : FR_ERR_DEVICE,
-                   "GPU %d (%s) failed: %s gave %s (%d), for %s%s%s%s", cuda->ordinal,
+                   "GPU %d (%s) failed: %s gave %s (%d), for %s%s%s%s%s", cuda->ordinal,
                    cuda->name[0] != '\0' ? cuda->name : "of unknown name",
                    cuda->failed_call, fr_cuda_error_name(&cuda->driver, cuda->failure),
                    cuda->failure, cuda->failed_for,
@@ -87,7 +89,10 @@ fr_status fr_cuda_check(const fr_cuda *cuda)
                    has_latest ? cuda->failed_after : "",
                    may_be_earlier ? ", but an earlier one may have caused it: "
                                     "FORERUN_SYNC=1 waits after each and names it"
-                                  : "");
+                                  : "",
+                   lacks_memory ? "; end what else uses the GPU, or use more stages or "
+                                  "a smaller batch.microbatch_tokens"
+                                : "");
 }
 
 /* ---- opening --------------------------------------------------------------------------------------- */
