@@ -69,6 +69,7 @@ function(fr_emulated_gpu target test kernels)
     if(test)
         set_property(TEST ${test} APPEND PROPERTY ENVIRONMENT
             "LD_LIBRARY_PATH=${CMAKE_CURRENT_BINARY_DIR}/emulated_driver")
+        set_property(TEST ${test} APPEND PROPERTY ENVIRONMENT_MODIFICATION "CUDA_VISIBLE_DEVICES=unset:")
     endif()
 endfunction()
 
@@ -101,18 +102,32 @@ if(FORERUN_CUDA_RACES AND NOT FORERUN_SANITIZE)
 endif()
 
 # Whole runs: the program with an emulated GPU, which "auto" takes. Sanitizers would take minutes for each.
+# fr_emulated_run(NAME SCRIPT ARGUMENTS...): e2e.cuda_NAME
+function(fr_emulated_run name script)
+    set(test e2e.cuda_${name})
+    add_test(NAME ${test} COMMAND bash ${PROJECT_SOURCE_DIR}/tests/e2e/${script}.sh ${ARGN})
+    fr_test_properties(${test} e2e 2)
+    set_property(TEST ${test} APPEND PROPERTY ENVIRONMENT
+        "FORERUN=$<TARGET_FILE:forerun_cuda>" "PLAIN=$<TARGET_FILE:forerun>"
+        "FORERUN_CUDA_OR_CPU=$<TARGET_FILE:forerun_cuda_or_cpu>" "SOURCE=${PROJECT_SOURCE_DIR}"
+        "FR_DRIVER=${CMAKE_CURRENT_BINARY_DIR}/emulated_driver"
+        "LD_LIBRARY_PATH=${CMAKE_CURRENT_BINARY_DIR}/emulated_driver")
+    set_property(TEST ${test} APPEND PROPERTY ENVIRONMENT_MODIFICATION "CUDA_VISIBLE_DEVICES=unset:")
+endfunction()
 if(NOT FORERUN_SANITIZE)
+    # the second is as `forerun` with WITH_CUDA: "auto" takes the CPU where there is no GPU
     add_executable(forerun_cuda ${CLI_SOURCES} ${CMAKE_CURRENT_LIST_DIR}/backends.c)
-    target_link_libraries(forerun_cuda PRIVATE fr_train fr_options)
-    target_compile_definitions(forerun_cuda PRIVATE FORERUN_VERSION="${PROJECT_VERSION}")
-    fr_emulated_gpu(forerun_cuda "" fr_emulated_kernels)
-    foreach(name layouts resume multitask generate quantised reparam cuda_memory cuda_preflight)
-        string(REPLACE cuda_ "" test ${name})
-        add_test(NAME e2e.cuda_${test} COMMAND bash ${PROJECT_SOURCE_DIR}/tests/e2e/${name}.sh tiny)
-        fr_test_properties(e2e.cuda_${test} e2e 2)
-        set_property(TEST e2e.cuda_${test} APPEND PROPERTY ENVIRONMENT
-            "FORERUN=$<TARGET_FILE:forerun_cuda>" "PLAIN=$<TARGET_FILE:forerun>" "SOURCE=${PROJECT_SOURCE_DIR}"
-            "LD_LIBRARY_PATH=${CMAKE_CURRENT_BINARY_DIR}/emulated_driver")
+    add_executable(forerun_cuda_or_cpu ${CLI_SOURCES} ${PROJECT_SOURCE_DIR}/src/device/backends_cuda.c)
+    foreach(program forerun_cuda forerun_cuda_or_cpu)
+        target_link_libraries(${program} PRIVATE fr_train fr_options)
+        target_compile_definitions(${program} PRIVATE FORERUN_VERSION="${PROJECT_VERSION}")
+        fr_emulated_gpu(${program} "" fr_emulated_kernels)
+    endforeach()
+    foreach(name layouts resume multitask generate quantised reparam)
+        fr_emulated_run(${name} ${name} tiny)
+    endforeach()
+    foreach(name memory preflight chosen errors)
+        fr_emulated_run(${name} cuda_${name})
     endforeach()
     foreach(name model families reparam)
         add_executable(golden_cuda_${name} ${PROJECT_SOURCE_DIR}/tests/golden/test_${name}.c
