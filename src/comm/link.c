@@ -6,6 +6,11 @@ fr_link_kind fr_link_kind_for(const fr_device *device)
     return fr_device_in_host_memory(device) ? FR_LINK_HOST : FR_LINK_STAGED;
 }
 
+fr_link_kind fr_link_kind_of_sums(fr_link_kind messages)
+{
+    return messages == FR_LINK_DIRECT ? FR_LINK_STAGED : messages;
+}
+
 int64_t fr_link_bytes(fr_link_kind kind, int n_streams, int64_t piece_bytes)
 {
     int64_t piece = piece_bytes > 0 ? piece_bytes : FR_LINK_PIECE_BYTES;
@@ -23,8 +28,15 @@ fr_status fr_link_open(fr_ctx *ctx, const fr_link_params *params, fr_link **out)
                        "multiple of 8 bytes",
                        params->n_streams, (long long)params->piece_bytes);
     }
-    return params->kind == FR_LINK_STAGED ? fr_link_open_staged(&base, params, out)
-                                          : fr_link_open_host(&base, params, out);
+    switch (params->kind) {
+    case FR_LINK_STAGED:
+        return fr_link_open_staged(&base, params, out);
+    case FR_LINK_DIRECT:
+        return fr_link_open_direct(&base, params, out);
+    case FR_LINK_HOST:
+    default:
+        return fr_link_open_host(&base, params, out);
+    }
 }
 
 void fr_link_close(fr_link **link)

@@ -2,11 +2,17 @@
  * link.h - what crosses between ranks in the memory of a device: messages, and exact sums.
  *
  * A group (group.h) is for the host: control, agreement, broadcasts. A link is for what a device has computed or goes on with.
- * It belongs to one group: peers are ranks of it, and all of them open links of one kind. There are two kinds:
+ * It belongs to one group: peers are ranks of it, and all of them open links of one kind. There are three kinds:
  *
  *   host    MPI reads and writes the device's memory: only for a device that works in the host's
  *   staged  through blocks of host memory (fr_host_alloc), piece by piece: the device copies one piece while MPI moves
  *           another
+ *   direct  MPI reads and writes the memory of a device with memory of its own, where it can (link_settle.h), behind marks of
+ *           the device
+ *
+ * Messages go direct, sums stay staged: MPIs that take a GPU's memory in messages often refuse it in a reduction that is not
+ * waited for, or copy it to the host in one piece and sum there, as a staged link does piece by piece. So a direct link
+ * carries messages alone, and sums have a link of the kind that fr_link_kind_of_sums says.
  *
  * A transfer is begun and later joined, both in the device's order of work (device/memory.h). What is sent is what the
  * device has computed before begin, and what is received is written behind the work before begin. Between begin and join
@@ -17,13 +23,14 @@
  * group begin their sums in the same order. A tag belongs to the link alone, and while a sum is under way no other
  * collective of the group is begun: a staged link begins its pieces late.
  *
- * A staged transfer moves only while the host polls: in fr_group_poll and in every wait of the world. A device that calls
- * fr_group_poll while it computes (fr_device_set_progress) therefore lets that call copy.
+ * A staged or direct transfer moves only while the host polls: in fr_group_poll and in every wait of the world. A device that
+ * calls fr_group_poll while it computes (fr_device_set_progress) therefore lets that call copy.
  *
  * Memory. A staged link holds two pieces for each stream from open to close (fr_link_bytes), and a few words for each
- * transfer under way, which it uses again. A stream is all messages from or to one peer with one tag; the sums are one.
+ * transfer under way, which it uses again. A stream is all messages from or to one peer with one tag; the sums are one. The
+ * other kinds hold no memory for what they move.
  *
- * Errors are those of group.h. After FR_ERR_COMM a link may only be closed; what failed while it was polled comes out at
+ * Errors are those of group.h; a direct link gives those of fr_device_check too. After one a link may only be closed; what failed while it was polled comes out at
  * the next call. Not thread-safe.
  */
 #ifndef FR_COMM_LINK_H
@@ -32,15 +39,18 @@
 #include "comm/group.h"
 #include "device/memory.h"
 
-typedef enum fr_link_kind { FR_LINK_HOST, FR_LINK_STAGED } fr_link_kind;
+typedef enum fr_link_kind { FR_LINK_HOST, FR_LINK_STAGED, FR_LINK_DIRECT } fr_link_kind;
 
 enum {
     FR_LINK_PIECE_BYTES = 4 << 20,
     FR_LINK_BLOCKS = 2 /* pieces that a stream has under way at most */
 };
 
-/** The kind for this device. Equal on all ranks, whose devices are of one kind. */
+/** The kind that always works for this device: host or staged. Equal on all ranks, whose devices are of one kind. */
 fr_link_kind fr_link_kind_for(const fr_device *device);
+
+/** The kind of a link for sums, beside one of this kind for messages. */
+fr_link_kind fr_link_kind_of_sums(fr_link_kind messages);
 
 /** Bytes of host memory (fr_host_alloc) that a link holds. @param piece_bytes  as in fr_link_params */
 int64_t fr_link_bytes(fr_link_kind kind, int n_streams, int64_t piece_bytes);
@@ -77,7 +87,7 @@ FR_MUST_CHECK fr_status fr_link_receive_begin(fr_link *link, int peer, fr_tag ta
                                               void *data, int64_t bytes,
                                               fr_transfer *transfer);
 
-/** Sum over all ranks of the group, in place. @param values  [n]; n <= INT32_MAX */
+/** Sum over all ranks of the group, in place; not over a direct link. @param values  [n]; n <= INT32_MAX */
 FR_MUST_CHECK fr_status fr_link_sum_begin(fr_link *link, fr_i64 *values, int64_t n,
                                           fr_transfer *transfer);
 

@@ -30,10 +30,12 @@ struct fr_link {
     fr_device *device; /* borrowed */
 };
 
-/** Make a link of a kind: link_host.c, link_staged.c. link.c fills in the members of `base`, but for its ops. */
+/** Make a link of a kind: link_host.c, link_staged.c, link_direct.c. link.c fills in the members of `base`, but for its ops. */
 fr_status fr_link_open_host(const fr_link *base, const fr_link_params *params,
                             fr_link **out);
 fr_status fr_link_open_staged(const fr_link *base, const fr_link_params *params,
+                              fr_link **out);
+fr_status fr_link_open_direct(const fr_link *base, const fr_link_params *params,
                               fr_link **out);
 
 #endif

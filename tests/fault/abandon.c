@@ -1,8 +1,10 @@
-/* Rank 1 fails while the others wait for its message: for abandon.sh. With an argument, in the middle of staged transfers. */
+/* Rank 1 fails while the others wait for its message: for abandon.sh. With an argument (staged, direct), in the middle of
+ * transfers of that kind of link. */
 #include "comm/link.h"
 #include "device/kinds.h"
 
 #include <stdio.h>
+#include <string.h>
 
 enum { PIECE = 1 << 16, N_PIECES = 5 };
 
@@ -26,7 +28,7 @@ static fr_status run_host(fr_ctx *ctx, fr_group *world)
 }
 
 /* Rank 1 still sends to rank 0 and still receives from rank 2, which sends nothing. Joining and closing do not wait then. */
-static fr_status run_staged(fr_ctx *ctx, fr_group *world, fr_link *link)
+static fr_status run_transfers(fr_ctx *ctx, fr_group *world, fr_link *link)
 {
     fr_transfer out = {NULL};
     fr_transfer in = {NULL};
@@ -44,20 +46,20 @@ static fr_status run_staged(fr_ctx *ctx, fr_group *world, fr_link *link)
     return fr_link_join(link, &in) == FR_ERR_COMM ? status : FR_ERR_INTERNAL;
 }
 
-static fr_status run_link(fr_ctx *ctx, fr_group *world)
+static fr_status run_link(fr_ctx *ctx, fr_group *world, fr_link_kind kind)
 {
     fr_device *device = NULL;
     fr_link *link = NULL;
     fr_device_params params = {.kind = "cpu", .n_threads = 1};
     FR_TRY(fr_device_create(ctx, &params, &device));
-    fr_link_params staged = {.group = world,
-                             .device = device,
-                             .kind = FR_LINK_STAGED,
-                             .n_streams = 2,
-                             .piece_bytes = PIECE};
-    fr_status status = fr_link_open(ctx, &staged, &link);
+    fr_link_params how = {.group = world,
+                          .device = device,
+                          .kind = kind,
+                          .n_streams = 2,
+                          .piece_bytes = PIECE};
+    fr_status status = fr_link_open(ctx, &how, &link);
     if (status == FR_OK) {
-        status = run_staged(ctx, world, link);
+        status = run_transfers(ctx, world, link);
     }
     fr_link_close(&link);
     fr_device_destroy(&device);
@@ -67,12 +69,14 @@ static fr_status run_link(fr_ctx *ctx, fr_group *world)
 int main(int argc, char **argv)
 {
     fr_group *world = NULL;
-    bool is_staged = argc > 1;
+    bool has_link = argc > 1;
+    fr_link_kind kind =
+        has_link && strcmp(argv[1], "direct") == 0 ? FR_LINK_DIRECT : FR_LINK_STAGED;
     fr_ctx *ctx = fr_ctx_create();
     if (ctx == NULL || fr_group_create_world(ctx, &argc, &argv, &world) != FR_OK) {
         return 1;
     }
-    fr_status status = is_staged ? run_link(ctx, world) : run_host(ctx, world);
+    fr_status status = has_link ? run_link(ctx, world, kind) : run_host(ctx, world);
     fr_group_destroy(&world);
     fr_ctx_destroy(&ctx);
     return status == FR_ERR_NO_MEMORY ? 42 : 1;

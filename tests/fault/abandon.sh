@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# abandon.sh PROGRAM [staged]: a rank that fails alone in the middle ends, and with it, at once, those who wait for it.
+# abandon.sh PROGRAM [staged|direct]: a rank that fails alone in the middle ends, and with it, at once, those who wait for it.
 . "$(dirname "$0")/../e2e/common.sh"
 
 expect 42 timeout 20 mpirun -n 3 "$@"

@@ -1,4 +1,4 @@
-/* What goes over links of both kinds, also on a device that is late. */
+/* What goes over links of all kinds, also on a device that is late. */
 #include "device/host.h"
 #include "support/link_ends.h"
 
@@ -8,7 +8,9 @@
 static const fr_ends_mode MODES[] = {{FR_LINK_HOST, 0, 0},
                                      {FR_LINK_STAGED, 0, FR_ENDS_PIECE},
                                      {FR_LINK_STAGED, 8, FR_ENDS_PIECE},
-                                     {FR_LINK_STAGED, 0, 0}};
+                                     {FR_LINK_STAGED, 0, 0},
+                                     {FR_LINK_DIRECT, 0, 0},
+                                     {FR_LINK_DIRECT, 8, 0}};
 
 /* ---- messages --------------------------------------------------------------------------------- */
 
@@ -161,7 +163,9 @@ static void sums_are_exact_however_many_are_under_way(void)
     int64_t *values = (int64_t *)(void *)fr_ends_bytes(2 * FR_ENDS_MAX_BYTES);
     for (const fr_ends_mode *m = MODES; m <= LAST; m++) {
         fr_ends e;
-        fr_ends_open(m, &e);
+        fr_ends_mode mode = *m;
+        mode.kind = fr_link_kind_of_sums(m->kind);
+        fr_ends_open(&mode, &e);
         for (int i = 0; i < FR_N_CASES(SIZES); i++) {
             int64_t n = SIZES[i] * (m->piece == 0 ? 1000 : 1);
             int64_t *other = values + n;

@@ -1,4 +1,4 @@
-/* Who moves staged transfers, what the watch hears of their waits, and what fails. */
+/* Who moves staged and direct transfers, what the watch hears of their waits, and what fails. */
 #define _POSIX_C_SOURCE 200809L
 #include "comm/rank_line.h"
 #include "device/host.h"
@@ -12,11 +12,13 @@
 
 static const fr_ends_mode HOST = {FR_LINK_HOST, 0, 0};
 static const fr_ends_mode STAGED = {FR_LINK_STAGED, 0, FR_ENDS_PIECE};
+static const fr_ends_mode DIRECT = {FR_LINK_DIRECT, 0, 0};
 
 /* ---- who moves them --------------------------------------------------------------------------- */
 
 /* Longer than what MPI sends before anybody asks for it. */
-static const fr_ends_mode LARGE_PIECES = {FR_LINK_STAGED, 3, 1 << 18};
+enum { LARGE = 1 << 18 };
+static const fr_ends_mode LATE[] = {{FR_LINK_STAGED, 3, LARGE}, {FR_LINK_DIRECT, 3, 0}};
 
 static bool has_come(void *argument)
 {
@@ -26,13 +28,14 @@ static bool has_come(void *argument)
 
 /* Rank 0 sends and then a word, over the group. Rank 1 only waits: for the word, or for the last byte. If its own wait did
  * not move its receive on, rank 0's join would never end. */
-static void other_waits_and_polls_move_staged_messages(void)
+static void other_waits_and_polls_move_messages(void)
 {
-    for (int by = 0; by < 3; by++) {
+    for (int i = 0; i < 3 * FR_N_CASES(LATE); i++) {
+        int by = i % 3;
         fr_ends e;
         int64_t word = 0;
         fr_transfer transfer = {NULL};
-        fr_ends_open(&LARGE_PIECES, &e);
+        fr_ends_open(&LATE[i / 3], &e);
         unsigned char *data = fr_ends_bytes(FR_ENDS_MAX_BYTES);
         if (e.rank == 0) {
             memset(data, 7, FR_ENDS_MAX_BYTES);
@@ -81,13 +84,13 @@ static void let_send(void *argument)
 
 /* As for a message of the group: else a rank that waits would hold up everybody's reductions. If it did not run, both would
  * wait for ever. */
-static void the_progress_function_runs_while_a_staged_transfer_is_joined(void)
+static void check_progress(const fr_ends_mode *mode)
 {
     fr_ends e;
     unsigned char byte = 0;
     char word = 0;
     fr_transfer transfer;
-    fr_ends_open(&STAGED, &e);
+    fr_ends_open(mode, &e);
     starter s = {.ends = &e};
     if (e.rank == 0) {
         FR_ASSERT_OK(fr_group_receive(e.world, 1, FR_TAG_GENERATE, &word, 1));
@@ -103,6 +106,12 @@ static void the_progress_function_runs_while_a_staged_transfer_is_joined(void)
         FR_ASSERT_OK(fr_group_wait(e.world, &s.word));
     }
     fr_ends_close(&e);
+}
+
+static void the_progress_function_runs_while_a_transfer_is_joined(void)
+{
+    check_progress(&STAGED);
+    check_progress(&DIRECT);
 }
 
 /* ---- the watch -------------------------------------------------------------------------------- */
@@ -171,38 +180,38 @@ static void wake(void *argument)
 static void send_from_a_device_that_hangs(const fr_ends *e, const char *folder)
 {
     sleeper s = {.ends = e};
-    unsigned char *data = fr_ends_bytes(LARGE_PIECES.piece);
+    unsigned char *data = fr_ends_bytes(LARGE);
     char byte = 0;
     fr_transfer transfer;
     if (e->rank == 0) {
         expect_waiting(folder, "device", -1);
         FR_ASSERT_OK(fr_group_send(e->world, 1, FR_TAG_GENERATE, &byte, 1));
         expect_waiting(folder, "send", 0);
-        FR_ASSERT_OK(fr_link_receive_begin(e->link, 1, FR_TAG_BACKWARD, data,
-                                           LARGE_PIECES.piece, &transfer));
+        FR_ASSERT_OK(
+            fr_link_receive_begin(e->link, 1, FR_TAG_BACKWARD, data, LARGE, &transfer));
         fr_ends_join(e, &transfer);
-        CU_ASSERT_EQUAL(fr_ends_unlike(data, LARGE_PIECES.piece, 5), 0);
+        CU_ASSERT_EQUAL(fr_ends_unlike(data, LARGE, 5), 0);
     } else if (e->rank == 1) {
-        fr_ends_fill(data, LARGE_PIECES.piece, 5);
+        fr_ends_fill(data, LARGE, 5);
         fr_ends_hang(true);
         FR_ASSERT_OK(
             fr_group_receive_begin(e->world, 0, FR_TAG_GENERATE, &s.byte, 1, &s.word));
         fr_group_set_progress(e->world, wake, &s);
-        FR_ASSERT_OK(fr_link_send_begin(e->link, 0, FR_TAG_BACKWARD, data,
-                                        LARGE_PIECES.piece, &transfer));
+        FR_ASSERT_OK(
+            fr_link_send_begin(e->link, 0, FR_TAG_BACKWARD, data, LARGE, &transfer));
         fr_ends_join(e, &transfer);
         fr_group_set_progress(e->world, NULL, NULL);
     }
     free(data);
 }
 
-static void the_watch_hears_who_holds_up_a_staged_transfer(void)
+static void the_watch_hears_who_holds_up_a_transfer(void)
 {
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 1 + FR_N_CASES(LATE); i++) {
         fr_ends e;
         fr_watch *watch = NULL;
         char folder[FOLDER_BYTES] = "";
-        fr_ends_open(i == 0 ? &STAGED : &LARGE_PIECES, &e);
+        fr_ends_open(i == 0 ? &STAGED : &LATE[i - 1], &e);
         if (e.rank == 0) {
             (void)snprintf(folder, sizeof folder, "%s", fr_test_folder());
         }
@@ -261,9 +270,26 @@ static void what_a_link_cannot_do_is_refused(void)
     fr_ends_close(&e);
 }
 
+/* Sums, which have a link of another kind. */
+static void a_direct_link_carries_messages_alone(void)
+{
+    fr_ends e;
+    int64_t value = 1;
+    fr_transfer transfer = {&e};
+    fr_ends_open(&DIRECT, &e);
+    FR_ASSERT_FAILS(fr_link_sum_begin(e.link, fr_host_i64(&value), 1, &transfer),
+                    FR_ERR_INTERNAL, "messages alone");
+    CU_ASSERT_PTR_NULL(transfer.handle);
+    CU_ASSERT_EQUAL(fr_link_kind_of_sums(FR_LINK_DIRECT), FR_LINK_STAGED);
+    CU_ASSERT_EQUAL(fr_link_kind_of_sums(FR_LINK_STAGED), FR_LINK_STAGED);
+    CU_ASSERT_EQUAL(fr_link_kind_of_sums(FR_LINK_HOST), FR_LINK_HOST);
+    fr_ends_close(&e);
+}
+
 static void the_memory_of_a_link_is_foretold(void)
 {
     CU_ASSERT_EQUAL(fr_link_bytes(FR_LINK_HOST, 4, 0), 0);
+    CU_ASSERT_EQUAL(fr_link_bytes(FR_LINK_DIRECT, 4, 0), 0);
     CU_ASSERT_EQUAL(fr_link_bytes(FR_LINK_STAGED, 4, 0), 4 * 2 * (4 << 20));
     CU_ASSERT_EQUAL(fr_link_bytes(FR_LINK_STAGED, 1, FR_ENDS_PIECE), 2 * FR_ENDS_PIECE);
     fr_ends e;
@@ -282,15 +308,15 @@ static fr_status receive_whole(const fr_ends *e, int peer, void *data, int64_t b
 }
 
 /* The last rank expects another length than its neighbour sends: a second piece that is shorter. */
-static void a_message_of_another_length_breaks_the_link(void)
+static void check_other_length(const fr_ends_mode *mode, const char *reason)
 {
     fr_ends e;
     unsigned char data[4 * FR_ENDS_PIECE] = {0};
     fr_transfer transfer;
-    fr_ends_open(&STAGED, &e);
+    fr_ends_open(mode, &e);
     if (e.rank == e.size - 1) {
         FR_ASSERT_FAILS(receive_whole(&e, e.rank - 1, data, FR_ENDS_PIECE + 9),
-                        FR_ERR_COMM, "sent 8 bytes");
+                        FR_ERR_COMM, reason);
         FR_ASSERT_FAILS(
             fr_link_send_begin(e.link, e.rank - 1, FR_TAG_BACKWARD, data, 1, &transfer),
             FR_ERR_COMM, NULL);
@@ -303,6 +329,12 @@ static void a_message_of_another_length_breaks_the_link(void)
     fr_ends_close(&e);
 }
 
+static void a_message_of_another_length_breaks_the_link(void)
+{
+    check_other_length(&STAGED, "sent 8 bytes");
+    check_other_length(&DIRECT, "sent 72 bytes");
+}
+
 /* One short message from rank 0; the group holds a spare request by then. */
 static fr_status receive_once(fr_ctx *ctx, void *argument)
 {
@@ -312,7 +344,7 @@ static fr_status receive_once(fr_ctx *ctx, void *argument)
     unsigned char data[FR_ENDS_PIECE];
     fr_link_params params = {.group = e->world,
                              .device = e->device,
-                             .kind = FR_LINK_STAGED,
+                             .kind = e->kind,
                              .n_streams = 1,
                              .piece_bytes = FR_ENDS_PIECE};
     fr_status status = fr_link_open(ctx, &params, &link);
@@ -327,24 +359,29 @@ static fr_status receive_once(fr_ctx *ctx, void *argument)
     return status;
 }
 
-static void a_link_survives_each_failed_allocation(void)
+static void check_failed_allocations(const fr_ends_mode *mode, int n_allocations)
 {
     fr_ends e;
     unsigned char data[FR_ENDS_PIECE] = {0};
-    fr_ends_open(&HOST, &e);
+    fr_ends_open(mode, &e);
     if (e.rank == 0) {
         FR_ASSERT_OK(fr_group_send(e.world, 1, FR_TAG_BACKWARD, data, FR_ENDS_PIECE));
         FR_ASSERT_OK(fr_group_send(e.world, 1, FR_TAG_FORWARD, data, FR_ENDS_PIECE));
     } else if (e.rank == 1) {
         FR_ASSERT_OK(
             fr_group_receive(e.world, 0, FR_TAG_BACKWARD, data, FR_ENDS_PIECE));
-        /* the link, its streams, their blocks, the transfer */
-        CU_ASSERT_EQUAL(fr_fault_sweep("link", receive_once, &e), 4);
+        CU_ASSERT_EQUAL(fr_fault_sweep("link", receive_once, &e), n_allocations);
     }
     fr_ends_close(&e);
 }
 
-/* A message and a sum at once. */
+static void a_link_survives_each_failed_allocation(void)
+{
+    check_failed_allocations(&STAGED, 4); /* the link, streams, blocks, the transfer */
+    check_failed_allocations(&DIRECT, 2); /* the link, the transfer */
+}
+
+/* A message, and a sum at once where the link carries sums. */
 static fr_status exchange(fr_ctx *ctx, void *argument)
 {
     (void)ctx;
@@ -352,7 +389,7 @@ static fr_status exchange(fr_ctx *ctx, void *argument)
     unsigned char data[3 * FR_ENDS_PIECE] = {0};
     int64_t value = e->rank;
     fr_transfer transfer = {NULL};
-    fr_transfer sum;
+    fr_transfer sum = {NULL};
     if (e->rank == 0) {
         FR_TRY(fr_link_send_begin(e->link, 1, FR_TAG_FORWARD, data, sizeof data,
                                   &transfer));
@@ -360,7 +397,9 @@ static fr_status exchange(fr_ctx *ctx, void *argument)
         FR_TRY(fr_link_receive_begin(e->link, 0, FR_TAG_FORWARD, data, sizeof data,
                                      &transfer));
     }
-    FR_TRY(fr_link_sum_begin(e->link, fr_host_i64(&value), 1, &sum));
+    if (e->kind == fr_link_kind_of_sums(e->kind)) {
+        FR_TRY(fr_link_sum_begin(e->link, fr_host_i64(&value), 1, &sum));
+    }
     FR_TRY(fr_link_join(e->link, &transfer));
     return fr_link_join(e->link, &sum);
 }
@@ -384,10 +423,10 @@ static void make_requests(const fr_ends *e)
     }
 }
 
-static void transfers_allocate_nothing_after_the_first_ones(void)
+static void check_no_allocation(const fr_ends_mode *mode)
 {
     fr_ends e;
-    fr_ends_open(&STAGED, &e);
+    fr_ends_open(mode, &e);
     make_requests(&e);
     FR_ASSERT_OK(exchange(fr_test_ctx(), &e));
     fr_fault_outcome outcome = fr_fault_run(fr_test_ctx(), 1, exchange, &e);
@@ -396,11 +435,18 @@ static void transfers_allocate_nothing_after_the_first_ones(void)
     fr_ends_close(&e);
 }
 
+static void transfers_allocate_nothing_after_the_first_ones(void)
+{
+    check_no_allocation(&STAGED);
+    check_no_allocation(&DIRECT);
+}
+
 static const fr_case CASES[] = {
-    FR_CASE(other_waits_and_polls_move_staged_messages),
-    FR_CASE(the_progress_function_runs_while_a_staged_transfer_is_joined),
-    FR_CASE(the_watch_hears_who_holds_up_a_staged_transfer),
+    FR_CASE(other_waits_and_polls_move_messages),
+    FR_CASE(the_progress_function_runs_while_a_transfer_is_joined),
+    FR_CASE(the_watch_hears_who_holds_up_a_transfer),
     FR_CASE(what_a_link_cannot_do_is_refused),
+    FR_CASE(a_direct_link_carries_messages_alone),
     FR_CASE(the_memory_of_a_link_is_foretold),
     FR_CASE(a_link_survives_each_failed_allocation),
     FR_CASE(transfers_allocate_nothing_after_the_first_ones),

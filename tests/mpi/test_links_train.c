@@ -294,33 +294,30 @@ static void free_remains(remains *r)
     fr_ids_fini(&r->text);
 }
 
-/* The run with staged links against the one with host links, on this rank. */
-static void compare(const place *p)
+/* The run with links of this kind against the one with host links, on this rank. */
+static void compare(const place *p, const remains *host, fr_link_kind kind)
 {
-    remains host;
-    remains staged;
+    remains other;
     sizes n;
-    run_and_keep(p, FR_LINK_HOST, &n, &host);
-    run_and_keep(p, FR_LINK_STAGED, &n, &staged);
+    run_and_keep(p, kind, &n, &other);
     for (int i = 0; i < N_TASKS; i++) {
         size_t bytes = (size_t)n.prefix[i] * sizeof(float);
-        fr_assert_same_bytes("keys", staged.k[i], host.k[i], bytes);
-        fr_assert_same_bytes("values", staged.v[i], host.v[i], bytes);
-        CU_ASSERT_NOT_EQUAL(memcmp(host.k[i], host.start[i], bytes), 0);
+        fr_assert_same_bytes("keys", other.k[i], host->k[i], bytes);
+        fr_assert_same_bytes("values", other.v[i], host->v[i], bytes);
+        CU_ASSERT_NOT_EQUAL(memcmp(host->k[i], host->start[i], bytes), 0);
     }
-    fr_assert_same_bytes("keys of a text", staged.keys, host.keys,
+    fr_assert_same_bytes("keys of a text", other.keys, host->keys,
                          (size_t)n.keys * sizeof(float));
-    CU_ASSERT_EQUAL(staged.loss, host.loss);
-    CU_ASSERT_EQUAL_FATAL(host.text.count, N_TEXT);
-    CU_ASSERT_EQUAL_FATAL(staged.text.count, N_TEXT);
-    fr_assert_same_bytes("text", staged.text.data, host.text.data,
-                         N_TEXT * sizeof *host.text.data);
-    free_remains(&host);
-    free_remains(&staged);
+    CU_ASSERT_EQUAL(other.loss, host->loss);
+    CU_ASSERT_EQUAL_FATAL(host->text.count, N_TEXT);
+    CU_ASSERT_EQUAL_FATAL(other.text.count, N_TEXT);
+    fr_assert_same_bytes("text", other.text.data, host->text.data,
+                         N_TEXT * sizeof *host->text.data);
+    free_remains(&other);
 }
 
 /* All stages in one replica; with four ranks also two stages in two replicas, and four replicas of one stage. */
-static void staged_links_give_the_bits_of_host_links(void)
+static void all_links_give_the_bits_of_host_links(void)
 {
     fr_group *world = fr_test_world();
     int n_ranks = fr_group_size(world);
@@ -328,15 +325,20 @@ static void staged_links_give_the_bits_of_host_links(void)
     for (int n_stages = 1; n_stages <= n_ranks; n_stages++) {
         if (n_ranks % n_stages == 0) {
             place p;
+            remains host;
+            sizes n;
             open_place(n_stages, &p);
-            compare(&p);
+            run_and_keep(&p, FR_LINK_HOST, &n, &host);
+            compare(&p, &host, FR_LINK_STAGED);
+            compare(&p, &host, FR_LINK_DIRECT);
+            free_remains(&host);
             fr_group_destroy(&p.world);
         }
     }
 }
 
 static const fr_case CASES[] = {
-    FR_CASE(staged_links_give_the_bits_of_host_links),
+    FR_CASE(all_links_give_the_bits_of_host_links),
 };
 
 int main(int argc, char **argv)

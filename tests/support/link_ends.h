@@ -1,6 +1,6 @@
 /*
- * link_ends.h - a link over all ranks of the world, for tests, on a device that may be late: its copies to the host arrive only
- * when the marks behind them have been looked at some times, and hold other bytes before.
+ * link_ends.h - a link over all ranks of the world, for tests, on a device that may be late: its marks pass only when they have
+ * been looked at some times; its copies to the host arrive then, and hold other bytes before.
  *
  * For binaries whose link redirects fr_device_get, fr_device_mark and fr_device_passed of all statically linked code
  * here (tests/mpi/tests.cmake).
@@ -25,6 +25,7 @@ typedef struct fr_ends {
     fr_group *world;
     fr_device *device;
     fr_link *link;
+    fr_link_kind kind;
     int rank;
     int size;
 } fr_ends;

@@ -100,7 +100,7 @@ static int replica_streams(int n_replicas)
 int64_t fr_engine_link_bytes(fr_link_kind kind, int stage, int n_stages, int n_replicas)
 {
     return fr_link_bytes(kind, pipeline_streams(stage, n_stages), 0) +
-           fr_link_bytes(kind, replica_streams(n_replicas), 0);
+           fr_link_bytes(fr_link_kind_of_sums(kind), replica_streams(n_replicas), 0);
 }
 
 static fr_status open_links(fr_engine *e, const fr_engine_params *params)
@@ -114,6 +114,7 @@ static fr_status open_links(fr_engine *e, const fr_engine_params *params)
                                .piece_bytes = params->link_piece};
     fr_link_params replicas = pipeline;
     replicas.group = grid->replicas;
+    replicas.kind = fr_link_kind_of_sums(params->link);
     replicas.n_streams = replica_streams(grid->n_replicas);
     FR_TRY(fr_link_open(e->ctx, &pipeline, &e->pipeline));
     return fr_link_open(e->ctx, &replicas, &e->replicas);
