@@ -22,8 +22,21 @@ function(fr_room name)
     cmake_parse_arguments(ROOM "" "" "LINKS" ${ARGN})
     file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${name}/*.c)
     list(FILTER sources EXCLUDE REGEX "/device/(cuda/|backends_cuda)") # see fr_cuda_backend
+    list(FILTER sources EXCLUDE REGEX "/comm/group_mpi_(cuda|no_cuda)") # see fr_mpi_cuda
     add_library(fr_${name} STATIC ${sources})
     target_link_libraries(fr_${name} PUBLIC ${ROOM_LINKS} PRIVATE fr_options)
+endfunction()
+
+# Whether MPI can be asked for GPUs' memory in messages: Open MPI has a function for that, other MPIs may have none.
+function(fr_mpi_cuda)
+    include(CheckSymbolExists)
+    set(CMAKE_REQUIRED_LIBRARIES MPI::MPI_C)
+    check_symbol_exists(MPIX_Query_cuda_support "mpi.h;mpi-ext.h" FR_MPI_TELLS_CUDA)
+    set(source group_mpi_no_cuda.c)
+    if(FR_MPI_TELLS_CUDA)
+        set(source group_mpi_cuda.c)
+    endif()
+    target_sources(fr_comm PRIVATE ${PROJECT_SOURCE_DIR}/src/comm/${source})
 endfunction()
 
 # The host's side of CUDA, a library of its own above fr_device: not every program has it. Its kernels come with another one

@@ -212,9 +212,8 @@ static fr_status prepare(generation *g)
         fr_tokens_textless(g->ctx, s->tokenizer, &s->ends, vocab_size, &g->never);
     g->options.sample.never_V = g->never;
     if (status == FR_OK) {
-        fr_generator_params params = {.pipeline = s->grid.pipeline,
-                                      .stage = s->stage,
-                                      .link = fr_link_kind_for(s->device)};
+        fr_generator_params params = {
+            .pipeline = s->grid.pipeline, .stage = s->stage, .link = s->link};
         status = fr_generator_create(g->ctx, &params, &g->generator);
     }
     return fr_group_agree(g->cli->world, status);

@@ -132,6 +132,18 @@ fr_status fr_group_split_node(fr_group *group, fr_group **out)
     return fr_group_split(group, group->node_leader, group->rank, out);
 }
 
+fr_status fr_group_split_trial(fr_group *group, fr_group **out)
+{
+    *out = NULL;
+    return group->size == 1 ? fr_group_create_self(group->ctx, out)
+                            : group->ops->split_trial(group, out);
+}
+
+bool fr_group_takes_cuda(const fr_group *group)
+{
+    return group->size > 1 && group->ops->takes_cuda();
+}
+
 void fr_group_destroy(fr_group **group)
 {
     if (*group != NULL) {

@@ -67,6 +67,12 @@ FR_MUST_CHECK fr_status fr_group_split(fr_group *group, int color, int key,
 /** Collective. The ranks of each node form a new group, in their order here. */
 FR_MUST_CHECK fr_status fr_group_split_node(fr_group *group, fr_group **out);
 
+/**
+ * Collective. A group of the same ranks to try something with that may fail: a failed call breaks it alone, its waits call
+ * nothing of this group's world and are not watched, and its destroy is local and leaves what is still under way behind.
+ */
+FR_MUST_CHECK fr_status fr_group_split_trial(fr_group *group, fr_group **out);
+
 /** Collective (for mpi). Accepts NULL inside, nulls the pointer. */
 void fr_group_destroy(fr_group **group);
 
@@ -78,6 +84,9 @@ int fr_group_node_size(const fr_group *group);
 int fr_group_node_rank(const fr_group *group);
 /** Whether the ranks of this rank's node, up to this one, are consecutive in this group; agree on it for the whole node. Local. */
 bool fr_group_node_is_run(const fr_group *group);
+
+/** Whether MPI says here that it takes addresses in the memory of NVIDIA's GPUs, in messages at least. Local. */
+bool fr_group_takes_cuda(const fr_group *group);
 
 /** Collective. */
 FR_MUST_CHECK fr_status fr_group_barrier(fr_group *group);

@@ -16,6 +16,8 @@
 typedef struct fr_group_ops {
     fr_status (*split)(fr_group *group, int color, int key, fr_group **out);
     void (*destroy)(fr_group *group);
+    fr_status (*split_trial)(fr_group *group, fr_group **out);
+    bool (*takes_cuda)(void);
     fr_status (*barrier)(fr_group *group);
     fr_status (*allreduce)(fr_group *group, fr_reduce op, int64_t *values, int64_t n);
     fr_status (*broadcast)(fr_group *group, int root, void *data, int64_t bytes);

@@ -350,6 +350,8 @@ static void mpi_destroy(fr_group *base)
 /* In the order of fr_group_ops. */
 const fr_group_ops FR_MPI_OPS = {
     .split = fr_mpi_split,
+    .split_trial = fr_mpi_split_trial,
+    .takes_cuda = fr_mpi_takes_cuda,
     .destroy = mpi_destroy,
     .barrier = mpi_barrier,
     .allreduce = mpi_allreduce,

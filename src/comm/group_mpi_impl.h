@@ -41,5 +41,10 @@ fr_status fr_mpi_check(fr_mpi_group *group, const char *what, int code);
 
 /** The operation `split`: group_mpi_world.c. */
 fr_status fr_mpi_split(fr_group *base, int color, int key, fr_group **out);
+/** The operation `split_trial`: group_mpi_world.c. */
+fr_status fr_mpi_split_trial(fr_group *base, fr_group **out);
+
+/** The operation `takes_cuda`: group_mpi_cuda.c, or group_mpi_no_cuda.c for an MPI that cannot be asked (cmake/options.cmake). */
+bool fr_mpi_takes_cuda(void);
 
 #endif

@@ -71,6 +71,28 @@ fr_status fr_mpi_split(fr_group *base, int color, int key, fr_group **out)
     return status;
 }
 
+/* Its own world, which counts as broken from the start: nobody waits for others to free it. MPI's end frees its communicator,
+ * behind all that may still be under way there. */
+fr_status fr_mpi_split_trial(fr_group *base, fr_group **out)
+{
+    fr_mpi_group *group = fr_mpi_from_base(base);
+    fr_mpi_group *trial = NULL;
+    MPI_Comm comm = MPI_COMM_NULL;
+    fr_watch_wait_begin(fr_group_watch(base), "splitting", FR_ALL_RANKS);
+    fr_status status =
+        fr_mpi_check(group, "duplicating the ranks", MPI_Comm_dup(group->comm, &comm));
+    if (status == FR_OK) {
+        (void)MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN);
+        status = wrap(base->ctx, comm, NULL, &trial);
+    }
+    fr_watch_wait_end(fr_group_watch(base));
+    if (status == FR_OK) {
+        trial->is_broken = true;
+        *out = &trial->base;
+    }
+    return status;
+}
+
 /* MPI that was started by somebody else (a test) is used as it is, and not finalised here. `granted` holds the
  * wanted level first. */
 static fr_status start_mpi(fr_ctx *ctx, int *argc, char ***argv, int *granted,

@@ -14,7 +14,8 @@ typedef enum fr_tag {
     FR_TAG_POLL = 0,
     /** post: each rank sends its rank line to rank 0, and rank 0 sends its own to each, in a group of their own. */
     FR_TAG_RANK_LINE,
-    /** step/engine: a stage sends a microbatch's hidden states to the next stage, in training and in evaluation. */
+    /** step/engine: a stage sends a microbatch's hidden states to the next stage, in training and in evaluation. link_try: to the
+     * next stage, in a group of its own; with the next tag, to the one before. */
     FR_TAG_FORWARD,
     /** step/engine: a stage sends the gradient of those hidden states back to the stage that sent them. */
     FR_TAG_BACKWARD,

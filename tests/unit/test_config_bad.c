@@ -114,6 +114,8 @@ static void choices_are_listed(void)
     refuses("run: {precision: fp16}",
             "run.precision is fp16, must be one of f32, bf16");
     refuses("run: {device: tpu}", "run.device is tpu, must be one of auto, cpu, cuda");
+    refuses("run: {links: host}",
+            "run.links is host, must be one of auto, staged, direct");
     refuses("base: {weights: q4}", "must be one of auto, quantised");
     refuses_task("optimizer: {schedule: Cosine}",
                  "must be one of constant, linear, cosine");

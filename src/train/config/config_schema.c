@@ -109,6 +109,12 @@ const fr_config_key FR_CONFIG_KEYS[] = {
              "one and finds one, else on the processor; cpu: on the processor; "
              "cuda: on a GPU of NVIDIA, refused by a program that is built "
              "without it (WITH_CUDA)"},
+    {"links", FR_SECTION_RUN, FR_KEY_TEXT, FR_RESUME_FREE, .default_text = "auto",
+     .choices = {"auto", "staged", "direct"}, IN_CONFIG(run.links),
+     .help = "how messages between stages leave a GPU; auto: direct where MPI "
+             "says that it takes the memory of GPUs and a trial at the start "
+             "passes, else staged; staged: through the host's memory; direct: "
+             "from GPU to GPU, refused where that fails; never changes results"},
     {"save_every", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "steps",
      .default_text = "50", .low = 1, .high = MANY, IN_CONFIG(run.save_every),
      .help = "steps between checkpoints; one more is written at the end"},

@@ -278,6 +278,7 @@ static fr_status load_session(fr_run_state *run)
     fr_session *s = &run->session;
     fr_session_params params = {.precision = run->config->run.precision,
                                 .quantised = run->config->base.quantised,
+                                .links = run->config->run.links,
                                 .threads = run->config->run.threads,
                                 .max_position = last_position(run),
                                 .warmup_depth = run->config->run.warmup_depth,

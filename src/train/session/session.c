@@ -13,6 +13,7 @@
 
 #include "base/mem.h"
 #include "base/quantity.h"
+#include "comm/link_settle.h"
 #include "device/kinds.h"
 #include "device/memory.h"
 #include "train/session/rank_share.h"
@@ -141,7 +142,7 @@ static fr_status load_stage(fr_session *s, const fr_session_params *params,
         .stage = s->stage,
         .max_in_flight = fr_schedule_max_in_flight(s->grid.n_stages, s->grid.stage,
                                                    params->warmup_depth),
-        .link = fr_link_kind_for(s->device)};
+        .link = s->link};
     return fr_engine_create(s->ctx, &engine, &s->engine);
 }
 
@@ -182,6 +183,8 @@ fr_status fr_session_load(fr_session *session, const fr_session_params *params)
         fr_group_agree(s->world, fr_grid_init(s->ctx, s->world, params->layout.n_stages,
                                               params->layout.n_replicas, &s->grid)));
     FR_TRY(make_device(s, params));
+    FR_TRY(fr_link_settle(s->ctx, &s->grid, s->device, s->device_kind,
+                          params->links != NULL ? params->links : "auto", &s->link));
     FR_TRY(gather_variants(s, text));
     FR_TRY(choose_layers(s, params->target_share));
     FR_TRY(load_weights(s, params));

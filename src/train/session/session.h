@@ -24,6 +24,7 @@ typedef struct fr_session {
     fr_device *device;
     fr_device *host; /* one in the host's memory: `device`, or owned beside it */
     fr_grid grid;
+    fr_link_kind link; /* between the stages */
     fr_stage *stage;
     fr_engine *engine;
     char *shape; /* fingerprint of the base */
@@ -44,6 +45,7 @@ typedef struct fr_session_params {
     bool quantised;     /* weights stay in the file as they are */
     const char *device; /* its kind (fr_rank_limits), or as fr_device_params takes it */
     int64_t device_bytes; /* of its own memory that are reserved (fr_layout_settle) */
+    const char *links;    /* as fr_link_settle takes it; NULL: "auto" */
     int64_t threads;      /* as fr_rank_threads takes them */
     int64_t max_position;
     double target_share;  /* share of rows with a target, for the split of layers */
