@@ -21,6 +21,7 @@
  */
 #include "driver_crash.h"
 #include "driver_memory.h"
+#include "driver_reach.h"
 #include "driver_state.h"
 
 driver::~driver()

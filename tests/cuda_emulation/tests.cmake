@@ -73,6 +73,15 @@ function(fr_emulated_gpu target test kernels)
     endif()
 endfunction()
 
+# fr_cuda_aware_mpi(TARGET): a program whose MPI takes that GPU's memory where FR_EMULATED_MPI says so
+function(fr_cuda_aware_mpi target)
+    if(NOT FR_MPI_TELLS_CUDA)
+        return()
+    endif()
+    target_sources(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests/cuda_emulation/cuda_aware_mpi.c)
+    target_link_libraries(${target} PRIVATE MPI::MPI_C ${CMAKE_DL_LIBS})
+endfunction()
+
 # Each operator, the runtime, and the emulation itself.
 foreach(name ${FR_CUDA_TESTS})
     add_executable(cuda_${name} ${CMAKE_CURRENT_LIST_DIR}/test_${name}.c)
@@ -101,6 +110,16 @@ if(FORERUN_CUDA_RACES AND NOT FORERUN_SANITIZE)
     endforeach()
 endif()
 
+# Messages from the memory of GPUs.
+if(FR_MPI_TELLS_CUDA)
+    fr_mpi_test(mpi/test_link_direct.c 2 3)
+    target_link_libraries(mpi_link_direct PRIVATE fr_cuda_pair)
+    fr_emulated_gpu(mpi_link_direct mpi.link_direct.n2 fr_emulated_kernels)
+    set_property(TEST mpi.link_direct.n3 APPEND PROPERTY ENVIRONMENT
+        "LD_LIBRARY_PATH=${CMAKE_CURRENT_BINARY_DIR}/emulated_driver")
+    fr_cuda_aware_mpi(mpi_link_direct)
+endif()
+
 # Whole runs: the program with an emulated GPU, which "auto" takes. Sanitizers would take minutes for each.
 # fr_emulated_run(NAME SCRIPT ARGUMENTS...): e2e.cuda_NAME
 function(fr_emulated_run name script)
@@ -123,12 +142,16 @@ if(NOT FORERUN_SANITIZE)
         target_compile_definitions(${program} PRIVATE FORERUN_VERSION="${PROJECT_VERSION}")
         fr_emulated_gpu(${program} "" fr_emulated_kernels)
     endforeach()
+    fr_cuda_aware_mpi(forerun_cuda)
     foreach(name layouts resume multitask generate quantised reparam)
         fr_emulated_run(${name} ${name} tiny)
     endforeach()
     foreach(name memory preflight chosen errors)
         fr_emulated_run(${name} cuda_${name})
     endforeach()
+    if(FR_MPI_TELLS_CUDA)
+        fr_emulated_run(direct cuda_direct)
+    endif()
     foreach(name model families reparam)
         add_executable(golden_cuda_${name} ${PROJECT_SOURCE_DIR}/tests/golden/test_${name}.c
             ${CMAKE_CURRENT_LIST_DIR}/backends.c)
