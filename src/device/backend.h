@@ -116,6 +116,8 @@ typedef struct fr_device_ops {
     bool
         in_host_memory; /* then reserve, room and most_used are NULL: a device with memory of
                             its own has them from a pool (pool.h) */
+    bool
+        put_keeps; /* `put` leaves its source as it is, so that it does for `load`, too */
     void (*destroy)(fr_device *device);
     const char *(*arithmetic)(const fr_device *device);
     fr_device_variant (*variant)(const fr_device *device);
@@ -134,6 +136,9 @@ typedef struct fr_device_ops {
     void (*host_free)(fr_device *device, void *memory);
     void (*put)(fr_device *device, void *to, void *from, int64_t bytes);
     void (*get)(fr_device *device, void *to, const void *from, int64_t bytes);
+    void (*ahead)(fr_device *device, int slot, void *to, const void *from,
+                  int64_t bytes); /* and await: NULL where in_host_memory */
+    void (*await)(fr_device *device, int slot);
     void (*copy)(fr_device *device, void *to, const void *from, int64_t bytes);
     void (*zero)(fr_device *device, void *to, int64_t bytes);
     fr_mark (*mark)(fr_device *device);

@@ -1,7 +1,9 @@
 /* The public functions of a device but for its operators (operators*.c): what all kinds share, and the way to each kind's own. */
+#include "base/integer.h"
 #include "base/mem.h"
 #include "device/backend.h"
 
+#include <assert.h>
 #include <string.h>
 
 void fr_device_destroy(fr_device **device)
@@ -144,15 +146,21 @@ void fr_device_put(fr_device *device, void *to, void *from, int64_t bytes)
     }
 }
 
+/* A put may use up its source, so the bytes go through a block in pieces, unless this device's does not. */
 fr_status fr_device_load(fr_device *device, void *to, const void *from, int64_t bytes)
 {
+    enum { PIECE = 4 << 20 };
     void *block = NULL;
-    if (bytes == 0) {
+    if (device->ops->put_keeps || bytes == 0) {
+        fr_device_put(device, to, (void *)(uintptr_t)from, bytes);
         return FR_OK;
     }
-    FR_TRY(fr_host_alloc(device, bytes, 1, &block));
-    memcpy(block, from, (size_t)bytes);
-    fr_device_put(device, to, block, bytes);
+    FR_TRY(fr_host_alloc(device, fr_min(bytes, PIECE), 1, &block));
+    for (int64_t at = 0; at < bytes; at += PIECE) {
+        int64_t piece = fr_min(bytes - at, PIECE);
+        memcpy(block, (const char *)from + at, (size_t)piece);
+        fr_device_put(device, (char *)to + at, block, piece);
+    }
     fr_host_free(device, block);
     return FR_OK;
 }
@@ -161,6 +169,25 @@ void fr_device_get(fr_device *device, void *to, const void *from, int64_t bytes)
 {
     if (bytes > 0) {
         device->ops->get(device, to, from, bytes);
+    }
+}
+
+void fr_device_ahead(fr_device *device, int slot, void *to, const void *from,
+                     int64_t bytes)
+{
+    assert(slot >= 0 && slot < FR_AHEAD_SLOTS);
+    if (bytes > 0 && device->ops->in_host_memory) {
+        memcpy(to, from, (size_t)bytes);
+    } else if (bytes > 0) {
+        device->ops->ahead(device, slot, to, from, bytes);
+    }
+}
+
+void fr_device_await(fr_device *device, int slot)
+{
+    assert(slot >= 0 && slot < FR_AHEAD_SLOTS);
+    if (!device->ops->in_host_memory) {
+        device->ops->await(device, slot);
     }
 }
 

@@ -99,13 +99,30 @@ void fr_host_free(fr_device *device, void *memory);
  * left anything there. */
 void fr_device_put(fr_device *device, void *to, void *from, int64_t bytes);
 
-/** fr_device_put of memory that stays as it is. For set-up: it takes a block of the host meanwhile. FR_ERR_NO_MEMORY. */
+/** fr_device_put of memory that stays as it is. For set-up: it may take a small block of the host meanwhile.
+ * FR_ERR_NO_MEMORY. */
 FR_MUST_CHECK fr_status fr_device_load(fr_device *device, void *to, const void *from,
                                        int64_t bytes);
 
 /** Copy to the host: `to` holds the bytes once a mark made after this call has passed; until then the host leaves it alone.
  * Later work may write `from`. */
 void fr_device_get(fr_device *device, void *to, const void *from, int64_t bytes);
+
+enum { FR_AHEAD_SLOTS = 2 };
+
+/**
+ * Copy from the host ahead of the work that needs it: the copy comes after everything that was asked so far, and what is asked
+ * from here on does not wait for it, so the device copies while it computes. Nothing touches `to` until fr_device_await of the
+ * slot, but for further copies ahead in that slot, which come in their order.
+ * @param slot  0 .. FR_AHEAD_SLOTS - 1: what is awaited together
+ * @param from  in memory from fr_host_alloc; it stays as it is until a mark behind fr_device_await has passed
+ */
+void fr_device_ahead(fr_device *device, int slot, void *to, const void *from,
+                     int64_t bytes);
+
+/** Everything that is asked from here on finds what was copied ahead in the slot, and so does fr_device_free. The host does not
+ * wait. Nothing happens without such copies. */
+void fr_device_await(fr_device *device, int slot);
 
 /** Copy within the device; the two do not overlap. */
 void fr_device_copy(fr_device *device, void *to, const void *from, int64_t bytes);

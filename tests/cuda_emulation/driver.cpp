@@ -6,7 +6,9 @@
  * read it when they run; copies to the host leave rubbish in their target until then. Memory of the device is closed to the
  * host. What the real driver refuses gets its error; what it leaves undefined ends the program with a message.
  *
- *     FR_EMULATED_SEED      the order of what has none; one seed in four also runs work early at times (default 0: never)
+ *     FR_EMULATED_SEED      the order of what has none; one seed in four also runs work early at times, and one runs
+ *                           work of a stream before earlier work of others wherever it does not wait for it (default 0:
+ *                           never)
  *     FR_EMULATED_MEMORY    bytes of a GPU (default 8 GiB)
  *     FR_EMULATED_GPUS      how many the machine has (default 1); CUDA_VISIBLE_DEVICES chooses among them
  *     FR_EMULATED_SM        their generation, 10 major + minor (default 90)
@@ -261,6 +263,20 @@ fr_cu_result fr_driver_event_record(fr_cu_event e, fr_cu_stream s)
     it->second.stream = s;
     it->second.at = all.streams[s].asked;
     return FR_CU_SUCCESS;
+}
+
+/* It holds for the event as it is now. One that was never recorded has passed. */
+fr_cu_result fr_driver_stream_wait(fr_cu_stream s, fr_cu_event e, unsigned flags)
+{
+    FR_ENTER(stream_wait);
+    auto it = all.events.find(e);
+    FR_REFUSE_IF(it == all.events.end() || !is_stream(s), INVALID_HANDLE);
+    FR_REFUSE_IF(flags != 0, INVALID_VALUE);
+    FR_REFUSE_IF(it->second.stream == nullptr, FR_CU_SUCCESS);
+    work w = {work::WAIT, nullptr, nullptr, 0, 0, {}, {}, nullptr};
+    w.behind = it->second.stream;
+    w.at = it->second.at;
+    return all.ask(s, std::move(w));
 }
 
 /* @return the stream that has to run yet, or nullptr */

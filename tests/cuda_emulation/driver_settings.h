@@ -21,6 +21,8 @@ struct failure {
 struct settings {
     dice random;
     bool hurries; /* work runs early at times */
+    bool
+        overtakes; /* work of one stream runs before earlier work of others, unless it waits for it */
     size_t memory_bytes;
     std::vector<int> gpus; /* numbers in the machine of those that the process sees */
     int generation;        /* 10 major + minor */
@@ -88,6 +90,7 @@ inline settings read_settings(void)
     auto seed = static_cast<uint64_t>(number_of("FR_EMULATED_SEED", 0));
     return {{seed * 0x2545f4914f6cdd1dULL},
             seed % 4 == 3,
+            seed % 4 == 1,
             static_cast<size_t>(number_of("FR_EMULATED_MEMORY", 8L << 30)),
             read_visible(static_cast<int>(number_of("FR_EMULATED_GPUS", 1))),
             static_cast<int>(number_of("FR_EMULATED_SM", 90)),

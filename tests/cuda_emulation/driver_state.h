@@ -75,6 +75,11 @@ struct driver {
     ~driver(); /* writes the counts */
     void start_again(void);
     void run(fr_cu_stream which, uint64_t until);
+    int depth = 0; /* of calls that have opened the wall */
+    void open_wall(void);
+    void close_wall(void);
+    bool is_held(const stream &s) const;
+    void overtake(fr_cu_stream which);
     fr_cu_result ask(fr_cu_stream which, work &&what);
     template <typename T> T handle(void)
     {
@@ -117,6 +122,47 @@ void do_work(work &w)
         w.image->run(&w.launch);
         all.running = nullptr;
         break;
+    case work::WAIT: /* what it waits for is done */
+        break;
+    }
+}
+
+/* Running one stream may run another, which it waits for. */
+void driver::open_wall(void)
+{
+    if (depth++ == 0) {
+        space.protect(PROT_READ | PROT_WRITE);
+    }
+}
+
+void driver::close_wall(void)
+{
+    if (--depth == 0) {
+        space.protect(PROT_NONE);
+    }
+}
+
+/* Whether the next work of a stream waits for work of another that has not run. */
+bool driver::is_held(const stream &s) const
+{
+    if (s.queue.empty() || s.queue.front().what != work::WAIT) {
+        return s.queue.empty();
+    }
+    auto it = streams.find(s.queue.front().behind);
+    return it != streams.end() && it->second.done < s.queue.front().at;
+}
+
+/* A stream overtakes the others as far as it waits for none of them. */
+void driver::overtake(fr_cu_stream which)
+{
+    stream &s = streams.at(which);
+    bool others_are_late = false;
+    for (const auto &other : streams) {
+        others_are_late =
+            others_are_late || (other.first != which && !other.second.queue.empty());
+    }
+    while (others_are_late && !is_held(s)) {
+        run(which, s.done + 1);
     }
 }
 
@@ -128,14 +174,18 @@ void driver::run(fr_cu_stream which, uint64_t until)
         return;
     }
     stream &s = it->second;
-    space.protect(PROT_READ | PROT_WRITE);
+    open_wall();
     while (s.done < until && !s.queue.empty()) {
-        do_work(s.queue.front());
-        s.held -= s.queue.front().held.size();
+        work &w = s.queue.front();
+        if (w.what == work::WAIT) {
+            run(w.behind, w.at);
+        }
+        do_work(w);
+        s.held -= w.held.size();
         s.queue.pop_front();
         s.done++;
     }
-    space.protect(PROT_NONE);
+    close_wall();
     if (s.queue.empty() && destroyed.erase(which) != 0) {
         streams.erase(it);
     }
@@ -149,6 +199,8 @@ fr_cu_result driver::ask(fr_cu_stream which, work &&what)
     s.asked++;
     if (s.queue.size() > MOST_QUEUED || s.held > MOST_HELD) {
         run(which, s.done + (s.queue.size() + 1) / 2);
+    } else if (set.overtakes && set.random.one_in(2)) {
+        overtake(which);
     } else if (set.hurries && set.random.one_in(16)) {
         run(which, s.done + 1 + set.random.draw() % s.queue.size());
     }

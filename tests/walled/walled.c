@@ -46,6 +46,14 @@ typedef struct delivery {
     char copy[];
 } delivery;
 
+/* A copy ahead that nobody has awaited. */
+typedef struct coming {
+    struct coming *next;
+    char *to;
+    const char *from;
+    int64_t bytes;
+} coming;
+
 typedef struct walled {
     fr_device base; /* first */
     fr_device *cpu;
@@ -61,6 +69,7 @@ typedef struct walled {
     uint64_t questions; /* asked so far */
     delivery *first;    /* oldest */
     delivery **end;
+    coming *ahead[FR_AHEAD_SLOTS]; /* the latest first */
 } walled;
 
 static walled *of(fr_device *device)
@@ -145,11 +154,26 @@ static fr_status walled_alloc(fr_device *device, int64_t bytes, void **out)
     return FR_OK;
 }
 
+/* The memory may belong to another by the time that they arrive. */
+static void check_ahead(const walled *w, const char *memory, int64_t bytes)
+{
+    for (int slot = 0; slot < FR_AHEAD_SLOTS; slot++) {
+        for (const coming *c = w->ahead[slot]; c != NULL; c = c->next) {
+            if (c->to < memory + bytes && memory < c->to + c->bytes) {
+                (void)fprintf(stderr,
+                              "walled device: free: a copy ahead is not awaited\n");
+                abort();
+            }
+        }
+    }
+}
+
 static void walled_free(fr_device *device, void *memory)
 {
     of(device)->wall.call = "free";
     check_device(&of(device)->wall, memory);
     if (memory != NULL) {
+        check_ahead(of(device), memory, fr_pool_block_bytes(of(device)->pool, memory));
         enter(device);
         memset(memory, RUBBISH, (size_t)fr_pool_give(of(device)->pool, memory));
         leave(device);
@@ -198,6 +222,46 @@ static void walled_get(fr_device *device, void *to, const void *from, int64_t by
     w->end = &d->next;
 }
 
+/* Until it is awaited there is rubbish. */
+static void walled_ahead(fr_device *device, int slot, void *to, const void *from,
+                         int64_t bytes)
+{
+    walled *w = of(device);
+    coming *c = malloc(sizeof *c);
+    if (c == NULL) {
+        stop("walled device: malloc");
+    }
+    w->wall.call = "ahead";
+    check_device(&w->wall, to);
+    check_host(&w->wall, from);
+    *c = (coming){w->ahead[slot], to, from, bytes};
+    w->ahead[slot] = c;
+    enter(device);
+    memset(to, RUBBISH, (size_t)bytes);
+    leave(device);
+    w->clock++;
+}
+
+/* In the order in which they were asked. */
+static void arrive(coming *c)
+{
+    if (c != NULL) {
+        arrive(c->next);
+        memcpy(c->to, c->from, (size_t)c->bytes);
+        free(c);
+    }
+}
+
+static void walled_await(fr_device *device, int slot)
+{
+    walled *w = of(device);
+    enter(device);
+    arrive(w->ahead[slot]);
+    leave(device);
+    w->ahead[slot] = NULL;
+    w->clock++;
+}
+
 static fr_mark walled_mark(fr_device *device)
 {
     return (fr_mark){++of(device)->clock};
@@ -242,6 +306,13 @@ static void walled_destroy(fr_device *device)
         delivery *d = w->first;
         w->first = d->next;
         free(d);
+    }
+    for (int slot = 0; slot < FR_AHEAD_SLOTS; slot++) {
+        while (w->ahead[slot] != NULL) {
+            coming *c = w->ahead[slot];
+            w->ahead[slot] = c->next;
+            free(c);
+        }
     }
     narrow_close(&w->narrow, REGION_BYTES);
     fr_pool_destroy(&w->pool);
@@ -305,6 +376,8 @@ static const fr_device_ops OPS = {
     .host_free = walled_host_free,
     .put = walled_put,
     .get = walled_get,
+    .ahead = walled_ahead,
+    .await = walled_await,
     .copy = walled_copy,
     .zero = walled_zero,
     .mark = walled_mark,

@@ -144,6 +144,7 @@ static const fr_device_ops OPS = {
     .free = cpu_free,
     .host_alloc = cpu_alloc,
     .host_free = cpu_free,
+    .put_keeps = true,
     .put = cpu_put,
     .get = cpu_get,
     .copy = cpu_copy,

@@ -113,6 +113,8 @@ typedef struct fr_cu_access {
     F(stream_create, "cuStreamCreate", (fr_cu_stream * stream, unsigned flags))        \
     F(stream_destroy, "cuStreamDestroy_v2", (fr_cu_stream stream))                     \
     F(stream_synchronize, "cuStreamSynchronize", (fr_cu_stream stream))                \
+    F(stream_wait, "cuStreamWaitEvent",                                                \
+      (fr_cu_stream stream, fr_cu_event event, unsigned flags))                        \
     F(event_create, "cuEventCreate", (fr_cu_event * event, unsigned flags))            \
     F(event_destroy, "cuEventDestroy_v2", (fr_cu_event event))                         \
     F(event_record, "cuEventRecord", (fr_cu_event event, fr_cu_stream stream))         \

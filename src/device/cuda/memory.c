@@ -290,6 +290,9 @@ fr_status fr_cuda_memory_open(fr_cuda *cuda)
     if (status == FR_OK) {
         status = fr_cuda_transfers_open(cuda->memory);
     }
+    if (status == FR_OK) {
+        status = fr_cuda_ahead_open(cuda->memory);
+    }
     if (status != FR_OK) {
         fr_cuda_memory_close(cuda);
     }
@@ -304,8 +307,12 @@ void fr_cuda_memory_close(fr_cuda *cuda)
     if (m == NULL) {
         return;
     }
+    bool is_done = fr_cuda_gave_back(cuda, driver->stream_synchronize(cuda->copies),
+                                     "cuStreamSynchronize");
     if (fr_cuda_gave_back(cuda, driver->stream_synchronize(cuda->stream),
-                          "cuStreamSynchronize")) {
+                          "cuStreamSynchronize") &&
+        is_done) {
+        fr_cuda_ahead_close(m);
         fr_cuda_transfers_close(m);
         if (m->mapped > 0) {
             (void)fr_cuda_gave_back(

@@ -27,6 +27,9 @@ fr_status fr_cuda_host_alloc(fr_device *device, int64_t bytes, void **out);
 void fr_cuda_host_free(fr_device *device, void *memory);
 void fr_cuda_put(fr_device *device, void *to, void *from, int64_t bytes);
 void fr_cuda_get(fr_device *device, void *to, const void *from, int64_t bytes);
+void fr_cuda_ahead(fr_device *device, int slot, void *to, const void *from,
+                   int64_t bytes);
+void fr_cuda_await(fr_device *device, int slot);
 void fr_cuda_copy(fr_device *device, void *to, const void *from, int64_t bytes);
 void fr_cuda_zero(fr_device *device, void *to, int64_t bytes);
 fr_mark fr_cuda_mark(fr_device *device);

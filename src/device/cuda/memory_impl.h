@@ -1,6 +1,6 @@
 /*
- * memory_impl.h - what memory.c (the pool, and what operators need) and memory_transfer.c (marks, and copies from and to the host)
- * share.
+ * memory_impl.h - what memory.c (the pool, and what operators need), memory_transfer.c (marks, and copies from and to the host) and
+ * memory_ahead.c (copies ahead of work) share.
  *
  * Time is counted in marks: mark number n is behind everything that was asked before it. What is used by work under way
  * notes the mark behind that work, made or still to come, and may be used again when that has passed. Marks pass in
@@ -41,6 +41,7 @@ typedef struct fr_cuda_pinned {
     char *at;
     int64_t bytes;
     uint64_t until; /* the mark behind the last get into it */
+    bool is_source; /* of copies ahead */
 } fr_cuda_pinned;
 
 /* Memory of the GPU that only grows. */
@@ -71,6 +72,10 @@ struct fr_cuda_memory {
     fr_cuda_pinned *pinned; /* [n_pinned] of room for `room_pinned` */
     int64_t n_pinned;
     int64_t room_pinned;
+
+    fr_cu_event behind; /* the work that the latest copy ahead follows */
+    fr_cu_event
+        arrivals[FR_AHEAD_SLOTS]; /* behind the latest copy ahead of each slot */
 };
 
 static inline fr_cuda_memory *fr_cuda_memory_of(fr_device *device)
@@ -87,6 +92,15 @@ static inline fr_cu_address fr_cuda_address(const void *at)
 FR_MUST_CHECK fr_status fr_cuda_transfers_open(fr_cuda_memory *m);
 /** Nothing is under way. */
 void fr_cuda_transfers_close(fr_cuda_memory *m);
+
+/** The events of copies ahead (memory_ahead.c). On failure, and at the end, fr_cuda_ahead_close. */
+FR_MUST_CHECK fr_status fr_cuda_ahead_open(fr_cuda_memory *m);
+/** Nothing is under way. */
+void fr_cuda_ahead_close(fr_cuda_memory *m);
+
+/** The pinned memory in which all the bytes are; NULL: they are in none. */
+fr_cuda_pinned *fr_cuda_find_pinned(const fr_cuda_memory *m, const void *at,
+                                    int64_t bytes);
 
 /** Pinned memory for at most FR_CUDA_BLOCK_BYTES that go to the device by the next thing that the caller asks for. Waits
  * while the ring is full. */

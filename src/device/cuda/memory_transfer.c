@@ -153,9 +153,8 @@ static void get_plain(fr_cuda_memory *m, char *to, fr_cu_address from, int64_t b
     }
 }
 
-/* The pinned memory in which all the bytes are; NULL: they are in none. */
-static fr_cuda_pinned *find_pinned(const fr_cuda_memory *m, const void *at,
-                                   int64_t bytes)
+fr_cuda_pinned *fr_cuda_find_pinned(const fr_cuda_memory *m, const void *at,
+                                    int64_t bytes)
 {
     uintptr_t first = (uintptr_t)at;
     for (int64_t i = 0; i < m->n_pinned; i++) {
@@ -173,7 +172,7 @@ void fr_cuda_get(fr_device *device, void *to, const void *from, int64_t bytes)
     fr_cuda *cuda = fr_cuda_of(device);
     fr_cuda_memory *m = cuda->memory;
     fr_cu_address source = fr_cuda_address(from);
-    fr_cuda_pinned *target = find_pinned(m, to, bytes);
+    fr_cuda_pinned *target = fr_cuda_find_pinned(m, to, bytes);
     if (target != NULL) {
         if (get_to(cuda, to, source, bytes)) {
             target->until = m->made + 1;
@@ -242,23 +241,25 @@ fr_status fr_cuda_host_alloc(fr_device *device, int64_t bytes, void **out)
     int64_t size = fr_round_up(fr_max(bytes, 1), FR_CUDA_ALIGNMENT);
     FR_TRY(make_room(m));
     FR_TRY(pin(m->cuda, size, out));
-    m->pinned[m->n_pinned++] = (fr_cuda_pinned){*out, size, 0};
+    m->pinned[m->n_pinned++] = (fr_cuda_pinned){*out, size, 0, false};
     return FR_OK;
 }
 
-/* A copy may still be on its way into the memory. If the driver does not say when it has come, as on a device that has failed,
+/* A copy may still be on its way into the memory, or ahead out of it. If the driver does not say when it has come, as on a device that has failed,
  * the memory stays until the context ends. */
 void fr_cuda_host_free(fr_device *device, void *memory)
 {
     fr_cuda *cuda = fr_cuda_of(device);
     fr_cuda_memory *m = cuda->memory;
-    fr_cuda_pinned *p = memory != NULL ? find_pinned(m, memory, 1) : NULL;
+    fr_cuda_pinned *p = memory != NULL ? fr_cuda_find_pinned(m, memory, 1) : NULL;
     if (p == NULL) {
         return;
     }
     wait_until(m, p->until);
-    if (!cuda->has_failed ||
-        cuda->driver.stream_synchronize(cuda->stream) == FR_CU_SUCCESS) {
+    bool is_done =
+        !p->is_source || cuda->driver.stream_synchronize(cuda->copies) == FR_CU_SUCCESS;
+    if (is_done && (!cuda->has_failed ||
+                    cuda->driver.stream_synchronize(cuda->stream) == FR_CU_SUCCESS)) {
         (void)fr_cuda_gave_back(cuda, cuda->driver.host_free(p->at), "cuMemFreeHost");
     }
     *p = m->pinned[--m->n_pinned];

@@ -1,5 +1,5 @@
 /*
- * The driver's objects of a GPU: its context, which is the process's own (the primary one), one stream, the modules with the
+ * The driver's objects of a GPU: its context, which is the process's own (the primary one), its two streams, the modules with the
  * kernels, and each kernel as the driver knows it.
  *
  * What always holds: fr_cuda_runtime_close may follow any step of opening, since each object is NULL or there.
@@ -183,14 +183,27 @@ static fr_status open_context(fr_cuda *cuda)
     return fr_cuda_check(cuda);
 }
 
-static fr_status open_stream(fr_cuda *cuda)
+static fr_status open_stream(fr_cuda *cuda, fr_cu_stream *out, const char *subject)
 {
-    if (!fr_cuda_took(
-            cuda, cuda->driver.stream_create(&cuda->stream, FR_CU_STREAM_NON_BLOCKING),
-            "cuStreamCreate", "the order of work")) {
-        cuda->stream = NULL;
+    if (!fr_cuda_took(cuda, cuda->driver.stream_create(out, FR_CU_STREAM_NON_BLOCKING),
+                      "cuStreamCreate", subject)) {
+        *out = NULL;
     }
     return fr_cuda_check(cuda);
+}
+
+/* @return whether the driver says that its work is done */
+static bool close_stream(fr_cuda *cuda, fr_cu_stream *stream)
+{
+    bool is_done = *stream == NULL ||
+                   fr_cuda_gave_back(cuda, cuda->driver.stream_synchronize(*stream),
+                                     "cuStreamSynchronize");
+    if (*stream != NULL) {
+        (void)fr_cuda_gave_back(cuda, cuda->driver.stream_destroy(*stream),
+                                "cuStreamDestroy");
+        *stream = NULL;
+    }
+    return is_done;
 }
 
 static fr_status load_modules(fr_cuda *cuda)
@@ -241,7 +254,8 @@ fr_status fr_cuda_context_open(fr_ctx *ctx, fr_cuda_choice choice, fr_cuda *cuda
 fr_status fr_cuda_runtime_open(fr_ctx *ctx, fr_cuda_choice choice, fr_cuda *cuda)
 {
     FR_TRY(fr_cuda_context_open(ctx, choice, cuda));
-    FR_TRY(open_stream(cuda));
+    FR_TRY(open_stream(cuda, &cuda->stream, "the order of work"));
+    FR_TRY(open_stream(cuda, &cuda->copies, "copies ahead of work"));
     FR_TRY(load_modules(cuda));
     for (int k = 0; k < FR_CUDA_KERNEL_COUNT; k++) {
         FR_TRY(find_kernel(cuda, k));
@@ -253,9 +267,8 @@ fr_status fr_cuda_runtime_open(fr_ctx *ctx, fr_cuda_choice choice, fr_cuda *cuda
 void fr_cuda_runtime_close(fr_cuda *cuda)
 {
     const fr_cuda_driver *driver = &cuda->driver;
-    bool is_done = cuda->stream == NULL ||
-                   fr_cuda_gave_back(cuda, driver->stream_synchronize(cuda->stream),
-                                     "cuStreamSynchronize");
+    bool is_done = close_stream(cuda, &cuda->copies);
+    is_done = close_stream(cuda, &cuda->stream) && is_done;
     for (int i = 0; i < cuda->n_modules && is_done; i++) {
         (void)fr_cuda_gave_back(cuda, driver->module_unload(cuda->modules[i]),
                                 "cuModuleUnload");
@@ -263,11 +276,6 @@ void fr_cuda_runtime_close(fr_cuda *cuda)
     cuda->n_modules = 0;
     free(cuda->modules);
     cuda->modules = NULL;
-    if (cuda->stream != NULL) {
-        (void)fr_cuda_gave_back(cuda, driver->stream_destroy(cuda->stream),
-                                "cuStreamDestroy");
-        cuda->stream = NULL;
-    }
     if (cuda->context != NULL) {
         (void)fr_cuda_gave_back(cuda, driver->context_release(cuda->device),
                                 "cuDevicePrimaryCtxRelease");
