@@ -19,6 +19,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+static fr_status read_offload(fr_ctx *ctx, const fr_options *options, int64_t *out)
+{
+    enum { MOST = 1000000 };
+    const char *text = fr_options_text(options, "offload");
+    *out = FR_AUTO;
+    if (text == NULL || strcmp(text, "auto") == 0) {
+        return FR_OK;
+    }
+    if (strcmp(text, "none") == 0) {
+        *out = FR_NONE;
+        return FR_OK;
+    }
+    return fr_options_int(ctx, options, "offload", 1, MOST, out);
+}
+
 fr_status fr_inference_options(fr_ctx *ctx, const fr_options *options,
                                fr_inference_params *out)
 {
@@ -43,6 +58,7 @@ fr_status fr_inference_options(fr_ctx *ctx, const fr_options *options,
         return FR_FAIL(ctx, FR_ERR_ARG, "--weights is %s; it must be auto or quantised",
                        weights);
     }
+    FR_TRY(read_offload(ctx, options, &out->offload));
     return fr_options_int(ctx, options, "threads", 1, 4096, &out->threads);
 }
 

@@ -19,6 +19,10 @@
         {"weights", "W",                                                               \
          "auto (default), or quantised: use the weights as they are in the file, "     \
          "which takes the least memory"},                                              \
+        {"offload", "N",                                                               \
+         "layers of each stage that stay in the host's memory and are copied to a "    \
+         "GPU while it computes: auto (default; as few as let it fit), none, or a "    \
+         "number"},                                                                    \
         {"device", "D", "where to compute: auto (default) or cpu"},                    \
     {                                                                                  \
         "threads", "N",                                                                \

@@ -208,12 +208,13 @@ double fr_plan_stage_cost(const fr_plan_report *report, int stage)
 static void print_host(const fr_plan_report *r, FILE *out)
 {
     const fr_forecast *f = r->forecast;
-    (void)fprintf(out, "\nhost       what a rank has in the memory of its node; "
-                       "matrices are there while they are loaded\n"
-                       " stage     loading       tasks      copies       total\n");
+    (void)fprintf(
+        out, "\nhost       what a rank has in the memory of its node; "
+             "matrices are there while they are loaded\n"
+             " stage     loading     offload       tasks      copies       total\n");
     for (int i = 0; i < f->n_stages; i++) {
         const fr_rank_memory *m = &f->stages[i].memory;
-        const int64_t kinds[] = {m->loading, m->tasks, m->copies, m->total};
+        const int64_t kinds[] = {m->loading, m->offload, m->tasks, m->copies, m->total};
         if (is_shown(f, i)) {
             (void)fprintf(out, "%6d", i);
             print_columns(kinds, sizeof kinds / sizeof kinds[0], out);

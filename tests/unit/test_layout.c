@@ -101,6 +101,7 @@ static void make_problem(const choice *c, problem *out)
     out->problem = (fr_layout_problem){.arch = &ARCH,
                                        .stages = c->stages,
                                        .replicas = c->replicas,
+                                       .offload = FR_NONE,
                                        .n_tasks = 1,
                                        .tasks = &out->task,
                                        .n_ranks = c->ranks,
@@ -239,26 +240,26 @@ static void a_devices_own_memory_decides(void)
 {
     problem p;
     fr_layout layout;
-    int64_t device_bytes = 0;
+    fr_device_needs needs = {0};
     fr_layout_candidate *list = NULL;
     int64_t n = 0;
     make_problem(&(choice){0, 0, 8, 4, PLENTY}, &p);
-    FR_ASSERT_OK(fr_layout_settle(fr_test_ctx(), &p.problem, &layout, &device_bytes));
+    FR_ASSERT_OK(fr_layout_settle(fr_test_ctx(), &p.problem, &layout, &needs));
     CU_ASSERT_EQUAL(layout.n_stages, 1);
-    CU_ASSERT_EQUAL(device_bytes, 0);
+    CU_ASSERT_EQUAL(needs.bytes, 0);
     p.problem.limits.device_is_apart = true;
     p.problem.limits.device_memory = PLENTY;
-    FR_ASSERT_OK(fr_layout_settle(fr_test_ctx(), &p.problem, &layout, &device_bytes));
+    FR_ASSERT_OK(fr_layout_settle(fr_test_ctx(), &p.problem, &layout, &needs));
     CU_ASSERT_EQUAL(layout.n_stages, 1);
-    CU_ASSERT_TRUE(device_bytes > 0);
+    CU_ASSERT_TRUE(needs.bytes > 0);
     p.problem.limits.device_memory =
-        (int64_t)((double)(device_bytes - 1) / fr_layout_memory_share());
+        (int64_t)((double)(needs.bytes - 1) / fr_layout_memory_share());
     FR_ASSERT_OK(fr_layout_resolve(fr_test_ctx(), &p.problem, &layout));
     CU_ASSERT_EQUAL(layout.n_stages, 2);
     FR_ASSERT_OK(fr_layout_list(fr_test_ctx(), &p.problem, &list, &n));
     CU_ASSERT_TRUE(list[n - 1].possible && !list[n - 1].fits);
     CU_ASSERT_EQUAL(list[n - 1].layout.n_stages, 1);
-    CU_ASSERT_EQUAL(list[n - 1].device_bytes, device_bytes);
+    CU_ASSERT_EQUAL(list[n - 1].device_bytes, needs.bytes);
     CU_ASSERT_PTR_NOT_NULL(strstr(list[n - 1].reason, "a rank in its device; 90 %"));
     free(list);
     /* where nothing fits, the layout that is the least too large */

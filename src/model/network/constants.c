@@ -79,8 +79,8 @@ fr_status fr_constants_read(fr_constants *constants, fr_weight role, int64_t lay
     return status;
 }
 
-/* Of all stored rows up to the last that the part has; rows of other parts may lie between them. */
-static int64_t stored_bytes(const fr_matrix *matrix, const fr_matrix_part *part)
+/* Rows of other parts may lie between those of this one. */
+int64_t fr_constants_part_bytes(const fr_matrix *matrix, const fr_matrix_part *part)
 {
     int64_t last = 0;
     for (int64_t r = part->head > 0 ? part->n_rows - part->head : part->n_rows - 1;
@@ -100,7 +100,7 @@ fr_status fr_constants_bring(fr_constants *constants, fr_matrix *matrix)
     for (int i = 0; i < matrix->n_parts; i++) {
         fr_matrix_part *part = &matrix->parts[i];
         void *memory = NULL;
-        int64_t bytes = stored_bytes(matrix, part);
+        int64_t bytes = fr_constants_part_bytes(matrix, part);
         FR_TRY(take(c, bytes, 1, &memory));
         FR_TRY(fr_device_load(c->device, memory, part->rows, bytes));
         part->rows = memory;

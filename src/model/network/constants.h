@@ -36,6 +36,9 @@ FR_MUST_CHECK fr_status fr_constants_load(fr_constants *constants, fr_weight rol
 FR_MUST_CHECK fr_status fr_constants_read(fr_constants *constants, fr_weight role,
                                           int64_t layer, fr_f32 *to);
 
+/** Bytes of a part from its first stored row to its last. */
+int64_t fr_constants_part_bytes(const fr_matrix *matrix, const fr_matrix_part *part);
+
 /** The matrix as the device can use it: its parts as they are where the device works in the host's memory, else copies of
  * them, in their format. */
 FR_MUST_CHECK fr_status fr_constants_bring(fr_constants *constants, fr_matrix *matrix);

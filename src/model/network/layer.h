@@ -41,9 +41,10 @@ typedef struct fr_layer {
     const fr_angles *angles; /* NULL: queries and keys are not rotated; borrowed */
 } fr_layer;
 
-/** @param constants  gets the vectors; lives as long as the layer   @param frozen  holds the matrices, likewise */
+/** @param constants  gets the vectors; lives as long as the layer   @param frozen  holds the matrices, likewise
+ * @param bring  the device gets the matrices, too; else they lie where `frozen` has them */
 FR_MUST_CHECK fr_status fr_layer_load(fr_constants *constants, fr_frozen *frozen,
-                                      int64_t index, fr_layer *out);
+                                      int64_t index, bool bring, fr_layer *out);
 
 /**
  * What the backward pass of one layer needs, for T token rows. Q, K, V, O, gate and up in the device's kept

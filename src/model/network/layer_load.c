@@ -42,6 +42,7 @@ typedef struct loader {
     fr_constants *constants;
     fr_frozen *frozen;
     int64_t index;
+    bool brings; /* matrices to the device */
     fr_layer *layer;
 } loader;
 
@@ -96,7 +97,7 @@ static fr_status load_norm(const loader *l, fr_weight weight, fr_weight bias,
 static fr_status load_matrix(const loader *l, const fr_stack *stack, fr_matrix *out)
 {
     *out = fr_frozen_matrix(l->frozen, stack, l->index);
-    return fr_constants_bring(l->constants, out);
+    return l->brings ? fr_constants_bring(l->constants, out) : FR_OK;
 }
 
 /* Q, K and V, and gate and up, are stacked: one product reads the normed input once for all of them. */
@@ -139,10 +140,10 @@ static fr_status load_norms(const loader *l, const fr_arch *arch)
 }
 
 fr_status fr_layer_load(fr_constants *constants, fr_frozen *frozen, int64_t index,
-                        fr_layer *out)
+                        bool bring, fr_layer *out)
 {
     const fr_arch *arch = fr_weights_arch(constants->weights);
-    loader l = {constants, frozen, index, out};
+    loader l = {constants, frozen, index, bring, out};
     *out = (fr_layer){.window = fr_arch_window(arch, index)};
     FR_TRY(load_matrices(&l, arch));
     FR_TRY(load_vectors(&l, arch));

@@ -21,11 +21,15 @@ static fr_status load_layers(fr_stage *s)
 {
     FR_TRY(fr_alloc(s->ctx, s->n_layers, sizeof *s->layers, &s->layers));
     for (int64_t i = 0; i < s->n_layers; i++) {
-        FR_TRY(
-            fr_layer_load(&s->constants, s->frozen, s->first_layer + i, &s->layers[i]));
+        bool stays = fr_offload_has(&s->offload, i);
+        FR_TRY(fr_layer_load(&s->constants, s->frozen, s->first_layer + i, !stays,
+                             &s->layers[i]));
         s->layers[i].angles = fr_stage_angles(s, s->first_layer + i);
+        if (stays) {
+            FR_TRY(fr_offload_add(&s->offload, &s->layers[i]));
+        }
     }
-    return FR_OK;
+    return fr_offload_open(&s->offload);
 }
 
 static fr_status load_embedding_norm(fr_stage *s)
@@ -128,6 +132,7 @@ fr_status fr_stage_create(fr_ctx *ctx, const fr_stage_params *params, fr_stage *
         s->first_layer = params->first_layer;
         s->n_layers = params->n_layers;
         s->max_position = params->max_position;
+        s->offload = fr_offload_of(s->ctx, s->device, params->offload, s->n_layers);
         status = check_positions(s, params->weights);
     }
     status = agree(params->node, status);
@@ -150,6 +155,7 @@ void fr_stage_destroy(fr_stage **stage)
     if (s == NULL) {
         return;
     }
+    fr_offload_fini(&s->offload);
     fr_head_fini(&s->head);
     fr_constants_fini(&s->constants);
     fr_frozen_destroy(&s->frozen);
@@ -349,6 +355,9 @@ fr_status fr_stage_forward(fr_stage *stage, const fr_batch *batch,
     FR_TRY(check_prepared(stage, batch, activations));
     fr_layer_context context = fr_stage_context(stage);
     context.linear = batch->is_decode ? fr_linear_few : fr_linear;
+    bool goes_back =
+        activations->keep && fr_stage_lowest(stage, prefix) < stage->n_layers;
+    fr_offload_forward(&stage->offload, goes_back);
     if (fr_stage_is_first(stage)) {
         FR_TRY(embed(stage, batch, activations->x[0]));
     }
@@ -357,9 +366,11 @@ fr_status fr_stage_forward(fr_stage *stage, const fr_batch *batch,
         bool is_top = stage->first_layer + i == stage->arch.n_layers - 1;
         activations->saved[i].x1_TD = activations->x[i];
         activations->saved[i].only_read = is_top && cache == NULL;
-        FR_TRY(fr_layer_forward(&context, &stage->layers[i], batch, &own,
+        fr_layer layer = fr_offload_begin(&stage->offload, i, &stage->layers[i]);
+        FR_TRY(fr_layer_forward(&context, &layer, batch, &own,
                                 layer_cache(stage, batch, cache, i),
                                 &activations->saved[i], activations->x[i + 1]));
+        fr_offload_end(&stage->offload, i);
     }
     return fr_device_check(stage->device);
 }
@@ -376,12 +387,14 @@ fr_status fr_stage_backward(fr_stage *stage, const fr_batch *batch,
         fr_layers_within(prefix->layers, stage->first_layer, stage->n_layers).count > 0;
     FR_TRY(
         fr_stage_reserve(stage, batch->n_tokens, has_prefix ? batch->n_units * n : 0));
+    fr_offload_backward(&stage->offload, fr_stage_lowest(stage, prefix));
     for (int64_t i = stage->n_layers - 1; i >= fr_stage_lowest(stage, prefix); i--) {
+        fr_layer layer = fr_offload_begin(&stage->offload, i, &stage->layers[i]);
         fr_layer_prefix own = layer_prefix(stage, prefix, i, &offset);
         bool lowest = stage->first_layer + i == prefix->layers.first;
-        FR_TRY(fr_layer_backward(&context, &stage->layers[i], batch, &own,
-                                 &activations->saved[i], lowest,
-                                 activations->gradient_TD));
+        FR_TRY(fr_layer_backward(&context, &layer, batch, &own, &activations->saved[i],
+                                 lowest, activations->gradient_TD));
+        fr_offload_end(&stage->offload, i);
         if (own.length == 0) {
             continue;
         }

@@ -24,6 +24,10 @@ typedef struct fr_stage_params {
     int64_t max_position; /* positions 0 .. max_position - 1 may occur */
     bool
         in_file; /* matrices stay in the file as they are and are converted whenever they are used */
+    int64_t
+        offload; /* layers, at most n_layers, whose matrices stay on the host and are
+                    copied ahead (offload.h); where the device works in the host's memory
+                    nothing is copied */
     fr_group
         *node; /* the ranks of this node, that all create a stage; NULL: this alone */
 } fr_stage_params;

@@ -8,6 +8,7 @@
  */
 #include "model/network/stage_bytes.h"
 
+#include "base/integer.h"
 #include "device/matrix.h"
 #include "model/network/stage_impl.h"
 
@@ -74,6 +75,35 @@ int64_t fr_stage_matrix_bytes(const fr_stage_shape *shape)
     return bytes;
 }
 
+/* The layers that stay on the host: their sum, and *largest of them. */
+static int64_t offloaded(const fr_stage_shape *shape, int64_t *largest)
+{
+    int64_t bytes = 0;
+    *largest = 0;
+    for (int64_t i = 0; i < shape->n_layers; i++) {
+        if (fr_offload_takes(shape->offload, shape->n_layers, i)) {
+            int64_t own = layer_matrices(shape, shape->first_layer + i);
+            bytes += own;
+            *largest = own > *largest ? own : *largest;
+        }
+    }
+    return bytes;
+}
+
+int64_t fr_stage_offload_bytes(const fr_stage_shape *shape)
+{
+    int64_t largest = 0;
+    return offloaded(shape, &largest);
+}
+
+/* What the device has of all matrices. */
+static int64_t device_matrices(const fr_stage_shape *shape)
+{
+    int64_t largest = 0;
+    int64_t bytes = fr_stage_matrix_bytes(shape) - offloaded(shape, &largest);
+    return bytes + fr_min(shape->offload, FR_AHEAD_SLOTS) * largest;
+}
+
 /* Of one layer, floats. */
 static int64_t layer_vectors(const fr_arch *a)
 {
@@ -118,7 +148,7 @@ int64_t fr_stage_weight_bytes(const fr_stage_shape *shape)
         floats += a->d_model * (a->norm == FR_NORM_RMS ? 1 : 2);
     }
     /* a stage has a copy of the description */
-    return fr_stage_matrix_bytes(shape) + floats * (int64_t)sizeof(float) +
+    return device_matrices(shape) + floats * (int64_t)sizeof(float) +
            (int64_t)sizeof(fr_arch);
 }
 

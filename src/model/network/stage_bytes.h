@@ -21,13 +21,17 @@ typedef struct fr_stage_shape {
     const fr_weights
         *in_file; /* NULL, or matrices stay in this model's file (borrowed) */
     fr_recompute recompute;
+    int64_t offload; /* layers whose matrices stay on the host (offload.h) */
 } fr_stage_shape;
 
-/** Frozen weights: matrices in dtype or as in the file, vectors and tables in f32; with the embedding on the first stage and the
+/** Frozen weights, of layers that stay on the host the slots alone: matrices in dtype or as in the file, vectors and tables in f32; with the embedding on the first stage and the
  * vocabulary on the last (once where both are one and tied). */
 int64_t fr_stage_weight_bytes(const fr_stage_shape *shape);
 
-/** The part of them that the ranks of a node share: the matrices, with embedding and vocabulary. */
+/** The layers that stay on the host, there. */
+int64_t fr_stage_offload_bytes(const fr_stage_shape *shape);
+
+/** What the ranks of a node share of them while they load: the matrices of all layers, with embedding and vocabulary. */
 int64_t fr_stage_matrix_bytes(const fr_stage_shape *shape);
 
 /** Scratch for rows read from the file, at most: the largest slice of a product's matrix (FR_SLICE_BYTES); 0 where

@@ -6,6 +6,7 @@
 
 #include "device/matrix.h"
 #include "model/network/head.h"
+#include "model/network/offload.h"
 #include "model/network/stage.h"
 
 struct fr_stage {
@@ -21,8 +22,9 @@ struct fr_stage {
     int64_t max_position;
     fr_frozen *frozen;      /* matrices of the layers and the ends */
     fr_constants constants; /* all else that lies in the device for good */
-    fr_layer *layers;
-    fr_angles angles; /* where layers of this stage rotate by them */
+    fr_layer *layers;       /* fr_offload_begin says where the matrices of one are */
+    fr_offload offload;     /* the layers that stay on the host */
+    fr_angles angles;       /* where layers of this stage rotate by them */
     fr_angles local_angles;
     fr_f32 *slopes_H;  /* ALiBi */
     fr_matrix tokens;  /* [V, D]; first stage */

@@ -14,7 +14,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { FR_AUTO = 0 }; /* `auto` of an integer key that accepts it */
+enum { FR_AUTO = 0 };  /* `auto` of an integer key that accepts it */
+enum { FR_NONE = -1 }; /* `none` of one that accepts it */
 enum {
     FR_MICROBATCH_TOKENS =
         1024 /* what batch.microbatch_tokens: auto stands for, but on devices with memory of their own */
@@ -107,8 +108,9 @@ static inline int64_t fr_microbatch_tokens(const fr_task_config *task,
 
 typedef struct fr_config {
     struct {
-        char *path;     /* GGUF file or Hugging Face folder */
-        bool quantised; /* `weights: quantised` instead of `auto` */
+        char *path;      /* GGUF file or Hugging Face folder */
+        bool quantised;  /* `weights: quantised` instead of `auto` */
+        int64_t offload; /* auto | none (FR_NONE): layers that stay on the host */
     } base;
     struct {
         char *dir;

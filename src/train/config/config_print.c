@@ -114,6 +114,8 @@ fr_status fr_config_print_value(fr_ctx *ctx, FILE *out, const fr_config_key *key
         memcpy(&number, field, sizeof number);
         if (number == FR_AUTO && key->automatic) {
             (void)fputs("auto", out);
+        } else if (number == FR_NONE && key->no_number) {
+            (void)fputs("none", out);
         } else {
             (void)fprintf(out, "%lld", (long long)number);
         }

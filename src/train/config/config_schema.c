@@ -76,6 +76,13 @@ const fr_config_key FR_CONFIG_KEYS[] = {
              "`run.precision`; quantised: they stay in the file as they are "
              "and are converted piece by piece at each use, which takes least "
              "memory and gives the same results"},
+    {"offload", FR_SECTION_BASE, FR_KEY_INT, FR_RESUME_FREE, "layers",
+     .default_text = "auto", .automatic = true, .no_number = true, .low = 1,
+     .high = 1e6, IN_CONFIG(base.offload),
+     .help = "layers of each stage whose weights stay in the host's memory and are "
+             "copied to a GPU while it computes with the layers before; three or more "
+             "save memory there; auto: as few as let the run fit; none: no layer; "
+             "nothing changes where no GPU is used, and results never do"},
 
     {"dir", FR_SECTION_RUN, FR_KEY_TEXT, FR_RESUME_FREE, .required = true,
      IN_CONFIG(run.dir),

@@ -71,6 +71,7 @@ typedef struct fr_config_key {
     const char *default_text; /* as in YAML; NULL: unset */
     bool required;
     bool automatic; /* `auto` is allowed */
+    bool no_number; /* `none` is allowed, which is FR_NONE; of a whole number */
     bool
         is_list; /* a text that may be given as a list: kept and written with ", " between */
     fr_text_form form; /* of a text */

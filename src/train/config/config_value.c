@@ -50,7 +50,10 @@ void fr_config_allowed(const fr_config_key *key, char out[FR_ALLOWED_BYTES])
     switch (key->type) {
     case FR_KEY_INT:
         (void)snprintf(out, FR_ALLOWED_BYTES, "a whole number from %.0f to %.0f%s",
-                       key->low, key->high, key->automatic ? ", or auto" : "");
+                       key->low, key->high,
+                       key->no_number   ? ", auto or none"
+                       : key->automatic ? ", or auto"
+                                        : "");
         break;
     case FR_KEY_SEED:
         (void)snprintf(out, FR_ALLOWED_BYTES, "a whole number from 0 to %llu%s",
@@ -110,6 +113,10 @@ static bool parse_int(const fr_config_key *key, const char *text, int64_t *out)
 {
     if (key->automatic && strcmp(text, "auto") == 0) {
         *out = FR_AUTO;
+        return true;
+    }
+    if (key->no_number && strcmp(text, "none") == 0) {
+        *out = FR_NONE;
         return true;
     }
     if (!is_whole(text)) {

@@ -80,6 +80,7 @@ static fr_stage_shape shape_of(const fr_forecast_params *p, int stage)
                             .work = p->work,
                             .in_file = p->in_file,
                             .recompute = p->recompute,
+                            .offload = p->offload != NULL ? p->offload[stage] : 0,
                             .first_layer = p->bounds[stage],
                             .n_layers = p->bounds[stage + 1] - p->bounds[stage],
                             .max_position = p->max_position};
@@ -178,7 +179,8 @@ static void add_apart(const fr_forecast_params *p, int stage,
                     m->head + m->images + m->scratch;
     m->slack = parts / SLACK_PARTS;
     m->device = parts + m->slack;
-    m->total = m->process + fr_max(m->loading, m->tasks + m->copies);
+    m->offload = fr_stage_offload_bytes(shape);
+    m->total = m->process + m->offload + fr_max(m->loading, m->tasks + m->copies);
 }
 
 void fr_forecast_memory(const fr_forecast_params *params, int stage,

@@ -69,7 +69,9 @@ typedef struct fr_forecast_params {
     fr_recompute recompute;
     int n_stages;
     int n_replicas;
-    const int64_t *bounds; /* [n_stages + 1] as fr_split_layers */
+    const int64_t *bounds;  /* [n_stages + 1] as fr_split_layers */
+    const int64_t *offload; /* [n_stages] layers of each that stay on the host, see
+                               fr_stage_shape; NULL: none */
     int64_t warmup_depth;
     int64_t max_position;
     int64_t
@@ -105,8 +107,9 @@ typedef struct fr_rank_memory {
     int64_t copies; /* blocks of the host that copies and messages go through */
     int64_t
         loading; /* matrices on their way to the device: this rank's share of a node's */
-    int64_t device; /* total of D */
-    int64_t total;  /* of the host's memory */
+    int64_t offload; /* layers that stay on the host */
+    int64_t device;  /* total of D */
+    int64_t total;   /* of the host's memory */
 } fr_rank_memory;
 
 typedef struct fr_stage_forecast {

@@ -48,6 +48,8 @@ typedef struct fr_layout_problem {
                                           count as converted */
     fr_precision precision;
     fr_recompute recompute;
+    int64_t offload; /* layers of each stage that stay on the host, FR_NONE, or FR_AUTO:
+                        as few as fit; none where no device has memory of its own */
     int64_t warmup_depth;        /* 0 counts as 1 */
     int64_t stages;              /* that are asked for, or FR_AUTO */
     int64_t replicas;            /* likewise */
@@ -86,7 +88,8 @@ typedef struct fr_layout_candidate {
     int64_t largest_bytes; /* of the host's memory, of any rank */
     int64_t device_bytes;  /* of a device's own memory, likewise */
     double filled;         /* fr_layout_filled of the rank that fills the most */
-    double seconds;        /* of a round; 0 without tasks */
+    int64_t offload;       /* the most layers of a stage that stay on the host */
+    double seconds;        /* of a round; 0 without tasks; copies ahead count nothing */
     int64_t n_simulated;
     char reason[128]; /* why it is not possible or does not fit; "" if it does */
 } fr_layout_candidate;
@@ -99,7 +102,7 @@ double fr_layout_filled(const fr_rank_memory *memory, const fr_rank_limits *limi
 
 /**
  * Every stages x replicas with that many ranks, best first: those that fit by time of a round (ties: fewer
- * stages), then those that are possible, by memory, then the rest. The first is what fr_layout_resolve takes.
+ * stages), those whose layers all fit in the device before others; then those that are possible, by memory, then the rest. The first is what fr_layout_resolve takes.
  * @param out  [*n], the caller frees
  */
 FR_MUST_CHECK fr_status fr_layout_list(fr_ctx *ctx, const fr_layout_problem *problem,
@@ -115,18 +118,24 @@ FR_MUST_CHECK fr_status fr_layout_list(fr_ctx *ctx, const fr_layout_problem *pro
 FR_MUST_CHECK fr_status fr_layout_resolve(fr_ctx *ctx, const fr_layout_problem *problem,
                                           fr_layout *out);
 
+typedef struct fr_device_needs {
+    int64_t bytes;   /* of its own memory, by forecast; 0: it has none */
+    int64_t offload; /* layers of this rank's stage that stay on the host */
+} fr_device_needs;
+
 /**
  * fr_layout_resolve for this rank of a run. Warns, on rank 0, if by forecast a rank of the layout needs more of the host's
  * memory than it may use: the kernel may then kill it without a message. Without tasks only the weights count.
- * @param[out] device_bytes  of the device's own memory that this rank needs by forecast; 0: it has none
+ * @param[out] needs  what this rank needs of its device
  */
 FR_MUST_CHECK fr_status fr_layout_settle(fr_ctx *ctx, const fr_layout_problem *problem,
-                                         fr_layout *out, int64_t *device_bytes);
+                                         fr_layout *out, fr_device_needs *needs);
 
 /** The parameters of a forecast of `layout`; owns what they point to. */
 typedef struct fr_layout_forecast {
     fr_forecast_params params;
     int64_t *bounds;
+    int64_t *offload;
     fr_task_workload *tasks;
 } fr_layout_forecast;
 FR_MUST_CHECK fr_status fr_layout_forecast_init(fr_ctx *ctx,

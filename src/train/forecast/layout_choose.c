@@ -3,7 +3,8 @@
  * 1. judge_shape excludes what model and config do not allow: more stages than layers, more replicas than units of a
  *    step, other sides than run.stages and run.replicas ask for.
  * 2. The rest is forecast (forecast.h): memory of the largest rank, seconds of a round.
- * 3. Candidates are sorted: those that fit by time, then those that are possible by memory, then the rest. Times that
+ * 3. Candidates are sorted: those that fit by time, first those with all layers in the device, since the forecast counts
+ *    no time for copies from the host; then those that are possible by memory, then the rest. Times that
  *    differ by rounding alone count as equal, and fewer stages win, so that all ranks and `plan` agree.
  *
  * The choice is a pure function of fr_layout_problem with an assumed machine. Ranks need not exchange anything, and
@@ -44,6 +45,7 @@ fr_layout_problem fr_layout_problem_of(const fr_config *config, const fr_arch *a
                                    config->base.quantised ? weights : NULL,
                                .precision = config->run.precision,
                                .recompute = config->run.recompute,
+                               .offload = config->base.offload,
                                .warmup_depth = config->run.warmup_depth,
                                .stages = config->run.stages,
                                .replicas = config->run.replicas,
@@ -54,6 +56,45 @@ fr_layout_problem fr_layout_problem_of(const fr_config *config, const fr_arch *a
 
 /* ---- forecasts ---------------------------------------------------------------------------------- */
 
+static bool fits_in_device(const fr_layout_problem *problem,
+                           const fr_layout_forecast *forecast, int stage)
+{
+    fr_rank_memory memory;
+    fr_forecast_memory(&forecast->params, stage, &memory);
+    return (double)memory.device <=
+           fr_layout_memory_share() * (double)problem->limits.device_memory;
+}
+
+/* Layers of a stage that stay on the host. More of them never need more of the device, so a search by halves finds the fewest that
+ * fit; where none does, all stay. */
+static void choose_offload(const fr_layout_problem *problem, int stage,
+                           fr_layout_forecast *forecast)
+{
+    int64_t *n = &forecast->offload[stage];
+    int64_t most = forecast->bounds[stage + 1] - forecast->bounds[stage];
+    int64_t least = 0;
+    *n = 0;
+    if (!problem->limits.device_is_apart || problem->offload == FR_NONE) {
+        return;
+    }
+    if (problem->offload != FR_AUTO) {
+        *n = fr_min(problem->offload, most);
+        return;
+    }
+    if (fits_in_device(problem, forecast, stage)) {
+        return;
+    }
+    while (least + 1 < most) {
+        *n = least + (most - least) / 2;
+        if (fits_in_device(problem, forecast, stage)) {
+            most = *n;
+        } else {
+            least = *n;
+        }
+    }
+    *n = most;
+}
+
 fr_status fr_layout_forecast_init(fr_ctx *ctx, const fr_layout_problem *problem,
                                   const fr_layout *layout, fr_layout_forecast *out)
 {
@@ -61,6 +102,9 @@ fr_status fr_layout_forecast_init(fr_ctx *ctx, const fr_layout_problem *problem,
     *out = (fr_layout_forecast){0};
     fr_status status =
         fr_alloc(ctx, layout->n_stages + 1, sizeof *out->bounds, &out->bounds);
+    if (status == FR_OK) {
+        status = fr_alloc(ctx, layout->n_stages, sizeof *out->offload, &out->offload);
+    }
     if (status == FR_OK) {
         status = fr_alloc(ctx, n_tasks, sizeof *out->tasks, &out->tasks);
     }
@@ -87,6 +131,7 @@ fr_status fr_layout_forecast_init(fr_ctx *ctx, const fr_layout_problem *problem,
         .n_stages = layout->n_stages,
         .n_replicas = layout->n_replicas,
         .bounds = out->bounds,
+        .offload = out->offload,
         .warmup_depth = problem->warmup_depth > 1 ? problem->warmup_depth : 1,
         .max_position = fr_workload_max_position(problem->sources, n_tasks),
         .node_ranks = problem->limits.node_ranks,
@@ -95,12 +140,16 @@ fr_status fr_layout_forecast_init(fr_ctx *ctx, const fr_layout_problem *problem,
         .n_tasks = n_tasks,
         .tasks = out->tasks,
         .machine = problem->machine};
+    for (int i = 0; i < layout->n_stages; i++) {
+        choose_offload(problem, i, out);
+    }
     return FR_OK;
 }
 
 void fr_layout_forecast_fini(fr_layout_forecast *forecast)
 {
     free(forecast->bounds);
+    free(forecast->offload);
     free(forecast->tasks);
     *forecast = (fr_layout_forecast){0};
 }
@@ -204,6 +253,9 @@ static fr_status judge(fr_ctx *ctx, const fr_layout_problem *problem,
         c->seconds = forecast.round_seconds;
         c->n_simulated = forecast.n_simulated;
         judge_memory(problem, &forecast, c);
+        for (int i = 0; i < c->layout.n_stages; i++) {
+            c->offload = fr_max(c->offload, input.offload[i]);
+        }
     }
     fr_forecast_fini(&forecast);
     fr_layout_forecast_fini(&input);
@@ -214,7 +266,7 @@ static fr_status judge(fr_ctx *ctx, const fr_layout_problem *problem,
 
 static int rank_of(const fr_layout_candidate *c)
 {
-    return c->fits ? 0 : c->possible ? 1 : 2;
+    return c->fits ? c->offload > 0 : c->possible ? 2 : 3;
 }
 
 /* By class, then by time or memory; if these are equal but for rounding, fewer stages come first. */

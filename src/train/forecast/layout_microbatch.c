@@ -35,24 +35,39 @@ static fr_status time_of(fr_ctx *ctx, const fr_layout_problem *problem, int64_t 
     return FR_OK;
 }
 
-/* Fewer than FR_MICROBATCH_TOKENS are only tried where that many do not fit. */
+/* The fastest from MOST_TOKENS down. Fewer than FR_MICROBATCH_TOKENS are only tried where that many do not fit, and fewer than
+ * `fewest` never. @param[out] fits  whether any does; if not, *out is `fewest` */
+static fr_status fastest(fr_ctx *ctx, const fr_layout_problem *problem, int64_t fewest,
+                         int64_t *out, bool *fits)
+{
+    double least = HUGE_VAL;
+    *out = fewest;
+    for (int64_t tokens = MOST_TOKENS;
+         tokens >= FR_MICROBATCH_TOKENS || (tokens >= fewest && isinf(least));
+         tokens /= 2) {
+        double seconds = 0.0;
+        FR_TRY(time_of(ctx, problem, tokens, &seconds));
+        *out = seconds < least ? tokens : *out;
+        least = fmin(seconds, least);
+    }
+    *fits = !isinf(least);
+    return FR_OK;
+}
+
+/* Layers stay on the host only where not even FR_MICROBATCH_TOKENS fit without that; they then hide their copies behind as many
+ * tokens as fit. */
 fr_status fr_layout_microbatch(fr_ctx *ctx, const fr_layout_problem *problem,
                                int64_t *out)
 {
-    int64_t best = LEAST_TOKENS;
-    double least = HUGE_VAL;
+    fr_layout_problem resident = *problem;
+    bool fits = false;
     *out = FR_MICROBATCH_TOKENS;
     if (!problem->limits.device_is_apart || !asks_for_it(problem)) {
         return FR_OK;
     }
-    for (int64_t tokens = MOST_TOKENS;
-         tokens >= FR_MICROBATCH_TOKENS || (tokens >= LEAST_TOKENS && isinf(least));
-         tokens /= 2) {
-        double seconds = 0.0;
-        FR_TRY(time_of(ctx, problem, tokens, &seconds));
-        best = seconds < least ? tokens : best;
-        least = fmin(seconds, least);
+    if (problem->offload == FR_AUTO) {
+        resident.offload = FR_NONE;
+        FR_TRY(fastest(ctx, &resident, FR_MICROBATCH_TOKENS, out, &fits));
     }
-    *out = best;
-    return FR_OK;
+    return fits ? FR_OK : fastest(ctx, problem, LEAST_TOKENS, out, &fits);
 }

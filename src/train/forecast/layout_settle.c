@@ -20,11 +20,11 @@ static void warn(fr_ctx *ctx, int64_t needed, int64_t there)
 }
 
 fr_status fr_layout_settle(fr_ctx *ctx, const fr_layout_problem *problem,
-                           fr_layout *out, int64_t *device_bytes)
+                           fr_layout *out, fr_device_needs *needs)
 {
     fr_layout_forecast input;
     int64_t max = 0;
-    *device_bytes = 0;
+    *needs = (fr_device_needs){0};
     FR_TRY(fr_layout_resolve(ctx, problem, out));
     /* with many examples a forecast takes a while, and nothing else asks for it */
     if (fr_ctx_rank(ctx) != 0 && !problem->limits.device_is_apart) {
@@ -36,7 +36,7 @@ fr_status fr_layout_settle(fr_ctx *ctx, const fr_layout_problem *problem,
         fr_forecast_memory(&input.params, i, &memory);
         max = fr_max(max, memory.total);
         if (i == fr_ctx_rank(ctx) % out->n_stages) {
-            *device_bytes = memory.device;
+            *needs = (fr_device_needs){memory.device, input.offload[i]};
         }
     }
     fr_layout_forecast_fini(&input);

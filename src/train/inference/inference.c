@@ -191,15 +191,15 @@ fr_status fr_inference_load(fr_inference *inference, int64_t max_position,
         .arch = fr_weights_arch(s->weights),
         .weights_in_file = params->quantised ? s->weights : NULL,
         .precision = params->precision,
+        .offload = params->offload,
         .stages = params->one_pipeline ? n_ranks : params->stages,
         .n_ranks = n_ranks,
         .machine = fr_machine_assumed()};
     FR_TRY(
         fr_rank_limits_find(inference->ctx, s->world, params->device, &problem.limits));
     session.device = problem.limits.device;
-    FR_TRY(fr_group_agree(s->world,
-                          fr_layout_settle(inference->ctx, &problem, &session.layout,
-                                           &session.device_bytes)));
+    FR_TRY(fr_group_agree(s->world, fr_layout_settle(inference->ctx, &problem,
+                                                     &session.layout, &session.needs)));
     FR_TRY(fr_session_load(s, &session));
     return fr_group_agree(s->world, check_prefixes(inference));
 }

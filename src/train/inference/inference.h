@@ -19,6 +19,7 @@ typedef struct fr_inference_params {
     bool chat;                 /* rows are dialogues; also if the prefix says so */
     fr_precision precision;
     bool quantised;     /* weights stay in the file as they are */
+    int64_t offload;    /* as in fr_layout_problem */
     const char *device; /* its kind: "auto", ... */
     int64_t threads;
     int64_t stages;    /* FR_AUTO */

@@ -264,8 +264,7 @@ static fr_status choose_layout(fr_run_state *run, const fr_rank_limits *limits,
     problem.sources = sources;
     fr_status status = choose_microbatch(run, &problem);
     if (status == FR_OK) {
-        status = fr_layout_settle(run->ctx, &problem, &params->layout,
-                                  &params->device_bytes);
+        status = fr_layout_settle(run->ctx, &problem, &params->layout, &params->needs);
     }
     params->target_share = fr_workload_target_share(sources, run->n_tasks);
     free(sources);

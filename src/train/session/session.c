@@ -95,7 +95,7 @@ static fr_status make_device(fr_session *s, const fr_session_params *session)
     FR_TRY(fr_group_agree_text(
         s->world, "the arithmetic", fr_device_arithmetic(s->device),
         "start the same Forerun on every rank, on devices of one kind"));
-    return fr_group_agree(s->world, reserve(s, session->device_bytes));
+    return fr_group_agree(s->world, reserve(s, session->needs.bytes));
 }
 
 /* What the ranks compute with and were asked to compute with, for messages. */
@@ -123,6 +123,17 @@ static fr_status choose_layers(fr_session *s, double target_share)
     return FR_OK;
 }
 
+static void log_offload(const fr_session *s, int64_t offload)
+{
+    if (offload > 0 && !fr_device_in_host_memory(s->device)) {
+        fr_log(
+            s->ctx, FR_LOG_INFO,
+            "%lld of this rank's %lld layers stay in the host's memory and are copied "
+            "to the device while it computes (base.offload)",
+            (long long)offload, (long long)s->n_layers);
+    }
+}
+
 static fr_status load_stage(fr_session *s, const fr_session_params *params,
                             fr_group *node)
 {
@@ -135,8 +146,10 @@ static fr_status load_stage(fr_session *s, const fr_session_params *params,
                              .n_layers = s->n_layers,
                              .max_position = params->max_position,
                              .in_file = params->quantised,
+                             .offload = params->needs.offload,
                              .node = node};
     FR_TRY(fr_stage_create(s->ctx, &stage, &s->stage));
+    log_offload(s, params->needs.offload);
     fr_engine_params engine = {
         .grid = &s->grid,
         .stage = s->stage,

@@ -44,9 +44,9 @@ typedef struct fr_session_params {
     fr_precision precision;
     bool quantised;     /* weights stay in the file as they are */
     const char *device; /* its kind (fr_rank_limits), or as fr_device_params takes it */
-    int64_t device_bytes; /* of its own memory that are reserved (fr_layout_settle) */
-    const char *links;    /* as fr_link_settle takes it; NULL: "auto" */
-    int64_t threads;      /* as fr_rank_threads takes them */
+    fr_device_needs needs; /* its memory is reserved (fr_layout_settle) */
+    const char *links;     /* as fr_link_settle takes it; NULL: "auto" */
+    int64_t threads;       /* as fr_rank_threads takes them */
     int64_t max_position;
     double target_share;  /* share of rows with a target, for the split of layers */
     int64_t warmup_depth; /* 0: no backward pass will be run */
