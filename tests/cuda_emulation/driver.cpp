@@ -25,6 +25,7 @@
 #include "driver_memory.h"
 #include "driver_reach.h"
 #include "driver_state.h"
+#include "driver_streams.h"
 
 driver::~driver()
 {

@@ -1,5 +1,5 @@
 /*
- * driver_state.h - the emulated driver's one state, its settings, how queued work is run, and what each function begins with.
+ * driver_state.h - the emulated driver's one state, its settings, and what each function begins with.
  */
 #ifndef FR_CUDA_EMULATION_DRIVER_STATE_H
 #define FR_CUDA_EMULATION_DRIVER_STATE_H
@@ -98,113 +98,6 @@ void driver::start_again(void)
     sticky = 0;
     has_failed = false;
     memset(since_start, 0, sizeof since_start);
-}
-
-void do_work(work &w)
-{
-    switch (w.what) {
-    case work::TO_DEVICE:
-        memcpy(w.to, w.held.data(), w.bytes);
-        break;
-    case work::TO_DEVICE_LATE:
-    case work::TO_HOST:
-        memcpy(w.to, w.from, w.bytes);
-        break;
-    case work::ON_DEVICE:
-        memmove(w.to, w.from, w.bytes);
-        break;
-    case work::SET:
-        memset(w.to, w.value, w.bytes);
-        break;
-    case work::LAUNCH:
-        w.launch.arguments = w.held.data();
-        all.running = w.launch.kernel->name;
-        w.image->run(&w.launch);
-        all.running = nullptr;
-        break;
-    case work::WAIT: /* what it waits for is done */
-        break;
-    }
-}
-
-/* Running one stream may run another, which it waits for. */
-void driver::open_wall(void)
-{
-    if (depth++ == 0) {
-        space.protect(PROT_READ | PROT_WRITE);
-    }
-}
-
-void driver::close_wall(void)
-{
-    if (--depth == 0) {
-        space.protect(PROT_NONE);
-    }
-}
-
-/* Whether the next work of a stream waits for work of another that has not run. */
-bool driver::is_held(const stream &s) const
-{
-    if (s.queue.empty() || s.queue.front().what != work::WAIT) {
-        return s.queue.empty();
-    }
-    auto it = streams.find(s.queue.front().behind);
-    return it != streams.end() && it->second.done < s.queue.front().at;
-}
-
-/* A stream overtakes the others as far as it waits for none of them. */
-void driver::overtake(fr_cu_stream which)
-{
-    stream &s = streams.at(which);
-    bool others_are_late = false;
-    for (const auto &other : streams) {
-        others_are_late =
-            others_are_late || (other.first != which && !other.second.queue.empty());
-    }
-    while (others_are_late && !is_held(s)) {
-        run(which, s.done + 1);
-    }
-}
-
-/* Run a stream's work up to a place in its order. */
-void driver::run(fr_cu_stream which, uint64_t until)
-{
-    auto it = streams.find(which);
-    if (it == streams.end() || it->second.done >= until) {
-        return;
-    }
-    stream &s = it->second;
-    open_wall();
-    while (s.done < until && !s.queue.empty()) {
-        work &w = s.queue.front();
-        if (w.what == work::WAIT) {
-            run(w.behind, w.at);
-        }
-        do_work(w);
-        s.held -= w.held.size();
-        s.queue.pop_front();
-        s.done++;
-    }
-    close_wall();
-    if (s.queue.empty() && destroyed.erase(which) != 0) {
-        streams.erase(it);
-    }
-}
-
-fr_cu_result driver::ask(fr_cu_stream which, work &&what)
-{
-    stream &s = streams.at(which);
-    s.held += what.held.size();
-    s.queue.push_back(std::move(what));
-    s.asked++;
-    if (s.queue.size() > MOST_QUEUED || s.held > MOST_HELD) {
-        run(which, s.done + (s.queue.size() + 1) / 2);
-    } else if (set.overtakes && set.random.one_in(2)) {
-        overtake(which);
-    } else if (set.hurries && set.random.one_in(16)) {
-        run(which, s.done + 1 + set.random.draw() % s.queue.size());
-    }
-    return FR_CU_SUCCESS;
 }
 
 /* What is queued on a GPU (-1: on all) never runs. */

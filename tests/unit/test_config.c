@@ -32,6 +32,7 @@ static void defaults_are_those_of_the_reference(void)
     fr_config *c = parse(HEAD TASK);
     const fr_task_config *t = &c->tasks[0];
     CU_ASSERT_FALSE(c->base.quantised);
+    CU_ASSERT_EQUAL(c->base.offload, FR_AUTO);
     CU_ASSERT_EQUAL(c->run.seed, 1);
     CU_ASSERT_EQUAL(c->run.precision, FR_PRECISION_BF16);
     CU_ASSERT_EQUAL(c->run.stages, FR_AUTO);
@@ -82,7 +83,7 @@ static void defaults_are_those_of_the_reference(void)
 }
 
 static const char FULL[] =
-    "base: {path: \"a b.gguf\", weights: quantised}\n"
+    "base: {path: \"a b.gguf\", weights: quantised, offload: none}\n"
     "run:\n"
     "  {dir: out, seed: 18446744073709551615, steps: 60, precision: f32, stages: 2,\n"
     "   replicas: auto, threads: 3, device: cpu, links: direct, save_every: 7, keep: "
@@ -115,6 +116,7 @@ static void check_full(const fr_config *c)
 {
     const fr_task_config *t = &c->tasks[0];
     CU_ASSERT(c->base.quantised);
+    CU_ASSERT_EQUAL(c->base.offload, FR_NONE);
     CU_ASSERT_STRING_EQUAL(c->base.path, "a b.gguf");
     CU_ASSERT_EQUAL(c->run.seed, UINT64_MAX);
     CU_ASSERT_EQUAL(c->run.precision, FR_PRECISION_F32);

@@ -117,6 +117,10 @@ static void choices_are_listed(void)
     refuses("run: {links: host}",
             "run.links is host, must be one of auto, staged, direct");
     refuses("base: {weights: q4}", "must be one of auto, quantised");
+    refuses("base: {offload: 0}",
+            "must be a whole number from 1 to 1000000, auto or none");
+    refuses("base: {offload: some}", "1000000, auto or none");
+    refuses("run: {stages: none}", "1000000, or auto");
     refuses_task("optimizer: {schedule: Cosine}",
                  "must be one of constant, linear, cosine");
     refuses_task("loss: first", "must be one of all, last");

@@ -62,6 +62,7 @@ static void free_keys_may_change(void)
 {
     static const char *const SETS[] = {"base.path=other.gguf",
                                        "base.weights=quantised",
+                                       "base.offload=7",
                                        "run.dir=elsewhere",
                                        "run.stages=2",
                                        "run.replicas=4",
