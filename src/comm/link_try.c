@@ -153,8 +153,7 @@ static fr_status compare(trial *t)
 {
     memset(t->host, 0, (size_t)t->n * LONG);
     fr_device_get(t->device, t->host, t->memory, (int64_t)t->n * LONG);
-    fr_group_wait_device(t->group, t->device, fr_device_mark(t->device));
-    FR_TRY(fr_device_check(t->device));
+    FR_TRY(fr_group_wait_device(t->group, t->device, fr_device_mark(t->device)));
     for (int i = 0; i < t->n; i++) {
         const attempt *a = &t->attempts[i];
         int64_t unlike = count_unlike(t->host + a->at, a->bytes, a->seed);

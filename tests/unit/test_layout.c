@@ -279,10 +279,11 @@ static void microbatches_are_as_large_as_fits(void)
 {
     problem p;
     int64_t tokens = 0;
-    int64_t device_bytes = 0;
+    fr_device_needs needs;
     fr_layout layout;
     make_problem(&(choice){1, 1, 1 << 16, 1, PLENTY}, &p);
     p.task.batch.microbatch_tokens = FR_AUTO;
+    p.problem.offload = FR_NONE;
     p.problem.limits.memory *= 16;
     FR_ASSERT_OK(fr_layout_microbatch(fr_test_ctx(), &p.problem, &tokens));
     CU_ASSERT_EQUAL(tokens, FR_MICROBATCH_TOKENS);
@@ -292,16 +293,22 @@ static void microbatches_are_as_large_as_fits(void)
     CU_ASSERT_EQUAL(tokens, 8192);
     for (int64_t n = 8192; n >= 128; n /= 2) {
         p.problem.microbatch_tokens = n;
-        FR_ASSERT_OK(
-            fr_layout_settle(fr_test_ctx(), &p.problem, &layout, &device_bytes));
+        FR_ASSERT_OK(fr_layout_settle(fr_test_ctx(), &p.problem, &layout, &needs));
         p.problem.microbatch_tokens = 0;
-        double enough = (double)device_bytes / fr_layout_memory_share();
+        double enough = (double)needs.bytes / fr_layout_memory_share();
         p.problem.limits.device_memory = (int64_t)enough + 1;
         FR_ASSERT_OK(fr_layout_microbatch(fr_test_ctx(), &p.problem, &tokens));
         CU_ASSERT_EQUAL(tokens, n);
         p.problem.limits.device_memory = (int64_t)enough - 1;
         FR_ASSERT_OK(fr_layout_microbatch(fr_test_ctx(), &p.problem, &tokens));
         CU_ASSERT_EQUAL(tokens, n > 128 ? n / 2 : 128);
+        if (n ==
+            FR_MICROBATCH_TOKENS) { /* from here on layers stay on the host, if they may */
+            p.problem.offload = FR_AUTO;
+            FR_ASSERT_OK(fr_layout_microbatch(fr_test_ctx(), &p.problem, &tokens));
+            CU_ASSERT(tokens >= n);
+            p.problem.offload = FR_NONE;
+        }
     }
     p.task.batch.microbatch_tokens = 77;
     FR_ASSERT_OK(fr_layout_microbatch(fr_test_ctx(), &p.problem, &tokens));
