@@ -120,7 +120,7 @@ outcome() {
     case $code in
     0) verdict=passed ;;
     77) verdict=skipped ;;
-    124 | 137) verdict=stopped ;;
+    124 | 137 | 143) verdict=stopped ;;
     *) verdict=failed ;;
     esac
     echo "$verdict" >"$work/$name.code"
@@ -159,12 +159,13 @@ begin() {
     ) &
 }
 
-# part NAME SECONDS: whether it is wanted; its head line and its time
+# part NAME SECONDS: whether it is wanted; its head line, and when it ends: its seconds after the planned end of the one before
 part() {
     local parts=" ${GPU_PARTS:-conformance whole sanitizer bench} "
     parts=${parts//,/ }
     [[ "$parts" == *" $1 "* ]] || return 1
-    part_end=$((EPOCHSECONDS + $(scaled "$2")))
+    planned=$((planned + $2))
+    part_end=$((GPU_DEADLINE - $(scaled 540) + $(scaled "$planned")))
     say "$1 ($((GPU_DEADLINE - EPOCHSECONDS)) s left)"
 }
 
@@ -299,7 +300,7 @@ run() {
     set_environment
     processors=$(nproc)
     at_once=${GPU_JOBS:-$((processors > 16 ? 8 : (processors + 1) / 2))}
-    part_end=$GPU_DEADLINE
+    planned=0 part_end=$GPU_DEADLINE
     say "$(uname -sr), $processors processors, $(grep -m 1 'model name' /proc/cpuinfo | cut -d : -f 2-), glibc $(getconf GNU_LIBC_VERSION | cut -d ' ' -f 2)"
     timeout 20 nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm,power.limit --format=csv,noheader 2>/dev/null |
         tee -a "$report" || true
