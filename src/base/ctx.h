@@ -12,6 +12,7 @@
  *   FORERUN_CACHE      0: keep no digests of weights; else the folder for them (default: forerun in XDG_CACHE_HOME, or
  *                      in .cache of HOME)
  *   FORERUN_ISA        the highest instruction set to compute with (device.h: fr_isa_choose); default: what there is
+ *   FORERUN_SYNC       0 (default) | 1: wait after each kernel of a GPU, so that a failure names it (read by its backend)
  *   FORERUN_WAIT_RANK  a rank that waits at its start for a debugger (read by the program, not here)
  *   OMP_NUM_THREADS    threads of a rank where neither run.threads nor --threads says so
  */

@@ -68,6 +68,8 @@ static void print_usage(FILE *out)
         "never\n"
         "  FORERUN_ISA        highest instruction set to compute with: generic, avx2,\n"
         "                     avx512 or avx512_vnni (default: the processor's best)\n"
+        "  FORERUN_SYNC       1: wait after each kernel of a GPU, so that a failure names "
+        "it\n"
         "  FORERUN_CACHE      folder that keeps digests of weights; 0: keep none\n"
         "  FORERUN_WAIT_RANK  this rank waits at its start for a debugger\n"
         "  OMP_NUM_THREADS    threads of a rank, unless --threads or run.threads is "

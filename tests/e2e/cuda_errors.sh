@@ -6,11 +6,11 @@
 #   cuda_errors.sh [every]    every: up to MOST later calls of each function, on both ranks
 . "$(dirname "$0")/common.sh"
 
-export FORERUN_TIMEOUT=20
+export FORERUN_TIMEOUT=45
 every=${1:-}
 MOST=16
 steps=4
-bound=15 # seconds that a run may take; without an error it takes one or two
+bound=90 # seconds that a run may take on a busy machine; without an error it takes one or two
 on_rank=$SOURCE/tests/support/on_rank.sh
 layouts=("2 1" "1 2")
 
@@ -151,5 +151,21 @@ for function in "${functions[@]}"; do
     for call in $(later "$function" $rank $((1 - layout))); do
         fails "$function" $rank $((1 - layout)) "$call" $ends
     done
+done
+
+# ---- other commands, whose ranks wait for each other in the middle of a pass ------------------------------
+# ends_at_once RANK FUNCTION N COMMAND...
+ends_at_once() {
+    expect 1 timeout -k 5 "$bound" mpirun -n 2 "$on_rank" "$1" "FR_EMULATED_ERROR=$2:$3:$ends" -- "$FORERUN" "${@:4}" \
+        --model "$model" --prefix "$work/whole-0/prefix.h5" --threads 1
+    [ "$(grep -c 'error: ' "$work/err")" = 1 ] || fail "not one error: $(cat "$work/err")"
+    says "error: rank $1 on $(hostname): GPU 0 (Emulated GPU) failed: ${2%_v2} gave ${names[$ends]} ($ends), for "
+    ! grep -q '^loss' "$work/out" || fail "a command that failed gave a result: $(cat "$work/out")"
+    echo "$4, call $3 of $2 on rank $1: exit code 1"
+}
+for rank in 0 1; do
+    ends_at_once $rank cuMemcpyDtoHAsync_v2 1 eval --data "$rows"
+    ends_at_once $rank cuLaunchKernel 40 eval --data "$rows"
+    ends_at_once $rank cuMemcpyDtoHAsync_v2 4 generate --input "$rows" --max-new-tokens 4
 done
 echo "$n_runs failures"

@@ -458,7 +458,7 @@ static void lay_cache(const fr_engine *e, fr_layer_range own, int64_t layer,
     }
 }
 
-/* The text's cache is the prefix. */
+/* The text's cache is the prefix. What all ranks fail at alike is left to the caller's agreement. */
 fr_status fr_engine_keys_of_text(fr_engine *engine, const int32_t *ids, int64_t n,
                                  fr_layer_range layers, float *k, float *v)
 {
@@ -474,8 +474,10 @@ fr_status fr_engine_keys_of_text(fr_engine *engine, const int32_t *ids, int64_t 
         fr_layers_within(layers, fr_stage_first_layer(e->stage), n_layers);
     fr_cache cache = {
         .n_layers = n_layers, .layer_prefixes_U = scratch, .prefixes_U = prefixes};
-    FR_TRY(fr_alloc(e->ctx, n_layers, sizeof *cache.layers, &cache.layers));
-    fr_status status = fr_prefix_image_open(e->device, k, v, own.count * layer, &image);
+    fr_status status = fr_alloc(e->ctx, n_layers, sizeof *cache.layers, &cache.layers);
+    if (status == FR_OK) {
+        status = fr_prefix_image_open(e->device, k, v, own.count * layer, &image);
+    }
     if (status == FR_OK) {
         status = fr_prefix_keys_open(e->device, &image, own.count * layer,
                                      fr_stage_work(e->stage), &keys);
@@ -489,12 +491,11 @@ fr_status fr_engine_keys_of_text(fr_engine *engine, const int32_t *ids, int64_t 
         fr_prefix_image_get(e->device, &image);
         status =
             fr_group_wait_device(e->grid->world, e->device, fr_device_mark(e->device));
-    }
-    if (status == FR_OK) {
         fr_prefix_image_take(&image);
     }
     fr_prefix_keys_close(e->device, &keys);
     fr_prefix_image_close(e->device, &image);
     free(cache.layers);
-    return status;
+    bool is_alone = status == FR_ERR_DEVICE || status == FR_ERR_NO_MEMORY;
+    return is_alone ? fr_group_abandon(e->grid->world, status) : status;
 }

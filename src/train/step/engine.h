@@ -68,7 +68,8 @@ FR_MUST_CHECK fr_status fr_engine_run(fr_engine *engine, fr_pass *pass);
 
 /**
  * Collective over the pipeline: run `ids` alone through the base and copy its keys and values as a prefix of
- * n tokens on `layers` of the model: k, v [those of this stage, n, G, K].
+ * n tokens on `layers` of the model: k, v [those of this stage, n, G, K]. A rank that fails alone abandons the others
+ * (fr_group_abandon).
  */
 FR_MUST_CHECK fr_status fr_engine_keys_of_text(fr_engine *engine, const int32_t *ids,
                                                int64_t n, fr_layer_range layers,
