@@ -340,6 +340,45 @@ static void a_pipeline_gets_more_microbatches(void)
     CU_ASSERT_EQUAL(tokens, 8192);
 }
 
+/* As few as fit stay on the host, and a layout that needs none comes first. */
+static void layers_stay_on_the_host_where_all_do_not_fit(void)
+{
+    problem p;
+    fr_layout layout;
+    fr_device_needs all;
+    fr_device_needs needs;
+    make_problem(&(choice){1, 0, 8, 1, PLENTY}, &p);
+    p.problem.offload = FR_AUTO;
+    FR_ASSERT_OK(fr_layout_settle(fr_test_ctx(), &p.problem, &layout, &needs));
+    CU_ASSERT_EQUAL(needs.offload, 0); /* the host's memory is all that there is */
+    p.problem.limits.device_is_apart = true;
+    p.problem.limits.device_memory = PLENTY;
+    FR_ASSERT_OK(fr_layout_settle(fr_test_ctx(), &p.problem, &layout, &all));
+    CU_ASSERT_EQUAL(all.offload, 0);
+    /* two slots take as much as two layers, so three are the fewest that help */
+    p.problem.limits.device_memory =
+        (int64_t)((double)(all.bytes - 1) / fr_layout_memory_share());
+    FR_ASSERT_OK(fr_layout_settle(fr_test_ctx(), &p.problem, &layout, &needs));
+    CU_ASSERT_EQUAL(needs.offload, 3);
+    CU_ASSERT(needs.bytes < all.bytes);
+    p.problem.limits.device_memory = 1000;
+    FR_ASSERT_OK(fr_layout_settle(fr_test_ctx(), &p.problem, &layout, &needs));
+    CU_ASSERT_EQUAL(needs.offload, ARCH.n_layers);
+    p.problem.offload = 2;
+    FR_ASSERT_OK(fr_layout_settle(fr_test_ctx(), &p.problem, &layout, &needs));
+    CU_ASSERT_EQUAL(needs.offload, 2);
+    CU_ASSERT_EQUAL(needs.bytes, all.bytes);
+    /* two ranks: two stages hold all layers, two replicas would not */
+    make_problem(&(choice){0, 0, 8, 2, PLENTY}, &p);
+    p.problem.offload = FR_AUTO;
+    p.problem.limits.device_is_apart = true;
+    p.problem.limits.device_memory =
+        (int64_t)((double)(all.bytes - 1) / fr_layout_memory_share());
+    FR_ASSERT_OK(fr_layout_settle(fr_test_ctx(), &p.problem, &layout, &needs));
+    CU_ASSERT_EQUAL(layout.n_stages, 2);
+    CU_ASSERT_EQUAL(needs.offload, 0);
+}
+
 static void one_given_side_fixes_the_other(void)
 {
     check_choice(&(choice){2, 0, 8, 4, PLENTY}, 2, 2);
@@ -393,6 +432,7 @@ static const fr_case CASES[] = {
     FR_CASE(a_devices_own_memory_decides),
     FR_CASE(microbatches_are_as_large_as_fits),
     FR_CASE(a_pipeline_gets_more_microbatches),
+    FR_CASE(layers_stay_on_the_host_where_all_do_not_fit),
     FR_CASE(one_given_side_fixes_the_other),
     FR_CASE(impossible_layouts_name_both_numbers),
     FR_CASE(groups_of_sources_limit_the_replicas),

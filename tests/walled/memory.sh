@@ -45,6 +45,13 @@ enough "recompute mlp" 2 1 --set run.recompute=mlp
 enough "recompute layer" 1 1 --set run.recompute=layer
 enough "mlp" 2 1 --set tasks.t.prefix.mlp.hidden=16
 WALL_WORK=bf16 enough "bf16 between operators" 2 1
+for run in "1 8 bf16" "2 3 f32"; do
+    read -r stages layers precision <<<"$run"
+    make_config 12 8 "$precision"
+    enough "$layers on the host" "$stages" 1 --set base.offload="$layers"
+    says "layers stay in the host's memory"
+    same "$work/$precision 1x1/checkpoint-12.h5" "$work/$layers on the host/checkpoint-12.h5"
+done
 echo "$n_runs runs found enough memory reserved"
 
 # ---- too little: said in the first second, by name
@@ -90,9 +97,13 @@ done >"$work/prompts.jsonl"
 generate=("$FORERUN" generate --model "$model" --input "$work/prompts.jsonl" --max-new-tokens 20 --temperature 0)
 expect 0 "${generate[@]}" --output "$work/all.jsonl"
 weights=$(bytes "are reserved, by forecast")
-expect 0 env WALL_MEMORY=$((weights + 300000)) "${generate[@]}" --output "$work/few.jsonl"
+expect 0 env WALL_MEMORY=$((weights + 300000)) "${generate[@]}" --offload none --output "$work/few.jsonl"
 cmp "$work/all.jsonl" "$work/few.jsonl" || fail "generation depends on the device's memory"
-expect 1 env WALL_MEMORY=$((weights + 5000)) "${generate[@]}" --output "$work/none.jsonl"
+expect 1 env WALL_MEMORY=$((weights + 5000)) "${generate[@]}" --offload none --output "$work/none.jsonl"
 says "too little memory of the device:"
 [ ! -e "$work/none.jsonl" ] || fail "an answer file without memory"
+# layers that stay on the host make room
+expect 0 env WALL_MEMORY=$((weights + 5000)) "${generate[@]}" --output "$work/beside.jsonl"
+says "layers stay in the host's memory"
+cmp "$work/all.jsonl" "$work/beside.jsonl" || fail "generation depends on the layers that stay on the host"
 echo "too little memory is told, and what there is decides"
