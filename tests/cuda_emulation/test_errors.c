@@ -40,6 +40,9 @@ static void use(fr_device *device, fr_f32 *memory, float *pinned)
     fr_device_copy(device, memory + N, memory, sizeof plain);
     fr_device_zero(device, memory, sizeof plain);
     fr_scale(device, N, 2.0F, memory + N);
+    fr_device_ahead(device, 1, memory + (ptrdiff_t)2 * N, pinned + (ptrdiff_t)2 * N,
+                    sizeof plain);
+    fr_device_await(device, 1);
     (void)fr_cuda_keep(device, fr_cuda_lists(device, 1, &list));
     (void)fr_cuda_keep(device,
                        fr_cuda_scratch(device, FR_CUDA_USE_SLICE, MIB, &scratch));

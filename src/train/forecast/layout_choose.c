@@ -56,8 +56,8 @@ fr_layout_problem fr_layout_problem_of(const fr_config *config, const fr_arch *a
 
 /* ---- forecasts ---------------------------------------------------------------------------------- */
 
-static bool fits_in_device(const fr_layout_problem *problem,
-                           const fr_layout_forecast *forecast, int stage)
+static bool is_enough(const fr_layout_problem *problem,
+                      const fr_layout_forecast *forecast, int stage)
 {
     fr_rank_memory memory;
     fr_forecast_memory(&forecast->params, stage, &memory);
@@ -81,12 +81,12 @@ static void choose_offload(const fr_layout_problem *problem, int stage,
         *n = fr_min(problem->offload, most);
         return;
     }
-    if (fits_in_device(problem, forecast, stage)) {
+    if (is_enough(problem, forecast, stage)) {
         return;
     }
     while (least + 1 < most) {
         *n = least + (most - least) / 2;
-        if (fits_in_device(problem, forecast, stage)) {
+        if (is_enough(problem, forecast, stage)) {
             most = *n;
         } else {
             least = *n;
