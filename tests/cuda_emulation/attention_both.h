@@ -25,18 +25,18 @@ typedef struct both {
     int64_t shift; /* numbers before the first of each view */
 } both;
 
-static bool is_view(int i)
+static inline bool is_view(int i)
 {
     return i <= D_O || i == O || (i >= DQ && i <= DV);
 }
 
 /* Where the numbers of a buffer begin. */
-static int64_t start_of(const both *b, int i)
+static inline int64_t start_of(const both *b, int i)
 {
     return is_view(i) ? b->shift : 0;
 }
 
-static float *numbers_of(fr_attention_case *c, int i, int64_t *n)
+static inline float *numbers_of(fr_attention_case *c, int i, int64_t *n)
 {
     float *all[N_PAIRS] = {c->q,        c->k,         c->v,        c->d_o, c->prefix_k,
                            c->prefix_v, c->o,         c->lse,      c->dq,  c->dk,
@@ -62,8 +62,8 @@ static float *numbers_of(fr_attention_case *c, int i, int64_t *n)
     return all[i];
 }
 
-static both open_both(const fr_two *two, fr_attention_case *c, fr_dtype dtype,
-                      int64_t shift)
+static inline both open_both(const fr_two *two, fr_attention_case *c, fr_dtype dtype,
+                             int64_t shift)
 {
     static const char *const NAMES[N_PAIRS] = {
         "q",   "k",  "v",  "dO", "prefix K",  "prefix V", "o",
@@ -83,7 +83,7 @@ static both open_both(const fr_two *two, fr_attention_case *c, fr_dtype dtype,
     return b;
 }
 
-static void close_both(both *b)
+static inline void close_both(both *b)
 {
     for (int i = 0; i < N_PAIRS; i++) {
         fr_pair_free(b->pairs + i);
@@ -92,17 +92,17 @@ static void close_both(both *b)
     fr_attention_case_destroy(&b->c);
 }
 
-static fr_view view_of(const both *b, int i, bool on_cuda)
+static inline fr_view view_of(const both *b, int i, bool on_cuda)
 {
     return fr_view_at(on_cuda ? b->pairs[i].on_cuda : b->pairs[i].on_cpu, b->shift);
 }
 
-static fr_f32 *f32_of(const both *b, int i, bool on_cuda)
+static inline fr_f32 *f32_of(const both *b, int i, bool on_cuda)
 {
     return (fr_f32 *)(on_cuda ? b->pairs[i].cuda : b->pairs[i].cpu);
 }
 
-static fr_attention_params params_of(const both *b, bool on_cuda)
+static inline fr_attention_params params_of(const both *b, bool on_cuda)
 {
     fr_attention_params params = b->c->params;
     params.prefix_k_PGK = f32_of(b, PREFIX_K, on_cuda);
@@ -114,7 +114,7 @@ static fr_attention_params params_of(const both *b, bool on_cuda)
     return params;
 }
 
-static void forward(const both *b, bool on_cuda)
+static inline void forward(const both *b, bool on_cuda)
 {
     fr_attention_params params = params_of(b, on_cuda);
     FR_ASSERT_OK(fr_attention(on_cuda ? b->two->cuda : b->two->cpu, &params,
@@ -123,7 +123,7 @@ static void forward(const both *b, bool on_cuda)
                               f32_of(b, LSE, on_cuda)));
 }
 
-static void backward(const both *b, bool on_cuda, bool prefix_only)
+static inline void backward(const both *b, bool on_cuda, bool prefix_only)
 {
     fr_attention_params params = params_of(b, on_cuda);
     bool has_prefix = params.prefix_length > 0;
@@ -150,7 +150,7 @@ static void backward(const both *b, bool on_cuda, bool prefix_only)
 }
 
 /* Outputs of views are rounded to bf16; what is f32 there still comes from outputs that are. */
-static void assert_near(const both *b, bool with_gradients)
+static inline void assert_near(const both *b, bool with_gradients)
 {
     bool narrow = b->pairs[Q].on_cuda.dtype == FR_BF16;
     for (int i = O; i < (with_gradients ? N_PAIRS : DQ); i++) {

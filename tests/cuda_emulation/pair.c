@@ -131,3 +131,8 @@ void fr_pair_assert_near(const fr_pair *pair, double tolerance)
     fr_assert_close(pair->name, got, pair->cpu, pair->n, tolerance);
     free(got);
 }
+
+bool fr_pair_takes(int i, int every)
+{
+    return getenv("FR_EMULATED_FEW") == NULL || i % every == 0;
+}

@@ -66,4 +66,8 @@ static inline fr_dtype fr_digit_type(int digit)
     return digit == 0 ? FR_F32 : FR_BF16;
 }
 
+/** Whether case number i of a loop is to run: each, or where FR_EMULATED_FEW is set (runs that look at each access take minutes)
+ * one of `every`, the first among them. */
+bool fr_pair_takes(int i, int every);
+
 #endif

@@ -16,11 +16,11 @@ static void compare(const fr_two *two, const fr_attention_layout *layout,
                     fr_dtype dtype)
 {
     unsigned failures = CU_get_number_of_failures();
-    both b = open_both(
-        two, fr_attention_case_create(shape, layout->n_segments, layout->segments),
-        dtype, 0);
+    fr_attention_case *c =
+        fr_attention_case_create(shape, layout->n_segments, layout->segments);
+    fr_attention_case_score(c, scores);
+    both b = open_both(two, c, dtype, 0);
     bool decodes = layout == &fr_decode_layout;
-    fr_attention_case_score(b.c, scores);
     for (int device = 0; device < 2; device++) {
         forward(&b, device == 1);
         if (!decodes) {
@@ -41,6 +41,9 @@ static void layouts_and_shapes(void)
 {
     fr_two two = fr_two_open();
     for (int s = 0; s < FR_ATTENTION_SHAPES; s++) {
+        if (!fr_pair_takes(s, 6)) {
+            continue;
+        }
         for (int l = 0; l < FR_TRAINING_LAYOUTS; l++) {
             compare(&two, fr_training_layouts + l, fr_attention_shapes + s, &PLAIN,
                     FR_F32);
@@ -58,6 +61,9 @@ static void scores(void)
     static const fr_attention_shape SHAPES[] = {{4, 2, 7, 33}, {6, 2, 20, 70}};
     fr_two two = fr_two_open();
     for (int i = 0; i < FR_ATTENTION_SCORES; i++) {
+        if (!fr_pair_takes(i, 13)) {
+            continue;
+        }
         const fr_attention_scores *of = fr_attention_scores_list + i;
         for (int l = 0; l < FR_TRAINING_LAYOUTS; l++) {
             compare(&two, fr_training_layouts + l, SHAPES, of, FR_F32);
@@ -65,6 +71,27 @@ static void scores(void)
         compare(&two, fr_training_layouts + i % FR_TRAINING_LAYOUTS, SHAPES + 1, of,
                 FR_BF16);
         compare(&two, &fr_decode_layout, SHAPES + 1, of, FR_F32);
+    }
+    fr_two_close(&two);
+}
+
+/* The keys that a tile of queries skips end at each place of a step of keys. */
+static void windows_around_a_step(void)
+{
+    enum { STEP = 32 };
+    static const fr_attention_shape SHAPES[] = {{4, 2, 7, 33}, {1, 1, 7, 33}};
+    fr_two two = fr_two_open();
+    for (int window = STEP - 2; window < STEP + 4; window++) {
+        if (!fr_pair_takes(window - STEP, 6)) {
+            continue;
+        }
+        for (int i = 0; i < 2 * FR_N_CASES(SHAPES); i++) {
+            const fr_attention_scores scores = {.name = "a window",
+                                                .factor = 1,
+                                                .window = window,
+                                                .prefix_slides = true};
+            compare(&two, fr_training_layouts + i % 2, SHAPES + i / 2, &scores, FR_F32);
+        }
     }
     fr_two_close(&two);
 }
@@ -81,6 +108,9 @@ static void head_sizes(void)
          {20, 34, 20, 0, 1, true, 0, {{0, 0, 0}}}}};
     fr_two two = fr_two_open();
     for (int i = 0; i < FR_N_CASES(DIMS); i++) {
+        if (!fr_pair_takes(i, 5)) {
+            continue;
+        }
         fr_attention_shape shape = {2, 1, DIMS[i], 5};
         compare(&two, &LAYOUT, &shape, &PLAIN, FR_F32);
         compare(&two, &LAYOUT, &shape, fr_attention_scores_list + 13, FR_BF16);
@@ -149,6 +179,9 @@ static void a_unit_among_others(void)
         {6, 2, 20, 37}, {5, 1, 64, 3}, {2, 2, 136, 9}};
     fr_two two = fr_two_open();
     for (int i = 0; i < FR_N_CASES(SHAPES) * 2; i++) {
+        if (!fr_pair_takes(i, 5)) {
+            continue;
+        }
         const fr_attention_shape *shape = SHAPES + i / 2;
         fr_segment alone[FR_UNIT_SEGMENTS];
         fr_segment many[3 * FR_UNIT_SEGMENTS];
@@ -206,6 +239,9 @@ static void rows_by_fours(void)
         {4, 2, 16, 8}, {2, 1, 68, 3}, {2, 1, 128, 1}};
     fr_two two = fr_two_open();
     for (int i = 0; i < FR_N_CASES(SHAPES) * 2; i++) {
+        if (!fr_pair_takes(i, 5)) {
+            continue;
+        }
         both b[2];
         for (int shift = 0; shift < 2; shift++) {
             const fr_attention_layout *layout = fr_training_layouts + 3;
@@ -292,6 +328,9 @@ static void extreme_queries(void)
     fr_segment segment = {.q_count = 40, .sees_prefix = true};
     fr_two two = fr_two_open();
     for (int i = 0; i < FR_N_CASES(EXTREME); i++) {
+        if (!fr_pair_takes(i, 3)) {
+            continue;
+        }
         both b[2];
         for (int spoilt = 0; spoilt < 2; spoilt++) {
             fr_attention_case *c = fr_attention_case_create(&SHAPE, 1, &segment);
@@ -343,15 +382,11 @@ static void nothing_to_do(void)
 int main(int argc, char **argv)
 {
     static const fr_case CASES[] = {
-        FR_CASE(layouts_and_shapes),
-        FR_CASE(scores),
-        FR_CASE(head_sizes),
-        FR_CASE(a_unit_among_others),
-        FR_CASE(first_rows_alone),
-        FR_CASE(rows_by_fours),
-        FR_CASE(prefix_gradients_alone),
-        FR_CASE(a_prefix_for_each_unit),
-        FR_CASE(extreme_queries),
+        FR_CASE(layouts_and_shapes),     FR_CASE(scores),
+        FR_CASE(windows_around_a_step),  FR_CASE(head_sizes),
+        FR_CASE(a_unit_among_others),    FR_CASE(first_rows_alone),
+        FR_CASE(rows_by_fours),          FR_CASE(prefix_gradients_alone),
+        FR_CASE(a_prefix_for_each_unit), FR_CASE(extreme_queries),
         FR_CASE(nothing_to_do),
     };
     return fr_suite_main("cuda_attention", CASES, FR_N_CASES(CASES), argc, argv);

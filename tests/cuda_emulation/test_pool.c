@@ -185,8 +185,13 @@ static void ranks_take_the_visible_gpus_in_turn(void)
                     "CUDA_VISIBLE_DEVICES may hide them");
     CU_ASSERT_EQUAL(unsetenv("CUDA_VISIBLE_DEVICES"), 0);
     for (int rank = 0; rank < 6; rank++) {
+        fr_device *device = NULL;
+        fr_device_params params = {.kind = "cuda", .n_threads = 1, .node_rank = rank};
         FR_ASSERT_OK(fr_cuda_backend.facts(fr_test_ctx(), rank, &facts));
         CU_ASSERT_EQUAL(facts.which[7], '0' + rank % 4);
+        FR_ASSERT_OK(fr_cuda_backend.create(fr_test_ctx(), &params, &device));
+        CU_ASSERT_EQUAL(fr_cuda_of(device)->ordinal, rank % 4);
+        fr_device_destroy(&device);
     }
     CU_ASSERT_EQUAL(unsetenv("FR_EMULATED_GPUS"), 0);
 }
