@@ -340,6 +340,7 @@ void fr_emulated_run(const fr_emulated_launch *launch)
     fr_emulated = {};
     fr_emulated.threads = launch->threads;
     fr_emulated.blocks = launch->blocks;
+    fr_emulated.launch = launch;
     if (launch->threads < 1 || launch->threads > launch->kernel->threads ||
         launch->threads > FR_EMULATED_THREADS ||
         launch->threads % FR_EMULATED_WARP != 0) {
@@ -362,4 +363,5 @@ void fr_emulated_run(const fr_emulated_launch *launch)
         shared.check();
     }
     fr_emulated.run = 0;
+    fr_emulated.launch = nullptr;
 }

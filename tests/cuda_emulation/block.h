@@ -26,6 +26,7 @@ typedef struct fr_emulated_place {
     int64_t block_y;
     void *shared;
     size_t shared_bytes;
+    const struct fr_emulated_launch *launch; /* while a block runs */
     uint32_t run; /* of a block, counted over all launches, from 1; 0: none runs */
     uint32_t first_run; /* of this launch */
     uint32_t at_block;  /* how often the block has waited, */

@@ -11,6 +11,7 @@
  * A race ends the program with a message, whatever order was drawn: one run shows what drawn orders may miss.
  */
 #include "block.h"
+#include "sectors.h"
 
 #include <array>
 #include <cstdint>
@@ -179,6 +180,9 @@ void see(const void *memory, size_t bytes, bool writes, const void *from)
                 fr_emulated.at_warp[fr_emulated.thread / FR_EMULATED_WARP],
                 static_cast<uint16_t>(fr_emulated.thread),
                 at - shared < fr_emulated.shared_bytes};
+    if (!a.is_shared) {
+        fr_sectors_see(at, bytes, from);
+    }
     for (size_t i = 0; i < bytes; i++) {
         byte *b = find(at + i);
         if (!is_before(b->wrote, a)) {

@@ -14,6 +14,10 @@ foreach(source ${sources})
     list(APPEND FR_CUDA_TESTS ${name})
 endforeach()
 
+# The text that each fault of faults.sh replaces is there.
+add_test(NAME lint.cuda_faults COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/faults.sh --check)
+fr_test_properties(lint.cuda_faults lint 1)
+
 if(NOT CUNIT_FOUND OR NOT CMAKE_CXX_COMPILER)
     foreach(name ${FR_CUDA_TESTS})
         add_test(NAME conf.cuda_${name} COMMAND sh -c
@@ -97,17 +101,25 @@ if(FORERUN_CUDA_RACES AND NOT FORERUN_SANITIZE)
     file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/device/cuda/*.cu)
     add_library(fr_seen_kernels OBJECT ${sources})
     target_link_libraries(fr_seen_kernels PRIVATE fr_emulation_options)
-    target_compile_options(fr_seen_kernels PRIVATE -fsanitize=thread)
+    # numbers that are read together are seen together
+    target_compile_options(fr_seen_kernels PRIVATE -fsanitize=thread -fno-tree-sra -fno-ipa-sra)
     add_library(fr_racing_kernels STATIC $<TARGET_OBJECTS:fr_seen_kernels> ${CMAKE_CURRENT_LIST_DIR}/block.cpp
-        ${CMAKE_CURRENT_LIST_DIR}/fiber.cpp ${CMAKE_CURRENT_LIST_DIR}/races.cpp)
+        ${CMAKE_CURRENT_LIST_DIR}/fiber.cpp ${CMAKE_CURRENT_LIST_DIR}/races.cpp ${CMAKE_CURRENT_LIST_DIR}/sectors.cpp)
     target_link_libraries(fr_racing_kernels PUBLIC fr_cuda PRIVATE fr_emulation_options)
-    foreach(name activation heads loss norm_heads norms product rows widen)
+    foreach(name activation attention few heads loss norm_heads norms product rows sample widen)
         add_executable(cuda_${name}_races ${CMAKE_CURRENT_LIST_DIR}/test_${name}.c)
         target_link_libraries(cuda_${name}_races PRIVATE fr_cuda_pair fr_options)
         add_test(NAME conf.cuda_${name}_races CONFIGURATIONS long COMMAND cuda_${name}_races)
         fr_test_properties(conf.cuda_${name}_races conf 1)
         fr_emulated_gpu(cuda_${name}_races conf.cuda_${name}_races fr_racing_kernels)
+        set_property(TEST conf.cuda_${name}_races APPEND PROPERTY ENVIRONMENT "FR_EMULATED_FEW=1") # pair.h
     endforeach()
+    add_executable(cuda_sectors ${CMAKE_CURRENT_LIST_DIR}/sectors_calls.c)
+    target_link_libraries(cuda_sectors PRIVATE fr_cuda_pair fr_options)
+    add_test(NAME conf.cuda_sectors_races CONFIGURATIONS long COMMAND
+        bash ${CMAKE_CURRENT_LIST_DIR}/coalescing.sh $<TARGET_FILE:cuda_sectors>)
+    fr_test_properties(conf.cuda_sectors_races conf 1)
+    fr_emulated_gpu(cuda_sectors conf.cuda_sectors_races fr_racing_kernels)
 endif()
 
 # Messages from the memory of GPUs.

@@ -1,0 +1,345 @@
+#!/usr/bin/env bash
+# faults.sh [--check | NAME...]: the tests of the emulation catch mistakes. Faults (default: all) are put one at a time into a copy of
+# the tree: kernels, what the host does with streams and memory, links. The tests that a fault names are built with it,
+# and each of them must fail. At the end the same tests must pass without any fault.
+#
+#   --check   only look whether the text that each fault replaces is where it says
+#
+# Each fault names the text that it replaces, and the script stops where that is no longer there. Some ten minutes on two
+# cores; several may run at once, each in a folder of its own.
+SOURCE=${SOURCE:-$(cd "$(dirname "$0")/../.." && pwd)}
+. "$SOURCE/tests/e2e/common.sh"
+ulimit -c 0
+
+tree=$work/tree
+tests=$tree/build/release/tests
+limit=120 # seconds; a test takes a few
+n_faults=0
+silent=()
+wanted=("$@")
+mode=run
+changed= # the file that holds the fault so far
+declare -A used=()
+
+# ---- tests ----------------------------------------------------------------------------------------------
+
+prepare() {
+    local launcher=()
+    mkdir "$tree"
+    tar -C "$SOURCE" --exclude=./build --exclude=./models --exclude=./data --exclude=./runs --exclude=./.git -cf - . |
+        tar -C "$tree" -xf -
+    if command -v ccache >/dev/null; then
+        export CCACHE_BASEDIR=$tree CCACHE_NOHASHDIR=1
+        launcher=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+    fi
+    (cd "$tree" && cmake --preset release "${launcher[@]}" -DWITH_CUDA=OFF -DFORERUN_CUDA_RACES=ON) >"$work/build" 2>&1 ||
+        fail "$(cat "$work/build")"
+    export LD_LIBRARY_PATH=$tests/emulated_driver${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+}
+
+# build TEST...
+build() {
+    local targets=()
+    for test in "$@"; do
+        targets+=(--target "${test%%:*}")
+    done
+    cmake --build "$tree/build/release" -j2 "${targets[@]}" >"$work/build" 2>&1 ||
+        fail "$(grep -A5 'error' "$work/build" || tail "$work/build")"
+}
+
+# run_test PROGRAM[:CASE]: output in $work/out; programs with a name that ends with _races look at each access (races.cpp).
+run_test() {
+    local program=${1%%:*} cases=()
+    [[ $1 != *:* ]] || cases=("${1#*:}")
+    case $program in
+    mpi_*) timeout -k 5 "$limit" mpirun -n 2 "$tests/$program" --ranks 2 "${cases[@]}" ;;
+    *_races) FR_EMULATED_FEW=1 timeout -k 5 "$limit" "$tests/$program" "${cases[@]}" ;;
+    *) timeout -k 5 "$limit" "$tests/$program" "${cases[@]}" ;;
+    esac >"$work/out" 2>&1 </dev/null
+}
+
+# observe TEST: in $shown how it fails, or nothing.
+observe() {
+    local code=0
+    shown=
+    run_test "$1" || code=$?
+    if [ $code = 0 ]; then
+        return
+    elif grep -q 'nothing orders the two' "$work/out"; then
+        shown="sees a race"
+    elif grep -q '^emulation: ' "$work/out"; then
+        shown="is stopped"
+    elif [ $code = 124 ] || [ $code = 137 ]; then
+        shown="hangs"
+    elif [ $code -gt 128 ]; then
+        shown="crashes"
+    else
+        shown="fails"
+    fi
+}
+
+# ---- faults ---------------------------------------------------------------------------------------------
+
+# place FILE OLD NEW [OLD NEW...]: the fault's text, or with --check nothing but the look whether it is there
+place() {
+    local file=$1
+    shift
+    python3 - "$SOURCE/src/$file" "$tree/src/$file" "$mode" "$@" <<'PY'
+import sys
+source, target, mode, texts = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]
+with open(source, encoding="utf-8") as file:
+    text = file.read()
+for old, new in zip(texts[::2], texts[1::2]):
+    if text.count(old) != 1:
+        sys.exit(f"{source}: {text.count(old)} places hold, not one: {old}")
+    text = text.replace(old, new)
+if mode != "check":
+    with open(target, "w", encoding="utf-8") as file:
+        file.write(text)
+PY
+}
+
+restore() {
+    [ -z "$changed" ] || [ $mode = check ] || cp "$SOURCE/src/$changed" "$tree/src/$changed"
+    changed=
+}
+
+# fault NAME TESTS FILE OLD NEW [OLD NEW...]: in that file of the sources; each of TESTS has to catch it
+fault() {
+    local name=$1 list=$2 file=$3 test began=$SECONDS caught=()
+    shift 3
+    if [ ${#wanted[@]} -gt 0 ] && [[ " ${wanted[*]} " != *" $name "* ]]; then
+        return
+    fi
+    n_faults=$((n_faults + 1))
+    [ "$changed" = "$file" ] || restore
+    changed=$file
+    place "$file" "$@" || fail "$name: no such place in src/$file; change the fault with the source (tests/cuda_emulation/faults.sh)"
+    [ "$mode" = run ] || return 0
+    # shellcheck disable=SC2086 # a list
+    build $list
+    for test in $list; do
+        used[$test]=1
+        observe "$test"
+        caught+=("$test ${shown:-PASSES};")
+        [ -n "$shown" ] || silent+=("$name")
+    done
+    printf '%-24s %4d s  %s\n' "$name" $((SECONDS - began)) "${caught[*]}"
+}
+
+barriers() {
+    fault row-partials-unawaited "cuda_norms_races" device/cuda/rows.cuh \
+        '        partials[fr_thread() / FR_WARP] = sum;
+    }
+    fr_sync();' \
+        '        partials[fr_thread() / FR_WARP] = sum;
+    }'
+    fault row-partials-reused "cuda_norms_races" device/cuda/rows.cuh \
+        '    fr_sync(); /* the next sum writes there */' ''
+    fault product-tile-unawaited "cuda_product cuda_product_races" device/cuda/kernels_product.cu \
+        '        keep_weights<BACK>(next_weights, w);
+        fr_sync();' '        keep_weights<BACK>(next_weights, w);'
+    fault product-one-half "cuda_product_races" device/cuda/kernels_product.cu \
+        'd / TILE_DEPTH % 2 * (2 * TILE_DEPTH * LINE)' '0 * d'
+    fault few-sums-unawaited "cuda_few_races" device/cuda/kernels_few.cu \
+        '    fr_sync();
+    int own = fr_thread();' '    int own = fr_thread();'
+    fault loss-target-overwritten "cuda_loss_races" device/cuda/kernels_loss.cu \
+        '        fr_sync(); /* all threads have the target' '        /* all threads have the target'
+    fault sample-steps-unawaited "cuda_sample_races" device/cuda/sample_sums.cuh \
+        '    fr_sync();
+    for (int i = 0; i < warp; i++) {' '    for (int i = 0; i < warp; i++) {'
+    fault sample-count-too-early "cuda_sample_races" device/cuda/sample_lists.cuh \
+        '        fr_sync_warp();
+        if (t.is && rank == 0) {' '        if (t.is && rank == 0) {'
+    fault sample-places-unawaited "cuda_sample_races" device/cuda/sample_lists.cuh \
+        '        shared->total[d] = sum;
+    }
+    fr_sync();' '        shared->total[d] = sum;
+    }'
+    fault attend-chunk-too-early "cuda_attention_races" device/cuda/attention_tile.cuh \
+        '    fr_sync();
+    attend_fill(a, rows, chunk, FR_ATTEND_STEP, 1.0F, to, FR_ATTEND_CHUNK_LD);' \
+        '    attend_fill(a, rows, chunk, FR_ATTEND_STEP, 1.0F, to, FR_ATTEND_CHUNK_LD);'
+    fault attend-chunk-unawaited "cuda_attention_races" device/cuda/attention_tile.cuh \
+        'FR_ATTEND_STEP, 1.0F, to, FR_ATTEND_CHUNK_LD);
+    fr_sync();' 'FR_ATTEND_STEP, 1.0F, to, FR_ATTEND_CHUNK_LD);'
+    fault attend-ds-unawaited "cuda_attention_races" device/cuda/kernels_attention_back.cu \
+        '            parts.ds[row * FR_ATTEND_STEP_LD + column] = ds;
+        }
+    }
+    fr_sync_warp();' \
+        '            parts.ds[row * FR_ATTEND_STEP_LD + column] = ds;
+        }
+    }'
+}
+
+attention() {
+    fault attend-row-of-32 "cuda_attention:first_rows_alone" device/cuda/kernels_attention.cu \
+        'for (int mask = 8; mask > 0; mask /= 2) {
+        x = x + ' 'for (int mask = 16; mask > 0; mask /= 2) {
+        x = x + '
+    fault attend-wrong-slope "cuda_attention:scores" device/cuda/kernels_attention.cu \
+        'attend_slope(a, attend_kv_head() * a.group + pair.head)' 'attend_slope(a, attend_kv_head() + pair.head)'
+    fault attend-wrong-head "cuda_attention:rows_by_fours" device/cuda/attention_sees.cuh \
+        'attend_kv_head() * a.group * a.head_dim;' 'attend_kv_head() * a.head_dim;'
+    fault window-one-more "cuda_attention:scores" device/cuda/attention_sees.cuh \
+        'back < run.window)' 'back <= run.window)'
+    fault window-begins-late "cuda_attention:windows_around_a_step" device/cuda/attention_sees.cuh \
+        'run.lead + query.token - run.window + 1;' 'run.lead + query.token - run.window + 2;'
+    fault attend-tail-tile "cuda_attention:first_rows_alone" device/cuda/attention_sees.cuh \
+        'segment->q_count * a.group - first);' 'segment->q_count * a.group - first - 1);'
+    fault window-hides-none "cuda_attention:scores" device/cuda/attention_plan.c \
+        'lead + segment->q_count <= window ?' 'lead + segment->q_count <= window + 1 ?'
+    fault span-one-less "cuda_attention:scores" device/cuda/attention_plan.c \
+        '.count = (int32_t)span->count}' '.count = (int32_t)span->count - 1}'
+    fault prefix-one-less "cuda_attention:scores" device/cuda/attention_plan.c \
+        '.count = (int32_t)prefix.length}' '.count = (int32_t)prefix.length - 1}'
+    fault prefix-gradient-slot "cuda_attention:a_unit_among_others" device/cuda/attention_plan.c \
+        'o.out = unit * params->prefix_length;' 'o.out = unit * (params->prefix_length - 1);'
+    fault keys-tail-tile "cuda_attention:rows_by_fours" device/cuda/attention_plan.c \
+        'fr_min(plan->size.rows, o->count - i)' 'fr_min(plan->size.rows, o->count - i - 1)'
+}
+
+rows() {
+    fault warp-sum-of-half "cuda_norm_heads" device/cuda/rows.cuh \
+        'for (int mask = FR_WARP / 2; mask > 0; mask /= 2) {' 'for (int mask = FR_WARP / 4; mask > 0; mask /= 2) {'
+    fault norm-of-wrong-head "cuda_norm_heads" device/cuda/rows.cuh \
+        'r % shape.n_heads * shape.width' '(r + 1) % shape.n_heads * shape.width'
+    fault norm-back-not-added "cuda_norms" device/cuda/kernels_norms.cu \
+        'd.at[j] = fr_fma(stats[1], g, d.at[j]);' 'd.at[j] = stats[1] * g;'
+    fault norm-lanes-by-rows "cuda_norms" device/cuda/norms.c \
+        'fr_row_lanes(shape->width);' 'fr_row_lanes(shape->n_rows > 2 ? 32 : shape->width);'
+    fault gradient-rounded-twice "cuda_activation" device/cuda/kernels_activation.cu \
+        'dy.at[i] * up.at[i] * at.slope.lane' 'fr_rounded<X>(dy.at[i] * up.at[i]) * at.slope.lane'
+    fault sum-drops-last-row "cuda_rows" device/cuda/kernels_rows.cu \
+        'for (; n < end; n++) {' 'for (; n + 1 < end; n++) {'
+    fault rotation-not-inverse "cuda_heads" device/cuda/kernels_heads.cu \
+        'out.sine.at[j] = 0.0F - out.sine.at[j];' 'out.sine.at[j] = 0.0F + out.sine.at[j];'
+    fault cache-from-own-row "cuda_heads" device/cuda/heads.c \
+        '{segment->q_first, segment->own_first, segment->q_count}' '{segment->own_first, segment->own_first, segment->q_count}'
+}
+
+products() {
+    fault tail-column-left "cuda_product" device/cuda/kernels_product.cu \
+        '            if (j < n) {' '            if (j + 1 < n) {'
+    fault product-not-added "cuda_product" device/cuda/kernels_product.cu \
+        'accumulate ? before + sum[j] : sum[j]' 'sum[j]'
+    fault part-at-wrong-row "cuda_product_parts" device/cuda/product.c \
+        'run.rows = rows + row * row_bytes;' 'run.rows = rows + first * row_bytes;'
+    fault sums-between-parts-lost "cuda_product_parts" device/cuda/product.c \
+        '.begun = first > 0 ? sums : NULL' '.begun = NULL'
+    fault few-part-offset "cuda_few" device/cuda/few.c \
+        'column += args.part.n_rows;' 'column += args.part.n_rows - 1;'
+    fault few-rounded-twice "cuda_few" device/cuda/kernels_few.cu \
+        'fr_read(y) + sum : sum);' 'fr_read(y) + fr_bf16_widen(fr_bf16_round(sum)) : sum);'
+    fault nibble-swapped "cuda_widen" device/cuda/format_blocks.cuh \
+        'fr_nibbles(fr_bytes_8(b + 16 + at / 64 * 32 + at % 32), at % 64 / 32 * 4)' \
+        'fr_nibbles(fr_bytes_8(b + 16 + at / 64 * 32 + at % 32), 4 - at % 64 / 32 * 4)'
+    fault rows-unpaired "cuda_widen" device/cuda/format_rows.cuh \
+        '2 * (i - half) + 1;' '2 * (i - half);'
+    fault part-one-row-off "cuda_widen" device/cuda/kernels_widen.cu \
+        'row -= part->n_rows;' 'row -= part->n_rows - 1;'
+}
+
+losses() {
+    fault loss-threads-by-rows "cuda_loss:rows_depend_on_themselves_alone" device/cuda/loss.c \
+        '.threads = threads_of(vocab)' '.threads = threads_of(vocab * fr_min(n_rows, 2))'
+    fault exponent-one-more "cuda_loss:exact_sums_are_the_same_integers" device/cuda/loss.c \
+        '.n_units = n_units,
+                                    .n = n,
+                                    .scale = ldexp(1.0, exponent)' \
+        '.n_units = n_units,
+                                    .n = n,
+                                    .scale = ldexp(1.0, exponent + 1)'
+    fault refused-not-counted "cuda_loss:exact_sums_are_the_same_integers" device/cuda/kernels_loss.cu \
+        '    *refused += 1;' ''
+    fault refused-of-one-warp "cuda_loss:exact_sums_are_the_same_integers" device/cuda/kernels_loss.cu \
+        'if (fr_thread() % FR_WARP == 0 && total != 0) {' 'if (fr_thread() == 0 && total != 0) {'
+    fault exact-sum-twice "cuda_loss:exact_sums_are_the_same_integers" device/cuda/kernels_loss.cu \
+        'a.sum[i] = sum;' 'a.sum[i] += sum;'
+}
+
+tokens() {
+    fault ties-to-higher-id "cuda_sample:ids_are_those_of_the_cpu" device/cuda/kernels_sample.cu \
+        '<< 32 | (uint64_t)i;' '<< 32 | (uint64_t)(uint32_t)~i;' \
+        '(int32_t)(uint32_t)s.best' '(int32_t)~(uint32_t)s.best'
+    fault uniform-of-other-row "cuda_sample:ids_are_those_of_the_cpu" device/cuda/kernels_sample.cu \
+        'a.uniform_N[n])' 'a.uniform_N[n > 0 ? n - 1 : n])'
+    fault sample-wrong-lane "cuda_sample:ids_are_those_of_the_cpu" device/cuda/sample_lists.cuh \
+        'fr_from_lane(before, lane - step);' 'fr_from_lane(before, lane - step + 1);'
+    fault even-sum-never-odd "cuda_sample:ties_come_after_sums_of_either_parity" device/cuda/sample_sums.cuh \
+        'even_stays ? next.even : next.odd' 'even_stays ? next.even : next.even'
+    fault odd-sum-never-even "cuda_sample:ties_come_after_sums_of_either_parity" device/cuda/sample_sums.cuh \
+        'odd_stays ? next.odd : next.even' 'odd_stays ? next.odd : next.odd'
+    fault odd-sum-always-even "cuda_sample:ties_come_after_sums_of_either_parity" device/cuda/sample_sums.cuh \
+        'odd_stays ? next.odd : next.even' 'odd_stays ? next.even : next.even'
+}
+
+streams() {
+    fault block-reused-early "cuda_memory:copies_may_be_larger_than_the_blocks" device/cuda/memory_transfer.c \
+        '        wait_for(m, ring->until[ring->at]);' ''
+    fault put-from-plain-memory "cuda_memory" device/cuda/memory_transfer.c \
+        '                                            block, (size_t)piece, cuda->stream),' \
+        '                                            (const char *)from + at, (size_t)piece, cuda->stream),'
+    fault mark-passes-early "cuda_memory" device/cuda/memory_transfer.c \
+        'if (result == FR_CU_NOT_READY) {
+        return false;' 'if (result == FR_CU_NOT_READY) {
+        return true;'
+    fault get-delivered-early "cuda_memory" device/cuda/memory_transfer.c \
+        'if (d->behind > m->passed) {' 'if (d->behind > m->passed + 1) {'
+    fault get-behind-older-mark "cuda_memory" device/cuda/memory_transfer.c \
+        '(fr_cuda_delivery){m->made + 1, block' '(fr_cuda_delivery){m->made, block'
+    fault mark-of-older-event "cuda_memory" device/cuda/memory_transfer.c \
+        'event_record(m->events[mark % FR_CUDA_MARKS]' 'event_record(m->events[(mark - 1) % FR_CUDA_MARKS]'
+    fault freed-while-in-use "cuda_memory:pinned_memory_is_zeroed_and_may_be_freed_early" device/cuda/memory_transfer.c \
+        '    wait_until(m, p->until);' ''
+    fault freed-a-mark-early "cuda_memory:pinned_memory_is_zeroed_and_may_be_freed_early" device/cuda/memory_transfer.c \
+        'target->until = m->made + 1;' 'target->until = m->made;'
+    fault memory-not-zeroed "cuda_pool" device/cuda/memory.c \
+        '    fr_cuda_zero(device, *out, fr_pool_block_bytes(m->pool, *out));' ''
+    fault lists-side-by-side "cuda_pool" device/cuda/memory.c \
+        'at += fr_round_up(lists[i].bytes, FR_CUDA_ALIGNMENT);' 'at += lists[i].bytes / 2;'
+    fault wrong-gpu "cuda_pool:a_rank_has_the_gpu_of_its_number" device/cuda/runtime.c \
+        'choice.by_rank ? choice.number % count : choice.number' 'choice.by_rank ? 0 : choice.number'
+}
+
+links() {
+    fault message-before-mark "mpi_link" comm/link_staged.c \
+        'if (!fr_device_passed(l->base.device, b->mark)) {' 'if (l == NULL) {'
+    fault piece-summed-twice "mpi_link" comm/link_staged.c \
+        '        FR_TRY(begin_moving(l, s, b));' \
+        '        FR_TRY(begin_moving(l, s, b));
+        for (bool done = s->direction != SUM; !done;) {
+            FR_TRY(fr_group_test(l->base.group, &b->request, &done));
+            FR_TRY(done ? begin_moving(l, s, b) : FR_OK);
+        }'
+    fault piece-of-other-place "mpi_link" comm/link_staged.c \
+        't->to + b->at, b->memory' 't->to + (b->at > 0 ? b->at - 8 : 0), b->memory'
+}
+
+# ---- all ------------------------------------------------------------------------------------------------
+
+if [ "${1:-}" = --check ]; then
+    mode=check
+    wanted=()
+else
+    prepare
+fi
+for group in barriers attention rows products losses tokens streams links; do
+    "$group"
+done
+[ ${#wanted[@]} = 0 ] || [ $n_faults = ${#wanted[@]} ] || fail "no such fault among: ${wanted[*]}"
+if [ $mode = check ]; then
+    echo "$n_faults faults are where they say"
+    exit 0
+fi
+restore
+build "${!used[@]}"
+for test in "${!used[@]}"; do
+    observe "$test"
+    [ -z "$shown" ] || fail "$test without a fault $shown: $(cat "$work/out")"
+done
+echo "no fault: ${#used[@]} tests pass"
+echo "$n_faults faults, ${#silent[@]} times a test sees none; $SECONDS s"
+[ ${#silent[@]} = 0 ] || fail "these are not caught: ${silent[*]}"
