@@ -52,7 +52,7 @@ run_test() {
     local program=${1%%:*} cases=()
     [[ $1 != *:* ]] || cases=("${1#*:}")
     case $program in
-    mpi_*) timeout -k 5 "$limit" mpirun -n 2 "$tests/$program" --ranks 2 "${cases[@]}" ;;
+    mpi_*) timeout -k 5 $((limit / 3)) mpirun -n 2 "$tests/$program" --ranks 2 "${cases[@]}" ;;
     *_races) FR_EMULATED_FEW=1 timeout -k 5 "$limit" "$tests/$program" "${cases[@]}" ;;
     *) timeout -k 5 "$limit" "$tests/$program" "${cases[@]}" ;;
     esac >"$work/out" 2>&1 </dev/null
