@@ -23,9 +23,9 @@
 /* The operators, as a backend has them: each is the public function of that name (fr_linear, ...) with plain pointers; views
  * stay views. */
 typedef fr_status fr_op_linear(fr_device *device, int64_t m, fr_view x,
-                               const fr_matrix *w, bool accumulate, fr_view y);
+                               const fr_matrix *w, fr_view add, fr_view y);
 typedef fr_status fr_op_linear_few(fr_device *device, int64_t m, fr_view x,
-                                   const fr_matrix *w, bool accumulate, fr_view y);
+                                   const fr_matrix *w, fr_view add, fr_view y);
 typedef fr_status fr_op_linear_back(fr_device *device, int64_t m, fr_view dy,
                                     const fr_matrix *w, bool accumulate, fr_view dx);
 typedef fr_status fr_op_gather_rows(fr_device *device, int64_t n_tokens,

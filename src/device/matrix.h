@@ -95,20 +95,21 @@ void fr_matrix_read(const fr_quant_kernels *kernels, const fr_matrix *w, int64_t
                     int64_t count, void *out);
 
 /**
- * y_MN = x_MK W_NK^T, or y += ... with `accumulate`.
+ * y_MN = add_MN + x_MK W_NK^T, where `add` may be y itself, whose numbers the product is then added to.
  * W in bf16: x and W enter in fixed point (cpu/gemm.h), which is closer to the exact product than x rounded to bf16.
  *
- * @param m  rows of x and y, >= 0
- * @param x  [m, w->n_in]   @param y  [m, w->n_out], does not overlap x
+ * @param m    rows of x and y, >= 0
+ * @param x    [m, w->n_in]   @param y  [m, w->n_out], does not overlap x
+ * @param add  [m, w->n_out] in y's type; y, or memory that does not overlap it; none: zeros
  * @return FR_OK; FR_ERR_NO_MEMORY (scratch)
  */
 FR_MUST_CHECK fr_status fr_linear(fr_device *device, int64_t m, fr_view x,
-                                  const fr_matrix *w, bool accumulate, fr_view y);
+                                  const fr_matrix *w, fr_view add, fr_view y);
 
 /** fr_linear for few rows, at the speed at which W can be read; its order of summation, and so its bits, are its own
  * (cpu/few.h), whatever m is. W in bf16: x is rounded to bf16 (nearest even), products and sums are f32. */
 FR_MUST_CHECK fr_status fr_linear_few(fr_device *device, int64_t m, fr_view x,
-                                      const fr_matrix *w, bool accumulate, fr_view y);
+                                      const fr_matrix *w, fr_view add, fr_view y);
 
 /** dx_MK = dy_MN W_NK, or dx += ... with `accumulate`; same precision rule on dy. */
 FR_MUST_CHECK fr_status fr_linear_back(fr_device *device, int64_t m, fr_view dy,

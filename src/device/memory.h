@@ -45,6 +45,18 @@ static inline fr_view fr_view_of(fr_byte *at, fr_dtype dtype)
     return (fr_view){at, dtype};
 }
 
+/** No numbers: where an operator's header allows it. */
+static inline fr_view fr_view_none(void)
+{
+    return (fr_view){NULL, FR_F32};
+}
+
+/** x, or none. */
+static inline fr_view fr_view_if(bool wanted, fr_view x)
+{
+    return wanted ? x : fr_view_none();
+}
+
 /** f32 numbers as a view, which does not say whether an operator may write them. */
 static inline fr_view fr_view_f32(const fr_f32 *x)
 {

@@ -10,27 +10,29 @@ static bool can_attend(const fr_attention_params *p)
 }
 
 fr_status fr_linear(fr_device *device, int64_t m, fr_view x, const fr_matrix *w,
-                    bool accumulate, fr_view y)
+                    fr_view add, fr_view y)
 {
     if (!takes(device, FR_OP_LINEAR,
-               m >= 0 && w->n_out >= 0 && w->n_in >= 0 && WORKS(device, x, y))) {
+               m >= 0 && w->n_out >= 0 && w->n_in >= 0 && WORKS(device, x) &&
+                   ALIKE(device, y, add))) {
         return fr_device_check(device);
     }
     int64_t began = begin(device);
-    fr_status status = device->ops->linear(device, m, x, w, accumulate, y);
+    fr_status status = device->ops->linear(device, m, x, w, add, y);
     end(device, FR_OP_LINEAR, began, 2 * m * w->n_out * w->n_in);
     return status;
 }
 
 fr_status fr_linear_few(fr_device *device, int64_t m, fr_view x, const fr_matrix *w,
-                        bool accumulate, fr_view y)
+                        fr_view add, fr_view y)
 {
     if (!takes(device, FR_OP_LINEAR,
-               m >= 0 && w->n_out >= 0 && w->n_in >= 0 && WORKS(device, x, y))) {
+               m >= 0 && w->n_out >= 0 && w->n_in >= 0 && WORKS(device, x) &&
+                   ALIKE(device, y, add))) {
         return fr_device_check(device);
     }
     int64_t began = begin(device);
-    fr_status status = device->ops->linear_few(device, m, x, w, accumulate, y);
+    fr_status status = device->ops->linear_few(device, m, x, w, add, y);
     end(device, FR_OP_LINEAR, began, 2 * m * w->n_out * w->n_in);
     return status;
 }

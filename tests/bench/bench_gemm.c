@@ -125,7 +125,7 @@ static fr_status time_once(bench *b, bench_set *set, const fr_matrix *w, int64_t
         FR_TRY(fr_linear_back(set->device, m, fr_host_view(b->x), w, false,
                               fr_host_view(b->y)));
     } else {
-        FR_TRY(fr_linear(set->device, m, fr_host_view(b->x), w, false,
+        FR_TRY(fr_linear(set->device, m, fr_host_view(b->x), w, fr_view_none(),
                          fr_host_view(b->y)));
     }
     double seconds = now() - start;

@@ -315,14 +315,14 @@ static void check_no_depth(fr_device *device, void *user)
     fr_matrix no_outputs = fr_matrix_of("", FR_F32, 0, 3);
     float y[6] = {1, 2, 3, 4, 5, 6};
     (void)user;
-    FR_ASSERT_OK(
-        fr_linear(device, 2, fr_host_view(y), &no_inputs, true, fr_host_view(y)));
+    FR_ASSERT_OK(fr_linear(device, 2, fr_host_view(y), &no_inputs, fr_host_view(y),
+                           fr_host_view(y)));
     CU_ASSERT_EQUAL(y[5], 6.0F);
-    FR_ASSERT_OK(
-        fr_linear(device, 2, fr_host_view(y), &no_outputs, false, fr_host_view(y)));
+    FR_ASSERT_OK(fr_linear(device, 2, fr_host_view(y), &no_outputs, fr_view_none(),
+                           fr_host_view(y)));
     CU_ASSERT_EQUAL(y[5], 6.0F);
-    FR_ASSERT_OK(
-        fr_linear(device, 2, fr_host_view(y), &no_inputs, false, fr_host_view(y)));
+    FR_ASSERT_OK(fr_linear(device, 2, fr_host_view(y), &no_inputs, fr_view_none(),
+                           fr_host_view(y)));
     CU_ASSERT_EQUAL(y[0], 0.0F);
     CU_ASSERT_EQUAL(y[5], 0.0F);
 }
@@ -330,6 +330,61 @@ static void check_no_depth(fr_device *device, void *user)
 static void a_sum_of_nothing_is_zero(void)
 {
     fr_test_each_isa(check_no_depth, NULL);
+}
+
+/* ---- what is added ---------------------------------------------------------------------------- */
+
+typedef fr_status linear_operator(fr_device *device, int64_t m, fr_view x,
+                                  const fr_matrix *w, fr_view add, fr_view y);
+
+/* The bits of y += x W' on a copy; `add` stays as it is. A number behind y does, too. */
+static void check_added(fr_device *device, const fr_matrix *w, linear_operator *linear)
+{
+    enum { M = 11 };
+    int64_t n = M * w->n_out;
+    float *x = fr_test_numbers(M * w->n_in, 5, 1.0);
+    float *add = fr_test_numbers(n, 7, 1.0);
+    float *kept = fr_test_numbers(n, 7, 1.0);
+    float *in_place = fr_test_numbers(n, 7, 1.0);
+    float *y = fr_test_numbers(n + 1, 9, 1.0);
+    float behind = y[n];
+    FR_ASSERT_OK(linear(device, M, fr_host_view(x), w, fr_host_view(in_place),
+                        fr_host_view(in_place)));
+    FR_ASSERT_OK(
+        linear(device, M, fr_host_view(x), w, fr_host_view(add), fr_host_view(y)));
+    fr_assert_same_bytes("another buffer", y, in_place, (size_t)n * sizeof *y);
+    fr_assert_same_bytes("what is added", add, kept, (size_t)n * sizeof *y);
+    CU_ASSERT_EQUAL(y[n], behind);
+    free(x);
+    free(add);
+    free(kept);
+    free(in_place);
+    free(y);
+}
+
+static void check_added_cases(fr_device *device, void *user)
+{
+    static const fr_dtype TYPES[] = {FR_F32, FR_BF16};
+    (void)user;
+    for (int i = 0; i < FR_N_CASES(TYPES); i++) {
+        fr_linear_case linear = fr_linear_case_init(37, 50, TYPES[i]);
+        void *memory = NULL;
+        fr_matrix apart = fr_test_apart(&linear.w, &memory);
+        fr_matrix no_depth = fr_matrix_of("", TYPES[i], 37, 0);
+        check_added(device, &linear.w, fr_linear);
+        check_added(device, &linear.w, fr_linear_few);
+        check_added(device, &apart, fr_linear);
+        check_added(device, &apart, fr_linear_few);
+        check_added(device, &no_depth, fr_linear);
+        check_added(device, &no_depth, fr_linear_few);
+        free(memory);
+        fr_linear_case_fini(&linear);
+    }
+}
+
+static void what_is_added_may_lie_elsewhere(void)
+{
+    fr_test_each_device(check_added_cases, NULL);
 }
 
 /* ---- the device ------------------------------------------------------------------------------ */
@@ -341,14 +396,14 @@ static void a_repeated_call_allocates_nothing(void)
     fr_linear_case linear = fr_linear_case_init(80, 48, FR_BF16);
     float *x = fr_test_numbers(M * 80, 5, 1.0);
     float *y = fr_test_zeros(M * 80);
-    FR_ASSERT_OK(
-        fr_linear(device, M, fr_host_view(x), &linear.w, false, fr_host_view(y)));
+    FR_ASSERT_OK(fr_linear(device, M, fr_host_view(x), &linear.w, fr_view_none(),
+                           fr_host_view(y)));
     FR_ASSERT_OK(
         fr_linear_back(device, M, fr_host_view(x), &linear.w, false, fr_host_view(y)));
     fr_scratch left = fr_cpu_of(device)->scratch[FR_SCRATCH_GEMM_LEFT];
     fr_scratch right = fr_cpu_of(device)->scratch[FR_SCRATCH_GEMM_RIGHT];
-    FR_ASSERT_OK(
-        fr_linear(device, M, fr_host_view(x), &linear.w, true, fr_host_view(y)));
+    FR_ASSERT_OK(fr_linear(device, M, fr_host_view(x), &linear.w, fr_host_view(y),
+                           fr_host_view(y)));
     FR_ASSERT_OK(fr_linear_back(device, M - 9, fr_host_view(x), &linear.w, false,
                                 fr_host_view(y)));
     CU_ASSERT_PTR_EQUAL(left.data,
@@ -406,6 +461,7 @@ static const fr_case CASES[] = {
     FR_CASE(a_bad_activation_spoils_its_whole_row_alone),
     FR_CASE(a_bad_weight_spoils_its_column_alone),
     FR_CASE(a_sum_of_nothing_is_zero),
+    FR_CASE(what_is_added_may_lie_elsewhere),
     FR_CASE(a_repeated_call_allocates_nothing),
     FR_CASE(a_device_refuses_what_it_cannot_be),
     FR_CASE(each_set_has_kernels_of_its_own),

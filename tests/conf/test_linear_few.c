@@ -62,7 +62,8 @@ static void check_rows(fr_device *device, const few_case *c, int64_t m, bool acc
                    fr_isa_name(fr_test_isa(device)),
                    linear->w.dtype == FR_BF16 ? "bf16" : "f32", (long long)columns,
                    (long long)linear->w.n_in, (long long)m, fr_device_threads(device));
-    FR_ASSERT_OK(fr_linear_few(device, m, fr_host_view(left), &linear->w, accumulate,
+    FR_ASSERT_OK(fr_linear_few(device, m, fr_host_view(left), &linear->w,
+                               fr_view_if(accumulate, fr_host_view(got)),
                                fr_host_view(got)));
     as_given.w.dtype = FR_F32;
     fr_linear_case_reference(&as_given, false, m, c->entered + first * linear->w.n_in,
@@ -128,8 +129,8 @@ static void check_bad_number(fr_device *device, void *user)
         } else {
             fr_linear_case_set(&linear, COLUMN, N_IN - 1, INFINITY);
         }
-        FR_ASSERT_OK(fr_linear_few(device, M, fr_host_view(x), &linear.w, false,
-                                   fr_host_view(y)));
+        FR_ASSERT_OK(fr_linear_few(device, M, fr_host_view(x), &linear.w,
+                                   fr_view_none(), fr_host_view(y)));
         for (int at = 0; at < M * N_OUT; at++) {
             bool spoilt = in_x ? at / N_OUT == ROW : at % N_OUT == COLUMN;
             CU_ASSERT_EQUAL(isfinite(y[at]) == 0, spoilt);
@@ -150,13 +151,13 @@ static void check_nothing(fr_device *device, void *user)
     fr_matrix no_outputs = fr_matrix_of("", FR_F32, 0, 3);
     float y[6] = {1, 2, 3, 4, 5, 6};
     (void)user;
-    FR_ASSERT_OK(
-        fr_linear_few(device, 2, fr_host_view(y), &no_outputs, false, fr_host_view(y)));
-    FR_ASSERT_OK(
-        fr_linear_few(device, 2, fr_host_view(y), &no_inputs, true, fr_host_view(y)));
+    FR_ASSERT_OK(fr_linear_few(device, 2, fr_host_view(y), &no_outputs, fr_view_none(),
+                               fr_host_view(y)));
+    FR_ASSERT_OK(fr_linear_few(device, 2, fr_host_view(y), &no_inputs, fr_host_view(y),
+                               fr_host_view(y)));
     CU_ASSERT_EQUAL(y[5], 6.0F);
-    FR_ASSERT_OK(
-        fr_linear_few(device, 2, fr_host_view(y), &no_inputs, false, fr_host_view(y)));
+    FR_ASSERT_OK(fr_linear_few(device, 2, fr_host_view(y), &no_inputs, fr_view_none(),
+                               fr_host_view(y)));
     CU_ASSERT_EQUAL(y[5], 0.0F);
 }
 

@@ -175,14 +175,17 @@ static void check_operators(fr_device *device, const parts_case *c)
     for (int i = 0; i < 2 * FR_N_CASES(COUNTS); i++) {
         int64_t m = COUNTS[i / 2];
         bool add = i % 2 == 1;
-        FR_ASSERT_OK(
-            fr_linear_few(device, m, fr_host_view(x), &c->w, add, fr_host_view(got)));
-        FR_ASSERT_OK(fr_linear_few(device, m, fr_host_view(x), &c->dense, add,
+        FR_ASSERT_OK(fr_linear_few(device, m, fr_host_view(x), &c->w,
+                                   fr_view_if(add, fr_host_view(got)),
+                                   fr_host_view(got)));
+        FR_ASSERT_OK(fr_linear_few(device, m, fr_host_view(x), &c->dense,
+                                   fr_view_if(add, fr_host_view(wanted)),
                                    fr_host_view(wanted)));
         fr_assert_same_bytes("few", got, wanted, (size_t)(m * ROWS) * sizeof *got);
-        FR_ASSERT_OK(
-            fr_linear(device, m, fr_host_view(x), &c->w, add, fr_host_view(got)));
-        FR_ASSERT_OK(fr_linear(device, m, fr_host_view(x), &c->dense, add,
+        FR_ASSERT_OK(fr_linear(device, m, fr_host_view(x), &c->w,
+                               fr_view_if(add, fr_host_view(got)), fr_host_view(got)));
+        FR_ASSERT_OK(fr_linear(device, m, fr_host_view(x), &c->dense,
+                               fr_view_if(add, fr_host_view(wanted)),
                                fr_host_view(wanted)));
         fr_assert_same_bytes("linear", got, wanted, (size_t)(m * ROWS) * sizeof *got);
         FR_ASSERT_OK(

@@ -106,8 +106,8 @@ static uint64_t run_few_rows(fr_device *device)
         fr_linear_case c = spread_weights(SHAPES[i / 2], i % 2 == 0 ? FR_F32 : FR_BF16);
         float *x = spread_numbers(FEW * c.w.n_in, 3);
         float *y = fr_test_numbers(FEW * c.w.n_out, 4, 1.0);
-        FR_ASSERT_OK(
-            fr_linear_few(device, FEW, fr_host_view(x), &c.w, true, fr_host_view(y)));
+        FR_ASSERT_OK(fr_linear_few(device, FEW, fr_host_view(x), &c.w, fr_host_view(y),
+                                   fr_host_view(y)));
         digest = digest_floats(digest, y, FEW * c.w.n_out);
         free(x);
         free(y);

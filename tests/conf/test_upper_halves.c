@@ -71,8 +71,8 @@ static void check_products(fr_device *device, fr_isa isa)
         check_clear("a product", isa);
         FR_ASSERT_OK(fr_linear_case_run(device, &c, true, ROWS, x, false, y));
         check_clear("a product backwards", isa);
-        FR_ASSERT_OK(
-            fr_linear_few(device, 1, fr_host_view(x), &c.w, false, fr_host_view(y)));
+        FR_ASSERT_OK(fr_linear_few(device, 1, fr_host_view(x), &c.w, fr_view_none(),
+                                   fr_host_view(y)));
         check_clear("a product of a row", isa);
         fr_linear_case_fini(&c);
     }

@@ -92,11 +92,14 @@ static void check_call(const few_call *c)
                           wide + i % w->n_out * w->n_in, wanted[i + c->shift]);
     }
     int64_t at = c->shift + c->first * w->n_in;
-    FR_ASSERT_OK(fr_linear_few(two->cpu, c->m, fr_view_at(x.on_cpu, at), w,
-                               c->accumulate, fr_view_at(y.on_cpu, c->shift)));
-    FR_ASSERT_OK(fr_linear_few(two->cuda, c->m, fr_view_at(x.on_cuda, at),
-                               &c->w->on_cuda, c->accumulate,
-                               fr_view_at(y.on_cuda, c->shift)));
+    FR_ASSERT_OK(
+        fr_linear_few(two->cpu, c->m, fr_view_at(x.on_cpu, at), w,
+                      fr_view_if(c->accumulate, fr_view_at(y.on_cpu, c->shift)),
+                      fr_view_at(y.on_cpu, c->shift)));
+    FR_ASSERT_OK(
+        fr_linear_few(two->cuda, c->m, fr_view_at(x.on_cuda, at), &c->w->on_cuda,
+                      fr_view_if(c->accumulate, fr_view_at(y.on_cuda, c->shift)),
+                      fr_view_at(y.on_cuda, c->shift)));
     float *got = fr_pair_fetch(&y);
     fr_assert_same_bytes(fr_quant_find(w->parts[0].format)->name, got, wanted,
                          (size_t)y.n * sizeof *got);
@@ -214,8 +217,8 @@ static void bad_numbers_stay_in_their_row_and_column(void)
         numbers[2 * DEPTH + DEPTH - 1] = i % 2 == 0 ? NAN : INFINITY;
         fr_pair x = fr_pair_of(&two, "x", M * DEPTH, fr_digit_type(i % 2), numbers);
         fr_pair y = fr_pair_numbers(&two, "y", M * COLUMNS, FR_F32, 1, 0);
-        FR_ASSERT_OK(
-            fr_linear_few(two.cuda, M, x.on_cuda, &w.on_cuda, false, y.on_cuda));
+        FR_ASSERT_OK(fr_linear_few(two.cuda, M, x.on_cuda, &w.on_cuda, fr_view_none(),
+                                   y.on_cuda));
         float *got = fr_pair_fetch(&y);
         for (int k = 0; k < M * COLUMNS; k++) {
             CU_ASSERT_EQUAL(isfinite(got[k]) != 0, k / COLUMNS != 2);

@@ -139,10 +139,11 @@ static void check_near_cpu(const fr_two *two, const fr_product_setting *s)
     fr_pair out = fr_pair_numbers(two, "out", M * (s->back ? N_IN : N_OUT),
                                   fr_product_out(s), 11, 1.0);
     bool is_narrow = fr_product_weights(s) == FR_BF16 || fr_product_out(s) == FR_BF16;
-    FR_ASSERT_OK(s->back ? fr_linear_back(two->cpu, M, left.on_cpu, &p.linear.w,
-                                          s->accumulate, out.on_cpu)
-                         : fr_linear(two->cpu, M, left.on_cpu, &p.linear.w,
-                                     s->accumulate, out.on_cpu));
+    FR_ASSERT_OK(s->back
+                     ? fr_linear_back(two->cpu, M, left.on_cpu, &p.linear.w,
+                                      s->accumulate, out.on_cpu)
+                     : fr_linear(two->cpu, M, left.on_cpu, &p.linear.w,
+                                 fr_view_if(s->accumulate, out.on_cpu), out.on_cpu));
     fr_product_case_run(two, s, M, left.on_cuda, &p.w, out.on_cuda);
     fr_pair_assert_near(&out,
                         is_narrow ? 0x1p-7 : 2 * fr_approx(FR_APPROX_LINEAR, FR_F32));
@@ -367,6 +368,56 @@ static void a_bad_number_spoils_its_row_or_column_alone(void)
     fr_two_close(&two);
 }
 
+/* ---- what is added ----------------------------------------------------------------------------- */
+
+/* y = add + x W' has the bits of y += x W', wherever `add` lies; it stays as it is, and so does the number behind y. */
+static void check_added(const fr_two *two, const fr_product_setting *s, bool few,
+                        const fr_matrix *w)
+{
+    enum { M = 7 };
+    int64_t n = M * w->n_out;
+    fr_pair x = fr_pair_numbers(two, "x", M * w->n_in, fr_product_left(s), 5, 1.0);
+    fr_pair in_place =
+        fr_pair_numbers(two, "in place", s->shift + n, fr_product_out(s), 7, 1.0);
+    fr_pair add = fr_pair_numbers(two, "added", s->shift + n, fr_product_out(s), 7, 1);
+    fr_pair y = fr_pair_numbers(two, "elsewhere", n + 1, fr_product_out(s), 9, 1.0);
+    fr_view both = fr_view_at(in_place.on_cuda, s->shift);
+    fr_view added = fr_view_at(add.on_cuda, s->shift);
+    FR_ASSERT_OK(few ? fr_linear_few(two->cuda, M, x.on_cuda, w, both, both)
+                     : fr_linear(two->cuda, M, x.on_cuda, w, both, both));
+    FR_ASSERT_OK(few ? fr_linear_few(two->cuda, M, x.on_cuda, w, added, y.on_cuda)
+                     : fr_linear(two->cuda, M, x.on_cuda, w, added, y.on_cuda));
+    float *wanted = fr_pair_fetch(&in_place);
+    memcpy(y.cpu, wanted + s->shift, (size_t)n * sizeof *wanted);
+    fr_pair_assert_same(&y);
+    fr_pair_assert_same(&add);
+    free(wanted);
+    fr_pair_free(&x);
+    fr_pair_free(&in_place);
+    fr_pair_free(&add);
+    fr_pair_free(&y);
+}
+
+static void what_is_added_may_lie_elsewhere(void)
+{
+    static const map_shape ADDED[] = {{33, 31}, {8, 12}, {68, 16}};
+    fr_two two = fr_two_open();
+    for (int i = 0; i < FR_PRODUCT_TYPES * FR_N_CASES(ADDED); i++) {
+        map_shape shape = ADDED[i / FR_PRODUCT_TYPES];
+        fr_product_setting s = {false, i % FR_PRODUCT_TYPES, true, 0, 0};
+        fr_product_case p = fr_product_case_init(&two, &s, shape.n_out, shape.n_in);
+        fr_matrix no_depth = fr_matrix_of(NULL, FR_F32, shape.n_out, 0);
+        for (s.shift = 0; s.shift < 2; s.shift++) {
+            check_added(&two, &s, false, &p.w);
+            check_added(&two, &s, true, &p.w);
+            check_added(&two, &s, false, &no_depth);
+            check_added(&two, &s, true, &no_depth);
+        }
+        fr_product_case_fini(&two, &p);
+    }
+    fr_two_close(&two);
+}
+
 /* ---- nothing --------------------------------------------------------------------------------- */
 
 /* No rows or columns: nothing is written. No depth: zeros, or nothing is added. */
@@ -405,6 +456,7 @@ static const fr_case CASES[] = {
     FR_CASE(sums_run_along_the_depth),
     FR_CASE(operands_are_rounded_to_nearest_even),
     FR_CASE(a_bad_number_spoils_its_row_or_column_alone),
+    FR_CASE(what_is_added_may_lie_elsewhere),
     FR_CASE(a_sum_of_nothing_is_zero),
 };
 

@@ -97,7 +97,8 @@ fr_status fr_linear_case_run(fr_device *device, const fr_linear_case *linear, bo
 {
     return back ? fr_linear_back(device, m, fr_host_view(left), &linear->w, accumulate,
                                  fr_host_view(out))
-                : fr_linear(device, m, fr_host_view(left), &linear->w, accumulate,
+                : fr_linear(device, m, fr_host_view(left), &linear->w,
+                            fr_view_if(accumulate, fr_host_view(out)),
                             fr_host_view(out));
 }
 

@@ -47,13 +47,13 @@ static fr_matrix matrix_of(const bench *b, int64_t n_out, int64_t n_in)
 static void linear_of_negative_rows(bench *b)
 {
     fr_matrix w = matrix_of(b, 4, 4);
-    b->status = fr_linear(b->device, -1, b->in, &w, false, b->out);
+    b->status = fr_linear(b->device, -1, b->in, &w, fr_view_none(), b->out);
 }
 
 static void linear_few_of_negative_width(bench *b)
 {
     fr_matrix w = matrix_of(b, 4, -4);
-    b->status = fr_linear_few(b->device, 1, b->in, &w, false, b->out);
+    b->status = fr_linear_few(b->device, 1, b->in, &w, fr_view_none(), b->out);
 }
 
 static void linear_back_of_negative_height(bench *b)
@@ -236,7 +236,7 @@ static fr_view bf16_of(fr_view x)
 static void linear_of_bf16(bench *b)
 {
     fr_matrix w = matrix_of(b, 4, 4);
-    b->status = fr_linear(b->device, 1, bf16_of(b->in), &w, false, b->out);
+    b->status = fr_linear(b->device, 1, bf16_of(b->in), &w, fr_view_none(), b->out);
 }
 
 static void linear_back_to_bf16(bench *b)
@@ -386,8 +386,8 @@ static void later_operators_do_nothing(void)
         name_of(BAD[i].which, name);
         BAD[i].call(&b);
         (void)fr_test_ctx(); /* without the error */
-        FR_ASSERT_FAILS(fr_linear(b.device, 2, b.in, &w, false, b.out), FR_ERR_INTERNAL,
-                        name);
+        FR_ASSERT_FAILS(fr_linear(b.device, 2, b.in, &w, fr_view_none(), b.out),
+                        FR_ERR_INTERNAL, name);
         FR_ASSERT_FAILS(fr_attention(b.device, &p, b.in, b.in, b.in, b.out, NULL),
                         FR_ERR_INTERNAL, name);
         fr_scale(b.device, N, 2.0F, b.y);

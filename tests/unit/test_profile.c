@@ -13,9 +13,9 @@ static void run_operators(fr_device *device, float *x, float *y, const float *w)
 {
     fr_matrix matrix = fr_matrix_of(w, FR_F32, WIDTH, WIDTH);
     for (int i = 0; i < CALLS; i++) {
-        CU_ASSERT_EQUAL(
-            fr_linear(device, M, fr_host_view(x), &matrix, false, fr_host_view(y)),
-            FR_OK);
+        CU_ASSERT_EQUAL(fr_linear(device, M, fr_host_view(x), &matrix, fr_view_none(),
+                                  fr_host_view(y)),
+                        FR_OK);
         fr_rmsnorm(device, M, WIDTH, fr_host_view(x), fr_host_f32(w), 1e-5F,
                    fr_host_view(y), NULL);
     }

@@ -331,7 +331,8 @@ static int64_t reading_bytes(fr_isa isa, fr_dtype dtype, const int64_t (*sides)[
         w.parts[0].head = 1; /* and a step of 0: all rows are this one */
         float *x = fr_test_zeros(w.n_in);
         float *y = fr_test_zeros(w.n_out);
-        FR_ASSERT_OK(fr_linear(device, 1, fr_host_view(x), &w, false, fr_host_view(y)));
+        FR_ASSERT_OK(
+            fr_linear(device, 1, fr_host_view(x), &w, fr_view_none(), fr_host_view(y)));
         FR_ASSERT_OK(
             fr_linear_back(device, 1, fr_host_view(y), &w, false, fr_host_view(x)));
         free(row);

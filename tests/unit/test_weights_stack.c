@@ -124,9 +124,11 @@ static void check_products(fr_device *device, const fr_matrix *left,
     float *got = fr_test_zeros(MAX * left->n_out);
     for (int64_t m = 1; m <= MAX; m += m == 1 ? 3 : 1) {
         for (int add = 0; add < 2; add++) {
-            FR_ASSERT_OK(fr_linear_few(device, m, fr_host_view(x), converted, add != 0,
+            FR_ASSERT_OK(fr_linear_few(device, m, fr_host_view(x), converted,
+                                       fr_view_if(add != 0, fr_host_view(wanted)),
                                        fr_host_view(wanted)));
-            FR_ASSERT_OK(fr_linear_few(device, m, fr_host_view(x), left, add != 0,
+            FR_ASSERT_OK(fr_linear_few(device, m, fr_host_view(x), left,
+                                       fr_view_if(add != 0, fr_host_view(got)),
                                        fr_host_view(got)));
             fr_assert_same_bytes("products", got, wanted,
                                  (size_t)(m * left->n_out) * sizeof *got);

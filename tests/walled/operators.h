@@ -48,14 +48,14 @@ WALLED(zero, (fr_device * device, void *to, int64_t bytes), (cpu_of(device), to,
        (NO_VIEW))
 WALLED_STATUS(linear,
               (fr_device * device, int64_t m, fr_view x, const fr_matrix *w,
-               bool accumulate, fr_view y),
-              (cpu_of(device), m, x, w, accumulate, y),
-              (USE(x, m * w->n_in), USE(y, m * w->n_out)))
+               fr_view add, fr_view y),
+              (cpu_of(device), m, x, w, add, y),
+              (USE(x, m * w->n_in), USE(add, m * w->n_out), USE(y, m * w->n_out)))
 WALLED_STATUS(linear_few,
               (fr_device * device, int64_t m, fr_view x, const fr_matrix *w,
-               bool accumulate, fr_view y),
-              (cpu_of(device), m, x, w, accumulate, y),
-              (USE(x, m * w->n_in), USE(y, m * w->n_out)))
+               fr_view add, fr_view y),
+              (cpu_of(device), m, x, w, add, y),
+              (USE(x, m * w->n_in), USE(add, m * w->n_out), USE(y, m * w->n_out)))
 WALLED_STATUS(linear_back,
               (fr_device * device, int64_t m, fr_view dy, const fr_matrix *w,
                bool accumulate, fr_view dx),

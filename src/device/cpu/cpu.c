@@ -48,6 +48,14 @@ static void cpu_copy(fr_device *device, void *to, const void *from, int64_t byte
     }
 }
 
+bool fr_cpu_begin_sum(fr_device *device, int64_t n, fr_view add, fr_view y)
+{
+    if (add.at != NULL && add.at != y.at) {
+        cpu_copy(device, y.at, add.at, n * (int64_t)sizeof(float));
+    }
+    return add.at != NULL;
+}
+
 static void cpu_zero(fr_device *device, void *to, int64_t bytes)
 {
     int threads = fr_kernels_threads(device->n_threads, bytes / (int64_t)sizeof(float));

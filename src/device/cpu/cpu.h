@@ -67,6 +67,9 @@ static inline float *fr_view_floats(fr_view x)
 FR_MUST_CHECK fr_status fr_cpu_scratch(fr_device *device, fr_scratch_use use,
                                        int64_t count, float **out);
 
+/** Before a product that adds to y: n numbers of `add` go to y, unless they are there. Whether there are any. */
+bool fr_cpu_begin_sum(fr_device *device, int64_t n, fr_view add, fr_view y);
+
 /* ---- the operators of the table (backend.h) --------------------------------------------------- */
 
 FR_MUST_CHECK fr_op_linear fr_cpu_linear;

@@ -159,17 +159,18 @@ static fr_status multiply(fr_device *device, few_product *p)
 }
 
 fr_status fr_cpu_linear_few(fr_device *device, int64_t m, fr_view x, const fr_matrix *w,
-                            bool accumulate, fr_view y)
+                            fr_view add, fr_view y)
 {
-    few_product product = {.w = w,
-                           .whole = {.m = m,
-                                     .depth = w->n_in,
-                                     .x = fr_view_floats(x),
-                                     .dtype = w->dtype,
-                                     .y = fr_view_floats(y),
-                                     .y_stride = w->n_out,
-                                     .add = accumulate},
-                           .kernel = select_kernel(fr_cpu_of(device)->isa),
-                           .formats = fr_quant_kernels_select(fr_cpu_of(device)->isa)};
+    few_product product = {
+        .w = w,
+        .whole = {.m = m,
+                  .depth = w->n_in,
+                  .x = fr_view_floats(x),
+                  .dtype = w->dtype,
+                  .y = fr_view_floats(y),
+                  .y_stride = w->n_out,
+                  .add = fr_cpu_begin_sum(device, m * w->n_out, add, y)},
+        .kernel = select_kernel(fr_cpu_of(device)->isa),
+        .formats = fr_quant_kernels_select(fr_cpu_of(device)->isa)};
     return multiply(device, &product);
 }

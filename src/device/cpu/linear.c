@@ -91,7 +91,7 @@ static fr_status multiply(fr_device *device, const fr_product *product)
 
 /* y [m, n_out] = x [m, n_in] W^T: W lies as [n_out, n_in], so the depth runs along its rows in memory. */
 fr_status fr_cpu_linear(fr_device *device, int64_t m, fr_view x, const fr_matrix *w,
-                        bool accumulate, fr_view y)
+                        fr_view add, fr_view y)
 {
     fr_product product = {.m = m,
                           .columns = w->n_out,
@@ -101,7 +101,7 @@ fr_status fr_cpu_linear(fr_device *device, int64_t m, fr_view x, const fr_matrix
                           .left_stride = w->n_in,
                           .weights = w,
                           .transposed = true,
-                          .accumulate = accumulate,
+                          .accumulate = fr_cpu_begin_sum(device, m * w->n_out, add, y),
                           .out = fr_view_floats(y),
                           .out_stride = w->n_out};
     return multiply(device, &product);

@@ -23,7 +23,7 @@ static few_tile tile_of(int64_t m)
 
 /* As many rows of x as a grid takes at a time: all, but for a caller who has very many. */
 static void multiply_part(fr_device *device, fr_few_args args, int64_t m, fr_view x,
-                          fr_view y)
+                          fr_view add, fr_view y)
 {
     few_tile tile = tile_of(m);
     int64_t columns = fr_ceil_div(args.part.n_rows, tile.columns);
@@ -32,6 +32,7 @@ static void multiply_part(fr_device *device, fr_few_args args, int64_t m, fr_vie
         args.m = fr_min(m - row, most);
         args.row_tiles = fr_ceil_div(args.m, tile.rows);
         args.x = fr_view_at(x, row * args.n_in).at;
+        args.add = fr_view_at(add, row * args.y_stride).at;
         args.y = fr_view_at(y, row * args.y_stride).at;
         fr_cuda_start start = {.kernel = tile.kernel,
                                .blocks = columns * args.row_tiles,
@@ -43,7 +44,7 @@ static void multiply_part(fr_device *device, fr_few_args args, int64_t m, fr_vie
 }
 
 fr_status fr_cuda_linear_few(fr_device *device, int64_t m, fr_view x,
-                             const fr_matrix *w, bool accumulate, fr_view y)
+                             const fr_matrix *w, fr_view add, fr_view y)
 {
     int64_t column = 0;
     for (int i = 0; i < w->n_parts && m > 0; i++) {
@@ -53,10 +54,10 @@ fr_status fr_cuda_linear_few(fr_device *device, int64_t m, fr_view x,
                             .y_stride = w->n_out,
                             .x_is_bf16 = x.dtype == FR_BF16 ? 1 : 0,
                             .y_is_bf16 = y.dtype == FR_BF16 ? 1 : 0,
-                            .is_rounded = w->dtype == FR_BF16 ? 1 : 0,
-                            .adds = accumulate ? 1 : 0};
+                            .is_rounded = w->dtype == FR_BF16 ? 1 : 0};
         if (args.part.n_rows > 0) {
-            multiply_part(device, args, m, x, fr_view_at(y, column));
+            multiply_part(device, args, m, x, fr_view_at(add, column),
+                          fr_view_at(y, column));
         }
         column += args.part.n_rows;
     }

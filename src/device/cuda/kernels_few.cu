@@ -6,7 +6,7 @@
  * is warp s mod FR_FEW_SPLIT's, and lane l has the numbers 8 l .. 8 l + 7 of it.
  *
  * Order of a sum, whatever else the block makes: a lane adds its products in ascending order, each by one fused multiply-add; then
- * lanes that lie 16, 8, 4, 2, 1 apart are added; then the warps, (0 + 1) + (2 + 3); then that to what y held.
+ * lanes that lie 16, 8, 4, 2, 1 apart are added; then the warps, (0 + 1) + (2 + 3); then that to what is to be added.
  */
 #include "device/cuda/kernels_widen.h"
 
@@ -132,11 +132,12 @@ FR_DEVICE void store(const fr_few_args &a, int64_t row, int64_t column, float su
 {
     int64_t i = row * a.y_stride + column;
     if (a.y_is_bf16 != 0) {
-        fr_bf16 *y = static_cast<fr_bf16 *>(a.y) + i;
-        fr_write(y, a.adds != 0 ? fr_read(y) + sum : sum);
+        const fr_bf16 *add = static_cast<const fr_bf16 *>(a.add);
+        fr_write(static_cast<fr_bf16 *>(a.y) + i,
+                 add != nullptr ? fr_read(add + i) + sum : sum);
     } else {
-        float *y = static_cast<float *>(a.y) + i;
-        *y = a.adds != 0 ? *y + sum : sum;
+        const float *add = static_cast<const float *>(a.add);
+        static_cast<float *>(a.y)[i] = add != nullptr ? add[i] + sum : sum;
     }
 }
 

@@ -215,44 +215,45 @@ FR_DEVICE void begin(const fr_product_arguments &a, int64_t row, int64_t column,
     }
 }
 
-/* Four numbers of a row; those beside the result are left. */
+/* Four numbers of a row, on top of those of `add` if that is not null; those beside the result are left. */
 template <typename Y>
-FR_DEVICE void write_four(Y *to, int64_t n, bool in_fours, bool accumulate,
+FR_DEVICE void write_four(Y *to, const Y *add, int64_t n, bool in_fours,
                           const float *sum)
 {
     if (in_fours && n >= 4) {
-        fr_four<Y> *at = reinterpret_cast<fr_four<Y> *>(to);
         fr_four<Y> numbers = {};
-        if (accumulate) {
-            numbers = *at;
+        if (add != nullptr) {
+            numbers = *reinterpret_cast<const fr_four<Y> *>(add);
         }
         FR_UNROLL
         for (int j = 0; j < 4; j++) {
             float before = fr_read(&numbers.at[j]);
-            fr_write(&numbers.at[j], accumulate ? before + sum[j] : sum[j]);
+            fr_write(&numbers.at[j], add != nullptr ? before + sum[j] : sum[j]);
         }
-        *at = numbers;
+        *reinterpret_cast<fr_four<Y> *>(to) = numbers;
     } else {
         FR_UNROLL
         for (int j = 0; j < 4; j++) {
             if (j < n) {
-                fr_write(to + j, accumulate ? fr_read(to + j) + sum[j] : sum[j]);
+                fr_write(to + j, add != nullptr ? fr_read(add + j) + sum[j] : sum[j]);
             }
         }
     }
 }
 
 template <typename Y>
-FR_DEVICE void write_sums(Y *out, const fr_product_arguments &a, int64_t stride,
-                          bool accumulate, int64_t row, int64_t column, const sums &sum)
+FR_DEVICE void write_sums(Y *out, const Y *add, const fr_product_arguments &a,
+                          int64_t stride, int64_t row, int64_t column, const sums &sum)
 {
-    bool in_fours =
-        reinterpret_cast<uintptr_t>(out) % sizeof(fr_four<Y>) == 0 && stride % 4 == 0;
+    uintptr_t both =
+        reinterpret_cast<uintptr_t>(out) | reinterpret_cast<uintptr_t>(add);
+    bool in_fours = both % sizeof(fr_four<Y>) == 0 && stride % 4 == 0;
     FR_UNROLL
     for (int i = 0; i < ROWS; i++) {
         if (row + i < a.m) {
-            write_four(out + (row + i) * stride + column, a.columns - column, in_fours,
-                       accumulate, sum.at[i]);
+            int64_t at = (row + i) * stride + column;
+            write_four(out + at, add != nullptr ? add + at : nullptr,
+                       a.columns - column, in_fours, sum.at[i]);
         }
     }
 }
@@ -262,10 +263,11 @@ FR_DEVICE void finish(const fr_product_arguments &a, int64_t row, int64_t column
                       const sums &sum)
 {
     if (a.unfinished != nullptr) {
-        write_sums(a.unfinished, a, a.columns, false, row, column, sum);
+        const float *nothing = nullptr;
+        write_sums(a.unfinished, nothing, a, a.columns, row, column, sum);
     } else {
-        write_sums(static_cast<Y *>(a.out), a, a.out_stride, a.accumulate != 0, row,
-                   column, sum);
+        write_sums(static_cast<Y *>(a.out), static_cast<const Y *>(a.add), a,
+                   a.out_stride, row, column, sum);
     }
 }
 

@@ -30,14 +30,15 @@ typedef struct fr_product_arguments {
     const float *begun; /* [m, columns], dense: the sums so far; NULL: 0 */
     float *
         unfinished; /* [m, columns], dense, may be `begun`: where sums go that are not complete; NULL: they are, and go to out */
-    void *out;      /* [m, columns] */
+    const void *
+        add; /* [m, columns] in the type of out, which it may be: out = add + sums; NULL: sums */
+    void *out; /* [m, columns] */
     int64_t m;
     int64_t columns;
     int64_t depth;
     int64_t left_stride;
     int64_t weights_stride;
-    int64_t out_stride;
-    int64_t accumulate; /* 1: out += sums */
+    int64_t out_stride; /* of add, too */
 } fr_product_arguments;
 
 #define FR_KERNELS_PRODUCT(K, K1, K2, K3)                                              \

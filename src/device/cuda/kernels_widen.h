@@ -49,12 +49,13 @@ typedef struct fr_few_args {
     int64_t row_tiles;
     const void *x; /* [m, n_in] */
     int64_t x_row_bytes;
-    void *y; /* [m, y_stride], from the part's first column */
+    const void
+        *add; /* in the type of y, with its rows: y = add + sums; y, or NULL: sums */
+    void *y;  /* [m, y_stride], from the part's first column */
     int64_t y_stride;
     int32_t x_is_bf16;
     int32_t y_is_bf16;
     int32_t is_rounded; /* x and W are rounded to bf16 */
-    int32_t adds;       /* to what is in y */
 } fr_few_args;
 
 enum {

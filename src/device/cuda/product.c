@@ -9,7 +9,7 @@
  * in an f32 buffer, from which the next run's kernel takes it up again. The buffer is dx itself if that is f32 and nothing
  * is to be added to what it holds.
  *
- * `accumulate` adds the finished sum, not rounded before, to what was there, and rounds once more to the view's type.
+ * What is to be added is added to the finished sum, which has not been rounded before; then the view's type rounds once.
  */
 #include "device/cuda/product.h"
 
@@ -101,22 +101,25 @@ static unsigned digits_of(fr_view left, const fr_matrix *w, fr_view out)
     return fr_cuda_digits_3(left, fr_view_of(NULL, w->dtype), out);
 }
 
-/* A sum over no depth is 0, which has to be stored. */
-static void write_zeros(fr_device *device, int64_t n, bool accumulate, fr_view out)
+/* A sum over no depth is 0, which has to be stored, or what is to be added. */
+static void write_nothing(fr_device *device, int64_t n, fr_view add, fr_view out)
 {
-    if (!accumulate) {
-        fr_cuda_zero(device, out.at, n * (int64_t)fr_dtype_bytes(out.dtype));
+    int64_t bytes = n * (int64_t)fr_dtype_bytes(out.dtype);
+    if (add.at == NULL) {
+        fr_cuda_zero(device, out.at, bytes);
+    } else if (add.at != out.at) {
+        fr_cuda_copy(device, out.at, add.at, bytes);
     }
 }
 
 fr_status fr_cuda_linear_by(fr_device *device, int64_t m, fr_view x, const fr_matrix *w,
-                            bool accumulate, fr_view y, int64_t slice_bytes)
+                            fr_view add, fr_view y, int64_t slice_bytes)
 {
     if (m == 0 || w->n_out == 0) {
         return FR_OK;
     }
     if (w->n_in == 0) {
-        write_zeros(device, m * w->n_out, accumulate, y);
+        write_nothing(device, m * w->n_out, add, y);
         return FR_OK;
     }
     void *slice = NULL;
@@ -126,14 +129,14 @@ fr_status fr_cuda_linear_by(fr_device *device, int64_t m, fr_view x, const fr_ma
         FR_TRY(read_run(device, w, first, slice_bytes, slice, &run));
         fr_product_arguments arguments = {.left = x.at,
                                           .weights = run.rows,
+                                          .add = fr_view_at(add, first).at,
                                           .out = fr_view_at(y, first).at,
                                           .m = m,
                                           .columns = run.count,
                                           .depth = w->n_in,
                                           .left_stride = w->n_in,
                                           .weights_stride = w->n_in,
-                                          .out_stride = w->n_out,
-                                          .accumulate = accumulate ? 1 : 0};
+                                          .out_stride = w->n_out};
         start(device, FR_KERNEL_product_forward_000 + digits_of(x, w, y), &arguments);
     }
     return FR_OK;
@@ -162,7 +165,7 @@ fr_status fr_cuda_linear_back_by(fr_device *device, int64_t m, fr_view dy,
         return FR_OK;
     }
     if (w->n_out == 0) {
-        write_zeros(device, m * w->n_in, accumulate, dx);
+        write_nothing(device, m * w->n_in, fr_view_if(accumulate, dx), dx);
         return FR_OK;
     }
     float *sums = NULL;
@@ -178,14 +181,14 @@ fr_status fr_cuda_linear_back_by(fr_device *device, int64_t m, fr_view dy,
                                           .weights = run.rows,
                                           .begun = first > 0 ? sums : NULL,
                                           .unfinished = is_last ? NULL : sums,
+                                          .add = fr_view_if(accumulate, dx).at,
                                           .out = dx.at,
                                           .m = m,
                                           .columns = w->n_in,
                                           .depth = run.count,
                                           .left_stride = w->n_out,
                                           .weights_stride = w->n_in,
-                                          .out_stride = w->n_in,
-                                          .accumulate = accumulate ? 1 : 0};
+                                          .out_stride = w->n_in};
         start(device, FR_KERNEL_product_back_000 + digits_of(dy, w, dx), &arguments);
     }
     return FR_OK;
@@ -194,9 +197,9 @@ fr_status fr_cuda_linear_back_by(fr_device *device, int64_t m, fr_view dy,
 /* ---- the operators --------------------------------------------------------------------------- */
 
 fr_status fr_cuda_linear(fr_device *device, int64_t m, fr_view x, const fr_matrix *w,
-                         bool accumulate, fr_view y)
+                         fr_view add, fr_view y)
 {
-    return fr_cuda_linear_by(device, m, x, w, accumulate, y, FR_CUDA_SLICE_BYTES);
+    return fr_cuda_linear_by(device, m, x, w, add, y, FR_CUDA_SLICE_BYTES);
 }
 
 fr_status fr_cuda_linear_back(fr_device *device, int64_t m, fr_view dy,

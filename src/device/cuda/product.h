@@ -11,8 +11,8 @@ enum { FR_CUDA_SLICE_BYTES = 128 << 20 };
 
 /** fr_linear and fr_linear_back; a slice has at least one row. */
 FR_MUST_CHECK fr_status fr_cuda_linear_by(fr_device *device, int64_t m, fr_view x,
-                                          const fr_matrix *w, bool accumulate,
-                                          fr_view y, int64_t slice_bytes);
+                                          const fr_matrix *w, fr_view add, fr_view y,
+                                          int64_t slice_bytes);
 FR_MUST_CHECK fr_status fr_cuda_linear_back_by(fr_device *device, int64_t m, fr_view dy,
                                                const fr_matrix *w, bool accumulate,
                                                fr_view dx, int64_t slice_bytes);

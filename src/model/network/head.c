@@ -129,7 +129,7 @@ fr_status fr_head_loss(const fr_layer_context *context, fr_head *head,
         int64_t n = fr_head_chunk(batch->n_targets - first);
         const int32_t *rows = batch->target_reads_R + first;
         fr_view h = normed_rows(context, head, n, x_SD, rows);
-        FR_TRY(fr_linear(context->device, n, h, &head->vocabulary, false,
+        FR_TRY(fr_linear(context->device, n, h, &head->vocabulary, fr_view_none(),
                          fr_view_f32(head->logits)));
         fr_cross_entropy(context->device, n, context->arch->vocab_size, shape,
                          head->logits, batch->target_ids_R + first, dx_SD != NULL,
@@ -156,8 +156,8 @@ fr_status fr_head_logits(const fr_layer_context *context, fr_head *head, int64_t
     for (int64_t first = 0; first < n; first += chunk) {
         int64_t count = fr_head_chunk(n - first);
         fr_view h = normed_rows(context, head, count, x_TD, rows_N + first);
-        FR_TRY(fr_linear_few(context->device, count, h, &head->vocabulary, false,
-                             fr_view_f32(logits_NV + first * vocab)));
+        FR_TRY(fr_linear_few(context->device, count, h, &head->vocabulary,
+                             fr_view_none(), fr_view_f32(logits_NV + first * vocab)));
     }
     if (shape != NULL) {
         fr_shape_logits(context->device, n * vocab, shape, logits_NV);

@@ -28,8 +28,9 @@ static fr_saved complete(const fr_layer_context *c, const fr_saved *saved)
     return all;
 }
 
-/* target += the attention half; o are its rows before the projection. */
-static fr_status add_attention(const fr_layer_call *call, fr_view o, fr_f32 *target)
+/* target = base + the attention half; o are its rows before the projection. */
+static fr_status add_attention(const fr_layer_call *call, fr_view o, const fr_f32 *base,
+                               fr_f32 *target)
 {
     const fr_layer_context *c = call->c;
     fr_half half = fr_layer_attention_half(call);
@@ -38,7 +39,20 @@ static fr_status add_attention(const fr_layer_call *call, fr_view o, fr_f32 *tar
         fr_layer_gather(call, fr_arch_q_width(c->arch), o, o_SQ);
         o = o_SQ;
     }
-    return fr_layer_add_half(call, &half, fr_layer_rows_past(call), o, target);
+    return fr_layer_add_half(call, &half, fr_layer_rows_past(call), o, base, target);
+}
+
+/* x2 = x1 + the attention half. Where all rows go past attention, the sum takes them from x1 itself. */
+static fr_status make_x2(const fr_layer_call *call, fr_view o)
+{
+    const fr_saved *saved = call->saved;
+    const fr_f32 *base = saved->x1_TD;
+    if (saved->only_read) {
+        fr_layer_gather(call, call->c->arch->d_model, fr_view_f32(saved->x1_TD),
+                        fr_view_f32(saved->x2_TD));
+        base = saved->x2_TD;
+    }
+    return add_attention(call, o, base, saved->x2_TD);
 }
 
 fr_status fr_layer_forward(const fr_layer_context *context, const fr_layer *layer,
@@ -47,17 +61,15 @@ fr_status fr_layer_forward(const fr_layer_context *context, const fr_layer *laye
 {
     fr_saved all = complete(context, saved);
     fr_layer_call call = {context, layer, batch, prefix, cache, &all};
-    int64_t width = context->arch->d_model;
-    int64_t n = fr_layer_rows_past(&call);
     fr_view o;
     FR_TRY(fr_layer_attend(&call, &o));
-    fr_layer_gather(&call, width, fr_view_f32(all.x1_TD), fr_view_f32(all.x2_TD));
     if (context->arch->parallel) {
-        fr_layer_copy(&call, n * width, all.x2_TD, y_TD);
-        FR_TRY(add_attention(&call, o, y_TD));
-        return fr_layer_feed_forward(&call, y_TD);
+        fr_layer_gather(&call, context->arch->d_model, fr_view_f32(all.x1_TD),
+                        fr_view_f32(all.x2_TD));
+        FR_TRY(add_attention(&call, o, all.x2_TD, y_TD));
+    } else {
+        FR_TRY(make_x2(&call, o));
     }
-    FR_TRY(add_attention(&call, o, all.x2_TD));
     return fr_layer_feed_forward(&call, y_TD);
 }
 
@@ -69,12 +81,14 @@ static fr_status recompute(const fr_layer_call *call, const fr_saved *kept)
     fr_view o;
     if (kept->x2_TD == NULL) {
         FR_TRY(fr_layer_attend(call, &o));
-        fr_layer_gather(call, arch->d_model, fr_view_f32(all->x1_TD),
-                        fr_view_f32(all->x2_TD));
         if (!arch->parallel) {
-            FR_TRY(add_attention(call, o, all->x2_TD));
-        } else if (arch->attn_post_norm) {
-            FR_TRY(add_attention(call, o, NULL));
+            FR_TRY(make_x2(call, o));
+        } else {
+            fr_layer_gather(call, arch->d_model, fr_view_f32(all->x1_TD),
+                            fr_view_f32(all->x2_TD));
+        }
+        if (arch->parallel && arch->attn_post_norm) {
+            FR_TRY(add_attention(call, o, NULL, NULL));
         }
     }
     return kept->up_TU == NULL ? fr_layer_feed_forward(call, NULL) : FR_OK;

@@ -125,7 +125,7 @@ typedef struct fr_layer_context {
     const fr_f32 *slopes_H; /* ALiBi; NULL: none */
     /* fr_linear, or fr_linear_few for a batch that only decodes */
     fr_status (*linear)(fr_device *device, int64_t m, fr_view x, const fr_matrix *w,
-                        bool accumulate, fr_view y);
+                        fr_view add, fr_view y);
     fr_workspace *workspace;
 } fr_layer_context;
 

@@ -130,7 +130,7 @@ static fr_status project(const fr_layer_call *call, operands *out)
                         c->workspace->h_TD, saved->norm1);
         h = c->workspace->h_TD;
     }
-    FR_TRY(c->linear(c->device, n, h, &call->layer->qkv, false, qkv));
+    FR_TRY(c->linear(c->device, n, h, &call->layer->qkv, fr_view_none(), qkv));
     fr_layer_add_bias(call, n, width, call->layer->qkv_bias, qkv);
     if (c->arch->qk_norm != FR_QK_NORM_NONE) {
         fr_layer_keep(call, n * width, qkv, saved->qkv_TW);

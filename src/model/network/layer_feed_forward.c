@@ -17,7 +17,7 @@ static fr_status project_up(const fr_layer_call *call, int64_t n, fr_view *up_ou
                         c->workspace->h_TD, saved->norm2);
         h = c->workspace->h_TD;
     }
-    FR_TRY(c->linear(c->device, n, h, &call->layer->up, false, up));
+    FR_TRY(c->linear(c->device, n, h, &call->layer->up, fr_view_none(), up));
     fr_layer_add_bias(call, n, fr_arch_up_width(c->arch), call->layer->up_bias, up);
     *up_out = up;
     return FR_OK;
@@ -55,10 +55,8 @@ fr_status fr_layer_feed_forward(const fr_layer_call *call, fr_f32 *target)
         return FR_OK;
     }
     activate(call, n, up, act);
-    if (target != NULL && !c->arch->parallel) {
-        fr_layer_copy(call, n * c->arch->d_model, call->saved->x2_TD, target);
-    }
-    return fr_layer_add_half(call, &half, n, act, target);
+    return fr_layer_add_half(call, &half, n, act,
+                             c->arch->parallel ? target : call->saved->x2_TD, target);
 }
 
 /* dup from dact and the saved up, or the one that was computed again into dup's place. */

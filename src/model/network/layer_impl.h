@@ -31,10 +31,11 @@ typedef struct fr_half {
 fr_half fr_layer_attention_half(const fr_layer_call *call);
 fr_half fr_layer_mlp_half(const fr_layer_call *call);
 
-/** target += residual_scale * post(x W + b) of n rows; target NULL: only what the backward pass needs. Uses h_TD. */
+/** target = base + residual_scale * post(x W + b) of n rows, where base may be the target; target NULL: only what the backward
+ * pass needs. Uses h_TD. */
 FR_MUST_CHECK fr_status fr_layer_add_half(const fr_layer_call *call,
                                           const fr_half *half, int64_t n, fr_view x,
-                                          fr_f32 *target);
+                                          const fr_f32 *base, fr_f32 *target);
 
 /** The gradient of x W + b from that of the target, f32: dy itself, or in h_f32_TD. */
 fr_view fr_layer_half_gradient(const fr_layer_call *call, const fr_half *half,
@@ -69,7 +70,8 @@ FR_MUST_CHECK fr_status fr_layer_attend(const fr_layer_call *call, fr_view *o_ou
 FR_MUST_CHECK fr_status fr_layer_attend_back(const fr_layer_call *call,
                                              bool prefix_only, const fr_f32 *dy);
 
-/** target += the feed-forward half of saved->x2; target NULL: only what the backward pass needs. */
+/** target = x2 + the feed-forward half of saved->x2, or of parallel halves target += that; target NULL: only what the backward
+ * pass needs. */
 FR_MUST_CHECK fr_status fr_layer_feed_forward(const fr_layer_call *call,
                                               fr_f32 *target);
 /** dx += d(half)/dx2^T dx. */

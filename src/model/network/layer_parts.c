@@ -97,18 +97,18 @@ fr_half fr_layer_mlp_half(const fr_layer_call *call)
 
 /* A plain output is summed by the product itself, on top of the residual stream. */
 fr_status fr_layer_add_half(const fr_layer_call *call, const fr_half *half, int64_t n,
-                            fr_view x, fr_f32 *target)
+                            fr_view x, const fr_f32 *base, fr_f32 *target)
 {
     const fr_layer_context *c = call->c;
     int64_t width = c->arch->d_model;
     if (!fr_arch_has_half_outputs(c->arch)) {
         fr_view sum = fr_view_f32(target);
-        FR_TRY(c->linear(c->device, n, x, half->w, true, sum));
+        FR_TRY(c->linear(c->device, n, x, half->w, fr_view_f32(base), sum));
         fr_layer_add_bias(call, n, width, half->bias, sum);
         return FR_OK;
     }
     fr_view out = fr_layer_work_buffer(call, half->out, half->scratch);
-    FR_TRY(c->linear(c->device, n, x, half->w, false, out));
+    FR_TRY(c->linear(c->device, n, x, half->w, fr_view_none(), out));
     fr_layer_add_bias(call, n, width, half->bias, out);
     if (half->post->w != NULL) {
         fr_view h = c->workspace->h_TD;
@@ -117,6 +117,9 @@ fr_status fr_layer_add_half(const fr_layer_call *call, const fr_half *half, int6
         out = h;
     }
     if (target != NULL) {
+        if (base != target) {
+            fr_layer_copy(call, n * width, base, target);
+        }
         fr_add_scaled(c->device, n * width, (float)c->arch->residual_scale, out,
                       target);
     }

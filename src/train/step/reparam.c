@@ -207,7 +207,7 @@ fr_status fr_reparam_hidden(fr_reparam *reparam)
         matrix_of(fr_mlp_values(&reparam->state, FR_MLP_W1, 0), s->hidden, s->width);
     FR_TRY(fr_linear(reparam->device, s->length,
                      fr_host_view(fr_mlp_values(&reparam->state, FR_MLP_E, 0)), &w1,
-                     false, fr_host_view(reparam->hidden_PM)));
+                     fr_view_none(), fr_host_view(reparam->hidden_PM)));
     for (int64_t i = 0; i < s->length * s->hidden; i++) {
         double z = (double)reparam->hidden_PM[i] + (double)b1[i % s->hidden];
         reparam->hidden_PM[i] = (float)fr_tanh(z);
@@ -238,7 +238,7 @@ fr_status fr_reparam_apply(const fr_reparam *reparam, const fr_prefix_state *pre
         fr_matrix w2 = w2_of_layer(reparam, layer);
         const float *b2 = fr_mlp_values(state, FR_MLP_B2, 0) + layer * reparam->n_slot;
         FR_TRY(fr_linear(reparam->device, state->shape.length,
-                         fr_host_view(reparam->hidden_PM), &w2, false,
+                         fr_host_view(reparam->hidden_PM), &w2, fr_view_none(),
                          fr_host_view(reparam->rows_PN)));
         add_move(reparam, reparam->rows_PN, b2, state->arrays[FR_MLP_P0_K] + at,
                  prefix->k + at);

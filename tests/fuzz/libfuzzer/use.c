@@ -60,8 +60,8 @@ static void multiply(fr_ctx *ctx, const fr_matrix *matrix)
     memset(x, 0, (size_t)matrix->n_in * sizeof *x);
     fuzz_check(fuzz_answer(ctx, fr_cpu_create(ctx, 1, fr_isa_detect(), &device)),
                "a device");
-    fuzz_check(fuzz_answer(ctx, fr_linear_few(device, 1, fr_host_view(x), matrix, false,
-                                              fr_host_view(y))),
+    fuzz_check(fuzz_answer(ctx, fr_linear_few(device, 1, fr_host_view(x), matrix,
+                                              fr_view_none(), fr_host_view(y))),
                "a matrix in the file can be multiplied");
     fr_device_destroy(&device);
     free(x);
