@@ -36,13 +36,13 @@ typedef void fr_op_rmsnorm(fr_device *device, int64_t n_tokens, int64_t width,
                            float *rstd_T);
 typedef void fr_op_rmsnorm_back(fr_device *device, int64_t n_tokens, int64_t width,
                                 fr_view x_TD, const float *w_D, const float *rstd_T,
-                                fr_view dy_TD, float *dx_TD);
+                                fr_view dy_TD, float *dx_TD, fr_view again_TD);
 typedef void fr_op_layernorm(fr_device *device, int64_t n_tokens, int64_t width,
                              fr_view x_TD, const float *w_D, const float *b_D,
                              float eps, fr_view y_TD, float *stats_T2);
 typedef void fr_op_layernorm_back(fr_device *device, int64_t n_tokens, int64_t width,
                                   fr_view x_TD, const float *w_D, const float *stats_T2,
-                                  fr_view dy_TD, float *dx_TD);
+                                  fr_view dy_TD, float *dx_TD, fr_view again_TD);
 typedef void fr_op_add_bias(fr_device *device, int64_t n_tokens, int64_t width,
                             int64_t stride, const float *b, fr_view x);
 typedef void fr_op_rope(fr_device *device, const fr_heads *heads, int64_t rotary,

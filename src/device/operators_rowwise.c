@@ -21,13 +21,15 @@ void fr_rmsnorm(fr_device *device, int64_t n_tokens, int64_t width, fr_view x_TD
 
 void fr_rmsnorm_back(fr_device *device, int64_t n_tokens, int64_t width, fr_view x_TD,
                      const fr_f32 *w_D, const fr_f32 *rstd_T, fr_view dy_TD,
-                     fr_f32 *dx_TD)
+                     fr_f32 *dx_TD, fr_view again_TD)
 {
     if (takes(device, FR_OP_NORM_BACK,
-              n_tokens >= 0 && width > 0 && WORKS(device, x_TD, dy_TD))) {
+              n_tokens >= 0 && width > 0 && WORKS(device, x_TD) &&
+                  ALIKE(device, dy_TD, again_TD))) {
         int64_t began = begin(device);
         device->ops->rmsnorm_back(device, n_tokens, width, x_TD, (const float *)w_D,
-                                  (const float *)rstd_T, dy_TD, (float *)dx_TD);
+                                  (const float *)rstd_T, dy_TD, (float *)dx_TD,
+                                  again_TD);
         end(device, FR_OP_NORM_BACK, began, 0);
     }
 }
@@ -47,13 +49,15 @@ void fr_layernorm(fr_device *device, int64_t n_tokens, int64_t width, fr_view x_
 
 void fr_layernorm_back(fr_device *device, int64_t n_tokens, int64_t width, fr_view x_TD,
                        const fr_f32 *w_D, const fr_f32 *stats_T2, fr_view dy_TD,
-                       fr_f32 *dx_TD)
+                       fr_f32 *dx_TD, fr_view again_TD)
 {
     if (takes(device, FR_OP_NORM_BACK,
-              n_tokens >= 0 && width > 0 && WORKS(device, x_TD, dy_TD))) {
+              n_tokens >= 0 && width > 0 && WORKS(device, x_TD) &&
+                  ALIKE(device, dy_TD, again_TD))) {
         int64_t began = begin(device);
         device->ops->layernorm_back(device, n_tokens, width, x_TD, (const float *)w_D,
-                                    (const float *)stats_T2, dy_TD, (float *)dx_TD);
+                                    (const float *)stats_T2, dy_TD, (float *)dx_TD,
+                                    again_TD);
         end(device, FR_OP_NORM_BACK, began, 0);
     }
 }

@@ -12,20 +12,25 @@
 void fr_rmsnorm(fr_device *device, int64_t n_tokens, int64_t width, fr_view x_TD,
                 const fr_f32 *w_D, float eps, fr_view y_TD, fr_f32 *rstd_T);
 
-/** dx += d(rmsnorm)/dx^T dy, from the saved x and rstd. */
+/**
+ * dx += d(rmsnorm)/dx^T dy, from the saved x and rstd.
+ *
+ * @param again  gets dx's new numbers once more, for a product that reads them next; in dy's type, may be dy itself; none: they
+ *               are not wanted
+ */
 void fr_rmsnorm_back(fr_device *device, int64_t n_tokens, int64_t width, fr_view x_TD,
                      const fr_f32 *w_D, const fr_f32 *rstd_T, fr_view dy_TD,
-                     fr_f32 *dx_TD);
+                     fr_f32 *dx_TD, fr_view again_TD);
 
 /** y = (x - mean) * rstd * w + b. stats_T2 (mean, rstd per row) may be NULL. */
 void fr_layernorm(fr_device *device, int64_t n_tokens, int64_t width, fr_view x_TD,
                   const fr_f32 *w_D, const fr_f32 *b_D, float eps, fr_view y_TD,
                   fr_f32 *stats_T2);
 
-/** dx += d(layernorm)/dx^T dy, from the saved x and stats. */
+/** dx += d(layernorm)/dx^T dy, from the saved x and stats. @param again  as in fr_rmsnorm_back */
 void fr_layernorm_back(fr_device *device, int64_t n_tokens, int64_t width, fr_view x_TD,
                        const fr_f32 *w_D, const fr_f32 *stats_T2, fr_view dy_TD,
-                       fr_f32 *dx_TD);
+                       fr_f32 *dx_TD, fr_view again_TD);
 
 /** x[t, :] += b for each of n_tokens rows; rows lie `stride` numbers apart. */
 void fr_add_bias(fr_device *device, int64_t n_tokens, int64_t width, int64_t stride,

@@ -133,13 +133,15 @@ static uint64_t run_norms(fr_device *device)
     fr_rmsnorm(device, ROWS, WIDTH, fr_host_view(x), fr_host_f32(w), 1e-5F,
                fr_host_view(y), fr_host_f32(stats));
     fr_rmsnorm_back(device, ROWS, WIDTH, fr_host_view(x), fr_host_f32(w),
-                    fr_host_f32(stats), fr_host_view(y), fr_host_f32(dx));
+                    fr_host_f32(stats), fr_host_view(y), fr_host_f32(dx),
+                    fr_view_none());
     digest = digest_floats(digest, y, N);
     digest = digest_floats(digest, dx, N);
     fr_layernorm(device, ROWS, WIDTH, fr_host_view(x), fr_host_f32(w), fr_host_f32(b),
                  1e-5F, fr_host_view(y), fr_host_f32(stats));
     fr_layernorm_back(device, ROWS, WIDTH, fr_host_view(x), fr_host_f32(w),
-                      fr_host_f32(stats), fr_host_view(y), fr_host_f32(dx));
+                      fr_host_f32(stats), fr_host_view(y), fr_host_f32(dx),
+                      fr_view_none());
     digest = digest_floats(digest, y, N);
     digest = digest_floats(digest, dx, N);
     digest = digest_floats(digest, stats, 2 * ROWS);

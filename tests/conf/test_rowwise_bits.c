@@ -39,7 +39,8 @@ static void run_rmsnorm_back(fr_device *device, const rows *r)
     fr_rmsnorm(device, r->n, r->width, fr_host_view(r->dy), fr_host_f32(r->w), 1e-5F,
                fr_host_view(y), fr_host_f32(rstd));
     fr_rmsnorm_back(device, r->n, r->width, fr_host_view(r->dy), fr_host_f32(r->w),
-                    fr_host_f32(rstd), fr_host_view(y), fr_host_f32(r->out));
+                    fr_host_f32(rstd), fr_host_view(y), fr_host_f32(r->out),
+                    fr_view_none());
     free(y);
 }
 
@@ -56,7 +57,8 @@ static void run_layernorm_back(fr_device *device, const rows *r)
     fr_layernorm(device, r->n, r->width, fr_host_view(r->dy), fr_host_f32(r->w),
                  fr_host_f32(r->w), 1e-5F, fr_host_view(y), fr_host_f32(stats));
     fr_layernorm_back(device, r->n, r->width, fr_host_view(r->dy), fr_host_f32(r->w),
-                      fr_host_f32(stats), fr_host_view(y), fr_host_f32(r->out));
+                      fr_host_f32(stats), fr_host_view(y), fr_host_f32(r->out),
+                      fr_view_none());
     free(y);
 }
 

@@ -138,11 +138,11 @@ static void run_forward(fr_device *device, const norm_case *c, float *y, float *
 }
 
 static void run_backward(fr_device *device, const norm_case *c, const float *stats,
-                         float *dx)
+                         const float *dy, float *dx, fr_view again)
 {
     if (c->centred) {
         fr_layernorm_back(device, c->n, c->width, fr_host_view(c->x), fr_host_f32(c->w),
-                          fr_host_f32(stats), fr_host_view(c->dy), fr_host_f32(dx));
+                          fr_host_f32(stats), fr_host_view(dy), fr_host_f32(dx), again);
         return;
     }
     float *rstd = fr_test_zeros(c->n);
@@ -150,8 +150,28 @@ static void run_backward(fr_device *device, const norm_case *c, const float *sta
         rstd[t] = stats[2 * t + 1];
     }
     fr_rmsnorm_back(device, c->n, c->width, fr_host_view(c->x), fr_host_f32(c->w),
-                    fr_host_f32(rstd), fr_host_view(c->dy), fr_host_f32(dx));
+                    fr_host_f32(rstd), fr_host_view(dy), fr_host_f32(dx), again);
     free(rstd);
+}
+
+/* In a buffer of its own, and in the place of dy; dx has the bits that it has without. */
+static void check_again(fr_device *device, const norm_case *c, const float *stats,
+                        const float *wanted)
+{
+    int64_t all = c->n * c->width;
+    size_t bytes = (size_t)all * sizeof(float);
+    for (int in_place = 0; in_place < 2; in_place++) {
+        float *dx = fr_test_numbers(all, 5, 1); /* c->dx_old */
+        float *dy = fr_test_numbers(all, 4, 1); /* c->dy */
+        float *own = fr_test_zeros(all);
+        float *again = in_place == 1 ? dy : own;
+        run_backward(device, c, stats, dy, dx, fr_host_view(again));
+        fr_assert_same_bytes("dx", dx, wanted, bytes);
+        fr_assert_same_bytes("dx once more", again, wanted, bytes);
+        free(dx);
+        free(dy);
+        free(own);
+    }
 }
 
 static void check_case(fr_device *device, const norm_case *c)
@@ -164,7 +184,8 @@ static void check_case(fr_device *device, const norm_case *c)
     run_forward(device, c, y, stats);
     run_forward(device, c, y_alone, NULL);
     memcpy(dx, c->dx_old, (size_t)all * sizeof *dx);
-    run_backward(device, c, stats, dx);
+    run_backward(device, c, stats, c->dy, dx, fr_view_none());
+    check_again(device, c, stats, dx);
     double tolerance = fr_approx(FR_APPROX_NORM, FR_F32);
     fr_assert_close("norm y", y, c->y_ref, all, tolerance);
     fr_assert_close("norm statistics", stats, c->stats_ref, 2 * c->n, tolerance);
@@ -227,7 +248,7 @@ static void check_difference(fr_device *device, void *user)
     float dx[WIDTH] = {0};
     widen(WIDTH, c.x, x);
     fr_test_difference(row_loss, &c, WIDTH, 1, x, wanted);
-    run_backward(device, &c, c.stats_ref, dx);
+    run_backward(device, &c, c.stats_ref, c.dy, dx, fr_view_none());
     fr_assert_close("norm slope", dx, wanted, WIDTH,
                     fr_approx(FR_APPROX_DIFFERENCE, FR_F32));
     free_case(&c);
@@ -290,7 +311,8 @@ static void check_heads_of(fr_device *device, const fr_heads *heads)
         CU_ASSERT(rstd[i] == one);
         memset(wanted, 0, head_bytes);
         fr_rmsnorm_back(device, 1, width, fr_host_view(x + at), fr_host_f32(w),
-                        fr_host_f32(&one), fr_host_view(dy + at), fr_host_f32(wanted));
+                        fr_host_f32(&one), fr_host_view(dy + at), fr_host_f32(wanted),
+                        fr_view_none());
         fr_assert_same_bytes("head back", dx + at, wanted, head_bytes);
     }
     int64_t gap = heads->stride - heads->n_heads * width;

@@ -141,7 +141,8 @@ static void a_head_is_a_row(void)
                    p.y.on_cuda, NULL);
         fr_device_zero(two.cuda, p.dx.cuda, (int64_t)bytes);
         fr_rmsnorm_back(two.cuda, 12, SOME[i], p.x.on_cuda, fr_pair_cuda_f32(&p.w),
-                        fr_pair_cuda_f32(&p.rstd), p.dy.on_cuda, p.dx.cuda);
+                        fr_pair_cuda_f32(&p.rstd), p.dy.on_cuda, p.dx.cuda,
+                        fr_view_none());
         float *got = fr_pair_fetch(&p.y);
         float *got_back = fr_pair_fetch(&p.dx);
         fr_assert_same_bytes("rows", got, wanted, bytes);

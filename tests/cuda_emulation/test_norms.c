@@ -123,9 +123,11 @@ static void run_on(fr_device *device, which_norm which, const norm_case *c,
     } else if (which == LAYER) {
         fr_layernorm(device, c->n, c->width, v[X], w, b, EPS, v[OUT], stats);
     } else if (which == RMS_BACK) {
-        fr_rmsnorm_back(device, c->n, c->width, v[X], w, stats, v[DY], out);
+        fr_rmsnorm_back(device, c->n, c->width, v[X], w, stats, v[DY], out,
+                        fr_view_none());
     } else {
-        fr_layernorm_back(device, c->n, c->width, v[X], w, stats, v[DY], out);
+        fr_layernorm_back(device, c->n, c->width, v[X], w, stats, v[DY], out,
+                          fr_view_none());
     }
 }
 
@@ -378,6 +380,59 @@ static void extreme_values_stay_in_their_row(void)
     fr_two_close(&two);
 }
 
+/* In a buffer of its own, or in the place of dy. */
+static void check_again(const fr_two *two, which_norm which, const norm_case *c,
+                        int digits, bool in_place)
+{
+    fr_dtype first = fr_digit_type(digits / 2);
+    fr_dtype second = fr_digit_type(digits % 2);
+    int64_t all = c->lead + c->n * c->width;
+    norm_run plain = run(two, which, c, first, second);
+    norm_run r = run(two, which, c, first, second);
+    fr_view on_cpu[VIEWS];
+    fr_view on_cuda[VIEWS];
+    views_of(&r, c->lead, on_cpu, on_cuda);
+    fr_pair out = fr_pair_of(two, "dx", all, FR_F32, c->dx);
+    fr_pair again = fr_pair_of(two, "dx once more", all, second, c->dy);
+    fr_view to = in_place ? on_cuda[DY] : fr_view_at(again.on_cuda, c->lead);
+    const fr_f32 *w = (const fr_f32 *)(const void *)on_cuda[W].at;
+    const fr_f32 *stats = (const fr_f32 *)(const void *)on_cuda[STATS].at;
+    fr_f32 *dx = (fr_f32 *)out.cuda + c->lead;
+    if (which == RMS_BACK) {
+        fr_rmsnorm_back(two->cuda, c->n, c->width, on_cuda[X], w, stats, on_cuda[DY],
+                        dx, to);
+    } else {
+        fr_layernorm_back(two->cuda, c->n, c->width, on_cuda[X], w, stats, on_cuda[DY],
+                          dx, to);
+    }
+    float *wanted = fr_pair_fetch(&plain.out);
+    memcpy(out.cpu, wanted, (size_t)all * sizeof *wanted);
+    fr_pair_assert_same(&out);
+    fr_pair *got = in_place ? &r.dy : &again;
+    memcpy((float *)got->cpu + c->lead, wanted + c->lead,
+           (size_t)(all - c->lead) * sizeof *wanted);
+    fr_pair_assert_same(got);
+    free(wanted);
+    fr_pair_free(&out);
+    fr_pair_free(&again);
+    free_run(&plain);
+    free_run(&r);
+}
+
+/* dx has the bits that it has without, and what comes once more is dx, rounded to its type; the widest row is not kept. */
+static void dx_comes_once_more(void)
+{
+    static const int64_t SOME[] = {3, 33, 1028, 18433};
+    fr_two two = fr_two_open();
+    for (int i = 0; i < 16 * FR_N_CASES(SOME); i++) {
+        norm_case c = random_case(3, SOME[i / 16], i % 3);
+        check_again(&two, i % 2 == 0 ? RMS_BACK : LAYER_BACK, &c, i / 2 % 4,
+                    i / 8 % 2 == 1);
+        free_case(&c);
+    }
+    fr_two_close(&two);
+}
+
 static void without_rows_nothing_happens(void)
 {
     fr_two two = fr_two_open();
@@ -406,6 +461,7 @@ static const fr_case CASES[] = {
     FR_CASE(types_change_no_sum),
     FR_CASE(a_row_has_the_same_bits_alone_and_anywhere),
     FR_CASE(extreme_values_stay_in_their_row),
+    FR_CASE(dx_comes_once_more),
     FR_CASE(without_rows_nothing_happens),
 };
 

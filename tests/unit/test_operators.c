@@ -80,7 +80,7 @@ static void layernorm_of_negative_rows(bench *b)
 
 static void norm_back_of_no_width(bench *b)
 {
-    fr_rmsnorm_back(b->device, 2, 0, b->in, b->x, b->x, b->in, b->y);
+    fr_rmsnorm_back(b->device, 2, 0, b->in, b->x, b->x, b->in, b->y, fr_view_none());
 }
 
 static void bias_wider_than_the_stride(bench *b)
@@ -245,6 +245,17 @@ static void linear_back_to_bf16(bench *b)
     b->status = fr_linear_back(b->device, 1, b->in, &w, false, bf16_of(b->out));
 }
 
+static void linear_that_adds_bf16(bench *b)
+{
+    fr_matrix w = matrix_of(b, 4, 4);
+    b->status = fr_linear(b->device, 1, b->in, &w, bf16_of(b->out), b->out);
+}
+
+static void norm_back_once_more_to_bf16(bench *b)
+{
+    fr_layernorm_back(b->device, 1, 4, b->in, b->x, b->x, b->in, b->y, bf16_of(b->out));
+}
+
 static void norm_to_bf16(bench *b)
 {
     fr_rmsnorm(b->device, 1, 4, b->in, b->x, 1e-5F, bf16_of(b->out), NULL);
@@ -322,6 +333,8 @@ static const struct {
     {sum_of_negative_units, FR_OP_EXACT, false},
     {linear_of_bf16, FR_OP_LINEAR, true},
     {linear_back_to_bf16, FR_OP_LINEAR_BACK, true},
+    {linear_that_adds_bf16, FR_OP_LINEAR, true},
+    {norm_back_once_more_to_bf16, FR_OP_NORM_BACK, false},
     {norm_to_bf16, FR_OP_NORM, false},
     {save_of_bf16, FR_OP_STORAGE, false},
     {sum_of_bf16, FR_OP_STORAGE, false},

@@ -72,9 +72,11 @@ WALLED(rmsnorm,
        (USE(x_TD, n_tokens *width), USE(y_TD, n_tokens *width)))
 WALLED(rmsnorm_back,
        (fr_device * device, int64_t n_tokens, int64_t width, fr_view x_TD,
-        const float *w_D, const float *rstd_T, fr_view dy_TD, float *dx_TD),
-       (cpu_of(device), n_tokens, width, x_TD, w_D, rstd_T, dy_TD, dx_TD),
-       (USE(x_TD, n_tokens *width), USE(dy_TD, n_tokens *width)))
+        const float *w_D, const float *rstd_T, fr_view dy_TD, float *dx_TD,
+        fr_view again_TD),
+       (cpu_of(device), n_tokens, width, x_TD, w_D, rstd_T, dy_TD, dx_TD, again_TD),
+       (USE(x_TD, n_tokens *width), USE(dy_TD, n_tokens *width),
+        USE(again_TD, n_tokens *width)))
 WALLED(layernorm,
        (fr_device * device, int64_t n_tokens, int64_t width, fr_view x_TD,
         const float *w_D, const float *b_D, float eps, fr_view y_TD, float *stats_T2),
@@ -82,9 +84,11 @@ WALLED(layernorm,
        (USE(x_TD, n_tokens *width), USE(y_TD, n_tokens *width)))
 WALLED(layernorm_back,
        (fr_device * device, int64_t n_tokens, int64_t width, fr_view x_TD,
-        const float *w_D, const float *stats_T2, fr_view dy_TD, float *dx_TD),
-       (cpu_of(device), n_tokens, width, x_TD, w_D, stats_T2, dy_TD, dx_TD),
-       (USE(x_TD, n_tokens *width), USE(dy_TD, n_tokens *width)))
+        const float *w_D, const float *stats_T2, fr_view dy_TD, float *dx_TD,
+        fr_view again_TD),
+       (cpu_of(device), n_tokens, width, x_TD, w_D, stats_T2, dy_TD, dx_TD, again_TD),
+       (USE(x_TD, n_tokens *width), USE(dy_TD, n_tokens *width),
+        USE(again_TD, n_tokens *width)))
 WALLED(add_bias,
        (fr_device * device, int64_t n_tokens, int64_t width, int64_t stride,
         const float *b, fr_view x),

@@ -4,6 +4,7 @@
 #include "device/cpu/kernels.h"
 
 #include <stddef.h>
+#include <string.h>
 
 /* The row is the unit of work for a reason of bits: a sum along a row is one thread's, so the number of threads
  * cannot change its order. rstd_T is NULL where no backward pass follows. */
@@ -24,11 +25,19 @@ void fr_cpu_rmsnorm(fr_device *device, int64_t n_tokens, int64_t width, fr_view 
     }
 }
 
+/* A row while it is in the cache, to where it is wanted once more. */
+static void copy_row(int64_t width, const float *x, fr_view y)
+{
+    if (y.at != NULL) {
+        memcpy(y.at, x, (size_t)width * sizeof *x);
+    }
+}
+
 /* Adds to dx_TD, so that the caller can start it with the gradient of the residual path. The norm's weights are
  * frozen and need none. */
 void fr_cpu_rmsnorm_back(fr_device *device, int64_t n_tokens, int64_t width, fr_view x,
                          const float *w_D, const float *rstd_T, fr_view dy,
-                         float *dx_TD)
+                         float *dx_TD, fr_view again)
 {
     const float *x_TD = fr_view_floats(x);
     const float *dy_TD = fr_view_floats(dy);
@@ -39,6 +48,7 @@ void fr_cpu_rmsnorm_back(fr_device *device, int64_t n_tokens, int64_t width, fr_
         int64_t row = t * width;
         kernels->rmsnorm_back(width, x_TD + row, w_D, rstd_T[t], dy_TD + row,
                               dx_TD + row);
+        copy_row(width, dx_TD + row, fr_view_at(again, row));
     }
 }
 
@@ -62,7 +72,7 @@ void fr_cpu_layernorm(fr_device *device, int64_t n_tokens, int64_t width, fr_vie
 
 void fr_cpu_layernorm_back(fr_device *device, int64_t n_tokens, int64_t width,
                            fr_view x, const float *w_D, const float *stats_T2,
-                           fr_view dy, float *dx_TD)
+                           fr_view dy, float *dx_TD, fr_view again)
 {
     const float *x_TD = fr_view_floats(x);
     const float *dy_TD = fr_view_floats(dy);
@@ -73,6 +83,7 @@ void fr_cpu_layernorm_back(fr_device *device, int64_t n_tokens, int64_t width,
         int64_t row = t * width;
         kernels->layernorm_back(width, x_TD + row, w_D, stats_T2 + 2 * t, dy_TD + row,
                                 dx_TD + row);
+        copy_row(width, dx_TD + row, fr_view_at(again, row));
     }
 }
 

@@ -2,7 +2,7 @@
  * Norms: the threads that have a row read it once, keep it in shared memory if it fits, sum, and write.
  *
  * Formulas and their order are those of cpu/kernels_rowwise.h. A thread reads its numbers before it writes them and no thread
- * looks at another's, so y may be x, and dx may be dy.
+ * looks at another's, so y may be x, and dx may be dy, as may what gets dx once more.
  */
 #include "device/cuda/kernels_norms.h"
 #include "device/cuda/rows.cuh"
@@ -62,6 +62,13 @@ FR_DEVICE fr_four<float> weighted(const float *w, const DY *dy, int64_t count)
     return g;
 }
 
+/* Where a row of dx goes once more. */
+template <typename DY>
+FR_DEVICE DY *again_of(const fr_norm_back_arguments &a, int64_t at)
+{
+    return a.again != nullptr ? static_cast<DY *>(a.again) + at : nullptr;
+}
+
 /* dx += r (w dy) - x r^3 / D * sum(x w dy), or = without `ADDS`. */
 template <bool ADDS, typename X, typename DY, typename DX>
 FR_DEVICE void rmsnorm_gradient(const fr_norm_back_arguments &a)
@@ -74,6 +81,7 @@ FR_DEVICE void rmsnorm_gradient(const fr_norm_back_arguments &a)
         const X *x = static_cast<const X *>(a.x) + at;
         const DY *dy = static_cast<const DY *>(a.dy) + at;
         DX *dx = static_cast<DX *>(a.dx) + at;
+        DY *again_at = again_of<DY>(a, at);
         const float rstd = a.stats[r];
         fr_four<float> sums = {{0, 0, 0, 0}};
         for (int64_t i = part.begin; i < width; i += part.skip) {
@@ -104,6 +112,9 @@ FR_DEVICE void rmsnorm_gradient(const fr_norm_back_arguments &a)
                 d.at[j] = fr_fma(-along, v.at[j], turned);
             }
             fr_write_four(dx + i, width - i, d);
+            if (again_at != nullptr) {
+                fr_write_four(again_at + i, width - i, d);
+            }
         }
     }
 }
@@ -219,6 +230,7 @@ FR_DEVICE void layernorm_back_body(const fr_norm_back_arguments &a)
         const X *x = static_cast<const X *>(a.x) + at;
         const DY *dy = static_cast<const DY *>(a.dy) + at;
         float *dx = static_cast<float *>(a.dx) + at;
+        DY *again_at = again_of<DY>(a, at);
         const float stats[2] = {a.stats[2 * r], a.stats[2 * r + 1]};
         float means[2];
         layernorm_sums(a, part, x, dy, stats, means);
@@ -236,6 +248,9 @@ FR_DEVICE void layernorm_back_body(const fr_norm_back_arguments &a)
                 d.at[j] = fr_fma(stats[1], g, d.at[j]);
             }
             fr_write_four(dx + i, width - i, d);
+            if (again_at != nullptr) {
+                fr_write_four(again_at + i, width - i, d);
+            }
         }
     }
 }

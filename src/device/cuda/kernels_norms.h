@@ -34,6 +34,8 @@ typedef struct fr_norm_back_arguments {
     const float *stats;
     const void *dy;
     void *dx; /* added to, in f32; rmsnorm_turn: written */
+    void *
+        again; /* gets what dx does, in the type of dy, which it may be; NULL: not wanted */
 } fr_norm_back_arguments;
 
 #endif

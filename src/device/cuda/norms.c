@@ -70,14 +70,15 @@ void fr_cuda_rmsnorm(fr_device *device, int64_t n_tokens, int64_t width, fr_view
 
 void fr_cuda_rmsnorm_back(fr_device *device, int64_t n_tokens, int64_t width,
                           fr_view x_TD, const float *w_D, const float *rstd_T,
-                          fr_view dy_TD, float *dx_TD)
+                          fr_view dy_TD, float *dx_TD, fr_view again_TD)
 {
     fr_norm_back_arguments a = {.shape = dense(n_tokens, width),
                                 .x = x_TD.at,
                                 .w = w_D,
                                 .stats = rstd_T,
                                 .dy = dy_TD.at,
-                                .dx = dx_TD};
+                                .dx = dx_TD,
+                                .again = again_TD.at};
     start_back(device, FR_KERNEL_rmsnorm_back_00 + fr_cuda_digits_2(x_TD, dy_TD), &a);
 }
 
@@ -97,14 +98,15 @@ void fr_cuda_layernorm(fr_device *device, int64_t n_tokens, int64_t width, fr_vi
 
 void fr_cuda_layernorm_back(fr_device *device, int64_t n_tokens, int64_t width,
                             fr_view x_TD, const float *w_D, const float *stats_T2,
-                            fr_view dy_TD, float *dx_TD)
+                            fr_view dy_TD, float *dx_TD, fr_view again_TD)
 {
     fr_norm_back_arguments a = {.shape = dense(n_tokens, width),
                                 .x = x_TD.at,
                                 .w = w_D,
                                 .stats = stats_T2,
                                 .dy = dy_TD.at,
-                                .dx = dx_TD};
+                                .dx = dx_TD,
+                                .again = again_TD.at};
     start_back(device, FR_KERNEL_layernorm_back_00 + fr_cuda_digits_2(x_TD, dy_TD), &a);
 }
 

@@ -109,7 +109,7 @@ static fr_status chunk_back(const fr_layer_context *c, fr_head *head, int64_t n_
     /* the norms' backward passes add to dx */
     fr_device_zero(c->device, head->dx, n_rows * width * (int64_t)sizeof(fr_f32));
     fr_norm_backward(c->device, c->arch, &head->norm, n_rows, fr_view_f32(head->x),
-                     head->statistics, fr_view_f32(head->h), head->dx);
+                     head->statistics, fr_view_f32(head->h), head->dx, fr_view_none());
     return FR_OK;
 }
 

@@ -94,20 +94,27 @@ static fr_status recompute(const fr_layer_call *call, const fr_saved *kept)
     return kept->up_TU == NULL ? fr_layer_feed_forward(call, NULL) : FR_OK;
 }
 
+/* Whether that does anything. */
+static bool recomputes(const fr_saved *kept)
+{
+    return kept->x2_TD == NULL || kept->up_TU == NULL;
+}
+
 /* dx += d(norm)/dx1^T dh, dh = dqkv Wqkv. */
-static fr_status project_back(const fr_layer_call *call, fr_f32 *dx_TD)
+static fr_status project_back(const fr_layer_call *call, fr_stream_gradient *dx)
 {
     const fr_layer_context *c = call->c;
     int64_t n = call->batch->n_tokens;
     fr_view dqkv = c->workspace->dqkv_TW;
     if (!c->arch->attn_norm) {
+        dx->operand_TD = fr_view_none();
         return fr_linear_back(c->device, n, dqkv, &call->layer->qkv, true,
-                              fr_view_f32(dx_TD));
+                              fr_view_f32(dx->at_TD));
     }
     fr_view dh = c->workspace->h_TD;
     FR_TRY(fr_linear_back(c->device, n, dqkv, &call->layer->qkv, false, dh));
-    fr_norm_backward(c->device, c->arch, &call->layer->attn_norm, n,
-                     fr_view_f32(call->saved->x1_TD), call->saved->norm1, dh, dx_TD);
+    fr_layer_norm_back(call, &call->layer->attn_norm, n, call->saved->x1_TD,
+                       call->saved->norm1, true, dx);
     return FR_OK;
 }
 
@@ -115,27 +122,31 @@ static fr_status project_back(const fr_layer_call *call, fr_f32 *dx_TD)
  * first of them must not have changed. */
 fr_status fr_layer_backward(const fr_layer_context *context, const fr_layer *layer,
                             const fr_batch *batch, const fr_layer_prefix *prefix,
-                            const fr_saved *saved, bool prefix_only, fr_f32 *dx_TD)
+                            const fr_saved *saved, bool prefix_only,
+                            fr_stream_gradient *dx)
 {
     fr_saved all = complete(context, saved);
     fr_layer_call call = {context, layer, batch, prefix, NULL, &all};
     int64_t width = context->arch->d_model;
-    const fr_f32 *dy = dx_TD;
-    FR_TRY(recompute(&call, saved));
-    if (context->arch->parallel) {
-        fr_f32 *copy = context->workspace->dy_TD;
-        fr_layer_copy(&call, fr_layer_rows_past(&call) * width, dx_TD, copy);
-        dy = copy;
+    fr_stream_gradient copy = {context->workspace->dy_TD, fr_view_none()};
+    if (recomputes(saved)) {
+        dx->operand_TD = fr_view_none(); /* h_TD is needed */
+        FR_TRY(recompute(&call, saved));
     }
-    FR_TRY(fr_layer_feed_forward_back(&call, dx_TD));
-    FR_TRY(fr_layer_attend_back(&call, prefix_only, dy));
+    fr_layer_round_gradient(&call, dx);
+    if (context->arch->parallel) {
+        fr_layer_copy(&call, fr_layer_rows_past(&call) * width, dx->at_TD, copy.at_TD);
+    }
+    FR_TRY(fr_layer_feed_forward_back(&call, dx));
+    FR_TRY(
+        fr_layer_attend_back(&call, prefix_only, context->arch->parallel ? &copy : dx));
     if (prefix_only) {
         return FR_OK;
     }
     if (saved->only_read) {
         fr_f32 *dx_SD = context->workspace->h_f32_TD;
-        fr_layer_copy(&call, batch->n_read * width, dx_TD, dx_SD);
-        fr_layer_scatter(&call, width, fr_view_f32(dx_SD), fr_view_f32(dx_TD));
+        fr_layer_copy(&call, batch->n_read * width, dx->at_TD, dx_SD);
+        fr_layer_scatter(&call, width, fr_view_f32(dx_SD), fr_view_f32(dx->at_TD));
     }
-    return project_back(&call, dx_TD);
+    return project_back(&call, dx);
 }

@@ -116,6 +116,13 @@ typedef struct fr_layer_cache {
         *prefixes_U; /* of the pass; NULL: all see the layer's one */
 } fr_layer_cache;
 
+/** The gradient of the residual stream, on its way down. */
+typedef struct fr_stream_gradient {
+    fr_f32 *at_TD;
+    /* the same numbers in the work type, for the next product: in the workspace's h_TD; none: they are not there */
+    fr_view operand_TD;
+} fr_stream_gradient;
+
 /** Everything of a stage that its layers use. */
 typedef struct fr_layer_context {
     fr_device *device;
@@ -141,15 +148,15 @@ FR_MUST_CHECK fr_status fr_layer_forward(const fr_layer_context *context,
                                          fr_f32 *y_TD);
 
 /**
- * Backward: dx_TD holds d loss / d y on entry (S rows with saved->only_read) and d loss / d x1 on return; the
+ * Backward: *dx holds d loss / d y on entry (S rows with saved->only_read) and d loss / d x1 on return; the
  * workspace's dprefix_* hold the prefix gradient of each unit.
- * @param prefix_only  first layer with a prefix: stop at its attention (dx_TD is then undefined)
+ * @param prefix_only  first layer with a prefix: stop at its attention (*dx is then undefined)
  */
 FR_MUST_CHECK fr_status fr_layer_backward(const fr_layer_context *context,
                                           const fr_layer *layer, const fr_batch *batch,
                                           const fr_layer_prefix *prefix,
                                           const fr_saved *saved, bool prefix_only,
-                                          fr_f32 *dx_TD);
+                                          fr_stream_gradient *dx);
 
 /** Widths: Q, KV, W and U as above. */
 int64_t fr_arch_q_width(const fr_arch *arch);

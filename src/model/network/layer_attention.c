@@ -167,7 +167,8 @@ fr_status fr_layer_attend(const fr_layer_call *call, fr_view *o_out)
 }
 
 /* do = d_out Wo for all rows, in the feed-forward scratch: it is free by now and at least as large as [T, Q]. */
-static fr_status output_gradient(const fr_layer_call *call, const fr_f32 *dy)
+static fr_status output_gradient(const fr_layer_call *call,
+                                 const fr_stream_gradient *dy)
 {
     const fr_layer_context *c = call->c;
     int64_t n = fr_layer_rows_past(call);
@@ -199,7 +200,7 @@ static operands bring_operands(const fr_layer_call *call, fr_view *qkv_out)
 }
 
 fr_status fr_layer_attend_back(const fr_layer_call *call, bool prefix_only,
-                               const fr_f32 *dy)
+                               const fr_stream_gradient *dy)
 {
     const fr_layer_context *c = call->c;
     fr_workspace *w = c->workspace;

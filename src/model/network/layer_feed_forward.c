@@ -79,7 +79,7 @@ static void activate_back(const fr_layer_call *call, int64_t n, fr_view dact,
     }
 }
 
-fr_status fr_layer_feed_forward_back(const fr_layer_call *call, fr_f32 *dx)
+fr_status fr_layer_feed_forward_back(const fr_layer_call *call, fr_stream_gradient *dx)
 {
     /* act and dact share a buffer: activations are not needed here, only up is */
     const fr_layer_context *c = call->c;
@@ -93,11 +93,12 @@ fr_status fr_layer_feed_forward_back(const fr_layer_call *call, fr_f32 *dx)
     FR_TRY(fr_linear_back(c->device, n, d_out, half.w, false, dact));
     activate_back(call, n, dact, dup);
     if (!c->arch->mlp_norm) {
+        dx->operand_TD = fr_view_none();
         return fr_linear_back(c->device, n, dup, &call->layer->up, true,
-                              fr_view_f32(dx));
+                              fr_view_f32(dx->at_TD));
     }
     FR_TRY(fr_linear_back(c->device, n, dup, &call->layer->up, false, dh));
-    fr_norm_backward(c->device, c->arch, &call->layer->mlp_norm, n,
-                     fr_view_f32(saved->x2_TD), saved->norm2, dh, dx);
+    fr_layer_norm_back(call, &call->layer->mlp_norm, n, saved->x2_TD, saved->norm2,
+                       !c->arch->parallel, dx);
     return FR_OK;
 }

@@ -37,9 +37,16 @@ FR_MUST_CHECK fr_status fr_layer_add_half(const fr_layer_call *call,
                                           const fr_half *half, int64_t n, fr_view x,
                                           const fr_f32 *base, fr_f32 *target);
 
-/** The gradient of x W + b from that of the target, f32: dy itself, or in h_f32_TD. */
+/** The gradient of x W + b from that of the target: dy itself, in the work type where it is there, or f32 in h_f32_TD. */
 fr_view fr_layer_half_gradient(const fr_layer_call *call, const fr_half *half,
-                               int64_t n, const fr_f32 *dy);
+                               int64_t n, const fr_stream_gradient *dy);
+
+/** dx += d norm / dx^T dh of n rows, dh in h_TD. With `is_operand` the next product reads dx, which may take dh's place for it. */
+void fr_layer_norm_back(const fr_layer_call *call, const fr_norm_weights *norm,
+                        int64_t n, const fr_f32 *x, const fr_f32 *statistics,
+                        bool is_operand, fr_stream_gradient *dx);
+/** Makes the operand where no norm has left it, so that the product has the same numbers wherever dx comes from. */
+void fr_layer_round_gradient(const fr_layer_call *call, fr_stream_gradient *dx);
 
 /** Rows that go past attention: a forward pass without a cache ends in the loss, so rows of the last layer that predict
  * nothing need no feed-forward half. */
@@ -68,7 +75,8 @@ void fr_layer_add_bias(const fr_layer_call *call, int64_t n, int64_t width,
 FR_MUST_CHECK fr_status fr_layer_attend(const fr_layer_call *call, fr_view *o_out);
 /** Fills dprefix and, unless prefix_only, dqkv (of the projection's output) of the workspace from the target's gradient. */
 FR_MUST_CHECK fr_status fr_layer_attend_back(const fr_layer_call *call,
-                                             bool prefix_only, const fr_f32 *dy);
+                                             bool prefix_only,
+                                             const fr_stream_gradient *dy);
 
 /** target = x2 + the feed-forward half of saved->x2, or of parallel halves target += that; target NULL: only what the backward
  * pass needs. */
@@ -76,6 +84,6 @@ FR_MUST_CHECK fr_status fr_layer_feed_forward(const fr_layer_call *call,
                                               fr_f32 *target);
 /** dx += d(half)/dx2^T dx. */
 FR_MUST_CHECK fr_status fr_layer_feed_forward_back(const fr_layer_call *call,
-                                                   fr_f32 *dx);
+                                                   fr_stream_gradient *dx);
 
 #endif

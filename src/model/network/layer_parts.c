@@ -127,25 +127,52 @@ fr_status fr_layer_add_half(const fr_layer_call *call, const fr_half *half, int6
 }
 
 fr_view fr_layer_half_gradient(const fr_layer_call *call, const fr_half *half,
-                               int64_t n, const fr_f32 *dy)
+                               int64_t n, const fr_stream_gradient *dy)
 {
     const fr_layer_context *c = call->c;
     int64_t width = c->arch->d_model;
     fr_f32 *d_out = c->workspace->h_f32_TD;
     if (!fr_arch_has_half_outputs(c->arch)) {
-        return fr_view_f32(dy);
+        return dy->operand_TD.at != NULL ? dy->operand_TD : fr_view_f32(dy->at_TD);
     }
     if (half->post->w != NULL) {
         fr_view out = fr_layer_bring_back(call, n * width, half->out, half->scratch);
         /* the norms' backward passes add to dx */
         fr_device_zero(c->device, d_out, n * width * (int64_t)sizeof *d_out);
         fr_norm_backward(c->device, c->arch, half->post, n, out, half->statistics,
-                         fr_view_f32(dy), d_out);
+                         fr_view_f32(dy->at_TD), d_out, fr_view_none());
     } else {
-        fr_layer_copy(call, n * width, dy, d_out);
+        fr_layer_copy(call, n * width, dy->at_TD, d_out);
     }
     if (c->arch->residual_scale != 1.0) {
         fr_scale(c->device, n * width, (float)c->arch->residual_scale, d_out);
     }
     return fr_view_f32(d_out);
+}
+
+/* In f32 products read dx itself. Outputs of halves that have memory of their own need it in f32. */
+static bool has_operand(const fr_layer_context *c)
+{
+    return c->work != FR_F32 && !fr_arch_has_half_outputs(c->arch);
+}
+
+void fr_layer_norm_back(const fr_layer_call *call, const fr_norm_weights *norm,
+                        int64_t n, const fr_f32 *x, const fr_f32 *statistics,
+                        bool is_operand, fr_stream_gradient *dx)
+{
+    const fr_layer_context *c = call->c;
+    fr_view dh = c->workspace->h_TD;
+    dx->operand_TD = fr_view_if(is_operand && has_operand(c), dh);
+    fr_norm_backward(c->device, c->arch, norm, n, fr_view_f32(x), statistics, dh,
+                     dx->at_TD, dx->operand_TD);
+}
+
+void fr_layer_round_gradient(const fr_layer_call *call, fr_stream_gradient *dx)
+{
+    const fr_layer_context *c = call->c;
+    if (dx->operand_TD.at == NULL && has_operand(c)) {
+        dx->operand_TD = c->workspace->h_TD;
+        fr_restore(c->device, fr_layer_rows_past(call) * c->arch->d_model,
+                   fr_view_f32(dx->at_TD), dx->operand_TD);
+    }
 }

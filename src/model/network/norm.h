@@ -18,9 +18,10 @@ void fr_norm_forward(fr_device *device, const fr_arch *arch,
                      const fr_norm_weights *norm, int64_t n, fr_view x, fr_view y,
                      fr_f32 *statistics_N2);
 
-/** dx += d norm / dx^T dy, from the saved x and statistics. */
+/** dx += d norm / dx^T dy, from the saved x and statistics. @param again  see fr_rmsnorm_back */
 void fr_norm_backward(fr_device *device, const fr_arch *arch,
                       const fr_norm_weights *norm, int64_t n, fr_view x,
-                      const fr_f32 *statistics_N2, fr_view dy, fr_f32 *dx);
+                      const fr_f32 *statistics_N2, fr_view dy, fr_f32 *dx,
+                      fr_view again);
 
 #endif

@@ -383,6 +383,7 @@ fr_status fr_stage_backward(fr_stage *stage, const fr_batch *batch,
     int64_t n = fr_arch_prefix_elements(&stage->arch, prefix->length);
     int64_t offset = 0;
     const fr_workspace *w = &stage->workspace;
+    fr_stream_gradient gradient = {activations->gradient_TD, fr_view_none()};
     bool has_prefix =
         fr_layers_within(prefix->layers, stage->first_layer, stage->n_layers).count > 0;
     FR_TRY(
@@ -393,7 +394,7 @@ fr_status fr_stage_backward(fr_stage *stage, const fr_batch *batch,
         fr_layer_prefix own = layer_prefix(stage, prefix, i, &offset);
         bool lowest = stage->first_layer + i == prefix->layers.first;
         FR_TRY(fr_layer_backward(&context, &layer, batch, &own, &activations->saved[i],
-                                 lowest, activations->gradient_TD));
+                                 lowest, &gradient));
         fr_offload_end(&stage->offload, i);
         if (own.length == 0) {
             continue;
