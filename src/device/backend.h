@@ -16,6 +16,7 @@
 #include "device/matrix.h"
 #include "device/memory.h"
 #include "device/profile.h"
+#include "device/qkv.h"
 #include "device/rows.h"
 #include "device/rowwise.h"
 #include "device/sample.h"
@@ -107,6 +108,8 @@ typedef void fr_op_add_rows(fr_device *device, int64_t n_rows, int64_t width,
                             const int32_t *rows_N, const float *x_ND, float *y);
 typedef void fr_op_fill_cache(fr_device *device, const fr_attention_params *params,
                               fr_view k, fr_view v, fr_view cache_k, fr_view cache_v);
+typedef void fr_op_qkv_finish(fr_device *device, const fr_qkv *qkv, fr_view x_TW,
+                              fr_view saved_TW);
 typedef fr_status fr_op_sample_rows(fr_device *device, int64_t n_rows, int64_t vocab,
                                     const float *logits_NV, const fr_sample_rule *rule,
                                     const double *uniform_N, int32_t *ids_N);
@@ -178,6 +181,7 @@ typedef struct fr_device_ops {
     fr_op_add_table_rows *add_table_rows;
     fr_op_add_rows *add_rows;
     fr_op_fill_cache *fill_cache;
+    fr_op_qkv_finish *qkv_finish;
     fr_op_sample_rows *sample_rows;
 } fr_device_ops;
 

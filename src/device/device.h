@@ -1,6 +1,6 @@
 /*
  * device.h - the compute device of a rank. Its operators, which the transformer is made of, are in matrix.h, rowwise.h,
- * rows.h, activation.h, attention.h, loss.h and sample.h; its memory is in memory.h; kinds.h makes one.
+ * rows.h, qkv.h, activation.h, attention.h, loss.h and sample.h; its memory is in memory.h; kinds.h makes one.
  *
  * Every operator is dispatched through the table of the device's kind (backend.h, operators*.c). Operators work in the order
  * of the calls and never wait for a result: later operators see it at once, the host as memory.h says. What the host passes

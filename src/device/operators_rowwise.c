@@ -1,4 +1,4 @@
-/* The public operators of rowwise.h and activation.h (operators_impl.h). */
+/* The public operators of rowwise.h, qkv.h and activation.h (operators_impl.h). */
 #include "device/operators_impl.h"
 
 static bool are_heads(const fr_heads *heads)
@@ -82,6 +82,24 @@ void fr_rope(fr_device *device, const fr_heads *heads, int64_t rotary,
         int64_t began = begin(device);
         device->ops->rope(device, heads, rotary, positions_T, (const float *)table,
                           inverse, x);
+        end(device, FR_OP_ROPE, began, 0);
+    }
+}
+
+static bool is_qkv(const fr_qkv *q)
+{
+    return q->n_tokens >= 0 && q->n_heads >= 0 && q->n_kv_heads >= 0 &&
+           q->head_dim > 0 && q->rotary >= 0 && q->rotary % 2 == 0 &&
+           q->rotary <= q->head_dim && q->n_segments >= 0;
+}
+
+void fr_qkv_finish(fr_device *device, const fr_qkv *qkv, fr_view x_TW, fr_view saved_TW)
+{
+    if (takes(device, FR_OP_ROPE,
+              is_qkv(qkv) && ALIKE(device, x_TW, qkv->cache_k, qkv->cache_v) &&
+                  can_keep(device, saved_TW))) {
+        int64_t began = begin(device);
+        device->ops->qkv_finish(device, qkv, x_TW, saved_TW);
         end(device, FR_OP_ROPE, began, 0);
     }
 }

@@ -4,6 +4,7 @@
 #include "device/loss.h"
 #include "device/matrix.h"
 #include "device/profile.h"
+#include "device/qkv.h"
 #include "device/rows.h"
 #include "device/rowwise.h"
 #include "device/sample.h"
@@ -111,6 +112,35 @@ static void rope_of_negative_rotary(bench *b)
 static void rope_of_heads_wider_than_the_stride(bench *b)
 {
     rope(b, (fr_heads){2, 3, 4, 8}, 4);
+}
+
+static void qkv(bench *b, int64_t rotary, fr_view cache)
+{
+    fr_qkv how = {.n_tokens = 2,
+                  .n_heads = 2,
+                  .n_kv_heads = 1,
+                  .head_dim = 4,
+                  .rotary = rotary,
+                  .positions_T = IDS,
+                  .table = b->x,
+                  .cache_k = cache,
+                  .cache_v = cache};
+    fr_qkv_finish(b->device, &how, b->out, fr_view_none());
+}
+
+static void qkv_of_odd_rotary(bench *b)
+{
+    qkv(b, 3, fr_view_none());
+}
+
+static void qkv_that_turns_more_than_a_head(bench *b)
+{
+    qkv(b, 6, fr_view_none());
+}
+
+static void qkv_with_a_cache_of_bf16(bench *b)
+{
+    qkv(b, 4, fr_view_of(b->out.at, FR_BF16));
 }
 
 static void norm_of_heads_wider_than_the_stride(bench *b)
@@ -315,6 +345,9 @@ static const struct {
     {rope_beyond_the_head, FR_OP_ROPE, false},
     {rope_of_negative_rotary, FR_OP_ROPE, false},
     {rope_of_heads_wider_than_the_stride, FR_OP_ROPE, false},
+    {qkv_of_odd_rotary, FR_OP_ROPE, false},
+    {qkv_that_turns_more_than_a_head, FR_OP_ROPE, false},
+    {qkv_with_a_cache_of_bf16, FR_OP_ROPE, false},
     {norm_of_heads_wider_than_the_stride, FR_OP_NORM, false},
     {norm_back_of_negative_heads, FR_OP_NORM_BACK, false},
     {scale_of_negative_numbers, FR_OP_STORAGE, false},

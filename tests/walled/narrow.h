@@ -96,6 +96,20 @@ static inline int64_t numbers_of_cache(const fr_attention_params *p)
     return key_rows(p) * p->n_kv_heads * p->head_dim;
 }
 
+static inline int64_t numbers_of_qkv(const fr_qkv *qkv)
+{
+    return qkv->n_tokens * (qkv->n_heads + 2 * qkv->n_kv_heads) * qkv->head_dim;
+}
+
+static inline int64_t numbers_of_qkv_cache(const fr_qkv *qkv)
+{
+    fr_attention_params own = {.n_kv_heads = qkv->n_kv_heads,
+                               .head_dim = qkv->head_dim,
+                               .n_segments = qkv->n_segments,
+                               .segments = qkv->segments};
+    return numbers_of_cache(&own);
+}
+
 static inline int64_t numbers_of_new_keys(const fr_attention_params *p)
 {
     return numbers_of_rows(p->n_tokens, p->n_kv_heads * p->head_dim, p->kv_stride);

@@ -179,6 +179,19 @@ static fr_status walled_attention_back(fr_device *device,
     return status;
 }
 
+/* The cache's views are in a structure of the caller's, too. */
+static void walled_qkv_finish(fr_device *device, const fr_qkv *qkv, fr_view x_TW,
+                              fr_view saved_TW)
+{
+    fr_qkv own = *qkv;
+    narrow_use uses[] = {USE(x_TW, numbers_of_qkv(qkv)),
+                         USE(own.cache_k, numbers_of_qkv_cache(qkv)),
+                         USE(own.cache_v, numbers_of_qkv_cache(qkv))};
+    START(qkv_finish, (cpu_of(device), qkv, x_TW, saved_TW), uses);
+    cpu_of(device)->ops->qkv_finish(cpu_of(device), &own, x_TW, saved_TW);
+    FINISH(uses);
+}
+
 WALLED(shape_logits,
        (fr_device * device, int64_t n, const fr_logit_shape *shape, float *logits),
        (cpu_of(device), n, shape, logits), (NO_VIEW))

@@ -75,6 +75,16 @@ static inline void check_gradients(const wall *w,
     check_device(w, gradients->dprefix_v_UPGK);
 }
 
+static inline void check_qkv(const wall *w, const fr_qkv *qkv)
+{
+    check_host(w, qkv->positions_T);
+    check_host(w, qkv->segments);
+    check_device(w, qkv->bias_W);
+    check_device(w, qkv->table);
+    check_view(w, qkv->cache_k);
+    check_view(w, qkv->cache_v);
+}
+
 static inline void check_rule(const wall *w, const fr_sample_rule *rule)
 {
     check_device(w, rule->never_V);
@@ -110,6 +120,7 @@ static inline void check_number(const wall *w, float number)
         const fr_matrix *: check_matrix,                                               \
         const fr_attention_params *: check_attention,                                  \
         const fr_attention_gradients *: check_gradients,                               \
+        const fr_qkv *: check_qkv,                                                     \
         const fr_sample_rule *: check_rule,                                            \
         default: check_nothing)(&of(device)->wall, x)
 #define CHECK_1(x) CHECK(x)

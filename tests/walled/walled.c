@@ -416,6 +416,7 @@ static const fr_device_ops OPS = {
     .add_table_rows = walled_add_table_rows,
     .add_rows = walled_add_rows,
     .fill_cache = walled_fill_cache,
+    .qkv_finish = walled_qkv_finish,
     .sample_rows = walled_sample_rows,
 };
 

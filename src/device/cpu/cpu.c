@@ -191,6 +191,7 @@ static const fr_device_ops OPS = {
     .add_table_rows = fr_cpu_add_table_rows,
     .add_rows = fr_cpu_add_rows,
     .fill_cache = fr_cpu_fill_cache,
+    .qkv_finish = fr_cpu_qkv_finish,
     .sample_rows = fr_cpu_sample_rows,
     .exact_add = fr_cpu_exact_add,
     .exact_add_numbers = fr_cpu_exact_add_numbers,

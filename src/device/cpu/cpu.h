@@ -106,6 +106,7 @@ fr_op_scatter_rows fr_cpu_scatter_rows;
 fr_op_add_table_rows fr_cpu_add_table_rows;
 fr_op_add_rows fr_cpu_add_rows;
 fr_op_fill_cache fr_cpu_fill_cache;
+fr_op_qkv_finish fr_cpu_qkv_finish;
 FR_MUST_CHECK fr_op_sample_rows fr_cpu_sample_rows;
 
 #endif

@@ -108,6 +108,43 @@ void fr_cpu_restore_gated_back(fr_device *device, fr_activation activation,
     }
 }
 
+/* A row is finished while it is in the cache of the processor. */
+void fr_cpu_qkv_finish(fr_device *device, const fr_qkv *qkv, fr_view x, fr_view saved)
+{
+    float *rows = fr_view_floats(x);
+    const float *bias = fr_cpu_floats(qkv->bias_W);
+    const float *table = fr_cpu_floats(qkv->table);
+    int64_t kv = qkv->n_kv_heads * qkv->head_dim;
+    int64_t q = qkv->n_heads * qkv->head_dim;
+    int64_t width = q + 2 * kv;
+    fr_heads turned = {qkv->n_tokens, qkv->n_heads + qkv->n_kv_heads, qkv->head_dim,
+                       width};
+    const fr_kernels *kernels = fr_kernels_select(fr_cpu_of(device)->isa);
+    int threads = fr_kernels_threads(device->n_threads, qkv->n_tokens * width);
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t t = 0; t < qkv->n_tokens; t++) {
+        float *row = rows + t * width;
+        if (bias != NULL) {
+            kernels->add(width, bias, row);
+        }
+        if (qkv->rotary > 0) {
+            kernels->rope(&turned, qkv->rotary,
+                          table + qkv->positions_T[t] * qkv->rotary, false, row);
+        }
+        save_run(kernels, width, row, fr_view_at(saved, t * width));
+    }
+    if (qkv->cache_k.at != NULL) {
+        fr_attention_params params = {.n_kv_heads = qkv->n_kv_heads,
+                                      .head_dim = qkv->head_dim,
+                                      .kv_stride = width,
+                                      .n_tokens = qkv->n_tokens,
+                                      .n_segments = qkv->n_segments,
+                                      .segments = qkv->segments};
+        fr_cpu_fill_cache(device, &params, fr_view_at(x, q), fr_view_at(x, q + kv),
+                          qkv->cache_k, qkv->cache_v);
+    }
+}
+
 /* Row `id` of a table that is not in place; `row` holds one row, for a bf16 table. */
 static void read_row(const fr_device *device, const fr_matrix *table, int64_t id,
                      uint16_t *row, float *y)

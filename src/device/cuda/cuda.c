@@ -102,6 +102,7 @@ static const fr_device_ops OPS = {
     .add_table_rows = fr_cuda_add_table_rows,
     .add_rows = fr_cuda_add_rows,
     .fill_cache = fr_cuda_fill_cache,
+    .qkv_finish = fr_cuda_qkv_finish,
     .sample_rows = fr_cuda_sample_rows,
 };
 

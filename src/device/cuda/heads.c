@@ -1,9 +1,12 @@
 /* Biases, rotations of heads, and rows that go into the cache. */
 #include "base/integer.h"
+#include "base/mem.h"
 #include "device/cuda/kernels_heads.h"
 #include "device/cuda/memory.h"
 #include "device/cuda/operators.h"
 #include "device/cuda/runtime.h"
+
+#include <stdlib.h>
 
 enum { WARP = 32, FOUR = 4, MAX_BLOCKS = 1 << 20, MAX_Y = 65535 };
 
@@ -63,6 +66,74 @@ void fr_cuda_rope(fr_device *device, const fr_heads *heads, int64_t rotary,
                            .blocks = fr_min(heads->n_tokens, MAX_BLOCKS),
                            .threads = threads_for(most)};
     fr_cuda_launch(device, &start, &a);
+}
+
+/* The row of the cache that each token goes to. */
+static fr_status cache_rows(const fr_qkv *qkv, fr_ctx *ctx, int64_t **out)
+{
+    FR_TRY(fr_alloc(ctx, qkv->n_tokens, sizeof **out, out));
+    for (int64_t t = 0; t < qkv->n_tokens; t++) {
+        (*out)[t] = -1;
+    }
+    for (int64_t s = 0; s < qkv->n_segments; s++) {
+        const fr_segment *segment = &qkv->segments[s];
+        for (int64_t i = 0; i < segment->q_count; i++) {
+            (*out)[segment->q_first + i] = segment->own_first + i;
+        }
+    }
+    return FR_OK;
+}
+
+static void start_qkv(fr_device *device, fr_view x, fr_view saved, fr_qkv_arguments *a)
+{
+    int64_t turned = a->n_heads + a->n_kv_heads;
+    a->lanes = fr_clamp(fr_ceil_div(a->half, FOUR), 1, FR_HEADS_THREADS);
+    a->has_rest = a->bias != NULL || a->saved != NULL || a->cache_rows_T != NULL ||
+                  saved.dtype != FR_F32;
+    int64_t most = fr_min(turned, FR_HEADS_THREADS) * a->lanes;
+    if (a->has_rest != 0) {
+        most = fr_max(most, fr_ceil_div((turned + a->n_kv_heads) * a->head_dim, FOUR));
+    }
+    fr_cuda_start start = {.kernel =
+                               FR_KERNEL_qkv_finish_00 + fr_cuda_digits_2(x, saved),
+                           .blocks = fr_min(a->n_tokens, MAX_BLOCKS),
+                           .threads = threads_for(most)};
+    if (most > 0 && (a->half > 0 || a->has_rest != 0)) {
+        fr_cuda_launch(device, &start, a);
+    }
+}
+
+void fr_cuda_qkv_finish(fr_device *device, const fr_qkv *qkv, fr_view x, fr_view saved)
+{
+    enum { POSITIONS, ROWS, LISTS };
+    int64_t n = qkv->n_tokens;
+    int64_t *rows = NULL;
+    bool has_cache = qkv->cache_k.at != NULL;
+    if (n == 0 ||
+        (has_cache && !fr_cuda_keep(device, cache_rows(qkv, device->ctx, &rows)))) {
+        return;
+    }
+    fr_cuda_list lists[LISTS] = {
+        [POSITIONS] = {.from = qkv->positions_T,
+                       .bytes = qkv->rotary > 0 ? n * (int64_t)sizeof(int32_t) : 0},
+        [ROWS] = {.from = rows, .bytes = has_cache ? n * (int64_t)sizeof *rows : 0}};
+    if (fr_cuda_keep(device, fr_cuda_lists(device, LISTS, lists))) {
+        fr_qkv_arguments a = {.n_tokens = n,
+                              .n_heads = qkv->n_heads,
+                              .n_kv_heads = qkv->n_kv_heads,
+                              .head_dim = qkv->head_dim,
+                              .half = qkv->rotary / 2,
+                              .bias = (const float *)qkv->bias_W,
+                              .positions_T = lists[POSITIONS].at,
+                              .table = (const float *)qkv->table,
+                              .cache_rows_T = lists[ROWS].at,
+                              .cache_k = qkv->cache_k.at,
+                              .cache_v = qkv->cache_v.at,
+                              .x = x.at,
+                              .saved = saved.at};
+        start_qkv(device, x, saved, &a);
+    }
+    free(rows);
 }
 
 /* The bytes that can be moved at a time: rows and their distances are multiples of them, and all addresses. */

@@ -11,6 +11,7 @@
 #define FR_KERNELS_HEADS(K, K1, K2, K3)                                                \
     K1(add_bias)    /* x */                                                            \
     K1(rope)        /* x */                                                            \
+    K2(qkv_finish)  /* x, saved */                                                     \
     K(fill_cache_2) /* by the bytes that are moved at a time */                        \
     K(fill_cache_4)                                                                    \
     K(fill_cache_16)
@@ -40,6 +41,28 @@ typedef struct fr_rope_arguments {
     void *x;
     int64_t is_inverse;
 } fr_rope_arguments;
+
+/**
+ * A block has a token at a time: as in rope, `lanes` threads have the pairs of every n-th head of queries and keys; after that all
+ * threads have the numbers that do not turn, four each.
+ */
+typedef struct fr_qkv_arguments {
+    int64_t n_tokens;
+    int64_t n_heads;
+    int64_t n_kv_heads;
+    int64_t head_dim;
+    int64_t half; /* rotary / 2 */
+    int64_t lanes;
+    int64_t has_rest;  /* whether anything is done to numbers that do not turn */
+    const float *bias; /* NULL: none */
+    const int32_t *positions_T;
+    const float *table;
+    const int64_t *cache_rows_T; /* -1: to none; NULL: there is no cache */
+    void *cache_k;
+    void *cache_v;
+    void *x;
+    void *saved; /* NULL: x is rounded to its type alone */
+} fr_qkv_arguments;
 
 enum { FR_CACHE_RUNS = 128 }; /* so that the argument stays below 4096 bytes */
 

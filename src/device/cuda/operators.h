@@ -41,6 +41,7 @@ fr_op_scatter_rows fr_cuda_scatter_rows;
 fr_op_add_table_rows fr_cuda_add_table_rows;
 fr_op_add_rows fr_cuda_add_rows;
 fr_op_fill_cache fr_cuda_fill_cache;
+fr_op_qkv_finish fr_cuda_qkv_finish;
 fr_op_sample_rows fr_cuda_sample_rows;
 
 #endif

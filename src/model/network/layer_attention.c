@@ -1,11 +1,13 @@
 /*
  * The attention half up to its output projection: o = attention(turn(N(x1) Wqkv)), and back.
  *
- * `turn` is the norms of queries and keys, where the model has them, and the rotation. Without norms it works in place and
- * the turned values are kept. With them, the values before the norms are kept, since the norms' backward passes need these,
- * and the turned queries and keys are made again in the workspace (turned_TW), whose columns of values stay unused.
+ * `turn` is the norms of queries and keys, where the model has them, and the rotation. Without norms all between the product
+ * and attention is one operator, in place, and the turned values are kept. With them, the values before the norms are kept,
+ * since the norms' backward passes need these, and the turned queries and keys are made again in the workspace (turned_TW),
+ * whose columns of values stay unused.
  */
 #include "device/matrix.h"
+#include "device/qkv.h"
 #include "device/rows.h"
 #include "device/rowwise.h"
 #include "model/network/layer_impl.h"
@@ -48,7 +50,14 @@ static fr_heads norm_runs(const fr_layer_call *call, int64_t columns, int64_t wi
                       .stride = fr_arch_qkv_width(call->c->arch)};
 }
 
-/* Turned queries and keys of the projection's output. */
+static operands columns_of(const fr_layer_call *call, fr_view qkv)
+{
+    int64_t q = fr_arch_q_width(call->c->arch);
+    int64_t kv = fr_arch_kv_width(call->c->arch);
+    return (operands){qkv, fr_view_at(qkv, q), fr_view_at(qkv, q + kv)};
+}
+
+/* Of a model with norms of queries and keys: these, turned, beside the projection's output. */
 static operands turn(const fr_layer_call *call, fr_view qkv)
 {
     const fr_layer_context *c = call->c;
@@ -56,17 +65,14 @@ static operands turn(const fr_layer_call *call, fr_view qkv)
     const fr_workspace *w = c->workspace;
     int64_t q = fr_arch_q_width(arch);
     int64_t kv = fr_arch_kv_width(arch);
-    fr_view turned = qkv;
-    if (arch->qk_norm != FR_QK_NORM_NONE) {
-        float eps = (float)arch->norm_eps;
-        fr_heads queries = norm_runs(call, q, fr_arch_q_norm_width(arch));
-        fr_heads keys = norm_runs(call, kv, fr_arch_k_norm_width(arch));
-        turned = w->turned_TW;
-        fr_rmsnorm_heads(c->device, &queries, qkv, call->layer->q_norm, eps, turned,
-                         w->q_rstd_TH);
-        fr_rmsnorm_heads(c->device, &keys, fr_view_at(qkv, q), call->layer->k_norm, eps,
-                         fr_view_at(turned, q), w->k_rstd_TG);
-    }
+    fr_view turned = w->turned_TW;
+    float eps = (float)arch->norm_eps;
+    fr_heads queries = norm_runs(call, q, fr_arch_q_norm_width(arch));
+    fr_heads keys = norm_runs(call, kv, fr_arch_k_norm_width(arch));
+    fr_rmsnorm_heads(c->device, &queries, qkv, call->layer->q_norm, eps, turned,
+                     w->q_rstd_TH);
+    fr_rmsnorm_heads(c->device, &keys, fr_view_at(qkv, q), call->layer->k_norm, eps,
+                     fr_view_at(turned, q), w->k_rstd_TG);
     rotate(call, false, turned);
     return (operands){turned, fr_view_at(turned, q), fr_view_at(qkv, q + kv)};
 }
@@ -116,13 +122,54 @@ static fr_attention_params attention_params(const fr_layer_call *call)
         .slopes_H = call->c->slopes_H};
 }
 
-/* The projection's output, kept at the point that the opening of this file names, and its operands. */
+/* All that a model without norms of queries and keys does to its projection's output, in one pass. */
+static void finish(const fr_layer_call *call, fr_view qkv)
+{
+    const fr_arch *arch = call->c->arch;
+    const fr_angles *angles = call->layer->angles;
+    fr_qkv how = {.n_tokens = call->batch->n_tokens,
+                  .n_heads = arch->n_heads,
+                  .n_kv_heads = arch->n_kv_heads,
+                  .head_dim = arch->head_dim,
+                  .bias_W = call->layer->qkv_bias};
+    if (angles != NULL) {
+        how.rotary = angles->rotary;
+        how.positions_T = call->batch->positions_T;
+        how.table = angles->table;
+    }
+    if (call->cache != NULL) {
+        how.n_segments = call->batch->n_segments;
+        how.segments = call->batch->segments;
+        how.cache_k = call->cache->k;
+        how.cache_v = call->cache->v;
+    }
+    fr_qkv_finish(call->c->device, &how, qkv,
+                  fr_layer_kept_apart(call, call->saved->qkv_TW));
+}
+
+/* The same in steps, with the norms between them. */
+static operands finish_with_norms(const fr_layer_call *call, fr_view qkv)
+{
+    const fr_layer_context *c = call->c;
+    int64_t n = call->batch->n_tokens;
+    int64_t width = fr_arch_qkv_width(c->arch);
+    fr_layer_add_bias(call, n, width, call->layer->qkv_bias, qkv);
+    fr_layer_keep(call, n * width, qkv, call->saved->qkv_TW);
+    operands x = turn(call, qkv);
+    if (call->cache != NULL) {
+        fr_attention_params params = attention_params(call);
+        fr_fill_cache(c->device, &params, x.k, x.v, call->cache->k, call->cache->v);
+    }
+    return x;
+}
+
+/* The projection's output, kept at the point that the opening of this file names, and its operands; keys and values are in
+ * the cache, if there is one. */
 static fr_status project(const fr_layer_call *call, operands *out)
 {
     const fr_layer_context *c = call->c;
     const fr_saved *saved = call->saved;
     int64_t n = call->batch->n_tokens;
-    int64_t width = fr_arch_qkv_width(c->arch);
     fr_view h = fr_view_f32(saved->x1_TD);
     fr_view qkv = fr_layer_work_buffer(call, saved->qkv_TW, c->workspace->qkv_TW);
     if (c->arch->attn_norm) {
@@ -131,13 +178,11 @@ static fr_status project(const fr_layer_call *call, operands *out)
         h = c->workspace->h_TD;
     }
     FR_TRY(c->linear(c->device, n, h, &call->layer->qkv, fr_view_none(), qkv));
-    fr_layer_add_bias(call, n, width, call->layer->qkv_bias, qkv);
     if (c->arch->qk_norm != FR_QK_NORM_NONE) {
-        fr_layer_keep(call, n * width, qkv, saved->qkv_TW);
-        *out = turn(call, qkv);
+        *out = finish_with_norms(call, qkv);
     } else {
-        *out = turn(call, qkv);
-        fr_layer_keep(call, n * width, qkv, saved->qkv_TW);
+        finish(call, qkv);
+        *out = columns_of(call, qkv);
     }
     return FR_OK;
 }
@@ -154,7 +199,6 @@ fr_status fr_layer_attend(const fr_layer_call *call, fr_view *o_out)
     /* Keys of earlier passes are needed too, so attention reads all of them from the cache. They are turned already, so
      * later passes use them as they are. */
     if (call->cache != NULL) {
-        fr_fill_cache(c->device, &params, x.k, x.v, call->cache->k, call->cache->v);
         params.prefixes_U = call->cache->prefixes_U;
         params.kv_stride = fr_arch_kv_width(c->arch);
         x.k = call->cache->k;
@@ -188,15 +232,11 @@ static fr_status output_gradient(const fr_layer_call *call,
 static operands bring_operands(const fr_layer_call *call, fr_view *qkv_out)
 {
     const fr_arch *arch = call->c->arch;
-    int64_t q = fr_arch_q_width(arch);
     fr_view qkv =
         fr_layer_bring_back(call, call->batch->n_tokens * fr_arch_qkv_width(arch),
                             call->saved->qkv_TW, call->c->workspace->qkv_TW);
     *qkv_out = qkv;
-    return arch->qk_norm != FR_QK_NORM_NONE
-               ? turn(call, qkv)
-               : (operands){qkv, fr_view_at(qkv, q),
-                            fr_view_at(qkv, q + fr_arch_kv_width(arch))};
+    return arch->qk_norm != FR_QK_NORM_NONE ? turn(call, qkv) : columns_of(call, qkv);
 }
 
 fr_status fr_layer_attend_back(const fr_layer_call *call, bool prefix_only,

@@ -65,6 +65,9 @@ fr_view fr_layer_work_buffer(const fr_layer_call *call, fr_byte *saved,
                              fr_view scratch);
 /** Round to the kept type even if the value is not kept for backward, so that recomputation gives the same bits. */
 void fr_layer_keep(const fr_layer_call *call, int64_t n, fr_view work, fr_byte *saved);
+/** Where an operator keeps what it makes: none where it writes into the saved buffer itself; else as for fr_save, whose place it
+ * takes. */
+fr_view fr_layer_kept_apart(const fr_layer_call *call, fr_byte *saved);
 /** The saved value in the work type: the saved buffer itself, or converted into scratch (unchanged if not kept). */
 fr_view fr_layer_bring_back(const fr_layer_call *call, int64_t n, fr_byte *saved,
                             fr_view scratch);

@@ -24,6 +24,12 @@ void fr_layer_keep(const fr_layer_call *call, int64_t n, fr_view work, fr_byte *
     }
 }
 
+fr_view fr_layer_kept_apart(const fr_layer_call *call, fr_byte *saved)
+{
+    const fr_layer_context *c = call->c;
+    return fr_view_if(c->kept != c->work, fr_view_of(saved, c->kept));
+}
+
 fr_view fr_layer_bring_back(const fr_layer_call *call, int64_t n, fr_byte *saved,
                             fr_view scratch)
 {
