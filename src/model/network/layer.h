@@ -49,6 +49,7 @@ FR_MUST_CHECK fr_status fr_layer_load(fr_constants *constants, fr_frozen *frozen
 /**
  * What the backward pass of one layer needs, for T token rows. Q, K, V, O, gate and up in the device's kept
  * type, the residual stream in f32. Bytes a token in bf16 of a Llama: 8D + 4Q + 4KV + 4F + 4H + 16.
+ * The backward pass needs each once, and uses the memory of up for its gradient.
  * up NULL, or all but x1 NULL: not kept; the forward pass leaves it in the workspace and the backward pass
  * computes it again.
  */
@@ -149,7 +150,7 @@ FR_MUST_CHECK fr_status fr_layer_forward(const fr_layer_context *context,
 
 /**
  * Backward: *dx holds d loss / d y on entry (S rows with saved->only_read) and d loss / d x1 on return; the
- * workspace's dprefix_* hold the prefix gradient of each unit.
+ * workspace's dprefix_* hold the prefix gradient of each unit. Once for each forward pass.
  * @param prefix_only  first layer with a prefix: stop at its attention (*dx is then undefined)
  */
 FR_MUST_CHECK fr_status fr_layer_backward(const fr_layer_context *context,

@@ -59,24 +59,25 @@ fr_status fr_layer_feed_forward(const fr_layer_call *call, fr_f32 *target)
                              c->arch->parallel ? target : call->saved->x2_TD, target);
 }
 
-/* dup from dact and the saved up, or the one that was computed again into dup's place. */
-static void activate_back(const fr_layer_call *call, int64_t n, fr_view dact,
-                          fr_view dup)
+/* dup from dact, in the place of up, which nobody needs any more: of the saved one if that has dup's type, or of the one that was
+ * computed again into the scratch. A saved one of another type goes through the scratch. */
+static fr_view activate_back(const fr_layer_call *call, int64_t n, fr_view dact)
 {
     const fr_layer_context *c = call->c;
     fr_byte *saved = call->saved->up_TU;
+    fr_view dup = fr_layer_work_buffer(call, saved, c->workspace->up_TU);
     fr_activation activation = c->arch->activation;
     int64_t width = c->arch->d_ff;
     if (!c->arch->gated) {
-        fr_view up = fr_layer_bring_back(call, n * width, saved, dup);
-        fr_activate_back(c->device, activation, n * width, up, dact, dup);
+        (void)fr_layer_bring_back(call, n * width, saved, dup);
+        fr_activate_back(c->device, activation, n * width, dup, dact, dup);
     } else if (c->kept == c->work || saved == NULL) {
-        fr_gated_back(c->device, activation, n, width,
-                      fr_layer_work_buffer(call, saved, dup), dact, dup);
+        fr_gated_back(c->device, activation, n, width, dup, dact, dup);
     } else {
         fr_restore_gated_back(c->device, activation, n, width,
                               fr_view_of(saved, c->kept), dact, dup);
     }
+    return dup;
 }
 
 fr_status fr_layer_feed_forward_back(const fr_layer_call *call, fr_stream_gradient *dx)
@@ -87,11 +88,10 @@ fr_status fr_layer_feed_forward_back(const fr_layer_call *call, fr_stream_gradie
     int64_t n = fr_layer_rows_past(call);
     fr_view dh = c->workspace->h_TD;
     fr_view dact = c->workspace->act_TF;
-    fr_view dup = c->workspace->up_TU;
     fr_half half = fr_layer_mlp_half(call);
     fr_view d_out = fr_layer_half_gradient(call, &half, n, dx);
     FR_TRY(fr_linear_back(c->device, n, d_out, half.w, false, dact));
-    activate_back(call, n, dact, dup);
+    fr_view dup = activate_back(call, n, dact);
     if (!c->arch->mlp_norm) {
         dx->operand_TD = fr_view_none();
         return fr_linear_back(c->device, n, dup, &call->layer->up, true,

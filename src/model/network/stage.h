@@ -134,7 +134,7 @@ typedef struct fr_exact_sum {
 } fr_exact_sum;
 
 /** Backward through the stage down to fr_stage_lowest: fr_activations_gradient in, fr_activations_gradient out (undefined if layers
- * below have no prefix); adds every unit's prefix gradient to `sum`. */
+ * below have no prefix); adds every unit's prefix gradient to `sum`. Once for each forward pass, whose activations it uses up. */
 FR_MUST_CHECK fr_status fr_stage_backward(fr_stage *stage, const fr_batch *batch,
                                           const fr_stage_prefix *prefix,
                                           fr_activations *activations,
