@@ -87,13 +87,13 @@ static const fr_logit_shape *logit_shape(const fr_arch *arch, fr_logit_shape *sh
     return arch->logit_scale != 1.0 || arch->logit_cap != 0.0 ? shape : NULL;
 }
 
-/* The rows of a chunk, picked from the hidden states, and their norm, which is returned. A chunk is small, so all of it is
- * f32. */
+/* The rows of a chunk, picked from the hidden states, and their norm, which is returned in the work type: the product's
+ * operand. A chunk is small, so all else is f32. */
 static fr_view normed_rows(const fr_layer_context *c, fr_head *head, int64_t n,
                            const fr_f32 *x, const int32_t *rows_N)
 {
     fr_view picked = fr_view_f32(head->x);
-    fr_view h = fr_view_f32(head->h);
+    fr_view h = fr_view_of(fr_view_f32(head->h).at, c->work);
     fr_copy_rows(c->device, n, c->arch->d_model, rows_N, fr_view_f32(x), picked);
     fr_norm_forward(c->device, c->arch, &head->norm, n, picked, h, head->statistics);
     return h;
