@@ -224,7 +224,7 @@ products() {
     fault tail-column-left "cuda_product" device/cuda/kernels_product.cu \
         '            if (j < n) {' '            if (j + 1 < n) {'
     fault product-not-added "cuda_product" device/cuda/kernels_product.cu \
-        'accumulate ? before + sum[j] : sum[j]' 'sum[j]'
+        'fr_write(&numbers.at[j], add != nullptr ? before + sum[j] : sum[j]);' 'fr_write(&numbers.at[j], sum[j]);'
     fault part-at-wrong-row "cuda_product_parts" device/cuda/product.c \
         'run.rows = rows + row * row_bytes;' 'run.rows = rows + first * row_bytes;'
     fault sums-between-parts-lost "cuda_product_parts" device/cuda/product.c \

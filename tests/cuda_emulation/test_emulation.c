@@ -483,8 +483,8 @@ static void test_counts(void)
     CU_ASSERT_FATAL(file != NULL);
     CU_ASSERT(fread(text, 1, sizeof text - 1, file) > 0);
     (void)fclose(file);
-    CU_ASSERT(strstr(text, "\ncuMemsetD8Async 2\n") != NULL);
-    CU_ASSERT(strstr(text, "\ncuEventCreate 2\n") != NULL);
+    CU_ASSERT(strstr(text, "\ncuMemsetD8Async 2 2\n") != NULL);
+    CU_ASSERT(strstr(text, "\ncuEventCreate 2 2\n") != NULL);
     CU_ASSERT(strstr(text, "contexts 0, objects 0, pinned 0, addresses 0") != NULL);
 }
 

@@ -34,8 +34,7 @@ typedef struct flight {
     fr_transfer output_sent;
     fr_transfer gradient_sent;
     fr_transfer gradient_coming;
-    double
-        *nll; /* [nll_capacity] in the host's memory, where examples' nats are wanted */
+    double *nll; /* [nll_capacity], the host's, where examples' nats are wanted */
     int64_t nll_capacity;
     fr_mark nll_there;
     bool has_nll; /* on its way to `nll`, and not yet spread */
