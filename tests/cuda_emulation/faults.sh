@@ -80,27 +80,33 @@ observe() {
 
 # ---- faults ---------------------------------------------------------------------------------------------
 
-# place FILE OLD NEW [OLD NEW...]: the fault's text, or with --check nothing but the look whether it is there
+# place TREE < NAME FILE N OLD NEW [OLD NEW...] ..., each with a 0 behind it and N texts: put the faults into the tree's files; TREE
+# empty: only look whether the texts are there
 place() {
-    local file=$1
-    shift
-    python3 - "$SOURCE/src/$file" "$tree/src/$file" "$mode" "$@" <<'PY'
+    python3 -c '
 import sys
-source, target, mode, texts = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]
-with open(source, encoding="utf-8") as file:
-    text = file.read()
-for old, new in zip(texts[::2], texts[1::2]):
-    if text.count(old) != 1:
-        sys.exit(f"{source}: {text.count(old)} places hold, not one: {old}")
-    text = text.replace(old, new)
-if mode != "check":
-    with open(target, "w", encoding="utf-8") as file:
-        file.write(text)
-PY
+sources, tree = sys.argv[1:]
+words = sys.stdin.read().split("\0")[:-1]
+missing = 0
+while words:
+    name, path, count = words[0], words[1], int(words[2])
+    texts, words = words[3:3 + count], words[3 + count:]
+    with open(f"{sources}/src/{path}", encoding="utf-8") as file:
+        text = file.read()
+    for old, new in zip(texts[::2], texts[1::2]):
+        if text.count(old) != 1:
+            print(f"{name}: {text.count(old)} places in src/{path} hold, not one: {old}", file=sys.stderr)
+            missing += 1
+        text = text.replace(old, new)
+    if tree:
+        with open(f"{tree}/src/{path}", "w", encoding="utf-8") as file:
+            file.write(text)
+sys.exit(missing > 0)
+' "$SOURCE" "$1" || fail "change faults with the sources that they are put into (tests/cuda_emulation/faults.sh)"
 }
 
 restore() {
-    [ -z "$changed" ] || [ $mode = check ] || cp "$SOURCE/src/$changed" "$tree/src/$changed"
+    [ -z "$changed" ] || cp "$SOURCE/src/$changed" "$tree/src/$changed"
     changed=
 }
 
@@ -112,10 +118,13 @@ fault() {
         return
     fi
     n_faults=$((n_faults + 1))
+    if [ $mode = check ]; then
+        printf '%s\0' "$name" "$file" $# "$@" >>"$work/all"
+        return
+    fi
     [ "$changed" = "$file" ] || restore
     changed=$file
-    place "$file" "$@" || fail "$name: no such place in src/$file; change the fault with the source (tests/cuda_emulation/faults.sh)"
-    [ "$mode" = run ] || return 0
+    printf '%s\0' "$name" "$file" $# "$@" | place "$tree"
     # shellcheck disable=SC2086 # a list
     build $list
     for test in $list; do
@@ -331,6 +340,7 @@ for group in barriers attention rows products losses tokens streams links; do
 done
 [ ${#wanted[@]} = 0 ] || [ $n_faults = ${#wanted[@]} ] || fail "no such fault among: ${wanted[*]}"
 if [ $mode = check ]; then
+    place "" <"$work/all"
     echo "$n_faults faults are where they say"
     exit 0
 fi
