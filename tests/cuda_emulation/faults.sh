@@ -241,7 +241,7 @@ products() {
     fault few-part-offset "cuda_few" device/cuda/few.c \
         'column += args.part.n_rows;' 'column += args.part.n_rows - 1;'
     fault few-rounded-twice "cuda_few" device/cuda/kernels_few.cu \
-        'fr_read(y) + sum : sum);' 'fr_read(y) + fr_bf16_widen(fr_bf16_round(sum)) : sum);'
+        'fr_read(add + i) + sum : sum);' 'fr_read(add + i) + fr_bf16_widen(fr_bf16_round(sum)) : sum);'
     fault nibble-swapped "cuda_widen" device/cuda/format_blocks.cuh \
         'fr_nibbles(fr_bytes_8(b + 16 + at / 64 * 32 + at % 32), at % 64 / 32 * 4)' \
         'fr_nibbles(fr_bytes_8(b + 16 + at / 64 * 32 + at % 32), 4 - at % 64 / 32 * 4)'
@@ -308,14 +308,20 @@ streams() {
     fault memory-not-zeroed "cuda_pool" device/cuda/memory.c \
         '    fr_cuda_zero(device, *out, fr_pool_block_bytes(m->pool, *out));' ''
     fault lists-side-by-side "cuda_pool" device/cuda/memory.c \
-        'at += fr_round_up(lists[i].bytes, FR_CUDA_ALIGNMENT);' 'at += lists[i].bytes / 2;'
-    fault wrong-gpu "cuda_pool:a_rank_has_the_gpu_of_its_number" device/cuda/runtime.c \
+        'at += fr_round_up(lists[i].bytes, FR_CUDA_LIST_ALIGNMENT);' 'at += lists[i].bytes / 2;'
+    fault copy-ahead-not-awaited "cuda_ahead" device/cuda/memory_ahead.c \
+        'cuda->driver.stream_wait(cuda->stream, cuda->memory->arrivals[slot], 0),' 'FR_CU_SUCCESS,'
+    fault copy-ahead-overtakes "cuda_ahead" device/cuda/memory_ahead.c \
+        '!follow(cuda, m->behind, cuda->stream, cuda->copies)' 'false'
+    fault wrong-gpu "cuda_pool:ranks_take_the_visible_gpus_in_turn" device/cuda/runtime.c \
         'choice.by_rank ? choice.number % count : choice.number' 'choice.by_rank ? 0 : choice.number'
 }
 
 links() {
     fault message-before-mark "mpi_link" comm/link_staged.c \
         'if (!fr_device_passed(l->base.device, b->mark)) {' 'if (l == NULL) {'
+    fault direct-message-before-mark "mpi_link_direct" comm/link_direct.c \
+        'fr_device_passed(l->base.device, l->next->mark)' 'true'
     fault piece-summed-twice "mpi_link" comm/link_staged.c \
         '        FR_TRY(begin_moving(l, s, b));' \
         '        FR_TRY(begin_moving(l, s, b));
