@@ -27,6 +27,8 @@ not_called=" cuGetErrorName cuEventSynchronize cuFuncSetAttribute "
 
 make_tiny
 make_config $steps 4 f32
+sed -i 's|^base: {path: \(.*\)}$|base: {path: \1, offload: 1}|' "$work/c.yaml" # so that copies ahead fail as well
+grep -q 'offload: 1}$' "$work/c.yaml" || fail "$(cat "$work/c.yaml")"
 head -n 5 "$rows" >"$work/valid.jsonl"
 sed -i "s|^    eos: false|    valid: \"$work/valid.jsonl\"\n    eos: false|; s|save_every: 1000|save_every: 1, valid_every: 2|" "$work/c.yaml"
 
