@@ -44,6 +44,10 @@ run_replicas() {
 run_text() {
     trains "$1" "$2" 1 1 --set tasks.t.prefix.init.text=guide
 }
+# Where the plain program has nothing to copy.
+run_offload() {
+    trains "$1" "$2" 1 1 --set base.offload=4
+}
 run_resume() {
     local code=0
     trains "$1" "$2" 1 1 --stop-after 2 || code=$?
@@ -161,6 +165,9 @@ host_writes() {
 }
 
 no_waits() {
+    fault layer-unawaited "no wait" offload model/network/offload.c \
+        'fr_device_await(o->device, slot);
+        o->has_arrived[slot] = true;' 'o->has_arrived[slot] = true;'
     fault tokens-unawaited "no wait" generate model/network/generate.c \
         'fr_group_wait_device(g->pipeline, device, fr_device_mark(device));' ''
     fault loss-unawaited "no wait" eval train/step/evaluate.c \
@@ -216,11 +223,19 @@ wrong_order() {
 }
 
 used_up() {
+    fault layer-replaced-early "memory used again" offload model/network/stage.c \
+        'fr_layer layer = fr_offload_begin(&stage->offload, i, &stage->layers[i]);
+        FR_TRY(fr_layer_forward(' 'fr_layer layer = fr_offload_begin(&stage->offload, i, &stage->layers[i]);
+        fr_offload_end(&stage->offload, i);
+        FR_TRY(fr_layer_forward(' \
+        'activations->x[i + 1]));
+        fr_offload_end(&stage->offload, i);' 'activations->x[i + 1]));'
     fault prefix-put-itself "memory used again" alone device/image.c \
         'fr_device_put(device, image->device, image->block, image->bytes);' \
         'fr_device_put(device, image->device, image->host, image->bytes);'
     fault load-without-block "memory used again" replicas device/dispatch.c \
-        'fr_device_put(device, to, block, bytes);' 'device->ops->put(device, to, (void *)(uintptr_t)from, bytes);'
+        'fr_device_put(device, (char *)to + at, block, piece);' \
+        'fr_device_put(device, (char *)to + at, (char *)(uintptr_t)from + at, piece);'
     fault nats-freed "memory used again" alone train/step/engine.c \
         'fr_exact_add_numbers(e->device, n, pass->loss_exponent, e->nll,' 'fr_device_free(e->device, e->nll);
          fr_exact_add_numbers(e->device, n, pass->loss_exponent, e->nll,'
@@ -273,7 +288,7 @@ tar -C "$SOURCE" --exclude=./build --exclude=./models --exclude=./data --exclude
 build
 echo "built after $SECONDS s"
 run_narrow "$walled" plain-narrow || fail "$(cat "$work/err")"
-for kind in alone stages replicas text resume eval generate narrow; do
+for kind in alone stages replicas offload text resume eval generate narrow; do
     observe "$kind"
     printf '%-26s %-24s %-9s %s\n' "no fault" "" "$kind" "${shown:-shows nothing}"
     [ -z "$shown" ] || fail "the walled program without a fault: $shown ($kind): $(cat "$work/err")"
