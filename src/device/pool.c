@@ -101,10 +101,8 @@ static fr_status refuse(const fr_pool *pool, int64_t asked, int64_t available)
     return FR_FAIL(
         pool->ctx, FR_ERR_NO_MEMORY,
         "too little memory of the device: %s are asked for, %s of the %s that "
-        "this rank has reserved are free, and the device has %s more; use more "
-        "stages, a larger base.offload, a smaller batch.microbatch_tokens or "
-        "run.warmup_depth, or run.recompute=layer (`forerun plan` shows what would "
-        "fit)",
+        "this rank has reserved are free, and the device has %s more; " FR_POOL_REMEDY
+        " (`forerun plan` shows what would fit)",
         asked_text, free_text, pool_text, more_text);
 }
 

@@ -16,6 +16,11 @@
 
 typedef struct fr_pool fr_pool;
 
+/** What a message of too little memory of a device advises. */
+#define FR_POOL_REMEDY                                                                 \
+    "use more stages, a larger base.offload, a smaller batch.microbatch_tokens or "    \
+    "run.warmup_depth, or run.recompute=layer"
+
 enum {
     FR_POOL_ALIGNMENT = 256, /* bytes; of blocks and their sizes */
     FR_POOL_GRAIN_BYTES =

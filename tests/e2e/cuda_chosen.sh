@@ -139,16 +139,18 @@ says "GPU 0 (Emulated GPU) is sm_75, but must be sm_80 or later"
 [ ! -e "$work/unlike/$last" ] || fail "a refused run has a checkpoint"
 echo "unlike ranks are refused, and named"
 
+lower="use more stages, a larger base.offload, a smaller batch.microbatch_tokens or run.warmup_depth, or run.recompute=layer"
+
 # ---- too little memory ------------------------------------------------------------------------------
 for rank in 0 1; do
     expect 1 train_on $rank FR_EMULATED_MEMORY=2000000 poor
     errors 1
     says "error: rank $rank on $(hostname): too little memory of the device: "
-    says "and the device has 0 B more; use more stages, a smaller batch.microbatch_tokens or run.warmup_depth, or run.recompute=layer"
+    says "and the device has 0 B more; $lower"
     expect 1 train_on $rank FR_EMULATED_ERROR=cuMemCreate:1:2 poor
     errors 1
     says "error: rank $rank on $(hostname): too little memory of GPU 0 (Emulated GPU): 2.00 MiB more are asked for, and it has "
-    says "use more stages, a smaller batch.microbatch_tokens or run.warmup_depth, or run.recompute=layer [out of memory, "
+    says "$lower [out of memory, "
     expect 1 train_on $rank FR_EMULATED_ERROR=cuMemHostAlloc:5:2 poor
     errors 1
     says "error: rank $rank on $(hostname): cannot pin "
@@ -157,7 +159,7 @@ for rank in 0 1; do
     expect 1 train_on $rank FR_EMULATED_ERROR=cuLaunchKernel:120:2 "taken-$rank" --resume --set run.save_every=1
     errors 1
     says "error: rank $rank on $(hostname): GPU 0 (Emulated GPU) failed: cuLaunchKernel gave CUDA_ERROR_OUT_OF_MEMORY (2), for "
-    says "use more stages or a smaller batch.microbatch_tokens [out of memory, "
+    says "$lower [out of memory, "
     expect 0 with -- train "taken-$rank" 2 1 --resume
     same "$work/one/$last" "$work/taken-$rank/$last"
 done

@@ -62,8 +62,7 @@ static fr_status create(fr_cuda_memory *m, int64_t bytes, unsigned long long *ha
             cuda->base.ctx, FR_ERR_NO_MEMORY,
             "too little memory of GPU %d (%s): %s more are asked for, and it "
             "has %s free, but cuMemCreate gave %s (%d); end what else uses "
-            "the GPU, or use more stages, a smaller batch.microbatch_tokens "
-            "or run.warmup_depth, or run.recompute=layer",
+            "the GPU, or " FR_POOL_REMEDY,
             cuda->ordinal, cuda->name, asked, free_text,
             fr_cuda_error_name(&cuda->driver, result), result);
     }

@@ -257,7 +257,9 @@ void fr_cuda_host_free(fr_device *device, void *memory)
     }
     wait_until(m, p->until);
     bool is_done =
-        !p->is_source || cuda->driver.stream_synchronize(cuda->copies) == FR_CU_SUCCESS;
+        !p->is_source ||
+        fr_cuda_gave_back(cuda, cuda->driver.stream_synchronize(cuda->copies),
+                          "cuStreamSynchronize");
     if (is_done && (!cuda->has_failed ||
                     cuda->driver.stream_synchronize(cuda->stream) == FR_CU_SUCCESS)) {
         (void)fr_cuda_gave_back(cuda, cuda->driver.host_free(p->at), "cuMemFreeHost");

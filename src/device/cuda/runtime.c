@@ -7,6 +7,7 @@
 #include "device/cuda/runtime.h"
 
 #include "base/mem.h"
+#include "device/pool.h"
 
 #include <assert.h>
 #include <limits.h>
@@ -80,19 +81,17 @@ fr_status fr_cuda_check(const fr_cuda *cuda)
     bool lacks_memory = cuda->failure == FR_CU_OUT_OF_MEMORY;
     bool has_latest = cuda->failed_after != NULL;
     bool may_be_earlier = has_latest && !lacks_memory && !cuda->waits;
-    return FR_FAIL(cuda->base.ctx, lacks_memory ? FR_ERR_NO_MEMORY : FR_ERR_DEVICE,
-                   "GPU %d (%s) failed: %s gave %s (%d), for %s%s%s%s%s", cuda->ordinal,
-                   cuda->name[0] != '\0' ? cuda->name : "of unknown name",
-                   cuda->failed_call, fr_cuda_error_name(&cuda->driver, cuda->failure),
-                   cuda->failure, cuda->failed_for,
-                   has_latest ? "; the last kernel started was " : "",
-                   has_latest ? cuda->failed_after : "",
-                   may_be_earlier ? ", but an earlier one may have caused it: "
-                                    "FORERUN_SYNC=1 waits after each and names it"
-                                  : "",
-                   lacks_memory ? "; end what else uses the GPU, or use more stages or "
-                                  "a smaller batch.microbatch_tokens"
-                                : "");
+    return FR_FAIL(
+        cuda->base.ctx, lacks_memory ? FR_ERR_NO_MEMORY : FR_ERR_DEVICE,
+        "GPU %d (%s) failed: %s gave %s (%d), for %s%s%s%s%s", cuda->ordinal,
+        cuda->name[0] != '\0' ? cuda->name : "of unknown name", cuda->failed_call,
+        fr_cuda_error_name(&cuda->driver, cuda->failure), cuda->failure,
+        cuda->failed_for, has_latest ? "; the last kernel started was " : "",
+        has_latest ? cuda->failed_after : "",
+        may_be_earlier ? ", but an earlier one may have caused it: "
+                         "FORERUN_SYNC=1 waits after each and names it"
+                       : "",
+        lacks_memory ? "; end what else uses the GPU, or " FR_POOL_REMEDY : "");
 }
 
 /* ---- opening --------------------------------------------------------------------------------------- */
