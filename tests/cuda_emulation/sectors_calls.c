@@ -5,6 +5,7 @@
 #include "attention_both.h"
 #include "device/activation.h"
 #include "device/loss.h"
+#include "device/qkv.h"
 #include "device/rows.h"
 #include "device/rowwise.h"
 #include "device/sample.h"
@@ -22,14 +23,15 @@ enum {
     WIDE = 1536,
     VOCAB = 4096,
     ROWS = 6, /* of logits */
-    TABLE = 100
+    TABLE = 100,
+    MOST_PAIRS = 16
 };
 
 /* Memory of the CUDA device, freed at the end of a case. */
 typedef struct call {
     fr_two two;
     fr_dtype type; /* of views */
-    fr_pair pairs[8];
+    fr_pair pairs[MOST_PAIRS];
     int n;
 } call;
 
@@ -86,9 +88,9 @@ static void norms(void)
         fr_f32 *dx = floats(&c, TOKENS * WIDTH);
         fr_heads heads = {TOKENS, HEADS, HEAD, WIDTH};
         fr_rmsnorm(d, TOKENS, WIDTH, x, w, 1e-5F, y, stats);
-        fr_rmsnorm_back(d, TOKENS, WIDTH, x, w, stats, y, dx);
+        fr_rmsnorm_back(d, TOKENS, WIDTH, x, w, stats, y, dx, y);
         fr_layernorm(d, TOKENS, WIDTH, x, w, w, 1e-5F, y, stats);
-        fr_layernorm_back(d, TOKENS, WIDTH, x, w, stats, y, dx);
+        fr_layernorm_back(d, TOKENS, WIDTH, x, w, stats, y, dx, y);
         fr_rmsnorm_heads(d, &heads, y, w, 1e-5F, y, stats);
         fr_rmsnorm_heads_back(d, &heads, y, w, stats, y, y);
         end(&c);
@@ -113,9 +115,27 @@ static void heads(void)
         fr_view x = view(&c, TOKENS * WIDTH, c.type);
         fr_view cache_k = view(&c, TABLE * KV_HEADS * HEAD, c.type);
         fr_view cache_v = view(&c, TABLE * KV_HEADS * HEAD, c.type);
+        fr_view projected = view(&c, TOKENS * (HEADS + 2 * KV_HEADS) * HEAD, c.type);
+        fr_qkv qkv = {.n_tokens = TOKENS,
+                      .n_heads = HEADS,
+                      .n_kv_heads = KV_HEADS,
+                      .head_dim = HEAD,
+                      .bias_W = floats(&c, (HEADS + 2 * KV_HEADS) * HEAD),
+                      .rotary = HEAD,
+                      .positions_T = rows(),
+                      .table = floats(&c, TABLE * HEAD),
+                      .n_segments = 1,
+                      .segments = &segment,
+                      .cache_k = cache_k,
+                      .cache_v = cache_v};
         fr_add_bias(c.two.cuda, TOKENS, WIDTH, WIDTH, floats(&c, WIDTH), x);
         fr_rope(c.two.cuda, &shape, HEAD, rows(), floats(&c, TABLE * HEAD), false, x);
         fr_fill_cache(c.two.cuda, &params, x, x, cache_k, cache_v);
+        for (int kept = 0; kept < 2; kept++) {
+            fr_qkv_finish(
+                c.two.cuda, &qkv, projected,
+                view(&c, TOKENS * (HEADS + 2 * KV_HEADS) * HEAD, fr_digit_type(kept)));
+        }
         end(&c);
     }
 }
@@ -244,9 +264,9 @@ static void stored(void)
         fr_view y = view(&c, TOKENS * DEPTH, FR_F32);
         FR_ASSERT_OK(
             fr_gather_rows(c.two.cuda, TOKENS, rows(), &w.on_cuda, (fr_f32 *)y.at));
-        FR_ASSERT_OK(fr_linear_few(c.two.cuda, 4, x, &w.on_cuda, false, y));
-        FR_ASSERT_OK(fr_linear_few(c.two.cuda, 8, x, &w.on_cuda, false, y));
-        FR_ASSERT_OK(fr_linear(c.two.cuda, TOKENS, x, &w.on_cuda, false, y));
+        FR_ASSERT_OK(fr_linear_few(c.two.cuda, 4, x, &w.on_cuda, fr_view_none(), y));
+        FR_ASSERT_OK(fr_linear_few(c.two.cuda, 8, x, &w.on_cuda, fr_view_none(), y));
+        FR_ASSERT_OK(fr_linear(c.two.cuda, TOKENS, x, &w.on_cuda, fr_view_none(), y));
         fr_two_finish(&c.two);
         stored_free(&w);
         end(&c);
