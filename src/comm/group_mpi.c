@@ -45,9 +45,13 @@ static fr_status take_pending(fr_mpi_group *group, int peer, int64_t wanted_byte
         group->spares = (*out)->next;
     } else {
         FR_TRY(fr_alloc(group->base.ctx, 1, sizeof **out, out));
+        (*out)->older = group->all;
+        group->all = *out;
     }
-    **out = (fr_mpi_pending){
-        .request = MPI_REQUEST_NULL, .wanted_bytes = wanted_bytes, .peer = peer};
+    **out = (fr_mpi_pending){.request = MPI_REQUEST_NULL,
+                             .wanted_bytes = wanted_bytes,
+                             .peer = peer,
+                             .older = (*out)->older};
     return FR_OK;
 }
 
@@ -329,10 +333,11 @@ static void mpi_destroy(fr_group *base)
     bool is_broken = group->world->is_broken || fr_group_is_abandoned(base);
     bool finalises = group->owns_mpi;
     fr_watch *watch = fr_group_watch(base);
-    while (group->spares != NULL) {
-        fr_mpi_pending *next = group->spares->next;
-        free(group->spares);
-        group->spares = next;
+    while (group->all !=
+           NULL) { /* what MPI has under way, it goes on with without them */
+        fr_mpi_pending *older = group->all->older;
+        free(group->all);
+        group->all = older;
     }
     fr_watch_wait_begin(watch, finalises ? "finalising" : "freeing", FR_ALL_RANKS);
     /* With a rank lost, finalising would wait for it for ever. A process that ends without

@@ -14,7 +14,8 @@ typedef struct fr_mpi_pending {
     MPI_Request request;
     int64_t wanted_bytes; /* of a receive; -1 otherwise */
     int peer;
-    struct fr_mpi_pending *next;
+    struct fr_mpi_pending *next;  /* of the spares */
+    struct fr_mpi_pending *older; /* of all that the group ever made */
 } fr_mpi_pending;
 
 typedef struct fr_mpi_group {
@@ -22,6 +23,7 @@ typedef struct fr_mpi_group {
     MPI_Comm comm;
     struct fr_mpi_group *world; /* itself for the world */
     fr_mpi_pending *spares;
+    fr_mpi_pending *all;
     bool owns_mpi;
     atomic_bool is_broken; /* of the world: some call of any of its groups failed */
 } fr_mpi_group;

@@ -91,9 +91,14 @@ struct driver {
 driver all;
 thread_local int current = -1; /* the GPU whose context is set */
 
-/* Nobody uses it: as if it were loaded now. */
+/* Nobody uses it: as if it were loaded now. What is still pinned went with the last context. */
 void driver::start_again(void)
 {
+    left += pinned.size();
+    for (const auto &p : pinned) {
+        free(const_cast<char *>(p.first));
+    }
+    pinned.clear();
     set = read_settings();
     sticky = 0;
     has_failed = false;
