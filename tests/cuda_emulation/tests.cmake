@@ -158,6 +158,7 @@ if(NOT FORERUN_SANITIZE)
     foreach(name layouts resume multitask generate quantised reparam)
         fr_emulated_run(${name} ${name} tiny)
     endforeach()
+    fr_emulated_run(families families always bloom gemma2 gpt_neox qwen3) # all of them: .ci/long families
     foreach(name memory preflight chosen errors offload)
         fr_emulated_run(${name} cuda_${name})
     endforeach()

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Every family of models, from its folder and from its GGUF: each layout trains the same prefix bit for bit, whatever is
 # computed again; weights that stay in the file give what converted ones do; a prefix goes from a folder to its GGUF.
-# Rows are longer than the windows. usage: families.sh always|slides
+# Rows are longer than the windows. usage: families.sh always|slides [NAME...]     NAME: these families alone, on 2x2 as well
 . "$(dirname "$0")/common.sh"
 
 window=$1
+names=("${@:2}")
 rows=$work/rows.jsonl
 python3 - "$rows" <<'PY'
 import json
@@ -54,8 +55,14 @@ bf16_quantised() {
     equals quantised
 }
 
+# is_wanted NAME
+is_wanted() {
+    [ ${#names[@]} = 0 ] || [[ " ${names[*]} " == *" $1 "* ]]
+}
+
 n=0
 for folder in "$SOURCE"/tests/golden/families/*/; do
+    is_wanted "$(basename "$folder")" || continue
     # without a window the two are the same
     [ "$window" = always ] || grep -q '"sliding_window": [0-9]' "$folder/config.json" || continue
     n=$((n + 1))
@@ -67,6 +74,9 @@ for folder in "$SOURCE"/tests/golden/families/*/; do
     equals lean
     layout 2x1 2 1
     layout 1x2 1 2 --set run.recompute=layer
+    if [ ${#names[@]} -gt 0 ]; then
+        layout 2x2 2 2
+    fi
     cp "$work/reference/prefix.h5" "$work/prefix.h5"
     if [ "$window" = always ]; then
         bf16_quantised
@@ -82,4 +92,4 @@ for folder in "$SOURCE"/tests/golden/families/*/; do
     fi
     echo "$(basename "$folder"): identical on all layouts"
 done
-[ "$n" -gt 0 ] || fail "no models"
+[ "$n" -gt 0 ] && [ "$n" -ge ${#names[@]} ] || fail "$n models"
