@@ -23,7 +23,8 @@
          "layers of each stage that stay in the host's memory and are copied to a "    \
          "GPU while it computes: auto (default; as few as let it fit), none, or a "    \
          "number"},                                                                    \
-        {"device", "D", "where to compute: auto (default) or cpu"},                    \
+        {"device", "D",                                                                \
+         "where to compute: auto (default: a GPU where there is one), cpu or cuda"},   \
     {                                                                                  \
         "threads", "N",                                                                \
             "threads of a rank (default: OMP_NUM_THREADS, else its share of the "      \
