@@ -8,6 +8,8 @@ make_config 2 4 f32
 : >"$work/site.env"
 unset CUDA_VISIBLE_DEVICES CUDA_DEVICE_ORDER FORERUN_EXPORT FORERUN_LOG SLURM_JOB_ID SLURM_NTASKS
 launch=$SOURCE/launch
+printf -v shown '%q' "$launch" # as commands are printed
+printf -v program '%q' "$FORERUN"
 
 # ---- ranks and their places
 # dry WORD...: the command of launch/run in $work/out.
@@ -34,7 +36,7 @@ prints "mpirun -n $(nproc) "
 ! grep -qE 'near-gpu|map-by' "$work/out" || fail "placed by GPUs that nobody asked for: $(cat "$work/out")"
 dry --gpus-per-node 4
 prints 'mpirun -n 4 '
-prints "--map-by ppr:4:node:oversubscribe $launch/near-gpu 4 $launch/rank "
+prints "--map-by ppr:4:node:oversubscribe $shown/near-gpu 4 $shown/rank "
 [ ! -s "$work/err" ] || fail "said: $(cat "$work/err")"
 dry --gpus-per-node 4 -n 6
 prints 'mpirun -n 6 '
@@ -44,7 +46,7 @@ dry --gpus-per-node 4 -n 3
 says "3 ranks on a host with 4 GPUs: some have nothing to do"
 expect 0 "$launch/preflight" --forerun "$FORERUN" --site "$work/site.env" --dry-run --gpus-per-node 4 "$work/c.yaml"
 prints "mpirun -n 4 "
-prints "$launch/near-gpu 4 $FORERUN preflight"
+prints "$shown/near-gpu 4 $program preflight"
 for bad in 0 x -1 1.5 1001 9999999999999999999 "a[\$(touch '$work/evil')]"; do
     refuses "--gpus-per-node '$bad' is not a whole number from 1 to 1000" --gpus-per-node "$bad"
 done
@@ -100,7 +102,7 @@ refuses "FORERUN_EXPORT names CUDA_VISIBLE_DEVICES, which Slurm sets on each nod
 set=(SLURM_JOB_ID=7 SLURM_JOB_NUM_NODES=2 SLURM_GPUS_ON_NODE=4)
 dry
 prints 'mpirun -n 8 '
-prints "ppr:4:node:oversubscribe $launch/near-gpu 4 "
+prints "ppr:4:node:oversubscribe $shown/near-gpu 4 "
 set+=(SLURM_NTASKS=6)
 dry
 prints 'mpirun -n 6 '
@@ -111,7 +113,7 @@ prints 'ppr:2:node'
 refuses "--gpus-per-node 5, but Slurm gave this job 4 on a node; submit it with as many" --gpus-per-node 5
 set=(SLURM_JOB_ID=7 SLURM_JOB_NUM_NODES=2 SLURM_NTASKS=6 SLURM_GPUS_PER_NODE=a100:3)
 dry
-prints "$launch/near-gpu 3 "
+prints "$shown/near-gpu 3 "
 for odd in 0 a100:1,t4:2 "a[\$(touch '$work/evil')]"; do
     set=(SLURM_JOB_ID=7 SLURM_NTASKS=6 SLURM_GPUS_ON_NODE="$odd")
     dry

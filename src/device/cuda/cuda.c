@@ -13,6 +13,7 @@
 static void cuda_destroy(fr_device *device)
 {
     fr_cuda *cuda = fr_cuda_of(device);
+    fr_cuda_tell_late_failure(cuda);
     fr_cuda_memory_close(cuda);
     fr_cuda_runtime_close(cuda);
     free(cuda);

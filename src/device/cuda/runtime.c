@@ -54,19 +54,31 @@ void fr_cuda_fail(fr_cuda *cuda, fr_status status)
     }
 }
 
+static void warn_at_end(fr_cuda *cuda, fr_cu_result result, const char *call)
+{
+    cuda->has_warned = true;
+    fr_log_own(cuda->base.ctx, FR_LOG_WARN,
+               "GPU %d (%s): %s gave %s (%d), so not all that this rank had of the "
+               "GPU is given back before it ends; no result is affected",
+               cuda->ordinal, cuda->name[0] != '\0' ? cuda->name : "of unknown name",
+               call, fr_cuda_error_name(&cuda->driver, result), result);
+}
+
 /* One warning is enough; of a device that has failed nothing else is expected. */
 bool fr_cuda_gave_back(fr_cuda *cuda, fr_cu_result result, const char *call)
 {
     if (result != FR_CU_SUCCESS && !cuda->has_failed && !cuda->has_warned) {
-        cuda->has_warned = true;
-        fr_log_own(cuda->base.ctx, FR_LOG_WARN,
-                   "GPU %d (%s): %s gave %s (%d), so not all that this rank had of the "
-                   "GPU is given back before it ends; no result is affected",
-                   cuda->ordinal,
-                   cuda->name[0] != '\0' ? cuda->name : "of unknown name", call,
-                   fr_cuda_error_name(&cuda->driver, result), result);
+        warn_at_end(cuda, result, call);
     }
     return result == FR_CU_SUCCESS;
+}
+
+void fr_cuda_tell_late_failure(fr_cuda *cuda)
+{
+    if (cuda->has_failed && !cuda->is_told && !cuda->has_warned &&
+        cuda->failed_call != NULL) {
+        warn_at_end(cuda, cuda->failure, cuda->failed_call);
+    }
 }
 
 /* A kernel that fails is noticed by a later call of the driver. */
@@ -75,6 +87,7 @@ fr_status fr_cuda_check(const fr_cuda *cuda)
     if (!cuda->has_failed) {
         return FR_OK;
     }
+    ((fr_cuda *)(uintptr_t)cuda)->is_told = true; /* which is not part of its state */
     if (cuda->kept != FR_OK) {
         return FR_FAIL(cuda->base.ctx, cuda->kept, "%s", cuda->kept_text);
     }

@@ -39,7 +39,8 @@ typedef struct fr_cuda {
     const char *failed_for;
     const char *failed_after; /* the kernel that was started last; NULL: none */
     fr_cu_result failure;
-    bool has_warned;      /* by fr_cuda_gave_back */
+    bool has_warned;      /* by fr_cuda_gave_back, or of a late failure */
+    bool is_told;         /* fr_cuda_check has said that it failed */
     fr_status kept;       /* FR_OK: the failure is the driver's, above */
     char kept_text[1024]; /* what an operator failed at otherwise */
 } fr_cuda;
@@ -74,6 +75,8 @@ bool fr_cuda_took(fr_cuda *cuda, fr_cu_result result, const char *call,
 /** What a call that gives something back to the driver returned: a failure is warned of, once, and does not make the device
  * failed. @return whether it is success */
 bool fr_cuda_gave_back(fr_cuda *cuda, fr_cu_result result, const char *call);
+/** At the end: warn likewise of a failure that came when nobody asked for results any more. */
+void fr_cuda_tell_late_failure(fr_cuda *cuda);
 
 /** For operators without a status: what they failed at becomes the device's failure, with the message that the context has. */
 void fr_cuda_fail(fr_cuda *cuda, fr_status status);
