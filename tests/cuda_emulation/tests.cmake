@@ -155,7 +155,7 @@ if(NOT FORERUN_SANITIZE)
         fr_emulated_gpu(${program} "" fr_emulated_kernels)
     endforeach()
     fr_cuda_aware_mpi(forerun_cuda)
-    foreach(name layouts resume multitask generate quantised reparam)
+    foreach(name layouts resume multitask generate quantised) # reparam: .ci/long families
         fr_emulated_run(${name} ${name} tiny)
     endforeach()
     fr_emulated_run(families families always bloom gemma2 gpt_neox qwen3) # all of them: .ci/long families
