@@ -96,3 +96,26 @@ wait_for_steps() {
     done
     fail "no steps in $1"
 }
+
+# bytes WORDS: the size in the first line of $work/err that holds the words, in bytes
+bytes() {
+    python3 - "$1" "$work/err" <<'PYTHON'
+import re, sys
+units = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+for line in open(sys.argv[2]):
+    if sys.argv[1] in line:
+        number, unit = re.search(r"([0-9.]+) (B|KiB|MiB|GiB) (?:are|were)", line).groups()
+        print(int(float(number) * units[unit]))
+        break
+PYTHON
+}
+
+# forecast_holds NAME: what the last command reserved of its device's memory is enough, and not much too large; with debug messages
+forecast_holds() {
+    local reserved used
+    reserved=$(bytes "are reserved, by forecast")
+    used=$(bytes "were used at most")
+    echo "$1: $reserved bytes are reserved, $used used"
+    [ "$used" -le "$reserved" ] || fail "$1: $used bytes were used, $reserved reserved"
+    [ "$reserved" -le "$((2 * used))" ] || fail "$1: $reserved bytes were reserved, $used used"
+}

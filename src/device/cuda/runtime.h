@@ -1,7 +1,8 @@
 /*
  * runtime.h - a GPU as a device: the driver's objects that it works with, how kernels are started, and what becomes of errors.
  *
- * All work goes to one stream, in the order of the calls, but for copies ahead (memory_ahead.c), which have one of their own. A call of the driver that fails makes the device failed: the first
+ * All work goes to one stream, in the order of the calls, but for copies ahead (memory_ahead.c), which have one of their own. A
+ * call of the driver that fails makes the device failed: the first
  * failure is kept with the kernel that was started last, everything after it does nothing, and fr_device_check gives it at the
  * end of a pass. With FORERUN_SYNC=1 the host waits after each kernel, so that the failure names the one that caused it.
  */

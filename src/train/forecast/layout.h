@@ -74,7 +74,8 @@ fr_layout_problem fr_layout_problem_of(const fr_config *config, const fr_arch *a
 /**
  * What batch.microbatch_tokens: auto stands for in a problem, which is to be set there: FR_MICROBATCH_TOKENS in the host's memory;
  * on a device with memory of its own 8192, or the half, quarter or eighth of it, if these do not fit or leave a pipeline too few
- * microbatches. Where the eighth does not fit either it is halved down to 128. The same on all ranks, like a layout.
+ * microbatches. Where the eighth does not fit either, layers stay on the host if they may (`offload`), and the number is
+ * chosen anew; at last it is halved down to 128. The same on all ranks, like a layout.
  */
 FR_MUST_CHECK fr_status fr_layout_microbatch(fr_ctx *ctx,
                                              const fr_layout_problem *problem,
@@ -102,7 +103,8 @@ double fr_layout_filled(const fr_rank_memory *memory, const fr_rank_limits *limi
 
 /**
  * Every stages x replicas with that many ranks, best first: those that fit by time of a round (ties: fewer
- * stages), those whose layers all fit in the device before others; then those that are possible, by memory, then the rest. The first is what fr_layout_resolve takes.
+ * stages), those whose layers all fit in the device before others; then those that are possible, by memory, then the
+ * rest. The first is what fr_layout_resolve takes.
  * @param out  [*n], the caller frees
  */
 FR_MUST_CHECK fr_status fr_layout_list(fr_ctx *ctx, const fr_layout_problem *problem,
