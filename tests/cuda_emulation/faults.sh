@@ -288,7 +288,7 @@ tokens() {
 streams() {
     fault block-reused-early "cuda_memory:copies_may_be_larger_than_the_blocks" device/cuda/memory_transfer.c \
         '        wait_for(m, ring->until[ring->at]);' ''
-    fault put-from-plain-memory "cuda_memory" device/cuda/memory_transfer.c \
+    fault put-from-callers-memory "cuda_memory:any_order_of_copies_gives_what_was_asked" device/cuda/memory_transfer.c \
         '                                            block, (size_t)piece, cuda->stream),' \
         '                                            (const char *)from + at, (size_t)piece, cuda->stream),'
     fault mark-passes-early "cuda_memory" device/cuda/memory_transfer.c \

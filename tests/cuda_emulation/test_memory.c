@@ -38,16 +38,39 @@ static int64_t draw_part(play *p, int64_t *at)
     return bytes;
 }
 
+/* Memory of the host for a copy, of either kind. */
+static unsigned char *host_memory(play *p, int64_t bytes, bool is_pinned)
+{
+    unsigned char *memory = NULL;
+    if (is_pinned) {
+        FR_ASSERT_OK(fr_host_alloc(p->device, bytes, 1, &memory));
+    } else {
+        memory = malloc((size_t)bytes + 1);
+    }
+    return memory;
+}
+
+static void free_host_memory(play *p, unsigned char *memory, bool is_pinned)
+{
+    if (is_pinned) {
+        fr_host_free(p->device, memory);
+    } else {
+        free(memory);
+    }
+}
+
+/* The host writes over what it has put, and frees it. What is pinned would be read late. */
 static void play_put(play *p)
 {
     int64_t at = 0;
     int64_t bytes = draw_part(p, &at);
-    unsigned char *from = malloc((size_t)bytes + 1);
+    bool is_pinned = draw(&p->random, 2) == 0;
+    unsigned char *from = host_memory(p, bytes, is_pinned);
     fill(&p->random, from, bytes);
     memcpy(p->model + at, from, (size_t)bytes);
     fr_device_put(p->device, p->region + at, from, bytes);
     memset(from, RUBBISH, (size_t)bytes);
-    free(from);
+    free_host_memory(p, from, is_pinned);
 }
 
 static void play_copy(play *p)
@@ -79,11 +102,7 @@ static void play_get(play *p)
     }
     expected *e = &p->gets[p->n_gets++];
     *e = (expected){.bytes = bytes, .is_pinned = draw(&p->random, 2) == 0};
-    if (e->is_pinned) {
-        FR_ASSERT_OK(fr_host_alloc(p->device, bytes, 1, &e->to));
-    } else {
-        e->to = malloc((size_t)bytes + 1);
-    }
+    e->to = host_memory(p, bytes, e->is_pinned);
     e->wanted = malloc((size_t)bytes + 1);
     memcpy(e->wanted, p->model + at, (size_t)bytes);
     fr_device_get(p->device, e->to, p->region + at, bytes);
@@ -109,11 +128,7 @@ static void play_ask(play *p)
         return;
     }
     fr_assert_same_bytes("get", e->to, e->wanted, (size_t)e->bytes);
-    if (e->is_pinned) {
-        fr_host_free(p->device, e->to);
-    } else {
-        free(e->to);
-    }
+    free_host_memory(p, e->to, e->is_pinned);
     free(e->wanted);
     *e = p->gets[--p->n_gets];
 }

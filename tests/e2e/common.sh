@@ -29,6 +29,28 @@ says() {
     }
 }
 
+# side_by_side FUNCTION ARGUMENT...: the function runs once for each argument, all at the same time, for runs that leave processors
+# idle. Each has a folder $work of its own, with a copy of what $work holds now.
+side_by_side() {
+    local function=$1 shared=$work argument n=0 failed=0 pid pids=()
+    shift
+    for argument in "$@"; do
+        n=$((n + 1))
+        (
+            mkdir "$shared/side-$n"
+            work=$shared/side-$n
+            find "$shared" -mindepth 1 -maxdepth 1 ! -name 'side-*' -exec cp -r -t "$work" {} +
+            "$function" "$argument"
+        ) &
+        pids+=($!)
+    done
+    for pid in "${pids[@]}"; do
+        wait "$pid" || failed=1
+    done
+    rm -rf "$shared"/side-*
+    [ $failed = 0 ] || fail "one of $function ${*@Q}"
+}
+
 # by_name LIBRARY: its name for LD_PRELOAD, whose value the loader splits at spaces; its folder is searched from here on.
 by_name() {
     export LD_LIBRARY_PATH=${1%/*}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}

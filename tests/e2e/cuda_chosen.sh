@@ -96,74 +96,79 @@ same "$work/cpu/$last" "$work/told/$last"
 "$plain" compare "$work/one/$last" "$work/cpu/$last" >"$work/out" 2>&1 && fail "a GPU has the CPU's bits"
 
 # ranks with GPUs of their own, and ranks that share one
-for layout in "2 1" "1 2"; do
-    read -r stages replicas <<<"$layout"
-    expect 0 with FR_EMULATED_GPUS=1 -- train "shared-$stages" "$stages" "$replicas"
-    says "2 ranks share a device: each may use 4.00 GiB of it"
-    expect 0 with FR_EMULATED_GPUS=2 -- train "own-$stages" "$stages" "$replicas"
-    ! grep -q "share a device" "$work/err" || fail "$(cat "$work/err")"
-    expect 0 with FR_EMULATED_GPUS=4 CUDA_VISIBLE_DEVICES=3 -- train "hidden-$stages" "$stages" "$replicas"
-    says "2 ranks share a device"
-    for run in shared own hidden; do
-        same "$work/one/$last" "$work/$run-$stages/$last"
+shared_or_own() {
+    for layout in "2 1" "1 2"; do
+        read -r stages replicas <<<"$layout"
+        expect 0 with FR_EMULATED_GPUS=1 -- train "shared-$stages" "$stages" "$replicas"
+        says "2 ranks share a device: each may use 4.00 GiB of it"
+        expect 0 with FR_EMULATED_GPUS=2 -- train "own-$stages" "$stages" "$replicas"
+        ! grep -q "share a device" "$work/err" || fail "$(cat "$work/err")"
+        expect 0 with FR_EMULATED_GPUS=4 CUDA_VISIBLE_DEVICES=3 -- train "hidden-$stages" "$stages" "$replicas"
+        says "2 ranks share a device"
+        for run in shared own hidden; do
+            same "$work/one/$last" "$work/$run-$stages/$last"
+        done
     done
-done
-echo "GPUs of their own and a shared one: the same bits"
+    echo "GPUs of their own and a shared one: the same bits"
+}
 
 # ---- unlike ranks -----------------------------------------------------------------------------------
-remedy="give every rank a GPU (FORERUN_LOG_RANKS=all shows why one has none), or set run.device to cpu"
-for rank in 0 1; do
-    kinds=(cuda cuda)
-    kinds[rank]=cpu
-    expect 3 train_on $rank FR_EMULATED_GPUS=0 unlike
-    errors 1
-    says "error: rank 1 on $(hostname): the device that \"auto\" chooses is \"${kinds[1]}\" here and \"${kinds[0]}\" on rank 0"
-    says "$remedy [unsupported, "
-    expect 3 train_on $rank FR_EMULATED_GPUS=0 unlike --set run.device=cuda
-    errors 1
-    says "error: rank $rank on $(hostname): cannot compute on a GPU: NVIDIA's driver finds none"
-    while IFS='|' read -r setting other; do
-        has=("$gpu" "$gpu")
-        has[rank]=$other
-        expect 3 train_on $rank "$setting" unlike
+unlike_ranks() {
+    remedy="give every rank a GPU (FORERUN_LOG_RANKS=all shows why one has none), or set run.device to cpu"
+    for rank in 0 1; do
+        kinds=(cuda cuda)
+        kinds[rank]=cpu
+        expect 3 train_on $rank FR_EMULATED_GPUS=0 unlike
         errors 1
-        says "error: rank 1 on $(hostname): the arithmetic is \"${has[1]}\" here and \"${has[0]}\" on rank 0"
-        says "start the same Forerun on every rank, on devices of one kind [unsupported, "
-    done <<'LIST'
+        says "error: rank 1 on $(hostname): the device that \"auto\" chooses is \"${kinds[1]}\" here and \"${kinds[0]}\" on rank 0"
+        says "$remedy [unsupported, "
+        expect 3 train_on $rank FR_EMULATED_GPUS=0 unlike --set run.device=cuda
+        errors 1
+        says "error: rank $rank on $(hostname): cannot compute on a GPU: NVIDIA's driver finds none"
+        while IFS='|' read -r setting other; do
+            has=("$gpu" "$gpu")
+            has[rank]=$other
+            expect 3 train_on $rank "$setting" unlike
+            errors 1
+            says "error: rank 1 on $(hostname): the arithmetic is \"${has[1]}\" here and \"${has[0]}\" on rank 0"
+            says "start the same Forerun on every rank, on devices of one kind [unsupported, "
+        done <<'LIST'
 FR_EMULATED_SM=80|cuda sm_80, 132 processors, 2
 FR_EMULATED_PROCESSORS=108|cuda sm_90, 108 processors, 2
 LIST
-done
-expect 3 with FR_EMULATED_SM=75 -- train old 1 1 --set run.device=cuda
-says "GPU 0 (Emulated GPU) is sm_75, but must be sm_80 or later"
-[ ! -e "$work/unlike/$last" ] || fail "a refused run has a checkpoint"
-echo "unlike ranks are refused, and named"
-
-lower="use more stages, a larger base.offload, a smaller batch.microbatch_tokens or run.warmup_depth, or run.recompute=layer"
+    done
+    expect 3 with FR_EMULATED_SM=75 -- train old 1 1 --set run.device=cuda
+    says "GPU 0 (Emulated GPU) is sm_75, but must be sm_80 or later"
+    [ ! -e "$work/unlike/$last" ] || fail "a refused run has a checkpoint"
+    echo "unlike ranks are refused, and named"
+}
 
 # ---- too little memory ------------------------------------------------------------------------------
-for rank in 0 1; do
-    expect 1 train_on $rank FR_EMULATED_MEMORY=2000000 poor
-    errors 1
-    says "error: rank $rank on $(hostname): too little memory of the device: "
-    says "and the device has 0 B more; $lower"
-    expect 1 train_on $rank FR_EMULATED_ERROR=cuMemCreate:1:2 poor
-    errors 1
-    says "error: rank $rank on $(hostname): too little memory of GPU 0 (Emulated GPU): 2.00 MiB more are asked for, and it has "
-    says "$lower [out of memory, "
-    expect 1 train_on $rank FR_EMULATED_ERROR=cuMemHostAlloc:5:2 poor
-    errors 1
-    says "error: rank $rank on $(hostname): cannot pin "
-    # where a run computes already, what it has written stands
-    expect 75 with -- train "taken-$rank" 2 1 --stop-after 1
-    expect 1 train_on $rank FR_EMULATED_ERROR=cuLaunchKernel:120:2 "taken-$rank" --resume --set run.save_every=1
-    errors 1
-    says "error: rank $rank on $(hostname): GPU 0 (Emulated GPU) failed: cuLaunchKernel gave CUDA_ERROR_OUT_OF_MEMORY (2), for "
-    says "$lower [out of memory, "
-    expect 0 with -- train "taken-$rank" 2 1 --resume
-    same "$work/one/$last" "$work/taken-$rank/$last"
-done
-echo "too little memory is said, with what was asked and which keys to lower"
+lower="use more stages, a larger base.offload, a smaller batch.microbatch_tokens or run.warmup_depth, or run.recompute=layer"
+too_little_memory() {
+    for rank in 0 1; do
+        expect 1 train_on $rank FR_EMULATED_MEMORY=2000000 poor
+        errors 1
+        says "error: rank $rank on $(hostname): too little memory of the device: "
+        says "and the device has 0 B more; $lower"
+        expect 1 train_on $rank FR_EMULATED_ERROR=cuMemCreate:1:2 poor
+        errors 1
+        says "error: rank $rank on $(hostname): too little memory of GPU 0 (Emulated GPU): 2.00 MiB more are asked for, and it has "
+        says "$lower [out of memory, "
+        expect 1 train_on $rank FR_EMULATED_ERROR=cuMemHostAlloc:5:2 poor
+        errors 1
+        says "error: rank $rank on $(hostname): cannot pin "
+        # where a run computes already, what it has written stands
+        expect 75 with -- train "taken-$rank" 2 1 --stop-after 1
+        expect 1 train_on $rank FR_EMULATED_ERROR=cuLaunchKernel:120:2 "taken-$rank" --resume --set run.save_every=1
+        errors 1
+        says "error: rank $rank on $(hostname): GPU 0 (Emulated GPU) failed: cuLaunchKernel gave CUDA_ERROR_OUT_OF_MEMORY (2), for "
+        says "$lower [out of memory, "
+        expect 0 with -- train "taken-$rank" 2 1 --resume
+        same "$work/one/$last" "$work/taken-$rank/$last"
+    done
+    echo "too little memory is said, with what was asked and which keys to lower"
+}
 
 # ---- the other kind of device -------------------------------------------------------------------------
 # goes_on FROM TO RANKS SETTING...: a run that stopped after a step on one kind goes on on the other
@@ -180,13 +185,23 @@ goes_on() {
     warnings 0
     echo "$from, then $to, on $ranks ranks: a warning names both"
 }
-sed -i 's/, schedule: cosine//' "$work/c.yaml"
-goes_on "cpu 1" "$gpu" 1
-goes_on "cpu 1" "$gpu" 2
-goes_on "$gpu" "cpu 1" 2
-goes_on "$gpu" "cpu 1" 1
-# and in the plain program, which has no GPU
-expect 75 with -- train plain 2 1 --stop-after 1
-FORERUN=$plain expect 0 train plain 1 1 --set run.device=cpu --resume
-warnings 1
-says "checkpoint-1.h5 was computed with the arithmetic $gpu, this program computes with cpu 1"
+other_device() {
+    sed -i 's/, schedule: cosine//' "$work/c.yaml"
+    goes_on "cpu 1" "$gpu" 1
+    goes_on "cpu 1" "$gpu" 2
+    goes_on "$gpu" "cpu 1" 2
+    goes_on "$gpu" "cpu 1" 1
+    # and in the plain program, which has no GPU
+    expect 75 with -- train plain 2 1 --stop-after 1
+    FORERUN=$plain expect 0 train plain 1 1 --set run.device=cpu --resume
+    warnings 1
+    says "checkpoint-1.h5 was computed with the arithmetic $gpu, this program computes with cpu 1"
+}
+
+parts() {
+    local part
+    for part in $1; do
+        $part
+    done
+}
+side_by_side parts "shared_or_own unlike_ranks" "too_little_memory other_device"

@@ -133,29 +133,38 @@ later() {
     fi
 }
 
-n_runs=0
-n=0
 mapfile -t functions < <(awk '{ print $1 }' "$work/count.0.0" | grep '^cu')
 [ ${#functions[@]} -ge 39 ] || fail "${#functions[@]} functions"
-for function in "${functions[@]}"; do
-    n=$((n + 1))
-    rank=$((n % 2)) layout=$((n / 2 % 2))
+
+# function_fails NUMBER: at its calls
+function_fails() {
+    local function=${functions[$1]} rank=$(($1 % 2)) layout=$(($1 / 2 % 2)) first=$stays call
     if [[ $not_called == *" $function "* ]]; then
-        made=$(calls $layout $rank "$function")
-        [ "$made" = 0 ] || fail "$function is called $made times"
-        continue
+        [ "$(calls $layout $rank "$function")" = 0 ] || fail "$function is called"
+        return
     fi
-    first=$stays
     [[ $gives_back != *" $function "* ]] || first=$ends
     fails "$function" $rank $layout 1 $first
     for call in $(later "$function" $((1 - rank)) $layout); do
         fails "$function" $((1 - rank)) $layout "$call" $ends
     done
-    [ -n "$every" ] || continue
+    [ -n "$every" ] || return 0
     for call in $(later "$function" $rank $((1 - layout))); do
         fails "$function" $rank $((1 - layout)) "$call" $ends
     done
-done
+}
+
+# share_of_functions K: every SHARES-th function, from the K-th
+SHARES=2
+share_of_functions() {
+    local number
+    n_runs=0
+    for ((number = $1; number < ${#functions[@]}; number += SHARES)); do
+        function_fails "$number"
+    done
+    echo "$n_runs failures"
+}
+side_by_side share_of_functions 0 1
 
 # ---- other commands, whose ranks wait for each other in the middle of a pass ------------------------------
 # ends_at_once RANK FUNCTION N COMMAND...
@@ -172,4 +181,3 @@ for rank in 0 1; do
     ends_at_once $rank cuLaunchKernel 40 eval --data "$rows"
     ends_at_once $rank cuMemcpyDtoHAsync_v2 4 generate --input "$rows" --max-new-tokens 4
 done
-echo "$n_runs failures"
