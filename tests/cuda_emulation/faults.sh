@@ -1,24 +1,15 @@
 #!/usr/bin/env bash
-# faults.sh [--check | NAME...]: the tests of the emulation catch mistakes. Faults (default: all) are put one at a time into a copy of
+# faults.sh [--check [BUILD] | NAME...]: the tests of the emulation catch mistakes. Faults (default: all) are put one at a time into a copy of
 # the tree: kernels, what the host does with streams and memory, links. The tests that a fault names are built with it,
 # and each of them must fail. At the end the same tests must pass without any fault.
-#
-#   --check   only look whether the text that each fault replaces is where it says
-#
-# Each fault names the text that it replaces, and the script stops where that is no longer there. Some ten minutes on two
-# cores; several may run at once, each in a folder of its own.
+# Arguments: tests/support/faults.sh. Some ten minutes on two cores; several may run at once, each in a folder of its own.
 SOURCE=${SOURCE:-$(cd "$(dirname "$0")/../.." && pwd)}
 . "$SOURCE/tests/e2e/common.sh"
+. "$SOURCE/tests/support/faults.sh"
 ulimit -c 0
 
-tree=$work/tree
 tests=$tree/build/release/tests
 limit=120 # seconds; a test takes a few
-n_faults=0
-silent=()
-wanted=("$@")
-mode=run
-changed= # the file that holds the fault so far
 declare -A used=()
 
 # ---- tests ----------------------------------------------------------------------------------------------
@@ -80,51 +71,11 @@ observe() {
 
 # ---- faults ---------------------------------------------------------------------------------------------
 
-# place TREE < NAME FILE N OLD NEW [OLD NEW...] ..., each with a 0 behind it and N texts: put the faults into the tree's files; TREE
-# empty: only look whether the texts are there
-place() {
-    python3 -c '
-import sys
-sources, tree = sys.argv[1:]
-words = sys.stdin.read().split("\0")[:-1]
-missing = 0
-while words:
-    name, path, count = words[0], words[1], int(words[2])
-    texts, words = words[3:3 + count], words[3 + count:]
-    with open(f"{sources}/src/{path}", encoding="utf-8") as file:
-        text = file.read()
-    for old, new in zip(texts[::2], texts[1::2]):
-        if text.count(old) != 1:
-            print(f"{name}: {text.count(old)} places in src/{path} hold, not one: {old}", file=sys.stderr)
-            missing += 1
-        text = text.replace(old, new)
-    if tree:
-        with open(f"{tree}/src/{path}", "w", encoding="utf-8") as file:
-            file.write(text)
-sys.exit(missing > 0)
-' "$SOURCE" "$1" || fail "change faults with the sources that they are put into (tests/cuda_emulation/faults.sh)"
-}
-
-restore() {
-    [ -z "$changed" ] || cp "$SOURCE/src/$changed" "$tree/src/$changed"
-    changed=
-}
-
 # fault NAME TESTS FILE OLD NEW [OLD NEW...]: in that file of the sources; each of TESTS has to catch it
 fault() {
     local name=$1 list=$2 file=$3 test began=$SECONDS caught=()
     shift 3
-    if [ ${#wanted[@]} -gt 0 ] && [[ " ${wanted[*]} " != *" $name "* ]]; then
-        return
-    fi
-    n_faults=$((n_faults + 1))
-    if [ $mode = check ]; then
-        printf '%s\0' "$name" "$file" $# "$@" >>"$work/all"
-        return
-    fi
-    [ "$changed" = "$file" ] || restore
-    changed=$file
-    printf '%s\0' "$name" "$file" $# "$@" | place "$tree"
+    put "$name" "$file" "$@" || return 0
     # shellcheck disable=SC2086 # a list
     build $list
     for test in $list; do
@@ -335,22 +286,11 @@ links() {
 
 # ---- all ------------------------------------------------------------------------------------------------
 
-if [ "${1:-}" = --check ]; then
-    mode=check
-    wanted=()
-else
-    prepare
-fi
+[ $mode = check ] || prepare
 for group in barriers attention rows products losses tokens streams links; do
     "$group"
 done
-[ ${#wanted[@]} = 0 ] || [ $n_faults = ${#wanted[@]} ] || fail "no such fault among: ${wanted[*]}"
-if [ $mode = check ]; then
-    place "" <"$work/all"
-    echo "$n_faults faults are where they say"
-    exit 0
-fi
-restore
+all_are_put
 build "${!used[@]}"
 limit=600 # a busy machine is no failure here
 for test in "${!used[@]}"; do

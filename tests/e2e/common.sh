@@ -30,7 +30,8 @@ says() {
 }
 
 # side_by_side FUNCTION ARGUMENT...: the function runs once for each argument, all at the same time, for runs that leave processors
-# idle. Each has a folder $work of its own, with a copy of what $work holds now.
+# idle. Each has a folder $work of its own, with a copy of what $work holds now; mpirun keeps its files there too, since one that ends
+# may remove the folder that another has just made.
 side_by_side() {
     local function=$1 shared=$work argument n=0 failed=0 pid pids=()
     shift
@@ -39,6 +40,7 @@ side_by_side() {
         (
             mkdir "$shared/side-$n"
             work=$shared/side-$n
+            export TMPDIR=$work
             find "$shared" -mindepth 1 -maxdepth 1 ! -name 'side-*' -exec cp -r -t "$work" {} +
             "$function" "$argument"
         ) &

@@ -1,18 +1,16 @@
 #!/usr/bin/env bash
-# faults.sh [NAME...]: the device behind a wall (walled.c) catches mistakes. Faults (default: all) are put one at a time into a
+# faults.sh [--check [BUILD] | NAME...]: the device behind a wall (walled.c) catches mistakes. Faults (default: all) are put one at a time into a
 # copy of the tree, and forerun_walled is built with each: a short run on it must crash, be refused, hang or give other bits
 # than the plain program. Without a fault it must give the same bits.
 #
-# Each fault names the text that it replaces, and the script stops where that is no longer there. FORERUN: the plain program.
-. "$(dirname "$0")/../e2e/common.sh"
+# Arguments: tests/support/faults.sh. FORERUN: the plain program.
+SOURCE=${SOURCE:-$(cd "$(dirname "$0")/../.." && pwd)}
+. "$SOURCE/tests/e2e/common.sh"
+. "$SOURCE/tests/support/faults.sh"
 ulimit -c 0
 
-tree=$work/tree
 walled=$tree/build/tests/forerun_walled
 limit=60 # seconds; a run takes a few
-n_faults=0
-silent=()
-wanted=("$@")
 
 # ---- runs -----------------------------------------------------------------------------------------------
 
@@ -114,27 +112,11 @@ build() {
 fault() {
     local name=$1 kind=$2 where=$3 file=$4
     shift 4
-    if [ ${#wanted[@]} -gt 0 ] && [[ " ${wanted[*]} " != *" $name "* ]]; then
-        return
-    fi
-    n_faults=$((n_faults + 1))
-    python3 - "$tree/src/$file" "$@" <<'PY' || fail "$name: no such place in src/$file"
-import sys
-path, texts = sys.argv[1], sys.argv[2:]
-with open(path, encoding="utf-8") as source:
-    text = source.read()
-for old, new in zip(texts[::2], texts[1::2]):
-    if text.count(old) != 1:
-        sys.exit(f"{path}: {text.count(old)} places hold, not one: {old}")
-    text = text.replace(old, new)
-with open(path, "w", encoding="utf-8") as source:
-    source.write(text)
-PY
+    put "$name" "$file" "$@" || return 0
     build
     observe "$where"
     printf '%-26s %-24s %-9s %s\n' "$name" "$kind" "$where" "${shown:-SHOWS NOTHING}"
     [ -n "$shown" ] || silent+=("$name")
-    cp "$SOURCE/src/$file" "$tree/src/$file"
 }
 
 host_reads() {
@@ -169,24 +151,24 @@ no_waits() {
         'fr_device_await(o->device, slot);
         o->has_arrived[slot] = true;' 'o->has_arrived[slot] = true;'
     fault tokens-unawaited "no wait" generate model/network/generate.c \
-        'fr_group_wait_device(g->pipeline, device, fr_device_mark(device));' ''
+        'return fr_group_wait_device(g->pipeline, device, fr_device_mark(device));' 'return FR_OK;'
     fault loss-unawaited "no wait" eval train/step/evaluate.c \
-        'fr_group_wait_device(grid->world, device, fr_device_mark(device));' '(void)grid;'
+        'FR_TRY(fr_group_wait_device(grid->world, device, fr_device_mark(device)));' '(void)grid;'
     fault rows-unawaited "no wait" eval train/step/engine.c \
-        'fr_group_wait_device(e->grid->world, e->device, f->nll_there);' '(void)e;'
+        'FR_TRY(fr_group_wait_device(e->grid->world, e->device, f->nll_there));' '(void)e;'
     fault sums-unawaited "no wait" alone train/step/step.c \
         '*is_done = fr_device_passed(task->device, now->fetched);' '*is_done = task != NULL;'
     fault keys-unawaited "no wait" text train/step/engine.c \
-        'fr_group_wait_device(e->grid->world, e->device, fr_device_mark(e->device));' ''
+        'fr_group_wait_device(e->grid->world, e->device, fr_device_mark(e->device));' 'FR_OK;'
     fault gradient-unawaited "no wait" stages train/step/engine.c \
         'FR_TRY(await(e, &f->gradient_coming, &pass->traffic.backward_wait_ns));' ''
 }
 
 too_early() {
     fault loss-taken-early "get used early" eval train/step/evaluate.c \
-        'fr_group_wait_device(grid->world, device, fr_device_mark(device));' 'fr_image_take(&t->image);' \
-        'fr_image_take(&t->image);
-}' 'fr_group_wait_device(grid->world, device, fr_device_mark(device)); }'
+        'FR_TRY(fr_group_wait_device(grid->world, device, fr_device_mark(device)));
+    fr_image_take(&t->image);' 'fr_image_take(&t->image);
+    FR_TRY(fr_group_wait_device(grid->world, device, fr_device_mark(device)));'
     fault mark-before-sums "get used early" alone train/step/step.c \
         'fr_image_get(task->device, &task->sum_image);' 'now->fetched = fr_device_mark(task->device);
          fr_image_get(task->device, &task->sum_image);' \
@@ -271,31 +253,35 @@ wrong_types() {
 
 # ---- all ------------------------------------------------------------------------------------------------
 
-make_tiny
-python3 "$SOURCE/tests/support/make_tokenizer.py" "$model"
-make_config 3 6 f32
-head -5 "$rows" >"$work/few.jsonl"
-trains "$FORERUN" plain-alone 1 1 || fail "$(cat "$work/err")"
-prefix=$work/plain-alone/prefix.h5
-[ "$(losses "$work/plain-alone" | wc -l)" = 3 ] || fail "no losses of 3 steps: $(cat "$work/plain-alone/metrics.jsonl")"
-run_text "$FORERUN" plain-text || fail "$(cat "$work/err")"
-run_eval "$FORERUN" plain-eval || fail "$(cat "$work/err")"
-run_generate "$FORERUN" plain-generate || fail "$(cat "$work/err")"
+prepare() {
+    make_tiny
+    python3 "$SOURCE/tests/support/make_tokenizer.py" "$model"
+    make_config 3 6 f32
+    head -5 "$rows" >"$work/few.jsonl"
+    trains "$FORERUN" plain-alone 1 1 || fail "$(cat "$work/err")"
+    prefix=$work/plain-alone/prefix.h5
+    [ "$(losses "$work/plain-alone" | wc -l)" = 3 ] || fail "no losses of 3 steps: $(cat "$work/plain-alone/metrics.jsonl")"
+    run_text "$FORERUN" plain-text || fail "$(cat "$work/err")"
+    run_eval "$FORERUN" plain-eval || fail "$(cat "$work/err")"
+    run_generate "$FORERUN" plain-generate || fail "$(cat "$work/err")"
 
-mkdir "$tree"
-tar -C "$SOURCE" --exclude=./build --exclude=./models --exclude=./data --exclude=./runs --exclude=./.git -cf - . | tar -C "$tree" -xf -
-(cd "$tree" && cmake --preset release -B build) >"$work/build" 2>&1 || fail "$(cat "$work/build")"
-build
-echo "built after $SECONDS s"
-run_narrow "$walled" plain-narrow || fail "$(cat "$work/err")"
-for kind in alone stages replicas offload text resume eval generate narrow; do
-    observe "$kind"
-    printf '%-26s %-24s %-9s %s\n' "no fault" "" "$kind" "${shown:-shows nothing}"
-    [ -z "$shown" ] || fail "the walled program without a fault: $shown ($kind): $(cat "$work/err")"
-done
+    mkdir "$tree"
+    tar -C "$SOURCE" --exclude=./build --exclude=./models --exclude=./data --exclude=./runs --exclude=./.git -cf - . | tar -C "$tree" -xf -
+    (cd "$tree" && cmake --preset release -B build) >"$work/build" 2>&1 || fail "$(cat "$work/build")"
+    build
+    echo "built after $SECONDS s"
+    run_narrow "$walled" plain-narrow || fail "$(cat "$work/err")"
+    for kind in alone stages replicas offload text resume eval generate narrow; do
+        observe "$kind"
+        printf '%-26s %-24s %-9s %s\n' "no fault" "" "$kind" "${shown:-shows nothing}"
+        [ -z "$shown" ] || fail "the walled program without a fault: $shown ($kind): $(cat "$work/err")"
+    done
+}
+
+[ $mode = check ] || prepare
 for group in host_reads host_writes no_waits too_early wrong_order used_up not_brought wrong_types; do
     "$group"
 done
-[ ${#wanted[@]} = 0 ] || [ $n_faults = ${#wanted[@]} ] || fail "no such fault among: ${wanted[*]}"
+all_are_put
 echo "$n_faults faults, ${#silent[@]} that show nothing; $SECONDS s"
 [ ${#silent[@]} = 0 ] || fail "the walled device does not see: ${silent[*]}"

@@ -50,6 +50,10 @@ fr_test_properties(walled.narrow_layouts walled 4)
 set_property(TEST walled.narrow_layouts APPEND PROPERTY ENVIRONMENT
     "FORERUN=$<TARGET_FILE:forerun_walled>" "PLAIN=$<TARGET_FILE:forerun>" "SOURCE=${PROJECT_SOURCE_DIR}")
 
+# Each fault of faults.sh finds its place, and compiles.
+add_test(NAME lint.walled_faults COMMAND bash ${CMAKE_CURRENT_LIST_DIR}/faults.sh --check ${CMAKE_BINARY_DIR})
+fr_test_properties(lint.walled_faults lint 2)
+
 # The real model takes minutes.
 set(FR_TEST_WHEN CONFIGURATIONS long)
 fr_walled_cunit_test(golden_smollm2 golden/test_smollm2.c)
