@@ -21,6 +21,7 @@
 #include "device/kinds.h"
 #include "train/session/session.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 static const fr_option OPTIONS[] = {
@@ -30,12 +31,18 @@ static const fr_option OPTIONS[] = {
      "memory of this machine)"},
     {"device-memory", "SIZE",
      "memory of a rank's device, where that is not the node's, e.g. 80GB of a GPU"},
-    {"ranks-per-node", "K", "ranks that share a node's memory (default 1)"},
+    {"ranks-per-node", "K",
+     "ranks that share a node: its memory, and links inside it (default 1)"},
     {"ranks-per-gpu", "K",
      "ranks that share a device with memory of its own (default 1)"},
     {"link-gbps", "X",
-     "speed of a link between two ranks, Gbit/s one way (default 10)"},
-    {"link-us", "L", "latency of a link in microseconds (default 20)"},
+     "speed of a link between two ranks on different nodes, Gbit/s one way (default 10)"},
+    {"link-us", "L", "its latency in microseconds (default 20)"},
+    {"node-link-gbps", "X",
+     "speed of a link between two ranks on one node, Gbit/s one way (default 40, or "
+     "--link-gbps where that is more)"},
+    {"node-link-us", "L",
+     "its latency in microseconds (default 2, or --link-us where that is less)"},
     {"disk", "SIZE", "bytes per second that one node reads, e.g. 2GB (default 1GB)"},
     {"disk-shared", "SIZE",
      "bytes per second that all nodes read together, e.g. 20GB (default: no common "
@@ -68,18 +75,29 @@ static fr_status read_positive(const fr_cli *cli, const char *name, double *out)
     return FR_OK;
 }
 
-/* Options are in Gbit/s and microseconds, the machine in bytes per second and seconds. The report marks what was
- * assumed. */
+/* Options are in Gbit/s and microseconds, a link in bytes per second and seconds. */
+static fr_status read_link(const fr_cli *cli, const char *rate, const char *latency,
+                           fr_link_speed *out)
+{
+    double gbps = out->bytes * 8e-9;
+    double us = out->seconds * 1e6;
+    FR_TRY(read_positive(cli, rate, &gbps));
+    FR_TRY(read_positive(cli, latency, &us));
+    out->bytes = gbps * 1e9 / 8.0;
+    out->seconds = us * 1e-6;
+    return FR_OK;
+}
+
+/* The report marks what was assumed. A link inside a node is not assumed to be slower than one between nodes that is
+ * given. */
 static fr_status read_machine(const fr_cli *cli, fr_plan_report *report,
                               fr_machine *out)
 {
-    double gbps = out->link_bytes * 8e-9;
-    double latency_us = out->link_seconds * 1e6;
     FR_TRY(read_positive(cli, "flops", &out->flops));
-    FR_TRY(read_positive(cli, "link-gbps", &gbps));
-    FR_TRY(read_positive(cli, "link-us", &latency_us));
-    out->link_bytes = gbps * 1e9 / 8.0;
-    out->link_seconds = latency_us * 1e-6;
+    FR_TRY(read_link(cli, "link-gbps", "link-us", &out->between));
+    out->inside.bytes = fmax(out->inside.bytes, out->between.bytes);
+    out->inside.seconds = fmin(out->inside.seconds, out->between.seconds);
+    FR_TRY(read_link(cli, "node-link-gbps", "node-link-us", &out->inside));
     FR_TRY(fr_options_size(cli->ctx, cli->options, "disk", &report->loading.disk));
     FR_TRY(fr_options_size(cli->ctx, cli->options, "disk-shared",
                            &report->loading.disk_shared));
@@ -87,6 +105,8 @@ static fr_status read_machine(const fr_cli *cli, fr_plan_report *report,
     report->flops_assumed = !fr_options_has(cli->options, "flops");
     report->link_assumed = !fr_options_has(cli->options, "link-gbps") &&
                            !fr_options_has(cli->options, "link-us");
+    report->node_link_assumed = !fr_options_has(cli->options, "node-link-gbps") &&
+                                !fr_options_has(cli->options, "node-link-us");
     return FR_OK;
 }
 
@@ -151,6 +171,7 @@ static fr_status read_ranks(const fr_cli *cli, fr_plan_report *report,
     problem->n_ranks = (int)ranks;
     problem->limits.memory = report->node_memory / report->ranks_per_node;
     problem->limits.node_ranks = report->ranks_per_node;
+    problem->limits.node_ranks_most = report->ranks_per_node;
     return read_device(cli, report, &problem->limits);
 }
 

@@ -121,7 +121,8 @@ static json_t *report_of(const fr_plan_report *r)
     const fr_forecast *f = r->forecast;
     const fr_machine *m = &r->problem->machine;
     json_t *layout = json_pack(
-        "{s:i, s:i, s:i, s:b, s:I, s:I, s:I, s:I, s:i, s:I, s:o, s:o, s:o, s:b, s:b}",
+        "{s:i, s:i, s:i, s:b, s:I, s:I, s:I, s:I, s:i, s:I, s:o, s:o, s:o, s:b, s:b, "
+        "s:o, s:o, s:b}",
         "ranks", r->problem->n_ranks, "stages", r->chosen->layout.n_stages, "replicas",
         r->chosen->layout.n_replicas, "fits", (int)r->chosen->fits, "rank_memory",
         (json_int_t)r->problem->limits.memory, "device_memory",
@@ -129,11 +130,13 @@ static json_t *report_of(const fr_plan_report *r)
         (json_int_t)r->ranks_per_device, "microbatch_tokens_auto",
         (json_int_t)r->problem->microbatch_tokens, "largest_stage", f->largest,
         "largest_bytes", (json_int_t)f->stages[f->largest].memory.total, "flops",
-        fr_json_real(m->flops), "link_bytes_a_second", fr_json_real(m->link_bytes),
-        "link_seconds", fr_json_real(m->link_seconds), "flops_assumed",
-        (int)r->flops_assumed, "link_assumed", (int)r->link_assumed);
+        fr_json_real(m->flops), "link_bytes_a_second", fr_json_real(m->between.bytes),
+        "link_seconds", fr_json_real(m->between.seconds), "flops_assumed",
+        (int)r->flops_assumed, "link_assumed", (int)r->link_assumed,
+        "node_link_bytes_a_second", fr_json_real(m->inside.bytes), "node_link_seconds",
+        fr_json_real(m->inside.seconds), "node_link_assumed", (int)r->node_link_assumed);
     json_t *time = json_pack(
-        "{s:I, s:I, s:I, s:o, s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:I}",
+        "{s:I, s:I, s:I, s:o, s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I}",
         "edge_bytes", (json_int_t)f->edge_bytes, "word_bytes",
         (json_int_t)f->summary_bytes, "message_bytes", (json_int_t)f->message_bytes,
         "message_seconds", fr_json_real(f->message_seconds), "shortest_pass_seconds",
@@ -142,7 +145,8 @@ static json_t *report_of(const fr_plan_report *r)
         "tokens_per_second", fr_json_real(f->tokens_per_second), "bubble",
         fr_json_real(f->bubble), "bubble_formula", fr_json_real(f->bubble_formula),
         "balance", fr_json_real(f->balance), "simulated_passes",
-        (json_int_t)f->n_simulated);
+        (json_int_t)f->n_simulated, "replicas_on_several_nodes",
+        (json_int_t)f->n_spanning, "edges_between_nodes", (json_int_t)f->n_leaving);
     json_t *lists =
         json_pack("{s:o, s:o, s:o, s:o, s:o}", "tasks", tasks_of(r), "candidates",
                   candidates_of(r), "stage", stages_of(r), "loading",

@@ -56,6 +56,7 @@ typedef struct fr_plan_report {
     int64_t ranks_per_device; /* of a device with memory of its own */
     bool flops_assumed;
     bool link_assumed;
+    bool node_link_assumed;
     const fr_plan_task *tasks; /* [config->n_tasks] */
     int64_t n_candidates;
     const fr_layout_candidate *candidates; /* best first, for the given speeds */

@@ -172,12 +172,6 @@ int fr_group_node_rank(const fr_group *group)
     return group->node_rank;
 }
 
-/* As many ranks of the node lie below this one as there are numbers from the leader to it. */
-bool fr_group_node_is_run(const fr_group *group)
-{
-    return group->rank == group->node_leader + group->node_rank;
-}
-
 /* With one rank nobody is waited for. The same holds for the collectives below, once their arguments are checked:
  * errors of a caller show with one rank as well. */
 fr_status fr_group_barrier(fr_group *group)
@@ -195,6 +189,14 @@ fr_status fr_group_allreduce(fr_group *group, fr_reduce op, int64_t *values, int
     }
     return group->size == 1 || n == 0 ? FR_OK
                                       : group->ops->allreduce(group, op, values, n);
+}
+
+/* Each rank knows its own alone and leaves the others zero, so the sum is a gather. */
+fr_status fr_group_nodes(fr_group *group, int64_t *nodes)
+{
+    memset(nodes, 0, (size_t)group->size * sizeof *nodes);
+    nodes[group->rank] = group->node_leader;
+    return fr_group_allreduce(group, FR_SUM, nodes, group->size);
 }
 
 fr_status fr_group_allreduce_begin(fr_group *group, fr_reduce op, int64_t *values,

@@ -82,8 +82,6 @@ int fr_group_size(const fr_group *group);
 /** The number of ranks on this rank's node, and this rank's index among them (1 and 0 for self). Local. */
 int fr_group_node_size(const fr_group *group);
 int fr_group_node_rank(const fr_group *group);
-/** Whether the ranks of this rank's node, up to this one, are consecutive in this group; agree on it for the whole node. Local. */
-bool fr_group_node_is_run(const fr_group *group);
 
 /** Whether MPI says here that it takes addresses in the memory of NVIDIA's GPUs, in messages at least. Local. */
 bool fr_group_takes_cuda(const fr_group *group);
@@ -96,6 +94,9 @@ FR_MUST_CHECK fr_status fr_group_allreduce(fr_group *group, fr_reduce op,
 /** Collective; `bytes` equal on all ranks. */
 FR_MUST_CHECK fr_status fr_group_broadcast(fr_group *group, int root, void *data,
                                            int64_t bytes);
+
+/** Collective. @param[out] nodes  [size] of each rank: the lowest rank of this group on its node */
+FR_MUST_CHECK fr_status fr_group_nodes(fr_group *group, int64_t *nodes);
 
 /** Blocking message of exactly `bytes` to or from rank `peer` of this group. */
 FR_MUST_CHECK fr_status fr_group_send(fr_group *group, int peer, fr_tag tag,

@@ -120,7 +120,7 @@ static void open_setting(int n_replicas, setting *s)
 {
     s->world = fr_test_world();
     s->env = (fr_task_env){.ctx = fr_test_ctx()};
-    FR_ASSERT_OK(fr_grid_init(fr_test_ctx(), s->world,
+    FR_ASSERT_OK(fr_grid_init(fr_test_ctx(), s->world, NULL,
                               fr_group_size(s->world) / n_replicas, n_replicas,
                               &s->grid));
     for (int t = 0; t < N_TASKS; t++) {

@@ -31,7 +31,7 @@ static void keys_of_text_on_some_layers_are_those_of_all(void)
         float *values[3] = {NULL};
         fr_tiny_open(fr_test_data(MODELS[m % 2]), m < 2 ? FR_F32 : FR_BF16, 64, &tiny);
         FR_ASSERT_OK(fr_group_create_self(fr_test_ctx(), &self));
-        FR_ASSERT_OK(fr_grid_init(fr_test_ctx(), self, 1, 1, &grid));
+        FR_ASSERT_OK(fr_grid_init(fr_test_ctx(), self, NULL, 1, 1, &grid));
         fr_engine_params params = {
             .grid = &grid, .stage = tiny.stage, .max_in_flight = 1};
         FR_ASSERT_OK(fr_engine_create(fr_test_ctx(), &params, &engine));

@@ -62,7 +62,9 @@ static fr_forecast_params even_stages(const fr_task_workload *tasks, int64_t n_t
                                 .max_position = 32,
                                 .n_tasks = n_tasks,
                                 .tasks = tasks,
-                                .machine = {.flops = 1.0, .link_bytes = 1e300}};
+                                .machine = {.flops = 1.0,
+                                            .inside = {.bytes = 1e300},
+                                            .between = {.bytes = 1e300}}};
 }
 
 static fr_task_workload load_of(int64_t n_microbatches)
@@ -190,8 +192,8 @@ static void slow_links_bound_the_round(void)
     fr_forecast_params p = even_stages(loads, 2);
     fr_forecast f;
     double pass = fr_pass_seconds(&p, 0, true, 10.0, 0.0);
-    p.machine.link_bytes = 2560.0 / (3.0 * pass);
-    p.machine.link_seconds = pass;
+    p.machine.between.bytes = 2560.0 / (3.0 * pass);
+    p.machine.between.seconds = pass;
     FR_ASSERT_OK(fr_forecast_run(fr_test_ctx(), &p, &f));
     CU_ASSERT_EQUAL(f.message_bytes, 2560);
     CU_ASSERT_EQUAL(f.edge_bytes, 16 * 2560);
@@ -199,8 +201,8 @@ static void slow_links_bound_the_round(void)
     CU_ASSERT(!f.link_hides);
     CU_ASSERT(f.round_seconds >= 16.0 * 3.0 * pass * (1.0 - 1e-9));
     fr_forecast_fini(&f);
-    p.machine.link_bytes = 1e300;
-    p.machine.link_seconds = 0.0;
+    p.machine.between.bytes = 1e300;
+    p.machine.between.seconds = 0.0;
     FR_ASSERT_OK(fr_forecast_run(fr_test_ctx(), &p, &f));
     CU_ASSERT(f.link_hides && !f.link_bound);
     fr_forecast_fini(&f);
@@ -214,7 +216,7 @@ static void the_bandwidth_bounds_a_deep_warm_up(void)
     fr_forecast f;
     double pass = fr_pass_seconds(&p, 0, true, 10.0, 0.0);
     p.warmup_depth = 2;
-    p.machine.link_bytes = 2560.0 / (100.0 * pass);
+    p.machine.between.bytes = 2560.0 / (100.0 * pass);
     FR_ASSERT_OK(fr_forecast_run(fr_test_ctx(), &p, &f));
     CU_ASSERT(f.link_bound);
     CU_ASSERT_DOUBLE_EQUAL(f.round_seconds / pass, 1600.0, 1e-6);
@@ -229,8 +231,8 @@ static void the_reduction_is_in_the_step(void)
     fr_forecast_params p = even_stages(&load, 1);
     fr_forecast f;
     p.n_replicas = 4;
-    p.machine.link_bytes = 1000.0;
-    p.machine.link_seconds = 0.5;
+    p.machine.between.bytes = 1000.0;
+    p.machine.between.seconds = 0.5;
     FR_ASSERT_OK(fr_forecast_run(fr_test_ctx(), &p, &f));
     double bytes = 2.0 * 2 * 6 * 32 * 8;
     double word = (4 + 3 * 4 + 8) * 8.0;

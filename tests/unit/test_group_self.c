@@ -138,7 +138,7 @@ static void grid_of_one_has_one_place(void)
     fr_ctx *ctx = fr_test_ctx();
     fr_group *group = make_self();
     fr_grid grid;
-    FR_ASSERT_OK(fr_grid_init(ctx, group, 1, 1, &grid));
+    FR_ASSERT_OK(fr_grid_init(ctx, group, NULL, 1, 1, &grid));
     CU_ASSERT_EQUAL(grid.stage, 0);
     CU_ASSERT_EQUAL(grid.replica, 0);
     CU_ASSERT_EQUAL(fr_group_size(grid.pipeline), 1);
@@ -146,7 +146,7 @@ static void grid_of_one_has_one_place(void)
     fr_grid_fini(&grid);
     CU_ASSERT_PTR_NULL(grid.pipeline);
     CU_ASSERT_PTR_NULL(grid.replicas);
-    FR_ASSERT_FAILS(fr_grid_init(ctx, group, 4, 3, &grid), FR_ERR_CONFIG,
+    FR_ASSERT_FAILS(fr_grid_init(ctx, group, NULL, 4, 3, &grid), FR_ERR_CONFIG,
                     "run.stages 4 x run.replicas 3 is not the number of ranks 1");
     fr_group_destroy(&group);
 }

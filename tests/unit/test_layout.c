@@ -328,7 +328,7 @@ static void a_pipeline_gets_more_microbatches(void)
     deep.n_layers = MANY_LAYERS;
     make_problem(&(choice){MANY_LAYERS, 1, EXAMPLES, MANY_LAYERS, PLENTY}, &p);
     p.problem.arch = &deep;
-    p.problem.machine.link_bytes = 1e15;
+    p.problem.machine.between.bytes = 1e15;
     p.task.batch.microbatch_tokens = FR_AUTO;
     p.problem.limits.device_is_apart = true;
     p.problem.limits.device_memory = PLENTY;

@@ -245,7 +245,11 @@ static double measured_bubble(int stages, int64_t depth, int64_t tasks, int64_t 
     order_case c = {stages, depth, tasks, {m, m, m, m}, {LONG, LONG, LONG, LONG}};
     fr_timeline timeline;
     fr_timeline_params params = params_of(&c);
-    params.hop = hop;
+    double hops[MAX_STAGES];
+    for (int i = 0; i < MAX_STAGES; i++) {
+        hops[i] = hop;
+    }
+    params.hops = hops;
     FR_ASSERT_OK(fr_timeline_run(fr_test_ctx(), &params, &timeline));
     double bubble = bubble_of(&timeline, stages);
     fr_timeline_fini(&timeline);
@@ -370,7 +374,9 @@ static void tasks_that_end_at_different_stages_do_not_deadlock(void)
             wanted += c.n_microbatches[t] * c.n_steps[t] * (2 * stages - lowest[t]);
         }
         params.lowest = lowest;
-        params.hop = i % 4 * 0.25;
+        double hop = i % 4 * 0.25;
+        const double hops[MAX_STAGES] = {hop, hop, hop, hop, hop, hop, hop, hop};
+        params.hops = hops;
         fr_timeline timeline;
         FR_ASSERT_OK(fr_timeline_run(fr_test_ctx(), &params, &timeline));
         CU_ASSERT_EQUAL(timeline.n_spans, wanted);

@@ -66,11 +66,13 @@ static int64_t bytes_of_task(const fr_arch *arch, int64_t n_layers,
                                 : fr_task_bytes(arch, n_layers, task->length);
 }
 
-/* One core with AVX2 and an Ethernet of 10 Gbit/s. It is assumed and not measured, so that all ranks choose the same
- * layout without exchanging anything. */
+/* One core with AVX2, an Ethernet of 10 Gbit/s, and inside a node MPI's messages through shared memory. It is assumed and
+ * not measured, so that all ranks choose the same layout without exchanging anything. */
 fr_machine fr_machine_assumed(void)
 {
-    return (fr_machine){.flops = 1e11, .link_bytes = 10e9 / 8.0, .link_seconds = 20e-6};
+    return (fr_machine){.flops = 1e11,
+                        .inside = {.bytes = 40e9 / 8.0, .seconds = 2e-6},
+                        .between = {.bytes = 10e9 / 8.0, .seconds = 20e-6}};
 }
 
 static fr_stage_shape shape_of(const fr_forecast_params *p, int stage)

@@ -51,14 +51,21 @@ typedef struct fr_task_workload {
     double row_keys;        /* keys that a row attends to beside the prefix; mean */
 } fr_task_workload;
 
+/** Speed of a link between two ranks. */
+typedef struct fr_link_speed {
+    double bytes;   /* a second, one way */
+    double seconds; /* latency of a message */
+} fr_link_speed;
+
 /** Assumed speeds. */
 typedef struct fr_machine {
-    double flops;        /* a second and rank, sustained */
-    double link_bytes;   /* a second, one way, between two ranks */
-    double link_seconds; /* latency of a message */
+    double flops;          /* a second and rank, sustained */
+    fr_link_speed inside;  /* of two ranks on one node */
+    fr_link_speed between; /* of two ranks on different nodes */
 } fr_machine;
 
-/** 1e11 FLOP/s (one CPU core with AVX2 in f32), 10 Gbit/s, 20 us. */
+/** 1e11 FLOP/s (one CPU core with AVX2 in f32); inside a node 40 Gbit/s and 2 us (MPI through shared memory: a core that copies
+ * once), between nodes 10 Gbit/s and 20 us (Ethernet). */
 fr_machine fr_machine_assumed(void);
 
 typedef struct fr_forecast_params {
@@ -75,7 +82,8 @@ typedef struct fr_forecast_params {
     int64_t warmup_depth;
     int64_t max_position;
     int64_t
-        node_ranks; /* ranks in a row that share a node, and so their weights; 0: none do */
+        node_ranks; /* positions in a row that share a node, and so their weights, at least; 0: none do */
+    int64_t node_ranks_most; /* at most: where messages stay inside a node; 0: none do */
     bool device_is_apart;          /* it has memory of its own (fr_device_facts) */
     fr_scratch_function *scratch;  /* then: of these facts */
     int64_t n_tasks;               /* 0: weights alone count */
@@ -120,6 +128,8 @@ typedef struct fr_stage_forecast {
     double backward_seconds;
     int64_t reduction_bytes; /* of a round, a rank */
     int64_t backward_bytes;  /* to the stage before, a round, all replicas */
+    bool leaves_node; /* the next stage is on another node, in the replica that is played */
+    double message_seconds; /* of a mean microbatch to or from the next stage, with latency; 0 on the last stage */
     fr_rank_memory memory;
 } fr_stage_forecast;
 
@@ -132,7 +142,11 @@ typedef struct fr_forecast {
                                   backward above the first layer with a prefix */
     int64_t summary_bytes;  /* of step summaries, a round */
     int64_t message_bytes;  /* of a mean microbatch */
-    double message_seconds; /* with latency */
+    double message_seconds; /* with latency, on the slowest edge */
+    int64_t n_spanning;     /* replicas on several nodes */
+    int64_t n_leaving;      /* the most edges of a replica that lead to another node */
+    int64_t slowest_replica; /* the first one with so many, which is played */
+    bool sums_leave;         /* sums go from node to node */
     double shortest_pass;   /* seconds: the fastest forward of a stage */
     bool link_hides;        /* a message takes no longer than any pass */
     bool link_bound;        /* the round is as long as its messages take */

@@ -1,8 +1,9 @@
 /* Time of a round (one step of every task): the timeline of one replica in its steady state.
  *
- * Order: each stage's pass times and memory (forecast_stage), messages and reductions (count_messages), then the
- * timeline is played for ROUNDS rounds and the steady round is the mean between the ends of two of them. Replicas are
- * alike and meet only in reductions, which count as a delay of the update, so one replica is enough.
+ * Order: each stage's pass times and memory (forecast_stage), messages and reductions (forecast_links.h), then the
+ * timeline is played for ROUNDS rounds and the steady round is the mean between the ends of two of them. Replicas
+ * meet only in reductions, which count as a delay of the update, so one replica is enough: that whose messages take the
+ * longest.
  *
  * A round of many microbatches is not played whole. Once tasks fill each other's bubble, a further microbatch
  * lengthens a steady round by exactly the slowest stage's two passes, so those that are left out are added by
@@ -14,6 +15,7 @@
 #include "train/forecast/forecast_time.h"
 #include "base/integer.h"
 #include "base/mem.h"
+#include "train/forecast/forecast_links.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -77,6 +79,7 @@ typedef struct script {
     int64_t *n_steps;        /* [n_tasks] */
     double *forward;         /* [n_stages] */
     double *backward;        /* [n_stages] of a task that has one there */
+    double *hops;            /* [n_stages] */
     int *lowest;             /* [n_tasks] */
     int64_t left_out;        /* microbatches of a round that are not played */
 } script;
@@ -87,6 +90,7 @@ static void script_fini(script *s)
     free(s->n_steps);
     free(s->forward);
     free(s->backward);
+    free(s->hops);
     free(s->lowest);
 }
 
@@ -119,6 +123,7 @@ static fr_status script_init(fr_ctx *ctx, const fr_forecast_params *p,
     FR_TRY(fr_alloc(ctx, p->n_tasks, sizeof *s->n_steps, &s->n_steps));
     FR_TRY(fr_alloc(ctx, p->n_stages, sizeof *s->forward, &s->forward));
     FR_TRY(fr_alloc(ctx, p->n_stages, sizeof *s->backward, &s->backward));
+    FR_TRY(fr_alloc(ctx, p->n_stages, sizeof *s->hops, &s->hops));
     FR_TRY(fr_alloc(ctx, p->n_tasks, sizeof *s->lowest, &s->lowest));
     int64_t share = fr_ceil_div(worth_playing(p), p->n_tasks);
     for (int64_t t = 0; t < p->n_tasks; t++) {
@@ -130,6 +135,7 @@ static fr_status script_init(fr_ctx *ctx, const fr_forecast_params *p,
     }
     for (int i = 0; i < p->n_stages; i++) {
         s->forward[i] = stages[i].forward_seconds;
+        s->hops[i] = stages[i].message_seconds;
         /* the forecast's time is a mean over all tasks; here only those with a backward pass on the stage count */
         double rows = rows_backward(p, i);
         double all = rows_backward(p, p->n_stages - 1);
@@ -164,7 +170,7 @@ fr_status fr_forecast_play(fr_ctx *ctx, const fr_forecast_params *params,
                                    .forward = s.forward,
                                    .backward = s.backward,
                                    .lowest = s.lowest,
-                                   .hop = forecast->message_seconds,
+                                   .hops = s.hops,
                                    .update = forecast->update_seconds};
     if (status == FR_OK) {
         status = fr_timeline_run(ctx, &timeline, out);
@@ -184,59 +190,6 @@ static fr_status steady_round(fr_ctx *ctx, const fr_forecast_params *p, fr_forec
     f->n_simulated = timeline.n_spans;
     fr_timeline_fini(&timeline);
     return FR_OK;
-}
-
-/* ---- messages --------------------------------------------------------------------------------- */
-
-static int steps_of_tree(int n)
-{
-    int steps = 0;
-    for (int64_t reached = 1; reached < n; reached *= 2) {
-        steps++;
-    }
-    return steps;
-}
-
-/* A sum of `bytes` over n ranks: bandwidth of a ring, latency of a tree there and back. */
-static double sum_seconds(const fr_machine *m, int n, double bytes)
-{
-    if (n < 2) {
-        return 0.0;
-    }
-    double travelled = 2.0 * bytes * (double)(n - 1) / (double)n;
-    return travelled / m->link_bytes + 2.0 * steps_of_tree(n) * m->link_seconds;
-}
-
-/* A mean task's reduction on the stage that has the largest, and the step summary. */
-static double update_seconds(const fr_forecast_params *p, const fr_forecast *f)
-{
-    double max = 0.0;
-    for (int i = 0; i < f->n_stages; i++) {
-        max = fmax(max, (double)f->stages[i].reduction_bytes);
-    }
-    double reduction = max / (double)p->n_tasks;
-    int n_ranks = p->n_stages * p->n_replicas;
-    return sum_seconds(&p->machine, p->n_replicas, reduction) +
-           sum_seconds(&p->machine, n_ranks,
-                       (double)fr_step_summary_bytes(p->arch, p->n_stages));
-}
-
-static void count_messages(const fr_forecast_params *p, const replica_round *r,
-                           fr_forecast *f)
-{
-    double rows = 0.0;
-    for (int64_t t = 0; t < p->n_tasks; t++) {
-        rows += p->tasks[t].step_rows;
-    }
-    f->edge_bytes = p->n_stages > 1 ? fr_edge_bytes(p->arch, llrint(rows)) : 0;
-    f->summary_bytes = p->n_tasks * fr_step_summary_bytes(p->arch, p->n_stages);
-    if (p->n_stages > 1) {
-        f->message_bytes = fr_edge_bytes(p->arch, llrint(r->rows));
-        f->message_seconds =
-            (double)f->message_bytes / p->machine.link_bytes + p->machine.link_seconds;
-    }
-    f->link_hides = f->message_seconds <= f->shortest_pass;
-    f->update_seconds = update_seconds(p, f);
 }
 
 /* ---- a layout ---------------------------------------------------------------------------------- */
@@ -281,9 +234,7 @@ static void judge(const fr_forecast_params *p, const replica_round *r, fr_foreca
     for (int64_t t = 0; t < p->n_tasks; t++) {
         useful += p->tasks[t].useful_tokens;
     }
-    double link = p->n_stages > 1 ? r->n_rows * (double)fr_edge_bytes(p->arch, 1) /
-                                        p->machine.link_bytes
-                                  : 0.0;
+    double link = fr_forecast_edge_seconds(p, f, r->n_rows);
     f->link_bound = link > f->round_seconds;
     f->round_seconds = fmax(f->round_seconds, link);
     f->balance = busy / (f->n_stages * slowest_stage(f));
@@ -307,7 +258,7 @@ fr_status fr_forecast_run(fr_ctx *ctx, const fr_forecast_params *params,
     if (r.n_microbatches == 0) {
         return FR_OK;
     }
-    count_messages(params, &r, out);
+    fr_forecast_links(params, r.rows, out);
     fr_status status = steady_round(ctx, params, out);
     if (status == FR_OK) {
         judge(params, &r, out);

@@ -34,6 +34,7 @@ void fr_split_layers(int64_t n_layers, double head_cost, int n_stages, int64_t *
 typedef struct fr_rank_limits {
     int64_t memory;               /* bytes of its node's main memory */
     int64_t node_ranks;           /* as in fr_forecast_params */
+    int64_t node_ranks_most;      /* likewise */
     bool device_is_apart;         /* likewise; then */
     int64_t device_memory;        /* bytes of the device's memory, else 0 */
     fr_scratch_function *scratch; /* of its facts */
@@ -59,6 +60,7 @@ typedef struct fr_layout_problem {
         microbatch_tokens; /* what FR_AUTO of a task stands for; 0: FR_MICROBATCH_TOKENS */
     const fr_workload_source *sources; /* [n_tasks] how large their rows are */
     int n_ranks;
+    const int64_t *nodes; /* [n_ranks] as fr_placement_init takes them; NULL: in a row */
     fr_rank_limits limits;
     fr_machine machine; /* `train` chooses for fr_machine_assumed */
 } fr_layout_problem;

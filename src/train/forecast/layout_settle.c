@@ -1,5 +1,6 @@
 #include "base/integer.h"
 #include "base/quantity.h"
+#include "comm/placement.h"
 #include "train/forecast/layout.h"
 
 /* A warning and not a failure: a forecast may be too high, and the run may still fit. It compares with all of the
@@ -19,23 +20,37 @@ static void warn(fr_ctx *ctx, int64_t needed, int64_t there)
     }
 }
 
+static fr_status find_stage(fr_ctx *ctx, const fr_layout_problem *problem,
+                            const fr_layout *layout, int *stage)
+{
+    fr_placement placement;
+    int replica = 0;
+    FR_TRY(fr_placement_init(ctx, problem->nodes, problem->n_ranks, layout->n_stages,
+                             &placement));
+    fr_placement_of_rank(&placement, fr_ctx_rank(ctx), stage, &replica);
+    fr_placement_fini(&placement);
+    return FR_OK;
+}
+
 fr_status fr_layout_settle(fr_ctx *ctx, const fr_layout_problem *problem,
                            fr_layout *out, fr_device_needs *needs)
 {
     fr_layout_forecast input;
     int64_t max = 0;
+    int stage = 0;
     *needs = (fr_device_needs){0};
     FR_TRY(fr_layout_resolve(ctx, problem, out));
     /* with many examples a forecast takes a while, and nothing else asks for it */
     if (fr_ctx_rank(ctx) != 0 && !problem->limits.device_is_apart) {
         return FR_OK;
     }
+    FR_TRY(find_stage(ctx, problem, out, &stage));
     FR_TRY(fr_layout_forecast_init(ctx, problem, out, &input));
     for (int i = 0; i < out->n_stages; i++) {
         fr_rank_memory memory;
         fr_forecast_memory(&input.params, i, &memory);
         max = fr_max(max, memory.total);
-        if (i == fr_ctx_rank(ctx) % out->n_stages) {
+        if (i == stage) {
             *needs = (fr_device_needs){memory.device, input.offload[i]};
         }
     }

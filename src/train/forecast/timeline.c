@@ -127,6 +127,12 @@ static void add_span(stage_state *s, const fr_action *action, int stage, double 
                                             .end = s->now};
 }
 
+/* @param lower  the lower one of the two stages of an edge */
+static double hop_of(const player *p, int lower)
+{
+    return p->params->hops != NULL ? p->params->hops[lower] : 0.0;
+}
+
 /* `pass` counts the stage's passes of one direction; it is the same number on every stage. */
 static bool play_pass(player *p, int stage, stage_state *s, const fr_action *action)
 {
@@ -142,7 +148,7 @@ static bool play_pass(player *p, int stage, stage_state *s, const fr_action *act
         if (isnan(sent)) {
             return false;
         }
-        start = fmax(start, sent + t->hop);
+        start = fmax(start, sent + hop_of(p, forward ? from : stage));
     }
     if (computes) {
         s->now = start + (forward ? t->forward[stage] : t->backward[stage]);

@@ -21,7 +21,8 @@ typedef struct fr_timeline_params {
     const double *backward; /* [n_stages] */
     const int *
         lowest; /* [n_tasks] stages below have no backward of the task and expect no message for it; NULL: 0 */
-    double hop; /* from the end of a pass to its message's arrival at the neighbour */
+    const double *
+        hops; /* [n_stages - 1] from the end of a pass to its message's arrival, of the edge above each stage; NULL: 0 */
     double update; /* from a step's last backward anywhere to its update everywhere */
 } fr_timeline_params;
 

@@ -194,6 +194,7 @@ fr_status fr_inference_load(fr_inference *inference, int64_t max_position,
         .offload = params->offload,
         .stages = params->one_pipeline ? n_ranks : params->stages,
         .n_ranks = n_ranks,
+        .nodes = s->nodes,
         .machine = fr_machine_assumed()};
     FR_TRY(
         fr_rank_limits_find(inference->ctx, s->world, params->device, &problem.limits));

@@ -46,6 +46,7 @@ typedef struct state {
         *device; /* the kind that run.device means here; NULL: none can be made */
     uint8_t *digests;
     fr_preflight_link *links;
+    int64_t *nodes; /* [N] of each rank (fr_group_nodes) */
 } state;
 
 /* Keeps the first problem of this rank and clears the context for what follows. */
@@ -106,15 +107,29 @@ static fr_status look_at_node(state *s)
     return FR_OK;
 }
 
+/* This rank's stage, and what there is to say of where all ranks are. */
+static fr_status find_stage(state *s, const fr_layout *layout, int *stage)
+{
+    fr_placement placement;
+    int replica = 0;
+    FR_TRY(fr_placement_init(s->ctx, s->nodes, fr_group_size(s->world),
+                             layout->n_stages, &placement));
+    fr_placement_of_rank(&placement, fr_group_rank(s->world), stage, &replica);
+    fr_placement_text(&placement, s->mine.placement);
+    fr_placement_fini(&placement);
+    return FR_OK;
+}
+
 /* What this rank needs on a layout, at least and at most. */
 static fr_status forecast_memory(state *s, const fr_layout_problem *problem,
                                  const fr_layout *layout)
 {
     fr_layout_forecast input;
     fr_rank_memory memory;
+    int stage = 0;
+    FR_TRY(find_stage(s, layout, &stage));
     FR_TRY(fr_layout_forecast_init(s->ctx, problem, layout, &input));
-    fr_forecast_memory(&input.params, fr_group_rank(s->world) % layout->n_stages,
-                       &memory);
+    fr_forecast_memory(&input.params, stage, &memory);
     fr_layout_forecast_fini(&input);
     bool is_apart = problem->limits.device_is_apart;
     s->mine.need_bytes =
@@ -138,6 +153,7 @@ static fr_status likely_layout(state *s, const fr_rank_limits *limits)
     }
     fr_layout_problem problem = fr_layout_problem_of(config, arch, s->weights);
     problem.n_ranks = fr_group_size(s->world);
+    problem.nodes = s->nodes;
     problem.limits = *limits;
     problem.sources = sources;
     fr_status status =
@@ -399,6 +415,7 @@ static fr_status gather_report(state *s, const bool *unseen, fr_preflight_report
 
 static fr_status measure(state *s, bool *unseen, fr_preflight_report *out)
 {
+    FR_TRY(fr_group_nodes(s->world, s->nodes));
     FR_TRY(look_at_node(s));
     FR_TRY(look_at_model(s, out));
     FR_TRY(look_at_folder(s, unseen));
@@ -419,6 +436,9 @@ fr_status fr_preflight_measure(fr_ctx *ctx, fr_group *world, const fr_config *co
     if (status == FR_OK) {
         status = fr_alloc(ctx, out->n_ranks, sizeof *unseen, &unseen);
     }
+    if (status == FR_OK) {
+        status = fr_alloc(ctx, out->n_ranks, sizeof *s.nodes, &s.nodes);
+    }
     status = fr_group_agree(world, status);
     if (status == FR_OK && unseen != NULL) {
         status = measure(&s, unseen, out);
@@ -426,6 +446,7 @@ fr_status fr_preflight_measure(fr_ctx *ctx, fr_group *world, const fr_config *co
     fr_weights_close(&s.weights);
     free(s.digests);
     free(s.links);
+    free(s.nodes);
     free(unseen);
     return status;
 }

@@ -260,6 +260,7 @@ static fr_status choose_layout(fr_run_state *run, const fr_rank_limits *limits,
     fr_layout_problem problem =
         fr_layout_problem_of(run->config, run->env.arch, run->session.weights);
     problem.n_ranks = fr_group_size(run->world);
+    problem.nodes = run->session.nodes;
     problem.limits = *limits;
     problem.sources = sources;
     fr_status status = choose_microbatch(run, &problem);

@@ -89,9 +89,8 @@ static fr_status share_device(fr_ctx *ctx, fr_group *world, fr_device_facts *fac
     return FR_OK;
 }
 
-/* The least of all ranks, so that all choose the same layout. Nodes count as shared only if the ranks of each of them
- * are consecutive; otherwise node_ranks is 1. Devices of one kind that compute otherwise are refused later, by their
- * arithmetic. */
+/* The least of all ranks, so that all choose the same layout. Devices of one kind that compute otherwise are refused
+ * later, by their arithmetic. */
 fr_status fr_rank_limits_find(fr_ctx *ctx, fr_group *world, const char *device,
                               fr_rank_limits *out)
 {
@@ -111,11 +110,13 @@ fr_status fr_rank_limits_find(fr_ctx *ctx, fr_group *world, const char *device,
     fr_log(ctx, share.memory.bound == FR_BOUND_MACHINE ? FR_LOG_DEBUG : FR_LOG_INFO,
            "memory for a rank: %s", text);
     int64_t n = fr_group_node_size(world);
-    int64_t least[] = {share.memory.bytes, fr_group_node_is_run(world) ? n : 1,
-                       !facts.in_host_memory, facts.available, facts.work};
+    int64_t least[] = {share.memory.bytes, n, !facts.in_host_memory, facts.available,
+                       facts.work};
     FR_TRY(fr_group_allreduce(world, FR_MIN, least, 5));
+    FR_TRY(fr_group_allreduce(world, FR_MAX, &n, 1));
     *out = (fr_rank_limits){.memory = least[0],
                             .node_ranks = least[1],
+                            .node_ranks_most = n,
                             .device_is_apart = least[2] != 0,
                             .device_memory = least[3],
                             .scratch = facts.scratch,

@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/quantity.h"
 #include "comm/link_settle.h"
+#include "comm/placement.h"
 #include "device/kinds.h"
 #include "device/memory.h"
 #include "train/session/rank_share.h"
@@ -34,11 +35,22 @@ static fr_status open_files(fr_ctx *ctx, const char *model, fr_session *s)
     return fr_identity_shape(ctx, s->weights, s->tokenizer, &s->shape);
 }
 
+static fr_status find_nodes(fr_session *s)
+{
+    fr_status status =
+        fr_alloc(s->ctx, fr_group_size(s->world), sizeof *s->nodes, &s->nodes);
+    FR_TRY(fr_group_agree(s->world, status));
+    return fr_group_nodes(s->world, s->nodes);
+}
+
 fr_status fr_session_open(fr_ctx *ctx, fr_group *world, const char *model,
                           fr_session *out)
 {
     *out = (fr_session){.ctx = ctx, .world = world, .ends = FR_NO_ENDS};
     fr_status status = fr_group_agree(world, open_files(ctx, model, out));
+    if (status == FR_OK) {
+        status = find_nodes(out);
+    }
     if (status != FR_OK) {
         fr_session_close(out);
     }
@@ -188,13 +200,30 @@ static void log_long_rotation(const fr_session *s)
     }
 }
 
+/* Nothing where ranks and stages follow each other, on as many nodes as there are whole replicas. */
+static fr_status log_placement(const fr_session *s)
+{
+    char text[FR_PLACEMENT_TEXT];
+    fr_placement placement;
+    fr_status status = fr_placement_init(s->ctx, s->nodes, fr_group_size(s->world),
+                                         s->grid.n_stages, &placement);
+    FR_TRY(fr_group_agree(s->world, status));
+    fr_placement_text(&placement, text);
+    if (text[0] != '\0') {
+        fr_log(s->ctx, FR_LOG_INFO, "%s", text);
+    }
+    fr_placement_fini(&placement);
+    return FR_OK;
+}
+
 fr_status fr_session_load(fr_session *session, const fr_session_params *params)
 {
     char text[FR_VARIANTS_TEXT];
     fr_session *s = session;
-    FR_TRY(
-        fr_group_agree(s->world, fr_grid_init(s->ctx, s->world, params->layout.n_stages,
-                                              params->layout.n_replicas, &s->grid)));
+    FR_TRY(fr_group_agree(s->world, fr_grid_init(s->ctx, s->world, s->nodes,
+                                                 params->layout.n_stages,
+                                                 params->layout.n_replicas, &s->grid)));
+    FR_TRY(log_placement(s));
     FR_TRY(make_device(s, params));
     FR_TRY(fr_link_settle(s->ctx, &s->grid, s->device, s->device_kind,
                           params->links != NULL ? params->links : "auto", &s->link));
@@ -222,6 +251,8 @@ void fr_session_close(fr_session *session)
     fr_grid_fini(&session->grid);
     fr_tokenizer_close(&session->tokenizer);
     fr_weights_close(&session->weights);
+    free(session->nodes);
+    session->nodes = NULL;
     free(session->no_tokenizer);
     session->no_tokenizer = NULL;
     free(session->shape);

@@ -16,6 +16,7 @@
 typedef struct fr_session {
     fr_ctx *ctx;
     fr_group *world; /* borrowed */
+    int64_t *nodes;  /* owned: of each rank (fr_group_nodes) */
     fr_weights *weights;
     fr_tokenizer *tokenizer; /* NULL: none is usable */
     char *no_tokenizer;      /* why none is usable, with the remedy; NULL if one is */
