@@ -204,6 +204,40 @@ static void print_pairs(const fr_preflight_report *report)
     }
 }
 
+/* The medians, as `plan` takes them. */
+static fr_status print_link_kinds(fr_ctx *ctx, const fr_preflight_report *report)
+{
+    enum { KIND_BYTES = 96 };
+    static const char *const NAMES[] = {"inside nodes", "between nodes"};
+    static const char *const OPTIONS_OF[] = {"node-link", "link"};
+    char told[2][KIND_BYTES] = {"", ""};
+    char options[2][KIND_BYTES] = {"", ""};
+    fr_preflight_link kinds[2];
+    FR_TRY(fr_preflight_medians(ctx, report, &kinds[0], &kinds[1]));
+    for (int i = 0; i < 2; i++) {
+        if (kinds[i].mb_per_s > 0.0 && kinds[i].latency_us > 0.0) {
+            const char *comma = i == 1 && told[0][0] != '\0' ? ", " : "";
+            (void)snprintf(told[i], KIND_BYTES, "%s%s %.1f MB/s and %.3g us", comma,
+                           NAMES[i], kinds[i].mb_per_s, kinds[i].latency_us);
+            (void)snprintf(options[i], KIND_BYTES, " --%s-gbps %.3g --%s-us %.3g",
+                           OPTIONS_OF[i], 8e-3 * kinds[i].mb_per_s, OPTIONS_OF[i],
+                           kinds[i].latency_us);
+        }
+    }
+    if (told[0][0] != '\0' || told[1][0] != '\0') {
+        fr_print_line(stdout, "links, medians: %s%s; for `forerun plan`:%s%s", told[0],
+                      told[1], options[0], options[1]);
+    }
+    return FR_OK;
+}
+
+static void print_placement(const fr_preflight_report *report)
+{
+    if (report->ranks[0].placement[0] != '\0') {
+        fr_print_line(stdout, "placement: %s", report->ranks[0].placement);
+    }
+}
+
 /* The last line counts the odd nodes, so that a script can look at it alone. */
 static void print_findings(const fr_preflight_node *nodes, int n_nodes, int *exit_code)
 {
@@ -235,6 +269,10 @@ static fr_status conclude(const fr_cli *cli, const fr_preflight_report *report)
         }
         if (status == FR_OK) {
             print_pairs(report);
+            status = print_link_kinds(cli->ctx, report);
+        }
+        if (status == FR_OK) {
+            print_placement(report);
             print_findings(nodes, n_nodes, cli->exit_code);
             (void)fflush(stdout);
         }

@@ -61,6 +61,73 @@ static void stages_of_a_replica_are_neighbours_in_every_layout(void)
     fr_group_destroy(&world);
 }
 
+/* Even ranks on one node and odd ranks on another: first come the even ones. */
+static int rank_at(int position, int size)
+{
+    int n_even = (size + 1) / 2;
+    return position < n_even ? 2 * position : 2 * (position - n_even) + 1;
+}
+
+static void check_robin(const fr_grid *grid, fr_group *world)
+{
+    int64_t mine = (int64_t)1 << fr_group_rank(world);
+    int64_t pipeline = 0;
+    int64_t replicas = 0;
+    int size = fr_group_size(world);
+    CU_ASSERT_EQUAL(rank_at(grid->replica * grid->n_stages + grid->stage, size),
+                    fr_group_rank(world));
+    CU_ASSERT_EQUAL(fr_group_rank(grid->pipeline), grid->stage);
+    CU_ASSERT_EQUAL(fr_group_rank(grid->replicas), grid->replica);
+    for (int s = 0; s < grid->n_stages; s++) {
+        pipeline |= (int64_t)1 << rank_at(grid->replica * grid->n_stages + s, size);
+    }
+    for (int r = 0; r < grid->n_replicas; r++) {
+        replicas |= (int64_t)1 << rank_at(r * grid->n_stages + grid->stage, size);
+    }
+    CU_ASSERT_EQUAL(total(grid->pipeline, mine), pipeline);
+    CU_ASSERT_EQUAL(total(grid->replicas, mine), replicas);
+}
+
+static void ranks_that_go_round_nodes_are_put_node_by_node(void)
+{
+    enum { MAX_RANKS = 6 };
+    static const int64_t NODES[MAX_RANKS] = {0, 1, 0, 1, 0, 1};
+    fr_group *world = fr_test_world();
+    int size = fr_group_size(world);
+    CU_ASSERT_FATAL(size <= MAX_RANKS);
+    for (int n_stages = 1; n_stages <= size; n_stages++) {
+        fr_grid grid;
+        if (size % n_stages != 0) {
+            continue;
+        }
+        FR_ASSERT_OK(fr_grid_init(fr_test_ctx(), world, NODES, n_stages,
+                                  size / n_stages, &grid));
+        check_robin(&grid, world);
+        fr_grid_fini(&grid);
+    }
+    fr_group_destroy(&world);
+}
+
+/* All ranks of this test are on one node. */
+static void the_nodes_of_all_ranks_are_known_to_all(void)
+{
+    enum { MAX_RANKS = 6 };
+    int64_t nodes[MAX_RANKS] = {-1, -1, -1, -1, -1, -1};
+    fr_group *world = fr_test_world();
+    fr_group *upper = NULL;
+    FR_ASSERT_OK(fr_group_nodes(world, nodes));
+    for (int r = 0; r < fr_group_size(world); r++) {
+        CU_ASSERT_EQUAL(nodes[r], 0);
+    }
+    /* in a group of its own, each rank is the lowest of its node */
+    FR_ASSERT_OK(fr_group_split(world, fr_group_rank(world), 0, &upper));
+    nodes[0] = -1;
+    FR_ASSERT_OK(fr_group_nodes(upper, nodes));
+    CU_ASSERT_EQUAL(nodes[0], 0);
+    fr_group_destroy(&upper);
+    fr_group_destroy(&world);
+}
+
 static void last_stage_talks_to_the_first_of_its_replica(void)
 {
     fr_group *world = fr_test_world();
@@ -113,6 +180,8 @@ static void wrong_product_names_both_numbers(void)
 
 static const fr_case CASES[] = {
     FR_CASE(stages_of_a_replica_are_neighbours_in_every_layout),
+    FR_CASE(ranks_that_go_round_nodes_are_put_node_by_node),
+    FR_CASE(the_nodes_of_all_ranks_are_known_to_all),
     FR_CASE(last_stage_talks_to_the_first_of_its_replica),
     FR_CASE(wrong_product_names_both_numbers),
 };

@@ -1,7 +1,9 @@
 /*
  * Training with staged links, in small pieces, gives the bits of host links on every layout: two tasks whose microbatches
- * and sums are under way together, an evaluation, a prefix from a text, and a generation.
+ * and sums are under way together, an evaluation, a prefix from a text, and a generation. So does training with ranks that
+ * are spread over nodes in another way.
  */
+#include "base/digest.h"
 #include "base/exact.h"
 #include "base/mem.h"
 #include "device/host.h"
@@ -87,6 +89,8 @@ typedef struct remains {
     float *keys;
     int64_t loss;
     fr_ids text;
+    int stage;
+    int replica;
 } remains;
 
 /* Floats in them. */
@@ -100,6 +104,7 @@ typedef struct place {
     char model[PATH_BYTES];
     char rows[PATH_BYTES];
     fr_layout layout;
+    const int64_t *nodes; /* as fr_trainer_open_on takes them */
 } place;
 
 /* Rank 0 writes the files. */
@@ -131,7 +136,7 @@ static void open_run(const place *p, fr_link_kind kind, run *r)
                    "   prefix: {init: {random: 0.5}, length: 3}}\n",
                    p->model, p->rows, p->rows);
     *r = (run){.engine = NULL};
-    fr_trainer_open_on(p->world, p->layout, p->model, text, &r->trainer);
+    fr_trainer_open_on(p->world, p->nodes, p->layout, p->model, text, &r->trainer);
     int64_t max =
         fr_schedule_max_in_flight(session->grid.n_stages, session->grid.stage, 2);
     fr_engine_params engine = {.grid = &session->grid,
@@ -266,6 +271,8 @@ static void run_and_keep(const place *p, fr_link_kind kind, sizes *n, remains *o
     fr_trainer *t = &r.trainer;
     int64_t half = t->session.n_layers * fr_arch_prefix_elements(t->env.arch, N_TEXT);
     n->keys = 2 * half;
+    out->stage = t->session.grid.stage;
+    out->replica = t->session.grid.replica;
     for (int i = 0; i < N_TASKS; i++) {
         n->prefix[i] = t->tasks[i].n_local;
         out->start[i] = copy(t->tasks[i].state.k, n->prefix[i]);
@@ -337,8 +344,57 @@ static void all_links_give_the_bits_of_host_links(void)
     }
 }
 
+/* What the rank of each stage and replica leaves, the same on all ranks: digests of K and V of each task, and the loss. */
+enum { MAX_RANKS = 4, DIGEST_WORDS = FR_DIGEST_BYTES / 8 };
+typedef struct all_remains {
+    int64_t words[MAX_RANKS][2 * N_TASKS * DIGEST_WORDS + 1];
+} all_remains;
+
+static void run_all(const place *p, all_remains *out)
+{
+    remains own;
+    sizes n;
+    run_and_keep(p, FR_LINK_HOST, &n, &own);
+    *out = (all_remains){0};
+    int64_t *words = out->words[own.replica * p->layout.n_stages + own.stage];
+    for (int i = 0; i < N_TASKS; i++) {
+        size_t bytes = (size_t)n.prefix[i] * sizeof(float);
+        uint8_t *digests = (uint8_t *)(words + (ptrdiff_t)2 * i * DIGEST_WORDS);
+        FR_ASSERT_OK(fr_digest_of(fr_test_ctx(), own.k[i], bytes, digests));
+        FR_ASSERT_OK(fr_digest_of(fr_test_ctx(), own.v[i], bytes,
+                                  digests + FR_DIGEST_BYTES));
+    }
+    words[2 * N_TASKS * DIGEST_WORDS] = own.loss;
+    free_remains(&own);
+    FR_ASSERT_OK(fr_group_allreduce(p->world, FR_SUM, &out->words[0][0],
+                                    sizeof *out / sizeof(int64_t)));
+}
+
+/* Three stages, or two stages in two replicas, on nodes that hold ranks 0, 3 and 1, 2. Rank 0 has the first stage of the
+ * first replica in any case; all others change. Two ranks are in a row on any nodes. */
+static void other_nodes_give_the_same_bits(void)
+{
+    static const int64_t THREE[] = {0, 1, 0};
+    static const int64_t FOUR[] = {0, 1, 1, 0};
+    place p;
+    all_remains wanted;
+    all_remains got;
+    fr_group *world = fr_test_world();
+    int n_ranks = fr_group_size(world);
+    fr_group_destroy(&world);
+    if (n_ranks > 2) {
+        open_place(n_ranks == 3 ? 3 : 2, &p);
+        run_all(&p, &wanted);
+        p.nodes = n_ranks == 3 ? THREE : FOUR;
+        run_all(&p, &got);
+        fr_assert_same_bytes("stages", got.words, wanted.words, sizeof got);
+        fr_group_destroy(&p.world);
+    }
+}
+
 static const fr_case CASES[] = {
     FR_CASE(all_links_give_the_bits_of_host_links),
+    FR_CASE(other_nodes_give_the_same_bits),
 };
 
 int main(int argc, char **argv)

@@ -79,10 +79,13 @@ void fr_trainer_open(const char *config, fr_trainer *out)
     open_tasks(out, (fr_layout){1, 1}, 2);
 }
 
-void fr_trainer_open_on(fr_group *world, fr_layout layout, const char *model,
-                        const char *config, fr_trainer *out)
+void fr_trainer_open_on(fr_group *world, const int64_t *nodes, fr_layout layout,
+                        const char *model, const char *config, fr_trainer *out)
 {
     open_trainer(world, model, config, out);
+    for (int r = 0; nodes != NULL && r < fr_group_size(world); r++) {
+        out->session.nodes[r] = nodes[r];
+    }
     open_tasks(out, layout, 1);
 }
 

@@ -24,9 +24,10 @@ const char *fr_trainer_rows(const char *folder, const char *name, int n);
 /** Open a config, given as YAML whose `base` is left out: the tiny Llama is put in front. One rank, f32, two threads,
  * depth 1. Ends the case if it cannot. */
 void fr_trainer_open(const char *config, fr_trainer *out);
-/** The same for all ranks of a world (borrowed), in a layout and with a model folder; one thread a rank. */
-void fr_trainer_open_on(fr_group *world, fr_layout layout, const char *model,
-                        const char *config, fr_trainer *out);
+/** The same for all ranks of a world (borrowed), in a layout and with a model folder; one thread a rank. `nodes`: where the
+ * ranks are taken to be, as fr_placement_init takes them; NULL: where they are. */
+void fr_trainer_open_on(fr_group *world, const int64_t *nodes, fr_layout layout,
+                        const char *model, const char *config, fr_trainer *out);
 void fr_trainer_close(fr_trainer *trainer);
 
 #endif

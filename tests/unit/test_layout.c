@@ -379,6 +379,53 @@ static void layers_stay_on_the_host_where_all_do_not_fit(void)
     CU_ASSERT_EQUAL(needs.offload, 0);
 }
 
+/* Two examples of ten tokens are one microbatch of 5120 bytes on four stages and one of 2560 in each of two replicas, up and
+ * down each edge; the sums of two layers with twelve slots take 12288. Nodes of one rank: 3 2 5120 against 2 2560 + 12288.
+ * Nodes of two: 2 5120 against 12288, and the longer pipeline wins, where links inside a node take no time. */
+static void links_inside_nodes_and_between_them_decide(void)
+{
+    problem p;
+    fr_layout layout;
+    make_problem(&(choice){0, 0, 2, 4, PLENTY}, &p);
+    fr_workload_from_numbers(12, 10, 0.5, &p.source);
+    p.problem.machine.flops = 1e15;
+    p.problem.machine.inside = (fr_link_speed){1e15, 0.0};
+    p.problem.machine.between = (fr_link_speed){1.0, 0.0};
+    for (int64_t most = 1; most <= 2; most++) {
+        p.problem.limits.node_ranks_most = most;
+        FR_ASSERT_OK(fr_layout_resolve(fr_test_ctx(), &p.problem, &layout));
+        CU_ASSERT_EQUAL(layout.n_stages, most == 1 ? 2 : 4);
+    }
+}
+
+/* A rank settles for what the stage takes that it has by its node: rank 1 of two nodes in turn has the first one. */
+static void a_rank_needs_what_its_stage_takes(void)
+{
+    static const int64_t ROBIN[] = {0, 1, 0, 1};
+    problem p;
+    fr_layout layout;
+    fr_device_needs needs[4];
+    fr_device_needs moved[4];
+    fr_ctx *ctx = fr_test_ctx();
+    make_problem(&(choice){2, 2, 8, 4, PLENTY}, &p);
+    p.problem.limits.device_is_apart = true;
+    p.problem.limits.device_memory = PLENTY;
+    for (int r = 0; r < 4; r++) {
+        fr_ctx_set_rank(ctx, r, 4);
+        p.problem.nodes = NULL;
+        FR_ASSERT_OK(fr_layout_settle(ctx, &p.problem, &layout, &needs[r]));
+        p.problem.nodes = ROBIN;
+        FR_ASSERT_OK(fr_layout_settle(ctx, &p.problem, &layout, &moved[r]));
+    }
+    fr_ctx_set_rank(ctx, 0, 1);
+    CU_ASSERT_NOT_EQUAL(needs[0].bytes, needs[1].bytes);
+    CU_ASSERT_EQUAL(needs[2].bytes, needs[0].bytes);
+    CU_ASSERT_EQUAL(moved[0].bytes, needs[0].bytes);
+    CU_ASSERT_EQUAL(moved[1].bytes, needs[0].bytes);
+    CU_ASSERT_EQUAL(moved[2].bytes, needs[1].bytes);
+    CU_ASSERT_EQUAL(moved[3].bytes, needs[1].bytes);
+}
+
 static void one_given_side_fixes_the_other(void)
 {
     check_choice(&(choice){2, 0, 8, 4, PLENTY}, 2, 2);
@@ -433,6 +480,8 @@ static const fr_case CASES[] = {
     FR_CASE(microbatches_are_as_large_as_fits),
     FR_CASE(a_pipeline_gets_more_microbatches),
     FR_CASE(layers_stay_on_the_host_where_all_do_not_fit),
+    FR_CASE(links_inside_nodes_and_between_them_decide),
+    FR_CASE(a_rank_needs_what_its_stage_takes),
     FR_CASE(one_given_side_fixes_the_other),
     FR_CASE(impossible_layouts_name_both_numbers),
     FR_CASE(groups_of_sources_limit_the_replicas),

@@ -225,9 +225,33 @@ static void another_device_is_odd(void)
     expect_odd(&f, -1, "");
 }
 
+/* Two ranks a host: each host has one pair of its own, 1 us and 5000 MB/s. One bad host of four does not move the medians. */
+static void medians_tell_links_inside_nodes_from_others(void)
+{
+    fixture f;
+    fr_preflight_link inside;
+    fr_preflight_link between;
+    make_healthy(&f);
+    set_links(&f, 2, true, true, 1.0, 5000.0);
+    f.links[1] = (fr_preflight_link){.latency_us = 7.0, .mb_per_s = 9000.0};
+    FR_ASSERT_OK(fr_preflight_medians(fr_test_ctx(), &f.report, &inside, &between));
+    CU_ASSERT_EQUAL(inside.latency_us, 1.0);
+    CU_ASSERT_EQUAL(inside.mb_per_s, 5000.0);
+    CU_ASSERT_EQUAL(between.latency_us, 50.0);
+    CU_ASSERT_EQUAL(between.mb_per_s, 100.0);
+    for (int i = 0; i < N_RANKS; i++) {
+        (void)snprintf(f.ranks[i].host, sizeof f.ranks[i].host, "n%d", i);
+    }
+    FR_ASSERT_OK(fr_preflight_medians(fr_test_ctx(), &f.report, &inside, &between));
+    CU_ASSERT_EQUAL(inside.latency_us, 0.0);
+    CU_ASSERT_EQUAL(inside.mb_per_s, 0.0);
+    CU_ASSERT_EQUAL(between.mb_per_s, 100.0);
+}
+
 int main(int argc, char **argv)
 {
     static const fr_case CASES[] = {
+        FR_CASE(medians_tell_links_inside_nodes_from_others),
         FR_CASE(healthy_nodes_are_fine),
         FR_CASE(a_slow_link_is_its_nodes),
         FR_CASE(one_slow_pair_is_nobodys),

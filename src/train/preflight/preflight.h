@@ -113,4 +113,10 @@ FR_MUST_CHECK fr_status fr_preflight_judge(fr_ctx *ctx,
                                            const fr_preflight_report *report,
                                            fr_preflight_node **nodes, int *n_nodes);
 
+/** Medians of all links between ranks of one host, and of all others; zeros where none was measured. */
+FR_MUST_CHECK fr_status fr_preflight_medians(fr_ctx *ctx,
+                                             const fr_preflight_report *report,
+                                             fr_preflight_link *inside,
+                                             fr_preflight_link *between);
+
 #endif

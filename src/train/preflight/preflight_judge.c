@@ -345,3 +345,38 @@ fr_status fr_preflight_judge(fr_ctx *ctx, const fr_preflight_report *report,
     free(values);
     return status;
 }
+
+/* @param values  [N N] */
+static fr_preflight_link median_link(const fr_preflight_report *report, bool inside,
+                                     double *values)
+{
+    fr_preflight_link out = {0};
+    for (int what = 0; what < 2; what++) {
+        int n = 0;
+        for (int64_t i = 0; i < (int64_t)report->n_ranks * report->n_ranks; i++) {
+            const fr_preflight_link *link = &report->links[i];
+            const char *from = report->ranks[i / report->n_ranks].host;
+            const char *to = report->ranks[i % report->n_ranks].host;
+            double value = what == 0 ? link->latency_us : link->mb_per_s;
+            if (value > 0.0 && (strcmp(from, to) == 0) == inside) {
+                values[n++] = value;
+            }
+        }
+        double middle = n > 0 ? median(values, n, what == 1) : 0.0;
+        *(what == 0 ? &out.latency_us : &out.mb_per_s) = middle;
+    }
+    return out;
+}
+
+/* A pair's latency is that of its leader, so there are half as many latencies as rates. */
+fr_status fr_preflight_medians(fr_ctx *ctx, const fr_preflight_report *report,
+                               fr_preflight_link *inside, fr_preflight_link *between)
+{
+    double *values = NULL;
+    int64_t n = report->n_ranks;
+    FR_TRY(fr_alloc(ctx, n * n, sizeof *values, &values));
+    *inside = median_link(report, true, values);
+    *between = median_link(report, false, values);
+    free(values);
+    return FR_OK;
+}
