@@ -36,7 +36,8 @@ static const fr_option OPTIONS[] = {
     {"ranks-per-gpu", "K",
      "ranks that share a device with memory of its own (default 1)"},
     {"link-gbps", "X",
-     "speed of a link between two ranks on different nodes, Gbit/s one way (default 10)"},
+     "speed of a link between two ranks on different nodes, Gbit/s one way (default "
+     "10)"},
     {"link-us", "L", "its latency in microseconds (default 20)"},
     {"node-link-gbps", "X",
      "speed of a link between two ranks on one node, Gbit/s one way (default 40, or "

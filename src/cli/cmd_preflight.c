@@ -217,9 +217,9 @@ static fr_status print_link_kinds(fr_ctx *ctx, const fr_preflight_report *report
     for (int i = 0; i < 2; i++) {
         if (kinds[i].mb_per_s > 0.0 && kinds[i].latency_us > 0.0) {
             const char *comma = i == 1 && told[0][0] != '\0' ? ", " : "";
-            (void)snprintf(told[i], KIND_BYTES, "%s%s %.1f MB/s and %.3g us", comma,
+            (void)snprintf(told[i], KIND_BYTES, "%s%s %.1f MB/s and %.2f us", comma,
                            NAMES[i], kinds[i].mb_per_s, kinds[i].latency_us);
-            (void)snprintf(options[i], KIND_BYTES, " --%s-gbps %.3g --%s-us %.3g",
+            (void)snprintf(options[i], KIND_BYTES, " --%s-gbps %.3g --%s-us %.2f",
                            OPTIONS_OF[i], 8e-3 * kinds[i].mb_per_s, OPTIONS_OF[i],
                            kinds[i].latency_us);
         }

@@ -134,7 +134,8 @@ static json_t *report_of(const fr_plan_report *r)
         "link_seconds", fr_json_real(m->between.seconds), "flops_assumed",
         (int)r->flops_assumed, "link_assumed", (int)r->link_assumed,
         "node_link_bytes_a_second", fr_json_real(m->inside.bytes), "node_link_seconds",
-        fr_json_real(m->inside.seconds), "node_link_assumed", (int)r->node_link_assumed);
+        fr_json_real(m->inside.seconds), "node_link_assumed",
+        (int)r->node_link_assumed);
     json_t *time = json_pack(
         "{s:I, s:I, s:I, s:o, s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I}",
         "edge_bytes", (json_int_t)f->edge_bytes, "word_bytes",

@@ -85,16 +85,17 @@ static void print_head(const fr_plan_report *r, FILE *out)
     if (r->problem->limits.device_is_apart) {
         print_device(r, out);
     }
-    (void)fprintf(out,
-                  "speed      %.3g FLOP/s a rank (%s)\n"
-                  "links      between nodes %.3g Gbit/s and %.3g us (%s); inside a node "
-                  "%.3g Gbit/s and %.3g us (%s)\n",
-                  m->flops, r->flops_assumed ? "assumed; --flops" : "--flops",
-                  m->between.bytes * 8e-9, m->between.seconds * 1e6,
-                  r->link_assumed ? "assumed; --link-gbps, --link-us" : "as given",
-                  m->inside.bytes * 8e-9, m->inside.seconds * 1e6,
-                  r->node_link_assumed ? "assumed; --node-link-gbps, --node-link-us"
-                                       : "as given");
+    (void)fprintf(
+        out,
+        "speed      %.3g FLOP/s a rank (%s)\n"
+        "links      between nodes %.3g Gbit/s and %.3g us (%s); inside a node "
+        "%.3g Gbit/s and %.3g us (%s)\n",
+        m->flops, r->flops_assumed ? "assumed; --flops" : "--flops",
+        m->between.bytes * 8e-9, m->between.seconds * 1e6,
+        r->link_assumed ? "assumed; --link-gbps, --link-us" : "as given",
+        m->inside.bytes * 8e-9, m->inside.seconds * 1e6,
+        r->node_link_assumed ? "assumed; --node-link-gbps, --node-link-us"
+                             : "as given");
 }
 
 /* Rows are what is computed; useful tokens are what the data holds. Sharing a source makes the rows fewer. */
@@ -295,13 +296,13 @@ static void print_bytes(const fr_plan_report *r, FILE *out)
                   (long long)max, r->chosen->layout.n_replicas,
                   plural(r->chosen->layout.n_replicas), (long long)f->summary_bytes);
     if (f->n_stages > 1) {
-        (void)fprintf(out,
-                      "  a message of %lld takes %.3g s%s, the shortest pass %.3g s: the "
-                      "link %s\n",
-                      (long long)f->message_bytes, f->message_seconds,
-                      f->n_leaving > 0 ? " to another node" : "", f->shortest_pass,
-                      f->link_hides ? "can hide behind computing"
-                                    : "is slower than computing");
+        (void)fprintf(
+            out,
+            "  a message of %lld takes %.3g s%s, the shortest pass %.3g s: the "
+            "link %s\n",
+            (long long)f->message_bytes, f->message_seconds,
+            f->n_leaving > 0 ? " to another node" : "", f->shortest_pass,
+            f->link_hides ? "can hide behind computing" : "is slower than computing");
     }
     if (f->n_spanning > 0) {
         (void)fprintf(out,

@@ -25,9 +25,8 @@ typedef struct fr_grid {
  * @param nodes  [size of the world] as fr_placement_init takes them, the same on all ranks
  * @return FR_OK; FR_ERR_CONFIG if n_stages * n_replicas is not the world's size (both named)
  */
-FR_MUST_CHECK fr_status fr_grid_init(fr_ctx *ctx, fr_group *world,
-                                     const int64_t *nodes, int n_stages, int n_replicas,
-                                     fr_grid *out);
+FR_MUST_CHECK fr_status fr_grid_init(fr_ctx *ctx, fr_group *world, const int64_t *nodes,
+                                     int n_stages, int n_replicas, fr_grid *out);
 /** Collective. Releases the two owned groups. */
 void fr_grid_fini(fr_grid *grid);
 

@@ -73,8 +73,8 @@ fr_status fr_placement_init(fr_ctx *ctx, const int64_t *nodes, int n_ranks,
                             int n_stages, fr_placement *out)
 {
     int *left = NULL;
-    *out = (fr_placement){
-        .n_ranks = n_ranks, .n_stages = n_stages, .first_spanning = -1};
+    *out =
+        (fr_placement){.n_ranks = n_ranks, .n_stages = n_stages, .first_spanning = -1};
     FR_TRY(fr_alloc(ctx, n_ranks, sizeof *out->rank_at, &out->rank_at));
     fr_status status = fr_alloc(ctx, n_ranks, sizeof *left, &left);
     if (status != FR_OK) {

@@ -19,9 +19,9 @@ enum { FR_PLACEMENT_TEXT = 384 };
 typedef struct fr_placement {
     int n_ranks;
     int n_stages;
-    int *rank_at;   /* [N] world rank at each position; owned */
-    bool is_moved;  /* some rank is not at the position of its number */
-    int n_spanning; /* replicas whose stages lie on several nodes */
+    int *rank_at;       /* [N] world rank at each position; owned */
+    bool is_moved;      /* some rank is not at the position of its number */
+    int n_spanning;     /* replicas whose stages lie on several nodes */
     int first_spanning; /* the first of them; -1: none */
 } fr_placement;
 

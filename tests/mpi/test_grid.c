@@ -135,7 +135,8 @@ static void last_stage_talks_to_the_first_of_its_replica(void)
     int n_stages = size % 2 == 0 ? 2 : size;
     fr_grid grid;
     int64_t word = 0;
-    FR_ASSERT_OK(fr_grid_init(fr_test_ctx(), world, NULL, n_stages, size / n_stages, &grid));
+    FR_ASSERT_OK(
+        fr_grid_init(fr_test_ctx(), world, NULL, n_stages, size / n_stages, &grid));
     if (n_stages > 1 && grid.stage == n_stages - 1) {
         word = 100 + grid.replica;
         FR_ASSERT_OK(fr_group_send(grid.pipeline, 0, 3, &word, sizeof word));
@@ -157,8 +158,9 @@ static void check_refused(fr_group *world, int n_stages, int n_replicas)
     (void)snprintf(part, sizeof part,
                    "run.stages %d x run.replicas %d is not the number of ranks %d",
                    n_stages, n_replicas, fr_group_size(world));
-    FR_ASSERT_FAILS(fr_grid_init(fr_test_ctx(), world, NULL, n_stages, n_replicas, &grid),
-                    FR_ERR_CONFIG, part);
+    FR_ASSERT_FAILS(
+        fr_grid_init(fr_test_ctx(), world, NULL, n_stages, n_replicas, &grid),
+        FR_ERR_CONFIG, part);
     CU_ASSERT_PTR_NULL(grid.pipeline);
     CU_ASSERT_PTR_NULL(grid.replicas);
 }

@@ -249,7 +249,8 @@ static void direct_links_of_the_processor_are_refused(void)
     fr_link_kind kind = FR_LINK_DIRECT;
     fr_group *world = fr_test_world();
     FR_ASSERT_OK(fr_device_create_host(fr_test_ctx(), 1, &cpu));
-    FR_ASSERT_OK(fr_grid_init(fr_test_ctx(), world, NULL, fr_group_size(world), 1, &grid));
+    FR_ASSERT_OK(
+        fr_grid_init(fr_test_ctx(), world, NULL, fr_group_size(world), 1, &grid));
     FR_ASSERT_FAILS(fr_link_settle(fr_test_ctx(), &grid, cpu, "cpu", "direct", &kind),
                     FR_ERR_UNSUPPORTED, "no GPU computes");
     FR_ASSERT_OK(fr_link_settle(fr_test_ctx(), &grid, cpu, "cpu", "auto", &kind));

@@ -361,8 +361,8 @@ static void run_all(const place *p, all_remains *out)
         size_t bytes = (size_t)n.prefix[i] * sizeof(float);
         uint8_t *digests = (uint8_t *)(words + (ptrdiff_t)2 * i * DIGEST_WORDS);
         FR_ASSERT_OK(fr_digest_of(fr_test_ctx(), own.k[i], bytes, digests));
-        FR_ASSERT_OK(fr_digest_of(fr_test_ctx(), own.v[i], bytes,
-                                  digests + FR_DIGEST_BYTES));
+        FR_ASSERT_OK(
+            fr_digest_of(fr_test_ctx(), own.v[i], bytes, digests + FR_DIGEST_BYTES));
     }
     words[2 * N_TASKS * DIGEST_WORDS] = own.loss;
     free_remains(&own);

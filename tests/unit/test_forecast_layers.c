@@ -49,8 +49,8 @@ static void what_upper_layers_spare_is_forecast(void)
                             .n_tasks = 2,
                             .tasks = loads,
                             .machine = {.flops = 1.0,
-                                            .inside = {.bytes = 1e300},
-                                            .between = {.bytes = 1e300}}};
+                                        .inside = {.bytes = 1e300},
+                                        .between = {.bytes = 1e300}}};
     fr_forecast f;
     FR_ASSERT_OK(fr_forecast_run(fr_test_ctx(), &p, &f));
     double weights = 64.0 * (64 + 64 + 64 + 384);

@@ -69,9 +69,9 @@ static void an_edge_has_the_link_of_its_place(void)
         int n_leaving;
         bool sums_leave;
     } CASES[] = {
-        {4, 3 * 0.75, 0, false},        {100, 3 * 0.75, 0, false},
-        {3, 2 * 0.75 + 3.0, 1, true},   {2, 2 * 0.75 + 3.0, 1, true},
-        {1, 3 * 3.0, 3, true},          {0, 3 * 3.0, 3, true},
+        {4, 3 * 0.75, 0, false},      {100, 3 * 0.75, 0, false},
+        {3, 2 * 0.75 + 3.0, 1, true}, {2, 2 * 0.75 + 3.0, 1, true},
+        {1, 3 * 3.0, 3, true},        {0, 3 * 3.0, 3, true},
     };
     fr_task_workload load = load_of(1);
     fr_forecast_params even = even_stages(&load);

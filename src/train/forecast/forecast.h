@@ -83,8 +83,9 @@ typedef struct fr_forecast_params {
     int64_t max_position;
     int64_t
         node_ranks; /* positions in a row that share a node, and so their weights, at least; 0: none do */
-    int64_t node_ranks_most; /* at most: where messages stay inside a node; 0: none do */
-    bool device_is_apart;          /* it has memory of its own (fr_device_facts) */
+    int64_t
+        node_ranks_most;  /* at most: where messages stay inside a node; 0: none do */
+    bool device_is_apart; /* it has memory of its own (fr_device_facts) */
     fr_scratch_function *scratch;  /* then: of these facts */
     int64_t n_tasks;               /* 0: weights alone count */
     const fr_task_workload *tasks; /* [n_tasks] */
@@ -128,8 +129,10 @@ typedef struct fr_stage_forecast {
     double backward_seconds;
     int64_t reduction_bytes; /* of a round, a rank */
     int64_t backward_bytes;  /* to the stage before, a round, all replicas */
-    bool leaves_node; /* the next stage is on another node, in the replica that is played */
-    double message_seconds; /* of a mean microbatch to or from the next stage, with latency; 0 on the last stage */
+    bool
+        leaves_node; /* the next stage is on another node, in the replica that is played */
+    double
+        message_seconds; /* of a mean microbatch to or from the next stage, with latency; 0 on the last stage */
     fr_rank_memory memory;
 } fr_stage_forecast;
 
@@ -138,19 +141,19 @@ typedef struct fr_forecast {
     int n_stages;
     fr_stage_forecast *stages; /* owned */
     int largest; /* stage whose ranks take the most memory, of the device where it has its own */
-    int64_t edge_bytes;     /* forward on each edge, a round, all replicas; as many
+    int64_t edge_bytes;      /* forward on each edge, a round, all replicas; as many
                                   backward above the first layer with a prefix */
-    int64_t summary_bytes;  /* of step summaries, a round */
-    int64_t message_bytes;  /* of a mean microbatch */
-    double message_seconds; /* with latency, on the slowest edge */
-    int64_t n_spanning;     /* replicas on several nodes */
-    int64_t n_leaving;      /* the most edges of a replica that lead to another node */
+    int64_t summary_bytes;   /* of step summaries, a round */
+    int64_t message_bytes;   /* of a mean microbatch */
+    double message_seconds;  /* with latency, on the slowest edge */
+    int64_t n_spanning;      /* replicas on several nodes */
+    int64_t n_leaving;       /* the most edges of a replica that lead to another node */
     int64_t slowest_replica; /* the first one with so many, which is played */
     bool sums_leave;         /* sums go from node to node */
-    double shortest_pass;   /* seconds: the fastest forward of a stage */
-    bool link_hides;        /* a message takes no longer than any pass */
-    bool link_bound;        /* the round is as long as its messages take */
-    double update_seconds;  /* reduction and step summary */
+    double shortest_pass;    /* seconds: the fastest forward of a stage */
+    bool link_hides;         /* a message takes no longer than any pass */
+    bool link_bound;         /* the round is as long as its messages take */
+    double update_seconds;   /* reduction and step summary */
     double round_seconds;
     double bubble; /* share of the ranks' time that is idle, uneven stages included */
     double bubble_formula;    /* fr_bubble_formula of equal stages without links */

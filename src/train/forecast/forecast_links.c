@@ -117,8 +117,7 @@ double fr_forecast_edge_seconds(const fr_forecast_params *params,
     for (int stage = 0; stage < params->n_stages - 1; stage++) {
         const fr_link_speed *link =
             link_of(params, forecast->stages[stage].leaves_node);
-        double seconds =
-            n_rows * (double)fr_edge_bytes(params->arch, 1) / link->bytes;
+        double seconds = n_rows * (double)fr_edge_bytes(params->arch, 1) / link->bytes;
         slowest = fmax(slowest, seconds);
     }
     return slowest;

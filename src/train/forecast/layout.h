@@ -60,7 +60,8 @@ typedef struct fr_layout_problem {
         microbatch_tokens; /* what FR_AUTO of a task stands for; 0: FR_MICROBATCH_TOKENS */
     const fr_workload_source *sources; /* [n_tasks] how large their rows are */
     int n_ranks;
-    const int64_t *nodes; /* [n_ranks] as fr_placement_init takes them; NULL: in a row */
+    const int64_t
+        *nodes; /* [n_ranks] as fr_placement_init takes them; NULL: in a row */
     fr_rank_limits limits;
     fr_machine machine; /* `train` chooses for fr_machine_assumed */
 } fr_layout_problem;

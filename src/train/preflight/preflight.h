@@ -46,7 +46,8 @@ typedef struct fr_preflight_rank {
     int64_t device_need;   /* that it needs at least: weights and prefixes */
     int64_t device_likely; /* that it needs at most, by forecast */
     double clock_s;        /* node's clock less rank 0's */
-    char placement[FR_PLACEMENT_TEXT]; /* fr_placement_text of the run's layout; "": nothing to
+    char placement
+        [FR_PLACEMENT_TEXT]; /* fr_placement_text of the run's layout; "": nothing to
                                           say, or the model could not be opened */
 } fr_preflight_rank;
 
