@@ -141,10 +141,10 @@ void fr_placement_text(const fr_placement *placement, char out[FR_PLACEMENT_TEXT
     }
     if (p->n_spanning > 0) {
         (void)snprintf(out + used, FR_PLACEMENT_TEXT - used,
-                       "%s%d of %d replicas %s on several nodes, the first is replica "
+                       "%s%d of %d replica%s %s on several nodes, the first is replica "
                        "%d: some messages between %s stages go from node to node",
                        used > 0 ? "; " : "", p->n_spanning, n_replicas,
-                       p->n_spanning == 1 ? "lies" : "lie", p->first_spanning,
-                       p->n_spanning == 1 ? "its" : "their");
+                       n_replicas == 1 ? "" : "s", p->n_spanning == 1 ? "lies" : "lie",
+                       p->first_spanning, p->n_spanning == 1 ? "its" : "their");
     }
 }

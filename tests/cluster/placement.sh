@@ -43,9 +43,9 @@ says "$round"
 ! grep -q "on several nodes" "$work/err" || fail "$(cat "$work/err")"
 
 check long node 4
-says "$round, 1, 3; 1 of 1 replicas lies on several nodes, the first is replica 0"
+says "$round, 1, 3; 1 of 1 replica lies on several nodes, the first is replica 0"
 
-# the same ranks without a launcher's help
+# preflight finds the same, and measures both kinds of link
 launch preflight node -- --set run.stages=2 --set run.replicas=2
 grep -qxF "placement: $round" "$work/out" || fail "$(cat "$work/out")"
 medians=$(grep '^links, medians: inside nodes ' "$work/out") || fail "$(cat "$work/out")"
