@@ -10,6 +10,8 @@ typedef struct fr_device_params {
     const char *kind; /* "cpu", "cuda", or "auto": see fr_device_settle */
     int n_threads;    /* of the host, >= 1 */
     int node_rank; /* this rank's number among those of its node: of several GPUs it chooses one */
+    bool
+        own_products; /* a GPU does not use cuBLASLt, which would give products other bits */
 } fr_device_params;
 
 /** What is known of a device before one is made. */

@@ -1,6 +1,7 @@
 /*
- * driver_reach.h - what an MPI that takes the memory of GPUs would ask the driver for: whether an address is in it, and copies
- * that are in no stream's order. For cuda_aware_mpi.c; the real driver has neither under these names.
+ * driver_reach.h - what other libraries have of a GPU. An MPI that takes its memory (cuda_aware_mpi.c): whether an address is in
+ * it, and copies that are in no stream's order. A library of kernels (cublaslt.cpp): whether it may use memory, and work in
+ * a stream's order. The real driver has none of them under these names.
  */
 #ifndef FR_CUDA_EMULATION_DRIVER_REACH_H
 #define FR_CUDA_EMULATION_DRIVER_REACH_H
@@ -28,6 +29,30 @@ fr_emulated_copy_now(void *to, const void *from, size_t bytes)
     all.space.protect(PROT_READ | PROT_WRITE);
     memcpy(to, from, bytes);
     all.space.protect(PROT_NONE);
+}
+
+extern "C" __attribute__((visibility("default"))) int
+fr_emulated_may_use(const void *at, size_t bytes)
+{
+    std::lock_guard<std::recursive_mutex> guard(all.lock);
+    return all.space.holds(reinterpret_cast<fr_cu_address>(at), bytes);
+}
+
+/* `run` gets a copy of these bytes. @return 0, or an error of the driver */
+extern "C" __attribute__((visibility("default"))) int
+fr_emulated_ask(fr_cu_stream s, void (*run)(const void *), const void *arguments,
+                size_t bytes)
+{
+    std::lock_guard<std::recursive_mutex> guard(all.lock);
+    bool has_context = current >= 0 && all.gpus[current].retained > 0;
+    FR_REFUSE_IF(all.sticky != 0, all.sticky);
+    FR_REFUSE_IF(!has_context, INVALID_CONTEXT);
+    FR_REFUSE_IF(!is_stream(s), INVALID_HANDLE);
+    work w = {work::FOREIGN, nullptr, nullptr, 0, 0, {}, {}, nullptr};
+    auto from = static_cast<const unsigned char *>(arguments);
+    w.held.assign(from, from + bytes);
+    w.foreign = run;
+    return all.ask(s, std::move(w));
 }
 
 #endif

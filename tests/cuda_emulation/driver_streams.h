@@ -31,6 +31,11 @@ void do_work(work &w)
         w.image->run(&w.launch);
         all.running = nullptr;
         break;
+    case work::FOREIGN:
+        all.running = "a kernel of another library";
+        w.foreign(w.held.data());
+        all.running = nullptr;
+        break;
     case work::WAIT: /* what it waits for is done */
         break;
     }

@@ -140,7 +140,16 @@ struct address_space {
 
 /* Work of a stream, in its order. */
 struct work {
-    enum kind { TO_DEVICE, TO_DEVICE_LATE, TO_HOST, ON_DEVICE, SET, LAUNCH, WAIT } what;
+    enum kind {
+        TO_DEVICE,
+        TO_DEVICE_LATE,
+        TO_HOST,
+        ON_DEVICE,
+        SET,
+        LAUNCH,
+        WAIT,
+        FOREIGN
+    } what;
     void *to;
     const void *from;
     size_t bytes;
@@ -149,8 +158,9 @@ struct work {
         held; /* copied at the call: pageable memory, arguments */
     fr_emulated_launch launch;
     const fr_emulated_image *image;
-    fr_cu_stream behind = nullptr; /* WAIT: for that stream, */
-    uint64_t at = 0;               /* until so much of it is done */
+    fr_cu_stream behind = nullptr;           /* WAIT: for that stream, */
+    uint64_t at = 0;                         /* until so much of it is done */
+    void (*foreign)(const void *) = nullptr; /* FOREIGN: another library's, of `held` */
 };
 
 struct stream {

@@ -3,6 +3,7 @@
 
 #include "base/integer.h"
 #include "base/mem.h"
+#include "device/cuda/lt.h"
 #include "device/cuda/memory.h"
 #include "device/cuda/operators.h"
 
@@ -14,6 +15,7 @@ static void cuda_destroy(fr_device *device)
 {
     fr_cuda *cuda = fr_cuda_of(device);
     fr_cuda_tell_late_failure(cuda);
+    fr_cuda_lt_close(cuda);
     fr_cuda_memory_close(cuda);
     fr_cuda_runtime_close(cuda);
     free(cuda);
@@ -130,7 +132,7 @@ static fr_status check_environment(fr_ctx *ctx)
 }
 
 static fr_status create(fr_ctx *ctx, fr_cuda_choice choice, int n_threads,
-                        fr_device **out)
+                        bool own_products, fr_device **out)
 {
     bool waits = false;
     fr_cuda *cuda = NULL;
@@ -144,6 +146,9 @@ static fr_status create(fr_ctx *ctx, fr_cuda_choice choice, int n_threads,
     if (status == FR_OK) {
         status = fr_cuda_memory_open(cuda);
     }
+    if (status == FR_OK && !own_products) {
+        status = fr_cuda_lt_open(cuda);
+    }
     if (status != FR_OK) {
         cuda_destroy(&cuda->base);
         return status;
@@ -154,7 +159,7 @@ static fr_status create(fr_ctx *ctx, fr_cuda_choice choice, int n_threads,
 
 fr_status fr_cuda_create(fr_ctx *ctx, int ordinal, int n_threads, fr_device **out)
 {
-    return create(ctx, (fr_cuda_choice){.number = ordinal}, n_threads, out);
+    return create(ctx, (fr_cuda_choice){.number = ordinal}, n_threads, true, out);
 }
 
 static fr_cuda_choice choice_of(int node_rank)
@@ -166,7 +171,8 @@ static fr_cuda_choice choice_of(int node_rank)
 static fr_status create_by_rank(fr_ctx *ctx, const fr_device_params *params,
                                 fr_device **out)
 {
-    FR_TRY(create(ctx, choice_of(params->node_rank), params->n_threads, out));
+    FR_TRY(create(ctx, choice_of(params->node_rank), params->n_threads,
+                  params->own_products, out));
     const fr_cuda *cuda = fr_cuda_of(*out);
     fr_log_own(ctx, FR_LOG_INFO, "computes on GPU %d (%s, %.12s)", cuda->ordinal,
                cuda->name, cuda->which);
@@ -181,7 +187,8 @@ static fr_status ask_memory(fr_cuda *cuda, fr_device_facts *out)
     if (fr_cuda_took(cuda, cuda->driver.memory_info(&available, &total), "cuMemGetInfo",
                      "the GPU's memory")) {
         out->bytes = (int64_t)total;
-        out->available = fr_max(0, (int64_t)available - fr_cuda_spared(out->bytes));
+        out->available = fr_max(0, (int64_t)available - fr_cuda_spared(out->bytes) -
+                                       fr_cuda_lt_spared());
     }
     return fr_cuda_check(cuda);
 }

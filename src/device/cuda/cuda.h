@@ -8,7 +8,7 @@
 
 extern const fr_backend fr_cuda_backend;
 
-/** The GPU of that number. Errors as fr_device_create; FR_ERR_DEVICE: the driver refuses something. */
+/** The GPU of that number, with own products. Errors as fr_device_create; FR_ERR_DEVICE: the driver refuses something. */
 FR_MUST_CHECK fr_status fr_cuda_create(fr_ctx *ctx, int ordinal, int n_threads,
                                        fr_device **out);
 

@@ -1,5 +1,5 @@
 /*
- * The linear maps forward and backward over kernels_product.cu.
+ * The linear maps forward and backward: by cuBLASLt where it computes them (lt_product.c), else over kernels_product.cu, as follows.
  *
  * A matrix is a list of runs of rows: a part that lies in place is one run and is used there; the rows of other parts are
  * widened a slice at a time into scratch. A run gives some columns of the forward product, or the next piece of the backward
@@ -14,6 +14,7 @@
 #include "device/cuda/product.h"
 
 #include "base/integer.h"
+#include "device/cuda/lt_product.h"
 #include "device/cuda/memory.h"
 #include "device/cuda/operators.h"
 #include "device/cuda/widen.h"
@@ -199,12 +200,18 @@ fr_status fr_cuda_linear_back_by(fr_device *device, int64_t m, fr_view dy,
 fr_status fr_cuda_linear(fr_device *device, int64_t m, fr_view x, const fr_matrix *w,
                          fr_view add, fr_view y)
 {
-    return fr_cuda_linear_by(device, m, x, w, add, y, FR_CUDA_SLICE_BYTES);
+    bool done = false;
+    FR_TRY(fr_lt_linear(device, m, x, w, add, y, &done));
+    return done ? FR_OK
+                : fr_cuda_linear_by(device, m, x, w, add, y, FR_CUDA_SLICE_BYTES);
 }
 
 fr_status fr_cuda_linear_back(fr_device *device, int64_t m, fr_view dy,
                               const fr_matrix *w, bool accumulate, fr_view dx)
 {
-    return fr_cuda_linear_back_by(device, m, dy, w, accumulate, dx,
-                                  FR_CUDA_SLICE_BYTES);
+    bool done = false;
+    FR_TRY(fr_lt_linear_back(device, m, dy, w, accumulate, dx, &done));
+    return done ? FR_OK
+                : fr_cuda_linear_back_by(device, m, dy, w, accumulate, dx,
+                                         FR_CUDA_SLICE_BYTES);
 }

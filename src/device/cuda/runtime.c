@@ -313,6 +313,15 @@ static bool allow_shared(fr_cuda *cuda, const fr_cuda_start *start)
                         "cuFuncSetAttribute", NAMES[start->kernel]);
 }
 
+void fr_cuda_started(fr_cuda *cuda, const char *name)
+{
+    cuda->latest = name;
+    if (cuda->waits) {
+        (void)fr_cuda_took(cuda, cuda->driver.stream_synchronize(cuda->stream),
+                           "cuStreamSynchronize", name);
+    }
+}
+
 void fr_cuda_launch(fr_device *device, const fr_cuda_start *start,
                     const void *arguments)
 {
@@ -331,9 +340,5 @@ void fr_cuda_launch(fr_device *device, const fr_cuda_start *start,
     if (!fr_cuda_took(cuda, result, "cuLaunchKernel", NAMES[start->kernel])) {
         return;
     }
-    cuda->latest = NAMES[start->kernel];
-    if (cuda->waits) {
-        (void)fr_cuda_took(cuda, cuda->driver.stream_synchronize(cuda->stream),
-                           "cuStreamSynchronize", NAMES[start->kernel]);
-    }
+    fr_cuda_started(cuda, NAMES[start->kernel]);
 }

@@ -14,6 +14,7 @@
 #include "device/cuda/kernels.h"
 
 typedef struct fr_cuda_memory fr_cuda_memory; /* memory.h */
+typedef struct fr_lt fr_lt;                   /* lt.h */
 
 typedef struct fr_cuda {
     fr_device base; /* first */
@@ -33,6 +34,7 @@ typedef struct fr_cuda {
     char arithmetic[96];
     char name[64]; /* of the GPU */
     fr_cuda_memory *memory;
+    fr_lt *lt; /* NULL: all products are computed by the own kernels */
 
     const char *latest; /* the kernel that was started last */
     bool has_failed;
@@ -97,6 +99,9 @@ typedef struct fr_cuda_start {
 /** Start a kernel; its argument is copied. */
 void fr_cuda_launch(fr_device *device, const fr_cuda_start *start,
                     const void *arguments);
+
+/** Something that was started otherwise is a kernel as well: it is named in messages, and waited for where each is. */
+void fr_cuda_started(fr_cuda *cuda, const char *name);
 
 /** What is added to a kernel's number for the types of up to 3 views: kernels.h. */
 static inline unsigned fr_cuda_digits_1(fr_view x)

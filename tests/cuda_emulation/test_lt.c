@@ -1,0 +1,377 @@
+/* Products by an emulated cuBLASLt: each number is the sum of the algorithm that is pinned, whatever the types, the number of rows,
+ * their place and the storage of the matrix are; what a library may not do is noticed, and the own kernels compute instead. */
+#define _POSIX_C_SOURCE 200809L /* setenv */
+#include "lt_case.h"
+#include "product_case.h"
+
+#include "device/cuda/lt.h"
+#include "device/cuda/widen.h"
+#include "support/suite.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The piece of the depth that an algorithm of cublaslt.cpp sums by itself: the one that it offers first for 4096 rows. */
+enum { PIECE = 16, OTHER_PIECE = 32 };
+
+/* ---- the sums -------------------------------------------------------------------------------- */
+
+/* Depths [first, end) of a number, in pieces. */
+static float sum_of(const fr_linear_case *linear, bool back, const float *left,
+                    int64_t column, int64_t first, int64_t end, int64_t piece)
+{
+    int64_t n_in = linear->w.n_in;
+    float sum = 0.0F;
+    for (int64_t at = first; at < end; at += piece) {
+        float part = 0.0F;
+        for (int64_t d = at; d < at + piece && d < end; d++) {
+            float w = linear->wide[back ? d * n_in + column : column * n_in + d];
+            float product = fr_linear_case_round(linear->w.dtype, left[d]) * w;
+            part += product;
+        }
+        sum += part;
+    }
+    return sum;
+}
+
+/* `out` holds what they are added to. */
+static void wanted_sums(const fr_linear_case *linear, const fr_product_setting *s,
+                        int64_t m, const float *left, int64_t piece, float *out)
+{
+    int64_t depth = fr_linear_case_depth(linear, s->back);
+    int64_t columns = fr_linear_case_columns(linear, s->back);
+    fr_lt_shape shape = {.n_out = linear->w.n_out,
+                         .n_in = linear->w.n_in,
+                         .back = s->back,
+                         .in = linear->w.dtype};
+    int64_t step = s->back ? fr_lt_block(&shape) : depth;
+    for (int64_t i = 0; i < m * columns; i++) {
+        const float *row = left + i / columns * depth;
+        float sum = 0.0F;
+        for (int64_t first = 0; first < depth; first += step) {
+            int64_t end = first + step < depth ? first + step : depth;
+            float part = sum_of(linear, s->back, row, i % columns, first, end, piece);
+            sum = first > 0 ? part + sum : part;
+        }
+        out[i] = s->accumulate ? out[i] + sum : sum;
+    }
+}
+
+/* Weights in f32 and a result in bf16: cuBLASLt has no such product. */
+static bool is_offered(const fr_product_setting *s)
+{
+    return fr_product_weights(s) == FR_BF16 || fr_product_out(s) == FR_F32;
+}
+
+/* piece 0: the sums of the own kernels */
+static void check_sums(const fr_two *two, const fr_product_case *p,
+                       const fr_product_setting *s, int64_t m, int64_t piece)
+{
+    int64_t depth = fr_linear_case_depth(&p->linear, s->back);
+    int64_t n = m * fr_linear_case_columns(&p->linear, s->back);
+    char what[160];
+    (void)snprintf(what, sizeof what, "%s %d%d%d %lldx%lld m %lld%s, shift %d",
+                   s->back ? "backward" : "forward", s->types / 4, s->types / 2 % 2,
+                   s->types % 2, (long long)p->w.n_out, (long long)p->w.n_in,
+                   (long long)m, s->accumulate ? " accumulating" : "", s->shift);
+    fr_pair left =
+        fr_pair_numbers(two, what, s->shift + m * depth, fr_product_left(s), 5, 1);
+    fr_pair out =
+        fr_pair_numbers(two, what, s->shift + n + 1, fr_product_out(s), 11, 1);
+    const float *x = (const float *)left.cpu + s->shift;
+    float *wanted = (float *)out.cpu + s->shift;
+    fr_product_case_run(two, s, m, fr_view_at(left.on_cuda, s->shift), &p->w,
+                        fr_view_at(out.on_cuda, s->shift));
+    if (piece == 0 || !is_offered(s)) {
+        fr_product_case_sums(&p->linear, s, m, x, wanted);
+    } else {
+        wanted_sums(&p->linear, s, m, x, piece, wanted);
+    }
+    fr_pair_assert_same(&out);
+    fr_pair_free(&left);
+    fr_pair_free(&out);
+}
+
+typedef struct map_shape {
+    int64_t n_out;
+    int64_t n_in;
+} map_shape;
+
+/* All types and directions, with few and many rows. */
+static void check_all(const fr_two *two, map_shape shape, int shift, int64_t piece)
+{
+    static const int64_t ROWS[] = {1, 7, 65};
+    for (int i = 0; i < FR_PRODUCT_TYPES * FR_PRODUCT_DIRECTIONS; i++) {
+        fr_product_setting s = {i / FR_PRODUCT_TYPES == 1, i % FR_PRODUCT_TYPES, false,
+                                shift, 0};
+        fr_product_case p = fr_product_case_init(two, &s, shape.n_out, shape.n_in);
+        for (int r = 0; r < FR_N_CASES(ROWS); r++) {
+            s.accumulate = (i + r) % 2 == 0;
+            check_sums(two, &p, &s, ROWS[r], piece);
+        }
+        s.accumulate = !s.accumulate;
+        check_sums(two, &p, &s, ROWS[1], piece);
+        fr_product_case_fini(two, &p);
+    }
+}
+
+static void check_library(const char *words, int64_t piece)
+{
+    fr_two two = fr_lt_case_two(words);
+    check_all(&two, (map_shape){72, 40}, 0, piece);
+    fr_two_close(&two);
+}
+
+/* Of all shapes that were met, those with a result of that type are used or not. */
+static void assert_used(const fr_two *two, fr_dtype out, bool wanted)
+{
+    const fr_lt *lt = fr_cuda_of(two->cuda)->lt;
+    int n = 0;
+    for (const fr_lt_pin *pin = lt->pins; pin != NULL; pin = pin->next) {
+        bool exists = pin->shape.in == FR_BF16 || pin->shape.out == FR_F32;
+        if (pin->shape.out == out && exists) {
+            CU_ASSERT_EQUAL(pin->is_used, wanted);
+            n++;
+        }
+    }
+    CU_ASSERT(n > 0);
+}
+
+static void numbers_are_those_of_the_pinned_algorithm(void)
+{
+    static const map_shape SHAPES[] = {{8, 8}, {136, 24}, {64, 128}};
+    fr_two two = fr_lt_case_two("");
+    for (int i = 0; i < FR_N_CASES(SHAPES); i++) {
+        check_all(&two, SHAPES[i], 0, PIECE);
+    }
+    fr_two_close(&two);
+}
+
+/* More rows than the block of a matrix: columns forward, depths backward. */
+static void several_blocks_add_up(void)
+{
+    enum { N_OUT = FR_LT_MOST_BLOCK + 24, N_IN = 8 };
+    fr_two two = fr_lt_case_two("");
+    for (int i = 0; i < FR_PRODUCT_TYPES * FR_PRODUCT_DIRECTIONS; i++) {
+        fr_product_setting s = {i / FR_PRODUCT_TYPES == 1, i % FR_PRODUCT_TYPES, false,
+                                0, 0};
+        /* sums of several blocks are in f32, so a result in bf16 is offered for all weights */
+        bool own = !s.back && !is_offered(&s);
+        fr_product_case p = fr_product_case_init(&two, &s, N_OUT, N_IN);
+        for (int r = 0; r < 2; r++) {
+            s.accumulate = r == 1;
+            fr_pair left = fr_pair_numbers(&two, "left", 3 * (s.back ? N_OUT : N_IN),
+                                           fr_product_left(&s), 5, 1);
+            fr_pair out = fr_pair_numbers(&two, "blocks", 3 * (s.back ? N_IN : N_OUT),
+                                          fr_product_out(&s), 11, 1);
+            fr_product_case_run(&two, &s, 3, left.on_cuda, &p.w, out.on_cuda);
+            if (own) {
+                fr_product_case_sums(&p.linear, &s, 3, left.cpu, out.cpu);
+            } else {
+                wanted_sums(&p.linear, &s, 3, left.cpu, PIECE, out.cpu);
+            }
+            fr_pair_assert_same(&out);
+            fr_pair_free(&left);
+            fr_pair_free(&out);
+        }
+        fr_product_case_fini(&two, &p);
+    }
+    fr_two_close(&two);
+}
+
+/* Operands that a product needs room for have it for some thousand rows at a time. */
+static void many_rows_are_taken_in_turns(void)
+{
+    enum { M = 70000, N_OUT = 256, N_IN = 8 };
+    fr_two two = fr_lt_case_two("");
+    fr_product_setting s = {true, 2, false, 0, 0}; /* f32 by bf16 */
+    fr_product_case p = fr_product_case_init(&two, &s, N_OUT, N_IN);
+    check_sums(&two, &p, &s, M, PIECE);
+    fr_product_case_fini(&two, &p);
+    fr_two_close(&two);
+}
+
+/* ---- storage --------------------------------------------------------------------------------- */
+
+/* y by both matrices. */
+static void assert_equal_products(const fr_two *two, const char *what,
+                                  const fr_matrix *a, const fr_matrix *b)
+{
+    enum { M = 9 };
+    for (int back = 0; back < 2; back++) {
+        int64_t depth = back == 1 ? a->n_out : a->n_in;
+        int64_t columns = back == 1 ? a->n_in : a->n_out;
+        fr_product_setting s = {back == 1, 6, true, 0, 0}; /* bf16 to f32 */
+        fr_pair left = fr_pair_numbers(two, "left", M * depth, FR_BF16, 5, 1);
+        fr_pair one = fr_pair_numbers(two, what, M * columns, FR_F32, 11, 1);
+        fr_pair other = fr_pair_numbers(two, what, M * columns, FR_F32, 11, 1);
+        fr_product_case_run(two, &s, M, left.on_cuda, a, one.on_cuda);
+        fr_product_case_run(two, &s, M, left.on_cuda, b, other.on_cuda);
+        float *wanted = fr_pair_fetch(&one);
+        memcpy(other.cpu, wanted, (size_t)(M * columns) * sizeof *wanted);
+        fr_pair_assert_same(&other);
+        free(wanted);
+        fr_pair_free(&left);
+        fr_pair_free(&one);
+        fr_pair_free(&other);
+    }
+}
+
+static void parts_of_a_matrix_do_not_show(void)
+{
+    enum { N_OUT = 96, N_IN = 64, FIRST = 40 };
+    fr_two two = fr_lt_case_two("");
+    fr_product_setting s = {false, 6, false, 0, 0};
+    fr_product_case p = fr_product_case_init(&two, &s, N_OUT, N_IN);
+    const uint16_t *rows = p.linear.w.parts[0].rows;
+    void *low = fr_test_to_device(&two, rows, FIRST * N_IN * 2, 0);
+    void *high =
+        fr_test_to_device(&two, rows + FIRST * N_IN, (N_OUT - FIRST) * N_IN * 2, 2);
+    fr_matrix apart = p.w;
+    apart.n_parts = 2;
+    apart.parts[0] = (fr_matrix_part){
+        .rows = low, .n_rows = FIRST, .format = fr_dtype_format(FR_BF16)};
+    apart.parts[1] = (fr_matrix_part){.rows = (char *)high + 2,
+                                      .n_rows = N_OUT - FIRST,
+                                      .format = fr_dtype_format(FR_BF16)};
+    assert_equal_products(&two, "two parts", &p.w, &apart);
+    fr_device_free(two.cuda, low);
+    fr_device_free(two.cuda, high);
+    fr_product_case_fini(&two, &p);
+    fr_two_close(&two);
+}
+
+/* Q8_0: a scale of 2^-7 in f16, 32 signed bytes. */
+static void weights_may_be_quantised(void)
+{
+    enum { N_OUT = 72, N_IN = 64, BLOCK = 34, BYTES = N_OUT * N_IN / 32 * BLOCK };
+    fr_two two = fr_lt_case_two("");
+    uint8_t *bytes = calloc(BYTES, 1);
+    for (int i = 0; i < BYTES; i++) {
+        int at = i % BLOCK;
+        bytes[i] = (uint8_t)(at == 0 ? 0 : at == 1 ? 0x20 : 37 * i % 251);
+    }
+    void *stored = fr_test_to_device(&two, bytes, BYTES, 0);
+    void *dense = NULL;
+    fr_matrix quantised = {
+        .n_out = N_OUT, .n_in = N_IN, .dtype = FR_BF16, .n_parts = 1};
+    quantised.parts[0] =
+        (fr_matrix_part){.rows = stored, .n_rows = N_OUT, .format = FR_QUANT_Q8_0};
+    FR_ASSERT_OK(fr_device_alloc(two.cuda, (int64_t)N_OUT * N_IN, 2, &dense));
+    FR_ASSERT_OK(fr_cuda_widen(two.cuda, &quantised, 0, N_OUT, FR_BF16, dense));
+    fr_matrix wide = fr_matrix_of(dense, FR_BF16, N_OUT, N_IN);
+    assert_equal_products(&two, "quantised", &wide, &quantised);
+    fr_device_free(two.cuda, dense);
+    fr_device_free(two.cuda, stored);
+    free(bytes);
+    fr_two_close(&two);
+}
+
+/* y = add + x W' where `add` lies elsewhere, and stays. */
+static void what_is_added_may_lie_elsewhere(void)
+{
+    enum { M = 7, N_OUT = 72, N_IN = 40 };
+    fr_two two = fr_lt_case_two("");
+    for (int types = 0; types < FR_PRODUCT_TYPES; types++) {
+        fr_product_setting s = {false, types, true, 0, 0};
+        fr_product_case p = fr_product_case_init(&two, &s, N_OUT, N_IN);
+        fr_pair x = fr_pair_numbers(&two, "x", M * N_IN, fr_product_left(&s), 5, 1.0);
+        fr_pair add =
+            fr_pair_numbers(&two, "added", M * N_OUT, fr_product_out(&s), 7, 1.0);
+        fr_pair y = fr_pair_numbers(&two, "y", M * N_OUT, fr_product_out(&s), 9, 1.0);
+        FR_ASSERT_OK(fr_linear(two.cuda, M, x.on_cuda, &p.w, add.on_cuda, y.on_cuda));
+        memcpy(y.cpu, add.cpu, M * N_OUT * sizeof(float));
+        if (is_offered(&s)) {
+            wanted_sums(&p.linear, &s, M, x.cpu, PIECE, y.cpu);
+        } else {
+            fr_product_case_sums(&p.linear, &s, M, x.cpu, y.cpu);
+        }
+        fr_pair_assert_same(&y);
+        fr_pair_assert_same(&add);
+        fr_pair_free(&x);
+        fr_pair_free(&add);
+        fr_pair_free(&y);
+        fr_product_case_fini(&two, &p);
+    }
+    fr_two_close(&two);
+}
+
+/* ---- what is for the own kernels ------------------------------------------------------------- */
+
+static void odd_widths_and_addresses_are_for_the_own_kernels(void)
+{
+    fr_two two = fr_lt_case_two("");
+    check_all(&two, (map_shape){72, 12}, 0, 0);
+    check_all(&two, (map_shape){33, 16}, 0, 0);
+    check_all(&two, (map_shape){72, 40}, 1, 0);
+    fr_two_close(&two);
+}
+
+/* Rounding to bf16 hides such bits from most numbers, but not from the probe. */
+static void check_refused(const char *words)
+{
+    fr_two two = fr_lt_case_two(words);
+    check_all(&two, (map_shape){72, 40}, 0, 0);
+    assert_used(&two, FR_BF16, false);
+    assert_used(&two, FR_F32, false);
+    fr_two_close(&two);
+}
+
+static void rows_that_depend_on_others_are_noticed(void)
+{
+    check_refused("rows");
+}
+
+static void an_algorithm_that_refuses_few_rows_is_not_used(void)
+{
+    check_refused("few");
+}
+
+static void rounding_twice_is_noticed(void)
+{
+    fr_two two = fr_lt_case_two("twice");
+    fr_product_setting s = {false, 7, true, 0, 0};
+    fr_product_case p = fr_product_case_init(&two, &s, 72, 40);
+    check_sums(&two, &p, &s, 65, 0);
+    assert_used(&two, FR_BF16, false);
+    fr_product_case_fini(&two, &p);
+    fr_two_close(&two);
+}
+
+static void nothing_may_be_offered(void)
+{
+    check_library("none", 0);
+}
+
+static void splits_and_short_sums_are_refused(void)
+{
+    check_library("unwanted", PIECE);
+}
+
+static void the_first_that_will_do_is_taken(void)
+{
+    check_library("other", OTHER_PIECE);
+    check_library("unwanted,other", OTHER_PIECE);
+}
+
+static const fr_case CASES[] = {
+    FR_CASE(numbers_are_those_of_the_pinned_algorithm),
+    FR_CASE(several_blocks_add_up),
+    FR_CASE(many_rows_are_taken_in_turns),
+    FR_CASE(parts_of_a_matrix_do_not_show),
+    FR_CASE(weights_may_be_quantised),
+    FR_CASE(what_is_added_may_lie_elsewhere),
+    FR_CASE(odd_widths_and_addresses_are_for_the_own_kernels),
+    FR_CASE(rows_that_depend_on_others_are_noticed),
+    FR_CASE(an_algorithm_that_refuses_few_rows_is_not_used),
+    FR_CASE(rounding_twice_is_noticed),
+    FR_CASE(nothing_may_be_offered),
+    FR_CASE(splits_and_short_sums_are_refused),
+    FR_CASE(the_first_that_will_do_is_taken),
+};
+
+int main(int argc, char **argv)
+{
+    return fr_suite_main("cuda_lt", CASES, FR_N_CASES(CASES), argc, argv);
+}
