@@ -40,11 +40,17 @@ fr_status fr_inference_options(fr_ctx *ctx, const fr_options *options,
     const char *precision = fr_options_text(options, "precision");
     const char *weights = fr_options_text(options, "weights");
     const char *device = fr_options_text(options, "device");
+    const char *products = fr_options_text(options, "products");
     *out = (fr_inference_params){.prefix = fr_options_text(options, "prefix"),
                                  .chat = fr_options_has(options, "chat"),
                                  .precision = FR_PRECISION_BF16,
                                  .device = device != NULL ? device : "auto"};
     FR_TRY(fr_device_check_kind(ctx, "--device", out->device));
+    out->own_products = products != NULL && strcmp(products, "own") == 0;
+    if (products != NULL && !out->own_products && strcmp(products, "auto") != 0) {
+        return FR_FAIL(ctx, FR_ERR_ARG, "--products is %s; it must be auto or own",
+                       products);
+    }
     FR_TRY(fr_options_need(ctx, options, "model", &out->model));
     if (precision != NULL && strcmp(precision, "f32") == 0) {
         out->precision = FR_PRECISION_F32;

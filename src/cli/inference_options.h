@@ -25,6 +25,9 @@
          "number"},                                                                    \
         {"device", "D",                                                                \
          "where to compute: auto (default: a GPU where there is one), cpu or cuda"},   \
+        {"products", "P",                                                              \
+         "what computes matrix products on a GPU: auto (default: cuBLASLt where it "   \
+         "is installed) or own"},                                                      \
     {                                                                                  \
         "threads", "N",                                                                \
             "threads of a rank (default: OMP_NUM_THREADS, else its share of the "      \

@@ -107,8 +107,8 @@ endforeach()
 
 foreach(name lt lt_library)
     add_dependencies(cuda_${name} fr_emulated_cublaslt)
-    set_property(TEST conf.cuda_${name} PROPERTY ENVIRONMENT
-        "LD_LIBRARY_PATH=${CMAKE_CURRENT_BINARY_DIR}/emulated_cublaslt:${CMAKE_CURRENT_BINARY_DIR}/emulated_driver")
+    set_property(TEST conf.cuda_${name} APPEND PROPERTY ENVIRONMENT_MODIFICATION
+        "LD_LIBRARY_PATH=path_list_prepend:${CMAKE_CURRENT_BINARY_DIR}/emulated_cublaslt")
 endforeach()
 
 # The same with kernels whose races are seen (races.cpp), several times slower: on request, and without other sanitizers.
@@ -158,6 +158,7 @@ function(fr_emulated_run name script)
         "FORERUN=$<TARGET_FILE:forerun_cuda>" "PLAIN=$<TARGET_FILE:forerun>"
         "FORERUN_CUDA_OR_CPU=$<TARGET_FILE:forerun_cuda_or_cpu>" "SOURCE=${PROJECT_SOURCE_DIR}"
         "FR_DRIVER=${CMAKE_CURRENT_BINARY_DIR}/emulated_driver"
+        "FR_CUBLASLT=${CMAKE_CURRENT_BINARY_DIR}/emulated_cublaslt"
         "LD_LIBRARY_PATH=${CMAKE_CURRENT_BINARY_DIR}/emulated_driver")
     set_property(TEST ${test} APPEND PROPERTY ENVIRONMENT_MODIFICATION "CUDA_VISIBLE_DEVICES=unset:")
 endfunction()
@@ -169,13 +170,14 @@ if(NOT FORERUN_SANITIZE)
         target_link_libraries(${program} PRIVATE fr_train fr_options)
         target_compile_definitions(${program} PRIVATE FORERUN_VERSION="${PROJECT_VERSION}")
         fr_emulated_gpu(${program} "" fr_emulated_kernels)
+        add_dependencies(${program} fr_emulated_cublaslt)
     endforeach()
     fr_cuda_aware_mpi(forerun_cuda)
     foreach(name layouts resume multitask generate quantised) # reparam: .ci/long families
         fr_emulated_run(${name} ${name} tiny)
     endforeach()
     fr_emulated_run(families families always bloom gemma2 gpt_neox qwen3) # all of them: .ci/long families
-    foreach(name memory preflight chosen errors offload)
+    foreach(name memory preflight chosen errors offload products)
         fr_emulated_run(${name} cuda_${name})
     endforeach()
     if(FR_MPI_TELLS_CUDA)

@@ -121,6 +121,7 @@ typedef struct fr_config {
         int64_t replicas;        /* auto */
         int64_t threads;         /* auto */
         char *device;            /* auto | cpu | cuda */
+        char *products;          /* auto | own */
         char *links;             /* auto | staged | direct */
         int64_t save_every;      /* steps; default 50; also at the end */
         int64_t keep;            /* checkpoints kept; default 2 */

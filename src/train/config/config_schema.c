@@ -116,6 +116,12 @@ const fr_config_key FR_CONFIG_KEYS[] = {
              "one and finds one, else on the processor; cpu: on the processor; "
              "cuda: on a GPU of NVIDIA, refused by a program that is built "
              "without it (WITH_CUDA)"},
+    {"products", FR_SECTION_RUN, FR_KEY_TEXT, FR_RESUME_FREE, .default_text = "auto",
+     .choices = {"auto", "own"}, IN_CONFIG(run.products),
+     .help = "what computes matrix products on a GPU; auto: cuBLASLt where it is "
+             "installed and keeps the promises about bits, else Forerun's own "
+             "kernels; own: these alone; the two give other last bits, which the "
+             "arithmetic's name shows"},
     {"links", FR_SECTION_RUN, FR_KEY_TEXT, FR_RESUME_FREE, .default_text = "auto",
      .choices = {"auto", "staged", "direct"}, IN_CONFIG(run.links),
      .help = "how messages between stages leave a GPU; auto: direct where MPI "

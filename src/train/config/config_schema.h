@@ -60,7 +60,7 @@ enum { FR_OPEN_LOW = 1, FR_OPEN_HIGH = 2 };
 
 /** A real key that was given as `auto`: below what any such key allows. */
 #define FR_AUTO_REAL (-1.0)
-enum { FR_MAX_CHOICES = 4, FR_ALLOWED_BYTES = 160, FR_MAX_KEYS = 64 };
+enum { FR_MAX_CHOICES = 4, FR_ALLOWED_BYTES = 160, FR_MAX_KEYS = 72 };
 
 typedef struct fr_config_key {
     const char *name;

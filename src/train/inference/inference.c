@@ -184,6 +184,7 @@ fr_status fr_inference_load(fr_inference *inference, int64_t max_position,
     int n_ranks = fr_group_size(s->world);
     fr_session_params session = {.precision = params->precision,
                                  .quantised = params->quantised,
+                                 .own_products = params->own_products,
                                  .threads = params->threads,
                                  .max_position = max_position,
                                  .target_share = target_share};

@@ -21,6 +21,7 @@ typedef struct fr_inference_params {
     bool quantised;     /* weights stay in the file as they are */
     int64_t offload;    /* as in fr_layout_problem */
     const char *device; /* its kind: "auto", ... */
+    bool own_products;  /* as in fr_device_params */
     int64_t threads;
     int64_t stages;    /* FR_AUTO */
     bool one_pipeline; /* every rank is a stage, without replicas (generation) */

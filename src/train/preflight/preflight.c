@@ -67,7 +67,9 @@ static fr_status look_at_device(state *s)
     fr_device *device = NULL;
     fr_device_params params = {.kind = s->config->run.device,
                                .n_threads = 1,
-                               .node_rank = fr_group_node_rank(s->world)};
+                               .node_rank = fr_group_node_rank(s->world),
+                               .own_products =
+                                   strcmp(s->config->run.products, "own") == 0};
     fr_device_facts facts;
     FR_TRY(fr_device_check_kind(s->ctx, "run.device", params.kind));
     FR_TRY(fr_device_settle(s->ctx, params.kind, params.node_rank, &params.kind));

@@ -278,6 +278,8 @@ static fr_status load_session(fr_run_state *run)
     fr_session *s = &run->session;
     fr_session_params params = {.precision = run->config->run.precision,
                                 .quantised = run->config->base.quantised,
+                                .own_products =
+                                    strcmp(run->config->run.products, "own") == 0,
                                 .links = run->config->run.links,
                                 .threads = run->config->run.threads,
                                 .max_position = last_position(run),
@@ -383,7 +385,7 @@ static void warn_of_arithmetic(const fr_run_state *run, const fr_checkpoint *sav
     const char *was = saved->arithmetic != NULL ? saved->arithmetic : saved->isa;
     if (was != NULL && strcmp(was, arithmetic) != 0) {
         fr_log(run->ctx, FR_LOG_WARN,
-               "%s was computed with the arithmetic %.64s, this program computes "
+               "%s was computed with the arithmetic %.96s, this program computes "
                "with %s: the last bits will differ from an uninterrupted run",
                run->resumed_path, was, arithmetic);
     }

@@ -87,7 +87,8 @@ static fr_status make_device(fr_session *s, const fr_session_params *session)
 {
     fr_share share;
     fr_device_params params = {.n_threads = 1,
-                               .node_rank = fr_group_node_rank(s->world)};
+                               .node_rank = fr_group_node_rank(s->world),
+                               .own_products = session->own_products};
     FR_TRY(fr_group_agree(s->world, fr_device_settle(s->ctx, session->device,
                                                      params.node_rank, &params.kind)));
     s->device_kind = params.kind;

@@ -46,6 +46,7 @@ typedef struct fr_session_params {
     bool quantised;     /* weights stay in the file as they are */
     const char *device; /* its kind (fr_rank_limits), or as fr_device_params takes it */
     fr_device_needs needs; /* its memory is reserved (fr_layout_settle) */
+    bool own_products;     /* as in fr_device_params */
     const char *links;     /* as fr_link_settle takes it; NULL: "auto" */
     int64_t threads;       /* as fr_rank_threads takes them */
     int64_t max_position;

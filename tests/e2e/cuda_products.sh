@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# Whole runs whose products an emulated cuBLASLt computes: one set of bits on one rank, two stages and two replicas, which its name
+# in the arithmetic stands for; without it, or with run.products: own, the bits are those of the own kernels; a run goes on from
+# one to the other with a warning; ranks with unlike libraries are refused; a library whose rows depend on each other is not
+# used. FR_CUBLASLT is the folder of the library.
+. "$(dirname "$0")/common.sh"
+
+export FORERUN_TIMEOUT=60
+steps=2
+last=checkpoint-$steps.h5
+make_tiny
+make_config $steps 4 bf16
+sed -i 's/, schedule: cosine//' "$work/c.yaml"
+gpu="cuda sm_90, 132 processors, 2"
+
+# with SETTING... -- COMMAND...: with the library and these variables
+with() {
+    local settings=()
+    while [ "$1" != -- ]; do
+        settings+=("$1")
+        shift
+    done
+    shift
+    (
+        [ ${#settings[@]} = 0 ] || export "${settings[@]}"
+        export LD_LIBRARY_PATH=$FR_CUBLASLT:$FR_DRIVER
+        "$@"
+    )
+}
+# arithmetic_of RUN: as the run's file says it
+arithmetic_of() {
+    "$FORERUN" inspect "$work/$1/prefix.h5" | sed -n 's/^computed with .*, arithmetic \(.*\), layout .*/\1/p'
+}
+warnings() {
+    [ "$(grep -c 'warning: ' "$work/err")" = "$1" ] || fail "not $1 warnings: $(cat "$work/err")"
+}
+# apart A B: two checkpoints with other bits
+apart() {
+    ! "$FORERUN" compare "$1" "$2" >"$work/out" 2>&1 || fail "$1 and $2 have the same bits"
+}
+
+# ---- with and without -------------------------------------------------------------------------------
+expect 0 with FR_EMULATED_LT_COUNT="$work/count" -- train one 1 1
+warnings 0
+says "products are computed by cuBLASLt 13.1.0"
+grep -q '^algorithm 1: ' "$work/count" || fail "no products: $(cat "$work/count")"
+[ "$(grep -c '^algorithm' "$work/count")" = 1 ] || fail "more than one algorithm: $(cat "$work/count")"
+grep -qx 'left: handles 0, objects 0' "$work/count" || fail "something is left: $(cat "$work/count")"
+name=$(arithmetic_of one)
+[[ $name =~ ^"$gpu, cublaslt 13.1.0, algorithms "[0-9a-f]{8}$ ]] || fail "the arithmetic is $name"
+expect 0 train without 1 1
+warnings 0
+says "products are computed by Forerun's own kernels, since cuBLASLt is not used: it cannot be opened ("
+[ "$(arithmetic_of without)" = "$gpu" ] || fail "without: $(arithmetic_of without)"
+apart "$work/one/$last" "$work/without/$last"
+expect 0 with -- train own 1 1 --set run.products=own
+warnings 0
+! grep -q cuBLASLt "$work/err" || fail "$(cat "$work/err")"
+same "$work/without/$last" "$work/own/$last"
+[ "$(arithmetic_of own)" = "$gpu" ] || fail "own: $(arithmetic_of own)"
+echo "with cuBLASLt other bits than without, and another name"
+
+# ---- layouts ------------------------------------------------------------------------------------------
+expect 0 with -- train stages 2 1
+same "$work/one/$last" "$work/stages/$last"
+expect 0 with FR_EMULATED_SEED=5 -- train replicas 1 2
+same "$work/one/$last" "$work/replicas/$last"
+for run in stages replicas; do
+    [ "$(arithmetic_of $run)" = "$name" ] || fail "$run: $(arithmetic_of $run)"
+done
+echo "one rank, two stages, two replicas: the same bits"
+
+# ---- from one to the other ------------------------------------------------------------------------------
+expect 75 with -- train on 1 1 --stop-after 1
+expect 0 train on 1 1 --resume
+warnings 1
+says "checkpoint-1.h5 was computed with the arithmetic $name, this program computes with $gpu: the last bits will differ"
+expect 0 with -- train on 1 1 --resume --set run.steps=$((steps + 1))
+says "$last was computed with the arithmetic $gpu, this program computes with $name: the last bits will differ"
+echo "a run goes on with other products, and says so"
+
+# ---- libraries that differ or break the rules ---------------------------------------------------------
+other=$(with FR_EMULATED_LT=other -- train other 1 1 >/dev/null 2>&1 && arithmetic_of other)
+[ "$other" != "$name" ] || fail "another algorithm has the same name"
+expect 3 with -- mpirun -n 2 "$SOURCE/tests/support/on_rank.sh" 1 FR_EMULATED_LT=other -- "$FORERUN" train "$work/c.yaml" \
+    --set "run.dir=$work/unlike" --set run.stages=2
+says "the arithmetic is \"$other\" here and \"$name\" on rank 0"
+expect 0 with FR_EMULATED_LT=rows -- train rows 1 1
+says "warning: cuBLASLt gives a row other bits among fewer rows (1 of 4096 rows with a matrix of "
+same "$work/without/$last" "$work/rows/$last"
+expect 0 with FR_EMULATED_LT_ERROR=cublasLtCreate:1:1 -- train broken 1 1
+warnings 1
+says "warning: cuBLASLt 13.1.0 is not used: cublasLtCreate gives CUBLAS_STATUS_NOT_INITIALIZED (1)"
+same "$work/without/$last" "$work/broken/$last"
+expect 1 with FR_EMULATED_LT_ERROR=cublasLtMatmulAlgoGetHeuristic:2:14 -- train refused 1 1
+says "cublasLtMatmulAlgoGetHeuristic gave CUBLAS_STATUS_INTERNAL_ERROR (14)"
+says "run.products: own does without cuBLASLt"
+echo "unlike libraries are refused, faulty ones not used"
+
+# ---- other commands -----------------------------------------------------------------------------------
+expect 0 with -- "$FORERUN" eval --model "$model" --data "$rows" --products own
+expect 2 with -- "$FORERUN" eval --model "$model" --data "$rows" --products cublas
+says "--products is cublas; it must be auto or own"
