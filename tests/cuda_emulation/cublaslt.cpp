@@ -96,9 +96,9 @@ void offer_unwanted(int type, std::map<int, algorithm> *out)
 {
     constexpr uint64_t ENTERS_TF32 = 0x04U << 16;
     constexpr uint64_t SUMS_F16 = 0x01U << 8;
-    algorithm all_of[] = {algorithm_of(8, 16, type),  algorithm_of(9, 16, type),
-                          algorithm_of(10, 16, type), algorithm_of(11, 16, type),
-                          algorithm_of(12, 16, type), algorithm_of(13, 16, type)};
+    algorithm all_of[] = {algorithm_of(8, 4, type),  algorithm_of(9, 4, type),
+                          algorithm_of(10, 4, type), algorithm_of(11, 4, type),
+                          algorithm_of(12, 4, type), algorithm_of(13, 4, type)};
     all_of[0].splits = 4;
     all_of[1].reduction = 2;
     all_of[2].workspace = 4096;

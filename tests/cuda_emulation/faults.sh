@@ -25,7 +25,7 @@ prepare() {
     fi
     (cd "$tree" && cmake --preset release "${launcher[@]}" -DWITH_CUDA=OFF -DFORERUN_CUDA_RACES=ON) >"$work/build" 2>&1 ||
         fail "$(cat "$work/build")"
-    export LD_LIBRARY_PATH=$tests/emulated_driver${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+    export LD_LIBRARY_PATH=$tests/emulated_cublaslt:$tests/emulated_driver${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 }
 
 # build TEST...
@@ -202,6 +202,31 @@ products() {
         'row -= part->n_rows;' 'row -= part->n_rows - 1;'
 }
 
+cublaslt() {
+    fault lt-asked-anew "cuda_lt:numbers_are_those_of_the_pinned_algorithm" device/cuda/lt.c \
+        '    *result = fr_lt_describe(lt, pin, p);' \
+        '    *result = fr_lt_describe(lt, pin, p);
+    fr_lt_offer anew[1];
+    int n = 0;
+    if (lt->library.offers(lt->handle, pin->operation, pin->weights, pin->left, pin->out, pin->out, lt->preference, 1, anew,
+                           &n) == FR_LT_SUCCESS) {
+        pin->algorithm = anew[0].algorithm;
+    }'
+    fault lt-not-added "cuda_lt:what_is_added_may_lie_elsewhere" device/cuda/lt.c \
+        'product->add != NULL ? 1.0F : 0.0F' '0.0F'
+    fault lt-result-stride "cuda_lt:several_blocks_add_up" device/cuda/lt.c \
+        '{pin->out, product->columns, product->m, product->out_stride}' \
+        '{pin->out, product->columns, product->m, product->columns}'
+    fault lt-probe-of-nothing "cuda_lt:rows_that_depend_on_others_are_noticed" device/cuda/lt_probe.c \
+        '(size_t)(count * p->out_bytes)) == 0' '0) == 0'
+    fault lt-split-taken "cuda_lt:splits_and_short_sums_are_refused" device/cuda/lt_choose.c \
+        '(splits == 0 || splits == 1) &&' ''
+    fault lt-sums-left "cuda_lt:several_blocks_add_up" device/cuda/lt_product.c \
+        'product.add = first > 0 ? c->sums : NULL;' 'product.add = NULL;'
+    fault lt-name-without-choice "cuda_lt_library:the_name_says_library_and_algorithms" device/cuda/lt_choose.c \
+        'out[i] = pin->operation != NULL ? config_of(lt, &pin->algorithm, i) : -2;' 'out[i] = -2;'
+}
+
 losses() {
     fault loss-threads-by-rows "cuda_loss:rows_depend_on_themselves_alone" device/cuda/loss.c \
         '.threads = threads_of(vocab)' '.threads = threads_of(vocab * fr_min(n_rows, 2))'
@@ -287,7 +312,7 @@ links() {
 # ---- all ------------------------------------------------------------------------------------------------
 
 [ $mode = check ] || prepare
-for group in barriers attention rows products losses tokens streams links; do
+for group in barriers attention rows products cublaslt losses tokens streams links; do
     "$group"
 done
 all_are_put

@@ -48,6 +48,16 @@ static void the_name_says_library_and_algorithms(void)
     (void)unsetenv("FR_EMULATED_LT_VERSION");
 }
 
+/* There is one for CUDA 13 alone. */
+static void an_older_driver_needs_an_older_library(void)
+{
+    char name[128];
+    (void)setenv("FR_EMULATED_VERSION", "12080", 1);
+    read_arithmetic("", false, name);
+    CU_ASSERT_STRING_EQUAL(name, "cuda sm_90, 132 processors, 2");
+    (void)unsetenv("FR_EMULATED_VERSION");
+}
+
 /* ---- errors ---------------------------------------------------------------------------------- */
 
 static fr_status open_with(const char *error, fr_device **out)
@@ -135,6 +145,7 @@ static void a_product_that_fails_is_the_devices_failure(void)
 
 static const fr_case CASES[] = {
     FR_CASE(the_name_says_library_and_algorithms),
+    FR_CASE(an_older_driver_needs_an_older_library),
     FR_CASE(a_library_that_does_not_start_is_not_used),
     FR_CASE(a_choice_that_fails_is_an_error),
     FR_CASE(a_product_that_fails_is_the_devices_failure),

@@ -188,7 +188,7 @@ static fr_status ask_memory(fr_cuda *cuda, fr_device_facts *out)
                      "the GPU's memory")) {
         out->bytes = (int64_t)total;
         out->available = fr_max(0, (int64_t)available - fr_cuda_spared(out->bytes) -
-                                       fr_cuda_lt_spared());
+                                       fr_cuda_lt_spared(&cuda->driver));
     }
     return fr_cuda_check(cuda);
 }

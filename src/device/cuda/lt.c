@@ -15,11 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-int64_t fr_cuda_lt_spared(void)
+int64_t fr_cuda_lt_spared(const fr_cuda_driver *driver)
 {
     fr_lt_library library;
     char why_not[256];
-    bool is_there = fr_lt_library_open(&library, why_not);
+    bool is_there = fr_lt_library_open(driver, &library, why_not);
     fr_lt_library_close(&library);
     return is_there ? FR_LT_BYTES : 0;
 }
@@ -262,7 +262,7 @@ fr_status fr_cuda_lt_open(fr_cuda *cuda)
 {
     char why_not[256];
     FR_TRY(fr_alloc(cuda->base.ctx, 1, sizeof *cuda->lt, &cuda->lt));
-    if (!fr_lt_library_open(&cuda->lt->library, why_not)) {
+    if (!fr_lt_library_open(&cuda->driver, &cuda->lt->library, why_not)) {
         fr_log(cuda->base.ctx, FR_LOG_INFO,
                "products are computed by Forerun's own kernels, since cuBLASLt is not "
                "used: %s",

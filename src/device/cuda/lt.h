@@ -69,7 +69,7 @@ FR_MUST_CHECK fr_status fr_cuda_lt_open(fr_cuda *cuda);
 void fr_cuda_lt_close(fr_cuda *cuda);
 
 /** Bytes of a GPU that products by cuBLASLt would take beside a forecast: 0 where it cannot be opened. */
-int64_t fr_cuda_lt_spared(void);
+int64_t fr_cuda_lt_spared(const fr_cuda_driver *driver);
 
 /** Rows of a matrix that are multiplied at a time, a multiple of FR_LT_GRAIN; 0: such a matrix is not for cuBLASLt. */
 int64_t fr_lt_block(const fr_lt_shape *shape);

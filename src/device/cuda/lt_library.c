@@ -7,18 +7,24 @@
 
 enum { WHY_BYTES = 256 };
 
-/* Newest first. It has threads and caches of its own, so it is never unloaded. */
-static void *open_library(char *why_not)
+/* The newest that the driver is for. It has threads and caches of its own, so it is never unloaded. */
+static void *open_library(const fr_cuda_driver *driver, char *why_not)
 {
-    static const char *const NAMES[] = {"libcublasLt.so.13", "libcublasLt.so.12"};
+    enum { CUDA_13 = 13000 };
+    static const char *const NAMES[] = {"libcublasLt.so.13", "libcublasLt.so.12", NULL};
+    int version = 0;
+    bool is_old = driver->version(&version) != FR_CU_SUCCESS || version < CUDA_13;
+    const char *const *name = is_old ? NAMES + 1 : NAMES;
     void *library = NULL;
-    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0] && library == NULL; i++) {
-        library = dlopen(NAMES[i], RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    why_not[0] = '\0';
+    while (library == NULL && *name != NULL) {
+        library = dlopen(*name, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
         const char *reason = library == NULL ? dlerror() : NULL;
-        if (i == 0) {
+        if (library == NULL && why_not[0] == '\0') {
             (void)snprintf(why_not, WHY_BYTES, "it cannot be opened (%s)",
-                           reason != NULL ? reason : NAMES[0]);
+                           reason != NULL ? reason : *name);
         }
+        name++;
     }
     return library;
 }
@@ -59,10 +65,11 @@ static bool read_version(fr_lt_library *out, char *why_not)
     return true;
 }
 
-bool fr_lt_library_open(fr_lt_library *out, char why_not[256])
+bool fr_lt_library_open(const fr_cuda_driver *driver, fr_lt_library *out,
+                        char why_not[256])
 {
     *out = (fr_lt_library){0};
-    out->library = open_library(why_not);
+    out->library = open_library(driver, why_not);
     if (out->library == NULL) {
         return false;
     }

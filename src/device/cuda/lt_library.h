@@ -121,11 +121,12 @@ typedef struct fr_lt_library {
 } fr_lt_library;
 
 /**
- * Open the library.
+ * Open the library: that for CUDA 13 if the driver is for it, else that for CUDA 12.
  * @param[out] why_not  why it is not open, in words; "" where it is
  * @return whether it is; else *out is zeroed
  */
-bool fr_lt_library_open(fr_lt_library *out, char why_not[256]);
+bool fr_lt_library_open(const fr_cuda_driver *driver, fr_lt_library *out,
+                        char why_not[256]);
 /** Accepts a zeroed one. */
 void fr_lt_library_close(fr_lt_library *library);
 
