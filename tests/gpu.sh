@@ -174,7 +174,7 @@ part() {
 conformance() {
     local name
     # the long ones first
-    for name in product attention few widen sample product_parts qkv loss activation norms norm_heads rows heads memory pool; do
+    for name in product lt_rows attention few widen sample product_parts qkv loss activation norms norm_heads rows heads memory pool; do
         begin "$name" 120 "$(program "gpu_$name")"
     done
     wait

@@ -1,11 +1,10 @@
-/* Products by an emulated cuBLASLt: each number is the sum of the algorithm that is pinned, whatever the types, the number of rows,
- * their place and the storage of the matrix are; what a library may not do is noticed, and the own kernels compute instead. */
+/* Products by an emulated cuBLASLt: each number is the sum of the algorithm that is pinned, whatever the types and the number of rows
+ * are; what a library may not do is noticed, and the own kernels compute instead. */
 #define _POSIX_C_SOURCE 200809L /* setenv */
 #include "lt_case.h"
 #include "product_case.h"
 
 #include "device/cuda/lt.h"
-#include "device/cuda/widen.h"
 #include "support/suite.h"
 
 #include <stdio.h>
@@ -192,81 +191,7 @@ static void many_rows_are_taken_in_turns(void)
     fr_two_close(&two);
 }
 
-/* ---- storage --------------------------------------------------------------------------------- */
-
-/* y by both matrices. */
-static void assert_equal_products(const fr_two *two, const char *what,
-                                  const fr_matrix *a, const fr_matrix *b)
-{
-    enum { M = 9 };
-    for (int back = 0; back < 2; back++) {
-        int64_t depth = back == 1 ? a->n_out : a->n_in;
-        int64_t columns = back == 1 ? a->n_in : a->n_out;
-        fr_product_setting s = {back == 1, 6, true, 0, 0}; /* bf16 to f32 */
-        fr_pair left = fr_pair_numbers(two, "left", M * depth, FR_BF16, 5, 1);
-        fr_pair one = fr_pair_numbers(two, what, M * columns, FR_F32, 11, 1);
-        fr_pair other = fr_pair_numbers(two, what, M * columns, FR_F32, 11, 1);
-        fr_product_case_run(two, &s, M, left.on_cuda, a, one.on_cuda);
-        fr_product_case_run(two, &s, M, left.on_cuda, b, other.on_cuda);
-        float *wanted = fr_pair_fetch(&one);
-        memcpy(other.cpu, wanted, (size_t)(M * columns) * sizeof *wanted);
-        fr_pair_assert_same(&other);
-        free(wanted);
-        fr_pair_free(&left);
-        fr_pair_free(&one);
-        fr_pair_free(&other);
-    }
-}
-
-static void parts_of_a_matrix_do_not_show(void)
-{
-    enum { N_OUT = 96, N_IN = 64, FIRST = 40 };
-    fr_two two = fr_lt_case_two("");
-    fr_product_setting s = {false, 6, false, 0, 0};
-    fr_product_case p = fr_product_case_init(&two, &s, N_OUT, N_IN);
-    const uint16_t *rows = p.linear.w.parts[0].rows;
-    void *low = fr_test_to_device(&two, rows, FIRST * N_IN * 2, 0);
-    void *high =
-        fr_test_to_device(&two, rows + FIRST * N_IN, (N_OUT - FIRST) * N_IN * 2, 2);
-    fr_matrix apart = p.w;
-    apart.n_parts = 2;
-    apart.parts[0] = (fr_matrix_part){
-        .rows = low, .n_rows = FIRST, .format = fr_dtype_format(FR_BF16)};
-    apart.parts[1] = (fr_matrix_part){.rows = (char *)high + 2,
-                                      .n_rows = N_OUT - FIRST,
-                                      .format = fr_dtype_format(FR_BF16)};
-    assert_equal_products(&two, "two parts", &p.w, &apart);
-    fr_device_free(two.cuda, low);
-    fr_device_free(two.cuda, high);
-    fr_product_case_fini(&two, &p);
-    fr_two_close(&two);
-}
-
-/* Q8_0: a scale of 2^-7 in f16, 32 signed bytes. */
-static void weights_may_be_quantised(void)
-{
-    enum { N_OUT = 72, N_IN = 64, BLOCK = 34, BYTES = N_OUT * N_IN / 32 * BLOCK };
-    fr_two two = fr_lt_case_two("");
-    uint8_t *bytes = calloc(BYTES, 1);
-    for (int i = 0; i < BYTES; i++) {
-        int at = i % BLOCK;
-        bytes[i] = (uint8_t)(at == 0 ? 0 : at == 1 ? 0x20 : 37 * i % 251);
-    }
-    void *stored = fr_test_to_device(&two, bytes, BYTES, 0);
-    void *dense = NULL;
-    fr_matrix quantised = {
-        .n_out = N_OUT, .n_in = N_IN, .dtype = FR_BF16, .n_parts = 1};
-    quantised.parts[0] =
-        (fr_matrix_part){.rows = stored, .n_rows = N_OUT, .format = FR_QUANT_Q8_0};
-    FR_ASSERT_OK(fr_device_alloc(two.cuda, (int64_t)N_OUT * N_IN, 2, &dense));
-    FR_ASSERT_OK(fr_cuda_widen(two.cuda, &quantised, 0, N_OUT, FR_BF16, dense));
-    fr_matrix wide = fr_matrix_of(dense, FR_BF16, N_OUT, N_IN);
-    assert_equal_products(&two, "quantised", &wide, &quantised);
-    fr_device_free(two.cuda, dense);
-    fr_device_free(two.cuda, stored);
-    free(bytes);
-    fr_two_close(&two);
-}
+/* ---- what is added ------------------------------------------------------------------------------ */
 
 /* y = add + x W' where `add` lies elsewhere, and stays. */
 static void what_is_added_may_lie_elsewhere(void)
@@ -359,8 +284,6 @@ static const fr_case CASES[] = {
     FR_CASE(numbers_are_those_of_the_pinned_algorithm),
     FR_CASE(several_blocks_add_up),
     FR_CASE(many_rows_are_taken_in_turns),
-    FR_CASE(parts_of_a_matrix_do_not_show),
-    FR_CASE(weights_may_be_quantised),
     FR_CASE(what_is_added_may_lie_elsewhere),
     FR_CASE(odd_widths_and_addresses_are_for_the_own_kernels),
     FR_CASE(rows_that_depend_on_others_are_noticed),

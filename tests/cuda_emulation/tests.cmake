@@ -105,7 +105,7 @@ foreach(name ${FR_CUDA_TESTS})
     fr_emulated_gpu(cuda_${name} conf.cuda_${name} fr_emulated_kernels)
 endforeach()
 
-foreach(name lt lt_library)
+foreach(name lt lt_library lt_rows)
     add_dependencies(cuda_${name} fr_emulated_cublaslt)
     set_property(TEST conf.cuda_${name} APPEND PROPERTY ENVIRONMENT_MODIFICATION
         "LD_LIBRARY_PATH=path_list_prepend:${CMAKE_CURRENT_BINARY_DIR}/emulated_cublaslt")

@@ -133,7 +133,10 @@ bool fr_lt_takes(const fr_lt *lt, fr_lt_pin *pin, const fr_lt_product *p,
         *result = lt->library.check(lt->handle, pin->operation, pin->weights, pin->left,
                                     pin->out, pin->out, &pin->algorithm, &offer);
     }
-    bool takes = *result == FR_LT_SUCCESS && offer.workspace == 0;
+    if (*result == FR_LT_SUCCESS && offer.workspace > 0) {
+        *result = FR_LT_NOT_SUPPORTED; /* there is none */
+    }
+    bool takes = *result == FR_LT_SUCCESS;
     pin->m = takes ? p->m : 0;
     pin->columns = p->columns;
     pin->depth = p->depth;
