@@ -66,10 +66,12 @@ expect 0 with -- train stages 2 1
 same "$work/one/$last" "$work/stages/$last"
 expect 0 with FR_EMULATED_SEED=5 -- train replicas 1 2
 same "$work/one/$last" "$work/replicas/$last"
-for run in stages replicas; do
+expect 0 with -- train stored 1 1 --set base.weights=quantised --set base.offload=2
+same "$work/one/$last" "$work/stored/$last"
+for run in stages replicas stored; do
     [ "$(arithmetic_of $run)" = "$name" ] || fail "$run: $(arithmetic_of $run)"
 done
-echo "one rank, two stages, two replicas: the same bits"
+echo "one rank, two stages, two replicas, weights in their file and on the host: the same bits"
 
 # ---- from one to the other ------------------------------------------------------------------------------
 expect 75 with -- train on 1 1 --stop-after 1
