@@ -33,6 +33,8 @@ fr_status fr_link_open(fr_ctx *ctx, const fr_link_params *params, fr_link **out)
         return fr_link_open_staged(&base, params, out);
     case FR_LINK_DIRECT:
         return fr_link_open_direct(&base, params, out);
+    case FR_LINK_NCCL:
+        return fr_link_open_nccl(&base, params, out);
     case FR_LINK_HOST:
     default:
         return fr_link_open_host(&base, params, out);

@@ -16,8 +16,9 @@
 #include <stdlib.h>
 
 typedef struct direct {
-    const char *from; /* NULL: it is received */
-    char *to;         /* NULL: it is sent */
+    fr_link_spare spare; /* first */
+    const char *from;    /* NULL: it is received */
+    char *to;            /* NULL: it is sent */
     int64_t bytes;
     int peer;
     fr_tag tag;
@@ -25,8 +26,7 @@ typedef struct direct {
     bool is_moving;
     bool is_done;
     fr_request request;
-    struct direct *next;  /* of the queue, or of the spares */
-    struct direct *older; /* of all */
+    struct direct *next; /* of the queue */
 } direct;
 
 typedef struct direct_link {
@@ -35,8 +35,7 @@ typedef struct direct_link {
     fr_status status; /* of what failed while it was polled */
     direct *next;     /* that waits; NULL: none */
     direct *last;
-    direct *spares;
-    direct *all; /* that were ever made */
+    fr_link_spares spares;
 } direct_link;
 
 static direct_link *from_base(fr_link *base)
@@ -92,27 +91,14 @@ static void look(direct_link *l, direct *t)
     }
 }
 
-/* Used again, so that the steps of a run allocate none. */
-static fr_status take_transfer(direct_link *l, direct **out)
-{
-    *out = l->spares;
-    if (*out != NULL) {
-        l->spares = (*out)->next;
-        return FR_OK;
-    }
-    FR_TRY(fr_alloc(l->base.ctx, 1, sizeof **out, out));
-    (*out)->older = l->all;
-    l->all = *out;
-    return FR_OK;
-}
-
 /* The mark comes first: to make it may wait for the device, which then polls. */
 static fr_status begin(direct_link *l, direct what, void **handle)
 {
-    direct *t = NULL;
+    fr_link_spare *spare = NULL;
     FR_TRY(l->status);
-    FR_TRY(take_transfer(l, &t));
-    what.older = t->older;
+    FR_TRY(fr_link_take(l->base.ctx, &l->spares, sizeof(direct), &spare));
+    direct *t = (direct *)(void *)spare;
+    what.spare = *spare;
     what.mark = fr_device_mark(l->base.device);
     *t = what;
     if (l->next == NULL) {
@@ -159,8 +145,7 @@ static fr_status direct_sum_begin(fr_link *base, fr_i64 *values, int64_t n,
 static bool release_done(direct_link *l, direct *t)
 {
     if (t->is_done) {
-        t->next = l->spares;
-        l->spares = t;
+        fr_link_give_back(&l->spares, &t->spare);
     }
     return t->is_done;
 }
@@ -211,11 +196,7 @@ static void direct_close(fr_link *base)
 {
     direct_link *l = from_base(base);
     fr_group_remove_advance(base->group, &l->entry);
-    while (l->all != NULL) {
-        direct *older = l->all->older;
-        free(l->all);
-        l->all = older;
-    }
+    fr_link_free_spares(&l->spares);
     free(l);
 }
 

@@ -30,12 +30,32 @@ struct fr_link {
     fr_device *device; /* borrowed */
 };
 
-/** Make a link of a kind: link_host.c, link_staged.c, link_direct.c. link.c fills in the members of `base`, but for its ops. */
+/** What a kind keeps of a transfer begins with this, so that it can be used again: link_spares.c. */
+typedef struct fr_link_spare {
+    struct fr_link_spare *next;  /* of the spares */
+    struct fr_link_spare *older; /* of all */
+} fr_link_spare;
+
+typedef struct fr_link_spares {
+    fr_link_spare *first;
+    fr_link_spare *all; /* that were ever made */
+} fr_link_spares;
+
+/** One of `bytes`, whatever it holds but for its fr_link_spare, which stays as it is. */
+FR_MUST_CHECK fr_status fr_link_take(fr_ctx *ctx, fr_link_spares *spares, size_t bytes,
+                                     fr_link_spare **out);
+void fr_link_give_back(fr_link_spares *spares, fr_link_spare *one);
+/** All that were ever made. */
+void fr_link_free_spares(fr_link_spares *spares);
+
+/** Make a link of a kind: link_host.c, link_staged.c, link_direct.c, link_nccl.c. link.c fills in the members of `base`, but for its ops. */
 fr_status fr_link_open_host(const fr_link *base, const fr_link_params *params,
                             fr_link **out);
 fr_status fr_link_open_staged(const fr_link *base, const fr_link_params *params,
                               fr_link **out);
 fr_status fr_link_open_direct(const fr_link *base, const fr_link_params *params,
                               fr_link **out);
+fr_status fr_link_open_nccl(const fr_link *base, const fr_link_params *params,
+                            fr_link **out);
 
 #endif

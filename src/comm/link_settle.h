@@ -1,5 +1,5 @@
 /*
- * link_settle.h - which kind of link carries the messages of a run.
+ * link_settle.h - which kinds of link carry the messages and the sums of a run.
  */
 #ifndef FR_COMM_LINK_SETTLE_H
 #define FR_COMM_LINK_SETTLE_H
@@ -37,5 +37,34 @@ FR_MUST_CHECK fr_status fr_link_settle(fr_ctx *ctx, const fr_grid *grid,
  */
 FR_MUST_CHECK fr_status fr_link_try(fr_ctx *ctx, fr_group *group, fr_device *device,
                                     int seconds);
+
+/** What is asked for, and what decides. */
+typedef struct fr_sums_wanted {
+    const char *asked; /* see below */
+    const char *kind;  /* the device's (fr_device_settle) */
+    bool is_shared;    /* two ranks of the run share a device; equal on all ranks */
+    int seconds;       /* as in fr_link_params; 0 but in tests */
+} fr_sums_wanted;
+
+/**
+ * Collective over the grid's world; equal on all ranks. Opens the link for the sums of the replicas where these go over NCCL.
+ *
+ *   "auto"    NCCL where GPUs compute, several replicas have one each, every rank finds the same version of the library, and a first sum
+ *             comes out right; the log says why not
+ *   "staged"  no NCCL
+ *   "nccl"    NCCL, or an error that says why not
+ *
+ * Where there is one replica nothing is summed, and nothing is opened.
+ * @param[out] out  NULL: sums have a link of the kind of fr_link_kind_of_sums; closed before the grid and the device
+ * @return FR_OK; FR_ERR_UNSUPPORTED ("nccl" that cannot be); what fails otherwise: FR_ERR_COMM, FR_ERR_NO_MEMORY, FR_ERR_DEVICE
+ */
+FR_MUST_CHECK fr_status fr_link_settle_sums(fr_ctx *ctx, const fr_grid *grid,
+                                            fr_device *device,
+                                            const fr_sums_wanted *wanted,
+                                            fr_link **out);
+
+enum { FR_LINK_NAME_BYTES = 48 };
+/** "NCCL 2.28.9", of a link that fr_link_settle_sums gave; "" of NULL. */
+void fr_link_name_of_sums(const fr_link *sums, char out[FR_LINK_NAME_BYTES]);
 
 #endif

@@ -29,6 +29,7 @@ static const char *const WORDS[] = {
 
 /* One transfer. `from` and `to` are its memory in the device: NULL where it is only written or only read. */
 typedef struct staged {
+    fr_link_spare spare; /* first */
     struct stream *stream;
     const char *from;
     char *to;
@@ -36,8 +37,7 @@ typedef struct staged {
     int64_t n_pieces; /* an empty message is one empty piece */
     int64_t n_begun;
     int64_t n_done;
-    struct staged *next;  /* of the stream, or of the spares */
-    struct staged *older; /* of all */
+    struct staged *next; /* of the stream */
 } staged;
 
 typedef enum block_state { FREE, FETCHING, MOVING } block_state;
@@ -74,8 +74,7 @@ typedef struct staged_link {
     int max_streams;
     stream *streams; /* [max_streams] */
     char *memory;    /* of all blocks */
-    staged *spares;
-    staged *all; /* that were ever made */
+    fr_link_spares spares;
 } staged_link;
 
 static staged_link *from_base(fr_link *base)
@@ -218,35 +217,22 @@ static stream *find_stream(staged_link *l, direction way, int peer, fr_tag tag)
     return s;
 }
 
-/* Used again, so that the steps of a run allocate none. */
-static fr_status take_transfer(staged_link *l, staged **out)
-{
-    *out = l->spares;
-    if (*out != NULL) {
-        l->spares = (*out)->next;
-        return FR_OK;
-    }
-    FR_TRY(fr_alloc(l->base.ctx, 1, sizeof **out, out));
-    (*out)->older = l->all;
-    l->all = *out;
-    return FR_OK;
-}
-
 /* Queue a transfer, of which `what` says stream, memory and bytes; its first pieces begin at once. */
 static fr_status begin(staged_link *l, const staged *what, void **handle)
 {
     stream *s = what->stream;
-    staged *t = NULL;
+    fr_link_spare *spare = NULL;
     if (s == NULL) {
         return FR_FAIL(l->base.ctx, FR_ERR_INTERNAL,
                        "a link that was opened for %d streams needs one more",
                        l->max_streams);
     }
     FR_TRY(l->status);
-    FR_TRY(take_transfer(l, &t));
-    staged *older = t->older;
+    FR_TRY(fr_link_take(l->base.ctx, &l->spares, sizeof(staged), &spare));
+    staged *t = (staged *)(void *)spare;
+    fr_link_spare kept = *spare;
     *t = *what;
-    t->older = older;
+    t->spare = kept;
     t->n_pieces =
         what->bytes > 0 ? (what->bytes + l->piece_bytes - 1) / l->piece_bytes : 1;
     if (s->next == NULL) {
@@ -294,8 +280,7 @@ static bool release_done(staged_link *l, staged *t)
 {
     bool is_done = t->n_done == t->n_pieces;
     if (is_done) {
-        t->next = l->spares;
-        l->spares = t;
+        fr_link_give_back(&l->spares, &t->spare);
     }
     return is_done;
 }
@@ -366,11 +351,7 @@ static void staged_close(fr_link *base)
     if (l->memory != NULL && !is_in_use(l)) {
         fr_host_free(base->device, l->memory);
     }
-    while (l->all != NULL) {
-        staged *older = l->all->older;
-        free(l->all);
-        l->all = older;
-    }
+    fr_link_free_spares(&l->spares);
     free(l->streams);
     free(l);
 }

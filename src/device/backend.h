@@ -12,6 +12,7 @@
 #include "device/activation.h"
 #include "device/attention.h"
 #include "device/kinds.h"
+#include "device/lane.h"
 #include "device/loss.h"
 #include "device/matrix.h"
 #include "device/memory.h"
@@ -146,6 +147,12 @@ typedef struct fr_device_ops {
     void (*zero)(fr_device *device, void *to, int64_t bytes);
     fr_mark (*mark)(fr_device *device);
     bool (*passed)(fr_device *device, fr_mark mark);
+    fr_status (*lane_open)(fr_device *device,
+                           fr_lane **out); /* NULL: it has none; then all are */
+    void (*lane_close)(fr_lane *lane);
+    void *(*lane_stream)(const fr_lane *lane);
+    void (*lane_mark)(fr_lane *lane);
+    bool (*lane_passed)(fr_lane *lane);
 
     fr_op_linear *linear;
     fr_op_linear_few *linear_few;
@@ -196,6 +203,11 @@ struct fr_device {
     fr_operator_time times[FR_OPERATORS];
     bool has_failed;
     fr_operator failed; /* the first whose arguments were refused */
+};
+
+/** What a lane of any kind begins with. */
+struct fr_lane {
+    fr_device *device;
 };
 
 /** One call of the progress function, if there is one; on the thread that called the operator. */

@@ -200,3 +200,36 @@ bool fr_device_passed(fr_device *device, fr_mark mark)
 {
     return device->ops->passed(device, mark);
 }
+
+fr_status fr_lane_open(fr_device *device, fr_lane **out)
+{
+    *out = NULL;
+    return device->ops->lane_open != NULL
+               ? device->ops->lane_open(device, out)
+               : FR_FAIL(device->ctx, FR_ERR_UNSUPPORTED,
+                         "a device without streams has no second order of work; "
+                         "choose another device");
+}
+
+void fr_lane_close(fr_lane **lane)
+{
+    if (*lane != NULL) {
+        (*lane)->device->ops->lane_close(*lane);
+        *lane = NULL;
+    }
+}
+
+void *fr_lane_stream(const fr_lane *lane)
+{
+    return lane->device->ops->lane_stream(lane);
+}
+
+void fr_lane_mark(fr_lane *lane)
+{
+    lane->device->ops->lane_mark(lane);
+}
+
+bool fr_lane_passed(fr_lane *lane)
+{
+    return lane->device->ops->lane_passed(lane);
+}

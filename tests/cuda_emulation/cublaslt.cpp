@@ -146,7 +146,7 @@ fr_lt_result fr_emulated_lt_create(fr_lt_handle *handle)
     void *driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_NOLOAD);
     FR_REFUSE_IF(handle == nullptr || driver == nullptr, NOT_INITIALIZED);
     void *found[] = {dlsym(driver, "fr_emulated_may_use"),
-                     dlsym(driver, "fr_emulated_ask")};
+                     dlsym(driver, "fr_emulated_call")};
     (void)dlclose(driver);
     FR_REFUSE_IF(found[0] == nullptr || found[1] == nullptr, NOT_INITIALIZED);
     memcpy(&all.may_use, &found[0], sizeof all.may_use);

@@ -236,7 +236,7 @@ fr_cu_result fr_driver_stream_synchronize(fr_cu_stream s)
 {
     FR_ENTER(stream_synchronize);
     FR_REFUSE_IF(!is_stream(s), INVALID_HANDLE);
-    all.run(s, all.streams[s].asked);
+    all.finish(s, all.streams[s].asked);
     return FR_CU_SUCCESS;
 }
 
@@ -312,7 +312,7 @@ fr_cu_result fr_driver_event_synchronize(fr_cu_event e)
     FR_ENTER(event_synchronize);
     auto it = all.events.find(e);
     FR_REFUSE_IF(it == all.events.end(), INVALID_HANDLE);
-    all.run(it->second.stream, it->second.at);
+    all.finish(it->second.stream, it->second.at);
     return FR_CU_SUCCESS;
 }
 

@@ -1,7 +1,7 @@
 /*
  * driver_reach.h - what other libraries have of a GPU. An MPI that takes its memory (cuda_aware_mpi.c): whether an address is in
  * it, and copies that are in no stream's order. A library of kernels (cublaslt.cpp): whether it may use memory, and work in
- * a stream's order. The real driver has none of them under these names.
+ * a stream's order. NCCL (nccl.c): such work that other ranks take part in. The real driver has none of them under these names.
  */
 #ifndef FR_CUDA_EMULATION_DRIVER_REACH_H
 #define FR_CUDA_EMULATION_DRIVER_REACH_H
@@ -40,19 +40,36 @@ fr_emulated_may_use(const void *at, size_t bytes)
 
 /* `run` gets a copy of these bytes. @return 0, or an error of the driver */
 extern "C" __attribute__((visibility("default"))) int
-fr_emulated_ask(fr_cu_stream s, void (*run)(const void *), const void *arguments,
-                size_t bytes)
+fr_emulated_call(fr_cu_stream s, void (*run)(const void *), const void *arguments,
+                 size_t bytes)
 {
     std::lock_guard<std::recursive_mutex> guard(all.lock);
     bool has_context = current >= 0 && all.gpus[current].retained > 0;
     FR_REFUSE_IF(all.sticky != 0, all.sticky);
     FR_REFUSE_IF(!has_context, INVALID_CONTEXT);
     FR_REFUSE_IF(!is_stream(s), INVALID_HANDLE);
-    work w = {work::FOREIGN, nullptr, nullptr, 0, 0, {}, {}, nullptr};
+    work w = {work::CALL, nullptr, nullptr, 0, 0, {}, {}, nullptr};
     auto from = static_cast<const unsigned char *>(arguments);
     w.held.assign(from, from + bytes);
-    w.foreign = run;
+    w.call = run;
     return all.ask(s, std::move(w));
+}
+
+/* Work whose steps another library does: from the first one, when the stream reaches it, to the one that returns 1, nothing else
+ * runs. The GPU's memory is open to them. @return whether there is such a stream, and the memory is that of a GPU throughout */
+extern "C" __attribute__((visibility("default"))) int
+fr_emulated_ask(void *on, int (*step)(void *argument), void *argument, const void *at,
+                size_t bytes)
+{
+    std::lock_guard<std::recursive_mutex> guard(all.lock);
+    auto which = static_cast<fr_cu_stream>(on);
+    if (!is_stream(which) ||
+        !all.space.holds(reinterpret_cast<fr_cu_address>(at), bytes)) {
+        return 0;
+    }
+    work w = {work::FOREIGN, argument, nullptr, 0, 0, {}, {}, nullptr};
+    w.step = step;
+    return all.ask(which, std::move(w)) == FR_CU_SUCCESS;
 }
 
 #endif

@@ -75,7 +75,10 @@ struct driver {
     ~driver(); /* writes the counts */
     void start_again(void);
     void run(fr_cu_stream which, uint64_t until);
-    int depth = 0; /* of calls that have opened the wall */
+    int depth = 0;               /* of calls that have opened the wall */
+    fr_cu_stream busy = nullptr; /* whose foreign work has begun and is not over */
+    bool end_foreign(void);
+    void finish(fr_cu_stream which, uint64_t until);
     void open_wall(void);
     void close_wall(void);
     bool is_held(const stream &s) const;
@@ -113,6 +116,7 @@ void forget_work(int gpu)
             s.second.queue.clear();
             s.second.held = 0;
             s.second.done = s.second.asked;
+            all.busy = all.busy == s.first ? nullptr : all.busy;
         }
     }
 }

@@ -6,6 +6,8 @@
 
 #include "driver_state.h"
 
+#include <sched.h>
+
 namespace
 {
 
@@ -31,12 +33,13 @@ void do_work(work &w)
         w.image->run(&w.launch);
         all.running = nullptr;
         break;
-    case work::FOREIGN:
+    case work::CALL:
         all.running = "a kernel of another library";
-        w.foreign(w.held.data());
+        w.call(w.held.data());
         all.running = nullptr;
         break;
-    case work::WAIT: /* what it waits for is done */
+    case work::WAIT:    /* what it waits for is done */
+    case work::FOREIGN: /* end_foreign */
         break;
     }
 }
@@ -60,7 +63,7 @@ void driver::close_wall(void)
 bool driver::is_held(const stream &s) const
 {
     if (s.queue.empty() || s.queue.front().what != work::WAIT) {
-        return s.queue.empty();
+        return s.queue.empty() || s.queue.front().what == work::FOREIGN;
     }
     auto it = streams.find(s.queue.front().behind);
     return it != streams.end() && it->second.done < s.queue.front().at;
@@ -75,12 +78,30 @@ void driver::overtake(fr_cu_stream which)
         others_are_late =
             others_are_late || (other.first != which && !other.second.queue.empty());
     }
-    while (others_are_late && !is_held(s)) {
+    while (others_are_late && busy == nullptr && !is_held(s)) {
         run(which, s.done + 1);
     }
 }
 
-/* Run a stream's work up to a place in its order. */
+/* Foreign work takes the whole GPU from its first step to its last: nothing says that two kernels run at once.
+ * @return whether none is under way any more */
+bool driver::end_foreign(void)
+{
+    if (busy == nullptr) {
+        return true;
+    }
+    stream &s = streams.at(busy);
+    const work &w = s.queue.front();
+    if (w.step(w.to) == 0) {
+        return false;
+    }
+    s.queue.pop_front();
+    s.done++;
+    busy = nullptr;
+    return true;
+}
+
+/* Run a stream's work up to a place in its order, or as far as foreign work lets it. */
 void driver::run(fr_cu_stream which, uint64_t until)
 {
     auto it = streams.find(which);
@@ -89,10 +110,18 @@ void driver::run(fr_cu_stream which, uint64_t until)
     }
     stream &s = it->second;
     open_wall();
-    while (s.done < until && !s.queue.empty()) {
+    while (end_foreign() && s.done < until && !s.queue.empty()) {
         work &w = s.queue.front();
+        if (w.what == work::FOREIGN) {
+            busy = which;
+            continue;
+        }
         if (w.what == work::WAIT) {
             run(w.behind, w.at);
+            auto other = streams.find(w.behind);
+            if (other != streams.end() && other->second.done < w.at) {
+                break;
+            }
         }
         do_work(w);
         s.held -= w.held.size();
@@ -102,6 +131,17 @@ void driver::run(fr_cu_stream which, uint64_t until)
     close_wall();
     if (s.queue.empty() && destroyed.erase(which) != 0) {
         streams.erase(it);
+    }
+}
+
+/* The same, however long foreign work takes. */
+void driver::finish(fr_cu_stream which, uint64_t until)
+{
+    auto it = streams.find(which);
+    while (it != streams.end() && it->second.done < until) {
+        run(which, until);
+        (void)sched_yield();
+        it = streams.find(which);
     }
 }
 

@@ -148,7 +148,8 @@ struct work {
         SET,
         LAUNCH,
         WAIT,
-        FOREIGN
+        CALL,   /* a kernel of another library */
+        FOREIGN /* another library's, in steps */
     } what;
     void *to;
     const void *from;
@@ -158,9 +159,11 @@ struct work {
         held; /* copied at the call: pageable memory, arguments */
     fr_emulated_launch launch;
     const fr_emulated_image *image;
-    fr_cu_stream behind = nullptr;           /* WAIT: for that stream, */
-    uint64_t at = 0;                         /* until so much of it is done */
-    void (*foreign)(const void *) = nullptr; /* FOREIGN: another library's, of `held` */
+    fr_cu_stream behind = nullptr;        /* WAIT: for that stream, */
+    uint64_t at = 0;                      /* until so much of it is done */
+    void (*call)(const void *) = nullptr; /* CALL: of `held` */
+    int (*step)(void *argument) =
+        nullptr; /* FOREIGN: does what it can, with `to`; @return whether it is over */
 };
 
 struct stream {

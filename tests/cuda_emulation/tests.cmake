@@ -70,6 +70,12 @@ foreach(version 12 13)
     file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/emulated_driver/libcublasLt.so.${version} "no library\n")
 endforeach()
 
+# NCCL, for tests that have it: in a folder of its own, since it is found by that alone
+add_library(fr_emulated_nccl SHARED ${CMAKE_CURRENT_LIST_DIR}/nccl.c)
+set_target_properties(fr_emulated_nccl PROPERTIES
+    OUTPUT_NAME nccl SOVERSION 2 LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/emulated_nccl)
+target_link_libraries(fr_emulated_nccl PRIVATE fr_emulation_options MPI::MPI_C ${CMAKE_DL_LIBS})
+
 add_library(fr_cuda_pair STATIC ${CMAKE_CURRENT_LIST_DIR}/pair.c ${CMAKE_CURRENT_LIST_DIR}/product_case.c)
 target_include_directories(fr_cuda_pair PUBLIC ${CMAKE_CURRENT_LIST_DIR})
 target_link_libraries(fr_cuda_pair PUBLIC fr_support fr_cuda PRIVATE fr_options)
@@ -148,6 +154,16 @@ if(FR_MPI_TELLS_CUDA)
     fr_cuda_aware_mpi(mpi_link_direct)
 endif()
 
+# Sums over NCCL.
+fr_mpi_test(mpi/test_link_nccl.c 2 3)
+target_link_libraries(mpi_link_nccl PRIVATE fr_cuda_pair)
+fr_emulated_gpu(mpi_link_nccl "" fr_emulated_kernels)
+add_dependencies(mpi_link_nccl fr_emulated_nccl)
+foreach(n 2 3)
+    set_property(TEST mpi.link_nccl.n${n} APPEND PROPERTY ENVIRONMENT
+        "LD_LIBRARY_PATH=${CMAKE_CURRENT_BINARY_DIR}/emulated_driver:${CMAKE_CURRENT_BINARY_DIR}/emulated_nccl")
+endforeach()
+
 # Whole runs: the program with an emulated GPU, which "auto" takes. Sanitizers would take minutes for each.
 # fr_emulated_run(NAME SCRIPT ARGUMENTS...): e2e.cuda_NAME
 function(fr_emulated_run name script)
@@ -159,6 +175,7 @@ function(fr_emulated_run name script)
         "FORERUN_CUDA_OR_CPU=$<TARGET_FILE:forerun_cuda_or_cpu>" "SOURCE=${PROJECT_SOURCE_DIR}"
         "FR_DRIVER=${CMAKE_CURRENT_BINARY_DIR}/emulated_driver"
         "FR_CUBLASLT=${CMAKE_CURRENT_BINARY_DIR}/emulated_cublaslt"
+        "FR_NCCL=${CMAKE_CURRENT_BINARY_DIR}/emulated_nccl"
         "LD_LIBRARY_PATH=${CMAKE_CURRENT_BINARY_DIR}/emulated_driver")
     set_property(TEST ${test} APPEND PROPERTY ENVIRONMENT_MODIFICATION "CUDA_VISIBLE_DEVICES=unset:")
 endfunction()
@@ -177,7 +194,8 @@ if(NOT FORERUN_SANITIZE)
         fr_emulated_run(${name} ${name} tiny)
     endforeach()
     fr_emulated_run(families families always bloom gemma2 gpt_neox qwen3) # all of them: .ci/long families
-    foreach(name memory preflight chosen errors offload products)
+    add_dependencies(forerun_cuda fr_emulated_nccl)
+    foreach(name memory preflight chosen errors offload products nccl)
         fr_emulated_run(${name} cuda_${name})
     endforeach()
     if(FR_MPI_TELLS_CUDA)

@@ -40,6 +40,7 @@ static void defaults_are_those_of_the_reference(void)
     CU_ASSERT_EQUAL(c->run.threads, FR_AUTO);
     CU_ASSERT_STRING_EQUAL(c->run.device, "auto");
     CU_ASSERT_STRING_EQUAL(c->run.links, "auto");
+    CU_ASSERT_STRING_EQUAL(c->run.sums, "auto");
     CU_ASSERT_EQUAL(c->run.save_every, 50);
     CU_ASSERT_EQUAL(c->run.keep, 2);
     CU_ASSERT_EQUAL(c->run.valid_every, 50);
@@ -86,8 +87,8 @@ static const char FULL[] =
     "base: {path: \"a b.gguf\", weights: quantised, offload: none}\n"
     "run:\n"
     "  {dir: out, seed: 18446744073709551615, steps: 60, precision: f32, stages: 2,\n"
-    "   replicas: auto, threads: 3, device: cpu, links: direct, save_every: 7, keep: "
-    "4,\n"
+    "   replicas: auto, threads: 3, device: cpu, links: direct, sums: nccl, save_every: 7, "
+    "keep: 4,\n"
     "   valid_every: 0, log_every: 9, nonfinite_limit: 11, timeout: 0}\n"
     "tasks:\n"
     "  - name: first.task-1\n"
@@ -124,6 +125,7 @@ static void check_full(const fr_config *c)
     CU_ASSERT_EQUAL(c->run.threads, 3);
     CU_ASSERT_STRING_EQUAL(c->run.device, "cpu");
     CU_ASSERT_STRING_EQUAL(c->run.links, "direct");
+    CU_ASSERT_STRING_EQUAL(c->run.sums, "nccl");
     CU_ASSERT_EQUAL(c->run.valid_every, 0);
     CU_ASSERT_EQUAL(c->run.nonfinite_limit, 11);
     CU_ASSERT_EQUAL(c->run.timeout, 0);

@@ -116,6 +116,8 @@ static void choices_are_listed(void)
     refuses("run: {device: tpu}", "run.device is tpu, must be one of auto, cpu, cuda");
     refuses("run: {links: host}",
             "run.links is host, must be one of auto, staged, direct");
+    refuses("run: {sums: direct}",
+            "run.sums is direct, must be one of auto, staged, nccl");
     refuses("base: {weights: q4}", "must be one of auto, quantised");
     refuses("base: {offload: 0}",
             "must be a whole number from 1 to 1000000, auto or none");

@@ -69,6 +69,7 @@ static void free_keys_may_change(void)
                                        "run.threads=3",
                                        "run.device=cpu",
                                        "run.links=staged",
+                                       "run.sums=staged",
                                        "run.save_every=9",
                                        "run.keep=7",
                                        "run.valid_every=3",

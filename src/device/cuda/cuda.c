@@ -3,6 +3,7 @@
 
 #include "base/integer.h"
 #include "base/mem.h"
+#include "device/cuda/lane.h"
 #include "device/cuda/lt.h"
 #include "device/cuda/memory.h"
 #include "device/cuda/operators.h"
@@ -71,6 +72,11 @@ static const fr_device_ops OPS = {
     .zero = fr_cuda_zero,
     .mark = fr_cuda_mark,
     .passed = fr_cuda_passed,
+    .lane_open = fr_cuda_lane_open,
+    .lane_close = fr_cuda_lane_close,
+    .lane_stream = fr_cuda_lane_stream,
+    .lane_mark = fr_cuda_lane_mark,
+    .lane_passed = fr_cuda_lane_passed,
     .linear = fr_cuda_linear,
     .linear_few = fr_cuda_linear_few,
     .linear_back = fr_cuda_linear_back,

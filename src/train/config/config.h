@@ -123,6 +123,7 @@ typedef struct fr_config {
         char *device;            /* auto | cpu | cuda */
         char *products;          /* auto | own */
         char *links;             /* auto | staged | direct */
+        char *sums;              /* auto | staged | nccl */
         int64_t save_every;      /* steps; default 50; also at the end */
         int64_t keep;            /* checkpoints kept; default 2 */
         int64_t valid_every;     /* steps; default 50; 0: only at the end */

@@ -128,6 +128,12 @@ const fr_config_key FR_CONFIG_KEYS[] = {
              "says that it takes the memory of GPUs and a trial at the start "
              "passes, else staged; staged: through the host's memory; direct: "
              "from GPU to GPU, refused where that fails; never changes results"},
+    {"sums", FR_SECTION_RUN, FR_KEY_TEXT, FR_RESUME_FREE, .default_text = "auto",
+     .choices = {"auto", "staged", "nccl"}, IN_CONFIG(run.sums),
+     .help = "how replicas sum the gradients of GPUs; auto: over NCCL where each "
+             "rank has a GPU of its own and the library, and a first sum comes out "
+             "right, else staged; staged: through the host's memory; nccl: refused "
+             "where that fails; never changes results"},
     {"save_every", FR_SECTION_RUN, FR_KEY_INT, FR_RESUME_FREE, "steps",
      .default_text = "50", .low = 1, .high = MANY, IN_CONFIG(run.save_every),
      .help = "steps between checkpoints; one more is written at the end"},

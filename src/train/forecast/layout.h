@@ -39,6 +39,7 @@ typedef struct fr_rank_limits {
     int64_t device_memory;        /* bytes of the device's memory, else 0 */
     fr_scratch_function *scratch; /* of its facts */
     fr_dtype work;                /* of models in bf16 (fr_device_work) */
+    bool device_is_shared;        /* by ranks of some node */
     const char *device;           /* its kind (fr_device_settle) */
 } fr_rank_limits;
 

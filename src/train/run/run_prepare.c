@@ -281,6 +281,7 @@ static fr_status load_session(fr_run_state *run)
                                 .own_products =
                                     strcmp(run->config->run.products, "own") == 0,
                                 .links = run->config->run.links,
+                                .sums = run->config->run.sums,
                                 .threads = run->config->run.threads,
                                 .max_position = last_position(run),
                                 .warmup_depth = run->config->run.warmup_depth,
@@ -288,6 +289,7 @@ static fr_status load_session(fr_run_state *run)
     fr_rank_limits limits;
     FR_TRY(fr_rank_limits_find(run->ctx, run->world, run->config->run.device, &limits));
     params.device = limits.device;
+    params.device_is_shared = limits.device_is_shared;
     FR_TRY(fr_group_agree(run->world, choose_layout(run, &limits, &params)));
     return fr_session_load(s, &params);
 }

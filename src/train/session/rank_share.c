@@ -71,7 +71,8 @@ static fr_status count_sharers(fr_ctx *ctx, fr_group *node, const char *which,
 }
 
 /* Ranks that share a device get equal parts of its memory. */
-static fr_status share_device(fr_ctx *ctx, fr_group *world, fr_device_facts *facts)
+static fr_status share_device(fr_ctx *ctx, fr_group *world, fr_device_facts *facts,
+                              bool *is_shared)
 {
     char text[FR_SIZE_BYTES];
     fr_group *node = NULL;
@@ -80,7 +81,8 @@ static fr_status share_device(fr_ctx *ctx, fr_group *world, fr_device_facts *fac
     fr_status status = count_sharers(ctx, node, facts->which, &n);
     fr_group_destroy(&node);
     FR_TRY(fr_group_agree(world, status));
-    if (!facts->in_host_memory && n > 1) {
+    *is_shared = !facts->in_host_memory && n > 1;
+    if (*is_shared) {
         facts->available /= n;
         fr_size_text((double)facts->available, text);
         fr_log(ctx, FR_LOG_INFO, "%lld ranks share a device: each may use %s of it",
@@ -97,6 +99,7 @@ fr_status fr_rank_limits_find(fr_ctx *ctx, fr_group *world, const char *device,
     char text[FR_LIMIT_TEXT];
     fr_share share;
     fr_device_facts facts;
+    bool is_shared = false;
     int node_rank = fr_group_node_rank(world);
     FR_TRY(fr_rank_share(ctx, world, &share));
     FR_TRY(fr_group_agree(world, fr_device_settle(ctx, device, node_rank, &device)));
@@ -105,14 +108,14 @@ fr_status fr_rank_limits_find(fr_ctx *ctx, fr_group *world, const char *device,
         "give every rank a GPU (FORERUN_LOG_RANKS=all shows why one has none), or set "
         "run.device to cpu"));
     FR_TRY(fr_group_agree(world, fr_device_facts_of(ctx, device, node_rank, &facts)));
-    FR_TRY(share_device(ctx, world, &facts));
+    FR_TRY(share_device(ctx, world, &facts, &is_shared));
     fr_memory_share_text(&share.memory, text);
     fr_log(ctx, share.memory.bound == FR_BOUND_MACHINE ? FR_LOG_DEBUG : FR_LOG_INFO,
            "memory for a rank: %s", text);
     int64_t n = fr_group_node_size(world);
-    int64_t least[] = {share.memory.bytes, n, !facts.in_host_memory, facts.available,
-                       facts.work};
-    FR_TRY(fr_group_allreduce(world, FR_MIN, least, 5));
+    int64_t least[] = {share.memory.bytes, n,          !facts.in_host_memory,
+                       facts.available,    facts.work, !is_shared};
+    FR_TRY(fr_group_allreduce(world, FR_MIN, least, 6));
     FR_TRY(fr_group_allreduce(world, FR_MAX, &n, 1));
     *out = (fr_rank_limits){.memory = least[0],
                             .node_ranks = least[1],
@@ -121,6 +124,7 @@ fr_status fr_rank_limits_find(fr_ctx *ctx, fr_group *world, const char *device,
                             .device_memory = least[3],
                             .scratch = facts.scratch,
                             .work = (fr_dtype)least[4],
+                            .device_is_shared = least[5] == 0,
                             .device = device};
     return FR_OK;
 }

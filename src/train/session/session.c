@@ -22,6 +22,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* A model without a tokenizer is accepted until a text comes: pre-tokenised rows need none. */
 static fr_status open_files(fr_ctx *ctx, const char *model, fr_session *s)
@@ -168,7 +169,8 @@ static fr_status load_stage(fr_session *s, const fr_session_params *params,
         .stage = s->stage,
         .max_in_flight = fr_schedule_max_in_flight(s->grid.n_stages, s->grid.stage,
                                                    params->warmup_depth),
-        .link = s->link};
+        .link = s->link,
+        .sums = s->sums};
     return fr_engine_create(s->ctx, &engine, &s->engine);
 }
 
@@ -217,6 +219,31 @@ static fr_status log_placement(const fr_session *s)
     return FR_OK;
 }
 
+/* A base that is only evaluated sums nothing on its device. */
+static fr_status settle_links(fr_session *s, const fr_session_params *params)
+{
+    fr_sums_wanted sums = {.asked = params->sums,
+                           .kind = s->device_kind,
+                           .is_shared = params->device_is_shared};
+    FR_TRY(fr_link_settle(s->ctx, &s->grid, s->device, s->device_kind,
+                          params->links != NULL ? params->links : "auto", &s->link));
+    return params->sums != NULL
+               ? fr_link_settle_sums(s->ctx, &s->grid, s->device, &sums, &s->sums)
+               : FR_OK;
+}
+
+/* It does not change results, but a file says all that it was computed with. */
+static void add_sums(fr_session *s)
+{
+    char name[FR_LINK_NAME_BYTES];
+    size_t used = strlen(s->layout);
+    if (s->sums != NULL) {
+        fr_link_name_of_sums(s->sums, name);
+        (void)snprintf(s->layout + used, sizeof s->layout - used, ", sums over %s",
+                       name);
+    }
+}
+
 fr_status fr_session_load(fr_session *session, const fr_session_params *params)
 {
     char text[FR_VARIANTS_TEXT];
@@ -226,8 +253,7 @@ fr_status fr_session_load(fr_session *session, const fr_session_params *params)
                                                  params->layout.n_replicas, &s->grid)));
     FR_TRY(log_placement(s));
     FR_TRY(make_device(s, params));
-    FR_TRY(fr_link_settle(s->ctx, &s->grid, s->device, s->device_kind,
-                          params->links != NULL ? params->links : "auto", &s->link));
+    FR_TRY(settle_links(s, params));
     FR_TRY(gather_variants(s, text));
     FR_TRY(choose_layers(s, params->target_share));
     FR_TRY(load_weights(s, params));
@@ -236,6 +262,7 @@ fr_status fr_session_load(fr_session *session, const fr_session_params *params)
     fr_log(s->ctx, FR_LOG_INFO, "layout %s (stages x replicas), %s%s, %s", s->layout,
            params->precision == FR_PRECISION_BF16 ? "bf16" : "f32",
            params->quantised ? ", weights as in the file" : "", text);
+    add_sums(s);
     return FR_OK;
 }
 
@@ -243,6 +270,7 @@ void fr_session_close(fr_session *session)
 {
     log_most_used(session);
     fr_engine_destroy(&session->engine);
+    fr_link_close(&session->sums);
     fr_stage_destroy(&session->stage);
     if (session->host != session->device) {
         fr_device_destroy(&session->host);

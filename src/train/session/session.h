@@ -26,13 +26,15 @@ typedef struct fr_session {
     fr_device *host; /* one in the host's memory: `device`, or owned beside it */
     fr_grid grid;
     fr_link_kind link; /* between the stages */
+    fr_link
+        *sums; /* between the replicas of this rank's stage; NULL: the engine's own */
     fr_stage *stage;
     fr_engine *engine;
     char *shape; /* fingerprint of the base */
     uint8_t digest[FR_DIGEST_BYTES];
     int64_t first_layer;
-    int64_t n_layers;                /* of this rank's stage */
-    char layout[64];                 /* "2x1, 1 thread a rank", for messages */
+    int64_t n_layers; /* of this rank's stage */
+    char layout[112]; /* "2x1, 1 thread a rank, sums over NCCL 2.28.9", for messages */
     char variants[FR_VARIANT_NAMES]; /* what the ranks compute with, likewise */
 } fr_session;
 
@@ -48,6 +50,8 @@ typedef struct fr_session_params {
     fr_device_needs needs; /* its memory is reserved (fr_layout_settle) */
     bool own_products;     /* as in fr_device_params */
     const char *links;     /* as fr_link_settle takes it; NULL: "auto" */
+    const char *sums; /* as fr_link_settle_sums takes it; NULL: nothing is summed */
+    bool device_is_shared; /* fr_rank_limits */
     int64_t threads;       /* as fr_rank_threads takes them */
     int64_t max_position;
     double target_share;  /* share of rows with a target, for the split of layers */

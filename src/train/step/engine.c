@@ -53,7 +53,8 @@ struct fr_engine {
     fr_stage *stage;
     fr_device *device;
     fr_link *pipeline; /* to the neighbours */
-    fr_link *replicas;
+    fr_link *replicas; /* between the replicas: own_replicas, or borrowed */
+    fr_link *own_replicas;
     flight *flights; /* [max_in_flight] a ring, activations are kept */
     int64_t max_in_flight;
     int64_t oldest;
@@ -116,7 +117,11 @@ static fr_status open_links(fr_engine *e, const fr_engine_params *params)
     replicas.kind = fr_link_kind_of_sums(params->link);
     replicas.n_streams = replica_streams(grid->n_replicas);
     FR_TRY(fr_link_open(e->ctx, &pipeline, &e->pipeline));
-    return fr_link_open(e->ctx, &replicas, &e->replicas);
+    if (params->sums == NULL) {
+        FR_TRY(fr_link_open(e->ctx, &replicas, &e->own_replicas));
+    }
+    e->replicas = params->sums != NULL ? params->sums : e->own_replicas;
+    return FR_OK;
 }
 
 fr_status fr_engine_create(fr_ctx *ctx, const fr_engine_params *params, fr_engine **out)
@@ -161,7 +166,7 @@ void fr_engine_destroy(fr_engine **engine)
         flight_fini(e->device, &e->passing[i]);
     }
     fr_link_close(&e->pipeline);
-    fr_link_close(&e->replicas);
+    fr_link_close(&e->own_replicas);
     free(e->flights);
     fr_stage_input_fini(e->stage, &e->ahead.input);
     fr_device_free(e->device, e->nll);

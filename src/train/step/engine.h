@@ -22,12 +22,13 @@ typedef struct fr_engine_params {
     fr_stage *stage;       /* borrowed */
     int64_t max_in_flight; /* see fr_schedule_max_in_flight */
     fr_link_kind link;     /* what the engine's links are: fr_link_kind_for */
-    int64_t link_piece;    /* see fr_link_params; 0 but in tests */
+    fr_link *sums;      /* of the replicas, borrowed; NULL: the engine opens its own */
+    int64_t link_piece; /* see fr_link_params; 0 but in tests */
 } fr_engine_params;
 
 FR_MUST_CHECK fr_status fr_engine_create(fr_ctx *ctx, const fr_engine_params *params,
                                          fr_engine **out);
-/** Bytes of host memory that the links of an engine hold, whose pieces have the usual size (fr_link_bytes). */
+/** Bytes of host memory that the links of an engine hold which it opens itself, whose pieces have the usual size (fr_link_bytes). */
 int64_t fr_engine_link_bytes(fr_link_kind kind, int stage, int n_stages,
                              int n_replicas);
 
@@ -36,7 +37,7 @@ void fr_engine_destroy(fr_engine **engine);
 /** The stage's. */
 fr_device *fr_engine_device(const fr_engine *engine);
 
-/** The link between the replicas of this stage, for their sums; the engine's. */
+/** The link between the replicas of this stage, for their sums; that of the parameters, or the engine's. */
 fr_link *fr_engine_replicas(const fr_engine *engine);
 
 /* ---- one microbatch at a time ---------------------------------------------------------------- */
