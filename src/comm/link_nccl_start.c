@@ -248,8 +248,8 @@ void fr_nccl_end(fr_nccl_link *l)
         l->comm = NULL;
     } else if (is_orderly) {
         fr_log_own(l->base.ctx, FR_LOG_WARN,
-                   "NCCL did not end in order within %lld seconds, and is aborted; "
-                   "results were complete before",
+                   "NCCL did not end in order (another rank has left, or took longer "
+                   "than %lld seconds), and is aborted; results were complete before",
                    (long long)fr_min(l->seconds, CLOSE_SECONDS));
     }
     fr_nccl_abort(l);

@@ -9,9 +9,9 @@
  *
  *     FR_EMULATED_SEED          how late it is
  *     FR_EMULATED_NCCL_VERSION  of the library (default 22809)
- *     FR_EMULATED_NCCL_ERROR    name:n:code[,...]: the n-th call of that function does nothing and returns the code, counted from
- *                               when the variable was last changed. `init` and `sum` for what a call began: its communicator's state becomes the code
- *                               later; -1: it never comes. `wrong`: a sum is wrong
+ *     FR_EMULATED_NCCL_ERROR    name:n:code[,...]: the n-th call of that function since the version was last asked for does nothing
+ *                               and returns the code. `init` and `sum` for what a call began: its communicator's state
+ *                               becomes the code later; -1: it never comes; -9: this process is killed then. `wrong`: a sum is wrong
  *
  * Messages go over MPI_COMM_WORLD, which Forerun itself does not use, through the first rank of a communicator.
  */
@@ -21,6 +21,7 @@
 #include <mpi.h>
 
 #include <dlfcn.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +33,7 @@
 FR_NCCL(FR_DECLARE)
 #undef FR_DECLARE
 
-enum { RUBBISH = 0xC5, MOST_LOOKS = 6, MOST_RANKS = 64, NEVER = -1, TAGS = 20000 };
+enum { RUBBISH = 0xC5, MOST_LOOKS = 6, MOST_RANKS = 64, NEVER = -1, KILLED = -9, TAGS = 20000 };
 enum { INVALID_ARGUMENT = 4, INVALID_USAGE = 5 };
 
 /* Kinds of messages, each with a tag of its own. */
@@ -75,7 +76,6 @@ static struct {
     fr_nccl_comm newest;
     int n_ids;
     uint64_t drawn;
-    char errors[256];
     char counted[8][32];
     int counts[8];
 } all;
@@ -116,10 +116,6 @@ static int error_of(const char *name)
     const char *said = getenv("FR_EMULATED_NCCL_ERROR");
     const char *at = said != NULL ? said : "";
     size_t length = strlen(name);
-    if (strcmp(at, all.errors) != 0) {
-        (void)snprintf(all.errors, sizeof all.errors, "%s", at);
-        memset(all.counts, 0, sizeof all.counts);
-    }
     int n = count(name);
     while (at != NULL && *at != '\0') {
         int wanted = 0;
@@ -283,6 +279,9 @@ static int step(void *argument)
         o->is_over = true;
         return 1;
     }
+    if (c->later == KILLED) {
+        (void)raise(SIGKILL);
+    }
     if (c->later != 0) {
         return 0;
     }
@@ -354,6 +353,7 @@ static void advance(fr_nccl_comm c)
 int emulated_get_version(int *version)
 {
     const char *said = getenv("FR_EMULATED_NCCL_VERSION");
+    memset(all.counts, 0, sizeof all.counts);
     *version = said != NULL ? atoi(said) : 22809;
     return error_of("ncclGetVersion");
 }
@@ -492,5 +492,5 @@ int emulated_abort(fr_nccl_comm comm)
 const char *emulated_last_error(fr_nccl_comm comm)
 {
     (void)comm;
-    return all.errors[0] != '\0' ? "on request" : "";
+    return getenv("FR_EMULATED_NCCL_ERROR") != NULL ? "on request" : "";
 }

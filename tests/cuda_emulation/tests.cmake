@@ -60,17 +60,15 @@ set_target_properties(fr_emulated_driver PROPERTIES
     OUTPUT_NAME cuda SOVERSION 1 LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/emulated_driver)
 target_link_libraries(fr_emulated_driver PRIVATE fr_emulation_options)
 
-# In a folder of its own, which few tests see. For all others something that cannot be opened hides a cuBLASLt of this machine,
-# which would find an emulated GPU.
+# cuBLASLt and NCCL, in folders of their own: tests that have them look there first. For all others, what cannot be opened hides
+# those of this machine, which would meet an emulated GPU.
+foreach(library cublasLt.so.12 cublasLt.so.13 nccl.so.2)
+    file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/emulated_driver/lib${library} "no library\n")
+endforeach()
 add_library(fr_emulated_cublaslt SHARED ${CMAKE_CURRENT_LIST_DIR}/cublaslt.cpp)
 set_target_properties(fr_emulated_cublaslt PROPERTIES
     OUTPUT_NAME cublasLt SOVERSION 13 LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/emulated_cublaslt)
 target_link_libraries(fr_emulated_cublaslt PRIVATE fr_emulation_options ${CMAKE_DL_LIBS})
-foreach(version 12 13)
-    file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/emulated_driver/libcublasLt.so.${version} "no library\n")
-endforeach()
-
-# NCCL, for tests that have it: in a folder of its own, since it is found by that alone
 add_library(fr_emulated_nccl SHARED ${CMAKE_CURRENT_LIST_DIR}/nccl.c)
 set_target_properties(fr_emulated_nccl PROPERTIES
     OUTPUT_NAME nccl SOVERSION 2 LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/emulated_nccl)
@@ -161,7 +159,7 @@ fr_emulated_gpu(mpi_link_nccl "" fr_emulated_kernels)
 add_dependencies(mpi_link_nccl fr_emulated_nccl)
 foreach(n 2 3)
     set_property(TEST mpi.link_nccl.n${n} APPEND PROPERTY ENVIRONMENT
-        "LD_LIBRARY_PATH=${CMAKE_CURRENT_BINARY_DIR}/emulated_driver:${CMAKE_CURRENT_BINARY_DIR}/emulated_nccl")
+        "LD_LIBRARY_PATH=${CMAKE_CURRENT_BINARY_DIR}/emulated_nccl:${CMAKE_CURRENT_BINARY_DIR}/emulated_driver")
 endforeach()
 
 # Whole runs: the program with an emulated GPU, which "auto" takes. Sanitizers would take minutes for each.
