@@ -25,7 +25,8 @@ prepare() {
     fi
     (cd "$tree" && cmake --preset release "${launcher[@]}" -DWITH_CUDA=OFF -DFORERUN_CUDA_RACES=ON) >"$work/build" 2>&1 ||
         fail "$(cat "$work/build")"
-    export LD_LIBRARY_PATH=$tests/emulated_cublaslt:$tests/emulated_driver${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+    local ours=$tests/emulated_cublaslt:$tests/emulated_nccl:$tests/emulated_driver
+    export LD_LIBRARY_PATH=$ours${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 }
 
 # build TEST...
@@ -309,10 +310,32 @@ links() {
         't->to + b->at, b->memory' 't->to + (b->at > 0 ? b->at - 8 : 0), b->memory'
 }
 
+nccl() {
+    local link=comm/link_nccl.c
+    fault nccl-sum-before-mark "mpi_link_nccl:sums_keep_the_order_of_the_device" $link \
+        '*moved = fr_device_passed(l->base.device, l->next->mark);' '*moved = true;'
+    fault nccl-without-meeting "mpi_link_nccl:a_sum_does_not_hold_up_a_rank_that_others_wait_for" $link \
+        'FR_TRY(fr_group_test(l->base.group, &l->meeting, moved));' '*moved = true;'
+    fault nccl-mark-before-posted "mpi_link_nccl:sums_keep_the_order_of_the_device" $link \
+        'FR_TRY(ask_state(l, moved));
+        if (*moved) {' '*moved = true;
+        if (*moved) {'
+    fault nccl-done-too-early "mpi_link_nccl:sums_keep_the_order_of_the_device" $link \
+        '*moved = *moved && fr_lane_passed(l->lane);' ''
+    fault nccl-other-order "mpi_link_nccl:sums_under_way_at_once_keep_their_order" $link \
+        '        l->last->next = s;' '        bool other = fr_group_rank(base->group) == 0;
+        s->next = other ? l->next->next : NULL;
+        *(other ? &l->next->next : &l->last->next) = s;'
+    fault nccl-left-on-the-gpu "mpi_link_nccl:an_error_in_a_sum_names_function_and_result" comm/link_nccl_start.c \
+        '        (void)l->nccl.abort(l->comm);' ''
+    fault nccl-destroyed-unfinalized "mpi_link_nccl:sums_go_over_nccl_where_it_is_and_works" comm/link_nccl_start.c \
+        'if (is_orderly && finalize(l)) {' 'if (is_orderly) {'
+}
+
 # ---- all ------------------------------------------------------------------------------------------------
 
 [ $mode = check ] || prepare
-for group in barriers attention rows products cublaslt losses tokens streams links; do
+for group in barriers attention rows products cublaslt losses tokens streams links nccl; do
     "$group"
 done
 all_are_put

@@ -92,27 +92,20 @@ echo "no NCCL, and one that does not start: staged, or refused"
 
 # ---- in the middle of a run -----------------------------------------------------------------------------
 
-# breaks NAME RANK ERROR CODE: a run that goes on from the checkpoint ends with the code, and another one from there to the end
+# breaks "NAME RANK ERROR CODE TEXT": a run that goes on from the checkpoint ends with the code, and another one from there to the end
 breaks() {
-    cp -r "$work/start" "$work/$1"
-    go one_rank "$2" "$3" "$1" --resume
-    [ "$code" = "$4" ] || fail "$1: exit code $code: $(cat "$work/err")"
-    "$FORERUN" inspect "$work/$1/checkpoint-1.h5" >"$work/out" || fail "$1: $(cat "$work/out")"
+    local name rank error wanted text
+    read -r name rank error wanted text <<<"$1"
+    cp -r "$work/start" "$work/$name"
+    FORERUN_TIMEOUT=10 go one_rank "$rank" "$error" "$name" --resume
+    [ "$code" = "$wanted" ] || fail "$name: exit code $code: $(cat "$work/err")"
+    [ -z "$text" ] || says "$text"
+    [ "$(grep -c 'error: ' "$work/err")" -le 1 ] || fail "$name: not one error: $(cat "$work/err")"
+    "$FORERUN" inspect "$work/$name/checkpoint-1.h5" >"$work/out" || fail "$name: $(cat "$work/out")"
+    go with_nccl train "$name" 1 2 --resume
+    gives "$name"
+    echo "$name: exit code $wanted, and it goes on"
 }
-again() {
-    go with_nccl train "$1" 1 2 --resume
-    gives "$1"
-    echo "$1: exit code $2, and it goes on"
-}
-
-for rank in 0 1; do
-    breaks "failed-$rank" $rank sum:3:1 5
-    says "error: rank $rank on $(hostname): NCCL failed: ncclAllReduce gave ncclUnhandledCudaError (1)"
-    [ "$(grep -c 'error: ' "$work/err")" = 1 ] || fail "not one error: $(cat "$work/err")"
-    again "failed-$rank" 5
-done
-breaks killed 1 sum:3:-9 137
-again killed 137
-FORERUN_TIMEOUT=4 breaks hung 0 sum:3:-1 5
-says "no progress within"
-again hung 5
+gave="NCCL failed: ncclAllReduce gave ncclUnhandledCudaError (1)"
+side_by_side breaks "failed-0 0 sum:3:1 5 error: rank 0 on $(hostname): $gave" "failed-1 1 sum:3:1 5 error: rank 1 on $(hostname): $gave" \
+    "killed 1 sum:3:-9 137" "hung 0 sum:3:-1 5 no progress within run.timeout"

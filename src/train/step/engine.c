@@ -53,9 +53,9 @@ struct fr_engine {
     fr_stage *stage;
     fr_device *device;
     fr_link *pipeline; /* to the neighbours */
-    fr_link *replicas; /* between the replicas: own_replicas, or borrowed */
-    fr_link *own_replicas;
-    flight *flights; /* [max_in_flight] a ring, activations are kept */
+    fr_link *replicas; /* between the replicas; NULL where `sums` is not */
+    fr_link *sums;     /* borrowed */
+    flight *flights;   /* [max_in_flight] a ring, activations are kept */
     int64_t max_in_flight;
     int64_t oldest;
     int64_t n_in_flight; /* from the oldest on */
@@ -92,15 +92,10 @@ static int pipeline_streams(int stage, int n_stages)
     return 2 * ((stage > 0) + (stage + 1 < n_stages));
 }
 
-static int replica_streams(int n_replicas)
-{
-    return n_replicas > 1 ? 1 : 0;
-}
-
 int64_t fr_engine_link_bytes(fr_link_kind kind, int stage, int n_stages, int n_replicas)
 {
     return fr_link_bytes(kind, pipeline_streams(stage, n_stages), 0) +
-           fr_link_bytes(fr_link_kind_of_sums(kind), replica_streams(n_replicas), 0);
+           fr_link_bytes(fr_link_kind_of_sums(kind), n_replicas > 1, 0);
 }
 
 static fr_status open_links(fr_engine *e, const fr_engine_params *params)
@@ -115,13 +110,9 @@ static fr_status open_links(fr_engine *e, const fr_engine_params *params)
     fr_link_params replicas = pipeline;
     replicas.group = grid->replicas;
     replicas.kind = fr_link_kind_of_sums(params->link);
-    replicas.n_streams = replica_streams(grid->n_replicas);
+    replicas.n_streams = grid->n_replicas > 1;
     FR_TRY(fr_link_open(e->ctx, &pipeline, &e->pipeline));
-    if (params->sums == NULL) {
-        FR_TRY(fr_link_open(e->ctx, &replicas, &e->own_replicas));
-    }
-    e->replicas = params->sums != NULL ? params->sums : e->own_replicas;
-    return FR_OK;
+    return e->sums != NULL ? FR_OK : fr_link_open(e->ctx, &replicas, &e->replicas);
 }
 
 fr_status fr_engine_create(fr_ctx *ctx, const fr_engine_params *params, fr_engine **out)
@@ -131,6 +122,7 @@ fr_status fr_engine_create(fr_ctx *ctx, const fr_engine_params *params, fr_engin
     FR_TRY(fr_alloc(ctx, 1, sizeof *e, &e));
     e->ctx = ctx;
     e->grid = params->grid;
+    e->sums = params->sums;
     e->stage = params->stage;
     e->device = fr_stage_device(params->stage);
     fr_status status = open_links(e, params);
@@ -166,7 +158,7 @@ void fr_engine_destroy(fr_engine **engine)
         flight_fini(e->device, &e->passing[i]);
     }
     fr_link_close(&e->pipeline);
-    fr_link_close(&e->own_replicas);
+    fr_link_close(&e->replicas);
     free(e->flights);
     fr_stage_input_fini(e->stage, &e->ahead.input);
     fr_device_free(e->device, e->nll);
@@ -182,7 +174,7 @@ fr_device *fr_engine_device(const fr_engine *engine)
 
 fr_link *fr_engine_replicas(const fr_engine *engine)
 {
-    return engine->replicas;
+    return engine->sums != NULL ? engine->sums : engine->replicas;
 }
 
 /* A message of n token rows. */
