@@ -33,14 +33,8 @@
 FR_NCCL(FR_DECLARE)
 #undef FR_DECLARE
 
-enum {
-    RUBBISH = 0xC5,
-    MOST_LOOKS = 6,
-    MOST_RANKS = 64,
-    NEVER = -1,
-    KILLED = -9,
-    TAGS = 20000
-};
+enum { RUBBISH = 0xC5, MOST_LOOKS = 6, MOST_RANKS = 64, TAGS = 20000 };
+enum { NEVER = -1, KILLED = -9 };
 enum { INVALID_ARGUMENT = 4, INVALID_USAGE = 5 };
 
 /* Kinds of messages, each with a tag of its own. */
