@@ -445,6 +445,8 @@ fr_status fr_group_abandon(fr_group *group, fr_status mine)
     describe_failure(group, mine, &own);
     group->root->is_abandoned = true;
     fr_ctx_clear_error(group->ctx);
+    fr_group_advance(
+        group); /* what is under way elsewhere hears of it before anything waits for that */
     return fr_fail_at(group->ctx, mine, own.file, (int)own.line, "%s", own.message);
 }
 

@@ -138,7 +138,8 @@ void fr_group_set_progress(fr_group *world, void (*progress)(void *argument),
 /** In place of a peer: all are waited for. */
 enum { FR_ALL_RANKS = -1 };
 
-/** An entry of the advance list. The function must not block, wait or poll; it may begin and test messages. */
+/** An entry of the advance list. The function must not block, wait or poll; it may begin and test messages. It is called once more
+ * when this rank abandons its world. */
 typedef struct fr_advance {
     void (*advance)(void *argument);
     void *argument;

@@ -122,7 +122,8 @@ static bool is_stopped(const fr_nccl_link *l)
            fr_group_is_abandoned(l->base.group);
 }
 
-/* Not within itself, should a question to the device poll. */
+/* Not within itself, should a question to the device poll. What stands on the GPU when this rank fails would never end there, and
+ * whatever frees the device's memory waits for the GPU. */
 static void advance(void *argument)
 {
     fr_nccl_link *l = argument;
@@ -133,6 +134,9 @@ static void advance(void *argument)
     l->is_advancing = true;
     while (moved && !is_stopped(l) && l->next != NULL) {
         l->status = move(l, &moved);
+    }
+    if (is_stopped(l)) {
+        fr_nccl_abort(l);
     }
     l->is_advancing = false;
 }

@@ -328,6 +328,8 @@ nccl() {
         *(other ? &l->next->next : &l->last->next) = s;'
     fault nccl-left-on-the-gpu "mpi_link_nccl:an_error_in_a_sum_names_function_and_result" comm/link_nccl_start.c \
         '        (void)l->nccl.abort(l->comm);' ''
+    fault nccl-left-when-abandoned "mpi_link_nccl:a_rank_that_abandons_the_others_takes_its_sum_off_the_gpu" $link \
+        '        fr_nccl_abort(l);' ''
     fault nccl-destroyed-unfinalized "mpi_link_nccl:sums_go_over_nccl_where_it_is_and_works" comm/link_nccl_start.c \
         'if (is_orderly && finalize(l)) {' 'if (is_orderly) {'
 }

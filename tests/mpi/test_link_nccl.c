@@ -304,6 +304,33 @@ static void nothing_is_summed_on_a_gpu_that_has_failed(void)
     close_end(&e);
 }
 
+/* The device's own work stands behind a sum that never ends: it is done all the same when this rank leaves. */
+static void a_rank_that_abandons_the_others_takes_its_sum_off_the_gpu(void)
+{
+    end e;
+    fr_transfer sum;
+    bool is_done = false;
+    open_ends(0, &e);
+    say_error(e.rank, 1, "sum:2:-1");
+    FR_ASSERT_OK(open_link(&e));
+    fr_i64 *memory = fr_test_room(e.device, MOST, sizeof(int64_t));
+    FR_ASSERT_OK(fr_link_sum_begin(e.link, memory, MOST, &sum));
+    for (int64_t began = fr_clock_ms(); fr_clock_ms() < began + 500;) {
+        FR_ASSERT_OK(fr_link_test(e.link, &sum, &is_done));
+        CU_ASSERT_FALSE(is_done);
+    }
+    fr_device_zero(e.device, memory, MOST);
+    fr_status mine = FR_FAIL(fr_test_ctx(), FR_ERR_NUMERIC, "a test");
+    CU_ASSERT_EQUAL(fr_group_abandon(e.world, mine), FR_ERR_NUMERIC);
+    fr_ctx_clear_error(fr_test_ctx());
+    finish(e.device);
+    FR_ASSERT_FAILS(fr_link_join(e.link, &sum), FR_ERR_COMM, "abandoned the others");
+    fr_link_close(&e.link);
+    fr_device_free(e.device, memory);
+    close_device(e.device);
+    fr_group_destroy(&e.world);
+}
+
 static void a_close_that_never_ends_is_aborted(void)
 {
     end e;
@@ -444,6 +471,7 @@ static const fr_case CASES[] = {
     FR_CASE(an_error_in_a_sum_names_function_and_result),
     FR_CASE(that_another_rank_is_gone_is_said_late),
     FR_CASE(nothing_is_summed_on_a_gpu_that_has_failed),
+    FR_CASE(a_rank_that_abandons_the_others_takes_its_sum_off_the_gpu),
     FR_CASE(a_close_that_never_ends_is_aborted),
     FR_CASE(sums_go_over_nccl_where_it_is_and_works),
     FR_CASE(ranks_that_share_a_gpu_do_without),

@@ -162,7 +162,7 @@ static int64_t shared_matrices(const fr_forecast_params *p, const fr_stage_shape
 }
 
 /* Of a device with memory of its own: what it has of the tasks, and what the host has to reach it. An image copies through a
- * block of its size (device/image.h). */
+ * block of its size (device/image.h). Sums count as staged: over NCCL they take nothing of the host, but only the run itself knows that. */
 static void add_apart(const fr_forecast_params *p, int stage,
                       const fr_stage_shape *shape, const fr_stage_calls *calls,
                       fr_rank_memory *m)
