@@ -14,6 +14,7 @@
 #include "block.h"
 
 #include "fiber.h"
+#include "tensor.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,6 +147,7 @@ void live(void)
     for (;;) {
         fr_fiber *own = threads[fr_emulated.thread].fiber;
         running->kernel->entry(running->arguments);
+        fr_emulated_copies_end();
         n_done++;
         int t = next_thread();
         if (t >= 0 && (warp_of(t)->fresh & bit_of(t)) != 0) {
@@ -309,8 +311,9 @@ void fr_emulated_sync(int line)
     leave(t);
 }
 
-const uint64_t *fr_emulated_exchange(fr_emulated_question question, int line,
-                                     uint64_t bits)
+/* All lanes get here; the last one does `work` if there is some. */
+FR_AT_ONCE static const uint64_t *meet(fr_emulated_question question, int line,
+                                       uint64_t bits, void (*work)(const uint64_t *))
 {
     int t = fr_emulated.thread;
     warp *w = warp_of(t);
@@ -327,10 +330,25 @@ const uint64_t *fr_emulated_exchange(fr_emulated_question question, int line,
         leave(t);
         return values;
     }
+    if (work != nullptr) {
+        work(values);
+    }
     w->ready = WHOLE_WARP & ~bit_of(t);
     w->at_warp = 0;
     fr_emulated.at_warp[t / FR_EMULATED_WARP]++;
     return values;
+}
+
+const uint64_t *fr_emulated_exchange(fr_emulated_question question, int line,
+                                     uint64_t bits)
+{
+    return meet(question, line, bits, nullptr);
+}
+
+void fr_emulated_together(fr_emulated_question question, int line, uint64_t bits,
+                          void (*work)(const uint64_t *brought))
+{
+    (void)meet(question, line, bits, work);
 }
 
 void fr_emulated_run(const fr_emulated_launch *launch)

@@ -41,7 +41,10 @@ void fr_emulated_stop(const char *what) __attribute__((noreturn));
 typedef enum fr_emulated_question {
     FR_EMULATED_SYNC,
     FR_EMULATED_VALUE,
-    FR_EMULATED_BALLOT
+    FR_EMULATED_BALLOT,
+    FR_EMULATED_MULTIPLY,
+    FR_EMULATED_MATRICES,
+    FR_EMULATED_MATRICES_TRANSPOSED
 } fr_emulated_question;
 
 /** All threads of the block get here before one goes on. `line`: of the source, the same for all. */
@@ -49,6 +52,9 @@ void fr_emulated_sync(int line);
 /** All lanes of the warp get here; what each brought, until the lane's next question. */
 const uint64_t *fr_emulated_exchange(fr_emulated_question question, int line,
                                      uint64_t bits);
+/** The same; the lane that comes last does `work` with what all have brought before any lane goes on. */
+void fr_emulated_together(fr_emulated_question question, int line, uint64_t bits,
+                          void (*work)(const uint64_t *brought));
 
 typedef struct fr_emulated_kernel {
     const char *name;

@@ -8,6 +8,7 @@
 #define FR_DEVICE_CUDA_DEVICE_SIDE_CUH
 
 #include "block.h"
+#include "tensor.h"
 
 #include <math.h>
 #include <stdint.h>
@@ -139,6 +140,58 @@ FR_DEVICE float fr_of_bits(uint32_t x)
 FR_DEVICE int fr_count_bits(uint32_t x)
 {
     return __builtin_popcount(x);
+}
+
+/* 16 bytes of any type, as one access. */
+struct alignas(16) fr_emulated_16 {
+    uint32_t at[4];
+} __attribute__((may_alias));
+
+FR_DEVICE void fr_mma_bf16(float d[4], const uint32_t a[4], const uint32_t b[2],
+                           int line = __builtin_LINE())
+{
+    fr_emulated_multiply(d, a, b, line);
+}
+
+/* Each lane reads the row that it names: races.cpp sees the access here. */
+FR_DEVICE void fr_load_matrices_4(uint32_t out[4], const void *row_in_shared,
+                                  int line = __builtin_LINE())
+{
+    fr_emulated_check_shared(row_in_shared);
+    fr_emulated_16 row = *static_cast<const fr_emulated_16 *>(row_in_shared);
+    fr_emulated_matrices(out, row.at, false, line);
+}
+FR_DEVICE void fr_load_matrices_4_transposed(uint32_t out[4], const void *row_in_shared,
+                                             int line = __builtin_LINE())
+{
+    fr_emulated_check_shared(row_in_shared);
+    fr_emulated_16 row = *static_cast<const fr_emulated_16 *>(row_in_shared);
+    fr_emulated_matrices(out, row.at, true, line);
+}
+
+/* The hardware may write from here on: races.cpp sees a write of what is there, and another one when the bytes appear. */
+FR_DEVICE void fr_copy_ahead_16(void *to_shared, const void *from, bool wanted)
+{
+    fr_emulated_copy_begin(to_shared, from, wanted);
+    auto *to = static_cast<fr_emulated_16 *>(to_shared);
+    fr_emulated_16 held = *to;
+    asm volatile("" : "+m"(held));
+    *to = held;
+}
+FR_DEVICE void fr_copies_close(void)
+{
+    fr_emulated_copies_close();
+}
+template <int N> FR_DEVICE void fr_copies_await(void)
+{
+    const fr_emulated_copy *copy = nullptr;
+    while ((copy = fr_emulated_copy_due(N)) != nullptr) {
+        fr_emulated_16 bytes = {};
+        if (copy->from != nullptr) {
+            bytes = *static_cast<const fr_emulated_16 *>(copy->from);
+        }
+        *static_cast<fr_emulated_16 *>(copy->to) = bytes;
+    }
 }
 
 /** Before a loop whose length is a constant: its body is repeated, so that arrays that it indexes stay in registers. */

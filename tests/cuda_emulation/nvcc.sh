@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The kernels as nvcc compiles them, for each architecture: warnings are errors, no kernel keeps registers in memory, no float
 # atomics, no local memory; registers and shared memory of each are those of registers.txt, where nvcc has that table's
-# version.
+# version. Words for tensor cores and copies (words/kernels_words.cu) are the instructions that they must be.
 #
 #   nvcc.sh [--update]     --update: write the table anew
 #
@@ -40,7 +40,7 @@ compile() {
 export -f compile
 export work NVCC="$nvcc"
 PATH=$PATH:$(dirname "$(readlink -f "$(command -v "$nvcc")")")
-printf '%s\n' src/device/cuda/*.cu | while read -r source; do
+printf '%s\n' src/device/cuda/*.cu tests/cuda_emulation/words/*.cu | while read -r source; do
     for sm in 80 90 100; do
         printf '%s\0%s\0' "$source" "$sm"
     done
@@ -54,6 +54,34 @@ import sys
 
 work, table, version, mode = sys.argv[1:]
 problems = []
+
+four = r"\{%\w+, %\w+, %\w+, %\w+\}"
+multiply = rf"mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 ({four}), {four}, \{{%\w+, %\w+\}}, \1;"
+ahead = r"cp.async.cg.shared.global \[%r\d+\], \[%rd\d+\], 16, %r\d+;"
+close = "cp.async.commit_group;"
+words = {
+    "word_multiply": [multiply] * 2,
+    "word_matrices": [rf"ldmatrix.sync.aligned.m8n8.x4.shared.b16 {four}, \[%r\d+\];"],
+    "word_matrices_transposed": [rf"ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {four}, \[%r\d+\];"],
+    "word_copy": [ahead, close, ahead, "cp.async.wait_group 0;", close, "cp.async.wait_group 1;", "cp.async.wait_group 0;"]}
+
+
+def check_words(path):
+    said = {}
+    for line in open(path):
+        entry = re.search(r"\.entry (\w+)", line)
+        if entry:
+            said[name := entry.group(1)] = []
+        elif re.match(r"\s*(mma|ldmatrix|cp\.async)\b", line):
+            said[name].append(line.strip())
+    for name, patterns in words.items():
+        lines = said.get(name, [])
+        if len(lines) != len(patterns) or not all(map(re.fullmatch, patterns, lines)):
+            problems.append(f"{os.path.basename(path)}: {name} is not what it must be: {lines}")
+
+
+for path in sorted(glob.glob(work + "/kernels_words.*.ptx")):
+    check_words(path)
 kernels = {}
 for path in sorted(glob.glob(work + "/*.log")):
     sm = path.split(".")[-2]
@@ -64,6 +92,8 @@ for path in sorted(glob.glob(work + "/*.log")):
             problems.append(f"{name} on sm_{sm} keeps {spills.group(0) if spills else 'an unknown amount'}")
         registers = re.search(r"Used (\d+) registers", info).group(1)
         shared = re.search(r"(\d+) bytes smem", info)
+        if name in words:
+            continue
         kernels.setdefault(name, {})[sm] = registers + (f"+{shared.group(1)}" if shared else "")
 for path in glob.glob(work + "/*.ptx"):
     for number, line in enumerate(open(path), 1):
@@ -82,6 +112,6 @@ else:
         problems += [f"other registers than {table}: {line.strip()}" for line in lines if line not in held]
         problems += [f"{table} has more: {line.strip()}" for line in held if line not in lines]
 print("\n".join(problems))
-print(f"nvcc {version}: {len(kernels)} kernels for 3 architectures, {len(problems)} problems")
+print(f"nvcc {version}: {len(kernels)} kernels for 3 architectures, {len(words)} of words, {len(problems)} problems")
 sys.exit(1 if problems or not kernels else 0)
 PYTHON

@@ -52,7 +52,7 @@ endif()
 file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/device/cuda/*.cu)
 set_source_files_properties(${sources} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-x;c++")
 add_library(fr_emulated_kernels STATIC ${sources}
-    ${CMAKE_CURRENT_LIST_DIR}/block.cpp ${CMAKE_CURRENT_LIST_DIR}/fiber.cpp)
+    ${CMAKE_CURRENT_LIST_DIR}/block.cpp ${CMAKE_CURRENT_LIST_DIR}/fiber.cpp ${CMAKE_CURRENT_LIST_DIR}/tensor.cpp)
 target_link_libraries(fr_emulated_kernels PUBLIC fr_cuda PRIVATE fr_emulation_options)
 
 add_library(fr_emulated_driver SHARED ${CMAKE_CURRENT_LIST_DIR}/driver.cpp)
@@ -115,6 +115,13 @@ foreach(name lt lt_library lt_rows)
         "LD_LIBRARY_PATH=path_list_prepend:${CMAKE_CURRENT_BINARY_DIR}/emulated_cublaslt")
 endforeach()
 
+# Words of kernels, each in a kernel of its own.
+set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/words/kernels_words.cu PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-x;c++")
+add_library(fr_emulated_words STATIC ${CMAKE_CURRENT_LIST_DIR}/words/kernels_words.cu)
+target_include_directories(fr_emulated_words PUBLIC ${CMAKE_CURRENT_LIST_DIR}/words)
+target_link_libraries(fr_emulated_words PRIVATE fr_emulation_options)
+target_link_libraries(cuda_emulation_tensor PRIVATE fr_emulated_words)
+
 # The same with kernels whose races are seen (races.cpp), several times slower: on request, and without other sanitizers.
 option(FORERUN_CUDA_RACES "Build the tests of the CUDA backend a second time, so that they see races of kernels" OFF)
 if(FORERUN_CUDA_RACES AND NOT FORERUN_SANITIZE)
@@ -124,7 +131,7 @@ if(FORERUN_CUDA_RACES AND NOT FORERUN_SANITIZE)
     # numbers that are read together are seen together
     target_compile_options(fr_seen_kernels PRIVATE -fsanitize=thread -fno-tree-sra -fno-ipa-sra)
     add_library(fr_racing_kernels STATIC $<TARGET_OBJECTS:fr_seen_kernels> ${CMAKE_CURRENT_LIST_DIR}/block.cpp
-        ${CMAKE_CURRENT_LIST_DIR}/fiber.cpp ${CMAKE_CURRENT_LIST_DIR}/races.cpp ${CMAKE_CURRENT_LIST_DIR}/sectors.cpp)
+        ${CMAKE_CURRENT_LIST_DIR}/fiber.cpp ${CMAKE_CURRENT_LIST_DIR}/tensor.cpp ${CMAKE_CURRENT_LIST_DIR}/races.cpp ${CMAKE_CURRENT_LIST_DIR}/sectors.cpp)
     target_link_libraries(fr_racing_kernels PUBLIC fr_cuda PRIVATE fr_emulation_options)
     foreach(name activation attention few heads loss norm_heads norms product rows sample widen)
         add_executable(cuda_${name}_races ${CMAKE_CURRENT_LIST_DIR}/test_${name}.c)

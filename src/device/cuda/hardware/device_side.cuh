@@ -122,6 +122,66 @@ FR_DEVICE int fr_count_bits(uint32_t x)
     return __popc(x);
 }
 
+/*
+ * Products on tensor cores. All lanes of a warp take part. Lane l = 4 g + t holds two bf16 numbers in a register, the first in its
+ * lower half; of tiles of 16 and 8 rows or columns:
+ *
+ *     a [row, k], 16 x 16     a[0] (g, 2t), (g, 2t + 1)     a[1] (g + 8, ...)     a[2], a[3] the same with 8 columns more
+ *     b [k, column], 16 x 8   b[0] (2t, g), (2t + 1, g)     b[1] (2t + 8, g), (2t + 9, g)
+ *     d [row, column], 16 x 8 d[0], d[1] (g, 2t), (g, 2t + 1)     d[2], d[3] (g + 8, 2t), (g + 8, 2t + 1)
+ */
+
+/** d += a b. How a sum of 16 products and d is rounded is the hardware's; a number of d depends on its row, its column and itself. */
+FR_DEVICE void fr_mma_bf16(float d[4], const uint32_t a[4], const uint32_t b[2])
+{
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+                 "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+/** Four tiles of 8 x 8 numbers of 16 bits from shared memory: lane l says where row l % 8 of tile l / 8 is, 16 bytes at a multiple
+ * of 16. out[i] of lane 4 g + t has numbers 2t and 2t + 1 of row g of tile i. */
+FR_DEVICE void fr_load_matrices_4(uint32_t out[4], const void *row_in_shared)
+{
+    uint32_t row = static_cast<uint32_t>(__cvta_generic_to_shared(row_in_shared));
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
+                 : "r"(row)
+                 : "memory");
+}
+/** The same with rows and columns of each tile exchanged: out[i] has numbers g of rows 2t and 2t + 1. */
+FR_DEVICE void fr_load_matrices_4_transposed(uint32_t out[4], const void *row_in_shared)
+{
+    uint32_t row = static_cast<uint32_t>(__cvta_generic_to_shared(row_in_shared));
+    asm volatile(
+        "ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+        : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
+        : "r"(row)
+        : "memory");
+}
+
+/** Begin to copy 16 bytes to shared memory, zeros if they are not wanted; both addresses are multiples of 16. Neither may be written
+ * until a wait of this thread that covers the copy, nor the target read. */
+FR_DEVICE void fr_copy_ahead_16(void *to_shared, const void *from, bool wanted)
+{
+    uint32_t to = static_cast<uint32_t>(__cvta_generic_to_shared(to_shared));
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
+                 :
+                 : "r"(to), "l"(__cvta_generic_to_global(from)), "r"(wanted ? 16 : 0)
+                 : "memory");
+}
+/** The copies that this thread has begun since it last said so are a group, which may be empty. */
+FR_DEVICE void fr_copies_close(void)
+{
+    asm volatile("cp.async.commit_group;" : : : "memory");
+}
+/** Wait until at most N of this thread's newest groups are under way. No copy is when a thread returns. */
+template <int N> FR_DEVICE void fr_copies_await(void)
+{
+    asm volatile("cp.async.wait_group %0;" : : "n"(N) : "memory");
+}
+
 /** Before a loop whose length is a constant: its body is repeated, so that arrays that it indexes stay in registers. */
 #define FR_UNROLL _Pragma("unroll")
 

@@ -1,0 +1,211 @@
+/*
+ * Tensor cores and late copies on the CPU. Nothing here is compiled so that races are seen: registers of lanes are no memory, and
+ * what is memory is read and written in device_side.cuh.
+ */
+#include "tensor.h"
+
+#include "block.h"
+
+#include <string.h>
+
+namespace
+{
+
+enum { ROWS = 16, COLUMNS = 8, DEPTH = 16, SIDE = 8, MATRICES = 4, MOST_COPIES = 64 };
+
+/* ---- products ------------------------------------------------------------------------------------ */
+
+struct registers {
+    float *d;
+    const uint32_t *a;
+    const uint32_t *b;
+};
+
+template <typename T> const T *brought_by(const uint64_t *brought, int lane)
+{
+    return reinterpret_cast<const T *>(static_cast<uintptr_t>(brought[lane]));
+}
+
+float widen(uint32_t bits, bool upper)
+{
+    uint32_t wide = upper ? bits & 0xffff0000U : bits << 16;
+    float x;
+    memcpy(&x, &wide, sizeof x);
+    return x;
+}
+
+/* The tiles of a warp. The sums of a row lie side by side, so that they are computed at once. */
+struct tiles {
+    float a[ROWS][DEPTH];
+    float b[DEPTH][COLUMNS];
+    float d[ROWS][COLUMNS];
+
+    void gather(const uint64_t *brought)
+    {
+        for (int lane = 0; lane < FR_EMULATED_WARP; lane++) {
+            const registers *own = brought_by<registers>(brought, lane);
+            int group = lane / 4;
+            int pair = lane % 4 * 2;
+            for (int i = 0; i < 2; i++) {
+                bool upper = i == 1;
+                a[group][pair + i] = widen(own->a[0], upper);
+                a[group + 8][pair + i] = widen(own->a[1], upper);
+                a[group][pair + 8 + i] = widen(own->a[2], upper);
+                a[group + 8][pair + 8 + i] = widen(own->a[3], upper);
+                b[pair + i][group] = widen(own->b[0], upper);
+                b[pair + 8 + i][group] = widen(own->b[1], upper);
+                d[group][pair + i] = own->d[i];
+                d[group + 8][pair + i] = own->d[2 + i];
+            }
+        }
+    }
+
+    void multiply(void)
+    {
+        for (int row = 0; row < ROWS; row++) {
+            float sums[COLUMNS];
+            memcpy(sums, d[row], sizeof sums);
+            for (int k = 0; k < DEPTH; k++) {
+                for (int column = 0; column < COLUMNS; column++) {
+                    sums[column] =
+                        __builtin_fmaf(a[row][k], b[k][column], sums[column]);
+                }
+            }
+            memcpy(d[row], sums, sizeof sums);
+        }
+    }
+
+    void scatter(const uint64_t *brought) const
+    {
+        for (int lane = 0; lane < FR_EMULATED_WARP; lane++) {
+            const registers *own = brought_by<registers>(brought, lane);
+            memcpy(own->d, &d[lane / 4][lane % 4 * 2], 2 * sizeof(float));
+            memcpy(own->d + 2, &d[lane / 4 + 8][lane % 4 * 2], 2 * sizeof(float));
+        }
+    }
+};
+
+void multiply(const uint64_t *brought)
+{
+    tiles all;
+    all.gather(brought);
+    all.multiply();
+    all.scatter(brought);
+}
+
+/* ---- tiles from shared memory ---------------------------------------------------------------------- */
+
+struct rows {
+    uint32_t *out;
+    const uint32_t *row;
+};
+
+void hand_out(const uint64_t *brought, bool transposed)
+{
+    uint16_t matrix[SIDE][SIDE];
+    for (int i = 0; i < MATRICES; i++) {
+        for (int row = 0; row < SIDE; row++) {
+            memcpy(matrix[row], brought_by<rows>(brought, i * SIDE + row)->row,
+                   sizeof matrix[row]);
+        }
+        for (int lane = 0; lane < FR_EMULATED_WARP; lane++) {
+            int own = lane / 4;
+            int pair = lane % 4 * 2;
+            uint32_t lower = transposed ? matrix[pair][own] : matrix[own][pair];
+            uint32_t upper = transposed ? matrix[pair + 1][own] : matrix[own][pair + 1];
+            brought_by<rows>(brought, lane)->out[i] = lower | upper << 16;
+        }
+    }
+}
+void hand_out_rows(const uint64_t *brought)
+{
+    hand_out(brought, false);
+}
+void hand_out_columns(const uint64_t *brought)
+{
+    hand_out(brought, true);
+}
+
+/* ---- copies ------------------------------------------------------------------------------------------ */
+
+/* What a thread has begun and not awaited, in order. */
+struct copies {
+    fr_emulated_copy ring[MOST_COPIES];
+    int first;
+    int count;
+    int64_t closed; /* groups */
+};
+copies begun[FR_EMULATED_THREADS];
+
+bool is_aligned(const void *at)
+{
+    return reinterpret_cast<uintptr_t>(at) % 16 == 0;
+}
+
+} // namespace
+
+void fr_emulated_multiply(float *d, const uint32_t *a, const uint32_t *b, int line)
+{
+    registers own = {d, a, b};
+    fr_emulated_together(FR_EMULATED_MULTIPLY, line, reinterpret_cast<uintptr_t>(&own),
+                         multiply);
+}
+
+void fr_emulated_matrices(uint32_t *out, const uint32_t *row, bool transposed, int line)
+{
+    rows own = {out, row};
+    fr_emulated_together(transposed ? FR_EMULATED_MATRICES_TRANSPOSED
+                                    : FR_EMULATED_MATRICES,
+                         line, reinterpret_cast<uintptr_t>(&own),
+                         transposed ? hand_out_columns : hand_out_rows);
+}
+
+void fr_emulated_check_shared(const void *at)
+{
+    uintptr_t offset = reinterpret_cast<uintptr_t>(at) -
+                       reinterpret_cast<uintptr_t>(fr_emulated.shared);
+    if (!is_aligned(at)) {
+        fr_emulated_stop("an address in shared memory is not a multiple of 16");
+    }
+    if (offset >= fr_emulated.shared_bytes || fr_emulated.shared_bytes - offset < 16) {
+        fr_emulated_stop("16 bytes lie beside its shared memory");
+    }
+}
+
+void fr_emulated_copy_begin(void *to, const void *from, bool wanted)
+{
+    copies *own = &begun[fr_emulated.thread];
+    fr_emulated_check_shared(to);
+    if (!is_aligned(from)) {
+        fr_emulated_stop("the source of a copy is not at a multiple of 16");
+    }
+    if (own->count == MOST_COPIES) {
+        fr_emulated_stop("it has more copies under way than the emulation keeps");
+    }
+    own->ring[(own->first + own->count++) % MOST_COPIES] = {to, wanted ? from : nullptr,
+                                                            own->closed};
+}
+
+void fr_emulated_copies_close(void)
+{
+    begun[fr_emulated.thread].closed++;
+}
+
+const fr_emulated_copy *fr_emulated_copy_due(int newest)
+{
+    copies *own = &begun[fr_emulated.thread];
+    const fr_emulated_copy *next = &own->ring[own->first];
+    if (own->count == 0 || next->group >= own->closed - newest) {
+        return nullptr;
+    }
+    own->first = (own->first + 1) % MOST_COPIES;
+    own->count--;
+    return next;
+}
+
+void fr_emulated_copies_end(void)
+{
+    if (begun[fr_emulated.thread].count != 0) {
+        fr_emulated_stop("it returns while copies of its own are under way");
+    }
+}
