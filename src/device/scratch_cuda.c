@@ -3,22 +3,25 @@
 #include "base/integer.h"
 #include "device/attention.h"
 #include "device/cuda/kernels_attention.h"
+#include "device/cuda/kernels_product_tensor.h"
 #include "device/cuda/kernels_sample.h"
 #include "device/cuda/memory.h"
 #include "device/cuda/product.h"
 #include "device/cuda/sample_room.h"
 #include "device/scratch.h"
 
-/* product.c: slices of widened rows. */
+/* product.c: slices of widened rows, and where parts in place meet within a group of rows. */
 static int64_t slice_bytes(const fr_scratch_shape *s)
 {
     int64_t max = 0;
     for (int i = 0; i < s->n_matrices; i++) {
         const fr_scratch_matrix *w = s->matrices + i;
         int64_t row = w->n_in * (int64_t)fr_dtype_bytes(s->dtype);
-        int64_t rows =
-            fr_min(w->n_out, fr_max(FR_CUDA_SLICE_BYTES / fr_max(row, 1), 1));
-        max = w->on_demand ? fr_max(max, rows * row) : max;
+        int64_t fit = FR_CUDA_SLICE_BYTES / fr_max(row, 1);
+        int64_t rows = w->on_demand  ? fr_max(fit, FR_TENSOR_GROUP)
+                       : w->in_parts ? FR_TENSOR_GROUP
+                                     : 0;
+        max = fr_max(max, fr_min(w->n_out, rows) * row);
     }
     return max;
 }

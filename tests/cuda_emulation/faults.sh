@@ -182,9 +182,9 @@ rows() {
 }
 
 products() {
-    fault tail-column-left "cuda_product" device/cuda/kernels_product.cu \
+    fault tail-column-left "cuda_product" device/cuda/product_operand.cuh \
         '            if (j < n) {' '            if (j + 1 < n) {'
-    fault product-not-added "cuda_product" device/cuda/kernels_product.cu \
+    fault product-not-added "cuda_product" device/cuda/product_operand.cuh \
         'fr_write(&numbers.at[j], add != nullptr ? before + sum[j] : sum[j]);' 'fr_write(&numbers.at[j], sum[j]);'
     fault part-at-wrong-row "cuda_product_parts" device/cuda/product.c \
         'run.rows = rows + row * row_bytes;' 'run.rows = rows + first * row_bytes;'

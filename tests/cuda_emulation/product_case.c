@@ -49,16 +49,18 @@ void fr_product_case_run(const fr_two *two, const fr_product_setting *s, int64_t
                          fr_view left, const fr_matrix *w, fr_view out)
 {
     fr_device *device = two->cuda;
-    if (s->slice_bytes == 0) {
+    fr_cuda_product_way way = {
+        s->slice_bytes > 0 ? s->slice_bytes : FR_CUDA_SLICE_BYTES, s->is_plain};
+    if (s->slice_bytes == 0 && !s->is_plain) {
         FR_ASSERT_OK(s->back ? fr_linear_back(device, m, left, w, s->accumulate, out)
                              : fr_linear(device, m, left, w,
                                          fr_view_if(s->accumulate, out), out));
     } else {
-        FR_ASSERT_OK(s->back ? fr_cuda_linear_back_by(device, m, left, w, s->accumulate,
-                                                      out, s->slice_bytes)
-                             : fr_cuda_linear_by(device, m, left, w,
-                                                 fr_view_if(s->accumulate, out), out,
-                                                 s->slice_bytes));
+        FR_ASSERT_OK(
+            s->back
+                ? fr_cuda_linear_back_by(device, m, left, w, s->accumulate, out, &way)
+                : fr_cuda_linear_by(device, m, left, w, fr_view_if(s->accumulate, out),
+                                    out, &way));
     }
 }
 

@@ -16,6 +16,7 @@ typedef struct fr_product_setting {
     bool accumulate;
     int shift;           /* numbers by which all operands lie off an aligned address */
     int64_t slice_bytes; /* 0: the operator's */
+    bool is_plain;       /* without tensor cores */
 } fr_product_setting;
 
 static inline fr_dtype fr_product_left(const fr_product_setting *s)

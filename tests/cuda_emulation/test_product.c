@@ -1,5 +1,5 @@
-/* Products with frozen matrices on a CUDA device: each number is exactly the documented sum, close to an f64 reference and to
- * the CPU, whatever the types, the number of rows and their place are. */
+/* Products with frozen matrices on a CUDA device without tensor cores: each number is exactly the documented sum, close to an f64
+ * reference and to the CPU, whatever the types, the number of rows and their place are. */
 #include "product_case.h"
 
 #include "device/matrix.h"
@@ -97,8 +97,9 @@ static void check_shapes(bool back)
 {
     fr_two two = fr_two_open();
     for (int i = 0; i < FR_PRODUCT_TYPES * FR_N_CASES(SHAPES); i++) {
-        check_shape(&two, SHAPES[i / FR_PRODUCT_TYPES],
-                    (fr_product_setting){back, i % FR_PRODUCT_TYPES, false, 0, 0});
+        check_shape(
+            &two, SHAPES[i / FR_PRODUCT_TYPES],
+            (fr_product_setting){back, i % FR_PRODUCT_TYPES, false, 0, 0, true});
     }
     fr_two_close(&two);
 }
@@ -121,7 +122,8 @@ static void views_may_lie_at_any_number(void)
         for (int shift = 1; shift < 4; shift++) {
             check_shape(&two, (map_shape){8, 20},
                         (fr_product_setting){i / FR_PRODUCT_TYPES == 1,
-                                             i % FR_PRODUCT_TYPES, false, shift, 0});
+                                             i % FR_PRODUCT_TYPES, false, shift, 0,
+                                             true});
         }
     }
     fr_two_close(&two);
@@ -158,7 +160,7 @@ static void products_are_near_the_cpus(void)
     for (int i = 0; i < 2 * FR_PRODUCT_TYPES * FR_PRODUCT_DIRECTIONS; i++) {
         check_near_cpu(&two, &(fr_product_setting){
                                  i / FR_PRODUCT_TYPES % 2 == 1, i % FR_PRODUCT_TYPES,
-                                 i / FR_PRODUCT_TYPES / 2 == 1, 0, 0});
+                                 i / FR_PRODUCT_TYPES / 2 == 1, 0, 0, true});
     }
     fr_two_close(&two);
 }
@@ -202,8 +204,9 @@ static void rows_have_the_same_bits_in_any_call(void)
 {
     fr_two two = fr_two_open();
     for (int i = 0; i < FR_PRODUCT_TYPES * FR_PRODUCT_DIRECTIONS; i++) {
-        check_rows(&two, &(fr_product_setting){i / FR_PRODUCT_TYPES == 1,
-                                               i % FR_PRODUCT_TYPES, i % 3 == 0, 0, 0});
+        check_rows(&two,
+                   &(fr_product_setting){i / FR_PRODUCT_TYPES == 1,
+                                         i % FR_PRODUCT_TYPES, i % 3 == 0, 0, 0, true});
     }
     fr_two_close(&two);
 }
@@ -266,8 +269,9 @@ static void sums_run_along_the_depth(void)
 {
     fr_two two = fr_two_open();
     for (int i = 0; i < FR_PRODUCT_TYPES * FR_PRODUCT_DIRECTIONS; i++) {
-        check_order(&two, &(fr_product_setting){i / FR_PRODUCT_TYPES == 1,
-                                                i % FR_PRODUCT_TYPES, false, 0, 0});
+        check_order(&two,
+                    &(fr_product_setting){i / FR_PRODUCT_TYPES == 1,
+                                          i % FR_PRODUCT_TYPES, false, 0, 0, true});
     }
     fr_two_close(&two);
 }
@@ -303,9 +307,9 @@ static void operands_are_rounded_to_nearest_even(void)
 {
     fr_two two = fr_two_open();
     for (int i = 0; i < 2 * FR_PRODUCT_TYPES * FR_PRODUCT_DIRECTIONS; i++) {
-        check_values(&two, &(fr_product_setting){i / FR_PRODUCT_TYPES % 2 == 1,
-                                                 i % FR_PRODUCT_TYPES,
-                                                 i / FR_PRODUCT_TYPES / 2 == 1, 0, 0});
+        check_values(&two, &(fr_product_setting){
+                               i / FR_PRODUCT_TYPES % 2 == 1, i % FR_PRODUCT_TYPES,
+                               i / FR_PRODUCT_TYPES / 2 == 1, 0, 0, true});
     }
     fr_two_close(&two);
 }
@@ -355,8 +359,8 @@ static void a_bad_number_spoils_its_row_or_column_alone(void)
 {
     fr_two two = fr_two_open();
     for (int i = 0; i < FR_PRODUCT_TYPES * FR_PRODUCT_DIRECTIONS; i++) {
-        fr_product_setting s = {i / FR_PRODUCT_TYPES == 1, i % FR_PRODUCT_TYPES,
-                                i % 2 == 1, 0, 0};
+        fr_product_setting s = {
+            i / FR_PRODUCT_TYPES == 1, i % FR_PRODUCT_TYPES, i % 2 == 1, 0, 0, true};
         check_bad(&two, &s, true, NAN);
         check_bad(&two, &s, true, INFINITY);
         check_bad(&two, &s, false, NAN);
@@ -404,7 +408,7 @@ static void what_is_added_may_lie_elsewhere(void)
     fr_two two = fr_two_open();
     for (int i = 0; i < FR_PRODUCT_TYPES * FR_N_CASES(ADDED); i++) {
         map_shape shape = ADDED[i / FR_PRODUCT_TYPES];
-        fr_product_setting s = {false, i % FR_PRODUCT_TYPES, true, 0, 0};
+        fr_product_setting s = {false, i % FR_PRODUCT_TYPES, true, 0, 0, true};
         fr_product_case p = fr_product_case_init(&two, &s, shape.n_out, shape.n_in);
         fr_matrix no_depth = fr_matrix_of(NULL, FR_F32, shape.n_out, 0);
         for (s.shift = 0; s.shift < 2; s.shift++) {
@@ -426,7 +430,7 @@ static void a_sum_of_nothing_is_zero(void)
     enum { M = 2, WIDTH = 3 };
     fr_two two = fr_two_open();
     for (int i = 0; i < 2 * FR_PRODUCT_DIRECTIONS; i++) {
-        fr_product_setting s = {i % 2 == 1, i / 2, true, 0, 0};
+        fr_product_setting s = {i % 2 == 1, i / 2, true, 0, 0, true};
         fr_matrix no_depth =
             fr_matrix_of(NULL, FR_F32, s.back ? 0 : WIDTH, s.back ? WIDTH : 0);
         fr_matrix no_columns =

@@ -139,9 +139,10 @@ static void check_storage(const fr_two *two, const fr_product_setting *s,
 static void check_storages(const fr_two *two, int storage)
 {
     static const int64_t SLICES[] = {1, 5 * PARTS_IN * 4, 14 * PARTS_IN * 4, 0};
-    for (int i = 0; i < FR_PRODUCT_TYPES * FR_PRODUCT_DIRECTIONS; i++) {
-        fr_product_setting s = {i / FR_PRODUCT_TYPES == 1, i % FR_PRODUCT_TYPES, false,
-                                0, 0};
+    for (int i = 0; i < 2 * FR_PRODUCT_TYPES * FR_PRODUCT_DIRECTIONS; i++) {
+        fr_product_setting s = {.back = i / FR_PRODUCT_TYPES % 2 == 1,
+                                .types = i % FR_PRODUCT_TYPES,
+                                .is_plain = i / FR_PRODUCT_TYPES / 2 == 1};
         stored w = stored_init(two, fr_product_weights(&s), storage);
         for (int j = 0; j < 2 * FR_N_CASES(SLICES); j++) {
             s.slice_bytes = SLICES[j / 2];

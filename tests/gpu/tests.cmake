@@ -19,7 +19,8 @@ function(fr_gpu_test name)
 endfunction()
 
 # Each operator, and the runtime where it does not need errors that only an emulated driver makes.
-set(FR_GPU_TESTS activation attention few heads loss lt_rows memory norm_heads norms pool product product_parts qkv rows sample widen)
+set(FR_GPU_TESTS activation attention few heads loss lt_rows memory norm_heads norms pool product product_parts product_tensor qkv rows sample
+    widen)
 foreach(name ${FR_GPU_TESTS})
     add_executable(gpu_${name} ${PROJECT_SOURCE_DIR}/tests/cuda_emulation/test_${name}.c ${CMAKE_CURRENT_LIST_DIR}/real.c)
     target_link_libraries(gpu_${name} PRIVATE fr_cuda_pair fr_cuda_images fr_options)

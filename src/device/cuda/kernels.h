@@ -20,6 +20,7 @@
 #include "device/cuda/kernels_loss.h"
 #include "device/cuda/kernels_norms.h"
 #include "device/cuda/kernels_product.h"
+#include "device/cuda/kernels_product_tensor.h"
 #include "device/cuda/kernels_rows.h"
 #include "device/cuda/kernels_sample.h"
 #include "device/cuda/kernels_widen.h"
@@ -33,7 +34,8 @@
     FR_KERNELS_SAMPLE(K, K1, K2, K3)                                                   \
     FR_KERNELS_ATTENTION(K, K1, K2, K3)                                                \
     FR_KERNELS_WIDEN(K, K1, K2, K3)                                                    \
-    FR_KERNELS_PRODUCT(K, K1, K2, K3)
+    FR_KERNELS_PRODUCT(K, K1, K2, K3)                                                  \
+    FR_KERNELS_PRODUCT_TENSOR(K, K1, K2, K3)
 
 /* For a list that defines FR_K(name): the names with a digit a view. */
 #define FR_DIGIT_1(name) FR_K(name##_0) FR_K(name##_1)

@@ -15,7 +15,7 @@
  */
 #include "device/cuda/kernels_product.h"
 
-#include "device/cuda/numbers.cuh"
+#include "device/cuda/product_operand.cuh"
 
 enum {
     TILE_ROWS = FR_PRODUCT_TILE_ROWS,
@@ -36,47 +36,6 @@ typedef fr_four<float> four;
 
 /* ---- reading ----------------------------------------------------------------------------------- */
 
-/* An operand: rows of numbers in memory. */
-template <typename T> struct operand {
-    const T *at;
-    int64_t rows;
-    int64_t width;
-    int64_t stride;
-    bool in_fours; /* every row begins where four numbers can be read at once */
-};
-
-template <typename T>
-FR_DEVICE operand<T> operand_of(const void *at, int64_t rows, int64_t width,
-                                int64_t stride)
-{
-    const T *numbers = static_cast<const T *>(at);
-    bool in_fours =
-        reinterpret_cast<uintptr_t>(at) % sizeof(fr_four<T>) == 0 && stride % 4 == 0;
-    operand<T> out = {numbers, rows, width, stride, in_fours};
-    return out;
-}
-
-/* Numbers [column, column + 4) of a row, column a multiple of 4; 0 beside the operand. */
-template <typename T>
-FR_DEVICE fr_four<T> read_four(const operand<T> &from, int64_t row, int64_t column)
-{
-    fr_four<T> out = {};
-    if (row < from.rows) {
-        const T *at = from.at + row * from.stride + column;
-        if (from.in_fours && column + 4 <= from.width) {
-            out = *reinterpret_cast<const fr_four<T> *>(at);
-        } else {
-            FR_UNROLL
-            for (int i = 0; i < 4; i++) {
-                if (column + i < from.width) {
-                    out.at[i] = at[i];
-                }
-            }
-        }
-    }
-    return out;
-}
-
 /* What a thread has of an operand's tile, as it lies in memory: nothing waits for it before it is kept. */
 template <typename T> struct tile {
     fr_four<T> fours[FOURS];
@@ -96,14 +55,14 @@ FR_DEVICE place place_of_four(int i, int width)
 
 /* The tile of `width` numbers a row whose first number is that of (row, column). */
 template <typename T>
-FR_DEVICE tile<T> read_tile(const operand<T> &from, int64_t row, int64_t column,
+FR_DEVICE tile<T> read_tile(const fr_operand<T> &from, int64_t row, int64_t column,
                             int width)
 {
     tile<T> out;
     FR_UNROLL
     for (int i = 0; i < FOURS; i++) {
         place at = place_of_four(i, width);
-        out.fours[i] = read_four(from, row + at.row, column + at.column);
+        out.fours[i] = fr_read_four(from, row + at.row, column + at.column);
     }
     return out;
 }
@@ -215,32 +174,6 @@ FR_DEVICE void begin(const fr_product_arguments &a, int64_t row, int64_t column,
     }
 }
 
-/* Four numbers of a row, on top of those of `add` if that is not null; those beside the result are left. */
-template <typename Y>
-FR_DEVICE void write_four(Y *to, const Y *add, int64_t n, bool in_fours,
-                          const float *sum)
-{
-    if (in_fours && n >= 4) {
-        fr_four<Y> numbers = {};
-        if (add != nullptr) {
-            numbers = *reinterpret_cast<const fr_four<Y> *>(add);
-        }
-        FR_UNROLL
-        for (int j = 0; j < 4; j++) {
-            float before = fr_read(&numbers.at[j]);
-            fr_write(&numbers.at[j], add != nullptr ? before + sum[j] : sum[j]);
-        }
-        *reinterpret_cast<fr_four<Y> *>(to) = numbers;
-    } else {
-        FR_UNROLL
-        for (int j = 0; j < 4; j++) {
-            if (j < n) {
-                fr_write(to + j, add != nullptr ? fr_read(add + j) + sum[j] : sum[j]);
-            }
-        }
-    }
-}
-
 template <typename Y>
 FR_DEVICE void write_sums(Y *out, const Y *add, const fr_product_arguments &a,
                           int64_t stride, int64_t row, int64_t column, const sums &sum)
@@ -252,8 +185,8 @@ FR_DEVICE void write_sums(Y *out, const Y *add, const fr_product_arguments &a,
     for (int i = 0; i < ROWS; i++) {
         if (row + i < a.m) {
             int64_t at = (row + i) * stride + column;
-            write_four(out + at, add != nullptr ? add + at : nullptr,
-                       a.columns - column, in_fours, sum.at[i]);
+            fr_write_four(out + at, add != nullptr ? add + at : nullptr,
+                          a.columns - column, in_fours, sum.at[i]);
         }
     }
 }
@@ -273,15 +206,8 @@ FR_DEVICE void finish(const fr_product_arguments &a, int64_t row, int64_t column
 
 /* ---- the kernels ------------------------------------------------------------------------------- */
 
-/* The weights are [columns, depth] forward and [depth, columns] backward. */
-template <typename W, bool BACK>
-FR_DEVICE operand<W> weights_of(const fr_product_arguments &a)
-{
-    return operand_of<W>(a.weights, BACK ? a.depth : a.columns,
-                         BACK ? a.columns : a.depth, a.weights_stride);
-}
 template <bool BACK, typename W>
-FR_DEVICE tile<W> read_weights(const operand<W> &from, int64_t column, int64_t depth)
+FR_DEVICE tile<W> read_weights(const fr_operand<W> &from, int64_t column, int64_t depth)
 {
     return BACK ? read_tile(from, depth, column, TILE_COLUMNS)
                 : read_tile(from, column, depth, TILE_DEPTH);
@@ -305,8 +231,8 @@ FR_DEVICE void product(const fr_product_arguments &a)
     int64_t column = fr_block() / down * TILE_COLUMNS;
     place own = place_of_sums();
     bool has_sums = row + own.row < a.m && column + own.column < a.columns;
-    operand<X> left = operand_of<X>(a.left, a.m, a.depth, a.left_stride);
-    operand<W> weights = weights_of<W, BACK>(a);
+    fr_operand<X> left = fr_operand_of<X>(a.left, a.m, a.depth, a.left_stride);
+    fr_operand<W> weights = fr_weights_of<W, BACK>(a);
     tile<X> next_left = read_tile(left, row, 0, TILE_DEPTH);
     tile<W> next_weights = read_weights<BACK>(weights, column, 0);
     sums sum;

@@ -1,0 +1,375 @@
+/*
+ * kernels_product_tensor.cu - products with frozen matrices in bf16, on tensor cores.
+ *
+ * The left operand enters in bf16; an f32 one is rounded to it. A number of the result begins with +0, or with the sum so far, and
+ * goes on by 16 products of the depth at a time, in the order of the depth:
+ *
+ *     sum = mma(left[0 .. 15], w[0 .. 15], sum), mma(left[16 .. 31], w[16 .. 31], sum), ...
+ *
+ * How a tensor core rounds one of these is its own; but its number depends on its row, its column and the sum so far alone. So bits
+ * depend on a number's row, column and depth, not on tiles, on the other rows or on where the depth is cut, as long as it is cut at
+ * a multiple of 16 (product.c). The last group of a depth that is no such multiple is filled with zeros, which may turn a sum of -0
+ * into +0; a group of nothing but zeros is left out.
+ *
+ * A block has a tile of the result, a warp a part of it: ROW_TILES x 4 tiles of 16 x 8. While warps multiply one step of the depth, the
+ * next ones are on their way to shared memory; one barrier a step is enough: the stage that is filled behind it was read before
+ * it. What cannot be copied by 16 bytes at a time (rows at other addresses, an end of a row, numbers to be rounded) goes through
+ * registers to the same place. There the groups of 8 numbers of a row are exchanged by the row's number, so that those that are
+ * read together lie in different banks.
+ */
+#include "device/cuda/kernels_product_tensor.h"
+
+#include "device/cuda/product_operand.cuh"
+
+enum {
+    THREADS = FR_TENSOR_THREADS,
+    TILE_COLUMNS = FR_TENSOR_TILE_COLUMNS,
+    TILE_DEPTH = FR_TENSOR_TILE_DEPTH,
+    STAGES = FR_TENSOR_STAGES,
+    GROUP = FR_TENSOR_GROUP,
+    CHUNK = 8, /* numbers of 16 bytes */
+    WARPS_ACROSS = 4,
+    WARP_COLUMNS = TILE_COLUMNS / WARPS_ACROSS,
+    PAIRS = WARP_COLUMNS / 16, /* of tiles of 8 columns, of a warp */
+    DEPTH_CHUNKS = TILE_DEPTH / CHUNK,
+    COLUMN_CHUNKS = TILE_COLUMNS / CHUNK
+};
+
+struct alignas(16) chunk {
+    fr_bf16 at[CHUNK];
+};
+
+/* ---- reading ----------------------------------------------------------------------------------- */
+
+/* Where a chunk of a tile lies. Eight rows that follow each other have the same chunk in all banks of shared memory. */
+template <int CHUNKS> FR_DEVICE int place_of(int row, int at)
+{
+    int turned =
+        CHUNKS == DEPTH_CHUNKS ? at ^ (row / 2 % DEPTH_CHUNKS) : at ^ (row % 8);
+    return (row * CHUNKS + turned) * CHUNK;
+}
+
+FR_DEVICE fr_bf16 enter(fr_bf16 x)
+{
+    return x;
+}
+FR_DEVICE fr_bf16 enter(float x)
+{
+    fr_bf16 out;
+    fr_write(&out, x);
+    return out;
+}
+
+template <typename T>
+FR_DEVICE void read_now(const fr_operand<T> &from, int64_t row, int64_t column,
+                        fr_bf16 *to)
+{
+    chunk numbers;
+    FR_UNROLL
+    for (int half = 0; half < 2; half++) {
+        fr_four<T> four = fr_read_four(from, row, column + 4 * half);
+        FR_UNROLL
+        for (int i = 0; i < 4; i++) {
+            numbers.at[4 * half + i] = enter(four.at[i]);
+        }
+    }
+    *reinterpret_cast<chunk *>(to) = numbers;
+}
+
+/* A chunk of a row to shared memory, zeros beside the operand. */
+FR_DEVICE void read_chunk(const fr_operand<float> &from, bool in_chunks, int64_t row,
+                          int64_t column, fr_bf16 *to)
+{
+    (void)in_chunks;
+    read_now(from, row, column, to);
+}
+FR_DEVICE void read_chunk(const fr_operand<fr_bf16> &from, bool in_chunks, int64_t row,
+                          int64_t column, fr_bf16 *to)
+{
+    bool begins = row < from.rows && column < from.width;
+    if (in_chunks && (!begins || column + CHUNK <= from.width)) {
+        fr_copy_ahead_16(to, begins ? from.at + row * from.stride + column : from.at,
+                         begins);
+    } else {
+        read_now(from, row, column, to);
+    }
+}
+
+/* A tile whose first number is that of (row, column); neighbouring threads have neighbouring chunks. */
+template <int ROWS, int CHUNKS, typename T>
+FR_DEVICE void read_tile(const fr_operand<T> &from, int64_t row, int64_t column,
+                         fr_bf16 *tile)
+{
+    bool in_chunks = reinterpret_cast<uintptr_t>(from.at) % sizeof(chunk) == 0 &&
+                     from.stride % CHUNK == 0;
+    FR_UNROLL
+    for (int i = 0; i < ROWS * CHUNKS / THREADS; i++) {
+        int own = fr_thread() + i * THREADS;
+        int r = own / CHUNKS;
+        int c = own % CHUNKS;
+        read_chunk(from, in_chunks, row + r, column + c * CHUNK,
+                   tile + place_of<CHUNKS>(r, c));
+    }
+}
+
+/* ---- multiplying ------------------------------------------------------------------------------- */
+
+/* A thread's numbers of the result, as tensor cores have them. */
+template <int ROW_TILES> struct sums {
+    float at[ROW_TILES][2 * PAIRS][4];
+};
+
+/* A warp's part of the tile, and how much of it lies in the result. */
+struct part {
+    int row;
+    int column;
+    int row_tiles;
+    int pairs;
+};
+
+FR_DEVICE int tiles_within(int64_t n, int most)
+{
+    int64_t tiles = (n + GROUP - 1) / GROUP;
+    return n <= 0 ? 0 : tiles < most ? static_cast<int>(tiles) : most;
+}
+
+template <int ROW_TILES>
+FR_DEVICE part part_of(const fr_product_arguments &a, int64_t row, int64_t column)
+{
+    int warp = fr_thread() / FR_WARP;
+    part out = {warp / WARPS_ACROSS * ROW_TILES * 16,
+                warp % WARPS_ACROSS * WARP_COLUMNS, 0, 0};
+    out.row_tiles = tiles_within(a.m - row - out.row, ROW_TILES);
+    out.pairs =
+        out.row_tiles > 0 ? tiles_within(a.columns - column - out.column, PAIRS) : 0;
+    return out;
+}
+
+/* 16 rows of the left operand, the first of which is a multiple of 16. */
+FR_DEVICE void load_left(const fr_bf16 *tile, int row, int group, uint32_t out[4])
+{
+    int lane = fr_thread() % FR_WARP;
+    fr_load_matrices_4(out,
+                       tile + row * TILE_DEPTH +
+                           place_of<DEPTH_CHUNKS>(lane % 16, 2 * group + lane / 16));
+}
+
+/* 16 columns of weights, likewise: two registers for the first 8 of them, two for the others. */
+template <bool BACK>
+FR_DEVICE void load_weights(const fr_bf16 *tile, int column, int group, uint32_t out[4])
+{
+    int lane = fr_thread() % FR_WARP;
+    if (BACK) {
+        fr_load_matrices_4_transposed(
+            out, tile + GROUP * group * TILE_COLUMNS +
+                     place_of<COLUMN_CHUNKS>(lane % 16, column / CHUNK + lane / 16));
+    } else {
+        fr_load_matrices_4(out, tile + column * TILE_DEPTH +
+                                    place_of<DEPTH_CHUNKS>(lane % 8 + lane / 16 * 8,
+                                                           2 * group + lane / 8 % 2));
+    }
+}
+
+/* One group of the depth. WHOLE: all of the part lies in the result. */
+template <int ROW_TILES, bool BACK, bool WHOLE>
+FR_DEVICE void multiply(const fr_bf16 *left, const fr_bf16 *weights, int group,
+                        const part &own, sums<ROW_TILES> *sum)
+{
+    uint32_t w[PAIRS][4] = {};
+    FR_UNROLL
+    for (int p = 0; p < PAIRS; p++) {
+        if (WHOLE || p < own.pairs) {
+            load_weights<BACK>(weights, own.column + 16 * p, group, w[p]);
+        }
+    }
+    FR_UNROLL
+    for (int i = 0; i < ROW_TILES; i++) {
+        if (WHOLE || i < own.row_tiles) {
+            uint32_t x[4];
+            load_left(left, own.row + 16 * i, group, x);
+            FR_UNROLL
+            for (int p = 0; p < PAIRS; p++) {
+                if (WHOLE || p < own.pairs) {
+                    fr_mma_bf16(sum->at[i][2 * p], x, w[p]);
+                    fr_mma_bf16(sum->at[i][2 * p + 1], x, w[p] + 2);
+                }
+            }
+        }
+    }
+}
+
+/* A step of which `depth` is left. */
+template <int ROW_TILES, bool BACK>
+FR_DEVICE void multiply_step(const fr_bf16 *left, const fr_bf16 *weights, int64_t depth,
+                             const part &own, sums<ROW_TILES> *sum)
+{
+    bool is_whole =
+        depth >= TILE_DEPTH && own.row_tiles == ROW_TILES && own.pairs == PAIRS;
+    if (is_whole) {
+        FR_UNROLL
+        for (int g = 0; g < TILE_DEPTH / GROUP; g++) {
+            multiply<ROW_TILES, BACK, true>(left, weights, g, own, sum);
+        }
+    } else if (own.pairs > 0) {
+        int n_groups = tiles_within(depth, TILE_DEPTH / GROUP);
+        FR_ROLLED
+        for (int g = 0; g < n_groups; g++) {
+            multiply<ROW_TILES, BACK, false>(left, weights, g, own, sum);
+        }
+    }
+}
+
+/* ---- the result -------------------------------------------------------------------------------- */
+
+template <int ROW_TILES>
+FR_DEVICE void begin(const fr_product_arguments &a, int64_t row, int64_t column,
+                     sums<ROW_TILES> *sum)
+{
+    int lane = fr_thread() % FR_WARP;
+    FR_UNROLL
+    for (int i = 0; i < ROW_TILES * 2 * PAIRS * 4; i++) {
+        int c = i % 4;
+        int64_t r = row + i / (2 * PAIRS * 4) * 16 + lane / 4 + c / 2 * 8;
+        int64_t k = column + i / 4 % (2 * PAIRS) * 8 + lane % 4 * 2 + c % 2;
+        bool goes_on = a.begun != nullptr && r < a.m && k < a.columns;
+        sum->at[i / (2 * PAIRS * 4)][i / 4 % (2 * PAIRS)][c] =
+            goes_on ? a.begun[r * a.columns + k] : 0.0F;
+    }
+}
+
+/* Two lanes side by side have two numbers of each tile of a pair: one takes four of the first, its neighbour four of the second. */
+FR_DEVICE fr_four<float> four_of(const float first[2], const float second[2])
+{
+    bool has_first = fr_thread() % 2 == 0;
+    float given[2];
+    FR_UNROLL
+    for (int i = 0; i < 2; i++) {
+        given[i] = fr_from_xor(has_first ? second[i] : first[i], 1);
+    }
+    fr_four<float> out;
+    FR_UNROLL
+    for (int i = 0; i < 2; i++) {
+        out.at[i] = has_first ? first[i] : given[i];
+        out.at[2 + i] = has_first ? given[i] : second[i];
+    }
+    return out;
+}
+
+template <int ROW_TILES, typename Y>
+FR_DEVICE void write_sums(Y *out, const Y *add, const fr_product_arguments &a,
+                          int64_t stride, int64_t row, int64_t column, const part &own,
+                          const sums<ROW_TILES> &sum)
+{
+    int lane = fr_thread() % FR_WARP;
+    uintptr_t both =
+        reinterpret_cast<uintptr_t>(out) | reinterpret_cast<uintptr_t>(add);
+    bool in_fours = both % sizeof(fr_four<Y>) == 0 && stride % 4 == 0;
+    int64_t first = column + lane % 2 * 8 + lane % 4 / 2 * 4;
+    FR_UNROLL
+    for (int i = 0; i < ROW_TILES * PAIRS * 2; i++) {
+        int tile = i / (PAIRS * 2);
+        int pair = i / 2 % PAIRS;
+        int half = i % 2;
+        if (tile < own.row_tiles && pair < own.pairs) {
+            fr_four<float> four = four_of(&sum.at[tile][2 * pair][2 * half],
+                                          &sum.at[tile][2 * pair + 1][2 * half]);
+            int64_t r = row + 16 * tile + 8 * half + lane / 4;
+            int64_t c = first + 16 * pair;
+            if (r < a.m) {
+                fr_write_four(out + r * stride + c,
+                              add != nullptr ? add + r * stride + c : nullptr,
+                              a.columns - c, in_fours, four.at);
+            }
+        }
+    }
+}
+
+/* ---- the kernels ------------------------------------------------------------------------------- */
+
+template <int ROW_TILES, bool BACK, typename X>
+FR_DEVICE void read_step(const fr_operand<X> &left, const fr_operand<fr_bf16> &weights,
+                         int64_t row, int64_t column, int64_t step, fr_bf16 *stages)
+{
+    enum { TILE_ROWS = 32 * ROW_TILES };
+    fr_bf16 *x = stages + step % STAGES * ((TILE_ROWS + TILE_COLUMNS) * TILE_DEPTH);
+    fr_bf16 *w = x + TILE_ROWS * TILE_DEPTH;
+    int64_t depth = step * TILE_DEPTH;
+    read_tile<TILE_ROWS, DEPTH_CHUNKS>(left, row, depth, x);
+    if (BACK) {
+        read_tile<TILE_DEPTH, COLUMN_CHUNKS>(weights, depth, column, w);
+    } else {
+        read_tile<TILE_COLUMNS, DEPTH_CHUNKS>(weights, column, depth, w);
+    }
+}
+
+template <int ROW_TILES, typename X, typename Y, bool BACK>
+FR_DEVICE void product(const fr_product_arguments &a)
+{
+    enum { TILE_ROWS = 32 * ROW_TILES };
+    int64_t down = (a.m + TILE_ROWS - 1) / TILE_ROWS;
+    int64_t row = fr_block() % down * TILE_ROWS;
+    int64_t column = fr_block() / down * TILE_COLUMNS;
+    int64_t n_steps = (a.depth + TILE_DEPTH - 1) / TILE_DEPTH;
+    part own = part_of<ROW_TILES>(a, row, column);
+    fr_operand<X> left = fr_operand_of<X>(a.left, a.m, a.depth, a.left_stride);
+    fr_operand<fr_bf16> weights = fr_weights_of<fr_bf16, BACK>(a);
+    fr_bf16 *stages = fr_shared<fr_bf16>();
+    sums<ROW_TILES> sum;
+    FR_ROLLED
+    for (int64_t step = 0; step < STAGES - 1; step++) {
+        if (step < n_steps) {
+            read_step<ROW_TILES, BACK>(left, weights, row, column, step, stages);
+        }
+        fr_copies_close();
+    }
+    begin(a, row + own.row, column + own.column, &sum);
+    FR_ROLLED
+    for (int64_t step = 0; step < n_steps; step++) {
+        fr_copies_await<STAGES - 2>();
+        fr_sync();
+        if (step + STAGES - 1 < n_steps) {
+            read_step<ROW_TILES, BACK>(left, weights, row, column, step + STAGES - 1,
+                                       stages);
+        }
+        fr_copies_close();
+        const fr_bf16 *x =
+            stages + step % STAGES * ((TILE_ROWS + TILE_COLUMNS) * TILE_DEPTH);
+        multiply_step<ROW_TILES, BACK>(x, x + TILE_ROWS * TILE_DEPTH,
+                                       a.depth - step * TILE_DEPTH, own, &sum);
+    }
+    if (a.unfinished != nullptr) {
+        const float *nothing = nullptr;
+        write_sums(a.unfinished, nothing, a, a.columns, row + own.row,
+                   column + own.column, own, sum);
+    } else {
+        write_sums(static_cast<Y *>(a.out), static_cast<const Y *>(a.add), a,
+                   a.out_stride, row + own.row, column + own.column, own, sum);
+    }
+}
+
+enum { ROW_TILES = FR_TENSOR_TILE_ROWS / 32, FEW_ROW_TILES = FR_TENSOR_FEW_ROWS / 32 };
+
+template <typename X, typename Y>
+FR_DEVICE void tensor_forward_body(const fr_product_arguments &a)
+{
+    product<ROW_TILES, X, Y, false>(a);
+}
+template <typename X, typename Y>
+FR_DEVICE void tensor_forward_few_body(const fr_product_arguments &a)
+{
+    product<FEW_ROW_TILES, X, Y, false>(a);
+}
+template <typename X, typename Y>
+FR_DEVICE void tensor_back_body(const fr_product_arguments &a)
+{
+    product<ROW_TILES, X, Y, true>(a);
+}
+template <typename X, typename Y>
+FR_DEVICE void tensor_back_few_body(const fr_product_arguments &a)
+{
+    product<FEW_ROW_TILES, X, Y, true>(a);
+}
+FR_KERNEL_2(tensor_forward, fr_product_arguments, FR_TENSOR_THREADS)
+FR_KERNEL_2(tensor_forward_few, fr_product_arguments, FR_TENSOR_THREADS)
+FR_KERNEL_2(tensor_back, fr_product_arguments, FR_TENSOR_THREADS)
+FR_KERNEL_2(tensor_back_few, fr_product_arguments, FR_TENSOR_THREADS)
