@@ -150,7 +150,14 @@ struct alignas(16) fr_emulated_16 {
 FR_DEVICE void fr_mma_bf16(float d[4], const uint32_t a[4], const uint32_t b[2],
                            int line = __builtin_LINE())
 {
-    fr_emulated_multiply(d, a, b, line);
+    fr_emulated_multiply(reinterpret_cast<float(*)[4]>(d), a,
+                         reinterpret_cast<const uint32_t(*)[2]>(b), 1, line);
+}
+template <int N>
+FR_DEVICE void fr_mma_bf16_row(float d[N][4], const uint32_t a[4],
+                               const uint32_t b[N][2], int line = __builtin_LINE())
+{
+    fr_emulated_multiply(d, a, b, N, line);
 }
 
 /* Each lane reads the row that it names: races.cpp sees the access here. */

@@ -6,6 +6,7 @@
 
 #include "block.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 namespace
@@ -16,9 +17,10 @@ enum { ROWS = 16, COLUMNS = 8, DEPTH = 16, SIDE = 8, MATRICES = 4, MOST_COPIES =
 /* ---- products ------------------------------------------------------------------------------------ */
 
 struct registers {
-    float *d;
+    float (*d)[4];
     const uint32_t *a;
-    const uint32_t *b;
+    const uint32_t (*b)[2];
+    int n; /* tiles of b */
 };
 
 template <typename T> const T *brought_by(const uint64_t *brought, int lane)
@@ -26,12 +28,12 @@ template <typename T> const T *brought_by(const uint64_t *brought, int lane)
     return reinterpret_cast<const T *>(static_cast<uintptr_t>(brought[lane]));
 }
 
-float widen(uint32_t bits, bool upper)
+/* The two numbers of a register. */
+void widen(uint32_t pair, float *lower, float *upper)
 {
-    uint32_t wide = upper ? bits & 0xffff0000U : bits << 16;
-    float x;
-    memcpy(&x, &wide, sizeof x);
-    return x;
+    uint32_t bits[2] = {pair << 16, pair & 0xffff0000U};
+    memcpy(lower, &bits[0], sizeof *lower);
+    memcpy(upper, &bits[1], sizeof *upper);
 }
 
 /* The tiles of a warp. The sums of a row lie side by side, so that they are computed at once. */
@@ -40,23 +42,28 @@ struct tiles {
     float b[DEPTH][COLUMNS];
     float d[ROWS][COLUMNS];
 
-    void gather(const uint64_t *brought)
+    void gather_left(const uint64_t *brought)
+    {
+        for (int lane = 0; lane < FR_EMULATED_WARP; lane++) {
+            const uint32_t *own = brought_by<registers>(brought, lane)->a;
+            float *row = &a[lane / 4][lane % 4 * 2];
+            float *lower_row = row + 8 * DEPTH;
+            widen(own[0], row, row + 1);
+            widen(own[1], lower_row, lower_row + 1);
+            widen(own[2], row + 8, row + 9);
+            widen(own[3], lower_row + 8, lower_row + 9);
+        }
+    }
+
+    void gather(const uint64_t *brought, int tile)
     {
         for (int lane = 0; lane < FR_EMULATED_WARP; lane++) {
             const registers *own = brought_by<registers>(brought, lane);
-            int group = lane / 4;
-            int pair = lane % 4 * 2;
-            for (int i = 0; i < 2; i++) {
-                bool upper = i == 1;
-                a[group][pair + i] = widen(own->a[0], upper);
-                a[group + 8][pair + i] = widen(own->a[1], upper);
-                a[group][pair + 8 + i] = widen(own->a[2], upper);
-                a[group + 8][pair + 8 + i] = widen(own->a[3], upper);
-                b[pair + i][group] = widen(own->b[0], upper);
-                b[pair + 8 + i][group] = widen(own->b[1], upper);
-                d[group][pair + i] = own->d[i];
-                d[group + 8][pair + i] = own->d[2 + i];
-            }
+            float *column = &b[lane % 4 * 2][lane / 4];
+            widen(own->b[tile][0], column, column + COLUMNS);
+            widen(own->b[tile][1], column + 8 * COLUMNS, column + 9 * COLUMNS);
+            memcpy(&d[lane / 4][lane % 4 * 2], own->d[tile], 2 * sizeof(float));
+            memcpy(&d[lane / 4 + 8][lane % 4 * 2], own->d[tile] + 2, 2 * sizeof(float));
         }
     }
 
@@ -75,22 +82,48 @@ struct tiles {
         }
     }
 
-    void scatter(const uint64_t *brought) const
+    void multiply_together(void)
+    {
+        for (int i = 0; i < ROWS * COLUMNS; i++) {
+            float *sum = &d[i / COLUMNS][i % COLUMNS];
+            double all = 0;
+            for (int k = 0; k < DEPTH; k++) {
+                all += static_cast<double>(a[i / COLUMNS][k]) *
+                       static_cast<double>(b[k][i % COLUMNS]);
+            }
+            *sum = static_cast<float>(static_cast<double>(*sum) + all);
+        }
+    }
+
+    void scatter(const uint64_t *brought, int tile) const
     {
         for (int lane = 0; lane < FR_EMULATED_WARP; lane++) {
-            const registers *own = brought_by<registers>(brought, lane);
-            memcpy(own->d, &d[lane / 4][lane % 4 * 2], 2 * sizeof(float));
-            memcpy(own->d + 2, &d[lane / 4 + 8][lane % 4 * 2], 2 * sizeof(float));
+            float *own = brought_by<registers>(brought, lane)->d[tile];
+            memcpy(own, &d[lane / 4][lane % 4 * 2], 2 * sizeof(float));
+            memcpy(own + 2, &d[lane / 4 + 8][lane % 4 * 2], 2 * sizeof(float));
         }
     }
 };
 
+bool adds_together(void)
+{
+    static const char *const how = getenv("FR_EMULATED_MMA");
+    return how != nullptr && strcmp(how, "together") == 0;
+}
+
 void multiply(const uint64_t *brought)
 {
     tiles all;
-    all.gather(brought);
-    all.multiply();
-    all.scatter(brought);
+    all.gather_left(brought);
+    for (int tile = 0; tile < brought_by<registers>(brought, 0)->n; tile++) {
+        all.gather(brought, tile);
+        if (adds_together()) {
+            all.multiply_together();
+        } else {
+            all.multiply();
+        }
+        all.scatter(brought, tile);
+    }
 }
 
 /* ---- tiles from shared memory ---------------------------------------------------------------------- */
@@ -144,9 +177,10 @@ bool is_aligned(const void *at)
 
 } // namespace
 
-void fr_emulated_multiply(float *d, const uint32_t *a, const uint32_t *b, int line)
+void fr_emulated_multiply(float (*d)[4], const uint32_t *a, const uint32_t (*b)[2],
+                          int n, int line)
 {
-    registers own = {d, a, b};
+    registers own = {d, a, b, n};
     fr_emulated_together(FR_EMULATED_MULTIPLY, line, reinterpret_cast<uintptr_t>(&own),
                          multiply);
 }

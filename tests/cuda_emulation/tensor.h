@@ -16,8 +16,11 @@
 extern "C" {
 #endif
 
-/** fr_mma_bf16: each number of d goes on as a chain of fused multiply-adds in f32, in the order of the 16 products. */
-void fr_emulated_multiply(float *d, const uint32_t *a, const uint32_t *b, int line);
+/** fr_mma_bf16 with n tiles of b: each number of d goes on as a chain of fused multiply-adds in f32, in the order of the 16 products.
+ * FR_EMULATED_MMA=together in the environment: the 16 are added first, and to d with one rounding. Neither is what a tensor core
+ * does; the second one tells where a depth is cut. */
+void fr_emulated_multiply(float (*d)[4], const uint32_t *a, const uint32_t (*b)[2],
+                          int n, int line);
 
 /** fr_load_matrices_4 with the row that this lane has read. */
 void fr_emulated_matrices(uint32_t *out, const uint32_t *row, bool transposed,

@@ -11,7 +11,7 @@
  * a multiple of 16 (product.c). The last group of a depth that is no such multiple is filled with zeros, which may turn a sum of -0
  * into +0; a group of nothing but zeros is left out.
  *
- * A block has a tile of the result, a warp a part of it: ROW_TILES x 4 tiles of 16 x 8. While warps multiply one step of the depth, the
+ * A block has a tile of the result, a warp a part of it: some rows of four tiles of 16 x 8. While warps multiply one step of the depth, the
  * next ones are on their way to shared memory; one barrier a step is enough: the stage that is filled behind it was read before
  * it. What cannot be copied by 16 bytes at a time (rows at other addresses, an end of a row, numbers to be rounded) goes through
  * registers to the same place. There the groups of 8 numbers of a row are exchanged by the row's number, so that those that are
@@ -22,18 +22,36 @@
 #include "device/cuda/product_operand.cuh"
 
 enum {
-    THREADS = FR_TENSOR_THREADS,
-    TILE_COLUMNS = FR_TENSOR_TILE_COLUMNS,
     TILE_DEPTH = FR_TENSOR_TILE_DEPTH,
     STAGES = FR_TENSOR_STAGES,
     GROUP = FR_TENSOR_GROUP,
     CHUNK = 8, /* numbers of 16 bytes */
-    WARPS_ACROSS = 4,
-    WARP_COLUMNS = TILE_COLUMNS / WARPS_ACROSS,
-    PAIRS = WARP_COLUMNS / 16, /* of tiles of 8 columns, of a warp */
     DEPTH_CHUNKS = TILE_DEPTH / CHUNK,
-    COLUMN_CHUNKS = TILE_COLUMNS / CHUNK
+    PAIRS = 2, /* of tiles of 8 columns, of a warp */
+    WARPS_DOWN = 2
 };
+
+/* A block's tile: how many tiles of 16 rows a warp has, and how many warps lie beside each other. */
+template <int TILES, int ACROSS> struct shape {
+    enum {
+        ROW_TILES = TILES,
+        WARPS_ACROSS = ACROSS,
+        WARP_ROWS = 16 * TILES,
+        WARP_COLUMNS = 16 * PAIRS,
+        ROWS = WARPS_DOWN * WARP_ROWS,
+        COLUMNS = WARPS_ACROSS * WARP_COLUMNS,
+        COLUMN_CHUNKS = COLUMNS / CHUNK,
+        THREADS = WARPS_DOWN * WARPS_ACROSS * FR_WARP,
+        STAGE = (ROWS + COLUMNS) * TILE_DEPTH /* numbers */
+    };
+};
+typedef shape<4, 4> large;
+typedef shape<2, 2> small;
+static_assert(static_cast<int>(large::ROWS) == FR_TENSOR_ROWS &&
+                  static_cast<int>(large::THREADS) == FR_TENSOR_THREADS &&
+                  static_cast<int>(small::ROWS) == FR_TENSOR_FEW_ROWS &&
+                  static_cast<int>(small::THREADS) == FR_TENSOR_FEW_THREADS,
+              "the host starts kernels with tiles and threads of these sizes");
 
 struct alignas(16) chunk {
     fr_bf16 at[CHUNK];
@@ -96,7 +114,7 @@ FR_DEVICE void read_chunk(const fr_operand<fr_bf16> &from, bool in_chunks, int64
 }
 
 /* A tile whose first number is that of (row, column); neighbouring threads have neighbouring chunks. */
-template <int ROWS, int CHUNKS, typename T>
+template <int ROWS, int CHUNKS, int THREADS, typename T>
 FR_DEVICE void read_tile(const fr_operand<T> &from, int64_t row, int64_t column,
                          fr_bf16 *tile)
 {
@@ -115,8 +133,8 @@ FR_DEVICE void read_tile(const fr_operand<T> &from, int64_t row, int64_t column,
 /* ---- multiplying ------------------------------------------------------------------------------- */
 
 /* A thread's numbers of the result, as tensor cores have them. */
-template <int ROW_TILES> struct sums {
-    float at[ROW_TILES][2 * PAIRS][4];
+template <typename S> struct sums {
+    float at[S::ROW_TILES][2 * PAIRS][4];
 };
 
 /* A warp's part of the tile, and how much of it lies in the result. */
@@ -133,13 +151,13 @@ FR_DEVICE int tiles_within(int64_t n, int most)
     return n <= 0 ? 0 : tiles < most ? static_cast<int>(tiles) : most;
 }
 
-template <int ROW_TILES>
+template <typename S>
 FR_DEVICE part part_of(const fr_product_arguments &a, int64_t row, int64_t column)
 {
     int warp = fr_thread() / FR_WARP;
-    part out = {warp / WARPS_ACROSS * ROW_TILES * 16,
-                warp % WARPS_ACROSS * WARP_COLUMNS, 0, 0};
-    out.row_tiles = tiles_within(a.m - row - out.row, ROW_TILES);
+    part out = {warp / S::WARPS_ACROSS * S::WARP_ROWS,
+                warp % S::WARPS_ACROSS * S::WARP_COLUMNS, 0, 0};
+    out.row_tiles = tiles_within(a.m - row - out.row, S::ROW_TILES);
     out.pairs =
         out.row_tiles > 0 ? tiles_within(a.columns - column - out.column, PAIRS) : 0;
     return out;
@@ -155,14 +173,14 @@ FR_DEVICE void load_left(const fr_bf16 *tile, int row, int group, uint32_t out[4
 }
 
 /* 16 columns of weights, likewise: two registers for the first 8 of them, two for the others. */
-template <bool BACK>
+template <typename S, bool BACK>
 FR_DEVICE void load_weights(const fr_bf16 *tile, int column, int group, uint32_t out[4])
 {
     int lane = fr_thread() % FR_WARP;
     if (BACK) {
         fr_load_matrices_4_transposed(
-            out, tile + GROUP * group * TILE_COLUMNS +
-                     place_of<COLUMN_CHUNKS>(lane % 16, column / CHUNK + lane / 16));
+            out, tile + GROUP * group * S::COLUMNS +
+                     place_of<S::COLUMN_CHUNKS>(lane % 16, column / CHUNK + lane / 16));
     } else {
         fr_load_matrices_4(out, tile + column * TILE_DEPTH +
                                     place_of<DEPTH_CHUNKS>(lane % 8 + lane / 16 * 8,
@@ -171,63 +189,61 @@ FR_DEVICE void load_weights(const fr_bf16 *tile, int column, int group, uint32_t
 }
 
 /* One group of the depth. WHOLE: all of the part lies in the result. */
-template <int ROW_TILES, bool BACK, bool WHOLE>
+template <typename S, bool BACK, bool WHOLE>
 FR_DEVICE void multiply(const fr_bf16 *left, const fr_bf16 *weights, int group,
-                        const part &own, sums<ROW_TILES> *sum)
+                        const part &own, sums<S> *sum)
 {
-    uint32_t w[PAIRS][4] = {};
+    uint32_t w[2 * PAIRS][2] = {};
     FR_UNROLL
     for (int p = 0; p < PAIRS; p++) {
         if (WHOLE || p < own.pairs) {
-            load_weights<BACK>(weights, own.column + 16 * p, group, w[p]);
+            load_weights<S, BACK>(weights, own.column + 16 * p, group, w[2 * p]);
         }
     }
     FR_UNROLL
-    for (int i = 0; i < ROW_TILES; i++) {
+    for (int i = 0; i < S::ROW_TILES; i++) {
         if (WHOLE || i < own.row_tiles) {
             uint32_t x[4];
             load_left(left, own.row + 16 * i, group, x);
-            FR_UNROLL
-            for (int p = 0; p < PAIRS; p++) {
-                if (WHOLE || p < own.pairs) {
-                    fr_mma_bf16(sum->at[i][2 * p], x, w[p]);
-                    fr_mma_bf16(sum->at[i][2 * p + 1], x, w[p] + 2);
-                }
+            if (WHOLE || own.pairs == PAIRS) {
+                fr_mma_bf16_row<2 * PAIRS>(sum->at[i], x, w);
+            } else {
+                fr_mma_bf16_row<2>(sum->at[i], x, w);
             }
         }
     }
 }
 
 /* A step of which `depth` is left. */
-template <int ROW_TILES, bool BACK>
+template <typename S, bool BACK>
 FR_DEVICE void multiply_step(const fr_bf16 *left, const fr_bf16 *weights, int64_t depth,
-                             const part &own, sums<ROW_TILES> *sum)
+                             const part &own, sums<S> *sum)
 {
     bool is_whole =
-        depth >= TILE_DEPTH && own.row_tiles == ROW_TILES && own.pairs == PAIRS;
+        depth >= TILE_DEPTH && own.row_tiles == S::ROW_TILES && own.pairs == PAIRS;
     if (is_whole) {
         FR_UNROLL
         for (int g = 0; g < TILE_DEPTH / GROUP; g++) {
-            multiply<ROW_TILES, BACK, true>(left, weights, g, own, sum);
+            multiply<S, BACK, true>(left, weights, g, own, sum);
         }
     } else if (own.pairs > 0) {
         int n_groups = tiles_within(depth, TILE_DEPTH / GROUP);
         FR_ROLLED
         for (int g = 0; g < n_groups; g++) {
-            multiply<ROW_TILES, BACK, false>(left, weights, g, own, sum);
+            multiply<S, BACK, false>(left, weights, g, own, sum);
         }
     }
 }
 
 /* ---- the result -------------------------------------------------------------------------------- */
 
-template <int ROW_TILES>
+template <typename S>
 FR_DEVICE void begin(const fr_product_arguments &a, int64_t row, int64_t column,
-                     sums<ROW_TILES> *sum)
+                     sums<S> *sum)
 {
     int lane = fr_thread() % FR_WARP;
     FR_UNROLL
-    for (int i = 0; i < ROW_TILES * 2 * PAIRS * 4; i++) {
+    for (int i = 0; i < S::ROW_TILES * 2 * PAIRS * 4; i++) {
         int c = i % 4;
         int64_t r = row + i / (2 * PAIRS * 4) * 16 + lane / 4 + c / 2 * 8;
         int64_t k = column + i / 4 % (2 * PAIRS) * 8 + lane % 4 * 2 + c % 2;
@@ -241,24 +257,21 @@ FR_DEVICE void begin(const fr_product_arguments &a, int64_t row, int64_t column,
 FR_DEVICE fr_four<float> four_of(const float first[2], const float second[2])
 {
     bool has_first = fr_thread() % 2 == 0;
-    float given[2];
-    FR_UNROLL
-    for (int i = 0; i < 2; i++) {
-        given[i] = fr_from_xor(has_first ? second[i] : first[i], 1);
-    }
-    fr_four<float> out;
-    FR_UNROLL
-    for (int i = 0; i < 2; i++) {
-        out.at[i] = has_first ? first[i] : given[i];
-        out.at[2 + i] = has_first ? given[i] : second[i];
-    }
+    const float *own = has_first ? first : second;
+    const float *other = has_first ? second : first;
+    uint64_t given = static_cast<uint64_t>(fr_bits(other[1])) << 32 | fr_bits(other[0]);
+    uint64_t taken = fr_from_xor(given, 1);
+    float rest[2] = {fr_of_bits(static_cast<uint32_t>(taken)),
+                     fr_of_bits(static_cast<uint32_t>(taken >> 32))};
+    fr_four<float> out = {{has_first ? own[0] : rest[0], has_first ? own[1] : rest[1],
+                           has_first ? rest[0] : own[0], has_first ? rest[1] : own[1]}};
     return out;
 }
 
-template <int ROW_TILES, typename Y>
+template <typename S, typename Y>
 FR_DEVICE void write_sums(Y *out, const Y *add, const fr_product_arguments &a,
                           int64_t stride, int64_t row, int64_t column, const part &own,
-                          const sums<ROW_TILES> &sum)
+                          const sums<S> &sum)
 {
     int lane = fr_thread() % FR_WARP;
     uintptr_t both =
@@ -266,7 +279,7 @@ FR_DEVICE void write_sums(Y *out, const Y *add, const fr_product_arguments &a,
     bool in_fours = both % sizeof(fr_four<Y>) == 0 && stride % 4 == 0;
     int64_t first = column + lane % 2 * 8 + lane % 4 / 2 * 4;
     FR_UNROLL
-    for (int i = 0; i < ROW_TILES * PAIRS * 2; i++) {
+    for (int i = 0; i < S::ROW_TILES * PAIRS * 2; i++) {
         int tile = i / (PAIRS * 2);
         int pair = i / 2 % PAIRS;
         int half = i % 2;
@@ -286,39 +299,37 @@ FR_DEVICE void write_sums(Y *out, const Y *add, const fr_product_arguments &a,
 
 /* ---- the kernels ------------------------------------------------------------------------------- */
 
-template <int ROW_TILES, bool BACK, typename X>
+template <typename S, bool BACK, typename X>
 FR_DEVICE void read_step(const fr_operand<X> &left, const fr_operand<fr_bf16> &weights,
                          int64_t row, int64_t column, int64_t step, fr_bf16 *stages)
 {
-    enum { TILE_ROWS = 32 * ROW_TILES };
-    fr_bf16 *x = stages + step % STAGES * ((TILE_ROWS + TILE_COLUMNS) * TILE_DEPTH);
-    fr_bf16 *w = x + TILE_ROWS * TILE_DEPTH;
+    fr_bf16 *x = stages + step % STAGES * S::STAGE;
+    fr_bf16 *w = x + S::ROWS * TILE_DEPTH;
     int64_t depth = step * TILE_DEPTH;
-    read_tile<TILE_ROWS, DEPTH_CHUNKS>(left, row, depth, x);
+    read_tile<S::ROWS, DEPTH_CHUNKS, S::THREADS>(left, row, depth, x);
     if (BACK) {
-        read_tile<TILE_DEPTH, COLUMN_CHUNKS>(weights, depth, column, w);
+        read_tile<TILE_DEPTH, S::COLUMN_CHUNKS, S::THREADS>(weights, depth, column, w);
     } else {
-        read_tile<TILE_COLUMNS, DEPTH_CHUNKS>(weights, column, depth, w);
+        read_tile<S::COLUMNS, DEPTH_CHUNKS, S::THREADS>(weights, column, depth, w);
     }
 }
 
-template <int ROW_TILES, typename X, typename Y, bool BACK>
+template <typename S, typename X, typename Y, bool BACK>
 FR_DEVICE void product(const fr_product_arguments &a)
 {
-    enum { TILE_ROWS = 32 * ROW_TILES };
-    int64_t down = (a.m + TILE_ROWS - 1) / TILE_ROWS;
-    int64_t row = fr_block() % down * TILE_ROWS;
-    int64_t column = fr_block() / down * TILE_COLUMNS;
+    int64_t down = (a.m + S::ROWS - 1) / S::ROWS;
+    int64_t row = fr_block() % down * S::ROWS;
+    int64_t column = fr_block() / down * S::COLUMNS;
     int64_t n_steps = (a.depth + TILE_DEPTH - 1) / TILE_DEPTH;
-    part own = part_of<ROW_TILES>(a, row, column);
+    part own = part_of<S>(a, row, column);
     fr_operand<X> left = fr_operand_of<X>(a.left, a.m, a.depth, a.left_stride);
     fr_operand<fr_bf16> weights = fr_weights_of<fr_bf16, BACK>(a);
     fr_bf16 *stages = fr_shared<fr_bf16>();
-    sums<ROW_TILES> sum;
+    sums<S> sum;
     FR_ROLLED
     for (int64_t step = 0; step < STAGES - 1; step++) {
         if (step < n_steps) {
-            read_step<ROW_TILES, BACK>(left, weights, row, column, step, stages);
+            read_step<S, BACK>(left, weights, row, column, step, stages);
         }
         fr_copies_close();
     }
@@ -328,14 +339,12 @@ FR_DEVICE void product(const fr_product_arguments &a)
         fr_copies_await<STAGES - 2>();
         fr_sync();
         if (step + STAGES - 1 < n_steps) {
-            read_step<ROW_TILES, BACK>(left, weights, row, column, step + STAGES - 1,
-                                       stages);
+            read_step<S, BACK>(left, weights, row, column, step + STAGES - 1, stages);
         }
         fr_copies_close();
-        const fr_bf16 *x =
-            stages + step % STAGES * ((TILE_ROWS + TILE_COLUMNS) * TILE_DEPTH);
-        multiply_step<ROW_TILES, BACK>(x, x + TILE_ROWS * TILE_DEPTH,
-                                       a.depth - step * TILE_DEPTH, own, &sum);
+        const fr_bf16 *x = stages + step % STAGES * S::STAGE;
+        multiply_step<S, BACK>(x, x + S::ROWS * TILE_DEPTH, a.depth - step * TILE_DEPTH,
+                               own, &sum);
     }
     if (a.unfinished != nullptr) {
         const float *nothing = nullptr;
@@ -347,29 +356,27 @@ FR_DEVICE void product(const fr_product_arguments &a)
     }
 }
 
-enum { ROW_TILES = FR_TENSOR_TILE_ROWS / 32, FEW_ROW_TILES = FR_TENSOR_FEW_ROWS / 32 };
-
 template <typename X, typename Y>
 FR_DEVICE void tensor_forward_body(const fr_product_arguments &a)
 {
-    product<ROW_TILES, X, Y, false>(a);
+    product<large, X, Y, false>(a);
 }
 template <typename X, typename Y>
 FR_DEVICE void tensor_forward_few_body(const fr_product_arguments &a)
 {
-    product<FEW_ROW_TILES, X, Y, false>(a);
+    product<small, X, Y, false>(a);
 }
 template <typename X, typename Y>
 FR_DEVICE void tensor_back_body(const fr_product_arguments &a)
 {
-    product<ROW_TILES, X, Y, true>(a);
+    product<large, X, Y, true>(a);
 }
 template <typename X, typename Y>
 FR_DEVICE void tensor_back_few_body(const fr_product_arguments &a)
 {
-    product<FEW_ROW_TILES, X, Y, true>(a);
+    product<small, X, Y, true>(a);
 }
 FR_KERNEL_2(tensor_forward, fr_product_arguments, FR_TENSOR_THREADS)
-FR_KERNEL_2(tensor_forward_few, fr_product_arguments, FR_TENSOR_THREADS)
+FR_KERNEL_2(tensor_forward_few, fr_product_arguments, FR_TENSOR_FEW_THREADS)
 FR_KERNEL_2(tensor_back, fr_product_arguments, FR_TENSOR_THREADS)
-FR_KERNEL_2(tensor_back_few, fr_product_arguments, FR_TENSOR_THREADS)
+FR_KERNEL_2(tensor_back_few, fr_product_arguments, FR_TENSOR_FEW_THREADS)

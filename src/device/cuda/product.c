@@ -132,19 +132,19 @@ static void start_plain(fr_device *device, const run_product *p)
     fr_cuda_launch(device, &kernel, &p->arguments);
 }
 
-/* Lower tiles where one of them has all rows; bits are the same. */
+/* Small tiles where one of them has all rows; bits are the same. */
 static void start_tensor(fr_device *device, const run_product *p)
 {
     static const fr_cuda_kernel FIRST[2][2] = {
         {FR_KERNEL_tensor_forward_00, FR_KERNEL_tensor_forward_few_00},
         {FR_KERNEL_tensor_back_00, FR_KERNEL_tensor_back_few_00}};
     bool is_few = p->arguments.m <= FR_TENSOR_FEW_ROWS;
-    int64_t rows = is_few ? FR_TENSOR_FEW_ROWS : FR_TENSOR_TILE_ROWS;
+    int64_t rows = is_few ? FR_TENSOR_FEW_ROWS : FR_TENSOR_ROWS;
     fr_cuda_start kernel = {
         .kernel = FIRST[p->back][is_few] + fr_cuda_digits_2(p->left, p->out),
-        .blocks = fr_ceil_div(p->arguments.m, rows) *
-                  fr_ceil_div(p->arguments.columns, FR_TENSOR_TILE_COLUMNS),
-        .threads = FR_TENSOR_THREADS,
+        .blocks =
+            fr_ceil_div(p->arguments.m, rows) * fr_ceil_div(p->arguments.columns, rows),
+        .threads = is_few ? FR_TENSOR_FEW_THREADS : FR_TENSOR_THREADS,
         .shared = FR_TENSOR_SHARED(rows)};
     fr_cuda_launch(device, &kernel, &p->arguments);
 }

@@ -140,6 +140,17 @@ FR_DEVICE void fr_mma_bf16(float d[4], const uint32_t a[4], const uint32_t b[2])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
+/** The same for N tiles that lie beside each other: d[i] += a b[i]. */
+template <int N>
+FR_DEVICE void fr_mma_bf16_row(float d[N][4], const uint32_t a[4],
+                               const uint32_t b[N][2])
+{
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+        fr_mma_bf16(d[i], a, b[i]);
+    }
+}
+
 /** Four tiles of 8 x 8 numbers of 16 bits from shared memory: lane l says where row l % 8 of tile l / 8 is, 16 bytes at a multiple
  * of 16. out[i] of lane 4 g + t has numbers 2t and 2t + 1 of row g of tile i. */
 FR_DEVICE void fr_load_matrices_4(uint32_t out[4], const void *row_in_shared)
