@@ -186,8 +186,31 @@ products() {
         '            if (j < n) {' '            if (j + 1 < n) {'
     fault product-not-added "cuda_product" device/cuda/product_operand.cuh \
         'fr_write(&numbers.at[j], add != nullptr ? before + sum[j] : sum[j]);' 'fr_write(&numbers.at[j], sum[j]);'
+    fault tensor-register-swapped "cuda_product_tensor" device/cuda/kernels_product_tensor.cu \
+        'lane % 8 + lane / 16 * 8,' 'lane % 16,' \
+        '2 * group + lane / 8 % 2' '2 * group + lane / 16'
+    fault tensor-swizzle-mismatch "cuda_product_tensor" device/cuda/kernels_product_tensor.cu \
+        'tile + place_of<CHUNKS>(r, c)' 'tile + place_of<CHUNKS>(0, c) + r * CHUNKS * CHUNK'
+    fault tensor-groups-backward "cuda_product_tensor" device/cuda/kernels_product_tensor.cu \
+        'multiply<S, BACK, true>(left, weights, g, own, sum);' \
+        'multiply<S, BACK, true>(left, weights, TILE_DEPTH / GROUP - 1 - g, own, sum);'
+    fault tensor-copies-unawaited "cuda_product_tensor" device/cuda/kernels_product_tensor.cu \
+        '        fr_copies_await<STAGES - 2>();' ''
+    fault tensor-awaits-one-less "cuda_product_tensor" device/cuda/kernels_product_tensor.cu \
+        'fr_copies_await<STAGES - 2>();' 'fr_copies_await<STAGES - 1>();'
+    fault tensor-stage-unawaited "cuda_product_tensor" device/cuda/kernels_product_tensor.cu \
+        '        fr_sync();' ''
+    fault tensor-stage-filled-early "cuda_product_tensor_races" device/cuda/kernels_product_tensor.cu \
+        '        fr_sync();' '' \
+        '        fr_copies_close();
+        const fr_bf16 *x' \
+        '        fr_copies_close();
+        fr_sync();
+        const fr_bf16 *x'
+    fault tensor-cut-in-a-group "cuda_product_parts" device/cuda/product.c \
+        'on_tensor_cores(w, way) ? FR_TENSOR_GROUP : 1' '1'
     fault part-at-wrong-row "cuda_product_parts" device/cuda/product.c \
-        'run.rows = rows + row * row_bytes;' 'run.rows = rows + first * row_bytes;'
+        '(row_run){rows + row * row_bytes, first' '(row_run){rows + first * row_bytes, first'
     fault sums-between-parts-lost "cuda_product_parts" device/cuda/product.c \
         '.begun = first > 0 ? sums : NULL' '.begun = NULL'
     fault few-part-offset "cuda_few" device/cuda/few.c \

@@ -233,17 +233,20 @@ static void attention(void)
     }
 }
 
-/* In place, all types. */
+/* In place, all types; few rows and more with the operators, and few without tensor cores. */
 static void products(void)
 {
-    enum { N_OUT = 128, N_IN = 192 };
-    for (int i = 0; i < FR_PRODUCT_TYPES * FR_PRODUCT_DIRECTIONS; i++) {
-        fr_product_setting s = {.back = i % 2 == 1, .types = i / 2};
+    enum { N_OUT = 128, N_IN = 192, MORE = 96, WAYS = 3 };
+    for (int i = 0; i < WAYS * FR_PRODUCT_TYPES * FR_PRODUCT_DIRECTIONS; i++) {
+        fr_product_setting s = {.back = i / WAYS % 2 == 1,
+                                .types = i / WAYS / 2,
+                                .is_plain = i % WAYS == 1};
+        int64_t m = i % WAYS == 2 ? MORE : TOKENS;
         call c = begin(0);
         fr_product_case p = fr_product_case_init(&c.two, &s, N_OUT, N_IN);
-        fr_view left = view(&c, TOKENS * N_IN, fr_product_left(&s));
-        fr_view out = view(&c, TOKENS * N_IN, fr_product_out(&s));
-        fr_product_case_run(&c.two, &s, TOKENS, left, &p.w, out);
+        fr_view left = view(&c, m * N_IN, fr_product_left(&s));
+        fr_view out = view(&c, m * N_IN, fr_product_out(&s));
+        fr_product_case_run(&c.two, &s, m, left, &p.w, out);
         fr_two_finish(&c.two);
         fr_product_case_fini(&c.two, &p);
         end(&c);

@@ -102,8 +102,9 @@ static void check_all(const fr_two *two, map_shape shape, int shift, int64_t pie
 {
     static const int64_t ROWS[] = {1, 7, 65};
     for (int i = 0; i < FR_PRODUCT_TYPES * FR_PRODUCT_DIRECTIONS; i++) {
-        fr_product_setting s = {i / FR_PRODUCT_TYPES == 1, i % FR_PRODUCT_TYPES, false,
-                                shift, 0};
+        fr_product_setting s = {.back = i / FR_PRODUCT_TYPES == 1,
+                                .types = i % FR_PRODUCT_TYPES,
+                                .shift = shift};
         fr_product_case p = fr_product_case_init(two, &s, shape.n_out, shape.n_in);
         for (int r = 0; r < FR_N_CASES(ROWS); r++) {
             s.accumulate = (i + r) % 2 == 0;
@@ -153,8 +154,8 @@ static void several_blocks_add_up(void)
     enum { N_OUT = FR_LT_MOST_BLOCK + 24, N_IN = 8 };
     fr_two two = fr_lt_case_two("");
     for (int i = 0; i < FR_PRODUCT_TYPES * FR_PRODUCT_DIRECTIONS; i++) {
-        fr_product_setting s = {i / FR_PRODUCT_TYPES == 1, i % FR_PRODUCT_TYPES, false,
-                                0, 0};
+        fr_product_setting s = {.back = i / FR_PRODUCT_TYPES == 1,
+                                .types = i % FR_PRODUCT_TYPES};
         /* sums of several blocks are in f32, so a result in bf16 is offered for all weights */
         bool own = !s.back && !is_offered(&s);
         fr_product_case p = fr_product_case_init(&two, &s, N_OUT, N_IN);
@@ -184,7 +185,7 @@ static void many_rows_are_taken_in_turns(void)
 {
     enum { M = 70000, N_OUT = 256, N_IN = 8 };
     fr_two two = fr_lt_case_two("");
-    fr_product_setting s = {true, 2, false, 0, 0}; /* f32 by bf16 */
+    fr_product_setting s = {.back = true, .types = 2}; /* f32 by bf16 */
     fr_product_case p = fr_product_case_init(&two, &s, N_OUT, N_IN);
     check_sums(&two, &p, &s, M, PIECE);
     fr_product_case_fini(&two, &p);
@@ -199,7 +200,7 @@ static void what_is_added_may_lie_elsewhere(void)
     enum { M = 7, N_OUT = 72, N_IN = 40 };
     fr_two two = fr_lt_case_two("");
     for (int types = 0; types < FR_PRODUCT_TYPES; types++) {
-        fr_product_setting s = {false, types, true, 0, 0};
+        fr_product_setting s = {.types = types, .accumulate = true};
         fr_product_case p = fr_product_case_init(&two, &s, N_OUT, N_IN);
         fr_pair x = fr_pair_numbers(&two, "x", M * N_IN, fr_product_left(&s), 5, 1.0);
         fr_pair add =
@@ -256,7 +257,7 @@ static void an_algorithm_that_refuses_few_rows_is_not_used(void)
 static void rounding_twice_is_noticed(void)
 {
     fr_two two = fr_lt_case_two("twice");
-    fr_product_setting s = {false, 7, true, 0, 0};
+    fr_product_setting s = {.types = 7, .accumulate = true};
     fr_product_case p = fr_product_case_init(&two, &s, 72, 40);
     check_sums(&two, &p, &s, 65, 0);
     assert_used(&two, FR_BF16, false);

@@ -109,7 +109,7 @@ static void check_product_fails(const char *error, const char *part)
 {
     enum { M = 5, N_OUT = 16, N_IN = 24 };
     fr_two two = fr_lt_case_two("");
-    fr_product_setting s = {false, 6, false, 0, 0};
+    fr_product_setting s = {.types = 6};
     fr_product_case p = fr_product_case_init(&two, &s, N_OUT, N_IN);
     fr_pair x = fr_pair_numbers(&two, "x", M * N_IN, FR_BF16, 5, 1.0);
     fr_pair y = fr_pair_numbers(&two, "y", M * N_OUT, FR_F32, 9, 1.0);

@@ -57,8 +57,9 @@ static void products_are_near_the_sums(void)
         return;
     }
     for (int i = 0; i < FR_PRODUCT_TYPES * FR_PRODUCT_DIRECTIONS; i++) {
-        check_near(&two, &(fr_product_setting){i / FR_PRODUCT_TYPES == 1,
-                                               i % FR_PRODUCT_TYPES, i % 3 == 0, 0, 0});
+        check_near(&two, &(fr_product_setting){.back = i / FR_PRODUCT_TYPES == 1,
+                                               .types = i % FR_PRODUCT_TYPES,
+                                               .accumulate = i % 3 == 0});
     }
     fr_two_close(&two);
 }
@@ -102,8 +103,9 @@ static void rows_have_the_same_bits_in_any_call(void)
         return;
     }
     for (int i = 0; i < FR_PRODUCT_TYPES * FR_PRODUCT_DIRECTIONS; i++) {
-        check_rows(&two, &(fr_product_setting){i / FR_PRODUCT_TYPES == 1,
-                                               i % FR_PRODUCT_TYPES, i % 3 == 0, 0, 0});
+        check_rows(&two, &(fr_product_setting){.back = i / FR_PRODUCT_TYPES == 1,
+                                               .types = i % FR_PRODUCT_TYPES,
+                                               .accumulate = i % 3 == 0});
     }
     fr_two_close(&two);
 }
@@ -118,7 +120,8 @@ static void assert_equal_products(const fr_two *two, const char *what,
     for (int back = 0; back < 2; back++) {
         int64_t depth = back == 1 ? a->n_out : a->n_in;
         int64_t columns = back == 1 ? a->n_in : a->n_out;
-        fr_product_setting s = {back == 1, 6, true, 0, 0}; /* bf16 to f32 */
+        fr_product_setting s = {
+            .back = back == 1, .types = 6, .accumulate = true}; /* bf16 to f32 */
         fr_pair left = fr_pair_numbers(two, "left", M * depth, FR_BF16, 5, 1);
         fr_pair one = fr_pair_numbers(two, what, M * columns, FR_F32, 11, 1);
         fr_pair other = fr_pair_numbers(two, what, M * columns, FR_F32, 11, 1);
@@ -141,7 +144,7 @@ static void parts_of_a_matrix_do_not_show(void)
     if (!open_two(&two)) {
         return;
     }
-    fr_product_setting s = {false, 6, false, 0, 0};
+    fr_product_setting s = {.types = 6};
     fr_product_case p = fr_product_case_init(&two, &s, N_OUT, N_IN);
     const uint16_t *rows = p.linear.w.parts[0].rows;
     void *low = fr_test_to_device(&two, rows, FIRST * N_IN * 2, 0);

@@ -1,5 +1,7 @@
 /* Products on a CUDA device do not depend on how a matrix is stored: in how many parts, in which number formats and order of rows,
- * and in slices of which size it is read. */
+ * and in slices of which size it is read. The emulated tensor cores add 16 products together, so that bits tell where a depth is
+ * cut. */
+#define _GNU_SOURCE
 #include "product_case.h"
 
 #include "device/bf16.h"
@@ -168,5 +170,6 @@ static const fr_case CASES[] = {
 
 int main(int argc, char **argv)
 {
+    (void)setenv("FR_EMULATED_MMA", "together", 1);
     return fr_suite_main("cuda_product_parts", CASES, FR_N_CASES(CASES), argc, argv);
 }

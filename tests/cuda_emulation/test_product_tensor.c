@@ -35,8 +35,8 @@ static sum sum_of(const fr_linear_case *linear, bool back, const float *left,
     int64_t n_in = linear->w.n_in;
     sum out = {0, 0};
     for (int64_t d = 0; d < fr_linear_case_depth(linear, back); d++) {
-        double x = fr_bf16_widen(fr_bf16_round(left[d]));
-        double w = linear->wide[back ? d * n_in + column : column * n_in + d];
+        double x = (double)fr_bf16_widen(fr_bf16_round(left[d]));
+        double w = (double)linear->wide[back ? d * n_in + column : column * n_in + d];
         out.value += x * w;
         out.size += fabs(x * w);
     }
@@ -134,8 +134,8 @@ static void check_shape(const fr_two *two, map_shape shape, fr_product_setting s
     static const int64_t ROWS[] = {1, 16, 17, 64, 65, 128, 131};
     fr_product_case p = fr_product_case_init(two, &s, shape.n_out, shape.n_in);
     for (int r = 0; r < FR_N_CASES(ROWS); r++) {
-        s.accumulate = (n + r) % 2 == 1;
-        if (fr_pair_takes(r + n, 3)) {
+        s.accumulate = (n / SETTINGS + r / 2) % 2 == 1;
+        if ((r + n) % 2 == 0 && fr_pair_takes(r, 4)) {
             check_numbers(two, &p, &s, ROWS[r]);
         }
     }
@@ -247,7 +247,7 @@ static void check_rows(const fr_two *two, const fr_product_setting *s)
 static void rows_have_the_same_bits_in_any_call(void)
 {
     fr_two two = fr_two_open();
-    for (int i = 0; i < SETTINGS; i += 3) {
+    for (int i = 0; i < SETTINGS; i += 7) {
         fr_product_setting s = setting(i);
         s.accumulate = i % 2 == 1;
         check_rows(&two, &s);
