@@ -355,7 +355,7 @@ static bool settle(int on, const char *name, const char *value, const fr_sums_wa
     open_ends(on + 1, &e);
     say("FR_EMULATED_NCCL_ERROR", NULL);
     say(name, e.rank == on ? value : NULL);
-    FR_ASSERT_OK(fr_grid_init(fr_test_ctx(), e.world, 1, e.size, &grid));
+    FR_ASSERT_OK(fr_grid_init(fr_test_ctx(), e.world, NULL, 1, e.size, &grid));
     fr_status status = fr_link_settle_sums(fr_test_ctx(), &grid, e.device, w, &e.link);
     if (reason != NULL) {
         FR_ASSERT_FAILS(status, FR_ERR_UNSUPPORTED, reason);
@@ -449,7 +449,8 @@ static void sums_of_the_processor_are_not_over_nccl(void)
     fr_sums_wanted wanted = {.asked = "nccl", .kind = "cpu"};
     fr_device_params params = {.kind = "cpu", .n_threads = 1};
     FR_ASSERT_OK(fr_device_create(fr_test_ctx(), &params, &cpu));
-    FR_ASSERT_OK(fr_grid_init(fr_test_ctx(), world, 1, fr_group_size(world), &grid));
+    FR_ASSERT_OK(
+        fr_grid_init(fr_test_ctx(), world, NULL, 1, fr_group_size(world), &grid));
     FR_ASSERT_FAILS(fr_link_settle_sums(fr_test_ctx(), &grid, cpu, &wanted, &link),
                     FR_ERR_UNSUPPORTED, "no GPU computes");
     wanted.asked = "auto";
