@@ -1,0 +1,55 @@
+# A second witness of the kernels: PTX that nvcc makes of them, translated to C++ (README.md).
+
+# The translation itself, which needs no nvcc.
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+add_test(NAME unit.cuda_ptx COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/test_translate.py ${CMAKE_CXX_COMPILER})
+fr_test_properties(unit.cuda_ptx unit 1)
+set_tests_properties(unit.cuda_ptx PROPERTIES TIMEOUT 300) # it compiles
+
+option(FORERUN_CUDA_PTX "Build the tests of the CUDA backend a second time, over kernels that nvcc has read (needs nvcc)" OFF)
+set(FORERUN_CUDA_PTX_ARCHITECTURE 80 CACHE STRING "The GPU that FORERUN_CUDA_PTX lets nvcc make PTX for")
+if(NOT FORERUN_CUDA_PTX OR FORERUN_SANITIZE)
+    return()
+endif()
+find_program(FORERUN_NVCC nvcc HINTS ENV CUDA_PATH PATH_SUFFIXES bin PATHS /usr/local/cuda/bin DOC "NVIDIA's compiler of kernels")
+if(NOT FORERUN_NVCC)
+    message(FATAL_ERROR "FORERUN_CUDA_PTX is ON, but nvcc is not found; install CUDA's nvcc and put it on PATH, or set it to OFF")
+endif()
+
+# Each source to PTX with the flags of cmake/cuda.cmake, and that to C++.
+set(folder ${CMAKE_CURRENT_BINARY_DIR}/cuda_ptx)
+file(MAKE_DIRECTORY ${folder})
+file(GLOB translator CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/*.py)
+file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/device/cuda/*.cu)
+set(translated "")
+foreach(source ${sources})
+    get_filename_component(name ${source} NAME_WE)
+    add_custom_command(OUTPUT ${folder}/${name}.ptx
+        COMMAND ${FORERUN_NVCC} -std=c++17 -fmad=false --ftz=false -prec-div=true -prec-sqrt=true -Werror all-warnings
+            -I${PROJECT_SOURCE_DIR}/src -I${PROJECT_SOURCE_DIR}/src/device/cuda/hardware
+            -arch=compute_${FORERUN_CUDA_PTX_ARCHITECTURE} -MD -MF ${folder}/${name}.d -ptx -o ${folder}/${name}.ptx ${source}
+        DEPENDS ${source} DEPFILE ${folder}/${name}.d COMMENT "nvcc -ptx ${name}" VERBATIM)
+    add_custom_command(OUTPUT ${folder}/${name}.cpp
+        COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/translate.py --out ${folder}/${name}.cpp ${folder}/${name}.ptx
+        DEPENDS ${folder}/${name}.ptx ${translator} COMMENT "translate ${name}.ptx" VERBATIM)
+    list(APPEND translated ${folder}/${name}.cpp)
+endforeach()
+add_library(fr_translated OBJECT ${translated})
+target_include_directories(fr_translated PRIVATE ${PROJECT_SOURCE_DIR}/tests/cuda_emulation)
+# nobody writes what is compiled here, so there is nothing to warn of
+target_compile_options(fr_translated PRIVATE -O1 -ffp-contract=off -fno-math-errno -w)
+if(FR_HOST_HAS_FMA)
+    target_compile_options(fr_translated PRIVATE -mfma)
+endif()
+add_library(fr_translated_kernels STATIC $<TARGET_OBJECTS:fr_translated>
+    ${PROJECT_SOURCE_DIR}/tests/cuda_emulation/block.cpp ${PROJECT_SOURCE_DIR}/tests/cuda_emulation/fiber.cpp)
+target_link_libraries(fr_translated_kernels PUBLIC fr_cuda PRIVATE fr_emulation_options)
+
+# The tests of each operator, unchanged.
+foreach(name activation attention few heads loss norm_heads norms product product_parts qkv rows sample widen)
+    add_executable(cuda_${name}_ptx ${PROJECT_SOURCE_DIR}/tests/cuda_emulation/test_${name}.c)
+    target_link_libraries(cuda_${name}_ptx PRIVATE fr_cuda_pair fr_options)
+    add_test(NAME conf.cuda_${name}_ptx CONFIGURATIONS long COMMAND cuda_${name}_ptx)
+    fr_test_properties(conf.cuda_${name}_ptx conf 1)
+    fr_emulated_gpu(cuda_${name}_ptx conf.cuda_${name}_ptx fr_translated_kernels)
+endforeach()
