@@ -149,9 +149,6 @@ if(FORERUN_CUDA_RACES AND NOT FORERUN_SANITIZE)
     fr_emulated_gpu(cuda_sectors conf.cuda_sectors_races fr_racing_kernels)
 endif()
 
-# The same over kernels that nvcc has read.
-include(${CMAKE_CURRENT_LIST_DIR}/ptx/tests.cmake)
-
 # Messages from the memory of GPUs.
 if(FR_MPI_TELLS_CUDA)
     fr_mpi_test(mpi/test_link_direct.c 2 3)
@@ -218,3 +215,6 @@ if(NOT FORERUN_SANITIZE)
         fr_emulated_gpu(golden_cuda_${name} golden.cuda_${name} fr_emulated_kernels)
     endforeach()
 endif()
+
+# The same over kernels that nvcc has read.
+include(${CMAKE_CURRENT_LIST_DIR}/ptx/tests.cmake)

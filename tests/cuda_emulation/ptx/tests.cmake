@@ -19,7 +19,8 @@ endif()
 # Each source to PTX with the flags of cmake/cuda.cmake, and that to C++.
 set(folder ${CMAKE_CURRENT_BINARY_DIR}/cuda_ptx)
 file(MAKE_DIRECTORY ${folder})
-file(GLOB translator CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/*.py)
+set(translator translate.py read.py words.py tensor_words.py)
+list(TRANSFORM translator PREPEND ${CMAKE_CURRENT_LIST_DIR}/)
 file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/device/cuda/*.cu)
 set(translated "")
 foreach(source ${sources})
@@ -53,3 +54,22 @@ foreach(name activation attention few heads loss norm_heads norms product produc
     fr_test_properties(conf.cuda_${name}_ptx conf 1)
     fr_emulated_gpu(cuda_${name}_ptx conf.cuda_${name}_ptx fr_translated_kernels)
 endforeach()
+
+# A model's losses and gradients, and training that ends with the bits of training over the sources.
+add_executable(golden_cuda_model_ptx ${PROJECT_SOURCE_DIR}/tests/golden/test_model.c
+    ${PROJECT_SOURCE_DIR}/tests/cuda_emulation/backends.c)
+target_link_libraries(golden_cuda_model_ptx PRIVATE fr_support fr_options)
+add_test(NAME golden.cuda_model_ptx CONFIGURATIONS long COMMAND golden_cuda_model_ptx)
+fr_test_properties(golden.cuda_model_ptx golden 1)
+fr_emulated_gpu(golden_cuda_model_ptx golden.cuda_model_ptx fr_translated_kernels)
+
+add_executable(forerun_cuda_ptx ${CLI_SOURCES} ${PROJECT_SOURCE_DIR}/tests/cuda_emulation/backends.c)
+target_link_libraries(forerun_cuda_ptx PRIVATE fr_train fr_options)
+target_compile_definitions(forerun_cuda_ptx PRIVATE FORERUN_VERSION="${PROJECT_VERSION}")
+fr_emulated_gpu(forerun_cuda_ptx "" fr_translated_kernels)
+add_test(NAME e2e.cuda_ptx CONFIGURATIONS long COMMAND bash ${PROJECT_SOURCE_DIR}/tests/e2e/cuda_ptx.sh)
+fr_test_properties(e2e.cuda_ptx e2e 2)
+set_property(TEST e2e.cuda_ptx APPEND PROPERTY ENVIRONMENT
+    "FORERUN=$<TARGET_FILE:forerun_cuda_ptx>" "SOURCES=$<TARGET_FILE:forerun_cuda>" "SOURCE=${PROJECT_SOURCE_DIR}"
+    "LD_LIBRARY_PATH=${CMAKE_CURRENT_BINARY_DIR}/emulated_driver")
+set_property(TEST e2e.cuda_ptx APPEND PROPERTY ENVIRONMENT_MODIFICATION "CUDA_VISIBLE_DEVICES=unset:")
