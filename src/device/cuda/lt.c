@@ -27,8 +27,9 @@ int64_t fr_cuda_lt_spared(const fr_cuda_driver *driver)
 int64_t fr_lt_block(const fr_lt_shape *shape)
 {
     int64_t row = shape->n_in * (int64_t)fr_dtype_bytes(shape->in);
+    int64_t most = FR_LT_BYTES / 2 / (int64_t)sizeof(float); /* a row of either side */
     bool is_wide = shape->n_in % FR_LT_GRAIN == 0 && shape->n_out % FR_LT_GRAIN == 0 &&
-                   row > 0 && shape->n_out > 0;
+                   row > 0 && shape->n_in <= most && shape->n_out <= most;
     int64_t rows = is_wide ? fr_min(FR_CUDA_SLICE_BYTES / row, FR_LT_MOST_BLOCK) : 0;
     return fr_min(rows / FR_LT_GRAIN * FR_LT_GRAIN, shape->n_out);
 }
