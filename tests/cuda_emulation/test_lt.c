@@ -102,6 +102,7 @@ static void check_sums(const fr_two *two, const fr_product_case *p,
     fr_product_case_run(two, s, m, fr_view_at(left.on_cuda, s->shift), &p->w,
                         fr_view_at(out.on_cuda, s->shift));
     if (piece == 0) {
+        fr_two_finish(two); /* a device that closes may wait for all work */
         own_sums(s, &p->w, m, s->shift + m * depth, s->shift + n + 1, out.cpu);
     } else if (!is_offered(s)) {
         fr_product_case_sums(&p->linear, s, m, x, wanted);
