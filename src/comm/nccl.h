@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 /** The oldest version that will do: 2.18, as 10000 major + 100 minor + patch. Communicators that never block came with 2.14 and the
- * configuration below with 2.17; what is older than 2.18 is of before CUDA 12.1 and of no GPU driver that Forerun takes. */
+ * configuration below with 2.17. One version more leaves out the first of both; the drivers that Forerun takes are newer than all of these. */
 enum { FR_NCCL_OLDEST = 21800, FR_NCCL_CONFIG_VERSION = 21700 };
 
 typedef enum fr_nccl_result {
