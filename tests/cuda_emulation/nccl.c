@@ -33,7 +33,7 @@
 FR_NCCL(FR_DECLARE)
 #undef FR_DECLARE
 
-enum { RUBBISH = 0xC5, MOST_LOOKS = 6, MOST_RANKS = 64, TAGS = 20000 };
+enum { RUBBISH = 0xC5, MOST_LOOKS = 6, MOST_RANKS = 64, TAGS = 20000, NAMES = 16 };
 enum { NEVER = -1, KILLED = -9 };
 enum { INVALID_ARGUMENT = 4, INVALID_USAGE = 5 };
 
@@ -77,8 +77,8 @@ static struct {
     fr_nccl_comm newest;
     int n_ids;
     uint64_t drawn;
-    char counted[8][32];
-    int counts[8];
+    char counted[NAMES][32];
+    int counts[NAMES];
 } all;
 
 __attribute__((noreturn)) static void stop(const char *call, const char *what)
