@@ -135,7 +135,7 @@ static void check_shape(const fr_two *two, map_shape shape, fr_product_setting s
     fr_product_case p = fr_product_case_init(two, &s, shape.n_out, shape.n_in);
     for (int r = 0; r < FR_N_CASES(ROWS); r++) {
         s.accumulate = (n / SETTINGS + r / 2) % 2 == 1;
-        if ((r + n) % 2 == 0 && fr_pair_takes(r, 4)) {
+        if ((r + n) % 2 == 0 && fr_pair_takes(r / 2, 2)) {
             check_numbers(two, &p, &s, ROWS[r]);
         }
     }

@@ -257,14 +257,15 @@ FR_DEVICE void begin(const fr_product_arguments &a, int64_t row, int64_t column,
 FR_DEVICE fr_four<float> four_of(const float first[2], const float second[2])
 {
     bool has_first = fr_thread() % 2 == 0;
-    const float *own = has_first ? first : second;
-    const float *other = has_first ? second : first;
-    uint64_t given = static_cast<uint64_t>(fr_bits(other[1])) << 32 | fr_bits(other[0]);
+    uint64_t given = static_cast<uint64_t>(fr_bits(has_first ? second[1] : first[1]))
+                         << 32 |
+                     fr_bits(has_first ? second[0] : first[0]);
     uint64_t taken = fr_from_xor(given, 1);
-    float rest[2] = {fr_of_bits(static_cast<uint32_t>(taken)),
-                     fr_of_bits(static_cast<uint32_t>(taken >> 32))};
-    fr_four<float> out = {{has_first ? own[0] : rest[0], has_first ? own[1] : rest[1],
-                           has_first ? rest[0] : own[0], has_first ? rest[1] : own[1]}};
+    float lower = fr_of_bits(static_cast<uint32_t>(taken));
+    float upper = fr_of_bits(static_cast<uint32_t>(taken >> 32));
+    fr_four<float> out = {{has_first ? first[0] : lower, has_first ? first[1] : upper,
+                           has_first ? lower : second[0],
+                           has_first ? upper : second[1]}};
     return out;
 }
 
@@ -376,7 +377,19 @@ FR_DEVICE void tensor_back_few_body(const fr_product_arguments &a)
 {
     product<small, X, Y, true>(a);
 }
-FR_KERNEL_2(tensor_forward, fr_product_arguments, FR_TENSOR_THREADS)
-FR_KERNEL_2(tensor_forward_few, fr_product_arguments, FR_TENSOR_FEW_THREADS)
-FR_KERNEL_2(tensor_back, fr_product_arguments, FR_TENSOR_THREADS)
-FR_KERNEL_2(tensor_back_few, fr_product_arguments, FR_TENSOR_FEW_THREADS)
+
+/* One block a processor is enough where the sums of two leave too few registers. */
+#define TENSOR_KERNEL(name, digits, threads, X, Y)                                     \
+    FR_KERNEL_SHARING(name##_##digits, fr_product_arguments, threads, 1)               \
+    {                                                                                  \
+        name##_body<X, Y>(a);                                                          \
+    }
+#define TENSOR_KERNELS(name, threads)                                                  \
+    TENSOR_KERNEL(name, 00, threads, float, float)                                     \
+    TENSOR_KERNEL(name, 01, threads, float, fr_bf16)                                   \
+    TENSOR_KERNEL(name, 10, threads, fr_bf16, float)                                   \
+    TENSOR_KERNEL(name, 11, threads, fr_bf16, fr_bf16)
+TENSOR_KERNELS(tensor_forward, FR_TENSOR_THREADS)
+TENSOR_KERNELS(tensor_forward_few, FR_TENSOR_FEW_THREADS)
+TENSOR_KERNELS(tensor_back, FR_TENSOR_THREADS)
+TENSOR_KERNELS(tensor_back_few, FR_TENSOR_FEW_THREADS)
