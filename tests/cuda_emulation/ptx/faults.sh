@@ -71,7 +71,6 @@ fault wrong-lane kernels_loss loss_ptx '(shfl\.sync\.bfly\.b32.*?), (%r\d+), (%r
 fault half-a-warp kernels_loss loss_ptx '(shfl\.sync\.bfly\.b32.*?, %r\d+, %r\d+), (%r\d+);' '\1, 65535;' 1
 # what the hardware does not take
 fault misaligned kernels_rows rows_ptx '(ld\.global\.v4\.f32.*?)\[(%rd\d+)\]' '\1[\2+4]' 1
-fault signs-lost kernels_loss loss_ptx 'mul\.wide\.s32' 'mul.wide.u32'
 
 [ ${#wanted[@]} = 0 ] || [ $n_faults = ${#wanted[@]} ] || {
     echo "no such fault among: ${wanted[*]}" >&2
