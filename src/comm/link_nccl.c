@@ -245,11 +245,12 @@ static fr_status nccl_join(fr_link *base, void *handle)
 
 /* ---- the link --------------------------------------------------------------------------------- */
 
-/* This rank has failed where a meeting is under way: MPI may still write its two numbers, so the link's own memory is left behind. */
+/* Where a meeting is still under way, MPI may write its two numbers yet: so the link's own memory is left behind. */
 static void nccl_close(fr_link *base)
 {
     fr_nccl_link *l = fr_nccl_link_of(base);
     fr_nccl_end(l);
+    fr_nccl_end_meeting(l);
     fr_group_remove_advance(base->group, &l->entry);
     fr_lane_close(&l->lane);
     fr_nccl_close(&l->nccl);

@@ -66,6 +66,8 @@ FR_MUST_CHECK fr_status fr_nccl_start(fr_nccl_link *l);
 
 /** The end of the communicator, if there is one: in order where nothing failed and all ranks come in time, else by aborting it. */
 void fr_nccl_end(fr_nccl_link *l);
+/** Of a link whose sums have failed: the meeting that is under way, where the others come to it within a short time. */
+void fr_nccl_end_meeting(fr_nccl_link *l);
 /** At once, so that nothing of it goes on on the GPU. The others' part of it fails. */
 void fr_nccl_abort(fr_nccl_link *l);
 

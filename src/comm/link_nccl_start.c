@@ -18,7 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { TRIAL = 4099, CLOSE_SECONDS = 10, MS = 1000 };
+enum { TRIAL = 4099, CLOSE_SECONDS = 10, MEETING_SECONDS = 2, MS = 1000 };
 
 void fr_nccl_abort(fr_nccl_link *l)
 {
@@ -236,6 +236,22 @@ static bool finalize(fr_nccl_link *l)
         fr_group_wait_until(l->base.group, "closing", has_settled, &w);
     }
     return w.state == FR_NCCL_SUCCESS;
+}
+
+static bool has_met(void *argument)
+{
+    limited *w = argument;
+    fr_nccl_link *l = w->link;
+    w->status = fr_group_test(l->base.group, &l->meeting, &w->is_done);
+    return w->is_done || w->status != FR_OK || fr_clock_ms() >= w->until_ms;
+}
+
+void fr_nccl_end_meeting(fr_nccl_link *l)
+{
+    limited w = limit(l, fr_min(l->seconds, MEETING_SECONDS));
+    if (l->meeting.handle != NULL && !fr_group_is_abandoned(l->base.group)) {
+        fr_group_wait_until(l->base.group, "closing", has_met, &w);
+    }
 }
 
 /* Where this rank has failed, the others may never come. Results are complete by then, so what goes wrong is a warning. */

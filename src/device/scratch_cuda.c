@@ -10,17 +10,18 @@
 #include "device/cuda/sample_room.h"
 #include "device/scratch.h"
 
-/* product.c: slices of widened rows, and where parts in place meet within a group of rows. */
+/* product.c: slices of widened rows, and on tensor cores where parts in place meet within a group of rows. */
 static int64_t slice_bytes(const fr_scratch_shape *s)
 {
+    bool on_tensor_cores = s->dtype == FR_BF16;
     int64_t max = 0;
     for (int i = 0; i < s->n_matrices; i++) {
         const fr_scratch_matrix *w = s->matrices + i;
         int64_t row = w->n_in * (int64_t)fr_dtype_bytes(s->dtype);
         int64_t fit = FR_CUDA_SLICE_BYTES / fr_max(row, 1);
-        int64_t rows = w->on_demand  ? fr_max(fit, FR_TENSOR_GROUP)
-                       : w->in_parts ? FR_TENSOR_GROUP
-                                     : 0;
+        int64_t group = on_tensor_cores ? FR_TENSOR_GROUP : 1;
+        int64_t met = w->in_parts && on_tensor_cores ? FR_TENSOR_GROUP : 0;
+        int64_t rows = w->on_demand ? fr_max(fit, group) : met;
         max = fr_max(max, fr_min(w->n_out, rows) * row);
     }
     return max;

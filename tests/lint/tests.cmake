@@ -11,6 +11,8 @@ foreach(name format shell config_doc)
     fr_script_test(lint ${name} ${CMAKE_CURRENT_LIST_DIR}/${name}.sh)
 endforeach()
 
+set_tests_properties(lint.shell PROPERTIES TIMEOUT 300) # shellcheck takes its time
+
 add_test(NAME lint.links COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/links.py)
 fr_test_properties(lint.links lint 1)
 

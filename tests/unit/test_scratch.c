@@ -52,13 +52,19 @@ static void rows_are_widened_in_slices(void)
     CU_ASSERT_EQUAL(bytes_of(shape), 128 * MIB + 10 * 512 * 4);
     w = (fr_scratch_matrix){1, 4, 100 * MIB, false, true};
     CU_ASSERT_EQUAL(bytes_of(shape), 400 * (int64_t)MIB + 400 * (int64_t)MIB);
+    w.n_out = 40; /* in bf16 a slice has 16 rows at least */
+    shape.dtype = FR_BF16;
+    CU_ASSERT_EQUAL(bytes_of(shape), 16 * 200 * (int64_t)MIB + 400 * (int64_t)MIB);
 }
 
+/* On tensor cores, and a group of rows that lies in two of them. */
 static void parts_have_sums_between_them(void)
 {
     fr_scratch_shape shape = least();
     fr_scratch_matrix w = {.m = 10, .n_out = 1000, .n_in = 512, .in_parts = true};
     with_matrix(&shape, &w);
+    CU_ASSERT_EQUAL(bytes_of(shape), 16 * 512 * 2 + 10 * 512 * 4);
+    shape.dtype = FR_F32;
     CU_ASSERT_EQUAL(bytes_of(shape), 10 * 512 * 4);
 }
 

@@ -308,7 +308,7 @@ KERNELS = [
     ("tables", TABLES, 32, lambda t: (10, 2**32 - 20, 30, 0)[t % 4] + 2 + 7),
     ("spaces", SPACES, 32, lambda t: 0x0202),
     ("tensor_core", TENSOR, 32, product),
-    ("matrices", MATRICES, 32, matrix),
+    ("some_matrices", MATRICES, 32, matrix),
     ("copies", COPIES, 32, lambda t: 1610),
 ]
 

@@ -151,7 +151,7 @@ def build(compiler, folder):
         file.write("\n".join(translate.program(ptx, "all.ptx")) + "\n" + driver)
     out = os.path.join(folder, "all")
     subprocess.run([compiler, "-std=c++17", "-Wall", "-Wextra", "-Werror", "-Wno-unused-but-set-variable", "-O1", "-ffp-contract=off", f"-I{ROOM}", "-o", out,
-                    source, os.path.join(ROOM, "block.cpp"), os.path.join(ROOM, "fiber.cpp")], check=True)
+                    source, *(os.path.join(ROOM, name) for name in ("block.cpp", "fiber.cpp", "tensor.cpp"))], check=True)
     return out
 
 

@@ -43,7 +43,8 @@ if(FR_HOST_HAS_FMA)
     target_compile_options(fr_translated PRIVATE -mfma)
 endif()
 add_library(fr_translated_kernels STATIC $<TARGET_OBJECTS:fr_translated>
-    ${PROJECT_SOURCE_DIR}/tests/cuda_emulation/block.cpp ${PROJECT_SOURCE_DIR}/tests/cuda_emulation/fiber.cpp)
+    ${PROJECT_SOURCE_DIR}/tests/cuda_emulation/block.cpp ${PROJECT_SOURCE_DIR}/tests/cuda_emulation/fiber.cpp
+    ${PROJECT_SOURCE_DIR}/tests/cuda_emulation/tensor.cpp)
 target_link_libraries(fr_translated_kernels PUBLIC fr_cuda PRIVATE fr_emulation_options)
 
 # The tests of each operator, unchanged.
