@@ -8,7 +8,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FOLDER_BYTES = 512, WAIT_MS = 1500, FOREVER_S = 3600 };
+enum {
+    FOLDER_BYTES = 512,
+    WAIT_MS = 1500,
+    LOOK_MS = 50,
+    LOOKS = 1200,
+    FOREVER_S = 3600
+};
 
 /* What all cases need; one folder that all ranks know. */
 typedef struct stage {
@@ -50,20 +56,32 @@ static void close_stage(stage *s)
     fr_watch_destroy(&s->watch);
 }
 
-static void rest(void)
+static void rest(int ms)
 {
-    struct timespec pause = {WAIT_MS / 1000, (long)(WAIT_MS % 1000) * 1000000};
+    struct timespec pause = {ms / 1000, (long)(ms % 1000) * 1000000};
     (void)nanosleep(&pause, NULL);
 }
 
-/* The line of a rank, as another rank finds it after this much time. */
-static void expect_waiting(const stage *s, int rank, const char *what, int peer)
+/* The line of a rank once it says this, which it does until this rank goes on; or as it is after a minute. */
+static fr_rank_line line_of(const stage *s, int rank, const char *state,
+                            const char *what)
 {
     char path[FOLDER_BYTES + 32];
     fr_rank_line line = {0};
-    rest();
+    bool is_there = false;
     (void)snprintf(path, sizeof path, "%s/rank-%04d.slot", s->folder, rank);
-    CU_ASSERT_TRUE(fr_rank_line_read(path, &line));
+    for (int i = 0; i < LOOKS && !is_there; i++) {
+        rest(LOOK_MS);
+        is_there = fr_rank_line_read(path, &line) && strcmp(line.state, state) == 0 &&
+                   strcmp(line.what, what) == 0;
+    }
+    CU_ASSERT_TRUE(is_there);
+    return line;
+}
+
+static void expect_waiting(const stage *s, int rank, const char *what, int peer)
+{
+    fr_rank_line line = line_of(s, rank, "waiting", what);
     CU_ASSERT_EQUAL(line.rank, rank);
     CU_ASSERT_STRING_EQUAL(line.state, "waiting");
     CU_ASSERT_STRING_EQUAL(line.what, what);
@@ -151,20 +169,15 @@ static void reductions_and_barriers_wait_for_all(void)
 /* After a wait the rank computes again, also in its line. */
 static void a_wait_that_ends_is_over(void)
 {
-    char path[FOLDER_BYTES + 32];
-    fr_rank_line line = {0};
     stage s;
     open_stage(&s);
     fr_group_set_watch(s.world, s.watch);
     fr_watch_at(s.watch, 4, "t", 2);
     if (fr_group_rank(s.world) == 1) {
-        rest();
+        rest(WAIT_MS);
     }
     FR_ASSERT_OK(fr_group_barrier(s.world));
-    rest();
-    (void)snprintf(path, sizeof path, "%s/rank-%04d.slot", s.folder,
-                   fr_group_rank(s.world));
-    CU_ASSERT_TRUE(fr_rank_line_read(path, &line));
+    fr_rank_line line = line_of(&s, fr_group_rank(s.world), "computing", "-");
     CU_ASSERT_STRING_EQUAL(line.state, "computing");
     CU_ASSERT_STRING_EQUAL(line.what, "-");
     CU_ASSERT_EQUAL(line.peer, -1);
