@@ -9,6 +9,7 @@ SOURCE=${SOURCE:-$(cd "$(dirname "$0")/../.." && pwd)}
 ulimit -c 0
 
 tests=$tree/build/release/tests
+others=${LD_LIBRARY_PATH:-}
 limit=120 # seconds; a test takes a few
 declare -A used=()
 
@@ -25,8 +26,6 @@ prepare() {
     fi
     (cd "$tree" && cmake --preset release "${launcher[@]}" -DWITH_CUDA=OFF -DFORERUN_CUDA_RACES=ON) >"$work/build" 2>&1 ||
         fail "$(cat "$work/build")"
-    local ours=$tests/emulated_cublaslt:$tests/emulated_nccl:$tests/emulated_driver
-    export LD_LIBRARY_PATH=$ours${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 }
 
 # build TEST...
@@ -39,10 +38,21 @@ build() {
         fail "$(grep -A5 'error' "$work/build" || tail "$work/build")"
 }
 
+# libraries PROGRAM: the folders that ctest lets it look into
+libraries() {
+    case $1 in
+    cuda_lt*) echo "$tests/emulated_cublaslt:$tests/emulated_driver" ;;
+    mpi_link_nccl) echo "$tests/emulated_nccl:$tests/emulated_driver" ;;
+    *) echo "$tests/emulated_driver" ;;
+    esac
+}
+
 # run_test PROGRAM[:CASE]: output in $work/out; programs with a name that ends with _races look at each access (races.cpp).
 run_test() {
     local program=${1%%:*} cases=()
     [[ $1 != *:* ]] || cases=("${1#*:}")
+    local -x LD_LIBRARY_PATH
+    LD_LIBRARY_PATH=$(libraries "$program")${others:+:$others}
     case $program in
     mpi_*) timeout -k 5 $((limit / 3)) mpirun -n 2 "$tests/$program" --ranks 2 "${cases[@]}" ;;
     *_races) FR_EMULATED_FEW=1 timeout -k 5 "$limit" "$tests/$program" "${cases[@]}" ;;
