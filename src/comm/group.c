@@ -191,12 +191,18 @@ fr_status fr_group_allreduce(fr_group *group, fr_reduce op, int64_t *values, int
                                       : group->ops->allreduce(group, op, values, n);
 }
 
-/* Each rank knows its own alone and leaves the others zero, so the sum is a gather. */
+/* Each rank sets its own part and leaves the others zero, so that the sum is all of them. */
+fr_status fr_group_gather(fr_group *group, const int64_t *mine, int64_t n, int64_t *all)
+{
+    memset(all, 0, (size_t)(group->size * n) * sizeof *all);
+    memcpy(all + group->rank * n, mine, (size_t)n * sizeof *all);
+    return fr_group_allreduce(group, FR_SUM, all, group->size * n);
+}
+
 fr_status fr_group_nodes(fr_group *group, int64_t *nodes)
 {
-    memset(nodes, 0, (size_t)group->size * sizeof *nodes);
-    nodes[group->rank] = group->node_leader;
-    return fr_group_allreduce(group, FR_SUM, nodes, group->size);
+    int64_t leader = group->node_leader;
+    return fr_group_gather(group, &leader, 1, nodes);
 }
 
 fr_status fr_group_allreduce_begin(fr_group *group, fr_reduce op, int64_t *values,

@@ -95,6 +95,10 @@ FR_MUST_CHECK fr_status fr_group_allreduce(fr_group *group, fr_reduce op,
 FR_MUST_CHECK fr_status fr_group_broadcast(fr_group *group, int root, void *data,
                                            int64_t bytes);
 
+/** Collective: what each rank has, on all of them. @param mine  [n]; equal n on all ranks @param[out] all  [size, n] */
+FR_MUST_CHECK fr_status fr_group_gather(fr_group *group, const int64_t *mine, int64_t n,
+                                        int64_t *all);
+
 /** Collective. @param[out] nodes  [size] of each rank: the lowest rank of this group on its node */
 FR_MUST_CHECK fr_status fr_group_nodes(fr_group *group, int64_t *nodes);
 

@@ -99,6 +99,25 @@ static void a_reduction_of_several_pieces_adds_every_value(void)
     fr_group_destroy(&world);
 }
 
+static void a_gather_brings_all_parts_in_the_order_of_the_ranks(void)
+{
+    enum { N = 3 };
+    fr_group *world = fr_test_world();
+    int rank = fr_group_rank(world);
+    int size = fr_group_size(world);
+    int64_t mine[N] = {rank, -rank, INT64_MIN + rank};
+    int64_t *all = (int64_t *)(void *)make_bytes((int64_t)size * N * 8);
+    memset(all, 0x55, (size_t)size * N * 8);
+    FR_ASSERT_OK(fr_group_gather(world, mine, N, all));
+    for (int r = 0; r < size; r++) {
+        CU_ASSERT_EQUAL(all[N * r], r);
+        CU_ASSERT_EQUAL(all[N * r + 1], -r);
+        CU_ASSERT_EQUAL(all[N * r + 2], INT64_MIN + r);
+    }
+    free(all);
+    fr_group_destroy(&world);
+}
+
 static void every_root_broadcasts_short_and_long_data(void)
 {
     static const int64_t SIZES[] = {1, 4096, LONG_BYTES};
@@ -350,6 +369,7 @@ static const fr_case CASES[] = {
     FR_CASE(world_gives_the_context_its_rank),
     FR_CASE(reductions_are_exact_on_large_integers),
     FR_CASE(a_reduction_of_several_pieces_adds_every_value),
+    FR_CASE(a_gather_brings_all_parts_in_the_order_of_the_ranks),
     FR_CASE(every_root_broadcasts_short_and_long_data),
     FR_CASE(nobody_passes_a_barrier_before_all_are_there),
     FR_CASE(a_long_wait_sleeps),

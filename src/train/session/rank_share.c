@@ -47,21 +47,20 @@ fr_status fr_rank_threads(fr_ctx *ctx, const fr_share *share, int64_t asked, int
     return FR_OK;
 }
 
-/* How many ranks of the node have this rank's device. Each sets its own text and leaves the others zero, so that the sum of
- * their bytes, as whole words, is all of them. */
+/* How many ranks of the node have this rank's device. */
 static fr_status count_sharers(fr_ctx *ctx, fr_group *node, const char *which,
                                int64_t *out)
 {
     enum { WORDS = sizeof((fr_device_facts){0}.which) / sizeof(int64_t) };
     int64_t n = fr_group_size(node);
+    int64_t mine[WORDS] = {0};
     int64_t *words = NULL;
     *out = 0;
     fr_status status = fr_alloc(ctx, n * WORDS, sizeof *words, &words);
     status = fr_group_agree(node, status);
     if (status == FR_OK) {
-        (void)snprintf((char *)(words + (int64_t)fr_group_rank(node) * WORDS),
-                       WORDS * sizeof *words, "%s", which);
-        status = fr_group_allreduce(node, FR_SUM, words, n * WORDS);
+        (void)snprintf((char *)mine, sizeof mine, "%s", which);
+        status = fr_group_gather(node, mine, WORDS, words);
     }
     for (int64_t i = 0; i < n && status == FR_OK; i++) {
         *out += strcmp((const char *)(words + i * WORDS), which) == 0;

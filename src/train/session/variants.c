@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Each rank sets its own entry and leaves the others zero, so that the sum of their bytes, as whole words, is all of them. */
 fr_status fr_variants_gather(fr_ctx *ctx, fr_group *world,
                              const fr_device_variant *mine, fr_device_variant **out)
 {
@@ -14,6 +13,7 @@ fr_status fr_variants_gather(fr_ctx *ctx, fr_group *world,
     _Static_assert(sizeof(fr_device_variant) % sizeof(int64_t) == 0,
                    "a variant must be whole words");
     int64_t n = fr_group_size(world);
+    int64_t own[WORDS];
     int64_t *words = NULL;
     *out = NULL;
     fr_status status = fr_alloc(ctx, n * WORDS, sizeof *words, &words);
@@ -22,8 +22,8 @@ fr_status fr_variants_gather(fr_ctx *ctx, fr_group *world,
     }
     status = fr_group_agree(world, status);
     if (status == FR_OK) {
-        memcpy(words + (int64_t)fr_group_rank(world) * WORDS, mine, sizeof *mine);
-        status = fr_group_allreduce(world, FR_SUM, words, n * WORDS);
+        memcpy(own, mine, sizeof own);
+        status = fr_group_gather(world, own, WORDS, words);
     }
     if (status == FR_OK) {
         memcpy(*out, words, (size_t)n * sizeof **out);
