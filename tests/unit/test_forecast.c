@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "comm/link.h"
 #include "model/network/stage_bytes.h"
+#include "support/forecast_case.h"
 #include "support/suite.h"
 #include "train/forecast/forecast.h"
 
@@ -10,30 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const fr_arch ARCH = {.family = "llama",
-                             .attn_norm = true,
-                             .mlp_norm = true,
-                             .gated = true,
-                             .embedding_scale = 1.0,
-                             .residual_scale = 1.0,
-                             .logit_scale = 1.0,
-                             .n_layers = 8,
-                             .d_model = 64,
-                             .d_ff = 128,
-                             .n_heads = 4,
-                             .n_kv_heads = 2,
-                             .head_dim = 16,
-                             .vocab_size = 100,
-                             .context_length = 64};
-
 /* ---- bytes -------------------------------------------------------------------------------- */
 
 static void bytes_follow_the_formulas(void)
 {
-    CU_ASSERT_EQUAL(fr_edge_bytes(&ARCH, 10), 10 * 64 * 4);
-    CU_ASSERT_EQUAL(fr_reduction_bytes(&ARCH, 3, 5), 2 * 3 * 5 * 2 * 16 * 8);
-    CU_ASSERT_EQUAL(fr_step_summary_bytes(&ARCH, 4), (4 + 3 * 4 + 8) * 8);
-    CU_ASSERT_EQUAL(fr_task_bytes(&ARCH, 3, 5), 3 * 5 * 2 * 16 * 56);
+    CU_ASSERT_EQUAL(fr_edge_bytes(&FR_FORECAST_ARCH, 10), 10 * 64 * 4);
+    CU_ASSERT_EQUAL(fr_reduction_bytes(&FR_FORECAST_ARCH, 3, 5),
+                    2 * 3 * 5 * 2 * 16 * 8);
+    CU_ASSERT_EQUAL(fr_step_summary_bytes(&FR_FORECAST_ARCH, 4), (4 + 3 * 4 + 8) * 8);
+    CU_ASSERT_EQUAL(fr_task_bytes(&FR_FORECAST_ARCH, 3, 5), 3 * 5 * 2 * 16 * 56);
 }
 
 /* 2 layers, P 3, N 2 2 16 = 64, M 5, D 7: W2 64 5 and B2 64 a layer, E 3 7, W1 5 7, B1 5, three times and a gradient;
@@ -43,49 +29,18 @@ static void bytes_of_an_mlp_follow_its_shape(void)
     int64_t tensors = 2 * (64 * 5 + 64) + 3 * 7 + 5 * 7 + 5;
     int64_t prefix = 2 * 3 * 64;
     int64_t floats = 4 * tensors + 4 * prefix + 5 * 3 * 5 + 2 * 3 * 64;
-    CU_ASSERT_EQUAL(fr_mlp_task_bytes(&ARCH, 2, 3, 5, 7),
+    CU_ASSERT_EQUAL(fr_mlp_task_bytes(&FR_FORECAST_ARCH, 2, 3, 5, 7),
                     4 * floats + 8 * (prefix + 3 * 5));
 }
 
 /* ---- time --------------------------------------------------------------------------------- */
 
-static const int64_t EVEN[] = {0, 2, 4, 6, 8};
-
-/* Four even stages, rows without targets, ranks of 1 FLOP/s and links that take no time. */
-static fr_forecast_params even_stages(const fr_task_workload *tasks, int64_t n_tasks)
-{
-    return (fr_forecast_params){.arch = &ARCH,
-                                .n_stages = 4,
-                                .n_replicas = 1,
-                                .bounds = EVEN,
-                                .warmup_depth = 1,
-                                .max_position = 32,
-                                .n_tasks = n_tasks,
-                                .tasks = tasks,
-                                .machine = {.flops = 1.0,
-                                            .inside = {.bytes = 1e300},
-                                            .between = {.bytes = 1e300}}};
-}
-
-static fr_task_workload load_of(int64_t n_microbatches)
-{
-    double rows = 10.0 * (double)n_microbatches;
-    return (fr_task_workload){.length = 6,
-                              .step_rows = rows,
-                              .useful_tokens = rows,
-                              .replica_rows = rows,
-                              .n_microbatches = n_microbatches,
-                              .max_rows = 10,
-                              .max_units = 1,
-                              .row_keys = 5.0};
-}
-
 /* 2 FLOP a weight: 64 (64 + 2 32 + 64 + 3 128) in a layer; 4 64 a key, 6 + 5 keys a row; 2 layers; backward 2.5
  * times the keys; the last stage 2 64 100 a row with a target. */
 static void a_pass_takes_its_flop(void)
 {
-    fr_task_workload load = load_of(3);
-    fr_forecast_params p = even_stages(&load, 1);
+    fr_task_workload load = fr_forecast_load(3);
+    fr_forecast_params p = fr_forecast_even_stages(&load, 1);
     double weights = 64.0 * (64 + 64 + 64 + 384);
     CU_ASSERT_DOUBLE_EQUAL(fr_pass_seconds(&p, 1, true, 10.0, 4.0),
                            10.0 * 2.0 * (2.0 * weights + 4.0 * 64.0 * 11.0), 1e-6);
@@ -99,8 +54,8 @@ static void a_pass_takes_its_flop(void)
 /* Only backward passes compute again: what is no longer kept. */
 static void recomputing_takes_its_flop(void)
 {
-    fr_task_workload load = load_of(3);
-    fr_forecast_params p = even_stages(&load, 1);
+    fr_task_workload load = fr_forecast_load(3);
+    fr_forecast_params p = fr_forecast_even_stages(&load, 1);
     double forward = fr_pass_seconds(&p, 1, true, 10.0, 0.0);
     double backward = fr_pass_seconds(&p, 1, false, 10.0, 0.0);
     p.recompute = FR_RECOMPUTE_MLP;
@@ -115,8 +70,8 @@ static void recomputing_takes_its_flop(void)
 /* The first of each stage's two layers has a window of 3 of the 5 keys that a row sees. */
 static void a_window_bounds_a_rows_keys(void)
 {
-    fr_task_workload load = load_of(3);
-    fr_forecast_params p = even_stages(&load, 1);
+    fr_task_workload load = fr_forecast_load(3);
+    fr_forecast_params p = fr_forecast_even_stages(&load, 1);
     fr_arch arch = *p.arch;
     double all = fr_pass_seconds(&p, 1, true, 10.0, 0.0);
     double back = fr_pass_seconds(&p, 1, false, 10.0, 0.0);
@@ -134,8 +89,8 @@ static void a_window_bounds_a_rows_keys(void)
 /* With a norm behind it, the down projection is computed again; parallel halves leave o out. */
 static void a_layer_repeats_what_its_norms_ask_for(void)
 {
-    fr_task_workload load = load_of(3);
-    fr_forecast_params p = even_stages(&load, 1);
+    fr_task_workload load = fr_forecast_load(3);
+    fr_forecast_params p = fr_forecast_even_stages(&load, 1);
     fr_arch arch = *p.arch;
     p.arch = &arch;
     p.recompute = FR_RECOMPUTE_LAYER;
@@ -155,8 +110,8 @@ static void one_task_takes_the_formulas_time(void)
 {
     static const int64_t COUNTS[] = {1, 3, 16, 17, 1000};
     for (size_t i = 0; i < sizeof COUNTS / sizeof COUNTS[0]; i++) {
-        fr_task_workload load = load_of(COUNTS[i]);
-        fr_forecast_params p = even_stages(&load, 1);
+        fr_task_workload load = fr_forecast_load(COUNTS[i]);
+        fr_forecast_params p = fr_forecast_even_stages(&load, 1);
         fr_forecast f;
         FR_ASSERT_OK(fr_forecast_run(fr_test_ctx(), &p, &f));
         double pass = fr_pass_seconds(&p, 0, true, 10.0, 0.0) +
@@ -175,8 +130,9 @@ static void two_tasks_fill_each_others_bubble(void)
 {
     static const int64_t COUNTS[] = {3, 8, 100};
     for (size_t i = 0; i < sizeof COUNTS / sizeof COUNTS[0]; i++) {
-        fr_task_workload loads[] = {load_of(COUNTS[i]), load_of(COUNTS[i])};
-        fr_forecast_params p = even_stages(loads, 2);
+        fr_task_workload loads[] = {fr_forecast_load(COUNTS[i]),
+                                    fr_forecast_load(COUNTS[i])};
+        fr_forecast_params p = fr_forecast_even_stages(loads, 2);
         fr_forecast f;
         FR_ASSERT_OK(fr_forecast_run(fr_test_ctx(), &p, &f));
         CU_ASSERT(fabs(f.bubble) < 1e-9);
@@ -188,8 +144,8 @@ static void two_tasks_fill_each_others_bubble(void)
 /* Links slower than computing: a round is at least as long as its rows take. 10 rows are 2560 bytes. */
 static void slow_links_bound_the_round(void)
 {
-    fr_task_workload loads[] = {load_of(8), load_of(8)};
-    fr_forecast_params p = even_stages(loads, 2);
+    fr_task_workload loads[] = {fr_forecast_load(8), fr_forecast_load(8)};
+    fr_forecast_params p = fr_forecast_even_stages(loads, 2);
     fr_forecast f;
     double pass = fr_pass_seconds(&p, 0, true, 10.0, 0.0);
     p.machine.between.bytes = 2560.0 / (3.0 * pass);
@@ -211,8 +167,8 @@ static void slow_links_bound_the_round(void)
 /* With more in flight latency hides and only the bandwidth is left: 16 messages of 100 passes. */
 static void the_bandwidth_bounds_a_deep_warm_up(void)
 {
-    fr_task_workload loads[] = {load_of(8), load_of(8)};
-    fr_forecast_params p = even_stages(loads, 2);
+    fr_task_workload loads[] = {fr_forecast_load(8), fr_forecast_load(8)};
+    fr_forecast_params p = fr_forecast_even_stages(loads, 2);
     fr_forecast f;
     double pass = fr_pass_seconds(&p, 0, true, 10.0, 0.0);
     p.warmup_depth = 2;
@@ -227,8 +183,8 @@ static void the_bandwidth_bounds_a_deep_warm_up(void)
  * 16 ranks. */
 static void the_reduction_is_in_the_step(void)
 {
-    fr_task_workload load = load_of(2);
-    fr_forecast_params p = even_stages(&load, 1);
+    fr_task_workload load = fr_forecast_load(2);
+    fr_forecast_params p = fr_forecast_even_stages(&load, 1);
     fr_forecast f;
     p.n_replicas = 4;
     p.machine.between.bytes = 1000.0;
@@ -264,11 +220,11 @@ static const fr_arch LARGE = {.family = "llama",
 static void what_is_simulated_is_bounded(void)
 {
     int64_t bounds[65];
-    fr_task_workload load = load_of(1000000);
+    fr_task_workload load = fr_forecast_load(1000000);
     for (int i = 0; i <= 64; i++) {
         bounds[i] = i < 17 ? 2 * i : i + 16;
     }
-    fr_forecast_params p = even_stages(&load, 1);
+    fr_forecast_params p = fr_forecast_even_stages(&load, 1);
     p.arch = &LARGE;
     p.n_stages = 64;
     p.n_replicas = 16;
@@ -284,29 +240,29 @@ static void what_is_simulated_is_bounded(void)
 
 static void caps_and_kinds_add_up(void)
 {
-    fr_task_workload loads[] = {load_of(4), load_of(4)};
-    fr_forecast_params p = even_stages(loads, 2);
+    fr_task_workload loads[] = {fr_forecast_load(4), fr_forecast_load(4)};
+    fr_forecast_params p = fr_forecast_even_stages(loads, 2);
     fr_forecast f;
     loads[1].max_rows = 20;
     loads[1].length = 9;
     FR_ASSERT_OK(fr_forecast_run(fr_test_ctx(), &p, &f));
     for (int i = 0; i < 4; i++) {
         const fr_rank_memory *m = &f.stages[i].memory;
-        fr_stage_shape shape = {.arch = &ARCH,
+        fr_stage_shape shape = {.arch = &FR_FORECAST_ARCH,
                                 .dtype = FR_F32,
                                 .first_layer = 2 * i,
                                 .n_layers = 2,
                                 .max_position = 32};
         int64_t slot = fr_stage_activation_bytes(&shape, 20, true);
         CU_ASSERT_EQUAL(f.stages[i].max_in_flight, 4 - i);
-        int64_t message = fr_edge_bytes(&ARCH, 20);
+        int64_t message = fr_edge_bytes(&FR_FORECAST_ARCH, 20);
         int64_t ahead = i > 0 ? message : 0;
         CU_ASSERT_EQUAL(m->activations + m->edges, (4 - i) * slot + ahead);
         CU_ASSERT_EQUAL(m->edges, (4 - i) * 2 * message + ahead);
         CU_ASSERT_EQUAL(m->forward,
                         (i < 3 ? 2 : 1) * fr_stage_activation_bytes(&shape, 20, false));
-        CU_ASSERT_EQUAL(m->tasks,
-                        fr_task_bytes(&ARCH, 2, 6) + fr_task_bytes(&ARCH, 2, 9));
+        CU_ASSERT_EQUAL(m->tasks, fr_task_bytes(&FR_FORECAST_ARCH, 2, 6) +
+                                      fr_task_bytes(&FR_FORECAST_ARCH, 2, 9));
         CU_ASSERT_EQUAL(m->total, m->weights + m->activations + m->edges + m->forward +
                                       m->workspace + m->head + m->tasks + m->process);
         CU_ASSERT_EQUAL(m->head > 0, i == 3);
@@ -322,8 +278,8 @@ static void replicas_on_a_node_share_their_weights(void)
         int64_t node_ranks;
         int64_t sharers;
     } SHARED[] = {{0, 1}, {1, 1}, {4, 1}, {7, 1}, {8, 2}, {12, 3}, {100, 3}};
-    fr_task_workload load = load_of(1);
-    fr_forecast_params p = even_stages(&load, 1);
+    fr_task_workload load = fr_forecast_load(1);
+    fr_forecast_params p = fr_forecast_even_stages(&load, 1);
     fr_stage_shape shape = {.arch = p.arch, .n_layers = 2, .max_position = 32};
     int64_t matrices = fr_stage_matrix_bytes(&shape);
     int64_t own = fr_stage_weight_bytes(&shape) - matrices;
@@ -350,11 +306,11 @@ static int64_t rows_and_predictions(const fr_scratch_shape *shape)
 /* What a device with memory of its own has is no longer the host's, but for what goes through it. */
 static void a_device_apart_has_memory_of_its_own(void)
 {
-    fr_task_workload loads[] = {load_of(4), load_of(2)};
-    fr_forecast_params p = even_stages(loads, 2);
+    fr_task_workload loads[] = {fr_forecast_load(4), fr_forecast_load(2)};
+    fr_forecast_params p = fr_forecast_even_stages(loads, 2);
     p.n_replicas = 3;
     p.node_ranks = 12;
-    int64_t n = 2 * fr_arch_prefix_elements(&ARCH, 6);
+    int64_t n = 2 * fr_arch_prefix_elements(&FR_FORECAST_ARCH, 6);
     int64_t images = 2 * 2 * n * (4 + 8); /* two tasks, K and V, a prefix and its sum */
     for (int i = 0; i < 4; i++) {
         fr_rank_memory one;
@@ -364,8 +320,10 @@ static void a_device_apart_has_memory_of_its_own(void)
         CU_ASSERT_EQUAL(one.images + one.copies + one.loading + one.device, 0);
         p.device_is_apart = true;
         fr_forecast_memory(&p, i, &apart);
-        fr_stage_shape shape = {
-            .arch = &ARCH, .first_layer = 2 * i, .n_layers = 2, .max_position = 32};
+        fr_stage_shape shape = {.arch = &FR_FORECAST_ARCH,
+                                .first_layer = 2 * i,
+                                .n_layers = 2,
+                                .max_position = 32};
         CU_ASSERT_EQUAL(apart.weights, fr_stage_weight_bytes(&shape));
         CU_ASSERT_EQUAL(apart.loading, (fr_stage_matrix_bytes(&shape) + 2) / 3);
         CU_ASSERT_EQUAL(apart.images, images);
@@ -391,7 +349,7 @@ static void a_device_apart_has_memory_of_its_own(void)
     }
     /* matrices wait in the host's memory for their way: here they are more than what comes after */
     p.node_ranks = 0;
-    fr_arch large = ARCH;
+    fr_arch large = FR_FORECAST_ARCH;
     fr_rank_memory memory;
     large.vocab_size = 1 << 20;
     p.arch = &large;

@@ -1,38 +1,17 @@
 /* What is forecast of prefixes on some layers: by hand on small numbers, and against a real activations. */
 #include "model/network/stage_impl.h"
+#include "support/forecast_case.h"
 #include "support/suite.h"
 #include "support/tiny_model.h"
 #include "train/forecast/forecast.h"
 
-static const fr_arch ARCH = {.family = "llama",
-                             .attn_norm = true,
-                             .mlp_norm = true,
-                             .gated = true,
-                             .embedding_scale = 1.0,
-                             .residual_scale = 1.0,
-                             .logit_scale = 1.0,
-                             .n_layers = 8,
-                             .d_model = 64,
-                             .d_ff = 128,
-                             .n_heads = 4,
-                             .n_kv_heads = 2,
-                             .head_dim = 16,
-                             .vocab_size = 100,
-                             .context_length = 64};
-static const int64_t EVEN[] = {0, 2, 4, 6, 8};
-
 /* Four microbatches of 10 rows, none with a target. */
 static fr_task_workload load_on(fr_layer_range layers, int64_t max_rows)
 {
-    return (fr_task_workload){.length = 6,
-                              .layers = layers,
-                              .step_rows = 40.0,
-                              .useful_tokens = 40.0,
-                              .replica_rows = 40.0,
-                              .n_microbatches = 4,
-                              .max_rows = max_rows,
-                              .max_units = 1,
-                              .row_keys = 5.0};
+    fr_task_workload load = fr_forecast_load(4);
+    load.layers = layers;
+    load.max_rows = max_rows;
+    return load;
 }
 
 /* Task 0 has its prefix on layers 4 and 5 of 8 alone (stage 2 of 4), task 1 on all. FLOP as in unit.forecast. */
@@ -40,17 +19,7 @@ static void what_upper_layers_spare_is_forecast(void)
 {
     fr_task_workload loads[] = {load_on((fr_layer_range){4, 2}, 20),
                                 load_on((fr_layer_range){0, 0}, 10)};
-    fr_forecast_params p = {.arch = &ARCH,
-                            .n_stages = 4,
-                            .n_replicas = 1,
-                            .bounds = EVEN,
-                            .warmup_depth = 1,
-                            .max_position = 32,
-                            .n_tasks = 2,
-                            .tasks = loads,
-                            .machine = {.flops = 1.0,
-                                        .inside = {.bytes = 1e300},
-                                        .between = {.bytes = 1e300}}};
+    fr_forecast_params p = fr_forecast_even_stages(loads, 2);
     fr_forecast f;
     FR_ASSERT_OK(fr_forecast_run(fr_test_ctx(), &p, &f));
     double weights = 64.0 * (64 + 64 + 64 + 384);
@@ -68,13 +37,15 @@ static void what_upper_layers_spare_is_forecast(void)
             s->backward_seconds,
             10.0 * ((1.0 + passed) * back + (1.0 + mine) * 10.0 * keys), 1e-6);
         CU_ASSERT_EQUAL(s->reduction_bytes,
-                        fr_reduction_bytes(&ARCH, 2, 6) +
-                            fr_reduction_bytes(&ARCH, LAYERS[i], 6));
-        CU_ASSERT_EQUAL(s->memory.tasks, fr_task_bytes(&ARCH, 2, 6) +
-                                             fr_task_bytes(&ARCH, LAYERS[i], 6));
+                        fr_reduction_bytes(&FR_FORECAST_ARCH, 2, 6) +
+                            fr_reduction_bytes(&FR_FORECAST_ARCH, LAYERS[i], 6));
+        CU_ASSERT_EQUAL(s->memory.tasks,
+                        fr_task_bytes(&FR_FORECAST_ARCH, 2, 6) +
+                            fr_task_bytes(&FR_FORECAST_ARCH, LAYERS[i], 6));
         CU_ASSERT_EQUAL(s->backward_bytes,
-                        i == 0 ? 0 : fr_edge_bytes(&ARCH, i == 3 ? 80 : 40));
-        fr_stage_shape shape = {.arch = &ARCH,
+                        i == 0 ? 0
+                               : fr_edge_bytes(&FR_FORECAST_ARCH, i == 3 ? 80 : 40));
+        fr_stage_shape shape = {.arch = &FR_FORECAST_ARCH,
                                 .dtype = FR_F32,
                                 .first_layer = 2 * i,
                                 .n_layers = 2,
@@ -83,9 +54,9 @@ static void what_upper_layers_spare_is_forecast(void)
         int64_t of_upper = fr_stage_activation_bytes(&shape, 20, i >= 2);
         CU_ASSERT_EQUAL(s->memory.activations + s->memory.edges,
                         s->max_in_flight * (of_all > of_upper ? of_all : of_upper) +
-                            (i > 0 ? fr_edge_bytes(&ARCH, 20) : 0));
+                            (i > 0 ? fr_edge_bytes(&FR_FORECAST_ARCH, 20) : 0));
     }
-    CU_ASSERT_EQUAL(f.edge_bytes, fr_edge_bytes(&ARCH, 80));
+    CU_ASSERT_EQUAL(f.edge_bytes, fr_edge_bytes(&FR_FORECAST_ARCH, 80));
     fr_forecast_fini(&f);
 }
 

@@ -1,58 +1,12 @@
 /* Time of layouts whose stages lie on several nodes, by hand on small numbers. */
+#include "support/forecast_case.h"
 #include "support/suite.h"
 #include "train/forecast/forecast.h"
-
-static const fr_arch ARCH = {.family = "llama",
-                             .attn_norm = true,
-                             .mlp_norm = true,
-                             .gated = true,
-                             .embedding_scale = 1.0,
-                             .residual_scale = 1.0,
-                             .logit_scale = 1.0,
-                             .n_layers = 8,
-                             .d_model = 64,
-                             .d_ff = 128,
-                             .n_heads = 4,
-                             .n_kv_heads = 2,
-                             .head_dim = 16,
-                             .vocab_size = 100,
-                             .context_length = 64};
-
-static const int64_t EVEN[] = {0, 2, 4, 6, 8};
-
-/* Four even stages, rows without targets, ranks of 1 FLOP/s and links that take no time. */
-static fr_forecast_params even_stages(const fr_task_workload *task)
-{
-    return (fr_forecast_params){.arch = &ARCH,
-                                .n_stages = 4,
-                                .n_replicas = 1,
-                                .bounds = EVEN,
-                                .warmup_depth = 1,
-                                .max_position = 32,
-                                .n_tasks = 1,
-                                .tasks = task,
-                                .machine = {.flops = 1.0,
-                                            .inside = {.bytes = 1e300},
-                                            .between = {.bytes = 1e300}}};
-}
-
-static fr_task_workload load_of(int64_t n_microbatches)
-{
-    double rows = 10.0 * (double)n_microbatches;
-    return (fr_task_workload){.length = 6,
-                              .step_rows = rows,
-                              .useful_tokens = rows,
-                              .replica_rows = rows,
-                              .n_microbatches = n_microbatches,
-                              .max_rows = 10,
-                              .max_units = 1,
-                              .row_keys = 5.0};
-}
 
 /* Four stages of one replica, two a node: 2560 bytes take 0.25 + 0.5 passes inside and 2 + 1 between. */
 static fr_forecast_params two_kinds(const fr_task_workload *task, double pass)
 {
-    fr_forecast_params p = even_stages(task);
+    fr_forecast_params p = fr_forecast_even_stages(task, 1);
     p.machine.inside = (fr_link_speed){2560.0 / (0.25 * pass), 0.5 * pass};
     p.machine.between = (fr_link_speed){2560.0 / (2.0 * pass), pass};
     p.node_ranks_most = 2;
@@ -73,8 +27,8 @@ static void an_edge_has_the_link_of_its_place(void)
         {3, 2 * 0.75 + 3.0, 1, true}, {2, 2 * 0.75 + 3.0, 1, true},
         {1, 3 * 3.0, 3, true},        {0, 3 * 3.0, 3, true},
     };
-    fr_task_workload load = load_of(1);
-    fr_forecast_params even = even_stages(&load);
+    fr_task_workload load = fr_forecast_load(1);
+    fr_forecast_params even = fr_forecast_even_stages(&load, 1);
     double forward = fr_pass_seconds(&even, 0, true, 10.0, 0.0);
     double backward = fr_pass_seconds(&even, 0, false, 10.0, 0.0);
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
@@ -104,7 +58,7 @@ static void an_edge_has_the_link_of_its_place(void)
 /* Six ranks a node: of three replicas of four stages the second lies half on each node. It is the one that is played. */
 static void the_replica_with_the_most_changes_of_node_counts(void)
 {
-    fr_task_workload load = load_of(1);
+    fr_task_workload load = fr_forecast_load(1);
     fr_forecast_params p = two_kinds(&load, 1.0);
     fr_forecast f;
     p.n_replicas = 3;
@@ -140,8 +94,8 @@ static void the_slowest_edge_bounds_the_round(void)
         int64_t node_ranks_most;
         double passes;
     } CASES[] = {{4, 80.0}, {2, 800.0}};
-    fr_task_workload load = load_of(8);
-    fr_forecast_params p = even_stages(&load);
+    fr_task_workload load = fr_forecast_load(8);
+    fr_forecast_params p = fr_forecast_even_stages(&load, 1);
     double pass = fr_pass_seconds(&p, 0, true, 10.0, 0.0);
     p.warmup_depth = 2;
     p.machine.inside.bytes = 2560.0 / (10.0 * pass);
@@ -159,8 +113,8 @@ static void the_slowest_edge_bounds_the_round(void)
 /* The sum over two replicas of a stage that shares a node has the inside link until the run has a second node. */
 static void sums_go_between_nodes_where_there_are_several(void)
 {
-    fr_task_workload load = load_of(2);
-    fr_forecast_params p = even_stages(&load);
+    fr_task_workload load = fr_forecast_load(2);
+    fr_forecast_params p = fr_forecast_even_stages(&load, 1);
     p.n_replicas = 2;
     p.machine.inside = (fr_link_speed){1000.0, 0.25};
     p.machine.between = (fr_link_speed){100.0, 2.0};

@@ -8,6 +8,7 @@
 #include "device/matrix.h"
 #include "support/described_model.h"
 #include "support/devices.h"
+#include "support/forecast_case.h"
 #include "support/suite.h"
 #include "support/tiny_model.h"
 
@@ -16,27 +17,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const fr_arch ARCH = {.family = "llama",
-                             .attn_norm = true,
-                             .mlp_norm = true,
-                             .gated = true,
-                             .embedding_scale = 1.0,
-                             .residual_scale = 1.0,
-                             .logit_scale = 1.0,
-                             .n_layers = 8,
-                             .d_model = 64,
-                             .d_ff = 128,
-                             .n_heads = 4,
-                             .n_kv_heads = 2,
-                             .head_dim = 16,
-                             .vocab_size = 100,
-                             .context_length = 64};
-
 /* A microbatch keeps 8D + (Q + KV + KV + U) kept bytes + 4H + 16 a token and layer, and two more rows. */
 static void a_slot_is_what_the_formula_says(void)
 {
     enum { TOKENS = 64, LAYERS = 3 };
-    fr_stage_shape shape = {.arch = &ARCH, .dtype = FR_BF16, .n_layers = LAYERS};
+    fr_stage_shape shape = {
+        .arch = &FR_FORECAST_ARCH, .dtype = FR_BF16, .n_layers = LAYERS};
     int64_t layer = 8 * 64 + 2 * (64 + 64 + 64 + 256) + 4 * 4 + 16;
     CU_ASSERT_EQUAL(fr_stage_activation_bytes(&shape, TOKENS, true),
                     TOKENS * (LAYERS * layer + 2 * 4 * 64));
@@ -350,7 +336,7 @@ static void rows_are_read_into_what_was_forecast(void)
 {
     static const int64_t WIDTHS[] = {64, 2048};
     for (int i = 0; i < 8; i++) {
-        fr_arch a = ARCH;
+        fr_arch a = FR_FORECAST_ARCH;
         a.d_model = WIDTHS[i % 2];
         a.d_ff = 4 * a.d_model;
         a.vocab_size = 40000 / (i % 2 == 0 ? 1 : 16);
