@@ -53,6 +53,26 @@ side_by_side() {
     [ $failed = 0 ] || fail "one of $function ${*@Q}"
 }
 
+# with SETTING... -- COMMAND...: with these variables; LIBRARIES: the folders that the loader looks into
+with() {
+    local settings=()
+    while [ "$1" != -- ]; do
+        settings+=("$1")
+        shift
+    done
+    shift
+    (
+        [ ${#settings[@]} = 0 ] || export "${settings[@]}"
+        export LD_LIBRARY_PATH=$LIBRARIES
+        "$@"
+    )
+}
+
+# warnings N: so many lines of the last command
+warnings() {
+    [ "$(grep -c 'warning: ' "$work/err")" = "$1" ] || fail "not $1 warnings: $(cat "$work/err")"
+}
+
 # by_name LIBRARY: its name for LD_PRELOAD, whose value the loader splits at spaces; its folder is searched from here on.
 by_name() {
     export LD_LIBRARY_PATH=${1%/*}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}

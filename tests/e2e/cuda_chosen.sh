@@ -13,20 +13,7 @@ last=checkpoint-$steps.h5
 make_tiny
 make_config $steps 4 f32
 
-# with SETTING... -- COMMAND...: with the emulated driver and these variables
-with() {
-    local settings=()
-    while [ "$1" != -- ]; do
-        settings+=("$1")
-        shift
-    done
-    shift
-    (
-        [ ${#settings[@]} = 0 ] || export "${settings[@]}"
-        export LD_LIBRARY_PATH=$FR_DRIVER
-        "$@"
-    )
-}
+LIBRARIES=$FR_DRIVER # of `with`
 # train_on RANK SETTING NAME ARGUMENTS...: two stages, of which one has the setting
 train_on() {
     local rank=$1 setting=$2 name=$3
@@ -34,10 +21,7 @@ train_on() {
     with -- mpirun -n 2 "$on_rank" "$rank" "$setting" -- "$FORERUN" train "$work/c.yaml" --set "run.dir=$work/$name" \
         --set run.stages=2 "$@"
 }
-# warnings N, errors N: so many lines of the last command
-warnings() {
-    [ "$(grep -c 'warning: ' "$work/err")" = "$1" ] || fail "not $1 warnings: $(cat "$work/err")"
-}
+# errors N: so many lines of the last command
 errors() {
     [ "$(grep -c 'error: ' "$work/err")" = "$1" ] || fail "not $1 errors: $(cat "$work/err")"
 }

@@ -13,26 +13,10 @@ make_config $steps 4 bf16
 sed -i 's/, schedule: cosine//' "$work/c.yaml"
 gpu="cuda sm_90, 132 processors, 3"
 
-# with SETTING... -- COMMAND...: with the library and these variables
-with() {
-    local settings=()
-    while [ "$1" != -- ]; do
-        settings+=("$1")
-        shift
-    done
-    shift
-    (
-        [ ${#settings[@]} = 0 ] || export "${settings[@]}"
-        export LD_LIBRARY_PATH=$FR_CUBLASLT:$FR_DRIVER
-        "$@"
-    )
-}
+LIBRARIES=$FR_CUBLASLT:$FR_DRIVER # of `with`
 # arithmetic_of RUN: as the run's file says it
 arithmetic_of() {
     "$FORERUN" inspect "$work/$1/prefix.h5" | sed -n 's/^computed with .*, arithmetic \(.*\), layout .*/\1/p'
-}
-warnings() {
-    [ "$(grep -c 'warning: ' "$work/err")" = "$1" ] || fail "not $1 warnings: $(cat "$work/err")"
 }
 # apart A B: two checkpoints with other bits
 apart() {
