@@ -4,6 +4,8 @@
 #include "support/suite.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 void *fr_test_to_device(const fr_two *two, const void *from, int64_t bytes,
                         int64_t offset)
@@ -62,6 +64,63 @@ void fr_product_case_run(const fr_two *two, const fr_product_setting *s, int64_t
                 : fr_cuda_linear_by(device, m, left, w, fr_view_if(s->accumulate, out),
                                     out, &way));
     }
+}
+
+void fr_product_call_run(const fr_two *two, const fr_product_case *p,
+                         const fr_product_setting *s, int64_t m, fr_product_call *out)
+{
+    fr_product_call *c = out;
+    int64_t depth = fr_linear_case_depth(&p->linear, s->back);
+    c->n = m * fr_linear_case_columns(&p->linear, s->back);
+    (void)snprintf(c->what, sizeof c->what, "%s %d%d%d %lldx%lld m %lld%s, shift %d",
+                   s->back ? "backward" : "forward", s->types / 4, s->types / 2 % 2,
+                   s->types % 2, (long long)p->w.n_out, (long long)p->w.n_in,
+                   (long long)m, s->accumulate ? " accumulating" : "", s->shift);
+    c->left =
+        fr_pair_numbers(two, c->what, s->shift + m * depth, fr_product_left(s), 5, 1);
+    c->out =
+        fr_pair_numbers(two, c->what, s->shift + c->n + 1, fr_product_out(s), 11, 1);
+    c->x = (const float *)c->left.cpu + s->shift;
+    c->wanted = (float *)c->out.cpu + s->shift;
+    fr_product_case_run(two, s, m, fr_view_at(c->left.on_cuda, s->shift), &p->w,
+                        fr_view_at(c->out.on_cuda, s->shift));
+}
+
+void fr_product_call_fini(fr_product_call *call)
+{
+    fr_pair_free(&call->left);
+    fr_pair_free(&call->out);
+}
+
+void fr_product_case_assert_rows(const fr_two *two, const fr_product_setting *s,
+                                 int64_t n_out, int64_t n_in, const int64_t *rows,
+                                 int n)
+{
+    enum { MOST = FR_PRODUCT_ROWS_MOST };
+    fr_product_case p = fr_product_case_init(two, s, n_out, n_in);
+    int64_t depth = fr_linear_case_depth(&p.linear, s->back);
+    int64_t columns = fr_linear_case_columns(&p.linear, s->back);
+    fr_pair left = fr_pair_numbers(two, "left", MOST * depth, fr_product_left(s), 5, 1);
+    fr_pair all = fr_pair_numbers(two, "all", MOST * columns, fr_product_out(s), 11, 1);
+    fr_product_case_run(two, s, MOST, left.on_cuda, &p.w, all.on_cuda);
+    float *wanted = fr_pair_fetch(&all);
+    for (int r = 0; r < n; r++) {
+        int64_t first = MOST - rows[r];
+        fr_pair some = fr_pair_of(two, "some", rows[r] * columns, fr_product_out(s),
+                                  (const float *)all.cpu + first * columns);
+        fr_product_case_run(two, s, rows[r], fr_view_at(left.on_cuda, first * depth),
+                            &p.w, some.on_cuda);
+        float *got = fr_pair_fetch(&some);
+        fr_assert_same_bytes("rows in a call of their own", got,
+                             wanted + first * columns,
+                             (size_t)(rows[r] * columns) * sizeof *got);
+        free(got);
+        fr_pair_free(&some);
+    }
+    free(wanted);
+    fr_pair_free(&left);
+    fr_pair_free(&all);
+    fr_product_case_fini(two, &p);
 }
 
 /* ---- the documented sum ---------------------------------------------------------------------- */

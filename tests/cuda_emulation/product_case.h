@@ -32,6 +32,11 @@ static inline fr_dtype fr_product_out(const fr_product_setting *s)
     return fr_digit_type(s->types % 2);
 }
 
+typedef struct fr_product_map {
+    int64_t n_out;
+    int64_t n_in;
+} fr_product_map;
+
 /** Weights of the host and the device's copy. */
 typedef struct fr_product_case {
     fr_linear_case linear;
@@ -50,6 +55,29 @@ void fr_product_case_renew(const fr_two *two, const fr_product_setting *s,
 /** fr_linear or fr_linear_back of the CUDA device, by slices of that size. */
 void fr_product_case_run(const fr_two *two, const fr_product_setting *s, int64_t m,
                          fr_view left, const fr_matrix *w, fr_view out);
+
+/** One call of the operator with a matrix: its numbers on both sides, of which the CPU's results are for the caller to make. */
+typedef struct fr_product_call {
+    char what[160]; /* for messages */
+    int64_t n;      /* of results */
+    fr_pair left;
+    fr_pair out;    /* one number more behind the results */
+    const float *x; /* [m, depth] of left.cpu, behind the shift */
+    float *wanted; /* [n] of out.cpu, behind the shift: what the results are added to */
+} fr_product_call;
+
+/** Make numbers and call. @param[out] out  stays where it is until fr_product_call_fini */
+void fr_product_call_run(const fr_two *two, const fr_product_case *p,
+                         const fr_product_setting *s, int64_t m, fr_product_call *out);
+void fr_product_call_fini(fr_product_call *call);
+
+enum { FR_PRODUCT_ROWS_MOST = 300 };
+
+/** The last rows of a call of FR_PRODUCT_ROWS_MOST, in calls of so many: each has the bits that it has among all.
+ * @param rows  [n], each 1 .. FR_PRODUCT_ROWS_MOST */
+void fr_product_case_assert_rows(const fr_two *two, const fr_product_setting *s,
+                                 int64_t n_out, int64_t n_in, const int64_t *rows,
+                                 int n);
 
 /** The sums as they are documented (kernels_product.cu); `out` holds what they are added to. */
 void fr_product_case_sums(const fr_linear_case *linear, const fr_product_setting *s,

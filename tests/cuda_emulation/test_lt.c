@@ -86,41 +86,22 @@ static void own_sums(const fr_product_setting *s, const fr_matrix *w, int64_t m,
 static void check_sums(const fr_two *two, const fr_product_case *p,
                        const fr_product_setting *s, int64_t m, int64_t piece)
 {
-    int64_t depth = fr_linear_case_depth(&p->linear, s->back);
-    int64_t n = m * fr_linear_case_columns(&p->linear, s->back);
-    char what[160];
-    (void)snprintf(what, sizeof what, "%s %d%d%d %lldx%lld m %lld%s, shift %d",
-                   s->back ? "backward" : "forward", s->types / 4, s->types / 2 % 2,
-                   s->types % 2, (long long)p->w.n_out, (long long)p->w.n_in,
-                   (long long)m, s->accumulate ? " accumulating" : "", s->shift);
-    fr_pair left =
-        fr_pair_numbers(two, what, s->shift + m * depth, fr_product_left(s), 5, 1);
-    fr_pair out =
-        fr_pair_numbers(two, what, s->shift + n + 1, fr_product_out(s), 11, 1);
-    const float *x = (const float *)left.cpu + s->shift;
-    float *wanted = (float *)out.cpu + s->shift;
-    fr_product_case_run(two, s, m, fr_view_at(left.on_cuda, s->shift), &p->w,
-                        fr_view_at(out.on_cuda, s->shift));
+    fr_product_call c;
+    fr_product_call_run(two, p, s, m, &c);
     if (piece == 0) {
         fr_two_finish(two); /* a device that closes may wait for all work */
-        own_sums(s, &p->w, m, s->shift + m * depth, s->shift + n + 1, out.cpu);
+        own_sums(s, &p->w, m, c.left.n, c.out.n, c.out.cpu);
     } else if (!is_offered(s)) {
-        fr_product_case_sums(&p->linear, s, m, x, wanted);
+        fr_product_case_sums(&p->linear, s, m, c.x, c.wanted);
     } else {
-        wanted_sums(&p->linear, s, m, x, piece, wanted);
+        wanted_sums(&p->linear, s, m, c.x, piece, c.wanted);
     }
-    fr_pair_assert_same(&out);
-    fr_pair_free(&left);
-    fr_pair_free(&out);
+    fr_pair_assert_same(&c.out);
+    fr_product_call_fini(&c);
 }
 
-typedef struct map_shape {
-    int64_t n_out;
-    int64_t n_in;
-} map_shape;
-
 /* All types and directions, with few and many rows. */
-static void check_all(const fr_two *two, map_shape shape, int shift, int64_t piece)
+static void check_all(const fr_two *two, fr_product_map shape, int shift, int64_t piece)
 {
     static const int64_t ROWS[] = {1, 7, 65};
     for (int i = 0; i < FR_PRODUCT_TYPES * FR_PRODUCT_DIRECTIONS; i++) {
@@ -141,7 +122,7 @@ static void check_all(const fr_two *two, map_shape shape, int shift, int64_t pie
 static void check_library(const char *words, int64_t piece)
 {
     fr_two two = fr_lt_case_two(words);
-    check_all(&two, (map_shape){72, 40}, 0, piece);
+    check_all(&two, (fr_product_map){72, 40}, 0, piece);
     fr_two_close(&two);
 }
 
@@ -162,7 +143,7 @@ static void assert_used(const fr_two *two, fr_dtype out, bool wanted)
 
 static void numbers_are_those_of_the_pinned_algorithm(void)
 {
-    static const map_shape SHAPES[] = {{8, 8}, {136, 24}, {64, 128}};
+    static const fr_product_map SHAPES[] = {{8, 8}, {136, 24}, {64, 128}};
     fr_two two = fr_lt_case_two("");
     for (int i = 0; i < FR_N_CASES(SHAPES); i++) {
         check_all(&two, SHAPES[i], 0, PIECE);
@@ -250,9 +231,9 @@ static void what_is_added_may_lie_elsewhere(void)
 static void odd_widths_and_addresses_are_for_the_own_kernels(void)
 {
     fr_two two = fr_lt_case_two("");
-    check_all(&two, (map_shape){72, 12}, 0, 0);
-    check_all(&two, (map_shape){33, 16}, 0, 0);
-    check_all(&two, (map_shape){72, 40}, 1, 0);
+    check_all(&two, (fr_product_map){72, 12}, 0, 0);
+    check_all(&two, (fr_product_map){33, 16}, 0, 0);
+    check_all(&two, (fr_product_map){72, 40}, 1, 0);
     fr_two_close(&two);
 }
 
@@ -260,7 +241,7 @@ static void odd_widths_and_addresses_are_for_the_own_kernels(void)
 static void check_refused(const char *words)
 {
     fr_two two = fr_lt_case_two(words);
-    check_all(&two, (map_shape){72, 40}, 0, 0);
+    check_all(&two, (fr_product_map){72, 40}, 0, 0);
     assert_used(&two, FR_BF16, false);
     assert_used(&two, FR_F32, false);
     fr_two_close(&two);

@@ -66,46 +66,18 @@ static void products_are_near_the_sums(void)
 
 /* ---- rows ---------------------------------------------------------------------------------------- */
 
-/* The last rows of a call, in calls of their own. */
-static void check_rows(const fr_two *two, const fr_product_setting *s)
-{
-    static const int64_t ROWS[] = {1, 2, 16, 17, 64, 65, 128, 200};
-    fr_product_case p = fr_product_case_init(two, s, N_OUT, N_IN);
-    int64_t depth = fr_linear_case_depth(&p.linear, s->back);
-    int64_t columns = fr_linear_case_columns(&p.linear, s->back);
-    fr_pair left = fr_pair_numbers(two, "left", MOST * depth, fr_product_left(s), 5, 1);
-    fr_pair all = fr_pair_numbers(two, "all", MOST * columns, fr_product_out(s), 11, 1);
-    fr_product_case_run(two, s, MOST, left.on_cuda, &p.w, all.on_cuda);
-    float *wanted = fr_pair_fetch(&all);
-    for (int r = 0; r < FR_N_CASES(ROWS); r++) {
-        int64_t first = MOST - ROWS[r];
-        fr_pair some = fr_pair_of(two, "some", ROWS[r] * columns, fr_product_out(s),
-                                  (const float *)all.cpu + first * columns);
-        fr_product_case_run(two, s, ROWS[r], fr_view_at(left.on_cuda, first * depth),
-                            &p.w, some.on_cuda);
-        float *got = fr_pair_fetch(&some);
-        fr_assert_same_bytes("rows in a call of their own", got,
-                             wanted + first * columns,
-                             (size_t)(ROWS[r] * columns) * sizeof *got);
-        free(got);
-        fr_pair_free(&some);
-    }
-    free(wanted);
-    fr_pair_free(&left);
-    fr_pair_free(&all);
-    fr_product_case_fini(two, &p);
-}
-
 static void rows_have_the_same_bits_in_any_call(void)
 {
+    static const int64_t ROWS[] = {1, 2, 16, 17, 64, 65, 128, 200};
     fr_two two;
     if (!open_two(&two)) {
         return;
     }
     for (int i = 0; i < FR_PRODUCT_TYPES * FR_PRODUCT_DIRECTIONS; i++) {
-        check_rows(&two, &(fr_product_setting){.back = i / FR_PRODUCT_TYPES == 1,
-                                               .types = i % FR_PRODUCT_TYPES,
-                                               .accumulate = i % 3 == 0});
+        fr_product_setting s = {.back = i / FR_PRODUCT_TYPES == 1,
+                                .types = i % FR_PRODUCT_TYPES,
+                                .accumulate = i % 3 == 0};
+        fr_product_case_assert_rows(&two, &s, N_OUT, N_IN, ROWS, FR_N_CASES(ROWS));
     }
     fr_two_close(&two);
 }

@@ -42,43 +42,24 @@ static void assert_close(const fr_linear_case *linear, const fr_product_setting 
 static void check_sums(const fr_two *two, const fr_product_case *p,
                        const fr_product_setting *s, int64_t m)
 {
-    int64_t depth = fr_linear_case_depth(&p->linear, s->back);
-    int64_t n = m * fr_linear_case_columns(&p->linear, s->back);
-    char what[160];
-    (void)snprintf(what, sizeof what, "%s %d%d%d %lldx%lld m %lld%s, shift %d",
-                   s->back ? "backward" : "forward", s->types / 4, s->types / 2 % 2,
-                   s->types % 2, (long long)p->w.n_out, (long long)p->w.n_in,
-                   (long long)m, s->accumulate ? " accumulating" : "", s->shift);
-    fr_pair left =
-        fr_pair_numbers(two, what, s->shift + m * depth, fr_product_left(s), 5, 1);
-    fr_pair out =
-        fr_pair_numbers(two, what, s->shift + n + 1, fr_product_out(s), 11, 1);
-    const float *x = (const float *)left.cpu + s->shift;
-    float *wanted = (float *)out.cpu + s->shift;
-    float *before = fr_test_zeros(n);
-    memcpy(before, wanted, (size_t)n * sizeof *before);
-    fr_product_case_run(two, s, m, fr_view_at(left.on_cuda, s->shift), &p->w,
-                        fr_view_at(out.on_cuda, s->shift));
-    fr_product_case_sums(&p->linear, s, m, x, wanted);
-    fr_pair_assert_same(&out);
-    float *got = fr_pair_fetch(&out);
-    assert_close(&p->linear, s, m, x, before, got + s->shift);
+    fr_product_call c;
+    fr_product_call_run(two, p, s, m, &c);
+    float *before = fr_test_zeros(c.n);
+    memcpy(before, c.wanted, (size_t)c.n * sizeof *before);
+    fr_product_case_sums(&p->linear, s, m, c.x, c.wanted);
+    fr_pair_assert_same(&c.out);
+    float *got = fr_pair_fetch(&c.out);
+    assert_close(&p->linear, s, m, c.x, before, got + s->shift);
     free(before);
     free(got);
-    fr_pair_free(&left);
-    fr_pair_free(&out);
+    fr_product_call_fini(&c);
 }
 
-typedef struct map_shape {
-    int64_t n_out;
-    int64_t n_in;
-} map_shape;
-
 /* Around fours, steps of 16 depths and tiles of 64. */
-static const map_shape SHAPES[] = {{1, 1},   {3, 7},   {8, 12}, {33, 31},
-                                   {64, 64}, {65, 16}, {17, 66}};
+static const fr_product_map SHAPES[] = {{1, 1},   {3, 7},   {8, 12}, {33, 31},
+                                        {64, 64}, {65, 16}, {17, 66}};
 
-static void check_shape(const fr_two *two, map_shape shape, fr_product_setting s)
+static void check_shape(const fr_two *two, fr_product_map shape, fr_product_setting s)
 {
     static const int64_t ROWS[] = {1, 7, 64, 65};
     fr_product_case p = fr_product_case_init(two, &s, shape.n_out, shape.n_in);
@@ -120,7 +101,7 @@ static void views_may_lie_at_any_number(void)
     fr_two two = fr_two_open();
     for (int i = 0; i < FR_PRODUCT_TYPES * FR_PRODUCT_DIRECTIONS; i++) {
         for (int shift = 1; shift < 4; shift++) {
-            check_shape(&two, (map_shape){8, 20},
+            check_shape(&two, (fr_product_map){8, 20},
                         (fr_product_setting){i / FR_PRODUCT_TYPES == 1,
                                              i % FR_PRODUCT_TYPES, false, shift, 0,
                                              true});
@@ -167,46 +148,16 @@ static void products_are_near_the_cpus(void)
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
-/* The last M rows of a call, in calls of their own: each has the bits that it has among 300. */
-static void check_rows(const fr_two *two, const fr_product_setting *s)
-{
-    enum { MOST = 300, N_OUT = 66, N_IN = 35 };
-    static const int64_t ROWS[] = {1, 7, 64, 65};
-    fr_product_case p = fr_product_case_init(two, s, N_OUT, N_IN);
-    int64_t depth = s->back ? N_OUT : N_IN;
-    int64_t columns = s->back ? N_IN : N_OUT;
-    fr_pair left =
-        fr_pair_numbers(two, "left", MOST * depth, fr_product_left(s), 5, 1.0);
-    fr_pair all =
-        fr_pair_numbers(two, "all", MOST * columns, fr_product_out(s), 11, 1.0);
-    fr_product_case_run(two, s, MOST, left.on_cuda, &p.w, all.on_cuda);
-    float *wanted = fr_pair_fetch(&all);
-    for (int r = 0; r < FR_N_CASES(ROWS); r++) {
-        int64_t first = MOST - ROWS[r];
-        fr_pair some = fr_pair_of(two, "some", ROWS[r] * columns, fr_product_out(s),
-                                  (const float *)all.cpu + first * columns);
-        fr_product_case_run(two, s, ROWS[r], fr_view_at(left.on_cuda, first * depth),
-                            &p.w, some.on_cuda);
-        float *got = fr_pair_fetch(&some);
-        fr_assert_same_bytes("rows in a call of their own", got,
-                             wanted + first * columns,
-                             (size_t)(ROWS[r] * columns) * sizeof *got);
-        free(got);
-        fr_pair_free(&some);
-    }
-    free(wanted);
-    fr_pair_free(&left);
-    fr_pair_free(&all);
-    fr_product_case_fini(two, &p);
-}
-
 static void rows_have_the_same_bits_in_any_call(void)
 {
+    static const int64_t ROWS[] = {1, 7, 64, 65};
     fr_two two = fr_two_open();
     for (int i = 0; i < FR_PRODUCT_TYPES * FR_PRODUCT_DIRECTIONS; i++) {
-        check_rows(&two,
-                   &(fr_product_setting){i / FR_PRODUCT_TYPES == 1,
-                                         i % FR_PRODUCT_TYPES, i % 3 == 0, 0, 0, true});
+        fr_product_setting s = {.back = i / FR_PRODUCT_TYPES == 1,
+                                .types = i % FR_PRODUCT_TYPES,
+                                .accumulate = i % 3 == 0,
+                                .is_plain = true};
+        fr_product_case_assert_rows(&two, &s, 66, 35, ROWS, FR_N_CASES(ROWS));
     }
     fr_two_close(&two);
 }
@@ -404,10 +355,10 @@ static void check_added(const fr_two *two, const fr_product_setting *s, bool few
 
 static void what_is_added_may_lie_elsewhere(void)
 {
-    static const map_shape ADDED[] = {{33, 31}, {8, 12}, {68, 16}};
+    static const fr_product_map ADDED[] = {{33, 31}, {8, 12}, {68, 16}};
     fr_two two = fr_two_open();
     for (int i = 0; i < FR_PRODUCT_TYPES * FR_N_CASES(ADDED); i++) {
-        map_shape shape = ADDED[i / FR_PRODUCT_TYPES];
+        fr_product_map shape = ADDED[i / FR_PRODUCT_TYPES];
         fr_product_setting s = {false, i % FR_PRODUCT_TYPES, true, 0, 0, true};
         fr_product_case p = fr_product_case_init(&two, &s, shape.n_out, shape.n_in);
         fr_matrix no_depth = fr_matrix_of(NULL, FR_F32, shape.n_out, 0);

@@ -90,46 +90,29 @@ static void assert_documented(const fr_pair *out, const fr_product_case *p,
 static void check_numbers(const fr_two *two, const fr_product_case *p,
                           const fr_product_setting *s, int64_t m)
 {
-    int64_t depth = fr_linear_case_depth(&p->linear, s->back);
-    int64_t n = m * fr_linear_case_columns(&p->linear, s->back);
-    char what[160];
-    (void)snprintf(what, sizeof what, "%s %d%d%d %lldx%lld m %lld%s, shift %d",
-                   s->back ? "backward" : "forward", s->types / 4, s->types / 2 % 2,
-                   s->types % 2, (long long)p->w.n_out, (long long)p->w.n_in,
-                   (long long)m, s->accumulate ? " accumulating" : "", s->shift);
-    fr_pair left =
-        fr_pair_numbers(two, what, s->shift + m * depth, fr_product_left(s), 5, 1);
-    fr_pair out =
-        fr_pair_numbers(two, what, s->shift + n + 1, fr_product_out(s), 11, 1);
-    const float *x = (const float *)left.cpu + s->shift;
-    float *before = fr_test_zeros(s->shift + n + 1);
-    memcpy(before, out.cpu, (size_t)(s->shift + n + 1) * sizeof *before);
-    fr_product_case_run(two, s, m, fr_view_at(left.on_cuda, s->shift), &p->w,
-                        fr_view_at(out.on_cuda, s->shift));
-    float *got = fr_pair_fetch(&out);
-    assert_bound(&p->linear, s, m, x, before + s->shift, got + s->shift, what);
+    fr_product_call c;
+    fr_product_call_run(two, p, s, m, &c);
+    float *before = fr_test_zeros(c.out.n);
+    memcpy(before, c.out.cpu, (size_t)c.out.n * sizeof *before);
+    float *got = fr_pair_fetch(&c.out);
+    assert_bound(&p->linear, s, m, c.x, before + s->shift, got + s->shift, c.what);
     fr_assert_same_bytes("before", got, before, (size_t)s->shift * sizeof *got);
-    CU_ASSERT_EQUAL(got[s->shift + n], before[s->shift + n]);
+    CU_ASSERT_EQUAL(got[s->shift + c.n], before[s->shift + c.n]);
     if (fr_gpu_is_emulated) {
-        assert_documented(&out, p, s, m, x);
+        assert_documented(&c.out, p, s, m, c.x);
     }
     free(before);
     free(got);
-    fr_pair_free(&left);
-    fr_pair_free(&out);
+    fr_product_call_fini(&c);
 }
 
-typedef struct map_shape {
-    int64_t n_out;
-    int64_t n_in;
-} map_shape;
-
 /* Around chunks of 8, groups of 16, steps of 32, all stages of steps, and tiles of 128. */
-static const map_shape SHAPES[] = {
+static const fr_product_map SHAPES[] = {
     {1, 1},    {3, 7},   {8, 16},   {17, 15},   {33, 32},  {40, 31}, {64, 33},
     {128, 64}, {129, 8}, {96, 136}, {130, 257}, {144, 95}, {24, 130}};
 
-static void check_shape(const fr_two *two, map_shape shape, fr_product_setting s, int n)
+static void check_shape(const fr_two *two, fr_product_map shape, fr_product_setting s,
+                        int n)
 {
     static const int64_t ROWS[] = {1, 16, 17, 64, 65, 128, 131};
     fr_product_case p = fr_product_case_init(two, &s, shape.n_out, shape.n_in);
@@ -156,7 +139,7 @@ static void numbers_are_sums_of_products(void)
 /* Widths that would allow copies of 16 bytes, at addresses that do not, and the other way round. */
 static void views_may_lie_at_any_number(void)
 {
-    static const map_shape WIDE[] = {{40, 48}, {44, 36}, {36, 40}};
+    static const fr_product_map WIDE[] = {{40, 48}, {44, 36}, {36, 40}};
     fr_two two = fr_two_open();
     for (int i = 0; i < SETTINGS * 4 * FR_N_CASES(WIDE); i++) {
         static const int SHIFTS[] = {1, 2, 4, 8};
@@ -216,41 +199,20 @@ static float *result_of(const fr_two *two, const fr_product_setting *s, int64_t 
     return got;
 }
 
-/* The last rows of a call, in calls of their own: each has the bits that it has among 300. */
-static void check_rows(const fr_two *two, const fr_product_setting *s)
-{
-    enum { MOST = 300, N_OUT = 66, N_IN = 40 };
-    fr_product_case p = fr_product_case_init(two, s, N_OUT, N_IN);
-    int64_t depth = s->back ? N_OUT : N_IN;
-    int64_t columns = s->back ? N_IN : N_OUT;
-    fr_pair left =
-        fr_pair_numbers(two, "left", MOST * depth, fr_product_left(s), 5, 1.0);
-    float *before = fr_test_numbers(MOST * columns, 11, 1.0);
-    float *wanted = result_of(two, s, MOST, left.on_cuda, &p.w, columns, before);
-    for (int64_t m = 1; m <= MOST; m++) {
-        int64_t first = MOST - m;
-        if (fr_pair_takes((int)m, 61)) {
-            float *got = result_of(two, s, m, fr_view_at(left.on_cuda, first * depth),
-                                   &p.w, columns, before + first * columns);
-            fr_assert_same_bytes("rows in a call of their own", got,
-                                 wanted + first * columns,
-                                 (size_t)(m * columns) * sizeof *got);
-            free(got);
-        }
-    }
-    free(before);
-    free(wanted);
-    fr_pair_free(&left);
-    fr_product_case_fini(two, &p);
-}
-
 static void rows_have_the_same_bits_in_any_call(void)
 {
+    int64_t rows[FR_PRODUCT_ROWS_MOST];
+    int n = 0;
+    for (int m = 1; m <= FR_PRODUCT_ROWS_MOST; m++) {
+        if (fr_pair_takes(m, 61)) {
+            rows[n++] = m;
+        }
+    }
     fr_two two = fr_two_open();
     for (int i = 0; i < SETTINGS; i += 7) {
         fr_product_setting s = setting(i);
         s.accumulate = i % 2 == 1;
-        check_rows(&two, &s);
+        fr_product_case_assert_rows(&two, &s, 66, 40, rows, n);
     }
     fr_two_close(&two);
 }
