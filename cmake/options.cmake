@@ -44,7 +44,7 @@ endfunction()
 function(fr_cuda_backend)
     file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/device/cuda/*.c)
     add_library(fr_cuda STATIC ${sources})
-    target_link_libraries(fr_cuda PUBLIC fr_device PRIVATE fr_options ${CMAKE_DL_LIBS})
+    target_link_libraries(fr_cuda PUBLIC fr_device PRIVATE fr_options)
 endfunction()
 
 # Kernels named *_avx2.c, *_avx512.c and *_avx512_vnni.c are compiled for that instruction set and picked at run time. Those

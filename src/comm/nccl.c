@@ -1,9 +1,9 @@
 /* NVIDIA's NCCL, opened at run time: what is missing is said in one message, whatever it is. */
 #include "comm/nccl.h"
 
-#include <dlfcn.h>
+#include "base/library.h"
+
 #include <stdio.h>
-#include <string.h>
 
 static const char LIBRARY[] = "libnccl.so.2";
 
@@ -28,14 +28,14 @@ void fr_nccl_version_text(int version, char out[FR_NCCL_VERSION_BYTES])
 
 static fr_status find_functions(fr_ctx *ctx, fr_nccl *out)
 {
-    const char *missing = NULL;
-    void *found = NULL;
-#define FR_NCCL_FIND(type, name, symbol, parameters)                                   \
-    found = dlsym(out->library, symbol);                                               \
-    memcpy(&out->name, &found, sizeof out->name);                                      \
-    missing = found == NULL && missing == NULL ? (symbol) : missing;
-    FR_NCCL(FR_NCCL_FIND)
-#undef FR_NCCL_FIND
+    static const fr_library_function FUNCTIONS[] = {
+#define FR_NCCL_FUNCTION(type, name, symbol, parameters)                               \
+    {symbol, offsetof(fr_nccl, name)},
+        FR_NCCL(FR_NCCL_FUNCTION)
+#undef FR_NCCL_FUNCTION
+    };
+    const char *missing = fr_library_find(out->library, FUNCTIONS,
+                                          sizeof FUNCTIONS / sizeof FUNCTIONS[0], out);
     return missing == NULL
                ? FR_OK
                : FR_FAIL(ctx, FR_ERR_UNSUPPORTED,
@@ -67,11 +67,10 @@ static fr_status check_version(fr_ctx *ctx, fr_nccl *nccl)
 fr_status fr_nccl_open(fr_ctx *ctx, fr_nccl *out)
 {
     *out = (fr_nccl){0};
-    out->library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    const char *reason = NULL;
+    out->library = fr_library_open(LIBRARY, &reason);
     if (out->library == NULL) {
-        const char *reason = dlerror();
-        return FR_FAIL(ctx, FR_ERR_UNSUPPORTED, "NCCL cannot be opened (%s)",
-                       reason != NULL ? reason : LIBRARY);
+        return FR_FAIL(ctx, FR_ERR_UNSUPPORTED, "NCCL cannot be opened (%s)", reason);
     }
     fr_status status = find_functions(ctx, out);
     if (status == FR_OK) {
@@ -85,9 +84,7 @@ fr_status fr_nccl_open(fr_ctx *ctx, fr_nccl *out)
 
 void fr_nccl_close(fr_nccl *nccl)
 {
-    if (nccl->library != NULL) {
-        (void)dlclose(nccl->library);
-    }
+    fr_library_close(nccl->library);
     *nccl = (fr_nccl){0};
 }
 

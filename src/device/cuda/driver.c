@@ -1,8 +1,7 @@
 /* CUDA's driver, opened at run time: what is missing is said in one message, whatever it is. */
 #include "device/cuda/driver.h"
 
-#include <dlfcn.h>
-#include <string.h>
+#include "base/library.h"
 
 static const char LIBRARY[] = "libcuda.so.1";
 
@@ -12,14 +11,14 @@ static const char LIBRARY[] = "libcuda.so.1";
 /* Which functions it has, each by its name. */
 static fr_status find_functions(fr_ctx *ctx, fr_cuda_driver *out)
 {
-    const char *missing = NULL;
-    void *found = NULL;
-#define FR_DRIVER_FIND(name, symbol, parameters)                                       \
-    found = dlsym(out->library, symbol);                                               \
-    memcpy(&out->name, &found, sizeof out->name);                                      \
-    missing = found == NULL && missing == NULL ? (symbol) : missing;
-    FR_CUDA_DRIVER(FR_DRIVER_FIND)
-#undef FR_DRIVER_FIND
+    static const fr_library_function FUNCTIONS[] = {
+#define FR_DRIVER_FUNCTION(name, symbol, parameters)                                   \
+    {symbol, offsetof(fr_cuda_driver, name)},
+        FR_CUDA_DRIVER(FR_DRIVER_FUNCTION)
+#undef FR_DRIVER_FUNCTION
+    };
+    const char *missing = fr_library_find(out->library, FUNCTIONS,
+                                          sizeof FUNCTIONS / sizeof FUNCTIONS[0], out);
     if (missing != NULL) {
         return FR_FAIL(ctx, FR_ERR_UNSUPPORTED,
                        "cannot compute on a GPU: NVIDIA's driver (%s) lacks the "
@@ -77,33 +76,24 @@ static fr_status start(fr_ctx *ctx, const fr_cuda_driver *driver)
     return FR_OK;
 }
 
-/* The driver has threads and handlers of its own, so it is never unloaded. */
-static void *open_library(void)
-{
-    return dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-}
-
 bool fr_cuda_driver_is_installed(void)
 {
-    void *library = open_library();
-    if (library != NULL) {
-        (void)dlclose(library);
-    }
+    void *library = fr_library_open(LIBRARY, NULL);
+    fr_library_close(library);
     return library != NULL;
 }
 
 fr_status fr_cuda_driver_open(fr_ctx *ctx, fr_cuda_driver *out)
 {
     *out = (fr_cuda_driver){0};
-    out->library = open_library();
+    const char *reason = NULL;
+    out->library = fr_library_open(LIBRARY, &reason);
     if (out->library == NULL) {
-        const char *reason = dlerror();
         return FR_FAIL(
             ctx, FR_ERR_UNSUPPORTED,
             "cannot compute on a GPU: NVIDIA's driver cannot be opened (%s); "
             "install one for CUDA %d.%d or later, " REMEDY,
-            reason != NULL ? reason : LIBRARY, FR_CUDA_OLDEST / 1000,
-            FR_CUDA_OLDEST % 1000 / 10);
+            reason, FR_CUDA_OLDEST / 1000, FR_CUDA_OLDEST % 1000 / 10);
     }
     fr_status status = find_functions(ctx, out);
     if (status == FR_OK) {
@@ -120,9 +110,7 @@ fr_status fr_cuda_driver_open(fr_ctx *ctx, fr_cuda_driver *out)
 
 void fr_cuda_driver_close(fr_cuda_driver *driver)
 {
-    if (driver->library != NULL) {
-        (void)dlclose(driver->library);
-    }
+    fr_library_close(driver->library);
     *driver = (fr_cuda_driver){0};
 }
 

@@ -1,13 +1,13 @@
 /* cuBLASLt, opened at run time. It is never needed, so what is missing is told to the caller and is no error. */
 #include "device/cuda/lt_library.h"
 
-#include <dlfcn.h>
+#include "base/library.h"
+
 #include <stdio.h>
-#include <string.h>
 
 enum { WHY_BYTES = 256 };
 
-/* The newest that the driver is for. It has threads and caches of its own, so it is never unloaded. */
+/* The newest that the driver is for. */
 static void *open_library(const fr_cuda_driver *driver, char *why_not)
 {
     enum { CUDA_13 = 13000 };
@@ -18,11 +18,10 @@ static void *open_library(const fr_cuda_driver *driver, char *why_not)
     void *library = NULL;
     why_not[0] = '\0';
     while (library == NULL && *name != NULL) {
-        library = dlopen(*name, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-        const char *reason = library == NULL ? dlerror() : NULL;
+        const char *reason = NULL;
+        library = fr_library_open(*name, &reason);
         if (library == NULL && why_not[0] == '\0') {
-            (void)snprintf(why_not, WHY_BYTES, "it cannot be opened (%s)",
-                           reason != NULL ? reason : *name);
+            (void)snprintf(why_not, WHY_BYTES, "it cannot be opened (%s)", reason);
         }
         name++;
     }
@@ -31,14 +30,14 @@ static void *open_library(const fr_cuda_driver *driver, char *why_not)
 
 static bool find_functions(fr_lt_library *out, char *why_not)
 {
-    const char *missing = NULL;
-    void *found = NULL;
-#define FR_LT_FIND(result, name, symbol, parameters)                                   \
-    found = dlsym(out->library, symbol);                                               \
-    memcpy(&out->name, &found, sizeof out->name);                                      \
-    missing = found == NULL && missing == NULL ? (symbol) : missing;
-    FR_LT_FUNCTIONS(FR_LT_FIND)
-#undef FR_LT_FIND
+    static const fr_library_function FUNCTIONS[] = {
+#define FR_LT_FUNCTION(result, name, symbol, parameters)                               \
+    {symbol, offsetof(fr_lt_library, name)},
+        FR_LT_FUNCTIONS(FR_LT_FUNCTION)
+#undef FR_LT_FUNCTION
+    };
+    const char *missing = fr_library_find(out->library, FUNCTIONS,
+                                          sizeof FUNCTIONS / sizeof FUNCTIONS[0], out);
     if (missing != NULL) {
         (void)snprintf(why_not, WHY_BYTES, "it lacks the function %s", missing);
     }
@@ -83,8 +82,6 @@ bool fr_lt_library_open(const fr_cuda_driver *driver, fr_lt_library *out,
 
 void fr_lt_library_close(fr_lt_library *library)
 {
-    if (library->library != NULL) {
-        (void)dlclose(library->library);
-    }
+    fr_library_close(library->library);
     *library = (fr_lt_library){0};
 }
