@@ -125,6 +125,14 @@ FR_DEVICE int64_t fr_round_i64(double x)
 {
     return __builtin_llrint(x);
 }
+FR_DEVICE float fr_exp2_near(float x)
+{
+    return fr_emulated_exp2_near(x);
+}
+FR_DEVICE uint32_t fr_pack_bf16(float lower, float upper)
+{
+    return fr_emulated_pack_bf16(lower, upper);
+}
 FR_DEVICE uint32_t fr_bits(float x)
 {
     uint32_t out;

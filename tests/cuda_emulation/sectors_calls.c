@@ -223,12 +223,12 @@ static void attention(void)
             SHAPES + i / 2, layout->n_segments, layout->segments);
         c->params.q_stride -= 1; /* 4 numbers more than the heads */
         c->params.kv_stride -= 3;
-        both b = open_both(&two, c, fr_digit_type(i % 2), 0);
+        fr_both b = fr_both_open(&two, c, fr_digit_type(i % 2), 0);
         CU_ASSERT_EQUAL(c->params.q_stride % 4 + c->params.kv_stride % 4, 0);
-        forward(&b, true);
-        backward(&b, true, false);
+        fr_both_forward(&b, true);
+        fr_both_backward(&b, true, false);
         fr_two_finish(&two);
-        close_both(&b);
+        fr_both_close(&b);
         fr_two_close(&two);
     }
 }

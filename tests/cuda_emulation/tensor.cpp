@@ -5,6 +5,8 @@
 #include "tensor.h"
 
 #include "block.h"
+#include "device/bf16.h"
+#include "device/cuda/simd_one.cuh"
 
 #include <stdlib.h>
 #include <string.h>
@@ -242,4 +244,21 @@ void fr_emulated_copies_end(void)
     if (begun[fr_emulated.thread].count != 0) {
         fr_emulated_stop("it returns while copies of its own are under way");
     }
+}
+
+float fr_emulated_exp2_near(float x)
+{
+    if (x >= 128.0F) {
+        return INFINITY;
+    }
+    return x > 127.0F ? 2.0F * v8_exp2(v8_set(x - 1.0F)).lane : v8_exp2(v8_set(x)).lane;
+}
+
+static uint32_t bf16_of(float x)
+{
+    return x == x ? fr_bf16_round(x) : 0x7fffU;
+}
+uint32_t fr_emulated_pack_bf16(float lower, float upper)
+{
+    return bf16_of(lower) | bf16_of(upper) << 16;
 }

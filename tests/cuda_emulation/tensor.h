@@ -42,6 +42,11 @@ const fr_emulated_copy *fr_emulated_copy_due(int newest);
 /** A thread returns. */
 void fr_emulated_copies_end(void);
 
+/** fr_exp2_near: about as near as the hardware's, whose table is its own, with the same ends. */
+float fr_emulated_exp2_near(float x);
+/** fr_pack_bf16; NaN becomes 0x7fff, as the hardware has it. */
+uint32_t fr_emulated_pack_bf16(float lower, float upper);
+
 #ifdef __cplusplus
 }
 #endif

@@ -76,7 +76,8 @@ set_target_properties(fr_emulated_nccl PROPERTIES
     OUTPUT_NAME nccl SOVERSION 2 LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/emulated_nccl)
 target_link_libraries(fr_emulated_nccl PRIVATE fr_emulation_options MPI::MPI_C ${CMAKE_DL_LIBS})
 
-add_library(fr_cuda_pair STATIC ${CMAKE_CURRENT_LIST_DIR}/pair.c ${CMAKE_CURRENT_LIST_DIR}/product_case.c)
+add_library(fr_cuda_pair STATIC ${CMAKE_CURRENT_LIST_DIR}/pair.c ${CMAKE_CURRENT_LIST_DIR}/product_case.c
+    ${CMAKE_CURRENT_LIST_DIR}/attention_both.c)
 target_include_directories(fr_cuda_pair PUBLIC ${CMAKE_CURRENT_LIST_DIR})
 target_link_libraries(fr_cuda_pair PUBLIC fr_support fr_cuda PRIVATE fr_options)
 
@@ -135,7 +136,7 @@ if(FORERUN_CUDA_RACES AND NOT FORERUN_SANITIZE)
     add_library(fr_racing_kernels STATIC $<TARGET_OBJECTS:fr_seen_kernels> ${CMAKE_CURRENT_LIST_DIR}/block.cpp
         ${CMAKE_CURRENT_LIST_DIR}/fiber.cpp ${CMAKE_CURRENT_LIST_DIR}/tensor.cpp ${CMAKE_CURRENT_LIST_DIR}/races.cpp ${CMAKE_CURRENT_LIST_DIR}/sectors.cpp)
     target_link_libraries(fr_racing_kernels PUBLIC fr_cuda PRIVATE fr_emulation_options)
-    foreach(name activation attention few heads loss norm_heads norms product product_tensor rows sample widen)
+    foreach(name activation attention attention_tensor few heads loss norm_heads norms product product_tensor rows sample widen)
         add_executable(cuda_${name}_races ${CMAKE_CURRENT_LIST_DIR}/test_${name}.c)
         target_link_libraries(cuda_${name}_races PRIVATE fr_cuda_pair fr_options)
         add_test(NAME conf.cuda_${name}_races CONFIGURATIONS long COMMAND cuda_${name}_races)

@@ -1,4 +1,4 @@
-/* Attention, forward: kernels_attention.cu. */
+/* Attention, forward: kernels_attention.cu and kernels_attention_tensor.cu. */
 #include "device/cuda/attention_plan.h"
 #include "device/cuda/operators.h"
 
@@ -10,17 +10,12 @@ static fr_status start(fr_device *device, const fr_attend_plan *plan, fr_view q,
     fr_attend *a = &arguments.base;
     a->o_THK = o_THK.at;
     a->lse_TH = lse_TH;
-    if (!fr_attend_is_wide(o_THK.at, fr_dtype_bytes(o_THK.dtype), 0)) {
+    if (!fr_attend_is_wide(&plan->size, o_THK.at, fr_dtype_bytes(o_THK.dtype), 0)) {
         a->wide = 0;
     }
-    fr_cuda_launch(device,
-                   &(fr_cuda_start){.kernel = FR_KERNEL_attend_64_0 +
-                                              plan->size.kernel + fr_cuda_digits_1(q),
-                                    .blocks = plan->n_tiles,
-                                    .blocks_y = plan->params->n_kv_heads,
-                                    .threads = FR_ATTEND_THREADS,
-                                    .shared = fr_attend_shared(&plan->size, 1, 1)},
-                   a);
+    fr_cuda_start how = fr_attend_start(&plan->size, FR_ATTEND_FORWARD, plan->n_tiles,
+                                        plan->params->n_kv_heads);
+    fr_cuda_launch(device, &how, a);
     return FR_OK;
 }
 
@@ -29,7 +24,7 @@ fr_status fr_cuda_attention(fr_device *device, const fr_attention_params *params
                             float *lse_TH)
 {
     fr_attend_plan plan;
-    fr_status status = fr_attend_plan_make(device, params, NULL, &plan);
+    fr_status status = fr_attend_plan_make(device, params, q.dtype, NULL, &plan);
     if (status == FR_OK && plan.n_tiles > 0) {
         status = start(device, &plan, q, k, v, o_THK, lse_TH);
     }

@@ -2,7 +2,7 @@
  * The plan of a call of attention. Segments without queries are left out. Tiles of a segment come last first: they see the most
  * keys, so the short ones even out the end.
  *
- * Keys have a tile each FR_ATTEND_ROWS_BACK of a segment's own keys, and of each unit's prefix. Who sees them is listed once for
+ * Keys have a tile for as many of a segment's own keys as the kernels take, and of each unit's prefix. Who sees them is listed once for
  * each segment or unit, in the order of the list and of a segment's runs: it is that of the sums.
  */
 #include "device/cuda/attention_plan.h"
@@ -13,30 +13,6 @@
 #include <stdlib.h>
 
 static const double LOG2E = 1.44269504088896340736;
-
-static fr_attend_size size_of(int64_t head_dim, bool back)
-{
-    fr_attend_size size = {0, 1, 0};
-    while (size.chunks * FR_ATTEND_CHUNK < head_dim) {
-        size.chunks *= 2;
-        size.kernel += 2;
-    }
-    size.rows = back ? FR_ATTEND_ROWS_BACK(size.chunks) : FR_ATTEND_ROWS(size.chunks);
-    return size;
-}
-
-int64_t fr_attend_shared(const fr_attend_size *size, int64_t matrices, int64_t weights)
-{
-    int64_t numbers = matrices * size->rows * FR_ATTEND_ROW_LD(size->chunks) +
-                      FR_ATTEND_STEP * FR_ATTEND_CHUNK_LD +
-                      weights * size->rows * FR_ATTEND_STEP_LD + 4 * size->rows;
-    return numbers * (int64_t)sizeof(float);
-}
-
-bool fr_attend_is_wide(const void *at, size_t number, int64_t stride)
-{
-    return (uintptr_t)at % (4 * number) == 0 && stride % 4 == 0;
-}
 
 /* A call has one prefix for each unit (prefixes_U), or one for all. */
 static fr_attention_prefix prefix_of(const fr_attention_params *params,
@@ -221,7 +197,7 @@ static fr_status plan_keys(fr_ctx *ctx, const fr_attention_gradients *gradients,
 }
 
 fr_status fr_attend_plan_make(fr_device *device, const fr_attention_params *params,
-                              const fr_attention_gradients *gradients,
+                              fr_dtype dtype, const fr_attention_gradients *gradients,
                               fr_attend_plan *out)
 {
     *out = (fr_attend_plan){.params = params,
@@ -232,7 +208,7 @@ fr_status fr_attend_plan_make(fr_device *device, const fr_attention_params *para
                        "takes at most %d: use the CPU (device: cpu)",
                        (long long)params->head_dim, FR_ATTEND_DIM);
     }
-    out->size = size_of(params->head_dim, gradients != NULL);
+    out->size = fr_attend_size_of(params->head_dim, dtype, gradients != NULL);
     FR_TRY(plan_queries(device->ctx, out));
     return gradients != NULL ? plan_keys(device->ctx, gradients, out) : FR_OK;
 }
@@ -254,9 +230,10 @@ static bool are_wide(const fr_attend_plan *plan)
     bool wide = true;
     for (int64_t s = 0; s < plan->n_segments; s++) {
         const fr_attend_run *run = plan->segments[s].runs;
-        wide = wide && (run->prefix_k == NULL ||
-                        (fr_attend_is_wide(run->prefix_k, sizeof(float), width) &&
-                         fr_attend_is_wide(run->prefix_v, sizeof(float), width)));
+        wide = wide &&
+               (run->prefix_k == NULL ||
+                (fr_attend_is_wide(&plan->size, run->prefix_k, sizeof(float), width) &&
+                 fr_attend_is_wide(&plan->size, run->prefix_v, sizeof(float), width)));
     }
     return wide && params->head_dim % 4 == 0;
 }
@@ -287,11 +264,12 @@ fr_status fr_attend_send(fr_device *device, const fr_attend_plan *plan, fr_view 
                             .head_dim = (int32_t)params->head_dim,
                             .scale = (float)(LOG2E * params->scale),
                             .cap = (float)(LOG2E * (double)params->cap)};
-    out->base.wide = are_wide(plan) &&
-                             fr_attend_is_wide(q.at, number, params->q_stride) &&
-                             fr_attend_is_wide(k.at, number, params->kv_stride) &&
-                             fr_attend_is_wide(v.at, number, params->kv_stride)
-                         ? 1
-                         : 0;
+    out->base.wide =
+        are_wide(plan) &&
+                fr_attend_is_wide(&plan->size, q.at, number, params->q_stride) &&
+                fr_attend_is_wide(&plan->size, k.at, number, params->kv_stride) &&
+                fr_attend_is_wide(&plan->size, v.at, number, params->kv_stride)
+            ? 1
+            : 0;
     return FR_OK;
 }

@@ -5,14 +5,8 @@
 #define FR_DEVICE_CUDA_ATTENTION_PLAN_H
 
 #include "device/backend.h"
+#include "device/cuda/attention_size.h"
 #include "device/cuda/memory.h"
-
-/** Which of four kernels for heads of 1, 2, 4 and 8 chunks, and what goes with it. */
-typedef struct fr_attend_size {
-    unsigned kernel; /* times two types: added to the number of the first */
-    int64_t chunks;
-    int64_t rows; /* of a tile */
-} fr_attend_size;
 
 typedef struct fr_attend_plan {
     const fr_attention_params *params;
@@ -29,12 +23,13 @@ typedef struct fr_attend_plan {
 } fr_attend_plan;
 
 /**
- * Segments and tiles of query rows; with `gradients` also tiles of keys and who sees them.
+ * Segments and tiles of query rows; with `gradients` also tiles of keys and who sees them. dtype: of the call's views
  * @return FR_OK; FR_ERR_UNSUPPORTED: heads of more than FR_ATTEND_DIM numbers; FR_ERR_NO_MEMORY. *out is for
  *         fr_attend_plan_free in any case
  */
 FR_MUST_CHECK fr_status fr_attend_plan_make(fr_device *device,
                                             const fr_attention_params *params,
+                                            fr_dtype dtype,
                                             const fr_attention_gradients *gradients,
                                             fr_attend_plan *out);
 void fr_attend_plan_free(fr_attend_plan *plan);
@@ -43,11 +38,5 @@ void fr_attend_plan_free(fr_attend_plan *plan);
 FR_MUST_CHECK fr_status fr_attend_send(fr_device *device, const fr_attend_plan *plan,
                                        fr_view q, fr_view k, fr_view v,
                                        fr_attend_back *out);
-
-/** Whether rows so far apart begin at a multiple of four numbers' bytes. */
-bool fr_attend_is_wide(const void *at, size_t number, int64_t stride);
-
-/** Bytes of shared memory of a block that has `matrices` tiles of own rows, as many tiles of weights as `weights`. */
-int64_t fr_attend_shared(const fr_attend_size *size, int64_t matrices, int64_t weights);
 
 #endif

@@ -7,6 +7,8 @@
 #include "device/cuda/attention_tile.cuh"
 #include "device/cuda/simd_one.cuh"
 
+#include "base/elementary_formula.h"
+
 static const double ATTEND_LOG2E = 1.44269504088896340736;
 
 /** The score of a product: capped, and with what its distance s - t adds. */
@@ -32,6 +34,14 @@ FR_DEVICE float attend_slope(const fr_attend &a, int head)
                ? 0.0F
                : static_cast<float>(ATTEND_LOG2E *
                                     static_cast<double>(a.slopes_H[head]));
+}
+
+/** m ln 2 + ln l, by the CPU's formula; l >= 1, infinite or NaN. */
+FR_DEVICE float attend_lse(float largest, float sum)
+{
+    double l = static_cast<double>(sum);
+    return static_cast<float>(static_cast<double>(largest) * 0.69314718055994530942 +
+                              (sum < INFINITY ? fr_ln_of_positive(l) : l));
 }
 
 /** Whether the query `token` of the segment sees key `index` of the run. */
@@ -99,13 +109,14 @@ struct attend_steps {
     int begin;
     int end;
 };
+template <int STEP>
 FR_DEVICE attend_steps attend_steps_of(const fr_attend_run &run,
                                        const attend_query &query)
 {
     attend_steps out = {0, run.count};
     int first = run.lead + query.token - run.window + 1;
     if (run.window > 0 && first > 0) {
-        out.begin = first / FR_ATTEND_STEP * FR_ATTEND_STEP;
+        out.begin = first / STEP * STEP;
     }
     if (run.causal != 0 && run.lead + query.last + 1 < run.count) {
         out.end = run.lead + query.last + 1;

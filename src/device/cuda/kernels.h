@@ -16,6 +16,7 @@
 
 #include "device/cuda/kernels_activation.h"
 #include "device/cuda/kernels_attention.h"
+#include "device/cuda/kernels_attention_tensor.h"
 #include "device/cuda/kernels_heads.h"
 #include "device/cuda/kernels_loss.h"
 #include "device/cuda/kernels_norms.h"
@@ -33,6 +34,7 @@
     FR_KERNELS_LOSS(K, K1, K2, K3)                                                     \
     FR_KERNELS_SAMPLE(K, K1, K2, K3)                                                   \
     FR_KERNELS_ATTENTION(K, K1, K2, K3)                                                \
+    FR_KERNELS_ATTENTION_TENSOR(K, K1, K2, K3)                                         \
     FR_KERNELS_WIDEN(K, K1, K2, K3)                                                    \
     FR_KERNELS_PRODUCT(K, K1, K2, K3)                                                  \
     FR_KERNELS_PRODUCT_TENSOR(K, K1, K2, K3)

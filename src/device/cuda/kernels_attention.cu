@@ -8,8 +8,6 @@
  */
 #include "device/cuda/attention_sees.cuh"
 
-#include "base/elementary_formula.h"
-
 namespace
 {
 
@@ -147,13 +145,6 @@ FR_DEVICE void take_step(const fr_attend &a, const attend_step &step,
     }
 }
 
-/* ln l in f64, by the CPU's formula; l >= 1, infinite or NaN. */
-FR_DEVICE double natural_log(float l)
-{
-    double x = static_cast<double>(l);
-    return l < INFINITY ? fr_ln_of_positive(x) : x;
-}
-
 /* o / l and m ln 2 + ln l. */
 template <typename T, int CHUNKS>
 FR_DEVICE void finish(const fr_attend &a, const forward_state<CHUNKS> &state)
@@ -175,9 +166,7 @@ FR_DEVICE void finish(const fr_attend &a, const forward_state<CHUNKS> &state)
                              static_cast<T *>(a.o_THK) + at * a.head_dim);
             }
             if (a.lse_TH != nullptr && attend_lane() == 0) {
-                a.lse_TH[at] = static_cast<float>(
-                    static_cast<double>(state.largest[i]) * 0.69314718055994530942 +
-                    natural_log(state.sum[i]));
+                a.lse_TH[at] = attend_lse(state.largest[i], state.sum[i]);
             }
         }
     }
@@ -206,7 +195,7 @@ template <typename T, int CHUNKS> FR_DEVICE void attend(const fr_attend &a)
     }
     for (int r = 0; r < state.query.segment->n_runs; r++) {
         const fr_attend_run &run = state.query.segment->runs[r];
-        attend_steps steps = attend_steps_of(run, state.query);
+        attend_steps steps = attend_steps_of<FR_ATTEND_STEP>(run, state.query);
         for (int start = steps.begin; start < steps.end; start += FR_ATTEND_STEP) {
             take_step<T, CHUNKS>(a, attend_step_of(run, start, steps.end), state);
         }

@@ -177,7 +177,7 @@ template <typename T, int CHUNKS> FR_DEVICE void query_back(const fr_attend_back
     const fr_attend_segment *segment = state.query.segment;
     for (int r = 0; r < segment->n_runs; r++) {
         const fr_attend_run &run = segment->runs[r];
-        attend_steps steps = attend_steps_of(run, state.query);
+        attend_steps steps = attend_steps_of<FR_ATTEND_STEP>(run, state.query);
         for (int start = steps.begin; start < steps.end; start += FR_ATTEND_STEP) {
             take_keys<T, CHUNKS>(a, attend_step_of(run, start, steps.end), state);
         }

@@ -14,18 +14,18 @@
  * A block has a tile of the result, a warp a part of it: some rows of four tiles of 16 x 8. While warps multiply one step of the depth, the
  * next ones are on their way to shared memory; one barrier a step is enough: the stage that is filled behind it was read before
  * it. What cannot be copied by 16 bytes at a time (rows at other addresses, an end of a row, numbers to be rounded) goes through
- * registers to the same place. There the groups of 8 numbers of a row are exchanged by the row's number, so that those that are
- * read together lie in different banks.
+ * registers to the same place.
  */
 #include "device/cuda/kernels_product_tensor.h"
 
 #include "device/cuda/product_operand.cuh"
+#include "device/cuda/tensor_tiles.cuh"
 
 enum {
     TILE_DEPTH = FR_TENSOR_TILE_DEPTH,
     STAGES = FR_TENSOR_STAGES,
     GROUP = FR_TENSOR_GROUP,
-    CHUNK = 8, /* numbers of 16 bytes */
+    CHUNK = FR_CHUNK,
     DEPTH_CHUNKS = TILE_DEPTH / CHUNK,
     PAIRS = 2, /* of tiles of 8 columns, of a warp */
     WARPS_DOWN = 2
@@ -53,45 +53,22 @@ static_assert(static_cast<int>(large::ROWS) == FR_TENSOR_ROWS &&
                   static_cast<int>(small::THREADS) == FR_TENSOR_FEW_THREADS,
               "the host starts kernels with tiles and threads of these sizes");
 
-struct alignas(16) chunk {
-    fr_bf16 at[CHUNK];
-};
-
 /* ---- reading ----------------------------------------------------------------------------------- */
-
-/* Where a chunk of a tile lies. Eight rows that follow each other have the same chunk in all banks of shared memory. */
-template <int CHUNKS> FR_DEVICE int place_of(int row, int at)
-{
-    int turned =
-        CHUNKS == DEPTH_CHUNKS ? at ^ (row / 2 % DEPTH_CHUNKS) : at ^ (row % 8);
-    return (row * CHUNKS + turned) * CHUNK;
-}
-
-FR_DEVICE fr_bf16 enter(fr_bf16 x)
-{
-    return x;
-}
-FR_DEVICE fr_bf16 enter(float x)
-{
-    fr_bf16 out;
-    fr_write(&out, x);
-    return out;
-}
 
 template <typename T>
 FR_DEVICE void read_now(const fr_operand<T> &from, int64_t row, int64_t column,
                         fr_bf16 *to)
 {
-    chunk numbers;
+    fr_chunk numbers;
     FR_UNROLL
     for (int half = 0; half < 2; half++) {
         fr_four<T> four = fr_read_four(from, row, column + 4 * half);
         FR_UNROLL
         for (int i = 0; i < 4; i++) {
-            numbers.at[4 * half + i] = enter(four.at[i]);
+            numbers.at[4 * half + i] = fr_narrow(four.at[i]);
         }
     }
-    *reinterpret_cast<chunk *>(to) = numbers;
+    *reinterpret_cast<fr_chunk *>(to) = numbers;
 }
 
 /* A chunk of a row to shared memory, zeros beside the operand. */
@@ -118,7 +95,7 @@ template <int ROWS, int CHUNKS, int THREADS, typename T>
 FR_DEVICE void read_tile(const fr_operand<T> &from, int64_t row, int64_t column,
                          fr_bf16 *tile)
 {
-    bool in_chunks = reinterpret_cast<uintptr_t>(from.at) % sizeof(chunk) == 0 &&
+    bool in_chunks = reinterpret_cast<uintptr_t>(from.at) % sizeof(fr_chunk) == 0 &&
                      from.stride % CHUNK == 0;
     FR_UNROLL
     for (int i = 0; i < ROWS * CHUNKS / THREADS; i++) {
@@ -126,7 +103,7 @@ FR_DEVICE void read_tile(const fr_operand<T> &from, int64_t row, int64_t column,
         int r = own / CHUNKS;
         int c = own % CHUNKS;
         read_chunk(from, in_chunks, row + r, column + c * CHUNK,
-                   tile + place_of<CHUNKS>(r, c));
+                   tile + fr_chunk_place<CHUNKS>(r, c));
     }
 }
 
@@ -163,28 +140,15 @@ FR_DEVICE part part_of(const fr_product_arguments &a, int64_t row, int64_t colum
     return out;
 }
 
-/* 16 rows of the left operand, the first of which is a multiple of 16. */
-FR_DEVICE void load_left(const fr_bf16 *tile, int row, int group, uint32_t out[4])
-{
-    int lane = fr_thread() % FR_WARP;
-    fr_load_matrices_4(out,
-                       tile + row * TILE_DEPTH +
-                           place_of<DEPTH_CHUNKS>(lane % 16, 2 * group + lane / 16));
-}
-
-/* 16 columns of weights, likewise: two registers for the first 8 of them, two for the others. */
+/* 16 columns of weights: two registers for the first 8 of them, two for the others. */
 template <typename S, bool BACK>
 FR_DEVICE void load_weights(const fr_bf16 *tile, int column, int group, uint32_t out[4])
 {
-    int lane = fr_thread() % FR_WARP;
     if (BACK) {
-        fr_load_matrices_4_transposed(
-            out, tile + GROUP * group * S::COLUMNS +
-                     place_of<S::COLUMN_CHUNKS>(lane % 16, column / CHUNK + lane / 16));
+        fr_load_right_across<S::COLUMN_CHUNKS>(tile + GROUP * group * S::COLUMNS,
+                                               column / CHUNK, out);
     } else {
-        fr_load_matrices_4(out, tile + column * TILE_DEPTH +
-                                    place_of<DEPTH_CHUNKS>(lane % 8 + lane / 16 * 8,
-                                                           2 * group + lane / 8 % 2));
+        fr_load_right<DEPTH_CHUNKS>(tile + column * TILE_DEPTH, group, out);
     }
 }
 
@@ -204,7 +168,8 @@ FR_DEVICE void multiply(const fr_bf16 *left, const fr_bf16 *weights, int group,
     for (int i = 0; i < S::ROW_TILES; i++) {
         if (WHOLE || i < own.row_tiles) {
             uint32_t x[4];
-            load_left(left, own.row + 16 * i, group, x);
+            fr_load_left<DEPTH_CHUNKS>(left + (own.row + 16 * i) * TILE_DEPTH, group,
+                                       x);
             if (WHOLE || own.pairs == PAIRS) {
                 fr_mma_bf16_row<2 * PAIRS>(sum->at[i], x, w);
             } else {
@@ -253,22 +218,6 @@ FR_DEVICE void begin(const fr_product_arguments &a, int64_t row, int64_t column,
     }
 }
 
-/* Two lanes side by side have two numbers of each tile of a pair: one takes four of the first, its neighbour four of the second. */
-FR_DEVICE fr_four<float> four_of(const float first[2], const float second[2])
-{
-    bool has_first = fr_thread() % 2 == 0;
-    uint64_t given = static_cast<uint64_t>(fr_bits(has_first ? second[1] : first[1]))
-                         << 32 |
-                     fr_bits(has_first ? second[0] : first[0]);
-    uint64_t taken = fr_from_xor(given, 1);
-    float lower = fr_of_bits(static_cast<uint32_t>(taken));
-    float upper = fr_of_bits(static_cast<uint32_t>(taken >> 32));
-    fr_four<float> out = {{has_first ? first[0] : lower, has_first ? first[1] : upper,
-                           has_first ? lower : second[0],
-                           has_first ? upper : second[1]}};
-    return out;
-}
-
 template <typename S, typename Y>
 FR_DEVICE void write_sums(Y *out, const Y *add, const fr_product_arguments &a,
                           int64_t stride, int64_t row, int64_t column, const part &own,
@@ -278,15 +227,15 @@ FR_DEVICE void write_sums(Y *out, const Y *add, const fr_product_arguments &a,
     uintptr_t both =
         reinterpret_cast<uintptr_t>(out) | reinterpret_cast<uintptr_t>(add);
     bool in_fours = both % sizeof(fr_four<Y>) == 0 && stride % 4 == 0;
-    int64_t first = column + lane % 2 * 8 + lane % 4 / 2 * 4;
+    int64_t first = column + fr_column_of_four();
     FR_UNROLL
     for (int i = 0; i < S::ROW_TILES * PAIRS * 2; i++) {
         int tile = i / (PAIRS * 2);
         int pair = i / 2 % PAIRS;
         int half = i % 2;
         if (tile < own.row_tiles && pair < own.pairs) {
-            fr_four<float> four = four_of(&sum.at[tile][2 * pair][2 * half],
-                                          &sum.at[tile][2 * pair + 1][2 * half]);
+            fr_four<float> four = fr_four_of(&sum.at[tile][2 * pair][2 * half],
+                                             &sum.at[tile][2 * pair + 1][2 * half]);
             int64_t r = row + 16 * tile + 8 * half + lane / 4;
             int64_t c = first + 16 * pair;
             if (r < a.m) {

@@ -109,6 +109,20 @@ FR_DEVICE int64_t fr_round_i64(double x)
 {
     return __double2ll_rn(x);
 }
+/** 2^x, off by 2^-22 of it at most; +0 for -infinity and for results below 2^-126. */
+FR_DEVICE float fr_exp2_near(float x)
+{
+    float out;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(out) : "f"(x));
+    return out;
+}
+/** Two numbers rounded to bf16, the first in the lower half. */
+FR_DEVICE uint32_t fr_pack_bf16(float lower, float upper)
+{
+    uint32_t out;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(out) : "f"(upper), "f"(lower));
+    return out;
+}
 FR_DEVICE uint32_t fr_bits(float x)
 {
     return __float_as_uint(x);
