@@ -172,6 +172,53 @@ attention() {
         'fr_min(plan->size.rows, o->count - i)' 'fr_min(plan->size.rows, o->count - i - 1)'
 }
 
+attention_tensor() {
+    fault attend-tensor-unawaited "cuda_attention_tensor" device/cuda/attention_tensor.cuh \
+        '        fr_copies_await<0>();
+        fr_sync();' '        fr_sync();'
+    fault attend-tensor-stage-unshared "cuda_attention_tensor" device/cuda/attention_tensor.cuh \
+        '        fr_copies_await<0>();
+        fr_sync();' '        fr_copies_await<0>();'
+    fault attend-tensor-stage-early "cuda_attention_tensor_races" device/cuda/kernels_attention_tensor_back.cu \
+        '        fr_copies_await<0>();
+        fr_sync();' '        fr_copies_await<0>();' \
+        '        fr_copies_close();
+        if (first < keys.count) {' '        fr_copies_close();
+        fr_sync();
+        if (first < keys.count) {'
+    fault attend-tensor-sees-the-next "cuda_attention_tensor:layouts_and_scores" device/cuda/attention_tensor.cuh \
+        'int end = run.lead + token + 1;' 'int end = run.lead + token + 2;'
+    fault attend-tensor-window-one-less "cuda_attention_tensor:windows_around_a_step" device/cuda/attention_tensor.cuh \
+        'out.low = end - run.window;' 'out.low = end - run.window + 1;'
+    fault attend-tensor-registers-swapped "cuda_attention_tensor:scores" device/cuda/attention_tensor_products.cuh \
+        'weights[2 * group + i / 2] + i % 2 * 2;' 'weights[2 * group + i % 2] + i / 2 * 2;'
+    fault attend-tensor-swizzle-of-others "cuda_attention_tensor:layouts_and_scores" device/cuda/attention_tensor.cuh \
+        'fr_chunk_place<CHUNKS>(row, chunk));' 'fr_chunk_place<CHUNKS>(row + 1, chunk) - CHUNKS * FR_CHUNK);'
+    fault attend-tensor-sum-of-a-lane "cuda_attention_tensor:scores" device/cuda/kernels_attention_tensor.cu \
+        'float sum = sum_of_row(state.sum[tile][half]);' 'float sum = state.sum[tile][half];'
+    fault attend-tensor-row-of-8 "cuda_attention_tensor:first_rows_alone" device/cuda/kernels_attention_tensor.cu \
+        'for (int mask = 2; mask > 0; mask /= 2) {
+        x += ' 'for (int mask = 4; mask > 0; mask /= 2) {
+        x += '
+    fault attend-tensor-not-scaled-down "cuda_attention_tensor:scores" device/cuda/kernels_attention_tensor.cu \
+        '[2 * half + i % 2] *= factor;' '[2 * half + i % 2] *= 1.0F;'
+    fault attend-tensor-without-delta "cuda_attention_tensor:scores" device/cuda/kernels_attention_tensor_back.cu \
+        'p * (*dp - row.delta) * derivative' 'p * *dp * derivative'
+    fault attend-tensor-dk-unscaled "cuda_attention_tensor:scores" device/cuda/kernels_attention_tensor_back.cu \
+        'state.dk[0], half, scale_of(a), column' 'state.dk[0], half, a.scale, column'
+    fault attend-tensor-first-half-twice "cuda_attention_tensor:layouts_and_scores" device/cuda/kernels_attention_tensor_back.cu \
+        'int chunk = state.part * S::PART / FR_CHUNK;' 'int chunk = 0;'
+    fault attend-tensor-rows-of-another-stage "cuda_attention_tensor:layouts_and_scores" device/cuda/kernels_attention_tensor_back.cu \
+        'facts + other * S::STEP);' 'facts);'
+    fault attend-tensor-queries-begin-late "cuda_attention_tensor:layouts_and_scores" device/cuda/kernels_attention_tensor_back.cu \
+        'out.row = token * all.base.group / STEP * STEP;' 'out.row = token * all.base.group / STEP * STEP + STEP;'
+    fault attend-tensor-tiles-of-forward "cuda_attention_tensor:layouts_and_scores" device/cuda/attention_size.c \
+        'size.rows = back ? of->rows_back : of->rows;' 'size.rows = of->rows;'
+    fault attend-tensor-prefix-cut "cuda_attention_tensor:prefixes_are_rounded" device/cuda/attention_tensor.cuh \
+        'fr_write(&out.at[4 * half + i], x.at[i]);' \
+        'out.at[4 * half + i].bits = static_cast<uint16_t>(fr_bits(x.at[i]) >> 16);'
+}
+
 rows() {
     fault warp-sum-of-half "cuda_norm_heads" device/cuda/rows.cuh \
         'for (int mask = FR_WARP / 2; mask > 0; mask /= 2) {' 'for (int mask = FR_WARP / 4; mask > 0; mask /= 2) {'
@@ -196,11 +243,11 @@ products() {
         '            if (j < n) {' '            if (j + 1 < n) {'
     fault product-not-added "cuda_product" device/cuda/product_operand.cuh \
         'fr_write(&numbers.at[j], add != nullptr ? before + sum[j] : sum[j]);' 'fr_write(&numbers.at[j], sum[j]);'
-    fault tensor-register-swapped "cuda_product_tensor" device/cuda/kernels_product_tensor.cu \
+    fault tensor-register-swapped "cuda_product_tensor" device/cuda/tensor_tiles.cuh \
         'lane % 8 + lane / 16 * 8,' 'lane % 16,' \
         '2 * group + lane / 8 % 2' '2 * group + lane / 16'
     fault tensor-swizzle-mismatch "cuda_product_tensor" device/cuda/kernels_product_tensor.cu \
-        'tile + place_of<CHUNKS>(r, c)' 'tile + place_of<CHUNKS>(0, c) + r * CHUNKS * CHUNK'
+        'tile + fr_chunk_place<CHUNKS>(r, c)' 'tile + fr_chunk_place<CHUNKS>(0, c) + r * CHUNKS * CHUNK'
     fault tensor-groups-backward "cuda_product_tensor" device/cuda/kernels_product_tensor.cu \
         'multiply<S, BACK, true>(left, weights, g, own, sum);' \
         'multiply<S, BACK, true>(left, weights, TILE_DEPTH / GROUP - 1 - g, own, sum);'
@@ -370,7 +417,7 @@ nccl() {
 # ---- all ------------------------------------------------------------------------------------------------
 
 [ $mode = check ] || prepare
-for group in barriers attention rows products cublaslt losses tokens streams links nccl; do
+for group in barriers attention attention_tensor rows products cublaslt losses tokens streams links nccl; do
     "$group"
 done
 all_are_put

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The kernels as nvcc compiles them, for each architecture: warnings are errors, no kernel keeps registers in memory, no float
 # atomics, no local memory; registers and shared memory of each are those of registers.txt, where nvcc has that table's
-# version. Words for tensor cores and copies (words/kernels_words.cu) are the instructions that they must be.
+# version. Words for tensor cores, copies and numbers (words/kernels_words.cu) are the instructions that they must be.
 #
 #   nvcc.sh [--update]     --update: write the table anew
 #
@@ -63,6 +63,7 @@ words = {
     "word_multiply": [multiply] * 2,
     "word_matrices": [rf"ldmatrix.sync.aligned.m8n8.x4.shared.b16 {four}, \[%r\d+\];"],
     "word_matrices_transposed": [rf"ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {four}, \[%r\d+\];"],
+    "word_numbers": [r"ex2.approx.ftz.f32 %f\d+, %f\d+;", r"cvt.rn.bf16x2.f32 %r\d+, %f\d+, %f\d+;"],
     "word_copy": [ahead, close, ahead, "cp.async.wait_group 0;", close, "cp.async.wait_group 1;", "cp.async.wait_group 0;"]}
 
 
@@ -72,7 +73,7 @@ def check_words(path):
         entry = re.search(r"\.entry (\w+)", line)
         if entry:
             said[name := entry.group(1)] = []
-        elif re.match(r"\s*(mma|ldmatrix|cp\.async)\b", line):
+        elif re.match(r"\s*(mma|ldmatrix|cp\.async|ex2|cvt\.rn)\b", line):
             said[name].append(line.strip())
     for name, patterns in words.items():
         lines = said.get(name, [])

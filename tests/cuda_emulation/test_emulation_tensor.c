@@ -14,6 +14,7 @@ extern const fr_emulated_kernel fr_emulated_word_multiply;
 extern const fr_emulated_kernel fr_emulated_word_matrices;
 extern const fr_emulated_kernel fr_emulated_word_matrices_transposed;
 extern const fr_emulated_kernel fr_emulated_word_copy;
+extern const fr_emulated_kernel fr_emulated_word_numbers;
 
 static void run(const fr_emulated_kernel *kernel, size_t shared_bytes,
                 const void *arguments)
@@ -287,6 +288,57 @@ static void copies_are_awaited_and_aligned(void)
     fr_child_assert_crash("source", run_misaligned_source, "source of a copy");
 }
 
+/* ---- numbers ------------------------------------------------------------------------------------------- */
+
+/* Ends, and numbers that are rounded up, down and to even. */
+static int run_numbers(void)
+{
+    static const struct {
+        float x;
+        float power;    /* to 2^-22 of it */
+        uint32_t lower; /* the number in bf16 */
+    } CASES[] = {
+        {-INFINITY, 0.0F, 0xff80U},
+        {INFINITY, INFINITY, 0x7f80U},
+        {-0.0F, 1.0F, 0x8000U},
+        {128.0F, INFINITY, 0x4300U},
+        {127.5F, 0x1.6a09e6p+127F, 0x42ffU},
+        {-127.0F, 0.0F, 0xc2feU},
+        {-126.0F, 0x1p-126F, 0xc2fcU},
+        {0.5F, 0x1.6a09e6p+0F, 0x3f00U},
+        {0x1.01p+0F, 0x1.00b1bp+1F, 0x3f80U},  /* a tie, to even */
+        {0x1.03p+0F, 0x1.021682p+1F, 0x3f82U}, /* likewise */
+        {0x1.010002p+0F, 0x1.00b1b2p+1F, 0x3f81U},
+        {3e38F, INFINITY, 0x7f62U},
+        {3.4e38F, INFINITY, 0x7f80U},
+    };
+    enum { N = sizeof CASES / sizeof *CASES };
+    float x[LANES] = {0.0F};
+    float power[LANES];
+    uint32_t packed[LANES];
+    int wrong = 0;
+    for (int i = 0; i < N; i++) {
+        x[i] = CASES[i].x;
+    }
+    x[LANES - 1] = NAN;
+    fr_word_numbers arguments = {x, power, packed};
+    run(&fr_emulated_word_numbers, 0, &arguments);
+    for (int i = 0; i < N; i++) {
+        float wanted = CASES[i].power;
+        bool is_near =
+            power[i] == wanted || fabsf(power[i] - wanted) <= wanted * 0x1p-22F;
+        wrong += !is_near || (packed[i] & 0xffffU) != CASES[i].lower ||
+                 packed[i] >> 16 != fr_bf16_round(power[i]);
+    }
+    wrong += !isnan(power[LANES - 1]) || packed[LANES - 1] != 0x7fff7fffU;
+    return wrong;
+}
+
+static void numbers_have_the_documented_ends(void)
+{
+    fr_child_assert("numbers", run_numbers, 0);
+}
+
 static const fr_case CASES[] = {
     FR_CASE(products_have_the_documented_layout),
     FR_CASE(lanes_multiply_together),
@@ -294,6 +346,7 @@ static const fr_case CASES[] = {
     FR_CASE(rows_of_matrices_are_looked_at),
     FR_CASE(copies_are_late),
     FR_CASE(copies_are_awaited_and_aligned),
+    FR_CASE(numbers_have_the_documented_ends),
 };
 
 int main(int argc, char **argv)

@@ -452,7 +452,7 @@ static void a_gpu_of_another_number_is_said(void)
     CU_ASSERT_EQUAL(setenv("FR_EMULATED_GPUS", "2", 1), 0);
     FR_ASSERT_OK(fr_cuda_create(fr_test_ctx(), 1, 3, &device));
     CU_ASSERT_STRING_EQUAL(fr_device_arithmetic(device),
-                           "cuda sm_90, 132 processors, 3");
+                           "cuda sm_90, 132 processors, 4");
     CU_ASSERT_STRING_EQUAL(fr_device_variant_of(device).name, "Emulated GPU");
     CU_ASSERT_EQUAL(fr_device_threads(device), 3);
     CU_ASSERT_FALSE(fr_device_in_host_memory(device));

@@ -25,7 +25,7 @@ static void read_arithmetic(const char *words, bool own, char out[128])
 static void the_name_says_library_and_algorithms(void)
 {
     static const char START[] =
-        "cuda sm_90, 132 processors, 3, cublaslt 13.1.0, algorithms ";
+        "cuda sm_90, 132 processors, 4, cublaslt 13.1.0, algorithms ";
     char first[128];
     char again[128];
     read_arithmetic("", false, first);
@@ -41,7 +41,7 @@ static void the_name_says_library_and_algorithms(void)
     read_arithmetic("none", false, again);
     CU_ASSERT_STRING_NOT_EQUAL(first, again);
     read_arithmetic("", true, again);
-    CU_ASSERT_STRING_EQUAL(again, "cuda sm_90, 132 processors, 3");
+    CU_ASSERT_STRING_EQUAL(again, "cuda sm_90, 132 processors, 4");
     (void)setenv("FR_EMULATED_LT_VERSION", "13.2.7", 1);
     read_arithmetic("", false, again);
     CU_ASSERT_PTR_NOT_NULL(strstr(again, "cublaslt 13.2.7, "));
@@ -54,7 +54,7 @@ static void an_older_driver_needs_an_older_library(void)
     char name[128];
     (void)setenv("FR_EMULATED_VERSION", "12080", 1);
     read_arithmetic("", false, name);
-    CU_ASSERT_STRING_EQUAL(name, "cuda sm_90, 132 processors, 3");
+    CU_ASSERT_STRING_EQUAL(name, "cuda sm_90, 132 processors, 4");
     (void)unsetenv("FR_EMULATED_VERSION");
 }
 
@@ -79,7 +79,7 @@ static void a_library_that_does_not_start_is_not_used(void)
         CU_ASSERT_PTR_NOT_NULL(device);
         if (device != NULL) {
             CU_ASSERT_STRING_EQUAL(fr_device_arithmetic(device),
-                                   "cuda sm_90, 132 processors, 3");
+                                   "cuda sm_90, 132 processors, 4");
         }
         fr_device_destroy(&device);
     }

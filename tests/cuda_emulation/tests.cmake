@@ -201,6 +201,7 @@ if(NOT FORERUN_SANITIZE)
     foreach(name layouts resume multitask generate quantised) # reparam: .ci/long families
         fr_emulated_run(${name} ${name} tiny)
     endforeach()
+    fr_emulated_run(layouts_tensor layouts tensor)
     fr_emulated_run(families families always bloom gemma2 gpt_neox qwen3) # all of them: .ci/long families
     add_dependencies(forerun_cuda fr_emulated_nccl)
     foreach(name memory preflight chosen errors offload products nccl)

@@ -88,11 +88,11 @@ need_model() {
     fi
 }
 
-# A tiny random Llama at $model and 40 pre-tokenised rows at $rows. make_tiny [VOCABULARY [LAYERS [EMBEDDINGS]]]
+# A tiny random Llama at $model and 40 pre-tokenised rows at $rows. make_tiny [VOCABULARY [LAYERS [EMBEDDINGS [HEAD]]]]
 make_tiny() {
     model=$work/tiny
     rows=$work/rows.jsonl
-    python3 "$SOURCE/tests/support/make_tiny.py" "$model" "$rows" "${1:-128}" "${2:-4}" "${3:-128}"
+    python3 "$SOURCE/tests/support/make_tiny.py" "$model" "$rows" "${1:-128}" "${2:-4}" "${3:-128}" "${4:-8}"
 }
 
 # A config at $work/c.yaml; arguments: steps, examples a step, precision.

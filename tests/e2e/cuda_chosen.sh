@@ -30,7 +30,7 @@ computed() {
     expect 0 "$plain" inspect "$work/$1/prefix.h5"
     grep -q "^computed with .*, arithmetic $2, layout" "$work/out" || fail "$1: $(cat "$work/out")"
 }
-gpu="cuda sm_90, 132 processors, 3"
+gpu="cuda sm_90, 132 processors, 4"
 
 # ---- no GPU -----------------------------------------------------------------------------------------
 FORERUN=$plain train cpu 1 1 --set run.device=cpu 2>"$work/err" || fail "$(cat "$work/err")"
@@ -117,8 +117,8 @@ unlike_ranks() {
             says "error: rank 1 on $(hostname): the arithmetic is \"${has[1]}\" here and \"${has[0]}\" on rank 0"
             says "start the same Forerun on every rank, on devices of one kind [unsupported, "
         done <<'LIST'
-FR_EMULATED_SM=80|cuda sm_80, 132 processors, 3
-FR_EMULATED_PROCESSORS=108|cuda sm_90, 108 processors, 3
+FR_EMULATED_SM=80|cuda sm_80, 132 processors, 4
+FR_EMULATED_PROCESSORS=108|cuda sm_90, 108 processors, 4
 LIST
     done
     expect 3 with FR_EMULATED_SM=75 -- train old 1 1 --set run.device=cuda

@@ -11,7 +11,7 @@ last=checkpoint-$steps.h5
 make_tiny
 make_config $steps 4 bf16
 sed -i 's/, schedule: cosine//' "$work/c.yaml"
-gpu="cuda sm_90, 132 processors, 3"
+gpu="cuda sm_90, 132 processors, 4"
 
 LIBRARIES=$FR_CUBLASLT:$FR_DRIVER # of `with`
 # arithmetic_of RUN: as the run's file says it

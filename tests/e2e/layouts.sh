@@ -1,12 +1,18 @@
 #!/usr/bin/env bash
 # Every layout trains the same prefix, bit for bit: K, V, moments, step and cursor; also with other threads and
-# microbatch sizes, and whatever the backward pass computes again. usage: layouts.sh tiny|smollm2
+# microbatch sizes, and whatever the backward pass computes again. usage: layouts.sh tiny|tensor|smollm2; tensor: heads that
+# attention on tensor cores takes
 . "$(dirname "$0")/common.sh"
 
+precisions=(f32 bf16)
+steps=6
+examples=7
 if [ "$1" = tiny ]; then
     make_tiny
-    steps=6
-    examples=7
+elif [ "$1" = tensor ]; then
+    make_tiny 128 4 128 64
+    precisions=(bf16)
+    steps=3
 else
     need_model
     rows=$work/rows.jsonl
@@ -14,7 +20,7 @@ else
     steps=2
     examples=4
 fi
-for precision in f32 bf16; do
+for precision in "${precisions[@]}"; do
     make_config $steps $examples $precision
     reference="$work/$precision-1x1/checkpoint-$steps.h5"
     train $precision-1x1 1 1 2>"$work/err" || fail "$(cat "$work/err")"

@@ -1,7 +1,7 @@
 """A tiny random Llama (four layers, grouped-query attention) as a Hugging Face folder, and pre-tokenised rows.
 
-usage: make_tiny.py FOLDER ROWS.jsonl VOCABULARY [LAYERS [EMBEDDINGS]]: ids of rows below VOCABULARY, of the model below
-EMBEDDINGS (128)
+usage: make_tiny.py FOLDER ROWS.jsonl VOCABULARY [LAYERS [EMBEDDINGS [HEAD]]]: ids of rows below VOCABULARY, of the model below
+EMBEDDINGS (128); heads of HEAD numbers (8)
 """
 import json
 import os
@@ -9,8 +9,9 @@ import random
 import struct
 import sys
 
-WIDTH, FF, HEADS, KV_HEADS, HEAD = 32, 48, 4, 2, 8
+WIDTH, FF, HEADS, KV_HEADS = 32, 48, 4, 2
 LAYERS = int(sys.argv[4]) if len(sys.argv) > 4 else 4
+HEAD = int(sys.argv[6]) if len(sys.argv) > 6 else 8
 
 
 def tensors(vocabulary):

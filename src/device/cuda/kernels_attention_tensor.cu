@@ -98,7 +98,7 @@ FR_DEVICE void soften(const fr_attend &a, const attend_walk &walk, int tile, int
     fr_attend_row row = state.rows[16 * tile + 8 * half];
     attend_range seen = attend_range_of(run, row.token);
     seen.low -= walk.start;
-    seen.high = attend_least(seen.high, walk.end) - walk.start;
+    seen.high -= walk.start;
     float largest = score_row(a, seen, walk.start - run.lead - row.token, row.slope,
                               half, products);
     float before = state.largest[tile][half];

@@ -81,7 +81,6 @@ weigh_keys(const fr_attend &a, const attend_walk &walk, const query_state<DIM> &
     const fr_attend_run &run = state.query.segment->runs[walk.run];
     int token = state.query.token + state.pair[half].token;
     attend_range seen = attend_range_of(run, token);
-    seen.high = attend_least(seen.high, walk.end);
     FR_UNROLL
     for (int i = 0; i < 2 * back<DIM>::N; i++) {
         int index = walk.start + i / 2 * 8 + attend_tensor_column() + i % 2;

@@ -169,7 +169,7 @@ static fr_status ask_device(fr_cuda *cuda)
     cuda->shared_bytes = attribute(cuda, FR_CU_SHARED_OPTIN, "the GPU's shared memory");
     FR_TRY(fr_cuda_check(cuda));
     (void)snprintf(cuda->arithmetic, sizeof cuda->arithmetic,
-                   "cuda sm_%d%d, %d processors, 3", major, minor, processors);
+                   "cuda sm_%d%d, %d processors, 4", major, minor, processors);
     if (major < OLDEST_MAJOR || has_addresses == 0) {
         return FR_FAIL(cuda->base.ctx, FR_ERR_UNSUPPORTED,
                        "GPU %d (%s) is sm_%d%d%s, but must be sm_%d0 or later with "

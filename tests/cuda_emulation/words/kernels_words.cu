@@ -1,5 +1,5 @@
 /*
- * kernels_words.cu - words of device_side.cuh for tensor cores and copies, each in a kernel: test_emulation_tensor.c looks at what
+ * kernels_words.cu - words of device_side.cuh for tensor cores, copies and numbers, each in a kernel: test_emulation_tensor.c looks at what
  * they do in the emulation, and nvcc.sh at the instructions that nvcc makes of them.
  */
 #include "kernels_words.h"
@@ -85,4 +85,12 @@ FR_KERNEL(word_copy, fr_word_copy, 64)
     }
     seen[6] = older[3];
     seen[7] = newer[3];
+}
+
+FR_KERNEL(word_numbers, fr_word_numbers, 32)
+{
+    float x = a.x[fr_thread()];
+    float power = fr_exp2_near(x);
+    a.power[fr_thread()] = power;
+    a.packed[fr_thread()] = fr_pack_bf16(x, power);
 }

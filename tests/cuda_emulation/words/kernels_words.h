@@ -33,4 +33,11 @@ typedef struct fr_word_copy {
     int64_t waits; /* 2: for all at the end; 1: not for the second copy */
 } fr_word_copy;
 
+/** Each thread has 2^x of its number, and that packed behind the number. */
+typedef struct fr_word_numbers {
+    const float *x;
+    float *power;
+    uint32_t *packed;
+} fr_word_numbers;
+
 #endif
