@@ -183,9 +183,9 @@ attention_tensor() {
         '        fr_copies_await<0>();
         fr_sync();' '        fr_copies_await<0>();' \
         '        fr_copies_close();
-        if (first < keys.count) {' '        fr_copies_close();
+        if (walk.view' '        fr_copies_close();
         fr_sync();
-        if (first < keys.count) {'
+        if (walk.view'
     fault attend-tensor-sees-the-next "cuda_attention_tensor:layouts_and_scores" device/cuda/attention_tensor.cuh \
         'int end = run.lead + token + 1;' 'int end = run.lead + token + 2;'
     fault attend-tensor-window-one-less "cuda_attention_tensor:windows_around_a_step" device/cuda/attention_tensor.cuh \
@@ -203,13 +203,13 @@ attention_tensor() {
     fault attend-tensor-not-scaled-down "cuda_attention_tensor:scores" device/cuda/kernels_attention_tensor.cu \
         '[2 * half + i % 2] *= factor;' '[2 * half + i % 2] *= 1.0F;'
     fault attend-tensor-without-delta "cuda_attention_tensor:scores" device/cuda/kernels_attention_tensor_back.cu \
-        'p * (*dp - row.delta) * derivative' 'p * *dp * derivative'
+        'p * (*dp - pair.row.delta) * derivative' 'p * *dp * derivative'
     fault attend-tensor-dk-unscaled "cuda_attention_tensor:scores" device/cuda/kernels_attention_tensor_back.cu \
         'state.dk[0], half, scale_of(a), column' 'state.dk[0], half, a.scale, column'
     fault attend-tensor-first-half-twice "cuda_attention_tensor:layouts_and_scores" device/cuda/kernels_attention_tensor_back.cu \
         'int chunk = state.part * S::PART / FR_CHUNK;' 'int chunk = 0;'
     fault attend-tensor-rows-of-another-stage "cuda_attention_tensor:layouts_and_scores" device/cuda/kernels_attention_tensor_back.cu \
-        'facts + other * S::STEP);' 'facts);'
+        'facts + step % 2 * S::STEP);' 'facts);'
     fault attend-tensor-queries-begin-late "cuda_attention_tensor:layouts_and_scores" device/cuda/kernels_attention_tensor_back.cu \
         'out.row = token * all.base.group / STEP * STEP;' 'out.row = token * all.base.group / STEP * STEP + STEP;'
     fault attend-tensor-tiles-of-forward "cuda_attention_tensor:layouts_and_scores" device/cuda/attention_size.c \

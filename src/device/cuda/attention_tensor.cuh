@@ -57,6 +57,7 @@ template <int CHUNKS, typename T>
 FR_DEVICE void attend_bring(const fr_attend &a, const attend_rows<T> &rows, int n_rows,
                             fr_bf16 *tile)
 {
+    FR_ROLLED
     for (int i = fr_thread(); i < n_rows * CHUNKS; i += FR_ATTEND_THREADS) {
         int row = i / CHUNKS;
         int chunk = i % CHUNKS;
@@ -133,26 +134,26 @@ FR_DEVICE void attend_over_keys(const fr_attend &a, const attend_query &query,
     enum { STAGE = 2 * STEP * CHUNKS * FR_CHUNK };
     const fr_attend_run *runs = query.segment->runs;
     int n_runs = query.segment->n_runs;
-    attend_walk walk = attend_enter<STEP>(query, 0);
-    if (walk.run < n_runs) {
-        attend_bring_keys<CHUNKS, STEP>(a, runs[walk.run], walk.start, walk.end,
-                                        stages);
-    }
-    fr_copies_close();
+    attend_walk walk = {n_runs, 0, 0};
+    attend_walk next = attend_enter<STEP>(query, 0);
+    bool goes_on = next.run < n_runs;
     FR_ROLLED
-    for (int step = 0; walk.run < n_runs; step++) {
-        attend_walk next = attend_go_on<STEP>(query, walk);
+    for (int step = 0; goes_on; step++) {
         fr_copies_await<0>();
         fr_sync();
         if (next.run < n_runs) {
             attend_bring_keys<CHUNKS, STEP>(a, runs[next.run], next.start, next.end,
-                                            stages + (step + 1) % 2 * STAGE);
+                                            stages + step % 2 * STAGE);
         }
         fr_copies_close();
-        if (has_rows) {
-            take(walk, stages + step % 2 * STAGE);
+        if (walk.run < n_runs && has_rows) {
+            take(walk, stages + (step + 1) % 2 * STAGE);
         }
         walk = next;
+        if (next.run < n_runs) {
+            next = attend_go_on<STEP>(query, next);
+        }
+        goes_on = walk.run < n_runs;
     }
     fr_copies_await<0>();
 }

@@ -34,22 +34,61 @@ FR_DEVICE float scale_of(const fr_attend &a)
     return a.scale * 0.69314718F;
 }
 
-/** What P and dS of a query and a key are made from, beside their products. */
+/** What a row of queries brings along. */
 struct row_fact {
     float slope;
     float lse;
     float delta;
 };
 
-/* A product becomes P and that of dO with the value dS: both 0 where the query does not see the key. */
-FR_DEVICE void weigh(const fr_attend &a, const row_fact &row, bool seen, int distance,
+/** What P and dS of a query and a key are made from, beside their products. */
+struct pair_fact {
+    row_fact row;
+    int distance;
+    bool seen;
+};
+
+/* A score becomes P, and the product of dO with the value dS: both 0 where the query does not see the key. */
+FR_DEVICE void weigh(const pair_fact &pair, float score, float derivative,
                      float *product, float *dp)
 {
-    float derivative = 1.0F;
-    float score = attend_score(a, *product * a.scale, row.slope, distance, &derivative);
-    float p = fr_exp2_near(score - row.lse);
-    *product = seen ? p : 0.0F;
-    *dp = seen ? p * (*dp - row.delta) * derivative : 0.0F;
+    float p = fr_exp2_near(score - pair.row.lse);
+    *product = pair.seen ? p : 0.0F;
+    *dp = pair.seen ? p * (*dp - pair.row.delta) * derivative : 0.0F;
+}
+
+/* All of this thread's products. at(j, r) is what number r of tile j stands for. Capped or sloping scores are computed one after the
+ * other, as the numbers take turns at the first place: all at once would be much more code. */
+template <int N, typename At>
+FR_DEVICE void weigh_all(const fr_attend &a, const At &at, float (&products)[N][4],
+                         float (&dp)[N][4])
+{
+    if (a.cap == 0.0F && a.slopes_H == nullptr) {
+        FR_UNROLL
+        for (int i = 0; i < 4 * N; i++) {
+            float *product = &products[i / 4][i % 4];
+            weigh(at(i / 4, i % 4), *product * a.scale, 1.0F, product,
+                  &dp[i / 4][i % 4]);
+        }
+        return;
+    }
+    FR_ROLLED
+    for (int i = 0; i < 4 * N; i++) {
+        pair_fact pair = at(i / 4, i % 4);
+        float derivative = 1.0F;
+        float product = products[0][0];
+        float d = dp[0][0];
+        float score = attend_score(a, product * a.scale, pair.row.slope, pair.distance,
+                                   &derivative);
+        weigh(pair, score, derivative, &product, &d);
+        FR_UNROLL
+        for (int j = 0; j < 4 * N - 1; j++) {
+            products[j / 4][j % 4] = products[(j + 1) / 4][(j + 1) % 4];
+            dp[j / 4][j % 4] = dp[(j + 1) / 4][(j + 1) % 4];
+        }
+        products[N - 1][3] = product;
+        dp[N - 1][3] = d;
+    }
 }
 
 /* The head that a row of the query belongs to, and its statistics. */
@@ -74,23 +113,6 @@ template <int DIM> struct query_state {
 };
 
 template <int DIM>
-FR_DEVICE void
-weigh_keys(const fr_attend &a, const attend_walk &walk, const query_state<DIM> &state,
-           int half, float (&products)[back<DIM>::N][4], float (&dp)[back<DIM>::N][4])
-{
-    const fr_attend_run &run = state.query.segment->runs[walk.run];
-    int token = state.query.token + state.pair[half].token;
-    attend_range seen = attend_range_of(run, token);
-    FR_UNROLL
-    for (int i = 0; i < 2 * back<DIM>::N; i++) {
-        int index = walk.start + i / 2 * 8 + attend_tensor_column() + i % 2;
-        weigh(a, state.row[half], index >= seen.low && index < seen.high,
-              index - run.lead - token, &products[i / 2][2 * half + i % 2],
-              &dp[i / 2][2 * half + i % 2]);
-    }
-}
-
-template <int DIM>
 FR_DEVICE void take_keys(const fr_attend &a, const attend_walk &walk,
                          const fr_bf16 *stage, query_state<DIM> &state)
 {
@@ -99,10 +121,20 @@ FR_DEVICE void take_keys(const fr_attend &a, const attend_walk &walk,
     float dp[1][S::N][4] = {};
     attend_tensor_multiply<S::CHUNKS>(state.q, stage, products);
     attend_tensor_multiply<S::CHUNKS>(state.q + S::OWN, stage + S::STEP * DIM, dp);
-    FR_UNROLL
-    for (int half = 0; half < 2; half++) {
-        weigh_keys<DIM>(a, walk, state, half, products[0], dp[0]);
-    }
+    const fr_attend_run &run = state.query.segment->runs[walk.run];
+    weigh_all(
+        a,
+        [&](int j, int r) {
+            int token =
+                state.query.token + (r < 2 ? state.pair[0].token : state.pair[1].token);
+            int index = walk.start + 8 * j + attend_tensor_column() + r % 2;
+            attend_range seen = attend_range_of(run, token);
+            pair_fact pair = {r < 2 ? state.row[0] : state.row[1],
+                              index - run.lead - token,
+                              index >= seen.low && index < seen.high};
+            return pair;
+        },
+        products[0], dp[0]);
     attend_tensor_add<S::CHUNKS>(dp, stage, 0, state.dq);
 }
 
@@ -260,18 +292,17 @@ FR_DEVICE void take_queries(const fr_attend_back &all, const query_walk &walk,
     float dp[1][S::N][4] = {};
     attend_tensor_multiply<S::CHUNKS>(state.k, stage, products);
     attend_tensor_multiply<S::CHUNKS>(state.k + S::OWN, stage + S::STEP * DIM, dp);
-    FR_UNROLL
-    for (int i = 0; i < 2 * S::N; i++) {
-        fr_attend_fact fact = facts[i / 2 * 8 + attend_tensor_column() + i % 2];
-        row_fact row = {fact.slope, fact.lse, fact.delta};
-        FR_UNROLL
-        for (int half = 0; half < 2; half++) {
-            int index = first + 8 * half;
-            weigh(a, row, index >= fact.low && index < fact.high,
-                  index - lead - fact.token, &products[0][i / 2][2 * half + i % 2],
-                  &dp[0][i / 2][2 * half + i % 2]);
-        }
-    }
+    weigh_all(
+        a,
+        [&](int j, int r) {
+            fr_attend_fact fact = facts[8 * j + attend_tensor_column() + r % 2];
+            int index = first + r / 2 * 8;
+            pair_fact pair = {{fact.slope, fact.lse, fact.delta},
+                              index - lead - fact.token,
+                              index >= fact.low && index < fact.high};
+            return pair;
+        },
+        products[0], dp[0]);
     int chunk = state.part * S::PART / FR_CHUNK;
     attend_tensor_add<S::CHUNKS>(products, stage + S::STEP * DIM, chunk, state.dv);
     attend_tensor_add<S::CHUNKS>(dp, stage, chunk, state.dk);
@@ -325,27 +356,28 @@ template <int DIM> FR_DEVICE void key_back(const fr_attend_back &all)
     state.k = shared + first * DIM;
     const fr_attend_keys &keys = *state.keys;
     bring_keys<DIM>(all, keys, shared);
-    query_walk walk = enter_view<S::STEP>(all, keys, 0);
-    if (walk.view < keys.n_views) {
-        bring_queries<DIM>(all, keys, walk, stages, facts);
-    }
-    fr_copies_close();
+    query_walk walk = {keys.n_views, 0, 0};
+    query_walk next = enter_view<S::STEP>(all, keys, 0);
+    bool goes_on = next.view < keys.n_views;
     FR_ROLLED
-    for (int step = 0; walk.view < keys.n_views; step++) {
-        query_walk next = next_queries<S::STEP>(all, keys, walk);
-        int other = (step + 1) % 2;
+    for (int step = 0; goes_on; step++) {
+        int now = (step + 1) % 2;
         fr_copies_await<0>();
         fr_sync();
         if (next.view < keys.n_views) {
-            bring_queries<DIM>(all, keys, next, stages + other * S::STAGE,
-                               facts + other * S::STEP);
+            bring_queries<DIM>(all, keys, next, stages + step % 2 * S::STAGE,
+                               facts + step % 2 * S::STEP);
         }
         fr_copies_close();
-        if (first < keys.count) {
-            take_queries<DIM>(all, walk, stages + step % 2 * S::STAGE,
-                              facts + step % 2 * S::STEP, state);
+        if (walk.view < keys.n_views && first < keys.count) {
+            take_queries<DIM>(all, walk, stages + now * S::STAGE, facts + now * S::STEP,
+                              state);
         }
         walk = next;
+        if (next.view < keys.n_views) {
+            next = next_queries<S::STEP>(all, keys, next);
+        }
+        goes_on = walk.view < keys.n_views;
     }
     fr_copies_await<0>();
     if (first < keys.count && keys.is_prefix != 0) {
