@@ -83,6 +83,9 @@ VECTORS = """
     add.s32 %r1, %r1, %r2;
     mov.u32 %r3, -2;
     mov.u32 %r10, 258;
+    st.shared.v2.b32 [%r1], {%r0, %r10};
+    st.shared.v2.b32 [%r1+8], {%r10, %r3};
+    ld.shared.v4.b32 {%r11, %r12, %r13, %r14}, [%r1];
     st.shared.v4.u32 [%r1], {%r0, %r3, %r10, 3};
     ld.shared.v2.b32 {_, %r4}, [%r1];
     ld.shared.s8 %s1, [%r1+4];
@@ -94,6 +97,10 @@ VECTORS = """
     add.s32 %r4, %r4, %r8;
     add.s32 %r4, %r4, %r1;
     add.s32 %r4, %r4, %r9;
+    sub.s32 %r4, %r4, %r11;
+    sub.s32 %r4, %r4, %r12;
+    mad.lo.s32 %r4, %r13, 1000, %r4;
+    mad.lo.s32 %r4, %r14, 1000000, %r4;
     st.global.u32 [%d0], %r4;
 """
 
@@ -187,7 +194,8 @@ SPACES = """
     st.global.u32 [%d0], %r3;
 """
 
-# All lanes bring row numbers: A holds k where its row is even, B is the identity of 8, then 2 times it.
+# A holds k where its row is even, B is the identity of 8, then 2 times it. Of the second product, A has k in rows and columns
+# below 8 alone.
 TENSOR = """
     and.b32 %r1, %r0, 31;
     shr.u32 %r2, %r1, 2;
@@ -217,7 +225,8 @@ TENSOR = """
     mov.b32 %f2, %r2;
     cvt.rn.f32.u32 %f2, %r2;
     mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%f4,%f5,%f6,%f7}, {%r5,%r5,%r6,%r6}, {%r10,%r11}, {%f2,%f2,%f2,%f2};
-    mma.sync.aligned.m16n8k8.row.col.f32.bf16.bf16.f32 {%f4,%f5,%f6,%f7}, {%r5,%r5}, {%r10}, {%f4,%f5,%f6,%f7};
+    mov.u32 %r14, 0;
+    mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%f4,%f5,%f6,%f7}, {%r5,%r14,%r14,%r14}, {%r10,%r11}, {%f4,%f5,%f6,%f7};
     add.rn.f32 %f4, %f4, %f6;
     cvt.rzi.s32.f32 %r12, %f4;
     cvt.rzi.s32.f32 %r13, %f5;
@@ -228,10 +237,11 @@ TENSOR = """
 
 
 def product(thread):
-    """Row g, column n: g + (n + 2 (n + 8)) + n where g is even; rows g and g + 8 of column 2 t are added."""
+    """Row g, column n: g + (n + 2 (n + 8)) + n where g is even, without the last n in row g + 8; of column 2 t both are added."""
     g, n = thread % 32 // 4, thread % 4 * 2
-    number = [g + (4 * column + 16 if g % 2 == 0 else 0) for column in (n, n + 1)]
-    return 2 * number[0] + (number[1] << 16)
+    if g % 2 == 1:
+        return 2 * g + (g << 16)
+    return (g + 4 * n + 16) + (g + 3 * n + 16) + (g + 4 * (n + 1) + 16 << 16)
 
 
 # Row r of matrix i holds 256 i + 16 r + column.
@@ -258,16 +268,19 @@ FILL:
     bar.warp.sync -1;
     ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%r10,%r11,%r12,%r13}, [%r5];
     ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%r14,%r15}, [%r5];
+    ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%r16,%r17,%r18,%r19}, [%r5];
     add.s32 %r13, %r13, %r15;
+    add.s32 %r13, %r13, %r18;
     st.global.u32 [%d0], %r13;
 """
 
 
 def matrix(thread):
-    """The pair of matrix 3, and of matrix 1 transposed."""
+    """The pair of matrix 3, and of matrices 1 and 2 transposed."""
     g, t = thread % 32 // 4, thread % 4
     straight = (768 + 16 * g + 2 * t) + (768 + 16 * g + 2 * t + 1 << 16)
-    return straight + (256 + 16 * 2 * t + g) + (256 + 16 * (2 * t + 1) + g << 16)
+    turned = [(start + 16 * 2 * t + g) + (start + 16 * (2 * t + 1) + g << 16) for start in (256, 512)]
+    return straight + turned[0] + turned[1]
 
 
 # What is copied is there after the wait and not before: the source of the first copy changes in between.
@@ -301,7 +314,7 @@ KERNELS = [
     ("guards", GUARDS, 64, lambda t: 1007 if t % 2 == 0 else 105 if t > 3 else 1105),
     ("scopes", SCOPES, 32, lambda t: 252 if t == 3 else 251),
     ("pieces_of_registers", PIECES, 32, lambda t: t + 7 + 0x56781234),
-    ("vectors", VECTORS, 32, lambda t: (-2 + 254 + t + 258 + 3 - 2) % 2**32),
+    ("vectors", VECTORS, 32, lambda t: -2 + 254 + t + 258 + 3 - 2 - t - 258 + 258000 - 2000000),
     ("atomics", ATOMICS, 64, lambda t: 128 + 63 - 5 + 2016),
     ("shuffles", SHUFFLES, 64, shuffled),
     ("votes", VOTES, 32, lambda t: 0xAAAAAAAA + 1 + 4),
@@ -327,6 +340,7 @@ STOPPED = [
 
 REFUSED = [
     ("sin.approx.f32 %f0, %f1;", "sin.approx.f32 %f0, %f1: unknown instruction"),
+    ("ex2.approx.f32 %f0, %f1;", "unknown instruction"),
     ("add.f32 %f0, %f1, %f2;", "unknown instruction"),  # may be fused
     ("add.rn.ftz.f32 %f0, %f1, %f2;", "unknown instruction"),
     ("red.global.add.f32 [%d1], %f0;", "unknown instruction"),

@@ -1,13 +1,13 @@
 /*
  * tensor.h - products of a warp's tensor core, what feeds it, and copies that run on beside a thread.
  *
- * Where which lane has which number is said by PTX. In which order a tensor core adds, and to how many bits, is not: here
- * products are exact, their sum is taken in f64 by rising k, and is rounded once. A kernel that uses it has these bits
- * nowhere else, so that its tests need a tolerance.
+ * Where which lane has which number is said by PTX. In which order a tensor core adds, and to how many bits, is not: these kernels
+ * have the bits of the same ones in the emulation, and others on a GPU, where their tests need a tolerance.
  */
 #ifndef FR_CUDA_EMULATION_PTX_TENSOR_H
 #define FR_CUDA_EMULATION_PTX_TENSOR_H
 
+#include "../tensor.h"
 #include "ptx/machine.h"
 
 #include <vector>
@@ -21,12 +21,6 @@ inline u16 bf16_of(f32 x)
     u32 bits = same_bits<u32>(x);
     return static_cast<u16>(x != x ? 0x7fffU
                                    : (bits + 0x7fffU + (bits >> 16 & 1)) >> 16);
-}
-
-/* Number 0 or 1 of a register with two. */
-inline f64 of_pair(u32 pair, int which)
-{
-    return f64{same_bits<f32>(which == 0 ? pair << 16 : pair & 0xffff0000U)};
 }
 
 /* What all lanes bring: of each, register i. */
@@ -47,29 +41,16 @@ template <int N> struct brought {
     }
 };
 
-/* D = A B + C for A [16, K] and B [K, 8] in bf16, C and D [16, 8] in f32. Lane 4 g + t holds of A in register i the pair at row
- * g + 8 (i % 2), column 2 t + 8 (i / 2); of B the pair at rows 2 t + 8 i, column g; of C and D number i is at row g + 8 (i / 2),
- * column 2 t + i % 2. */
-template <int K> struct product {
-    f32 d[4];
-    product(const u32 (&a)[K / 4], const u32 (&b)[K / 8], const u32 (&c)[4], int line)
+/* D = A B + C for A [16, 16] and B [16, 8] in bf16, C and D [16, 8] in f32, by the tensor core of the emulation: ../tensor.h says in
+ * which order it adds. Lane 4 g + t holds of A in register i the pair at row g + 8 (i % 2), column 2 t + 8 (i / 2); of B the pair at
+ * rows 2 t + 8 i, column g; of C and D number i is at row g + 8 (i / 2), column 2 t + i % 2. */
+struct product {
+    f32 d[1][4];
+    product(const u32 (&a)[4], const u32 (&b)[2], const u32 (&c)[4], int line)
     {
-        const brought<K / 4> of_a(a, line);
-        const brought<K / 8> of_b(b, line);
-        int lane = static_cast<int>(laneid());
-        for (int i = 0; i < 4; i++) {
-            int row = lane / 4 + i / 2 * 8;
-            int column = lane % 4 * 2 + i % 2;
-            f64 sum = 0;
-            for (int k = 0; k < K; k++) {
-                int in_row = k % 8 / 2;
-                f64 x =
-                    of_pair(of_a.of[row % 8 * 4 + in_row][row / 8 + k / 8 * 2], k % 2);
-                f64 y = of_pair(of_b.of[column * 4 + in_row][k / 8], k % 2);
-                sum += x * y;
-            }
-            d[i] = result(static_cast<f32>(sum + f64{same_bits<f32>(c[i])}));
-        }
+        const u32 tiles[1][2] = {{b[0], b[1]}};
+        memcpy(d, c, sizeof d);
+        fr_emulated_multiply(d, a, tiles, 1, line);
     }
 };
 

@@ -28,19 +28,15 @@ def registers(body, text, n):
     return names
 
 
-def product(k):
-    """mma of bf16 with depth k."""
-    def write(body, statement):
-        expect(body, statement, 4, 4)
-        sizes = (k // 4, k // 8, 4)
-        lists = []
-        for name, text, n in zip("abc", statement.operands[1:], sizes):
-            values = ", ".join(body.bits(o, 32) for o in registers(body, text, n))
-            lists.append(f"const u32 {name}[] = {{{values}}};")
-        do = [body.assign(name, "f32", f"all.d[{i}]")
-              for i, name in enumerate(registers(body, statement.operands[0], 4))]
-        return f"{{ {' '.join(lists)} const product<{k}> all(a, b, c, {body.line}); {' '.join(do)} }}"
-    return write
+def product(body, statement):
+    """mma of bf16 with depth 16"""
+    expect(body, statement, 4, 4)
+    lists = []
+    for name, text, n in zip("abc", statement.operands[1:], (4, 2, 4)):
+        values = ", ".join(body.bits(o, 32) for o in registers(body, text, n))
+        lists.append(f"const u32 {name}[] = {{{values}}};")
+    do = [body.assign(name, "f32", f"all.d[0][{i}]") for i, name in enumerate(registers(body, statement.operands[0], 4))]
+    return f"{{ {' '.join(lists)} const product all(a, b, c, {body.line}); {' '.join(do)} }}"
 
 
 def matrices(n, transposed):
@@ -90,8 +86,7 @@ def wait_all(body, statement):
     return "running.wait_all();"
 
 
-for depth in (8, 16):
-    TENSOR[f"mma.sync.aligned.m16n8k{depth}.row.col.f32.bf16.bf16.f32"] = product(depth)
+TENSOR["mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32"] = product
 for count in (1, 2, 4):
     for spelled, turned in (("", "false"), (".trans", "true")):
         for shared in ("shared", "shared::cta"):

@@ -47,13 +47,17 @@ add_library(fr_translated_kernels STATIC $<TARGET_OBJECTS:fr_translated>
     ${PROJECT_SOURCE_DIR}/tests/cuda_emulation/tensor.cpp)
 target_link_libraries(fr_translated_kernels PUBLIC fr_cuda PRIVATE fr_emulation_options)
 
+# What the tests need is built by the target cuda_ptx.
+add_custom_target(cuda_ptx)
+
 # The tests of each operator, unchanged.
-foreach(name activation attention few heads loss norm_heads norms product product_parts qkv rows sample widen)
+foreach(name activation attention few heads loss norm_heads norms product product_parts product_tensor qkv rows sample widen)
     add_executable(cuda_${name}_ptx ${PROJECT_SOURCE_DIR}/tests/cuda_emulation/test_${name}.c)
     target_link_libraries(cuda_${name}_ptx PRIVATE fr_cuda_pair fr_options)
     add_test(NAME conf.cuda_${name}_ptx CONFIGURATIONS long COMMAND cuda_${name}_ptx)
     fr_test_properties(conf.cuda_${name}_ptx conf 1)
     fr_emulated_gpu(cuda_${name}_ptx conf.cuda_${name}_ptx fr_translated_kernels)
+    add_dependencies(cuda_ptx cuda_${name}_ptx)
 endforeach()
 
 # A model's losses and gradients, and training that ends with the bits of training over the sources.
@@ -68,6 +72,7 @@ add_executable(forerun_cuda_ptx ${CLI_SOURCES} ${PROJECT_SOURCE_DIR}/tests/cuda_
 target_link_libraries(forerun_cuda_ptx PRIVATE fr_train fr_options)
 target_compile_definitions(forerun_cuda_ptx PRIVATE FORERUN_VERSION="${PROJECT_VERSION}")
 fr_emulated_gpu(forerun_cuda_ptx "" fr_translated_kernels)
+add_dependencies(cuda_ptx golden_cuda_model_ptx forerun_cuda_ptx forerun_cuda)
 add_test(NAME e2e.cuda_ptx CONFIGURATIONS long COMMAND bash ${PROJECT_SOURCE_DIR}/tests/e2e/cuda_ptx.sh)
 fr_test_properties(e2e.cuda_ptx e2e 2)
 set_property(TEST e2e.cuda_ptx APPEND PROPERTY ENVIRONMENT
