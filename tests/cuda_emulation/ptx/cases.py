@@ -83,7 +83,11 @@ COMPARISONS = [
     ("setp.nan.f32", "pred b32 b32", [(ONE, NAN, 1), (ONE, INFINITE, 0)]),
     ("setp.gt.and.s32", "pred b32 b32 pred", [(2, 1, 1, 1), (2, 1, 0, 0), (1, 2, 1, 0)]),
     ("setp.gt.xor.s32", "pred b32 b32 pred", [(2, 1, 1, 0), (1, 2, 1, 1)]),
+    ("setp.gtu.f32", "pred b32 b32", [(TWO, ONE, 1), (ONE, ONE, 0), (NAN, ONE, 1)]),
+    ("setp.geu.f32", "pred b32 b32", [(ONE, ONE, 1), (ONE, TWO, 0), (ONE, NAN, 1), (MINUS_INFINITE, MINUS_INFINITE, 1)]),
+    ("setp.leu.or.f32", "pred b32 b32 pred", [(TWO, ONE, 0, 0), (TWO, ONE, 1, 1), (NAN, ONE, 0, 1)]),
     ("selp.b32", "b32 b32 b32 pred", [(7, 9, 1, 7), (7, 9, 0, 9)]),
+    ("selp.f32", "b32 b32 b32 pred", [(NEGATIVE_NAN, ONE, 1, NEGATIVE_NAN), (NAN, MINUS_ZERO, 0, MINUS_ZERO)]),
     ("xor.pred", "pred pred pred", [(1, 1, 0), (0, 1, 1)]),
     ("testp.subnormal.f32", "pred b32", [(1, 1), (ONE, 0), (0, 0)]),
 ]
@@ -106,6 +110,15 @@ FLOATS = [
     ("sqrt.rp.f32", "b32 b32", [(TWO, 0x3FB504F4)]),
     ("min.f32", "b32 b32 b32", [(NAN, ONE, ONE), (ONE, NEGATIVE_NAN, ONE), (NAN, NEGATIVE_NAN, CANONICAL), (0, MINUS_ZERO, MINUS_ZERO)]),
     ("max.f32", "b32 b32 b32", [(NAN, ONE, ONE), (MINUS_ZERO, 0, 0), (0, MINUS_ZERO, 0), (MINUS_INFINITE, ONE, ONE)]),
+    ("min.NaN.f32", "b32 b32 b32", [(NAN, ONE, CANONICAL), (ONE, NEGATIVE_NAN, CANONICAL), (ONE, TWO, ONE), (0, MINUS_ZERO, MINUS_ZERO)]),
+    ("max.NaN.f32", "b32 b32 b32", [(NAN, ONE, CANONICAL), (MINUS_INFINITE, NEGATIVE_NAN, CANONICAL), (MINUS_INFINITE, ONE, ONE),
+                                    (MINUS_ZERO, 0, 0)]),
+    # 2^0.5 and 2^-0.5 to the last bit; 1/3: 1.2599210; subnormal numbers are 0, as are results below 2^-126
+    ("ex2.approx.ftz.f32", "b32 b32", [(0, ONE), (MINUS_ZERO, ONE), (0x007FFFFF, ONE), (0x807FFFFF, ONE), (ONE, TWO),
+                                       (0x3F000000, 0x3FB504F3), (0xBF000000, 0x3F3504F3), (0x3EAAAAAB, 0x3FA14518),
+                                       (0xC2FC0000, 0x00800000), (0xC2FC0001, 0), (0xC2FE0000, 0), (0xC3160000, 0),
+                                       (0x42FE0000, 0x7F000000), (0x43000000, INFINITE), (INFINITE, INFINITE), (MINUS_INFINITE, 0),
+                                       (NAN, CANONICAL), (NEGATIVE_NAN, CANONICAL)]),
     ("neg.f32", "b32 b32", [(0, MINUS_ZERO), (ONE, 0xBF800000)]),
     ("abs.f32", "b32 b32", [(MINUS_INFINITE, INFINITE)]),
     ("copysign.f32", "b32 b32 b32", [(MINUS_ZERO, ONE, 0xBF800000), (0, 0xBF800000, ONE)]),
@@ -138,7 +151,8 @@ CONVERSIONS = [
     ("cvt.sat.u8.s32", "b32 b32", [(0xFFFFFFFF, 0), (300, 255)]),
     ("cvt.sat.s16.s32", "b16 b32", [(0x12345, 0x7FFF), (0x80000000, 0x8000)]),
     ("cvt.rn.bf16.f32", "b16 b32", [(0x3F808000, 0x3F80), (0x3F818000, 0x3F82), (NAN, 0x7FFF), (0x7F7FFFFF, 0x7F80)]),
-    ("cvt.rn.bf16x2.f32", "b32 b32 b32", [(ONE, TWO, 0x3F804000)]),
+    ("cvt.rn.bf16x2.f32", "b32 b32 b32", [(ONE, TWO, 0x3F804000), (0x3F808000, 0x3F818000, 0x3F803F82), (NEGATIVE_NAN, MINUS_ZERO, 0x7FFF8000),
+                                                (MINUS_INFINITE, 0x7F7FFFFF, 0xFF807F80)]),
 ]
 
 ROWS = INTEGERS + BITS + COMPARISONS + FLOATS + CONVERSIONS

@@ -16,6 +16,7 @@ from read import Refusal
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOM = os.path.dirname(HERE)
+SOURCES = os.path.join(os.path.dirname(os.path.dirname(ROOM)), "src")
 SEEDS = 4
 SLOTS = 5  # 64-bit numbers of a row: its inputs, rest unused
 MODULE = """.version 9.0
@@ -150,8 +151,8 @@ def build(compiler, folder):
         file.write("#include <stdio.h>\n#include <string.h>\n")
         file.write("\n".join(translate.program(ptx, "all.ptx")) + "\n" + driver)
     out = os.path.join(folder, "all")
-    subprocess.run([compiler, "-std=c++17", "-Wall", "-Wextra", "-Werror", "-Wno-unused-but-set-variable", "-O1", "-ffp-contract=off", f"-I{ROOM}", "-o", out,
-                    source, *(os.path.join(ROOM, name) for name in ("block.cpp", "fiber.cpp", "tensor.cpp"))], check=True)
+    subprocess.run([compiler, "-std=c++17", "-Wall", "-Wextra", "-Werror", "-Wno-unused-but-set-variable", "-O1", "-ffp-contract=off", f"-I{ROOM}",
+                    f"-I{SOURCES}", "-o", out, source, *(os.path.join(ROOM, name) for name in ("block.cpp", "fiber.cpp", "tensor.cpp"))], check=True)
     return out
 
 

@@ -36,7 +36,7 @@ foreach(source ${sources})
     list(APPEND translated ${folder}/${name}.cpp)
 endforeach()
 add_library(fr_translated OBJECT ${translated})
-target_include_directories(fr_translated PRIVATE ${PROJECT_SOURCE_DIR}/tests/cuda_emulation)
+target_include_directories(fr_translated PRIVATE ${PROJECT_SOURCE_DIR}/tests/cuda_emulation ${PROJECT_SOURCE_DIR}/src)
 # nobody writes what is compiled here, so there is nothing to warn of
 target_compile_options(fr_translated PRIVATE -O1 -ffp-contract=off -fno-math-errno -w)
 if(FR_HOST_HAS_FMA)

@@ -6,7 +6,8 @@ to the width of its type. Functions are those of machine.h.
 
 An instruction that is not here is refused, and that is meant for some: add.f32, mul.f32 and their like without a
 rounding may be fused by the assembler, and .ftz and .approx give bits that no standard says. nvcc writes none of them
-with the flags of this program.
+with the flags of this program. One is here, since kernels write it on purpose: ex2.approx.ftz.f32, rounded once, where a GPU
+may be wrong by some last bits.
 """
 
 WIDTHS = (16, 32, 64)
@@ -129,10 +130,15 @@ for t in ("f32", "f64"):
     word(f"copysign.{t}", f"{bits} {bits} {bits}", f"({{a}} & {sign_bit}) | ({{b}} & ~{sign_bit})")
     word(f"min.{t}", f"{t} {t} {t}", "lesser({a}, {b})")
     word(f"max.{t}", f"{t} {t} {t}", "greater({a}, {b})")
+    if t == "f32":  # NaN where one is
+        word("min.NaN.f32", "f32 f32 f32", f"{EITHER_NAN} ? result({{a}} + {{b}}) : lesser({{a}}, {{b}})")
+        word("max.NaN.f32", "f32 f32 f32", f"{EITHER_NAN} ? result({{a}} + {{b}}) : greater({{a}}, {{b}})")
     for name, is_so in (("finite", "std::isfinite({a})"), ("infinite", "std::isinf({a})"),
                         ("number", "{a} == {a}"), ("notanumber", "{a} != {a}"), ("normal", "std::isnormal({a})"),
                         ("subnormal", "std::fpclassify({a}) == FP_SUBNORMAL")):
         word(f"testp.{name}.{t}", f"pred {t}", is_so)
+
+word("ex2.approx.ftz.f32", "f32 f32", "power_of_two({a})")
 
 # ---- conversions ---------------------------------------------------------------------------------------------------
 
