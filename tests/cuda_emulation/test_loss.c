@@ -182,6 +182,32 @@ static void small_losses_are_exact(void)
     fr_two_close(&two);
 }
 
+/* Where all logits are 0 each probability is 1 / VOCAB: what is rounded to f32 has known bits, with a cap too. */
+static void gradients_are_rounded_to_nearest(void)
+{
+    enum { MOST = 40 };
+    static const fr_logit_shape SHAPES[] = {{1.0F, 0.0F}, {1.0F, 30.0F}};
+    fr_two two = fr_two_open();
+    for (int i = 0; i < 2 * MOST; i++) {
+        int vocab = i / 2 + 1;
+        int32_t target = vocab / 2;
+        float wanted[MOST];
+        for (int at = 0; at < vocab; at++) {
+            wanted[at] = (float)(1.0 / vocab - (at == target ? 1.0 : 0.0));
+        }
+        fr_pair x = fr_pair_numbers(&two, "logits", vocab, FR_F32, 0, 0);
+        fr_pair nll = fr_pair_bytes(&two, "nll", 1, sizeof(double), NULL);
+        fr_cross_entropy(two.cuda, 1, vocab, &SHAPES[i % 2], cuda_f32(&x, 0), &target,
+                         true, (fr_f64 *)nll.cuda);
+        float *got = fr_pair_fetch(&x);
+        fr_assert_same_bytes("gradient", got, wanted, (size_t)vocab * sizeof *got);
+        free(got);
+        fr_pair_free(&x);
+        fr_pair_free(&nll);
+    }
+    fr_two_close(&two);
+}
+
 /* Rows of one width, one of which is bad; each alone (and elsewhere in memory) has the bits that it has among the others. */
 static void rows_depend_on_themselves_alone(void)
 {
@@ -305,9 +331,9 @@ static void exact_sums_are_the_same_integers(void)
 }
 
 static const fr_case CASES[] = {
-    FR_CASE(logits_have_the_bits_of_the_cpu),  FR_CASE(losses_are_those_of_the_cpu),
-    FR_CASE(small_losses_are_exact),           FR_CASE(rows_depend_on_themselves_alone),
-    FR_CASE(exact_sums_are_the_same_integers),
+    FR_CASE(logits_have_the_bits_of_the_cpu), FR_CASE(losses_are_those_of_the_cpu),
+    FR_CASE(small_losses_are_exact),          FR_CASE(gradients_are_rounded_to_nearest),
+    FR_CASE(rows_depend_on_themselves_alone), FR_CASE(exact_sums_are_the_same_integers),
 };
 
 int main(int argc, char **argv)
