@@ -7,8 +7,6 @@
 #ifndef FR_CUDA_EMULATION_PTX_NUMBERS_H
 #define FR_CUDA_EMULATION_PTX_NUMBERS_H
 
-#include "base/elementary_formula.h"
-
 #include <cfenv>
 #include <cmath>
 #include <cstdint>
@@ -173,19 +171,6 @@ template <typename T> inline T greater(T a, T b)
         return result(a != a ? b : a);
     }
     return a > b || (a == b && !std::signbit(a)) ? a : b;
-}
-
-inline f32 flushed(f32 x)
-{
-    return std::fpclassify(x) == FP_SUBNORMAL ? std::copysign(0.0F, x) : x;
-}
-
-/* 2^x, subnormal x and results 0 */
-inline f32 power_of_two(f32 x)
-{
-    static const f64 LN2 = FR_LN2_HIGH + FR_LN2_LOW;
-    return x == x ? flushed(f32(fr_exp_of_pair(f64{flushed(x)} * LN2, 0.0)))
-                  : result(x);
 }
 
 /* While it lives, the processor rounds this way. What is rounded lies in volatile numbers: so it stays between. */

@@ -1,4 +1,4 @@
-"""Instructions of tensor cores and copies that run on: TENSOR[opcode] = the function that writes their C++ (tensor.h).
+"""Instructions of tensor cores and copies that run on: TENSOR[opcode] = the function that writes their C++ (tensor_core.h).
 
 Such a function gets the body that is translated and the statement. Rows of words.py that only these kernels use are here too.
 """
@@ -12,6 +12,8 @@ TENSOR = {}
 
 word("cvt.rn.bf16.f32", "b16 f32", "bf16_of({a})")
 word("cvt.rn.bf16x2.f32", "b32 f32 f32", "u32(bf16_of({a})) << 16 | bf16_of({b})")
+# rounded once, where a GPU may be wrong by some last bits
+word("ex2.approx.ftz.f32", "f32 f32", "power_of_two({a})")
 
 
 def expect(body, statement, least, most):

@@ -351,9 +351,9 @@ def program(text, source):
     """The C++ of a module."""
     module = read.read(text)
     yield f"/* translate.py made this of {source}, for {module.target} */"
-    # the instructions of tensor.h are in kernels of their own: others are compiled without its containers
-    uses_tensor = any(s.opcode in TENSOR or "bf16" in s.opcode for k in module.kernels for s in k.body)
-    yield f'#include "ptx/{"tensor" if uses_tensor else "machine"}.h"'
+    # the instructions of tensor_core.h are in kernels of their own: others are compiled without its containers
+    uses_tensor = any(s.opcode in TENSOR or "bf16" in s.opcode or s.opcode.startswith("ex2.") for k in module.kernels for s in k.body)
+    yield f'#include "ptx/{"tensor_core" if uses_tensor else "machine"}.h"'
     yield ""
     yield "using namespace ptx;"
     for table in module.tables:

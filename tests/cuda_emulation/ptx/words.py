@@ -6,8 +6,7 @@ to the width of its type. Functions are those of machine.h.
 
 An instruction that is not here is refused, and that is meant for some: add.f32, mul.f32 and their like without a
 rounding may be fused by the assembler, and .ftz and .approx give bits that no standard says. nvcc writes none of them
-with the flags of this program. One is here, since kernels write it on purpose: ex2.approx.ftz.f32, rounded once, where a GPU
-may be wrong by some last bits.
+with the flags of this program. tensor_words.py has one that kernels write on purpose.
 """
 
 WIDTHS = (16, 32, 64)
@@ -137,8 +136,6 @@ for t in ("f32", "f64"):
                         ("number", "{a} == {a}"), ("notanumber", "{a} != {a}"), ("normal", "std::isnormal({a})"),
                         ("subnormal", "std::fpclassify({a}) == FP_SUBNORMAL")):
         word(f"testp.{name}.{t}", f"pred {t}", is_so)
-
-word("ex2.approx.ftz.f32", "f32 f32", "power_of_two({a})")
 
 # ---- conversions ---------------------------------------------------------------------------------------------------
 

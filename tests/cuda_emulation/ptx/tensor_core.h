@@ -1,14 +1,16 @@
 /*
- * tensor.h - products of a warp's tensor core, what feeds it, and copies that run on beside a thread.
+ * tensor_core.h - products of a warp's tensor core, what feeds it, powers of 2, and copies that run on beside a thread.
  *
  * Where which lane has which number is said by PTX. In which order a tensor core adds, and to how many bits, is not: these kernels
  * have the bits of the same ones in the emulation, and others on a GPU, where their tests need a tolerance.
  */
-#ifndef FR_CUDA_EMULATION_PTX_TENSOR_H
-#define FR_CUDA_EMULATION_PTX_TENSOR_H
+#ifndef FR_CUDA_EMULATION_PTX_TENSOR_CORE_H
+#define FR_CUDA_EMULATION_PTX_TENSOR_CORE_H
 
-#include "../tensor.h"
 #include "ptx/machine.h"
+#include "tensor.h"
+
+#include "base/elementary_formula.h"
 
 #include <vector>
 
@@ -21,6 +23,19 @@ inline u16 bf16_of(f32 x)
     u32 bits = same_bits<u32>(x);
     return static_cast<u16>(x != x ? 0x7fffU
                                    : (bits + 0x7fffU + (bits >> 16 & 1)) >> 16);
+}
+
+inline f32 flushed(f32 x)
+{
+    return std::fpclassify(x) == FP_SUBNORMAL ? std::copysign(0.0F, x) : x;
+}
+
+/* 2^x, subnormal x and results 0 */
+inline f32 power_of_two(f32 x)
+{
+    static const f64 LN2 = FR_LN2_HIGH + FR_LN2_LOW;
+    return x == x ? flushed(f32(fr_exp_of_pair(f64{flushed(x)} * LN2, 0.0)))
+                  : result(x);
 }
 
 /* What all lanes bring: of each, register i. */
@@ -41,7 +56,7 @@ template <int N> struct brought {
     }
 };
 
-/* D = A B + C for A [16, 16] and B [16, 8] in bf16, C and D [16, 8] in f32, by the tensor core of the emulation: ../tensor.h says in
+/* D = A B + C for A [16, 16] and B [16, 8] in bf16, C and D [16, 8] in f32, by the tensor core of the emulation: its tensor.h says in
  * which order it adds. Lane 4 g + t holds of A in register i the pair at row g + 8 (i % 2), column 2 t + 8 (i / 2); of B the pair at
  * rows 2 t + 8 i, column g; of C and D number i is at row g + 8 (i / 2), column 2 t + i % 2. */
 struct product {
