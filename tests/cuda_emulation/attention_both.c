@@ -338,6 +338,12 @@ void fr_both_assert_spoilt(const fr_two *two, const fr_attention_shape *shape,
     for (int64_t j = SPOILT * width; j < after; j++) {
         CU_ASSERT_EQUAL(isnan(got[j]), isnan(wanted[j]));
     }
+    float *lse = fr_pair_fetch(b[1].pairs + LSE);
+    const float *wanted_lse = b[1].pairs[LSE].cpu;
+    for (int64_t h = SPOILT * shape->n_heads; h < (SPOILT + 1) * shape->n_heads; h++) {
+        CU_ASSERT_EQUAL(isnan(lse[h]), isnan(wanted_lse[h]));
+    }
+    free(lse);
     free(clean);
     free(got);
     fr_both_close(b);

@@ -69,6 +69,8 @@ fault gradients-up kernels_loss loss_ptx 'cvt\.rn\.f32\.f64' 'cvt.rp.f32.f64'
 # bits that no standard says
 fault small-numbers-flushed kernels_rows rows_ptx 'fma\.rn\.f32' 'fma.rn.ftz.f32'
 fault product-may-fuse kernels_rows rows_ptx 'mul\.rn\.f32' 'mul.f32'
+# where a NaN goes
+fault nan-is-below kernels_attention attention_ptx 'setp\.geu\.f32' 'setp.ge.f32'
 # between threads
 fault barrier-gone kernels_loss loss_ptx 'bar\.sync\s+0;' '' 1
 fault wrong-lane kernels_loss loss_ptx '(shfl\.sync\.bfly\.b32.*?), (%r\d+), (%r\d+), (%r\d+);' '\1, 1, \3, \4;' 8
