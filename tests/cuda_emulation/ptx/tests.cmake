@@ -51,7 +51,7 @@ target_link_libraries(fr_translated_kernels PUBLIC fr_cuda PRIVATE fr_emulation_
 add_custom_target(cuda_ptx)
 
 # The tests of each operator, unchanged.
-foreach(name activation attention few heads loss norm_heads norms product product_parts product_tensor qkv rows sample widen)
+foreach(name activation attention attention_tensor few heads loss norm_heads norms product product_parts product_tensor qkv rows sample widen)
     add_executable(cuda_${name}_ptx ${PROJECT_SOURCE_DIR}/tests/cuda_emulation/test_${name}.c)
     target_link_libraries(cuda_${name}_ptx PRIVATE fr_cuda_pair fr_options)
     add_test(NAME conf.cuda_${name}_ptx CONFIGURATIONS long COMMAND cuda_${name}_ptx)
