@@ -41,7 +41,7 @@ build() {
 # libraries PROGRAM: the folders that ctest lets it look into
 libraries() {
     case $1 in
-    cuda_lt*) echo "$tests/emulated_cublaslt:$tests/emulated_driver" ;;
+    cuda_lt* | cuda_row_bits | cuda_sum_order) echo "$tests/emulated_cublaslt:$tests/emulated_driver" ;;
     mpi_link_nccl) echo "$tests/emulated_nccl:$tests/emulated_driver" ;;
     *) echo "$tests/emulated_driver" ;;
     esac
@@ -248,7 +248,7 @@ products() {
         '2 * group + lane / 8 % 2' '2 * group + lane / 16'
     fault tensor-swizzle-mismatch "cuda_product_tensor" device/cuda/kernels_product_tensor.cu \
         'tile + fr_chunk_place<CHUNKS>(r, c)' 'tile + fr_chunk_place<CHUNKS>(0, c) + r * CHUNKS * CHUNK'
-    fault tensor-groups-backward "cuda_product_tensor" device/cuda/kernels_product_tensor.cu \
+    fault tensor-groups-backward "cuda_product_tensor cuda_sum_order cuda_row_bits:tiny_by_own_kernels" device/cuda/kernels_product_tensor.cu \
         'multiply<S, BACK, true>(left, weights, g, own, sum);' \
         'multiply<S, BACK, true>(left, weights, TILE_DEPTH / GROUP - 1 - g, own, sum);'
     fault tensor-copies-unawaited "cuda_product_tensor" device/cuda/kernels_product_tensor.cu \

@@ -8,6 +8,7 @@
 
 #include "device/cpu/isa.h"
 #include "device/cuda/cuda.h"
+#include "device/cuda/runtime.h"
 #include "support/devices.h"
 #include "support/suite.h"
 
@@ -19,6 +20,18 @@ static inline fr_status fr_lt_case_open(const char *words, bool own, fr_device *
     fr_device_params params = {.kind = "cuda", .n_threads = 1, .own_products = own};
     (void)setenv("FR_EMULATED_LT", words, 1);
     return fr_cuda_backend.create(fr_test_ctx(), &params, out);
+}
+
+/** Such a device; NULL: the case is skipped, since there is no cuBLASLt. */
+static inline fr_device *fr_lt_case_open_or_skip(const char *words)
+{
+    fr_device *device = NULL;
+    FR_ASSERT_OK(fr_lt_case_open(words, false, &device));
+    if (device != NULL && fr_cuda_of(device)->lt == NULL) {
+        fr_skip("there is no cuBLASLt that starts");
+        fr_device_destroy(&device);
+    }
+    return device;
 }
 
 /** fr_two_open with it. */

@@ -77,7 +77,7 @@ set_target_properties(fr_emulated_nccl PROPERTIES
 target_link_libraries(fr_emulated_nccl PRIVATE fr_emulation_options MPI::MPI_C ${CMAKE_DL_LIBS})
 
 add_library(fr_cuda_pair STATIC ${CMAKE_CURRENT_LIST_DIR}/pair.c ${CMAKE_CURRENT_LIST_DIR}/product_case.c
-    ${CMAKE_CURRENT_LIST_DIR}/attention_both.c)
+    ${CMAKE_CURRENT_LIST_DIR}/product_rows.c ${CMAKE_CURRENT_LIST_DIR}/attention_both.c)
 target_include_directories(fr_cuda_pair PUBLIC ${CMAKE_CURRENT_LIST_DIR})
 target_link_libraries(fr_cuda_pair PUBLIC fr_support fr_cuda PRIVATE fr_options)
 
@@ -112,7 +112,7 @@ foreach(name ${FR_CUDA_TESTS})
     fr_emulated_gpu(cuda_${name} conf.cuda_${name} fr_emulated_kernels)
 endforeach()
 
-foreach(name lt lt_library lt_rows)
+foreach(name lt lt_library lt_rows row_bits sum_order)
     add_dependencies(cuda_${name} fr_emulated_cublaslt)
     set_property(TEST conf.cuda_${name} APPEND PROPERTY ENVIRONMENT_MODIFICATION
         "LD_LIBRARY_PATH=path_list_prepend:${CMAKE_CURRENT_BINARY_DIR}/emulated_cublaslt")

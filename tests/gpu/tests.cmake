@@ -18,9 +18,10 @@ function(fr_gpu_test name)
     set_tests_properties(gpu.${name} PROPERTIES RESOURCE_LOCK gpu)
 endfunction()
 
-# Each operator, and the runtime where it does not need errors that only an emulated driver makes.
-set(FR_GPU_TESTS activation attention few heads loss lt_rows memory norm_heads norms pool product product_parts product_tensor qkv rows sample
-    widen)
+# Each operator, and the runtime where it does not need errors that only an emulated driver makes. tests/gpu.sh reads this list and
+# begins with the first: those that take long.
+set(FR_GPU_TESTS product attention lt_rows product_tensor few widen sample product_parts qkv loss activation norms norm_heads rows heads memory
+    pool row_bits sum_order)
 foreach(name ${FR_GPU_TESTS})
     add_executable(gpu_${name} ${PROJECT_SOURCE_DIR}/tests/cuda_emulation/test_${name}.c ${CMAKE_CURRENT_LIST_DIR}/real.c)
     target_link_libraries(gpu_${name} PRIVATE fr_cuda_pair fr_cuda_images fr_options)
