@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Every layout trains the same prefix, bit for bit: K, V, moments, step and cursor; also with other threads and
-# microbatch sizes, and whatever the backward pass computes again. usage: layouts.sh tiny|tensor|smollm2; tensor: heads that
-# attention on tensor cores takes
+# microbatch sizes, and whatever the backward pass computes again.
+# usage: layouts.sh tiny|tensor|smollm2 [LAYOUT...]     tensor: heads that attention on tensor cores takes; with layouts, as in
+# 2x1 (stages x replicas): these alone, and nothing else
 . "$(dirname "$0")/common.sh"
 
 precisions=(f32 bf16)
@@ -20,17 +21,20 @@ else
     steps=2
     examples=4
 fi
+layouts=("${@:2}")
+[ $# -gt 1 ] || layouts=(2x1 1x2 1x3 3x1 2x2 4x1)
 for precision in "${precisions[@]}"; do
     make_config $steps $examples $precision
     reference="$work/$precision-1x1/checkpoint-$steps.h5"
     train $precision-1x1 1 1 2>"$work/err" || fail "$(cat "$work/err")"
-    for layout in "2 1" "1 2" "1 3" "3 1" "2 2" "4 1"; do
-        read -r stages replicas <<<"$layout"
-        name=$precision-${stages}x$replicas
+    for layout in "${layouts[@]}"; do
+        stages=${layout%x*} replicas=${layout#*x}
+        name=$precision-$layout
         train "$name" "$stages" "$replicas" 2>"$work/err" || fail "$(cat "$work/err")"
         same "$reference" "$work/$name/checkpoint-$steps.h5"
         echo "$1 $name: identical"
     done
+    [ $# = 1 ] || continue
     train $precision-threads 1 1 --set run.threads=2 2>"$work/err" || fail "$(cat "$work/err")"
     same "$reference" "$work/$precision-threads/checkpoint-$steps.h5"
     train $precision-threads-2x1 2 1 --set run.threads=2 2>"$work/err" || fail "$(cat "$work/err")"

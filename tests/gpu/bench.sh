@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
 # Training steps of a model with random weights on the GPU: what they took, then the profile; the lines of the report are indented.
+# The share of what the GPU can do counts 4 FLOP a weight and token, forward and back (there are no gradients of weights); the
+# vocabulary's weights count for targets alone, attention does not count. GPU_PEAK: what the GPU can do, in TFLOP/s.
 # usage: bench.sh PROGRAM SHAPE STEPS EXAMPLES TOKENS MICROBATCH (SHAPE as in make_model.py; tokens of a row, of a microbatch)
 set -euo pipefail
 
@@ -30,7 +32,7 @@ trains() {
     }
 }
 trains run
-python3 - "$work/run/metrics.jsonl" "$shape" "$tokens" <<'PY'
+python3 - "$work/run/metrics.jsonl" "$shape" "$tokens" "$work/model/config.json" "${GPU_PEAK:-}" <<'PY'
 import json
 import statistics
 import sys
@@ -41,6 +43,14 @@ seconds = [line["seconds"] for line in lines[1:]]
 print(f"  {sys.argv[2]}: {statistics.median(rates):.0f} tokens/s (median of {len(rates)} steps, {min(rates):.0f} to "
       f"{max(rates):.0f}; {statistics.median(seconds):.3f} s and {lines[-1]['tokens']} useful tokens a step), rows of {sys.argv[3]} "
       "tokens, prefix of 128, bf16")
+with open(sys.argv[4], encoding="utf-8") as file:
+    model = json.load(file)
+heads = 2 * model["num_attention_heads"] + 2 * model["num_key_value_heads"]  # of q and o, of k and v
+layer = model["hidden_size"] * (heads * model["head_dim"] + 3 * model["intermediate_size"])
+weights = model["num_hidden_layers"] * layer + model["vocab_size"] * model["hidden_size"] / 2
+rate = 4 * weights * statistics.median(rates) / 1e12
+share = f", {100 * rate / float(sys.argv[5]):.1f} % of the {sys.argv[5]} that this GPU can do (MFU)" if sys.argv[5] else ""
+print(f"  {sys.argv[2]}: {rate:.3g} TFLOP/s by 4 FLOP a weight and token{share}")
 PY
 # times of operators are the host's: it waits after each kernel, which costs some of the speed
 FORERUN_SYNC=1 trains profile --profile --set run.steps=2
