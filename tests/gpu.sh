@@ -8,17 +8,22 @@
 #                            `gpu.sh run` takes the pack, where it lies at that place. Needs bash, python3 and glibc as new as here
 #   gpu.sh rehearse          a pack, then all parts over the emulated GPU in a bare Debian root; needs root and debootstrap
 #
-# Parts, and the seconds that each has at most:
+# Parts, in this order, and the seconds that each has at most:
 #
-#   conformance  120   each operator against the CPU's (tests/cuda_emulation), with nvcc's kernels
-#   whole        200   golden values, layouts, resume, several tasks, generation, quantised and reparametrised
-#   sanitizer    100   compute-sanitizer's memcheck and racecheck on some operators, where that tool is found
-#   bench        120   tokens/s and a profile of training steps: the shape of SmolLM2-135M, then four layers of Llama 3 8B
+#   rows         100   rows of products have the same bits in any call, for the matrices of three models, by the own kernels and by
+#                      cuBLASLt; in which order they sum; 100 repeats under load
+#   conformance   90   each operator against the CPU's (tests/cuda_emulation), with nvcc's kernels
+#   training     110   golden values, then layouts of one to four ranks on one GPU, with run.products auto and own
+#   sanitizer     60   compute-sanitizer's memcheck and racecheck on some operators, where that tool is found
+#   rates         70   TFLOP/s of products and of attention in the sizes of Llama 3 8B, beside PyTorch's where it is installed
+#   stage         70   tokens/s, MFU and a profile of training steps of four layers of Llama 3 8B; the same by PyTorch
+#   more          40   resume, several tasks, generation, quantised and reparametrised; steps of the shape of SmolLM2-135M
 #
 # What a part leaves of its time is the next one's, but all end in GPU_BUDGET_S seconds (default 540; the build is not counted).
 #
 #   GPU_BUDGET_S=N   see above              GPU_JOBS=N   programs at once (default: half the processors, 8 at most)
 #   GPU_PARTS=LIST   some parts alone       GPU_BUILD=DIR  build there (default build/release)
+#   GPU_FEW=1        of each part one program of a kind; nothing is built (e2e.gpu_rehearsal)
 #   OUT=DIR          report.txt and logs.txt go there (default: build/gpu-report.txt, build/gpu-logs.txt)
 #
 # Exit code: 0; 1: something failed; 3: nothing failed, but something was stopped or not begun; 77: there is no GPU.
@@ -31,6 +36,8 @@ pack=$tree/build/gpu-pack
 is_packed=false
 [ ! -f "$tree/pack.txt" ] || is_packed=true
 rehearse=false
+few=false
+[ -z "${GPU_FEW:-}" ] || few=true
 
 # ---- the report ---------------------------------------------------------------------------------------------------
 
@@ -92,6 +99,7 @@ program() {
     if "$rehearse"; then
         case $name in
         forerun) name=forerun_cuda ;;
+        with_gpu) name=cuda_with_gpu ;;
         gpu_golden_*) name=golden_cuda_${name#gpu_golden_} ;;
         gpu_*) name=cuda_${name#gpu_} ;;
         esac
@@ -161,7 +169,7 @@ begin() {
 
 # part NAME SECONDS: whether it is wanted; its head line, and when it ends: its seconds after the planned end of the one before
 part() {
-    local parts=" ${GPU_PARTS:-conformance whole sanitizer bench} "
+    local parts=" ${GPU_PARTS:-rows conformance training sanitizer rates stage more} "
     parts=${parts//,/ }
     [[ "$parts" == *" $1 "* ]] || return 1
     planned=$((planned + $2))
@@ -171,32 +179,90 @@ part() {
 
 # ---- the parts ------------------------------------------------------------------------------------------------------
 
+# tell NAME [PATTERN]: lines of its log, into the report
+tell() {
+    [ ! -f "$work/$1.log" ] || grep -E "${2:-^  }" "$work/$1.log" | tee -a "$report" || true
+}
+
+# How a sum runs, and which rows differ, is told whatever comes of it. Models side by side: they compare on the processor.
+rows() {
+    local model kind names=(order) cases
+    local told='the depth ascends|another order|have the same bits|alone have other bits|under load'
+    cases=(llama_8b smollm2 tiny)
+    "$rehearse" && cases=(tiny)
+    if "$few"; then
+        begin order 60 "$(program gpu_sum_order)" cublaslt_sums_rows_alike
+    else
+        begin order 60 "$(program gpu_sum_order)"
+    fi
+    for model in "${cases[@]}"; do
+        for kind in cublaslt own_kernels; do
+            [ "$few $kind" != 'true own_kernels' ] || continue
+            begin "rows_${model}_$kind" 90 "$(program gpu_row_bits)" "${model}_by_$kind"
+            names+=("rows_${model}_$kind")
+        done
+    done
+    begin repeats 60 "$(program gpu_row_bits)" products_repeat_under_load
+    wait
+    for kind in "${names[@]}" repeats; do
+        tell "$kind" "$told"
+    done
+}
+
+# The list of tests.cmake.
 conformance() {
-    local name
-    # the long ones first
-    for name in product lt_rows attention few widen sample product_parts qkv loss activation norms norm_heads rows heads memory pool; do
-        begin "$name" 120 "$(program "gpu_$name")"
+    local name names
+    names=$(sed -n '/^set(FR_GPU_TESTS /,/)/p' "$folder/tests.cmake" | tr -d ')' | sed 's/^set(FR_GPU_TESTS//')
+    "$few" && names=norm_heads
+    for name in $names; do
+        case $name in
+        row_bits | sum_order) ;; # of the first part
+        *) begin "$name" 90 "$(program "gpu_$name")" ;;
+        esac
     done
     wait
 }
 
+# script NAME PRODUCTS ARGUMENTS...: a test of tests/e2e
+script() {
+    local name=$1 products=$2
+    shift 2
+    begin "$name${products:+_$products}" 110 env "GPU_PRODUCTS=$products" bash "$tree/tests/e2e/$name.sh" tiny "$@"
+}
+
 # Few at once: each has several ranks, which share the GPU by turns.
-whole() {
-    local name at_once=$((at_once < 4 ? at_once : 4))
-    for name in model families reparam; do
+training() {
+    local name products at_once=$((at_once < 4 ? at_once : 4)) golden=(model families reparam) layouts=(2x1 1x2 2x2)
+    "$few" && golden=(reparam) layouts=(2x1)
+    for name in "${golden[@]}"; do
         begin "golden_$name" 60 "$(program "gpu_golden_$name")"
     done
-    for name in layouts resume multitask generate quantised reparam; do
-        begin "whole_$name" 200 bash "$tree/tests/e2e/$name.sh" tiny
+    for products in auto own; do
+        script layouts "$products" "${layouts[@]}"
     done
     wait
+}
+
+more() {
+    local name at_once=$((at_once < 4 ? at_once : 4)) names=(resume multitask generate quantised reparam)
+    if "$few"; then
+        say "  not run: these are tests of their own"
+        return
+    fi
+    for name in "${names[@]}"; do
+        script "$name" ""
+    done
+    wait
+    if ! "$rehearse"; then
+        bench 135m 6 32 512 8192
+    fi
 }
 
 # sanitize TOOL NAME [CASES...]
 sanitize() {
     local tool=$1 name=$2
     shift 2
-    begin "$tool-$name" 90 "$sanitizer" --tool "$tool" --error-exitcode 9 "$(program "gpu_$name")" "$@"
+    begin "$tool-$name" 60 "$sanitizer" --tool "$tool" --error-exitcode 9 "$(program "gpu_$name")" "$@"
 }
 
 # memcheck sees accesses outside of what the driver gave, not those from one block of the pool to another
@@ -221,6 +287,12 @@ sanitizer() {
         say "  not run: compute-sanitizer does not work here: $(grep -m 1 -iE 'error|not supported' "$work/sanitizer.log" || true)"
         return
     fi
+    sanitize memcheck product_tensor views_may_lie_at_any_number
+    sanitize racecheck product_tensor views_may_lie_at_any_number
+    if "$few"; then
+        wait
+        return
+    fi
     for name in norm_heads heads rows pool; do
         sanitize memcheck "$name"
     done
@@ -238,16 +310,37 @@ sanitizer() {
 # bench SHAPE STEPS EXAMPLES TOKENS MICROBATCH: training steps of that shape, one after the other
 bench() {
     local shape=$1
-    begin "bench_$shape" 120 bash "$folder/bench.sh" "$(program forerun)" "$@"
+    begin "bench_$shape" 70 bash "$folder/bench.sh" "$(program forerun)" "$@"
     wait
-    [ ! -f "$work/bench_$shape.log" ] || grep '^  ' "$work/bench_$shape.log" | tee -a "$report" || true
+    tell "bench_$shape"
+}
+
+# Nothing else runs meanwhile.
+rates() {
+    local name
+    for name in products attentions; do
+        begin "rates_$name" 60 python3 "$folder/rates.py" "$name" "$(program gpu_rates)"
+        wait
+        tell "rates_$name"
+    done
+}
+
+stage() {
+    local steps=(8b-stage 4 16 512 8192)
+    "$rehearse" && steps=(tiny 2 2 16 32)
+    bench "${steps[@]}"
+    begin stage_pytorch 40 python3 "$folder/rates.py" stage "${steps[2]}" "${steps[3]}"
+    wait
+    tell stage_pytorch
 }
 
 # ---- run ------------------------------------------------------------------------------------------------------------
 
 # A pack that lies here is taken; else what is built here.
 prepare() {
-    "$is_packed" && return
+    if "$is_packed" || "$few"; then
+        return
+    fi
     if [ -f "$pack.tar.xz" ] && [ ! -d "$pack" ]; then
         mkdir -p "$pack"
         tar -xJf "$pack.tar.xz" -C "$pack" 2>/dev/null ||
@@ -283,11 +376,54 @@ set_environment() {
         # shellcheck source=gpu/pack-env.sh
         . "$folder/pack-env.sh"
     fi
+    find_libraries
+}
+
+# cuBLASLt where the loader finds it, else the CUDA Toolkit's or PyTorch's; in a rehearsal the emulated one and the emulated driver.
+find_libraries() {
+    local folders=() file found='' version
     if "$rehearse"; then
-        local driver=$build/tests/emulated_driver
-        ! "$is_packed" || driver=$tree/lib/emulated
-        export LD_LIBRARY_PATH=$driver${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+        found=$build/tests/emulated_cublaslt:$build/tests/emulated_driver
+        ! "$is_packed" || found=$tree/lib/emulated
+        export LD_LIBRARY_PATH=$found${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+        say "cuBLASLt: the emulated one"
+        return
     fi
+    IFS=: read -r -a folders <<<"${LD_LIBRARY_PATH:-}"
+    for file in "${folders[@]/%//libcublasLt.so.13}" "${folders[@]/%//libcublasLt.so.12}" \
+        $(PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null | sed -n 's/.*libcublasLt\.so\.1[23] .*=> //p'); do
+        [ -n "$found" ] || [ ! -f "$file" ] || found=$file
+    done
+    if [ -n "$found" ]; then
+        say "cuBLASLt: $found, which the loader finds"
+        return
+    fi
+    # The Python package nvidia is a folder of packages' libraries; PyTorch's are among them.
+    found=$(for version in 13 12; do
+        ls -d "${CUDA_PATH:-/usr/local/cuda}/lib64/libcublasLt.so.$version" 2>/dev/null || true
+        timeout 20 python3 - "$version" <<'PY' 2>/dev/null || true
+import glob, importlib.util, sys
+
+spec = importlib.util.find_spec("nvidia")
+for place in spec.submodule_search_locations if spec else []:
+    print(*sorted(glob.glob(f"{place}/*/lib/libcublasLt.so.{sys.argv[1]}")), sep="\n")
+PY
+    done | grep -m 1 . || true)
+    if [ -n "$found" ]; then
+        export LD_LIBRARY_PATH=${found%/*}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+        say "cuBLASLt: $found, now in LD_LIBRARY_PATH"
+    else
+        say "cuBLASLt: none is found; own kernels compute products"
+    fi
+}
+
+# The most TFLOP/s of dense products in bf16 by NVIDIA's data sheets; nothing for GPUs that are not known.
+find_peak() {
+    case $(timeout 20 nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | head -n 1) in
+    *H200* | *"H100 80GB HBM3"*) echo 989 ;;
+    *A100*) echo 312 ;;
+    *B200*) echo 2250 ;;
+    esac
 }
 
 run() {
@@ -308,16 +444,16 @@ run() {
     say "$(<"$work/found")"
     [ "$code" = 0 ] || exit "$code"
 
+    GPU_PEAK=$(find_peak)
+    export GPU_PEAK
     attention_case=(first_rows_alone)
-    local steps=(135m 6 32 512 8192)
-    "$rehearse" && steps=(tiny 2 2 16 32)
-    if part conformance 120; then conformance; fi
-    if part whole 200; then whole; fi
-    if part sanitizer 100; then sanitizer; fi
-    if part bench 120; then
-        bench "${steps[@]}"
-        "$rehearse" || bench 8b-stage 4 16 512 8192
-    fi
+    if part rows 100; then rows; fi
+    if part conformance 90; then conformance; fi
+    if part training 110; then training; fi
+    if part sanitizer 60; then sanitizer; fi
+    if part rates 70; then rates; fi
+    if part stage 70; then stage; fi
+    if part more 40; then more; fi
 }
 
 usage() {

@@ -3,7 +3,7 @@
 #
 #   programs/        built here, without symbols, and Open MPI's mpirun and orted; bin/ starts them (start.sh)
 #   lib/             the libraries that they need but the system's own (of glibc, of C++, of the driver)
-#   lib/emulated/    for a rehearsal: the emulated driver, and the libraries of C++ that it needs
+#   lib/emulated/    for a rehearsal: the emulated driver and cuBLASLt, and the libraries of C++ that it needs
 #   openmpi/         plugins and texts
 #   tests/, launch/  scripts and data; the pack is a source tree to them
 #   pack.txt         what it was made of
@@ -53,6 +53,7 @@ for program in "$build"/tests/with_gpu "$build"/tests/gpu_*; do
 done
 if "$rehearse"; then
     put "$build/tests/forerun_cuda"
+    put "$build/tests/cuda_with_gpu"
     for program in "$build"/tests/gpu_*; do
         [ ! -x "$program" ] || [ -d "$program" ] || {
             name=$(basename "$program" | sed 's/^gpu_golden_/golden_cuda_/; s/^gpu_/cuda_/')
@@ -60,7 +61,7 @@ if "$rehearse"; then
         }
     done
     mkdir "$pack/lib/emulated"
-    cp -L "$build/tests/emulated_driver/libcuda.so.1" "$pack/lib/emulated/"
+    cp -L "$build/tests/emulated_driver/libcuda.so.1" "$build/tests/emulated_cublaslt/libcublasLt.so.13" "$pack/lib/emulated/"
     needs "$build/tests/emulated_driver/libcuda.so.1" "$pack"/programs/cuda_* | grep -E '/lib(stdc\+\+|gcc_s)\.so' |
         xargs -I {} cp -L {} "$pack/lib/emulated/"
 fi

@@ -42,13 +42,14 @@ static double seconds_of(const call *c, int n)
     return (double)(fr_clock_ns() - began) * 1e-9 / n;
 }
 
-/* After a call that is not counted. */
+/* After a call that is not counted. @return 0: the device has failed */
 static double measure(const call *c)
 {
     c->run(c);
     double once = fmax(seconds_of(c, 1), 1e-9);
     double n = fmin(fmax(LEAST_NS * 1e-9 / once, 1), MOST_CALLS);
-    return seconds_of(c, fr_gpu_is_emulated ? 1 : (int)n);
+    double seconds = seconds_of(c, fr_gpu_is_emulated ? 1 : (int)n);
+    return fr_device_check(c->device) == FR_OK ? seconds : 0;
 }
 
 /* Another program's turn. */

@@ -29,6 +29,11 @@ if(TARGET forerun_cuda)
     foreach(name ${FR_GPU_GOLDEN})
         add_dependencies(gpu_rehearsal golden_cuda_${name})
     endforeach()
+
+    # one program of each kind: the others are tests of their own
+    fr_script_test(e2e gpu_rehearsal ${CMAKE_CURRENT_LIST_DIR}/rehearsal.sh)
+    set_property(TEST e2e.gpu_rehearsal APPEND PROPERTY ENVIRONMENT "GPU_BUILD=${PROJECT_BINARY_DIR}")
+    set_property(TEST e2e.gpu_rehearsal APPEND PROPERTY ENVIRONMENT_MODIFICATION "CUDA_VISIBLE_DEVICES=unset:")
 endif()
 
 # ---- on a GPU ----
