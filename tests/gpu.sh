@@ -194,6 +194,7 @@ rows() {
         begin order 60 "$(program gpu_sum_order)" cublaslt_sums_rows_alike
     else
         begin order 60 "$(program gpu_sum_order)"
+        begin lt_rows 60 "$(program gpu_lt_rows)"
     fi
     for model in "${cases[@]}"; do
         for kind in cublaslt own_kernels; do
@@ -216,7 +217,7 @@ conformance() {
     "$few" && names=norm_heads
     for name in $names; do
         case $name in
-        row_bits | sum_order) ;; # of the first part
+        row_bits | sum_order | lt_rows) ;; # of the first part
         *) begin "$name" 90 "$(program "gpu_$name")" ;;
         esac
     done
