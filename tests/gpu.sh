@@ -224,11 +224,11 @@ conformance() {
     wait
 }
 
-# script NAME PRODUCTS ARGUMENTS...: a test of tests/e2e
+# script NAME MODEL PRODUCTS ARGUMENTS...: a test of tests/e2e
 script() {
-    local name=$1 products=$2
-    shift 2
-    begin "$name${products:+_$products}" 110 env "GPU_PRODUCTS=$products" bash "$tree/tests/e2e/$name.sh" tiny "$@"
+    local name=$1 model=$2 products=$3
+    shift 3
+    begin "${name}_$model${products:+_$products}" 110 env "GPU_PRODUCTS=$products" bash "$tree/tests/e2e/$name.sh" "$model" "$@"
 }
 
 # Few at once: each has several ranks, which share the GPU by turns.
@@ -239,8 +239,9 @@ training() {
         begin "golden_$name" 60 "$(program "gpu_golden_$name")"
     done
     for products in auto own; do
-        script layouts "$products" "${layouts[@]}"
+        script layouts tiny "$products" "${layouts[@]}"
     done
+    "$few" || script layouts tensor auto "${layouts[@]}"
     wait
 }
 
@@ -251,7 +252,7 @@ more() {
         return
     fi
     for name in "${names[@]}"; do
-        script "$name" ""
+        script "$name" tiny ""
     done
     wait
     if ! "$rehearse"; then
@@ -300,11 +301,13 @@ sanitizer() {
     sanitize memcheck product views_may_lie_at_any_number
     sanitize memcheck loss losses_are_those_of_the_cpu
     sanitize memcheck attention "${attention_case[@]}"
+    sanitize memcheck attention_tensor "${attention_case[@]}"
     sanitize racecheck norm_heads
     sanitize racecheck product sums_run_along_the_depth
     sanitize racecheck loss losses_are_those_of_the_cpu
     sanitize racecheck sample bad_rows_choose_nothing
     sanitize racecheck attention "${attention_case[@]}"
+    sanitize racecheck attention_tensor "${attention_case[@]}"
     wait
 }
 

@@ -8,7 +8,7 @@ endif()
 
 # Each operator, and the runtime where it does not need errors that only an emulated driver makes. tests/gpu.sh reads this list and
 # begins with the first: those that take long.
-set(FR_GPU_TESTS product attention lt_rows product_tensor few widen sample product_parts qkv loss activation norms norm_heads rows heads memory
+set(FR_GPU_TESTS product attention attention_tensor lt_rows product_tensor few widen sample product_parts qkv loss activation norms norm_heads rows heads memory
     pool row_bits sum_order)
 set(FR_GPU_GOLDEN model families reparam)
 
