@@ -25,7 +25,7 @@ tells() {
 rehearse 0 GPU_BUDGET_S=1200
 tells 'GPU: Emulated GPU' '^cuBLASLt: the emulated one' '^rows \(' '  order: passed' 'cuBLASLt, forward, .* the depth ascends by groups of 16' \
     'rows of 30 of 30 products have the same bits in any call' '0 of 6 repeats' '^conformance \(' '  norm_heads: passed' '^training \(' \
-    '  golden_reparam: passed' '  layouts_auto: passed' '  layouts_own: passed' '^sanitizer \(' '  memcheck-product_tensor: passed' \
+    '  golden_reparam: passed' '  layouts_tiny_auto: passed' '  layouts_tiny_own: passed' '^sanitizer \(' '  memcheck-product_tensor: passed' \
     '  racecheck-product_tensor: passed' '^rates \(' 'own kernels .*, cuBLASLt [0-9]' 'prefix of 8' 'PyTorch' '^stage \(' \
     'tokens/s' 'TFLOP/s by 4 FLOP' '  linear ' '^more \(' ', 0 failed, 0 stopped'
 echo "all parts run and tell what they saw"
