@@ -16,6 +16,7 @@
 #include "device/loss.h"
 #include "device/matrix.h"
 #include "device/memory.h"
+#include "device/products.h"
 #include "device/profile.h"
 #include "device/qkv.h"
 #include "device/rows.h"
@@ -153,6 +154,11 @@ typedef struct fr_device_ops {
     void *(*lane_stream)(const fr_lane *lane);
     void (*lane_mark)(fr_lane *lane);
     bool (*lane_passed)(fr_lane *lane);
+    fr_status (*products_try)(fr_device *device, int n, const fr_product_shape *shapes,
+                              int64_t *refused_N); /* NULL: it has no library; then */
+    fr_status (*products_settle)(fr_device *device, int n,
+                                 const fr_product_shape *shapes,
+                                 const int64_t *refused_N); /* this, too */
 
     fr_op_linear *linear;
     fr_op_linear_few *linear_few;

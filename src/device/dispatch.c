@@ -39,6 +39,25 @@ int fr_device_threads(const fr_device *device)
     return device->n_threads;
 }
 
+fr_status fr_products_try(fr_device *device, int n, const fr_product_shape *shapes,
+                          int64_t *refused_N)
+{
+    for (int i = 0; i < n; i++) {
+        refused_N[i] = 0;
+    }
+    return device->ops->products_try != NULL
+               ? device->ops->products_try(device, n, shapes, refused_N)
+               : FR_OK;
+}
+
+fr_status fr_products_settle(fr_device *device, int n, const fr_product_shape *shapes,
+                             const int64_t *refused_N)
+{
+    return device->ops->products_settle != NULL
+               ? device->ops->products_settle(device, n, shapes, refused_N)
+               : FR_OK;
+}
+
 /* Called by long operators, so that messages advance while this rank computes. */
 void fr_device_set_progress(fr_device *device, void (*progress)(void *argument),
                             void *argument)

@@ -300,6 +300,14 @@ cublaslt() {
         '{pin->out, product->columns, product->m, product->columns}'
     fault lt-probe-of-nothing "cuda_lt:rows_that_depend_on_others_are_noticed" device/cuda/lt_probe.c \
         '(size_t)(count * p->out_bytes)) == 0' '0) == 0'
+    fault lt-refused-elsewhere "cuda_lt_ready:what_a_rank_was_refused_no_rank_uses" device/cuda/lt_ready.c \
+        '        pin->is_used = false;' ''
+    fault lt-untried-used "cuda_lt_ready:what_nobody_tried_is_for_the_own_kernels" device/cuda/lt_ready.c \
+        '    pin->shape = *shape;
+    add_pin' '    fr_lt_pin_destroy(cuda->lt, &pin);
+    FR_TRY(fr_lt_choose(cuda, cuda->lt, shape, &pin));
+    pin->is_used = true;
+    add_pin'
     fault lt-split-taken "cuda_lt:splits_and_short_sums_are_refused" device/cuda/lt_choose.c \
         '(splits == 0 || splits == 1) &&' ''
     fault lt-sums-left "cuda_lt:several_blocks_add_up" device/cuda/lt_product.c \

@@ -1,6 +1,7 @@
 #include "product_case.h"
 
 #include "device/cuda/product.h"
+#include "device/products.h"
 #include "support/suite.h"
 
 #include <math.h>
@@ -25,13 +26,30 @@ static void put_weights(const fr_two *two, int shift, fr_product_case *p)
     p->w = fr_matrix_of((char *)p->memory + shift * size, w->dtype, w->n_out, w->n_in);
 }
 
-fr_product_case fr_product_case_init(const fr_two *two, const fr_product_setting *s,
-                                     int64_t n_out, int64_t n_in)
+fr_product_case fr_product_case_untried(const fr_two *two, const fr_product_setting *s,
+                                        int64_t n_out, int64_t n_in)
 {
     fr_product_case p = {.linear =
                              fr_linear_case_init(n_out, n_in, fr_product_weights(s))};
     put_weights(two, s->shift, &p);
     return p;
+}
+
+fr_product_case fr_product_case_init(const fr_two *two, const fr_product_setting *s,
+                                     int64_t n_out, int64_t n_in)
+{
+    enum { SHAPES = 4 }; /* both directions, both types of results */
+    fr_product_shape shapes[SHAPES];
+    int64_t refused[SHAPES];
+    for (int i = 0; i < SHAPES; i++) {
+        shapes[i] = (fr_product_shape){.n_out = n_out,
+                                       .n_in = n_in,
+                                       .back = i / 2 == 1,
+                                       .in = fr_product_weights(s),
+                                       .out = fr_digit_type(i % 2)};
+    }
+    FR_ASSERT_OK(fr_products_try(two->cuda, SHAPES, shapes, refused));
+    return fr_product_case_untried(two, s, n_out, n_in);
 }
 
 void fr_product_case_fini(const fr_two *two, fr_product_case *p)

@@ -44,8 +44,12 @@ typedef struct fr_product_case {
     void *memory;
 } fr_product_case;
 
+/** With weights of that type; the device has tried both directions of it (device/products.h). */
 fr_product_case fr_product_case_init(const fr_two *two, const fr_product_setting *s,
                                      int64_t n_out, int64_t n_in);
+/** The same, which the device has not tried. */
+fr_product_case fr_product_case_untried(const fr_two *two, const fr_product_setting *s,
+                                        int64_t n_out, int64_t n_in);
 void fr_product_case_fini(const fr_two *two, fr_product_case *p);
 
 /** The device's copy again, after fr_linear_case_set. */

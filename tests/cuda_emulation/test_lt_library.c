@@ -3,6 +3,7 @@
 #include "lt_case.h"
 #include "product_case.h"
 
+#include "device/products.h"
 #include "support/suite.h"
 
 #include <stdio.h>
@@ -105,19 +106,22 @@ static void a_choice_that_fails_is_an_error(void)
 }
 
 /* A product that fails is the device's failure, with the name of the function. */
-static void check_product_fails(const char *error, const char *part)
+static void check_product_fails(const char *error, bool fails_early, const char *part)
 {
     enum { M = 5, N_OUT = 16, N_IN = 24 };
     fr_two two = fr_lt_case_two("");
     fr_product_setting s = {.types = 6};
-    fr_product_case p = fr_product_case_init(&two, &s, N_OUT, N_IN);
+    fr_product_shape shape = {N_OUT, N_IN, false, FR_BF16, FR_F32};
+    int64_t refused = 0;
+    fr_product_case p = fr_product_case_untried(&two, &s, N_OUT, N_IN);
     fr_pair x = fr_pair_numbers(&two, "x", M * N_IN, FR_BF16, 5, 1.0);
     fr_pair y = fr_pair_numbers(&two, "y", M * N_OUT, FR_F32, 9, 1.0);
     (void)setenv("FR_EMULATED_LT_ERROR", error, 1);
-    for (int i = 0; i < 2; i++) { /* one that probes says so itself */
-        fr_status status =
-            fr_linear(two.cuda, M, x.on_cuda, &p.w, fr_view_none(), y.on_cuda);
-        CU_ASSERT(status == FR_OK || status == FR_ERR_DEVICE);
+    fr_status status = fr_products_try(two.cuda, 1, &shape, &refused);
+    CU_ASSERT_EQUAL(status, fails_early ? FR_ERR_DEVICE : FR_OK);
+    for (int i = 0; i < 2; i++) {
+        FR_ASSERT_OK(
+            fr_linear(two.cuda, M, x.on_cuda, &p.w, fr_view_none(), y.on_cuda));
     }
     (void)unsetenv("FR_EMULATED_LT_ERROR");
     FR_ASSERT_FAILS(fr_device_check(two.cuda), FR_ERR_DEVICE, part);
@@ -131,14 +135,14 @@ static void check_product_fails(const char *error, const char *part)
 /* Products 1 to 16 are those of the probe; the check of the algorithm comes once for each number of rows. */
 static void a_product_that_fails_is_the_devices_failure(void)
 {
-    check_product_fails("cublasLtMatmul:1:13",
+    check_product_fails("cublasLtMatmul:1:13", true,
                         "cublasLtMatmul gave CUBLAS_STATUS_EXECUTION_FAILED (13)");
-    check_product_fails("cublasLtMatmul:17:14",
+    check_product_fails("cublasLtMatmul:17:14", false,
                         "cublasLtMatmul gave CUBLAS_STATUS_INTERNAL_ERROR (14); the "
                         "last kernel started was cublasLtMatmul, but an earlier one");
-    check_product_fails("cublasLtMatmul:18:14", "run.products: own");
+    check_product_fails("cublasLtMatmul:18:14", false, "run.products: own");
     (void)setenv("FORERUN_SYNC", "1", 1);
-    check_product_fails("cublasLtMatmul:18:14",
+    check_product_fails("cublasLtMatmul:18:14", false,
                         "the last kernel started was cublasLtMatmul; run.products");
     (void)unsetenv("FORERUN_SYNC");
 }

@@ -112,7 +112,7 @@ foreach(name ${FR_CUDA_TESTS})
     fr_emulated_gpu(cuda_${name} conf.cuda_${name} fr_emulated_kernels)
 endforeach()
 
-foreach(name lt lt_library lt_rows row_bits sum_order)
+foreach(name lt lt_library lt_ready lt_rows row_bits sum_order)
     add_dependencies(cuda_${name} fr_emulated_cublaslt)
     set_property(TEST conf.cuda_${name} APPEND PROPERTY ENVIRONMENT_MODIFICATION
         "LD_LIBRARY_PATH=path_list_prepend:${CMAKE_CURRENT_BINARY_DIR}/emulated_cublaslt")

@@ -2,7 +2,7 @@
 # Whole runs whose products an emulated cuBLASLt computes: one set of bits on one rank, two stages and two replicas, which its name
 # in the arithmetic stands for; without it, or with run.products: own, the bits are those of the own kernels; a run goes on from
 # one to the other with a warning; ranks with unlike libraries are refused; a library whose rows depend on each other is not
-# used. FR_CUBLASLT is the folder of the library.
+# used, on no rank if on one. FR_CUBLASLT is the folder of the library.
 . "$(dirname "$0")/common.sh"
 
 export FORERUN_TIMEOUT=60
@@ -75,6 +75,8 @@ says "the arithmetic is \"$other\" here and \"$name\" on rank 0"
 expect 0 with FR_EMULATED_LT=rows -- train rows 1 1
 says "warning: cuBLASLt gives a row other bits among fewer rows (1 of 4096 rows with a matrix of "
 same "$work/without/$last" "$work/rows/$last"
+refused=$(arithmetic_of rows)
+[[ $refused =~ ^"$name, own "[0-9a-f]{8}$ ]] || fail "with own products for all shapes the arithmetic is $refused"
 expect 0 with FR_EMULATED_LT_ERROR=cublasLtCreate:1:1 -- train broken 1 1
 warnings 1
 says "warning: cuBLASLt 13.1.0 is not used: cublasLtCreate gives CUBLAS_STATUS_NOT_INITIALIZED (1)"
@@ -83,6 +85,33 @@ expect 1 with FR_EMULATED_LT_ERROR=cublasLtMatmulAlgoGetHeuristic:2:14 -- train 
 says "cublasLtMatmulAlgoGetHeuristic gave CUBLAS_STATUS_INTERNAL_ERROR (14)"
 says "run.products: own does without cuBLASLt"
 echo "unlike libraries are refused, faulty ones not used"
+
+# ---- a rank whose library alone breaks the rules ------------------------------------------------------
+# on_one RANK RUN STAGES: rows depend on each other on that rank of two
+on_one() {
+    expect 0 with -- mpirun -n 2 "$SOURCE/tests/support/on_rank.sh" "$1" FR_EMULATED_LT=rows -- "$FORERUN" train "$work/c.yaml" \
+        --set "run.dir=$work/$2" --set "run.stages=$3"
+    grep -q "rank $1. warning: cuBLASLt gives a row other bits\|^warning: cuBLASLt gives a row other bits" "$work/err" ||
+        fail "rank $1 does not say why: $(cat "$work/err")"
+    says "products with a matrix of "
+    says "are computed by Forerun's own kernels, since cuBLASLt cannot be used for them on another rank"
+}
+on_one 1 last_stage 2
+same "$work/without/$last" "$work/last_stage/$last"
+on_one 0 replica 1
+same "$work/without/$last" "$work/replica/$last"
+for run in last_stage replica; do
+    [ "$(arithmetic_of $run)" = "$refused" ] || fail "$run: $(arithmetic_of $run)"
+done
+# the first stage has all shapes but the head's
+on_one 0 first_stage 2
+apart "$work/without/$last" "$work/first_stage/$last"
+apart "$work/one/$last" "$work/first_stage/$last"
+layers=$(arithmetic_of first_stage)
+[[ $layers =~ ^"$name, own "[0-9a-f]{8}$ ]] && [ "$layers" != "$refused" ] || fail "the arithmetic is $layers"
+expect 0 with -- train first_stage 1 1 --resume --set run.steps=$((steps + 1))
+says "$last was computed with the arithmetic $layers, this program computes with $name: the last bits will differ"
+echo "a shape that one rank is refused is computed by the own kernels on all, and the name says so"
 
 # ---- other commands -----------------------------------------------------------------------------------
 expect 0 with -- "$FORERUN" eval --model "$model" --data "$rows" --products own

@@ -1,5 +1,5 @@
 /*
- * Products by cuBLASLt: opening it, the list of pins, and a product.
+ * Products by cuBLASLt: opening it, and a product.
  *
  * What is stored row by row is, column by column, the transposed matrix: the library computes out' = op(W) left', where W' is
  * [depth, columns] column by column if W is [columns, depth] row by row, and is transposed again for a forward product.
@@ -34,6 +34,16 @@ int64_t fr_lt_block(const fr_lt_shape *shape)
     return fr_min(rows / FR_LT_GRAIN * FR_LT_GRAIN, shape->n_out);
 }
 
+fr_dtype fr_lt_out(const fr_lt_shape *shape)
+{
+    return shape->back && fr_lt_block(shape) < shape->n_out ? FR_F32 : shape->out;
+}
+
+int64_t fr_lt_block_bytes(const fr_lt_shape *shape)
+{
+    return fr_lt_block(shape) * shape->n_in * (int64_t)fr_dtype_bytes(shape->in);
+}
+
 fr_status fr_lt_failed(fr_cuda *cuda, fr_lt_result result, const char *call)
 {
     bool has_latest = cuda->latest != NULL;
@@ -50,44 +60,6 @@ fr_status fr_lt_failed(fr_cuda *cuda, fr_lt_result result, const char *call)
             : "");
     fr_cuda_fail(cuda, status);
     return status;
-}
-
-/* ---- pins -------------------------------------------------------------------------------------- */
-
-static bool is_same(const fr_lt_shape *a, const fr_lt_shape *b)
-{
-    return a->n_out == b->n_out && a->n_in == b->n_in && a->back == b->back &&
-           a->in == b->in && a->out == b->out;
-}
-
-bool fr_lt_knows(const fr_lt *lt, const fr_lt_shape *shape, fr_lt_pin **out)
-{
-    fr_lt_pin *pin = lt->pins;
-    while (pin != NULL && !is_same(&pin->shape, shape)) {
-        pin = pin->next;
-    }
-    *out = pin != NULL && pin->is_used ? pin : NULL;
-    return pin != NULL;
-}
-
-fr_status fr_lt_meet(fr_cuda *cuda, const fr_lt_shape *shape, const void *weights,
-                     fr_lt_pin **out)
-{
-    fr_lt *lt = cuda->lt;
-    fr_lt_pin *pin = NULL;
-    *out = NULL;
-    fr_status status = fr_lt_choose(cuda, lt, shape, &pin);
-    if (status == FR_OK && pin->operation != NULL) {
-        status = fr_lt_probe(cuda, pin, weights, &pin->is_used);
-    }
-    if (status != FR_OK) {
-        fr_lt_pin_destroy(lt, &pin);
-        return status;
-    }
-    pin->next = lt->pins;
-    lt->pins = pin;
-    *out = pin->is_used ? pin : NULL;
-    return FR_OK;
 }
 
 /* ---- a product --------------------------------------------------------------------------------- */
@@ -240,7 +212,7 @@ static fr_status settle(fr_cuda *cuda)
 {
     fr_lt *lt = cuda->lt;
     const char *call = NULL;
-    char digits[9];
+    char digits[FR_LT_DIGITS];
     fr_lt_result result = start(lt, &call);
     if (result != FR_LT_SUCCESS) {
         fr_log_own(cuda->base.ctx, FR_LOG_WARN,

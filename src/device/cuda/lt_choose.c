@@ -9,7 +9,6 @@
  *   - it sums in f32, of operands as they are: bf16, or f32 that is not shortened to TF32;
  *   - its result may lie elsewhere than what is added.
  */
-#include "base/digest.h"
 #include "base/integer.h"
 #include "base/mem.h"
 #include "device/cuda/lt.h"
@@ -241,20 +240,24 @@ static fr_status add_shapes(fr_cuda *cuda, fr_lt *lt, fr_digest *digest)
     return FR_OK;
 }
 
-fr_status fr_lt_digest(fr_cuda *cuda, fr_lt *lt, char out[9])
+fr_status fr_lt_digits(fr_cuda *cuda, fr_digest *digest, char out[FR_LT_DIGITS])
 {
-    fr_digest *digest = NULL;
     uint8_t bytes[FR_DIGEST_BYTES];
     char hex[FR_DIGEST_HEX];
+    FR_TRY(fr_digest_end(cuda->base.ctx, digest, bytes));
+    fr_digest_hex(bytes, hex);
+    memcpy(out, hex, FR_LT_DIGITS - 1);
+    out[FR_LT_DIGITS - 1] = '\0';
+    return FR_OK;
+}
+
+fr_status fr_lt_digest(fr_cuda *cuda, fr_lt *lt, char out[FR_LT_DIGITS])
+{
+    fr_digest *digest = NULL;
     FR_TRY(fr_digest_create(cuda->base.ctx, &digest));
     fr_status status = add_shapes(cuda, lt, digest);
     if (status == FR_OK) {
-        status = fr_digest_end(cuda->base.ctx, digest, bytes);
-    }
-    if (status == FR_OK) {
-        fr_digest_hex(bytes, hex);
-        memcpy(out, hex, 8);
-        out[8] = '\0';
+        status = fr_lt_digits(cuda, digest, out);
     }
     fr_digest_destroy(&digest);
     return status;

@@ -71,7 +71,6 @@ static fr_status read_block(const call *c, int64_t first, int64_t count,
 /* Finds the pin. @return c->pin == NULL: it is for the own kernels */
 static fr_status begin(call *c)
 {
-    const void *weights = NULL;
     c->pin = NULL;
     c->block = fr_lt_block(&c->shape);
     bool takes = c->cuda->lt != NULL && !c->cuda->has_failed && c->block > 0 &&
@@ -80,11 +79,12 @@ static fr_status begin(call *c)
     if (!takes) {
         return FR_OK;
     }
-    if (fr_lt_knows(c->cuda->lt, &c->shape, &c->pin)) {
-        return FR_OK;
+    fr_lt_pin *pin = fr_lt_find(c->cuda->lt, &c->shape);
+    if (pin == NULL) {
+        return fr_lt_leave(c->cuda, &c->shape);
     }
-    FR_TRY(read_block(c, 0, c->block, &weights));
-    return fr_lt_meet(c->cuda, &c->shape, weights, &c->pin);
+    c->pin = pin->is_used ? pin : NULL;
+    return FR_OK;
 }
 
 /* The halves of lt->memory: left operands, and sums. @return rows at a time */
@@ -180,9 +180,8 @@ static fr_status compute(call *c, int64_t m, bool *done)
     if (m == 0) {
         return FR_OK;
     }
-    /* sums of several blocks are in f32 */
-    c->shape.out =
-        c->shape.back && fr_lt_block(&c->shape) < c->w->n_out ? FR_F32 : c->out.dtype;
+    c->shape.out = c->out.dtype;
+    c->shape.out = fr_lt_out(&c->shape);
     FR_TRY(begin(c));
     if (c->pin == NULL) {
         return FR_OK;

@@ -1,11 +1,19 @@
 /*
  * operators.h - the operators of the table (backend.h), each in the file of its part: norms.c, heads.c, activation.c, rows.c,
- * loss.c, sample.c, attention.c, product.c.
+ * loss.c, sample.c, attention.c, product.c; and what settles products (lt_ready.c).
  */
 #ifndef FR_DEVICE_CUDA_OPERATORS_H
 #define FR_DEVICE_CUDA_OPERATORS_H
 
 #include "device/backend.h"
+
+/* fr_products_try and fr_products_settle */
+FR_MUST_CHECK fr_status fr_cuda_products_try(fr_device *device, int n,
+                                             const fr_product_shape *shapes,
+                                             int64_t *refused_N);
+FR_MUST_CHECK fr_status fr_cuda_products_settle(fr_device *device, int n,
+                                                const fr_product_shape *shapes,
+                                                const int64_t *refused_N);
 
 fr_op_linear fr_cuda_linear;
 fr_op_linear_few fr_cuda_linear_few;

@@ -3,7 +3,7 @@
  *
  * Everything that a rank may fail at alone is followed by fr_group_agree, so that all ranks return the same status
  * and none waits for another in a later collective. Each rank picks its own instruction set, but all must have the
- * same arithmetic, since bits depend on that.
+ * same arithmetic, since bits depend on that; for the same reason they agree on what each product is computed by.
  *
  * The ranks of a node share the frozen weights and the work of converting and hashing them; their group exists only
  * while weights are loaded. The pages of the model file are released afterwards, as everything that is needed is in
@@ -17,6 +17,7 @@
 #include "comm/placement.h"
 #include "device/kinds.h"
 #include "device/memory.h"
+#include "model/network/products.h"
 #include "train/session/rank_share.h"
 #include "train/step/schedule.h"
 
@@ -148,13 +149,35 @@ static void log_offload(const fr_session *s, int64_t offload)
     }
 }
 
+static fr_dtype dtype_of(const fr_session_params *params)
+{
+    return params->precision == FR_PRECISION_BF16 ? FR_BF16 : FR_F32;
+}
+
+/* Each rank tries the shapes of its own stage, before it has weights, and where one is refused anywhere all ranks do without the
+ * library. */
+static fr_status settle_products(fr_session *s, const fr_session_params *params)
+{
+    const fr_arch *arch = fr_weights_arch(s->weights);
+    fr_dtype dtype = dtype_of(params);
+    fr_model_products all = fr_model_products_of(
+        arch, dtype, fr_device_work(s->device, dtype), params->warmup_depth > 0);
+    bool has_head = s->first_layer + s->n_layers == arch->n_layers;
+    int64_t refused[FR_MODEL_PRODUCTS] = {0};
+    FR_TRY(fr_group_agree(s->world,
+                          fr_products_try(s->device, has_head ? all.n : all.n_of_layers,
+                                          all.shapes, refused)));
+    FR_TRY(fr_group_allreduce(s->world, FR_MAX, refused, all.n));
+    return fr_group_agree(s->world,
+                          fr_products_settle(s->device, all.n, all.shapes, refused));
+}
+
 static fr_status load_stage(fr_session *s, const fr_session_params *params,
                             fr_group *node)
 {
-    fr_dtype dtype = params->precision == FR_PRECISION_BF16 ? FR_BF16 : FR_F32;
     fr_stage_params stage = {.weights = s->weights,
                              .device = s->device,
-                             .dtype = dtype,
+                             .dtype = dtype_of(params),
                              .recompute = params->recompute,
                              .first_layer = s->first_layer,
                              .n_layers = s->n_layers,
@@ -256,6 +279,7 @@ fr_status fr_session_load(fr_session *session, const fr_session_params *params)
     FR_TRY(settle_links(s, params));
     FR_TRY(gather_variants(s, text));
     FR_TRY(choose_layers(s, params->target_share));
+    FR_TRY(settle_products(s, params));
     FR_TRY(load_weights(s, params));
     fr_log(s->ctx, FR_LOG_INFO, "base %s: %s", fr_weights_path(s->weights), s->shape);
     log_long_rotation(s);
