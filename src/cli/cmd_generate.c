@@ -188,7 +188,7 @@ static fr_status find_cache_bytes(generation *g)
     const fr_device *device = g->inference.session.device;
     fr_rank_limits limits;
     FR_TRY(fr_rank_limits_find(g->ctx, g->cli->world, g->inference.session.device_kind,
-                               &limits));
+                               g->params.own_products, &limits));
     int64_t bytes = limits.device_is_apart ? fr_device_room(device) : limits.memory;
     g->options.cache_bytes = bytes / 2;
     return FR_OK;

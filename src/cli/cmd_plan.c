@@ -23,6 +23,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const fr_option OPTIONS[] = {
     {"ranks", "N", "number of ranks of the run (required)"},
@@ -134,7 +135,9 @@ static fr_status read_device(const fr_cli *cli, fr_plan_report *report,
         FR_TRY(describe_device(cli, kind, &facts));
     } else {
         FR_TRY(fr_device_check_kind(cli->ctx, "run.device", kind));
+        FR_TRY(fr_device_settle(cli->ctx, kind, 0, &kind));
         FR_TRY(fr_device_facts_of(cli->ctx, kind, 0, &facts));
+        facts.products = fr_device_products_bytes(cli->ctx, kind);
     }
     report->ranks_per_device = 1;
     FR_TRY(fr_options_int(cli->ctx, cli->options, "ranks-per-gpu", 1, MAX_RANKS,
@@ -148,6 +151,9 @@ static fr_status read_device(const fr_cli *cli, fr_plan_report *report,
     limits->device_memory = facts.available / report->ranks_per_device;
     limits->work = facts.work;
     limits->scratch = facts.scratch;
+    limits->device_is_shared = report->ranks_per_device > 1;
+    limits->products =
+        strcmp(report->config->run.products, "own") == 0 ? 0 : facts.products;
     return FR_OK;
 }
 

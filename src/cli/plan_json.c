@@ -22,19 +22,20 @@ static json_t *candidate_of(const fr_layout_candidate *c)
                      fr_json_real(c->seconds), "reason", fr_json_string(c->reason));
 }
 
-/* "total" is of the host's memory. The last seven are 0 where the device works in that. */
+/* "total" is of the host's memory. The last nine are 0 where the device works in that. */
 static json_t *memory_of(const fr_rank_memory *m)
 {
     return json_pack(
         "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-        "s:I}",
+        "s:I, s:I, s:I}",
         "weights", (json_int_t)m->weights, "activations", (json_int_t)m->activations,
         "edges", (json_int_t)m->edges, "validation", (json_int_t)m->forward,
         "workspace", (json_int_t)m->workspace, "head", (json_int_t)m->head, "tasks",
         (json_int_t)m->tasks, "process", (json_int_t)m->process, "total",
         (json_int_t)m->total, "images", (json_int_t)m->images, "copies",
         (json_int_t)m->copies, "offload", (json_int_t)m->offload, "loading",
-        (json_int_t)m->loading, "scratch", (json_int_t)m->scratch, "slack",
+        (json_int_t)m->loading, "scratch", (json_int_t)m->scratch, "products",
+        (json_int_t)m->products, "sums", (json_int_t)m->sums, "slack",
         (json_int_t)m->slack, "device", (json_int_t)m->device);
 }
 

@@ -187,7 +187,7 @@ static void print_memory(const fr_rank_memory *m, bool device_is_apart, FILE *ou
                            m->workspace, m->head,        m->tasks, m->total};
     const int64_t apart[] = {m->weights,   m->activations, m->edges,  m->forward,
                              m->workspace, m->head,        m->images, m->scratch,
-                             m->slack,     m->device};
+                             m->products,  m->sums,        m->slack,  m->device};
     print_columns(device_is_apart ? apart : one,
                   device_is_apart ? sizeof apart / sizeof apart[0]
                                   : sizeof one / sizeof one[0],
@@ -241,8 +241,9 @@ static void print_stages(const fr_plan_report *r, FILE *out)
         "validation   workspace        head %s\n",
         r->chosen->fits ? "" : "of the layout with the least memory; ", head_cost(r),
         size_of((double)f->stages[0].memory.process).text, apart ? " of the host" : "",
-        apart ? "     images     scratch       slack      device"
-              : "      tasks       total");
+        apart
+            ? "     images     scratch    products        sums       slack      device"
+            : "      tasks       total");
     for (int i = 0; i < f->n_stages; i++) {
         const fr_stage_forecast *s = &f->stages[i];
         if (!is_shown(f, i)) {

@@ -81,6 +81,13 @@ FR_MUST_CHECK fr_status fr_nccl_open(fr_ctx *ctx, fr_nccl *out);
 /** Accepts a zeroed one. The library itself stays: it has threads of its own. */
 void fr_nccl_close(fr_nccl *nccl);
 
+/**
+ * What a communicator takes of each GPU, by estimate: 32 channels of two connections, a ring's and a tree's, each with 10 MiB of buffers.
+ * 4 MiB of these are NCCL_BUFFSIZE (its user guide), the others those of its protocols for short messages; a connection's 10 MiB and
+ * 32 channels on H100s are seen in NVIDIA/nccl, issue 1685. Measured were 544 MB for two A100s and 688 MB for more (issue 964).
+ */
+enum { FR_NCCL_BYTES = 32 * 2 * (10 << 20) };
+
 enum { FR_NCCL_VERSION_BYTES = 32 };
 /** "2.28.9" */
 void fr_nccl_version_text(int version, char out[FR_NCCL_VERSION_BYTES]);

@@ -229,6 +229,8 @@ typedef struct fr_backend {
     /** See fr_device_facts_of; NULL: it works in the host's memory, in f32. */
     fr_status (*facts)(fr_ctx *ctx, int node_rank, fr_device_facts *out);
     fr_status (*create)(fr_ctx *ctx, const fr_device_params *params, fr_device **out);
+    /** See fr_device_products_bytes; NULL: it has no library. */
+    int64_t (*products_bytes)(fr_ctx *ctx);
 } fr_backend;
 
 #endif

@@ -87,12 +87,23 @@ fr_status fr_device_facts_of(fr_ctx *ctx, const char *kind, int node_rank,
     return backend->facts != NULL ? backend->facts(ctx, node_rank, out) : FR_OK;
 }
 
+int64_t fr_device_products_bytes(fr_ctx *ctx, const char *kind)
+{
+    const fr_backend *backend = find(kind);
+    return backend != NULL && backend->products_bytes != NULL
+               ? backend->products_bytes(ctx)
+               : 0;
+}
+
 bool fr_device_facts_elsewhere(const char *kind, fr_device_facts *out)
 {
     static const struct known {
         const char *kind;
         fr_device_facts facts;
-    } KNOWN[] = {{"cuda", {.work = FR_BF16, .scratch = fr_scratch_cuda}},
+    } KNOWN[] = {{"cuda",
+                  {.work = FR_BF16,
+                   .scratch = fr_scratch_cuda,
+                   .products = FR_SCRATCH_CUDA_PRODUCTS}},
                  {"cpu", {.in_host_memory = true}}};
     bool is_auto = strcmp(kind, "auto") == 0;
     for (size_t i = 0; i < sizeof KNOWN / sizeof KNOWN[0]; i++) {

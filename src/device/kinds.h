@@ -25,6 +25,8 @@ typedef struct fr_device_facts {
     char name[64]; /* of the device, for people; likewise */
     fr_scratch_function *
         scratch; /* what its operators take for themselves; NULL: what stage_bytes.h says */
+    int64_t
+        products; /* bytes of its memory that products by a library take, on a machine that has one */
 } fr_device_facts;
 
 /**
@@ -39,6 +41,10 @@ FR_MUST_CHECK fr_status fr_device_settle(fr_ctx *ctx, const char *asked, int nod
 /** Of the device that fr_device_create would make. @return as fr_device_create */
 FR_MUST_CHECK fr_status fr_device_facts_of(fr_ctx *ctx, const char *kind, int node_rank,
                                            fr_device_facts *out);
+
+/** Bytes of its own memory that a device of this kind takes for products by a library (run.products: auto): 0 where this machine has no
+ * such library. Opens it. @param kind  settled */
+int64_t fr_device_products_bytes(fr_ctx *ctx, const char *kind);
 
 /** What holds for a kind on every machine, also in a program that is built without it: `bytes` and `available` are 0, `which` and
  * `name` "". "auto" stands for the first kind that has memory of its own. @return false: no such kind is known */

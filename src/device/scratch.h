@@ -35,6 +35,9 @@ typedef struct fr_scratch_shape {
     const fr_scratch_matrix *matrices; /* [n_matrices] */
 } fr_scratch_shape;
 
+/** Bytes that the kind "cuda" has for products by a library, where it uses one. */
+enum { FR_SCRATCH_CUDA_PRODUCTS = 64 << 20 };
+
 /** Bytes, at most. */
 typedef int64_t fr_scratch_function(const fr_scratch_shape *shape);
 

@@ -28,6 +28,7 @@ expect 0 with FORERUN_LOG=debug FR_EMULATED_LT_COUNT="$work/count" -- train one 
 warnings 0
 forecast_holds "with cuBLASLt"
 says "products are computed by cuBLASLt 13.1.0"
+[ "$(bytes "are reserved, by forecast")" -ge $((64 << 20)) ] || fail "the forecast leaves cuBLASLt out: $(cat "$work/err")"
 grep -q '^algorithm 1: ' "$work/count" || fail "no products: $(cat "$work/count")"
 [ "$(grep -c '^algorithm' "$work/count")" = 1 ] || fail "more than one algorithm: $(cat "$work/count")"
 grep -qx 'left: handles 0, objects 0' "$work/count" || fail "something is left: $(cat "$work/count")"
@@ -44,6 +45,23 @@ warnings 0
 same "$work/without/$last" "$work/own/$last"
 [ "$(arithmetic_of own)" = "$gpu" ] || fail "own: $(arithmetic_of own)"
 echo "with cuBLASLt other bits than without, and another name"
+
+# forecast_of MIB ARGUMENTS...: what a forecast has for products and for sums of two replicas
+forecast_of() {
+    expect 0 with -- "$FORERUN" plan "$work/c.yaml" --ranks 2 --set run.replicas=2 --json "${@:3}"
+    tail -n 1 "$work/out" | python3 -c '
+import json, sys
+parts = [stage["memory"] for stage in json.load(sys.stdin)["stage"]]
+sys.exit(any([m["products"] >> 20, m["sums"] >> 20] != [int(n) for n in sys.argv[1:]] for m in parts))' "$1" "$2" ||
+        fail "not $1 and $2 MiB for products and sums ${*:3}: $(cat "$work/out")"
+}
+forecast_of 64 640
+forecast_of 64 640 --device-memory 80GB
+forecast_of 64 0 --ranks-per-gpu 2
+forecast_of 0 640 --set run.products=own
+forecast_of 64 0 --set run.sums=staged
+LIBRARIES=$FR_DRIVER forecast_of 0 640
+echo "forecasts count what libraries take"
 
 # ---- layouts ------------------------------------------------------------------------------------------
 expect 0 with -- train stages 2 1

@@ -137,10 +137,10 @@ make_config 1 8 f32
 plan "$work/c.yaml" --ranks 4 --device-memory 1G
 grep -q "^device     1.00 GiB of its own memory for a rank" "$work/out" || fail "the device is not named"
 grep -q "^host       " "$work/out" || fail "no table of the host's memory"
-grep -q "workspace        head      images     scratch       slack      device$" "$work/out" || fail "not all parts of the device"
+grep -q "workspace        head      images     scratch    products        sums       slack      device$" "$work/out" || fail "not all parts of the device"
 plan "$work/c.yaml" --ranks 4 --device-memory 1G --json
 json 'o["device_memory"] == 2**30 and o["fits"] and o["stages"] == 1'
-json 'all(m["device"] == sum(m[k] for k in ("weights", "activations", "edges", "validation", "workspace", "head", "images", "scratch", "slack"))
+json 'all(m["device"] == sum(m[k] for k in ("weights", "activations", "edges", "validation", "workspace", "head", "images", "scratch", "products", "sums", "slack"))
           and m["total"] == m["process"] + max(m["loading"], m["tasks"] + m["copies"])
           for m in (s["memory"] for s in o["stage"]))'
 device_bytes=$(tail -n 1 "$work/out" | python3 -c 'import json, sys; print(json.load(sys.stdin)["stage"][0]["memory"]["device"])')

@@ -303,6 +303,36 @@ static int64_t rows_and_predictions(const fr_scratch_shape *shape)
     return shape->n_tokens * 1000 + shape->n_units * 100 + shape->n_targets;
 }
 
+/* A library for products has memory on every rank, one for sums where there are replicas; slack is of neither. */
+static void libraries_have_memory_of_a_device_apart(void)
+{
+    enum { MIB = 1 << 20 };
+    fr_task_workload load = fr_forecast_load(4);
+    fr_forecast_params p = fr_forecast_even_stages(&load, 1);
+    fr_rank_memory none;
+    fr_rank_memory m;
+    p.device_is_apart = true;
+    fr_forecast_memory(&p, 0, &none);
+    p.products = FR_SCRATCH_CUDA_PRODUCTS;
+    p.sums_by_library = true;
+    fr_forecast_memory(&p, 0, &m);
+    CU_ASSERT_EQUAL(m.products, 64 * MIB);
+    CU_ASSERT_EQUAL(m.sums, 0);
+    CU_ASSERT_EQUAL(m.device, none.device + 64 * MIB);
+    p.n_replicas = 2;
+    fr_forecast_memory(&p, 0, &m);
+    CU_ASSERT_EQUAL(m.sums, 640 * MIB);
+    CU_ASSERT_EQUAL(m.device, none.device + (64 + 640) * MIB);
+    CU_ASSERT_EQUAL(m.slack, none.slack);
+    p.sums_by_library = false;
+    fr_forecast_memory(&p, 0, &m);
+    CU_ASSERT_EQUAL(m.device, none.device + 64 * MIB);
+    p.sums_by_library = true;
+    p.device_is_apart = false;
+    fr_forecast_memory(&p, 0, &m);
+    CU_ASSERT_EQUAL(m.products + m.sums + m.device, 0);
+}
+
 /* What a device with memory of its own has is no longer the host's, but for what goes through it. */
 static void a_device_apart_has_memory_of_its_own(void)
 {
@@ -334,6 +364,7 @@ static void a_device_apart_has_memory_of_its_own(void)
                         apart.forward + apart.workspace + apart.head + apart.images;
         CU_ASSERT_EQUAL(apart.scratch, 0);
         CU_ASSERT_EQUAL(apart.slack, parts / 64);
+        CU_ASSERT_EQUAL(apart.products + apart.sums, 0);
         CU_ASSERT_EQUAL(apart.device, parts + apart.slack);
         CU_ASSERT_EQUAL(apart.activations, one.activations);
         p.scratch = rows_and_predictions;
@@ -360,6 +391,7 @@ static void a_device_apart_has_memory_of_its_own(void)
 
 static const fr_case CASES[] = {
     FR_CASE(a_device_apart_has_memory_of_its_own),
+    FR_CASE(libraries_have_memory_of_a_device_apart),
     FR_CASE(bytes_follow_the_formulas),
     FR_CASE(bytes_of_an_mlp_follow_its_shape),
     FR_CASE(a_pass_takes_its_flop),

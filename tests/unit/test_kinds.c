@@ -40,7 +40,14 @@ static fr_status create(fr_ctx *ctx, const fr_device_params *params, fr_device *
                    params->node_rank);
 }
 
-static const fr_backend OTHER = {"other", check, is_installed, facts, create};
+static int64_t products_bytes(fr_ctx *ctx)
+{
+    (void)ctx;
+    return 11;
+}
+
+static const fr_backend OTHER = {"other", check,  is_installed,
+                                 facts,   create, products_bytes};
 const fr_backend *const fr_backends[] = {&OTHER, &fr_cpu_backend, NULL};
 
 static const char *settled(const char *asked)
@@ -98,6 +105,8 @@ static void facts_are_of_the_kind_that_is_meant(void)
     FR_ASSERT_OK(fr_device_facts_of(fr_test_ctx(), "cpu", 0, &got));
     CU_ASSERT_TRUE(got.in_host_memory);
     CU_ASSERT_STRING_EQUAL(got.which, "");
+    CU_ASSERT_EQUAL(fr_device_products_bytes(fr_test_ctx(), "other"), 11);
+    CU_ASSERT_EQUAL(fr_device_products_bytes(fr_test_ctx(), "cpu"), 0);
 }
 
 static void auto_checks_every_environment_and_looks_for_nothing(void)

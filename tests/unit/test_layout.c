@@ -252,6 +252,11 @@ static void a_devices_own_memory_decides(void)
     FR_ASSERT_OK(fr_layout_settle(fr_test_ctx(), &p.problem, &layout, &needs));
     CU_ASSERT_EQUAL(layout.n_stages, 1);
     CU_ASSERT_TRUE(needs.bytes > 0);
+    int64_t reserved = needs.bytes;
+    p.problem.sums_by_library = true; /* which takes its memory beside that */
+    FR_ASSERT_OK(fr_layout_settle(fr_test_ctx(), &p.problem, &layout, &needs));
+    CU_ASSERT_EQUAL(needs.bytes, reserved);
+    p.problem.sums_by_library = false;
     p.problem.limits.device_memory =
         (int64_t)((double)(needs.bytes - 1) / fr_layout_memory_share());
     FR_ASSERT_OK(fr_layout_resolve(fr_test_ctx(), &p.problem, &layout));

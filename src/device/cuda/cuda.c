@@ -195,8 +195,7 @@ static fr_status ask_memory(fr_cuda *cuda, fr_device_facts *out)
     if (fr_cuda_took(cuda, cuda->driver.memory_info(&available, &total), "cuMemGetInfo",
                      "the GPU's memory")) {
         out->bytes = (int64_t)total;
-        out->available = fr_max(0, (int64_t)available - fr_cuda_spared(out->bytes) -
-                                       fr_cuda_lt_spared(&cuda->driver));
+        out->available = fr_max(0, (int64_t)available - fr_cuda_spared(out->bytes));
     }
     return fr_cuda_check(cuda);
 }
@@ -215,6 +214,6 @@ static fr_status facts_by_rank(fr_ctx *ctx, int node_rank, fr_device_facts *out)
     return status;
 }
 
-const fr_backend fr_cuda_backend = {"cuda", check_environment,
-                                    fr_cuda_driver_is_installed, facts_by_rank,
-                                    create_by_rank};
+const fr_backend fr_cuda_backend = {
+    "cuda",        check_environment, fr_cuda_driver_is_installed,
+    facts_by_rank, create_by_rank,    fr_cuda_lt_bytes};

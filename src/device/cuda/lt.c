@@ -15,12 +15,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-int64_t fr_cuda_lt_spared(const fr_cuda_driver *driver)
+int64_t fr_cuda_lt_bytes(fr_ctx *ctx)
 {
-    fr_lt_library library;
+    fr_cuda_driver driver;
+    fr_lt_library library = {0};
     char why_not[256];
-    bool is_there = fr_lt_library_open(driver, &library, why_not);
+    if (fr_cuda_driver_open(ctx, &driver) != FR_OK) {
+        fr_ctx_clear_error(ctx);
+        return 0;
+    }
+    bool is_there = fr_lt_library_open(&driver, &library, why_not);
     fr_lt_library_close(&library);
+    fr_cuda_driver_close(&driver);
     return is_there ? FR_LT_BYTES : 0;
 }
 

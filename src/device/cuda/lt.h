@@ -17,10 +17,11 @@
 #include "device/matrix.h"
 
 enum {
-    FR_LT_ROWS = 4096,      /* at which the library is asked */
-    FR_LT_BYTES = 64 << 20, /* of the device, for operands, sums and probes */
-    FR_LT_GRAIN = 8,        /* widths are multiples of it, so that rows are aligned: */
-    FR_LT_ALIGNMENT = 16,   /* bytes, of operands */
+    FR_LT_ROWS = 4096, /* at which the library is asked */
+    FR_LT_BYTES =
+        FR_SCRATCH_CUDA_PRODUCTS, /* of the device, for operands, sums and probes */
+    FR_LT_GRAIN = 8,      /* widths are multiples of it, so that rows are aligned: */
+    FR_LT_ALIGNMENT = 16, /* bytes, of operands */
     FR_LT_MOST_BLOCK = 32768, /* rows of a matrix that are multiplied at a time */
     FR_LT_LEAST_PROBE = 65,   /* rows that a probe has at least */
 };
@@ -64,8 +65,8 @@ FR_MUST_CHECK fr_status fr_cuda_lt_open(fr_cuda *cuda);
 /** Before fr_cuda_memory_close; the device's work is done. Accepts a device without it. */
 void fr_cuda_lt_close(fr_cuda *cuda);
 
-/** Bytes of a GPU that products by cuBLASLt would take beside a forecast: 0 where it cannot be opened. */
-int64_t fr_cuda_lt_spared(const fr_cuda_driver *driver);
+/** Bytes of a GPU that products by cuBLASLt would take: 0 where it cannot be opened. */
+int64_t fr_cuda_lt_bytes(fr_ctx *ctx);
 
 /** Rows of a matrix that are multiplied at a time, a multiple of FR_LT_GRAIN; 0: such a matrix is not for cuBLASLt. */
 int64_t fr_lt_block(const fr_lt_shape *shape);

@@ -11,7 +11,6 @@
 #include "base/integer.h"
 #include "base/mem.h"
 #include "base/quantity.h"
-#include "device/cuda/lt.h"
 #include "device/cuda/memory_impl.h"
 
 #include <stdlib.h>
@@ -113,17 +112,11 @@ static fr_status take(fr_cuda_memory *m, int64_t bytes, void **out)
     return pooled(m->cuda, fr_pool_take(m->pool, bytes, out));
 }
 
-/* What products by cuBLASLt have of the pool is no part of a forecast: the facts of the device leave it out (cuda.c). */
-static int64_t lt_bytes(const fr_cuda *cuda)
-{
-    return cuda->lt != NULL ? FR_LT_BYTES : 0;
-}
-
 fr_status fr_cuda_reserve(fr_device *device, int64_t bytes)
 {
     fr_cuda *cuda = fr_cuda_of(device);
     FR_TRY(fr_cuda_check(cuda));
-    return pooled(cuda, fr_pool_reserve(cuda->memory->pool, bytes + lt_bytes(cuda)));
+    return pooled(cuda, fr_pool_reserve(cuda->memory->pool, bytes));
 }
 
 int64_t fr_cuda_room(const fr_device *device)
@@ -134,8 +127,7 @@ int64_t fr_cuda_room(const fr_device *device)
 
 int64_t fr_cuda_most_used(const fr_device *device)
 {
-    const fr_cuda *cuda = (const fr_cuda *)device;
-    return fr_pool_most_used(cuda->memory->pool) - lt_bytes(cuda);
+    return fr_pool_most_used(((const fr_cuda *)device)->memory->pool);
 }
 
 fr_status fr_cuda_alloc(fr_device *device, int64_t bytes, void **out)

@@ -11,6 +11,7 @@
 #include "train/forecast/forecast.h"
 
 #include "base/integer.h"
+#include "comm/nccl.h"
 #include "model/network/layer.h"
 #include "train/step/engine.h"
 #include "train/step/reparam.h"
@@ -180,7 +181,9 @@ static void add_apart(const fr_forecast_params *p, int stage,
     int64_t parts = m->weights + m->activations + m->edges + m->forward + m->workspace +
                     m->head + m->images + m->scratch;
     m->slack = parts / SLACK_PARTS;
-    m->device = parts + m->slack;
+    m->products = p->products;
+    m->sums = p->sums_by_library && p->n_replicas > 1 ? FR_NCCL_BYTES : 0;
+    m->device = parts + m->slack + m->products + m->sums;
     m->offload = fr_stage_offload_bytes(shape);
     m->total = m->process + m->offload + fr_max(m->loading, m->tasks + m->copies);
 }

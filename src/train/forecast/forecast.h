@@ -87,6 +87,8 @@ typedef struct fr_forecast_params {
         node_ranks_most;  /* at most: where messages stay inside a node; 0: none do */
     bool device_is_apart; /* it has memory of its own (fr_device_facts) */
     fr_scratch_function *scratch;  /* then: of these facts */
+    int64_t products;              /* bytes that products by a library take of it */
+    bool sums_by_library;          /* replicas may sum over NCCL */
     int64_t n_tasks;               /* 0: weights alone count */
     const fr_task_workload *tasks; /* [n_tasks] */
     fr_machine machine;
@@ -109,8 +111,11 @@ typedef struct fr_rank_memory {
     int64_t tasks;     /* prefixes, moments, sums and gradients of all tasks */
     int64_t process;   /* the program and its libraries */
     /* of a device with memory of its own, else 0: */
-    int64_t images;  /* D; prefixes and sums as the device has them */
-    int64_t scratch; /* D; of its operators (fr_stage_scratch_bytes) */
+    int64_t images;   /* D; prefixes and sums as the device has them */
+    int64_t scratch;  /* D; of its operators (fr_stage_scratch_bytes) */
+    int64_t products; /* D; of a library for products (fr_device_products_bytes) */
+    int64_t
+        sums; /* D; of a library for sums (FR_NCCL_BYTES), which it takes beside what this program reserves */
     int64_t
         slack; /* D; gaps between blocks of its memory, whose sizes change from step to step */
     int64_t copies; /* blocks of the host that copies and messages go through */

@@ -38,6 +38,7 @@ typedef struct fr_rank_limits {
     bool device_is_apart;         /* likewise; then */
     int64_t device_memory;        /* bytes of the device's memory, else 0 */
     fr_scratch_function *scratch; /* of its facts */
+    int64_t products;             /* fr_forecast_params */
     fr_dtype work;                /* of models in bf16 (fr_device_work) */
     bool device_is_shared;        /* by ranks of some node */
     const char *device;           /* its kind (fr_device_settle) */
@@ -52,6 +53,7 @@ typedef struct fr_layout_problem {
     fr_recompute recompute;
     int64_t offload; /* layers of each stage that stay on the host, FR_NONE, or FR_AUTO:
                         as few as fit; none where no device has memory of its own */
+    bool sums_by_library;        /* replicas may sum over NCCL (run.sums) */
     int64_t warmup_depth;        /* 0 counts as 1 */
     int64_t stages;              /* that are asked for, or FR_AUTO */
     int64_t replicas;            /* likewise */
@@ -125,7 +127,8 @@ FR_MUST_CHECK fr_status fr_layout_resolve(fr_ctx *ctx, const fr_layout_problem *
                                           fr_layout *out);
 
 typedef struct fr_device_needs {
-    int64_t bytes;   /* of its own memory, by forecast; 0: it has none */
+    int64_t
+        bytes; /* of its own memory, by forecast, without fr_rank_memory.sums; 0: it has none */
     int64_t offload; /* layers of this rank's stage that stay on the host */
 } fr_device_needs;
 

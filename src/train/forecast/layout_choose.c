@@ -19,6 +19,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* A tenth stays free for what the forecast does not know: page tables, message buffers, the allocator's gaps. */
 double fr_layout_memory_share(void)
@@ -40,18 +41,19 @@ double fr_layout_filled(const fr_rank_memory *memory, const fr_rank_limits *limi
 fr_layout_problem fr_layout_problem_of(const fr_config *config, const fr_arch *arch,
                                        const fr_weights *weights)
 {
-    return (fr_layout_problem){.arch = arch,
-                               .weights_in_file =
-                                   config->base.quantised ? weights : NULL,
-                               .precision = config->run.precision,
-                               .recompute = config->run.recompute,
-                               .offload = config->base.offload,
-                               .warmup_depth = config->run.warmup_depth,
-                               .stages = config->run.stages,
-                               .replicas = config->run.replicas,
-                               .n_tasks = config->n_tasks,
-                               .tasks = config->tasks,
-                               .machine = fr_machine_assumed()};
+    return (fr_layout_problem){
+        .arch = arch,
+        .weights_in_file = config->base.quantised ? weights : NULL,
+        .precision = config->run.precision,
+        .recompute = config->run.recompute,
+        .offload = config->base.offload,
+        .sums_by_library = strcmp(config->run.sums, "staged") != 0,
+        .warmup_depth = config->run.warmup_depth,
+        .stages = config->run.stages,
+        .replicas = config->run.replicas,
+        .n_tasks = config->n_tasks,
+        .tasks = config->tasks,
+        .machine = fr_machine_assumed()};
 }
 
 /* ---- forecasts ---------------------------------------------------------------------------------- */
@@ -138,6 +140,9 @@ fr_status fr_layout_forecast_init(fr_ctx *ctx, const fr_layout_problem *problem,
         .node_ranks_most = problem->limits.node_ranks_most,
         .device_is_apart = problem->limits.device_is_apart,
         .scratch = problem->limits.scratch,
+        .products = problem->limits.products,
+        .sums_by_library =
+            problem->sums_by_library && !problem->limits.device_is_shared,
         .n_tasks = n_tasks,
         .tasks = out->tasks,
         .machine = problem->machine};

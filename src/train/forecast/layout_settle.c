@@ -51,7 +51,8 @@ fr_status fr_layout_settle(fr_ctx *ctx, const fr_layout_problem *problem,
         fr_forecast_memory(&input.params, i, &memory);
         max = fr_max(max, memory.total);
         if (i == stage) {
-            *needs = (fr_device_needs){memory.device, input.offload[i]};
+            /* what NCCL takes must stay free for it */
+            *needs = (fr_device_needs){memory.device - memory.sums, input.offload[i]};
         }
     }
     fr_layout_forecast_fini(&input);

@@ -197,8 +197,8 @@ fr_status fr_inference_load(fr_inference *inference, int64_t max_position,
         .n_ranks = n_ranks,
         .nodes = s->nodes,
         .machine = fr_machine_assumed()};
-    FR_TRY(
-        fr_rank_limits_find(inference->ctx, s->world, params->device, &problem.limits));
+    FR_TRY(fr_rank_limits_find(inference->ctx, s->world, params->device,
+                               params->own_products, &problem.limits));
     session.device = problem.limits.device;
     FR_TRY(fr_group_agree(s->world, fr_layout_settle(inference->ctx, &problem,
                                                      &session.layout, &session.needs)));

@@ -137,7 +137,8 @@ static fr_status forecast_memory(state *s, const fr_layout_problem *problem,
     s->mine.need_bytes =
         memory.tasks + memory.process + (is_apart ? memory.copies : memory.weights);
     s->mine.likely_bytes = memory.total;
-    s->mine.device_need = is_apart ? memory.weights + memory.images : 0;
+    s->mine.device_need =
+        is_apart ? memory.weights + memory.images + memory.products : 0;
     s->mine.device_likely = memory.device;
     return FR_OK;
 }
@@ -192,7 +193,8 @@ static fr_status look_at_model(state *s, fr_preflight_report *out)
     fr_rank_limits limits;
     const char *device = NULL;
     FR_TRY(common_device(s, &device));
-    FR_TRY(fr_rank_limits_find(s->ctx, s->world, device, &limits));
+    bool own_products = strcmp(s->config->run.products, "own") == 0;
+    FR_TRY(fr_rank_limits_find(s->ctx, s->world, device, own_products, &limits));
     FR_TRY(fr_group_allreduce(s->world, FR_MAX, &n_layers, 1));
     out->n_digests = n_layers > 0 ? n_layers + 1 : 0;
     status = FR_OK;

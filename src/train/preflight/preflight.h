@@ -40,10 +40,11 @@ typedef struct fr_preflight_rank {
     char device[FR_DEVICE_BYTES];      /* fr_device_facts.which */
     char device_name[FR_DEVICE_BYTES]; /* fr_device_facts.name */
     int64_t device_total;
-    int64_t device_free;   /* of that, now; of all ranks that share the device */
-    int64_t n_sharers;     /* ranks of the node that do, itself included */
-    int64_t device_bytes;  /* that it may use now: its part of what is free */
-    int64_t device_need;   /* that it needs at least: weights and prefixes */
+    int64_t device_free;  /* of that, now; of all ranks that share the device */
+    int64_t n_sharers;    /* ranks of the node that do, itself included */
+    int64_t device_bytes; /* that it may use now: its part of what is free */
+    int64_t
+        device_need; /* that it needs at least: weights, prefixes, a library for products */
     int64_t device_likely; /* that it needs at most, by forecast */
     double clock_s;        /* node's clock less rank 0's */
     char placement

@@ -287,7 +287,8 @@ static fr_status load_session(fr_run_state *run)
                                 .warmup_depth = run->config->run.warmup_depth,
                                 .recompute = run->config->run.recompute};
     fr_rank_limits limits;
-    FR_TRY(fr_rank_limits_find(run->ctx, run->world, run->config->run.device, &limits));
+    FR_TRY(fr_rank_limits_find(run->ctx, run->world, run->config->run.device,
+                               params.own_products, &limits));
     params.device = limits.device;
     params.device_is_shared = limits.device_is_shared;
     FR_TRY(fr_group_agree(run->world, choose_layout(run, &limits, &params)));

@@ -93,7 +93,7 @@ static fr_status share_device(fr_ctx *ctx, fr_group *world, fr_device_facts *fac
 /* The least of all ranks, so that all choose the same layout. Devices of one kind that compute otherwise are refused
  * later, by their arithmetic. */
 fr_status fr_rank_limits_find(fr_ctx *ctx, fr_group *world, const char *device,
-                              fr_rank_limits *out)
+                              bool own_products, fr_rank_limits *out)
 {
     char text[FR_LIMIT_TEXT];
     fr_share share;
@@ -115,13 +115,15 @@ fr_status fr_rank_limits_find(fr_ctx *ctx, fr_group *world, const char *device,
     int64_t least[] = {share.memory.bytes, n,          !facts.in_host_memory,
                        facts.available,    facts.work, !is_shared};
     FR_TRY(fr_group_allreduce(world, FR_MIN, least, 6));
-    FR_TRY(fr_group_allreduce(world, FR_MAX, &n, 1));
+    int64_t most[] = {n, own_products ? 0 : fr_device_products_bytes(ctx, device)};
+    FR_TRY(fr_group_allreduce(world, FR_MAX, most, 2));
     *out = (fr_rank_limits){.memory = least[0],
                             .node_ranks = least[1],
-                            .node_ranks_most = n,
+                            .node_ranks_most = most[0],
                             .device_is_apart = least[2] != 0,
                             .device_memory = least[3],
                             .scratch = facts.scratch,
+                            .products = most[1],
                             .work = (fr_dtype)least[4],
                             .device_is_shared = least[5] == 0,
                             .device = device};

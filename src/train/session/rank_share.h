@@ -24,9 +24,11 @@ FR_MUST_CHECK fr_status fr_rank_threads(fr_ctx *ctx, const fr_share *share,
 /**
  * What every rank may use, the least of all of them; logged where a container or the process limits it. Collective.
  * @param device    kind of the ranks' devices, as fr_device_params takes it; "auto" must mean one kind on all of them
+ * @param own_products  likewise: then no library for products is looked for
  * @param[out] out  ranks that share a device share its memory; node_ranks_most is the most of all ranks
  */
 FR_MUST_CHECK fr_status fr_rank_limits_find(fr_ctx *ctx, fr_group *world,
-                                            const char *device, fr_rank_limits *out);
+                                            const char *device, bool own_products,
+                                            fr_rank_limits *out);
 
 #endif
