@@ -11,6 +11,7 @@
 #include "train/preflight/preflight.h"
 #include "train/session/variants.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -179,6 +180,33 @@ static fr_status print_variants(fr_ctx *ctx, const fr_preflight_report *report)
     return FR_OK;
 }
 
+/* What ranks say of a library: one line where all say the same, else one for each text, with the first rank that says it. That ranks
+ * differ in what decides bits is a finding besides. */
+static void print_library(const fr_preflight_report *report, const char *title,
+                          size_t offset)
+{
+    const char *first = (const char *)&report->ranks[0] + offset;
+    bool are_same = true;
+    for (int r = 1; r < report->n_ranks; r++) {
+        are_same =
+            are_same && strcmp((const char *)&report->ranks[r] + offset, first) == 0;
+    }
+    if (are_same && first[0] != '\0') {
+        fr_print_line(stdout, "%s %s", title, first);
+    }
+    for (int r = 0; r < report->n_ranks && !are_same; r++) {
+        const char *text = (const char *)&report->ranks[r] + offset;
+        int o = 0;
+        while (o < r && strcmp((const char *)&report->ranks[o] + offset, text) != 0) {
+            o++;
+        }
+        if (o == r && text[0] != '\0') {
+            fr_print_line(stdout, "rank %d on %s: %s %s", r, report->ranks[r].host,
+                          title, text);
+        }
+    }
+}
+
 /* Only the slowest pair: with many ranks the whole matrix is too long. */
 static void print_pairs(const fr_preflight_report *report)
 {
@@ -266,6 +294,10 @@ static fr_status conclude(const fr_cli *cli, const fr_preflight_report *report)
             print_devices(report);
             print_memory(nodes, n_nodes);
             status = print_variants(cli->ctx, report);
+            print_library(report, "products are computed by",
+                          offsetof(fr_preflight_rank, products));
+            print_library(report, "sums of gradients go over",
+                          offsetof(fr_preflight_rank, sums));
         }
         if (status == FR_OK) {
             print_pairs(report);

@@ -63,6 +63,35 @@ static fr_status start(fr_group *world, const fr_link_params *params, fr_ctx *ct
     return status;
 }
 
+static void likely_without(fr_ctx *ctx, char out[FR_SUMS_TEXT])
+{
+    (void)snprintf(out, FR_SUMS_TEXT, "the host's memory: %s", fr_ctx_error(ctx));
+    fr_ctx_clear_error(ctx);
+}
+
+void fr_sums_likely(fr_ctx *ctx, const fr_sums_wanted *wanted, int n_replicas,
+                    char out[FR_SUMS_TEXT])
+{
+    fr_nccl nccl;
+    char text[FR_NCCL_VERSION_BYTES];
+    if (strcmp(wanted->kind, "cuda") != 0) {
+        out[0] = '\0';
+    } else if (strcmp(wanted->asked, "staged") == 0) {
+        (void)snprintf(out, FR_SUMS_TEXT, "the host's memory, as run.sums says");
+    } else if (n_replicas == 1) {
+        (void)snprintf(out, FR_SUMS_TEXT, "nothing, since there is one replica");
+    } else if (wanted->is_shared) {
+        (void)refuse_shared(ctx);
+        likely_without(ctx, out);
+    } else if (fr_nccl_open(ctx, &nccl) != FR_OK) {
+        likely_without(ctx, out);
+    } else {
+        fr_nccl_version_text(nccl.version, text);
+        (void)snprintf(out, FR_SUMS_TEXT, "NCCL %s", text);
+        fr_nccl_close(&nccl);
+    }
+}
+
 fr_status fr_link_settle_sums(fr_ctx *ctx, const fr_grid *grid, fr_device *device,
                               const fr_sums_wanted *wanted, fr_link **out)
 {

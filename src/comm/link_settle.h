@@ -63,6 +63,15 @@ FR_MUST_CHECK fr_status fr_link_settle_sums(fr_ctx *ctx, const fr_grid *grid,
                                             const fr_sums_wanted *wanted,
                                             fr_link **out);
 
+enum { FR_SUMS_TEXT = 384 };
+/**
+ * What sums will go over as far as this rank can tell alone, before anything is opened, for people: "NCCL 2.28.9", or "the host's memory" and
+ * why. Local. Whether NCCL comes to be, and ranks' versions are equal, the start of a run shows.
+ * @param n_replicas  of the run
+ */
+void fr_sums_likely(fr_ctx *ctx, const fr_sums_wanted *wanted, int n_replicas,
+                    char out[FR_SUMS_TEXT]);
+
 enum { FR_LINK_NAME_BYTES = 48 };
 /** "NCCL 2.28.9", of a link that fr_link_settle_sums gave; "" of NULL. */
 void fr_link_name_of_sums(const fr_link *sums, char out[FR_LINK_NAME_BYTES]);

@@ -154,11 +154,13 @@ typedef struct fr_device_ops {
     void *(*lane_stream)(const fr_lane *lane);
     void (*lane_mark)(fr_lane *lane);
     bool (*lane_passed)(fr_lane *lane);
-    fr_status (*products_try)(fr_device *device, int n, const fr_product_shape *shapes,
-                              int64_t *refused_N); /* NULL: it has no library; then */
+    const char *(*products)(const fr_device *device); /* NULL: it has no library */
+    fr_status (*products_try)(
+        fr_device *device, int n, const fr_product_shape *shapes,
+        int64_t *refused_N); /* NULL, as the next, where that is */
     fr_status (*products_settle)(fr_device *device, int n,
                                  const fr_product_shape *shapes,
-                                 const int64_t *refused_N); /* this, too */
+                                 const int64_t *refused_N);
 
     fr_op_linear *linear;
     fr_op_linear_few *linear_few;

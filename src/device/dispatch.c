@@ -39,6 +39,11 @@ int fr_device_threads(const fr_device *device)
     return device->n_threads;
 }
 
+const char *fr_device_products(const fr_device *device)
+{
+    return device->ops->products != NULL ? device->ops->products(device) : "";
+}
+
 fr_status fr_products_try(fr_device *device, int n, const fr_product_shape *shapes,
                           int64_t *refused_N)
 {

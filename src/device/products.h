@@ -22,6 +22,10 @@ typedef struct fr_product_shape {
     fr_dtype out; /* of the result, and of what is added */
 } fr_product_shape;
 
+/** What products are computed by, for people: "cuBLASLt 13.1.0", or "Forerun's own kernels, since cuBLASLt is not used: " and why. ""
+ * of a device that never has a library. Lives as long as the device. */
+const char *fr_device_products(const fr_device *device);
+
 /**
  * Try shapes, with numbers of the device's own. Waits for the device, whose memory it takes and gives back as much of as a
  * matrix has, at most: before there are weights.

@@ -31,6 +31,35 @@ tells "^memory of a rank's device on .*: 4092.0 MiB are free"
 preflight 0 3 1
 tells "$one: ranks 0, 1, 2 share it; 8184.0 of 8192.0 MiB are free, 2728.0 for each"
 
+# ---- libraries: those that a run would use, and why not
+
+own="Forerun's own kernels"
+tells "^products are computed by $own, since cuBLASLt is not used: it cannot be opened (.*libcublasLt.so"
+tells "^sums of gradients go over the host's memory: ranks share a GPU, and NCCL takes one rank a GPU"
+preflight 0 2 2
+tells "^sums of gradients go over the host's memory: NCCL cannot be opened (.*libnccl.so.2"
+export LIBRARIES=$FR_CUBLASLT:$FR_NCCL:$FR_DRIVER
+# looks [ARGUMENTS...]: preflight of two ranks with a GPU each, and libraries
+looks() {
+    expect 0 with FR_EMULATED_GPUS=2 -- mpirun -n 2 "$FORERUN" preflight "$work/c.yaml" "$@"
+}
+looks
+tells "^products are computed by cuBLASLt 13.1.0$"
+tells "^sums of gradients go over NCCL [0-9.]*$"
+looks --set run.products=own --set run.sums=staged
+tells "^products are computed by $own, as run.products says$"
+tells "^sums of gradients go over the host's memory, as run.sums says$"
+looks --set run.stages=2
+tells "^sums of gradients go over nothing, since there is one replica$"
+expect 1 with FR_EMULATED_GPUS=2 -- mpirun -n 2 "$SOURCE/tests/support/on_rank.sh" 1 FR_EMULATED_LT_ERROR=cublasLtCreate:1:1 -- \
+    "$FORERUN" preflight "$work/c.yaml"
+tells "^rank 0 on .*: products are computed by cuBLASLt 13.1.0$"
+tells "^rank 1 on .*: products are computed by $own, since cuBLASLt 13.1.0 is not used: cublasLtCreate gives CUBLAS_STATUS_NOT_INITIALIZED (1)$"
+expect 0 "$FORERUN_CUDA_OR_CPU" preflight "$work/c.yaml" --set run.device=cpu
+if grep -q "^products\|^sums" "$work/out"; then
+    fail "a processor has libraries: $(cat "$work/out")"
+fi
+
 # ---- too little memory: of a GPU, and of a rank's part of one
 
 expect 0 "$FORERUN" plan "$work/c.yaml" --ranks 1 --json

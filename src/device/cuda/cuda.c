@@ -28,6 +28,11 @@ static const char *cuda_arithmetic(const fr_device *device)
     return ((const fr_cuda *)device)->arithmetic;
 }
 
+static const char *cuda_products(const fr_device *device)
+{
+    return ((const fr_cuda *)device)->products;
+}
+
 static fr_device_variant cuda_variant(const fr_device *device)
 {
     fr_device_variant out = {{0}, {0}};
@@ -77,6 +82,7 @@ static const fr_device_ops OPS = {
     .lane_stream = fr_cuda_lane_stream,
     .lane_mark = fr_cuda_lane_mark,
     .lane_passed = fr_cuda_lane_passed,
+    .products = cuda_products,
     .products_try = fr_cuda_products_try,
     .products_settle = fr_cuda_products_settle,
     .linear = fr_cuda_linear,
@@ -154,7 +160,10 @@ static fr_status create(fr_ctx *ctx, fr_cuda_choice choice, int n_threads,
     if (status == FR_OK) {
         status = fr_cuda_memory_open(cuda);
     }
-    if (status == FR_OK && !own_products) {
+    if (status == FR_OK && own_products) {
+        (void)snprintf(cuda->products, sizeof cuda->products,
+                       "Forerun's own kernels, as run.products says");
+    } else if (status == FR_OK) {
         status = fr_cuda_lt_open(cuda);
     }
     if (status != FR_OK) {

@@ -221,10 +221,15 @@ static fr_status settle(fr_cuda *cuda)
     char digits[FR_LT_DIGITS];
     fr_lt_result result = start(lt, &call);
     if (result != FR_LT_SUCCESS) {
+        const char *name = lt->library.result_name(result);
         fr_log_own(cuda->base.ctx, FR_LOG_WARN,
                    "cuBLASLt %s is not used: %s gives %s (%d); products are computed "
                    "by Forerun's own kernels, which are slower and have other bits",
-                   lt->library.version, call, lt->library.result_name(result), result);
+                   lt->library.version, call, name, result);
+        (void)snprintf(cuda->products, sizeof cuda->products,
+                       "Forerun's own kernels, since cuBLASLt %s is not used: %s gives "
+                       "%s (%d)",
+                       lt->library.version, call, name, result);
         fr_cuda_lt_close(cuda);
         return FR_OK;
     }
@@ -235,8 +240,9 @@ static fr_status settle(fr_cuda *cuda)
     size_t used = strlen(cuda->arithmetic);
     (void)snprintf(cuda->arithmetic + used, sizeof cuda->arithmetic - used,
                    ", cublaslt %s, algorithms %s", lt->library.version, digits);
-    fr_log(cuda->base.ctx, FR_LOG_INFO, "products are computed by cuBLASLt %s",
-           lt->library.version);
+    (void)snprintf(cuda->products, sizeof cuda->products, "cuBLASLt %s",
+                   lt->library.version);
+    fr_log(cuda->base.ctx, FR_LOG_INFO, "products are computed by %s", cuda->products);
     return FR_OK;
 }
 
@@ -245,10 +251,11 @@ fr_status fr_cuda_lt_open(fr_cuda *cuda)
     char why_not[256];
     FR_TRY(fr_alloc(cuda->base.ctx, 1, sizeof *cuda->lt, &cuda->lt));
     if (!fr_lt_library_open(&cuda->driver, &cuda->lt->library, why_not)) {
-        fr_log(cuda->base.ctx, FR_LOG_INFO,
-               "products are computed by Forerun's own kernels, since cuBLASLt is not "
-               "used: %s",
-               why_not);
+        (void)snprintf(cuda->products, sizeof cuda->products,
+                       "Forerun's own kernels, since cuBLASLt is not used: %s",
+                       why_not);
+        fr_log(cuda->base.ctx, FR_LOG_INFO, "products are computed by %s",
+               cuda->products);
         fr_cuda_lt_close(cuda);
         return FR_OK;
     }

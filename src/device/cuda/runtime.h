@@ -34,7 +34,8 @@ typedef struct fr_cuda {
     char arithmetic[96];
     char name[64]; /* of the GPU */
     fr_cuda_memory *memory;
-    fr_lt *lt; /* NULL: all products are computed by the own kernels */
+    fr_lt *lt;          /* NULL: all products are computed by the own kernels */
+    char products[384]; /* fr_device_products */
 
     const char *latest; /* the kernel that was started last */
     bool has_failed;

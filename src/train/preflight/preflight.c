@@ -15,7 +15,9 @@
 #include "base/file.h"
 #include "base/machine.h"
 #include "base/mem.h"
+#include "comm/link_settle.h"
 #include "device/kinds.h"
+#include "device/products.h"
 #include "model/weights/weights.h"
 #include "train/forecast/layout.h"
 #include "train/session/rank_share.h"
@@ -82,6 +84,8 @@ static fr_status look_at_device(state *s)
     FR_TRY(fr_device_create(s->ctx, &params, &device));
     (void)snprintf(s->mine.arithmetic, sizeof s->mine.arithmetic, "%s",
                    fr_device_arithmetic(device));
+    (void)snprintf(s->mine.products, sizeof s->mine.products, "%s",
+                   fr_device_products(device));
     s->mine.variant = fr_device_variant_of(device);
     fr_device_destroy(&device);
     s->device = params.kind;
@@ -165,6 +169,10 @@ static fr_status likely_layout(state *s, const fr_rank_limits *limits)
         status = fr_layout_resolve(s->ctx, &problem, &layout);
     }
     if (status == FR_OK) {
+        fr_sums_wanted sums = {.asked = config->run.sums,
+                               .kind = limits->device,
+                               .is_shared = limits->device_is_shared};
+        fr_sums_likely(s->ctx, &sums, layout.n_replicas, s->mine.sums);
         status = forecast_memory(s, &problem, &layout);
     }
     free(sources);

@@ -17,7 +17,8 @@ enum {
     FR_HOST_BYTES = 64,
     FR_FINDING_BYTES = 512,
     FR_ARITHMETIC_BYTES = 128,
-    FR_DEVICE_BYTES = 64
+    FR_DEVICE_BYTES = 64,
+    FR_LIBRARY_BYTES = 384
 };
 
 /** What a rank knows of itself; sent as bytes between ranks of one program. */
@@ -45,8 +46,10 @@ typedef struct fr_preflight_rank {
     int64_t device_bytes; /* that it may use now: its part of what is free */
     int64_t
         device_need; /* that it needs at least: weights, prefixes, a library for products */
-    int64_t device_likely; /* that it needs at most, by forecast */
-    double clock_s;        /* node's clock less rank 0's */
+    int64_t device_likely;           /* that it needs at most, by forecast */
+    char products[FR_LIBRARY_BYTES]; /* fr_device_products */
+    char sums[FR_LIBRARY_BYTES]; /* fr_sums_likely; "": the model could not be opened */
+    double clock_s;              /* node's clock less rank 0's */
     char placement
         [FR_PLACEMENT_TEXT]; /* fr_placement_text of the run's layout; "": nothing to
                                           say, or the model could not be opened */
