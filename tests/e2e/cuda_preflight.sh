@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# forerun preflight on GPUs: which rank has which, what is free and needed there, who shares one, and what is odd about them.
+# forerun preflight on GPUs: which rank has which, what is free and needed there, who shares one, which libraries a run would use,
+# and what is odd about them. FR_CUBLASLT and FR_NCCL are the folders of the libraries.
 . "$(dirname "$0")/common.sh"
 
 make_tiny

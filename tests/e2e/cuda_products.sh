@@ -2,7 +2,7 @@
 # Whole runs whose products an emulated cuBLASLt computes: one set of bits on one rank, two stages and two replicas, which its name
 # in the arithmetic stands for; without it, or with run.products: own, the bits are those of the own kernels; a run goes on from
 # one to the other with a warning; ranks with unlike libraries are refused; a library whose rows depend on each other is not
-# used, on no rank if on one. FR_CUBLASLT is the folder of the library.
+# used, on no rank if on one. Forecasts count what it and NCCL take. FR_CUBLASLT is the folder of the library.
 . "$(dirname "$0")/common.sh"
 
 export FORERUN_TIMEOUT=60
