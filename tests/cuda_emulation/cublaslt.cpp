@@ -13,10 +13,13 @@
  *                            other      another algorithm is offered first
  *                            few        the algorithm takes 7 rows at least
  *                            twice      a product is rounded before something is added to it
+ *                            uncomputed each number of a product is one small constant, for counts at sizes that would take hours
  *     FR_EMULATED_LT_VERSION major.minor.patch (default 13.1.0)
  *     FR_EMULATED_LT_ERROR   cublasLtName:n:code[,...]: the n-th call of that function, counted since cublasLtCreate was last
  *                            called (which is its own first), does nothing and returns the code
  *     FR_EMULATED_LT_COUNT   a file that gets, at the end, how many products each algorithm computed
+ *     FR_EMULATED_LT_TRAFFIC a file that gets, at the end, a line for each shape of a matrix: lt_COLUMNSxDEPTH_TYPE of the result,
+ *                            with _add where something is added; products, operations, bytes read, bytes written
  */
 #include "cublaslt_state.h"
 
@@ -344,11 +347,35 @@ fr_lt_result fr_emulated_lt_ability(const fr_lt_algorithm *how, int attribute,
     return get_bytes(&known.is_apart, sizeof known.is_apart, value, bytes, written);
 }
 
+/* Counts for FR_EMULATED_LT_TRAFFIC begin anew: for a program that finds it with dlsym. */
+extern "C" __attribute__((visibility("default"))) void fr_emulated_lt_forget(void);
+void fr_emulated_lt_forget(void)
+{
+    all.forget();
+}
+
 /* Bytes of a matrix from its first number to its last. */
 static size_t extent(const layout &l)
 {
     return ((l.columns - 1) * static_cast<size_t>(l.stride) + l.rows) *
            bytes_of(l.type);
+}
+
+static std::string shape_of(const product &p)
+{
+    return "lt_" + std::to_string(p.c.rows) + "x" + std::to_string(p.b.rows) +
+           (p.c.type == FR_LT_TYPE_BF16 ? "_bf16" : "_f32") +
+           (p.beta != 0 ? "_add" : "");
+}
+
+static fr_emulation::lt_traffic traffic_of(const product &p)
+{
+    uint64_t out = p.c.rows * p.c.columns;
+    uint64_t operands = p.c.rows * p.b.rows + p.b.rows * p.c.columns;
+    return {1, 2 * out * p.b.rows,
+            operands * bytes_of(p.a.type) +
+                (p.beta != 0 ? out * bytes_of(p.c.type) : 0),
+            out * bytes_of(p.c.type)};
 }
 
 static void look_at(const char *what, const void *at, const layout &l)
@@ -403,7 +430,7 @@ fr_lt_result fr_emulated_lt_multiply(fr_lt_handle handle, fr_lt_operation o,
     if (p.beta != 0) {
         look_at("what is added is not in the GPU's memory", c, p.c);
     }
-    all.products[p.how.id % ALGORITHMS]++;
+    all.add(p.how.id, shape_of(p), traffic_of(p));
     return all.ask(stream, compute, &p, sizeof p) == 0 ? +FR_LT_SUCCESS
                                                        : +EXECUTION_FAILED;
 }

@@ -109,12 +109,24 @@ FR_DEVICE_ATOMIC int32_t fr_add_i32(int32_t *sum, int32_t x)
     return before;
 }
 
+#ifdef FR_EMULATED_FUSED /* no access of the kernel's own */
+static __attribute__((no_sanitize_thread, noinline, unused)) void fr_count_fused(void)
+{
+    fr_emulated_fused++;
+}
+#else
+FR_DEVICE void fr_count_fused(void)
+{
+}
+#endif
 FR_DEVICE float fr_fma(float x, float y, float z)
 {
+    fr_count_fused();
     return __builtin_fmaf(x, y, z);
 }
 FR_DEVICE double fr_fma(double x, double y, double z)
 {
+    fr_count_fused();
     return __builtin_fma(x, y, z);
 }
 FR_DEVICE float fr_sqrt(float x)

@@ -10,6 +10,7 @@
  *                           work of a stream before earlier work of others wherever it does not wait for it (default 0:
  *                           never)
  *     FR_EMULATED_MEMORY    bytes of a GPU (default 8 GiB)
+ *     FR_EMULATED_WALL      0: memory of the device stays open to the host once work has used it, which is faster where it is large
  *     FR_EMULATED_GPUS      how many the machine has (default 1); CUDA_VISIBLE_DEVICES chooses among them
  *     FR_EMULATED_SM        their generation, 10 major + minor (default 90)
  *     FR_EMULATED_PROCESSORS  of each (default 132)
@@ -17,7 +18,8 @@
  *     FR_EMULATED_ERROR     cuName:n:code[,...]: the n-th call of that function does nothing and returns the code; codes from
  *                           700 on are returned by all later calls too
  *     FR_EMULATED_COUNT     a file that gets, at the end, how often each function was called, of them since the settings were
- *                           last read (which is what n counts), and what nobody gave back
+ *                           last read (which is what n counts), bytes that were copied within
+ *                           the GPU's memory or set there, and what nobody gave back
  *
  * They are read when the library is loaded, and again by cuInit while no context is in use.
  */
@@ -41,6 +43,7 @@ driver::~driver()
     for (const gpu &g : gpus) {
         contexts += g.retained;
     }
+    (void)fprintf(file, "moved: copied %zu, set %zu bytes\n", copied_bytes, set_bytes);
     (void)fprintf(
         file, "left: contexts %d, objects %zu, pinned %zu, addresses %zu\n", contexts,
         left + streams.size() + events.size() + modules.size() + memories.size(),
@@ -377,6 +380,7 @@ fr_cu_result fr_driver_copy_on_device(fr_cu_address to, fr_cu_address from,
     if (to < from + bytes && from < to + bytes) {
         stop("cuMemcpyDtoDAsync", "the two overlap");
     }
+    all.copied_bytes += bytes;
     return all.ask(s,
                    {work::ON_DEVICE, host(to), host(from), bytes, 0, {}, {}, nullptr});
 }
@@ -388,6 +392,7 @@ fr_cu_result fr_driver_set_bytes(fr_cu_address to, unsigned char value, size_t b
     FR_REFUSE_IF(!is_stream(s), INVALID_HANDLE);
     FR_REFUSE_IF(bytes == 0, FR_CU_SUCCESS);
     FR_REFUSE_IF(!all.space.holds(to, bytes), INVALID_VALUE);
+    all.set_bytes += bytes;
     return all.ask(s, {work::SET, host(to), nullptr, bytes, value, {}, {}, nullptr});
 }
 

@@ -191,6 +191,7 @@ fr_cu_result fr_driver_memory_access(fr_cu_address at, size_t bytes,
     for (auto it = all.space.mapped.find(at);
          it != all.space.mapped.end() && it->first < at + bytes; ++it) {
         it->second.is_open = true;
+        all.space.is_open = false; /* not this memory, where there is no wall */
     }
     return FR_CU_SUCCESS;
 }

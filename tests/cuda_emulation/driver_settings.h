@@ -23,6 +23,7 @@ struct settings {
     bool hurries; /* work runs early at times */
     bool
         overtakes; /* work of one stream runs before earlier work of others, unless it waits for it */
+    bool has_no_wall;
     size_t memory_bytes;
     std::vector<int> gpus; /* numbers in the machine of those that the process sees */
     int generation;        /* 10 major + minor */
@@ -91,6 +92,7 @@ inline settings read_settings(void)
     return {{seed * 0x2545f4914f6cdd1dULL},
             seed % 4 == 3,
             seed % 4 == 1,
+            number_of("FR_EMULATED_WALL", 1) == 0,
             static_cast<size_t>(number_of("FR_EMULATED_MEMORY", 8L << 30)),
             read_visible(static_cast<int>(number_of("FR_EMULATED_GPUS", 1))),
             static_cast<int>(number_of("FR_EMULATED_SM", 90)),

@@ -55,6 +55,8 @@ struct driver {
     settings set = read_settings();
     long counts[CALLS] = {};
     long since_start[CALLS] = {};
+    size_t copied_bytes = 0; /* within the memory of GPUs */
+    size_t set_bytes = 0;
     bool is_started = false;
     fr_cu_result sticky = 0;
     bool has_failed = false;       /* a call did, on request */

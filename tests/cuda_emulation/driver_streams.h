@@ -47,14 +47,14 @@ void do_work(work &w)
 /* Running one stream may run another, which it waits for. */
 void driver::open_wall(void)
 {
-    if (depth++ == 0) {
+    if (depth++ == 0 && !space.is_open) {
         space.protect(PROT_READ | PROT_WRITE);
     }
 }
 
 void driver::close_wall(void)
 {
-    if (--depth == 0) {
+    if (--depth == 0 && !set.has_no_wall) {
         space.protect(PROT_NONE);
     }
 }

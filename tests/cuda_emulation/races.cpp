@@ -1,6 +1,5 @@
 /*
- * races.cpp - finds races of emulated kernels. Their sources are compiled with -fsanitize=thread, and this is linked in the
- * place of that sanitizer's library: each access to memory comes here first.
+ * races.cpp - finds races of emulated kernels, whose accesses to memory come here (seen.h).
  *
  * Two accesses race if they share a byte, one of them writes, and nothing orders them. Threads of a block are ordered by its
  * barriers, lanes of a warp by the warp's too, blocks of a launch by nothing; launches follow each other. Each byte remembers
@@ -10,8 +9,8 @@
  *
  * A race ends the program with a message, whatever order was drawn: one run shows what drawn orders may miss.
  */
-#include "block.h"
 #include "sectors.h"
+#include "seen.h"
 
 #include <array>
 #include <cstdint>
@@ -38,7 +37,7 @@ struct byte {
     access read[2];
 };
 
-enum { PAGE = 4096, NEAR = 64, MOST_PAGES = 2048, STACK = 256 << 10 };
+enum { PAGE = 4096, NEAR = 64, MOST_PAGES = 2048 };
 using page = std::array<byte, PAGE>;
 
 std::unordered_map<uintptr_t, std::unique_ptr<page>> pages;
@@ -161,15 +160,11 @@ void note_read(byte *b, const access &a)
     }
 }
 
-void see(const void *memory, size_t bytes, bool writes, const void *from)
+} // namespace
+
+void fr_see(const void *memory, size_t bytes, bool writes, const void *from)
 {
     auto at = reinterpret_cast<uintptr_t>(memory);
-    auto place = reinterpret_cast<uintptr_t>(&fr_emulated);
-    auto stack = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
-    auto shared = reinterpret_cast<uintptr_t>(fr_emulated.shared);
-    if (fr_emulated.run == 0 || at - place < sizeof fr_emulated || at - stack < STACK) {
-        return;
-    }
     if (second.is_open) {
         check_second();
     }
@@ -178,8 +173,7 @@ void see(const void *memory, size_t bytes, bool writes, const void *from)
     }
     access a = {fr_emulated.run, fr_emulated.at_block,
                 fr_emulated.at_warp[fr_emulated.thread / FR_EMULATED_WARP],
-                static_cast<uint16_t>(fr_emulated.thread),
-                at - shared < fr_emulated.shared_bytes};
+                static_cast<uint16_t>(fr_emulated.thread), fr_is_shared(memory)};
     if (!a.is_shared) {
         fr_sectors_see(at, bytes, from);
     }
@@ -202,50 +196,4 @@ void see(const void *memory, size_t bytes, bool writes, const void *from)
         }
         b->wrote = a;
     }
-}
-
-} // namespace
-
-#define FR_SEEN(bytes)                                                                 \
-    void __tsan_read##bytes(const void *at)                                            \
-    {                                                                                  \
-        see(at, bytes, false, __builtin_return_address(0));                            \
-    }                                                                                  \
-    void __tsan_write##bytes(void *at)                                                 \
-    {                                                                                  \
-        see(at, bytes, true, __builtin_return_address(0));                             \
-    }                                                                                  \
-    void __tsan_unaligned_read##bytes(const void *at)                                  \
-    {                                                                                  \
-        see(at, bytes, false, __builtin_return_address(0));                            \
-    }                                                                                  \
-    void __tsan_unaligned_write##bytes(void *at)                                       \
-    {                                                                                  \
-        see(at, bytes, true, __builtin_return_address(0));                             \
-    }
-
-/* What the compiler calls. */
-extern "C" {
-void __tsan_init(void)
-{
-}
-void __tsan_func_entry(void *)
-{
-}
-void __tsan_func_exit(void)
-{
-}
-FR_SEEN(1)
-FR_SEEN(2)
-FR_SEEN(4)
-FR_SEEN(8)
-FR_SEEN(16)
-void __tsan_read_range(const void *at, unsigned long bytes)
-{
-    see(at, bytes, false, __builtin_return_address(0));
-}
-void __tsan_write_range(void *at, unsigned long bytes)
-{
-    see(at, bytes, true, __builtin_return_address(0));
-}
 }

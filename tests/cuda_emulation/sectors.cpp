@@ -1,7 +1,5 @@
 /*
  * Sectors that accesses touch. What a block does is kept until the next one begins, then sorted by access and counted.
- *
- * Memory counts that a kernel is given the address of. Its arguments and constant tables do not: a GPU has them in other memory.
  */
 #include "sectors.h"
 
@@ -135,13 +133,23 @@ bool is_in(uintptr_t at, const void *memory, size_t bytes)
 
 } // namespace
 
-void fr_sectors_see(uintptr_t at, size_t bytes, const void *from)
+bool fr_is_device_memory(uintptr_t at)
 {
     const fr_emulated_launch *launch = fr_emulated.launch;
-    if (all.path != nullptr &&
-        !is_in(at, launch->arguments, launch->kernel->argument_bytes) &&
-        !is_in(at, __executable_start,
-               static_cast<size_t>(_end - __executable_start))) {
+    return !is_in(at, launch->arguments, launch->kernel->argument_bytes) &&
+           !is_in(at, __executable_start,
+                  static_cast<size_t>(_end - __executable_start));
+}
+
+void fr_sectors_forget(void)
+{
+    all.end_block();
+    all.kernels.clear();
+}
+
+void fr_sectors_see(uintptr_t at, size_t bytes, const void *from)
+{
+    if (all.path != nullptr && fr_is_device_memory(at)) {
         all.see(at, bytes, from);
     }
 }

@@ -11,6 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+uint64_t fr_emulated_tiles;
+uint64_t fr_emulated_fused;
+
 namespace
 {
 
@@ -116,8 +119,10 @@ bool adds_together(void)
 void multiply(const uint64_t *brought)
 {
     tiles all;
+    int n = brought_by<registers>(brought, 0)->n;
+    fr_emulated_tiles += static_cast<uint64_t>(n);
     all.gather_left(brought);
-    for (int tile = 0; tile < brought_by<registers>(brought, 0)->n; tile++) {
+    for (int tile = 0; tile < n; tile++) {
         all.gather(brought, tile);
         if (adds_together()) {
             all.multiply_together();

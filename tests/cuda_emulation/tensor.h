@@ -22,6 +22,11 @@ extern "C" {
 void fr_emulated_multiply(float (*d)[4], const uint32_t *a, const uint32_t (*b)[2],
                           int n, int line);
 
+/** Tiles of b that were multiplied since the program began, 2 * 16 * 8 * 16 operations each. */
+extern uint64_t fr_emulated_tiles;
+/** What fr_fma has computed since then, in kernels that are compiled with FR_EMULATED_FUSED. */
+extern uint64_t fr_emulated_fused;
+
 /** fr_load_matrices_4 with the row that this lane has read. */
 void fr_emulated_matrices(uint32_t *out, const uint32_t *row, bool transposed,
                           int line);

@@ -3,6 +3,7 @@
 #include "block.h"
 #include "child.h"
 #include "kernels_words.h"
+#include "tensor.h"
 
 #include "device/bf16.h"
 
@@ -101,7 +102,9 @@ static int run_products(void)
     for (int i = 0; i < ROWS * COLUMNS; i++) {
         t.d[i / COLUMNS][i % COLUMNS] = (float)(1000 * i);
     }
-    return multiply_from(&t, LANES) != 0;
+    uint64_t before = fr_emulated_tiles;
+    int wrong = multiply_from(&t, LANES);
+    return wrong != 0 || fr_emulated_tiles - before != 1;
 }
 
 /* One number of each operand is not 0: its row and column alone get something. */

@@ -24,7 +24,7 @@ apart() {
 }
 
 # ---- with and without -------------------------------------------------------------------------------
-expect 0 with FORERUN_LOG=debug FR_EMULATED_LT_COUNT="$work/count" -- train one 1 1
+expect 0 with FORERUN_LOG=debug FR_EMULATED_LT_COUNT="$work/count" FR_EMULATED_LT_TRAFFIC="$work/traffic" -- train one 1 1
 warnings 0
 forecast_holds "with cuBLASLt"
 says "products are computed by cuBLASLt 13.1.0"
@@ -32,6 +32,8 @@ says "products are computed by cuBLASLt 13.1.0"
 grep -q '^algorithm 1: ' "$work/count" || fail "no products: $(cat "$work/count")"
 [ "$(grep -c '^algorithm' "$work/count")" = 1 ] || fail "more than one algorithm: $(cat "$work/count")"
 grep -qx 'left: handles 0, objects 0' "$work/count" || fail "something is left: $(cat "$work/count")"
+[ "$(awk '/^lt_/ {n += $2} END {print n}' "$work/traffic")" = "$(sed -n 's/^algorithm 1: \(.*\) products$/\1/p' "$work/count")" ] ||
+    fail "other products than $(cat "$work/count"): $(cat "$work/traffic")"
 name=$(arithmetic_of one)
 [[ $name =~ ^"$gpu, cublaslt 13.1.0, algorithms "[0-9a-f]{8}$ ]] || fail "the arithmetic is $name"
 expect 0 train without 1 1
