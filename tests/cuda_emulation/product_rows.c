@@ -4,6 +4,7 @@
 #include "device/bf16.h"
 #include "device/cuda/lt.h"
 #include "device/kinds.h"
+#include "device/products.h"
 #include "support/suite.h"
 
 #include <stdlib.h>
@@ -49,11 +50,19 @@ void fr_product_rows_wait(fr_device *device)
     }
 }
 
+void fr_product_rows_try(fr_device *device, const fr_matrix *w, bool back, fr_dtype out)
+{
+    fr_product_shape shape = {w->n_out, w->n_in, back, w->dtype, out};
+    int64_t refused = 0;
+    FR_ASSERT_OK(fr_products_try(device, 1, &shape, &refused));
+}
+
 fr_product_rows fr_product_rows_open(fr_device *device, const fr_matrix *w, bool back,
                                      int64_t rows, fr_dtype out)
 {
     fr_product_rows p = {.device = device, .w = *w, .back = back, .rows = rows};
     size_t size = fr_dtype_bytes(out);
+    fr_product_rows_try(device, w, back, out);
     p.depth = back ? w->n_out : w->n_in;
     p.columns = back ? w->n_in : w->n_out;
     p.start.dtype = out;

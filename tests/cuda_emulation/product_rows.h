@@ -1,7 +1,7 @@
 /*
  * product_rows.h - rows of a product on a CUDA device in calls of their own, for shapes of whole models.
  *
- * Two kinds of products are compared: Forerun's own kernels and cuBLASLt. What the probe at run time refuses to cuBLASLt is
+ * Two kinds of products are compared: Forerun's own kernels and cuBLASLt. What the probe at the start refuses to cuBLASLt is
  * multiplied by it all the same, so that a test sees it.
  */
 #ifndef FR_CUDA_EMULATION_PRODUCT_ROWS_H
@@ -26,7 +26,11 @@ typedef struct fr_product_rows {
 /** n numbers of that type on the device, rubbish with full mantissas, a function of `seed`. */
 fr_view fr_rubbish(fr_device *device, fr_dtype dtype, int64_t n, uint64_t seed);
 
-/** A product with w, whose `left` is for the caller to set, from memory of the device. */
+/** A library for products may be used for such a product, if it passes the probe. */
+void fr_product_rows_try(fr_device *device, const fr_matrix *w, bool back,
+                         fr_dtype out);
+
+/** A product with w that was tried, whose `left` is for the caller to set, from memory of the device. */
 fr_product_rows fr_product_rows_open(fr_device *device, const fr_matrix *w, bool back,
                                      int64_t rows, fr_dtype out);
 /** Gives `left` back, too. */

@@ -94,7 +94,6 @@ static probe open_probe(fr_device *device, const fr_matrix *w, bool back)
     FR_ASSERT_OK(fr_device_alloc(device, p.product.rows * depth, sizeof(uint16_t),
                                  &p.product.left.at));
     put_rows(&p);
-    CU_ASSERT_TRUE(fr_product_rows_run(&p.product, 0, 1, p.product.some));
     (void)fr_product_rows_force(device);
     CU_ASSERT_TRUE(fr_product_rows_run(&p.product, 0, p.product.rows, p.product.all));
     return p;
