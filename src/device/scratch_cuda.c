@@ -5,6 +5,7 @@
 #include "device/cuda/kernels_attention.h"
 #include "device/cuda/kernels_product_tensor.h"
 #include "device/cuda/kernels_sample.h"
+#include "device/cuda/lt.h"
 #include "device/cuda/memory.h"
 #include "device/cuda/product.h"
 #include "device/cuda/sample_room.h"
@@ -27,14 +28,15 @@ static int64_t slice_bytes(const fr_scratch_shape *s)
     return max;
 }
 
-/* product.c: sums of a backward product between runs of a matrix's rows. */
+/* product.c, lt_product.c: sums of a backward product between runs of a matrix's rows; cuBLASLt has them also where the matrix lies
+ * in place. */
 static int64_t sum_bytes(const fr_scratch_shape *s)
 {
     int64_t max = 0;
     for (int i = 0; i < s->n_matrices; i++) {
         const fr_scratch_matrix *w = s->matrices + i;
         int64_t bytes = w->n_out * w->n_in * (int64_t)fr_dtype_bytes(s->dtype);
-        bool in_slices = w->on_demand && bytes > FR_CUDA_SLICE_BYTES;
+        bool in_slices = bytes > FR_CUDA_SLICE_BYTES || w->n_out > FR_LT_MOST_BLOCK;
         max = w->in_parts || in_slices
                   ? fr_max(max, w->m * w->n_in * (int64_t)sizeof(float))
                   : max;

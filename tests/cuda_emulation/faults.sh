@@ -311,7 +311,9 @@ cublaslt() {
     fault lt-split-taken "cuda_lt:splits_and_short_sums_are_refused" device/cuda/lt_choose.c \
         '(splits == 0 || splits == 1) &&' ''
     fault lt-sums-left "cuda_lt:several_blocks_add_up" device/cuda/lt_product.c \
-        'product.add = first > 0 ? c->sums : NULL;' 'product.add = NULL;'
+        'product.add = first > 0 ? sums : NULL;' 'product.add = NULL;'
+    fault lt-sums-of-first-rows "cuda_lt:many_rows_are_taken_in_turns" device/cuda/lt_product.c \
+        'float *sums = c->sums + row * c->columns;' 'float *sums = c->sums;'
     fault lt-name-without-choice "cuda_lt_library:the_name_says_library_and_algorithms" device/cuda/lt_choose.c \
         'out[i] = pin->operation != NULL ? config_of(lt, &pin->algorithm, i) : -2;' 'out[i] = -2;'
 }

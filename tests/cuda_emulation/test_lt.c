@@ -183,10 +183,10 @@ static void several_blocks_add_up(void)
     fr_two_close(&two);
 }
 
-/* Operands that a product needs room for have it for some thousand rows at a time. */
+/* Operands that are converted have room for some thousand rows at a time, of each of two blocks. */
 static void many_rows_are_taken_in_turns(void)
 {
-    enum { M = 70000, N_OUT = 256, N_IN = 8 };
+    enum { M = 1100, N_OUT = FR_LT_MOST_BLOCK + 24, N_IN = 8 };
     fr_two two = fr_lt_case_two("");
     fr_product_setting s = {.back = true, .types = 2}; /* f32 by bf16 */
     fr_product_case p = fr_product_case_init(&two, &s, N_OUT, N_IN);

@@ -37,7 +37,8 @@ static void with_matrix(fr_scratch_shape *shape, const fr_scratch_matrix *matrix
     shape->matrices = matrix;
 }
 
-/* 128 MiB of widened rows at most, at least one, and sums of the backward product where there is more than one slice. */
+/* 512 MiB of widened rows at most, at least one, and sums of the backward product where there is more than one slice, or more rows
+ * than cuBLASLt takes at once. */
 static void rows_are_widened_in_slices(void)
 {
     fr_scratch_shape shape = least();
@@ -47,14 +48,17 @@ static void rows_are_widened_in_slices(void)
     w.on_demand = true;
     CU_ASSERT_EQUAL(bytes_of(shape), 8 + 1000 * 512 * 2);
     w.n_out = 1 << 20;
-    CU_ASSERT_EQUAL(bytes_of(shape), 128 * MIB + 10 * 512 * 4);
+    CU_ASSERT_EQUAL(bytes_of(shape), 512 * MIB + 10 * 512 * 4);
     shape.dtype = FR_F32;
-    CU_ASSERT_EQUAL(bytes_of(shape), 128 * MIB + 10 * 512 * 4);
-    w = (fr_scratch_matrix){1, 4, 100 * MIB, false, true};
-    CU_ASSERT_EQUAL(bytes_of(shape), 400 * (int64_t)MIB + 400 * (int64_t)MIB);
+    CU_ASSERT_EQUAL(bytes_of(shape), 512 * MIB + 10 * 512 * 4);
+    w.on_demand = false;
+    w.n_out = (32 << 10) + 8;
+    CU_ASSERT_EQUAL(bytes_of(shape), 10 * 512 * 4);
+    w = (fr_scratch_matrix){1, 4, 200 * MIB, false, true};
+    CU_ASSERT_EQUAL(bytes_of(shape), 800 * (int64_t)MIB + 800 * (int64_t)MIB);
     w.n_out = 40; /* in bf16 a slice has 16 rows at least */
     shape.dtype = FR_BF16;
-    CU_ASSERT_EQUAL(bytes_of(shape), 16 * 200 * (int64_t)MIB + 400 * (int64_t)MIB);
+    CU_ASSERT_EQUAL(bytes_of(shape), 16 * 400 * (int64_t)MIB + 800 * (int64_t)MIB);
 }
 
 /* On tensor cores, and a group of rows that lies in two of them. */

@@ -17,9 +17,8 @@
 #include "device/matrix.h"
 
 enum {
-    FR_LT_ROWS = 4096, /* at which the library is asked */
-    FR_LT_BYTES =
-        FR_SCRATCH_CUDA_PRODUCTS, /* of the device, for operands, sums and probes */
+    FR_LT_ROWS = 4096,                      /* at which the library is asked */
+    FR_LT_BYTES = FR_SCRATCH_CUDA_PRODUCTS, /* of the device, for operands and probes */
     FR_LT_GRAIN = 8,      /* widths are multiples of it, so that rows are aligned: */
     FR_LT_ALIGNMENT = 16, /* bytes, of operands */
     FR_LT_MOST_BLOCK = 32768, /* rows of a matrix that are multiplied at a time */
@@ -53,7 +52,7 @@ typedef struct fr_lt {
     fr_lt_preference preference;
     fr_lt_pin *pins;
     char *
-        memory; /* [FR_LT_BYTES] of the device: left operands in another type, then sums; or a probe's */
+        memory; /* [FR_LT_BYTES] of the device: left operands in another type, or a probe's */
 } fr_lt;
 
 /**

@@ -4,8 +4,8 @@
  *
  * Forward, a block gives some columns. Backward, it gives a piece of the depth: if there are several, their sums add up in f32, and
  * the last step, which adds what the result holds and rounds, is a product of the own kernels over no depth. A left
- * operand in another type than the weights is converted to theirs first. Both take memory a row, so there are as many rows at a time
- * as lt->memory has room for; no bit depends on that.
+ * operand in another type than the weights is converted to theirs first, as many rows at a time as lt->memory has room for; no bit
+ * depends on that.
  */
 #include "device/cuda/lt_product.h"
 
@@ -28,7 +28,7 @@ typedef struct call {
     int64_t columns;   /* of the result */
     int64_t block;     /* rows of the matrix */
     bool is_converted; /* the left operand, into lt->memory */
-    float *sums;       /* [rows at a time, columns]; NULL: one block is all */
+    float *sums;       /* [m, columns], which may be out; NULL: one block is all */
 } call;
 
 /* ---- blocks -------------------------------------------------------------------------------------- */
@@ -87,35 +87,44 @@ static fr_status begin(call *c)
     return FR_OK;
 }
 
-/* The halves of lt->memory: left operands, and sums. @return rows at a time */
-static int64_t divide_memory(call *c, int64_t m)
+/* Left operands that are converted lie in lt->memory. @return rows at a time */
+static int64_t rows_at_once(call *c, int64_t m)
 {
-    enum { HALF = FR_LT_BYTES / 2 };
-    int64_t rows = m;
     c->is_converted = c->left.dtype != c->shape.in;
-    if (c->is_converted) {
-        rows = fr_min(rows, HALF / (c->depth * (int64_t)fr_dtype_bytes(c->shape.in)));
+    return c->is_converted
+               ? fr_min(m,
+                        FR_LT_BYTES / (c->depth * (int64_t)fr_dtype_bytes(c->shape.in)))
+               : m;
+}
+
+/* Sums of several blocks lie in the result where that holds nothing yet and is f32. */
+static fr_status find_sums(call *c, int64_t m)
+{
+    void *sums = NULL;
+    bool has_several = c->shape.back && c->block < c->w->n_out;
+    if (has_several && c->out.dtype == FR_F32 && c->add.at == NULL) {
+        sums = c->out.at;
+    } else if (has_several) {
+        FR_TRY(fr_cuda_scratch(&c->cuda->base, FR_CUDA_USE_VALUES,
+                               m * c->columns * (int64_t)sizeof(float), &sums));
     }
-    if (c->shape.back && c->block < c->w->n_out) {
-        c->sums = (float *)(void *)(c->cuda->lt->memory + HALF);
-        rows = fr_min(rows, HALF / (c->columns * (int64_t)sizeof(float)));
-    }
-    return rows;
+    c->sums = sums;
+    return FR_OK;
 }
 
 /* out = add + sums, rounded once: the own kernel, for which nothing is left to multiply. */
-static void finish(const call *c, int64_t m, fr_view add, fr_view out)
+static void finish(const call *c, int64_t m)
 {
     fr_product_arguments arguments = {.begun = c->sums,
-                                      .add = add.at,
-                                      .out = out.at,
+                                      .add = c->add.at,
+                                      .out = c->out.at,
                                       .m = m,
                                       .columns = c->columns,
                                       .left_stride = 1,
                                       .weights_stride = 1,
                                       .out_stride = c->columns};
     fr_cuda_start kernel = {.kernel =
-                                FR_KERNEL_product_back_000 + fr_cuda_digits_1(out),
+                                FR_KERNEL_product_back_000 + fr_cuda_digits_1(c->out),
                             .blocks = fr_ceil_div(m, FR_PRODUCT_TILE_ROWS) *
                                       fr_ceil_div(c->columns, FR_PRODUCT_TILE_COLUMNS),
                             .threads = FR_PRODUCT_THREADS,
@@ -141,15 +150,17 @@ static void multiply(const call *c, int64_t row, int64_t m, const void *left,
                              .columns = back ? c->columns : count,
                              .depth = back ? count : c->depth};
     if (c->sums != NULL) {
-        product.add = first > 0 ? c->sums : NULL;
-        product.out = c->sums;
+        float *sums = c->sums + row * c->columns;
+        product.add = first > 0 ? sums : NULL;
+        product.out = sums;
     }
     fr_lt_multiply(c->cuda, c->pin, &product);
 }
 
-static fr_status run(call *c, int64_t m)
+/* By one block, which is read once. */
+static void multiply_all(const call *c, int64_t m, int64_t rows, const void *weights,
+                         int64_t first, int64_t count)
 {
-    int64_t rows = divide_memory(c, m);
     for (int64_t row = 0; row < m; row += rows) {
         int64_t n = fr_min(rows, m - row);
         fr_view left = fr_view_at(c->left, row * c->depth);
@@ -158,16 +169,22 @@ static fr_status run(call *c, int64_t m)
             fr_cuda_save(&c->cuda->base, n * c->depth, left, to);
             left = to;
         }
-        for (int64_t first = 0; first < c->w->n_out; first += c->block) {
-            const void *weights = NULL;
-            int64_t count = fr_min(c->block, c->w->n_out - first);
-            FR_TRY(read_block(c, first, count, &weights));
-            multiply(c, row, n, left.at, weights, first, count);
-        }
-        if (c->sums != NULL) {
-            finish(c, n, fr_view_at(c->add, row * c->columns),
-                   fr_view_at(c->out, row * c->columns));
-        }
+        multiply(c, row, n, left.at, weights, first, count);
+    }
+}
+
+static fr_status run(call *c, int64_t m)
+{
+    int64_t rows = rows_at_once(c, m);
+    FR_TRY(find_sums(c, m));
+    for (int64_t first = 0; first < c->w->n_out; first += c->block) {
+        const void *weights = NULL;
+        int64_t count = fr_min(c->block, c->w->n_out - first);
+        FR_TRY(read_block(c, first, count, &weights));
+        multiply_all(c, m, rows, weights, first, count);
+    }
+    if (c->sums != NULL && c->sums != (const float *)(void *)c->out.at) {
+        finish(c, m);
     }
     return FR_OK;
 }

@@ -6,8 +6,9 @@
 
 #include "device/matrix.h"
 
-/** Memory for widened rows of a matrix. Results do not depend on it. */
-enum { FR_CUDA_SLICE_BYTES = 128 << 20 };
+/** Memory for widened rows of a matrix, and what of a matrix cuBLASLt multiplies at a time (lt.h): each matrix of a layer of 8 billion
+ * weights is one piece in bf16. Results of own kernels do not depend on it. */
+enum { FR_CUDA_SLICE_BYTES = 512 << 20 };
 
 typedef struct fr_cuda_product_way {
     int64_t
