@@ -1,14 +1,14 @@
 /*
  * The operators of one layer in a training step, on the emulated GPU: a stage in the middle of a pipeline, forward and backward
  * over one microbatch, under a prefix. What they ask a GPU for is counted (traffic.cpp, sectors.cpp, cublaslt.cpp): counts.py runs it and
- * reads the counts. An earlier, smaller pass is not counted, so that what happens once is not: products by cuBLASLt
- * are probed then.
+ * reads the counts. An earlier, smaller pass is not counted, so that what happens once is not.
  *
  *   layer_step MODEL ROWS TOKENS PREFIX    MODEL: a folder of make_model.py, with three layers; ROWS of so many TOKENS each
  */
 #define _POSIX_C_SOURCE 200809L /* setenv */
 #include "base/mem.h"
 #include "lt_case.h"
+#include "model/network/products.h"
 #include "support/device_memory.h"
 #include "support/tiny_model.h"
 #include "traffic.h"
@@ -18,6 +18,19 @@
 
 enum { EXPONENT = 40, FIRST_TOKENS = 32 };
 
+/* As a run does at its start. */
+static void settle_products(const fr_tiny *tiny)
+{
+    fr_model_products all = fr_model_products_of(
+        tiny->arch, FR_BF16, fr_device_work(tiny->device, FR_BF16), true);
+    int64_t refused[FR_MODEL_PRODUCTS] = {0};
+    FR_ASSERT_OK(fr_products_try(tiny->device, all.n_of_layers, all.shapes, refused));
+    for (int i = 0; i < all.n_of_layers; i++) {
+        CU_ASSERT_EQUAL(refused[i], 0);
+    }
+    FR_ASSERT_OK(fr_products_settle(tiny->device, all.n, all.shapes, refused));
+}
+
 static fr_tiny open_middle(const char *path, int64_t max_position)
 {
     fr_ctx *ctx = fr_test_ctx();
@@ -25,6 +38,7 @@ static fr_tiny open_middle(const char *path, int64_t max_position)
     FR_ASSERT_OK(fr_weights_open(ctx, path, &tiny.weights));
     tiny.arch = fr_weights_arch(tiny.weights);
     FR_ASSERT_OK(fr_lt_case_open("uncomputed", false, &tiny.device));
+    settle_products(&tiny);
     fr_stage_params params = {.weights = tiny.weights,
                               .device = tiny.device,
                               .dtype = FR_BF16,
@@ -72,16 +86,23 @@ static void run(fr_tiny *tiny, const fr_stage_prefix *prefix, fr_exact_sum *sum)
     CU_ASSERT_EQUAL(n_refused, 0);
 }
 
+/* Counts of an emulated library begin anew. */
+static void forget_of(const char *name, const char *function)
+{
+    void *library = dlopen(name, RTLD_NOW | RTLD_NOLOAD);
+    void *found = library != NULL ? dlsym(library, function) : NULL;
+    CU_ASSERT_PTR_NOT_NULL_FATAL(found);
+    void (*forget)(void) = NULL;
+    memcpy(&forget, &found, sizeof found);
+    forget();
+    (void)dlclose(library);
+}
+
 static void forget(void)
 {
-    void *library = dlopen("libcublasLt.so.13", RTLD_NOW | RTLD_NOLOAD);
-    void *found = library != NULL ? dlsym(library, "fr_emulated_lt_forget") : NULL;
-    CU_ASSERT_PTR_NOT_NULL_FATAL(found);
-    void (*forget_products)(void) = NULL;
-    memcpy(&forget_products, &found, sizeof found);
-    forget_products();
+    forget_of("libcublasLt.so.13", "fr_emulated_lt_forget");
+    forget_of("libcuda.so.1", "fr_emulated_moved_forget");
     fr_traffic_forget();
-    (void)dlclose(library);
 }
 
 static struct {
