@@ -152,6 +152,7 @@ static fr_status read_device(const fr_cli *cli, fr_plan_report *report,
     limits->work = facts.work;
     limits->scratch = facts.scratch;
     limits->device_is_shared = report->ranks_per_device > 1;
+    limits->sums_by_library = facts.sums_by_library;
     limits->products =
         strcmp(report->config->run.products, "own") == 0 ? 0 : facts.products;
     return FR_OK;

@@ -103,7 +103,8 @@ bool fr_device_facts_elsewhere(const char *kind, fr_device_facts *out)
     } KNOWN[] = {{"cuda",
                   {.work = FR_BF16,
                    .scratch = fr_scratch_cuda,
-                   .products = FR_SCRATCH_CUDA_PRODUCTS}},
+                   .products = FR_SCRATCH_CUDA_PRODUCTS,
+                   .sums_by_library = true}},
                  {"cpu", {.in_host_memory = true}}};
     bool is_auto = strcmp(kind, "auto") == 0;
     for (size_t i = 0; i < sizeof KNOWN / sizeof KNOWN[0]; i++) {

@@ -27,6 +27,7 @@ typedef struct fr_device_facts {
         scratch; /* what its operators take for themselves; NULL: what stage_bytes.h says */
     int64_t
         products; /* bytes of its memory that products by a library take, on a machine that has one */
+    bool sums_by_library; /* its ranks may sum over NCCL, which takes memory of it */
 } fr_device_facts;
 
 /**

@@ -254,6 +254,7 @@ static void a_devices_own_memory_decides(void)
     CU_ASSERT_TRUE(needs.bytes > 0);
     int64_t reserved = needs.bytes;
     p.problem.sums_by_library = true; /* which takes its memory beside that */
+    p.problem.limits.sums_by_library = true;
     FR_ASSERT_OK(fr_layout_settle(fr_test_ctx(), &p.problem, &layout, &needs));
     CU_ASSERT_EQUAL(needs.bytes, reserved);
     p.problem.sums_by_library = false;

@@ -107,6 +107,7 @@ static void kinds_are_known_without_being_built_in(void)
     CU_ASSERT_TRUE(!facts.in_host_memory && facts.work == FR_BF16);
     CU_ASSERT_PTR_EQUAL(facts.scratch, fr_scratch_cuda);
     CU_ASSERT_EQUAL(facts.products, 64 << 20);
+    CU_ASSERT_TRUE(facts.sums_by_library);
     CU_ASSERT_EQUAL(facts.bytes + facts.available, 0);
     CU_ASSERT_TRUE(fr_device_facts_elsewhere("auto", &facts) && !facts.in_host_memory);
     CU_ASSERT_TRUE(fr_device_facts_elsewhere("cpu", &facts) && facts.in_host_memory);

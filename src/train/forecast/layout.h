@@ -39,6 +39,7 @@ typedef struct fr_rank_limits {
     int64_t device_memory;        /* bytes of the device's memory, else 0 */
     fr_scratch_function *scratch; /* of its facts */
     int64_t products;             /* fr_forecast_params */
+    bool sums_by_library;         /* of its facts */
     fr_dtype work;                /* of models in bf16 (fr_device_work) */
     bool device_is_shared;        /* by ranks of some node */
     const char *device;           /* its kind (fr_device_settle) */
@@ -53,7 +54,7 @@ typedef struct fr_layout_problem {
     fr_recompute recompute;
     int64_t offload; /* layers of each stage that stay on the host, FR_NONE, or FR_AUTO:
                         as few as fit; none where no device has memory of its own */
-    bool sums_by_library;        /* replicas may sum over NCCL (run.sums) */
+    bool sums_by_library;        /* run.sums lets replicas sum over NCCL */
     int64_t warmup_depth;        /* 0 counts as 1 */
     int64_t stages;              /* that are asked for, or FR_AUTO */
     int64_t replicas;            /* likewise */

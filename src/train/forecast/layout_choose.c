@@ -141,8 +141,9 @@ fr_status fr_layout_forecast_init(fr_ctx *ctx, const fr_layout_problem *problem,
         .device_is_apart = problem->limits.device_is_apart,
         .scratch = problem->limits.scratch,
         .products = problem->limits.products,
-        .sums_by_library =
-            problem->sums_by_library && !problem->limits.device_is_shared,
+        .sums_by_library = problem->sums_by_library &&
+                           problem->limits.sums_by_library &&
+                           !problem->limits.device_is_shared,
         .n_tasks = n_tasks,
         .tasks = out->tasks,
         .machine = problem->machine};

@@ -124,6 +124,7 @@ fr_status fr_rank_limits_find(fr_ctx *ctx, fr_group *world, const char *device,
                             .device_memory = least[3],
                             .scratch = facts.scratch,
                             .products = most[1],
+                            .sums_by_library = facts.sums_by_library,
                             .work = (fr_dtype)least[4],
                             .device_is_shared = least[5] == 0,
                             .device = device};
