@@ -23,7 +23,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 static const fr_option OPTIONS[] = {
     {"ranks", "N", "number of ranks of the run (required)"},
@@ -153,8 +152,7 @@ static fr_status read_device(const fr_cli *cli, fr_plan_report *report,
     limits->scratch = facts.scratch;
     limits->device_is_shared = report->ranks_per_device > 1;
     limits->sums_by_library = facts.sums_by_library;
-    limits->products =
-        strcmp(report->config->run.products, "own") == 0 ? 0 : facts.products;
+    limits->products = fr_config_own_products(report->config) ? 0 : facts.products;
     return FR_OK;
 }
 

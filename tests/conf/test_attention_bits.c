@@ -33,20 +33,6 @@ static void each_variant(void (*run_on)(void (*)(fr_device *, void *), void *),
     }
 }
 
-/* `rows` rows of each buffer from `first` on, taken over from the case `from` at its row 0. */
-static void copy_inputs(const fr_attention_case *from, fr_attention_case *to,
-                        int64_t first, int64_t rows)
-{
-    const fr_attention_params *p = &to->params;
-    int64_t width = p->n_heads * p->head_dim;
-    size_t q_bytes = (size_t)(rows * p->q_stride) * sizeof(float);
-    size_t key_bytes = (size_t)(rows * p->kv_stride) * sizeof(float);
-    memcpy(to->q + first * p->q_stride, from->q, q_bytes);
-    memcpy(to->k + first * p->kv_stride, from->k, key_bytes);
-    memcpy(to->v + first * p->kv_stride, from->v, key_bytes);
-    memcpy(to->d_o + first * width, from->d_o, (size_t)(rows * width) * sizeof(float));
-}
-
 static void run(fr_isa isa, int n_threads, fr_attention_case *c)
 {
     fr_device *device = fr_test_device(isa, n_threads);
@@ -98,7 +84,7 @@ static void check_placement(fr_isa isa, const fr_attention_shape *shape,
     fr_attention_case_score(packed, scores);
     run(isa, 1, alone);
     for (int i = 0; i < 3; i++) {
-        copy_inputs(alone, packed, FIRST[i], FR_UNIT_ROWS);
+        fr_attention_case_copy_inputs(alone, packed, FIRST[i], FR_UNIT_ROWS);
     }
     for (int n_threads = 1; n_threads <= MAX_THREADS; n_threads++) {
         run(isa, n_threads, packed);

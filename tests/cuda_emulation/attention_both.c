@@ -204,21 +204,6 @@ static void assert_unit(const fr_both *got, const fr_both *wanted, int64_t first
     fr_both_assert_rows(got, wanted, DPREFIX_V, unit, 1, prefix);
 }
 
-/* The inputs of `from`'s rows, to row `first` of `to`. */
-static void copy_inputs(const fr_attention_case *from, fr_attention_case *to,
-                        int64_t first)
-{
-    const fr_attention_params *p = &to->params;
-    int64_t width = p->n_heads * p->head_dim;
-    size_t q_bytes = (size_t)(FR_UNIT_ROWS * p->q_stride) * sizeof(float);
-    size_t key_bytes = (size_t)(FR_UNIT_ROWS * p->kv_stride) * sizeof(float);
-    memcpy(to->q + first * p->q_stride, from->q, q_bytes);
-    memcpy(to->k + first * p->kv_stride, from->k, key_bytes);
-    memcpy(to->v + first * p->kv_stride, from->v, key_bytes);
-    memcpy(to->d_o + first * width, from->d_o,
-           (size_t)(FR_UNIT_ROWS * width) * sizeof(float));
-}
-
 void fr_both_assert_unit_alone(const fr_two *two, const fr_attention_shape *shape,
                                const fr_attention_scores *scores, fr_dtype dtype)
 {
@@ -232,7 +217,7 @@ void fr_both_assert_unit_alone(const fr_two *two, const fr_attention_shape *shap
     fr_attention_case *small = fr_attention_case_create(shape, FR_UNIT_SEGMENTS, alone);
     fr_attention_case *large =
         fr_attention_case_create(shape, 3 * FR_UNIT_SEGMENTS, many);
-    copy_inputs(small, large, FIRST);
+    fr_attention_case_copy_inputs(small, large, FIRST, FR_UNIT_ROWS);
     fr_attention_case_score(small, scores);
     fr_attention_case_score(large, scores);
     fr_both a = fr_both_open(two, small, dtype, 0);

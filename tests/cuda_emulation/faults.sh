@@ -147,9 +147,7 @@ barriers() {
 
 attention() {
     fault attend-row-of-32 "cuda_attention:first_rows_alone" device/cuda/kernels_attention.cu \
-        'for (int mask = 8; mask > 0; mask /= 2) {
-        x = x + ' 'for (int mask = 16; mask > 0; mask /= 2) {
-        x = x + '
+        'enum { LANES = 16 };' 'enum { LANES = 32 };'
     fault attend-wrong-slope "cuda_attention:scores" device/cuda/kernels_attention.cu \
         'attend_slope(a, attend_kv_head() * a.group + pair.head)' 'attend_slope(a, attend_kv_head() + pair.head)'
     fault attend-wrong-head "cuda_attention:rows_by_fours" device/cuda/attention_sees.cuh \
@@ -195,11 +193,9 @@ attention_tensor() {
     fault attend-tensor-swizzle-of-others "cuda_attention_tensor:layouts_and_scores" device/cuda/attention_tensor.cuh \
         'fr_chunk_place<CHUNKS>(row, chunk));' 'fr_chunk_place<CHUNKS>(row + 1, chunk) - CHUNKS * FR_CHUNK);'
     fault attend-tensor-sum-of-a-lane "cuda_attention_tensor:scores" device/cuda/kernels_attention_tensor.cu \
-        'float sum = sum_of_row(state.sum[tile][half]);' 'float sum = state.sum[tile][half];'
+        'float sum = attend_sum<LANES>(state.sum[tile][half]);' 'float sum = state.sum[tile][half];'
     fault attend-tensor-row-of-8 "cuda_attention_tensor:first_rows_alone" device/cuda/kernels_attention_tensor.cu \
-        'for (int mask = 2; mask > 0; mask /= 2) {
-        x += ' 'for (int mask = 4; mask > 0; mask /= 2) {
-        x += '
+        'enum { LANES = 4 };' 'enum { LANES = 8 };'
     fault attend-tensor-not-scaled-down "cuda_attention_tensor:scores" device/cuda/kernels_attention_tensor.cu \
         '[2 * half + i % 2] *= factor;' '[2 * half + i % 2] *= 1.0F;'
     fault attend-tensor-without-delta "cuda_attention_tensor:scores" device/cuda/kernels_attention_tensor_back.cu \
@@ -210,8 +206,8 @@ attention_tensor() {
         'int chunk = state.part * S::PART / FR_CHUNK;' 'int chunk = 0;'
     fault attend-tensor-rows-of-another-stage "cuda_attention_tensor:layouts_and_scores" device/cuda/kernels_attention_tensor_back.cu \
         'facts + step % 2 * S::STEP);' 'facts);'
-    fault attend-tensor-queries-begin-late "cuda_attention_tensor:layouts_and_scores" device/cuda/kernels_attention_tensor_back.cu \
-        'out.row = token * all.base.group / STEP * STEP;' 'out.row = token * all.base.group / STEP * STEP + STEP;'
+    fault attend-tensor-queries-begin-late "cuda_attention_tensor:layouts_and_scores cuda_attention:scores" device/cuda/attention_sees.cuh \
+        '{token * a.group / STEP * STEP, tokens * a.group}' '{token * a.group / STEP * STEP + STEP, tokens * a.group}'
     fault attend-tensor-tiles-of-forward "cuda_attention_tensor:layouts_and_scores" device/cuda/attention_size.c \
         'size.rows = back ? of->rows_back : of->rows;' 'size.rows = of->rows;'
     fault attend-tensor-prefix-cut "cuda_attention_tensor:prefixes_are_rounded" device/cuda/attention_tensor.cuh \

@@ -17,8 +17,6 @@
 #include <cstdio>
 #include <cstring>
 #include <dlfcn.h>
-#include <memory>
-#include <unordered_map>
 
 namespace
 {
@@ -40,11 +38,7 @@ struct byte {
 enum { PAGE = 4096, NEAR = 64, MOST_PAGES = 2048 };
 using page = std::array<byte, PAGE>;
 
-std::unordered_map<uintptr_t, std::unique_ptr<page>> pages;
-struct {
-    uintptr_t number;
-    page *found;
-} near[NEAR];
+fr_pages<page, NEAR> pages;
 uint32_t launch_seen; /* the first run of the launch that the pages are about */
 
 /* Accesses of earlier launches matter no more, so their memory may go. */
@@ -53,24 +47,12 @@ void begin_launch(void)
     launch_seen = fr_emulated.first_run;
     if (pages.size() > MOST_PAGES) {
         pages.clear();
-        for (auto &n : near) {
-            n = {0, nullptr};
-        }
     }
 }
 
 byte *find(uintptr_t at)
 {
-    uintptr_t number = at / PAGE;
-    auto &n = near[number % NEAR];
-    if (n.number != number || n.found == nullptr) {
-        std::unique_ptr<page> &p = pages[number];
-        if (p == nullptr) {
-            p = std::make_unique<page>();
-        }
-        n = {number, p.get()};
-    }
-    return &(*n.found)[at % PAGE];
+    return &(*pages.find(at / PAGE))[at % PAGE];
 }
 
 bool is_before(const access &a, const access &b)

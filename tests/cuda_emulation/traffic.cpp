@@ -17,9 +17,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <map>
-#include <memory>
 #include <string>
-#include <unordered_map>
 
 namespace
 {
@@ -47,11 +45,7 @@ struct counter {
     total *sum = nullptr;
     uint64_t tiles = 0; /* before that launch */
     uint64_t fused = 0;
-    std::unordered_map<uintptr_t, std::unique_ptr<page>> pages;
-    struct {
-        uintptr_t number;
-        page *found;
-    } near[NEAR] = {};
+    fr_pages<page, NEAR> pages;
 
     void end_launch(void)
     {
@@ -62,9 +56,6 @@ struct counter {
         tiles = fr_emulated_tiles;
         fused = fr_emulated_fused;
         pages.clear();
-        for (auto &n : near) {
-            n.found = nullptr;
-        }
     }
 
     /* The first thing that a kernel does is to read its arguments. */
@@ -76,23 +67,10 @@ struct counter {
         sum->launches++;
     }
 
-    page *find(uintptr_t number)
-    {
-        auto &n = near[number % NEAR];
-        if (n.number != number || n.found == nullptr) {
-            std::unique_ptr<page> &p = pages[number];
-            if (p == nullptr) {
-                p = std::make_unique<page>();
-            }
-            n = {number, p.get()};
-        }
-        return n.found;
-    }
-
     void touch(uintptr_t at, size_t bytes, bool writes)
     {
         for (uintptr_t i = at / SECTOR; i <= (at + bytes - 1) / SECTOR; i++) {
-            page *p = find(i / (PAGE / SECTOR));
+            page *p = pages.find(i / (PAGE / SECTOR));
             size_t bit = i % (PAGE / SECTOR);
             if (writes) {
                 sum->written += p->wrote[bit] ? 0 : 1;

@@ -170,3 +170,16 @@ void fr_attention_case_backward(fr_device *device, fr_attention_case *c,
         device, &c->params, fr_host_view(c->q), fr_host_view(c->k), fr_host_view(c->v),
         fr_host_view(c->o), fr_host_f32(c->lse), fr_host_view(c->d_o), &gradients));
 }
+
+void fr_attention_case_copy_inputs(const fr_attention_case *from, fr_attention_case *to,
+                                   int64_t first, int64_t rows)
+{
+    const fr_attention_params *p = &to->params;
+    int64_t width = p->n_heads * p->head_dim;
+    size_t q_bytes = (size_t)(rows * p->q_stride) * sizeof(float);
+    size_t key_bytes = (size_t)(rows * p->kv_stride) * sizeof(float);
+    memcpy(to->q + first * p->q_stride, from->q, q_bytes);
+    memcpy(to->k + first * p->kv_stride, from->k, key_bytes);
+    memcpy(to->v + first * p->kv_stride, from->v, key_bytes);
+    memcpy(to->d_o + first * width, from->d_o, (size_t)(rows * width) * sizeof(float));
+}

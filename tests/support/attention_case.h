@@ -86,6 +86,9 @@ fr_attention_case *fr_attention_case_create(const fr_attention_shape *shape,
                                             int n_segments, const fr_segment *segments);
 /** From plain attention, which `create` gives, to these scores. Slopes are 2^(-8 (h + 1) / H), as BLOOM's. */
 void fr_attention_case_score(fr_attention_case *c, const fr_attention_scores *scores);
+/** `rows` rows of q, k, v and d_o from row 0 on, to rows `first` on of another case of the same shape. */
+void fr_attention_case_copy_inputs(const fr_attention_case *from, fr_attention_case *to,
+                                   int64_t first, int64_t rows);
 void fr_attention_case_destroy(fr_attention_case **c);
 
 /** Run the operator forward; backward, for all gradients or those of the prefix alone. */

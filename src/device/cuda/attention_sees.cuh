@@ -36,6 +36,24 @@ FR_DEVICE float attend_slope(const fr_attend &a, int head)
                                     static_cast<double>(a.slopes_H[head]));
 }
 
+/* Between the LANES threads of a row, which are neighbours in a warp. */
+template <int LANES> FR_DEVICE float attend_largest(float x)
+{
+    FR_UNROLL
+    for (int mask = LANES / 2; mask > 0; mask /= 2) {
+        x = v8_max(v8_set(x), v8_set(fr_from_xor(x, mask))).lane;
+    }
+    return x;
+}
+template <int LANES> FR_DEVICE float attend_sum(float x)
+{
+    FR_UNROLL
+    for (int mask = LANES / 2; mask > 0; mask /= 2) {
+        x += fr_from_xor(x, mask);
+    }
+    return x;
+}
+
 /** m ln 2 + ln l, by the CPU's formula; l >= 1, infinite or NaN. */
 FR_DEVICE float attend_lse(float largest, float sum)
 {
@@ -73,6 +91,13 @@ FR_DEVICE attend_query attend_query_of(const fr_attend &a,
     return out;
 }
 
+/** The token, from the tile's first one on, and the head of a row; of the last row for those beyond. */
+FR_DEVICE attend_pair attend_pair_within(const fr_attend &a, const attend_query &query,
+                                         int row)
+{
+    return attend_pair_of(a.group, query.head, attend_least(row, query.n - 1));
+}
+
 /** The tile's rows in a buffer of query rows. */
 template <typename T>
 FR_DEVICE attend_rows<T> attend_rows_of(const fr_attend &a, const attend_query &query,
@@ -104,11 +129,12 @@ FR_DEVICE attend_rows<T> attend_keys_of(const fr_attend &a, const void *buffer,
     return out;
 }
 
-/** Key steps of a run that a query tile sees: they are counted from the run's first key. */
+/** Steps [begin, end) of what passes by a tile, none if begin >= end. */
 struct attend_steps {
     int begin;
     int end;
 };
+/** Of a run's keys that a query tile sees: counted from the run's first key. */
 template <int STEP>
 FR_DEVICE attend_steps attend_steps_of(const fr_attend_run &run,
                                        const attend_query &query)
@@ -121,6 +147,25 @@ FR_DEVICE attend_steps attend_steps_of(const fr_attend_run &run,
     if (run.causal != 0 && run.lead + query.last + 1 < run.count) {
         out.end = run.lead + query.last + 1;
     }
+    return out;
+}
+
+/** Of a segment's query rows that see keys of a tile: counted from the segment's first row. */
+template <int STEP>
+FR_DEVICE attend_steps attend_view_steps(const fr_attend &a, const fr_attend_keys &keys,
+                                         const fr_attend_view &view)
+{
+    const fr_attend_segment *segment = a.segments + view.segment;
+    const fr_attend_run &run = segment->runs[view.run];
+    int index = keys.index + view.shift;
+    int first = index > 0 ? index : 0;
+    int end = attend_least(index + keys.count, run.count);
+    int token = run.causal != 0 && first > run.lead ? first - run.lead : 0;
+    int tokens = first < end ? segment->q_count : 0;
+    if (run.window > 0) {
+        tokens = attend_least(tokens, end - 1 - run.lead + run.window);
+    }
+    attend_steps out = {token * a.group / STEP * STEP, tokens * a.group};
     return out;
 }
 

@@ -155,6 +155,7 @@ FR_DEVICE void attend_over_keys(const fr_attend &a, const attend_query &query,
         }
         goes_on = walk.run < n_runs;
     }
+    fr_copies_close(); /* of the tile's own rows, if there was no step */
     fr_copies_await<0>();
 }
 

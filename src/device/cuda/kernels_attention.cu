@@ -11,6 +11,8 @@
 namespace
 {
 
+enum { LANES = 16 }; /* threads that have a row */
+
 /** Shared memory of a block; `passing` is a chunk of keys or of values. */
 struct forward_parts {
     float *q;
@@ -42,24 +44,6 @@ template <int CHUNKS> struct forward_state {
     float o[CHUNKS][N][4];
 };
 
-/* Between the 16 threads of a row. */
-FR_DEVICE float largest_of_row(float x)
-{
-    FR_UNROLL
-    for (int mask = 8; mask > 0; mask /= 2) {
-        x = v8_max(v8_set(x), v8_set(fr_from_xor(x, mask))).lane;
-    }
-    return x;
-}
-FR_DEVICE float sum_of_row(float x)
-{
-    FR_UNROLL
-    for (int mask = 8; mask > 0; mask /= 2) {
-        x = x + fr_from_xor(x, mask);
-    }
-    return x;
-}
-
 /* Products of a row with the keys `lane` and `lane` + 16 become weights, relative to the row's maximum so far. Returns the factor
  * by which what was summed before has to be scaled down to it. */
 template <int CHUNKS>
@@ -82,7 +66,7 @@ FR_DEVICE float soften_row(const fr_attend &a, const attend_step &step, int i,
     }
     float before = state.largest[i];
     float now = v8_max(v8_set(product[0]), v8_set(product[1])).lane;
-    now = v8_max(v8_set(before), v8_set(largest_of_row(now))).lane;
+    now = v8_max(v8_set(before), v8_set(attend_largest<LANES>(now))).lane;
     float total = 0.0F;
     FR_UNROLL
     for (int e = 0; e < 2; e++) {
@@ -93,7 +77,7 @@ FR_DEVICE float soften_row(const fr_attend &a, const attend_step &step, int i,
     /* as long as a row has seen no key, both are -infinity */
     float factor = now == before ? 1.0F : v8_exp2(v8_set(before - now)).lane;
     state.largest[i] = now;
-    state.sum[i] = state.sum[i] * factor + sum_of_row(total);
+    state.sum[i] = state.sum[i] * factor + attend_sum<LANES>(total);
     return factor;
 }
 
@@ -183,8 +167,7 @@ template <typename T, int CHUNKS> FR_DEVICE void attend(const fr_attend &a)
     attend_keep<CHUNKS>(a, attend_rows_of<T>(a, state.query, a.q, a.q_stride), ROWS,
                         a.scale, state.parts.q);
     if (fr_thread() < ROWS) {
-        int row = attend_least(fr_thread(), state.query.n - 1);
-        attend_pair pair = attend_pair_of(a.group, state.query.head, row);
+        attend_pair pair = attend_pair_within(a, state.query, fr_thread());
         state.parts.tokens[fr_thread()] = pair.token;
         state.parts.slopes[fr_thread()] =
             attend_slope(a, attend_kv_head() * a.group + pair.head);

@@ -157,8 +157,7 @@ FR_DEVICE query_state<CHUNKS> query_start(const fr_attend_back &all)
                         state.ROWS, 1.0F, state.parts.own_b);
     if (fr_thread() < state.ROWS) {
         int row = fr_thread();
-        attend_pair pair = attend_pair_of(a.group, state.query.head,
-                                          attend_least(row, state.query.n - 1));
+        attend_pair pair = attend_pair_within(a, state.query, row);
         int head = attend_kv_head() * a.group + pair.head;
         int64_t token = state.query.segment->q_first + state.query.token + pair.token;
         const float *stats = all.stats_TH2 + 2 * (token * a.n_heads + head);
@@ -236,8 +235,7 @@ FR_DEVICE void weigh_queries(const fr_attend_back &all, const back_step &step,
     int end = attend_least(first + state.N, state.keys->count);
     FR_ROLLED
     for (int column = attend_lane(); column < FR_ATTEND_STEP; column += 16) {
-        attend_pair at = attend_pair_of(a.group, step.query.head,
-                                        attend_least(column, step.query.n - 1));
+        attend_pair at = attend_pair_within(a, step.query, column);
         int token = step.query.token + at.token;
         int head = attend_kv_head() * a.group + at.head;
         const float *stats =
@@ -342,22 +340,8 @@ FR_DEVICE void take_view(const fr_attend_back &all, const fr_attend_view &view,
     const fr_attend_segment *segment = a.segments + view.segment;
     step.run = segment->runs + view.run;
     step.index = state.keys->index + view.shift;
-    int first = step.index > 0 ? step.index : 0;
-    int end = step.index + state.keys->count;
-    end = end < step.run->count ? end : step.run->count;
-    if (first >= end) {
-        return;
-    }
-    int token = 0;
-    int tokens = segment->q_count;
-    if (step.run->causal != 0 && first > step.run->lead) {
-        token = first - step.run->lead;
-    }
-    if (step.run->window > 0 && end - 1 - step.run->lead + step.run->window < tokens) {
-        tokens = end - 1 - step.run->lead + step.run->window;
-    }
-    for (int row = token * a.group / FR_ATTEND_STEP * FR_ATTEND_STEP;
-         row < tokens * a.group; row += FR_ATTEND_STEP) {
+    attend_steps rows = attend_view_steps<FR_ATTEND_STEP>(a, *state.keys, view);
+    for (int row = rows.begin; row < rows.end; row += FR_ATTEND_STEP) {
         step.query = attend_query_of(a, segment, row, FR_ATTEND_STEP);
         take_queries<T, CHUNKS>(all, step, state);
     }

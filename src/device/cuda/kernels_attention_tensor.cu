@@ -11,6 +11,8 @@
 namespace
 {
 
+enum { LANES = 4 }; /* threads that have a row */
+
 template <int DIM> struct forward {
     enum {
         ROWS = FR_ATTEND_TENSOR_ROWS(DIM),
@@ -26,24 +28,6 @@ template <int DIM> struct forward {
     float sum[TILES][2];
     float o[TILES][CHUNKS][4];
 };
-
-/* Between the four lanes of a row. */
-FR_DEVICE float largest_of_row(float x)
-{
-    FR_UNROLL
-    for (int mask = 2; mask > 0; mask /= 2) {
-        x = v8_max(v8_set(x), v8_set(fr_from_xor(x, mask))).lane;
-    }
-    return x;
-}
-FR_DEVICE float sum_of_row(float x)
-{
-    FR_UNROLL
-    for (int mask = 2; mask > 0; mask /= 2) {
-        x += fr_from_xor(x, mask);
-    }
-    return x;
-}
 
 /* Of capped or sloping scores one is computed after the other, as the numbers take turns at the first place: all at once
  * would take more registers and much more code. */
@@ -102,7 +86,7 @@ FR_DEVICE void soften(const fr_attend &a, const attend_walk &walk, int tile, int
     float largest = score_row(a, seen, walk.start - run.lead - row.token, row.slope,
                               half, products);
     float before = state.largest[tile][half];
-    float now = v8_max(v8_set(before), v8_set(largest_of_row(largest))).lane;
+    float now = v8_max(v8_set(before), v8_set(attend_largest<LANES>(largest))).lane;
     /* as long as a row has seen no key, its maximum is -infinity */
     float base = now > -INFINITY ? now : 0.0F;
     float factor = fr_exp2_near(before - base);
@@ -135,12 +119,6 @@ FR_DEVICE void take_step(const fr_attend &a, const attend_walk &walk,
     attend_tensor_add<S::CHUNKS>(products, stage + S::STEP * DIM, 0, state.o);
 }
 
-/* Which token and head a row of the tile is; the last row for those beyond. */
-FR_DEVICE attend_pair pair_of(const fr_attend &a, const attend_query &query, int row)
-{
-    return attend_pair_of(a.group, query.head, attend_least(row, query.n - 1));
-}
-
 /* o / l and m ln 2 + ln l. */
 template <int DIM>
 FR_DEVICE void finish(const fr_attend &a, const forward<DIM> &state, int row, int tile,
@@ -148,10 +126,10 @@ FR_DEVICE void finish(const fr_attend &a, const forward<DIM> &state, int row, in
 {
     const attend_query &query = state.query;
     bool is_row = row < query.n;
-    attend_pair pair = pair_of(a, query, row);
+    attend_pair pair = attend_pair_within(a, query, row);
     int64_t at = (query.segment->q_first + query.token + pair.token) * a.n_heads +
                  attend_kv_head() * a.group + pair.head;
-    float sum = sum_of_row(state.sum[tile][half]);
+    float sum = attend_sum<LANES>(state.sum[tile][half]);
     attend_tensor_write(a, state.o[tile], half, 1.0F / sum, 0, is_row,
                         static_cast<fr_bf16 *>(a.o_THK) + at * DIM);
     if (is_row && a.lse_TH != nullptr && attend_tensor_column() == 0) {
@@ -174,7 +152,7 @@ template <int DIM> FR_DEVICE void attend(const fr_attend &a)
     fr_attend_row *rows =
         reinterpret_cast<fr_attend_row *>(shared + (S::ROWS + 4 * S::STEP) * DIM);
     if (fr_thread() < S::ROWS) {
-        attend_pair pair = pair_of(a, state.query, fr_thread());
+        attend_pair pair = attend_pair_within(a, state.query, fr_thread());
         fr_attend_row fact = {state.query.token + pair.token,
                               attend_slope(a, attend_kv_head() * a.group + pair.head)};
         rows[fr_thread()] = fact;

@@ -102,6 +102,19 @@ FR_DEVICE row_fact fact_of(const fr_attend_back &all, const attend_query &query,
     return out;
 }
 
+/* So many query rows and their dO begin to come, to two tiles that follow each other. */
+template <int DIM>
+FR_DEVICE void bring_rows(const fr_attend_back &all, const attend_query &query, int n,
+                          fr_bf16 *tiles)
+{
+    const fr_attend &a = all.base;
+    int64_t width = static_cast<int64_t>(a.n_heads) * a.head_dim;
+    attend_bring<back<DIM>::CHUNKS>(
+        a, attend_rows_of<fr_bf16>(a, query, a.q, a.q_stride), n, tiles);
+    attend_bring<back<DIM>::CHUNKS>(
+        a, attend_rows_of<fr_bf16>(a, query, all.do_THK, width), n, tiles + n * DIM);
+}
+
 /* ---- dQ ---------------------------------------------------------------------------------------- */
 
 template <int DIM> struct query_state {
@@ -149,18 +162,11 @@ FR_DEVICE query_state<DIM> query_start(const fr_attend_back &all, fr_bf16 *share
     state.query =
         attend_query_of(a, a.segments + tile.segment, tile.index * S::ROWS, S::ROWS);
     state.q = shared + first * DIM;
-    attend_bring<S::CHUNKS>(a, attend_rows_of<fr_bf16>(a, state.query, a.q, a.q_stride),
-                            S::ROWS, shared);
-    attend_bring<S::CHUNKS>(
-        a,
-        attend_rows_of<fr_bf16>(a, state.query, all.do_THK,
-                                static_cast<int64_t>(a.n_heads) * a.head_dim),
-        S::ROWS, shared + S::OWN);
+    bring_rows<DIM>(all, state.query, S::ROWS, shared);
     FR_UNROLL
     for (int half = 0; half < 2; half++) {
         int row = first + 8 * half + attend_tensor_row();
-        state.pair[half] = attend_pair_of(a.group, state.query.head,
-                                          attend_least(row, state.query.n - 1));
+        state.pair[half] = attend_pair_within(a, state.query, row);
         state.row[half] = fact_of(all, state.query, state.pair[half]);
     }
     return state;
@@ -220,19 +226,10 @@ FR_DEVICE query_walk enter_view(const fr_attend_back &all, const fr_attend_keys 
     query_walk out = {view, 0, 0};
     for (; out.view < keys.n_views; out.view++) {
         const fr_attend_view &of = all.views[keys.first_view + out.view];
-        const fr_attend_segment *segment = all.base.segments + of.segment;
-        const fr_attend_run &run = segment->runs[of.run];
-        int index = keys.index + of.shift;
-        int first = index > 0 ? index : 0;
-        int end = attend_least(index + keys.count, run.count);
-        int token = run.causal != 0 && first > run.lead ? first - run.lead : 0;
-        int tokens = segment->q_count;
-        if (run.window > 0) {
-            tokens = attend_least(tokens, end - 1 - run.lead + run.window);
-        }
-        out.row = token * all.base.group / STEP * STEP;
-        out.end = tokens * all.base.group;
-        if (first < end && out.row < out.end) {
+        attend_steps rows = attend_view_steps<STEP>(all.base, keys, of);
+        out.row = rows.begin;
+        out.end = rows.end;
+        if (out.row < out.end) {
             break;
         }
     }
@@ -257,16 +254,9 @@ FR_DEVICE void bring_queries(const fr_attend_back &all, const fr_attend_keys &ke
     const fr_attend_view &view = all.views[keys.first_view + walk.view];
     const fr_attend_segment *segment = a.segments + view.segment;
     attend_query query = attend_query_of(a, segment, walk.row, S::STEP);
-    attend_bring<S::CHUNKS>(a, attend_rows_of<fr_bf16>(a, query, a.q, a.q_stride),
-                            S::STEP, tiles);
-    attend_bring<S::CHUNKS>(
-        a,
-        attend_rows_of<fr_bf16>(a, query, all.do_THK,
-                                static_cast<int64_t>(a.n_heads) * a.head_dim),
-        S::STEP, tiles + S::STEP * DIM);
+    bring_rows<DIM>(all, query, S::STEP, tiles);
     if (fr_thread() < S::STEP) {
-        attend_pair pair =
-            attend_pair_of(a.group, query.head, attend_least(fr_thread(), query.n - 1));
+        attend_pair pair = attend_pair_within(a, query, fr_thread());
         row_fact row = fact_of(all, query, pair);
         int token = query.token + pair.token;
         attend_range seen = attend_range_of(segment->runs[view.run], token);
@@ -379,6 +369,7 @@ template <int DIM> FR_DEVICE void key_back(const fr_attend_back &all)
         }
         goes_on = walk.view < keys.n_views;
     }
+    fr_copies_close(); /* of the tile's own rows, if there was no step */
     fr_copies_await<0>();
     if (first < keys.count && keys.is_prefix != 0) {
         write_keys(a, state, static_cast<int64_t>(a.n_kv_heads) * DIM,

@@ -13,6 +13,7 @@
 
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { FR_AUTO = 0 };  /* `auto` of an integer key that accepts it */
 enum { FR_NONE = -1 }; /* `none` of one that accepts it */
@@ -139,6 +140,12 @@ typedef struct fr_config {
     int n_swept; /* keys that the sweep varied; 0: no sweep */
     int swept[FR_MAX_SWEPT];
 } fr_config;
+
+/** Whether run.products keeps a library out of products. */
+static inline bool fr_config_own_products(const fr_config *config)
+{
+    return strcmp(config->run.products, "own") == 0;
+}
 
 /**
  * Read and check a config file. `sets` are overrides "KEY=VALUE" (`tasks.NAME.optimizer.lr=1e-2`). They are checked by the

@@ -70,8 +70,7 @@ static fr_status look_at_device(state *s)
     fr_device_params params = {.kind = s->config->run.device,
                                .n_threads = 1,
                                .node_rank = fr_group_node_rank(s->world),
-                               .own_products =
-                                   strcmp(s->config->run.products, "own") == 0};
+                               .own_products = fr_config_own_products(s->config)};
     fr_device_facts facts;
     FR_TRY(fr_device_check_kind(s->ctx, "run.device", params.kind));
     FR_TRY(fr_device_settle(s->ctx, params.kind, params.node_rank, &params.kind));
@@ -201,8 +200,8 @@ static fr_status look_at_model(state *s, fr_preflight_report *out)
     fr_rank_limits limits;
     const char *device = NULL;
     FR_TRY(common_device(s, &device));
-    bool own_products = strcmp(s->config->run.products, "own") == 0;
-    FR_TRY(fr_rank_limits_find(s->ctx, s->world, device, own_products, &limits));
+    FR_TRY(fr_rank_limits_find(s->ctx, s->world, device,
+                               fr_config_own_products(s->config), &limits));
     FR_TRY(fr_group_allreduce(s->world, FR_MAX, &n_layers, 1));
     out->n_digests = n_layers > 0 ? n_layers + 1 : 0;
     status = FR_OK;

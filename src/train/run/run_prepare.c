@@ -278,8 +278,7 @@ static fr_status load_session(fr_run_state *run)
     fr_session *s = &run->session;
     fr_session_params params = {.precision = run->config->run.precision,
                                 .quantised = run->config->base.quantised,
-                                .own_products =
-                                    strcmp(run->config->run.products, "own") == 0,
+                                .own_products = fr_config_own_products(run->config),
                                 .links = run->config->run.links,
                                 .sums = run->config->run.sums,
                                 .threads = run->config->run.threads,
