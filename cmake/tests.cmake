@@ -41,6 +41,9 @@ function(fr_test_properties test kind processors)
     set(timeout_cluster 180)
     set(timeout_lint 60)
     set(timeout ${timeout_${kind}})
+    if(kind MATCHES "^(e2e|walled)$") # runs of a few steps: most of the time ranks start and end, and processors are idle
+        set(processors 1)
+    endif()
     if(FORERUN_SANITIZE) # several times slower, more on a busy machine
         math(EXPR timeout "5 * ${timeout}")
     endif()

@@ -80,7 +80,7 @@ enter() {
     home=$(chroot "$root" getent passwd "$user" | cut -d: -f6)
     mount_system "$root"
     for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY PIP_INDEX_URL PIP_DEFAULT_TIMEOUT \
-        CI FORERUN_FETCH FORERUN_JOBS QUICKSTART_STEPS; do
+        CFLAGS CI CXXFLAGS FORERUN_FETCH FORERUN_JOBS QUICKSTART_STEPS; do
         [ -z "${!name+set}" ] || environment+=("$name=${!name}")
     done
     if [ -f "$root/etc/host-certificates.crt" ]; then

@@ -23,6 +23,7 @@ isolate() {
     fi
     export TMPDIR=$folder
     . "$SOURCE/tests/e2e/common.sh"
+    TMPDIR=$folder # whole: other users write to it, too
     trap 'end_children $$; rm -rf "$work"' EXIT
 }
 

@@ -5,6 +5,13 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/forerun test.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 . "$SOURCE/launch/mpi-env.sh"
 
+# own_temporary_files: in $work, mpirun's too; one that ends may remove the folder that another, of another test, has just made.
+own_temporary_files() {
+    mkdir -p "$work/tmp"
+    export TMPDIR=$work/tmp
+}
+own_temporary_files
+
 fail() {
     echo "FAILED: $*" >&2
     exit 1
@@ -30,8 +37,7 @@ says() {
 }
 
 # side_by_side FUNCTION ARGUMENT...: the function runs once for each argument, all at the same time, for runs that leave processors
-# idle. Each has a folder $work of its own, with a copy of what $work holds now; mpirun keeps its files there too, since one that ends
-# may remove the folder that another has just made.
+# idle. Each has a folder $work of its own, with a copy of what $work holds now.
 side_by_side() {
     local function=$1 shared=$work argument n=0 failed=0 pid pids=()
     shift
@@ -40,7 +46,7 @@ side_by_side() {
         (
             mkdir "$shared/side-$n"
             work=$shared/side-$n
-            export TMPDIR=$work
+            own_temporary_files
             find "$shared" -mindepth 1 -maxdepth 1 ! -name 'side-*' -exec cp -r -t "$work" {} +
             "$function" "$argument"
         ) &
@@ -95,11 +101,12 @@ make_tiny() {
     python3 "$SOURCE/tests/support/make_tiny.py" "$model" "$rows" "${1:-128}" "${2:-4}" "${3:-128}" "${4:-8}"
 }
 
-# A config at $work/c.yaml; arguments: steps, examples a step, precision.
+# A config at $work/c.yaml; make_config STEPS EXAMPLES PRECISION [MEASURE], examples of a step. MEASURE: true where it matters that
+# a run measures what the base alone is worth; it takes longer than a few steps, and no bit of a prefix depends on it.
 make_config() {
     cat >"$work/c.yaml" <<YAML
 base: {path: "$model"}
-run: {dir: "$work/run", seed: 3, steps: $1, precision: $3, save_every: 1000, threads: 1}
+run: {dir: "$work/run", seed: 3, steps: $1, precision: $3, save_every: 1000, threads: 1, measure_base: ${4:-false}}
 tasks:
   - name: t
     train: "$rows"

@@ -11,7 +11,7 @@ make_config 2 4 bf16
 # go NAME MODE REPLICAS LINKS: train on two stages, with that MPI; the exit code is left in $code
 go() {
     code=0
-    FR_EMULATED_MPI=$2 train "$1" 2 "$3" --set "run.links=$4" --set run.measure_base=false 2>"$work/err" || code=$?
+    FR_EMULATED_MPI=$2 train "$1" 2 "$3" --set "run.links=$4" 2>"$work/err" || code=$?
 }
 # gives NAME: the run ended well, with the bits of staged links
 gives() {

@@ -16,13 +16,13 @@ enough() {
     n_runs=$((n_runs + 1))
 }
 for precision in f32 bf16; do
-    make_config 2 6 $precision
+    make_config 2 6 $precision true
     enough "$precision 1x1" 1
     enough "$precision 2x1" 2
     enough "$precision quantised" 1 --set base.weights=quantised
 done
 enough "quantised 2x1" 2 --set base.weights=quantised
-make_config 2 40 bf16
+make_config 2 40 bf16 true
 enough "auto" 1 --set base.weights=quantised --set tasks.t.batch.microbatch_tokens=auto --set tasks.t.valid="$rows"
 says "batch.microbatch_tokens: auto is 8192 on these devices"
 echo "$n_runs runs found enough memory reserved"

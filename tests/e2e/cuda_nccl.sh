@@ -15,7 +15,7 @@ export FR_EMULATED_GPUS=4 # one for each rank
 make_tiny
 head -n 20 "$rows" >"$work/half.jsonl"
 make_config $steps 5 bf16
-sed -i 's|save_every: 1000|save_every: 1, measure_base: false|' "$work/c.yaml"
+sed -i 's|save_every: 1000|save_every: 1|' "$work/c.yaml"
 cat >>"$work/c.yaml" <<YAML
   - {name: u, train: "$work/half.jsonl", eos: false, prefix: {init: {random: 0.1}, length: 3}, batch: {examples: 3}}
 YAML

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/common.sh"
 
 make_tiny
-make_config 4 3 f32
+make_config 4 3 f32 true
 run=$work/run
 
 expect 0 "$FORERUN" train "$work/c.yaml"

@@ -33,7 +33,7 @@ expect 0 "$FORERUN" eval --model "$model" --data "$rows" --no-eos --json --preci
 strict "$work/out"
 grep -q '"perplexity": null' "$work/out" || fail "$(cat "$work/out")"
 strict "$work/nats.jsonl"
-make_config 3 5 f32
+make_config 3 5 f32 true
 expect 0 "$FORERUN" train "$work/c.yaml" --set "tasks.t.valid=$rows"
 strict "$work/run/metrics.jsonl"
 "$FORERUN" compare --json "$work/run/prefix.h5" "$work/run/best.h5" >"$work/out" || true

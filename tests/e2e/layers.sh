@@ -9,7 +9,7 @@ make_tiny 128 6
 config() {
     cat >"$work/c.yaml" <<YAML
 base: {path: "$model"}
-run: {dir: "$work/run", seed: 3, precision: ${precision:-f32}, save_every: 2, threads: 1, valid_every: 2}
+run: {dir: "$work/run", seed: 3, precision: ${precision:-f32}, save_every: 2, threads: 1, valid_every: 2, measure_base: false}
 tasks:
 YAML
     for name in "$@"; do

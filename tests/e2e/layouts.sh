@@ -21,17 +21,25 @@ else
     steps=2
     examples=4
 fi
+# base_of NAME: the loss of the base alone in a run
+base_of() {
+    grep -o '"base_loss":[^,]*' "$work/$1/metrics.jsonl"
+}
+
 layouts=("${@:2}")
 [ $# -gt 1 ] || layouts=(2x1 1x2 1x3 3x1 2x2 4x1)
 for precision in "${precisions[@]}"; do
     make_config $steps $examples $precision
     reference="$work/$precision-1x1/checkpoint-$steps.h5"
-    train $precision-1x1 1 1 2>"$work/err" || fail "$(cat "$work/err")"
+    train $precision-1x1 1 1 --set run.measure_base=true 2>"$work/err" || fail "$(cat "$work/err")"
     for layout in "${layouts[@]}"; do
         stages=${layout%x*} replicas=${layout#*x}
         name=$precision-$layout
-        train "$name" "$stages" "$replicas" 2>"$work/err" || fail "$(cat "$work/err")"
+        measure=false
+        [ "$layout" != 2x2 ] || measure=true
+        train "$name" "$stages" "$replicas" --set "run.measure_base=$measure" 2>"$work/err" || fail "$(cat "$work/err")"
         same "$reference" "$work/$name/checkpoint-$steps.h5"
+        [ $measure = false ] || cmp <(base_of $precision-1x1) <(base_of "$name") || fail "the base alone has another loss on $layout"
         echo "$1 $name: identical"
     done
     [ $# = 1 ] || continue

@@ -18,7 +18,7 @@ task() {
 
 # config NAME...: these tasks at $work/c.yaml
 config() {
-    printf 'base: {path: "%s"}\nrun: {dir: "%s", seed: 3, steps: 6, valid_every: 2, precision: f32, save_every: 1000, threads: 1}\ntasks:\n' "$model" "$work/run" >"$work/c.yaml"
+    printf 'base: {path: "%s"}\nrun: {dir: "%s", seed: 3, steps: 6, valid_every: 2, precision: f32, save_every: 1000, threads: 1, measure_base: false}\ntasks:\n' "$model" "$work/run" >"$work/c.yaml"
     for name in "$@"; do
         task "$name" >>"$work/c.yaml"
     done

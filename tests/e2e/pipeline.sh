@@ -10,7 +10,7 @@ names=(a b c)
 config() {
     cat >"$work/c.yaml" <<YAML
 base: {path: "$model"}
-run: {dir: "$work/run", seed: 3, precision: f32, save_every: 2, threads: 1}
+run: {dir: "$work/run", seed: 3, precision: f32, save_every: 2, threads: 1, measure_base: false}
 tasks:
   - {name: a, train: "$rows", eos: false, steps: 4, prefix: {init: {random: 0.5}, length: 5}, optimizer: {lr: 1.0e-2}, batch: {examples: 12, microbatch_tokens: 64}}
 YAML

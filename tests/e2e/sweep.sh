@@ -10,7 +10,7 @@ head -n 20 "$rows" >"$work/dev.jsonl"
 config() {
     cat >"$1" <<YAML
 base: {path: "$model"}
-run: {dir: "$work/run", seed: 3, steps: 6, valid_every: 2, precision: f32, save_every: 1000, threads: 1}
+run: {dir: "$work/run", seed: 3, steps: 6, valid_every: 2, precision: f32, save_every: 1000, threads: 1, measure_base: false}
 $5
 tasks:
   - name: $2

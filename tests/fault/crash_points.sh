@@ -166,7 +166,7 @@ run_lane() {
 }
 
 make_tiny
-make_config $steps 7 f32
+make_config $steps 7 f32 true
 sed -i "s|^    train:.*|&\n    valid: \"$rows\"|; s|save_every: 1000|save_every: 1, keep: 1, valid_every: 1|
     s|dir: [^,]*|dir: $dir|" "$work/c.yaml"
 cd "$work"

@@ -12,7 +12,7 @@ fi
 trap 'umount "$disk" || true; rm -rf "$work"' EXIT
 
 make_tiny
-make_config 8 7 f32
+make_config 8 7 f32 true
 sed -i "s|save_every: 1000|save_every: 1, keep: 100|; s|length: 5|length: 32|" "$work/c.yaml"
 train whole 1 1 2>"$work/err" || fail "$(cat "$work/err")"
 

@@ -216,7 +216,7 @@ run_lane() {
 }
 
 make_tiny
-make_config $steps 7 f32
+make_config $steps 7 f32 true
 sed -i "s|^    train:.*|&\n    valid: \"$rows\"|; s|save_every: 1000|valid_every: 5|" "$work/c.yaml"
 train whole 1 1 2>"$work/err" || fail "$(cat "$work/err")"
 for ((lane = 0; lane < lanes; lane++)); do

@@ -13,7 +13,7 @@ if [ "${1:-}" = user ]; then
     chown nobody "$work/own"
     make_tiny
     work=$work/own
-    make_config 40 7 f32
+    make_config 40 7 f32 true
     runuser -u nobody -- env HOME="$work" TMPDIR="$TMPDIR" bash "$run" --forerun "$FORERUN" -n 2 "$work/c.yaml" \
         2>"$work/err" || fail "as nobody: $(cat "$work/err")"
     [ "$(stat -c %U "$work/run/prefix.h5")" = nobody ] || fail "the run was not nobody's"
@@ -22,7 +22,7 @@ if [ "${1:-}" = user ]; then
 fi
 
 make_tiny
-make_config 600 7 f32
+make_config 600 7 f32 true
 sed -i 's/save_every: 1000/save_every: 50/' "$work/c.yaml"
 printf 'FORERUN_RESTART_DELAY=0\nFORERUN_TIMEOUT_X="a value"\n' >"$work/site file.env"
 launch=(bash "$run" --forerun "$FORERUN" --site "$work/site file.env")

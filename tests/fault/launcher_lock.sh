@@ -9,7 +9,7 @@ fi
 export OMPI_MCA_orte_tmpdir_base=$work/session
 mkdir "$work/session"
 make_tiny
-make_config 40 4 f32
+make_config 40 4 f32 true
 
 # lasts NAME COMMAND...: how the folder looks while the command runs
 lasts() {

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/../e2e/common.sh"
 
 make_tiny
-make_config 300 7 f32
+make_config 300 7 f32 true
 sed -i "s|^    train:.*|&\n    valid: \"$rows\"|; s|save_every: 1000|save_every: 1, valid_every: 50|" "$work/c.yaml"
 train whole 1 1 2>"$work/err" || fail "$(cat "$work/err")"
 

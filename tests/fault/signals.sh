@@ -56,7 +56,7 @@ leaves() {
 
 # A config whose second task starts from a prefix file.
 make_prefix() {
-    make_config 2 4 f32
+    make_config 2 4 f32 true
     train made 1 1 2>"$work/err" || fail "$(cat "$work/err")"
     prefix=$work/made/prefix.h5
     sed -i "s|init: {random: 0.5}, length: 5|init: {file: \"$prefix\"}|" "$work/c.yaml"
@@ -98,7 +98,7 @@ early)
     echo "first signals: 130, 143 and 129, wherever a command hangs"
     ;;
 ranks)
-    make_config 5 4 f32
+    make_config 5 4 f32 true
     for signal in INT TERM; do
         hang "$model" mpirun -n 3 "$FORERUN" train "$work/c.yaml"
         sleep 0.5 # the other ranks hang as well
@@ -113,7 +113,7 @@ ranks)
     echo "a rank that leaves early takes the others along"
     ;;
 remember)
-    make_config 400 4 f32
+    make_config 400 4 f32 true
     HANG_RELEASE=$work/release hang "$rows" "$FORERUN" train "$work/c.yaml"
     kill -USR1 "$pid"
     kill -USR1 "$pid"
@@ -126,7 +126,7 @@ remember)
     echo "SIGUSR1 while a run loads: stopped after step 1"
     ;;
 late)
-    make_config 3 4 f32
+    make_config 3 4 f32 true
     for signal in INT TERM; do
         rm -rf "$run"
         HANG_CALL=fsync hang "$run/checkpoint-3.h5" "$FORERUN" train "$work/c.yaml"
@@ -142,7 +142,7 @@ late)
     echo "a last save that hangs: the second signal leaves"
     ;;
 closed)
-    make_config 1000000 7 f32
+    make_config 1000000 7 f32 true
     "$FORERUN" train "$work/c.yaml" 2>"$work/err" </dev/null &
     pid=$!
     wait_for_steps "$run"
@@ -159,7 +159,7 @@ closed)
     kill -TERM "$pid"
     ends 75
     rm -rf "$run"
-    make_config 20 7 f32
+    make_config 20 7 f32 true
     code=0
     { "$FORERUN" train "$work/c.yaml" 2>&1 || echo $? >"$work/code"; } | sed 1q >"$work/out"
     [ ! -e "$work/code" ] || fail "a run whose output is closed ends with $(cat "$work/code")"
@@ -174,7 +174,7 @@ PY
     echo "SIGHUP 75, closed output: a run goes on, other commands end by SIGPIPE"
     ;;
 terminal)
-    make_config 1000000 7 f32
+    make_config 1000000 7 f32 true
     # close_on CODE COMMAND...: its terminal closes after three steps; it ends so, and there is a checkpoint to go on from.
     close_on() {
         local wanted=$1 code
@@ -194,7 +194,7 @@ terminal)
     echo "a closed terminal: 75, and a checkpoint"
     ;;
 mpirun)
-    make_config 1000000 7 f32
+    make_config 1000000 7 f32 true
     # begin_ranks: two ranks that train, mpirun in a process group of its own as a terminal starts it.
     begin_ranks() {
         rm -rf "$run"
@@ -236,7 +236,7 @@ mpirun)
     echo "plain mpirun: SIGUSR1 75; SIGTERM and SIGINT its own code, with a checkpoint"
     ;;
 rows)
-    make_config 2 4 f32
+    make_config 2 4 f32 true
     python3 - "$rows" "$work/in.jsonl" <<'PY'
 import json, sys
 rows = [json.loads(line) for line in open(sys.argv[1])]

@@ -7,7 +7,7 @@ export CRASH_FOLDER=$work/slow CRASH_MODE=slow CRASH_MS=300
 by_name "$1"
 steps=6
 make_tiny
-make_config $steps 7 f32
+make_config $steps 7 f32 true
 sed -i "s|save_every: 1000|save_every: 1, keep: 100|" "$work/c.yaml"
 train whole 1 1 2>"$work/err" || fail "$(cat "$work/err")"
 

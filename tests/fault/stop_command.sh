@@ -32,7 +32,7 @@ case $command in
 eval) arguments=(eval --model "$model" --threads 1 --data "$work/in.jsonl" --microbatch-tokens 64) ;;
 generate) arguments=(generate --model "$model" --threads 1 --input "$work/in.jsonl" --max-new-tokens 20) ;;
 preflight)
-    make_config 5 4 f32
+    make_config 5 4 f32 true
     arguments=(preflight "$work/c.yaml")
     ;;
 esac

@@ -126,7 +126,7 @@ make_tiny
 case $what in
 stopped)
     export FORERUN_TIMEOUT=3
-    make_config 1000000 7 f32
+    make_config 1000000 7 f32 true
     begin "$2" "$3"
     freeze "${pids[$4]}"
     since=$(now_ms)
@@ -140,7 +140,7 @@ hanging)
     export FORERUN_TIMEOUT=3
     export CRASH_FOLDER=$run CRASH_MODE=hang
     by_name "$2"
-    make_config 1000000 7 f32
+    make_config 1000000 7 f32 true
     with=(-x "LD_PRELOAD=$preload")
     begin 2 1
     freeze "${pids[1]}"
@@ -154,7 +154,7 @@ hanging)
     ;;
 slow)
     export FORERUN_TIMEOUT=8
-    make_config 1200 7 f32
+    make_config 1200 7 f32 true
     begin 2 1
     freeze "${pids[1]}"
     sleep 1
@@ -175,7 +175,7 @@ slow)
     ;;
 busy)
     export FORERUN_TIMEOUT=1
-    make_config 5 7 f32
+    make_config 5 7 f32 true
     cp "$rows" "$work/many.jsonl"
     for _ in $(seq 14); do # 2^14 times the rows
         cat "$work/many.jsonl" "$work/many.jsonl" >"$work/more.jsonl"
@@ -200,7 +200,7 @@ busy)
     ;;
 signals)
     export FORERUN_TIMEOUT=0
-    make_config 1000000 7 f32
+    make_config 1000000 7 f32 true
     begin 2 1 --set run.save_every=20
     wait_for_steps 45
     freeze "${pids[1]}"
@@ -223,7 +223,7 @@ signals)
 
     # one process, in a step that takes long; a background job of a script ignores SIGINT, and this must not matter
     rm -rf "$run"
-    make_config 5 200000 f32
+    make_config 5 200000 f32 true
     "$FORERUN" train "$work/c.yaml" 2>"$work/err" </dev/null &
     launcher=$!
     until [ -e "$run/log/rank-0000.slot" ]; do sleep 0.05; done

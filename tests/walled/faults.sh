@@ -256,7 +256,7 @@ wrong_types() {
 prepare() {
     make_tiny
     python3 "$SOURCE/tests/support/make_tokenizer.py" "$model"
-    make_config 3 6 f32
+    make_config 3 6 f32 true
     head -5 "$rows" >"$work/few.jsonl"
     trains "$FORERUN" plain-alone 1 1 || fail "$(cat "$work/err")"
     prefix=$work/plain-alone/prefix.h5

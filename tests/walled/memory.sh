@@ -18,7 +18,7 @@ enough() {
     n_runs=$((n_runs + 1))
 }
 for precision in f32 bf16; do
-    make_config 12 8 $precision
+    make_config 12 8 $precision true
     enough "$precision 1x1" 1 1
     enough "$precision 2x1" 2 1
     enough "$precision 1x2" 1 2
@@ -30,7 +30,7 @@ enough "mlp" 2 1 --set tasks.t.prefix.mlp.hidden=16
 WALL_WORK=bf16 enough "bf16 between operators" 2 1
 for run in "1 8 bf16" "2 3 f32"; do
     read -r stages layers precision <<<"$run"
-    make_config 12 8 "$precision"
+    make_config 12 8 "$precision" true
     enough "$layers on the host" "$stages" 1 --set base.offload="$layers"
     says "layers stay in the host's memory"
     same "$work/$precision 1x1/checkpoint-12.h5" "$work/$layers on the host/checkpoint-12.h5"

@@ -6,7 +6,7 @@
 
 make_tiny
 python3 "$SOURCE/tests/support/make_tokenizer.py" "$model"
-make_config 6 7 bf16
+make_config 6 7 bf16 true
 export WALL_WORK=bf16
 
 losses() {
