@@ -59,8 +59,10 @@ set(list "")
 foreach(kernel ${kernels})
     get_filename_component(name ${kernel} NAME_WE)
     set(image ${folder}/${name}.fatbin)
+    # in the file of dependencies nvcc does not escape blanks in the name of what it makes, so that name holds no folder of the user's
     add_custom_command(OUTPUT ${image}
-        COMMAND ${FORERUN_NVCC} ${flags} -MD -MF ${image}.d -fatbin -o ${image} ${kernel}
+        COMMAND ${FORERUN_NVCC} ${flags} -MD -MF cuda/${name}.fatbin.d -fatbin -o cuda/${name}.fatbin ${kernel}
+        WORKING_DIRECTORY ${PROJECT_BINARY_DIR}
         DEPENDS ${kernel} DEPFILE ${image}.d COMMENT "nvcc ${name}" VERBATIM)
     list(APPEND images ${image})
     string(APPEND data "    .balign 16\n    .globl fr_image_${name}\nfr_image_${name}:\n    .incbin \"${image}\"\n")

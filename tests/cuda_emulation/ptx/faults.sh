@@ -42,12 +42,16 @@ sys.exit(n == 0)' "tests/cuda_ptx/$module.ptx" "$4" "$5" "${6:-0}" || {
         echo "$name: nothing in $module.ptx is $4; change the fault with what nvcc makes of the kernels" >&2
         exit 1
     }
+    cp "tests/cuda_ptx/$module.ptx" "$work/faulty"
     if ! cmake --build . -j2 --target "cuda_$test" >"$work/build" 2>&1; then
         grep -q 'unknown instruction' "$work/build" || {
             cat "$work/build" >&2
             exit 1
         }
         shown="is not translated"
+    elif ! cmp -s "$work/faulty" "tests/cuda_ptx/$module.ptx"; then
+        echo "$name: the build made $module.ptx anew, without the fault" >&2
+        exit 1
     elif timeout -k 5 600 "tests/cuda_$test" >"$work/out" 2>&1 </dev/null; then
         shown="PASSES"
         silent+=("$name")

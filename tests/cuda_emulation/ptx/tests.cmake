@@ -28,7 +28,8 @@ foreach(source ${sources})
     add_custom_command(OUTPUT ${folder}/${name}.ptx
         COMMAND ${FORERUN_NVCC} -std=c++17 -fmad=false --ftz=false -prec-div=true -prec-sqrt=true -Werror all-warnings
             -I${PROJECT_SOURCE_DIR}/src -I${PROJECT_SOURCE_DIR}/src/device/cuda/hardware
-            -arch=compute_${FORERUN_CUDA_PTX_ARCHITECTURE} -MD -MF ${folder}/${name}.d -ptx -o ${folder}/${name}.ptx ${source}
+            -arch=compute_${FORERUN_CUDA_PTX_ARCHITECTURE} -MD -MF cuda_ptx/${name}.d -ptx -o cuda_ptx/${name}.ptx ${source}
+        WORKING_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}
         DEPENDS ${source} DEPFILE ${folder}/${name}.d COMMENT "nvcc -ptx ${name}" VERBATIM)
     add_custom_command(OUTPUT ${folder}/${name}.cpp
         COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/translate.py --out ${folder}/${name}.cpp ${folder}/${name}.ptx
