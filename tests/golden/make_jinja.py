@@ -3,6 +3,7 @@
 
 Its templates stay as they are: add a pair with any text under "renders" and run this."""
 
+import datetime
 import json
 import os
 
@@ -39,12 +40,20 @@ def raise_exception(message):
     raise jinja2.exceptions.TemplateError(message)
 
 
-def main():
-    """Render all."""
+def make_environment(seconds):
+    """As transformers makes it, at a time given in seconds since 1970, UTC."""
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True,
                                                 extensions=[Generation, loopcontrols])
+    now = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
     environment.filters["tojson"] = to_json
     environment.globals["raise_exception"] = raise_exception
+    environment.globals["strftime_now"] = now.strftime
+    return environment
+
+
+def main():
+    """Render all."""
+    environment = make_environment(1770445145)  # that of test_jinja.c
     with open(PATH, encoding="utf-8") as file:
         cases = json.load(file)
     pairs = [[template, environment.from_string(template).render(**cases["variables"])]
@@ -57,4 +66,5 @@ def main():
         file.write("\n}\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -11,13 +11,16 @@ static void render(const char *template, json_t *variables, const char *part,
                    char **out)
 {
     fr_jinja *jinja = NULL;
-    size_t bytes = 0;
-    *out = NULL;
+    fr_jinja_rendered rendered = {0};
+    /* a Saturday, with numbers of one digit */
+    const fr_jinja_given given = {variables, gmtime(&(time_t){1770445145})};
     fr_status status =
         fr_jinja_parse(fr_test_ctx(), template, strlen(template), &jinja);
     if (status == FR_OK) {
-        status = fr_jinja_render(fr_test_ctx(), jinja, variables, out, &bytes);
+        status = fr_jinja_render(fr_test_ctx(), jinja, &given, &rendered);
     }
+    *out = rendered.text;
+    free(rendered.generated);
     fr_jinja_destroy(&jinja);
     fr_assert_status(status, part == NULL ? FR_OK : FR_ERR_UNSUPPORTED, part, template,
                      0);
@@ -219,17 +222,77 @@ static void a_template_is_rendered_any_number_of_times(void)
     FR_ASSERT_OK(fr_jinja_parse(fr_test_ctx(), TEXT, sizeof TEXT - 1, &jinja));
     for (int i = 0; i < 3; i++) {
         char wanted[32];
-        char *got = NULL;
-        size_t bytes = 0;
-        json_t *variables = json_pack("{s:i}", "x", i);
-        FR_ASSERT_OK(fr_jinja_render(fr_test_ctx(), jinja, variables, &got, &bytes));
+        fr_jinja_rendered got = {0};
+        const fr_jinja_given given = {json_pack("{s:i}", "x", i), NULL};
+        FR_ASSERT_OK(fr_jinja_render(fr_test_ctx(), jinja, &given, &got));
         (void)snprintf(wanted, sizeof wanted, "%dFalse", i + 1);
-        CU_ASSERT_STRING_EQUAL(got, wanted);
-        CU_ASSERT_EQUAL(bytes, strlen(wanted));
-        json_decref(variables);
-        free(got);
+        CU_ASSERT_STRING_EQUAL(got.text, wanted);
+        CU_ASSERT_EQUAL(got.bytes, strlen(wanted));
+        json_decref(given.variables);
+        fr_jinja_rendered_fini(&got);
     }
     fr_jinja_destroy(&jinja);
+}
+
+/* Where `generation` blocks wrote, of a template whose text says it: what they wrote stands in angle brackets. */
+static void generated_text_is_marked(void)
+{
+    static const struct {
+        const char *template;
+        const char *marked; /* NULL: it is not known where */
+    } MARKED[] = {
+        {"a{% generation %}b{% endgeneration %}c", "a<b>c"},
+        {"{% for m in l %}{{ m }}:{% generation %}{{ m }}{% if not loop.last %},{% "
+         "endif "
+         "%}{% endgeneration %}{% endfor %}",
+         "1:<1,>2:<2,>3:<3>"},
+        {"{% generation %}{% endgeneration %}x", "<>x"},
+        {"{% if false %}{% generation %}a{% endgeneration %}{% endif %}x", "x"},
+        {"{% generation %}a{% filter upper %}b{% endfilter %}{% endgeneration %}",
+         "<aB>"},
+        {"{% macro f() %}{% generation %}a{% endgeneration %}{% endmacro %}{{ f() }}",
+         NULL},
+        {"{% set x %}{% generation %}a{% endgeneration %}{% endset %}{{ x }}", NULL},
+        {"{% generation %}a{% generation %}b{% endgeneration %}{% endgeneration %}",
+         NULL}};
+    const fr_jinja_given given = {json_pack("{s:[i,i,i]}", "l", 1, 2, 3), NULL};
+    for (int i = 0; i < FR_N_CASES(MARKED); i++) {
+        const char *template = MARKED[i].template;
+        char marked[64] = "";
+        size_t at = 0;
+        fr_jinja *jinja = NULL;
+        fr_jinja_rendered got = {0};
+        FR_ASSERT_OK(fr_jinja_parse(fr_test_ctx(), template, strlen(template), &jinja));
+        FR_ASSERT_OK(fr_jinja_render(fr_test_ctx(), jinja, &given, &got));
+        for (int64_t k = 0; k < got.n_generated; k++) {
+            const fr_jinja_span *span = &got.generated[k];
+            (void)sprintf(marked + strlen(marked), "%.*s<%.*s>",
+                          (int)(span->begin - at), got.text + at,
+                          (int)(span->end - span->begin), got.text + span->begin);
+            at = span->end;
+        }
+        (void)sprintf(marked + strlen(marked), "%s", got.text + at);
+        CU_ASSERT_EQUAL(got.has_lost_marks, MARKED[i].marked == NULL);
+        CU_ASSERT_TRUE(MARKED[i].marked == NULL ||
+                       strcmp(marked, MARKED[i].marked) == 0);
+        fr_jinja_rendered_fini(&got);
+        fr_jinja_destroy(&jinja);
+    }
+    json_decref(given.variables);
+}
+
+static void the_time_is_the_one_that_is_given(void)
+{
+    static const char ASKS[] = "{{ strftime_now('%Y') }}";
+    const fr_jinja_given given = {json_object(), NULL};
+    fr_jinja *jinja = NULL;
+    fr_jinja_rendered got = {0};
+    FR_ASSERT_OK(fr_jinja_parse(fr_test_ctx(), ASKS, sizeof ASKS - 1, &jinja));
+    FR_ASSERT_FAILS(fr_jinja_render(fr_test_ctx(), jinja, &given, &got),
+                    FR_ERR_UNSUPPORTED, "asks for the time, and none is given");
+    CU_ASSERT_PTR_NULL(got.text);
+    fr_jinja_destroy(&jinja);
+    json_decref(given.variables);
 }
 
 static const fr_case CASES[] = {FR_CASE(texts_are_those_of_jinja2),
@@ -238,7 +301,9 @@ static const fr_case CASES[] = {FR_CASE(texts_are_those_of_jinja2),
                                 FR_CASE(deep_and_long_templates_end),
                                 FR_CASE(deep_expressions_end),
                                 FR_CASE(bytes_that_are_no_text_are_refused),
-                                FR_CASE(a_template_is_rendered_any_number_of_times)};
+                                FR_CASE(a_template_is_rendered_any_number_of_times),
+                                FR_CASE(generated_text_is_marked),
+                                FR_CASE(the_time_is_the_one_that_is_given)};
 
 int main(int argc, char **argv)
 {

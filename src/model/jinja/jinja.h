@@ -1,8 +1,8 @@
 /*
  * jinja.h - the template language Jinja, as chat templates use it: a template is parsed once and rendered any number of times.
  *
- * Templates are untrusted input. A template sees the variables that it is given and nothing else (no file, no environment, no
- * clock), and parsing and rendering end within the limits below, whatever it contains.
+ * Templates are untrusted input. A template sees the variables and the time that it is given and nothing else (no file, no
+ * environment, no clock), and parsing and rendering end within the limits below, whatever it contains.
  *
  * The meaning is that of Python's jinja2 as transformers sets it up: a sandbox with immutable values, trim_blocks and
  * lstrip_blocks on, keep_trailing_newline off, no escaping, the plain Undefined, break and continue, the `generation` block,
@@ -16,6 +16,8 @@
 #include "base/ctx.h"
 
 #include <jansson.h>
+#include <stdint.h>
+#include <time.h>
 
 /** Limits of a template and of one rendering: many times what known templates need (some KiB of source, some thousand
  * steps), and little enough that the worst template ends within a second or two and the stack holds the deepest. */
@@ -40,14 +42,39 @@ FR_MUST_CHECK fr_status fr_jinja_parse(fr_ctx *ctx, const char *text, size_t byt
                                        fr_jinja **out);
 void fr_jinja_destroy(fr_jinja **jinja);
 
+/** What a template sees. */
+typedef struct fr_jinja_given {
+    /* an object; its members are the variables, null is None. A name that is missing is undefined */
+    json_t *variables;
+    /* the time that strftime_now tells, as gmtime fills it; NULL: a template that asks for it is refused */
+    const struct tm *clock;
+} fr_jinja_given;
+
+/** Bytes of a text: those from `begin` up to `end`. */
+typedef struct fr_jinja_span {
+    size_t begin;
+    size_t end;
+} fr_jinja_span;
+
+typedef struct fr_jinja_rendered {
+    char *text;   /* NUL-terminated */
+    size_t bytes; /* a template may write NUL characters */
+    /* what each `generation` block wrote, in the order of the text */
+    fr_jinja_span *generated;
+    int64_t n_generated;
+    /* a `generation` block stands in a macro or in another captured text, so that it is not known where its text lies */
+    bool has_lost_marks;
+} fr_jinja_rendered;
+
 /**
  * Renders a template.
- * @param variables  an object; its members are the variables, null is None. A name that is missing is undefined.
- * @param[out] out   NUL-terminated, the caller frees; its length is `bytes` (a template may write NUL characters)
+ * @param[out] out  release with fr_jinja_rendered_fini; empty on failure
  * @return FR_OK; FR_ERR_UNSUPPORTED naming line and construct: what jinja2 would raise, what is not supported,
- *         what depends on the clock, or beyond the limits; FR_ERR_NO_MEMORY
+ *         the time where none is given, or beyond the limits; FR_ERR_NO_MEMORY
  */
 FR_MUST_CHECK fr_status fr_jinja_render(fr_ctx *ctx, const fr_jinja *jinja,
-                                        json_t *variables, char **out, size_t *bytes);
+                                        const fr_jinja_given *given,
+                                        fr_jinja_rendered *out);
+void fr_jinja_rendered_fini(fr_jinja_rendered *rendered);
 
 #endif

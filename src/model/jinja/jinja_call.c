@@ -190,8 +190,7 @@ static fr_status call_function(machine *m, fr_text name,
         return raise_exception(m, arguments);
     }
     return fr_text_is(name, "strftime_now")
-               ? fr_jinja_fail(m, "strftime_now is not supported: the text would "
-                                  "depend on the clock")
+               ? fr_jinja_tell_time(m, arguments, out)
                : fr_jinja_fail(m, "the function '%.*s' is not supported",
                                (int)name.bytes, name.data);
 }

@@ -48,6 +48,10 @@ FR_MUST_CHECK fr_status fr_jinja_set_case(fr_jinja_machine *m, fr_text text,
 const fr_jinja_value *fr_jinja_argument(const fr_jinja_arguments *arguments, int index,
                                         const char *name);
 bool fr_jinja_is_function(fr_text name);
+/** The function strftime_now. */
+FR_MUST_CHECK fr_status fr_jinja_tell_time(fr_jinja_machine *m,
+                                           const fr_jinja_arguments *arguments,
+                                           fr_jinja_value *out);
 
 /* ---- filters, shared by jinja_filter*.c --------------------------------------------------- */
 
@@ -61,10 +65,21 @@ typedef struct fr_jinja_filter_call {
 
 /** Fails with "the arguments of the filter ... are not supported". */
 fr_status fr_jinja_filter_arguments(const fr_jinja_filter_call *call);
+/** Arguments by position or by one of `names`, which ends with NULL; NULL in `given`: not given, or None. Others are refused. */
+FR_MUST_CHECK fr_status fr_jinja_filter_given(const fr_jinja_filter_call *call,
+                                              const char *const *names,
+                                              const fr_jinja_value *given[]);
+/** The member that a dotted name means; each part is looked up as an item, numbers as indexes. */
+FR_MUST_CHECK fr_status fr_jinja_member(fr_jinja_machine *m, const fr_jinja_value *of,
+                                        fr_text path, fr_jinja_value *out);
 FR_MUST_CHECK fr_status fr_jinja_join(const fr_jinja_filter_call *call);
 FR_MUST_CHECK fr_status fr_jinja_make_list(const fr_jinja_filter_call *call);
 FR_MUST_CHECK fr_status fr_jinja_items_of(const fr_jinja_filter_call *call);
 FR_MUST_CHECK fr_status fr_jinja_end_of(const fr_jinja_filter_call *call);
+FR_MUST_CHECK fr_status fr_jinja_dictsort(const fr_jinja_filter_call *call);
+FR_MUST_CHECK fr_status fr_jinja_sort(const fr_jinja_filter_call *call);
+FR_MUST_CHECK fr_status fr_jinja_unique(const fr_jinja_filter_call *call);
+FR_MUST_CHECK fr_status fr_jinja_extreme(const fr_jinja_filter_call *call);
 FR_MUST_CHECK fr_status fr_jinja_map(const fr_jinja_filter_call *call);
 FR_MUST_CHECK fr_status fr_jinja_select(const fr_jinja_filter_call *call);
 

@@ -22,6 +22,25 @@ fr_status fr_jinja_filter_arguments(const fr_jinja_filter_call *c)
                          (int)c->name.bytes, c->name.data);
 }
 
+fr_status fr_jinja_filter_given(const fr_jinja_filter_call *c, const char *const *names,
+                                const fr_jinja_value *given[])
+{
+    const fr_jinja_arguments *a = c->arguments;
+    int n = 0;
+    int n_named = 0;
+    for (; names[n] != NULL; n++) {
+        bool named = fr_jinja_argument(a, -1, names[n]) != NULL;
+        given[n] = fr_jinja_argument(a, n, names[n]);
+        given[n] =
+            given[n] != NULL && given[n]->type == FR_JINJA_IS_NONE ? NULL : given[n];
+        if (named && n < a->n) { /* twice */
+            return fr_jinja_filter_arguments(c);
+        }
+        n_named += named;
+    }
+    return a->n > n || a->n_named != n_named ? fr_jinja_filter_arguments(c) : FR_OK;
+}
+
 /* No argument but those that are named or stand before `most`. */
 static fr_status check_arguments(const call *c, int max, const char *name)
 {
@@ -111,23 +130,48 @@ static fr_status replace(const call *c)
     return fr_jinja_replace(c->m, text, change, -1, c->out);
 }
 
+/* Two strings, in a tuple or a list. */
+static fr_status take_separators(const call *c, const value *pair, fr_jinja_json *how)
+{
+    bool is_pair = pair->type == FR_JINJA_IS_LIST &&
+                   pair->as.list->form <= FR_JINJA_A_TUPLE && pair->as.list->n == 2 &&
+                   pair->as.list->items[0].type == FR_JINJA_IS_STRING &&
+                   pair->as.list->items[1].type == FR_JINJA_IS_STRING;
+    if (!is_pair) {
+        return fr_jinja_filter_arguments(c);
+    }
+    how->between = pair->as.list->items[0].as.text;
+    how->after_key = pair->as.list->items[1].as.text;
+    return FR_OK;
+}
+
+/* With the arguments that transformers gives the filter. */
 static fr_status to_json(const call *c)
 {
+    static const char *const NAMES[] = {"ensure_ascii", "indent", "separators",
+                                        "sort_keys", NULL};
+    enum { ASCII, INDENT, SEPARATORS, SORTED, N_NAMES };
     enum {
         MAX_INDENT = 16
     }; /* templates use 2 or 4; bounds what one value can write */
-    const value *indent = fr_jinja_argument(c->arguments, -1, "indent");
+    const value *given[N_NAMES];
+    fr_jinja_json how = {.indent = -1, .between = {", ", 2}, .after_key = {": ", 2}};
     fr_jinja_writer w = {0};
-    int spaces = -1;
-    FR_TRY(check_arguments(c, 0, "indent"));
-    if (indent != NULL && indent->type != FR_JINJA_IS_NONE) {
-        if (indent->type != FR_JINJA_IS_INT || indent->as.whole < 0 ||
-            indent->as.whole > MAX_INDENT) {
+    FR_TRY(fr_jinja_filter_given(c, NAMES, given));
+    how.ascii = given[ASCII] != NULL && fr_jinja_truth(given[ASCII]);
+    how.sort_keys = given[SORTED] != NULL && fr_jinja_truth(given[SORTED]);
+    if (given[INDENT] != NULL) {
+        if (given[INDENT]->type != FR_JINJA_IS_INT || given[INDENT]->as.whole < 0 ||
+            given[INDENT]->as.whole > MAX_INDENT) {
             return fr_jinja_filter_arguments(c);
         }
-        spaces = (int)indent->as.whole;
+        how.indent = (int)given[INDENT]->as.whole;
+        how.between.bytes = 1; /* no blank at the end of a line */
     }
-    FR_TRY(fr_jinja_write_json(c->m, &w, c->input, spaces));
+    if (given[SEPARATORS] != NULL) {
+        FR_TRY(take_separators(c, given[SEPARATORS], &how));
+    }
+    FR_TRY(fr_jinja_write_json(c->m, &w, c->input, &how));
     return fr_jinja_written(c->m, &w, c->out);
 }
 
@@ -247,6 +291,11 @@ static const filter FILTERS[] = {{"string", to_string},
                                  {"indent", indent},
                                  {"join", fr_jinja_join},
                                  {"list", fr_jinja_make_list},
+                                 {"dictsort", fr_jinja_dictsort},
+                                 {"sort", fr_jinja_sort},
+                                 {"unique", fr_jinja_unique},
+                                 {"min", fr_jinja_extreme},
+                                 {"max", fr_jinja_extreme},
                                  {"items", fr_jinja_items_of},
                                  {"first", fr_jinja_end_of},
                                  {"last", fr_jinja_end_of},

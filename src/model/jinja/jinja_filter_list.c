@@ -11,8 +11,8 @@ typedef fr_jinja_machine machine;
 typedef fr_jinja_value value;
 typedef fr_jinja_filter_call call;
 
-/* The member that a dotted name means; each part is looked up as an item, numbers as indexes. */
-static fr_status find_member(machine *m, const value *of, fr_text path, value *out)
+fr_status fr_jinja_member(fr_jinja_machine *m, const fr_jinja_value *of, fr_text path,
+                          fr_jinja_value *out)
 {
     value found = *of;
     for (size_t from = 0; from <= path.bytes;) {
@@ -54,7 +54,7 @@ fr_status fr_jinja_join(const fr_jinja_filter_call *c)
     for (int64_t i = 0; i < items->n; i++) {
         value item = items->items[i];
         if (member != NULL) {
-            FR_TRY(find_member(c->m, &items->items[i], member->as.text, &item));
+            FR_TRY(fr_jinja_member(c->m, &items->items[i], member->as.text, &item));
         }
         FR_TRY(fr_jinja_write(c->m, &w, separator.data, i > 0 ? separator.bytes : 0));
         FR_TRY(fr_jinja_write_value(c->m, &w, &item));
@@ -150,7 +150,7 @@ fr_status fr_jinja_map(const fr_jinja_filter_call *c)
             fr_jinja_arguments rest = behind(c->arguments, 1);
             FR_TRY(fr_jinja_filter(c->m, how->as.text, &items->items[i], &rest, &made));
         } else {
-            FR_TRY(find_member(c->m, &items->items[i], how->as.text, &made));
+            FR_TRY(fr_jinja_member(c->m, &items->items[i], how->as.text, &made));
             made = made.type == FR_JINJA_IS_UNDEFINED && fallback != NULL ? *fallback
                                                                           : made;
         }
@@ -192,7 +192,7 @@ fr_status fr_jinja_select(const fr_jinja_filter_call *c)
         value looked_at = items->items[i];
         bool passed = false;
         if (by_member) {
-            FR_TRY(find_member(c->m, &items->items[i], path->as.text, &looked_at));
+            FR_TRY(fr_jinja_member(c->m, &items->items[i], path->as.text, &looked_at));
         }
         FR_TRY(passes(c, &looked_at, by_member ? 1 : 0, &passed));
         if (passed == wanted) {

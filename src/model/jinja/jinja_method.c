@@ -259,6 +259,82 @@ static fr_status replace(const call *c)
     return fr_jinja_replace(c->m, c->self->as.text, change, max, c->out);
 }
 
+/* ---- fields ---- */
+
+/* What stands for a field of a format: a name or a number without anything behind it; numbers are all written or all left out. */
+static fr_status find_field(const call *c, fr_text field, int *next, const value **out)
+{
+    const fr_jinja_arguments *a = c->arguments;
+    int index = 0;
+    *out = NULL;
+    for (size_t i = 0; i < field.bytes && index >= 0; i++) {
+        bool digit = field.data[i] >= '0' && field.data[i] <= '9' && i < 4;
+        index = digit ? 10 * index + (field.data[i] - '0') : -1;
+    }
+    if (field.bytes == 0) {
+        index = (*next)++;
+    }
+    if (index >= 0 && index < a->n) {
+        *out = &a->values[index];
+    }
+    for (int i = 0; index < 0 && i < a->n_named; i++) {
+        fr_text key = a->named[i].key.as.text;
+        if (key.bytes == field.bytes && memcmp(key.data, field.data, key.bytes) == 0) {
+            *out = &a->named[i].value;
+        }
+    }
+    return *out != NULL
+               ? FR_OK
+               : fr_jinja_fail(c->m, "the field '{%.*s}' is not supported",
+                               field.bytes < 40 ? (int)field.bytes : 40, field.data);
+}
+
+/* Bytes of a field with its braces, whose name goes to `name`; 0: it does not end. */
+static size_t read_field(fr_text text, fr_text *name)
+{
+    const char *end = memchr(text.data, '}', text.bytes);
+    if (end == NULL) {
+        return 0;
+    }
+    *name = (fr_text){text.data + 1, (size_t)(end - text.data) - 1};
+    return name->bytes + 2;
+}
+
+/* Python's format, for fields without attributes, conversions and widths. */
+static fr_status format(const call *c)
+{
+    const fr_text text = c->self->as.text;
+    fr_jinja_writer w = {0};
+    int next = 0;
+    bool numbered = false;
+    if (c->self->is_markup) {
+        return fail_arguments(c);
+    }
+    for (size_t i = 0, step = 0; i < text.bytes; i += step) {
+        const fr_text rest = {text.data + i, text.bytes - i};
+        bool brace = rest.data[0] == '{' || rest.data[0] == '}';
+        bool twice = brace && rest.bytes > 1 && rest.data[1] == rest.data[0];
+        fr_text name = {NULL, 0};
+        const value *field = NULL;
+        step = twice ? 2 : 1;
+        if (!brace || twice) {
+            FR_TRY(fr_jinja_write(c->m, &w, rest.data, 1));
+            continue;
+        }
+        step = rest.data[0] == '{' ? read_field(rest, &name) : 0;
+        if (step == 0) {
+            return fr_jinja_fail(c->m, "a brace of a format stands alone");
+        }
+        numbered = numbered || (name.bytes > 0 && name.data[0] <= '9');
+        FR_TRY(find_field(c, name, &next, &field));
+        if (numbered && next > 0) {
+            return fr_jinja_fail(c->m, "some fields of a format are numbered, not all");
+        }
+        FR_TRY(fr_jinja_write_value(c->m, &w, field));
+    }
+    return fr_jinja_written(c->m, &w, c->out);
+}
+
 /* ---- letters ------------------------------------------------------------------------------ */
 
 /* ASCII alone: other letters would need Python's tables, which differ between its versions. `capitalize` also lowers
@@ -344,6 +420,7 @@ static const method METHODS[] = {{FR_JINJA_IS_STRING, "strip", strip},
                                  {FR_JINJA_IS_STRING, "endswith", compare_end},
                                  {FR_JINJA_IS_STRING, "split", split},
                                  {FR_JINJA_IS_STRING, "replace", replace},
+                                 {FR_JINJA_IS_STRING, "format", format},
                                  {FR_JINJA_IS_STRING, "upper", set_case},
                                  {FR_JINJA_IS_STRING, "lower", set_case},
                                  {FR_JINJA_IS_STRING, "capitalize", set_case},

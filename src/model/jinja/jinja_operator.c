@@ -108,33 +108,42 @@ static fr_status real_arithmetic(machine *m, int op, double a, double b, value *
     return isfinite(result) ? FR_OK : fail_overflow(m);
 }
 
-static bool needs_escape(fr_text text)
+/* Writes a text as markupsafe.escape does. */
+static fr_status write_escaped(machine *m, fr_jinja_writer *w, fr_text text)
 {
+    static const char ESCAPED[] = "&<>'\"";
+    static const char *const AS[] = {"&amp;", "&lt;", "&gt;", "&#39;", "&#34;"};
+    size_t from = 0;
     for (size_t i = 0; i < text.bytes; i++) {
-        if (text.data[i] != '\0' && strchr("&<>'\"", text.data[i]) != NULL) {
-            return true;
+        const char *found = text.data[i] != '\0' ? strchr(ESCAPED, text.data[i]) : NULL;
+        if (found != NULL) {
+            const char *as = AS[found - ESCAPED];
+            FR_TRY(fr_jinja_write(m, w, text.data + from, i - from));
+            FR_TRY(fr_jinja_write(m, w, as, strlen(as)));
+            from = i + 1;
         }
     }
-    return false;
+    return fr_jinja_write(m, w, text.data + from, text.bytes - from);
 }
 
-/* What the filter `safe` made escapes what it is joined with, as in jinja2; that is not supported. */
+/* What the filter `safe` made escapes what it is joined with. */
 static fr_status join_strings(machine *m, const value *a, const value *b, value *out)
 {
+    const value *sides[] = {a, b};
+    bool is_markup = a->is_markup || b->is_markup;
     fr_jinja_writer w = {0};
-    if (a->is_markup != b->is_markup &&
-        needs_escape(a->is_markup ? b->as.text : a->as.text)) {
-        return fr_jinja_fail(
-            m, "adding a string and a result of the filter safe is not supported");
-    }
-    /* the size is known, so the writer never has to grow and leave old memory behind */
+    /* the size is known where nothing is escaped: then the writer never has to grow and leave old memory behind */
     FR_TRY(fr_jinja_new(&m->arena, m->line, a->as.text.bytes + b->as.text.bytes + 1,
                         &w.text));
     w.capacity = a->as.text.bytes + b->as.text.bytes;
-    FR_TRY(fr_jinja_write(m, &w, a->as.text.data, a->as.text.bytes));
-    FR_TRY(fr_jinja_write(m, &w, b->as.text.data, b->as.text.bytes));
+    for (int side = 0; side < 2; side++) {
+        const fr_text text = sides[side]->as.text;
+        FR_TRY(is_markup && !sides[side]->is_markup
+                   ? write_escaped(m, &w, text)
+                   : fr_jinja_write(m, &w, text.data, text.bytes));
+    }
     FR_TRY(fr_jinja_written(m, &w, out));
-    out->is_markup = a->is_markup || b->is_markup;
+    out->is_markup = is_markup;
     return FR_OK;
 }
 

@@ -235,6 +235,35 @@ static fr_status run_captured(machine *m, const node *n)
     return fr_jinja_write_value(m, m->writer, &v);
 }
 
+static fr_status add_mark(machine *m, size_t begin, size_t end)
+{
+    if (m->n_generated == m->generated_capacity) {
+        fr_jinja_span *grown = NULL;
+        int64_t capacity = 2 * m->generated_capacity + 8;
+        FR_TRY(
+            fr_jinja_new(&m->arena, m->line, (size_t)capacity * sizeof *grown, &grown));
+        if (m->n_generated > 0) {
+            memcpy(grown, m->generated, (size_t)m->n_generated * sizeof *grown);
+        }
+        m->generated = grown;
+        m->generated_capacity = capacity;
+    }
+    m->generated[m->n_generated++] = (fr_jinja_span){begin, end};
+    return FR_OK;
+}
+
+/* What the block writes can be marked where it goes to the rendering itself. */
+static fr_status run_generation(machine *m, const node *n)
+{
+    size_t begin = m->writer->bytes;
+    FR_TRY(run_captured(m, n));
+    if (m->writer != m->whole) {
+        m->has_lost_marks = true;
+        return FR_OK;
+    }
+    return add_mark(m, begin, m->writer->bytes);
+}
+
 static fr_status run_one(machine *m, const node *n)
 {
     switch (n->kind) {
@@ -254,8 +283,9 @@ static fr_status run_one(machine *m, const node *n)
     case FR_JINJA_CALL_BLOCK:
         return run_call(m, n);
     case FR_JINJA_FILTER_BLOCK:
-    case FR_JINJA_GENERATION:
         return run_captured(m, n);
+    case FR_JINJA_GENERATION:
+        return run_generation(m, n);
     case FR_JINJA_WITH:
         return run_with(m, n);
     default: /* break, continue */
@@ -297,21 +327,51 @@ static fr_status render(machine *m, const fr_jinja *jinja, json_t *variables)
     return fr_jinja_run(m, jinja->body);
 }
 
-fr_status fr_jinja_render(fr_ctx *ctx, const fr_jinja *jinja, json_t *variables,
-                          char **out, size_t *bytes)
+/* Text and marks leave the arena, which ends with the call. */
+static fr_status hand_over(fr_ctx *ctx, const machine *m, fr_jinja_rendered *out)
+{
+    const fr_jinja_writer *w = m->whole;
+    FR_TRY(fr_alloc(ctx, (int64_t)w->bytes + 1, 1, &out->text));
+    if (w->bytes > 0) {
+        memcpy(out->text, w->text, w->bytes);
+    }
+    out->bytes = w->bytes;
+    out->has_lost_marks = m->has_lost_marks;
+    if (m->n_generated > 0) {
+        FR_TRY(fr_alloc(ctx, m->n_generated, sizeof *out->generated, &out->generated));
+        memcpy(out->generated, m->generated,
+               (size_t)m->n_generated * sizeof *out->generated);
+        out->n_generated = m->n_generated;
+    }
+    return FR_OK;
+}
+
+fr_status fr_jinja_render(fr_ctx *ctx, const fr_jinja *jinja,
+                          const fr_jinja_given *given, fr_jinja_rendered *out)
 {
     fr_jinja_writer w = {0};
-    machine m = {.ctx = ctx, .line = 1, .writer = &w, .jump = FR_JINJA_NOTHING};
+    machine m = {.ctx = ctx,
+                 .line = 1,
+                 .writer = &w,
+                 .whole = &w,
+                 .clock = given->clock,
+                 .jump = FR_JINJA_NOTHING};
     m.arena = (fr_jinja_arena){.ctx = ctx, .max = FR_JINJA_MAX_MEMORY};
-    *out = NULL;
-    fr_status status = render(&m, jinja, variables);
+    *out = (fr_jinja_rendered){0};
+    fr_status status = render(&m, jinja, given->variables);
     if (status == FR_OK) {
-        status = fr_alloc(ctx, (int64_t)w.bytes + 1, 1, out);
+        status = hand_over(ctx, &m, out);
     }
-    if (status == FR_OK && w.bytes > 0) {
-        memcpy(*out, w.text, w.bytes);
+    if (status != FR_OK) {
+        fr_jinja_rendered_fini(out);
     }
-    *bytes = w.bytes;
     fr_jinja_arena_fini(&m.arena);
     return status;
+}
+
+void fr_jinja_rendered_fini(fr_jinja_rendered *rendered)
+{
+    free(rendered->text);
+    free(rendered->generated);
+    *rendered = (fr_jinja_rendered){0};
 }

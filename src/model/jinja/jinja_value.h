@@ -117,6 +117,12 @@ typedef struct fr_jinja_machine {
     int loops;            /* around the current statement, within its macro */
     fr_jinja_kind
         jump; /* break or continue that has not reached its loop yet; else 0 */
+    const struct tm *clock;   /* NULL: no time is given */
+    fr_jinja_writer *whole;   /* of the rendering, not of a captured part */
+    fr_jinja_span *generated; /* in the arena */
+    int64_t n_generated;
+    int64_t generated_capacity;
+    bool has_lost_marks;
 } fr_jinja_machine;
 
 /** Arguments of a call, evaluated. */
@@ -157,6 +163,9 @@ FR_MUST_CHECK fr_status fr_jinja_dict_new(fr_jinja_machine *m, fr_jinja_value *o
 /** Sets the value of a key, which may have one already. */
 FR_MUST_CHECK fr_status fr_jinja_dict_set(fr_jinja_machine *m, fr_jinja_dict *dict,
                                           fr_jinja_value key, fr_jinja_value value);
+/** The pairs in the order of their keys, all strings: by code points. */
+FR_MUST_CHECK fr_status fr_jinja_sorted(fr_jinja_machine *m, const fr_jinja_dict *dict,
+                                        fr_jinja_pair **out);
 /** *out is NULL if the dict does not have the key. */
 FR_MUST_CHECK fr_status fr_jinja_dict_find(fr_jinja_machine *m,
                                            const fr_jinja_dict *dict,
@@ -214,9 +223,17 @@ FR_MUST_CHECK fr_status fr_jinja_write_value(fr_jinja_machine *m,
 /** The same text as a string; a string is not copied. */
 FR_MUST_CHECK fr_status fr_jinja_str(fr_jinja_machine *m, const fr_jinja_value *value,
                                      fr_text *out);
-/** Writes a value as json.dumps(ensure_ascii=False, indent=indent) does; -1: on one line. */
+/** How json.dumps writes. */
+typedef struct fr_jinja_json {
+    int indent; /* blanks a level; -1: all on one line */
+    bool ascii; /* all other characters are escaped */
+    bool sort_keys;
+    fr_text between; /* members */
+    fr_text after_key;
+} fr_jinja_json;
 FR_MUST_CHECK fr_status fr_jinja_write_json(fr_jinja_machine *m,
                                             fr_jinja_writer *writer,
-                                            const fr_jinja_value *value, int indent);
+                                            const fr_jinja_value *value,
+                                            const fr_jinja_json *how);
 
 #endif

@@ -126,8 +126,7 @@ typedef struct reading {
     const fr_chat_names *names;
     fr_jinja *jinja;
     written expected;
-    char *got;
-    size_t bytes;
+    fr_jinja_rendered got;
     fr_chat_frame *frame;
 } reading;
 
@@ -186,10 +185,10 @@ static json_t *make_variables(const fr_chat_names *names, const dialogue *d)
 static fr_status render(reading *r, const dialogue *d)
 {
     json_t *variables = make_variables(r->names, d);
-    free(r->got);
-    r->got = NULL;
+    const fr_jinja_given given = {variables, NULL};
+    fr_jinja_rendered_fini(&r->got);
     FR_TRY(fr_check_memory(r->ctx, variables != NULL, sizeof *variables));
-    fr_status status = fr_jinja_render(r->ctx, r->jinja, variables, &r->got, &r->bytes);
+    fr_status status = fr_jinja_render(r->ctx, r->jinja, &given, &r->got);
     json_decref(variables);
     return status;
 }
@@ -206,8 +205,9 @@ static bool begins(const char *text, size_t bytes, const char *with)
 static bool has_bos(const reading *r)
 {
     const char *bos = r->names->bos_token;
-    return bos != NULL && bos[0] != '\0' && begins(r->got, r->bytes, bos) &&
-           begins(r->got + strlen(bos), r->bytes - strlen(bos), FR_CHATML_START);
+    return bos != NULL && bos[0] != '\0' && begins(r->got.text, r->got.bytes, bos) &&
+           begins(r->got.text + strlen(bos), r->got.bytes - strlen(bos),
+                  FR_CHATML_START);
 }
 
 /* Learns BOS and default system message from the shortest dialogue. The comparison finds everything else. */
@@ -217,8 +217,8 @@ static fr_status learn(reading *r)
     r->frame->writes_bos = has_bos(r);
     FR_TRY(write_dialogue(ctx, &DIALOGUES[0], NULL, NULL, &r->expected));
     size_t skipped = r->frame->writes_bos ? strlen(r->names->bos_token) : 0;
-    const char *text = r->got + skipped;
-    size_t bytes = r->bytes - skipped;
+    const char *text = r->got.text + skipped;
+    size_t bytes = r->got.bytes - skipped;
     size_t around = sizeof OPENING - 1 + sizeof CLOSING - 1 + r->expected.bytes;
     if (!begins(text, bytes, OPENING) || bytes < around ||
         memchr(text, '\0', bytes) != NULL) {
@@ -251,16 +251,17 @@ static void tell_difference(const reading *r, const dialogue *d, char *why,
 {
     size_t same = 0;
     const written *e = &r->expected;
-    while (same < r->bytes && same < e->bytes && r->got[same] == e->text[same]) {
+    while (same < r->got.bytes && same < e->bytes &&
+           r->got.text[same] == e->text[same]) {
         same++;
     }
     size_t from[] = {same, same};
-    int got = shown(r->got, r->bytes, &from[0]);
+    int got = shown(r->got.text, r->got.bytes, &from[0]);
     int wanted = shown(e->text, e->bytes, &from[1]);
     (void)snprintf(why, capacity,
                    "the model's chat template is not ChatML as Forerun writes it: for "
                    "%s it writes \"%.*s\" at byte %zu, where \"%.*s\" is expected; %s",
-                   d->name, got, r->got + from[0], same, wanted, e->text + from[1],
+                   d->name, got, r->got.text + from[0], same, wanted, e->text + from[1],
                    REMEDY);
 }
 
@@ -270,8 +271,8 @@ static fr_status compare(reading *r, const dialogue *d, bool *same)
     const fr_chat_frame *frame = r->frame;
     FR_TRY(write_dialogue(r->ctx, d, frame->writes_bos ? r->names->bos_token : NULL,
                           frame->default_system, &r->expected));
-    *same = r->expected.bytes == r->bytes &&
-            memcmp(r->expected.text, r->got, r->bytes) == 0;
+    *same = r->expected.bytes == r->got.bytes &&
+            memcmp(r->expected.text, r->got.text, r->got.bytes) == 0;
     return FR_OK;
 }
 
@@ -342,7 +343,7 @@ fr_status fr_template_read(fr_ctx *ctx, const char *text, const fr_chat_names *n
     }
     fr_jinja_destroy(&r.jinja);
     free(r.expected.text);
-    free(r.got);
+    fr_jinja_rendered_fini(&r.got);
     if (status != FR_OK) {
         fr_chat_frame_fini(out);
     }
@@ -385,7 +386,7 @@ fr_status fr_chat_frame_check(fr_ctx *ctx, const fr_chat_frame *frame,
         .ctx = ctx, .names = &names, .jinja = frame->check->jinja, .frame = &seen};
     fr_status status = check_one(&r, &one);
     free(r.expected.text);
-    free(r.got);
+    fr_jinja_rendered_fini(&r.got);
     return status;
 }
 

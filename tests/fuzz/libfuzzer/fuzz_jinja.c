@@ -22,16 +22,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_check(parsed == (jinja != NULL), "a template is there if it was parsed");
     free(text);
     json_t *variables = parsed ? json_loads(VARIABLES, 0, NULL) : NULL;
+    const fr_jinja_given given = {variables, gmtime(&(time_t){0})};
     for (int round = 0; parsed && round < 2; round++) {
-        char *out = NULL;
-        size_t bytes = 0;
-        if (fuzz_answer(ctx, fr_jinja_render(ctx, jinja, variables, &out, &bytes))) {
-            fuzz_check(bytes <= FR_JINJA_MAX_MEMORY && out[bytes] == '\0',
+        fr_jinja_rendered out = {0};
+        if (fuzz_answer(ctx, fr_jinja_render(ctx, jinja, &given, &out))) {
+            fuzz_check(out.bytes <= FR_JINJA_MAX_MEMORY && out.text[out.bytes] == '\0',
                        "what is rendered is bounded");
+            size_t end = 0;
+            for (int64_t i = 0; i < out.n_generated; i++) {
+                const fr_jinja_span *span = &out.generated[i];
+                fuzz_check(end <= span->begin && span->begin <= span->end &&
+                               span->end <= out.bytes,
+                           "marks lie in the text, one behind another");
+                end = span->end;
+            }
         } else {
-            fuzz_check(out == NULL, "a refusal gives no text");
+            fuzz_check(out.text == NULL, "a refusal gives no text");
         }
-        free(out);
+        fr_jinja_rendered_fini(&out);
     }
     json_decref(variables);
     fr_jinja_destroy(&jinja);
