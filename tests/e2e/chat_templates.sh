@@ -109,7 +109,7 @@ tokenizer "$model" "{% for m in messages %}{{'<|im_start|>' + m['role'] + '<|im_
 refused 'for a user turn it writes "rt|>user<|im_sep|>What is red?'
 tokenizer "$model" "
 {{ strftime_now('%d') }}$turns$prompt"
-refused "line 2: strftime_now is not supported: the text would depend on the clock"
+refused "line 2: strftime_now asks for the time, and no clock is given"
 tokenizer "$model" "$turns{{ messages|shuffled }}"
 refused "line 3: the filter 'shuffled' is not supported"
 tokenizer "$model" "$turns{% if x %}"

@@ -289,7 +289,7 @@ static void the_time_is_the_one_that_is_given(void)
     fr_jinja_rendered got = {0};
     FR_ASSERT_OK(fr_jinja_parse(fr_test_ctx(), ASKS, sizeof ASKS - 1, &jinja));
     FR_ASSERT_FAILS(fr_jinja_render(fr_test_ctx(), jinja, &given, &got),
-                    FR_ERR_UNSUPPORTED, "asks for the time, and none is given");
+                    FR_ERR_UNSUPPORTED, "asks for the time, and no clock is given");
     CU_ASSERT_PTR_NULL(got.text);
     fr_jinja_destroy(&jinja);
     json_decref(given.variables);
