@@ -193,11 +193,13 @@ static fr_status print_rows(fr_row_reader *reader, fr_bad_rows *bad, const char 
     fr_status status = FR_OK;
     while (status == FR_OK && fr_row_lines_next(&lines, &line, &bytes)) {
         reader->line = lines.line;
-        fr_status read = fr_row_read(reader, line, bytes, &row);
-        status = fr_bad_rows_add(reader->ctx, bad, read);
-        if (read == FR_OK) {
-            print_row(&row);
-        }
+        do {
+            fr_status read = fr_row_read(reader, line, bytes, &row);
+            status = fr_bad_rows_add(reader->ctx, bad, read);
+            if (read == FR_OK) {
+                print_row(&row);
+            }
+        } while (fr_row_next_part(reader, &row) && status == FR_OK);
     }
     fr_row_fini(&row);
     return status == FR_OK ? fr_bad_rows_end(reader->ctx, bad, reader->params->path)

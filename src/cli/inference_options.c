@@ -105,7 +105,8 @@ void fr_tell_of_chat(const fr_ctx *ctx, const fr_inference_params *params,
 {
     bool is_bare =
         !params->chat && params->prefix == NULL && params->template_text == NULL;
-    if (is_bare && tokenizer != NULL && fr_tokenizer_chat_frame(tokenizer)->is_chatml) {
+    if (is_bare && tokenizer != NULL &&
+        fr_chat_is_usable(fr_tokenizer_chat(tokenizer))) {
         fr_log(ctx, FR_LOG_INFO,
                "this model has a chat template; --chat makes the prompt a user's turn "
                "in it");

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Chat templates: a template counts for what it renders. Those that render ChatML give its ids, with the default system
-# message and the BOS that they write; any other is refused by name, where dialogues are used and nowhere else. What a
-# prefix was trained with is in its file, and another template is told or refused.
+# Chat templates: dialogues have the ids of what the template renders, with its system message and BOS; one that cannot be used is
+# refused by name, where dialogues are used and nowhere else. Answers that later turns change are examples of their own.
+# What a prefix was trained with is in its file, and another template is told or refused.
 . "$(dirname "$0")/common.sh"
 
 make_tiny 128 1 300
@@ -104,9 +104,50 @@ writes "<s0>" ""
 tokenizer "$model" "$turns$prompt" true
 writes "<s0>" ""
 
-# not ChatML, though it holds the markers
-tokenizer "$model" "{% for m in messages %}{{'<|im_start|>' + m['role'] + '<|im_sep|>' + m['content'] + '<|im_end|>'}}{% endfor %}$prompt"
-refused 'for a user turn it writes "rt|>user<|im_sep|>What is red?'
+# rows_of ROWS EXPECTED...: tokenize gives these rows, each SOURCE|TARGET as text
+rows_of() {
+    expect 0 "$FORERUN" tokenize --model "$model" --rows "$1" --chat
+    python3 - "$work/out" "${@:2}" <<'PY' || fail "other rows than the template writes"
+import json, sys
+special = {256: "<s0>", 257: "<s1>", 258: "<|im_start|>", 259: "<|im_end|>"}
+def text(ids):
+    return "".join(special.get(i) or chr(i) for i in ids)
+rows = [json.loads(line) for line in open(sys.argv[1])]
+got = [text(row["source_ids"]) + "|" + text(row["target_ids"]) for row in rows]
+assert got == sys.argv[2:], "\n".join(["got:"] + got + ["wanted:"] + sys.argv[2:])
+PY
+}
+# not ChatML, and an answer without a token at its end
+tokenizer "$model" "{% for m in messages %}{{'<|im_start|>' + m['role'] + '<|im_sep|>' + m['content'] + '<|im_end|>'}}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant<|im_sep|>{% endif %}"
+rows_of "$work/chat.jsonl" "<|im_start|>user<|im_sep|> the 0 <|im_end|><|im_start|>assistant<|im_sep|>|user<|im_end|>" \
+    "<|im_start|>system<|im_sep|>s<|im_end|><|im_start|>user<|im_sep|>the 0<|im_end|><|im_start|>assistant<|im_sep|>|user<|im_end|>"
+tokenizer "$model" "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '
+' }}{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+rows_of "$work/chat.jsonl" "user:  the 0 
+assistant: |user
+" "system: s
+user: the 0
+assistant: |user
+"
+# thoughts that only the last answer keeps; a tool's turn, and members of messages that the template names
+cat >"$work/turns.jsonl" <<'JSON'
+{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "thoughts": "x"}, {"role": "user", "content": "c"}, {"role": "assistant", "content": "d", "thoughts": "y"}]}
+{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "tool", "content": "t"}, {"role": "assistant", "content": "d", "weight": 1}]}
+JSON
+tokenizer "$model" "{% set ns = namespace(last=-1) %}{% for m in messages %}{% if m.role == 'user' %}{% set ns.last = loop.index0 %}{% endif %}{% endfor %}{% for m in messages %}<|im_start|>{{ 'user' if m.role == 'tool' else m.role }}:{% if m.thoughts and loop.index0 > ns.last %}({{ m.thoughts }}){% endif %}{{ m.content }}<|im_end|>{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant:{% endif %}"
+rows_of "$work/turns.jsonl" "<|im_start|>user:a<|im_end|><|im_start|>assistant:|(x)b<|im_end|>" \
+    "<|im_start|>user:a<|im_end|><|im_start|>assistant:b<|im_end|><|im_start|>user:c<|im_end|><|im_start|>assistant:|(y)d<|im_end|>" \
+    "<|im_start|>user:a<|im_end|><|im_start|>assistant:b<|im_end|><|im_start|>user:t<|im_end|><|im_start|>assistant:|d<|im_end|>"
+expect 0 "$FORERUN" train "$work/train.yaml" --set base.path="$model" --set "tasks.t.train=$work/turns.jsonl"
+grep -q "3 rows, 3 examples" "$work/err" || fail "not three rows of two lines: $(cat "$work/err")"
+printf '{"messages": [{"role": "user", "content": "a", "mood": "good"}, {"role": "assistant", "content": "b"}]}\n' >"$work/odd.jsonl"
+expect 3 "$FORERUN" tokenize --model "$model" --rows "$work/odd.jsonl" --chat
+says '"mood", which is not known'
+printf '{"messages": [{"role": "usr", "content": "a"}, {"role": "assistant", "content": "b"}]}\n' >"$work/odd.jsonl"
+expect 3 "$FORERUN" tokenize --model "$model" --rows "$work/odd.jsonl" --chat
+says "message 1 has the role 'usr'; allowed: system, user, assistant, and those that the chat template names"
+
+# not usable
 tokenizer "$model" "
 {{ strftime_now('%d') }}$turns$prompt"
 refused "line 2: strftime_now asks for the time, and no clock is given"

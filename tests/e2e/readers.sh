@@ -114,7 +114,7 @@ for i in range(80000):
     wanted += [120] + ([256 + n] if n < 200000 else list(b"<s%d>" % n)) + [121]
 assert ids == wanted, "other ids"
 
-# ---- a chat template is read once, in linear time: rows then cost nothing of it
+# ---- a chat template is parsed once, in linear time; each row costs what it renders
 for text, byte in list(tokenizer["model"]["vocab"].items()):  # the markers take the places of two bytes, within the model
     tokenizer["model"]["vocab"][text] = byte + 255 if byte in (1, 2) else byte
 tokenizer["added_tokens"] = [{"id": 1, "content": "<|im_start|>"}, {"id": 2, "content": "<|im_end|>"}]
@@ -125,10 +125,10 @@ turns = ("{% for m in messages %}{% if loop.first and m.role != 'system' %}SYSTE
          "<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
          "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}")
 system = "<|im_start|>system\n%s<|im_end|>{{ '\n' }}"
-MANY, BYTES = (3, "for a user turn it writes"), (3, "the template has")
+MANY, BYTES = (3, "writes nothing of the answers"), (3, "the template has")
 for template, says in ((turns.replace("SYSTEM", system % ("a" * 100)), (0, "")),
                        (turns.replace("SYSTEM", system % ("a" * 70000)),
-                        (3, "the default system message of the model's chat template has 70000")),
+                        (3, "all 2000 examples are longer than 256 tokens")),
                        (turns.replace("SYSTEM", "{% if tools %}" + "a" * 900000 + "{% endif %}"), (0, "")),
                        ("<|im_start|>system\n" * 50000 + "<|im_end|>{{ x }}", MANY), ("<|im_start|>system\n" * 100000, BYTES),
                        ("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", (3, "more than 16 MiB")),

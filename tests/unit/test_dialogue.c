@@ -9,29 +9,75 @@
 
 enum { TEXT_BYTES = 4096 };
 
-/* Writes a default system message; "%s" is where it stands. */
-#define TEMPLATE(system)                                                               \
-    "{% for message in messages %}{% if loop.first and messages[0]['role'] != "        \
-    "'system' %}{{ '<|im_start|>system\n" system "<|im_end|>\n' }}{% endif %}"         \
-    "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + "                \
-    "'<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}"                  \
-    "{{ '<|im_start|>assistant\n' }}{% endif %}"
+#define PROMPT                                                                         \
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+#define TURNS                                                                          \
+    "{% for m in messages %}{{'<|im_start|>' + m.role + '\n' + m.content + "           \
+    "'<|im_end|>\n'}}{% endfor %}"
+#define KIND                                                                           \
+    "{% if messages[0].role != 'system' %}<|im_start|>system\nBe kind.<|im_end|>\n"    \
+    "{% endif %}"
 
-static const char KIND[] = "Be kind.";
+static const char CHATML[] = KIND TURNS PROMPT;
 
-#define SAYS(role, content)                                                            \
-    {                                                                                  \
-        role, content, sizeof(content) - 1, false                                      \
-    }
-#define SKIPPED(role, content)                                                         \
-    {                                                                                  \
-        role, content, sizeof(content) - 1, true                                       \
-    }
+/* Marks what the assistant says. */
+static const char MARKED[] =
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' %}"
+    "{% generation %}{{ m.content }}<|im_end|>{% endgeneration %}{% else %}"
+    "{{ m.content }}<|im_end|>{% endif %}{{ '\n' }}{% endfor %}" PROMPT;
+
+/* As Llama 2: roles without tokens of their own, answers between spaces. */
+static const char LLAMA2[] =
+    "{% for m in messages %}{% if m.role == 'user' %}{{ '[INST] ' + m.content + ' "
+    "[/INST]' }}{% else %}{{ ' ' + m.content + ' ' + eos_token }}{% endif %}"
+    "{% endfor %}";
+
+/* As Gemma: another name for the assistant, contents without white space at their ends. */
+static const char GEMMA[] =
+    "{{ bos_token }}{% for m in messages %}{% set role = 'model' if m.role == "
+    "'assistant' else m.role %}{{ '<|im_start|>' + role + '\n' + m.content | trim + "
+    "'<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}"
+    "{{ '<|im_start|>model\n' }}{% endif %}";
+
+/* As Llama 3: an empty line behind the role. */
+static const char LLAMA3[] =
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '<|im_start|>\n\n' + "
+    "m.content "
+    "| trim + '<|im_end|>' }}{% endfor %}{% if add_generation_prompt %}"
+    "{{ '<|im_start|>assistant<|im_start|>\n\n' }}{% endif %}";
+
+/* As Mistral: the end of a text behind each answer. */
+static const char MISTRAL[] =
+    "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}{{ '[INST] ' + "
+    "m.content + '[/INST]' }}{% else %}{{ ' ' + m.content | trim + eos_token }}"
+    "{% endif %}{% endfor %}";
+
+/* As Alpaca: no special token at all. */
+static const char ALPACA[] =
+    "{% for m in messages %}{% if m.role == 'user' %}### Instruction:\n{{ m.content "
+    "}}\n"
+    "\n{% else %}### Response:\n{{ m.content }}\n\n{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}### Response:\n{% endif %}";
+
+/* As Qwen 3: an answer has thoughts, until another question follows. */
+static const char THINKS[] =
+    "{% set ns = namespace(last=-1) %}{% for m in messages %}{% if m.role == 'user' %}"
+    "{% set ns.last = loop.index0 %}{% endif %}{% endfor %}{% for m in messages %}"
+    "{{ '<|im_start|>' + m.role + '\n' }}{% if m.role == 'assistant' and loop.index0 > "
+    "ns.last %}{{ '<think>' + (m.thoughts or '') + '</think>' }}{% endif %}"
+    "{{ m.content + '<|im_end|>\n' }}{% endfor %}" PROMPT;
+
+/* Opens an answer with more than it writes of a finished one. */
+static const char OPENS_MORE[] =
+    TURNS "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n<think>\n' }}"
+          "{% endif %}";
 
 static fr_tokenizer *open_with(const char *template)
 {
     json_t *root = fr_tiny_json();
-    json_t *config = json_pack("{s:s}", "chat_template", template);
+    json_t *config =
+        json_pack("{s:s, s:s, s:s}", "chat_template", template, "bos_token",
+                  "<|im_start|>", "eos_token", "<|endoftext|>");
     char *text = json_dumps(config, 0);
     fr_tokenizer *tokenizer = fr_tiny_tokenizer(root, text);
     free(text);
@@ -40,109 +86,213 @@ static fr_tokenizer *open_with(const char *template)
     return tokenizer;
 }
 
-/* What the template writes; `system` is its default system message, NULL for none. */
-static void render(const char *system, const fr_message *messages, int64_t n,
-                   bool open_assistant, char out[TEXT_BYTES])
+/* The ids as text, those with a flag between [ and ]. */
+static void show(const fr_tokenizer *tokenizer, const fr_ids *ids, const fr_ids *flags,
+                 char out[TEXT_BYTES])
 {
     size_t used = 0;
+    CU_ASSERT_EQUAL_FATAL(ids->count, flags->count);
     out[0] = '\0';
-    if (system != NULL && strcmp(messages[0].role, "system") != 0) {
-        used += (size_t)snprintf(out, TEXT_BYTES, "<|im_start|>system\n%s<|im_end|>\n",
-                                 system);
-    }
-    for (int64_t i = 0; i < n; i++) {
-        used += (size_t)snprintf(out + used, TEXT_BYTES - used,
-                                 "<|im_start|>%s\n%s<|im_end|>\n", messages[i].role,
-                                 messages[i].content);
-    }
-    (void)snprintf(out + used, TEXT_BYTES - used, "%s",
-                   open_assistant ? "<|im_start|>assistant\n" : "");
-}
-
-/* Text of the counted ids (or of the others). */
-static char *text_of(const fr_tokenizer *tokenizer, const fr_ids *ids,
-                     const fr_ids *counted, int32_t wanted)
-{
-    char *text = NULL;
-    size_t bytes = 0;
-    fr_ids kept = {0};
     for (int64_t i = 0; i < ids->count; i++) {
-        if (counted->data[i] == wanted) {
-            FR_ASSERT_OK(fr_ids_add(fr_test_ctx(), &kept, ids->data[i]));
-        }
+        char *text = NULL;
+        size_t bytes = 0;
+        bool begins = flags->data[i] != 0 && (i == 0 || flags->data[i - 1] == 0);
+        bool ends =
+            flags->data[i] != 0 && (i + 1 == ids->count || flags->data[i + 1] == 0);
+        FR_ASSERT_OK(fr_tokenizer_decode(fr_test_ctx(), tokenizer, &ids->data[i], 1,
+                                         false, &text, &bytes));
+        used += (size_t)snprintf(out + used, TEXT_BYTES - used, "%s%s%s",
+                                 begins ? "[" : "", text, ends ? "]" : "");
+        free(text);
     }
-    FR_ASSERT_OK(fr_tokenizer_decode(fr_test_ctx(), tokenizer, kept.data, kept.count,
-                                     false, &text, &bytes));
-    fr_ids_fini(&kept);
-    return text;
 }
 
-static const fr_message TALK[] = {SAYS("user", "hello  12"),
-                                  SAYS("assistant", "hell\n\nhello"),
-                                  SAYS("user", "  what?\n"), SAYS("assistant", "he w")};
-
-static void check_counted(const fr_tokenizer *tokenizer, bool last_only,
-                          const char *wanted)
+static void check_text(const char *what, const char *got, const char *wanted)
 {
-    fr_ids ids = {0};
-    fr_ids counted = {0};
-    FR_ASSERT_OK(fr_dialogue_encode(fr_test_ctx(), tokenizer,
-                                    &(fr_dialogue){TALK, 4, last_only, false, false},
-                                    &ids, &counted, NULL));
-    CU_ASSERT_EQUAL(ids.count, counted.count);
-    char *text = text_of(tokenizer, &ids, &counted, 1);
-    CU_ASSERT_STRING_EQUAL(text, wanted);
-    free(text);
-    fr_ids_fini(&ids);
-    fr_ids_fini(&counted);
+    if (strcmp(got, wanted) != 0) {
+        (void)printf("    %s\n    gives  %s\n    wanted %s\n", what, got, wanted);
+        CU_FAIL("another text");
+    }
 }
 
-static void assistant_content_and_its_end_are_counted(void)
+/* Encodes with `how`, whose messages come from `json`. */
+static fr_status encode(const fr_tokenizer *tokenizer, const char *json,
+                        fr_dialogue how, fr_dialogue_ids *out)
 {
-    fr_tokenizer *tokenizer = open_with(TEMPLATE("Be kind."));
-    check_counted(tokenizer, false, "hell\n\nhello<|im_end|>he w<|im_end|>");
-    check_counted(tokenizer, true, "he w<|im_end|>");
-    CU_ASSERT_EQUAL(fr_tokenizer_chat_frame(tokenizer)->end, FR_TINY_IM_END);
+    json_error_t error;
+    how.messages = json_loads(json, JSON_ALLOW_NUL, &error);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(how.messages);
+    fr_status status = fr_dialogue_encode(fr_test_ctx(), tokenizer, &how, out);
+    json_decref(how.messages);
+    return status;
+}
+
+static void check_counted(const fr_tokenizer *tokenizer, const char *json,
+                          fr_dialogue how, const char *wanted)
+{
+    char text[TEXT_BYTES];
+    fr_dialogue_ids got = {0};
+    FR_ASSERT_OK(encode(tokenizer, json, how, &got));
+    show(tokenizer, &got.ids, &got.counted, text);
+    check_text(json, text, wanted);
+    CU_ASSERT_EQUAL(got.n_parts, 1);
+    fr_dialogue_ids_fini(&got);
+}
+
+static void check_refused(const char *template, const char *json, fr_dialogue how,
+                          fr_status wanted, const char *part)
+{
+    fr_tokenizer *tokenizer = open_with(template);
+    fr_dialogue_ids got = {0};
+    FR_ASSERT_FAILS(encode(tokenizer, json, how, &got), wanted, part);
+    CU_ASSERT_PTR_NULL(got.ids.data);
+    CU_ASSERT_PTR_NULL(got.counted.data);
+    CU_ASSERT_PTR_NULL(got.own.data);
     fr_tokenizer_close(&tokenizer);
 }
 
-/* The ids of the dialogue are those of the rendered text. */
-static void check_rendered(const fr_tokenizer *tokenizer, const char *system,
-                           const fr_message *messages, int64_t n, bool open_assistant)
+#define SAYS(role, content) "{\"role\": \"" role "\", \"content\": \"" content "\"}"
+
+static const char TALK[] =
+    "[" SAYS("user", "hello  12") ", " SAYS("assistant", "hell\\n\\nhello") ", " SAYS(
+        "user", "what?") ", " SAYS("assistant", "he w") "]";
+
+static const fr_dialogue ALL = {.messages = NULL};
+
+static void answers_and_their_ends_are_counted(void)
 {
-    char text[TEXT_BYTES];
-    fr_ids ids = {0};
-    fr_ids counted = {0};
-    render(system, messages, n, open_assistant, text);
-    FR_ASSERT_OK(
-        fr_dialogue_encode(fr_test_ctx(), tokenizer,
-                           &(fr_dialogue){messages, n, false, open_assistant, false},
-                           &ids, &counted, NULL));
-    CU_ASSERT_EQUAL(ids.count, counted.count);
-    fr_assert_encodes(tokenizer, text, strlen(text), true, ids.data, ids.count);
-    fr_ids_fini(&ids);
-    fr_ids_fini(&counted);
+    static const bool SKIP[] = {false, false, false, true};
+    fr_tokenizer *tokenizer = open_with(CHATML);
+    check_counted(tokenizer, TALK, ALL,
+                  "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nhello  "
+                  "12<|im_end|>\n<|im_start|>assistant\n[hell\n\nhello<|im_end|>]\n"
+                  "<|im_start|>user\nwhat?<|im_end|>\n<|im_start|>assistant\n[he "
+                  "w<|im_end|>]\n");
+    check_counted(tokenizer, TALK, (fr_dialogue){.last_only = true},
+                  "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nhello  "
+                  "12<|im_end|>\n<|im_start|>assistant\nhell\n\nhello<|im_end|>\n"
+                  "<|im_start|>user\nwhat?<|im_end|>\n<|im_start|>assistant\n[he "
+                  "w<|im_end|>]\n");
+    /* what follows the last answer that is learned is left out */
+    check_counted(tokenizer, TALK, (fr_dialogue){.skip = SKIP},
+                  "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nhello  "
+                  "12<|im_end|>\n<|im_start|>assistant\n[hell\n\nhello<|im_end|>]\n");
+    check_counted(tokenizer, "[" SAYS("system", "s") ", " SAYS("user", "hello") "]",
+                  (fr_dialogue){.open_assistant = true},
+                  "<|im_start|>system\ns<|im_end|>\n<|im_start|>user\nhello<|im_end|>\n"
+                  "<|im_start|>assistant\n");
+    fr_tokenizer_close(&tokenizer);
 }
 
-static const fr_message GUIDED[] = {SAYS("system", "  Be short."),
-                                    SAYS("user", "\n\nhello"),
-                                    SAYS("assistant", " hello w")};
-static const fr_message UNICODE[] = {
-    SAYS("user", "\xC3\xA9\xE4\xBD\xA0 <|not special|>\t"), SAYS("assistant", "")};
+/* A template with what it writes of TALK; what is counted was found by hand. */
+static const struct {
+    const char *template;
+    const char *wanted;
+} FAMILIES[] = {
+    {MARKED, "<|im_start|>user\nhello  12<|im_end|>\n<|im_start|>assistant\n[hell\n\n"
+             "hello<|im_end|>]\n<|im_start|>user\nwhat?<|im_end|>\n<|im_start|>"
+             "assistant\n[he w<|im_end|>]\n"},
+    {LLAMA2, "[INST] hello  12 [/INST][ hell\n\nhello <|endoftext|>][INST] what? "
+             "[/INST][ he w <|endoftext|>]"},
+    {GEMMA, "<|im_start|><|im_start|>user\nhello  12<|im_end|>\n<|im_start|>model\n"
+            "[hell\n\nhello<|im_end|>]\n<|im_start|>user\nwhat?<|im_end|>\n"
+            "<|im_start|>model\n[he w<|im_end|>]\n"},
+    {LLAMA3, "<|im_start|>user<|im_start|>\n\nhello  12<|im_end|><|im_start|>assistant"
+             "<|im_start|>\n\n[hell\n\nhello<|im_end|>]<|im_start|>user<|im_start|>\n\n"
+             "what?<|im_end|><|im_start|>assistant<|im_start|>\n\n[he w<|im_end|>]"},
+    {MISTRAL, "<|im_start|>[INST] hello  12[/INST][ hell\n\nhello<|endoftext|>][INST] "
+              "what?[/INST][ he w<|endoftext|>]"},
+    {ALPACA, "### Instruction:\nhello  12\n\n### Response:\n[hell\n\nhello\n\n]### "
+             "Instruction:\nwhat?\n\n### Response:\n[he w\n\n]"},
+    {OPENS_MORE, "<|im_start|>user\nhello  12<|im_end|>\n<|im_start|>assistant\n[hell\n"
+                 "\nhello<|im_end|>]\n<|im_start|>user\nwhat?<|im_end|>\n<|im_start|>"
+                 "assistant\n[he w<|im_end|>]\n"}};
 
-static void check_all_rendered(const fr_tokenizer *tokenizer, const char *system)
+static void answers_are_found_in_templates_of_many_families(void)
 {
-    check_rendered(tokenizer, system, TALK, 4, false);
-    check_rendered(tokenizer, system, TALK, 3, true);
-    check_rendered(tokenizer, system, GUIDED, 3, false);
-    check_rendered(tokenizer, system, GUIDED, 2, true);
-    check_rendered(tokenizer, system, UNICODE, 2, true);
+    for (int i = 0; i < FR_N_CASES(FAMILIES); i++) {
+        fr_tokenizer *tokenizer = open_with(FAMILIES[i].template);
+        check_counted(tokenizer, TALK, ALL, FAMILIES[i].wanted);
+        fr_tokenizer_close(&tokenizer);
+    }
+}
+
+static void marks_are_taken_for_the_answers_they_belong_to(void)
+{
+    static const bool SKIP[] = {false, true, false, false};
+    fr_tokenizer *tokenizer = open_with(MARKED);
+    check_counted(tokenizer, TALK, (fr_dialogue){.skip = SKIP},
+                  "<|im_start|>user\nhello  12<|im_end|>\n<|im_start|>assistant\nhell\n"
+                  "\nhello<|im_end|>\n<|im_start|>user\nwhat?<|im_end|>\n<|im_start|>"
+                  "assistant\n[he w<|im_end|>]\n");
+    fr_tokenizer_close(&tokenizer);
+}
+
+/* An answer may begin like what a template opens an answer with. */
+static void an_answer_is_not_taken_for_its_opening(void)
+{
+    fr_tokenizer *tokenizer = open_with(OPENS_MORE);
+    check_counted(
+        tokenizer, "[" SAYS("user", "a") ", " SAYS("assistant", "<b>") "]", ALL,
+        "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n[<b><|im_end|>]"
+        "\n");
+    fr_tokenizer_close(&tokenizer);
+}
+
+/* Where a later turn changes an answer, each is an example of its own, with the answers before it as the template has them. */
+static void answers_that_later_turns_change_are_examples_of_their_own(void)
+{
+    static const char *const WANTED[] = {
+        "<|im_start|>user\nhello  12<|im_end|>\n<|im_start|>assistant\n[<think></think>"
+        "hell\n\nhello<|im_end|>]\n",
+        "<|im_start|>user\nhello  12<|im_end|>\n<|im_start|>assistant\nhell\n\nhello"
+        "<|im_end|>\n<|im_start|>user\nwhat?<|im_end|>\n<|im_start|>assistant\n[<think>"
+        "</think>he w<|im_end|>]\n"};
+    fr_tokenizer *tokenizer = open_with(THINKS);
+    for (int part = 0; part < 2; part++) {
+        char text[TEXT_BYTES];
+        fr_dialogue_ids got = {0};
+        FR_ASSERT_OK(encode(tokenizer, TALK, (fr_dialogue){.part = part}, &got));
+        show(tokenizer, &got.ids, &got.counted, text);
+        check_text("part", text, WANTED[part]);
+        CU_ASSERT_EQUAL(got.n_parts, 2);
+        fr_dialogue_ids_fini(&got);
+    }
+    /* one answer is one example, and a prompt is always one */
+    check_counted(tokenizer, TALK, (fr_dialogue){.last_only = true}, WANTED[1]);
+    check_counted(
+        tokenizer,
+        "[" SAYS("user", "a") ", " SAYS("assistant", "he") ", " SAYS("user", "b") "]",
+        (fr_dialogue){.open_assistant = true},
+        "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\nhe<|im_end|>\n"
+        "<|im_start|>user\nb<|im_end|>\n<|im_start|>assistant\n");
+    fr_tokenizer_close(&tokenizer);
+}
+
+static void check_ids(const fr_tokenizer *tokenizer, const char *json, bool opens,
+                      const char *text)
+{
+    fr_dialogue_ids got = {0};
+    FR_ASSERT_OK(encode(tokenizer, json, (fr_dialogue){.open_assistant = opens}, &got));
+    fr_assert_encodes(tokenizer, text, strlen(text), true, got.ids.data, got.ids.count);
+    fr_dialogue_ids_fini(&got);
 }
 
 static void ids_are_those_of_the_rendered_text(void)
 {
-    fr_tokenizer *tokenizer = open_with(TEMPLATE("Be kind."));
-    check_all_rendered(tokenizer, KIND);
+    fr_tokenizer *tokenizer = open_with(TURNS PROMPT);
+    check_ids(tokenizer,
+              "[" SAYS("system", "  Be short.") ", " SAYS(
+                  "user", "\\n\\nhello") ", " SAYS("assistant", " hello w") "]",
+              false,
+              "<|im_start|>system\n  Be short.<|im_end|>\n<|im_start|>user\n\n\nhello"
+              "<|im_end|>\n<|im_start|>assistant\n hello w<|im_end|>\n");
+    check_ids(tokenizer,
+              "[" SAYS("user", "\xC3\xA9\xE4\xBD\xA0 <|not special|>\\t") ", " SAYS(
+                  "assistant", "") "]",
+              true,
+              "<|im_start|>user\n\xC3\xA9\xE4\xBD\xA0 <|not special|>\t<|im_end|>\n"
+              "<|im_start|>assistant\n<|im_end|>\n<|im_start|>assistant\n");
     fr_tokenizer_close(&tokenizer);
 }
 
@@ -155,318 +305,191 @@ static void ids_are_those_of_the_rendered_text_of_smollm2(void)
     }
     FR_ASSERT_OK(fr_tokenizer_open(fr_test_ctx(), fr_real_model(), &tokenizer));
     CU_ASSERT_PTR_NOT_NULL_FATAL(tokenizer);
-    check_all_rendered(tokenizer,
-                       "You are a helpful AI assistant named SmolLM, trained "
-                       "by Hugging Face");
+    check_ids(
+        tokenizer, TALK, false,
+        "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained "
+        "by Hugging Face<|im_end|>\n<|im_start|>user\nhello  12<|im_end|>\n"
+        "<|im_start|>assistant\nhell\n\nhello<|im_end|>\n<|im_start|>user\nwhat?"
+        "<|im_end|>\n<|im_start|>assistant\nhe w<|im_end|>\n");
     fr_tokenizer_close(&tokenizer);
 }
 
-/* Training must continue the ids that an opened assistant turn ends with, whatever the answer begins
- * with. */
+/* Training must continue the ids that an opened answer ends with, whatever the answer begins with. */
 static void an_answer_continues_the_ids_of_the_opened_turn(void)
 {
-    static const fr_message SPACED[] = {SAYS("user", "hello"),
-                                        SAYS("assistant", "\n\n\nhello")};
-    fr_tokenizer *tokenizer = open_with(TEMPLATE("Be kind."));
-    fr_ids opened = {0};
-    fr_ids whole = {0};
-    fr_ids flags = {0};
-    FR_ASSERT_OK(fr_dialogue_encode(fr_test_ctx(), tokenizer,
-                                    &(fr_dialogue){SPACED, 1, false, true, false},
-                                    &opened, &flags, NULL));
-    flags.count = 0;
-    FR_ASSERT_OK(fr_dialogue_encode(fr_test_ctx(), tokenizer,
-                                    &(fr_dialogue){SPACED, 2, false, false, false},
-                                    &whole, &flags, NULL));
-    CU_ASSERT_TRUE_FATAL(whole.count > opened.count);
-    fr_assert_same_bytes("opening", whole.data, opened.data,
-                         (size_t)opened.count * sizeof *opened.data);
-    for (int64_t i = 0; i < whole.count; i++) {
-        bool counted = i >= opened.count && i < whole.count - 1;
-        CU_ASSERT_EQUAL(flags.data[i], counted ? 1 : 0);
+    fr_tokenizer *tokenizer = open_with(CHATML);
+    fr_dialogue_ids opened = {0};
+    fr_dialogue_ids whole = {0};
+    FR_ASSERT_OK(encode(tokenizer, "[" SAYS("user", "hello") "]",
+                        (fr_dialogue){.open_assistant = true}, &opened));
+    FR_ASSERT_OK(
+        encode(tokenizer,
+               "[" SAYS("user", "hello") ", " SAYS("assistant", "\\n\\n\\nhello") "]",
+               ALL, &whole));
+    CU_ASSERT_TRUE_FATAL(whole.ids.count > opened.ids.count);
+    fr_assert_same_bytes("opening", whole.ids.data, opened.ids.data,
+                         (size_t)opened.ids.count * sizeof *opened.ids.data);
+    for (int64_t i = 0; i < whole.ids.count; i++) {
+        bool counted = i >= opened.ids.count && i < whole.ids.count - 1;
+        CU_ASSERT_EQUAL(whole.counted.data[i], counted ? 1 : 0);
     }
-    fr_ids_fini(&opened);
-    fr_ids_fini(&whole);
-    fr_ids_fini(&flags);
+    fr_dialogue_ids_fini(&opened);
+    fr_dialogue_ids_fini(&whole);
     fr_tokenizer_close(&tokenizer);
 }
 
-static void check_refused(const fr_message *messages, int64_t n, const char *part)
+static void check_own(const char *template, const char *json, const char *wanted)
 {
-    fr_tokenizer *tokenizer = open_with(TEMPLATE("Be kind."));
-    fr_ids ids = {0};
-    fr_ids counted = {0};
-    FR_ASSERT_FAILS(fr_dialogue_encode(fr_test_ctx(), tokenizer,
-                                       &(fr_dialogue){messages, n, false, false, false},
-                                       &ids, &counted, NULL),
-                    FR_ERR_DATA, part);
-    CU_ASSERT_EQUAL(ids.count, 0);
-    CU_ASSERT_EQUAL(counted.count, 0);
+    char text[TEXT_BYTES];
+    fr_tokenizer *tokenizer = open_with(template);
+    fr_dialogue_ids got = {0};
+    FR_ASSERT_OK(encode(tokenizer, json, ALL, &got));
+    show(tokenizer, &got.ids, &got.own, text);
+    check_text(json, text, wanted);
+    fr_dialogue_ids_fini(&got);
     fr_tokenizer_close(&tokenizer);
 }
 
+/* A token of the role's line end and the content's is the template's; words of the template are not taken for contents. */
 static void contents_are_told_from_the_template(void)
 {
-    static const fr_message MINE[] = {
-        SAYS("system", "\n\n\nhe"), SAYS("user", "hello w"), SAYS("assistant", "hell")};
-    fr_tokenizer *tokenizer = open_with(TEMPLATE("Be kind."));
-    fr_ids ids = {0};
-    fr_ids counted = {0};
-    fr_ids own = {0};
-    /* the role's line end and that of the content are one token: the template's */
-    FR_ASSERT_OK(fr_dialogue_encode(fr_test_ctx(), tokenizer,
-                                    &(fr_dialogue){MINE, 3, false, true, false}, &ids,
-                                    &counted, &own));
-    CU_ASSERT_EQUAL(own.count, ids.count);
-    char *text = text_of(tokenizer, &ids, &own, 1);
-    CU_ASSERT_STRING_EQUAL(text, "\n\nhehello whell");
-    free(text);
-    ids.count = counted.count = own.count = 0;
-    /* the template's own system message is no row's */
-    FR_ASSERT_OK(fr_dialogue_encode(fr_test_ctx(), tokenizer,
-                                    &(fr_dialogue){MINE + 1, 2, false, false, false},
-                                    &ids, &counted, &own));
-    text = text_of(tokenizer, &ids, &own, 1);
-    CU_ASSERT_STRING_EQUAL(text, "hello whell");
-    free(text);
-    fr_ids_fini(&ids);
-    fr_ids_fini(&counted);
-    fr_ids_fini(&own);
-    fr_tokenizer_close(&tokenizer);
-}
-
-static void skipped_turns_are_not_counted(void)
-{
-    static const fr_message SOME[] = {SAYS("user", "a"), SAYS("assistant", "he"),
-                                      SAYS("user", "b"), SKIPPED("assistant", "ll")};
-    static const fr_message NONE[] = {SKIPPED("user", "a"), SKIPPED("assistant", "he")};
-    fr_tokenizer *tokenizer = open_with(TEMPLATE("Be kind."));
-    for (int last_only = 0; last_only < 2; last_only++) {
-        fr_ids ids = {0};
-        fr_ids counted = {0};
-        FR_ASSERT_OK(
-            fr_dialogue_encode(fr_test_ctx(), tokenizer,
-                               &(fr_dialogue){SOME, 4, last_only != 0, false, false},
-                               &ids, &counted, NULL));
-        char *text = text_of(tokenizer, &ids, &counted, 1);
-        CU_ASSERT_STRING_EQUAL(text, "he<|im_end|>");
-        free(text);
-        fr_ids_fini(&ids);
-        fr_ids_fini(&counted);
-    }
-    fr_tokenizer_close(&tokenizer);
-    check_refused(NONE, 2, "kept out of the loss");
+    check_own(CHATML,
+              "[" SAYS("system", "\\n\\n\\nhe") ", " SAYS("user", "user") ", " SAYS(
+                  "assistant", "assistant") "]",
+              "<|im_start|>system\n\n\n\n[he]<|im_end|>\n<|im_start|>user\n[user]"
+              "<|im_end|>\n<|im_start|>assistant\n[assistant]<|im_end|>\n");
+    check_own(
+        CHATML, "[" SAYS("user", "he") ", " SAYS("assistant", "w") "]",
+        "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\n[he]<|im_end|>\n"
+        "<|im_start|>assistant\n[w]<|im_end|>\n");
+    check_own(GEMMA, "[" SAYS("user", "  he\\n") ", " SAYS("assistant", "w ") "]",
+              "<|im_start|><|im_start|>user\n[he]<|im_end|>\n<|im_start|>model\n[w]"
+              "<|im_end|>\n");
+    /* a content that is changed is nobody's to cut */
+    check_own("{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content | upper }}"
+              "<|im_end|>\n{% endfor %}" PROMPT,
+              "[" SAYS("user", "he") ", " SAYS("assistant", "W") "]",
+              "<|im_start|>user\nHE<|im_end|>\n<|im_start|>assistant\n[W]<|im_end|>\n");
 }
 
 static void contents_may_hold_any_bytes(void)
 {
-    static const fr_message ODD[] = {SAYS("user", "a\0b"),
-                                     SAYS("assistant", "he\0\0ll")};
-    fr_tokenizer *tokenizer = open_with(TEMPLATE("Be kind."));
-    fr_ids ids = {0};
-    fr_ids counted = {0};
-    fr_ids own = {0};
+    static const char WANTED[] = "system\nBe kind.\nuser\na\0b\nassistant\nhe\0\0ll\n";
+    fr_tokenizer *tokenizer = open_with(CHATML);
+    fr_dialogue_ids got = {0};
     char *text = NULL;
     size_t bytes = 0;
-    FR_ASSERT_OK(fr_dialogue_encode(fr_test_ctx(), tokenizer,
-                                    &(fr_dialogue){ODD, 2, false, false, false}, &ids,
-                                    &counted, &own));
-    FR_ASSERT_OK(fr_tokenizer_decode(fr_test_ctx(), tokenizer, ids.data, ids.count,
-                                     true, &text, &bytes));
-    static const char WANTED[] = "system\nBe kind.\nuser\na\0b\nassistant\nhe\0\0ll\n";
+    FR_ASSERT_OK(encode(
+        tokenizer,
+        "[" SAYS("user", "a\\u0000b") ", " SAYS("assistant", "he\\u0000\\u0000ll") "]",
+        ALL, &got));
+    FR_ASSERT_OK(fr_tokenizer_decode(fr_test_ctx(), tokenizer, got.ids.data,
+                                     got.ids.count, true, &text, &bytes));
     CU_ASSERT_EQUAL_FATAL(bytes, sizeof WANTED - 1);
     fr_assert_same_bytes("dialogue", text, WANTED, bytes);
     free(text);
-    fr_ids_fini(&ids);
-    fr_ids_fini(&counted);
-    fr_ids_fini(&own);
+    fr_dialogue_ids_fini(&got);
     fr_tokenizer_close(&tokenizer);
 }
 
-static int64_t count_id(const fr_ids *ids, int32_t id)
-{
-    int64_t n = 0;
-    for (int64_t i = 0; i < ids->count; i++) {
-        n += ids->data[i] == id;
-    }
-    return n;
-}
+static const char SLY[] =
+    "[" SAYS("user", "<|im_end|>") ", " SAYS("assistant", "a <|im_end|> b") "]";
 
+/* A row cannot end a turn by what it says, unless the user wants it to. */
 static void markers_in_content_are_text_unless_asked(void)
 {
-    static const fr_message SLY[] = {SAYS("user", "<|im_end|>"),
-                                     SAYS("assistant", "<|im_end|>")};
-    fr_tokenizer *tokenizer = open_with(TEMPLATE("Be kind."));
+    fr_tokenizer *tokenizer = open_with(CHATML);
     for (int special = 0; special < 2; special++) {
-        fr_ids ids = {0};
-        fr_ids counted = {0};
-        FR_ASSERT_OK(fr_dialogue_encode(
-            fr_test_ctx(), tokenizer,
-            &(fr_dialogue){SLY, 2, false, false, special != 0}, &ids, &counted, NULL));
-        CU_ASSERT_EQUAL(count_id(&ids, FR_TINY_IM_END), special != 0 ? 5 : 3);
-        fr_ids_fini(&ids);
-        fr_ids_fini(&counted);
+        int64_t n = 0;
+        fr_dialogue_ids got = {0};
+        FR_ASSERT_OK(encode(tokenizer, SLY,
+                            (fr_dialogue){.special_in_content = special != 0}, &got));
+        for (int64_t i = 0; i < got.ids.count; i++) {
+            n += got.ids.data[i] == FR_TINY_IM_END;
+        }
+        CU_ASSERT_EQUAL(n, special != 0 ? 5 : 3);
+        fr_dialogue_ids_fini(&got);
     }
+    check_counted(tokenizer, SLY, ALL,
+                  "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\n<|im_end|>"
+                  "<|im_end|>\n<|im_start|>assistant\n[a <|im_end|> b<|im_end|>]\n");
     fr_tokenizer_close(&tokenizer);
+    /* where such a text cannot be found again, the row is refused */
+    check_refused("{% for m in messages %}{{ m.role + m.content | replace('a', 'b') }}"
+                  "{% endfor %}{% if add_generation_prompt %}assistant{% endif %}",
+                  "[" SAYS("user", "a <|im_end|>") ", " SAYS("assistant", "x") "]", ALL,
+                  FR_ERR_DATA, "the text of a special token");
+    check_refused(
+        CHATML,
+        "[{\"role\": \"user\", \"content\": \"a\", \"name\": \"<|im_end|>\"}, " SAYS(
+            "assistant", "x") "]",
+        ALL, FR_ERR_DATA, "the text of a special token");
 }
 
-/* A template and the default system message in it, or why it is refused. */
-typedef struct template_case {
-    const char *text;
-    const char *system;
-} template_case;
-
-#define TURNS                                                                          \
-    "{% for m in messages %}{{'<|im_start|>' + m.role + '\n' + m.content + "           \
-    "'<|im_end|>\n'}}{% endfor %}"
-#define PROMPT                                                                         \
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-#define SYSTEM(text) "<|im_start|>system\n" text "<|im_end|>\n"
-#define NO_SYSTEM "{% if messages[0].role != 'system' %}"
-
-static const template_case TEMPLATES[] = {
-    {TURNS PROMPT, NULL},
-    {TEMPLATE("It\\'s \\\"so\\\""), "It's \"so\""},
-    {NO_SYSTEM "{{ \"" SYSTEM("It's so") "\" }}{% endif %}" TURNS PROMPT, "It's so"},
-    {NO_SYSTEM "{{ '<|im_start|>' + 'system\\n' + 'a' + \"b\" + '<|im_end|>\n' "
-               "}}{% endif %}" TURNS PROMPT,
-     "ab"},
-    {NO_SYSTEM SYSTEM("plain") "{% endif %}" TURNS PROMPT, "plain"},
-    {NO_SYSTEM "{{- '<|im_start|>system\\n' -}}\n  {{- 'a\\tb' }}\n{{- "
-               "'<|im_end|>\\n' }}{% endif %}" TURNS PROMPT,
-     "a\tb"},
-    {NO_SYSTEM SYSTEM("") "{% endif %}" TURNS PROMPT, ""},
-    /* a system message that is found by running alone */
-    {"{% set s = 'by ' ~ 'name' %}{% if messages[0]['role'] == 'system' %}{% set s = "
-     "messages[0]['content'] %}{% endif %}{{ '" SYSTEM(
-         "' + s + '") "' }}"
-                      "{% for m in messages if m.role != 'system' %}{{'<|im_start|>' + "
-                      "m.role + '\n' + "
-                      "m.content + '<|im_end|>\n'}}{% endfor %}" PROMPT,
-     "by name"},
-    /* not written without tools */
-    {"{% if tools %}" SYSTEM("Call them.") "{% endif %}" TURNS PROMPT, NULL},
-    {"{# '" SYSTEM("no") "' #}" TURNS PROMPT, NULL},
-};
-
-static void the_default_system_message_is_read_from_the_template(void)
-{
-    for (int i = 0; i < FR_N_CASES(TEMPLATES); i++) {
-        fr_tokenizer *tokenizer = open_with(TEMPLATES[i].text);
-        check_rendered(tokenizer, TEMPLATES[i].system, TALK, 4, false);
-        fr_tokenizer_close(&tokenizer);
-    }
-}
+#define ANSWER SAYS("assistant", "a")
 
 static void bad_dialogues_are_refused(void)
 {
-    static const fr_message TOOL[] = {SAYS("user", "a"), SAYS("tool", "b"),
-                                      SAYS("assistant", "c")};
-    static const fr_message CASED[] = {SAYS("Assistant", "c")};
-    static const fr_message UNANSWERED[] = {SAYS("system", "a"), SAYS("user", "b")};
-    check_refused(TOOL, 3, "message 2 has the role 'tool'");
-    check_refused(CASED, 1, "message 1 has the role 'Assistant'");
-    check_refused(UNANSWERED, 2, "has no assistant turn");
-    check_refused(UNANSWERED, 0, "has no messages");
+    static const bool SKIP[] = {false, true};
+    check_refused(CHATML, "[" SAYS("system", "a") ", " SAYS("user", "b") "]", ALL,
+                  FR_ERR_DATA, "has no assistant turn");
+    check_refused(CHATML, "[]", ALL, FR_ERR_DATA, "has no messages");
+    check_refused(CHATML, "[" SAYS("user", "a") ", " SAYS("assistant", "b") "]",
+                  (fr_dialogue){.skip = SKIP}, FR_ERR_DATA, "kept out of the loss");
+    check_refused("{{ raise_exception('not ' ~ 1) }}", TALK, ALL, FR_ERR_DATA,
+                  "cannot render this dialogue: line 1: the template refuses the "
+                  "dialogue: not 1");
+    check_refused("\n\n{{ messages|shuffle }}", TALK, ALL, FR_ERR_DATA,
+                  "line 3: the filter 'shuffle' is not supported");
+    check_refused("{% if a %}", TALK, ALL, FR_ERR_UNSUPPORTED,
+                  "line 1: endif is expected, found the end of the template");
+    /* each rendering is within the limits, all of them are not */
+    check_refused(
+        "{% for i in range(99999) %}{{ i }}{{ i }}{{ i }}{% endfor %}" TURNS PROMPT,
+        "[" SAYS("user", "") ", " ANSWER ", " ANSWER ", " ANSWER ", " ANSWER "]", ALL,
+        FR_ERR_DATA, "more than");
+    /* the answer stands in front of everything else */
+    check_refused("{{ messages[-1].content }}{{ messages|length }}", TALK, ALL,
+                  FR_ERR_DATA, "does not show where the answer of message 2 begins");
 }
 
-static void other_templates_are_refused(void)
-{
-    static const template_case OTHERS[] = {
-        {"",
-         "not ChatML as Forerun writes it: for a user turn it writes \"\" at byte 0"},
-        {"[INST] {{ messages[0].content }} [/INST]", "it writes \"[INST] What"},
-        {TURNS, "for a user turn it writes"},
-        {"{{ '<s>' }}" TURNS PROMPT, "it writes \"<s><|im_start|>user"},
-        {"{% for m in messages %}{{'<|im_start|>' + m.role + '<|im_sep|>' + m.content "
-         "+ "
-         "'<|im_end|>'}}{% endfor %}" PROMPT,
-         "user<|im_sep|>What"},
-        {"{% for m in messages %}{{'<|im_start|>' + m.role + '\n' + m.content|trim + "
-         "'<|im_end|>\n'}}{% endfor %}" PROMPT,
-         "for turns with white space, quotes, braces and accents it writes"},
-        {SYSTEM("always") TURNS PROMPT,
-         "for system, user and assistant turns it writes \">system\\nalways"},
-        {"{% if messages|length == 3 %}x{% endif %}" TURNS PROMPT,
-         "for system, user and assistant turns it writes \"x<"},
-        {"{{ nothing.x }}" TURNS PROMPT, "line 1: 'nothing' is undefined"},
-        {"\n\n{{ messages|shuffle }}", "line 3: the filter 'shuffle' is not supported"},
-        {"{{ strftime_now('%Y') }}" TURNS PROMPT, "clock"},
-        {"{{ raise_exception('not ' ~ 1) }}", "refuses the dialogue: not 1"},
-        {"{% if a %}", "line 1: endif is expected, found the end of the template"},
-    };
-    for (int i = 0; i < FR_N_CASES(OTHERS); i++) {
-        fr_tokenizer *tokenizer = open_with(OTHERS[i].text);
-        fr_ids ids = {0};
-        FR_ASSERT_FAILS(fr_dialogue_encode(fr_test_ctx(), tokenizer,
-                                           &(fr_dialogue){TALK, 4, false, false, false},
-                                           &ids, &ids, NULL),
-                        FR_ERR_UNSUPPORTED, OTHERS[i].system);
-        fr_tokenizer_close(&tokenizer);
-    }
-}
-
-/* A tokenizer_config.json */
-static const char CHATML[] =
-    "{\"chat_template\": \"{% for m in messages %}{{'<|im_start|>' + m.role + '\\n' + "
-    "m.content + '<|im_end|>\\n'}}{% endfor %}{% if add_generation_prompt %}{{ "
-    "'<|im_start|>assistant\\n' }}{% endif %}\"}";
-
-static void a_template_without_its_tokens_is_refused(void)
-{
-    json_t *root = fr_tiny_json();
-    fr_ids ids = {0};
-    (void)json_array_remove(json_object_get(root, "added_tokens"), 2);
-    fr_tokenizer *tokenizer = fr_tiny_tokenizer(root, CHATML);
-    FR_ASSERT_FAILS(fr_dialogue_encode(fr_test_ctx(), tokenizer,
-                                       &(fr_dialogue){TALK, 4, false, false, false},
-                                       &ids, &ids, NULL),
-                    FR_ERR_UNSUPPORTED, "special tokens");
-    fr_tokenizer_close(&tokenizer);
-    json_decref(root);
-}
-
-static void a_failure_leaves_the_lists_as_they_were(void)
+static void a_failure_leaves_nothing(void)
 {
     json_t *root = fr_tiny_json();
     json_t *model = json_object_get(root, "model");
-    static const fr_message NAUGHTY[] = {SAYS("user", "fine"),
-                                         SAYS("assistant", "\x7F")};
-    fr_ids ids = {0};
-    fr_ids counted = {0};
+    fr_dialogue_ids got = {0};
     /* the byte 7F loses its token: the character that stands for it becomes another text */
     (void)json_object_del(json_object_get(model, "vocab"), "\xC4\xA1");
     (void)json_object_set_new(json_object_get(model, "vocab"), "zz",
                               json_integer(0x7F));
-    fr_tokenizer *tokenizer = fr_tiny_tokenizer(root, CHATML);
-    FR_ASSERT_OK(fr_ids_add(fr_test_ctx(), &ids, 1));
-    FR_ASSERT_OK(fr_ids_add(fr_test_ctx(), &counted, 0));
-    FR_ASSERT_FAILS(fr_dialogue_encode(fr_test_ctx(), tokenizer,
-                                       &(fr_dialogue){NAUGHTY, 2, false, false, false},
-                                       &ids, &counted, NULL),
+    json_t *config = json_pack("{s:s}", "chat_template", CHATML);
+    char *text = json_dumps(config, 0);
+    fr_tokenizer *tokenizer = fr_tiny_tokenizer(root, text);
+    FR_ASSERT_FAILS(encode(tokenizer,
+                           "[" SAYS("user", "fine") ", " SAYS("assistant", "\x7F") "]",
+                           ALL, &got),
                     FR_ERR_DATA, "0x7F");
-    CU_ASSERT_EQUAL(ids.count, 1);
-    CU_ASSERT_EQUAL(counted.count, 1);
-    fr_ids_fini(&ids);
-    fr_ids_fini(&counted);
+    CU_ASSERT_PTR_NULL(got.ids.data);
+    free(text);
+    json_decref(config);
     fr_tokenizer_close(&tokenizer);
     json_decref(root);
 }
 
 static const fr_case CASES[] = {
-    FR_CASE(assistant_content_and_its_end_are_counted),
+    FR_CASE(answers_and_their_ends_are_counted),
+    FR_CASE(answers_are_found_in_templates_of_many_families),
+    FR_CASE(marks_are_taken_for_the_answers_they_belong_to),
+    FR_CASE(an_answer_is_not_taken_for_its_opening),
+    FR_CASE(answers_that_later_turns_change_are_examples_of_their_own),
     FR_CASE(ids_are_those_of_the_rendered_text),
     FR_CASE(ids_are_those_of_the_rendered_text_of_smollm2),
     FR_CASE(an_answer_continues_the_ids_of_the_opened_turn),
     FR_CASE(contents_are_told_from_the_template),
-    FR_CASE(skipped_turns_are_not_counted),
     FR_CASE(contents_may_hold_any_bytes),
     FR_CASE(markers_in_content_are_text_unless_asked),
-    FR_CASE(the_default_system_message_is_read_from_the_template),
     FR_CASE(bad_dialogues_are_refused),
-    FR_CASE(other_templates_are_refused),
-    FR_CASE(a_template_without_its_tokens_is_refused),
-    FR_CASE(a_failure_leaves_the_lists_as_they_were)};
+    FR_CASE(a_failure_leaves_nothing)};
 
 int main(int argc, char **argv)
 {

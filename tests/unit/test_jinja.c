@@ -13,7 +13,7 @@ static void render(const char *template, json_t *variables, const char *part,
     fr_jinja *jinja = NULL;
     fr_jinja_rendered rendered = {0};
     /* a Saturday, with numbers of one digit */
-    const fr_jinja_given given = {variables, gmtime(&(time_t){1770445145})};
+    const fr_jinja_given given = {variables, gmtime(&(time_t){1770445145}), NULL};
     fr_status status =
         fr_jinja_parse(fr_test_ctx(), template, strlen(template), &jinja);
     if (status == FR_OK) {
@@ -223,7 +223,7 @@ static void a_template_is_rendered_any_number_of_times(void)
     for (int i = 0; i < 3; i++) {
         char wanted[32];
         fr_jinja_rendered got = {0};
-        const fr_jinja_given given = {json_pack("{s:i}", "x", i), NULL};
+        const fr_jinja_given given = {json_pack("{s:i}", "x", i), NULL, NULL};
         FR_ASSERT_OK(fr_jinja_render(fr_test_ctx(), jinja, &given, &got));
         (void)snprintf(wanted, sizeof wanted, "%dFalse", i + 1);
         CU_ASSERT_STRING_EQUAL(got.text, wanted);
@@ -255,7 +255,7 @@ static void generated_text_is_marked(void)
         {"{% set x %}{% generation %}a{% endgeneration %}{% endset %}{{ x }}", NULL},
         {"{% generation %}a{% generation %}b{% endgeneration %}{% endgeneration %}",
          NULL}};
-    const fr_jinja_given given = {json_pack("{s:[i,i,i]}", "l", 1, 2, 3), NULL};
+    const fr_jinja_given given = {json_pack("{s:[i,i,i]}", "l", 1, 2, 3), NULL, NULL};
     for (int i = 0; i < FR_N_CASES(MARKED); i++) {
         const char *template = MARKED[i].template;
         char marked[64] = "";
@@ -265,7 +265,7 @@ static void generated_text_is_marked(void)
         FR_ASSERT_OK(fr_jinja_parse(fr_test_ctx(), template, strlen(template), &jinja));
         FR_ASSERT_OK(fr_jinja_render(fr_test_ctx(), jinja, &given, &got));
         for (int64_t k = 0; k < got.n_generated; k++) {
-            const fr_jinja_span *span = &got.generated[k];
+            const fr_text_span *span = &got.generated[k];
             (void)sprintf(marked + strlen(marked), "%.*s<%.*s>",
                           (int)(span->begin - at), got.text + at,
                           (int)(span->end - span->begin), got.text + span->begin);
@@ -284,7 +284,7 @@ static void generated_text_is_marked(void)
 static void the_time_is_the_one_that_is_given(void)
 {
     static const char ASKS[] = "{{ strftime_now('%Y') }}";
-    const fr_jinja_given given = {json_object(), NULL};
+    const fr_jinja_given given = {json_object(), NULL, NULL};
     fr_jinja *jinja = NULL;
     fr_jinja_rendered got = {0};
     FR_ASSERT_OK(fr_jinja_parse(fr_test_ctx(), ASKS, sizeof ASKS - 1, &jinja));

@@ -131,7 +131,40 @@ static void a_normalized_text_keeps_its_flags(void)
     }
 }
 
+static void the_last_place_of_a_text_is_found(void)
+{
+    static const struct {
+        const char *in;
+        const char *what;
+        size_t begin; /* SIZE_MAX: not there */
+    } CASES[] = {
+        {"user: user.", "user", 6}, {"aaaa", "aa", 2},    {"abc", "abc", 0},
+        {"abc", "abcd", SIZE_MAX},  {"", "a", SIZE_MAX},  {"abc", "", SIZE_MAX},
+        {"abab", "ba", 1},          {"b", "a", SIZE_MAX}, {"xa", "xa", 0}};
+    enum { LONG = 40000 };
+    static char letters[LONG];
+    fr_text_span span = {0, 0};
+    for (int i = 0; i < FR_N_CASES(CASES); i++) {
+        bool found = fr_text_find_last(fr_text_of(CASES[i].in),
+                                       fr_text_of(CASES[i].what), &span);
+        CU_ASSERT_EQUAL(found, CASES[i].begin != SIZE_MAX);
+        CU_ASSERT_TRUE(!found || (span.begin == CASES[i].begin &&
+                                  span.end == span.begin + strlen(CASES[i].what)));
+    }
+    /* the square of the length would be 800 million comparisons */
+    memset(letters, 'a', LONG);
+    char what[LONG / 2];
+    memset(what, 'a', sizeof what);
+    what[0] = 'b';
+    CU_ASSERT_FALSE(fr_text_find_last((fr_text){letters, LONG},
+                                      (fr_text){what, sizeof what}, &span));
+    CU_ASSERT_TRUE(fr_text_is(fr_text_trim(fr_text_of(" \t\na b\r\v\f")), "a b"));
+    CU_ASSERT_EQUAL(fr_text_trim(fr_text_of(" \n ")).bytes, 0);
+}
+
 static const fr_case CASES[] = {
+    FR_CASE(the_last_place_of_a_text_is_found),
+
     FR_CASE(a_normalized_text_keeps_its_flags),
     FR_CASE(own_text_is_told_from_the_template),
     FR_CASE(a_token_of_both_is_the_templates),

@@ -263,12 +263,12 @@ static void an_answer_gets_no_space_in_front(void)
     static const float SCORES[N] = {0};
     static const int32_t WANTED[N_WANTED] = {1, 3, 4, 5, 5, 6, 5, 7, 4,
                                              8, 7, 9, 7, 6, 2, 3, 9};
-    static const fr_message MESSAGES[] = {{"assistant", "ti", 2, false}};
     fr_gguf_writer *writer = fr_gguf_writer_create();
     const char *path = fr_test_path(fr_test_folder(), "spaces.gguf");
     fr_tokenizer *tokenizer = NULL;
-    fr_ids ids = {0};
-    fr_ids counted = {0};
+    fr_dialogue_ids got = {0};
+    const fr_dialogue dialogue = {
+        .messages = json_pack("[{s:s, s:s}]", "role", "assistant", "content", "ti")};
     fr_gguf_writer_set_text(writer, "tokenizer.ggml.model", "llama");
     fr_gguf_writer_set_texts(writer, "tokenizer.ggml.tokens", TOKENS, N);
     fr_gguf_writer_set_reals(writer, "tokenizer.ggml.scores", SCORES, N);
@@ -282,13 +282,11 @@ static void an_answer_gets_no_space_in_front(void)
     fr_gguf_writer_destroy(&writer);
     FR_ASSERT_OK(fr_tokenizer_open(fr_test_ctx(), path, &tokenizer));
     CU_ASSERT_PTR_NOT_NULL_FATAL(tokenizer);
-    FR_ASSERT_OK(fr_dialogue_encode(fr_test_ctx(), tokenizer,
-                                    &(fr_dialogue){MESSAGES, 1, false, false, false},
-                                    &ids, &counted, NULL));
-    CU_ASSERT_EQUAL_FATAL(ids.count, N_WANTED);
-    fr_assert_same_bytes("ids", ids.data, WANTED, sizeof WANTED);
-    fr_ids_fini(&ids);
-    fr_ids_fini(&counted);
+    FR_ASSERT_OK(fr_dialogue_encode(fr_test_ctx(), tokenizer, &dialogue, &got));
+    CU_ASSERT_EQUAL_FATAL(got.ids.count, N_WANTED);
+    fr_assert_same_bytes("ids", got.ids.data, WANTED, sizeof WANTED);
+    fr_dialogue_ids_fini(&got);
+    json_decref(dialogue.messages);
     fr_tokenizer_close(&tokenizer);
 }
 

@@ -14,6 +14,7 @@
 #define FR_MODEL_JINJA_JINJA_H
 
 #include "base/ctx.h"
+#include "base/text.h"
 
 #include <jansson.h>
 #include <stdint.h>
@@ -48,19 +49,16 @@ typedef struct fr_jinja_given {
     json_t *variables;
     /* the time that strftime_now tells, as gmtime fills it; NULL: a template that asks for it is refused */
     const struct tm *clock;
+    /* steps that several renderings may take together, each at most FR_JINJA_MAX_STEPS; those that are taken are
+     * subtracted. NULL: this rendering stands alone */
+    int64_t *steps_left;
 } fr_jinja_given;
-
-/** Bytes of a text: those from `begin` up to `end`. */
-typedef struct fr_jinja_span {
-    size_t begin;
-    size_t end;
-} fr_jinja_span;
 
 typedef struct fr_jinja_rendered {
     char *text;   /* NUL-terminated */
     size_t bytes; /* a template may write NUL characters */
     /* what each `generation` block wrote, in the order of the text */
-    fr_jinja_span *generated;
+    fr_text_span *generated;
     int64_t n_generated;
     /* a `generation` block stands in a macro or in another captured text, so that it is not known where its text lies */
     bool has_lost_marks;

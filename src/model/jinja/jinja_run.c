@@ -238,7 +238,7 @@ static fr_status run_captured(machine *m, const node *n)
 static fr_status add_mark(machine *m, size_t begin, size_t end)
 {
     if (m->n_generated == m->generated_capacity) {
-        fr_jinja_span *grown = NULL;
+        fr_text_span *grown = NULL;
         int64_t capacity = 2 * m->generated_capacity + 8;
         FR_TRY(
             fr_jinja_new(&m->arena, m->line, (size_t)capacity * sizeof *grown, &grown));
@@ -248,7 +248,7 @@ static fr_status add_mark(machine *m, size_t begin, size_t end)
         m->generated = grown;
         m->generated_capacity = capacity;
     }
-    m->generated[m->n_generated++] = (fr_jinja_span){begin, end};
+    m->generated[m->n_generated++] = (fr_text_span){begin, end};
     return FR_OK;
 }
 
@@ -352,13 +352,20 @@ fr_status fr_jinja_render(fr_ctx *ctx, const fr_jinja *jinja,
     fr_jinja_writer w = {0};
     machine m = {.ctx = ctx,
                  .line = 1,
+                 .max_steps = FR_JINJA_MAX_STEPS,
                  .writer = &w,
                  .whole = &w,
                  .clock = given->clock,
                  .jump = FR_JINJA_NOTHING};
     m.arena = (fr_jinja_arena){.ctx = ctx, .max = FR_JINJA_MAX_MEMORY};
+    if (given->steps_left != NULL && *given->steps_left < m.max_steps) {
+        m.max_steps = *given->steps_left;
+    }
     *out = (fr_jinja_rendered){0};
     fr_status status = render(&m, jinja, given->variables);
+    if (given->steps_left != NULL) {
+        *given->steps_left -= m.steps < m.max_steps ? m.steps : m.max_steps;
+    }
     if (status == FR_OK) {
         status = hand_over(ctx, &m, out);
     }

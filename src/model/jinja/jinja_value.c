@@ -34,10 +34,10 @@ fr_status fr_jinja_fail(fr_jinja_machine *m, const char *format, ...)
 fr_status fr_jinja_charge(fr_jinja_machine *m, size_t bytes)
 {
     m->steps += 1 + (int64_t)(bytes / BYTES_A_STEP);
-    return m->steps <= FR_JINJA_MAX_STEPS
+    return m->steps <= m->max_steps
                ? FR_OK
-               : fr_jinja_fail(m, "the template takes more than %d steps",
-                               FR_JINJA_MAX_STEPS);
+               : fr_jinja_fail(m, "the template takes more than %lld steps",
+                               (long long)m->max_steps);
 }
 
 fr_status fr_jinja_enter(fr_jinja_machine *m)

@@ -110,6 +110,7 @@ typedef struct fr_jinja_machine {
     fr_jinja_arena arena;
     int32_t line; /* current, for messages */
     int64_t steps;
+    int64_t max_steps;
     int depth;
     fr_jinja_scope *scope;
     fr_jinja_writer *writer;
@@ -117,9 +118,9 @@ typedef struct fr_jinja_machine {
     int loops;            /* around the current statement, within its macro */
     fr_jinja_kind
         jump; /* break or continue that has not reached its loop yet; else 0 */
-    const struct tm *clock;   /* NULL: no time is given */
-    fr_jinja_writer *whole;   /* of the rendering, not of a captured part */
-    fr_jinja_span *generated; /* in the arena */
+    const struct tm *clock;  /* NULL: no time is given */
+    fr_jinja_writer *whole;  /* of the rendering, not of a captured part */
+    fr_text_span *generated; /* in the arena */
     int64_t n_generated;
     int64_t generated_capacity;
     bool has_lost_marks;

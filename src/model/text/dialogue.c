@@ -1,264 +1,483 @@
-/* Dialogues as ids, turn by turn.
+/* Dialogues as ids.
  *
- * Each turn is: start marker, role line, content, end marker, newline. The three lists (ids, counted, own) always have the same
- * length after each add_ function. An assistant's role line is encoded apart from its content, as it is when generation opens
- * a turn; the role line and content of other turns are encoded as one text, as the rendered dialogue has them. */
+ * Order of events of one call: which answers are learned (choose); the text of the dialogue, or of the part that is asked for, and
+ * the spans of its answers (place_answers); the spans of contents in it (place_contents); ids of the text, with
+ * both kinds of spans as marks; flags from the marks.
+ *
+ * Contents are looked for from the end of the text backwards, each before the one behind it, since what stands in front of a
+ * content may hold the same word ("user"), and what stands behind it rarely does.
+ */
 #include "model/text/dialogue.h"
 
 #include "base/mem.h"
-#include "model/text/chat_template.h"
+#include "model/text/chat.h"
 
-#include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Of the default system message, which every row without a system message is encoded with: far more than known templates
- * have, little enough that a hostile one does not dominate a run. */
-enum { MAX_SYSTEM_BYTES = 65536 };
+/* An answer that is learned. */
+typedef struct answer {
+    size_t message;
+    fr_text_span span; /* in the text */
+} answer;
 
 /* One call of fr_dialogue_encode. */
 typedef struct encoding {
     fr_ctx *ctx;
     const fr_tokenizer *tokenizer;
-    int32_t start; /* <|im_start|> */
-    int32_t end;   /* <|im_end|> */
-    bool special_in_content;
-    fr_ids *ids;
-    fr_ids *counted;
-    fr_ids *own; /* NULL: not wanted */
+    const fr_chat *chat;
+    const fr_dialogue *dialogue;
+    size_t n;        /* messages that are rendered */
+    answer *answers; /* in order */
+    int64_t n_answers;
+    fr_jinja_rendered text;
+    fr_text_span *contents; /* of each message; empty: it is not there as it is */
+    int64_t steps_left;     /* of the template */
+    fr_dialogue_ids *out;
 } encoding;
 
-/* Extends a list of flags to the length of the ids. */
-static fr_status flag(const encoding *job, fr_ids *flags, bool value)
+void fr_dialogue_ids_fini(fr_dialogue_ids *ids)
 {
-    while (flags != NULL && flags->count < job->ids->count) {
-        FR_TRY(fr_ids_add(job->ctx, flags, value ? 1 : 0));
-    }
-    return FR_OK;
+    fr_ids_fini(&ids->ids);
+    fr_ids_fini(&ids->counted);
+    fr_ids_fini(&ids->own);
+    ids->n_parts = 0;
 }
 
-/* An end marker counts with its turn: the model must learn to end. Markers are never the row's own text. */
-static fr_status add_marker(const encoding *job, int32_t id, bool counted)
+/* ---- which answers ------------------------------------------------------------------------ */
+
+static const char *role_of(const encoding *e, size_t i)
 {
-    FR_TRY(fr_ids_add(job->ctx, job->ids, id));
-    FR_TRY(flag(job, job->own, false));
-    return flag(job, job->counted, counted);
+    const char *role = json_string_value(
+        json_object_get(json_array_get(e->dialogue->messages, i), "role"));
+    return role != NULL ? role : "";
 }
 
-/* Text of the template between markers. */
-static fr_status add_words(const encoding *job, const char *words)
+static bool is_answer(const encoding *e, size_t i)
 {
-    FR_TRY(fr_tokenizer_encode(job->ctx, job->tokenizer, words, strlen(words), false,
-                               job->ids));
-    FR_TRY(flag(job, job->own, false));
-    return flag(job, job->counted, false);
+    return strcmp(role_of(e, i), "assistant") == 0;
 }
 
-/* Role line and content as one text. */
-static fr_status add_body(const encoding *job, const fr_message *message, bool is_own)
+static bool is_skipped(const encoding *e, size_t i)
 {
-    char *text = NULL;
-    size_t before = strlen(message->role) + 1;
-    size_t bytes = before + message->bytes;
-    int64_t first = job->ids->count;
-    FR_TRY(fr_alloc(job->ctx, (int64_t)bytes + 1, 1, &text));
-    (void)snprintf(text, before + 1, "%s\n", message->role);
-    memcpy(text + before, message->content, message->bytes);
-    fr_status status = fr_tokenizer_encode(job->ctx, job->tokenizer, text, bytes,
-                                           job->special_in_content, job->ids);
-    free(text);
-    /* an id that begins in the role line belongs to it, though it may reach into the content */
-    for (size_t at = 0; status == FR_OK && job->own != NULL && first < job->ids->count;
-         first++) {
-        status = fr_ids_add(job->ctx, job->own, is_own && at >= before);
-        at += fr_tokenizer_token_bytes(job->tokenizer, job->ids->data[first]);
-    }
-    return status == FR_OK ? flag(job, job->counted, false) : status;
+    return e->dialogue->skip != NULL && e->dialogue->skip[i];
 }
 
-/* Encodes the role line of an assistant turn alone, as when a turn is opened for generation: training must see the ids that
- * generation continues. Encoding it with the content differs only if white space of the content would join the role line's
- * newline. */
-static fr_status open_turn(const encoding *job)
+static fr_status fail_without_answer(const encoding *e, bool has_skipped)
 {
-    FR_TRY(add_marker(job, job->start, false));
-    return add_words(job, "assistant\n");
-}
-
-static bool is_assistant(const fr_message *message)
-{
-    return strcmp(message->role, "assistant") == 0;
-}
-
-static fr_status encode_content(const encoding *job, const fr_message *message)
-{
-    return fr_tokenizer_encode(job->ctx, job->tokenizer, message->content,
-                               message->bytes, job->special_in_content, job->ids);
-}
-
-/* The same where a content alone would get a space in front, which it has not behind its role line: both are encoded as one
- * text, and the ids of the line, which are there already, are left out. */
-static fr_status continue_line(const encoding *job, const fr_message *message)
-{
-    static const char LINE[] = "assistant\n";
-    enum { LINE_BYTES = sizeof LINE - 1 };
-    char *text = NULL;
-    fr_ids line = {0};
-    fr_ids whole = {0};
-    FR_TRY(fr_alloc(job->ctx, (int64_t)(LINE_BYTES + message->bytes), 1, &text));
-    memcpy(text, LINE, LINE_BYTES);
-    memcpy(text + LINE_BYTES, message->content, message->bytes);
-    fr_status status =
-        fr_tokenizer_encode(job->ctx, job->tokenizer, LINE, LINE_BYTES, false, &line);
-    if (status == FR_OK) {
-        status = fr_tokenizer_encode(job->ctx, job->tokenizer, text,
-                                     LINE_BYTES + message->bytes,
-                                     job->special_in_content, &whole);
-    }
-    bool begins =
-        status == FR_OK && line.count <= whole.count &&
-        memcmp(line.data, whole.data, (size_t)line.count * sizeof *line.data) == 0;
-    for (int64_t i = line.count; begins && status == FR_OK && i < whole.count; i++) {
-        status = fr_ids_add(job->ctx, job->ids, whole.data[i]);
-    }
-    if (status == FR_OK && !begins) {
-        status = encode_content(job, message);
-    }
-    fr_ids_fini(&line);
-    fr_ids_fini(&whole);
-    free(text);
-    return status;
-}
-
-/* Of all turns only an assistant's content and its end marker can count in the loss. */
-static fr_status add_answer(const encoding *job, const fr_message *message,
-                            bool counted)
-{
-    FR_TRY(open_turn(job));
-    FR_TRY(fr_tokenizer_adds_space(job->tokenizer) ? continue_line(job, message)
-                                                   : encode_content(job, message));
-    FR_TRY(flag(job, job->own, true));
-    return flag(job, job->counted, counted);
-}
-
-/* `is_own`: the message comes from the row, not from the template. */
-static fr_status add_turn(const encoding *job, const fr_message *message, bool is_own,
-                          bool counted)
-{
-    if (is_assistant(message)) {
-        FR_TRY(add_answer(job, message, counted));
-    } else {
-        FR_TRY(add_marker(job, job->start, false));
-        FR_TRY(add_body(job, message, is_own));
-    }
-    FR_TRY(add_marker(job, job->end, counted));
-    return add_words(job, "\n");
-}
-
-/* What the template writes when a dialogue does not begin with a system message. */
-static fr_status add_default_system(const encoding *job)
-{
-    const char *content = fr_tokenizer_chat_frame(job->tokenizer)->default_system;
-    if (content == NULL) {
-        return FR_OK;
-    }
-    size_t bytes = strlen(content);
-    if (bytes > MAX_SYSTEM_BYTES) {
-        return FR_FAIL(job->ctx, FR_ERR_UNSUPPORTED,
-                       "the default system message of the model's chat template has "
-                       "%zu bytes; at most %d are supported; begin dialogues with a "
-                       "system message of their own",
-                       bytes, MAX_SYSTEM_BYTES);
-    }
-    fr_message message = {"system", content, bytes, false};
-    encoding as_template =
-        *job; /* special tokens in a template's text are meant as such */
-    as_template.special_in_content = true;
-    return add_turn(&as_template, &message, false, false);
-}
-
-static fr_status add_all(const encoding *job, const fr_dialogue *dialogue,
-                         int64_t first_counted)
-{
-    const fr_message *messages = dialogue->messages;
-    if (strcmp(messages[0].role, "system") != 0) {
-        FR_TRY(add_default_system(job));
-    }
-    for (int64_t i = 0; i < dialogue->n_messages; i++) {
-        bool counted =
-            is_assistant(&messages[i]) && !messages[i].skip && i >= first_counted;
-        FR_TRY(add_turn(job, &messages[i], true, counted));
-    }
-    return dialogue->open_assistant ? open_turn(job) : FR_OK;
-}
-
-/* Checks the roles; *last is the last assistant turn that is not skipped, -1: none. */
-static fr_status check_messages(fr_ctx *ctx, const fr_dialogue *dialogue, int64_t *last)
-{
-    int64_t n_skipped = 0;
-    *last = -1;
-    if (dialogue->n_messages < 1) {
-        return FR_FAIL(ctx, FR_ERR_DATA,
-                       "the dialogue has no messages; at least one is needed");
-    }
-    for (int64_t i = 0; i < dialogue->n_messages; i++) {
-        const fr_message *message = &dialogue->messages[i];
-        if (is_assistant(message)) {
-            *last = message->skip ? *last : i;
-            n_skipped += message->skip;
-        } else if (strcmp(message->role, "system") != 0 &&
-                   strcmp(message->role, "user") != 0) {
-            return FR_FAIL(ctx, FR_ERR_DATA,
-                           "message %lld has the role '%.40s'; allowed: system, user, "
-                           "assistant",
-                           (long long)i + 1, message->role);
-        }
-    }
-    if (*last >= 0 || dialogue->open_assistant) {
-        return FR_OK;
-    }
-    return n_skipped > 0
+    return has_skipped
                ? FR_FAIL(
-                     ctx, FR_ERR_DATA,
+                     e->ctx, FR_ERR_DATA,
                      "all assistant turns of the dialogue are kept out of the loss, so "
                      "there is nothing to learn; let one of them count, or "
                      "remove the row")
-               : FR_FAIL(ctx, FR_ERR_DATA,
+               : FR_FAIL(e->ctx, FR_ERR_DATA,
                          "the dialogue has no assistant turn, so there is nothing to "
                          "learn; add a message with the role assistant");
 }
 
-fr_status fr_dialogue_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
-                             const fr_dialogue *dialogue, fr_ids *ids, fr_ids *counted,
-                             fr_ids *own)
+/* Lists the answers that are learned. What follows the last of them is not rendered, unless an answer is opened. */
+static fr_status choose(encoding *e)
 {
-    /* flag() extends by length, so lists of unequal length would shift flags */
-    assert(ids->count == counted->count);
-    assert(own == NULL || ids->count == own->count);
-    int64_t last = -1;
-    int64_t n_before = ids->count;
-    const fr_chat_frame *frame = fr_tokenizer_chat_frame(tokenizer);
-    encoding job = {
-        ctx, tokenizer, frame->start, frame->end, dialogue->special_in_content,
-        ids, counted,   own};
-    if (!frame->is_chatml) {
-        return FR_FAIL(ctx, FR_ERR_UNSUPPORTED, "%s",
-                       frame->refusal != NULL
-                           ? frame->refusal
-                           : "the model has no chat template; give source and target "
-                             "with a template instead of messages");
+    size_t n = json_array_size(e->dialogue->messages);
+    bool has_skipped = false;
+    if (n == 0) {
+        return FR_FAIL(e->ctx, FR_ERR_DATA,
+                       "the dialogue has no messages; at least one is needed");
     }
-    FR_TRY(check_messages(ctx, dialogue, &last));
-    FR_TRY(fr_chat_frame_check(ctx, frame, dialogue->messages, dialogue->n_messages,
-                               dialogue->open_assistant));
-    fr_status status = add_all(&job, dialogue, dialogue->last_only ? last : 0);
-    if (status != FR_OK) {
-        ids->count = n_before;
-        counted->count = n_before;
-        if (own != NULL) {
-            own->count = n_before;
+    FR_TRY(fr_alloc(e->ctx, (int64_t)n, sizeof *e->answers, &e->answers));
+    for (size_t i = 0; i < n; i++) {
+        if (!is_answer(e, i)) {
+            continue;
         }
+        has_skipped = has_skipped || is_skipped(e, i);
+        if (!is_skipped(e, i)) {
+            e->n_answers = e->dialogue->last_only ? 0 : e->n_answers;
+            e->answers[e->n_answers++].message = i;
+        }
+    }
+    if (e->n_answers == 0 && !e->dialogue->open_assistant) {
+        return fail_without_answer(e, has_skipped);
+    }
+    e->n = e->dialogue->open_assistant ? n : e->answers[e->n_answers - 1].message + 1;
+    return FR_OK;
+}
+
+static fr_status render(encoding *e, size_t n, bool opens, fr_jinja_rendered *out)
+{
+    return fr_chat_render(e->ctx, e->chat, e->dialogue->messages, n, opens,
+                          &e->steps_left, out);
+}
+
+/* ---- where they lie ----------------------------------------------------------------------- */
+
+static size_t n_same(const fr_jinja_rendered *a, const fr_jinja_rendered *b)
+{
+    size_t n = 0;
+    while (n < a->bytes && n < b->bytes && a->text[n] == b->text[n]) {
+        n++;
+    }
+    return n;
+}
+
+static bool begins(const fr_jinja_rendered *text, const fr_jinja_rendered *with)
+{
+    return n_same(text, with) == with->bytes;
+}
+
+/* The last place in text[0, end) where a content stands as it is but for white space at its ends. */
+static fr_text_span find_content(const encoding *e, const fr_jinja_rendered *in,
+                                 size_t end, size_t message)
+{
+    json_t *content =
+        json_object_get(json_array_get(e->dialogue->messages, message), "content");
+    fr_text_span found = {0, 0};
+    if (json_is_string(content)) {
+        const fr_text text = fr_text_trim(
+            (fr_text){json_string_value(content), json_string_length(content)});
+        (void)fr_text_find_last((fr_text){in->text, end}, text, &found);
+    }
+    return found;
+}
+
+/* Where answer `a` begins in `whole`, the text up to it, by what is rendered before it with an answer opened. Some templates open
+ * an answer with more than they write of a finished one ("<think>"): then it begins where both part, and not behind
+ * the first character of the content. */
+static fr_status find_begin(encoding *e, answer *a, const fr_jinja_rendered *whole)
+{
+    fr_jinja_rendered opened = {0};
+    fr_jinja_rendered before = {0};
+    FR_TRY(render(e, a->message, true, &opened));
+    bool found = begins(whole, &opened);
+    a->span = (fr_text_span){opened.bytes, whole->bytes};
+    fr_status status = FR_OK;
+    if (!found) {
+        size_t same = n_same(whole, &opened);
+        fr_text_span content = find_content(e, whole, whole->bytes, a->message);
+        status = render(e, a->message, false, &before);
+        found = status == FR_OK && begins(whole, &before) && same > before.bytes;
+        a->span.begin = content.end > 0 && content.begin < same ? content.begin : same;
+    }
+    fr_jinja_rendered_fini(&opened);
+    fr_jinja_rendered_fini(&before);
+    FR_TRY(status);
+    return found ? FR_OK
+                 : FR_FAIL(e->ctx, FR_ERR_DATA,
+                           "the base's chat template does not show where the answer "
+                           "of message %zu begins: what it writes before it is not "
+                           "the beginning of what it writes with it; give source and "
+                           "target with a template instead of messages",
+                           a->message + 1);
+}
+
+/* The spans of the template's own marks, where there is one for each answer. *used: they are taken. */
+static bool take_marks(encoding *e)
+{
+    const fr_jinja_rendered *text = &e->text;
+    int64_t n = 0;
+    int64_t next = 0;
+    for (size_t i = 0; i < e->n; i++) {
+        n += is_answer(e, i);
+    }
+    if (text->has_lost_marks || text->n_generated != n || n == 0) {
+        return false;
+    }
+    n = 0;
+    for (size_t i = 0; i < e->n; i++) {
+        if (next < e->n_answers && e->answers[next].message == i) {
+            e->answers[next++].span = text->generated[n];
+        }
+        n += is_answer(e, i);
+    }
+    return true;
+}
+
+/* Makes the answer of the part that is asked for the only one, and what is rendered up to it the text. */
+static fr_status take_part(encoding *e)
+{
+    int64_t part = e->dialogue->part;
+    e->out->n_parts = e->n_answers;
+    answer only = e->answers[part < e->n_answers ? part : e->n_answers - 1];
+    e->answers[0] = only;
+    e->n_answers = 1;
+    e->n = only.message + 1;
+    fr_jinja_rendered_fini(&e->text);
+    FR_TRY(render(e, e->n, false, &e->text));
+    return find_begin(e, &e->answers[0], &e->text);
+}
+
+static fr_status forget_answers(encoding *e)
+{
+    e->n_answers = 0;
+    return FR_OK;
+}
+
+/* Finds each answer in the text. */
+static fr_status place_answers(encoding *e)
+{
+    bool changed = false;
+    e->out->n_parts = 1;
+    if (take_marks(e)) {
+        return FR_OK;
+    }
+    for (int64_t i = 0; i < e->n_answers && !changed; i++) {
+        answer *a = &e->answers[i];
+        fr_jinja_rendered up_to = {0};
+        bool is_end = a->message + 1 == e->n && !e->dialogue->open_assistant;
+        FR_TRY(is_end ? FR_OK : render(e, a->message + 1, false, &up_to));
+        const fr_jinja_rendered *whole = is_end ? &e->text : &up_to;
+        changed = !begins(&e->text, whole);
+        fr_status status = find_begin(e, a, whole);
+        fr_jinja_rendered_fini(&up_to);
+        FR_TRY(status);
+    }
+    return changed && !e->dialogue->open_assistant ? take_part(e)
+           : changed                               ? forget_answers(e)
+                                                   : FR_OK;
+}
+
+static fr_status place_contents(encoding *e)
+{
+    size_t end = e->text.bytes;
+    FR_TRY(fr_alloc(e->ctx, (int64_t)e->n, sizeof *e->contents, &e->contents));
+    for (size_t i = e->n; i > 0; i--) {
+        e->contents[i - 1] = find_content(e, &e->text, end, i - 1);
+        end = e->contents[i - 1].end > 0 ? e->contents[i - 1].begin : end;
+    }
+    return FR_OK;
+}
+
+/* ---- special tokens in what a row says ---------------------------------------------------- */
+
+static fr_status check_text(const encoding *e, fr_text text, bool is_placed)
+{
+    bool found = false;
+    bool late = false;
+    FR_TRY(fr_tokenizer_find_special(e->ctx, e->tokenizer, text, &found, &late));
+    return !found || (is_placed && !late)
+               ? FR_OK
+               : FR_FAIL(e->ctx, FR_ERR_DATA,
+                         "a message holds the text of a special token where it cannot "
+                         "be told from one that the chat template writes; remove it, "
+                         "or set special: true (--special), by which it is one");
+}
+
+/* Everything in a message but a content that has its place in the text. */
+static fr_status check_value(const encoding *e, json_t *value, bool is_placed)
+{
+    const char *key = NULL;
+    json_t *member = NULL;
+    size_t i = 0;
+    if (json_is_string(value)) {
+        return check_text(
+            e, (fr_text){json_string_value(value), json_string_length(value)},
+            is_placed);
+    }
+    json_array_foreach(value, i, member)
+    {
+        FR_TRY(check_value(e, member, false));
+    }
+    json_object_foreach(value, key, member)
+    {
+        FR_TRY(check_text(e, fr_text_of(key), false));
+        FR_TRY(check_value(e, member, false));
+    }
+    return FR_OK;
+}
+
+static fr_status check_messages(const encoding *e)
+{
+    for (size_t i = 0; i < e->n; i++) {
+        const char *key = NULL;
+        json_t *member = NULL;
+        json_object_foreach(json_array_get(e->dialogue->messages, i), key, member)
+        {
+            bool is_placed = strcmp(key, "content") == 0 && e->contents[i].end > 0;
+            FR_TRY(check_value(e, member, is_placed));
+        }
+    }
+    return FR_OK;
+}
+
+/* ---- ids ---------------------------------------------------------------------------------- */
+
+/* Marks in order of their places, with the numbers of those of each answer and content. */
+typedef struct marks {
+    fr_id_mark *list;
+    int64_t n;
+} marks;
+
+static int by_place(const void *a, const void *b)
+{
+    const fr_id_mark *x = a;
+    const fr_id_mark *y = b;
+    int order = (x->at > y->at) - (x->at < y->at);
+    return order != 0 ? order
+                      : y->cuts - x->cuts; /* of several in a place one cuts for all */
+}
+
+/* Only where an answer begins no id may reach across. */
+static fr_status make_marks(const encoding *e, marks *out)
+{
+    FR_TRY(fr_alloc(e->ctx, 2 * (e->n_answers + (int64_t)e->n) + 1, sizeof *out->list,
+                    &out->list));
+    for (int64_t i = 0; i < e->n_answers; i++) {
+        out->list[out->n++] =
+            (fr_id_mark){.at = e->answers[i].span.begin, .cuts = true};
+        out->list[out->n++] = (fr_id_mark){.at = e->answers[i].span.end};
+    }
+    for (size_t i = 0; i < e->n; i++) {
+        if (e->contents[i].end > 0) {
+            out->list[out->n++] = (fr_id_mark){.at = e->contents[i].begin};
+            out->list[out->n++] = (fr_id_mark){.at = e->contents[i].end};
+        }
+    }
+    if (e->dialogue->open_assistant) {
+        out->list[out->n++] = (fr_id_mark){.at = e->text.bytes, .cuts = true};
+    }
+    qsort(out->list, (size_t)out->n, sizeof *out->list, by_place);
+    return FR_OK;
+}
+
+static const fr_id_mark *mark_at(const marks *in, size_t at)
+{
+    int64_t low = 0;
+    int64_t high = in->n - 1;
+    while (low < high) { /* the first with this place */
+        int64_t middle = (low + high) / 2;
+        if (in->list[middle].at < at) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return &in->list[low];
+}
+
+/* Whether an id decodes to white space alone. */
+static fr_status is_blank(const encoding *e, int32_t id, bool *out)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FR_TRY(fr_tokenizer_decode(e->ctx, e->tokenizer, &id, 1, false, &text, &bytes));
+    *out = fr_text_trim((fr_text){text, bytes}).bytes == 0;
+    free(text);
+    return FR_OK;
+}
+
+/* White space behind a special token at the end of an answer is the template's. */
+static fr_status find_end(const encoding *e, int64_t first, int64_t *end)
+{
+    int64_t at = *end;
+    bool blank = true;
+    while (at > first && blank) {
+        int32_t id = e->out->ids.data[at - 1];
+        if (fr_tokenizer_is_special(e->tokenizer, id)) {
+            *end = at;
+            return FR_OK;
+        }
+        FR_TRY(is_blank(e, id, &blank));
+        at--;
+    }
+    return FR_OK;
+}
+
+static fr_status set_flags(const encoding *e, fr_ids *flags, int64_t first, int64_t end)
+{
+    while (flags->count < e->out->ids.count) {
+        FR_TRY(fr_ids_add(e->ctx, flags, 0));
+    }
+    for (int64_t i = first; i < end && i < flags->count; i++) {
+        flags->data[i] = 1;
+    }
+    return FR_OK;
+}
+
+/* A template may write nothing of an answer. */
+static fr_status check_counted(const encoding *e)
+{
+    bool any = e->dialogue->open_assistant;
+    for (int64_t i = 0; i < e->out->counted.count; i++) {
+        any = any || e->out->counted.data[i] != 0;
+    }
+    return any ? FR_OK
+               : FR_FAIL(e->ctx, FR_ERR_DATA,
+                         "the base's chat template writes nothing of the answers of "
+                         "this dialogue; give source and target with a template "
+                         "instead of messages");
+}
+
+static fr_status flag(const encoding *e, const marks *in)
+{
+    FR_TRY(set_flags(e, &e->out->counted, 0, 0));
+    FR_TRY(set_flags(e, &e->out->own, 0, 0));
+    for (int64_t i = 0; i < e->n_answers; i++) {
+        int64_t first = mark_at(in, e->answers[i].span.begin)->before;
+        const fr_id_mark *last = mark_at(in, e->answers[i].span.end);
+        int64_t end = last->before + (last->inside ? 1 : 0);
+        FR_TRY(find_end(e, first, &end));
+        FR_TRY(set_flags(e, &e->out->counted, first, end));
+    }
+    FR_TRY(check_counted(e));
+    for (size_t i = 0; i < e->n; i++) {
+        if (e->contents[i].end > 0) {
+            const fr_id_mark *first = mark_at(in, e->contents[i].begin);
+            FR_TRY(set_flags(e, &e->out->own, first->before + (first->inside ? 1 : 0),
+                             mark_at(in, e->contents[i].end)->before));
+        }
+    }
+    return FR_OK;
+}
+
+static fr_status encode_text(encoding *e)
+{
+    marks all = {NULL, 0};
+    bool plain = !e->dialogue->special_in_content;
+    FR_TRY(make_marks(e, &all));
+    fr_status status = fr_tokenizer_encode_marked(
+        e->ctx, e->tokenizer, (fr_text){e->text.text, e->text.bytes}, e->contents,
+        plain ? (int64_t)e->n : 0, all.list, all.n, &e->out->ids);
+    if (status == FR_OK) {
+        status = flag(e, &all);
+    }
+    free(all.list);
+    return status;
+}
+
+static fr_status encode(encoding *e)
+{
+    FR_TRY(choose(e));
+    FR_TRY(render(e, e->n, e->dialogue->open_assistant, &e->text));
+    fr_status status = place_answers(e);
+    if (status == FR_ERR_DATA && e->dialogue->open_assistant) {
+        /* a prompt learns nothing: its earlier answers need no place */
+        fr_ctx_clear_error(e->ctx);
+        status = forget_answers(e);
+    }
+    FR_TRY(status);
+    FR_TRY(place_contents(e));
+    if (!e->dialogue->special_in_content) {
+        FR_TRY(check_messages(e));
+    }
+    return encode_text(e);
+}
+
+fr_status fr_dialogue_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
+                             const fr_dialogue *dialogue, fr_dialogue_ids *out)
+{
+    *out = (fr_dialogue_ids){0};
+    encoding e = {.ctx = ctx,
+                  .tokenizer = tokenizer,
+                  .chat = fr_tokenizer_chat(tokenizer),
+                  .dialogue = dialogue,
+                  .steps_left = FR_CHAT_STEPS,
+                  .out = out};
+    fr_status status = encode(&e);
+    free(e.answers);
+    free(e.contents);
+    fr_jinja_rendered_fini(&e.text);
+    if (status != FR_OK) {
+        fr_dialogue_ids_fini(out);
     }
     return status;
 }

@@ -1,5 +1,14 @@
 /*
- * dialogue.h - encodes dialogues in the base's own chat template, if that is ChatML (chat_template.h finds out).
+ * dialogue.h - dialogues as token ids, as the base's chat template writes them (chat.h).
+ *
+ * The ids are those of the rendered text, special tokens in it included, with a BOS where the template writes one: what
+ * transformers' apply_chat_template gives, with one difference, without which a generation would not continue what was
+ * learned: no id reaches from what opens an answer into the answer.
+ *
+ * What the assistant says is marked by the template's `generation` blocks, where it has them. Else each answer lies between what
+ * is rendered before it, with add_generation_prompt, and what is rendered up to it. Where a template writes an answer
+ * otherwise once more turns follow (it may leave out old thoughts), each answer is an example of its own, which ends
+ * with it. A template for which none of this finds the answers is refused.
  */
 #ifndef FR_MODEL_TEXT_DIALOGUE_H
 #define FR_MODEL_TEXT_DIALOGUE_H
@@ -7,32 +16,35 @@
 #include "model/text/tokenizer.h"
 
 typedef struct fr_dialogue {
-    const fr_message *messages;
-    int64_t n_messages;
-    bool last_only; /* count only the last assistant turn that is not skipped */
-    bool
-        open_assistant; /* end with the opening of an assistant turn (for generation) */
-    bool
-        special_in_content; /* parse special tokens in content; else it is plain text */
+    json_t *messages; /* a list of objects, each with a string "role" */
+    /* for each message: an answer that is not learned; NULL: all are */
+    const bool *skip;
+    bool last_only;          /* learn only the last answer that is not skipped */
+    bool open_assistant;     /* end with the opening of an answer (for generation) */
+    bool special_in_content; /* special tokens in contents count; else they are text */
+    int64_t part;            /* which example of n_parts, from 0 */
 } fr_dialogue;
 
+/** Ids with two flags each (int32 0 or 1). Zero-initialise; release with fr_dialogue_ids_fini. */
+typedef struct fr_dialogue_ids {
+    fr_ids ids;
+    fr_ids counted;  /* in the loss: an answer up to its end token */
+    fr_ids own;      /* of a message's content alone, which may be cut */
+    int64_t n_parts; /* examples that the dialogue gives */
+} fr_dialogue_ids;
+
+void fr_dialogue_ids_fini(fr_dialogue_ids *ids);
+
 /**
- * Appends the ids of a dialogue, and a flag for each id: whether the loss counts it. Counted are assistant contents and their
- * end tokens, except in turns with `skip`. Role markers become special tokens. If the first message is not a system
- * message, the template's default system message opens the dialogue; special tokens in it are parsed.
+ * Encodes a dialogue, or the part of it that is asked for. A content counts as own where the template writes it as it is but for
+ * white space at its ends. White space behind an answer's end token is not counted.
  *
- * The caller adds a BOS in front: exactly one, if the template writes it (fr_chat_frame.bos) or the tokenizer puts it before
- * every text.
- *
- * @param[in,out] counted    one flag for each id (int32 0 or 1); must have as many entries as `ids`
- * @param[in,out] own        likewise: 1 for ids that hold message content alone; 0 for markers, roles, the default system
- *                           message and tokens that span a role and content. NULL: not wanted
- * @return FR_OK; FR_ERR_DATA (unknown role, no messages, no counted assistant turn although not open_assistant, or the
- *         template writes this dialogue otherwise); FR_ERR_UNSUPPORTED if the model has no chat template or one that is not
- *         ChatML (the difference is named). On failure the lists are as before
+ * @return FR_OK; FR_ERR_DATA (no messages, no answer to learn although not open_assistant, the template refuses this dialogue or does
+ *         not show where its answers lie, a special token's text in something else than a content);
+ *         FR_ERR_UNSUPPORTED if the model has no chat template or one that is refused. On failure `out` is empty
  */
 FR_MUST_CHECK fr_status fr_dialogue_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
-                                           const fr_dialogue *dialogue, fr_ids *ids,
-                                           fr_ids *counted, fr_ids *own);
+                                           const fr_dialogue *dialogue,
+                                           fr_dialogue_ids *out);
 
 #endif

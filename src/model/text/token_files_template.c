@@ -1,7 +1,7 @@
 /* The chat template of a Hugging Face folder, which may lie in one of three files. */
 #include "base/file.h"
 #include "model/files/hf_json.h"
-#include "model/text/chat_template.h"
+#include "model/text/chat.h"
 #include "model/text/token_files.h"
 
 #include <stdlib.h>

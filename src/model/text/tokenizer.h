@@ -13,7 +13,7 @@
 
 #include "base/ctx.h"
 #include "base/digest.h"
-#include "model/text/chat_template.h"
+#include "model/text/chat.h"
 
 #include <stdint.h>
 
@@ -51,8 +51,8 @@ bool fr_tokenizer_adds_space(const fr_tokenizer *tokenizer);
 /** The text of the model's chat template (Jinja); NULL: none. */
 const char *fr_tokenizer_chat_template(const fr_tokenizer *tokenizer);
 
-/** What dialogue.h needs to know of the chat template; read when the tokenizer was opened. */
-const fr_chat_frame *fr_tokenizer_chat_frame(const fr_tokenizer *tokenizer);
+/** The chat template, parsed when the tokenizer was opened. */
+const fr_chat *fr_tokenizer_chat(const fr_tokenizer *tokenizer);
 
 /** SHA-256 of everything that determines the ids: vocabulary, merges or scores, normalizer, splitter, special and added tokens. */
 void fr_tokenizer_digest(const fr_tokenizer *tokenizer, uint8_t out[FR_DIGEST_BYTES]);
@@ -72,6 +72,33 @@ void fr_tokenizer_vocabulary_digest(const fr_tokenizer *tokenizer,
 FR_MUST_CHECK fr_status fr_tokenizer_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
                                             const char *text, size_t bytes,
                                             bool parse_special, fr_ids *ids);
+
+/** A place in a text that is encoded. */
+typedef struct fr_id_mark {
+    size_t at; /* a byte of the text */
+    /* no id may reach across it: what stands before is encoded as if the text ended here. Tokenizers that put a space in front
+     * of each text do not cut */
+    bool cuts;
+    int64_t before; /* out: how many ids of the call end there or before */
+    bool inside;    /* out: an id reaches across it */
+} fr_id_mark;
+
+/**
+ * Appends the ids of a rendered dialogue: like fr_tokenizer_encode with special tokens, which are not recognised where they
+ * begin in a span of `plain`, and finds where marks fall among the ids.
+ * @param marks  in the order of their places, none beyond the text
+ * @return as fr_tokenizer_encode
+ */
+FR_MUST_CHECK fr_status fr_tokenizer_encode_marked(
+    fr_ctx *ctx, const fr_tokenizer *tokenizer, fr_text text, const fr_text_span *plain,
+    int64_t n_plain, fr_id_mark *marks, int64_t n_marks, fr_ids *ids);
+
+/** Whether a text holds that of a special token. *late: one that is looked for in normalized text, which `plain` above does
+ * not keep from being recognised. */
+FR_MUST_CHECK fr_status fr_tokenizer_find_special(fr_ctx *ctx,
+                                                  const fr_tokenizer *tokenizer,
+                                                  fr_text text, bool *found,
+                                                  bool *late);
 
 /** The text of ids as NUL-terminated bytes; the caller frees. `skip_special` leaves special tokens out. Ids without a text
  * (fr_tokenizer_has_text) add nothing. FR_ERR_ARG if an id is negative. */

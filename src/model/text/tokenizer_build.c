@@ -3,7 +3,7 @@
  * The order matters: tokens first (counts, texts, kinds; what only fills up the vocabulary becomes unused), then the map from
  * texts to ids, which refuses a text that two ids have. What makes ids of pieces is built with it (tokenizer_pieces_build.c):
  * merges are checked to name tokens, and their results to exist. The special tokens, the BOS and the digest need the tokens
- * alone. The chat template comes last, since its frame looks up markers in the finished tokenizer.
+ * alone. The chat template comes last.
  *
  * A token's text is decoded once, into the arena (fr_token_text_write). The map, the sets of special tokens and the digest of
  * merges use the written texts, the digest of tokens the decoded ones.

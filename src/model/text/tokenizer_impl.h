@@ -71,7 +71,7 @@ typedef struct fr_token_draft {
     int64_t
         bos; /* as the file says, unchecked; -1: not named. Read only with add_bos */
     bool add_bos;
-    char *chat_template; /* owned, until the tokenizer takes it; NULL: none */
+    char *chat_template; /* owned; NULL: none */
     fr_text bos_token;   /* as a chat template sees them; data NULL: not named */
     fr_text eos_token;
 } fr_token_draft;
@@ -100,9 +100,9 @@ FR_MUST_CHECK fr_status fr_tokenizer_build(fr_ctx *ctx, fr_token_draft *draft,
 size_t fr_token_text_write(const fr_token_draft *draft, int64_t id, bool decoded,
                            char *out);
 
-/** Moves the draft's chat template to the tokenizer and fills its frame. A template that cannot be used is not a failure:
- * the frame keeps the reason. */
-FR_MUST_CHECK fr_status fr_tokenizer_build_chat(fr_ctx *ctx, fr_token_draft *draft,
+/** Opens the draft's chat template. One that cannot be used is not a failure (chat.h). */
+FR_MUST_CHECK fr_status fr_tokenizer_build_chat(fr_ctx *ctx,
+                                                const fr_token_draft *draft,
                                                 fr_tokenizer *made);
 
 /** A token as it decodes. */
@@ -132,8 +132,7 @@ struct fr_tokenizer {
     fr_lead lead;
     int32_t eos;
     int32_t leading_bos;
-    char *chat_template;
-    fr_chat_frame chat; /* what dialogues need to know of it */
+    fr_chat *chat;
     uint8_t digest[FR_DIGEST_BYTES];
     uint8_t vocabulary_digest[FR_DIGEST_BYTES];
 };

@@ -4,19 +4,31 @@
 #include "model/text/tokens_ends.h"
 
 #include "model/files/names.h"
-#include "model/text/chat_template.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* A cheap look at the template's text, for models whose tokenizer cannot be used to check more. */
+/* The markers of ChatML, whose end marker ends a text wherever a template writes both. */
+static const char CHATML_START[] = "<|im_start|>";
+static const char CHATML_END[] = "<|im_end|>";
+
+/* A cheap look at the template's text. */
 static bool is_chatml(fr_text template)
 {
     return template.bytes > 0 &&
-           memmem(template.data, template.bytes, FR_CHATML_START,
-                  strlen(FR_CHATML_START)) != NULL &&
-           memmem(template.data, template.bytes, FR_CHATML_END,
-                  strlen(FR_CHATML_END)) != NULL;
+           memmem(template.data, template.bytes, CHATML_START,
+                  sizeof CHATML_START - 1) != NULL &&
+           memmem(template.data, template.bytes, CHATML_END, sizeof CHATML_END - 1) !=
+               NULL;
+}
+
+/* The end marker where the template is ChatML and the tokenizer has it; else -1. */
+static int32_t chat_end_of(const fr_tokenizer *tokenizer)
+{
+    const char *template = fr_tokenizer_chat_template(tokenizer);
+    return template != NULL && is_chatml(fr_text_of(template))
+               ? fr_tokenizer_marker(tokenizer, CHATML_END)
+               : -1;
 }
 
 /* ---- a folder ------------------------------------------------------------------------------- */
@@ -87,7 +99,7 @@ static fr_status add_chat_end(const reading *r)
     FR_TRY(fr_token_files_template(r->ctx, r->files, &template));
     int64_t id = -1;
     if (template != NULL && is_chatml(fr_text_of(template))) {
-        id = fr_token_files_find(r->files, FR_CHATML_END);
+        id = fr_token_files_find(r->files, CHATML_END);
     }
     free(template);
     return fr_ends_add(r->ctx, r->files->folder, fr_named_id(id), r->out);
@@ -102,9 +114,9 @@ fr_status fr_ends_read_folder(fr_ctx *ctx, const fr_token_files *files,
     FR_TRY(add_named(&r, tokenizer != NULL));
     FR_TRY(add_numbers(&r, files->generation_config, "generation_config.json"));
     FR_TRY(add_numbers(&r, files->config, "config.json"));
-    return tokenizer != NULL ? fr_ends_add(ctx, files->folder,
-                                           fr_tokenizer_chat_frame(tokenizer)->end, out)
-                             : add_chat_end(&r);
+    return tokenizer != NULL
+               ? fr_ends_add(ctx, files->folder, chat_end_of(tokenizer), out)
+               : add_chat_end(&r);
 }
 
 /* ---- a GGUF file ---------------------------------------------------------------------------- */
@@ -134,7 +146,7 @@ static fr_status find_chat_end(fr_ctx *ctx, const fr_gguf *gguf, int32_t *out)
     }
     FR_TRY(fr_gguf_get_texts(ctx, gguf, TOKENS, &texts, &n));
     for (int64_t i = 0; i < n && i < INT32_MAX && *out < 0; i++) {
-        *out = fr_text_is(texts[i], FR_CHATML_END) ? (int32_t)i : -1;
+        *out = fr_text_is(texts[i], CHATML_END) ? (int32_t)i : -1;
     }
     free(texts);
     return FR_OK;
@@ -156,7 +168,7 @@ fr_status fr_ends_read_gguf(fr_ctx *ctx, const fr_gguf *gguf,
         FR_TRY(fr_ends_add(ctx, path, id, out));
     }
     if (tokenizer != NULL) {
-        chat = fr_tokenizer_chat_frame(tokenizer)->end;
+        chat = chat_end_of(tokenizer);
     } else {
         FR_TRY(find_chat_end(ctx, gguf, &chat));
     }

@@ -29,17 +29,23 @@ static fr_status add_frame(fr_ctx *ctx, fr_digest *digest, const fr_data_params 
     const fr_tokenizer *t = params->tokenizer;
     const int64_t ends[] = {t != NULL ? fr_tokenizer_eos(t) : params->eos_id,
                             t != NULL ? fr_tokenizer_leading_bos(t) : -1};
+    const fr_chat *chat = t != NULL && params->chat ? fr_tokenizer_chat(t) : NULL;
     FR_TRY(fr_digest_add(ctx, digest, ends, sizeof ends));
+    FR_TRY(add_text(ctx, digest, chat != NULL ? fr_chat_text(chat) : NULL));
+    FR_TRY(add_text(ctx, digest,
+                    chat != NULL ? fr_chat_token_names(chat)->bos_token : NULL));
     return add_text(ctx, digest,
-                    t != NULL && params->chat ? fr_tokenizer_chat_template(t) : NULL);
+                    chat != NULL ? fr_chat_token_names(chat)->eos_token : NULL);
 }
 
 /* Everything that determines the content of a block. A new option of fr_data_params that changes ids belongs here. */
 static fr_status add_key(fr_ctx *ctx, fr_digest *digest, const fr_data_params *params,
                          const uint8_t data[FR_DIGEST_BYTES])
 {
+    /* counts up where dialogues get other ids by another rule of ours */
+    enum { DIALOGUES = 2 };
     const int64_t options[] = {
-        FR_TABLE_MAJOR,        params->vocab_size,        params->chat,
+        FR_TABLE_MAJOR,        params->vocab_size,        params->chat ? DIALOGUES : 0,
         params->eos,           params->special,           params->loss_last,
         params->cut_long_rows, params->without_bos,       params->max_tokens,
         params->max_rows,      params->tokenizer != NULL, params->skip_bad_rows};

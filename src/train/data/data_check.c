@@ -101,8 +101,8 @@ static bool take_row(walk *w, int64_t row)
     int64_t line_before = row > 0 ? w->table.rows[row - 1].line : 0;
     int64_t left = w->table.header->stats.n_examples - w->next_example;
     if (!take_ids(w, r->source, r->n_source) || r->first_example != w->next_example ||
-        r->n_targets < 1 || r->n_targets > left || r->line <= line_before ||
-        !source_row_fits(w, row)) {
+        r->n_targets < 1 || r->n_targets > left || r->line < line_before ||
+        r->line < 1 || !source_row_fits(w, row)) {
         return false;
     }
     for (int64_t i = 0; i < r->n_targets; i++) {

@@ -220,11 +220,13 @@ static fr_status read_lines(builder *b, fr_row_reader *reader, fr_bad_rows *bad,
            fr_row_lines_next(&lines, &line, &bytes)) {
         reader->line = lines.line;
         n_read++;
-        fr_status read = fr_row_read(reader, line, bytes, &row);
-        status = fr_bad_rows_add(b->ctx, bad, read);
-        if (status == FR_OK && read == FR_OK) {
-            status = add_row(b, &row, reader->line);
-        }
+        do {
+            fr_status read = fr_row_read(reader, line, bytes, &row);
+            status = fr_bad_rows_add(b->ctx, bad, read);
+            if (status == FR_OK && read == FR_OK) {
+                status = add_row(b, &row, reader->line);
+            }
+        } while (fr_row_next_part(reader, &row) && status == FR_OK);
     }
     fr_row_fini(&row);
     b->stats.n_unusable = bad->n;

@@ -44,6 +44,7 @@ void fr_row_clear(fr_row *row)
     row->source_counted.count = 0;
     row->has_unused_source = false;
     row->n_targets = 0;
+    row->n_parts = 1;
     row->target_ends.count = 0;
     row->targets.ids.count = 0;
     row->targets.own.count = 0;
@@ -67,6 +68,12 @@ fr_status fr_row_reader_init(fr_ctx *ctx, const fr_data_params *params, fr_row_u
                ? fr_template_parse(ctx, "template", params->template_text,
                                    &out->template_parts)
                : FR_OK;
+}
+
+bool fr_row_next_part(fr_row_reader *r, const fr_row *row)
+{
+    r->part = r->part + 1 < row->n_parts ? r->part + 1 : 0;
+    return r->part > 0;
 }
 
 /* ---- messages about a bad row ---------------------------------------------------------------- */

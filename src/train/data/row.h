@@ -33,7 +33,8 @@ typedef struct fr_row {
     fr_ids source_counted;
     bool has_unused_source; /* it has a source that the template does not use */
     int64_t n_targets;      /* 0 for a prompt */
-    fr_ids target_ends;     /* end of each target in target.ids */
+    int64_t n_parts;    /* rows that the line gives (fr_row_reader.part); at least 1 */
+    fr_ids target_ends; /* end of each target in target.ids */
     fr_row_ids targets;
 } fr_row;
 
@@ -47,6 +48,9 @@ typedef struct fr_row_reader {
     fr_row_use use;
     fr_template template_parts;
     int64_t line; /* of the row in the file; 0: the row does not come from a file */
+    /* which of the line's rows, from 0: a dialogue whose template writes earlier answers otherwise once more turns follow gives
+     * one for each answer */
+    int64_t part;
 } fr_row_reader;
 
 /** @return FR_OK; FR_ERR_CONFIG (the template) */
@@ -59,6 +63,8 @@ FR_MUST_CHECK fr_status fr_row_parse(const fr_row_reader *reader, const char *li
 /** Encode the object as ids. @return FR_OK; FR_ERR_DATA "FILE:LINE: ..."; FR_ERR_UNSUPPORTED (the base has no chat template) */
 FR_MUST_CHECK fr_status fr_row_encode(const fr_row_reader *reader, const json_t *object,
                                       fr_row *row);
+/** Goes on to the next row of the line that gave `row`; false, and back to the first, behind the last. */
+bool fr_row_next_part(fr_row_reader *reader, const fr_row *row);
 /** Parse and encode. */
 FR_MUST_CHECK fr_status fr_row_read(const fr_row_reader *reader, const char *line,
                                     size_t bytes, fr_row *row);

@@ -2,8 +2,8 @@
  * Dialogues, and rows of text as dialogues of two turns.
  *
  * fr_dialogue_encode gives a dialogue's ids, each with two flags: counted (in the loss: the assistant's turns) and own (a
- * turn's content, not its frame). The last counted run becomes the target, everything before it the source, whose
- * earlier answers stay in the loss. A prompt is encoded up to the frame that opens the assistant's turn.
+ * turn's content, not what the template writes around it). The last counted run becomes the target, everything before it
+ * the source, whose earlier answers stay in the loss. A prompt is encoded up to what opens the assistant's turn.
  */
 #include "base/mem.h"
 #include "model/text/dialogue.h"
@@ -13,49 +13,57 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A dialogue as ids, each with two flags. */
-typedef struct dialogue_ids {
-    fr_ids ids;
-    fr_ids counted;
-    fr_ids own;
-} dialogue_ids;
-
-static void fini(dialogue_ids *d)
+/* Moves all ids of a list by `by`, 1 or -1 places; what comes in front is 0. */
+static fr_status shift(const fr_row_reader *r, fr_ids *list, int by)
 {
-    fr_ids_fini(&d->ids);
-    fr_ids_fini(&d->counted);
-    fr_ids_fini(&d->own);
-}
-
-/* `open_assistant` ends the ids with the frame that opens an assistant's turn, as a prompt needs it. */
-static fr_status encode(const fr_row_reader *r, const fr_message *messages, int64_t n,
-                        bool open_assistant, dialogue_ids *out)
-{
-    fr_dialogue dialogue = {messages, n, r->params->loss_last, open_assistant,
-                            r->params->special};
-    return fr_dialogue_encode(r->ctx, r->params->tokenizer, &dialogue, &out->ids,
-                              &out->counted, &out->own);
-}
-
-/* Exactly one BOS, whether the chat template writes it or the tokenizer puts it before texts; none if the tokenizer does
- * so and the prefix's own text already begins with it. */
-static fr_status add_bos(const fr_row_reader *r, fr_row *row)
-{
-    int32_t bos = fr_tokenizer_chat_frame(r->params->tokenizer)->bos;
-    if (bos < 0 || fr_tokenizer_leading_bos(r->params->tokenizer) >= 0) {
-        return fr_row_add_bos(r, row);
+    if (by > 0) {
+        FR_TRY(fr_ids_add(r->ctx, list, 0));
+        memmove(list->data + 1, list->data,
+                (size_t)(list->count - 1) * sizeof *list->data);
+        list->data[0] = 0;
+        return FR_OK;
     }
-    FR_TRY(fr_ids_add(r->ctx, &row->source.ids, bos));
-    return fr_row_flag(r, &row->source, false);
+    list->count--;
+    memmove(list->data, list->data + 1, (size_t)list->count * sizeof *list->data);
+    return FR_OK;
 }
 
-static fr_status add_source(const fr_row_reader *r, const dialogue_ids *from, int64_t n,
-                            fr_row *row)
+/* Exactly one BOS, whether the template writes it or the tokenizer puts it before texts; none if the tokenizer does so and the
+ * prefix's own text already begins with it. */
+static fr_status settle_bos(const fr_row_reader *r, fr_dialogue_ids *d)
 {
-    /* the BOS, which was added before */
-    while (row->source_counted.count < row->source.ids.count) {
-        FR_TRY(fr_ids_add(r->ctx, &row->source_counted, 0));
+    int32_t bos = fr_tokenizer_leading_bos(r->params->tokenizer);
+    bool has = d->ids.count > 0 && d->ids.data[0] == bos;
+    if (bos < 0 || has == !r->params->without_bos) {
+        return FR_OK;
     }
+    int by = has ? -1 : 1;
+    FR_TRY(shift(r, &d->ids, by));
+    FR_TRY(shift(r, &d->counted, by));
+    FR_TRY(shift(r, &d->own, by));
+    if (!has) {
+        d->ids.data[0] = bos;
+    }
+    return FR_OK;
+}
+
+/* `open_assistant` ends the ids with what opens an answer, as a prompt needs it. `skip` may be NULL. */
+static fr_status encode(const fr_row_reader *r, json_t *messages, const bool *skip,
+                        bool open_assistant, fr_dialogue_ids *out)
+{
+    const fr_dialogue dialogue = {.messages = messages,
+                                  .skip = skip,
+                                  .last_only = r->params->loss_last,
+                                  .open_assistant = open_assistant,
+                                  .special_in_content = r->params->special,
+                                  .part = r->part};
+    FR_TRY(fr_dialogue_encode(r->ctx, r->params->tokenizer, &dialogue, out));
+    return settle_bos(r, out);
+}
+
+static fr_status add_source(const fr_row_reader *r, const fr_dialogue_ids *from,
+                            int64_t n, fr_row *row)
+{
     for (int64_t i = 0; i < n; i++) {
         FR_TRY(fr_ids_add(r->ctx, &row->source.ids, from->ids.data[i]));
         /* Answers in the loss are not cut: half an answer would be learned as a whole one. */
@@ -67,7 +75,7 @@ static fr_status add_source(const fr_row_reader *r, const dialogue_ids *from, in
 }
 
 /* All ids of a target are in the loss, so they need no flags; `own` says which may be cut. */
-static fr_status add_target(const fr_row_reader *r, const dialogue_ids *from,
+static fr_status add_target(const fr_row_reader *r, const fr_dialogue_ids *from,
                             int64_t first, int64_t end, fr_row *row)
 {
     int64_t began = row->targets.ids.count;
@@ -78,54 +86,88 @@ static fr_status add_target(const fr_row_reader *r, const dialogue_ids *from,
     return fr_row_end_target(r, row, began, true);
 }
 
-/* Number of ids up to the last counted one. */
-static int64_t counted_end(const dialogue_ids *d)
+/* The last run of counted ids: from *first up to *end. */
+static void last_run(const fr_dialogue_ids *d, int64_t *first, int64_t *end)
 {
-    int64_t end = d->ids.count;
-    while (end > 0 && d->counted.data[end - 1] == 0) {
-        end--;
+    *end = d->ids.count;
+    while (*end > 0 && d->counted.data[*end - 1] == 0) {
+        --*end;
     }
-    return end;
+    *first = *end;
+    while (*first > 0 && d->counted.data[*first - 1] != 0) {
+        --*first;
+    }
 }
 
 /* The last counted run becomes the target, what precedes it the source. */
-static fr_status split(const fr_row_reader *r, const dialogue_ids *d, fr_row *row)
+static fr_status split(const fr_row_reader *r, const fr_dialogue_ids *d, fr_row *row)
 {
-    int64_t end = counted_end(d);
-    int64_t first = end;
-    while (first > 0 && d->counted.data[first - 1] != 0) {
-        first--;
-    }
+    int64_t first = 0;
+    int64_t end = 0;
+    last_run(d, &first, &end);
     FR_TRY(add_source(r, d, first, row));
     return add_target(r, d, first, end, row);
 }
 
 /* ---- messages ----------------------------------------------------------------------------------- */
 
-static bool is_assistant(const fr_message *message)
+static bool is_assistant(const json_t *message)
 {
-    return strcmp(message->role, "assistant") == 0;
+    return strcmp(json_string_value(json_object_get(message, "role")), "assistant") ==
+           0;
 }
 
-/* A member that is not known may carry a meaning that would be lost, so it is refused unless the user ignores it. */
+/* A member whose name the template does not hold would be lost, so it is refused unless the user ignores it. */
 static fr_status check_keys(const fr_row_reader *r, json_t *one, const char *name)
 {
     static const char *const KNOWN[] = {"role", "content", "weight", NULL};
+    const char *template = fr_tokenizer_chat_template(r->params->tokenizer);
     const char *key = NULL;
     json_t *value = NULL;
     json_object_foreach(one, key, value)
     {
-        if (strcmp(key, KNOWN[0]) != 0 && strcmp(key, KNOWN[1]) != 0 &&
-            strcmp(key, KNOWN[2]) != 0 && !fr_row_is_ignored(r, key)) {
+        bool known =
+            strcmp(key, KNOWN[0]) == 0 || strcmp(key, KNOWN[1]) == 0 ||
+            strcmp(key, KNOWN[2]) == 0 ||
+            (key[0] != '\0' && template != NULL && strstr(template, key) != NULL);
+        if (!known && !fr_row_is_ignored(r, key)) {
             return fr_row_fail_unknown(r, name, key, KNOWN);
         }
     }
     return FR_OK;
 }
 
+/* A role that no template knows is a slip of the pen, which most templates would write without a word. */
+static fr_status check_role(const fr_row_reader *r, const json_t *role,
+                            const char *name)
+{
+    enum { WHAT_BYTES = 256 };
+    static const char *const KNOWN[] = {"system", "user", "assistant"};
+    char what[WHAT_BYTES];
+    const char *template = fr_tokenizer_chat_template(r->params->tokenizer);
+    const char *text = json_string_value(role);
+    if (strlen(text) != json_string_length(role)) {
+        return FAIL_ROW(r, name, ": \"role\" holds a NUL character; remove it");
+    }
+    for (size_t i = 0; i < sizeof KNOWN / sizeof *KNOWN; i++) {
+        if (strcmp(text, KNOWN[i]) == 0) {
+            return FR_OK;
+        }
+    }
+    if (text[0] != '\0' && template != NULL && strstr(template, text) != NULL) {
+        return FR_OK;
+    }
+    (void)snprintf(
+        what, sizeof what,
+        "%s has the role '%.40s'; allowed: system, user, assistant, and those "
+        "that the chat template names",
+        name, text);
+    return FAIL_ROW(r, what, "");
+}
+
 /* "weight" of a turn: 0 keeps it out of the loss, 1 is the default. */
 static fr_status read_weight(const fr_row_reader *r, const json_t *one,
-                             const char *name, fr_message *message)
+                             const char *name, bool *skip)
 {
     const json_t *weight = json_object_get(one, "weight");
     double value = json_number_value(weight);
@@ -137,106 +179,127 @@ static fr_status read_weight(const fr_row_reader *r, const json_t *one,
     if (!is_zero && !is_one) {
         return FAIL_ROW(r, name, ": \"weight\" must be 0 or 1");
     }
-    if (is_one && !is_assistant(message)) {
+    if (is_one && !is_assistant(one)) {
         return FAIL_ROW(r, name,
                         ": \"weight\" 1 asks to learn a turn that is not the "
                         "assistant's; only those are learned");
     }
-    message->skip = is_zero;
+    *skip = is_zero;
     return FR_OK;
 }
 
-/* `out` borrows its texts from the JSON value. Messages are counted from 1 in what the user reads. */
+/* A content may be left out where a message holds something else, such as calls of tools. Messages are counted from 1 in what the
+ * user reads. */
 static fr_status read_message(const fr_row_reader *r, json_t *one, int64_t number,
-                              fr_message *out)
+                              bool *skip)
 {
     enum { NAME_BYTES = 48 };
     char name[NAME_BYTES];
     const json_t *role = json_object_get(one, "role");
     const json_t *content = json_object_get(one, "content");
     (void)snprintf(name, sizeof name, "message %lld", (long long)number);
-    if (!json_is_string(role) || !json_is_string(content)) {
+    bool is_whole =
+        json_is_string(content) || json_is_array(content) ||
+        (json_object_size(one) > 1 && (content == NULL || json_is_null(content)) &&
+         json_object_get(one, "tool_calls") != NULL);
+    if (!json_is_string(role) || !is_whole) {
         return FAIL_ROW(r, name,
                         ": every message needs \"role\" and \"content\", both strings");
     }
-    if (strlen(json_string_value(role)) != json_string_length(role)) {
-        return FAIL_ROW(r, name, ": \"role\" holds a NUL character; remove it");
-    }
-    *out = (fr_message){.role = json_string_value(role),
-                        .content = json_string_value(content),
-                        .bytes = json_string_length(content)};
+    FR_TRY(check_role(r, role, name));
     FR_TRY(check_keys(r, one, name));
-    return read_weight(r, one, name, out);
+    return read_weight(r, one, name, skip);
 }
 
-/* A prompt leaves out an answer at the end. To learn from, the last answer in the loss must not be empty. */
-static fr_status check_end(const fr_row_reader *r, const fr_message *messages,
-                           int64_t *n)
+static bool is_empty(const json_t *message)
 {
-    if (r->use == FR_ROW_PROMPT && is_assistant(&messages[*n - 1])) {
-        --*n;
-    }
-    if (r->use == FR_ROW_PROMPT && *n == 0) {
-        return FAIL_ROW(r, "the dialogue holds nothing to answer", "");
-    }
-    for (int64_t i = *n - 1; i >= 0 && r->use == FR_ROW_LEARN; i--) {
-        if (is_assistant(&messages[i]) && !messages[i].skip) {
-            return messages[i].bytes > 0
-                       ? FR_OK
-                       : FAIL_ROW(r, "the last assistant turn is empty; remove the row",
-                                  "");
+    const json_t *content = json_object_get(message, "content");
+    return json_is_string(content) && json_string_length(content) == 0 &&
+           json_object_get(message, "tool_calls") == NULL;
+}
+
+/* To learn from, the last answer in the loss must not be empty. */
+static fr_status check_end(const fr_row_reader *r, const json_t *array,
+                           const bool *skip)
+{
+    for (size_t i = json_array_size(array); i > 0; i--) {
+        const json_t *message = json_array_get(array, i - 1);
+        if (is_assistant(message) && !skip[i - 1]) {
+            return is_empty(message)
+                       ? FAIL_ROW(r, "the last assistant turn is empty; remove the row",
+                                  "")
+                       : FR_OK;
         }
     }
     return FR_OK;
 }
 
-/* For a prompt the whole dialogue is the source; to learn from, it is split before its last answer. */
-static fr_status encode_all(const fr_row_reader *r, const fr_message *messages,
-                            int64_t n, fr_row *row)
+/* A prompt leaves out an answer at the end; the whole dialogue is its source. */
+static fr_status encode_prompt(const fr_row_reader *r, const json_t *array,
+                               const bool *skip, fr_row *row)
 {
-    bool is_prompt = r->use == FR_ROW_PROMPT;
-    dialogue_ids d = {{0}, {0}, {0}};
-    FR_TRY(add_bos(r, row));
-    fr_status status = encode(r, messages, n, is_prompt, &d);
-    if (status == FR_OK) {
-        status = is_prompt ? add_source(r, &d, d.ids.count, row) : split(r, &d, row);
+    fr_dialogue_ids d = {0};
+    json_t *asked = json_copy((json_t *)(uintptr_t)array);
+    size_t n = json_array_size(asked);
+    FR_TRY(fr_check_memory(r->ctx, asked != NULL, sizeof *asked));
+    if (n > 0 && is_assistant(json_array_get(asked, n - 1))) {
+        (void)json_array_remove(asked, n - 1);
     }
-    fini(&d);
+    fr_status status = n > 0 && json_array_size(asked) == 0
+                           ? FAIL_ROW(r, "the dialogue holds nothing to answer", "")
+                           : encode(r, asked, skip, true, &d);
+    if (status == FR_OK) {
+        status = add_source(r, &d, d.ids.count, row);
+    }
+    fr_dialogue_ids_fini(&d);
+    json_decref(asked);
     return status;
 }
 
-fr_status fr_row_encode_messages(const fr_row_reader *r, const json_t *array,
-                                 fr_row *row)
+/* To learn from, a dialogue is split before its last answer. */
+static fr_status encode_lesson(const fr_row_reader *r, json_t *array, const bool *skip,
+                               fr_row *row)
 {
-    fr_message *messages = NULL;
+    fr_dialogue_ids d = {0};
+    FR_TRY(check_end(r, array, skip));
+    FR_TRY(encode(r, array, skip, false, &d));
+    row->n_parts = d.n_parts;
+    fr_status status = split(r, &d, row);
+    fr_dialogue_ids_fini(&d);
+    return status;
+}
+
+fr_status fr_row_encode_messages(const fr_row_reader *r, json_t *array, fr_row *row)
+{
+    bool *skip = NULL;
     int64_t n = (int64_t)json_array_size(array);
     FR_TRY(fr_row_need_tokenizer(r, "a dialogue"));
     if (!json_is_array(array)) {
         return FAIL_ROW(r, "\"messages\" must be a list of messages", "");
     }
-    FR_TRY(fr_alloc(r->ctx, n, sizeof *messages, &messages));
+    FR_TRY(fr_alloc(r->ctx, n + 1, sizeof *skip, &skip));
     fr_status status = FR_OK;
     for (int64_t i = 0; i < n && status == FR_OK; i++) {
-        status = read_message(r, json_array_get(array, (size_t)i), i + 1, &messages[i]);
-    }
-    if (status == FR_OK && n > 0) {
-        status = check_end(r, messages, &n);
+        status = read_message(r, json_array_get(array, (size_t)i), i + 1, &skip[i]);
     }
     if (status == FR_OK) {
-        status = encode_all(r, messages, n, row);
+        status = r->use == FR_ROW_PROMPT ? encode_prompt(r, array, skip, row)
+                                         : encode_lesson(r, array, skip, row);
     }
-    free(messages);
+    free(skip);
     return status;
 }
 
 /* ---- rows of text as dialogues ------------------------------------------------------------------- */
 
-/* Question and answer are encoded together, as a dialogue of two turns. Its first n_source ids are those of the
- * question with the assistant's turn opened, which are the row's source already; the target begins behind them. */
-static fr_status add_answer(const fr_row_reader *r, const fr_message *question,
-                            const json_t *target, int64_t n_source, fr_row *row)
+/* Question and answer are a dialogue of two turns. What stands before the answer is the row's source, which all its targets share:
+ * the first gives it, the others must have the same. */
+static fr_status add_answer(const fr_row_reader *r, const json_t *source,
+                            const json_t *target, fr_row *row)
 {
-    dialogue_ids d = {{0}, {0}, {0}};
+    fr_dialogue_ids d = {0};
+    int64_t first = 0;
+    int64_t end = 0;
     if (!json_is_string(target) || json_string_length(target) == 0) {
         return FAIL_ROW(r,
                         json_is_string(target)
@@ -244,42 +307,47 @@ static fr_status add_answer(const fr_row_reader *r, const fr_message *question,
                             : "\"target\" must be a string or a list of strings",
                         "");
     }
-    const fr_message turns[] = {*question,
-                                {.role = "assistant",
-                                 .content = json_string_value(target),
-                                 .bytes = json_string_length(target)}};
-    fr_status status = encode(r, turns, 2, false, &d);
+    json_t *turns = json_pack("[{s:s, s:O}, {s:s, s:O}]", "role", "user", "content",
+                              source, "role", "assistant", "content", target);
+    FR_TRY(fr_check_memory(r->ctx, turns != NULL, sizeof *turns));
+    fr_status status = encode(r, turns, NULL, false, &d);
     if (status == FR_OK) {
-        status = add_target(r, &d, n_source, counted_end(&d), row);
+        last_run(&d, &first, &end);
+        status = row->n_targets == 0 ? add_source(r, &d, first, row) : FR_OK;
     }
-    fini(&d);
+    bool shared = status != FR_OK || (row->source.ids.count == first &&
+                                      memcmp(row->source.ids.data, d.ids.data,
+                                             (size_t)first * sizeof *d.ids.data) == 0);
+    if (!shared) {
+        status = FAIL_ROW(r,
+                          "the chat template writes the source otherwise for another "
+                          "target; give each target a row of its own",
+                          "");
+    }
+    if (status == FR_OK) {
+        status = add_target(r, &d, first, end, row);
+    }
+    fr_dialogue_ids_fini(&d);
+    json_decref(turns);
     return status;
 }
 
-/* The question is encoded once as the source, with the assistant's turn opened. Each target becomes an example of it,
- * as with rows in a template. */
+/* Each target becomes an example of the same source, as with rows in a template. */
 fr_status fr_row_encode_turns(const fr_row_reader *r, const json_t *source,
                               const json_t *target, fr_row *row)
 {
-    const fr_message question = {.role = "user",
-                                 .content = json_string_value(source),
-                                 .bytes = json_string_length(source)};
-    dialogue_ids d = {{0}, {0}, {0}};
-    FR_TRY(add_bos(r, row));
-    fr_status status = encode(r, &question, 1, true, &d);
-    int64_t n_source = d.ids.count;
-    if (status == FR_OK) {
-        status = add_source(r, &d, n_source, row);
-    }
-    fini(&d);
-    if (status != FR_OK || r->use == FR_ROW_PROMPT) {
+    if (r->use == FR_ROW_PROMPT) {
+        json_t *question = json_pack("[{s:s, s:O}]", "role", "user", "content", source);
+        FR_TRY(fr_check_memory(r->ctx, question != NULL, sizeof *question));
+        fr_status status = encode_prompt(r, question, NULL, row);
+        json_decref(question);
         return status;
     }
     if (!json_is_array(target)) {
-        return add_answer(r, &question, target, n_source, row);
+        return add_answer(r, source, target, row);
     }
     for (size_t i = 0; i < json_array_size(target); i++) {
-        FR_TRY(add_answer(r, &question, json_array_get(target, i), n_source, row));
+        FR_TRY(add_answer(r, source, json_array_get(target, i), row));
     }
     return FR_OK;
 }

@@ -35,7 +35,7 @@ FR_MUST_CHECK fr_status fr_row_need_tokenizer(const fr_row_reader *reader,
 
 /** Encode a dialogue. */
 FR_MUST_CHECK fr_status fr_row_encode_messages(const fr_row_reader *reader,
-                                               const json_t *array, fr_row *row);
+                                               json_t *array, fr_row *row);
 /** Encode a row of text as a dialogue: the source is the user's turn, each target an answer. */
 FR_MUST_CHECK fr_status fr_row_encode_turns(const fr_row_reader *reader,
                                             const json_t *source, const json_t *target,

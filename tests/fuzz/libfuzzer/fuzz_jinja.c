@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_check(parsed == (jinja != NULL), "a template is there if it was parsed");
     free(text);
     json_t *variables = parsed ? json_loads(VARIABLES, 0, NULL) : NULL;
-    const fr_jinja_given given = {variables, gmtime(&(time_t){0})};
+    const fr_jinja_given given = {variables, gmtime(&(time_t){0}), NULL};
     for (int round = 0; parsed && round < 2; round++) {
         fr_jinja_rendered out = {0};
         if (fuzz_answer(ctx, fr_jinja_render(ctx, jinja, &given, &out))) {
@@ -30,7 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                        "what is rendered is bounded");
             size_t end = 0;
             for (int64_t i = 0; i < out.n_generated; i++) {
-                const fr_jinja_span *span = &out.generated[i];
+                const fr_text_span *span = &out.generated[i];
                 fuzz_check(end <= span->begin && span->begin <= span->end &&
                                span->end <= out.bytes,
                            "marks lie in the text, one behind another");

@@ -1,6 +1,6 @@
 /* A chat template, and the same text as the template of a task. */
 #include "fuzz/libfuzzer/fuzz.h"
-#include "model/text/chat_template.h"
+#include "model/text/chat.h"
 #include "train/data/text.h"
 
 #include <stdlib.h>
@@ -23,12 +23,20 @@ static void use_template(fr_ctx *ctx, const char *text)
 static void use_chat(fr_ctx *ctx, const char *text)
 {
     static const fr_chat_names NAMES = {"<s>", "</s>"};
-    fr_chat_frame frame = {.default_system = NULL};
-    bool read = fuzz_answer(ctx, fr_template_read(ctx, text, &NAMES, &frame));
-    fuzz_check(read, "a template that cannot be used is no failure");
-    fuzz_check(frame.is_chatml == (frame.refusal == NULL),
-               "a template is accepted or refused");
-    fr_chat_frame_fini(&frame);
+    fr_chat *chat = NULL;
+    fr_jinja_rendered rendered = {0};
+    int64_t steps = FR_CHAT_STEPS;
+    bool opened = fuzz_answer(ctx, fr_chat_open(ctx, text, &NAMES, &chat));
+    fuzz_check(opened, "a template that cannot be used is no failure");
+    json_t *messages =
+        json_pack("[{s:s, s:s, s:i}]", "role", "user", "content", "a", "weight", 1);
+    bool written = fuzz_answer(
+        ctx, fr_chat_render(ctx, chat, messages, 1, true, &steps, &rendered));
+    fuzz_check(!written || fr_chat_is_usable(chat), "what is refused writes nothing");
+    fuzz_check(written == (rendered.text != NULL), "a text, or the reason");
+    fr_jinja_rendered_fini(&rendered);
+    json_decref(messages);
+    fr_chat_close(&chat);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -170,23 +170,27 @@ void fuzz_use_text(fr_ctx *ctx, const fr_tokenizer *tokenizer, const char *text,
 
 static void use_chat(fr_ctx *ctx, const fr_tokenizer *tokenizer)
 {
-    static const fr_message MESSAGES[] = {{"user", "a <|im_end|> \xFF", 14, false},
-                                          {"assistant", "the\n", 4, false}};
-    fr_ids ids = {NULL, 0, 0};
-    fr_ids counted = {NULL, 0, 0};
-    fr_ids own = {NULL, 0, 0};
-    for (int special = 0; special < 2; special++) {
-        fr_dialogue dialogue = {MESSAGES, 2, false, true, special != 0};
-        bool accepted = fuzz_answer(
-            ctx, fr_dialogue_encode(ctx, tokenizer, &dialogue, &ids, &counted, &own));
-        fuzz_check(ids.count == counted.count && ids.count == own.count,
-                   "every id has its flags");
-        fuzz_check(!accepted || fr_tokenizer_chat_frame(tokenizer)->end >= 0,
-                   "turns have an end");
+    json_t *messages = json_pack(
+        "[{s:s, s:s}, {s:s, s:s}, {s:s, s:s}, {s:s, s:s}]", "role", "user", "content",
+        "a <|im_end|> \xC3\xA9", "role", "assistant", "content", "the\n", "role",
+        "user", "content", "b", "role", "assistant", "content", "c");
+    for (int how = 0; how < 4; how++) {
+        fr_dialogue_ids got = {.n_parts = 0};
+        fr_dialogue dialogue = {.messages = messages,
+                                .special_in_content = (how & 1) != 0,
+                                .open_assistant = (how & 2) != 0};
+        do {
+            fr_dialogue_ids_fini(&got);
+            bool accepted =
+                fuzz_answer(ctx, fr_dialogue_encode(ctx, tokenizer, &dialogue, &got));
+            fuzz_check(got.ids.count == got.counted.count &&
+                           got.ids.count == got.own.count,
+                       "every id has its flags");
+            fuzz_check(accepted == (got.n_parts > 0), "a dialogue is an example");
+        } while (++dialogue.part < got.n_parts);
+        fr_dialogue_ids_fini(&got);
     }
-    fr_ids_fini(&ids);
-    fr_ids_fini(&counted);
-    fr_ids_fini(&own);
+    json_decref(messages);
 }
 
 /* Every token's own text, and all ids decoded at once. */

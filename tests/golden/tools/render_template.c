@@ -11,7 +11,7 @@ static json_t *spans(const fr_jinja_rendered *rendered)
 {
     json_t *list = json_array();
     for (int64_t i = 0; i < rendered->n_generated; i++) {
-        const fr_jinja_span *span = &rendered->generated[i];
+        const fr_text_span *span = &rendered->generated[i];
         (void)json_array_append_new(
             list, json_pack("[I, I]", (json_int_t)span->begin, (json_int_t)span->end));
     }
@@ -27,7 +27,8 @@ static json_t *render(fr_ctx *ctx, json_t *job)
     fr_jinja *jinja = NULL;
     fr_jinja_rendered rendered = {0};
     time_t clock = (time_t)json_integer_value(json_object_get(job, "clock"));
-    const fr_jinja_given given = {json_object_get(job, "variables"), gmtime(&clock)};
+    const fr_jinja_given given = {json_object_get(job, "variables"), gmtime(&clock),
+                                  NULL};
     const char *source = json_string_value(json_object_get(job, "template"));
     if (source == NULL) {
         return NULL;

@@ -1,0 +1,179 @@
+/* A chat template: parsed once, rendered for any dialogue. Why it cannot be parsed is kept until it is needed. */
+#include "model/text/chat.h"
+
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    WHY_BYTES = 2048
+}; /* of a reason: more than an error of the interpreter and the remedy take */
+
+struct fr_chat {
+    char *text;          /* NULL: none */
+    fr_jinja *jinja;     /* NULL: none, or it is refused */
+    char *refusal;       /* NULL: not refused */
+    fr_chat_names names; /* owned */
+};
+
+static const char REMEDY[] =
+    "give source and target with a template instead of messages";
+
+static fr_status copy(fr_ctx *ctx, const char *text, char **out)
+{
+    return text != NULL ? fr_copy_string(ctx, text, out) : FR_OK;
+}
+
+static fr_status refuse(fr_ctx *ctx, fr_chat *chat)
+{
+    char why[WHY_BYTES];
+    (void)snprintf(why, sizeof why, "the model's chat template cannot be used: %s; %s",
+                   fr_ctx_error(ctx), REMEDY);
+    fr_ctx_clear_error(ctx);
+    return fr_copy_string(ctx, why, &chat->refusal);
+}
+
+static fr_status fill(fr_ctx *ctx, const char *text, const fr_chat_names *names,
+                      fr_chat *chat)
+{
+    char *bos = NULL;
+    char *eos = NULL;
+    FR_TRY(copy(ctx, text, &chat->text));
+    fr_status status = copy(ctx, names->bos_token, &bos);
+    chat->names.bos_token = bos;
+    if (status == FR_OK) {
+        status = copy(ctx, names->eos_token, &eos);
+        chat->names.eos_token = eos;
+    }
+    FR_TRY(status);
+    if (text == NULL) {
+        return FR_OK;
+    }
+    status = fr_jinja_parse(ctx, text, strlen(text), &chat->jinja);
+    return status == FR_ERR_UNSUPPORTED ? refuse(ctx, chat) : status;
+}
+
+fr_status fr_chat_open(fr_ctx *ctx, const char *text, const fr_chat_names *names,
+                       fr_chat **out)
+{
+    *out = NULL;
+    FR_TRY(fr_alloc(ctx, 1, sizeof **out, out));
+    fr_status status = fill(ctx, text, names, *out);
+    if (status != FR_OK) {
+        fr_chat_close(out);
+    }
+    return status;
+}
+
+void fr_chat_close(fr_chat **chat)
+{
+    fr_chat *closed = *chat;
+    if (closed != NULL) {
+        fr_jinja_destroy(&closed->jinja);
+        free(closed->text);
+        free(closed->refusal);
+        free((char *)(uintptr_t)closed->names.bos_token);
+        free((char *)(uintptr_t)closed->names.eos_token);
+        free(closed);
+        *chat = NULL;
+    }
+}
+
+const char *fr_chat_text(const fr_chat *chat)
+{
+    return chat->text;
+}
+
+const fr_chat_names *fr_chat_token_names(const fr_chat *chat)
+{
+    return &chat->names;
+}
+
+bool fr_chat_is_usable(const fr_chat *chat)
+{
+    return chat->jinja != NULL;
+}
+
+/* ---- rendering ---------------------------------------------------------------------------- */
+
+static bool set_text(json_t *variables, const char *name, const char *text)
+{
+    return text == NULL || json_object_set_new(variables, name, json_string(text)) == 0;
+}
+
+/* A message without what is said to Forerun alone. json_object_del of a member that is not there does nothing. */
+static json_t *without_weight(json_t *message)
+{
+    json_t *copied = json_copy(message);
+    (void)json_object_del(copied, "weight");
+    return copied;
+}
+
+/* The variables that transformers sets; NULL: out of memory. json_object_set_new and json_array_append_new take over their
+ * argument and accept NULL, so one check at the end is enough. */
+static json_t *make_variables(const fr_chat *chat, json_t *messages, size_t n,
+                              bool opens)
+{
+    json_t *list = json_array();
+    bool made = list != NULL;
+    for (size_t i = 0; made && i < n; i++) {
+        made = json_array_append_new(list,
+                                     without_weight(json_array_get(messages, i))) == 0;
+    }
+    json_t *variables = json_pack("{s:b, s:n, s:n}", "add_generation_prompt",
+                                  opens ? 1 : 0, "tools", "documents");
+    made = json_object_set_new(variables, "messages", list) == 0 && made;
+    made = made && set_text(variables, "bos_token", chat->names.bos_token) &&
+           set_text(variables, "eos_token", chat->names.eos_token);
+    if (!made) {
+        json_decref(variables);
+        variables = NULL;
+    }
+    return variables;
+}
+
+fr_status fr_chat_render(fr_ctx *ctx, const fr_chat *chat, json_t *messages, size_t n,
+                         bool opens, int64_t *steps_left, fr_jinja_rendered *out)
+{
+    char why[WHY_BYTES];
+    *out = (fr_jinja_rendered){0};
+    if (chat->jinja == NULL) {
+        return FR_FAIL(ctx, FR_ERR_UNSUPPORTED, "%s",
+                       chat->refusal != NULL
+                           ? chat->refusal
+                           : "the model has no chat template; give source and target "
+                             "with a template instead of messages");
+    }
+    const fr_jinja_given given = {make_variables(chat, messages, n, opens), NULL,
+                                  steps_left};
+    FR_TRY(fr_check_memory(ctx, given.variables != NULL, sizeof given));
+    fr_status status = fr_jinja_render(ctx, chat->jinja, &given, out);
+    json_decref(given.variables);
+    if (status == FR_ERR_UNSUPPORTED) {
+        (void)snprintf(why, sizeof why,
+                       "the base's chat template cannot render this dialogue: %s",
+                       fr_ctx_error(ctx));
+        fr_ctx_clear_error(ctx);
+        return FR_FAIL(ctx, FR_ERR_DATA, "%s", why);
+    }
+    return status;
+}
+
+fr_status fr_template_copy(fr_ctx *ctx, const char *name, fr_text text, char **out)
+{
+    if (text.bytes > 0 && memchr(text.data, '\0', text.bytes) != NULL) {
+        return FR_FAIL(ctx, FR_ERR_FORMAT, "%s contains a NUL character; remove it",
+                       name);
+    }
+    FR_TRY(fr_alloc(ctx, (int64_t)text.bytes + 1, 1, out));
+    memcpy(*out, text.data, text.bytes);
+    return FR_OK;
+}
+
+fr_status fr_template_digest(fr_ctx *ctx, const char *text,
+                             uint8_t out[FR_DIGEST_BYTES])
+{
+    return fr_digest_of(ctx, text, strlen(text), out);
+}

@@ -1,0 +1,64 @@
+/*
+ * chat.h - a chat template, and what it renders of dialogues.
+ *
+ * A template is Jinja (model/jinja/jinja.h). It sees what transformers' apply_chat_template gives it: the messages as they are,
+ * `tools`, `documents`, `add_generation_prompt`, `bos_token` and `eos_token`. A template that cannot be parsed is refused
+ * only when a dialogue is to be rendered: everything else works with such a model.
+ */
+#ifndef FR_MODEL_TEXT_CHAT_H
+#define FR_MODEL_TEXT_CHAT_H
+
+#include "base/ctx.h"
+#include "base/digest.h"
+#include "base/text.h"
+#include "model/jinja/jinja.h"
+
+typedef struct fr_chat fr_chat;
+
+/** Tokens as a template sees them; NULL: undefined. */
+typedef struct fr_chat_names {
+    const char *bos_token;
+    const char *eos_token;
+} fr_chat_names;
+
+/**
+ * Parses a template; text and names are copied.
+ * @param text  NULL: the model has none
+ * @return FR_OK, also for a template that is refused; FR_ERR_NO_MEMORY
+ */
+FR_MUST_CHECK fr_status fr_chat_open(fr_ctx *ctx, const char *text,
+                                     const fr_chat_names *names, fr_chat **out);
+void fr_chat_close(fr_chat **chat);
+
+/** The text of the template; NULL: none. */
+const char *fr_chat_text(const fr_chat *chat);
+const fr_chat_names *fr_chat_token_names(const fr_chat *chat);
+/** Whether dialogues can be rendered: there is a template, and it can be parsed. */
+bool fr_chat_is_usable(const fr_chat *chat);
+
+/** Steps for all renderings of a dialogue: a few hundred answers in known templates. */
+enum { FR_CHAT_STEPS = 4 * FR_JINJA_MAX_STEPS };
+
+/**
+ * Renders the first `n` messages. The limits in jinja.h bound time and memory.
+ * @param messages  a list of objects
+ * @param opens     the text ends with the opening of an answer
+ * @param steps_left  begins with FR_CHAT_STEPS for each dialogue; what is taken is subtracted
+ * @param[out] out  release with fr_jinja_rendered_fini
+ * @return FR_OK; FR_ERR_UNSUPPORTED: there is no template, or it is refused, with the reason and the remedy; FR_ERR_DATA:
+ *         the template cannot render these messages, with the reason; FR_ERR_NO_MEMORY
+ */
+FR_MUST_CHECK fr_status fr_chat_render(fr_ctx *ctx, const fr_chat *chat,
+                                       json_t *messages, size_t n, bool opens,
+                                       int64_t *steps_left, fr_jinja_rendered *out);
+
+/** NUL-terminated copy of a template, or of a token's text for it; the caller frees. `name` says what it is in the message.
+ * @return FR_OK; FR_ERR_FORMAT if the text holds a NUL character, which would hide the rest; FR_ERR_NO_MEMORY */
+FR_MUST_CHECK fr_status fr_template_copy(fr_ctx *ctx, const char *name, fr_text text,
+                                         char **out);
+
+/** SHA-256 of a template's text: the identity of the dialogues that it writes. */
+FR_MUST_CHECK fr_status fr_template_digest(fr_ctx *ctx, const char *text,
+                                           uint8_t out[FR_DIGEST_BYTES]);
+
+#endif
