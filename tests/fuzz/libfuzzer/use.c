@@ -168,26 +168,22 @@ void fuzz_use_text(fr_ctx *ctx, const fr_tokenizer *tokenizer, const char *text,
     use_text(ctx, tokenizer, text, bytes, true);
 }
 
+/* Once to learn from and once as a prompt. */
 static void use_chat(fr_ctx *ctx, const fr_tokenizer *tokenizer)
 {
-    json_t *messages = json_pack(
-        "[{s:s, s:s}, {s:s, s:s}, {s:s, s:s}, {s:s, s:s}]", "role", "user", "content",
-        "a <|im_end|> \xC3\xA9", "role", "assistant", "content", "the\n", "role",
-        "user", "content", "b", "role", "assistant", "content", "c");
-    for (int how = 0; how < 4; how++) {
+    json_t *messages =
+        json_pack("[{s:s, s:s}, {s:s, s:s}]", "role", "user", "content",
+                  "a <|im_end|> \xC3\xA9", "role", "assistant", "content", "the\n");
+    for (int special = 0; special < 2; special++) {
         fr_dialogue_ids got = {.n_parts = 0};
-        fr_dialogue dialogue = {.messages = messages,
-                                .special_in_content = (how & 1) != 0,
-                                .open_assistant = (how & 2) != 0};
-        do {
-            fr_dialogue_ids_fini(&got);
-            bool accepted =
-                fuzz_answer(ctx, fr_dialogue_encode(ctx, tokenizer, &dialogue, &got));
-            fuzz_check(got.ids.count == got.counted.count &&
-                           got.ids.count == got.own.count,
-                       "every id has its flags");
-            fuzz_check(accepted == (got.n_parts > 0), "a dialogue is an example");
-        } while (++dialogue.part < got.n_parts);
+        const fr_dialogue dialogue = {.messages = messages,
+                                      .special_in_content = special != 0,
+                                      .open_assistant = special != 0};
+        bool accepted =
+            fuzz_answer(ctx, fr_dialogue_encode(ctx, tokenizer, &dialogue, &got));
+        fuzz_check(got.ids.count == got.counted.count && got.ids.count == got.own.count,
+                   "every id has its flags");
+        fuzz_check(accepted == (got.n_parts > 0), "a dialogue is an example");
         fr_dialogue_ids_fini(&got);
     }
     json_decref(messages);
