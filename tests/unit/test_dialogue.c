@@ -46,12 +46,6 @@ static const char LLAMA3[] =
     "| trim + '<|im_end|>' }}{% endfor %}{% if add_generation_prompt %}"
     "{{ '<|im_start|>assistant<|im_start|>\n\n' }}{% endif %}";
 
-/* As Mistral: the end of a text behind each answer. */
-static const char MISTRAL[] =
-    "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}{{ '[INST] ' + "
-    "m.content + '[/INST]' }}{% else %}{{ ' ' + m.content | trim + eos_token }}"
-    "{% endif %}{% endfor %}";
-
 /* As Alpaca: no special token at all. */
 static const char ALPACA[] =
     "{% for m in messages %}{% if m.role == 'user' %}### Instruction:\n{{ m.content "
@@ -200,8 +194,6 @@ static const struct {
     {LLAMA3, "<|im_start|>user<|im_start|>\n\nhello  12<|im_end|><|im_start|>assistant"
              "<|im_start|>\n\n[hell\n\nhello<|im_end|>]<|im_start|>user<|im_start|>\n\n"
              "what?<|im_end|><|im_start|>assistant<|im_start|>\n\n[he w<|im_end|>]"},
-    {MISTRAL, "<|im_start|>[INST] hello  12[/INST][ hell\n\nhello<|endoftext|>][INST] "
-              "what?[/INST][ he w<|endoftext|>]"},
     {ALPACA, "### Instruction:\nhello  12\n\n### Response:\n[hell\n\nhello\n\n]### "
              "Instruction:\nwhat?\n\n### Response:\n[he w\n\n]"},
     {OPENS_MORE, "<|im_start|>user\nhello  12<|im_end|>\n<|im_start|>assistant\n[hell\n"
@@ -258,14 +250,8 @@ static void answers_that_later_turns_change_are_examples_of_their_own(void)
         CU_ASSERT_EQUAL(got.n_parts, 2);
         fr_dialogue_ids_fini(&got);
     }
-    /* one answer is one example, and a prompt is always one */
+    /* one answer is one example */
     check_counted(tokenizer, TALK, (fr_dialogue){.last_only = true}, WANTED[1]);
-    check_counted(
-        tokenizer,
-        "[" SAYS("user", "a") ", " SAYS("assistant", "he") ", " SAYS("user", "b") "]",
-        (fr_dialogue){.open_assistant = true},
-        "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\nhe<|im_end|>\n"
-        "<|im_start|>user\nb<|im_end|>\n<|im_start|>assistant\n");
     fr_tokenizer_close(&tokenizer);
 }
 
@@ -374,45 +360,60 @@ static void contents_are_told_from_the_template(void)
 
 static void contents_may_hold_any_bytes(void)
 {
-    static const char WANTED[] = "system\nBe kind.\nuser\na\0b\nassistant\nhe\0\0ll\n";
-    fr_tokenizer *tokenizer = open_with(CHATML);
+    static const char WANTED[] = "<|im_start|>user\na\0b<|im_end|>\n<|im_start|>"
+                                 "assistant\nhe\0\0ll<|im_end|>\n";
+    fr_tokenizer *tokenizer = open_with(TURNS PROMPT);
     fr_dialogue_ids got = {0};
-    char *text = NULL;
-    size_t bytes = 0;
     FR_ASSERT_OK(encode(
         tokenizer,
         "[" SAYS("user", "a\\u0000b") ", " SAYS("assistant", "he\\u0000\\u0000ll") "]",
         ALL, &got));
-    FR_ASSERT_OK(fr_tokenizer_decode(fr_test_ctx(), tokenizer, got.ids.data,
-                                     got.ids.count, true, &text, &bytes));
-    CU_ASSERT_EQUAL_FATAL(bytes, sizeof WANTED - 1);
-    fr_assert_same_bytes("dialogue", text, WANTED, bytes);
-    free(text);
+    fr_assert_encodes(tokenizer, WANTED, sizeof WANTED - 1, true, got.ids.data,
+                      got.ids.count);
     fr_dialogue_ids_fini(&got);
     fr_tokenizer_close(&tokenizer);
 }
 
-static const char SLY[] =
-    "[" SAYS("user", "<|im_end|>") ", " SAYS("assistant", "a <|im_end|> b") "]";
+/* What a row says, and what of it is not the template's: contents that end like what the template writes behind them. */
+static const char *const SLY[] = {"<|im_end|>",
+                                  "a <|im_end|> b",
+                                  "<|im_end|><|im_end|>",
+                                  "<|im_end|>\n<|im_start|>",
+                                  "x<|im_end|>",
+                                  "\xC3\xA9<|im_end|>",
+                                  "\xE4\xBD\xA0\xE4\xBD\xA0<|im_end|>"};
 
-/* A row cannot end a turn by what it says, unless the user wants it to. */
+/* A row cannot end a turn by what it says, unless the user wants it to: the template's tokens are the last of each turn. */
 static void markers_in_content_are_text_unless_asked(void)
 {
-    fr_tokenizer *tokenizer = open_with(CHATML);
-    for (int special = 0; special < 2; special++) {
-        int64_t n = 0;
+    fr_tokenizer *tokenizer = open_with(TURNS PROMPT);
+    for (int i = 0; i < FR_N_CASES(SLY); i++) {
+        char text[TEXT_BYTES];
         fr_dialogue_ids got = {0};
-        FR_ASSERT_OK(encode(tokenizer, SLY,
-                            (fr_dialogue){.special_in_content = special != 0}, &got));
-        for (int64_t i = 0; i < got.ids.count; i++) {
-            n += got.ids.data[i] == FR_TINY_IM_END;
-        }
-        CU_ASSERT_EQUAL(n, special != 0 ? 5 : 3);
+        fr_dialogue_ids special = {0};
+        fr_ids wanted = {0};
+        json_t *list = json_pack("[{s:s, s:s}, {s:s, s:s}]", "role", "user", "content",
+                                 SLY[i], "role", "assistant", "content", "z");
+        char *json = json_dumps(list, 0);
+        json_decref(list);
+        FR_ASSERT_OK(encode(tokenizer, json, ALL, &got));
+        FR_ASSERT_OK(encode(tokenizer, json, (fr_dialogue){.special_in_content = true},
+                            &special));
+        /* marker, role, content as text, markers of the template */
+        FR_ASSERT_OK(fr_ids_add(fr_test_ctx(), &wanted, FR_TINY_IM_START));
+        (void)snprintf(text, sizeof text, "user\n%s", SLY[i]);
+        FR_ASSERT_OK(fr_tokenizer_encode(fr_test_ctx(), tokenizer, text, strlen(text),
+                                         false, &wanted));
+        FR_ASSERT_OK(fr_ids_add(fr_test_ctx(), &wanted, FR_TINY_IM_END));
+        CU_ASSERT_TRUE_FATAL(got.ids.count > wanted.count);
+        fr_assert_same_bytes(SLY[i], got.ids.data, wanted.data,
+                             (size_t)wanted.count * sizeof *wanted.data);
+        CU_ASSERT_TRUE(special.ids.count < got.ids.count);
+        free(json);
+        fr_ids_fini(&wanted);
         fr_dialogue_ids_fini(&got);
+        fr_dialogue_ids_fini(&special);
     }
-    check_counted(tokenizer, SLY, ALL,
-                  "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\n<|im_end|>"
-                  "<|im_end|>\n<|im_start|>assistant\n[a <|im_end|> b<|im_end|>]\n");
     fr_tokenizer_close(&tokenizer);
     /* where such a text cannot be found again, the row is refused */
     check_refused("{% for m in messages %}{{ m.role + m.content | replace('a', 'b') }}"

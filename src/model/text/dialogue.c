@@ -1,40 +1,15 @@
 /* Dialogues as ids.
  *
  * Order of events of one call: which answers are learned (choose); the text of the dialogue, or of the part that is asked for, and
- * the spans of its answers (place_answers); the spans of contents in it (place_contents); ids of the text, with
+ * the spans of its answers (place_answers); the spans of contents in it (dialogue_contents.c); ids of the text, with
  * both kinds of spans as marks; flags from the marks.
- *
- * Contents are looked for from the end of the text backwards, each before the one behind it, since what stands in front of a
- * content may hold the same word ("user"), and what stands behind it rarely does.
  */
-#include "model/text/dialogue.h"
+#include "model/text/dialogue_impl.h"
 
 #include "base/mem.h"
-#include "model/text/chat.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-/* An answer that is learned. */
-typedef struct answer {
-    size_t message;
-    fr_text_span span; /* in the text */
-} answer;
-
-/* One call of fr_dialogue_encode. */
-typedef struct encoding {
-    fr_ctx *ctx;
-    const fr_tokenizer *tokenizer;
-    const fr_chat *chat;
-    const fr_dialogue *dialogue;
-    size_t n;        /* messages that are rendered */
-    answer *answers; /* in order */
-    int64_t n_answers;
-    fr_jinja_rendered text;
-    fr_text_span *contents; /* of each message; empty: it is not there as it is */
-    int64_t steps_left;     /* of the template */
-    fr_dialogue_ids *out;
-} encoding;
 
 void fr_dialogue_ids_fini(fr_dialogue_ids *ids)
 {
@@ -46,24 +21,24 @@ void fr_dialogue_ids_fini(fr_dialogue_ids *ids)
 
 /* ---- which answers ------------------------------------------------------------------------ */
 
-static const char *role_of(const encoding *e, size_t i)
+static const char *role_of(const fr_dialogue_encoding *e, size_t i)
 {
     const char *role = json_string_value(
         json_object_get(json_array_get(e->dialogue->messages, i), "role"));
     return role != NULL ? role : "";
 }
 
-static bool is_answer(const encoding *e, size_t i)
+static bool is_answer(const fr_dialogue_encoding *e, size_t i)
 {
     return strcmp(role_of(e, i), "assistant") == 0;
 }
 
-static bool is_skipped(const encoding *e, size_t i)
+static bool is_skipped(const fr_dialogue_encoding *e, size_t i)
 {
     return e->dialogue->skip != NULL && e->dialogue->skip[i];
 }
 
-static fr_status fail_without_answer(const encoding *e, bool has_skipped)
+static fr_status fail_without_answer(const fr_dialogue_encoding *e, bool has_skipped)
 {
     return has_skipped
                ? FR_FAIL(
@@ -77,7 +52,7 @@ static fr_status fail_without_answer(const encoding *e, bool has_skipped)
 }
 
 /* Lists the answers that are learned. What follows the last of them is not rendered, unless an answer is opened. */
-static fr_status choose(encoding *e)
+static fr_status choose(fr_dialogue_encoding *e)
 {
     size_t n = json_array_size(e->dialogue->messages);
     bool has_skipped = false;
@@ -103,7 +78,8 @@ static fr_status choose(encoding *e)
     return FR_OK;
 }
 
-static fr_status render(encoding *e, size_t n, bool opens, fr_jinja_rendered *out)
+fr_status fr_dialogue_render(fr_dialogue_encoding *e, size_t n, bool opens,
+                             fr_jinja_rendered *out)
 {
     return fr_chat_render(e->ctx, e->chat, e->dialogue->messages, n, opens,
                           &e->steps_left, out);
@@ -111,7 +87,7 @@ static fr_status render(encoding *e, size_t n, bool opens, fr_jinja_rendered *ou
 
 /* ---- where they lie ----------------------------------------------------------------------- */
 
-static size_t n_same(const fr_jinja_rendered *a, const fr_jinja_rendered *b)
+size_t fr_rendered_same(const fr_jinja_rendered *a, const fr_jinja_rendered *b)
 {
     size_t n = 0;
     while (n < a->bytes && n < b->bytes && a->text[n] == b->text[n]) {
@@ -122,39 +98,26 @@ static size_t n_same(const fr_jinja_rendered *a, const fr_jinja_rendered *b)
 
 static bool begins(const fr_jinja_rendered *text, const fr_jinja_rendered *with)
 {
-    return n_same(text, with) == with->bytes;
-}
-
-/* The last place in text[0, end) where a content stands as it is but for white space at its ends. */
-static fr_text_span find_content(const encoding *e, const fr_jinja_rendered *in,
-                                 size_t end, size_t message)
-{
-    json_t *content =
-        json_object_get(json_array_get(e->dialogue->messages, message), "content");
-    fr_text_span found = {0, 0};
-    if (json_is_string(content)) {
-        const fr_text text = fr_text_trim(
-            (fr_text){json_string_value(content), json_string_length(content)});
-        (void)fr_text_find_last((fr_text){in->text, end}, text, &found);
-    }
-    return found;
+    return fr_rendered_same(text, with) == with->bytes;
 }
 
 /* Where answer `a` begins in `whole`, the text up to it, by what is rendered before it with an answer opened. Some templates open
  * an answer with more than they write of a finished one ("<think>"): then it begins where both part, and not behind
  * the first character of the content. */
-static fr_status find_begin(encoding *e, answer *a, const fr_jinja_rendered *whole)
+static fr_status find_begin(fr_dialogue_encoding *e, fr_answer *a,
+                            const fr_jinja_rendered *whole)
 {
     fr_jinja_rendered opened = {0};
     fr_jinja_rendered before = {0};
-    FR_TRY(render(e, a->message, true, &opened));
+    FR_TRY(fr_dialogue_render(e, a->message, true, &opened));
     bool found = begins(whole, &opened);
     a->span = (fr_text_span){opened.bytes, whole->bytes};
     fr_status status = FR_OK;
     if (!found) {
-        size_t same = n_same(whole, &opened);
-        fr_text_span content = find_content(e, whole, whole->bytes, a->message);
-        status = render(e, a->message, false, &before);
+        size_t same = fr_rendered_same(whole, &opened);
+        fr_text_span content =
+            fr_dialogue_find_content(e, whole, whole->bytes, a->message);
+        status = fr_dialogue_render(e, a->message, false, &before);
         found = status == FR_OK && begins(whole, &before) && same > before.bytes;
         a->span.begin = content.end > 0 && content.begin < same ? content.begin : same;
     }
@@ -170,8 +133,8 @@ static fr_status find_begin(encoding *e, answer *a, const fr_jinja_rendered *who
                            a->message + 1);
 }
 
-/* The spans of the template's own marks, where there is one for each answer. *used: they are taken. */
-static bool take_marks(encoding *e)
+/* Takes the spans of the template's own marks, where there is one for each answer. */
+static bool take_marks(fr_dialogue_encoding *e)
 {
     const fr_jinja_rendered *text = &e->text;
     int64_t n = 0;
@@ -193,27 +156,27 @@ static bool take_marks(encoding *e)
 }
 
 /* Makes the answer of the part that is asked for the only one, and what is rendered up to it the text. */
-static fr_status take_part(encoding *e)
+static fr_status take_part(fr_dialogue_encoding *e)
 {
     int64_t part = e->dialogue->part;
     e->out->n_parts = e->n_answers;
-    answer only = e->answers[part < e->n_answers ? part : e->n_answers - 1];
+    fr_answer only = e->answers[part < e->n_answers ? part : e->n_answers - 1];
     e->answers[0] = only;
     e->n_answers = 1;
     e->n = only.message + 1;
     fr_jinja_rendered_fini(&e->text);
-    FR_TRY(render(e, e->n, false, &e->text));
+    FR_TRY(fr_dialogue_render(e, e->n, false, &e->text));
     return find_begin(e, &e->answers[0], &e->text);
 }
 
-static fr_status forget_answers(encoding *e)
+static fr_status forget_answers(fr_dialogue_encoding *e)
 {
     e->n_answers = 0;
     return FR_OK;
 }
 
 /* Finds each answer in the text. */
-static fr_status place_answers(encoding *e)
+static fr_status place_answers(fr_dialogue_encoding *e)
 {
     bool changed = false;
     e->out->n_parts = 1;
@@ -221,10 +184,10 @@ static fr_status place_answers(encoding *e)
         return FR_OK;
     }
     for (int64_t i = 0; i < e->n_answers && !changed; i++) {
-        answer *a = &e->answers[i];
+        fr_answer *a = &e->answers[i];
         fr_jinja_rendered up_to = {0};
         bool is_end = a->message + 1 == e->n && !e->dialogue->open_assistant;
-        FR_TRY(is_end ? FR_OK : render(e, a->message + 1, false, &up_to));
+        FR_TRY(is_end ? FR_OK : fr_dialogue_render(e, a->message + 1, false, &up_to));
         const fr_jinja_rendered *whole = is_end ? &e->text : &up_to;
         changed = !begins(&e->text, whole);
         fr_status status = find_begin(e, a, whole);
@@ -234,69 +197,6 @@ static fr_status place_answers(encoding *e)
     return changed && !e->dialogue->open_assistant ? take_part(e)
            : changed                               ? forget_answers(e)
                                                    : FR_OK;
-}
-
-static fr_status place_contents(encoding *e)
-{
-    size_t end = e->text.bytes;
-    FR_TRY(fr_alloc(e->ctx, (int64_t)e->n, sizeof *e->contents, &e->contents));
-    for (size_t i = e->n; i > 0; i--) {
-        e->contents[i - 1] = find_content(e, &e->text, end, i - 1);
-        end = e->contents[i - 1].end > 0 ? e->contents[i - 1].begin : end;
-    }
-    return FR_OK;
-}
-
-/* ---- special tokens in what a row says ---------------------------------------------------- */
-
-static fr_status check_text(const encoding *e, fr_text text, bool is_placed)
-{
-    bool found = false;
-    bool late = false;
-    FR_TRY(fr_tokenizer_find_special(e->ctx, e->tokenizer, text, &found, &late));
-    return !found || (is_placed && !late)
-               ? FR_OK
-               : FR_FAIL(e->ctx, FR_ERR_DATA,
-                         "a message holds the text of a special token where it cannot "
-                         "be told from one that the chat template writes; remove it, "
-                         "or set special: true (--special), by which it is one");
-}
-
-/* Everything in a message but a content that has its place in the text. */
-static fr_status check_value(const encoding *e, json_t *value, bool is_placed)
-{
-    const char *key = NULL;
-    json_t *member = NULL;
-    size_t i = 0;
-    if (json_is_string(value)) {
-        return check_text(
-            e, (fr_text){json_string_value(value), json_string_length(value)},
-            is_placed);
-    }
-    json_array_foreach(value, i, member)
-    {
-        FR_TRY(check_value(e, member, false));
-    }
-    json_object_foreach(value, key, member)
-    {
-        FR_TRY(check_text(e, fr_text_of(key), false));
-        FR_TRY(check_value(e, member, false));
-    }
-    return FR_OK;
-}
-
-static fr_status check_messages(const encoding *e)
-{
-    for (size_t i = 0; i < e->n; i++) {
-        const char *key = NULL;
-        json_t *member = NULL;
-        json_object_foreach(json_array_get(e->dialogue->messages, i), key, member)
-        {
-            bool is_placed = strcmp(key, "content") == 0 && e->contents[i].end > 0;
-            FR_TRY(check_value(e, member, is_placed));
-        }
-    }
-    return FR_OK;
 }
 
 /* ---- ids ---------------------------------------------------------------------------------- */
@@ -317,7 +217,7 @@ static int by_place(const void *a, const void *b)
 }
 
 /* Only where an answer begins no id may reach across. */
-static fr_status make_marks(const encoding *e, marks *out)
+static fr_status make_marks(const fr_dialogue_encoding *e, marks *out)
 {
     FR_TRY(fr_alloc(e->ctx, 2 * (e->n_answers + (int64_t)e->n) + 1, sizeof *out->list,
                     &out->list));
@@ -355,7 +255,7 @@ static const fr_id_mark *mark_at(const marks *in, size_t at)
 }
 
 /* Whether an id decodes to white space alone. */
-static fr_status is_blank(const encoding *e, int32_t id, bool *out)
+static fr_status is_blank(const fr_dialogue_encoding *e, int32_t id, bool *out)
 {
     char *text = NULL;
     size_t bytes = 0;
@@ -366,7 +266,7 @@ static fr_status is_blank(const encoding *e, int32_t id, bool *out)
 }
 
 /* White space behind a special token at the end of an answer is the template's. */
-static fr_status find_end(const encoding *e, int64_t first, int64_t *end)
+static fr_status find_end(const fr_dialogue_encoding *e, int64_t first, int64_t *end)
 {
     int64_t at = *end;
     bool blank = true;
@@ -382,7 +282,8 @@ static fr_status find_end(const encoding *e, int64_t first, int64_t *end)
     return FR_OK;
 }
 
-static fr_status set_flags(const encoding *e, fr_ids *flags, int64_t first, int64_t end)
+static fr_status set_flags(const fr_dialogue_encoding *e, fr_ids *flags, int64_t first,
+                           int64_t end)
 {
     while (flags->count < e->out->ids.count) {
         FR_TRY(fr_ids_add(e->ctx, flags, 0));
@@ -394,7 +295,7 @@ static fr_status set_flags(const encoding *e, fr_ids *flags, int64_t first, int6
 }
 
 /* A template may write nothing of an answer. */
-static fr_status check_counted(const encoding *e)
+static fr_status check_counted(const fr_dialogue_encoding *e)
 {
     bool any = e->dialogue->open_assistant;
     for (int64_t i = 0; i < e->out->counted.count; i++) {
@@ -407,7 +308,7 @@ static fr_status check_counted(const encoding *e)
                          "instead of messages");
 }
 
-static fr_status flag(const encoding *e, const marks *in)
+static fr_status flag(const fr_dialogue_encoding *e, const marks *in)
 {
     FR_TRY(set_flags(e, &e->out->counted, 0, 0));
     FR_TRY(set_flags(e, &e->out->own, 0, 0));
@@ -429,7 +330,7 @@ static fr_status flag(const encoding *e, const marks *in)
     return FR_OK;
 }
 
-static fr_status encode_text(encoding *e)
+static fr_status encode_text(fr_dialogue_encoding *e)
 {
     marks all = {NULL, 0};
     bool plain = !e->dialogue->special_in_content;
@@ -444,10 +345,10 @@ static fr_status encode_text(encoding *e)
     return status;
 }
 
-static fr_status encode(encoding *e)
+static fr_status encode(fr_dialogue_encoding *e)
 {
     FR_TRY(choose(e));
-    FR_TRY(render(e, e->n, e->dialogue->open_assistant, &e->text));
+    FR_TRY(fr_dialogue_render(e, e->n, e->dialogue->open_assistant, &e->text));
     fr_status status = place_answers(e);
     if (status == FR_ERR_DATA && e->dialogue->open_assistant) {
         /* a prompt learns nothing: its earlier answers need no place */
@@ -455,10 +356,7 @@ static fr_status encode(encoding *e)
         status = forget_answers(e);
     }
     FR_TRY(status);
-    FR_TRY(place_contents(e));
-    if (!e->dialogue->special_in_content) {
-        FR_TRY(check_messages(e));
-    }
+    FR_TRY(fr_dialogue_place_contents(e));
     return encode_text(e);
 }
 
@@ -466,12 +364,12 @@ fr_status fr_dialogue_encode(fr_ctx *ctx, const fr_tokenizer *tokenizer,
                              const fr_dialogue *dialogue, fr_dialogue_ids *out)
 {
     *out = (fr_dialogue_ids){0};
-    encoding e = {.ctx = ctx,
-                  .tokenizer = tokenizer,
-                  .chat = fr_tokenizer_chat(tokenizer),
-                  .dialogue = dialogue,
-                  .steps_left = FR_CHAT_STEPS,
-                  .out = out};
+    fr_dialogue_encoding e = {.ctx = ctx,
+                              .tokenizer = tokenizer,
+                              .chat = fr_tokenizer_chat(tokenizer),
+                              .dialogue = dialogue,
+                              .steps_left = FR_CHAT_STEPS,
+                              .out = out};
     fr_status status = encode(&e);
     free(e.answers);
     free(e.contents);
