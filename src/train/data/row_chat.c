@@ -262,9 +262,11 @@ static fr_status encode_lesson(const fr_row_reader *r, json_t *array, const bool
 {
     fr_dialogue_ids d = {0};
     FR_TRY(check_end(r, array, skip));
-    FR_TRY(encode(r, array, skip, false, &d));
-    row->n_parts = d.n_parts;
-    fr_status status = split(r, &d, row);
+    fr_status status = encode(r, array, skip, false, &d);
+    if (status == FR_OK) {
+        row->n_parts = d.n_parts;
+        status = split(r, &d, row);
+    }
     fr_dialogue_ids_fini(&d);
     return status;
 }
