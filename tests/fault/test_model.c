@@ -1,6 +1,7 @@
 #include "device/cpu/cpu.h"
 #include "device/host.h"
 #include "model/network/stage.h"
+#include "model/text/dialogue.h"
 #include "model/text/tokens.h"
 #include "support/fault.h"
 #include "support/gguf_writer.h"
@@ -59,9 +60,26 @@ static fr_status use_tokenizer(fr_ctx *ctx, void *path)
     return status;
 }
 
+/* With a content whose place a second rendering tells. */
+static fr_status use_dialogue(fr_ctx *ctx, void *path)
+{
+    fr_dialogue_ids ids = {.n_parts = 0};
+    fr_tokenizer *tokenizer = NULL;
+    FR_TRY(fr_tokenizer_open(ctx, path, &tokenizer));
+    const fr_dialogue dialogue = {
+        .messages = json_pack("[{s:s, s:s}, {s:s, s:s}, {s:s, s:s}]", "role", "user",
+                              "content", "ab<end>", "role", "assistant", "content",
+                              "ba", "role", "assistant", "content", "a")};
+    fr_status status = fr_dialogue_encode(ctx, tokenizer, &dialogue, &ids);
+    fr_dialogue_ids_fini(&ids);
+    json_decref(dialogue.messages);
+    fr_tokenizer_close(&tokenizer);
+    return status;
+}
+
 static fr_status use_tokens(fr_ctx *ctx, void *path)
 {
-    enum { VOCABULARY = 9 };
+    enum { VOCABULARY = 14 };
     fr_tokens tokens;
     uint8_t *never = NULL;
     FR_TRY(fr_tokens_open(ctx, path, &tokens));
@@ -193,13 +211,18 @@ static void folder_tokenizer_survives_each_failed_allocation(void)
         " \"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false,"
         " \"use_regex\": true}, \"decoder\": {\"type\": \"ByteLevel\"},"
         " \"model\": {\"type\": \"BPE\", \"merges\": [\"a b\", \"ab ab\"],"
-        " \"vocab\": {\"a\": 0, \"b\": 1, \"\\u0120\": 2, \"ab\": 3, \"abab\": 4}}}");
+        " \"vocab\": {\"a\": 0, \"b\": 1, \"\\u0120\": 2, \"ab\": 3, \"abab\": 4,"
+        " \"<\": 7, \"e\": 8, \"n\": 9, \"d\": 10, \">\": 11}}}");
     fr_test_write_text(fr_test_path(folder, "tokenizer_config.json"),
-                       "{\"eos_token\": \"<end>\", \"chat_template\": \"x\"}");
+                       "{\"eos_token\": \"<end>\", \"chat_template\": \"{% for m in "
+                       "messages %}{{ 'a' if m.role == 'user' else 'b' }}{{ m.content "
+                       "}}<end>{% endfor %}{% if add_generation_prompt %}b{% endif "
+                       "%}\"}");
     fr_test_write_text(fr_test_path(folder, "added_tokens.json"),
                        "{\"<t>\": 6, \"<end>\": 5}");
     CU_ASSERT_TRUE(fr_fault_sweep("folder tokenizer", use_tokenizer, path) >= 10);
     CU_ASSERT_TRUE(fr_fault_sweep("folder tokens", use_tokens, path) >= 10);
+    CU_ASSERT_TRUE(fr_fault_sweep("dialogue", use_dialogue, path) >= 30);
     CU_ASSERT_EQUAL_FATAL(remove(fr_test_path(folder, "tokenizer.json")), 0);
     fr_test_write_text(fr_test_path(folder, "vocab.json"), "{\"<end>\": 5}");
     CU_ASSERT_TRUE(fr_fault_sweep("no tokenizer", use_tokens, path) >= 5);
